@@ -1,0 +1,1 @@
+"""Every call to AWS, as thin typed functions; the only room that imports boto3."""

@@ -1,0 +1,1 @@
+"""How people see and command kirikae: the command line."""

@@ -1,0 +1,1 @@
+"""The single-machine AWS endpoint that really runs tasks behind a real load balancer."""

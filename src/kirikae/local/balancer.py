@@ -1,0 +1,505 @@
+"""Elastic Load Balancing v2, application load balancers: the API over the store; HAProxy is told what changed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from kirikae.local.errors import AwsError, EngineError, LocalError
+from kirikae.local.files import port_is_free
+from kirikae.local.frontdoor import SLOTS, FrontDoor, acl, forward_groups
+from kirikae.local.health import HealthChecks
+from kirikae.local.state import Row, State
+from kirikae.local.wire import ACCOUNT, Operation
+
+log = logging.getLogger("kirikae.local.balancer")
+
+_GROUP_ATTRIBUTES = {
+    "deregistration_delay.timeout_seconds": "300",
+    "stickiness.enabled": "false",
+    "stickiness.type": "lb_cookie",
+    "stickiness.lb_cookie.duration_seconds": "86400",
+    "slow_start.duration_seconds": "0",
+    "load_balancing.algorithm.type": "round_robin",
+    "load_balancing.algorithm.anomaly_mitigation": "off",
+}
+_BALANCER_ATTRIBUTES = {
+    "idle_timeout.timeout_seconds": "60",
+    "client_keep_alive.seconds": "3600",
+    "deletion_protection.enabled": "false",
+    "access_logs.s3.enabled": "false",
+}
+_CARRIED_OUT = {
+    "deregistration_delay.timeout_seconds", "stickiness.enabled", "stickiness.lb_cookie.duration_seconds",
+    "load_balancing.algorithm.type", "idle_timeout.timeout_seconds",
+}  # fmt: skip
+_NOT_FOUND = {"balancer": "LoadBalancerNotFound", "group": "TargetGroupNotFound", "listener": "ListenerNotFound", "rule": "RuleNotFound"}
+
+
+def new_id() -> str:
+    return secrets.token_hex(8)
+
+
+class Balancer:
+    def __init__(self, state: State, region: str) -> None:
+        self._state = state
+        self._prefix = f"arn:aws:elasticloadbalancing:{region}:{ACCOUNT}:"
+        self._drains: dict[str, asyncio.Task[None]] = {}
+        self.door: FrontDoor
+        self.health: HealthChecks
+
+    def operations(self) -> dict[str, Operation]:
+        return {
+            "CreateLoadBalancer": self.create_load_balancer,
+            "DescribeLoadBalancers": self.describe_load_balancers,
+            "DeleteLoadBalancer": self.delete_load_balancer,
+            "DescribeLoadBalancerAttributes": self.describe_load_balancer_attributes,
+            "ModifyLoadBalancerAttributes": self.modify_load_balancer_attributes,
+            "CreateTargetGroup": self.create_target_group,
+            "DescribeTargetGroups": self.describe_target_groups,
+            "DeleteTargetGroup": self.delete_target_group,
+            "DescribeTargetGroupAttributes": self.describe_target_group_attributes,
+            "ModifyTargetGroupAttributes": self.modify_target_group_attributes,
+            "CreateListener": self.create_listener,
+            "DescribeListeners": self.describe_listeners,
+            "DeleteListener": self.delete_listener,
+            "CreateRule": self.create_rule,
+            "DescribeRules": self.describe_rules,
+            "ModifyRule": self.modify_rule,
+            "DeleteRule": self.delete_rule,
+            "RegisterTargets": self.register_targets,
+            "DeregisterTargets": self.deregister_targets,
+            "DescribeTargetHealth": self.describe_target_health,
+            "AddTags": self.add_tags,
+            "DescribeTags": self.describe_tags,
+        }
+
+    # --- load balancers -------------------------------------------------------------------------------------------
+
+    async def create_load_balancer(self, params: Row) -> Row:
+        if params.get("Type", "application") != "application":
+            raise AwsError("ValidationError", "kirikae local has application load balancers only")
+        name = params["Name"]
+        for row in self._state.all("balancer"):
+            if row["name"] == name:
+                return {"LoadBalancers": [self._show_balancer(row)]}
+        key = new_id()
+        row = self._state.put(
+            "balancer",
+            key,
+            {
+                "id": key, "name": name, "arn": f"{self._prefix}loadbalancer/app/{name}/{key}", "created": time.time(),
+                "scheme": params.get("Scheme", "internet-facing"), "subnets": params.get("Subnets", []),
+                "groups": params.get("SecurityGroups", []), "attributes": dict(_BALANCER_ATTRIBUTES), "tags": _tags(params),
+            },
+        )  # fmt: skip
+        return {"LoadBalancers": [self._show_balancer(row)]}
+
+    def _show_balancer(self, row: Row) -> Row:
+        return {
+            "LoadBalancerArn": row["arn"], "LoadBalancerName": row["name"], "Type": "application", "Scheme": row["scheme"],
+            "DNSName": f"{row['name']}-{row['id']}.elb.localhost", "State": {"Code": "active"}, "IpAddressType": "ipv4",
+            "CreatedTime": datetime.fromtimestamp(row["created"], UTC), "SecurityGroups": row["groups"],
+            "AvailabilityZones": [{"SubnetId": subnet} for subnet in row["subnets"]],
+        }  # fmt: skip
+
+    async def describe_load_balancers(self, params: Row) -> Row:
+        rows = self._chosen("balancer", params.get("LoadBalancerArns"), params.get("Names"))
+        return {"LoadBalancers": [self._show_balancer(row) for row in rows]}
+
+    async def delete_load_balancer(self, params: Row) -> Row:
+        for row in self._state.all("balancer"):
+            if row["arn"] == params["LoadBalancerArn"]:
+                for listener in self._state.all("listener"):
+                    if listener["balancer"] == row["id"]:
+                        self._drop_listener(listener)
+                self._state.drop("balancer", row["id"])
+                await self._tell_door()
+        return {}
+
+    async def describe_load_balancer_attributes(self, params: Row) -> Row:
+        return _attributes(self._one("balancer", params["LoadBalancerArn"]))
+
+    async def modify_load_balancer_attributes(self, params: Row) -> Row:
+        row = self._one("balancer", params["LoadBalancerArn"])
+        row = self._state.change("balancer", row["id"], attributes=_changed(row, params["Attributes"], _BALANCER_ATTRIBUTES))
+        await self._tell_door()
+        return _attributes(row)
+
+    # --- target groups --------------------------------------------------------------------------------------------
+
+    async def create_target_group(self, params: Row) -> Row:
+        name = params["Name"]
+        if params.get("TargetType", "instance") != "ip":
+            raise AwsError("ValidationError", f"target group {name}: kirikae local registers addresses; use TargetType ip")
+        if params.get("Protocol") != "HTTP":
+            raise AwsError("ValidationError", f"target group {name}: kirikae local speaks HTTP to targets")
+        if any(row["name"] == name for row in self._state.all("group")):
+            raise AwsError("DuplicateTargetGroupName", f"A target group with the same name '{name}' exists")
+        key = new_id()
+        row = self._state.put(
+            "group",
+            key,
+            {
+                "id": key, "name": name, "arn": f"{self._prefix}targetgroup/{name}/{key}", "port": params["Port"],
+                "vpc": params.get("VpcId", ""), "number": 1 + max([g["number"] for g in self._state.all("group")], default=999),
+                "check_path": params.get("HealthCheckPath", "/"), "check_port": params.get("HealthCheckPort", "traffic-port"),
+                "interval_s": params.get("HealthCheckIntervalSeconds", 30),
+                "timeout_s": params.get("HealthCheckTimeoutSeconds", 5),
+                "healthy_threshold": params.get("HealthyThresholdCount", 5),
+                "unhealthy_threshold": params.get("UnhealthyThresholdCount", 2),
+                "matcher": params.get("Matcher", {}).get("HttpCode", "200"),
+                "attributes": dict(_GROUP_ATTRIBUTES), "tags": _tags(params),
+            },
+        )  # fmt: skip
+        await self._tell_door()
+        return {"TargetGroups": [self._show_group(row)]}
+
+    def _show_group(self, row: Row) -> Row:
+        return {
+            "TargetGroupArn": row["arn"], "TargetGroupName": row["name"], "Protocol": "HTTP", "Port": row["port"],
+            "VpcId": row["vpc"], "TargetType": "ip", "HealthCheckProtocol": "HTTP", "HealthCheckPort": row["check_port"],
+            "HealthCheckEnabled": True, "HealthCheckPath": row["check_path"], "HealthCheckIntervalSeconds": row["interval_s"],
+            "HealthCheckTimeoutSeconds": row["timeout_s"], "HealthyThresholdCount": row["healthy_threshold"],
+            "UnhealthyThresholdCount": row["unhealthy_threshold"], "Matcher": {"HttpCode": row["matcher"]},
+            "LoadBalancerArns": sorted(self.balancers_of(row["arn"])),
+        }  # fmt: skip
+
+    async def describe_target_groups(self, params: Row) -> Row:
+        rows = self._chosen("group", params.get("TargetGroupArns"), params.get("Names"))
+        if arn := params.get("LoadBalancerArn"):
+            rows = [row for row in rows if arn in self.balancers_of(row["arn"])]
+        return {"TargetGroups": [self._show_group(row) for row in rows]}
+
+    async def delete_target_group(self, params: Row) -> Row:
+        for row in self._state.all("group"):
+            if row["arn"] == params["TargetGroupArn"]:
+                if self.balancers_of(row["arn"]):
+                    raise AwsError("ResourceInUse", f"Target group '{row['arn']}' is currently in use by a listener or a rule")
+                for target in self._state.all("target"):
+                    if target["group"] == row["id"]:
+                        self._state.drop("target", target["key"])
+                self._state.drop("group", row["id"])
+                await self._tell_door()
+        return {}
+
+    async def describe_target_group_attributes(self, params: Row) -> Row:
+        return _attributes(self._one("group", params["TargetGroupArn"]))
+
+    async def modify_target_group_attributes(self, params: Row) -> Row:
+        row = self._one("group", params["TargetGroupArn"])
+        row = self._state.change("group", row["id"], attributes=_changed(row, params["Attributes"], _GROUP_ATTRIBUTES))
+        await self._tell_door()
+        return _attributes(row)
+
+    def balancers_of(self, group_arn: str) -> set[str]:
+        """ARNs of the load balancers that have a rule which forwards to this group."""
+        arns = set()
+        for rule in self._state.all("rule"):
+            if any(g["TargetGroupArn"] == group_arn for g in forward_groups(rule["actions"])):
+                listener = self._state.get("listener", rule["listener"])
+                balancer = self._state.get("balancer", listener["balancer"]) if listener else None
+                if balancer:
+                    arns.add(balancer["arn"])
+        return arns
+
+    # --- listeners and rules --------------------------------------------------------------------------------------
+
+    async def create_listener(self, params: Row) -> Row:
+        balancer = self._one("balancer", params["LoadBalancerArn"])
+        port = params.get("Port", 80)
+        if params.get("Protocol", "HTTP") != "HTTP":
+            raise AwsError("UnsupportedProtocol", "kirikae local listens for HTTP; put TLS in front of it yourself")
+        if any(listener["port"] == port for listener in self._state.all("listener")):
+            raise AwsError("DuplicateListener", f"A listener already exists on port {port} of this machine's loopback address")
+        if not port_is_free(port):
+            raise AwsError("InvalidConfigurationRequest", f"port {port} of 127.0.0.1 is taken by another program; choose a free one")
+        self._check_actions(params["DefaultActions"])
+        key = new_id()
+        arn = f"{self._prefix}listener/app/{balancer['name']}/{balancer['id']}/{key}"
+        with self._state.together():
+            row = self._state.put("listener", arn, {"id": key, "arn": arn, "balancer": balancer["id"], "port": port, "tags": _tags(params)})
+            self._put_rule(row, "default", [], params["DefaultActions"], [])
+        await self._tell_door()
+        return {"Listeners": [self._show_listener(row)]}
+
+    def _show_listener(self, row: Row) -> Row:
+        balancer = self._state.get("balancer", row["balancer"]) or {}
+        default = next(r for r in self._state.all("rule") if r["listener"] == row["arn"] and r["default"])
+        return {
+            "ListenerArn": row["arn"], "LoadBalancerArn": balancer.get("arn"), "Port": row["port"], "Protocol": "HTTP",
+            "DefaultActions": default["actions"],
+        }  # fmt: skip
+
+    async def describe_listeners(self, params: Row) -> Row:
+        rows = self._chosen("listener", params.get("ListenerArns"), None)
+        if arn := params.get("LoadBalancerArn"):
+            balancer = self._one("balancer", arn)
+            rows = [row for row in rows if row["balancer"] == balancer["id"]]
+        return {"Listeners": [self._show_listener(row) for row in rows]}
+
+    async def delete_listener(self, params: Row) -> Row:
+        self._drop_listener(self._one("listener", params["ListenerArn"]))
+        await self._tell_door()
+        return {}
+
+    def _drop_listener(self, listener: Row) -> None:
+        with self._state.together():
+            for rule in self._state.all("rule"):
+                if rule["listener"] == listener["arn"]:
+                    self._state.drop("rule", rule["arn"])
+            self._state.drop("listener", listener["arn"])
+
+    def _put_rule(self, listener: Row, priority: str, conditions: list[Row], actions: list[Row], tags: list[Row]) -> Row:
+        key = new_id()
+        arn = listener["arn"].replace(":listener/", ":listener-rule/") + f"/{key}"
+        row = {
+            "id": key, "arn": arn, "listener": listener["arn"], "priority": 0 if priority == "default" else int(priority),
+            "default": priority == "default", "conditions": conditions, "actions": actions, "tags": tags,
+        }  # fmt: skip
+        return self._state.put("rule", arn, row)
+
+    def _show_rule(self, row: Row) -> Row:
+        return {
+            "RuleArn": row["arn"], "Priority": "default" if row["default"] else str(row["priority"]),
+            "Conditions": row["conditions"], "Actions": row["actions"], "IsDefault": row["default"],
+        }  # fmt: skip
+
+    def _check_actions(self, actions: Iterable[Row]) -> None:
+        for action in actions:
+            if action["Type"] not in ("forward", "fixed-response"):
+                raise AwsError("InvalidLoadBalancerAction", f"kirikae local does not carry out the action {action['Type']} yet")
+            groups = forward_groups([action])
+            if len(groups) > 5:
+                raise AwsError("TooManyTargetGroups", "a forward action has at most five target groups")
+            for group in groups:
+                self._one("group", group["TargetGroupArn"])
+                if not 0 <= group["Weight"] <= 999:
+                    raise AwsError("ValidationError", f"weight {group['Weight']} of {group['TargetGroupArn']}: 0 to 999")
+
+    def _check_conditions(self, conditions: Iterable[Row]) -> None:
+        for condition in conditions:
+            try:
+                acl(condition)
+            except LocalError as error:
+                raise AwsError("ValidationError", str(error)) from error
+
+    async def create_rule(self, params: Row) -> Row:
+        listener = self._one("listener", params["ListenerArn"])
+        self._check_actions(params["Actions"])
+        self._check_conditions(params["Conditions"])
+        priority = params["Priority"]
+        if any(r["listener"] == listener["arn"] and not r["default"] and r["priority"] == priority for r in self._state.all("rule")):
+            raise AwsError("PriorityInUse", f"Priority '{priority}' is currently in use")
+        row = self._put_rule(listener, str(priority), params["Conditions"], params["Actions"], _tags(params))
+        await self._tell_door()
+        return {"Rules": [self._show_rule(row)]}
+
+    async def describe_rules(self, params: Row) -> Row:
+        rows = self._chosen("rule", params.get("RuleArns"), None)
+        if arn := params.get("ListenerArn"):
+            self._one("listener", arn)
+            rows = [row for row in rows if row["listener"] == arn]
+        rows.sort(key=lambda row: (row["default"], row["priority"]))
+        return {"Rules": [self._show_rule(row) for row in rows]}
+
+    async def modify_rule(self, params: Row) -> Row:
+        """A change of weights alone is one atomic exchange of thresholds; anything else reloads HAProxy."""
+        row = self._one("rule", params["RuleArn"])
+        self._check_actions(params.get("Actions", []))
+        self._check_conditions(params.get("Conditions", []))
+        actions, conditions = params.get("Actions") or row["actions"], params.get("Conditions") or row["conditions"]
+        same_groups = [g["TargetGroupArn"] for g in forward_groups(actions)] == [
+            g["TargetGroupArn"] for g in forward_groups(row["actions"])
+        ]
+        weights_only = same_groups and conditions == row["conditions"] and _but_weights(actions) == _but_weights(row["actions"])
+        row = self._state.change("rule", row["arn"], actions=actions, conditions=conditions)
+        if weights_only:
+            await self.door.set_weights()
+        else:
+            await self._tell_door()
+        return {"Rules": [self._show_rule(row)]}
+
+    async def delete_rule(self, params: Row) -> Row:
+        row = self._one("rule", params["RuleArn"])
+        if row["default"]:
+            raise AwsError("OperationNotPermitted", "the default rule cannot be deleted")
+        self._state.drop("rule", row["arn"])
+        await self._tell_door()
+        return {}
+
+    # --- targets --------------------------------------------------------------------------------------------------
+
+    async def register_targets(self, params: Row) -> Row:
+        group = self._one("group", params["TargetGroupArn"])
+        for target in params["Targets"]:
+            self.register(group, target["Id"], target.get("Port", group["port"]))
+        await self.door.set_targets(group["id"])
+        self.health.assert_all()
+        return {}
+
+    def register(self, group: Row, address: str, port: int) -> str:
+        """Put the target into the lowest free slot; one that is registered already keeps its own, a draining one returns."""
+        key = f"{group['id']}|{address}:{port}"
+        known = self._state.get("target", key)
+        if known is not None and known["state"] != "draining":
+            return key
+        taken = {t["slot"] for t in self._state.all("target") if t["group"] == group["id"]}
+        free = [known["slot"]] if known else [slot for slot in range(1, SLOTS + 1) if slot not in taken]
+        if not free:
+            raise AwsError("TooManyTargets", f"kirikae local holds {SLOTS} targets in a target group")
+        self._state.put(
+            "target",
+            key,
+            {
+                "key": key, "group": group["id"], "address": address, "port": port, "slot": free[0],
+                "state": "initial", "reason": "Elb.RegistrationInProgress", "passes": 0, "failures": 0,
+            },
+        )  # fmt: skip
+        return key
+
+    async def deregister_targets(self, params: Row) -> Row:
+        group = self._one("group", params["TargetGroupArn"])
+        for target in params["Targets"]:
+            await self.deregister(f"{group['id']}|{target['Id']}:{target.get('Port', group['port'])}")
+        return {}
+
+    async def deregister(self, key: str) -> None:
+        """Begin draining: no new request; the row goes when nothing is in flight or the delay is over."""
+        target = self._state.get("target", key)
+        if target is None:
+            return
+        if target["state"] != "draining":
+            group = self._state.get("group", target["group"])
+            delay_s = int(group["attributes"]["deregistration_delay.timeout_seconds"]) if group else 0
+            self._state.change(
+                "target", key, state="draining", reason="Target.DeregistrationInProgress", until=time.time() + delay_s
+            )
+            await self.door.set_targets(target["group"])
+        self.resume_drains()
+
+    def resume_drains(self) -> None:
+        for target in self._state.all("target"):
+            running = self._drains.get(target["key"])
+            if target["state"] == "draining" and (running is None or running.done()):
+                self._drains[target["key"]] = asyncio.create_task(self._drain(target["key"]))
+
+    async def _drain(self, key: str) -> None:
+        await asyncio.sleep(0.2)  # a request that was routed just before is counted by then
+        while (target := self._state.get("target", key)) is not None and target["state"] == "draining":
+            try:
+                left = await self.door.in_flight(target["group"], target["slot"])
+            except OSError:
+                left = 1
+            if left == 0 or time.time() >= target["until"]:
+                self._state.drop("target", key)
+                await self.door.set_targets(target["group"])
+                return
+            await asyncio.sleep(0.1)
+
+    async def drained(self, key: str) -> None:
+        """Wait until this target is gone from its group."""
+        while (target := self._state.get("target", key)) is not None and target["state"] == "draining":
+            self.resume_drains()
+            await asyncio.sleep(0.05)
+
+    def forget_target(self, key: str) -> None:
+        """A target whose process is gone needs no draining."""
+        self._state.drop("target", key)
+
+    async def describe_target_health(self, params: Row) -> Row:
+        group = self._one("group", params["TargetGroupArn"])
+        in_use = bool(self.balancers_of(group["arn"]))
+        registered = {(t["address"], t["port"]): t for t in self._state.all("target") if t["group"] == group["id"]}
+        asked = [(t["Id"], t.get("Port", group["port"])) for t in params.get("Targets", [])] or sorted(registered)
+        answers = []
+        for address, port in asked:
+            target = registered.get((address, port))
+            if target is None:
+                health = {"State": "unused", "Reason": "Target.NotRegistered"}
+            elif not in_use:
+                health = {"State": "unused", "Reason": "Target.NotInUse"}
+            else:
+                health = {"State": target["state"]} | ({"Reason": target["reason"]} if target["reason"] else {})
+            check_port = str(port) if group["check_port"] == "traffic-port" else group["check_port"]
+            answers.append({"Target": {"Id": address, "Port": port}, "HealthCheckPort": check_port, "TargetHealth": health})
+        return {"TargetHealthDescriptions": answers}
+
+    # --- tags and lookups -----------------------------------------------------------------------------------------
+
+    async def add_tags(self, params: Row) -> Row:
+        for arn in params["ResourceArns"]:
+            kind, row = self._any(arn)
+            tags = {t["Key"]: t for t in [*row["tags"], *params["Tags"]]}
+            self._state.change(kind, arn if kind in ("listener", "rule") else row["id"], tags=list(tags.values()))
+        return {}
+
+    async def describe_tags(self, params: Row) -> Row:
+        return {"TagDescriptions": [{"ResourceArn": arn, "Tags": self._any(arn)[1]["tags"]} for arn in params["ResourceArns"]]}
+
+    def _any(self, arn: str) -> tuple[str, Row]:
+        words = {":loadbalancer/": "balancer", ":targetgroup/": "group", ":listener/": "listener", ":listener-rule/": "rule"}
+        kind = next((kind for word, kind in words.items() if word in arn), None)
+        if kind is None:
+            raise AwsError("ValidationError", f"'{arn}' is not a valid ARN")
+        return kind, self._one(kind, arn)
+
+    def _one(self, kind: str, arn: str) -> Row:
+        for row in self._state.all(kind):
+            if row["arn"] == arn:
+                return row
+        raise AwsError(_NOT_FOUND[kind], f"'{arn}' was not found")
+
+    def group(self, arn: str) -> Row:
+        return self._one("group", arn)
+
+    def _chosen(self, kind: str, arns: list[str] | None, names: list[str] | None) -> list[Row]:
+        if arns:
+            return [self._one(kind, arn) for arn in arns]
+        rows = sorted(self._state.all(kind), key=lambda row: str(row["arn"]))
+        if not names:
+            return rows
+        found = [row for row in rows if row["name"] in names]
+        missing = set(names) - {row["name"] for row in found}
+        if missing:
+            raise AwsError(_NOT_FOUND[kind], f"'{sorted(missing)[0]}' was not found")
+        return found
+
+    async def _tell_door(self) -> None:
+        try:
+            await self.door.assert_all()
+        except (LocalError, EngineError, OSError) as error:
+            raise AwsError("InternalFailure", f"the load balancer did not take the change: {error}", 500) from error
+
+
+def _tags(params: Row) -> list[Row]:
+    return list(params.get("Tags", []))
+
+
+def _attributes(row: Row) -> Row:
+    return {"Attributes": [{"Key": key, "Value": value} for key, value in sorted(row["attributes"].items())]}
+
+
+def _changed(row: Row, attributes: Iterable[Row], known: Mapping[str, str]) -> dict[str, str]:
+    changed = dict(row["attributes"])
+    for attribute in attributes:
+        carried_out = attribute["Key"] in _CARRIED_OUT or known.get(attribute["Key"]) == attribute["Value"]
+        if not carried_out:
+            raise AwsError("InvalidConfigurationRequest", f"kirikae local does not carry out {attribute['Key']}={attribute['Value']} yet")
+        changed[attribute["Key"]] = attribute["Value"]
+    return changed
+
+
+def _but_weights(actions: Iterable[Row]) -> list[Any]:
+    """The actions with every weight set to zero, to see whether anything else differs."""
+    plain = []
+    for action in actions:
+        forward = action.get("ForwardConfig", {})
+        groups = [{**g, "Weight": 0} for g in forward.get("TargetGroups", [])]
+        plain.append({**action, "ForwardConfig": {**forward, "TargetGroups": groups}} if forward else action)
+    return plain

@@ -1,0 +1,30 @@
+"""Answers that say no, in AWS's own words and codes.
+
+LocalError                  kirikae local itself cannot go on (exit code 1)
+AwsError                    an answer to an API call, with AWS's error code
+EngineError                 the container engine refused or does not answer
+"""
+
+from __future__ import annotations
+
+from kirikae.model.errors import KirikaeError
+
+
+class LocalError(KirikaeError):
+    """kirikae local cannot start or go on; the message says what to do."""
+
+
+class AwsError(Exception):
+    """An API call is answered with this code and message, as AWS would."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code, self.message, self.status = code, message, status
+
+
+class EngineError(Exception):
+    """The container engine answered with this HTTP status (0: it did not answer)."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message

@@ -1,0 +1,257 @@
+"""The control plane of kirikae local: one asyncio process that owns the state directory.
+
+It may be killed at any moment: HAProxy, moto and the tasks go on without it, and it takes them up again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import logging
+import signal
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+
+from kirikae.local.balancer import Balancer
+from kirikae.local.ecs import Ecs
+from kirikae.local.engine import Engine, engine_socket
+from kirikae.local.errors import EngineError, LocalError
+from kirikae.local.figures import KEPT_S, CloudWatch, Recorder
+from kirikae.local.files import write_durably
+from kirikae.local.frontdoor import FrontDoor
+from kirikae.local.health import HealthChecks
+from kirikae.local.pause import PausePool
+from kirikae.local.services import Services
+from kirikae.local.state import Row, State
+from kirikae.local.stores import Stores
+from kirikae.local.tasks import Tasks
+from kirikae.local.wire import Json, Query, Service
+
+log = logging.getLogger("kirikae.local")
+
+_TARGETS = {"AmazonEC2ContainerServiceV20141113": "ecs", "GraniteServiceVersion20100801": "monitoring"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one instance keeps for its whole life; in ``settings.json`` of its directory."""
+
+    instance: str
+    region: str
+    port: int
+    control_port: int
+    stores_port: int
+    run: str
+    pool: int = 4
+
+    @classmethod
+    def load(cls, directory: Path) -> Settings:
+        return cls(**json.loads((directory / "settings.json").read_text()))
+
+    def save(self, directory: Path) -> None:
+        write_durably(directory / "settings.json", json.dumps(asdict(self)))
+
+
+class ControlPlane:
+    def __init__(self, directory: Path, settings: Settings) -> None:
+        self._directory, self._settings = directory, settings
+        self._state = State(directory / "state.db")
+        self._engine = Engine(engine_socket())
+        self._stores = Stores(directory, settings.stores_port)
+        self._background: list[asyncio.Task[None]] = []
+        self._balancer = Balancer(self._state, settings.region)
+        self._recorder = Recorder(self._state, directory / "haproxy.log.pipe")
+        self._trouble = ""
+
+    async def start(self) -> None:
+        settings = self._settings
+        try:
+            await self._engine.version()
+        except EngineError as error:
+            raise LocalError(f"{error}. Start it (systemctl start docker, or dockerd by hand) and try again") from error
+        gateway = await self._network()
+        await self._stores.assert_running()
+        binds = [f"127.0.0.1:{settings.port}", f"{gateway}:{settings.port}"]
+        ports = {"control": settings.control_port, "stores": settings.stores_port}
+        self._balancer.door = self._door = FrontDoor(self._state, self._directory, Path(settings.run), binds, ports)
+        self._balancer.health = self._health = HealthChecks(self._state, self._target_changed)
+        await self._door.assert_all()
+        self._recorder.start()
+        self._pool = PausePool(self._engine, self._state, settings.instance, settings.instance, settings.pool)
+        await self._pool.prepare()
+        environment = {
+            "AWS_ENDPOINT_URL": f"http://{gateway}:{settings.port}", "AWS_REGION": settings.region,
+            "AWS_DEFAULT_REGION": settings.region, "AWS_ACCESS_KEY_ID": "kirikae", "AWS_SECRET_ACCESS_KEY": "kirikae",
+        }  # fmt: skip
+        self._tasks = Tasks(
+            self._state, self._engine, self._pool, self._balancer, settings.instance, environment, self._stores.url
+        )
+        self._ecs = Ecs(self._state, self._tasks, self._balancer, settings.region)
+        self._services = self._ecs.services = Services(self._state, self._tasks, self._ecs.start_service_task)
+        self._tasks.on_change = lambda task: self._services.wake()
+        self._figures = CloudWatch(self._state)
+        self._wire = {
+            "ecs": Service(Json("ecs", "InvalidParameterException"), self._ecs.operations(), "UnsupportedFeatureException"),
+            "elasticloadbalancing": Service(Query("elbv2", "ValidationError"), self._balancer.operations(), "InvalidAction"),
+            "monitoring": Service(
+                Json("cloudwatch", "InvalidParameterValueException"),
+                {"GetMetricData": self._figures.get_metric_data, "ListMetrics": self._figures.list_metrics},
+                "InvalidAction",
+            ),
+        }
+        since = float((self._state.get("meta", "events") or {}).get("since", time.time()))
+        await self._tasks.recover()
+        self._pool.fill()
+        self._health.assert_all()
+        self._balancer.resume_drains()
+        self._services.start()
+        self._background = [asyncio.create_task(self._listen(since)), asyncio.create_task(self._keep_house())]
+        self._http = aiohttp.ClientSession()
+        await self._serve()
+        log.info("kirikae local answers on 127.0.0.1:%s and %s:%s", settings.port, gateway, settings.port)
+
+    async def _network(self) -> str:
+        """The project's own bridge; the answer is the address of this machine on it."""
+        name = self._settings.instance
+        try:
+            network = await self._engine.network(name)
+        except EngineError as error:
+            if error.status != 404:
+                raise LocalError(f"the network {name} cannot be looked at: {error}") from error
+            await self._engine.create_network(name, {"kirikae.instance": name})
+            network = await self._engine.network(name)
+        return str(network["IPAM"]["Config"][0]["Gateway"])
+
+    async def _serve(self) -> None:
+        app = web.Application(client_max_size=16 << 20)
+        app.router.add_get("/_kirikae/status", self._status)
+        app.router.add_route("*", "/{rest:.*}", self._aws)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self._settings.control_port, reuse_address=True).start()
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+        for task in self._background:
+            task.cancel()
+        self._services.stop()
+        self._recorder.stop()
+        await self._tasks.close()
+        await self._health.close()
+        await self._http.close()
+        await self._engine.close()
+        self._state.close()
+
+    # --- answering ------------------------------------------------------------------------------------------------
+
+    async def _status(self, request: web.Request) -> web.Response:
+        tasks = [t for t in self._state.all("task") if t["lastStatus"] != "STOPPED"]
+        return web.json_response(
+            {
+                "instance": self._settings.instance, "endpoint": f"http://127.0.0.1:{self._settings.port}",
+                "network": self._settings.instance, "region": self._settings.region, "trouble": self._trouble,
+                "tasks": len(tasks), "services": sum(s["status"] == "ACTIVE" for s in self._state.all("service")),
+                "listeners": [f"127.0.0.1:{item['port']}" for item in self._state.all("listener")],
+            }
+        )  # fmt: skip
+
+    async def _aws(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        scope = request.headers.get("Authorization", "").split("/")
+        name = scope[3] if len(scope) > 4 else _TARGETS.get(request.headers.get("X-Amz-Target", "").partition(".")[0], "")
+        service = self._wire.get(name)
+        if service is None or (name == "monitoring" and not _about_balancers(request, body)):
+            return await self._forward(request, body)
+        status, answer, kind, request_id = await service.serve(request.headers, body)
+        return web.Response(status=status, body=answer, content_type=kind.partition(";")[0], headers={"x-amzn-RequestId": request_id})
+
+    async def _forward(self, request: web.Request, body: bytes) -> web.Response:
+        headers = {k: v for k, v in request.headers.items() if k.lower() not in ("host", "content-length", "transfer-encoding")}
+        async with self._http.request(request.method, f"{self._stores.url}{request.path_qs}", data=body, headers=headers) as answer:
+            content = await answer.read()
+            kept = {k: v for k, v in answer.headers.items() if k.lower() not in ("content-length", "transfer-encoding", "connection", "content-encoding")}
+            return web.Response(status=answer.status, body=content, headers=kept)
+
+    # --- watching -------------------------------------------------------------------------------------------------
+
+    async def _target_changed(self, target: Row) -> None:
+        """Any change of one target's health may open or close the whole group (fail open)."""
+        await self._door.set_targets(target["group"])
+        self._services.wake()
+
+    async def _listen(self, since: float) -> None:
+        """The engine's events, from the last one seen; the stream is opened again for ever."""
+        while True:
+            try:
+                async for event in self._engine.events(f"kirikae.instance={self._settings.instance}", since):
+                    if event["Action"] == "die" or event["Action"].startswith("health_status"):
+                        await self._tasks.noticed(event)
+                    since = event["timeNano"] / 1e9
+                    self._state.put("meta", "events", {"since": since})
+                self._trouble = ""
+            except EngineError as error:
+                self._trouble = str(error)
+                log.warning("%s; trying again", error)
+                await asyncio.sleep(1)
+            else:
+                await asyncio.sleep(0.2)
+
+    async def _keep_house(self) -> None:
+        """Figures by the second; HAProxy and moto are started again if they died."""
+        while True:
+            await asyncio.sleep(1)
+            try:
+                self._recorder.write_out(time.time())
+                if await self._stores.assert_running():
+                    log.warning("moto had ended and was started again: what was kept in it is gone")
+                if not await self._door.is_running():
+                    log.warning("HAProxy had ended and is started again")
+                    await self._door.assert_all()
+                if int(time.time()) % 60 == 0:
+                    self._state.forget_figures(int(time.time()) - KEPT_S)
+                    self._ecs.forget_stopped()
+                self._trouble = ""
+            except (LocalError, EngineError, OSError) as error:
+                self._trouble = str(error)
+                log.warning("%s", error)
+
+
+def _about_balancers(request: web.Request, body: bytes) -> bool:
+    """CloudWatch calls about load balancers are ours; other namespaces are kept by moto."""
+    operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
+    return operation in ("GetMetricData", "ListMetrics") and b"AWS/ApplicationELB" in body
+
+
+async def _main(directory: Path) -> None:
+    plane = ControlPlane(directory, Settings.load(directory))
+    stopped = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stopped.set)
+    await plane.start()
+    await stopped.wait()
+    await plane.stop()
+
+
+def main() -> None:
+    directory = Path(sys.argv[1])
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    with (directory / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            sys.exit(f"another process owns {directory}")
+        try:
+            asyncio.run(_main(directory))
+        except LocalError as error:
+            log.error("%s", error)
+            sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""What kirikae local knows, in one SQLite file with one owner: rows of JSON, written before any effect.
+
+Rows are read from memory and written through.  A row is never changed in place: ``change`` puts a new one.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+_SCHEMA = """
+create table if not exists thing (kind text, id text, body text not null, primary key (kind, id)) strict, without rowid;
+create table if not exists figure (
+    subject text, second integer, body text not null, primary key (subject, second)
+) strict, without rowid;
+"""
+
+
+class State:
+    """WAL is safe here because exactly one process owns the file (the directory is locked)."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("pragma journal_mode=wal")
+        self._db.execute("pragma synchronous=normal")
+        self._db.executescript(_SCHEMA)
+        self._rows: dict[str, dict[str, Row]] = {}
+        self._depth = 0
+        for kind, key, body in self._db.execute("select kind, id, body from thing"):
+            self._rows.setdefault(kind, {})[key] = json.loads(body)
+
+    def get(self, kind: str, key: str) -> Row | None:
+        return self._rows.get(kind, {}).get(key)
+
+    def all(self, kind: str) -> list[Row]:
+        return list(self._rows.get(kind, {}).values())
+
+    def put(self, kind: str, key: str, row: Row) -> Row:
+        self._db.execute("insert or replace into thing values (?, ?, ?)", (kind, key, json.dumps(row)))
+        self._rows.setdefault(kind, {})[key] = row
+        return row
+
+    def change(self, kind: str, key: str, **fields: Any) -> Row:
+        """Put the row with these fields replaced; KeyError if there is none."""
+        return self.put(kind, key, {**self._rows[kind][key], **fields})
+
+    def drop(self, kind: str, key: str) -> None:
+        self._db.execute("delete from thing where kind = ? and id = ?", (kind, key))
+        self._rows.get(kind, {}).pop(key, None)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All writes inside are one transaction.  Do not await inside."""
+        self._db.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("rollback")
+            raise
+        self._db.execute("commit")
+
+    def put_figure(self, subject: str, second: int, body: Row) -> None:
+        self._db.execute("insert or replace into figure values (?, ?, ?)", (subject, second, json.dumps(body)))
+
+    def figures(self, subject: str, since: int, until: int) -> list[tuple[int, Row]]:
+        """Rows of ``since <= second < until``, oldest first."""
+        rows = self._db.execute(
+            "select second, body from figure where subject = ? and second >= ? and second < ? order by second",
+            (subject, since, until),
+        )
+        return [(second, json.loads(body)) for second, body in rows]
+
+    def figure_subjects(self) -> list[str]:
+        return [row[0] for row in self._db.execute("select distinct subject from figure order by subject")]
+
+    def forget_figures(self, before: int) -> None:
+        self._db.execute("delete from figure where second < ?", (before,))
+
+    def close(self) -> None:
+        self._db.close()

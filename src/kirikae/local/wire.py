@@ -1,0 +1,142 @@
+"""AWS's wire protocols: which service and operation a request means, its parameters, and the answer's bytes.
+
+Shapes come from botocore's service models, the query protocol's XML from moto's protocol layer.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
+from typing import Any
+from urllib.parse import parse_qsl
+from xml.sax.saxutils import escape
+
+from botocore.loaders import Loader
+from botocore.validate import ParamValidator
+from moto.core.model import ServiceModel
+from moto.core.parse import QueryParser
+from moto.core.serialize import QuerySerializer, SerializationContext
+
+from kirikae.local.errors import AwsError
+
+Params = dict[str, Any]
+Operation = Callable[[Params], Awaitable[Params]]
+
+ACCOUNT = "123456789012"
+
+
+@cache
+def service_model(name: str) -> Any:
+    return ServiceModel(Loader().load_service_model(name, "service-2"), name)
+
+
+class Json:
+    """AWS JSON 1.1 (and 1.0): ECS, CloudWatch."""
+
+    def __init__(self, service: str, invalid: str) -> None:
+        self.model, self._invalid = service_model(service), invalid
+        self._type = f"application/x-amz-json-{self.model.metadata.get('jsonVersion', '1.1')}"
+
+    def operation(self, headers: Mapping[str, str], body: bytes) -> str:
+        return headers.get("X-Amz-Target", "").rpartition(".")[2]
+
+    def params(self, operation: str, body: bytes) -> Params:
+        try:
+            raw = json.loads(body or b"{}")
+        except ValueError as error:
+            raise AwsError("SerializationException", f"the request body is not JSON: {error}") from error
+        validate(self.model.operation_model(operation).input_shape, raw, self._invalid)
+        assert isinstance(raw, dict)
+        return raw
+
+    def answer(self, operation: str, result: Params, request_id: str) -> tuple[bytes, str]:
+        return json.dumps(result).encode(), self._type
+
+    def error(self, error: AwsError, request_id: str) -> tuple[bytes, str]:
+        return json.dumps({"__type": error.code, "message": error.message}).encode(), self._type
+
+
+class Query:
+    """AWS query with XML answers: Elastic Load Balancing."""
+
+    def __init__(self, service: str, invalid: str) -> None:
+        self.model, self._invalid = service_model(service), invalid
+
+    def operation(self, headers: Mapping[str, str], body: bytes) -> str:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True)).get("Action", "")
+
+    def params(self, operation: str, body: bytes) -> Params:
+        model = self.model.operation_model(operation)
+        values = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        try:
+            parsed: Params = QueryParser(model).parse({"values": values})
+        except ValueError as error:
+            raise AwsError(self._invalid, f"{operation}: a parameter cannot be read: {error}") from error
+        validate(model.input_shape, parsed, self._invalid)
+        return parsed
+
+    def answer(self, operation: str, result: Params, request_id: str) -> tuple[bytes, str]:
+        model = self.model.operation_model(operation)
+        body = QuerySerializer(model, context=SerializationContext(request_id)).serialize(result)["body"]
+        return (body if isinstance(body, bytes) else body.encode()), "text/xml"
+
+    def error(self, error: AwsError, request_id: str) -> tuple[bytes, str]:
+        kind = "Sender" if error.status < 500 else "Receiver"
+        return (
+            f'<ErrorResponse xmlns="http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/"><Error><Type>{kind}</Type>'
+            f"<Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message></Error>"
+            f"<RequestId>{request_id}</RequestId></ErrorResponse>"
+        ).encode(), "text/xml"
+
+
+def validate(shape: Any, params: Any, code: str) -> None:
+    """Types, required and unknown members (botocore's validator), then enums, which it leaves out."""
+    if shape is None:
+        return
+    report = ParamValidator().validate(params, shape)
+    if report.has_errors():
+        raise AwsError(code, report.generate_report())
+    unknown = [key for key in params if key not in shape.members]
+    if unknown:
+        raise AwsError(code, f"kirikae local does not know the parameter {unknown[0]} (its client is newer)")
+    for where, value, allowed in _bad_enums(shape, params, shape.name):
+        raise AwsError(code, f"{where}: {value!r} is not one of {', '.join(allowed)}")
+
+
+def _bad_enums(shape: Any, value: Any, where: str) -> list[tuple[str, Any, list[str]]]:
+    match shape.type_name:
+        case "structure":
+            members = shape.members
+            return [b for k, v in value.items() if k in members for b in _bad_enums(members[k], v, f"{where}.{k}")]
+        case "list":
+            return [b for v in value for b in _bad_enums(shape.member, v, where)]
+        case "map":
+            return [b for v in value.values() for b in _bad_enums(shape.value, v, where)]
+        case "string" if shape.enum and value not in shape.enum:
+            return [(where, value, list(shape.enum))]
+        case _:
+            return []
+
+
+class Service:
+    """One AWS service: its protocol and the operations that kirikae local carries out itself."""
+
+    def __init__(self, protocol: Json | Query, operations: Mapping[str, Operation], unsupported: str) -> None:
+        self.protocol, self.operations, self._unsupported = protocol, operations, unsupported
+
+    async def serve(self, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes, str, str]:
+        """Answer one request: status, body, content type, request ID."""
+        request_id = str(uuid.uuid4())
+        try:
+            operation = self.protocol.operation(headers, body)
+            handler = self.operations.get(operation)
+            if handler is None:
+                raise AwsError(self._unsupported, f"kirikae local does not carry out {operation or 'this request'}")
+            result = await handler(self.protocol.params(operation, body))
+            answer, kind = self.protocol.answer(operation, result, request_id)
+            return 200, answer, kind, request_id
+        except AwsError as error:
+            answer, kind = self.protocol.error(error, request_id)
+            return error.status, answer, kind, request_id

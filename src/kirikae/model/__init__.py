@@ -1,0 +1,1 @@
+"""The nouns of kirikae and the rules that several rooms share: frozen values, no input or output."""

@@ -1,0 +1,184 @@
+"""A move: one thing (today traffic) going from its old side to its new side.
+
+A move is a value.  Its whole life is a phase, a share and a hold:
+
+    planned -> prepared -> running(share) -> settled -> retired
+                               |                |
+                               +-- back out: share = 0, held
+    planned | prepared | running(0) -> abandoned
+
+Everything up to ``retired`` can be undone by asking for a smaller share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any, Self
+
+from kirikae.model.errors import KirikaeError
+from kirikae.model.share import WHOLE, percent
+
+
+class Phase(StrEnum):
+    PLANNED = "planned"
+    PREPARED = "prepared"
+    RUNNING = "running"
+    SETTLED = "settled"
+    RETIRED = "retired"
+    ABANDONED = "abandoned"
+
+
+class Verb(StrEnum):
+    PREPARE = "prepare"
+    START = "start"
+    SHIFT = "shift"
+    BACK_OUT = "back-out"
+    SETTLE = "settle"
+    RETIRE = "retire"
+    ABANDON = "abandon"
+    HOLD = "hold"
+    RESUME = "resume"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One thing to do next, small enough to be written down before it is done."""
+
+    verb: Verb
+    share: int = 0
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.verb} to {percent(self.share)}" if self.verb is Verb.SHIFT else str(self.verb)
+
+
+class OutOfOrder(KirikaeError):
+    """The order does not fit the phase the move is in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """``attempt`` and ``stepped`` are the seq of the entries after which this attempt and this step began:
+    evidence is gathered per attempt, proof of safety per step."""
+
+    name: str
+    plan: tuple[int, ...]
+    phase: Phase = Phase.PLANNED
+    share: int = 0
+    held: str = ""
+    intent: Order | None = None
+    seq: int = 0
+    attempt: int = 0
+    stepped: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.plan or list(self.plan) != sorted(set(self.plan)) or self.plan[-1] != WHOLE or self.plan[0] < 1:
+            shares = ", ".join(percent(s) for s in self.plan)
+            raise ValueError(f"the plan of {self.name} must rise to 100%, got [{shares}]")
+
+    @property
+    def over(self) -> bool:
+        return self.phase in (Phase.RETIRED, Phase.ABANDONED)
+
+    @property
+    def live(self) -> bool:
+        """Does the share mean anything in the outside world now?"""
+        return self.phase in (Phase.RUNNING, Phase.SETTLED)
+
+    @property
+    def next_share(self) -> int | None:
+        return next((s for s in self.plan if s > self.share), None)
+
+    def allows(self, order: Order) -> bool:
+        """Is this order lawful now?  The whole law is these nine lines."""
+        p, here = Phase, self.phase
+        match order.verb:
+            case Verb.PREPARE:
+                return here is p.PLANNED
+            case Verb.START:
+                return here is p.PREPARED
+            case Verb.SHIFT:
+                return here is p.RUNNING and not self.held and order.share == self.next_share
+            case Verb.BACK_OUT:
+                return self.live
+            case Verb.SETTLE:
+                return here is p.RUNNING and not self.held and self.share == WHOLE
+            case Verb.RETIRE:
+                return here is p.SETTLED and not self.held
+            case Verb.ABANDON:
+                return here in (p.PLANNED, p.PREPARED) or (here is p.RUNNING and self.share == 0)
+            case Verb.HOLD:
+                return not self.over
+            case Verb.RESUME:
+                return bool(self.held) and not self.over
+
+    def may_replace(self, order: Order) -> bool:
+        """May this order take the place of the open intent?  The red button always may, short of retiring;
+        a hold may stop a shift that found a hand on the knob."""
+        if self.intent is None:
+            return True
+        match order.verb:
+            case Verb.BACK_OUT:
+                return self.intent.verb not in (Verb.RETIRE, Verb.BACK_OUT)
+            case Verb.HOLD:
+                return self.intent.verb in (Verb.SHIFT, Verb.SETTLE)
+            case _:
+                return False
+
+    def intending(self, order: Order) -> Self:
+        """The move with this order written down.  Raises OutOfOrder."""
+        if not self.may_replace(order):
+            raise OutOfOrder(f"{self.name} still has to {self.intent}; run `kirikae move start {self.name}` to finish it")
+        if not self.allows(order):
+            held = f", held ({self.held})" if self.held else ""
+            raise OutOfOrder(
+                f"{self.name} is {self.phase} at {percent(self.share)}{held}: it cannot {order} now; "
+                f"`kirikae move status {self.name}` shows what it can do"
+            )
+        return replace(self, intent=order, seq=self.seq + 1)
+
+    def done(self) -> Self:
+        """The move after its open intent has been carried out."""
+        if self.intent is None:
+            raise OutOfOrder(f"{self.name} has nothing open")
+        order, seq = self.intent, self.seq + 1
+        after = replace(self, intent=None, seq=seq)
+        match order.verb:
+            case Verb.PREPARE:
+                return replace(after, phase=Phase.PREPARED)
+            case Verb.START:
+                return replace(after, phase=Phase.RUNNING, share=0, attempt=seq, stepped=seq)
+            case Verb.SHIFT:
+                return replace(after, share=order.share, stepped=seq)
+            case Verb.BACK_OUT:
+                reason = f"backed out: {order.reason}" if order.reason else "backed out"
+                return replace(after, phase=Phase.RUNNING, share=0, held=reason, attempt=seq, stepped=seq)
+            case Verb.SETTLE:
+                return replace(after, phase=Phase.SETTLED)
+            case Verb.RETIRE:
+                return replace(after, phase=Phase.RETIRED)
+            case Verb.ABANDON:
+                return replace(after, phase=Phase.ABANDONED)
+            case Verb.HOLD:
+                return replace(after, held=order.reason or "held")
+            case Verb.RESUME:
+                # Figures from before a hold would mix two times: the step is judged afresh.
+                return replace(after, held="", attempt=seq if self.share == 0 else self.attempt, stepped=seq)
+
+    def anew(self, plan: tuple[int, ...]) -> Self:
+        """The same move planned once more, after it was retired or abandoned."""
+        if not self.over:
+            raise OutOfOrder(f"{self.name} is still {self.phase}")
+        return replace(self, plan=plan, phase=Phase.PLANNED, share=0, held="", intent=None, seq=self.seq + 1)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data for the journal; ``from_plain`` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, raw: Mapping[str, Any]) -> Self:
+        intent = raw["intent"]
+        order = None if intent is None else Order(Verb(intent["verb"]), intent["share"], intent["reason"])
+        return cls(**{**raw, "phase": Phase(raw["phase"]), "plan": tuple(raw["plan"]), "intent": order})

@@ -1,0 +1,251 @@
+"""The project file ``kirikae.yml``: what is wanted, read strictly, refused with file, line, key and remedy."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from kirikae.model.errors import UsageProblem
+from kirikae.model.share import WHOLE, share_from
+
+
+class ProjectProblem(UsageProblem):
+    """The project file cannot be used as it stands."""
+
+
+_DURATION = re.compile(r"(\d+)\s*(s|m|h|d)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds_from(text: object) -> float:
+    """Read ``"30s"``, ``"10m"``, ``"2h"``, ``"1d"`` as seconds.  Raises ValueError."""
+    match = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f'{text!r} is not a duration; write for example "30s", "10m" or "2h"')
+    return float(int(match[1]) * _SECONDS[match[2]])
+
+
+def milliseconds_from(text: object) -> float:
+    """Read ``"150ms"`` or ``"2s"`` as milliseconds.  Raises ValueError."""
+    if isinstance(text, str) and (match := re.fullmatch(r"(\d+)\s*ms", text.strip())):
+        return float(match[1])
+    try:
+        return seconds_from(text) * 1000
+    except ValueError as error:
+        raise ValueError(f'{text!r} is not a time; write for example "150ms" or "2s"') from error
+
+
+def part_from(text: object) -> float:
+    """Read a per cent string of up to four decimals as a part of one: ``"0.05%"`` -> 0.0005.  Raises ValueError."""
+    match = re.fullmatch(r"(\d{1,4}(?:\.\d{1,4})?)\s*%", text.strip()) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f'{text!r} is not a part; write it as a string with a per cent sign, such as "0.05%"')
+    return float(match[1]) / 100
+
+
+def _text_schema(pattern: str, example: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
+
+
+Share = Annotated[int, BeforeValidator(share_from), _text_schema(r"^\d{1,3}(\.\d)?%$", "10%")]
+Seconds = Annotated[float, BeforeValidator(seconds_from), _text_schema(r"^\d+\s*[smhd]$", "10m")]
+Milliseconds = Annotated[float, BeforeValidator(milliseconds_from), _text_schema(r"^\d+\s*(ms|s|m|h)$", "150ms")]
+Part = Annotated[float, BeforeValidator(part_from), _text_schema(r"^\d{1,4}(\.\d{1,4})?\s*%$", "0.05%")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class OldFleet(_Strict):
+    """The side on virtual machines."""
+
+    target_group: str = Field(description="name of the target group that the hosts are registered in")
+    hosts: tuple[str, ...] = Field(default=(), description="ssh://name of each host", strict=False)
+    autoscaling_group: str | None = None
+
+
+class NewFleet(_Strict):
+    """The side in containers."""
+
+    cluster: str
+    ecs_service: str
+    target_group: str
+    definitions: str = Field(default="ecs/", description="folder of ecs-task-def.json and ecs-service-def.json")
+
+
+class Fleets(_Strict):
+    old: OldFleet
+    new: NewFleet
+
+
+class Check(_Strict):
+    """One request whose answer is known; it gates every step."""
+
+    get: str = Field(pattern=r"^/")
+    expect: int = Field(default=200, ge=100, le=599)
+    contains: str | None = None
+
+
+class Router(_Strict):
+    listener_rule: str = Field(
+        description="LOAD_BALANCER/RULE, where RULE is the rule's tag Name, or a listener rule's ARN",
+        pattern=r"^(arn:\S+|[A-Za-z0-9-]{1,32}/.+)$",
+    )
+
+
+class JudgeSettings(_Strict):
+    """How sure to be, and how much harm to put up with on the way (docs/explanation/verdict.md)."""
+
+    false_alarms: Part = Field(default=0.01, gt=0, lt=0.5, description="bound on a false back-out, over the whole move")
+    worse_requests_at_most: Part = Field(
+        default=0.0005, gt=0, lt=1, description="part of all requests that a passed step may make worse"
+    )
+    bake: Seconds = Field(default=600.0, description="least time at each share before the next")
+    slower_at_most: Part | None = Field(
+        default=None, description="how much slower the new side may be; default: tighter as the share grows"
+    )
+    fast_enough: Milliseconds = Field(default=0.0, description="answers faster than this are never counted as slow")
+
+
+class Figures(_Strict):
+    """How fine and how late the source of figures is.  CloudWatch: 60 s, about two minutes late."""
+
+    period: Seconds = 60.0
+    lateness: Seconds = 120.0
+
+
+class TrafficMove(_Strict):
+    kind: Literal["traffic"]
+    router: Router
+    plan: tuple[Share, ...] = Field(default=(1, 10, 50, 250, 500, WHOLE), strict=False, min_length=1)
+    advance: Literal["ask", "auto"] = "ask"
+    judge: JudgeSettings = JudgeSettings()
+    figures: Figures = Figures()
+
+    @model_validator(mode="after")
+    def _plan_rises_to_the_whole(self) -> TrafficMove:
+        if list(self.plan) != sorted(set(self.plan)) or self.plan[-1] != WHOLE or self.plan[0] < 1:
+            raise ValueError("the plan must rise and end at 100%")
+        return self
+
+
+class Accepted(_Strict):
+    """A finding that somebody answers for, until a day."""
+
+    finding: str
+    where: str
+    why: str
+    by: str
+    until: datetime.date
+
+
+class Project(_Strict):
+    service: Name
+    environment: Name
+    account: str = Field(pattern=r"^\d{12}$", description="AWS account number in quotes; kirikae acts in no other")
+    region: str = "ap-northeast-1"
+    store: str = Field(default=".kirikae/state.db", description="file of the journal, relative to the project file")
+    release_header: str | None = Field(
+        default=None, description="response header in which every member of both fleets says its release ID"
+    )
+    fleets: Fleets
+    checks: tuple[Check, ...] = Field(default=(), strict=False)
+    moves: dict[Name, TrafficMove] = Field(default_factory=dict)
+    accepted: tuple[Accepted, ...] = Field(default=(), strict=False)
+
+    @model_validator(mode="after")
+    def _store_is_a_file(self) -> Project:
+        if "://" in self.store:
+            raise ValueError(f"store {self.store!r}: this release keeps its journal in a file; a bucket comes later")
+        return self
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the project file."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "kirikae.yml"} | Project.model_json_schema()
+
+
+def project_from(text: str, name: str) -> Project:
+    """Read the text of a project file called ``name``.  Raises ProjectProblem that names every fault and its line."""
+    yaml = YAML(typ="rt", pure=True)
+    try:
+        raw = yaml.load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f":{mark.line + 1}" if mark else ""
+        raise ProjectProblem(f"{name}{line}: not YAML: {error.problem or error}") from error
+    if not isinstance(raw, Mapping):
+        raise ProjectProblem(f"{name}: the file must be a mapping that begins with `service:`")
+    try:
+        return Project.model_validate(_plain(raw))
+    except ValidationError as error:
+        lines = [_fault(name, raw, fault) for fault in error.errors()]
+        raise ProjectProblem("\n".join(lines)) from error
+
+
+def _plain(node: Any) -> Any:
+    """ruamel's commented containers as ordinary ones: strict models take no subclasses for granted."""
+    if isinstance(node, Mapping):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, Sequence) and not isinstance(node, str):
+        return [_plain(value) for value in node]
+    if isinstance(node, str):
+        return str(node)
+    return node
+
+
+def _fault(name: str, raw: Any, fault: Mapping[str, Any]) -> str:
+    path = [part for part in fault["loc"] if isinstance(part, int) or not str(part).startswith("function-")]
+    line = _line_of(raw, path)
+    key = ".".join(str(part) for part in path) or "the file"
+    return f"{name}:{line}: {key}: {_remedy(fault, path)}"
+
+
+def _remedy(fault: Mapping[str, Any], path: Sequence[Any]) -> str:
+    match fault["type"]:
+        case "extra_forbidden":
+            near = get_close_matches(str(path[-1]), _known_keys(path[:-1]), n=1)
+            return "unknown key" + (f"; did you mean `{near[0]}`?" if near else "; remove it or see `kirikae project schema`")
+        case "missing":
+            return "this key must be given"
+        case "literal_error" if path[-1] == "kind":
+            return f"{fault['input']!r} cannot be moved by this release; it moves `traffic`"
+        case "literal_error":
+            return f"{fault['input']!r} is not possible here; choose one of {fault['ctx']['expected']}"
+        case "string_type":
+            return f'{fault["input"]!r} must be a string; put it in quotes: "{fault["input"]}"'
+        case "value_error":
+            return str(fault["ctx"]["error"])
+        case "string_pattern_mismatch":
+            return f"{fault['input']!r} does not look right; it must match {fault['ctx']['pattern']}"
+        case _:
+            return f"{fault['msg']} (got {fault['input']!r})"
+
+
+def _known_keys(path: Sequence[Any]) -> list[str]:
+    """All keys anywhere in the schema: close enough to guess what was meant, whatever the nesting."""
+    definitions = Project.model_json_schema()
+    keys = set(definitions["properties"])
+    for part in definitions.get("$defs", {}).values():
+        keys |= set(part.get("properties", {}))
+    return sorted(keys)
+
+
+def _line_of(node: Any, path: Sequence[Any]) -> int:
+    line = int(node.lc.line) + 1
+    for part in path:
+        try:
+            here = node.lc.key(part) if isinstance(node, Mapping) else node.lc.item(part)
+            line, node = int(here[0]) + 1, node[part]
+        except (AttributeError, KeyError, IndexError, TypeError):
+            break
+    return line

@@ -1,0 +1,1 @@
+"""The one state machine by which everything moves; it knows no AWS."""

@@ -1,0 +1,1 @@
+"""Releases: one release ID, put on a fleet, waited for truthfully and written down."""

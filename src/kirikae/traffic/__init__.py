@@ -1,0 +1,1 @@
+"""Traffic: weights on the load balancer, and what both sides answered."""
