@@ -111,9 +111,17 @@ class JudgeSettings(_Strict):
     )
     bake: Seconds = Field(default=600.0, description="least time at each share before the next")
     slower_at_most: Part | None = Field(
-        default=None, description="how much slower the new side may be; default: tighter as the share grows"
+        default=None, description="how much slower than the old side; default: tighter as the share grows"
     )
-    fast_enough: Milliseconds = Field(default=0.0, description="answers faster than this are never counted as slow")
+    fast_enough: Milliseconds | None = Field(
+        default=None, description="instead: an answer slower than this is a worse request, whatever the old side does"
+    )
+
+    @model_validator(mode="after")
+    def _one_way_of_latency(self) -> JudgeSettings:
+        if self.slower_at_most is not None and self.fast_enough is not None:
+            raise ValueError("give slower_at_most (relative) or fast_enough (absolute), not both")
+        return self
 
 
 class Figures(_Strict):

@@ -1,0 +1,62 @@
+"""Drive a move in the foreground until it is settled, held, over, or waits for somebody."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from kirikae.model.errors import AwsUnreachable
+from kirikae.model.move import Move, Order, Phase, Verb
+from kirikae.move.engine import Engine, Look
+from kirikae.move.journal import Beaten, Journal
+from kirikae.move.lease import Lease
+
+LOOK_S = 1.0
+UNREACHABLE_S = 300.0
+
+
+def drive(
+    engine: Engine, journal: Journal, lease: Lease, name: str, tell: Callable[[Look], None],
+    clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
+) -> Look:  # fmt: skip
+    """Step until nothing more can be done here.  Raises Driven, LeaseLost, AwsUnreachable (after five minutes)."""
+    answered = clock()
+    with lease.held():
+        while True:
+            began = clock()
+            try:
+                look = engine.step(name)
+                answered = clock()
+            except AwsUnreachable as error:
+                if clock() - answered > UNREACHABLE_S:
+                    raise
+                tell(Look(journal.read(name), waits_for=str(error)))
+                sleep(LOOK_S)
+                continue
+            tell(look)
+            if look.move.intent is None and (look.move.held or look.move.over or look.move.phase is Phase.SETTLED):
+                return look
+            sleep(max(0.0, LOOK_S - (clock() - began)))
+
+
+def carry_out_order(engine: Engine, lease: Lease, name: str, order: Order) -> Move:
+    """One order by a person, under the lease."""
+    with lease.held():
+        return engine.order(name, order)
+
+
+def hold_without_lease(journal: Journal, name: str, reason: str) -> Move:
+    """Ask a running driver to stop where it is: like the red button, a hold is an entry that anyone may append.
+
+    Raises OutOfOrder if the move is over, or if an open act must be finished first.
+    """
+    while True:
+        try:
+            held = journal.write(journal.read(name).intending(Order(Verb.HOLD, reason=reason)))
+            break
+        except Beaten:
+            continue
+    try:
+        return journal.write(held.done())
+    except Beaten:
+        return journal.read(name)  # the driver saw the entry and finished it, or the red button was pressed

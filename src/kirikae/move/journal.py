@@ -1,0 +1,126 @@
+"""The durable record of moves: one entry before and one after every act, each written exactly once.
+
+An entry's key holds its number, so two writers can never both write it: the second is beaten and reads again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kirikae.model.errors import KirikaeError, UsageProblem
+from kirikae.model.evidence import Batch, Evidence
+from kirikae.model.move import Move
+from kirikae.model.store import Store, Taken
+
+FORMAT = 1
+
+
+class Beaten(KirikaeError):
+    """Another driver wrote this entry first; read again before acting."""
+
+
+class UnknownMove(UsageProblem):
+    """No entry of this move is in the journal."""
+
+
+class NewerFormat(KirikaeError):
+    """The journal was written by a newer kirikae."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the journal: the move after it, what it rests on, and who wrote it."""
+
+    move: Move
+    at: float
+    who: str
+    where: str
+    requests: tuple[str, ...] = ()
+    evidence: Mapping[str, Any] | None = None
+
+
+class Journal:
+    def __init__(
+        self, store: Store, environment: str, service: str, who: str, where: str, clock: Callable[[], float] = time.time,
+        requests: Callable[[], tuple[str, ...]] = lambda: (),
+    ) -> None:  # fmt: skip
+        self._store, self._scope = store, f"{environment}/{service}"
+        self._who, self._where, self._clock, self._requests = who, where, clock, requests
+
+    def _key(self, name: str, seq: int) -> str:
+        return f"move/{self._scope}/{name}/{seq:08d}"
+
+    def write(self, move: Move, evidence: Evidence | None = None) -> Move:
+        """Append; raises Beaten if this number is taken."""
+        body = {
+            "format": FORMAT, "move": move.to_plain(), "at": self._clock(), "who": self._who, "where": self._where,
+            "requests": list(self._requests()), "evidence": evidence.to_plain() if evidence else None,
+        }  # fmt: skip
+        try:
+            self._store.create_if_absent(self._key(move.name, move.seq), json.dumps(body, ensure_ascii=False))
+        except Taken as error:
+            raise Beaten(f"entry {move.seq} of {move.name} is already written") from error
+        return move
+
+    def read(self, name: str) -> Move:
+        """The move as the last entry leaves it.  Raises UnknownMove."""
+        return self.last(name).move
+
+    def last(self, name: str) -> Entry:
+        keys = self._store.list(f"move/{self._scope}/{name}/")
+        if not keys:
+            raise UnknownMove(f"no move {name} was started yet; `kirikae move start {name}` does")
+        return self._entry(keys[-1])
+
+    def entries(self, name: str) -> list[Entry]:
+        return [self._entry(key) for key in self._store.list(f"move/{self._scope}/{name}/")]
+
+    def names(self) -> list[str]:
+        return sorted({key.split("/")[3] for key in self._store.list(f"move/{self._scope}/")})
+
+    def _entry(self, key: str) -> Entry:
+        stored = self._store.get(key)
+        assert stored is not None
+        raw = json.loads(stored.body)
+        if raw["format"] > FORMAT:
+            raise NewerFormat(f"{key} has format {raw['format']}, this kirikae reads up to {FORMAT}; upgrade kirikae")
+        return Entry(
+            Move.from_plain(raw["move"]), raw["at"], raw["who"], raw["where"], tuple(raw["requests"]), raw["evidence"]
+        )
+
+    # --- approvals and figures --------------------------------------------------------------------------------------
+
+    def approve(self, move: Move) -> None:
+        """Say yes to the step that follows this move's state; said twice is said once."""
+        try:
+            self._store.create_if_absent(
+                f"approval/{self._scope}/{move.name}/{move.stepped:08d}", json.dumps({"who": self._who, "at": self._clock()})
+            )
+        except Taken:
+            pass
+
+    def approved_by(self, move: Move) -> str | None:
+        stored = self._store.get(f"approval/{self._scope}/{move.name}/{move.stepped:08d}")
+        return json.loads(stored.body)["who"] if stored else None
+
+    def record(self, move: Move, batch: Batch) -> bool:
+        """Keep a batch of figures for ever; False if another driver recorded this time already."""
+        key = f"figures/{self._scope}/{move.name}/{move.attempt:08d}/{batch.start:014.3f}"
+        try:
+            self._store.create_if_absent(key, json.dumps(batch.to_plain()))
+        except Taken:
+            return False
+        return True
+
+    def batches(self, move: Move) -> list[Batch]:
+        """All batches of the current attempt, oldest first: from them every verdict can be replayed."""
+        found = []
+        for key in self._store.list(f"figures/{self._scope}/{move.name}/{move.attempt:08d}/"):
+            stored = self._store.get(key)
+            if stored is not None:
+                found.append(Batch.from_plain(json.loads(stored.body)))
+        return found
