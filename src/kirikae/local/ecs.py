@@ -321,7 +321,7 @@ class Ecs:
     async def update_service(self, params: Row) -> Row:
         row = self._active(params)
         _refuse(params, _SERVICE_NOT_YET, row["serviceName"])
-        definition = self._definition(params.get("taskDefinition", row["taskDefinition"]))
+        definition = self._definition(str(params.get("taskDefinition", row["taskDefinition"])))
         changes: Row = {"taskDefinition": definition["taskDefinitionArn"]}
         for key in ("desiredCount", "healthCheckGracePeriodSeconds", "networkConfiguration"):
             if key in params:
@@ -396,7 +396,8 @@ def _configuration(asked: Row, before: Row) -> Row:
         raise AwsError("UnsupportedFeatureException", f"kirikae local does not carry out the strategy {asked['strategy']} yet")
     if asked.get("alarms", {}).get("enable"):
         raise AwsError("UnsupportedFeatureException", "kirikae local does not carry out deployment alarms yet")
-    breaker = asked.get("deploymentCircuitBreaker", before.get("deploymentCircuitBreaker", {"enable": False, "rollback": False}))
+    breaker: Row = before.get("deploymentCircuitBreaker", {"enable": False, "rollback": False})
+    breaker = asked.get("deploymentCircuitBreaker", breaker)
     return {
         "minimumHealthyPercent": asked.get("minimumHealthyPercent", before.get("minimumHealthyPercent", 100)),
         "maximumPercent": asked.get("maximumPercent", before.get("maximumPercent", 200)),

@@ -38,7 +38,7 @@ def short(arn: str) -> str:
 
 def is_live(task: Row) -> bool:
     """Does it count in a deployment's arithmetic?  PENDING or RUNNING and not asked to stop."""
-    return task["desiredStatus"] == "RUNNING" and task["lastStatus"] != "STOPPED"
+    return bool(task["desiredStatus"] == "RUNNING" and task["lastStatus"] != "STOPPED")
 
 
 def launch_order(containers: list[Row]) -> list[Row]:

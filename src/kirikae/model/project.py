@@ -252,7 +252,8 @@ def _line_of(node: Any, path: Sequence[Any]) -> int:
     line = int(node.lc.line) + 1
     for part in path:
         try:
-            here = node.lc.key(part) if isinstance(node, Mapping) else node.lc.item(part)
+            places: Any = node.lc
+            here = places.key(part) if isinstance(node, Mapping) else places.item(part)
             line, node = int(here[0]) + 1, node[part]
         except (AttributeError, KeyError, IndexError, TypeError):
             break

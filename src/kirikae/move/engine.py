@@ -100,14 +100,14 @@ class Engine:
 
     def _carry_out(self, move: Move) -> Move:
         """Do the open intent and write that it is done; whatever came in between wins (the red button, a hand)."""
-        while move.intent is not None:
+        while (order := move.intent) is not None:
             self._lease.assert_held()
             latest = self._journal.read(move.name)
             if latest.seq != move.seq:
                 move = latest
                 continue
             try:
-                self._act(move, move.intent)
+                self._act(move, order)
                 move = self._journal.write(move.done())
             except Beaten:
                 move = self._journal.read(move.name)

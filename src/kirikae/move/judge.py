@@ -181,11 +181,16 @@ class Judge:
     def next_share(self, share: int) -> int:
         return next((s for s in self._plan if s > share), WHOLE)
 
-    def add(self, batch: Batch) -> None:
-        if batch.step != self._step:
+    def at(self, step: int, share: int) -> Judge:
+        """Stand at this step: what earlier steps proved says nothing about it, even before its first figures come."""
+        if step != self._step:
             if self._step >= 0:
                 self._fresh_step()
-            self._step, self._share, self._waiting = batch.step, batch.share, None
+            self._step, self._share, self._waiting = step, share, None
+        return self
+
+    def add(self, batch: Batch) -> None:
+        self.at(batch.step, batch.share)
         batch = _joined(self._waiting, batch)
         self._waiting = None
         absolute = batch.share == WHOLE
@@ -335,3 +340,15 @@ def _joined(before: Batch | None, batch: Batch) -> Batch:
     return Batch(
         before.start, batch.seconds, batch.share, batch.step, batch.tau_ms, _sum(before.old, batch.old), _sum(before.new, batch.new)
     )
+
+
+def requests_to_prove(margins: Margins, share: int, next_share: int, p_old: float = 0.001) -> float:
+    """About how many faultless requests the new side must answer at this share before the step can pass on errors."""
+    d = margins.errors_at(next_share)
+    if share >= WHOLE:
+        limit = p_old + d
+        gain = max(log_factor_absolute(0, 1, limit, q) for q in safe_alternatives(limit))
+    else:
+        n_new, n_old = share, WHOLE - share
+        gain = max(_gain(p_old, p_old, n_new, n_old, q, d) for q in safe_alternatives(p_old + d))
+    return inf if gain <= 0 else (log(SAFE_BAR) + log(ALTERNATIVES)) / gain

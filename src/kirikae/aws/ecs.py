@@ -1,0 +1,56 @@
+"""ECS: task definitions and services, as plain data with the API's own keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kirikae.aws.errors import NotThere
+from kirikae.aws.session import Aws, told
+
+Plain = dict[str, Any]
+
+
+def register_task_definition(aws: Aws, definition: Plain) -> str:
+    """The ARN of the new revision."""
+    with told():
+        answer = aws.client("ecs").register_task_definition(**definition)
+    return str(answer["taskDefinition"]["taskDefinitionArn"])
+
+
+def task_definition(aws: Aws, name: str) -> Plain:
+    with told():
+        answer = aws.client("ecs").describe_task_definition(taskDefinition=name)
+    return dict(answer["taskDefinition"])
+
+
+def service(aws: Aws, cluster: str, name: str) -> Plain | None:
+    """The service, or None if there is none that is active."""
+    with told():
+        answer = aws.client("ecs").describe_services(cluster=cluster, services=[name])
+    found = [s for s in answer["services"] if s["status"] == "ACTIVE"]
+    return dict(found[0]) if found else None
+
+
+def create_service(aws: Aws, cluster: str, definition: Plain) -> Plain:
+    with told():
+        return dict(aws.client("ecs").create_service(cluster=cluster, **definition)["service"])
+
+
+def update_service(aws: Aws, cluster: str, name: str, changes: Plain) -> Plain:
+    with told():
+        return dict(aws.client("ecs").update_service(cluster=cluster, service=name, **changes)["service"])
+
+
+def tasks(aws: Aws, cluster: str, service_name: str, status: str) -> list[Plain]:
+    with told():
+        client = aws.client("ecs")
+        arns = client.list_tasks(cluster=cluster, serviceName=service_name, desiredStatus=status)["taskArns"]
+        return list(client.describe_tasks(cluster=cluster, tasks=arns)["tasks"]) if arns else []
+
+
+def cluster_exists(aws: Aws, name: str) -> None:
+    """Raises NotThere."""
+    with told():
+        answer = aws.client("ecs").describe_clusters(clusters=[name])
+    if not any(c["status"] == "ACTIVE" for c in answer["clusters"]):
+        raise NotThere("DescribeClusters", "ClusterNotFoundException", f"there is no cluster {name}")

@@ -1,0 +1,105 @@
+"""Elastic Load Balancing v2: rules with weights, target groups and their targets' health."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from kirikae.aws.errors import NotThere
+from kirikae.aws.session import Aws, told
+
+
+@dataclass(frozen=True, slots=True)
+class TargetGroup:
+    """``dimension`` is its name in CloudWatch."""
+
+    arn: str
+    name: str
+    deregistration_delay_s: int = 300
+
+    @property
+    def dimension(self) -> str:
+        return self.arn.split(":", 5)[5]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    address: str
+    port: int
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A listener's rule; ``weights`` by target group ARN, in the order of the action; ``stickiness_s`` 0: none."""
+
+    arn: str
+    balancer_dimension: str
+    weights: dict[str, int]
+    stickiness_s: int
+    actions: tuple[Any, ...]
+
+
+def target_group(aws: Aws, name: str) -> TargetGroup:
+    """Raises NotThere."""
+    with told():
+        client = aws.client("elbv2")
+        group = client.describe_target_groups(Names=[name])["TargetGroups"][0]
+        attributes = client.describe_target_group_attributes(TargetGroupArn=group["TargetGroupArn"])["Attributes"]
+    delay = next((int(a["Value"]) for a in attributes if a["Key"] == "deregistration_delay.timeout_seconds"), 300)
+    return TargetGroup(group["TargetGroupArn"], name, delay)
+
+
+def targets(aws: Aws, group: TargetGroup) -> list[Target]:
+    with told():
+        answer = aws.client("elbv2").describe_target_health(TargetGroupArn=group.arn)
+    return [
+        Target(t["Target"]["Id"], t["Target"]["Port"], t["TargetHealth"]["State"], t["TargetHealth"].get("Reason", ""))
+        for t in answer["TargetHealthDescriptions"]
+    ]
+
+
+def find_rule(aws: Aws, name: str) -> str:
+    """The ARN of ``LOAD_BALANCER/RULE``, where RULE is the rule's tag Name; an ARN is its own answer.  Raises NotThere."""
+    if name.startswith("arn:"):
+        return name
+    balancer_name, _, rule_name = name.partition("/")
+    with told():
+        client = aws.client("elbv2")
+        balancer = client.describe_load_balancers(Names=[balancer_name])["LoadBalancers"][0]["LoadBalancerArn"]
+        rules = []
+        for page in client.get_paginator("describe_listeners").paginate(LoadBalancerArn=balancer):
+            for listener in page["Listeners"]:
+                for rule_page in client.get_paginator("describe_rules").paginate(ListenerArn=listener["ListenerArn"]):
+                    rules += [rule["RuleArn"] for rule in rule_page["Rules"]]
+        seen = []
+        for start in range(0, len(rules), 20):
+            for tagged in client.describe_tags(ResourceArns=rules[start : start + 20])["TagDescriptions"]:
+                names = [tag["Value"] for tag in tagged["Tags"] if tag["Key"] == "Name"]
+                if rule_name in names:
+                    return str(tagged["ResourceArn"])
+                seen += names
+    known = f"it has rules named {', '.join(sorted(seen))}" if seen else "none of its rules has a tag Name"
+    raise NotThere("DescribeRules", "RuleNotFound", f"load balancer {balancer_name} has no rule named {rule_name}; {known}")
+
+
+def rule(aws: Aws, arn: str) -> Rule:
+    with told():
+        found = aws.client("elbv2").describe_rules(RuleArns=[arn])["Rules"][0]
+    action = found["Actions"][-1]
+    groups = action.get("ForwardConfig", {}).get("TargetGroups") or [{"TargetGroupArn": action["TargetGroupArn"], "Weight": 1}]
+    sticky = action.get("ForwardConfig", {}).get("TargetGroupStickinessConfig", {})
+    seconds = int(sticky.get("DurationSeconds", 0)) if sticky.get("Enabled") else 0
+    dimension = arn.split(":listener-rule/", 1)[1].rsplit("/", 2)[0]
+    weights = {g["TargetGroupArn"]: int(g.get("Weight", 1)) for g in groups}
+    return Rule(arn, dimension, weights, seconds, tuple(found["Actions"]))
+
+
+def set_weights(aws: Aws, found: Rule, weights: dict[str, int]) -> None:
+    """Put these weights into the rule's forward action and leave everything else as it is."""
+    *before, action = found.actions
+    forward = {**action.get("ForwardConfig", {}), "TargetGroups": [{"TargetGroupArn": a, "Weight": w} for a, w in weights.items()]}
+    changed = {k: v for k, v in action.items() if k != "TargetGroupArn"} | {"ForwardConfig": forward}
+    with told():
+        aws.client("elbv2").modify_rule(RuleArn=found.arn, Actions=[*before, changed])

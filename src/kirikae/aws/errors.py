@@ -1,0 +1,31 @@
+"""Every botocore error, mapped to what the operator should do next.
+
+KirikaeError
+├── AwsRefused       1  AWS said no (its code and message are kept)
+│   └── NotThere     1  the named thing does not exist
+├── WrongAccount     1  the credentials belong to another account than the project file says
+├── ReadOnly         1  --read-only: the call would change something and was not sent
+└── AwsUnreachable   3  no answer (model/errors.py)
+"""
+
+from __future__ import annotations
+
+from kirikae.model.errors import KirikaeError
+
+
+class AwsRefused(KirikaeError):
+    def __init__(self, operation: str, code: str, message: str) -> None:
+        super().__init__(f"AWS refused {operation}: {code}: {message}")
+        self.operation, self.code = operation, code
+
+
+class NotThere(AwsRefused):
+    """The thing that was named does not exist."""
+
+
+class WrongAccount(KirikaeError):
+    """The credentials do not belong to the account of the project file."""
+
+
+class ReadOnly(KirikaeError):
+    """Refused before it was sent: the call would have changed something."""

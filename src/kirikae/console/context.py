@@ -1,0 +1,80 @@
+"""What the verbs need together: project file, AWS, identity, journal, mover."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from kirikae.aws.session import Aws
+from kirikae.model.errors import AwsUnreachable, UsageProblem
+from kirikae.model.project import Project, TrafficMove, project_from
+from kirikae.move.engine import Engine
+from kirikae.move.journal import Journal
+from kirikae.move.lease import Lease
+from kirikae.move.sqlite_store import SqliteStore
+from kirikae.traffic.mover import TrafficMover
+
+
+def load_project(ctx: click.Context) -> Project:
+    """Raises UsageProblem, ProjectProblem."""
+    path = Path(ctx.obj["project_file"])
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageProblem(f"{path}: {error.strerror}; name the project file with --project FILE") from error
+    return project_from(text, str(path))
+
+
+def project_folder(ctx: click.Context) -> Path:
+    return Path(ctx.obj["project_file"]).absolute().parent
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything at hand for one move."""
+
+    project: Project
+    settings: TrafficMove
+    aws: Aws
+    store: SqliteStore
+    journal: Journal
+    mover: TrafficMover
+    lease: Lease
+    engine: Engine
+    who: str
+
+
+def open_aws(ctx: click.Context, project: Project) -> tuple[Aws, str]:
+    """AWS and who we are there.  Raises WrongAccount."""
+    aws = Aws(project.region, ctx.obj["read_only"])
+    return aws, aws.identity(project.account)
+
+
+def open_store(ctx: click.Context, project: Project) -> SqliteStore:
+    return SqliteStore(project_folder(ctx) / project.store)
+
+
+def open_desk(ctx: click.Context, name: str, anyone: bool = False) -> Desk:
+    """``anyone``: go on under the local user's name when AWS does not say who we are (the red button must work)."""
+    project = load_project(ctx)
+    if name not in project.moves:
+        known = ", ".join(project.moves) or "none"
+        raise UsageProblem(f"{ctx.obj['project_file']} has no move {name!r}; it has: {known}")
+    settings = project.moves[name]
+    aws = Aws(project.region, ctx.obj["read_only"])
+    try:
+        who = aws.identity(project.account)
+    except AwsUnreachable:
+        if not anyone:
+            raise
+        who = f"local user {getpass.getuser()}"
+    store = open_store(ctx, project)
+    journal = Journal(store, project.environment, project.service, who, socket.gethostname(), requests=aws.take_request_ids)
+    mover = TrafficMover(aws, project, settings, journal)
+    lease = Lease(store, f"{project.environment}/{project.service}/{name}")
+    engine = Engine(journal, mover, lease, ask=settings.advance == "ask")
+    return Desk(project, settings, aws, store, journal, mover, lease, engine, who)

@@ -1,0 +1,417 @@
+"""``kirikae move`` and ``kirikae back-out``: plan, drive, look at and command a move."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from datetime import datetime
+from typing import Any
+
+import click
+
+from kirikae.console.context import Desk, load_project, open_desk, project_folder
+from kirikae.model.errors import AwsUnreachable, Exit, KirikaeError, UsageProblem
+from kirikae.model.evidence import Evidence
+from kirikae.model.move import Move, Order, Phase, Verb
+from kirikae.model.share import WHOLE, percent
+from kirikae.move.driver import carry_out_order, drive, hold_without_lease
+from kirikae.move.engine import Look
+from kirikae.move.engine import back_out as press
+from kirikae.move.journal import Entry, UnknownMove
+from kirikae.move.judge import judge, requests_to_prove
+from kirikae.traffic.mover import margins_of
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON (one object a line where it goes on).")
+_DRY = click.option("--dry-run", is_flag=True, help="Say what would be done.")
+
+
+@click.group()
+def move() -> None:
+    """Move traffic from the old side to the new side, step by step."""
+
+
+def where(found: Move) -> str:
+    """A move in a few words: ``running at 10%``, ``running at 0%, held: ...``."""
+    text = f"{found.phase} at {percent(found.share)}" if found.live else str(found.phase)
+    if found.intent is not None:
+        text += f", about to {found.intent}"
+    return f"{text}, held: {found.held}" if found.held else text
+
+
+def exit_of(found: Move) -> Exit:
+    if found.held:
+        return Exit.BACKED_OUT if found.held.startswith("backed out") else Exit.WAITING
+    return Exit.DONE if found.over or found.phase is Phase.SETTLED else Exit.WAITING
+
+
+def shown(found: Move, evidence: Evidence | None = None, waits_for: str = "") -> dict[str, Any]:
+    return {
+        "move": found.name, "phase": str(found.phase), "share": percent(found.share), "held": found.held, "seq": found.seq,
+        "intent": str(found.intent) if found.intent else None, "waits_for": waits_for,
+        "evidence": evidence.to_plain() if evidence else None,
+    }  # fmt: skip
+
+
+def figures_line(evidence: Evidence) -> str:
+    """Both sides' figures of this step in one line; empty where there are none."""
+    f = evidence.figures
+    if "new_requests" not in f:
+        return ""
+    return (
+        f"new {f['new_requests']:.0f} requests, {f['new_errors']:.0f} errors, {f['new_slow']:.0f} slow · "
+        f"old {f['old_requests']:.0f}, {f['old_errors']:.0f}, {f['old_slow']:.0f} · harm 10^{f['log_harm'] / 2.302585:.1f} of 10^{f['bar_harm'] / 2.302585:.0f}"
+    )
+
+
+class _Teller:
+    """Prints a look when it says something new; on a terminal the figures run in one line."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._json, self._last, self._seq, self._live = as_json, "", -1, sys.stderr.isatty()
+
+    def __call__(self, look: Look) -> None:
+        if self._json:
+            click.echo(json.dumps({"at": time.time(), **shown(look.move, look.evidence, look.waits_for)}, ensure_ascii=False))
+            return
+        if look.move.seq != self._seq:
+            self._clear()
+            if look.evidence is not None and look.evidence.reason and look.evidence.verdict != "unsure":
+                click.echo(f"  {look.evidence.verdict}: {look.evidence.reason}")
+            click.echo(f"{datetime.now():%H:%M:%S} {look.move.name} is {where(look.move)}")
+            self._seq, self._last = look.move.seq, ""
+        line = look.waits_for
+        if look.evidence is not None and (figures := figures_line(look.evidence)):
+            line = f"{line} ({figures})" if line else figures
+        if self._live:
+            click.echo(f"\r\x1b[K  {line[:160]}", nl=False, err=True)
+        elif look.waits_for and _gist(look.waits_for) != self._last:
+            click.echo(f"  waits for {line}")
+            self._last = _gist(look.waits_for)
+
+    def _clear(self) -> None:
+        if self._live:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def _gist(text: str) -> str:
+    """A message without its numbers: forecasts change every second and are told once."""
+    return "".join(c for c in text if not c.isdigit())
+
+
+def _read(desk: Desk, name: str) -> Move | None:
+    try:
+        return desk.journal.read(name)
+    except UnknownMove:
+        return None
+
+
+@move.command()
+@click.argument("name")
+@_JSON
+@click.pass_context
+def plan(ctx: click.Context, name: str, as_json: bool) -> None:
+    """Show every step, what each must prove, and what stands in the way."""
+    desk = open_desk(ctx, name)
+    margins, found = margins_of(desk.settings), desk.mover.findings()
+    steps: list[dict[str, Any]] = []
+    for share in desk.settings.plan:
+        after = next((s for s in desk.settings.plan if s > share), WHOLE)
+        needed = requests_to_prove(margins, share, after)
+        steps.append(
+            {
+                "share": percent(share), "bake_s": margins.bake_s, "errors_at_most_more": margins.errors_at(after),
+                "new_side_requests_needed": round(needed), "judged_by": "absolute limits" if share == WHOLE else "comparison",
+            }
+        )  # fmt: skip
+    if as_json:
+        findings = [{"code": f.code, "where": f.where, "says": f.says, "remedy": f.remedy, "blocks": f.blocks} for f in found]
+        click.echo(json.dumps({"move": name, "steps": steps, "findings": findings, "advance": desk.settings.advance}))
+    else:
+        for step in steps:
+            click.echo(
+                f"{step['share']:>6}  at least {margins.bake_s:.0f} s, and about {step['new_side_requests_needed']} good requests on the new side, "
+                f"to show no more than {step['errors_at_most_more']:.2%} more errors ({step['judged_by']})"
+            )
+        click.echo(f"a step is taken {'when somebody approves it' if desk.settings.advance == 'ask' else 'by itself'} once it is proven")
+        for f in found:
+            click.echo(f"{f.code} {f.severity}: {f.says} ({f.evidence}); {f.remedy}")
+    if any("traffic" in f.blocks for f in found):
+        ctx.exit(Exit.REFUSED)
+
+
+@move.command()
+@click.argument("name")
+@_JSON
+@_DRY
+@click.pass_context
+def start(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None:
+    """Drive the move until it is settled, held or backed out; takes over after a crash."""
+    desk = open_desk(ctx, name)
+    found = _read(desk, name)
+    if dry_run:
+        click.echo(f"would go on with {name}: {where(found)}" if found else f"would plan {name}: {', '.join(percent(s) for s in desk.settings.plan)}")
+        return
+    if found is None:
+        desk.journal.write(Move(name, desk.settings.plan, seq=1))
+    elif found.over:
+        desk.journal.write(found.anew(desk.settings.plan))
+    look = drive(desk.engine, desk.journal, desk.lease, name, _Teller(as_json))
+    _end(ctx, look.move, as_json)
+
+
+def _end(ctx: click.Context, found: Move, as_json: bool) -> None:
+    if not as_json:
+        click.echo(f"{found.name} is {where(found)}")
+        if found.held:
+            click.echo(f"`kirikae move resume {found.name}` goes on from {percent(found.share)}; `kirikae move history {found.name}` shows why it stands")
+    ctx.exit(exit_of(found))
+
+
+@move.command()
+@click.argument("name")
+@_JSON
+@click.pass_context
+def step(ctx: click.Context, name: str, as_json: bool) -> None:
+    """One look and at most one step, for CI (5: waiting, 4: backed out)."""
+    desk = open_desk(ctx, name)
+    if _read(desk, name) is None:
+        desk.journal.write(Move(name, desk.settings.plan, seq=1))
+    with desk.lease.held():
+        before = desk.journal.read(name)
+        look = desk.engine.step(name)
+    _Teller(as_json)(look)
+    if exit_of(look.move) is Exit.BACKED_OUT:
+        ctx.exit(Exit.BACKED_OUT)
+    ctx.exit(Exit.DONE if look.move.seq > before.seq or look.move.over else Exit.WAITING)
+
+
+@move.command()
+@click.argument("name")
+@_JSON
+@click.pass_context
+def status(ctx: click.Context, name: str, as_json: bool) -> None:
+    """Where the move stands, who drives it, and whether the old side can take all of it now."""
+    desk = open_desk(ctx, name)
+    found = desk.journal.read(name)
+    share, driver = desk.mover.found_share(), desk.lease.holder()
+    old = _old_side(desk)
+    if as_json:
+        click.echo(json.dumps({**shown(found), "found_share": None if share is None else percent(share), "driver": driver, "old_side": old}))
+        return
+    click.echo(f"{name} is {where(found)}")
+    click.echo(f"the load balancer gives the new side {'an unknown share' if share is None else percent(share)}")
+    click.echo(f"driven by {driver}" if driver else "nobody drives it; `kirikae move start` takes over")
+    click.echo(f"old side: {old['healthy']} of {old['targets']} targets healthy; a back-out {'has somewhere to go' if old['healthy'] else 'HAS NOWHERE TO GO'}")
+
+
+def _old_side(desk: Desk) -> dict[str, int]:
+    from kirikae.aws import elbv2
+
+    states = [t.state for t in elbv2.targets(desk.aws, desk.mover.places()[1])]
+    return {"healthy": states.count("healthy"), "targets": len(states)}
+
+
+@move.command()
+@click.argument("name")
+@_JSON
+@click.option("--once", is_flag=True, help="Print one line and end.")
+@click.pass_context
+def watch(ctx: click.Context, name: str, as_json: bool, once: bool) -> None:
+    """Look on: share, figures and evidence as the journal has them; changes nothing."""
+    desk = open_desk(ctx, name)
+    teller = _Teller(as_json)
+    while True:
+        found = desk.journal.read(name)
+        evidence = None
+        if found.phase is Phase.RUNNING and found.share > 0:
+            evidence = _evidence(desk, found)
+        teller(Look(found, evidence, evidence.reason if evidence else ""))
+        if once or found.over:
+            return
+        time.sleep(1)
+
+
+@move.command()
+@click.argument("name")
+@click.option("--reason", default="held by hand", show_default=True)
+@_DRY
+@click.pass_context
+def hold(ctx: click.Context, name: str, reason: str, dry_run: bool) -> None:
+    """Stop where it is; the share stays."""
+    desk = open_desk(ctx, name)
+    if dry_run:
+        click.echo(f"would hold {name}, which is {where(desk.journal.read(name))}")
+        return
+    click.echo(f"{name} is {where(hold_without_lease(desk.journal, name, reason))}")
+
+
+def _by_hand(ctx: click.Context, name: str, verb: Verb, dry_run: bool) -> tuple[Desk, Move]:
+    desk = open_desk(ctx, name)
+    before, order = desk.journal.read(name), Order(verb)
+    if dry_run:
+        before.intending(order)
+        click.echo(f"would {verb} {name}, which is {where(before)}")
+        return desk, before
+    found = carry_out_order(desk.engine, desk.lease, name, order)
+    click.echo(f"{name} is {where(found)}")
+    return desk, found
+
+
+@move.command()
+@click.argument("name")
+@_DRY
+@click.pass_context
+def resume(ctx: click.Context, name: str, dry_run: bool) -> None:
+    """Lift the hold: the share is set back to the journal's; `move start` then drives on."""
+    _by_hand(ctx, name, Verb.RESUME, dry_run)
+
+
+@move.command()
+@click.argument("name")
+@_DRY
+@click.pass_context
+def abandon(ctx: click.Context, name: str, dry_run: bool) -> None:
+    """Give the move up (only before it started, or at 0%)."""
+    _by_hand(ctx, name, Verb.ABANDON, dry_run)
+
+
+@move.command()
+@click.argument("name")
+@_DRY
+@click.pass_context
+def settle(ctx: click.Context, name: str, dry_run: bool) -> None:
+    """Say by hand that 100% is where it stays (a driver does so once that is proven)."""
+    _by_hand(ctx, name, Verb.SETTLE, dry_run)
+
+
+@move.command()
+@click.argument("name")
+@_DRY
+@click.pass_context
+def retire(ctx: click.Context, name: str, dry_run: bool) -> None:
+    """Pin the share and write the removal plan; deletes nothing."""
+    desk, found = _by_hand(ctx, name, Verb.RETIRE, dry_run)
+    if not dry_run and found.phase is Phase.RETIRED:
+        file = project_folder(ctx) / f"removal-{name}.md"
+        file.write_text(_removal_plan(desk, name), encoding="utf-8")
+        click.echo(f"nothing was deleted; what may be removed, and in which order, stands in {file}")
+
+
+def _removal_plan(desk: Desk, name: str) -> str:
+    rule, old, new = desk.mover.places()
+    hosts = "\n".join(f"   - [ ] {host}" for host in desk.project.fleets.old.hosts) or "   - [ ] every host of the old fleet"
+    return f"""# What may be removed after the move {name} of {desk.project.service} ({desk.project.environment})
+
+kirikae deleted nothing. All requests go to `{new.name}`; the rule still knows `{old.name}` at weight 0.
+
+- [ ] look at `{old.name}`: no request and no open connection for a day
+- [ ] take a snapshot of every old host's disk, and write down where it is
+- [ ] take `{old.arn}` out of the rule `{rule}`
+- [ ] stop, and after a week remove:
+{hosts}
+- [ ] remove the target group `{old.name}`{f", then the Auto Scaling group `{desk.project.fleets.old.autoscaling_group}`" if desk.project.fleets.old.autoscaling_group else ""}
+- [ ] remove what named the old fleet: alarms, security groups, DNS records, backup plans
+"""
+
+
+def _evidence(desk: Desk, found: Move) -> Evidence:
+    """What the recorded figures say of this step, replayed."""
+    return judge(margins_of(desk.settings), found.plan, desk.journal.batches(found)).at(found.stepped, found.share).evidence()
+
+
+@move.command()
+@click.argument("name")
+@_DRY
+@click.pass_context
+def approve(ctx: click.Context, name: str, dry_run: bool) -> None:
+    """Say yes to the next step (with `advance: ask`)."""
+    desk = open_desk(ctx, name)
+    found = desk.journal.read(name)
+    after = percent(found.next_share) if found.next_share else "settled"
+    if dry_run:
+        click.echo(f"would approve {name}'s next step, to {after}")
+        return
+    desk.journal.approve(found)
+    click.echo(f"approved as {desk.who}: {name} may go on to {after} once it is proven")
+
+
+@move.command()
+@click.argument("name")
+@_JSON
+@click.pass_context
+def history(ctx: click.Context, name: str, as_json: bool) -> None:
+    """The journal: what was intended, done and seen, by whom."""
+    desk = open_desk(ctx, name)
+    desk.journal.last(name)
+    for entry in desk.journal.entries(name):
+        if as_json:
+            click.echo(
+                json.dumps(
+                    {
+                        "at": entry.at, "who": entry.who, "where": entry.where, "requests": entry.requests,
+                        "evidence": entry.evidence, **shown(entry.move),
+                    }, ensure_ascii=False
+                )
+            )  # fmt: skip
+        else:
+            click.echo(history_line(entry))
+
+
+def history_line(entry: Entry) -> str:
+    at = datetime.fromtimestamp(entry.at).strftime("%H:%M:%S")
+    reason = f"  [{entry.evidence['reason']}]" if entry.evidence and entry.evidence["reason"] else ""
+    return f"{entry.move.seq:4} {at} {where(entry.move):40}{reason}  {entry.who.rpartition('/')[2]}"
+
+
+@move.command()
+@click.argument("name")
+@click.pass_context
+def explain(ctx: click.Context, name: str) -> None:
+    """Why the move stands where it stands, in one sentence."""
+    desk = open_desk(ctx, name)
+    last = desk.journal.last(name)
+    found = last.move
+    if found.held:
+        click.echo(f"{name} stands at {percent(found.share)} because: {found.held}.")
+    elif found.phase is Phase.RUNNING and found.share > 0:
+        evidence = _evidence(desk, found)
+        click.echo(f"{name} gives {percent(found.share)} of the requests to the new side; {evidence.reason}.")
+    else:
+        click.echo(f"{name} is {where(found)}.")
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every live move of this project.")
+@click.option("--reason", default="the red button was pressed", show_default=True)
+@_DRY
+@click.pass_context
+def back_out(ctx: click.Context, name: str | None, everything: bool, reason: str, dry_run: bool) -> None:
+    """The red button: share 0 now, whatever a driver is doing."""
+    if (name is None) != everything:
+        raise UsageProblem("name the move, or say --all")
+    names = list(load_project(ctx).moves) if name is None else [name]
+    troubles = []
+    pressed = False
+    for each in names:
+        desk = open_desk(ctx, each, anyone=True)
+        found = _read(desk, each)
+        if found is None or not found.live:
+            if name is not None:
+                raise UsageProblem(f"{each} is {where(found) if found else 'not started'}: nothing of it is on the new side")
+            continue
+        if dry_run:
+            click.echo(f"would set {each} from {percent(found.share)} to 0% and hold it")
+            continue
+        try:
+            after = press(desk.journal, desk.mover, desk.lease, each, reason)
+            pressed = True
+            click.echo(f"{each} is {where(after)}")
+        except (KirikaeError, AwsUnreachable) as error:
+            troubles.append(f"{each}: {error}")
+    if troubles:
+        click.echo("\n".join(troubles), err=True)
+        ctx.exit(Exit.UNFINISHED)
+    if pressed:
+        ctx.exit(Exit.BACKED_OUT)

@@ -1,0 +1,31 @@
+"""``kirikae project``: the project file's schema, and whether a file can be used."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.group()
+def project() -> None:
+    """Look at the project file."""
+
+
+@project.command()
+def schema() -> None:
+    """Print the JSON Schema of kirikae.yml."""
+    from kirikae.model.project import schema as project_schema
+
+    click.echo(json.dumps(project_schema(), indent=2, ensure_ascii=False))
+
+
+@project.command()
+@click.pass_context
+def check(ctx: click.Context) -> None:
+    """Read the project file and say what is in it, or every fault with its line."""
+    from kirikae.console.context import load_project
+
+    found = load_project(ctx)
+    moves = ", ".join(found.moves) or "none"
+    click.echo(f"{ctx.obj['project_file']}: service {found.service}, environment {found.environment}, moves: {moves}")
