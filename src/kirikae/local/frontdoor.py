@@ -28,6 +28,9 @@ log = logging.getLogger("kirikae.local.frontdoor")
 SLOTS = 64
 """Targets per target group: each has a server line of its own, so that replacing one needs no reload."""
 DRAWS = 100_000
+_IN_MAINTENANCE = 0x01 | 0x02 | 0x20
+"""Bits of srv_admin_state (HAProxy management guide, "show servers state").  0x04 says only that the configuration
+file began with ``disabled``; it stays set while the server serves."""
 _OURS = "ecs elasticloadbalancing monitoring"
 
 _HEAD = """\
@@ -273,8 +276,7 @@ class FrontDoor:
             field = line.split()
             if len(field) < 19 or not field[0].isdigit():
                 continue
-            admin = int(field[6])
-            state = "maint" if admin & 0x01 or admin & 0x04 else "ready"
+            state = "maint" if int(field[6]) & _IN_MAINTENANCE else "ready"
             found[int(field[3].removeprefix("s"))] = (f"{field[4]}:{field[18]}", state)
         return found
 

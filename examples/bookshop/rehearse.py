@@ -1,0 +1,360 @@
+"""Rehearse the whole move: a seven-year-old bookshop goes from virtual machines to containers while it is under load.
+
+Uses kirikae as anybody would, through its command line.  Everything runs on this machine's loopback address and one
+docker bridge.  ``--keep`` leaves it all running; ``--clean`` removes every container, process and file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "rehearsal"))
+
+import hosts
+import old_deploy
+import report
+from hosts import Machines, Trouble
+
+SHOP = Path(__file__).resolve().parent
+ROOT = SHOP.parent.parent
+FOLDER = ROOT / ".kirikae" / "rehearsal"
+OUT = ROOT / "rehearsal"
+PORT = int(os.environ.get("REHEARSAL_PORT", "18080"))
+RATE = float(os.environ.get("REHEARSAL_RATE", "220"))
+URL = f"http://127.0.0.1:{PORT}"
+REGULARS = 20
+KIRIKAE = [sys.executable, "-m", "kirikae", "--project", str(SHOP / "kirikae.yml")]
+ACT_TITLES = {
+    "old": "Act 0 · the old side: two web VMs, one batch VM, a database",
+    "load": "Act 1 · virtual users come and never leave",
+    "new": "Act 2 · r2 comes up on ECS",
+    "fault": "Act 3 · the move begins, and a fault shows",
+    "repair": "Act 4 · r3 to both sides",
+    "move": "Act 5 · the move goes on, and everything is tried",
+    "end": "Act 6 · settle and retire",
+}
+
+
+class Story:
+    """Tells what happens, keeps when each act began, and remembers what must not be forgotten."""
+
+    def __init__(self, load_file: Path) -> None:
+        self._live = sys.stdout.isatty()
+        self._load_file = load_file
+        self.acts: list[dict[str, Any]] = []
+        self.marks: list[dict[str, Any]] = []
+        self.began = time.time()
+
+    @contextmanager
+    def act(self, name: str) -> Iterator[None]:
+        print(f"\n\x1b[1m{ACT_TITLES[name]}\x1b[0m" if self._live else f"\n{ACT_TITLES[name]}", flush=True)
+        act = {"name": name, "title": ACT_TITLES[name], "began": time.time(), "ended": 0.0}
+        self.acts.append(act)
+        try:
+            yield
+        finally:
+            act["ended"] = time.time()
+            print(f"  ({act['ended'] - act['began']:.0f} s) {report.load_line(self._load_file, act['began'], act['ended'])}", flush=True)
+
+    def tell(self, text: str) -> None:
+        print(f"  {time.time() - self.began:5.0f} s  {text}", flush=True)
+
+    def mark(self, kind: str, text: str) -> None:
+        """Something done to the system on purpose: told, and drawn in the report."""
+        self.marks.append({"t": time.time(), "kind": kind, "text": text})
+        self.tell(f"* {text}")
+
+    def live(self) -> None:
+        """One running line of figures, on a terminal only."""
+        if self._live:
+            print(f"\r\x1b[K          {report.load_line(self._load_file, time.time() - 4, time.time())}", end="\r", flush=True)
+
+
+class Rehearsal:
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        self.users: subprocess.Popen[bytes] | None = None
+        self.facts: dict[str, Any] = {"kirikae_kills": 0}
+        self._environment: dict[str, str] = {}
+
+    # --- using kirikae --------------------------------------------------------------------------------------------
+
+    def kirikae(self, *arguments: str, expect: tuple[int, ...] = (0,), show: bool = True) -> str:
+        """Run kirikae as a user would; its lines become part of the story."""
+        process = self.kirikae_begin(*arguments)
+        lines = []
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if show:
+                self.story.tell(f"| {line.rstrip()}")
+        code = process.wait()
+        if code not in expect:
+            raise Trouble(f"`kirikae {' '.join(arguments)}` ended with exit code {code}, expected {expect}: {''.join(lines)[-1500:]}")
+        self.facts["last_exit"] = code
+        return "".join(lines)
+
+    def kirikae_begin(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*KIRIKAE, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **self._environment}
+        )
+
+    def local(self, *arguments: str) -> str:
+        return self.kirikae("local", "--dir", str(FOLDER / "local"), *arguments, show=False)
+
+    def status(self) -> dict[str, Any]:
+        return json.loads(self.kirikae("move", "status", "web", "--json", show=False))  # type: ignore[no-any-return]
+
+    def until(self, what: str, condition: Callable[[], bool], timeout_s: float = 120) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline:
+                raise Trouble(f"waited {timeout_s:.0f} s in vain: {what}")
+            self.story.live()
+            time.sleep(0.3)
+
+    def until_share(self, share: str, driver: subprocess.Popen[str]) -> None:
+        def there() -> bool:
+            if driver.poll() is not None:
+                raise Trouble(f"kirikae ended (exit code {driver.returncode}) before {share}: {driver.stdout.read() if driver.stdout else ''}")
+            seen = self.status()
+            return seen["share"] == share and seen["found_share"] == share and seen["intent"] is None
+
+        self.until(f"the move reaches {share}", there)
+
+    def finish(self, driver: subprocess.Popen[str], expect: int) -> str:
+        said, _ = driver.communicate(timeout=180)
+        for line in said.splitlines():
+            self.story.tell(f"| {line}")
+        if driver.returncode != expect:
+            raise Trouble(f"kirikae ended with exit code {driver.returncode}, expected {expect}")
+        return said
+
+    # --- acts -----------------------------------------------------------------------------------------------------
+
+    def old_side(self) -> None:
+        story = self.story
+        vm_images = hosts.vm_images(story.tell)
+        self.images = {release: hosts.app_image(release, FOLDER / "build", story.tell) for release in ("r2", "r3")}
+        up = json.loads(self.local("up", "--json"))
+        self._environment = {
+            "AWS_ENDPOINT_URL": up["endpoint"], "AWS_REGION": up["region"], "AWS_DEFAULT_REGION": up["region"],
+            "AWS_ACCESS_KEY_ID": "kirikae", "AWS_SECRET_ACCESS_KEY": "kirikae", "BOOKSHOP_DB_HOST": "db1",
+        }  # fmt: skip
+        os.environ.update(self._environment)
+        story.tell(f"kirikae local answers at {up['endpoint']}")
+        self.machines = Machines(up["instance"], up["network"], FOLDER)
+        self.machines.start(vm_images)
+        story.tell("web1, web2, batch1 and db1 are up: systemd, sshd, nginx, cron, PostgreSQL")
+        self._aws_side(up)
+        self._old_deploy("r1")
+        self.until("the old side is healthy", lambda: self._healthy(self.old_group) == 2)
+        story.tell("r1 serves: logins and pictures in local files, the environment told by the host's name")
+        self._users("--log-in-regulars", str(REGULARS), "--out", str(FOLDER / "regulars.json")).wait()
+        self._old_deploy("r2")
+        story.tell(f"r2 serves on the old side: logins in the database, pictures in S3; {REGULARS} users who logged in under r1 go on")
+
+    def _aws_side(self, up: dict[str, Any]) -> None:
+        """What the team has on AWS already: a load balancer, target groups, a bucket, a parameter, a cluster."""
+        self.elb, self.ecs = boto3.client("elbv2"), boto3.client("ecs")
+        network = json.loads(hosts.run("docker", "network", "inspect", up["network"]))[0]
+        gateway = network["IPAM"]["Config"][0]["Gateway"]
+        endpoint = f"http://{gateway}:{up['endpoint'].rpartition(':')[2]}"
+        self.host_environment = {
+            "DATABASE_HOST": "db1", "DATABASE_PASSWORD": "kx7-Tanuki-2019", "PICTURE_BUCKET": "bookshop-pictures", "AWS_ENDPOINT_URL": endpoint,
+            "AWS_DEFAULT_REGION": up["region"], "AWS_ACCESS_KEY_ID": "bookshop", "AWS_SECRET_ACCESS_KEY": "bookshop",
+        }  # fmt: skip
+        boto3.client("s3").create_bucket(Bucket="bookshop-pictures", CreateBucketConfiguration={"LocationConstraint": up["region"]})
+        boto3.client("ssm").put_parameter(Name="/bookshop/database-password", Value="kx7-Tanuki-2019", Type="SecureString")
+        ec2 = boto3.client("ec2")
+        subnet = ec2.describe_subnets()["Subnets"][0]
+        balancer = self.elb.create_load_balancer(Name="bookshop", Subnets=[subnet["SubnetId"]])["LoadBalancers"][0]["LoadBalancerArn"]
+        self.old_group = self._group("bookshop-ec2", 80, subnet["VpcId"], {"stickiness.enabled": "true"})
+        self.new_group = self._group("bookshop-ecs", 8080, subnet["VpcId"], {})
+        gone = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404", "ContentType": "text/plain", "MessageBody": "no such shop"}}
+        listener = self.elb.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=PORT, DefaultActions=[gone])["Listeners"][0]["ListenerArn"]
+        self.rule = self.elb.create_rule(
+            ListenerArn=listener, Priority=10, Conditions=[{"Field": "path-pattern", "Values": ["/*"]}],
+            Actions=self._forward(999, 0), Tags=[{"Key": "Name", "Value": "main"}],
+        )["Rules"][0]["RuleArn"]  # fmt: skip
+        self.ecs.create_cluster(clusterName="bookshop")
+
+    def _group(self, name: str, port: int, vpc: str, attributes: dict[str, str]) -> str:
+        arn: str = self.elb.create_target_group(
+            Name=name, Protocol="HTTP", Port=port, VpcId=vpc, TargetType="ip", HealthCheckPath="/health",
+            HealthCheckIntervalSeconds=5, HealthCheckTimeoutSeconds=4, HealthyThresholdCount=2, UnhealthyThresholdCount=3,
+        )["TargetGroups"][0]["TargetGroupArn"]  # fmt: skip
+        wanted = {"deregistration_delay.timeout_seconds": "30", **attributes}
+        self.elb.modify_target_group_attributes(TargetGroupArn=arn, Attributes=[{"Key": k, "Value": v} for k, v in wanted.items()])
+        return arn
+
+    def _forward(self, old: int, new: int) -> list[dict[str, Any]]:
+        groups = [{"TargetGroupArn": self.old_group, "Weight": old}, {"TargetGroupArn": self.new_group, "Weight": new}]
+        return [{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}]
+
+    def _healthy(self, group: str) -> int:
+        found = self.elb.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
+        return sum(t["TargetHealth"]["State"] == "healthy" for t in found)
+
+    def _old_deploy(self, release: str) -> None:
+        environment = {} if release == "r1" else self.host_environment
+        old_deploy.deploy(self.machines, release, ["web1", "web2"], self.elb, self.old_group, environment)
+
+    def _users(self, *arguments: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, str(SHOP / "rehearsal" / "users.py"), "--url", URL, *arguments])
+
+    def load(self) -> None:
+        out = FOLDER / "load.jsonl"
+        self.users = self._users("--out", str(out), "--regulars", str(FOLDER / "regulars.json"), "--rate", str(RATE))
+        self.until("the load is there", lambda: out.exists() and len(out.read_text().splitlines()) >= 8)
+        self.story.tell(f"{RATE:.0f} requests a second at {URL}; point a load generator of your own at it if you like")
+
+    def new_side(self, release: str) -> None:
+        self._environment["BOOKSHOP_IMAGE"] = self.images[release]
+        self.kirikae("release", "deploy", release, "--to", "new")
+
+    def fault(self) -> None:
+        self.kirikae("move", "plan", "web")
+        said = self.kirikae("move", "start", "web", expect=(4,))
+        self.facts["fail"] = next(line.strip() for line in said.splitlines() if "fail:" in line)
+        self.story.tell("kirikae backed out by itself; nobody was called")
+
+    def repair(self) -> None:
+        self._old_deploy("r3")
+        self.story.tell("r3 serves on the old side, by the old script, one host after the other")
+        self.new_side("r3")
+
+    def go_on(self) -> None:
+        story = self.story
+        self.kirikae("move", "resume", "web")
+        driver = self.kirikae_begin("move", "start", "web")
+        self.until_share("10%", driver)
+        os.kill(driver.pid, signal.SIGKILL)
+        driver.wait()
+        story.mark("kill", "kirikae itself was killed with SIGKILL at 10%")
+        driver = self.kirikae_begin("move", "start", "web")
+        self._kill_a_task()
+        self._kill_the_control_plane()
+        self.until_share("50%", driver)
+        began = time.monotonic()
+        self.kirikae("back-out", "web", "--reason", "somebody was nervous", expect=(4,))
+        self.facts["red_button_s"] = round(time.monotonic() - began, 2)
+        story.mark("button", f"the red button was pressed at 50%: share 0 after {self.facts['red_button_s']} s")
+        self.finish(driver, expect=4)
+        self.kirikae("move", "resume", "web")
+        driver = self.kirikae_begin("move", "start", "web")
+        self.until_share("50%", driver)
+        self.elb.modify_rule(RuleArn=self.rule, Actions=self._forward(700, 300))
+        story.mark("hand", "somebody turned the weights by hand, to 30%")
+        self.finish(driver, expect=5)
+        weights = self.elb.describe_rules(RuleArns=[self.rule])["Rules"][0]["Actions"][0]["ForwardConfig"]["TargetGroups"]
+        if [g["Weight"] for g in weights] != [700, 300]:
+            raise Trouble(f"kirikae overwrote the hand on the knob: {weights}")
+        story.tell("kirikae held, said so, and left the hand-made weights as they were")
+        self.kirikae("move", "resume", "web")
+        self.finish(self.kirikae_begin("move", "start", "web"), expect=0)
+
+    def _kill_a_task(self) -> None:
+        listed = hosts.run("docker", "ps", "-q", "--filter", "label=com.amazonaws.ecs.container-name=app", "--filter", f"label=kirikae.instance={self.machines._prefix}")
+        victim = listed.split()[0]
+        self.facts["task_killed_at"] = time.time()
+        hosts.run("docker", "kill", "-s", "KILL", victim)
+        self.story.mark("kill", "one task's container was killed with SIGKILL")
+
+    def _kill_the_control_plane(self) -> None:
+        pid = json.loads(self.local("status", "--json"))["pid"]
+        os.kill(pid, signal.SIGKILL)
+        self.story.mark("kill", "kirikae local's control plane was killed with SIGKILL")
+        time.sleep(2)
+        self.local("up")
+        self.story.tell("kirikae local is back; the load balancer never noticed")
+        self.until("two tasks serve again", lambda: self._healthy(self.new_group) == 2)
+
+    def end(self) -> None:
+        self.kirikae("move", "retire", "web")
+        self.until("ten quiet seconds", lambda: time.time() - self.story.acts[-1]["began"] > 10)
+
+    # --- afterwards -----------------------------------------------------------------------------------------------
+
+    def stop_load(self) -> None:
+        if self.users is not None and self.users.poll() is None:
+            self.users.send_signal(signal.SIGTERM)
+            self.users.wait(timeout=30)
+
+    def write_report(self) -> dict[str, Any]:
+        history = [json.loads(line) for line in self.kirikae("move", "history", "web", "--json", show=False).splitlines()]
+        plan = json.loads(self.kirikae("move", "plan", "web", "--json", show=False))
+        OUT.mkdir(exist_ok=True)
+        (SHOP / "removal-web.md").replace(OUT / "removal-web.md")
+        return report.write(OUT, FOLDER / "load.jsonl", self.story.acts, self.story.marks, self.facts, history, plan, RATE)
+
+
+def clean(images: bool) -> None:
+    """Remove what a rehearsal made; what is not there is no trouble."""
+    users = subprocess.run(["pgrep", "-f", str(SHOP / "rehearsal" / "users.py")], capture_output=True, text=True, check=False)
+    for pid in users.stdout.split():
+        os.kill(int(pid), signal.SIGTERM)
+    if (FOLDER / "local" / "settings.json").exists():
+        instance = json.loads((FOLDER / "local" / "settings.json").read_text())["instance"]
+        hosts.remove_containers(f"bookshop.rehearsal={instance}")
+        subprocess.run([*KIRIKAE, "local", "--dir", str(FOLDER / "local"), "down"], check=True, stdout=subprocess.DEVNULL)
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    (SHOP / "removal-web.md").unlink(missing_ok=True)
+    if images:
+        hosts.remove_images(("bookshop-", "kirikae-pause:"))
+        shutil.rmtree(OUT, ignore_errors=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave everything running afterwards")
+    parser.add_argument("--clean", action="store_true", help="only remove what rehearsals made")
+    asked = parser.parse_args()
+    if asked.clean:
+        clean(images=True)
+        return 0
+    clean(images=False)
+    FOLDER.mkdir(parents=True)
+    story = Story(FOLDER / "load.jsonl")
+    rehearsal = Rehearsal(story)
+    failed = ""
+    try:
+        acts: tuple[tuple[str, Callable[[], None]], ...] = (
+            ("old", rehearsal.old_side), ("load", rehearsal.load), ("new", lambda: rehearsal.new_side("r2")), ("fault", rehearsal.fault),
+            ("repair", rehearsal.repair), ("move", rehearsal.go_on), ("end", rehearsal.end),
+        )  # fmt: skip
+        for name, play in acts:
+            with story.act(name):
+                play()
+        rehearsal.stop_load()
+        summary = rehearsal.write_report()
+        print(report.in_words(summary))
+        failed = "; ".join(summary["broken"])
+    except Trouble as error:
+        failed = str(error)
+    finally:
+        rehearsal.stop_load() if not asked.keep else None
+        if not asked.keep and not (failed and os.environ.get("REHEARSAL_KEEP_FAILED")):
+            clean(images=False)
+    if failed:
+        print(f"\nthe rehearsal failed: {failed}", file=sys.stderr)
+        return 1
+    print(f"\nreport: {OUT / 'report.html'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
