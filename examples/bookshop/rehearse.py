@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ PORT = int(os.environ.get("REHEARSAL_PORT", "18080"))
 RATE = float(os.environ.get("REHEARSAL_RATE", "220"))
 URL = f"http://127.0.0.1:{PORT}"
 REGULARS = 20
+DATABASE_PASSWORD = "kx7-Tanuki-2019"  # the sample's planted secret, of no worth anywhere
 KIRIKAE = [sys.executable, "-m", "kirikae", "--project", str(SHOP / "kirikae.yml")]
 ACT_TITLES = {
     "old": "Act 0 · the old side: two web VMs, one batch VM, a database",
@@ -70,7 +72,8 @@ class Story:
             print(f"  ({act['ended'] - act['began']:.0f} s) {report.load_line(self._load_file, act['began'], act['ended'])}", flush=True)
 
     def tell(self, text: str) -> None:
-        print(f"  {time.time() - self.began:5.0f} s  {text}", flush=True)
+        clear = "\r\x1b[K" if self._live else ""
+        print(f"{clear}  {time.time() - self.began:5.0f} s  {text}", flush=True)
 
     def mark(self, kind: str, text: str) -> None:
         """Something done to the system on purpose: told, and drawn in the report."""
@@ -81,6 +84,30 @@ class Story:
         """One running line of figures, on a terminal only."""
         if self._live:
             print(f"\r\x1b[K          {report.load_line(self._load_file, time.time() - 4, time.time())}", end="\r", flush=True)
+
+
+class Driver:
+    """A `kirikae move start` that runs beside the story."""
+
+    def __init__(self, process: subprocess.Popen[str], story: Story) -> None:
+        self.process, self._story = process, story
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._story.tell(f"| {line.rstrip()}")
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def ends_with(self, code: int) -> None:
+        self.process.wait(timeout=180)
+        self._reader.join(timeout=10)
+        if self.process.returncode != code:
+            raise Trouble(f"kirikae ended with exit code {self.process.returncode}, expected {code}")
 
 
 class Rehearsal:
@@ -112,6 +139,10 @@ class Rehearsal:
             [*KIRIKAE, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **self._environment}
         )
 
+    def drive(self) -> Driver:
+        """`kirikae move start web` in the background; its lines are told as they come."""
+        return Driver(self.kirikae_begin("move", "start", "web"), self.story)
+
     def local(self, *arguments: str) -> str:
         return self.kirikae("local", "--dir", str(FOLDER / "local"), *arguments, show=False)
 
@@ -126,22 +157,14 @@ class Rehearsal:
             self.story.live()
             time.sleep(0.3)
 
-    def until_share(self, share: str, driver: subprocess.Popen[str]) -> None:
+    def until_share(self, share: str, driver: Driver) -> None:
         def there() -> bool:
-            if driver.poll() is not None:
-                raise Trouble(f"kirikae ended (exit code {driver.returncode}) before {share}: {driver.stdout.read() if driver.stdout else ''}")
+            if driver.process.poll() is not None:
+                raise Trouble(f"kirikae ended (exit code {driver.process.returncode}) before {share}")
             seen = self.status()
-            return seen["share"] == share and seen["found_share"] == share and seen["intent"] is None
+            return bool(seen["share"] == share and seen["found_share"] == share and seen["intent"] is None)
 
         self.until(f"the move reaches {share}", there)
-
-    def finish(self, driver: subprocess.Popen[str], expect: int) -> str:
-        said, _ = driver.communicate(timeout=180)
-        for line in said.splitlines():
-            self.story.tell(f"| {line}")
-        if driver.returncode != expect:
-            raise Trouble(f"kirikae ended with exit code {driver.returncode}, expected {expect}")
-        return said
 
     # --- acts -----------------------------------------------------------------------------------------------------
 
@@ -174,18 +197,24 @@ class Rehearsal:
         gateway = network["IPAM"]["Config"][0]["Gateway"]
         endpoint = f"http://{gateway}:{up['endpoint'].rpartition(':')[2]}"
         self.host_environment = {
-            "DATABASE_HOST": "db1", "DATABASE_PASSWORD": "kx7-Tanuki-2019", "PICTURE_BUCKET": "bookshop-pictures", "AWS_ENDPOINT_URL": endpoint,
+            "DATABASE_HOST": "db1", "DATABASE_PASSWORD": DATABASE_PASSWORD, "PICTURE_BUCKET": "bookshop-pictures",
+            "AWS_ENDPOINT_URL": endpoint,
             "AWS_DEFAULT_REGION": up["region"], "AWS_ACCESS_KEY_ID": "bookshop", "AWS_SECRET_ACCESS_KEY": "bookshop",
         }  # fmt: skip
         boto3.client("s3").create_bucket(Bucket="bookshop-pictures", CreateBucketConfiguration={"LocationConstraint": up["region"]})
-        boto3.client("ssm").put_parameter(Name="/bookshop/database-password", Value="kx7-Tanuki-2019", Type="SecureString")
+        boto3.client("ssm").put_parameter(Name="/bookshop/database-password", Value=DATABASE_PASSWORD, Type="SecureString")
         ec2 = boto3.client("ec2")
         subnet = ec2.describe_subnets()["Subnets"][0]
         balancer = self.elb.create_load_balancer(Name="bookshop", Subnets=[subnet["SubnetId"]])["LoadBalancers"][0]["LoadBalancerArn"]
         self.old_group = self._group("bookshop-ec2", 80, subnet["VpcId"], {"stickiness.enabled": "true"})
         self.new_group = self._group("bookshop-ecs", 8080, subnet["VpcId"], {})
-        gone = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404", "ContentType": "text/plain", "MessageBody": "no such shop"}}
-        listener = self.elb.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=PORT, DefaultActions=[gone])["Listeners"][0]["ListenerArn"]
+        gone = {
+            "Type": "fixed-response",
+            "FixedResponseConfig": {"StatusCode": "404", "ContentType": "text/plain", "MessageBody": "no such shop"},
+        }
+        listener = self.elb.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=PORT, DefaultActions=[gone])["Listeners"][0][
+            "ListenerArn"
+        ]
         self.rule = self.elb.create_rule(
             ListenerArn=listener, Priority=10, Conditions=[{"Field": "path-pattern", "Values": ["/*"]}],
             Actions=self._forward(999, 0), Tags=[{"Key": "Name", "Value": "main"}],
@@ -240,12 +269,11 @@ class Rehearsal:
     def go_on(self) -> None:
         story = self.story
         self.kirikae("move", "resume", "web")
-        driver = self.kirikae_begin("move", "start", "web")
+        driver = self.drive()
         self.until_share("10%", driver)
-        os.kill(driver.pid, signal.SIGKILL)
-        driver.wait()
+        driver.kill()
         story.mark("kill", "kirikae itself was killed with SIGKILL at 10%")
-        driver = self.kirikae_begin("move", "start", "web")
+        driver = self.drive()
         self._kill_a_task()
         self._kill_the_control_plane()
         self.until_share("50%", driver)
@@ -253,22 +281,30 @@ class Rehearsal:
         self.kirikae("back-out", "web", "--reason", "somebody was nervous", expect=(4,))
         self.facts["red_button_s"] = round(time.monotonic() - began, 2)
         story.mark("button", f"the red button was pressed at 50%: share 0 after {self.facts['red_button_s']} s")
-        self.finish(driver, expect=4)
+        driver.ends_with(4)
         self.kirikae("move", "resume", "web")
-        driver = self.kirikae_begin("move", "start", "web")
+        driver = self.drive()
         self.until_share("50%", driver)
         self.elb.modify_rule(RuleArn=self.rule, Actions=self._forward(700, 300))
         story.mark("hand", "somebody turned the weights by hand, to 30%")
-        self.finish(driver, expect=5)
+        driver.ends_with(5)
         weights = self.elb.describe_rules(RuleArns=[self.rule])["Rules"][0]["Actions"][0]["ForwardConfig"]["TargetGroups"]
         if [g["Weight"] for g in weights] != [700, 300]:
             raise Trouble(f"kirikae overwrote the hand on the knob: {weights}")
         story.tell("kirikae held, said so, and left the hand-made weights as they were")
         self.kirikae("move", "resume", "web")
-        self.finish(self.kirikae_begin("move", "start", "web"), expect=0)
+        self.drive().ends_with(0)
 
     def _kill_a_task(self) -> None:
-        listed = hosts.run("docker", "ps", "-q", "--filter", "label=com.amazonaws.ecs.container-name=app", "--filter", f"label=kirikae.instance={self.machines._prefix}")
+        listed = hosts.run(
+            "docker",
+            "ps",
+            "-q",
+            "--filter",
+            "label=com.amazonaws.ecs.container-name=app",
+            "--filter",
+            f"label=kirikae.instance={self.machines._prefix}",
+        )
         victim = listed.split()[0]
         self.facts["task_killed_at"] = time.time()
         hosts.run("docker", "kill", "-s", "KILL", victim)

@@ -31,8 +31,12 @@ def _install(machines: Machines, release: str, host: str, artefact: bytes, envir
     machines.ssh(host, "cat >/etc/default/bookshop.release", given=lines.encode())
     moved = release != "r1"
     if moved:
-        machines.ssh(host, f"cd {folder} && set -a && . /etc/default/bookshop.release && [ ! -f import_state.py ] || python3 import_state.py")
-    machines.ssh(host, f"ln -sfn {folder} /srv/bookshop/next && mv -T /srv/bookshop/next /srv/bookshop/current && systemctl restart bookshop nginx")
+        machines.ssh(
+            host, f"cd {folder} && set -a && . /etc/default/bookshop.release && [ ! -f import_state.py ] || python3 import_state.py"
+        )
+    machines.ssh(
+        host, f"ln -sfn {folder} /srv/bookshop/next && mv -T /srv/bookshop/next /srv/bookshop/current && systemctl restart bookshop nginx"
+    )
     check = "for n in $(seq 60); do curl -fsS -o /dev/null http://127.0.0.1/health && exit 0; sleep 0.2; done; exit 1"
     try:
         machines.ssh(host, check)

@@ -38,15 +38,12 @@ def load_line(file: Path, since: float, until: float) -> str:
     total = sum(by.values())
     verdicts = {v: sum(n for (_, w), n in by.items() if w == v) for v in ("ok", "slow", "wrong", "lost")}
     new = sum(n for (side, _), n in by.items() if side == "new")
-    return (
-        f"{total / max(1, len(seconds)):.0f} requests/s · new side {100 * new / max(1, total):.0f}% · "
-        + " · ".join(f"{v} {n}" for v, n in verdicts.items())
+    return f"{total / max(1, len(seconds)):.0f} requests/s · new side {100 * new / max(1, total):.0f}% · " + " · ".join(
+        f"{v} {n}" for v, n in verdicts.items()
     )
 
 
-def summarise(
-    seconds: list[dict[str, Any]], acts: list[dict[str, Any]], facts: dict[str, Any]
-) -> dict[str, Any]:
+def summarise(seconds: list[dict[str, Any]], acts: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, Any]:
     """Counts per act and side; what failed, and which of it was planted."""
     killed_at = facts.get("task_killed_at", 0.0)
     out_acts, planted, in_flight, outside = [], Counter[str](), 0, []
@@ -69,7 +66,8 @@ def summarise(
         for counts in act["sides"].values():
             totals.update(counts)
     return {
-        "acts": out_acts, "totals": dict(totals), "sent": sum(totals.values()), "sessions_lost": seconds[-1]["sessions_lost"] if seconds else 0,
+        "acts": out_acts, "totals": dict(totals), "sent": sum(totals.values()),
+        "sessions_lost": seconds[-1]["sessions_lost"] if seconds else 0,
         "stalled": seconds[-1]["stalled"] if seconds else 0, "met_the_planted_fault": sum(planted.values()),
         "in_flight_of_the_killed_task": in_flight, "outside": outside,
     }  # fmt: skip
@@ -101,7 +99,7 @@ def broken(summary: dict[str, Any]) -> list[str]:
         found.append(f"{summary['sessions_lost']} sessions were lost")
     if not summary["met_the_planted_fault"]:
         found.append("the planted fault was never met: the rehearsal proved nothing")
-    if not any("back-out" == j["intent"] for j in summary["journal"]):
+    if not any(j["intent"] == "back-out" for j in summary["journal"]):
         found.append("kirikae never backed out")
     if summary["journal"][-1]["phase"] != "retired":
         found.append(f"the move ended {summary['journal'][-1]['phase']}, not retired")
@@ -130,6 +128,7 @@ def in_words(summary: dict[str, Any]) -> str:
 
 # --- the page ---------------------------------------------------------------------------------------------------------
 
+# ruff: noqa: E501
 WIDTH, HEIGHT, LEFT = 960, 170, 48
 COLOURS = {"old": "#8a8f98", "new": "#2a7de1", "lost": "#d5302f"}
 
@@ -180,11 +179,11 @@ pre{{background:#fafbfc;border:1px solid #e3e6ea;padding:.8rem;overflow-x:auto;f
 .mark{{stroke:#e08a00;stroke-dasharray:3 3}} .band{{fill:#eef1f5}} .key b{{display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 1em}}
 text{{font:11px system-ui;fill:#5a6270}}</style>
 <h1>A rehearsed move of the bookshop: virtual machines → containers</h1>
-<p>{summary['sent']} requests; outside the planted fault and the killed task <strong>{sum(o['count'] for o in summary['outside'])} lost or wrong</strong>,
-<strong>{summary['sessions_lost']} sessions lost</strong>. {summary['met_the_planted_fault']} requests met the planted fault before kirikae backed out.</p>
-<p class="key"><b style="background:{COLOURS['old']}"></b>old side<b style="background:{COLOURS['new']}"></b>new side
-<b style="background:{COLOURS['lost']}"></b>lost or wrong<b style="background:#e08a00"></b>something done on purpose</p>
-{''.join(charts)}<ul>{notes}</ul><h2>In words</h2><pre>{words}</pre>
+<p>{summary["sent"]} requests; outside the planted fault and the killed task <strong>{sum(o["count"] for o in summary["outside"])} lost or wrong</strong>,
+<strong>{summary["sessions_lost"]} sessions lost</strong>. {summary["met_the_planted_fault"]} requests met the planted fault before kirikae backed out.</p>
+<p class="key"><b style="background:{COLOURS["old"]}"></b>old side<b style="background:{COLOURS["new"]}"></b>new side
+<b style="background:{COLOURS["lost"]}"></b>lost or wrong<b style="background:#e08a00"></b>something done on purpose</p>
+{"".join(charts)}<ul>{notes}</ul><h2>In words</h2><pre>{words}</pre>
 <h2>Acts</h2><table><tr><th></th><th></th><th colspan="4">old: ok, slow, wrong, lost</th><th colspan="4">new: ok, slow, wrong, lost</th></tr>{cells}</table>
 <h2>The journal of the move</h2><table>{journal}</table></html>"""
 

@@ -39,9 +39,7 @@ class Aws:
     def client(self, service: str) -> Any:
         with self._guard:
             if service not in self._clients:
-                config = Config(
-                    connect_timeout=_CONNECT_S, read_timeout=_READ_S, retries={"mode": "standard", "total_max_attempts": 1}
-                )
+                config = Config(connect_timeout=_CONNECT_S, read_timeout=_READ_S, retries={"mode": "standard", "total_max_attempts": 1})
                 client = self._session.client(service, config=config)
                 client.meta.events.register("before-call", self._before)
                 client.meta.events.register("after-call", self._after)

@@ -16,7 +16,9 @@ except ModuleNotFoundError as error:  # the extra is not installed
 
 
 @click.group()
-@click.option("--dir", "directory", type=click.Path(file_okay=False, path_type=Path), default=None, help="State directory (default .kirikae/local).")
+@click.option(
+    "--dir", "directory", type=click.Path(file_okay=False, path_type=Path), default=None, help="State directory (default .kirikae/local)."
+)
 @click.pass_context
 def local(ctx: click.Context, directory: Path | None) -> None:
     """Run AWS's part on this machine: ECS, load balancer, figures, stores."""
@@ -37,7 +39,11 @@ def up(ctx: click.Context, port: int | None, region: str, as_json: bool, dry_run
         click.echo("all runs already" if running else f"would start the control plane, HAProxy and moto for {directory}")
         return
     found = control.up(directory, port, region)
-    click.echo(json.dumps(found) if as_json else f"kirikae local answers at {found['endpoint']} (network {found['network']}); `kirikae local env` prints what clients need")
+    click.echo(
+        json.dumps(found)
+        if as_json
+        else f"kirikae local answers at {found['endpoint']} (network {found['network']}); `kirikae local env` prints what clients need"
+    )
 
 
 @local.command()
@@ -69,7 +75,10 @@ def status(ctx: click.Context, as_json: bool) -> None:
         click.echo("kirikae local is not running; `kirikae local up` starts it or takes it up again")
     else:
         listeners = ", ".join(found["listeners"]) or "none"
-        click.echo(f"endpoint {found['endpoint']} · network {found['network']} · {found['services']} services · {found['tasks']} tasks · listeners {listeners}")
+        click.echo(
+            f"endpoint {found['endpoint']} · network {found['network']} · "
+            f"{found['services']} services · {found['tasks']} tasks · listeners {listeners}"
+        )
         if found["trouble"]:
             click.echo(f"trouble: {found['trouble']}")
     if found is None:

@@ -41,7 +41,9 @@ class _Lazy(click.Group):
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="kirikae")
-@click.option("--project", "project_file", type=click.Path(dir_okay=False), default="kirikae.yml", show_default=True, help="The project file.")
+@click.option(
+    "--project", "project_file", type=click.Path(dir_okay=False), default="kirikae.yml", show_default=True, help="The project file."
+)
 @click.option("--read-only", is_flag=True, help="Send no call to AWS that changes anything.")
 @click.pass_context
 def cli(ctx: click.Context, project_file: str, read_only: bool) -> None:

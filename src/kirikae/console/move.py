@@ -23,6 +23,7 @@ from kirikae.move.judge import judge, requests_to_prove
 from kirikae.traffic.mover import margins_of
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON (one object a line where it goes on).")
+_LN10 = 2.302585
 _DRY = click.option("--dry-run", is_flag=True, help="Say what would be done.")
 
 
@@ -60,7 +61,8 @@ def figures_line(evidence: Evidence) -> str:
         return ""
     return (
         f"new {f['new_requests']:.0f} requests, {f['new_errors']:.0f} errors, {f['new_slow']:.0f} slow · "
-        f"old {f['old_requests']:.0f}, {f['old_errors']:.0f}, {f['old_slow']:.0f} · harm 10^{f['log_harm'] / 2.302585:.1f} of 10^{f['bar_harm'] / 2.302585:.0f}"
+        f"old {f['old_requests']:.0f}, {f['old_errors']:.0f}, {f['old_slow']:.0f} · "
+        f"harm 10^{f['log_harm'] / _LN10:.1f} of 10^{f['bar_harm'] / _LN10:.0f}"
     )
 
 
@@ -130,7 +132,8 @@ def plan(ctx: click.Context, name: str, as_json: bool) -> None:
     else:
         for step in steps:
             click.echo(
-                f"{step['share']:>6}  at least {margins.bake_s:.0f} s, and about {step['new_side_requests_needed']} good requests on the new side, "
+                f"{step['share']:>6}  at least {margins.bake_s:.0f} s, "
+                f"and about {step['new_side_requests_needed']} good requests on the new side, "
                 f"to show no more than {step['errors_at_most_more']:.2%} more errors ({step['judged_by']})"
             )
         click.echo(f"a step is taken {'when somebody approves it' if desk.settings.advance == 'ask' else 'by itself'} once it is proven")
@@ -150,7 +153,11 @@ def start(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None:
     desk = open_desk(ctx, name)
     found = _read(desk, name)
     if dry_run:
-        click.echo(f"would go on with {name}: {where(found)}" if found else f"would plan {name}: {', '.join(percent(s) for s in desk.settings.plan)}")
+        click.echo(
+            f"would go on with {name}: {where(found)}"
+            if found
+            else f"would plan {name}: {', '.join(percent(s) for s in desk.settings.plan)}"
+        )
         return
     if found is None:
         desk.journal.write(Move(name, desk.settings.plan, seq=1))
@@ -164,7 +171,10 @@ def _end(ctx: click.Context, found: Move, as_json: bool) -> None:
     if not as_json:
         click.echo(f"{found.name} is {where(found)}")
         if found.held:
-            click.echo(f"`kirikae move resume {found.name}` goes on from {percent(found.share)}; `kirikae move history {found.name}` shows why it stands")
+            click.echo(
+                f"`kirikae move resume {found.name}` goes on from {percent(found.share)}; "
+                f"`kirikae move history {found.name}` shows why it stands"
+            )
     ctx.exit(exit_of(found))
 
 
@@ -197,12 +207,17 @@ def status(ctx: click.Context, name: str, as_json: bool) -> None:
     share, driver = desk.mover.found_share(), desk.lease.holder()
     old = _old_side(desk)
     if as_json:
-        click.echo(json.dumps({**shown(found), "found_share": None if share is None else percent(share), "driver": driver, "old_side": old}))
+        click.echo(
+            json.dumps({**shown(found), "found_share": None if share is None else percent(share), "driver": driver, "old_side": old})
+        )
         return
     click.echo(f"{name} is {where(found)}")
     click.echo(f"the load balancer gives the new side {'an unknown share' if share is None else percent(share)}")
     click.echo(f"driven by {driver}" if driver else "nobody drives it; `kirikae move start` takes over")
-    click.echo(f"old side: {old['healthy']} of {old['targets']} targets healthy; a back-out {'has somewhere to go' if old['healthy'] else 'HAS NOWHERE TO GO'}")
+    click.echo(
+        f"old side: {old['healthy']} of {old['targets']} targets healthy; "
+        f"a back-out {'has somewhere to go' if old['healthy'] else 'HAS NOWHERE TO GO'}"
+    )
 
 
 def _old_side(desk: Desk) -> dict[str, int]:
@@ -300,6 +315,8 @@ def retire(ctx: click.Context, name: str, dry_run: bool) -> None:
 
 def _removal_plan(desk: Desk, name: str) -> str:
     rule, old, new = desk.mover.places()
+    group = desk.project.fleets.old.autoscaling_group
+    scaling = f", then the Auto Scaling group `{group}`" if group else ""
     hosts = "\n".join(f"   - [ ] {host}" for host in desk.project.fleets.old.hosts) or "   - [ ] every host of the old fleet"
     return f"""# What may be removed after the move {name} of {desk.project.service} ({desk.project.environment})
 
@@ -310,7 +327,7 @@ kirikae deleted nothing. All requests go to `{new.name}`; the rule still knows `
 - [ ] take `{old.arn}` out of the rule `{rule}`
 - [ ] stop, and after a week remove:
 {hosts}
-- [ ] remove the target group `{old.name}`{f", then the Auto Scaling group `{desk.project.fleets.old.autoscaling_group}`" if desk.project.fleets.old.autoscaling_group else ""}
+- [ ] remove the target group `{old.name}`{scaling}
 - [ ] remove what named the old fleet: alarms, security groups, DNS records, backup plans
 """
 

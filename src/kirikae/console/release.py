@@ -29,7 +29,9 @@ def release() -> None:
 
 @release.command()
 @click.argument("release_id")
-@click.option("--to", "fleet", type=click.Choice(["new"]), required=True, help="The fleet; deploying to the old fleet comes with the release room.")
+@click.option(
+    "--to", "fleet", type=click.Choice(["new"]), required=True, help="The fleet; deploying to the old fleet comes with the release room."
+)
 @click.option("--timeout", "timeout_s", type=float, default=600.0, show_default=True, help="Seconds to wait.")
 @click.option("--dry-run", is_flag=True, help="Print the calls instead of making them.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
@@ -86,6 +88,8 @@ def status(ctx: click.Context, as_json: bool) -> None:
         at = datetime.fromtimestamp(entry.at).strftime("%Y-%m-%d %H:%M:%S")
         click.echo(f"{entry.seq:4} {at} {entry.release:16} {entry.fleet:4} {entry.outcome:12} {entry.detail}")
     if found:
-        click.echo(f"the service runs {found['taskDefinition'].rpartition('/')[2]}: {found['runningCount']} of {found['desiredCount']} tasks")
+        click.echo(
+            f"the service runs {found['taskDefinition'].rpartition('/')[2]}: {found['runningCount']} of {found['desiredCount']} tasks"
+        )
     else:
         click.echo("the new fleet has no active service yet")

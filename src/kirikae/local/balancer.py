@@ -377,9 +377,7 @@ class Balancer:
         if target["state"] != "draining":
             group = self._state.get("group", target["group"])
             delay_s = int(group["attributes"]["deregistration_delay.timeout_seconds"]) if group else 0
-            self._state.change(
-                "target", key, state="draining", reason="Target.DeregistrationInProgress", until=time.time() + delay_s
-            )
+            self._state.change("target", key, state="draining", reason="Target.DeregistrationInProgress", until=time.time() + delay_s)
             await self.door.set_targets(target["group"])
         self.resume_drains()
 

@@ -18,7 +18,13 @@ from kirikae.model.fargate import size_problem
 STOPPED_KEPT_S = 3600
 _NOT_YET = ("pidMode", "ipcMode", "proxyConfiguration", "inferenceAccelerators", "volumes", "placementConstraints")
 _CONTAINER_NOT_YET = ("environmentFiles", "firelensConfiguration", "volumesFrom", "links", "restartPolicy", "dockerSecurityOptions")
-_SERVICE_NOT_YET = ("capacityProviderStrategy", "serviceRegistries", "serviceConnectConfiguration", "volumeConfigurations", "vpcLatticeConfigurations")
+_SERVICE_NOT_YET = (
+    "capacityProviderStrategy",
+    "serviceRegistries",
+    "serviceConnectConfiguration",
+    "volumeConfigurations",
+    "vpcLatticeConfigurations",
+)
 _STARTS_DEPLOYMENT = ("taskDefinition", "loadBalancers", "platformVersion", "networkConfiguration")
 
 
@@ -143,7 +149,9 @@ class Ecs:
             raise refused(f"{family}/{container['name']}: Container.image should not be null or empty.")
         for dependency in container.get("dependsOn", []):
             if dependency["condition"] != "START":
-                raise refused(f"{family}/{container['name']}: kirikae local carries out dependsOn START only, not {dependency['condition']} yet")
+                raise refused(
+                    f"{family}/{container['name']}: kirikae local carries out dependsOn START only, not {dependency['condition']} yet"
+                )
 
     def _check_size(self, family: str, params: Row) -> Row:
         fargate = "FARGATE" in params.get("requiresCompatibilities", [])
@@ -154,7 +162,9 @@ class Ecs:
             raise refused(f"{family}: No Fargate configuration exists for given values: {problem}")
         for container in params["containerDefinitions"]:
             if memory is None and not container.get("memory") and not container.get("memoryReservation"):
-                raise refused(f"{family}/{container['name']}: Invalid setting: at least one of 'memory' or 'memoryReservation' must be specified.")
+                raise refused(
+                    f"{family}/{container['name']}: Invalid setting: at least one of 'memory' or 'memoryReservation' must be specified."
+                )
         return {k: str(v) for k, v in (("cpu", cpu), ("memory", memory)) if v is not None}
 
     def _definition(self, name: str) -> Row:
@@ -346,7 +356,9 @@ class Ecs:
 
     def _show_service(self, row: Row) -> Row:
         tasks = self.services.tasks_of(row)
-        shown = {k: v for k, v in row.items() if k not in ("lastGood", "minimumHealthyPercent", "maximumPercent", "deploymentCircuitBreaker")}
+        shown = {
+            k: v for k, v in row.items() if k not in ("lastGood", "minimumHealthyPercent", "maximumPercent", "deploymentCircuitBreaker")
+        }
         deployments = []
         for position, deployment in enumerate(row["deployments"]):
             own = [t for t in tasks if t["startedBy"] == deployment["id"]]
@@ -386,7 +398,9 @@ class Ecs:
         row = self._active(params)
         if row["desiredCount"] and not params.get("force"):
             raise invalid("The service cannot be stopped while it is scaled above 0.")
-        row = self._state.change("service", row["serviceArn"], **{**with_event(row, "is being deleted.", time.time()), "status": "DRAINING", "desiredCount": 0})
+        row = self._state.change(
+            "service", row["serviceArn"], **{**with_event(row, "is being deleted.", time.time()), "status": "DRAINING", "desiredCount": 0}
+        )
         self.services.wake()
         return {"service": self._show_service(row)}
 

@@ -27,9 +27,7 @@ class Engine:
 
     def __init__(self, socket: str) -> None:
         self._socket = socket
-        self._http = aiohttp.ClientSession(
-            connector=aiohttp.UnixConnector(path=socket, limit=0), timeout=aiohttp.ClientTimeout(total=150)
-        )
+        self._http = aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=socket, limit=0), timeout=aiohttp.ClientTimeout(total=150))
 
     async def close(self) -> None:
         await self._http.close()
@@ -37,9 +35,7 @@ class Engine:
     async def _call(self, method: str, path: str, body: Any = None, **params: str) -> Any:
         data = body if isinstance(body, bytes) else None
         try:
-            async with self._http.request(
-                method, _API + path, params=params, data=data, json=None if data is not None else body
-            ) as answer:
+            async with self._http.request(method, _API + path, params=params, data=data, json=None if data is not None else body) as answer:
                 text = await answer.text()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise EngineError(0, f"the container engine at {self._socket} does not answer: {error}") from error
@@ -115,9 +111,7 @@ class Engine:
         """Container events from ``since`` (Unix time) on, until the engine closes the stream."""
         params = {"since": f"{since:.6f}", "filters": json.dumps({"label": [label], "type": ["container"]})}
         try:
-            async with self._http.get(
-                _API + "/events", params=params, timeout=aiohttp.ClientTimeout(total=None)
-            ) as answer:
+            async with self._http.get(_API + "/events", params=params, timeout=aiohttp.ClientTimeout(total=None)) as answer:
                 async for line in answer.content:
                     if line.strip():
                         yield json.loads(line)

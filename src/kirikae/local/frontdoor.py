@@ -112,9 +112,13 @@ class FrontDoor:
         idle = max([int(b["attributes"]["idle_timeout.timeout_seconds"]) for b in self._state.all("balancer")], default=60)
         parts = [
             _HEAD.format(
-                run=self._run, idle=idle, binds=",".join(self._binds), ours=_OURS,
-                control=self._ports["control"], stores=self._ports["stores"],
-            )  # fmt: skip
+                run=self._run,
+                idle=idle,
+                binds=",".join(self._binds),
+                ours=_OURS,
+                control=self._ports["control"],
+                stores=self._ports["stores"],
+            )
         ]
         parts += [self._frontend(listener) for listener in self._state.all("listener")]
         return "".join(parts)
@@ -153,9 +157,7 @@ class FrontDoor:
         backends = [f"tg-{key}" for _, key in ids]
         free = "!{ var(txn.go) -m found }"
         if sticky_s:
-            lines += [
-                f"    http-request set-var(txn.go) str({b}) if {here} {{ req.cook(AWSALBTG) -m str {b} }}" for b in backends
-            ]
+            lines += [f"    http-request set-var(txn.go) str({b}) if {here} {{ req.cook(AWSALBTG) -m str {b} }}" for b in backends]
         for position, backend in enumerate(backends[:-1]):
             key = f"{rule['id']}/{position}"
             lines.append(f"    http-request set-var(txn.upto) str({key}),map_str_int({self._map},0) if {here}")

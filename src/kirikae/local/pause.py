@@ -30,9 +30,7 @@ def pause_program(machine: str) -> bytes:
         raise LocalError(f"kirikae local has no pause program for {machine}; it runs on x86_64")
     base, head = 0x400000, 64 + 56
     size = head + len(_CODE)
-    header = struct.pack(
-        "<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, _ELF_X86_64, 1, base + head, 64, 0, 0, 64, 56, 1, 0, 0, 0
-    )
+    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, _ELF_X86_64, 1, base + head, 64, 0, 0, 64, 56, 1, 0, 0, 0)
     return header + struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000) + _CODE
 
 

@@ -89,9 +89,7 @@ class ControlPlane:
             "AWS_ENDPOINT_URL": f"http://{gateway}:{settings.port}", "AWS_REGION": settings.region,
             "AWS_DEFAULT_REGION": settings.region, "AWS_ACCESS_KEY_ID": "kirikae", "AWS_SECRET_ACCESS_KEY": "kirikae",
         }  # fmt: skip
-        self._tasks = Tasks(
-            self._state, self._engine, self._pool, self._balancer, settings.instance, environment, self._stores.url
-        )
+        self._tasks = Tasks(self._state, self._engine, self._pool, self._balancer, settings.instance, environment, self._stores.url)
         self._ecs = Ecs(self._state, self._tasks, self._balancer, settings.region)
         self._services = self._ecs.services = Services(self._state, self._tasks, self._ecs.start_service_task)
         self._tasks.on_change = lambda task: self._services.wake()
@@ -175,7 +173,11 @@ class ControlPlane:
         headers = {k: v for k, v in request.headers.items() if k.lower() not in ("host", "content-length", "transfer-encoding")}
         async with self._http.request(request.method, f"{self._stores.url}{request.path_qs}", data=body, headers=headers) as answer:
             content = await answer.read()
-            kept = {k: v for k, v in answer.headers.items() if k.lower() not in ("content-length", "transfer-encoding", "connection", "content-encoding")}
+            kept = {
+                k: v
+                for k, v in answer.headers.items()
+                if k.lower() not in ("content-length", "transfer-encoding", "connection", "content-encoding")
+            }
             return web.Response(status=answer.status, body=content, headers=kept)
 
     # --- watching -------------------------------------------------------------------------------------------------

@@ -149,7 +149,9 @@ class Services:
             self._tasks.stop(task["id"], "ServiceSchedulerInitiated", reason)
             if reasons[task["id"]] and task["bindings"]:
                 group, port = task["bindings"][0]["targetGroupArn"], task["bindings"][0]["containerPort"]
-                service = with_event(service, f"(port {port}) is unhealthy in (target-group {group}) due to (reason Health checks failed).", now)
+                service = with_event(
+                    service, f"(port {port}) is unhealthy in (target-group {group}) due to (reason Health checks failed).", now
+                )
         if leaving:
             listed = " ".join(f"(task {t['id']})" for t in leaving)
             service = with_event(service, f"has stopped {len(leaving)} running tasks: {listed}.", now)
@@ -189,7 +191,11 @@ class Services:
             service = with_event(service, "is unable to consistently start tasks successfully.", now)
         service = {**service, "deployments": [primary, *service["deployments"][1:]]}
         breaker = service["deploymentCircuitBreaker"]
-        if primary["rolloutState"] == "IN_PROGRESS" and breaker["enable"] and primary["failedTasks"] >= breaker_threshold(service["desiredCount"]):
+        if (
+            primary["rolloutState"] == "IN_PROGRESS"
+            and breaker["enable"]
+            and primary["failedTasks"] >= breaker_threshold(service["desiredCount"])
+        ):
             service = self._trip(service, breaker["rollback"], now)
         return service
 

@@ -56,7 +56,16 @@ def launch_order(containers: list[Row]) -> list[Row]:
 
 
 class Tasks:
-    def __init__(self, state: State, engine: Engine, pool: PausePool, balancer: Balancer, prefix: str, environment: Mapping[str, str], stores_url: str):
+    def __init__(
+        self,
+        state: State,
+        engine: Engine,
+        pool: PausePool,
+        balancer: Balancer,
+        prefix: str,
+        environment: Mapping[str, str],
+        stores_url: str,
+    ):
         self._state, self._engine, self._pool, self._balancer = state, engine, pool, balancer
         self._prefix, self._environment, self._stores_url = prefix, dict(environment), stores_url
         self._drives: dict[str, asyncio.Task[None]] = {}
@@ -202,10 +211,11 @@ class Tasks:
         elif kind == "ssm" and ":parameter/" in value_from:
             name = "/" + value_from.partition(":parameter/")[2]
         asked = {"Name": name, "WithDecryption": True} if kind == "ssm" else {"SecretId": name}
+        region = self._environment["AWS_REGION"]
         headers = {
             "X-Amz-Target": _SECRETS[kind],
             "Content-Type": "application/x-amz-json-1.1",
-            "Authorization": f"AWS4-HMAC-SHA256 Credential=kirikae/20260101/{self._environment['AWS_REGION']}/{kind}/aws4_request, SignedHeaders=host, Signature=0",
+            "Authorization": f"AWS4-HMAC-SHA256 Credential=kirikae/20260101/{region}/{kind}/aws4_request, SignedHeaders=host, Signature=0",
         }
         try:
             async with self._http.post(self._stores_url, data=json.dumps(asked), headers=headers) as answer:
@@ -382,7 +392,6 @@ def exit_of(seen: Mapping[str, Any] | None) -> Row:
         return {"lastStatus": "RUNNING" if now["Running"] else "PENDING", "runtimeId": seen["Id"]}
     reason = "OutOfMemoryError: Container killed due to memory usage" if now["OOMKilled"] else ""
     return {"lastStatus": "STOPPED", "exitCode": now["ExitCode"], "runtimeId": seen["Id"]} | ({"reason": reason} if reason else {})
-
 
 
 def live_tasks(tasks: Iterable[Row]) -> list[Row]:

@@ -50,9 +50,7 @@ class Batch:
 
     @classmethod
     def from_plain(cls, raw: Mapping[str, Any]) -> Self:
-        return cls(
-            raw["start"], raw["seconds"], raw["share"], raw["step"], raw["tau_ms"], Arm(*raw["old"]), Arm(*raw["new"])
-        )
+        return cls(raw["start"], raw["seconds"], raw["share"], raw["step"], raw["tau_ms"], Arm(*raw["old"]), Arm(*raw["new"]))
 
 
 @dataclass(frozen=True, slots=True)

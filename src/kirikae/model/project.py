@@ -106,13 +106,9 @@ class JudgeSettings(_Strict):
     """How sure to be, and how much harm to put up with on the way (docs/explanation/verdict.md)."""
 
     false_alarms: Part = Field(default=0.01, gt=0, lt=0.5, description="bound on a false back-out, over the whole move")
-    worse_requests_at_most: Part = Field(
-        default=0.0005, gt=0, lt=1, description="part of all requests that a passed step may make worse"
-    )
+    worse_requests_at_most: Part = Field(default=0.0005, gt=0, lt=1, description="part of all requests that a passed step may make worse")
     bake: Seconds = Field(default=600.0, description="least time at each share before the next")
-    slower_at_most: Part | None = Field(
-        default=None, description="how much slower than the old side; default: tighter as the share grows"
-    )
+    slower_at_most: Part | None = Field(default=None, description="how much slower than the old side; default: tighter as the share grows")
     fast_enough: Milliseconds | None = Field(
         default=None, description="instead: an answer slower than this is a worse request, whatever the old side does"
     )
@@ -162,9 +158,7 @@ class Project(_Strict):
     account: str = Field(pattern=r"^\d{12}$", description="AWS account number in quotes; kirikae acts in no other")
     region: str = "ap-northeast-1"
     store: str = Field(default=".kirikae/state.db", description="file of the journal, relative to the project file")
-    release_header: str | None = Field(
-        default=None, description="response header in which every member of both fleets says its release ID"
-    )
+    release_header: str | None = Field(default=None, description="response header in which every member of both fleets says its release ID")
     fleets: Fleets
     checks: tuple[Check, ...] = Field(default=(), strict=False)
     moves: dict[Name, TrafficMove] = Field(default_factory=dict)

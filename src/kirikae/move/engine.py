@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kirikae.model.evidence import Evidence, Verdict
-from kirikae.model.move import Move, OutOfOrder, Order, Phase, Verb
+from kirikae.model.move import Move, Order, OutOfOrder, Phase, Verb
 from kirikae.model.share import WHOLE, percent
 from kirikae.move.journal import Beaten, Journal
 from kirikae.move.lease import Driven, Lease

@@ -88,9 +88,7 @@ class Journal:
         raw = json.loads(stored.body)
         if raw["format"] > FORMAT:
             raise NewerFormat(f"{key} has format {raw['format']}, this kirikae reads up to {FORMAT}; upgrade kirikae")
-        return Entry(
-            Move.from_plain(raw["move"]), raw["at"], raw["who"], raw["where"], tuple(raw["requests"]), raw["evidence"]
-        )
+        return Entry(Move.from_plain(raw["move"]), raw["at"], raw["who"], raw["where"], tuple(raw["requests"]), raw["evidence"])
 
     # --- approvals and figures --------------------------------------------------------------------------------------
 

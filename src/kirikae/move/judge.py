@@ -61,9 +61,7 @@ class Margins:
         return tau_ms * (1 + harm), tau_ms * (1 + self.slower_at(next_share))
 
 
-def log_factor(
-    x_old: int, n_old: int, x_new: int, n_new: int, guess: float, q: float, r: float = 1.0, d: float = 0.0
-) -> float:
+def log_factor(x_old: int, n_old: int, x_new: int, n_new: int, guess: float, q: float, r: float = 1.0, d: float = 0.0) -> float:
     """One batch's log e-value against ``p_new <= r*p_old + d`` (q above the line) or its reverse (q below).
 
     ``guess`` (the old side's rate) and ``q`` (the new side's) come from the past and touch power only, never validity.
@@ -270,8 +268,9 @@ class Judge:
         bad_new, bad_old = (new.errors, old.errors) if worst == "errors" else (new.slow, old.slow)
         word = "failed" if worst == "errors" else "slow"
         against = f"{bad_old} of {old.requests} on the old side" if old.requests else f"a limit of {self._limit(worst):.2%}"
-        strength = exp(min(self.log_harm(), 700))
-        return f"the new side does harm: {bad_new} of {new.requests} requests {word}, against {against} (evidence {strength:.3g}, bar {1 / self._margins.false_alarms:.0f})"
+        strength, bar = exp(min(self.log_harm(), 700)), 1 / self._margins.false_alarms
+        counted = f"{bad_new} of {new.requests} requests {word}, against {against}"
+        return f"the new side does harm: {counted} (evidence {strength:.3g}, bar {bar:.0f})"
 
     def _pass_reason(self) -> str:
         next_share = self.next_share(self._share)

@@ -91,7 +91,9 @@ def _progress(found: dict[str, Any], deployment: str, service: str, seen: set[st
     own = next((d for d in found["deployments"] if d["id"] == deployment), None)
     primary = found["deployments"][0]
     if own is not None and own["rolloutState"] == "FAILED":
-        raise RolledBack(f"the deployment failed: {own['rolloutStateReason']} What serves is {primary['taskDefinition'].rpartition('/')[2]}")
+        raise RolledBack(
+            f"the deployment failed: {own['rolloutStateReason']} What serves is {primary['taskDefinition'].rpartition('/')[2]}"
+        )
     if own is None or primary["id"] != deployment:
         raise NotFinished(f"another deployment of {service} took over ({primary['id']}); this one is not waited for any more")
     return Progress(

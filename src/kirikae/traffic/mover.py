@@ -34,9 +34,7 @@ def margins_of(settings: TrafficMove) -> Margins:
 class TrafficMover:
     """One instance per process; what it remembers between looks can be rebuilt from the journal."""
 
-    def __init__(
-        self, aws: Aws, project: Project, settings: TrafficMove, journal: Journal, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, aws: Aws, project: Project, settings: TrafficMove, journal: Journal, clock: Callable[[], float] = time.time) -> None:
         self._aws, self._project, self._settings, self._journal, self._clock = aws, project, settings, journal, clock
         self._margins = margins_of(settings)
         self._places: tuple[str, elbv2.TargetGroup, elbv2.TargetGroup] | None = None
@@ -64,8 +62,7 @@ class TrafficMover:
     def findings(self) -> list[Finding]:
         """What stands in the way of this move, or should be known before it."""
         rule_arn, old, new = self.places()
-        rule = elbv2.rule(self._aws, rule_arn)
-        found = []
+        rule, found = elbv2.rule(self._aws, rule_arn), []
         others = set(rule.weights) - {old.arn, new.arn}
         if old.arn not in rule.weights or others:
             found.append(
@@ -117,7 +114,7 @@ class TrafficMover:
             raise NotPrepared(f"the rule is at {at} before the move began; set the new side's weight to 0 first")
 
     def shift(self, move: Move, share: int, expected: tuple[int, ...] | None) -> None:
-        rule_arn, old, new = self.places()
+        _, old, new = self.places()
         rule = self._with_both_groups()
         found = share_of(rule.weights, old.arn, new.arn)
         if expected is not None and found not in expected:
@@ -171,7 +168,9 @@ class TrafficMover:
                 return Evidence(Verdict.UNSURE, f"the {side} side has no healthy target yet ({group.name})", None, figures)
             unready = [s for s in states if s not in ("healthy", "draining")]
             if unready:
-                return Evidence(Verdict.UNSURE, f"{len(unready)} target(s) of the {side} side are {unready[0]} ({group.name})", None, figures)
+                return Evidence(
+                    Verdict.UNSURE, f"{len(unready)} target(s) of the {side} side are {unready[0]} ({group.name})", None, figures
+                )
             for answered in self.probes(group):
                 if answered.trouble:
                     return Evidence(Verdict.UNSURE, f"{answered.target} on the {side} side: {answered.trouble}", None, figures)

@@ -8,7 +8,9 @@ from botocore.config import Config
 from bookshop import db, settings
 
 _s3 = boto3.client(
-    "s3", endpoint_url=settings.AWS_ENDPOINT, config=Config(s3={"addressing_style": "path"}, retries={"mode": "standard", "max_attempts": 4})
+    "s3",
+    endpoint_url=settings.AWS_ENDPOINT,
+    config=Config(s3={"addressing_style": "path"}, retries={"mode": "standard", "max_attempts": 4}),
 )
 
 

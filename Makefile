@@ -1,0 +1,37 @@
+# Two commands: `make rehearse` moves the sample service under load, `make test` passes the tests.  Both set up what is missing.
+PY := .venv/bin/python
+
+.PHONY: rehearse clean-rehearsal test check bench prove lock venv ready
+
+ready:
+	@scripts/prepare
+
+venv:
+	@scripts/prepare venv
+
+rehearse: ready
+	@$(PY) examples/bookshop/rehearse.py $(if $(KEEP),--keep)
+
+clean-rehearsal: venv
+	@if docker info >/dev/null 2>&1; then $(PY) examples/bookshop/rehearse.py --clean; fi
+	@scripts/prepare stop-engine
+
+check: venv
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+test: ready check
+	@$(PY) -m pytest -m "not prove" tests
+
+bench: ready
+	@$(PY) benchmarks/start_time.py
+	@$(PY) benchmarks/zero_loss.py
+
+prove: ready
+	@$(PY) -m pytest -m prove tests
+
+lock:  # after a change of the ranges in pyproject.toml; needs pip-tools
+	pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe \
+	  --no-header --extra local --extra dev -o requirements/dev.txt pyproject.toml
