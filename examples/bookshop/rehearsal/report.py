@@ -175,7 +175,8 @@ def page(summary: dict[str, Any], seconds: list[dict[str, Any]]) -> str:
 <style>body{{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1d2330}}
 h1{{font-size:1.6rem}} h2{{font-size:1.05rem;margin:1.6rem 0 .3rem}} svg{{width:100%;height:auto;background:#fafbfc;border:1px solid #e3e6ea}}
 table{{border-collapse:collapse;width:100%;font-size:13px}} td,th{{padding:.2rem .5rem;border-bottom:1px solid #e3e6ea;text-align:left;vertical-align:top}}
-pre{{background:#fafbfc;border:1px solid #e3e6ea;padding:.8rem;overflow-x:auto;font-size:13px}}
+pre{{background:#fafbfc;border:1px solid #e3e6ea;padding:.8rem;white-space:pre-wrap;font-size:13px}}
+.journal td:nth-child(-n+3){{white-space:nowrap}}
 .mark{{stroke:#e08a00;stroke-dasharray:3 3}} .band{{fill:#eef1f5}} .key b{{display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 1em}}
 text{{font:11px system-ui;fill:#5a6270}}</style>
 <h1>A rehearsed move of the bookshop: virtual machines → containers</h1>
@@ -185,7 +186,7 @@ text{{font:11px system-ui;fill:#5a6270}}</style>
 <b style="background:{COLOURS["lost"]}"></b>lost or wrong<b style="background:#e08a00"></b>something done on purpose</p>
 {"".join(charts)}<ul>{notes}</ul><h2>In words</h2><pre>{words}</pre>
 <h2>Acts</h2><table><tr><th></th><th></th><th colspan="4">old: ok, slow, wrong, lost</th><th colspan="4">new: ok, slow, wrong, lost</th></tr>{cells}</table>
-<h2>The journal of the move</h2><table>{journal}</table></html>"""
+<h2>The journal of the move</h2><table class=journal>{journal}</table></html>"""
 
 
 def _top(series: dict[str, list[tuple[float, float]]]) -> float:

@@ -48,6 +48,14 @@ class Desk:
     who: str
 
 
+def refuse_if_read_only(ctx: click.Context, dry_run: bool) -> None:
+    """Before anything is written down: a changing verb does not even begin under --read-only."""
+    if ctx.obj["read_only"] and not dry_run:
+        raise UsageProblem(
+            f"--read-only: `{ctx.command_path}` changes something; leave --read-only out, or add --dry-run to see what it would do"
+        )
+
+
 def open_aws(ctx: click.Context, project: Project) -> tuple[Aws, str]:
     """AWS and who we are there.  Raises WrongAccount."""
     aws = Aws(project.region, ctx.obj["read_only"])

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from kirikae.console.context import Desk, load_project, open_desk, project_folder
+from kirikae.console.context import Desk, load_project, open_desk, project_folder, refuse_if_read_only
 from kirikae.model.errors import AwsUnreachable, Exit, KirikaeError, UsageProblem
 from kirikae.model.evidence import Evidence
 from kirikae.model.move import Move, Order, Phase, Verb
@@ -150,6 +150,7 @@ def plan(ctx: click.Context, name: str, as_json: bool) -> None:
 @click.pass_context
 def start(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None:
     """Drive the move until it is settled, held or backed out; takes over after a crash."""
+    refuse_if_read_only(ctx, dry_run)
     desk = open_desk(ctx, name)
     found = _read(desk, name)
     if dry_run:
@@ -184,6 +185,7 @@ def _end(ctx: click.Context, found: Move, as_json: bool) -> None:
 @click.pass_context
 def step(ctx: click.Context, name: str, as_json: bool) -> None:
     """One look and at most one step, for CI (5: waiting, 4: backed out)."""
+    refuse_if_read_only(ctx, dry_run=False)
     desk = open_desk(ctx, name)
     if _read(desk, name) is None:
         desk.journal.write(Move(name, desk.settings.plan, seq=1))
@@ -254,6 +256,7 @@ def watch(ctx: click.Context, name: str, as_json: bool, once: bool) -> None:
 @click.pass_context
 def hold(ctx: click.Context, name: str, reason: str, dry_run: bool) -> None:
     """Stop where it is; the share stays."""
+    refuse_if_read_only(ctx, dry_run)
     desk = open_desk(ctx, name)
     if dry_run:
         click.echo(f"would hold {name}, which is {where(desk.journal.read(name))}")
@@ -262,6 +265,7 @@ def hold(ctx: click.Context, name: str, reason: str, dry_run: bool) -> None:
 
 
 def _by_hand(ctx: click.Context, name: str, verb: Verb, dry_run: bool) -> tuple[Desk, Move]:
+    refuse_if_read_only(ctx, dry_run)
     desk = open_desk(ctx, name)
     before, order = desk.journal.read(name), Order(verb)
     if dry_run:
@@ -343,6 +347,7 @@ def _evidence(desk: Desk, found: Move) -> Evidence:
 @click.pass_context
 def approve(ctx: click.Context, name: str, dry_run: bool) -> None:
     """Say yes to the next step (with `advance: ask`)."""
+    refuse_if_read_only(ctx, dry_run)
     desk = open_desk(ctx, name)
     found = desk.journal.read(name)
     after = percent(found.next_share) if found.next_share else "settled"
@@ -406,6 +411,7 @@ def explain(ctx: click.Context, name: str) -> None:
 @click.pass_context
 def back_out(ctx: click.Context, name: str | None, everything: bool, reason: str, dry_run: bool) -> None:
     """The red button: share 0 now, whatever a driver is doing."""
+    refuse_if_read_only(ctx, dry_run)
     if (name is None) != everything:
         raise UsageProblem("name the move, or say --all")
     names = list(load_project(ctx).moves) if name is None else [name]

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from kirikae.aws import ecs, elbv2
-from kirikae.console.context import load_project, open_aws, open_store, project_folder
+from kirikae.console.context import load_project, open_aws, open_store, project_folder, refuse_if_read_only
 from kirikae.model.errors import UsageProblem
 from kirikae.release import deploy as deploying
 from kirikae.release.definitions import SERVICE_FILE, TASK_FILE, load
@@ -38,6 +38,7 @@ def release() -> None:
 @click.pass_context
 def deploy(ctx: click.Context, release_id: str, fleet: str, timeout_s: float, dry_run: bool, as_json: bool) -> None:
     """Register the task definition of RELEASE_ID, update the service and wait until it really serves."""
+    refuse_if_read_only(ctx, dry_run)
     if not _RELEASE_ID.fullmatch(release_id):
         raise UsageProblem(f"{release_id!r} is not a release ID: letters, digits, dot, underscore and hyphen, 64 at most")
     project = load_project(ctx)

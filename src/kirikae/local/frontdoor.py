@@ -385,7 +385,7 @@ def group_stickiness(action: Mapping[str, Any]) -> int:
 
 
 def quoted(text: str) -> str:
-    return '"' + re.sub(r'([\\"$])', r"\\\1", text).replace("%", "%%").replace("\n", "\\n") + '"'
+    return '"' + re.sub(r'([\\"$])', r"\\\1", text).replace("\n", "\\n") + '"'
 
 
 def glob_regex(pattern: str) -> str:

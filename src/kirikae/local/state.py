@@ -31,7 +31,6 @@ class State:
         self._db.execute("pragma synchronous=normal")
         self._db.executescript(_SCHEMA)
         self._rows: dict[str, dict[str, Row]] = {}
-        self._depth = 0
         for kind, key, body in self._db.execute("select kind, id, body from thing"):
             self._rows.setdefault(kind, {})[key] = json.loads(body)
 
@@ -58,10 +57,12 @@ class State:
     def together(self) -> Iterator[None]:
         """All writes inside are one transaction.  Do not await inside."""
         self._db.execute("begin immediate")
+        before = {kind: dict(rows) for kind, rows in self._rows.items()}
         try:
             yield
         except BaseException:
             self._db.execute("rollback")
+            self._rows = before
             raise
         self._db.execute("commit")
 

@@ -20,6 +20,7 @@ SAFE_BAR = 20.0
 TOLERANCE_R, TOLERANCE_D, TOLERANCE_SLOWER = 1.25, 0.0005, 0.05
 RESTART_S, COPIES = 600.0, 24
 WEIGHTS = {"errors": 0.6, "latency": 0.4}
+_PRIOR = 50
 _FIRST_GUESS = {"errors": 0.001, "latency": 0.05}
 
 
@@ -285,7 +286,7 @@ class Judge:
         old, new = self._totals["old"], self._totals["new"]
         rate = self._old[metric].guess(_FIRST_GUESS[metric])
         bad = new.errors if metric == "errors" else new.slow_safe
-        p_new = (bad + 0.5) / (new.requests + 1)
+        p_new = (bad + _PRIOR * rate) / (new.requests + _PRIOR)  # few requests say little: begin at the old side's rate
         missing = log(SAFE_BAR) - log_mean(self._safe[metric].sums)
         if self._share == WHOLE:
             limit = self._limit(metric)

@@ -1,0 +1,82 @@
+"""Fixtures of the whole suite: a world that can be moved, and one kirikae local on the real engine."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WEB_IMAGE = "kirikae-test-web:1"
+
+
+def web_image() -> str:
+    """A two-megabyte image with a web server: Debian's static busybox, imported as a tar."""
+    if subprocess.run(["docker", "image", "inspect", WEB_IMAGE], capture_output=True, check=False).returncode:
+        busybox = shutil.which("busybox")
+        assert busybox, "busybox-static is missing; run `make test`, which installs it"
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as tar:
+            entry = tarfile.TarInfo("bin/busybox")
+            body = Path(busybox).read_bytes()
+            entry.size, entry.mode = len(body), 0o755
+            tar.addfile(entry, io.BytesIO(body))
+            for name in ("sh", "httpd", "sleep", "cat", "hostname", "echo", "env", "mkdir", "exec", "false"):
+                link = tarfile.TarInfo(f"bin/{name}")
+                link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+                tar.addfile(link)
+        subprocess.run(["docker", "import", "-", WEB_IMAGE], input=out.getvalue(), check=True, capture_output=True)
+    return WEB_IMAGE
+
+
+def serve(text: str) -> list[str]:
+    """A command that answers this text on port 8000."""
+    return ["sh", "-c", f"mkdir -p /www; echo {text} >/www/index.html; exec httpd -f -p 8000 -h /www"]
+
+
+@pytest.fixture(scope="session")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One kirikae local for the tests that only talk to it."""
+    from kirikae.local import control
+
+    directory = tmp_path_factory.mktemp("local")
+    web_image()
+    status = control.up(directory, None, "ap-northeast-1")
+    yield Endpoint(directory, status)
+    control.down(directory)
+
+
+class Endpoint:
+    def __init__(self, directory: Path, status: dict[str, Any]) -> None:
+        self.directory, self.status = directory, status
+        self.environment = {
+            "AWS_ENDPOINT_URL": status["endpoint"],
+            "AWS_REGION": status["region"],
+            "AWS_DEFAULT_REGION": status["region"],
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+        }
+
+    def client(self, service: str) -> Any:
+        import boto3
+
+        return boto3.client(
+            service,
+            endpoint_url=self.status["endpoint"],
+            region_name=self.status["region"],
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in list(os.environ):
+        if key.startswith(("AWS_", "KIRIKAE_")):
+            monkeypatch.delenv(key)

@@ -1,0 +1,151 @@
+"""SIGKILL at every point of a move, and the same command again: the world always ends as the journal says."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from kirikae.model.errors import KirikaeError
+from kirikae.model.evidence import Verdict
+from kirikae.model.move import Move, Order, Phase, Verb
+from kirikae.move.driver import drive
+from kirikae.move.engine import back_out
+from tests.world import Bench, Fuse
+
+
+def in_child(work) -> int:
+    """Run in a forked process; the answer is its exit code, negative if a signal killed it."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+            os._exit(0)
+        except KirikaeError:
+            os._exit(1)
+        except BaseException:  # noqa: BLE001 - the child must never return into pytest
+            os._exit(9)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def drive_through(folder: Path, at: int = 0, verdict=lambda move: Verdict.PASS) -> None:
+    bench = Bench(folder, Fuse(at), verdict)
+    bench.plan()
+    clock = iter(range(0, 10**9, 10))
+    drive(bench.engine, bench.journal, bench.lease, "web", lambda look: None, lambda: float(next(clock)), lambda s: time.sleep(0.001))
+
+
+def check_lawful(bench: Bench) -> Move:
+    """Every entry follows from the one before by the law, without a gap."""
+    moves = [e.move for e in bench.journal.entries("web")]
+    assert [m.seq for m in moves] == list(range(1, len(moves) + 1))
+    for before, after in pairwise(moves):
+        expected = before.intending(after.intent) if after.intent is not None else before.done()
+        assert expected == after, (before, after)
+    return moves[-1]
+
+
+def points_of_a_whole_move(folder: Path) -> int:
+    bench = Bench(folder)
+    bench.plan()
+    clock = iter(range(0, 10**9, 10))
+    drive(bench.engine, bench.journal, bench.lease, "web", lambda look: None, lambda: float(next(clock)), lambda s: None)
+    return bench.fuse.passed
+
+
+def test_killed_at_every_point_and_run_again(tmp_path):
+    """One driver, killed before and after every write and every act, then started again: settled, and the world with it."""
+    points = points_of_a_whole_move(tmp_path)
+    assert points > 30
+    for at in range(1, points + 1):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        assert in_child(lambda f=folder, n=at: drive_through(f, n)) == -signal.SIGKILL
+        assert in_child(lambda f=folder: drive_through(f)) == 0, at
+        bench = Bench(folder)
+        move = check_lawful(bench)
+        assert (move.phase, move.share, bench.world.share) == (Phase.SETTLED, 1000, 1000), at
+
+
+def test_killed_while_backing_out(tmp_path):
+    """The same for a move that fails at 50%: share 0 and held, wherever it was killed."""
+
+    def verdict(move):
+        return Verdict.FAIL if move.share == 500 else Verdict.PASS
+
+    bench = Bench(tmp_path, judge=verdict)
+    bench.plan()
+    clock = iter(range(0, 10**9, 10))
+    drive(bench.engine, bench.journal, bench.lease, "web", lambda look: None, lambda: float(next(clock)), lambda s: None)
+    for at in range(1, bench.fuse.passed + 1):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        assert in_child(lambda f=folder, n=at: drive_through(f, n, verdict)) == -signal.SIGKILL
+        assert in_child(lambda f=folder: drive_through(f, 0, verdict)) == 0
+        after = Bench(folder)
+        move = check_lawful(after)
+        assert (move.share, after.world.share) == (0, 0) and move.held.startswith("backed out"), at
+
+
+def rivals(folder: Path, rng: random.Random, button: bool) -> None:
+    """Three drivers at once, killed at random points, and perhaps the red button."""
+    children = []
+    for _ in range(3):
+        at = rng.randint(1, 60)
+        child = os.fork()
+        if child == 0:
+            try:
+                drive_through(folder, at)
+            except BaseException:  # noqa: BLE001 - the child must never return into pytest
+                os._exit(1)
+            os._exit(0)
+        children.append(child)
+    if button:
+        time.sleep(rng.random() * 0.15)
+        press(folder)
+    for child in children:
+        os.waitpid(child, 0)
+
+
+def press(folder: Path) -> None:
+    bench = Bench(folder)
+    try:
+        back_out(bench.journal, bench.mover, bench.lease, "web", "pressed")
+    except KirikaeError:
+        pass  # nothing is on the new side yet, or no move at all: nothing to take back
+
+
+def check_rivals(folder: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    button = rng.random() < 0.5
+    rivals(folder, rng, button)
+    bench = Bench(folder)
+    held = bench.journal.names() and bench.journal.read("web").held
+    if held:
+        assert bench.world.share == bench.journal.read("web").share
+        with bench.lease.held():
+            bench.engine.order("web", Order(Verb.RESUME))
+    assert in_child(lambda: drive_through(folder)) == 0
+    move = check_lawful(bench)
+    assert (move.phase, bench.world.share) == (Phase.SETTLED, 1000), seed
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_three_rivals_killed_at_random(tmp_path, seed):
+    """Rival drivers, SIGKILL at random points, the red button in half of the runs: lawful, and the world equals the journal."""
+    check_rivals(tmp_path, seed)
+
+
+@pytest.mark.prove
+def test_many_rivals_killed_at_random(tmp_path):
+    """The long proof: 300 batches of three."""
+    for seed in range(1000, 1300):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        check_rivals(folder, seed)

@@ -1,0 +1,234 @@
+"""The engine: one look, one act; people come first."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from kirikae.model.errors import AwsUnreachable
+from kirikae.model.evidence import Verdict
+from kirikae.model.move import Move, Order, OutOfOrder, Phase, Verb
+from kirikae.move.driver import drive, hold_without_lease
+from kirikae.move.engine import back_out
+from kirikae.move.journal import Beaten, NewerFormat, UnknownMove
+from kirikae.move.lease import Driven, Lease, LeaseLost
+from kirikae.move.sqlite_store import SqliteStore
+from tests.world import Bench
+
+
+def drive_to_the_end(bench: Bench) -> Move:
+    bench.plan()
+    clock = iter(range(0, 10**9, 10))
+    return drive(bench.engine, bench.journal, bench.lease, "web", lambda look: None, lambda: float(next(clock)), lambda s: None).move
+
+
+def test_a_healthy_move_settles(tmp_path):
+    """The whole way, and the world says what the journal says."""
+    bench = Bench(tmp_path)
+    assert drive_to_the_end(bench).phase is Phase.SETTLED
+    assert bench.world.share == 1000
+    shares = [int(line) for line in bench.world.file.read_text().split()]
+    assert shares == [100, 500, 1000]
+
+
+def test_harm_backs_out_by_itself_and_holds(tmp_path):
+    """Fail at 50%: share 0, held, and the reason is kept."""
+    bench = Bench(tmp_path, judge=lambda m: Verdict.FAIL if m.share == 500 else Verdict.PASS)
+    move = drive_to_the_end(bench)
+    assert (move.share, bench.world.share, move.held) == (0, 0, "backed out: judged fail")
+
+
+def test_unsure_never_advances(tmp_path):
+    """Waiting is an outcome."""
+    bench = Bench(tmp_path, judge=lambda m: Verdict.UNSURE if m.share == 100 else Verdict.PASS)
+    bench.plan()
+    with bench.lease.held():
+        for _ in range(20):
+            look = bench.engine.step("web")
+    assert look.move.share == 100 and look.waits_for == "judged unsure"
+
+
+def test_a_hand_on_the_knob_is_respected(tmp_path):
+    """Somebody turned the weight: hold with a message, and leave it as it is."""
+    bench = Bench(tmp_path, judge=lambda m: Verdict.UNSURE if m.share == 100 else Verdict.PASS)
+    bench.plan()
+    with bench.lease.held():
+        for _ in range(10):
+            bench.engine.step("web")
+        bench.world.turn(300)
+        move = bench.engine.step("web").move
+    assert "somebody else set the share to 30%" in move.held and bench.world.share == 300
+
+
+def test_a_hand_between_look_and_shift_is_respected_too(tmp_path):
+    """The share is read once more right before it is set."""
+    bench = Bench(tmp_path)
+
+    def judge(move):
+        if move.share == 100:
+            bench.world.turn(40)  # after the look has read the share
+        return Verdict.PASS
+
+    bench.mover.judge = judge
+    original = bench.mover.compare
+    bench.mover.compare = lambda move: original(move) if move.share != 100 else _with_share(original(move), 100)
+    move = drive_to_the_end(bench)
+    assert bench.world.share == 40 and move.held == "found 40"
+
+
+def _with_share(evidence, share):
+    from dataclasses import replace
+
+    return replace(evidence, found_share=share)
+
+
+def test_resume_puts_the_share_back_and_goes_on(tmp_path):
+    """After a hold a person decides; then the journal's share holds again."""
+    bench = Bench(tmp_path, judge=lambda m: Verdict.UNSURE if m.share == 100 else Verdict.PASS)
+    bench.plan()
+    with bench.lease.held():
+        for _ in range(10):
+            bench.engine.step("web")
+        bench.world.turn(300)
+        bench.engine.step("web")
+        move = bench.engine.order("web", Order(Verb.RESUME))
+    assert not move.held and bench.world.share == 100
+
+
+def test_the_red_button_works_with_a_driver_a_dead_driver_and_none(tmp_path):
+    """Share 0 within two seconds, whoever drives."""
+    bench = Bench(tmp_path, judge=lambda m: Verdict.UNSURE if m.share == 500 else Verdict.PASS)
+    bench.plan()
+    thread = threading.Thread(target=lambda: drive(bench.engine, bench.journal, bench.lease, "web", lambda look: None), daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while bench.world.share != 500 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    began = time.monotonic()
+    other = Bench(tmp_path)
+    move = back_out(other.journal, other.mover, other.lease, "web", "smoke")
+    assert time.monotonic() - began < 2
+    assert (move.share, other.world.share, move.held) == (0, 0, "backed out: smoke")
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_the_red_button_does_not_wait_for_a_hanging_driver(tmp_path):
+    """A driver that holds the lease and does nothing: the button acts, and asserts its share until it is answered."""
+    bench = Bench(tmp_path, judge=lambda m: Verdict.UNSURE if m.share == 500 else Verdict.PASS)
+    bench.plan()
+    with bench.lease.held():
+        for _ in range(12):
+            bench.engine.step("web")
+        other = Bench(tmp_path)
+        thread = threading.Thread(target=lambda: back_out(other.journal, other.mover, other.lease, "web", "smoke"), daemon=True)
+        thread.start()
+        time.sleep(1.6)
+        assert bench.world.share == 0
+        bench.world.turn(500)  # a late act of the hanging driver
+        time.sleep(1.0)
+        assert bench.world.share == 0
+    thread.join(5)
+    assert bench.journal.read("web").held == "backed out: smoke"
+
+
+def test_a_step_is_not_taken_unasked(tmp_path):
+    """`advance: ask`: proven, but nobody said yes."""
+    bench = Bench(tmp_path, ask=True)
+    bench.plan()
+    with bench.lease.held():
+        for _ in range(6):
+            look = bench.engine.step("web")
+        assert look.move.share == 0 and "approval" in look.waits_for
+        bench.journal.approve(look.move)
+        assert bench.engine.step("web").move.share == 100
+        assert "approval" in bench.engine.step("web").waits_for
+
+
+def test_a_hold_by_hand_stops_the_driver_where_it_is(tmp_path):
+    """The share stays; nothing is undone."""
+    bench = Bench(tmp_path, judge=lambda m: Verdict.UNSURE if m.share == 100 else Verdict.PASS)
+    bench.plan()
+    with bench.lease.held():
+        for _ in range(10):
+            bench.engine.step("web")
+        hold_without_lease(bench.journal, "web", "lunch")
+        assert bench.engine.step("web").move.held == "lunch"
+    assert bench.world.share == 100
+
+
+def test_a_rival_is_refused_and_a_dead_one_replaced(tmp_path):
+    """One driver at a time; a lease of a process that is gone frees itself at once."""
+    store = SqliteStore(tmp_path / "s.db")
+    mine, rival = Lease(store, "x"), Lease(store, "x")
+    with mine.held(), pytest.raises(Driven, match="driven already"), rival.held():
+        pass
+    with rival.held():
+        assert not mine.acquire()
+
+
+def test_a_lease_that_ran_out_is_lost(tmp_path):
+    """A driver that slept too long stops before its next act."""
+    now = [1000.0]
+    store = SqliteStore(tmp_path / "s.db")
+    slow, quick = Lease(store, "x", lambda: now[0]), Lease(store, "x", lambda: now[0])
+    assert slow.acquire() and not quick.acquire()
+    now[0] += 60
+    assert quick.acquire()
+    with pytest.raises(LeaseLost):
+        slow.assert_held()
+
+
+def test_an_entry_is_written_once(tmp_path):
+    """Two writers of one number: the second is beaten, and nothing is overwritten."""
+    bench = Bench(tmp_path)
+    bench.plan()
+    move = bench.journal.read("web").intending(Order(Verb.PREPARE))
+    bench.journal.write(move)
+    with pytest.raises(Beaten):
+        bench.journal.write(move)
+
+
+def test_a_journal_of_a_newer_kirikae_is_not_guessed_at(tmp_path):
+    """Better to stop than to misread."""
+    bench = Bench(tmp_path)
+    store = SqliteStore(tmp_path / "state.db")
+    store.create_if_absent("move/test/shop/web/00000001", '{"format": 99}')
+    with pytest.raises(NewerFormat, match="upgrade kirikae"):
+        bench.journal.read("web")
+    with pytest.raises(UnknownMove, match="kirikae move start"):
+        bench.journal.read("other")
+
+
+def test_a_silent_aws_is_waited_for(tmp_path):
+    """The driver says so each second and goes on when it answers again; after five minutes it ends unclear."""
+    bench = Bench(tmp_path)
+    bench.plan()
+    silent, told = [3], []
+    original = bench.mover.compare
+
+    def compare(move):
+        if silent[0]:
+            silent[0] -= 1
+            raise AwsUnreachable("no answer")
+        return original(move)
+
+    bench.mover.compare = compare
+    clock = iter(range(0, 10**9, 10))
+    look = drive(bench.engine, bench.journal, bench.lease, "web", told.append, lambda: float(next(clock)), lambda s: None)
+    assert look.move.phase is Phase.SETTLED
+    assert sum(t.waits_for == "no answer" for t in told) == 3
+
+
+def test_what_is_over_can_be_planned_anew_and_nothing_else(tmp_path):
+    """A second move of the same name goes on in the same journal."""
+    bench = Bench(tmp_path)
+    drive_to_the_end(bench)
+    with pytest.raises(OutOfOrder):
+        bench.journal.read("web").anew((1000,))
+    with bench.lease.held():
+        retired = bench.engine.order("web", Order(Verb.RETIRE))
+    again = bench.journal.write(retired.anew((500, 1000)))
+    assert again.phase is Phase.PLANNED and again.seq == retired.seq + 1

@@ -1,0 +1,201 @@
+"""The verdict: exactly valid, quick where harm is, honest where it is not known."""
+
+from __future__ import annotations
+
+import random
+from itertools import product
+from math import comb, exp, isfinite
+
+import pytest
+
+from kirikae.model.evidence import Arm, Batch, Verdict
+from kirikae.move.judge import (
+    Judge,
+    Margins,
+    harm_alternatives,
+    judge,
+    log_factor,
+    log_factor_absolute,
+    requests_to_prove,
+    safe_alternatives,
+)
+
+PLAN = (10, 100, 500, 1000)
+GOLDEN = [
+    ((1, 950, 2, 50, 0.001, 0.01, 1, 0), 3.505288),
+    ((10, 9500, 5, 100, 0.001, 0.01, 1, 0), 10.208544),
+    ((0, 950, 0, 50, 0.001, 0.01, 1, 0), -0.001940),
+    ((1, 950, 0, 50, 0.001, 0.01, 1.25, 0.0005), -0.365366),
+    ((95, 95000, 5, 5000, 0.001, 0.0055, 1, 0.01), 24.098721),
+    ((1, 10, 3, 990, 0.001, 0.01, 1, 0), -2.275515),
+]
+
+
+@pytest.mark.parametrize(("given", "expected"), GOLDEN)
+def test_golden_values(given, expected):
+    """The primitive as published in the facts, to six digits."""
+    assert log_factor(*given) == pytest.approx(expected, abs=1e-6)
+
+
+def expectation(n_old, n_new, p_old, p_new, guess, q, r, d):
+    """The e-value's expectation by enumeration of all outcomes."""
+    total = 0.0
+    for x_old, x_new in product(range(n_old + 1), range(n_new + 1)):
+        weight = comb(n_old, x_old) * p_old**x_old * (1 - p_old) ** (n_old - x_old)
+        weight *= comb(n_new, x_new) * p_new**x_new * (1 - p_new) ** (n_new - x_new)
+        total += weight * exp(log_factor(x_old, n_old, x_new, n_new, guess, q, r, d))
+    return total
+
+
+@pytest.mark.parametrize(("n_old", "n_new"), [(9, 1), (30, 10), (5, 5), (20, 4)])
+@pytest.mark.parametrize(("r", "d"), [(1, 0), (1.5, 0.002), (1, 0.02), (1.25, 0.0005)])
+def test_the_expectation_never_exceeds_one_on_the_null(n_old, n_new, r, d):
+    """Exact: on and inside either null line, whatever was guessed.  This is what bounds false alarms at any look."""
+    for p_old, guess in product((0.001, 0.02, 0.1, 0.3), (0.001, 0.05, 0.4)):
+        line = r * p_old + d
+        for q in harm_alternatives(r * guess + d)[::4]:
+            for p_new in (line, line * 0.5):
+                assert expectation(n_old, n_new, p_old, p_new, guess, q, r, d) <= 1 + 1e-9
+        for q in safe_alternatives(r * guess + d)[::4]:
+            for p_new in (line, min(1.0, line * 1.5)):
+                assert expectation(n_old, n_new, p_old, p_new, guess, q, r, d) <= 1 + 1e-9
+
+
+def test_the_absolute_factor_is_valid_too():
+    """At share 100% there is a fixed limit instead of an old side."""
+    for limit, q, n in product((0.01, 0.1), (0.001, 0.3), (1, 5, 30)):
+        total = sum(comb(n, x) * limit**x * (1 - limit) ** (n - x) * exp(log_factor_absolute(x, n, limit, q)) for x in range(n + 1))
+        assert total <= 1 + 1e-9
+
+
+def batches(seed, seconds, rate, share, p_old, p_new, step=3):
+    """Seconds of two sides with these error rates; one answer in 200 is slow on both."""
+    rng = random.Random(seed)
+
+    def count(n, p):
+        return sum(rng.random() < p for _ in range(n))
+
+    for second in range(seconds):
+        n_new = count(rate, share / 1000)
+        n_old = rate - n_new
+        slow_old, slow_new = count(n_old, 0.005), count(n_new, 0.005)
+        yield Batch(
+            float(second), 1.0, share, step, 300.0,
+            Arm(n_old, count(n_old, p_old), slow_old, slow_old), Arm(n_new, count(n_new, p_new), slow_new, slow_new),
+        )  # fmt: skip
+
+
+def test_false_alarms_stay_within_their_bound():
+    """A seeded slice: identical sides, looked at each second; at most 1% back-outs promised (make prove runs more)."""
+    false = 0
+    for seed in range(60):
+        judged = Judge(Margins(0.01, 0.0005, 60), PLAN)
+        for batch in batches(seed, 120, 100, 100, 0.002, 0.002):
+            judged.add(batch)
+            if judged.evidence().verdict is Verdict.FAIL:
+                false += 1
+                break
+    assert false <= 2
+
+
+def test_harm_is_found_within_few_requests():
+    """0.1% to 5% errors at a share of 10%: found long before a thousand requests were exposed."""
+    exposed = []
+    for seed in range(20):
+        judged = Judge(Margins(0.01, 0.0005, 60), PLAN)
+        for batch in batches(seed, 300, 100, 100, 0.001, 0.05):
+            judged.add(batch)
+            if judged.evidence().verdict is Verdict.FAIL:
+                break
+        else:
+            pytest.fail("harm was not found")
+        exposed.append(judged.evidence().figures["new_requests"])
+    assert sorted(exposed)[10] < 200
+
+
+def test_a_step_passes_by_proof_and_not_by_time():
+    """Too few requests never pass, however long it bakes; enough do."""
+    few = judge(Margins(0.01, 0.0005, 5), PLAN, batches(1, 60, 5, 100, 0.001, 0.001)).evidence(0.5)
+    assert few.verdict is Verdict.UNSURE and "need about" in few.reason
+    enough = judge(Margins(0.01, 0.02, 5, fast_enough_ms=300), PLAN, batches(1, 60, 200, 100, 0.001, 0.001)).evidence()
+    assert enough.verdict is Verdict.PASS
+
+
+def test_a_step_is_not_passed_on_the_proof_of_the_step_before():
+    """Found in the first trial run: right after a shift there are no figures yet, and that is no pass."""
+    judged = judge(Margins(0.01, 0.02, 5, fast_enough_ms=300), PLAN, batches(1, 60, 200, 100, 0.001, 0.001))
+    assert judged.evidence().verdict is Verdict.PASS
+    assert judged.at(9, 500).evidence().verdict is Verdict.UNSURE
+
+
+def test_without_figures_of_one_side_the_clock_stands_still():
+    """No data is neither success nor failure."""
+    margins = Margins(0.01, 0.02, 5, fast_enough_ms=300)
+    judged = Judge(margins, PLAN)
+    for second in range(100):
+        judged.add(Batch(float(second), 1.0, 100, 3, 300, Arm(100), Arm(0)))
+    evidence = judged.evidence()
+    assert evidence.verdict is Verdict.UNSURE and evidence.figures["baked_s"] == 0
+
+
+def test_a_replay_gives_the_same_bits():
+    """Any verdict can be checked later from the recorded figures."""
+    recorded = list(batches(4, 40, 200, 100, 0.001, 0.02))
+    again = [Batch.from_plain(b.to_plain()) for b in recorded]
+    margins = Margins(0.01, 0.02, 5, fast_enough_ms=300)
+    assert judge(margins, PLAN, recorded).evidence() == judge(margins, PLAN, again).evidence()
+
+
+def test_shared_trouble_is_nobody_s_fault():
+    """Both sides fail alike for a minute: no back-out, because the old side is the reference."""
+    judged = Judge(Margins(0.01, 0.0005, 60), PLAN)
+    for part in (batches(5, 60, 100, 250, 0.002, 0.002), batches(6, 60, 100, 250, 0.4, 0.4), batches(7, 60, 100, 250, 0.002, 0.002)):
+        for batch in part:
+            judged.add(batch)
+            assert judged.evidence().verdict is not Verdict.FAIL
+
+
+def test_harm_that_begins_late_is_found_quickly():
+    """After a long healthy time a fresh copy still sees it."""
+    judged = judge(Margins(0.01, 0.0005, 60), PLAN, batches(8, 1500, 40, 250, 0.001, 0.001))
+    assert judged.evidence().verdict is not Verdict.FAIL
+    took = 0
+    for batch in batches(9, 120, 40, 250, 0.001, 0.2):
+        judged.add(batch)
+        took += 1
+        if judged.evidence().verdict is Verdict.FAIL:
+            break
+    assert took < 30
+
+
+def test_at_the_whole_absolute_limits_judge():
+    """There is no old side left to compare with, and the verdict says so."""
+    margins = Margins(0.01, 0.02, 5, fast_enough_ms=300)
+    judged = judge(margins, PLAN, batches(1, 60, 200, 500, 0.001, 0.001))
+    good = [Batch(100.0 + s, 1.0, 1000, 9, 300, Arm(), Arm(200, 0, 1, 1)) for s in range(10)]
+    for batch in good:
+        judged.add(batch)
+    assert judged.evidence().verdict is Verdict.PASS and "absolute limits" in judged.evidence().reason
+    for batch in [Batch(120.0 + s, 1.0, 1000, 9, 300, Arm(), Arm(200, 30, 1, 1)) for s in range(10)]:
+        judged.add(batch)
+    assert judged.evidence().verdict is Verdict.FAIL
+
+
+def test_margins_tighten_as_the_share_grows():
+    """The same allowance of worse requests, spread over more of them."""
+    margins = Margins()
+    assert margins.errors_at(50) == pytest.approx(0.01) and margins.errors_at(1000) == pytest.approx(0.0005)
+    assert [margins.slower_at(s) for s in (50, 250, 500, 1000)] == [0.5, 0.25, 0.15, 0.1]
+
+
+def test_the_forecast_is_near_what_it_takes():
+    """The plan's figure is within a factor of three of a faultless run's."""
+    margins = Margins(0.01, 0.02, 0, fast_enough_ms=300)
+    forecast = requests_to_prove(margins, 100, 500)
+    assert isfinite(forecast)
+    judged = Judge(margins, PLAN)
+    for batch in batches(3, 300, 100, 100, 0.001, 0.001):
+        judged.add(batch)
+        if judged.evidence().figures["log_safe_errors"] >= judged.evidence().figures["bar_safe"]:
+            break
+    assert forecast / 3 < judged.evidence().figures["new_requests"] < forecast * 3

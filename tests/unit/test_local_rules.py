@@ -1,0 +1,243 @@
+"""The rules of kirikae local that need no engine."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kirikae.local.ecs import _page, _units
+from kirikae.local.errors import AwsError
+from kirikae.local.figures import latency_statistic, read_line
+from kirikae.local.files import write_durably
+from kirikae.local.frontdoor import FrontDoor, acl, forward_groups, glob_regex, quoted, server_state
+from kirikae.local.health import after_check, code_matches
+from kirikae.local.pause import pause_program
+from kirikae.local.rolling import breaker_threshold, ceiling_live, floor_healthy, retry_delay_s, rolling_tick, stuck
+from kirikae.local.services import new_deployment, with_event
+from kirikae.local.state import State
+from kirikae.local.tasks import exit_of, launch_order
+from kirikae.local.wire import Json, Query, validate
+from kirikae.model.fargate import SIZES, size_problem
+from kirikae.traffic.weights import share_of, weights_for
+
+
+@given(
+    st.integers(1, 12), st.sampled_from([0, 50, 75, 90, 100]), st.sampled_from([100, 125, 150, 200, 300]),
+    st.randoms(use_true_random=False),
+)  # fmt: skip
+def test_a_rolling_deployment_keeps_its_bounds_and_ends(desired, minimum, maximum, rng):
+    """Live never above the ceiling, healthy never below the floor, and it finishes unless it is stuck by its own percentages."""
+    leaving, arriving = [True] * desired, []
+    for _ in range(400):
+        start, stop = rolling_tick(desired, minimum, maximum, leaving, arriving)
+        leaving.sort()
+        del leaving[:stop]
+        assert sum(leaving) + sum(arriving) >= min(floor_healthy(desired, minimum), desired)
+        arriving += [False] * start
+        assert len(leaving) + len(arriving) <= max(ceiling_live(desired, maximum), desired)
+        arriving = [healthy or rng.random() < 0.5 for healthy in arriving]
+        if not leaving and arriving == [True] * desired:
+            return
+    assert stuck(desired, minimum, maximum)
+
+
+@pytest.mark.parametrize(("desired", "minimum", "maximum"), [(1, 100, 100), (2, 75, 100), (3, 100, 125)])
+def test_percentages_that_can_never_move_are_known(desired, minimum, maximum):
+    """The stuck cases of the documentation."""
+    assert stuck(desired, minimum, maximum)
+
+
+def test_breaker_and_retry():
+    """From 3 to 200; waits grow from the third failure in a row."""
+    assert [breaker_threshold(n) for n in (1, 25, 1000)] == [3, 13, 200]
+    assert [retry_delay_s(n) for n in (0, 2, 3, 5, 40)] == [0, 0, 1, 4, 900]
+
+
+@given(st.integers(0, 1000))
+def test_every_share_fits_two_weights_exactly(share):
+    """Permille go into ALB's 0 to 999 and come back the same; 1 gets some, 1000 gets all."""
+    old, new = weights_for(share)
+    assert 0 <= old <= 999 and 0 <= new <= 999
+    assert share_of({"o": old, "n": new}, "o", "n") == share
+
+
+def test_weights_that_say_nothing_about_the_share():
+    """A third group, or nothing at all."""
+    assert share_of({"o": 0, "n": 0}, "o", "n") is None
+    assert share_of({"o": 500, "n": 400, "x": 99}, "o", "n") is None
+
+
+def state_with(tmp_path, weights):
+    state = State(tmp_path / "s.db")
+    groups = [{"TargetGroupArn": f"arn:tg/{n}/{n}", "Weight": w} for n, w in enumerate(weights)]
+    rule = {"id": "r", "actions": [{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}]}
+    state.put("rule", "r", rule)
+    return state
+
+
+@given(weights=st.lists(st.integers(0, 999), min_size=2, max_size=5).filter(any))
+def test_thresholds_give_each_group_its_weight(tmp_path_factory, weights):
+    """Cumulative, never falling, and a group of weight 0 is never drawn."""
+    state = state_with(tmp_path_factory.mktemp("w"), weights)
+    door = FrontDoor(state, tmp_path_factory.getbasetemp(), tmp_path_factory.getbasetemp(), [], {})
+    ends = [door.weights()[f"r/{n}"] for n in range(len(weights))]
+    assert ends == sorted(ends) and ends[-1] == 100_000
+    for n, weight in enumerate(weights):
+        drawn = ends[n] - (ends[n - 1] if n else 0)
+        assert abs(drawn - 100_000 * weight / sum(weights)) <= 1
+        assert weight or not drawn
+
+
+def test_server_states():
+    """Only healthy targets serve; unhealthy ones when nobody else is left; draining ones never."""
+    assert server_state({"state": "healthy"}, False) == "ready"
+    assert [server_state({"state": s}, True) for s in ("unhealthy", "draining", "initial")] == ["ready", "maint", "maint"]
+    assert server_state({"state": "unhealthy"}, False) == "maint"
+
+
+def test_conditions_become_tests():
+    """ALB's globs, anchored; the host without its port."""
+    assert glob_regex("/a*b?.c") == r"'^/a.*b.\.c$'"
+    assert acl({"Field": "path-pattern", "Values": ["/x/*"]}) == "path -m reg '^/x/.*$'"
+    assert "hdr(host),field(1,:)" in acl({"Field": "host-header", "HostHeaderConfig": {"Values": ["*.example"]}})
+    assert quoted('say "100%"') == '"say \\"100%\\""'
+    assert forward_groups([{"Type": "forward", "TargetGroupArn": "a"}]) == [{"TargetGroupArn": "a", "Weight": 1}]
+
+
+GROUP = {"healthy_threshold": 2, "unhealthy_threshold": 3}
+
+
+def test_health_thresholds_are_exact():
+    """Two passes make healthy, three failures unhealthy, one success in between starts the count again."""
+    target = {"state": "initial", "reason": "", "passes": 0, "failures": 0}
+    states = []
+    for failure in ("", "", "x", "x", "", "x", "x", "x", "", ""):
+        target = after_check(target, GROUP, failure)
+        states.append(target["state"])
+    assert states == ["initial"] + ["healthy"] * 6 + ["unhealthy"] * 2 + ["healthy"]
+
+
+def test_matchers():
+    """Lists and ranges of codes."""
+    assert code_matches("200-299,302", 204) and code_matches("200-299,302", 302) and not code_matches("200", 500)
+
+
+def test_log_lines_are_counted_for_whom_they_concern():
+    """A target's 5xx, the balancer's own, a refused connection, and a client that went away."""
+    assert read_line("R l tg-a s1 200 12 13 -- 2") == ("l", "a", ["RequestCount", "HTTPCode_Target_2XX_Count"], 12)
+    assert read_line("R l tg-a s1 500 12 13 -- 2") == ("l", "a", ["RequestCount", "HTTPCode_Target_5XX_Count"], 12)
+    assert read_line("R l tg-a s1 503 -1 13 SC 2") == (
+        "l",
+        "a",
+        ["RequestCount", "HTTPCode_ELB_5XX_Count", "TargetConnectionErrorCount"],
+        None,
+    )
+    assert read_line("R l tg-a s1 502 -1 13 SH 2") == ("l", "a", ["RequestCount", "HTTPCode_ELB_5XX_Count"], None)
+    assert read_line("R l tg-a s1 400 -1 13 CR 2") is None
+    assert read_line("[NOTICE] something else") is None
+
+
+def test_latency_statistics():
+    """Percentiles by nearest rank; TC and PR with an exclusive lower and an inclusive upper bound."""
+    times = Counter({10: 90, 200: 9, 1000: 1})
+    assert latency_statistic(times, "p50") == 0.01 and latency_statistic(times, "p99") == 0.2
+    assert latency_statistic(times, "TC(0.2:)") == 1 and latency_statistic(times, "TC(:0.2)") == 99
+    assert latency_statistic(times, "PR(0.01:)") == 10
+    assert latency_statistic(times, "Average") == pytest.approx((900 + 1800 + 1000) / 1000 / 100)
+    with pytest.raises(AwsError, match="not known"):
+        latency_statistic(times, "median")
+
+
+def test_containers_start_after_those_they_depend_on():
+    """And a circle is told."""
+    chain = [{"name": "c", "dependsOn": [{"containerName": "b"}]}, {"name": "a"}, {"name": "b", "dependsOn": [{"containerName": "a"}]}]
+    assert [c["name"] for c in launch_order(chain)] == ["a", "b", "c"]
+    with pytest.raises(ValueError, match="circle"):
+        launch_order([{"name": "a", "dependsOn": [{"containerName": "a"}]}])
+
+
+def test_exits_are_read_from_the_engine():
+    """Exit code, memory, and a container that somebody removed."""
+    ended = {"Id": "x", "State": {"Running": False, "Status": "exited", "OOMKilled": True, "ExitCode": 137}}
+    assert exit_of(ended)["exitCode"] == 137 and "OutOfMemoryError" in exit_of(ended)["reason"]
+    assert exit_of(None)["lastStatus"] == "STOPPED"
+
+
+def test_fargate_sizes():
+    """Every pair of the table, and the two ways to be wrong."""
+    assert all(not size_problem(cpu, memory) for cpu, memories in SIZES.items() for memory in memories)
+    assert "choose one of" in size_problem(999, 512) and "does not go with" in size_problem(256, 4096)
+    assert (_units("1 vCPU", 1024), _units("2 GB", 1024), _units("256", 1024)) == (1024, 2048, 256)
+
+
+def test_pages():
+    """A token leads to the rest; nonsense is refused."""
+    first = _page("x", list(range(5)), {"maxResults": 2}, 10)
+    assert first == {"x": [0, 1], "nextToken": "2"}
+    assert _page("x", list(range(5)), {"nextToken": "4"}, 10) == {"x": [4]}
+    with pytest.raises(AwsError, match="Invalid token"):
+        _page("x", [], {"nextToken": "abc"}, 10)
+
+
+def test_events_are_told_once():
+    """An equal text within six hours is not repeated; steady state only when something came in between."""
+    service = {"serviceName": "s", "events": []}
+    for text in ("has started", "has started", "has reached a steady state.", "has reached a steady state."):
+        service = with_event(service, text, 1000.0)
+    assert [e["message"] for e in service["events"]] == ["(service s) has reached a steady state.", "(service s) has started"]
+    assert new_deployment("d")["id"].startswith("ecs-svc/")
+
+
+def test_bad_requests_are_refused_in_aws_s_words():
+    """Wrong type, unknown member, bad enum, missing member, no JSON."""
+    ecs = Json("ecs", "InvalidParameterException")
+    for body, said in (
+        (b'{"count": "three", "taskDefinition": "x"}', "Invalid type"),
+        (b'{"taskDefinition": "x", "colour": 1}', "colour"),
+        (b'{"taskDefinition": "x", "launchType": "MOON"}', "is not one of"),
+        (b"{}", "Missing required"),
+        (b"{", "not JSON"),
+    ):
+        with pytest.raises(AwsError, match=said):
+            ecs.params("RunTask", body)
+
+
+def test_query_requests_and_answers():
+    """Nested lists come in by their dotted names; errors go out as XML, escaped."""
+    elb = Query("elbv2", "ValidationError")
+    body = b"Action=RegisterTargets&TargetGroupArn=a&Targets.member.1.Id=10.0.0.1&Targets.member.1.Port=80"
+    assert elb.params("RegisterTargets", body) == {"TargetGroupArn": "a", "Targets": [{"Id": "10.0.0.1", "Port": 80}]}
+    answer, kind = elb.error(AwsError("RuleNotFound", "<x>"), "id")
+    assert kind == "text/xml" and b"&lt;x&gt;" in answer
+    shape = elb.model.operation_model("CreateTargetGroup").input_shape
+    with pytest.raises(AwsError, match="is not one of"):
+        validate(shape, {"Name": "a", "Protocol": "CARRIER-PIGEON"}, "ValidationError")
+
+
+def test_state_is_there_again(tmp_path):
+    """Rows survive; a transaction that fails leaves nothing."""
+    state = State(tmp_path / "s.db")
+    state.put("task", "a", {"n": 1})
+    with pytest.raises(RuntimeError), state.together():
+        state.change("task", "a", n=2)
+        raise RuntimeError
+    state.close()
+    assert State(tmp_path / "s.db").get("task", "a") == {"n": 1}
+
+
+def test_files_are_whole(tmp_path):
+    """A reader never sees half of one."""
+    write_durably(tmp_path / "f", "one")
+    write_durably(tmp_path / "f", "two")
+    assert (tmp_path / "f").read_text() == "two" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_pause_program_is_an_elf():
+    """129 bytes, made here."""
+    program = pause_program("x86_64")
+    assert program[:4] == b"\x7fELF" and len(program) == 129
+    assert json.dumps(len(program))
