@@ -296,19 +296,13 @@ class Rehearsal:
         self.drive().ends_with(0)
 
     def _kill_a_task(self) -> None:
-        listed = hosts.run(
-            "docker",
-            "ps",
-            "-q",
-            "--filter",
-            "label=com.amazonaws.ecs.container-name=app",
-            "--filter",
-            f"label=kirikae.instance={self.machines._prefix}",
-        )
-        victim = listed.split()[0]
+        """Every container of one task at once, as when a machine dies."""
+        task = self.ecs.list_tasks(cluster="bookshop", serviceName="bookshop-web")["taskArns"][0]
+        label = f"label=com.amazonaws.ecs.task-arn={task}"
+        victims = hosts.run("docker", "ps", "-q", "--filter", label, "--filter", "label=com.amazonaws.ecs.container-name").split()
         self.facts["task_killed_at"] = time.time()
-        hosts.run("docker", "kill", "-s", "KILL", victim)
-        self.story.mark("kill", "one task's container was killed with SIGKILL")
+        hosts.run("docker", "kill", "-s", "KILL", *victims)
+        self.story.mark("kill", f"one task was killed with SIGKILL, all {len(victims)} containers of it")
 
     def _kill_the_control_plane(self) -> None:
         pid = json.loads(self.local("status", "--json"))["pid"]

@@ -113,7 +113,8 @@ def shop(local: Endpoint) -> Iterator[Shop]:
 class Hammer:
     """Requests without a pause on keep-alive connections; every failure is kept."""
 
-    def __init__(self, port: int, threads: int = 4) -> None:
+    def __init__(self, port: int, threads: int = 4, pause_s: float = 0.0) -> None:
+        self._pause_s = pause_s
         self.port, self.count, self.failures = port, 0, list[str]()
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
@@ -141,6 +142,7 @@ class Hammer:
                 self.failures.append(repr(error))
                 connection.close()
             self.count += 1
+            time.sleep(self._pause_s)
 
 
 def test_weights_are_met_within_binomial_error(shop):

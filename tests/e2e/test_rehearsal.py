@@ -26,7 +26,7 @@ def test_the_bookshop_moves_without_losing_a_request():
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     lines: list[str] = []
-    hammer = Hammer(port, threads=1)
+    hammer = Hammer(port, threads=1, pause_s=0.02)
     assert process.stdout is not None
     for line in process.stdout:
         lines.append(line)

@@ -260,9 +260,21 @@ class Tasks:
         if task_id is None or self._state.get("task", task_id) is None:
             return
         if event["Action"] == "die":
+            await self._take_out_dead(task_id, labels["com.amazonaws.ecs.container-name"])
             await self._note_exits(task_id)
         elif event["Action"].startswith("health_status: "):
             self._note_health(task_id, labels["com.amazonaws.ecs.container-name"], event["Action"].partition(": ")[2].upper())
+
+    async def _take_out_dead(self, task_id: str, container: str) -> None:
+        """A dead process needs no draining: out of the load balancer at once, before anything else is looked at."""
+        task = self._state.get("task", task_id)
+        if task is None or task["desiredStatus"] == "STOPPED" or self._state.get("started", task_id) is None:
+            return
+        if any(c["essential"] for c in task["containers"] if c["name"] == container):
+            for key in self.target_keys(task):
+                self._balancer.forget_target(key)
+            for binding in task["bindings"]:
+                await self._balancer.door.set_targets(short(binding["targetGroupArn"]))
 
     def _note_health(self, task_id: str, name: str, health: str) -> None:
         task = self._state.get("task", task_id)
@@ -291,11 +303,7 @@ class Tasks:
         if containers != task["containers"]:
             self._change(task_id, containers=containers)
         if ended and current["desiredStatus"] == "RUNNING":
-            # A dead process needs no draining: take it out of the load balancer first of all.
-            for key in self.target_keys(current):
-                self._balancer.forget_target(key)
-            for binding in current["bindings"]:
-                await self._balancer.door.set_targets(short(binding["targetGroupArn"]))
+            await self._take_out_dead(task_id, ended[0]["name"])
             reason = ended[0].get("reason", "")
             self.stop(task_id, "EssentialContainerExited", reason or "Essential container in task exited")
 

@@ -50,6 +50,11 @@ def part_from(text: object) -> float:
     return float(match[1]) / 100
 
 
+def _shown(default: object) -> dict[str, Any]:
+    """How a default is written in the file (the schema's own type), not how it is kept."""
+    return {"default": default}
+
+
 def _text_schema(pattern: str, example: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
 
@@ -105,9 +110,13 @@ class Router(_Strict):
 class JudgeSettings(_Strict):
     """How sure to be, and how much harm to put up with on the way (docs/explanation/verdict.md)."""
 
-    false_alarms: Part = Field(default=0.01, gt=0, lt=0.5, description="bound on a false back-out, over the whole move")
-    worse_requests_at_most: Part = Field(default=0.0005, gt=0, lt=1, description="part of all requests that a passed step may make worse")
-    bake: Seconds = Field(default=600.0, description="least time at each share before the next")
+    false_alarms: Part = Field(
+        default=0.01, gt=0, lt=0.5, description="bound on a false back-out, over the whole move", json_schema_extra=_shown("1%")
+    )
+    worse_requests_at_most: Part = Field(
+        default=0.0005, gt=0, lt=1, description="part of all requests that a passed step may make worse", json_schema_extra=_shown("0.05%")
+    )
+    bake: Seconds = Field(default=600.0, description="least time at each share before the next", json_schema_extra=_shown("10m"))
     slower_at_most: Part | None = Field(default=None, description="how much slower than the old side; default: tighter as the share grows")
     fast_enough: Milliseconds | None = Field(
         default=None, description="instead: an answer slower than this is a worse request, whatever the old side does"
@@ -123,17 +132,20 @@ class JudgeSettings(_Strict):
 class Figures(_Strict):
     """How fine and how late the source of figures is.  CloudWatch: 60 s, about two minutes late."""
 
-    period: Seconds = 60.0
-    lateness: Seconds = 120.0
+    period: Seconds = Field(default=60.0, description="length of one batch of figures", json_schema_extra=_shown("60s"))
+    lateness: Seconds = Field(default=120.0, description="how long figures take to arrive", json_schema_extra=_shown("120s"))
 
 
 class TrafficMove(_Strict):
     kind: Literal["traffic"]
     router: Router
-    plan: tuple[Share, ...] = Field(default=(1, 10, 50, 250, 500, WHOLE), strict=False, min_length=1)
-    advance: Literal["ask", "auto"] = "ask"
-    judge: JudgeSettings = JudgeSettings()
-    figures: Figures = Figures()
+    plan: tuple[Share, ...] = Field(
+        default=(1, 10, 50, 250, 500, WHOLE), strict=False, min_length=1, description="rising shares, the last 100%",
+        json_schema_extra=_shown(["0.1%", "1%", "5%", "25%", "50%", "100%"]),
+    )  # fmt: skip
+    advance: Literal["ask", "auto"] = Field(default="ask", description="ask: a proven step waits for `move approve`; auto: it is taken")
+    judge: JudgeSettings = Field(default=JudgeSettings(), json_schema_extra=_shown({}))
+    figures: Figures = Field(default=Figures(), json_schema_extra=_shown({}))
 
     @model_validator(mode="after")
     def _plan_rises_to_the_whole(self) -> TrafficMove:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from kirikae.aws import elbv2
 from kirikae.aws.session import Aws
 from kirikae.model.errors import KirikaeError
 from kirikae.model.evidence import Evidence, Verdict
-from kirikae.model.finding import Confidence, Finding, Severity
+from kirikae.model.finding import Confidence, Finding, Severity, with_accepted
 from kirikae.model.move import Move, Phase
 from kirikae.model.project import Project, TrafficMove
 from kirikae.model.share import WHOLE, percent
@@ -87,7 +88,7 @@ class TrafficMover:
                     "no target is healthy", "repair the old side first", Severity.BLOCKS, Confidence.SURE, ("traffic",),
                 )
             )  # fmt: skip
-        return found
+        return with_accepted(found, self._project.accepted, datetime.fromtimestamp(self._clock(), UTC).date())
 
     # --- the seven methods ----------------------------------------------------------------------------------------
 

@@ -1,0 +1,128 @@
+"""Write the reference pages that the code itself knows best: commands, project file, operations of kirikae local.
+
+``python docs/generate.py`` writes them; the suite fails when they are not what it would write.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+REFERENCE = Path(__file__).resolve().parent / "reference"
+NOTE = "<!-- written by docs/generate.py; do not edit -->\n"
+
+
+def command_line() -> str:
+    from kirikae.console.main import _GROUPS, cli
+
+    lines = [NOTE, "# The command line\n", "Exit codes: [exit-codes.md](exit-codes.md). Every option is also shown by `--help`.\n"]
+    lines.append('Shell completion: `eval "$(_KIRIKAE_COMPLETE=bash_source kirikae)"` (or `zsh_source`, `fish_source`).\n')
+    lines += _options(cli)
+    for name in _GROUPS:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        lines.append(f"\n## `kirikae {name}`\n")
+        lines.append(f"{(command.help or '').splitlines()[0]}\n")
+        lines += _options(command)
+        if isinstance(command, click.Group):
+            for sub_name, sub in sorted(command.commands.items()):
+                arguments = " ".join(p.make_metavar(click.Context(sub)) for p in sub.params if isinstance(p, click.Argument))
+                lines.append(f"\n### `kirikae {name} {sub_name}{' ' + arguments if arguments else ''}`\n")
+                lines.append(f"{(sub.help or '').splitlines()[0]}\n")
+                lines += _options(sub)
+    return "\n".join(lines) + "\n"
+
+
+def _options(command: click.Command) -> list[str]:
+    rows = []
+    for option in command.params:
+        if isinstance(option, click.Option) and option.name not in ("help", "version"):
+            rows.append(f"- `{', '.join(option.opts)}`: {option.help or option.name}")
+    return [*rows, ""] if rows else []
+
+
+def project_file() -> str:
+    from kirikae.model.project import schema
+
+    found = schema()
+    lines = [NOTE, "# The project file, `kirikae.yml`\n"]
+    lines.append("YAML 1.2. Unknown keys are refused. Shares and parts are strings with a per cent sign, durations strings with a unit.")
+    lines.append("A whole example: `examples/bookshop/kirikae.yml`. The JSON Schema: `kirikae project schema`.\n")
+    lines += _keys("", found, found["$defs"])
+    return "\n".join(lines) + "\n"
+
+
+def _keys(prefix: str, node: dict[str, Any], defs: dict[str, Any]) -> list[str]:
+    lines = []
+    for key, part in node.get("properties", {}).items():
+        where = f"{prefix}{key}"
+        default = "must be given" if key in node.get("required", []) else "optional"
+        if part.get("default"):
+            default = f"default `{part['default'] if isinstance(part['default'], str) else json.dumps(part['default'])}`"
+        kind, inner, suffix = _kind(part, defs)
+        description = part.get("description", "")
+        lines.append(f"- `{where}` ({kind}; {default}){': ' + description if description else ''}")
+        if inner is not None:
+            if inner.get("description"):
+                lines[-1] += f". {inner['description'].splitlines()[0]}"
+            lines += _keys(f"{where}{suffix}.", inner, defs)
+    return lines
+
+
+def _kind(part: dict[str, Any], defs: dict[str, Any]) -> tuple[str, dict[str, Any] | None, str]:
+    """What sort of value, the keys inside it, and how they are reached (``[]``, ``.NAME``)."""
+    if "$ref" in part:
+        return "mapping", defs[part["$ref"].rpartition("/")[2]], ""
+    if "anyOf" in part:
+        return _kind(next(p for p in part["anyOf"] if p.get("type") != "null"), defs)
+    if part.get("type") == "array":
+        _, inner, _ = _kind(part["items"], defs)
+        return "list", inner, "[]"
+    if isinstance(part.get("additionalProperties"), dict):
+        return "mapping by name", _kind(part["additionalProperties"], defs)[1], ".NAME"
+    if "patternProperties" in part:
+        return "mapping by name", _kind(next(iter(part["patternProperties"].values())), defs)[1], ".NAME"
+    if "examples" in part:
+        return f"such as `{part['examples'][0]}`", None, ""
+    if "enum" in part:
+        return " or ".join(f"`{v}`" for v in part["enum"]), None, ""
+    return f"`{part['const']}`" if "const" in part else str(part.get("type", "any")), None, ""
+
+
+def local() -> str:
+    from kirikae.local.balancer import _CARRIED_OUT, Balancer
+    from kirikae.local.ecs import _CONTAINER_NOT_YET, _NOT_YET, _SERVICE_NOT_YET, Ecs
+    from kirikae.local.figures import _COUNTS
+    from kirikae.local.wire import service_model
+
+    nothing: Any = None
+    done = {"ecs": Ecs(nothing, nothing, nothing, "r").operations(), "elbv2": Balancer(nothing, "r").operations()}
+    lines = [NOTE, (REFERENCE / "local.head.md").read_text(encoding="utf-8")]
+    for service, operations in done.items():
+        every = service_model(service).operation_names
+        lines.append(f"\n## {service}: {len(operations)} of {len(every)} operations\n")
+        lines.append(", ".join(f"`{o}`" for o in sorted(operations)) + ".")
+        lines.append("\nEvery other operation answers a clean AWS error that names kirikae.")
+    lines.append("\n## Refused parameters (ECS)\n")
+    lines.append("Task definitions: " + ", ".join(f"`{k}`" for k in _NOT_YET) + ".")
+    lines.append("Containers: " + ", ".join(f"`{k}`" for k in _CONTAINER_NOT_YET) + ", `dependsOn` other than START.")
+    lines.append("Services: " + ", ".join(f"`{k}`" for k in _SERVICE_NOT_YET) + ", deployment strategies other than ROLLING, alarms.")
+    lines.append("RunTask: `overrides`, `placementConstraints`, `capacityProviderStrategy`.")
+    lines.append("\n## Attributes that are carried out (load balancing)\n")
+    lines.append(", ".join(f"`{k}`" for k in sorted(_CARRIED_OUT)) + ". Others are refused unless they are set to their default.")
+    lines.append("\n## Figures (`AWS/ApplicationELB`)\n")
+    lines.append(", ".join(f"`{k}`" for k in sorted(_COUNTS)) + " (Sum), `TargetResponseTime` (SampleCount, Sum, Average, Minimum,")
+    lines.append("Maximum, pNN, `TC(a:b)`, `PR(a:b)`), by target group or load balancer. Operations: `GetMetricData` without expressions,")
+    lines.append("`ListMetrics`. Other namespaces are kept by moto.")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"command-line.md": command_line, "project-file.md": project_file, "local.md": local}
+
+if __name__ == "__main__":
+    for name, make in PAGES.items():
+        (REFERENCE / name).write_text(make(), encoding="utf-8")
+        print(REFERENCE / name)
