@@ -229,6 +229,11 @@ class FrontDoor:
             write_durably(self._config, self._render()[0])
             await self._set_servers([group])
 
+    async def repair(self) -> None:
+        """Set again whatever the running process has otherwise than the store says."""
+        async with self._busy:
+            await self._set_servers(self._state.all("group"))
+
     async def in_flight(self, group_id: str, slot: int) -> int:
         """Requests that this server is answering now."""
         group = self._state.get("group", group_id)

@@ -80,7 +80,10 @@ class HealthChecks:
             if after["state"] != target["state"]:
                 self._state.put("target", key, after)
                 log.info("target %s is %s %s", key, after["state"], after["reason"])
-                await self._on_change(after)
+                try:
+                    await self._on_change(after)
+                except OSError as error:
+                    log.warning("HAProxy did not hear of it: %s; it is told when it answers again", error)
             elif after != target:
                 self._state.put("target", key, after)
             await asyncio.sleep(max(0.0, group["interval_s"] - (time.monotonic() - began)))

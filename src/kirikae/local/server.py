@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 
 import aiohttp
@@ -108,8 +109,8 @@ class ControlPlane:
         self._pool.fill()
         self._health.assert_all()
         self._balancer.resume_drains()
-        self._services.start()
-        self._background = [asyncio.create_task(self._listen(since)), asyncio.create_task(self._keep_house())]
+        loops = (self._services.run(), self._listen(since), self._keep_house())
+        self._background = [asyncio.create_task(loop) for loop in loops]
         self._http = aiohttp.ClientSession()
         await self._serve()
         log.info("kirikae local answers on 127.0.0.1:%s and %s:%s", settings.port, gateway, settings.port)
@@ -134,11 +135,15 @@ class ControlPlane:
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._settings.control_port, reuse_address=True).start()
 
+    async def failed(self) -> BaseException:
+        """Wait until a loop that must never end has ended; the answer is why."""
+        done, _ = await asyncio.wait(self._background, return_when=asyncio.FIRST_COMPLETED)
+        return next(iter(done)).exception() or RuntimeError("a loop of the control plane ended")
+
     async def stop(self) -> None:
         await self._runner.cleanup()
         for task in self._background:
             task.cancel()
-        self._services.stop()
         self._recorder.stop()
         await self._tasks.close()
         await self._health.close()
@@ -206,7 +211,7 @@ class ControlPlane:
 
     async def _keep_house(self) -> None:
         """Figures by the second; HAProxy and moto are started again if they died."""
-        while True:
+        for beat in count(1):
             await asyncio.sleep(1)
             try:
                 self._recorder.write_out(time.time())
@@ -215,7 +220,11 @@ class ControlPlane:
                 if not await self._door.is_running():
                     log.warning("HAProxy had ended and is started again")
                     await self._door.assert_all()
-                if int(time.time()) % 60 == 0:
+                elif beat % 5 == 0:
+                    await self._door.repair()
+                self._health.assert_all()
+                self._balancer.resume_drains()
+                if beat % 60 == 0:
                     self._state.forget_figures(int(time.time()) - KEPT_S)
                     self._ecs.forget_stopped()
                 self._trouble = ""
@@ -236,7 +245,13 @@ async def _main(directory: Path) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopped.set)
     await plane.start()
-    await stopped.wait()
+    waits = {asyncio.create_task(stopped.wait()), asyncio.create_task(plane.failed())}
+    done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    reason = next(iter(done)).result()
+    if isinstance(reason, BaseException):
+        # Half a control plane would look alive: better none, which `kirikae local status` shows and `up` starts again.
+        log.error("the control plane stops", exc_info=reason)
+        raise LocalError(f"the control plane stops: {reason!r}")
     await plane.stop()
 
 

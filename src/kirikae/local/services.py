@@ -46,19 +46,12 @@ class Services:
     def __init__(self, state: State, tasks: Tasks, start_task: Callable[[Row, Row], Row]) -> None:
         self._state, self._tasks, self._start_task = state, tasks, start_task
         self._wake = asyncio.Event()
-        self._loop: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._loop = asyncio.create_task(self._run())
-
-    def stop(self) -> None:
-        if self._loop:
-            self._loop.cancel()
 
     def wake(self) -> None:
         self._wake.set()
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Look at every service when something changed, and each second."""
         while True:
             try:
                 await asyncio.wait_for(self._wake.wait(), SWEEP_S)

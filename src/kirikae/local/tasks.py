@@ -116,8 +116,8 @@ class Tasks:
                     return
             except StartFailed as failed:
                 self.stop(task_id, "TaskFailedToStart", str(failed))
-            except EngineError as error:
-                log.warning("task %s: the engine said: %s; again in a second", task_id, error)
+            except (EngineError, OSError) as error:
+                log.warning("task %s: the engine or HAProxy said: %s; again in a second", task_id, error)
                 await asyncio.sleep(1)
 
     # --- starting -------------------------------------------------------------------------------------------------

@@ -1,0 +1,23 @@
+"""Examples in the docs that are marked as tested really run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Endpoint
+
+pytestmark = pytest.mark.engine
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_example_of_using_local_runs(local: Endpoint):
+    """As a reader would paste it, with the environment that `kirikae local env` prints."""
+    text = (DOCS / "how-to/use-local.md").read_text()
+    [example] = re.findall(r"<!-- tested -->\n```python\n(.*?)```", text, re.S)
+    subprocess.run([sys.executable, "-c", example], env={**os.environ, **local.environment}, check=True, timeout=120)
