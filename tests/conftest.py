@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import subprocess
 import tarfile
@@ -12,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("kirikae", deadline=None)  # a figure of speed is no test
+settings.load_profile("kirikae")
 
 WEB_IMAGE = "kirikae-test-web:1"
 
@@ -73,10 +76,3 @@ class Endpoint:
             aws_access_key_id="test",
             aws_secret_access_key="test",
         )
-
-
-@pytest.fixture
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for key in list(os.environ):
-        if key.startswith(("AWS_", "KIRIKAE_")):
-            monkeypatch.delenv(key)

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "rehearsal"))
 import hosts
 import old_deploy
 import report
-from hosts import Machines, Trouble
+from hosts import Machines, Trouble, alive
 
 SHOP = Path(__file__).resolve().parent
 ROOT = SHOP.parent.parent
@@ -248,6 +248,7 @@ class Rehearsal:
     def load(self) -> None:
         out = FOLDER / "load.jsonl"
         self.users = self._users("--out", str(out), "--regulars", str(FOLDER / "regulars.json"), "--rate", str(RATE))
+        (FOLDER / "users.pid").write_text(str(self.users.pid))
         self.until("the load is there", lambda: out.exists() and len(out.read_text().splitlines()) >= 8)
         self.story.tell(f"{RATE:.0f} requests a second at {URL}; point a load generator of your own at it if you like")
 
@@ -334,9 +335,9 @@ class Rehearsal:
 
 def clean(images: bool) -> None:
     """Remove what a rehearsal made; what is not there is no trouble."""
-    users = subprocess.run(["pgrep", "-f", str(SHOP / "rehearsal" / "users.py")], capture_output=True, text=True, check=False)
-    for pid in users.stdout.split():
-        os.kill(int(pid), signal.SIGTERM)
+    users = FOLDER / "users.pid"
+    if users.exists() and (pid := alive(users.read_text(), str(SHOP / "rehearsal" / "users.py"))) is not None:
+        os.kill(pid, signal.SIGTERM)
     if (FOLDER / "local" / "settings.json").exists():
         instance = json.loads((FOLDER / "local" / "settings.json").read_text())["instance"]
         hosts.remove_containers(f"bookshop.rehearsal={instance}")
@@ -375,6 +376,8 @@ def main() -> int:
         failed = "; ".join(summary["broken"])
     except Trouble as error:
         failed = str(error)
+    except KeyboardInterrupt:
+        failed = "stopped by hand"
     finally:
         rehearsal.stop_load() if not asked.keep else None
         if not asked.keep and not (failed and os.environ.get("REHEARSAL_KEEP_FAILED")):

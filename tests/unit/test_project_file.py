@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kirikae.model.project import Project, ProjectProblem, milliseconds_from, part_from, project_from, schema, seconds_from
 from kirikae.model.share import percent, share_from
@@ -66,6 +68,18 @@ def test_an_empty_or_scalar_file_is_refused():
     for text in ("", "just words", "- a\n- b\n"):
         with pytest.raises(ProjectProblem):
             project_from(text, "k.yml")
+
+
+@given(st.lists(st.integers(0, len(GOOD.splitlines()) - 1), max_size=3), st.text(max_size=8))
+def test_a_damaged_file_is_read_or_refused(lines, junk):
+    """Whatever is done to its lines: a project, or a problem that begins with the file's name; never a traceback."""
+    rows = GOOD.splitlines()
+    for line in lines:
+        rows[line] = rows[line][: len(rows[line]) // 2] + junk
+    try:
+        project_from("\n".join(rows), "kirikae.yml")
+    except ProjectProblem as problem:
+        assert str(problem).startswith("kirikae.yml")
 
 
 def test_the_schema_knows_every_key():

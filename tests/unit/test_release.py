@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kirikae.model.errors import AwsUnreachable
 from kirikae.move.sqlite_store import SqliteStore
@@ -22,6 +24,16 @@ def test_templates_know_env_and_must_env_and_nothing_else():
         render("\n{{ must_env `B` }}", "f", values)
     with pytest.raises(DefinitionProblem, match=r"f:1: .*only env and must_env"):
         render("{{ if eq 1 1 }}", "f", values)
+
+
+@given(st.text(alphabet=st.sampled_from('{}` "envmust_-A1\n'), max_size=60))
+def test_any_text_is_rendered_or_refused(text):
+    """No template makes it fall over."""
+    try:
+        rendered = render(text, "f", {"A": "1"})
+    except DefinitionProblem:
+        return
+    assert isinstance(rendered, str)
 
 
 def test_bad_files_are_named(tmp_path):
@@ -49,10 +61,13 @@ def test_the_plan_leaves_the_desired_count_alone():
 def service(state: str, deployment: str = "ecs-svc/1", primary: str = "ecs-svc/1") -> dict[str, Any]:
     row = {
         "id": deployment, "rolloutState": state, "rolloutStateReason": "why.", "runningCount": 1, "pendingCount": 1,
-        "desiredCount": 2, "taskDefinition": "x/new:2",
+        "desiredCount": 2, "taskDefinition": "x/new:2", "createdAt": 5,
     }  # fmt: skip
     first = [{**row, "id": primary, "taskDefinition": "x/old:1"}] if primary != deployment else []
-    return {"deployments": [*first, row], "events": [{"id": "e", "message": "hello"}]}
+    return {
+        "deployments": [*first, row],
+        "events": [{"id": "e", "message": "hello", "createdAt": 6}, {"id": "d", "message": "before our time", "createdAt": 4}],
+    }
 
 
 @pytest.fixture

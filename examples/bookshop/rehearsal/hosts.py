@@ -172,6 +172,15 @@ def systemd_options() -> list[str]:
     return ["--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp", "-e", "container=docker", *cgroup]
 
 
+def alive(pid: str, argument: str) -> int | None:
+    """The process ID if a process of this ID runs with this argument."""
+    try:
+        arguments = Path(f"/proc/{int(pid)}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except (OSError, ValueError):
+        return None
+    return int(pid) if argument in arguments else None
+
+
 def remove_containers(label: str) -> list[str]:
     found = run("docker", "ps", "-aq", "--filter", f"label={label}").split()
     if found:

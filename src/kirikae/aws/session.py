@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, NoCredentialsError
 
 from kirikae.aws.errors import AwsRefused, NotThere, ReadOnly, WrongAccount
@@ -25,6 +23,8 @@ class Aws:
     """Lends clients.  Thread-safe: one session per instance, clients are shared."""
 
     def __init__(self, region: str, read_only: bool = False) -> None:
+        import boto3  # half of the start-up time; `--help` needs none of it
+
         self._session = boto3.session.Session(region_name=region)
         self._read_only = read_only
         self._clients: dict[str, Any] = {}
@@ -37,6 +37,8 @@ class Aws:
         return os.environ.get("AWS_ENDPOINT_URL", "")
 
     def client(self, service: str) -> Any:
+        from botocore.config import Config
+
         with self._guard:
             if service not in self._clients:
                 config = Config(connect_timeout=_CONNECT_S, read_timeout=_READ_S, retries={"mode": "standard", "total_max_attempts": 1})

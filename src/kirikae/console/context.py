@@ -26,6 +26,8 @@ def load_project(ctx: click.Context) -> Project:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageProblem(f"{path}: {error.strerror}; name the project file with --project FILE") from error
+    except UnicodeDecodeError as error:
+        raise UsageProblem(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     return project_from(text, str(path))
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from kirikae.model.errors import UsageProblem
 from kirikae.model.share import WHOLE, share_from
@@ -197,6 +197,10 @@ def project_from(text: str, name: str) -> Project:
         mark = error.problem_mark
         line = f":{mark.line + 1}" if mark else ""
         raise ProjectProblem(f"{name}{line}: not YAML: {error.problem or error}") from error
+    except (YAMLError, ValueError) as error:
+        position = getattr(error, "position", None)
+        line = f":{text.count(chr(10), 0, position) + 1}" if isinstance(position, int) else ""
+        raise ProjectProblem(f"{name}{line}: not YAML: {error}") from error
     if not isinstance(raw, Mapping):
         raise ProjectProblem(f"{name}: the file must be a mapping that begins with `service:`")
     try:

@@ -86,8 +86,6 @@ def wait(
 
 
 def _progress(found: dict[str, Any], deployment: str, service: str, seen: set[str]) -> Progress:
-    fresh = [e for e in reversed(found["events"]) if e["id"] not in seen]
-    seen.update(e["id"] for e in fresh)
     own = next((d for d in found["deployments"] if d["id"] == deployment), None)
     primary = found["deployments"][0]
     if own is not None and own["rolloutState"] == "FAILED":
@@ -96,6 +94,8 @@ def _progress(found: dict[str, Any], deployment: str, service: str, seen: set[st
         )
     if own is None or primary["id"] != deployment:
         raise NotFinished(f"another deployment of {service} took over ({primary['id']}); this one is not waited for any more")
+    fresh = [e for e in reversed(found["events"]) if e["id"] not in seen and e["createdAt"] >= own["createdAt"]]
+    seen.update(e["id"] for e in fresh)
     return Progress(
         own["runningCount"], own["pendingCount"], own["desiredCount"], tuple(e["message"] for e in fresh),
         own["rolloutState"] == "COMPLETED",
