@@ -26,8 +26,8 @@ test: ready check
 	@$(PY) -m pytest -m "not prove" tests
 
 bench: ready
-	@$(PY) benchmarks/start_time.py
-	@$(PY) benchmarks/zero_loss.py
+	@PYTHONPATH=. $(PY) benchmarks/start_time.py
+	@PYTHONPATH=. $(PY) benchmarks/zero_loss.py
 
 prove: ready
 	@$(PY) -m pytest -m prove tests
