@@ -7,10 +7,12 @@ docker bridge.  ``--keep`` leaves it all running; ``--clean`` removes every cont
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -114,7 +116,7 @@ class Rehearsal:
     def __init__(self, story: Story) -> None:
         self.story = story
         self.users: subprocess.Popen[bytes] | None = None
-        self.facts: dict[str, Any] = {"kirikae_kills": 0}
+        self.facts: dict[str, Any] = {}
         self._environment: dict[str, str] = {}
 
     # --- using kirikae --------------------------------------------------------------------------------------------
@@ -354,10 +356,29 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave everything running afterwards")
     parser.add_argument("--clean", action="store_true", help="only remove what rehearsals made")
     asked = parser.parse_args()
-    if asked.clean:
-        clean(images=True)
-        return 0
+    (ROOT / ".kirikae").mkdir(exist_ok=True)
+    with (ROOT / ".kirikae" / "rehearsal.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            print("another rehearsal runs in this folder; wait for its end, or stop it", file=sys.stderr)
+            return 1
+        if asked.clean:
+            clean(images=True)
+            return 0
+        return rehearse(asked.keep)
+
+
+def rehearse(keep: bool) -> int:
+    """Play all acts; 0 if every promise was kept."""
     clean(images=False)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", PORT))
+        except OSError:
+            print(f"port {PORT} of 127.0.0.1 is taken; set REHEARSAL_PORT to another one", file=sys.stderr)
+            return 1
     FOLDER.mkdir(parents=True)
     story = Story(FOLDER / "load.jsonl")
     rehearsal = Rehearsal(story)
@@ -370,7 +391,8 @@ def main() -> int:
         for name, play in acts:
             with story.act(name):
                 play()
-        rehearsal.stop_load()
+        if not keep:
+            rehearsal.stop_load()
         summary = rehearsal.write_report()
         print(report.in_words(summary))
         failed = "; ".join(summary["broken"])
@@ -379,8 +401,9 @@ def main() -> int:
     except KeyboardInterrupt:
         failed = "stopped by hand"
     finally:
-        rehearsal.stop_load() if not asked.keep else None
-        if not asked.keep and not (failed and os.environ.get("REHEARSAL_KEEP_FAILED")):
+        if not keep:
+            rehearsal.stop_load()
+        if not keep and not (failed and os.environ.get("REHEARSAL_KEEP_FAILED")):
             clean(images=False)
     if failed:
         print(f"\nthe rehearsal failed: {failed}", file=sys.stderr)

@@ -27,7 +27,7 @@ def local(ctx: click.Context, directory: Path | None) -> None:
 
 @local.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=None, help="Port of the endpoint on 127.0.0.1 (default: a free one, kept).")
-@click.option("--region", default="ap-northeast-1", show_default=True)
+@click.option("--region", default="ap-northeast-1", show_default=True, help="The region it pretends to be.")
 @click.option("--json", "as_json", is_flag=True, help="Print the status as JSON.")
 @click.option("--dry-run", is_flag=True, help="Say what would be started.")
 @click.pass_context
@@ -86,7 +86,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
 
 
 @local.command()
-@click.option("--lines", type=int, default=50, show_default=True)
+@click.option("--lines", type=int, default=50, show_default=True, help="How many.")
 @click.pass_context
 def logs(ctx: click.Context, lines: int) -> None:
     """Print the control plane's last log lines."""
@@ -95,13 +95,17 @@ def logs(ctx: click.Context, lines: int) -> None:
 
 
 @local.command()
+@click.option("--json", "as_json", is_flag=True, help="Print what was removed as JSON.")
 @click.option("--dry-run", is_flag=True, help="Say what would be stopped.")
 @click.pass_context
-def down(ctx: click.Context, dry_run: bool) -> None:
+def down(ctx: click.Context, as_json: bool, dry_run: bool) -> None:
     """Stop everything and remove every container, the network and the state."""
     directory = ctx.obj["directory"]
     if dry_run:
         click.echo(f"would stop the processes of {directory}, remove its containers and network, and delete the folder")
         return
     removed = control.down(directory)
+    if as_json:
+        click.echo(json.dumps({"removed": removed}))
+        return
     click.echo(f"stopped; {len(removed)} containers and networks removed" if removed else "nothing was running")

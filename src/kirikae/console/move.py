@@ -182,11 +182,15 @@ def _end(ctx: click.Context, found: Move, as_json: bool) -> None:
 @move.command()
 @click.argument("name")
 @_JSON
+@_DRY
 @click.pass_context
-def step(ctx: click.Context, name: str, as_json: bool) -> None:
+def step(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None:
     """One look and at most one step, for CI (5: waiting, 4: backed out)."""
-    refuse_if_read_only(ctx, dry_run=False)
+    refuse_if_read_only(ctx, dry_run)
     desk = open_desk(ctx, name)
+    if dry_run:
+        _say(as_json, _read(desk, name) or Move(name, desk.settings.plan), "would look, and take at most one step;")
+        return
     if _read(desk, name) is None:
         desk.journal.write(Move(name, desk.settings.plan, seq=1))
     with desk.lease.held():
@@ -249,72 +253,61 @@ def watch(ctx: click.Context, name: str, as_json: bool, once: bool) -> None:
         time.sleep(1)
 
 
+def _say(as_json: bool, found: Move, text: str = "") -> None:
+    """The outcome of a command, for people or as JSON."""
+    line = f"{found.name} is {where(found)}"
+    click.echo(json.dumps(shown(found), ensure_ascii=False) if as_json else f"{text} {line}".strip())
+
+
 @move.command()
 @click.argument("name")
-@click.option("--reason", default="held by hand", show_default=True)
+@click.option("--reason", default="held by hand", show_default=True, help="Why; kept in the journal.")
+@_JSON
 @_DRY
 @click.pass_context
-def hold(ctx: click.Context, name: str, reason: str, dry_run: bool) -> None:
+def hold(ctx: click.Context, name: str, reason: str, as_json: bool, dry_run: bool) -> None:
     """Stop where it is; the share stays."""
     refuse_if_read_only(ctx, dry_run)
     desk = open_desk(ctx, name)
     if dry_run:
-        click.echo(f"would hold {name}, which is {where(desk.journal.read(name))}")
+        _say(as_json, desk.journal.read(name), "would hold;")
         return
-    click.echo(f"{name} is {where(hold_without_lease(desk.journal, name, reason))}")
+    _say(as_json, hold_without_lease(desk.journal, name, reason))
 
 
-def _by_hand(ctx: click.Context, name: str, verb: Verb, dry_run: bool) -> tuple[Desk, Move]:
+def _by_hand(ctx: click.Context, name: str, verb: Verb, as_json: bool, dry_run: bool) -> None:
+    """One order by a person; whether it is lawful is asked before anything is done."""
     refuse_if_read_only(ctx, dry_run)
     desk = open_desk(ctx, name)
     before, order = desk.journal.read(name), Order(verb)
-    if dry_run:
+    if before.intent is None:
         before.intending(order)
-        click.echo(f"would {verb} {name}, which is {where(before)}")
-        return desk, before
-    found = carry_out_order(desk.engine, desk.lease, name, order)
-    click.echo(f"{name} is {where(found)}")
-    return desk, found
-
-
-@move.command()
-@click.argument("name")
-@_DRY
-@click.pass_context
-def resume(ctx: click.Context, name: str, dry_run: bool) -> None:
-    """Lift the hold: the share is set back to the journal's; `move start` then drives on."""
-    _by_hand(ctx, name, Verb.RESUME, dry_run)
-
-
-@move.command()
-@click.argument("name")
-@_DRY
-@click.pass_context
-def abandon(ctx: click.Context, name: str, dry_run: bool) -> None:
-    """Give the move up (only before it started, or at 0%)."""
-    _by_hand(ctx, name, Verb.ABANDON, dry_run)
-
-
-@move.command()
-@click.argument("name")
-@_DRY
-@click.pass_context
-def settle(ctx: click.Context, name: str, dry_run: bool) -> None:
-    """Say by hand that 100% is where it stays (a driver does so once that is proven)."""
-    _by_hand(ctx, name, Verb.SETTLE, dry_run)
-
-
-@move.command()
-@click.argument("name")
-@_DRY
-@click.pass_context
-def retire(ctx: click.Context, name: str, dry_run: bool) -> None:
-    """Pin the share and write the removal plan; deletes nothing."""
-    desk, found = _by_hand(ctx, name, Verb.RETIRE, dry_run)
-    if not dry_run and found.phase is Phase.RETIRED:
+    if dry_run:
+        _say(as_json, before, f"would {verb};")
+        return
+    if verb is Verb.RETIRE:
+        # Written first: were we killed in between, the plan would be there, and the order can be given again.
         file = project_folder(ctx) / f"removal-{name}.md"
         file.write_text(_removal_plan(desk, name), encoding="utf-8")
-        click.echo(f"nothing was deleted; what may be removed, and in which order, stands in {file}")
+        if not as_json:
+            click.echo(f"nothing is deleted; what may be removed, and in which order, stands in {file}")
+    _say(as_json, carry_out_order(desk.engine, desk.lease, name, order))
+
+
+def _command_by_hand(verb: Verb, says: str) -> None:
+    @move.command(str(verb), help=says)
+    @click.argument("name")
+    @_JSON
+    @_DRY
+    @click.pass_context
+    def command(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None:
+        _by_hand(ctx, name, verb, as_json, dry_run)
+
+
+_command_by_hand(Verb.RESUME, "Lift the hold: the share is set back to the journal's; `move start` then drives on.")
+_command_by_hand(Verb.ABANDON, "Give the move up (only before it started, or at 0%).")
+_command_by_hand(Verb.SETTLE, "Say by hand that 100% is where it stays (a driver does so once that is proven).")
+_command_by_hand(Verb.RETIRE, "Pin the share and write the removal plan; deletes nothing.")
 
 
 def _removal_plan(desk: Desk, name: str) -> str:
@@ -343,19 +336,19 @@ def _evidence(desk: Desk, found: Move) -> Evidence:
 
 @move.command()
 @click.argument("name")
+@_JSON
 @_DRY
 @click.pass_context
-def approve(ctx: click.Context, name: str, dry_run: bool) -> None:
+def approve(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None:
     """Say yes to the next step (with `advance: ask`)."""
     refuse_if_read_only(ctx, dry_run)
     desk = open_desk(ctx, name)
     found = desk.journal.read(name)
     after = percent(found.next_share) if found.next_share else "settled"
-    if dry_run:
-        click.echo(f"would approve {name}'s next step, to {after}")
-        return
-    desk.journal.approve(found)
-    click.echo(f"approved as {desk.who}: {name} may go on to {after} once it is proven")
+    if not dry_run:
+        desk.journal.approve(found)
+    text = f"would approve the step to {after};" if dry_run else f"approved as {desk.who}: once it is proven it may go on to {after};"
+    _say(as_json, found, text)
 
 
 @move.command()
@@ -388,13 +381,16 @@ def history_line(entry: Entry) -> str:
 
 @move.command()
 @click.argument("name")
+@_JSON
 @click.pass_context
-def explain(ctx: click.Context, name: str) -> None:
+def explain(ctx: click.Context, name: str, as_json: bool) -> None:
     """Why the move stands where it stands, in one sentence."""
     desk = open_desk(ctx, name)
-    last = desk.journal.last(name)
-    found = last.move
-    if found.held:
+    found = desk.journal.read(name)
+    if as_json:
+        evidence = _evidence(desk, found) if found.phase is Phase.RUNNING and found.share > 0 else None
+        click.echo(json.dumps(shown(found, evidence, found.held), ensure_ascii=False))
+    elif found.held:
         click.echo(f"{name} stands at {percent(found.share)} because: {found.held}.")
     elif found.phase is Phase.RUNNING and found.share > 0:
         evidence = _evidence(desk, found)
@@ -406,10 +402,11 @@ def explain(ctx: click.Context, name: str) -> None:
 @click.command()
 @click.argument("name", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every live move of this project.")
-@click.option("--reason", default="the red button was pressed", show_default=True)
+@click.option("--reason", default="the red button was pressed", show_default=True, help="Why; kept in the journal.")
+@_JSON
 @_DRY
 @click.pass_context
-def back_out(ctx: click.Context, name: str | None, everything: bool, reason: str, dry_run: bool) -> None:
+def back_out(ctx: click.Context, name: str | None, everything: bool, reason: str, as_json: bool, dry_run: bool) -> None:
     """The red button: share 0 now, whatever a driver is doing."""
     refuse_if_read_only(ctx, dry_run)
     if (name is None) != everything:
@@ -425,12 +422,12 @@ def back_out(ctx: click.Context, name: str | None, everything: bool, reason: str
                 raise UsageProblem(f"{each} is {where(found) if found else 'not started'}: nothing of it is on the new side")
             continue
         if dry_run:
-            click.echo(f"would set {each} from {percent(found.share)} to 0% and hold it")
+            _say(as_json, found, "would set it to 0% and hold it;")
             continue
         try:
             after = press(desk.journal, desk.mover, desk.lease, each, reason)
             pressed = True
-            click.echo(f"{each} is {where(after)}")
+            _say(as_json, after)
         except (KirikaeError, AwsUnreachable) as error:
             troubles.append(f"{each}: {error}")
     if troubles:
