@@ -30,7 +30,7 @@ bench: ready
 	@PYTHONPATH=. $(PY) benchmarks/zero_loss.py
 
 prove: ready
-	@$(PY) -m pytest -m prove tests
+	@$(PY) -m pytest -m prove -s --timeout 3000 tests
 
 lock:  # after a change of the ranges in pyproject.toml; needs pip-tools
 	pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe \

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Endpoint
+from tests.conftest import WEB_IMAGE, Endpoint
 
 pytestmark = pytest.mark.engine
 DOCS = Path(__file__).parents[2] / "docs"
@@ -20,4 +20,5 @@ def test_the_example_of_using_local_runs(local: Endpoint):
     """As a reader would paste it, with the environment that `kirikae local env` prints."""
     text = (DOCS / "how-to/use-local.md").read_text()
     [example] = re.findall(r"<!-- tested -->\n```python\n(.*?)```", text, re.S)
+    example = example.replace("my-image:1", WEB_IMAGE)
     subprocess.run([sys.executable, "-c", example], env={**os.environ, **local.environment}, check=True, timeout=120)

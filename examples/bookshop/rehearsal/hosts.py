@@ -143,7 +143,7 @@ class Machines:
 
     def _authorise(self, host: str) -> None:
         public = self._key.with_suffix(".pub").read_bytes()
-        run("docker", "exec", "-i", self.container(host), "sh", "-c", "cat >/root/.ssh/authorized_keys", given=public)
+        run("docker", "exec", "-i", self.container(host), "sh", "-c", "cat >~/.ssh/authorized_keys", given=public)
         deadline = time.monotonic() + 60
         while True:
             try:
