@@ -399,6 +399,8 @@ def test_down_removes_everything_that_up_made(tmp_path):
     status = control.up(tmp_path / "l", None, "ap-northeast-1")
     until("the pool is there", lambda: len(_containers(status["instance"])) >= 2)
     assert control.up(tmp_path / "l", None, "ap-northeast-1")["pid"] == status["pid"]
+    by_another_name = control.status(tmp_path / "x" / ".." / "l")
+    assert by_another_name is not None and by_another_name["pid"] == status["pid"]
     control.down(tmp_path / "l")
     assert _containers(status["instance"]) == [] and not (tmp_path / "l").exists()
     listed = subprocess.run(["docker", "network", "ls", "-q", "--filter", f"name={status['instance']}"], capture_output=True, check=True)

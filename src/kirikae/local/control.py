@@ -32,7 +32,7 @@ def up(directory: Path, port: int | None, region: str, wait_s: float = 90) -> di
 
     if shutil.which("haproxy") is None:
         raise LocalError("haproxy is not installed; on Debian: apt-get install haproxy")
-    directory = directory.absolute()
+    directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
     if not (directory / "settings.json").exists():
         if port is not None and not port_is_free(port):
@@ -77,7 +77,7 @@ def status(directory: Path) -> dict[str, Any] | None:
     """What the control plane says of itself; None if it does not run."""
     from kirikae.local.server import Settings
 
-    directory = directory.absolute()
+    directory = directory.resolve()
     if not (directory / "settings.json").exists() or (pid := _pid(directory)) is None:
         return None
     connection = http.client.HTTPConnection("127.0.0.1", Settings.load(directory).control_port, timeout=5)
@@ -97,7 +97,7 @@ def down(directory: Path) -> list[str]:
     from kirikae.local.server import Settings
     from kirikae.local.stores import Stores
 
-    directory = directory.absolute()
+    directory = directory.resolve()
     if not (directory / "settings.json").exists():
         return []
     settings = Settings.load(directory)
@@ -134,7 +134,7 @@ async def _remove_containers(instance: str) -> list[str]:
 
 def logs(directory: Path, lines: int) -> list[str]:
     """The last lines of the control plane's own log."""
-    file = directory.absolute() / "control.log"
+    file = directory.resolve() / "control.log"
     if not file.exists():
         raise LocalError(f"there is no {file}; start it with `kirikae local up`")
     return file.read_text(errors="replace").splitlines()[-lines:]
