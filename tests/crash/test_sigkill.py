@@ -93,6 +93,21 @@ def test_killed_while_backing_out(tmp_path):
         assert (move.share, after.world.share) == (0, 0) and move.held.startswith("backed out"), at
 
 
+def test_a_driver_that_is_dead_but_not_yet_waited_for_is_replaced_at_once(tmp_path):
+    """Found by the rivals: a killed child is a zombie until its parent asks, and a zombie drives nothing."""
+    child = os.fork()
+    if child == 0:
+        Bench(tmp_path).lease.acquire()
+        os.kill(os.getpid(), signal.SIGKILL)
+    lease = Bench(tmp_path).lease
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert lease.acquire()
+    os.waitpid(child, 0)
+
+
 def rivals(folder: Path, rng: random.Random, button: bool) -> None:
     """Three drivers at once, killed at random points, and perhaps the red button."""
     children = []
@@ -149,3 +164,4 @@ def test_many_rivals_killed_at_random(tmp_path):
         folder = tmp_path / str(seed)
         folder.mkdir()
         check_rivals(folder, seed)
+    print("300 batches of three rival drivers: every journal lawful, every world equal to its journal")

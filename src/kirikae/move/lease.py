@@ -38,9 +38,13 @@ def _boot_id() -> str:
 
 
 def _started(pid: int) -> str:
-    """When a process of this machine began (clock ticks since boot): IDs are used again, this is not."""
+    """When a process of this machine began (clock ticks since boot): IDs are used again, this is not.
+
+    Empty for one that is gone, or dead and only not yet waited for (proc(5), stat: fields 3 and 22).
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] in "ZX" else fields[19]
     except (OSError, IndexError):
         return ""
 
