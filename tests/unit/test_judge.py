@@ -201,6 +201,14 @@ def test_the_forecast_is_near_what_it_takes():
     assert forecast / 3 < judged.evidence().figures["new_requests"] < forecast * 3
 
 
+def test_margins_that_can_never_be_proven_are_told_beforehand():
+    """A plan does not promise what no number of requests can show."""
+    from kirikae.console.move import _requests
+
+    assert not isfinite(requests_to_prove(Margins(worse_requests=0.00001), 500, 1000))
+    assert "widen worse_requests_at_most" in _requests(None) and "about 5 " in _requests(5)
+
+
 @pytest.mark.prove
 @pytest.mark.parametrize(("rate", "share"), [(10, 10), (10, 250), (100, 10), (100, 50), (100, 250)])
 def test_false_alarms_over_ten_thousand_looks(rate, share):

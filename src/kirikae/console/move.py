@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
 import click
@@ -108,6 +109,13 @@ def _read(desk: Desk, name: str) -> Move | None:
         return None
 
 
+def _requests(needed: int | None) -> str:
+    """How many requests a step needs; None where an error rate of 0.1% on both sides could never prove it."""
+    if needed is None:
+        return "more requests than can ever come at an error rate of 0.1% (widen worse_requests_at_most)"
+    return f"about {needed} good requests on the new side,"
+
+
 @move.command()
 @click.argument("name")
 @_JSON
@@ -123,7 +131,8 @@ def plan(ctx: click.Context, name: str, as_json: bool) -> None:
         steps.append(
             {
                 "share": percent(share), "bake_s": margins.bake_s, "errors_at_most_more": margins.errors_at(after),
-                "new_side_requests_needed": round(needed), "judged_by": "absolute limits" if share == WHOLE else "comparison",
+                "new_side_requests_needed": round(needed) if isfinite(needed) else None,
+                "judged_by": "absolute limits" if share == WHOLE else "comparison",
             }
         )  # fmt: skip
     if as_json:
@@ -133,7 +142,7 @@ def plan(ctx: click.Context, name: str, as_json: bool) -> None:
         for step in steps:
             click.echo(
                 f"{step['share']:>6}  at least {margins.bake_s:.0f} s, "
-                f"and about {step['new_side_requests_needed']} good requests on the new side, "
+                f"and {_requests(step['new_side_requests_needed'])} "
                 f"to show no more than {step['errors_at_most_more']:.2%} more errors ({step['judged_by']})"
             )
         click.echo(f"a step is taken {'when somebody approves it' if desk.settings.advance == 'ask' else 'by itself'} once it is proven")
