@@ -394,6 +394,16 @@ def test_one_process_owns_the_directory(local):
     assert done.returncode == 1 and "another process owns" in done.stderr
 
 
+def test_up_right_after_a_sigkill_takes_up_what_is_there(local):
+    """Found under load: the killed process may still be listed for a moment."""
+    for _ in range(5):
+        status = control.status(local.directory)
+        assert status is not None
+        os.kill(status["pid"], signal.SIGKILL)
+        after = control.up(local.directory, None, "ap-northeast-1")
+        assert after["pid"] != status["pid"] and after["endpoint"] == status["endpoint"]
+
+
 def test_down_removes_everything_that_up_made(tmp_path):
     """Containers, network, processes and the folder."""
     status = control.up(tmp_path / "l", None, "ap-northeast-1")

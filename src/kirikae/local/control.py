@@ -41,9 +41,7 @@ def up(directory: Path, port: int | None, region: str, wait_s: float = 90) -> di
         run = directory if len(str(directory)) < _LONGEST_SOCKET_PATH - 20 else Path("/tmp") / instance
         run.mkdir(mode=0o700, exist_ok=True)
         Settings(instance, region, port or free_port(), free_port(), free_port(), str(run)).save(directory)
-    if _pid(directory) is None:
-        _launch(directory)
-    return _wait(directory, wait_s)
+    return _bring_up(directory, wait_s)
 
 
 def _pid(directory: Path) -> int | None:
@@ -60,13 +58,17 @@ def _launch(directory: Path) -> None:
     write_durably(directory / "control.pid", str(process.pid))
 
 
-def _wait(directory: Path, wait_s: float) -> dict[str, Any]:
-    deadline = time.monotonic() + wait_s
+def _bring_up(directory: Path, wait_s: float) -> dict[str, Any]:
+    """Wait for the answer; start the process when there is none, also if a killed one takes a moment to be gone."""
+    deadline, launched = time.monotonic() + wait_s, False
     while time.monotonic() < deadline:
         if (answer := status(directory)) is not None:
             return answer
         if _pid(directory) is None:
-            break
+            if launched:
+                break
+            _launch(directory)
+            launched = True
         time.sleep(0.1)
     lines = (directory / "control.log").read_text(errors="replace").splitlines()
     last = lines[-1] if lines else "it said nothing"

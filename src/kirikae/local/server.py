@@ -15,6 +15,7 @@ import time
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
+from typing import TextIO
 
 import aiohttp
 from aiohttp import web
@@ -255,13 +256,22 @@ async def _main(directory: Path) -> None:
     await plane.stop()
 
 
+def _own(lock: TextIO) -> bool:
+    """Lock the directory; a killed owner may take a moment to be gone."""
+    for _ in range(20):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            time.sleep(0.1)
+    return False
+
+
 def main() -> None:
     directory = Path(sys.argv[1])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with (directory / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _own(lock):
             sys.exit(f"another process owns {directory}")
         try:
             asyncio.run(_main(directory))
