@@ -177,6 +177,7 @@ def test_nothing_is_lost_while_weights_turn_tasks_are_replaced_and_the_control_p
 def test_a_deregistered_target_gets_no_request(shop):
     """Found in the first rehearsal: HAProxy's state was misread and a drained host went on being asked."""
     shop.weigh(999, 0)
+    until("the tasks that were replaced are gone", lambda: shop.health("a") == ["healthy", "healthy"])
     found = shop.elb.describe_target_health(TargetGroupArn=shop.groups["a"])["TargetHealthDescriptions"]
     target = found[0]["Target"]
     shop.elb.deregister_targets(TargetGroupArn=shop.groups["a"], Targets=[target])
