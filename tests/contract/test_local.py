@@ -369,6 +369,54 @@ def test_sticky_clients_stay_with_their_target(shop):
     shop.elb.modify_target_group_attributes(TargetGroupArn=shop.groups["a"], Attributes=[{"Key": "stickiness.enabled", "Value": "false"}])
 
 
+def test_sticky_clients_stay_with_their_group(shop):
+    """Group stickiness: the cookie of the first answer keeps its group, also when the weights have turned since."""
+    forward = shop.forward(999, 0)
+    forward[0]["ForwardConfig"]["TargetGroupStickinessConfig"] = {"Enabled": True, "DurationSeconds": 60}
+    shop.elb.modify_rule(RuleArn=shop.rule, Actions=forward)
+    with urllib.request.urlopen(f"http://127.0.0.1:{shop.port}/") as answer:
+        cookie = answer.headers["Set-Cookie"].partition(";")[0]
+    assert cookie.startswith("AWSALBTG=")
+    for weight, group in zip((0, 999), forward[0]["ForwardConfig"]["TargetGroups"], strict=True):
+        group["Weight"] = weight
+    shop.elb.modify_rule(RuleArn=shop.rule, Actions=forward)
+    for sent, expected in ((cookie, "a"), ("AWSALBTG=unknown", "b"), ("x=y", "b")):
+        asked = urllib.request.Request(f"http://127.0.0.1:{shop.port}/", headers={"Cookie": sent})
+        assert {urllib.request.urlopen(asked).read().strip().decode() for _ in range(20)} == {expected}, sent
+    shop.weigh(999, 0)
+
+
+def test_rules_choose_by_host_header_and_method(shop):
+    """Each condition alone, and the host without its port and in any case."""
+    conditions = [
+        ({"Field": "host-header", "HostHeaderConfig": {"Values": ["*.example"]}}, {"Host": "Shop.Example:8080"}, "GET"),
+        ({"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "X-Kind", "Values": ["tea*"]}}, {"X-Kind": "teapot"}, "GET"),
+        ({"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": ["PUT"]}}, {}, "PUT"),
+    ]
+    fixed = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "418"}}
+    for condition, headers, method in conditions:
+        made = shop.elb.create_rule(ListenerArn=shop.listener, Priority=7, Conditions=[condition], Actions=[fixed])
+        connection = http.client.HTTPConnection("127.0.0.1", shop.port, timeout=10)
+        connection.request(method, "/", headers=headers)
+        assert connection.getresponse().status == 418, condition
+        connection.close()
+        assert shop.get() == "a"
+        shop.elb.delete_rule(RuleArn=made["Rules"][0]["RuleArn"])
+
+
+def test_a_change_that_the_balancer_refuses_leaves_nothing_behind(shop):
+    """Found by reading once more: a refused rule stayed in the store and blocked every later change."""
+    bad = {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "no such) name", "Values": ["x"]}}
+    fixed = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "418"}}
+    with pytest.raises(ClientError, match="nothing was changed"):
+        shop.elb.create_rule(ListenerArn=shop.listener, Priority=8, Conditions=[bad], Actions=[fixed])
+    assert len(shop.elb.describe_rules(ListenerArn=shop.listener)["Rules"]) == 1
+    made = shop.elb.create_rule(
+        ListenerArn=shop.listener, Priority=8, Conditions=[{"Field": "path-pattern", "Values": ["/x"]}], Actions=[fixed]
+    )
+    shop.elb.delete_rule(RuleArn=made["Rules"][0]["RuleArn"])
+
+
 def test_haproxy_and_moto_are_started_again(local):
     """Both ended by hand: noticed, and up again."""
     for name in ("haproxy.pid", "stores.pid"):

@@ -34,6 +34,7 @@ _BALANCER_ATTRIBUTES = {
     "deletion_protection.enabled": "false",
     "access_logs.s3.enabled": "false",
 }
+_STRUCTURAL = ("Create", "Modify", "Delete")
 _CARRIED_OUT = {
     "deregistration_delay.timeout_seconds", "stickiness.enabled", "stickiness.lb_cookie.duration_seconds",
     "load_balancing.algorithm.type", "idle_timeout.timeout_seconds",
@@ -49,12 +50,13 @@ class Balancer:
     def __init__(self, state: State, region: str) -> None:
         self._state = state
         self._prefix = f"arn:aws:elasticloadbalancing:{region}:{ACCOUNT}:"
+        self._changing = asyncio.Lock()
         self._drains: dict[str, asyncio.Task[None]] = {}
         self.door: FrontDoor
         self.health: HealthChecks
 
     def operations(self) -> dict[str, Operation]:
-        return {
+        found: dict[str, Operation] = {
             "CreateLoadBalancer": self.create_load_balancer,
             "DescribeLoadBalancers": self.describe_load_balancers,
             "DeleteLoadBalancer": self.delete_load_balancer,
@@ -78,6 +80,21 @@ class Balancer:
             "AddTags": self.add_tags,
             "DescribeTags": self.describe_tags,
         }
+        return {name: self._all_or_nothing(handler) if name.startswith(_STRUCTURAL) else handler for name, handler in found.items()}
+
+    def _all_or_nothing(self, handler: Operation) -> Operation:
+        """A change that HAProxy refuses is taken back, so that it cannot stand in the way of the next one."""
+
+        async def carry_out(params: Row) -> Row:
+            async with self._changing:
+                before = self._state.snapshot(("balancer", "listener", "rule", "group"))
+                try:
+                    return await handler(params)
+                except LocalError as error:
+                    self._state.restore(before)
+                    raise AwsError("InvalidConfigurationRequest", f"nothing was changed: {error}") from error
+
+        return carry_out
 
     # --- load balancers -------------------------------------------------------------------------------------------
 
@@ -471,7 +488,7 @@ class Balancer:
     async def _tell_door(self) -> None:
         try:
             await self.door.assert_all()
-        except (LocalError, EngineError, OSError) as error:
+        except (EngineError, OSError) as error:
             raise AwsError("InternalFailure", f"the load balancer did not take the change: {error}", 500) from error
 
 

@@ -150,8 +150,10 @@ class FrontDoor:
         action = rule["actions"][-1]
         if action["Type"] == "fixed-response":
             fixed = action["FixedResponseConfig"]
-            kind, body = fixed.get("ContentType", "text/plain"), fixed.get("MessageBody", "")
-            return [f"    http-request return status {fixed['StatusCode']} content-type {quoted(kind)} string {quoted(body)} if {here}"]
+            # HAProxy takes no empty string: an answer without a body has no content type either.
+            body = fixed.get("MessageBody", "")
+            content = f" content-type {quoted(fixed.get('ContentType', 'text/plain'))} string {quoted(body)}" if body else ""
+            return [f"    http-request return status {fixed['StatusCode']}{content} if {here}"]
         lines, sticky_s = [], group_stickiness(action)
         ids = [g["TargetGroupArn"].rsplit("/", 2)[1:] for g in forward_groups(rule["actions"])]
         backends = [f"tg-{key}" for _, key in ids]

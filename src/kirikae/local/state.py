@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,20 @@ class State:
             self._rows = before
             raise
         self._db.execute("commit")
+
+    def snapshot(self, kinds: Iterable[str]) -> dict[str, dict[str, Row]]:
+        """These kinds as they are now, for ``restore``."""
+        return {kind: dict(self._rows.get(kind, {})) for kind in kinds}
+
+    def restore(self, snapshot: dict[str, dict[str, Row]]) -> None:
+        """Put every row of the snapshot's kinds back as it was."""
+        with self.together():
+            for kind, rows in snapshot.items():
+                for key in [k for k in self._rows.get(kind, {}) if k not in rows]:
+                    self.drop(kind, key)
+                for key, row in rows.items():
+                    if self.get(kind, key) != row:
+                        self.put(kind, key, row)
 
     def put_figure(self, subject: str, second: int, body: Row) -> None:
         self._db.execute("insert or replace into figure values (?, ?, ?)", (subject, second, json.dumps(body)))
