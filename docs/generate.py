@@ -120,7 +120,17 @@ def local() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"command-line.md": command_line, "project-file.md": project_file, "local.md": local}
+def findings() -> str:
+    from kirikae.survey.catalogue import catalogue
+
+    lines = [NOTE, (REFERENCE / "findings.head.md").read_text(encoding="utf-8").rstrip("\n")]
+    for entry in catalogue().values():
+        blocks = ", ".join(entry.blocks) or "nothing"
+        lines.append(f"| {entry.code} | {entry.title} | {entry.severity} | {blocks} | {entry.remedy} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"findings.md": findings, "command-line.md": command_line, "project-file.md": project_file, "local.md": local}
 
 if __name__ == "__main__":
     for name, make in PAGES.items():

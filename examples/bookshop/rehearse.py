@@ -7,9 +7,12 @@ docker bridge.  ``--keep`` leaves it all running; ``--clean`` removes every cont
 from __future__ import annotations
 
 import argparse
+import datetime
 import fcntl
+import gzip
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -40,15 +43,18 @@ RATE = float(os.environ.get("REHEARSAL_RATE", "220"))
 URL = f"http://127.0.0.1:{PORT}"
 REGULARS = 20
 DATABASE_PASSWORD = "kx7-Tanuki-2019"  # the sample's planted secret, of no worth anywhere
-KIRIKAE = [sys.executable, "-m", "kirikae", "--project", str(SHOP / "kirikae.yml")]
+PROJECT = FOLDER / "project"
+KIRIKAE = [sys.executable, "-m", "kirikae", "--project", str(PROJECT / "kirikae.yml")]
 ACT_TITLES = {
-    "old": "Act 0 · the old side: two web VMs, one batch VM, a database",
+    "old": "Act 0 · the old side: two web VMs, one batch VM, a database, r1",
     "load": "Act 1 · virtual users come and never leave",
-    "new": "Act 2 · r2 comes up on ECS",
-    "fault": "Act 3 · the move begins, and a fault shows",
-    "repair": "Act 4 · r3 to both sides",
-    "move": "Act 5 · the move goes on, and everything is tried",
-    "end": "Act 6 · settle and retire",
+    "survey": "Act 2 · the survey, and a refusal",
+    "prepare": "Act 3 · r2 to the old side under load, and a second survey",
+    "new": "Act 4 · images and definitions are made; r2 comes up on ECS",
+    "fault": "Act 5 · the move begins, and a fault shows",
+    "repair": "Act 6 · r3 to both sides",
+    "move": "Act 7 · the move goes on, and everything is tried",
+    "end": "Act 8 · settle and retire",
 }
 
 
@@ -117,6 +123,7 @@ class Rehearsal:
         self.story = story
         self.users: subprocess.Popen[bytes] | None = None
         self.facts: dict[str, Any] = {}
+        self.leaks: list[str] = []
         self._environment: dict[str, str] = {}
 
     # --- using kirikae --------------------------------------------------------------------------------------------
@@ -173,11 +180,13 @@ class Rehearsal:
     def old_side(self) -> None:
         story = self.story
         vm_images = hosts.vm_images(story.tell)
-        self.images = {release: hosts.app_image(release, FOLDER / "build", story.tell) for release in ("r2", "r3")}
+        self.distribution = hosts.debian("container", hosts.CONTAINER_PACKAGES, story.tell)
+        PROJECT.mkdir()
+        shutil.copy(SHOP / "kirikae.yml", PROJECT)
         up = json.loads(self.local("up", "--json"))
         self._environment = {
             "AWS_ENDPOINT_URL": up["endpoint"], "AWS_REGION": up["region"], "AWS_DEFAULT_REGION": up["region"],
-            "AWS_ACCESS_KEY_ID": "kirikae", "AWS_SECRET_ACCESS_KEY": "kirikae", "BOOKSHOP_DB_HOST": "db1",
+            "AWS_ACCESS_KEY_ID": "kirikae", "AWS_SECRET_ACCESS_KEY": "kirikae",
         }  # fmt: skip
         os.environ.update(self._environment)
         story.tell(f"kirikae local answers at {up['endpoint']}")
@@ -185,12 +194,11 @@ class Rehearsal:
         self.machines.start(vm_images)
         story.tell("web1, web2, batch1 and db1 are up: systemd, sshd, nginx, cron, PostgreSQL")
         self._aws_side(up)
-        self._old_deploy("r1")
+        self._environment["KIRIKAE_SSH"] = f"ssh -F {self.machines.ssh_config}"
+        old_deploy.deploy(self.machines, "r1", ["web1", "web2"], self.elb, self.old_group, self.host_environment)
         self.until("the old side is healthy", lambda: self._healthy(self.old_group) == 2)
-        story.tell("r1 serves: logins and pictures in local files, the environment told by the host's name")
+        story.tell("r1 serves, put there by the old script: logins and pictures in local files, the environment told by the host's name")
         self._users("--log-in-regulars", str(REGULARS), "--out", str(FOLDER / "regulars.json")).wait()
-        self._old_deploy("r2")
-        story.tell(f"r2 serves on the old side: logins in the database, pictures in S3; {REGULARS} users who logged in under r1 go on")
 
     def _aws_side(self, up: dict[str, Any]) -> None:
         """What the team has on AWS already: a load balancer, target groups, a bucket, a parameter, a cluster."""
@@ -240,10 +248,6 @@ class Rehearsal:
         found = self.elb.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
         return sum(t["TargetHealth"]["State"] == "healthy" for t in found)
 
-    def _old_deploy(self, release: str) -> None:
-        environment = {} if release == "r1" else self.host_environment
-        old_deploy.deploy(self.machines, release, ["web1", "web2"], self.elb, self.old_group, environment)
-
     def _users(self, *arguments: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, str(SHOP / "rehearsal" / "users.py"), "--url", URL, *arguments])
 
@@ -254,9 +258,42 @@ class Rehearsal:
         self.until("the load is there", lambda: out.exists() and len(out.read_text().splitlines()) >= 8)
         self.story.tell(f"{RATE:.0f} requests a second at {URL}; point a load generator of your own at it if you like")
 
-    def new_side(self, release: str) -> None:
-        self._environment["BOOKSHOP_IMAGE"] = self.images[release]
-        self.kirikae("release", "deploy", release, "--to", "new")
+    def survey(self) -> None:
+        self.kirikae("doctor", expect=(0, 6))
+        self.kirikae("survey", "collect")
+        self.kirikae("survey", "aws", show=False)
+        self.kirikae("survey", "show", expect=(6,))
+        said = self.kirikae("move", "start", "web", expect=(1,))
+        self.facts["refused_over"] = sorted({line.split()[0] for line in said.splitlines() if re.match(r"[A-Z]{2}\d\d ", line)})
+        self.story.tell("kirikae refuses: what lies on one host only would be lost to everybody who is sent elsewhere")
+        OUT.mkdir(exist_ok=True)
+        for language in ("ja", "en"):
+            self.kirikae("report", "--lang", language, "--out", str(OUT / f"decision-{language}.html"))
+
+    def prepare(self) -> None:
+        self._create("r2")
+        self.kirikae("release", "deploy", "r2", "--to", "old")
+        self.story.mark("release", "r2 serves on the old side; nobody was logged out")
+        self.kirikae("survey", "collect")
+        still = self.kirikae("survey", "ask", show=False)
+        self.story.tell(f"the second survey still asks: {still.splitlines()[-1]}")
+        until = (datetime.date.today() + datetime.timedelta(days=90)).isoformat()
+        with (PROJECT / "kirikae.yml").open("a") as file:
+            file.write((SHOP / "accepted.yml").read_text().replace("UNTIL", until))
+        self.kirikae("survey", "show", show=False)
+        self.story.tell("the team answers for what is left, in kirikae.yml; nothing stands in the way any more")
+
+    def _create(self, release: str) -> None:
+        self.kirikae("release", "create", release, "--from", str(hosts.release_folder(release, FOLDER)))
+
+    def _build_images(self, release: str) -> None:
+        self.kirikae("build", "image", release, "--distribution", self.distribution)
+
+    def new_side(self) -> None:
+        self.kirikae("build", "write")
+        self._build_images("r2")
+        self.kirikae("build", "verify", "r2")
+        self.kirikae("release", "deploy", "r2", "--to", "new")
 
     def fault(self) -> None:
         self.kirikae("move", "plan", "web")
@@ -265,9 +302,10 @@ class Rehearsal:
         self.story.tell("kirikae backed out by itself; nobody was called")
 
     def repair(self) -> None:
-        self._old_deploy("r3")
-        self.story.tell("r3 serves on the old side, by the old script, one host after the other")
-        self.new_side("r3")
+        self._create("r3")
+        self._build_images("r3")
+        self.kirikae("release", "deploy", "r3", "--to", "old,new")
+        self.kirikae("release", "status")
 
     def go_on(self) -> None:
         story = self.story
@@ -331,8 +369,21 @@ class Rehearsal:
         history = [json.loads(line) for line in self.kirikae("move", "history", "web", "--json", show=False).splitlines()]
         plan = json.loads(self.kirikae("move", "plan", "web", "--json", show=False))
         OUT.mkdir(exist_ok=True)
-        (SHOP / "removal-web.md").replace(OUT / "removal-web.md")
+        shutil.copy(PROJECT / "removal-web.md", OUT)
+        shutil.copytree(PROJECT / "image", OUT / "image", dirs_exist_ok=True)
+        shutil.copytree(PROJECT / "ecs", OUT / "ecs", dirs_exist_ok=True)
+        self._no_secret_anywhere()
+        self.facts["secrets_found_in"] = self.leaks
         return report.write(OUT, FOLDER / "load.jsonl", self.story.acts, self.story.marks, self.facts, history, plan, RATE)
+
+    def _no_secret_anywhere(self) -> None:
+        """The planted secret must be in no bundle, log, record or report that kirikae wrote."""
+        for place in (PROJECT, OUT, FOLDER / "local"):
+            for file in place.rglob("*"):
+                if file.is_file() and "moto" not in file.name:
+                    raw = file.read_bytes()
+                    if DATABASE_PASSWORD.encode() in (gzip.decompress(raw) if file.suffix == ".gz" and raw[:2] == b"\x1f\x8b" else raw):
+                        self.leaks.append(str(file.relative_to(ROOT)))
 
 
 def clean(images: bool) -> None:
@@ -345,7 +396,6 @@ def clean(images: bool) -> None:
         hosts.remove_containers(f"bookshop.rehearsal={instance}")
         subprocess.run([*KIRIKAE, "local", "--dir", str(FOLDER / "local"), "down"], check=True, stdout=subprocess.DEVNULL)
     shutil.rmtree(FOLDER, ignore_errors=True)
-    (SHOP / "removal-web.md").unlink(missing_ok=True)
     if images:
         hosts.remove_images(("bookshop-", "kirikae-pause:"))
         shutil.rmtree(OUT, ignore_errors=True)
@@ -385,8 +435,9 @@ def rehearse(keep: bool) -> int:
     failed = ""
     try:
         acts: tuple[tuple[str, Callable[[], None]], ...] = (
-            ("old", rehearsal.old_side), ("load", rehearsal.load), ("new", lambda: rehearsal.new_side("r2")), ("fault", rehearsal.fault),
-            ("repair", rehearsal.repair), ("move", rehearsal.go_on), ("end", rehearsal.end),
+            ("old", rehearsal.old_side), ("load", rehearsal.load), ("survey", rehearsal.survey), ("prepare", rehearsal.prepare),
+            ("new", rehearsal.new_side), ("fault", rehearsal.fault), ("repair", rehearsal.repair), ("move", rehearsal.go_on),
+            ("end", rehearsal.end),
         )  # fmt: skip
         for name, play in acts:
             with story.act(name):

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from kirikae.model.errors import Exit
+from kirikae.survey.catalogue import catalogue
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "README.ja.md", ROOT / "CONTRIBUTING.md"]
 
 
-COMMAND = r"(?:`|^|\$ |\()kirikae (local|move|release|project) (?:--dir \S+ )?([a-z][a-z-]+)"
+COMMAND = r"(?:`|^|\$ |\()kirikae (local|move|release|project|survey|build) (?:--dir \S+ )?([a-z][a-z-]+)"
 
 
 def generator():
@@ -26,7 +27,7 @@ def generator():
     return module
 
 
-@pytest.mark.parametrize("page", ["command-line.md", "project-file.md", "local.md"])
+@pytest.mark.parametrize("page", ["command-line.md", "project-file.md", "local.md", "findings.md"])
 def test_generated_pages_are_fresh(page):
     """Run `python docs/generate.py` after a change of commands, keys or operations."""
     assert generator().PAGES[page]() == (DOCS / "reference" / page).read_text(encoding="utf-8")
@@ -43,6 +44,7 @@ def test_every_finding_code_is_explained():
     """Codes in the source appear in the reference, and the other way round."""
     source = "\n".join(f.read_text() for f in (ROOT / "src").rglob("*.py"))
     used = set(re.findall(r'"([A-Z]{2}\d{2})"', source))
+    assert {c for c in catalogue() if c != "unreadable"} <= used, "a code of the catalogue that no rule finds"
     explained = set(re.findall(r"^\| ([A-Z]{2}\d{2}) \|", (DOCS / "reference/findings.md").read_text(), re.M))
     assert used and used == explained
 

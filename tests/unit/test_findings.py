@@ -7,14 +7,14 @@ from datetime import date
 from kirikae.model.finding import Finding, Severity, with_accepted
 from kirikae.model.project import Accepted
 
-FINDING = Finding("TR01", "arn:rule", "elsewhere", "evidence", "remedy", Severity.BLOCKS, blocks=("traffic",))
+FINDING = Finding("TR01", "arn:rule", "elsewhere", "remedy", Severity.BLOCKS, blocks=("traffic",))
 ANSWER = Accepted(finding="TR01", where="arn:rule", why="we know", by="SRE", until=date(2027, 1, 31))
 
 
 def test_an_accepted_finding_is_shown_and_blocks_nothing():
     """It stays visible, with who answers for it."""
     [found] = with_accepted([FINDING], [ANSWER], date(2027, 1, 31))
-    assert found.blocks == () and "accepted by SRE until 2027-01-31: we know" in found.says
+    assert found.blocks == () and found.accepted == "by SRE until 2027-01-31: we know"
 
 
 def test_an_answer_ends_with_its_day_and_holds_for_its_place_only():

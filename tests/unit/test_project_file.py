@@ -25,7 +25,7 @@ FAULTS = [
     ("fast_enough: 1s", "{fast_enough: 1s", "", "not YAML"),
     ("fast_enough: 1s", 'fast_enough: 1s\n      slower_at_most: "10%"', "moves.web.judge", "not both"),
     ("listener_rule: bookshop/main", "listener_rule: main", "moves.web.router.listener_rule", "must match"),
-    ("store: ../../.kirikae/rehearsal/state.db", "store: s3://bucket", "the file", "a bucket comes later"),
+    ("store: .kirikae/state.db", "store: s3://bucket", "the file", "a bucket comes later"),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from kirikae.release import deploy
 from kirikae.release.definitions import load, render
 from kirikae.release.errors import DefinitionProblem, NotFinished, RolledBack
 from kirikae.release.ledger import Ledger
+from kirikae.release.manifest import RELEASE_ID, NoRelease, Releases, ReleaseTaken, new_id
 
 
 def test_templates_know_env_and_must_env_and_nothing_else():
@@ -112,9 +114,37 @@ def test_somebody_else_s_deployment_is_not_waited_for(looks):
 
 
 def test_the_ledger_says_what_was_begun_and_how_it_ended(tmp_path):
-    """Also when the deploy was killed in between."""
+    """Also when the deploy was killed in between: the same release goes on with its entry, another one closes it."""
     ledger = Ledger(SqliteStore(tmp_path / "s.db"), "test", "shop", "me", lambda: 5.0)
-    killed = ledger.begin("r1", "new")
-    ledger.end(ledger.begin("r2", "new"), "done", "arn")
-    assert [(d.seq, d.release, d.outcome) for d in ledger.all()] == [(1, "r1", "deploying"), (2, "r2", "done")]
-    assert killed.at == 5.0
+    killed = ledger.note(ledger.begin("r1", "new"), previous={"service": "arn:0"})
+    assert ledger.begin("r1", "new") == killed and killed.at == 5.0
+    ledger.end(ledger.begin("r2", "new"), "done", "arn:2")
+    assert [(d.seq, d.release, d.outcome) for d in ledger.all()] == [(1, "r1", "not finished"), (2, "r2", "done")]
+    last = ledger.serving("new")
+    assert last is not None and last.detail == "arn:2" and ledger.serving("old") is None
+
+
+def test_a_release_is_the_same_whoever_packs_it_and_never_changes(tmp_path):
+    """Same files, same bytes; other files under a taken ID are refused; a damaged archive is noticed."""
+    source = tmp_path / "src"
+    (source / "static").mkdir(parents=True)
+    (source / ".git").mkdir()
+    (source / ".git/config").write_text("secret")
+    (source / "static/a.css").write_text("a")
+    (source / "run").write_text("#!/bin/sh\n")
+    (source / "run").chmod(0o755)
+    (source / "link").symlink_to("static/a.css")
+    releases = Releases(SqliteStore(tmp_path / "s.db"), "test", "shop", tmp_path / "releases")
+    made = releases.create("r1", source, "me", 5.0)
+    assert made == releases.create("r1", source, "somebody else", 9.0) and made.files == 2
+    with tarfile.open(releases.archive_file("r1")) as tar:
+        assert tar.getnames() == ["link", "run", "static", "static/a.css"] and tar.getmember("run").mode == 0o755
+    (source / "static/a.css").write_text("b")
+    with pytest.raises(ReleaseTaken, match="choose a new ID"):
+        releases.create("r1", source, "me", 5.0)
+    with pytest.raises(NoRelease, match=r"known: r1.*release create r2"):
+        releases.get("r2")
+    releases.archive_file("r1").write_bytes(b"other")
+    with pytest.raises(NoRelease, match="not what was released"):
+        releases.get("r1")
+    assert RELEASE_ID.fullmatch(new_id(tmp_path, 0.0)) and new_id(tmp_path, 0.0).startswith("r19700101T000000Z")

@@ -99,25 +99,14 @@ def release_files(release: str) -> bytes:
     return out.getvalue()
 
 
-def app_image(release: str, folder: Path, tell: Tell) -> str:
-    """The release's container image: a base storey that rarely changes and an app storey with the code."""
-    plain = debian("container", CONTAINER_PACKAGES, tell)
-    base_file = SHOP / "image" / "base.Dockerfile"
-    base = f"bookshop-base:{digest_of(plain, base_file)}"
-    if not image_exists(base):
-        tell("building the base storey (apt inside docker build)")
-    empty = folder / "empty"
-    empty.mkdir(parents=True, exist_ok=True)
-    build(base, base_file, empty, f"DEBIAN={plain}")
-    files = release_files(release)
-    context = folder / f"context-{release}"
-    shutil.rmtree(context, ignore_errors=True)
-    (context / "release").mkdir(parents=True)
-    with tarfile.open(fileobj=io.BytesIO(files)) as tar:
-        tar.extractall(context / "release", filter="data")
-    shutil.copy(SHOP / "image" / "nginx.conf", context)
-    tag = hashlib.sha256(files + base.encode() + (SHOP / "image" / "nginx.conf").read_bytes()).hexdigest()[:12]
-    return build(f"bookshop-app:{release}-{tag}", SHOP / "image" / "app.Dockerfile", context, f"BASE={base}")
+def release_folder(release: str, folder: Path) -> Path:
+    """The release's files, laid out as `kirikae release create --from` takes them."""
+    place = folder / "releases" / release
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    with tarfile.open(fileobj=io.BytesIO(release_files(release))) as tar:
+        tar.extractall(place, filter="data")
+    return place
 
 
 class Machines:
@@ -138,8 +127,21 @@ class Machines:
                 "--network-alias", host, "--label", f"bookshop.rehearsal={self._prefix}", *systemd_options(), images[role])  # fmt: skip
         for host in ROLES:
             self._authorise(host)
+        (self._key.parent / "ssh_config").write_text("".join(self._ssh_entry(host) for host in ROLES))
         drift = "sed -i s/client_max_body_size.*/client_max_body_size\\ 2m\\;/ /etc/nginx/sites-available/bookshop"
         self.ssh("web1", drift)
+
+    def _ssh_entry(self, host: str) -> str:
+        """What the team has in its own ~/.ssh/config."""
+        options = {
+            "HostName": self.address(host), "User": "root", "IdentityFile": self._key, "IdentitiesOnly": "yes",
+            "StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null", "LogLevel": "ERROR",
+        }  # fmt: skip
+        return f"Host {host}\n" + "".join(f"    {key} {value}\n" for key, value in options.items())
+
+    @property
+    def ssh_config(self) -> Path:
+        return self._key.parent / "ssh_config"
 
     def _authorise(self, host: str) -> None:
         public = self._key.with_suffix(".pub").read_bytes()

@@ -27,13 +27,8 @@ def deploy(machines: Machines, release: str, hosts: list[str], elb: Any, group_a
 def _install(machines: Machines, release: str, host: str, artefact: bytes, environment: dict[str, str]) -> None:
     folder = f"/srv/bookshop/releases/{release}"
     machines.ssh(host, f"rm -rf {folder} && mkdir -p {folder} && tar -C {folder} -xf -", given=artefact)
-    lines = "".join(f"{k}={v}\n" for k, v in {**environment, "RELEASE_ID": release}.items())
+    lines = "".join(f"{k}={v}\n" for k, v in environment.items())
     machines.ssh(host, "cat >/etc/default/bookshop.release", given=lines.encode())
-    moved = release != "r1"
-    if moved:
-        machines.ssh(
-            host, f"cd {folder} && set -a && . /etc/default/bookshop.release && [ ! -f import_state.py ] || python3 import_state.py"
-        )
     machines.ssh(
         host, f"ln -sfn {folder} /srv/bookshop/next && mv -T /srv/bookshop/next /srv/bookshop/current && systemctl restart bookshop nginx"
     )

@@ -97,6 +97,10 @@ def broken(summary: dict[str, Any]) -> list[str]:
         found.append(f"{lost} requests were lost or wrong outside the planted fault and the killed task: {summary['outside'][:5]}")
     if summary["sessions_lost"]:
         found.append(f"{summary['sessions_lost']} sessions were lost")
+    if summary["facts"].get("secrets_found_in"):
+        found.append(f"the planted secret stands in {', '.join(summary['facts']['secrets_found_in'])}")
+    if not {"ST03", "ST04"} <= set(summary["facts"].get("refused_over", ())):
+        found.append(f"the first survey did not refuse over logins and uploads but over {summary['facts'].get('refused_over')}")
     if not summary["met_the_planted_fault"]:
         found.append("the planted fault was never met: the rehearsal proved nothing")
     if not any(j["intent"] == "back-out" for j in summary["journal"]):

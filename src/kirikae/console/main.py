@@ -11,8 +11,12 @@ from kirikae import __version__
 from kirikae.model.errors import Exit, KirikaeError
 
 _GROUPS = {
+    "doctor": ("kirikae.console.doctor", "doctor", "Say where I am, which account this is, what could be changed, and what is missing."),
+    "survey": ("kirikae.console.survey", "survey", "Look at the hosts and the AWS side: state, jobs, configuration, dependencies."),
     "local": ("kirikae.console.local", "local", "Run AWS's part on this machine: ECS, load balancer, figures, stores."),
     "move": ("kirikae.console.move", "move", "Move traffic from the old side to the new side, step by step."),
+    "report": ("kirikae.console.report", "report", "Write the page for people who decide, in English or Japanese."),
+    "build": ("kirikae.console.build", "build", "Make images and definitions from what the survey found."),
     "release": ("kirikae.console.release", "release", "Put a release on a fleet and wait for the truth."),
     "project": ("kirikae.console.project", "project", "Look at the project file."),
     "back-out": ("kirikae.console.move", "back_out", "The red button: share 0 now."),

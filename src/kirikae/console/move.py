@@ -12,8 +12,10 @@ from typing import Any
 import click
 
 from kirikae.console.context import Desk, load_project, open_desk, project_folder, refuse_if_read_only
+from kirikae.console.survey import refusal, survey_findings
 from kirikae.model.errors import AwsUnreachable, Exit, KirikaeError, UsageProblem
 from kirikae.model.evidence import Evidence
+from kirikae.model.finding import blocking
 from kirikae.model.move import Move, Order, Phase, Verb
 from kirikae.model.share import WHOLE, percent
 from kirikae.move.driver import carry_out_order, drive, hold_without_lease
@@ -109,6 +111,21 @@ def _read(desk: Desk, name: str) -> Move | None:
         return None
 
 
+class SurveySaysNo(KirikaeError):
+    """The survey is missing, too old, or found something that stands in the way."""
+
+
+def _may_begin(ctx: click.Context, desk: Desk, name: str, found: Move | None) -> None:
+    """No share leaves 0 over a blocking finding or without a fresh survey.  Raises SurveySaysNo.
+
+    A move whose share is above 0 is driven on whatever the survey says: leaving it without a driver helps nobody.
+    """
+    if found is not None and found.live and (found.share or found.held or found.intent is not None):
+        return
+    if in_the_way := blocking(survey_findings(ctx, desk.project), desk.settings.kind):
+        raise SurveySaysNo(refusal(in_the_way, desk.settings.kind, name))
+
+
 def _requests(needed: int | None) -> str:
     """How many requests a step needs; None where an error rate of 0.1% on both sides could never prove it."""
     if needed is None:
@@ -123,7 +140,8 @@ def _requests(needed: int | None) -> str:
 def plan(ctx: click.Context, name: str, as_json: bool) -> None:
     """Show every step, what each must prove, and what stands in the way."""
     desk = open_desk(ctx, name)
-    margins, found = margins_of(desk.settings), desk.mover.findings()
+    margins = margins_of(desk.settings)
+    found = [f for f in survey_findings(ctx, desk.project) if desk.settings.kind in f.blocks] + desk.mover.findings()
     steps: list[dict[str, Any]] = []
     for share in desk.settings.plan:
         after = next((s for s in desk.settings.plan if s > share), WHOLE)
@@ -136,7 +154,7 @@ def plan(ctx: click.Context, name: str, as_json: bool) -> None:
             }
         )  # fmt: skip
     if as_json:
-        findings = [{"code": f.code, "where": f.where, "says": f.says, "remedy": f.remedy, "blocks": f.blocks} for f in found]
+        findings = [f.to_plain() for f in found]
         click.echo(json.dumps({"move": name, "steps": steps, "findings": findings, "advance": desk.settings.advance}))
     else:
         for step in steps:
@@ -147,8 +165,8 @@ def plan(ctx: click.Context, name: str, as_json: bool) -> None:
             )
         click.echo(f"a step is taken {'when somebody approves it' if desk.settings.advance == 'ask' else 'by itself'} once it is proven")
         for f in found:
-            click.echo(f"{f.code} {f.severity}: {f.says} ({f.evidence}); {f.remedy}")
-    if any("traffic" in f.blocks for f in found):
+            click.echo(f"{f.severity} {f}")
+    if blocking(found, desk.settings.kind):
         ctx.exit(Exit.REFUSED)
 
 
@@ -162,6 +180,7 @@ def start(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None:
     refuse_if_read_only(ctx, dry_run)
     desk = open_desk(ctx, name)
     found = _read(desk, name)
+    _may_begin(ctx, desk, name, found)
     if dry_run:
         click.echo(
             f"would go on with {name}: {where(found)}"
@@ -200,7 +219,9 @@ def step(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None:
     if dry_run:
         _say(as_json, _read(desk, name) or Move(name, desk.settings.plan), "would look, and take at most one step;")
         return
-    if _read(desk, name) is None:
+    found = _read(desk, name)
+    _may_begin(ctx, desk, name, found)
+    if found is None:
         desk.journal.write(Move(name, desk.settings.plan, seq=1))
     with desk.lease.held():
         before = desk.journal.read(name)

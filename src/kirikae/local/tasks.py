@@ -377,7 +377,10 @@ def limits(container: Row, definition: Row) -> Row:
         out["ReadonlyRootfs"] = True
     if container.get("ulimits"):
         out["Ulimits"] = [{"Name": u["name"], "Soft": u["softLimit"], "Hard": u["hardLimit"]} for u in container["ulimits"]]
-    if (container.get("linuxParameters") or {}).get("initProcessEnabled"):
+    linux = container.get("linuxParameters") or {}
+    if linux.get("tmpfs"):
+        out["Tmpfs"] = {t["containerPath"]: ",".join([*t.get("mountOptions", []), f"size={t['size']}m"]) for t in linux["tmpfs"]}
+    if linux.get("initProcessEnabled"):
         out["Init"] = True
     return out
 

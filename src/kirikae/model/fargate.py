@@ -22,3 +22,15 @@ def size_problem(cpu: int, memory: int) -> str:
     if memory not in SIZES[cpu]:
         return f"memory {memory} does not go with cpu {cpu}; choose one of {', '.join(map(str, SIZES[cpu]))} MiB"
     return ""
+
+
+PRICES = {"ap-northeast-1": (0.05056, 0.00553), "us-east-1": (0.04048, 0.004445)}
+"""Region -> US dollars an hour for one vCPU and for one GB, Linux on x86, list price (AWS Fargate pricing page, read 2026-11)."""
+
+
+def dollars_a_day(region: str, cpu: int, memory: int, tasks: int) -> float | None:
+    """What so many tasks cost in a day; None for a region whose price is not kept here."""
+    if region not in PRICES:
+        return None
+    per_vcpu, per_gb = PRICES[region]
+    return 24 * tasks * (cpu / 1024 * per_vcpu + memory / _GB * per_gb)

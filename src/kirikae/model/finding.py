@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from enum import StrEnum
+from typing import Any
 
 from kirikae.model.project import Accepted
 
 
 class Severity(StrEnum):
+    """Blocks the move; loses data or breaks with two tasks; work to do; good to know."""
+
     BLOCKS = "blocks"
-    WARNS = "warns"
-    NOTES = "notes"
+    HIGH = "high"
+    WORK = "work"
+    HYGIENE = "hygiene"
 
 
 class Confidence(StrEnum):
-    SURE = "sure"
-    LIKELY = "likely"
-    GUESS = "guess"
+    """A setting says so; things on disk agree; it was seen happening."""
+
+    CONFIGURED = "configured"
+    PRESENT = "present"
+    OBSERVED = "observed"
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One piece of evidence: where it was seen (a path or a command of a host, or an ARN) and what it says, secrets masked."""
+
+    host: str
+    at: str
+    says: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        place = f"{self.host}:{self.at}" if self.host else self.at
+        return f"{place}:{self.line}: {self.says}" if self.line else f"{place}: {self.says}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +49,24 @@ class Finding:
     code: str
     where: str
     says: str
-    evidence: str
     remedy: str
-    severity: Severity = Severity.WARNS
-    confidence: Confidence = Confidence.SURE
+    severity: Severity = Severity.WORK
+    confidence: Confidence = Confidence.OBSERVED
     blocks: tuple[str, ...] = ()
+    evidence: tuple[Trace, ...] = ()
+    accepted: str = ""
+    """Who answers for it, until when and why; empty: nobody."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return tuple(sorted({t.host for t in self.evidence if t.host}))
+
+    def to_plain(self) -> dict[str, Any]:
+        return asdict(self) | {"hosts": list(self.hosts)}
+
+    def __str__(self) -> str:
+        seen = f" ({self.evidence[0]})" if self.evidence else ""
+        return f"{self.code} {self.says}{seen}: {self.remedy}"
 
 
 def with_accepted(findings: Iterable[Finding], accepted: Iterable[Accepted], today: date) -> list[Finding]:
@@ -43,7 +76,11 @@ def with_accepted(findings: Iterable[Finding], accepted: Iterable[Accepted], tod
     for finding in findings:
         answer = answered.get((finding.code, finding.where))
         if answer is not None:
-            says = f"{finding.says} (accepted by {answer.by} until {answer.until}: {answer.why})"
-            finding = replace(finding, says=says, severity=Severity.NOTES, blocks=())
+            finding = replace(finding, accepted=f"by {answer.by} until {answer.until}: {answer.why}", blocks=())
         out.append(finding)
     return out
+
+
+def blocking(findings: Iterable[Finding], kind: str) -> list[Finding]:
+    """Those that stand in the way of this kind of move."""
+    return [f for f in findings if kind in f.blocks]

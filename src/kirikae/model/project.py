@@ -70,12 +70,43 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class OldDeployer(_Strict):
+    """How a release gets onto the hosts: by kirikae (`root`), or by a command of yours that takes the release ID."""
+
+    root: str | None = Field(default=None, pattern=r"^/", description="folder on the hosts that holds `releases/ID` and the link `current`")
+    before: str | None = Field(default=None, description="run in the new release's folder before it is switched to")
+    reload: str | None = Field(default=None, description="makes the running service take the new release, without dropping a request")
+    after: str | None = Field(default=None, description="run in the new release's folder once it serves")
+    batch: int = Field(default=1, ge=1, description="hosts that change at the same time")
+    patience: Seconds = Field(default=30.0, description="how long a host may take until all checks pass", json_schema_extra=_shown("30s"))
+    keep: int = Field(default=5, ge=2, description="releases that stay on a host")
+    command: str | None = Field(
+        default=None, description="instead: a shell command; RELEASE_ID, RELEASE_ARCHIVE and RELEASE_SHA256 are set"
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> OldDeployer:
+        if (self.root is None) == (self.command is None):
+            raise ValueError("give `root` (and `reload`), so that kirikae deploys, or `command`")
+        if self.root is not None and self.reload is None:
+            raise ValueError("`reload` is missing: the command that makes the service take a new release, such as `systemctl reload shop`")
+        return self
+
+
 class OldFleet(_Strict):
     """The side on virtual machines."""
 
     target_group: str = Field(description="name of the target group that the hosts are registered in")
     hosts: tuple[str, ...] = Field(default=(), description="ssh://name of each host", strict=False)
     autoscaling_group: str | None = None
+    port: int = Field(default=80, ge=1, le=65535, description="port at which a host answers the checks")
+    deployer: OldDeployer | None = Field(default=None, description="how releases get onto the hosts")
+
+
+class NewDeployer(_Strict):
+    """Who puts a release onto ECS, if not kirikae itself."""
+
+    command: str = Field(description="a shell command; RELEASE_ID, RELEASE_ARCHIVE and RELEASE_SHA256 are set")
 
 
 class NewFleet(_Strict):
@@ -85,6 +116,7 @@ class NewFleet(_Strict):
     ecs_service: str
     target_group: str
     definitions: str = Field(default="ecs/", description="folder of ecs-task-def.json and ecs-service-def.json")
+    deployer: NewDeployer | None = Field(default=None, description="default: kirikae registers the task definition and updates the service")
 
 
 class Fleets(_Strict):
@@ -154,6 +186,15 @@ class TrafficMove(_Strict):
         return self
 
 
+class SurveySettings(_Strict):
+    """Which machines are looked at, and how old a look may be when a move starts."""
+
+    also: tuple[str, ...] = Field(
+        default=(), strict=False, description="ssh://name of hosts beside the old fleet's, such as a batch server"
+    )
+    max_age: Seconds = Field(default=7 * 86400.0, description="a move does not start on an older survey", json_schema_extra=_shown("7d"))
+
+
 class Accepted(_Strict):
     """A finding that somebody answers for, until a day."""
 
@@ -162,6 +203,23 @@ class Accepted(_Strict):
     why: str
     by: str
     until: datetime.date
+    use: str | None = Field(default=None, description="for CF05: the host whose version is the right one")
+
+
+class BuildSettings(_Strict):
+    """What the generated images and definitions need and no host can tell."""
+
+    folder: str = Field(default="image/", description="where the Dockerfiles are written, relative to the project file")
+    distribution: str | None = Field(
+        default=None, description="image that the base storey begins with; default: the hosts' own distribution"
+    )
+    unit: str | None = Field(default=None, description="the service to build; default: the hosts' only own unit")
+    tasks: int = Field(default=2, ge=1, description="tasks to begin with")
+    port: int = Field(default=8080, ge=1024, le=65535, description="port of the task")
+    subnets: tuple[str, ...] = Field(default=(), strict=False, description="subnets of the tasks")
+    security_groups: tuple[str, ...] = Field(default=(), strict=False)
+    environment: dict[str, str] = Field(default_factory=dict, description="values for the task that differ from the hosts'")
+    secrets: dict[str, str] = Field(default_factory=dict, description="where each secret lies; default: /SERVICE/name-of-variable in SSM")
 
 
 class Project(_Strict):
@@ -173,6 +231,8 @@ class Project(_Strict):
     release_header: str | None = Field(default=None, description="response header in which every member of both fleets says its release ID")
     fleets: Fleets
     checks: tuple[Check, ...] = Field(default=(), strict=False)
+    survey: SurveySettings = Field(default=SurveySettings(), json_schema_extra=_shown({}))
+    build: BuildSettings = Field(default=BuildSettings(), json_schema_extra=_shown({}))
     moves: dict[Name, TrafficMove] = Field(default_factory=dict)
     accepted: tuple[Accepted, ...] = Field(default=(), strict=False)
 

@@ -34,14 +34,21 @@ def plan(exists: bool, cluster: str, service: str, task: dict[str, Any], definit
     return [register, Call(f"update the service {service} in {cluster}", "UpdateService", changes)]
 
 
-def apply(aws: Aws, cluster: str, service: str, calls: list[Call]) -> tuple[str, str]:
-    """Carry the plan out; the answer is (task definition ARN, ID of the service deployment to wait for)."""
-    arn = ""
+def apply(
+    aws: Aws, cluster: str, service: str, calls: list[Call], registered: str, note: Callable[[str], None]
+) -> tuple[str, str]:  # fmt: skip
+    """Carry the plan out; the answer is (task definition ARN, ID of the service deployment to wait for).
+
+    ``registered`` is the revision that a killed run of the same plan made, if it did; ``note`` is told of a new one.
+    """
+    arn = registered
     answer: dict[str, Any] = {}
     for call in calls:
         match call.operation:
             case "RegisterTaskDefinition":
-                arn = ecs.register_task_definition(aws, call.parameters)
+                if not arn:
+                    arn = ecs.register_task_definition(aws, call.parameters)
+                    note(arn)
             case "CreateService":
                 answer = ecs.create_service(aws, cluster, {**call.parameters, "taskDefinition": arn})
             case "UpdateService":

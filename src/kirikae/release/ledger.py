@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from kirikae.model.store import Store, Taken
 
@@ -21,6 +21,9 @@ class Deployed:
     at: float
     outcome: str = "deploying"
     detail: str = ""
+    """The task definition's ARN on the new fleet; why, where it did not get there."""
+    previous: dict[str, str] = field(default_factory=dict)
+    """What ran before: folder by host, or the task definition's ARN under ``service``."""
 
 
 class Ledger:
@@ -39,7 +42,14 @@ class Ledger:
         return found
 
     def begin(self, release: str, fleet: str) -> Deployed:
-        """Write down what is about to be done."""
+        """Write down what is about to be done; an entry that a killed deploy of the same release left open is gone on with.
+
+        The caller holds the lock of the service: nobody else writes here.
+        """
+        for entry in reversed([e for e in self.all() if e.fleet == fleet and e.outcome == "deploying"]):
+            if entry.release == release:
+                return entry
+            self.end(entry, "not finished", f"given up for {release}")
         while True:
             seq = max([d.seq for d in self.all()], default=0) + 1
             entry = Deployed(seq, release, fleet, self._who, self._clock())
@@ -50,8 +60,19 @@ class Ledger:
                 continue
 
     def end(self, entry: Deployed, outcome: str, detail: str) -> Deployed:
+        return self._replace(replace(entry, outcome=outcome, detail=detail))
+
+    def note(self, entry: Deployed, previous: dict[str, str] | None = None, detail: str | None = None) -> Deployed:
+        """Write down what ran before, ahead of changing it, or how far this deploy has come."""
+        noted = replace(entry, previous=entry.previous if previous is None else previous, detail=entry.detail if detail is None else detail)
+        return entry if noted == entry else self._replace(noted)
+
+    def _replace(self, entry: Deployed) -> Deployed:
         stored = self._store.get(self._key(entry.seq))
         assert stored is not None
-        ended = replace(entry, outcome=outcome, detail=detail)
-        self._store.replace_if_match(self._key(entry.seq), json.dumps(asdict(ended)), stored.tag)
-        return ended
+        self._store.replace_if_match(self._key(entry.seq), json.dumps(asdict(entry)), stored.tag)
+        return entry
+
+    def serving(self, fleet: str) -> Deployed | None:
+        """The last deploy of this fleet that was done."""
+        return next((e for e in reversed(self.all()) if e.fleet == fleet and e.outcome == "done"), None)

@@ -11,7 +11,7 @@ from kirikae.aws import elbv2
 from kirikae.aws.session import Aws
 from kirikae.model.errors import KirikaeError
 from kirikae.model.evidence import Evidence, Verdict
-from kirikae.model.finding import Confidence, Finding, Severity, with_accepted
+from kirikae.model.finding import Confidence, Finding, Severity, Trace, blocking, with_accepted
 from kirikae.model.move import Move, Phase
 from kirikae.model.project import Project, TrafficMove
 from kirikae.model.share import WHOLE, percent
@@ -69,23 +69,24 @@ class TrafficMover:
             found.append(
                 Finding(
                     "TR01", rule_arn, "the rule does not forward to the old side alone (or to both sides)",
-                    f"it forwards to {', '.join(sorted(rule.weights))}", "point the rule at the old target group first",
-                    Severity.BLOCKS, Confidence.SURE, ("traffic",),
+                    "point the rule at the old target group first", Severity.BLOCKS, Confidence.OBSERVED, ("traffic",),
+                    (Trace("", rule_arn, f"it forwards to {', '.join(sorted(rule.weights))}"),),
                 )
             )  # fmt: skip
         if rule.stickiness_s > self._settings.judge.bake:
             found.append(
                 Finding(
                     "TR02", rule_arn, "clients stick to a target group for longer than a step lasts",
-                    f"stickiness {rule.stickiness_s} s, bake {self._settings.judge.bake:.0f} s",
-                    "switch the rule's target group stickiness off, or make it shorter than a step", Severity.WARNS,
+                    "switch the rule's target group stickiness off, or make it shorter than a step", Severity.HIGH,
+                    evidence=(Trace("", rule_arn, f"stickiness {rule.stickiness_s} s, bake {self._settings.judge.bake:.0f} s"),),
                 )
             )  # fmt: skip
         if not any(t.state == "healthy" for t in elbv2.targets(self._aws, old)):
             found.append(
                 Finding(
                     "TR03", old.arn, "the old side has no healthy target: a back-out would have nowhere to go",
-                    "no target is healthy", "repair the old side first", Severity.BLOCKS, Confidence.SURE, ("traffic",),
+                    "repair the old side first", Severity.BLOCKS, Confidence.OBSERVED, ("traffic",),
+                    (Trace("", old.arn, "no target is healthy"),),
                 )
             )  # fmt: skip
         return with_accepted(found, self._project.accepted, datetime.fromtimestamp(self._clock(), UTC).date())
@@ -93,9 +94,8 @@ class TrafficMover:
     # --- the seven methods ----------------------------------------------------------------------------------------
 
     def prepare(self, move: Move) -> None:
-        blocking = [f for f in self.findings() if "traffic" in f.blocks]
-        if blocking:
-            raise NotPrepared("\n".join(f"{f.code} {f.says} ({f.evidence}): {f.remedy}" for f in blocking))
+        if in_the_way := blocking(self.findings(), "traffic"):
+            raise NotPrepared("\n".join(map(str, in_the_way)))
         self._with_both_groups()
 
     def _with_both_groups(self) -> elbv2.Rule:

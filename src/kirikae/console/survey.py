@@ -1,0 +1,255 @@
+"""``kirikae survey``: look at the hosts and the AWS side, and read what was found."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import click
+
+from kirikae.aws.session import Aws
+from kirikae.console.context import load_project, project_folder
+from kirikae.hosts.ssh import CommandFailed, Host, HostSilent
+from kirikae.model.bundle import Bundle
+from kirikae.model.errors import Exit, UsageProblem
+from kirikae.model.finding import Finding, Severity, with_accepted
+from kirikae.model.project import Project
+from kirikae.survey import amazon, state
+from kirikae.survey.bundles import Shelf
+from kirikae.survey.catalogue import catalogue
+from kirikae.survey.collect import collect as collect_from
+from kirikae.survey.collect import project_key
+from kirikae.survey.errors import BundleProblem, NoSurvey
+from kirikae.survey.survey import ages, findings, merged
+from kirikae.survey.view import View
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_COLOURS = {Severity.BLOCKS: "red", Severity.HIGH: "yellow", Severity.WORK: None, Severity.HYGIENE: "bright_black"}
+_AMAZON = "amazon"
+
+
+def state_folder(ctx: click.Context, project: Project) -> Path:
+    """Where the store's file lies: bundles, keys and archives lie beside it."""
+    return (project_folder(ctx) / project.store).parent
+
+
+def shelf_of(ctx: click.Context, project: Project) -> Shelf:
+    return Shelf(state_folder(ctx, project) / "bundles")
+
+
+def hosts_of(project: Project) -> tuple[list[Host], list[Host]]:
+    """(hosts of the old fleet, other hosts)."""
+    return [Host(u) for u in project.fleets.old.hosts], [Host(u) for u in project.survey.also]
+
+
+def bundles_of(ctx: click.Context, project: Project) -> tuple[list[Bundle], list[Bundle]]:
+    """The newest bundles of the old fleet and of the other hosts, of those that there are."""
+    shelf = shelf_of(ctx, project)
+    fleet, others = hosts_of(project)
+    kept = set(shelf.hosts())
+    return [shelf.load(h.name) for h in fleet if h.name in kept], [shelf.load(h.name) for h in others if h.name in kept]
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
+def survey_findings(ctx: click.Context, project: Project) -> list[Finding]:
+    """All findings of the newest survey, with SV01 and SV02 where it is missing or too old, and with what was accepted."""
+    shelf = shelf_of(ctx, project)
+    fleet, _ = hosts_of(project)
+    aged = (
+        ages({h.name: shelf.age_s(h.name, time.time()) for h in fleet}, project.survey.max_age)
+        if fleet
+        else ages({"the old fleet": None}, 0)
+    )
+    seen = findings(*bundles_of(ctx, project), today())
+    file = state_folder(ctx, project) / "bundles" / f"{_AMAZON}.json"
+    kept = amazon.from_plain(file.read_text(encoding="utf-8")) if file.exists() else []
+    return with_accepted([*aged, *merged([*seen, *kept])], project.accepted, today())
+
+
+@click.group()
+def survey() -> None:
+    """Look at the hosts and the AWS side: state, jobs, configuration, dependencies."""
+
+
+@survey.command()
+@click.argument("hosts", nargs=-1)
+@_JSON
+@click.option("--dry-run", is_flag=True, help="Say which hosts would be looked at.")
+@click.pass_context
+def collect(ctx: click.Context, hosts: tuple[str, ...], as_json: bool, dry_run: bool) -> None:
+    """Look at HOSTS (default: all of the project file) over SSH; nothing is installed or written there."""
+    project = load_project(ctx)
+    known = {h.name: h for part in hosts_of(project) for h in part}
+    if unknown := set(hosts) - set(known):
+        raise UsageProblem(f"{', '.join(sorted(unknown))}: not in the project file; it has: {', '.join(known) or 'no hosts'}")
+    chosen = [known[name] for name in hosts] if hosts else list(known.values())
+    if not chosen:
+        raise UsageProblem("the project file names no hosts; add `fleets.old.hosts` or `survey.also`")
+    if dry_run:
+        for host in chosen:
+            click.echo(f"would look at {host.url}")
+        return
+    keys = project_key(state_folder(ctx, project) / "survey.key")
+    shelf = shelf_of(ctx, project)
+
+    def look(host: Host) -> tuple[Host, str, str]:
+        try:
+            began = time.monotonic()
+            file = shelf.put(host.name, collect_from(host, keys))
+            return host, "", f"{file.stat().st_size / 1024:.0f} KiB in {time.monotonic() - began:.1f} s"
+        except (HostSilent, CommandFailed, BundleProblem) as error:
+            return host, str(error), ""
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(look, chosen))
+    failed = [(h.name, trouble) for h, trouble, _ in results if trouble]
+    if as_json:
+        click.echo(json.dumps([{"host": h.name, "trouble": trouble, "kept": kept} for h, trouble, kept in results]))
+    else:
+        for host, trouble, kept in results:
+            click.echo(f"{host.name}: {trouble or kept}", err=bool(trouble))
+    if failed:
+        ctx.exit(Exit.REFUSED if len(failed) == len(results) else Exit.UNFINISHED)
+
+
+@survey.command()
+@_JSON
+@click.pass_context
+def aws(ctx: click.Context, as_json: bool) -> None:
+    """Look at the AWS side (read only): rules, stickiness, security groups, roles, alarms, DNS records."""
+    project = load_project(ctx)
+    reader = Aws(project.region, read_only=True)
+    reader.identity(project.account)
+    seen = amazon.look(reader, project)
+    file = state_folder(ctx, project) / "bundles" / f"{_AMAZON}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".part")
+    partial.write_text(amazon.to_plain(seen), encoding="utf-8")
+    partial.replace(file)
+    _print(seen, as_json, False)
+
+
+@survey.command()
+@_JSON
+@click.option("--all", "everything", is_flag=True, help="Also what is only good to know, and what was accepted.")
+@click.option("--kind", default="traffic", show_default=True, help="Say what blocks this kind of move.")
+@click.pass_context
+def show(ctx: click.Context, as_json: bool, everything: bool, kind: str) -> None:
+    """Show the findings of the newest survey, gravest first (exit code 6: something blocks)."""
+    found = survey_findings(ctx, load_project(ctx))
+    _print(found, as_json, everything)
+    in_the_way = [f for f in found if kind in f.blocks]
+    if not as_json:
+        click.echo(f"{len(found)} findings; {len(in_the_way)} stand in the way of a {kind} move")
+    if in_the_way:
+        ctx.exit(Exit.FOUND)
+
+
+def _print(found: Iterable[Finding], as_json: bool, everything: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([f.to_plain() for f in found], ensure_ascii=False))
+        return
+    hidden = 0
+    for finding in found:
+        if not everything and (finding.severity is Severity.HYGIENE or finding.accepted):
+            hidden += 1
+            continue
+        stops = f"  [blocks {', '.join(finding.blocks)}]" if finding.blocks else ""
+        head = click.style(f"{finding.severity:8} {finding.code}", fg=_COLOURS[finding.severity])
+        click.echo(f"{head} {finding.says} ({', '.join(finding.hosts) or 'AWS'}; {finding.confidence}){stops}")
+        if finding.accepted:
+            click.echo(f"         accepted {finding.accepted}")
+    if hidden:
+        click.echo(f"{hidden} more that are good to know or accepted: --all")
+
+
+@survey.command()
+@click.argument("what")
+@_JSON
+@click.pass_context
+def explain(ctx: click.Context, what: str, as_json: bool) -> None:
+    """Everything that is known about WHAT: a code such as ST03, or a path on the hosts."""
+    project = load_project(ctx)
+    found = survey_findings(ctx, project)
+    if what in catalogue():
+        chosen = [f for f in found if f.code == what]
+    else:
+        chosen = [
+            f
+            for f in found
+            if f.where == what or f.where.startswith(what + ":") or any(t.at == what or t.at.startswith(what + "/") for t in f.evidence)
+        ]
+        chosen += [f for f in found if f not in chosen and f.where.startswith("/") and what.startswith(f.where + "/")]
+    known = [] if what in catalogue() else [t for part in bundles_of(ctx, project) for b in part for t in state.traces_of(View(b), what)]
+    if as_json:
+        click.echo(json.dumps({"findings": [f.to_plain() for f in chosen], "evidence": [str(t) for t in known]}, ensure_ascii=False))
+        return
+    if what in catalogue():
+        entry = catalogue()[what]
+        click.echo(
+            f"{what} ({entry.severity}): {entry.title}\n  blocks: {', '.join(entry.blocks) or 'nothing'}\n  what to do: {entry.remedy}"
+        )
+    for finding in chosen:
+        click.echo(f"{finding.code} {finding.says}\n  what to do: {finding.remedy}")
+        for trace in finding.evidence:
+            click.echo(f"  {trace}")
+        if finding.accepted:
+            click.echo(f"  accepted {finding.accepted}")
+    for trace in dict.fromkeys(known):
+        click.echo(f"  {trace}")
+    if not chosen and not known:
+        click.echo(f"nothing was found about {what}")
+
+
+@survey.command()
+@click.argument("first")
+@click.argument("second")
+@_JSON
+@click.pass_context
+def diff(ctx: click.Context, first: str, second: str, as_json: bool) -> None:
+    """What differs between two surveyed hosts (exit code 6: something does)."""
+    from kirikae.survey.rules import drift
+
+    shelf = shelf_of(ctx, load_project(ctx))
+    found = drift([View(shelf.load(first)), View(shelf.load(second))])
+    _print(found, as_json, True)
+    if found:
+        ctx.exit(Exit.FOUND)
+    if not as_json:
+        click.echo(f"{first} and {second} do not differ in what matters")
+
+
+@survey.command()
+@_JSON
+@click.pass_context
+def ask(ctx: click.Context, as_json: bool) -> None:
+    """The questions that only a person can answer, with the lines for kirikae.yml that answer them."""
+    project = load_project(ctx)
+    if not any(bundles_of(ctx, project)):
+        raise NoSurvey("nothing has been surveyed yet; run `kirikae survey collect` first")
+    open_questions = [f for f in survey_findings(ctx, project) if f.blocks and not f.code.startswith("SV")]
+    if as_json:
+        click.echo(json.dumps([f.to_plain() for f in open_questions], ensure_ascii=False))
+        return
+    until = today().replace(year=today().year + 1, day=min(today().day, 28))
+    for finding in open_questions:
+        answer = f'{{finding: {finding.code}, where: {json.dumps(finding.where)}, why: "...", by: "...", until: {until}}}'
+        click.echo(f"{finding.says}: {finding.remedy}?\n    - {answer}")
+    click.echo(f"{len(open_questions)} questions" if open_questions else "no open questions")
+
+
+def refusal(found: Sequence[Finding], kind: str, name: str) -> str:
+    """Why a move does not start, and what to do next."""
+    lines = [f"{f.code} {f.says}\n     what to do: {f.remedy}" for f in found]
+    return (
+        f"the move {name} does not start: {len(found)} findings stand in the way of a {kind} move\n" + "\n".join(lines) +
+        "\n`kirikae survey explain CODE` shows the evidence; repair them and run `kirikae survey collect` again, or answer for one under "
+        "`accepted` in kirikae.yml (`kirikae survey ask` prints the lines)"
+    )  # fmt: skip

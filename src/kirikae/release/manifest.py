@@ -1,0 +1,167 @@
+"""What a release is: an ID, one archive with its checksum, and the images made from it.  Written once, never changed."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import tarfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from kirikae.model.errors import KirikaeError, UsageProblem
+from kirikae.model.store import Store, Taken
+
+RELEASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SKIPPED = {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", ".mypy_cache", ".pytest_cache"}
+
+
+class NoRelease(KirikaeError):
+    """There is no release of this ID, or its archive is gone or another one."""
+
+
+class ReleaseTaken(KirikaeError):
+    """A release of this ID exists already, with other content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """``sha256`` and ``size`` (bytes) are the archive's; ``git`` is empty outside a repository."""
+
+    id: str
+    sha256: str
+    size: int
+    files: int
+    git: str
+    who: str
+    at: float
+
+
+def checked_id(release_id: str) -> str:
+    """Raises UsageProblem."""
+    if not RELEASE_ID.fullmatch(release_id):
+        raise UsageProblem(f"{release_id!r} is not a release ID: letters, digits, dot, underscore and hyphen, 64 at most")
+    return release_id
+
+
+def new_id(folder: Path, clock: float) -> str:
+    """``r`` + UTC time + short git hash: sortable, never given twice by one person."""
+    commit = _git(folder)
+    return time.strftime("r%Y%m%dT%H%M%SZ", time.gmtime(clock)) + (f"-{commit[:7]}" if commit else "")
+
+
+def _git(folder: Path) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def pack(folder: Path) -> tuple[bytes, int]:
+    """(archive, number of files): the same files give the same bytes, whoever packs them and when.  Raises UsageProblem."""
+    if not folder.is_dir():
+        raise UsageProblem(f"{folder}: not a folder; name the release's files with --from FOLDER")
+    names = sorted(f for f in folder.rglob("*") if not _SKIPPED & set(f.relative_to(folder).parts))
+    out, count = io.BytesIO(), 0
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for file in names:
+            info = tarfile.TarInfo(file.relative_to(folder).as_posix())
+            if file.is_symlink():
+                info.type, info.linkname = tarfile.SYMTYPE, str(file.readlink())
+                tar.addfile(info)
+            elif file.is_dir():
+                info.type, info.mode = tarfile.DIRTYPE, 0o755
+                tar.addfile(info)
+            elif file.is_file():
+                body = file.read_bytes()
+                info.size, info.mode = len(body), 0o755 if file.stat().st_mode & 0o100 else 0o644
+                tar.addfile(info, io.BytesIO(body))
+                count += 1
+            else:
+                raise UsageProblem(f"{file}: neither file, folder nor link; a release cannot hold it")
+    if not count:
+        raise UsageProblem(f"{folder} holds no file")
+    return gzip.compress(out.getvalue(), mtime=0), count
+
+
+class Releases:
+    """All releases of one service: manifests in the store, archives in a folder beside it."""
+
+    def __init__(self, store: Store, environment: str, service: str, folder: Path) -> None:
+        self._store, self._scope, self._folder = store, f"releases/{environment}/{service}", folder
+
+    def archive_file(self, release_id: str) -> Path:
+        return self._folder / f"{release_id}.tar.gz"
+
+    def create(self, release_id: str, source: Path, who: str, clock: float) -> Manifest:
+        """Pack and write down; the same content again is the same release.  Raises ReleaseTaken, UsageProblem."""
+        archive, count = pack(source)
+        manifest = Manifest(release_id, hashlib.sha256(archive).hexdigest(), len(archive), count, _git(source), who, clock)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        known = self.find(release_id)
+        if known is not None and known.sha256 != manifest.sha256:
+            raise ReleaseTaken(
+                f"release {release_id} exists with other content ({known.sha256[:12]}, by {known.who}); "
+                "a release never changes: choose a new ID"
+            )
+        file = self.archive_file(release_id)
+        partial = file.with_name(f".{file.name}.{os.getpid()}")
+        with partial.open("wb") as out:
+            out.write(archive)
+            out.flush()
+            os.fsync(out.fileno())
+        partial.replace(file)
+        if known is not None:
+            return known
+        try:
+            self._store.create_if_absent(f"{self._scope}/{release_id}", json.dumps(asdict(manifest)))
+        except Taken:
+            return self.create(release_id, source, who, clock)
+        return manifest
+
+    def find(self, release_id: str) -> Manifest | None:
+        stored = self._store.get(f"{self._scope}/{release_id}")
+        return Manifest(**json.loads(stored.body)) if stored else None
+
+    def all(self) -> list[Manifest]:
+        found = [self.find(key.rpartition("/")[2]) for key in self._store.list(f"{self._scope}/")]
+        return sorted((m for m in found if m is not None), key=lambda m: m.at)
+
+    def get(self, release_id: str) -> tuple[Manifest, bytes]:
+        """The manifest and its archive, checksum proven.  Raises NoRelease."""
+        manifest = self.find(release_id)
+        if manifest is None:
+            known = ", ".join(m.id for m in self.all()[-5:]) or "none yet"
+            raise NoRelease(
+                f"there is no release {release_id} (known: {known}); `kirikae release create {release_id} --from FOLDER` makes it"
+            )
+        file = self.archive_file(release_id)
+        try:
+            archive = file.read_bytes()
+        except OSError as error:
+            raise NoRelease(f"{file}: {error.strerror}; create the release again from the same files") from error
+        if hashlib.sha256(archive).hexdigest() != manifest.sha256:
+            raise NoRelease(f"{file} is not what was released (its checksum is another one); create the release again from the same files")
+        return manifest, archive
+
+    def set_images(self, release_id: str, images: dict[str, str]) -> None:
+        """Write down, once, which images were made from this release.  Raises ReleaseTaken."""
+        key = f"images-{self._scope}/{release_id}"
+        try:
+            self._store.create_if_absent(key, json.dumps(images, sort_keys=True))
+        except Taken:
+            if self.images(release_id) != images:
+                stored = self._store.get(key)
+                assert stored is not None
+                self._store.replace_if_match(key, json.dumps(images, sort_keys=True), stored.tag)
+
+    def images(self, release_id: str) -> dict[str, str]:
+        """Container name -> image, by digest or image ID; empty before `build image`."""
+        stored = self._store.get(f"images-{self._scope}/{release_id}")
+        return dict(json.loads(stored.body)) if stored else {}

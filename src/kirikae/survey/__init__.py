@@ -1,0 +1,1 @@
+"""Looks at hosts and at the AWS side, and answers with findings."""
