@@ -157,7 +157,7 @@ SECRETS = [
     ("ExecStart=/usr/bin/x --password=abc,def --verbose", "abc,def"), ("/usr/bin/x --token deadbeef9 --verbose", "deadbeef9"), ("id = AKIAABCDEFGHIJKLMNOP", "AKIAABCDEFGHIJKLMNOP"),
     ("SLACK=xoxb-1234567890-abcdefghij", "xoxb-1234567890-abcdefghij"), ('proxy_set_header Authorization "Basic c2hvcDpwYXNzd29yZA==";', "c2hvcDpwYXNzd29yZA"),
     ("SESSION=Zm9vYmFyQmF6MTIzNDU2Nzg5MA", "Zm9vYmFyQmF6MTIzNDU2Nzg5MA"), ("AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "wJalrXUtnFEMI/K7MDENG"),
-    ("Environment=SECRET_TOKEN=qwertz", "qwertz"), ('define("AUTH_SALT", "k3ks");', "k3ks"), ("pass = \"it's\"", "it's"),
+    ("Environment=SECRET_TOKEN=qwertz", "qwertz"), ("SetEnv SHOP_API_KEY zu9-Kappa", "zu9-Kappa"), ('fastcgi_param DB_PASSWORD "a b";', "a b"), ('define("AUTH_SALT", "k3ks");', "k3ks"), ("pass = \"it's\"", "it's"),
 ]  # fmt: skip
 HARMLESS = [
     "PASSWORD_FILE=/run/secrets/db", "listen 80 default_server;", "password = os.environ['X']", "TOKEN_TIMEOUT=30", "WorkingDirectory=/srv/shop",

@@ -34,7 +34,7 @@ function take(v) {
     if (MODE == "find") print v
     return "<masked:" (v in fingerprint ? fingerprint[v] : "unknown") ">"
 }
-function scan(line,    out, key, sep, value, quote, end, first, m) {
+function scan(line,    out, key, sep, value, quote, end, first, spaced, m) {
     if (line ~ /-----BEGIN .*PRIVATE KEY/) { inkey = line !~ /-----END/; return "<masked:private-key>" }
     if (inkey) { if (line ~ /-----END/) inkey = 0; return "<masked:private-key>" }
     # URLs with a password, tokens of known forms
@@ -64,7 +64,9 @@ function scan(line,    out, key, sep, value, quote, end, first, m) {
         first = (out ~ /^[ \t]*(export |Environment=|declare |set |SetEnv |env )?["\047]?[A-Za-z0-9_.-]+["\047]?[ \t]*[=: \t][ \t]*$/)
         line = substr(line, RSTART + RLENGTH)
         if (sep ~ /,/ && sep !~ /["\047]/) continue
-        if (sep ~ /^[ \t]+$/ && key !~ /^--?[A-Za-z]/ && !(first && tolower(key) ~ /^(password|requirepass|masterauth|secret|psk)$/)) continue
+        # "NAME VALUE" and "directive NAME VALUE", where the value is one word or quoted, as in SetEnv, fastcgi_param, requirepass
+        spaced = secret(key) && out ~ /^[ \t]*([A-Za-z_]+[ \t]+)?[A-Za-z0-9_.-]+[]"\047]*[ \t]+$/ && (line ~ /^["\047]/ || line !~ /[ \t][^ \t;]/)
+        if (sep ~ /^[ \t]+$/ && key !~ /^--?[A-Za-z]/ && !spaced) continue
         if (sep ~ /==/) continue
         quote = substr(line, 1, 1)
         if (quote == "\"" || quote == "\047") {

@@ -85,7 +85,8 @@ def _split(view: View, top: Folder) -> list[str]:
     children = sorted(f.path for f in inside if f.path.rpartition("/")[0] == top.path)
     hashed = all(re.fullmatch(r"[0-9a-f]{1,4}|\d+", c.rpartition("/")[2]) for c in children)
     if top.files or not children or len(children) > 8 or hashed:
-        return [top.path]
+        # Parts whose name says that they are something else are told apart all the same.
+        return [top.path, *(c for c in children[:50] if kind_of(c) not in ("unknown", kind_of(top.path)))]
     return [p for c in children for p in _split(view, view.bundle.folder_at[c])]
 
 
@@ -103,8 +104,10 @@ def roots(view: View) -> list[Root]:
     for top, why in tops:
         if top.path == "/etc" or top.path.startswith("/etc/"):
             continue  # configuration; what is written there is found below, by what was seen
-        for path in _split(view, top):
-            inside = [f for f in bundle.under(path) if not under(f.path, code)]
+        parts = _split(view, top)
+        for path in parts:
+            apart = [p for p in parts if p.startswith(path + "/")]
+            inside = [f for f in bundle.under(path) if not under(f.path, [*code, *apart])]
             holds_code = any(under(c, [path]) or under(path, [c]) for c in code)
             if not inside or (holds_code and not any(f.files for f in inside)):
                 continue  # nothing but released code
