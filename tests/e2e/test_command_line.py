@@ -237,3 +237,77 @@ def test_a_rule_that_is_not_ours_is_refused_before_anything_is_changed(user):
         assert code == 1 and "point the rule at the old target group first" in err
     finally:
         user.shop.weigh(999, 0)
+
+
+def test_a_move_without_a_survey_is_refused_and_says_what_to_do(user):
+    """The project file answers for it in these tests; without that answer nothing starts."""
+    file = user.folder / "kirikae.yml"
+    file.write_text(file.read_text().split("accepted:")[0])
+    code, _, err = user.run("move", "start", "web")
+    assert code == 1 and "SV01" in err and "kirikae survey collect" in err
+    assert user.run("move", "status", "web")[0] == 2, "not even a journal entry was written"
+    code, out, _ = user.run("survey", "show")
+    assert code == 6 and "1 stand in the way of a traffic move" in out
+    assert "survey collect" in user.run("report", "--lang", "ja")[2]
+    assert user.run("build", "plan")[0] == 1 and user.run("survey", "collect")[0] == 2
+
+
+def test_the_doctor_says_in_three_lines_where_who_and_what_is_missing(user):
+    """In English and Japanese; 6 when something is missing."""
+    code, out, _ = user.run("doctor")
+    lines = out.splitlines()
+    assert code == 6 and len(lines) == 3 and "shop (test)" in lines[0] and "123456789012" in lines[1] and "fleets.old.hosts" in lines[2]
+    assert user.run("doctor", "--lang", "ja")[1].startswith("場所:")
+    assert "nothing (--read-only)" in user.run("--read-only", "doctor")[1]
+
+
+def test_the_aws_side_is_looked_at_without_changing_it(user):
+    """Stickiness and a DNS record that names a host; the answer becomes part of the survey."""
+    client = user.local.client("route53")
+    zone = client.create_hosted_zone(Name="shop.example", CallerReference=user.shop.name)["HostedZone"]["Id"]
+    group = user.shop.elb.describe_target_groups(Names=[f"{user.shop.name}-a"])["TargetGroups"][0]["TargetGroupArn"]
+    target = user.shop.elb.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"][0]["Target"]["Id"]
+    record = {"Name": "direct.shop.example", "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": target}]}
+    client.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": [{"Action": "CREATE", "ResourceRecordSet": record}]})
+    user.shop.elb.modify_target_group_attributes(TargetGroupArn=group, Attributes=[{"Key": "stickiness.enabled", "Value": "true"}])
+    try:
+        found = {f["code"]: f for f in user.json("survey", "aws")}
+        assert found["AW05"]["evidence"][0]["says"] == target and "ST19" in found and "unreadable" not in found, found
+        assert "AW05" in user.run("survey", "show")[1]
+    finally:
+        user.shop.elb.modify_target_group_attributes(TargetGroupArn=group, Attributes=[{"Key": "stickiness.enabled", "Value": "false"}])
+
+
+def test_a_release_is_made_once_and_an_unknown_one_is_told(user):
+    """`release create` twice is one release; `build image` needs one."""
+    (user.folder / "src").mkdir()
+    (user.folder / "src/a").write_text("a")
+    made = user.json("release", "create", "r7", "--from", str(user.folder / "src"))
+    assert made["id"] == "r7" and user.json("release", "create", "r7", "--from", str(user.folder / "src")) == made
+    assert "release create r8" in user.run("build", "image", "r8")[2]
+    assert "app.Dockerfile" in user.run("build", "image", "r7")[2]
+    assert "fleets.old.deployer" in user.run("release", "deploy", "r7", "--to", "old,new")[2]
+    assert user.run("release", "deploy", "r7", "--to", "old,old")[0] == 2
+    assert user.run("release", "rollback", "--to", "old")[0] == 1
+
+
+def test_the_former_release_is_put_back(user):
+    """By the ledger: the task definition that served before."""
+    user.run("release", "deploy", "r2", "--to", "new")
+    first = user.shop.service("b")["taskDefinition"]
+    user.run("release", "deploy", "r3", "--to", "new")
+    assert user.shop.service("b")["taskDefinition"] != first
+    assert user.run("release", "rollback", "--to", "new", "--dry-run")[1].startswith("would put back")
+    code, out, _ = user.run("release", "rollback", "--to", "new")
+    assert code == 0 and "again" in out and user.shop.service("b")["taskDefinition"] == first
+
+
+def test_the_deployer_of_a_fleet_may_be_any_command(user):
+    """It takes the ID; its exit code is the truth that is written down."""
+    file = user.folder / "kirikae.yml"
+    text = file.read_text()
+    for command, code, outcome in (("echo $RELEASE_ID >deployed", 0, "done"), ("exit 9", 3, "not finished")):
+        file.write_text(text.replace("ecs_service: b,", f'ecs_service: b, deployer: {{command: "{command}"}},'))
+        assert user.run("release", "deploy", "r5", "--to", "new")[0] == code
+        assert user.json("release", "status")["ledger"][-1]["outcome"] == outcome
+    assert (user.folder / "deployed").read_text() == "r5\n"
