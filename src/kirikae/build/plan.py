@@ -268,19 +268,30 @@ def _task(workload: Workload, project: Project, size: Size, notes: list[str]) ->
         notes.append(f"the hosts allow {workload.nofile} open files; a task has {_NOFILE_MAX}, Fargate's default and its most (PR14)")
     elif workload.nofile:
         app["ulimits"] = [{"name": "nofile", "softLimit": workload.nofile, "hardLimit": workload.nofile}]
+    app["logConfiguration"] = _logs(project, "app")
+    roles = {"executionRoleArn": project.build.execution_role, "taskRoleArn": project.build.task_role}
+    if not project.build.execution_role:
+        notes.append("no `build.execution_role`: on AWS a task needs one to pull its image, to read secrets and to write logs")
     containers = [app]
     if workload.web is not None:
         containers.append({
             "name": "web", "image": "{{ must_env `IMAGE_WEB` }}", "essential": True, "stopTimeout": stop, "readonlyRootFilesystem": True,
             "linuxParameters": {"tmpfs": [{"containerPath": "/tmp", "size": 64, "mountOptions": ["mode=1777"]}]},
             "portMappings": [{"containerPort": project.build.port}], "dependsOn": [{"containerName": "app", "condition": "START"}],
+            "logConfiguration": _logs(project, "web"),
         })  # fmt: skip
     else:
         app["portMappings"] = [{"containerPort": workload.port}]
     return _json({
         "family": project.fleets.new.ecs_service, "requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc",
-        "cpu": str(size.cpu), "memory": str(size.memory), "containerDefinitions": containers,
+        "cpu": str(size.cpu), "memory": str(size.memory), **{k: v for k, v in roles.items() if v}, "containerDefinitions": containers,
     })  # fmt: skip
+
+
+def _logs(project: Project, container: str) -> dict[str, Any]:
+    """LG01: standard output and error to CloudWatch Logs, one stream a container."""
+    options = {"awslogs-group": f"/ecs/{project.service}", "awslogs-region": project.region, "awslogs-stream-prefix": container}
+    return {"logDriver": "awslogs", "options": {**options, "awslogs-create-group": "true"}}
 
 
 def _tmpfs(path: str, workload: Workload) -> dict[str, Any]:

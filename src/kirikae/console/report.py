@@ -207,7 +207,7 @@ def _timeline(facts: Facts, lang: str) -> str:
     words = _WORDS[lang]
     first = min([facts.day, *(d for _, d in facts.ends)])
     last = max([facts.day, *(d for _, d in facts.ends)])
-    width, left, right, row = 860, 10, 150, 34
+    width, left, right, row = 860, 10, 200, 34
     span = max(1, (last - first).days)
 
     def x(day: date) -> float:

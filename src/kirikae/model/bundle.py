@@ -54,7 +54,7 @@ class Process:
     parent: int
     uid: int
     began: int
-    cpu_s: int
+    cpu_s: float
     pss_kib: int | None
     unit: str
     nofile: int | None

@@ -218,6 +218,8 @@ class BuildSettings(_Strict):
     port: int = Field(default=8080, ge=1024, le=65535, description="port of the task")
     subnets: tuple[str, ...] = Field(default=(), strict=False, description="subnets of the tasks")
     security_groups: tuple[str, ...] = Field(default=(), strict=False)
+    execution_role: str | None = Field(default=None, description="role with which ECS pulls images, reads secrets and writes logs")
+    task_role: str | None = Field(default=None, description="role of the service itself, instead of static keys")
     environment: dict[str, str] = Field(default_factory=dict, description="values for the task that differ from the hosts'")
     secrets: dict[str, str] = Field(default_factory=dict, description="where each secret lies; default: /SERVICE/name-of-variable in SSM")
 

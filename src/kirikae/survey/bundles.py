@@ -146,7 +146,7 @@ def _process(c: list[str]) -> Process:
         return int(text) if text.isdigit() else None
 
     return Process(
-        int(c[0]), int(c[1]), number(c[2]) or 0, number(c[3]) or 0, number(c[4]) or 0, number(c[5]), c[6], number(c[7]), c[8],
+        int(c[0]), int(c[1]), number(c[2]) or 0, number(c[3]) or 0, (number(c[4]) or 0) / 100, number(c[5]), c[6], number(c[7]), c[8],
         "\t".join(c[9:]).strip(),
     )  # fmt: skip
 

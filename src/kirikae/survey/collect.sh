@@ -267,7 +267,7 @@ processes() {
         pss=$(awk '$1 == "Pss:" {print $2}' "$folder/smaps_rollup" 2>/dev/null)
         unit=$(sed -n 's/^.*\/\([^/]*\.\(service\|scope\)\).*$/\1/p' "$folder/cgroup" 2>/dev/null | sed -n 1p)
         files=$(awk '/^Max open files/ {print $4}' "$folder/limits" 2>/dev/null)
-        printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$pid" "$2" "$uid" "$((booted + ${20} / rate))" "$(((${12} + ${13}) / rate))" \
+        printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$pid" "$2" "$uid" "$((booted + ${20} / rate))" "$(((${12} + ${13}) * 100 / rate))" \
             "${pss:-}" "$unit" "${files:-}" "$(readlink "$folder/exe" 2>/dev/null)" "$(tr '\000\n' '  ' <"$folder/cmdline" 2>/dev/null)"
     done | bar
     section open

@@ -431,6 +431,8 @@ def _support(view: View, today: date) -> Iterator[Finding]:
     row = systems.get(f"{meta.get('os_ID', '')} {meta.get('os_VERSION_ID', '')}")
     rows = [(row, "/etc/os-release")] if row else []
     installed = {p.name for p in view.bundle.packages}
+    if not any(u.running and u.name.startswith("postgresql") for u in view.bundle.units):
+        installed -= {name for name in installed if name.startswith("postgresql")}  # brought by a package, and never started
     rows += [(runtimes[name], f"package {name}") for name in sorted(installed & runtimes.keys())]
     for item, at in rows:
         left = (item.ends - today).days
