@@ -161,7 +161,8 @@ SECRETS = [
 ]  # fmt: skip
 HARMLESS = [
     "PASSWORD_FILE=/run/secrets/db", "listen 80 default_server;", "password = os.environ['X']", "TOKEN_TIMEOUT=30", "WorkingDirectory=/srv/shop",
-    "auth_enabled: true", "# nothing here", "PWD=/srv/shop", "secret = $SECRET",
+    "auth_enabled: true", "# nothing here", "PWD=/srv/shop", "        proxy_pass http://127.0.0.1:8000;", "fastcgi_pass unix:/run/php.sock;",
+    "PasswordAuthentication no", "secret = $SECRET",
 ]  # fmt: skip
 AWKS = [a for a in (["mawk"], ["gawk"], ["original-awk"], ["busybox", "awk"]) if shutil.which(a[0])]
 

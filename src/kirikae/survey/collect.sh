@@ -18,6 +18,7 @@ MASK='
 function secret(k) {
     if (k == "PWD" || k == "OLDPWD") return 0
     k = tolower(k)
+    if (k ~ /^(proxy|fastcgi|uwsgi|scgi|grpc|memcached)_pass$/) return 0
     if (k ~ /(file|path|_dir|len|length|timeout|expires?|ttl|policy|_min|_max|min_|max_|_id|keyid|enabled?|param|hash|field|name|type|format|header)$/) return 0
     return k ~ /(passw|passphrase|passwd|pwd$|pass$|secret|token|api_?-?key|access_?-?key|private_?-?key|credential|auth_?-?key|salt$|requirepass|masterauth|psk$|(signing|encryption|app|cookie|crypt)_?-?key|authorization)/
 }
