@@ -164,6 +164,7 @@ def test_a_host_that_does_not_answer_is_told_and_changes_nothing(fleet, tmp_path
     (fleet.folder / "web2/silent").touch()
     with pytest.raises(ssh.HostSilent):
         deploy(tmp_path, "r2")
+    assert fleet.current("web1") == "r1", "every host is asked before the first one is touched"
     (fleet.folder / "web2/silent").unlink()
     deploy(tmp_path, "r2")
     assert [fleet.current(n) for n in ("web1", "web2")] == ["r2", "r2"]

@@ -52,9 +52,10 @@ class Ledger:
             self.end(entry, "not finished", f"given up for {release}")
         while True:
             seq = max([d.seq for d in self.all()], default=0) + 1
-            last = self.serving(fleet)
+            last = next((e for e in reversed(self.all()) if e.fleet == fleet), None)
             # The same release once more: what a rollback puts back is still what ran before the first time.
-            previous = last.previous if last is not None and last.release == release else {}
+            again = last is not None and last.release == release and last.outcome in ("done", "not finished")
+            previous = last.previous if last is not None and again else {}
             entry = Deployed(seq, release, fleet, self._who, self._clock(), previous=previous)
             try:
                 self._store.create_if_absent(self._key(seq), json.dumps(asdict(entry)))

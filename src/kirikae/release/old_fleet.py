@@ -74,16 +74,13 @@ class OldFleet:
         return "".join(f"{k}={shlex.quote(v)}\n" for k, v in given.items()) + body
 
     def deploy(self, manifest: Manifest, archive: bytes, ledger: Ledger, entry: Deployed) -> Deployed:
-        """Raises RolledBack (every host is back on what it ran before) or NotFinished."""
+        """Raises HostSilent before anything is changed, RolledBack (every host is back on what it ran before) or NotFinished."""
         size = self.settings.batch
         batches = [self.hosts[i : i + size] for i in range(0, len(self.hosts), size)]
         reached: list[Host] = []
+        now = {host.name: self.current(host) for host in self.hosts}
+        entry = ledger.note(entry, previous={**now, **entry.previous})
         for batch in batches:
-            previous = dict(entry.previous)
-            for host in batch:
-                if host.name not in previous:
-                    previous[host.name] = self.current(host)
-            entry = ledger.note(entry, previous=previous)
             try:
                 self._together(batch, lambda host: self._install(host, manifest, archive))
                 self._hook(batch, self.settings.before, manifest.id)

@@ -122,7 +122,7 @@ about() {
         zone=$(readlink /etc/localtime 2>/dev/null); printf 'zone\t%s\n' "${zone#*zoneinfo/}"
         sed -n 's/^\([A-Z_]*\)="\{0,1\}\([^"]*\)"\{0,1\}$/os_\1\t\2/p' /etc/os-release 2>/dev/null
         printf 'locales\t%s\n' "$(locale -a 2>/dev/null | tr '\n' ' ')"
-        printf 'public_key_logins\t%s\n' "$(cat /root/.ssh/authorized_keys /home/*/.ssh/authorized_keys 2>/dev/null | grep -c '^[a-z]')"
+        printf 'public_key_logins\t%s\n' "$(cat ~root/.ssh/authorized_keys /home/*/.ssh/authorized_keys 2>/dev/null | grep -c '^[a-z]')"
     } | bar
     section passwd; cut -d: -f1,3,4,6,7 /etc/passwd | bar
     section group; cut -d: -f1,3,4 /etc/group | bar

@@ -39,7 +39,21 @@ _PORTS = {
 def findings_of(view: View, today: date) -> list[Finding]:
     """All findings of one host."""
     out: list[Finding] = []
-    for rule in (state_rules, _environment, _configuration, _code, _services, _network, _jobs, _logs, _mail, _packages, _missing):
+    for rule in (
+        state_rules,
+        _environment,
+        _configuration,
+        _code,
+        _services,
+        _units,
+        _limits,
+        _network,
+        _jobs,
+        _logs,
+        _mail,
+        _packages,
+        _missing,
+    ):
         out += rule(view)
     out += _support(view, today)
     return out
@@ -215,6 +229,10 @@ def _services(view: View) -> Iterator[Finding]:
                 [view.trace("/proc", f"{len(service.processes)} processes since {view.bundle.at - service.began} s")],
                 Confidence.OBSERVED,
             )
+
+
+def _units(view: View) -> Iterator[Finding]:
+    """What else runs, has failed, or runs outside any service."""
     for unit in view.bundle.units:
         if unit.get("ActiveState") == "failed" and unit.get("UnitFileState") == "enabled":
             yield found(
@@ -233,6 +251,9 @@ def _services(view: View) -> Iterator[Finding]:
                 [view.trace(f"/proc/{process.pid}", process.command)],
                 Confidence.OBSERVED,
             )
+
+
+def _limits(view: View) -> Iterator[Finding]:
     for text in view.own_texts:
         if text.path.startswith("/etc/security/limits"):
             for number, line in text.live():
