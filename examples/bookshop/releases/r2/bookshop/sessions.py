@@ -1,4 +1,4 @@
-"""Logins in the database: every member of every fleet knows them.  On a host that ran r1 its login files are read, never written."""
+"""Logins in the database: every member of every fleet knows them.  While a host leaves r1 its login files are read, never written."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Pictures in S3; their digests in the database.  On a host that ran r1 its pictures are read, until their owner sends another one."""
+"""Pictures in S3; their digests in the database.  While a host leaves r1 its pictures are read, until they are imported."""
 
 import hashlib
 import os
