@@ -93,9 +93,9 @@ def _kind(part: dict[str, Any], defs: dict[str, Any]) -> tuple[str, dict[str, An
 
 
 def local() -> str:
-    from kirikae.local.balancer import _CARRIED_OUT, Balancer
-    from kirikae.local.ecs import _CONTAINER_NOT_YET, _NOT_YET, _SERVICE_NOT_YET, Ecs
-    from kirikae.local.figures import _COUNTS
+    from kirikae.local.ecs.api import _CONTAINER_NOT_YET, _NOT_YET, _SERVICE_NOT_YET, Ecs
+    from kirikae.local.elb.api import _CARRIED_OUT, Balancer
+    from kirikae.local.elb.figures import _COUNTS
     from kirikae.local.wire import service_model
 
     nothing: Any = None

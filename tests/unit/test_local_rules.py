@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kirikae.local.ecs import _page, _units
+from kirikae.local.ecs.api import _page, _units
+from kirikae.local.ecs.pause import pause_program
+from kirikae.local.ecs.rolling import breaker_threshold, ceiling_live, floor_healthy, retry_delay_s, rolling_tick, stuck
+from kirikae.local.ecs.services import new_deployment, with_event
+from kirikae.local.ecs.tasks import exit_of, launch_order
+from kirikae.local.elb.figures import latency_statistic, read_line
+from kirikae.local.elb.frontdoor import FrontDoor, acl, forward_groups, glob_regex, quoted, server_state
+from kirikae.local.elb.health import after_check, code_matches
 from kirikae.local.errors import AwsError
-from kirikae.local.figures import latency_statistic, read_line
 from kirikae.local.files import write_durably
-from kirikae.local.frontdoor import FrontDoor, acl, forward_groups, glob_regex, quoted, server_state
-from kirikae.local.health import after_check, code_matches
-from kirikae.local.pause import pause_program
-from kirikae.local.rolling import breaker_threshold, ceiling_live, floor_healthy, retry_delay_s, rolling_tick, stuck
-from kirikae.local.services import new_deployment, with_event
 from kirikae.local.state import State
-from kirikae.local.tasks import exit_of, launch_order
 from kirikae.local.wire import Json, Query, validate
 from kirikae.model.fargate import SIZES, size_problem
 from kirikae.traffic.weights import share_of, weights_for

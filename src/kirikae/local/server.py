@@ -20,19 +20,19 @@ from typing import TextIO
 import aiohttp
 from aiohttp import web
 
-from kirikae.local.balancer import Balancer
-from kirikae.local.ecs import Ecs
+from kirikae.local.ecs.api import Ecs
+from kirikae.local.ecs.pause import PausePool
+from kirikae.local.ecs.services import Services
+from kirikae.local.ecs.tasks import Tasks
+from kirikae.local.elb.api import Balancer
+from kirikae.local.elb.figures import KEPT_S, CloudWatch, Recorder
+from kirikae.local.elb.frontdoor import FrontDoor
+from kirikae.local.elb.health import HealthChecks
 from kirikae.local.engine import Engine, engine_socket
 from kirikae.local.errors import EngineError, LocalError
-from kirikae.local.figures import KEPT_S, CloudWatch, Recorder
 from kirikae.local.files import write_durably
-from kirikae.local.frontdoor import FrontDoor
-from kirikae.local.health import HealthChecks
-from kirikae.local.pause import PausePool
-from kirikae.local.services import Services
 from kirikae.local.state import Row, State
 from kirikae.local.stores import Stores
-from kirikae.local.tasks import Tasks
 from kirikae.local.wire import Json, Query, Service
 
 log = logging.getLogger("kirikae.local")

@@ -17,7 +17,7 @@ from kirikae.local.engine import Engine
 from kirikae.local.errors import EngineError, LocalError
 from kirikae.local.state import State
 
-log = logging.getLogger("kirikae.local.pause")
+log = logging.getLogger("kirikae.local.ecs.pause")
 
 IMAGE = "kirikae-pause:1"
 _CODE = bytes.fromhex("b8220000000f05ebf7")  # mov eax, 34 (pause); syscall; jump back

@@ -11,7 +11,7 @@ import aiohttp
 
 from kirikae.local.state import Row, State
 
-log = logging.getLogger("kirikae.local.health")
+log = logging.getLogger("kirikae.local.elb.health")
 
 PASSES_FROM_INITIAL: int | None = None
 """Checks that take a new target from ``initial`` to ``healthy``; None: the healthy threshold (ours, AWS is unclear)."""

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from kirikae.local.elb.frontdoor import SLOTS, FrontDoor, acl, forward_groups
+from kirikae.local.elb.health import HealthChecks
 from kirikae.local.errors import AwsError, EngineError, LocalError
 from kirikae.local.files import port_is_free
-from kirikae.local.frontdoor import SLOTS, FrontDoor, acl, forward_groups
-from kirikae.local.health import HealthChecks
 from kirikae.local.state import Row, State
 from kirikae.local.wire import ACCOUNT, Operation
 
-log = logging.getLogger("kirikae.local.balancer")
+log = logging.getLogger("kirikae.local.elb.api")
 
 _GROUP_ATTRIBUTES = {
     "deregistration_delay.timeout_seconds": "300",

@@ -15,13 +15,13 @@ from typing import Any
 
 import aiohttp
 
-from kirikae.local.balancer import Balancer
+from kirikae.local.ecs.pause import PausePool
+from kirikae.local.elb.api import Balancer
 from kirikae.local.engine import Engine
 from kirikae.local.errors import AwsError, EngineError
-from kirikae.local.pause import PausePool
 from kirikae.local.state import Row, State
 
-log = logging.getLogger("kirikae.local.tasks")
+log = logging.getLogger("kirikae.local.ecs.tasks")
 
 STOP_TIMEOUT_S = 30
 _SECRETS = {"ssm": "AmazonSSM.GetParameter", "secretsmanager": "secretsmanager.GetSecretValue"}

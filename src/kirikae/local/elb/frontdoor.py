@@ -23,7 +23,7 @@ from kirikae.local.errors import LocalError
 from kirikae.local.files import alive, write_durably
 from kirikae.local.state import Row, State
 
-log = logging.getLogger("kirikae.local.frontdoor")
+log = logging.getLogger("kirikae.local.elb.frontdoor")
 
 SLOTS = 64
 """Targets per target group: each has a server line of its own, so that replacing one needs no reload."""

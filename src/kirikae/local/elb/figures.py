@@ -19,7 +19,7 @@ from typing import Any
 from kirikae.local.errors import AwsError
 from kirikae.local.state import Row, State
 
-log = logging.getLogger("kirikae.local.figures")
+log = logging.getLogger("kirikae.local.elb.figures")
 
 KEPT_S = 3 * 3600
 _BUFFER = 1 << 20

@@ -8,11 +8,11 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 
-from kirikae.local.rolling import breaker_threshold, retry_delay_s, rolling_tick, stuck
+from kirikae.local.ecs.rolling import breaker_threshold, retry_delay_s, rolling_tick, stuck
+from kirikae.local.ecs.tasks import Tasks, live_tasks
 from kirikae.local.state import Row, State
-from kirikae.local.tasks import Tasks, live_tasks
 
-log = logging.getLogger("kirikae.local.services")
+log = logging.getLogger("kirikae.local.ecs.services")
 
 SETTLE_WITHOUT_CHECKS_S = 40
 """A task that nothing checks counts as healthy this long after RUNNING (ECS API reference, DeploymentConfiguration)."""

@@ -7,11 +7,11 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from kirikae.local.balancer import Balancer
+from kirikae.local.ecs.services import Services, new_deployment, with_event
+from kirikae.local.ecs.tasks import Tasks, launch_order, short
+from kirikae.local.elb.api import Balancer
 from kirikae.local.errors import AwsError
-from kirikae.local.services import Services, new_deployment, with_event
 from kirikae.local.state import Row, State
-from kirikae.local.tasks import Tasks, launch_order, short
 from kirikae.local.wire import ACCOUNT, Operation
 from kirikae.model.fargate import size_problem
 
