@@ -6,7 +6,8 @@ import io
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from hypothesis import settings
 settings.register_profile("kirikae", deadline=None)  # a figure of speed is no test
 settings.load_profile("kirikae")
 
-WEB_IMAGE = "kirikae-test-web:1"
+WEB_IMAGE = "kirikae-test-web:2"
+_COMMANDS = ("sh", "httpd", "sleep", "cat", "cut", "grep", "seq", "wget", "hostname", "echo", "env", "mkdir", "false", "true")
 
 
 def web_image() -> str:
@@ -30,7 +32,7 @@ def web_image() -> str:
             body = Path(busybox).read_bytes()
             entry.size, entry.mode = len(body), 0o755
             tar.addfile(entry, io.BytesIO(body))
-            for name in ("sh", "httpd", "sleep", "cat", "hostname", "echo", "env", "mkdir", "exec", "false"):
+            for name in _COMMANDS:
                 link = tarfile.TarInfo(f"bin/{name}")
                 link.type, link.linkname = tarfile.SYMTYPE, "busybox"
                 tar.addfile(link)
@@ -53,6 +55,15 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     status = control.up(directory, None, "ap-northeast-1")
     yield Endpoint(directory, status)
     control.down(directory)
+
+
+def eventually(condition: Callable[[], Any], what: str, timeout_s: float = 60) -> Any:
+    """The condition's answer as soon as it is true."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        time.sleep(0.1)
+    return found
 
 
 class Endpoint:

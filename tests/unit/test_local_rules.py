@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kirikae.local.ecs.api import _page, _units
+from kirikae.local.ecs.capacity import check_strategy, most_crowded, next_provider, wanted_share
+from kirikae.local.ecs.containers import environment_file, gate, seen_as, should_restart, with_overrides
+from kirikae.local.ecs.definitions import check_container, launch_order, units
+from kirikae.local.ecs.deployments import STEADY, with_event
+from kirikae.local.ecs.images import Images
+from kirikae.local.ecs.logs import as_events
 from kirikae.local.ecs.pause import pause_program
 from kirikae.local.ecs.rolling import breaker_threshold, ceiling_live, floor_healthy, retry_delay_s, rolling_tick, stuck
-from kirikae.local.ecs.services import new_deployment, with_event
-from kirikae.local.ecs.tasks import exit_of, launch_order
 from kirikae.local.elb.figures import latency_statistic, read_line
 from kirikae.local.elb.frontdoor import FrontDoor, acl, forward_groups, glob_regex, quoted, server_state
 from kirikae.local.elb.health import after_check, code_matches
 from kirikae.local.errors import AwsError
 from kirikae.local.files import write_durably
+from kirikae.local.pages import page
 from kirikae.local.state import State
 from kirikae.local.wire import Json, Query, validate
 from kirikae.model.fargate import SIZES, size_problem
@@ -33,11 +38,11 @@ def test_a_rolling_deployment_keeps_its_bounds_and_ends(desired, minimum, maximu
     """Live never above the ceiling, healthy never below the floor, and it finishes unless it is stuck by its own percentages."""
     leaving, arriving = [True] * desired, []
     for _ in range(400):
-        start, stop = rolling_tick(desired, minimum, maximum, leaving, arriving)
+        tick = rolling_tick(desired, minimum, maximum, leaving, arriving)
         leaving.sort()
-        del leaving[:stop]
+        del leaving[: tick.stop_leaving]
         assert sum(leaving) + sum(arriving) >= min(floor_healthy(desired, minimum), desired)
-        arriving += [False] * start
+        arriving += [False] * tick.start
         assert len(leaving) + len(arriving) <= max(ceiling_live(desired, maximum), desired)
         arriving = [healthy or rng.random() < 0.5 for healthy in arriving]
         if not leaving and arriving == [True] * desired:
@@ -54,6 +59,10 @@ def test_percentages_that_can_never_move_are_known(desired, minimum, maximum):
 def test_breaker_and_retry():
     """From 3 to 200; waits grow from the third failure in a row."""
     assert [breaker_threshold(n) for n in (1, 25, 1000)] == [3, 13, 200]
+    assert breaker_threshold(1000, {"type": "UNBOUNDED_PERCENT", "value": 50}) == 500
+    assert breaker_threshold(1, {"type": "UNBOUNDED_PERCENT", "value": 1}) == 1
+    assert breaker_threshold(1000, {"type": "COUNT", "value": 7}) == 7
+    assert breaker_threshold(30, {"type": "BOUNDED_PERCENT", "value": 20}) == 6
     assert [retry_delay_s(n) for n in (0, 2, 3, 5, 40)] == [0, 0, 1, 4, 900]
 
 
@@ -162,25 +171,28 @@ def test_containers_start_after_those_they_depend_on():
 
 def test_exits_are_read_from_the_engine():
     """Exit code, memory, and a container that somebody removed."""
-    ended = {"Id": "x", "State": {"Running": False, "Status": "exited", "OOMKilled": True, "ExitCode": 137}}
-    assert exit_of(ended)["exitCode"] == 137 and "OutOfMemoryError" in exit_of(ended)["reason"]
-    assert exit_of(None)["lastStatus"] == "STOPPED"
+    ended = {
+        "Id": "x",
+        "State": {"Running": False, "Status": "exited", "OOMKilled": True, "ExitCode": 137, "FinishedAt": "2026-11-21T00:00:00.5Z"},
+    }
+    assert seen_as(ended)["exitCode"] == 137 and "OutOfMemoryError" in seen_as(ended)["reason"]
+    assert seen_as(None)["lastStatus"] == "STOPPED"
 
 
 def test_fargate_sizes():
     """Every pair of the table, and the two ways to be wrong."""
     assert all(not size_problem(cpu, memory) for cpu, memories in SIZES.items() for memory in memories)
     assert "choose one of" in size_problem(999, 512) and "does not go with" in size_problem(256, 4096)
-    assert (_units("1 vCPU", 1024), _units("2 GB", 1024), _units("256", 1024)) == (1024, 2048, 256)
+    assert (units("1 vCPU", 1024), units("2 GB", 1024), units("256", 1024)) == (1024, 2048, 256)
 
 
 def test_pages():
     """A token leads to the rest; nonsense is refused."""
-    first = _page("x", list(range(5)), {"maxResults": 2}, 10)
+    first = page("x", list(range(5)), {"maxResults": 2}, 10)
     assert first == {"x": [0, 1], "nextToken": "2"}
-    assert _page("x", list(range(5)), {"nextToken": "4"}, 10) == {"x": [4]}
+    assert page("x", list(range(5)), {"nextToken": "4"}, 10) == {"x": [4]}
     with pytest.raises(AwsError, match="Invalid token"):
-        _page("x", [], {"nextToken": "abc"}, 10)
+        page("x", [], {"nextToken": "abc"}, 10)
 
 
 def test_events_are_told_once():
@@ -189,7 +201,7 @@ def test_events_are_told_once():
     for text in ("has started", "has started", "has reached a steady state.", "has reached a steady state."):
         service = with_event(service, text, 1000.0)
     assert [e["message"] for e in service["events"]] == ["(service s) has reached a steady state.", "(service s) has started"]
-    assert new_deployment("d")["id"].startswith("ecs-svc/")
+    assert STEADY == "has reached a steady state."
 
 
 def test_bad_requests_are_refused_in_aws_s_words():
@@ -241,3 +253,154 @@ def test_the_pause_program_is_an_elf():
     program = pause_program("x86_64")
     assert program[:4] == b"\x7fELF" and len(program) == 129
     assert json.dumps(len(program))
+
+
+@given(
+    st.integers(1, 12), st.sampled_from([0, 50, 75, 90, 100]), st.sampled_from([100, 125, 150, 200, 300]), st.integers(1, 12),
+    st.randoms(use_true_random=False),
+)  # fmt: skip
+def test_sick_tasks_are_replaced_within_the_bounds(desired, minimum, maximum, sick, rng):
+    """A replacement comes first where the maximum allows it; else one sick task goes at a time; the healthy ones stay."""
+    sick = min(sick, desired)
+    arriving = [True] * (desired - sick)
+    for _ in range(400):
+        tick = rolling_tick(desired, minimum, maximum, [], arriving, sick)
+        assert tick.stop_sick <= 1 or sum(arriving) + sick - tick.stop_sick >= desired
+        sick -= tick.stop_sick
+        arriving += [False] * tick.start
+        assert len(arriving) + sick <= max(ceiling_live(desired, maximum), desired)
+        arriving = [healthy or rng.random() < 0.5 for healthy in arriving]
+        if not sick and arriving == [True] * desired:
+            return
+    raise AssertionError("a sick task was never replaced")
+
+
+RUNS = {"lastStatus": "RUNNING", "healthStatus": "UNKNOWN", "_began": 0.0}
+ENDED = {"lastStatus": "STOPPED", "exitCode": 0, "healthStatus": "UNKNOWN", "_began": 0.0}
+WAITS = {"lastStatus": "PENDING", "healthStatus": "UNKNOWN"}
+
+
+@pytest.mark.parametrize(
+    ("condition", "other", "expected"),
+    [
+        ("START", WAITS, "wait"), ("START", RUNS, "go"), ("START", ENDED, "go"),
+        ("COMPLETE", RUNS, "wait"), ("COMPLETE", ENDED, "go"), ("COMPLETE", ENDED | {"exitCode": 3}, "go"),
+        ("SUCCESS", RUNS, "wait"), ("SUCCESS", ENDED, "go"), ("SUCCESS", ENDED | {"exitCode": 3}, "never"),
+        ("HEALTHY", RUNS, "wait"), ("HEALTHY", RUNS | {"healthStatus": "HEALTHY"}, "go"), ("HEALTHY", ENDED, "never"),
+        ("HEALTHY", RUNS | {"healthStatus": "UNHEALTHY"}, "wait"),
+    ],
+)  # fmt: skip
+def test_when_a_dependency_is_met(condition, other, expected):
+    """The agent's dependency graph, condition by condition."""
+    container = {"name": "a", "dependsOn": [{"containerName": "b", "condition": condition}]}
+    assert gate(container, {"b": other}, {"b": {"name": "b"}}, 1.0)[0] == expected
+
+
+def test_start_timeout_bounds_the_wait():
+    """Of COMPLETE, SUCCESS and HEALTHY; not of START."""
+    for condition, expected in (("COMPLETE", "never"), ("SUCCESS", "never"), ("HEALTHY", "never"), ("START", "go")):
+        container = {"name": "a", "dependsOn": [{"containerName": "b", "condition": condition}]}
+        found, why = gate(container, {"b": RUNS}, {"b": {"name": "b", "startTimeout": 5}}, 6.0)
+        assert found == expected and ("startTimeout of 5 s" in why) == (expected == "never")
+
+
+@pytest.mark.parametrize(
+    ("policy", "ran_s", "code", "again"),
+    [
+        (None, 1000, 1, False), ({"enabled": False}, 1000, 1, False), ({"enabled": True}, 299, 1, False), ({"enabled": True}, 300, 0, True),
+        ({"enabled": True, "ignoredExitCodes": [0]}, 300, 0, False), ({"enabled": True, "restartAttemptPeriod": 60}, 60, 7, True),
+    ],
+)  # fmt: skip
+def test_restart_policy(policy, ran_s, code, again):
+    """Enabled, not ignored, and it ran long enough since its last start."""
+    assert should_restart({"name": "a", **({"restartPolicy": policy} if policy else {})}, ran_s, code) is again
+
+
+def test_overrides_of_a_run():
+    """Commands are replaced, environments merged, sizes taken; an unknown container is told by name."""
+    web = {"name": "web", "environment": [{"name": "A", "value": "1"}, {"name": "B", "value": "1"}]}
+    definition = {"cpu": "256", "containerDefinitions": [web]}
+    override = {"name": "web", "command": ["x"], "environment": [{"name": "B", "value": "2"}]}
+    changed = with_overrides(definition, {"cpu": "512", "containerOverrides": [override]})
+    assert changed["cpu"] == "512" and changed["containerDefinitions"][0]["command"] == ["x"]
+    assert {e["name"]: e["value"] for e in changed["containerDefinitions"][0]["environment"]} == {"A": "1", "B": "2"}
+    with pytest.raises(KeyError, match="nobody"):
+        with_overrides(definition, {"containerOverrides": [{"name": "nobody"}]})
+
+
+STRATEGIES = st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 5)).filter(lambda t: t[1] + t[2] > 0)
+
+
+@given(STRATEGIES, st.integers(1, 40))
+def test_base_and_weight_hold_at_all_times(parts, count):
+    """After every single start: the base first, then no provider is more than one task away from its share."""
+    base, weight, spot_weight = parts
+    strategy = [
+        {"capacityProvider": "FARGATE", "base": base, "weight": weight}, {"capacityProvider": "FARGATE_SPOT", "weight": spot_weight},
+    ]  # fmt: skip
+    now = {"FARGATE": 0, "FARGATE_SPOT": 0}
+    for total in range(1, count + 1):
+        now[next_provider(strategy, now)] += 1
+        share = wanted_share(strategy, total)
+        assert all(abs(now[name] - share[name]) <= 1 for name in now), (now, share)
+        assert now["FARGATE"] >= min(total, base)
+    while sum(now.values()) > 1:
+        now[most_crowded(strategy, now)] -= 1
+        share = wanted_share(strategy, sum(now.values()))
+        assert all(abs(now[name] - share[name]) <= 1 for name in now), (now, share)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "said"),
+    [
+        ([{"capacityProvider": "asg-1", "weight": 1}], "not found"),
+        ([{"capacityProvider": "FARGATE", "weight": 0}], "greater than zero"),
+        ([{"capacityProvider": "FARGATE", "base": 1, "weight": 1}, {"capacityProvider": "FARGATE_SPOT", "base": 1}], "Only one"),
+        ([{"capacityProvider": "FARGATE", "weight": 1001}], "0 to 1000"),
+    ],
+)
+def test_strategies_that_aws_refuses(strategy, said):
+    """Unknown providers, no weight at all, two bases, weights out of range."""
+    with pytest.raises(AwsError, match=said):
+        check_strategy(strategy, ["FARGATE", "FARGATE_SPOT"])
+
+
+CONTAINER = {"name": "a", "image": "x", "memory": 64, "essential": True}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"memory": 5}, "under 6 MiB"), ({"memory": 64, "memoryReservation": 128}, "memoryReservation"), ({"stopTimeout": 121}, "0 to 120"),
+        ({"healthCheck": {"command": ["CMD", "x"], "interval": 1}}, "5 to 300"), ({"healthCheck": {"command": ["curl"]}}, "CMD-SHELL"),
+        ({"dependsOn": [{"containerName": "z", "condition": "START"}]}, "no container"),
+        ({"dependsOn": [{"containerName": "b", "condition": "SUCCESS"}]}, "not essential"),
+        ({"dependsOn": [{"containerName": "b", "condition": "HEALTHY"}]}, "healthCheck"),
+        ({"restartPolicy": {"enabled": True, "ignoredExitCodes": list(range(51))}}, "more than 50"),
+        ({"restartPolicy": {"enabled": True, "restartAttemptPeriod": 10}}, "60 to 1800"),
+        ({"mountPoints": [{"sourceVolume": "v", "containerPath": "/v"}]}, "Unknown volume"),
+        ({"logConfiguration": {"logDriver": "splunk"}}, "awslogs, not splunk"), ({"privileged": True}, "privileged"),
+        ({"environmentFiles": [{"type": "s3", "value": "arn:aws:s3:::b/k.txt"}]}, "ends in .env"), ({"image": ""}, "image"),
+    ],
+)  # fmt: skip
+def test_containers_that_are_refused(change, said):
+    """By AWS, or by kirikae local with its name."""
+    container = CONTAINER | change
+    with pytest.raises(AwsError, match=said):
+        check_container("f", container, {"a": container, "b": CONTAINER | {"name": "b"}}, set())
+
+
+def test_log_lines_become_events():
+    """In order of time; with a pattern, what does not begin an event goes on with the one before."""
+    lines = [("2026-11-21T00:00:01.5Z", "ERROR x"), ("2026-11-21T00:00:01.6Z", "  at y"), ("2026-11-21T00:00:01.4Z", "INFO z")]
+    events = as_events(lines, re.compile("^[A-Z]+ "))
+    assert [e["message"] for e in events] == ["ERROR x\n  at y", "INFO z"]
+    assert [e["timestamp"] for e in as_events(lines, None)] == sorted(e["timestamp"] for e in as_events(lines, None))
+
+
+def test_images_of_ecr_come_from_the_loopback_registry():
+    """Only where one runs; other names are the engine's own."""
+    ecr = "123456789012.dkr.ecr.ap-northeast-1.amazonaws.com/shop/web:r1"
+    assert Images(None, "127.0.0.1:5000").place(ecr) == "127.0.0.1:5000/shop/web:r1"
+    assert Images(None, "").place(ecr) == "" and Images(None, "127.0.0.1:5000").place("shop:r1") == ""
+    assert environment_file("# x\nA=1\n\nB=a=b \n") == {"A": "1", "B": "a=b "}

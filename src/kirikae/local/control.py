@@ -40,7 +40,7 @@ def up(directory: Path, port: int | None, region: str, wait_s: float = 90) -> di
         instance = "kirikae-" + hashlib.sha256(str(directory).encode()).hexdigest()[:8]
         run = directory if len(str(directory)) < _LONGEST_SOCKET_PATH - 20 else Path("/tmp") / instance
         run.mkdir(mode=0o700, exist_ok=True)
-        Settings(instance, region, port or free_port(), free_port(), free_port(), str(run)).save(directory)
+        Settings(instance, region, port or free_port(), free_port(), free_port(), str(run), free_port()).save(directory)
     return _bring_up(directory, wait_s)
 
 
@@ -96,6 +96,7 @@ def status(directory: Path) -> dict[str, Any] | None:
 
 def down(directory: Path) -> list[str]:
     """Stop every process, remove every container and the network, and forget the state.  Answers what was removed."""
+    from kirikae.local.registry import Registry
     from kirikae.local.server import Settings
     from kirikae.local.stores import Stores
 
@@ -109,7 +110,8 @@ def down(directory: Path) -> list[str]:
     haproxy = directory / "haproxy.pid"
     if haproxy.exists() and (pid := alive(haproxy.read_text(), str(directory / "haproxy.cfg"))) is not None:
         os.kill(pid, signal.SIGTERM)
-    Stores(directory, settings.stores_port).stop()
+    Stores(directory, settings.stores_port, settings.region).stop()
+    Registry(directory, settings.registry_port).stop()
     if settings.run != str(directory):
         shutil.rmtree(settings.run, ignore_errors=True)
     shutil.rmtree(directory)
@@ -123,6 +125,9 @@ async def _remove_containers(instance: str) -> list[str]:
         for seen in await engine.containers(f"kirikae.instance={instance}"):
             name = seen["Names"][0].lstrip("/")
             await engine.remove(name)
+            removed.append(name)
+        for name in await engine.volumes(f"kirikae.instance={instance}"):
+            await engine.remove_volume(name)
             removed.append(name)
         await engine.remove_network(instance)
         removed.append(instance)

@@ -33,6 +33,10 @@ class Engine:
         await self._http.close()
 
     async def _call(self, method: str, path: str, body: Any = None, **params: str) -> Any:
+        text, kind = await self._answer(method, path, body, params)
+        return json.loads(text) if kind == "application/json" and text.lstrip()[:1] in ("[", "{") else text
+
+    async def _answer(self, method: str, path: str, body: Any, params: Mapping[str, str]) -> tuple[str, str]:
         data = body if isinstance(body, bytes) else None
         try:
             async with self._http.request(method, _API + path, params=params, data=data, json=None if data is not None else body) as answer:
@@ -45,7 +49,7 @@ class Engine:
             except (ValueError, KeyError, TypeError):
                 message = text
             raise EngineError(answer.status, message)
-        return json.loads(text) if text and answer.content_type == "application/json" and text.lstrip()[:1] in "[{" else text
+        return text, answer.content_type
 
     async def version(self) -> Plain:
         return await self._call("GET", "/version")  # type: ignore[no-any-return]
@@ -56,6 +60,58 @@ class Engine:
     async def import_image(self, tar: bytes, repo: str, tag: str, *changes: str) -> None:
         query = "&".join(f"changes={change}" for change in changes)
         await self._call("POST", f"/images/create?{query}" if query else "/images/create", tar, fromSrc="-", repo=repo, tag=tag)
+
+    async def pull(self, name: str) -> None:
+        """Pull ``host:port/name[:tag|@digest]``; raises EngineError 404 if the registry has no such image."""
+        full = name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+        text, _ = await self._answer("POST", "/images/create", None, {"fromImage": full})
+        for line in text.splitlines():
+            if line.startswith("{") and "error" in (told := json.loads(line)):
+                raise EngineError(404, told["error"])
+
+    async def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        await self._call("POST", "/volumes/create", {"Name": name, "Labels": dict(labels)})
+
+    async def volumes(self, label: str) -> list[str]:
+        found = await self._call("GET", "/volumes", filters=json.dumps({"label": [label]}))
+        return [v["Name"] for v in found["Volumes"] or []]
+
+    async def remove_volume(self, name: str) -> None:
+        try:
+            await self._call("DELETE", f"/volumes/{name}")
+        except EngineError as error:
+            if error.status != 404:
+                raise
+
+    async def stats(self, name: str) -> Plain | None:
+        """One look at a container's use, without the second's wait for a former one; None if it is gone."""
+        try:
+            return await self._call("GET", f"/containers/{name}/stats", stream="false", **{"one-shot": "true"})  # type: ignore[no-any-return]
+        except EngineError as error:
+            if error.status in (404, 409):
+                return None
+            raise
+
+    async def output(self, name: str, since: float) -> AsyncIterator[tuple[str, bytes]]:
+        """Lines of a container's output as (engine's stamp, line) from ``since`` (Unix time) on, until the container ends."""
+        params = {"follow": "1", "stdout": "1", "stderr": "1", "timestamps": "1", "since": f"{since:.9f}"}
+        kept: dict[int, bytes] = {}
+        try:
+            async with self._http.get(f"{_API}/containers/{name}/logs", params=params, timeout=aiohttp.ClientTimeout(total=None)) as answer:
+                if answer.status >= 400:
+                    raise EngineError(answer.status, await answer.text())
+                framed = answer.content_type != "application/vnd.docker.raw-stream" and not await self._has_terminal(name)
+                async for channel, data in _frames(answer.content, framed):
+                    *lines, kept[channel] = (kept.get(channel, b"") + data).split(b"\n")
+                    for line in lines:
+                        stamp, _, text = line.partition(b" ")
+                        yield stamp.decode(errors="replace"), text
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise EngineError(0, f"the output of {name} broke off: {error}") from error
+
+    async def _has_terminal(self, name: str) -> bool:
+        seen = await self.inspect(name)
+        return bool(seen and seen["Config"]["Tty"])
 
     async def network(self, name: str) -> Plain:
         return await self._call("GET", f"/networks/{name}")  # type: ignore[no-any-return]
@@ -109,7 +165,10 @@ class Engine:
 
     async def events(self, label: str, since: float) -> AsyncIterator[Plain]:
         """Container events from ``since`` (Unix time) on, until the engine closes the stream."""
-        params = {"since": f"{since:.6f}", "filters": json.dumps({"label": [label], "type": ["container"]})}
+        params = {
+            "since": f"{since:.6f}",
+            "filters": json.dumps({"label": [label], "type": ["container"], "event": ["die", "health_status"]}),
+        }
         try:
             async with self._http.get(_API + "/events", params=params, timeout=aiohttp.ClientTimeout(total=None)) as answer:
                 async for line in answer.content:
@@ -117,3 +176,17 @@ class Engine:
                         yield json.loads(line)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise EngineError(0, f"the event stream of the container engine broke: {error}") from error
+
+
+async def _frames(content: aiohttp.StreamReader, framed: bool) -> AsyncIterator[tuple[int, bytes]]:
+    """The engine's multiplexed stream as (1 stdout | 2 stderr, bytes); a terminal's output has no frames."""
+    if not framed:
+        async for data in content.iter_any():
+            yield 1, data
+        return
+    while True:
+        try:
+            head = await content.readexactly(8)
+            yield head[0], await content.readexactly(int.from_bytes(head[4:], "big"))
+        except asyncio.IncompleteReadError:
+            return

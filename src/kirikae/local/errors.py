@@ -3,6 +3,7 @@
 LocalError                  kirikae local itself cannot go on (exit code 1)
 AwsError                    an answer to an API call, with AWS's error code
 EngineError                 the container engine refused or does not answer
+StartFailed                 a task cannot be started; becomes its stoppedReason
 """
 
 from __future__ import annotations
@@ -28,3 +29,7 @@ class EngineError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status, self.message = status, message
+
+
+class StartFailed(Exception):
+    """The task cannot be started; the text is its stoppedReason, with the prefix that the ECS agent gives."""

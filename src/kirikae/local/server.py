@@ -17,10 +17,13 @@ from itertools import count
 from pathlib import Path
 from typing import TextIO
 
-import aiohttp
 from aiohttp import web
 
+from kirikae.local.bridge import LINK_LOCAL, link_local_bind
 from kirikae.local.ecs.api import Ecs
+from kirikae.local.ecs.images import Images
+from kirikae.local.ecs.logs import Logs
+from kirikae.local.ecs.metadata import Metadata, Usage
 from kirikae.local.ecs.pause import PausePool
 from kirikae.local.ecs.services import Services
 from kirikae.local.ecs.tasks import Tasks
@@ -31,6 +34,7 @@ from kirikae.local.elb.health import HealthChecks
 from kirikae.local.engine import Engine, engine_socket
 from kirikae.local.errors import EngineError, LocalError
 from kirikae.local.files import write_durably
+from kirikae.local.registry import Registry
 from kirikae.local.state import Row, State
 from kirikae.local.stores import Stores
 from kirikae.local.wire import Json, Query, Service
@@ -50,6 +54,7 @@ class Settings:
     control_port: int
     stores_port: int
     run: str
+    registry_port: int = 0
     pool: int = 4
 
     @classmethod
@@ -65,7 +70,8 @@ class ControlPlane:
         self._directory, self._settings = directory, settings
         self._state = State(directory / "state.db")
         self._engine = Engine(engine_socket())
-        self._stores = Stores(directory, settings.stores_port)
+        self._stores = Stores(directory, settings.stores_port, settings.region)
+        self._registry = Registry(directory, settings.registry_port)
         self._background: list[asyncio.Task[None]] = []
         self._balancer = Balancer(self._state, settings.region)
         self._recorder = Recorder(self._state, directory / "haproxy.log.pipe")
@@ -81,7 +87,8 @@ class ControlPlane:
         await self._stores.assert_running()
         binds = [f"127.0.0.1:{settings.port}", f"{gateway}:{settings.port}"]
         ports = {"control": settings.control_port, "stores": settings.stores_port}
-        self._balancer.door = self._door = FrontDoor(self._state, self._directory, Path(settings.run), binds, ports)
+        link_local = await link_local_bind(self._bridge)
+        self._balancer.door = self._door = FrontDoor(self._state, self._directory, Path(settings.run), binds, ports, link_local)
         self._balancer.health = self._health = HealthChecks(self._state, self._target_changed)
         await self._door.assert_all()
         self._recorder.start()
@@ -91,10 +98,16 @@ class ControlPlane:
             "AWS_ENDPOINT_URL": f"http://{gateway}:{settings.port}", "AWS_REGION": settings.region,
             "AWS_DEFAULT_REGION": settings.region, "AWS_ACCESS_KEY_ID": "kirikae", "AWS_SECRET_ACCESS_KEY": "kirikae",
         }  # fmt: skip
-        self._tasks = Tasks(self._state, self._engine, self._pool, self._balancer, settings.instance, environment, self._stores.url)
+        metadata = f"http://{LINK_LOCAL}" if link_local else f"http://{gateway}:{settings.port}/_kirikae/metadata"
+        await self._registry.assert_running()
+        self._tasks = Tasks(
+            self._state, self._engine, self._pool, self._balancer, self._stores, Images(self._engine, self._registry.place),
+            Logs(self._state, self._engine, self._stores), settings.instance, environment, metadata,
+        )  # fmt: skip
         self._ecs = Ecs(self._state, self._tasks, self._balancer, settings.region)
         self._services = self._ecs.services = Services(self._state, self._tasks, self._ecs.start_service_task)
-        self._tasks.on_change = lambda task: self._services.wake()
+        self._tasks.on_change, self._tasks.on_event = self._services.task_changed, self._services.told
+        self._usage = Usage(self._state, self._engine, self._tasks.container_name)
         self._figures = CloudWatch(self._state)
         self._wire = {
             "ecs": Service(Json("ecs", "InvalidParameterException"), self._ecs.operations(), "UnsupportedFeatureException"),
@@ -110,9 +123,8 @@ class ControlPlane:
         self._pool.fill()
         self._health.assert_all()
         self._balancer.resume_drains()
-        loops = (self._services.run(), self._listen(since), self._keep_house())
+        loops = (self._services.run(), self._listen(since), self._keep_house(), self._measure())
         self._background = [asyncio.create_task(loop) for loop in loops]
-        self._http = aiohttp.ClientSession()
         await self._serve()
         log.info("kirikae local answers on 127.0.0.1:%s and %s:%s", settings.port, gateway, settings.port)
 
@@ -126,11 +138,25 @@ class ControlPlane:
                 raise LocalError(f"the network {name} cannot be looked at: {error}") from error
             await self._engine.create_network(name, {"kirikae.instance": name})
             network = await self._engine.network(name)
+        self._bridge = f"br-{network['Id'][:12]}"
         return str(network["IPAM"]["Config"][0]["Gateway"])
 
     async def _serve(self) -> None:
         app = web.Application(client_max_size=16 << 20)
         app.router.add_get("/_kirikae/status", self._status)
+        app.router.add_post("/_kirikae/interrupt-spot", self._interrupt_spot)
+        metadata = web.Application()
+        protection = (self._ecs.get_task_protection, self._ecs.update_task_protection)
+        Metadata(
+            self._state,
+            self._engine,
+            self._tasks.container_name,
+            self._tasks.definition,
+            self._settings.region,
+            protection,
+            self._ecs.tags.of,
+        ).routes(metadata)
+        app.add_subapp("/_kirikae/metadata", metadata)
         app.router.add_route("*", "/{rest:.*}", self._aws)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
@@ -148,7 +174,7 @@ class ControlPlane:
         self._recorder.stop()
         await self._tasks.close()
         await self._health.close()
-        await self._http.close()
+        await self._stores.close()
         await self._engine.close()
         self._state.close()
 
@@ -161,9 +187,13 @@ class ControlPlane:
                 "instance": self._settings.instance, "endpoint": f"http://127.0.0.1:{self._settings.port}",
                 "network": self._settings.instance, "region": self._settings.region, "trouble": self._trouble,
                 "tasks": len(tasks), "services": sum(s["status"] == "ACTIVE" for s in self._state.all("service")),
+                "registry": self._registry.place,
                 "listeners": [f"127.0.0.1:{item['port']}" for item in self._state.all("listener")],
             }
         )  # fmt: skip
+
+    async def _interrupt_spot(self, request: web.Request) -> web.Response:
+        return web.json_response({"tasks": self._ecs.interrupt_spot(int(request.query["percent"]))})
 
     async def _aws(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -177,7 +207,7 @@ class ControlPlane:
 
     async def _forward(self, request: web.Request, body: bytes) -> web.Response:
         headers = {k: v for k, v in request.headers.items() if k.lower() not in ("host", "content-length", "transfer-encoding")}
-        async with self._http.request(request.method, f"{self._stores.url}{request.path_qs}", data=body, headers=headers) as answer:
+        async with self._stores.http.request(request.method, f"{self._stores.url}{request.path_qs}", data=body, headers=headers) as answer:
             content = await answer.read()
             kept = {
                 k: v
@@ -191,15 +221,25 @@ class ControlPlane:
     async def _target_changed(self, target: Row) -> None:
         """Any change of one target's health may open or close the whole group (fail open)."""
         await self._door.set_targets(target["group"])
-        self._services.wake()
+        for task in self._state.all("task"):
+            if target["key"] in self._tasks.target_keys(task):
+                self._services.task_changed(task)
+
+    async def _measure(self) -> None:
+        """What services use, once a minute at its half, so that a minute's point lies well within it."""
+        while True:
+            await asyncio.sleep(60 - (time.time() + 30) % 60)
+            try:
+                await self._usage.measure(time.time())
+            except EngineError as error:
+                log.warning("use of services was not measured: %s", error)
 
     async def _listen(self, since: float) -> None:
         """The engine's events, from the last one seen; the stream is opened again for ever."""
         while True:
             try:
                 async for event in self._engine.events(f"kirikae.instance={self._settings.instance}", since):
-                    if event["Action"] == "die" or event["Action"].startswith("health_status"):
-                        await self._tasks.noticed(event)
+                    await self._tasks.noticed(event)
                     since = event["timeNano"] / 1e9
                     self._state.put("meta", "events", {"since": since})
                 self._trouble = ""
@@ -217,17 +257,19 @@ class ControlPlane:
             try:
                 self._recorder.write_out(time.time())
                 if await self._stores.assert_running():
-                    log.warning("moto had ended and was started again: what was kept in it is gone")
+                    log.warning("moto had ended and was started again; what its journal holds is there again")
                 if not await self._door.is_running():
                     log.warning("HAProxy had ended and is started again")
                     await self._door.assert_all()
                 elif beat % 5 == 0:
                     await self._door.repair()
+                    self._tasks.poke_unfinished()
+                await self._registry.assert_running()
                 self._health.assert_all()
                 self._balancer.resume_drains()
                 if beat % 60 == 0:
                     self._state.forget_figures(int(time.time()) - KEPT_S)
-                    self._ecs.forget_stopped()
+                    self._ecs.forget(time.time())
                 self._trouble = ""
             except (LocalError, EngineError, OSError) as error:
                 self._trouble = str(error)

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kirikae.local.errors import LocalError
+
 Row = dict[str, Any]
+FORMAT = 2
+"""Of the rows; a change that older rows do not have raises it."""
 
 _SCHEMA = """
 create table if not exists thing (kind text, id text, body text not null, primary key (kind, id)) strict, without rowid;
@@ -31,8 +35,13 @@ class State:
         self._db.execute("pragma synchronous=normal")
         self._db.executescript(_SCHEMA)
         self._rows: dict[str, dict[str, Row]] = {}
+        found = self._db.execute("select body from thing where kind = 'meta' and id = 'format'").fetchone()
+        if (found is None and self._db.execute("select 1 from thing").fetchone()) or (found and json.loads(found[0])["is"] != FORMAT):
+            raise LocalError(f"{path} was written by another version of kirikae; run `kirikae local down`, then `kirikae local up`")
         for kind, key, body in self._db.execute("select kind, id, body from thing"):
             self._rows.setdefault(kind, {})[key] = json.loads(body)
+        if found is None:
+            self.put("meta", "format", {"is": FORMAT})
 
     def get(self, kind: str, key: str) -> Row | None:
         return self._rows.get(kind, {}).get(key)
@@ -53,9 +62,17 @@ class State:
         self._db.execute("delete from thing where kind = ? and id = ?", (kind, key))
         self._rows.get(kind, {}).pop(key, None)
 
+    def drop_where(self, kind: str, gone: Callable[[Row], bool]) -> None:
+        """Drop every row of this kind for which ``gone`` says so."""
+        for key in [key for key, row in self._rows.get(kind, {}).items() if gone(row)]:
+            self.drop(kind, key)
+
     @contextmanager
     def together(self) -> Iterator[None]:
-        """All writes inside are one transaction.  Do not await inside."""
+        """All writes inside are one transaction, also with others inside of it.  Do not await inside."""
+        if self._db.in_transaction:
+            yield
+            return
         self._db.execute("begin immediate")
         before = {kind: dict(rows) for kind, rows in self._rows.items()}
         try:

@@ -87,14 +87,14 @@ class PausePool:
             name, address = spare["name"], spare["address"]
             with self._state.together():
                 self._state.drop("pause", name)
-                self._state.change("task", task_id, pause=name, address=address)
+                self._state.change("task", task_id, _pause=name, address=address)
             self.fill()
             try:
                 return name, await self.address(name)
             except EngineError:
                 log.warning("a pooled pause container was gone", extra={"container": name})
         name = f"{self._prefix}-pause-{uuid.uuid4().hex[:12]}"
-        self._state.change("task", task_id, pause=name)
+        self._state.change("task", task_id, _pause=name)
         address = await self.make(name)
         self._state.change("task", task_id, address=address)
         return name, address

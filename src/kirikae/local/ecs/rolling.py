@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+STARTS_PER_SECOND = 10
+"""Tasks that one service starts in a second at most (ours)."""
+LONGEST_DELAY_S = 900
 
 
 def floor_healthy(desired: int, minimum_percent: int) -> int:
@@ -15,17 +21,31 @@ def ceiling_live(desired: int, maximum_percent: int) -> int:
     return desired * maximum_percent // 100
 
 
-def rolling_tick(
-    desired: int, minimum_percent: int, maximum_percent: int, leaving: Sequence[bool], arriving: Sequence[bool]
-) -> tuple[int, int]:
-    """How many tasks to start, and how many leaving ones to stop (unhealthy ones first).
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What to do now: start so many, stop so many of the former definition, of the sick ones."""
 
-    ``leaving`` and ``arriving`` hold one "is healthy" per live task of the former and of the new definition.
+    start: int
+    stop_leaving: int
+    stop_sick: int
+
+
+def rolling_tick(
+    desired: int, minimum_percent: int, maximum_percent: int, leaving: Sequence[bool], arriving: Sequence[bool], sick: int = 0
+) -> Tick:
+    """One look at a service.
+
+    ``leaving`` and ``arriving`` hold one "is healthy" per live task of the former and of the newest definition; ``sick`` counts
+    tasks of the newest one that failed their checks: each gets its replacement first where the maximum allows it, else
+    one goes at a time.  Unhealthy leaving tasks go at once: nobody is served by them.
     """
-    live = len(leaving) + len(arriving)
+    live = len(leaving) + len(arriving) + sick
     start = max(0, min(desired - len(arriving), ceiling_live(desired, maximum_percent) - live))
     spare = max(0, sum(leaving) + sum(arriving) - floor_healthy(desired, minimum_percent))
-    return start, min(len(leaving), list(leaving).count(False) + spare)
+    stop_leaving = min(len(leaving), list(leaving).count(False) + spare)
+    replaced = max(0, sum(arriving) + sick - desired)
+    blocked = sick > 0 and start == 0 and len(arriving) < desired and stop_leaving == 0
+    return Tick(start, stop_leaving, min(sick, max(replaced, 1 if blocked else 0)))
 
 
 def stuck(desired: int, minimum_percent: int, maximum_percent: int) -> bool:
@@ -33,11 +53,19 @@ def stuck(desired: int, minimum_percent: int, maximum_percent: int) -> bool:
     return desired > 0 and floor_healthy(desired, minimum_percent) >= desired and ceiling_live(desired, maximum_percent) <= desired
 
 
-def breaker_threshold(desired: int) -> int:
-    """Failed tasks that trip the deployment circuit breaker: half of desired, from 3 to 200 (BOUNDED_PERCENT 50)."""
-    return min(200, max(3, -(-desired // 2)))
+def breaker_threshold(desired: int, configuration: Mapping[str, Any] | None = None) -> int:
+    """Failed tasks that trip the deployment circuit breaker (ECS API reference, ThresholdConfiguration).
+
+    BOUNDED_PERCENT (the default, value 50): that part of desired, rounded up, from 3 to 200.
+    """
+    kind = (configuration or {}).get("type", "BOUNDED_PERCENT")
+    value = int((configuration or {}).get("value", 50))
+    if kind == "COUNT":
+        return value
+    part = -(-desired * value // 100)
+    return min(200, max(3, part)) if kind == "BOUNDED_PERCENT" else max(1, part)
 
 
 def retry_delay_s(failures_in_a_row: int) -> float:
     """Seconds to wait before another start (ours; AWS publishes "up to 15 minutes" only): 1, 2, 4 .. from the third on."""
-    return 0.0 if failures_in_a_row < 3 else float(min(900, 2 ** (failures_in_a_row - 3)))
+    return 0.0 if failures_in_a_row < 3 else float(min(LONGEST_DELAY_S, 2 ** min(10, failures_in_a_row - 3)))

@@ -1,90 +1,87 @@
 """Run tasks on the container engine: one state machine per task with one step in flight.
 
 Every step is written to the store before its effect, and container names derive from the task's ID, so that
-a killed control plane finds and adopts what it began.
+a killed control plane finds and adopts what it began.  Only a task's own drive changes its containers' rows.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import aiohttp
-
+from kirikae.local.ecs.containers import (
+    DEFAULT_STOP_TIMEOUT_S,
+    Gate,
+    binds,
+    creation,
+    dependents,
+    engine_time,
+    environment_file,
+    gate,
+    metadata_id,
+    ran_for_s,
+    seen_as,
+    should_restart,
+    task_health,
+    with_overrides,
+)  # fmt: skip
+from kirikae.local.ecs.definitions import launch_order
+from kirikae.local.ecs.images import Images
+from kirikae.local.ecs.logs import Logs
+from kirikae.local.ecs.names import short
 from kirikae.local.ecs.pause import PausePool
 from kirikae.local.elb.api import Balancer
 from kirikae.local.engine import Engine
-from kirikae.local.errors import AwsError, EngineError
+from kirikae.local.errors import AwsError, EngineError, StartFailed
 from kirikae.local.state import Row, State
+from kirikae.local.stores import Stores
 
-log = logging.getLogger("kirikae.local.ecs.tasks")
+log = logging.getLogger("kirikae.local.tasks")
 
-STOP_TIMEOUT_S = 30
-_SECRETS = {"ssm": "AmazonSSM.GetParameter", "secretsmanager": "secretsmanager.GetSecretValue"}
-
-
-class StartFailed(Exception):
-    """The task cannot be started; the text is its stoppedReason."""
+_STARTING = ("PROVISIONING", "PENDING", "ACTIVATING")
 
 
-def short(arn: str) -> str:
-    """The last part of an ARN, or the name itself."""
-    return arn.rpartition("/")[2]
-
-
-def is_live(task: Row) -> bool:
-    """Does it count in a deployment's arithmetic?  PENDING or RUNNING and not asked to stop."""
-    return bool(task["desiredStatus"] == "RUNNING" and task["lastStatus"] != "STOPPED")
-
-
-def launch_order(containers: list[Row]) -> list[Row]:
-    """Containers so that each comes after those it depends on.  Raises ValueError on a cycle."""
-    left, placed, ordered = {c["name"]: c for c in containers}, set[str](), list[Row]()
-    while left:
-        ready = [c for c in left.values() if all(d["containerName"] in placed for d in c.get("dependsOn", []))]
-        if not ready:
-            raise ValueError(f"dependsOn goes round in a circle between {', '.join(sorted(left))}")
-        for container in ready:
-            ordered.append(container)
-            placed.add(container["name"])
-            del left[container["name"]]
-    return ordered
+def _report(drive: asyncio.Task[None]) -> None:
+    if not drive.cancelled() and (error := drive.exception()) is not None:
+        log.error("a task's drive ended in an error; it is taken up again", exc_info=error)
 
 
 class Tasks:
     def __init__(
-        self,
-        state: State,
-        engine: Engine,
-        pool: PausePool,
-        balancer: Balancer,
-        prefix: str,
-        environment: Mapping[str, str],
-        stores_url: str,
-    ):
+        self, state: State, engine: Engine, pool: PausePool, balancer: Balancer, stores: Stores, images: Images, logs: Logs,
+        prefix: str, environment: Mapping[str, str], metadata: str,
+    ):  # fmt: skip
         self._state, self._engine, self._pool, self._balancer = state, engine, pool, balancer
-        self._prefix, self._environment, self._stores_url = prefix, dict(environment), stores_url
+        self._stores, self._images, self._logs = stores, images, logs
+        self._prefix, self._environment, self._metadata = prefix, dict(environment), metadata
         self._drives: dict[str, asyncio.Task[None]] = {}
-        self._again: set[str] = set()
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
+        self._wakes: dict[str, asyncio.Event] = {}
         self.on_change: Callable[[Row], None] = lambda task: None
+        self.on_event: Callable[[Row, str], None] = lambda task, message: None
 
     async def close(self) -> None:
         for drive in self._drives.values():
             drive.cancel()
-        await self._http.close()
+        await self._logs.close()
 
     def poke(self, task_id: str) -> None:
         """See to this task now; while a step is in flight it is looked at again afterwards."""
+        self._wakes.setdefault(task_id, asyncio.Event()).set()
         drive = self._drives.get(task_id)
         if drive is None or drive.done():
-            self._drives[task_id] = asyncio.create_task(self._drive(task_id))
-        else:
-            self._again.add(task_id)
+            self._drives[task_id] = drive = asyncio.create_task(self._drive(task_id))
+            drive.add_done_callback(_report)
+
+    def poke_unfinished(self) -> None:
+        """Whatever is on its way to RUNNING or to STOPPED is looked at, should a drive of it have ended in an error."""
+        for task in self._state.all("task"):
+            on_its_way = task["lastStatus"] in _STARTING or task["desiredStatus"] == "STOPPED"
+            if on_its_way and task["lastStatus"] != "STOPPED" and (task["id"] not in self._drives or self._drives[task["id"]].done()):
+                self.poke(task["id"])
+        self._drives = {key: drive for key, drive in self._drives.items() if not drive.done()}
 
     def stop(self, task_id: str, code: str, reason: str) -> None:
         """Ask for this task's end; the first reason given is the one that stays."""
@@ -101,58 +98,137 @@ class Tasks:
         self.on_change(task)
         return task
 
+    def definition(self, task: Row) -> Row:
+        """The task's definition with the overrides of its RunTask."""
+        definition = self._state.get("definition", task["taskDefinitionArn"])
+        assert definition is not None
+        return with_overrides(definition, task["overrides"])
+
     async def _drive(self, task_id: str) -> None:
+        wake = self._wakes[task_id]
         while True:
-            self._again.discard(task_id)
+            wake.clear()
             task = self._state.get("task", task_id)
             if task is None or task["lastStatus"] == "STOPPED":
+                self._wakes.pop(task_id, None)
                 return
+            waiting = False
             try:
                 if task["desiredStatus"] == "STOPPED":
                     await self._end(task)
-                elif task["lastStatus"] in ("PROVISIONING", "PENDING", "ACTIVATING"):
-                    await self._launch(task)
-                elif task_id not in self._again:
-                    return
+                elif task["lastStatus"] in _STARTING:
+                    waiting = await self._launch(task)
+                else:
+                    await self._look(task_id)
+                    if not wake.is_set():
+                        return
             except StartFailed as failed:
                 self.stop(task_id, "TaskFailedToStart", str(failed))
             except (EngineError, OSError) as error:
                 log.warning("task %s: the engine or HAProxy said: %s; again in a second", task_id, error)
                 await asyncio.sleep(1)
+            if waiting:
+                try:
+                    await asyncio.wait_for(wake.wait(), 1)
+                except TimeoutError:
+                    pass
 
     # --- starting -------------------------------------------------------------------------------------------------
 
-    async def _launch(self, task: Row) -> None:
-        task_id = task["id"]
-        definition = self._state.get("definition", task["taskDefinitionArn"])
-        assert definition is not None
-        if not task.get("pause") or await self._engine.inspect(task["pause"]) is None:
-            name, address = await self._pool.take(task_id)
-        else:
-            name = task["pause"]
-            await self._engine.start(name)
-            address = await self._pool.address(name)
-        if self._wanted(task_id, lastStatus="PENDING", address=address, pullStartedAt=time.time()) is None:
-            return
-        ordered = launch_order(definition["containerDefinitions"])
-        for container in ordered:
-            await self._create(task, definition, container, name)
-        if self._wanted(task_id, pullStoppedAt=time.time()) is None:
-            return
-        for container in ordered:
-            try:
-                await self._engine.start(self.container_name(task_id, container["name"]))
-            except EngineError as error:
-                if error.status == 0:
-                    raise
-                raise StartFailed(f"CannotStartContainerError: {error}") from error
-            if self._wanted(task_id) is None:
-                return
-        self._state.put("started", task_id, {"id": task_id})
+    async def _launch(self, task: Row) -> bool:
+        """Go on with the start from where it stands; True while a container waits for another."""
+        task_id, definition = task["id"], self.definition(task)
+        if not task.get("_pulled"):
+            address = await self._network(task)
+            begun = {} if task.get("pullStartedAt") else {"lastStatus": "PENDING", "pullStartedAt": time.time()}
+            if begun and self._wanted(task_id, address=address, **begun) is None:
+                return False
+            await self._create_all(task, definition)
+            if self._wanted(task_id, pullStoppedAt=time.time(), _pulled=True) is None:
+                return False
+        waits = await self._start_ready(task_id, definition)
+        current = self._wanted(task_id)
+        if current is None or any("_began" not in c for c in current["containers"]):
+            return waits
         if self._wanted(task_id, lastStatus="RUNNING", connectivity="CONNECTED", startedAt=time.time()) is None:
-            return
-        await self._note_exits(task_id)
+            return False
+        await self._look(task_id)
         await self.register_targets(task_id)
+        return False
+
+    async def _network(self, task: Row) -> str:
+        if not task.get("_pause") or await self._engine.inspect(task["_pause"]) is None:
+            return (await self._pool.take(task["id"]))[1]
+        await self._engine.start(task["_pause"])
+        return await self._pool.address(task["_pause"])
+
+    async def _create_all(self, task: Row, definition: Row) -> None:
+        task = self._state.get("task", task["id"]) or task
+        await self._logs.prepare(definition)
+        volumes = {v["name"]: await self._volume(task, v) for v in definition["volumes"]}
+        rows = []
+        for container, row in zip(definition["containerDefinitions"], task["containers"], strict=True):
+            settled = (self._state.get("revision", task["_revision"]) or {"_images": {}})["_images"]
+            image, digest = await self._images.ready(container["image"], settled.get(container["name"]))
+            rows.append({**row, "_imageId": image, **({"imageDigest": digest} if digest else {})})
+        if self._wanted(task["id"], containers=rows) is None:
+            return
+        self._fix_versions(task, definition, rows)
+        for container, row in zip(definition["containerDefinitions"], rows, strict=True):
+            await self._create(task, definition, container, row["_imageId"], volumes)
+
+    def _fix_versions(self, task: Row, definition: Row, rows: list[Row]) -> None:
+        """The first task of a deployment settles which image a tag means for all of them (versionConsistency)."""
+        revision = self._state.get("revision", task["_revision"])
+        if revision is None:
+            return
+        loose = {c["name"] for c in definition["containerDefinitions"] if c.get("versionConsistency") == "disabled"}
+        images = {row["name"]: row["_imageId"] for row in rows if row["name"] not in loose} | revision["_images"]
+        if images != revision["_images"]:
+            self._state.change("revision", task["_revision"], _images=images)
+
+    async def _start_ready(self, task_id: str, definition: Row) -> bool:
+        """Start every container whose dependencies are met; True if one still waits.  Raises StartFailed if one never can."""
+        waits = True
+        while waits:
+            task = self._wanted(task_id)
+            if task is None:
+                return False
+            if any("_began" in c for c in task["containers"]):
+                await self._look(task_id)
+            task = self._wanted(task_id)
+            if task is None:
+                return False
+            rows = {c["name"]: c for c in task["containers"]}
+            known = {c["name"]: c for c in definition["containerDefinitions"]}
+            now, waits, started = time.time(), False, False
+            for container in launch_order(definition["containerDefinitions"]):
+                name = container["name"]
+                if "_began" in rows[name]:
+                    continue
+                may, why = gate(container, rows, known, now)
+                if may is Gate.NEVER:
+                    raise StartFailed(why)
+                if may is Gate.WAIT:
+                    waits = True
+                    continue
+                rows[name] = {**rows[name], "_began": now, "lastStatus": "RUNNING"}
+                if self._wanted(task_id, containers=list(rows.values())) is None:
+                    return False
+                await self._start(task, container)
+                started = True
+            if waits and not started:
+                return True
+        return False
+
+    async def _start(self, task: Row, container: Row) -> None:
+        try:
+            await self._engine.start(self.container_name(task["id"], container["name"]))
+        except EngineError as error:
+            if error.status == 0:
+                raise
+            raise StartFailed(f"CannotStartContainerError: {error}") from error
+        self._logs.follow(task, container, self.container_name(task["id"], container["name"]))
 
     def _wanted(self, task_id: str, **fields: Any) -> Row | None:
         """Write the step down, unless the task is asked to stop meanwhile."""
@@ -164,37 +240,39 @@ class Tasks:
     def container_name(self, task_id: str, container: str) -> str:
         return f"{self._prefix}-task-{task_id}-{container}"
 
-    async def _create(self, task: Row, definition: Row, container: Row, pause: str) -> None:
+    def _volume_name(self, task_id: str, volume: Row) -> str:
+        if efs := volume.get("efsVolumeConfiguration"):
+            place = efs.get("authorizationConfig", {}).get("accessPointId") or efs.get("rootDirectory", "/").strip("/").replace("/", ".")
+            return "-".join(p for p in (self._prefix, efs["fileSystemId"], place) if p)
+        return f"{self._prefix}-volume-{task_id}-{volume['name']}"
+
+    async def _volume(self, task: Row, volume: Row) -> str:
+        """A volume of the task's own, or the one that stands for an EFS file system and lasts."""
+        name = self._volume_name(task["id"], volume)
         try:
-            await self._engine.image(container["image"])
+            await self._engine.create_volume(name, {"kirikae.instance": self._prefix})
         except EngineError as error:
-            if error.status == 404:
-                raise StartFailed(
-                    f"CannotPullContainerError: {container['image']} is not among this engine's images; kirikae local pulls nothing"
-                ) from error
-            raise
-        environment = self._environment | {e["name"]: e["value"] for e in container.get("environment", [])}
-        for secret in container.get("secrets", []):
-            environment[secret["name"]] = await self._secret(secret["valueFrom"])
-        body: Row = {
-            "Image": container["image"],
-            "Env": [f"{key}={value}" for key, value in environment.items()],
-            "Labels": {
-                "kirikae.instance": self._prefix,
-                "kirikae.role": "container",
-                "kirikae.task": task["id"],
-                "com.amazonaws.ecs.cluster": short(task["clusterArn"]),
-                "com.amazonaws.ecs.container-name": container["name"],
-                "com.amazonaws.ecs.task-arn": task["taskArn"],
-                "com.amazonaws.ecs.task-definition-family": definition["family"],
-                "com.amazonaws.ecs.task-definition-version": str(definition["revision"]),
-            },
-            "HostConfig": {"NetworkMode": f"container:{pause}"} | limits(container, definition),
-        }
-        for ours, theirs in (("command", "Cmd"), ("entryPoint", "Entrypoint"), ("workingDirectory", "WorkingDir"), ("user", "User")):
-            if container.get(ours):
-                body[theirs] = container[ours]
-        body["Healthcheck"] = health_check(container["healthCheck"]) if "healthCheck" in container else {"Test": ["NONE"]}
+            if error.status == 0:
+                raise
+            raise StartFailed(f"CannotCreateVolumeError: {error}") from error
+        return name
+
+    async def _create(self, task: Row, definition: Row, container: Row, image: str, volumes: Mapping[str, str]) -> None:
+        labels = {
+            "kirikae.instance": self._prefix, "kirikae.role": "container", "kirikae.task": task["id"],
+            "com.amazonaws.ecs.cluster": short(task["clusterArn"]), "com.amazonaws.ecs.container-name": container["name"],
+            "com.amazonaws.ecs.task-arn": task["taskArn"], "com.amazonaws.ecs.task-definition-family": definition["family"],
+            "com.amazonaws.ecs.task-definition-version": str(definition["revision"]),
+        }  # fmt: skip
+        host: Row = {"NetworkMode": f"container:{task['_pause']}"}
+        if mounts := binds(container, volumes):
+            host["Binds"] = mounts
+        if container.get("volumesFrom"):
+            host["VolumesFrom"] = [
+                self.container_name(task["id"], v["sourceContainer"]) + (":ro" if v.get("readOnly") else "")
+                for v in container["volumesFrom"]
+            ]
+        body = creation(container, definition, image, await self._environment_of(task, definition, container), labels, host)
         try:
             await self._engine.create(self.container_name(task["id"], container["name"]), body)
         except EngineError as error:
@@ -202,47 +280,42 @@ class Tasks:
                 raise
             raise StartFailed(f"CannotCreateContainerError: {error}") from error
 
-    async def _secret(self, value_from: str) -> str:
-        """A parameter's or a secret's value, asked of the stores."""
-        kind = "secretsmanager" if ":secretsmanager:" in value_from else "ssm"
-        name, json_key = value_from, ""
-        if kind == "secretsmanager" and value_from.count(":") > 6:
-            name, json_key = ":".join(value_from.split(":")[:7]), value_from.split(":")[7]
-        elif kind == "ssm" and ":parameter/" in value_from:
-            name = "/" + value_from.partition(":parameter/")[2]
-        asked = {"Name": name, "WithDecryption": True} if kind == "ssm" else {"SecretId": name}
-        region = self._environment["AWS_REGION"]
-        headers = {
-            "X-Amz-Target": _SECRETS[kind],
-            "Content-Type": "application/x-amz-json-1.1",
-            "Authorization": f"AWS4-HMAC-SHA256 Credential=kirikae/20260101/{region}/{kind}/aws4_request, SignedHeaders=host, Signature=0",
-        }
-        try:
-            async with self._http.post(self._stores_url, data=json.dumps(asked), headers=headers) as answer:
-                told = json.loads(await answer.text())
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise StartFailed(f"ResourceInitializationError: unable to pull secrets: {value_from}: {error}") from error
-        if answer.status != 200:
-            raise StartFailed(f"ResourceInitializationError: unable to pull secrets: {value_from}: {told.get('message', told)}")
-        value = told["Parameter"]["Value"] if kind == "ssm" else told["SecretString"]
-        return str(json.loads(value)[json_key]) if json_key else str(value)
+    async def _environment_of(self, task: Row, definition: Row, container: Row) -> dict[str, str]:
+        """What the task is told: the endpoint and its metadata, files, own values, secrets; the later ones win."""
+        token = metadata_id(task["id"], container["name"])
+        told = self._environment | {
+            "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE", "ECS_CONTAINER_METADATA_URI_V4": f"{self._metadata}/v4/{token}",
+            "ECS_CONTAINER_METADATA_URI": f"{self._metadata}/v3/{token}", "ECS_AGENT_URI": f"{self._metadata}/api/{token}",
+        }  # fmt: skip
+        if definition.get("taskRoleArn") and self._metadata.startswith("http://169.254.170.2"):
+            told["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = f"/v2/credentials/{task['id']}"
+            del told["AWS_ACCESS_KEY_ID"], told["AWS_SECRET_ACCESS_KEY"]
+        for file in container.get("environmentFiles", []):
+            told |= environment_file(await self._stores.object_text(file["value"]))
+        told |= {e["name"]: e["value"] for e in container.get("environment", [])}
+        for secret in container.get("secrets", []):
+            told[secret["name"]] = await self._stores.secret(secret["valueFrom"])
+        return told
 
     async def register_targets(self, task_id: str) -> None:
         """Put the task into its service's target groups; what is registered already stays."""
         task = self._state.get("task", task_id)
         if task is None or task["desiredStatus"] == "STOPPED":
             return
-        for binding in task["bindings"]:
+        for binding in task["_bindings"]:
             try:
                 group = self._balancer.group(binding["targetGroupArn"])
-                self._balancer.register(group, task["address"], binding["containerPort"])
-                await self._balancer.door.set_targets(group["id"])
+                key, fresh = self._balancer.register(group, task["address"], binding["containerPort"])
+                if fresh:
+                    self.on_event(task, f"registered 1 targets in (target-group {binding['targetGroupArn']})")
+                    log.info("target %s registered", key)
+                    await self._balancer.door.set_targets(group["id"])
             except (AwsError, OSError) as error:
                 log.warning("task %s cannot be registered yet: %s", task_id, error)
         self._balancer.health.assert_all()
 
     def target_keys(self, task: Row) -> list[str]:
-        return [f"{short(b['targetGroupArn'])}|{task.get('address')}:{b['containerPort']}" for b in task["bindings"]]
+        return [f"{short(b['targetGroupArn'])}|{task.get('address')}:{b['containerPort']}" for b in task["_bindings"]]
 
     # --- exits ----------------------------------------------------------------------------------------------------
 
@@ -253,94 +326,129 @@ class Tasks:
             name = labels["name"]
             self._state.drop("pause", name)
             for task in self._state.all("task"):
-                if task.get("pause") == name and task["lastStatus"] != "STOPPED":
-                    self.stop(task["id"], "TaskFailedToStart", "CannotInspectContainerError: the task's network is gone")
+                if task.get("_pause") == name and task["lastStatus"] != "STOPPED":
+                    await self._take_out_dead(task, None)
+                    code = "TaskFailedToStart" if task["lastStatus"] in _STARTING else "EssentialContainerExited"
+                    self.stop(task["id"], code, "CannotInspectContainerError: the task's network is gone")
             return
-        task_id = labels.get("kirikae.task")
-        if task_id is None or self._state.get("task", task_id) is None:
+        task_of_it = self._state.get("task", labels.get("kirikae.task", ""))
+        if task_of_it is None:
             return
         if event["Action"] == "die":
-            await self._take_out_dead(task_id, labels["com.amazonaws.ecs.container-name"])
-            await self._note_exits(task_id)
-        elif event["Action"].startswith("health_status: "):
-            self._note_health(task_id, labels["com.amazonaws.ecs.container-name"], event["Action"].partition(": ")[2].upper())
+            await self._take_out_dead(task_of_it, labels["com.amazonaws.ecs.container-name"])
+        self.poke(task_of_it["id"])
 
-    async def _take_out_dead(self, task_id: str, container: str) -> None:
+    async def _take_out_dead(self, task: Row, container: str | None) -> None:
         """A dead process needs no draining: out of the load balancer at once, before anything else is looked at."""
-        task = self._state.get("task", task_id)
-        if task is None or task["desiredStatus"] == "STOPPED" or self._state.get("started", task_id) is None:
+        if task["desiredStatus"] == "STOPPED" or task["lastStatus"] != "RUNNING" or not task["_bindings"]:
             return
-        if any(c["essential"] for c in task["containers"] if c["name"] == container):
+        if container is None or any(c["essential"] for c in task["containers"] if c["name"] == container):
             for key in self.target_keys(task):
                 self._balancer.forget_target(key)
-            for binding in task["bindings"]:
+            for binding in task["_bindings"]:
                 await self._balancer.door.set_targets(short(binding["targetGroupArn"]))
 
-    def _note_health(self, task_id: str, name: str, health: str) -> None:
+    async def _look(self, task_id: str) -> None:
+        """Look at every container that was begun; restart what its policy restarts; an essential one's end is the task's end."""
         task = self._state.get("task", task_id)
-        if task is None:
+        if task is None or task["lastStatus"] == "STOPPED":
             return
-        containers = [{**c, "healthStatus": health} if c["name"] == name else c for c in task["containers"]]
-        checked = [c["healthStatus"] for c in containers if c["essential"] and c["healthStatus"] != "NONE"]
-        worst = next((h for h in ("UNHEALTHY", "STARTING", "HEALTHY") if h in checked), "UNKNOWN").replace("STARTING", "UNKNOWN")
-        self._change(task_id, containers=containers, healthStatus=worst)
-
-    async def _note_exits(self, task_id: str) -> None:
-        """Look at every container of the task; the end of an essential one is the task's end."""
-        task = self._state.get("task", task_id)
-        if task is None or task["lastStatus"] == "STOPPED" or self._state.get("started", task_id) is None:
-            return
-        containers, ended = [], []
-        for container in task["containers"]:
-            seen = await self._engine.inspect(self.container_name(task_id, container["name"]))
-            after = {**container, **exit_of(seen)}
-            containers.append(after)
-            if after["lastStatus"] == "STOPPED" and container["essential"]:
+        known = {c["name"]: c for c in self.definition(task)["containerDefinitions"]}
+        wanted = task["desiredStatus"] == "RUNNING"
+        rows, ended, again = [], list[Row](), list[str]()
+        for row in task["containers"]:
+            if "_began" not in row or (row["lastStatus"] == "STOPPED" and "_finished" in row):
+                rows.append(row)
+                continue
+            name = row["name"]
+            seen = await self._engine.inspect(self.container_name(task_id, name))
+            after = {**row, **seen_as(seen)}
+            if after["lastStatus"] == "STOPPED" and wanted and seen is not None:
+                begun_again = row.get("_handled") == after["_finished"]  # written down, but killed before the engine heard of it
+                if begun_again or should_restart(known[name], ran_for_s(seen), after["exitCode"]):
+                    again.append(name)
+                    count = row.get("_restarts", 0) + (0 if begun_again else 1)
+                    rows.append(
+                        {**row, "_handled": after["_finished"], "_restarts": count, "healthStatus": "UNKNOWN", "_began": time.time()}
+                    )
+                    continue
+            if after["lastStatus"] == "STOPPED" and row["essential"]:
                 ended.append(after)
-        current = self._state.get("task", task_id)
-        if current is None or current["lastStatus"] == "STOPPED":
-            return
-        if containers != task["containers"]:
-            self._change(task_id, containers=containers)
-        if ended and current["desiredStatus"] == "RUNNING":
-            await self._take_out_dead(task_id, ended[0]["name"])
-            reason = ended[0].get("reason", "")
-            self.stop(task_id, "EssentialContainerExited", reason or "Essential container in task exited")
+            if after["lastStatus"] == "PENDING":
+                again.append(name)
+                after["lastStatus"] = "RUNNING"
+            rows.append(after)
+            if after["lastStatus"] == "RUNNING":
+                self._logs.follow(task, known[name], self.container_name(task_id, name))
+        if rows != task["containers"]:
+            self._change(task_id, containers=rows, healthStatus=task_health(rows))
+        if ended and wanted:
+            await self._take_out_dead(task, ended[0]["name"])
+            self.stop(task_id, "EssentialContainerExited", ended[0].get("reason", "") or "Essential container in task exited")
+        elif wanted:
+            for name in again:
+                await self._start(task, known[name])
+            if again and task["lastStatus"] == "RUNNING":
+                await self.register_targets(task_id)
 
     # --- stopping -------------------------------------------------------------------------------------------------
 
     async def _end(self, task: Row) -> None:
         """Out of the load balancer first, then SIGTERM, then SIGKILL; the network goes last."""
-        task_id = task["id"]
-        definition = self._state.get("definition", task["taskDefinitionArn"])
-        assert definition is not None
+        task_id, definition = task["id"], self.definition(task)
         if task["lastStatus"] == "RUNNING":
             task = self._change(task_id, lastStatus="DEACTIVATING")
-        for key in self.target_keys(task):
+        keys = [k for k in self.target_keys(task) if self._state.get("target", k) is not None]
+        for key in keys:
             await self._balancer.deregister(key)
-        for key in self.target_keys(task):
+        if keys and not task.get("_draining"):
+            task = self._change(task_id, _draining=True)
+            self.on_event(task, "has begun draining connections on 1 tasks.")
+            for binding in task["_bindings"]:
+                self.on_event(task, f"deregistered 1 targets in (target-group {binding['targetGroupArn']})")
+        for key in keys:
             await self._balancer.drained(key)
         task = self._change(task_id, lastStatus="STOPPING")
-        for container in reversed(launch_order(definition["containerDefinitions"])):
-            name = self.container_name(task_id, container["name"])
-            seen = await self._engine.inspect(name)
+        await self._stop_containers(task_id, definition["containerDefinitions"])
+        await self._look(task_id)
+        names = [self.container_name(task_id, c["name"]) for c in definition["containerDefinitions"]]
+        await self._logs.finish(names)
+        current = self._state.get("task", task_id) or task
+        ended = [engine_time(c["_finished"]) for c in current["containers"] if c.get("_finished", "")[:1] == "2"]
+        self._change(task_id, lastStatus="DEPROVISIONING", executionStoppedAt=max(ended, default=time.time()))
+        for name in names:
+            await self._engine.remove(name)
+        for volume in definition["volumes"]:
+            if not volume.get("efsVolumeConfiguration"):
+                await self._engine.remove_volume(self._volume_name(task_id, volume))
+        if task.get("_pause"):
+            await self._engine.remove(task["_pause"])
+        containers = [{**c, "lastStatus": "STOPPED"} for c in current["containers"]]
+        self._change(task_id, lastStatus="STOPPED", stoppedAt=time.time(), containers=containers, connectivity="DISCONNECTED")
+
+    async def _stop_containers(self, task_id: str, containers: list[Row]) -> None:
+        """Each container after all that depend on it; those that do not depend on each other at the same time."""
+        before, timeouts = dependents(containers), {c["name"]: c.get("stopTimeout", DEFAULT_STOP_TIMEOUT_S) for c in containers}
+        stopping: dict[str, asyncio.Task[None]] = {}
+
+        async def stop(name: str) -> None:
+            for other in before[name]:
+                await stopping[other]
+            engine_name = self.container_name(task_id, name)
+            seen = await self._engine.inspect(engine_name)
             if seen is not None and seen["State"]["Running"]:
-                await self._engine.stop(name, container.get("stopTimeout", STOP_TIMEOUT_S))
-        await self._note_exits(task_id)
-        self._change(task_id, lastStatus="DEPROVISIONING", executionStoppedAt=time.time())
-        for container in definition["containerDefinitions"]:
-            await self._engine.remove(self.container_name(task_id, container["name"]))
-        if task.get("pause"):
-            await self._engine.remove(task["pause"])
-        self._state.drop("started", task_id)
-        self._change(task_id, lastStatus="STOPPED", stoppedAt=time.time())
+                await self._engine.stop(engine_name, timeouts[name])
+
+        for container in reversed(launch_order(containers)):
+            stopping[container["name"]] = asyncio.create_task(stop(container["name"]))
+        await asyncio.gather(*stopping.values())
 
     # --- after a restart ------------------------------------------------------------------------------------------
 
     async def recover(self) -> None:
         """Join what the engine has with what the store says; remove what nobody asked for; go on with the rest."""
-        used = {t["pause"] for t in self._state.all("task") if t.get("pause") and t["lastStatus"] != "STOPPED"}
-        live = {t["id"] for t in self._state.all("task") if t["lastStatus"] != "STOPPED"}
+        live = {t["id"]: t for t in self._state.all("task") if t["lastStatus"] != "STOPPED"}
+        used = {t["_pause"] for t in live.values() if t.get("_pause")}
         spare = {p["name"] for p in self._state.all("pause")}
         present = {}
         for seen in await self._engine.containers(f"kirikae.instance={self._prefix}"):
@@ -354,56 +462,17 @@ class Tasks:
             if not present.get(name):
                 await self._engine.remove(name)
                 self._state.drop("pause", name)
-        for task in self._state.all("task"):
-            if task["lastStatus"] == "STOPPED":
-                continue
-            if task.get("pause") and self._state.get("started", task["id"]) and not present.get(task["pause"]):
+        await self._remove_volumes(live)
+        for task in live.values():
+            if task.get("_pulled") and not present.get(task.get("_pause", "")):
                 self.stop(task["id"], "EssentialContainerExited", "the task's network ended while kirikae local was down")
-            await self._note_exits(task["id"])
             if task["lastStatus"] == "RUNNING":
+                await self._look(task["id"])
                 await self.register_targets(task["id"])
             self.poke(task["id"])
 
-
-def limits(container: Row, definition: Row) -> Row:
-    """The container's limits in the engine's terms (memory in MiB, shares of 1024 per vCPU)."""
-    out: Row = {"CpuShares": max(2, container.get("cpu") or 0)}
-    memory = container.get("memory") or definition.get("memory")
-    if memory:
-        out["Memory"] = int(memory) * 1024 * 1024
-    if container.get("memoryReservation"):
-        out["MemoryReservation"] = container["memoryReservation"] * 1024 * 1024
-    if container.get("readonlyRootFilesystem"):
-        out["ReadonlyRootfs"] = True
-    if container.get("ulimits"):
-        out["Ulimits"] = [{"Name": u["name"], "Soft": u["softLimit"], "Hard": u["hardLimit"]} for u in container["ulimits"]]
-    linux = container.get("linuxParameters") or {}
-    if linux.get("tmpfs"):
-        out["Tmpfs"] = {t["containerPath"]: ",".join([*t.get("mountOptions", []), f"size={t['size']}m"]) for t in linux["tmpfs"]}
-    if linux.get("initProcessEnabled"):
-        out["Init"] = True
-    return out
-
-
-def health_check(check: Row) -> Row:
-    """An ECS container health check for the engine, which runs it (durations in ns; ECS's defaults)."""
-    second = 1_000_000_000
-    return {
-        "Test": check["command"], "Interval": check.get("interval", 30) * second, "Timeout": check.get("timeout", 5) * second,
-        "Retries": check.get("retries", 3), "StartPeriod": check.get("startPeriod", 0) * second,
-    }  # fmt: skip
-
-
-def exit_of(seen: Mapping[str, Any] | None) -> Row:
-    """Status fields of a container from what the engine says of it (None: it is gone)."""
-    if seen is None:
-        return {"lastStatus": "STOPPED", "reason": "CannotInspectContainerError: the container was removed"}
-    now = seen["State"]
-    if now["Running"] or now["Status"] == "created":
-        return {"lastStatus": "RUNNING" if now["Running"] else "PENDING", "runtimeId": seen["Id"]}
-    reason = "OutOfMemoryError: Container killed due to memory usage" if now["OOMKilled"] else ""
-    return {"lastStatus": "STOPPED", "exitCode": now["ExitCode"], "runtimeId": seen["Id"]} | ({"reason": reason} if reason else {})
-
-
-def live_tasks(tasks: Iterable[Row]) -> list[Row]:
-    return [task for task in tasks if is_live(task)]
+    async def _remove_volumes(self, live: Mapping[str, Row]) -> None:
+        begin = f"{self._prefix}-volume-"
+        for name in await self._engine.volumes(f"kirikae.instance={self._prefix}"):
+            if name.startswith(begin) and name.removeprefix(begin)[:32] not in live:
+                await self._engine.remove_volume(name)

@@ -360,12 +360,15 @@ class Balancer:
         self.health.assert_all()
         return {}
 
-    def register(self, group: Row, address: str, port: int) -> str:
-        """Put the target into the lowest free slot; one that is registered already keeps its own, a draining one returns."""
+    def register(self, group: Row, address: str, port: int) -> tuple[str, bool]:
+        """Put the target into the lowest free slot; one that is registered already keeps its own, a draining one returns.
+
+        The answer is its key, and whether it is new there.
+        """
         key = f"{group['id']}|{address}:{port}"
         known = self._state.get("target", key)
         if known is not None and known["state"] != "draining":
-            return key
+            return key, False
         taken = {t["slot"] for t in self._state.all("target") if t["group"] == group["id"]}
         free = [known["slot"]] if known else [slot for slot in range(1, SLOTS + 1) if slot not in taken]
         if not free:
@@ -378,7 +381,7 @@ class Balancer:
                 "state": "initial", "reason": "Elb.RegistrationInProgress", "passes": 0, "failures": 0,
             },
         )  # fmt: skip
-        return key
+        return key, True
 
     async def deregister_targets(self, params: Row) -> Row:
         group = self._one("group", params["TargetGroupArn"])

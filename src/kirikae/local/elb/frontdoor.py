@@ -58,7 +58,7 @@ frontend aws
     use_backend control if {{ path_beg /_kirikae }}
     use_backend control if {{ hdr_beg(x-amz-target) AmazonEC2ContainerService GraniteService }}
     default_backend stores
-backend control
+{metadata}backend control
     retries 60
     timeout server 150s
     server control 127.0.0.1:{control}
@@ -66,6 +66,13 @@ backend stores
     retries 30
     timeout server 150s
     server stores 127.0.0.1:{stores}
+"""
+
+_METADATA = """\
+frontend metadata
+    bind {bind}
+    http-request set-path /_kirikae/metadata%[path]
+    default_backend control
 """
 
 
@@ -79,9 +86,9 @@ def server_state(target: Row, fail_open: bool) -> str:
 
 
 class FrontDoor:
-    def __init__(self, state: State, directory: Path, run: Path, gateway_binds: Iterable[str], ports: Mapping[str, int]):
+    def __init__(self, state: State, directory: Path, run: Path, binds: Iterable[str], ports: Mapping[str, int], link_local: str = ""):
         self._state, self._directory, self._run = state, directory, run
-        self._binds, self._ports = list(gateway_binds), ports
+        self._binds, self._ports, self._link_local = list(binds), ports, link_local
         self._busy = asyncio.Lock()
         self._config, self._map = directory / "haproxy.cfg", directory / "weights.map"
 
@@ -118,6 +125,7 @@ class FrontDoor:
                 ours=_OURS,
                 control=self._ports["control"],
                 stores=self._ports["stores"],
+                metadata=_METADATA.format(bind=self._link_local) if self._link_local else "",
             )
         ]
         parts += [self._frontend(listener) for listener in self._state.all("listener")]

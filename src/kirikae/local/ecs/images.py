@@ -1,0 +1,58 @@
+"""Images of tasks: the engine's own, or the loopback registry's under ECR-like names."""
+
+from __future__ import annotations
+
+import re
+
+from kirikae.local.engine import Engine
+from kirikae.local.errors import EngineError, StartFailed
+
+_ECR = re.compile(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?/(.+)")
+
+
+class Images:
+    """``registry`` is the loopback registry's ``host:port``; empty if none runs."""
+
+    def __init__(self, engine: Engine, registry: str) -> None:
+        self._engine, self._registry = engine, registry
+
+    def place(self, image: str) -> str:
+        """Where an image of this name is pulled from; empty: nowhere, it must be among the engine's."""
+        match = _ECR.fullmatch(image)
+        if match and self._registry:
+            return f"{self._registry}/{match[1]}"
+        return image if self._registry and image.startswith(self._registry + "/") else ""
+
+    async def ready(self, image: str, fixed: str | None) -> tuple[str, str]:
+        """The engine's ID of the image and its digest ("" without a registry); ``fixed`` is the ID that a deployment settled on.
+
+        Raises StartFailed with AWS's reason where there is no such image.
+        """
+        if fixed is not None:
+            try:
+                seen = await self._engine.image(fixed)
+                return seen["Id"], _digest(seen["RepoDigests"])
+            except EngineError as error:
+                if error.status != 404:
+                    raise
+        source = self.place(image)
+        if source:
+            try:
+                await self._engine.pull(source)
+            except EngineError as error:
+                if error.status == 0:
+                    raise
+                raise StartFailed(f"CannotPullContainerError: {image} (looked for at {source}): {error}") from error
+        try:
+            seen = await self._engine.image(source or image)
+        except EngineError as error:
+            if error.status == 404:
+                raise StartFailed(
+                    f"CannotPullContainerError: {image} is not among this engine's images; kirikae local pulls from its own registry only"
+                ) from error
+            raise
+        return seen["Id"], _digest(seen["RepoDigests"])
+
+
+def _digest(names: list[str] | None) -> str:
+    return names[0].partition("@")[2] if names else ""

@@ -1,0 +1,196 @@
+"""moto with a memory: the child process that keeps S3, SSM, Secrets Manager and the other stores.
+
+moto holds everything in memory.  Every request that changes something is written to a journal after moto has carried it
+out and before it is answered; a new process does the journal again.  Identifiers come out the same, because the journal
+holds the seed of each request's random numbers.  Dates of what is kept are those of the restart (ours).
+
+``python -m kirikae.local.keeper DIRECTORY PORT``
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import re
+import secrets
+import signal
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+log = logging.getLogger("kirikae.local.keeper")
+
+Environ = dict[str, Any]
+App = Callable[[Environ, Any], Iterable[bytes]]
+
+_SCHEMA = """
+create table if not exists request (
+    seq integer primary key, stamp real not null, seed integer not null, object text not null, environ text not null, body blob not null
+) strict;
+create index if not exists by_object on request (object) where object <> '';
+"""
+_READS = ("Describe", "Get", "List", "Filter", "BatchGet", "Lookup", "Search", "Query", "Scan", "Head", "Validate", "Simulate", "Test")
+_FORGETTABLE = {"sts", "monitoring", "sqs"}
+"""Services of which nothing is kept: figures are by the minute, sessions are made anew, queues are kirikae local's own."""
+_KMS_READS = {"Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "GenerateRandom", "Sign", "Verify"}
+
+
+def operation(environ: Environ, body: bytes) -> str:
+    """The operation's name for JSON and query protocols; empty for paths (S3, Route 53)."""
+    if target := environ.get("HTTP_X_AMZ_TARGET"):
+        return str(target).rpartition(".")[2]
+    if str(environ.get("CONTENT_TYPE", "")).startswith("application/x-www-form-urlencoded"):
+        return parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
+    return ""
+
+
+def service(environ: Environ) -> str:
+    """The signing name; S3 where a request is not signed (a browser with a public object)."""
+    scope = str(environ.get("HTTP_AUTHORIZATION", "")).split("/")
+    return scope[3] if len(scope) > 4 else "s3"
+
+
+def changes_something(environ: Environ, body: bytes) -> bool:
+    if environ["REQUEST_METHOD"] in ("GET", "HEAD", "OPTIONS") or environ["PATH_INFO"].startswith("/moto-api"):
+        return False
+    name = operation(environ, body)
+    if service(environ) in _FORGETTABLE or name in _KMS_READS:
+        return False
+    return not name.startswith(_READS)
+
+
+def plain_object(environ: Environ) -> str:
+    """``/bucket/key`` of a plain PUT or DELETE of one whole object: the next one makes it superfluous.  Else empty."""
+    host = str(environ.get("HTTP_HOST", "")).partition(":")[0]
+    plain = service(environ) == "s3" and environ["REQUEST_METHOD"] in ("PUT", "DELETE") and not environ.get("QUERY_STRING")
+    path = str(environ["PATH_INFO"])
+    deep = path.count("/") > 1 and not path.endswith("/")
+    return path if plain and deep and re.fullmatch(r"[\d.]+|localhost", host) else ""
+
+
+class Journal:
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.execute("pragma journal_mode=wal")
+        self._db.execute("pragma synchronous=normal")
+        self._db.executescript(_SCHEMA)
+        self._pinned: set[str] = set()
+        """Buckets whose former versions, and objects whose former contents, later requests refer to."""
+        for (environ,) in self._db.execute("select environ from request"):
+            self._pin(json.loads(environ))
+
+    def _pin(self, environ: Environ) -> None:
+        if source := environ.get("HTTP_X_AMZ_COPY_SOURCE"):
+            self._pinned |= {"/" + str(source).lstrip("/").partition("?")[0], str(environ["PATH_INFO"])}
+        if "versioning" in str(environ.get("QUERY_STRING", "")):
+            self._pinned.add("/" + str(environ["PATH_INFO"]).split("/")[1] + "/")
+
+    def write(self, environ: Environ, body: bytes, seed: int) -> None:
+        """One transaction: the request, and the former contents of its object go."""
+        self._pin(environ)
+        path = plain_object(environ)
+        if path in self._pinned or "/" + path.split("/")[1] + "/" in self._pinned if path else False:
+            path = ""
+        kept = {k: v for k, v in environ.items() if isinstance(v, str) and not k.startswith(("SERVER_SOFTWARE", "werkzeug."))}
+        self._db.execute("begin immediate")
+        try:
+            if path:
+                self._db.execute("delete from request where object = ?", (path,))
+            self._db.execute(
+                "insert into request (stamp, seed, object, environ, body) values (?, ?, ?, ?, ?)",
+                (time.time(), seed, path, json.dumps(kept), body),
+            )
+            self._db.execute("commit")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+            raise
+
+    def read(self) -> Iterable[tuple[int, Environ, bytes]]:
+        for seed, environ, body in self._db.execute("select seed, environ, body from request order by seq"):
+            yield seed, json.loads(environ), body
+
+
+class Keeper:
+    """A WSGI application around moto's: one request at a time, so that a seed belongs to one request alone."""
+
+    def __init__(self, app: App, journal: Journal, seed: Callable[[int], None]) -> None:
+        self._app, self._journal, self._seed = app, journal, seed
+        self._one = threading.Lock()
+
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        body = _whole_body(environ)
+        environ["wsgi.input"] = io.BytesIO(body)
+        kept = dict(environ)
+        with self._one:
+            if not changes_something(environ, body):
+                return list(self._app(environ, start_response))
+            seed = secrets.randbits(62)
+            told: list[Any] = []
+            self._seed(seed)
+            answer = list(self._app(environ, lambda *said: told.append(said)))
+            if str(told[0][0]) < "400":
+                try:
+                    self._journal.write(kept, body, seed)
+                except sqlite3.Error as error:
+                    log.error("the journal cannot be written: %s", error)
+                    start_response("507 Insufficient Storage", [("Content-Type", "text/plain")])
+                    return [f"kirikae local cannot keep this: {error}; free some disk space and try again\n".encode()]
+        start_response(*told[0])
+        return answer
+
+    def remember(self) -> int:
+        """Do the whole journal again; the answer is how many requests it held."""
+        count = 0
+        for seed, environ, body in self._journal.read():
+            count += 1
+            self._seed(seed)
+            told: list[Any] = []
+            environ |= {
+                "wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr, "wsgi.multithread": True, "wsgi.multiprocess": False,
+                "wsgi.run_once": False, "wsgi.version": (1, 0),
+            }  # fmt: skip
+            list(self._app(environ, lambda *said: told.append(said)))  # noqa: B023
+            if str(told[0][0]) >= "400":
+                log.warning("%s %s was answered %s when it was done again", environ["REQUEST_METHOD"], environ["PATH_INFO"], told[0][0])
+        return count
+
+
+def _whole_body(environ: Environ) -> bytes:
+    source = environ["wsgi.input"]
+    if environ.get("CONTENT_LENGTH"):
+        return bytes(source.read(int(environ["CONTENT_LENGTH"])))
+    body = bytes(source.read()) if environ.get("wsgi.input_terminated") else b""
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
+    environ["CONTENT_LENGTH"] = str(len(body))
+    return body
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    directory, port = Path(sys.argv[1]), int(sys.argv[2])
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # nothing is open that the journal does not hold
+    from moto.moto_api._internal import mock_random
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from werkzeug.serving import make_server
+
+    os.environ.setdefault("MOTO_PORT", str(port))
+    # Some of moto's identifiers come from the system: they, too, must come out the same when they are made again.
+    os.urandom = lambda size: mock_random.getrandbits(8 * size).to_bytes(size, "little") if size else b""
+    keeper = Keeper(DomainDispatcherApplication(create_backend_app), Journal(directory / "stores.db"), mock_random.seed)
+    began = time.monotonic()
+    if count := keeper.remember():
+        log.info("%d requests were done again in %.1f s", count, time.monotonic() - began)
+    make_server("127.0.0.1", port, keeper, threaded=True, request_handler=MotoRequestHandler).serve_forever()
+
+
+if __name__ == "__main__":
+    main()
