@@ -1,13 +1,16 @@
 # Two commands: `make rehearse` moves the sample service under load, `make test` passes the tests.  Both set up what is missing.
 PY := .venv/bin/python
 
-.PHONY: rehearse clean-rehearsal test check bench prove lock venv ready
+.PHONY: rehearse clean-rehearsal test check bench prove lock venv clients ready
 
 ready:
 	@scripts/prepare
 
 venv:
 	@scripts/prepare venv
+
+clients:
+	@scripts/prepare clients
 
 rehearse: ready
 	@$(PY) examples/bookshop/rehearse.py $(if $(KEEP),--keep)
@@ -22,16 +25,19 @@ check: venv
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 
-test: ready check
+test: ready check clients
 	@$(PY) -m pytest -m "not prove" tests
 
 bench: ready
 	@PYTHONPATH=. $(PY) benchmarks/start_time.py
 	@PYTHONPATH=. $(PY) benchmarks/zero_loss.py
 
-prove: ready
+prove: ready clients
 	@$(PY) -m pytest -m prove -s --timeout 3000 tests
 
 lock:  # after a change of the ranges in pyproject.toml; needs pip-tools
 	pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe \
 	  --no-header --extra local --extra dev -o requirements/dev.txt pyproject.toml
+	cd tests/clients && pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras \
+	  --allow-unsafe --no-header -o requirements.txt requirements.in
+	cd tests/clients && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
