@@ -19,7 +19,7 @@ def local_endpoint() -> Iterator[Endpoint]:
     with tempfile.TemporaryDirectory(prefix="kb") as folder:
         directory = Path(folder) / "l"
         try:
-            yield Endpoint(directory, control.up(directory, None, "ap-northeast-1"))
+            yield Endpoint(directory, control.up(directory, None, "ap-northeast-1", figures_delay_s=0))
         finally:
             control.down(directory)
 

@@ -52,7 +52,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
     directory = tmp_path_factory.mktemp("local")
     web_image()
-    status = control.up(directory, None, "ap-northeast-1")
+    status = control.up(directory, None, "ap-northeast-1", figures_delay_s=0)
     yield Endpoint(directory, status)
     control.down(directory)
 

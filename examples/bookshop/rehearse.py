@@ -183,7 +183,7 @@ class Rehearsal:
         self.distribution = hosts.debian("container", hosts.CONTAINER_PACKAGES, story.tell)
         PROJECT.mkdir()
         shutil.copy(SHOP / "kirikae.yml", PROJECT)
-        up = json.loads(self.local("up", "--json"))
+        up = json.loads(self.local("up", "--figures", "now", "--json"))
         self._environment = {
             "AWS_ENDPOINT_URL": up["endpoint"], "AWS_REGION": up["region"], "AWS_DEFAULT_REGION": up["region"],
             "AWS_ACCESS_KEY_ID": "kirikae", "AWS_SECRET_ACCESS_KEY": "kirikae",

@@ -137,16 +137,15 @@ def test_matchers():
 
 def test_log_lines_are_counted_for_whom_they_concern():
     """A target's 5xx, the balancer's own, a refused connection, and a client that went away."""
-    assert read_line("R l tg-a s1 200 12 13 -- 2") == ("l", "a", ["RequestCount", "HTTPCode_Target_2XX_Count"], 12)
-    assert read_line("R l tg-a s1 500 12 13 -- 2") == ("l", "a", ["RequestCount", "HTTPCode_Target_5XX_Count"], 12)
-    assert read_line("R l tg-a s1 503 -1 13 SC 2") == (
-        "l",
-        "a",
-        ["RequestCount", "HTTPCode_ELB_5XX_Count", "TargetConnectionErrorCount"],
-        None,
-    )
-    assert read_line("R l tg-a s1 502 -1 13 SH 2") == ("l", "a", ["RequestCount", "HTTPCode_ELB_5XX_Count"], None)
-    assert read_line("R l tg-a s1 400 -1 13 CR 2") is None
+    served = read_line("R l tg-a s1 200 12 -- 100 900 r1 1")
+    assert (served.listener, served.group, served.response_ms, served.rule) == ("l", "a", 12, "r1")
+    assert served.counts() == {"RequestCount": 1, "ProcessedBytes": 1000, "HTTPCode_Target_2XX_Count": 1}
+    assert read_line("R l tg-a s1 500 12 -- 0 0 r 1").counts()["HTTPCode_Target_5XX_Count"] == 1
+    refused = read_line("R l tg-a s1 503 -1 SC 0 0 r 1").counts()
+    assert refused["HTTPCode_ELB_5XX_Count"] == refused["HTTPCode_ELB_503_Count"] == refused["TargetConnectionErrorCount"] == 1
+    broken = read_line("R l tg-a s1 502 -1 SH 0 0 r 1").counts()
+    assert broken["HTTPCode_ELB_502_Count"] == 1 and not broken["TargetConnectionErrorCount"]
+    assert read_line("R l tg-a s1 400 -1 CR 0 0 r 1") is None
     assert read_line("[NOTICE] something else") is None
 
 

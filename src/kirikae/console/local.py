@@ -28,17 +28,23 @@ def local(ctx: click.Context, directory: Path | None) -> None:
 @local.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=None, help="Port of the endpoint on 127.0.0.1 (default: a free one, kept).")
 @click.option("--region", default="ap-northeast-1", show_default=True, help="The region it pretends to be.")
+@click.option(
+    "--figures",
+    type=click.Choice(["now", "delayed"]),
+    default=None,
+    help="Show CloudWatch figures at once and by the second, or whole minutes a minute later as AWS does (default: delayed; kept).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the status as JSON.")
 @click.option("--dry-run", is_flag=True, help="Say what would be started.")
 @click.pass_context
-def up(ctx: click.Context, port: int | None, region: str, as_json: bool, dry_run: bool) -> None:
+def up(ctx: click.Context, port: int | None, region: str, figures: str | None, as_json: bool, dry_run: bool) -> None:
     """Start what is not running yet."""
     directory = ctx.obj["directory"]
     if dry_run:
         running = control.status(directory) is not None
         click.echo("all runs already" if running else f"would start the control plane, HAProxy and moto for {directory}")
         return
-    found = control.up(directory, port, region)
+    found = control.up(directory, port, region, figures_delay_s=None if figures is None else control.FIGURES_DELAY_S[figures])
     click.echo(
         json.dumps(found)
         if as_json
@@ -83,6 +89,23 @@ def status(ctx: click.Context, as_json: bool) -> None:
             click.echo(f"trouble: {found['trouble']}")
     if found is None:
         ctx.exit(Exit.REFUSED)
+
+
+@local.command()
+@click.option("--percent", type=click.IntRange(1, 100), required=True, help="Part of the running FARGATE_SPOT tasks, rounded up.")
+@click.option("--json", "as_json", is_flag=True, help="Print the tasks as JSON.")
+@click.option("--dry-run", is_flag=True, help="Say which tasks would be taken away.")
+@click.pass_context
+def interrupt_spot(ctx: click.Context, percent: int, as_json: bool, dry_run: bool) -> None:
+    """Take running FARGATE_SPOT tasks away, as AWS does when it needs the room."""
+    tasks = control.interrupt_spot(ctx.obj["directory"], percent, dry_run)
+    if as_json:
+        click.echo(json.dumps({"tasks": tasks}))
+        return
+    for task in tasks:
+        click.echo(f"{'would interrupt' if dry_run else 'interrupted'} {task}")
+    if not tasks:
+        click.echo("no FARGATE_SPOT task is running")
 
 
 @local.command()

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,14 @@ from kirikae.local.errors import EngineError, LocalError
 from kirikae.local.files import alive, free_port, port_is_free, write_durably
 
 _LONGEST_SOCKET_PATH = 90
+FIGURES_DELAY_S = {"now": 0, "delayed": 60}
 
 
 def default_directory() -> Path:
     return Path.cwd() / ".kirikae" / "local"
 
 
-def up(directory: Path, port: int | None, region: str, wait_s: float = 90) -> dict[str, Any]:
+def up(directory: Path, port: int | None, region: str, wait_s: float = 90, figures_delay_s: int | None = None) -> dict[str, Any]:
     """Start what is not running; the answer is the status.  Harmless when all runs already.  Raises LocalError."""
     from kirikae.local.server import Settings
 
@@ -41,6 +43,15 @@ def up(directory: Path, port: int | None, region: str, wait_s: float = 90) -> di
         run = directory if len(str(directory)) < _LONGEST_SOCKET_PATH - 20 else Path("/tmp") / instance
         run.mkdir(mode=0o700, exist_ok=True)
         Settings(instance, region, port or free_port(), free_port(), free_port(), str(run), free_port()).save(directory)
+    if figures_delay_s is not None:
+        settings = replace(Settings.load(directory), figures_delay_s=figures_delay_s)
+        if settings != Settings.load(directory):
+            settings.save(directory)
+            if (pid := _pid(directory)) is not None:
+                os.kill(pid, signal.SIGTERM)
+                deadline = time.monotonic() + wait_s
+                while _pid(directory) is not None and time.monotonic() < deadline:
+                    time.sleep(0.05)
     return _bring_up(directory, wait_s)
 
 
@@ -77,21 +88,40 @@ def _bring_up(directory: Path, wait_s: float) -> dict[str, Any]:
 
 def status(directory: Path) -> dict[str, Any] | None:
     """What the control plane says of itself; None if it does not run."""
-    from kirikae.local.server import Settings
-
     directory = directory.resolve()
     if not (directory / "settings.json").exists() or (pid := _pid(directory)) is None:
         return None
-    connection = http.client.HTTPConnection("127.0.0.1", Settings.load(directory).control_port, timeout=5)
     try:
-        connection.request("GET", "/_kirikae/status")
-        answer = connection.getresponse()
-        told = json.loads(answer.read())
+        told = _ask(directory, "GET", "/_kirikae/status")
     except (OSError, http.client.HTTPException, ValueError):
         return None
+    return {**told, "pid": pid, "directory": str(directory)}
+
+
+def _ask(directory: Path, method: str, path: str) -> dict[str, Any]:
+    """The control plane's own answer.  Raises OSError, HTTPException or ValueError where there is none."""
+    from kirikae.local.server import Settings
+
+    connection = http.client.HTTPConnection("127.0.0.1", Settings.load(directory).control_port, timeout=5)
+    try:
+        connection.request(method, path)
+        told = json.loads(connection.getresponse().read())
     finally:
         connection.close()
-    return {**told, "pid": pid, "directory": str(directory)} if isinstance(told, dict) else None
+    if not isinstance(told, dict):
+        raise ValueError(f"{path} answered {told!r}")
+    return told
+
+
+def interrupt_spot(directory: Path, percent: int, dry_run: bool) -> list[str]:
+    """ARNs of the FARGATE_SPOT tasks that were (or would be) taken away.  Raises LocalError if kirikae local does not answer."""
+    directory = directory.resolve()
+    if status(directory) is None:
+        raise LocalError("kirikae local is not running; start it with `kirikae local up`")
+    try:
+        return list(_ask(directory, "POST", f"/_kirikae/interrupt-spot?percent={percent}&dry={int(dry_run)}")["tasks"])
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise LocalError(f"kirikae local does not answer: {error}; `kirikae local up` takes it up again") from error
 
 
 def down(directory: Path) -> list[str]:

@@ -27,8 +27,9 @@ from kirikae.local.ecs.metadata import Metadata, Usage
 from kirikae.local.ecs.pause import PausePool
 from kirikae.local.ecs.services import Services
 from kirikae.local.ecs.tasks import Tasks
+from kirikae.local.elb.accesslog import EVERY_S, AccessLogs
 from kirikae.local.elb.api import Balancer
-from kirikae.local.elb.figures import KEPT_S, CloudWatch, Recorder
+from kirikae.local.elb.figures import CLOUDWATCH_DELAY_S, KEPT_S, CloudWatch, Recorder
 from kirikae.local.elb.frontdoor import FrontDoor
 from kirikae.local.elb.health import HealthChecks
 from kirikae.local.engine import Engine, engine_socket
@@ -41,6 +42,7 @@ from kirikae.local.wire import Json, Query, Service
 
 log = logging.getLogger("kirikae.local")
 
+GAUGES_EVERY_S = 10
 _TARGETS = {"AmazonEC2ContainerServiceV20141113": "ecs", "GraniteServiceVersion20100801": "monitoring"}
 
 
@@ -55,6 +57,7 @@ class Settings:
     stores_port: int
     run: str
     registry_port: int = 0
+    figures_delay_s: int = CLOUDWATCH_DELAY_S
     pool: int = 4
 
     @classmethod
@@ -74,7 +77,9 @@ class ControlPlane:
         self._registry = Registry(directory, settings.registry_port)
         self._background: list[asyncio.Task[None]] = []
         self._balancer = Balancer(self._state, settings.region)
-        self._recorder = Recorder(self._state, directory / "haproxy.log.pipe")
+        self._balancer.put_object = self._stores.put_object
+        self._access = AccessLogs(self._state, directory, self._stores, settings.region, time.time)
+        self._recorder = Recorder(self._state, directory / "haproxy.log.pipe", self._access.keep)
         self._trouble = ""
 
     async def start(self) -> None:
@@ -108,13 +113,13 @@ class ControlPlane:
         self._services = self._ecs.services = Services(self._state, self._tasks, self._ecs.start_service_task)
         self._tasks.on_change, self._tasks.on_event = self._services.task_changed, self._services.told
         self._usage = Usage(self._state, self._engine, self._tasks.container_name)
-        self._figures = CloudWatch(self._state)
+        self._figures = CloudWatch(self._state, settings.figures_delay_s)
         self._wire = {
             "ecs": Service(Json("ecs", "InvalidParameterException"), self._ecs.operations(), "UnsupportedFeatureException"),
             "elasticloadbalancing": Service(Query("elbv2", "ValidationError"), self._balancer.operations(), "InvalidAction"),
             "monitoring": Service(
                 Json("cloudwatch", "InvalidParameterValueException"),
-                {"GetMetricData": self._figures.get_metric_data, "ListMetrics": self._figures.list_metrics},
+                self._figures.operations(),
                 "InvalidAction",
             ),
         }
@@ -193,7 +198,7 @@ class ControlPlane:
         )  # fmt: skip
 
     async def _interrupt_spot(self, request: web.Request) -> web.Response:
-        return web.json_response({"tasks": self._ecs.interrupt_spot(int(request.query["percent"]))})
+        return web.json_response({"tasks": self._ecs.interrupt_spot(int(request.query["percent"]), request.query.get("dry") == "1")})
 
     async def _aws(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -256,6 +261,10 @@ class ControlPlane:
             await asyncio.sleep(1)
             try:
                 self._recorder.write_out(time.time())
+                if beat % GAUGES_EVERY_S == 0:
+                    self._recorder.write_gauges(time.time(), await self._door.connections())
+                if beat % (EVERY_S if self._settings.figures_delay_s else GAUGES_EVERY_S) == 0:
+                    await self._access.deliver()
                 if await self._stores.assert_running():
                     log.warning("moto had ended and was started again; what its journal holds is there again")
                 if not await self._door.is_running():
@@ -277,9 +286,10 @@ class ControlPlane:
 
 
 def _about_balancers(request: web.Request, body: bytes) -> bool:
-    """CloudWatch calls about load balancers are ours; other namespaces are kept by moto."""
+    """CloudWatch calls about load balancers and services are ours; other namespaces are kept by moto."""
     operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
-    return operation in ("GetMetricData", "ListMetrics") and b"AWS/ApplicationELB" in body
+    asked = ("GetMetricData", "GetMetricStatistics", "ListMetrics")
+    return operation in asked and (b"AWS/ApplicationELB" in body or b"AWS/ECS" in body)
 
 
 async def _main(directory: Path) -> None:

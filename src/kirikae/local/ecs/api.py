@@ -508,11 +508,11 @@ class Ecs:
 
     # --- trouble on purpose ---------------------------------------------------------------------------------------
 
-    def interrupt_spot(self, percent: int) -> list[str]:
+    def interrupt_spot(self, percent: int, dry_run: bool = False) -> list[str]:
         """Take this part of the running FARGATE_SPOT tasks away, as AWS does, the oldest first; the answer is their ARNs."""
         spot = [t for t in self._state.all("task") if is_live(t) and t.get("capacityProviderName") == "FARGATE_SPOT"]
         chosen = sorted(spot, key=lambda t: t["createdAt"])[: -(-len(spot) * percent // 100)]
-        for task in chosen:
+        for task in chosen if not dry_run else []:
             self._tasks.stop(task["id"], "SpotInterruption", "Your Spot Task was interrupted.")
         return [t["taskArn"] for t in chosen]
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +25,13 @@ _GROUP_ATTRIBUTES = {
     "stickiness.type": "lb_cookie",
     "stickiness.lb_cookie.duration_seconds": "86400",
     "slow_start.duration_seconds": "0",
+    "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": "1",
+    "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": "off",
+    "target_group_health.dns_failover.minimum_healthy_targets.count": "1",
+    "target_group_health.dns_failover.minimum_healthy_targets.percentage": "off",
+    "load_balancing.cross_zone.enabled": "use_load_balancer_configuration",
+    "stickiness.app_cookie.cookie_name": "",
+    "stickiness.app_cookie.duration_seconds": "86400",
     "load_balancing.algorithm.type": "round_robin",
     "load_balancing.algorithm.anomaly_mitigation": "off",
 }
@@ -33,12 +40,30 @@ _BALANCER_ATTRIBUTES = {
     "client_keep_alive.seconds": "3600",
     "deletion_protection.enabled": "false",
     "access_logs.s3.enabled": "false",
+    "access_logs.s3.bucket": "",
+    "access_logs.s3.prefix": "",
+    "connection_logs.s3.enabled": "false",
+    "routing.http2.enabled": "true",
+    "routing.http.drop_invalid_header_fields.enabled": "false",
+    "routing.http.preserve_host_header.enabled": "false",
+    "routing.http.x_amzn_tls_version_and_cipher_suite.enabled": "false",
+    "routing.http.xff_client_port.enabled": "false",
+    "routing.http.xff_header_processing.mode": "append",
+    "routing.http.desync_mitigation_mode": "defensive",
+    "waf.fail_open.enabled": "false",
+    "zonal_shift.config.enabled": "false",
+    "load_balancing.cross_zone.enabled": "true",
 }
-_STRUCTURAL = ("Create", "Modify", "Delete")
-_CARRIED_OUT = {
-    "deregistration_delay.timeout_seconds", "stickiness.enabled", "stickiness.lb_cookie.duration_seconds",
-    "load_balancing.algorithm.type", "idle_timeout.timeout_seconds",
+_STRUCTURAL = ("Create", "Modify", "Delete", "SetRulePriorities")
+CARRIED_OUT = {
+    "deregistration_delay.timeout_seconds": "0-3600", "stickiness.enabled": "true|false",
+    "stickiness.lb_cookie.duration_seconds": "1-604800",
+    "load_balancing.algorithm.type": "round_robin|least_outstanding_requests|weighted_random", "idle_timeout.timeout_seconds": "1-4000",
+    "slow_start.duration_seconds": "0-0|30-900",
+    "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": "1-64", "access_logs.s3.enabled": "true|false",
+    "access_logs.s3.bucket": "", "access_logs.s3.prefix": "", "deletion_protection.enabled": "true|false",
 }  # fmt: skip
+"""Attributes with an effect, and what they may be: words or ranges of numbers; empty: any text."""
 _NOT_FOUND = {"balancer": "LoadBalancerNotFound", "group": "TargetGroupNotFound", "listener": "ListenerNotFound", "rule": "RuleNotFound"}
 
 
@@ -54,6 +79,7 @@ class Balancer:
         self._drains: dict[str, asyncio.Task[None]] = {}
         self.door: FrontDoor
         self.health: HealthChecks
+        self.put_object: Callable[[str, str, bytes], Awaitable[None]]
 
     def operations(self) -> dict[str, Operation]:
         found: dict[str, Operation] = {
@@ -66,18 +92,25 @@ class Balancer:
             "DescribeTargetGroups": self.describe_target_groups,
             "DeleteTargetGroup": self.delete_target_group,
             "DescribeTargetGroupAttributes": self.describe_target_group_attributes,
+            "ModifyTargetGroup": self.modify_target_group,
             "ModifyTargetGroupAttributes": self.modify_target_group_attributes,
             "CreateListener": self.create_listener,
             "DescribeListeners": self.describe_listeners,
+            "ModifyListener": self.modify_listener,
             "DeleteListener": self.delete_listener,
             "CreateRule": self.create_rule,
             "DescribeRules": self.describe_rules,
             "ModifyRule": self.modify_rule,
             "DeleteRule": self.delete_rule,
+            "SetRulePriorities": self.set_rule_priorities,
+            "SetSubnets": self.set_subnets,
+            "SetSecurityGroups": self.set_security_groups,
+            "DescribeAccountLimits": self.describe_account_limits,
             "RegisterTargets": self.register_targets,
             "DeregisterTargets": self.deregister_targets,
             "DescribeTargetHealth": self.describe_target_health,
             "AddTags": self.add_tags,
+            "RemoveTags": self.remove_tags,
             "DescribeTags": self.describe_tags,
         }
         return {name: self._all_or_nothing(handler) if name.startswith(_STRUCTURAL) else handler for name, handler in found.items()}
@@ -132,6 +165,10 @@ class Balancer:
     async def delete_load_balancer(self, params: Row) -> Row:
         for row in self._state.all("balancer"):
             if row["arn"] == params["LoadBalancerArn"]:
+                if row["attributes"]["deletion_protection.enabled"] == "true":
+                    raise AwsError(
+                        "OperationNotPermitted", f"Load balancer '{row['arn']}' cannot be deleted: deletion protection is enabled"
+                    )
                 for listener in self._state.all("listener"):
                     if listener["balancer"] == row["id"]:
                         self._drop_listener(listener)
@@ -144,9 +181,19 @@ class Balancer:
 
     async def modify_load_balancer_attributes(self, params: Row) -> Row:
         row = self._one("balancer", params["LoadBalancerArn"])
+        asked = {a["Key"]: a["Value"] for a in params["Attributes"]}
+        if asked.get("access_logs.s3.enabled") == "true":
+            await self._check_bucket(asked.get("access_logs.s3.bucket") or row["attributes"]["access_logs.s3.bucket"])
         row = self._state.change("balancer", row["id"], attributes=_changed(row, params["Attributes"], _BALANCER_ATTRIBUTES))
         await self._tell_door()
         return _attributes(row)
+
+    async def _check_bucket(self, bucket: str) -> None:
+        """A bucket that cannot be written is refused, as AWS does."""
+        try:
+            await self.put_object(bucket, f"AWSLogs/{ACCOUNT}/ELBAccessLogTestFile", b"Enable AccessLog for ELB is successful")
+        except OSError as error:
+            raise AwsError("InvalidConfigurationRequest", f"Access Denied for bucket: {bucket}. {error}") from error
 
     # --- target groups --------------------------------------------------------------------------------------------
 
@@ -165,12 +212,8 @@ class Balancer:
             {
                 "id": key, "name": name, "arn": f"{self._prefix}targetgroup/{name}/{key}", "port": params["Port"],
                 "vpc": params.get("VpcId", ""), "number": 1 + max([g["number"] for g in self._state.all("group")], default=999),
-                "check_path": params.get("HealthCheckPath", "/"), "check_port": params.get("HealthCheckPort", "traffic-port"),
-                "interval_s": params.get("HealthCheckIntervalSeconds", 30),
-                "timeout_s": params.get("HealthCheckTimeoutSeconds", 5),
-                "healthy_threshold": params.get("HealthyThresholdCount", 5),
-                "unhealthy_threshold": params.get("UnhealthyThresholdCount", 2),
-                "matcher": params.get("Matcher", {}).get("HttpCode", "200"),
+                "check_path": "/", "check_port": "traffic-port", "interval_s": 30, "timeout_s": 5, "healthy_threshold": 5,
+                "unhealthy_threshold": 2, "matcher": "200", **_check_fields(params, name),
                 "attributes": dict(_GROUP_ATTRIBUTES), "tags": _tags(params),
             },
         )  # fmt: skip
@@ -192,6 +235,11 @@ class Balancer:
         if arn := params.get("LoadBalancerArn"):
             rows = [row for row in rows if arn in self.balancers_of(row["arn"])]
         return {"TargetGroups": [self._show_group(row) for row in rows]}
+
+    async def modify_target_group(self, params: Row) -> Row:
+        row = self._one("group", params["TargetGroupArn"])
+        row = self._state.change("group", row["id"], **_check_fields(params, row["name"]))
+        return {"TargetGroups": [self._show_group(row)]}
 
     async def delete_target_group(self, params: Row) -> Row:
         for row in self._state.all("group"):
@@ -260,6 +308,26 @@ class Balancer:
             rows = [row for row in rows if row["balancer"] == balancer["id"]]
         return {"Listeners": [self._show_listener(row) for row in rows]}
 
+    async def modify_listener(self, params: Row) -> Row:
+        row = self._one("listener", params["ListenerArn"])
+        port: int = params.get("Port") or row["port"]
+        if params.get("Protocol", "HTTP") != "HTTP" or params.get("Certificates") or params.get("SslPolicy"):
+            raise AwsError("UnsupportedProtocol", "kirikae local listens for HTTP; put TLS in front of it yourself")
+        if port != row["port"]:
+            if any(other["port"] == port for other in self._state.all("listener")):
+                raise AwsError("DuplicateListener", f"A listener already exists on port {port} of this machine's loopback address")
+            if not port_is_free(port):
+                raise AwsError("InvalidConfigurationRequest", f"port {port} of 127.0.0.1 is taken by another program; choose a free one")
+        actions = params.get("DefaultActions")
+        if actions:
+            self._check_actions(actions)
+            default = next(r for r in self._state.all("rule") if r["listener"] == row["arn"] and r["default"])
+            await self.modify_rule({"RuleArn": default["arn"], "Actions": actions})
+        if port != row["port"]:
+            row = self._state.change("listener", row["arn"], port=port)
+            await self._tell_door()
+        return {"Listeners": [self._show_listener(row)]}
+
     async def delete_listener(self, params: Row) -> Row:
         self._drop_listener(self._one("listener", params["ListenerArn"]))
         await self._tell_door()
@@ -289,7 +357,7 @@ class Balancer:
 
     def _check_actions(self, actions: Iterable[Row]) -> None:
         for action in actions:
-            if action["Type"] not in ("forward", "fixed-response"):
+            if action["Type"] not in ("forward", "fixed-response", "redirect"):
                 raise AwsError("InvalidLoadBalancerAction", f"kirikae local does not carry out the action {action['Type']} yet")
             groups = forward_groups([action])
             if len(groups) > 5:
@@ -341,6 +409,19 @@ class Balancer:
         else:
             await self._tell_door()
         return {"Rules": [self._show_rule(row)]}
+
+    async def set_rule_priorities(self, params: Row) -> Row:
+        asked = {p["RuleArn"]: p["Priority"] for p in params["RulePriorities"]}
+        rows = [self._one("rule", arn) for arn in asked]
+        after = {r["arn"]: asked.get(r["arn"], r["priority"]) for r in self._state.all("rule") if r["listener"] == rows[0]["listener"]}
+        if any(r["default"] for r in rows):
+            raise AwsError("OperationNotPermitted", "the default rule has no priority")
+        if len(set(after.values())) != len(after):
+            raise AwsError("PriorityInUse", "two rules would have the same priority")
+        for row in rows:
+            self._state.change("rule", row["arn"], priority=asked[row["arn"]])
+        await self._tell_door()
+        return {"Rules": [self._show_rule(self._one("rule", arn)) for arn in asked]}
 
     async def delete_rule(self, params: Row) -> Row:
         row = self._one("rule", params["RuleArn"])
@@ -457,6 +538,30 @@ class Balancer:
             self._state.change(kind, arn if kind in ("listener", "rule") else row["id"], tags=list(tags.values()))
         return {}
 
+    async def remove_tags(self, params: Row) -> Row:
+        for arn in params["ResourceArns"]:
+            kind, row = self._any(arn)
+            tags = [t for t in row["tags"] if t["Key"] not in params["TagKeys"]]
+            self._state.change(kind, arn if kind in ("listener", "rule") else row["id"], tags=tags)
+        return {}
+
+    async def set_subnets(self, params: Row) -> Row:
+        """Kept and told; the load balancer listens on loopback whatever its subnets are."""
+        row = self._one("balancer", params["LoadBalancerArn"])
+        subnets = params.get("Subnets") or [m["SubnetId"] for m in params.get("SubnetMappings", [])]
+        row = self._state.change("balancer", row["id"], subnets=subnets)
+        return {"AvailabilityZones": self._show_balancer(row)["AvailabilityZones"]}
+
+    async def set_security_groups(self, params: Row) -> Row:
+        """Kept and told; nothing is filtered on loopback."""
+        row = self._one("balancer", params["LoadBalancerArn"])
+        self._state.change("balancer", row["id"], groups=params["SecurityGroups"])
+        return {"SecurityGroupIds": params["SecurityGroups"]}
+
+    async def describe_account_limits(self, params: Row) -> Row:
+        limits = {"targets-per-application-load-balancer": SLOTS, "target-groups-per-action-on-application-load-balancer": 5}
+        return {"Limits": [{"Name": name, "Max": str(most)} for name, most in limits.items()]}
+
     async def describe_tags(self, params: Row) -> Row:
         return {"TagDescriptions": [{"ResourceArn": arn, "Tags": self._any(arn)[1]["tags"]} for arn in params["ResourceArns"]]}
 
@@ -506,11 +611,51 @@ def _attributes(row: Row) -> Row:
 def _changed(row: Row, attributes: Iterable[Row], known: Mapping[str, str]) -> dict[str, str]:
     changed = dict(row["attributes"])
     for attribute in attributes:
-        carried_out = attribute["Key"] in _CARRIED_OUT or known.get(attribute["Key"]) == attribute["Value"]
-        if not carried_out:
-            raise AwsError("InvalidConfigurationRequest", f"kirikae local does not carry out {attribute['Key']}={attribute['Value']} yet")
-        changed[attribute["Key"]] = attribute["Value"]
+        key, value = attribute["Key"], attribute.get("Value", "")
+        if key not in known:
+            raise AwsError("InvalidConfigurationRequest", f"Load balancing attribute key '{key}' is not recognized")
+        if key not in CARRIED_OUT and known[key] != value:
+            raise AwsError("InvalidConfigurationRequest", f"kirikae local does not carry out {key}={value} yet")
+        if key in CARRIED_OUT and not _allowed(CARRIED_OUT[key], value):
+            raise AwsError("InvalidConfigurationRequest", f"{key}={value}: allowed is {CARRIED_OUT[key].replace('|', ' or ')}")
+        changed[key] = value
     return changed
+
+
+def _allowed(rule: str, value: str) -> bool:
+    """Is the value one of the words, or in one of the ranges of numbers, that ``a|b|1-9`` names?"""
+    for part in rule.split("|"):
+        low, dash, high = part.partition("-")
+        if not part or part == value or (dash and low.isdigit() and value.isdigit() and int(low) <= int(value) <= int(high)):
+            return True
+    return False
+
+
+_CHECK_FIELDS = {
+    "HealthCheckPath": ("check_path", None), "HealthCheckPort": ("check_port", None),
+    "HealthCheckIntervalSeconds": ("interval_s", (5, 300)),
+    "HealthCheckTimeoutSeconds": ("timeout_s", (2, 120)), "HealthyThresholdCount": ("healthy_threshold", (2, 10)),
+    "UnhealthyThresholdCount": ("unhealthy_threshold", (2, 10)),
+}  # fmt: skip
+
+
+def _check_fields(params: Row, name: str) -> Row:
+    """What the request says of the health check, in our names (ELB API reference, CreateTargetGroup)."""
+    found: Row = {}
+    for theirs, (ours, bounds) in _CHECK_FIELDS.items():
+        if theirs in params:
+            value = params[theirs]
+            if bounds and not bounds[0] <= value <= bounds[1]:
+                raise AwsError("ValidationError", f"target group {name}: {theirs} {value}: {bounds[0]} to {bounds[1]}")
+            found[ours] = value
+    if params.get("HealthCheckProtocol", "HTTP") != "HTTP" or params.get("HealthCheckEnabled") is False:
+        raise AwsError("ValidationError", f"target group {name}: kirikae local checks addresses by HTTP")
+    if code := params.get("Matcher", {}).get("HttpCode"):
+        parts = [p for part in code.split(",") for p in part.split("-")]
+        if not all(p.isdigit() and 200 <= int(p) <= 499 for p in parts):
+            raise AwsError("ValidationError", f"target group {name}: Health check matcher HTTP code '{code}' must be within 200 to 499")
+        found["matcher"] = code
+    return found
 
 
 def _but_weights(actions: Iterable[Row]) -> list[Any]:

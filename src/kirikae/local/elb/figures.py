@@ -1,4 +1,4 @@
-"""Figures per target group, counted from HAProxy's log by the second, answered as CloudWatch metrics.
+"""Figures per load balancer and target group, counted from HAProxy's log by the second, and of services; answered as CloudWatch metrics.
 
 Latency is kept as counts per whole millisecond, HAProxy's own resolution, so that ``TC(a:b)`` is exact.
 """
@@ -6,53 +6,94 @@ Latency is kept as counts per whole millisecond, HAProxy's own resolution, so th
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import math
 import os
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from kirikae.local.errors import AwsError
 from kirikae.local.state import Row, State
+from kirikae.local.wire import Operation
 
-log = logging.getLogger("kirikae.local.elb.figures")
+log = logging.getLogger("kirikae.local.figures")
 
 KEPT_S = 3 * 3600
+CLOUDWATCH_DELAY_S = 60
+"""How long after its end a minute's figures are seen by default (ours; ELB documents only that it reports each minute)."""
 _BUFFER = 1 << 20
-_COUNTS = {
+COUNTS = {
     "RequestCount", "HTTPCode_Target_2XX_Count", "HTTPCode_Target_3XX_Count", "HTTPCode_Target_4XX_Count",
-    "HTTPCode_Target_5XX_Count", "HTTPCode_ELB_4XX_Count", "HTTPCode_ELB_5XX_Count", "TargetConnectionErrorCount",
+    "HTTPCode_Target_5XX_Count", "HTTPCode_ELB_3XX_Count", "HTTPCode_ELB_4XX_Count", "HTTPCode_ELB_5XX_Count", "HTTPCode_ELB_500_Count",
+    "HTTPCode_ELB_502_Count", "HTTPCode_ELB_503_Count", "HTTPCode_ELB_504_Count", "TargetConnectionErrorCount", "ProcessedBytes",
+    "HTTP_Redirect_Count", "HTTP_Fixed_Response_Count", "NewConnectionCount",
 }  # fmt: skip
+GAUGES = {"HealthyHostCount", "UnHealthyHostCount", "ActiveConnectionCount"}
+OF_SERVICES = {"CPUUtilization", "MemoryUtilization"}
+_BALANCER_ONLY = {"HTTP_Redirect_Count", "HTTP_Fixed_Response_Count", "NewConnectionCount"}
+LINE = "%f %b %s %ST %Tr %ts %U %B %[var(txn.rule)] %[http_first_req]"
+"""What HAProxy tells of every request; the access log's own fields follow where one is kept."""
 
 
-def read_line(line: str) -> tuple[str, str, list[str], int | None] | None:
-    """One log line as (listener, target group or "", names of counts that rise by one, response time in ms or None)."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One request as HAProxy's log tells it."""
+
+    listener: str
+    group: str
+    """Empty where the load balancer answered by itself."""
+    slot: str
+    status: int
+    response_ms: int
+    """-1 where no target answered."""
+    ended: str
+    received: int
+    sent: int
+    rule: str
+    first: bool
+    """The first request of its connection."""
+    more: list[str]
+
+    def counts(self) -> Counter[str]:
+        """Names of the counts that rise, and by how much."""
+        found = Counter({"RequestCount": 1, "ProcessedBytes": self.received + self.sent})
+        if self.group and self.response_ms >= 0:
+            found[f"HTTPCode_Target_{self.status // 100}XX_Count"] = 1
+            return found
+        found[f"HTTPCode_ELB_{self.status // 100}XX_Count"] = 1
+        if self.status in (500, 502, 503, 504):
+            found[f"HTTPCode_ELB_{self.status}_Count"] = 1
+        if self.group and self.ended[1:2] == "C":
+            found["TargetConnectionErrorCount"] = 1
+        return found
+
+
+def read_line(line: str) -> Told | None:
+    """One log line; None for other lines, and for a request whose client went away: nobody's request."""
     field = line.split()
-    if len(field) < 8 or field[0] != "R":
+    if len(field) < 11 or field[0] != "R":
         return None
-    listener, backend, status, response_ms, ended = field[1], field[2], field[4], int(field[5]), field[7]
-    group = backend.removeprefix("tg-") if backend.startswith("tg-") else ""
-    if not status.isdigit() or ended.startswith("C"):
-        return None  # the client went away: nobody's request
-    counts = ["RequestCount"]
-    if group and response_ms >= 0:
-        counts.append(f"HTTPCode_Target_{status[0]}XX_Count")
-        return listener, group, counts, response_ms
-    counts.append(f"HTTPCode_ELB_{status[0]}XX_Count")
-    if group and ended[1:2] == "C":
-        counts.append("TargetConnectionErrorCount")
-    return listener, group, counts, None
+    group = field[2].removeprefix("tg-") if field[2].startswith("tg-") else ""
+    if not field[4].isdigit() or field[6].startswith("C"):
+        return None
+    return Told(
+        field[1], group, field[3], int(field[4]), int(field[5]), field[6], int(field[7]), int(field[8]), field[9], field[10] == "1",
+        field[11:],
+    )  # fmt: skip
 
 
 class Recorder:
     """Reads the log pipe that HAProxy writes to.  The pipe keeps some seconds of lines while nobody reads."""
 
-    def __init__(self, state: State, pipe: Path) -> None:
-        self._state, self._pipe = state, pipe
+    def __init__(self, state: State, pipe: Path, keep: Callable[[Told], None] = lambda told: None) -> None:
+        self._state, self._pipe, self._keep = state, pipe, keep
         self._open: dict[tuple[str, int], tuple[Counter[str], Counter[int]]] = defaultdict(lambda: (Counter(), Counter()))
         self._rest = b""
         self._fd = -1
@@ -60,8 +101,6 @@ class Recorder:
     def start(self) -> None:
         self._fd = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK)
         try:
-            import fcntl
-
             fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, _BUFFER)
         except OSError as error:
             log.warning("the log pipe keeps its default size: %s", error)
@@ -83,20 +122,32 @@ class Recorder:
         second = int(time.time())
         for line in lines:
             try:
-                read = read_line(line.decode(errors="replace"))
+                told = read_line(line.decode(errors="replace"))
             except ValueError:
                 log.warning("a log line cannot be read: %r", line[:200])
                 continue
-            if read is not None:
-                self._count(second, *read)
+            if told is not None:
+                self._count(second, told)
+                if told.more:
+                    self._keep(told)
 
-    def _count(self, second: int, listener: str, group: str, counts: list[str], response_ms: int | None) -> None:
-        for subject in (group, listener):
+    def _count(self, second: int, told: Told) -> None:
+        counts = told.counts()
+        for subject in (told.group, told.listener):
             if subject:
                 totals, times = self._open[subject, second]
                 totals.update(counts)
-                if response_ms is not None:
-                    times[response_ms] += 1
+                if told.group and told.response_ms >= 0:
+                    times[told.response_ms] += 1
+        if told.first:
+            self._open[told.listener, second][0]["NewConnectionCount"] += 1
+        if not told.group:
+            kind = {"redirect": "HTTP_Redirect_Count", "fixed-response": "HTTP_Fixed_Response_Count"}.get(self._action_of(told.rule), "")
+            if kind:
+                self._open[told.listener, second][0][kind] += 1
+
+    def _action_of(self, rule_id: str) -> str:
+        return next((str(r["actions"][-1]["Type"]) for r in self._state.all("rule") if r["id"] == rule_id), "")
 
     def write_out(self, now: float) -> None:
         """Put every second that is over into the store; several parts of one second are added up."""
@@ -107,71 +158,150 @@ class Recorder:
                 times.update({int(ms): n for ms, n in before["times"].items()})
             self._state.put_figure(subject, second, {"counts": totals, "times": times})
 
+    def write_gauges(self, now: float, connections: Mapping[str, int]) -> None:
+        """Healthy and unhealthy targets of each group; open connections of each listener."""
+        for group in self._state.all("group"):
+            states = [t["state"] for t in self._state.all("target") if t["group"] == group["id"]]
+            healthy, unhealthy = states.count("healthy"), states.count("unhealthy")
+            self._state.put_figure(f"gauge/{group['id']}", int(now), {"HealthyHostCount": healthy, "UnHealthyHostCount": unhealthy})
+        for listener in [item["id"] for item in self._state.all("listener") if item["id"] in connections]:
+            self._state.put_figure(f"gauge/{listener}", int(now), {"ActiveConnectionCount": connections[listener]})
+
 
 class CloudWatch:
-    """GetMetricData and ListMetrics for ``AWS/ApplicationELB`` (period 60 and multiples; 1 is our own extension)."""
+    """GetMetricData, GetMetricStatistics and ListMetrics for ``AWS/ApplicationELB`` and ``AWS/ECS``.
 
-    def __init__(self, state: State) -> None:
-        self._state = state
+    Periods are 60 and multiples; without CloudWatch's delay also 1 (an own extension, for rehearsals that take minutes).
+    """
+
+    def __init__(self, state: State, delay_s: int = 0, clock: Callable[[], float] = time.time) -> None:
+        self._state, self._delay_s, self._clock = state, delay_s, clock
+
+    def operations(self) -> dict[str, Operation]:
+        return {
+            "GetMetricData": self.get_metric_data, "GetMetricStatistics": self.get_metric_statistics, "ListMetrics": self.list_metrics,
+        }  # fmt: skip
 
     async def get_metric_data(self, params: Row) -> Row:
+        since, until = self._window(params)
+        results = [self._result(query, since, until) for query in params["MetricDataQueries"]]
+        if params.get("ScanBy") == "TimestampAscending":
+            for result in results:
+                result["Timestamps"].reverse()
+                result["Values"].reverse()
+        return {"MetricDataResults": results, "Messages": []}
+
+    def _window(self, params: Row) -> tuple[int, int]:
         since, until = _seconds(params["StartTime"]), _seconds(params["EndTime"])
         if since >= until:
             raise AwsError("InvalidParameterValueException", "StartTime must be before EndTime")
-        results = [self._result(query, since, until) for query in params["MetricDataQueries"]]
-        return {"MetricDataResults": results, "Messages": []}
+        return since, until
 
     def _result(self, query: Row, since: int, until: int) -> Row:
         if "MetricStat" not in query:
             raise AwsError("InvalidParameterValueException", f"{query['Id']}: kirikae local answers MetricStat, no expressions")
         stat = query["MetricStat"]
-        metric, period, statistic = stat["Metric"], stat["Period"], stat["Stat"]
-        if period != 1 and (period < 60 or period % 60):
-            raise AwsError("InvalidParameterValueException", f"{query['Id']}: Period {period}: 1, 60 or a multiple of 60")
-        subject = self._subject({d["Name"]: d["Value"] for d in metric.get("Dimensions", [])})
-        name = metric["MetricName"]
-        if name not in _COUNTS and name != "TargetResponseTime":
-            raise AwsError("InvalidParameterValueException", f"{name} is not measured by kirikae local")
-        begin = since - since % period
-        stamps, values = [], []
-        rows: dict[int, list[Row]] = defaultdict(list)
-        for second, row in self._state.figures(subject, begin, until):
-            rows[second - second % period].append(row)
-        for stamp in sorted(rows):
-            value = _value(name, statistic, rows[stamp])
-            if value is not None:
-                stamps.append(float(stamp))
-                values.append(value)
-        if query.get("ScanBy") != "TimestampAscending":
-            stamps.reverse()
-            values.reverse()
-        return {"Id": query["Id"], "Label": query.get("Label", name), "Timestamps": stamps, "Values": values, "StatusCode": "Complete"}
+        points = self._points(stat["Metric"], stat["Period"], stat["Stat"], since, until)
+        newest = sorted(points.items(), reverse=True)
+        return {
+            "Id": query["Id"], "Label": query.get("Label", stat["Metric"]["MetricName"]), "StatusCode": "Complete",
+            "Timestamps": [float(second) for second, _ in newest], "Values": [value for _, value in newest],
+        }  # fmt: skip
 
-    def _subject(self, dimensions: Mapping[str, str]) -> str:
+    async def get_metric_statistics(self, params: Row) -> Row:
+        since, until = self._window(params)
+        rows: dict[int, Row] = defaultdict(dict)
+        for statistic in [*params.get("Statistics", []), *params.get("ExtendedStatistics", [])]:
+            for second, value in self._points(params, params["Period"], statistic, since, until).items():
+                if statistic in params.get("Statistics", []):
+                    rows[second][statistic] = value
+                else:
+                    rows[second].setdefault("ExtendedStatistics", {})[statistic] = value
+        unit = "Percent" if params["Namespace"] == "AWS/ECS" else "Seconds" if params["MetricName"] == "TargetResponseTime" else "Count"
+        points = [{"Timestamp": float(second), "Unit": unit, **row} for second, row in sorted(rows.items())]
+        return {"Label": params["MetricName"], "Datapoints": points}
+
+    def _points(self, metric: Row, period: int, statistic: str, since: int, until: int) -> dict[int, float]:
+        """Period's begin -> value; periods without data, and those that CloudWatch would not show yet, are absent."""
+        name = metric["MetricName"]
+        if (period != 1 or self._delay_s) and (period < 60 or period % 60):
+            allowed = "60 or a multiple of 60" if self._delay_s else "1, 60 or a multiple of 60"
+            raise AwsError("InvalidParameterValueException", f"Period {period}: {allowed}")
+        if name not in COUNTS | GAUGES | OF_SERVICES | {"TargetResponseTime", "RequestCountPerTarget"}:
+            raise AwsError("InvalidParameterValueException", f"{name} is not measured by kirikae local")
+        if self._delay_s:
+            whole_minutes = int(self._clock() - self._delay_s) // 60 * 60
+            until = min(until, whole_minutes)
+        dimensions = {d["Name"]: d["Value"] for d in metric.get("Dimensions", [])}
+        begin = since - since % period
+        rows: dict[int, list[Row]] = defaultdict(list)
+        for subject in self._subjects(name, dimensions):
+            for second, row in self._state.figures(subject, begin, until):
+                rows[second - second % period].append(row)
+        hosts: dict[int, list[Row]] = defaultdict(list)
+        if name == "RequestCountPerTarget":
+            for subject in self._subjects("HealthyHostCount", dimensions):
+                for second, row in self._state.figures(subject, begin, until):
+                    hosts[second - second % period].append(row)
+        values = {second: _value(name, statistic, found, hosts[second]) for second, found in rows.items()}
+        return {second: value for second, value in values.items() if value is not None}
+
+    def _subjects(self, name: str, dimensions: Mapping[str, str]) -> list[str]:
+        if "ClusterName" in dimensions:
+            return [f"ecs/{dimensions['ClusterName']}/{dimensions.get('ServiceName', '')}"]
+        before = "gauge/" if name in GAUGES else ""
         if "TargetGroup" in dimensions:
-            return dimensions["TargetGroup"].rpartition("/")[2]
+            return [before + dimensions["TargetGroup"].rpartition("/")[2]]
         balancer = dimensions.get("LoadBalancer", "").rpartition("/")[2]
-        listeners = [item["id"] for item in self._state.all("listener") if item["balancer"] == balancer]
-        return listeners[0] if listeners else ""
+        return [before + item["id"] for item in self._state.all("listener") if item["balancer"] == balancer]
 
     async def list_metrics(self, params: Row) -> Row:
-        metrics = []
+        """What has figures in the last three hours."""
+        known, metrics = set(self._state.figure_subjects()), []
+        balancers = {b["id"]: f"app/{b['name']}/{b['id']}" for b in self._state.all("balancer")}
         for group in self._state.all("group"):
-            if self._state.figures(group["id"], int(time.time()) - KEPT_S, int(time.time())):
-                dimensions = [{"Name": "TargetGroup", "Value": f"targetgroup/{group['name']}/{group['id']}"}]
-                for name in (*sorted(_COUNTS), "TargetResponseTime"):
-                    metrics.append({"Namespace": "AWS/ApplicationELB", "MetricName": name, "Dimensions": dimensions})
-        wanted = params.get("MetricName")
-        return {"Metrics": [m for m in metrics if wanted in (None, m["MetricName"])]}
+            dimensions = [{"Name": "TargetGroup", "Value": f"targetgroup/{group['name']}/{group['id']}"}]
+            for names, subject in ((COUNTS - _BALANCER_ONLY | {"TargetResponseTime"}, group["id"]), (_HOSTS, f"gauge/{group['id']}")):
+                metrics += _listed("AWS/ApplicationELB", names, dimensions) if subject in known else []
+        for listener in self._state.all("listener"):
+            if listener["id"] in known:
+                dimensions = [{"Name": "LoadBalancer", "Value": balancers[listener["balancer"]]}]
+                metrics += _listed("AWS/ApplicationELB", COUNTS | {"TargetResponseTime", "ActiveConnectionCount"}, dimensions)
+        for subject in known:
+            if subject.startswith("ecs/"):
+                _, cluster, service = subject.split("/")
+                dimensions = [{"Name": "ClusterName", "Value": cluster}, {"Name": "ServiceName", "Value": service}]
+                metrics += _listed("AWS/ECS", OF_SERVICES, dimensions)
+        wanted = (params.get("Namespace"), params.get("MetricName"))
+        found = [m for m in metrics if wanted[0] in (None, m["Namespace"]) and wanted[1] in (None, m["MetricName"])]
+        return {"Metrics": [m for n, m in enumerate(found) if m not in found[:n]]}
+
+
+_HOSTS = {"HealthyHostCount", "UnHealthyHostCount"}
+
+
+def _listed(namespace: str, names: Iterable[str], dimensions: list[Row]) -> list[Row]:
+    return [{"Namespace": namespace, "MetricName": name, "Dimensions": dimensions} for name in sorted(names)]
 
 
 def _seconds(stamp: Any) -> int:
+    """CloudWatch's clients send Unix seconds (JSON) or ISO 8601 (query)."""
+    if isinstance(stamp, str) and not stamp.replace(".", "").isdigit():
+        return math.floor(datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp())
     return math.floor(float(stamp))
 
 
-def _value(name: str, statistic: str, rows: list[Row]) -> float | None:
+def _value(name: str, statistic: str, rows: list[Row], hosts: list[Row]) -> float | None:
     """One data point; None where CloudWatch would have none."""
-    if name in _COUNTS:
+    if name in GAUGES | OF_SERVICES:
+        return _of_gauge(name, statistic, [float(row[name]) for row in rows if name in row])
+    if name == "RequestCountPerTarget":
+        if statistic != "Sum":
+            raise AwsError("InvalidParameterValueException", f"{name} answers Sum, not {statistic}")
+        counted = sum(row["counts"].get("RequestCount", 0) for row in rows)
+        healthy = [row["HealthyHostCount"] for row in hosts if row["HealthyHostCount"]]
+        return counted / (sum(healthy) / len(healthy)) if healthy and counted else None
+    if name in COUNTS:
         counted = sum(row["counts"].get(name, 0) for row in rows)
         if statistic not in ("Sum", "SampleCount", "Average"):
             raise AwsError("InvalidParameterValueException", f"{name} answers Sum, not {statistic}")
@@ -180,6 +310,17 @@ def _value(name: str, statistic: str, rows: list[Row]) -> float | None:
     for row in rows:
         times.update({int(ms): n for ms, n in row["times"].items()})
     return latency_statistic(times, statistic) if times else None
+
+
+def _of_gauge(name: str, statistic: str, values: list[float]) -> float | None:
+    if not values:
+        return None
+    plain: dict[str, Callable[[list[float]], float]] = {
+        "Average": lambda v: sum(v) / len(v), "Minimum": min, "Maximum": max, "Sum": sum, "SampleCount": len,
+    }  # fmt: skip
+    if statistic not in plain:
+        raise AwsError("InvalidParameterValueException", f"{name} answers {', '.join(plain)}, not {statistic}")
+    return float(plain[statistic](values))
 
 
 _RANGE = re.compile(r"(TC|PR)\((\d*\.?\d*):(\d*\.?\d*)\)")

@@ -16,9 +16,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from kirikae.local.elb import accesslog
+from kirikae.local.elb.figures import LINE
 from kirikae.local.errors import LocalError
 from kirikae.local.files import alive, write_durably
 from kirikae.local.state import Row, State
@@ -36,7 +39,7 @@ _OURS = "ecs elasticloadbalancing monitoring"
 _HEAD = """\
 global
     stats socket {run}/haproxy.sock mode 600 level admin expose-fd listeners
-    log stdout format raw daemon info
+    log stdout len 8192 format raw daemon info
     maxconn 8192
     hard-stop-after 1h
 defaults
@@ -68,6 +71,7 @@ backend stores
     server stores 127.0.0.1:{stores}
 """
 
+_TRACE_ID = "Root=1-%{+X}Ts-%[uuid,regsub(-,,g),bytes(0,24)]"
 _METADATA = """\
 frontend metadata
     bind {bind}
@@ -100,7 +104,8 @@ class FrontDoor:
     def servers(self, group: Row) -> dict[int, tuple[str, str]]:
         """slot -> (address:port, state) of every target of this group."""
         targets = self._targets(group)
-        fail_open = not any(t["state"] == "healthy" for t in targets)
+        needed = int(group["attributes"].get("target_group_health.unhealthy_state_routing.minimum_healthy_targets.count", "1"))
+        fail_open = sum(t["state"] == "healthy" for t in targets) < needed
         return {t["slot"]: (f"{t['address']}:{t['port']}", server_state(t, fail_open)) for t in targets}
 
     def weights(self) -> dict[str, int]:
@@ -132,6 +137,8 @@ class FrontDoor:
         return "".join(parts)
 
     def _frontend(self, listener: Row) -> str:
+        balancer = self._state.get("balancer", listener["balancer"])
+        logged = balancer is not None and accesslog.wanted(balancer)
         rules = sorted(
             (r for r in self._state.all("rule") if r["listener"] == listener["arn"]), key=lambda r: (r["default"], r["priority"])
         )
@@ -139,11 +146,16 @@ class FrontDoor:
             f"frontend {listener['id']}",
             f"    bind 127.0.0.1:{listener['port']}",
             "    log global",
-            '    log-format "R %f %b %s %ST %Tr %Ta %ts %lc"',
+            f'    log-format "R {LINE}{" " + accesslog.FIELDS if logged else ""}"',
+            f"    timeout client {balancer['attributes']['idle_timeout.timeout_seconds'] if balancer else 60}s",
             "    http-request set-header X-Forwarded-Proto http",
             f"    http-request set-header X-Forwarded-Port {listener['port']}",
+            "    http-request set-header X-Amzn-Trace-Id %[unique-id] unless { req.hdr(x-amzn-trace-id) -m found }",
+            f"    unique-id-format {_TRACE_ID}",
             f"    http-request set-var(txn.draw) rand({DRAWS})",
         ]
+        if logged:
+            lines += [f"    http-request capture req.hdr({name}) len 256" for name in ("host", "user-agent", "x-amzn-trace-id")]
         for rule in rules:
             tests = [f"r{rule['id']}_{n}" for n in range(len(rule["conditions"]))]
             lines += [f"    acl {test} {acl(c)}" for test, c in zip(tests, rule["conditions"], strict=True)]
@@ -162,6 +174,8 @@ class FrontDoor:
             body = fixed.get("MessageBody", "")
             content = f" content-type {quoted(fixed.get('ContentType', 'text/plain'))} string {quoted(body)}" if body else ""
             return [f"    http-request return status {fixed['StatusCode']}{content} if {here}"]
+        if action["Type"] == "redirect":
+            return redirect(action["RedirectConfig"], here)
         lines, sticky_s = [], group_stickiness(action)
         ids = [g["TargetGroupArn"].rsplit("/", 2)[1:] for g in forward_groups(rule["actions"])]
         backends = [f"tg-{key}" for _, key in ids]
@@ -189,12 +203,14 @@ class FrontDoor:
         ]
         if sticky:
             lines.append(f"    cookie AWSALB insert indirect nocache maxlife {attributes['stickiness.lb_cookie.duration_seconds']}s")
+        slow_s = int(attributes["slow_start.duration_seconds"])
+        slow = f" slowstart {slow_s}s" if slow_s else ""
         servers = self.servers(group)
         for slot in range(1, SLOTS + 1):
             address, state = servers.get(slot, ("0.0.0.0:80", "maint"))
             cookie = f" cookie {group['id']}-{slot}" if sticky else ""
             suffix = " disabled" if state == "maint" else ""
-            lines.append(f"    server s{slot} {address} id {slot}{cookie}{suffix}")
+            lines.append(f"    server s{slot} {address} id {slot}{cookie}{slow}{suffix}")
         return "\n".join(lines) + "\n"
 
     def _render(self) -> tuple[str, str]:
@@ -249,9 +265,29 @@ class FrontDoor:
         group = self._state.get("group", group_id)
         if group is None:
             return 0
-        answer = await self.command(f"show stat {group['number']} 4 {slot}")
-        lines = [line for line in answer.splitlines() if line and not line.startswith("#")]
-        return int(lines[0].split(",")[4]) if lines else 0
+        asked = f"show stat {group['number']} 4 {slot}"
+        answers = [await self.command(asked), *[await self.master(f"@!{pid} {asked}") for pid in await self._former_workers()]]
+        return sum(_current_sessions(answer) for answer in answers)
+
+    async def connections(self) -> dict[str, int]:
+        """Listener's ID -> open connections (of the worker that runs now)."""
+        rows = [line.split(",") for line in (await self.command("show stat -1 1 -1")).splitlines() if line]
+        return {row[0]: int(row[4]) for row in rows[1:]}
+
+    async def _former_workers(self) -> list[str]:
+        """Process IDs of workers that a reload has replaced and that still answer requests."""
+        told = await self.master("show proc")
+        old = told.partition("# old workers")[2].partition("# programs")[0]
+        return [line.split()[0] for line in old.splitlines() if line.strip()[:1].isdigit()]
+
+    async def master(self, line: str) -> str:
+        """Ask the master process, or one of its workers with ``@!pid``."""
+        reader, writer = await asyncio.open_unix_connection(str(self._run / "master.sock"))
+        writer.write(line.encode() + b"\n")
+        await writer.drain()
+        answer = await reader.read()
+        writer.close()
+        return answer.decode()
 
     def _write_map(self) -> None:
         write_durably(self._map, "".join(f"{key} {end}\n" for key, end in sorted(self.weights().items())))
@@ -367,11 +403,7 @@ class FrontDoor:
 
     async def _reload(self) -> None:
         before = await self._worker()
-        reader, writer = await asyncio.open_unix_connection(str(self._run / "master.sock"))
-        writer.write(b"reload\n")
-        await writer.drain()
-        await reader.read()
-        writer.close()
+        await self.master("reload")
         deadline = time.monotonic() + 10
         while await self._worker() == before:
             if time.monotonic() > deadline:
@@ -381,6 +413,37 @@ class FrontDoor:
     def stop(self) -> None:
         if (pid := self._pid()) is not None:
             os.kill(pid, signal.SIGTERM)
+
+
+def _current_sessions(stat: str) -> int:
+    lines = [line for line in stat.splitlines() if line.strip() and not line.startswith("#")]
+    return int(lines[0].split(",")[4]) if lines and lines[0].count(",") > 4 else 0
+
+
+def redirect(config: Mapping[str, Any], here: str) -> list[str]:
+    """ALB's redirect: the parts that are not given stay as they are; ``#{host}`` and the like stand for the request's own."""
+    own = {
+        "protocol": "http", "host": "%[req.hdr(host),field(1,:)]", "port": "%[dst_port]", "path": "%[path,regsub(^/,)]",
+        "query": "%[query]",
+    }  # fmt: skip
+
+    def filled(text: str) -> str:
+        plain = re.split(r"#\{(\w+)\}", text)
+        return "".join(own.get(part, part) if n % 2 else part.replace("%", "%%").replace(" ", "%%20") for n, part in enumerate(plain))
+
+    protocol, port = config.get("Protocol", "#{protocol}"), config.get("Port", "#{port}")
+    scheme = "http" if "#" in protocol else protocol.lower()
+    usual = (scheme, port) in (("http", "80"), ("https", "443"))
+    place = f"{scheme}://{filled(config.get('Host', '#{host}'))}"
+    place += ("" if usual else ":" + filled(port)) + filled(config.get("Path", "/#{path}"))
+    query = config.get("Query", "#{query}")
+    code = config["StatusCode"].removeprefix("HTTP_")
+    lines = []
+    if query == "#{query}":
+        lines.append(f"    http-request redirect location {place}?%[query] code {code} if {here} {{ query -m found }}")
+    elif query:
+        place += "?" + filled(query)
+    return [*lines, f"    http-request redirect location {place} code {code} if {here}"]
 
 
 def forward_groups(actions: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -413,16 +476,43 @@ def acl(condition: Mapping[str, Any]) -> str:
     """One rule condition as an HAProxy test (sample fetch, match method, values)."""
     match condition["Field"]:
         case "host-header":
-            return f"req.hdr(host),field(1,:) -m reg -i {' '.join(map(glob_regex, _values(condition, 'HostHeaderConfig')))}"
+            return f"req.hdr(host),field(1,:) -m reg -i {_patterns(condition, 'HostHeaderConfig')}"
         case "path-pattern":
-            return f"path -m reg {' '.join(map(glob_regex, _values(condition, 'PathPatternConfig')))}"
+            return f"path -m reg {_patterns(condition, 'PathPatternConfig')}"
         case "http-header":
-            config = condition["HttpHeaderConfig"]
-            return f"req.fhdr({config['HttpHeaderName']}) -m reg -i {' '.join(map(glob_regex, config['Values']))}"
+            return f"req.fhdr({condition['HttpHeaderConfig']['HttpHeaderName']}) -m reg -i {_patterns(condition, 'HttpHeaderConfig')}"
+        case "query-string":
+            pairs = condition.get("QueryStringConfig", {}).get("Values", [])
+            return f"query -m reg -i {' '.join(query_regex(pair.get('Key', ''), pair['Value']) for pair in pairs)}"
+        case "source-ip":
+            return f"src {' '.join(str(ip_network(value, strict=False)) for value in _values(condition, 'SourceIpConfig'))}"
         case "http-request-method":
             return f"method {' '.join(_values(condition, 'HttpRequestMethodConfig'))}"
         case other:
             raise LocalError(f"a rule condition on {other} is not carried out by kirikae local yet")
+
+
+def _patterns(condition: Mapping[str, Any], config: str) -> str:
+    """Globs and regular expressions of one condition, as anchored and free expressions."""
+    own = [_in_quotes(value) for value in condition.get(config, {}).get("RegexValues", [])]
+    return " ".join([*map(glob_regex, _values(condition, config)), *own])
+
+
+def _in_quotes(expression: str) -> str:
+    try:
+        re.compile(expression)
+    except re.error as error:
+        raise LocalError(f"{expression!r} is no regular expression: {error}") from error
+    return "'" + expression.replace("'", r"\x27") + "'"
+
+
+def query_regex(key: str, value: str) -> str:
+    """``key=value`` anywhere in a query string, with ALB's ``*`` and ``?``; without a key, this value of any key."""
+
+    def glob(text: str) -> str:
+        return "".join({"*": "[^&]*", "?": "[^&]"}.get(c) or re.escape(c) for c in text)
+
+    return _in_quotes(f"(^|&){glob(key) + '=' if key else '([^&=]*=)?'}{glob(value)}(&|$)")
 
 
 def _values(condition: Mapping[str, Any], config: str) -> list[str]:
