@@ -377,10 +377,10 @@ class Rehearsal:
         return report.write(OUT, FOLDER / "load.jsonl", self.story.acts, self.story.marks, self.facts, history, plan, RATE)
 
     def _no_secret_anywhere(self) -> None:
-        """The planted secret must be in no bundle, log, record or report that kirikae wrote."""
+        """The planted secret must be in no bundle, log, record or report that kirikae wrote; SSM's own store is where it belongs."""
         for place in (PROJECT, OUT, FOLDER / "local"):
             for file in place.rglob("*"):
-                if file.is_file() and "moto" not in file.name:
+                if file.is_file() and not file.name.startswith("stores.db"):
                     raw = file.read_bytes()
                     if DATABASE_PASSWORD.encode() in (gzip.decompress(raw) if file.suffix == ".gz" and raw[:2] == b"\x1f\x8b" else raw):
                         self.leaks.append(str(file.relative_to(ROOT)))

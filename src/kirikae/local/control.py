@@ -35,7 +35,7 @@ def up(directory: Path, port: int | None, region: str, wait_s: float = 90, figur
     if shutil.which("haproxy") is None:
         raise LocalError("haproxy is not installed; on Debian: apt-get install haproxy")
     directory = directory.resolve()
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not (directory / "settings.json").exists():
         if port is not None and not port_is_free(port):
             raise LocalError(f"port {port} of 127.0.0.1 is taken; choose another with --port")

@@ -75,6 +75,21 @@ def plain_object(environ: Environ) -> str:
     return path if plain and deep and re.fullmatch(r"[\d.]+|localhost", host) else ""
 
 
+def refusal(environ: Environ, body: bytes) -> str | None:
+    """Why a request is not carried out: moto would do it inside itself, where kirikae local's own services never see it."""
+    name = operation(environ, body)
+    if "notification" in str(environ.get("QUERY_STRING", "")) and environ["REQUEST_METHOD"] == "PUT" and b"<Queue>" in body:
+        return "kirikae local does not send S3 notifications to queues yet"
+    if name in ("PutTargets", "PutSubscriptionFilter") and b":sqs:" in body:
+        return f"kirikae local does not deliver {name} to queues yet"
+    if name == "Subscribe" and b"sqs" in body.lower():
+        return "kirikae local does not deliver SNS messages to queues yet"
+    if name in ("CreateStack", "UpdateStack", "CreateChangeSet"):
+        found = re.search(rb"AWS(?:::|%3A%3A)(ECS|ElasticLoadBalancingV2|SQS|ApplicationAutoScaling)(?:::|%3A%3A)", body)
+        return f"kirikae local makes no AWS::{found[1].decode()} resources from CloudFormation stacks yet" if found else None
+    return None
+
+
 class Journal:
     def __init__(self, path: Path) -> None:
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -129,6 +144,9 @@ class Keeper:
         body = _whole_body(environ)
         environ["wsgi.input"] = io.BytesIO(body)
         kept = dict(environ)
+        if (why := refusal(environ, body)) is not None:
+            start_response("501 Not Implemented", [("Content-Type", "application/json"), ("x-amzn-ErrorType", "UnsupportedOperation")])
+            return [json.dumps({"__type": "UnsupportedOperation", "message": why}).encode()]
         with self._one:
             if not changes_something(environ, body):
                 return list(self._app(environ, start_response))
@@ -176,6 +194,7 @@ def _whole_body(environ: Environ) -> bytes:
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    os.umask(0o077)
     directory, port = Path(sys.argv[1]), int(sys.argv[2])
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # nothing is open that the journal does not hold
     from moto.moto_api._internal import mock_random

@@ -9,6 +9,7 @@ import asyncio
 import fcntl
 import json
 import logging
+import os
 import signal
 import sys
 import time
@@ -36,6 +37,8 @@ from kirikae.local.engine import Engine, engine_socket
 from kirikae.local.errors import EngineError, LocalError
 from kirikae.local.files import write_durably
 from kirikae.local.registry import Registry
+from kirikae.local.sqs.api import QUERY_CODES, Sqs
+from kirikae.local.sqs.queues import Queues
 from kirikae.local.state import Row, State
 from kirikae.local.stores import Stores
 from kirikae.local.wire import Json, Query, Service
@@ -43,7 +46,7 @@ from kirikae.local.wire import Json, Query, Service
 log = logging.getLogger("kirikae.local")
 
 GAUGES_EVERY_S = 10
-_TARGETS = {"AmazonEC2ContainerServiceV20141113": "ecs", "GraniteServiceVersion20100801": "monitoring"}
+_TARGETS = {"AmazonEC2ContainerServiceV20141113": "ecs", "GraniteServiceVersion20100801": "monitoring", "AmazonSQS": "sqs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class ControlPlane:
         self._balancer.put_object = self._stores.put_object
         self._access = AccessLogs(self._state, directory, self._stores, settings.region, time.time)
         self._recorder = Recorder(self._state, directory / "haproxy.log.pipe", self._access.keep)
+        self._queues = Queues(directory / "sqs.db", lambda: int(time.time() * 1000))
         self._trouble = ""
 
     async def start(self) -> None:
@@ -123,6 +127,9 @@ class ControlPlane:
                 "InvalidAction",
             ),
         }
+        self._sqs = Sqs(self._queues, settings.region, f"http://127.0.0.1:{settings.port}")
+        for name, protocol in (("sqs", Json("sqs", "InvalidParameterValue")), ("sqs-query", Query("sqs", "InvalidParameterValue"))):
+            self._wire[name] = Service(protocol, self._sqs.operations(), "UnsupportedOperation", QUERY_CODES)
         since = float((self._state.get("meta", "events") or {}).get("since", time.time()))
         await self._tasks.recover()
         self._pool.fill()
@@ -182,6 +189,7 @@ class ControlPlane:
         await self._stores.close()
         await self._engine.close()
         self._state.close()
+        self._queues.close()
 
     # --- answering ------------------------------------------------------------------------------------------------
 
@@ -207,8 +215,10 @@ class ControlPlane:
         service = self._wire.get(name)
         if service is None or (name == "monitoring" and not _about_balancers(request, body)):
             return await self._forward(request, body)
-        status, answer, kind, request_id = await service.serve(request.headers, body)
-        return web.Response(status=status, body=answer, content_type=kind.partition(";")[0], headers={"x-amzn-RequestId": request_id})
+        if name == "sqs" and "X-Amz-Target" not in request.headers:
+            service = self._wire["sqs-query"]
+        status, answer, kind, headers = await service.serve(request.headers, body)
+        return web.Response(status=status, body=answer, content_type=kind.partition(";")[0], headers=headers)
 
     async def _forward(self, request: web.Request, body: bytes) -> web.Response:
         headers = {k: v for k, v in request.headers.items() if k.lower() not in ("host", "content-length", "transfer-encoding")}
@@ -321,6 +331,7 @@ def _own(lock: TextIO) -> bool:
 
 def main() -> None:
     directory = Path(sys.argv[1])
+    os.umask(0o077)  # the stores hold what users put into SSM and Secrets Manager
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with (directory / "lock").open("w") as lock:
         if not _own(lock):

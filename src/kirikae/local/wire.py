@@ -8,16 +8,14 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from botocore.loaders import Loader
 from botocore.validate import ParamValidator
-from moto.core.model import ServiceModel
 from moto.core.parse import QueryParser
-from moto.core.serialize import QuerySerializer, SerializationContext
+from moto.core.serialize import SerializationContext, get_serializer_class
+from moto.core.utils import get_service_model
 
 from kirikae.local.errors import AwsError
 
@@ -27,9 +25,9 @@ Operation = Callable[[Params], Awaitable[Params]]
 ACCOUNT = "123456789012"
 
 
-@cache
 def service_model(name: str) -> Any:
-    return ServiceModel(Loader().load_service_model(name, "service-2"), name)
+    """botocore's model of the service, with moto's additions for older protocols."""
+    return get_service_model(name)
 
 
 class Json:
@@ -59,10 +57,11 @@ class Json:
 
 
 class Query:
-    """AWS query with XML answers: Elastic Load Balancing."""
+    """AWS query with XML answers: Elastic Load Balancing, and SQS for older clients."""
 
     def __init__(self, service: str, invalid: str) -> None:
         self.model, self._invalid = service_model(service), invalid
+        self._serializer = get_serializer_class(service, "query")
 
     def operation(self, headers: Mapping[str, str], body: bytes) -> str:
         return dict(parse_qsl(body.decode(), keep_blank_values=True)).get("Action", "")
@@ -79,7 +78,7 @@ class Query:
 
     def answer(self, operation: str, result: Params, request_id: str) -> tuple[bytes, str]:
         model = self.model.operation_model(operation)
-        body = QuerySerializer(model, context=SerializationContext(request_id)).serialize(result)["body"]
+        body = self._serializer(model, context=SerializationContext(request_id)).serialize(result)["body"]
         return (body if isinstance(body, bytes) else body.encode()), "text/xml"
 
     def error(self, error: AwsError, request_id: str) -> tuple[bytes, str]:
@@ -121,14 +120,20 @@ def _bad_enums(shape: Any, value: Any, where: str) -> list[tuple[str, Any, list[
 
 
 class Service:
-    """One AWS service: its protocol and the operations that kirikae local carries out itself."""
+    """One AWS service: its protocol and the operations that kirikae local carries out itself.
 
-    def __init__(self, protocol: Json | Query, operations: Mapping[str, Operation], unsupported: str) -> None:
-        self.protocol, self.operations, self._unsupported = protocol, operations, unsupported
+    ``query_codes`` maps error names to the codes of the query protocol, for services that once spoke it (awsQueryCompatible).
+    """
 
-    async def serve(self, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes, str, str]:
-        """Answer one request: status, body, content type, request ID."""
+    def __init__(
+        self, protocol: Json | Query, operations: Mapping[str, Operation], unsupported: str, query_codes: Mapping[str, str] | None = None
+    ) -> None:
+        self.protocol, self.operations, self._unsupported, self._codes = protocol, operations, unsupported, query_codes
+
+    async def serve(self, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes, str, dict[str, str]]:
+        """Answer one request: status, body, content type, headers."""
         request_id = str(uuid.uuid4())
+        told = {"x-amzn-RequestId": request_id}
         try:
             operation = self.protocol.operation(headers, body)
             handler = self.operations.get(operation)
@@ -136,7 +141,12 @@ class Service:
                 raise AwsError(self._unsupported, f"kirikae local does not carry out {operation or 'this request'}")
             result = await handler(self.protocol.params(operation, body))
             answer, kind = self.protocol.answer(operation, result, request_id)
-            return 200, answer, kind, request_id
+            return 200, answer, kind, told
         except AwsError as error:
+            if self._codes is not None:
+                code = self._codes.get(error.code, error.code)
+                told["x-amzn-query-error"] = f"{code};{'Sender' if error.status < 500 else 'Receiver'}"
+                if isinstance(self.protocol, Query):
+                    error = AwsError(code, error.message, error.status)
             answer, kind = self.protocol.error(error, request_id)
-            return error.status, answer, kind, request_id
+            return error.status, answer, kind, told

@@ -34,7 +34,7 @@ DRAWS = 100_000
 _IN_MAINTENANCE = 0x01 | 0x02 | 0x20
 """Bits of srv_admin_state (HAProxy management guide, "show servers state").  0x04 says only that the configuration
 file began with ``disabled``; it stays set while the server serves."""
-_OURS = "ecs elasticloadbalancing monitoring"
+_OURS = "ecs elasticloadbalancing monitoring sqs"
 
 _HEAD = """\
 global
@@ -59,7 +59,7 @@ frontend aws
     http-request set-var(txn.service) req.fhdr(authorization),word(4,/)
     use_backend control if {{ var(txn.service) -m str {ours} }}
     use_backend control if {{ path_beg /_kirikae }}
-    use_backend control if {{ hdr_beg(x-amz-target) AmazonEC2ContainerService GraniteService }}
+    use_backend control if {{ hdr_beg(x-amz-target) AmazonEC2ContainerService GraniteService AmazonSQS }}
     default_backend stores
 {metadata}backend control
     retries 60
