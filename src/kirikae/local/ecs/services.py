@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from kirikae.local.ecs.capacity import most_crowded, next_provider
 from kirikae.local.ecs.deployments import STEADY, finish, roll_back, with_event
 from kirikae.local.ecs.names import is_live
-from kirikae.local.ecs.rolling import STARTS_PER_SECOND, breaker_threshold, retry_delay_s, rolling_tick, stuck
+from kirikae.local.ecs.rolling import STARTS_PER_SECOND, breaker_threshold, floor_healthy, retry_delay_s, rolling_tick, stuck
 from kirikae.local.ecs.tasks import Tasks
 from kirikae.local.state import Row, State
 
@@ -120,7 +120,7 @@ class Services:
         # Events of tasks may have been told meanwhile by the very stops that were asked for here.
         told = (self._state.get("service", arn) or service)["events"]
         if told is not service["events"]:
-            new = [e for e in told if e not in service["events"]]
+            new = [e for e in told if e not in service["events"] and e not in after["events"]]
             after = {**after, "events": [*new, *after["events"]]}
         if after != service:
             self._state.put("service", arn, after)
@@ -150,7 +150,8 @@ class Services:
             desired, service["minimumHealthyPercent"], service["maximumPercent"],
             [ok[t["id"]] for t in leaving], [ok[t["id"]] for t in arriving], len(sick),
         )  # fmt: skip
-        going = [*self._choose(leaving, tick.stop_leaving, ok, now), *sick[: tick.stop_sick]]
+        spare = sum(ok[t["id"]] for t in [*leaving, *arriving]) - floor_healthy(desired, service["minimumHealthyPercent"])
+        going = [*self._choose(leaving, tick.stop_leaving, ok, spare, now), *sick[: tick.stop_sick]]
         failed = primary["rolloutState"] == "FAILED"
         if not failed:
             service = self._stop(service, primary, going, reasons, now)
@@ -181,6 +182,8 @@ class Services:
         while len(going) < len(arriving) - service["desiredCount"] and left:
             unhealthy = [t for t in left if not ok[t["id"]]]
             crowded = most_crowded(strategy, Counter(t.get("capacityProviderName", "") for t in arriving if t not in going))
+            if not unhealthy and not self._may_spare(service, [t for t in arriving if t not in going], ok):
+                break
             pick = max(unhealthy or [t for t in left if t.get("capacityProviderName", "") == crowded] or left, key=lambda t: t["createdAt"])
             going.append(pick)
             left.remove(pick)
@@ -188,9 +191,15 @@ class Services:
             self._tasks.stop(task["id"], "ServiceSchedulerInitiated", reason)
         return [t for t in arriving if t not in going], sick
 
-    def _choose(self, leaving: Iterable[Row], count: int, ok: dict[str, bool], now: float) -> list[Row]:
-        free = sorted((t for t in leaving if not protected(t, now)), key=lambda t: (ok[t["id"]], t["createdAt"]))
-        return free[:count]
+    def _may_spare(self, service: Row, arriving: list[Row], ok: dict[str, bool]) -> bool:
+        """May a healthy task go?  Where protected tasks are the unhealthy ones, the minimum must be kept by the others."""
+        return sum(ok[t["id"]] for t in arriving) > floor_healthy(service["desiredCount"], service["minimumHealthyPercent"])
+
+    def _choose(self, leaving: Iterable[Row], count: int, ok: dict[str, bool], spare: int, now: float) -> list[Row]:
+        """Up to ``count`` tasks that nothing protects: unhealthy ones first, and of the healthy ones no more than can be spared."""
+        free = sorted((t for t in leaving if not protected(t, now)), key=lambda t: t["createdAt"])
+        unhealthy, healthy = [t for t in free if not ok[t["id"]]], [t for t in free if ok[t["id"]]]
+        return [*unhealthy, *healthy[: max(0, spare)]][:count]
 
     def _stop(self, service: Row, primary: Row, going: list[Row], reasons: dict[str, str], now: float) -> Row:
         for task in going:
