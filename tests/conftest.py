@@ -77,11 +77,12 @@ class Endpoint:
             "AWS_SECRET_ACCESS_KEY": "test",
         }
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, config: Any = None) -> Any:
         import boto3
 
         return boto3.client(
             service,
+            config=config,
             endpoint_url=self.status["endpoint"],
             region_name=self.status["region"],
             aws_access_key_id="test",

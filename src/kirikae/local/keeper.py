@@ -23,7 +23,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
+from xml.sax.saxutils import escape
 
 log = logging.getLogger("kirikae.local.keeper")
 
@@ -103,7 +104,8 @@ class Journal:
 
     def _pin(self, environ: Environ) -> None:
         if source := environ.get("HTTP_X_AMZ_COPY_SOURCE"):
-            self._pinned |= {"/" + str(source).lstrip("/").partition("?")[0], str(environ["PATH_INFO"])}
+            path = unquote(str(source).partition("?")[0], encoding="latin-1")  # as WSGI writes a path
+            self._pinned |= {"/" + path.lstrip("/"), str(environ["PATH_INFO"])}
         if "versioning" in str(environ.get("QUERY_STRING", "")):
             self._pinned.add("/" + str(environ["PATH_INFO"]).split("/")[1] + "/")
 
@@ -145,8 +147,7 @@ class Keeper:
         environ["wsgi.input"] = io.BytesIO(body)
         kept = dict(environ)
         if (why := refusal(environ, body)) is not None:
-            start_response("501 Not Implemented", [("Content-Type", "application/json"), ("x-amzn-ErrorType", "UnsupportedOperation")])
-            return [json.dumps({"__type": "UnsupportedOperation", "message": why}).encode()]
+            return _refused(environ, why, start_response)
         with self._one:
             if not changes_something(environ, body):
                 return list(self._app(environ, start_response))
@@ -179,6 +180,16 @@ class Keeper:
             if str(told[0][0]) >= "400":
                 log.warning("%s %s was answered %s when it was done again", environ["REQUEST_METHOD"], environ["PATH_INFO"], told[0][0])
         return count
+
+
+def _refused(environ: Environ, why: str, start_response: Any) -> Iterable[bytes]:
+    """An error in the request's own protocol."""
+    if "HTTP_X_AMZ_TARGET" in environ:
+        start_response("400 Bad Request", [("Content-Type", "application/x-amz-json-1.1")])
+        return [json.dumps({"__type": "UnsupportedOperation", "message": why}).encode()]
+    error = f"<Error><Code>UnsupportedOperation</Code><Message>{escape(why)}</Message></Error>"
+    start_response("400 Bad Request", [("Content-Type", "text/xml")])
+    return [(f"<ErrorResponse>{error}</ErrorResponse>" if operation(environ, b"") or service(environ) != "s3" else error).encode()]
 
 
 def _whole_body(environ: Environ) -> bytes:

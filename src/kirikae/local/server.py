@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
@@ -34,7 +35,7 @@ from kirikae.local.elb.figures import CLOUDWATCH_DELAY_S, KEPT_S, CloudWatch, Re
 from kirikae.local.elb.frontdoor import FrontDoor
 from kirikae.local.elb.health import HealthChecks
 from kirikae.local.engine import Engine, engine_socket
-from kirikae.local.errors import EngineError, LocalError
+from kirikae.local.errors import AwsError, EngineError, LocalError
 from kirikae.local.files import write_durably
 from kirikae.local.registry import Registry
 from kirikae.local.sqs.api import QUERY_CODES, Sqs
@@ -84,7 +85,7 @@ class ControlPlane:
         self._access = AccessLogs(self._state, directory, self._stores, settings.region, time.time)
         self._recorder = Recorder(self._state, directory / "haproxy.log.pipe", self._access.keep)
         self._queues = Queues(directory / "sqs.db", lambda: int(time.time() * 1000))
-        self._trouble = ""
+        self._troubles: dict[str, str] = {}
 
     async def start(self) -> None:
         settings = self._settings
@@ -198,7 +199,7 @@ class ControlPlane:
         return web.json_response(
             {
                 "instance": self._settings.instance, "endpoint": f"http://127.0.0.1:{self._settings.port}",
-                "network": self._settings.instance, "region": self._settings.region, "trouble": self._trouble,
+                "network": self._settings.instance, "region": self._settings.region, "trouble": "; ".join(self._troubles.values()),
                 "tasks": len(tasks), "services": sum(s["status"] == "ACTIVE" for s in self._state.all("service")),
                 "registry": self._registry.place,
                 "listeners": [f"127.0.0.1:{item['port']}" for item in self._state.all("listener")],
@@ -246,7 +247,7 @@ class ControlPlane:
             await asyncio.sleep(60 - (time.time() + 30) % 60)
             try:
                 await self._usage.measure(time.time())
-            except EngineError as error:
+            except (EngineError, LocalError) as error:
                 log.warning("use of services was not measured: %s", error)
 
     async def _listen(self, since: float) -> None:
@@ -257,42 +258,63 @@ class ControlPlane:
                     await self._tasks.noticed(event)
                     since = event["timeNano"] / 1e9
                     self._state.put("meta", "events", {"since": since})
-                self._trouble = ""
-            except EngineError as error:
-                self._trouble = str(error)
+                await asyncio.sleep(0.2)
+                await self._engine.version()
+                self._troubles.pop("engine", None)
+            except (EngineError, LocalError, OSError) as error:
+                self._troubles["engine"] = str(error)
                 log.warning("%s; trying again", error)
                 await asyncio.sleep(1)
-            else:
-                await asyncio.sleep(0.2)
 
     async def _keep_house(self) -> None:
-        """Figures by the second; HAProxy and moto are started again if they died."""
+        """Every second, each duty by itself: one that fails is told and does not keep the others from being done."""
+        duties: list[tuple[str, int, Callable[[], Awaitable[None]]]] = [
+            ("figures", 1, self._write_figures), ("HAProxy", 1, self._assert_door), ("stores", 1, self._assert_stores),
+            ("registry", 1, self._assert_registry), ("targets", 1, self._assert_targets), ("load balancer", 5, self._repair),
+            ("gauges", GAUGES_EVERY_S, self._write_gauges), ("tidying", 60, self._tidy),
+            ("access log", EVERY_S if self._settings.figures_delay_s else GAUGES_EVERY_S, self._access.deliver),
+        ]  # fmt: skip
         for beat in count(1):
             await asyncio.sleep(1)
-            try:
-                self._recorder.write_out(time.time())
-                if beat % GAUGES_EVERY_S == 0:
-                    self._recorder.write_gauges(time.time(), await self._door.connections())
-                if beat % (EVERY_S if self._settings.figures_delay_s else GAUGES_EVERY_S) == 0:
-                    await self._access.deliver()
-                if await self._stores.assert_running():
-                    log.warning("moto had ended and was started again; what its journal holds is there again")
-                if not await self._door.is_running():
-                    log.warning("HAProxy had ended and is started again")
-                    await self._door.assert_all()
-                elif beat % 5 == 0:
-                    await self._door.repair()
-                    self._tasks.poke_unfinished()
-                await self._registry.assert_running()
-                self._health.assert_all()
-                self._balancer.resume_drains()
-                if beat % 60 == 0:
-                    self._state.forget_figures(int(time.time()) - KEPT_S)
-                    self._ecs.forget(time.time())
-                self._trouble = ""
-            except (LocalError, EngineError, OSError) as error:
-                self._trouble = str(error)
-                log.warning("%s", error)
+            for name, every, duty in duties:
+                if beat % every:
+                    continue
+                try:
+                    await duty()
+                    self._troubles.pop(name, None)
+                except (LocalError, EngineError, AwsError, OSError) as error:
+                    self._troubles[name] = f"{name}: {error}"
+                    log.warning("%s: %s", name, error)
+
+    async def _write_figures(self) -> None:
+        self._recorder.write_out(time.time())
+
+    async def _write_gauges(self) -> None:
+        self._recorder.write_gauges(time.time(), await self._door.connections())
+
+    async def _assert_door(self) -> None:
+        if not await self._door.is_running():
+            log.warning("HAProxy had ended and is started again")
+            await self._door.assert_all()
+
+    async def _assert_stores(self) -> None:
+        if await self._stores.assert_running():
+            log.warning("moto had ended and was started again; what its journal holds is there again")
+
+    async def _assert_registry(self) -> None:
+        await self._registry.assert_running()
+
+    async def _assert_targets(self) -> None:
+        self._health.assert_all()
+        self._balancer.resume_drains()
+
+    async def _repair(self) -> None:
+        await self._door.repair()
+        self._tasks.poke_unfinished()
+
+    async def _tidy(self) -> None:
+        self._state.forget_figures(int(time.time()) - KEPT_S)
+        self._ecs.forget(time.time())
 
 
 def _about_balancers(request: web.Request, body: bytes) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class State:
     """WAL is safe here because exactly one process owns the file (the directory is locked)."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("pragma journal_mode=wal")
         self._db.execute("pragma synchronous=normal")
@@ -49,8 +50,15 @@ class State:
     def all(self, kind: str) -> list[Row]:
         return list(self._rows.get(kind, {}).values())
 
+    def _write(self, statement: str, *values: Any) -> None:
+        try:
+            self._db.execute(statement, values)
+        except sqlite3.OperationalError as error:
+            raise LocalError(f"{self._path} cannot be written: {error}; free some disk space, then it goes on by itself") from error
+
     def put(self, kind: str, key: str, row: Row) -> Row:
-        self._db.execute("insert or replace into thing values (?, ?, ?)", (kind, key, json.dumps(row)))
+        """Raises LocalError where the disk is full; then nothing has changed."""
+        self._write("insert or replace into thing values (?, ?, ?)", kind, key, json.dumps(row))
         self._rows.setdefault(kind, {})[key] = row
         return row
 
@@ -59,7 +67,7 @@ class State:
         return self.put(kind, key, {**self._rows[kind][key], **fields})
 
     def drop(self, kind: str, key: str) -> None:
-        self._db.execute("delete from thing where kind = ? and id = ?", (kind, key))
+        self._write("delete from thing where kind = ? and id = ?", kind, key)
         self._rows.get(kind, {}).pop(key, None)
 
     def drop_where(self, kind: str, gone: Callable[[Row], bool]) -> None:
@@ -73,15 +81,16 @@ class State:
         if self._db.in_transaction:
             yield
             return
-        self._db.execute("begin immediate")
+        self._write("begin immediate")
         before = {kind: dict(rows) for kind, rows in self._rows.items()}
         try:
             yield
+            self._write("commit")
         except BaseException:
-            self._db.execute("rollback")
+            with suppress(sqlite3.OperationalError):  # SQLite itself has rolled back where the disk is full
+                self._db.execute("rollback")
             self._rows = before
             raise
-        self._db.execute("commit")
 
     def snapshot(self, kinds: Iterable[str]) -> dict[str, dict[str, Row]]:
         """These kinds as they are now, for ``restore``."""
@@ -98,7 +107,7 @@ class State:
                         self.put(kind, key, row)
 
     def put_figure(self, subject: str, second: int, body: Row) -> None:
-        self._db.execute("insert or replace into figure values (?, ?, ?)", (subject, second, json.dumps(body)))
+        self._write("insert or replace into figure values (?, ?, ?)", subject, second, json.dumps(body))
 
     def figures(self, subject: str, since: int, until: int) -> list[tuple[int, Row]]:
         """Rows of ``since <= second < until``, oldest first."""

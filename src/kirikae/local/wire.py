@@ -6,6 +6,7 @@ Shapes come from botocore's service models, the query protocol's XML from moto's
 from __future__ import annotations
 
 import json
+import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -17,7 +18,7 @@ from moto.core.parse import QueryParser
 from moto.core.serialize import SerializationContext, get_serializer_class
 from moto.core.utils import get_service_model
 
-from kirikae.local.errors import AwsError
+from kirikae.local.errors import AwsError, LocalError
 
 Params = dict[str, Any]
 Operation = Callable[[Params], Awaitable[Params]]
@@ -142,7 +143,8 @@ class Service:
             result = await handler(self.protocol.params(operation, body))
             answer, kind = self.protocol.answer(operation, result, request_id)
             return 200, answer, kind, told
-        except AwsError as error:
+        except (AwsError, LocalError, sqlite3.OperationalError) as caught:
+            error = caught if isinstance(caught, AwsError) else AwsError("ServerException", f"kirikae local: {caught}", 500)
             if self._codes is not None:
                 code = self._codes.get(error.code, error.code)
                 told["x-amzn-query-error"] = f"{code};{'Sender' if error.status < 500 else 'Receiver'}"

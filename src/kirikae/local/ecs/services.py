@@ -16,6 +16,7 @@ from kirikae.local.ecs.deployments import STEADY, finish, roll_back, with_event
 from kirikae.local.ecs.names import is_live
 from kirikae.local.ecs.rolling import STARTS_PER_SECOND, breaker_threshold, floor_healthy, retry_delay_s, rolling_tick, stuck
 from kirikae.local.ecs.tasks import Tasks
+from kirikae.local.errors import LocalError
 from kirikae.local.state import Row, State
 
 log = logging.getLogger("kirikae.local.services")
@@ -54,13 +55,17 @@ class Services:
         swept = 0.0
         while True:
             now = self._clock()
-            if now - swept >= SWEEP_S:
-                swept = now
-                self.sweep()
-            else:
-                for arn in [arn for arn, at in self._due.items() if at <= now]:
-                    del self._due[arn]
-                    self.reconcile(arn, now)
+            try:
+                if not 0 <= now - swept < SWEEP_S:  # also when the clock was set back
+                    swept = now
+                    self.sweep()
+                else:
+                    for arn in [arn for arn, at in self._due.items() if at <= now]:
+                        del self._due[arn]
+                        self.reconcile(arn, now)
+            except LocalError as error:
+                log.error("%s", error)
+                await asyncio.sleep(1)
             nearest = min([*self._due.values(), swept + SWEEP_S])
             try:
                 await asyncio.wait_for(self._wake.wait(), max(_SOONEST_S, nearest - self._clock()))

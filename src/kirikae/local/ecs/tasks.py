@@ -35,7 +35,7 @@ from kirikae.local.ecs.names import short
 from kirikae.local.ecs.pause import PausePool
 from kirikae.local.elb.api import Balancer
 from kirikae.local.engine import Engine
-from kirikae.local.errors import AwsError, EngineError, StartFailed
+from kirikae.local.errors import AwsError, EngineError, LocalError, StartFailed
 from kirikae.local.state import Row, State
 from kirikae.local.stores import Stores
 
@@ -124,8 +124,8 @@ class Tasks:
                         return
             except StartFailed as failed:
                 self.stop(task_id, "TaskFailedToStart", str(failed))
-            except (EngineError, OSError) as error:
-                log.warning("task %s: the engine or HAProxy said: %s; again in a second", task_id, error)
+            except (EngineError, LocalError, OSError) as error:
+                log.warning("task %s: %s; again in a second", task_id, error)
                 await asyncio.sleep(1)
             if waiting:
                 try:

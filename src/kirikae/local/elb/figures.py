@@ -152,11 +152,12 @@ class Recorder:
     def write_out(self, now: float) -> None:
         """Put every second that is over into the store; several parts of one second are added up."""
         for subject, second in [key for key in self._open if key[1] < now - 1]:
-            totals, times = self._open.pop((subject, second))
+            totals, times = Counter(self._open[subject, second][0]), Counter(self._open[subject, second][1])
             for _, before in self._state.figures(subject, second, second + 1):
                 totals.update(before["counts"])
                 times.update({int(ms): n for ms, n in before["times"].items()})
             self._state.put_figure(subject, second, {"counts": totals, "times": times})
+            del self._open[subject, second]
 
     def write_gauges(self, now: float, connections: Mapping[str, int]) -> None:
         """Healthy and unhealthy targets of each group; open connections of each listener."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 
+from kirikae.local.errors import LocalError
 from kirikae.local.state import Row, State
 
 log = logging.getLogger("kirikae.local.elb.health")
@@ -62,6 +63,8 @@ class HealthChecks:
         """Every registered target that is not draining is checked; loops of targets that left end by themselves."""
         for target in self._state.all("target"):
             loop = self._loops.get(target["key"])
+            if loop is not None and loop.done() and not loop.cancelled() and loop.exception() is not None:
+                log.warning("the checks of %s begin anew: %s", target["key"], loop.exception())
             if target["state"] != "draining" and (loop is None or loop.done()):
                 self._loops[target["key"]] = asyncio.create_task(self._watch(target["key"]))
 
@@ -82,7 +85,7 @@ class HealthChecks:
                 log.info("target %s is %s %s", key, after["state"], after["reason"])
                 try:
                     await self._on_change(after)
-                except OSError as error:
+                except (OSError, LocalError) as error:
                     log.warning("HAProxy did not hear of it: %s; it is told when it answers again", error)
             elif after != target:
                 self._state.put("target", key, after)
