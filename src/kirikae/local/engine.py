@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -12,7 +14,10 @@ import aiohttp
 
 from kirikae.local.errors import EngineError
 
+log = logging.getLogger("kirikae.local.engine")
+
 _API = "http://engine/v1.41"
+_SLOW_S = 10
 Plain = dict[str, Any]
 
 
@@ -38,11 +43,14 @@ class Engine:
 
     async def _answer(self, method: str, path: str, body: Any, params: Mapping[str, str]) -> tuple[str, str]:
         data = body if isinstance(body, bytes) else None
+        began = time.monotonic()
         try:
             async with self._http.request(method, _API + path, params=params, data=data, json=None if data is not None else body) as answer:
                 text = await answer.text()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise EngineError(0, f"the container engine at {self._socket} does not answer: {error}") from error
+        if (took := time.monotonic() - began) > _SLOW_S and not path.endswith("/stop"):
+            log.warning("the container engine took %.0f s for %s %s", took, method, path)
         if answer.status >= 400:
             try:
                 message = json.loads(text)["message"]

@@ -111,6 +111,7 @@ class Ecs:
             _revision=revision["serviceRevisionArn"],
         )  # fmt: skip
         self._save_tasks([task], list(tags.values()))
+        self._tasks.poke(task["id"])
         return task
 
     def _save_tasks(self, tasks: list[Row], tags: list[Row]) -> None:
@@ -119,8 +120,6 @@ class Ecs:
                 self._state.put("task", task["id"], task)
                 if tags:
                     self._state.put("tags", task["taskArn"], {"tags": tags})
-        for task in tasks:
-            self._tasks.poke(task["id"])
 
     async def run_task(self, params: Row) -> Row:
         cluster, definition = self.clusters.find(params.get("cluster")), self.definitions.startable(params["taskDefinition"])
@@ -145,8 +144,11 @@ class Ecs:
                     platformVersion=params.get("platformVersion", ""),
                 )
             )  # fmt: skip
-        self._save_tasks(tasks, tags)
-        self._remember("RunTask", params, [t["id"] for t in tasks])
+        with self._state.together():
+            self._save_tasks(tasks, tags)
+            self._remember("RunTask", params, [t["id"] for t in tasks])
+        for task in tasks:
+            self._tasks.poke(task["id"])
         return {"tasks": [self._show_task(t) for t in tasks], "failures": []}
 
     def _check_overrides(self, definition: Row, overrides: Row) -> None:
@@ -339,10 +341,11 @@ class Ecs:
             **{k: params[k] for k in _KEPT_OF_SERVICE if k in params},
             **_configuration(params.get("deploymentConfiguration", {}), {}),
         }  # fmt: skip
-        if params.get("tags"):
-            self._state.put("tags", arn, {"tags": params["tags"]})
-        row = begin(self._state, row)
-        self._remember("CreateService", params, [arn])
+        with self._state.together():
+            if params.get("tags"):
+                self._state.put("tags", arn, {"tags": params["tags"]})
+            row = begin(self._state, row)
+            self._remember("CreateService", params, [arn])
         self.services.wake(arn)
         return {"service": self._show_service(row)}
 

@@ -31,6 +31,7 @@ log = logging.getLogger("kirikae.local.elb.frontdoor")
 SLOTS = 64
 """Targets per target group: each has a server line of its own, so that replacing one needs no reload."""
 DRAWS = 100_000
+_ANSWER_S = 5
 _IN_MAINTENANCE = 0x01 | 0x02 | 0x20
 """Bits of srv_admin_state (HAProxy management guide, "show servers state").  0x04 says only that the configuration
 file began with ``disabled``; it stays set while the server serves."""
@@ -282,12 +283,18 @@ class FrontDoor:
 
     async def master(self, line: str) -> str:
         """Ask the master process, or one of its workers with ``@!pid``."""
-        reader, writer = await asyncio.open_unix_connection(str(self._run / "master.sock"))
-        writer.write(line.encode() + b"\n")
-        await writer.drain()
-        answer = await reader.read()
-        writer.close()
-        return answer.decode()
+        return await self._exchange("master.sock", line)
+
+    async def _exchange(self, socket: str, line: str) -> str:
+        """One command and its answer.  Raises OSError, also when no answer comes in time (a worker that is about to end)."""
+        reader, writer = await asyncio.open_unix_connection(str(self._run / socket))
+        try:
+            writer.write(line.encode() + b"\n")
+            await writer.drain()
+            writer.write_eof()  # the master keeps the line open otherwise
+            return (await asyncio.wait_for(reader.read(), _ANSWER_S)).decode()
+        finally:
+            writer.close()
 
     def _write_map(self) -> None:
         write_durably(self._map, "".join(f"{key} {end}\n" for key, end in sorted(self.weights().items())))
@@ -338,12 +345,7 @@ class FrontDoor:
         deadline = time.monotonic() + 3
         while True:
             try:
-                reader, writer = await asyncio.open_unix_connection(str(self._run / "haproxy.sock"))
-                writer.write(line.encode() + b"\n")
-                await writer.drain()
-                answer = await reader.read()
-                writer.close()
-                return answer.decode()
+                return await self._exchange("haproxy.sock", line)
             except OSError:
                 if time.monotonic() > deadline:
                     raise
