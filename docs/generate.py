@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -93,31 +94,46 @@ def _kind(part: dict[str, Any], defs: dict[str, Any]) -> tuple[str, dict[str, An
 
 
 def local() -> str:
-    from kirikae.local.ecs.api import _CONTAINER_NOT_YET, _NOT_YET, _SERVICE_NOT_YET, Ecs
-    from kirikae.local.elb.api import _CARRIED_OUT, Balancer
-    from kirikae.local.elb.figures import _COUNTS
+    from kirikae.local.ecs import api as ecs
+    from kirikae.local.elb import api as elb
+    from kirikae.local.elb import figures
+    from kirikae.local.sqs import api as sqs
     from kirikae.local.wire import service_model
 
     nothing: Any = None
-    done = {"ecs": Ecs(nothing, nothing, nothing, "r").operations(), "elbv2": Balancer(nothing, "r").operations()}
-    lines = [NOTE, (REFERENCE / "local.head.md").read_text(encoding="utf-8")]
-    for service, operations in done.items():
-        every = service_model(service).operation_names
+    parts = {
+        "ecs": (ecs.Ecs(nothing, nothing, nothing, "r").operations(), ecs.PARTLY),
+        "elbv2": (elb.Balancer(nothing, "r").operations(), elb.PARTLY),
+        "sqs": (sqs.Sqs(nothing, "r", "").operations(), sqs.PARTLY),
+        "cloudwatch": (figures.CloudWatch(nothing).operations(), figures.PARTLY),
+    }
+    lines = [NOTE, (REFERENCE / "local.head.md").read_text(encoding="utf-8").rstrip("\n")]
+    for service, (operations, partly) in parts.items():
+        every = list(service_model(service).operation_names)
         lines.append(f"\n## {service}: {len(operations)} of {len(every)} operations\n")
-        lines.append(", ".join(f"`{o}`" for o in sorted(operations)) + ".")
-        lines.append("\nEvery other operation answers a clean AWS error that names kirikae.")
-    lines.append("\n## Refused parameters (ECS)\n")
-    lines.append("Task definitions: " + ", ".join(f"`{k}`" for k in _NOT_YET) + ".")
-    lines.append("Containers: " + ", ".join(f"`{k}`" for k in _CONTAINER_NOT_YET) + ", `dependsOn` other than START.")
-    lines.append("Services: " + ", ".join(f"`{k}`" for k in _SERVICE_NOT_YET) + ", deployment strategies other than ROLLING, alarms.")
-    lines.append("RunTask: `overrides`, `placementConstraints`, `capacityProviderStrategy`.")
+        lines += ["| operation | | |", "|---|---|---|"]
+        lines += [f"| `{o}` | {'partly' if o in partly else 'done'} | {partly.get(o, '')} |" for o in sorted(operations)]
+        refused = [o for o in every if o not in operations]
+        if service == "cloudwatch":
+            lines.append("\nEverything else is moto's: metrics are kept while it runs, alarms never evaluate.")
+        elif refused:
+            lines.append(f"\nRefused with a clean error that names kirikae: {', '.join(f'`{o}`' for o in sorted(refused))}.")
     lines.append("\n## Attributes that are carried out (load balancing)\n")
-    lines.append(", ".join(f"`{k}`" for k in sorted(_CARRIED_OUT)) + ". Others are refused unless they are set to their default.")
-    lines.append("\n## Figures (`AWS/ApplicationELB`)\n")
-    lines.append(", ".join(f"`{k}`" for k in sorted(_COUNTS)) + " (Sum), `TargetResponseTime` (SampleCount, Sum, Average, Minimum,")
-    lines.append("Maximum, pNN, `TC(a:b)`, `PR(a:b)`), by target group or load balancer. Operations: `GetMetricData` without expressions,")
-    lines.append("`ListMetrics`. Other namespaces are kept by moto.")
+    lines += ["| attribute | allowed |", "|---|---|"]
+    lines += [f"| `{k}` | {v.replace('|', ', ') or 'any text'} |" for k, v in sorted(elb.CARRIED_OUT.items())]
+    lines.append("\nOthers are refused unless they are set to their default.")
+    lines.append("\n## Figures\n")
+    lines.append("| namespace | figures | statistics |\n|---|---|---|")
+    lines.append(f"| `AWS/ApplicationELB` | {_names(figures.COUNTS)} | Sum |")
+    lines.append("| | `TargetResponseTime` | SampleCount, Sum, Average, Minimum, Maximum, pNN, `TC(a:b)`, `PR(a:b)` |")
+    lines.append(f"| | {_names(figures.GAUGES)} (every ten seconds) | Average, Minimum, Maximum |")
+    lines.append("| | `RequestCountPerTarget` | Sum |")
+    lines.append(f"| `AWS/ECS` | {_names(figures.OF_SERVICES)} of services, once a minute | Average, Minimum, Maximum |")
     return "\n".join(lines) + "\n"
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
 
 
 def findings() -> str:

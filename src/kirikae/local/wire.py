@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
@@ -92,7 +92,7 @@ class Query:
 
 
 def validate(shape: Any, params: Any, code: str) -> None:
-    """Types, required and unknown members (botocore's validator), then enums, which it leaves out."""
+    """Types, required and unknown members (botocore's validator), then enums and maxima, which it leaves out."""
     if shape is None:
         return
     report = ParamValidator().validate(params, shape)
@@ -101,23 +101,31 @@ def validate(shape: Any, params: Any, code: str) -> None:
     unknown = [key for key in params if key not in shape.members]
     if unknown:
         raise AwsError(code, f"kirikae local does not know the parameter {unknown[0]} (its client is newer)")
-    for where, value, allowed in _bad_enums(shape, params, shape.name):
-        raise AwsError(code, f"{where}: {value!r} is not one of {', '.join(allowed)}")
+    for problem in _beyond(shape, params, shape.name):
+        raise AwsError(code, problem)
 
 
-def _bad_enums(shape: Any, value: Any, where: str) -> list[tuple[str, Any, list[str]]]:
+def _beyond(shape: Any, value: Any, where: str) -> Iterator[str]:
+    """Enums, and the largest sizes and numbers of the model."""
+    most = shape.metadata.get("max")
     match shape.type_name:
         case "structure":
             members = shape.members
-            return [b for k, v in value.items() if k in members for b in _bad_enums(members[k], v, f"{where}.{k}")]
+            for key in value:
+                if key in members:
+                    yield from _beyond(members[key], value[key], f"{where}.{key}")
         case "list":
-            return [b for v in value for b in _bad_enums(shape.member, v, where)]
+            for item in value:
+                yield from _beyond(shape.member, item, where)
         case "map":
-            return [b for v in value.values() for b in _bad_enums(shape.value, v, where)]
+            for item in value.values():
+                yield from _beyond(shape.value, item, where)
         case "string" if shape.enum and value not in shape.enum:
-            return [(where, value, list(shape.enum))]
-        case _:
-            return []
+            yield f"{where}: {value!r} is not one of {', '.join(shape.enum)}"
+    if most is not None and shape.type_name in ("list", "map", "string") and len(value) > most:
+        yield f"{where}: {len(value)} long, at most {most}"
+    if most is not None and shape.type_name in ("integer", "long", "float", "double") and value > most:
+        yield f"{where}: {value}, at most {most}"
 
 
 class Service:

@@ -16,7 +16,7 @@ from typing import Any
 from kirikae.local.ecs.capacity import PROVIDERS, check_strategy, next_provider
 from kirikae.local.ecs.clusters import Clusters
 from kirikae.local.ecs.containers import with_overrides
-from kirikae.local.ecs.definitions import Definitions
+from kirikae.local.ecs.definitions import REFUSED, REFUSED_IN_CONTAINERS, REFUSED_VOLUMES, Definitions
 from kirikae.local.ecs.deployments import begin, counts, finish, roll_back, show_configuration, show_service_deployment, with_event
 from kirikae.local.ecs.names import invalid, is_live, short, unsupported
 from kirikae.local.ecs.services import Services, protected, service_of
@@ -38,6 +38,27 @@ SERVICE_REFUSED = (
     "placementConstraints", "placementStrategy", "monitoring",
 )  # fmt: skip
 _RUN_REFUSED = ("placementConstraints", "placementStrategy", "volumeConfigurations")
+PARTLY = {
+    "RegisterTaskDefinition": (
+        f"network mode awsvpc only; refused: {', '.join(REFUSED)}; in containers {', '.join(REFUSED_IN_CONTAINERS)}, `systemControls` of "
+        f"net.*, log drivers other than awslogs; of volumes {', '.join(REFUSED_VOLUMES)}, `host.sourcePath`"
+    ),
+    "RunTask": f"launch type FARGATE; `networkConfiguration` is kept, not required; refused: {', '.join(_RUN_REFUSED)}, ECS Exec",
+    "CreateService": (
+        "strategy REPLICA, controller ECS, rolling deployments; refused: " + ", ".join(SERVICE_REFUSED) + ", ECS Exec, deployment alarms, "
+        "hooks, early success, BLUE_GREEN, LINEAR, CANARY"
+    ),
+    "UpdateService": "as CreateService",
+    "DeleteTaskDefinitions": "gone within a minute after its last task is forgotten",
+    "DescribeCapacityProviders": "FARGATE and FARGATE_SPOT",
+    "ListContainerInstances": "always none",
+    "DescribeContainerInstances": "always MISSING",
+    "PutAccountSetting": "kept and told, without effect",
+    "PutAccountSettingDefault": "kept and told, without effect",
+    "UpdateCluster": "kept and told, without effect; refused: Service Connect",
+    "UpdateClusterSettings": "kept and told, without effect",
+}
+"""Operations of which something is missing, and what."""
 _STARTS_DEPLOYMENT = ("taskDefinition", "loadBalancers", "platformVersion", "networkConfiguration")
 _KEPT_OF_SERVICE = (
     "enableECSManagedTags", "propagateTags", "enableExecuteCommand", "availabilityZoneRebalancing", "networkConfiguration",

@@ -121,7 +121,7 @@ def limits(container: Row, definition: Row) -> Row:
     if container.get("ulimits"):
         out["Ulimits"] = [{"Name": u["name"], "Soft": u["softLimit"], "Hard": u["hardLimit"]} for u in container["ulimits"]]
     if container.get("systemControls"):
-        out["Sysctls"] = {c["namespace"]: c["value"] for c in container["systemControls"] if not c["namespace"].startswith("net.")}
+        out["Sysctls"] = {c["namespace"]: c["value"] for c in container["systemControls"]}
     linux = container.get("linuxParameters") or {}
     if linux.get("tmpfs"):
         out["Tmpfs"] = {t["containerPath"]: ",".join([*t.get("mountOptions", []), f"size={t['size']}m"]) for t in linux["tmpfs"]}

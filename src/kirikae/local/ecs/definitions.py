@@ -60,6 +60,8 @@ def launch_order(containers: list[Row]) -> list[Row]:
 def check_container(family: str, container: Row, containers: Mapping[str, Row], volumes: set[str]) -> None:
     """Raise AwsError for what AWS refuses and for what is not carried out here."""
     where = f"{family}/{container['name']}"
+    if any(c.get("namespace", "").startswith("net.") for c in container.get("systemControls", [])):
+        raise unsupported(f"{where}: kirikae local does not carry out systemControls of net.* (its networks are made ahead of tasks)")
     for key in REFUSED_IN_CONTAINERS:
         if container.get(key):
             raise unsupported(f"{where}: kirikae local does not carry out {key} (Fargate refuses most of these too)")

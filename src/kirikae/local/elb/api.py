@@ -64,6 +64,21 @@ CARRIED_OUT = {
     "access_logs.s3.bucket": "", "access_logs.s3.prefix": "", "deletion_protection.enabled": "true|false",
 }  # fmt: skip
 """Attributes with an effect, and what they may be: words or ranges of numbers; empty: any text."""
+PARTLY = {
+    "CreateLoadBalancer": "application load balancers",
+    "CreateTargetGroup": f"targets of type ip over HTTP, at most {SLOTS}; checks over HTTP",
+    "ModifyTargetGroup": "as CreateTargetGroup",
+    "CreateListener": "HTTP on 127.0.0.1; actions forward, redirect, fixed-response",
+    "ModifyListener": "as CreateListener",
+    "CreateRule": "actions forward, redirect, fixed-response; no transforms",
+    "ModifyRule": "as CreateRule",
+    "SetSubnets": "kept and told, without effect",
+    "SetSecurityGroups": "kept and told, without effect",
+    "DescribeAccountLimits": "the limits of kirikae local",
+    "ModifyLoadBalancerAttributes": "attributes listed below",
+    "ModifyTargetGroupAttributes": "attributes listed below",
+}
+"""Operations of which something is missing, and what."""
 _NOT_FOUND = {"balancer": "LoadBalancerNotFound", "group": "TargetGroupNotFound", "listener": "ListenerNotFound", "rule": "RuleNotFound"}
 
 
@@ -160,7 +175,7 @@ class Balancer:
 
     async def describe_load_balancers(self, params: Row) -> Row:
         rows = self._chosen("balancer", params.get("LoadBalancerArns"), params.get("Names"))
-        return {"LoadBalancers": [self._show_balancer(row) for row in rows]}
+        return _paged("LoadBalancers", [self._show_balancer(row) for row in rows], params)
 
     async def delete_load_balancer(self, params: Row) -> Row:
         for row in self._state.all("balancer"):
@@ -234,7 +249,7 @@ class Balancer:
         rows = self._chosen("group", params.get("TargetGroupArns"), params.get("Names"))
         if arn := params.get("LoadBalancerArn"):
             rows = [row for row in rows if arn in self.balancers_of(row["arn"])]
-        return {"TargetGroups": [self._show_group(row) for row in rows]}
+        return _paged("TargetGroups", [self._show_group(row) for row in rows], params)
 
     async def modify_target_group(self, params: Row) -> Row:
         row = self._one("group", params["TargetGroupArn"])
@@ -306,7 +321,7 @@ class Balancer:
         if arn := params.get("LoadBalancerArn"):
             balancer = self._one("balancer", arn)
             rows = [row for row in rows if row["balancer"] == balancer["id"]]
-        return {"Listeners": [self._show_listener(row) for row in rows]}
+        return _paged("Listeners", [self._show_listener(row) for row in rows], params)
 
     async def modify_listener(self, params: Row) -> Row:
         row = self._one("listener", params["ListenerArn"])
@@ -391,7 +406,7 @@ class Balancer:
             self._one("listener", arn)
             rows = [row for row in rows if row["listener"] == arn]
         rows.sort(key=lambda row: (row["default"], row["priority"]))
-        return {"Rules": [self._show_rule(row) for row in rows]}
+        return _paged("Rules", [self._show_rule(row) for row in rows], params)
 
     async def modify_rule(self, params: Row) -> Row:
         """A change of weights alone is one atomic exchange of thresholds; anything else reloads HAProxy."""
@@ -598,6 +613,15 @@ class Balancer:
             await self.door.assert_all()
         except (EngineError, OSError) as error:
             raise AwsError("InternalFailure", f"the load balancer did not take the change: {error}", 500) from error
+
+
+def _paged(key: str, items: list[Row], params: Row) -> Row:
+    """ELB's pages: ``PageSize`` 1 to 400, the marker is the number of items already given."""
+    size, marker = params.get("PageSize", 400), params.get("Marker") or "0"
+    if not 1 <= size <= 400 or not marker.isdigit():
+        raise AwsError("ValidationError", f"PageSize {size}, Marker {marker!r}: 1 to 400, and a marker that an earlier page gave")
+    end = int(marker) + size
+    return {key: items[int(marker) : end], **({"NextMarker": str(end)} if end < len(items) else {})}
 
 
 def _tags(params: Row) -> list[Row]:

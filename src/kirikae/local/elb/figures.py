@@ -37,6 +37,12 @@ COUNTS = {
 }  # fmt: skip
 GAUGES = {"HealthyHostCount", "UnHealthyHostCount", "ActiveConnectionCount"}
 OF_SERVICES = {"CPUUtilization", "MemoryUtilization"}
+PARTLY = {
+    "GetMetricData": "AWS/ApplicationELB and AWS/ECS (CPU and memory of services); MetricStat, no expressions; other namespaces: moto",
+    "GetMetricStatistics": "AWS/ApplicationELB and AWS/ECS; other namespaces: moto",
+    "ListMetrics": "AWS/ApplicationELB and AWS/ECS where the namespace is given; else moto",
+}
+"""Operations of which something is missing, and what."""
 _BALANCER_ONLY = {"HTTP_Redirect_Count", "HTTP_Fixed_Response_Count", "NewConnectionCount"}
 LINE = "%f %b %s %ST %Tr %ts %U %B %[var(txn.rule)] %[http_first_req]"
 """What HAProxy tells of every request; the access log's own fields follow where one is kept."""

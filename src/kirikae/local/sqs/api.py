@@ -34,6 +34,13 @@ _SETTABLE = {
     *_RANGES, "Policy", "RedrivePolicy", "RedriveAllowPolicy", "FifoQueue", "ContentBasedDeduplication", "KmsMasterKeyId",
     "DeduplicationScope", "FifoThroughputLimit", "SqsManagedSseEnabled",
 }  # fmt: skip
+PARTLY = {
+    "DeleteQueue": "the name is free again at once",
+    "SetQueueAttributes": "Policy, KMS and redrive-allow attributes are kept and told, without effect",
+    "CreateQueue": "as SetQueueAttributes",
+    "StartMessageMoveTask": "done at once, at any rate",
+}
+"""Operations of which something is missing, and what."""
 QUERY_CODES = {
     "QueueDoesNotExist": "AWS.SimpleQueueService.NonExistentQueue", "QueueNameExists": "QueueAlreadyExists",
     "MessageNotInflight": "AWS.SimpleQueueService.MessageNotInflight", "OverLimit": "OverLimit",
