@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import boto3
 from tests.conftest import WEB_IMAGE
 
 from bench import local_endpoint, result
@@ -37,17 +38,19 @@ class Caller:
         return json.loads(body or b"{}")
 
 
-def tasks_of(call: Caller) -> list[str]:
+def tasks_of(call: Caller, port: int) -> list[str]:
+    keys = {"aws_access_key_id": "k", "aws_secret_access_key": "k", "region_name": "ap-northeast-1"}
+    ec2 = boto3.client("ec2", endpoint_url=f"http://127.0.0.1:{port}", **keys)
+    subnet = ec2.describe_subnets()["Subnets"][0]
+    group = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
     call("CreateCluster", clusterName="bench")
     container = {"name": "web", "image": WEB_IMAGE, "memory": 64, "cpu": 64, "command": ["sleep", "1000"]}
     call(
         "RegisterTaskDefinition", family="bench", containerDefinitions=[container], requiresCompatibilities=["FARGATE"],
         networkMode="awsvpc", cpu="256", memory="512",
     )  # fmt: skip
-    network = {"awsvpcConfiguration": {"subnets": []}}
-    told = call(
-        "RunTask", cluster="bench", taskDefinition="bench", count=TASKS, launchType="FARGATE", networkConfiguration=network
-    )  # fmt: skip
+    network = {"awsvpcConfiguration": {"subnets": [subnet["SubnetId"]], "securityGroups": [group]}}
+    told = call("RunTask", cluster="bench", taskDefinition="bench", count=TASKS, launchType="FARGATE", networkConfiguration=network)
     return [t["taskArn"] for t in told["tasks"]]
 
 
@@ -65,11 +68,10 @@ def main() -> None:
     ) as moto:
         try:
             with local_endpoint() as local:
-                ours = Caller(int(local.status["endpoint"].rpartition(":")[2]))
-                mine = tasks_of(ours)
+                own = int(local.status["endpoint"].rpartition(":")[2])
+                ours, theirs = Caller(own), Caller(port)
+                mine, foreign = tasks_of(ours, own), tasks_of(theirs, port)
                 time.sleep(5)
-                theirs = Caller(port)
-                foreign = tasks_of(theirs)
                 pairs = [(rate(ours, mine), rate(theirs, foreign)) for _ in range(ROUNDS)]
         finally:
             moto.kill()
