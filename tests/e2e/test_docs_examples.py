@@ -16,9 +16,11 @@ pytestmark = pytest.mark.engine
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_the_example_of_using_local_runs(local: Endpoint):
+def test_the_examples_of_using_local_run(local: Endpoint):
     """As a reader would paste it, with the environment that `kirikae local env` prints."""
     text = (DOCS / "how-to/use-local.md").read_text()
-    [example] = re.findall(r"<!-- tested -->\n```python\n(.*?)```", text, re.S)
-    example = example.replace("my-image:1", WEB_IMAGE)
-    subprocess.run([sys.executable, "-c", example], env={**os.environ, **local.environment}, check=True, timeout=120)
+    examples = re.findall(r"<!-- tested -->\n```python\n(.*?)```", text, re.S)
+    assert len(examples) == 2
+    for example in examples:
+        example = example.replace("my-image:1", WEB_IMAGE)
+        subprocess.run([sys.executable, "-c", example], env={**os.environ, **local.environment}, check=True, timeout=120)

@@ -151,7 +151,7 @@ class Releases:
         return manifest, archive
 
     def set_images(self, release_id: str, images: dict[str, str]) -> None:
-        """Write down, once, which images were made from this release.  Raises ReleaseTaken."""
+        """Write down which images were made from this release; images made anew replace the former ones."""
         key = f"images-{self._scope}/{release_id}"
         try:
             self._store.create_if_absent(key, json.dumps(images, sort_keys=True))

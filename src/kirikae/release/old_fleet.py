@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from kirikae.hosts.ssh import Answer, CommandFailed, Host, HostSilent
+from kirikae.model.errors import KirikaeError
 from kirikae.model.project import Check, OldDeployer
 from kirikae.release.errors import NotFinished, RolledBack
 from kirikae.release.ledger import Deployed, Ledger
@@ -48,7 +49,7 @@ current=$(readlink "$root/current"); current=${current##*/}
 ls -1t | grep -v -x -F -e "$current" -e "$previous" -e "$id" | tail -n +"$keep" | while IFS= read -r name; do
     [ -f "$name/.kirikae" ] && rm -rf "./$name"
 done
-rm -rf .*.??????/ 2>/dev/null
+find . -maxdepth 1 -name '.*.??????' -mmin +60 -exec rm -rf {} + 2>/dev/null
 true
 """
 
@@ -92,7 +93,7 @@ class OldFleet:
                 self._together(batch, lambda host: self._activate(host, f"{self._root}/releases/{manifest.id}", manifest.id))
                 self.healthy(batch)
                 self._hook(batch, self.settings.after, manifest.id)
-            except (CommandFailed, HostSilent, NotFinished) as error:
+            except KirikaeError as error:  # also when AWS does not say whether they are healthy: nobody knows, so back
                 self._back(reached, entry, error)
             for host in batch:
                 self.tell(f"{manifest.id} serves on {host.name}")
