@@ -265,3 +265,37 @@ def test_figures_of_balancers_and_groups(shop):
         Statistics=["Average", "Maximum"], ExtendedStatistics=["p99"],
     )["Datapoints"]  # fmt: skip
     assert statistics and {"Average", "Maximum", "ExtendedStatistics"} <= set(statistics[0])
+
+
+def test_an_application_s_cookie_makes_clients_stay(local):
+    """Stickiness begins when the application sets its cookie, and ends with that of the load balancer."""
+    shop = Shop(local, "appcookie")
+    script = (
+        "mkdir -p /www/cgi-bin; printf '#!/bin/sh\\necho \"Set-Cookie: SESSION=x\"; echo; hostname -i 2>/dev/null; cat /etc/hostname' "
+        ">/www/cgi-bin/login; printf '#!/bin/sh\\necho; cat /etc/hostname' >/www/cgi-bin/who; chmod 755 /www/cgi-bin/*; "
+        "echo ok >/www/index.html; exec httpd -f -p 8000 -h /www"
+    )
+    key = "stickiness."
+    attributes = {"enabled": "true", "type": "app_cookie", "app_cookie.cookie_name": "SESSION", "app_cookie.duration_seconds": "60"}
+    with pytest.raises(ClientError, match="cookie_name"):
+        shop.elb.modify_target_group_attributes(
+            TargetGroupArn=shop.groups["a"],
+            Attributes=[{"Key": key + k, "Value": v} for k, v in (attributes | {"app_cookie.cookie_name": ""}).items()],
+        )
+    shop.elb.modify_target_group_attributes(
+        TargetGroupArn=shop.groups["a"], Attributes=[{"Key": key + k, "Value": v} for k, v in attributes.items()]
+    )
+    definition = shop.define("x", command=["sh", "-c", script])
+    shop.ecs.create_service(
+        cluster=shop.name, serviceName="a", taskDefinition=definition, desiredCount=3,
+        loadBalancers=[{"targetGroupArn": shop.groups["a"], "containerName": "web", "containerPort": 8000}],
+    )  # fmt: skip
+    shop.complete("a")
+    assert len({ask(shop, "/cgi-bin/who")[1] for _ in range(12)}) == 3, "without the cookie everybody is asked"
+    status, _, headers = ask(shop, "/cgi-bin/login")
+    assert status == 200
+    ours = (
+        next(c for c in headers["set-cookie"].split(", ") if c.startswith("AWSALBAPP-0=")) if "AWSALBAPP" in headers["set-cookie"] else ""
+    )
+    assert ours and "Max-Age=60" in headers["set-cookie"]
+    assert len({ask(shop, "/cgi-bin/who", Cookie=ours.partition(";")[0])[1] for _ in range(12)}) == 1

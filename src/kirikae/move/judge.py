@@ -8,7 +8,7 @@ false alarms whatever the number of looks (after Turner, Ly and Grünwald, arXiv
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, inf, isfinite, log, log1p
 
@@ -17,8 +17,11 @@ from kirikae.model.share import WHOLE, percent
 
 ALTERNATIVES = 12
 SAFE_BAR = 20.0
+_SAFE_LOG = log(SAFE_BAR)
 TOLERANCE_R, TOLERANCE_D, TOLERANCE_SLOWER = 1.25, 0.0005, 0.05
-RESTART_S, COPIES = 600.0, 24
+TOLERANCE_QUANTILE_R = 1.05
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+RESTART_S = 600.0
 WEIGHTS = {"errors": 0.6, "latency": 0.4}
 _PRIOR = 50
 _FIRST_GUESS = {"errors": 0.001, "latency": 0.05}
@@ -49,8 +52,15 @@ class Margins:
         return next(m for limit, m in ((50, 0.5), (250, 0.25), (500, 0.15), (WHOLE, 0.1)) if next_share <= limit)
 
     def lines(self, metric: str, next_share: int) -> tuple[tuple[float, float], tuple[float, float]]:
-        """(r, d) of the harm line and of the safe line of this metric."""
-        if metric == "errors" or self.fast_enough_ms:
+        """(r, d) of the harm line and of the safe line of this metric.
+
+        ``p50``, ``p95``, ``p99`` are answers above the old side's quantile, counted at the same bound on both sides: the new side may
+        have up to ``slower_at`` more of them.
+        """
+        kind = metric.partition(" ")[0]
+        if kind in QUANTILES:
+            return (TOLERANCE_QUANTILE_R, TOLERANCE_D), (1.0 + self.slower_at(next_share), 0.0)
+        if kind == "errors" or self.fast_enough_ms:
             return (TOLERANCE_R, TOLERANCE_D), (1.0, self.errors_at(next_share))
         return (1.0, 0.0), (1.0, 0.0)
 
@@ -67,20 +77,35 @@ def log_factor(x_old: int, n_old: int, x_new: int, n_new: int, guess: float, q: 
 
     ``guess`` (the old side's rate) and ``q`` (the new side's) come from the past and touch power only, never validity.
     """
+    return log_factors(x_old, n_old, x_new, n_new, guess, (q,), r, d)[0]
+
+
+def log_factors(
+    x_old: int, n_old: int, x_new: int, n_new: int, guess: float, alternatives: Sequence[float], r: float = 1.0, d: float = 0.0
+) -> list[float]:
+    """``log_factor`` for several alternatives q; this is where a replay of a day spends its time."""
     if not n_old or not n_new:
-        return 0.0
-    u = (n_old * guess + n_new * min(max((q - d) / r, 1e-9), 1 - 1e-9)) / (n_old + n_new)
-    v = r * u + d
-    if not 0 < u < 1 or not 0 < v < 1:
-        return 0.0  # never clip v: v = r*u + d is what makes it valid
-    b = (q - v) / (v * (1 - v))
-    cap = 0.95 * n_old / (r * n_new) / ((1 - u) if b > 0 else u)
-    b = max(-cap, min(b, cap))
-    a = r * b * n_new / n_old
-    return (
-        x_new * log1p(b * (1 - v)) + (n_new - x_new) * log1p(-b * v)
-        + x_old * log1p(-a * (1 - u)) + (n_old - x_old) * log1p(a * u)
-    )  # fmt: skip
+        return [0.0] * len(alternatives)
+    total, from_old, ratio = n_old + n_new, n_old * guess, n_old / n_new
+    good_old, good_new, found = n_old - x_old, n_new - x_new, []
+    for q in alternatives:
+        on_line = (q - d) / r
+        u = (from_old + n_new * (1e-9 if on_line < 1e-9 else 1 - 1e-9 if on_line > 1 - 1e-9 else on_line)) / total
+        v = r * u + d
+        if not 0 < u < 1 or not 0 < v < 1:
+            found.append(0.0)  # never clip v: v = r*u + d is what makes it valid
+            continue
+        b = (q - v) / (v * (1 - v))
+        cap = 0.95 * ratio / r / ((1 - u) if b > 0 else u)
+        b = cap if b > cap else -cap if b < -cap else b
+        a = r * b / ratio
+        value = good_new * log1p(-b * v) + good_old * log1p(a * u)
+        if x_new:
+            value += x_new * log1p(b * (1 - v))
+        if x_old:
+            value += x_old * log1p(-a * (1 - u))
+        found.append(value)
+    return found
 
 
 def log_factor_absolute(x: int, n: int, limit: float, q: float) -> float:
@@ -125,23 +150,25 @@ class _Rate:
 
 @dataclass(slots=True)
 class _Harm:
-    """Evidence of harm for one metric, with fresh copies for harm that begins late; total mass is 1."""
+    """Evidence of harm for one metric, with fresh copies for harm that begins late; the total mass is 1.
 
-    copies: list[tuple[float, list[float]]] = field(default_factory=list)
+    Copy j has mass 1/(j(j+1)) and begins at 1.  A batch multiplies every copy alike, so per alternative one number holds the
+    masses of all copies times their products: a look costs the same after a day as at the start.
+    """
+
+    log_mass: list[float] = field(default_factory=lambda: [-inf] * ALTERNATIVES)
     started: int = 0
 
     def restart(self) -> None:
         self.started += 1
-        self.copies.append((log(1 / (self.started * (self.started + 1))), [0.0] * ALTERNATIVES))
-        if len(self.copies) > COPIES:
-            del self.copies[1]  # the oldest but one; its mass is not given back
+        fresh = -log(self.started * (self.started + 1))
+        self.log_mass = [log_sum((mass, fresh)) for mass in self.log_mass]
 
     def add(self, increments: Sequence[float]) -> None:
-        self.copies = [(mass, [s + i for s, i in zip(sums, increments, strict=True)]) for mass, sums in self.copies]
+        self.log_mass = [mass + increment for mass, increment in zip(self.log_mass, increments, strict=True)]
 
     def log_evidence(self) -> float:
-        resting = 1 / (self.started + 1)  # the mass of copies that have not begun counts as 1
-        return log_sum([log(resting), *(mass + log_mean(sums) for mass, sums in self.copies)])
+        return log_sum((-log(self.started + 1), log_mean(self.log_mass)))  # copies that have not begun count as 1
 
 
 @dataclass(slots=True)
@@ -156,13 +183,30 @@ class _Safe:
         self.best = max(self.best, log_mean(self.sums))
 
 
-class Judge:
-    """Feed it every batch of one attempt, oldest first; the verdict depends on nothing else."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Bad outcomes of one metric in one batch: on each side, counted for the harm line and for the safe line.
 
-    def __init__(self, margins: Margins, plan: Sequence[int]) -> None:
-        self._margins, self._plan = margins, tuple(plan)
-        self._old = {"errors": _Rate(), "latency": _Rate()}
-        self._harm = {"errors": _Harm(), "latency": _Harm()}
+    ``guess``: the old side's rate as the past tells it; None: the rate over all batches so far.
+    """
+
+    old_harm: int
+    new_harm: int
+    old_safe: int
+    new_safe: int
+    guess: float | None = None
+
+
+class Judge:
+    """Feed it every batch of one attempt, oldest first; the verdict depends on nothing else.
+
+    ``weights``: the metrics and their parts of the evidence (sum 1).  Harm is their weighted mean, safety needs every one.
+    """
+
+    def __init__(self, margins: Margins, plan: Sequence[int], weights: Mapping[str, float] = WEIGHTS) -> None:
+        self._margins, self._plan, self._weights = margins, tuple(plan), dict(weights)
+        self._old = {metric: _Rate() for metric in weights}
+        self._harm = {metric: _Harm() for metric in weights}
         self._step = -1
         self._share = 0
         self._begun_s = 0.0
@@ -170,7 +214,7 @@ class Judge:
         self._fresh_step()
 
     def _fresh_step(self) -> None:
-        self._safe = {"errors": _Safe(), "latency": _Safe()}
+        self._safe = {metric: _Safe() for metric in self._weights}
         self._totals = {"old": Arm(), "new": Arm()}
         self._baked_s = 0.0
         for harm in self._harm.values():
@@ -192,36 +236,43 @@ class Judge:
         self.at(batch.step, batch.share)
         batch = _joined(self._waiting, batch)
         self._waiting = None
-        absolute = batch.share == WHOLE
-        if batch.new.requests == 0 or (batch.old.requests == 0 and not absolute):
+        old, new = batch.old, batch.new
+        if new.requests == 0 or (old.requests == 0 and batch.share != WHOLE):
             self._waiting = batch  # no figures of one side: the clock stands still
             return
-        self._baked_s += batch.seconds
-        self._begun_s += batch.seconds
+        self._totals = {"old": _sum(self._totals["old"], old), "new": _sum(self._totals["new"], new)}
+        self.observe(
+            batch.seconds, old.requests, new.requests,
+            {
+                "errors": Outcome(old.errors, new.errors, old.errors, new.errors),
+                "latency": Outcome(old.slow, new.slow, old.slow_safe, new.slow_safe),
+            },
+        )  # fmt: skip
+
+    def observe(self, seconds: float, n_old: int, n_new: int, outcomes: Mapping[str, Outcome]) -> None:
+        """One batch of requests on both sides, with the outcomes of the metrics that it tells of."""
+        self._baked_s += seconds
+        self._begun_s += seconds
         if self._begun_s >= RESTART_S:
             self._begun_s = 0.0
             for harm in self._harm.values():
                 harm.restart()
-        self._totals = {"old": _sum(self._totals["old"], batch.old), "new": _sum(self._totals["new"], batch.new)}
-        for metric in WEIGHTS:
-            if absolute:
-                self._add_absolute(metric, batch)
+        for metric, outcome in outcomes.items():
+            if self._share == WHOLE and not n_old:
+                self._add_absolute(metric, outcome, n_new)
             else:
-                self._add_compared(metric, batch)
+                self._add_compared(metric, outcome, n_old, n_new)
 
-    def _add_compared(self, metric: str, batch: Batch) -> None:
-        old, new, guess = batch.old, batch.new, self._old[metric].guess(_FIRST_GUESS[metric])
-        n_old, n_new = old.requests, new.requests
-        (harm_r, harm_d), (safe_r, safe_d) = self._margins.lines(metric, self.next_share(batch.share))
-        errors = metric == "errors"
-        x_old, x_new = (old.errors, new.errors) if errors else (old.slow, new.slow)
+    def _add_compared(self, metric: str, outcome: Outcome, n_old: int, n_new: int) -> None:
+        guess = self._old[metric].guess(_FIRST_GUESS.get(metric, 0.05)) if outcome.guess is None else outcome.guess
+        (harm_r, harm_d), (safe_r, safe_d) = self._margins.lines(metric, self.next_share(self._share))
         alternatives = harm_alternatives(harm_r * guess + harm_d)
-        self._harm[metric].add([log_factor(x_old, n_old, x_new, n_new, guess, q, harm_r, harm_d) for q in alternatives])
-        x_old, x_new = (old.errors, new.errors) if errors else (old.slow_safe, new.slow_safe)
-        alternatives = safe_alternatives(safe_r * guess + safe_d)
-        self._safe[metric].add([log_factor(x_old, n_old, x_new, n_new, guess, q, safe_r, safe_d) for q in alternatives])
+        self._harm[metric].add(log_factors(outcome.old_harm, n_old, outcome.new_harm, n_new, guess, alternatives, harm_r, harm_d))
+        if self._safe[metric].best < _SAFE_LOG:  # what was proven once stays proven for this step
+            alternatives = safe_alternatives(min(safe_r * guess + safe_d, 1 - 1e-9))
+            self._safe[metric].add(log_factors(outcome.old_safe, n_old, outcome.new_safe, n_new, guess, alternatives, safe_r, safe_d))
         rate = self._old[metric]
-        rate.bad, rate.of = rate.bad + (old.errors if metric == "errors" else old.slow), rate.of + n_old
+        rate.bad, rate.of = rate.bad + outcome.old_harm, rate.of + n_old
 
     def _limit(self, metric: str) -> float:
         rate = self._old[metric].guess(_FIRST_GUESS[metric])
@@ -229,23 +280,34 @@ class Judge:
             return min(0.9, rate + self._margins.errors_at(WHOLE))
         return min(0.9, max(rate, 1e-4) * 1.5)
 
-    def _add_absolute(self, metric: str, batch: Batch) -> None:
-        limit, n = self._limit(metric), batch.new.requests
-        bad = batch.new.errors if metric == "errors" else batch.new.slow_safe
-        self._harm[metric].add([log_factor_absolute(bad, n, limit, q) for q in harm_alternatives(limit)])
-        self._safe[metric].add([log_factor_absolute(bad, n, limit, q) for q in safe_alternatives(limit)])
+    def _add_absolute(self, metric: str, outcome: Outcome, n: int) -> None:
+        limit = self._limit(metric)
+        self._harm[metric].add([log_factor_absolute(outcome.new_safe, n, limit, q) for q in harm_alternatives(limit)])
+        self._safe[metric].add([log_factor_absolute(outcome.new_safe, n, limit, q) for q in safe_alternatives(limit)])
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
+    def log_harm_of(self, metric: str) -> float:
+        """Log evidence of harm by this metric alone."""
+        return self._harm[metric].log_evidence()
+
+    def log_safe_of(self, metric: str) -> float:
+        """The best log evidence of safety by this metric at this step."""
+        return self._safe[metric].best
+
+    def baked(self) -> bool:
+        """Have figures been judged for the bake time at this step?"""
+        return self._baked_s >= self._margins.bake_s
+
     def log_harm(self) -> float:
-        return log_sum([log(WEIGHTS[m]) + self._harm[m].log_evidence() for m in WEIGHTS])
+        return log_sum([log(self._weights[m]) + self._harm[m].log_evidence() for m in self._weights])
 
     def evidence(self, rate_per_s: float = 0.0) -> Evidence:
         """The verdict now.  ``rate_per_s``: new-side requests per second, for the forecast's seconds."""
         old, new = self._totals["old"], self._totals["new"]
         figures = {
             "log_harm": self.log_harm(), "bar_harm": log(1 / self._margins.false_alarms),
-            **{f"log_safe_{m}": self._safe[m].best for m in WEIGHTS}, "bar_safe": log(SAFE_BAR),
+            **{f"log_safe_{m}": self._safe[m].best for m in self._weights}, "bar_safe": log(SAFE_BAR),
             "old_requests": old.requests, "old_errors": old.errors, "old_slow": old.slow,
             "new_requests": new.requests, "new_errors": new.errors, "new_slow": new.slow, "new_slow_safe": new.slow_safe,
             "delivered": new.requests / (new.requests + old.requests) if new.requests + old.requests else 0.0,
@@ -255,7 +317,7 @@ class Judge:
             return Evidence(Verdict.FAIL, self._harm_reason(), None, figures)
         if not new.requests:
             return Evidence(Verdict.UNSURE, "no figures of both sides at this share yet; the clock stands still", None, figures)
-        missing = {m: self._needed(m) for m in WEIGHTS if self._safe[m].best < log(SAFE_BAR)}
+        missing = {m: self._needed(m) for m in self._weights if self._safe[m].best < _SAFE_LOG}
         if missing:
             return Evidence(Verdict.UNSURE, self._forecast(missing, rate_per_s), None, figures)
         if self._baked_s < self._margins.bake_s:
@@ -265,7 +327,7 @@ class Judge:
 
     def _harm_reason(self) -> str:
         old, new = self._totals["old"], self._totals["new"]
-        worst = max(WEIGHTS, key=lambda m: log(WEIGHTS[m]) + self._harm[m].log_evidence())
+        worst = max(self._weights, key=lambda m: log(self._weights[m]) + self._harm[m].log_evidence())
         bad_new, bad_old = (new.errors, old.errors) if worst == "errors" else (new.slow, old.slow)
         word = "failed" if worst == "errors" else "slow"
         against = f"{bad_old} of {old.requests} on the old side" if old.requests else f"a limit of {self._limit(worst):.2%}"

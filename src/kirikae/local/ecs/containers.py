@@ -74,6 +74,17 @@ def dependents(containers: Iterable[Row]) -> dict[str, list[str]]:
     return found
 
 
+def creation_order(containers: Iterable[Row]) -> list[str]:
+    """Names so that each comes after those whose volumes it takes (volumesFrom)."""
+    left, placed = {c["name"]: {v["sourceContainer"] for v in c.get("volumesFrom", [])} for c in containers}, list[str]()
+    while left:
+        ready = [name for name, sources in left.items() if not sources & left.keys()] or list(left)  # a circle: let the engine refuse it
+        placed += ready
+        for name in ready:
+            del left[name]
+    return placed
+
+
 def with_overrides(definition: Row, overrides: Row) -> Row:
     """The definition as RunTask's overrides change it.  Raises KeyError with the name of a container that does not exist."""
     if not overrides:

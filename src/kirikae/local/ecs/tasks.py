@@ -17,6 +17,7 @@ from kirikae.local.ecs.containers import (
     Gate,
     binds,
     creation,
+    creation_order,
     dependents,
     engine_time,
     environment_file,
@@ -173,19 +174,23 @@ class Tasks:
             rows.append({**row, "_imageId": image, **({"imageDigest": digest} if digest else {})})
         if self._wanted(task["id"], containers=rows) is None:
             return
-        self._fix_versions(task, definition, rows)
-        for container, row in zip(definition["containerDefinitions"], rows, strict=True):
-            await self._create(task, definition, container, row["_imageId"], volumes)
+        settled = self._settle_images(task, definition, rows)
+        known = {c["name"]: c for c in definition["containerDefinitions"]}
+        for name in creation_order(definition["containerDefinitions"]):
+            await self._create(task, definition, known[name], settled[name], volumes)
 
-    def _fix_versions(self, task: Row, definition: Row, rows: list[Row]) -> None:
-        """The first task of a deployment settles which image a tag means for all of them (versionConsistency)."""
+    def _settle_images(self, task: Row, definition: Row, rows: list[Row]) -> dict[str, str]:
+        """Container -> image ID.  The first task of a deployment settles what a tag means for all of them (versionConsistency)."""
+        own = {row["name"]: str(row["_imageId"]) for row in rows}
         revision = self._state.get("revision", task["_revision"])
         if revision is None:
-            return
+            return own
         loose = {c["name"] for c in definition["containerDefinitions"] if c.get("versionConsistency") == "disabled"}
-        images = {row["name"]: row["_imageId"] for row in rows if row["name"] not in loose} | revision["_images"]
+        images = {name: image for name, image in own.items() if name not in loose} | revision["_images"]
         if images != revision["_images"]:
             self._state.change("revision", task["_revision"], _images=images)
+        settled: dict[str, str] = own | images
+        return settled
 
     async def _start_ready(self, task_id: str, definition: Row) -> bool:
         """Start every container whose dependencies are met; True if one still waits.  Raises StartFailed if one never can."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -57,7 +58,8 @@ _BALANCER_ATTRIBUTES = {
 _STRUCTURAL = ("Create", "Modify", "Delete", "SetRulePriorities")
 CARRIED_OUT = {
     "deregistration_delay.timeout_seconds": "0-3600", "stickiness.enabled": "true|false",
-    "stickiness.lb_cookie.duration_seconds": "1-604800",
+    "stickiness.lb_cookie.duration_seconds": "1-604800", "stickiness.type": "lb_cookie|app_cookie",
+    "stickiness.app_cookie.cookie_name": "", "stickiness.app_cookie.duration_seconds": "1-604800",
     "load_balancing.algorithm.type": "round_robin|least_outstanding_requests|weighted_random", "idle_timeout.timeout_seconds": "1-4000",
     "slow_start.duration_seconds": "0-0|30-900",
     "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": "1-64", "access_logs.s3.enabled": "true|false",
@@ -138,6 +140,10 @@ class Balancer:
                 before = self._state.snapshot(("balancer", "listener", "rule", "group"))
                 try:
                     return await handler(params)
+                except AwsError as error:
+                    if error.status >= 500:  # HAProxy did not hear of it: the caller will ask again, and must find nothing half done
+                        self._state.restore(before)
+                    raise
                 except LocalError as error:
                     self._state.restore(before)
                     raise AwsError("InvalidConfigurationRequest", f"nothing was changed: {error}") from error
@@ -273,7 +279,12 @@ class Balancer:
 
     async def modify_target_group_attributes(self, params: Row) -> Row:
         row = self._one("group", params["TargetGroupArn"])
-        row = self._state.change("group", row["id"], attributes=_changed(row, params["Attributes"], _GROUP_ATTRIBUTES))
+        changed = _changed(row, params["Attributes"], _GROUP_ATTRIBUTES)
+        cookie = changed["stickiness.app_cookie.cookie_name"]
+        by_application = changed["stickiness.enabled"] == "true" and changed["stickiness.type"] == "app_cookie"
+        if by_application and (not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", cookie) or cookie.startswith("AWSALB")):
+            raise AwsError("InvalidConfigurationRequest", f"stickiness.app_cookie.cookie_name={cookie}: a cookie's name, not AWSALB...")
+        row = self._state.change("group", row["id"], attributes=changed)
         await self._tell_door()
         return _attributes(row)
 

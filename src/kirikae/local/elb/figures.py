@@ -129,13 +129,12 @@ class Recorder:
         for line in lines:
             try:
                 told = read_line(line.decode(errors="replace"))
-            except ValueError:
-                log.warning("a log line cannot be read: %r", line[:200])
-                continue
-            if told is not None:
-                self._count(second, told)
-                if told.more:
-                    self._keep(told)
+                if told is not None:
+                    self._count(second, told)
+                    if told.more:
+                        self._keep(told)
+            except (ValueError, OSError) as error:
+                log.warning("a log line cannot be read or kept (%s): %r", error, line[:400])
 
     def _count(self, second: int, told: Told) -> None:
         counts = told.counts()

@@ -202,14 +202,17 @@ class FrontDoor:
             f"    id {group['number']}",
             f"    balance {algorithm.get(attributes['load_balancing.algorithm.type'], 'roundrobin')}",
         ]
-        if sticky:
+        by_application = sticky and attributes["stickiness.type"] == "app_cookie"
+        if by_application:
+            lines += _application_cookie(group["id"], attributes)
+        elif sticky:
             lines.append(f"    cookie AWSALB insert indirect nocache maxlife {attributes['stickiness.lb_cookie.duration_seconds']}s")
         slow_s = int(attributes["slow_start.duration_seconds"])
         slow = f" slowstart {slow_s}s" if slow_s else ""
         servers = self.servers(group)
         for slot in range(1, SLOTS + 1):
             address, state = servers.get(slot, ("0.0.0.0:80", "maint"))
-            cookie = f" cookie {group['id']}-{slot}" if sticky else ""
+            cookie = f" cookie {group['id']}-{slot}" if sticky and not by_application else ""
             suffix = " disabled" if state == "maint" else ""
             lines.append(f"    server s{slot} {address} id {slot}{cookie}{slow}{suffix}")
         return "\n".join(lines) + "\n"
@@ -411,10 +414,30 @@ class FrontDoor:
             if time.monotonic() > deadline:
                 raise LocalError(f"HAProxy did not reload; see {self._directory / 'haproxy.err'}")
             await asyncio.sleep(0.02)
+        for _ in range(200):
+            if await self._former_take_nothing_new():
+                return
+            await asyncio.sleep(0.02)
+
+    async def _former_take_nothing_new(self) -> bool:
+        """Have all workers of before the reload stopped listening?  Until then one of them may answer by the old rules."""
+        try:
+            told = [await self.master(f"@!{pid} show info") for pid in await self._former_workers()]
+        except OSError:
+            return False  # the master begins anew just now
+        return not any("Stopping: 0" in text for text in told)
 
     def stop(self) -> None:
         if (pid := self._pid()) is not None:
             os.kill(pid, signal.SIGTERM)
+
+
+def _application_cookie(group_id: str, attributes: Mapping[str, str]) -> list[str]:
+    """Stickiness that begins when the application sets its cookie: AWSALBAPP-0 then names the target."""
+    name, seconds = attributes["stickiness.app_cookie.cookie_name"], attributes["stickiness.app_cookie.duration_seconds"]
+    lines = [f"    use-server s{slot} if {{ req.cook(AWSALBAPP-0) -m str {group_id}-{slot} }}" for slot in range(1, SLOTS + 1)]
+    cookie = f'"AWSALBAPP-0={group_id}-%[srv_id]; Max-Age={seconds}; Path=/"'
+    return [*lines, f"    http-response add-header Set-Cookie {cookie} if {{ res.cook({name}) -m found }}"]
 
 
 def _current_sessions(stat: str) -> int:
