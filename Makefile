@@ -30,6 +30,9 @@ test: ready check clients
 
 bench: ready
 	@PYTHONPATH=. $(PY) benchmarks/start_time.py
+	@PYTHONPATH=. $(PY) benchmarks/describe_tasks.py
+	@PYTHONPATH=. $(PY) benchmarks/replay.py
+	@PYTHONPATH=. $(PY) benchmarks/idle.py
 	@PYTHONPATH=. $(PY) benchmarks/zero_loss.py
 
 prove: ready clients

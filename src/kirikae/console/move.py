@@ -13,6 +13,7 @@ import click
 
 from kirikae.console.context import Desk, load_project, open_desk, project_folder, refuse_if_read_only
 from kirikae.console.survey import refusal, survey_findings
+from kirikae.console.verdict import judge_file
 from kirikae.model.errors import AwsUnreachable, Exit, KirikaeError, UsageProblem
 from kirikae.model.evidence import Evidence
 from kirikae.model.finding import blocking
@@ -33,6 +34,9 @@ _DRY = click.option("--dry-run", is_flag=True, help="Say what would be done.")
 @click.group()
 def move() -> None:
     """Move traffic from the old side to the new side, step by step."""
+
+
+move.add_command(judge_file)
 
 
 def where(found: Move) -> str:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import exp, inf, isfinite, log, log1p
+from typing import NamedTuple
 
 from kirikae.model.evidence import Arm, Batch, Evidence, Verdict
 from kirikae.model.share import WHOLE, percent
@@ -22,6 +24,7 @@ TOLERANCE_R, TOLERANCE_D, TOLERANCE_SLOWER = 1.25, 0.0005, 0.05
 TOLERANCE_QUANTILE_R = 1.05
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 RESTART_S = 600.0
+_STRONGEST, _FULL = 600.0, 1e290
 WEIGHTS = {"errors": 0.6, "latency": 0.4}
 _PRIOR = 50
 _FIRST_GUESS = {"errors": 0.001, "latency": 0.05}
@@ -77,35 +80,46 @@ def log_factor(x_old: int, n_old: int, x_new: int, n_new: int, guess: float, q: 
 
     ``guess`` (the old side's rate) and ``q`` (the new side's) come from the past and touch power only, never validity.
     """
-    return log_factors(x_old, n_old, x_new, n_new, guess, (q,), r, d)[0]
-
-
-def log_factors(
-    x_old: int, n_old: int, x_new: int, n_new: int, guess: float, alternatives: Sequence[float], r: float = 1.0, d: float = 0.0
-) -> list[float]:
-    """``log_factor`` for several alternatives q; this is where a replay of a day spends its time."""
     if not n_old or not n_new:
-        return [0.0] * len(alternatives)
-    total, from_old, ratio = n_old + n_new, n_old * guess, n_old / n_new
-    good_old, good_new, found = n_old - x_old, n_new - x_new, []
-    for q in alternatives:
-        on_line = (q - d) / r
-        u = (from_old + n_new * (1e-9 if on_line < 1e-9 else 1 - 1e-9 if on_line > 1 - 1e-9 else on_line)) / total
-        v = r * u + d
-        if not 0 < u < 1 or not 0 < v < 1:
-            found.append(0.0)  # never clip v: v = r*u + d is what makes it valid
-            continue
-        b = (q - v) / (v * (1 - v))
-        cap = 0.95 * ratio / r / ((1 - u) if b > 0 else u)
-        b = cap if b > cap else -cap if b < -cap else b
-        a = r * b / ratio
-        value = good_new * log1p(-b * v) + good_old * log1p(a * u)
-        if x_new:
-            value += x_new * log1p(b * (1 - v))
-        if x_old:
-            value += x_old * log1p(-a * (1 - u))
-        found.append(value)
-    return found
+        return 0.0
+    good_new, good_old, bad_new, bad_old = _slopes(n_old, n_new, guess, q, r, d)
+    return (n_new - x_new) * good_new + (n_old - x_old) * good_old + x_new * bad_new + x_old * bad_old
+
+
+_NOTHING = (0.0, 0.0, 0.0, 0.0)
+
+
+def _slopes(n_old: int, n_new: int, guess: float, q: float, r: float, d: float) -> tuple[float, float, float, float]:
+    """What one good answer of the new and of the old side, and one bad answer of each, add to the log e-value."""
+    u = (n_old * guess + n_new * min(max((q - d) / r, 1e-9), 1 - 1e-9)) / (n_old + n_new)
+    v = r * u + d
+    if not 0 < u < 1 or not 0 < v < 1:
+        return _NOTHING  # never clip v: v = r*u + d is what makes it valid
+    b = (q - v) / (v * (1 - v))
+    cap = 0.95 * n_old / (r * n_new) / ((1 - u) if b > 0 else u)
+    b = max(-cap, min(b, cap))
+    a = r * b * n_new / n_old
+    return log1p(-b * v), log1p(a * u), log1p(b * (1 - v)), log1p(-a * (1 - u))
+
+
+@lru_cache(maxsize=4096)
+def _all_slopes(n_old: int, n_new: int, guess: float, harm: bool, r: float, d: float) -> list[tuple[float, float, float, float]]:
+    """``_slopes`` for every alternative.  Kept: at one rate of traffic the same few batches come again and again."""
+    line = r * guess + d
+    alternatives = harm_alternatives(line) if harm else safe_alternatives(min(line, 1 - 1e-9))
+    return [_slopes(n_old, n_new, guess, q, r, d) for q in alternatives]
+
+
+def increments(x_old: int, n_old: int, x_new: int, n_new: int, guess: float, harm: bool, r: float, d: float) -> list[float]:
+    """``log_factor`` of one batch for every alternative, of harm or of safety."""
+    good_new, good_old = n_new - x_new, n_old - x_old
+    slopes = _all_slopes(n_old, n_new, guess, harm, r, d)
+    return [good_new * gn + good_old * go + x_new * bn + x_old * bo for gn, go, bn, bo in slopes]
+
+
+def coarse(rate: float) -> float:
+    """A guess to two digits: any guess is valid, and equal ones can be kept."""
+    return float(f"{rate:.1e}")
 
 
 def log_factor_absolute(x: int, n: int, limit: float, q: float) -> float:
@@ -134,7 +148,7 @@ def log_mean(logs: Sequence[float]) -> float:
 
 def log_sum(logs: Sequence[float]) -> float:
     top = max(logs)
-    return top if not isfinite(top) else top + log(sum(exp(value - top) for value in logs))
+    return top if not isfinite(top) else top + log(sum([exp(value - top) for value in logs]))
 
 
 @dataclass(slots=True)
@@ -156,19 +170,22 @@ class _Harm:
     masses of all copies times their products: a look costs the same after a day as at the start.
     """
 
-    log_mass: list[float] = field(default_factory=lambda: [-inf] * ALTERNATIVES)
+    mass: list[float] = field(default_factory=lambda: [0.0] * ALTERNATIVES)
     started: int = 0
 
     def restart(self) -> None:
         self.started += 1
-        fresh = -log(self.started * (self.started + 1))
-        self.log_mass = [log_sum((mass, fresh)) for mass in self.log_mass]
+        fresh = 1 / (self.started * (self.started + 1))
+        self.mass = [mass + fresh for mass in self.mass]
 
     def add(self, increments: Sequence[float]) -> None:
-        self.log_mass = [mass + increment for mass, increment in zip(self.log_mass, increments, strict=True)]
+        pairs = zip(self.mass, increments, strict=True)
+        self.mass = [mass * exp(increment) if increment < _STRONGEST else _FULL for mass, increment in pairs]
+        if max(self.mass) > _FULL:  # proven beyond any doubt, and no number for it
+            self.mass = [min(mass, _FULL) for mass in self.mass]
 
     def log_evidence(self) -> float:
-        return log_sum((-log(self.started + 1), log_mean(self.log_mass)))  # copies that have not begun count as 1
+        return log(1 / (self.started + 1) + sum(self.mass) / ALTERNATIVES)  # copies that have not begun count as 1
 
 
 @dataclass(slots=True)
@@ -183,8 +200,7 @@ class _Safe:
         self.best = max(self.best, log_mean(self.sums))
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """Bad outcomes of one metric in one batch: on each side, counted for the harm line and for the safe line.
 
     ``guess``: the old side's rate as the past tells it; None: the rate over all batches so far.
@@ -264,13 +280,11 @@ class Judge:
                 self._add_compared(metric, outcome, n_old, n_new)
 
     def _add_compared(self, metric: str, outcome: Outcome, n_old: int, n_new: int) -> None:
-        guess = self._old[metric].guess(_FIRST_GUESS.get(metric, 0.05)) if outcome.guess is None else outcome.guess
+        guess = coarse(self._old[metric].guess(_FIRST_GUESS.get(metric, 0.05)) if outcome.guess is None else outcome.guess)
         (harm_r, harm_d), (safe_r, safe_d) = self._margins.lines(metric, self.next_share(self._share))
-        alternatives = harm_alternatives(harm_r * guess + harm_d)
-        self._harm[metric].add(log_factors(outcome.old_harm, n_old, outcome.new_harm, n_new, guess, alternatives, harm_r, harm_d))
+        self._harm[metric].add(increments(outcome.old_harm, n_old, outcome.new_harm, n_new, guess, True, harm_r, harm_d))
         if self._safe[metric].best < _SAFE_LOG:  # what was proven once stays proven for this step
-            alternatives = safe_alternatives(min(safe_r * guess + safe_d, 1 - 1e-9))
-            self._safe[metric].add(log_factors(outcome.old_safe, n_old, outcome.new_safe, n_new, guess, alternatives, safe_r, safe_d))
+            self._safe[metric].add(increments(outcome.old_safe, n_old, outcome.new_safe, n_new, guess, False, safe_r, safe_d))
         rate = self._old[metric]
         rate.bad, rate.of = rate.bad + outcome.old_harm, rate.of + n_old
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from math import inf, isfinite, lgamma, log
-from typing import Any
+from typing import Any, NamedTuple
 
 from kirikae.model.errors import UsageProblem
 from kirikae.model.evidence import Verdict
@@ -61,8 +61,7 @@ class Look:
         return {"t": self.t, "verdict": str(self.verdict), "log_e": told, "exposed": self.exposed, "reason": self.reason}
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(NamedTuple):
     number: int
     t: float
     dt: float
@@ -97,6 +96,8 @@ def read(lines: Iterable[str], name: str) -> Iterator[_Line]:
 
 def _line(raw: dict[str, Any], number: int, where: str) -> _Line:
     def count(key: str, value: Any) -> int:
+        if type(value) is int and value >= 0:
+            return value
         if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 0:
             raise UsageProblem(f"{where}: {key} {value!r}: a whole number of at least 0 is needed")
         return int(value)
@@ -118,8 +119,13 @@ def _line(raw: dict[str, Any], number: int, where: str) -> _Line:
     requests, errors = count("requests", raw["requests"]), count("errors", raw.get("errors", 0))
     if errors > requests:
         raise UsageProblem(f"{where}: {errors} errors of {requests} requests")
-    within = {seconds("le", bound): count(f"le {bound}", n) for bound, n in (raw.get("le") or {}).items() if bound != "+Inf"}
-    if any(n > requests for n in within.values()):
+    within: dict[float, int] = {}
+    for bound, n in (raw.get("le") or {}).items():
+        if bound != "+Inf":
+            if bound not in _BOUNDS:
+                _BOUNDS[bound] = seconds("le", bound)
+            within[_BOUNDS[bound]] = n if type(n) is int and n >= 0 else count(f"le {bound}", n)
+    if within and max(within.values()) > requests:
         raise UsageProblem(f"{where}: le counts more answers than requests ({requests})")
     share = raw.get("share")
     if share is not None and (isinstance(share, bool) or share != int(share) or not 0 <= share <= WHOLE):
@@ -131,6 +137,10 @@ def _line(raw: dict[str, Any], number: int, where: str) -> _Line:
         number, seconds("t", raw["t"]), dt, raw["side"], None if share is None else int(share), str(raw.get("route", "")), requests, errors,
         count("probe_failed", raw.get("probe_failed", 0)), within,
     )  # fmt: skip
+
+
+_BOUNDS: dict[str, float] = {}
+"""Bounds as they were written -> seconds: the same few in every line."""
 
 
 class _Window:
@@ -261,16 +271,18 @@ class Replay:
         """Failed probes of the new side only, in batches in a row."""
         self._probes = self._probes + 1 if new.probe_failed and not old.probe_failed else 0
 
-    def _log_harm(self) -> float:
-        parts = [log(1 - ROUTES_WEIGHT) + self._judge.log_harm()] if self._routes else [self._judge.log_harm()]
-        if self._routes:
-            parts += [log(weight) + judge.log_harm() for weight, judge in self._routes.values()]
-            parts.append(log(ROUTES_WEIGHT / (len(self._routes) + 1)))  # routes that have not appeared count as 1
-        return log_sum(parts)
+    def _log_harm(self, whole: float) -> float:
+        """Evidence of the whole service, and of single routes where there are any."""
+        if not self._routes:
+            return whole
+        parts = [log(weight) + judge.log_harm() for weight, judge in self._routes.values()]
+        rest = log(ROUTES_WEIGHT / (len(self._routes) + 1))  # routes that have not appeared count as 1
+        return log_sum([log(1 - ROUTES_WEIGHT) + whole, *parts, rest])
 
     def _told(self, t: float, share: int, held: str) -> Look:
-        log_e = {"harm": self._log_harm()}
-        log_e |= {f"harm_{metric}": self._judge.log_harm_of(metric) for metric in WEIGHTS}
+        parts = {metric: self._judge.log_harm_of(metric) for metric in WEIGHTS}
+        log_e = {"harm": self._log_harm(log_sum([log(WEIGHTS[metric]) + value for metric, value in parts.items()]))}
+        log_e |= {f"harm_{metric}": value for metric, value in parts.items()}
         log_e |= {f"safe_{metric}": self._judge.log_safe_of(metric) for metric in WEIGHTS}
         log_e |= {f"harm_errors {route}": judge.log_harm_of("errors") for route, (_, judge) in self._routes.items()}
         if not self._failed:
@@ -343,9 +355,3 @@ def looks(lines: Iterable[str], name: str, margins: Margins, warm_up_s: float = 
             mine = routes.setdefault(line.route, {})
             mine[line.side] = _plus(mine[line.side], counts) if line.side in mine else counts
         yield replay.look(t, dt, share, routes)
-
-
-def summary(found: Sequence[Look]) -> dict[str, Any]:
-    """What ``move judge --json`` prints."""
-    first = next((look.t for look in found if look.verdict is Verdict.FAIL), None)
-    return {"looks": [look.to_plain() for look in found], "verdict": str(found[-1].verdict) if found else "unsure", "first_fail_t": first}

@@ -1,0 +1,193 @@
+"""``kirikae move judge FILE``: recorded shifts with planted faults get the right verdict; lines that cannot be read are named."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Callable, Iterator
+
+import pytest
+from click.testing import CliRunner
+
+from kirikae.console.verdict import judge_file
+from kirikae.model.errors import UsageProblem
+from kirikae.move.judge import Margins
+from kirikae.move.replay import Look, looks
+
+BOUNDS = (0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
+MARGINS = Margins(0.01, 0.0005, 30)
+Rates = Callable[[int], tuple[float, float]]
+"""Second -> (error rate, factor on latency) of the new side."""
+
+
+def _count(rng: random.Random, n: int, p: float) -> int:
+    return sum(rng.random() < p for _ in range(n))
+
+
+def _poisson(rng: random.Random, mean: float) -> int:
+    if mean > 60:
+        return max(0, round(rng.gauss(mean, math.sqrt(mean))))
+    count, limit, product = 0, math.exp(-mean), rng.random()
+    while product > limit:
+        count, product = count + 1, product * rng.random()
+    return count
+
+
+def _within(rng: random.Random, n: int, factor: float) -> dict[str, int]:
+    """Lognormal answers, p50 100 ms and p99 404 ms, times the factor."""
+    times = [0.1 * factor * math.exp(rng.gauss(0, 0.6)) for _ in range(n)]
+    return {str(bound): sum(t <= bound for t in times) for bound in BOUNDS}
+
+
+def trace(seed: int, seconds: int, new: Rates, rps: int = 100, share: int = 100, old: Rates = lambda t: (0.002, 1.0)) -> Iterator[str]:
+    rng = random.Random(seed)
+    for t in range(seconds):
+        for side, rates, part in (("old", old, 1000 - share), ("new", new, share)):
+            n, (errors, factor) = _poisson(rng, rps * part / 1000), rates(t)
+            yield json.dumps(
+                {"t": t, "side": side, "requests": n, "errors": _count(rng, n, errors), "le": _within(rng, n, factor), "share": share}
+            )
+
+
+def judged(lines: Iterator[str] | list[str], **more: float) -> list[Look]:
+    return list(looks(lines, "trace", MARGINS, **more))
+
+
+def first_fail(found: list[Look]) -> Look | None:
+    return next((look for look in found if look.verdict == "fail"), None)
+
+
+@pytest.mark.parametrize(
+    ("fault", "new", "by", "most"),
+    [
+        ("errors", lambda t: (0.05, 1.0), "errors", 400), ("slow", lambda t: (0.002, 1.5), "p50", 600),
+        ("hang", lambda t: (0.002, 20.0), "p95", 100), ("refused", lambda t: (1.0, 1.0), "errors", 60),
+    ],
+)  # fmt: skip
+def test_harm_is_found_soon_and_named(fault, new, by, most):
+    """At 10% of 100 requests a second; a fail stays."""
+    found = judged(trace(1, 240, new))
+    fail = first_fail(found)
+    assert fail is not None and by in fail.reason and fail.exposed < most, (fault, fail)
+    assert found[-1].verdict == "fail"
+
+
+def test_identical_sides_are_not_failed_and_pass_in_time():
+    """A seeded slice; make prove runs the table.  The margins are those of a small service."""
+    verdicts = []
+    for seed in range(6):
+        found = list(looks(trace(seed, 400, lambda t: (0.002, 1.0), rps=200, share=500), "trace", Margins(0.01, 0.02, 30, slower=0.5)))
+        assert first_fail(found) is None
+        verdicts.append(found[-1].verdict)
+    assert verdicts.count("pass") >= 1 and all(look.log_e["harm"] < math.log(100) for look in found)
+
+
+def test_trouble_on_both_sides_is_nobody_s_fault():
+    """A shared incident: 40% errors for a minute on both sides."""
+    incident: Rates = lambda t: (0.4, 3.0) if 100 <= t < 160 else (0.002, 1.0)  # noqa: E731
+    assert first_fail(judged(trace(2, 300, incident, old=incident))) is None
+
+
+def test_harm_that_begins_late_is_found():
+    """After ten quiet minutes."""
+    fail = first_fail(judged(trace(3, 900, lambda t: (0.1 if t > 650 else 0.002, 1.0), rps=60)))
+    assert fail is not None and 650 < fail.t < 800
+
+
+def test_one_route_alone_is_found():
+    """A fault in a tenth of the traffic, hidden in the sum of a service with errors of its own."""
+    rng = random.Random(4)
+    lines = []
+    for t in range(400):
+        for route, part, bad in (("/", 0.9, 0.02), ("/pay", 0.1, 0.3)):
+            for side, n in (("old", 90), ("new", 60)):
+                n = _poisson(rng, n * part)
+                p = bad if side == "new" and route == "/pay" else 0.02
+                lines.append(json.dumps({"t": t, "side": side, "requests": n, "errors": _count(rng, n, p), "route": route}))
+    fail = first_fail(judged(lines))
+    assert fail is not None and "/pay" in fail.reason and fail.t < 120
+
+
+def test_wrong_content_caught_by_a_probe():
+    """Two batches in a row on the new side only; on both sides it is nobody's fault."""
+
+    def line(t: int, side: str, failed: int) -> str:
+        return json.dumps({"t": t, "side": side, "requests": 50, "errors": 0, "probe_failed": failed})
+
+    fail = first_fail(judged([line(t, side, int(t >= 5 and side == "new")) for t in range(10) for side in ("old", "new")]))
+    assert fail is not None and fail.t == 6 and "probes" in fail.reason
+    assert first_fail(judged([line(t, side, int(t >= 5)) for t in range(10) for side in ("old", "new")])) is None
+
+
+def test_a_ceiling_needs_no_comparison():
+    """Half of the requests failed on both sides: with a ceiling it goes back all the same."""
+    lines = [json.dumps({"t": t, "side": s, "requests": 10, "errors": 5}) for t in range(10) for s in ("old", "new")]
+    assert first_fail(judged(lines)) is None and first_fail(judged(lines, ceiling=0.3)) is not None
+
+
+def test_without_figures_of_one_side_the_clock_stands_still():
+    """What came meanwhile is judged together with what comes next."""
+    lines = [json.dumps({"t": t, "side": "old", "requests": 100, "errors": 0}) for t in range(50)]
+    found = judged(lines)
+    assert found[-1].verdict == "unsure" and "new side" in found[-1].reason and found[-1].log_e["harm"] == pytest.approx(0, abs=1e-9)
+    again = judged([*lines, json.dumps({"t": 60, "side": "new", "requests": 30, "errors": 0})])
+    assert again[-1].exposed == 30
+
+
+def test_a_share_that_is_not_delivered_holds():
+    """Commanded 50%, delivered 1%."""
+    lines = [
+        json.dumps({"t": t, "side": s, "requests": n, "errors": 0, "share": 500}) for t in range(60) for s, n in (("old", 99), ("new", 1))
+    ]
+    assert "delivered" in judged(lines)[-1].reason
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "t:1: not JSON"),
+        ("[1]", "an object"),
+        ('{"t": 1, "side": "mid", "requests": 1}', "side 'mid'"),
+        ('{"t": 1, "side": "old"}', "requests is missing"),
+        ('{"t": 1, "side": "old", "requests": 1.5}', "requests 1.5"),
+        ('{"t": 1, "side": "old", "requests": 1, "errors": 2}', "2 errors of 1"),
+        ('{"t": true, "side": "old", "requests": 1}', "t True"),
+        ('{"t": 1, "side": "old", "requests": 1, "share": 0.5}', "permille"),
+        ('{"t": 1, "side": "old", "requests": 1, "le": {"x": 1}}', "le 'x'"),
+        ('{"t": 1, "side": "old", "requests": 1, "le": {"1": 2}}', "more answers"),
+        ('{"t": 1, "side": "old", "requests": 1, "dt": 0}', "dt 0"),
+        ('{"t": 2, "side": "old", "requests": 1}\n{"t": 1, "side": "old", "requests": 1}', "t:2: t 1 is before"),
+    ],
+)
+def test_lines_that_cannot_be_read_are_named(text, said):
+    """The file, the line, the value."""
+    with pytest.raises(UsageProblem, match=said):
+        list(looks(text.split("\n"), "t", MARGINS))
+
+
+def test_the_command_prints_a_table_json_and_a_picture(tmp_path):
+    """Exit code 4 with a fail; the JSON holds every look; the picture is one page without scripts."""
+    file = tmp_path / "shift.jsonl"
+    file.write_text("\n".join(trace(1, 120, lambda t: (0.2, 1.0))))
+    told = CliRunner().invoke(judge_file, [str(file), "--json", "--html", str(tmp_path / "p.html")])
+    answer = json.loads(told.stdout)
+    assert told.exit_code == 4 and answer["verdict"] == "fail" and len(answer["looks"]) == 120
+    assert answer["first_fail_t"] == next(look["t"] for look in answer["looks"] if look["verdict"] == "fail")
+    assert {"t", "verdict", "log_e", "exposed"} <= set(answer["looks"][0])
+    page = (tmp_path / "p.html").read_text()
+    assert "<svg" in page and "<script" not in page and "fail" in page
+    told = CliRunner().invoke(judge_file, [str(file)])
+    assert "first fail at" in told.stdout and told.exit_code == 4
+    empty = tmp_path / "empty"
+    empty.write_text("")
+    assert CliRunner().invoke(judge_file, [str(empty)]).exit_code == 5
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize(("rps", "share"), [(10, 10), (10, 50), (10, 250), (100, 10), (100, 50), (100, 250)])
+def test_false_fails_of_replays(rps, share):
+    """Identical sides, 1,200 looks each, latency included."""
+    false = sum(first_fail(judged(trace(seed, 1200, lambda t: (0.002, 1.0), rps, share))) is not None for seed in range(20))
+    print(f"false fails of replays at {rps} requests/s, share {share / 10}%: {false} of 20")
+    assert false <= 1
