@@ -134,6 +134,9 @@ def test_a_release_is_deployed_moved_backed_out_moved_again_and_retired(user, lo
     code, out, _ = user.run("move", "retire", "web")
     assert code == 0 and user.weights() == [0, 999]
     assert "kirikae deleted nothing" in (user.folder / "removal-web.md").read_text()
+    assert user.run("move", "watch", "web", "--once", "--record", "web.jsonl")[0] == 0
+    code, judged = user.run("move", "judge", "web.jsonl", "--json")[:2]
+    assert code in (0, 5) and len(json.loads(judged)["looks"]) > 3
     history = [json.loads(line) for line in user.run("move", "history", "web", "--json")[1].splitlines()]
     assert history[-1]["phase"] == "retired" and all(h["who"].startswith("arn:aws:sts::123456789012") for h in history)
     assert any("ModifyRule:" in r for h in history for r in h["requests"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections import Counter
@@ -16,9 +17,10 @@ from kirikae.local.ecs.definitions import check_container, launch_order, units
 from kirikae.local.ecs.deployments import STEADY, with_event
 from kirikae.local.ecs.images import Images
 from kirikae.local.ecs.logs import as_events
+from kirikae.local.ecs.metadata import Usage
 from kirikae.local.ecs.pause import pause_program
 from kirikae.local.ecs.rolling import breaker_threshold, ceiling_live, floor_healthy, retry_delay_s, rolling_tick, stuck
-from kirikae.local.elb.figures import latency_statistic, read_line
+from kirikae.local.elb.figures import CloudWatch, latency_statistic, read_line
 from kirikae.local.elb.frontdoor import FrontDoor, acl, forward_groups, glob_regex, quoted, server_state
 from kirikae.local.elb.health import after_check, code_matches
 from kirikae.local.errors import AwsError
@@ -403,3 +405,53 @@ def test_images_of_ecr_come_from_the_loopback_registry():
     assert Images(None, "127.0.0.1:5000").place(ecr) == "127.0.0.1:5000/shop/web:r1"
     assert Images(None, "").place(ecr) == "" and Images(None, "127.0.0.1:5000").place("shop:r1") == ""
     assert environment_file("# x\nA=1\n\nB=a=b \n") == {"A": "1", "B": "a=b "}
+
+
+def test_use_of_services_is_measured_against_what_they_reserve(tmp_path):
+    """Half a vCPU used of one reserved is 50%; memory without the page cache; two points make the first figure."""
+    state = State(tmp_path / "s.db")
+    container = {"name": "a"}
+    state.put(
+        "task", "t", {"id": "t", "clusterArn": "x:cluster/c", "group": "service:s", "lastStatus": "RUNNING", "cpu": "1024", "memory": "512",
+                      "containers": [container]},
+    )  # fmt: skip
+    used_ns = iter([10e9, 40e9])
+
+    class FakeEngine:
+        async def stats(self, name):
+            memory = {"usage": 138 * 1024 * 1024, "stats": {"total_inactive_file": 10 * 1024 * 1024}}
+            return {"cpu_stats": {"cpu_usage": {"total_usage": next(used_ns)}}, "memory_stats": memory}
+
+    async def measured():
+        usage = Usage(state, FakeEngine(), lambda task, name: name)
+        await usage.measure(1000.0)
+        await usage.measure(1060.0)
+        answers = []
+        for name in ("CPUUtilization", "MemoryUtilization"):
+            dimensions = [{"Name": "ClusterName", "Value": "c"}, {"Name": "ServiceName", "Value": "s"}]
+            metric = {"Namespace": "AWS/ECS", "MetricName": name, "Dimensions": dimensions}
+            query = {"Id": "q", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Average"}}
+            told = await CloudWatch(state).get_metric_data({"StartTime": 900, "EndTime": 2000, "MetricDataQueries": [query]})
+            answers.append(told["MetricDataResults"][0]["Values"])
+        return answers
+
+    assert asyncio.run(measured()) == [[50.0], [25.0]]
+
+
+def test_figures_come_as_late_as_cloudwatch_s(tmp_path):
+    """Whole minutes only, and a minute after their end; at once where that is asked for."""
+    state = State(tmp_path / "s.db")
+    for second in range(600, 780):
+        state.put_figure("g", second, {"counts": {"RequestCount": 1}, "times": {}})
+    metric = {"MetricName": "RequestCount", "Dimensions": [{"Name": "TargetGroup", "Value": "targetgroup/n/g"}]}
+    query = {"Id": "q", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"}}
+
+    def asked(delay_s, now):
+        cloudwatch = CloudWatch(state, delay_s, lambda: now)
+        told = asyncio.run(cloudwatch.get_metric_data({"StartTime": 600, "EndTime": 800, "MetricDataQueries": [query]}))
+        return told["MetricDataResults"][0]["Timestamps"]
+
+    assert asked(0, 780) == [720.0, 660.0, 600.0] and asked(60, 780) == [660.0, 600.0] and asked(60, 719) == []
+    each_second = {"Id": "q", "MetricStat": {"Metric": metric, "Period": 1, "Stat": "Sum"}}
+    with pytest.raises(AwsError, match="60 or a multiple"):
+        asyncio.run(CloudWatch(state, 60).get_metric_data({"StartTime": 1, "EndTime": 2, "MetricDataQueries": [each_second]}))

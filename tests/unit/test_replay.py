@@ -12,8 +12,9 @@ from click.testing import CliRunner
 
 from kirikae.console.verdict import judge_file
 from kirikae.model.errors import UsageProblem
+from kirikae.model.evidence import Arm, Batch
 from kirikae.move.judge import Margins
-from kirikae.move.replay import Look, looks
+from kirikae.move.replay import Look, lines_of, looks
 
 BOUNDS = (0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 MARGINS = Margins(0.01, 0.0005, 30)
@@ -164,6 +165,18 @@ def test_lines_that_cannot_be_read_are_named(text, said):
     """The file, the line, the value."""
     with pytest.raises(UsageProblem, match=said):
         list(looks(text.split("\n"), "t", MARGINS))
+
+
+def test_what_a_move_recorded_is_judged_alike():
+    """Batches of the live judge as lines: errors, and one bound of latency that both sides share."""
+    batches = [
+        Batch(float(t), 1.0, 100, 3, 300.0, Arm(90, 0, 1, 1), Arm(10, 2 if t > 30 else 0, 0, 0)) for t in range(60)
+    ]  # fmt: skip
+    lines = [line for batch in batches for line in lines_of(batch, 300.0)]
+    assert json.loads(lines[1]) == {"t": 0.0, "dt": 1.0, "side": "new", "requests": 10, "errors": 0, "share": 100, "le": {"0.3": 10}}
+    fail = first_fail(judged(lines))
+    assert fail is not None and 30 < fail.t < 45
+    assert "le" not in json.loads(next(lines_of(batches[0], 0)))
 
 
 def test_the_command_prints_a_table_json_and_a_picture(tmp_path):

@@ -85,6 +85,8 @@ def status(ctx: click.Context, as_json: bool) -> None:
             f"endpoint {found['endpoint']} · network {found['network']} · "
             f"{found['services']} services · {found['tasks']} tasks · listeners {listeners}"
         )
+        if found["registry"]:
+            click.echo(f"registry {found['registry']} (docker push {found['registry']}/NAME:TAG)")
         if found["trouble"]:
             click.echo(f"trouble: {found['trouble']}")
     if found is None:

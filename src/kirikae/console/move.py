@@ -7,6 +7,7 @@ import sys
 import time
 from datetime import datetime
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import click
@@ -24,6 +25,7 @@ from kirikae.move.engine import Look
 from kirikae.move.engine import back_out as press
 from kirikae.move.journal import Entry, UnknownMove
 from kirikae.move.judge import judge, requests_to_prove
+from kirikae.move.replay import lines_of
 from kirikae.traffic.mover import margins_of
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON (one object a line where it goes on).")
@@ -267,17 +269,40 @@ def _old_side(desk: Desk) -> dict[str, int]:
     return {"healthy": states.count("healthy"), "targets": len(states)}
 
 
+class _Recorder:
+    """Writes every batch of the attempt once, as `move judge` reads them."""
+
+    def __init__(self, desk: Desk, file: Path) -> None:
+        self._desk, self._file, self._written = desk, file, -1.0
+        self._bound_ms = margins_of(desk.settings).fast_enough_ms
+        try:
+            file.write_text("", encoding="utf-8")
+        except OSError as error:
+            raise UsageProblem(f"{file} cannot be written: {error.strerror}; name another file with --record") from error
+
+    def write(self, found: Move) -> None:
+        fresh = [b for b in sorted(self._desk.journal.batches(found), key=lambda b: b.start) if b.start > self._written]
+        with self._file.open("a", encoding="utf-8") as out:
+            for batch in fresh:
+                out.writelines(f"{line}\n" for line in lines_of(batch, self._bound_ms))
+                self._written = batch.start
+
+
 @move.command()
 @click.argument("name")
 @_JSON
 @click.option("--once", is_flag=True, help="Print one line and end.")
+@click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="Write this attempt's figures to a file for `move judge`.")
 @click.pass_context
-def watch(ctx: click.Context, name: str, as_json: bool, once: bool) -> None:
+def watch(ctx: click.Context, name: str, as_json: bool, once: bool, record: Path | None) -> None:
     """Look on: share, figures and evidence as the journal has them; changes nothing."""
     desk = open_desk(ctx, name)
     teller = _Teller(as_json)
+    recorder = _Recorder(desk, record) if record is not None else None
     while True:
         found = desk.journal.read(name)
+        if recorder is not None:
+            recorder.write(found)
         evidence = None
         if found.phase is Phase.RUNNING and found.share > 0:
             evidence = _evidence(desk, found)

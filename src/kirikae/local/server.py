@@ -95,42 +95,12 @@ class ControlPlane:
             raise LocalError(f"{error}. Start it (systemctl start docker, or dockerd by hand) and try again") from error
         gateway = await self._network()
         await self._stores.assert_running()
-        binds = [f"127.0.0.1:{settings.port}", f"{gateway}:{settings.port}"]
-        ports = {"control": settings.control_port, "stores": settings.stores_port}
+        await self._registry.assert_running()
         link_local = await link_local_bind(self._bridge)
-        self._balancer.door = self._door = FrontDoor(self._state, self._directory, Path(settings.run), binds, ports, link_local)
-        self._balancer.health = self._health = HealthChecks(self._state, self._target_changed)
-        await self._door.assert_all()
-        self._recorder.start()
+        await self._open_door(gateway, link_local)
         self._pool = PausePool(self._engine, self._state, settings.instance, settings.instance, settings.pool)
         await self._pool.prepare()
-        environment = {
-            "AWS_ENDPOINT_URL": f"http://{gateway}:{settings.port}", "AWS_REGION": settings.region,
-            "AWS_DEFAULT_REGION": settings.region, "AWS_ACCESS_KEY_ID": "kirikae", "AWS_SECRET_ACCESS_KEY": "kirikae",
-        }  # fmt: skip
-        metadata = f"http://{LINK_LOCAL}" if link_local else f"http://{gateway}:{settings.port}/_kirikae/metadata"
-        await self._registry.assert_running()
-        self._tasks = Tasks(
-            self._state, self._engine, self._pool, self._balancer, self._stores, Images(self._engine, self._registry.place),
-            Logs(self._state, self._engine, self._stores), settings.instance, environment, metadata,
-        )  # fmt: skip
-        self._ecs = Ecs(self._state, self._tasks, self._balancer, settings.region)
-        self._services = self._ecs.services = Services(self._state, self._tasks, self._ecs.start_service_task)
-        self._tasks.on_change, self._tasks.on_event = self._services.task_changed, self._services.told
-        self._usage = Usage(self._state, self._engine, self._tasks.container_name)
-        self._figures = CloudWatch(self._state, settings.figures_delay_s)
-        self._wire = {
-            "ecs": Service(Json("ecs", "InvalidParameterException"), self._ecs.operations(), "UnsupportedFeatureException"),
-            "elasticloadbalancing": Service(Query("elbv2", "ValidationError"), self._balancer.operations(), "InvalidAction"),
-            "monitoring": Service(
-                Json("cloudwatch", "InvalidParameterValueException"),
-                self._figures.operations(),
-                "InvalidAction",
-            ),
-        }
-        self._sqs = Sqs(self._queues, settings.region, f"http://127.0.0.1:{settings.port}")
-        for name, protocol in (("sqs", Json("sqs", "InvalidParameterValue")), ("sqs-query", Query("sqs", "InvalidParameterValue"))):
-            self._wire[name] = Service(protocol, self._sqs.operations(), "UnsupportedOperation", QUERY_CODES)
+        self._assemble(gateway, f"http://{LINK_LOCAL}" if link_local else f"http://{gateway}:{settings.port}/_kirikae/metadata")
         since = float((self._state.get("meta", "events") or {}).get("since", time.time()))
         await self._tasks.recover()
         self._pool.fill()
@@ -140,6 +110,41 @@ class ControlPlane:
         self._background = [asyncio.create_task(loop) for loop in loops]
         await self._serve()
         log.info("kirikae local answers on 127.0.0.1:%s and %s:%s", settings.port, gateway, settings.port)
+
+    async def _open_door(self, gateway: str, link_local: str) -> None:
+        """HAProxy, adopted or started, and the checks that tell it which targets serve."""
+        settings = self._settings
+        binds = [f"127.0.0.1:{settings.port}", f"{gateway}:{settings.port}"]
+        ports = {"control": settings.control_port, "stores": settings.stores_port}
+        self._balancer.door = self._door = FrontDoor(self._state, self._directory, Path(settings.run), binds, ports, link_local)
+        self._balancer.health = self._health = HealthChecks(self._state, self._target_changed)
+        await self._door.assert_all()
+        self._recorder.start()
+
+    def _assemble(self, gateway: str, metadata: str) -> None:
+        """Those who run tasks and keep services, and the AWS services that answer for them."""
+        settings = self._settings
+        environment = {
+            "AWS_ENDPOINT_URL": f"http://{gateway}:{settings.port}", "AWS_REGION": settings.region,
+            "AWS_DEFAULT_REGION": settings.region, "AWS_ACCESS_KEY_ID": "kirikae", "AWS_SECRET_ACCESS_KEY": "kirikae",
+        }  # fmt: skip
+        self._tasks = Tasks(
+            self._state, self._engine, self._pool, self._balancer, self._stores, Images(self._engine, self._registry.place),
+            Logs(self._state, self._engine, self._stores), settings.instance, environment, metadata,
+        )  # fmt: skip
+        self._ecs = Ecs(self._state, self._tasks, self._balancer, settings.region)
+        self._services = self._ecs.services = Services(self._state, self._tasks, self._ecs.start_service_task)
+        self._tasks.on_change, self._tasks.on_event = self._services.task_changed, self._services.told
+        self._usage = Usage(self._state, self._engine, self._tasks.container_name)
+        figures = CloudWatch(self._state, settings.figures_delay_s)
+        sqs = Sqs(self._queues, settings.region, f"http://127.0.0.1:{settings.port}").operations()
+        self._wire = {
+            "ecs": Service(Json("ecs", "InvalidParameterException"), self._ecs.operations(), "UnsupportedFeatureException"),
+            "elasticloadbalancing": Service(Query("elbv2", "ValidationError"), self._balancer.operations(), "InvalidAction"),
+            "monitoring": Service(Json("cloudwatch", "InvalidParameterValueException"), figures.operations(), "InvalidAction"),
+            "sqs": Service(Json("sqs", "InvalidParameterValue"), sqs, "UnsupportedOperation", QUERY_CODES),
+            "sqs-query": Service(Query("sqs", "InvalidParameterValue"), sqs, "UnsupportedOperation", QUERY_CODES),
+        }
 
     async def _network(self) -> str:
         """The project's own bridge; the answer is the address of this machine on it."""
@@ -313,6 +318,7 @@ class ControlPlane:
         self._tasks.poke_unfinished()
 
     async def _tidy(self) -> None:
+        await link_local_bind(self._bridge)  # an engine that was restarted may have made the bridge anew
         self._state.forget_figures(int(time.time()) - KEPT_S)
         self._ecs.forget(time.time())
 

@@ -17,7 +17,7 @@ from math import inf, isfinite, lgamma, log
 from typing import Any, NamedTuple
 
 from kirikae.model.errors import UsageProblem
-from kirikae.model.evidence import Verdict
+from kirikae.model.evidence import Batch, Verdict
 from kirikae.model.share import WHOLE, percent
 from kirikae.move.judge import QUANTILES, SAFE_BAR, Judge, Margins, Outcome, log_sum
 
@@ -59,6 +59,17 @@ class Look:
     def to_plain(self) -> dict[str, Any]:
         told = {key: round(value, 4) for key, value in self.log_e.items()}
         return {"t": self.t, "verdict": str(self.verdict), "log_e": told, "exposed": self.exposed, "reason": self.reason}
+
+
+def lines_of(batch: Batch, bound_ms: float) -> Iterator[str]:
+    """The two lines of a batch that a move has recorded; ``bound_ms``: the one bound of latency that both sides share, or 0."""
+    for side, arm in (("old", batch.old), ("new", batch.new)):
+        line: dict[str, Any] = {
+            "t": batch.start, "dt": batch.seconds, "side": side, "requests": arm.requests, "errors": arm.errors, "share": batch.share,
+        }  # fmt: skip
+        if bound_ms:
+            line["le"] = {f"{bound_ms / 1000:g}": arm.requests - arm.slow}
+        yield json.dumps(line)
 
 
 class _Line(NamedTuple):
