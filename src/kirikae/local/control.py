@@ -162,8 +162,8 @@ async def _remove_containers(instance: str) -> list[str]:
         await engine.remove_network(instance)
         removed.append(instance)
     except EngineError as error:
-        if error.status not in (404, 0):
-            raise LocalError(f"not everything could be removed: {error}; run `kirikae local down` again") from error
+        if error.status != 404:
+            raise LocalError(f"containers could not be removed: {error}; start the engine and run `kirikae local down` again") from error
     finally:
         await engine.close()
     return removed

@@ -264,10 +264,7 @@ class ControlPlane:
                     since = event["timeNano"] / 1e9
                     self._state.put("meta", "events", {"since": since})
                 await asyncio.sleep(0.2)
-                await self._engine.version()
-                self._troubles.pop("engine", None)
             except (EngineError, LocalError, OSError) as error:
-                self._troubles["engine"] = str(error)
                 log.warning("%s; trying again", error)
                 await asyncio.sleep(1)
 
@@ -275,7 +272,8 @@ class ControlPlane:
         """Every second, each duty by itself: one that fails is told and does not keep the others from being done."""
         duties: list[tuple[str, int, Callable[[], Awaitable[None]]]] = [
             ("figures", 1, self._write_figures), ("HAProxy", 1, self._assert_door), ("stores", 1, self._assert_stores),
-            ("registry", 1, self._assert_registry), ("targets", 1, self._assert_targets), ("load balancer", 5, self._repair),
+            ("container engine", 1, self._ask_engine), ("registry", 1, self._assert_registry), ("targets", 1, self._assert_targets),
+            ("load balancer", 5, self._repair),
             ("gauges", GAUGES_EVERY_S, self._write_gauges), ("tidying", 60, self._tidy),
             ("access log", EVERY_S if self._settings.figures_delay_s else GAUGES_EVERY_S, self._access.deliver),
         ]  # fmt: skip
@@ -305,6 +303,9 @@ class ControlPlane:
     async def _assert_stores(self) -> None:
         if await self._stores.assert_running():
             log.warning("moto had ended and was started again; what its journal holds is there again")
+
+    async def _ask_engine(self) -> None:
+        await self._engine.version()
 
     async def _assert_registry(self) -> None:
         await self._registry.assert_running()
