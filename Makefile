@@ -32,6 +32,7 @@ bench: ready
 	@PYTHONPATH=. $(PY) benchmarks/start_time.py
 	@PYTHONPATH=. $(PY) benchmarks/describe_tasks.py
 	@PYTHONPATH=. $(PY) benchmarks/replay.py
+	@PYTHONPATH=. $(PY) benchmarks/exposure.py
 	@PYTHONPATH=. $(PY) benchmarks/idle.py
 	@PYTHONPATH=. $(PY) benchmarks/zero_loss.py
 
