@@ -1,13 +1,14 @@
 """New-side requests exposed until back-out: kirikae's judge against Flagger's rule and Argo Rollouts' analysis on the same traces.
 
-Set-up: Poisson arrivals; old side 0.1% errors; lognormal answers (sigma 0.6, p50 100 ms); 600 s of old-side history.  Outcomes
-above the old side's p50, p95 and p99 are drawn from the probabilities that follow.  The peers are written after their documentation:
+Set-up: Poisson arrivals; old side 0.1% errors; lognormal answers (sigma 0.6, p50 100 ms).  Outcomes above the old side's p50, p95
+and p99 are drawn from the probabilities that follow, and its own rates above them count as known.  The peers are written after
+their documentation:
 
 - Flagger: every 60 s, success rate of the last minute at least 99%; a failed check adds one, a later check rolls back once five have
   failed, and success never takes one away.
 - Argo Rollouts: every 60 s, the same condition, failureLimit 0 (the default): the first failed measurement ends it.
 
-A peer counts in a cell only where it backs out of identical sides in at most 1% of runs within 10,000 s.
+A peer counts in a cell only where it backs out of identical sides in at most 1% of runs within 10,000 s (2,000 s at 1,000 requests/s).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import random
 import statistics
 import sys
 from collections.abc import Iterator
+
+from tests.unit.test_replay import poisson
 
 from kirikae.move.judge import Judge, Margins, Outcome
 
@@ -34,26 +37,17 @@ HARMS = {
 Second = tuple[int, int, dict[str, int], dict[str, int]]
 
 
-def _poisson(rng: random.Random, mean: float) -> int:
-    if mean > 60:
-        return max(0, round(rng.gauss(mean, math.sqrt(mean))))
-    count, limit, product = 0, math.exp(-mean), rng.random()
-    while product > limit:
-        count, product = count + 1, product * rng.random()
-    return count
-
-
 def _binomial(rng: random.Random, n: int, p: float) -> int:
     if n * p > 40 and n * (1 - p) > 40:
         return min(n, max(0, round(rng.gauss(n * p, math.sqrt(n * p * (1 - p))))))
     if n * p < 3 and n > 30:
-        return min(n, _poisson(rng, n * p))
+        return min(n, poisson(rng, n * p))
     return sum(rng.random() < p for _ in range(n))
 
 
 def seconds(rng: random.Random, rps: int, share: int, new: dict[str, float]) -> Iterator[Second]:
     while True:
-        n_new, n_old = _poisson(rng, rps * share / 1000), _poisson(rng, rps * (1000 - share) / 1000)
+        n_new, n_old = poisson(rng, rps * share / 1000), poisson(rng, rps * (1000 - share) / 1000)
         yield (
             n_old, n_new, {m: _binomial(rng, n_old, p) for m, p in SAME.items()}, {m: _binomial(rng, n_new, p) for m, p in new.items()}
         )  # fmt: skip

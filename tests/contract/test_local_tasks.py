@@ -66,7 +66,7 @@ ENDS_ON_TERM = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 
 
 def test_containers_wait_for_those_they_depend_on(bench):
-    """Migration first (SUCCESS), then a cache that is healthy, then the application; stopped the other way round."""
+    """Migration first (SUCCESS), then a cache that is healthy, then the application."""
     stamp = "echo $(cat /proc/uptime | cut -d' ' -f1) >/shared/{}; "
     volume = {"mountPoints": [{"sourceVolume": "shared", "containerPath": "/shared"}]}
     note = "trap 'cat /proc/uptime | cut -d\" \" -f1 >/shared/{0}-end; exit 0' TERM; "
@@ -85,7 +85,6 @@ def test_containers_wait_for_those_they_depend_on(bench):
     states = {c["name"]: (c["lastStatus"], c["healthStatus"]) for c in seen["containers"]}
     assert states["migrate"][0] == "STOPPED" and states["cache"] == ("RUNNING", "HEALTHY") and seen["healthStatus"] == "HEALTHY"
     assert seen["createdAt"] <= seen["pullStartedAt"] <= seen["pullStoppedAt"] <= seen["startedAt"]
-    bench.define("reads", sh("c", "sleep 9"))
     bench.ecs.stop_task(cluster="tasks", task=task, reason="enough")
     seen = bench.ended(task)
     assert (seen["stopCode"], seen["stoppedReason"]) == ("UserInitiated", "enough")
@@ -192,12 +191,27 @@ def test_limits_reach_the_container(bench):
     assert seen["containers"][0]["exitCode"] == 0, seen
 
 
-def test_a_restart_policy_restarts_a_side_container(bench):
-    """It ran long enough: it is started again without the task; too short a life is its end."""
+def test_a_restart_policy_does_not_restart_too_short_a_life(bench):
+    """It ended within its restartAttemptPeriod: it stays ended, and the task goes on."""
     policy = {"enabled": True, "restartAttemptPeriod": 60}
     task = bench.run("restarts", sh("app", "sleep 200"), sh("side", "exit 1", essential=False, restartPolicy=policy))
     bench.until(task, lambda t: t["lastStatus"] == "RUNNING" and t["containers"][1]["lastStatus"] == "STOPPED")
     assert bench.see(task)["containers"][1]["exitCode"] == 1
+    bench.ecs.stop_task(cluster="tasks", task=task)
+
+
+@pytest.mark.prove
+def test_a_restart_policy_restarts_a_side_container(bench):
+    """It ran for the least period that AWS allows, a minute: started again, in the same task, and counted."""
+    policy = {"enabled": True, "restartAttemptPeriod": 60}
+    script = "echo begins $(wget -qO- $ECS_CONTAINER_METADATA_URI_V4 | grep -o 'RestartCount[^,}]*'); sleep 62; exit 1"
+    side = sh("side", script, essential=False, restartPolicy=policy, logConfiguration=logged("/t/again"))
+    task = bench.run("again", sh("app", "sleep 400"), side)
+    stream = f"p/side/{task.rpartition('/')[2]}"
+    bench.until(task, lambda t: t["lastStatus"] == "RUNNING")
+    eventually(lambda: len(bench.log("/t/again", stream)) >= 2, "it began twice", 100)
+    assert [line.rpartition(" ")[2] for line in bench.log("/t/again", stream)] == ["0", "1"]
+    assert bench.see(task)["lastStatus"] == "RUNNING"
     bench.ecs.stop_task(cluster="tasks", task=task)
 
 

@@ -33,7 +33,6 @@ class World:
     def __init__(self, path: Path, desired: int, minimum: int, maximum: int) -> None:
         self.path, self.now, self.ids = path, 1000.0, itertools.count()
         self.state = State(path)
-        self.killed = 0
         begin(
             self.state,
             {

@@ -26,7 +26,7 @@ def _count(rng: random.Random, n: int, p: float) -> int:
     return sum(rng.random() < p for _ in range(n))
 
 
-def _poisson(rng: random.Random, mean: float) -> int:
+def poisson(rng: random.Random, mean: float) -> int:
     if mean > 60:
         return max(0, round(rng.gauss(mean, math.sqrt(mean))))
     count, limit, product = 0, math.exp(-mean), rng.random()
@@ -45,7 +45,7 @@ def trace(seed: int, seconds: int, new: Rates, rps: int = 100, share: int = 100,
     rng = random.Random(seed)
     for t in range(seconds):
         for side, rates, part in (("old", old, 1000 - share), ("new", new, share)):
-            n, (errors, factor) = _poisson(rng, rps * part / 1000), rates(t)
+            n, (errors, factor) = poisson(rng, rps * part / 1000), rates(t)
             yield json.dumps(
                 {"t": t, "side": side, "requests": n, "errors": _count(rng, n, errors), "le": _within(rng, n, factor), "share": share}
             )
@@ -103,7 +103,7 @@ def test_one_route_alone_is_found():
     for t in range(400):
         for route, part, bad in (("/", 0.9, 0.02), ("/pay", 0.1, 0.3)):
             for side, n in (("old", 90), ("new", 60)):
-                n = _poisson(rng, n * part)
+                n = poisson(rng, n * part)
                 p = bad if side == "new" and route == "/pay" else 0.02
                 lines.append(json.dumps({"t": t, "side": side, "requests": n, "errors": _count(rng, n, p), "route": route}))
     fail = first_fail(judged(lines))
