@@ -10,15 +10,14 @@ import pytest
 
 from kirikae.model.evidence import Arm, Batch, Verdict
 from kirikae.move.judge import (
-    Judge,
     Margins,
     harm_alternatives,
-    judge,
     log_factor,
     log_factor_absolute,
     requests_to_prove,
     safe_alternatives,
 )
+from kirikae.move.trial import Trial
 
 PLAN = (10, 100, 500, 1000)
 GOLDEN = [
@@ -68,6 +67,18 @@ def test_the_absolute_factor_is_valid_too():
         assert total <= 1 + 1e-9
 
 
+def batch(second, share, step, old, new):
+    return Batch(float(second), 1.0, share, {"": {"old": old, "new": new}}, step)
+
+
+def judge(margins, plan, found):
+    """A trial that has seen all of these."""
+    trial = Trial(margins, plan)
+    for each in found:
+        trial.look(each)
+    return trial
+
+
 def batches(seed, seconds, rate, share, p_old, p_new, step=3):
     """Seconds of two sides with these error rates; one answer in 200 is slow on both."""
     rng = random.Random(seed)
@@ -79,9 +90,9 @@ def batches(seed, seconds, rate, share, p_old, p_new, step=3):
         n_new = count(rate, share / 1000)
         n_old = rate - n_new
         slow_old, slow_new = count(n_old, 0.005), count(n_new, 0.005)
-        yield Batch(
-            float(second), 1.0, share, step, 300.0,
-            Arm(n_old, count(n_old, p_old), slow_old, slow_old), Arm(n_new, count(n_new, p_new), slow_new, slow_new),
+        yield batch(
+            second, share, step, Arm(n_old, count(n_old, p_old), 0, {0.3: n_old - slow_old}),
+            Arm(n_new, count(n_new, p_new), 0, {0.3: n_new - slow_new}),
         )  # fmt: skip
 
 
@@ -89,9 +100,9 @@ def test_false_alarms_stay_within_their_bound():
     """A seeded slice: identical sides, looked at each second; at most 1% back-outs promised (make prove runs more)."""
     false = 0
     for seed in range(60):
-        judged = Judge(Margins(0.01, 0.0005, 60), PLAN)
-        for batch in batches(seed, 120, 100, 100, 0.002, 0.002):
-            judged.add(batch)
+        judged = Trial(Margins(0.01, 0.0005, 60), PLAN)
+        for each in batches(seed, 120, 100, 100, 0.002, 0.002):
+            judged.look(each)
             if judged.evidence().verdict is Verdict.FAIL:
                 false += 1
                 break
@@ -102,9 +113,9 @@ def test_harm_is_found_within_few_requests():
     """0.1% to 5% errors at a share of 10%: found long before a thousand requests were exposed."""
     exposed = []
     for seed in range(20):
-        judged = Judge(Margins(0.01, 0.0005, 60), PLAN)
-        for batch in batches(seed, 300, 100, 100, 0.001, 0.05):
-            judged.add(batch)
+        judged = Trial(Margins(0.01, 0.0005, 60), PLAN)
+        for each in batches(seed, 300, 100, 100, 0.001, 0.05):
+            judged.look(each)
             if judged.evidence().verdict is Verdict.FAIL:
                 break
         else:
@@ -131,9 +142,9 @@ def test_a_step_is_not_passed_on_the_proof_of_the_step_before():
 def test_without_figures_of_one_side_the_clock_stands_still():
     """No data is neither success nor failure."""
     margins = Margins(0.01, 0.02, 5, fast_enough_ms=300)
-    judged = Judge(margins, PLAN)
+    judged = Trial(margins, PLAN)
     for second in range(100):
-        judged.add(Batch(float(second), 1.0, 100, 3, 300, Arm(100), Arm(0)))
+        judged.look(batch(second, 100, 3, Arm(100), Arm(0)))
     evidence = judged.evidence()
     assert evidence.verdict is Verdict.UNSURE and evidence.figures["baked_s"] == 0
 
@@ -148,10 +159,10 @@ def test_a_replay_gives_the_same_bits():
 
 def test_shared_trouble_is_nobody_s_fault():
     """Both sides fail alike for a minute: no back-out, because the old side is the reference."""
-    judged = Judge(Margins(0.01, 0.0005, 60), PLAN)
+    judged = Trial(Margins(0.01, 0.0005, 60), PLAN)
     for part in (batches(5, 60, 100, 250, 0.002, 0.002), batches(6, 60, 100, 250, 0.4, 0.4), batches(7, 60, 100, 250, 0.002, 0.002)):
-        for batch in part:
-            judged.add(batch)
+        for each in part:
+            judged.look(each)
             assert judged.evidence().verdict is not Verdict.FAIL
 
 
@@ -160,8 +171,8 @@ def test_harm_that_begins_late_is_found_quickly():
     judged = judge(Margins(0.01, 0.0005, 60), PLAN, batches(8, 1500, 40, 250, 0.001, 0.001))
     assert judged.evidence().verdict is not Verdict.FAIL
     took = 0
-    for batch in batches(9, 120, 40, 250, 0.001, 0.2):
-        judged.add(batch)
+    for each in batches(9, 120, 40, 250, 0.001, 0.2):
+        judged.look(each)
         took += 1
         if judged.evidence().verdict is Verdict.FAIL:
             break
@@ -172,12 +183,12 @@ def test_at_the_whole_absolute_limits_judge():
     """There is no old side left to compare with, and the verdict says so."""
     margins = Margins(0.01, 0.02, 5, fast_enough_ms=300)
     judged = judge(margins, PLAN, batches(1, 60, 200, 500, 0.001, 0.001))
-    good = [Batch(100.0 + s, 1.0, 1000, 9, 300, Arm(), Arm(200, 0, 1, 1)) for s in range(10)]
-    for batch in good:
-        judged.add(batch)
+    good = [batch(100 + s, 1000, 9, Arm(), Arm(200, 0, 0, {0.3: 199})) for s in range(10)]
+    for each in good:
+        judged.look(each)
     assert judged.evidence().verdict is Verdict.PASS and "absolute limits" in judged.evidence().reason
-    for batch in [Batch(120.0 + s, 1.0, 1000, 9, 300, Arm(), Arm(200, 30, 1, 1)) for s in range(10)]:
-        judged.add(batch)
+    for each in [batch(120 + s, 1000, 9, Arm(), Arm(200, 30, 0, {0.3: 199})) for s in range(10)]:
+        judged.look(each)
     assert judged.evidence().verdict is Verdict.FAIL
 
 
@@ -193,9 +204,9 @@ def test_the_forecast_is_near_what_it_takes():
     margins = Margins(0.01, 0.02, 0, fast_enough_ms=300)
     forecast = requests_to_prove(margins, 100, 500)
     assert isfinite(forecast)
-    judged = Judge(margins, PLAN)
-    for batch in batches(3, 300, 100, 100, 0.001, 0.001):
-        judged.add(batch)
+    judged = Trial(margins, PLAN)
+    for each in batches(3, 300, 100, 100, 0.001, 0.001):
+        judged.look(each)
         if judged.evidence().figures["log_safe_errors"] >= judged.evidence().figures["bar_safe"]:
             break
     assert forecast / 3 < judged.evidence().figures["new_requests"] < forecast * 3
@@ -216,15 +227,14 @@ def test_false_alarms_over_ten_thousand_looks(rate, share):
     false = 0
     for seed in range(40):
         rng = random.Random(f"{rate}/{share}/{seed}")
-        judged = Judge(Margins(0.01, 0.0005, 60), PLAN)
+        judged = Trial(Margins(0.01, 0.0005, 60), PLAN)
         for second in range(10_000):
             n_new = _binomial(rng, rate, share / 1000)
             n_old = rate - n_new
-            old = Arm(n_old, _binomial(rng, n_old, 0.001), _binomial(rng, n_old, 0.05), 0)
-            judged.add(
-                Batch(float(second), 1.0, share, 3, 300.0, old, Arm(n_new, _binomial(rng, n_new, 0.001), _binomial(rng, n_new, 0.05), 0))
-            )
-            if second % 5 == 0 and judged.log_harm() >= 4.60517:
+            old, new = (
+                Arm(n, _binomial(rng, n, 0.001), 0, {0.3: n - _binomial(rng, n, 0.05)}) for n in (n_old, n_new)
+            )  # fmt: skip
+            if judged.look(batch(second, share, 3, old, new)).verdict is Verdict.FAIL:
                 false += 1
                 break
     print(f"false back-outs at {rate} requests/s, share {share / 10}%: {false} of 40")

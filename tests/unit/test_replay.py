@@ -14,7 +14,8 @@ from kirikae.console.verdict import judge_file
 from kirikae.model.errors import UsageProblem
 from kirikae.model.evidence import Arm, Batch
 from kirikae.move.judge import Margins
-from kirikae.move.replay import Look, lines_of, looks
+from kirikae.move.replay import batches, lines_of, looks
+from kirikae.move.trial import Look, Trial
 
 BOUNDS = (0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 MARGINS = Margins(0.01, 0.0005, 30)
@@ -52,7 +53,7 @@ def trace(seed: int, seconds: int, new: Rates, rps: int = 100, share: int = 100,
 
 
 def judged(lines: Iterator[str] | list[str], **more: float) -> list[Look]:
-    return list(looks(lines, "trace", MARGINS, **more))
+    return list(looks(lines, "trace", Trial(MARGINS, **more)))
 
 
 def first_fail(found: list[Look]) -> Look | None:
@@ -78,7 +79,9 @@ def test_identical_sides_are_not_failed_and_pass_in_time():
     """A seeded slice; make prove runs the table.  The margins are those of a small service."""
     verdicts = []
     for seed in range(6):
-        found = list(looks(trace(seed, 400, lambda t: (0.002, 1.0), rps=200, share=500), "trace", Margins(0.01, 0.02, 30, slower=0.5)))
+        found = list(
+            looks(trace(seed, 400, lambda t: (0.002, 1.0), rps=200, share=500), "trace", Trial(Margins(0.01, 0.02, 30, slower=0.5)))
+        )
         assert first_fail(found) is None
         verdicts.append(found[-1].verdict)
     assert verdicts.count("pass") >= 1 and all(look.log_e["harm"] < math.log(100) for look in found)
@@ -164,19 +167,46 @@ def test_a_share_that_is_not_delivered_holds():
 def test_lines_that_cannot_be_read_are_named(text, said):
     """The file, the line, the value."""
     with pytest.raises(UsageProblem, match=said):
-        list(looks(text.split("\n"), "t", MARGINS))
+        list(looks(text.split("\n"), "t", Trial(MARGINS)))
 
 
 def test_what_a_move_recorded_is_judged_alike():
-    """Batches of the live judge as lines: errors, and one bound of latency that both sides share."""
-    batches = [
-        Batch(float(t), 1.0, 100, 3, 300.0, Arm(90, 0, 1, 1), Arm(10, 2 if t > 30 else 0, 0, 0)) for t in range(60)
+    """Batches of a live move as lines, with the old side's quantiles and wider bounds for the new side: the same looks, bit by bit."""
+    harm, safe = MARGINS.bounds(0.3, 50)
+    recorded = [
+        Batch(
+            float(t), 1.0, 10, {"": {"old": Arm(90, 0, 0, {0.3: 86}), "new": Arm(10, 0, int(t > 50), {harm: 9 - t // 20, safe: 10})}},
+            3 + t // 40, {"p95": 0.3},
+        )
+        for t in range(60)
     ]  # fmt: skip
-    lines = [line for batch in batches for line in lines_of(batch, 300.0)]
-    assert json.loads(lines[1]) == {"t": 0.0, "dt": 1.0, "side": "new", "requests": 10, "errors": 0, "share": 100, "le": {"0.3": 10}}
-    fail = first_fail(judged(lines))
-    assert fail is not None and 30 < fail.t < 45
-    assert "le" not in json.loads(next(lines_of(batches[0], 0)))
+    lines = [line for batch in recorded for line in lines_of(batch)]
+    assert json.loads(lines[1]) == {
+        "t": 0.0, "dt": 1.0, "side": "new", "requests": 10, "errors": 0, "share": 10, "step": 3, "le": {f"{harm:g}": 9, f"{safe:g}": 10},
+        "tau": {"p95": 0.3},
+    }  # fmt: skip
+    assert [Batch.from_plain(json.loads(json.dumps(batch.to_plain()))) for batch in recorded] == recorded
+    assert list(batches(lines, "t")) == recorded
+    live = Trial(MARGINS)
+    assert [live.look(batch) for batch in recorded] == judged(lines)
+    assert live.evidence().verdict == "fail" and "p95" in live.evidence().reason
+
+
+def test_figures_of_an_older_journal_are_judged_on_errors():
+    """Format 1 did not write down at which bound it counted."""
+    old = {"start": 5.0, "seconds": 1.0, "share": 10, "step": 3, "tau_ms": 300, "old": [90, 1, 4, 4], "new": [10, 9, 1, 1]}
+    batch = Batch.from_plain(old)
+    assert batch.routes[""]["new"] == Arm(10, 9) and batch.step == 3
+    trial = Trial(MARGINS)
+    assert [trial.look(batch).verdict for _ in range(4)][-1] == "fail"
+
+
+def test_while_it_warms_up_latency_is_not_judged_and_errors_are():
+    """Cold caches look like slowness."""
+    cold: Rates = lambda t: (0.002, 4.0 if t < 60 else 1.0)  # noqa: E731
+    assert first_fail(judged(trace(11, 300, cold))) is not None
+    assert first_fail(judged(trace(11, 300, cold), warm_up_s=70)) is None
+    assert first_fail(judged(trace(11, 100, lambda t: (0.2, 1.0)), warm_up_s=70)).t < 60
 
 
 def test_the_command_prints_a_table_json_and_a_picture(tmp_path):

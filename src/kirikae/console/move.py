@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from math import isfinite
 from pathlib import Path
@@ -24,9 +25,9 @@ from kirikae.move.driver import carry_out_order, drive, hold_without_lease
 from kirikae.move.engine import Look
 from kirikae.move.engine import back_out as press
 from kirikae.move.journal import Entry, UnknownMove
-from kirikae.move.judge import judge, requests_to_prove
+from kirikae.move.judge import QUANTILES, requests_to_prove
 from kirikae.move.replay import lines_of
-from kirikae.traffic.mover import margins_of
+from kirikae.traffic.mover import margins_of, trial_over
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON (one object a line where it goes on).")
 _LN10 = 2.302585
@@ -68,11 +69,21 @@ def figures_line(evidence: Evidence) -> str:
     f = evidence.figures
     if "new_requests" not in f:
         return ""
+    slow = ""
+    if any(f"timed_{metric}" in f for metric in QUANTILES):
+        slow = ", over p50/p95/p99 " + "/".join(_part(f, "new", metric) for metric in QUANTILES)
+    elif "timed_latency" in f:
+        slow = f", {f['new_over_latency']:.0f} slow"
     return (
-        f"new {f['new_requests']:.0f} requests, {f['new_errors']:.0f} errors, {f['new_slow']:.0f} slow · "
-        f"old {f['old_requests']:.0f}, {f['old_errors']:.0f}, {f['old_slow']:.0f} · "
-        f"harm 10^{f['log_harm'] / _LN10:.1f} of 10^{f['bar_harm'] / _LN10:.0f}"
+        f"new {f['new_requests']:.0f} requests, {f['new_errors']:.0f} errors{slow} · old {f['old_requests']:.0f}, {f['old_errors']:.0f} · "
+        f"delivered {f['delivered']:.1%} · harm 10^{f['log_harm'] / _LN10:.1f} of 10^{f['bar_harm'] / _LN10:.0f}"
     )
+
+
+def _part(figures: Mapping[str, float], side: str, metric: str) -> str:
+    """The part of this side's answers above the old side's quantile: 50%, 5%, 1% where nothing has changed."""
+    timed = figures.get(f"timed_{metric}", 0)
+    return f"{figures[f'{side}_over_{metric}'] / timed:.1%}" if timed else "?"
 
 
 class _Teller:
@@ -274,7 +285,6 @@ class _Recorder:
 
     def __init__(self, desk: Desk, file: Path) -> None:
         self._desk, self._file, self._written = desk, file, -1.0
-        self._bound_ms = margins_of(desk.settings).fast_enough_ms
         try:
             file.write_text("", encoding="utf-8")
         except OSError as error:
@@ -284,7 +294,7 @@ class _Recorder:
         fresh = [b for b in sorted(self._desk.journal.batches(found), key=lambda b: b.start) if b.start > self._written]
         with self._file.open("a", encoding="utf-8") as out:
             for batch in fresh:
-                out.writelines(f"{line}\n" for line in lines_of(batch, self._bound_ms))
+                out.writelines(f"{line}\n" for line in lines_of(batch))
                 self._written = batch.start
 
 
@@ -390,7 +400,7 @@ kirikae deleted nothing. All requests go to `{new.name}`; the rule still knows `
 
 def _evidence(desk: Desk, found: Move) -> Evidence:
     """What the recorded figures say of this step, replayed."""
-    return judge(margins_of(desk.settings), found.plan, desk.journal.batches(found)).at(found.stepped, found.share).evidence()
+    return trial_over(desk.settings, found, desk.journal.batches(found)).evidence()
 
 
 @move.command()

@@ -15,7 +15,8 @@ from kirikae.model.errors import Exit
 from kirikae.model.evidence import Verdict
 from kirikae.model.share import percent
 from kirikae.move.judge import SAFE_BAR, Margins
-from kirikae.move.replay import WEIGHTS, Look, looks
+from kirikae.move.replay import looks
+from kirikae.move.trial import Look, Trial
 
 _LN10 = 2.302585
 _POINTS = 1200
@@ -76,21 +77,26 @@ class _Kept:
     show_default=True,
     help="Part of failed requests above which it fails at once (1: none).",
 )
+@click.option("--fast-enough", type=click.FloatRange(1), help="Judge latency by this bound in ms, one that the file counts at.")
+@click.option(
+    "--slower", type=click.FloatRange(0, 10), help="How much slower the new side may be (0.1: a tenth); default: as the share grows."
+)
 @click.pass_context
 def judge_file(
     ctx: click.Context, file: Path, as_json: bool, page: Path | None, false_alarms: float, worse_requests: float, bake: float,
-    warm_up: float, ceiling: float,
+    warm_up: float, ceiling: float, fast_enough: float | None, slower: float | None,
 ) -> None:  # fmt: skip
     """Judge a recorded shift again (JSON lines; see docs/reference/judge-file.md)."""
-    margins, kept = Margins(false_alarms, worse_requests, bake), _Kept()
+    margins, kept = Margins(false_alarms, worse_requests, bake, slower, fast_enough or 0.0), _Kept()
+    trial = Trial(margins, warm_up_s=warm_up, ceiling=ceiling)
     with file.open(encoding="utf-8", errors="replace") as lines:
-        found = kept.pass_on(looks(lines, str(file), margins, warm_up, ceiling))
+        found = kept.pass_on(looks(lines, str(file), trial))
         if as_json:
             _print_json(found, kept)
         else:
             for _ in found:
                 pass
-            _print_table(kept, margins)
+            _print_table(kept, margins, trial)
     if page is not None:
         page.write_text(chart(kept.points, file.name, margins), encoding="utf-8")
         if not as_json:
@@ -109,7 +115,7 @@ def _print_json(found: Iterable[Look], kept: _Kept) -> None:
     click.echo("],\n" + json.dumps(told)[1:])
 
 
-def _print_table(kept: _Kept, margins: Margins) -> None:
+def _print_table(kept: _Kept, margins: Margins, trial: Trial) -> None:
     if kept.last is None:
         click.echo("unsure: the file holds no figures")
         return
@@ -121,6 +127,8 @@ def _print_table(kept: _Kept, margins: Margins) -> None:
     click.echo(
         f"harm 10^{last.log_e['harm'] / _LN10:.1f} of 10^{-log10(margins.false_alarms):.0f}; requests on the new side: {last.exposed}"
     )
+    if last.verdict is Verdict.UNSURE:
+        click.echo(f"forecast: {trial.evidence().reason}")
     if kept.first_fail is not None:
         click.echo(f"first fail at {_at(kept.first_fail.t)}, after {kept.first_fail.exposed} requests on the new side")
 
@@ -130,7 +138,7 @@ def _at(t: float) -> str:
     return datetime.fromtimestamp(t, UTC).strftime("%d %H:%M:%S") if t > 1e8 else f"{t:g}"
 
 
-_COLOURS = {"harm": "#c0392b", "errors": "#1f77b4", "p50": "#7f7f7f", "p95": "#2ca02c", "p99": "#9467bd"}
+_COLOURS = {"harm": "#c0392b", "errors": "#1f77b4", "latency": "#2ca02c", "p50": "#7f7f7f", "p95": "#2ca02c", "p99": "#9467bd"}
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
 <style>body{{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:64em;color:#222}}svg{{width:100%;height:auto}}
 text{{font:12px system-ui,sans-serif;fill:#444}}.v{{font-size:1.4em}}.fail{{color:#c0392b}}.pass{{color:#217a3c}}.unsure{{color:#8a6d00}}
@@ -148,7 +156,7 @@ def chart(points: list[Look], name: str, margins: Margins) -> str:
     last, first = points[-1], next((p for p in points if p.verdict is Verdict.FAIL), None)
     bar_harm, bar_safe = -log10(margins.false_alarms), log10(SAFE_BAR)
     harm = _svg("Evidence of harm (powers of ten)", points, {"harm": "harm"}, bar_harm)
-    safe = _svg("Evidence of safety at this step (powers of ten)", points, {m: f"safe_{m}" for m in WEIGHTS}, bar_safe)
+    safe = _svg("Evidence of safety at this step (powers of ten)", points, {m: f"safe_{m}" for m in margins.weights}, bar_safe)
     changes = [b for a, b in zip([None, *points], points, strict=False) if a is None or a.verdict is not b.verdict]
     rows = "".join(
         f"<tr><td>{_at(p.t)}</td><td class={p.verdict}>{p.verdict}</td><td>{percent(p.share or 0)}</td>"

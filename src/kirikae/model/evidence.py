@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self
+
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
 class Verdict(StrEnum):
@@ -14,43 +17,73 @@ class Verdict(StrEnum):
     UNSURE = "unsure"
 
 
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """One side's counts in one batch: requests, errors, and answers slower than the harm and the safe threshold."""
+class Arm(NamedTuple):
+    """One side's counts in one batch.
+
+    ``within``: bound in seconds -> answers within it, errors included; empty where times are not known.
+    ``probe_failed``: checks of answers that this side did not pass.
+    """
 
     requests: int = 0
     errors: int = 0
-    slow: int = 0
-    slow_safe: int = 0
+    probe_failed: int = 0
+    within: Mapping[float, int] = _NOTHING
+
+    def over(self, bound: float) -> int:
+        """Answers slower than a bound; 0 where the bound was not counted."""
+        return max(0, self.requests - self.within.get(bound, self.requests))
+
+    def plus(self, other: Arm) -> Arm:
+        """Both batches as one.  Bounds that only one of them counted are lost."""
+        if not self.requests and not self.within:
+            within = other.within
+        elif not other.requests and not other.within:
+            within = self.within
+        else:
+            within = {bound: n + other.within[bound] for bound, n in self.within.items() if bound in other.within}
+        return Arm(self.requests + other.requests, self.errors + other.errors, self.probe_failed + other.probe_failed, within)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Figures of both sides over the same ``seconds`` from ``start`` (Unix time), at one commanded share (permille).
+    """Figures of both sides over the same ``seconds`` from ``start`` (seconds, usually Unix time).
 
-    ``tau_ms`` is the latency that the old side's quantile stood at *before* this batch: thresholds come from the past.
+    ``share``: the commanded share (permille), None where it was not recorded.  ``step``: a number that changes when a step begins;
+    None: a change of the share says so.  ``routes``: route -> "old" or "new" -> counts, the route "" where there are none.
+    ``tau``: the old side's quantiles in seconds as they stood *before* this batch, where the source was asked at them.
     """
 
     start: float
     seconds: float
-    share: int
-    step: int
-    tau_ms: float
-    old: Arm
-    new: Arm
+    share: int | None
+    routes: Mapping[str, Mapping[str, Arm]]
+    step: int | None = None
+    tau: Mapping[str, float] = field(default_factory=dict)
 
     def to_plain(self) -> dict[str, Any]:
-        def arm(a: Arm) -> list[int]:
-            return [a.requests, a.errors, a.slow, a.slow_safe]
+        def arm(a: Arm) -> list[Any]:
+            return [a.requests, a.errors, a.probe_failed, {repr(bound): n for bound, n in a.within.items()}]
 
+        routes = {route: {side: arm(a) for side, a in sides.items()} for route, sides in self.routes.items()}
         return {
-            "start": self.start, "seconds": self.seconds, "share": self.share, "step": self.step,
-            "tau_ms": self.tau_ms, "old": arm(self.old), "new": arm(self.new),
+            "start": self.start, "seconds": self.seconds, "share": self.share, "step": self.step, "tau": dict(self.tau), "routes": routes,
         }  # fmt: skip
 
     @classmethod
     def from_plain(cls, raw: Mapping[str, Any]) -> Self:
-        return cls(raw["start"], raw["seconds"], raw["share"], raw["step"], raw["tau_ms"], Arm(*raw["old"]), Arm(*raw["new"]))
+        """Read what ``to_plain`` wrote, in any format.
+
+        Format 1 counted answers above a bound that differed by side and was not written down: of it errors remain.
+        """
+        if "routes" not in raw:
+            routes = {"": {side: Arm(*raw[side][:2]) for side in ("old", "new")}}
+            return cls(raw["start"], raw["seconds"], raw["share"], routes, raw["step"])
+
+        def arm(a: list[Any]) -> Arm:
+            return Arm(a[0], a[1], a[2], {float(bound): n for bound, n in a[3].items()})
+
+        routes = {route: {side: arm(a) for side, a in sides.items()} for route, sides in raw["routes"].items()}
+        return cls(raw["start"], raw["seconds"], raw["share"], routes, raw["step"], raw["tau"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,12 @@ class JudgeSettings(_Strict):
         default=0.0005, gt=0, lt=1, description="part of all requests that a passed step may make worse", json_schema_extra=_shown("0.05%")
     )
     bake: Seconds = Field(default=600.0, description="least time at each share before the next", json_schema_extra=_shown("10m"))
+    warm_up: Seconds = Field(
+        default=30.0, description="after each step, for so long latency is shown and not judged", json_schema_extra=_shown("30s")
+    )
+    ceiling: Part | None = Field(
+        default=None, gt=0, lt=1, description="part of failed requests on the new side above which it is backed out at once"
+    )
     slower_at_most: Part | None = Field(default=None, description="how much slower than the old side; default: tighter as the share grows")
     fast_enough: Milliseconds | None = Field(
         default=None, description="instead: an answer slower than this is a worse request, whatever the old side does"

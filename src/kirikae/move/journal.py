@@ -16,7 +16,8 @@ from kirikae.model.evidence import Batch, Evidence
 from kirikae.model.move import Move
 from kirikae.model.store import Store, Taken
 
-FORMAT = 1
+FORMAT = 2
+"""2: figures with bounds and routes; entries of format 1 are read as they are."""
 
 
 class Beaten(KirikaeError):

@@ -8,14 +8,13 @@ false alarms whatever the number of looks (after Turner, Ly and Grünwald, arXiv
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import exp, inf, isfinite, log, log1p
 from typing import NamedTuple
 
-from kirikae.model.evidence import Arm, Batch, Evidence, Verdict
-from kirikae.model.share import WHOLE, percent
+from kirikae.model.share import WHOLE
 
 ALTERNATIVES = 12
 SAFE_BAR = 20.0
@@ -25,9 +24,12 @@ TOLERANCE_QUANTILE_R = 1.05
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 RESTART_S = 600.0
 _STRONGEST, _FULL = 600.0, 1e290
-WEIGHTS = {"errors": 0.6, "latency": 0.4}
+WEIGHTS = {"errors": 0.4, "p50": 0.15, "p95": 0.2, "p99": 0.25}
+"""Metrics and their parts of the evidence, where latency is compared with the old side's quantiles."""
+ABSOLUTE_WEIGHTS = {"errors": 0.6, "latency": 0.4}
+"""The same where an answer above one fixed bound is a worse request."""
 _PRIOR = 50
-_FIRST_GUESS = {"errors": 0.001, "latency": 0.05}
+_FIRST_GUESS = {"errors": 0.001, "latency": 0.05, **{metric: 1 - quantile for metric, quantile in QUANTILES.items()}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Margins:
     """What the user allows.
 
     Latency is judged in one of two ways.  ``fast_enough_ms`` > 0: an answer above it is a worse request, under the same
-    allowance as an error.  Otherwise: against the old side's 95th percentile, the new side at most ``slower`` slower
+    allowance as an error.  Otherwise: against the old side's p50, p95 and p99, the new side at most ``slower`` slower
     (None: tighter as the share grows).
     """
 
@@ -54,25 +56,25 @@ class Margins:
             return self.slower
         return next(m for limit, m in ((50, 0.5), (250, 0.25), (500, 0.15), (WHOLE, 0.1)) if next_share <= limit)
 
-    def lines(self, metric: str, next_share: int) -> tuple[tuple[float, float], tuple[float, float]]:
+    @property
+    def weights(self) -> dict[str, float]:
+        """Metrics -> their parts of the evidence (sum 1)."""
+        return ABSOLUTE_WEIGHTS if self.fast_enough_ms else WEIGHTS
+
+    def lines(self, metric: str, next_share: int, scaled: bool = False) -> tuple[tuple[float, float], tuple[float, float]]:
         """(r, d) of the harm line and of the safe line of this metric.
 
-        ``p50``, ``p95``, ``p99`` are answers above the old side's quantile, counted at the same bound on both sides: the new side may
-        have up to ``slower_at`` more of them.
+        ``p50``, ``p95``, ``p99`` are answers above the old side's quantile.  ``scaled``: those of the new side were counted above
+        bounds that hold the margin already (``bounds``); otherwise at the same bound, and it may have up to ``slower_at`` more.
         """
-        kind = metric.partition(" ")[0]
-        if kind in QUANTILES:
-            return (TOLERANCE_QUANTILE_R, TOLERANCE_D), (1.0 + self.slower_at(next_share), 0.0)
-        if kind == "errors" or self.fast_enough_ms:
-            return (TOLERANCE_R, TOLERANCE_D), (1.0, self.errors_at(next_share))
-        return (1.0, 0.0), (1.0, 0.0)
+        if metric in QUANTILES:
+            return ((1.0, 0.0), (1.0, 0.0)) if scaled else ((TOLERANCE_QUANTILE_R, TOLERANCE_D), (1.0 + self.slower_at(next_share), 0.0))
+        return (TOLERANCE_R, TOLERANCE_D), (1.0, self.errors_at(next_share))
 
-    def thresholds_ms(self, tau_ms: float, next_share: int) -> tuple[float, float]:
-        """Above which an answer of the new side counts as slow, for harm and for safety (the old side: above tau)."""
-        if self.fast_enough_ms:
-            return self.fast_enough_ms, self.fast_enough_ms
+    def bounds(self, tau: float, next_share: int) -> tuple[float, float]:
+        """Above which time (s) an answer of the new side counts as slow, for harm and for safety, where the old side's is ``tau``."""
         harm = TOLERANCE_SLOWER if self.slower is None else self.slower
-        return tau_ms * (1 + harm), tau_ms * (1 + self.slower_at(next_share))
+        return round(tau * (1 + harm), 4), round(tau * (1 + self.slower_at(next_share)), 4)
 
 
 def log_factor(x_old: int, n_old: int, x_new: int, n_new: int, guess: float, q: float, r: float = 1.0, d: float = 0.0) -> float:
@@ -204,6 +206,7 @@ class Outcome(NamedTuple):
     """Bad outcomes of one metric in one batch: on each side, counted for the harm line and for the safe line.
 
     ``guess``: the old side's rate as the past tells it; None: the rate over all batches so far.
+    ``scaled``: the new side's were counted above wider bounds than the old side's (``Margins.bounds``).
     """
 
     old_harm: int
@@ -211,6 +214,19 @@ class Outcome(NamedTuple):
     old_safe: int
     new_safe: int
     guess: float | None = None
+    scaled: bool = False
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one metric at this step."""
+
+    n_old: int = 0
+    n_new: int = 0
+    bad_old: int = 0
+    bad_new: int = 0
+    safe_new: int = 0
+    scaled: bool = False
 
 
 class Judge:
@@ -226,12 +242,11 @@ class Judge:
         self._step = -1
         self._share = 0
         self._begun_s = 0.0
-        self._waiting: Batch | None = None
         self._fresh_step()
 
     def _fresh_step(self) -> None:
         self._safe = {metric: _Safe() for metric in self._weights}
-        self._totals = {"old": Arm(), "new": Arm()}
+        self._tallies = {metric: Tally() for metric in self._weights}
         self._baked_s = 0.0
         for harm in self._harm.values():
             harm.restart()
@@ -245,25 +260,8 @@ class Judge:
         if step != self._step:
             if self._step >= 0:
                 self._fresh_step()
-            self._step, self._share, self._waiting = step, share, None
+            self._step, self._share = step, share
         return self
-
-    def add(self, batch: Batch) -> None:
-        self.at(batch.step, batch.share)
-        batch = _joined(self._waiting, batch)
-        self._waiting = None
-        old, new = batch.old, batch.new
-        if new.requests == 0 or (old.requests == 0 and batch.share != WHOLE):
-            self._waiting = batch  # no figures of one side: the clock stands still
-            return
-        self._totals = {"old": _sum(self._totals["old"], old), "new": _sum(self._totals["new"], new)}
-        self.observe(
-            batch.seconds, old.requests, new.requests,
-            {
-                "errors": Outcome(old.errors, new.errors, old.errors, new.errors),
-                "latency": Outcome(old.slow, new.slow, old.slow_safe, new.slow_safe),
-            },
-        )  # fmt: skip
 
     def observe(self, seconds: float, n_old: int, n_new: int, outcomes: Mapping[str, Outcome]) -> None:
         """One batch of requests on both sides, with the outcomes of the metrics that it tells of."""
@@ -274,6 +272,10 @@ class Judge:
             for harm in self._harm.values():
                 harm.restart()
         for metric, outcome in outcomes.items():
+            tally = self._tallies[metric]
+            tally.n_old, tally.n_new = tally.n_old + n_old, tally.n_new + n_new
+            tally.bad_old, tally.bad_new = tally.bad_old + outcome.old_harm, tally.bad_new + outcome.new_harm
+            tally.safe_new, tally.scaled = tally.safe_new + outcome.new_safe, outcome.scaled
             if self._share == WHOLE and not n_old:
                 self._add_absolute(metric, outcome, n_new)
             else:
@@ -281,7 +283,7 @@ class Judge:
 
     def _add_compared(self, metric: str, outcome: Outcome, n_old: int, n_new: int) -> None:
         guess = coarse(self._old[metric].guess(_FIRST_GUESS.get(metric, 0.05)) if outcome.guess is None else outcome.guess)
-        (harm_r, harm_d), (safe_r, safe_d) = self._margins.lines(metric, self.next_share(self._share))
+        (harm_r, harm_d), (safe_r, safe_d) = self._margins.lines(metric, self.next_share(self._share), outcome.scaled)
         self._harm[metric].add(increments(outcome.old_harm, n_old, outcome.new_harm, n_new, guess, True, harm_r, harm_d))
         if self._safe[metric].best < _SAFE_LOG:  # what was proven once stays proven for this step
             self._safe[metric].add(increments(outcome.old_safe, n_old, outcome.new_safe, n_new, guess, False, safe_r, safe_d))
@@ -290,9 +292,9 @@ class Judge:
 
     def _limit(self, metric: str) -> float:
         rate = self._old[metric].guess(_FIRST_GUESS[metric])
-        if metric == "errors" or self._margins.fast_enough_ms:
-            return min(0.9, rate + self._margins.errors_at(WHOLE))
-        return min(0.9, max(rate, 1e-4) * 1.5)
+        if metric in QUANTILES:
+            return min(0.9, max(rate, 1e-4) * 1.5)
+        return min(0.9, rate + self._margins.errors_at(WHOLE))
 
     def _add_absolute(self, metric: str, outcome: Outcome, n: int) -> None:
         limit = self._limit(metric)
@@ -309,61 +311,37 @@ class Judge:
         """The best log evidence of safety by this metric at this step."""
         return self._safe[metric].best
 
-    def baked(self) -> bool:
-        """Have figures been judged for the bake time at this step?"""
-        return self._baked_s >= self._margins.bake_s
+    def tally(self, metric: str) -> Tally:
+        """What was counted of this metric at this step."""
+        return self._tallies[metric]
+
+    @property
+    def baked_s(self) -> float:
+        """How long figures have been judged at this step."""
+        return self._baked_s
 
     def log_harm(self) -> float:
         return log_sum([log(self._weights[m]) + self._harm[m].log_evidence() for m in self._weights])
 
-    def evidence(self, rate_per_s: float = 0.0) -> Evidence:
-        """The verdict now.  ``rate_per_s``: new-side requests per second, for the forecast's seconds."""
-        old, new = self._totals["old"], self._totals["new"]
-        figures = {
-            "log_harm": self.log_harm(), "bar_harm": log(1 / self._margins.false_alarms),
-            **{f"log_safe_{m}": self._safe[m].best for m in self._weights}, "bar_safe": log(SAFE_BAR),
-            "old_requests": old.requests, "old_errors": old.errors, "old_slow": old.slow,
-            "new_requests": new.requests, "new_errors": new.errors, "new_slow": new.slow, "new_slow_safe": new.slow_safe,
-            "delivered": new.requests / (new.requests + old.requests) if new.requests + old.requests else 0.0,
-            "baked_s": self._baked_s,
-        }  # fmt: skip
-        if figures["log_harm"] >= figures["bar_harm"]:
-            return Evidence(Verdict.FAIL, self._harm_reason(), None, figures)
-        if not new.requests:
-            return Evidence(Verdict.UNSURE, "no figures of both sides at this share yet; the clock stands still", None, figures)
-        missing = {m: self._needed(m) for m in self._weights if self._safe[m].best < _SAFE_LOG}
-        if missing:
-            return Evidence(Verdict.UNSURE, self._forecast(missing, rate_per_s), None, figures)
-        if self._baked_s < self._margins.bake_s:
-            left = self._margins.bake_s - self._baked_s
-            return Evidence(Verdict.UNSURE, f"no harm beyond the margins; baking for another {left:.0f} s", None, figures)
-        return Evidence(Verdict.PASS, self._pass_reason(), None, figures)
+    def worst(self) -> str:
+        """The metric that shows most harm."""
+        return max(self._weights, key=lambda m: log(self._weights[m]) + self._harm[m].log_evidence())
 
-    def _harm_reason(self) -> str:
-        old, new = self._totals["old"], self._totals["new"]
-        worst = max(self._weights, key=lambda m: log(self._weights[m]) + self._harm[m].log_evidence())
-        bad_new, bad_old = (new.errors, old.errors) if worst == "errors" else (new.slow, old.slow)
-        word = "failed" if worst == "errors" else "slow"
-        against = f"{bad_old} of {old.requests} on the old side" if old.requests else f"a limit of {self._limit(worst):.2%}"
-        strength, bar = exp(min(self.log_harm(), 700)), 1 / self._margins.false_alarms
-        counted = f"{bad_new} of {new.requests} requests {word}, against {against}"
-        return f"the new side does harm: {counted} (evidence {strength:.3g}, bar {bar:.0f})"
+    def told_harm(self, metric: str) -> str:
+        """What was counted of this metric, in words."""
+        tally = self._tallies[metric]
+        word = {
+            "errors": "failed", "latency": f"took longer than {self._margins.fast_enough_ms:.0f} ms",
+        }.get(metric, f"took longer than the old side's {metric}")  # fmt: skip
+        against = f"{tally.bad_old} of {tally.n_old} on the old side" if tally.n_old else f"a limit of {self._limit(metric):.2%}"
+        return f"{tally.bad_new} of {tally.n_new} requests {word}, against {against}"
 
-    def _pass_reason(self) -> str:
-        next_share = self.next_share(self._share)
-        errors, slower = self._margins.errors_at(next_share), f"{self._margins.slower_at(next_share):.0%} slower"
-        if self._margins.fast_enough_ms:
-            slower = f"{errors:.2%} more answers over {self._margins.fast_enough_ms:.0f} ms"
-        by = "absolute limits from the old side's last figures" if self._share == WHOLE else "comparison of both sides"
-        return f"shown at {percent(self._share)}: no more than {errors:.2%} more errors and {slower}, by {by}; baked {self._baked_s:.0f} s"
-
-    def _needed(self, metric: str) -> float:
+    def needed(self, metric: str) -> float:
         """New-side requests still needed to prove this metric safe at today's figures; inf: will not be proven."""
-        old, new = self._totals["old"], self._totals["new"]
+        tally = self._tallies[metric]
         rate = self._old[metric].guess(_FIRST_GUESS[metric])
-        bad = new.errors if metric == "errors" else new.slow_safe
-        p_new = (bad + _PRIOR * rate) / (new.requests + _PRIOR)  # few requests say little: begin at the old side's rate
-        missing = log(SAFE_BAR) - log_mean(self._safe[metric].sums)
+        p_new = (tally.safe_new + _PRIOR * rate) / (tally.n_new + _PRIOR)  # few requests say little: begin at the old side's rate
+        missing = _SAFE_LOG - log_mean(self._safe[metric].sums)
         if self._share == WHOLE:
             limit = self._limit(metric)
             gains = [
@@ -371,51 +349,19 @@ class Judge:
                 for q in safe_alternatives(limit)
             ]
         else:
-            _, (_, d) = self._margins.lines(metric, self.next_share(self._share))
-            gains = [_gain(p_new, rate, new.requests, old.requests, q, d) for q in safe_alternatives(rate + d)]
+            _, (r, d) = self._margins.lines(metric, self.next_share(self._share), tally.scaled)
+            n_new, n_old = (tally.n_new, tally.n_old) if tally.n_new and tally.n_old else (self._share, WHOLE - self._share)
+            gains = [gain(p_new, rate, n_new, n_old, q, r, d) for q in safe_alternatives(min(r * rate + d, 1 - 1e-9))]
         best = max(gains)
         return inf if best <= 0 else (missing + log(ALTERNATIVES)) / best
 
-    def _forecast(self, missing: dict[str, float], rate_per_s: float) -> str:
-        parts = []
-        for metric, needed in missing.items():
-            if not isfinite(needed):
-                parts.append(f"{metric} will not be proven at these figures")
-            else:
-                seconds = f", {needed / rate_per_s:.0f} s" if rate_per_s > 0 else ""
-                parts.append(f"{metric} need about {needed:.0f} more requests on the new side{seconds}")
-        return "; ".join(parts)
 
-
-def _gain(p_new: float, p_old: float, n_new: int, n_old: int, q: float, d: float) -> float:
+def gain(p_new: float, p_old: float, n_new: int, n_old: int, q: float, r: float, d: float) -> float:
     """Expected log evidence per new-side request at these rates (the factor is linear in its counts)."""
     if not n_new or not n_old:
         return 0.0
-    none = log_factor(0, n_old, 0, n_new, p_old, q, 1.0, d)
-    new_bad = log_factor(0, n_old, 1, n_new, p_old, q, 1.0, d) - none
-    old_bad = log_factor(1, n_old, 0, n_new, p_old, q, 1.0, d) - none
-    return (none + p_new * n_new * new_bad + p_old * n_old * old_bad) / n_new
-
-
-def judge(margins: Margins, plan: Sequence[int], batches: Iterable[Batch]) -> Judge:
-    """Replay: the same batches give the same verdict, bit for bit."""
-    judged = Judge(margins, plan)
-    for batch in batches:
-        judged.add(batch)
-    return judged
-
-
-def _sum(a: Arm, b: Arm) -> Arm:
-    return Arm(a.requests + b.requests, a.errors + b.errors, a.slow + b.slow, a.slow_safe + b.slow_safe)
-
-
-def _joined(before: Batch | None, batch: Batch) -> Batch:
-    """A batch that lacked one side's figures is merged into the next."""
-    if before is None:
-        return batch
-    return Batch(
-        before.start, batch.seconds, batch.share, batch.step, batch.tau_ms, _sum(before.old, batch.old), _sum(before.new, batch.new)
-    )
+    good_new, good_old, bad_new, bad_old = _slopes(n_old, n_new, p_old, q, r, d)
+    return p_new * bad_new + (1 - p_new) * good_new + (p_old * bad_old + (1 - p_old) * good_old) * n_old / n_new
 
 
 def requests_to_prove(margins: Margins, share: int, next_share: int, p_old: float = 0.001) -> float:
@@ -423,8 +369,18 @@ def requests_to_prove(margins: Margins, share: int, next_share: int, p_old: floa
     d = margins.errors_at(next_share)
     if share >= WHOLE:
         limit = p_old + d
-        gain = max(log_factor_absolute(0, 1, limit, q) for q in safe_alternatives(limit))
+        best = max(log_factor_absolute(0, 1, limit, q) for q in safe_alternatives(limit))
     else:
-        n_new, n_old = share, WHOLE - share
-        gain = max(_gain(p_old, p_old, n_new, n_old, q, d) for q in safe_alternatives(p_old + d))
-    return inf if gain <= 0 else (log(SAFE_BAR) + log(ALTERNATIVES)) / gain
+        best = max(gain(p_old, p_old, share, WHOLE - share, q, 1.0, d) for q in safe_alternatives(p_old + d))
+    return inf if best <= 0 else (_SAFE_LOG + log(ALTERNATIVES)) / best
+
+
+def requests_to_find(margins: Margins, share: int, p_old: float, p_new: float) -> float:
+    """About how many requests the new side answers until this rate of errors is shown to be harm, if it has it from the start.
+
+    inf: within what is tolerated.
+    """
+    r, d = margins.lines("errors", WHOLE)[0]
+    best = max(gain(p_new, p_old, share, WHOLE - share, q, r, d) for q in harm_alternatives(r * p_old + d)) if share < WHOLE else 0.0
+    bar = log(1 / margins.false_alarms) + log(ALTERNATIVES) - log(margins.weights["errors"]) + log(2)  # the first copy's mass is 1/2
+    return inf if best <= 0 else bar / best

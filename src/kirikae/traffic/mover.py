@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from kirikae.aws import elbv2
 from kirikae.aws.session import Aws
 from kirikae.model.errors import KirikaeError
-from kirikae.model.evidence import Evidence, Verdict
+from kirikae.model.evidence import Arm, Batch, Evidence, Verdict
 from kirikae.model.finding import Confidence, Finding, Severity, Trace, blocking, with_accepted
 from kirikae.model.move import Move, Phase
 from kirikae.model.project import Project, TrafficMove
 from kirikae.model.share import WHOLE, percent
 from kirikae.move.journal import Journal
-from kirikae.move.judge import Judge, Margins
+from kirikae.move.judge import Margins
 from kirikae.move.mover import HandOnKnob
-from kirikae.traffic.figures import old_quantile_ms, read_batches
-from kirikae.traffic.probes import Probe, probe
+from kirikae.move.trial import PROBES_IN_A_ROW, Trial
+from kirikae.traffic.figures import old_quantiles, read_batches
+from kirikae.traffic.probes import Probe, probe_all
 from kirikae.traffic.weights import share_of, weights_for
+
+PROBE_EVERY_S = 5.0
 
 
 class NotPrepared(KirikaeError):
@@ -32,6 +35,20 @@ def margins_of(settings: TrafficMove) -> Margins:
     return Margins(judge.false_alarms, judge.worse_requests_at_most, judge.bake, judge.slower_at_most, judge.fast_enough or 0.0)
 
 
+def trial_of(settings: TrafficMove, plan: Sequence[int], sticky: bool = False) -> Trial:
+    """The judge of an attempt, with the guards that the project file asks for."""
+    judge = settings.judge
+    return Trial(margins_of(settings), plan, judge.warm_up, 1.0 if judge.ceiling is None else judge.ceiling, sticky)
+
+
+def trial_over(settings: TrafficMove, move: Move, batches: Iterable[Batch], sticky: bool = False) -> Trial:
+    """A trial that has judged these batches of the move's attempt."""
+    trial = trial_of(settings, move.plan, sticky)
+    for batch in batches:
+        trial.look(batch)
+    return trial.at(move.stepped, move.share)
+
+
 class TrafficMover:
     """One instance per process; what it remembers between looks can be rebuilt from the journal."""
 
@@ -39,8 +56,9 @@ class TrafficMover:
         self._aws, self._project, self._settings, self._journal, self._clock = aws, project, settings, journal, clock
         self._margins = margins_of(settings)
         self._places: tuple[str, elbv2.TargetGroup, elbv2.TargetGroup] | None = None
-        self._judged: tuple[int, Judge, float] | None = None
-        self._tau: tuple[int, float] | None = None
+        self._judged: tuple[int, Trial, float] | None = None
+        self._tau: tuple[int, dict[str, float]] | None = None
+        self._rounds = _Rounds()
 
     # --- where things are -----------------------------------------------------------------------------------------
 
@@ -155,8 +173,8 @@ class TrafficMover:
     # --- readiness at share 0 -------------------------------------------------------------------------------------
 
     def probes(self, group: elbv2.TargetGroup) -> list[Probe]:
-        healthy = [t for t in elbv2.targets(self._aws, group) if t.state == "healthy"]
-        return [probe(t.address, t.port, self._project.checks, self._project.release_header) for t in healthy]
+        healthy = [(t.address, t.port) for t in elbv2.targets(self._aws, group) if t.state == "healthy"]
+        return probe_all(healthy, self._project.checks, self._project.release_header)
 
     def _readiness(self, move: Move) -> Evidence:
         _, old, new = self.places()
@@ -189,51 +207,104 @@ class TrafficMover:
     # --- figures above share 0 ------------------------------------------------------------------------------------
 
     def _look_at_figures(self, move: Move) -> Evidence:
-        judge, since = self._judge_of(move)
+        if failed := self._probe_round(move):
+            return failed
+        trial, since = self._trial_of(move)
         rule_arn, old, new = self.places()
         balancer = elbv2.rule(self._aws, rule_arn).balancer_dimension
         source = self._settings.figures
         until = self._clock() - source.lateness
-        tau_ms = self._tau_ms(move, old.dimension, balancer)
-        thresholds = self._margins.thresholds_ms(tau_ms, judge.next_share(move.share))
-        if self._margins.fast_enough_ms:
-            tau_ms = self._margins.fast_enough_ms
+        tau = self._tau_of(move, old.dimension, balancer)
+        bounds = self._bounds(tau, trial.next_share(move.share))
         rate = 0.0
-        for batch in read_batches(
-            self._aws, old.dimension, new.dimension, balancer, move, since, until, int(source.period), tau_ms, thresholds
-        ):
+        for batch in read_batches(self._aws, old.dimension, new.dimension, balancer, move, since, until, int(source.period), tau, bounds):
+            batch = self._rounds.added_to(batch)
             if not self._journal.record(move, batch):
                 self._judged = None  # a rival recorded this time: judge what stands in the journal, at the next look
                 return Evidence(Verdict.UNSURE, "another driver is recording figures of this step")
-            judge.add(batch)
+            trial.look(batch)
             since = batch.start + batch.seconds
-            rate = batch.new.requests / batch.seconds
-        self._judged = (move.stepped, judge, since)
-        evidence = judge.evidence(rate)
+            rate = batch.routes[""]["new"].requests / batch.seconds
+        self._judged = (move.stepped, trial, since)
+        evidence = trial.evidence(rate)
         silent = self._clock() - source.lateness - since
-        return replace(evidence, figures={**evidence.figures, "tau_ms": tau_ms, "rate_per_s": rate, "behind_s": max(0.0, silent)})
+        times = {f"tau_{metric}_ms": 1000 * bound for metric, bound in tau.items()}
+        return replace(evidence, figures={**evidence.figures, **times, "rate_per_s": rate, "behind_s": max(0.0, silent)})
 
-    def _judge_of(self, move: Move) -> tuple[Judge, float]:
+    def _bounds(self, tau: dict[str, float], next_share: int) -> dict[str, list[float]]:
+        """The times at which each side's answers are counted."""
+        if self._margins.fast_enough_ms:
+            bound = self._margins.fast_enough_ms / 1000
+            return {"old": [bound], "new": [bound]}
+        wider = {bound for old in tau.values() for bound in self._margins.bounds(old, next_share)}
+        return {"old": sorted(set(tau.values())), "new": sorted(wider)}
+
+    def _trial_of(self, move: Move) -> tuple[Trial, float]:
         """The judge of this attempt and the time from which figures are still to be read.
 
         Figures count from the first whole period after the share was set, so that no batch mixes two shares.
         """
         if self._judged is not None and self._judged[0] == move.stepped:
             return self._judged[1], self._judged[2]
-        judge = Judge(self._margins, move.plan)
         batches = self._journal.batches(move)
-        for batch in batches:
-            judge.add(batch)
+        sticky = elbv2.rule(self._aws, self.places()[0]).stickiness_s > 0
+        trial = trial_over(self._settings, move, batches, sticky)
         stepped_at = next(e.at for e in self._journal.entries(move.name) if e.move.seq == move.stepped)
-        since = max([b.start + b.seconds for b in batches if b.step == move.stepped], default=stepped_at)
-        return judge.at(move.stepped, move.share), since
+        return trial, max([b.start + b.seconds for b in batches if b.step == move.stepped], default=stepped_at)
 
-    def _tau_ms(self, move: Move, old: str, balancer: str) -> float:
-        """The old side's 95th percentile as it stood when this step began."""
+    def _tau_of(self, move: Move, old: str, balancer: str) -> dict[str, float]:
+        """The old side's quantiles as they stood when this step began; none where one fixed bound judges."""
         if self._margins.fast_enough_ms:
-            return self._margins.fast_enough_ms
+            return {}
         if self._tau is None or self._tau[0] != move.stepped:
-            known = [b.tau_ms for b in self._journal.batches(move) if b.step == move.stepped]
-            tau = known[0] if known else old_quantile_ms(self._aws, old, balancer, self._clock(), self._settings.figures.lateness)
+            known = [dict(b.tau) for b in self._journal.batches(move) if b.step == move.stepped and b.tau]
+            tau = known[0] if known else old_quantiles(self._aws, old, balancer, self._clock(), self._settings.figures.lateness)
             self._tau = (move.stepped, tau)
         return self._tau[1]
+
+    def _probe_round(self, move: Move) -> Evidence | None:
+        """Ask every healthy target of both sides the project's checks, now and then; two bad rounds of the new side only are harm."""
+        now = self._clock()
+        if not self._project.checks or not self._rounds.due(now, move.stepped):
+            return None
+        _, old, new = self.places()
+        troubles = {side: [p for p in self.probes(group) if p.trouble] for side, group in (("old", old), ("new", new))}
+        in_a_row = self._rounds.add(now, len(troubles["old"]), len(troubles["new"]))
+        if in_a_row < PROBES_IN_A_ROW:
+            return None
+        worst = troubles["new"][0]
+        return Evidence(
+            Verdict.FAIL, f"probes fail on the new side only, {in_a_row} rounds in a row: {worst.target}: {worst.trouble}", None,
+            {"probe_failed": len(troubles["new"])},
+        )  # fmt: skip
+
+
+class _Rounds:
+    """Rounds of probes at this step: when the next is due, how many were bad, and in which batch each is written down."""
+
+    def __init__(self) -> None:
+        self._step, self._next, self._in_a_row = -1, 0.0, 0
+        self._bad: list[tuple[float, int, int]] = []
+
+    def due(self, now: float, step: int) -> bool:
+        if step != self._step:
+            self._step, self._next, self._in_a_row, self._bad = step, 0.0, 0, []
+        return now >= self._next
+
+    def add(self, now: float, old: int, new: int) -> int:
+        """Rounds in a row in which the new side alone failed."""
+        self._next = now + PROBE_EVERY_S
+        self._in_a_row = self._in_a_row + 1 if new and not old else 0
+        if old or new:
+            self._bad.append((now, old, new))
+        return self._in_a_row
+
+    def added_to(self, batch: Batch) -> Batch:
+        """The batch with the failed probes of its time."""
+        mine = [b for b in self._bad if batch.start <= b[0] < batch.start + batch.seconds]
+        if not mine:
+            return batch
+        failed = {"old": sum(b[1] for b in mine), "new": sum(b[2] for b in mine)}
+        routes = dict(batch.routes)
+        routes[""] = {side: routes.get("", {}).get(side, Arm()).plus(Arm(0, 0, n)) for side, n in failed.items()}
+        return replace(batch, routes=routes)

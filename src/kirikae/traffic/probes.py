@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from kirikae.model.project import Check
@@ -41,3 +42,11 @@ def probe(address: str, port: int, checks: Iterable[Check], release_header: str 
         if check.contains is not None and check.contains not in body:
             return Probe(f"{address}:{port}", f"GET {check.get} did not contain {check.contains!r}", release)
     return Probe(f"{address}:{port}", "", release)
+
+
+def probe_all(targets: Sequence[tuple[str, int]], checks: Sequence[Check], release_header: str | None) -> list[Probe]:
+    """All targets at once (address, port), so that one that hangs does not hold up the others."""
+    if not targets:
+        return []
+    with ThreadPoolExecutor(min(16, len(targets)), "probe") as pool:
+        return list(pool.map(lambda target: probe(target[0], target[1], checks, release_header), targets))
