@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kirikae.model.evidence import Evidence, Verdict
 from kirikae.model.move import Move, Phase
-from kirikae.model.store import Stored
+from kirikae.model.store import Store, Stored
 from kirikae.move.engine import Engine
 from kirikae.move.journal import Journal
 from kirikae.move.lease import Lease
@@ -79,8 +79,8 @@ class WorldMover:
 class FusedStore:
     """A store that passes a point before and after every write."""
 
-    def __init__(self, path: Path, fuse: Fuse) -> None:
-        self._store, self._fuse = SqliteStore(path), fuse
+    def __init__(self, store: Store, fuse: Fuse) -> None:
+        self._store, self._fuse = store, fuse
 
     def get(self, key: str) -> Stored | None:
         return self._store.get(key)
@@ -106,9 +106,10 @@ class Bench:
     fuse: Fuse = field(default_factory=Fuse)
     judge: Callable[[Move], Verdict] = lambda move: Verdict.PASS
     ask: bool = False
+    store: Store | None = None
 
     def __post_init__(self) -> None:
-        store = FusedStore(self.folder / "state.db", self.fuse)
+        store = FusedStore(self.store or SqliteStore(self.folder / "state.db"), self.fuse)
         self.world = World(self.folder / "world", self.fuse)
         self.mover = WorldMover(self.world, self.judge)
         self.journal = Journal(store, "test", "shop", "me", "here")

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import threading
+import time
+import uuid
 
 import pytest
 
+from kirikae.aws.s3_store import S3Store, store_at
+from kirikae.aws.session import Aws
+from kirikae.model.errors import AwsUnreachable
 from kirikae.model.store import Changed, Store, StoreBroken, Taken
+from kirikae.move.driver import drive
+from kirikae.move.engine import back_out
 from kirikae.move.sqlite_store import SqliteStore
+from tests.world import Bench
 
 
-@pytest.fixture(params=["sqlite"])
-def store(request, tmp_path) -> Store:
-    return SqliteStore(tmp_path / "deep" / "state.db")
+@pytest.fixture(params=["sqlite", pytest.param("s3", marks=pytest.mark.engine)])
+def store(request, tmp_path, monkeypatch) -> Store:
+    if request.param == "sqlite":
+        return SqliteStore(tmp_path / "deep" / "state.db")
+    return bucket_store(request.getfixturevalue("local"), monkeypatch)
+
+
+def bucket_store(local, monkeypatch) -> S3Store:
+    """A fresh bucket of kirikae local."""
+    name = f"journal-{uuid.uuid4().hex[:12]}"
+    for key, value in local.environment.items():
+        monkeypatch.setenv(key, value)
+    local.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": local.status["region"]})
+    return store_at(Aws(local.status["region"]), f"s3://{name}/team/state", "123456789012")
 
 
 def test_what_is_written_is_read(store):
@@ -52,7 +71,7 @@ def test_keys_are_listed_by_prefix_and_sorted(store):
 
 def test_of_many_writers_one_wins(store):
     """Twenty at once on one key, and twenty on one tag."""
-    tag = store.create_if_absent("r", "0")
+    tag = store.create_if_absent("r", "nobody")
     won: list[str] = []
 
     def write(n: int) -> None:
@@ -76,4 +95,54 @@ def test_a_broken_store_says_what_to_do(tmp_path):
     file = tmp_path / "state.db"
     file.write_text("this is no database, " * 100)
     with pytest.raises(StoreBroken, match="check the disk"):
-        SqliteStore(file)
+        SqliteStore(file).get("a")
+
+
+@pytest.mark.engine
+def test_a_bucket_that_is_not_there_is_named(local, monkeypatch):
+    """With what to do."""
+    bucket_store(local, monkeypatch)
+    store = store_at(Aws(local.status["region"]), "s3://no-such-journal/x")
+    for call in (lambda: store.get("a"), lambda: store.list("a"), lambda: store.create_if_absent("a", "1")):
+        with pytest.raises(StoreBroken, match="no bucket no-such-journal"):
+            call()
+
+
+@pytest.mark.engine
+def test_a_write_whose_answer_is_lost_is_looked_for(local, monkeypatch):
+    """It arrived: its tag is found, and nobody is called beaten by himself.  It did not: the caller is told."""
+    store = bucket_store(local, monkeypatch)
+    client = store._aws.client("s3")
+    real, arrives = client.put_object, True
+
+    def put(**asked):
+        if arrives:
+            real(**asked)
+        raise AwsUnreachable("cut")
+
+    monkeypatch.setattr(client, "put_object", put)
+    tag = store.create_if_absent("a", "1")
+    assert store.get("a").body == "1" and store.get("a").tag == tag
+    tag = store.replace_if_match("a", "2", tag)
+    assert store.get("a").body == "2"
+    arrives = False
+    with pytest.raises(AwsUnreachable):
+        store.replace_if_match("a", "3", tag)
+    with pytest.raises(AwsUnreachable):
+        store.create_if_absent("b", "1")
+    assert store.get("a").body == "2" and store.get("b") is None
+
+
+@pytest.mark.engine
+def test_a_whole_move_on_a_bucket(local, monkeypatch, tmp_path):
+    """The engine, the lease and the red button know nothing of where the journal lies."""
+    store = bucket_store(local, monkeypatch)
+    bench = Bench(tmp_path, store=store)
+    bench.plan()
+    clock = iter(range(0, 10**9, 10))
+    drive(bench.engine, bench.journal, bench.lease, "web", lambda look: None, lambda: float(next(clock)), lambda s: None)
+    assert bench.journal.read("web").phase == "settled" and bench.world.share == 1000
+    rival = Bench(tmp_path, store=store)
+    began = time.monotonic()
+    assert back_out(rival.journal, rival.mover, rival.lease, "web", "smoke").share == 0
+    assert bench.world.share == 0 and time.monotonic() - began < 2

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 
 import pytest
 
-from kirikae.model.errors import AwsUnreachable
+from kirikae.model.errors import AwsUnreachable, Unfinished
 from kirikae.model.evidence import Verdict
 from kirikae.model.move import Move, Order, OutOfOrder, Phase, Verb
 from kirikae.move.driver import drive, hold_without_lease
@@ -232,3 +233,50 @@ def test_what_is_over_can_be_planned_anew_and_nothing_else(tmp_path):
         retired = bench.engine.order("web", Order(Verb.RETIRE))
     again = bench.journal.write(retired.anew((500, 1000)))
     assert again.phase is Phase.PLANNED and again.seq == retired.seq + 1
+
+
+def test_entries_of_an_older_journal_are_read(tmp_path):
+    """A move that was begun by format 1 goes on: nothing of it is written anew, and its next entry follows."""
+    bench = Bench(tmp_path)
+    plain = {
+        "name": "web", "plan": [100, 500, 1000], "phase": "running", "share": 100, "held": "", "intent": None, "seq": 5, "attempt": 3,
+        "stepped": 5,
+    }  # fmt: skip
+    body = {"format": 1, "move": plain, "at": 1.0, "who": "me", "where": "here", "requests": [], "evidence": None}
+    SqliteStore(tmp_path / "state.db").create_if_absent("move/test/shop/web/00000005", json.dumps(body))
+    bench.world.turn(100)
+    assert bench.journal.last("web").move.share == 100
+    assert drive_to_the_end(bench).phase is Phase.SETTLED and bench.journal.entries("web")[0].who == "me"
+
+
+def test_a_driver_that_slept_stops_before_its_next_act(tmp_path):
+    """Suspended for longer than the lease while another took over: it wakes up, and nothing of it reaches the world."""
+    bench, rival = Bench(tmp_path, judge=lambda m: Verdict.UNSURE if m.share == 100 else Verdict.PASS), Bench(tmp_path)
+    bench.plan()
+    with pytest.raises(LeaseLost), bench.lease.held():
+        while bench.engine.step("web").move.share != 100:
+            pass
+        bench.lease._clock = lambda: time.time() + 60  # what a suspended machine sees when it wakes up
+        rival.lease._clock = bench.lease._clock
+        assert rival.lease.acquire()
+        bench.mover.judge = lambda m: Verdict.PASS
+        bench.engine.step("web")
+    assert bench.world.share == 100
+
+
+def test_no_call_outlives_the_lease():
+    """A call to AWS ends, one way or the other, before the lease that was checked right before it can run out."""
+    from kirikae.aws import session
+    from kirikae.move import lease
+
+    assert session._CONNECT_S + session._READ_S < lease.ACT_S < lease.TERM_S
+
+
+def test_the_button_works_without_the_journal(tmp_path):
+    """The disk is broken: share 0 all the same, and the exit says that the journal does not know."""
+    bench = Bench(tmp_path)
+    bench.world.turn(500)
+    (tmp_path / "state.db").write_text("no database " * 500)
+    with pytest.raises(Unfinished, match="share 0 was set, but the journal"):
+        back_out(bench.journal, bench.mover, bench.lease, "web", "smoke")
+    assert bench.world.share == 0

@@ -98,5 +98,5 @@ def _mapped(error: ClientError) -> KirikaeError:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if status >= 500 or code in ("Throttling", "ThrottlingException", "RequestLimitExceeded"):
         return AwsUnreachable(f"AWS could not answer {error.operation_name}: {code}: {message}")
-    kind = NotThere if "NotFound" in code else AwsRefused
+    kind = NotThere if "NotFound" in code or code.startswith("NoSuch") else AwsRefused
     return kind(error.operation_name, code, message)

@@ -12,6 +12,7 @@ import click
 from kirikae.aws.session import Aws
 from kirikae.model.errors import AwsUnreachable, UsageProblem
 from kirikae.model.project import Project, TrafficMove, project_from
+from kirikae.model.store import Store
 from kirikae.move.engine import Engine
 from kirikae.move.journal import Journal
 from kirikae.move.lease import Lease
@@ -42,7 +43,7 @@ class Desk:
     project: Project
     settings: TrafficMove
     aws: Aws
-    store: SqliteStore
+    store: Store
     journal: Journal
     mover: TrafficMover
     lease: Lease
@@ -64,7 +65,12 @@ def open_aws(ctx: click.Context, project: Project) -> tuple[Aws, str]:
     return aws, aws.identity(project.account)
 
 
-def open_store(ctx: click.Context, project: Project) -> SqliteStore:
+def open_store(ctx: click.Context, project: Project, aws: Aws | None = None) -> Store:
+    """The journal's store: a file, or a bucket of the project's own account."""
+    if project.store.startswith("s3://"):
+        from kirikae.aws.s3_store import store_at
+
+        return store_at(aws or Aws(project.region, ctx.obj["read_only"]), project.store, project.account)
     return SqliteStore(project_folder(ctx) / project.store)
 
 
@@ -82,7 +88,7 @@ def open_desk(ctx: click.Context, name: str, anyone: bool = False) -> Desk:
         if not anyone:
             raise
         who = f"local user {getpass.getuser()}"
-    store = open_store(ctx, project)
+    store = open_store(ctx, project, aws)
     journal = Journal(store, project.environment, project.service, who, socket.gethostname(), requests=aws.take_request_ids)
     mover = TrafficMover(aws, project, settings, journal)
     lease = Lease(store, f"{project.environment}/{project.service}/{name}")

@@ -21,6 +21,7 @@ from kirikae.model.evidence import Evidence
 from kirikae.model.finding import blocking
 from kirikae.model.move import Move, Order, Phase, Verb
 from kirikae.model.share import WHOLE, percent
+from kirikae.model.store import StoreBroken
 from kirikae.move.driver import carry_out_order, drive, hold_without_lease
 from kirikae.move.engine import Look
 from kirikae.move.engine import back_out as press
@@ -485,13 +486,16 @@ def back_out(ctx: click.Context, name: str | None, everything: bool, reason: str
     pressed = False
     for each in names:
         desk = open_desk(ctx, each, anyone=True)
-        found = _read(desk, each)
-        if found is None or not found.live:
+        try:
+            found, readable = _read(desk, each), True
+        except (StoreBroken, AwsUnreachable):
+            found, readable = None, False  # the button works without the journal, and says so
+        if readable and (found is None or not found.live):
             if name is not None:
                 raise UsageProblem(f"{each} is {where(found) if found else 'not started'}: nothing of it is on the new side")
             continue
         if dry_run:
-            _say(as_json, found, "would set it to 0% and hold it;")
+            _say(as_json, found or Move(each, desk.settings.plan), "would set it to 0% and hold it;")
             continue
         try:
             after = press(desk.journal, desk.mover, desk.lease, each, reason)

@@ -235,7 +235,11 @@ class Project(_Strict):
     environment: Name
     account: str = Field(pattern=r"^\d{12}$", description="AWS account number in quotes; kirikae acts in no other")
     region: str = "ap-northeast-1"
-    store: str = Field(default=".kirikae/state.db", description="file of the journal, relative to the project file")
+    store: str = Field(
+        default=".kirikae/state.db",
+        pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/]+)*/?|(?!\w+://).+)$",
+        description="where the journal lies: a file, relative to the project file, or s3://BUCKET/PREFIX for a team",
+    )
     release_header: str | None = Field(default=None, description="response header in which every member of both fleets says its release ID")
     fleets: Fleets
     checks: tuple[Check, ...] = Field(default=(), strict=False)
@@ -243,12 +247,6 @@ class Project(_Strict):
     build: BuildSettings = Field(default=BuildSettings(), json_schema_extra=_shown({}))
     moves: dict[Name, TrafficMove] = Field(default_factory=dict)
     accepted: tuple[Accepted, ...] = Field(default=(), strict=False)
-
-    @model_validator(mode="after")
-    def _store_is_a_file(self) -> Project:
-        if "://" in self.store:
-            raise ValueError(f"store {self.store!r}: this release keeps its journal in a file; a bucket comes later")
-        return self
 
 
 def schema() -> dict[str, Any]:

@@ -37,7 +37,7 @@ def drive(
             tell(look)
             if look.move.intent is None and (look.move.held or look.move.over or look.move.phase is Phase.SETTLED):
                 return look
-            while clock() - began < LOOK_S and journal.read(name).seq == look.move.seq:
+            while clock() - began < LOOK_S and not journal.goes_on(look.move):
                 sleep(GLANCE_S)  # somebody may press the red button between two looks
 
 

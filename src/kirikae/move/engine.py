@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kirikae.model.errors import AwsUnreachable, Unfinished
 from kirikae.model.evidence import Evidence, Verdict
 from kirikae.model.move import Move, Order, OutOfOrder, Phase, Verb
 from kirikae.model.share import WHOLE, percent
+from kirikae.model.store import StoreBroken
 from kirikae.move.journal import Beaten, Journal
 from kirikae.move.lease import Driven, Lease
 from kirikae.move.mover import HandOnKnob, Mover
@@ -148,7 +150,14 @@ def back_out(
 ) -> Move:  # fmt: skip
     """The red button.  It needs no lease: it appends the order, gives the driver a second to carry it out,
     then sets share 0 itself and asserts it again until it holds the lease or the driver has answered."""
-    pressed = _press(journal, name, reason)
+    try:
+        pressed = _press(journal, name, reason)
+    except (StoreBroken, AwsUnreachable) as error:
+        mover.shift(Move(name, (WHOLE,)), 0, None)
+        raise Unfinished(
+            f"share 0 was set, but the journal cannot be written ({error}): a driver that still reads it may set the share again; "
+            f"stop it, and press once more as soon as the journal answers"
+        ) from error
     deadline = clock() + ACKNOWLEDGE_S
     while True:
         move = journal.read(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,25 @@ class Journal:
     ) -> None:  # fmt: skip
         self._store, self._scope = store, f"{environment}/{service}"
         self._who, self._where, self._clock, self._requests = who, where, clock, requests
+        self._kept: dict[str, Any] = {}
+        """Bodies by key of what is written once and never changed: read once."""
+
+    def _bodies(self, keys: list[str]) -> list[Any]:
+        """What lies under these keys; a bucket is asked for many at once."""
+        missing = [key for key in keys if key not in self._kept]
+
+        def read(key: str) -> None:
+            stored = self._store.get(key)
+            assert stored is not None
+            self._kept[key] = json.loads(stored.body)
+
+        if len(missing) > 8:
+            with ThreadPoolExecutor(16, "journal") as pool:
+                list(pool.map(read, missing))
+        else:
+            for key in missing:
+                read(key)
+        return [self._kept[key] for key in keys]
 
     def _key(self, name: str, seq: int) -> str:
         return f"move/{self._scope}/{name}/{seq:08d}"
@@ -78,15 +98,19 @@ class Journal:
         return self._entry(keys[-1])
 
     def entries(self, name: str) -> list[Entry]:
-        return [self._entry(key) for key in self._store.list(f"move/{self._scope}/{name}/")]
+        keys = self._store.list(f"move/{self._scope}/{name}/")
+        self._bodies(keys)
+        return [self._entry(key) for key in keys]
+
+    def goes_on(self, move: Move) -> bool:
+        """Has anybody written an entry after this one?  One read, so that it may be asked often."""
+        return self._store.get(self._key(move.name, move.seq + 1)) is not None
 
     def names(self) -> list[str]:
         return sorted({key.split("/")[3] for key in self._store.list(f"move/{self._scope}/")})
 
     def _entry(self, key: str) -> Entry:
-        stored = self._store.get(key)
-        assert stored is not None
-        raw = json.loads(stored.body)
+        [raw] = self._bodies([key])
         if raw["format"] > FORMAT:
             raise NewerFormat(f"{key} has format {raw['format']}, this kirikae reads up to {FORMAT}; upgrade kirikae")
         return Entry(Move.from_plain(raw["move"]), raw["at"], raw["who"], raw["where"], tuple(raw["requests"]), raw["evidence"])
@@ -117,9 +141,5 @@ class Journal:
 
     def batches(self, move: Move) -> list[Batch]:
         """All batches of the current attempt, oldest first: from them every verdict can be replayed."""
-        found = []
-        for key in self._store.list(f"figures/{self._scope}/{move.name}/{move.attempt:08d}/"):
-            stored = self._store.get(key)
-            if stored is not None:
-                found.append(Batch.from_plain(json.loads(stored.body)))
-        return found
+        keys = self._store.list(f"figures/{self._scope}/{move.name}/{move.attempt:08d}/")
+        return [Batch.from_plain(raw) for raw in self._bodies(keys)]

@@ -18,15 +18,17 @@ class SqliteStore:
     """Each call opens the file anew, so that forked and threaded callers need no care of their own."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._made = path, False
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._run(_SCHEMA)
 
     def _run(self, sql: str, *values: str) -> tuple[list[tuple[str, ...]], int]:
         try:
             connection = sqlite3.connect(self._path, timeout=30, isolation_level=None)
             try:
                 connection.execute("pragma synchronous=full")
+                if not self._made:
+                    connection.execute(_SCHEMA)
+                    self._made = True
                 cursor = connection.execute(sql, values)
                 return cursor.fetchall(), cursor.rowcount
             finally:

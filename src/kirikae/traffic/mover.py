@@ -259,6 +259,8 @@ class TrafficMover:
         if self._tau is None or self._tau[0] != move.stepped:
             known = [dict(b.tau) for b in self._journal.batches(move) if b.step == move.stepped and b.tau]
             tau = known[0] if known else old_quantiles(self._aws, old, balancer, self._clock(), self._settings.figures.lateness)
+            if not tau:
+                return {}  # no figures of the old side yet: asked again at the next look
             self._tau = (move.stepped, tau)
         return self._tau[1]
 
