@@ -13,7 +13,7 @@ from kirikae.model.evidence import Verdict
 from kirikae.model.move import Move, Order, OutOfOrder, Phase, Verb
 from kirikae.move.driver import drive, hold_without_lease
 from kirikae.move.engine import back_out
-from kirikae.move.journal import Beaten, NewerFormat, UnknownMove
+from kirikae.move.journal import Beaten, Journal, NewerFormat, UnknownMove
 from kirikae.move.lease import Driven, Lease, LeaseLost
 from kirikae.move.sqlite_store import SqliteStore
 from tests.world import Bench
@@ -279,4 +279,40 @@ def test_the_button_works_without_the_journal(tmp_path):
     (tmp_path / "state.db").write_text("no database " * 500)
     with pytest.raises(Unfinished, match="share 0 was set, but the journal"):
         back_out(bench.journal, bench.mover, bench.lease, "web", "smoke")
+    assert bench.world.share == 0
+
+
+def test_a_step_waits_for_somebody_else(tmp_path):
+    """`approver: another`: the driver's own yes does not count, a second person's does, and the journal keeps who it was."""
+    bench = Bench(tmp_path, ask=True)
+    bench.engine._by_another = True
+    bench.plan()
+    second = Journal(SqliteStore(tmp_path / "state.db"), "test", "shop", "she", "there")
+    with bench.lease.held():
+        for _ in range(4):
+            look = bench.engine.step("web")
+        bench.journal.approve(look.move)
+        assert "somebody else than me" in bench.engine.step("web").waits_for
+        second.approve(look.move)
+        second.approve(look.move)
+        assert bench.engine.step("web").move.share == 100
+    intent = next(e for e in bench.journal.entries("web") if e.move.intent is not None and e.move.intent.verb is Verb.SHIFT)
+    assert intent.approver == "she"
+
+
+def test_outside_of_its_window_a_step_waits_and_a_back_out_does_not(tmp_path):
+    """Nobody wants a step at 03:00; everybody wants the way back."""
+    bench = Bench(tmp_path)
+    closed = [""]
+    bench.engine._closed = lambda: closed[0]
+    bench.plan()
+    with bench.lease.held():
+        while (look := bench.engine.step("web")).move.share != 100:
+            pass
+        closed[0] = "outside of the windows; next Mon"
+        for _ in range(5):
+            look = bench.engine.step("web")
+        assert look.move.share == 100 and look.waits_for == "its window to shift to 50%: outside of the windows; next Mon"
+        bench.mover.judge = lambda m: Verdict.FAIL
+        assert bench.engine.step("web").move.share == 0
     assert bench.world.share == 0

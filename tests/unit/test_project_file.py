@@ -18,14 +18,18 @@ FAULTS = [
     ('plan: ["10%", "50%", "100%"]', "plan: [10, 50, 100]", "moves.web.plan.0", "per cent sign"),
     ('plan: ["10%", "50%", "100%"]', 'plan: ["10%", "50%"]', "moves.web", "end at 100%"),
     ('plan: ["10%", "50%", "100%"]', 'plan: ["50%", "10%", "100%"]', "moves.web", "must rise"),
-    ("advance: auto", "advance: sometimes", "moves.web.advance", "choose one of 'ask' or 'auto'"),
+    ("advance: auto", "advance: sometimes", "moves.web.advance", "choose one of 'ask', 'window' or 'auto'"),
     ("kind: traffic", "kind: jobs", "moves.web.kind", "cannot be moved by this release"),
     ("bake: 8s", "bake: 8", "moves.web.judge.bake", "not a duration"),
     ('false_alarms: "1%"', 'false_alarms: "70%"', "moves.web.judge.false_alarms", "less than 0.5"),
     ("fast_enough: 1s", "{fast_enough: 1s", "", "not YAML"),
     ("fast_enough: 1s", 'fast_enough: 1s\n      slower_at_most: "10%"', "moves.web.judge", "not both"),
     ("listener_rule: bookshop/main", "listener_rule: main", "moves.web.router.listener_rule", "must match"),
-    ("store: .kirikae/state.db", "store: s3://bucket", "the file", "a bucket comes later"),
+    ("store: .kirikae/state.db", "store: gs://bucket", "store", "s3://BUCKET/PREFIX"),
+    ("advance: auto", "advance: window", "moves.web", "needs `windows`"),
+    ("advance: auto", "advance: window\n    windows: [Mon 9-17]", "moves.web.windows", "Mon-Fri 10:00-17:00"),
+    ("store: .kirikae/state.db", "time_zone: Asia/Kyoto", "time_zone", "such as Asia/Tokyo"),
+    ("store: .kirikae/state.db", "freezes: [{from: 2027-01-05, until: 2026-12-28, why: x}]", "freezes.0", "before it begins"),
 ]
 
 

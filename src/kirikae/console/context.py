@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,5 +93,8 @@ def open_desk(ctx: click.Context, name: str, anyone: bool = False) -> Desk:
     journal = Journal(store, project.environment, project.service, who, socket.gethostname(), requests=aws.take_request_ids)
     mover = TrafficMover(aws, project, settings, journal)
     lease = Lease(store, f"{project.environment}/{project.service}/{name}")
-    engine = Engine(journal, mover, lease, ask=settings.advance == "ask")
+    calendar = project.calendar_of(name)
+    engine = Engine(
+        journal, mover, lease, settings.advance == "ask", settings.approver == "another", lambda: calendar.closed(time.time())
+    )  # fmt: skip
     return Desk(project, settings, aws, store, journal, mover, lease, engine, who)

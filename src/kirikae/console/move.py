@@ -129,6 +129,10 @@ def _read(desk: Desk, name: str) -> Move | None:
         return None
 
 
+class NothingToApprove(KirikaeError):
+    """No step waits for this person's approval."""
+
+
 class SurveySaysNo(KirikaeError):
     """The survey is missing, too old, or found something that stands in the way."""
 
@@ -181,11 +185,20 @@ def plan(ctx: click.Context, name: str, as_json: bool) -> None:
                 f"and {_requests(step['new_side_requests_needed'])} "
                 f"to show no more than {step['errors_at_most_more']:.2%} more errors ({step['judged_by']})"
             )
-        click.echo(f"a step is taken {'when somebody approves it' if desk.settings.advance == 'ask' else 'by itself'} once it is proven")
+        click.echo(_how_it_advances(desk, name))
         for f in found:
             click.echo(f"{f.severity} {f}")
     if blocking(found, desk.settings.kind):
         ctx.exit(Exit.REFUSED)
+
+
+def _how_it_advances(desk: Desk, name: str) -> str:
+    asked = {"ask": "when somebody approves it", "window": "by itself, within its windows", "auto": "by itself"}[desk.settings.advance]
+    if desk.settings.advance == "ask" and desk.settings.approver == "another":
+        asked = "when somebody else than the driver approves it"
+    windows = f", {', '.join(desk.settings.windows)} ({desk.project.time_zone})" if desk.settings.windows else ""
+    closed = desk.project.calendar_of(name).closed(time.time())
+    return f"a step is taken {asked} once it is proven{windows}" + (f"; now {closed}" if closed else "")
 
 
 @move.command()
@@ -415,6 +428,11 @@ def approve(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None
     desk = open_desk(ctx, name)
     found = desk.journal.read(name)
     after = percent(found.next_share) if found.next_share else "settled"
+    if desk.settings.advance != "ask" or found.over or found.phase is Phase.SETTLED:
+        raise NothingToApprove(f"{name} is {where(found)} with `advance: {desk.settings.advance}`: no step of it waits for an approval")
+    driver = next((entry.who for entry in reversed(desk.journal.entries(name)) if entry.move.intent is not None), "")
+    if desk.settings.approver == "another" and driver == desk.who:
+        raise NothingToApprove(f"{desk.who} drives {name}; `approver: another` asks for the yes of somebody else")
     if not dry_run:
         desk.journal.approve(found)
     text = f"would approve the step to {after};" if dry_run else f"approved as {desk.who}: once it is proven it may go on to {after};"
@@ -435,7 +453,7 @@ def history(ctx: click.Context, name: str, as_json: bool) -> None:
                 json.dumps(
                     {
                         "at": entry.at, "who": entry.who, "where": entry.where, "requests": entry.requests,
-                        "evidence": entry.evidence, **shown(entry.move),
+                        "approver": entry.approver, "evidence": entry.evidence, **shown(entry.move),
                     }, ensure_ascii=False
                 )
             )  # fmt: skip
@@ -446,7 +464,8 @@ def history(ctx: click.Context, name: str, as_json: bool) -> None:
 def history_line(entry: Entry) -> str:
     at = datetime.fromtimestamp(entry.at).strftime("%H:%M:%S")
     reason = f"  [{entry.evidence['reason']}]" if entry.evidence and entry.evidence["reason"] else ""
-    return f"{entry.move.seq:4} {at} {where(entry.move):40}{reason}  {entry.who.rpartition('/')[2]}"
+    approved = f", approved by {entry.approver.rpartition('/')[2]}" if entry.approver else ""
+    return f"{entry.move.seq:4} {at} {where(entry.move):40}{reason}  {entry.who.rpartition('/')[2]}{approved}"
 
 
 @move.command()

@@ -7,11 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from kirikae.model.calendar import Calendar, Freeze, window_from
 from kirikae.model.errors import UsageProblem
 from kirikae.model.share import WHOLE, share_from
 
@@ -181,7 +183,18 @@ class TrafficMove(_Strict):
         default=(1, 10, 50, 250, 500, WHOLE), strict=False, min_length=1, description="rising shares, the last 100%",
         json_schema_extra=_shown(["0.1%", "1%", "5%", "25%", "50%", "100%"]),
     )  # fmt: skip
-    advance: Literal["ask", "auto"] = Field(default="ask", description="ask: a proven step waits for `move approve`; auto: it is taken")
+    advance: Literal["ask", "window", "auto"] = Field(
+        default="ask", description="ask: a proven step waits for `move approve`; window: it is taken within `windows`; auto: it is taken"
+    )
+    windows: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        json_schema_extra=_shown(["Mon-Fri 10:00-17:00"]),
+        description="when a step may be taken, whoever asked for it; default: always, but for `freezes`",
+    )
+    approver: Literal["anyone", "another"] = Field(
+        default="anyone", description="another: who approves a step must not be who drives the move"
+    )
     judge: JudgeSettings = Field(default=JudgeSettings(), json_schema_extra=_shown({}))
     figures: Figures = Field(default=Figures(), json_schema_extra=_shown({}))
 
@@ -189,6 +202,29 @@ class TrafficMove(_Strict):
     def _plan_rises_to_the_whole(self) -> TrafficMove:
         if list(self.plan) != sorted(set(self.plan)) or self.plan[-1] != WHOLE or self.plan[0] < 1:
             raise ValueError("the plan must rise and end at 100%")
+        if self.advance == "window" and not self.windows:
+            raise ValueError('advance: window needs `windows`, such as ["Mon-Fri 10:00-17:00"]')
+        return self
+
+    @field_validator("windows")
+    @classmethod
+    def _windows_can_be_read(cls, windows: tuple[str, ...]) -> tuple[str, ...]:
+        for text in windows:
+            window_from(text)
+        return windows
+
+
+class FreezeDays(_Strict):
+    """Days on which no share rises; a back-out is never frozen."""
+
+    begins: datetime.date = Field(alias="from", description="first day")
+    until: datetime.date = Field(description="last day, included")
+    why: str
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> FreezeDays:
+        if self.until < self.begins:
+            raise ValueError(f"the freeze ends ({self.until}) before it begins ({self.begins})")
         return self
 
 
@@ -237,16 +273,38 @@ class Project(_Strict):
     region: str = "ap-northeast-1"
     store: str = Field(
         default=".kirikae/state.db",
-        pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/]+)*/?|(?!\w+://).+)$",
         description="where the journal lies: a file, relative to the project file, or s3://BUCKET/PREFIX for a team",
     )
+    time_zone: str = Field(default="UTC", description="IANA time zone in which windows and freezes are meant, such as Asia/Tokyo")
     release_header: str | None = Field(default=None, description="response header in which every member of both fleets says its release ID")
     fleets: Fleets
     checks: tuple[Check, ...] = Field(default=(), strict=False)
     survey: SurveySettings = Field(default=SurveySettings(), json_schema_extra=_shown({}))
     build: BuildSettings = Field(default=BuildSettings(), json_schema_extra=_shown({}))
     moves: dict[Name, TrafficMove] = Field(default_factory=dict)
+    freezes: tuple[FreezeDays, ...] = Field(default=(), strict=False, description="days on which no share rises, in any move")
     accepted: tuple[Accepted, ...] = Field(default=(), strict=False)
+
+    @field_validator("store")
+    @classmethod
+    def _store_can_be_used(cls, store: str) -> str:
+        if "://" in store and not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/]+)*/?", store):
+            raise ValueError(f"{store!r} is not a place for the journal; write a file's path or s3://BUCKET/PREFIX")
+        return store
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone_is_known(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{zone!r} is not a time zone; write its IANA name, such as Asia/Tokyo") from error
+        return zone
+
+    def calendar_of(self, name: str) -> Calendar:
+        """When this move may take a step."""
+        windows = tuple(window_from(text) for text in self.moves[name].windows)
+        return Calendar(self.time_zone, windows, tuple(Freeze(f.begins, f.until, f.why) for f in self.freezes))
 
 
 def schema() -> dict[str, Any]:

@@ -66,8 +66,15 @@ def _after_looking(move: Move, evidence: Evidence) -> Order | None:
 
 
 class Engine:
-    def __init__(self, journal: Journal, mover: Mover, lease: Lease, ask: bool = False) -> None:
-        self._journal, self._mover, self._lease, self._ask = journal, mover, lease, ask
+    """``ask``: a step waits for an approval (``by_another``: of somebody else than who drives).  ``closed``: why no step may be
+    taken now, or empty; it is asked before a step forward and never before a back-out."""
+
+    def __init__(
+        self, journal: Journal, mover: Mover, lease: Lease, ask: bool = False, by_another: bool = False,
+        closed: Callable[[], str] = lambda: "",
+    ) -> None:  # fmt: skip
+        self._journal, self._mover, self._lease = journal, mover, lease
+        self._ask, self._by_another, self._closed = ask, by_another, closed
 
     def step(self, name: str) -> Look:
         """One look and at most one act; the lease must be held.  A rival's entry makes it read again."""
@@ -79,12 +86,27 @@ class Engine:
         order = decide(move, evidence)
         if order is None:
             return Look(move, evidence, self._waits_for(move, evidence))
-        if self._ask and order.verb in (Verb.SHIFT, Verb.SETTLE) and self._journal.approved_by(move) is None:
-            return Look(move, evidence, f"approval: `kirikae move approve {name}` lets it {order}")
+        approver = ""
+        if order.verb in (Verb.SHIFT, Verb.SETTLE):
+            approver, waits_for = self._permission(move, order)
+            if waits_for:
+                return Look(move, evidence, waits_for)
         try:
-            return Look(self._carry_out(self._journal.write(move.intending(order), evidence)), evidence)
+            return Look(self._carry_out(self._journal.write(move.intending(order), evidence, approver)), evidence)
         except Beaten:
             return Look(self._journal.read(name), evidence)
+
+    def _permission(self, move: Move, order: Order) -> tuple[str, str]:
+        """(who approved a step that is proven, what it still waits for; empty: nothing)."""
+        approvers = self._journal.approved_by(move) if self._ask else []
+        if self._by_another:
+            approvers = [who for who in approvers if who != self._journal.who]
+        if self._ask and not approvers:
+            whose = f" by somebody else than {self._journal.who}, who drives" if self._by_another else ""
+            return "", f"approval{whose}: `kirikae move approve {move.name}` lets it {order}"
+        if order.verb is Verb.SHIFT and (closed := self._closed()):
+            return "", f"its window to {order}: {closed}"
+        return ", ".join(approvers), ""
 
     def _waits_for(self, move: Move, evidence: Evidence | None) -> str:
         if move.over:

@@ -5,6 +5,7 @@ An entry's key holds its number, so two writers can never both write it: the sec
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -43,6 +44,7 @@ class Entry:
     where: str
     requests: tuple[str, ...] = ()
     evidence: Mapping[str, Any] | None = None
+    approver: str = ""
 
 
 class Journal:
@@ -75,11 +77,17 @@ class Journal:
     def _key(self, name: str, seq: int) -> str:
         return f"move/{self._scope}/{name}/{seq:08d}"
 
-    def write(self, move: Move, evidence: Evidence | None = None) -> Move:
-        """Append; raises Beaten if this number is taken."""
+    @property
+    def who(self) -> str:
+        """The identity under which this process writes."""
+        return self._who
+
+    def write(self, move: Move, evidence: Evidence | None = None, approver: str = "") -> Move:
+        """Append; raises Beaten if this number is taken.  ``approver``: who said yes to this order."""
         body = {
             "format": FORMAT, "move": move.to_plain(), "at": self._clock(), "who": self._who, "where": self._where,
             "requests": list(self._requests()), "evidence": evidence.to_plain() if evidence else None,
+            "approver": approver,
         }  # fmt: skip
         try:
             self._store.create_if_absent(self._key(move.name, move.seq), json.dumps(body, ensure_ascii=False))
@@ -113,22 +121,32 @@ class Journal:
         [raw] = self._bodies([key])
         if raw["format"] > FORMAT:
             raise NewerFormat(f"{key} has format {raw['format']}, this kirikae reads up to {FORMAT}; upgrade kirikae")
-        return Entry(Move.from_plain(raw["move"]), raw["at"], raw["who"], raw["where"], tuple(raw["requests"]), raw["evidence"])
+        return Entry(
+            Move.from_plain(raw["move"]),
+            raw["at"],
+            raw["who"],
+            raw["where"],
+            tuple(raw["requests"]),
+            raw["evidence"],
+            raw.get("approver", ""),
+        )
 
     # --- approvals and figures --------------------------------------------------------------------------------------
 
     def approve(self, move: Move) -> None:
-        """Say yes to the step that follows this move's state; said twice is said once."""
+        """Say yes to the step that follows this move's state; said twice by the same person is said once."""
+        by = hashlib.sha256(self._who.encode()).hexdigest()[:16]
         try:
-            self._store.create_if_absent(
-                f"approval/{self._scope}/{move.name}/{move.stepped:08d}", json.dumps({"who": self._who, "at": self._clock()})
-            )
+            self._store.create_if_absent(f"{self._approvals(move)}/{by}", json.dumps({"who": self._who, "at": self._clock()}))
         except Taken:
             pass
 
-    def approved_by(self, move: Move) -> str | None:
-        stored = self._store.get(f"approval/{self._scope}/{move.name}/{move.stepped:08d}")
-        return json.loads(stored.body)["who"] if stored else None
+    def approved_by(self, move: Move) -> list[str]:
+        """Who said yes to the step that follows, in the order of their names."""
+        return sorted(raw["who"] for raw in self._bodies(self._store.list(f"{self._approvals(move)}/")))
+
+    def _approvals(self, move: Move) -> str:
+        return f"approval/{self._scope}/{move.name}/{move.stepped:08d}"
 
     def record(self, move: Move, batch: Batch) -> bool:
         """Keep a batch of figures for ever; False if another driver recorded this time already."""
