@@ -125,7 +125,7 @@ def test_a_release_is_deployed_moved_backed_out_moved_again_and_retired(user, lo
 
     code, out, _ = user.run("move", "start", "web")
     assert code == 4 and "held: backed out: smoke" in out and user.weights() == [999, 0]
-    assert user.run("move", "explain", "web")[1] == "web stands at 0% because: backed out: smoke.\n"
+    assert user.run("move", "explain", "web")[1] == "web stands still with everybody on the old side, because smoke.\n"
 
     assert user.run("move", "resume", "web")[0] == 0
     code, out, _ = user.run("move", "start", "web")

@@ -11,7 +11,7 @@ import pytest
 from kirikae.model.errors import AwsUnreachable, Unfinished
 from kirikae.model.evidence import Verdict
 from kirikae.model.move import Move, Order, OutOfOrder, Phase, Verb
-from kirikae.move.driver import drive, hold_without_lease
+from kirikae.move.driver import drive, hold_without_lease, serve
 from kirikae.move.engine import back_out
 from kirikae.move.journal import Beaten, Journal, NewerFormat, UnknownMove
 from kirikae.move.lease import Driven, Lease, LeaseLost
@@ -316,3 +316,25 @@ def test_outside_of_its_window_a_step_waits_and_a_back_out_does_not(tmp_path):
         bench.mover.judge = lambda m: Verdict.FAIL
         assert bench.engine.step("web").move.share == 0
     assert bench.world.share == 0
+
+
+def test_a_service_rests_goes_on_beats_and_stops(tmp_path):
+    """Held: it rests and beats.  Resumed: it drives.  Told to stop: it stops."""
+    bench, looks, beats = Bench(tmp_path), [], []
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += 10
+        if now[0] == 200:
+            bench.plan()
+            hold_without_lease(bench.journal, "web", "lunch")
+        if now[0] == 600:
+            move = bench.journal.read("web")
+            bench.journal.write(bench.journal.write(move.intending(Order(Verb.RESUME))).done())
+
+    serve(
+        bench.engine, bench.journal, bench.lease, "web", looks.append, lambda: beats.append(now[0]), lambda: now[0] > 2000,
+        lambda: now[0], sleep,
+    )  # fmt: skip
+    assert bench.journal.read("web").phase is Phase.SETTLED and bench.world.share == 1000
+    assert 25 < len(beats) < 40 and "no move web was started" in looks[0].waits_for

@@ -1,8 +1,8 @@
-"""CloudWatch figures per target group."""
+"""CloudWatch: figures per target group, how large a thing has been, and a driver's heartbeat."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from kirikae.aws.session import Aws, told
 
 _NAMESPACE = "AWS/ApplicationELB"
+HEARTBEAT_NAMESPACE = "kirikae"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +57,26 @@ def metric_data(aws: Aws, queries: Sequence[Query], since: float, until: float, 
             if not answer.get("NextToken"):
                 return list(found.values())
             extra = {"NextToken": answer["NextToken"]}
+
+
+def maximum(
+    aws: Aws, namespace: str, metric: str, dimensions: Mapping[str, str], since: float, until: float, period_s: int
+) -> float | None:
+    """The largest value of a metric between two Unix times; None where there is no figure."""
+    with told():
+        points = aws.client("cloudwatch").get_metric_statistics(
+            Namespace=namespace, MetricName=metric, Dimensions=[{"Name": k, "Value": v} for k, v in dimensions.items()],
+            StartTime=datetime.fromtimestamp(since, UTC), EndTime=datetime.fromtimestamp(until, UTC), Period=period_s,
+            Statistics=["Maximum"],
+        )["Datapoints"]  # fmt: skip
+    return max((float(point["Maximum"]) for point in points), default=None)
+
+
+def heartbeat(aws: Aws, dimensions: Mapping[str, str]) -> None:
+    """One beat of a driver; an alarm on missing beats tells that a move has none."""
+    told_of = [{"Name": k, "Value": v} for k, v in dimensions.items()]
+    with told():
+        aws.client("cloudwatch").put_metric_data(
+            Namespace=HEARTBEAT_NAMESPACE,
+            MetricData=[{"MetricName": "Heartbeat", "Dimensions": told_of, "Value": 1.0, "Unit": "Count"}],
+        )

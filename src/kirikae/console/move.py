@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
+import math
 import time
-from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from math import isfinite
 from pathlib import Path
@@ -14,25 +14,27 @@ from typing import Any
 import click
 
 from kirikae.console.context import Desk, load_project, open_desk, project_folder, refuse_if_read_only
-from kirikae.console.survey import refusal, survey_findings
+from kirikae.console.driving import drive_on, read_move, start, step
+from kirikae.console.notify import tell_once
+from kirikae.console.survey import survey_findings
+from kirikae.console.telling import DRY, JSON, Teller, say, shown, where
 from kirikae.console.verdict import judge_file
+from kirikae.console.words import LANGUAGES, duration, explain
 from kirikae.model.errors import AwsUnreachable, Exit, KirikaeError, UsageProblem
-from kirikae.model.evidence import Evidence
+from kirikae.model.fargate import dollars_a_day
 from kirikae.model.finding import blocking
 from kirikae.model.move import Move, Order, Phase, Verb
 from kirikae.model.share import WHOLE, percent
 from kirikae.model.store import StoreBroken
-from kirikae.move.driver import carry_out_order, drive, hold_without_lease
+from kirikae.move.driver import carry_out_order, hold_without_lease
 from kirikae.move.engine import Look
 from kirikae.move.engine import back_out as press
-from kirikae.move.journal import Entry, UnknownMove
-from kirikae.move.judge import QUANTILES, requests_to_prove
+from kirikae.move.journal import Entry
 from kirikae.move.replay import lines_of
+from kirikae.move.trial import Trial
+from kirikae.traffic.forecast import RISE
 from kirikae.traffic.mover import margins_of, trial_over
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON (one object a line where it goes on).")
-_LN10 = 2.302585
-_DRY = click.option("--dry-run", is_flag=True, help="Say what would be done.")
+from kirikae.traffic.old_side import OldSide
 
 
 @click.group()
@@ -40,112 +42,12 @@ def move() -> None:
     """Move traffic from the old side to the new side, step by step."""
 
 
-move.add_command(judge_file)
-
-
-def where(found: Move) -> str:
-    """A move in a few words: ``running at 10%``, ``running at 0%, held: ...``."""
-    text = f"{found.phase} at {percent(found.share)}" if found.live else str(found.phase)
-    if found.intent is not None:
-        text += f", about to {found.intent}"
-    return f"{text}, held: {found.held}" if found.held else text
-
-
-def exit_of(found: Move) -> Exit:
-    if found.held:
-        return Exit.BACKED_OUT if found.held.startswith("backed out") else Exit.WAITING
-    return Exit.DONE if found.over or found.phase is Phase.SETTLED else Exit.WAITING
-
-
-def shown(found: Move, evidence: Evidence | None = None, waits_for: str = "") -> dict[str, Any]:
-    return {
-        "move": found.name, "phase": str(found.phase), "share": percent(found.share), "held": found.held, "seq": found.seq,
-        "intent": str(found.intent) if found.intent else None, "waits_for": waits_for,
-        "evidence": evidence.to_plain() if evidence else None,
-    }  # fmt: skip
-
-
-def figures_line(evidence: Evidence) -> str:
-    """Both sides' figures of this step in one line; empty where there are none."""
-    f = evidence.figures
-    if "new_requests" not in f:
-        return ""
-    slow = ""
-    if any(f"timed_{metric}" in f for metric in QUANTILES):
-        slow = ", over p50/p95/p99 " + "/".join(_part(f, "new", metric) for metric in QUANTILES)
-    elif "timed_latency" in f:
-        slow = f", {f['new_over_latency']:.0f} slow"
-    return (
-        f"new {f['new_requests']:.0f} requests, {f['new_errors']:.0f} errors{slow} · old {f['old_requests']:.0f}, {f['old_errors']:.0f} · "
-        f"delivered {f['delivered']:.1%} · harm 10^{f['log_harm'] / _LN10:.1f} of 10^{f['bar_harm'] / _LN10:.0f}"
-    )
-
-
-def _part(figures: Mapping[str, float], side: str, metric: str) -> str:
-    """The part of this side's answers above the old side's quantile: 50%, 5%, 1% where nothing has changed."""
-    timed = figures.get(f"timed_{metric}", 0)
-    return f"{figures[f'{side}_over_{metric}'] / timed:.1%}" if timed else "?"
-
-
-class _Teller:
-    """Prints a look when it says something new; on a terminal the figures run in one line."""
-
-    def __init__(self, as_json: bool) -> None:
-        self._json, self._last, self._seq, self._live = as_json, "", -1, sys.stderr.isatty()
-
-    def __call__(self, look: Look) -> None:
-        if self._json:
-            click.echo(json.dumps({"at": time.time(), **shown(look.move, look.evidence, look.waits_for)}, ensure_ascii=False))
-            return
-        if look.move.seq != self._seq:
-            self._clear()
-            if look.evidence is not None and look.evidence.reason and look.evidence.verdict != "unsure":
-                click.echo(f"  {look.evidence.verdict}: {look.evidence.reason}")
-            click.echo(f"{datetime.now():%H:%M:%S} {look.move.name} is {where(look.move)}")
-            self._seq, self._last = look.move.seq, ""
-        line = look.waits_for
-        if look.evidence is not None and (figures := figures_line(look.evidence)):
-            line = f"{line} ({figures})" if line else figures
-        if self._live:
-            click.echo(f"\r\x1b[K  {line[:160]}", nl=False, err=True)
-        elif look.waits_for and _gist(look.waits_for) != self._last:
-            click.echo(f"  waits for {line}")
-            self._last = _gist(look.waits_for)
-
-    def _clear(self) -> None:
-        if self._live:
-            click.echo("\r\x1b[K", nl=False, err=True)
-
-
-def _gist(text: str) -> str:
-    """A message without its numbers: forecasts change every second and are told once."""
-    return "".join(c for c in text if not c.isdigit())
-
-
-def _read(desk: Desk, name: str) -> Move | None:
-    try:
-        return desk.journal.read(name)
-    except UnknownMove:
-        return None
+for command in (judge_file, start, step, drive_on):
+    move.add_command(command)
 
 
 class NothingToApprove(KirikaeError):
     """No step waits for this person's approval."""
-
-
-class SurveySaysNo(KirikaeError):
-    """The survey is missing, too old, or found something that stands in the way."""
-
-
-def _may_begin(ctx: click.Context, desk: Desk, name: str, found: Move | None) -> None:
-    """No share leaves 0 over a blocking finding or without a fresh survey.  Raises SurveySaysNo.
-
-    A move whose share is above 0 is driven on whatever the survey says: leaving it without a driver helps nobody.
-    """
-    if found is not None and found.live and (found.share or found.held or found.intent is not None):
-        return
-    if in_the_way := blocking(survey_findings(ctx, desk.project), desk.settings.kind):
-        raise SurveySaysNo(refusal(in_the_way, desk.settings.kind, name))
 
 
 def _requests(needed: int | None) -> str:
@@ -157,39 +59,91 @@ def _requests(needed: int | None) -> str:
 
 @move.command()
 @click.argument("name")
-@_JSON
+@JSON
 @click.pass_context
 def plan(ctx: click.Context, name: str, as_json: bool) -> None:
     """Show every step, what each must prove, and what stands in the way."""
     desk = open_desk(ctx, name)
     margins = margins_of(desk.settings)
     found = [f for f in survey_findings(ctx, desk.project) if desk.settings.kind in f.blocks] + desk.mover.findings()
+    known, forecasts = desk.mover.forecast(desk.settings.plan)
+    cost, old = _extra_cost(desk), desk.mover.pin.look(read_move(desk, name), desk.mover.places()[1])
     steps: list[dict[str, Any]] = []
-    for share in desk.settings.plan:
-        after = next((s for s in desk.settings.plan if s > share), WHOLE)
-        needed = requests_to_prove(margins, share, after)
+    for each in forecasts:
+        after = next((s for s in desk.settings.plan if s > each.share), WHOLE)
         steps.append(
             {
-                "share": percent(share), "bake_s": margins.bake_s, "errors_at_most_more": margins.errors_at(after),
-                "new_side_requests_needed": round(needed) if isfinite(needed) else None,
-                "judged_by": "absolute limits" if share == WHOLE else "comparison",
+                "share": percent(each.share), "bake_s": margins.bake_s, "errors_at_most_more": margins.errors_at(after),
+                "slower_at_most": None if margins.fast_enough_ms else margins.slower_at(after),
+                "new_side_requests_needed": round(each.needed) if isfinite(each.needed) else None, "slowest_to_show": each.metric,
+                "expected_s": round(each.seconds) if isfinite(each.seconds) else None,
+                "finds": {
+                    "more_errors": RISE, "requests": round(each.finds) if isfinite(each.finds) else None,
+                    "seconds": round(each.finds_s) if isfinite(each.finds_s) else None,
+                },
+                "judged_by": "absolute limits" if each.share == WHOLE else "comparison",
             }
         )  # fmt: skip
     if as_json:
-        findings = [f.to_plain() for f in found]
-        click.echo(json.dumps({"move": name, "steps": steps, "findings": findings, "advance": desk.settings.advance}))
-    else:
-        for step in steps:
-            click.echo(
-                f"{step['share']:>6}  at least {margins.bake_s:.0f} s, "
-                f"and {_requests(step['new_side_requests_needed'])} "
-                f"to show no more than {step['errors_at_most_more']:.2%} more errors ({step['judged_by']})"
+        click.echo(
+            json.dumps(
+                {
+                    "move": name, "steps": steps, "findings": [f.to_plain() for f in found], "advance": desk.settings.advance,
+                    "requests_per_s": round(known.per_s, 2), "extra_cost_per_day_usd": cost, "old_side": asdict(old),
+                }
             )
+        )  # fmt: skip
+    else:
+        click.echo(f"today: {known.per_s:.1f} requests/s, {known.errors:.2%} errors" if known.per_s else "today's rate is not known")
+        for step in steps:
+            _tell_step(step)
+        total = sum(each.seconds for each in forecasts)
+        click.echo(f"in all {duration(total)} if both sides are alike" if isfinite(total) else "how long it takes is not known")
         click.echo(_how_it_advances(desk, name))
+        click.echo(_told_cost(cost, old))
         for f in found:
             click.echo(f"{f.severity} {f}")
     if blocking(found, desk.settings.kind):
         ctx.exit(Exit.REFUSED)
+
+
+def _tell_step(step: dict[str, Any]) -> None:
+    expected = f"about {duration(step['expected_s'])}" if step["expected_s"] is not None else "time not known"
+    slower = f" and {step['slower_at_most']:.0%} slower" if step["slower_at_most"] is not None else ""
+    click.echo(
+        f"{step['share']:>6}  {expected}: at least {step['bake_s']:.0f} s, and {_requests(step['new_side_requests_needed'])} "
+        f"to show no more than {step['errors_at_most_more']:.2%} more errors{slower} ({step['judged_by']})"
+    )
+    finds = step["finds"]
+    if finds["requests"] is not None:
+        within = f" and {duration(finds['seconds'])}" if finds["seconds"] is not None else ""
+        click.echo(f"        finds +{RISE:.0%} errors within about {finds['requests']} requests on the new side{within}")
+
+
+def _extra_cost(desk: Desk) -> float | None:
+    """US dollars a day for the new side's tasks at the list price; None where the region's price or the service is not known."""
+    from kirikae.aws import ecs
+
+    fleet = desk.project.fleets.new
+    try:
+        service = ecs.service(desk.aws, fleet.cluster, fleet.ecs_service)
+        if service is None:
+            return None
+        definition = ecs.task_definition(desk.aws, service["taskDefinition"])
+    except (KirikaeError, AwsUnreachable):
+        return None
+    if "cpu" not in definition or "memory" not in definition:
+        return None
+    tasks = max(service["desiredCount"], service["runningCount"])
+    cost = dollars_a_day(desk.project.region, int(definition["cpu"]), int(definition["memory"]), tasks)
+    return None if cost is None else round(cost, 2)
+
+
+def _told_cost(cost: float | None, old: OldSide) -> str:
+    both = (
+        "running both costs: not known" if cost is None else f"running both costs ${cost:.2f} a day more (the new side's tasks, list price)"
+    )
+    return both + (f", and {old.added} instance(s) that the old side was raised by" if old.added else "")
 
 
 def _how_it_advances(desk: Desk, name: str) -> str:
@@ -203,95 +157,50 @@ def _how_it_advances(desk: Desk, name: str) -> str:
 
 @move.command()
 @click.argument("name")
-@_JSON
-@_DRY
-@click.pass_context
-def start(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None:
-    """Drive the move until it is settled, held or backed out; takes over after a crash."""
-    refuse_if_read_only(ctx, dry_run)
-    desk = open_desk(ctx, name)
-    found = _read(desk, name)
-    _may_begin(ctx, desk, name, found)
-    if dry_run:
-        click.echo(
-            f"would go on with {name}: {where(found)}"
-            if found
-            else f"would plan {name}: {', '.join(percent(s) for s in desk.settings.plan)}"
-        )
-        return
-    if found is None:
-        desk.journal.write(Move(name, desk.settings.plan, seq=1))
-    elif found.over:
-        desk.journal.write(found.anew(desk.settings.plan))
-    look = drive(desk.engine, desk.journal, desk.lease, name, _Teller(as_json))
-    _end(ctx, look.move, as_json)
-
-
-def _end(ctx: click.Context, found: Move, as_json: bool) -> None:
-    if not as_json:
-        click.echo(f"{found.name} is {where(found)}")
-        if found.held:
-            click.echo(
-                f"`kirikae move resume {found.name}` goes on from {percent(found.share)}; "
-                f"`kirikae move history {found.name}` shows why it stands"
-            )
-    ctx.exit(exit_of(found))
-
-
-@move.command()
-@click.argument("name")
-@_JSON
-@_DRY
-@click.pass_context
-def step(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None:
-    """One look and at most one step, for CI (5: waiting, 4: backed out)."""
-    refuse_if_read_only(ctx, dry_run)
-    desk = open_desk(ctx, name)
-    if dry_run:
-        _say(as_json, _read(desk, name) or Move(name, desk.settings.plan), "would look, and take at most one step;")
-        return
-    found = _read(desk, name)
-    _may_begin(ctx, desk, name, found)
-    if found is None:
-        desk.journal.write(Move(name, desk.settings.plan, seq=1))
-    with desk.lease.held():
-        before = desk.journal.read(name)
-        look = desk.engine.step(name)
-    _Teller(as_json)(look)
-    if exit_of(look.move) is Exit.BACKED_OUT:
-        ctx.exit(Exit.BACKED_OUT)
-    ctx.exit(Exit.DONE if look.move.seq > before.seq or look.move.over else Exit.WAITING)
-
-
-@move.command()
-@click.argument("name")
-@_JSON
+@JSON
 @click.pass_context
 def status(ctx: click.Context, name: str, as_json: bool) -> None:
     """Where the move stands, who drives it, and whether the old side can take all of it now."""
     desk = open_desk(ctx, name)
     found = desk.journal.read(name)
     share, driver = desk.mover.found_share(), desk.lease.holder()
-    old = _old_side(desk)
+    old, cost = desk.mover.pin.look(found, desk.mover.places()[1]), None if found.over else _extra_cost(desk)
+    closed = desk.project.calendar_of(name).closed(time.time())
     if as_json:
-        click.echo(
-            json.dumps({**shown(found), "found_share": None if share is None else percent(share), "driver": driver, "old_side": old})
-        )
+        told = {
+            **shown(found), "found_share": None if share is None else percent(share), "driver": driver,
+            "old_side": {**asdict(old), "takes_all": old.takes_all}, "extra_cost_per_day_usd": cost, "closed": closed,
+        }  # fmt: skip
+        click.echo(json.dumps(told, ensure_ascii=False))
         return
     click.echo(f"{name} is {where(found)}")
     click.echo(f"the load balancer gives the new side {'an unknown share' if share is None else percent(share)}")
     click.echo(f"driven by {driver}" if driver else "nobody drives it; `kirikae move start` takes over")
-    click.echo(
-        f"old side: {old['healthy']} of {old['targets']} targets healthy; "
-        f"a back-out {'has somewhere to go' if old['healthy'] else 'HAS NOWHERE TO GO'}"
-    )
+    if closed:
+        click.echo(f"no step is taken now: {closed}")
+    click.echo(f"old side: {old.told()}")
+    if not found.over:
+        click.echo(_told_cost(cost, old))
 
 
-def _old_side(desk: Desk) -> dict[str, int]:
-    from kirikae.aws import elbv2
+class _Onlooker:
+    """What the recorded figures say, fed with what is new at each look."""
 
-    states = [t.state for t in elbv2.targets(desk.aws, desk.mover.places()[1])]
-    return {"healthy": states.count("healthy"), "targets": len(states)}
+    def __init__(self, desk: Desk) -> None:
+        self._desk, self._attempt, self._seen = desk, -1, -math.inf
+        self._trial: Trial | None = None
+
+    def trial(self, found: Move) -> Trial | None:
+        """None where no share is on the new side."""
+        if found.phase is not Phase.RUNNING or not found.share:
+            return None
+        if self._trial is None or found.attempt != self._attempt:
+            self._trial, self._attempt, self._seen = trial_over(self._desk.settings, found, ()), found.attempt, -math.inf
+        for batch in self._desk.journal.batches(found):
+            if batch.start > self._seen:
+                self._trial.look(batch)
+                self._seen = batch.start
+        return self._trial.at(found.stepped, found.share)
 
 
 class _Recorder:
@@ -314,48 +223,42 @@ class _Recorder:
 
 @move.command()
 @click.argument("name")
-@_JSON
+@JSON
 @click.option("--once", is_flag=True, help="Print one line and end.")
 @click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="Write this attempt's figures to a file for `move judge`.")
 @click.pass_context
 def watch(ctx: click.Context, name: str, as_json: bool, once: bool, record: Path | None) -> None:
     """Look on: share, figures and evidence as the journal has them; changes nothing."""
     desk = open_desk(ctx, name)
-    teller = _Teller(as_json)
+    teller, onlooker = Teller(as_json), _Onlooker(desk)
     recorder = _Recorder(desk, record) if record is not None else None
     while True:
         found = desk.journal.read(name)
         if recorder is not None:
             recorder.write(found)
-        evidence = None
-        if found.phase is Phase.RUNNING and found.share > 0:
-            evidence = _evidence(desk, found)
+        trial = onlooker.trial(found)
+        evidence = trial.evidence(_rate(desk, found)) if trial is not None else None
         teller(Look(found, evidence, evidence.reason if evidence else ""))
         if once or found.over:
             return
         time.sleep(1)
 
 
-def _say(as_json: bool, found: Move, text: str = "") -> None:
-    """The outcome of a command, for people or as JSON."""
-    line = f"{found.name} is {where(found)}"
-    click.echo(json.dumps(shown(found), ensure_ascii=False) if as_json else f"{text} {line}".strip())
-
-
 @move.command()
 @click.argument("name")
 @click.option("--reason", default="held by hand", show_default=True, help="Why; kept in the journal.")
-@_JSON
-@_DRY
+@JSON
+@DRY
 @click.pass_context
 def hold(ctx: click.Context, name: str, reason: str, as_json: bool, dry_run: bool) -> None:
     """Stop where it is; the share stays."""
     refuse_if_read_only(ctx, dry_run)
     desk = open_desk(ctx, name)
     if dry_run:
-        _say(as_json, desk.journal.read(name), "would hold;")
+        say(as_json, desk.journal.read(name), "would hold;")
         return
-    _say(as_json, hold_without_lease(desk.journal, name, reason))
+    say(as_json, hold_without_lease(desk.journal, name, reason))
+    tell_once(desk.aws, desk.project, desk.journal, name, _complain)
 
 
 def _by_hand(ctx: click.Context, name: str, verb: Verb, as_json: bool, dry_run: bool) -> None:
@@ -366,7 +269,7 @@ def _by_hand(ctx: click.Context, name: str, verb: Verb, as_json: bool, dry_run: 
     if before.intent is None:
         before.intending(order)
     if dry_run:
-        _say(as_json, before, f"would {verb};")
+        say(as_json, before, f"would {verb};")
         return
     if verb is Verb.RETIRE:
         # Written first: were we killed in between, the plan would be there, and the order can be given again.
@@ -374,14 +277,19 @@ def _by_hand(ctx: click.Context, name: str, verb: Verb, as_json: bool, dry_run: 
         file.write_text(_removal_plan(desk, name), encoding="utf-8")
         if not as_json:
             click.echo(f"nothing is deleted; what may be removed, and in which order, stands in {file}")
-    _say(as_json, carry_out_order(desk.engine, desk.lease, name, order))
+    say(as_json, carry_out_order(desk.engine, desk.lease, name, order))
+    tell_once(desk.aws, desk.project, desk.journal, name, _complain)
+
+
+def _complain(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _command_by_hand(verb: Verb, says: str) -> None:
     @move.command(str(verb), help=says)
     @click.argument("name")
-    @_JSON
-    @_DRY
+    @JSON
+    @DRY
     @click.pass_context
     def command(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None:
         _by_hand(ctx, name, verb, as_json, dry_run)
@@ -412,15 +320,17 @@ kirikae deleted nothing. All requests go to `{new.name}`; the rule still knows `
 """
 
 
-def _evidence(desk: Desk, found: Move) -> Evidence:
-    """What the recorded figures say of this step, replayed."""
-    return trial_over(desk.settings, found, desk.journal.batches(found)).evidence()
+def _rate(desk: Desk, found: Move) -> float:
+    """New-side requests a second over the last recorded figures of this step; 0: not known."""
+    last = [batch for batch in desk.journal.batches(found)[-10:] if batch.step == found.stepped]
+    seconds = sum(batch.seconds for batch in last)
+    return sum(sides["new"].requests for batch in last for sides in batch.routes.values() if "new" in sides) / seconds if seconds else 0.0
 
 
 @move.command()
 @click.argument("name")
-@_JSON
-@_DRY
+@JSON
+@DRY
 @click.pass_context
 def approve(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None:
     """Say yes to the next step (with `advance: ask`)."""
@@ -436,12 +346,12 @@ def approve(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None
     if not dry_run:
         desk.journal.approve(found)
     text = f"would approve the step to {after};" if dry_run else f"approved as {desk.who}: once it is proven it may go on to {after};"
-    _say(as_json, found, text)
+    say(as_json, found, text)
 
 
 @move.command()
 @click.argument("name")
-@_JSON
+@JSON
 @click.pass_context
 def history(ctx: click.Context, name: str, as_json: bool) -> None:
     """The journal: what was intended, done and seen, by whom."""
@@ -468,32 +378,29 @@ def history_line(entry: Entry) -> str:
     return f"{entry.move.seq:4} {at} {where(entry.move):40}{reason}  {entry.who.rpartition('/')[2]}{approved}"
 
 
-@move.command()
+@move.command("explain")
 @click.argument("name")
-@_JSON
+@click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True)
+@JSON
 @click.pass_context
-def explain(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Why the move stands where it stands, in one sentence."""
+def explain_move(ctx: click.Context, name: str, lang: str, as_json: bool) -> None:
+    """Why the move stands where it stands, in one sentence that everybody understands."""
     desk = open_desk(ctx, name)
     found = desk.journal.read(name)
+    trial = _Onlooker(desk).trial(found)
+    sentence = explain(found, trial, _rate(desk, found), lang)
     if as_json:
-        evidence = _evidence(desk, found) if found.phase is Phase.RUNNING and found.share > 0 else None
-        click.echo(json.dumps(shown(found, evidence, found.held), ensure_ascii=False))
-    elif found.held:
-        click.echo(f"{name} stands at {percent(found.share)} because: {found.held}.")
-    elif found.phase is Phase.RUNNING and found.share > 0:
-        evidence = _evidence(desk, found)
-        click.echo(f"{name} gives {percent(found.share)} of the requests to the new side; {evidence.reason}.")
+        click.echo(json.dumps({**shown(found, trial.evidence() if trial else None, found.held), "says": sentence}, ensure_ascii=False))
     else:
-        click.echo(f"{name} is {where(found)}.")
+        click.echo(sentence)
 
 
 @click.command()
 @click.argument("name", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every live move of this project.")
 @click.option("--reason", default="the red button was pressed", show_default=True, help="Why; kept in the journal.")
-@_JSON
-@_DRY
+@JSON
+@DRY
 @click.pass_context
 def back_out(ctx: click.Context, name: str | None, everything: bool, reason: str, as_json: bool, dry_run: bool) -> None:
     """The red button: share 0 now, whatever a driver is doing."""
@@ -506,7 +413,7 @@ def back_out(ctx: click.Context, name: str | None, everything: bool, reason: str
     for each in names:
         desk = open_desk(ctx, each, anyone=True)
         try:
-            found, readable = _read(desk, each), True
+            found, readable = read_move(desk, each), True
         except (StoreBroken, AwsUnreachable):
             found, readable = None, False  # the button works without the journal, and says so
         if readable and (found is None or not found.live):
@@ -514,12 +421,13 @@ def back_out(ctx: click.Context, name: str | None, everything: bool, reason: str
                 raise UsageProblem(f"{each} is {where(found) if found else 'not started'}: nothing of it is on the new side")
             continue
         if dry_run:
-            _say(as_json, found or Move(each, desk.settings.plan), "would set it to 0% and hold it;")
+            say(as_json, found or Move(each, desk.settings.plan), "would set it to 0% and hold it;")
             continue
         try:
             after = press(desk.journal, desk.mover, desk.lease, each, reason)
             pressed = True
-            _say(as_json, after)
+            say(as_json, after)
+            tell_once(desk.aws, desk.project, desk.journal, each, _complain)
         except (KirikaeError, AwsUnreachable) as error:
             troubles.append(f"{each}: {error}")
     if troubles:

@@ -60,8 +60,8 @@ class OutOfOrder(KirikaeError):
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """``attempt`` and ``stepped`` are the seq of the entries after which this attempt and this step began:
-    evidence is gathered per attempt, proof of safety per step."""
+    """``planned``, ``attempt`` and ``stepped`` are the seq of the entries with which this life, this attempt and this step began:
+    notes are kept per life, evidence is gathered per attempt, proof of safety per step."""
 
     name: str
     plan: tuple[int, ...]
@@ -72,6 +72,7 @@ class Move:
     seq: int = 0
     attempt: int = 0
     stepped: int = 0
+    planned: int = 1
 
     def __post_init__(self) -> None:
         if not self.plan or list(self.plan) != sorted(set(self.plan)) or self.plan[-1] != WHOLE or self.plan[0] < 1:
@@ -171,7 +172,7 @@ class Move:
         """The same move planned once more, after it was retired or abandoned."""
         if not self.over:
             raise OutOfOrder(f"{self.name} is still {self.phase}")
-        return replace(self, plan=plan, phase=Phase.PLANNED, share=0, held="", intent=None, seq=self.seq + 1)
+        return replace(self, plan=plan, phase=Phase.PLANNED, share=0, held="", intent=None, seq=self.seq + 1, planned=self.seq + 1)
 
     def to_plain(self) -> dict[str, Any]:
         """Plain data for the journal; ``from_plain`` reads it back."""

@@ -228,6 +228,37 @@ class FreezeDays(_Strict):
         return self
 
 
+class Slack(_Strict):
+    """Where messages go, and where the secret for it lies: `env:NAME` or `ssm:NAME`, never the secret itself."""
+
+    webhook: str | None = Field(default=None, pattern=r"^(env|ssm):\S+$", description="an incoming webhook; it cannot keep a thread")
+    token: str | None = Field(default=None, pattern=r"^(env|ssm):\S+$", description="a bot token with chat:write: one thread per move")
+    channel: str | None = Field(default=None, description="with `token`: the channel's ID")
+    api: str = Field(default="https://slack.com/api", pattern=r"^https?://", description="with `token`: where Slack's API is")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Slack:
+        if (self.webhook is None) == (self.token is None):
+            raise ValueError("give `webhook`, or `token` and `channel`")
+        if self.token is not None and self.channel is None:
+            raise ValueError("`channel` is missing: the ID of the channel that the token may write to")
+        return self
+
+
+class Notify(_Strict):
+    """Who is told what a move does: verdict first, number second, the command to undo third."""
+
+    language: Literal["en", "ja"] = "en"
+    slack: Slack | None = None
+    sns: str | None = Field(default=None, pattern=r"^arn:aws[a-z-]*:sns:", description="ARN of a topic")
+
+    @model_validator(mode="after")
+    def _somebody_is_told(self) -> Notify:
+        if self.slack is None and self.sns is None:
+            raise ValueError("give `slack`, `sns` or both")
+        return self
+
+
 class SurveySettings(_Strict):
     """Which machines are looked at, and how old a look may be when a move starts."""
 
@@ -283,6 +314,7 @@ class Project(_Strict):
     build: BuildSettings = Field(default=BuildSettings(), json_schema_extra=_shown({}))
     moves: dict[Name, TrafficMove] = Field(default_factory=dict)
     freezes: tuple[FreezeDays, ...] = Field(default=(), strict=False, description="days on which no share rises, in any move")
+    notify: Notify | None = Field(default=None, description="who is told what a move does")
     accepted: tuple[Accepted, ...] = Field(default=(), strict=False)
 
     @field_validator("store")

@@ -5,15 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from kirikae.model.errors import AwsUnreachable
+from kirikae.model.errors import AwsUnreachable, Waiting
 from kirikae.model.move import Move, Order, Phase, Verb
+from kirikae.model.share import WHOLE
+from kirikae.model.store import StoreBroken
 from kirikae.move.engine import Engine, Look
-from kirikae.move.journal import Beaten, Journal
-from kirikae.move.lease import Lease
+from kirikae.move.journal import Beaten, Journal, UnknownMove
+from kirikae.move.lease import Driven, Lease, LeaseLost
 
 LOOK_S = 1.0
 GLANCE_S = 0.2
 UNREACHABLE_S = 300.0
+HEARTBEAT_S = 60.0
+REST_S = 5.0
+
+
+class Stopped(Waiting):
+    """The driver was told to stop; the move stands as the journal says."""
 
 
 def drive(
@@ -62,3 +70,48 @@ def hold_without_lease(journal: Journal, name: str, reason: str) -> Move:
         return journal.write(held.done())
     except Beaten:
         return journal.read(name)  # the driver saw the entry and finished it, or the red button was pressed
+
+
+def serve(
+    engine: Engine, journal: Journal, lease: Lease, name: str, tell: Callable[[Look], None], beat: Callable[[], None],
+    stopped: Callable[[], bool], clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
+) -> None:  # fmt: skip
+    """Drive for weeks: whenever there is something to drive and nobody else does, until ``stopped`` or the move is over.
+
+    ``beat`` is called at most each minute while this driver sees the journal, also while it rests: what missing beats tell is
+    that nobody watches.  Raises Stopped out of a drive that was told to stop.
+    """
+    beaten = clock() - HEARTBEAT_S
+
+    def alive(look: Look | None = None) -> None:
+        nonlocal beaten
+        if look is not None:
+            tell(look)
+        if stopped():
+            raise Stopped("told to stop; another driver may take over")
+        if clock() - beaten >= HEARTBEAT_S:
+            beat()
+            beaten = clock()
+
+    said = ""
+    while not stopped():
+        trouble = ""
+        try:
+            move = journal.read(name)
+            if move.over:
+                return
+            if move.held and move.intent is None:
+                alive()
+            else:
+                alive(drive(engine, journal, lease, name, alive, clock, sleep))
+        except (Driven, UnknownMove) as error:
+            trouble = str(error)
+            alive()
+        except (AwsUnreachable, StoreBroken, LeaseLost) as error:
+            trouble = str(error)
+        if trouble and trouble != said:
+            tell(Look(Move(name, (WHOLE,)), waits_for=trouble))
+        said = trouble
+        rested = clock()
+        while clock() - rested < REST_S and not stopped():
+            sleep(LOOK_S)

@@ -131,6 +131,32 @@ class Journal:
             raw.get("approver", ""),
         )
 
+    # --- notes --------------------------------------------------------------------------------------------------------
+
+    def note_once(self, move: Move, what: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Keep a note of this life of the move (from planned to over); the first one written stays, and is the answer."""
+        try:
+            self._store.create_if_absent(self._note_key(move, what), json.dumps(body, ensure_ascii=False))
+        except Taken:
+            return self.note(move, what) or body
+        return body
+
+    def note(self, move: Move, what: str) -> dict[str, Any] | None:
+        """The note of this life of the move, if there is one."""
+        stored = self._store.get(self._note_key(move, what))
+        return None if stored is None else dict(json.loads(stored.body))
+
+    def claim(self, move: Move, what: str) -> bool:
+        """True for the first who asks, in this life of the move."""
+        try:
+            self._store.create_if_absent(self._note_key(move, what), json.dumps({"who": self._who, "at": self._clock()}))
+        except Taken:
+            return False
+        return True
+
+    def _note_key(self, move: Move, what: str) -> str:
+        return f"note/{self._scope}/{move.name}/{move.planned:08d}/{what}"
+
     # --- approvals and figures --------------------------------------------------------------------------------------
 
     def approve(self, move: Move) -> None:

@@ -364,14 +364,25 @@ def gain(p_new: float, p_old: float, n_new: int, n_old: int, q: float, r: float,
     return p_new * bad_new + (1 - p_new) * good_new + (p_old * bad_old + (1 - p_old) * good_old) * n_old / n_new
 
 
-def requests_to_prove(margins: Margins, share: int, next_share: int, p_old: float = 0.001) -> float:
-    """About how many faultless requests the new side must answer at this share before the step can pass on errors."""
-    d = margins.errors_at(next_share)
+def requests_to_prove(
+    margins: Margins, share: int, next_share: int, p_old: float = 0.001, metric: str = "errors", p_new: float | None = None
+) -> float:  # fmt: skip
+    """About how many requests the new side must answer at this share before the step can pass on this metric.
+
+    ``p_new``: the part of its answers that counts against it, counted above the wider bound where the metric is a quantile;
+    None: that of the old side.
+    """
+    p_new = p_old if p_new is None else p_new
+    _, (r, d) = margins.lines(metric, next_share, scaled=True)
     if share >= WHOLE:
-        limit = p_old + d
-        best = max(log_factor_absolute(0, 1, limit, q) for q in safe_alternatives(limit))
+        limit = min(0.9, p_old * 1.5 if metric in QUANTILES else p_old + d)
+        best = max(
+            p_new * log_factor_absolute(1, 1, limit, q) + (1 - p_new) * log_factor_absolute(0, 1, limit, q)
+            for q in safe_alternatives(limit)
+        )
     else:
-        best = max(gain(p_old, p_old, share, WHOLE - share, q, 1.0, d) for q in safe_alternatives(p_old + d))
+        line = min(r * p_old + d, 1 - 1e-9)
+        best = max(gain(p_new, p_old, share, WHOLE - share, q, r, d) for q in safe_alternatives(line))
     return inf if best <= 0 else (_SAFE_LOG + log(ALTERNATIVES)) / best
 
 

@@ -20,6 +20,8 @@ from kirikae.move.judge import Margins
 from kirikae.move.mover import HandOnKnob
 from kirikae.move.trial import PROBES_IN_A_ROW, Trial
 from kirikae.traffic.figures import old_quantiles, read_batches
+from kirikae.traffic.forecast import StepForecast, Today, forecast, today
+from kirikae.traffic.old_side import Pin
 from kirikae.traffic.probes import Probe, probe_all
 from kirikae.traffic.weights import share_of, weights_for
 
@@ -59,6 +61,7 @@ class TrafficMover:
         self._judged: tuple[int, Trial, float] | None = None
         self._tau: tuple[int, dict[str, float]] | None = None
         self._rounds = _Rounds()
+        self.pin = Pin(aws, project.fleets.old, journal, clock)
 
     # --- where things are -----------------------------------------------------------------------------------------
 
@@ -131,6 +134,7 @@ class TrafficMover:
         if found != 0:
             at = "an unknown share" if found is None else percent(found)
             raise NotPrepared(f"the rule is at {at} before the move began; set the new side's weight to 0 first")
+        self.pin.pin(move, self.places()[1])
 
     def shift(self, move: Move, share: int, expected: tuple[int, ...] | None) -> None:
         _, old, new = self.places()
@@ -152,11 +156,13 @@ class TrafficMover:
         self.shift(move, WHOLE, (WHOLE,))
 
     def retire(self, move: Move) -> None:
-        """Nothing to change: the share is pinned, and the removal plan is written by whoever retires."""
+        """The old side's bounds as they were; the share is pinned, and the removal plan is written by whoever retires."""
+        self.pin.release(move)
 
     def discard(self, move: Move) -> None:
         if self.found_share() not in (0, None):
             self.shift(move, 0, None)
+        self.pin.release(move)
 
     def compare(self, move: Move) -> Evidence:
         found = self.found_share()
@@ -169,6 +175,13 @@ class TrafficMover:
         else:
             evidence = self._look_at_figures(move)
         return replace(evidence, found_share=-1 if found is None else found)
+
+    def forecast(self, plan: Sequence[int]) -> tuple[Today, list[StepForecast]]:
+        """What today's figures are, and what each step of the plan will take at them."""
+        rule_arn, old, new = self.places()
+        balancer, source = elbv2.rule(self._aws, rule_arn).balancer_dimension, self._settings.figures
+        known = today(self._aws, old.dimension, new.dimension, balancer, self._margins, plan, self._clock(), source.lateness)
+        return known, forecast(self._margins, plan, known, source.lateness + source.period)
 
     # --- readiness at share 0 -------------------------------------------------------------------------------------
 

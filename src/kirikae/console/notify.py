@@ -1,0 +1,164 @@
+"""Tell a chat and an SNS topic what a move does: each event once, however many drivers come and go.
+
+An event is claimed in the journal's store before it is sent, so a restarted driver does not repeat it; sending is tried three times,
+beside the driver, never in its way.  Slack keeps a thread per move where a bot token is given (chat.postMessage answers with ``ts``,
+docs.slack.dev/reference/methods/chat.postMessage); an incoming webhook answers only "ok", so there each message names its move.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+from kirikae.aws import messages
+from kirikae.aws.session import Aws
+from kirikae.console.words import Notice, notice_of, notice_of_waiting
+from kirikae.model.errors import AwsUnreachable, KirikaeError
+from kirikae.model.move import Move
+from kirikae.model.project import Project
+from kirikae.move.engine import Look
+from kirikae.move.journal import Journal
+
+_TRIES, _PAUSE_S, _TIMEOUT_S = 3, 2.0, 5.0
+_FRESH_S = 900.0
+"""Older entries are history, not news: who switches messages on is not flooded."""
+
+
+class NotSent(KirikaeError):
+    """A message could not be delivered; the move goes on."""
+
+
+class Notifier:
+    """Feed it every look of a driver; ``close`` waits for what is still to be sent."""
+
+    def __init__(self, aws: Aws, project: Project, journal: Journal, complain: Callable[[str], None]) -> None:
+        assert project.notify is not None
+        self._aws, self._settings, self._journal, self._complain = aws, project.notify, journal, complain
+        self._title = f"{project.service} ({project.environment})"
+        self._seen = 0
+        self._waiting: queue.Queue[tuple[Move, str, Notice] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._send_all, name="notify", daemon=True)
+        self._thread.start()
+
+    def __call__(self, look: Look) -> None:
+        """News of this look: entries since the last, and a step that begins to wait for somebody."""
+        try:
+            if look.move.seq != self._seen:
+                self._entries(look.move)
+                self._seen = look.move.seq
+            for kind, sign in (("approval", "approval"), ("window", "its window")):
+                if look.waits_for.startswith(sign):
+                    figures = look.evidence.figures if look.evidence is not None else {}
+                    self._put(
+                        look.move, f"{kind}-{look.move.stepped}", notice_of_waiting(kind, look.move, figures, self._settings.language)
+                    )
+        except (KirikaeError, AwsUnreachable) as error:
+            self._complain(f"a message could not be prepared: {error}")
+
+    def _entries(self, move: Move) -> None:
+        entries = self._journal.entries(move.name)
+        for before, after in pairwise(entries):
+            order = before.move.intent
+            if after.move.seq <= self._seen or order is None or after.move.intent is not None or after.at < time.time() - _FRESH_S:
+                continue
+            figures = (before.evidence or {}).get("figures", {})
+            if notice := notice_of(order, after.move, figures, before.approver, self._settings.language):
+                self._put(after.move, f"told-{after.move.seq}", notice)
+
+    def _put(self, move: Move, what: str, notice: Notice) -> None:
+        if self._journal.claim(move, what):
+            self._waiting.put((move, what, notice))
+
+    def close(self, timeout_s: float = 20.0) -> None:
+        self._waiting.put(None)
+        self._thread.join(timeout_s)
+
+    def _send_all(self) -> None:
+        while (item := self._waiting.get()) is not None:
+            move, _, notice = item
+            for send in self._ways():
+                self._try(send, move, notice)
+
+    def _ways(self) -> list[Callable[[Move, Notice], None]]:
+        slack = self._settings.slack
+        ways: list[Callable[[Move, Notice], None]] = []
+        if slack is not None:
+            ways.append(self._to_webhook if slack.webhook else self._to_channel)
+        if self._settings.sns is not None:
+            ways.append(self._to_topic)
+        return ways
+
+    def _try(self, send: Callable[[Move, Notice], None], move: Move, notice: Notice) -> None:
+        for attempt in range(_TRIES):
+            try:
+                send(move, notice)
+                return
+            except (KirikaeError, AwsUnreachable, OSError, ValueError) as error:
+                if attempt + 1 == _TRIES:
+                    self._complain(f"a message was not delivered ({error}): {notice.verdict}")
+                else:
+                    time.sleep(_PAUSE_S * (attempt + 1))
+
+    # --- the ways -----------------------------------------------------------------------------------------------------
+
+    def _to_topic(self, move: Move, notice: Notice) -> None:
+        topic = self._settings.sns
+        assert topic is not None
+        messages.publish(
+            self._aws, topic, f"[kirikae] {self._title}: {move.name}".encode("ascii", "replace").decode(), notice.text(), move.name
+        )
+
+    def _to_webhook(self, move: Move, notice: Notice) -> None:
+        slack = self._settings.slack
+        assert slack is not None and slack.webhook is not None
+        _post(self._secret(slack.webhook), {"text": f"*{self._title} · {move.name}*\n{notice.text()}"})
+
+    def _to_channel(self, move: Move, notice: Notice) -> None:
+        slack = self._settings.slack
+        assert slack is not None and slack.token is not None
+        thread = self._journal.note(move, "slack-thread")
+        body: dict[str, Any] = {"channel": slack.channel, "text": f"*{self._title} · {move.name}*\n{notice.text()}"}
+        if thread is not None:
+            body["thread_ts"] = thread["ts"]
+        answer = json.loads(_post(f"{slack.api}/chat.postMessage", body, self._secret(slack.token)))
+        if not answer.get("ok"):
+            raise NotSent(f"Slack says {answer.get('error', answer)}")
+        self._journal.note_once(move, "slack-thread", {"ts": answer["ts"]})
+
+    def _secret(self, where: str) -> str:
+        """``env:NAME`` or ``ssm:NAME``: never in the project file itself."""
+        kind, _, name = where.partition(":")
+        if kind == "ssm":
+            return messages.parameter(self._aws, name)
+        if name not in os.environ:
+            raise NotSent(f"the environment variable {name} is not set")
+        return os.environ[name]
+
+
+def tell_once(aws: Aws, project: Project, journal: Journal, name: str, complain: Callable[[str], None]) -> None:
+    """What a verb without a driver has just done."""
+    if project.notify is not None:
+        notifier = Notifier(aws, project, journal, complain)
+        notifier(Look(journal.read(name)))
+        notifier.close()
+
+
+def _post(url: str, body: dict[str, Any], token: str = "") -> str:
+    """Raises NotSent without the URL: it may hold the secret."""
+    headers = {"Content-Type": "application/json; charset=utf-8"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    try:
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+            return str(answer.read(1 << 16).decode())
+    except urllib.error.HTTPError as error:
+        raise NotSent(f"the chat answered {error.code}") from error
+    except (OSError, ValueError) as error:
+        raise NotSent(f"the chat does not answer: {type(error).__name__}") from error
