@@ -16,6 +16,7 @@ from kirikae.model.evidence import Arm, Batch
 from kirikae.move.judge import Margins
 from kirikae.move.replay import batches, lines_of, looks
 from kirikae.move.trial import Look, Trial
+from tests.simulation import poisson
 
 BOUNDS = (0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 MARGINS = Margins(0.01, 0.0005, 30)
@@ -25,15 +26,6 @@ Rates = Callable[[int], tuple[float, float]]
 
 def _count(rng: random.Random, n: int, p: float) -> int:
     return sum(rng.random() < p for _ in range(n))
-
-
-def poisson(rng: random.Random, mean: float) -> int:
-    if mean > 60:
-        return max(0, round(rng.gauss(mean, math.sqrt(mean))))
-    count, limit, product = 0, math.exp(-mean), rng.random()
-    while product > limit:
-        count, product = count + 1, product * rng.random()
-    return count
 
 
 def _within(rng: random.Random, n: int, factor: float) -> dict[str, int]:
@@ -183,13 +175,29 @@ def test_what_a_move_recorded_is_judged_alike():
     lines = [line for batch in recorded for line in lines_of(batch)]
     assert json.loads(lines[1]) == {
         "t": 0.0, "dt": 1.0, "side": "new", "requests": 10, "errors": 0, "share": 10, "step": 3, "le": {f"{harm:g}": 9, f"{safe:g}": 10},
-        "tau": {"p95": 0.3},
+        "tau": {"p95": 0.3}, "probe_failed": 0,
     }  # fmt: skip
     assert [Batch.from_plain(json.loads(json.dumps(batch.to_plain()))) for batch in recorded] == recorded
     assert list(batches(lines, "t")) == recorded
     live = Trial(MARGINS)
     assert [live.look(batch) for batch in recorded] == judged(lines)
     assert live.evidence().verdict == "fail" and "p95" in live.evidence().reason
+
+
+def test_rounds_of_probes_stand_between_the_figures():
+    """A live move asks each five seconds: rows without requests.  Figures in which nobody asked do not end a row of bad rounds."""
+    rows = []
+    for t in range(30):
+        arms = {"old": Arm(90), "new": Arm(10)}
+        rows.append(Batch(float(t), 1.0, 10, {"": arms}, 3))
+        if t % 5 == 4:
+            bad = {"old": Arm(probe_failed=int(t == 9)), "new": Arm(probe_failed=int(t in (9, 14, 24, 29)))}
+            rows.append(Batch(t + 0.5, 5.0, 10, {"": bad}, 3))
+    found = judged([line for row in rows for line in lines_of(row)])
+    fail = first_fail(found)
+    assert fail is not None and fail.t == 29.5 and "2 times in a row" in fail.reason
+    live = Trial(MARGINS).at(3, 10)
+    assert [live.look(row) for row in rows] == found
 
 
 def test_figures_of_an_older_journal_are_judged_on_errors():

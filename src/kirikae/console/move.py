@@ -21,6 +21,7 @@ from kirikae.console.telling import DRY, JSON, Teller, say, shown, where
 from kirikae.console.verdict import judge_file
 from kirikae.console.words import LANGUAGES, duration, explain
 from kirikae.model.errors import AwsUnreachable, Exit, KirikaeError, UsageProblem
+from kirikae.model.evidence import Batch
 from kirikae.model.fargate import dollars_a_day
 from kirikae.model.finding import blocking
 from kirikae.model.move import Move, Order, Phase, Verb
@@ -204,21 +205,33 @@ class _Onlooker:
 
 
 class _Recorder:
-    """Writes every batch of the attempt once, as `move judge` reads them."""
+    """Writes every batch of an attempt once and in order, as `move judge` reads them."""
 
     def __init__(self, desk: Desk, file: Path) -> None:
-        self._desk, self._file, self._written = desk, file, -1.0
+        self._desk, self._file, self._written = desk, file, -math.inf
         try:
             file.write_text("", encoding="utf-8")
         except OSError as error:
             raise UsageProblem(f"{file} cannot be written: {error.strerror}; name another file with --record") from error
 
-    def write(self, found: Move) -> None:
-        fresh = [b for b in sorted(self._desk.journal.batches(found), key=lambda b: b.start) if b.start > self._written]
+    def write(self, found: Move, everything: bool) -> None:
+        """``everything``: also rounds of probes that are ahead of the figures, which come late."""
+        batches = self._desk.journal.batches(found)
+        if not batches and everything:
+            batches = self._before(found)
+        until = max((b.start for b in batches if everything or not b.only_probes), default=-math.inf)
         with self._file.open("a", encoding="utf-8") as out:
-            for batch in fresh:
-                out.writelines(f"{line}\n" for line in lines_of(batch))
-                self._written = batch.start
+            for batch in batches:
+                if self._written < batch.start <= until:
+                    out.writelines(f"{line}\n" for line in lines_of(batch))
+        self._written = max(self._written, until)
+
+    def _before(self, found: Move) -> list[Batch]:
+        """Figures of the last attempt that has any: after a back-out, those that led to it."""
+        for entry in reversed(self._desk.journal.entries(found.name)):
+            if entry.move.attempt != found.attempt and (batches := self._desk.journal.batches(entry.move)):
+                return batches
+        return []
 
 
 @move.command()
@@ -235,7 +248,7 @@ def watch(ctx: click.Context, name: str, as_json: bool, once: bool, record: Path
     while True:
         found = desk.journal.read(name)
         if recorder is not None:
-            recorder.write(found)
+            recorder.write(found, once or found.over)
         trial = onlooker.trial(found)
         evidence = trial.evidence(_rate(desk, found)) if trial is not None else None
         teller(Look(found, evidence, evidence.reason if evidence else ""))

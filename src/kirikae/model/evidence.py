@@ -21,12 +21,12 @@ class Arm(NamedTuple):
     """One side's counts in one batch.
 
     ``within``: bound in seconds -> answers within it, errors included; empty where times are not known.
-    ``probe_failed``: checks of answers that this side did not pass.
+    ``probe_failed``: targets that did not pass the checks of their answers; None: nobody asked.
     """
 
     requests: int = 0
     errors: int = 0
-    probe_failed: int = 0
+    probe_failed: int | None = None
     within: Mapping[float, int] = _NOTHING
 
     def over(self, bound: float) -> int:
@@ -41,7 +41,8 @@ class Arm(NamedTuple):
             within = self.within
         else:
             within = {bound: n + other.within[bound] for bound, n in self.within.items() if bound in other.within}
-        return Arm(self.requests + other.requests, self.errors + other.errors, self.probe_failed + other.probe_failed, within)
+        asked = [n for n in (self.probe_failed, other.probe_failed) if n is not None]
+        return Arm(self.requests + other.requests, self.errors + other.errors, sum(asked) if asked else None, within)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,11 @@ class Batch:
     routes: Mapping[str, Mapping[str, Arm]]
     step: int | None = None
     tau: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def only_probes(self) -> bool:
+        """A round of probes, without figures."""
+        return all(arm.probe_failed is not None and not arm.requests for sides in self.routes.values() for arm in sides.values())
 
     def to_plain(self) -> dict[str, Any]:
         def arm(a: Arm) -> list[Any]:

@@ -20,6 +20,8 @@ from kirikae.model.share import WHOLE
 from kirikae.move.judge import QUANTILES
 from kirikae.move.trial import Look, Trial
 
+_ALWAYS = ("t", "dt", "side", "requests", "errors", "probe_failed")
+
 
 def lines_of(batch: Batch) -> Iterator[str]:
     """The lines of a batch that a move has recorded."""
@@ -30,7 +32,7 @@ def lines_of(batch: Batch) -> Iterator[str]:
                 "share": batch.share, "step": batch.step, "route": route, "probe_failed": arm.probe_failed,
                 "le": {f"{bound:g}": n for bound, n in arm.within.items()}, "tau": dict(batch.tau),
             }  # fmt: skip
-            yield json.dumps({key: value for key, value in line.items() if value or key in ("t", "dt", "side", "requests", "errors")})
+            yield json.dumps({key: value for key, value in line.items() if value or key in _ALWAYS})
 
 
 class _Line(NamedTuple):
@@ -104,12 +106,12 @@ def _line(raw: dict[str, Any], number: int, where: str) -> _Line:
     dt = seconds("dt", raw.get("dt", 1))
     if dt <= 0:
         raise UsageProblem(f"{where}: dt {dt:g}: more than 0 seconds are needed")
-    step, tau = raw.get("step"), raw.get("tau") or {}
+    step, tau, asked = raw.get("step"), raw.get("tau") or {}, raw.get("probe_failed", 0)
     if not isinstance(tau, dict) or not tau.keys() <= QUANTILES.keys():
         raise UsageProblem(f"{where}: tau {tau!r}: seconds by {', '.join(QUANTILES)}")
     return _Line(
         number, seconds("t", raw["t"]), dt, raw["side"], None if share is None else int(share), str(raw.get("route", "")),
-        Arm(requests, errors, count("probe_failed", raw.get("probe_failed", 0)), within),
+        Arm(requests, errors, None if asked is None else count("probe_failed", asked), within),
         None if step is None else count("step", step), {metric: seconds("tau", value) for metric, value in tau.items()},
     )  # fmt: skip
 

@@ -147,6 +147,8 @@ class Trial:
         """One more batch.  Its share and step say where it belongs."""
         commanded = -1 if batch.share is None else batch.share
         old, new = _all(batch.routes, "old"), _all(batch.routes, "new")
+        if old.probe_failed is not None or new.probe_failed is not None:
+            self._probes = self._probes + 1 if new.probe_failed and not old.probe_failed else 0
         self._exposed += new.requests
         if batch.step is not None:
             step = batch.step
@@ -155,14 +157,15 @@ class Trial:
         else:
             step = self._step
         self._commanded = commanded
+        if batch.only_probes:
+            self.at(step, self._share if batch.share is None else batch.share)
+            return self._told(batch.start)
         if self._waiting is not None and step == self._step:
             batch = _joined(self._waiting, batch)
             old, new = _all(batch.routes, "old"), _all(batch.routes, "new")
         self._waiting = None
         self.at(step, batch.share if batch.share is not None else _permille(old.requests, new.requests))
         self._step_t = min(self._step_t, batch.start)
-        # Failed probes of the new side only, in batches in a row.
-        self._probes = self._probes + 1 if new.probe_failed and not old.probe_failed else 0
         if not new.requests or (not old.requests and self._share != WHOLE):
             self._waiting = batch
             self._held = f"no figures of the {'new' if not new.requests else 'old'} side: the clock stands still"
@@ -268,7 +271,7 @@ class Trial:
 
     def _why_failed(self, log_e: dict[str, float]) -> str:
         if self._probes >= PROBES_IN_A_ROW:
-            return f"probes fail on the new side only, {self._probes} batches in a row"
+            return f"probes fail on the new side only, {self._probes} times in a row"
         bad, of = (sum(column) for column in zip(*self._recent, strict=True)) if self._recent else (0, 0)
         if self._ceiling < 1 and of >= 20 and bad > self._ceiling * of:
             return f"{bad} of the last {of} requests failed: above the ceiling of {self._ceiling:.0%}"

@@ -18,7 +18,7 @@ from kirikae.model.share import WHOLE, percent
 from kirikae.move.journal import Journal
 from kirikae.move.judge import Margins
 from kirikae.move.mover import HandOnKnob
-from kirikae.move.trial import PROBES_IN_A_ROW, Trial
+from kirikae.move.trial import Trial
 from kirikae.traffic.figures import old_quantiles, read_batches
 from kirikae.traffic.forecast import StepForecast, Today, forecast, today
 from kirikae.traffic.old_side import Pin
@@ -60,7 +60,7 @@ class TrafficMover:
         self._places: tuple[str, elbv2.TargetGroup, elbv2.TargetGroup] | None = None
         self._judged: tuple[int, Trial, float] | None = None
         self._tau: tuple[int, dict[str, float]] | None = None
-        self._rounds = _Rounds()
+        self._next_probes, self._troubled = 0.0, False
         self.pin = Pin(aws, project.fleets.old, journal, clock)
 
     # --- where things are -----------------------------------------------------------------------------------------
@@ -220,9 +220,8 @@ class TrafficMover:
     # --- figures above share 0 ------------------------------------------------------------------------------------
 
     def _look_at_figures(self, move: Move) -> Evidence:
-        if failed := self._probe_round(move):
-            return failed
         trial, since = self._trial_of(move)
+        trouble = self._probe_round(move, trial)
         rule_arn, old, new = self.places()
         balancer = elbv2.rule(self._aws, rule_arn).balancer_dimension
         source = self._settings.figures
@@ -231,7 +230,6 @@ class TrafficMover:
         bounds = self._bounds(tau, trial.next_share(move.share))
         rate = 0.0
         for batch in read_batches(self._aws, old.dimension, new.dimension, balancer, move, since, until, int(source.period), tau, bounds):
-            batch = self._rounds.added_to(batch)
             if not self._journal.record(move, batch):
                 self._judged = None  # a rival recorded this time: judge what stands in the journal, at the next look
                 return Evidence(Verdict.UNSURE, "another driver is recording figures of this step")
@@ -241,6 +239,8 @@ class TrafficMover:
         self._judged = (move.stepped, trial, since)
         evidence = trial.evidence(rate)
         silent = self._clock() - source.lateness - since
+        if trouble and "probes" in evidence.reason:
+            evidence = replace(evidence, reason=f"{evidence.reason}: {trouble}")
         times = {f"tau_{metric}_ms": 1000 * bound for metric, bound in tau.items()}
         return replace(evidence, figures={**evidence.figures, **times, "rate_per_s": rate, "behind_s": max(0.0, silent)})
 
@@ -263,7 +263,7 @@ class TrafficMover:
         sticky = elbv2.rule(self._aws, self.places()[0]).stickiness_s > 0
         trial = trial_over(self._settings, move, batches, sticky)
         stepped_at = next(e.at for e in self._journal.entries(move.name) if e.move.seq == move.stepped)
-        return trial, max([b.start + b.seconds for b in batches if b.step == move.stepped], default=stepped_at)
+        return trial, max([b.start + b.seconds for b in batches if b.step == move.stepped and not b.only_probes], default=stepped_at)
 
     def _tau_of(self, move: Move, old: str, balancer: str) -> dict[str, float]:
         """The old side's quantiles as they stood when this step began; none where one fixed bound judges."""
@@ -277,49 +277,21 @@ class TrafficMover:
             self._tau = (move.stepped, tau)
         return self._tau[1]
 
-    def _probe_round(self, move: Move) -> Evidence | None:
-        """Ask every healthy target of both sides the project's checks, now and then; two bad rounds of the new side only are harm."""
+    def _probe_round(self, move: Move, trial: Trial) -> str:
+        """Ask every healthy target of both sides the project's checks, now and then; a round is a batch without requests.
+
+        The answer is the trouble that the new side has; empty: none, or nobody was asked.
+        """
         now = self._clock()
-        if not self._project.checks or not self._rounds.due(now, move.stepped):
-            return None
+        if not self._project.checks or now < self._next_probes:
+            return ""
+        self._next_probes = now + PROBE_EVERY_S
         _, old, new = self.places()
         troubles = {side: [p for p in self.probes(group) if p.trouble] for side, group in (("old", old), ("new", new))}
-        in_a_row = self._rounds.add(now, len(troubles["old"]), len(troubles["new"]))
-        if in_a_row < PROBES_IN_A_ROW:
-            return None
-        worst = troubles["new"][0]
-        return Evidence(
-            Verdict.FAIL, f"probes fail on the new side only, {in_a_row} rounds in a row: {worst.target}: {worst.trouble}", None,
-            {"probe_failed": len(troubles["new"])},
-        )  # fmt: skip
-
-
-class _Rounds:
-    """Rounds of probes at this step: when the next is due, how many were bad, and in which batch each is written down."""
-
-    def __init__(self) -> None:
-        self._step, self._next, self._in_a_row = -1, 0.0, 0
-        self._bad: list[tuple[float, int, int]] = []
-
-    def due(self, now: float, step: int) -> bool:
-        if step != self._step:
-            self._step, self._next, self._in_a_row, self._bad = step, 0.0, 0, []
-        return now >= self._next
-
-    def add(self, now: float, old: int, new: int) -> int:
-        """Rounds in a row in which the new side alone failed."""
-        self._next = now + PROBE_EVERY_S
-        self._in_a_row = self._in_a_row + 1 if new and not old else 0
-        if old or new:
-            self._bad.append((now, old, new))
-        return self._in_a_row
-
-    def added_to(self, batch: Batch) -> Batch:
-        """The batch with the failed probes of its time."""
-        mine = [b for b in self._bad if batch.start <= b[0] < batch.start + batch.seconds]
-        if not mine:
-            return batch
-        failed = {"old": sum(b[1] for b in mine), "new": sum(b[2] for b in mine)}
-        routes = dict(batch.routes)
-        routes[""] = {side: routes.get("", {}).get(side, Arm()).plus(Arm(0, 0, n)) for side, n in failed.items()}
-        return replace(batch, routes=routes)
+        sides = {side: Arm(probe_failed=len(found)) for side, found in troubles.items()}
+        batch = Batch(round(now, 3), PROBE_EVERY_S, move.share, {"": sides}, move.stepped)
+        if any(troubles.values()) or self._troubled:
+            self._journal.record(move, batch)  # of rounds without trouble only the first after one is worth keeping
+        self._troubled = any(troubles.values())
+        trial.look(batch)
+        return f"{troubles['new'][0].target}: {troubles['new'][0].trouble}" if troubles["new"] else ""
