@@ -85,6 +85,16 @@ def test_trouble_on_both_sides_is_nobody_s_fault():
     assert first_fail(judged(trace(2, 300, incident, old=incident))) is None
 
 
+def test_no_step_is_taken_while_the_old_side_is_in_trouble():
+    """Both sides alike, and a pass before and after: but nobody moves people about in an incident.  What lasts is how things are now."""
+    incident: Rates = lambda t: (0.3, 1.0) if t >= 600 else (0.002, 1.0)  # noqa: E731
+    margins = Margins(0.01, 0.02, 30, slower=0.5)
+    found = list(looks(trace(7, 2700, incident, rps=200, share=500, old=incident), "trace", Trial(margins)))
+    assert first_fail(found) is None and found[599].verdict == "pass"
+    assert all(look.verdict == "unsure" for look in found[630:2390]) and "old side itself is in trouble (3" in found[700].reason
+    assert found[-1].verdict == "pass"
+
+
 def test_harm_that_begins_late_is_found():
     """After ten quiet minutes."""
     fail = first_fail(judged(trace(3, 900, lambda t: (0.1 if t > 650 else 0.002, 1.0), rps=60)))

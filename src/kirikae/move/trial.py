@@ -22,6 +22,7 @@ ROUTES_WEIGHT = 0.3
 """Part of the evidence that single routes share; the i-th route that appears has 1/(i(i+1)) of it."""
 WINDOW_S, THRESHOLDS_EVERY_S, LEAST_FOR_THRESHOLDS = 600.0, 60.0, 200
 PROBES_IN_A_ROW = 2
+INCIDENT_S, _INCIDENT_BATCHES = 1800.0, 30
 SILENT_S = 30.0
 """Without figures of one side for so long, the verdict says so; until then it only waits."""
 _SHARE_BAND = (0.7, 1.4)
@@ -112,19 +113,57 @@ class _Delivered:
         return f"commanded {percent(share)}, delivered {self._n_new / total:.2%} of {total} requests: is another rule in the way?"
 
 
+class _Incident:
+    """Is the old side itself in trouble, by its own past?  Then no step is taken, however alike both sides are.
+
+    A part of errors five times as high as in calm times (and half a point) in the last 30 batches is an incident; one that lasts half
+    an hour is how things are now.
+    """
+
+    def __init__(self) -> None:
+        self._recent: deque[tuple[int, int]] = deque()
+        self._bad = self._of = self._calm_bad = self._calm_of = 0
+        self._since = 0.0
+
+    def told(self, t: float, old: Arm) -> str:
+        self._recent.append((old.errors, old.requests))
+        self._bad, self._of = self._bad + old.errors, self._of + old.requests
+        gone = self._recent.popleft() if len(self._recent) > _INCIDENT_BATCHES else (0, 0)
+        self._bad, self._of = self._bad - gone[0], self._of - gone[1]
+        usual = self._calm_bad / self._calm_of if self._calm_of else None
+        calm = usual is None or self._bad < 10 or self._bad <= 5 * (usual + 0.005) * self._of
+        lasting = not calm and t - self._since > INCIDENT_S
+        if calm:
+            self._since = t
+            self._calm_bad, self._calm_of = self._calm_bad + gone[0], self._calm_of + gone[1]
+        if lasting or (usual is None and self._of >= LEAST_FOR_THRESHOLDS):
+            self._calm_bad, self._calm_of = self._bad, self._of
+        if calm:
+            return ""
+        return f"the old side itself is in trouble ({self._bad / self._of:.1%} of its last {self._of} requests failed): no step is taken"
+
+
 class Trial:
     """Feed it the batches of one attempt, oldest first; each gives a look, and ``evidence`` reads it at any moment.
 
+    ``times``: latency is to be proven even where figures do not tell of it yet.
     ``sticky``: clients stay where a cookie puts them, so the delivered share is shown and not tested.
     """
 
     def __init__(
-        self, margins: Margins, plan: Sequence[int] = PLAN, warm_up_s: float = 0.0, ceiling: float = 1.0, sticky: bool = False
+        self,
+        margins: Margins,
+        plan: Sequence[int] = PLAN,
+        warm_up_s: float = 0.0,
+        ceiling: float = 1.0,
+        sticky: bool = False,
+        times: bool = False,
     ) -> None:
         self._margins, self._plan, self._warm_up_s, self._ceiling, self._sticky = margins, tuple(plan), warm_up_s, ceiling, sticky
+        self._times = times
         self._judge = Judge(margins, plan, margins.weights)
         self._routes: dict[str, tuple[float, Judge]] = {}
-        self._window, self._delivered = _Window(), _Delivered()
+        self._window, self._delivered, self._incident = _Window(), _Delivered(), _Incident()
         self._step, self._share, self._commanded, self._step_t = -1, 0, -1, -inf
         self._waiting: Batch | None = None
         self._timed: set[str] = set()
@@ -172,7 +211,8 @@ class Trial:
         else:
             cold = batch.start - self._step_t < self._warm_up_s
             untested = self._sticky or cold
-            self._held = "" if untested else self._delivered.mismatch(batch.share, old.requests, new.requests)
+            trouble = self._incident.told(batch.start, old)
+            self._held = trouble or ("" if untested else self._delivered.mismatch(batch.share, old.requests, new.requests))
             self._observe(batch, old, new, cold)
         return self._told(batch.start)
 
@@ -219,7 +259,7 @@ class Trial:
     def _metrics(self) -> list[str]:
         """What is to be proven at this step: errors, and of latency what the figures tell of."""
         told = self._timed | self._window.thresholds.keys()
-        return [metric for metric in self._margins.weights if metric == "errors" or metric in told]
+        return [metric for metric in self._margins.weights if self._times or metric == "errors" or metric in told]
 
     def _log_harm(self, whole: float) -> float:
         """Evidence of the whole service, and of single routes where there are any."""
@@ -250,6 +290,8 @@ class Trial:
         silent = self._waiting is not None
         if self._held and (not silent or self._waiting.seconds >= SILENT_S or not self._judge.baked_s):  # type: ignore[union-attr]
             return Verdict.UNSURE, self._held
+        if self._probes:
+            return Verdict.UNSURE, "the new side did not pass its last probes; it is asked again"
         if missing := [metric for metric in self._metrics() if self._judge.log_safe_of(metric) < _SAFE_LOG]:
             return Verdict.UNSURE, f"not shown yet: {', '.join(missing)}"
         if self._judge.baked_s < self._margins.bake_s or silent:
@@ -314,7 +356,9 @@ class Trial:
     def _forecast(self, rate_per_s: float) -> str:
         parts = []
         for metric, needed in self.needed().items():
-            if not isfinite(needed):
+            if not self._judge.tally(metric).n_new:
+                parts.append(f"{metric} of both sides are not known yet")
+            elif not isfinite(needed):
                 parts.append(f"{metric} will not be proven at these figures")
             else:
                 seconds = f", {needed / rate_per_s:.0f} s" if rate_per_s > 0 else ""

@@ -15,11 +15,13 @@ _TRAILING_S = 300
 _COUNTS = (("RequestCount", "Sum"), ("HTTPCode_Target_5XX_Count", "Sum"), ("TargetConnectionErrorCount", "Sum"))
 
 
-def old_quantiles(aws: Aws, old: str, balancer: str, now: float, lateness_s: float) -> dict[str, float]:
-    """The old side's p50, p95, p99 in seconds, each the median of five past minutes; what is not known is left out."""
-    until = math.floor((now - lateness_s) / 60) * 60
+def old_quantiles(aws: Aws, old: str, balancer: str, now: float, lateness_s: float, period_s: float) -> dict[str, float]:
+    """The old side's p50, p95, p99 in seconds, each the median over the periods (60 s; 1 s where the source is finer) of the last
+    five minutes; what is not known is left out."""
+    step = 60 if period_s >= 60 else 1
+    until = math.floor((now - lateness_s) / step) * step
     queries = [Query(old, balancer, "TargetResponseTime", metric) for metric in QUANTILES]
-    found = metric_data(aws, queries, until - _TRAILING_S, until or 60, 60)
+    found = metric_data(aws, queries, until - _TRAILING_S, until, step)
     return {metric: round(median(series.values()), 4) for metric, series in zip(QUANTILES, found, strict=True) if series}
 
 
@@ -45,7 +47,7 @@ def read_batches(
     def arm(side: str, stamp: int) -> Arm:
         requests, failed, refused, *slow = (round(values.get(stamp, 0)) for values in series[side])
         within = {bound: requests - min(requests, n) for bound, n in zip(bounds[side], slow, strict=True)}
-        return Arm(requests, min(requests, failed + refused), 0, within)
+        return Arm(requests, min(requests, failed + refused), None, within)
 
     return [
         Batch(float(stamp), float(period_s), move.share, {"": {side: arm(side, stamp) for side in ("old", "new")}}, move.stepped, tau)

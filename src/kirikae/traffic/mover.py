@@ -40,7 +40,7 @@ def margins_of(settings: TrafficMove) -> Margins:
 def trial_of(settings: TrafficMove, plan: Sequence[int], sticky: bool = False) -> Trial:
     """The judge of an attempt, with the guards that the project file asks for."""
     judge = settings.judge
-    return Trial(margins_of(settings), plan, judge.warm_up, 1.0 if judge.ceiling is None else judge.ceiling, sticky)
+    return Trial(margins_of(settings), plan, judge.warm_up, 1.0 if judge.ceiling is None else judge.ceiling, sticky, times=True)
 
 
 def trial_over(settings: TrafficMove, move: Move, batches: Iterable[Batch], sticky: bool = False) -> Trial:
@@ -271,11 +271,15 @@ class TrafficMover:
             return {}
         if self._tau is None or self._tau[0] != move.stepped:
             known = [dict(b.tau) for b in self._journal.batches(move) if b.step == move.stepped and b.tau]
-            tau = known[0] if known else old_quantiles(self._aws, old, balancer, self._clock(), self._settings.figures.lateness)
+            tau = known[0] if known else self._quantiles(old, balancer)
             if not tau:
                 return {}  # no figures of the old side yet: asked again at the next look
             self._tau = (move.stepped, tau)
         return self._tau[1]
+
+    def _quantiles(self, old: str, balancer: str) -> dict[str, float]:
+        source = self._settings.figures
+        return old_quantiles(self._aws, old, balancer, self._clock(), source.lateness, source.period)
 
     def _probe_round(self, move: Move, trial: Trial) -> str:
         """Ask every healthy target of both sides the project's checks, now and then; a round is a batch without requests.
