@@ -84,6 +84,12 @@ def find_rule(aws: Aws, name: str) -> str:
     raise NotThere("DescribeRules", "RuleNotFound", f"load balancer {balancer_name} has no rule named {rule_name}; {known}")
 
 
+def balancer_arn(rule_arn: str) -> str:
+    """The load balancer of a rule: its ARN holds both names."""
+    head, _, tail = rule_arn.partition(":listener-rule/")
+    return f"{head}:loadbalancer/{tail.rsplit('/', 2)[0]}"
+
+
 def rule(aws: Aws, arn: str) -> Rule:
     with told():
         found = aws.client("elbv2").describe_rules(RuleArns=[arn])["Rules"][0]

@@ -170,10 +170,32 @@ class JudgeSettings(_Strict):
 
 
 class Figures(_Strict):
-    """How fine and how late the source of figures is.  CloudWatch: 60 s, about two minutes late."""
+    """Where figures come from, how fine and how late they are.  CloudWatch: 60 s, about two minutes late; access logs: some ten."""
 
+    source: Literal["cloudwatch", "access_log"] = Field(
+        default="cloudwatch", description="access_log: the load balancer's, from its bucket: one vote per client, single routes"
+    )
+    count: Literal["clients", "requests"] = Field(default="clients", description="with access_log: who has a vote in a period")
+    routes: tuple[str, ...] = Field(
+        default=(), strict=False, description="with access_log: patterns of paths that are judged by themselves as well, such as /pay/*"
+    )
     period: Seconds = Field(default=60.0, description="length of one batch of figures", json_schema_extra=_shown("60s"))
-    lateness: Seconds = Field(default=120.0, description="how long figures take to arrive", json_schema_extra=_shown("120s"))
+    lateness: Seconds = Field(
+        default=120.0, description="how long figures take to arrive; with access_log by default 10m", json_schema_extra=_shown("120s")
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _logs_come_later(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and raw.get("source") == "access_log":
+            return {"lateness": "10m", **raw}
+        return raw
+
+    @model_validator(mode="after")
+    def _routes_need_a_log(self) -> Figures:
+        if self.routes and self.source == "cloudwatch":
+            raise ValueError("routes: CloudWatch does not tell of them; give `source: access_log`")
+        return self
 
 
 class TrafficMove(_Strict):

@@ -321,12 +321,11 @@ class Trial:
         if log_e["harm"] < bar:
             return ""
         strength = f"(evidence {exp(min(log_e['harm'], 700)):.3g}, bar {exp(bar):.0f})"
-        routes = [(judge.log_harm_of("errors") + log(weight), route) for route, (weight, judge) in self._routes.items()]
         worst = self._judge.worst()
-        weight = self._margins.weights[worst] * (1 - ROUTES_WEIGHT if routes else 1.0)
-        if routes and max(routes)[0] > log(weight) + self._judge.log_harm_of(worst):
+        routes = [(judge.log_harm_of("errors"), route) for route, (_, judge) in self._routes.items()]
+        if routes and max(routes)[0] > self._judge.log_harm_of(worst):
             route = max(routes)[1]
-            return f"the new side does harm by errors at {route}: {self._routes[route][1].told_harm('errors')} {strength}"
+            return f"the new side does harm by errors at {route or 'the rest'}: {self._routes[route][1].told_harm('errors')} {strength}"
         return f"the new side does harm by {worst}: {self._judge.told_harm(worst)} {strength}"
 
     def evidence(self, rate_per_s: float = 0.0) -> Evidence:

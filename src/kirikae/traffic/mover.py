@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from kirikae.aws import elbv2
+from kirikae.aws import elbv2, logs_bucket
 from kirikae.aws.session import Aws
 from kirikae.model.errors import KirikaeError
 from kirikae.model.evidence import Arm, Batch, Evidence, Verdict
@@ -19,7 +19,8 @@ from kirikae.move.journal import Journal
 from kirikae.move.judge import Margins
 from kirikae.move.mover import HandOnKnob
 from kirikae.move.trial import Trial
-from kirikae.traffic.figures import old_quantiles, read_batches
+from kirikae.traffic.access_log import AccessLog
+from kirikae.traffic.figures import CloudWatch, Figures
 from kirikae.traffic.forecast import StepForecast, Today, forecast, today
 from kirikae.traffic.old_side import Pin
 from kirikae.traffic.probes import Probe, probe_all
@@ -60,6 +61,7 @@ class TrafficMover:
         self._places: tuple[str, elbv2.TargetGroup, elbv2.TargetGroup] | None = None
         self._judged: tuple[int, Trial, float] | None = None
         self._tau: tuple[int, dict[str, float]] | None = None
+        self._source: Figures | None = None
         self._next_probes, self._troubled = 0.0, False
         self.pin = Pin(aws, project.fleets.old, journal, clock)
 
@@ -222,23 +224,20 @@ class TrafficMover:
     def _look_at_figures(self, move: Move) -> Evidence:
         trial, since = self._trial_of(move)
         trouble = self._probe_round(move, trial)
-        rule_arn, old, new = self.places()
-        balancer = elbv2.rule(self._aws, rule_arn).balancer_dimension
-        source = self._settings.figures
-        until = self._clock() - source.lateness
-        tau = self._tau_of(move, old.dimension, balancer)
+        late = self._settings.figures.lateness
+        tau = self._tau_of(move)
         bounds = self._bounds(tau, trial.next_share(move.share))
         rate = 0.0
-        for batch in read_batches(self._aws, old.dimension, new.dimension, balancer, move, since, until, int(source.period), tau, bounds):
+        for batch in self._figures().batches(move, since, self._clock() - late, tau, bounds):
             if not self._journal.record(move, batch):
                 self._judged = None  # a rival recorded this time: judge what stands in the journal, at the next look
                 return Evidence(Verdict.UNSURE, "another driver is recording figures of this step")
             trial.look(batch)
             since = batch.start + batch.seconds
-            rate = batch.routes[""]["new"].requests / batch.seconds
+            rate = sum(sides["new"].requests for sides in batch.routes.values() if "new" in sides) / batch.seconds
         self._judged = (move.stepped, trial, since)
         evidence = trial.evidence(rate)
-        silent = self._clock() - source.lateness - since
+        silent = self._clock() - late - since
         if trouble and "probes" in evidence.reason:
             evidence = replace(evidence, reason=f"{evidence.reason}: {trouble}")
         times = {f"tau_{metric}_ms": 1000 * bound for metric, bound in tau.items()}
@@ -265,21 +264,30 @@ class TrafficMover:
         stepped_at = next(e.at for e in self._journal.entries(move.name) if e.move.seq == move.stepped)
         return trial, max([b.start + b.seconds for b in batches if b.step == move.stepped and not b.only_probes], default=stepped_at)
 
-    def _tau_of(self, move: Move, old: str, balancer: str) -> dict[str, float]:
+    def _tau_of(self, move: Move) -> dict[str, float]:
         """The old side's quantiles as they stood when this step began; none where one fixed bound judges."""
         if self._margins.fast_enough_ms:
             return {}
         if self._tau is None or self._tau[0] != move.stepped:
             known = [dict(b.tau) for b in self._journal.batches(move) if b.step == move.stepped and b.tau]
-            tau = known[0] if known else self._quantiles(old, balancer)
+            tau = known[0] if known else self._figures().quantiles(self._clock() - self._settings.figures.lateness)
             if not tau:
                 return {}  # no figures of the old side yet: asked again at the next look
             self._tau = (move.stepped, tau)
         return self._tau[1]
 
-    def _quantiles(self, old: str, balancer: str) -> dict[str, float]:
-        source = self._settings.figures
-        return old_quantiles(self._aws, old, balancer, self._clock(), source.lateness, source.period)
+    def _figures(self) -> Figures:
+        """The source that the project file names.  Raises NotThere."""
+        if self._source is None:
+            rule_arn, old, new = self.places()
+            settings = self._settings.figures
+            balancer = elbv2.rule(self._aws, rule_arn).balancer_dimension
+            if settings.source == "access_log":
+                place = logs_bucket.place_of(self._aws, elbv2.balancer_arn(rule_arn))
+                self._source = AccessLog(self._aws, place, old, new, int(settings.period), settings.routes, settings.count == "clients")
+            else:
+                self._source = CloudWatch(self._aws, balancer, old, new, int(settings.period))
+        return self._source
 
     def _probe_round(self, move: Move, trial: Trial) -> str:
         """Ask every healthy target of both sides the project's checks, now and then; a round is a batch without requests.

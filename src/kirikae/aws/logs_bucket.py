@@ -1,0 +1,63 @@
+"""Access logs of a load balancer in their bucket (ELB user guide, "Access logs for your Application Load Balancer")."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from kirikae.aws.errors import NotThere
+from kirikae.aws.session import Aws, told
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one load balancer's log files lie.  ``name``: ``app/NAME/ID``, as CloudWatch's dimension has it."""
+
+    bucket: str
+    prefix: str
+    account: str
+    region: str
+    name: str
+
+    def folder(self, day: datetime) -> str:
+        parts = [self.prefix, "AWSLogs", self.account, "elasticloadbalancing", self.region, f"{day:%Y/%m/%d}"]
+        return "/".join(part for part in parts if part) + "/"
+
+    def is_ours(self, key: str) -> bool:
+        return f"_{self.name.replace('/', '.')}_" in key
+
+
+def place_of(aws: Aws, balancer_arn: str) -> Place:
+    """Raises NotThere where the load balancer writes no access log."""
+    with told():
+        raw = aws.client("elbv2").describe_load_balancer_attributes(LoadBalancerArn=balancer_arn)["Attributes"]
+    attributes = {a["Key"]: a["Value"] for a in raw}
+    _, _, _, region, account, resource = balancer_arn.split(":", 5)
+    name = resource.removeprefix("loadbalancer/")
+    if attributes.get("access_logs.s3.enabled") != "true" or not attributes.get("access_logs.s3.bucket"):
+        raise NotThere(
+            "DescribeLoadBalancerAttributes", "AccessLogsDisabled", f"{name} writes no access log; switch access_logs.s3.enabled on"
+        )
+    return Place(attributes["access_logs.s3.bucket"], attributes.get("access_logs.s3.prefix", ""), account, region, name)
+
+
+def files(aws: Aws, place: Place, since: float, until: float) -> list[str]:
+    """Keys of the days between two Unix times (a file's name carries the end of its five minutes), in order."""
+    keys: list[str] = []
+    day, last = datetime.fromtimestamp(since, UTC).date(), datetime.fromtimestamp(until, UTC).date()
+    with told():
+        pages = aws.client("s3").get_paginator("list_objects_v2")
+        while day <= last:
+            folder = place.folder(datetime(day.year, day.month, day.day, tzinfo=UTC))
+            for page in pages.paginate(Bucket=place.bucket, Prefix=folder):
+                keys += [entry["Key"] for entry in page.get("Contents", ()) if place.is_ours(entry["Key"])]
+            day += timedelta(days=1)
+    return keys
+
+
+def lines(aws: Aws, place: Place, key: str) -> list[str]:
+    """Raises NotThere."""
+    with told():
+        body = aws.client("s3").get_object(Bucket=place.bucket, Key=key)["Body"].read()
+    return gzip.decompress(body).decode("utf-8", "replace").splitlines()

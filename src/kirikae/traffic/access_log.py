@@ -1,0 +1,131 @@
+"""Figures from the load balancer's access log: one vote per client, single routes, errors that the balancer itself made.
+
+CloudWatch counts requests; where one client's retries make errors come in bursts, counting requests makes false alarms of it.  Here
+a client (address and user agent; the log has no cookies) has one vote per side and period: bad if any of its requests was.
+A log file holds five minutes and is delivered after them, by each node of the load balancer: figures are that much later.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from kirikae.aws import logs_bucket
+from kirikae.aws.elbv2 import TargetGroup
+from kirikae.aws.session import Aws
+from kirikae.model.evidence import Arm, Batch
+from kirikae.model.move import Move
+from kirikae.move.judge import QUANTILES
+from kirikae.traffic.figures import TRAILING_S, periods
+
+_FIELD = re.compile(r'"[^"]*"|\S+')
+_CLIENT, _TARGET_S, _STATUS, _REQUEST, _AGENT, _GROUP, _CREATED = 3, 6, 8, 12, 13, 16, 21
+_ABORTED = 460
+"""The client closed the connection (ELB user guide, HTTP 460): nobody's error."""
+_SAMPLE, _LEAST = 20_000, 100
+_FILE_S = 900.0
+"""A file is looked for so long after its requests began: five minutes of log, and its delivery."""
+
+
+class Request(NamedTuple):
+    """One line.  ``at``: when it arrived.  ``seconds``: the target's time, None if it did not answer."""
+
+    at: float
+    side: str
+    client: str
+    bad: bool
+    seconds: float | None
+    path: str
+
+
+def request_of(line: str, groups: dict[str, str]) -> Request | None:
+    """None for a line that is neither side's (``groups``: target group ARN -> side), or cannot be read."""
+    fields = _FIELD.findall(line)
+    if len(fields) <= _CREATED or fields[_GROUP] not in groups:
+        return None
+    try:
+        status = int(fields[_STATUS])
+        at = datetime.fromisoformat(fields[_CREATED]).timestamp()
+        took = float(fields[_TARGET_S])
+    except ValueError:
+        return None
+    if status == _ABORTED:
+        return None
+    _, _, rest = fields[_REQUEST].strip('"').partition(" ")
+    client = fields[_CLIENT].rpartition(":")[0] + fields[_AGENT]
+    return Request(at, groups[fields[_GROUP]], client, status >= 500, took if took >= 0 else None, urlsplit(rest.rpartition(" ")[0]).path)
+
+
+class Votes:
+    """Requests of one side and route in one period, as one vote per client (or, if asked, as one each)."""
+
+    def __init__(self, per_client: bool) -> None:
+        self._per_client = per_client
+        self._clients: dict[object, tuple[bool, float]] = {}
+
+    def add(self, request: Request) -> None:
+        client = request.client if self._per_client else len(self._clients)
+        bad, slowest = self._clients.get(client, (False, 0.0))
+        self._clients[client] = (bad or request.bad, max(slowest, request.seconds or 0.0))
+
+    def arm(self, bounds: Sequence[float]) -> Arm:
+        within = {bound: sum(slowest <= bound for _, slowest in self._clients.values()) for bound in bounds}
+        return Arm(len(self._clients), sum(bad for bad, _ in self._clients.values()), None, within)
+
+
+class AccessLog:
+    """``routes``: patterns of paths that are judged by themselves as well, such as ``/pay/*``; the first that fits counts."""
+
+    def __init__(
+        self, aws: Aws, place: logs_bucket.Place, old: TargetGroup, new: TargetGroup, period_s: int, routes: tuple[str, ...] = (),
+        per_client: bool = True,
+    ) -> None:  # fmt: skip
+        self._aws, self._place, self._period_s, self._routes, self._per_client = aws, place, period_s, routes, per_client
+        self._groups = {old.arn: "old", new.arn: "new"}
+        self._read: set[str] = set()
+        self._waiting: list[Request] = []
+        self._old_times: deque[tuple[float, float]] = deque(maxlen=_SAMPLE)
+
+    def _fetch(self, since: float, until: float) -> None:
+        """Every file that has come since the last look."""
+        for key in logs_bucket.files(self._aws, self._place, since, until + _FILE_S):
+            if key not in self._read:
+                for line in logs_bucket.lines(self._aws, self._place, key):
+                    if request := request_of(line, self._groups):
+                        self._waiting.append(request)
+                        if request.side == "old" and request.seconds is not None:
+                            self._old_times.append((request.at, request.seconds))
+                self._read.add(key)
+
+    def quantiles(self, until: float) -> dict[str, float]:
+        self._fetch(until - TRAILING_S, until)
+        times = sorted(seconds for at, seconds in self._old_times if until - TRAILING_S <= at < until)
+        if len(times) < _LEAST:
+            return {}
+        return {metric: round(times[int(q * (len(times) - 1))], 4) for metric, q in QUANTILES.items()}
+
+    def batches(self, move: Move, since: float, until: float, tau: dict[str, float], bounds: dict[str, list[float]]) -> list[Batch]:
+        stamps = periods(since, until, self._period_s)
+        if not stamps:
+            return []
+        self._fetch(since, until)
+        votes: dict[int, dict[str, dict[str, Votes]]] = {stamp: {} for stamp in stamps}
+        for request in self._waiting:
+            if stamps.start <= request.at < stamps.stop:
+                stamp = int(request.at // self._period_s) * self._period_s
+                sides = votes[stamp].setdefault(self._route(request.path), {})
+                sides.setdefault(request.side, Votes(self._per_client)).add(request)
+        self._waiting = [request for request in self._waiting if request.at >= stamps.stop]
+        found = []
+        for stamp, routes in votes.items():
+            counted = {route: {side: v.arm(bounds[side]) for side, v in sides.items()} for route, sides in routes.items()}
+            found.append(Batch(float(stamp), float(self._period_s), move.share, counted or {"": {}}, move.stepped, tau))
+        return found
+
+    def _route(self, path: str) -> str:
+        return next((route for route in self._routes if fnmatchcase(path, route)), "")
