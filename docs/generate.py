@@ -138,8 +138,12 @@ def _names(names: Iterable[str]) -> str:
 
 def findings() -> str:
     from kirikae.survey.catalogue import catalogue
+    from kirikae.traffic.ready import CONDITIONS
 
     lines = [NOTE, (REFERENCE / "findings.head.md").read_text(encoding="utf-8").rstrip("\n")]
+    for condition in CONDITIONS.values():
+        blocks = ", ".join(condition.blocks) or "nothing"
+        lines.append(f"| {condition.code} | {condition.title} | {condition.severity} | {blocks} | {condition.remedy} |")
     for entry in catalogue().values():
         blocks = ", ".join(entry.blocks) or "nothing"
         lines.append(f"| {entry.code} | {entry.title} | {entry.severity} | {blocks} | {entry.remedy} |")

@@ -242,6 +242,26 @@ def test_a_rule_that_is_not_ours_is_refused_before_anything_is_changed(user):
         user.shop.weigh(999, 0)
 
 
+def test_what_should_be_known_before_a_move_is_shown_and_what_must_not_be_blocks(user):
+    """A rule that Terraform owns is told; a database that is too small for both sides stops the move."""
+    user.run("release", "deploy", "r2", "--to", "new")
+    user.shop.elb.add_tags(ResourceArns=[user.shop.rule], Tags=[{"Key": "ManagedBy", "Value": "terraform"}])
+    user.shop.get()  # some request, that takes longer than nothing
+    delay = "deregistration_delay.timeout_seconds"
+    user.shop.elb.modify_target_group_attributes(TargetGroupArn=user.shop.groups["a"], Attributes=[{"Key": delay, "Value": "0"}])
+    try:
+        code, out, _ = user.run("move", "plan", "web")
+        assert code == 0 and "high TR06" in out and "ignore_changes" in out and "high TR04" in out
+        file = user.folder / "kirikae.yml"
+        file.write_text(file.read_text() + "database: {max_connections: 40, per_host: 20, per_task: 10}\n")
+        code, out, _ = user.run("move", "plan", "web")
+        assert code == 1 and "1 hosts x 20 + 2 tasks (while one release replaces another) x 10 + 5 reserved = 45" in out
+        assert user.run("move", "step", "web")[0] == 1 and user.weights() == [999, 0]
+    finally:
+        user.shop.elb.remove_tags(ResourceArns=[user.shop.rule], TagKeys=["ManagedBy"])
+        user.shop.elb.modify_target_group_attributes(TargetGroupArn=user.shop.groups["a"], Attributes=[{"Key": delay, "Value": "10"}])
+
+
 def test_a_move_without_a_survey_is_refused_and_says_what_to_do(user):
     """The project file answers for it in these tests; without that answer nothing starts."""
     file = user.folder / "kirikae.yml"

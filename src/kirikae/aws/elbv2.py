@@ -16,6 +16,7 @@ class TargetGroup:
     arn: str
     name: str
     deregistration_delay_s: int = 300
+    anomaly_mitigation: bool = False
 
     @property
     def dimension(self) -> str:
@@ -47,8 +48,15 @@ def target_group(aws: Aws, name: str) -> TargetGroup:
         client = aws.client("elbv2")
         group = client.describe_target_groups(Names=[name])["TargetGroups"][0]
         attributes = client.describe_target_group_attributes(TargetGroupArn=group["TargetGroupArn"])["Attributes"]
-    delay = next((int(a["Value"]) for a in attributes if a["Key"] == "deregistration_delay.timeout_seconds"), 300)
-    return TargetGroup(group["TargetGroupArn"], name, delay)
+    told_of = {a["Key"]: a["Value"] for a in attributes}
+    delay = int(told_of.get("deregistration_delay.timeout_seconds", 300))
+    return TargetGroup(group["TargetGroupArn"], name, delay, told_of.get("load_balancing.algorithm.anomaly_mitigation") == "on")
+
+
+def tags(aws: Aws, arn: str) -> dict[str, str]:
+    with told():
+        found = aws.client("elbv2").describe_tags(ResourceArns=[arn])["TagDescriptions"]
+    return {tag["Key"]: tag["Value"] for description in found for tag in description["Tags"]}
 
 
 def targets(aws: Aws, group: TargetGroup) -> list[Target]:

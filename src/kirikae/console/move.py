@@ -281,6 +281,8 @@ def _by_hand(ctx: click.Context, name: str, verb: Verb, as_json: bool, dry_run: 
     before, order = desk.journal.read(name), Order(verb)
     if before.intent is None:
         before.intending(order)
+    if verb is Verb.RETIRE and before.phase is Phase.SETTLED:
+        desk.mover.assert_nobody_asks_the_old_side()
     if dry_run:
         say(as_json, before, f"would {verb};")
         return

@@ -134,6 +134,23 @@ class Check(_Strict):
     contains: str | None = None
 
 
+class SignIn(_Strict):
+    """A login whose cookie must be known on both sides: signed in on one, acting on the other, before the share leaves 0."""
+
+    post: str = Field(pattern=r"^/", description="where the form is sent")
+    form: dict[str, str] = Field(description="its fields; a value `env:NAME` is read from the environment")
+    then: Check = Field(description="what only somebody signed in is answered")
+
+
+class Database(_Strict):
+    """The budget of connections while both sides run."""
+
+    max_connections: int = Field(ge=1)
+    per_host: int = Field(ge=0, description="connections that one host of the old side opens at most (pool x processes)")
+    per_task: int = Field(ge=0, description="the same for one task")
+    reserved: int = Field(default=5, ge=0, description="for people, jobs and the superuser")
+
+
 class Router(_Strict):
     listener_rule: str = Field(
         description="LOAD_BALANCER/RULE, where RULE is the rule's tag Name, or a listener rule's ARN",
@@ -332,6 +349,8 @@ class Project(_Strict):
     release_header: str | None = Field(default=None, description="response header in which every member of both fleets says its release ID")
     fleets: Fleets
     checks: tuple[Check, ...] = Field(default=(), strict=False)
+    sign_in: SignIn | None = Field(default=None, description="a login that both sides must know")
+    database: Database | None = Field(default=None, description="budget of database connections for both sides")
     survey: SurveySettings = Field(default=SurveySettings(), json_schema_extra=_shown({}))
     build: BuildSettings = Field(default=BuildSettings(), json_schema_extra=_shown({}))
     moves: dict[Name, TrafficMove] = Field(default_factory=dict)

@@ -11,7 +11,7 @@ from kirikae.aws import elbv2, logs_bucket
 from kirikae.aws.session import Aws
 from kirikae.model.errors import KirikaeError
 from kirikae.model.evidence import Arm, Batch, Evidence, Verdict
-from kirikae.model.finding import Confidence, Finding, Severity, Trace, blocking, with_accepted
+from kirikae.model.finding import Finding, blocking, with_accepted
 from kirikae.model.move import Move, Phase
 from kirikae.model.project import Project, TrafficMove
 from kirikae.model.share import WHOLE, percent
@@ -19,11 +19,12 @@ from kirikae.move.journal import Journal
 from kirikae.move.judge import Margins
 from kirikae.move.mover import HandOnKnob
 from kirikae.move.trial import Trial
+from kirikae.traffic import ready
 from kirikae.traffic.access_log import AccessLog
 from kirikae.traffic.figures import CloudWatch, Figures
 from kirikae.traffic.forecast import StepForecast, Today, forecast, today
 from kirikae.traffic.old_side import Pin
-from kirikae.traffic.probes import Probe, probe_all
+from kirikae.traffic.probes import Probe, probe_all, sign_in_trouble
 from kirikae.traffic.weights import share_of, weights_for
 
 PROBE_EVERY_S = 5.0
@@ -50,6 +51,10 @@ def trial_over(settings: TrafficMove, move: Move, batches: Iterable[Batch], stic
     for batch in batches:
         trial.look(batch)
     return trial.at(move.stepped, move.share)
+
+
+class StillAsked(KirikaeError):
+    """The old side still answers requests."""
 
 
 class TrafficMover:
@@ -85,33 +90,7 @@ class TrafficMover:
 
     def findings(self) -> list[Finding]:
         """What stands in the way of this move, or should be known before it."""
-        rule_arn, old, new = self.places()
-        rule, found = elbv2.rule(self._aws, rule_arn), []
-        others = set(rule.weights) - {old.arn, new.arn}
-        if old.arn not in rule.weights or others:
-            found.append(
-                Finding(
-                    "TR01", rule_arn, "the rule does not forward to the old side alone (or to both sides)",
-                    "point the rule at the old target group first", Severity.BLOCKS, Confidence.OBSERVED, ("traffic",),
-                    (Trace("", rule_arn, f"it forwards to {', '.join(sorted(rule.weights))}"),),
-                )
-            )  # fmt: skip
-        if rule.stickiness_s > self._settings.judge.bake:
-            found.append(
-                Finding(
-                    "TR02", rule_arn, "clients stick to a target group for longer than a step lasts",
-                    "switch the rule's target group stickiness off, or make it shorter than a step", Severity.HIGH,
-                    evidence=(Trace("", rule_arn, f"stickiness {rule.stickiness_s} s, bake {self._settings.judge.bake:.0f} s"),),
-                )
-            )  # fmt: skip
-        if not any(t.state == "healthy" for t in elbv2.targets(self._aws, old)):
-            found.append(
-                Finding(
-                    "TR03", old.arn, "the old side has no healthy target: a back-out would have nowhere to go",
-                    "repair the old side first", Severity.BLOCKS, Confidence.OBSERVED, ("traffic",),
-                    (Trace("", old.arn, "no target is healthy"),),
-                )
-            )  # fmt: skip
+        found = ready.findings(self._aws, self._project, self._settings, self.places(), self._clock())
         return with_accepted(found, self._project.accepted, datetime.fromtimestamp(self._clock(), UTC).date())
 
     # --- the seven methods ----------------------------------------------------------------------------------------
@@ -160,6 +139,17 @@ class TrafficMover:
     def retire(self, move: Move) -> None:
         """The old side's bounds as they were; the share is pinned, and the removal plan is written by whoever retires."""
         self.pin.release(move)
+
+    def assert_nobody_asks_the_old_side(self) -> None:
+        """Asked before an order to retire.  Raises StillAsked: clients that stick to it, or another rule that leads there."""
+        rule_arn, old, _ = self.places()
+        source = self._settings.figures
+        balancer, period_s = elbv2.rule(self._aws, rule_arn).balancer_dimension, 1 if source.period < 60 else 60
+        if asked := ready.requests_at(self._aws, old, balancer, self._clock() - source.lateness, period_s, 3):
+            raise StillAsked(
+                f"{old.name} answered {asked} request(s) in the last {3 * period_s} s that are known: wait until clients that stick to "
+                "it are gone, look for another rule that leads there, then retire again"
+            )
 
     def discard(self, move: Move) -> None:
         if self.found_share() not in (0, None):
@@ -212,12 +202,27 @@ class TrafficMover:
         if self._project.release_header and (len(releases) != 1 or None in releases):
             shown = ", ".join(sorted(r or "none" for r in releases))
             return Evidence(Verdict.UNSURE, f"the members of both sides do not report one release ID but: {shown}", None, figures)
+        if trouble := self._sign_in():
+            return Evidence(Verdict.UNSURE, trouble, None, figures)
         release = f", release {next(iter(releases))} on both sides" if self._project.release_header else ""
         return Evidence(
             Verdict.PASS,
             f"ready: {figures['old_healthy']:.0f} old and {figures['new_healthy']:.0f} new targets healthy, "
             f"{len(self._project.checks)} checks answered by each{release}", None, figures,
         )  # fmt: skip
+
+    def _sign_in(self) -> str:
+        """Signed in on one side, known on the other?  Both ways; empty: yes, or the project file says nothing of it."""
+        settings = self._project.sign_in
+        if settings is None:
+            return ""
+        sides = {}
+        for side, group in zip(("old", "new"), self.places()[1:], strict=True):
+            sides[side] = next((t.address, t.port) for t in elbv2.targets(self._aws, group) if t.state == "healthy")
+        for there, here in (("old", "new"), ("new", "old")):
+            if trouble := sign_in_trouble(sides[there], sides[here], settings):
+                return f"signed in on the {there} side, not known on the {here} side: {trouble}"
+        return ""
 
     # --- figures above share 0 ------------------------------------------------------------------------------------
 
