@@ -33,6 +33,8 @@ bench: ready
 	@PYTHONPATH=. $(PY) benchmarks/describe_tasks.py
 	@PYTHONPATH=. $(PY) benchmarks/replay.py
 	@PYTHONPATH=. $(PY) benchmarks/exposure.py
+	@PYTHONPATH=. $(PY) benchmarks/ladder.py
+	@PYTHONPATH=. $(PY) benchmarks/false_alarms.py
 	@PYTHONPATH=. $(PY) benchmarks/idle.py
 	@PYTHONPATH=. $(PY) benchmarks/zero_loss.py
 

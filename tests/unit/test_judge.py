@@ -221,37 +221,9 @@ def test_margins_that_can_never_be_proven_are_told_beforehand():
 
 
 @pytest.mark.prove
-@pytest.mark.parametrize(("rate", "share"), [(10, 10), (10, 250), (100, 10), (100, 50), (100, 250)])
-def test_false_alarms_over_ten_thousand_looks(rate, share):
-    """The long proof: 40 runs of identical sides, looked at 10,000 times each, restarts included: at most 2 back-outs."""
-    false = 0
-    for seed in range(40):
-        rng = random.Random(f"{rate}/{share}/{seed}")
-        judged = Trial(Margins(0.01, 0.0005, 60), PLAN)
-        for second in range(10_000):
-            n_new = _binomial(rng, rate, share / 1000)
-            n_old = rate - n_new
-            old, new = (
-                Arm(n, _binomial(rng, n, 0.001), 0, {0.3: n - _binomial(rng, n, 0.05)}) for n in (n_old, n_new)
-            )  # fmt: skip
-            if judged.look(batch(second, share, 3, old, new)).verdict is Verdict.FAIL:
-                false += 1
-                break
-    print(f"false back-outs at {rate} requests/s, share {share / 10}%: {false} of 40")
-    assert false <= 2
+def test_false_alarms_over_ten_thousand_looks():
+    """The long proof: nine pairs of traffic and share, and drift with an incident: 10,000 looks, at most 1% promised of 480 runs."""
+    from benchmarks.false_alarms import table
 
-
-def _binomial(rng: random.Random, n: int, p: float) -> int:
-    return sum(rng.random() < p for _ in range(n)) if n * p > 3 else _rare(rng, n, p)
-
-
-def _rare(rng: random.Random, n: int, p: float) -> int:
-    """Binomial by its waiting times: quick where successes are few."""
-    from math import log
-
-    count, at = 0, 0
-    while True:
-        at += int(log(1.0 - rng.random()) / log(1.0 - p)) + 1
-        if at > n:
-            return count
-        count += 1
+    found = table(40)
+    assert len(found) == 12 and sum(found.values()) <= 9 and max(found.values()) <= 3

@@ -11,12 +11,13 @@ from kirikae.aws.session import Aws, told
 
 @dataclass(frozen=True, slots=True)
 class TargetGroup:
-    """``dimension`` is its name in CloudWatch."""
+    """``dimension`` is its name in CloudWatch, ``balancer`` that of the load balancer that it is attached to (empty: none)."""
 
     arn: str
     name: str
     deregistration_delay_s: int = 300
     anomaly_mitigation: bool = False
+    balancer: str = ""
 
     @property
     def dimension(self) -> str:
@@ -49,8 +50,9 @@ def target_group(aws: Aws, name: str) -> TargetGroup:
         group = client.describe_target_groups(Names=[name])["TargetGroups"][0]
         attributes = client.describe_target_group_attributes(TargetGroupArn=group["TargetGroupArn"])["Attributes"]
     told_of = {a["Key"]: a["Value"] for a in attributes}
+    balancer = next((arn.partition(":loadbalancer/")[2] for arn in group.get("LoadBalancerArns", ())), "")
     delay = int(told_of.get("deregistration_delay.timeout_seconds", 300))
-    return TargetGroup(group["TargetGroupArn"], name, delay, told_of.get("load_balancing.algorithm.anomaly_mitigation") == "on")
+    return TargetGroup(group["TargetGroupArn"], name, delay, told_of.get("load_balancing.algorithm.anomaly_mitigation") == "on", balancer)
 
 
 def tags(aws: Aws, arn: str) -> dict[str, str]:

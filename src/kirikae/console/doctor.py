@@ -84,7 +84,8 @@ def doctor(ctx: click.Context, lang: str | None, as_json: bool) -> None:
 def _could(ctx: click.Context, project: Project, words: dict[str, str]) -> str:
     if ctx.obj["read_only"]:
         return words["nothing"]
-    rules = ", ".join(m.router.listener_rule for m in project.moves.values()) or "-"
+    records = [m.router.record.name for m in project.moves.values() if m.router.record is not None]
+    rules = ", ".join([*project.rules, *records]) or "-"
     names = ", ".join(h.name for h in hosts_of(project)[0])
     hosts = words["hosts"].format(names=names) if project.fleets.old.deployer and names else ""
     return words["could"].format(rules=rules, service=f"{project.fleets.new.cluster}/{project.fleets.new.ecs_service}", hosts=hosts)
@@ -137,7 +138,7 @@ def _look_at_aws(ctx: click.Context, project: Project, seen: Seen) -> None:
         ("target_group", fleets.old.target_group, lambda: elbv2.target_group(aws, fleets.old.target_group)),
         ("target_group", fleets.new.target_group, lambda: elbv2.target_group(aws, fleets.new.target_group)),
         ("cluster", fleets.new.cluster, lambda: ecs.cluster_exists(aws, fleets.new.cluster)),
-        *(("rule", m.router.listener_rule, partial(elbv2.find_rule, aws, m.router.listener_rule)) for m in project.moves.values()),
+        *(("rule", rule, partial(elbv2.find_rule, aws, rule)) for rule in project.rules),
     ]
     for kind, what, look in looks:
         try:

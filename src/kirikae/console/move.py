@@ -68,7 +68,7 @@ def plan(ctx: click.Context, name: str, as_json: bool) -> None:
     margins = margins_of(desk.settings)
     found = [f for f in survey_findings(ctx, desk.project) if desk.settings.kind in f.blocks] + desk.mover.findings()
     known, forecasts = desk.mover.forecast(desk.settings.plan)
-    cost, old = _extra_cost(desk), desk.mover.pin.look(read_move(desk, name), desk.mover.places()[1])
+    cost, old = _extra_cost(desk), desk.mover.pin.look(read_move(desk, name), desk.mover.places().old)
     steps: list[dict[str, Any]] = []
     for each in forecasts:
         after = next((s for s in desk.settings.plan if s > each.share), WHOLE)
@@ -165,7 +165,7 @@ def status(ctx: click.Context, name: str, as_json: bool) -> None:
     desk = open_desk(ctx, name)
     found = desk.journal.read(name)
     share, driver = desk.mover.found_share(), desk.lease.holder()
-    old, cost = desk.mover.pin.look(found, desk.mover.places()[1]), None if found.over else _extra_cost(desk)
+    old, cost = desk.mover.pin.look(found, desk.mover.places().old), None if found.over else _extra_cost(desk)
     closed = desk.project.calendar_of(name).closed(time.time())
     if as_json:
         told = {
@@ -175,7 +175,10 @@ def status(ctx: click.Context, name: str, as_json: bool) -> None:
         click.echo(json.dumps(told, ensure_ascii=False))
         return
     click.echo(f"{name} is {where(found)}")
-    click.echo(f"the load balancer gives the new side {'an unknown share' if share is None else percent(share)}")
+    giver = "the load balancer gives" if desk.settings.router.record is None else "DNS answers give"
+    click.echo(f"{giver} the new side {'an unknown share' if share is None else percent(share)}")
+    if when := _when_in_force(desk):
+        click.echo(f"a back-out is not at once: {when.rstrip(';')}")
     click.echo(f"driven by {driver}" if driver else "nobody drives it; `kirikae move start` takes over")
     if closed:
         click.echo(f"no step is taken now: {closed}")
@@ -296,6 +299,15 @@ def _by_hand(ctx: click.Context, name: str, verb: Verb, as_json: bool, dry_run: 
     tell_once(desk.aws, desk.project, desk.journal, name, _complain)
 
 
+def _when_in_force(desk: Desk) -> str:
+    """By DNS a back-out is as slow as resolvers forget: say so."""
+    try:
+        delay_s = desk.mover.router.delay_s
+    except (KirikaeError, AwsUnreachable):
+        return ""
+    return f"resolvers that know the former answer keep it for up to {delay_s:.0f} s;" if delay_s else ""
+
+
 def _complain(text: str) -> None:
     click.echo(text, err=True)
 
@@ -317,17 +329,23 @@ _command_by_hand(Verb.RETIRE, "Pin the share and write the removal plan; deletes
 
 
 def _removal_plan(desk: Desk, name: str) -> str:
-    rule, old, new = desk.mover.places()
+    places = desk.mover.places()
+    old, new = places.old, places.new
+    record = desk.settings.router.record
+    knows = f"the rule still knows `{old.name}` at weight 0" if record is None else f"`{record.name}` still has both records"
+    way = f"take `{old.arn}` out of the rule `{places.rule_arn}`"
+    if record is not None:
+        way = f"make `{record.name}` a simple record again that leads to the new side, in one change; then give it its former TTL"
     group = desk.project.fleets.old.autoscaling_group
     scaling = f", then the Auto Scaling group `{group}`" if group else ""
     hosts = "\n".join(f"   - [ ] {host}" for host in desk.project.fleets.old.hosts) or "   - [ ] every host of the old fleet"
     return f"""# What may be removed after the move {name} of {desk.project.service} ({desk.project.environment})
 
-kirikae deleted nothing. All requests go to `{new.name}`; the rule still knows `{old.name}` at weight 0.
+kirikae deleted nothing. All requests go to `{new.name}`; {knows}.
 
 - [ ] look at `{old.name}`: no request and no open connection for a day
 - [ ] take a snapshot of every old host's disk, and write down where it is
-- [ ] take `{old.arn}` out of the rule `{rule}`
+- [ ] {way}
 - [ ] stop, and after a week remove:
 {hosts}
 - [ ] remove the target group `{old.name}`{scaling}
@@ -441,7 +459,7 @@ def back_out(ctx: click.Context, name: str | None, everything: bool, reason: str
         try:
             after = press(desk.journal, desk.mover, desk.lease, each, reason)
             pressed = True
-            say(as_json, after)
+            say(as_json, after, _when_in_force(desk) if not as_json else "")
             tell_once(desk.aws, desk.project, desk.journal, each, _complain)
         except (KirikaeError, AwsUnreachable) as error:
             troubles.append(f"{each}: {error}")

@@ -151,11 +151,31 @@ class Database(_Strict):
     reserved: int = Field(default=5, ge=0, description="for people, jobs and the superuser")
 
 
-class Router(_Strict):
-    listener_rule: str = Field(
-        description="LOAD_BALANCER/RULE, where RULE is the rule's tag Name, or a listener rule's ARN",
-        pattern=r"^(arn:\S+|[A-Za-z0-9-]{1,32}/.+)$",
+class Record(_Strict):
+    """A DNS name whose answers are shared out by weights (Route 53)."""
+
+    zone: str = Field(description="name or ID of the hosted zone")
+    name: str = Field(description="the name that users ask for; now one simple record that leads to the old side")
+    type: Literal["A", "AAAA", "CNAME"] = "CNAME"
+    new: str = Field(description="where the new side is: a host name, an address, or an alias's DNS name")
+    new_zone: str | None = Field(default=None, description="for an alias: the hosted zone of its target, such as the load balancer's")
+    ttl: Seconds = Field(
+        default=60.0, ge=1, description="to which the record's TTL is lowered, one old TTL ahead", json_schema_extra=_shown("60s")
     )
+
+
+class Router(_Strict):
+    listener_rule: str | None = Field(
+        default=None, description="LOAD_BALANCER/RULE, where RULE is the rule's tag Name, or a listener rule's ARN",
+        pattern=r"^(arn:\S+|[A-Za-z0-9-]{1,32}/.+)$",
+    )  # fmt: skip
+    record: Record | None = Field(default=None, description="instead: weighted DNS records")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Router:
+        if (self.listener_rule is None) == (self.record is None):
+            raise ValueError("give `listener_rule`, or `record`")
+        return self
 
 
 class JudgeSettings(_Strict):
@@ -241,6 +261,10 @@ class TrafficMove(_Strict):
     def _plan_rises_to_the_whole(self) -> TrafficMove:
         if list(self.plan) != sorted(set(self.plan)) or self.plan[-1] != WHOLE or self.plan[0] < 1:
             raise ValueError("the plan must rise and end at 100%")
+        if self.router.record is not None and any(not 4 <= share <= 996 for share in self.plan[:-1]):
+            raise ValueError("by DNS weights (0 to 255) a step is at least 0.4% and at most 99.6%, or 100%; correct `plan`")
+        if self.router.record is not None and self.figures.source == "access_log":
+            raise ValueError("figures of a move by DNS come from CloudWatch: both sides may have load balancers of their own")
         if self.advance == "window" and not self.windows:
             raise ValueError('advance: window needs `windows`, such as ["Mon-Fri 10:00-17:00"]')
         return self
@@ -373,6 +397,11 @@ class Project(_Strict):
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError(f"{zone!r} is not a time zone; write its IANA name, such as Asia/Tokyo") from error
         return zone
+
+    @property
+    def rules(self) -> list[str]:
+        """The listener rules that moves turn."""
+        return [move.router.listener_rule for move in self.moves.values() if move.router.listener_rule is not None]
 
     def calendar_of(self, name: str) -> Calendar:
         """When this move may take a step."""

@@ -18,7 +18,7 @@ def look(aws: Aws, project: Project) -> list[Finding]:
     """Findings on what the old side hangs on.  A part that AWS does not let us see is a finding `unreadable`."""
     out: list[Finding] = []
     old = project.fleets.old
-    seen = inventory.of(aws, old.target_group, [m.router.listener_rule for m in project.moves.values()])
+    seen = inventory.of(aws, old.target_group, project.rules)
     for what, why in seen.unreadable:
         out.append(found("unreadable", what, f"{what} could not be looked at: {why}", [Trace("", what, why)], Confidence.OBSERVED))
     if seen.stickiness_s:

@@ -18,6 +18,21 @@ TRAILING_S = 300
 _COUNTS = (("RequestCount", "Sum"), ("HTTPCode_Target_5XX_Count", "Sum"), ("TargetConnectionErrorCount", "Sum"))
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Both sides as AWS knows them.  ``rule_arn``: the listener rule, None where DNS decides; balancers as CloudWatch names them."""
+
+    rule_arn: str | None
+    old: TargetGroup
+    new: TargetGroup
+    old_balancer: str
+    new_balancer: str
+
+    @property
+    def sides(self) -> tuple[tuple[str, TargetGroup, str], ...]:
+        return ("old", self.old, self.old_balancer), ("new", self.new, self.new_balancer)
+
+
 class Figures(Protocol):
     """Where the figures of both sides come from."""
 
@@ -44,15 +59,13 @@ class CloudWatch:
     """
 
     aws: Aws
-    balancer: str
-    old: TargetGroup
-    new: TargetGroup
+    places: Places
     period_s: int
 
     def quantiles(self, until: float) -> dict[str, float]:
         step = 60 if self.period_s >= 60 else 1
         end = math.floor(until / step) * step
-        queries = [Query(self.old.dimension, self.balancer, "TargetResponseTime", metric) for metric in QUANTILES]
+        queries = [Query(self.places.old.dimension, self.places.old_balancer, "TargetResponseTime", metric) for metric in QUANTILES]
         found = metric_data(self.aws, queries, end - TRAILING_S, end, step)
         return {metric: round(median(series.values()), 4) for metric, series in zip(QUANTILES, found, strict=True) if series}
 
@@ -61,9 +74,9 @@ class CloudWatch:
         if not stamps:
             return []
         queries = []
-        for side, group in (("old", self.old.dimension), ("new", self.new.dimension)):
-            queries += [Query(group, self.balancer, metric, statistic) for metric, statistic in _COUNTS]
-            queries += [Query(group, self.balancer, "TargetResponseTime", f"TC({bound:.4f}:)") for bound in bounds[side]]
+        for side, group, balancer in self.places.sides:
+            queries += [Query(group.dimension, balancer, metric, statistic) for metric, statistic in _COUNTS]
+            queries += [Query(group.dimension, balancer, "TargetResponseTime", f"TC({bound:.4f}:)") for bound in bounds[side]]
         found = iter(metric_data(self.aws, queries, stamps.start, stamps.stop, self.period_s))
         series = {side: [next(found) for _ in range(len(_COUNTS) + len(bounds[side]))] for side in ("old", "new")}
 

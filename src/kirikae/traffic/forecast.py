@@ -11,6 +11,7 @@ from kirikae.aws.cloudwatch import Query, metric_data
 from kirikae.aws.session import Aws
 from kirikae.model.share import WHOLE
 from kirikae.move.judge import QUANTILES, Margins, requests_to_find, requests_to_prove
+from kirikae.traffic.figures import Places
 
 RISE = 0.01
 """The harm that a plan speaks of: so many more errors."""
@@ -47,10 +48,12 @@ class StepForecast:
     finds_s: float
 
 
-def today(aws: Aws, old: str, new: str, balancer: str, margins: Margins, plan: Sequence[int], now: float, lateness_s: float) -> Today:
+def today(aws: Aws, places: Places, margins: Margins, plan: Sequence[int], now: float, lateness_s: float) -> Today:
     until = math.floor((now - lateness_s) / 60) * 60
     counts = [("RequestCount", "Sum"), ("HTTPCode_Target_5XX_Count", "Sum"), *(("TargetResponseTime", q) for q in QUANTILES)]
-    queries = [Query(old, balancer, *count) for count in counts] + [Query(new, balancer, "RequestCount", "Sum")]
+    old, balancer = places.old.dimension, places.old_balancer
+    queries = [Query(old, balancer, *count) for count in counts]
+    queries.append(Query(places.new.dimension, places.new_balancer, "RequestCount", "Sum"))
     served, failed, *slow, served_new = metric_data(aws, queries, until - _HOUR, until, 60)
     n, bad = sum(served.values()), sum(failed.values())
     minutes = len(served.keys() | served_new.keys())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -21,13 +22,15 @@ from kirikae.move.mover import HandOnKnob
 from kirikae.move.trial import Trial
 from kirikae.traffic import ready
 from kirikae.traffic.access_log import AccessLog
-from kirikae.traffic.figures import CloudWatch, Figures
+from kirikae.traffic.figures import CloudWatch, Figures, Places
 from kirikae.traffic.forecast import StepForecast, Today, forecast, today
 from kirikae.traffic.old_side import Pin
 from kirikae.traffic.probes import Probe, probe_all, sign_in_trouble
-from kirikae.traffic.weights import share_of, weights_for
+from kirikae.traffic.routers import RecordRouter, Router, RuleRouter
 
 PROBE_EVERY_S = 5.0
+RETIRE_TTLS = 10
+"""By DNS, the old side must have been asked nothing for so many TTLs: resolvers pin beyond it."""
 
 
 class NotPrepared(KirikaeError):
@@ -63,7 +66,8 @@ class TrafficMover:
     def __init__(self, aws: Aws, project: Project, settings: TrafficMove, journal: Journal, clock: Callable[[], float] = time.time) -> None:
         self._aws, self._project, self._settings, self._journal, self._clock = aws, project, settings, journal, clock
         self._margins = margins_of(settings)
-        self._places: tuple[str, elbv2.TargetGroup, elbv2.TargetGroup] | None = None
+        self._places: Places | None = None
+        self._router: Router | None = None
         self._judged: tuple[int, Trial, float] | None = None
         self._tau: tuple[int, dict[str, float]] | None = None
         self._source: Figures | None = None
@@ -72,21 +76,34 @@ class TrafficMover:
 
     # --- where things are -----------------------------------------------------------------------------------------
 
-    def places(self) -> tuple[str, elbv2.TargetGroup, elbv2.TargetGroup]:
-        """(rule ARN, old target group, new target group).  Raises NotThere."""
+    def places(self) -> Places:
+        """Raises NotThere."""
         if self._places is None:
-            fleets = self._project.fleets
-            self._places = (
-                elbv2.find_rule(self._aws, self._settings.router.listener_rule),
-                elbv2.target_group(self._aws, fleets.old.target_group),
-                elbv2.target_group(self._aws, fleets.new.target_group),
-            )
+            fleets, asked = self._project.fleets, self._settings.router
+            old, new = (elbv2.target_group(self._aws, fleet.target_group) for fleet in (fleets.old, fleets.new))
+            if asked.listener_rule is None:
+                self._places = Places(None, old, new, old.balancer, new.balancer)
+            else:
+                rule_arn = elbv2.find_rule(self._aws, asked.listener_rule)
+                balancer = elbv2.rule(self._aws, rule_arn).balancer_dimension
+                self._places = Places(rule_arn, old, new, balancer, balancer)
         return self._places
 
+    @property
+    def router(self) -> Router:
+        """Raises NotThere."""
+        if self._router is None:
+            record, places = self._settings.router.record, self.places()
+            if record is not None:
+                self._router = RecordRouter(self._aws, record, self._journal, self._clock)
+            else:
+                assert places.rule_arn is not None
+                self._router = RuleRouter(self._aws, places.rule_arn, places.old, places.new)
+        return self._router
+
     def found_share(self) -> int | None:
-        """The share that the rule's weights give now; None if they say nothing about it."""
-        rule_arn, old, new = self.places()
-        return share_of(elbv2.rule(self._aws, rule_arn).weights, old.arn, new.arn)
+        """The share that the weights give now; None if they say nothing about it."""
+        return self.router.share()
 
     def findings(self) -> list[Finding]:
         """What stands in the way of this move, or should be known before it."""
@@ -98,40 +115,27 @@ class TrafficMover:
     def prepare(self, move: Move) -> None:
         if in_the_way := blocking(self.findings(), "traffic"):
             raise NotPrepared("\n".join(map(str, in_the_way)))
-        self._with_both_groups()
-
-    def _with_both_groups(self) -> elbv2.Rule:
-        """The rule, with the new side's target group in it (at weight 0) if it was missing."""
-        rule_arn, old, new = self.places()
-        rule = elbv2.rule(self._aws, rule_arn)
-        if new.arn in rule.weights:
-            return rule
-        old_weight, new_weight = weights_for(0)
-        elbv2.set_weights(self._aws, rule, {old.arn: old_weight, new.arn: new_weight})
-        return elbv2.rule(self._aws, rule_arn)
+        self.router.prepare(move)
 
     def start(self, move: Move) -> None:
         found = self.found_share()
         if found != 0:
             at = "an unknown share" if found is None else percent(found)
-            raise NotPrepared(f"the rule is at {at} before the move began; set the new side's weight to 0 first")
-        self.pin.pin(move, self.places()[1])
+            raise NotPrepared(f"the weights are at {at} before the move began; set the new side's weight to 0 first")
+        self.router.set_share(0)
+        self.pin.pin(move, self.places().old)
 
     def shift(self, move: Move, share: int, expected: tuple[int, ...] | None) -> None:
-        _, old, new = self.places()
-        rule = self._with_both_groups()
-        found = share_of(rule.weights, old.arn, new.arn)
+        found = self.found_share()
         if expected is not None and found not in expected:
             at = "weights of its own" if found is None else percent(found)
             raise HandOnKnob(
                 -1 if found is None else found, move.share,
-                f"somebody else set the rule to {at} while the step to {percent(share)} was due; it is left as it is: "
+                f"somebody else set the weights to {at} while the step to {percent(share)} was due; it is left as it is: "
                 f"`kirikae move resume {move.name}` sets it back to {percent(move.share)} and goes on",
             )  # fmt: skip
-        if found == share:
-            return
-        old_weight, new_weight = weights_for(share)
-        elbv2.set_weights(self._aws, rule, {old.arn: old_weight, new.arn: new_weight})
+        if found != share:
+            self.router.set_share(share)
 
     def settle(self, move: Move) -> None:
         self.shift(move, WHOLE, (WHOLE,))
@@ -142,13 +146,15 @@ class TrafficMover:
 
     def assert_nobody_asks_the_old_side(self) -> None:
         """Asked before an order to retire.  Raises StillAsked: clients that stick to it, or another rule that leads there."""
-        rule_arn, old, _ = self.places()
-        source = self._settings.figures
-        balancer, period_s = elbv2.rule(self._aws, rule_arn).balancer_dimension, 1 if source.period < 60 else 60
-        if asked := ready.requests_at(self._aws, old, balancer, self._clock() - source.lateness, period_s, 3):
+        places, source = self.places(), self._settings.figures
+        period_s = 1 if source.period < 60 else 60
+        seconds = max(3 * period_s, RETIRE_TTLS * self.router.delay_s)
+        periods = math.ceil(seconds / period_s)
+        asked = ready.requests_at(self._aws, places.old, places.old_balancer, self._clock() - source.lateness, period_s, periods)
+        if asked:
             raise StillAsked(
-                f"{old.name} answered {asked} request(s) in the last {3 * period_s} s that are known: wait until clients that stick to "
-                "it are gone, look for another rule that leads there, then retire again"
+                f"{places.old.name} answered {asked} request(s) in the last {periods * period_s} s that are known: wait until clients that "
+                "stick to it and resolvers that remember it are gone, look for another way that leads there, then retire again"
             )
 
     def discard(self, move: Move) -> None:
@@ -170,9 +176,8 @@ class TrafficMover:
 
     def forecast(self, plan: Sequence[int]) -> tuple[Today, list[StepForecast]]:
         """What today's figures are, and what each step of the plan will take at them."""
-        rule_arn, old, new = self.places()
-        balancer, source = elbv2.rule(self._aws, rule_arn).balancer_dimension, self._settings.figures
-        known = today(self._aws, old.dimension, new.dimension, balancer, self._margins, plan, self._clock(), source.lateness)
+        places, source = self.places(), self._settings.figures
+        known = today(self._aws, places, self._margins, plan, self._clock(), source.lateness)
         return known, forecast(self._margins, plan, known, source.lateness + source.period)
 
     # --- readiness at share 0 -------------------------------------------------------------------------------------
@@ -182,7 +187,9 @@ class TrafficMover:
         return probe_all(healthy, self._project.checks, self._project.release_header)
 
     def _readiness(self, move: Move) -> Evidence:
-        _, old, new = self.places()
+        if waits_for := self.router.not_ready(move):
+            return Evidence(Verdict.UNSURE, waits_for)
+        old, new = self.places().old, self.places().new
         figures: dict[str, float] = {}
         releases = set()
         for side, group in (("old", old), ("new", new)):
@@ -217,7 +224,7 @@ class TrafficMover:
         if settings is None:
             return ""
         sides = {}
-        for side, group in zip(("old", "new"), self.places()[1:], strict=True):
+        for side, group in (("old", self.places().old), ("new", self.places().new)):
             sides[side] = next((t.address, t.port) for t in elbv2.targets(self._aws, group) if t.state == "healthy")
         for there, here in (("old", "new"), ("new", "old")):
             if trouble := sign_in_trouble(sides[there], sides[here], settings):
@@ -264,9 +271,8 @@ class TrafficMover:
         if self._judged is not None and self._judged[0] == move.stepped:
             return self._judged[1], self._judged[2]
         batches = self._journal.batches(move)
-        sticky = elbv2.rule(self._aws, self.places()[0]).stickiness_s > 0
-        trial = trial_over(self._settings, move, batches, sticky)
-        stepped_at = next(e.at for e in self._journal.entries(move.name) if e.move.seq == move.stepped)
+        trial = trial_over(self._settings, move, batches, not self.router.exact)
+        stepped_at = next(e.at for e in self._journal.entries(move.name) if e.move.seq == move.stepped) + self.router.delay_s
         return trial, max([b.start + b.seconds for b in batches if b.step == move.stepped and not b.only_probes], default=stepped_at)
 
     def _tau_of(self, move: Move) -> dict[str, float]:
@@ -284,14 +290,13 @@ class TrafficMover:
     def _figures(self) -> Figures:
         """The source that the project file names.  Raises NotThere."""
         if self._source is None:
-            rule_arn, old, new = self.places()
-            settings = self._settings.figures
-            balancer = elbv2.rule(self._aws, rule_arn).balancer_dimension
-            if settings.source == "access_log":
-                place = logs_bucket.place_of(self._aws, elbv2.balancer_arn(rule_arn))
-                self._source = AccessLog(self._aws, place, old, new, int(settings.period), settings.routes, settings.count == "clients")
+            places, settings = self.places(), self._settings.figures
+            if settings.source == "access_log" and places.rule_arn is not None:
+                place = logs_bucket.place_of(self._aws, elbv2.balancer_arn(places.rule_arn))
+                per_client, period_s = settings.count == "clients", int(settings.period)
+                self._source = AccessLog(self._aws, place, places.old, places.new, period_s, settings.routes, per_client)
             else:
-                self._source = CloudWatch(self._aws, balancer, old, new, int(settings.period))
+                self._source = CloudWatch(self._aws, places, int(settings.period))
         return self._source
 
     def _probe_round(self, move: Move, trial: Trial) -> str:
@@ -303,8 +308,8 @@ class TrafficMover:
         if not self._project.checks or now < self._next_probes:
             return ""
         self._next_probes = now + PROBE_EVERY_S
-        _, old, new = self.places()
-        troubles = {side: [p for p in self.probes(group) if p.trouble] for side, group in (("old", old), ("new", new))}
+        groups = (("old", self.places().old), ("new", self.places().new))
+        troubles = {side: [p for p in self.probes(group) if p.trouble] for side, group in groups}
         sides = {side: Arm(probe_failed=len(found)) for side, found in troubles.items()}
         batch = Batch(round(now, 3), PROBE_EVERY_S, move.share, {"": sides}, move.stepped)
         if any(troubles.values()) or self._troubled:

@@ -15,6 +15,7 @@ from kirikae.aws.cloudwatch import Query, metric_data
 from kirikae.aws.session import Aws
 from kirikae.model.finding import Confidence, Finding, Severity, Trace
 from kirikae.model.project import Project, TrafficMove
+from kirikae.traffic.figures import Places
 
 _STOP_S = 30
 """ECS's stopTimeout where a container gives none (ECS API reference, ContainerDefinition)."""
@@ -80,23 +81,18 @@ CONDITIONS = {
 }  # fmt: skip
 
 
-def findings(
-    aws: Aws, project: Project, settings: TrafficMove, places: tuple[str, elbv2.TargetGroup, elbv2.TargetGroup], now: float
-) -> list[Finding]:
+def findings(aws: Aws, project: Project, settings: TrafficMove, places: Places, now: float) -> list[Finding]:
     """Everything of the list that is so now."""
-    rule_arn, old, new = places
-    rule = elbv2.rule(aws, rule_arn)
+    old, new = places.old, places.new
     found: list[Finding] = []
     if old.arn == new.arn:
         return [CONDITIONS["TR09"].found(old.arn, f"both are {old.name}")]
-    if old.arn not in rule.weights or set(rule.weights) - {old.arn, new.arn}:
-        found.append(CONDITIONS["TR01"].found(rule_arn, f"it forwards to {', '.join(sorted(rule.weights))}"))
-    if rule.stickiness_s > settings.judge.bake:
-        found.append(CONDITIONS["TR02"].found(rule_arn, f"stickiness {rule.stickiness_s} s, bake {settings.judge.bake:.0f} s"))
+    if places.rule_arn is not None:
+        found += _of_the_rule(aws, settings, places.rule_arn, old, new)
     states = [t.state for t in elbv2.targets(aws, old)]
     if "healthy" not in states:
         found.append(CONDITIONS["TR03"].found(old.arn, "no target is healthy"))
-    longest = _longest_s(aws, old, rule.balancer_dimension, now - settings.figures.lateness)
+    longest = _longest_s(aws, old, places.old_balancer, now - settings.figures.lateness)
     for group in (old, new):
         if group.deregistration_delay_s < longest:
             says = f"deregistration delay {group.deregistration_delay_s} s, longest request of the last hour {longest:.1f} s"
@@ -104,10 +100,20 @@ def findings(
         if group.anomaly_mitigation:
             found.append(CONDITIONS["TR07"].found(group.arn, "load_balancing.algorithm.anomaly_mitigation is on", Confidence.CONFIGURED))
     found += _of_the_definition(aws, project, longest)
-    if owner := _owner(elbv2.tags(aws, rule_arn)):
-        found.append(CONDITIONS["TR06"].found(rule_arn, f"its tags say {owner}", Confidence.PRESENT))
     found += _of_the_database(aws, project, len(states))
     return found
+
+
+def _of_the_rule(
+    aws: Aws, settings: TrafficMove, rule_arn: str, old: elbv2.TargetGroup, new: elbv2.TargetGroup
+) -> Iterator[Finding]:  # fmt: skip
+    rule = elbv2.rule(aws, rule_arn)
+    if old.arn not in rule.weights or set(rule.weights) - {old.arn, new.arn}:
+        yield CONDITIONS["TR01"].found(rule_arn, f"it forwards to {', '.join(sorted(rule.weights))}")
+    if rule.stickiness_s > settings.judge.bake:
+        yield CONDITIONS["TR02"].found(rule_arn, f"stickiness {rule.stickiness_s} s, bake {settings.judge.bake:.0f} s")
+    if owner := _owner(elbv2.tags(aws, rule_arn)):
+        yield CONDITIONS["TR06"].found(rule_arn, f"its tags say {owner}", Confidence.PRESENT)
 
 
 def _longest_s(aws: Aws, old: elbv2.TargetGroup, balancer: str, until: float) -> float:

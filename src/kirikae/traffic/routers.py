@@ -1,0 +1,147 @@
+"""Where the share is set: a load balancer's listener rule, or weighted DNS records."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from kirikae.aws import elbv2, route53
+from kirikae.aws.session import Aws
+from kirikae.model.errors import KirikaeError
+from kirikae.model.move import Move
+from kirikae.model.project import Record
+from kirikae.move.journal import Journal
+from kirikae.traffic.weights import record_weights_for, share_of, weights_for
+
+OLD, NEW = "kirikae-old", "kirikae-new"
+
+
+class NotARecord(KirikaeError):
+    """The DNS name does not have the records that a move can begin with."""
+
+
+class Router(Protocol):
+    """``delay_s``: how long clients may go by the former share after a change.  ``exact``: the share is tested against what arrives."""
+
+    exact: bool
+
+    @property
+    def delay_s(self) -> float: ...
+
+    def share(self) -> int | None:
+        """The share (permille) that is set now; None where what is set says nothing about it."""
+
+    def set_share(self, share: int) -> None:
+        """Set it; both sides are put in place if one is missing."""
+
+    def prepare(self, move: Move) -> None:
+        """What must be done ahead; changes nothing that users meet."""
+
+    def not_ready(self, move: Move) -> str:
+        """What has to be waited for before the share may leave 0; empty: nothing."""
+
+
+class RuleRouter:
+    """Weights of a listener rule: in force at the next request."""
+
+    delay_s = 0.0
+
+    def __init__(self, aws: Aws, rule_arn: str, old: elbv2.TargetGroup, new: elbv2.TargetGroup) -> None:
+        self._aws, self._rule, self._old, self._new = aws, rule_arn, old, new
+        self.exact = elbv2.rule(aws, rule_arn).stickiness_s == 0
+
+    def share(self) -> int | None:
+        return share_of(elbv2.rule(self._aws, self._rule).weights, self._old.arn, self._new.arn)
+
+    def set_share(self, share: int) -> None:
+        old, new = weights_for(share)
+        elbv2.set_weights(self._aws, elbv2.rule(self._aws, self._rule), {self._old.arn: old, self._new.arn: new})
+
+    def prepare(self, move: Move) -> None:
+        if self._new.arn not in elbv2.rule(self._aws, self._rule).weights:
+            self.set_share(0)
+
+    def not_ready(self, move: Move) -> str:
+        return ""
+
+
+class RecordRouter:
+    """Weighted records of one name.
+
+    The TTL is lowered one old TTL ahead; then the simple record becomes two weighted ones in one change.  Weights are shares of DNS
+    answers, not of requests: the share that arrives is shown, and not tested.  Nothing is faster than resolvers forget.
+    """
+
+    exact = False
+
+    def __init__(self, aws: Aws, settings: Record, journal: Journal, clock: Callable[[], float] = time.time) -> None:
+        self._aws, self._settings, self._journal, self._clock = aws, settings, journal, clock
+        self._zone = route53.zone_id(aws, settings.zone)
+
+    @property
+    def delay_s(self) -> float:
+        return max(route53.ttl_of(record) for record in self._records())
+
+    def _records(self) -> list[route53.Plain]:
+        found = route53.records(self._aws, self._zone, self._settings.name, self._settings.type)
+        if not found:
+            raise NotARecord(f"{self._settings.name} has no {self._settings.type} record; write the name that users ask for")
+        return found
+
+    def _sides(self, found: list[route53.Plain]) -> tuple[route53.Plain, route53.Plain] | None:
+        """The two weighted records; None while there is one simple one.  Raises NotARecord."""
+        by_id = {record.get("SetIdentifier", ""): record for record in found}
+        if by_id.keys() == {OLD, NEW}:
+            return by_id[OLD], by_id[NEW]
+        if by_id.keys() == {""}:
+            return None
+        raise NotARecord(
+            f"{self._settings.name} has records {', '.join(sorted(by_id))}; a move begins with one simple record and keeps {OLD} and {NEW}"
+        )
+
+    def share(self) -> int | None:
+        sides = self._sides(self._records())
+        if sides is None:
+            return 0
+        old, new = (record["Weight"] for record in sides)
+        return share_of({OLD: old, NEW: new}, OLD, NEW)
+
+    def set_share(self, share: int) -> None:
+        found = self._records()
+        sides, (w_old, w_new) = self._sides(found), record_weights_for(share)
+        if sides is not None:
+            old, new = sides
+            changes = [("UPSERT", {**old, "Weight": w_old}), ("UPSERT", {**new, "Weight": w_new})]
+        else:
+            [simple] = found
+            values = {"TTL": min(int(self._settings.ttl), route53.ttl_of(simple)), "ResourceRecords": [{"Value": self._settings.new}]}
+            alias = simple.get("AliasTarget")
+            if alias is not None or self._settings.new_zone is not None:
+                target = {"HostedZoneId": self._settings.new_zone or (alias or {}).get("HostedZoneId", ""), "DNSName": self._settings.new}
+                values = {"AliasTarget": {**target, "EvaluateTargetHealth": False}}
+            base = {"Name": simple["Name"], "Type": simple["Type"]}
+            changes = [
+                ("DELETE", simple),
+                ("CREATE", {**simple, "SetIdentifier": OLD, "Weight": w_old}),
+                ("CREATE", {**base, **values, "SetIdentifier": NEW, "Weight": w_new}),
+            ]
+        route53.change(self._aws, self._zone, changes, f"kirikae: {share / 10:g}% to the new side")
+
+    def prepare(self, move: Move) -> None:
+        """Lower the TTL; from when on it counts is written down first."""
+        found = self._records()
+        if self._sides(found) is not None or "AliasTarget" in found[0]:
+            return
+        [simple] = found
+        ttl = route53.ttl_of(simple)
+        self._journal.note_once(move, "ttl", {"was": ttl, "forgotten_at": self._clock() + ttl})
+        if ttl > int(self._settings.ttl):
+            lowered = {**simple, "TTL": int(self._settings.ttl)}
+            route53.change(self._aws, self._zone, [("UPSERT", lowered)], "kirikae: TTL lowered ahead of a move")
+
+    def not_ready(self, move: Move) -> str:
+        note = self._journal.note(move, "ttl")
+        left = note["forgotten_at"] - self._clock() if note is not None else 0.0
+        return f"resolvers may keep the former TTL ({note['was']} s) for another {math.ceil(left)} s" if note and left > 0 else ""
