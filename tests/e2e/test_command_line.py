@@ -33,7 +33,7 @@ moves:
     router: {{listener_rule: {name}/main}}
     plan: ["10%", "50%", "100%"]
     advance: {advance}
-    judge: {{worse_requests_at_most: "4%", bake: 3s, fast_enough: 1s}}
+    judge: {{worse_requests_at_most: "4%", bake: 3s, warm_up: 1s, fast_enough: 1s}}
     figures: {{period: 1s, lateness: 2s}}
 accepted:
   - {{finding: SV01, where: the old fleet, why: "its targets are containers of this test", by: "test", until: 2099-12-31}}

@@ -62,14 +62,31 @@ def driver_files(project: Project, move: str, image: str) -> dict[str, str]:
     }  # fmt: skip
     files: dict[str, Any] = {
         "driver-task-def.json": task, "driver-service-def.json": service, "driver-alarm.json": alarm,
-        "driver-policy.json": _policy(project, bucket, prefix),
+        "driver-policy.json": _policy(project, move, bucket, prefix),
     }  # fmt: skip
     return {"Dockerfile": _DOCKERFILE.format(image=image)} | {
         file: json.dumps(body, indent=2, ensure_ascii=False) + "\n" for file, body in files.items()
     }
 
 
-def _policy(project: Project, bucket: str, prefix: str) -> dict[str, Any]:
+def _shift(project: Project, move: str) -> dict[str, Any]:
+    """The one thing that it turns."""
+    router = project.moves[move].router
+    if router.record is None:
+        rule = router.listener_rule or ""
+        return {
+            "Sid": "Shift", "Effect": "Allow", "Action": ["elasticloadbalancing:ModifyRule"],
+            "Resource": rule if rule.startswith("arn:") else "*",
+        }  # fmt: skip
+    zone = router.record.zone if "." not in router.record.zone else "*"
+    names = {"route53:ChangeResourceRecordSetsNormalizedRecordNames": [router.record.name.rstrip(".").lower()]}
+    return {
+        "Sid": "Shift", "Effect": "Allow", "Action": ["route53:ChangeResourceRecordSets"],
+        "Resource": f"arn:aws:route53:::hostedzone/{zone}", "Condition": {"ForAllValues:StringEquals": names},
+    }  # fmt: skip
+
+
+def _policy(project: Project, move: str, bucket: str, prefix: str) -> dict[str, Any]:
     """What the driver calls, and no more."""
     objects = f"arn:aws:s3:::{bucket}/{prefix.strip('/')}/*" if prefix.strip("/") else f"arn:aws:s3:::{bucket}/*"
     statements = [
@@ -77,10 +94,11 @@ def _policy(project: Project, bucket: str, prefix: str) -> dict[str, Any]:
             "Sid": "Look", "Effect": "Allow", "Resource": "*",
             "Action": [
                 "autoscaling:DescribeAutoScalingGroups", "cloudwatch:GetMetricData", "cloudwatch:GetMetricStatistics",
-                "elasticloadbalancing:Describe*", "sts:GetCallerIdentity",
+                "ecs:DescribeServices", "ecs:DescribeTaskDefinition", "elasticloadbalancing:Describe*", "route53:ListHostedZonesByName",
+                "route53:ListResourceRecordSets", "sts:GetCallerIdentity",
             ],
         },
-        {"Sid": "Shift", "Effect": "Allow", "Action": ["elasticloadbalancing:ModifyRule"], "Resource": "*"},
+        _shift(project, move),
         {
             "Sid": "Beat", "Effect": "Allow", "Action": ["cloudwatch:PutMetricData"], "Resource": "*",
             "Condition": {"StringEquals": {"cloudwatch:namespace": "kirikae"}},
