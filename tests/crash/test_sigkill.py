@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from kirikae.aws.s3_store import S3Store
+from kirikae.aws.session import Aws
 from kirikae.model.errors import KirikaeError
 from kirikae.model.evidence import Verdict
 from kirikae.model.move import Move, Order, Phase, Verb
+from kirikae.model.store import Store
 from kirikae.move.driver import drive
 from kirikae.move.engine import back_out
 from tests.world import Bench, Fuse
@@ -34,8 +37,13 @@ def in_child(work) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def drive_through(folder: Path, at: int = 0, verdict=lambda move: Verdict.PASS) -> None:
-    bench = Bench(folder, Fuse(at), verdict)
+def in_a_file() -> Store | None:
+    """The store of most of these tests: SQLite in the test's folder."""
+    return None
+
+
+def drive_through(folder: Path, at: int = 0, verdict=lambda move: Verdict.PASS, store=in_a_file) -> None:
+    bench = Bench(folder, Fuse(at), verdict, store=store())
     bench.plan()
     clock = iter(range(0, 10**9, 10))
     drive(bench.engine, bench.journal, bench.lease, "web", lambda look: None, lambda: float(next(clock)), lambda s: time.sleep(0.001))
@@ -108,7 +116,7 @@ def test_a_driver_that_is_dead_but_not_yet_waited_for_is_replaced_at_once(tmp_pa
     os.waitpid(child, 0)
 
 
-def rivals(folder: Path, rng: random.Random, button: bool) -> None:
+def rivals(folder: Path, rng: random.Random, button: bool, store=in_a_file) -> None:
     """Three drivers at once, killed at random points, and perhaps the red button."""
     children = []
     for _ in range(3):
@@ -116,37 +124,37 @@ def rivals(folder: Path, rng: random.Random, button: bool) -> None:
         child = os.fork()
         if child == 0:
             try:
-                drive_through(folder, at)
+                drive_through(folder, at, store=store)
             except BaseException:  # noqa: BLE001 - the child must never return into pytest
                 os._exit(1)
             os._exit(0)
         children.append(child)
     if button:
         time.sleep(rng.random() * 0.15)
-        press(folder)
+        press(folder, store)
     for child in children:
         os.waitpid(child, 0)
 
 
-def press(folder: Path) -> None:
-    bench = Bench(folder)
+def press(folder: Path, store=in_a_file) -> None:
+    bench = Bench(folder, store=store())
     try:
         back_out(bench.journal, bench.mover, bench.lease, "web", "pressed")
     except KirikaeError:
         pass  # nothing is on the new side yet, or no move at all: nothing to take back
 
 
-def check_rivals(folder: Path, seed: int) -> None:
+def check_rivals(folder: Path, seed: int, store=in_a_file) -> None:
     rng = random.Random(seed)
     button = rng.random() < 0.5
-    rivals(folder, rng, button)
-    bench = Bench(folder)
+    rivals(folder, rng, button, store)
+    bench = Bench(folder, store=store())
     held = bench.journal.names() and bench.journal.read("web").held
     if held:
         assert bench.world.share == bench.journal.read("web").share
         with bench.lease.held():
             bench.engine.order("web", Order(Verb.RESUME))
-    assert in_child(lambda: drive_through(folder)) == 0
+    assert in_child(lambda: drive_through(folder, store=store)) == 0
     move = check_lawful(bench)
     assert (move.phase, bench.world.share) == (Phase.SETTLED, 1000), seed
 
@@ -155,6 +163,17 @@ def check_rivals(folder: Path, seed: int) -> None:
 def test_three_rivals_killed_at_random(tmp_path, seed):
     """Rival drivers, SIGKILL at random points, the red button in half of the runs: lawful, and the world equals the journal."""
     check_rivals(tmp_path, seed)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("seed", [*range(2000, 2003), *(pytest.param(n, marks=pytest.mark.prove) for n in range(2003, 2040))])
+def test_three_rivals_on_a_bucket(local, monkeypatch, tmp_path, seed):
+    """The same with the journal and the lease in a bucket: conditional writes do what transactions do."""
+    for key, value in local.environment.items():
+        monkeypatch.setenv(key, value)
+    bucket = f"rivals-{seed}"
+    local.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": local.status["region"]})
+    check_rivals(tmp_path, seed, lambda: S3Store(Aws(local.status["region"]), bucket))
 
 
 @pytest.mark.prove

@@ -66,7 +66,11 @@ def test_a_move_by_dns(local: Any, tmp_path: Path) -> None:
     user = User(tmp_path, local, new)
     project = PROJECT.format(name="dnsnew", account="123456789012", contains="shop", advance="auto")
     record = "record: {zone: example.com, name: shop.example.com, new: new.internal, ttl: 1s}"
-    project = project.replace("target_group: dnsnew-a", "target_group: dnsold-a").replace("listener_rule: dnsnew/main", record)
+    project = (
+        project.replace('plan: ["10%", "50%", "100%"]', 'plan: ["50%", "100%"]')
+        .replace("target_group: dnsnew-a", "target_group: dnsold-a")
+        .replace("listener_rule: dnsnew/main", record)
+    )
     (tmp_path / "kirikae.yml").write_text(project)
     route53 = local.client("route53")
     zone = route53.create_hosted_zone(Name="example.com", CallerReference="x")["HostedZone"]["Id"].rpartition("/")[2]
@@ -81,9 +85,9 @@ def test_a_move_by_dns(local: Any, tmp_path: Path) -> None:
     with Resolvers(zone, route53, {"old.internal": old.port, "new.internal": new.port}) as users:
         driver = user.begin("move", "start", "web")
         began = time.monotonic()
-        _until_share(user, "10%")
+        _until_share(user, "50%")
         assert time.monotonic() - began >= TTL_S, "the former TTL was not waited for"
-        assert records() == {"kirikae-old": (9, 1), "kirikae-new": (1, 1)}
+        assert records() == {"kirikae-old": (1, 1), "kirikae-new": (1, 1)}
         assert "a back-out is not at once" in user.run("move", "status", "web")[1]
         code, out, _ = user.run("back-out", "web", "--reason", "smoke")
         assert code == 4 and "keep it for up to 1 s" in out and records() == {"kirikae-old": (255, 1), "kirikae-new": (0, 1)}

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from kirikae.aws.errors import NotThere
 from kirikae.aws.session import Aws, told
+
+_ENDED = re.compile(r"_(\d{8}T\d{4}Z)_")
+_MINUTE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +28,12 @@ class Place:
         parts = [self.prefix, "AWSLogs", self.account, "elasticloadbalancing", self.region, f"{day:%Y/%m/%d}"]
         return "/".join(part for part in parts if part) + "/"
 
-    def is_ours(self, key: str) -> bool:
-        return f"_{self.name.replace('/', '.')}_" in key
+    def holds(self, key: str, since: float) -> bool:
+        """Is it a file of this load balancer that may hold requests from this time on?  Its name carries when its five minutes ended."""
+        match = _ENDED.search(key)
+        if f"_{self.name.replace('/', '.')}_" not in key or match is None:
+            return False
+        return datetime.strptime(match[1], "%Y%m%dT%H%MZ").replace(tzinfo=UTC).timestamp() >= since - _MINUTE_S
 
 
 def place_of(aws: Aws, balancer_arn: str) -> Place:
@@ -51,7 +59,7 @@ def files(aws: Aws, place: Place, since: float, until: float) -> list[str]:
         while day <= last:
             folder = place.folder(datetime(day.year, day.month, day.day, tzinfo=UTC))
             for page in pages.paginate(Bucket=place.bucket, Prefix=folder):
-                keys += [entry["Key"] for entry in page.get("Contents", ()) if place.is_ours(entry["Key"])]
+                keys += [entry["Key"] for entry in page.get("Contents", ()) if place.holds(entry["Key"], since)]
             day += timedelta(days=1)
     return keys
 

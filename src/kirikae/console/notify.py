@@ -43,8 +43,8 @@ class Notifier:
         assert project.notify is not None
         self._aws, self._settings, self._journal, self._complain = aws, project.notify, journal, complain
         self._title = f"{project.service} ({project.environment})"
-        self._seen = 0
-        self._waiting: queue.Queue[tuple[Move, str, Notice] | None] = queue.Queue()
+        self._seen, self._claimed = 0, set[str]()
+        self._waiting: queue.Queue[tuple[Move, Notice] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._send_all, name="notify", daemon=True)
         self._thread.start()
 
@@ -74,8 +74,11 @@ class Notifier:
                 self._put(after.move, f"told-{after.move.seq}", notice)
 
     def _put(self, move: Move, what: str, notice: Notice) -> None:
-        if self._journal.claim(move, what):
-            self._waiting.put((move, what, notice))
+        if what not in self._claimed:
+            first = self._journal.claim(move, what)
+            self._claimed.add(what)
+            if first:
+                self._waiting.put((move, notice))
 
     def close(self, timeout_s: float = 20.0) -> None:
         self._waiting.put(None)
@@ -83,7 +86,7 @@ class Notifier:
 
     def _send_all(self) -> None:
         while (item := self._waiting.get()) is not None:
-            move, _, notice = item
+            move, notice = item
             for send in self._ways():
                 self._try(send, move, notice)
 

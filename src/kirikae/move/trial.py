@@ -166,6 +166,7 @@ class Trial:
         self._window, self._delivered, self._incident = _Window(), _Delivered(), _Incident()
         self._step, self._share, self._commanded, self._step_t = -1, 0, -1, -inf
         self._waiting: Batch | None = None
+        self._cold = False
         self._timed: set[str] = set()
         self._exposed, self._probes, self._failed, self._held = 0, 0, "", ""
         self._recent: deque[tuple[int, int]] = deque(maxlen=30)
@@ -209,7 +210,7 @@ class Trial:
             self._waiting = batch
             self._held = f"no figures of the {'new' if not new.requests else 'old'} side: the clock stands still"
         else:
-            cold = batch.start - self._step_t < self._warm_up_s
+            cold = self._cold = batch.start - self._step_t < self._warm_up_s
             untested = self._sticky or cold
             trouble = self._incident.told(batch.start, old)
             self._held = trouble or ("" if untested else self._delivered.mismatch(batch.share, old.requests, new.requests))
@@ -356,7 +357,8 @@ class Trial:
         parts = []
         for metric, needed in self.needed().items():
             if not self._judge.tally(metric).n_new:
-                parts.append(f"{metric} of both sides are not known yet")
+                why = "the new side warms up" if self._cold else "its times are not known yet"
+                parts.append(f"{metric} is not judged: {why}")
             elif not isfinite(needed):
                 parts.append(f"{metric} will not be proven at these figures")
             else:
