@@ -265,7 +265,6 @@ class _Project:
         from tests.e2e.test_command_line import User
 
         (folder / "kirikae.yml").write_text(PROJECT.format(name=shop.name, latency=fault.latency, figures=fault.figures))
-        self._fault = fault
         self._user = User.__new__(User)
         self._user.folder, self._user.local, self._user.shop = folder, shop.local, shop
         self.begin = self._user.begin
@@ -274,7 +273,5 @@ class _Project:
         """The recorded attempt, judged again with the move's settings."""
         code, _, err = self._user.run("move", "watch", "web", "--once", "--record", "shift.jsonl")
         assert code == 0, err
-        latency = ("--fast-enough", "1000") if "fast_enough" in self._fault.latency else ("--slower", "0.2")
-        settings = ("--worse-requests", "0.05", "--bake", "4", "--warm-up", "1", *latency)
-        code, out, err = self._user.run("move", "judge", "shift.jsonl", "--json", *settings)
+        code, out, err = self._user.run("move", "judge", "shift.jsonl", "--json", "--move", "web")
         return code, err, json.loads(out)

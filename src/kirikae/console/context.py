@@ -75,13 +75,17 @@ def open_store(ctx: click.Context, project: Project, aws: Aws | None = None) -> 
     return SqliteStore(project_folder(ctx) / project.store)
 
 
+def move_of(ctx: click.Context, project: Project, name: str) -> TrafficMove:
+    """The settings of a move of the project file.  Raises UsageProblem."""
+    if name not in project.moves:
+        raise UsageProblem(f"{ctx.obj['project_file']} has no move {name!r}; it has: {', '.join(project.moves) or 'none'}")
+    return project.moves[name]
+
+
 def open_desk(ctx: click.Context, name: str, anyone: bool = False) -> Desk:
     """``anyone``: go on under the local user's name when AWS does not say who we are (the red button must work)."""
     project = load_project(ctx)
-    if name not in project.moves:
-        known = ", ".join(project.moves) or "none"
-        raise UsageProblem(f"{ctx.obj['project_file']} has no move {name!r}; it has: {known}")
-    settings = project.moves[name]
+    settings = move_of(ctx, project, name)
     aws = Aws(project.region, ctx.obj["read_only"])
     try:
         who = aws.identity(project.account)

@@ -12,7 +12,7 @@ import click
 
 from kirikae.aws.cloudwatch import heartbeat
 from kirikae.build.driver import driver_files
-from kirikae.console.context import Desk, load_project, open_desk, refuse_if_read_only
+from kirikae.console.context import Desk, load_project, move_of, open_desk, refuse_if_read_only
 from kirikae.console.notify import Notifier
 from kirikae.console.survey import refusal, survey_findings
 from kirikae.console.telling import DRY, JSON, Teller, exit_of, say, where
@@ -155,8 +155,7 @@ def drive_on(
     if as_service == (definition is not None):
         raise UsageProblem("say --service to drive, or --definition FOLDER to write the files that run it on ECS")
     project = load_project(ctx)
-    if name not in project.moves:
-        raise UsageProblem(f"{ctx.obj['project_file']} has no move {name!r}; it has: {', '.join(project.moves) or 'none'}")
+    move_of(ctx, project, name)
     if not project.store.startswith("s3://"):
         raise UsageProblem(
             f"store {project.store!r}: a driver that runs as a service keeps its journal in a bucket; set `store: s3://BUCKET/PREFIX`"

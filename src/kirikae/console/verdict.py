@@ -11,12 +11,14 @@ from pathlib import Path
 
 import click
 
+from kirikae.console.context import load_project, move_of
 from kirikae.model.errors import Exit
 from kirikae.model.evidence import Verdict
 from kirikae.model.share import percent
 from kirikae.move.judge import SAFE_BAR, Margins
 from kirikae.move.replay import looks
 from kirikae.move.trial import Look, Trial
+from kirikae.traffic.mover import margins_of, trial_of
 
 _LN10 = 2.302585
 _POINTS = 1200
@@ -77,6 +79,7 @@ class _Kept:
     show_default=True,
     help="Part of failed requests above which it fails at once (1: none).",
 )
+@click.option("--move", "name", help="Judge as this move of the project file is judged; the options below are then not needed.")
 @click.option("--fast-enough", type=click.FloatRange(1), help="Judge latency by this bound in ms, one that the file counts at.")
 @click.option(
     "--slower", type=click.FloatRange(0, 10), help="How much slower the new side may be (0.1: a tenth); default: as the share grows."
@@ -84,11 +87,14 @@ class _Kept:
 @click.pass_context
 def judge_file(
     ctx: click.Context, file: Path, as_json: bool, page: Path | None, false_alarms: float, worse_requests: float, bake: float,
-    warm_up: float, ceiling: float, fast_enough: float | None, slower: float | None,
+    warm_up: float, ceiling: float, fast_enough: float | None, slower: float | None, name: str | None,
 ) -> None:  # fmt: skip
     """Judge a recorded shift again (JSON lines; see docs/reference/judge-file.md)."""
     margins, kept = Margins(false_alarms, worse_requests, bake, slower, fast_enough or 0.0), _Kept()
     trial = Trial(margins, warm_up_s=warm_up, ceiling=ceiling)
+    if name is not None:
+        settings = move_of(ctx, load_project(ctx), name)
+        margins, trial = margins_of(settings), trial_of(settings, settings.plan)
     with file.open(encoding="utf-8", errors="replace") as lines:
         found = kept.pass_on(looks(lines, str(file), trial))
         if as_json:
