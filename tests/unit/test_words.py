@@ -76,3 +76,12 @@ def test_the_forecast_of_the_sentence_is_in_minutes_hours_or_days():
     for rate, word in ((1.0, "minutes"), (0.1, "hours"), (0.01, "days")):
         sentence = explain(RUNNING, trial(0), rate, "en")
         assert "more requests, " in sentence and word in sentence
+
+
+def test_a_guard_is_named_in_the_sentence():
+    """Proven or not: while the old side is in trouble nothing moves, and the sentence says so."""
+    found = trial(0, 60)
+    for t in range(60, 95):
+        found.look(Batch(float(t), 1.0, 10, {"": {"old": Arm(990, 300), "new": Arm(10, 3)}}, 7))
+    assert "no step is taken, because the old side itself is in trouble" in explain(RUNNING, found, 1.0, "en")
+    assert "今は進めません" in explain(RUNNING, found, 1.0, "ja")

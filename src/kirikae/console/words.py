@@ -30,7 +30,7 @@ _WORDS = {
         "harm": "The new side does harm ({bad_new:,} of {n_new:,} requests failed there, {bad_old:,} of {n_old:,} on the old side): everybody is being sent back.",
         "silent": "{share} of the requests should be on the new side, but there are no figures of both sides to judge by; nothing is changed until there are.",
         "proven": "it is proven for {next}, and waits only for its bake time, an approval or a window.", "eta": "about {needed:,} more requests, {time}, until it is proven enough for {next}.", "never": "at these figures it will not be proven enough for {next}: wait, or allow more.",
-        "minutes": "{n} minutes", "hours": "{n} hours", "days": "{n} days", "unknown": "at a rate that is not known yet",
+        "guard": "no step is taken, because {reason}.", "minutes": "{n} minutes", "hours": "{n} hours", "days": "{n} days", "unknown": "at a rate that is not known yet",
     },
     "ja": {
         "shift": "合格 · {name} を進めました：リクエストの {share} が新しい側です", "settle": "合格 · {name} が完了しました：すべて新しい側です",
@@ -46,7 +46,7 @@ _WORDS = {
         "harm": "新しい側に問題があります（失敗は {n_new:,} 件中 {bad_new:,} 件、古い側は {n_old:,} 件中 {bad_old:,} 件）。全員を古い側に戻しています。",
         "silent": "{share} を新しい側に流す設定ですが、両側の数値がそろわないため判定できません。そろうまで何も変えません。",
         "proven": "{next} に進む証明は済み、慣らし時間・承認・時間帯だけを待っています。", "eta": "{next} に進む証明まで、あと約 {needed:,} 件（{time}）です。", "never": "今の数値では {next} に進む証明はできません。待つか、許容幅を広げてください。",
-        "minutes": "約 {n} 分", "hours": "約 {n} 時間", "days": "約 {n} 日", "unknown": "流量はまだ不明",
+        "guard": "今は進めません（理由：{reason}）。", "minutes": "約 {n} 分", "hours": "約 {n} 時間", "days": "約 {n} 日", "unknown": "流量はまだ不明",
     },
 }  # fmt: skip
 
@@ -137,6 +137,8 @@ def explain(move: Move, trial: Trial | None, rate_per_s: float, language: str) -
 
 def _then(move: Move, trial: Trial, rate_per_s: float, words: Mapping[str, Any]) -> str:
     after = percent(move.next_share) if move.next_share else "100%"
+    if trial.guard:
+        return str(words["guard"].format(reason=trial.guard))
     needed = max(trial.needed().values(), default=0.0)
     if not needed:
         return str(words["proven"].format(next=after))

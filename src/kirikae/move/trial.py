@@ -285,14 +285,19 @@ class Trial:
         verdict, reason = self._verdict()
         return Look(t, verdict, reason, log_e, self._exposed, self._share)
 
+    @property
+    def guard(self) -> str:
+        """The guard that keeps a step from being taken now, whatever is proven; empty: none."""
+        if self._held and (self._waiting is None or self._waiting.seconds >= SILENT_S or not self._judge.baked_s):
+            return self._held
+        return "the new side did not pass its last probes; it is asked again" if self._probes else ""
+
     def _verdict(self) -> tuple[Verdict, str]:
         if self._failed:
             return Verdict.FAIL, self._failed
         silent = self._waiting is not None
-        if self._held and (not silent or self._waiting.seconds >= SILENT_S or not self._judge.baked_s):  # type: ignore[union-attr]
-            return Verdict.UNSURE, self._held
-        if self._probes:
-            return Verdict.UNSURE, "the new side did not pass its last probes; it is asked again"
+        if guard := self.guard:
+            return Verdict.UNSURE, guard
         if missing := [metric for metric in self._metrics() if self._judge.log_safe_of(metric) < _SAFE_LOG]:
             return Verdict.UNSURE, f"not shown yet: {', '.join(missing)}"
         if self._judge.baked_s < self._margins.bake_s or silent:
