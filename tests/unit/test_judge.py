@@ -126,7 +126,7 @@ def test_harm_is_found_within_few_requests():
 
 def test_a_step_passes_by_proof_and_not_by_time():
     """Too few requests never pass, however long it bakes; enough do."""
-    few = judge(Margins(0.01, 0.0005, 5), PLAN, batches(1, 60, 5, 100, 0.001, 0.001)).evidence(0.5)
+    few = judge(Margins(0.01, 0.0005, 5), PLAN, batches(1, 60, 5, 100, 0.001, 0.001)).evidence()
     assert few.verdict is Verdict.UNSURE and "need about" in few.reason
     enough = judge(Margins(0.01, 0.02, 5, fast_enough_ms=300), PLAN, batches(1, 60, 200, 100, 0.001, 0.001)).evidence()
     assert enough.verdict is Verdict.PASS

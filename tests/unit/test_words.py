@@ -67,14 +67,17 @@ def test_a_step_says_who_approved_and_how_to_take_it_back():
 )  # fmt: skip
 def test_one_sentence_that_a_director_understands(move, given, said):
     """It ends, and its Japanese does too."""
-    assert explain(move, given, 10.0, "en").startswith(said) or said in explain(move, given, 10.0, "en")
-    assert explain(move, given, 10.0, "ja").endswith("。") and "{" not in explain(move, given, 0.0, "ja")
+    assert explain(move, given, "en").startswith(said) or said in explain(move, given, "en")
+    assert explain(move, given, "ja").endswith("。") and "{" not in explain(move, given, "ja")
 
 
 def test_the_forecast_of_the_sentence_is_in_minutes_hours_or_days():
     """About so many more requests."""
-    for rate, word in ((1.0, "minutes"), (0.1, "hours"), (0.01, "days")):
-        sentence = explain(RUNNING, trial(0), rate, "en")
+    for seconds, word in ((1.0, "minutes"), (100.0, "hours"), (1000.0, "days")):
+        found = Trial(Margins(bake_s=60), RUNNING.plan)
+        for t in range(40):
+            found.look(Batch(t * seconds, seconds, 10, {"": {"old": Arm(990, 1), "new": Arm(10, 0)}}, 7))
+        sentence = explain(RUNNING, found, "en")
         assert "more requests, " in sentence and word in sentence
 
 
@@ -83,5 +86,21 @@ def test_a_guard_is_named_in_the_sentence():
     found = trial(0, 60)
     for t in range(60, 95):
         found.look(Batch(float(t), 1.0, 10, {"": {"old": Arm(990, 300), "new": Arm(10, 3)}}, 7))
-    assert "no step is taken, because the old side itself is in trouble" in explain(RUNNING, found, 1.0, "en")
-    assert "今は進めません" in explain(RUNNING, found, 1.0, "ja")
+    assert "no step is taken, because the old side itself is in trouble" in explain(RUNNING, found, "en")
+    assert "今は進めません" in explain(RUNNING, found, "ja")
+
+
+def test_the_line_of_figures_has_rates_times_and_evidence():
+    """What `move watch` shows: both sides' requests a second, what took longer than the old side's quantiles, how far harm is shown."""
+    from kirikae.console.telling import figures_line
+
+    found = Trial(Margins(bake_s=60), RUNNING.plan)
+    harm, safe = Margins().bounds(0.3, 500)
+    for t in range(20):
+        sides = {"old": Arm(990, 1, None, {0.3: 940}), "new": Arm(10, 1, None, {harm: 9, safe: 10})}
+        found.look(Batch(float(t), 1.0, 10, {"": sides}, 7, {"p95": 0.3}))
+    line = figures_line(found.evidence())
+    assert line.startswith(
+        "new 200 requests (10.0/s), 20 errors, over the old p50/p95/p99 (?/300/? ms) ?/10.0%/? · old 19800 requests (990.0/s)"
+    )
+    assert "delivered 1.0% · harm 10^" in line

@@ -253,7 +253,7 @@ def watch(ctx: click.Context, name: str, as_json: bool, once: bool, record: Path
         if recorder is not None:
             recorder.write(found, once or found.over)
         trial = onlooker.trial(found)
-        evidence = trial.evidence(_rate(desk, found)) if trial is not None else None
+        evidence = trial.evidence() if trial is not None else None
         teller(Look(found, evidence, evidence.reason if evidence else ""))
         if once or found.over:
             return
@@ -353,13 +353,6 @@ kirikae deleted nothing. All requests go to `{new.name}`; {knows}.
 """
 
 
-def _rate(desk: Desk, found: Move) -> float:
-    """New-side requests a second over the last recorded figures of this step; 0: not known."""
-    last = [batch for batch in desk.journal.batches(found)[-10:] if batch.step == found.stepped]
-    seconds = sum(batch.seconds for batch in last)
-    return sum(sides["new"].requests for batch in last for sides in batch.routes.values() if "new" in sides) / seconds if seconds else 0.0
-
-
 @move.command()
 @click.argument("name")
 @JSON
@@ -421,7 +414,7 @@ def explain_move(ctx: click.Context, name: str, lang: str, as_json: bool) -> Non
     desk = open_desk(ctx, name)
     found = desk.journal.read(name)
     trial = _Onlooker(desk).trial(found)
-    sentence = explain(found, trial, _rate(desk, found), lang)
+    sentence = explain(found, trial, lang)
     if as_json:
         click.echo(json.dumps({**shown(found, trial.evidence() if trial else None, found.held), "says": sentence}, ensure_ascii=False))
     else:

@@ -52,11 +52,13 @@ def figures_line(evidence: Evidence) -> str:
         return ""
     slow = ""
     if any(f"timed_{metric}" in f for metric in QUANTILES):
-        slow = ", over p50/p95/p99 " + "/".join(_part(f, "new", metric) for metric in QUANTILES)
+        bounds = "/".join(f"{f[f'tau_{metric}_ms']:.0f}" if f"tau_{metric}_ms" in f else "?" for metric in QUANTILES)
+        slow = f", over the old p50/p95/p99 ({bounds} ms) " + "/".join(_part(f, "new", metric) for metric in QUANTILES)
     elif "timed_latency" in f:
         slow = f", {f['new_over_latency']:.0f} slow"
+    sides = {side: f"{side} {f[f'{side}_requests']:.0f} requests ({f[f'{side}_rate_per_s']:.1f}/s)" for side in ("old", "new")}
     return (
-        f"new {f['new_requests']:.0f} requests, {f['new_errors']:.0f} errors{slow} · old {f['old_requests']:.0f}, {f['old_errors']:.0f} · "
+        f"{sides['new']}, {f['new_errors']:.0f} errors{slow} · {sides['old']}, {f['old_errors']:.0f} errors · "
         f"delivered {f['delivered']:.1%} · harm 10^{f['log_harm'] / _LN10:.1f} of 10^{f['bar_harm'] / _LN10:.0f}"
     )
 

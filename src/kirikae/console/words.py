@@ -116,7 +116,7 @@ def notice_of_waiting(kind: str, move: Move, figures: Mapping[str, float], langu
     )
 
 
-def explain(move: Move, trial: Trial | None, rate_per_s: float, language: str) -> str:
+def explain(move: Move, trial: Trial | None, language: str) -> str:
     """Why the move stands where it stands, in one sentence.  ``trial``: what its figures say, if it has any."""
     words, share = _WORDS[language], percent(move.share)
     if move.held:
@@ -132,10 +132,10 @@ def explain(move: Move, trial: Trial | None, rate_per_s: float, language: str) -
     numbers = {"bad_new": round(f["new_errors"]), "n_new": round(f["new_requests"]), "bad_old": round(f["old_errors"]), "n_old": round(f["old_requests"])}  # fmt: skip
     if evidence.verdict == "fail":
         return words["harm"].format(**numbers)
-    return words["good"].format(share=share, then=_then(move, trial, rate_per_s, words), **numbers)
+    return words["good"].format(share=share, then=_then(move, trial, words), **numbers)
 
 
-def _then(move: Move, trial: Trial, rate_per_s: float, words: Mapping[str, Any]) -> str:
+def _then(move: Move, trial: Trial, words: Mapping[str, Any]) -> str:
     after = percent(move.next_share) if move.next_share else "100%"
     if trial.guard:
         return str(words["guard"].format(reason=trial.guard))
@@ -144,6 +144,7 @@ def _then(move: Move, trial: Trial, rate_per_s: float, words: Mapping[str, Any])
         return str(words["proven"].format(next=after))
     if not math.isfinite(needed):
         return str(words["never"].format(next=after))
+    rate_per_s = trial.rates()[1]
     time = duration(needed / rate_per_s, words) if rate_per_s else words["unknown"]
     return str(words["eta"].format(next=after, needed=round(needed), time=time))
 

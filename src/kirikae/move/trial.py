@@ -170,6 +170,8 @@ class Trial:
         self._timed: set[str] = set()
         self._exposed, self._probes, self._failed, self._held = 0, 0, "", ""
         self._recent: deque[tuple[int, int]] = deque(maxlen=30)
+        self._flow: deque[tuple[float, int, int]] = deque(maxlen=10)
+        self._tau: Mapping[str, float] = {}
 
     def next_share(self, share: int) -> int:
         return self._judge.next_share(share)
@@ -179,6 +181,7 @@ class Trial:
         if step != self._step:
             self._step, self._step_t = step, inf
             self._waiting, self._held, self._timed = None, "", set()
+            self._flow.clear()
         self._share = share
         self._judge.at(step, share)
         return self
@@ -219,6 +222,8 @@ class Trial:
 
     def _observe(self, batch: Batch, old: Arm, new: Arm, cold: bool) -> None:
         self._window.choose(batch.start)
+        self._flow.append((batch.seconds, old.requests, new.requests))
+        self._tau = batch.tau or {metric: bound for metric, (bound, _) in self._window.thresholds.items()}
         outcomes = self._outcomes(batch, old, new, cold)
         self._timed |= outcomes.keys()
         self._judge.observe(batch.seconds, old.requests, new.requests, outcomes)
@@ -334,8 +339,13 @@ class Trial:
             return f"the new side does harm by errors at {route or 'the rest'}: {self._routes[route][1].told_harm('errors')} {strength}"
         return f"the new side does harm by {worst}: {self._judge.told_harm(worst)} {strength}"
 
-    def evidence(self, rate_per_s: float = 0.0) -> Evidence:
-        """The verdict now with every figure and, where it is unsure, a forecast.  ``rate_per_s``: new-side requests per second."""
+    def rates(self) -> tuple[float, float]:
+        """Requests a second on the old and on the new side over the last ten batches of this step."""
+        seconds = sum(flow[0] for flow in self._flow)
+        return (sum(f[1] for f in self._flow) / seconds, sum(f[2] for f in self._flow) / seconds) if seconds else (0.0, 0.0)
+
+    def evidence(self) -> Evidence:
+        """The verdict now with every figure and, where it is unsure, a forecast."""
         verdict, reason = self._verdict()
         log_e, counted = self._log_e(), self._judge.tally("errors")
         figures = {
@@ -344,6 +354,8 @@ class Trial:
             "new_requests": counted.n_new, "new_errors": counted.bad_new,
             "delivered": counted.n_new / (counted.n_new + counted.n_old) if counted.n_new + counted.n_old else 0.0,
             "baked_s": self._judge.baked_s, "exposed": self._exposed,
+            "old_rate_per_s": self.rates()[0], "new_rate_per_s": self.rates()[1],
+            **{f"tau_{metric}_ms": 1000 * bound for metric, bound in self._tau.items()},
         }  # fmt: skip
         figures |= {f"log_{key}": value for key, value in log_e.items() if key != "harm"}
         for metric in self._metrics():
@@ -351,15 +363,15 @@ class Trial:
                 tally = self._judge.tally(metric)
                 figures |= {f"old_over_{metric}": tally.bad_old, f"new_over_{metric}": tally.bad_new, f"timed_{metric}": tally.n_new}
         if verdict is Verdict.UNSURE and reason.startswith("not shown yet"):
-            reason = self._forecast(rate_per_s) if counted.n_new else "no figures of both sides at this share yet; the clock stands still"
+            reason = self._forecast() if counted.n_new else "no figures of both sides at this share yet; the clock stands still"
         return Evidence(verdict, reason, None, figures)
 
     def needed(self) -> dict[str, float]:
         """Metric not yet shown -> new-side requests that it still needs; inf: will not be proven at these figures."""
         return {m: self._judge.needed(m) for m in self._metrics() if self._judge.log_safe_of(m) < _SAFE_LOG}
 
-    def _forecast(self, rate_per_s: float) -> str:
-        parts = []
+    def _forecast(self) -> str:
+        parts, rate_per_s = [], self.rates()[1]
         for metric, needed in self.needed().items():
             if not self._judge.tally(metric).n_new:
                 why = "the new side warms up" if self._cold else "its times are not known yet"

@@ -239,21 +239,18 @@ class TrafficMover:
         late = self._settings.figures.lateness
         tau = self._tau_of(move)
         bounds = self._bounds(tau, trial.next_share(move.share))
-        rate = 0.0
         for batch in self._figures().batches(move, since, self._clock() - late, tau, bounds):
             if not self._journal.record(move, batch):
                 self._judged = None  # a rival recorded this time: judge what stands in the journal, at the next look
                 return Evidence(Verdict.UNSURE, "another driver is recording figures of this step")
             trial.look(batch)
             since = batch.start + batch.seconds
-            rate = sum(sides["new"].requests for sides in batch.routes.values() if "new" in sides) / batch.seconds
         self._judged = (move.stepped, trial, since)
-        evidence = trial.evidence(rate)
+        evidence = trial.evidence()
         silent = self._clock() - late - since
         if trouble and "probes" in evidence.reason:
             evidence = replace(evidence, reason=f"{evidence.reason}: {trouble}")
-        times = {f"tau_{metric}_ms": 1000 * bound for metric, bound in tau.items()}
-        return replace(evidence, figures={**evidence.figures, **times, "rate_per_s": rate, "behind_s": max(0.0, silent)})
+        return replace(evidence, figures={**evidence.figures, "behind_s": max(0.0, silent)})
 
     def _bounds(self, tau: dict[str, float], next_share: int) -> dict[str, list[float]]:
         """The times at which each side's answers are counted."""
