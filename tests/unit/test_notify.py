@@ -1,0 +1,97 @@
+"""Messages: by a webhook too, each event once for any number of drivers, and never in the move's way."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from kirikae.aws.session import Aws
+from kirikae.console import notify
+from kirikae.console.notify import Notifier
+from kirikae.model.project import Notify, Project, Slack
+from kirikae.move.driver import drive
+from kirikae.move.engine import Look
+from tests.world import Bench
+
+
+class Hook(http.server.ThreadingHTTPServer):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.status = 200
+        super().__init__(("127.0.0.1", 0), _Answers)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class _Answers(http.server.BaseHTTPRequestHandler):
+    server: Hook
+
+    def do_POST(self) -> None:
+        self.server.texts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
+    found = Hook()
+    monkeypatch.setenv("HOOK", f"http://127.0.0.1:{found.server_address[1]}/services/T0/B0/secret")
+    monkeypatch.setattr(notify, "_PAUSE_S", 0.01)
+    yield found
+    found.shutdown()
+
+
+def notifier(bench: Bench, complaints: list[str]) -> Notifier:
+    told = SimpleNamespace(notify=Notify(slack=Slack(webhook="env:HOOK")), service="shop", environment="test")
+    return Notifier(cast(Aws, None), cast(Project, told), bench.journal, complaints.append)
+
+
+def moved(bench: Bench) -> None:
+    bench.plan()
+    clock = iter(range(0, 10**9, 10))
+    drive(bench.engine, bench.journal, bench.lease, "web", lambda look: None, lambda: float(next(clock)), lambda s: None)
+
+
+def test_two_drivers_tell_each_event_once(tmp_path, hook):
+    """The second finds every event claimed."""
+    bench, complaints = Bench(tmp_path), []
+    moved(bench)
+    for _ in range(2):
+        teller = notifier(Bench(tmp_path), complaints)
+        teller(Look(bench.journal.read("web")))
+        teller.close()
+    assert [text.splitlines()[1].partition(" ·")[0] for text in hook.texts] == ["web has begun, at 0%", "PASS", "PASS", "PASS", "PASS"]
+    assert all(text.startswith("*shop (test) · web*") for text in hook.texts) and not complaints
+
+
+def test_a_chat_that_is_broken_is_complained_of_without_its_secret(tmp_path, hook):
+    """Three tries, a line for people, and the move goes on."""
+    bench, complaints = Bench(tmp_path), []
+    moved(bench)
+    hook.status = 500
+    teller = notifier(bench, complaints)
+    teller(Look(bench.journal.read("web")))
+    teller.close()
+    assert len(hook.texts) == 15 and len(complaints) == 5
+    assert all("the chat answered 500" in line and "secret" not in line for line in complaints)
+
+
+def test_a_secret_that_is_not_set_is_named(tmp_path, hook, monkeypatch):
+    """The variable, not its value."""
+    monkeypatch.delenv("HOOK")
+    bench, complaints = Bench(tmp_path), []
+    moved(bench)
+    teller = notifier(bench, complaints)
+    teller(Look(bench.journal.read("web")))
+    teller.close()
+    assert "the environment variable HOOK is not set" in complaints[0]
