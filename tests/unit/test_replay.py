@@ -141,6 +141,14 @@ def test_without_figures_of_one_side_the_clock_stands_still():
     assert again[-1].exposed == 30
 
 
+def test_seconds_without_any_request_stand_still_too():
+    """Nobody asks at all: that is no round of probes, and no pass."""
+    lines = [json.dumps({"t": t, "side": s, "requests": 200 if t < 60 else 0, "errors": 0}) for t in range(120) for s in ("old", "new")]
+    found = list(looks(lines, "trace", Trial(Margins(0.01, 0.02, 30))))
+    assert found[59].verdict == "pass"
+    assert all(look.verdict == "unsure" for look in found[60:]) and "the clock stands still" in found[-1].reason
+
+
 def test_a_share_that_is_not_delivered_holds():
     """Commanded 50%, delivered 1%."""
     lines = [

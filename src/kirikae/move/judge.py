@@ -242,6 +242,7 @@ class Judge:
         self._step = -1
         self._share = 0
         self._begun_s = 0.0
+        self._lines: dict[tuple[str, bool], tuple[tuple[float, float], tuple[float, float]]] = {}
         self._fresh_step()
 
     def _fresh_step(self) -> None:
@@ -261,6 +262,7 @@ class Judge:
             if self._step >= 0:
                 self._fresh_step()
             self._step, self._share = step, share
+            self._lines.clear()
         return self
 
     def observe(self, seconds: float, n_old: int, n_new: int, outcomes: Mapping[str, Outcome]) -> None:
@@ -283,7 +285,10 @@ class Judge:
 
     def _add_compared(self, metric: str, outcome: Outcome, n_old: int, n_new: int) -> None:
         guess = coarse(self._old[metric].guess(_FIRST_GUESS.get(metric, 0.05)) if outcome.guess is None else outcome.guess)
-        (harm_r, harm_d), (safe_r, safe_d) = self._margins.lines(metric, self.next_share(self._share), outcome.scaled)
+        lines = self._lines.get((metric, outcome.scaled))
+        if lines is None:
+            lines = self._lines[metric, outcome.scaled] = self._margins.lines(metric, self.next_share(self._share), outcome.scaled)
+        (harm_r, harm_d), (safe_r, safe_d) = lines
         self._harm[metric].add(increments(outcome.old_harm, n_old, outcome.new_harm, n_new, guess, True, harm_r, harm_d))
         if self._safe[metric].best < _SAFE_LOG:  # what was proven once stays proven for this step
             self._safe[metric].add(increments(outcome.old_safe, n_old, outcome.new_safe, n_new, guess, False, safe_r, safe_d))

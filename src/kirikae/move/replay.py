@@ -106,7 +106,7 @@ def _line(raw: dict[str, Any], number: int, where: str) -> _Line:
     dt = seconds("dt", raw.get("dt", 1))
     if dt <= 0:
         raise UsageProblem(f"{where}: dt {dt:g}: more than 0 seconds are needed")
-    step, tau, asked = raw.get("step"), raw.get("tau") or {}, raw.get("probe_failed", 0)
+    step, tau, asked = raw.get("step"), raw.get("tau") or {}, raw.get("probe_failed", 0 if requests else None)
     if not isinstance(tau, dict) or not tau.keys() <= QUANTILES.keys():
         raise UsageProblem(f"{where}: tau {tau!r}: seconds by {', '.join(QUANTILES)}")
     return _Line(

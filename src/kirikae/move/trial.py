@@ -124,6 +124,7 @@ class _Incident:
         self._recent: deque[tuple[int, int]] = deque()
         self._bad = self._of = self._calm_bad = self._calm_of = 0
         self._since = 0.0
+        self.on = False
 
     def told(self, t: float, old: Arm) -> str:
         self._recent.append((old.errors, old.requests))
@@ -138,6 +139,7 @@ class _Incident:
             self._calm_bad, self._calm_of = self._calm_bad + gone[0], self._calm_of + gone[1]
         if lasting or (usual is None and self._of >= LEAST_FOR_THRESHOLDS):
             self._calm_bad, self._calm_of = self._bad, self._of
+        self.on = not calm
         if calm:
             return ""
         return f"the old side itself is in trouble ({self._bad / self._of:.1%} of its last {self._of} requests failed): no step is taken"
@@ -191,7 +193,8 @@ class Trial:
         commanded = -1 if batch.share is None else batch.share
         old, new = _all(batch.routes, "old"), _all(batch.routes, "new")
         if old.probe_failed is not None or new.probe_failed is not None:
-            self._probes = self._probes + 1 if new.probe_failed and not old.probe_failed else 0
+            alone = new.probe_failed and not old.probe_failed and not self._incident.on
+            self._probes = self._probes + 1 if alone else 0
         self._exposed += new.requests
         if batch.step is not None:
             step = batch.step
@@ -200,7 +203,7 @@ class Trial:
         else:
             step = self._step
         self._commanded = commanded
-        if batch.only_probes:
+        if not old.requests and not new.requests and batch.only_probes:
             self.at(step, self._share if batch.share is None else batch.share)
             return self._told(batch.start)
         if self._waiting is not None and step == self._step:
@@ -223,7 +226,7 @@ class Trial:
     def _observe(self, batch: Batch, old: Arm, new: Arm, cold: bool) -> None:
         self._window.choose(batch.start)
         self._flow.append((batch.seconds, old.requests, new.requests))
-        self._tau = batch.tau or {metric: bound for metric, (bound, _) in self._window.thresholds.items()}
+        self._tau = batch.tau
         outcomes = self._outcomes(batch, old, new, cold)
         self._timed |= outcomes.keys()
         self._judge.observe(batch.seconds, old.requests, new.requests, outcomes)
@@ -344,6 +347,10 @@ class Trial:
         seconds = sum(flow[0] for flow in self._flow)
         return (sum(f[1] for f in self._flow) / seconds, sum(f[2] for f in self._flow) / seconds) if seconds else (0.0, 0.0)
 
+    def _bounds(self) -> Mapping[str, float]:
+        """The old side's quantiles in seconds, as they are judged by."""
+        return self._tau or {metric: bound for metric, (bound, _) in self._window.thresholds.items()}
+
     def evidence(self) -> Evidence:
         """The verdict now with every figure and, where it is unsure, a forecast."""
         verdict, reason = self._verdict()
@@ -355,7 +362,7 @@ class Trial:
             "delivered": counted.n_new / (counted.n_new + counted.n_old) if counted.n_new + counted.n_old else 0.0,
             "baked_s": self._judge.baked_s, "exposed": self._exposed,
             "old_rate_per_s": self.rates()[0], "new_rate_per_s": self.rates()[1],
-            **{f"tau_{metric}_ms": 1000 * bound for metric, bound in self._tau.items()},
+            **{f"tau_{metric}_ms": 1000 * bound for metric, bound in self._bounds().items()},
         }  # fmt: skip
         figures |= {f"log_{key}": value for key, value in log_e.items() if key != "harm"}
         for metric in self._metrics():

@@ -71,7 +71,7 @@ class TrafficMover:
         self._judged: tuple[int, Trial, float] | None = None
         self._tau: tuple[int, dict[str, float]] | None = None
         self._source: Figures | None = None
-        self._next_probes, self._troubled = 0.0, False
+        self._next_probes, self._troubled, self._suspects = 0.0, False, dict[str, str]()
         self.pin = Pin(aws, project.fleets.old, journal, clock)
 
     # --- where things are -----------------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ class TrafficMover:
 
     def _look_at_figures(self, move: Move) -> Evidence:
         trial, since = self._trial_of(move)
-        trouble = self._probe_round(move, trial)
+        self._probe_round(move, trial)
         late = self._settings.figures.lateness
         tau = self._tau_of(move)
         bounds = self._bounds(tau, trial.next_share(move.share))
@@ -248,8 +248,11 @@ class TrafficMover:
         self._judged = (move.stepped, trial, since)
         evidence = trial.evidence()
         silent = self._clock() - late - since
-        if trouble and "probes" in evidence.reason:
-            evidence = replace(evidence, reason=f"{evidence.reason}: {trouble}")
+        suspect = next((f"{target}: {trouble}" for target, trouble in self._suspects.items()), "")
+        if suspect and "probes" in evidence.reason:
+            evidence = replace(evidence, reason=f"{evidence.reason}: {suspect}")
+        elif suspect and evidence.verdict is Verdict.PASS:
+            evidence = replace(evidence, verdict=Verdict.UNSURE, reason=f"a probe of the new side failed and is asked again: {suspect}")
         return replace(evidence, figures={**evidence.figures, "behind_s": max(0.0, silent)})
 
     def _bounds(self, tau: dict[str, float], next_share: int) -> dict[str, list[float]]:
@@ -296,21 +299,22 @@ class TrafficMover:
                 self._source = CloudWatch(self._aws, places, int(settings.period))
         return self._source
 
-    def _probe_round(self, move: Move, trial: Trial) -> str:
-        """Ask every healthy target of both sides the project's checks, now and then; a round is a batch without requests.
-
-        The answer is the trouble that the new side has; empty: none, or nobody was asked.
-        """
+    def _probe_round(self, move: Move, trial: Trial) -> None:
+        """Ask every healthy target of both sides the project's checks, now and then; a round is a batch without requests."""
         now = self._clock()
         if not self._project.checks or now < self._next_probes:
-            return ""
+            return
         self._next_probes = now + PROBE_EVERY_S
-        groups = (("old", self.places().old), ("new", self.places().new))
-        troubles = {side: [p for p in self.probes(group) if p.trouble] for side, group in groups}
-        sides = {side: Arm(probe_failed=len(found)) for side, found in troubles.items()}
+        troubles = {
+            side: {p.target: p.trouble for p in self.probes(group) if p.trouble}
+            for side, group in (("old", self.places().old), ("new", self.places().new))
+        }  # fmt: skip
+        # One bad answer may be chance, as in an incident of both sides: harm is a target that fails in one round after another.
+        lasting = [target for target in troubles["new"] if target in self._suspects]
+        self._suspects = troubles["new"]
+        sides = {"old": Arm(probe_failed=len(troubles["old"])), "new": Arm(probe_failed=len(lasting))}
         batch = Batch(round(now, 3), PROBE_EVERY_S, move.share, {"": sides}, move.stepped)
-        if any(troubles.values()) or self._troubled:
+        if any(arm.probe_failed for arm in sides.values()) or self._troubled:
             self._journal.record(move, batch)  # of rounds without trouble only the first after one is worth keeping
-        self._troubled = any(troubles.values())
+        self._troubled = any(arm.probe_failed for arm in sides.values())
         trial.look(batch)
-        return f"{troubles['new'][0].target}: {troubles['new'][0].trouble}" if troubles["new"] else ""
