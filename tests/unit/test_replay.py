@@ -149,6 +149,13 @@ def test_seconds_without_any_request_stand_still_too():
     assert all(look.verdict == "unsure" for look in found[60:]) and "the clock stands still" in found[-1].reason
 
 
+def test_a_period_without_a_line_of_the_log_is_no_round_of_probes():
+    """An access log that tells of nobody: the clock stands still, and a restarted driver goes on after that period."""
+    nobody = Batch(5.0, 1.0, 10, {"": {}}, 3)
+    assert not nobody.only_probes and Batch(5.0, 5.0, 10, {"": {"old": Arm(probe_failed=0), "new": Arm(probe_failed=0)}}, 3).only_probes
+    assert "clock stands still" in Trial(MARGINS).look(nobody).reason
+
+
 def test_a_share_that_is_not_delivered_holds():
     """Commanded 50%, delivered 1%."""
     lines = [

@@ -64,7 +64,8 @@ class Batch:
     @property
     def only_probes(self) -> bool:
         """A round of probes, without figures."""
-        return all(arm.probe_failed is not None and not arm.requests for sides in self.routes.values() for arm in sides.values())
+        arms = [arm for sides in self.routes.values() for arm in sides.values()]
+        return bool(arms) and all(arm.probe_failed is not None and not arm.requests for arm in arms)
 
     def to_plain(self) -> dict[str, Any]:
         def arm(a: Arm) -> list[Any]:
