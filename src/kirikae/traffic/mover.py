@@ -82,6 +82,9 @@ class TrafficMover:
             fleets, asked = self._project.fleets, self._settings.router
             old, new = (elbv2.target_group(self._aws, fleet.target_group) for fleet in (fleets.old, fleets.new))
             if asked.listener_rule is None:
+                for group in (old, new):
+                    if not group.balancer:
+                        raise NotPrepared(f"target group {group.name} stands behind no load balancer, which is where figures come from")
                 self._places = Places(None, old, new, old.balancer, new.balancer)
             else:
                 rule_arn = elbv2.find_rule(self._aws, asked.listener_rule)
