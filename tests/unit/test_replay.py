@@ -13,9 +13,11 @@ from click.testing import CliRunner
 from kirikae.console.verdict import judge_file
 from kirikae.model.errors import UsageProblem
 from kirikae.model.evidence import Arm, Batch
+from kirikae.model.project import TrafficMove
 from kirikae.move.judge import Margins
 from kirikae.move.replay import batches, lines_of, looks
 from kirikae.move.trial import Look, Trial
+from kirikae.traffic.mover import trial_of
 from tests.simulation import poisson
 
 BOUNDS = (0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
@@ -267,3 +269,15 @@ def test_false_fails_of_replays(rps, share):
     false = sum(first_fail(judged(trace(seed, 1200, lambda t: (0.002, 1.0), rps, share))) is not None for seed in range(20))
     print(f"false fails of replays at {rps} requests/s, share {share / 10}%: {false} of 20")
     assert false <= 1
+
+
+@pytest.mark.parametrize(
+    ("router", "held"), [({"listener_rule": "shop/main"}, True), ({"record": {"zone": "z.example", "name": "a", "new": "b"}}, False)]
+)
+def test_by_dns_the_share_that_arrives_is_not_tested(router, held):
+    """Weights of records are shares of answers: whoever looks on must not call a mismatch what is none."""
+    settings = TrafficMove.model_validate({"kind": "traffic", "router": router, "plan": ["50%", "100%"], "judge": {"warm_up": "0s"}})
+    trial = trial_of(settings, settings.plan)
+    for t in range(60):
+        trial.look(Batch(float(t), 1.0, 500, {"": {"old": Arm(99), "new": Arm(1)}}, 3))
+    assert ("delivered" in trial.evidence().reason) is held

@@ -194,12 +194,16 @@ class _Onlooker:
         self._desk, self._attempt, self._seen = desk, -1, -math.inf
         self._trial: Trial | None = None
 
+    def _fresh(self, found: Move) -> Trial:
+        """The same judge as the driver's: where clients stick, the share that arrives is shown and not tested."""
+        return trial_over(self._desk.settings, found, (), not self._desk.mover.router.exact)
+
     def trial(self, found: Move) -> Trial | None:
         """None where no share is on the new side."""
         if found.phase is not Phase.RUNNING or not found.share:
             return None
         if self._trial is None or found.attempt != self._attempt:
-            self._trial, self._attempt, self._seen = trial_over(self._desk.settings, found, ()), found.attempt, -math.inf
+            self._trial, self._attempt, self._seen = self._fresh(found), found.attempt, -math.inf
         for batch in self._desk.journal.batches(found):
             if batch.start > self._seen:
                 self._trial.look(batch)

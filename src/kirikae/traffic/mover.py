@@ -44,7 +44,7 @@ def margins_of(settings: TrafficMove) -> Margins:
 
 def trial_of(settings: TrafficMove, plan: Sequence[int], sticky: bool = False) -> Trial:
     """The judge of an attempt, with the guards that the project file asks for."""
-    judge = settings.judge
+    judge, sticky = settings.judge, sticky or settings.router.record is not None  # DNS answers are no share of requests
     return Trial(margins_of(settings), plan, judge.warm_up, 1.0 if judge.ceiling is None else judge.ceiling, sticky, times=True)
 
 
