@@ -1,4 +1,5 @@
-"""What the benchmarks share: a kirikae local of their own, and one line per result with the machine's core count."""
+"""What the benchmarks share: a kirikae local of their own, and one line per result with the
+machine's core count."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ def local_endpoint() -> Iterator[Endpoint]:
     with tempfile.TemporaryDirectory(prefix="kb") as folder:
         directory = Path(folder) / "l"
         try:
-            yield Endpoint(directory, control.up(directory, None, "ap-northeast-1", figures_delay_s=0))
+            yield Endpoint(
+                directory, control.up(directory, None, "ap-northeast-1", figures_delay_s=0)
+            )
         finally:
             control.down(directory)
 

@@ -1,7 +1,8 @@
-"""``kirikae move judge`` on 24 hours of one-second figures of both sides with 16 latency bounds, and one look of the live judge.
+"""``kirikae move judge`` on 24 hours of one-second figures of both sides with 16 latency bounds,
+and one look of the live judge.
 
-Goals: under 10 s and 100 MB for the day; one look under 1 ms.  The peer of the same run is reading the same lines with ``json`` alone.
-"""
+Goals: under 10 s and 100 MB for the day; one look under 1 ms.  The peer of the same run is reading
+the same lines with ``json`` alone."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 
 
 
 def write_day(file: Path) -> None:
-    """20 requests a second, 5% of them on the new side, 0.2% errors, lognormal answers around 100 ms."""
+    """20 requests a second, 5% of them on the new side, 0.2% errors, lognormal answers around 100
+    ms."""
     rng = random.Random(5)
     with file.open("w") as out:
         for t in range(SECONDS):
@@ -29,7 +31,19 @@ def write_day(file: Path) -> None:
                 times = [0.1 * math.exp(rng.gauss(0, 0.6)) for _ in range(n)]
                 within = {str(bound): sum(x <= bound for x in times) for bound in BOUNDS}
                 errors = sum(rng.random() < 0.002 for _ in range(n))
-                out.write(json.dumps({"t": t, "side": side, "requests": n, "errors": errors, "le": within, "share": 50}) + "\n")
+                out.write(
+                    json.dumps(
+                        {
+                            "t": t,
+                            "side": side,
+                            "requests": n,
+                            "errors": errors,
+                            "le": within,
+                            "share": 50,
+                        }
+                    )
+                    + "\n"
+                )
 
 
 def main() -> None:
@@ -42,12 +56,19 @@ def main() -> None:
                 json.loads(line)
         peer = time.perf_counter() - began
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "kirikae", "move", "judge", str(file), "--json"], stdout=subprocess.DEVNULL, check=False)
+        subprocess.run(
+            [sys.executable, "-m", "kirikae", "move", "judge", str(file), "--json"],
+            stdout=subprocess.DEVNULL,
+            check=False,
+        )
         took = time.perf_counter() - began
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     each = 1000 * took / SECONDS
     told = f"{took:.1f} s (goal 10), {memory:.0f} MB (goal 100), {each:.2f} ms a look (goal 1)"
-    print(f"a day of one-second figures judged again: {told}; json alone {peer:.1f} s, ratio {took / peer:.1f} ({os.cpu_count()} cores)")
+    print(
+        f"a day of one-second figures judged again: {told}; json alone {peer:.1f} s, "
+        f"ratio {took / peer:.1f} ({os.cpu_count()} cores)"
+    )
 
 
 if __name__ == "__main__":

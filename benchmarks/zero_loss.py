@@ -1,7 +1,8 @@
-"""Requests lost over 50 weight changes, 20 task replacements, 5 reloads and 3 SIGKILLs of the control plane, under wrk.
+"""Requests lost over 50 weight changes, 20 task replacements, 5 reloads and 3 SIGKILLs of the
+control plane, under wrk.
 
-Goal: 0 of at least 300,000.  The peer of the same run is the same load on the same listener with nothing done to it.
-"""
+Goal: 0 of at least 300,000.  The peer of the same run is the same load on the same listener with
+nothing done to it."""
 
 from __future__ import annotations
 
@@ -18,11 +19,17 @@ from tests.contract.test_local import Shop
 from bench import local_endpoint, result
 from kirikae.local import control
 
-SLICE_S, LEAST, DEPLOYMENTS = 15, 300_000, 10
+SLICE_S = 15
+LEAST = 300_000
+DEPLOYMENTS = 10
 
 
 def wrk(port: int, seconds: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(["wrk", "-t1", "-c16", f"-d{seconds}s", f"http://127.0.0.1:{port}/"], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        ["wrk", "-t1", "-c16", f"-d{seconds}s", f"http://127.0.0.1:{port}/"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def counted(process: subprocess.Popen[str]) -> tuple[int, int]:
@@ -35,12 +42,16 @@ def counted(process: subprocess.Popen[str]) -> tuple[int, int]:
 
 
 def trouble(local: Endpoint, shop: Shop) -> None:
-    """50 weight changes, 20 task replacements (ten deployments of two tasks), 5 reloads of HAProxy, 3 SIGKILLs of the control plane."""
+    """50 weight changes, 20 task replacements (ten deployments of two tasks), 5 reloads of HAProxy,
+    3 SIGKILLs of the control plane."""
     deployed = 0
 
     def deploy(side: str) -> None:
         nonlocal deployed
-        if deployed < DEPLOYMENTS and shop.service(side)["deployments"][0]["rolloutState"] == "COMPLETED":
+        if (
+            deployed < DEPLOYMENTS
+            and shop.service(side)["deployments"][0]["rolloutState"] == "COMPLETED"
+        ):
             shop.ecs.update_service(cluster="shop", service=side, forceNewDeployment=True)
             deployed += 1
 
@@ -52,7 +63,9 @@ def trouble(local: Endpoint, shop: Shop) -> None:
         if n % 10 == 3:
             fixed = [{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}]
             paths = [{"Field": "path-pattern", "Values": [f"/{n}"]}]
-            shop.elb.create_rule(ListenerArn=shop.listener, Priority=n + 1, Conditions=paths, Actions=fixed)
+            shop.elb.create_rule(
+                ListenerArn=shop.listener, Priority=n + 1, Conditions=paths, Actions=fixed
+            )
         if n % 16 == 15:
             status = control.status(local.directory)
             assert status is not None
@@ -72,11 +85,15 @@ def main() -> None:
         quiet, loud = run(local)
     result("quiet", f"{quiet[0]} requests, {quiet[1]} lost")
     enough = "" if loud[0] >= LEAST else f" (fewer than {LEAST})"
-    result("50 weight changes, 20 replacements, 5 reloads, 3 SIGKILLs", f"{loud[0]} requests{enough}, {loud[1]} lost (goal 0)")
+    result(
+        "50 weight changes, 20 replacements, 5 reloads, 3 SIGKILLs",
+        f"{loud[0]} requests{enough}, {loud[1]} lost (goal 0)",
+    )
 
 
 def run(local: Endpoint) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(requests, failures) without trouble, and with all of it; the load goes on until the trouble is over and there were enough."""
+    """(requests, failures) without trouble, and with all of it; the load goes on until the trouble
+    is over and there were enough."""
     shop = Shop(local, "shop")
     for side in ("a", "b"):
         shop.serve(side, side, 2)
@@ -89,7 +106,8 @@ def run(local: Endpoint) -> tuple[tuple[int, int], tuple[int, int]]:
     requests = failures = 0
     while worker.is_alive() or requests < LEAST:
         more = counted(wrk(shop.port, SLICE_S))
-        requests, failures = requests + more[0], failures + more[1]
+        requests = requests + more[0]
+        failures = failures + more[1]
     worker.join()
     return quiet, (requests, failures)
 

@@ -1,4 +1,5 @@
-"""Write the reference pages that the code itself knows best: commands, project file, operations of kirikae local.
+"""Write the reference pages that the code itself knows best: commands, project file, operations of
+kirikae local.
 
 ``python docs/generate.py`` writes them; the suite fails when they are not what it would write.
 """
@@ -19,22 +20,40 @@ NOTE = "<!-- written by docs/generate.py; do not edit -->\n"
 def command_line() -> str:
     from kirikae.console.main import _GROUPS, cli
 
-    lines = [NOTE, "# The command line\n", "Exit codes: [exit-codes.md](exit-codes.md). Every option is also shown by `--help`.\n"]
-    lines.append('Shell completion: `eval "$(_KIRIKAE_COMPLETE=bash_source kirikae)"` (or `zsh_source`, `fish_source`).\n')
+    lines = [
+        NOTE,
+        "# The command line\n",
+        "Exit codes: [exit-codes.md](exit-codes.md). Every option is also shown by `--help`.\n",
+    ]
+    lines.append(
+        'Shell completion: `eval "$(_KIRIKAE_COMPLETE=bash_source kirikae)"` (or '
+        "`zsh_source`, `fish_source`).\n"
+    )
     lines += _options(cli)
     for name in _GROUPS:
         command = cli.get_command(click.Context(cli), name)
         assert command is not None
         lines.append(f"\n## `kirikae {name}`\n")
-        lines.append(f"{(command.help or '').splitlines()[0]}\n")
+        lines.append(f"{_first(command.help)}\n")
         lines += _options(command)
         if isinstance(command, click.Group):
             for sub_name, sub in sorted(command.commands.items()):
-                arguments = " ".join(p.make_metavar(click.Context(sub)) for p in sub.params if isinstance(p, click.Argument))
-                lines.append(f"\n### `kirikae {name} {sub_name}{' ' + arguments if arguments else ''}`\n")
-                lines.append(f"{(sub.help or '').splitlines()[0]}\n")
+                arguments = " ".join(
+                    p.make_metavar(click.Context(sub))
+                    for p in sub.params
+                    if isinstance(p, click.Argument)
+                )
+                lines.append(
+                    f"\n### `kirikae {name} {sub_name}{' ' + arguments if arguments else ''}`\n"
+                )
+                lines.append(f"{_first(sub.help)}\n")
                 lines += _options(sub)
     return "\n".join(lines) + "\n"
+
+
+def _first(text: str | None) -> str:
+    """The first sentence or two: all up to the first empty line."""
+    return " ".join((text or "").split("\n\n")[0].split())
 
 
 def _options(command: click.Command) -> list[str]:
@@ -50,8 +69,14 @@ def project_file() -> str:
 
     found = schema()
     lines = [NOTE, "# The project file, `kirikae.yml`\n"]
-    lines.append("YAML 1.2. Unknown keys are refused. Shares and parts are strings with a per cent sign, durations strings with a unit.")
-    lines.append("A whole example: `examples/bookshop/kirikae.yml`. The JSON Schema: `kirikae project schema`.\n")
+    lines.append(
+        "YAML 1.2. Unknown keys are refused. Shares and parts are strings with a per "
+        "cent sign, durations strings with a unit."
+    )
+    lines.append(
+        "A whole example: `examples/bookshop/kirikae.yml`. The JSON Schema: `kirikae "
+        "project schema`.\n"
+    )
     lines += _keys("", found, found["$defs"])
     return "\n".join(lines) + "\n"
 
@@ -62,13 +87,14 @@ def _keys(prefix: str, node: dict[str, Any], defs: dict[str, Any]) -> list[str]:
         where = f"{prefix}{key}"
         default = "must be given" if key in node.get("required", []) else "optional"
         if part.get("default"):
-            default = f"default `{part['default'] if isinstance(part['default'], str) else json.dumps(part['default'])}`"
+            value = part["default"]
+            default = f"default `{value if isinstance(value, str) else json.dumps(value)}`"
         kind, inner, suffix = _kind(part, defs)
         description = part.get("description", "")
         lines.append(f"- `{where}` ({kind}; {default}){': ' + description if description else ''}")
         if inner is not None:
             if inner.get("description"):
-                lines[-1] += f". {inner['description'].splitlines()[0]}"
+                lines[-1] += f". {_first(inner['description'])}"
             lines += _keys(f"{where}{suffix}.", inner, defs)
     return lines
 
@@ -85,7 +111,11 @@ def _kind(part: dict[str, Any], defs: dict[str, Any]) -> tuple[str, dict[str, An
     if isinstance(part.get("additionalProperties"), dict):
         return "mapping by name", _kind(part["additionalProperties"], defs)[1], ".NAME"
     if "patternProperties" in part:
-        return "mapping by name", _kind(next(iter(part["patternProperties"].values())), defs)[1], ".NAME"
+        return (
+            "mapping by name",
+            _kind(next(iter(part["patternProperties"].values())), defs)[1],
+            ".NAME",
+        )
     if "examples" in part:
         return f"such as `{part['examples'][0]}`", None, ""
     if "enum" in part:
@@ -112,23 +142,41 @@ def local() -> str:
         every = list(service_model(service).operation_names)
         lines.append(f"\n## {service}: {len(operations)} of {len(every)} operations\n")
         lines += ["| operation | | |", "|---|---|---|"]
-        lines += [f"| `{o}` | {'partly' if o in partly else 'done'} | {partly.get(o, '')} |" for o in sorted(operations)]
+        lines += [
+            f"| `{o}` | {'partly' if o in partly else 'done'} | {partly.get(o, '')} |"
+            for o in sorted(operations)
+        ]
         refused = [o for o in every if o not in operations]
         if service == "cloudwatch":
-            lines.append("\nEverything else is moto's: metrics are kept while it runs, alarms never evaluate.")
+            lines.append(
+                "\nEverything else is moto's: metrics are kept while it runs, alarms "
+                "never evaluate."
+            )
         elif refused:
-            lines.append(f"\nRefused with a clean error that names kirikae: {', '.join(f'`{o}`' for o in sorted(refused))}.")
+            lines.append(
+                "\nRefused with a clean error that names kirikae: "
+                f"{', '.join(f'`{o}`' for o in sorted(refused))}."
+            )
     lines.append("\n## Attributes that are carried out (load balancing)\n")
     lines += ["| attribute | allowed |", "|---|---|"]
-    lines += [f"| `{k}` | {v.replace('|', ', ') or 'any text'} |" for k, v in sorted(elb.CARRIED_OUT.items())]
+    lines += [
+        f"| `{k}` | {v.replace('|', ', ') or 'any text'} |"
+        for k, v in sorted(elb.CARRIED_OUT.items())
+    ]
     lines.append("\nOthers are refused unless they are set to their default.")
     lines.append("\n## Figures\n")
     lines.append("| namespace | figures | statistics |\n|---|---|---|")
     lines.append(f"| `AWS/ApplicationELB` | {_names(figures.COUNTS)} | Sum |")
-    lines.append("| | `TargetResponseTime` | SampleCount, Sum, Average, Minimum, Maximum, pNN, `TC(a:b)`, `PR(a:b)` |")
+    lines.append(
+        "| | `TargetResponseTime` | SampleCount, Sum, Average, Minimum, Maximum, pNN, "
+        "`TC(a:b)`, `PR(a:b)` |"
+    )
     lines.append(f"| | {_names(figures.GAUGES)} (every ten seconds) | Average, Minimum, Maximum |")
     lines.append("| | `RequestCountPerTarget` | Sum |")
-    lines.append(f"| `AWS/ECS` | {_names(figures.OF_SERVICES)} of services, once a minute | Average, Minimum, Maximum |")
+    lines.append(
+        f"| `AWS/ECS` | {_names(figures.OF_SERVICES)} of services, once a minute | "
+        "Average, Minimum, Maximum |"
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -143,14 +191,24 @@ def findings() -> str:
     lines = [NOTE, (REFERENCE / "findings.head.md").read_text(encoding="utf-8").rstrip("\n")]
     for condition in CONDITIONS.values():
         blocks = ", ".join(condition.blocks) or "nothing"
-        lines.append(f"| {condition.code} | {condition.title} | {condition.severity} | {blocks} | {condition.remedy} |")
+        lines.append(
+            f"| {condition.code} | {condition.title} | {condition.severity} | {blocks} | "
+            f"{condition.remedy} |"
+        )
     for entry in catalogue().values():
         blocks = ", ".join(entry.blocks) or "nothing"
-        lines.append(f"| {entry.code} | {entry.title} | {entry.severity} | {blocks} | {entry.remedy} |")
+        lines.append(
+            f"| {entry.code} | {entry.title} | {entry.severity} | {blocks} | {entry.remedy} |"
+        )
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"findings.md": findings, "command-line.md": command_line, "project-file.md": project_file, "local.md": local}
+PAGES = {
+    "findings.md": findings,
+    "command-line.md": command_line,
+    "project-file.md": project_file,
+    "local.md": local,
+}
 
 if __name__ == "__main__":
     for name, make in PAGES.items():

@@ -1,4 +1,5 @@
-"""Fixtures of the whole suite: a world that can be moved, and one kirikae local on the real engine."""
+"""Fixtures of the whole suite: a world that can be moved, and one kirikae local on the real
+engine."""
 
 from __future__ import annotations
 
@@ -18,31 +19,59 @@ settings.register_profile("kirikae", deadline=None)  # a figure of speed is no t
 settings.load_profile("kirikae")
 
 WEB_IMAGE = "kirikae-test-web:2"
-_COMMANDS = ("sh", "httpd", "sleep", "cat", "cut", "grep", "seq", "wget", "hostname", "echo", "env", "mkdir", "false", "true")
+_COMMANDS = (
+    "sh",
+    "httpd",
+    "sleep",
+    "cat",
+    "cut",
+    "grep",
+    "seq",
+    "wget",
+    "hostname",
+    "echo",
+    "env",
+    "mkdir",
+    "false",
+    "true",
+)
 
 
 def web_image() -> str:
     """A two-megabyte image with a web server: Debian's static busybox, imported as a tar."""
-    if subprocess.run(["docker", "image", "inspect", WEB_IMAGE], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["docker", "image", "inspect", WEB_IMAGE], capture_output=True, check=False
+    ).returncode:
         busybox = shutil.which("busybox")
         assert busybox, "busybox-static is missing; run `make test`, which installs it"
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w") as tar:
             entry = tarfile.TarInfo("bin/busybox")
             body = Path(busybox).read_bytes()
-            entry.size, entry.mode = len(body), 0o755
+            entry.size = len(body)
+            entry.mode = 0o755
             tar.addfile(entry, io.BytesIO(body))
             for name in _COMMANDS:
                 link = tarfile.TarInfo(f"bin/{name}")
-                link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+                link.type = tarfile.SYMTYPE
+                link.linkname = "busybox"
                 tar.addfile(link)
-        subprocess.run(["docker", "import", "-", WEB_IMAGE], input=out.getvalue(), check=True, capture_output=True)
+        subprocess.run(
+            ["docker", "import", "-", WEB_IMAGE],
+            input=out.getvalue(),
+            check=True,
+            capture_output=True,
+        )
     return WEB_IMAGE
 
 
 def serve(text: str) -> list[str]:
     """A command that answers this text on port 8000."""
-    return ["sh", "-c", f"mkdir -p /www; echo {text} >/www/index.html; exec httpd -f -p 8000 -h /www"]
+    return [
+        "sh",
+        "-c",
+        f"mkdir -p /www; echo {text} >/www/index.html; exec httpd -f -p 8000 -h /www",
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +97,8 @@ def eventually(condition: Callable[[], Any], what: str, timeout_s: float = 60) -
 
 class Endpoint:
     def __init__(self, directory: Path, status: dict[str, Any]) -> None:
-        self.directory, self.status = directory, status
+        self.directory = directory
+        self.status = status
         self.environment = {
             "AWS_ENDPOINT_URL": status["endpoint"],
             "AWS_REGION": status["region"],

@@ -1,8 +1,9 @@
-"""A fleet of hosts that lie in folders: a stand-in for ``ssh`` (a reason: hundreds of kills would take hours over a network).
+"""A fleet of hosts that lie in folders: a stand-in for ``ssh`` (a reason: hundreds of kills would
+take hours over a network).
 
-Each host is a folder; ``@HOST@`` in a path becomes that folder.  A small server per host answers with what ``current`` holds:
-its release in a header, status 500 where the release has a file BROKEN.  Real sshd and real systemd are in the rehearsal.
-"""
+Each host is a folder; ``@HOST@`` in a path becomes that folder.  A small server per host answers
+with what ``current`` holds: its release in a header, status 500 where the release has a file
+BROKEN.  Real sshd and real systemd are in the rehearsal."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ if not os.path.isdir(place) or os.path.exists(place + b"/silent"):
     sys.stderr.write("no route to host\\n")
     sys.exit(255)
 given = sys.stdin.buffer.read().replace(b"@HOST@", place)
-sys.exit(subprocess.run(["sh", "-c", command.replace("@HOST@", place.decode())], input=given).returncode)
+shell = ["sh", "-c", command.replace("@HOST@", place.decode())]
+sys.exit(subprocess.run(shell, input=given).returncode)
 """
 
 
@@ -40,7 +42,8 @@ class Fleet:
     """Hosts named here, and ``command`` for KIRIKAE_SSH."""
 
     def __init__(self, folder: Path, *names: str) -> None:
-        self.folder, self._servers = folder, []
+        self.folder = folder
+        self._servers = []
         folder.mkdir(parents=True, exist_ok=True)
         script = folder / "ssh"
         script.write_text(SSH.format(python=sys.executable, folder=str(folder)))

@@ -1,8 +1,9 @@
-"""Traffic of two sides, second by second, with known rates: for tests of the judge and for benchmarks against its peers.
+"""Traffic of two sides, second by second, with known rates: for tests of the judge and for
+benchmarks against its peers.
 
-Answers are lognormal (p50 100 ms, sigma 0.6) on the old side.  The new side's are the same, all slower by ``times``, or a part
-``slow_part`` of them slower by ``slow_times``.  Quantiles of a minute are drawn as order statistics of uniforms, which is exact.
-"""
+Answers are lognormal (p50 100 ms, sigma 0.6) on the old side.  The new side's are the same, all
+slower by ``times``, or a part ``slow_part`` of them slower by ``slow_times``.  Quantiles of a
+minute are drawn as order statistics of uniforms, which is exact."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from typing import NamedTuple
 
 from kirikae.move.judge import QUANTILES
 
-MEDIAN_S, SIGMA = 0.1, 0.6
+MEDIAN_S = 0.1
+SIGMA = 0.6
 _NORMAL = NormalDist()
 
 
@@ -36,15 +38,19 @@ class Truth:
         def beyond(factor: float) -> float:
             return 1 - _NORMAL.cdf(math.log(bound / (MEDIAN_S * factor)) / SIGMA)
 
-        return (1 - self.slow_part) * beyond(self.times) + self.slow_part * beyond(self.times * self.slow_times)
+        return (1 - self.slow_part) * beyond(self.times) + self.slow_part * beyond(
+            self.times * self.slow_times
+        )
 
 
 SAME = Truth()
 TAU = {metric: MEDIAN_S * math.exp(SIGMA * _NORMAL.inv_cdf(q)) for metric, q in QUANTILES.items()}
 HARMS = {
-    "errors 0.1 -> 1%": Truth(0.01), "errors 0.1 -> 5%": Truth(0.05), "p99 +50%": Truth(slow_part=0.03, slow_times=4.346),
+    "errors 0.1 -> 1%": Truth(0.01),
+    "errors 0.1 -> 5%": Truth(0.05),
+    "p99 +50%": Truth(slow_part=0.03, slow_times=4.346),
     "p50 +20%": Truth(times=1.2),
-}  # fmt: skip
+}
 
 
 @cache
@@ -58,28 +64,37 @@ def time_at(truth: Truth, part: float) -> float:
     """The time within which this part of the answers comes."""
     times, within = _table(truth)
     place = min(max(bisect_left(within, part), 1), len(times) - 1)
-    low, high = within[place - 1], within[place]
-    return times[place - 1] + (times[place] - times[place - 1]) * ((part - low) / (high - low) if high > low else 1.0)
+    low = within[place - 1]
+    high = within[place]
+    return times[place - 1] + (times[place] - times[place - 1]) * (
+        (part - low) / (high - low) if high > low else 1.0
+    )
 
 
 def quantiles(rng: random.Random, truth: Truth, n: int) -> dict[str, float]:
     """What the p50, p95 and p99 of ``n`` answers come out as."""
-    found, below, at = {}, 0, 0.0
+    found = {}
+    below = 0
+    at = 0.0
     for metric, q in QUANTILES.items():
         k = max(below + 1, math.ceil(q * n)) if n else 0
         if not n or k > n:
             break
         at += (1 - at) * rng.betavariate(k - below, n + 1 - k)
-        found[metric], below = time_at(truth, at), k
+        found[metric] = time_at(truth, at)
+        below = k
     return found
 
 
 def poisson(rng: random.Random, mean: float) -> int:
     if mean > 60:
         return max(0, round(rng.gauss(mean, math.sqrt(mean))))
-    count, limit, product = 0, math.exp(-mean), rng.random()
+    count = 0
+    limit = math.exp(-mean)
+    product = rng.random()
     while product > limit:
-        count, product = count + 1, product * rng.random()
+        count = count + 1
+        product = product * rng.random()
     return count
 
 
@@ -102,11 +117,14 @@ class Counts(NamedTuple):
 def count(rng: random.Random, mean: float, truth: Truth, bounds: tuple[float, ...]) -> Counts:
     """``bounds`` rise: what is above one is drawn from what is above the one before."""
     n = poisson(rng, mean)
-    left, before, over = n, 1.0, {}
+    left = n
+    before = 1.0
+    over = {}
     for bound in bounds:
         part = _above(truth, bound)
         left = binomial(rng, left, part / before if before else 0.0)
-        over[bound], before = left, part
+        over[bound] = left
+        before = part
     return Counts(n, binomial(rng, n, truth.errors), over)
 
 
@@ -120,8 +138,13 @@ class Second(NamedTuple):
     new: Counts
 
 
-def seconds(rng: random.Random, rps: float, share: int, new: Truth, old: Truth = SAME) -> Iterator[Second]:
+def seconds(
+    rng: random.Random, rps: float, share: int, new: Truth, old: Truth = SAME
+) -> Iterator[Second]:
     """For ever, at one share (permille), counted at the old side's true quantiles."""
     bounds = tuple(TAU.values())
     while True:
-        yield Second(count(rng, rps * (1000 - share) / 1000, old, bounds), count(rng, rps * share / 1000, new, bounds))
+        yield Second(
+            count(rng, rps * (1000 - share) / 1000, old, bounds),
+            count(rng, rps * share / 1000, new, bounds),
+        )

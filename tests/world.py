@@ -1,4 +1,5 @@
-"""A world outside of kirikae: one share in a file, turned by a mover whose every call can be the last."""
+"""A world outside of kirikae: one share in a file, turned by a mover whose every call can be the
+last."""
 
 from __future__ import annotations
 
@@ -80,7 +81,8 @@ class FusedStore:
     """A store that passes a point before and after every write."""
 
     def __init__(self, store: Store, fuse: Fuse) -> None:
-        self._store, self._fuse = store, fuse
+        self._store = store
+        self._fuse = fuse
 
     def get(self, key: str) -> Stored | None:
         return self._store.get(key)

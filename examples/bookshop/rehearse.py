@@ -1,8 +1,9 @@
-"""Rehearse the whole move: a seven-year-old bookshop goes from virtual machines to containers while it is under load.
+"""Rehearse the whole move: a seven-year-old bookshop goes from virtual machines to containers while
+it is under load.
 
-Uses kirikae as anybody would, through its command line.  Everything runs on this machine's loopback address and one
-docker bridge.  ``--keep`` leaves it all running; ``--clean`` removes every container, process and file.
-"""
+Uses kirikae as anybody would, through its command line.  Everything runs on this machine's loopback
+address and one docker bridge.  ``--keep`` leaves it all running; ``--clean`` removes every
+container, process and file."""
 
 from __future__ import annotations
 
@@ -70,14 +71,21 @@ class Story:
 
     @contextmanager
     def act(self, name: str) -> Iterator[None]:
-        print(f"\n\x1b[1m{ACT_TITLES[name]}\x1b[0m" if self._live else f"\n{ACT_TITLES[name]}", flush=True)
+        print(
+            f"\n\x1b[1m{ACT_TITLES[name]}\x1b[0m" if self._live else f"\n{ACT_TITLES[name]}",
+            flush=True,
+        )
         act = {"name": name, "title": ACT_TITLES[name], "began": time.time(), "ended": 0.0}
         self.acts.append(act)
         try:
             yield
         finally:
             act["ended"] = time.time()
-            print(f"  ({act['ended'] - act['began']:.0f} s) {report.load_line(self._load_file, act['began'], act['ended'])}", flush=True)
+            print(
+                f"  ({act['ended'] - act['began']:.0f} s) "
+                f"{report.load_line(self._load_file, act['began'], act['ended'])}",
+                flush=True,
+            )
 
     def tell(self, text: str) -> None:
         clear = "\r\x1b[K" if self._live else ""
@@ -91,14 +99,20 @@ class Story:
     def live(self) -> None:
         """One running line of figures, on a terminal only."""
         if self._live:
-            print(f"\r\x1b[K          {report.load_line(self._load_file, time.time() - 4, time.time())}", end="\r", flush=True)
+            print(
+                "\r\x1b[K          "
+                f"{report.load_line(self._load_file, time.time() - 4, time.time())}",
+                end="\r",
+                flush=True,
+            )
 
 
 class Driver:
     """A `kirikae move start` that runs beside the story."""
 
     def __init__(self, process: subprocess.Popen[str], story: Story) -> None:
-        self.process, self._story = process, story
+        self.process = process
+        self._story = story
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -115,7 +129,9 @@ class Driver:
         self.process.wait(timeout=180)
         self._reader.join(timeout=10)
         if self.process.returncode != code:
-            raise Trouble(f"kirikae ended with exit code {self.process.returncode}, expected {code}")
+            raise Trouble(
+                f"kirikae ended with exit code {self.process.returncode}, expected {code}"
+            )
 
 
 class Rehearsal:
@@ -126,7 +142,7 @@ class Rehearsal:
         self.leaks: list[str] = []
         self._environment: dict[str, str] = {}
 
-    # --- using kirikae --------------------------------------------------------------------------------------------
+    # --- using kirikae
 
     def kirikae(self, *arguments: str, expect: tuple[int, ...] = (0,), show: bool = True) -> str:
         """Run kirikae as a user would; its lines become part of the story."""
@@ -139,13 +155,20 @@ class Rehearsal:
                 self.story.tell(f"| {line.rstrip()}")
         code = process.wait()
         if code not in expect:
-            raise Trouble(f"`kirikae {' '.join(arguments)}` ended with exit code {code}, expected {expect}: {''.join(lines)[-1500:]}")
+            raise Trouble(
+                f"`kirikae {' '.join(arguments)}` ended with exit code {code}, expected "
+                f"{expect}: {''.join(lines)[-1500:]}"
+            )
         self.facts["last_exit"] = code
         return "".join(lines)
 
     def kirikae_begin(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*KIRIKAE, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **self._environment}
+            [*KIRIKAE, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **self._environment},
         )
 
     def drive(self) -> Driver:
@@ -169,13 +192,17 @@ class Rehearsal:
     def until_share(self, share: str, driver: Driver) -> None:
         def there() -> bool:
             if driver.process.poll() is not None:
-                raise Trouble(f"kirikae ended (exit code {driver.process.returncode}) before {share}")
+                raise Trouble(
+                    f"kirikae ended (exit code {driver.process.returncode}) before {share}"
+                )
             seen = self.status()
-            return bool(seen["share"] == share and seen["found_share"] == share and seen["intent"] is None)
+            return bool(
+                seen["share"] == share and seen["found_share"] == share and seen["intent"] is None
+            )
 
         self.until(f"the move reaches {share}", there)
 
-    # --- acts -----------------------------------------------------------------------------------------------------
+    # --- acts
 
     def old_side(self) -> None:
         story = self.story
@@ -185,9 +212,12 @@ class Rehearsal:
         shutil.copy(SHOP / "kirikae.yml", PROJECT)
         up = json.loads(self.local("up", "--figures", "now", "--json"))
         self._environment = {
-            "AWS_ENDPOINT_URL": up["endpoint"], "AWS_REGION": up["region"], "AWS_DEFAULT_REGION": up["region"],
-            "AWS_ACCESS_KEY_ID": "kirikae", "AWS_SECRET_ACCESS_KEY": "kirikae",
-        }  # fmt: skip
+            "AWS_ENDPOINT_URL": up["endpoint"],
+            "AWS_REGION": up["region"],
+            "AWS_DEFAULT_REGION": up["region"],
+            "AWS_ACCESS_KEY_ID": "kirikae",
+            "AWS_SECRET_ACCESS_KEY": "kirikae",
+        }
         os.environ.update(self._environment)
         story.tell(f"kirikae local answers at {up['endpoint']}")
         self.machines = Machines(up["instance"], up["network"], FOLDER)
@@ -195,53 +225,95 @@ class Rehearsal:
         story.tell("web1, web2, batch1 and db1 are up: systemd, sshd, nginx, cron, PostgreSQL")
         self._aws_side(up)
         self._environment["KIRIKAE_SSH"] = f"ssh -F {self.machines.ssh_config}"
-        old_deploy.deploy(self.machines, "r1", ["web1", "web2"], self.elb, self.old_group, self.host_environment)
+        old_deploy.deploy(
+            self.machines, "r1", ["web1", "web2"], self.elb, self.old_group, self.host_environment
+        )
         self.until("the old side is healthy", lambda: self._healthy(self.old_group) == 2)
-        story.tell("r1 serves, put there by the old script: logins and pictures in local files, the environment told by the host's name")
-        self._users("--log-in-regulars", str(REGULARS), "--out", str(FOLDER / "regulars.json")).wait()
+        story.tell(
+            "r1 serves, put there by the old script: logins and pictures in local files, "
+            "the environment told by the host's name"
+        )
+        self._users(
+            "--log-in-regulars", str(REGULARS), "--out", str(FOLDER / "regulars.json")
+        ).wait()
 
     def _aws_side(self, up: dict[str, Any]) -> None:
-        """What the team has on AWS already: a load balancer, target groups, a bucket, a parameter, a cluster."""
-        self.elb, self.ecs = boto3.client("elbv2"), boto3.client("ecs")
+        """What the team has on AWS already: a load balancer, target groups, a bucket, a parameter,
+        a cluster."""
+        self.elb = boto3.client("elbv2")
+        self.ecs = boto3.client("ecs")
         network = json.loads(hosts.run("docker", "network", "inspect", up["network"]))[0]
         gateway = network["IPAM"]["Config"][0]["Gateway"]
         endpoint = f"http://{gateway}:{up['endpoint'].rpartition(':')[2]}"
         self.host_environment = {
-            "DATABASE_HOST": "db1", "DATABASE_PASSWORD": DATABASE_PASSWORD, "PICTURE_BUCKET": "bookshop-pictures",
+            "DATABASE_HOST": "db1",
+            "DATABASE_PASSWORD": DATABASE_PASSWORD,
+            "PICTURE_BUCKET": "bookshop-pictures",
             "AWS_ENDPOINT_URL": endpoint,
-            "AWS_DEFAULT_REGION": up["region"], "AWS_ACCESS_KEY_ID": "bookshop", "AWS_SECRET_ACCESS_KEY": "bookshop",
-        }  # fmt: skip
-        boto3.client("s3").create_bucket(Bucket="bookshop-pictures", CreateBucketConfiguration={"LocationConstraint": up["region"]})
-        boto3.client("ssm").put_parameter(Name="/bookshop/database-password", Value=DATABASE_PASSWORD, Type="SecureString")
+            "AWS_DEFAULT_REGION": up["region"],
+            "AWS_ACCESS_KEY_ID": "bookshop",
+            "AWS_SECRET_ACCESS_KEY": "bookshop",
+        }
+        boto3.client("s3").create_bucket(
+            Bucket="bookshop-pictures",
+            CreateBucketConfiguration={"LocationConstraint": up["region"]},
+        )
+        boto3.client("ssm").put_parameter(
+            Name="/bookshop/database-password", Value=DATABASE_PASSWORD, Type="SecureString"
+        )
         ec2 = boto3.client("ec2")
         subnet = ec2.describe_subnets()["Subnets"][0]
-        balancer = self.elb.create_load_balancer(Name="bookshop", Subnets=[subnet["SubnetId"]])["LoadBalancers"][0]["LoadBalancerArn"]
-        self.old_group = self._group("bookshop-ec2", 80, subnet["VpcId"], {"stickiness.enabled": "true"})
+        balancer = self.elb.create_load_balancer(Name="bookshop", Subnets=[subnet["SubnetId"]])[
+            "LoadBalancers"
+        ][0]["LoadBalancerArn"]
+        self.old_group = self._group(
+            "bookshop-ec2", 80, subnet["VpcId"], {"stickiness.enabled": "true"}
+        )
         self.new_group = self._group("bookshop-ecs", 8080, subnet["VpcId"], {})
         gone = {
             "Type": "fixed-response",
-            "FixedResponseConfig": {"StatusCode": "404", "ContentType": "text/plain", "MessageBody": "no such shop"},
+            "FixedResponseConfig": {
+                "StatusCode": "404",
+                "ContentType": "text/plain",
+                "MessageBody": "no such shop",
+            },
         }
-        listener = self.elb.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=PORT, DefaultActions=[gone])["Listeners"][0][
-            "ListenerArn"
-        ]
+        listener = self.elb.create_listener(
+            LoadBalancerArn=balancer, Protocol="HTTP", Port=PORT, DefaultActions=[gone]
+        )["Listeners"][0]["ListenerArn"]
         self.rule = self.elb.create_rule(
-            ListenerArn=listener, Priority=10, Conditions=[{"Field": "path-pattern", "Values": ["/*"]}],
-            Actions=self._forward(999, 0), Tags=[{"Key": "Name", "Value": "main"}],
-        )["Rules"][0]["RuleArn"]  # fmt: skip
+            ListenerArn=listener,
+            Priority=10,
+            Conditions=[{"Field": "path-pattern", "Values": ["/*"]}],
+            Actions=self._forward(999, 0),
+            Tags=[{"Key": "Name", "Value": "main"}],
+        )["Rules"][0]["RuleArn"]
         self.ecs.create_cluster(clusterName="bookshop")
 
     def _group(self, name: str, port: int, vpc: str, attributes: dict[str, str]) -> str:
         arn: str = self.elb.create_target_group(
-            Name=name, Protocol="HTTP", Port=port, VpcId=vpc, TargetType="ip", HealthCheckPath="/health",
-            HealthCheckIntervalSeconds=5, HealthCheckTimeoutSeconds=4, HealthyThresholdCount=2, UnhealthyThresholdCount=3,
-        )["TargetGroups"][0]["TargetGroupArn"]  # fmt: skip
+            Name=name,
+            Protocol="HTTP",
+            Port=port,
+            VpcId=vpc,
+            TargetType="ip",
+            HealthCheckPath="/health",
+            HealthCheckIntervalSeconds=5,
+            HealthCheckTimeoutSeconds=4,
+            HealthyThresholdCount=2,
+            UnhealthyThresholdCount=3,
+        )["TargetGroups"][0]["TargetGroupArn"]
         wanted = {"deregistration_delay.timeout_seconds": "30", **attributes}
-        self.elb.modify_target_group_attributes(TargetGroupArn=arn, Attributes=[{"Key": k, "Value": v} for k, v in wanted.items()])
+        self.elb.modify_target_group_attributes(
+            TargetGroupArn=arn, Attributes=[{"Key": k, "Value": v} for k, v in wanted.items()]
+        )
         return arn
 
     def _forward(self, old: int, new: int) -> list[dict[str, Any]]:
-        groups = [{"TargetGroupArn": self.old_group, "Weight": old}, {"TargetGroupArn": self.new_group, "Weight": new}]
+        groups = [
+            {"TargetGroupArn": self.old_group, "Weight": old},
+            {"TargetGroupArn": self.new_group, "Weight": new},
+        ]
         return [{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}]
 
     def _healthy(self, group: str) -> int:
@@ -249,14 +321,23 @@ class Rehearsal:
         return sum(t["TargetHealth"]["State"] == "healthy" for t in found)
 
     def _users(self, *arguments: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, str(SHOP / "rehearsal" / "users.py"), "--url", URL, *arguments])
+        return subprocess.Popen(
+            [sys.executable, str(SHOP / "rehearsal" / "users.py"), "--url", URL, *arguments]
+        )
 
     def load(self) -> None:
         out = FOLDER / "load.jsonl"
-        self.users = self._users("--out", str(out), "--regulars", str(FOLDER / "regulars.json"), "--rate", str(RATE))
+        self.users = self._users(
+            "--out", str(out), "--regulars", str(FOLDER / "regulars.json"), "--rate", str(RATE)
+        )
         (FOLDER / "users.pid").write_text(str(self.users.pid))
-        self.until("the load is there", lambda: out.exists() and len(out.read_text().splitlines()) >= 8)
-        self.story.tell(f"{RATE:.0f} requests a second at {URL}; point a load generator of your own at it if you like")
+        self.until(
+            "the load is there", lambda: out.exists() and len(out.read_text().splitlines()) >= 8
+        )
+        self.story.tell(
+            f"{RATE:.0f} requests a second at {URL}; point a load generator of your own "
+            "at it if you like"
+        )
 
     def survey(self) -> None:
         self.kirikae("doctor", expect=(0, 6))
@@ -264,11 +345,18 @@ class Rehearsal:
         self.kirikae("survey", "aws", show=False)
         self.kirikae("survey", "show", expect=(6,))
         said = self.kirikae("move", "start", "web", expect=(1,))
-        self.facts["refused_over"] = sorted({line.split()[0] for line in said.splitlines() if re.match(r"[A-Z]{2}\d\d ", line)})
-        self.story.tell("kirikae refuses: what lies on one host only would be lost to everybody who is sent elsewhere")
+        self.facts["refused_over"] = sorted(
+            {line.split()[0] for line in said.splitlines() if re.match(r"[A-Z]{2}\d\d ", line)}
+        )
+        self.story.tell(
+            "kirikae refuses: what lies on one host only would be lost to everybody who "
+            "is sent elsewhere"
+        )
         OUT.mkdir(exist_ok=True)
         for language in ("ja", "en"):
-            self.kirikae("report", "--lang", language, "--out", str(OUT / f"decision-{language}.html"))
+            self.kirikae(
+                "report", "--lang", language, "--out", str(OUT / f"decision-{language}.html")
+            )
 
     def prepare(self) -> None:
         self._create("r2")
@@ -281,10 +369,14 @@ class Rehearsal:
         with (PROJECT / "kirikae.yml").open("a") as file:
             file.write((SHOP / "accepted.yml").read_text().replace("UNTIL", until))
         self.kirikae("survey", "show", show=False)
-        self.story.tell("the team answers for what is left, in kirikae.yml; nothing stands in the way any more")
+        self.story.tell(
+            "the team answers for what is left, in kirikae.yml; nothing stands in the way any more"
+        )
 
     def _create(self, release: str) -> None:
-        self.kirikae("release", "create", release, "--from", str(hosts.release_folder(release, FOLDER)))
+        self.kirikae(
+            "release", "create", release, "--from", str(hosts.release_folder(release, FOLDER))
+        )
 
     def _build_images(self, release: str) -> None:
         self.kirikae("build", "image", release, "--distribution", self.distribution)
@@ -321,7 +413,10 @@ class Rehearsal:
         began = time.monotonic()
         self.kirikae("back-out", "web", "--reason", "somebody was nervous", expect=(4,))
         self.facts["red_button_s"] = round(time.monotonic() - began, 2)
-        story.mark("button", f"the red button was pressed at 50%: share 0 after {self.facts['red_button_s']} s")
+        story.mark(
+            "button",
+            f"the red button was pressed at 50%: share 0 after {self.facts['red_button_s']} s",
+        )
         driver.ends_with(4)
         self.kirikae("move", "resume", "web")
         driver = self.drive()
@@ -329,7 +424,9 @@ class Rehearsal:
         self.elb.modify_rule(RuleArn=self.rule, Actions=self._forward(700, 300))
         story.mark("hand", "somebody turned the weights by hand, to 30%")
         driver.ends_with(5)
-        weights = self.elb.describe_rules(RuleArns=[self.rule])["Rules"][0]["Actions"][0]["ForwardConfig"]["TargetGroups"]
+        weights = self.elb.describe_rules(RuleArns=[self.rule])["Rules"][0]["Actions"][0][
+            "ForwardConfig"
+        ]["TargetGroups"]
         if [g["Weight"] for g in weights] != [700, 300]:
             raise Trouble(f"kirikae overwrote the hand on the knob: {weights}")
         story.tell("kirikae held, said so, and left the hand-made weights as they were")
@@ -340,10 +437,20 @@ class Rehearsal:
         """Every container of one task at once, as when a machine dies."""
         task = self.ecs.list_tasks(cluster="bookshop", serviceName="bookshop-web")["taskArns"][0]
         label = f"label=com.amazonaws.ecs.task-arn={task}"
-        victims = hosts.run("docker", "ps", "-q", "--filter", label, "--filter", "label=com.amazonaws.ecs.container-name").split()
+        victims = hosts.run(
+            "docker",
+            "ps",
+            "-q",
+            "--filter",
+            label,
+            "--filter",
+            "label=com.amazonaws.ecs.container-name",
+        ).split()
         self.facts["task_killed_at"] = time.time()
         hosts.run("docker", "kill", "-s", "KILL", *victims)
-        self.story.mark("kill", f"one task was killed with SIGKILL, all {len(victims)} containers of it")
+        self.story.mark(
+            "kill", f"one task was killed with SIGKILL, all {len(victims)} containers of it"
+        )
 
     def _kill_the_control_plane(self) -> None:
         pid = json.loads(self.local("status", "--json"))["pid"]
@@ -358,7 +465,7 @@ class Rehearsal:
         self.kirikae("move", "retire", "web")
         self.until("ten quiet seconds", lambda: time.time() - self.story.acts[-1]["began"] > 10)
 
-    # --- afterwards -----------------------------------------------------------------------------------------------
+    # --- afterwards
 
     def stop_load(self) -> None:
         if self.users is not None and self.users.poll() is None:
@@ -366,7 +473,10 @@ class Rehearsal:
             self.users.wait(timeout=30)
 
     def write_report(self) -> dict[str, Any]:
-        history = [json.loads(line) for line in self.kirikae("move", "history", "web", "--json", show=False).splitlines()]
+        history = [
+            json.loads(line)
+            for line in self.kirikae("move", "history", "web", "--json", show=False).splitlines()
+        ]
         plan = json.loads(self.kirikae("move", "plan", "web", "--json", show=False))
         OUT.mkdir(exist_ok=True)
         shutil.copy(PROJECT / "removal-web.md", OUT)
@@ -374,27 +484,48 @@ class Rehearsal:
         shutil.copytree(PROJECT / "ecs", OUT / "ecs", dirs_exist_ok=True)
         self._no_secret_anywhere()
         self.facts["secrets_found_in"] = self.leaks
-        return report.write(OUT, FOLDER / "load.jsonl", self.story.acts, self.story.marks, self.facts, history, plan, RATE)
+        return report.write(
+            OUT,
+            FOLDER / "load.jsonl",
+            self.story.acts,
+            self.story.marks,
+            self.facts,
+            history,
+            plan,
+            RATE,
+        )
 
     def _no_secret_anywhere(self) -> None:
-        """The planted secret must be in no bundle, log, record or report that kirikae wrote; SSM's own store is where it belongs."""
+        """The planted secret must be in no bundle, log, record or report that kirikae wrote; SSM's
+        own store is where it belongs."""
         for place in (PROJECT, OUT, FOLDER / "local"):
             for file in place.rglob("*"):
                 if file.is_file() and not file.name.startswith("stores.db"):
                     raw = file.read_bytes()
-                    if DATABASE_PASSWORD.encode() in (gzip.decompress(raw) if file.suffix == ".gz" and raw[:2] == b"\x1f\x8b" else raw):
+                    if DATABASE_PASSWORD.encode() in (
+                        gzip.decompress(raw)
+                        if file.suffix == ".gz" and raw[:2] == b"\x1f\x8b"
+                        else raw
+                    ):
                         self.leaks.append(str(file.relative_to(ROOT)))
 
 
 def clean(images: bool) -> None:
     """Remove what a rehearsal made; what is not there is no trouble."""
     users = FOLDER / "users.pid"
-    if users.exists() and (pid := alive(users.read_text(), str(SHOP / "rehearsal" / "users.py"))) is not None:
+    if (
+        users.exists()
+        and (pid := alive(users.read_text(), str(SHOP / "rehearsal" / "users.py"))) is not None
+    ):
         os.kill(pid, signal.SIGTERM)
     if (FOLDER / "local" / "settings.json").exists():
         instance = json.loads((FOLDER / "local" / "settings.json").read_text())["instance"]
         hosts.remove_containers(f"bookshop.rehearsal={instance}")
-        subprocess.run([*KIRIKAE, "local", "--dir", str(FOLDER / "local"), "down"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [*KIRIKAE, "local", "--dir", str(FOLDER / "local"), "down"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
     shutil.rmtree(FOLDER, ignore_errors=True)
     if images:
         hosts.remove_images(("bookshop-", "kirikae-pause:"))
@@ -411,7 +542,10 @@ def main() -> int:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            print("another rehearsal runs in this folder; wait for its end, or stop it", file=sys.stderr)
+            print(
+                "another rehearsal runs in this folder; wait for its end, or stop it",
+                file=sys.stderr,
+            )
             return 1
         if asked.clean:
             clean(images=True)
@@ -427,7 +561,10 @@ def rehearse(keep: bool) -> int:
         try:
             probe.bind(("127.0.0.1", PORT))
         except OSError:
-            print(f"port {PORT} of 127.0.0.1 is taken; set REHEARSAL_PORT to another one", file=sys.stderr)
+            print(
+                f"port {PORT} of 127.0.0.1 is taken; set REHEARSAL_PORT to another one",
+                file=sys.stderr,
+            )
             return 1
     FOLDER.mkdir(parents=True)
     story = Story(FOLDER / "load.jsonl")
@@ -435,10 +572,16 @@ def rehearse(keep: bool) -> int:
     failed = ""
     try:
         acts: tuple[tuple[str, Callable[[], None]], ...] = (
-            ("old", rehearsal.old_side), ("load", rehearsal.load), ("survey", rehearsal.survey), ("prepare", rehearsal.prepare),
-            ("new", rehearsal.new_side), ("fault", rehearsal.fault), ("repair", rehearsal.repair), ("move", rehearsal.go_on),
+            ("old", rehearsal.old_side),
+            ("load", rehearsal.load),
+            ("survey", rehearsal.survey),
+            ("prepare", rehearsal.prepare),
+            ("new", rehearsal.new_side),
+            ("fault", rehearsal.fault),
+            ("repair", rehearsal.repair),
+            ("move", rehearsal.go_on),
             ("end", rehearsal.end),
-        )  # fmt: skip
+        )
         for name, play in acts:
             with story.act(name):
                 play()

@@ -37,47 +37,80 @@ class Shop:
     """A load balancer with a rule over two target groups, and a cluster."""
 
     def __init__(self, local: Endpoint, name: str) -> None:
-        self.local, self.name = local, name
-        self.ecs, self.elb = local.client("ecs"), local.client("elbv2")
+        self.local = local
+        self.name = name
+        self.ecs = local.client("ecs")
+        self.elb = local.client("elbv2")
         subnet = local.client("ec2").describe_subnets()["Subnets"][0]
-        balancer = self.elb.create_load_balancer(Name=name, Subnets=[subnet["SubnetId"]])["LoadBalancers"][0]
+        balancer = self.elb.create_load_balancer(Name=name, Subnets=[subnet["SubnetId"]])[
+            "LoadBalancers"
+        ][0]
         self.groups = {side: self._group(f"{name}-{side}", subnet["VpcId"]) for side in ("a", "b")}
         self.port = free_port()
         listener = self.elb.create_listener(
-            LoadBalancerArn=balancer["LoadBalancerArn"], Port=self.port, Protocol="HTTP", DefaultActions=self.forward(1, 0)
-        )["Listeners"][0]  # fmt: skip
+            LoadBalancerArn=balancer["LoadBalancerArn"],
+            Port=self.port,
+            Protocol="HTTP",
+            DefaultActions=self.forward(1, 0),
+        )["Listeners"][0]
         self.listener = listener["ListenerArn"]
         self.rule = self.elb.describe_rules(ListenerArn=self.listener)["Rules"][0]["RuleArn"]
         self.ecs.create_cluster(clusterName=name)
 
     def _group(self, name: str, vpc: str) -> str:
         arn: str = self.elb.create_target_group(
-            Name=name, Protocol="HTTP", Port=8000, VpcId=vpc, TargetType="ip", HealthCheckIntervalSeconds=5, HealthyThresholdCount=2
-        )["TargetGroups"][0]["TargetGroupArn"]  # fmt: skip
+            Name=name,
+            Protocol="HTTP",
+            Port=8000,
+            VpcId=vpc,
+            TargetType="ip",
+            HealthCheckIntervalSeconds=5,
+            HealthyThresholdCount=2,
+        )["TargetGroups"][0]["TargetGroupArn"]
         self.elb.modify_target_group_attributes(
-            TargetGroupArn=arn, Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "10"}]
+            TargetGroupArn=arn,
+            Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "10"}],
         )
         return arn
 
     def forward(self, a: int, b: int) -> list[dict[str, Any]]:
-        weights = [{"TargetGroupArn": self.groups["a"], "Weight": a}, {"TargetGroupArn": self.groups["b"], "Weight": b}]
+        weights = [
+            {"TargetGroupArn": self.groups["a"], "Weight": a},
+            {"TargetGroupArn": self.groups["b"], "Weight": b},
+        ]
         return [{"Type": "forward", "ForwardConfig": {"TargetGroups": weights}}]
 
     def weigh(self, a: int, b: int) -> None:
         self.elb.modify_rule(RuleArn=self.rule, Actions=self.forward(a, b))
 
     def define(self, text: str, **extra: Any) -> str:
-        container = {"name": "web", "image": WEB_IMAGE, "command": serve(text), "portMappings": [{"containerPort": 8000}], "stopTimeout": 2}
+        container = {
+            "name": "web",
+            "image": WEB_IMAGE,
+            "command": serve(text),
+            "portMappings": [{"containerPort": 8000}],
+            "stopTimeout": 2,
+        }
         return self.ecs.register_task_definition(  # type: ignore[no-any-return]
-            family=self.name, requiresCompatibilities=["FARGATE"], networkMode="awsvpc", cpu="256", memory="512",
+            family=self.name,
+            requiresCompatibilities=["FARGATE"],
+            networkMode="awsvpc",
+            cpu="256",
+            memory="512",
             containerDefinitions=[{**container, **extra}],
-        )["taskDefinition"]["taskDefinitionArn"]  # fmt: skip
+        )["taskDefinition"]["taskDefinitionArn"]
 
     def serve(self, side: str, text: str, count: int = 1, **extra: Any) -> None:
         self.ecs.create_service(
-            cluster=self.name, serviceName=side, taskDefinition=self.define(text), desiredCount=count,
-            loadBalancers=[{"targetGroupArn": self.groups[side], "containerName": "web", "containerPort": 8000}], **extra,
-        )  # fmt: skip
+            cluster=self.name,
+            serviceName=side,
+            taskDefinition=self.define(text),
+            desiredCount=count,
+            loadBalancers=[
+                {"targetGroupArn": self.groups[side], "containerName": "web", "containerPort": 8000}
+            ],
+            **extra,
+        )
 
     def service(self, side: str) -> dict[str, Any]:
         return self.ecs.describe_services(cluster=self.name, services=[side])["services"][0]  # type: ignore[no-any-return]
@@ -85,7 +118,10 @@ class Shop:
     def complete(self, side: str, timeout_s: float = 90) -> dict[str, Any]:
         def done() -> bool:
             found = self.service(side)
-            return len(found["deployments"]) == 1 and found["deployments"][0]["rolloutState"] == "COMPLETED"
+            return (
+                len(found["deployments"]) == 1
+                and found["deployments"][0]["rolloutState"] == "COMPLETED"
+            )
 
         until(f"{side} is complete", done, timeout_s)
         return self.service(side)
@@ -95,7 +131,9 @@ class Shop:
             return str(answer.read().decode().strip())
 
     def health(self, side: str) -> list[str]:
-        found = self.elb.describe_target_health(TargetGroupArn=self.groups[side])["TargetHealthDescriptions"]
+        found = self.elb.describe_target_health(TargetGroupArn=self.groups[side])[
+            "TargetHealthDescriptions"
+        ]
         return [t["TargetHealth"]["State"] for t in found]
 
 
@@ -115,7 +153,9 @@ class Hammer:
 
     def __init__(self, port: int, threads: int = 4, pause_s: float = 0.0) -> None:
         self._pause_s = pause_s
-        self.port, self.count, self.failures = port, 0, list[str]()
+        self.port = port
+        self.count = 0
+        self.failures = list[str]()
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
 
@@ -149,7 +189,9 @@ def test_weights_are_met_within_binomial_error(shop):
     """Asked 0.1%, 1%, 50%: got so; 0 and all are exact."""
     for a, b in ((999, 1), (990, 10), (500, 500)):
         shop.weigh(a, b)
-        got, n, p = 0, 2000, b / (a + b)
+        got = 0
+        n = 2000
+        p = b / (a + b)
         got = sum(shop.get() == "b" for _ in range(n))
         assert abs(got - n * p) < 4.5 * (n * p * (1 - p)) ** 0.5 + 1, (a, b, got)
     for a, b, only in ((999, 0, "a"), (0, 999, "b")):
@@ -175,10 +217,15 @@ def test_nothing_is_lost_while_weights_turn_tasks_are_replaced_and_the_control_p
 
 
 def test_a_deregistered_target_gets_no_request(shop):
-    """Found in the first rehearsal: HAProxy's state was misread and a drained host went on being asked."""
+    """Found in the first rehearsal: HAProxy's state was misread and a drained host went on being
+    asked."""
     shop.weigh(999, 0)
-    until("the tasks that were replaced are gone", lambda: shop.health("a") == ["healthy", "healthy"])
-    found = shop.elb.describe_target_health(TargetGroupArn=shop.groups["a"])["TargetHealthDescriptions"]
+    until(
+        "the tasks that were replaced are gone", lambda: shop.health("a") == ["healthy", "healthy"]
+    )
+    found = shop.elb.describe_target_health(TargetGroupArn=shop.groups["a"])[
+        "TargetHealthDescriptions"
+    ]
     target = found[0]["Target"]
     shop.elb.deregister_targets(TargetGroupArn=shop.groups["a"], Targets=[target])
     until("it is gone", lambda: len(shop.health("a")) == 1)
@@ -204,21 +251,32 @@ def _sessions(shop: Shop, side: str) -> Counter[str]:
         text = b""
         while part := runtime.recv(65536):
             text += part
-    rows = [line.split(",") for line in text.decode().splitlines() if line.startswith(f"{backend},s")]
+    rows = [
+        line.split(",") for line in text.decode().splitlines() if line.startswith(f"{backend},s")
+    ]
     return Counter({row[1]: int(row[7]) for row in rows})
 
 
 def test_figures_count_every_request(shop):
-    """RequestCount is what was sent, per target group, by the second and by the minute; latency has all its statistics."""
+    """RequestCount is what was sent, per target group, by the second and by the minute; latency has
+    all its statistics."""
     shop.weigh(0, 999)
     time.sleep(2.5)
     before = _figure(shop, "b", "RequestCount", "Sum", 60)
     for _ in range(150):
         shop.get()
-    until("the figures came", lambda: _figure(shop, "b", "RequestCount", "Sum", 60) - before >= 150, 10)
+    until(
+        "the figures came",
+        lambda: _figure(shop, "b", "RequestCount", "Sum", 60) - before >= 150,
+        10,
+    )
     assert _figure(shop, "b", "RequestCount", "Sum", 60) - before == 150
-    assert _figure(shop, "b", "RequestCount", "Sum", 1) == _figure(shop, "b", "RequestCount", "Sum", 60)
-    slow, quick = (_figure(shop, "b", "TargetResponseTime", s, 60) for s in ("TC(0.5:)", "TC(:0.5)"))
+    assert _figure(shop, "b", "RequestCount", "Sum", 1) == _figure(
+        shop, "b", "RequestCount", "Sum", 60
+    )
+    slow, quick = (
+        _figure(shop, "b", "TargetResponseTime", s, 60) for s in ("TC(0.5:)", "TC(:0.5)")
+    )
     assert slow == 0 and quick >= 150
 
 
@@ -226,17 +284,25 @@ def _figure(shop: Shop, side: str, metric: str, statistic: str, period: int) -> 
     end = datetime.now(UTC)
     dimension = {"Name": "TargetGroup", "Value": shop.groups[side].split(":", 5)[5]}
     metric_stat = {
-        "Metric": {"Namespace": "AWS/ApplicationELB", "MetricName": metric, "Dimensions": [dimension]},
-        "Period": period, "Stat": statistic,
-    }  # fmt: skip
+        "Metric": {
+            "Namespace": "AWS/ApplicationELB",
+            "MetricName": metric,
+            "Dimensions": [dimension],
+        },
+        "Period": period,
+        "Stat": statistic,
+    }
     answer = shop.local.client("cloudwatch").get_metric_data(
-        MetricDataQueries=[{"Id": "x", "MetricStat": metric_stat}], StartTime=end - timedelta(hours=1), EndTime=end
+        MetricDataQueries=[{"Id": "x", "MetricStat": metric_stat}],
+        StartTime=end - timedelta(hours=1),
+        EndTime=end,
     )
     return float(sum(answer["MetricDataResults"][0]["Values"]))
 
 
 def test_a_killed_task_is_replaced(shop):
-    """SIGKILL of the container: the task says why it ended, the service starts another, the listener never stops."""
+    """SIGKILL of the container: the task says why it ended, the service starts another, the
+    listener never stops."""
     victim = shop.ecs.list_tasks(cluster="shop", serviceName="b")["taskArns"][0]
     container = f"{shop.local.status['instance']}-task-{victim.rpartition('/')[2]}-web"
     subprocess.run(["docker", "kill", "-s", "KILL", container], check=True, capture_output=True)
@@ -247,23 +313,34 @@ def test_a_killed_task_is_replaced(shop):
 
     until("the task is over", ended)
     task = shop.ecs.describe_tasks(cluster="shop", tasks=[victim])["tasks"][0]
-    assert task["stopCode"] == "EssentialContainerExited" and task["containers"][0]["exitCode"] == 137
+    assert (
+        task["stopCode"] == "EssentialContainerExited" and task["containers"][0]["exitCode"] == 137
+    )
     until("another serves", lambda: shop.health("b") == ["healthy"])
 
 
 def test_a_failing_deployment_is_rolled_back(local):
-    """An image that is not there: tasks fail to start, the breaker trips, the last good definition serves on."""
+    """An image that is not there: tasks fail to start, the breaker trips, the last good definition
+    serves on."""
     shop = Shop(local, "breaks")
     breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
     shop.serve("a", "good", deploymentConfiguration=breaker)
     shop.complete("a")
     good = shop.service("a")["taskDefinition"]
-    shop.ecs.update_service(cluster="breaks", service="a", taskDefinition=shop.define("bad", image="not-there:1"))
-    until("the breaker tripped", lambda: any(d["rolloutState"] == "FAILED" for d in shop.service("a")["deployments"]))
+    shop.ecs.update_service(
+        cluster="breaks", service="a", taskDefinition=shop.define("bad", image="not-there:1")
+    )
+    until(
+        "the breaker tripped",
+        lambda: any(d["rolloutState"] == "FAILED" for d in shop.service("a")["deployments"]),
+    )
     found = shop.complete("a")
     assert found["taskDefinition"] == good and shop.get() == "good"
     stopped = shop.ecs.list_tasks(cluster="breaks", desiredStatus="STOPPED")["taskArns"]
-    reasons = {t["stoppedReason"] for t in shop.ecs.describe_tasks(cluster="breaks", tasks=stopped)["tasks"]}
+    reasons = {
+        t["stoppedReason"]
+        for t in shop.ecs.describe_tasks(cluster="breaks", tasks=stopped)["tasks"]
+    }
     assert any("CannotPullContainerError" in r for r in reasons)
 
 
@@ -272,7 +349,10 @@ def test_a_task_that_ends_by_itself(local):
     ecs = local.client("ecs")
     ecs.create_cluster(clusterName="jobs")
     ecs.register_task_definition(
-        family="job", containerDefinitions=[{"name": "j", "image": WEB_IMAGE, "memory": 64, "command": ["sh", "-c", "exit 7"]}]
+        family="job",
+        containerDefinitions=[
+            {"name": "j", "image": WEB_IMAGE, "memory": 64, "command": ["sh", "-c", "exit 7"]}
+        ],
     )
     task = ecs.run_task(cluster="jobs", taskDefinition="job")["tasks"][0]["taskArn"]
     ecs.get_waiter("tasks_stopped").wait(cluster="jobs", tasks=[task], WaiterConfig={"Delay": 1})
@@ -282,50 +362,88 @@ def test_a_task_that_ends_by_itself(local):
 
 
 def test_secrets_come_from_the_stores(local):
-    """A parameter and a secret's key reach the container; a missing one is the task's stopped reason."""
+    """A parameter and a secret's key reach the container; a missing one is the task's stopped
+    reason."""
     ecs = local.client("ecs")
     ecs.create_cluster(clusterName="secrets")
     local.client("ssm").put_parameter(Name="/t/password", Value="p4ss", Type="SecureString")
-    secret = local.client("secretsmanager").create_secret(Name="t", SecretString='{"k": "v4lue"}')["ARN"]
+    secret = local.client("secretsmanager").create_secret(Name="t", SecretString='{"k": "v4lue"}')[
+        "ARN"
+    ]
     check = 'test "$P" = p4ss && test "$S" = v4lue'
-    secrets = [{"name": "P", "valueFrom": "/t/password"}, {"name": "S", "valueFrom": f"{secret}:k::"}]
-    container = {"name": "c", "image": WEB_IMAGE, "memory": 64, "command": ["sh", "-c", check], "secrets": secrets}
+    secrets = [
+        {"name": "P", "valueFrom": "/t/password"},
+        {"name": "S", "valueFrom": f"{secret}:k::"},
+    ]
+    container = {
+        "name": "c",
+        "image": WEB_IMAGE,
+        "memory": 64,
+        "command": ["sh", "-c", check],
+        "secrets": secrets,
+    }
     ecs.register_task_definition(family="told", containerDefinitions=[container])
     secrets[0]["valueFrom"] = "/t/missing"
     ecs.register_task_definition(family="untold", containerDefinitions=[container])
-    tasks = [ecs.run_task(cluster="secrets", taskDefinition=f)["tasks"][0]["taskArn"] for f in ("told", "untold")]
+    tasks = [
+        ecs.run_task(cluster="secrets", taskDefinition=f)["tasks"][0]["taskArn"]
+        for f in ("told", "untold")
+    ]
     ecs.get_waiter("tasks_stopped").wait(cluster="secrets", tasks=tasks, WaiterConfig={"Delay": 1})
     told, untold = ecs.describe_tasks(cluster="secrets", tasks=tasks)["tasks"]
     assert told["containers"][0]["exitCode"] == 0
-    assert untold["stopCode"] == "TaskFailedToStart" and "ResourceInitializationError" in untold["stoppedReason"]
+    assert (
+        untold["stopCode"] == "TaskFailedToStart"
+        and "ResourceInitializationError" in untold["stoppedReason"]
+    )
 
 
 REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("run_task", {"cluster": "shop", "taskDefinition": "nothing"}, "ClientException"),
     ("run_task", {"cluster": "nowhere", "taskDefinition": "shop"}, "ClusterNotFoundException"),
-    ("run_task", {"cluster": "shop", "taskDefinition": "shop", "count": 11}, "InvalidParameterException"),
-    ("run_task", {"cluster": "shop", "taskDefinition": "shop", "overrides": {"cpu": "512"}}, "InvalidParameterException"),
+    (
+        "run_task",
+        {"cluster": "shop", "taskDefinition": "shop", "count": 11},
+        "InvalidParameterException",
+    ),
+    (
+        "run_task",
+        {"cluster": "shop", "taskDefinition": "shop", "overrides": {"cpu": "512"}},
+        "InvalidParameterException",
+    ),
     ("stop_task", {"cluster": "shop", "task": "0" * 32}, "InvalidParameterException"),
     ("update_service", {"cluster": "shop", "service": "none"}, "ServiceNotFoundException"),
     ("delete_service", {"cluster": "shop", "service": "a"}, "InvalidParameterException"),
     ("delete_cluster", {"cluster": "shop"}, "ClusterContainsServicesException"),
-    ("create_task_set", {"cluster": "shop", "service": "a", "taskDefinition": "shop"}, "UnsupportedFeatureException"),
-    ("create_service", {"cluster": "shop", "serviceName": "a", "taskDefinition": "shop"}, "InvalidParameterException"),
+    (
+        "create_task_set",
+        {"cluster": "shop", "service": "a", "taskDefinition": "shop"},
+        "UnsupportedFeatureException",
+    ),
+    (
+        "create_service",
+        {"cluster": "shop", "serviceName": "a", "taskDefinition": "shop"},
+        "InvalidParameterException",
+    ),
     ("register_task_definition", {"family": "f", "containerDefinitions": []}, "ClientException"),
     (
         "register_task_definition",
         {
-            "family": "f", "requiresCompatibilities": ["FARGATE"], "cpu": "999", "memory": "1",
+            "family": "f",
+            "requiresCompatibilities": ["FARGATE"],
+            "cpu": "999",
+            "memory": "1",
             "containerDefinitions": [{"name": "a", "image": "x"}],
         },
         "ClientException",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("operation", "parameters", "code"), REFUSALS)
 def test_refusals_bear_aws_s_names(shop, operation, parameters, code):
-    """What AWS refuses is refused with AWS's error code; what is not carried out says so cleanly."""
+    """What AWS refuses is refused with AWS's error code; what is not carried out says so
+    cleanly."""
     with pytest.raises(ClientError) as caught:
         getattr(shop.ecs, operation)(**parameters)
     assert caught.value.response["Error"]["Code"] == code
@@ -336,10 +454,17 @@ def test_rules_choose_by_path_and_priority(shop):
     """A fixed answer for one path, the weights for the rest; a group in use cannot be deleted."""
     fixed = {
         "Type": "fixed-response",
-        "FixedResponseConfig": {"StatusCode": "418", "ContentType": "text/plain", "MessageBody": "tea, 100%"},
+        "FixedResponseConfig": {
+            "StatusCode": "418",
+            "ContentType": "text/plain",
+            "MessageBody": "tea, 100%",
+        },
     }
     rule = shop.elb.create_rule(
-        ListenerArn=shop.listener, Priority=5, Conditions=[{"Field": "path-pattern", "Values": ["/tea*"]}], Actions=[fixed]
+        ListenerArn=shop.listener,
+        Priority=5,
+        Conditions=[{"Field": "path-pattern", "Values": ["/tea*"]}],
+        Actions=[fixed],
     )["Rules"][0]["RuleArn"]
     with pytest.raises(urllib.error.HTTPError) as caught:
         shop.get("/teapot")
@@ -353,7 +478,8 @@ def test_rules_choose_by_path_and_priority(shop):
 
 
 def test_sticky_clients_stay_with_their_target(shop):
-    """lb_cookie: the same server for the same cookie; weights between groups are not touched by it."""
+    """lb_cookie: the same server for the same cookie; weights between groups are not touched by
+    it."""
     shop.weigh(999, 0)
     sticky = [{"Key": "stickiness.enabled", "Value": "true"}]
     shop.elb.modify_target_group_attributes(TargetGroupArn=shop.groups["a"], Attributes=sticky)
@@ -366,13 +492,20 @@ def test_sticky_clients_stay_with_their_target(shop):
         urllib.request.urlopen(asked).read()
     after = _sessions(shop, "a")
     assert sum(after[slot] > before[slot] for slot in after) == 1
-    shop.elb.modify_target_group_attributes(TargetGroupArn=shop.groups["a"], Attributes=[{"Key": "stickiness.enabled", "Value": "false"}])
+    shop.elb.modify_target_group_attributes(
+        TargetGroupArn=shop.groups["a"],
+        Attributes=[{"Key": "stickiness.enabled", "Value": "false"}],
+    )
 
 
 def test_sticky_clients_stay_with_their_group(shop):
-    """Group stickiness: the cookie of the first answer keeps its group, also when the weights have turned since."""
+    """Group stickiness: the cookie of the first answer keeps its group, also when the weights have
+    turned since."""
     forward = shop.forward(999, 0)
-    forward[0]["ForwardConfig"]["TargetGroupStickinessConfig"] = {"Enabled": True, "DurationSeconds": 60}
+    forward[0]["ForwardConfig"]["TargetGroupStickinessConfig"] = {
+        "Enabled": True,
+        "DurationSeconds": 60,
+    }
     shop.elb.modify_rule(RuleArn=shop.rule, Actions=forward)
     with urllib.request.urlopen(f"http://127.0.0.1:{shop.port}/") as answer:
         cookie = answer.headers["Set-Cookie"].partition(";")[0]
@@ -382,20 +515,39 @@ def test_sticky_clients_stay_with_their_group(shop):
     shop.elb.modify_rule(RuleArn=shop.rule, Actions=forward)
     for sent, expected in ((cookie, "a"), ("AWSALBTG=unknown", "b"), ("x=y", "b")):
         asked = urllib.request.Request(f"http://127.0.0.1:{shop.port}/", headers={"Cookie": sent})
-        assert {urllib.request.urlopen(asked).read().strip().decode() for _ in range(20)} == {expected}, sent
+        assert {urllib.request.urlopen(asked).read().strip().decode() for _ in range(20)} == {
+            expected
+        }, sent
     shop.weigh(999, 0)
 
 
 def test_rules_choose_by_host_header_and_method(shop):
     """Each condition alone, and the host without its port and in any case."""
     conditions = [
-        ({"Field": "host-header", "HostHeaderConfig": {"Values": ["*.example"]}}, {"Host": "Shop.Example:8080"}, "GET"),
-        ({"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "X-Kind", "Values": ["tea*"]}}, {"X-Kind": "teapot"}, "GET"),
-        ({"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": ["PUT"]}}, {}, "PUT"),
+        (
+            {"Field": "host-header", "HostHeaderConfig": {"Values": ["*.example"]}},
+            {"Host": "Shop.Example:8080"},
+            "GET",
+        ),
+        (
+            {
+                "Field": "http-header",
+                "HttpHeaderConfig": {"HttpHeaderName": "X-Kind", "Values": ["tea*"]},
+            },
+            {"X-Kind": "teapot"},
+            "GET",
+        ),
+        (
+            {"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": ["PUT"]}},
+            {},
+            "PUT",
+        ),
     ]
     fixed = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "418"}}
     for condition, headers, method in conditions:
-        made = shop.elb.create_rule(ListenerArn=shop.listener, Priority=7, Conditions=[condition], Actions=[fixed])
+        made = shop.elb.create_rule(
+            ListenerArn=shop.listener, Priority=7, Conditions=[condition], Actions=[fixed]
+        )
         connection = http.client.HTTPConnection("127.0.0.1", shop.port, timeout=10)
         connection.request(method, "/", headers=headers)
         assert connection.getresponse().status == 418, condition
@@ -405,14 +557,23 @@ def test_rules_choose_by_host_header_and_method(shop):
 
 
 def test_a_change_that_the_balancer_refuses_leaves_nothing_behind(shop):
-    """Found by reading once more: a refused rule stayed in the store and blocked every later change."""
-    bad = {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "no such) name", "Values": ["x"]}}
+    """Found by reading once more: a refused rule stayed in the store and blocked every later
+    change."""
+    bad = {
+        "Field": "http-header",
+        "HttpHeaderConfig": {"HttpHeaderName": "no such) name", "Values": ["x"]},
+    }
     fixed = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "418"}}
     with pytest.raises(ClientError, match="nothing was changed"):
-        shop.elb.create_rule(ListenerArn=shop.listener, Priority=8, Conditions=[bad], Actions=[fixed])
+        shop.elb.create_rule(
+            ListenerArn=shop.listener, Priority=8, Conditions=[bad], Actions=[fixed]
+        )
     assert len(shop.elb.describe_rules(ListenerArn=shop.listener)["Rules"]) == 1
     made = shop.elb.create_rule(
-        ListenerArn=shop.listener, Priority=8, Conditions=[{"Field": "path-pattern", "Values": ["/x"]}], Actions=[fixed]
+        ListenerArn=shop.listener,
+        Priority=8,
+        Conditions=[{"Field": "path-pattern", "Values": ["/x"]}],
+        Actions=[fixed],
     )
     shop.elb.delete_rule(RuleArn=made["Rules"][0]["RuleArn"])
 
@@ -422,7 +583,11 @@ def test_haproxy_and_moto_are_started_again(local):
     for name in ("haproxy.pid", "stores.pid"):
         pid = int((local.directory / name).read_text())
         os.kill(pid, signal.SIGKILL)
-        until(f"{name} is another", lambda name=name, pid=pid: int((local.directory / name).read_text()) != pid, 30)
+        until(
+            f"{name} is another",
+            lambda name=name, pid=pid: int((local.directory / name).read_text()) != pid,
+            30,
+        )
     until("the endpoint answers", lambda: _answers(local), 30)
 
 
@@ -439,7 +604,12 @@ def test_one_process_owns_the_directory(local):
     """A second control plane on the same state refuses at once."""
     import sys
 
-    done = subprocess.run([sys.executable, "-m", "kirikae.local.server", str(local.directory)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "kirikae.local.server", str(local.directory)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1 and "another process owns" in done.stderr
 
 
@@ -462,13 +632,20 @@ def test_down_removes_everything_that_up_made(tmp_path):
     assert by_another_name is not None and by_another_name["pid"] == status["pid"]
     control.down(tmp_path / "l")
     assert _containers(status["instance"]) == [] and not (tmp_path / "l").exists()
-    listed = subprocess.run(["docker", "network", "ls", "-q", "--filter", f"name={status['instance']}"], capture_output=True, check=True)
+    listed = subprocess.run(
+        ["docker", "network", "ls", "-q", "--filter", f"name={status['instance']}"],
+        capture_output=True,
+        check=True,
+    )
     assert listed.stdout == b""
 
 
 def _containers(instance: str) -> list[str]:
     done = subprocess.run(
-        ["docker", "ps", "-aq", "--filter", f"label=kirikae.instance={instance}"], capture_output=True, text=True, check=True
+        ["docker", "ps", "-aq", "--filter", f"label=kirikae.instance={instance}"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout.split()
 
@@ -484,8 +661,13 @@ def test_nothing_is_lost_in_300_000_requests(tmp_path):
     directory = tmp_path / "l"
     web_image()
     try:
-        _, (requests, lost) = zero_loss.run(Endpoint(directory, control.up(directory, None, "ap-northeast-1", figures_delay_s=0)))
+        _, (requests, lost) = zero_loss.run(
+            Endpoint(directory, control.up(directory, None, "ap-northeast-1", figures_delay_s=0))
+        )
     finally:
         control.down(directory)
-    print(f"\n  load balancing: {requests} requests over 50 weight changes, 20 replacements, 5 reloads, 3 SIGKILLs: {lost} lost")
+    print(
+        f"\n  load balancing: {requests} requests over 50 weight changes, 20 "
+        f"replacements, 5 reloads, 3 SIGKILLs: {lost} lost"
+    )
     assert lost == 0 and requests >= zero_loss.LEAST

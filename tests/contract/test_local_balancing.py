@@ -1,4 +1,5 @@
-"""Load balancing on kirikae local: every kind of rule, slow start, fail open, ALB's access log, figures and their delay."""
+"""Load balancing on kirikae local: every kind of rule, slow start, fail open, ALB's access log,
+figures and their delay."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ def shop(local: Endpoint) -> Shop:
     return shop
 
 
-def ask(shop: Shop, path: str = "/", method: str = "GET", **headers: str) -> tuple[int, str, dict[str, str]]:
+def ask(
+    shop: Shop, path: str = "/", method: str = "GET", **headers: str
+) -> tuple[int, str, dict[str, str]]:
     connection = http.client.HTTPConnection("127.0.0.1", shop.port, timeout=10)
     connection.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
     answer = connection.getresponse()
@@ -41,12 +44,22 @@ class Rule:
     """One rule over the default one, for as long as the block lasts."""
 
     def __init__(
-        self, shop: Shop, conditions: list[dict[str, Any]], actions: list[dict[str, Any]] | None = None, priority: int = 10
+        self,
+        shop: Shop,
+        conditions: list[dict[str, Any]],
+        actions: list[dict[str, Any]] | None = None,
+        priority: int = 10,
     ) -> None:
         said = {"ContentType": "text/plain", "MessageBody": "matched", "StatusCode": "299"}
         actions = actions or [{"Type": "fixed-response", "FixedResponseConfig": said}]
-        self.shop, self.arn = shop, ""
-        self._asked = {"ListenerArn": shop.listener, "Conditions": conditions, "Actions": actions, "Priority": priority}
+        self.shop = shop
+        self.arn = ""
+        self._asked = {
+            "ListenerArn": shop.listener,
+            "Conditions": conditions,
+            "Actions": actions,
+            "Priority": priority,
+        }
 
     def __enter__(self) -> Rule:
         self.arn = self.shop.elb.create_rule(**self._asked)["Rules"][0]["RuleArn"]
@@ -61,15 +74,42 @@ def test_rules_on_query_strings(shop):
     values = [{"Key": "plan", "Value": "gol?"}, {"Value": "beta*"}]
     with Rule(shop, [{"Field": "query-string", "QueryStringConfig": {"Values": values}}]):
         answers = {
-            q: ask(shop, f"/{q}")[0] for q in ("?plan=gold", "?a=1&PLAN=GOLD&b=2", "?plan=silver", "?x=beta-7", "?beta", "", "?plan=goldx")
+            q: ask(shop, f"/{q}")[0]
+            for q in (
+                "?plan=gold",
+                "?a=1&PLAN=GOLD&b=2",
+                "?plan=silver",
+                "?x=beta-7",
+                "?beta",
+                "",
+                "?plan=goldx",
+            )
         }
-    assert [q for q, status in answers.items() if status == 299] == ["?plan=gold", "?a=1&PLAN=GOLD&b=2", "?x=beta-7", "?beta"]
+    assert [q for q, status in answers.items() if status == 299] == [
+        "?plan=gold",
+        "?a=1&PLAN=GOLD&b=2",
+        "?x=beta-7",
+        "?beta",
+    ]
 
 
 def test_rules_on_headers_sources_and_expressions(shop):
-    """A header's value, the client's network, a regular expression on the path; all conditions of a rule together."""
-    with Rule(shop, [{"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "X-Canary", "Values": ["yes*"]}}]):
-        assert ask(shop, X_Canary="yes-please")[0] == 299 and ask(shop, X_Canary="no")[0] == 200 and ask(shop)[0] == 200
+    """A header's value, the client's network, a regular expression on the path; all conditions of a
+    rule together."""
+    with Rule(
+        shop,
+        [
+            {
+                "Field": "http-header",
+                "HttpHeaderConfig": {"HttpHeaderName": "X-Canary", "Values": ["yes*"]},
+            }
+        ],
+    ):
+        assert (
+            ask(shop, X_Canary="yes-please")[0] == 299
+            and ask(shop, X_Canary="no")[0] == 200
+            and ask(shop)[0] == 200
+        )
     with Rule(shop, [{"Field": "source-ip", "SourceIpConfig": {"Values": ["127.0.0.0/8"]}}]):
         assert ask(shop)[0] == 299
     with Rule(shop, [{"Field": "source-ip", "SourceIpConfig": {"Values": ["10.0.0.0/8"]}}]):
@@ -79,24 +119,52 @@ def test_rules_on_headers_sources_and_expressions(shop):
         {"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": ["HEAD"]}},
     ]
     with Rule(shop, both):
-        assert ask(shop, "/12", "HEAD")[0] == 299 and ask(shop, "/12")[0] == 404 and ask(shop, "/x", "HEAD")[0] == 404
+        assert (
+            ask(shop, "/12", "HEAD")[0] == 299
+            and ask(shop, "/12")[0] == 404
+            and ask(shop, "/x", "HEAD")[0] == 404
+        )
 
 
 @pytest.mark.parametrize(
     ("config", "path", "location"),
     [
-        ({"StatusCode": "HTTP_301", "Host": "new.example", "Port": "443", "Protocol": "HTTPS"}, "/a?b=1", "https://new.example/a?b=1"),
-        ({"StatusCode": "HTTP_302", "Path": "/moved/#{path}", "Query": "from=old&#{query}", "Host": "x.example", "Port": "80"}, "/a?b=1",
-         "http://x.example/moved/a?from=old&b=1"),
-        ({"StatusCode": "HTTP_302", "Path": "/plain", "Query": ""}, "/a?b=1", "http://127.0.0.1:PORT/plain"),
+        (
+            {"StatusCode": "HTTP_301", "Host": "new.example", "Port": "443", "Protocol": "HTTPS"},
+            "/a?b=1",
+            "https://new.example/a?b=1",
+        ),
+        (
+            {
+                "StatusCode": "HTTP_302",
+                "Path": "/moved/#{path}",
+                "Query": "from=old&#{query}",
+                "Host": "x.example",
+                "Port": "80",
+            },
+            "/a?b=1",
+            "http://x.example/moved/a?from=old&b=1",
+        ),
+        (
+            {"StatusCode": "HTTP_302", "Path": "/plain", "Query": ""},
+            "/a?b=1",
+            "http://127.0.0.1:PORT/plain",
+        ),
         ({"StatusCode": "HTTP_302", "Path": "/100%/x"}, "/a", "http://127.0.0.1:PORT/100%/x"),
     ],
-)  # fmt: skip
+)
 def test_redirects(shop, config, path, location):
     """ALB's parts and their placeholders."""
-    with Rule(shop, [{"Field": "path-pattern", "Values": ["/a"]}], [{"Type": "redirect", "RedirectConfig": config}]):
+    with Rule(
+        shop,
+        [{"Field": "path-pattern", "Values": ["/a"]}],
+        [{"Type": "redirect", "RedirectConfig": config}],
+    ):
         status, _, headers = ask(shop, path)
-    assert (f"HTTP_{status}", headers["location"]) == (config["StatusCode"], location.replace("PORT", str(shop.port)))
+    assert (f"HTTP_{status}", headers["location"]) == (
+        config["StatusCode"],
+        location.replace("PORT", str(shop.port)),
+    )
 
 
 def test_priorities_are_exchanged_at_once(shop):
@@ -107,20 +175,37 @@ def test_priorities_are_exchanged_at_once(shop):
         assert ask(shop, "/p")[0] == 299
         with pytest.raises(ClientError, match="PriorityInUse"):
             shop.elb.set_rule_priorities(RulePriorities=[{"RuleArn": second.arn, "Priority": 10}])
-        shop.elb.set_rule_priorities(RulePriorities=[{"RuleArn": first.arn, "Priority": 20}, {"RuleArn": second.arn, "Priority": 10}])
+        shop.elb.set_rule_priorities(
+            RulePriorities=[
+                {"RuleArn": first.arn, "Priority": 20},
+                {"RuleArn": second.arn, "Priority": 10},
+            ]
+        )
         assert ask(shop, "/p")[0] == 298
 
 
 def test_a_target_group_and_a_listener_are_modified(shop):
-    """Health check settings as asked; the listener moves to another port; what ALB refuses is refused."""
-    found = shop.elb.modify_target_group(TargetGroupArn=shop.groups["b"], HealthCheckPath="/index.html", Matcher={"HttpCode": "200-204"})
-    assert found["TargetGroups"][0]["HealthCheckPath"] == "/index.html" and found["TargetGroups"][0]["Matcher"] == {"HttpCode": "200-204"}
-    for wrong in ({"HealthCheckIntervalSeconds": 301}, {"HealthyThresholdCount": 11}, {"Matcher": {"HttpCode": "500"}}):
+    """Health check settings as asked; the listener moves to another port; what ALB refuses is
+    refused."""
+    found = shop.elb.modify_target_group(
+        TargetGroupArn=shop.groups["b"],
+        HealthCheckPath="/index.html",
+        Matcher={"HttpCode": "200-204"},
+    )
+    assert found["TargetGroups"][0]["HealthCheckPath"] == "/index.html" and found["TargetGroups"][
+        0
+    ]["Matcher"] == {"HttpCode": "200-204"}
+    for wrong in (
+        {"HealthCheckIntervalSeconds": 301},
+        {"HealthyThresholdCount": 11},
+        {"Matcher": {"HttpCode": "500"}},
+    ):
         with pytest.raises(ClientError, match="ValidationError"):
             shop.elb.modify_target_group(TargetGroupArn=shop.groups["b"], **wrong)
     with pytest.raises(ClientError, match="30-900"):
         shop.elb.modify_target_group_attributes(
-            TargetGroupArn=shop.groups["b"], Attributes=[{"Key": "slow_start.duration_seconds", "Value": "5"}]
+            TargetGroupArn=shop.groups["b"],
+            Attributes=[{"Key": "slow_start.duration_seconds", "Value": "5"}],
         )
     shop.elb.add_tags(ResourceArns=[shop.listener], Tags=[{"Key": "k", "Value": "v"}])
     shop.elb.remove_tags(ResourceArns=[shop.listener], TagKeys=["k"])
@@ -131,7 +216,8 @@ def test_a_new_target_starts_slowly(local):
     """With slow start a new target's share grows from little to its full part."""
     shop = Shop(local, "slowly")
     shop.elb.modify_target_group_attributes(
-        TargetGroupArn=shop.groups["a"], Attributes=[{"Key": "slow_start.duration_seconds", "Value": "30"}]
+        TargetGroupArn=shop.groups["a"],
+        Attributes=[{"Key": "slow_start.duration_seconds", "Value": "30"}],
     )
     shop.serve("a", "first", 1)
     shop.complete("a")
@@ -140,7 +226,9 @@ def test_a_new_target_starts_slowly(local):
         shop.ecs.update_service(cluster="slowly", service="a", desiredCount=2)
         eventually(lambda: shop.health("a") == ["healthy", "healthy"], "the second is healthy")
         began = time.monotonic()
-        targets = shop.elb.describe_target_health(TargetGroupArn=shop.groups["a"])["TargetHealthDescriptions"]
+        targets = shop.elb.describe_target_health(TargetGroupArn=shop.groups["a"])[
+            "TargetHealthDescriptions"
+        ]
         early = _share_of_newest(shop, local)
     assert len(targets) == 2 and early < 0.3, f"{early} after {time.monotonic() - began:.0f} s"
 
@@ -160,7 +248,13 @@ def _share_of_newest(shop: Shop, local: Endpoint) -> float:
             while data := connection.recv(65536):
                 text += data
         rows = [line.split(",") for line in text.decode().splitlines()]
-        return Counter({row[1]: int(row[7] or 0) for row in rows if row[0] == f"tg-{group}" and row[1] in ("s1", "s2")})
+        return Counter(
+            {
+                row[1]: int(row[7] or 0)
+                for row in rows
+                if row[0] == f"tg-{group}" and row[1] in ("s1", "s2")
+            }
+        )
 
     before = seen()
     for _ in range(600):
@@ -171,17 +265,24 @@ def _share_of_newest(shop: Shop, local: Endpoint) -> float:
 
 def test_unhealthy_targets_serve_when_too_few_are_healthy(shop):
     """Fail open, by the attribute's count."""
-    arn, key = shop.groups["b"], "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count"
+    arn = shop.groups["b"]
+    key = "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count"
     shop.weigh(0, 1)
-    shop.elb.modify_target_group_attributes(TargetGroupArn=arn, Attributes=[{"Key": key, "Value": "2"}])
+    shop.elb.modify_target_group_attributes(
+        TargetGroupArn=arn, Attributes=[{"Key": key, "Value": "2"}]
+    )
     assert shop.get() == "b"
-    shop.elb.modify_target_group_attributes(TargetGroupArn=arn, Attributes=[{"Key": key, "Value": "1"}])
+    shop.elb.modify_target_group_attributes(
+        TargetGroupArn=arn, Attributes=[{"Key": key, "Value": "1"}]
+    )
     shop.weigh(1, 0)
 
 
 ACCESS_LINE = re.compile(
-    r'http \S+Z app/balancing/\w+ 127\.0\.0\.1:\d+ (?:[\d.]+:8000|-) \S+ \S+ \S+ \d{3} \S+ \d+ \d+ "(?P<request>[^"]*)" "(?P<agent>[^"]*)" '
-    r'- - (?P<group>\S+) "(?P<trace>[^"]*)" "(?P<domain>[^"]*)" "-" (?P<priority>\d+) \S+Z "(?P<action>[^"]*)" "-" "-" "[^"]*" "[^"]*" "-" '
+    r"http \S+Z app/balancing/\w+ 127\.0\.0\.1:\d+ (?:[\d.]+:8000|-) \S+ \S+ \S+ \d{3} "
+    r'\S+ \d+ \d+ "(?P<request>[^"]*)" "(?P<agent>[^"]*)" '
+    r'- - (?P<group>\S+) "(?P<trace>[^"]*)" "(?P<domain>[^"]*)" "-" (?P<priority>\d+) '
+    r'\S+Z "(?P<action>[^"]*)" "-" "-" "[^"]*" "[^"]*" "-" '
     r'"-" -'
 )
 
@@ -189,17 +290,26 @@ ACCESS_LINE = re.compile(
 def test_the_access_log_reaches_its_bucket(shop):
     """ALB's format and file names; every request once; a bucket that is not there is refused."""
     s3 = shop.local.client("s3")
-    balancer = shop.elb.describe_load_balancers(Names=["balancing"])["LoadBalancers"][0]["LoadBalancerArn"]
+    balancer = shop.elb.describe_load_balancers(Names=["balancing"])["LoadBalancers"][0][
+        "LoadBalancerArn"
+    ]
 
     def switch(on: str, bucket: str) -> None:
-        attributes = {"access_logs.s3.enabled": on, "access_logs.s3.bucket": bucket, "access_logs.s3.prefix": "shop"}
+        attributes = {
+            "access_logs.s3.enabled": on,
+            "access_logs.s3.bucket": bucket,
+            "access_logs.s3.prefix": "shop",
+        }
         shop.elb.modify_load_balancer_attributes(
-            LoadBalancerArn=balancer, Attributes=[{"Key": k, "Value": v} for k, v in attributes.items()]
+            LoadBalancerArn=balancer,
+            Attributes=[{"Key": k, "Value": v} for k, v in attributes.items()],
         )
 
     with pytest.raises(ClientError, match="Access Denied for bucket"):
         switch("true", "no-such-bucket")
-    s3.create_bucket(Bucket="alb-logs", CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"})
+    s3.create_bucket(
+        Bucket="alb-logs", CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"}
+    )
     switch("true", "alb-logs")
     fixed = [{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}]
     with Rule(shop, [{"Field": "path-pattern", "Values": ["/no"]}], fixed):
@@ -208,10 +318,21 @@ def test_the_access_log_reaches_its_bucket(shop):
         ask(shop, "/no")
 
         def lines() -> list[str]:
-            name = r"/elasticloadbalancing/ap-northeast-1/\d{4}/\d\d/\d\d/\S+_app\.balancing\.\w+_\S+\.log\.gz$"
-            keys = [o["Key"] for o in s3.list_objects_v2(Bucket="alb-logs", Prefix="shop/AWSLogs/").get("Contents", [])]
+            name = (
+                r"/elasticloadbalancing/ap-northeast-1/\d{4}/\d\d/\d\d/"
+                r"\S+_app\.balancing\.\w+_\S+\.log\.gz$"
+            )
+            keys = [
+                o["Key"]
+                for o in s3.list_objects_v2(Bucket="alb-logs", Prefix="shop/AWSLogs/").get(
+                    "Contents", []
+                )
+            ]
             assert all(re.search(name, k) for k in keys)
-            bodies = [gzip.decompress(s3.get_object(Bucket="alb-logs", Key=k)["Body"].read()).decode() for k in keys]
+            bodies = [
+                gzip.decompress(s3.get_object(Bucket="alb-logs", Key=k)["Body"].read()).decode()
+                for k in keys
+            ]
             return "".join(bodies).splitlines()
 
         told = eventually(lambda: len(found := lines()) >= 21 and found, "21 lines came", 30)
@@ -224,25 +345,43 @@ def test_the_access_log_reaches_its_bucket(shop):
     assert {m["agent"] for m in read if m["domain"] == "shop.example"} == {r"curl \x227\x22"}
     assert all(re.fullmatch(r"Root=1-[0-9A-F]{8}-[0-9a-f]{24}", m["trace"]) for m in read)
     refused = [m for m in read if "/no" in m["request"]]
-    assert [(m["action"], m["priority"], m["group"]) for m in refused] == [("fixed-response", "10", "-")]
+    assert [(m["action"], m["priority"], m["group"]) for m in refused] == [
+        ("fixed-response", "10", "-")
+    ]
 
 
-def _metric(shop: Shop, name: str, statistic: str, dimension: str, namespace: str = "AWS/ApplicationELB") -> float:
-    cloudwatch, now = shop.local.client("cloudwatch"), datetime.now(UTC)
+def _metric(
+    shop: Shop, name: str, statistic: str, dimension: str, namespace: str = "AWS/ApplicationELB"
+) -> float:
+    cloudwatch = shop.local.client("cloudwatch")
+    now = datetime.now(UTC)
     values = dict(part.split("=") for part in dimension.split())
-    metric = {"Namespace": namespace, "MetricName": name, "Dimensions": [{"Name": k, "Value": v} for k, v in values.items()]}
+    metric = {
+        "Namespace": namespace,
+        "MetricName": name,
+        "Dimensions": [{"Name": k, "Value": v} for k, v in values.items()],
+    }
     found = cloudwatch.get_metric_data(
-        StartTime=now - timedelta(minutes=10), EndTime=now + timedelta(minutes=1),
-        MetricDataQueries=[{"Id": "q", "MetricStat": {"Metric": metric, "Period": 60, "Stat": statistic}}],
-    )["MetricDataResults"][0]["Values"]  # fmt: skip
+        StartTime=now - timedelta(minutes=10),
+        EndTime=now + timedelta(minutes=1),
+        MetricDataQueries=[
+            {"Id": "q", "MetricStat": {"Metric": metric, "Period": 60, "Stat": statistic}}
+        ],
+    )["MetricDataResults"][0]["Values"]
     return max(found, default=0.0)
 
 
 def test_figures_of_balancers_and_groups(shop):
-    """Redirects, fixed responses, bytes, connections, hosts; by load balancer and by target group."""
-    balancer = shop.elb.describe_load_balancers(Names=["balancing"])["LoadBalancers"][0]["LoadBalancerArn"].partition("loadbalancer/")[2]
+    """Redirects, fixed responses, bytes, connections, hosts; by load balancer and by target
+    group."""
+    balancer = shop.elb.describe_load_balancers(Names=["balancing"])["LoadBalancers"][0][
+        "LoadBalancerArn"
+    ].partition("loadbalancer/")[2]
     of_balancer = f"LoadBalancer={balancer}"
-    of_group = f"TargetGroup=targetgroup/{shop.groups['a'].partition('targetgroup/')[2]} LoadBalancer={balancer}"
+    of_group = (
+        f"TargetGroup=targetgroup/{shop.groups['a'].partition('targetgroup/')[2]} "
+        f"LoadBalancer={balancer}"
+    )
     time.sleep(60 - time.time() % 60 if time.time() % 60 > 50 else 0)  # within one minute
     for _ in range(30):
         ask(shop)
@@ -252,48 +391,92 @@ def test_figures_of_balancers_and_groups(shop):
         [{"Type": "redirect", "RedirectConfig": {"StatusCode": "HTTP_302", "Path": "/z"}}],
     ):
         ask(shop, "/r")
-    eventually(lambda: _metric(shop, "HTTP_Redirect_Count", "Sum", of_balancer) >= 1, "the redirect is counted", 20)
-    assert _metric(shop, "HTTPCode_ELB_3XX_Count", "Sum", of_balancer) >= 1 and _metric(shop, "ProcessedBytes", "Sum", of_balancer) > 1000
-    eventually(lambda: _metric(shop, "HealthyHostCount", "Average", of_group) == 1, "hosts are counted", 30)
-    eventually(lambda: _metric(shop, "RequestCountPerTarget", "Sum", of_group) >= 30, "requests per target", 30)
+    eventually(
+        lambda: _metric(shop, "HTTP_Redirect_Count", "Sum", of_balancer) >= 1,
+        "the redirect is counted",
+        20,
+    )
+    assert (
+        _metric(shop, "HTTPCode_ELB_3XX_Count", "Sum", of_balancer) >= 1
+        and _metric(shop, "ProcessedBytes", "Sum", of_balancer) > 1000
+    )
+    eventually(
+        lambda: _metric(shop, "HealthyHostCount", "Average", of_group) == 1, "hosts are counted", 30
+    )
+    eventually(
+        lambda: _metric(shop, "RequestCountPerTarget", "Sum", of_group) >= 30,
+        "requests per target",
+        30,
+    )
     assert _metric(shop, "NewConnectionCount", "Sum", of_balancer) >= 30
-    names = {m["MetricName"] for m in shop.local.client("cloudwatch").list_metrics(Namespace="AWS/ApplicationELB")["Metrics"]}
+    names = {
+        m["MetricName"]
+        for m in shop.local.client("cloudwatch").list_metrics(Namespace="AWS/ApplicationELB")[
+            "Metrics"
+        ]
+    }
     assert {"RequestCount", "HealthyHostCount", "ActiveConnectionCount"} <= names
     statistics = shop.local.client("cloudwatch").get_metric_statistics(
-        Namespace="AWS/ApplicationELB", MetricName="TargetResponseTime", Dimensions=[{"Name": "LoadBalancer", "Value": balancer}],
-        StartTime=datetime.now(UTC) - timedelta(minutes=5), EndTime=datetime.now(UTC) + timedelta(minutes=1), Period=60,
-        Statistics=["Average", "Maximum"], ExtendedStatistics=["p99"],
-    )["Datapoints"]  # fmt: skip
+        Namespace="AWS/ApplicationELB",
+        MetricName="TargetResponseTime",
+        Dimensions=[{"Name": "LoadBalancer", "Value": balancer}],
+        StartTime=datetime.now(UTC) - timedelta(minutes=5),
+        EndTime=datetime.now(UTC) + timedelta(minutes=1),
+        Period=60,
+        Statistics=["Average", "Maximum"],
+        ExtendedStatistics=["p99"],
+    )["Datapoints"]
     assert statistics and {"Average", "Maximum", "ExtendedStatistics"} <= set(statistics[0])
 
 
 def test_an_application_s_cookie_makes_clients_stay(local):
-    """Stickiness begins when the application sets its cookie, and ends with that of the load balancer."""
+    """Stickiness begins when the application sets its cookie, and ends with that of the load
+    balancer."""
     shop = Shop(local, "appcookie")
     script = (
-        "mkdir -p /www/cgi-bin; printf '#!/bin/sh\\necho \"Set-Cookie: SESSION=x\"; echo; hostname -i 2>/dev/null; cat /etc/hostname' "
-        ">/www/cgi-bin/login; printf '#!/bin/sh\\necho; cat /etc/hostname' >/www/cgi-bin/who; chmod 755 /www/cgi-bin/*; "
+        'mkdir -p /www/cgi-bin; printf \'#!/bin/sh\\necho "Set-Cookie: SESSION=x"; '
+        "echo; hostname -i 2>/dev/null; cat /etc/hostname' "
+        ">/www/cgi-bin/login; printf '#!/bin/sh\\necho; cat /etc/hostname' "
+        ">/www/cgi-bin/who; chmod 755 /www/cgi-bin/*; "
         "echo ok >/www/index.html; exec httpd -f -p 8000 -h /www"
     )
     key = "stickiness."
-    attributes = {"enabled": "true", "type": "app_cookie", "app_cookie.cookie_name": "SESSION", "app_cookie.duration_seconds": "60"}
+    attributes = {
+        "enabled": "true",
+        "type": "app_cookie",
+        "app_cookie.cookie_name": "SESSION",
+        "app_cookie.duration_seconds": "60",
+    }
     with pytest.raises(ClientError, match="cookie_name"):
         shop.elb.modify_target_group_attributes(
             TargetGroupArn=shop.groups["a"],
-            Attributes=[{"Key": key + k, "Value": v} for k, v in (attributes | {"app_cookie.cookie_name": ""}).items()],
+            Attributes=[
+                {"Key": key + k, "Value": v}
+                for k, v in (attributes | {"app_cookie.cookie_name": ""}).items()
+            ],
         )
     shop.elb.modify_target_group_attributes(
-        TargetGroupArn=shop.groups["a"], Attributes=[{"Key": key + k, "Value": v} for k, v in attributes.items()]
+        TargetGroupArn=shop.groups["a"],
+        Attributes=[{"Key": key + k, "Value": v} for k, v in attributes.items()],
     )
     definition = shop.define("x", command=["sh", "-c", script])
     shop.ecs.create_service(
-        cluster=shop.name, serviceName="a", taskDefinition=definition, desiredCount=3,
-        loadBalancers=[{"targetGroupArn": shop.groups["a"], "containerName": "web", "containerPort": 8000}],
-    )  # fmt: skip
+        cluster=shop.name,
+        serviceName="a",
+        taskDefinition=definition,
+        desiredCount=3,
+        loadBalancers=[
+            {"targetGroupArn": shop.groups["a"], "containerName": "web", "containerPort": 8000}
+        ],
+    )
     shop.complete("a")
-    assert len({ask(shop, "/cgi-bin/who")[1] for _ in range(12)}) == 3, "without the cookie everybody is asked"
+    assert len({ask(shop, "/cgi-bin/who")[1] for _ in range(12)}) == 3, (
+        "without the cookie everybody is asked"
+    )
     status, _, headers = ask(shop, "/cgi-bin/login")
     assert status == 200
-    assert headers["set-cookie"].startswith("AWSALBAPP-0=") and "Max-Age=60" in headers["set-cookie"]
+    assert (
+        headers["set-cookie"].startswith("AWSALBAPP-0=") and "Max-Age=60" in headers["set-cookie"]
+    )
     cookie = headers["set-cookie"].partition(";")[0]
     assert len({ask(shop, "/cgi-bin/who", Cookie=cookie)[1] for _ in range(12)}) == 1

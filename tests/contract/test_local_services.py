@@ -1,4 +1,5 @@
-"""Services on kirikae local: revisions, deployments, the breaker's count, protection, capacity providers, draining."""
+"""Services on kirikae local: revisions, deployments, the breaker's count, protection, capacity
+providers, draining."""
 
 from __future__ import annotations
 
@@ -19,17 +20,32 @@ BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
 
 class Cluster:
     def __init__(self, local: Endpoint, name: str) -> None:
-        self.local, self.name, self.ecs = local, name, local.client("ecs")
+        self.local = local
+        self.name = name
+        self.ecs = local.client("ecs")
         self.ecs.create_cluster(clusterName=name, capacityProviders=["FARGATE", "FARGATE_SPOT"])
 
     def define(self, family: str, **change: Any) -> str:
-        container = {"name": "a", "image": WEB_IMAGE, "memory": 32, "command": ["sleep", "1000"], "stopTimeout": 0, "healthCheck": QUICK}
-        found = self.ecs.register_task_definition(family=family, containerDefinitions=[container | change])
+        container = {
+            "name": "a",
+            "image": WEB_IMAGE,
+            "memory": 32,
+            "command": ["sleep", "1000"],
+            "stopTimeout": 0,
+            "healthCheck": QUICK,
+        }
+        found = self.ecs.register_task_definition(
+            family=family, containerDefinitions=[container | change]
+        )
         return found["taskDefinition"]["taskDefinitionArn"]  # type: ignore[no-any-return]
 
     def create(self, service: str, count: int, **extra: Any) -> dict[str, Any]:
         return self.ecs.create_service(  # type: ignore[no-any-return]
-            cluster=self.name, serviceName=service, taskDefinition=self.define(service), desiredCount=count, **extra
+            cluster=self.name,
+            serviceName=service,
+            taskDefinition=self.define(service),
+            desiredCount=count,
+            **extra,
         )["service"]
 
     def see(self, service: str) -> dict[str, Any]:
@@ -54,9 +70,14 @@ class Cluster:
 
     def deployments(self, service: str) -> list[dict[str, Any]]:
         arns = [
-            d["serviceDeploymentArn"] for d in self.ecs.list_service_deployments(cluster=self.name, service=service)["serviceDeployments"]
+            d["serviceDeploymentArn"]
+            for d in self.ecs.list_service_deployments(cluster=self.name, service=service)[
+                "serviceDeployments"
+            ]
         ]
-        return self.ecs.describe_service_deployments(serviceDeploymentArns=arns)["serviceDeployments"]  # type: ignore[no-any-return]
+        return self.ecs.describe_service_deployments(serviceDeploymentArns=arns)[
+            "serviceDeployments"
+        ]  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="module")
@@ -65,32 +86,63 @@ def cluster(local: Endpoint) -> Cluster:
 
 
 def test_a_failing_deployment_goes_back_to_its_last_revision(cluster):
-    """The threshold asked for, counted; the service deployment tells its roll-back; the revision's own settings come back."""
+    """The threshold asked for, counted; the service deployment tells its roll-back; the revision's
+    own settings come back."""
     cluster.create("back", 1, deploymentConfiguration=BREAKER)
     good = cluster.complete("back")
     assert good["deployments"][0]["rolloutStateReason"].endswith("completed.")
-    counted = {"deploymentCircuitBreaker": BREAKER["deploymentCircuitBreaker"] | {"thresholdConfiguration": {"type": "COUNT", "value": 2}}}
+    counted = {
+        "deploymentCircuitBreaker": BREAKER["deploymentCircuitBreaker"]
+        | {"thresholdConfiguration": {"type": "COUNT", "value": 2}}
+    }
     bad = cluster.define("back", image="not-there:1")
-    cluster.ecs.update_service(cluster="services", service="back", taskDefinition=bad, deploymentConfiguration=counted)
-    eventually(lambda: cluster.deployments("back")[0]["status"] == "ROLLBACK_SUCCESSFUL", "it went back", 90)
+    cluster.ecs.update_service(
+        cluster="services", service="back", taskDefinition=bad, deploymentConfiguration=counted
+    )
+    eventually(
+        lambda: cluster.deployments("back")[0]["status"] == "ROLLBACK_SUCCESSFUL",
+        "it went back",
+        90,
+    )
     newest, first = cluster.deployments("back")
-    assert first["status"] == "SUCCESSFUL" and newest["rollback"]["serviceRevisionArn"] == first["targetServiceRevision"]["arn"]
-    assert newest["deploymentCircuitBreaker"]["status"] == "TRIGGERED" and newest["deploymentCircuitBreaker"]["threshold"] == 2
+    assert (
+        first["status"] == "SUCCESSFUL"
+        and newest["rollback"]["serviceRevisionArn"] == first["targetServiceRevision"]["arn"]
+    )
+    assert (
+        newest["deploymentCircuitBreaker"]["status"] == "TRIGGERED"
+        and newest["deploymentCircuitBreaker"]["threshold"] == 2
+    )
     seen = cluster.complete("back")
     assert seen["taskDefinition"] == good["taskDefinition"] and seen["runningCount"] == 1
-    revision = cluster.ecs.describe_service_revisions(serviceRevisionArns=[newest["targetServiceRevision"]["arn"]])["serviceRevisions"][0]
-    assert revision["taskDefinition"] == bad and revision["containerImages"][0]["image"] == "not-there:1"
+    revision = cluster.ecs.describe_service_revisions(
+        serviceRevisionArns=[newest["targetServiceRevision"]["arn"]]
+    )["serviceRevisions"][0]
+    assert (
+        revision["taskDefinition"] == bad
+        and revision["containerImages"][0]["image"] == "not-there:1"
+    )
 
 
 def test_an_unhealthy_container_fails_a_deployment(cluster):
-    """Container checks count in the second stage: tasks run, are found unhealthy, and the breaker trips."""
+    """Container checks count in the second stage: tasks run, are found unhealthy, and the breaker
+    trips."""
     cluster.create("sick", 1, deploymentConfiguration=BREAKER)
     cluster.complete("sick")
     bad = cluster.define("sick", healthCheck=QUICK | {"command": ["CMD-SHELL", "false"]})
     cluster.ecs.update_service(cluster="services", service="sick", taskDefinition=bad)
-    eventually(lambda: cluster.deployments("sick")[0]["status"] == "ROLLBACK_SUCCESSFUL", "it went back", 120)
-    stopped = cluster.ecs.list_tasks(cluster="services", serviceName="sick", desiredStatus="STOPPED")["taskArns"]
-    reasons = Counter(t["stoppedReason"] for t in cluster.ecs.describe_tasks(cluster="services", tasks=stopped)["tasks"])
+    eventually(
+        lambda: cluster.deployments("sick")[0]["status"] == "ROLLBACK_SUCCESSFUL",
+        "it went back",
+        120,
+    )
+    stopped = cluster.ecs.list_tasks(
+        cluster="services", serviceName="sick", desiredStatus="STOPPED"
+    )["taskArns"]
+    reasons = Counter(
+        t["stoppedReason"]
+        for t in cluster.ecs.describe_tasks(cluster="services", tasks=stopped)["tasks"]
+    )
     assert reasons["Task failed container health checks"] == 3
 
 
@@ -98,7 +150,9 @@ def test_a_deployment_is_stopped_by_hand(cluster):
     """StopServiceDeployment takes it back to the last completed revision."""
     cluster.create("stopped", 1)
     good = cluster.complete("stopped")["taskDefinition"]
-    never = cluster.define("stopped", healthCheck=QUICK | {"command": ["CMD-SHELL", "false"], "startPeriod": 300})
+    never = cluster.define(
+        "stopped", healthCheck=QUICK | {"command": ["CMD-SHELL", "false"], "startPeriod": 300}
+    )
     cluster.ecs.update_service(cluster="services", service="stopped", taskDefinition=never)
     arn = cluster.see("stopped")["currentServiceDeployment"]
     cluster.ecs.stop_service_deployment(serviceDeploymentArn=arn, stopType="ROLLBACK")
@@ -113,45 +167,74 @@ def test_protected_tasks_stay_when_the_service_shrinks(cluster):
     cluster.create("kept", 3)
     tasks = cluster.running("kept", 3)
     shield = max(tasks, key=lambda t: t["createdAt"])["taskArn"]
-    told = cluster.ecs.update_task_protection(cluster="services", tasks=[shield], protectionEnabled=True, expiresInMinutes=5)
+    told = cluster.ecs.update_task_protection(
+        cluster="services", tasks=[shield], protectionEnabled=True, expiresInMinutes=5
+    )
     assert told["protectedTasks"][0]["protectionEnabled"] and not told["failures"]
     cluster.ecs.update_service(cluster="services", service="kept", desiredCount=1)
     assert [t["taskArn"] for t in cluster.running("kept", 1)] == [shield]
     alone = cluster.ecs.run_task(cluster="services", taskDefinition="kept")["tasks"][0]["taskArn"]
-    told = cluster.ecs.update_task_protection(cluster="services", tasks=[alone], protectionEnabled=True)
+    told = cluster.ecs.update_task_protection(
+        cluster="services", tasks=[alone], protectionEnabled=True
+    )
     assert told["failures"][0]["reason"] == "TASK_NOT_VALID"
     cluster.ecs.stop_task(cluster="services", task=alone)
 
 
 def test_spot_is_taken_away_and_filled_again(cluster):
-    """Base on demand, the rest by weight; an interruption ends with its own stop code and the service refills on spot."""
-    strategy = [{"capacityProvider": "FARGATE", "base": 1, "weight": 1}, {"capacityProvider": "FARGATE_SPOT", "weight": 3}]
+    """Base on demand, the rest by weight; an interruption ends with its own stop code and the
+    service refills on spot."""
+    strategy = [
+        {"capacityProvider": "FARGATE", "base": 1, "weight": 1},
+        {"capacityProvider": "FARGATE_SPOT", "weight": 3},
+    ]
     cluster.create("spot", 5, capacityProviderStrategy=strategy)
     where = Counter(t["capacityProviderName"] for t in cluster.running("spot", 5))
     assert where == {"FARGATE": 2, "FARGATE_SPOT": 3}
-    request = urllib.request.Request(f"{cluster.local.status['endpoint']}/_kirikae/interrupt-spot?percent=60", method="POST")
+    request = urllib.request.Request(
+        f"{cluster.local.status['endpoint']}/_kirikae/interrupt-spot?percent=60", method="POST"
+    )
     with urllib.request.urlopen(request) as answer:
         assert answer.read().count(b"arn:aws:ecs") == 2
     eventually(
-        lambda: len(cluster.ecs.list_tasks(cluster="services", serviceName="spot", desiredStatus="STOPPED")["taskArns"]) == 2, "two stopped"
+        lambda: (
+            len(
+                cluster.ecs.list_tasks(
+                    cluster="services", serviceName="spot", desiredStatus="STOPPED"
+                )["taskArns"]
+            )
+            == 2
+        ),
+        "two stopped",
     )
     assert Counter(t["capacityProviderName"] for t in cluster.running("spot", 5)) == where
-    arns = cluster.ecs.list_tasks(cluster="services", serviceName="spot", desiredStatus="STOPPED")["taskArns"]
+    arns = cluster.ecs.list_tasks(cluster="services", serviceName="spot", desiredStatus="STOPPED")[
+        "taskArns"
+    ]
     stopped = cluster.ecs.describe_tasks(cluster="services", tasks=arns)["tasks"]
-    assert {(t["stopCode"], t["stoppedReason"]) for t in stopped} == {("SpotInterruption", "Your Spot Task was interrupted.")}
+    assert {(t["stopCode"], t["stoppedReason"]) for t in stopped} == {
+        ("SpotInterruption", "Your Spot Task was interrupted.")
+    }
 
 
 def test_a_deleted_service_drains(cluster):
-    """DRAINING hides it from the list and holds its name; then it is INACTIVE and the name is free."""
+    """DRAINING hides it from the list and holds its name; then it is INACTIVE and the name is
+    free."""
     cluster.create("gone", 1, tags=[{"key": "team", "value": "shop"}], propagateTags="SERVICE")
     task = cluster.running("gone", 1)[0]["taskArn"]
-    assert cluster.ecs.list_tags_for_resource(resourceArn=task)["tags"] == [{"key": "team", "value": "shop"}]
+    assert cluster.ecs.list_tags_for_resource(resourceArn=task)["tags"] == [
+        {"key": "team", "value": "shop"}
+    ]
     with pytest.raises(ClientError, match="scaled above 0"):
         cluster.ecs.delete_service(cluster="services", service="gone")
     cluster.ecs.delete_service(cluster="services", service="gone", force=True)
     assert cluster.see("gone")["status"] in ("DRAINING", "INACTIVE")
-    assert not any("gone" in arn for arn in cluster.ecs.list_services(cluster="services")["serviceArns"])
-    cluster.ecs.get_waiter("services_inactive").wait(cluster="services", services=["gone"], WaiterConfig={"Delay": 1})
+    assert not any(
+        "gone" in arn for arn in cluster.ecs.list_services(cluster="services")["serviceArns"]
+    )
+    cluster.ecs.get_waiter("services_inactive").wait(
+        cluster="services", services=["gone"], WaiterConfig={"Delay": 1}
+    )
     cluster.create("gone", 0)
     cluster.ecs.delete_service(cluster="services", service="gone")
 
@@ -162,15 +245,23 @@ def test_events_speak_as_aws_does(cluster):
     cluster.complete("told")
     messages = [e["message"] for e in cluster.see("told")["events"]]
     assert messages[0] == "(service told) has reached a steady state."
-    assert any(m.startswith("(service told) has started 2 tasks: (task ") for m in messages) and len(set(messages)) == len(messages)
+    assert any(
+        m.startswith("(service told) has started 2 tasks: (task ") for m in messages
+    ) and len(set(messages)) == len(messages)
 
 
 @pytest.mark.parametrize(
     ("change", "code"),
     [
         ({"deploymentConfiguration": {"strategy": "CANARY"}}, "UnsupportedFeatureException"),
-        ({"deploymentConfiguration": {"minimumHealthyPercent": 100, "maximumPercent": 100}}, "InvalidParameterException"),
-        ({"capacityProviderStrategy": [{"capacityProvider": "asg", "weight": 1}]}, "InvalidParameterException"),
+        (
+            {"deploymentConfiguration": {"minimumHealthyPercent": 100, "maximumPercent": 100}},
+            "InvalidParameterException",
+        ),
+        (
+            {"capacityProviderStrategy": [{"capacityProvider": "asg", "weight": 1}]},
+            "InvalidParameterException",
+        ),
         ({"launchType": "EC2"}, "UnsupportedFeatureException"),
         ({"enableExecuteCommand": True}, "UnsupportedFeatureException"),
         ({"serviceConnectConfiguration": {"enabled": True}}, "UnsupportedFeatureException"),
@@ -181,6 +272,10 @@ def test_what_a_service_may_not_ask(cluster, change, code):
     """AWS's refusals by their names, and our own by kirikae's."""
     definition = cluster.define("asks")
     with pytest.raises(ClientError) as caught:
-        cluster.ecs.create_service(cluster="services", serviceName="asks", taskDefinition=definition, **change)
+        cluster.ecs.create_service(
+            cluster="services", serviceName="asks", taskDefinition=definition, **change
+        )
     told = caught.value.response["Error"]
-    assert told["Code"] == code and ("kirikae" in told["Message"]) == (code == "UnsupportedFeatureException" or "asg" in str(change))
+    assert told["Code"] == code and ("kirikae" in told["Message"]) == (
+        code == "UnsupportedFeatureException" or "asg" in str(change)
+    )

@@ -23,10 +23,18 @@ def sqs(local: Endpoint):
 def test_a_fifo_queue_deduplicates_after_the_delete(sqs):
     """Send, receive, delete, send again: delivered once."""
     url = sqs.create_queue(QueueName="jobs.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-    sent = {"QueueUrl": url, "MessageBody": "run", "MessageGroupId": "g", "MessageDeduplicationId": "1"}
+    sent = {
+        "QueueUrl": url,
+        "MessageBody": "run",
+        "MessageGroupId": "g",
+        "MessageDeduplicationId": "1",
+    }
     first = sqs.send_message(**sent)
     got = sqs.receive_message(QueueUrl=url, AttributeNames=["All"])["Messages"][0]
-    assert got["Attributes"]["MessageGroupId"] == "g" and got["Attributes"]["SequenceNumber"] == first["SequenceNumber"]
+    assert (
+        got["Attributes"]["MessageGroupId"] == "g"
+        and got["Attributes"]["SequenceNumber"] == first["SequenceNumber"]
+    )
     sqs.delete_message(QueueUrl=url, ReceiptHandle=got["ReceiptHandle"])
     assert sqs.send_message(**sent)["MessageId"] == first["MessageId"]
     assert "Messages" not in sqs.receive_message(QueueUrl=url)
@@ -50,19 +58,34 @@ def test_long_polling_wakes_on_the_send(sqs):
 
 def test_batches_attributes_and_errors(sqs):
     """Ten at once; each failure by itself; AWS's error names."""
-    url = sqs.create_queue(QueueName="batch", Attributes={"VisibilityTimeout": "60"}, tags={"team": "shop"})["QueueUrl"]
-    entries = [{"Id": str(n), "MessageBody": str(n)} for n in range(9)] + [{"Id": "bad", "MessageBody": "x", "DelaySeconds": 901}]
+    url = sqs.create_queue(
+        QueueName="batch", Attributes={"VisibilityTimeout": "60"}, tags={"team": "shop"}
+    )["QueueUrl"]
+    entries = [{"Id": str(n), "MessageBody": str(n)} for n in range(9)] + [
+        {"Id": "bad", "MessageBody": "x", "DelaySeconds": 901}
+    ]
     told = sqs.send_message_batch(QueueUrl=url, Entries=entries)
     assert len(told["Successful"]) == 9 and told["Failed"][0]["Id"] == "bad"
     got = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
     assert sorted(m["Body"] for m in got) == [str(n) for n in range(9)]
-    sqs.delete_message_batch(QueueUrl=url, Entries=[{"Id": m["Body"], "ReceiptHandle": m["ReceiptHandle"]} for m in got[:4]])
+    sqs.delete_message_batch(
+        QueueUrl=url,
+        Entries=[{"Id": m["Body"], "ReceiptHandle": m["ReceiptHandle"]} for m in got[:4]],
+    )
     found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    assert (found["ApproximateNumberOfMessagesNotVisible"], found["VisibilityTimeout"]) == ("5", "60")
+    assert (found["ApproximateNumberOfMessagesNotVisible"], found["VisibilityTimeout"]) == (
+        "5",
+        "60",
+    )
     assert sqs.list_queue_tags(QueueUrl=url)["Tags"] == {"team": "shop"}
-    attributes = {"k": {"DataType": "String", "StringValue": "v"}, "b": {"DataType": "Binary", "BinaryValue": b"\x00\x01"}}
+    attributes = {
+        "k": {"DataType": "String", "StringValue": "v"},
+        "b": {"DataType": "Binary", "BinaryValue": b"\x00\x01"},
+    }
     sqs.send_message(QueueUrl=url, MessageBody="with", MessageAttributes=attributes)
-    got = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"][0]["MessageAttributes"]
+    got = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"][0][
+        "MessageAttributes"
+    ]
     assert got["k"]["StringValue"] == "v" and got["b"]["BinaryValue"] == b"\x00\x01"
     with pytest.raises(sqs.exceptions.QueueDoesNotExist) as caught:
         sqs.get_queue_url(QueueName="none")
@@ -72,7 +95,10 @@ def test_batches_attributes_and_errors(sqs):
     with pytest.raises(sqs.exceptions.BatchEntryIdsNotDistinct):
         sqs.send_message_batch(QueueUrl=url, Entries=entries[:1] * 2)
     with pytest.raises(ClientError, match="same type"):
-        policy = '{"deadLetterTargetArn": "arn:aws:sqs:ap-northeast-1:123456789012:jobs.fifo", "maxReceiveCount": 3}'
+        policy = (
+            '{"deadLetterTargetArn": "arn:aws:sqs:ap-northeast-1:123456789012:jobs.fifo", '
+            '"maxReceiveCount": 3}'
+        )
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": policy})
 
 
@@ -95,4 +121,6 @@ def test_older_clients_speak_query(local, sqs):
     assert "<MD5OfMessageBody>5d41402abc4b2a76b9719d911017c592</MD5OfMessageBody>" in told
     told = ask(Action="ReceiveMessage", QueueUrl=url, **{"AttributeName.1": "All"})
     assert "<Body>hello</Body>" in told and "<Name>ApproximateReceiveCount</Name>" in told
-    assert "<Code>AWS.SimpleQueueService.NonExistentQueue</Code>" in ask(Action="GetQueueUrl", QueueName="none")
+    assert "<Code>AWS.SimpleQueueService.NonExistentQueue</Code>" in ask(
+        Action="GetQueueUrl", QueueName="none"
+    )

@@ -1,4 +1,5 @@
-"""The life of a task on kirikae local: dependencies, restarts, volumes, logs, metadata; on the real engine, through boto3."""
+"""The life of a task on kirikae local: dependencies, restarts, volumes, logs, metadata; on the real
+engine, through boto3."""
 
 from __future__ import annotations
 
@@ -19,16 +20,26 @@ class Bench:
     """One cluster; a task is made of containers given as keywords."""
 
     def __init__(self, local: Endpoint) -> None:
-        self.local, self.ecs, self.logs = local, local.client("ecs"), local.client("logs")
+        self.local = local
+        self.ecs = local.client("ecs")
+        self.logs = local.client("logs")
         self.ecs.create_cluster(clusterName="tasks")
 
     def define(self, family: str, *containers: dict[str, Any], **extra: Any) -> None:
         full = [{"image": WEB_IMAGE, "memory": 64, "stopTimeout": 2, **c} for c in containers]
         self.ecs.register_task_definition(family=family, containerDefinitions=full, **extra)
 
-    def run(self, family: str, *containers: dict[str, Any], run: dict[str, Any] | None = None, **extra: Any) -> str:
+    def run(
+        self,
+        family: str,
+        *containers: dict[str, Any],
+        run: dict[str, Any] | None = None,
+        **extra: Any,
+    ) -> str:
         self.define(family, *containers, **extra)
-        return self.ecs.run_task(cluster="tasks", taskDefinition=family, **(run or {}))["tasks"][0]["taskArn"]  # type: ignore[no-any-return]
+        return self.ecs.run_task(cluster="tasks", taskDefinition=family, **(run or {}))["tasks"][0][
+            "taskArn"
+        ]  # type: ignore[no-any-return]
 
     def see(self, task: str) -> dict[str, Any]:
         return self.ecs.describe_tasks(cluster="tasks", tasks=[task])["tasks"][0]  # type: ignore[no-any-return]
@@ -41,7 +52,10 @@ class Bench:
         return self.until(task, lambda t: t["lastStatus"] == "STOPPED")
 
     def log(self, group: str, stream: str) -> list[str]:
-        return [e["message"] for e in self.logs.get_log_events(logGroupName=group, logStreamName=stream)["events"]]
+        return [
+            e["message"]
+            for e in self.logs.get_log_events(logGroupName=group, logStreamName=stream)["events"]
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +68,12 @@ def sh(name: str, script: str, **extra: Any) -> dict[str, Any]:
 
 
 def logged(group: str) -> dict[str, Any]:
-    options = {"awslogs-group": group, "awslogs-region": "ap-northeast-1", "awslogs-stream-prefix": "p", "awslogs-create-group": "true"}
+    options = {
+        "awslogs-group": group,
+        "awslogs-region": "ap-northeast-1",
+        "awslogs-stream-prefix": "p",
+        "awslogs-create-group": "true",
+    }
     return {"logDriver": "awslogs", "options": options}
 
 
@@ -74,16 +93,36 @@ def test_containers_wait_for_those_they_depend_on(bench):
         "ordered",
         sh("migrate", "sleep 0.5; " + stamp.format("migrate"), essential=False, **volume),
         sh(
-            "cache", stamp.format("cache") + "sleep 1; echo >/ready; " + note.format("cache") + "while :; do sleep 0.1; done", **volume,
-            healthCheck={"command": ["CMD-SHELL", "cat /ready"], "interval": 5, "timeout": 2, "retries": 3}, **after("migrate", "SUCCESS"),
+            "cache",
+            stamp.format("cache")
+            + "sleep 1; echo >/ready; "
+            + note.format("cache")
+            + "while :; do sleep 0.1; done",
+            **volume,
+            healthCheck={
+                "command": ["CMD-SHELL", "cat /ready"],
+                "interval": 5,
+                "timeout": 2,
+                "retries": 3,
+            },
+            **after("migrate", "SUCCESS"),
         ),
-        sh("app", stamp.format("app") + note.format("app") + "while :; do sleep 0.1; done", **volume, **after("cache", "HEALTHY")),
+        sh(
+            "app",
+            stamp.format("app") + note.format("app") + "while :; do sleep 0.1; done",
+            **volume,
+            **after("cache", "HEALTHY"),
+        ),
         sh("reader", "sleep 1000", essential=False, **volume, **after("app", "START")),
         volumes=[{"name": "shared"}],
-    )  # fmt: skip
+    )
     seen = bench.until(task, lambda t: t["lastStatus"] == "RUNNING")
     states = {c["name"]: (c["lastStatus"], c["healthStatus"]) for c in seen["containers"]}
-    assert states["migrate"][0] == "STOPPED" and states["cache"] == ("RUNNING", "HEALTHY") and seen["healthStatus"] == "HEALTHY"
+    assert (
+        states["migrate"][0] == "STOPPED"
+        and states["cache"] == ("RUNNING", "HEALTHY")
+        and seen["healthStatus"] == "HEALTHY"
+    )
     assert seen["createdAt"] <= seen["pullStartedAt"] <= seen["pullStoppedAt"] <= seen["startedAt"]
     bench.ecs.stop_task(cluster="tasks", task=task, reason="enough")
     seen = bench.ended(task)
@@ -93,119 +132,208 @@ def test_containers_wait_for_those_they_depend_on(bench):
 
 def test_the_order_of_start_and_stop_is_told_by_the_logs(bench):
     """The dependent is stopped before what it depends on."""
-    speaks = "trap 'echo {0} ends at $(cat /proc/uptime); exit 0' TERM; echo {0} begins at $(cat /proc/uptime); while :; do sleep 0.1; done"
+    speaks = (
+        "trap 'echo {0} ends at $(cat /proc/uptime); exit 0' TERM; echo {0} begins at $(cat "
+        "/proc/uptime); while :; do sleep 0.1; done"
+    )
     task = bench.run(
-        "spoken", sh("db", speaks.format("db"), logConfiguration=logged("/t/order")),
-        sh("app", speaks.format("app"), logConfiguration=logged("/t/order"), **after("db", "START")),
-    )  # fmt: skip
+        "spoken",
+        sh("db", speaks.format("db"), logConfiguration=logged("/t/order")),
+        sh(
+            "app", speaks.format("app"), logConfiguration=logged("/t/order"), **after("db", "START")
+        ),
+    )
     bench.until(task, lambda t: t["lastStatus"] == "RUNNING")
     time.sleep(0.5)
     bench.ecs.stop_task(cluster="tasks", task=task)
     bench.ended(task)
     key = task.rpartition("/")[2]
-    told = {line.split(" at ")[0]: float(line.split()[-2]) for n in ("db", "app") for line in bench.log("/t/order", f"p/{n}/{key}")}
+    told = {
+        line.split(" at ")[0]: float(line.split()[-2])
+        for n in ("db", "app")
+        for line in bench.log("/t/order", f"p/{n}/{key}")
+    }
     assert told["db begins"] <= told["app begins"] and told["app ends"] <= told["db ends"]
 
 
 def test_a_dependency_that_can_never_be_met_ends_the_task(bench):
     """The migration fails: the application never starts."""
-    task = bench.run("unmet", sh("migrate", "exit 3", essential=False), sh("app", "sleep 100", **after("migrate", "SUCCESS")))
+    task = bench.run(
+        "unmet",
+        sh("migrate", "exit 3", essential=False),
+        sh("app", "sleep 100", **after("migrate", "SUCCESS")),
+    )
     seen = bench.ended(task)
-    assert seen["stopCode"] == "TaskFailedToStart" and "TaskDependencyError: container migrate" in seen["stoppedReason"]
+    assert (
+        seen["stopCode"] == "TaskFailedToStart"
+        and "TaskDependencyError: container migrate" in seen["stoppedReason"]
+    )
     assert {c["name"]: c.get("exitCode") for c in seen["containers"]} == {"migrate": 3, "app": None}
 
 
 def test_start_timeout_ends_the_wait(bench):
     """A dependency that takes longer than its startTimeout."""
-    task = bench.run("slow", sh("init", "sleep 60", essential=False, startTimeout=2), sh("app", "sleep 9", **after("init", "COMPLETE")))
+    task = bench.run(
+        "slow",
+        sh("init", "sleep 60", essential=False, startTimeout=2),
+        sh("app", "sleep 9", **after("init", "COMPLETE")),
+    )
     assert "startTimeout of 2 s" in bench.ended(task)["stoppedReason"]
 
 
 def test_volumes_are_shared_and_go_with_the_task(bench):
-    """Two containers, one writes, the other reads read-only; volumesFrom sees the same; nothing is left afterwards."""
+    """Two containers, one writes, the other reads read-only; volumesFrom sees the same; nothing is
+    left afterwards."""
     mount = {"sourceVolume": "v", "containerPath": "/v"}
     task = bench.run(
         "volumes",
         sh("writer", "echo 42 >/v/n", essential=False, mountPoints=[mount]),
-        sh("reader", "test $(cat /v/n) = 42 && ! echo x >/v/y", mountPoints=[mount | {"readOnly": True}], **after("writer", "SUCCESS")),
-        sh("other", "test $(cat /v/n) = 42 && sleep 100", volumesFrom=[{"sourceContainer": "writer"}], essential=False,
-           **after("writer", "SUCCESS")),
+        sh(
+            "reader",
+            "test $(cat /v/n) = 42 && ! echo x >/v/y",
+            mountPoints=[mount | {"readOnly": True}],
+            **after("writer", "SUCCESS"),
+        ),
+        sh(
+            "other",
+            "test $(cat /v/n) = 42 && sleep 100",
+            volumesFrom=[{"sourceContainer": "writer"}],
+            essential=False,
+            **after("writer", "SUCCESS"),
+        ),
         volumes=[{"name": "v"}],
-    )  # fmt: skip
+    )
     seen = bench.ended(task)
-    assert {c["name"]: c["exitCode"] for c in seen["containers"]} == {"writer": 0, "reader": 0, "other": 137}
+    assert {c["name"]: c["exitCode"] for c in seen["containers"]} == {
+        "writer": 0,
+        "reader": 0,
+        "other": 137,
+    }
     import subprocess
 
-    volumes = subprocess.run(["docker", "volume", "ls", "-q"], capture_output=True, text=True, check=True).stdout
+    volumes = subprocess.run(
+        ["docker", "volume", "ls", "-q"], capture_output=True, text=True, check=True
+    ).stdout
     assert task.rpartition("/")[2] not in volumes
 
 
 def test_an_efs_volume_outlives_its_tasks(bench):
     """What one task wrote is there for the next."""
-    volume = {"name": "e", "efsVolumeConfiguration": {"fileSystemId": "fs-1", "rootDirectory": "/data"}}
+    volume = {
+        "name": "e",
+        "efsVolumeConfiguration": {"fileSystemId": "fs-1", "rootDirectory": "/data"},
+    }
     mount = {"mountPoints": [{"sourceVolume": "e", "containerPath": "/e"}]}
     bench.ended(bench.run("writes", sh("a", "echo kept >/e/f", **mount), volumes=[volume]))
-    seen = bench.ended(bench.run("reads", sh("a", "test $(cat /e/f) = kept", **mount), volumes=[volume]))
+    seen = bench.ended(
+        bench.run("reads", sh("a", "test $(cat /e/f) = kept", **mount), volumes=[volume])
+    )
     assert seen["containers"][0]["exitCode"] == 0
 
 
 def test_environment_files_and_overrides(bench):
-    """A file from S3, values of the definition over it, values of RunTask over those; cpu and memory of the run."""
+    """A file from S3, values of the definition over it, values of RunTask over those; cpu and
+    memory of the run."""
     s3 = bench.local.client("s3")
-    s3.create_bucket(Bucket="env", CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"})
+    s3.create_bucket(
+        Bucket="env", CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"}
+    )
     s3.put_object(Bucket="env", Key="a/app.env", Body=b"# file\nA=file\nB=file\nC=file\n")
     container = sh(
-        "app", "exit 1", environment=[{"name": "B", "value": "definition"}, {"name": "C", "value": "definition"}],
+        "app",
+        "exit 1",
+        environment=[{"name": "B", "value": "definition"}, {"name": "C", "value": "definition"}],
         environmentFiles=[{"type": "s3", "value": "arn:aws:s3:::env/a/app.env"}],
-    )  # fmt: skip
+    )
     overrides = {
-        "cpu": "512", "memory": "1024",
+        "cpu": "512",
+        "memory": "1024",
         "containerOverrides": [
-            {"name": "app", "environment": [{"name": "C", "value": "run"}],
-             "command": ["sh", "-c", 'test "$A/$B/$C" = file/definition/run']}
+            {
+                "name": "app",
+                "environment": [{"name": "C", "value": "run"}],
+                "command": ["sh", "-c", 'test "$A/$B/$C" = file/definition/run'],
+            }
         ],
-    }  # fmt: skip
-    task = bench.run("env", container, run={"overrides": overrides, "startedBy": "me", "group": "g"}, cpu="256", memory="512")
+    }
+    task = bench.run(
+        "env",
+        container,
+        run={"overrides": overrides, "startedBy": "me", "group": "g"},
+        cpu="256",
+        memory="512",
+    )
     seen = bench.ended(task)
     assert seen["containers"][0]["exitCode"] == 0
-    assert (seen["cpu"], seen["memory"], seen["startedBy"], seen["group"]) == ("512", "1024", "me", "g")
-    missing = bench.run("noenv", container | {"environmentFiles": [{"type": "s3", "value": "arn:aws:s3:::env/none.env"}]})
+    assert (seen["cpu"], seen["memory"], seen["startedBy"], seen["group"]) == (
+        "512",
+        "1024",
+        "me",
+        "g",
+    )
+    missing = bench.run(
+        "noenv",
+        container | {"environmentFiles": [{"type": "s3", "value": "arn:aws:s3:::env/none.env"}]},
+    )
     assert "ResourceInitializationError" in bench.ended(missing)["stoppedReason"]
 
 
 def test_limits_reach_the_container(bench):
     """User, read-only root, dropped capabilities, ulimits, tmpfs, working directory."""
     script = (
-        "test $(cat /proc/self/status | grep -c '^CapEff.*0000000000000000') = 1 && ! echo >/root-is-writable "
-        "&& test $(pwd) = /tmp && test $(grep -c ' /tmp tmpfs .*size=8192k' /proc/mounts) = 1 && test $(ulimit -n) = 512"
+        "test $(cat /proc/self/status | grep -c '^CapEff.*0000000000000000') = 1 && ! "
+        "echo >/root-is-writable "
+        "&& test $(pwd) = /tmp && test $(grep -c ' /tmp tmpfs .*size=8192k' "
+        "/proc/mounts) = 1 && test $(ulimit -n) = 512"
     )
     seen = bench.ended(
         bench.run(
             "limits",
-            sh("a", script, user="65534:65534", readonlyRootFilesystem=True, workingDirectory="/tmp",
-               ulimits=[{"name": "nofile", "softLimit": 512, "hardLimit": 1024}],
-               linuxParameters={"capabilities": {"drop": ["ALL"]},
-                                "tmpfs": [{"containerPath": "/tmp", "size": 8, "mountOptions": ["mode=1777"]}]}),
+            sh(
+                "a",
+                script,
+                user="65534:65534",
+                readonlyRootFilesystem=True,
+                workingDirectory="/tmp",
+                ulimits=[{"name": "nofile", "softLimit": 512, "hardLimit": 1024}],
+                linuxParameters={
+                    "capabilities": {"drop": ["ALL"]},
+                    "tmpfs": [{"containerPath": "/tmp", "size": 8, "mountOptions": ["mode=1777"]}],
+                },
+            ),
         )
-    )  # fmt: skip
+    )
     assert seen["containers"][0]["exitCode"] == 0, seen
 
 
 def test_a_restart_policy_does_not_restart_too_short_a_life(bench):
     """It ended within its restartAttemptPeriod: it stays ended, and the task goes on."""
     policy = {"enabled": True, "restartAttemptPeriod": 60}
-    task = bench.run("restarts", sh("app", "sleep 200"), sh("side", "exit 1", essential=False, restartPolicy=policy))
-    bench.until(task, lambda t: t["lastStatus"] == "RUNNING" and t["containers"][1]["lastStatus"] == "STOPPED")
+    task = bench.run(
+        "restarts",
+        sh("app", "sleep 200"),
+        sh("side", "exit 1", essential=False, restartPolicy=policy),
+    )
+    bench.until(
+        task,
+        lambda t: t["lastStatus"] == "RUNNING" and t["containers"][1]["lastStatus"] == "STOPPED",
+    )
     assert bench.see(task)["containers"][1]["exitCode"] == 1
     bench.ecs.stop_task(cluster="tasks", task=task)
 
 
 @pytest.mark.prove
 def test_a_restart_policy_restarts_a_side_container(bench):
-    """It ran for the least period that AWS allows, a minute: started again, in the same task, and counted."""
+    """It ran for the least period that AWS allows, a minute: started again, in the same task, and
+    counted."""
     policy = {"enabled": True, "restartAttemptPeriod": 60}
-    script = "echo begins $(wget -qO- $ECS_CONTAINER_METADATA_URI_V4 | grep -o 'RestartCount[^,}]*'); sleep 62; exit 1"
-    side = sh("side", script, essential=False, restartPolicy=policy, logConfiguration=logged("/t/again"))
+    script = (
+        "echo begins $(wget -qO- $ECS_CONTAINER_METADATA_URI_V4 | grep -o "
+        "'RestartCount[^,}]*'); sleep 62; exit 1"
+    )
+    side = sh(
+        "side", script, essential=False, restartPolicy=policy, logConfiguration=logged("/t/again")
+    )
     task = bench.run("again", sh("app", "sleep 400"), side)
     stream = f"p/side/{task.rpartition('/')[2]}"
     bench.until(task, lambda t: t["lastStatus"] == "RUNNING")
@@ -216,8 +344,16 @@ def test_a_restart_policy_restarts_a_side_container(bench):
 
 
 def test_logs_are_delivered(bench):
-    """Every line, in order, in the stream that the driver would make; also what is written at the very end."""
-    task = bench.run("speaks", sh("app", "for i in $(seq 500); do echo line $i; done; echo bye", logConfiguration=logged("/t/logs")))
+    """Every line, in order, in the stream that the driver would make; also what is written at the
+    very end."""
+    task = bench.run(
+        "speaks",
+        sh(
+            "app",
+            "for i in $(seq 500); do echo line $i; done; echo bye",
+            logConfiguration=logged("/t/logs"),
+        ),
+    )
     bench.ended(task)
     told = bench.log("/t/logs", f"p/app/{task.rpartition('/')[2]}")
     assert told == [f"line {i}" for i in range(1, 501)] + ["bye"]
@@ -234,31 +370,47 @@ def test_a_missing_log_group_stops_the_start(bench):
 def test_metadata_and_credentials(bench):
     """What a task asks about itself with nothing but its environment."""
     script = (
-        "wget -qO- $ECS_CONTAINER_METADATA_URI_V4; echo; wget -qO- $ECS_CONTAINER_METADATA_URI_V4/task; echo; "
+        "wget -qO- $ECS_CONTAINER_METADATA_URI_V4; echo; wget -qO- "
+        "$ECS_CONTAINER_METADATA_URI_V4/task; echo; "
         "wget -qO- $ECS_CONTAINER_METADATA_URI_V4/stats; echo; "
-        'wget -qO- "http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"; echo; echo "key:$AWS_ACCESS_KEY_ID"'
+        'wget -qO- "http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"; echo; '
+        'echo "key:$AWS_ACCESS_KEY_ID"'
     )
     role = "arn:aws:iam::123456789012:role/app"
     task = bench.run(
-        "asks", sh("app", script, logConfiguration=logged("/t/meta")), taskRoleArn=role, run={"tags": [{"key": "k", "value": "v"}]}
+        "asks",
+        sh("app", script, logConfiguration=logged("/t/meta")),
+        taskRoleArn=role,
+        run={"tags": [{"key": "k", "value": "v"}]},
     )
     bench.ended(task)
-    told = [line for line in bench.log("/t/meta", f"p/app/{task.rpartition('/')[2]}") if line.strip()]
+    told = [
+        line for line in bench.log("/t/meta", f"p/app/{task.rpartition('/')[2]}") if line.strip()
+    ]
     container, whole, stats, credentials = map(json.loads, told[:4])
     assert (
-        container["Name"] == "app" and container["Labels"]["com.amazonaws.ecs.task-arn"] == task and container["KnownStatus"] == "RUNNING"
+        container["Name"] == "app"
+        and container["Labels"]["com.amazonaws.ecs.task-arn"] == task
+        and container["KnownStatus"] == "RUNNING"
     )
     assert whole["TaskARN"] == task and whole["Family"] == "asks" and len(whole["Containers"]) == 1
     assert stats["memory_stats"]["usage"] > 0
-    assert credentials["RoleArn"] == role and credentials["AccessKeyId"].startswith("ASIA") and told[4] == "key:"
+    assert (
+        credentials["RoleArn"] == role
+        and credentials["AccessKeyId"].startswith("ASIA")
+        and told[4] == "key:"
+    )
 
 
 def test_the_same_token_runs_once(bench):
     """clientToken: the same request twice is one task; another request under it is a conflict."""
     bench.define("once", sh("a", "sleep 50"))
     first, again = (
-        bench.ecs.run_task(cluster="tasks", taskDefinition="once", clientToken="t-1")["tasks"][0]["taskArn"] for _ in range(2)
-    )  # fmt: skip
+        bench.ecs.run_task(cluster="tasks", taskDefinition="once", clientToken="t-1")["tasks"][0][
+            "taskArn"
+        ]
+        for _ in range(2)
+    )
     assert first == again
     with pytest.raises(ClientError, match="ConflictException"):
         bench.ecs.run_task(cluster="tasks", taskDefinition="once", clientToken="t-1", count=2)
@@ -269,15 +421,20 @@ def test_families_tags_and_deletion(bench):
     """The small operations that tools call."""
     ecs = bench.ecs
     arn = ecs.register_task_definition(
-        family="small", containerDefinitions=[{"name": "a", "image": "x", "memory": 64}], tags=[{"key": "a", "value": "1"}]
-    )["taskDefinition"]["taskDefinitionArn"]  # fmt: skip
+        family="small",
+        containerDefinitions=[{"name": "a", "image": "x", "memory": 64}],
+        tags=[{"key": "a", "value": "1"}],
+    )["taskDefinition"]["taskDefinitionArn"]
     ecs.tag_resource(resourceArn=arn, tags=[{"key": "b", "value": "2"}])
     ecs.untag_resource(resourceArn=arn, tagKeys=["a"])
     assert ecs.list_tags_for_resource(resourceArn=arn)["tags"] == [{"key": "b", "value": "2"}]
     assert "small" in ecs.list_task_definition_families(familyPrefix="sma")["families"]
     assert ecs.delete_task_definitions(taskDefinitions=[arn])["failures"][0]["arn"] == arn
     ecs.deregister_task_definition(taskDefinition=arn)
-    assert ecs.delete_task_definitions(taskDefinitions=[arn])["taskDefinitions"][0]["status"] == "DELETE_IN_PROGRESS"
+    assert (
+        ecs.delete_task_definitions(taskDefinitions=[arn])["taskDefinitions"][0]["status"]
+        == "DELETE_IN_PROGRESS"
+    )
     ecs.put_account_setting(name="containerInsights", value="enabled")
     assert ecs.list_account_settings(name="containerInsights")["settings"][0]["value"] == "enabled"
     assert ecs.list_container_instances(cluster="tasks")["containerInstanceArns"] == []
@@ -289,11 +446,18 @@ def test_images_come_from_the_loopback_registry(bench):
 
     place = bench.local.status["registry"]
     subprocess.run(["docker", "tag", WEB_IMAGE, f"{place}/shop/web:r1"], check=True)
-    subprocess.run(["docker", "push", "-q", f"{place}/shop/web:r1"], check=True, capture_output=True)
+    subprocess.run(
+        ["docker", "push", "-q", f"{place}/shop/web:r1"], check=True, capture_output=True
+    )
     subprocess.run(["docker", "rmi", f"{place}/shop/web:r1"], check=True, capture_output=True)
     ecr = "123456789012.dkr.ecr.ap-northeast-1.amazonaws.com/shop/web:"
     seen = bench.ended(bench.run("pulls", sh("a", "exit 0", image=ecr + "r1")))
-    assert seen["containers"][0]["exitCode"] == 0 and seen["containers"][0]["imageDigest"].startswith("sha256:")
+    assert seen["containers"][0]["exitCode"] == 0 and seen["containers"][0][
+        "imageDigest"
+    ].startswith("sha256:")
     assert seen["containers"][0]["image"] == ecr + "r1"
     seen = bench.ended(bench.run("pulls", sh("a", "exit 0", image=ecr + "r2")))
-    assert "CannotPullContainerError" in seen["stoppedReason"] and "shop/web:r2" in seen["stoppedReason"]
+    assert (
+        "CannotPullContainerError" in seen["stoppedReason"]
+        and "shop/web:r2" in seen["stoppedReason"]
+    )

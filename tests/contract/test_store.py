@@ -30,7 +30,9 @@ def bucket_store(local, monkeypatch) -> S3Store:
     name = f"journal-{uuid.uuid4().hex[:12]}"
     for key, value in local.environment.items():
         monkeypatch.setenv(key, value)
-    local.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": local.status["region"]})
+    local.client("s3").create_bucket(
+        Bucket=name, CreateBucketConfiguration={"LocationConstraint": local.status["region"]}
+    )
     return store_at(Aws(local.status["region"]), f"s3://{name}/team/state", "123456789012")
 
 
@@ -75,7 +77,10 @@ def test_of_many_writers_one_wins(store):
     won: list[str] = []
 
     def write(n: int) -> None:
-        for attempt in (lambda: store.create_if_absent("k", str(n)), lambda: store.replace_if_match("r", str(n), tag)):
+        for attempt in (
+            lambda: store.create_if_absent("k", str(n)),
+            lambda: store.replace_if_match("r", str(n), tag),
+        ):
             try:
                 attempt()
                 won.append("x")
@@ -103,17 +108,23 @@ def test_a_bucket_that_is_not_there_is_named(local, monkeypatch):
     """With what to do."""
     bucket_store(local, monkeypatch)
     store = store_at(Aws(local.status["region"]), "s3://no-such-journal/x")
-    for call in (lambda: store.get("a"), lambda: store.list("a"), lambda: store.create_if_absent("a", "1")):
+    for call in (
+        lambda: store.get("a"),
+        lambda: store.list("a"),
+        lambda: store.create_if_absent("a", "1"),
+    ):
         with pytest.raises(StoreBroken, match="no bucket no-such-journal"):
             call()
 
 
 @pytest.mark.engine
 def test_a_write_whose_answer_is_lost_is_looked_for(local, monkeypatch):
-    """It arrived: its tag is found, and nobody is called beaten by himself.  It did not: the caller is told."""
+    """It arrived: its tag is found, and nobody is called beaten by himself.  It did not: the caller
+    is told."""
     store = bucket_store(local, monkeypatch)
     client = store._aws.client("s3")
-    real, arrives = client.put_object, True
+    real = client.put_object
+    arrives = True
 
     def put(**asked):
         if arrives:
@@ -140,7 +151,15 @@ def test_a_whole_move_on_a_bucket(local, monkeypatch, tmp_path):
     bench = Bench(tmp_path, store=store)
     bench.plan()
     clock = iter(range(0, 10**9, 10))
-    drive(bench.engine, bench.journal, bench.lease, "web", lambda look: None, lambda: float(next(clock)), lambda s: None)
+    drive(
+        bench.engine,
+        bench.journal,
+        bench.lease,
+        "web",
+        lambda look: None,
+        lambda: float(next(clock)),
+        lambda s: None,
+    )
     assert bench.journal.read("web").phase == "settled" and bench.world.share == 1000
     rival = Bench(tmp_path, store=store)
     began = time.monotonic()

@@ -1,7 +1,8 @@
-"""kirikae local's control plane with a fuse: it kills itself with SIGKILL at the n-th point it passes.
+"""kirikae local's control plane with a fuse: it kills itself with SIGKILL at the n-th point it
+passes.
 
-A point lies before and after every write to its store, every call to the engine and every command to HAProxy.
-``python -m tests.crash.fused_server DIRECTORY`` with the number in KIRIKAE_TEST_FUSE.
+A point lies before and after every write to its store, every call to the engine and every command
+to HAProxy. ``python -m tests.crash.fused_server DIRECTORY`` with the number in KIRIKAE_TEST_FUSE.
 """
 
 from __future__ import annotations

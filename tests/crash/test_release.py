@@ -1,4 +1,5 @@
-"""A release on hosts: killed with SIGKILL at every step and run again it ends in the same state; a bad one is taken back."""
+"""A release on hosts: killed with SIGKILL at every step and run again it ends in the same state; a
+bad one is taken back."""
 
 from __future__ import annotations
 
@@ -21,10 +22,13 @@ from kirikae.release.old_fleet import OldFleet
 from tests.fleet import Fleet
 
 SETTINGS = OldDeployer(
-    root="/@HOST@/srv", reload="echo reload >>@HOST@/reloads",
-    before="echo before $RELEASE_ID >>@HOST@/hooks", after="echo after >>@HOST@/hooks",
-    batch=1, patience="2s",
-)  # fmt: skip
+    root="/@HOST@/srv",
+    reload="echo reload >>@HOST@/reloads",
+    before="echo before $RELEASE_ID >>@HOST@/hooks",
+    after="echo after >>@HOST@/hooks",
+    batch=1,
+    patience="2s",
+)
 
 
 @pytest.fixture
@@ -32,7 +36,11 @@ def fleet(tmp_path, monkeypatch):
     made = Fleet(tmp_path / "hosts", "web1", "web2")
     monkeypatch.setenv("KIRIKAE_SSH", made.command)
     monkeypatch.setattr(old_fleet, "_POLL_S", 0.01)
-    for name, files in (("r2", {"app": "two"}), ("bad", {"app": "x", "BROKEN": ""}), ("r3", {"app": "three"})):
+    for name, files in (
+        ("r2", {"app": "two"}),
+        ("bad", {"app": "x", "BROKEN": ""}),
+        ("r3", {"app": "three"}),
+    ):
         for file, text in files.items():
             (tmp_path / name).mkdir(exist_ok=True)
             (tmp_path / name / file).write_text(text)
@@ -47,7 +55,9 @@ def releases(folder: Path) -> Releases:
 
 def members(settings: OldDeployer = SETTINGS) -> OldFleet:
     hosts = [ssh.Host(f"ssh://{name}") for name in ("web1", "web2")]
-    return OldFleet(hosts, settings, 80, [Check(get="/")], "X-Release-Id", lambda _: None, lambda _: None)
+    return OldFleet(
+        hosts, settings, 80, [Check(get="/")], "X-Release-Id", lambda _: None, lambda _: None
+    )
 
 
 def deploy(folder: Path, release: str, settings: OldDeployer = SETTINGS) -> None:
@@ -60,13 +70,16 @@ def deploy(folder: Path, release: str, settings: OldDeployer = SETTINGS) -> None
         try:
             entry = members(settings).deploy(manifest, archive, ledger, entry)
         except RolledBack as error:
-            ledger.end(next(e for e in ledger.all() if e.seq == entry.seq), "rolled back", str(error))
+            ledger.end(
+                next(e for e in ledger.all() if e.seq == entry.seq), "rolled back", str(error)
+            )
             raise
         ledger.end(entry, "done", "2 hosts")
 
 
 def killed_at(folder: Path, step: int) -> bool:
-    """Run a deploy in a process of its own that kills itself before its ``step``-th act; True if it came that far."""
+    """Run a deploy in a process of its own that kills itself before its ``step``-th act; True if it
+    came that far."""
     child = os.fork()
     if child == 0:
         count = 0
@@ -98,7 +111,8 @@ def killed_at(folder: Path, step: int) -> bool:
 
 
 def kill_and_run_again(folder: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Both hosts on r2, nothing half unpacked, and the ledger knows what ran before; False if no step was left to be killed at."""
+    """Both hosts on r2, nothing half unpacked, and the ledger knows what ran before; False if no
+    step was left to be killed at."""
     monkeypatch.setattr(old_fleet, "_POLL_S", 0.01)
     folder.mkdir()
     fleet = Fleet(folder / "hosts", "web1", "web2")
@@ -112,9 +126,12 @@ def kill_and_run_again(folder: Path, step: int, monkeypatch: pytest.MonkeyPatch)
     assert [fleet.current(n) for n in ("web1", "web2")] == ["r2", "r2"], step
     assert [fleet.leftovers(n) for n in ("web1", "web2")] == [[], []], step
     assert all(fleet.reloads(n) >= 1 for n in ("web1", "web2")), step
-    # Killed after the last write, the second run finds a release that was done and is one of its own.
+    # Killed after the last write, the second run finds a release that was done and is one of its
+    # own.
     entries = Ledger(SqliteStore(folder / "state.db"), "test", "shop", "me").all()
-    assert 1 <= len(entries) <= 2 and {(e.release, e.outcome) for e in entries} == {("r2", "done")}, step
+    assert 1 <= len(entries) <= 2 and {(e.release, e.outcome) for e in entries} == {
+        ("r2", "done")
+    }, step
     assert {Path(p).name for e in entries for p in e.previous.values()} == {"r1"}, step
     fleet.close()
     return came_so_far
@@ -143,13 +160,18 @@ def test_a_release_that_does_not_answer_is_taken_back_on_every_host(fleet, tmp_p
         deploy(tmp_path, "bad")
     assert [fleet.current(n) for n in ("web1", "web2")] == ["r2", "r2"]
     assert not (fleet.folder / "web2/srv/releases/bad").exists()
-    assert Ledger(SqliteStore(tmp_path / "state.db"), "test", "shop", "me").all()[-1].outcome == "rolled back"
+    assert (
+        Ledger(SqliteStore(tmp_path / "state.db"), "test", "shop", "me").all()[-1].outcome
+        == "rolled back"
+    )
 
 
 def test_a_later_host_that_fails_takes_the_earlier_ones_back_too(fleet, tmp_path):
     """One fleet, one release."""
     deploy(tmp_path, "r2")
-    failing = SETTINGS.model_copy(update={"after": "case @HOST@ in *web2) echo no >&2; exit 7;; esac"})
+    failing = SETTINGS.model_copy(
+        update={"after": "case @HOST@ in *web2) echo no >&2; exit 7;; esac"}
+    )
     with pytest.raises(RolledBack, match="web2: no"):
         deploy(tmp_path, "r3", failing)
     assert [fleet.current(n) for n in ("web1", "web2")] == ["r2", "r2"]
@@ -174,7 +196,12 @@ def test_hooks_see_the_release_and_the_former_one_can_be_put_back(fleet, tmp_pat
     """`release rollback`: every host back to the folder that the ledger names."""
     deploy(tmp_path, "r2")
     deploy(tmp_path, "r3")
-    assert (fleet.folder / "web1/hooks").read_text().splitlines() == ["before r2", "after", "before r3", "after"]
+    assert (fleet.folder / "web1/hooks").read_text().splitlines() == [
+        "before r2",
+        "after",
+        "before r3",
+        "after",
+    ]
     last = Ledger(SqliteStore(tmp_path / "state.db"), "test", "shop", "me").serving("old")
     assert last is not None
     members().put_back(last.previous)
@@ -188,7 +215,9 @@ def test_a_folder_that_kirikae_did_not_make_is_never_overwritten(fleet, tmp_path
     releases(tmp_path).create("r1", tmp_path / "r1", "me", 1.0)
     with pytest.raises(RolledBack, match="was not put there by kirikae"):
         deploy(tmp_path, "r1")
-    assert fleet.current("web1") == "r1" and not (fleet.folder / "web1/srv/releases/r1/app").exists()
+    assert (
+        fleet.current("web1") == "r1" and not (fleet.folder / "web1/srv/releases/r1/app").exists()
+    )
 
 
 def test_a_deployer_is_kirikae_or_a_command():

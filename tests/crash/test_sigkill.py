@@ -1,4 +1,5 @@
-"""SIGKILL at every point of a move, and the same command again: the world always ends as the journal says."""
+"""SIGKILL at every point of a move, and the same command again: the world always ends as the
+journal says."""
 
 from __future__ import annotations
 
@@ -42,11 +43,21 @@ def in_a_file() -> Store | None:
     return None
 
 
-def drive_through(folder: Path, at: int = 0, verdict=lambda move: Verdict.PASS, store=in_a_file) -> None:
+def drive_through(
+    folder: Path, at: int = 0, verdict=lambda move: Verdict.PASS, store=in_a_file
+) -> None:
     bench = Bench(folder, Fuse(at), verdict, store=store())
     bench.plan()
     clock = iter(range(0, 10**9, 10))
-    drive(bench.engine, bench.journal, bench.lease, "web", lambda look: None, lambda: float(next(clock)), lambda s: time.sleep(0.001))
+    drive(
+        bench.engine,
+        bench.journal,
+        bench.lease,
+        "web",
+        lambda look: None,
+        lambda: float(next(clock)),
+        lambda s: time.sleep(0.001),
+    )
 
 
 def check_lawful(bench: Bench) -> Move:
@@ -63,12 +74,21 @@ def points_of_a_whole_move(folder: Path) -> int:
     bench = Bench(folder)
     bench.plan()
     clock = iter(range(0, 10**9, 10))
-    drive(bench.engine, bench.journal, bench.lease, "web", lambda look: None, lambda: float(next(clock)), lambda s: None)
+    drive(
+        bench.engine,
+        bench.journal,
+        bench.lease,
+        "web",
+        lambda look: None,
+        lambda: float(next(clock)),
+        lambda s: None,
+    )
     return bench.fuse.passed
 
 
 def test_killed_at_every_point_and_run_again(tmp_path):
-    """One driver, killed before and after every write and every act, then started again: settled, and the world with it."""
+    """One driver, killed before and after every write and every act, then started again: settled,
+    and the world with it."""
     points = points_of_a_whole_move(tmp_path)
     assert points > 30
     for at in range(1, points + 1):
@@ -90,7 +110,15 @@ def test_killed_while_backing_out(tmp_path):
     bench = Bench(tmp_path, judge=verdict)
     bench.plan()
     clock = iter(range(0, 10**9, 10))
-    drive(bench.engine, bench.journal, bench.lease, "web", lambda look: None, lambda: float(next(clock)), lambda s: None)
+    drive(
+        bench.engine,
+        bench.journal,
+        bench.lease,
+        "web",
+        lambda look: None,
+        lambda: float(next(clock)),
+        lambda s: None,
+    )
     for at in range(1, bench.fuse.passed + 1):
         folder = tmp_path / str(at)
         folder.mkdir()
@@ -102,7 +130,8 @@ def test_killed_while_backing_out(tmp_path):
 
 
 def test_a_driver_that_is_dead_but_not_yet_waited_for_is_replaced_at_once(tmp_path):
-    """Found by the rivals: a killed child is a zombie until its parent asks, and a zombie drives nothing."""
+    """Found by the rivals: a killed child is a zombie until its parent asks, and a zombie drives
+    nothing."""
     child = os.fork()
     if child == 0:
         Bench(tmp_path).lease.acquire()
@@ -161,30 +190,41 @@ def check_rivals(folder: Path, seed: int, store=in_a_file, first: int = 0) -> No
 
 @pytest.mark.parametrize("seed", range(12))
 def test_three_rivals_killed_at_random(tmp_path, seed):
-    """Rival drivers, SIGKILL at random points, the red button in half of the runs: lawful, and the world equals the journal."""
+    """Rival drivers, SIGKILL at random points, the red button in half of the runs: lawful, and the
+    world equals the journal."""
     check_rivals(tmp_path, seed)
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("seed", [*range(2000, 2003), *(pytest.param(n, marks=pytest.mark.prove) for n in range(2003, 2040))])
+@pytest.mark.parametrize(
+    "seed",
+    [*range(2000, 2003), *(pytest.param(n, marks=pytest.mark.prove) for n in range(2003, 2040))],
+)
 def test_three_rivals_on_a_bucket(local, monkeypatch, tmp_path, seed):
-    """The same with the journal and the lease in a bucket: conditional writes do what transactions do."""
+    """The same with the journal and the lease in a bucket: conditional writes do what transactions
+    do."""
     for key, value in local.environment.items():
         monkeypatch.setenv(key, value)
     bucket = f"rivals-{seed}"
-    local.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": local.status["region"]})
+    local.client("s3").create_bucket(
+        Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": local.status["region"]}
+    )
     check_rivals(tmp_path, seed, lambda: S3Store(Aws(local.status["region"]), bucket))
 
 
 @pytest.mark.prove
 def test_one_of_three_rivals_killed_at_every_point(tmp_path):
-    """Each position of the journal and of the world once, beside two rivals that die at random, the red button in half of the runs."""
+    """Each position of the journal and of the world once, beside two rivals that die at random, the
+    red button in half of the runs."""
     points = points_of_a_whole_move(tmp_path)
     for at in range(1, points + 1):
         folder = tmp_path / str(at)
         folder.mkdir()
         check_rivals(folder, 5000 + at, first=at)
-    print(f"one of three rivals killed at each of {points} points: every journal lawful, every world equal to its journal")
+    print(
+        f"one of three rivals killed at each of {points} points: every journal lawful, "
+        "every world equal to its journal"
+    )
 
 
 @pytest.mark.prove
@@ -194,4 +234,6 @@ def test_many_rivals_killed_at_random(tmp_path):
         folder = tmp_path / str(seed)
         folder.mkdir()
         check_rivals(folder, seed)
-    print("300 batches of three rival drivers: every journal lawful, every world equal to its journal")
+    print(
+        "300 batches of three rival drivers: every journal lawful, every world equal to its journal"
+    )

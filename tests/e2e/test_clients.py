@@ -1,4 +1,5 @@
-"""Tools that nobody here wrote take kirikae local for ECS: each drives the life of a service unchanged (tests/clients/)."""
+"""Tools that nobody here wrote take kirikae local for ECS: each drives the life of a service
+unchanged (tests/clients/)."""
 
 from __future__ import annotations
 
@@ -28,20 +29,32 @@ LIVES = {
 
 
 @pytest.fixture(scope="module")
-def lives(local: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[subprocess.Popen[bytes], Path]]]:
+def lives(
+    local: Endpoint, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, tuple[subprocess.Popen[bytes], Path]]]:
     """All of them at once: that, too, must go well."""
-    assert (CLIENTS / "bin" / "aws").exists(), "the clients are missing; run `make test`, which installs them"
+    assert (CLIENTS / "bin" / "aws").exists(), (
+        "the clients are missing; run `make test`, which installs them"
+    )
     folder = tmp_path_factory.mktemp("lives")
     environment = {
-        **os.environ, **local.environment, "PATH": f"{CLIENTS / 'bin'}:{os.environ['PATH']}", "CLIENTS": str(CLIENTS),
-        "AWS_PAGER": "", "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    }  # fmt: skip
+        **os.environ,
+        **local.environment,
+        "PATH": f"{CLIENTS / 'bin'}:{os.environ['PATH']}",
+        "CLIENTS": str(CLIENTS),
+        "AWS_PAGER": "",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
     started = {}
     for name, command in LIVES.items():
         out = folder / name
         extra = [str(free_port())] if name == "boto3" else []
         with out.open("wb") as file:
-            started[name] = (subprocess.Popen(command + extra, stdout=file, stderr=file, env=environment), out)
+            started[name] = (
+                subprocess.Popen(command + extra, stdout=file, stderr=file, env=environment),
+                out,
+            )
     yield started
     for process, _ in started.values():
         process.kill()

@@ -1,4 +1,5 @@
-"""A move by DNS: the TTL is lowered ahead, the simple record becomes two weighted ones at once, back-out says how long it takes."""
+"""A move by DNS: the TTL is lowered ahead, the simple record becomes two weighted ones at once,
+back-out says how long it takes."""
 
 from __future__ import annotations
 
@@ -22,14 +23,19 @@ TTL_S = 6
 
 
 class Resolvers:
-    """Users whose resolvers ask Route 53, keep an answer for its TTL, and draw by weight as Route 53 does."""
+    """Users whose resolvers ask Route 53, keep an answer for its TTL, and draw by weight as Route
+    53 does."""
 
     def __init__(self, zone: str, route53: Any, ports: dict[str, int]) -> None:
-        self._zone, self._route53, self._ports = zone, route53, ports
+        self._zone = zone
+        self._route53 = route53
+        self._ports = ports
         self.answers: Counter[str] = Counter()
         self.failures: list[str] = []
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(n,), daemon=True) for n in range(8)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(n,), daemon=True) for n in range(8)
+        ]
 
     def __enter__(self) -> Resolvers:
         for thread in self._threads:
@@ -42,13 +48,18 @@ class Resolvers:
             thread.join(10)
 
     def _run(self, seed: int) -> None:
-        rng, until, port = random.Random(seed), 0.0, 0
+        rng = random.Random(seed)
+        until = 0.0
+        port = 0
         while not self._stop.is_set():
             if time.monotonic() >= until:
-                records = self._route53.list_resource_record_sets(HostedZoneId=self._zone)["ResourceRecordSets"]
+                records = self._route53.list_resource_record_sets(HostedZoneId=self._zone)[
+                    "ResourceRecordSets"
+                ]
                 mine = [r for r in records if r["Type"] == "CNAME"]
                 record = rng.choices(mine, [r.get("Weight", 1) for r in mine])[0]
-                until, port = time.monotonic() + min(record["TTL"], 1), self._ports[record["ResourceRecords"][0]["Value"]]
+                until = time.monotonic() + min(record["TTL"], 1)
+                port = self._ports[record["ResourceRecords"][0]["Value"]]
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
                     self.answers[answer.read().decode().strip()] += 1
@@ -58,8 +69,10 @@ class Resolvers:
 
 
 def test_a_move_by_dns(local: Any, tmp_path: Path) -> None:
-    """The whole way and back: no request lost, records changed all at once, the former TTL waited for."""
-    old, new = Shop(local, "dnsold"), Shop(local, "dnsnew")
+    """The whole way and back: no request lost, records changed all at once, the former TTL waited
+    for."""
+    old = Shop(local, "dnsold")
+    new = Shop(local, "dnsnew")
     new.weigh(0, 1)
     old.serve("a", "shop r1", 1)
     old.complete("a")
@@ -73,14 +86,28 @@ def test_a_move_by_dns(local: Any, tmp_path: Path) -> None:
     )
     (tmp_path / "kirikae.yml").write_text(project)
     route53 = local.client("route53")
-    zone = route53.create_hosted_zone(Name="example.com", CallerReference="x")["HostedZone"]["Id"].rpartition("/")[2]
+    zone = route53.create_hosted_zone(Name="example.com", CallerReference="x")["HostedZone"][
+        "Id"
+    ].rpartition("/")[2]
 
     def records() -> dict[str, Any]:
         found = route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
-        return {r.get("SetIdentifier", ""): (r.get("Weight"), r["TTL"]) for r in found if r["Type"] == "CNAME"}
+        return {
+            r.get("SetIdentifier", ""): (r.get("Weight"), r["TTL"])
+            for r in found
+            if r["Type"] == "CNAME"
+        }
 
-    simple = {"Name": "shop.example.com", "Type": "CNAME", "TTL": TTL_S, "ResourceRecords": [{"Value": "old.internal"}]}
-    route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": [{"Action": "CREATE", "ResourceRecordSet": simple}]})
+    simple = {
+        "Name": "shop.example.com",
+        "Type": "CNAME",
+        "TTL": TTL_S,
+        "ResourceRecords": [{"Value": "old.internal"}],
+    }
+    route53.change_resource_record_sets(
+        HostedZoneId=zone,
+        ChangeBatch={"Changes": [{"Action": "CREATE", "ResourceRecordSet": simple}]},
+    )
     assert user.run("release", "deploy", "r2", "--to", "new")[0] == 0
     with Resolvers(zone, route53, {"old.internal": old.port, "new.internal": new.port}) as users:
         driver = user.begin("move", "start", "web")
@@ -90,13 +117,19 @@ def test_a_move_by_dns(local: Any, tmp_path: Path) -> None:
         assert records() == {"kirikae-old": (1, 1), "kirikae-new": (1, 1)}
         assert "a back-out is not at once" in user.run("move", "status", "web")[1]
         code, out, _ = user.run("back-out", "web", "--reason", "smoke")
-        assert code == 4 and "keep it for up to 1 s" in out and records() == {"kirikae-old": (255, 1), "kirikae-new": (0, 1)}
+        assert (
+            code == 4
+            and "keep it for up to 1 s" in out
+            and records() == {"kirikae-old": (255, 1), "kirikae-new": (0, 1)}
+        )
         assert driver.wait(timeout=30) == 4
         assert user.run("move", "resume", "web")[0] == 0
         code, out, err = user.run("move", "start", "web")
         assert code == 0, (out, err)
         assert records() == {"kirikae-old": (0, 1), "kirikae-new": (255, 1)}
-        urllib.request.urlopen(f"http://127.0.0.1:{old.port}/").read()  # a resolver that pins beyond the TTL
+        urllib.request.urlopen(
+            f"http://127.0.0.1:{old.port}/"
+        ).read()  # a resolver that pins beyond the TTL
         time.sleep(4)
         code, _, err = user.run("move", "retire", "web")
         assert code == 1 and "dnsold-a answered" in err, "ten TTLs without a request are asked for"
@@ -105,8 +138,12 @@ def test_a_move_by_dns(local: Any, tmp_path: Path) -> None:
             assert time.monotonic() < deadline
             time.sleep(1)
         assert "a simple record again" in (tmp_path / "removal-web.md").read_text()
-    assert users.failures == [] and users.answers["shop r1"] > 100 and users.answers["shop r2"] > 100
-    history = [json.loads(line) for line in user.run("move", "history", "web", "--json")[1].splitlines()]
+    assert (
+        users.failures == [] and users.answers["shop r1"] > 100 and users.answers["shop r2"] > 100
+    )
+    history = [
+        json.loads(line) for line in user.run("move", "history", "web", "--json")[1].splitlines()
+    ]
     assert any("ChangeResourceRecordSets" in r for h in history for r in h["requests"])
 
 

@@ -23,4 +23,9 @@ def test_the_examples_of_using_local_run(local: Endpoint):
     assert len(examples) == 2
     for example in examples:
         example = example.replace("my-image:1", WEB_IMAGE)
-        subprocess.run([sys.executable, "-c", example], env={**os.environ, **local.environment}, check=True, timeout=120)
+        subprocess.run(
+            [sys.executable, "-c", example],
+            env={**os.environ, **local.environment},
+            check=True,
+            timeout=120,
+        )

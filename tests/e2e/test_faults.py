@@ -1,8 +1,9 @@
-"""Ten kinds of planted faults in real containers: the right verdict in each, a quick way back, and nobody else loses a request.
+"""Ten kinds of planted faults in real containers: the right verdict in each, a quick way back, and
+nobody else loses a request.
 
-Every task runs busybox's web server with a script that behaves as it is told (a request to the task itself plants the fault).  Users
-ask through the load balancer without a pause and keep what they got, from which release, and when.
-"""
+Every task runs busybox's web server with a script that behaves as it is told (a request to the task
+itself plants the fault).  Users ask through the load balancer without a pause and keep what they
+got, from which release, and when."""
 
 from __future__ import annotations
 
@@ -48,7 +49,9 @@ busybox chmod +x /www/cgi-bin/shop; echo ok > /www/health; : > /tmp/fault
 httpd -f -p 8000 -h /www & web=$!
 x=0123456789; while :; do
   read kind < /tmp/fault
-  case "$kind" in memory) x=$x$x$x$x ;; refused) kill $web 2>/dev/null; : > /tmp/fault ;; *) sleep 0.3 ;; esac
+  case "$kind" in
+    memory) x=$x$x$x$x ;; refused) kill $web 2>/dev/null; : > /tmp/fault ;; *) sleep 0.3 ;;
+  esac
 done
 """
 PROJECT = """\
@@ -69,7 +72,8 @@ moves:
     judge: {{worse_requests_at_most: "5%", bake: 4s, warm_up: 1s, {latency}}}
     figures: {{{figures}}}
 accepted:
-  - {{finding: SV01, where: the old fleet, why: "its targets are containers of this test", by: "test", until: 2099-12-31}}
+  - {{finding: SV01, where: the old fleet, why: "containers of this test", by: "test",
+     until: 2099-12-31}}
 """
 
 
@@ -78,31 +82,58 @@ class FaultShop(Shop):
 
     def start(self, side: str, tasks: int) -> None:
         container = {
-            "name": "web", "image": WEB_IMAGE, "command": ["sh", "-c", MAIN], "portMappings": [{"containerPort": 8000}], "stopTimeout": 2,
-            "memory": 48, "environment": [{"name": "SCRIPT", "value": SCRIPT}, {"name": "RELEASE", "value": side}],
-        }  # fmt: skip
+            "name": "web",
+            "image": WEB_IMAGE,
+            "command": ["sh", "-c", MAIN],
+            "portMappings": [{"containerPort": 8000}],
+            "stopTimeout": 2,
+            "memory": 48,
+            "environment": [
+                {"name": "SCRIPT", "value": SCRIPT},
+                {"name": "RELEASE", "value": side},
+            ],
+        }
         definition = self.ecs.register_task_definition(
-            family=f"{self.name}-{side}", requiresCompatibilities=["FARGATE"], networkMode="awsvpc", cpu="256", memory="512",
+            family=f"{self.name}-{side}",
+            requiresCompatibilities=["FARGATE"],
+            networkMode="awsvpc",
+            cpu="256",
+            memory="512",
             containerDefinitions=[container],
-        )["taskDefinition"]  # fmt: skip
+        )["taskDefinition"]
         self.ecs.create_service(
-            cluster=self.name, serviceName=side, taskDefinition=definition["taskDefinitionArn"], desiredCount=tasks,
-            loadBalancers=[{"targetGroupArn": self.groups[side], "containerName": "web", "containerPort": 8000}],
-        )  # fmt: skip
+            cluster=self.name,
+            serviceName=side,
+            taskDefinition=definition["taskDefinitionArn"],
+            desiredCount=tasks,
+            loadBalancers=[
+                {"targetGroupArn": self.groups[side], "containerName": "web", "containerPort": 8000}
+            ],
+        )
 
     def targets(self, side: str) -> list[str]:
-        found = self.elb.describe_target_health(TargetGroupArn=self.groups[side])["TargetHealthDescriptions"]
-        return [f"{t['Target']['Id']}:{t['Target']['Port']}" for t in found if t["TargetHealth"]["State"] == "healthy"]
+        found = self.elb.describe_target_health(TargetGroupArn=self.groups[side])[
+            "TargetHealthDescriptions"
+        ]
+        return [
+            f"{t['Target']['Id']}:{t['Target']['Port']}"
+            for t in found
+            if t["TargetHealth"]["State"] == "healthy"
+        ]
 
     def plant(self, side: str, kind: str, tasks: int | None = None) -> None:
         for target in self.targets(side)[:tasks]:
-            with urllib.request.urlopen(f"http://{target}/cgi-bin/shop/plant?{kind}", timeout=5) as answer:
+            with urllib.request.urlopen(
+                f"http://{target}/cgi-bin/shop/plant?{kind}", timeout=5
+            ) as answer:
                 answer.read()
 
     def heal(self) -> None:
         """Fresh tasks on both sides where one cannot be told any more; otherwise only told."""
         for side, tasks in (("a", 2), ("b", 4)):
-            eventually(lambda s=side, n=tasks: self._healed(s, n), f"{tasks} tasks of {side} serve", 90)
+            eventually(
+                lambda s=side, n=tasks: self._healed(s, n), f"{tasks} tasks of {side} serve", 90
+            )
 
     def _healed(self, side: str, tasks: int) -> bool:
         try:
@@ -113,7 +144,9 @@ class FaultShop(Shop):
 
     def share(self) -> int:
         action = self.elb.describe_rules(RuleArns=[self.rule])["Rules"][0]["Actions"][0]
-        weights = {g["TargetGroupArn"]: g["Weight"] for g in action["ForwardConfig"]["TargetGroups"]}
+        weights = {
+            g["TargetGroupArn"]: g["Weight"] for g in action["ForwardConfig"]["TargetGroups"]
+        }
         return int(weights[self.groups["b"]])
 
 
@@ -122,15 +155,26 @@ def shop(local: Endpoint) -> Iterator[FaultShop]:
     shop = FaultShop(local, "faults")
     shop.elb.add_tags(ResourceArns=[shop.rule], Tags=[{"Key": "Name", "Value": "main"}])
     for group in shop.groups.values():
-        shop.elb.modify_target_group(TargetGroupArn=group, HealthCheckPath="/health", UnhealthyThresholdCount=3)
+        shop.elb.modify_target_group(
+            TargetGroupArn=group, HealthCheckPath="/health", UnhealthyThresholdCount=3
+        )
     shop.start("a", 2)
     shop.start("b", 4)
-    balancer = shop.elb.describe_load_balancers(Names=[shop.name])["LoadBalancers"][0]["LoadBalancerArn"]
-    local.client("s3").create_bucket(Bucket="fault-logs", CreateBucketConfiguration={"LocationConstraint": local.status["region"]})
-    attributes = {"access_logs.s3.enabled": "true", "access_logs.s3.bucket": "fault-logs", "access_logs.s3.prefix": "shop"}
+    balancer = shop.elb.describe_load_balancers(Names=[shop.name])["LoadBalancers"][0][
+        "LoadBalancerArn"
+    ]
+    local.client("s3").create_bucket(
+        Bucket="fault-logs",
+        CreateBucketConfiguration={"LocationConstraint": local.status["region"]},
+    )
+    attributes = {
+        "access_logs.s3.enabled": "true",
+        "access_logs.s3.bucket": "fault-logs",
+        "access_logs.s3.prefix": "shop",
+    }
     shop.elb.modify_load_balancer_attributes(
         LoadBalancerArn=balancer, Attributes=[{"Key": k, "Value": v} for k, v in attributes.items()]
-    )  # fmt: skip
+    )
     for side in ("a", "b"):
         shop.complete(side)
     yield shop
@@ -138,7 +182,8 @@ def shop(local: Endpoint) -> Iterator[FaultShop]:
 
 @dataclass
 class Users:
-    """Threads that ask one page after another; each answer is kept as (end, status, what was said)."""
+    """Threads that ask one page after another; each answer is kept as (end, status, what was
+    said)."""
 
     port: int
     paths: tuple[str, ...]
@@ -146,7 +191,9 @@ class Users:
 
     def __enter__(self) -> Users:
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(n,), daemon=True) for n in range(6)]
+        self._threads = [
+            threading.Thread(target=self._ask, args=(n,), daemon=True) for n in range(6)
+        ]
         for thread in self._threads:
             thread.start()
         return self
@@ -156,13 +203,18 @@ class Users:
             n += 1
             try:
                 url = f"http://127.0.0.1:{self.port}{self.paths[n % len(self.paths)]}"
-                asked = urllib.request.Request(url, headers={"User-Agent": f"browser {n}"})  # each its own client
+                asked = urllib.request.Request(
+                    url, headers={"User-Agent": f"browser {n}"}
+                )  # each its own client
                 with urllib.request.urlopen(asked, timeout=30) as answer:
-                    status, said = answer.status, answer.read().decode()
+                    status = answer.status
+                    said = answer.read().decode()
             except urllib.error.HTTPError as error:
-                status, said = error.code, error.read().decode()
+                status = error.code
+                said = error.read().decode()
             except (OSError, http.client.HTTPException) as error:
-                status, said = 0, repr(error)
+                status = 0
+                said = repr(error)
             self.seen.append((time.time(), status, said.strip()))
             time.sleep(0.02)
 
@@ -213,14 +265,20 @@ FAULTS = {
         late_s=26,
         figures='source: access_log, routes: ["/cgi-bin/shop/pay*"], period: 5s, lateness: 25s',
     ),
-    "both sides at once": Fault("errors", side="ab", verdict="unsure", meets=lambda status, said: status == 500),
+    "both sides at once": Fault(
+        "errors", side="ab", verdict="unsure", meets=lambda status, said: status == 500
+    ),
 }
 SLICE = ("errors", "wrong content", "one route, by the access log", "both sides at once")
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in SLICE else pytest.mark.prove) for name in FAULTS])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in SLICE else pytest.mark.prove) for name in FAULTS],
+)
 def test_a_planted_fault(name: str, shop: FaultShop, tmp_path: Path) -> None:
-    """The verdict, the time from the row at which the replay fails to share 0, and every request that is not 200 met the fault."""
+    """The verdict, the time from the row at which the replay fails to share 0, and every request
+    that is not 200 met the fault."""
     fault = FAULTS[name]
     shop.weigh(999, 0)
     shop.heal()
@@ -239,13 +297,17 @@ def test_a_planted_fault(name: str, shop: FaultShop, tmp_path: Path) -> None:
                 back = time.time()
             else:
                 time.sleep(25)
-                assert driver.poll() is None and shop.share() == fault.at, "shared trouble is nobody's fault"
+                assert driver.poll() is None and shop.share() == fault.at, (
+                    "shared trouble is nobody's fault"
+                )
         finally:
             driver.kill()
             out, err = driver.communicate()
         time.sleep(1)
     _, _, judged = user.judged()
-    lost = [(round(at - planted, 1), status, said) for at, status, said in users.seen if status != 200]
+    lost = [
+        (round(at - planted, 1), status, said) for at, status, said in users.seen if status != 200
+    ]
     assert all(fault.meets(status, said) for _, status, said in lost), (lost[:10], len(users.seen))
     first = judged["first_fail_t"]
     if fault.verdict != "fail":
@@ -253,9 +315,14 @@ def test_a_planted_fault(name: str, shop: FaultShop, tmp_path: Path) -> None:
         return
     assert driver.returncode == 4 and shop.share() == 0, (out, err)
     assert fault.said in next(line for line in out.splitlines() if "fail:" in line)
-    known = first + fault.row_s + (fault.late_s if "probes" not in fault.said else 0)  # when the row's figures were there
+    known = (
+        first + fault.row_s + (fault.late_s if "probes" not in fault.said else 0)
+    )  # when the row's figures were there
     assert back - known < 5, (back - known, out)
-    print(f"{name}: the row ended {first + fault.row_s - planted:.1f} s after it was planted, back {back - known:.1f} s after its figures")
+    print(
+        f"{name}: the row ended {first + fault.row_s - planted:.1f} s after it was "
+        f"planted, back {back - known:.1f} s after its figures"
+    )
 
 
 class _Project:
@@ -264,9 +331,13 @@ class _Project:
     def __init__(self, folder: Path, shop: FaultShop, fault: Fault) -> None:
         from tests.e2e.test_command_line import User
 
-        (folder / "kirikae.yml").write_text(PROJECT.format(name=shop.name, latency=fault.latency, figures=fault.figures))
+        (folder / "kirikae.yml").write_text(
+            PROJECT.format(name=shop.name, latency=fault.latency, figures=fault.figures)
+        )
         self._user = User.__new__(User)
-        self._user.folder, self._user.local, self._user.shop = folder, shop.local, shop
+        self._user.folder = folder
+        self._user.local = shop.local
+        self._user.shop = shop
         self.begin = self._user.begin
 
     def judged(self) -> tuple[int, str, dict[str, Any]]:

@@ -63,13 +63,44 @@ def host(tmp_path_factory):
             info = tarfile.TarInfo(name)
             info.size = len(text.encode())
             tar.addfile(info, io.BytesIO(text.encode()))
-    hosts.run("docker", "build", "-q", "-t", "kirikae-test-fourth:1", "--build-arg", f"BASE={base}", "-", given=context.getvalue())
+    hosts.run(
+        "docker",
+        "build",
+        "-q",
+        "-t",
+        "kirikae-test-fourth:1",
+        "--build-arg",
+        f"BASE={base}",
+        "-",
+        given=context.getvalue(),
+    )
     hosts.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key")
     name = f"kirikae-test-fourth-{time.time_ns()}"
-    hosts.run("docker", "run", "-d", "--name", name, "--hostname", "fourth", *hosts.systemd_options(), "kirikae-test-fourth:1")
+    hosts.run(
+        "docker",
+        "run",
+        "-d",
+        "--name",
+        name,
+        "--hostname",
+        "fourth",
+        *hosts.systemd_options(),
+        "kirikae-test-fourth:1",
+    )
     try:
-        hosts.run("docker", "exec", "-i", name, "sh", "-c", "cat >~/.ssh/authorized_keys", given=(folder / "key.pub").read_bytes())
-        address = json.loads(hosts.run("docker", "inspect", name))[0]["NetworkSettings"]["IPAddress"]
+        hosts.run(
+            "docker",
+            "exec",
+            "-i",
+            name,
+            "sh",
+            "-c",
+            "cat >~/.ssh/authorized_keys",
+            given=(folder / "key.pub").read_bytes(),
+        )
+        address = json.loads(hosts.run("docker", "inspect", name))[0]["NetworkSettings"][
+            "IPAddress"
+        ]
         (folder / "config").write_text(
             f"Host fourth\n HostName {address}\n User root\n IdentityFile {folder}/key\n IdentitiesOnly yes\n"
             "StrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nLogLevel ERROR\n"
@@ -81,14 +112,18 @@ def host(tmp_path_factory):
 
 class Machine:
     def __init__(self, name, folder, run):
-        self.name, self.ssh, self._run = name, f"ssh -F {folder}/config", run
+        self.name = name
+        self.ssh = f"ssh -F {folder}/config"
+        self._run = run
 
     def sh(self, script: str) -> str:
         return str(self._run("docker", "exec", self.name, "sh", "-c", script))
 
     def metadata(self) -> str:
         """Everything that a collector could have changed; what sshd itself and the running services write aside."""
-        return self.sh("find /etc /srv /opt /usr /root /home /boot /var/cache /var/backups -xdev -printf '%p %s %m %U %T@ %C@\\n' | sort")
+        return self.sh(
+            "find /etc /srv /opt /usr /root /home /boot /var/cache /var/backups -xdev -printf '%p %s %m %U %T@ %C@\\n' | sort"
+        )
 
 
 def test_a_host_of_other_packages_is_surveyed_completely_and_without_false_state(host, monkeypatch):
@@ -96,20 +131,35 @@ def test_a_host_of_other_packages_is_surveyed_completely_and_without_false_state
     monkeypatch.setenv("KIRIKAE_SSH", host.ssh)
     drive = """for n in 1 2 3 4 5 6; do curl -fsS -c /tmp/c -b /tmp/c http://127.0.0.1/ >/dev/null;  mosquitto_pub -t shop/$n -m x -r; sleep 1; done; rm -f /tmp/c"""
     for _ in range(60):
-        if host.sh("curl -fsS -o /dev/null http://127.0.0.1/ && mosquitto_pub -t up -m x && echo up || true").strip().endswith("up"):
+        if (
+            host.sh(
+                "curl -fsS -o /dev/null http://127.0.0.1/ && mosquitto_pub -t up -m x && echo up || true"
+            )
+            .strip()
+            .endswith("up")
+        ):
             break
         time.sleep(0.5)
     host.sh("touch /tmp/marker; sleep 1.1")
     host.sh(drive)
     host.sh("sleep 2")
-    system = (
-        "-path /proc -o -path /sys -o -path /dev -o -path /run/systemd -o -path /var/log/journal -o -path /tmp/marker -o -path /run/log"
-    )
-    written = host.sh(f"find / \\( {system} \\) -prune -o -type f -newer /tmp/marker -print").splitlines()
+    system = "-path /proc -o -path /sys -o -path /dev -o -path /run/systemd -o -path /var/log/journal -o -path /tmp/marker -o -path /run/log"
+    written = host.sh(
+        f"find / \\( {system} \\) -prune -o -type f -newer /tmp/marker -print"
+    ).splitlines()
     written = [
         w
         for w in written
-        if not w.startswith(("/var/log/auth", "/var/log/syslog", "/var/log/wtmp", "/var/log/btmp", "/var/log/lastlog", "/run/utmp"))
+        if not w.startswith(
+            (
+                "/var/log/auth",
+                "/var/log/syslog",
+                "/var/log/wtmp",
+                "/var/log/btmp",
+                "/var/log/lastlog",
+                "/run/utmp",
+            )
+        )
     ]
     before = host.metadata()
     keys = ("a" * 64, "b" * 64)
@@ -119,11 +169,24 @@ def test_a_host_of_other_packages_is_surveyed_completely_and_without_false_state
     found = findings([read(text, "fourth")], [], date(2026, 11, 21))
     plain = json.dumps([f.to_plain() for f in found])
     assert SECRET not in plain
-    covering = [f.where for f in found if f.where.startswith("/")] + [t.at for f in found for t in f.evidence if t.at.startswith("/")]
-    missed = [w for w in written if not any(w == c or w.startswith(c.rstrip("/") + "/") for c in covering if c.count("/") > 1)]
+    covering = [f.where for f in found if f.where.startswith("/")] + [
+        t.at for f in found for t in f.evidence if t.at.startswith("/")
+    ]
+    missed = [
+        w
+        for w in written
+        if not any(
+            w == c or w.startswith(c.rstrip("/") + "/") for c in covering if c.count("/") > 1
+        )
+    ]
     assert len(written) > 8 and missed == [], missed
     state = {f.where: f for f in found if f.code.startswith("ST") and f.code != "ST14"}
-    allowed = ("/var/lib/guestbook", "/var/lib/php/sessions", "/var/lib/mosquitto", "/etc/cron.d/guestbook")
+    allowed = (
+        "/var/lib/guestbook",
+        "/var/lib/php/sessions",
+        "/var/lib/mosquitto",
+        "/etc/cron.d/guestbook",
+    )
     assert [w for w in state if not w.startswith(allowed)] == []
     codes = {(f.code, f.where) for f in found}
     assert {
@@ -143,8 +206,14 @@ def test_the_collector_needs_no_shell_but_a_posix_one(host, monkeypatch, tmp_pat
     from kirikae.survey.collect import script
 
     if shell.startswith("busybox"):
-        busybox = subprocess.run(["sh", "-c", "command -v busybox"], capture_output=True, text=True, check=True).stdout.strip()
-        subprocess.run(["docker", "cp", "-L", busybox, f"{host.name}:/root/busybox"], check=True, capture_output=True)
+        busybox = subprocess.run(
+            ["sh", "-c", "command -v busybox"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        subprocess.run(
+            ["docker", "cp", "-L", busybox, f"{host.name}:/root/busybox"],
+            check=True,
+            capture_output=True,
+        )
         shell = "/root/busybox sh"
     done = subprocess.run(
         ["docker", "exec", "-i", host.name, "sh", "-c", f"{shell} -s"],

@@ -1,4 +1,5 @@
-"""A move of weeks in small: journal in a bucket, drivers that run as services, a group that is pinned, people who are told."""
+"""A move of weeks in small: journal in a bucket, drivers that run as services, a group that is
+pinned, people who are told."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ pytestmark = pytest.mark.engine
 
 
 class Chat(http.server.ThreadingHTTPServer):
-    """Answers as Slack's chat.postMessage and as a topic's subscriber, and keeps what it was told."""
+    """Answers as Slack's chat.postMessage and as a topic's subscriber, and keeps what it was
+    told."""
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
@@ -42,7 +44,9 @@ class _Answers(http.server.BaseHTTPRequestHandler):
             return
         else:
             self.server.messages.append({**body, "token": self.headers["Authorization"]})
-        answer = json.dumps({"ok": True, "ts": f"1700000000.{len(self.server.messages):06}"}).encode()
+        answer = json.dumps(
+            {"ok": True, "ts": f"1700000000.{len(self.server.messages):06}"}
+        ).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
@@ -70,28 +74,46 @@ def shop(local: Any) -> Iterator[Shop]:
 
 def _group(local: Any) -> Any:
     """An Auto Scaling group of two instances, at most three."""
-    scaling, ec2 = local.client("autoscaling"), local.client("ec2")
+    scaling = local.client("autoscaling")
+    ec2 = local.client("ec2")
     image = ec2.describe_images()["Images"][0]["ImageId"]
-    scaling.create_launch_configuration(LaunchConfigurationName="shop", ImageId=image, InstanceType="t3.small")
+    scaling.create_launch_configuration(
+        LaunchConfigurationName="shop", ImageId=image, InstanceType="t3.small"
+    )
     scaling.create_auto_scaling_group(
-        AutoScalingGroupName="shop-web", LaunchConfigurationName="shop", MinSize=1, MaxSize=2, DesiredCapacity=2,
+        AutoScalingGroupName="shop-web",
+        LaunchConfigurationName="shop",
+        MinSize=1,
+        MaxSize=2,
+        DesiredCapacity=2,
         AvailabilityZones=[f"{local.status['region']}a"],
-    )  # fmt: skip
-    return lambda: scaling.describe_auto_scaling_groups(AutoScalingGroupNames=["shop-web"])["AutoScalingGroups"][0]
+    )
+    return lambda: scaling.describe_auto_scaling_groups(AutoScalingGroupNames=["shop-web"])[
+        "AutoScalingGroups"
+    ][0]
 
 
 def test_drivers_come_and_go_and_people_are_told_each_thing_once(local, shop, tmp_path, chat):
-    """Two services, one killed: settled, 0 requests lost, every event told once in one thread; the group's bounds come back."""
-    user, bucket, bounds = User(tmp_path, local, shop), f"team-{uuid.uuid4().hex[:8]}", _group(local)
-    local.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": local.status["region"]})
-    sns, address = local.client("sns"), f"http://127.0.0.1:{chat.server_address[1]}"
+    """Two services, one killed: settled, 0 requests lost, every event told once in one thread; the
+    group's bounds come back."""
+    user = User(tmp_path, local, shop)
+    bucket = f"team-{uuid.uuid4().hex[:8]}"
+    bounds = _group(local)
+    local.client("s3").create_bucket(
+        Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": local.status["region"]}
+    )
+    sns = local.client("sns")
+    address = f"http://127.0.0.1:{chat.server_address[1]}"
     topic = sns.create_topic(Name="moves")["TopicArn"]
     sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=f"{address}/topic")
     file = tmp_path / "kirikae.yml"
-    text = file.read_text().replace("target_group: long-a", "target_group: long-a, autoscaling_group: shop-web")
+    text = file.read_text().replace(
+        "target_group: long-a", "target_group: long-a, autoscaling_group: shop-web"
+    )
     file.write_text(
         f"{text}store: s3://{bucket}/moves\n"
-        f'notify: {{language: ja, slack: {{token: "env:CHAT_TOKEN", channel: C1, api: "{address}"}}, sns: "{topic}"}}\n'
+        f'notify: {{language: ja, slack: {{token: "env:CHAT_TOKEN", channel: C1, api: '
+        f'"{address}"}}, sns: "{topic}"}}\n'
     )
     assert user.run("release", "deploy", "r2", "--to", "new")[0] == 0
     plan = user.json("move", "plan", "web")
@@ -99,11 +121,18 @@ def test_drivers_come_and_go_and_people_are_told_each_thing_once(local, shop, tm
     assert user.run("move", "start", "web", "--detach")[0] == 0
     chat.broken = 1
     with Hammer(shop.port, threads=2) as load:
-        drivers = [user.begin("move", "drive", "web", "--service", CHAT_TOKEN="xoxb-secret") for _ in range(2)]
+        drivers = [
+            user.begin("move", "drive", "web", "--service", CHAT_TOKEN="xoxb-secret")
+            for _ in range(2)
+        ]
         _until_share(user, "10%")
         assert (bounds()["MinSize"], bounds()["MaxSize"]) == (3, 3)
         status = user.json("move", "status", "web")
-        assert status["old_side"]["takes_all"] and status["old_side"]["least"] == 3 and status["old_side"]["added"] == 1
+        assert (
+            status["old_side"]["takes_all"]
+            and status["old_side"]["least"] == 3
+            and status["old_side"]["added"] == 1
+        )
         said = user.run("move", "explain", "web", "--lang", "ja")[1]
         assert "リクエストの 10%" in said or "両側の数値" in said or "準備" in said
         holder = json.loads(user.run("move", "status", "web", "--json")[1])["driver"]
@@ -127,10 +156,15 @@ def test_drivers_come_and_go_and_people_are_told_each_thing_once(local, shop, tm
         "合格 · web を進めました：リクエストの 50% が新しい側です",
         "合格 · web を進めました：リクエストの 100% が新しい側です",
         "合格 · web が完了しました：すべて新しい側です",
-    ]  # fmt: skip
+    ]
     assert {message["token"] for message in chat.messages} == {"Bearer xoxb-secret"}
-    assert "thread_ts" not in chat.messages[0] and {m.get("thread_ts") for m in chat.messages[1:]} == {"1700000000.000001"}
-    assert "kirikae back-out web" in chat.messages[2]["text"].splitlines()[3] and "有害の証拠" in chat.messages[2]["text"]
+    assert "thread_ts" not in chat.messages[0] and {
+        m.get("thread_ts") for m in chat.messages[1:]
+    } == {"1700000000.000001"}
+    assert (
+        "kirikae back-out web" in chat.messages[2]["text"].splitlines()[3]
+        and "有害の証拠" in chat.messages[2]["text"]
+    )
     assert len([m for m in chat.topic if m.get("Type") == "Notification"]) == len(firsts)
     beats = local.client("cloudwatch").list_metrics(Namespace="kirikae")["Metrics"]
     assert {d["Value"] for d in beats[0]["Dimensions"]} == {"shop", "test", "web"}
@@ -154,4 +188,6 @@ def test_the_files_of_the_service_are_written_and_what_cannot_be_is_said(local, 
     alarm = json.loads((tmp_path / "driver/driver-alarm.json").read_text())
     local.client("cloudwatch").put_metric_alarm(**alarm)
     policy = (tmp_path / "driver/driver-policy.json").read_text()
-    assert "arn:aws:s3:::team/moves/*" in policy and "autoscaling:UpdateAutoScalingGroup" not in policy
+    assert (
+        "arn:aws:s3:::team/moves/*" in policy and "autoscaling:UpdateAutoScalingGroup" not in policy
+    )

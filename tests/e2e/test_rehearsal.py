@@ -22,9 +22,12 @@ def test_the_bookshop_moves_without_losing_a_request():
     """`make rehearse`, with a load generator of our own beside its virtual users."""
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "examples/bookshop/rehearse.py")], env={**os.environ, "REHEARSAL_PORT": str(port)},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        [sys.executable, str(ROOT / "examples/bookshop/rehearse.py")],
+        env={**os.environ, "REHEARSAL_PORT": str(port)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     lines: list[str] = []
     hammer = Hammer(port, threads=1, pause_s=0.02)
     assert process.stdout is not None
@@ -42,5 +45,6 @@ def test_the_bookshop_moves_without_losing_a_request():
     assert report["journal"][-1]["phase"] == "retired"
     assert report["facts"]["red_button_s"] < 2.5
     assert "<svg" in (ROOT / "rehearsal/report.html").read_text()
-    # The independent generator asks for `/`, which neither the planted fault nor the killed task's neighbours may hurt.
+    # The independent generator asks for `/`, which neither the planted fault nor the killed task's
+    # neighbours may hurt.
     assert hammer.count > 1000 and len(hammer.failures) <= 1, hammer.failures

@@ -1,4 +1,5 @@
-"""The load balancer's access log as figures: one vote per client, what is nobody's error, which route."""
+"""The load balancer's access log as figures: one vote per client, what is nobody's error, which
+route."""
 
 from __future__ import annotations
 
@@ -6,9 +7,13 @@ from kirikae.traffic.access_log import Votes, request_of
 
 OLD = "arn:aws:elasticloadbalancing:ap-northeast-1:123456789012:targetgroup/old/50dc6c495c0c9188"
 LINE = (
-    "https 2026-11-21T03:00:05.250000Z app/shop/50dc6c495c0c9188 203.0.113.7:41234 10.0.0.5:80 0.001 {took} 0.000 {status} {target} 34 366 "
-    '"GET https://shop.example:443{path} HTTP/2.0" "curl/8 \\x22x\\x22" ECDHE TLSv1.3 ' + OLD + ' "Root=1-58337262-36d2" "shop.example" '
-    '"arn:aws:acm:x" 10 2026-11-21T03:00:05.000000Z "forward" "-" "-" "10.0.0.5:80" "{target}" "-" "-" TID_1'
+    "https 2026-11-21T03:00:05.250000Z app/shop/50dc6c495c0c9188 203.0.113.7:41234 "
+    "10.0.0.5:80 0.001 {took} 0.000 {status} {target} 34 366 "
+    '"GET https://shop.example:443{path} HTTP/2.0" "curl/8 \\x22x\\x22" ECDHE TLSv1.3 '
+    + OLD
+    + ' "Root=1-58337262-36d2" "shop.example" '
+    '"arn:aws:acm:x" 10 2026-11-21T03:00:05.000000Z "forward" "-" "-" "10.0.0.5:80" '
+    '"{target}" "-" "-" TID_1'
 )
 
 
@@ -19,7 +24,13 @@ def read(took: str = "0.120", status: int = 200, target: str = "200", path: str 
 def test_a_line_is_a_request_of_its_side():
     """Arrival, client, time, path without its query."""
     request = read()
-    assert request is not None and request.side == "old" and not request.bad and request.seconds == 0.12 and request.path == "/pay/7"
+    assert (
+        request is not None
+        and request.side == "old"
+        and not request.bad
+        and request.seconds == 0.12
+        and request.path == "/pay/7"
+    )
     assert request.client.startswith("203.0.113.7") and "curl" in request.client
     assert request.at == 1795230005.0
 
@@ -28,17 +39,25 @@ def test_what_the_balancer_answers_for_a_side_is_its_error_and_a_client_that_lef
     """502 without an answer of the target; 460; lines of others, and lines that are none."""
     refused = read("-1", 502, "-")
     assert refused is not None and refused.bad and refused.seconds is None
-    assert read("-1", 460, "-") is None and read(status=404, target="404") is not None and not read(status=404).bad
     assert (
-        request_of(LINE.format(took="0.1", status=200, target="200", path="/"), {}) is None and request_of("nonsense", {OLD: "old"}) is None
+        read("-1", 460, "-") is None
+        and read(status=404, target="404") is not None
+        and not read(status=404).bad
+    )
+    assert (
+        request_of(LINE.format(took="0.1", status=200, target="200", path="/"), {}) is None
+        and request_of("nonsense", {OLD: "old"}) is None
     )
 
 
 def test_a_client_has_one_vote():
     """Five errors of one client, retried in a burst, are one bad vote of three."""
     requests = [read(status=500)._replace(client="a") for _ in range(5)]
-    requests += [read()._replace(client=c, seconds=t) for c, t in (("b", 0.05), ("c", 0.05), ("c", 2.0))]
-    clients, each = Votes(True), Votes(False)
+    requests += [
+        read()._replace(client=c, seconds=t) for c, t in (("b", 0.05), ("c", 0.05), ("c", 2.0))
+    ]
+    clients = Votes(True)
+    each = Votes(False)
     for request in requests:
         clients.add(request)
         each.add(request)

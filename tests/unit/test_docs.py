@@ -1,4 +1,5 @@
-"""The docs say what is true: generated pages are fresh, codes are all there, links lead somewhere."""
+"""The docs say what is true: generated pages are fresh, codes are all there, links lead
+somewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ DOCS = ROOT / "docs"
 PAGES = [*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "README.ja.md", ROOT / "CONTRIBUTING.md"]
 
 
-COMMAND = r"(?:`|^|\$ |\()kirikae (local|move|release|project|survey|build) (?:--dir \S+ )?([a-z][a-z-]+)"
+COMMAND = (
+    r"(?:`|^|\$ |\()kirikae (local|move|release|project|survey|build) (?:--dir \S+ )?([a-z][a-z-]+)"
+)
 
 
 def generator():
@@ -44,8 +47,12 @@ def test_every_finding_code_is_explained():
     """Codes in the source appear in the reference, and the other way round."""
     source = "\n".join(f.read_text() for f in (ROOT / "src").rglob("*.py"))
     used = set(re.findall(r'"([A-Z]{2}\d{2})"', source))
-    assert {c for c in catalogue() if c != "unreadable"} <= used, "a code of the catalogue that no rule finds"
-    explained = set(re.findall(r"^\| ([A-Z]{2}\d{2}) \|", (DOCS / "reference/findings.md").read_text(), re.M))
+    assert {c for c in catalogue() if c != "unreadable"} <= used, (
+        "a code of the catalogue that no rule finds"
+    )
+    explained = set(
+        re.findall(r"^\| ([A-Z]{2}\d{2}) \|", (DOCS / "reference/findings.md").read_text(), re.M)
+    )
     assert used and used == explained
 
 
@@ -67,10 +74,28 @@ def test_commands_in_the_docs_exist():
 
 def test_nothing_of_this_machine_is_in_the_tree():
     """No package registry's host and no path of a developer's machine in what is committed."""
-    hosts = ["files.python" + "hosted.org", "pypi" + ".org/simple", "registry.npm" + "js.org", "deb.debian" + ".org"]
+    hosts = [
+        "files.python" + "hosted.org",
+        "pypi" + ".org/simple",
+        "registry.npm" + "js.org",
+        "deb.debian" + ".org",
+    ]
     for file in [
         *ROOT.glob("*"),
-        *(f for d in ("src", "tests", "docs", "examples", "benchmarks", "scripts", "requirements", ".ci") for f in (ROOT / d).rglob("*")),
+        *(
+            f
+            for d in (
+                "src",
+                "tests",
+                "docs",
+                "examples",
+                "benchmarks",
+                "scripts",
+                "requirements",
+                ".ci",
+            )
+            for f in (ROOT / d).rglob("*")
+        ),
     ]:
         if file.is_file() and "__pycache__" not in file.parts:
             text = file.read_bytes().decode(errors="replace")

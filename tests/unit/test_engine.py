@@ -22,7 +22,15 @@ from tests.world import Bench
 def drive_to_the_end(bench: Bench) -> Move:
     bench.plan()
     clock = iter(range(0, 10**9, 10))
-    return drive(bench.engine, bench.journal, bench.lease, "web", lambda look: None, lambda: float(next(clock)), lambda s: None).move
+    return drive(
+        bench.engine,
+        bench.journal,
+        bench.lease,
+        "web",
+        lambda look: None,
+        lambda: float(next(clock)),
+        lambda s: None,
+    ).move
 
 
 def test_a_healthy_move_settles(tmp_path):
@@ -74,7 +82,9 @@ def test_a_hand_between_look_and_shift_is_respected_too(tmp_path):
 
     bench.mover.judge = judge
     original = bench.mover.compare
-    bench.mover.compare = lambda move: original(move) if move.share != 100 else _with_share(original(move), 100)
+    bench.mover.compare = lambda move: (
+        original(move) if move.share != 100 else _with_share(original(move), 100)
+    )
     move = drive_to_the_end(bench)
     assert bench.world.share == 40 and move.held == "found 40"
 
@@ -102,7 +112,10 @@ def test_the_red_button_works_with_a_driver_a_dead_driver_and_none(tmp_path):
     """Share 0 within two seconds, whoever drives."""
     bench = Bench(tmp_path, judge=lambda m: Verdict.UNSURE if m.share == 500 else Verdict.PASS)
     bench.plan()
-    thread = threading.Thread(target=lambda: drive(bench.engine, bench.journal, bench.lease, "web", lambda look: None), daemon=True)
+    thread = threading.Thread(
+        target=lambda: drive(bench.engine, bench.journal, bench.lease, "web", lambda look: None),
+        daemon=True,
+    )
     thread.start()
     deadline = time.monotonic() + 20
     while bench.world.share != 500 and time.monotonic() < deadline:
@@ -117,14 +130,18 @@ def test_the_red_button_works_with_a_driver_a_dead_driver_and_none(tmp_path):
 
 
 def test_the_red_button_does_not_wait_for_a_hanging_driver(tmp_path):
-    """A driver that holds the lease and does nothing: the button acts, and asserts its share until it is answered."""
+    """A driver that holds the lease and does nothing: the button acts, and asserts its share until
+    it is answered."""
     bench = Bench(tmp_path, judge=lambda m: Verdict.UNSURE if m.share == 500 else Verdict.PASS)
     bench.plan()
     with bench.lease.held():
         for _ in range(12):
             bench.engine.step("web")
         other = Bench(tmp_path)
-        thread = threading.Thread(target=lambda: back_out(other.journal, other.mover, other.lease, "web", "smoke"), daemon=True)
+        thread = threading.Thread(
+            target=lambda: back_out(other.journal, other.mover, other.lease, "web", "smoke"),
+            daemon=True,
+        )
         thread.start()
         time.sleep(1.6)
         assert bench.world.share == 0
@@ -163,7 +180,8 @@ def test_a_hold_by_hand_stops_the_driver_where_it_is(tmp_path):
 def test_a_rival_is_refused_and_a_dead_one_replaced(tmp_path):
     """One driver at a time; a lease of a process that is gone frees itself at once."""
     store = SqliteStore(tmp_path / "s.db")
-    mine, rival = Lease(store, "x"), Lease(store, "x")
+    mine = Lease(store, "x")
+    rival = Lease(store, "x")
     with mine.held(), pytest.raises(Driven, match="driven already"), rival.held():
         pass
     with rival.held():
@@ -174,7 +192,8 @@ def test_a_lease_that_ran_out_is_lost(tmp_path):
     """A driver that slept too long stops before its next act."""
     now = [1000.0]
     store = SqliteStore(tmp_path / "s.db")
-    slow, quick = Lease(store, "x", lambda: now[0]), Lease(store, "x", lambda: now[0])
+    slow = Lease(store, "x", lambda: now[0])
+    quick = Lease(store, "x", lambda: now[0])
     assert slow.acquire() and not quick.acquire()
     now[0] += 60
     assert quick.acquire()
@@ -204,10 +223,12 @@ def test_a_journal_of_a_newer_kirikae_is_not_guessed_at(tmp_path):
 
 
 def test_a_silent_aws_is_waited_for(tmp_path):
-    """The driver says so each second and goes on when it answers again; after five minutes it ends unclear."""
+    """The driver says so each second and goes on when it answers again; after five minutes it ends
+    unclear."""
     bench = Bench(tmp_path)
     bench.plan()
-    silent, told = [3], []
+    silent = [3]
+    told = []
     original = bench.mover.compare
 
     def compare(move):
@@ -218,7 +239,15 @@ def test_a_silent_aws_is_waited_for(tmp_path):
 
     bench.mover.compare = compare
     clock = iter(range(0, 10**9, 10))
-    look = drive(bench.engine, bench.journal, bench.lease, "web", told.append, lambda: float(next(clock)), lambda s: None)
+    look = drive(
+        bench.engine,
+        bench.journal,
+        bench.lease,
+        "web",
+        told.append,
+        lambda: float(next(clock)),
+        lambda s: None,
+    )
     assert look.move.phase is Phase.SETTLED
     assert sum(t.waits_for == "no answer" for t in told) == 3
 
@@ -236,27 +265,52 @@ def test_what_is_over_can_be_planned_anew_and_nothing_else(tmp_path):
 
 
 def test_entries_of_an_older_journal_are_read(tmp_path):
-    """A move that was begun by format 1 goes on: nothing of it is written anew, and its next entry follows."""
+    """A move that was begun by format 1 goes on: nothing of it is written anew, and its next entry
+    follows."""
     bench = Bench(tmp_path)
     plain = {
-        "name": "web", "plan": [100, 500, 1000], "phase": "running", "share": 100, "held": "", "intent": None, "seq": 5, "attempt": 3,
+        "name": "web",
+        "plan": [100, 500, 1000],
+        "phase": "running",
+        "share": 100,
+        "held": "",
+        "intent": None,
+        "seq": 5,
+        "attempt": 3,
         "stepped": 5,
-    }  # fmt: skip
-    body = {"format": 1, "move": plain, "at": 1.0, "who": "me", "where": "here", "requests": [], "evidence": None}
-    SqliteStore(tmp_path / "state.db").create_if_absent("move/test/shop/web/00000005", json.dumps(body))
+    }
+    body = {
+        "format": 1,
+        "move": plain,
+        "at": 1.0,
+        "who": "me",
+        "where": "here",
+        "requests": [],
+        "evidence": None,
+    }
+    SqliteStore(tmp_path / "state.db").create_if_absent(
+        "move/test/shop/web/00000005", json.dumps(body)
+    )
     bench.world.turn(100)
     assert bench.journal.last("web").move.share == 100
-    assert drive_to_the_end(bench).phase is Phase.SETTLED and bench.journal.entries("web")[0].who == "me"
+    assert (
+        drive_to_the_end(bench).phase is Phase.SETTLED
+        and bench.journal.entries("web")[0].who == "me"
+    )
 
 
 def test_a_driver_that_slept_stops_before_its_next_act(tmp_path):
-    """Suspended for longer than the lease while another took over: it wakes up, and nothing of it reaches the world."""
-    bench, rival = Bench(tmp_path, judge=lambda m: Verdict.UNSURE if m.share == 100 else Verdict.PASS), Bench(tmp_path)
+    """Suspended for longer than the lease while another took over: it wakes up, and nothing of it
+    reaches the world."""
+    bench = Bench(tmp_path, judge=lambda m: Verdict.UNSURE if m.share == 100 else Verdict.PASS)
+    rival = Bench(tmp_path)
     bench.plan()
     with pytest.raises(LeaseLost), bench.lease.held():
         while bench.engine.step("web").move.share != 100:
             pass
-        bench.lease._clock = lambda: time.time() + 60  # what a suspended machine sees when it wakes up
+        bench.lease._clock = lambda: (
+            time.time() + 60
+        )  # what a suspended machine sees when it wakes up
         rival.lease._clock = bench.lease._clock
         assert rival.lease.acquire()
         bench.mover.judge = lambda m: Verdict.PASS
@@ -265,7 +319,8 @@ def test_a_driver_that_slept_stops_before_its_next_act(tmp_path):
 
 
 def test_no_call_outlives_the_lease():
-    """A call to AWS ends, one way or the other, before the lease that was checked right before it can run out."""
+    """A call to AWS ends, one way or the other, before the lease that was checked right before it
+    can run out."""
     from kirikae.aws import session
     from kirikae.move import lease
 
@@ -273,7 +328,8 @@ def test_no_call_outlives_the_lease():
 
 
 def test_the_button_works_without_the_journal(tmp_path):
-    """The disk is broken: share 0 all the same, and the exit says that the journal does not know."""
+    """The disk is broken: share 0 all the same, and the exit says that the journal does not
+    know."""
     bench = Bench(tmp_path)
     bench.world.turn(500)
     (tmp_path / "state.db").write_text("no database " * 500)
@@ -283,7 +339,8 @@ def test_the_button_works_without_the_journal(tmp_path):
 
 
 def test_a_step_waits_for_somebody_else(tmp_path):
-    """`approver: another`: the driver's own yes does not count, a second person's does, and the journal keeps who it was."""
+    """`approver: another`: the driver's own yes does not count, a second person's does, and the
+    journal keeps who it was."""
     bench = Bench(tmp_path, ask=True)
     bench.engine._by_another = True
     bench.plan()
@@ -296,7 +353,11 @@ def test_a_step_waits_for_somebody_else(tmp_path):
         second.approve(look.move)
         second.approve(look.move)
         assert bench.engine.step("web").move.share == 100
-    intent = next(e for e in bench.journal.entries("web") if e.move.intent is not None and e.move.intent.verb is Verb.SHIFT)
+    intent = next(
+        e
+        for e in bench.journal.entries("web")
+        if e.move.intent is not None and e.move.intent.verb is Verb.SHIFT
+    )
     assert intent.approver == "she"
 
 
@@ -312,7 +373,10 @@ def test_outside_of_its_window_a_step_waits_and_a_back_out_does_not(tmp_path):
         closed[0] = "outside of the windows; next Mon"
         for _ in range(5):
             look = bench.engine.step("web")
-        assert look.move.share == 100 and look.waits_for == "its window to shift to 50%: outside of the windows; next Mon"
+        assert (
+            look.move.share == 100
+            and look.waits_for == "its window to shift to 50%: outside of the windows; next Mon"
+        )
         bench.mover.judge = lambda m: Verdict.FAIL
         assert bench.engine.step("web").move.share == 0
     assert bench.world.share == 0
@@ -320,7 +384,9 @@ def test_outside_of_its_window_a_step_waits_and_a_back_out_does_not(tmp_path):
 
 def test_a_service_rests_goes_on_beats_and_stops(tmp_path):
     """Held: it rests and beats.  Resumed: it drives.  Told to stop: it stops."""
-    bench, looks, beats = Bench(tmp_path), [], []
+    bench = Bench(tmp_path)
+    looks = []
+    beats = []
     now = [0.0]
 
     def sleep(seconds: float) -> None:
@@ -333,8 +399,15 @@ def test_a_service_rests_goes_on_beats_and_stops(tmp_path):
             bench.journal.write(bench.journal.write(move.intending(Order(Verb.RESUME))).done())
 
     serve(
-        bench.engine, bench.journal, bench.lease, "web", looks.append, lambda: beats.append(now[0]), lambda: now[0] > 2000,
-        lambda: now[0], sleep,
-    )  # fmt: skip
+        bench.engine,
+        bench.journal,
+        bench.lease,
+        "web",
+        looks.append,
+        lambda: beats.append(now[0]),
+        lambda: now[0] > 2000,
+        lambda: now[0],
+        sleep,
+    )
     assert bench.journal.read("web").phase is Phase.SETTLED and bench.world.share == 1000
     assert 25 < len(beats) < 40 and "no move web was started" in looks[0].waits_for

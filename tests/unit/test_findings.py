@@ -8,7 +8,9 @@ from kirikae.model.finding import Finding, Severity, with_accepted
 from kirikae.model.project import Accepted
 
 FINDING = Finding("TR01", "arn:rule", "elsewhere", "remedy", Severity.BLOCKS, blocks=("traffic",))
-ANSWER = Accepted(finding="TR01", where="arn:rule", why="we know", by="SRE", until=date(2027, 1, 31))
+ANSWER = Accepted(
+    finding="TR01", where="arn:rule", why="we know", by="SRE", until=date(2027, 1, 31)
+)
 
 
 def test_an_accepted_finding_is_shown_and_blocks_nothing():

@@ -49,7 +49,8 @@ def expectation(n_old, n_new, p_old, p_new, guess, q, r, d):
 @pytest.mark.parametrize(("n_old", "n_new"), [(9, 1), (30, 10), (5, 5), (20, 4)])
 @pytest.mark.parametrize(("r", "d"), [(1, 0), (1.5, 0.002), (1, 0.02), (1.25, 0.0005)])
 def test_the_expectation_never_exceeds_one_on_the_null(n_old, n_new, r, d):
-    """Exact: on and inside either null line, whatever was guessed.  This is what bounds false alarms at any look."""
+    """Exact: on and inside either null line, whatever was guessed.  This is what bounds false
+    alarms at any look."""
     for p_old, guess in product((0.001, 0.02, 0.1, 0.3), (0.001, 0.05, 0.4)):
         line = r * p_old + d
         for q in harm_alternatives(r * guess + d)[::4]:
@@ -63,7 +64,13 @@ def test_the_expectation_never_exceeds_one_on_the_null(n_old, n_new, r, d):
 def test_the_absolute_factor_is_valid_too():
     """At share 100% there is a fixed limit instead of an old side."""
     for limit, q, n in product((0.01, 0.1), (0.001, 0.3), (1, 5, 30)):
-        total = sum(comb(n, x) * limit**x * (1 - limit) ** (n - x) * exp(log_factor_absolute(x, n, limit, q)) for x in range(n + 1))
+        total = sum(
+            comb(n, x)
+            * limit**x
+            * (1 - limit) ** (n - x)
+            * exp(log_factor_absolute(x, n, limit, q))
+            for x in range(n + 1)
+        )
         assert total <= 1 + 1e-9
 
 
@@ -89,15 +96,20 @@ def batches(seed, seconds, rate, share, p_old, p_new, step=3):
     for second in range(seconds):
         n_new = count(rate, share / 1000)
         n_old = rate - n_new
-        slow_old, slow_new = count(n_old, 0.005), count(n_new, 0.005)
+        slow_old = count(n_old, 0.005)
+        slow_new = count(n_new, 0.005)
         yield batch(
-            second, share, step, Arm(n_old, count(n_old, p_old), 0, {0.3: n_old - slow_old}),
+            second,
+            share,
+            step,
+            Arm(n_old, count(n_old, p_old), 0, {0.3: n_old - slow_old}),
             Arm(n_new, count(n_new, p_new), 0, {0.3: n_new - slow_new}),
-        )  # fmt: skip
+        )
 
 
 def test_false_alarms_stay_within_their_bound():
-    """A seeded slice: identical sides, looked at each second; at most 1% back-outs promised (make prove runs more)."""
+    """A seeded slice: identical sides, looked at each second; at most 1% back-outs promised (make
+    prove runs more)."""
     false = 0
     for seed in range(60):
         judged = Trial(Margins(0.01, 0.0005, 60), PLAN)
@@ -128,13 +140,18 @@ def test_a_step_passes_by_proof_and_not_by_time():
     """Too few requests never pass, however long it bakes; enough do."""
     few = judge(Margins(0.01, 0.0005, 5), PLAN, batches(1, 60, 5, 100, 0.001, 0.001)).evidence()
     assert few.verdict is Verdict.UNSURE and "need about" in few.reason
-    enough = judge(Margins(0.01, 0.02, 5, fast_enough_ms=300), PLAN, batches(1, 60, 200, 100, 0.001, 0.001)).evidence()
+    enough = judge(
+        Margins(0.01, 0.02, 5, fast_enough_ms=300), PLAN, batches(1, 60, 200, 100, 0.001, 0.001)
+    ).evidence()
     assert enough.verdict is Verdict.PASS
 
 
 def test_a_step_is_not_passed_on_the_proof_of_the_step_before():
-    """Found in the first trial run: right after a shift there are no figures yet, and that is no pass."""
-    judged = judge(Margins(0.01, 0.02, 5, fast_enough_ms=300), PLAN, batches(1, 60, 200, 100, 0.001, 0.001))
+    """Found in the first trial run: right after a shift there are no figures yet, and that is no
+    pass."""
+    judged = judge(
+        Margins(0.01, 0.02, 5, fast_enough_ms=300), PLAN, batches(1, 60, 200, 100, 0.001, 0.001)
+    )
     assert judged.evidence().verdict is Verdict.PASS
     assert judged.at(9, 500).evidence().verdict is Verdict.UNSURE
 
@@ -160,7 +177,11 @@ def test_a_replay_gives_the_same_bits():
 def test_shared_trouble_is_nobody_s_fault():
     """Both sides fail alike for a minute: no back-out, because the old side is the reference."""
     judged = Trial(Margins(0.01, 0.0005, 60), PLAN)
-    for part in (batches(5, 60, 100, 250, 0.002, 0.002), batches(6, 60, 100, 250, 0.4, 0.4), batches(7, 60, 100, 250, 0.002, 0.002)):
+    for part in (
+        batches(5, 60, 100, 250, 0.002, 0.002),
+        batches(6, 60, 100, 250, 0.4, 0.4),
+        batches(7, 60, 100, 250, 0.002, 0.002),
+    ):
         for each in part:
             judged.look(each)
             assert judged.evidence().verdict is not Verdict.FAIL
@@ -186,7 +207,9 @@ def test_at_the_whole_absolute_limits_judge():
     good = [batch(100 + s, 1000, 9, Arm(), Arm(200, 0, 0, {0.3: 199})) for s in range(10)]
     for each in good:
         judged.look(each)
-    assert judged.evidence().verdict is Verdict.PASS and "absolute limits" in judged.evidence().reason
+    assert (
+        judged.evidence().verdict is Verdict.PASS and "absolute limits" in judged.evidence().reason
+    )
     for each in [batch(120 + s, 1000, 9, Arm(), Arm(200, 30, 0, {0.3: 199})) for s in range(10)]:
         judged.look(each)
     assert judged.evidence().verdict is Verdict.FAIL
@@ -195,7 +218,9 @@ def test_at_the_whole_absolute_limits_judge():
 def test_margins_tighten_as_the_share_grows():
     """The same allowance of worse requests, spread over more of them."""
     margins = Margins()
-    assert margins.errors_at(50) == pytest.approx(0.01) and margins.errors_at(1000) == pytest.approx(0.0005)
+    assert margins.errors_at(50) == pytest.approx(0.01) and margins.errors_at(
+        1000
+    ) == pytest.approx(0.0005)
     assert [margins.slower_at(s) for s in (50, 250, 500, 1000)] == [0.5, 0.25, 0.15, 0.1]
 
 
@@ -222,7 +247,8 @@ def test_margins_that_can_never_be_proven_are_told_beforehand():
 
 @pytest.mark.prove
 def test_false_alarms_over_ten_thousand_looks():
-    """The long proof: nine pairs of traffic and share, and drift with an incident: 10,000 looks, at most 1% promised of 480 runs."""
+    """The long proof: nine pairs of traffic and share, and drift with an incident: 10,000 looks, at
+    most 1% promised of 480 runs."""
     from benchmarks.false_alarms import table
 
     found = table(40)

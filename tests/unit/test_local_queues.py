@@ -1,4 +1,5 @@
-"""Queues of kirikae local with a clock of their own: what AWS's developer guide says of FIFO and standard queues."""
+"""Queues of kirikae local with a clock of their own: what AWS's developer guide says of FIFO and
+standard queues."""
 
 from __future__ import annotations
 
@@ -13,7 +14,12 @@ from kirikae.local.errors import AwsError
 from kirikae.local.sqs.api import attributes_md5, message_bytes
 from kirikae.local.sqs.queues import Queues
 
-FIFO = {"FifoQueue": "true", "ContentBasedDeduplication": "true", "VisibilityTimeout": "30", "MessageRetentionPeriod": "345600"}
+FIFO = {
+    "FifoQueue": "true",
+    "ContentBasedDeduplication": "true",
+    "VisibilityTimeout": "30",
+    "MessageRetentionPeriod": "345600",
+}
 STANDARD = {"VisibilityTimeout": "30", "MessageRetentionPeriod": "60"}
 
 
@@ -21,7 +27,8 @@ class Clocked:
     """Queues whose time moves only when told."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.ms = path, 1_000_000
+        self.path = path
+        self.ms = 1_000_000
         self.open()
 
     def open(self) -> None:
@@ -30,13 +37,22 @@ class Clocked:
     def make(self, name: str, attributes: dict[str, str], **more: str) -> None:
         self.q.put(name, {"attributes": attributes | more, "tags": {}})
 
-    def send(self, name: str, body: str, group: str = "", dedup: str = "", delay_s: int = 0) -> bool:
+    def send(
+        self, name: str, body: str, group: str = "", dedup: str = "", delay_s: int = 0
+    ) -> bool:
         return self.q.send(name, body, {}, {}, group, dedup, delay_s).fresh
 
-    def get(self, name: str, most: int = 10, visibility_s: int | None = None, attempt: str = "") -> list[tuple[str, str]]:
-        return [(row["body"], row["receipt"]) for row in self.q.receive(name, most, visibility_s, attempt)]
+    def get(
+        self, name: str, most: int = 10, visibility_s: int | None = None, attempt: str = ""
+    ) -> list[tuple[str, str]]:
+        return [
+            (row["body"], row["receipt"])
+            for row in self.q.receive(name, most, visibility_s, attempt)
+        ]
 
-    def bodies(self, name: str, most: int = 10, visibility_s: int | None = None, attempt: str = "") -> list[str]:
+    def bodies(
+        self, name: str, most: int = 10, visibility_s: int | None = None, attempt: str = ""
+    ) -> list[str]:
         return [body for body, _ in self.get(name, most, visibility_s, attempt)]
 
 
@@ -49,27 +65,37 @@ def queues(tmp_path: Path) -> Clocked:
 
 
 def test_a_deduplication_id_is_remembered_after_the_delete(queues):
-    """The fault of moto: two redundant schedulers would run the job twice.  After five minutes the ID is free again."""
+    """The fault of moto: two redundant schedulers would run the job twice.  After five minutes the
+    ID is free again."""
     assert queues.send("f.fifo", "job", "g", "2026-11-21T03:00")
     ((_, receipt),) = queues.get("f.fifo")
     queues.q.remove("f.fifo", receipt)
     queues.ms += 299_999
-    assert not queues.send("f.fifo", "job", "g", "2026-11-21T03:00") and queues.bodies("f.fifo") == []
+    assert (
+        not queues.send("f.fifo", "job", "g", "2026-11-21T03:00") and queues.bodies("f.fifo") == []
+    )
     queues.open()  # a restart forgets nothing
     assert not queues.send("f.fifo", "job", "g", "2026-11-21T03:00")
     queues.ms += 1
-    assert queues.send("f.fifo", "job", "g", "2026-11-21T03:00") and queues.bodies("f.fifo") == ["job"]
+    assert queues.send("f.fifo", "job", "g", "2026-11-21T03:00") and queues.bodies("f.fifo") == [
+        "job"
+    ]
 
 
 def test_content_is_its_own_deduplication_id(queues):
     """The same body in another group is the same message, unless the scope is the group."""
     assert queues.send("f.fifo", "x", "a") and not queues.send("f.fifo", "x", "b")
     queues.make("g.fifo", FIFO, DeduplicationScope="messageGroup")
-    assert queues.send("g.fifo", "x", "a") and queues.send("g.fifo", "x", "b") and not queues.send("g.fifo", "x", "a")
+    assert (
+        queues.send("g.fifo", "x", "a")
+        and queues.send("g.fifo", "x", "b")
+        and not queues.send("g.fifo", "x", "a")
+    )
 
 
 def test_a_group_is_locked_while_one_of_its_messages_is_in_flight(queues):
-    """In order within a group; another group goes on; the lock ends with delete or with the visibility timeout."""
+    """In order within a group; another group goes on; the lock ends with delete or with the
+    visibility timeout."""
     for group, body in (("a", "a1"), ("a", "a2"), ("b", "b1"), ("a", "a3")):
         queues.send("f.fifo", body, group)
     ((first, receipt),) = queues.get("f.fifo", 1)
@@ -128,7 +154,13 @@ def test_a_delayed_message_waits(queues):
 def test_dead_letters(queues):
     """After maxReceiveCount receives the message moves on, keeps its ID, and can be moved back."""
     queues.make("dead", STANDARD)
-    queues.make("s", STANDARD, RedrivePolicy=json.dumps({"deadLetterTargetArn": "arn:aws:sqs:r:1:dead", "maxReceiveCount": "2"}))
+    queues.make(
+        "s",
+        STANDARD,
+        RedrivePolicy=json.dumps(
+            {"deadLetterTargetArn": "arn:aws:sqs:r:1:dead", "maxReceiveCount": "2"}
+        ),
+    )
     queues.send("s", "poison")
     for _ in range(2):
         assert queues.bodies("s", visibility_s=0) == ["poison"]
@@ -139,30 +171,42 @@ def test_dead_letters(queues):
 
 
 def test_the_same_attempt_gets_the_same_messages(queues):
-    """A receive whose answer was lost on the way: same messages, same receipts; not once one of them is gone."""
+    """A receive whose answer was lost on the way: same messages, same receipts; not once one of
+    them is gone."""
     for n in range(3):
         queues.send("f.fifo", f"m{n}", "g")
     first = queues.get("f.fifo", 2, attempt="try-1")
-    assert queues.get("f.fifo", 2, attempt="try-1") == first and queues.get("f.fifo", 2, attempt="try-2") == []
+    assert (
+        queues.get("f.fifo", 2, attempt="try-1") == first
+        and queues.get("f.fifo", 2, attempt="try-2") == []
+    )
     queues.q.remove("f.fifo", first[0][1])
     assert queues.get("f.fifo", 2, attempt="try-1") == []
 
 
 def test_sizes_and_digests_are_aws_s():
-    """The digest of the developer guide's rule; the value is what AWS answered for this attribute."""
-    attributes = {"a": {"DataType": "String", "StringValue": "1"}, "b": {"DataType": "Binary", "BinaryValue": "AQI="}}
+    """The digest of the developer guide's rule; the value is what AWS answered for this
+    attribute."""
+    attributes = {
+        "a": {"DataType": "String", "StringValue": "1"},
+        "b": {"DataType": "Binary", "BinaryValue": "AQI="},
+    }
     assert message_bytes("é", attributes) == 2 + (1 + 6 + 1) + (1 + 6 + 2)
     known = {"timestamp": {"DataType": "Number", "StringValue": "1493147359900"}}
     assert attributes_md5(known) == "235c5c510d26fb653d073faed50ae77c"
 
 
-ACTS = st.lists(st.tuples(st.sampled_from(["send", "receive", "delete", "late", "again"]), st.integers(0, 5)), max_size=60)
+ACTS = st.lists(
+    st.tuples(st.sampled_from(["send", "receive", "delete", "late", "again"]), st.integers(0, 5)),
+    max_size=60,
+)
 
 
 @settings(max_examples=60)
 @given(ACTS)
 def test_nothing_is_lost_and_order_holds_in_each_group(tmp_path_factory, acts):
-    """Random sends, receives, deletes, timeouts and restarts: every message is delivered until deleted, groups keep their order."""
+    """Random sends, receives, deletes, timeouts and restarts: every message is delivered until
+    deleted, groups keep their order."""
     queues = Clocked(tmp_path_factory.mktemp("q") / "q.db")
     queues.make("f.fifo", FIFO)
     sent: dict[str, list[str]] = {}
@@ -177,7 +221,9 @@ def test_nothing_is_lost_and_order_holds_in_each_group(tmp_path_factory, acts):
             for group in {body[:2] for body, _ in got}:
                 mine = [body for body, _ in got if body.startswith(group)]
                 assert mine == sent[group][: len(mine)], "the oldest of its group, in order"
-            assert not {body[:2] for body, _ in got} & {body[:2] for body in held}, "the group was locked"
+            assert not {body[:2] for body, _ in got} & {body[:2] for body in held}, (
+                "the group was locked"
+            )
             held |= dict(got)
         elif act == "delete" and held:
             body = sorted(held)[n % len(held)]

@@ -12,16 +12,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kirikae.local.ecs.capacity import check_strategy, most_crowded, next_provider, wanted_share
-from kirikae.local.ecs.containers import environment_file, gate, seen_as, should_restart, with_overrides
+from kirikae.local.ecs.containers import (
+    environment_file,
+    gate,
+    seen_as,
+    should_restart,
+    with_overrides,
+)
 from kirikae.local.ecs.definitions import check_container, launch_order, units
 from kirikae.local.ecs.deployments import STEADY, with_event
 from kirikae.local.ecs.images import Images
 from kirikae.local.ecs.logs import as_events
 from kirikae.local.ecs.metadata import Usage
 from kirikae.local.ecs.pause import pause_program
-from kirikae.local.ecs.rolling import breaker_threshold, ceiling_live, floor_healthy, retry_delay_s, rolling_tick, stuck
+from kirikae.local.ecs.rolling import (
+    breaker_threshold,
+    ceiling_live,
+    floor_healthy,
+    retry_delay_s,
+    rolling_tick,
+    stuck,
+)
 from kirikae.local.elb.figures import CloudWatch, latency_statistic, read_line
-from kirikae.local.elb.frontdoor import FrontDoor, acl, forward_groups, glob_regex, quoted, server_state
+from kirikae.local.elb.frontdoor import (
+    FrontDoor,
+    acl,
+    forward_groups,
+    glob_regex,
+    quoted,
+    server_state,
+)
 from kirikae.local.elb.health import after_check, code_matches
 from kirikae.local.errors import AwsError
 from kirikae.local.files import write_durably
@@ -33,12 +53,16 @@ from kirikae.traffic.weights import share_of, weights_for
 
 
 @given(
-    st.integers(1, 12), st.sampled_from([0, 50, 75, 90, 100]), st.sampled_from([100, 125, 150, 200, 300]),
+    st.integers(1, 12),
+    st.sampled_from([0, 50, 75, 90, 100]),
+    st.sampled_from([100, 125, 150, 200, 300]),
     st.randoms(use_true_random=False),
-)  # fmt: skip
+)
 def test_a_rolling_deployment_keeps_its_bounds_and_ends(desired, minimum, maximum, rng):
-    """Live never above the ceiling, healthy never below the floor, and it finishes unless it is stuck by its own percentages."""
-    leaving, arriving = [True] * desired, []
+    """Live never above the ceiling, healthy never below the floor, and it finishes unless it is
+    stuck by its own percentages."""
+    leaving = [True] * desired
+    arriving = []
     for _ in range(400):
         tick = rolling_tick(desired, minimum, maximum, leaving, arriving)
         leaving.sort()
@@ -52,7 +76,9 @@ def test_a_rolling_deployment_keeps_its_bounds_and_ends(desired, minimum, maximu
     assert stuck(desired, minimum, maximum)
 
 
-@pytest.mark.parametrize(("desired", "minimum", "maximum"), [(1, 100, 100), (2, 75, 100), (3, 100, 125)])
+@pytest.mark.parametrize(
+    ("desired", "minimum", "maximum"), [(1, 100, 100), (2, 75, 100), (3, 100, 125)]
+)
 def test_percentages_that_can_never_move_are_known(desired, minimum, maximum):
     """The stuck cases of the documentation."""
     assert stuck(desired, minimum, maximum)
@@ -106,7 +132,11 @@ def test_thresholds_give_each_group_its_weight(tmp_path_factory, weights):
 def test_server_states():
     """Only healthy targets serve; unhealthy ones when nobody else is left; draining ones never."""
     assert server_state({"state": "healthy"}, False) == "ready"
-    assert [server_state({"state": s}, True) for s in ("unhealthy", "draining", "initial")] == ["ready", "maint", "maint"]
+    assert [server_state({"state": s}, True) for s in ("unhealthy", "draining", "initial")] == [
+        "ready",
+        "maint",
+        "maint",
+    ]
     assert server_state({"state": "unhealthy"}, False) == "maint"
 
 
@@ -114,16 +144,21 @@ def test_conditions_become_tests():
     """ALB's globs, anchored; the host without its port."""
     assert glob_regex("/a*b?.c") == r"'^/a.*b.\.c$'"
     assert acl({"Field": "path-pattern", "Values": ["/x/*"]}) == "path -m reg '^/x/.*$'"
-    assert "hdr(host),field(1,:)" in acl({"Field": "host-header", "HostHeaderConfig": {"Values": ["*.example"]}})
+    assert "hdr(host),field(1,:)" in acl(
+        {"Field": "host-header", "HostHeaderConfig": {"Values": ["*.example"]}}
+    )
     assert quoted('say "100%"') == '"say \\"100%\\""'
-    assert forward_groups([{"Type": "forward", "TargetGroupArn": "a"}]) == [{"TargetGroupArn": "a", "Weight": 1}]
+    assert forward_groups([{"Type": "forward", "TargetGroupArn": "a"}]) == [
+        {"TargetGroupArn": "a", "Weight": 1}
+    ]
 
 
 GROUP = {"healthy_threshold": 2, "unhealthy_threshold": 3}
 
 
 def test_health_thresholds_are_exact():
-    """Two passes make healthy, three failures unhealthy, one success in between starts the count again."""
+    """Two passes make healthy, three failures unhealthy, one success in between starts the count
+    again."""
     target = {"state": "initial", "reason": "", "passes": 0, "failures": 0}
     states = []
     for failure in ("", "", "x", "x", "", "x", "x", "x", "", ""):
@@ -134,17 +169,30 @@ def test_health_thresholds_are_exact():
 
 def test_matchers():
     """Lists and ranges of codes."""
-    assert code_matches("200-299,302", 204) and code_matches("200-299,302", 302) and not code_matches("200", 500)
+    assert (
+        code_matches("200-299,302", 204)
+        and code_matches("200-299,302", 302)
+        and not code_matches("200", 500)
+    )
 
 
 def test_log_lines_are_counted_for_whom_they_concern():
     """A target's 5xx, the balancer's own, a refused connection, and a client that went away."""
     served = read_line("R l tg-a s1 200 12 -- 100 900 r1 1")
     assert (served.listener, served.group, served.response_ms, served.rule) == ("l", "a", 12, "r1")
-    assert served.counts() == {"RequestCount": 1, "ProcessedBytes": 1000, "HTTPCode_Target_2XX_Count": 1}
+    assert served.counts() == {
+        "RequestCount": 1,
+        "ProcessedBytes": 1000,
+        "HTTPCode_Target_2XX_Count": 1,
+    }
     assert read_line("R l tg-a s1 500 12 -- 0 0 r 1").counts()["HTTPCode_Target_5XX_Count"] == 1
     refused = read_line("R l tg-a s1 503 -1 SC 0 0 r 1").counts()
-    assert refused["HTTPCode_ELB_5XX_Count"] == refused["HTTPCode_ELB_503_Count"] == refused["TargetConnectionErrorCount"] == 1
+    assert (
+        refused["HTTPCode_ELB_5XX_Count"]
+        == refused["HTTPCode_ELB_503_Count"]
+        == refused["TargetConnectionErrorCount"]
+        == 1
+    )
     broken = read_line("R l tg-a s1 502 -1 SH 0 0 r 1").counts()
     assert broken["HTTPCode_ELB_502_Count"] == 1 and not broken["TargetConnectionErrorCount"]
     assert read_line("R l tg-a s1 400 -1 CR 0 0 r 1") is None
@@ -152,7 +200,8 @@ def test_log_lines_are_counted_for_whom_they_concern():
 
 
 def test_latency_statistics():
-    """Percentiles by nearest rank; TC and PR with an exclusive lower and an inclusive upper bound."""
+    """Percentiles by nearest rank; TC and PR with an exclusive lower and an inclusive upper
+    bound."""
     times = Counter({10: 90, 200: 9, 1000: 1})
     assert latency_statistic(times, "p50") == 0.01 and latency_statistic(times, "p99") == 0.2
     assert latency_statistic(times, "TC(0.2:)") == 1 and latency_statistic(times, "TC(:0.2)") == 99
@@ -164,7 +213,11 @@ def test_latency_statistics():
 
 def test_containers_start_after_those_they_depend_on():
     """And a circle is told."""
-    chain = [{"name": "c", "dependsOn": [{"containerName": "b"}]}, {"name": "a"}, {"name": "b", "dependsOn": [{"containerName": "a"}]}]
+    chain = [
+        {"name": "c", "dependsOn": [{"containerName": "b"}]},
+        {"name": "a"},
+        {"name": "b", "dependsOn": [{"containerName": "a"}]},
+    ]
     assert [c["name"] for c in launch_order(chain)] == ["a", "b", "c"]
     with pytest.raises(ValueError, match="circle"):
         launch_order([{"name": "a", "dependsOn": [{"containerName": "a"}]}])
@@ -174,7 +227,13 @@ def test_exits_are_read_from_the_engine():
     """Exit code, memory, and a container that somebody removed."""
     ended = {
         "Id": "x",
-        "State": {"Running": False, "Status": "exited", "OOMKilled": True, "ExitCode": 137, "FinishedAt": "2026-11-21T00:00:00.5Z"},
+        "State": {
+            "Running": False,
+            "Status": "exited",
+            "OOMKilled": True,
+            "ExitCode": 137,
+            "FinishedAt": "2026-11-21T00:00:00.5Z",
+        },
     }
     assert seen_as(ended)["exitCode"] == 137 and "OutOfMemoryError" in seen_as(ended)["reason"]
     assert seen_as(None)["lastStatus"] == "STOPPED"
@@ -182,8 +241,12 @@ def test_exits_are_read_from_the_engine():
 
 def test_fargate_sizes():
     """Every pair of the table, and the two ways to be wrong."""
-    assert all(not size_problem(cpu, memory) for cpu, memories in SIZES.items() for memory in memories)
-    assert "choose one of" in size_problem(999, 512) and "does not go with" in size_problem(256, 4096)
+    assert all(
+        not size_problem(cpu, memory) for cpu, memories in SIZES.items() for memory in memories
+    )
+    assert "choose one of" in size_problem(999, 512) and "does not go with" in size_problem(
+        256, 4096
+    )
     assert (units("1 vCPU", 1024), units("2 GB", 1024), units("256", 1024)) == (1024, 2048, 256)
 
 
@@ -197,11 +260,20 @@ def test_pages():
 
 
 def test_events_are_told_once():
-    """An equal text within six hours is not repeated; steady state only when something came in between."""
+    """An equal text within six hours is not repeated; steady state only when something came in
+    between."""
     service = {"serviceName": "s", "events": []}
-    for text in ("has started", "has started", "has reached a steady state.", "has reached a steady state."):
+    for text in (
+        "has started",
+        "has started",
+        "has reached a steady state.",
+        "has reached a steady state.",
+    ):
         service = with_event(service, text, 1000.0)
-    assert [e["message"] for e in service["events"]] == ["(service s) has reached a steady state.", "(service s) has started"]
+    assert [e["message"] for e in service["events"]] == [
+        "(service s) has reached a steady state.",
+        "(service s) has started",
+    ]
     assert STEADY == "has reached a steady state."
 
 
@@ -222,8 +294,14 @@ def test_bad_requests_are_refused_in_aws_s_words():
 def test_query_requests_and_answers():
     """Nested lists come in by their dotted names; errors go out as XML, escaped."""
     elb = Query("elbv2", "ValidationError")
-    body = b"Action=RegisterTargets&TargetGroupArn=a&Targets.member.1.Id=10.0.0.1&Targets.member.1.Port=80"
-    assert elb.params("RegisterTargets", body) == {"TargetGroupArn": "a", "Targets": [{"Id": "10.0.0.1", "Port": 80}]}
+    body = (
+        b"Action=RegisterTargets&TargetGroupArn=a"
+        b"&Targets.member.1.Id=10.0.0.1&Targets.member.1.Port=80"
+    )
+    assert elb.params("RegisterTargets", body) == {
+        "TargetGroupArn": "a",
+        "Targets": [{"Id": "10.0.0.1", "Port": 80}],
+    }
     answer, kind = elb.error(AwsError("RuleNotFound", "<x>"), "id")
     assert kind == "text/xml" and b"&lt;x&gt;" in answer
     shape = elb.model.operation_model("CreateTargetGroup").input_shape
@@ -257,11 +335,15 @@ def test_the_pause_program_is_an_elf():
 
 
 @given(
-    st.integers(1, 12), st.sampled_from([0, 50, 75, 90, 100]), st.sampled_from([100, 125, 150, 200, 300]), st.integers(1, 12),
+    st.integers(1, 12),
+    st.sampled_from([0, 50, 75, 90, 100]),
+    st.sampled_from([100, 125, 150, 200, 300]),
+    st.integers(1, 12),
     st.randoms(use_true_random=False),
-)  # fmt: skip
+)
 def test_sick_tasks_are_replaced_within_the_bounds(desired, minimum, maximum, sick, rng):
-    """A replacement comes first where the maximum allows it; else one sick task goes at a time; the healthy ones stay."""
+    """A replacement comes first where the maximum allows it; else one sick task goes at a time; the
+    healthy ones stay."""
     sick = min(sick, desired)
     arriving = [True] * (desired - sick)
     for _ in range(400):
@@ -284,13 +366,21 @@ WAITS = {"lastStatus": "PENDING", "healthStatus": "UNKNOWN"}
 @pytest.mark.parametrize(
     ("condition", "other", "expected"),
     [
-        ("START", WAITS, "wait"), ("START", RUNS, "go"), ("START", ENDED, "go"),
-        ("COMPLETE", RUNS, "wait"), ("COMPLETE", ENDED, "go"), ("COMPLETE", ENDED | {"exitCode": 3}, "go"),
-        ("SUCCESS", RUNS, "wait"), ("SUCCESS", ENDED, "go"), ("SUCCESS", ENDED | {"exitCode": 3}, "never"),
-        ("HEALTHY", RUNS, "wait"), ("HEALTHY", RUNS | {"healthStatus": "HEALTHY"}, "go"), ("HEALTHY", ENDED, "never"),
+        ("START", WAITS, "wait"),
+        ("START", RUNS, "go"),
+        ("START", ENDED, "go"),
+        ("COMPLETE", RUNS, "wait"),
+        ("COMPLETE", ENDED, "go"),
+        ("COMPLETE", ENDED | {"exitCode": 3}, "go"),
+        ("SUCCESS", RUNS, "wait"),
+        ("SUCCESS", ENDED, "go"),
+        ("SUCCESS", ENDED | {"exitCode": 3}, "never"),
+        ("HEALTHY", RUNS, "wait"),
+        ("HEALTHY", RUNS | {"healthStatus": "HEALTHY"}, "go"),
+        ("HEALTHY", ENDED, "never"),
         ("HEALTHY", RUNS | {"healthStatus": "UNHEALTHY"}, "wait"),
     ],
-)  # fmt: skip
+)
 def test_when_a_dependency_is_met(condition, other, expected):
     """The agent's dependency graph, condition by condition."""
     container = {"name": "a", "dependsOn": [{"containerName": "b", "condition": condition}]}
@@ -299,7 +389,12 @@ def test_when_a_dependency_is_met(condition, other, expected):
 
 def test_start_timeout_bounds_the_wait():
     """Of COMPLETE, SUCCESS and HEALTHY; not of START."""
-    for condition, expected in (("COMPLETE", "never"), ("SUCCESS", "never"), ("HEALTHY", "never"), ("START", "go")):
+    for condition, expected in (
+        ("COMPLETE", "never"),
+        ("SUCCESS", "never"),
+        ("HEALTHY", "never"),
+        ("START", "go"),
+    ):
         container = {"name": "a", "dependsOn": [{"containerName": "b", "condition": condition}]}
         found, why = gate(container, {"b": RUNS}, {"b": {"name": "b", "startTimeout": 5}}, 6.0)
         assert found == expected and ("startTimeout of 5 s" in why) == (expected == "never")
@@ -308,37 +403,52 @@ def test_start_timeout_bounds_the_wait():
 @pytest.mark.parametrize(
     ("policy", "ran_s", "code", "again"),
     [
-        (None, 1000, 1, False), ({"enabled": False}, 1000, 1, False), ({"enabled": True}, 299, 1, False), ({"enabled": True}, 300, 0, True),
-        ({"enabled": True, "ignoredExitCodes": [0]}, 300, 0, False), ({"enabled": True, "restartAttemptPeriod": 60}, 60, 7, True),
+        (None, 1000, 1, False),
+        ({"enabled": False}, 1000, 1, False),
+        ({"enabled": True}, 299, 1, False),
+        ({"enabled": True}, 300, 0, True),
+        ({"enabled": True, "ignoredExitCodes": [0]}, 300, 0, False),
+        ({"enabled": True, "restartAttemptPeriod": 60}, 60, 7, True),
     ],
-)  # fmt: skip
+)
 def test_restart_policy(policy, ran_s, code, again):
     """Enabled, not ignored, and it ran long enough since its last start."""
-    assert should_restart({"name": "a", **({"restartPolicy": policy} if policy else {})}, ran_s, code) is again
+    assert (
+        should_restart({"name": "a", **({"restartPolicy": policy} if policy else {})}, ran_s, code)
+        is again
+    )
 
 
 def test_overrides_of_a_run():
-    """Commands are replaced, environments merged, sizes taken; an unknown container is told by name."""
+    """Commands are replaced, environments merged, sizes taken; an unknown container is told by
+    name."""
     web = {"name": "web", "environment": [{"name": "A", "value": "1"}, {"name": "B", "value": "1"}]}
     definition = {"cpu": "256", "containerDefinitions": [web]}
     override = {"name": "web", "command": ["x"], "environment": [{"name": "B", "value": "2"}]}
     changed = with_overrides(definition, {"cpu": "512", "containerOverrides": [override]})
     assert changed["cpu"] == "512" and changed["containerDefinitions"][0]["command"] == ["x"]
-    assert {e["name"]: e["value"] for e in changed["containerDefinitions"][0]["environment"]} == {"A": "1", "B": "2"}
+    assert {e["name"]: e["value"] for e in changed["containerDefinitions"][0]["environment"]} == {
+        "A": "1",
+        "B": "2",
+    }
     with pytest.raises(KeyError, match="nobody"):
         with_overrides(definition, {"containerOverrides": [{"name": "nobody"}]})
 
 
-STRATEGIES = st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 5)).filter(lambda t: t[1] + t[2] > 0)
+STRATEGIES = st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 5)).filter(
+    lambda t: t[1] + t[2] > 0
+)
 
 
 @given(STRATEGIES, st.integers(1, 40))
 def test_base_and_weight_hold_at_all_times(parts, count):
-    """After every single start: the base first, then no provider is more than one task away from its share."""
+    """After every single start: the base first, then no provider is more than one task away from
+    its share."""
     base, weight, spot_weight = parts
     strategy = [
-        {"capacityProvider": "FARGATE", "base": base, "weight": weight}, {"capacityProvider": "FARGATE_SPOT", "weight": spot_weight},
-    ]  # fmt: skip
+        {"capacityProvider": "FARGATE", "base": base, "weight": weight},
+        {"capacityProvider": "FARGATE_SPOT", "weight": spot_weight},
+    ]
     now = {"FARGATE": 0, "FARGATE_SPOT": 0}
     for total in range(1, count + 1):
         now[next_provider(strategy, now)] += 1
@@ -356,7 +466,13 @@ def test_base_and_weight_hold_at_all_times(parts, count):
     [
         ([{"capacityProvider": "asg-1", "weight": 1}], "not found"),
         ([{"capacityProvider": "FARGATE", "weight": 0}], "greater than zero"),
-        ([{"capacityProvider": "FARGATE", "base": 1, "weight": 1}, {"capacityProvider": "FARGATE_SPOT", "base": 1}], "Only one"),
+        (
+            [
+                {"capacityProvider": "FARGATE", "base": 1, "weight": 1},
+                {"capacityProvider": "FARGATE_SPOT", "base": 1},
+            ],
+            "Only one",
+        ),
         ([{"capacityProvider": "FARGATE", "weight": 1001}], "0 to 1000"),
     ],
 )
@@ -372,18 +488,23 @@ CONTAINER = {"name": "a", "image": "x", "memory": 64, "essential": True}
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"memory": 5}, "under 6 MiB"), ({"memory": 64, "memoryReservation": 128}, "memoryReservation"), ({"stopTimeout": 121}, "0 to 120"),
-        ({"healthCheck": {"command": ["CMD", "x"], "interval": 1}}, "5 to 300"), ({"healthCheck": {"command": ["curl"]}}, "CMD-SHELL"),
+        ({"memory": 5}, "under 6 MiB"),
+        ({"memory": 64, "memoryReservation": 128}, "memoryReservation"),
+        ({"stopTimeout": 121}, "0 to 120"),
+        ({"healthCheck": {"command": ["CMD", "x"], "interval": 1}}, "5 to 300"),
+        ({"healthCheck": {"command": ["curl"]}}, "CMD-SHELL"),
         ({"dependsOn": [{"containerName": "z", "condition": "START"}]}, "no container"),
         ({"dependsOn": [{"containerName": "b", "condition": "SUCCESS"}]}, "not essential"),
         ({"dependsOn": [{"containerName": "b", "condition": "HEALTHY"}]}, "healthCheck"),
         ({"restartPolicy": {"enabled": True, "ignoredExitCodes": list(range(51))}}, "more than 50"),
         ({"restartPolicy": {"enabled": True, "restartAttemptPeriod": 10}}, "60 to 1800"),
         ({"mountPoints": [{"sourceVolume": "v", "containerPath": "/v"}]}, "Unknown volume"),
-        ({"logConfiguration": {"logDriver": "splunk"}}, "awslogs, not splunk"), ({"privileged": True}, "privileged"),
-        ({"environmentFiles": [{"type": "s3", "value": "arn:aws:s3:::b/k.txt"}]}, "ends in .env"), ({"image": ""}, "image"),
+        ({"logConfiguration": {"logDriver": "splunk"}}, "awslogs, not splunk"),
+        ({"privileged": True}, "privileged"),
+        ({"environmentFiles": [{"type": "s3", "value": "arn:aws:s3:::b/k.txt"}]}, "ends in .env"),
+        ({"image": ""}, "image"),
     ],
-)  # fmt: skip
+)
 def test_containers_that_are_refused(change, said):
     """By AWS, or by kirikae local with its name."""
     container = CONTAINER | change
@@ -392,35 +513,60 @@ def test_containers_that_are_refused(change, said):
 
 
 def test_log_lines_become_events():
-    """In order of time; with a pattern, what does not begin an event goes on with the one before."""
-    lines = [("2026-11-21T00:00:01.5Z", "ERROR x"), ("2026-11-21T00:00:01.6Z", "  at y"), ("2026-11-21T00:00:01.4Z", "INFO z")]
+    """In order of time; with a pattern, what does not begin an event goes on with the one
+    before."""
+    lines = [
+        ("2026-11-21T00:00:01.5Z", "ERROR x"),
+        ("2026-11-21T00:00:01.6Z", "  at y"),
+        ("2026-11-21T00:00:01.4Z", "INFO z"),
+    ]
     events = as_events(lines, re.compile("^[A-Z]+ "))
     assert [e["message"] for e in events] == ["ERROR x\n  at y", "INFO z"]
-    assert [e["timestamp"] for e in as_events(lines, None)] == sorted(e["timestamp"] for e in as_events(lines, None))
+    assert [e["timestamp"] for e in as_events(lines, None)] == sorted(
+        e["timestamp"] for e in as_events(lines, None)
+    )
 
 
 def test_images_of_ecr_come_from_the_loopback_registry():
     """Only where one runs; other names are the engine's own."""
     ecr = "123456789012.dkr.ecr.ap-northeast-1.amazonaws.com/shop/web:r1"
     assert Images(None, "127.0.0.1:5000").place(ecr) == "127.0.0.1:5000/shop/web:r1"
-    assert Images(None, "").place(ecr) == "" and Images(None, "127.0.0.1:5000").place("shop:r1") == ""
+    assert (
+        Images(None, "").place(ecr) == "" and Images(None, "127.0.0.1:5000").place("shop:r1") == ""
+    )
     assert environment_file("# x\nA=1\n\nB=a=b \n") == {"A": "1", "B": "a=b "}
 
 
 def test_use_of_services_is_measured_against_what_they_reserve(tmp_path):
-    """Half a vCPU used of one reserved is 50%; memory without the page cache; two points make the first figure."""
+    """Half a vCPU used of one reserved is 50%; memory without the page cache; two points make the
+    first figure."""
     state = State(tmp_path / "s.db")
     container = {"name": "a"}
     state.put(
-        "task", "t", {"id": "t", "clusterArn": "x:cluster/c", "group": "service:s", "lastStatus": "RUNNING", "cpu": "1024", "memory": "512",
-                      "containers": [container]},
-    )  # fmt: skip
+        "task",
+        "t",
+        {
+            "id": "t",
+            "clusterArn": "x:cluster/c",
+            "group": "service:s",
+            "lastStatus": "RUNNING",
+            "cpu": "1024",
+            "memory": "512",
+            "containers": [container],
+        },
+    )
     used_ns = iter([10e9, 40e9])
 
     class FakeEngine:
         async def stats(self, name):
-            memory = {"usage": 138 * 1024 * 1024, "stats": {"total_inactive_file": 10 * 1024 * 1024}}
-            return {"cpu_stats": {"cpu_usage": {"total_usage": next(used_ns)}}, "memory_stats": memory}
+            memory = {
+                "usage": 138 * 1024 * 1024,
+                "stats": {"total_inactive_file": 10 * 1024 * 1024},
+            }
+            return {
+                "cpu_stats": {"cpu_usage": {"total_usage": next(used_ns)}},
+                "memory_stats": memory,
+            }
 
     async def measured():
         usage = Usage(state, FakeEngine(), lambda task, name: name)
@@ -428,10 +574,15 @@ def test_use_of_services_is_measured_against_what_they_reserve(tmp_path):
         await usage.measure(1060.0)
         answers = []
         for name in ("CPUUtilization", "MemoryUtilization"):
-            dimensions = [{"Name": "ClusterName", "Value": "c"}, {"Name": "ServiceName", "Value": "s"}]
+            dimensions = [
+                {"Name": "ClusterName", "Value": "c"},
+                {"Name": "ServiceName", "Value": "s"},
+            ]
             metric = {"Namespace": "AWS/ECS", "MetricName": name, "Dimensions": dimensions}
             query = {"Id": "q", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Average"}}
-            told = await CloudWatch(state).get_metric_data({"StartTime": 900, "EndTime": 2000, "MetricDataQueries": [query]})
+            told = await CloudWatch(state).get_metric_data(
+                {"StartTime": 900, "EndTime": 2000, "MetricDataQueries": [query]}
+            )
             answers.append(told["MetricDataResults"][0]["Values"])
         return answers
 
@@ -443,15 +594,30 @@ def test_figures_come_as_late_as_cloudwatch_s(tmp_path):
     state = State(tmp_path / "s.db")
     for second in range(600, 780):
         state.put_figure("g", second, {"counts": {"RequestCount": 1}, "times": {}})
-    metric = {"MetricName": "RequestCount", "Dimensions": [{"Name": "TargetGroup", "Value": "targetgroup/n/g"}]}
+    metric = {
+        "MetricName": "RequestCount",
+        "Dimensions": [{"Name": "TargetGroup", "Value": "targetgroup/n/g"}],
+    }
     query = {"Id": "q", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"}}
 
     def asked(delay_s, now):
         cloudwatch = CloudWatch(state, delay_s, lambda: now)
-        told = asyncio.run(cloudwatch.get_metric_data({"StartTime": 600, "EndTime": 800, "MetricDataQueries": [query]}))
+        told = asyncio.run(
+            cloudwatch.get_metric_data(
+                {"StartTime": 600, "EndTime": 800, "MetricDataQueries": [query]}
+            )
+        )
         return told["MetricDataResults"][0]["Timestamps"]
 
-    assert asked(0, 780) == [720.0, 660.0, 600.0] and asked(60, 780) == [660.0, 600.0] and asked(60, 719) == []
+    assert (
+        asked(0, 780) == [720.0, 660.0, 600.0]
+        and asked(60, 780) == [660.0, 600.0]
+        and asked(60, 719) == []
+    )
     each_second = {"Id": "q", "MetricStat": {"Metric": metric, "Period": 1, "Stat": "Sum"}}
     with pytest.raises(AwsError, match="60 or a multiple"):
-        asyncio.run(CloudWatch(state, 60).get_metric_data({"StartTime": 1, "EndTime": 2, "MetricDataQueries": [each_second]}))
+        asyncio.run(
+            CloudWatch(state, 60).get_metric_data(
+                {"StartTime": 1, "EndTime": 2, "MetricDataQueries": [each_second]}
+            )
+        )

@@ -1,8 +1,8 @@
-"""Services under random API calls, container deaths and restarts of the control plane, in a world without an engine.
+"""Services under random API calls, container deaths and restarts of the control plane, in a world
+without an engine.
 
-Live tasks never over the maximum, healthy ones never under the minimum, one PRIMARY, every event once; and when trouble
-ends, the service is steady.
-"""
+Live tasks never over the maximum, healthy ones never under the minimum, one PRIMARY, every event
+once; and when trouble ends, the service is steady."""
 
 from __future__ import annotations
 
@@ -24,23 +24,37 @@ from kirikae.local.state import Row, State
 
 CLUSTER = "arn:aws:ecs:r:1:cluster/c"
 SERVICE = "arn:aws:ecs:r:1:service/c/s"
-SPOT = [{"capacityProvider": "FARGATE", "base": 1, "weight": 1}, {"capacityProvider": "FARGATE_SPOT", "weight": 2}]
+SPOT = [
+    {"capacityProvider": "FARGATE", "base": 1, "weight": 1},
+    {"capacityProvider": "FARGATE_SPOT", "weight": 2},
+]
 
 
 class World:
     """Tasks that change only when told; the engine's part is played by the test."""
 
     def __init__(self, path: Path, desired: int, minimum: int, maximum: int) -> None:
-        self.path, self.now, self.ids = path, 1000.0, itertools.count()
+        self.path = path
+        self.now = 1000.0
+        self.ids = itertools.count()
         self.state = State(path)
         begin(
             self.state,
             {
-                "serviceArn": SERVICE, "serviceName": "s", "clusterArn": CLUSTER, "status": "ACTIVE", "desiredCount": desired, "events": [],
-                "taskDefinition": "d:0", "minimumHealthyPercent": minimum, "maximumPercent": maximum, "healthCheckGracePeriodSeconds": 0,
-                "deploymentCircuitBreaker": {"enable": True, "rollback": True}, "capacityProviderStrategy": SPOT,
+                "serviceArn": SERVICE,
+                "serviceName": "s",
+                "clusterArn": CLUSTER,
+                "status": "ACTIVE",
+                "desiredCount": desired,
+                "events": [],
+                "taskDefinition": "d:0",
+                "minimumHealthyPercent": minimum,
+                "maximumPercent": maximum,
+                "healthCheckGracePeriodSeconds": 0,
+                "deploymentCircuitBreaker": {"enable": True, "rollback": True},
+                "capacityProviderStrategy": SPOT,
             },
-        )  # fmt: skip
+        )
         self.services = self.again()
 
     def again(self) -> Services:
@@ -57,17 +71,30 @@ class World:
     def stop(self, task_id: str, code: str, reason: str) -> None:
         task = self.state.get("task", task_id)
         assert task is not None and task["desiredStatus"] == "RUNNING"
-        self.state.change("task", task_id, desiredStatus="STOPPED", stopCode=code, stoppedReason=reason)
+        self.state.change(
+            "task", task_id, desiredStatus="STOPPED", stopCode=code, stoppedReason=reason
+        )
         self.stopped_now.append(task)
 
     def start(self, service: Row, deployment: Row, provider: str) -> Row:
         key = f"t{next(self.ids)}"
         row = {
-            "id": key, "clusterArn": CLUSTER, "group": "service:s", "startedBy": deployment["id"], "desiredStatus": "RUNNING",
-            "lastStatus": "PROVISIONING", "createdAt": self.now, "startedAt": 0.0, "_revision": deployment["_revision"], "_bindings": [],
-            "containers": [{"_checked": True, "essential": True}], "healthStatus": "UNKNOWN", "stopCode": "", "stoppedReason": "",
+            "id": key,
+            "clusterArn": CLUSTER,
+            "group": "service:s",
+            "startedBy": deployment["id"],
+            "desiredStatus": "RUNNING",
+            "lastStatus": "PROVISIONING",
+            "createdAt": self.now,
+            "startedAt": 0.0,
+            "_revision": deployment["_revision"],
+            "_bindings": [],
+            "containers": [{"_checked": True, "essential": True}],
+            "healthStatus": "UNKNOWN",
+            "stopCode": "",
+            "stoppedReason": "",
             "capacityProviderName": provider,
-        }  # fmt: skip
+        }
         self.started_now.append(key)
         return self.state.put("task", key, row)
 
@@ -82,25 +109,40 @@ class World:
 
     def look(self) -> None:
         """One look of the control plane, with every law checked against what was before."""
-        before, self.started_now, self.stopped_now = self.service, list[str](), list[Row]()
+        before = self.service
+        self.started_now = list[str]()
+        self.stopped_now = list[Row]()
         healthy_before = sum(self.services.healthy(t, self.now) for t in self.live())
         self.now += 1.0
         self.services.sweep()
-        service, live = self.service, self.live()
-        assert not self.started_now or len(live) <= ceiling_live(service["desiredCount"], service["maximumPercent"])
+        service = self.service
+        live = self.live()
+        assert not self.started_now or len(live) <= ceiling_live(
+            service["desiredCount"], service["maximumPercent"]
+        )
         healthy = sum(self.services.healthy(t, self.now) for t in live)
         floor = floor_healthy(service["desiredCount"], service["minimumHealthyPercent"])
         assert healthy >= min(floor, healthy_before), (healthy, floor, healthy_before)
-        assert not any(protected(t, self.now) and t["stopCode"] == "ServiceSchedulerInitiated" and self.services.healthy(t, self.now)
-                       for t in self.stopped_now)  # fmt: skip
+        assert not any(
+            protected(t, self.now)
+            and t["stopCode"] == "ServiceSchedulerInitiated"
+            and self.services.healthy(t, self.now)
+            for t in self.stopped_now
+        )
         ids = [d["id"] for d in service["deployments"]]
         assert len(ids) == len(set(ids)) >= 1 and (len(ids) == 1 or before["deployments"])
-        texts = [e["message"] for e in service["events"] if not e["message"].endswith("steady state.")]
+        texts = [
+            e["message"] for e in service["events"] if not e["message"].endswith("steady state.")
+        ]
         assert len(texts) == len(set(texts))
-        running = [d for d in self.state.all("servicedeployment") if d["status"] in ("IN_PROGRESS", "ROLLBACK_IN_PROGRESS")]
+        running = [
+            d
+            for d in self.state.all("servicedeployment")
+            if d["status"] in ("IN_PROGRESS", "ROLLBACK_IN_PROGRESS")
+        ]
         assert len(running) <= 1
 
-    def act(self, act: str, n: int) -> None:
+    def act(self, act: str, n: int) -> None:  # noqa: C901
         live = self.live()
         task = live[n % len(live)] if live else None
         match act:
@@ -110,9 +152,14 @@ class World:
                 self.again()
             case "deploy":
                 self.service_is(**begin(self.state, {**self.service, "taskDefinition": f"d:{n}"}))
-            case "stop deployment" if self.service["deployments"][0]["rolloutState"] == "IN_PROGRESS":
+            case "stop deployment" if (
+                self.service["deployments"][0]["rolloutState"] == "IN_PROGRESS"
+            ):
                 failed = {**self.service["deployments"][0], "rolloutState": "FAILED"}
-                changed = {**self.service, "deployments": [failed, *self.service["deployments"][1:]]}
+                changed = {
+                    **self.service,
+                    "deployments": [failed, *self.service["deployments"][1:]],
+                }
                 deployment = self.state.get("servicedeployment", failed["_serviceDeployment"])
                 if deployment is not None and deployment["status"] == "IN_PROGRESS":
                     self.service_is(**roll_back(self.state, changed, failed, "by hand"))
@@ -123,15 +170,34 @@ class World:
             case "runs" if task and task["lastStatus"] == "PROVISIONING":
                 self.state.change("task", task["id"], lastStatus="RUNNING", startedAt=self.now)
             case "well" | "ill" if task and task["lastStatus"] == "RUNNING":
-                self.state.change("task", task["id"], healthStatus="HEALTHY" if act == "well" else "UNHEALTHY")
+                self.state.change(
+                    "task", task["id"], healthStatus="HEALTHY" if act == "well" else "UNHEALTHY"
+                )
             case "dies" if task:
-                code = "EssentialContainerExited" if task["lastStatus"] == "RUNNING" else "TaskFailedToStart"
-                self.state.change("task", task["id"], desiredStatus="STOPPED", lastStatus="STOPPED", stopCode=code, stoppedAt=self.now)
+                code = (
+                    "EssentialContainerExited"
+                    if task["lastStatus"] == "RUNNING"
+                    else "TaskFailedToStart"
+                )
+                self.state.change(
+                    "task",
+                    task["id"],
+                    desiredStatus="STOPPED",
+                    lastStatus="STOPPED",
+                    stopCode=code,
+                    stoppedAt=self.now,
+                )
             case "protect" if task:
                 self.state.change("task", task["id"], _protectedUntil=self.now + 20)
             case "interrupt":
                 for spot in [t for t in live if t["capacityProviderName"] == "FARGATE_SPOT"]:
-                    self.state.change("task", spot["id"], desiredStatus="STOPPED", lastStatus="STOPPED", stopCode="SpotInterruption")
+                    self.state.change(
+                        "task",
+                        spot["id"],
+                        desiredStatus="STOPPED",
+                        lastStatus="STOPPED",
+                        stopCode="SpotInterruption",
+                    )
             case _:
                 pass
 
@@ -144,7 +210,13 @@ class World:
             self.now += 5
             for task in self.live():
                 if task["lastStatus"] == "PROVISIONING":
-                    self.state.change("task", task["id"], lastStatus="RUNNING", startedAt=self.now, healthStatus="HEALTHY")
+                    self.state.change(
+                        "task",
+                        task["id"],
+                        lastStatus="RUNNING",
+                        startedAt=self.now,
+                        healthStatus="HEALTHY",
+                    )
                 elif task["healthStatus"] != "HEALTHY":
                     self.state.change("task", task["id"], healthStatus="HEALTHY")
             self.look()
@@ -152,28 +224,61 @@ class World:
                 return
 
     def steady(self) -> bool:
-        service, live = self.service, self.live()
-        good = [t for t in live if t["startedBy"] == service["deployments"][0]["id"] and self.services.healthy(t, self.now)]
-        return len(service["deployments"]) == 1 and len(live) == len(good) == service["desiredCount"]
+        service = self.service
+        live = self.live()
+        good = [
+            t
+            for t in live
+            if t["startedBy"] == service["deployments"][0]["id"]
+            and self.services.healthy(t, self.now)
+        ]
+        return (
+            len(service["deployments"]) == 1 and len(live) == len(good) == service["desiredCount"]
+        )
 
 
 ACTS = (
-    "look", "look", "look", "look", "runs", "runs", "well", "well", "ill", "dies", "restart", "deploy", "scale", "protect", "interrupt",
+    "look",
+    "look",
+    "look",
+    "look",
+    "runs",
+    "runs",
+    "well",
+    "well",
+    "ill",
+    "dies",
+    "restart",
+    "deploy",
+    "scale",
+    "protect",
+    "interrupt",
     "stop deployment",
-)  # fmt: skip
+)
 
 
 def run_one(folder: Path, seed: int, acts: int) -> World:
-    """A random service under random acts; then kindness: it is steady unless its percentages or a failed roll-out hold it."""
+    """A random service under random acts; then kindness: it is steady unless its percentages or a
+    failed roll-out hold it."""
     rng = random.Random(seed)
-    world = World(folder / "s.db", rng.randrange(9), rng.choice([0, 50, 75, 100]), rng.choice([100, 125, 150, 200]))
+    world = World(
+        folder / "s.db",
+        rng.randrange(9),
+        rng.choice([0, 50, 75, 100]),
+        rng.choice([100, 125, 150, 200]),
+    )
     for _ in range(acts):
         world.act(rng.choice(ACTS), rng.randrange(9))
     world.be_kind()
     service = world.service
     held = service["deployments"][0]["rolloutState"] == "FAILED"
-    held = held or stuck(service["desiredCount"], service["minimumHealthyPercent"], service["maximumPercent"])
-    assert world.steady() or held, (seed, [(d["rolloutState"], d["id"]) for d in service["deployments"]])
+    held = held or stuck(
+        service["desiredCount"], service["minimumHealthyPercent"], service["maximumPercent"]
+    )
+    assert world.steady() or held, (
+        seed,
+        [(d["rolloutState"], d["id"]) for d in service["deployments"]],
+    )
     return world
 
 
@@ -188,7 +293,10 @@ def test_a_service_keeps_its_laws_whatever_happens(tmp_path_factory, seed, acts)
 def test_a_service_keeps_its_laws_for_long(tmp_path_factory):
     """3,000 services of 200 random acts each."""
     worlds = [run_one(tmp_path_factory.mktemp("w"), seed, 200) for seed in range(3000)]
-    print(f"\n  services: {len(worlds)} random lives of 200 acts, every law held; {sum(w.steady() for w in worlds)} ended steady")
+    print(
+        f"\n  services: {len(worlds)} random lives of 200 acts, every law held; "
+        f"{sum(w.steady() for w in worlds)} ended steady"
+    )
 
 
 def test_strategy_holds_after_interruptions(tmp_path):
@@ -197,4 +305,7 @@ def test_strategy_holds_after_interruptions(tmp_path):
     world.be_kind()
     world.act("interrupt", 0)
     world.be_kind()
-    assert Counter(t["capacityProviderName"] for t in world.live()) == {"FARGATE": 3, "FARGATE_SPOT": 4}
+    assert Counter(t["capacityProviderName"] for t in world.live()) == {
+        "FARGATE": 3,
+        "FARGATE_SPOT": 4,
+    }

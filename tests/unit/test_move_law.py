@@ -10,7 +10,9 @@ from kirikae.model.move import Move, Order, OutOfOrder, Phase, Verb
 from kirikae.model.share import WHOLE
 
 PLAN = (100, 500, WHOLE)
-ORDERS = [Order(v) for v in Verb if v is not Verb.SHIFT] + [Order(Verb.SHIFT, s) for s in (0, *PLAN)]
+ORDERS = [Order(v) for v in Verb if v is not Verb.SHIFT] + [
+    Order(Verb.SHIFT, s) for s in (0, *PLAN)
+]
 
 
 def key(move: Move) -> Move:
@@ -19,7 +21,9 @@ def key(move: Move) -> Move:
 
 def walk() -> tuple[set[Move], list[tuple[Move, Order, Move]]]:
     first = Move("web", PLAN)
-    seen, todo, edges = {first}, [first], []
+    seen = {first}
+    todo = [first]
+    edges = []
     while todo:
         here = todo.pop()
         after = [(Order(Verb.HOLD, reason="done"), key(here.done()))] if here.intent else []
@@ -94,6 +98,8 @@ def test_a_plan_must_rise_to_the_whole(plan):
 def test_a_hold_may_stop_a_shift_but_not_a_back_out():
     """A hand on the knob ends a step; nothing ends the red button."""
     running = Move("web", PLAN, Phase.RUNNING, 0)
-    assert running.intending(Order(Verb.SHIFT, 100)).intending(Order(Verb.HOLD)).intent == Order(Verb.HOLD)
+    assert running.intending(Order(Verb.SHIFT, 100)).intending(Order(Verb.HOLD)).intent == Order(
+        Verb.HOLD
+    )
     with pytest.raises(OutOfOrder):
         running.intending(Order(Verb.BACK_OUT)).intending(Order(Verb.HOLD))

@@ -1,4 +1,5 @@
-"""Messages: by a webhook too, each event once for any number of drivers, and never in the move's way."""
+"""Messages: by a webhook too, each event once for any number of drivers, and never in the move's
+way."""
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ class _Answers(http.server.BaseHTTPRequestHandler):
     server: Hook
 
     def do_POST(self) -> None:
-        self.server.texts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+        self.server.texts.append(
+            json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"]
+        )
         self.send_response(self.server.status)
         self.send_header("Content-Length", "2")
         self.end_headers()
@@ -52,31 +55,49 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
 
 
 def notifier(bench: Bench, complaints: list[str]) -> Notifier:
-    told = SimpleNamespace(notify=Notify(slack=Slack(webhook="env:HOOK")), service="shop", environment="test")
+    told = SimpleNamespace(
+        notify=Notify(slack=Slack(webhook="env:HOOK")), service="shop", environment="test"
+    )
     return Notifier(cast(Aws, None), cast(Project, told), bench.journal, complaints.append)
 
 
 def moved(bench: Bench) -> None:
     bench.plan()
     clock = iter(range(0, 10**9, 10))
-    drive(bench.engine, bench.journal, bench.lease, "web", lambda look: None, lambda: float(next(clock)), lambda s: None)
+    drive(
+        bench.engine,
+        bench.journal,
+        bench.lease,
+        "web",
+        lambda look: None,
+        lambda: float(next(clock)),
+        lambda s: None,
+    )
 
 
 def test_two_drivers_tell_each_event_once(tmp_path, hook):
     """The second finds every event claimed."""
-    bench, complaints = Bench(tmp_path), []
+    bench = Bench(tmp_path)
+    complaints = []
     moved(bench)
     for _ in range(2):
         teller = notifier(Bench(tmp_path), complaints)
         teller(Look(bench.journal.read("web")))
         teller.close()
-    assert [text.splitlines()[1].partition(" ·")[0] for text in hook.texts] == ["web has begun, at 0%", "PASS", "PASS", "PASS", "PASS"]
+    assert [text.splitlines()[1].partition(" ·")[0] for text in hook.texts] == [
+        "web has begun, at 0%",
+        "PASS",
+        "PASS",
+        "PASS",
+        "PASS",
+    ]
     assert all(text.startswith("*shop (test) · web*") for text in hook.texts) and not complaints
 
 
 def test_a_chat_that_is_broken_is_complained_of_without_its_secret(tmp_path, hook):
     """Three tries, a line for people, and the move goes on."""
-    bench, complaints = Bench(tmp_path), []
+    bench = Bench(tmp_path)
+    complaints = []
     moved(bench)
     hook.status = 500
     teller = notifier(bench, complaints)
@@ -89,7 +110,8 @@ def test_a_chat_that_is_broken_is_complained_of_without_its_secret(tmp_path, hoo
 def test_a_secret_that_is_not_set_is_named(tmp_path, hook, monkeypatch):
     """The variable, not its value."""
     monkeypatch.delenv("HOOK")
-    bench, complaints = Bench(tmp_path), []
+    bench = Bench(tmp_path)
+    complaints = []
     moved(bench)
     teller = notifier(bench, complaints)
     teller(Look(bench.journal.read("web")))

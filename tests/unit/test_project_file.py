@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kirikae.model.project import Project, ProjectProblem, milliseconds_from, part_from, project_from, schema, seconds_from
+from kirikae.model.project import (
+    Project,
+    ProjectProblem,
+    milliseconds_from,
+    part_from,
+    project_from,
+    schema,
+    seconds_from,
+)
 from kirikae.model.share import percent, share_from
 
 GOOD = (Path(__file__).parents[2] / "examples/bookshop/kirikae.yml").read_text()
@@ -18,18 +26,43 @@ FAULTS = [
     ('plan: ["10%", "50%", "100%"]', "plan: [10, 50, 100]", "moves.web.plan.0", "per cent sign"),
     ('plan: ["10%", "50%", "100%"]', 'plan: ["10%", "50%"]', "moves.web", "end at 100%"),
     ('plan: ["10%", "50%", "100%"]', 'plan: ["50%", "10%", "100%"]', "moves.web", "must rise"),
-    ("advance: auto", "advance: sometimes", "moves.web.advance", "choose one of 'ask', 'window' or 'auto'"),
+    (
+        "advance: auto",
+        "advance: sometimes",
+        "moves.web.advance",
+        "choose one of 'ask', 'window' or 'auto'",
+    ),
     ("kind: traffic", "kind: jobs", "moves.web.kind", "cannot be moved by this release"),
     ("bake: 8s", "bake: 8", "moves.web.judge.bake", "not a duration"),
     ('false_alarms: "1%"', 'false_alarms: "70%"', "moves.web.judge.false_alarms", "less than 0.5"),
     ("fast_enough: 1s", "{fast_enough: 1s", "", "not YAML"),
-    ("fast_enough: 1s", 'fast_enough: 1s\n      slower_at_most: "10%"', "moves.web.judge", "not both"),
-    ("listener_rule: bookshop/main", "listener_rule: main", "moves.web.router.listener_rule", "must match"),
+    (
+        "fast_enough: 1s",
+        'fast_enough: 1s\n      slower_at_most: "10%"',
+        "moves.web.judge",
+        "not both",
+    ),
+    (
+        "listener_rule: bookshop/main",
+        "listener_rule: main",
+        "moves.web.router.listener_rule",
+        "must match",
+    ),
     ("store: .kirikae/state.db", "store: gs://bucket", "store", "s3://BUCKET/PREFIX"),
     ("advance: auto", "advance: window", "moves.web", "needs `windows`"),
-    ("advance: auto", "advance: window\n    windows: [Mon 9-17]", "moves.web.windows", "Mon-Fri 10:00-17:00"),
+    (
+        "advance: auto",
+        "advance: window\n    windows: [Mon 9-17]",
+        "moves.web.windows",
+        "Mon-Fri 10:00-17:00",
+    ),
     ("store: .kirikae/state.db", "time_zone: Asia/Kyoto", "time_zone", "such as Asia/Tokyo"),
-    ("store: .kirikae/state.db", "freezes: [{from: 2027-01-05, until: 2026-12-28, why: x}]", "freezes.0", "before it begins"),
+    (
+        "store: .kirikae/state.db",
+        "freezes: [{from: 2027-01-05, until: 2026-12-28, why: x}]",
+        "freezes.0",
+        "before it begins",
+    ),
 ]
 
 
@@ -76,7 +109,8 @@ def test_an_empty_or_scalar_file_is_refused():
 
 @given(st.lists(st.integers(0, len(GOOD.splitlines()) - 1), max_size=3), st.text(max_size=8))
 def test_a_damaged_file_is_read_or_refused(lines, junk):
-    """Whatever is done to its lines: a project, or a problem that begins with the file's name; never a traceback."""
+    """Whatever is done to its lines: a project, or a problem that begins with the file's name;
+    never a traceback."""
     rows = GOOD.splitlines()
     for line in lines:
         rows[line] = rows[line][: len(rows[line]) // 2] + junk
@@ -91,7 +125,9 @@ def test_the_schema_knows_every_key():
     assert set(schema()["properties"]) == set(Project.model_fields)
 
 
-@pytest.mark.parametrize(("text", "share"), [("0.1%", 1), ("1%", 10), ("99.9%", 999), ("100%", 1000), (" 25% ", 250)])
+@pytest.mark.parametrize(
+    ("text", "share"), [("0.1%", 1), ("1%", 10), ("99.9%", 999), ("100%", 1000), (" 25% ", 250)]
+)
 def test_shares_are_read_and_written(text, share):
     """Permille in, per cent out."""
     assert share_from(text) == share
@@ -107,7 +143,12 @@ def test_a_share_that_may_be_misread_is_refused(bad):
 
 def test_durations_and_parts():
     """Units stand in the text."""
-    assert (seconds_from("10m"), seconds_from("2h"), milliseconds_from("150ms"), milliseconds_from("2s")) == (600, 7200, 150, 2000)
+    assert (
+        seconds_from("10m"),
+        seconds_from("2h"),
+        milliseconds_from("150ms"),
+        milliseconds_from("2s"),
+    ) == (600, 7200, 150, 2000)
     assert part_from("0.05%") == pytest.approx(0.0005)
     for bad in (10, "10", "ten"):
         with pytest.raises(ValueError, match="write"):

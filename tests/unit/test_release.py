@@ -21,7 +21,9 @@ from kirikae.release.manifest import RELEASE_ID, NoRelease, Releases, ReleaseTak
 def test_templates_know_env_and_must_env_and_nothing_else():
     """What is not understood is refused with its line, never guessed."""
     values = {"A": "1", "EMPTY": ""}
-    assert render('{{ must_env `A` }}-{{env `B` `x`}}-{{- env `EMPTY` "y" -}}', "f", values) == "1-x-y"
+    assert (
+        render('{{ must_env `A` }}-{{env `B` `x`}}-{{- env `EMPTY` "y" -}}', "f", values) == "1-x-y"
+    )
     with pytest.raises(DefinitionProblem, match=r"f:2: .*B is not set"):
         render("\n{{ must_env `B` }}", "f", values)
     with pytest.raises(DefinitionProblem, match=r"f:1: .*only env and must_env"):
@@ -60,15 +62,26 @@ def test_the_plan_leaves_the_desired_count_alone():
     assert "desiredCount" not in update[1].parameters
 
 
-def service(state: str, deployment: str = "ecs-svc/1", primary: str = "ecs-svc/1") -> dict[str, Any]:
+def service(
+    state: str, deployment: str = "ecs-svc/1", primary: str = "ecs-svc/1"
+) -> dict[str, Any]:
     row = {
-        "id": deployment, "rolloutState": state, "rolloutStateReason": "why.", "runningCount": 1, "pendingCount": 1,
-        "desiredCount": 2, "taskDefinition": "x/new:2", "createdAt": 5,
-    }  # fmt: skip
+        "id": deployment,
+        "rolloutState": state,
+        "rolloutStateReason": "why.",
+        "runningCount": 1,
+        "pendingCount": 1,
+        "desiredCount": 2,
+        "taskDefinition": "x/new:2",
+        "createdAt": 5,
+    }
     first = [{**row, "id": primary, "taskDefinition": "x/old:1"}] if primary != deployment else []
     return {
         "deployments": [*first, row],
-        "events": [{"id": "e", "message": "hello", "createdAt": 6}, {"id": "d", "message": "before our time", "createdAt": 4}],
+        "events": [
+            {"id": "e", "message": "hello", "createdAt": 6},
+            {"id": "d", "message": "before our time", "createdAt": 4},
+        ],
     }
 
 
@@ -86,7 +99,9 @@ def looks(monkeypatch):
             return answer
 
         monkeypatch.setattr(deploy.ecs, "service", look)
-        return deploy.wait(None, "c", "s", "ecs-svc/1", 100, iter(range(1000)).__next__, lambda s: None)  # type: ignore[arg-type]
+        return deploy.wait(
+            None, "c", "s", "ecs-svc/1", 100, iter(range(1000)).__next__, lambda s: None
+        )  # type: ignore[arg-type]
 
     return use
 
@@ -114,18 +129,23 @@ def test_somebody_else_s_deployment_is_not_waited_for(looks):
 
 
 def test_the_ledger_says_what_was_begun_and_how_it_ended(tmp_path):
-    """Also when the deploy was killed in between: the same release goes on with its entry, another one closes it."""
+    """Also when the deploy was killed in between: the same release goes on with its entry, another
+    one closes it."""
     ledger = Ledger(SqliteStore(tmp_path / "s.db"), "test", "shop", "me", lambda: 5.0)
     killed = ledger.note(ledger.begin("r1", "new"), previous={"service": "arn:0"})
     assert ledger.begin("r1", "new") == killed and killed.at == 5.0
     ledger.end(ledger.begin("r2", "new"), "done", "arn:2")
-    assert [(d.seq, d.release, d.outcome) for d in ledger.all()] == [(1, "r1", "not finished"), (2, "r2", "done")]
+    assert [(d.seq, d.release, d.outcome) for d in ledger.all()] == [
+        (1, "r1", "not finished"),
+        (2, "r2", "done"),
+    ]
     last = ledger.serving("new")
     assert last is not None and last.detail == "arn:2" and ledger.serving("old") is None
 
 
 def test_a_release_is_the_same_whoever_packs_it_and_never_changes(tmp_path):
-    """Same files, same bytes; other files under a taken ID are refused; a damaged archive is noticed."""
+    """Same files, same bytes; other files under a taken ID are refused; a damaged archive is
+    noticed."""
     source = tmp_path / "src"
     (source / "static").mkdir(parents=True)
     (source / ".git").mkdir()
@@ -138,7 +158,10 @@ def test_a_release_is_the_same_whoever_packs_it_and_never_changes(tmp_path):
     made = releases.create("r1", source, "me", 5.0)
     assert made == releases.create("r1", source, "somebody else", 9.0) and made.files == 2
     with tarfile.open(releases.archive_file("r1")) as tar:
-        assert tar.getnames() == ["link", "run", "static", "static/a.css"] and tar.getmember("run").mode == 0o755
+        assert (
+            tar.getnames() == ["link", "run", "static", "static/a.css"]
+            and tar.getmember("run").mode == 0o755
+        )
     (source / "static/a.css").write_text("b")
     with pytest.raises(ReleaseTaken, match="choose a new ID"):
         releases.create("r1", source, "me", 5.0)
@@ -147,4 +170,6 @@ def test_a_release_is_the_same_whoever_packs_it_and_never_changes(tmp_path):
     releases.archive_file("r1").write_bytes(b"other")
     with pytest.raises(NoRelease, match="not what was released"):
         releases.get("r1")
-    assert RELEASE_ID.fullmatch(new_id(tmp_path, 0.0)) and new_id(tmp_path, 0.0).startswith("r19700101T000000Z")
+    assert RELEASE_ID.fullmatch(new_id(tmp_path, 0.0)) and new_id(tmp_path, 0.0).startswith(
+        "r19700101T000000Z"
+    )

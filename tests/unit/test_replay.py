@@ -1,4 +1,5 @@
-"""``kirikae move judge FILE``: recorded shifts with planted faults get the right verdict; lines that cannot be read are named."""
+"""``kirikae move judge FILE``: recorded shifts with planted faults get the right verdict; lines
+that cannot be read are named."""
 
 from __future__ import annotations
 
@@ -36,13 +37,28 @@ def _within(rng: random.Random, n: int, factor: float) -> dict[str, int]:
     return {str(bound): sum(t <= bound for t in times) for bound in BOUNDS}
 
 
-def trace(seed: int, seconds: int, new: Rates, rps: int = 100, share: int = 100, old: Rates = lambda t: (0.002, 1.0)) -> Iterator[str]:
+def trace(
+    seed: int,
+    seconds: int,
+    new: Rates,
+    rps: int = 100,
+    share: int = 100,
+    old: Rates = lambda t: (0.002, 1.0),
+) -> Iterator[str]:
     rng = random.Random(seed)
     for t in range(seconds):
         for side, rates, part in (("old", old, 1000 - share), ("new", new, share)):
-            n, (errors, factor) = poisson(rng, rps * part / 1000), rates(t)
+            n = poisson(rng, rps * part / 1000)
+            (errors, factor) = rates(t)
             yield json.dumps(
-                {"t": t, "side": side, "requests": n, "errors": _count(rng, n, errors), "le": _within(rng, n, factor), "share": share}
+                {
+                    "t": t,
+                    "side": side,
+                    "requests": n,
+                    "errors": _count(rng, n, errors),
+                    "le": _within(rng, n, factor),
+                    "share": share,
+                }
             )
 
 
@@ -57,10 +73,12 @@ def first_fail(found: list[Look]) -> Look | None:
 @pytest.mark.parametrize(
     ("fault", "new", "by", "most"),
     [
-        ("errors", lambda t: (0.05, 1.0), "errors", 400), ("slow", lambda t: (0.002, 1.5), "p50", 600),
-        ("hang", lambda t: (0.002, 20.0), "p95", 100), ("refused", lambda t: (1.0, 1.0), "errors", 60),
+        ("errors", lambda t: (0.05, 1.0), "errors", 400),
+        ("slow", lambda t: (0.002, 1.5), "p50", 600),
+        ("hang", lambda t: (0.002, 20.0), "p95", 100),
+        ("refused", lambda t: (1.0, 1.0), "errors", 60),
     ],
-)  # fmt: skip
+)
 def test_harm_is_found_soon_and_named(fault, new, by, most):
     """At 10% of 100 requests a second; a fail stays."""
     found = judged(trace(1, 240, new))
@@ -74,7 +92,11 @@ def test_identical_sides_are_not_failed_and_pass_in_time():
     verdicts = []
     for seed in range(6):
         found = list(
-            looks(trace(seed, 400, lambda t: (0.002, 1.0), rps=200, share=500), "trace", Trial(Margins(0.01, 0.02, 30, slower=0.5)))
+            looks(
+                trace(seed, 400, lambda t: (0.002, 1.0), rps=200, share=500),
+                "trace",
+                Trial(Margins(0.01, 0.02, 30, slower=0.5)),
+            )
         )
         assert first_fail(found) is None
         verdicts.append(found[-1].verdict)
@@ -88,12 +110,18 @@ def test_trouble_on_both_sides_is_nobody_s_fault():
 
 
 def test_no_step_is_taken_while_the_old_side_is_in_trouble():
-    """Both sides alike, and a pass before and after: but nobody moves people about in an incident.  What lasts is how things are now."""
+    """Both sides alike, and a pass before and after: but nobody moves people about in an incident.
+    What lasts is how things are now."""
     incident: Rates = lambda t: (0.3, 1.0) if t >= 600 else (0.002, 1.0)  # noqa: E731
     margins = Margins(0.01, 0.02, 30, slower=0.5)
-    found = list(looks(trace(7, 2700, incident, rps=200, share=500, old=incident), "trace", Trial(margins)))
+    found = list(
+        looks(trace(7, 2700, incident, rps=200, share=500, old=incident), "trace", Trial(margins))
+    )
     assert first_fail(found) is None and found[599].verdict == "pass"
-    assert all(look.verdict == "unsure" for look in found[630:2390]) and "old side itself is in trouble (3" in found[700].reason
+    assert (
+        all(look.verdict == "unsure" for look in found[630:2390])
+        and "old side itself is in trouble (3" in found[700].reason
+    )
     assert found[-1].verdict == "pass"
 
 
@@ -112,7 +140,17 @@ def test_one_route_alone_is_found():
             for side, n in (("old", 90), ("new", 60)):
                 n = poisson(rng, n * part)
                 p = bad if side == "new" and route == "/pay" else 0.02
-                lines.append(json.dumps({"t": t, "side": side, "requests": n, "errors": _count(rng, n, p), "route": route}))
+                lines.append(
+                    json.dumps(
+                        {
+                            "t": t,
+                            "side": side,
+                            "requests": n,
+                            "errors": _count(rng, n, p),
+                            "route": route,
+                        }
+                    )
+                )
     fail = first_fail(judged(lines))
     assert fail is not None and "/pay" in fail.reason and fail.t < 120
 
@@ -121,16 +159,35 @@ def test_wrong_content_caught_by_a_probe():
     """Two batches in a row on the new side only; on both sides it is nobody's fault."""
 
     def line(t: int, side: str, failed: int) -> str:
-        return json.dumps({"t": t, "side": side, "requests": 50, "errors": 0, "probe_failed": failed})
+        return json.dumps(
+            {"t": t, "side": side, "requests": 50, "errors": 0, "probe_failed": failed}
+        )
 
-    fail = first_fail(judged([line(t, side, int(t >= 5 and side == "new")) for t in range(10) for side in ("old", "new")]))
+    fail = first_fail(
+        judged(
+            [
+                line(t, side, int(t >= 5 and side == "new"))
+                for t in range(10)
+                for side in ("old", "new")
+            ]
+        )
+    )
     assert fail is not None and fail.t == 6 and "probes" in fail.reason
-    assert first_fail(judged([line(t, side, int(t >= 5)) for t in range(10) for side in ("old", "new")])) is None
+    assert (
+        first_fail(
+            judged([line(t, side, int(t >= 5)) for t in range(10) for side in ("old", "new")])
+        )
+        is None
+    )
 
 
 def test_a_ceiling_needs_no_comparison():
     """Half of the requests failed on both sides: with a ceiling it goes back all the same."""
-    lines = [json.dumps({"t": t, "side": s, "requests": 10, "errors": 5}) for t in range(10) for s in ("old", "new")]
+    lines = [
+        json.dumps({"t": t, "side": s, "requests": 10, "errors": 5})
+        for t in range(10)
+        for s in ("old", "new")
+    ]
     assert first_fail(judged(lines)) is None and first_fail(judged(lines, ceiling=0.3)) is not None
 
 
@@ -138,30 +195,49 @@ def test_without_figures_of_one_side_the_clock_stands_still():
     """What came meanwhile is judged together with what comes next."""
     lines = [json.dumps({"t": t, "side": "old", "requests": 100, "errors": 0}) for t in range(50)]
     found = judged(lines)
-    assert found[-1].verdict == "unsure" and "new side" in found[-1].reason and found[-1].log_e["harm"] == pytest.approx(0, abs=1e-9)
+    assert (
+        found[-1].verdict == "unsure"
+        and "new side" in found[-1].reason
+        and found[-1].log_e["harm"] == pytest.approx(0, abs=1e-9)
+    )
     again = judged([*lines, json.dumps({"t": 60, "side": "new", "requests": 30, "errors": 0})])
     assert again[-1].exposed == 30
 
 
 def test_seconds_without_any_request_stand_still_too():
     """Nobody asks at all: that is no round of probes, and no pass."""
-    lines = [json.dumps({"t": t, "side": s, "requests": 200 if t < 60 else 0, "errors": 0}) for t in range(120) for s in ("old", "new")]
+    lines = [
+        json.dumps({"t": t, "side": s, "requests": 200 if t < 60 else 0, "errors": 0})
+        for t in range(120)
+        for s in ("old", "new")
+    ]
     found = list(looks(lines, "trace", Trial(Margins(0.01, 0.02, 30))))
     assert found[59].verdict == "pass"
-    assert all(look.verdict == "unsure" for look in found[60:]) and "the clock stands still" in found[-1].reason
+    assert (
+        all(look.verdict == "unsure" for look in found[60:])
+        and "the clock stands still" in found[-1].reason
+    )
 
 
 def test_a_period_without_a_line_of_the_log_is_no_round_of_probes():
-    """An access log that tells of nobody: the clock stands still, and a restarted driver goes on after that period."""
+    """An access log that tells of nobody: the clock stands still, and a restarted driver goes on
+    after that period."""
     nobody = Batch(5.0, 1.0, 10, {"": {}}, 3)
-    assert not nobody.only_probes and Batch(5.0, 5.0, 10, {"": {"old": Arm(probe_failed=0), "new": Arm(probe_failed=0)}}, 3).only_probes
+    assert (
+        not nobody.only_probes
+        and Batch(
+            5.0, 5.0, 10, {"": {"old": Arm(probe_failed=0), "new": Arm(probe_failed=0)}}, 3
+        ).only_probes
+    )
     assert "clock stands still" in Trial(MARGINS).look(nobody).reason
 
 
 def test_a_share_that_is_not_delivered_holds():
     """Commanded 50%, delivered 1%."""
     lines = [
-        json.dumps({"t": t, "side": s, "requests": n, "errors": 0, "share": 500}) for t in range(60) for s, n in (("old", 99), ("new", 1))
+        json.dumps({"t": t, "side": s, "requests": n, "errors": 0, "share": 500})
+        for t in range(60)
+        for s, n in (("old", 99), ("new", 1))
     ]
     assert "delivered" in judged(lines)[-1].reason
 
@@ -180,7 +256,10 @@ def test_a_share_that_is_not_delivered_holds():
         ('{"t": 1, "side": "old", "requests": 1, "le": {"x": 1}}', "le 'x'"),
         ('{"t": 1, "side": "old", "requests": 1, "le": {"1": 2}}', "more answers"),
         ('{"t": 1, "side": "old", "requests": 1, "dt": 0}', "dt 0"),
-        ('{"t": 2, "side": "old", "requests": 1}\n{"t": 1, "side": "old", "requests": 1}', "t:2: t 1 is before"),
+        (
+            '{"t": 2, "side": "old", "requests": 1}\n{"t": 1, "side": "old", "requests": 1}',
+            "t:2: t 1 is before",
+        ),
     ],
 )
 def test_lines_that_cannot_be_read_are_named(text, said):
@@ -190,21 +269,41 @@ def test_lines_that_cannot_be_read_are_named(text, said):
 
 
 def test_what_a_move_recorded_is_judged_alike():
-    """Batches of a live move as lines, with the old side's quantiles and wider bounds for the new side: the same looks, bit by bit."""
+    """Batches of a live move as lines, with the old side's quantiles and wider bounds for the new
+    side: the same looks, bit by bit."""
     harm, safe = MARGINS.bounds(0.3, 50)
     recorded = [
         Batch(
-            float(t), 1.0, 10, {"": {"old": Arm(90, 0, 0, {0.3: 86}), "new": Arm(10, 0, int(t > 50), {harm: 9 - t // 20, safe: 10})}},
-            3 + t // 40, {"p95": 0.3},
+            float(t),
+            1.0,
+            10,
+            {
+                "": {
+                    "old": Arm(90, 0, 0, {0.3: 86}),
+                    "new": Arm(10, 0, int(t > 50), {harm: 9 - t // 20, safe: 10}),
+                }
+            },
+            3 + t // 40,
+            {"p95": 0.3},
         )
         for t in range(60)
-    ]  # fmt: skip
+    ]
     lines = [line for batch in recorded for line in lines_of(batch)]
     assert json.loads(lines[1]) == {
-        "t": 0.0, "dt": 1.0, "side": "new", "requests": 10, "errors": 0, "share": 10, "step": 3, "le": {f"{harm:g}": 9, f"{safe:g}": 10},
-        "tau": {"p95": 0.3}, "probe_failed": 0,
-    }  # fmt: skip
-    assert [Batch.from_plain(json.loads(json.dumps(batch.to_plain()))) for batch in recorded] == recorded
+        "t": 0.0,
+        "dt": 1.0,
+        "side": "new",
+        "requests": 10,
+        "errors": 0,
+        "share": 10,
+        "step": 3,
+        "le": {f"{harm:g}": 9, f"{safe:g}": 10},
+        "tau": {"p95": 0.3},
+        "probe_failed": 0,
+    }
+    assert [
+        Batch.from_plain(json.loads(json.dumps(batch.to_plain()))) for batch in recorded
+    ] == recorded
     assert list(batches(lines, "t")) == recorded
     live = Trial(MARGINS)
     assert [live.look(batch) for batch in recorded] == judged(lines)
@@ -212,13 +311,17 @@ def test_what_a_move_recorded_is_judged_alike():
 
 
 def test_rounds_of_probes_stand_between_the_figures():
-    """A live move asks each five seconds: rows without requests.  Figures in which nobody asked do not end a row of bad rounds."""
+    """A live move asks each five seconds: rows without requests.  Figures in which nobody asked do
+    not end a row of bad rounds."""
     rows = []
     for t in range(30):
         arms = {"old": Arm(90), "new": Arm(10)}
         rows.append(Batch(float(t), 1.0, 10, {"": arms}, 3))
         if t % 5 == 4:
-            bad = {"old": Arm(probe_failed=int(t == 9)), "new": Arm(probe_failed=int(t in (9, 14, 24, 29)))}
+            bad = {
+                "old": Arm(probe_failed=int(t == 9)),
+                "new": Arm(probe_failed=int(t in (9, 14, 24, 29))),
+            }
             rows.append(Batch(t + 0.5, 5.0, 10, {"": bad}, 3))
     found = judged([line for row in rows for line in lines_of(row)])
     fail = first_fail(found)
@@ -229,7 +332,15 @@ def test_rounds_of_probes_stand_between_the_figures():
 
 def test_figures_of_an_older_journal_are_judged_on_errors():
     """Format 1 did not write down at which bound it counted."""
-    old = {"start": 5.0, "seconds": 1.0, "share": 10, "step": 3, "tau_ms": 300, "old": [90, 1, 4, 4], "new": [10, 9, 1, 1]}
+    old = {
+        "start": 5.0,
+        "seconds": 1.0,
+        "share": 10,
+        "step": 3,
+        "tau_ms": 300,
+        "old": [90, 1, 4, 4],
+        "new": [10, 9, 1, 1],
+    }
     batch = Batch.from_plain(old)
     assert batch.routes[""]["new"] == Arm(10, 9) and batch.step == 3
     trial = Trial(MARGINS)
@@ -245,13 +356,16 @@ def test_while_it_warms_up_latency_is_not_judged_and_errors_are():
 
 
 def test_the_command_prints_a_table_json_and_a_picture(tmp_path):
-    """Exit code 4 with a fail; the JSON holds every look; the picture is one page without scripts."""
+    """Exit code 4 with a fail; the JSON holds every look; the picture is one page without
+    scripts."""
     file = tmp_path / "shift.jsonl"
     file.write_text("\n".join(trace(1, 120, lambda t: (0.2, 1.0))))
     told = CliRunner().invoke(judge_file, [str(file), "--json", "--html", str(tmp_path / "p.html")])
     answer = json.loads(told.stdout)
     assert told.exit_code == 4 and answer["verdict"] == "fail" and len(answer["looks"]) == 120
-    assert answer["first_fail_t"] == next(look["t"] for look in answer["looks"] if look["verdict"] == "fail")
+    assert answer["first_fail_t"] == next(
+        look["t"] for look in answer["looks"] if look["verdict"] == "fail"
+    )
     assert {"t", "verdict", "log_e", "exposed"} <= set(answer["looks"][0])
     page = (tmp_path / "p.html").read_text()
     assert "<svg" in page and "<script" not in page and "fail" in page
@@ -263,20 +377,32 @@ def test_the_command_prints_a_table_json_and_a_picture(tmp_path):
 
 
 @pytest.mark.prove
-@pytest.mark.parametrize(("rps", "share"), [(10, 10), (10, 50), (10, 250), (100, 10), (100, 50), (100, 250)])
+@pytest.mark.parametrize(
+    ("rps", "share"), [(10, 10), (10, 50), (10, 250), (100, 10), (100, 50), (100, 250)]
+)
 def test_false_fails_of_replays(rps, share):
     """Identical sides, 1,200 looks each, latency included."""
-    false = sum(first_fail(judged(trace(seed, 1200, lambda t: (0.002, 1.0), rps, share))) is not None for seed in range(20))
+    false = sum(
+        first_fail(judged(trace(seed, 1200, lambda t: (0.002, 1.0), rps, share))) is not None
+        for seed in range(20)
+    )
     print(f"false fails of replays at {rps} requests/s, share {share / 10}%: {false} of 20")
     assert false <= 1
 
 
 @pytest.mark.parametrize(
-    ("router", "held"), [({"listener_rule": "shop/main"}, True), ({"record": {"zone": "z.example", "name": "a", "new": "b"}}, False)]
+    ("router", "held"),
+    [
+        ({"listener_rule": "shop/main"}, True),
+        ({"record": {"zone": "z.example", "name": "a", "new": "b"}}, False),
+    ],
 )
 def test_by_dns_the_share_that_arrives_is_not_tested(router, held):
-    """Weights of records are shares of answers: whoever looks on must not call a mismatch what is none."""
-    settings = TrafficMove.model_validate({"kind": "traffic", "router": router, "plan": ["50%", "100%"], "judge": {"warm_up": "0s"}})
+    """Weights of records are shares of answers: whoever looks on must not call a mismatch what is
+    none."""
+    settings = TrafficMove.model_validate(
+        {"kind": "traffic", "router": router, "plan": ["50%", "100%"], "judge": {"warm_up": "0s"}}
+    )
     trial = trial_of(settings, settings.plan)
     for t in range(60):
         trial.look(Batch(float(t), 1.0, 500, {"": {"old": Arm(99), "new": Arm(1)}}, 3))

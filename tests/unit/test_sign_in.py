@@ -1,4 +1,5 @@
-"""Signed in on one side, known on the other: the cookie's secret and its format must be the same."""
+"""Signed in on one side, known on the other: the cookie's secret and its format must be the
+same."""
 
 from __future__ import annotations
 
@@ -11,7 +12,11 @@ import pytest
 from kirikae.model.project import Check, SignIn
 from kirikae.traffic.probes import sign_in_trouble
 
-SIGN_IN = SignIn(post="/login", form={"user": "probe", "password": "env:PROBE"}, then=Check(get="/me", contains="probe"))
+SIGN_IN = SignIn(
+    post="/login",
+    form={"user": "probe", "password": "env:PROBE"},
+    then=Check(get="/me", contains="probe"),
+)
 
 
 class Side(http.server.ThreadingHTTPServer):
@@ -41,7 +46,10 @@ class _Answers(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_GET(self) -> None:
-        known = f"session=probe.{self.server.secret}" in self.headers.get("Cookie", "") and "theme=dark" in self.headers["Cookie"]
+        known = (
+            f"session=probe.{self.server.secret}" in self.headers.get("Cookie", "")
+            and "theme=dark" in self.headers["Cookie"]
+        )
         body = b"hello probe" if known else b"who are you?"
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -55,7 +63,9 @@ class _Answers(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def sides(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Side]]:
     monkeypatch.setenv("PROBE", "pass word")
-    found = {name: Side(secret) for name, secret in (("old", "k1"), ("same", "k1"), ("other", "k2"))}
+    found = {
+        name: Side(secret) for name, secret in (("old", "k1"), ("same", "k1"), ("other", "k2"))
+    }
     yield found
     for side in found.values():
         side.shutdown()
@@ -64,7 +74,9 @@ def sides(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Side]]:
 def test_a_cookie_of_one_side_is_known_on_the_other(sides):
     """And a secret that differs is told before anybody is moved."""
     assert sign_in_trouble(sides["old"].target, sides["same"].target, SIGN_IN) == ""
-    assert "did not contain 'probe'" in sign_in_trouble(sides["old"].target, sides["other"].target, SIGN_IN)
+    assert "did not contain 'probe'" in sign_in_trouble(
+        sides["old"].target, sides["other"].target, SIGN_IN
+    )
 
 
 def test_a_login_that_fails_is_told(sides, monkeypatch):
@@ -90,9 +102,13 @@ def test_a_group_whose_errors_are_edited_away_is_known():
     arn = "arn:aws:elasticloadbalancing:ap-northeast-1:123456789012:targetgroup/shop/1"
     with Stubber(client) as stub:
         stub.add_response("describe_target_groups", {"TargetGroups": [{"TargetGroupArn": arn}]})
-        attributes = {"load_balancing.algorithm.anomaly_mitigation": "on", "deregistration_delay.timeout_seconds": "7"}
+        attributes = {
+            "load_balancing.algorithm.anomaly_mitigation": "on",
+            "deregistration_delay.timeout_seconds": "7",
+        }
         stub.add_response(
-            "describe_target_group_attributes", {"Attributes": [{"Key": key, "Value": value} for key, value in attributes.items()]}
-        )  # fmt: skip
+            "describe_target_group_attributes",
+            {"Attributes": [{"Key": key, "Value": value} for key, value in attributes.items()]},
+        )
         found = elbv2.target_group(aws, "shop")
     assert found.anomaly_mitigation and found.deregistration_delay_s == 7

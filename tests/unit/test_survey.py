@@ -49,15 +49,31 @@ def found():
 @pytest.mark.parametrize(
     ("code", "where"),
     [
-        ("ST03", "/var/lib/bookshop/sessions"), ("ST04", "/var/lib/bookshop/uploads"), ("CF17", "/srv/bookshop/releases/r1/bookshop/settings.py"),
-        ("CF08", "BOOKSHOP_DEBUG_SQL"), ("CF11", "SHOP_REGION"), ("CF12", "/etc/default/bookshop:BOOKSHOP_DB_PASSWORD"),
-        ("CF05", "/etc/nginx/sites-available/bookshop"), ("CF20", "/etc/default/bookshop"), ("ST09", "/etc/cron.d/bookshop"),
-        ("JB06", "/etc/cron.d/bookshop"), ("JB03", "/etc/cron.d/bookshop"), ("ML01", "/etc/cron.d/bookshop"), ("ML06", "/etc/cron.d/bookshop"),
-        ("JB04", "batch1"), ("JB10", "/etc/cron.d/bookshop"), ("AS01", "/etc/nginx/sites-available/bookshop:6"), ("PR14", "bookshop.service"),
-        ("CF21", "bookshop.service"), ("LG03", "/etc/td-agent/td-agent.conf"), ("LG04", "/etc/td-agent/td-agent.conf"),
-        ("CF19", "LANG of bookshop"), ("CF19", "/etc/localtime"), ("CF13", "/srv/bookshop/releases/r1/bookshop/receipts.py"),
+        ("ST03", "/var/lib/bookshop/sessions"),
+        ("ST04", "/var/lib/bookshop/uploads"),
+        ("CF17", "/srv/bookshop/releases/r1/bookshop/settings.py"),
+        ("CF08", "BOOKSHOP_DEBUG_SQL"),
+        ("CF11", "SHOP_REGION"),
+        ("CF12", "/etc/default/bookshop:BOOKSHOP_DB_PASSWORD"),
+        ("CF05", "/etc/nginx/sites-available/bookshop"),
+        ("CF20", "/etc/default/bookshop"),
+        ("ST09", "/etc/cron.d/bookshop"),
+        ("JB06", "/etc/cron.d/bookshop"),
+        ("JB03", "/etc/cron.d/bookshop"),
+        ("ML01", "/etc/cron.d/bookshop"),
+        ("ML06", "/etc/cron.d/bookshop"),
+        ("JB04", "batch1"),
+        ("JB10", "/etc/cron.d/bookshop"),
+        ("AS01", "/etc/nginx/sites-available/bookshop:6"),
+        ("PR14", "bookshop.service"),
+        ("CF21", "bookshop.service"),
+        ("LG03", "/etc/td-agent/td-agent.conf"),
+        ("LG04", "/etc/td-agent/td-agent.conf"),
+        ("CF19", "LANG of bookshop"),
+        ("CF19", "/etc/localtime"),
+        ("CF13", "/srv/bookshop/releases/r1/bookshop/receipts.py"),
     ],
-)  # fmt: skip
+)
 def test_every_planted_debt_is_found(found, code, where):
     """With evidence from a host, and with what to do."""
     [finding] = [f for f in found if (f.code, f.where) == (code, where)]
@@ -78,27 +94,48 @@ def test_state_that_code_only_names_is_present_and_state_that_nobody_names_is_le
     quiet = [(f"/var/lib/bookshop/{kind}", 1) for kind in ("sessions", "uploads")]
     text = unpacked((DATA / "web1.gz").read_bytes())
     for folder, _ in quiet:
-        text = re.sub(rf"(\|D\t\d+\t999\t997\t)\d+(\t\d+\t\d+\t)\d+(\t[^\t]*\t{folder}\n)", r"\g<1>1700000000\g<2>1700000000\g<3>", text)
+        text = re.sub(
+            rf"(\|D\t\d+\t999\t997\t)\d+(\t\d+\t\d+\t)\d+(\t[^\t]*\t{folder}\n)",
+            r"\g<1>1700000000\g<2>1700000000\g<3>",
+            text,
+        )
     view = View(read(text, "web1"))
     seen = {f.where: f for f in findings_of(view, TODAY)}
     assert seen["/var/lib/bookshop/sessions"].confidence is Confidence.PRESENT
     unnamed = View(read(re.sub(r"\|bookshop/(sessions|uploads)\.py:\d+:.*\n", "", text), "web1"))
     left = {f.where: f for f in findings_of(unnamed, TODAY)}["/var/lib/bookshop/uploads"]
-    assert left.code == "ST21" and left.blocks == ("traffic",), "the service is younger than an hour: that proves nothing yet"
+    assert left.code == "ST21" and left.blocks == ("traffic",), (
+        "the service is younger than an hour: that proves nothing yet"
+    )
 
 
 def test_former_releases_beside_the_current_one_are_no_state():
     """What `current` does not name any more is still released code."""
     bundle = altered(
-        "web1", ("|L\t/srv/bookshop/releases/r1\t/srv/bookshop/current", "|L\t/srv/bookshop/releases/r2\t/srv/bookshop/current")
+        "web1",
+        (
+            "|L\t/srv/bookshop/releases/r1\t/srv/bookshop/current",
+            "|L\t/srv/bookshop/releases/r2\t/srv/bookshop/current",
+        ),
     )
-    assert not [f for f in findings_of(View(bundle), TODAY) if f.code.startswith("ST") and "/srv/bookshop" in f.where]
+    assert not [
+        f
+        for f in findings_of(View(bundle), TODAY)
+        if f.code.startswith("ST") and "/srv/bookshop" in f.where
+    ]
 
 
 def test_equal_hosts_do_not_drift_and_another_secret_is_told_by_its_fingerprint():
     """ST11 blocks: cookies or logins of one side would not be known on the other."""
-    assert drift([View(captured("web1")), View(read(unpacked((DATA / "web1.gz").read_bytes()), "twin"))]) == []
-    secret = re.search(r"\|DATABASE_PASSWORD=<masked:(\w+)>", unpacked((DATA / "web2.gz").read_bytes()))
+    assert (
+        drift(
+            [View(captured("web1")), View(read(unpacked((DATA / "web1.gz").read_bytes()), "twin"))]
+        )
+        == []
+    )
+    secret = re.search(
+        r"\|DATABASE_PASSWORD=<masked:(\w+)>", unpacked((DATA / "web2.gz").read_bytes())
+    )
     assert secret
     other = altered("web2", (secret[1], "0123456789abcdef"))
     codes = {(f.code, f.where) for f in drift([View(captured("web1")), View(other)])}
@@ -108,7 +145,11 @@ def test_equal_hosts_do_not_drift_and_another_secret_is_told_by_its_fingerprint(
 def test_a_survey_that_is_missing_or_old_is_a_finding_that_blocks_everything():
     """Deleting bundles never unblocks a move."""
     missing, old = ages({"web1": None, "web2": 90000.0, "web3": 5.0}, 86400)
-    assert (missing.code, old.code) == ("SV01", "SV02") and "traffic" in missing.blocks and "jobs" in old.blocks
+    assert (
+        (missing.code, old.code) == ("SV01", "SV02")
+        and "traffic" in missing.blocks
+        and "jobs" in old.blocks
+    )
 
 
 def test_a_bundle_that_was_cut_off_is_refused(tmp_path):
@@ -123,7 +164,11 @@ def test_a_bundle_that_was_cut_off_is_refused(tmp_path):
         read("@kirikae-bundle 9\n@end\n", "web1")
     shelf = Shelf(tmp_path)
     shelf.put("web1", text, 1000.0)
-    assert shelf.age_s("web1", 1060.0) == 60.0 and shelf.load("web1").host == "web1" and shelf.hosts() == ["web1"]
+    assert (
+        shelf.age_s("web1", 1060.0) == 60.0
+        and shelf.load("web1").host == "web1"
+        and shelf.hosts() == ["web1"]
+    )
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\r\n"), max_size=60), max_size=30))
@@ -143,27 +188,55 @@ def test_lines_that_nobody_understands_are_told_and_never_thrown(lines):
         "spool",
     ]
     body = "".join(
-        f"@{s}\n" + "".join(f"|{line}\n" for line in lines if not (s.startswith("sockets") and line.count("\t") == 3)) for s in sections
+        f"@{s}\n"
+        + "".join(
+            f"|{line}\n"
+            for line in lines
+            if not (s.startswith("sockets") and line.count("\t") == 3)
+        )
+        for s in sections
     )
     view = View(read(f"@kirikae-bundle 1\n{body}@end\n", "strange"))
     findings_of(view, TODAY)
 
 
-# --- secrets ------------------------------------------------------------------------------------------------------------
+# --- secrets
 
 SECRETS = [
-    ("DB_PASSWORD=hunter2", "hunter2"), ("export API_KEY='s p a c e'", "s p a c e"), ("password: ab,cd&ef", "ab,cd&ef"), ('"secret_key" => "p@ss w0rd",', "p@ss w0rd"),
-    ("DATABASE_URL=postgres://shop:s3cr3t@db1/shop", "s3cr3t"), ("requirepass tr0ub4dor", "tr0ub4dor"), ("* * * * * root mysqldump -ushop -pTanuki9 shop", "Tanuki9"),
-    ("ExecStart=/usr/bin/x --password=abc,def --verbose", "abc,def"), ("/usr/bin/x --token deadbeef9 --verbose", "deadbeef9"), ("id = AKIAABCDEFGHIJKLMNOP", "AKIAABCDEFGHIJKLMNOP"),
-    ("SLACK=xoxb-1234567890-abcdefghij", "xoxb-1234567890-abcdefghij"), ('proxy_set_header Authorization "Basic c2hvcDpwYXNzd29yZA==";', "c2hvcDpwYXNzd29yZA"),
-    ("SESSION=Zm9vYmFyQmF6MTIzNDU2Nzg5MA", "Zm9vYmFyQmF6MTIzNDU2Nzg5MA"), ("AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "wJalrXUtnFEMI/K7MDENG"),
-    ("Environment=SECRET_TOKEN=qwertz", "qwertz"), ("SetEnv SHOP_API_KEY zu9-Kappa", "zu9-Kappa"), ('fastcgi_param DB_PASSWORD "a b";', "a b"), ('define("AUTH_SALT", "k3ks");', "k3ks"), ("pass = \"it's\"", "it's"),
-]  # fmt: skip
+    ("DB_PASSWORD=hunter2", "hunter2"),
+    ("export API_KEY='s p a c e'", "s p a c e"),
+    ("password: ab,cd&ef", "ab,cd&ef"),
+    ('"secret_key" => "p@ss w0rd",', "p@ss w0rd"),
+    ("DATABASE_URL=postgres://shop:s3cr3t@db1/shop", "s3cr3t"),
+    ("requirepass tr0ub4dor", "tr0ub4dor"),
+    ("* * * * * root mysqldump -ushop -pTanuki9 shop", "Tanuki9"),
+    ("ExecStart=/usr/bin/x --password=abc,def --verbose", "abc,def"),
+    ("/usr/bin/x --token deadbeef9 --verbose", "deadbeef9"),
+    ("id = AKIAABCDEFGHIJKLMNOP", "AKIAABCDEFGHIJKLMNOP"),
+    ("SLACK=xoxb-1234567890-abcdefghij", "xoxb-1234567890-abcdefghij"),
+    ('proxy_set_header Authorization "Basic c2hvcDpwYXNzd29yZA==";', "c2hvcDpwYXNzd29yZA"),
+    ("SESSION=Zm9vYmFyQmF6MTIzNDU2Nzg5MA", "Zm9vYmFyQmF6MTIzNDU2Nzg5MA"),
+    ("AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "wJalrXUtnFEMI/K7MDENG"),
+    ("Environment=SECRET_TOKEN=qwertz", "qwertz"),
+    ("SetEnv SHOP_API_KEY zu9-Kappa", "zu9-Kappa"),
+    ('fastcgi_param DB_PASSWORD "a b";', "a b"),
+    ('define("AUTH_SALT", "k3ks");', "k3ks"),
+    ('pass = "it\'s"', "it's"),
+]
 HARMLESS = [
-    "PASSWORD_FILE=/run/secrets/db", "listen 80 default_server;", "password = os.environ['X']", "TOKEN_TIMEOUT=30", "WorkingDirectory=/srv/shop",
-    "auth_enabled: true", "# nothing here", "PWD=/srv/shop", "        proxy_pass http://127.0.0.1:8000;", "fastcgi_pass unix:/run/php.sock;",
-    "PasswordAuthentication no", "secret = $SECRET",
-]  # fmt: skip
+    "PASSWORD_FILE=/run/secrets/db",
+    "listen 80 default_server;",
+    "password = os.environ['X']",
+    "TOKEN_TIMEOUT=30",
+    "WorkingDirectory=/srv/shop",
+    "auth_enabled: true",
+    "# nothing here",
+    "PWD=/srv/shop",
+    "        proxy_pass http://127.0.0.1:8000;",
+    "fastcgi_pass unix:/run/php.sock;",
+    "PasswordAuthentication no",
+    "secret = $SECRET",
+]
 AWKS = [a for a in (["mawk"], ["gawk"], ["original-awk"], ["busybox", "awk"]) if shutil.which(a[0])]
 
 
@@ -173,11 +246,19 @@ def masked(awk, lines):
     assert program
     given_text = "@text x /etc/x\n" + "".join(f"|{line}\n" for line in lines)
     seen = subprocess.run(
-        [*awk, "-v", "MODE=find", program[1]], input=given_text, capture_output=True, text=True, check=True
+        [*awk, "-v", "MODE=find", program[1]],
+        input=given_text,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.splitlines()
     table = "".join(f"{n:016d}\t{value}\n" for n, value in enumerate(dict.fromkeys(seen)) if value)
     out = subprocess.run(
-        [*awk, "-v", "MODE=mask", program[1]], input=f"{table}\x01\n{given_text}", capture_output=True, text=True, check=True
+        [*awk, "-v", "MODE=mask", program[1]],
+        input=f"{table}\x01\n{given_text}",
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     return out.splitlines()[1:]
 
@@ -196,7 +277,9 @@ def test_a_known_secret_is_masked_wherever_it_stands_and_private_keys_are_droppe
     """Also in a line that would look harmless by itself."""
     key = ["-----BEGIN RSA PRIVATE KEY-----", "MIIEow", "-----END RSA PRIVATE KEY-----", "after"]
     out = masked(awk, ["DB_PASSWORD=kx7-Tanuki-2019", "this line says kx7-Tanuki-2019 aloud", *key])
-    assert not [line for line in out if "Tanuki" in line or "MIIEow" in line] and out[-1] == "|after"
+    assert (
+        not [line for line in out if "Tanuki" in line or "MIIEow" in line] and out[-1] == "|after"
+    )
 
 
 def test_the_project_s_key_is_made_once_and_kept_to_its_owner(tmp_path):
@@ -212,7 +295,9 @@ def test_no_captured_bundle_holds_the_planted_secret():
         assert b"Tanuki" not in gzip.decompress(file.read_bytes())
 
 
-@pytest.mark.parametrize("url", ["web1", "http://web1", "ssh://", "ssh://-oProxyCommand=x", "ssh://web1/path"])
+@pytest.mark.parametrize(
+    "url", ["web1", "http://web1", "ssh://", "ssh://-oProxyCommand=x", "ssh://web1/path"]
+)
 def test_a_host_is_named_as_ssh_names_it(url):
     """Anything else is refused before ssh is run."""
     with pytest.raises(UsageProblem, match="ssh://"):

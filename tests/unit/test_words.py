@@ -1,4 +1,5 @@
-"""What people are told: verdict first, number second, the command to undo third; in both languages."""
+"""What people are told: verdict first, number second, the command to undo third; in both
+languages."""
 
 from __future__ import annotations
 
@@ -37,21 +38,40 @@ def test_a_back_out_says_fail_then_the_number_then_the_way_on():
     """Three lines."""
     figures = trial(2).evidence().figures
     after = Move("web", (10, 500, 1000), Phase.RUNNING, 0, "backed out: harm", seq=9)
-    told = notice_of(Order(Verb.BACK_OUT, reason="harm"), after, figures, "", "en").text().split("\n")
-    assert told[0].startswith("FAIL · web was backed out") and told[1].startswith("new side: 80 of 400 requests failed (20.00%)")
+    told = (
+        notice_of(Order(Verb.BACK_OUT, reason="harm"), after, figures, "", "en").text().split("\n")
+    )
+    assert told[0].startswith("FAIL · web was backed out") and told[1].startswith(
+        "new side: 80 of 400 requests failed (20.00%)"
+    )
     assert told[2] == "to go on: `kirikae move resume web`"
-    assert notice_of(Order(Verb.BACK_OUT, reason="nervous"), after, {}, "", "ja").text().split("\n")[:2] == [
-        "停止 · web：非常ボタンが押され、全員が古い側に戻っています", "理由：nervous",
-    ]  # fmt: skip
+    assert notice_of(Order(Verb.BACK_OUT, reason="nervous"), after, {}, "", "ja").text().split(
+        "\n"
+    )[:2] == [
+        "停止 · web：非常ボタンが押され、全員が古い側に戻っています",
+        "理由：nervous",
+    ]
 
 
 def test_a_step_says_who_approved_and_how_to_take_it_back():
     """And preparing is nobody's news."""
-    told = notice_of(Order(Verb.SHIFT, 10), RUNNING, trial(0).evidence().figures, "arn:aws:sts::1:assumed-role/sre/hanako", "en")
-    assert told.number.endswith("approved by hanako") and told.command == "to take it back: `kirikae back-out web`"
+    told = notice_of(
+        Order(Verb.SHIFT, 10),
+        RUNNING,
+        trial(0).evidence().figures,
+        "arn:aws:sts::1:assumed-role/sre/hanako",
+        "en",
+    )
+    assert (
+        told.number.endswith("approved by hanako")
+        and told.command == "to take it back: `kirikae back-out web`"
+    )
     assert notice_of(Order(Verb.PREPARE), RUNNING, {}, "", "en") is None
     waits = notice_of_waiting("approval", RUNNING, {}, "en")
-    assert waits.command == "to let it go on: `kirikae move approve web` · to take it back: `kirikae back-out web`"
+    assert (
+        waits.command
+        == "to let it go on: `kirikae move approve web` · to take it back: `kirikae back-out web`"
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,9 +82,13 @@ def test_a_step_says_who_approved_and_how_to_take_it_back():
         (RUNNING, trial(0, 0), "no figures of both sides"),
         (Move("web", (1000,)), None, "web is planned"),
         (Move("web", (1000,), Phase.SETTLED, 1000), None, "web is settled"),
-        (Move("web", (10, 1000), Phase.RUNNING, 10, "lunch"), None, "web stands still with 1% of the requests"),
+        (
+            Move("web", (10, 1000), Phase.RUNNING, 10, "lunch"),
+            None,
+            "web stands still with 1% of the requests",
+        ),
     ],
-)  # fmt: skip
+)
 def test_one_sentence_that_a_director_understands(move, given, said):
     """It ends, and its Japanese does too."""
     assert explain(move, given, "en").startswith(said) or said in explain(move, given, "en")
@@ -76,7 +100,9 @@ def test_the_forecast_of_the_sentence_is_in_minutes_hours_or_days():
     for seconds, word in ((1.0, "minutes"), (100.0, "hours"), (1000.0, "days")):
         found = Trial(Margins(bake_s=60), RUNNING.plan)
         for t in range(40):
-            found.look(Batch(t * seconds, seconds, 10, {"": {"old": Arm(990, 1), "new": Arm(10, 0)}}, 7))
+            found.look(
+                Batch(t * seconds, seconds, 10, {"": {"old": Arm(990, 1), "new": Arm(10, 0)}}, 7)
+            )
         sentence = explain(RUNNING, found, "en")
         assert "more requests, " in sentence and word in sentence
 
@@ -86,12 +112,15 @@ def test_a_guard_is_named_in_the_sentence():
     found = trial(0, 60)
     for t in range(60, 95):
         found.look(Batch(float(t), 1.0, 10, {"": {"old": Arm(990, 300), "new": Arm(10, 3)}}, 7))
-    assert "no step is taken, because the old side itself is in trouble" in explain(RUNNING, found, "en")
+    assert "no step is taken, because the old side itself is in trouble" in explain(
+        RUNNING, found, "en"
+    )
     assert "今は進めません" in explain(RUNNING, found, "ja")
 
 
 def test_the_line_of_figures_has_rates_times_and_evidence():
-    """What `move watch` shows: both sides' requests a second, what took longer than the old side's quantiles, how far harm is shown."""
+    """What `move watch` shows: both sides' requests a second, what took longer than the old side's
+    quantiles, how far harm is shown."""
     from kirikae.console.telling import figures_line
 
     found = Trial(Margins(bake_s=60), RUNNING.plan)
@@ -101,6 +130,7 @@ def test_the_line_of_figures_has_rates_times_and_evidence():
         found.look(Batch(float(t), 1.0, 10, {"": sides}, 7, {"p95": 0.3}))
     line = figures_line(found.evidence())
     assert line.startswith(
-        "new 200 requests (10.0/s), 20 errors, over the old p50/p95/p99 (?/300/? ms) ?/10.0%/? · old 19800 requests (990.0/s)"
+        "new 200 requests (10.0/s), 20 errors, over the old p50/p95/p99 (?/300/? ms) "
+        "?/10.0%/? · old 19800 requests (990.0/s)"
     )
     assert "delivered 1.0% · harm 10^" in line

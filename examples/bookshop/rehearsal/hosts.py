@@ -1,4 +1,5 @@
-"""The bookshop's machines: base images by mmdebstrap, virtual machines as containers with systemd, releases, SSH."""
+"""The bookshop's machines: base images by mmdebstrap, virtual machines as containers with systemd,
+releases, SSH."""
 
 from __future__ import annotations
 
@@ -30,10 +31,16 @@ class Trouble(Exception):
 
 def run(*command: str | Path, given: bytes | None = None, quiet: bool = True) -> str:
     done = subprocess.run(
-        [str(c) for c in command], input=given, capture_output=quiet, env={**os.environ, "DOCKER_BUILDKIT": "0"}, check=False
+        [str(c) for c in command],
+        input=given,
+        capture_output=quiet,
+        env={**os.environ, "DOCKER_BUILDKIT": "0"},
+        check=False,
     )
     if done.returncode:
-        said = (done.stderr or b"").decode(errors="replace").strip() or (done.stdout or b"").decode(errors="replace").strip()
+        said = (done.stderr or b"").decode(errors="replace").strip() or (done.stdout or b"").decode(
+            errors="replace"
+        ).strip()
         raise Trouble(f"`{' '.join(str(c) for c in command)}` failed: {said[-1500:]}")
     return (done.stdout or b"").decode(errors="replace")
 
@@ -42,14 +49,27 @@ def digest_of(*parts: str | Path) -> str:
     """A short hash of texts and of whole folders: what an image is made from names it."""
     sha = hashlib.sha256()
     for part in parts:
-        files = sorted(f for f in part.rglob("*") if f.is_file()) if isinstance(part, Path) and part.is_dir() else [part]
+        files = (
+            sorted(f for f in part.rglob("*") if f.is_file())
+            if isinstance(part, Path) and part.is_dir()
+            else [part]
+        )
         for file in files:
-            sha.update(str(file.relative_to(SHOP)).encode() + file.read_bytes() if isinstance(file, Path) else file.encode())
+            sha.update(
+                str(file.relative_to(SHOP)).encode() + file.read_bytes()
+                if isinstance(file, Path)
+                else file.encode()
+            )
     return sha.hexdigest()[:12]
 
 
 def image_exists(name: str) -> bool:
-    return subprocess.run(["docker", "image", "inspect", name], capture_output=True, check=False).returncode == 0
+    return (
+        subprocess.run(
+            ["docker", "image", "inspect", name], capture_output=True, check=False
+        ).returncode
+        == 0
+    )
 
 
 def debian(kind: str, packages: str, tell: Tell) -> str:
@@ -58,17 +78,32 @@ def debian(kind: str, packages: str, tell: Tell) -> str:
     if not image_exists(name):
         tell(f"making a Debian 12 root file system for {kind} with mmdebstrap (a minute, once)")
         made = subprocess.Popen(
-            ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", "bookworm", "-"], stdout=subprocess.PIPE
+            [
+                "mmdebstrap",
+                "--quiet",
+                "--variant=minbase",
+                f"--include={packages}",
+                "bookworm",
+                "-",
+            ],
+            stdout=subprocess.PIPE,
         )
-        run_import = subprocess.run(["docker", "import", "-", name], stdin=made.stdout, capture_output=True, check=False)
+        run_import = subprocess.run(
+            ["docker", "import", "-", name], stdin=made.stdout, capture_output=True, check=False
+        )
         if made.wait() or run_import.returncode:
-            raise Trouble(f"mmdebstrap or docker import failed: {run_import.stderr.decode(errors='replace').strip()}")
+            raise Trouble(
+                "mmdebstrap or docker import failed: "
+                f"{run_import.stderr.decode(errors='replace').strip()}"
+            )
     return name
 
 
 def build(name: str, dockerfile: Path, context: Path, *arguments: str, target: str = "") -> str:
     if not image_exists(name):
-        options = [o for a in arguments for o in ("--build-arg", a)] + (["--target", target] if target else [])
+        options = [o for a in arguments for o in ("--build-arg", a)] + (
+            ["--target", target] if target else []
+        )
         run("docker", "build", "-q", "-t", name, "-f", dockerfile, *options, context)
     return name
 
@@ -81,7 +116,9 @@ def vm_images(tell: Tell) -> dict[str, str]:
         name = f"bookshop-{role}-vm:{tag}"
         if not image_exists(name):
             tell(f"building the {role} virtual machine")
-        images[role] = build(name, SHOP / "vm" / "Dockerfile", SHOP / "vm", f"BASE={base}", target=role)
+        images[role] = build(
+            name, SHOP / "vm" / "Dockerfile", SHOP / "vm", f"BASE={base}", target=role
+        )
     return images
 
 
@@ -91,10 +128,15 @@ def release_files(release: str) -> bytes:
     with tarfile.open(fileobj=out, mode="w") as tar:
         laid: dict[str, Path] = {}
         for source in (SHOP / "app", *(SHOP / "releases" / o for o in OVERLAYS[release])):
-            laid |= {str(f.relative_to(source)): f for f in sorted(source.rglob("*")) if f.is_file() and "__pycache__" not in f.parts}
+            laid |= {
+                str(f.relative_to(source)): f
+                for f in sorted(source.rglob("*"))
+                if f.is_file() and "__pycache__" not in f.parts
+            }
         for name, file in sorted(laid.items()):
             info = tarfile.TarInfo(name)
-            info.size, info.mode = file.stat().st_size, 0o644
+            info.size = file.stat().st_size
+            info.mode = 0o644
             tar.addfile(info, io.BytesIO(file.read_bytes()))
     return out.getvalue()
 
@@ -113,7 +155,9 @@ class Machines:
     """The four virtual machines of one rehearsal, on the network of its kirikae local."""
 
     def __init__(self, prefix: str, network: str, folder: Path) -> None:
-        self._prefix, self._network, self._key = prefix, network, folder / "id_ed25519"
+        self._prefix = prefix
+        self._network = network
+        self._key = folder / "id_ed25519"
 
     def container(self, host: str) -> str:
         return f"{self._prefix}-vm-{host}"
@@ -123,20 +167,45 @@ class Machines:
             self._key.parent.mkdir(parents=True, exist_ok=True)
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self._key)
         for host, role in ROLES.items():
-            run("docker", "run", "-d", "--name", self.container(host), "--hostname", host, "--network", self._network,
-                "--network-alias", host, "--label", f"bookshop.rehearsal={self._prefix}", *systemd_options(), images[role])  # fmt: skip
+            run(
+                "docker",
+                "run",
+                "-d",
+                "--name",
+                self.container(host),
+                "--hostname",
+                host,
+                "--network",
+                self._network,
+                "--network-alias",
+                host,
+                "--label",
+                f"bookshop.rehearsal={self._prefix}",
+                *systemd_options(),
+                images[role],
+            )
         for host in ROLES:
             self._authorise(host)
-        (self._key.parent / "ssh_config").write_text("".join(self._ssh_entry(host) for host in ROLES))
-        drift = "sed -i s/client_max_body_size.*/client_max_body_size\\ 2m\\;/ /etc/nginx/sites-available/bookshop"
+        (self._key.parent / "ssh_config").write_text(
+            "".join(self._ssh_entry(host) for host in ROLES)
+        )
+        drift = (
+            "sed -i s/client_max_body_size.*/client_max_body_size\\ 2m\\;/ "
+            "/etc/nginx/sites-available/bookshop"
+        )
         self.ssh("web1", drift)
 
     def _ssh_entry(self, host: str) -> str:
         """What the team has in its own ~/.ssh/config."""
         options = {
-            "HostName": self.address(host), "User": "root", "IdentityFile": self._key, "IdentitiesOnly": "yes",
-            "StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null", "LogLevel": "ERROR",
-        }  # fmt: skip
+            "HostName": self.address(host),
+            "User": "root",
+            "IdentityFile": self._key,
+            "IdentitiesOnly": "yes",
+            "StrictHostKeyChecking": "no",
+            "UserKnownHostsFile": "/dev/null",
+            "LogLevel": "ERROR",
+        }
         return f"Host {host}\n" + "".join(f"    {key} {value}\n" for key, value in options.items())
 
     @property
@@ -145,7 +214,16 @@ class Machines:
 
     def _authorise(self, host: str) -> None:
         public = self._key.with_suffix(".pub").read_bytes()
-        run("docker", "exec", "-i", self.container(host), "sh", "-c", "cat >~/.ssh/authorized_keys", given=public)
+        run(
+            "docker",
+            "exec",
+            "-i",
+            self.container(host),
+            "sh",
+            "-c",
+            "cat >~/.ssh/authorized_keys",
+            given=public,
+        )
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -162,22 +240,52 @@ class Machines:
 
     def ssh(self, host: str, command: str, given: bytes | None = None) -> str:
         return run(
-            "ssh", "-q", "-i", self._key, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes",
-            "-o", "ConnectTimeout=5", f"root@{self.address(host)}", command, given=given,
-        )  # fmt: skip
+            "ssh",
+            "-q",
+            "-i",
+            self._key,
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "ConnectTimeout=5",
+            f"root@{self.address(host)}",
+            command,
+            given=given,
+        )
 
 
 def systemd_options() -> list[str]:
-    """How systemd runs as PID 1 without --privileged (cgroup v1 tried; v2 by the documented recipe)."""
+    """How systemd runs as PID 1 without --privileged (cgroup v1 tried; v2 by the documented
+    recipe)."""
     unified = Path("/sys/fs/cgroup/cgroup.controllers").exists()
-    cgroup = ["--cgroupns=host", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw"] if unified else ["-v", "/sys/fs/cgroup:/sys/fs/cgroup:ro"]
-    return ["--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp", "-e", "container=docker", *cgroup]
+    cgroup = (
+        ["--cgroupns=host", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw"]
+        if unified
+        else ["-v", "/sys/fs/cgroup:/sys/fs/cgroup:ro"]
+    )
+    return [
+        "--tmpfs",
+        "/run",
+        "--tmpfs",
+        "/run/lock",
+        "--tmpfs",
+        "/tmp",
+        "-e",
+        "container=docker",
+        *cgroup,
+    ]
 
 
 def alive(pid: str, argument: str) -> int | None:
     """The process ID if a process of this ID runs with this argument."""
     try:
-        arguments = Path(f"/proc/{int(pid)}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        arguments = (
+            Path(f"/proc/{int(pid)}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        )
     except (OSError, ValueError):
         return None
     return int(pid) if argument in arguments else None

@@ -1,4 +1,5 @@
-"""The bookshop's own deploy script, as it has been for years: one host after the other, over SSH, by hand-written steps."""
+"""The bookshop's own deploy script, as it has been for years: one host after the other, over SSH,
+by hand-written steps."""
 
 from __future__ import annotations
 
@@ -8,12 +9,21 @@ from typing import Any
 from hosts import Machines, Trouble, release_files
 
 
-def deploy(machines: Machines, release: str, hosts: list[str], elb: Any, group_arn: str, environment: dict[str, str]) -> None:
+def deploy(
+    machines: Machines,
+    release: str,
+    hosts: list[str],
+    elb: Any,
+    group_arn: str,
+    environment: dict[str, str],
+) -> None:
     """Take each host out of the target group, put the release on it, and take it in again."""
     artefact = release_files(release)
     for host in hosts:
         target = {"Id": machines.address(host), "Port": 80}
-        health = elb.describe_target_health(TargetGroupArn=group_arn, Targets=[target])["TargetHealthDescriptions"]
+        health = elb.describe_target_health(TargetGroupArn=group_arn, Targets=[target])[
+            "TargetHealthDescriptions"
+        ]
         registered = health[0]["TargetHealth"]["State"] != "unused"
         if registered:
             elb.deregister_targets(TargetGroupArn=group_arn, Targets=[target])
@@ -24,15 +34,24 @@ def deploy(machines: Machines, release: str, hosts: list[str], elb: Any, group_a
             _wait(elb, group_arn, target, "healthy")
 
 
-def _install(machines: Machines, release: str, host: str, artefact: bytes, environment: dict[str, str]) -> None:
+def _install(
+    machines: Machines, release: str, host: str, artefact: bytes, environment: dict[str, str]
+) -> None:
     folder = f"/srv/bookshop/releases/{release}"
-    machines.ssh(host, f"rm -rf {folder} && mkdir -p {folder} && tar -C {folder} -xf -", given=artefact)
+    machines.ssh(
+        host, f"rm -rf {folder} && mkdir -p {folder} && tar -C {folder} -xf -", given=artefact
+    )
     lines = "".join(f"{k}={v}\n" for k, v in environment.items())
     machines.ssh(host, "cat >/etc/default/bookshop.release", given=lines.encode())
     machines.ssh(
-        host, f"ln -sfn {folder} /srv/bookshop/next && mv -T /srv/bookshop/next /srv/bookshop/current && systemctl restart bookshop nginx"
+        host,
+        f"ln -sfn {folder} /srv/bookshop/next && mv -T /srv/bookshop/next "
+        "/srv/bookshop/current && systemctl restart bookshop nginx",
     )
-    check = "for n in $(seq 60); do curl -fsS -o /dev/null http://127.0.0.1/health && exit 0; sleep 0.2; done; exit 1"
+    check = (
+        "for n in $(seq 60); do curl -fsS -o /dev/null http://127.0.0.1/health && exit 0; "
+        "sleep 0.2; done; exit 1"
+    )
     try:
         machines.ssh(host, check)
     except Trouble as error:
@@ -40,10 +59,14 @@ def _install(machines: Machines, release: str, host: str, artefact: bytes, envir
         raise Trouble(f"{release} does not answer on {host}: {said}") from error
 
 
-def _wait(elb: Any, group_arn: str, target: dict[str, Any], state: str, timeout_s: float = 90) -> None:
+def _wait(
+    elb: Any, group_arn: str, target: dict[str, Any], state: str, timeout_s: float = 90
+) -> None:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        seen = elb.describe_target_health(TargetGroupArn=group_arn, Targets=[target])["TargetHealthDescriptions"][0]
+        seen = elb.describe_target_health(TargetGroupArn=group_arn, Targets=[target])[
+            "TargetHealthDescriptions"
+        ][0]
         if seen["TargetHealth"]["State"] == state:
             return
         time.sleep(0.3)

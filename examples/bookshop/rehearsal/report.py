@@ -36,17 +36,25 @@ def load_line(file: Path, since: float, until: float) -> str:
         for side, verdict, _, _, _, count in second["rows"]:
             by[side, verdict] += count
     total = sum(by.values())
-    verdicts = {v: sum(n for (_, w), n in by.items() if w == v) for v in ("ok", "slow", "wrong", "lost")}
+    verdicts = {
+        v: sum(n for (_, w), n in by.items() if w == v) for v in ("ok", "slow", "wrong", "lost")
+    }
     new = sum(n for (side, _), n in by.items() if side == "new")
-    return f"{total / max(1, len(seconds)):.0f} requests/s · new side {100 * new / max(1, total):.0f}% · " + " · ".join(
-        f"{v} {n}" for v, n in verdicts.items()
+    return (
+        f"{total / max(1, len(seconds)):.0f} requests/s · new side {100 * new / max(1, total):.0f}% · "
+        + " · ".join(f"{v} {n}" for v, n in verdicts.items())
     )
 
 
-def summarise(seconds: list[dict[str, Any]], acts: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, Any]:
+def summarise(
+    seconds: list[dict[str, Any]], acts: list[dict[str, Any]], facts: dict[str, Any]
+) -> dict[str, Any]:
     """Counts per act and side; what failed, and which of it was planted."""
     killed_at = facts.get("task_killed_at", 0.0)
-    out_acts, planted, in_flight, outside = [], Counter[str](), 0, []
+    out_acts = []
+    planted = Counter[str]()
+    in_flight = 0
+    outside = []
     for act in acts:
         sides = {side: Counter[str]() for side in ("old", "new", "none")}
         for second in (s for s in seconds if act["began"] <= s["t"] < act["ended"]):
@@ -54,35 +62,76 @@ def summarise(seconds: list[dict[str, Any]], acts: list[dict[str, Any]], facts: 
                 sides[side][verdict] += count
                 if verdict in ("ok", "slow"):
                     continue
-                if action == "order" and side == "new" and release == "r2" and reason == "status 500":
+                if (
+                    action == "order"
+                    and side == "new"
+                    and release == "r2"
+                    and reason == "status 500"
+                ):
                     planted[verdict] += count
-                elif killed_at <= second["t"] + 1 and second["t"] <= killed_at + KILL_WINDOW_S and side != "old" and verdict == "lost":
+                elif (
+                    killed_at <= second["t"] + 1
+                    and second["t"] <= killed_at + KILL_WINDOW_S
+                    and side != "old"
+                    and verdict == "lost"
+                ):
                     in_flight += count
                 else:
-                    outside.append({"t": second["t"], "side": side, "verdict": verdict, "action": action, "reason": reason, "count": count})
-        out_acts.append({**act, "seconds": round(act["ended"] - act["began"], 1), "sides": {s: dict(c) for s, c in sides.items()}})
+                    outside.append(
+                        {
+                            "t": second["t"],
+                            "side": side,
+                            "verdict": verdict,
+                            "action": action,
+                            "reason": reason,
+                            "count": count,
+                        }
+                    )
+        out_acts.append(
+            {
+                **act,
+                "seconds": round(act["ended"] - act["began"], 1),
+                "sides": {s: dict(c) for s, c in sides.items()},
+            }
+        )
     totals: Counter[str] = Counter()
     for act in out_acts:
         for counts in act["sides"].values():
             totals.update(counts)
     return {
-        "acts": out_acts, "totals": dict(totals), "sent": sum(totals.values()),
+        "acts": out_acts,
+        "totals": dict(totals),
+        "sent": sum(totals.values()),
         "sessions_lost": seconds[-1]["sessions_lost"] if seconds else 0,
-        "stalled": seconds[-1]["stalled"] if seconds else 0, "met_the_planted_fault": sum(planted.values()),
-        "in_flight_of_the_killed_task": in_flight, "outside": outside,
-    }  # fmt: skip
+        "stalled": seconds[-1]["stalled"] if seconds else 0,
+        "met_the_planted_fault": sum(planted.values()),
+        "in_flight_of_the_killed_task": in_flight,
+        "outside": outside,
+    }
 
 
 def write(
-    out: Path, load_file: Path, acts: list[dict[str, Any]], marks: list[dict[str, Any]], facts: dict[str, Any],
-    history: list[dict[str, Any]], plan: dict[str, Any], rate: float,
-) -> dict[str, Any]:  # fmt: skip
+    out: Path,
+    load_file: Path,
+    acts: list[dict[str, Any]],
+    marks: list[dict[str, Any]],
+    facts: dict[str, Any],
+    history: list[dict[str, Any]],
+    plan: dict[str, Any],
+    rate: float,
+) -> dict[str, Any]:
     """Write report.json and report.html; the answer is what the JSON holds."""
     seconds = read_load(load_file)
     summary = {
-        **summarise(seconds, acts, facts), "cores": os.cpu_count(), "rate_asked": rate, "facts": facts, "marks": marks, "plan": plan,
-        "took_s": round(acts[-1]["ended"] - acts[0]["began"], 1), "journal": history,
-    }  # fmt: skip
+        **summarise(seconds, acts, facts),
+        "cores": os.cpu_count(),
+        "rate_asked": rate,
+        "facts": facts,
+        "marks": marks,
+        "plan": plan,
+        "took_s": round(acts[-1]["ended"] - acts[0]["began"], 1),
+        "journal": history,
+    }
     summary["broken"] = broken(summary)
     (out / "report.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False))
     (out / "report.html").write_text(page(summary, seconds), encoding="utf-8")
@@ -94,13 +143,19 @@ def broken(summary: dict[str, Any]) -> list[str]:
     found = []
     lost = sum(o["count"] for o in summary["outside"])
     if lost:
-        found.append(f"{lost} requests were lost or wrong outside the planted fault and the killed task: {summary['outside'][:5]}")
+        found.append(
+            f"{lost} requests were lost or wrong outside the planted fault and the killed task: {summary['outside'][:5]}"
+        )
     if summary["sessions_lost"]:
         found.append(f"{summary['sessions_lost']} sessions were lost")
     if summary["facts"].get("secrets_found_in"):
-        found.append(f"the planted secret stands in {', '.join(summary['facts']['secrets_found_in'])}")
+        found.append(
+            f"the planted secret stands in {', '.join(summary['facts']['secrets_found_in'])}"
+        )
     if not {"ST03", "ST04"} <= set(summary["facts"].get("refused_over", ())):
-        found.append(f"the first survey did not refuse over logins and uploads but over {summary['facts'].get('refused_over')}")
+        found.append(
+            f"the first survey did not refuse over logins and uploads but over {summary['facts'].get('refused_over')}"
+        )
     if not summary["met_the_planted_fault"]:
         found.append("the planted fault was never met: the rehearsal proved nothing")
     if not any(j["intent"] == "back-out" for j in summary["journal"]):
@@ -111,29 +166,38 @@ def broken(summary: dict[str, Any]) -> list[str]:
 
 
 def in_words(summary: dict[str, Any]) -> str:
-    totals, steps = summary["totals"], summary["plan"]["steps"]
+    totals = summary["totals"]
+    steps = summary["plan"]["steps"]
     lines = [
-        "", "Summary",
+        "",
+        "Summary",
         f"  {summary['sent']} requests in {summary['took_s']:.0f} s on {summary['cores']} cores: "
         + ", ".join(f"{totals.get(v, 0)} {v}" for v in ("ok", "slow", "wrong", "lost")),
         f"  {summary['met_the_planted_fault']} requests met r2's fault before kirikae had backed out: {summary['facts']['fail']}",
         f"  {summary['in_flight_of_the_killed_task']} requests were in flight in the killed task",
         f"  outside of these: {sum(o['count'] for o in summary['outside'])} lost or wrong, {summary['sessions_lost']} sessions lost",
         f"  red button: share 0 after {summary['facts']['red_button_s']} s",
-        "  margins: " + "; ".join(f"{s['share']}: at most {s['errors_at_most_more']:.1%} more errors" for s in steps),
-    ]  # fmt: skip
+        "  margins: "
+        + "; ".join(
+            f"{s['share']}: at most {s['errors_at_most_more']:.1%} more errors" for s in steps
+        ),
+    ]
     for act in summary["acts"]:
         sides = " · ".join(
-            f"{side} " + " ".join(f"{v} {n}" for v, n in sorted(counts.items())) for side, counts in act["sides"].items() if counts
+            f"{side} " + " ".join(f"{v} {n}" for v, n in sorted(counts.items()))
+            for side, counts in act["sides"].items()
+            if counts
         )
         lines.append(f"  {act['seconds']:5.0f} s  {act['title']}: {sides or 'no load yet'}")
     return "\n".join(lines)
 
 
-# --- the page ---------------------------------------------------------------------------------------------------------
+# --- the page
 
 # ruff: noqa: E501
-WIDTH, HEIGHT, LEFT = 960, 170, 48
+WIDTH = 960
+HEIGHT = 170
+LEFT = 48
 COLOURS = {"old": "#8a8f98", "new": "#2a7de1", "lost": "#d5302f"}
 
 
@@ -144,9 +208,17 @@ def page(summary: dict[str, Any], seconds: list[dict[str, Any]]) -> str:
     def x(t: float) -> float:
         return LEFT + (WIDTH - LEFT) * (t - begin) / max(1, end - begin)
 
-    by_side = {side: [(s["t"], sum(r[5] for r in s["rows"] if r[0] == side)) for s in seconds] for side in ("old", "new")}
-    failures = [(s["t"], sum(r[5] for r in s["rows"] if r[1] in ("lost", "wrong"))) for s in seconds]
-    latency = {side: [(s["t"], s["ms"][side][1]) for s in seconds if s["ms"][side]] for side in ("old", "new")}
+    by_side = {
+        side: [(s["t"], sum(r[5] for r in s["rows"] if r[0] == side)) for s in seconds]
+        for side in ("old", "new")
+    }
+    failures = [
+        (s["t"], sum(r[5] for r in s["rows"] if r[1] in ("lost", "wrong"))) for s in seconds
+    ]
+    latency = {
+        side: [(s["t"], s["ms"][side][1]) for s in seconds if s["ms"][side]]
+        for side in ("old", "new")
+    }
     share = [(j["at"], float(j["share"].rstrip("%"))) for j in summary["journal"]]
     share = [(begin, 0.0), *(p for p in share if p[0] >= begin), (end, share[-1][1])]
     acts = "".join(_act_band(a, x) for a in summary["acts"] if a["ended"] > begin)
@@ -159,12 +231,21 @@ def page(summary: dict[str, Any], seconds: list[dict[str, Any]]) -> str:
         _chart("Requests per second", acts + marks + _bars(by_side, failures, x), _top(by_side)),
         _chart(
             "95th percentile of the answer time, ms",
-            acts + marks + "".join(_line(points, x, _top(latency), COLOURS[side]) for side, points in latency.items()), _top(latency),
+            acts
+            + marks
+            + "".join(
+                _line(points, x, _top(latency), COLOURS[side]) for side, points in latency.items()
+            ),
+            _top(latency),
         ),
-    )  # fmt: skip
+    )
     cells = "".join(
         f"<tr><td>{html.escape(a['title'])}</td><td>{a['seconds']:.0f} s</td>"
-        + "".join(f"<td>{a['sides'][side].get(v, 0) or ''}</td>" for side in ("old", "new") for v in ("ok", "slow", "wrong", "lost"))
+        + "".join(
+            f"<td>{a['sides'][side].get(v, 0) or ''}</td>"
+            for side in ("old", "new")
+            for v in ("ok", "slow", "wrong", "lost")
+        )
         + "</tr>"
         for a in summary["acts"]
     )
@@ -203,14 +284,23 @@ def _chart(title: str, body: str, top: float) -> str:
 
 
 def _act_band(act: dict[str, Any], x: Any) -> str:
-    left, right = max(LEFT, x(act["began"])), x(act["ended"])
+    left = max(LEFT, x(act["began"]))
+    right = x(act["ended"])
     shade = "band" if int(act["title"].split()[1]) % 2 else ""
-    fill = f'<rect class="{shade}" x="{left:.1f}" y="0" width="{max(0, right - left):.1f}" height="{HEIGHT}"/>' if shade else ""
-    return fill + f'<text x="{left + 3:.1f}" y="12">{html.escape(" ".join(act["title"].split()[:2]))}</text>'
+    fill = (
+        f'<rect class="{shade}" x="{left:.1f}" y="0" width="{max(0, right - left):.1f}" height="{HEIGHT}"/>'
+        if shade
+        else ""
+    )
+    return (
+        fill
+        + f'<text x="{left + 3:.1f}" y="12">{html.escape(" ".join(act["title"].split()[:2]))}</text>'
+    )
 
 
 def _steps(points: list[tuple[float, float]], x: Any, top: float) -> str:
-    path, last = "", 0.0
+    path = ""
+    last = 0.0
     for t, value in points:
         path += f"{'L' if path else 'M'}{x(t):.1f},{_y(last, top):.1f} L{x(t):.1f},{_y(value, top):.1f} "
         last = value
@@ -222,10 +312,16 @@ def _line(points: list[tuple[float, float]], x: Any, top: float, colour: str) ->
     return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.3"/>'
 
 
-def _bars(by_side: dict[str, list[tuple[float, float]]], failures: list[tuple[float, float]], x: Any) -> str:
+def _bars(
+    by_side: dict[str, list[tuple[float, float]]], failures: list[tuple[float, float]], x: Any
+) -> str:
     top = _top(by_side)
     lines = "".join(_line(points, x, top, COLOURS[side]) for side, points in by_side.items())
-    dots = "".join(f'<circle cx="{x(t):.1f}" cy="{_y(n, top):.1f}" r="3" fill="{COLOURS["lost"]}"/>' for t, n in failures if n)
+    dots = "".join(
+        f'<circle cx="{x(t):.1f}" cy="{_y(n, top):.1f}" r="3" fill="{COLOURS["lost"]}"/>'
+        for t, n in failures
+        if n
+    )
     return lines + dots
 
 

@@ -1,9 +1,10 @@
-"""Virtual users of the bookshop: an open-model load in which every answer is judged by the one who asked.
+"""Virtual users of the bookshop: an open-model load in which every answer is judged by the one who
+asked.
 
-Arrivals are a Poisson process; an idle user takes each.  A user logs in once, then browses, uploads, orders, and checks
-that it is still logged in and sees its own data.  Verdicts: ok, slow (over a second), wrong (lost session or wrong
-content), lost (no answer, or a server error).  Each second one JSON line goes to the output file.
-"""
+Arrivals are a Poisson process; an idle user takes each.  A user logs in once, then browses,
+uploads, orders, and checks that it is still logged in and sees its own data.  Verdicts: ok, slow
+(over a second), wrong (lost session or wrong content), lost (no answer, or a server error).  Each
+second one JSON line goes to the output file."""
 
 from __future__ import annotations
 
@@ -24,14 +25,25 @@ import aiohttp
 
 SLOW_S = 1.0
 TIMEOUT_S = 15.0
-ACTIONS = {"book": 43, "home": 12, "me": 15, "css": 6, "upload": 4, "picture": 5, "order": 10, "orders": 5}
+ACTIONS = {
+    "book": 43,
+    "home": 12,
+    "me": 15,
+    "css": 6,
+    "upload": 4,
+    "picture": 5,
+    "order": 10,
+    "orders": 5,
+}
 
 
 @dataclass
 class User:
     name: str
     cookies: dict[str, str] = field(default_factory=dict)
-    pictures: set[str] = field(default_factory=lambda: {"none"})  # more than one while an upload's answer is unknown
+    pictures: set[str] = field(
+        default_factory=lambda: {"none"}
+    )  # more than one while an upload's answer is unknown
     orders: set[str] = field(default_factory=set)
 
 
@@ -47,7 +59,10 @@ class Wrong(Exception):
 
 class Load:
     def __init__(self, url: str, users: list[User], out: Path, seed: int) -> None:
-        self._url, self._idle, self._out, self._random = url, list(users), out, random.Random(seed)
+        self._url = url
+        self._idle = list(users)
+        self._out = out
+        self._random = random.Random(seed)
         self._seconds: dict[int, Second] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._stop = False
@@ -58,7 +73,9 @@ class Load:
         connector = aiohttp.TCPConnector(limit=0)
         jar = aiohttp.DummyCookieJar()
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-        async with aiohttp.ClientSession(connector=connector, cookie_jar=jar, timeout=timeout) as self._http:
+        async with aiohttp.ClientSession(
+            connector=connector, cookie_jar=jar, timeout=timeout
+        ) as self._http:
             writer = asyncio.create_task(self._write())
             due = time.monotonic()
             while not self._stop:
@@ -80,20 +97,29 @@ class Load:
         self._stop = True
 
     async def _visit(self, user: User) -> None:
-        action = "login" if "sid" not in user.cookies else self._random.choices(list(ACTIONS), list(ACTIONS.values()))[0]
-        began, seen = time.perf_counter(), {"side": "none", "release": "", "status": ""}
-        verdict, reason = "ok", ""
+        action = (
+            "login"
+            if "sid" not in user.cookies
+            else self._random.choices(list(ACTIONS), list(ACTIONS.values()))[0]
+        )
+        began = time.perf_counter()
+        seen = {"side": "none", "release": "", "status": ""}
+        verdict = "ok"
+        reason = ""
         try:
             await getattr(self, f"_{action}")(user, seen)
         except Wrong as wrong:
-            verdict, reason = "wrong", str(wrong)
+            verdict = "wrong"
+            reason = str(wrong)
             if seen["status"] == "401":
                 self.sessions_lost.add(user.name)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            verdict, reason = "lost", type(error).__name__
+            verdict = "lost"
+            reason = type(error).__name__
         took_s = time.perf_counter() - began
         if verdict == "ok" and seen["status"].startswith("5"):
-            verdict, reason = "lost", f"status {seen['status']}"
+            verdict = "lost"
+            reason = f"status {seen['status']}"
         if verdict == "ok" and took_s > SLOW_S:
             verdict = "slow"
         second = self._seconds.setdefault(int(time.time()), Second())
@@ -102,10 +128,14 @@ class Load:
             second.times_ms[seen["side"]].append(round(took_s * 1000))
         self._idle.append(user)
 
-    async def _ask(self, user: User, seen: dict[str, str], method: str, path: str, **body: Any) -> str:
+    async def _ask(
+        self, user: User, seen: dict[str, str], method: str, path: str, **body: Any
+    ) -> str:
         """The body of the answer; server errors return "" and are counted by their status."""
         cookie = "; ".join(f"{k}={v}" for k, v in user.cookies.items())
-        async with self._http.request(method, self._url + path, headers={"Cookie": cookie} if cookie else {}, **body) as answer:
+        async with self._http.request(
+            method, self._url + path, headers={"Cookie": cookie} if cookie else {}, **body
+        ) as answer:
             seen["status"] = str(answer.status)
             served_by = answer.headers.get("X-Served-By", "")
             seen["side"] = "old" if served_by.startswith("web") else "new" if served_by else "none"
@@ -119,7 +149,11 @@ class Load:
             raise Wrong("logged out")
         if answer.status != 200:
             raise Wrong(f"status {answer.status} for {path}")
-        return content.decode(errors="replace") if path != "/picture" or method != "GET" else hashlib.sha1(content).hexdigest()
+        return (
+            content.decode(errors="replace")
+            if path != "/picture" or method != "GET"
+            else hashlib.sha1(content).hexdigest()
+        )
 
     @staticmethod
     def _must(condition: bool, what: str, seen: dict[str, str]) -> None:
@@ -131,7 +165,9 @@ class Load:
         self._must(text == f"welcome {user.name}\n", "a strange welcome", seen)
 
     async def _home(self, user: User, seen: dict[str, str]) -> None:
-        self._must("Book number 1<" in await self._ask(user, seen, "GET", "/"), "no books at home", seen)
+        self._must(
+            "Book number 1<" in await self._ask(user, seen, "GET", "/"), "no books at home", seen
+        )
 
     async def _book(self, user: User, seen: dict[str, str]) -> None:
         book = self._random.randint(1, 200)
@@ -139,7 +175,11 @@ class Load:
         self._must(f"Book number {book}<" in text and "ISBN" in text, "another book", seen)
 
     async def _css(self, user: User, seen: dict[str, str]) -> None:
-        self._must("max-width" in await self._ask(user, seen, "GET", "/static/shop.css"), "another style sheet", seen)
+        self._must(
+            "max-width" in await self._ask(user, seen, "GET", "/static/shop.css"),
+            "another style sheet",
+            seen,
+        )
 
     async def _me(self, user: User, seen: dict[str, str]) -> None:
         text = await self._ask(user, seen, "GET", "/me")
@@ -162,10 +202,14 @@ class Load:
 
     async def _picture(self, user: User, seen: dict[str, str]) -> None:
         digest = await self._ask(user, seen, "GET", "/picture")
-        self._sees_own_picture(user, "none" if digest == hashlib.sha1(b"").hexdigest() else digest, seen)
+        self._sees_own_picture(
+            user, "none" if digest == hashlib.sha1(b"").hexdigest() else digest, seen
+        )
 
     async def _order(self, user: User, seen: dict[str, str]) -> None:
-        text = await self._ask(user, seen, "POST", "/orders", data={"book": str(self._random.randint(1, 200))})
+        text = await self._ask(
+            user, seen, "POST", "/orders", data={"book": str(self._random.randint(1, 200))}
+        )
         if text:
             number = text.splitlines()[0]
             self._must(number.startswith("order=") and user.name in text, "a strange receipt", seen)
@@ -187,18 +231,29 @@ class Load:
                 kept = self._seconds.pop(second)
                 times = {side: _quantiles(values) for side, values in kept.times_ms.items()}
                 rows = [[*key, count] for key, count in sorted(kept.rows.items())]
-                line = {"t": second, "rows": rows, "ms": times, "sessions_lost": len(self.sessions_lost), "stalled": self.stalled}
+                line = {
+                    "t": second,
+                    "rows": rows,
+                    "ms": times,
+                    "sessions_lost": len(self.sessions_lost),
+                    "stalled": self.stalled,
+                }
                 file.write(json.dumps(line) + "\n")
 
 
 def _quantiles(values: list[int]) -> list[int]:
     """p50, p95 and p99; empty without values."""
     ordered = sorted(values)
-    return [ordered[min(len(ordered) - 1, int(len(ordered) * q))] for q in (0.5, 0.95, 0.99)] if ordered else []
+    return (
+        [ordered[min(len(ordered) - 1, int(len(ordered) * q))] for q in (0.5, 0.95, 0.99)]
+        if ordered
+        else []
+    )
 
 
 async def regulars(url: str, count: int) -> list[dict[str, Any]]:
-    """Log in some users and let each upload a picture: they must still be known after every release and on every side."""
+    """Log in some users and let each upload a picture: they must still be known after every release
+    and on every side."""
     load = Load(url, [], Path(os.devnull), 7)
     users = [User(f"regular{n}") for n in range(count)]
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as load._http:
@@ -216,7 +271,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=220.0)
     parser.add_argument("--users", type=int, default=300)
     parser.add_argument("--regulars", type=Path, help="file of users who logged in before")
-    parser.add_argument("--log-in-regulars", type=int, default=0, help="log that many in, write them to --out, end")
+    parser.add_argument(
+        "--log-in-regulars", type=int, default=0, help="log that many in, write them to --out, end"
+    )
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     if asked.log_in_regulars:

@@ -24,9 +24,13 @@ class Group:
 def group(aws: Aws, name: str) -> Group:
     """Raises NotThere."""
     with told():
-        found = aws.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+        found = aws.client("autoscaling").describe_auto_scaling_groups(
+            AutoScalingGroupNames=[name]
+        )["AutoScalingGroups"]
     if not found:
-        raise NotThere("DescribeAutoScalingGroups", "GroupNotFound", f"there is no Auto Scaling group {name}")
+        raise NotThere(
+            "DescribeAutoScalingGroups", "GroupNotFound", f"there is no Auto Scaling group {name}"
+        )
     raw = found[0]
     serving = [i for i in raw.get("Instances", ()) if i["LifecycleState"] == "InService"]
     kind = serving[0].get("InstanceType", "") if serving else ""
@@ -34,13 +38,19 @@ def group(aws: Aws, name: str) -> Group:
 
 
 def peak(aws: Aws, found: Group, now: float, days: int = 14) -> int:
-    """Most instances in service at once over so many days, as far as the group's metrics are kept; else what serves now."""
+    """Most instances in service at once over so many days, as far as the group's metrics are kept;
+    else what serves now."""
     dimensions = {"AutoScalingGroupName": found.name}
-    seen = maximum(aws, "AWS/AutoScaling", "GroupInServiceInstances", dimensions, now - days * 86400, now, 3600)
+    seen = maximum(
+        aws, "AWS/AutoScaling", "GroupInServiceInstances", dimensions, now - days * 86400, now, 3600
+    )
     return max(found.in_service, round(seen or 0))
 
 
 def set_bounds(aws: Aws, name: str, least: int, most: int) -> None:
-    """A larger least raises the desired capacity with it (API reference, UpdateAutoScalingGroup, MinSize)."""
+    """A larger least raises the desired capacity with it (API reference, UpdateAutoScalingGroup,
+    MinSize)."""
     with told():
-        aws.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=name, MinSize=least, MaxSize=most)
+        aws.client("autoscaling").update_auto_scaling_group(
+            AutoScalingGroupName=name, MinSize=least, MaxSize=most
+        )

@@ -15,7 +15,8 @@ HEARTBEAT_NAMESPACE = "kirikae"
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One metric and statistic of one target group, such as ``RequestCount`` ``Sum`` or ``TargetResponseTime`` ``TC(0.2:)``."""
+    """One metric and statistic of one target group, such as ``RequestCount`` ``Sum`` or
+    ``TargetResponseTime`` ``TC(0.2:)``."""
 
     target_group: str
     balancer: str
@@ -23,8 +24,11 @@ class Query:
     statistic: str
 
 
-def metric_data(aws: Aws, queries: Sequence[Query], since: float, until: float, period_s: int) -> list[dict[int, float]]:
-    """Per query, the values by the Unix time at which their period begins; periods without data are absent."""
+def metric_data(
+    aws: Aws, queries: Sequence[Query], since: float, until: float, period_s: int
+) -> list[dict[int, float]]:
+    """Per query, the values by the Unix time at which their period begins; periods without data are
+    absent."""
     asked = [
         {
             "Id": f"q{number}",
@@ -48,9 +52,12 @@ def metric_data(aws: Aws, queries: Sequence[Query], since: float, until: float, 
     with told():
         while True:
             answer = aws.client("cloudwatch").get_metric_data(
-                MetricDataQueries=asked, StartTime=datetime.fromtimestamp(since, UTC),
-                EndTime=datetime.fromtimestamp(until, UTC), ScanBy="TimestampAscending", **extra,
-            )  # fmt: skip
+                MetricDataQueries=asked,
+                StartTime=datetime.fromtimestamp(since, UTC),
+                EndTime=datetime.fromtimestamp(until, UTC),
+                ScanBy="TimestampAscending",
+                **extra,
+            )
             for result in answer["MetricDataResults"]:
                 stamps = [int(stamp.timestamp()) for stamp in result["Timestamps"]]
                 found[result["Id"]].update(zip(stamps, result["Values"], strict=True))
@@ -60,15 +67,25 @@ def metric_data(aws: Aws, queries: Sequence[Query], since: float, until: float, 
 
 
 def maximum(
-    aws: Aws, namespace: str, metric: str, dimensions: Mapping[str, str], since: float, until: float, period_s: int
+    aws: Aws,
+    namespace: str,
+    metric: str,
+    dimensions: Mapping[str, str],
+    since: float,
+    until: float,
+    period_s: int,
 ) -> float | None:
     """The largest value of a metric between two Unix times; None where there is no figure."""
     with told():
         points = aws.client("cloudwatch").get_metric_statistics(
-            Namespace=namespace, MetricName=metric, Dimensions=[{"Name": k, "Value": v} for k, v in dimensions.items()],
-            StartTime=datetime.fromtimestamp(since, UTC), EndTime=datetime.fromtimestamp(until, UTC), Period=period_s,
+            Namespace=namespace,
+            MetricName=metric,
+            Dimensions=[{"Name": k, "Value": v} for k, v in dimensions.items()],
+            StartTime=datetime.fromtimestamp(since, UTC),
+            EndTime=datetime.fromtimestamp(until, UTC),
+            Period=period_s,
             Statistics=["Maximum"],
-        )["Datapoints"]  # fmt: skip
+        )["Datapoints"]
     return max((float(point["Maximum"]) for point in points), default=None)
 
 
@@ -78,5 +95,7 @@ def heartbeat(aws: Aws, dimensions: Mapping[str, str]) -> None:
     with told():
         aws.client("cloudwatch").put_metric_data(
             Namespace=HEARTBEAT_NAMESPACE,
-            MetricData=[{"MetricName": "Heartbeat", "Dimensions": told_of, "Value": 1.0, "Unit": "Count"}],
+            MetricData=[
+                {"MetricName": "Heartbeat", "Dimensions": told_of, "Value": 1.0, "Unit": "Count"}
+            ],
         )

@@ -38,13 +38,17 @@ def create_service(aws: Aws, cluster: str, definition: Plain) -> Plain:
 
 def update_service(aws: Aws, cluster: str, name: str, changes: Plain) -> Plain:
     with told():
-        return dict(aws.client("ecs").update_service(cluster=cluster, service=name, **changes)["service"])
+        return dict(
+            aws.client("ecs").update_service(cluster=cluster, service=name, **changes)["service"]
+        )
 
 
 def tasks(aws: Aws, cluster: str, service_name: str, status: str) -> list[Plain]:
     with told():
         client = aws.client("ecs")
-        arns = client.list_tasks(cluster=cluster, serviceName=service_name, desiredStatus=status)["taskArns"]
+        arns = client.list_tasks(cluster=cluster, serviceName=service_name, desiredStatus=status)[
+            "taskArns"
+        ]
         return list(client.describe_tasks(cluster=cluster, tasks=arns)["tasks"]) if arns else []
 
 
@@ -53,4 +57,6 @@ def cluster_exists(aws: Aws, name: str) -> None:
     with told():
         answer = aws.client("ecs").describe_clusters(clusters=[name])
     if not any(c["status"] == "ACTIVE" for c in answer["clusters"]):
-        raise NotThere("DescribeClusters", "ClusterNotFoundException", f"there is no cluster {name}")
+        raise NotThere(
+            "DescribeClusters", "ClusterNotFoundException", f"there is no cluster {name}"
+        )

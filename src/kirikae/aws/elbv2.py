@@ -11,7 +11,8 @@ from kirikae.aws.session import Aws, told
 
 @dataclass(frozen=True, slots=True)
 class TargetGroup:
-    """``dimension`` is its name in CloudWatch, ``balancer`` that of the load balancer that it is attached to (empty: none)."""
+    """``dimension`` is its name in CloudWatch, ``balancer`` that of the load balancer that it is
+    attached to (empty: none)."""
 
     arn: str
     name: str
@@ -34,7 +35,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A listener's rule; ``weights`` by target group ARN, in the order of the action; ``stickiness_s`` 0: none."""
+    """A listener's rule; ``weights`` by target group ARN, in the order of the action;
+    ``stickiness_s`` 0: none."""
 
     arn: str
     balancer_dimension: str
@@ -48,11 +50,21 @@ def target_group(aws: Aws, name: str) -> TargetGroup:
     with told():
         client = aws.client("elbv2")
         group = client.describe_target_groups(Names=[name])["TargetGroups"][0]
-        attributes = client.describe_target_group_attributes(TargetGroupArn=group["TargetGroupArn"])["Attributes"]
+        attributes = client.describe_target_group_attributes(
+            TargetGroupArn=group["TargetGroupArn"]
+        )["Attributes"]
     told_of = {a["Key"]: a["Value"] for a in attributes}
-    balancer = next((arn.partition(":loadbalancer/")[2] for arn in group.get("LoadBalancerArns", ())), "")
+    balancer = next(
+        (arn.partition(":loadbalancer/")[2] for arn in group.get("LoadBalancerArns", ())), ""
+    )
     delay = int(told_of.get("deregistration_delay.timeout_seconds", 300))
-    return TargetGroup(group["TargetGroupArn"], name, delay, told_of.get("load_balancing.algorithm.anomaly_mitigation") == "on", balancer)
+    return TargetGroup(
+        group["TargetGroupArn"],
+        name,
+        delay,
+        told_of.get("load_balancing.algorithm.anomaly_mitigation") == "on",
+        balancer,
+    )
 
 
 def tags(aws: Aws, arn: str) -> dict[str, str]:
@@ -65,33 +77,53 @@ def targets(aws: Aws, group: TargetGroup) -> list[Target]:
     with told():
         answer = aws.client("elbv2").describe_target_health(TargetGroupArn=group.arn)
     return [
-        Target(t["Target"]["Id"], t["Target"]["Port"], t["TargetHealth"]["State"], t["TargetHealth"].get("Reason", ""))
+        Target(
+            t["Target"]["Id"],
+            t["Target"]["Port"],
+            t["TargetHealth"]["State"],
+            t["TargetHealth"].get("Reason", ""),
+        )
         for t in answer["TargetHealthDescriptions"]
     ]
 
 
 def find_rule(aws: Aws, name: str) -> str:
-    """The ARN of ``LOAD_BALANCER/RULE``, where RULE is the rule's tag Name; an ARN is its own answer.  Raises NotThere."""
+    """The ARN of ``LOAD_BALANCER/RULE``, where RULE is the rule's tag Name; an ARN is its own
+    answer.  Raises NotThere."""
     if name.startswith("arn:"):
         return name
     balancer_name, _, rule_name = name.partition("/")
     with told():
         client = aws.client("elbv2")
-        balancer = client.describe_load_balancers(Names=[balancer_name])["LoadBalancers"][0]["LoadBalancerArn"]
+        balancer = client.describe_load_balancers(Names=[balancer_name])["LoadBalancers"][0][
+            "LoadBalancerArn"
+        ]
         rules = []
         for page in client.get_paginator("describe_listeners").paginate(LoadBalancerArn=balancer):
             for listener in page["Listeners"]:
-                for rule_page in client.get_paginator("describe_rules").paginate(ListenerArn=listener["ListenerArn"]):
+                for rule_page in client.get_paginator("describe_rules").paginate(
+                    ListenerArn=listener["ListenerArn"]
+                ):
                     rules += [rule["RuleArn"] for rule in rule_page["Rules"]]
         seen = []
         for start in range(0, len(rules), 20):
-            for tagged in client.describe_tags(ResourceArns=rules[start : start + 20])["TagDescriptions"]:
+            for tagged in client.describe_tags(ResourceArns=rules[start : start + 20])[
+                "TagDescriptions"
+            ]:
                 names = [tag["Value"] for tag in tagged["Tags"] if tag["Key"] == "Name"]
                 if rule_name in names:
                     return str(tagged["ResourceArn"])
                 seen += names
-    known = f"it has rules named {', '.join(sorted(seen))}" if seen else "none of its rules has a tag Name"
-    raise NotThere("DescribeRules", "RuleNotFound", f"load balancer {balancer_name} has no rule named {rule_name}; {known}")
+    known = (
+        f"it has rules named {', '.join(sorted(seen))}"
+        if seen
+        else "none of its rules has a tag Name"
+    )
+    raise NotThere(
+        "DescribeRules",
+        "RuleNotFound",
+        f"load balancer {balancer_name} has no rule named {rule_name}; {known}",
+    )
 
 
 def balancer_arn(rule_arn: str) -> str:
@@ -104,7 +136,9 @@ def rule(aws: Aws, arn: str) -> Rule:
     with told():
         found = aws.client("elbv2").describe_rules(RuleArns=[arn])["Rules"][0]
     action = found["Actions"][-1]
-    groups = action.get("ForwardConfig", {}).get("TargetGroups") or [{"TargetGroupArn": action["TargetGroupArn"], "Weight": 1}]
+    groups = action.get("ForwardConfig", {}).get("TargetGroups") or [
+        {"TargetGroupArn": action["TargetGroupArn"], "Weight": 1}
+    ]
     sticky = action.get("ForwardConfig", {}).get("TargetGroupStickinessConfig", {})
     seconds = int(sticky.get("DurationSeconds", 0)) if sticky.get("Enabled") else 0
     dimension = arn.split(":listener-rule/", 1)[1].rsplit("/", 2)[0]
@@ -115,7 +149,12 @@ def rule(aws: Aws, arn: str) -> Rule:
 def set_weights(aws: Aws, found: Rule, weights: dict[str, int]) -> None:
     """Put these weights into the rule's forward action and leave everything else as it is."""
     *before, action = found.actions
-    forward = {**action.get("ForwardConfig", {}), "TargetGroups": [{"TargetGroupArn": a, "Weight": w} for a, w in weights.items()]}
-    changed = {k: v for k, v in action.items() if k != "TargetGroupArn"} | {"ForwardConfig": forward}
+    forward = {
+        **action.get("ForwardConfig", {}),
+        "TargetGroups": [{"TargetGroupArn": a, "Weight": w} for a, w in weights.items()],
+    }
+    changed = {k: v for k, v in action.items() if k != "TargetGroupArn"} | {
+        "ForwardConfig": forward
+    }
     with told():
         aws.client("elbv2").modify_rule(RuleArn=found.arn, Actions=[*before, changed])

@@ -16,7 +16,8 @@ from kirikae.model.errors import KirikaeError
 class AwsRefused(KirikaeError):
     def __init__(self, operation: str, code: str, message: str) -> None:
         super().__init__(f"AWS refused {operation}: {code}: {message}")
-        self.operation, self.code = operation, code
+        self.operation = operation
+        self.code = code
 
 
 class NotThere(AwsRefused):

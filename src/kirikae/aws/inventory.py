@@ -1,4 +1,5 @@
-"""What the old side hangs on in AWS: load balancing, security groups, roles, alarms and DNS, by reading calls only."""
+"""What the old side hangs on in AWS: load balancing, security groups, roles, alarms and DNS, by
+reading calls only."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from kirikae.model.errors import KirikaeError
 
 @dataclass
 class Inventory:
-    """``admitted``: (security group, port, security group of the instances); ``records``: (name, address of a host)."""
+    """``admitted``: (security group, port, security group of the instances); ``records``: (name,
+    address of a host)."""
 
     group_arn: str = ""
     stickiness_s: int = 0
@@ -25,7 +27,8 @@ class Inventory:
 
 
 def of(aws: Aws, target_group: str, rules: Iterable[str]) -> Inventory:
-    """Look at everything; what may not be read is told in ``unreadable``.  Raises NotThere for a missing target group."""
+    """Look at everything; what may not be read is told in ``unreadable``.  Raises NotThere for a
+    missing target group."""
     seen = Inventory()
     group = elbv2.target_group(aws, target_group)
     seen.group_arn = group.arn
@@ -48,7 +51,9 @@ def of(aws: Aws, target_group: str, rules: Iterable[str]) -> Inventory:
 
 
 def _stickiness(aws: Aws, seen: Inventory) -> None:
-    rows = aws.client("elbv2").describe_target_group_attributes(TargetGroupArn=seen.group_arn)["Attributes"]
+    rows = aws.client("elbv2").describe_target_group_attributes(TargetGroupArn=seen.group_arn)[
+        "Attributes"
+    ]
     values = {r["Key"]: r["Value"] for r in rows}
     if values.get("stickiness.enabled") == "true":
         seen.stickiness_s = int(values.get("stickiness.lb_cookie.duration_seconds", 86400))
@@ -60,12 +65,19 @@ def _rule(aws: Aws, seen: Inventory, name: str) -> None:
     seen.rules[arn] = {t["Key"]: t["Value"] for d in tags for t in d["Tags"]}
 
 
-def _instances(aws: Aws, seen: Inventory, targets: set[str]) -> None:
+def _instances(aws: Aws, seen: Inventory, targets: set[str]) -> None:  # noqa: C901
     client = aws.client("ec2")
     groups: set[str] = set()
     for page in client.get_paginator("describe_instances").paginate():
         for instance in (i for r in page["Reservations"] for i in r["Instances"]):
-            if not {instance["InstanceId"], instance.get("PrivateIpAddress"), instance.get("PublicIpAddress")} & targets:
+            if (
+                not {
+                    instance["InstanceId"],
+                    instance.get("PrivateIpAddress"),
+                    instance.get("PublicIpAddress"),
+                }
+                & targets
+            ):
                 continue
             groups |= {g["GroupId"] for g in instance.get("SecurityGroups", [])}
             if profile := instance.get("IamInstanceProfile"):
@@ -77,13 +89,18 @@ def _instances(aws: Aws, seen: Inventory, targets: set[str]) -> None:
             for permission in group.get("IpPermissions", []):
                 for pair in permission.get("UserIdGroupPairs", []):
                     if pair.get("GroupId") in groups:
-                        seen.admitted.append((group["GroupId"], int(permission.get("FromPort", 0)), pair["GroupId"]))
+                        seen.admitted.append(
+                            (group["GroupId"], int(permission.get("FromPort", 0)), pair["GroupId"])
+                        )
 
 
 def _alarms(aws: Aws, seen: Inventory, dimension: str) -> None:
     for page in aws.client("cloudwatch").get_paginator("describe_alarms").paginate():
         for alarm in page.get("MetricAlarms", []):
-            metrics = [alarm, *(m["MetricStat"]["Metric"] for m in alarm.get("Metrics", []) if "MetricStat" in m)]
+            metrics = [
+                alarm,
+                *(m["MetricStat"]["Metric"] for m in alarm.get("Metrics", []) if "MetricStat" in m),
+            ]
             if any(d["Value"] == dimension for m in metrics for d in m.get("Dimensions", [])):
                 seen.alarms.append(alarm["AlarmName"])
 
@@ -92,7 +109,9 @@ def _records(aws: Aws, seen: Inventory, targets: set[str]) -> None:
     client = aws.client("route53")
     for page in client.get_paginator("list_hosted_zones").paginate():
         for zone in page["HostedZones"]:
-            for records in client.get_paginator("list_resource_record_sets").paginate(HostedZoneId=zone["Id"]):
+            for records in client.get_paginator("list_resource_record_sets").paginate(
+                HostedZoneId=zone["Id"]
+            ):
                 for record in records["ResourceRecordSets"]:
                     for value in record.get("ResourceRecords", []):
                         if value["Value"] in targets:

@@ -15,4 +15,6 @@ def publish(aws: Aws, topic: str, subject: str, text: str, thread: str) -> None:
 def parameter(aws: Aws, name: str) -> str:
     """A parameter's value, decrypted.  Raises NotThere."""
     with told():
-        return str(aws.client("ssm").get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"])
+        return str(
+            aws.client("ssm").get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
+        )

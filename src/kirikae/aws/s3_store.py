@@ -1,7 +1,8 @@
 """The store port on an S3 bucket, for a team: conditional writes make every entry written once.
 
-``If-None-Match: *`` and ``If-Match`` on PutObject: docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
-(412 PreconditionFailed: the condition does not hold; 409 ConditionalRequestConflict: another write of the key was under way).
+``If-None-Match: *`` and ``If-Match`` on PutObject:
+docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html (412 PreconditionFailed: the
+condition does not hold; 409 ConditionalRequestConflict: another write of the key was under way).
 """
 
 from __future__ import annotations
@@ -18,17 +19,22 @@ _NONCE = "kirikae-write"
 
 
 class S3Store:
-    """Keys below ``s3://BUCKET/PREFIX``.  A tag is the object's ETag: writing the very same body again does not change it."""
+    """Keys below ``s3://BUCKET/PREFIX``.  A tag is the object's ETag: writing the very same body
+    again does not change it."""
 
     def __init__(self, aws: Aws, bucket: str, prefix: str = "", owner: str = "") -> None:
         """``owner``: the account that the bucket must belong to, if given."""
         self._whose = {"ExpectedBucketOwner": owner} if owner else {}
-        self._aws, self._bucket, self._prefix = aws, bucket, f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self._aws = aws
+        self._bucket = bucket
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
 
     def get(self, key: str) -> Stored | None:
         try:
             with told():
-                answer = self._aws.client("s3").get_object(Bucket=self._bucket, Key=self._prefix + key, **self._whose)
+                answer = self._aws.client("s3").get_object(
+                    Bucket=self._bucket, Key=self._prefix + key, **self._whose
+                )
                 return Stored(answer["Body"].read().decode(), answer["ETag"])
         except NotThere as error:
             if error.code == "NoSuchBucket":
@@ -40,8 +46,12 @@ class S3Store:
         try:
             with told():
                 pages = self._aws.client("s3").get_paginator("list_objects_v2")
-                for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix, **self._whose):
-                    keys += [entry["Key"][len(self._prefix) :] for entry in page.get("Contents", ())]
+                for page in pages.paginate(
+                    Bucket=self._bucket, Prefix=self._prefix + prefix, **self._whose
+                ):
+                    keys += [
+                        entry["Key"][len(self._prefix) :] for entry in page.get("Contents", ())
+                    ]
         except NotThere as error:
             raise self._no_bucket(error) from error
         return sorted(keys)
@@ -52,16 +62,24 @@ class S3Store:
     def replace_if_match(self, key: str, body: str, tag: str) -> str:
         return self._put(key, body, Changed, {"IfMatch": tag})
 
-    def _put(self, key: str, body: str, beaten: type[KirikaeError], condition: dict[str, str]) -> str:
-        """Write under the condition.  An answer that did not come is looked for: the object says which write made it."""
+    def _put(
+        self, key: str, body: str, beaten: type[KirikaeError], condition: dict[str, str]
+    ) -> str:
+        """Write under the condition.  An answer that did not come is looked for: the object says
+        which write made it."""
         nonce = uuid.uuid4().hex
         for attempt in range(_TRIES):
             try:
                 with told():
                     answer = self._aws.client("s3").put_object(
-                        Bucket=self._bucket, Key=self._prefix + key, Body=body.encode(), ContentType="application/json",
-                        Metadata={_NONCE: nonce}, **condition, **self._whose,
-                    )  # fmt: skip
+                        Bucket=self._bucket,
+                        Key=self._prefix + key,
+                        Body=body.encode(),
+                        ContentType="application/json",
+                        Metadata={_NONCE: nonce},
+                        **condition,
+                        **self._whose,
+                    )
                 return str(answer["ETag"])
             except AwsUnreachable:
                 if tag := self._landed(key, nonce):
@@ -76,20 +94,27 @@ class S3Store:
                     continue
                 if error.code in ("PreconditionFailed", "ConditionalRequestConflict"):
                     raise beaten(f"{key} was written by somebody else") from error
-                raise StoreBroken(f"the journal s3://{self._bucket}/{self._prefix} cannot be written: {error}") from error
+                raise StoreBroken(
+                    f"the journal s3://{self._bucket}/{self._prefix} cannot be written: {error}"
+                ) from error
         raise AssertionError("the last attempt returns or raises")
 
     def _landed(self, key: str, nonce: str) -> str:
         """The tag of this very write if it arrived although its answer did not; else empty."""
         with told():
             try:
-                answer = self._aws.client("s3").head_object(Bucket=self._bucket, Key=self._prefix + key, **self._whose)
+                answer = self._aws.client("s3").head_object(
+                    Bucket=self._bucket, Key=self._prefix + key, **self._whose
+                )
             except self._aws.client("s3").exceptions.ClientError:
                 return ""
         return str(answer["ETag"]) if answer["Metadata"].get(_NONCE) == nonce else ""
 
     def _no_bucket(self, error: NotThere) -> StoreBroken:
-        return StoreBroken(f"there is no bucket {self._bucket} for the journal ({error}); create it (with versioning), or correct `store`")
+        return StoreBroken(
+            f"there is no bucket {self._bucket} for the journal ({error}); create it "
+            "(with versioning), or correct `store`"
+        )
 
 
 def store_at(aws: Aws, url: str, owner: str = "") -> S3Store:

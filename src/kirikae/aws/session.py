@@ -1,4 +1,5 @@
-"""One way to AWS: clients with short time-outs, request IDs kept, --read-only enforced before anything is sent."""
+"""One way to AWS: clients with short time-outs, request IDs kept, --read-only enforced before
+anything is sent."""
 
 from __future__ import annotations
 
@@ -9,13 +10,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+)
 
 from kirikae.aws.errors import AwsRefused, NotThere, ReadOnly, WrongAccount
 from kirikae.model.errors import AwsUnreachable, KirikaeError
 
-_CONNECT_S, _READ_S = 2, 6
-"""Together shorter than what a driver's lease has left before an act, so no call outlives the lease; no retries."""
+_CONNECT_S = 2
+_READ_S = 6
+"""Together shorter than what a driver's lease has left before an act, so no call outlives the
+lease; no retries."""
 _READS = re.compile(r"^(Describe|List|Get|Head|Lookup|Simulate)")
 
 
@@ -41,7 +50,11 @@ class Aws:
 
         with self._guard:
             if service not in self._clients:
-                config = Config(connect_timeout=_CONNECT_S, read_timeout=_READ_S, retries={"mode": "standard", "total_max_attempts": 1})
+                config = Config(
+                    connect_timeout=_CONNECT_S,
+                    read_timeout=_READ_S,
+                    retries={"mode": "standard", "total_max_attempts": 1},
+                )
                 client = self._session.client(service, config=config)
                 client.meta.events.register("before-call", self._before)
                 client.meta.events.register("after-call", self._after)
@@ -50,7 +63,9 @@ class Aws:
 
     def _before(self, model: Any, **_: Any) -> None:
         if self._read_only and not _READS.match(model.name):
-            raise ReadOnly(f"--read-only: {model.service_model.service_name} {model.name} was not sent")
+            raise ReadOnly(
+                f"--read-only: {model.service_model.service_name} {model.name} was not sent"
+            )
 
     def _after(self, parsed: Any, model: Any, **_: Any) -> None:
         request_id = parsed.get("ResponseMetadata", {}).get("RequestId")
@@ -61,7 +76,8 @@ class Aws:
     def take_request_ids(self) -> tuple[str, ...]:
         """IDs of the changing calls since the last time this was asked."""
         with self._guard:
-            seen, self._seen = tuple(self._seen), []
+            seen = tuple(self._seen)
+            self._seen = []
             return seen
 
     def identity(self, expected_account: str) -> str:
@@ -70,7 +86,8 @@ class Aws:
             answer = self.client("sts").get_caller_identity()
         if answer["Account"] != expected_account:
             raise WrongAccount(
-                f"these credentials are of account {answer['Account']}, the project file says {expected_account}; "
+                f"these credentials are of account {answer['Account']}, the project file "
+                f"says {expected_account}; "
                 "choose another profile (AWS_PROFILE) or correct `account`"
             )
         return str(answer["Arn"])
@@ -86,7 +103,11 @@ def told() -> Iterator[None]:
     except ClientError as error:
         raise _mapped(error) from error
     except NoCredentialsError as error:
-        raise AwsRefused("the call", "NoCredentials", "no AWS credentials; set AWS_PROFILE, or `eval $(kirikae local env)`") from error
+        raise AwsRefused(
+            "the call",
+            "NoCredentials",
+            "no AWS credentials; set AWS_PROFILE, or `eval $(kirikae local env)`",
+        ) from error
     except (ConnectionError, HTTPClientError) as error:
         raise AwsUnreachable(f"AWS does not answer: {error}") from error
     except BotoCoreError as error:
@@ -94,7 +115,8 @@ def told() -> Iterator[None]:
 
 
 def _mapped(error: ClientError) -> KirikaeError:
-    code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
+    code = error.response["Error"].get("Code", "")
+    message = error.response["Error"].get("Message", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if status >= 500 or code in ("Throttling", "ThrottlingException", "RequestLimitExceeded"):
         return AwsUnreachable(f"AWS could not answer {error.operation_name}: {code}: {message}")

@@ -1,4 +1,5 @@
-"""What is written for a service, and why: a pure function from the workload and the project file to texts by path.
+"""What is written for a service, and why: a pure function from the workload and the project file to
+texts by path.
 
 The same facts give the same bytes; nothing here asks the network, an engine or the clock.
 """
@@ -34,10 +35,29 @@ _RESERVE = 1.2
 _SIDECAR_MIB = 64
 _FALLBACK = (512, 1024)
 _IGNORED = (
-    ".git", ".hg", ".svn", ".gitignore", "**/__pycache__", "**/*.pyc", "**/node_modules", "**/.env", "**/.env.*", "**/*.pem", "**/*.key",
-    "**/id_rsa*", "**/.npmrc", "**/.netrc", "**/.pgpass",
-    "**/.aws", "**/*.log", "**/*.sql", "**/*.bak", "**/tests", "**/test", "**/.venv",
-)  # fmt: skip
+    ".git",
+    ".hg",
+    ".svn",
+    ".gitignore",
+    "**/__pycache__",
+    "**/*.pyc",
+    "**/node_modules",
+    "**/.env",
+    "**/.env.*",
+    "**/*.pem",
+    "**/*.key",
+    "**/id_rsa*",
+    "**/.npmrc",
+    "**/.netrc",
+    "**/.pgpass",
+    "**/.aws",
+    "**/*.log",
+    "**/*.sql",
+    "**/*.bak",
+    "**/tests",
+    "**/test",
+    "**/.venv",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +72,8 @@ class Size:
 
 @dataclass(frozen=True)
 class Plan:
-    """``files`` are texts by path (image files below ``build.folder``, definitions below ``fleets.new.definitions``)."""
+    """``files`` are texts by path (image files below ``build.folder``, definitions below
+    ``fleets.new.definitions``)."""
 
     files: Mapping[str, str]
     size: Size
@@ -62,17 +83,22 @@ class Plan:
 
 
 def size_of(workload: Workload, tasks: int) -> Size:
-    """The smallest Fargate pair for what was measured: cpu = sum / 0.6 / tasks; memory = 1.2 (PSS + sidecar).  Ours."""
+    """The smallest Fargate pair for what was measured: cpu = sum / 0.6 / tasks; memory = 1.2 (PSS +
+    sidecar).  Ours."""
     cpus = sum(m.cpus for m in workload.measured)
     pss = [m.pss_kib for m in workload.measured]
     each = cpus / _UTILISATION / tasks
-    cpu_says = f"cpu: {cpus:.3f} vCPU used by {len(workload.measured)} hosts / {_UTILISATION} / {tasks} tasks = {each:.3f} vCPU"
+    cpu_says = (
+        f"cpu: {cpus:.3f} vCPU used by {len(workload.measured)} hosts / {_UTILISATION} / "
+        f"{tasks} tasks = {each:.3f} vCPU"
+    )
     if not pss or any(p is None for p in pss):
         cpu, memory = _fit(max(cpus / _UTILISATION / tasks * 1024, _FALLBACK[0]), _FALLBACK[1])
         return Size(
             cpu,
             memory,
-            f"{cpu_says}\nmemory: not measured (the survey could not read smaps_rollup); {memory} MiB is a question, not an answer",
+            f"{cpu_says}\nmemory: not measured (the survey could not read smaps_rollup); "
+            f"{memory} MiB is a question, not an answer",
             False,
         )
     largest = max(p or 0 for p in pss) / 1024
@@ -81,7 +107,8 @@ def size_of(workload: Workload, tasks: int) -> Size:
     return Size(
         cpu,
         memory,
-        f"{cpu_says}\nmemory: {_RESERVE} x ({largest:.0f} MiB PSS on the fullest host + {_SIDECAR_MIB} MiB sidecar) = {wanted:.0f} MiB",
+        f"{cpu_says}\nmemory: {_RESERVE} x ({largest:.0f} MiB PSS on the fullest host + "
+        f"{_SIDECAR_MIB} MiB sidecar) = {wanted:.0f} MiB",
         True,
     )
 
@@ -105,12 +132,14 @@ def plan(workload: Workload, project: Project) -> Plan:
     key = hashlib.sha256((base + packages).encode()).hexdigest()
     size = size_of(workload, project.build.tasks)
     files = {
-        f"{image}/base.Dockerfile": base, f"{image}/base.packages": packages, f"{image}/app.Dockerfile": _app(workload),
+        f"{image}/base.Dockerfile": base,
+        f"{image}/base.packages": packages,
+        f"{image}/app.Dockerfile": _app(workload),
         f"{image}/.dockerignore": f"# {NOTE}\n" + "\n".join(_IGNORED) + "\n",
         f"{image}/SIZES.md": _sizes(workload, size),
         f"{definitions}/ecs-task-def.json": _task(workload, project, size, notes),
         f"{definitions}/ecs-service-def.json": _service(workload, project),
-    }  # fmt: skip
+    }
     if workload.web is not None:
         files[f"{image}/web.Dockerfile"] = _web_image(workload)
         files[f"{image}/web.packages"] = f"{workload.web.package}={workload.web.version}\n"
@@ -120,17 +149,22 @@ def plan(workload: Workload, project: Project) -> Plan:
 
 _INSTALL = r"""RUN set -eu; apt-get update -qq; mkdir -p /usr/share/kirikae; wanted=; \
     while IFS= read -r package; do \
-      if apt-get install -s -qq --no-install-recommends "$package" >/dev/null 2>&1; then wanted="$wanted $package"; \
-      else wanted="$wanted ${package%%=*}"; echo "$package" >>/usr/share/kirikae/other-versions; fi; \
+      if apt-get install -s -qq --no-install-recommends "$package" >/dev/null 2>&1; \
+      then wanted="$wanted $package"; \
+      else wanted="$wanted ${package%%=*}"; \
+        echo "$package" >>/usr/share/kirikae/other-versions; fi; \
     done </usr/share/kirikae/FILE; \
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $wanted >/dev/null; \
+    DEBIAN_FRONTEND=noninteractive \
+      apt-get install -y -qq --no-install-recommends $wanted >/dev/null; \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /var/log/apt /var/log/dpkg.log; \
     rm -rf /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssh/ssh_host_*; \
     find / -xdev -type f -perm /6000 -exec chmod ug-s {} +"""
 
 
 def _distribution(workload: Workload, project: Project) -> str:
-    return project.build.distribution or DISTRIBUTIONS.get(workload.distribution, workload.distribution.replace(" ", ":"))
+    return project.build.distribution or DISTRIBUTIONS.get(
+        workload.distribution, workload.distribution.replace(" ", ":")
+    )
 
 
 def _base(workload: Workload, project: Project) -> str:
@@ -140,30 +174,41 @@ def _base(workload: Workload, project: Project) -> str:
         "FROM ${DISTRIBUTION}",
         "COPY base.packages /usr/share/kirikae/base.packages",
     ]
-    lines.append("# The versions that the hosts have; where one is no longer offered, the newest, and that is written down.")
+    lines.append(
+        "# The versions that the hosts have; where one is no longer offered, the newest, "
+        "and that is written down."
+    )
     lines.append(_INSTALL.replace("FILE", "base.packages"))
     if workload.locale and "." in workload.locale:
         name, charset = workload.locale.split(".", 1)
         lines.append(
             "# CF19: the service runs in this locale.\n"
-            f"RUN echo '{name}.{charset} {charset.upper()}' >/etc/locale.gen && locale-gen >/dev/null"
+            f"RUN echo '{name}.{charset} {charset.upper()}' >/etc/locale.gen && "
+            "locale-gen >/dev/null"
         )
     if workload.zone and not workload.zone.endswith("UTC"):
         lines.append(
             "# CF19: the hosts' time zone.\n"
-            f"RUN ln -sf /usr/share/zoneinfo/{workload.zone} /etc/localtime && echo {workload.zone} >/etc/timezone"
+            f"RUN ln -sf /usr/share/zoneinfo/{workload.zone} /etc/localtime && echo "
+            f"{workload.zone} >/etc/timezone"
         )
     if workload.requirements:
-        lines.append("COPY wheelhouse/ /usr/share/kirikae/wheelhouse/\nCOPY requirements.txt /usr/share/kirikae/requirements.txt")
         lines.append(
-            "RUN cd /usr/share/kirikae && pip install --break-system-packages --no-index --find-links wheelhouse -r requirements.txt"
+            "COPY wheelhouse/ /usr/share/kirikae/wheelhouse/\nCOPY requirements.txt "
+            "/usr/share/kirikae/requirements.txt"
+        )
+        lines.append(
+            "RUN cd /usr/share/kirikae && pip install --break-system-packages --no-index "
+            "--find-links wheelhouse -r requirements.txt"
         )
     if workload.uid:
         user = shlex.quote(workload.user)
         lines.append(
-            "# PR05: the same numbers as on the hosts, so that ownership of shared data still fits.\n"
+            "# PR05: the same numbers as on the hosts, so that ownership of shared data "
+            "still fits.\n"
             f"RUN groupadd -o -g {workload.gid} {user} && "
-            f"useradd -o -u {workload.uid} -g {workload.gid} -M -d {workload.folder} -s /usr/sbin/nologin {user}"
+            f"useradd -o -u {workload.uid} -g {workload.gid} -M -d {workload.folder} -s "
+            f"/usr/sbin/nologin {user}"
         )
     return "\n".join(lines) + "\n"
 
@@ -181,8 +226,11 @@ CMD {json.dumps(list(workload.command))}
 
 def _web_image(workload: Workload) -> str:
     assert workload.web is not None
-    copies = "\n".join(f"COPY release/{folder}/ {workload.folder}/{folder}/" for folder in workload.web.static)
-    return f"""# The web sidecar: nginx, its virtual host as on the hosts, and static files (AS01).  {NOTE}.
+    copies = "\n".join(
+        f"COPY release/{folder}/ {workload.folder}/{folder}/" for folder in workload.web.static
+    )
+    return f"""# The web sidecar: nginx, its virtual host as on the hosts, and static files (AS01).
+# {NOTE}.
 ARG DISTRIBUTION
 FROM ${{DISTRIBUTION}}
 COPY web.packages /usr/share/kirikae/web.packages
@@ -224,10 +272,14 @@ http {{
 
 
 def secret_name(project: Project, variable: str) -> str:
-    return project.build.secrets.get(variable, f"/{project.service}/{variable.lower().replace('_', '-')}")
+    return project.build.secrets.get(
+        variable, f"/{project.service}/{variable.lower().replace('_', '-')}"
+    )
 
 
-def _environment(workload: Workload, project: Project, notes: list[str]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+def _environment(
+    workload: Workload, project: Project, notes: list[str]
+) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """(environment, secrets) of the task, and notes on what was left out."""
     plain = {"RELEASE_ID": "{{ must_env `RELEASE_ID` }}"}
     secret: dict[str, str] = {}
@@ -247,74 +299,134 @@ def _environment(workload: Workload, project: Project, notes: list[str]) -> tupl
     plain |= project.build.environment
     secret |= {k: v for k, v in project.build.secrets.items() if k not in plain}
     return (
-        [{"name": k, "value": v} for k, v in sorted(plain.items())], [{"name": k, "valueFrom": v} for k, v in sorted(secret.items())]
-    )  # fmt: skip
+        [{"name": k, "value": v} for k, v in sorted(plain.items())],
+        [{"name": k, "valueFrom": v} for k, v in sorted(secret.items())],
+    )
 
 
 def _task(workload: Workload, project: Project, size: Size, notes: list[str]) -> str:
     stop = min(_STOP_MAX_S, workload.stop_s)
     if workload.stop_s > _STOP_MAX_S:
-        notes.append(f"stopping may take {workload.stop_s} s on the hosts; Fargate allows {_STOP_MAX_S} (PR07)")
+        notes.append(
+            f"stopping may take {workload.stop_s} s on the hosts; Fargate allows "
+            f"{_STOP_MAX_S} (PR07)"
+        )
     environment, secrets = _environment(workload, project, notes)
-    caches = sorted({w.path for w in workload.writable if w.kind == "cache" and not w.path.startswith("/var/lib/nginx")})
+    caches = sorted(
+        {
+            w.path
+            for w in workload.writable
+            if w.kind == "cache" and not w.path.startswith("/var/lib/nginx")
+        }
+    )
     app: dict[str, Any] = {
-        "name": "app", "image": "{{ must_env `IMAGE_APP` }}", "essential": True, "stopTimeout": stop, "readonlyRootFilesystem": True,
+        "name": "app",
+        "image": "{{ must_env `IMAGE_APP` }}",
+        "essential": True,
+        "stopTimeout": stop,
+        "readonlyRootFilesystem": True,
         "linuxParameters": {"tmpfs": [_tmpfs(path, workload) for path in ["/tmp", *caches]]},
         "environment": environment,
-    }  # fmt: skip
+    }
     if secrets:
         app["secrets"] = secrets
     if workload.nofile > _NOFILE_MAX:
-        notes.append(f"the hosts allow {workload.nofile} open files; a task has {_NOFILE_MAX}, Fargate's default and its most (PR14)")
+        notes.append(
+            f"the hosts allow {workload.nofile} open files; a task has {_NOFILE_MAX}, "
+            "Fargate's default and its most (PR14)"
+        )
     elif workload.nofile:
-        app["ulimits"] = [{"name": "nofile", "softLimit": workload.nofile, "hardLimit": workload.nofile}]
+        app["ulimits"] = [
+            {"name": "nofile", "softLimit": workload.nofile, "hardLimit": workload.nofile}
+        ]
     app["logConfiguration"] = _logs(project, "app")
-    roles = {"executionRoleArn": project.build.execution_role, "taskRoleArn": project.build.task_role}
+    roles = {
+        "executionRoleArn": project.build.execution_role,
+        "taskRoleArn": project.build.task_role,
+    }
     if not project.build.execution_role:
-        notes.append("no `build.execution_role`: on AWS a task needs one to pull its image, to read secrets and to write logs")
+        notes.append(
+            "no `build.execution_role`: on AWS a task needs one to pull its image, to "
+            "read secrets and to write logs"
+        )
     containers = [app]
     if workload.web is not None:
-        containers.append({
-            "name": "web", "image": "{{ must_env `IMAGE_WEB` }}", "essential": True, "stopTimeout": stop, "readonlyRootFilesystem": True,
-            "linuxParameters": {"tmpfs": [{"containerPath": "/tmp", "size": 64, "mountOptions": ["mode=1777"]}]},
-            "portMappings": [{"containerPort": project.build.port}], "dependsOn": [{"containerName": "app", "condition": "START"}],
-            "logConfiguration": _logs(project, "web"),
-        })  # fmt: skip
+        containers.append(
+            {
+                "name": "web",
+                "image": "{{ must_env `IMAGE_WEB` }}",
+                "essential": True,
+                "stopTimeout": stop,
+                "readonlyRootFilesystem": True,
+                "linuxParameters": {
+                    "tmpfs": [{"containerPath": "/tmp", "size": 64, "mountOptions": ["mode=1777"]}]
+                },
+                "portMappings": [{"containerPort": project.build.port}],
+                "dependsOn": [{"containerName": "app", "condition": "START"}],
+                "logConfiguration": _logs(project, "web"),
+            }
+        )
     else:
         app["portMappings"] = [{"containerPort": workload.port}]
-    return _json({
-        "family": project.fleets.new.ecs_service, "requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc",
-        "cpu": str(size.cpu), "memory": str(size.memory), **{k: v for k, v in roles.items() if v}, "containerDefinitions": containers,
-    })  # fmt: skip
+    return _json(
+        {
+            "family": project.fleets.new.ecs_service,
+            "requiresCompatibilities": ["FARGATE"],
+            "networkMode": "awsvpc",
+            "cpu": str(size.cpu),
+            "memory": str(size.memory),
+            **{k: v for k, v in roles.items() if v},
+            "containerDefinitions": containers,
+        }
+    )
 
 
 def _logs(project: Project, container: str) -> dict[str, Any]:
     """LG01: standard output and error to CloudWatch Logs, one stream a container."""
-    options = {"awslogs-group": f"/ecs/{project.service}", "awslogs-region": project.region, "awslogs-stream-prefix": container}
+    options = {
+        "awslogs-group": f"/ecs/{project.service}",
+        "awslogs-region": project.region,
+        "awslogs-stream-prefix": container,
+    }
     return {"logDriver": "awslogs", "options": {**options, "awslogs-create-group": "true"}}
 
 
 def _tmpfs(path: str, workload: Workload) -> dict[str, Any]:
-    options = ["mode=1777"] if path == "/tmp" else [f"uid={workload.uid}", f"gid={workload.gid}", "mode=0755"]
+    options = (
+        ["mode=1777"]
+        if path == "/tmp"
+        else [f"uid={workload.uid}", f"gid={workload.gid}", "mode=0755"]
+    )
     return {"containerPath": path, "size": 64, "mountOptions": options}
 
 
 def _service(workload: Workload, project: Project) -> str:
-    front, port = ("web", project.build.port) if workload.web is not None else ("app", workload.port)
+    front, port = (
+        ("web", project.build.port) if workload.web is not None else ("app", workload.port)
+    )
     network: dict[str, Any] = {"subnets": list(project.build.subnets)}
     if project.build.security_groups:
         network["securityGroups"] = list(project.build.security_groups)
-    return _json({
-        "launchType": "FARGATE", "desiredCount": project.build.tasks,
-        "deploymentConfiguration": {
-            "minimumHealthyPercent": 100, "maximumPercent": 200, "deploymentCircuitBreaker": {"enable": True, "rollback": True},
-        },
-        "healthCheckGracePeriodSeconds": 30,
-        "loadBalancers": [
-            {"targetGroupArn": "{{ must_env `TARGET_GROUP_ARN` }}", "containerName": front, "containerPort": port},
-        ],
-        "networkConfiguration": {"awsvpcConfiguration": network},
-    })  # fmt: skip
+    return _json(
+        {
+            "launchType": "FARGATE",
+            "desiredCount": project.build.tasks,
+            "deploymentConfiguration": {
+                "minimumHealthyPercent": 100,
+                "maximumPercent": 200,
+                "deploymentCircuitBreaker": {"enable": True, "rollback": True},
+            },
+            "healthCheckGracePeriodSeconds": 30,
+            "loadBalancers": [
+                {
+                    "targetGroupArn": "{{ must_env `TARGET_GROUP_ARN` }}",
+                    "containerName": front,
+                    "containerPort": port,
+                },
+            ],
+            "networkConfiguration": {"awsvpcConfiguration": network},
+        }
+    )
 
 
 def _json(plain: Any) -> str:
@@ -323,14 +435,17 @@ def _json(plain: Any) -> str:
 
 def _sizes(workload: Workload, size: Size) -> str:
     rows = "".join(
-        f"| {m.host} | {m.cpus:.3f} | {m.processes} | {'not measured' if m.pss_kib is None else f'{math.ceil(m.pss_kib / 1024)} MiB'} |\n"
+        f"| {m.host} | {m.cpus:.3f} | {m.processes} | "
+        f"{'not measured' if m.pss_kib is None else f'{math.ceil(m.pss_kib / 1024)} MiB'} "
+        "|\n"
         for m in workload.measured
     )
+    guess = "" if size.measured else "Memory was not measured: prove this size with a load drill."
     return f"""# How large a task is, and why
 
 <!-- {NOTE} -->
 
-**{size.cpu} CPU units, {size.memory} MiB.** {"" if size.measured else "Memory was not measured: prove this size with a load drill."}
+**{size.cpu} CPU units, {size.memory} MiB.** {guess}
 
 ```
 {size.why}

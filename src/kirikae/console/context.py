@@ -27,9 +27,13 @@ def load_project(ctx: click.Context) -> Project:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageProblem(f"{path}: {error.strerror}; name the project file with --project FILE") from error
+        raise UsageProblem(
+            f"{path}: {error.strerror}; name the project file with --project FILE"
+        ) from error
     except UnicodeDecodeError as error:
-        raise UsageProblem(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+        raise UsageProblem(
+            f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8"
+        ) from error
     return project_from(text, str(path))
 
 
@@ -56,7 +60,8 @@ def refuse_if_read_only(ctx: click.Context, dry_run: bool) -> None:
     """Before anything is written down: a changing verb does not even begin under --read-only."""
     if ctx.obj["read_only"] and not dry_run:
         raise UsageProblem(
-            f"--read-only: `{ctx.command_path}` changes something; leave --read-only out, or add --dry-run to see what it would do"
+            f"--read-only: `{ctx.command_path}` changes something; leave --read-only "
+            "out, or add --dry-run to see what it would do"
         )
 
 
@@ -71,19 +76,25 @@ def open_store(ctx: click.Context, project: Project, aws: Aws | None = None) -> 
     if project.store.startswith("s3://"):
         from kirikae.aws.s3_store import store_at
 
-        return store_at(aws or Aws(project.region, ctx.obj["read_only"]), project.store, project.account)
+        return store_at(
+            aws or Aws(project.region, ctx.obj["read_only"]), project.store, project.account
+        )
     return SqliteStore(project_folder(ctx) / project.store)
 
 
 def move_of(ctx: click.Context, project: Project, name: str) -> TrafficMove:
     """The settings of a move of the project file.  Raises UsageProblem."""
     if name not in project.moves:
-        raise UsageProblem(f"{ctx.obj['project_file']} has no move {name!r}; it has: {', '.join(project.moves) or 'none'}")
+        raise UsageProblem(
+            f"{ctx.obj['project_file']} has no move {name!r}; it has: "
+            f"{', '.join(project.moves) or 'none'}"
+        )
     return project.moves[name]
 
 
 def open_desk(ctx: click.Context, name: str, anyone: bool = False) -> Desk:
-    """``anyone``: go on under the local user's name when AWS does not say who we are (the red button must work)."""
+    """``anyone``: go on under the local user's name when AWS does not say who we are (the red
+    button must work)."""
     project = load_project(ctx)
     settings = move_of(ctx, project, name)
     aws = Aws(project.region, ctx.obj["read_only"])
@@ -94,11 +105,23 @@ def open_desk(ctx: click.Context, name: str, anyone: bool = False) -> Desk:
             raise
         who = f"local user {getpass.getuser()}"
     store = open_store(ctx, project, aws)
-    journal = Journal(store, project.environment, project.service, who, socket.gethostname(), requests=aws.take_request_ids)
+    journal = Journal(
+        store,
+        project.environment,
+        project.service,
+        who,
+        socket.gethostname(),
+        requests=aws.take_request_ids,
+    )
     mover = TrafficMover(aws, project, settings, journal)
     lease = Lease(store, f"{project.environment}/{project.service}/{name}")
     calendar = project.calendar_of(name)
     engine = Engine(
-        journal, mover, lease, settings.advance == "ask", settings.approver == "another", lambda: calendar.closed(time.time())
-    )  # fmt: skip
+        journal,
+        mover,
+        lease,
+        settings.advance == "ask",
+        settings.approver == "another",
+        lambda: calendar.closed(time.time()),
+    )
     return Desk(project, settings, aws, store, journal, mover, lease, engine, who)

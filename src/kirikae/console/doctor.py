@@ -25,26 +25,53 @@ from kirikae.model.project import Project
 # ruff: noqa: E501
 _WORDS = {
     "en": {
-        "where": "where:   {service} ({environment}), {file}; {at}", "local": "kirikae local at {url}", "aws": "AWS, region {region}",
-        "who": "who:     {who}; could change: {could}", "nobody": "nobody that AWS knows ({why})", "nothing": "nothing (--read-only)",
-        "could": "the rule {rules}, the service {service}{hosts}", "hosts": ", releases on {names}",
-        "missing": "missing: {missing}", "all": "nothing; you can begin",
+        "where": "where:   {service} ({environment}), {file}; {at}",
+        "local": "kirikae local at {url}",
+        "aws": "AWS, region {region}",
+        "who": "who:     {who}; could change: {could}",
+        "nobody": "nobody that AWS knows ({why})",
+        "nothing": "nothing (--read-only)",
+        "could": "the rule {rules}, the service {service}{hosts}",
+        "hosts": ", releases on {names}",
+        "missing": "missing: {missing}",
+        "all": "nothing; you can begin",
     },
     "ja": {
-        "where": "場所:   {service}（{environment}）、{file}、{at}", "local": "kirikae local（{url}）", "aws": "AWS リージョン {region}",
-        "who": "権限:   {who}、変更できるもの: {could}", "nobody": "AWSが認識できない利用者（{why}）", "nothing": "なし（--read-only）",
-        "could": "ルール {rules}、サービス {service}{hosts}", "hosts": "、{names} 上のリリース",
-        "missing": "不足:   {missing}", "all": "なし。始められます",
+        "where": "場所:   {service}（{environment}）、{file}、{at}",
+        "local": "kirikae local（{url}）",
+        "aws": "AWS リージョン {region}",
+        "who": "権限:   {who}、変更できるもの: {could}",
+        "nobody": "AWSが認識できない利用者（{why}）",
+        "nothing": "なし（--read-only）",
+        "could": "ルール {rules}、サービス {service}{hosts}",
+        "hosts": "、{names} 上のリリース",
+        "missing": "不足:   {missing}",
+        "all": "なし。始められます",
     },
-}  # fmt: skip
+}
 _GONE = {
-    "ssh": ("the OpenSSH client", "OpenSSHクライアント"), "engine": ("a container engine (for `build image` and local)", "コンテナエンジン（build image と local に必要）"),
-    "hosts": ("fleets.old.hosts in the project file", "プロジェクトファイルの fleets.old.hosts"), "checks": ("checks in the project file", "プロジェクトファイルの checks"),
-    "survey": ("a survey (`kirikae survey collect`)", "調査（kirikae survey collect）"), "rule": ("the listener rule {0}", "リスナールール {0}"),
-    "target_group": ("the target group {0}", "ターゲットグループ {0}"), "cluster": ("the cluster {0}", "クラスター {0}"), "aws": ("an answer of AWS", "AWSの応答"),
-    "silent": ("an answer of {0}", "{0} の応答"), "blocking": ("answers to {0} findings (`kirikae survey show`)", "{0} 件の調査結果への対応（kirikae survey show）"),
-    "definitions": ("definitions in {0} (`kirikae build write`)", "{0} の定義ファイル（kirikae build write）"),
-}  # fmt: skip
+    "ssh": ("the OpenSSH client", "OpenSSHクライアント"),
+    "engine": (
+        "a container engine (for `build image` and local)",
+        "コンテナエンジン（build image と local に必要）",
+    ),
+    "hosts": ("fleets.old.hosts in the project file", "プロジェクトファイルの fleets.old.hosts"),
+    "checks": ("checks in the project file", "プロジェクトファイルの checks"),
+    "survey": ("a survey (`kirikae survey collect`)", "調査（kirikae survey collect）"),
+    "rule": ("the listener rule {0}", "リスナールール {0}"),
+    "target_group": ("the target group {0}", "ターゲットグループ {0}"),
+    "cluster": ("the cluster {0}", "クラスター {0}"),
+    "aws": ("an answer of AWS", "AWSの応答"),
+    "silent": ("an answer of {0}", "{0} の応答"),
+    "blocking": (
+        "answers to {0} findings (`kirikae survey show`)",
+        "{0} 件の調査結果への対応（kirikae survey show）",
+    ),
+    "definitions": (
+        "definitions in {0} (`kirikae build write`)",
+        "{0} の定義ファイル（kirikae build write）",
+    ),
+}
 
 
 @dataclass
@@ -55,12 +82,19 @@ class Seen:
 
 
 @click.command()
-@click.option("--lang", type=click.Choice(["en", "ja"]), default=None, help="Default: the language of the environment (LANG).")
+@click.option(
+    "--lang",
+    type=click.Choice(["en", "ja"]),
+    default=None,
+    help="Default: the language of the environment (LANG).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def doctor(ctx: click.Context, lang: str | None, as_json: bool) -> None:
     """Say where I am, which account this is, what could be changed, and what is missing (exit code 6: something is)."""
-    lang = lang or ("ja" if os.environ.get("LC_ALL", os.environ.get("LANG", "")).startswith("ja") else "en")
+    lang = lang or (
+        "ja" if os.environ.get("LC_ALL", os.environ.get("LANG", "")).startswith("ja") else "en"
+    )
     project = load_project(ctx)
     seen = _look(ctx, project)
     words = _WORDS[lang]
@@ -68,14 +102,37 @@ def doctor(ctx: click.Context, lang: str | None, as_json: bool) -> None:
     told = [_GONE[kind][lang == "ja"].format(what) for kind, what in seen.missing]
     if as_json:
         plain = {
-            "version": __version__, "service": project.service, "environment": project.environment, "region": project.region, "endpoint": endpoint,
-            "account": project.account, "who": seen.who, "read_only": ctx.obj["read_only"], "missing": [{"kind": k, "what": w} for k, w in seen.missing],
-        }  # fmt: skip
+            "version": __version__,
+            "service": project.service,
+            "environment": project.environment,
+            "region": project.region,
+            "endpoint": endpoint,
+            "account": project.account,
+            "who": seen.who,
+            "read_only": ctx.obj["read_only"],
+            "missing": [{"kind": k, "what": w} for k, w in seen.missing],
+        }
         click.echo(json.dumps(plain))
     else:
-        at = words["local"].format(url=endpoint) if endpoint else words["aws"].format(region=project.region)
-        click.echo(words["where"].format(service=project.service, environment=project.environment, file=ctx.obj["project_file"], at=at))
-        click.echo(words["who"].format(who=seen.who or words["nobody"].format(why=seen.why_nobody), could=_could(ctx, project, words)))
+        at = (
+            words["local"].format(url=endpoint)
+            if endpoint
+            else words["aws"].format(region=project.region)
+        )
+        click.echo(
+            words["where"].format(
+                service=project.service,
+                environment=project.environment,
+                file=ctx.obj["project_file"],
+                at=at,
+            )
+        )
+        click.echo(
+            words["who"].format(
+                who=seen.who or words["nobody"].format(why=seen.why_nobody),
+                could=_could(ctx, project, words),
+            )
+        )
         click.echo(words["missing"].format(missing="; ".join(told) or words["all"]))
     if seen.missing:
         ctx.exit(Exit.FOUND)
@@ -88,10 +145,14 @@ def _could(ctx: click.Context, project: Project, words: dict[str, str]) -> str:
     rules = ", ".join([*project.rules, *records]) or "-"
     names = ", ".join(h.name for h in hosts_of(project)[0])
     hosts = words["hosts"].format(names=names) if project.fleets.old.deployer and names else ""
-    return words["could"].format(rules=rules, service=f"{project.fleets.new.cluster}/{project.fleets.new.ecs_service}", hosts=hosts)
+    return words["could"].format(
+        rules=rules,
+        service=f"{project.fleets.new.cluster}/{project.fleets.new.ecs_service}",
+        hosts=hosts,
+    )
 
 
-def _look(ctx: click.Context, project: Project) -> Seen:
+def _look(ctx: click.Context, project: Project) -> Seen:  # noqa: C901
     seen = Seen()
 
     def miss(kind: str, what: str = "") -> None:
@@ -113,7 +174,10 @@ def _look(ctx: click.Context, project: Project) -> Seen:
         except (HostSilent, CommandFailed):
             miss("silent", host.name)
     shelf = shelf_of(ctx, project)
-    if any((age := shelf.age_s(h.name, time.time())) is None or age > project.survey.max_age for h in fleet):
+    if any(
+        (age := shelf.age_s(h.name, time.time())) is None or age > project.survey.max_age
+        for h in fleet
+    ):
         miss("survey")
     elif fleet and (in_the_way := blocking(survey_findings(ctx, project), "traffic")):
         miss("blocking", str(len(in_the_way)))
@@ -135,8 +199,16 @@ def _look_at_aws(ctx: click.Context, project: Project, seen: Seen) -> None:
         return
     fleets = project.fleets
     looks: list[tuple[str, str, Callable[[], object]]] = [
-        ("target_group", fleets.old.target_group, lambda: elbv2.target_group(aws, fleets.old.target_group)),
-        ("target_group", fleets.new.target_group, lambda: elbv2.target_group(aws, fleets.new.target_group)),
+        (
+            "target_group",
+            fleets.old.target_group,
+            lambda: elbv2.target_group(aws, fleets.old.target_group),
+        ),
+        (
+            "target_group",
+            fleets.new.target_group,
+            lambda: elbv2.target_group(aws, fleets.new.target_group),
+        ),
         ("cluster", fleets.new.cluster, lambda: ecs.cluster_exists(aws, fleets.new.cluster)),
         *(("rule", rule, partial(elbv2.find_rule, aws, rule)) for rule in project.rules),
     ]

@@ -1,4 +1,5 @@
-"""The verbs that drive a move: ``start`` in the foreground, ``step`` for CI, ``drive --service`` for weeks."""
+"""The verbs that drive a move: ``start`` in the foreground, ``step`` for CI, ``drive --service``
+for weeks."""
 
 from __future__ import annotations
 
@@ -39,8 +40,8 @@ class SurveySaysNo(KirikaeError):
 def _may_begin(ctx: click.Context, desk: Desk, name: str, found: Move | None) -> None:
     """No share leaves 0 over a blocking finding or without a fresh survey.  Raises SurveySaysNo.
 
-    A move whose share is above 0 is driven on whatever the survey says: leaving it without a driver helps nobody.
-    """
+    A move whose share is above 0 is driven on whatever the survey says: leaving it without a driver
+    helps nobody."""
     if found is not None and found.live and (found.share or found.held or found.intent is not None):
         return
     if in_the_way := blocking(survey_findings(ctx, desk.project), desk.settings.kind):
@@ -62,7 +63,9 @@ def _telling(desk: Desk, as_json: bool) -> Iterator[Callable[[Look], None]]:
     if desk.project.notify is None:
         yield teller
         return
-    notifier = Notifier(desk.aws, desk.project, desk.journal, lambda text: click.echo(text, err=True))
+    notifier = Notifier(
+        desk.aws, desk.project, desk.journal, lambda text: click.echo(text, err=True)
+    )
 
     def both(look: Look) -> None:
         teller(look)
@@ -76,7 +79,9 @@ def _telling(desk: Desk, as_json: bool) -> Iterator[Callable[[Look], None]]:
 
 @click.command()
 @click.argument("name")
-@click.option("--detach", is_flag=True, help="Plan it, and leave the driving to `move drive --service`.")
+@click.option(
+    "--detach", is_flag=True, help="Plan it, and leave the driving to `move drive --service`."
+)
 @JSON
 @DRY
 @click.pass_context
@@ -124,7 +129,11 @@ def step(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None:
     desk = open_desk(ctx, name)
     found = read_move(desk, name)
     if dry_run:
-        say(as_json, found or Move(name, desk.settings.plan), "would look, and take at most one step;")
+        say(
+            as_json,
+            found or Move(name, desk.settings.plan),
+            "would look, and take at most one step;",
+        )
         return
     _may_begin(ctx, desk, name, found)
     if found is None:
@@ -140,25 +149,47 @@ def step(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None:
 
 @click.command("drive")
 @click.argument("name")
-@click.option("--service", "as_service", is_flag=True, help="Go on for weeks: rest while it is held, settled or driven by another.")
-@click.option("--definition", type=click.Path(file_okay=False, path_type=Path), help="Write the files to run this as an ECS service.")
 @click.option(
-    "--image", default="kirikae:latest", show_default=True, help="With --definition: the image that holds kirikae and kirikae.yml."
+    "--service",
+    "as_service",
+    is_flag=True,
+    help="Go on for weeks: rest while it is held, settled or driven by another.",
+)
+@click.option(
+    "--definition",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the files to run this as an ECS service.",
+)
+@click.option(
+    "--image",
+    default="kirikae:latest",
+    show_default=True,
+    help="With --definition: the image that holds kirikae and kirikae.yml.",
 )
 @JSON
 @DRY
 @click.pass_context
 def drive_on(
-    ctx: click.Context, name: str, as_service: bool, definition: Path | None, image: str, as_json: bool, dry_run: bool
-) -> None:  # fmt: skip
-    """Drive a move that was started with --detach, as a service; each minute a heartbeat goes to CloudWatch."""
+    ctx: click.Context,
+    name: str,
+    as_service: bool,
+    definition: Path | None,
+    image: str,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Drive a move that was started with --detach, as a service; each minute a heartbeat goes to
+    CloudWatch."""
     if as_service == (definition is not None):
-        raise UsageProblem("say --service to drive, or --definition FOLDER to write the files that run it on ECS")
+        raise UsageProblem(
+            "say --service to drive, or --definition FOLDER to write the files that run it on ECS"
+        )
     project = load_project(ctx)
     move_of(ctx, project, name)
     if not project.store.startswith("s3://"):
         raise UsageProblem(
-            f"store {project.store!r}: a driver that runs as a service keeps its journal in a bucket; set `store: s3://BUCKET/PREFIX`"
+            f"store {project.store!r}: a driver that runs as a service keeps its journal "
+            "in a bucket; set `store: s3://BUCKET/PREFIX`"
         )
     refuse_if_read_only(ctx, dry_run)
     if definition is not None:
@@ -177,7 +208,15 @@ def drive_on(
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: ended.set())
     with _telling(desk, as_json) as tell, suppress(Stopped):
-        serve(desk.engine, desk.journal, desk.lease, name, tell, lambda: _beat(desk, name), ended.is_set)
+        serve(
+            desk.engine,
+            desk.journal,
+            desk.lease,
+            name,
+            tell,
+            lambda: _beat(desk, name),
+            ended.is_set,
+        )
     found = read_move(desk, name)
     if found is not None:
         say(as_json, found, "stopped driving;")
@@ -186,6 +225,13 @@ def drive_on(
 def _beat(desk: Desk, name: str) -> None:
     """A beat that cannot be sent is what the alarm on missing beats is for."""
     try:
-        heartbeat(desk.aws, {"Service": desk.project.service, "Environment": desk.project.environment, "Move": name})
+        heartbeat(
+            desk.aws,
+            {
+                "Service": desk.project.service,
+                "Environment": desk.project.environment,
+                "Move": name,
+            },
+        )
     except (KirikaeError, AwsUnreachable) as error:
         click.echo(f"no heartbeat was sent: {error}", err=True)

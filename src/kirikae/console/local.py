@@ -12,12 +12,18 @@ from kirikae.model.errors import Exit, UsageProblem
 try:
     from kirikae.local import control
 except ModuleNotFoundError as error:  # the extra is not installed
-    raise UsageProblem(f"kirikae local needs its extra ({error.name} is missing): pip install 'kirikae[local]'") from error
+    raise UsageProblem(
+        f"kirikae local needs its extra ({error.name} is missing): pip install 'kirikae[local]'"
+    ) from error
 
 
 @click.group()
 @click.option(
-    "--dir", "directory", type=click.Path(file_okay=False, path_type=Path), default=None, help="State directory (default .kirikae/local)."
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    help="State directory (default .kirikae/local).",
 )
 @click.pass_context
 def local(ctx: click.Context, directory: Path | None) -> None:
@@ -26,29 +32,54 @@ def local(ctx: click.Context, directory: Path | None) -> None:
 
 
 @local.command()
-@click.option("--port", type=click.IntRange(1, 65535), default=None, help="Port of the endpoint on 127.0.0.1 (default: a free one, kept).")
-@click.option("--region", default="ap-northeast-1", show_default=True, help="The region it pretends to be.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=None,
+    help="Port of the endpoint on 127.0.0.1 (default: a free one, kept).",
+)
+@click.option(
+    "--region", default="ap-northeast-1", show_default=True, help="The region it pretends to be."
+)
 @click.option(
     "--figures",
     type=click.Choice(["now", "delayed"]),
     default=None,
-    help="Show CloudWatch figures at once and by the second, or whole minutes a minute later as AWS does (default: delayed; kept).",
+    help="Show CloudWatch figures at once and by the second, or whole minutes a minute later "
+    "as AWS does (default: delayed; kept).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the status as JSON.")
 @click.option("--dry-run", is_flag=True, help="Say what would be started.")
 @click.pass_context
-def up(ctx: click.Context, port: int | None, region: str, figures: str | None, as_json: bool, dry_run: bool) -> None:
+def up(
+    ctx: click.Context,
+    port: int | None,
+    region: str,
+    figures: str | None,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
     """Start what is not running yet."""
     directory = ctx.obj["directory"]
     if dry_run:
         running = control.status(directory) is not None
-        click.echo("all runs already" if running else f"would start the control plane, HAProxy and moto for {directory}")
+        click.echo(
+            "all runs already"
+            if running
+            else f"would start the control plane, HAProxy and moto for {directory}"
+        )
         return
-    found = control.up(directory, port, region, figures_delay_s=None if figures is None else control.FIGURES_DELAY_S[figures])
+    found = control.up(
+        directory,
+        port,
+        region,
+        figures_delay_s=None if figures is None else control.FIGURES_DELAY_S[figures],
+    )
     click.echo(
         json.dumps(found)
         if as_json
-        else f"kirikae local answers at {found['endpoint']} (network {found['network']}); `kirikae local env` prints what clients need"
+        else f"kirikae local answers at {found['endpoint']} (network {found['network']}); "
+        "`kirikae local env` prints what clients need"
     )
 
 
@@ -62,9 +93,12 @@ def env(ctx: click.Context) -> None:
         ctx.exit(Exit.REFUSED)
     else:
         values = {
-            "AWS_ENDPOINT_URL": found["endpoint"], "AWS_REGION": found["region"], "AWS_DEFAULT_REGION": found["region"],
-            "AWS_ACCESS_KEY_ID": "kirikae", "AWS_SECRET_ACCESS_KEY": "kirikae",
-        }  # fmt: skip
+            "AWS_ENDPOINT_URL": found["endpoint"],
+            "AWS_REGION": found["region"],
+            "AWS_DEFAULT_REGION": found["region"],
+            "AWS_ACCESS_KEY_ID": "kirikae",
+            "AWS_SECRET_ACCESS_KEY": "kirikae",
+        }
         for key, value in values.items():
             click.echo(f"export {key}={value}")
 
@@ -78,7 +112,9 @@ def status(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
     elif found is None:
-        click.echo("kirikae local is not running; `kirikae local up` starts it or takes it up again")
+        click.echo(
+            "kirikae local is not running; `kirikae local up` starts it or takes it up again"
+        )
     else:
         listeners = ", ".join(found["listeners"]) or "none"
         click.echo(
@@ -94,7 +130,12 @@ def status(ctx: click.Context, as_json: bool) -> None:
 
 
 @local.command()
-@click.option("--percent", type=click.IntRange(1, 100), required=True, help="Part of the running FARGATE_SPOT tasks, rounded up.")
+@click.option(
+    "--percent",
+    type=click.IntRange(1, 100),
+    required=True,
+    help="Part of the running FARGATE_SPOT tasks, rounded up.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the tasks as JSON.")
 @click.option("--dry-run", is_flag=True, help="Say which tasks would be taken away.")
 @click.pass_context
@@ -127,10 +168,17 @@ def down(ctx: click.Context, as_json: bool, dry_run: bool) -> None:
     """Stop everything and remove every container, the network and the state."""
     directory = ctx.obj["directory"]
     if dry_run:
-        click.echo(f"would stop the processes of {directory}, remove its containers and network, and delete the folder")
+        click.echo(
+            f"would stop the processes of {directory}, remove its containers and "
+            "network, and delete the folder"
+        )
         return
     removed = control.down(directory)
     if as_json:
         click.echo(json.dumps({"removed": removed}))
         return
-    click.echo(f"stopped; {len(removed)} containers and networks removed" if removed else "nothing was running")
+    click.echo(
+        f"stopped; {len(removed)} containers and networks removed"
+        if removed
+        else "nothing was running"
+    )

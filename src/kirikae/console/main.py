@@ -1,4 +1,5 @@
-"""The command line: parses, calls a room, prints.  Rooms are imported when their verb runs, so that help is quick."""
+"""The command line: parses, calls a room, prints.  Rooms are imported when their verb runs, so that
+help is quick."""
 
 from __future__ import annotations
 
@@ -11,13 +12,41 @@ from kirikae import __version__
 from kirikae.model.errors import Exit, KirikaeError
 
 _GROUPS = {
-    "doctor": ("kirikae.console.doctor", "doctor", "Say where I am, which account this is, what could be changed, and what is missing."),
-    "survey": ("kirikae.console.survey", "survey", "Look at the hosts and the AWS side: state, jobs, configuration, dependencies."),
-    "local": ("kirikae.console.local", "local", "Run AWS's part on this machine: ECS, load balancer, figures, stores."),
-    "move": ("kirikae.console.move", "move", "Move traffic from the old side to the new side, step by step."),
-    "report": ("kirikae.console.report", "report", "Write the page for people who decide, in English or Japanese."),
-    "build": ("kirikae.console.build", "build", "Make images and definitions from what the survey found."),
-    "release": ("kirikae.console.release", "release", "Put a release on a fleet and wait for the truth."),
+    "doctor": (
+        "kirikae.console.doctor",
+        "doctor",
+        "Say where I am, which account this is, what could be changed, and what is missing.",
+    ),
+    "survey": (
+        "kirikae.console.survey",
+        "survey",
+        "Look at the hosts and the AWS side: state, jobs, configuration, dependencies.",
+    ),
+    "local": (
+        "kirikae.console.local",
+        "local",
+        "Run AWS's part on this machine: ECS, load balancer, figures, stores.",
+    ),
+    "move": (
+        "kirikae.console.move",
+        "move",
+        "Move traffic from the old side to the new side, step by step.",
+    ),
+    "report": (
+        "kirikae.console.report",
+        "report",
+        "Write the page for people who decide, in English or Japanese.",
+    ),
+    "build": (
+        "kirikae.console.build",
+        "build",
+        "Make images and definitions from what the survey found.",
+    ),
+    "release": (
+        "kirikae.console.release",
+        "release",
+        "Put a release on a fleet and wait for the truth.",
+    ),
     "project": ("kirikae.console.project", "project", "Look at the project file."),
     "back-out": ("kirikae.console.move", "back_out", "The red button: share 0 now."),
 }
@@ -46,7 +75,12 @@ class _Lazy(click.Group):
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="kirikae")
 @click.option(
-    "--project", "project_file", type=click.Path(dir_okay=False), default="kirikae.yml", show_default=True, help="The project file."
+    "--project",
+    "project_file",
+    type=click.Path(dir_okay=False),
+    default="kirikae.yml",
+    show_default=True,
+    help="The project file.",
 )
 @click.option("--read-only", is_flag=True, help="Send no call to AWS that changes anything.")
 @click.pass_context
@@ -60,7 +94,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code: Any = cli.main(arguments, prog_name="kirikae", standalone_mode=False)
     except click.exceptions.Abort:
-        click.echo("stopped; what was begun is written down, and the same command goes on with it", err=True)
+        click.echo(
+            "stopped; what was begun is written down, and the same command goes on with it",
+            err=True,
+        )
         code = Exit.UNFINISHED
     except click.ClickException as error:
         error.show()

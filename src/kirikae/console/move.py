@@ -13,7 +13,13 @@ from typing import Any
 
 import click
 
-from kirikae.console.context import Desk, load_project, open_desk, project_folder, refuse_if_read_only
+from kirikae.console.context import (
+    Desk,
+    load_project,
+    open_desk,
+    project_folder,
+    refuse_if_read_only,
+)
 from kirikae.console.driving import drive_on, read_move, start, step
 from kirikae.console.notify import tell_once
 from kirikae.console.survey import survey_findings
@@ -52,9 +58,13 @@ class NothingToApprove(KirikaeError):
 
 
 def _requests(needed: int | None) -> str:
-    """How many requests a step needs; None where an error rate of 0.1% on both sides could never prove it."""
+    """How many requests a step needs; None where an error rate of 0.1% on both sides could never
+    prove it."""
     if needed is None:
-        return "more requests than can ever come at an error rate of 0.1% (widen worse_requests_at_most)"
+        return (
+            "more requests than can ever come at an error rate of 0.1% (widen "
+            "worse_requests_at_most)"
+        )
     return f"about {needed} good requests on the new side,"
 
 
@@ -66,40 +76,60 @@ def plan(ctx: click.Context, name: str, as_json: bool) -> None:
     """Show every step, what each must prove, and what stands in the way."""
     desk = open_desk(ctx, name)
     margins = margins_of(desk.settings)
-    found = [f for f in survey_findings(ctx, desk.project) if desk.settings.kind in f.blocks] + desk.mover.findings()
+    found = [
+        f for f in survey_findings(ctx, desk.project) if desk.settings.kind in f.blocks
+    ] + desk.mover.findings()
     known, forecasts = desk.mover.forecast(desk.settings.plan)
-    cost, old = _extra_cost(desk), desk.mover.pin.look(read_move(desk, name), desk.mover.places().old)
+    cost = _extra_cost(desk)
+    old = desk.mover.pin.look(read_move(desk, name), desk.mover.places().old)
     steps: list[dict[str, Any]] = []
     for each in forecasts:
         after = next((s for s in desk.settings.plan if s > each.share), WHOLE)
         steps.append(
             {
-                "share": percent(each.share), "bake_s": margins.bake_s, "errors_at_most_more": margins.errors_at(after),
+                "share": percent(each.share),
+                "bake_s": margins.bake_s,
+                "errors_at_most_more": margins.errors_at(after),
                 "slower_at_most": None if margins.fast_enough_ms else margins.slower_at(after),
-                "new_side_requests_needed": round(each.needed) if isfinite(each.needed) else None, "slowest_to_show": each.metric,
+                "new_side_requests_needed": round(each.needed) if isfinite(each.needed) else None,
+                "slowest_to_show": each.metric,
                 "expected_s": round(each.seconds) if isfinite(each.seconds) else None,
                 "finds": {
-                    "more_errors": RISE, "requests": round(each.finds) if isfinite(each.finds) else None,
+                    "more_errors": RISE,
+                    "requests": round(each.finds) if isfinite(each.finds) else None,
                     "seconds": round(each.finds_s) if isfinite(each.finds_s) else None,
                 },
                 "judged_by": "absolute limits" if each.share == WHOLE else "comparison",
             }
-        )  # fmt: skip
+        )
     if as_json:
         click.echo(
             json.dumps(
                 {
-                    "move": name, "steps": steps, "findings": [f.to_plain() for f in found], "advance": desk.settings.advance,
-                    "requests_per_s": round(known.per_s, 2), "extra_cost_per_day_usd": cost, "old_side": asdict(old),
+                    "move": name,
+                    "steps": steps,
+                    "findings": [f.to_plain() for f in found],
+                    "advance": desk.settings.advance,
+                    "requests_per_s": round(known.per_s, 2),
+                    "extra_cost_per_day_usd": cost,
+                    "old_side": asdict(old),
                 }
             )
-        )  # fmt: skip
+        )
     else:
-        click.echo(f"today: {known.per_s:.1f} requests/s, {known.errors:.2%} errors" if known.per_s else "today's rate is not known")
+        click.echo(
+            f"today: {known.per_s:.1f} requests/s, {known.errors:.2%} errors"
+            if known.per_s
+            else "today's rate is not known"
+        )
         for step in steps:
             _tell_step(step)
         total = sum(each.seconds for each in forecasts)
-        click.echo(f"in all {duration(total)} if both sides are alike" if isfinite(total) else "how long it takes is not known")
+        click.echo(
+            f"in all {duration(total)} if both sides are alike"
+            if isfinite(total)
+            else "how long it takes is not known"
+        )
         click.echo(_how_it_advances(desk, name))
         click.echo(_told_cost(cost, old))
         for f in found:
@@ -109,20 +139,32 @@ def plan(ctx: click.Context, name: str, as_json: bool) -> None:
 
 
 def _tell_step(step: dict[str, Any]) -> None:
-    expected = f"about {duration(step['expected_s'])}" if step["expected_s"] is not None else "time not known"
-    slower = f" and {step['slower_at_most']:.0%} slower" if step["slower_at_most"] is not None else ""
+    expected = (
+        f"about {duration(step['expected_s'])}"
+        if step["expected_s"] is not None
+        else "time not known"
+    )
+    slower = (
+        f" and {step['slower_at_most']:.0%} slower" if step["slower_at_most"] is not None else ""
+    )
     click.echo(
-        f"{step['share']:>6}  {expected}: at least {step['bake_s']:.0f} s, and {_requests(step['new_side_requests_needed'])} "
-        f"to show no more than {step['errors_at_most_more']:.2%} more errors{slower} ({step['judged_by']})"
+        f"{step['share']:>6}  {expected}: at least {step['bake_s']:.0f} s, and "
+        f"{_requests(step['new_side_requests_needed'])} "
+        f"to show no more than {step['errors_at_most_more']:.2%} more errors{slower} "
+        f"({step['judged_by']})"
     )
     finds = step["finds"]
     if finds["requests"] is not None:
         within = f" and {duration(finds['seconds'])}" if finds["seconds"] is not None else ""
-        click.echo(f"        finds +{RISE:.0%} errors within about {finds['requests']} requests on the new side{within}")
+        click.echo(
+            f"        finds +{RISE:.0%} errors within about {finds['requests']} requests "
+            f"on the new side{within}"
+        )
 
 
 def _extra_cost(desk: Desk) -> float | None:
-    """US dollars a day for the new side's tasks at the list price; None where the region's price or the service is not known."""
+    """US dollars a day for the new side's tasks at the list price; None where the region's price or
+    the service is not known."""
     from kirikae.aws import ecs
 
     fleet = desk.project.fleets.new
@@ -136,24 +178,40 @@ def _extra_cost(desk: Desk) -> float | None:
     if "cpu" not in definition or "memory" not in definition:
         return None
     tasks = max(service["desiredCount"], service["runningCount"])
-    cost = dollars_a_day(desk.project.region, int(definition["cpu"]), int(definition["memory"]), tasks)
+    cost = dollars_a_day(
+        desk.project.region, int(definition["cpu"]), int(definition["memory"]), tasks
+    )
     return None if cost is None else round(cost, 2)
 
 
 def _told_cost(cost: float | None, old: OldSide) -> str:
     both = (
-        "running both costs: not known" if cost is None else f"running both costs ${cost:.2f} a day more (the new side's tasks, list price)"
+        "running both costs: not known"
+        if cost is None
+        else f"running both costs ${cost:.2f} a day more (the new side's tasks, list price)"
     )
-    return both + (f", and {old.added} instance(s) that the old side was raised by" if old.added else "")
+    return both + (
+        f", and {old.added} instance(s) that the old side was raised by" if old.added else ""
+    )
 
 
 def _how_it_advances(desk: Desk, name: str) -> str:
-    asked = {"ask": "when somebody approves it", "window": "by itself, within its windows", "auto": "by itself"}[desk.settings.advance]
+    asked = {
+        "ask": "when somebody approves it",
+        "window": "by itself, within its windows",
+        "auto": "by itself",
+    }[desk.settings.advance]
     if desk.settings.advance == "ask" and desk.settings.approver == "another":
         asked = "when somebody else than the driver approves it"
-    windows = f", {', '.join(desk.settings.windows)} ({desk.project.time_zone})" if desk.settings.windows else ""
+    windows = (
+        f", {', '.join(desk.settings.windows)} ({desk.project.time_zone})"
+        if desk.settings.windows
+        else ""
+    )
     closed = desk.project.calendar_of(name).closed(time.time())
-    return f"a step is taken {asked} once it is proven{windows}" + (f"; now {closed}" if closed else "")
+    return f"a step is taken {asked} once it is proven{windows}" + (
+        f"; now {closed}" if closed else ""
+    )
 
 
 @move.command()
@@ -164,14 +222,20 @@ def status(ctx: click.Context, name: str, as_json: bool) -> None:
     """Where the move stands, who drives it, and whether the old side can take all of it now."""
     desk = open_desk(ctx, name)
     found = desk.journal.read(name)
-    share, driver = desk.mover.found_share(), desk.lease.holder()
-    old, cost = desk.mover.pin.look(found, desk.mover.places().old), None if found.over else _extra_cost(desk)
+    share = desk.mover.found_share()
+    driver = desk.lease.holder()
+    old = desk.mover.pin.look(found, desk.mover.places().old)
+    cost = None if found.over else _extra_cost(desk)
     closed = desk.project.calendar_of(name).closed(time.time())
     if as_json:
         told = {
-            **shown(found), "found_share": None if share is None else percent(share), "driver": driver,
-            "old_side": {**asdict(old), "takes_all": old.takes_all}, "extra_cost_per_day_usd": cost, "closed": closed,
-        }  # fmt: skip
+            **shown(found),
+            "found_share": None if share is None else percent(share),
+            "driver": driver,
+            "old_side": {**asdict(old), "takes_all": old.takes_all},
+            "extra_cost_per_day_usd": cost,
+            "closed": closed,
+        }
         click.echo(json.dumps(told, ensure_ascii=False))
         return
     click.echo(f"{name} is {where(found)}")
@@ -179,7 +243,9 @@ def status(ctx: click.Context, name: str, as_json: bool) -> None:
     click.echo(f"{giver} the new side {'an unknown share' if share is None else percent(share)}")
     if when := _when_in_force(desk):
         click.echo(f"a back-out is not at once: {when.rstrip(';')}")
-    click.echo(f"driven by {driver}" if driver else "nobody drives it; `kirikae move start` takes over")
+    click.echo(
+        f"driven by {driver}" if driver else "nobody drives it; `kirikae move start` takes over"
+    )
     if closed:
         click.echo(f"no step is taken now: {closed}")
     click.echo(f"old side: {old.told()}")
@@ -191,11 +257,14 @@ class _Onlooker:
     """What the recorded figures say, fed with what is new at each look."""
 
     def __init__(self, desk: Desk) -> None:
-        self._desk, self._attempt, self._seen = desk, -1, -math.inf
+        self._desk = desk
+        self._attempt = -1
+        self._seen = -math.inf
         self._trial: Trial | None = None
 
     def _fresh(self, found: Move) -> Trial:
-        """The same judge as the driver's: where clients stick, the share that arrives is shown and not tested."""
+        """The same judge as the driver's: where clients stick, the share that arrives is shown and
+        not tested."""
         return trial_over(self._desk.settings, found, (), not self._desk.mover.router.exact)
 
     def trial(self, found: Move) -> Trial | None:
@@ -203,7 +272,9 @@ class _Onlooker:
         if found.phase is not Phase.RUNNING or not found.share:
             return None
         if self._trial is None or found.attempt != self._attempt:
-            self._trial, self._attempt, self._seen = self._fresh(found), found.attempt, -math.inf
+            self._trial = self._fresh(found)
+            self._attempt = found.attempt
+            self._seen = -math.inf
         for batch in self._desk.journal.batches(found):
             if batch.start > self._seen:
                 self._trial.look(batch)
@@ -215,18 +286,24 @@ class _Recorder:
     """Writes every batch of an attempt once and in order, as `move judge` reads them."""
 
     def __init__(self, desk: Desk, file: Path) -> None:
-        self._desk, self._file, self._written = desk, file, -math.inf
+        self._desk = desk
+        self._file = file
+        self._written = -math.inf
         try:
             file.write_text("", encoding="utf-8")
         except OSError as error:
-            raise UsageProblem(f"{file} cannot be written: {error.strerror}; name another file with --record") from error
+            raise UsageProblem(
+                f"{file} cannot be written: {error.strerror}; name another file with --record"
+            ) from error
 
     def write(self, found: Move, everything: bool) -> None:
         """``everything``: also rounds of probes that are ahead of the figures, which come late."""
         batches = self._desk.journal.batches(found)
         if not batches and everything:
             batches = self._before(found)
-        until = max((b.start for b in batches if everything or not b.only_probes), default=-math.inf)
+        until = max(
+            (b.start for b in batches if everything or not b.only_probes), default=-math.inf
+        )
         with self._file.open("a", encoding="utf-8") as out:
             for batch in batches:
                 if self._written < batch.start <= until:
@@ -236,7 +313,9 @@ class _Recorder:
     def _before(self, found: Move) -> list[Batch]:
         """Figures of the last attempt that has any: after a back-out, those that led to it."""
         for entry in reversed(self._desk.journal.entries(found.name)):
-            if entry.move.attempt != found.attempt and (batches := self._desk.journal.batches(entry.move)):
+            if entry.move.attempt != found.attempt and (
+                batches := self._desk.journal.batches(entry.move)
+            ):
                 return batches
         return []
 
@@ -245,12 +324,17 @@ class _Recorder:
 @click.argument("name")
 @JSON
 @click.option("--once", is_flag=True, help="Print one line and end.")
-@click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="Write this attempt's figures to a file for `move judge`.")
+@click.option(
+    "--record",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write this attempt's figures to a file for `move judge`.",
+)
 @click.pass_context
 def watch(ctx: click.Context, name: str, as_json: bool, once: bool, record: Path | None) -> None:
     """Look on: share, figures and evidence as the journal has them; changes nothing."""
     desk = open_desk(ctx, name)
-    teller, onlooker = Teller(as_json), _Onlooker(desk)
+    teller = Teller(as_json)
+    onlooker = _Onlooker(desk)
     recorder = _Recorder(desk, record) if record is not None else None
     while True:
         found = desk.journal.read(name)
@@ -266,7 +350,9 @@ def watch(ctx: click.Context, name: str, as_json: bool, once: bool, record: Path
 
 @move.command()
 @click.argument("name")
-@click.option("--reason", default="held by hand", show_default=True, help="Why; kept in the journal.")
+@click.option(
+    "--reason", default="held by hand", show_default=True, help="Why; kept in the journal."
+)
 @JSON
 @DRY
 @click.pass_context
@@ -285,7 +371,8 @@ def _by_hand(ctx: click.Context, name: str, verb: Verb, as_json: bool, dry_run: 
     """One order by a person; whether it is lawful is asked before anything is done."""
     refuse_if_read_only(ctx, dry_run)
     desk = open_desk(ctx, name)
-    before, order = desk.journal.read(name), Order(verb)
+    before = desk.journal.read(name)
+    order = Order(verb)
     if before.intent is None:
         before.intending(order)
     if verb is Verb.RETIRE and before.phase is Phase.SETTLED:
@@ -294,11 +381,14 @@ def _by_hand(ctx: click.Context, name: str, verb: Verb, as_json: bool, dry_run: 
         say(as_json, before, f"would {verb};")
         return
     if verb is Verb.RETIRE:
-        # Written first: were we killed in between, the plan would be there, and the order can be given again.
+        # Written first: were we killed in between, the plan would be there, and the order can be
+        # given again.
         file = project_folder(ctx) / f"removal-{name}.md"
         file.write_text(_removal_plan(desk, name), encoding="utf-8")
         if not as_json:
-            click.echo(f"nothing is deleted; what may be removed, and in which order, stands in {file}")
+            click.echo(
+                f"nothing is deleted; what may be removed, and in which order, stands in {file}"
+            )
     say(as_json, carry_out_order(desk.engine, desk.lease, name, order))
     tell_once(desk.aws, desk.project, desk.journal, name, _complain)
 
@@ -309,7 +399,11 @@ def _when_in_force(desk: Desk) -> str:
         delay_s = desk.mover.router.delay_s
     except (KirikaeError, AwsUnreachable):
         return ""
-    return f"resolvers that know the former answer keep it for up to {delay_s:.0f} s;" if delay_s else ""
+    return (
+        f"resolvers that know the former answer keep it for up to {delay_s:.0f} s;"
+        if delay_s
+        else ""
+    )
 
 
 def _complain(text: str) -> None:
@@ -326,24 +420,42 @@ def _command_by_hand(verb: Verb, says: str) -> None:
         _by_hand(ctx, name, verb, as_json, dry_run)
 
 
-_command_by_hand(Verb.RESUME, "Lift the hold: the share is set back to the journal's; `move start` then drives on.")
+_command_by_hand(
+    Verb.RESUME,
+    "Lift the hold: the share is set back to the journal's; `move start` then drives on.",
+)
 _command_by_hand(Verb.ABANDON, "Give the move up (only before it started, or at 0%).")
-_command_by_hand(Verb.SETTLE, "Say by hand that 100% is where it stays (a driver does so once that is proven).")
+_command_by_hand(
+    Verb.SETTLE, "Say by hand that 100% is where it stays (a driver does so once that is proven)."
+)
 _command_by_hand(Verb.RETIRE, "Pin the share and write the removal plan; deletes nothing.")
 
 
 def _removal_plan(desk: Desk, name: str) -> str:
     places = desk.mover.places()
-    old, new = places.old, places.new
+    old = places.old
+    new = places.new
     record = desk.settings.router.record
-    knows = f"the rule still knows `{old.name}` at weight 0" if record is None else f"`{record.name}` still has both records"
+    knows = (
+        f"the rule still knows `{old.name}` at weight 0"
+        if record is None
+        else f"`{record.name}` still has both records"
+    )
     way = f"take `{old.arn}` out of the rule `{places.rule_arn}`"
     if record is not None:
-        way = f"make `{record.name}` a simple record again that leads to the new side, in one change; then give it its former TTL"
+        way = (
+            f"make `{record.name}` a simple record again that leads to the new side, in one "
+            "change; then give it its former TTL"
+        )
     group = desk.project.fleets.old.autoscaling_group
     scaling = f", then the Auto Scaling group `{group}`" if group else ""
-    hosts = "\n".join(f"   - [ ] {host}" for host in desk.project.fleets.old.hosts) or "   - [ ] every host of the old fleet"
-    return f"""# What may be removed after the move {name} of {desk.project.service} ({desk.project.environment})
+    hosts = (
+        "\n".join(f"   - [ ] {host}" for host in desk.project.fleets.old.hosts)
+        or "   - [ ] every host of the old fleet"
+    )
+    project = desk.project
+    of_what = f"{project.service} ({project.environment})"
+    return f"""# What may be removed after the move {name} of {of_what}
 
 kirikae deleted nothing. All requests go to `{new.name}`; {knows}.
 
@@ -369,13 +481,29 @@ def approve(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None
     found = desk.journal.read(name)
     after = percent(found.next_share) if found.next_share else "settled"
     if desk.settings.advance != "ask" or found.over or found.phase is Phase.SETTLED:
-        raise NothingToApprove(f"{name} is {where(found)} with `advance: {desk.settings.advance}`: no step of it waits for an approval")
-    driver = next((entry.who for entry in reversed(desk.journal.entries(name)) if entry.move.intent is not None), "")
+        raise NothingToApprove(
+            f"{name} is {where(found)} with `advance: {desk.settings.advance}`: no step "
+            "of it waits for an approval"
+        )
+    driver = next(
+        (
+            entry.who
+            for entry in reversed(desk.journal.entries(name))
+            if entry.move.intent is not None
+        ),
+        "",
+    )
     if desk.settings.approver == "another" and driver == desk.who:
-        raise NothingToApprove(f"{desk.who} drives {name}; `approver: another` asks for the yes of somebody else")
+        raise NothingToApprove(
+            f"{desk.who} drives {name}; `approver: another` asks for the yes of somebody else"
+        )
     if not dry_run:
         desk.journal.approve(found)
-    text = f"would approve the step to {after};" if dry_run else f"approved as {desk.who}: once it is proven it may go on to {after};"
+    text = (
+        f"would approve the step to {after};"
+        if dry_run
+        else f"approved as {desk.who}: once it is proven it may go on to {after};"
+    )
     say(as_json, found, text)
 
 
@@ -392,20 +520,31 @@ def history(ctx: click.Context, name: str, as_json: bool) -> None:
             click.echo(
                 json.dumps(
                     {
-                        "at": entry.at, "who": entry.who, "where": entry.where, "requests": entry.requests,
-                        "approver": entry.approver, "evidence": entry.evidence, **shown(entry.move),
-                    }, ensure_ascii=False
+                        "at": entry.at,
+                        "who": entry.who,
+                        "where": entry.where,
+                        "requests": entry.requests,
+                        "approver": entry.approver,
+                        "evidence": entry.evidence,
+                        **shown(entry.move),
+                    },
+                    ensure_ascii=False,
                 )
-            )  # fmt: skip
+            )
         else:
             click.echo(history_line(entry))
 
 
 def history_line(entry: Entry) -> str:
     at = datetime.fromtimestamp(entry.at).strftime("%H:%M:%S")
-    reason = f"  [{entry.evidence['reason']}]" if entry.evidence and entry.evidence["reason"] else ""
+    reason = (
+        f"  [{entry.evidence['reason']}]" if entry.evidence and entry.evidence["reason"] else ""
+    )
     approved = f", approved by {entry.approver.rpartition('/')[2]}" if entry.approver else ""
-    return f"{entry.move.seq:4} {at} {where(entry.move):40}{reason}  {entry.who.rpartition('/')[2]}{approved}"
+    return (
+        f"{entry.move.seq:4} {at} {where(entry.move):40}{reason}  "
+        f"{entry.who.rpartition('/')[2]}{approved}"
+    )
 
 
 @move.command("explain")
@@ -420,7 +559,12 @@ def explain_move(ctx: click.Context, name: str, lang: str, as_json: bool) -> Non
     trial = _Onlooker(desk).trial(found)
     sentence = explain(found, trial, lang)
     if as_json:
-        click.echo(json.dumps({**shown(found, trial.evidence() if trial else None, found.held), "says": sentence}, ensure_ascii=False))
+        click.echo(
+            json.dumps(
+                {**shown(found, trial.evidence() if trial else None, found.held), "says": sentence},
+                ensure_ascii=False,
+            )
+        )
     else:
         click.echo(sentence)
 
@@ -428,11 +572,23 @@ def explain_move(ctx: click.Context, name: str, lang: str, as_json: bool) -> Non
 @click.command()
 @click.argument("name", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every live move of this project.")
-@click.option("--reason", default="the red button was pressed", show_default=True, help="Why; kept in the journal.")
+@click.option(
+    "--reason",
+    default="the red button was pressed",
+    show_default=True,
+    help="Why; kept in the journal.",
+)
 @JSON
 @DRY
 @click.pass_context
-def back_out(ctx: click.Context, name: str | None, everything: bool, reason: str, as_json: bool, dry_run: bool) -> None:
+def back_out(
+    ctx: click.Context,
+    name: str | None,
+    everything: bool,
+    reason: str,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
     """The red button: share 0 now, whatever a driver is doing."""
     refuse_if_read_only(ctx, dry_run)
     if (name is None) != everything:
@@ -443,12 +599,18 @@ def back_out(ctx: click.Context, name: str | None, everything: bool, reason: str
     for each in names:
         desk = open_desk(ctx, each, anyone=True)
         try:
-            found, readable = read_move(desk, each), True
+            found = read_move(desk, each)
+            readable = True
         except (StoreBroken, AwsUnreachable):
-            found, readable = None, False  # the button works without the journal, and says so
+            # the button works without the journal, and says so
+            found = None
+            readable = False
         if readable and (found is None or not found.live):
             if name is not None:
-                raise UsageProblem(f"{each} is {where(found) if found else 'not started'}: nothing of it is on the new side")
+                raise UsageProblem(
+                    f"{each} is {where(found) if found else 'not started'}: nothing of "
+                    "it is on the new side"
+                )
             continue
         if dry_run:
             say(as_json, found or Move(each, desk.settings.plan), "would set it to 0% and hold it;")

@@ -1,9 +1,10 @@
 """Tell a chat and an SNS topic what a move does: each event once, however many drivers come and go.
 
-An event is claimed in the journal's store before it is sent, so a restarted driver does not repeat it; sending is tried three times,
-beside the driver, never in its way.  Slack keeps a thread per move where a bot token is given (chat.postMessage answers with ``ts``,
-docs.slack.dev/reference/methods/chat.postMessage); an incoming webhook answers only "ok", so there each message names its move.
-"""
+An event is claimed in the journal's store before it is sent, so a restarted driver does not repeat
+it; sending is tried three times, beside the driver, never in its way.  Slack keeps a thread per
+move where a bot token is given (chat.postMessage answers with ``ts``,
+docs.slack.dev/reference/methods/chat.postMessage); an incoming webhook answers only "ok", so there
+each message names its move."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ from kirikae.model.project import Project
 from kirikae.move.engine import Look
 from kirikae.move.journal import Journal
 
-_TRIES, _PAUSE_S, _TIMEOUT_S = 3, 2.0, 5.0
+_TRIES = 3
+_PAUSE_S = 2.0
+_TIMEOUT_S = 5.0
 _FRESH_S = 900.0
 """Older entries are history, not news: who switches messages on is not flooded."""
 
@@ -39,17 +42,24 @@ class NotSent(KirikaeError):
 class Notifier:
     """Feed it every look of a driver; ``close`` waits for what is still to be sent."""
 
-    def __init__(self, aws: Aws, project: Project, journal: Journal, complain: Callable[[str], None]) -> None:
+    def __init__(
+        self, aws: Aws, project: Project, journal: Journal, complain: Callable[[str], None]
+    ) -> None:
         assert project.notify is not None
-        self._aws, self._settings, self._journal, self._complain = aws, project.notify, journal, complain
+        self._aws = aws
+        self._settings = project.notify
+        self._journal = journal
+        self._complain = complain
         self._title = f"{project.service} ({project.environment})"
-        self._seen, self._claimed = 0, set[str]()
+        self._seen = 0
+        self._claimed = set[str]()
         self._waiting: queue.Queue[tuple[Move, Notice] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._send_all, name="notify", daemon=True)
         self._thread.start()
 
     def __call__(self, look: Look) -> None:
-        """News of this look: entries since the last, and a step that begins to wait for somebody."""
+        """News of this look: entries since the last, and a step that begins to wait for
+        somebody."""
         try:
             if look.move.seq != self._seen:
                 self._entries(look.move)
@@ -58,7 +68,9 @@ class Notifier:
                 if look.waits_for.startswith(sign):
                     figures = look.evidence.figures if look.evidence is not None else {}
                     self._put(
-                        look.move, f"{kind}-{look.move.stepped}", notice_of_waiting(kind, look.move, figures, self._settings.language)
+                        look.move,
+                        f"{kind}-{look.move.stepped}",
+                        notice_of_waiting(kind, look.move, figures, self._settings.language),
                     )
         except (KirikaeError, AwsUnreachable) as error:
             self._complain(f"a message could not be prepared: {error}")
@@ -67,10 +79,17 @@ class Notifier:
         entries = self._journal.entries(move.name)
         for before, after in pairwise(entries):
             order = before.move.intent
-            if after.move.seq <= self._seen or order is None or after.move.intent is not None or after.at < time.time() - _FRESH_S:
+            if (
+                after.move.seq <= self._seen
+                or order is None
+                or after.move.intent is not None
+                or after.at < time.time() - _FRESH_S
+            ):
                 continue
             figures = (before.evidence or {}).get("figures", {})
-            if notice := notice_of(order, after.move, figures, before.approver, self._settings.language):
+            if notice := notice_of(
+                order, after.move, figures, before.approver, self._settings.language
+            ):
                 self._put(after.move, f"told-{after.move.seq}", notice)
 
     def _put(self, move: Move, what: str, notice: Notice) -> None:
@@ -110,25 +129,34 @@ class Notifier:
                 else:
                     time.sleep(_PAUSE_S * (attempt + 1))
 
-    # --- the ways -----------------------------------------------------------------------------------------------------
+    # --- the ways
 
     def _to_topic(self, move: Move, notice: Notice) -> None:
         topic = self._settings.sns
         assert topic is not None
         messages.publish(
-            self._aws, topic, f"[kirikae] {self._title}: {move.name}".encode("ascii", "replace").decode(), notice.text(), move.name
+            self._aws,
+            topic,
+            f"[kirikae] {self._title}: {move.name}".encode("ascii", "replace").decode(),
+            notice.text(),
+            move.name,
         )
 
     def _to_webhook(self, move: Move, notice: Notice) -> None:
         slack = self._settings.slack
         assert slack is not None and slack.webhook is not None
-        _post(self._secret(slack.webhook), {"text": f"*{self._title} · {move.name}*\n{notice.text()}"})
+        _post(
+            self._secret(slack.webhook), {"text": f"*{self._title} · {move.name}*\n{notice.text()}"}
+        )
 
     def _to_channel(self, move: Move, notice: Notice) -> None:
         slack = self._settings.slack
         assert slack is not None and slack.token is not None
         thread = self._journal.note(move, "slack-thread")
-        body: dict[str, Any] = {"channel": slack.channel, "text": f"*{self._title} · {move.name}*\n{notice.text()}"}
+        body: dict[str, Any] = {
+            "channel": slack.channel,
+            "text": f"*{self._title} · {move.name}*\n{notice.text()}",
+        }
         if thread is not None:
             body["thread_ts"] = thread["ts"]
         answer = json.loads(_post(f"{slack.api}/chat.postMessage", body, self._secret(slack.token)))
@@ -146,7 +174,9 @@ class Notifier:
         return os.environ[name]
 
 
-def tell_once(aws: Aws, project: Project, journal: Journal, name: str, complain: Callable[[str], None]) -> None:
+def tell_once(
+    aws: Aws, project: Project, journal: Journal, name: str, complain: Callable[[str], None]
+) -> None:
     """What a verb without a driver has just done."""
     if project.notify is not None:
         notifier = Notifier(aws, project, journal, complain)
@@ -156,7 +186,9 @@ def tell_once(aws: Aws, project: Project, journal: Journal, name: str, complain:
 
 def _post(url: str, body: dict[str, Any], token: str = "") -> str:
     """Raises NotSent without the URL: it may hold the secret."""
-    headers = {"Content-Type": "application/json; charset=utf-8"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    headers = {"Content-Type": "application/json; charset=utf-8"} | (
+        {"Authorization": f"Bearer {token}"} if token else {}
+    )
     try:
         request = urllib.request.Request(url, json.dumps(body).encode(), headers)
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:

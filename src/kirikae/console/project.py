@@ -21,7 +21,12 @@ def schema() -> None:
 
 
 @project.command()
-@click.option("--json", "as_json", is_flag=True, help="Print what was read as JSON (shares in permille, times in seconds).")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print what was read as JSON (shares in permille, times in seconds).",
+)
 @click.pass_context
 def check(ctx: click.Context, as_json: bool) -> None:
     """Read the project file and say what is in it, or every fault with its line."""
@@ -32,4 +37,7 @@ def check(ctx: click.Context, as_json: bool) -> None:
         click.echo(found.model_dump_json())
         return
     moves = ", ".join(found.moves) or "none"
-    click.echo(f"{ctx.obj['project_file']}: service {found.service}, environment {found.environment}, moves: {moves}")
+    click.echo(
+        f"{ctx.obj['project_file']}: service {found.service}, environment "
+        f"{found.environment}, moves: {moves}"
+    )

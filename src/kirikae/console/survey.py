@@ -28,7 +28,12 @@ from kirikae.survey.survey import ages, findings, merged
 from kirikae.survey.view import View
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_COLOURS = {Severity.BLOCKS: "red", Severity.HIGH: "yellow", Severity.WORK: None, Severity.HYGIENE: "bright_black"}
+_COLOURS = {
+    Severity.BLOCKS: "red",
+    Severity.HIGH: "yellow",
+    Severity.WORK: None,
+    Severity.HYGIENE: "bright_black",
+}
 _AMAZON = "amazon"
 
 
@@ -51,7 +56,9 @@ def bundles_of(ctx: click.Context, project: Project) -> tuple[list[Bundle], list
     shelf = shelf_of(ctx, project)
     fleet, others = hosts_of(project)
     kept = set(shelf.hosts())
-    return [shelf.load(h.name) for h in fleet if h.name in kept], [shelf.load(h.name) for h in others if h.name in kept]
+    return [shelf.load(h.name) for h in fleet if h.name in kept], [
+        shelf.load(h.name) for h in others if h.name in kept
+    ]
 
 
 def today() -> date:
@@ -59,7 +66,8 @@ def today() -> date:
 
 
 def survey_findings(ctx: click.Context, project: Project) -> list[Finding]:
-    """All findings of the newest survey, with SV01 and SV02 where it is missing or too old, and with what was accepted."""
+    """All findings of the newest survey, with SV01 and SV02 where it is missing or too old, and
+    with what was accepted."""
     shelf = shelf_of(ctx, project)
     fleet, _ = hosts_of(project)
     aged = (
@@ -84,14 +92,20 @@ def survey() -> None:
 @click.option("--dry-run", is_flag=True, help="Say which hosts would be looked at.")
 @click.pass_context
 def collect(ctx: click.Context, hosts: tuple[str, ...], as_json: bool, dry_run: bool) -> None:
-    """Look at HOSTS (default: all of the project file) over SSH; nothing is installed or written there."""
+    """Look at HOSTS (default: all of the project file) over SSH; nothing is installed or written
+    there."""
     project = load_project(ctx)
     known = {h.name: h for part in hosts_of(project) for h in part}
     if unknown := set(hosts) - set(known):
-        raise UsageProblem(f"{', '.join(sorted(unknown))}: not in the project file; it has: {', '.join(known) or 'no hosts'}")
+        raise UsageProblem(
+            f"{', '.join(sorted(unknown))}: not in the project file; it has: "
+            f"{', '.join(known) or 'no hosts'}"
+        )
     chosen = [known[name] for name in hosts] if hosts else list(known.values())
     if not chosen:
-        raise UsageProblem("the project file names no hosts; add `fleets.old.hosts` or `survey.also`")
+        raise UsageProblem(
+            "the project file names no hosts; add `fleets.old.hosts` or `survey.also`"
+        )
     if dry_run:
         for host in chosen:
             click.echo(f"would look at {host.url}")
@@ -103,7 +117,11 @@ def collect(ctx: click.Context, hosts: tuple[str, ...], as_json: bool, dry_run: 
         try:
             began = time.monotonic()
             file = shelf.put(host.name, collect_from(host, keys))
-            return host, "", f"{file.stat().st_size / 1024:.0f} KiB in {time.monotonic() - began:.1f} s"
+            return (
+                host,
+                "",
+                f"{file.stat().st_size / 1024:.0f} KiB in {time.monotonic() - began:.1f} s",
+            )
         except (HostSilent, CommandFailed, BundleProblem) as error:
             return host, str(error), ""
 
@@ -111,7 +129,11 @@ def collect(ctx: click.Context, hosts: tuple[str, ...], as_json: bool, dry_run: 
         results = list(pool.map(look, chosen))
     failed = [(h.name, trouble) for h, trouble, _ in results if trouble]
     if as_json:
-        click.echo(json.dumps([{"host": h.name, "trouble": trouble, "kept": kept} for h, trouble, kept in results]))
+        click.echo(
+            json.dumps(
+                [{"host": h.name, "trouble": trouble, "kept": kept} for h, trouble, kept in results]
+            )
+        )
     else:
         for host, trouble, kept in results:
             click.echo(f"{host.name}: {trouble or kept}", err=bool(trouble))
@@ -123,7 +145,8 @@ def collect(ctx: click.Context, hosts: tuple[str, ...], as_json: bool, dry_run: 
 @_JSON
 @click.pass_context
 def aws(ctx: click.Context, as_json: bool) -> None:
-    """Look at the AWS side (read only): rules, stickiness, security groups, roles, alarms, DNS records."""
+    """Look at the AWS side (read only): rules, stickiness, security groups, roles, alarms, DNS
+    records."""
     project = load_project(ctx)
     reader = Aws(project.region, read_only=True)
     reader.identity(project.account)
@@ -138,8 +161,15 @@ def aws(ctx: click.Context, as_json: bool) -> None:
 
 @survey.command()
 @_JSON
-@click.option("--all", "everything", is_flag=True, help="Also what is only good to know, and what was accepted.")
-@click.option("--kind", default="traffic", show_default=True, help="Say what blocks this kind of move.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also what is only good to know, and what was accepted.",
+)
+@click.option(
+    "--kind", default="traffic", show_default=True, help="Say what blocks this kind of move."
+)
 @click.pass_context
 def show(ctx: click.Context, as_json: bool, everything: bool, kind: str) -> None:
     """Show the findings of the newest survey, gravest first (exit code 6: something blocks)."""
@@ -163,7 +193,10 @@ def _print(found: Iterable[Finding], as_json: bool, everything: bool) -> None:
             continue
         stops = f"  [blocks {', '.join(finding.blocks)}]" if finding.blocks else ""
         head = click.style(f"{finding.severity:8} {finding.code}", fg=_COLOURS[finding.severity])
-        click.echo(f"{head} {finding.says} ({', '.join(finding.hosts) or 'AWS'}; {finding.confidence}){stops}")
+        click.echo(
+            f"{head} {finding.says} ({', '.join(finding.hosts) or 'AWS'}; "
+            f"{finding.confidence}){stops}"
+        )
         if finding.accepted:
             click.echo(f"         accepted {finding.accepted}")
     if hidden:
@@ -184,17 +217,38 @@ def explain(ctx: click.Context, what: str, as_json: bool) -> None:
         chosen = [
             f
             for f in found
-            if f.where == what or f.where.startswith(what + ":") or any(t.at == what or t.at.startswith(what + "/") for t in f.evidence)
+            if f.where == what
+            or f.where.startswith(what + ":")
+            or any(t.at == what or t.at.startswith(what + "/") for t in f.evidence)
         ]
-        chosen += [f for f in found if f not in chosen and f.where.startswith("/") and what.startswith(f.where + "/")]
-    known = [] if what in catalogue() else [t for part in bundles_of(ctx, project) for b in part for t in state.traces_of(View(b), what)]
+        chosen += [
+            f
+            for f in found
+            if f not in chosen and f.where.startswith("/") and what.startswith(f.where + "/")
+        ]
+    known = (
+        []
+        if what in catalogue()
+        else [
+            t
+            for part in bundles_of(ctx, project)
+            for b in part
+            for t in state.traces_of(View(b), what)
+        ]
+    )
     if as_json:
-        click.echo(json.dumps({"findings": [f.to_plain() for f in chosen], "evidence": [str(t) for t in known]}, ensure_ascii=False))
+        click.echo(
+            json.dumps(
+                {"findings": [f.to_plain() for f in chosen], "evidence": [str(t) for t in known]},
+                ensure_ascii=False,
+            )
+        )
         return
     if what in catalogue():
         entry = catalogue()[what]
         click.echo(
-            f"{what} ({entry.severity}): {entry.title}\n  blocks: {', '.join(entry.blocks) or 'nothing'}\n  what to do: {entry.remedy}"
+            f"{what} ({entry.severity}): {entry.title}\n  blocks: "
+            f"{', '.join(entry.blocks) or 'nothing'}\n  what to do: {entry.remedy}"
         )
     for finding in chosen:
         click.echo(f"{finding.code} {finding.says}\n  what to do: {finding.remedy}")
@@ -230,17 +284,23 @@ def diff(ctx: click.Context, first: str, second: str, as_json: bool) -> None:
 @_JSON
 @click.pass_context
 def ask(ctx: click.Context, as_json: bool) -> None:
-    """The questions that only a person can answer, with the lines for kirikae.yml that answer them."""
+    """The questions that only a person can answer, with the lines for kirikae.yml that answer
+    them."""
     project = load_project(ctx)
     if not any(bundles_of(ctx, project)):
         raise NoSurvey("nothing has been surveyed yet; run `kirikae survey collect` first")
-    open_questions = [f for f in survey_findings(ctx, project) if f.blocks and not f.code.startswith("SV")]
+    open_questions = [
+        f for f in survey_findings(ctx, project) if f.blocks and not f.code.startswith("SV")
+    ]
     if as_json:
         click.echo(json.dumps([f.to_plain() for f in open_questions], ensure_ascii=False))
         return
     until = today().replace(year=today().year + 1, day=min(today().day, 28))
     for finding in open_questions:
-        answer = f'{{finding: {finding.code}, where: {json.dumps(finding.where)}, why: "...", by: "...", until: {until}}}'
+        answer = (
+            f'{{finding: {finding.code}, where: {json.dumps(finding.where)}, why: "...", by: '
+            f'"...", until: {until}}}'
+        )
         click.echo(f"{finding.says}: {finding.remedy}?\n    - {answer}")
     click.echo(f"{len(open_questions)} questions" if open_questions else "no open questions")
 
@@ -249,7 +309,9 @@ def refusal(found: Sequence[Finding], kind: str, name: str) -> str:
     """Why a move does not start, and what to do next."""
     lines = [f"{f.code} {f.says}\n     what to do: {f.remedy}" for f in found]
     return (
-        f"the move {name} does not start: {len(found)} findings stand in the way of a {kind} move\n" + "\n".join(lines) +
-        "\n`kirikae survey explain CODE` shows the evidence; repair them and run `kirikae survey collect` again, or answer for one under "
+        f"the move {name} does not start: {len(found)} findings stand in the way of a {kind} move\n"
+        + "\n".join(lines)
+        + "\n`kirikae survey explain CODE` shows the evidence; repair them and run "
+        "`kirikae survey collect` again, or answer for one under "
         "`accepted` in kirikae.yml (`kirikae survey ask` prints the lines)"
-    )  # fmt: skip
+    )

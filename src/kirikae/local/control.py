@@ -1,4 +1,5 @@
-"""Start, look at and stop kirikae local from outside: ``kirikae local up | status | logs | down``."""
+"""Start, look at and stop kirikae local from outside: ``kirikae local up | status | logs |
+down``."""
 
 from __future__ import annotations
 
@@ -28,8 +29,15 @@ def default_directory() -> Path:
     return Path.cwd() / ".kirikae" / "local"
 
 
-def up(directory: Path, port: int | None, region: str, wait_s: float = 90, figures_delay_s: int | None = None) -> dict[str, Any]:
-    """Start what is not running; the answer is the status.  Harmless when all runs already.  Raises LocalError."""
+def up(
+    directory: Path,
+    port: int | None,
+    region: str,
+    wait_s: float = 90,
+    figures_delay_s: int | None = None,
+) -> dict[str, Any]:
+    """Start what is not running; the answer is the status.  Harmless when all runs already.  Raises
+    LocalError."""
     from kirikae.local.server import Settings
 
     if shutil.which("haproxy") is None:
@@ -40,9 +48,15 @@ def up(directory: Path, port: int | None, region: str, wait_s: float = 90, figur
         if port is not None and not port_is_free(port):
             raise LocalError(f"port {port} of 127.0.0.1 is taken; choose another with --port")
         instance = "kirikae-" + hashlib.sha256(str(directory).encode()).hexdigest()[:8]
-        run = directory if len(str(directory)) < _LONGEST_SOCKET_PATH - 20 else Path("/tmp") / instance
+        run = (
+            directory
+            if len(str(directory)) < _LONGEST_SOCKET_PATH - 20
+            else Path("/tmp") / instance
+        )
         run.mkdir(mode=0o700, exist_ok=True)
-        Settings(instance, region, port or free_port(), free_port(), free_port(), str(run), free_port()).save(directory)
+        Settings(
+            instance, region, port or free_port(), free_port(), free_port(), str(run), free_port()
+        ).save(directory)
     if figures_delay_s is not None:
         settings = replace(Settings.load(directory), figures_delay_s=figures_delay_s)
         if settings != Settings.load(directory):
@@ -64,14 +78,19 @@ def _launch(directory: Path) -> None:
     with (directory / "control.log").open("ab") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "kirikae.local.server", str(directory)],
-            stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
     write_durably(directory / "control.pid", str(process.pid))
 
 
 def _bring_up(directory: Path, wait_s: float) -> dict[str, Any]:
-    """Wait for the answer; start the process when there is none, also if a killed one takes a moment to be gone."""
-    deadline, launched = time.monotonic() + wait_s, False
+    """Wait for the answer; start the process when there is none, also if a killed one takes a
+    moment to be gone."""
+    deadline = time.monotonic() + wait_s
+    launched = False
     while time.monotonic() < deadline:
         if (answer := status(directory)) is not None:
             return answer
@@ -99,10 +118,13 @@ def status(directory: Path) -> dict[str, Any] | None:
 
 
 def _ask(directory: Path, method: str, path: str) -> dict[str, Any]:
-    """The control plane's own answer.  Raises OSError, HTTPException or ValueError where there is none."""
+    """The control plane's own answer.  Raises OSError, HTTPException or ValueError where there is
+    none."""
     from kirikae.local.server import Settings
 
-    connection = http.client.HTTPConnection("127.0.0.1", Settings.load(directory).control_port, timeout=5)
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", Settings.load(directory).control_port, timeout=5
+    )
     try:
         connection.request(method, path)
         told = json.loads(connection.getresponse().read())
@@ -114,18 +136,26 @@ def _ask(directory: Path, method: str, path: str) -> dict[str, Any]:
 
 
 def interrupt_spot(directory: Path, percent: int, dry_run: bool) -> list[str]:
-    """ARNs of the FARGATE_SPOT tasks that were (or would be) taken away.  Raises LocalError if kirikae local does not answer."""
+    """ARNs of the FARGATE_SPOT tasks that were (or would be) taken away.  Raises LocalError if
+    kirikae local does not answer."""
     directory = directory.resolve()
     if status(directory) is None:
         raise LocalError("kirikae local is not running; start it with `kirikae local up`")
     try:
-        return list(_ask(directory, "POST", f"/_kirikae/interrupt-spot?percent={percent}&dry={int(dry_run)}")["tasks"])
+        return list(
+            _ask(
+                directory, "POST", f"/_kirikae/interrupt-spot?percent={percent}&dry={int(dry_run)}"
+            )["tasks"]
+        )
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise LocalError(f"kirikae local does not answer: {error}; `kirikae local up` takes it up again") from error
+        raise LocalError(
+            f"kirikae local does not answer: {error}; `kirikae local up` takes it up again"
+        ) from error
 
 
 def down(directory: Path) -> list[str]:
-    """Stop every process, remove every container and the network, and forget the state.  Answers what was removed."""
+    """Stop every process, remove every container and the network, and forget the state.  Answers
+    what was removed."""
     from kirikae.local.registry import Registry
     from kirikae.local.server import Settings
     from kirikae.local.stores import Stores
@@ -138,7 +168,10 @@ def down(directory: Path) -> list[str]:
         os.kill(pid, signal.SIGKILL)
     removed = asyncio.run(_remove_containers(settings.instance))
     haproxy = directory / "haproxy.pid"
-    if haproxy.exists() and (pid := alive(haproxy.read_text(), str(directory / "haproxy.cfg"))) is not None:
+    if (
+        haproxy.exists()
+        and (pid := alive(haproxy.read_text(), str(directory / "haproxy.cfg"))) is not None
+    ):
         os.kill(pid, signal.SIGTERM)
     Stores(directory, settings.stores_port, settings.region).stop()
     Registry(directory, settings.registry_port).stop()
@@ -163,7 +196,10 @@ async def _remove_containers(instance: str) -> list[str]:
         removed.append(instance)
     except EngineError as error:
         if error.status != 404:
-            raise LocalError(f"containers could not be removed: {error}; start the engine and run `kirikae local down` again") from error
+            raise LocalError(
+                f"containers could not be removed: {error}; start the engine and run "
+                "`kirikae local down` again"
+            ) from error
     finally:
         await engine.close()
     return removed

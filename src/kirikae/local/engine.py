@@ -28,27 +28,45 @@ def engine_socket() -> str:
 
 
 class Engine:
-    """Thin calls; 304 (already so) is success, every other refusal raises EngineError with the HTTP status."""
+    """Thin calls; 304 (already so) is success, every other refusal raises EngineError with the HTTP
+    status."""
 
     def __init__(self, socket: str) -> None:
         self._socket = socket
-        self._http = aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=socket, limit=0), timeout=aiohttp.ClientTimeout(total=150))
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(path=socket, limit=0),
+            timeout=aiohttp.ClientTimeout(total=150),
+        )
 
     async def close(self) -> None:
         await self._http.close()
 
     async def _call(self, method: str, path: str, body: Any = None, **params: str) -> Any:
         text, kind = await self._answer(method, path, body, params)
-        return json.loads(text) if kind == "application/json" and text.lstrip()[:1] in ("[", "{") else text
+        return (
+            json.loads(text)
+            if kind == "application/json" and text.lstrip()[:1] in ("[", "{")
+            else text
+        )
 
-    async def _answer(self, method: str, path: str, body: Any, params: Mapping[str, str]) -> tuple[str, str]:
+    async def _answer(
+        self, method: str, path: str, body: Any, params: Mapping[str, str]
+    ) -> tuple[str, str]:
         data = body if isinstance(body, bytes) else None
         began = time.monotonic()
         try:
-            async with self._http.request(method, _API + path, params=params, data=data, json=None if data is not None else body) as answer:
+            async with self._http.request(
+                method,
+                _API + path,
+                params=params,
+                data=data,
+                json=None if data is not None else body,
+            ) as answer:
                 text = await answer.text()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise EngineError(0, f"the container engine at {self._socket} does not answer: {error}") from error
+            raise EngineError(
+                0, f"the container engine at {self._socket} does not answer: {error}"
+            ) from error
         if (took := time.monotonic() - began) > _SLOW_S and not path.endswith("/stop"):
             log.warning("the container engine took %.0f s for %s %s", took, method, path)
         if answer.status >= 400:
@@ -67,10 +85,18 @@ class Engine:
 
     async def import_image(self, tar: bytes, repo: str, tag: str, *changes: str) -> None:
         query = "&".join(f"changes={change}" for change in changes)
-        await self._call("POST", f"/images/create?{query}" if query else "/images/create", tar, fromSrc="-", repo=repo, tag=tag)
+        await self._call(
+            "POST",
+            f"/images/create?{query}" if query else "/images/create",
+            tar,
+            fromSrc="-",
+            repo=repo,
+            tag=tag,
+        )
 
     async def pull(self, name: str) -> None:
-        """Pull ``host:port/name[:tag|@digest]``; raises EngineError 404 if the registry has no such image."""
+        """Pull ``host:port/name[:tag|@digest]``; raises EngineError 404 if the registry has no such
+        image."""
         full = name if ":" in name.rpartition("/")[2] else f"{name}:latest"
         text, _ = await self._answer("POST", "/images/create", None, {"fromImage": full})
         for line in text.splitlines():
@@ -92,23 +118,41 @@ class Engine:
                 raise
 
     async def stats(self, name: str) -> Plain | None:
-        """One look at a container's use, without the second's wait for a former one; None if it is gone."""
+        """One look at a container's use, without the second's wait for a former one; None if it is
+        gone."""
         try:
-            return await self._call("GET", f"/containers/{name}/stats", stream="false", **{"one-shot": "true"})  # type: ignore[no-any-return]
+            found: Plain = await self._call(
+                "GET", f"/containers/{name}/stats", stream="false", **{"one-shot": "true"}
+            )
+            return found
         except EngineError as error:
             if error.status in (404, 409):
                 return None
             raise
 
     async def output(self, name: str, since: float) -> AsyncIterator[tuple[str, bytes]]:
-        """Lines of a container's output as (engine's stamp, line) from ``since`` (Unix time) on, until the container ends."""
-        params = {"follow": "1", "stdout": "1", "stderr": "1", "timestamps": "1", "since": f"{since:.9f}"}
+        """Lines of a container's output as (engine's stamp, line) from ``since`` (Unix time) on,
+        until the container ends."""
+        params = {
+            "follow": "1",
+            "stdout": "1",
+            "stderr": "1",
+            "timestamps": "1",
+            "since": f"{since:.9f}",
+        }
         kept: dict[int, bytes] = {}
         try:
-            async with self._http.get(f"{_API}/containers/{name}/logs", params=params, timeout=aiohttp.ClientTimeout(total=None)) as answer:
+            async with self._http.get(
+                f"{_API}/containers/{name}/logs",
+                params=params,
+                timeout=aiohttp.ClientTimeout(total=None),
+            ) as answer:
                 if answer.status >= 400:
                     raise EngineError(answer.status, await answer.text())
-                framed = answer.content_type != "application/vnd.docker.raw-stream" and not await self._has_terminal(name)
+                framed = (
+                    answer.content_type != "application/vnd.docker.raw-stream"
+                    and not await self._has_terminal(name)
+                )
                 async for channel, data in _frames(answer.content, framed):
                     *lines, kept[channel] = (kept.get(channel, b"") + data).split(b"\n")
                     for line in lines:
@@ -175,19 +219,26 @@ class Engine:
         """Container events from ``since`` (Unix time) on, until the engine closes the stream."""
         params = {
             "since": f"{since:.6f}",
-            "filters": json.dumps({"label": [label], "type": ["container"], "event": ["die", "health_status"]}),
+            "filters": json.dumps(
+                {"label": [label], "type": ["container"], "event": ["die", "health_status"]}
+            ),
         }
         try:
-            async with self._http.get(_API + "/events", params=params, timeout=aiohttp.ClientTimeout(total=None)) as answer:
+            async with self._http.get(
+                _API + "/events", params=params, timeout=aiohttp.ClientTimeout(total=None)
+            ) as answer:
                 async for line in answer.content:
                     if line.strip():
                         yield json.loads(line)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise EngineError(0, f"the event stream of the container engine broke: {error}") from error
+            raise EngineError(
+                0, f"the event stream of the container engine broke: {error}"
+            ) from error
 
 
 async def _frames(content: aiohttp.StreamReader, framed: bool) -> AsyncIterator[tuple[int, bytes]]:
-    """The engine's multiplexed stream as (1 stdout | 2 stderr, bytes); a terminal's output has no frames."""
+    """The engine's multiplexed stream as (1 stdout | 2 stderr, bytes); a terminal's output has no
+    frames."""
     if not framed:
         async for data in content.iter_any():
             yield 1, data

@@ -20,7 +20,9 @@ class AwsError(Exception):
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(f"{code}: {message}")
-        self.code, self.message, self.status = code, message, status
+        self.code = code
+        self.message = message
+        self.status = status
 
 
 class EngineError(Exception):
@@ -28,8 +30,10 @@ class EngineError(Exception):
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
-        self.status, self.message = status, message
+        self.status = status
+        self.message = message
 
 
 class StartFailed(Exception):
-    """The task cannot be started; the text is its stoppedReason, with the prefix that the ECS agent gives."""
+    """The task cannot be started; the text is its stoppedReason, with the prefix that the ECS agent
+    gives."""

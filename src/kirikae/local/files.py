@@ -8,7 +8,8 @@ from pathlib import Path
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Write to a temporary file, sync, rename: a reader sees the old text or the new, never half of one."""
+    """Write to a temporary file, sync, rename: a reader sees the old text or the new, never half of
+    one."""
     temporary = path.with_name(path.name + ".new")
     with temporary.open("w") as file:
         file.write(text)
@@ -18,7 +19,8 @@ def write_durably(path: Path, text: str) -> None:
 
 
 def alive(pid: int | str, argument: str) -> int | None:
-    """The process ID if a process of this ID runs with this argument; IDs are used again, arguments tell them apart."""
+    """The process ID if a process of this ID runs with this argument; IDs are used again, arguments
+    tell them apart."""
     try:
         line = Path(f"/proc/{int(pid)}/cmdline").read_bytes().decode(errors="replace").split("\0")
         state = Path(f"/proc/{int(pid)}/stat").read_text().rpartition(")")[2].split()[0]

@@ -1,8 +1,9 @@
 """moto with a memory: the child process that keeps S3, SSM, Secrets Manager and the other stores.
 
-moto holds everything in memory.  Every request that changes something is written to a journal after moto has carried it
-out and before it is answered; a new process does the journal again.  Identifiers come out the same, because the journal
-holds the seed of each request's random numbers.  Dates of what is kept are those of the restart (ours).
+moto holds everything in memory.  Every request that changes something is written to a journal after
+moto has carried it out and before it is answered; a new process does the journal again.
+Identifiers come out the same, because the journal holds the seed of each request's random numbers.
+Dates of what is kept are those of the restart (ours).
 
 ``python -m kirikae.local.keeper DIRECTORY PORT``
 """
@@ -33,14 +34,39 @@ App = Callable[[Environ, Any], Iterable[bytes]]
 
 _SCHEMA = """
 create table if not exists request (
-    seq integer primary key, stamp real not null, seed integer not null, object text not null, environ text not null, body blob not null
+    seq integer primary key, stamp real not null, seed integer not null, object text not null,
+    environ text not null, body blob not null
 ) strict;
 create index if not exists by_object on request (object) where object <> '';
 """
-_READS = ("Describe", "Get", "List", "Filter", "BatchGet", "Lookup", "Search", "Query", "Scan", "Head", "Validate", "Simulate", "Test")
+_READS = (
+    "Describe",
+    "Get",
+    "List",
+    "Filter",
+    "BatchGet",
+    "Lookup",
+    "Search",
+    "Query",
+    "Scan",
+    "Head",
+    "Validate",
+    "Simulate",
+    "Test",
+)
 _FORGETTABLE = {"sts", "monitoring", "sqs"}
-"""Services of which nothing is kept: figures are by the minute, sessions are made anew, queues are kirikae local's own."""
-_KMS_READS = {"Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "GenerateRandom", "Sign", "Verify"}
+"""Services of which nothing is kept: figures are by the minute, sessions are made anew, queues are
+kirikae local's own."""
+_KMS_READS = {
+    "Encrypt",
+    "Decrypt",
+    "ReEncrypt",
+    "GenerateDataKey",
+    "GenerateDataKeyWithoutPlaintext",
+    "GenerateRandom",
+    "Sign",
+    "Verify",
+}
 
 
 def operation(environ: Environ, body: bytes) -> str:
@@ -59,7 +85,9 @@ def service(environ: Environ) -> str:
 
 
 def changes_something(environ: Environ, body: bytes) -> bool:
-    if environ["REQUEST_METHOD"] in ("GET", "HEAD", "OPTIONS") or environ["PATH_INFO"].startswith("/moto-api"):
+    if environ["REQUEST_METHOD"] in ("GET", "HEAD", "OPTIONS") or environ["PATH_INFO"].startswith(
+        "/moto-api"
+    ):
         return False
     name = operation(environ, body)
     if service(environ) in _FORGETTABLE or name in _KMS_READS:
@@ -68,26 +96,44 @@ def changes_something(environ: Environ, body: bytes) -> bool:
 
 
 def plain_object(environ: Environ) -> str:
-    """``/bucket/key`` of a plain PUT or DELETE of one whole object: the next one makes it superfluous.  Else empty."""
+    """``/bucket/key`` of a plain PUT or DELETE of one whole object: the next one makes it
+    superfluous.  Else empty."""
     host = str(environ.get("HTTP_HOST", "")).partition(":")[0]
-    plain = service(environ) == "s3" and environ["REQUEST_METHOD"] in ("PUT", "DELETE") and not environ.get("QUERY_STRING")
+    plain = (
+        service(environ) == "s3"
+        and environ["REQUEST_METHOD"] in ("PUT", "DELETE")
+        and not environ.get("QUERY_STRING")
+    )
     path = str(environ["PATH_INFO"])
     deep = path.count("/") > 1 and not path.endswith("/")
     return path if plain and deep and re.fullmatch(r"[\d.]+|localhost", host) else ""
 
 
 def refusal(environ: Environ, body: bytes) -> str | None:
-    """Why a request is not carried out: moto would do it inside itself, where kirikae local's own services never see it."""
+    """Why a request is not carried out: moto would do it inside itself, where kirikae local's own
+    services never see it."""
     name = operation(environ, body)
-    if "notification" in str(environ.get("QUERY_STRING", "")) and environ["REQUEST_METHOD"] == "PUT" and b"<Queue>" in body:
+    if (
+        "notification" in str(environ.get("QUERY_STRING", ""))
+        and environ["REQUEST_METHOD"] == "PUT"
+        and b"<Queue>" in body
+    ):
         return "kirikae local does not send S3 notifications to queues yet"
     if name in ("PutTargets", "PutSubscriptionFilter") and b":sqs:" in body:
         return f"kirikae local does not deliver {name} to queues yet"
     if name == "Subscribe" and b"sqs" in body.lower():
         return "kirikae local does not deliver SNS messages to queues yet"
     if name in ("CreateStack", "UpdateStack", "CreateChangeSet"):
-        found = re.search(rb"AWS(?:::|%3A%3A)(ECS|ElasticLoadBalancingV2|SQS|ApplicationAutoScaling)(?:::|%3A%3A)", body)
-        return f"kirikae local makes no AWS::{found[1].decode()} resources from CloudFormation stacks yet" if found else None
+        found = re.search(
+            rb"AWS(?:::|%3A%3A)(ECS|ElasticLoadBalancingV2|SQS|ApplicationAutoScaling)(?:::|%3A%3A)",
+            body,
+        )
+        return (
+            f"kirikae local makes no AWS::{found[1].decode()} resources from "
+            "CloudFormation stacks yet"
+            if found
+            else None
+        )
     return None
 
 
@@ -98,13 +144,16 @@ class Journal:
         self._db.execute("pragma synchronous=normal")
         self._db.executescript(_SCHEMA)
         self._pinned: set[str] = set()
-        """Buckets whose former versions, and objects whose former contents, later requests refer to."""
+        """Buckets whose former versions, and objects whose former contents, later requests refer
+        to."""
         for (environ,) in self._db.execute("select environ from request"):
             self._pin(json.loads(environ))
 
     def _pin(self, environ: Environ) -> None:
         if source := environ.get("HTTP_X_AMZ_COPY_SOURCE"):
-            path = unquote(str(source).partition("?")[0], encoding="latin-1")  # as WSGI writes a path
+            path = unquote(
+                str(source).partition("?")[0], encoding="latin-1"
+            )  # as WSGI writes a path
             self._pinned |= {"/" + path.lstrip("/"), str(environ["PATH_INFO"])}
         if "versioning" in str(environ.get("QUERY_STRING", "")):
             self._pinned.add("/" + str(environ["PATH_INFO"]).split("/")[1] + "/")
@@ -113,9 +162,17 @@ class Journal:
         """One transaction: the request, and the former contents of its object go."""
         self._pin(environ)
         path = plain_object(environ)
-        if path in self._pinned or "/" + path.split("/")[1] + "/" in self._pinned if path else False:
+        if (
+            path in self._pinned or "/" + path.split("/")[1] + "/" in self._pinned
+            if path
+            else False
+        ):
             path = ""
-        kept = {k: v for k, v in environ.items() if isinstance(v, str) and not k.startswith(("SERVER_SOFTWARE", "werkzeug."))}
+        kept = {
+            k: v
+            for k, v in environ.items()
+            if isinstance(v, str) and not k.startswith(("SERVER_SOFTWARE", "werkzeug."))
+        }
         self._db.execute("begin immediate")
         try:
             if path:
@@ -131,15 +188,20 @@ class Journal:
             raise
 
     def read(self) -> Iterable[tuple[int, Environ, bytes]]:
-        for seed, environ, body in self._db.execute("select seed, environ, body from request order by seq"):
+        for seed, environ, body in self._db.execute(
+            "select seed, environ, body from request order by seq"
+        ):
             yield seed, json.loads(environ), body
 
 
 class Keeper:
-    """A WSGI application around moto's: one request at a time, so that a seed belongs to one request alone."""
+    """A WSGI application around moto's: one request at a time, so that a seed belongs to one
+    request alone."""
 
     def __init__(self, app: App, journal: Journal, seed: Callable[[int], None]) -> None:
-        self._app, self._journal, self._seed = app, journal, seed
+        self._app = app
+        self._journal = journal
+        self._seed = seed
         self._one = threading.Lock()
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
@@ -161,7 +223,10 @@ class Keeper:
                 except sqlite3.Error as error:
                     log.error("the journal cannot be written: %s", error)
                     start_response("507 Insufficient Storage", [("Content-Type", "text/plain")])
-                    return [f"kirikae local cannot keep this: {error}; free some disk space and try again\n".encode()]
+                    return [
+                        f"kirikae local cannot keep this: {error}; free some disk space "
+                        "and try again\n".encode()
+                    ]
         start_response(*told[0])
         return answer
 
@@ -173,12 +238,21 @@ class Keeper:
             self._seed(seed)
             told: list[Any] = []
             environ |= {
-                "wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr, "wsgi.multithread": True, "wsgi.multiprocess": False,
-                "wsgi.run_once": False, "wsgi.version": (1, 0),
-            }  # fmt: skip
+                "wsgi.input": io.BytesIO(body),
+                "wsgi.errors": sys.stderr,
+                "wsgi.multithread": True,
+                "wsgi.multiprocess": False,
+                "wsgi.run_once": False,
+                "wsgi.version": (1, 0),
+            }
             list(self._app(environ, lambda *said: told.append(said)))  # noqa: B023
             if str(told[0][0]) >= "400":
-                log.warning("%s %s was answered %s when it was done again", environ["REQUEST_METHOD"], environ["PATH_INFO"], told[0][0])
+                log.warning(
+                    "%s %s was answered %s when it was done again",
+                    environ["REQUEST_METHOD"],
+                    environ["PATH_INFO"],
+                    told[0][0],
+                )
         return count
 
 
@@ -189,7 +263,13 @@ def _refused(environ: Environ, why: str, start_response: Any) -> Iterable[bytes]
         return [json.dumps({"__type": "UnsupportedOperation", "message": why}).encode()]
     error = f"<Error><Code>UnsupportedOperation</Code><Message>{escape(why)}</Message></Error>"
     start_response("400 Bad Request", [("Content-Type", "text/xml")])
-    return [(f"<ErrorResponse>{error}</ErrorResponse>" if operation(environ, b"") or service(environ) != "s3" else error).encode()]
+    return [
+        (
+            f"<ErrorResponse>{error}</ErrorResponse>"
+            if operation(environ, b"") or service(environ) != "s3"
+            else error
+        ).encode()
+    ]
 
 
 def _whole_body(environ: Environ) -> bytes:
@@ -203,23 +283,41 @@ def _whole_body(environ: Environ) -> bytes:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     os.umask(0o077)
-    directory, port = Path(sys.argv[1]), int(sys.argv[2])
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # nothing is open that the journal does not hold
+    directory = Path(sys.argv[1])
+    port = int(sys.argv[2])
+    signal.signal(
+        signal.SIGTERM, lambda *_: os._exit(0)
+    )  # nothing is open that the journal does not hold
     from moto.moto_api._internal import mock_random
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from moto.moto_server.werkzeug_app import (
+        DomainDispatcherApplication,
+        MotoRequestHandler,
+        create_backend_app,
+    )
     from werkzeug.serving import make_server
 
     os.environ.setdefault("MOTO_PORT", str(port))
-    # Some of moto's identifiers come from the system: they, too, must come out the same when they are made again.
-    os.urandom = lambda size: mock_random.getrandbits(8 * size).to_bytes(size, "little") if size else b""
-    keeper = Keeper(DomainDispatcherApplication(create_backend_app), Journal(directory / "stores.db"), mock_random.seed)
+    # Some of moto's identifiers come from the system: they, too, must come out the same when they
+    # are made again.
+    os.urandom = lambda size: (
+        mock_random.getrandbits(8 * size).to_bytes(size, "little") if size else b""
+    )
+    keeper = Keeper(
+        DomainDispatcherApplication(create_backend_app),
+        Journal(directory / "stores.db"),
+        mock_random.seed,
+    )
     began = time.monotonic()
     if count := keeper.remember():
         log.info("%d requests were done again in %.1f s", count, time.monotonic() - began)
-    make_server("127.0.0.1", port, keeper, threaded=True, request_handler=MotoRequestHandler).serve_forever()
+    make_server(
+        "127.0.0.1", port, keeper, threaded=True, request_handler=MotoRequestHandler
+    ).serve_forever()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from kirikae.local.state import Row
 
 
 def page(key: str, items: list[Any], params: Row, default: int, most: int = 100) -> Row:
-    """One page; the token is the number of items already given.  Raises AwsError for a size or token that is none."""
+    """One page; the token is the number of items already given.  Raises AwsError for a size or
+    token that is none."""
     size = params.get("maxResults") or default
     if not 1 <= size <= most:
         raise AwsError("InvalidParameterException", f"maxResults must be between 1 and {most}.")

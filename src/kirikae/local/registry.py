@@ -26,15 +26,18 @@ http: {{addr: "127.0.0.1:{port}"}}
 
 
 class Registry:
-    """Takes pushes at ``127.0.0.1:port/name``; tasks may name them ``<account>.dkr.ecr.<region>.amazonaws.com/name``.
+    """Takes pushes at ``127.0.0.1:port/name``; tasks may name them
+    ``<account>.dkr.ecr.<region>.amazonaws.com/name``.
 
     Started once and adopted afterwards; images lie in ``registry/`` of the state directory.
     """
 
     def __init__(self, directory: Path, port: int) -> None:
-        self._directory, self._port = directory, port
+        self._directory = directory
+        self._port = port
         self._program = shutil.which("docker-registry") if port else None
-        self._config, self._file = directory / "registry.yml", directory / "registry.pid"
+        self._config = directory / "registry.yml"
+        self._file = directory / "registry.pid"
         self.place = f"127.0.0.1:{port}" if self._program else ""
 
     def _pid(self) -> int | None:
@@ -44,12 +47,18 @@ class Registry:
         """True if it had to be started; False if it runs, or is not installed."""
         if self._program is None or self._pid() is not None:
             return False
-        write_durably(self._config, _CONFIG.format(root=self._directory / "registry", port=self._port))
+        write_durably(
+            self._config, _CONFIG.format(root=self._directory / "registry", port=self._port)
+        )
         with (self._directory / "registry.log").open("ab") as out:
             process = subprocess.Popen(  # noqa: ASYNC220
-                [self._program, "serve", str(self._config)], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+                [self._program, "serve", str(self._config)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
                 env={k: v for k, v in os.environ.items() if not k.startswith("REGISTRY_")},
-            )  # fmt: skip
+            )
         write_durably(self._file, str(process.pid))
         deadline = time.monotonic() + 20
         async with aiohttp.ClientSession() as http:
@@ -59,7 +68,10 @@ class Registry:
                         return True
                 except (aiohttp.ClientError, OSError):
                     await asyncio.sleep(0.05)
-        raise LocalError(f"docker-registry did not start on port {self._port}; see {self._directory / 'registry.log'}")
+        raise LocalError(
+            f"docker-registry did not start on port {self._port}; see "
+            f"{self._directory / 'registry.log'}"
+        )
 
     def stop(self) -> None:
         if (pid := self._pid()) is not None:

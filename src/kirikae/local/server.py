@@ -1,7 +1,7 @@
 """The control plane of kirikae local: one asyncio process that owns the state directory.
 
-It may be killed at any moment: HAProxy, moto and the tasks go on without it, and it takes them up again.
-"""
+It may be killed at any moment: HAProxy, moto and the tasks go on without it, and it takes them up
+again."""
 
 from __future__ import annotations
 
@@ -47,7 +47,11 @@ from kirikae.local.wire import Json, Query, Service
 log = logging.getLogger("kirikae.local")
 
 GAUGES_EVERY_S = 10
-_TARGETS = {"AmazonEC2ContainerServiceV20141113": "ecs", "GraniteServiceVersion20100801": "monitoring", "AmazonSQS": "sqs"}
+_TARGETS = {
+    "AmazonEC2ContainerServiceV20141113": "ecs",
+    "GraniteServiceVersion20100801": "monitoring",
+    "AmazonSQS": "sqs",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,8 @@ class Settings:
 
 class ControlPlane:
     def __init__(self, directory: Path, settings: Settings) -> None:
-        self._directory, self._settings = directory, settings
+        self._directory = directory
+        self._settings = settings
         self._state = State(directory / "state.db")
         self._engine = Engine(engine_socket())
         self._stores = Stores(directory, settings.stores_port, settings.region)
@@ -92,15 +97,24 @@ class ControlPlane:
         try:
             await self._engine.version()
         except EngineError as error:
-            raise LocalError(f"{error}. Start it (systemctl start docker, or dockerd by hand) and try again") from error
+            raise LocalError(
+                f"{error}. Start it (systemctl start docker, or dockerd by hand) and try again"
+            ) from error
         gateway = await self._network()
         await self._stores.assert_running()
         await self._registry.assert_running()
         link_local = await link_local_bind(self._bridge)
         await self._open_door(gateway, link_local)
-        self._pool = PausePool(self._engine, self._state, settings.instance, settings.instance, settings.pool)
+        self._pool = PausePool(
+            self._engine, self._state, settings.instance, settings.instance, settings.pool
+        )
         await self._pool.prepare()
-        self._assemble(gateway, f"http://{LINK_LOCAL}" if link_local else f"http://{gateway}:{settings.port}/_kirikae/metadata")
+        self._assemble(
+            gateway,
+            f"http://{LINK_LOCAL}"
+            if link_local
+            else f"http://{gateway}:{settings.port}/_kirikae/metadata",
+        )
         since = float((self._state.get("meta", "events") or {}).get("since", time.time()))
         await self._tasks.recover()
         self._pool.fill()
@@ -109,14 +123,18 @@ class ControlPlane:
         loops = (self._services.run(), self._listen(since), self._keep_house(), self._measure())
         self._background = [asyncio.create_task(loop) for loop in loops]
         await self._serve()
-        log.info("kirikae local answers on 127.0.0.1:%s and %s:%s", settings.port, gateway, settings.port)
+        log.info(
+            "kirikae local answers on 127.0.0.1:%s and %s:%s", settings.port, gateway, settings.port
+        )
 
     async def _open_door(self, gateway: str, link_local: str) -> None:
         """HAProxy, adopted or started, and the checks that tell it which targets serve."""
         settings = self._settings
         binds = [f"127.0.0.1:{settings.port}", f"{gateway}:{settings.port}"]
         ports = {"control": settings.control_port, "stores": settings.stores_port}
-        self._balancer.door = self._door = FrontDoor(self._state, self._directory, Path(settings.run), binds, ports, link_local)
+        self._balancer.door = self._door = FrontDoor(
+            self._state, self._directory, Path(settings.run), binds, ports, link_local
+        )
         self._balancer.health = self._health = HealthChecks(self._state, self._target_changed)
         await self._door.assert_all()
         self._recorder.start()
@@ -125,25 +143,53 @@ class ControlPlane:
         """Those who run tasks and keep services, and the AWS services that answer for them."""
         settings = self._settings
         environment = {
-            "AWS_ENDPOINT_URL": f"http://{gateway}:{settings.port}", "AWS_REGION": settings.region,
-            "AWS_DEFAULT_REGION": settings.region, "AWS_ACCESS_KEY_ID": "kirikae", "AWS_SECRET_ACCESS_KEY": "kirikae",
-        }  # fmt: skip
+            "AWS_ENDPOINT_URL": f"http://{gateway}:{settings.port}",
+            "AWS_REGION": settings.region,
+            "AWS_DEFAULT_REGION": settings.region,
+            "AWS_ACCESS_KEY_ID": "kirikae",
+            "AWS_SECRET_ACCESS_KEY": "kirikae",
+        }
         self._tasks = Tasks(
-            self._state, self._engine, self._pool, self._balancer, self._stores, Images(self._engine, self._registry.place),
-            Logs(self._state, self._engine, self._stores), settings.instance, environment, metadata,
-        )  # fmt: skip
+            self._state,
+            self._engine,
+            self._pool,
+            self._balancer,
+            self._stores,
+            Images(self._engine, self._registry.place),
+            Logs(self._state, self._engine, self._stores),
+            settings.instance,
+            environment,
+            metadata,
+        )
         self._ecs = Ecs(self._state, self._tasks, self._balancer, settings.region)
-        self._services = self._ecs.services = Services(self._state, self._tasks, self._ecs.start_service_task)
-        self._tasks.on_change, self._tasks.on_event = self._services.task_changed, self._services.told
+        self._services = self._ecs.services = Services(
+            self._state, self._tasks, self._ecs.start_service_task
+        )
+        self._tasks.on_change = self._services.task_changed
+        self._tasks.on_event = self._services.told
         self._usage = Usage(self._state, self._engine, self._tasks.container_name)
         figures = CloudWatch(self._state, settings.figures_delay_s)
         sqs = Sqs(self._queues, settings.region, f"http://127.0.0.1:{settings.port}").operations()
         self._wire = {
-            "ecs": Service(Json("ecs", "InvalidParameterException"), self._ecs.operations(), "UnsupportedFeatureException"),
-            "elasticloadbalancing": Service(Query("elbv2", "ValidationError"), self._balancer.operations(), "InvalidAction"),
-            "monitoring": Service(Json("cloudwatch", "InvalidParameterValueException"), figures.operations(), "InvalidAction"),
-            "sqs": Service(Json("sqs", "InvalidParameterValue"), sqs, "UnsupportedOperation", QUERY_CODES),
-            "sqs-query": Service(Query("sqs", "InvalidParameterValue"), sqs, "UnsupportedOperation", QUERY_CODES),
+            "ecs": Service(
+                Json("ecs", "InvalidParameterException"),
+                self._ecs.operations(),
+                "UnsupportedFeatureException",
+            ),
+            "elasticloadbalancing": Service(
+                Query("elbv2", "ValidationError"), self._balancer.operations(), "InvalidAction"
+            ),
+            "monitoring": Service(
+                Json("cloudwatch", "InvalidParameterValueException"),
+                figures.operations(),
+                "InvalidAction",
+            ),
+            "sqs": Service(
+                Json("sqs", "InvalidParameterValue"), sqs, "UnsupportedOperation", QUERY_CODES
+            ),
+            "sqs-query": Service(
+                Query("sqs", "InvalidParameterValue"), sqs, "UnsupportedOperation", QUERY_CODES
+            ),
         }
 
     async def _network(self) -> str:
@@ -178,7 +224,9 @@ class ControlPlane:
         app.router.add_route("*", "/{rest:.*}", self._aws)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._settings.control_port, reuse_address=True).start()
+        await web.TCPSite(
+            self._runner, "127.0.0.1", self._settings.control_port, reuse_address=True
+        ).start()
 
     async def failed(self) -> BaseException:
         """Wait until a loop that must never end has ended; the answer is why."""
@@ -197,47 +245,70 @@ class ControlPlane:
         self._state.close()
         self._queues.close()
 
-    # --- answering ------------------------------------------------------------------------------------------------
+    # --- answering
 
     async def _status(self, request: web.Request) -> web.Response:
         tasks = [t for t in self._state.all("task") if t["lastStatus"] != "STOPPED"]
         return web.json_response(
             {
-                "instance": self._settings.instance, "endpoint": f"http://127.0.0.1:{self._settings.port}",
-                "network": self._settings.instance, "region": self._settings.region, "trouble": "; ".join(self._troubles.values()),
-                "tasks": len(tasks), "services": sum(s["status"] == "ACTIVE" for s in self._state.all("service")),
+                "instance": self._settings.instance,
+                "endpoint": f"http://127.0.0.1:{self._settings.port}",
+                "network": self._settings.instance,
+                "region": self._settings.region,
+                "trouble": "; ".join(self._troubles.values()),
+                "tasks": len(tasks),
+                "services": sum(s["status"] == "ACTIVE" for s in self._state.all("service")),
                 "registry": self._registry.place,
                 "listeners": [f"127.0.0.1:{item['port']}" for item in self._state.all("listener")],
             }
-        )  # fmt: skip
+        )
 
     async def _interrupt_spot(self, request: web.Request) -> web.Response:
-        return web.json_response({"tasks": self._ecs.interrupt_spot(int(request.query["percent"]), request.query.get("dry") == "1")})
+        return web.json_response(
+            {
+                "tasks": self._ecs.interrupt_spot(
+                    int(request.query["percent"]), request.query.get("dry") == "1"
+                )
+            }
+        )
 
     async def _aws(self, request: web.Request) -> web.Response:
         body = await request.read()
         scope = request.headers.get("Authorization", "").split("/")
-        name = scope[3] if len(scope) > 4 else _TARGETS.get(request.headers.get("X-Amz-Target", "").partition(".")[0], "")
+        name = (
+            scope[3]
+            if len(scope) > 4
+            else _TARGETS.get(request.headers.get("X-Amz-Target", "").partition(".")[0], "")
+        )
         service = self._wire.get(name)
         if service is None or (name == "monitoring" and not _about_balancers(request, body)):
             return await self._forward(request, body)
         if name == "sqs" and "X-Amz-Target" not in request.headers:
             service = self._wire["sqs-query"]
         status, answer, kind, headers = await service.serve(request.headers, body)
-        return web.Response(status=status, body=answer, content_type=kind.partition(";")[0], headers=headers)
+        return web.Response(
+            status=status, body=answer, content_type=kind.partition(";")[0], headers=headers
+        )
 
     async def _forward(self, request: web.Request, body: bytes) -> web.Response:
-        headers = {k: v for k, v in request.headers.items() if k.lower() not in ("host", "content-length", "transfer-encoding")}
-        async with self._stores.http.request(request.method, f"{self._stores.url}{request.path_qs}", data=body, headers=headers) as answer:
+        headers = {
+            k: v
+            for k, v in request.headers.items()
+            if k.lower() not in ("host", "content-length", "transfer-encoding")
+        }
+        async with self._stores.http.request(
+            request.method, f"{self._stores.url}{request.path_qs}", data=body, headers=headers
+        ) as answer:
             content = await answer.read()
             kept = {
                 k: v
                 for k, v in answer.headers.items()
-                if k.lower() not in ("content-length", "transfer-encoding", "connection", "content-encoding")
+                if k.lower()
+                not in ("content-length", "transfer-encoding", "connection", "content-encoding")
             }
             return web.Response(status=answer.status, body=content, headers=kept)
 
-    # --- watching -------------------------------------------------------------------------------------------------
+    # --- watching
 
     async def _target_changed(self, target: Row) -> None:
         """Any change of one target's health may open or close the whole group (fail open)."""
@@ -247,7 +318,8 @@ class ControlPlane:
                 self._services.task_changed(task)
 
     async def _measure(self) -> None:
-        """What services use, once a minute at its half, so that a minute's point lies well within it."""
+        """What services use, once a minute at its half, so that a minute's point lies well within
+        it."""
         while True:
             await asyncio.sleep(60 - (time.time() + 30) % 60)
             try:
@@ -259,7 +331,9 @@ class ControlPlane:
         """The engine's events, from the last one seen; the stream is opened again for ever."""
         while True:
             try:
-                async for event in self._engine.events(f"kirikae.instance={self._settings.instance}", since):
+                async for event in self._engine.events(
+                    f"kirikae.instance={self._settings.instance}", since
+                ):
                     await self._tasks.noticed(event)
                     since = event["timeNano"] / 1e9
                     self._state.put("meta", "events", {"since": since})
@@ -269,14 +343,24 @@ class ControlPlane:
                 await asyncio.sleep(1)
 
     async def _keep_house(self) -> None:
-        """Every second, each duty by itself: one that fails is told and does not keep the others from being done."""
+        """Every second, each duty by itself: one that fails is told and does not keep the others
+        from being done."""
         duties: list[tuple[str, int, Callable[[], Awaitable[None]]]] = [
-            ("figures", 1, self._write_figures), ("HAProxy", 1, self._assert_door), ("stores", 1, self._assert_stores),
-            ("container engine", 1, self._ask_engine), ("registry", 1, self._assert_registry), ("targets", 1, self._assert_targets),
+            ("figures", 1, self._write_figures),
+            ("HAProxy", 1, self._assert_door),
+            ("stores", 1, self._assert_stores),
+            ("container engine", 1, self._ask_engine),
+            ("registry", 1, self._assert_registry),
+            ("targets", 1, self._assert_targets),
             ("load balancer", 5, self._repair),
-            ("gauges", GAUGES_EVERY_S, self._write_gauges), ("tidying", 60, self._tidy),
-            ("access log", EVERY_S if self._settings.figures_delay_s else GAUGES_EVERY_S, self._access.deliver),
-        ]  # fmt: skip
+            ("gauges", GAUGES_EVERY_S, self._write_gauges),
+            ("tidying", 60, self._tidy),
+            (
+                "access log",
+                EVERY_S if self._settings.figures_delay_s else GAUGES_EVERY_S,
+                self._access.deliver,
+            ),
+        ]
         for beat in count(1):
             await asyncio.sleep(1)
             for name, every, duty in duties:
@@ -302,7 +386,9 @@ class ControlPlane:
 
     async def _assert_stores(self) -> None:
         if await self._stores.assert_running():
-            log.warning("moto had ended and was started again; what its journal holds is there again")
+            log.warning(
+                "moto had ended and was started again; what its journal holds is there again"
+            )
 
     async def _ask_engine(self) -> None:
         await self._engine.version()
@@ -319,13 +405,16 @@ class ControlPlane:
         self._tasks.poke_unfinished()
 
     async def _tidy(self) -> None:
-        await link_local_bind(self._bridge)  # an engine that was restarted may have made the bridge anew
+        await link_local_bind(
+            self._bridge
+        )  # an engine that was restarted may have made the bridge anew
         self._state.forget_figures(int(time.time()) - KEPT_S)
         self._ecs.forget(time.time())
 
 
 def _about_balancers(request: web.Request, body: bytes) -> bool:
-    """CloudWatch calls about load balancers and services are ours; other namespaces are kept by moto."""
+    """CloudWatch calls about load balancers and services are ours; other namespaces are kept by
+    moto."""
     operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
     asked = ("GetMetricData", "GetMetricStatistics", "ListMetrics")
     return operation in asked and (b"AWS/ApplicationELB" in body or b"AWS/ECS" in body)
@@ -341,7 +430,8 @@ async def _main(directory: Path) -> None:
     done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     reason = next(iter(done)).result()
     if isinstance(reason, BaseException):
-        # Half a control plane would look alive: better none, which `kirikae local status` shows and `up` starts again.
+        # Half a control plane would look alive: better none, which `kirikae local status` shows and
+        # `up` starts again.
         log.error("the control plane stops", exc_info=reason)
         raise LocalError(f"the control plane stops: {reason!r}")
     await plane.stop()
@@ -361,7 +451,9 @@ def _own(lock: TextIO) -> bool:
 def main() -> None:
     directory = Path(sys.argv[1])
     os.umask(0o077)  # the stores hold what users put into SSM and Secrets Manager
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     with (directory / "lock").open("w") as lock:
         if not _own(lock):
             sys.exit(f"another process owns {directory}")

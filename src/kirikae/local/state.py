@@ -1,7 +1,8 @@
-"""What kirikae local knows, in one SQLite file with one owner: rows of JSON, written before any effect.
+"""What kirikae local knows, in one SQLite file with one owner: rows of JSON, written before any
+effect.
 
-Rows are read from memory and written through.  A row is never changed in place: ``change`` puts a new one.
-"""
+Rows are read from memory and written through.  A row is never changed in place: ``change`` puts a
+new one."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ FORMAT = 2
 """Of the rows; a change that older rows do not have raises it."""
 
 _SCHEMA = """
-create table if not exists thing (kind text, id text, body text not null, primary key (kind, id)) strict, without rowid;
+create table if not exists thing (
+    kind text, id text, body text not null, primary key (kind, id)
+) strict, without rowid;
 create table if not exists figure (
     subject text, second integer, body text not null, primary key (subject, second)
 ) strict, without rowid;
@@ -36,9 +39,16 @@ class State:
         self._db.execute("pragma synchronous=normal")
         self._db.executescript(_SCHEMA)
         self._rows: dict[str, dict[str, Row]] = {}
-        found = self._db.execute("select body from thing where kind = 'meta' and id = 'format'").fetchone()
-        if (found is None and self._db.execute("select 1 from thing").fetchone()) or (found and json.loads(found[0])["is"] != FORMAT):
-            raise LocalError(f"{path} was written by another version of kirikae; run `kirikae local down`, then `kirikae local up`")
+        found = self._db.execute(
+            "select body from thing where kind = 'meta' and id = 'format'"
+        ).fetchone()
+        if (found is None and self._db.execute("select 1 from thing").fetchone()) or (
+            found and json.loads(found[0])["is"] != FORMAT
+        ):
+            raise LocalError(
+                f"{path} was written by another version of kirikae; run `kirikae local "
+                "down`, then `kirikae local up`"
+            )
         for kind, key, body in self._db.execute("select kind, id, body from thing"):
             self._rows.setdefault(kind, {})[key] = json.loads(body)
         if found is None:
@@ -54,7 +64,10 @@ class State:
         try:
             self._db.execute(statement, values)
         except sqlite3.OperationalError as error:
-            raise LocalError(f"{self._path} cannot be written: {error}; free some disk space, then it goes on by itself") from error
+            raise LocalError(
+                f"{self._path} cannot be written: {error}; free some disk space, then it "
+                "goes on by itself"
+            ) from error
 
     def put(self, kind: str, key: str, row: Row) -> Row:
         """Raises LocalError where the disk is full; then nothing has changed."""
@@ -77,7 +90,8 @@ class State:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """All writes inside are one transaction, also with others inside of it.  Do not await inside."""
+        """All writes inside are one transaction, also with others inside of it.  Do not await
+        inside."""
         if self._db.in_transaction:
             yield
             return
@@ -87,7 +101,9 @@ class State:
             yield
             self._write("commit")
         except BaseException:
-            with suppress(sqlite3.OperationalError):  # SQLite itself has rolled back where the disk is full
+            with suppress(
+                sqlite3.OperationalError
+            ):  # SQLite itself has rolled back where the disk is full
                 self._db.execute("rollback")
             self._rows = before
             raise
@@ -107,18 +123,24 @@ class State:
                         self.put(kind, key, row)
 
     def put_figure(self, subject: str, second: int, body: Row) -> None:
-        self._write("insert or replace into figure values (?, ?, ?)", subject, second, json.dumps(body))
+        self._write(
+            "insert or replace into figure values (?, ?, ?)", subject, second, json.dumps(body)
+        )
 
     def figures(self, subject: str, since: int, until: int) -> list[tuple[int, Row]]:
         """Rows of ``since <= second < until``, oldest first."""
         rows = self._db.execute(
-            "select second, body from figure where subject = ? and second >= ? and second < ? order by second",
+            "select second, body from figure where subject = ? and second >= ? and "
+            "second < ? order by second",
             (subject, since, until),
         )
         return [(second, json.loads(body)) for second, body in rows]
 
     def figure_subjects(self) -> list[str]:
-        return [row[0] for row in self._db.execute("select distinct subject from figure order by subject")]
+        return [
+            row[0]
+            for row in self._db.execute("select distinct subject from figure order by subject")
+        ]
 
     def forget_figures(self, before: int) -> None:
         self._db.execute("delete from figure where second < ?", (before,))

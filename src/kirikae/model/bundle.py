@@ -1,4 +1,5 @@
-"""A bundle: what was collected from one host, as frozen facts.  Secrets are in it as fingerprints only."""
+"""A bundle: what was collected from one host, as frozen facts.  Secrets are in it as fingerprints
+only."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ MASKED = "<masked:"
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """One directory; ``files`` lie directly in it, ``newest`` (seconds since 1970) is the latest change among them."""
+    """One directory; ``files`` lie directly in it, ``newest`` (seconds since 1970) is the latest
+    change among them."""
 
     path: str
     mode: int
@@ -48,7 +50,8 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """``cpu_s`` is what it has used since it began; ``pss_kib`` is None where it could not be read."""
+    """``cpu_s`` is what it has used since it began; ``pss_kib`` is None where it could not be
+    read."""
 
     pid: int
     parent: int
@@ -137,7 +140,8 @@ class Unit:
 
 @dataclass(frozen=True)
 class Bundle:
-    """``host`` is the name in the project file, ``at`` when it was collected (the host's clock), ``began`` when PID 1 began."""
+    """``host`` is the name in the project file, ``at`` when it was collected (the host's clock),
+    ``began`` when PID 1 began."""
 
     host: str
     at: int
@@ -185,7 +189,8 @@ class Bundle:
         return self.by_path.get(self.resolve(path)) or self.by_path.get(path)
 
     def resolve(self, path: str) -> str:
-        """Follow this host's links in a path, never this machine's (40 links at most, like the kernel)."""
+        """Follow this host's links in a path, never this machine's (40 links at most, like the
+        kernel)."""
         budget = 40
         done = "/"
         todo = [p for p in path.split("/") if p]
@@ -209,7 +214,10 @@ class Bundle:
 
     def owner(self, path: str) -> str | None:
         """The package that this path belongs to (through usr-merge: /bin is /usr/bin)."""
-        for candidate in (path, path.removeprefix("/usr") if path.startswith("/usr/") else f"/usr{path}"):
+        for candidate in (
+            path,
+            path.removeprefix("/usr") if path.startswith("/usr/") else f"/usr{path}",
+        ):
             if candidate in self.owners:
                 return self.owners[candidate]
         return None

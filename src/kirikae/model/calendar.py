@@ -1,7 +1,7 @@
 """When a step may be taken: weekly windows and freezes, in the user's own time zone.
 
-Local wall time decides (IANA zone): a window from 10:00 is from 10:00 on the day on which clocks change, too.
-"""
+Local wall time decides (IANA zone): a window from 10:00 is from 10:00 on the day on which clocks
+change, too."""
 
 from __future__ import annotations
 
@@ -12,22 +12,28 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_WINDOW = re.compile(r"(?P<days>[A-Za-z,\- ]+?)\s+(?P<from>\d{2}:\d{2})\s*-\s*(?P<until>\d{2}:\d{2})")
+_WINDOW = re.compile(
+    r"(?P<days>[A-Za-z,\- ]+?)\s+(?P<from>\d{2}:\d{2})\s*-\s*(?P<until>\d{2}:\d{2})"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Days of the week (Monday is 0) and minutes of the day; one that ends before it begins ends on the next day."""
+    """Days of the week (Monday is 0) and minutes of the day; one that ends before it begins ends on
+    the next day."""
 
     days: tuple[int, ...]
     begins: int
     ends: int
 
     def holds(self, local: datetime.datetime) -> bool:
-        minute, day = local.hour * 60 + local.minute, local.weekday()
+        minute = local.hour * 60 + local.minute
+        day = local.weekday()
         if self.begins < self.ends:
             return day in self.days and self.begins <= minute < self.ends
-        return (day in self.days and minute >= self.begins) or ((day - 1) % 7 in self.days and minute < self.ends)
+        return (day in self.days and minute >= self.begins) or (
+            (day - 1) % 7 in self.days and minute < self.ends
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +49,20 @@ def window_from(text: object) -> Window:
     """Read ``"Mon-Fri 10:00-17:00"`` or ``"Tue,Thu 22:00-02:00"``.  Raises ValueError."""
     match = _WINDOW.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None:
-        raise ValueError(f'{text!r} is not a window; write for example "Mon-Fri 10:00-17:00" or "Tue,Thu 22:00-02:00"')
-    begins, ends = _minutes(match["from"]), _minutes(match["until"])
+        raise ValueError(
+            f'{text!r} is not a window; write for example "Mon-Fri 10:00-17:00" or '
+            '"Tue,Thu 22:00-02:00"'
+        )
+    begins = _minutes(match["from"])
+    ends = _minutes(match["until"])
     if begins == ends:
         raise ValueError(f"{text!r}: a window begins and ends at different times")
     return Window(_days(match["days"], str(text)), begins, ends)
 
 
 def _minutes(text: str) -> int:
-    hours, minutes = int(text[:2]), int(text[3:])
+    hours = int(text[:2])
+    minutes = int(text[3:])
     if minutes > 59 or hours * 60 + minutes > 24 * 60:
         raise ValueError(f"{text} is not a time of day; 00:00 to 24:00")
     return hours * 60 + minutes
@@ -62,8 +73,12 @@ def _days(text: str, whole: str) -> tuple[int, ...]:
     for part in text.split(","):
         ends = [name.strip().capitalize() for name in part.split("-")]
         if len(ends) > 2 or any(name not in DAYS for name in ends):
-            raise ValueError(f"{whole!r}: {part.strip()!r} is not a day or a range of days; they are {', '.join(DAYS)}")
-        first, last = DAYS.index(ends[0]), DAYS.index(ends[-1])
+            raise ValueError(
+                f"{whole!r}: {part.strip()!r} is not a day or a range of days; they are "
+                f"{', '.join(DAYS)}"
+            )
+        first = DAYS.index(ends[0])
+        last = DAYS.index(ends[-1])
         found |= {(first + n) % 7 for n in range((last - first) % 7 + 1)}
     return tuple(sorted(found))
 
@@ -83,7 +98,11 @@ class Calendar:
         if not why:
             return ""
         opens = self.opens(now)
-        return f"{why}; next {opens:%a %Y-%m-%d %H:%M} {self.zone}" if opens else f"{why}; it does not end within a year"
+        return (
+            f"{why}; next {opens:%a %Y-%m-%d %H:%M} {self.zone}"
+            if opens
+            else f"{why}; it does not end within a year"
+        )
 
     def _why(self, local: datetime.datetime) -> str:
         for freeze in self.freezes:
@@ -102,14 +121,17 @@ class Calendar:
         return None
 
     def _edges(self, local: datetime.datetime) -> Sequence[datetime.datetime]:
-        """Times at which something may open, in order: now, each midnight, the beginning of each window."""
+        """Times at which something may open, in order: now, each midnight, the beginning of each
+        window."""
         minutes = sorted({0, *(window.begins for window in self.windows)})
         found = [local]
         midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
         for day in range(367):
             date = midnight.date() + datetime.timedelta(days=day)
             for minute in minutes:
-                at = datetime.datetime.combine(date, datetime.time(minute // 60 % 24, minute % 60), local.tzinfo)
+                at = datetime.datetime.combine(
+                    date, datetime.time(minute // 60 % 24, minute % 60), local.tzinfo
+                )
                 # A time that the clocks skip is met one hour later: there and back through UTC.
                 at = at.astimezone(datetime.UTC).astimezone(local.tzinfo)
                 if at > local:

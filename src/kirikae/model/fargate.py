@@ -20,12 +20,16 @@ def size_problem(cpu: int, memory: int) -> str:
     if cpu not in SIZES:
         return f"cpu {cpu} is not a Fargate size; choose one of {', '.join(map(str, SIZES))}"
     if memory not in SIZES[cpu]:
-        return f"memory {memory} does not go with cpu {cpu}; choose one of {', '.join(map(str, SIZES[cpu]))} MiB"
+        return (
+            f"memory {memory} does not go with cpu {cpu}; choose one of "
+            f"{', '.join(map(str, SIZES[cpu]))} MiB"
+        )
     return ""
 
 
 PRICES = {"ap-northeast-1": (0.05056, 0.00553), "us-east-1": (0.04048, 0.004445)}
-"""Region -> US dollars an hour for one vCPU and for one GB, Linux on x86, list price (AWS Fargate pricing page, read 2026-11)."""
+"""Region -> US dollars an hour for one vCPU and for one GB, Linux on x86, list price (AWS Fargate
+pricing page, read 2026-11)."""
 
 
 def dollars_a_day(region: str, cpu: int, memory: int, tasks: int) -> float | None:

@@ -30,7 +30,8 @@ class Confidence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One piece of evidence: where it was seen (a path or a command of a host, or an ARN) and what it says, secrets masked."""
+    """One piece of evidence: where it was seen (a path or a command of a host, or an ARN) and what
+    it says, secrets masked."""
 
     host: str
     at: str
@@ -69,14 +70,19 @@ class Finding:
         return f"{self.code} {self.says}{seen}: {self.remedy}"
 
 
-def with_accepted(findings: Iterable[Finding], accepted: Iterable[Accepted], today: date) -> list[Finding]:
-    """The findings, of which those that somebody answers for (same code, same place, day not over) block nothing."""
+def with_accepted(
+    findings: Iterable[Finding], accepted: Iterable[Accepted], today: date
+) -> list[Finding]:
+    """The findings, of which those that somebody answers for (same code, same place, day not over)
+    block nothing."""
     answered = {(a.finding, a.where): a for a in accepted if a.until >= today}
     out = []
     for finding in findings:
         answer = answered.get((finding.code, finding.where))
         if answer is not None:
-            finding = replace(finding, accepted=f"by {answer.by} until {answer.until}: {answer.why}", blocks=())
+            finding = replace(
+                finding, accepted=f"by {answer.by} until {answer.until}: {answer.why}", blocks=()
+            )
         out.append(finding)
     return out
 

@@ -51,7 +51,9 @@ class Order:
     reason: str = ""
 
     def __str__(self) -> str:
-        return f"{self.verb} to {percent(self.share)}" if self.verb is Verb.SHIFT else str(self.verb)
+        return (
+            f"{self.verb} to {percent(self.share)}" if self.verb is Verb.SHIFT else str(self.verb)
+        )
 
 
 class OutOfOrder(KirikaeError):
@@ -60,8 +62,9 @@ class OutOfOrder(KirikaeError):
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """``planned``, ``attempt`` and ``stepped`` are the seq of the entries with which this life, this attempt and this step began:
-    notes are kept per life, evidence is gathered per attempt, proof of safety per step."""
+    """``planned``, ``attempt`` and ``stepped`` are the seq of the entries with which this life,
+    this attempt and this step began: notes are kept per life, evidence is gathered per attempt,
+    proof of safety per step."""
 
     name: str
     plan: tuple[int, ...]
@@ -75,7 +78,12 @@ class Move:
     planned: int = 1
 
     def __post_init__(self) -> None:
-        if not self.plan or list(self.plan) != sorted(set(self.plan)) or self.plan[-1] != WHOLE or self.plan[0] < 1:
+        if (
+            not self.plan
+            or list(self.plan) != sorted(set(self.plan))
+            or self.plan[-1] != WHOLE
+            or self.plan[0] < 1
+        ):
             shares = ", ".join(percent(s) for s in self.plan)
             raise ValueError(f"the plan of {self.name} must rise to 100%, got [{shares}]")
 
@@ -94,7 +102,8 @@ class Move:
 
     def allows(self, order: Order) -> bool:
         """Is this order lawful now?  The whole law is these nine lines."""
-        p, here = Phase, self.phase
+        p = Phase
+        here = self.phase
         match order.verb:
             case Verb.PREPARE:
                 return here is p.PLANNED
@@ -116,8 +125,8 @@ class Move:
                 return bool(self.held) and not self.over
 
     def may_replace(self, order: Order) -> bool:
-        """May this order take the place of the open intent?  The red button always may, short of retiring;
-        a hold may stop a shift that found a hand on the knob."""
+        """May this order take the place of the open intent?  The red button always may, short of
+        retiring; a hold may stop a shift that found a hand on the knob."""
         if self.intent is None:
             return True
         match order.verb:
@@ -131,20 +140,25 @@ class Move:
     def intending(self, order: Order) -> Self:
         """The move with this order written down.  Raises OutOfOrder."""
         if not self.may_replace(order):
-            raise OutOfOrder(f"{self.name} still has to {self.intent}; run `kirikae move start {self.name}` to finish it")
+            raise OutOfOrder(
+                f"{self.name} still has to {self.intent}; run `kirikae move start "
+                f"{self.name}` to finish it"
+            )
         if not self.allows(order):
             held = f", held ({self.held})" if self.held else ""
             raise OutOfOrder(
-                f"{self.name} is {self.phase} at {percent(self.share)}{held}: it cannot {order} now; "
+                f"{self.name} is {self.phase} at {percent(self.share)}{held}: it cannot "
+                f"{order} now; "
                 f"`kirikae move status {self.name}` shows what it can do"
             )
         return replace(self, intent=order, seq=self.seq + 1)
 
-    def done(self) -> Self:
+    def done(self) -> Self:  # noqa: C901
         """The move after its open intent has been carried out."""
         if self.intent is None:
             raise OutOfOrder(f"{self.name} has nothing open")
-        order, seq = self.intent, self.seq + 1
+        order = self.intent
+        seq = self.seq + 1
         after = replace(self, intent=None, seq=seq)
         match order.verb:
             case Verb.PREPARE:
@@ -155,7 +169,9 @@ class Move:
                 return replace(after, share=order.share, stepped=seq)
             case Verb.BACK_OUT:
                 reason = f"backed out: {order.reason}" if order.reason else "backed out"
-                return replace(after, phase=Phase.RUNNING, share=0, held=reason, attempt=seq, stepped=seq)
+                return replace(
+                    after, phase=Phase.RUNNING, share=0, held=reason, attempt=seq, stepped=seq
+                )
             case Verb.SETTLE:
                 return replace(after, phase=Phase.SETTLED)
             case Verb.RETIRE:
@@ -166,13 +182,24 @@ class Move:
                 return replace(after, held=order.reason or "held")
             case Verb.RESUME:
                 # Figures from before a hold would mix two times: the step is judged afresh.
-                return replace(after, held="", attempt=seq if self.share == 0 else self.attempt, stepped=seq)
+                return replace(
+                    after, held="", attempt=seq if self.share == 0 else self.attempt, stepped=seq
+                )
 
     def anew(self, plan: tuple[int, ...]) -> Self:
         """The same move planned once more, after it was retired or abandoned."""
         if not self.over:
             raise OutOfOrder(f"{self.name} is still {self.phase}")
-        return replace(self, plan=plan, phase=Phase.PLANNED, share=0, held="", intent=None, seq=self.seq + 1, planned=self.seq + 1)
+        return replace(
+            self,
+            plan=plan,
+            phase=Phase.PLANNED,
+            share=0,
+            held="",
+            intent=None,
+            seq=self.seq + 1,
+            planned=self.seq + 1,
+        )
 
     def to_plain(self) -> dict[str, Any]:
         """Plain data for the journal; ``from_plain`` reads it back."""
@@ -181,5 +208,11 @@ class Move:
     @classmethod
     def from_plain(cls, raw: Mapping[str, Any]) -> Self:
         intent = raw["intent"]
-        order = None if intent is None else Order(Verb(intent["verb"]), intent["share"], intent["reason"])
-        return cls(**{**raw, "phase": Phase(raw["phase"]), "plan": tuple(raw["plan"]), "intent": order})
+        order = (
+            None
+            if intent is None
+            else Order(Verb(intent["verb"]), intent["share"], intent["reason"])
+        )
+        return cls(
+            **{**raw, "phase": Phase(raw["phase"]), "plan": tuple(raw["plan"]), "intent": order}
+        )

@@ -13,13 +13,18 @@ _PERCENT = re.compile(r"(\d{1,3})(?:\.(\d))?%")
 def share_from(text: object) -> int:
     """Read ``"0.1%"`` .. ``"100%"`` as permille (1 .. 1000).
 
-    Raises ValueError for a bare number (is 1 one per cent or all of it?), more than one decimal, or more than 100%.
-    """
+    Raises ValueError for a bare number (is 1 one per cent or all of it?), more than one decimal, or
+    more than 100%."""
     if not isinstance(text, str):
-        raise ValueError(f'write a share as a string with a per cent sign, such as "10%", not {text!r}')
+        raise ValueError(
+            f'write a share as a string with a per cent sign, such as "10%", not {text!r}'
+        )
     match = _PERCENT.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f'{text!r} is not a share; write for example "0.1%", "10%" or "100%" (one decimal at most)')
+        raise ValueError(
+            f'{text!r} is not a share; write for example "0.1%", "10%" or "100%" (one '
+            "decimal at most)"
+        )
     share = int(match[1]) * 10 + int(match[2] or 0)
     if share > WHOLE:
         raise ValueError(f"{text!r} is more than the whole")

@@ -1,4 +1,5 @@
-"""What of a host shall run in containers: the one service, as the survey found it, ready to be built."""
+"""What of a host shall run in containers: the one service, as the survey found it, ready to be
+built."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from kirikae.model.bundle import MASKED
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One environment variable of the service; ``read`` is None where no code could be looked at."""
+    """One environment variable of the service; ``read`` is None where no code could be looked
+    at."""
 
     name: str
     value: str
@@ -23,7 +25,8 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Writable:
-    """A tree that the service writes: ``kind`` is session, upload, cache, runtime, log, index, spool or unknown."""
+    """A tree that the service writes: ``kind`` is session, upload, cache, runtime, log, index,
+    spool or unknown."""
 
     path: str
     kind: str
@@ -32,7 +35,8 @@ class Writable:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the service used on one host while it was surveyed; ``pss_kib`` is None where it could not be read."""
+    """What the service used on one host while it was surveyed; ``pss_kib`` is None where it could
+    not be read."""
 
     host: str
     cpus: float
@@ -42,7 +46,8 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class WebServer:
-    """The web server in front: its package, its virtual host (secrets masked), the port it has there, and static folders."""
+    """The web server in front: its package, its virtual host (secrets masked), the port it has
+    there, and static folders."""
 
     package: str
     version: str
@@ -55,7 +60,8 @@ class WebServer:
 
 @dataclass(frozen=True)
 class Workload:
-    """Everything that ``build`` needs to know of the hosts.  ``stop_s`` is how long stopping may take, ``nofile`` 0: the default."""
+    """Everything that ``build`` needs to know of the hosts.  ``stop_s`` is how long stopping may
+    take, ``nofile`` 0: the default."""
 
     unit: str
     distribution: str

@@ -25,10 +25,16 @@ class Stopped(Waiting):
 
 
 def drive(
-    engine: Engine, journal: Journal, lease: Lease, name: str, tell: Callable[[Look], None],
-    clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
-) -> Look:  # fmt: skip
-    """Step until nothing more can be done here.  Raises Driven, LeaseLost, AwsUnreachable (after five minutes)."""
+    engine: Engine,
+    journal: Journal,
+    lease: Lease,
+    name: str,
+    tell: Callable[[Look], None],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Look:
+    """Step until nothing more can be done here.  Raises Driven, LeaseLost, AwsUnreachable (after
+    five minutes)."""
     answered = clock()
     with lease.held():
         while True:
@@ -43,7 +49,9 @@ def drive(
                 sleep(LOOK_S)
                 continue
             tell(look)
-            if look.move.intent is None and (look.move.held or look.move.over or look.move.phase is Phase.SETTLED):
+            if look.move.intent is None and (
+                look.move.held or look.move.over or look.move.phase is Phase.SETTLED
+            ):
                 return look
             while clock() - began < LOOK_S and not journal.goes_on(look.move):
                 sleep(GLANCE_S)  # somebody may press the red button between two looks
@@ -56,7 +64,8 @@ def carry_out_order(engine: Engine, lease: Lease, name: str, order: Order) -> Mo
 
 
 def hold_without_lease(journal: Journal, name: str, reason: str) -> Move:
-    """Ask a running driver to stop where it is: like the red button, a hold is an entry that anyone may append.
+    """Ask a running driver to stop where it is: like the red button, a hold is an entry that anyone
+    may append.
 
     Raises OutOfOrder if the move is over, or if an open act must be finished first.
     """
@@ -69,18 +78,28 @@ def hold_without_lease(journal: Journal, name: str, reason: str) -> Move:
     try:
         return journal.write(held.done())
     except Beaten:
-        return journal.read(name)  # the driver saw the entry and finished it, or the red button was pressed
+        return journal.read(
+            name
+        )  # the driver saw the entry and finished it, or the red button was pressed
 
 
-def serve(
-    engine: Engine, journal: Journal, lease: Lease, name: str, tell: Callable[[Look], None], beat: Callable[[], None],
-    stopped: Callable[[], bool], clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
-) -> None:  # fmt: skip
-    """Drive for weeks: whenever there is something to drive and nobody else does, until ``stopped`` or the move is over.
+def serve(  # noqa: C901
+    engine: Engine,
+    journal: Journal,
+    lease: Lease,
+    name: str,
+    tell: Callable[[Look], None],
+    beat: Callable[[], None],
+    stopped: Callable[[], bool],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Drive for weeks: whenever there is something to drive and nobody else does, until ``stopped``
+    or the move is over.
 
-    ``beat`` is called at most each minute while this driver sees the journal, also while it rests: what missing beats tell is
-    that nobody watches.  Raises Stopped out of a drive that was told to stop.
-    """
+    ``beat`` is called at most each minute while this driver sees the journal, also while it rests:
+    what missing beats tell is that nobody watches.  Raises Stopped out of a drive that was told to
+    stop."""
     beaten = clock() - HEARTBEAT_S
 
     def alive(look: Look | None = None) -> None:

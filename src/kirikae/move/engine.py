@@ -52,7 +52,8 @@ def _after_looking(move: Move, evidence: Evidence) -> Order | None:
     if found is not None and found != move.share:
         return Order(
             Verb.HOLD,
-            reason=f"somebody else set the share to {percent(found)}; the journal says {percent(move.share)}. It is left as it is: "
+            reason=f"somebody else set the share to {percent(found)}; the journal says "
+            f"{percent(move.share)}. It is left as it is: "
             f"`kirikae move resume {move.name}` sets it back to {percent(move.share)} and goes on, "
             f"`kirikae back-out {move.name}` sets it to 0",
         )
@@ -66,18 +67,29 @@ def _after_looking(move: Move, evidence: Evidence) -> Order | None:
 
 
 class Engine:
-    """``ask``: a step waits for an approval (``by_another``: of somebody else than who drives).  ``closed``: why no step may be
-    taken now, or empty; it is asked before a step forward and never before a back-out."""
+    """``ask``: a step waits for an approval (``by_another``: of somebody else than who drives).
+    ``closed``: why no step may be taken now, or empty; it is asked before a step forward and never
+    before a back-out."""
 
     def __init__(
-        self, journal: Journal, mover: Mover, lease: Lease, ask: bool = False, by_another: bool = False,
+        self,
+        journal: Journal,
+        mover: Mover,
+        lease: Lease,
+        ask: bool = False,
+        by_another: bool = False,
         closed: Callable[[], str] = lambda: "",
-    ) -> None:  # fmt: skip
-        self._journal, self._mover, self._lease = journal, mover, lease
-        self._ask, self._by_another, self._closed = ask, by_another, closed
+    ) -> None:
+        self._journal = journal
+        self._mover = mover
+        self._lease = lease
+        self._ask = ask
+        self._by_another = by_another
+        self._closed = closed
 
     def step(self, name: str) -> Look:
-        """One look and at most one act; the lease must be held.  A rival's entry makes it read again."""
+        """One look and at most one act; the lease must be held.  A rival's entry makes it read
+        again."""
         move = self._journal.read(name)
         if move.intent is not None:
             return Look(self._carry_out(move))
@@ -92,7 +104,10 @@ class Engine:
             if waits_for:
                 return Look(move, evidence, waits_for)
         try:
-            return Look(self._carry_out(self._journal.write(move.intending(order), evidence, approver)), evidence)
+            return Look(
+                self._carry_out(self._journal.write(move.intending(order), evidence, approver)),
+                evidence,
+            )
         except Beaten:
             return Look(self._journal.read(name), evidence)
 
@@ -102,7 +117,11 @@ class Engine:
         if self._by_another:
             approvers = [who for who in approvers if who != self._journal.who]
         if self._ask and not approvers:
-            whose = f" by somebody else than {self._journal.who}, who drives" if self._by_another else ""
+            whose = (
+                f" by somebody else than {self._journal.who}, who drives"
+                if self._by_another
+                else ""
+            )
             return "", f"approval{whose}: `kirikae move approve {move.name}` lets it {order}"
         if order.verb is Verb.SHIFT and (closed := self._closed()):
             return "", f"its window to {order}: {closed}"
@@ -123,7 +142,8 @@ class Engine:
         return self._carry_out(self._journal.write(move.intending(order)))
 
     def _carry_out(self, move: Move) -> Move:
-        """Do the open intent and write that it is done; whatever came in between wins (the red button, a hand)."""
+        """Do the open intent and write that it is done; whatever came in between wins (the red
+        button, a hand)."""
         while (order := move.intent) is not None:
             self._lease.assert_held()
             latest = self._journal.read(move.name)
@@ -142,7 +162,7 @@ class Engine:
                     move = self._journal.read(move.name)
         return move
 
-    def _act(self, move: Move, order: Order) -> None:
+    def _act(self, move: Move, order: Order) -> None:  # noqa: C901
         match order.verb:
             case Verb.PREPARE:
                 self._mover.prepare(move)
@@ -167,17 +187,24 @@ class Engine:
 
 
 def back_out(
-    journal: Journal, mover: Mover, lease: Lease, name: str, reason: str,
-    clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
-) -> Move:  # fmt: skip
-    """The red button.  It needs no lease: it appends the order, gives the driver a second to carry it out,
-    then sets share 0 itself and asserts it again until it holds the lease or the driver has answered."""
+    journal: Journal,
+    mover: Mover,
+    lease: Lease,
+    name: str,
+    reason: str,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Move:
+    """The red button.  It needs no lease: it appends the order, gives the driver a second to carry
+    it out, then sets share 0 itself and asserts it again until it holds the lease or the driver has
+    answered."""
     try:
         pressed = _press(journal, name, reason)
     except (StoreBroken, AwsUnreachable) as error:
         mover.shift(Move(name, (WHOLE,)), 0, None)
         raise Unfinished(
-            f"share 0 was set, but the journal cannot be written ({error}): a driver that still reads it may set the share again; "
+            f"share 0 was set, but the journal cannot be written ({error}): a driver "
+            "that still reads it may set the share again; "
             f"stop it, and press once more as soon as the journal answers"
         ) from error
     deadline = clock() + ACKNOWLEDGE_S
@@ -191,14 +218,17 @@ def back_out(
                 with lease.held():
                     return Engine(journal, mover, lease)._carry_out(journal.read(name))
             except Driven:
-                pass  # the driver lives: it sees the entry before its next act, and share 0 is asserted until then
+                # the driver lives: it sees the entry before its next act, and share 0 is asserted
+                # until then
+                pass
             sleep(0.4)
         else:
             sleep(0.05)
 
 
 def _press(journal: Journal, name: str, reason: str) -> Move:
-    """Append the back-out, whatever else is written at the same time.  Raises OutOfOrder where it is not lawful."""
+    """Append the back-out, whatever else is written at the same time.  Raises OutOfOrder where it
+    is not lawful."""
     while True:
         move = journal.read(name)
         if move.intent is not None and move.intent.verb is Verb.BACK_OUT:

@@ -1,7 +1,7 @@
 """The durable record of moves: one entry before and one after every act, each written exactly once.
 
-An entry's key holds its number, so two writers can never both write it: the second is beaten and reads again.
-"""
+An entry's key holds its number, so two writers can never both write it: the second is beaten and
+reads again."""
 
 from __future__ import annotations
 
@@ -49,11 +49,21 @@ class Entry:
 
 class Journal:
     def __init__(
-        self, store: Store, environment: str, service: str, who: str, where: str, clock: Callable[[], float] = time.time,
+        self,
+        store: Store,
+        environment: str,
+        service: str,
+        who: str,
+        where: str,
+        clock: Callable[[], float] = time.time,
         requests: Callable[[], tuple[str, ...]] = lambda: (),
-    ) -> None:  # fmt: skip
-        self._store, self._scope = store, f"{environment}/{service}"
-        self._who, self._where, self._clock, self._requests = who, where, clock, requests
+    ) -> None:
+        self._store = store
+        self._scope = f"{environment}/{service}"
+        self._who = who
+        self._where = where
+        self._clock = clock
+        self._requests = requests
         self._kept: dict[str, Any] = {}
         """Bodies by key of what is written once and never changed: read once."""
 
@@ -83,14 +93,22 @@ class Journal:
         return self._who
 
     def write(self, move: Move, evidence: Evidence | None = None, approver: str = "") -> Move:
-        """Append; raises Beaten if this number is taken.  ``approver``: who said yes to this order."""
+        """Append; raises Beaten if this number is taken.  ``approver``: who said yes to this
+        order."""
         body = {
-            "format": FORMAT, "move": move.to_plain(), "at": self._clock(), "who": self._who, "where": self._where,
-            "requests": list(self._requests()), "evidence": evidence.to_plain() if evidence else None,
+            "format": FORMAT,
+            "move": move.to_plain(),
+            "at": self._clock(),
+            "who": self._who,
+            "where": self._where,
+            "requests": list(self._requests()),
+            "evidence": evidence.to_plain() if evidence else None,
             "approver": approver,
-        }  # fmt: skip
+        }
         try:
-            self._store.create_if_absent(self._key(move.name, move.seq), json.dumps(body, ensure_ascii=False))
+            self._store.create_if_absent(
+                self._key(move.name, move.seq), json.dumps(body, ensure_ascii=False)
+            )
         except Taken as error:
             raise Beaten(f"entry {move.seq} of {move.name} is already written") from error
         return move
@@ -120,7 +138,10 @@ class Journal:
     def _entry(self, key: str) -> Entry:
         [raw] = self._bodies([key])
         if raw["format"] > FORMAT:
-            raise NewerFormat(f"{key} has format {raw['format']}, this kirikae reads up to {FORMAT}; upgrade kirikae")
+            raise NewerFormat(
+                f"{key} has format {raw['format']}, this kirikae reads up to {FORMAT}; "
+                "upgrade kirikae"
+            )
         return Entry(
             Move.from_plain(raw["move"]),
             raw["at"],
@@ -131,12 +152,15 @@ class Journal:
             raw.get("approver", ""),
         )
 
-    # --- notes --------------------------------------------------------------------------------------------------------
+    # --- notes
 
     def note_once(self, move: Move, what: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Keep a note of this life of the move (from planned to over); the first one written stays, and is the answer."""
+        """Keep a note of this life of the move (from planned to over); the first one written stays,
+        and is the answer."""
         try:
-            self._store.create_if_absent(self._note_key(move, what), json.dumps(body, ensure_ascii=False))
+            self._store.create_if_absent(
+                self._note_key(move, what), json.dumps(body, ensure_ascii=False)
+            )
         except Taken:
             return self.note(move, what) or body
         return body
@@ -149,7 +173,9 @@ class Journal:
     def claim(self, move: Move, what: str) -> bool:
         """True for the first who asks, in this life of the move."""
         try:
-            self._store.create_if_absent(self._note_key(move, what), json.dumps({"who": self._who, "at": self._clock()}))
+            self._store.create_if_absent(
+                self._note_key(move, what), json.dumps({"who": self._who, "at": self._clock()})
+            )
         except Taken:
             return False
         return True
@@ -157,19 +183,24 @@ class Journal:
     def _note_key(self, move: Move, what: str) -> str:
         return f"note/{self._scope}/{move.name}/{move.planned:08d}/{what}"
 
-    # --- approvals and figures --------------------------------------------------------------------------------------
+    # --- approvals and figures
 
     def approve(self, move: Move) -> None:
-        """Say yes to the step that follows this move's state; said twice by the same person is said once."""
+        """Say yes to the step that follows this move's state; said twice by the same person is said
+        once."""
         by = hashlib.sha256(self._who.encode()).hexdigest()[:16]
         try:
-            self._store.create_if_absent(f"{self._approvals(move)}/{by}", json.dumps({"who": self._who, "at": self._clock()}))
+            self._store.create_if_absent(
+                f"{self._approvals(move)}/{by}", json.dumps({"who": self._who, "at": self._clock()})
+            )
         except Taken:
             pass
 
     def approved_by(self, move: Move) -> list[str]:
         """Who said yes to the step that follows, in the order of their names."""
-        return sorted(raw["who"] for raw in self._bodies(self._store.list(f"{self._approvals(move)}/")))
+        return sorted(
+            raw["who"] for raw in self._bodies(self._store.list(f"{self._approvals(move)}/"))
+        )
 
     def _approvals(self, move: Move) -> str:
         return f"approval/{self._scope}/{move.name}/{move.stepped:08d}"
@@ -184,6 +215,7 @@ class Journal:
         return True
 
     def batches(self, move: Move) -> list[Batch]:
-        """All batches of the current attempt, oldest first: from them every verdict can be replayed."""
+        """All batches of the current attempt, oldest first: from them every verdict can be
+        replayed."""
         keys = self._store.list(f"figures/{self._scope}/{move.name}/{move.attempt:08d}/")
         return [Batch.from_plain(raw) for raw in self._bodies(keys)]

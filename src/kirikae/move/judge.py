@@ -1,10 +1,12 @@
-"""Figures of both sides -> verdict: an e-value for the line ``p_new <= r*p_old + d``, which may be read at any moment.
+"""Figures of both sides -> verdict: an e-value for the line ``p_new <= r*p_old + d``, which may be
+read at any moment.
 
-*fail*: harm is shown (evidence of at least 1/false_alarms).  *pass*: harm beyond the margin is excluded at this step
-(evidence of at least 20 for every metric) and the bake time is over.  *unsure*: neither, with a forecast.
-The product of the factors over batches is a test martingale under the null line, so Ville's inequality bounds
-false alarms whatever the number of looks (after Turner, Ly and Grünwald, arXiv 2106.02693).
-"""
+*fail*: harm is shown (evidence of at least 1/false_alarms).  *pass*: harm beyond the margin is
+  excluded at this step
+(evidence of at least 20 for every metric) and the bake time is over.  *unsure*: neither, with a
+forecast. The product of the factors over batches is a test martingale under the null line, so
+Ville's inequality bounds false alarms whatever the number of looks (after Turner, Ly and Grünwald,
+arXiv 2106.02693)."""
 
 from __future__ import annotations
 
@@ -19,27 +21,34 @@ from kirikae.model.share import WHOLE
 ALTERNATIVES = 12
 SAFE_BAR = 20.0
 _SAFE_LOG = log(SAFE_BAR)
-TOLERANCE_R, TOLERANCE_D, TOLERANCE_SLOWER = 1.25, 0.0005, 0.05
+TOLERANCE_R = 1.25
+TOLERANCE_D = 0.0005
+TOLERANCE_SLOWER = 0.05
 TOLERANCE_QUANTILE_R = 1.05
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 RESTART_S = 600.0
-_STRONGEST, _FULL = 600.0, 1e290
+_STRONGEST = 600.0
+_FULL = 1e290
 WEIGHTS = {"errors": 0.4, "p50": 0.15, "p95": 0.2, "p99": 0.25}
-"""Metrics and their parts of the evidence, where latency is compared with the old side's quantiles."""
+"""Metrics and their parts of the evidence, where latency is compared with the old side's
+quantiles."""
 ABSOLUTE_WEIGHTS = {"errors": 0.6, "latency": 0.4}
 """The same where an answer above one fixed bound is a worse request."""
 _PRIOR = 50
-_FIRST_GUESS = {"errors": 0.001, "latency": 0.05, **{metric: 1 - quantile for metric, quantile in QUANTILES.items()}}
+_FIRST_GUESS = {
+    "errors": 0.001,
+    "latency": 0.05,
+    **{metric: 1 - quantile for metric, quantile in QUANTILES.items()},
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Margins:
     """What the user allows.
 
-    Latency is judged in one of two ways.  ``fast_enough_ms`` > 0: an answer above it is a worse request, under the same
-    allowance as an error.  Otherwise: against the old side's p50, p95 and p99, the new side at most ``slower`` slower
-    (None: tighter as the share grows).
-    """
+    Latency is judged in one of two ways.  ``fast_enough_ms`` > 0: an answer above it is a worse
+    request, under the same allowance as an error.  Otherwise: against the old side's p50, p95 and
+    p99, the new side at most ``slower`` slower (None: tighter as the share grows)."""
 
     false_alarms: float = 0.01
     worse_requests: float = 0.0005
@@ -48,51 +57,78 @@ class Margins:
     fast_enough_ms: float = 0.0
 
     def errors_at(self, next_share: int) -> float:
-        """The rise of the error rate that the step to ``next_share`` may bring: the allowance over that share."""
+        """The rise of the error rate that the step to ``next_share`` may bring: the allowance over
+        that share."""
         return min(0.5, self.worse_requests * WHOLE / next_share)
 
     def slower_at(self, next_share: int) -> float:
         if self.slower is not None:
             return self.slower
-        return next(m for limit, m in ((50, 0.5), (250, 0.25), (500, 0.15), (WHOLE, 0.1)) if next_share <= limit)
+        return next(
+            m
+            for limit, m in ((50, 0.5), (250, 0.25), (500, 0.15), (WHOLE, 0.1))
+            if next_share <= limit
+        )
 
     @property
     def weights(self) -> dict[str, float]:
         """Metrics -> their parts of the evidence (sum 1)."""
         return ABSOLUTE_WEIGHTS if self.fast_enough_ms else WEIGHTS
 
-    def lines(self, metric: str, next_share: int, scaled: bool = False) -> tuple[tuple[float, float], tuple[float, float]]:
+    def lines(
+        self, metric: str, next_share: int, scaled: bool = False
+    ) -> tuple[tuple[float, float], tuple[float, float]]:
         """(r, d) of the harm line and of the safe line of this metric.
 
-        ``p50``, ``p95``, ``p99`` are answers above the old side's quantile.  ``scaled``: those of the new side were counted above
-        bounds that hold the margin already (``bounds``); otherwise at the same bound, and it may have up to ``slower_at`` more.
-        """
+        ``p50``, ``p95``, ``p99`` are answers above the old side's quantile.  ``scaled``: those of
+        the new side were counted above bounds that hold the margin already (``bounds``); otherwise
+        at the same bound, and it may have up to ``slower_at`` more."""
         if metric in QUANTILES:
-            return ((1.0, 0.0), (1.0, 0.0)) if scaled else ((TOLERANCE_QUANTILE_R, TOLERANCE_D), (1.0 + self.slower_at(next_share), 0.0))
+            return (
+                ((1.0, 0.0), (1.0, 0.0))
+                if scaled
+                else ((TOLERANCE_QUANTILE_R, TOLERANCE_D), (1.0 + self.slower_at(next_share), 0.0))
+            )
         return (TOLERANCE_R, TOLERANCE_D), (1.0, self.errors_at(next_share))
 
     def bounds(self, tau: float, next_share: int) -> tuple[float, float]:
-        """Above which time (s) an answer of the new side counts as slow, for harm and for safety, where the old side's is ``tau``."""
+        """Above which time (s) an answer of the new side counts as slow, for harm and for safety,
+        where the old side's is ``tau``."""
         harm = TOLERANCE_SLOWER if self.slower is None else self.slower
         return round(tau * (1 + harm), 4), round(tau * (1 + self.slower_at(next_share)), 4)
 
 
-def log_factor(x_old: int, n_old: int, x_new: int, n_new: int, guess: float, q: float, r: float = 1.0, d: float = 0.0) -> float:
-    """One batch's log e-value against ``p_new <= r*p_old + d`` (q above the line) or its reverse (q below).
+def log_factor(
+    x_old: int,
+    n_old: int,
+    x_new: int,
+    n_new: int,
+    guess: float,
+    q: float,
+    r: float = 1.0,
+    d: float = 0.0,
+) -> float:
+    """One batch's log e-value against ``p_new <= r*p_old + d`` (q above the line) or its reverse (q
+    below).
 
-    ``guess`` (the old side's rate) and ``q`` (the new side's) come from the past and touch power only, never validity.
-    """
+    ``guess`` (the old side's rate) and ``q`` (the new side's) come from the past and touch power
+    only, never validity."""
     if not n_old or not n_new:
         return 0.0
     good_new, good_old, bad_new, bad_old = _slopes(n_old, n_new, guess, q, r, d)
-    return (n_new - x_new) * good_new + (n_old - x_old) * good_old + x_new * bad_new + x_old * bad_old
+    return (
+        (n_new - x_new) * good_new + (n_old - x_old) * good_old + x_new * bad_new + x_old * bad_old
+    )
 
 
 _NOTHING = (0.0, 0.0, 0.0, 0.0)
 
 
-def _slopes(n_old: int, n_new: int, guess: float, q: float, r: float, d: float) -> tuple[float, float, float, float]:
-    """What one good answer of the new and of the old side, and one bad answer of each, add to the log e-value."""
+def _slopes(
+    n_old: int, n_new: int, guess: float, q: float, r: float, d: float
+) -> tuple[float, float, float, float]:
+    """What one good answer of the new and of the old side, and one bad answer of each, add to the
+    log e-value."""
     u = (n_old * guess + n_new * min(max((q - d) / r, 1e-9), 1 - 1e-9)) / (n_old + n_new)
     v = r * u + d
     if not 0 < u < 1 or not 0 < v < 1:
@@ -105,16 +141,22 @@ def _slopes(n_old: int, n_new: int, guess: float, q: float, r: float, d: float) 
 
 
 @lru_cache(maxsize=4096)
-def _all_slopes(n_old: int, n_new: int, guess: float, harm: bool, r: float, d: float) -> list[tuple[float, float, float, float]]:
-    """``_slopes`` for every alternative.  Kept: at one rate of traffic the same few batches come again and again."""
+def _all_slopes(
+    n_old: int, n_new: int, guess: float, harm: bool, r: float, d: float
+) -> list[tuple[float, float, float, float]]:
+    """``_slopes`` for every alternative.  Kept: at one rate of traffic the same few batches come
+    again and again."""
     line = r * guess + d
     alternatives = harm_alternatives(line) if harm else safe_alternatives(min(line, 1 - 1e-9))
     return [_slopes(n_old, n_new, guess, q, r, d) for q in alternatives]
 
 
-def increments(x_old: int, n_old: int, x_new: int, n_new: int, guess: float, harm: bool, r: float, d: float) -> list[float]:
+def increments(
+    x_old: int, n_old: int, x_new: int, n_new: int, guess: float, harm: bool, r: float, d: float
+) -> list[float]:
     """``log_factor`` of one batch for every alternative, of harm or of safety."""
-    good_new, good_old = n_new - x_new, n_old - x_old
+    good_new = n_new - x_new
+    good_old = n_old - x_old
     slopes = _all_slopes(n_old, n_new, guess, harm, r, d)
     return [good_new * gn + good_old * go + x_new * bn + x_old * bo for gn, go, bn, bo in slopes]
 
@@ -125,7 +167,8 @@ def coarse(rate: float) -> float:
 
 
 def log_factor_absolute(x: int, n: int, limit: float, q: float) -> float:
-    """The same with a fixed limit instead of an old side (at share 100% there is none left to compare with)."""
+    """The same with a fixed limit instead of an old side (at share 100% there is none left to
+    compare with)."""
     if not n or not 0 < limit < 1:
         return 0.0
     b = (q - limit) / (limit * (1 - limit))
@@ -136,7 +179,9 @@ def harm_alternatives(line: float) -> list[float]:
     """Rates above the line, log-spaced from a little more to nearly all."""
     low = min(max(1.25 * line, 1e-5), (line + 1) / 2)
     high = max(0.9, 1.05 * low)
-    return [min(low * (high / low) ** (k / (ALTERNATIVES - 1)), 1 - 1e-9) for k in range(ALTERNATIVES)]
+    return [
+        min(low * (high / low) ** (k / (ALTERNATIVES - 1)), 1 - 1e-9) for k in range(ALTERNATIVES)
+    ]
 
 
 def safe_alternatives(line: float) -> list[float]:
@@ -166,11 +211,12 @@ class _Rate:
 
 @dataclass(slots=True)
 class _Harm:
-    """Evidence of harm for one metric, with fresh copies for harm that begins late; the total mass is 1.
+    """Evidence of harm for one metric, with fresh copies for harm that begins late; the total mass
+    is 1.
 
-    Copy j has mass 1/(j(j+1)) and begins at 1.  A batch multiplies every copy alike, so per alternative one number holds the
-    masses of all copies times their products: a look costs the same after a day as at the start.
-    """
+    Copy j has mass 1/(j(j+1)) and begins at 1.  A batch multiplies every copy alike, so per
+    alternative one number holds the masses of all copies times their products: a look costs the
+    same after a day as at the start."""
 
     mass: list[float] = field(default_factory=lambda: [0.0] * ALTERNATIVES)
     started: int = 0
@@ -182,12 +228,16 @@ class _Harm:
 
     def add(self, increments: Sequence[float]) -> None:
         pairs = zip(self.mass, increments, strict=True)
-        self.mass = [mass * exp(increment) if increment < _STRONGEST else _FULL for mass, increment in pairs]
+        self.mass = [
+            mass * exp(increment) if increment < _STRONGEST else _FULL for mass, increment in pairs
+        ]
         if max(self.mass) > _FULL:  # proven beyond any doubt, and no number for it
             self.mass = [min(mass, _FULL) for mass in self.mass]
 
     def log_evidence(self) -> float:
-        return log(1 / (self.started + 1) + sum(self.mass) / ALTERNATIVES)  # copies that have not begun count as 1
+        return log(
+            1 / (self.started + 1) + sum(self.mass) / ALTERNATIVES
+        )  # copies that have not begun count as 1
 
 
 @dataclass(slots=True)
@@ -203,11 +253,12 @@ class _Safe:
 
 
 class Outcome(NamedTuple):
-    """Bad outcomes of one metric in one batch: on each side, counted for the harm line and for the safe line.
+    """Bad outcomes of one metric in one batch: on each side, counted for the harm line and for the
+    safe line.
 
     ``guess``: the old side's rate as the past tells it; None: the rate over all batches so far.
-    ``scaled``: the new side's were counted above wider bounds than the old side's (``Margins.bounds``).
-    """
+    ``scaled``: the new side's were counted above wider bounds than the old side's
+    (``Margins.bounds``)."""
 
     old_harm: int
     new_harm: int
@@ -232,11 +283,15 @@ class Tally:
 class Judge:
     """Feed it every batch of one attempt, oldest first; the verdict depends on nothing else.
 
-    ``weights``: the metrics and their parts of the evidence (sum 1).  Harm is their weighted mean, safety needs every one.
-    """
+    ``weights``: the metrics and their parts of the evidence (sum 1).  Harm is their weighted mean,
+    safety needs every one."""
 
-    def __init__(self, margins: Margins, plan: Sequence[int], weights: Mapping[str, float] = WEIGHTS) -> None:
-        self._margins, self._plan, self._weights = margins, tuple(plan), dict(weights)
+    def __init__(
+        self, margins: Margins, plan: Sequence[int], weights: Mapping[str, float] = WEIGHTS
+    ) -> None:
+        self._margins = margins
+        self._plan = tuple(plan)
+        self._weights = dict(weights)
         self._old = {metric: _Rate() for metric in weights}
         self._harm = {metric: _Harm() for metric in weights}
         self._step = -1
@@ -257,16 +312,21 @@ class Judge:
         return next((s for s in self._plan if s > share), WHOLE)
 
     def at(self, step: int, share: int) -> Judge:
-        """Stand at this step: what earlier steps proved says nothing about it, even before its first figures come."""
+        """Stand at this step: what earlier steps proved says nothing about it, even before its
+        first figures come."""
         if step != self._step:
             if self._step >= 0:
                 self._fresh_step()
-            self._step, self._share = step, share
+            self._step = step
+            self._share = share
             self._lines.clear()
         return self
 
-    def observe(self, seconds: float, n_old: int, n_new: int, outcomes: Mapping[str, Outcome]) -> None:
-        """One batch of requests on both sides, with the outcomes of the metrics that it tells of."""
+    def observe(
+        self, seconds: float, n_old: int, n_new: int, outcomes: Mapping[str, Outcome]
+    ) -> None:
+        """One batch of requests on both sides, with the outcomes of the metrics that it tells
+        of."""
         self._baked_s += seconds
         self._begun_s += seconds
         if self._begun_s >= RESTART_S:
@@ -275,25 +335,43 @@ class Judge:
                 harm.restart()
         for metric, outcome in outcomes.items():
             tally = self._tallies[metric]
-            tally.n_old, tally.n_new = tally.n_old + n_old, tally.n_new + n_new
-            tally.bad_old, tally.bad_new = tally.bad_old + outcome.old_harm, tally.bad_new + outcome.new_harm
-            tally.safe_new, tally.scaled = tally.safe_new + outcome.new_safe, outcome.scaled
+            tally.n_old = tally.n_old + n_old
+            tally.n_new = tally.n_new + n_new
+            tally.bad_old = tally.bad_old + outcome.old_harm
+            tally.bad_new = tally.bad_new + outcome.new_harm
+            tally.safe_new = tally.safe_new + outcome.new_safe
+            tally.scaled = outcome.scaled
             if self._share == WHOLE and not n_old:
                 self._add_absolute(metric, outcome, n_new)
             else:
                 self._add_compared(metric, outcome, n_old, n_new)
 
     def _add_compared(self, metric: str, outcome: Outcome, n_old: int, n_new: int) -> None:
-        guess = coarse(self._old[metric].guess(_FIRST_GUESS.get(metric, 0.05)) if outcome.guess is None else outcome.guess)
+        guess = coarse(
+            self._old[metric].guess(_FIRST_GUESS.get(metric, 0.05))
+            if outcome.guess is None
+            else outcome.guess
+        )
         lines = self._lines.get((metric, outcome.scaled))
         if lines is None:
-            lines = self._lines[metric, outcome.scaled] = self._margins.lines(metric, self.next_share(self._share), outcome.scaled)
+            lines = self._lines[metric, outcome.scaled] = self._margins.lines(
+                metric, self.next_share(self._share), outcome.scaled
+            )
         (harm_r, harm_d), (safe_r, safe_d) = lines
-        self._harm[metric].add(increments(outcome.old_harm, n_old, outcome.new_harm, n_new, guess, True, harm_r, harm_d))
+        self._harm[metric].add(
+            increments(
+                outcome.old_harm, n_old, outcome.new_harm, n_new, guess, True, harm_r, harm_d
+            )
+        )
         if self._safe[metric].best < _SAFE_LOG:  # what was proven once stays proven for this step
-            self._safe[metric].add(increments(outcome.old_safe, n_old, outcome.new_safe, n_new, guess, False, safe_r, safe_d))
+            self._safe[metric].add(
+                increments(
+                    outcome.old_safe, n_old, outcome.new_safe, n_new, guess, False, safe_r, safe_d
+                )
+            )
         rate = self._old[metric]
-        rate.bad, rate.of = rate.bad + outcome.old_harm, rate.of + n_old
+        rate.bad = rate.bad + outcome.old_harm
+        rate.of = rate.of + n_old
 
     def _limit(self, metric: str) -> float:
         rate = self._old[metric].guess(_FIRST_GUESS[metric])
@@ -303,10 +381,14 @@ class Judge:
 
     def _add_absolute(self, metric: str, outcome: Outcome, n: int) -> None:
         limit = self._limit(metric)
-        self._harm[metric].add([log_factor_absolute(outcome.new_safe, n, limit, q) for q in harm_alternatives(limit)])
-        self._safe[metric].add([log_factor_absolute(outcome.new_safe, n, limit, q) for q in safe_alternatives(limit)])
+        self._harm[metric].add(
+            [log_factor_absolute(outcome.new_safe, n, limit, q) for q in harm_alternatives(limit)]
+        )
+        self._safe[metric].add(
+            [log_factor_absolute(outcome.new_safe, n, limit, q) for q in safe_alternatives(limit)]
+        )
 
-    # --- reading ----------------------------------------------------------------------------------------------------
+    # --- reading
 
     def log_harm_of(self, metric: str) -> float:
         """Log evidence of harm by this metric alone."""
@@ -326,77 +408,120 @@ class Judge:
         return self._baked_s
 
     def log_harm(self) -> float:
-        return log_sum([log(self._weights[m]) + self._harm[m].log_evidence() for m in self._weights])
+        return log_sum(
+            [log(self._weights[m]) + self._harm[m].log_evidence() for m in self._weights]
+        )
 
     def worst(self) -> str:
         """The metric that shows most harm."""
-        return max(self._weights, key=lambda m: log(self._weights[m]) + self._harm[m].log_evidence())
+        return max(
+            self._weights, key=lambda m: log(self._weights[m]) + self._harm[m].log_evidence()
+        )
 
     def told_harm(self, metric: str) -> str:
         """What was counted of this metric, in words."""
         tally = self._tallies[metric]
         word = {
-            "errors": "failed", "latency": f"took longer than {self._margins.fast_enough_ms:.0f} ms",
-        }.get(metric, f"took longer than the old side's {metric}")  # fmt: skip
-        against = f"{tally.bad_old} of {tally.n_old} on the old side" if tally.n_old else f"a limit of {self._limit(metric):.2%}"
+            "errors": "failed",
+            "latency": f"took longer than {self._margins.fast_enough_ms:.0f} ms",
+        }.get(metric, f"took longer than the old side's {metric}")
+        against = (
+            f"{tally.bad_old} of {tally.n_old} on the old side"
+            if tally.n_old
+            else f"a limit of {self._limit(metric):.2%}"
+        )
         return f"{tally.bad_new} of {tally.n_new} requests {word}, against {against}"
 
     def needed(self, metric: str) -> float:
-        """New-side requests still needed to prove this metric safe at today's figures; inf: will not be proven."""
+        """New-side requests still needed to prove this metric safe at today's figures; inf: will
+        not be proven."""
         tally = self._tallies[metric]
         rate = self._old[metric].guess(_FIRST_GUESS[metric])
-        p_new = (tally.safe_new + _PRIOR * rate) / (tally.n_new + _PRIOR)  # few requests say little: begin at the old side's rate
+        p_new = (tally.safe_new + _PRIOR * rate) / (
+            tally.n_new + _PRIOR
+        )  # few requests say little: begin at the old side's rate
         missing = _SAFE_LOG - log_mean(self._safe[metric].sums)
         if self._share == WHOLE:
             limit = self._limit(metric)
             gains = [
-                p_new * log_factor_absolute(1, 1, limit, q) + (1 - p_new) * log_factor_absolute(0, 1, limit, q)
+                p_new * log_factor_absolute(1, 1, limit, q)
+                + (1 - p_new) * log_factor_absolute(0, 1, limit, q)
                 for q in safe_alternatives(limit)
             ]
         else:
             _, (r, d) = self._margins.lines(metric, self.next_share(self._share), tally.scaled)
-            n_new, n_old = (tally.n_new, tally.n_old) if tally.n_new and tally.n_old else (self._share, WHOLE - self._share)
-            gains = [gain(p_new, rate, n_new, n_old, q, r, d) for q in safe_alternatives(min(r * rate + d, 1 - 1e-9))]
+            n_new, n_old = (
+                (tally.n_new, tally.n_old)
+                if tally.n_new and tally.n_old
+                else (self._share, WHOLE - self._share)
+            )
+            gains = [
+                gain(p_new, rate, n_new, n_old, q, r, d)
+                for q in safe_alternatives(min(r * rate + d, 1 - 1e-9))
+            ]
         best = max(gains)
         return inf if best <= 0 else (missing + log(ALTERNATIVES)) / best
 
 
 def gain(p_new: float, p_old: float, n_new: int, n_old: int, q: float, r: float, d: float) -> float:
-    """Expected log evidence per new-side request at these rates (the factor is linear in its counts)."""
+    """Expected log evidence per new-side request at these rates (the factor is linear in its
+    counts)."""
     if not n_new or not n_old:
         return 0.0
     good_new, good_old, bad_new, bad_old = _slopes(n_old, n_new, p_old, q, r, d)
-    return p_new * bad_new + (1 - p_new) * good_new + (p_old * bad_old + (1 - p_old) * good_old) * n_old / n_new
+    return (
+        p_new * bad_new
+        + (1 - p_new) * good_new
+        + (p_old * bad_old + (1 - p_old) * good_old) * n_old / n_new
+    )
 
 
 def requests_to_prove(
-    margins: Margins, share: int, next_share: int, p_old: float = 0.001, metric: str = "errors", p_new: float | None = None
-) -> float:  # fmt: skip
-    """About how many requests the new side must answer at this share before the step can pass on this metric.
+    margins: Margins,
+    share: int,
+    next_share: int,
+    p_old: float = 0.001,
+    metric: str = "errors",
+    p_new: float | None = None,
+) -> float:
+    """About how many requests the new side must answer at this share before the step can pass on
+    this metric.
 
-    ``p_new``: the part of its answers that counts against it, counted above the wider bound where the metric is a quantile;
-    None: that of the old side.
-    """
+    ``p_new``: the part of its answers that counts against it, counted above the wider bound where
+    the metric is a quantile; None: that of the old side."""
     p_new = p_old if p_new is None else p_new
     _, (r, d) = margins.lines(metric, next_share, scaled=True)
     if share >= WHOLE:
         limit = min(0.9, p_old * 1.5 if metric in QUANTILES else p_old + d)
         best = max(
-            p_new * log_factor_absolute(1, 1, limit, q) + (1 - p_new) * log_factor_absolute(0, 1, limit, q)
+            p_new * log_factor_absolute(1, 1, limit, q)
+            + (1 - p_new) * log_factor_absolute(0, 1, limit, q)
             for q in safe_alternatives(limit)
         )
     else:
         line = min(r * p_old + d, 1 - 1e-9)
-        best = max(gain(p_new, p_old, share, WHOLE - share, q, r, d) for q in safe_alternatives(line))
+        best = max(
+            gain(p_new, p_old, share, WHOLE - share, q, r, d) for q in safe_alternatives(line)
+        )
     return inf if best <= 0 else (_SAFE_LOG + log(ALTERNATIVES)) / best
 
 
 def requests_to_find(margins: Margins, share: int, p_old: float, p_new: float) -> float:
-    """About how many requests the new side answers until this rate of errors is shown to be harm, if it has it from the start.
+    """About how many requests the new side answers until this rate of errors is shown to be harm,
+    if it has it from the start.
 
     inf: within what is tolerated.
     """
     r, d = margins.lines("errors", WHOLE)[0]
-    best = max(gain(p_new, p_old, share, WHOLE - share, q, r, d) for q in harm_alternatives(r * p_old + d)) if share < WHOLE else 0.0
-    bar = log(1 / margins.false_alarms) + log(ALTERNATIVES) - log(margins.weights["errors"]) + log(2)  # the first copy's mass is 1/2
+    best = (
+        max(
+            gain(p_new, p_old, share, WHOLE - share, q, r, d)
+            for q in harm_alternatives(r * p_old + d)
+        )
+        if share < WHOLE
+        else 0.0
+    )
+    bar = (
+        log(1 / margins.false_alarms) + log(ALTERNATIVES) - log(margins.weights["errors"]) + log(2)
+    )  # the first copy's mass is 1/2
     return inf if best <= 0 else bar / best

@@ -1,8 +1,9 @@
-"""One driver per move: a lease in the store, renewed by a heartbeat, taken over when it has run out.
+"""One driver per move: a lease in the store, renewed by a heartbeat, taken over when it has run
+out.
 
-Without it, late acts of rival drivers ended in an outage.  A driver asks ``assert_held`` right before every act;
-the lease then has at least ``ACT_S`` left, which is more than the longest AWS call may take.
-"""
+Without it, late acts of rival drivers ended in an outage.  A driver asks ``assert_held`` right
+before every act; the lease then has at least ``ACT_S`` left, which is more than the longest AWS
+call may take."""
 
 from __future__ import annotations
 
@@ -38,10 +39,11 @@ def _boot_id() -> str:
 
 
 def _started(pid: int) -> str:
-    """When a process of this machine began (clock ticks since boot): IDs are used again, this is not.
+    """When a process of this machine began (clock ticks since boot): IDs are used again, this is
+    not.
 
-    Empty for one that is gone, or dead and only not yet waited for (proc(5), stat: fields 3 and 22).
-    """
+    Empty for one that is gone, or dead and only not yet waited for (proc(5), stat: fields 3 and
+    22)."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return "" if fields[0] in "ZX" else fields[19]
@@ -51,17 +53,23 @@ def _started(pid: int) -> str:
 
 class Lease:
     def __init__(self, store: Store, key: str, clock: Callable[[], float] = time.time) -> None:
-        self._store, self._key, self._clock = store, f"lease/{key}", clock
+        self._store = store
+        self._key = f"lease/{key}"
+        self._clock = clock
         self._me = {
-            "id": uuid.uuid4().hex, "host": socket.gethostname(), "boot": _boot_id(),
-            "pid": os.getpid(), "started": _started(os.getpid()),
-        }  # fmt: skip
+            "id": uuid.uuid4().hex,
+            "host": socket.gethostname(),
+            "boot": _boot_id(),
+            "pid": os.getpid(),
+            "started": _started(os.getpid()),
+        }
         self._tag: str | None = None
         self._until = 0.0
         self._guard = threading.Lock()
 
     def acquire(self) -> bool:
-        """Take the lease if it is free, run out, or its holder is a dead process of this machine."""
+        """Take the lease if it is free, run out, or its holder is a dead process of this
+        machine."""
         with self._guard:
             stored = self._store.get(self._key)
             body, until = self._body()
@@ -93,7 +101,9 @@ class Lease:
         raw = json.loads(stored.body)
         if raw["until"] <= self._clock():
             return True
-        same_machine = raw["boot"] and raw["boot"] == self._me["boot"] and raw["host"] == self._me["host"]
+        same_machine = (
+            raw["boot"] and raw["boot"] == self._me["boot"] and raw["host"] == self._me["host"]
+        )
         return bool(same_machine and _started(raw["pid"]) != raw["started"])
 
     def renew(self) -> None:
@@ -105,12 +115,16 @@ class Lease:
             try:
                 self._tag = self._store.replace_if_match(self._key, body, self._tag)
             except Changed as error:
-                self._tag, self._until = None, 0.0
-                raise LeaseLost("another driver has taken over this move; this one stops") from error
+                self._tag = None
+                self._until = 0.0
+                raise LeaseLost(
+                    "another driver has taken over this move; this one stops"
+                ) from error
             self._until = until
 
     def assert_held(self) -> None:
-        """Called right before an act: renews when less time is left than an act may take.  Raises LeaseLost."""
+        """Called right before an act: renews when less time is left than an act may take.  Raises
+        LeaseLost."""
         if self._until - self._clock() < ACT_S:
             self.renew()
 
@@ -118,16 +132,22 @@ class Lease:
         with self._guard:
             if self._tag is not None:
                 try:
-                    self._store.replace_if_match(self._key, json.dumps({**self._me, "until": 0}), self._tag)
+                    self._store.replace_if_match(
+                        self._key, json.dumps({**self._me, "until": 0}), self._tag
+                    )
                 except Changed:
                     pass
-                self._tag, self._until = None, 0.0
+                self._tag = None
+                self._until = 0.0
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold it with a heartbeat.  Raises Driven if another driver has it."""
         if not self.acquire():
-            raise Driven(f"this move is driven already, by {self.holder() or 'another driver'}; wait, or stop that one first")
+            raise Driven(
+                f"this move is driven already, by {self.holder() or 'another driver'}; "
+                "wait, or stop that one first"
+            )
         ended = threading.Event()
 
         def beat() -> None:

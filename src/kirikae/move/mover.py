@@ -14,7 +14,8 @@ class HandOnKnob(KirikaeError):
 
     def __init__(self, found: int, expected: int, says: str) -> None:
         super().__init__(says)
-        self.found, self.expected = found, expected
+        self.found = found
+        self.expected = expected
 
 
 class Mover(Protocol):
@@ -30,7 +31,8 @@ class Mover(Protocol):
         """At share 0: is the new side ready?  Above: what do both sides' figures say?"""
 
     def shift(self, move: Move, share: int, expected: tuple[int, ...] | None) -> None:
-        """Set the share (permille).  Raises HandOnKnob if ``expected`` is given and the share found is none of it."""
+        """Set the share (permille).  Raises HandOnKnob if ``expected`` is given and the share found
+        is none of it."""
 
     def settle(self, move: Move) -> None:
         """All of the move's scope is on the new side."""

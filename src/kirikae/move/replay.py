@@ -1,10 +1,11 @@
-"""Recorded shifts: JSON lines of both sides' counts, read for the same trial that judges a live move, and written by one.
+"""Recorded shifts: JSON lines of both sides' counts, read for the same trial that judges a live
+move, and written by one.
 
-A line is ``{"t": start, "side": "old"|"new", "requests": n, "errors": n, "le": {"0.05": n, ...}}``: cumulative counts of answers
-within so many seconds, errors included.  Optional: ``share`` (permille), ``route``, ``dt`` (seconds, 1), ``probe_failed``, and what
-a move records besides: ``step``, ``tau`` (the old side's quantiles in seconds, as they stood before the batch).
-Lines of the same ``t`` are one batch.  Everything here is a pure function of the lines.
-"""
+A line is ``{"t": start, "side": "old"|"new", "requests": n, "errors": n, "le": {"0.05": n, ...}}``:
+cumulative counts of answers within so many seconds, errors included.  Optional: ``share``
+(permille), ``route``, ``dt`` (seconds, 1), ``probe_failed``, and what a move records besides:
+``step``, ``tau`` (the old side's quantiles in seconds, as they stood before the batch). Lines of
+the same ``t`` are one batch.  Everything here is a pure function of the lines."""
 
 from __future__ import annotations
 
@@ -28,10 +29,18 @@ def lines_of(batch: Batch) -> Iterator[str]:
     for route, sides in batch.routes.items():
         for side, arm in sides.items():
             line: dict[str, Any] = {
-                "t": batch.start, "dt": batch.seconds, "side": side, "requests": arm.requests, "errors": arm.errors,
-                "share": batch.share, "step": batch.step, "route": route, "probe_failed": arm.probe_failed,
-                "le": {f"{bound:g}": n for bound, n in arm.within.items()}, "tau": dict(batch.tau),
-            }  # fmt: skip
+                "t": batch.start,
+                "dt": batch.seconds,
+                "side": side,
+                "requests": arm.requests,
+                "errors": arm.errors,
+                "share": batch.share,
+                "step": batch.step,
+                "route": route,
+                "probe_failed": arm.probe_failed,
+                "le": {f"{bound:g}": n for bound, n in arm.within.items()},
+                "tau": dict(batch.tau),
+            }
             yield json.dumps({key: value for key, value in line.items() if value or key in _ALWAYS})
 
 
@@ -62,16 +71,23 @@ def read(lines: Iterable[str], name: str) -> Iterator[_Line]:
             raise UsageProblem(f"{where}: an object is needed, not {text.strip()[:60]}")
         line = _line(raw, number, where)
         if line.t < last:
-            raise UsageProblem(f"{where}: t {line.t:g} is before the line above ({last:g}); sort the file by t")
+            raise UsageProblem(
+                f"{where}: t {line.t:g} is before the line above ({last:g}); sort the file by t"
+            )
         last = line.t
         yield line
 
 
-def _line(raw: dict[str, Any], number: int, where: str) -> _Line:
+def _line(raw: dict[str, Any], number: int, where: str) -> _Line:  # noqa: C901
     def count(key: str, value: Any) -> int:
         if type(value) is int and value >= 0:
             return value
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 0:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or value != int(value)
+            or value < 0
+        ):
             raise UsageProblem(f"{where}: {key} {value!r}: a whole number of at least 0 is needed")
         return int(value)
 
@@ -86,10 +102,14 @@ def _line(raw: dict[str, Any], number: int, where: str) -> _Line:
 
     for key in ("t", "side", "requests"):
         if key not in raw:
-            raise UsageProblem(f'{where}: {key} is missing; a line is {{"t": .., "side": "old"|"new", "requests": .., "errors": ..}}')
+            raise UsageProblem(
+                f'{where}: {key} is missing; a line is {{"t": .., "side": "old"|"new", '
+                f'"requests": .., "errors": ..}}'
+            )
     if raw["side"] not in ("old", "new"):
         raise UsageProblem(f"{where}: side {raw['side']!r}: old or new")
-    requests, errors = count("requests", raw["requests"]), count("errors", raw.get("errors", 0))
+    requests = count("requests", raw["requests"])
+    errors = count("errors", raw.get("errors", 0))
     if errors > requests:
         raise UsageProblem(f"{where}: {errors} errors of {requests} requests")
     within: dict[float, int] = {}
@@ -101,19 +121,29 @@ def _line(raw: dict[str, Any], number: int, where: str) -> _Line:
     if within and max(within.values()) > requests:
         raise UsageProblem(f"{where}: le counts more answers than requests ({requests})")
     share = raw.get("share")
-    if share is not None and (isinstance(share, bool) or share != int(share) or not 0 <= share <= WHOLE):
+    if share is not None and (
+        isinstance(share, bool) or share != int(share) or not 0 <= share <= WHOLE
+    ):
         raise UsageProblem(f"{where}: share {share!r}: permille, 0 to {WHOLE}")
     dt = seconds("dt", raw.get("dt", 1))
     if dt <= 0:
         raise UsageProblem(f"{where}: dt {dt:g}: more than 0 seconds are needed")
-    step, tau, asked = raw.get("step"), raw.get("tau") or {}, raw.get("probe_failed", 0 if requests else None)
+    step = raw.get("step")
+    tau = raw.get("tau") or {}
+    asked = raw.get("probe_failed", 0 if requests else None)
     if not isinstance(tau, dict) or not tau.keys() <= QUANTILES.keys():
         raise UsageProblem(f"{where}: tau {tau!r}: seconds by {', '.join(QUANTILES)}")
     return _Line(
-        number, seconds("t", raw["t"]), dt, raw["side"], None if share is None else int(share), str(raw.get("route", "")),
+        number,
+        seconds("t", raw["t"]),
+        dt,
+        raw["side"],
+        None if share is None else int(share),
+        str(raw.get("route", "")),
         Arm(requests, errors, None if asked is None else count("probe_failed", asked), within),
-        None if step is None else count("step", step), {metric: seconds("tau", value) for metric, value in tau.items()},
-    )  # fmt: skip
+        None if step is None else count("step", step),
+        {metric: seconds("tau", value) for metric, value in tau.items()},
+    )
 
 
 _BOUNDS: dict[str, float] = {}
@@ -126,9 +156,12 @@ def batches(lines: Iterable[str], name: str) -> Iterator[Batch]:
         routes: dict[str, dict[str, Arm]] = {}
         share = step = None
         for line in group:
-            share, step = share if line.share is None else line.share, step if line.step is None else line.step
+            share = share if line.share is None else line.share
+            step = step if line.step is None else line.step
             mine = routes.setdefault(line.route, {})
-            mine[line.side] = mine[line.side].plus(line.counts) if line.side in mine else line.counts
+            mine[line.side] = (
+                mine[line.side].plus(line.counts) if line.side in mine else line.counts
+            )
         yield Batch(t, line.dt, share, routes, step, line.tau)
 
 

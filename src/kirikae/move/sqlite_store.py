@@ -1,7 +1,7 @@
 """The store port on one SQLite file that several processes write.
 
-Rollback journal and full sync on purpose: WAL with several writing processes was found "malformed" on SQLite 3.40.1.
-"""
+Rollback journal and full sync on purpose: WAL with several writing processes was found "malformed"
+on SQLite 3.40.1."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from pathlib import Path
 
 from kirikae.model.store import Changed, StoreBroken, Stored, Taken
 
-_SCHEMA = "create table if not exists entry (key text primary key, body text not null, tag text not null) strict"
+_SCHEMA = (
+    "create table if not exists entry (key text primary key, body text not null, tag text "
+    "not null) strict"
+)
 
 
 class SqliteStore:
-    """Each call opens the file anew, so that forked and threaded callers need no care of their own."""
+    """Each call opens the file anew, so that forked and threaded callers need no care of their
+    own."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._made = path, False
+        self._path = path
+        self._made = False
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def _run(self, sql: str, *values: str) -> tuple[list[tuple[str, ...]], int]:
@@ -37,7 +42,8 @@ class SqliteStore:
             raise Taken(str(values[0])) from error
         except sqlite3.Error as error:
             raise StoreBroken(
-                f"the journal {self._path} cannot be used: {error}; check the disk and the file's owner, then run this again"
+                f"the journal {self._path} cannot be used: {error}; check the disk and "
+                "the file's owner, then run this again"
             ) from error
 
     def get(self, key: str) -> Stored | None:
@@ -45,7 +51,11 @@ class SqliteStore:
         return Stored(*rows[0]) if rows else None
 
     def list(self, prefix: str) -> list[str]:
-        rows, _ = self._run("select key from entry where key >= ? and key < ? order by key", prefix, prefix + "\U0010ffff")
+        rows, _ = self._run(
+            "select key from entry where key >= ? and key < ? order by key",
+            prefix,
+            prefix + "\U0010ffff",
+        )
         return [row[0] for row in rows]
 
     def create_if_absent(self, key: str, body: str) -> str:
@@ -55,7 +65,9 @@ class SqliteStore:
 
     def replace_if_match(self, key: str, body: str, tag: str) -> str:
         fresh = uuid.uuid4().hex
-        _, count = self._run("update entry set body = ?, tag = ? where key = ? and tag = ?", body, fresh, key, tag)
+        _, count = self._run(
+            "update entry set body = ?, tag = ? where key = ? and tag = ?", body, fresh, key, tag
+        )
         if count != 1:
             raise Changed(f"{key} was changed by somebody else")
         return fresh

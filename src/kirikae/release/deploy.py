@@ -1,4 +1,5 @@
-"""Put a release on the new fleet: register the task definition, update the service, and wait for the truth."""
+"""Put a release on the new fleet: register the task definition, update the service, and wait for
+the truth."""
 
 from __future__ import annotations
 
@@ -13,7 +14,12 @@ from kirikae.model.errors import AwsUnreachable
 from kirikae.release.errors import NotFinished, RolledBack
 
 POLL_S = 1.0
-_UPDATABLE = ("deploymentConfiguration", "healthCheckGracePeriodSeconds", "networkConfiguration", "loadBalancers")
+_UPDATABLE = (
+    "deploymentConfiguration",
+    "healthCheckGracePeriodSeconds",
+    "networkConfiguration",
+    "loadBalancers",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +31,38 @@ class Call:
     parameters: dict[str, Any]
 
 
-def plan(exists: bool, cluster: str, service: str, task: dict[str, Any], definition: dict[str, Any]) -> list[Call]:
-    """The calls that ``deploy`` makes, in order.  The desired count is set at creation and left alone afterwards."""
+def plan(
+    exists: bool, cluster: str, service: str, task: dict[str, Any], definition: dict[str, Any]
+) -> list[Call]:
+    """The calls that ``deploy`` makes, in order.  The desired count is set at creation and left
+    alone afterwards."""
     register = Call(f"register a revision of {task.get('family')}", "RegisterTaskDefinition", task)
     if not exists:
-        return [register, Call(f"create the service {service} in {cluster}", "CreateService", {**definition, "serviceName": service})]
+        return [
+            register,
+            Call(
+                f"create the service {service} in {cluster}",
+                "CreateService",
+                {**definition, "serviceName": service},
+            ),
+        ]
     changes = {key: definition[key] for key in _UPDATABLE if key in definition}
     return [register, Call(f"update the service {service} in {cluster}", "UpdateService", changes)]
 
 
 def apply(
-    aws: Aws, cluster: str, service: str, calls: list[Call], registered: str, note: Callable[[str], None]
-) -> tuple[str, str]:  # fmt: skip
-    """Carry the plan out; the answer is (task definition ARN, ID of the service deployment to wait for).
+    aws: Aws,
+    cluster: str,
+    service: str,
+    calls: list[Call],
+    registered: str,
+    note: Callable[[str], None],
+) -> tuple[str, str]:
+    """Carry the plan out; the answer is (task definition ARN, ID of the service deployment to wait
+    for).
 
-    ``registered`` is the revision that a killed run of the same plan made, if it did; ``note`` is told of a new one.
-    """
+    ``registered`` is the revision that a killed run of the same plan made, if it did; ``note`` is
+    told of a new one."""
     arn = registered
     answer: dict[str, Any] = {}
     for call in calls:
@@ -50,9 +72,13 @@ def apply(
                     arn = ecs.register_task_definition(aws, call.parameters)
                     note(arn)
             case "CreateService":
-                answer = ecs.create_service(aws, cluster, {**call.parameters, "taskDefinition": arn})
+                answer = ecs.create_service(
+                    aws, cluster, {**call.parameters, "taskDefinition": arn}
+                )
             case "UpdateService":
-                answer = ecs.update_service(aws, cluster, service, {**call.parameters, "taskDefinition": arn})
+                answer = ecs.update_service(
+                    aws, cluster, service, {**call.parameters, "taskDefinition": arn}
+                )
     return arn, str(answer["deployments"][0]["id"])
 
 
@@ -68,11 +94,18 @@ class Progress:
 
 
 def wait(
-    aws: Aws, cluster: str, service: str, deployment: str, timeout_s: float,
-    clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[Progress]:  # fmt: skip
-    """Look until this very deployment is COMPLETED.  Raises RolledBack or NotFinished: there is no third way out."""
-    deadline, seen = clock() + timeout_s, set[str]()
+    aws: Aws,
+    cluster: str,
+    service: str,
+    deployment: str,
+    timeout_s: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Progress]:
+    """Look until this very deployment is COMPLETED.  Raises RolledBack or NotFinished: there is no
+    third way out."""
+    deadline = clock() + timeout_s
+    seen = set[str]()
     while True:
         try:
             found = ecs.service(aws, cluster, service)
@@ -87,7 +120,8 @@ def wait(
                 return
         if clock() > deadline:
             raise NotFinished(
-                f"after {timeout_s:.0f} s the deployment of {service} is still going on; `kirikae release status` looks again"
+                f"after {timeout_s:.0f} s the deployment of {service} is still going on; "
+                "`kirikae release status` looks again"
             )
         sleep(POLL_S)
 
@@ -97,13 +131,24 @@ def _progress(found: dict[str, Any], deployment: str, service: str, seen: set[st
     primary = found["deployments"][0]
     if own is not None and own["rolloutState"] == "FAILED":
         raise RolledBack(
-            f"the deployment failed: {own['rolloutStateReason']} What serves is {primary['taskDefinition'].rpartition('/')[2]}"
+            f"the deployment failed: {own['rolloutStateReason']} What serves is "
+            f"{primary['taskDefinition'].rpartition('/')[2]}"
         )
     if own is None or primary["id"] != deployment:
-        raise NotFinished(f"another deployment of {service} took over ({primary['id']}); this one is not waited for any more")
-    fresh = [e for e in reversed(found["events"]) if e["id"] not in seen and e["createdAt"] >= own["createdAt"]]
+        raise NotFinished(
+            f"another deployment of {service} took over ({primary['id']}); this one is "
+            "not waited for any more"
+        )
+    fresh = [
+        e
+        for e in reversed(found["events"])
+        if e["id"] not in seen and e["createdAt"] >= own["createdAt"]
+    ]
     seen.update(e["id"] for e in fresh)
     return Progress(
-        own["runningCount"], own["pendingCount"], own["desiredCount"], tuple(e["message"] for e in fresh),
+        own["runningCount"],
+        own["pendingCount"],
+        own["desiredCount"],
+        tuple(e["message"] for e in fresh),
         own["rolloutState"] == "COMPLETED",
-    )  # fmt: skip
+    )

@@ -4,7 +4,7 @@ KirikaeError
 ├── DefinitionProblem      2  a definition file cannot be used
 ├── DeployFailed           1  AWS refused before anything was changed (aws/errors.py says why)
 ├── RolledBack             4  the service deployment failed and ECS went back
-└── NotFinished            3  changed, but not known to be done: time is up, or another deployment took over
+└── NotFinished            3  changed, not known to be done: time is up, or another one took over
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from kirikae.model.store import Store, Taken
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """``outcome`` is ``deploying`` until it is known: ``done``, ``rolled back`` or ``not finished``."""
+    """``outcome`` is ``deploying`` until it is known: ``done``, ``rolled back`` or ``not
+    finished``."""
 
     seq: int
     release: str
@@ -27,8 +28,18 @@ class Deployed:
 
 
 class Ledger:
-    def __init__(self, store: Store, environment: str, service: str, who: str, clock: Callable[[], float] = time.time) -> None:
-        self._store, self._scope, self._who, self._clock = store, f"release/{environment}/{service}", who, clock
+    def __init__(
+        self,
+        store: Store,
+        environment: str,
+        service: str,
+        who: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._scope = f"release/{environment}/{service}"
+        self._who = who
+        self._clock = clock
 
     def _key(self, seq: int) -> str:
         return f"{self._scope}/{seq:08d}"
@@ -42,19 +53,27 @@ class Ledger:
         return found
 
     def begin(self, release: str, fleet: str) -> Deployed:
-        """Write down what is about to be done; an entry that a killed deploy of the same release left open is gone on with.
+        """Write down what is about to be done; an entry that a killed deploy of the same release
+        left open is gone on with.
 
         The caller holds the lock of the service: nobody else writes here.
         """
-        for entry in reversed([e for e in self.all() if e.fleet == fleet and e.outcome == "deploying"]):
+        for entry in reversed(
+            [e for e in self.all() if e.fleet == fleet and e.outcome == "deploying"]
+        ):
             if entry.release == release:
                 return entry
             self.end(entry, "not finished", f"given up for {release}")
         while True:
             seq = max([d.seq for d in self.all()], default=0) + 1
             last = next((e for e in reversed(self.all()) if e.fleet == fleet), None)
-            # The same release once more: what a rollback puts back is still what ran before the first time.
-            again = last is not None and last.release == release and last.outcome in ("done", "not finished")
+            # The same release once more: what a rollback puts back is still what ran before the
+            # first time.
+            again = (
+                last is not None
+                and last.release == release
+                and last.outcome in ("done", "not finished")
+            )
             previous = last.previous if last is not None and again else {}
             entry = Deployed(seq, release, fleet, self._who, self._clock(), previous=previous)
             try:
@@ -66,9 +85,15 @@ class Ledger:
     def end(self, entry: Deployed, outcome: str, detail: str) -> Deployed:
         return self._replace(replace(entry, outcome=outcome, detail=detail))
 
-    def note(self, entry: Deployed, previous: dict[str, str] | None = None, detail: str | None = None) -> Deployed:
+    def note(
+        self, entry: Deployed, previous: dict[str, str] | None = None, detail: str | None = None
+    ) -> Deployed:
         """Write down what ran before, ahead of changing it, or how far this deploy has come."""
-        noted = replace(entry, previous=entry.previous if previous is None else previous, detail=entry.detail if detail is None else detail)
+        noted = replace(
+            entry,
+            previous=entry.previous if previous is None else previous,
+            detail=entry.detail if detail is None else detail,
+        )
         return entry if noted == entry else self._replace(noted)
 
     def _replace(self, entry: Deployed) -> Deployed:
@@ -79,4 +104,6 @@ class Ledger:
 
     def serving(self, fleet: str) -> Deployed | None:
         """The last deploy of this fleet that was done."""
-        return next((e for e in reversed(self.all()) if e.fleet == fleet and e.outcome == "done"), None)
+        return next(
+            (e for e in reversed(self.all()) if e.fleet == fleet and e.outcome == "done"), None
+        )

@@ -1,4 +1,5 @@
-"""What a release is: an ID, one archive with its checksum, and the images made from it.  Written once, never changed."""
+"""What a release is: an ID, one archive with its checksum, and the images made from it.  Written
+once, never changed."""
 
 from __future__ import annotations
 
@@ -18,7 +19,16 @@ from kirikae.model.errors import KirikaeError, UsageProblem
 from kirikae.model.store import Store, Taken
 
 RELEASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_SKIPPED = {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", ".mypy_cache", ".pytest_cache"}
+_SKIPPED = {
+    ".git",
+    ".hg",
+    ".svn",
+    "__pycache__",
+    "node_modules",
+    ".venv",
+    ".mypy_cache",
+    ".pytest_cache",
+}
 
 
 class NoRelease(KirikaeError):
@@ -45,46 +55,63 @@ class Manifest:
 def checked_id(release_id: str) -> str:
     """Raises UsageProblem."""
     if not RELEASE_ID.fullmatch(release_id):
-        raise UsageProblem(f"{release_id!r} is not a release ID: letters, digits, dot, underscore and hyphen, 64 at most")
+        raise UsageProblem(
+            f"{release_id!r} is not a release ID: letters, digits, dot, underscore and "
+            "hyphen, 64 at most"
+        )
     return release_id
 
 
 def new_id(folder: Path, clock: float) -> str:
     """``r`` + UTC time + short git hash: sortable, never given twice by one person."""
     commit = _git(folder)
-    return time.strftime("r%Y%m%dT%H%M%SZ", time.gmtime(clock)) + (f"-{commit[:7]}" if commit else "")
+    return time.strftime("r%Y%m%dT%H%M%SZ", time.gmtime(clock)) + (
+        f"-{commit[:7]}" if commit else ""
+    )
 
 
 def _git(folder: Path) -> str:
     try:
-        done = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     except OSError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def pack(folder: Path) -> tuple[bytes, int]:
-    """(archive, number of files): the same files give the same bytes, whoever packs them and when.  Raises UsageProblem."""
+    """(archive, number of files): the same files give the same bytes, whoever packs them and when.
+    Raises UsageProblem."""
     if not folder.is_dir():
         raise UsageProblem(f"{folder}: not a folder; name the release's files with --from FOLDER")
     names = sorted(f for f in folder.rglob("*") if not _SKIPPED & set(f.relative_to(folder).parts))
-    out, count = io.BytesIO(), 0
+    out = io.BytesIO()
+    count = 0
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for file in names:
             info = tarfile.TarInfo(file.relative_to(folder).as_posix())
             if file.is_symlink():
-                info.type, info.linkname = tarfile.SYMTYPE, str(file.readlink())
+                info.type = tarfile.SYMTYPE
+                info.linkname = str(file.readlink())
                 tar.addfile(info)
             elif file.is_dir():
-                info.type, info.mode = tarfile.DIRTYPE, 0o755
+                info.type = tarfile.DIRTYPE
+                info.mode = 0o755
                 tar.addfile(info)
             elif file.is_file():
                 body = file.read_bytes()
-                info.size, info.mode = len(body), 0o755 if file.stat().st_mode & 0o100 else 0o644
+                info.size = len(body)
+                info.mode = 0o755 if file.stat().st_mode & 0o100 else 0o644
                 tar.addfile(info, io.BytesIO(body))
                 count += 1
             else:
-                raise UsageProblem(f"{file}: neither file, folder nor link; a release cannot hold it")
+                raise UsageProblem(
+                    f"{file}: neither file, folder nor link; a release cannot hold it"
+                )
     if not count:
         raise UsageProblem(f"{folder} holds no file")
     return gzip.compress(out.getvalue(), mtime=0), count
@@ -94,20 +121,32 @@ class Releases:
     """All releases of one service: manifests in the store, archives in a folder beside it."""
 
     def __init__(self, store: Store, environment: str, service: str, folder: Path) -> None:
-        self._store, self._scope, self._folder = store, f"releases/{environment}/{service}", folder
+        self._store = store
+        self._scope = f"releases/{environment}/{service}"
+        self._folder = folder
 
     def archive_file(self, release_id: str) -> Path:
         return self._folder / f"{release_id}.tar.gz"
 
     def create(self, release_id: str, source: Path, who: str, clock: float) -> Manifest:
-        """Pack and write down; the same content again is the same release.  Raises ReleaseTaken, UsageProblem."""
+        """Pack and write down; the same content again is the same release.  Raises ReleaseTaken,
+        UsageProblem."""
         archive, count = pack(source)
-        manifest = Manifest(release_id, hashlib.sha256(archive).hexdigest(), len(archive), count, _git(source), who, clock)
+        manifest = Manifest(
+            release_id,
+            hashlib.sha256(archive).hexdigest(),
+            len(archive),
+            count,
+            _git(source),
+            who,
+            clock,
+        )
         self._folder.mkdir(parents=True, exist_ok=True)
         known = self.find(release_id)
         if known is not None and known.sha256 != manifest.sha256:
             raise ReleaseTaken(
-                f"release {release_id} exists with other content ({known.sha256[:12]}, by {known.who}); "
+                f"release {release_id} exists with other content ({known.sha256[:12]}, "
+                f"by {known.who}); "
                 "a release never changes: choose a new ID"
             )
         file = self.archive_file(release_id)
@@ -120,7 +159,9 @@ class Releases:
         if known is not None:
             return known
         try:
-            self._store.create_if_absent(f"{self._scope}/{release_id}", json.dumps(asdict(manifest)))
+            self._store.create_if_absent(
+                f"{self._scope}/{release_id}", json.dumps(asdict(manifest))
+            )
         except Taken:
             return self.create(release_id, source, who, clock)
         return manifest
@@ -139,19 +180,26 @@ class Releases:
         if manifest is None:
             known = ", ".join(m.id for m in self.all()[-5:]) or "none yet"
             raise NoRelease(
-                f"there is no release {release_id} (known: {known}); `kirikae release create {release_id} --from FOLDER` makes it"
+                f"there is no release {release_id} (known: {known}); `kirikae release "
+                f"create {release_id} --from FOLDER` makes it"
             )
         file = self.archive_file(release_id)
         try:
             archive = file.read_bytes()
         except OSError as error:
-            raise NoRelease(f"{file}: {error.strerror}; create the release again from the same files") from error
+            raise NoRelease(
+                f"{file}: {error.strerror}; create the release again from the same files"
+            ) from error
         if hashlib.sha256(archive).hexdigest() != manifest.sha256:
-            raise NoRelease(f"{file} is not what was released (its checksum is another one); create the release again from the same files")
+            raise NoRelease(
+                f"{file} is not what was released (its checksum is another one); create "
+                "the release again from the same files"
+            )
         return manifest, archive
 
     def set_images(self, release_id: str, images: dict[str, str]) -> None:
-        """Write down which images were made from this release; images made anew replace the former ones."""
+        """Write down which images were made from this release; images made anew replace the former
+        ones."""
         key = f"images-{self._scope}/{release_id}"
         try:
             self._store.create_if_absent(key, json.dumps(images, sort_keys=True))

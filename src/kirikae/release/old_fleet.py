@@ -1,4 +1,5 @@
-"""Put a release onto hosts: artefact with checksum, atomic switch, graceful reload, health gate, or back; one batch at a time.
+"""Put a release onto hosts: artefact with checksum, atomic switch, graceful reload, health gate, or
+back; one batch at a time.
 
 Every step may be done again: after a SIGKILL the same command ends in the same state.
 """
@@ -19,19 +20,24 @@ from kirikae.release.ledger import Deployed, Ledger
 from kirikae.release.manifest import Manifest
 
 _ROUNDS = 3
-"""So many times in a row all checks must pass: old workers may still answer right after a reload."""
+"""So many times in a row all checks must pass: old workers may still answer right after a
+reload."""
 _POLL_S = 0.3
 Tell = Callable[[str], None]
 
 _HAS = 'cat "$root/releases/$id/.kirikae" 2>/dev/null || true'
 _INSTALL = """set -eu
 mkdir -p "$root/releases"
-if [ -e "$root/releases/$id" ]; then echo "$root/releases/$id exists and was not put there by kirikae" >&2; exit 1; fi
+if [ -e "$root/releases/$id" ]; then
+    echo "$root/releases/$id exists and was not put there by kirikae" >&2; exit 1
+fi
 rm -rf "$root/releases/.$id."*
 tmp=$(mktemp -d "$root/releases/.$id.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 cat >"$tmp/archive"
-[ "$(sha256sum <"$tmp/archive" | cut -c 1-64)" = "$sum" ] || { echo "the archive arrived damaged: another checksum" >&2; exit 1; }
+[ "$(sha256sum <"$tmp/archive" | cut -c 1-64)" = "$sum" ] || {
+    echo "the archive arrived damaged: another checksum" >&2; exit 1
+}
 mkdir "$tmp/tree"
 tar -C "$tmp/tree" -xzf "$tmp/archive"
 printf '%s\\n' "$id" >"$tmp/tree/RELEASE"
@@ -46,7 +52,8 @@ mv -T "$root/.current.$$" "$root/current"
 """
 _PRUNE = """cd "$root/releases" || exit 0
 current=$(readlink "$root/current"); current=${current##*/}
-ls -1t | grep -v -x -F -e "$current" -e "$previous" -e "$id" | tail -n +"$keep" | while IFS= read -r name; do
+ls -1t | grep -v -x -F -e "$current" -e "$previous" -e "$id" | tail -n +"$keep" |
+while IFS= read -r name; do
     [ -f "$name/.kirikae" ] && rm -rf "./$name"
 done
 find . -maxdepth 1 -name '.*.??????' -mmin +60 -exec rm -rf {} + 2>/dev/null
@@ -60,7 +67,8 @@ class GateShut(CommandFailed):
 
 @dataclass(frozen=True, slots=True)
 class OldFleet:
-    """The hosts, and how a release gets onto them; ``healthy`` waits until the load balancer takes a host for healthy."""
+    """The hosts, and how a release gets onto them; ``healthy`` waits until the load balancer takes
+    a host for healthy."""
 
     hosts: Sequence[Host]
     settings: OldDeployer
@@ -74,8 +82,11 @@ class OldFleet:
         given = {"root": (self.settings.root or "").rstrip("/"), **values}
         return "".join(f"{k}={shlex.quote(v)}\n" for k, v in given.items()) + body
 
-    def deploy(self, manifest: Manifest, archive: bytes, ledger: Ledger, entry: Deployed) -> Deployed:
-        """Raises HostSilent before anything is changed, RolledBack (every host is back on what it ran before) or NotFinished."""
+    def deploy(
+        self, manifest: Manifest, archive: bytes, ledger: Ledger, entry: Deployed
+    ) -> Deployed:
+        """Raises HostSilent before anything is changed, RolledBack (every host is back on what it
+        ran before) or NotFinished."""
         size = self.settings.batch
         batches = [self.hosts[i : i + size] for i in range(0, len(self.hosts), size)]
         reached: list[Host] = []
@@ -86,24 +97,39 @@ class OldFleet:
                 self._together(batch, lambda host: self._install(host, manifest, archive))
                 self._hook(batch, self.settings.before, manifest.id)
             except (CommandFailed, HostSilent) as error:
-                # Nothing serves the new release on these hosts yet; the hosts of earlier batches do.
+                # Nothing serves the new release on these hosts yet; the hosts of earlier batches
+                # do.
                 self._back(reached, entry, error)
             reached += batch
             try:
-                self._together(batch, lambda host: self._activate(host, f"{self._root}/releases/{manifest.id}", manifest.id))
+                self._together(
+                    batch,
+                    lambda host: self._activate(
+                        host, f"{self._root}/releases/{manifest.id}", manifest.id
+                    ),
+                )
                 self.healthy(batch)
                 self._hook(batch, self.settings.after, manifest.id)
-            except KirikaeError as error:  # also when AWS does not say whether they are healthy: nobody knows, so back
+            # also when AWS does not say whether they are healthy: nobody knows, so back
+            except KirikaeError as error:
                 self._back(reached, entry, error)
             for host in batch:
                 self.tell(f"{manifest.id} serves on {host.name}")
         for host in self.hosts:
             former = entry.previous.get(host.name, "").rpartition("/")[2]
-            host.run(self._script(_PRUNE, id=manifest.id, previous=former or manifest.id, keep=str(self.settings.keep)))
+            host.run(
+                self._script(
+                    _PRUNE,
+                    id=manifest.id,
+                    previous=former or manifest.id,
+                    keep=str(self.settings.keep),
+                )
+            )
         return entry
 
     def put_back(self, targets: dict[str, str]) -> None:
-        """Switch each host to a folder that it has already.  Raises CommandFailed, HostSilent, NotFinished."""
+        """Switch each host to a folder that it has already.  Raises CommandFailed, HostSilent,
+        NotFinished."""
         for host in self.hosts:
             target = targets.get(host.name, "")
             if target:
@@ -117,7 +143,9 @@ class OldFleet:
 
     def current(self, host: Host) -> str:
         """The folder that ``current`` names on this host; empty if there is none."""
-        return host.run(self._script('readlink "$root/current" 2>/dev/null || true')).decode().strip()
+        return (
+            host.run(self._script('readlink "$root/current" 2>/dev/null || true')).decode().strip()
+        )
 
     def _together(self, batch: Sequence[Host], act: Callable[[Host], None]) -> None:
         with ThreadPoolExecutor(max(1, len(batch))) as pool:
@@ -133,8 +161,12 @@ class OldFleet:
 
     def _hook(self, batch: Sequence[Host], command: str | None, release_id: str) -> None:
         if command:
-            body = f'set -eu\ncd "$root/releases/$id"\nRELEASE_ID=$id; export RELEASE_ID\n{command}\n'
-            self._together(batch, lambda host: self._quietly(host, self._script(body, id=release_id)))
+            body = (
+                f'set -eu\ncd "$root/releases/$id"\nRELEASE_ID=$id; export RELEASE_ID\n{command}\n'
+            )
+            self._together(
+                batch, lambda host: self._quietly(host, self._script(body, id=release_id))
+            )
 
     @staticmethod
     def _quietly(host: Host, script: str) -> None:
@@ -143,13 +175,15 @@ class OldFleet:
     def _activate(self, host: Host, target: str, release_id: str | None) -> None:
         if self.current(host) != target:
             host.run(self._script(_SWITCH, target=target))
-        # Again after a SIGKILL, too: whether the reload was done is not known, and a graceful one more does no harm.
+        # Again after a SIGKILL, too: whether the reload was done is not known, and a graceful one
+        # more does no harm.
         host.run(f"set -e\n{self.settings.reload}\n")
         self._gate(host, release_id)
 
     def _gate(self, host: Host, release_id: str | None) -> None:
         """Raises GateShut with the first thing that was wrong at the end of the patience."""
-        deadline, passed = time.monotonic() + self.settings.patience, 0
+        deadline = time.monotonic() + self.settings.patience
+        passed = 0
         while True:
             trouble = self.trouble(host, release_id)
             passed = 0 if trouble else passed + 1
@@ -183,8 +217,12 @@ class OldFleet:
             except (CommandFailed, HostSilent) as error:
                 left.append(f"{host.name} ({error})")
         if left:
-            raise NotFinished(f"{why}; and going back failed on {', '.join(left)}: look at these hosts now") from why
-        raise RolledBack(f"{entry.release} was taken back: {why}; what served before serves on every host") from why
+            raise NotFinished(
+                f"{why}; and going back failed on {', '.join(left)}: look at these hosts now"
+            ) from why
+        raise RolledBack(
+            f"{entry.release} was taken back: {why}; what served before serves on every host"
+        ) from why
 
 
 def _problem(answer: Answer, check: Check, header: str | None, release_id: str | None) -> str:
@@ -193,5 +231,8 @@ def _problem(answer: Answer, check: Check, header: str | None, release_id: str |
     if check.contains is not None and check.contains not in answer.body:
         return f"GET {check.get} did not contain {check.contains!r}"
     if header and answer.headers.get(header.lower()) != release_id:
-        return f"GET {check.get} came from release {answer.headers.get(header.lower()) or 'none'}, not {release_id}"
+        return (
+            f"GET {check.get} came from release "
+            f"{answer.headers.get(header.lower()) or 'none'}, not {release_id}"
+        )
     return ""

@@ -1,4 +1,5 @@
-"""The catalogue of findings: for each code its severity, what it blocks, its title and remedy; and dated data on Debian."""
+"""The catalogue of findings: for each code its severity, what it blocks, its title and remedy; and
+dated data on Debian."""
 
 from __future__ import annotations
 
@@ -31,19 +32,38 @@ def _data(name: str) -> dict[str, Any]:
 @cache
 def catalogue() -> dict[str, Entry]:
     return {
-        code: Entry(code, Severity(row["severity"]), tuple(row["blocks"]), row["title"], row["title_ja"], row["remedy"])
+        code: Entry(
+            code,
+            Severity(row["severity"]),
+            tuple(row["blocks"]),
+            row["title"],
+            row["title_ja"],
+            row["remedy"],
+        )
         for code, row in _data("catalogue.toml").items()
     }
 
 
 def found(
-    code: str, where: str, says: str, evidence: Iterable[Trace], confidence: Confidence = Confidence.CONFIGURED,
-    blocks: tuple[str, ...] | None = None, remedy: str = "",
-) -> Finding:  # fmt: skip
+    code: str,
+    where: str,
+    says: str,
+    evidence: Iterable[Trace],
+    confidence: Confidence = Confidence.CONFIGURED,
+    blocks: tuple[str, ...] | None = None,
+    remedy: str = "",
+) -> Finding:
     """A finding with what the catalogue knows about its code."""
     entry = catalogue()[code]
     return Finding(
-        code, where, says, remedy or entry.remedy, entry.severity, confidence, entry.blocks if blocks is None else blocks, tuple(evidence)
+        code,
+        where,
+        says,
+        remedy or entry.remedy,
+        entry.severity,
+        confidence,
+        entry.blocks if blocks is None else blocks,
+        tuple(evidence),
     )
 
 
@@ -64,7 +84,11 @@ def support() -> tuple[dict[str, Support], dict[str, Support]]:
     """(operating systems by "ID VERSION_ID", runtimes by package)."""
     data = _data("support.toml")
     tables = (
-        {key: Support(row["name"], row["ends"], row.get("next", "")) for key, row in data[part].items()} for part in ("os", "runtime")
+        {
+            key: Support(row["name"], row["ends"], row.get("next", ""))
+            for key, row in data[part].items()
+        }
+        for part in ("os", "runtime")
     )
     first, second = tables
     return first, second

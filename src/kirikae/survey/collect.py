@@ -1,4 +1,5 @@
-"""Collect a bundle from a host: one script through the user's OpenSSH client; nothing is installed or written there."""
+"""Collect a bundle from a host: one script through the user's OpenSSH client; nothing is installed
+or written there."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ TIMEOUT_S = 600.0
 
 
 def project_key(file: Path) -> tuple[str, str]:
-    """The project's two keys for fingerprints of secrets, made at the first use.  They never leave the machines of the project."""
+    """The project's two keys for fingerprints of secrets, made at the first use.  They never leave
+    the machines of the project."""
     try:
         raw = bytes.fromhex(file.read_text().strip())
     except (OSError, ValueError):
@@ -35,7 +37,9 @@ def project_key(file: Path) -> tuple[str, str]:
 
 def script(keys: tuple[str, str]) -> str:
     """The collecting script with the project's keys before it."""
-    return f"K1={keys[0]}\nK2={keys[1]}\n" + (files("kirikae.survey") / "collect.sh").read_text(encoding="utf-8")
+    return f"K1={keys[0]}\nK2={keys[1]}\n" + (files("kirikae.survey") / "collect.sh").read_text(
+        encoding="utf-8"
+    )
 
 
 def collect(host: Host, keys: tuple[str, str]) -> str:

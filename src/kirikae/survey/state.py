@@ -1,8 +1,8 @@
-"""Rules on state: which folders the services of a host write into, what lies there, and whether that stands in the way.
+"""Rules on state: which folders the services of a host write into, what lies there, and whether
+that stands in the way.
 
-Three tiers, because each source alone was measured to be wrong: a setting names the folder (configured), files are there
-(present), they were written since the service began (observed).
-"""
+Three tiers, because each source alone was measured to be wrong: a setting names the folder
+(configured), files are there (present), they were written since the service began (observed)."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ _CLASSES = (
     (
         "cache",
         re.compile(
-            r"^/var/cache/|^/tmp|^/var/tmp|(^|[/_.-])(caches?|tmp|temp|compiled|body|proxy|fastcgi|scgi|uwsgi|__pycache__)([/_.-]|$)", re.I
+            r"^/var/cache/|^/tmp|^/var/tmp|(^|[/_.-])(caches?|tmp|temp|compiled|body|proxy|fastcgi|scgi|uwsgi|__pycache__)([/_.-]|$)",
+            re.I,
         ),
     ),
     ("upload", re.compile(r"upload|attachment|(^|/)(media|avatars?|pictures?|images?)(/|$)", re.I)),
     ("index", re.compile(r"xapian|lucene|(^|/)search[_-]?index", re.I)),
     ("spool", re.compile(r"(^|/)(spool|queue|mqueue|maildir)(/|$)", re.I)),
-)  # fmt: skip
+)
 _CODES = {
     "session": "ST03",
     "upload": "ST04",
@@ -48,7 +49,8 @@ _CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """One tree that services write into; ``service`` names whoever can, ``newest`` is 0 where no file was seen."""
+    """One tree that services write into; ``service`` names whoever can, ``newest`` is 0 where no
+    file was seen."""
 
     path: str
     kind: str
@@ -71,22 +73,32 @@ def _writable(view: View, folder: Folder) -> str:
         return f"owned by {view.bundle.user_names.get(folder.uid, folder.uid)}"
     for name, (gid, members) in view.bundle.groups.items():
         if gid == folder.gid and gid != 0 and folder.mode & 0o020:
-            in_group = {view.uid_of(m) for m in members} | {u for u, g, _, _ in view.bundle.users.values() if g == gid}
+            in_group = {view.uid_of(m) for m in members} | {
+                u for u, g, _, _ in view.bundle.users.values() if g == gid
+            }
             if in_group & uids:
                 return f"writable by group {name}"
-    if folder.mode & 0o002 and uids and folder.path not in ("/tmp", "/var/tmp", "/var/crash", "/run/lock", "/var/lock"):
+    if (
+        folder.mode & 0o002
+        and uids
+        and folder.path not in ("/tmp", "/var/tmp", "/var/crash", "/run/lock", "/var/lock")
+    ):
         return "writable by everybody"
     return ""
 
 
 def _split(view: View, top: Folder) -> list[str]:
-    """The sub-trees that deserve a verdict of their own: one level down where the top itself holds no file."""
+    """The sub-trees that deserve a verdict of their own: one level down where the top itself holds
+    no file."""
     inside = view.bundle.under(top.path)
     children = sorted(f.path for f in inside if f.path.rpartition("/")[0] == top.path)
     hashed = all(re.fullmatch(r"[0-9a-f]{1,4}|\d+", c.rpartition("/")[2]) for c in children)
     if top.files or not children or len(children) > 8 or hashed:
         # Parts whose name says that they are something else are told apart all the same.
-        return [top.path, *(c for c in children[:50] if kind_of(c) not in ("unknown", kind_of(top.path)))]
+        return [
+            top.path,
+            *(c for c in children[:50] if kind_of(c) not in ("unknown", kind_of(top.path))),
+        ]
     return [p for c in children for p in _split(view, view.bundle.folder_at[c])]
 
 
@@ -97,7 +109,9 @@ def roots(view: View) -> list[Root]:
     code = _released(view)
     tops: list[tuple[Folder, str]] = []
     for folder in sorted(bundle.folders, key=lambda f: f.path):
-        if view.of_the_system(folder.path) or any(folder.path.startswith(t.path + "/") for t, _ in tops):
+        if view.of_the_system(folder.path) or any(
+            folder.path.startswith(t.path + "/") for t, _ in tops
+        ):
             continue
         if why := _writable(view, folder):
             tops.append((folder, why))
@@ -121,7 +135,8 @@ def roots(view: View) -> list[Root]:
 
 
 def _released(view: View) -> list[str]:
-    """Folders of released code: what was read as code, and the releases beside the one that ``current`` names."""
+    """Folders of released code: what was read as code, and the releases beside the one that
+    ``current`` names."""
     folders = [c.root for c in view.bundle.code]
     for service in view.services:
         named = service.unit.get("WorkingDirectory").removeprefix("!").rstrip("/")
@@ -134,17 +149,26 @@ def _root(view: View, path: str, inside: list[Folder], newest: Folder, why: str)
     uids = {f.uid for f in inside}
     service = tuple(sorted({s for uid in uids for s in view.service_of(uid)}))
     return Root(
-        path, kind_of(path), sum(f.files for f in inside), sum(f.size for f in inside), newest.newest, newest.newest_name, service, why
+        path,
+        kind_of(path),
+        sum(f.files for f in inside),
+        sum(f.size for f in inside),
+        newest.newest,
+        newest.newest_name,
+        service,
+        why,
     )
 
 
 def _seen(view: View) -> Iterator[tuple[str, str]]:
-    """Folders of files that services have open for writing, or that root wrote since the machine began and no system part owns."""
+    """Folders of files that services have open for writing, or that root wrote since the machine
+    began and no system part owns."""
     for path, process in view.opened_by_services():
         folder = path.rpartition("/")[0]
         if not view.of_the_system(folder) and folder not in ("/tmp", "/var/tmp", ""):
             yield folder, f"{process.unit} has {path} open for writing"
-    # Root's own services write into folders of root: attributed by the package that both come from, or by name.
+    # Root's own services write into folders of root: attributed by the package that both come from,
+    # or by name.
     for service in view.services:
         if 0 not in service.uids:
             continue
@@ -158,26 +182,35 @@ def _seen(view: View) -> Iterator[tuple[str, str]]:
             ):
                 continue
             owner = view.bundle.owner(folder)
-            if (owner and owner == service.package) or f"/{stem}/" in file.path + "/" or file.path.startswith(f"/run/{stem}"):
+            if (
+                (owner and owner == service.package)
+                or f"/{stem}/" in file.path + "/"
+                or file.path.startswith(f"/run/{stem}")
+            ):
                 yield (
                     (folder if folder not in ("/run", "/tmp", "/var/lib") else file.path),
                     f"written since the machine began, by name {service.name}'s",
                 )
 
 
-def rules(view: View) -> Iterator[Finding]:
+def rules(view: View) -> Iterator[Finding]:  # noqa: C901
     """Findings on the state of one host."""
     taken = set()
     for server in view.services:
         for pattern, title in debian()["databases"].items():
             if matches(server.unit.name, [pattern]):
-                folders = [r.path for r in roots(view) if server.name in r.service and r.kind == "unknown"]
+                folders = [
+                    r.path for r in roots(view) if server.name in r.service and r.kind == "unknown"
+                ]
                 places = folders or [server.unit.get("FragmentPath")]
                 taken |= set(folders)
                 yield found(
-                    "ST06", places[0], f"{title} runs here and keeps its data on this host",
-                    [view.trace(p, f"data of {server.unit.name}") for p in places], Confidence.OBSERVED,
-                )  # fmt: skip
+                    "ST06",
+                    places[0],
+                    f"{title} runs here and keeps its data on this host",
+                    [view.trace(p, f"data of {server.unit.name}") for p in places],
+                    Confidence.OBSERVED,
+                )
     for root in roots(view):
         if root.path not in taken:
             yield _judged(view, root)
@@ -185,7 +218,13 @@ def rules(view: View) -> Iterator[Finding]:
     if (total := sum(r.size for r in kept)) > _DISK:
         largest = max(kept, key=lambda r: r.size)
         sizes = [view.trace(r.path, _size(r.size)) for r in kept]
-        yield found("ST15", largest.path, f"the service keeps {_size(total)} on this host", sizes, Confidence.PRESENT)
+        yield found(
+            "ST15",
+            largest.path,
+            f"the service keeps {_size(total)} on this host",
+            sizes,
+            Confidence.PRESENT,
+        )
     yield from _links(view)
     yield from _databases(view)
     yield from _php(view)
@@ -201,35 +240,79 @@ def rules(view: View) -> Iterator[Finding]:
     for queue, waiting in view.bundle.spool.items():
         if waiting and "cron" not in queue:
             yield found(
-                "ML02", queue, f"{waiting} files of mail wait in {queue}", [view.trace(queue, f"{waiting} files")], Confidence.PRESENT
+                "ML02",
+                queue,
+                f"{waiting} files of mail wait in {queue}",
+                [view.trace(queue, f"{waiting} files")],
+                Confidence.PRESENT,
             )
 
 
 def _judged(view: View, root: Root) -> Finding:
     naming = [t for t in view.naming(root.path) if not t.at.startswith(root.path)]
-    began = max((s.began for s in view.services if s.name in root.service), default=view.bundle.began)
+    began = max(
+        (s.began for s in view.services if s.name in root.service), default=view.bundle.began
+    )
     who = " and ".join(root.service) or "a service"
-    written = bool(root.files and began and root.newest >= began) or "open for writing" in root.why or "written since" in root.why
+    written = (
+        bool(root.files and began and root.newest >= began)
+        or "open for writing" in root.why
+        or "written since" in root.why
+    )
     traces = [view.trace(root.path, f"{root.why}; {root.files} files, {root.size} bytes")]
     if root.newest:
-        traces.append(view.trace(root.newest_name, f"changed {max(0, view.bundle.at - root.newest)} s before the survey"))
+        traces.append(
+            view.trace(
+                root.newest_name,
+                f"changed {max(0, view.bundle.at - root.newest)} s before the survey",
+            )
+        )
     traces += naming[:4]
     code = _CODES[root.kind]
     if code in ("ST14", "LG01"):
-        confidence = Confidence.OBSERVED if written else Confidence.PRESENT if root.files else Confidence.CONFIGURED
+        confidence = (
+            Confidence.OBSERVED
+            if written
+            else Confidence.PRESENT
+            if root.files
+            else Confidence.CONFIGURED
+        )
         return found(
-            code, root.path, f"{who} writes {'logs' if code == 'LG01' else f'{root.kind} files'} in {root.path}", traces, confidence
+            code,
+            root.path,
+            f"{who} writes {'logs' if code == 'LG01' else f'{root.kind} files'} in {root.path}",
+            traces,
+            confidence,
         )
     amount = f"{root.files} files, {_size(root.size)}"
     if written:
-        return found(code, root.path, f"{who} writes into {root.path} ({amount})", traces, Confidence.OBSERVED)
+        return found(
+            code,
+            root.path,
+            f"{who} writes into {root.path} ({amount})",
+            traces,
+            Confidence.OBSERVED,
+        )
     if naming and root.files:
-        says = f"{root.path} ({amount}) is named by {naming[0].at}; nothing was written there since {who} began"
+        says = (
+            f"{root.path} ({amount}) is named by {naming[0].at}; nothing was written there "
+            f"since {who} began"
+        )
         return found(code, root.path, says, traces, Confidence.PRESENT)
     if root.files:
         up = view.bundle.at - began if began else 0
-        says = f"nobody names {root.path} ({amount}), and nothing was written there in the {_duration(up)} since {who} began"
-        return found("ST21", root.path, says, traces, Confidence.PRESENT, ("traffic",) if up < _HOUR_S else ())
+        says = (
+            f"nobody names {root.path} ({amount}), and nothing was written there in the "
+            f"{_duration(up)} since {who} began"
+        )
+        return found(
+            "ST21",
+            root.path,
+            says,
+            traces,
+            Confidence.PRESENT,
+            ("traffic",) if up < _HOUR_S else (),
+        )
     says = f"{root.path} is empty, and {who} could write there"
     return found(code, root.path, says, traces, Confidence.CONFIGURED, ())
 
@@ -239,8 +322,18 @@ def _links(view: View) -> Iterator[Finding]:
     for code in view.bundle.code:
         for link, target in view.bundle.links.items():
             real = view.bundle.resolve(link)
-            if link.startswith(code.root + "/") and not under(real, [code.root]) and not real.startswith(("/usr/", "/etc/", "/dev/")):
-                yield found("ST20", link, f"{link} leads to {real}", [view.trace(link, f"-> {target}")], Confidence.PRESENT)
+            if (
+                link.startswith(code.root + "/")
+                and not under(real, [code.root])
+                and not real.startswith(("/usr/", "/etc/", "/dev/"))
+            ):
+                yield found(
+                    "ST20",
+                    link,
+                    f"{link} leads to {real}",
+                    [view.trace(link, f"-> {target}")],
+                    Confidence.PRESENT,
+                )
 
 
 def _databases(view: View) -> Iterator[Finding]:
@@ -250,15 +343,29 @@ def _databases(view: View) -> Iterator[Finding]:
             continue
         if first_bytes.startswith((_SQLITE, b"RRD\0".hex())):
             folder = view.bundle.folder_at.get(path.rpartition("/")[0])
-            if folder is not None and (folder.uid in view.uids or folder.path.startswith(("/srv", "/opt", "/home"))):
+            if folder is not None and (
+                folder.uid in view.uids or folder.path.startswith(("/srv", "/opt", "/home"))
+            ):
                 kind = "SQLite" if first_bytes.startswith(_SQLITE) else "RRD"
                 yield found(
-                    "ST05", path, f"{path} is a {kind} database", [view.trace(path, f"its first bytes are {kind}'s")], Confidence.PRESENT
+                    "ST05",
+                    path,
+                    f"{path} is a {kind} database",
+                    [view.trace(path, f"its first bytes are {kind}'s")],
+                    Confidence.PRESENT,
                 )
-        elif path.endswith("PG_VERSION") and not any("postgres" in name for name in running) and path.count("/") <= 6:
+        elif (
+            path.endswith("PG_VERSION")
+            and not any("postgres" in name for name in running)
+            and path.count("/") <= 6
+        ):
             folder_path = path.rpartition("/")[0]
             yield found(
-                "PK10", folder_path, "data of a PostgreSQL server that does not run", [view.trace(path, "PG_VERSION")], Confidence.PRESENT
+                "PK10",
+                folder_path,
+                "data of a PostgreSQL server that does not run",
+                [view.trace(path, "PG_VERSION")],
+                Confidence.PRESENT,
             )
 
 
@@ -266,16 +373,33 @@ def _php(view: View) -> Iterator[Finding]:
     serving = [
         s
         for s in view.services
-        if "php" in s.name or (s.name == "apache2" and any("php" in link for link in view.bundle.links if "/mods-enabled/" in link))
+        if "php" in s.name
+        or (
+            s.name == "apache2"
+            and any("php" in link for link in view.bundle.links if "/mods-enabled/" in link)
+        )
     ]
     if not serving:
         return
-    handler, where, folder = "files", None, "/var/lib/php/sessions"
+    handler = "files"
+    where = None
+    folder = "/var/lib/php/sessions"
     for text in view.bundle.texts:
-        if "/php" in text.path and not text.path.startswith("/etc/php/cli") and "/cli/" not in text.path:
+        if (
+            "/php" in text.path
+            and not text.path.startswith("/etc/php/cli")
+            and "/cli/" not in text.path
+        ):
             for number, line in text.live(";"):
-                if match := re.match(r"\s*(?:php_(?:admin_)?value\[)?session\.(save_handler|save_path)\]?\s*=\s*\"?([^\"\s]+)", line):
-                    handler, folder = (match[2], folder) if match[1] == "save_handler" else (handler, match[2].rpartition(";")[2])
+                if match := re.match(
+                    r"\s*(?:php_(?:admin_)?value\[)?session\.(save_handler|save_path)\]?\s*=\s*\"?([^\"\s]+)",
+                    line,
+                ):
+                    handler, folder = (
+                        (match[2], folder)
+                        if match[1] == "save_handler"
+                        else (handler, match[2].rpartition(";")[2])
+                    )
                     where = view.trace(text.path, line, number)
     if handler != "files":
         return
@@ -283,10 +407,24 @@ def _php(view: View) -> Iterator[Finding]:
     files = sum(f.files for f in inside)
     newest = max((f.newest for f in inside), default=0)
     confidence = (
-        Confidence.CONFIGURED if not files else Confidence.OBSERVED if newest >= min(s.began for s in serving) else Confidence.PRESENT
+        Confidence.CONFIGURED
+        if not files
+        else Confidence.OBSERVED
+        if newest >= min(s.began for s in serving)
+        else Confidence.PRESENT
     )
-    traces = [where or view.trace("php.ini", "session.save_handler is files unless it is set"), view.trace(folder, f"{files} files")]
-    yield found("ST02", folder, f"PHP keeps sessions in files under {folder} ({files} files)", traces, confidence, None if files else ())
+    traces = [
+        where or view.trace("php.ini", "session.save_handler is files unless it is set"),
+        view.trace(folder, f"{files} files"),
+    ]
+    yield found(
+        "ST02",
+        folder,
+        f"PHP keeps sessions in files under {folder} ({files} files)",
+        traces,
+        confidence,
+        None if files else (),
+    )
 
 
 def _size(size: int) -> str:
@@ -310,6 +448,12 @@ def traces_of(view: View, path: str) -> list[Trace]:
         out.append(view.trace(path, f"belongs to package {owner}"))
     for folder in view.bundle.under(path)[:1]:
         owner_name = view.bundle.user_names.get(folder.uid, str(folder.uid))
-        out.append(view.trace(path, f"folder, mode {folder.mode:o}, owned by {owner_name}, {folder.files} files of {folder.size} bytes"))
+        out.append(
+            view.trace(
+                path,
+                f"folder, mode {folder.mode:o}, owned by {owner_name}, {folder.files} "
+                f"files of {folder.size} bytes",
+            )
+        )
     out += view.naming(path)
     return out

@@ -11,15 +11,21 @@ from kirikae.model.finding import Confidence, Finding, Severity
 from kirikae.survey.rules import drift, findings_of, single_points
 from kirikae.survey.view import View
 
-_ORDER, _CONFIDENCE = list(Severity), list(Confidence)
+_ORDER = list(Severity)
+_CONFIDENCE = list(Confidence)
 
 
 def findings(fleet: Sequence[Bundle], others: Sequence[Bundle], today: date) -> list[Finding]:
-    """All findings, gravest first; ``fleet`` are the old side's hosts, of whom alone something can block its traffic."""
-    views, other_views = [View(b) for b in fleet], [View(b) for b in others]
+    """All findings, gravest first; ``fleet`` are the old side's hosts, of whom alone something can
+    block its traffic."""
+    views = [View(b) for b in fleet]
+    other_views = [View(b) for b in others]
     out = [f for v in views for f in findings_of(v, today)] + drift(views)
     for view in other_views:
-        out += [replace(f, blocks=tuple(k for k in f.blocks if k != "traffic")) for f in findings_of(view, today)]
+        out += [
+            replace(f, blocks=tuple(k for k in f.blocks if k != "traffic"))
+            for f in findings_of(view, today)
+        ]
     return merged(out + single_points([*views, *other_views]))
 
 
@@ -32,7 +38,11 @@ def merged(found: Iterable[Finding]) -> list[Finding]:
             known = by_key[key]
             new = tuple(t for t in finding.evidence if t not in known.evidence)
             stronger = max(known, finding, key=lambda f: _CONFIDENCE.index(f.confidence))
-            by_key[key] = replace(stronger, evidence=known.evidence + new, blocks=tuple(sorted({*known.blocks, *finding.blocks})))
+            by_key[key] = replace(
+                stronger,
+                evidence=known.evidence + new,
+                blocks=tuple(sorted({*known.blocks, *finding.blocks})),
+            )
         else:
             by_key[key] = finding
     return sorted(by_key.values(), key=lambda f: (_ORDER.index(f.severity), f.code, f.where))
@@ -49,7 +59,11 @@ def ages(ages_s: Mapping[str, float | None], max_age_s: float) -> list[Finding]:
         elif age > max_age_s:
             out.append(
                 found(
-                    "SV02", host, f"the survey of {host} is {age / 3600:.1f} hours old; the project file allows {max_age_s / 3600:.1f}", []
+                    "SV02",
+                    host,
+                    f"the survey of {host} is {age / 3600:.1f} hours old; the project "
+                    f"file allows {max_age_s / 3600:.1f}",
+                    [],
                 )
             )
     return out

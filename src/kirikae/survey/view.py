@@ -1,4 +1,5 @@
-"""What a bundle means: which services run on the host, as whom, since when, with which environment and configuration."""
+"""What a bundle means: which services run on the host, as whom, since when, with which environment
+and configuration."""
 
 from __future__ import annotations
 
@@ -22,17 +23,35 @@ _BY_THE_RUNTIME = re.compile(
 )
 
 _MADE_AT_INSTALLATION = (
-    "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mailname", "/etc/fstab", "/etc/timezone", "/etc/default/locale",
-    "/etc/apt/sources.list", "/etc/environment", "/etc/aliases", "/etc/shells", "/etc/motd", "/etc/issue", "/etc/hosts.allow",
-    "/etc/hosts.deny", "/etc/networks", "/etc/profile", "/etc/nsswitch.conf", "/etc/email-addresses", "/etc/default/exim4",
+    "/etc/hosts",
+    "/etc/hostname",
+    "/etc/resolv.conf",
+    "/etc/mailname",
+    "/etc/fstab",
+    "/etc/timezone",
+    "/etc/default/locale",
+    "/etc/apt/sources.list",
+    "/etc/environment",
+    "/etc/aliases",
+    "/etc/shells",
+    "/etc/motd",
+    "/etc/issue",
+    "/etc/hosts.allow",
+    "/etc/hosts.deny",
+    "/etc/networks",
+    "/etc/profile",
+    "/etc/nsswitch.conf",
+    "/etc/email-addresses",
+    "/etc/default/exim4",
     "/etc/host.conf",
-)  # fmt: skip
+)
 """Files that no package owns and no person wrote."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A unit that belongs to the service on this host, not to the operating system; ``began`` 0: it does not run."""
+    """A unit that belongs to the service on this host, not to the operating system; ``began`` 0: it
+    does not run."""
 
     unit: Unit
     processes: tuple[Process, ...]
@@ -66,7 +85,7 @@ class View:
     def trace(self, at: str, says: str, line: int = 0) -> Trace:
         return Trace(self.bundle.host, at, says.strip()[:200], line)
 
-    # --- services -------------------------------------------------------------------------------------------------
+    # --- services
 
     @cached_property
     def services(self) -> tuple[Service, ...]:
@@ -75,15 +94,21 @@ class View:
         for process in self.bundle.processes:
             by_unit[process.unit].append(process)
         for unit in self.bundle.units:
-            ignored = matches(unit.name, debian()["units"]) or matches(unit.name, debian()["agents"])
-            # A unit file of nobody's that does not run yet and is enabled is a service as well; a link to nothing is not.
-            counts = unit.running or (unit.own and unit.get("UnitFileState") == "enabled" and unit.get("ExecStart"))
+            ignored = matches(unit.name, debian()["units"]) or matches(
+                unit.name, debian()["agents"]
+            )
+            # A unit file of nobody's that does not run yet and is enabled is a service as well; a
+            # link to nothing is not.
+            counts = unit.running or (
+                unit.own and unit.get("UnitFileState") == "enabled" and unit.get("ExecStart")
+            )
             if ignored or not counts:
                 continue
             processes = tuple(by_unit[unit.name])
             uids = {p.uid for p in processes} or {self.uid_of(unit.get("User") or "root")}
             package = None if unit.own else self.bundle.owner(unit.get("FragmentPath"))
-            # Workers, not the master that outlives a graceful reload: they are what runs the code of now.
+            # Workers, not the master that outlives a graceful reload: they are what runs the code
+            # of now.
             parents = {p.parent for p in processes}
             began = min((p.began for p in processes if p.pid not in parents), default=0)
             out.append(Service(unit, processes, frozenset(uids), began, package))
@@ -97,13 +122,20 @@ class View:
     @cached_property
     def uids(self) -> frozenset[int]:
         """Users other than root under which services and own cron jobs run."""
-        system = {uid for name, (uid, _, _, _) in self.bundle.users.items() if matches(name, debian()["users"])}
+        system = {
+            uid
+            for name, (uid, _, _, _) in self.bundle.users.items()
+            if matches(name, debian()["users"])
+        }
         found = {uid for s in self.services for uid in s.uids}
         found |= {self.uid_of(s.unit.get("User")) for s in self.services if s.unit.get("User")}
         return frozenset(found - system - {0})
 
     def is_web(self, service: Service) -> bool:
-        return any(service.name == w or service.unit.command.split(" ")[0].endswith(f"/{w}") for w in debian()["web_servers"])
+        return any(
+            service.name == w or service.unit.command.split(" ")[0].endswith(f"/{w}")
+            for w in debian()["web_servers"]
+        )
 
     @cached_property
     def web(self) -> tuple[Service, ...]:
@@ -116,9 +148,13 @@ class View:
         return own or tuple(s for s in self.services if not self.is_web(s))
 
     def service_of(self, uid: int) -> tuple[str, ...]:
-        return tuple(s.name for s in self.services if uid in s.uids or (s.unit.get("User") and self.uid_of(s.unit.get("User")) == uid))
+        return tuple(
+            s.name
+            for s in self.services
+            if uid in s.uids or (s.unit.get("User") and self.uid_of(s.unit.get("User")) == uid)
+        )
 
-    # --- environment ----------------------------------------------------------------------------------------------
+    # --- environment
 
     def environment(self, service: Service) -> Mapping[str, Declared]:
         """What the unit declares, later files over earlier ones (systemd.exec(5))."""
@@ -133,7 +169,9 @@ class View:
                 if match := ASSIGNMENT.match(assignment):
                     value = match[2].strip().strip("\"'")
                     assert text is not None
-                    out[match[1]] = Declared(match[1], value, self.trace(text.path, assignment, number))
+                    out[match[1]] = Declared(
+                        match[1], value, self.trace(text.path, assignment, number)
+                    )
         return out
 
     def code_of(self, service: Service) -> Code | None:
@@ -149,7 +187,9 @@ class View:
         out: dict[str, list[Trace]] = defaultdict(list)
         for token in code.tokens:
             for match in READS.finditer(token.text):
-                out[match[1] or match[2]].append(self.trace(f"{code.root}/{token.path}", token.text, token.line))
+                out[match[1] or match[2]].append(
+                    self.trace(f"{code.root}/{token.path}", token.text, token.line)
+                )
         return out
 
     @staticmethod
@@ -157,7 +197,7 @@ class View:
         """Read by the language or the AWS SDK, not by the service's own code."""
         return bool(_BY_THE_RUNTIME.match(name))
 
-    # --- configuration --------------------------------------------------------------------------------------------
+    # --- configuration
 
     @cached_property
     def changed(self) -> frozenset[str]:
@@ -174,32 +214,58 @@ class View:
         for text in self.bundle.texts:
             path = text.path
             if path in _MADE_AT_INSTALLATION or path.startswith(
-                ("/etc/exim4/", "/etc/ssh/", "/etc/sv/", "/etc/apt/", "/etc/ucf", "/etc/cron.d/.", "/etc/ssl/", "/etc/postgresql-common/")
+                (
+                    "/etc/exim4/",
+                    "/etc/ssh/",
+                    "/etc/sv/",
+                    "/etc/apt/",
+                    "/etc/ucf",
+                    "/etc/cron.d/.",
+                    "/etc/ssl/",
+                    "/etc/postgresql-common/",
+                )
             ):
                 continue
-            if path in self.changed or path in made or (self.unowned(path) and not self._installed(path)):
+            if (
+                path in self.changed
+                or path in made
+                or (self.unowned(path) and not self._installed(path))
+            ):
                 out.append(text)
         return tuple(out)
 
     def _installed(self, path: str) -> bool:
-        """Written by an installed package's scripts: unowned, but as old as the machine and never touched since.
+        """Written by an installed package's scripts: unowned, but as old as the machine and never
+        touched since.
 
         A cluster's configuration below a packaged server's folder is that server's.
         """
         parts = path.split("/")
         folder = "/".join(parts[:3])
-        return path.startswith("/etc/") and len(parts) > 4 and folder in self.bundle.owners and not self._served(folder)
+        return (
+            path.startswith("/etc/")
+            and len(parts) > 4
+            and folder in self.bundle.owners
+            and not self._served(folder)
+        )
 
     def _served(self, folder: str) -> bool:
         """The configuration folder of something that runs here."""
         owner = self.bundle.owners.get(folder)
-        return any(folder.endswith(f"/{s.name.split('@')[0]}") or (owner and owner == s.package) for s in self.services)
+        return any(
+            folder.endswith(f"/{s.name.split('@')[0]}") or (owner and owner == s.package)
+            for s in self.services
+        )
 
     def nginx_tree(self) -> Iterator[Text]:
         """The files that nginx reads: nginx.conf and what it includes."""
-        yield from self._included("/etc/nginx/nginx.conf", "/etc/nginx", re.compile(r"^\s*include\s+([^;]+);"), set())
+        yield from self._included(
+            "/etc/nginx/nginx.conf", "/etc/nginx", re.compile(r"^\s*include\s+([^;]+);"), set()
+        )
 
-    def _included(self, path: str, base: str, include: re.Pattern[str], seen: set[str]) -> Iterator[Text]:
+    def _included(
+        self, path: str, base: str, include: re.Pattern[str], seen: set[str]
+    ) -> Iterator[Text]:
         text = self.bundle.text(path)
         if text is None or text.path in seen:
             return
@@ -223,14 +289,18 @@ class View:
         if names & {"apache2", "httpd"}:
             base = "/etc/apache2" if "apache2" in names else "/etc/httpd"
             start = f"{base}/apache2.conf" if "apache2" in names else f"{base}/conf/httpd.conf"
-            out += self._included(start, base, re.compile(r"^\s*Include(?:Optional)?\s+(\S+)"), set())
+            out += self._included(
+                start, base, re.compile(r"^\s*Include(?:Optional)?\s+(\S+)"), set()
+            )
         return tuple(out)
 
     @cached_property
-    def named_paths(self) -> dict[str, list[Trace]]:
+    def named_paths(self) -> dict[str, list[Trace]]:  # noqa: C901
         """Absolute paths that live configuration, units or code name, and where they do."""
         out: dict[str, list[Trace]] = defaultdict(list)
-        pattern = re.compile(r"(?<![\w/.*$}-])/(?:var|srv|opt|home|data|mnt|tmp|run|media|export)/[A-Za-z0-9._/@-]+")
+        pattern = re.compile(
+            r"(?<![\w/.*$}-])/(?:var|srv|opt|home|data|mnt|tmp|run|media|export)/[A-Za-z0-9._/@-]+"
+        )
 
         def note(line: str, trace: Trace) -> None:
             for match in pattern.finditer(line):
@@ -258,14 +328,19 @@ class View:
         return out
 
     def naming(self, folder: str) -> list[Trace]:
-        """Who names this folder, something in it, or a folder around it that is not a common one."""
+        """Who names this folder, something in it, or a folder around it that is not a common
+        one."""
         out = []
         for path, traces in self.named_paths.items():
-            if path == folder or path.startswith(folder + "/") or (folder.startswith(path + "/") and path.count("/") >= 3):
+            if (
+                path == folder
+                or path.startswith(folder + "/")
+                or (folder.startswith(path + "/") and path.count("/") >= 3)
+            ):
                 out += traces
         return out
 
-    # --- running --------------------------------------------------------------------------------------------------
+    # --- running
 
     @cached_property
     def process_at(self) -> Mapping[int, Process]:

@@ -1,9 +1,10 @@
-"""Figures from the load balancer's access log: one vote per client, single routes, errors that the balancer itself made.
+"""Figures from the load balancer's access log: one vote per client, single routes, errors that the
+balancer itself made.
 
-CloudWatch counts requests; where one client's retries make errors come in bursts, counting requests makes false alarms of it.  Here
-a client (address and user agent; the log has no cookies) has one vote per side and period: bad if any of its requests was.
-A log file holds five minutes and is delivered after them, by each node of the load balancer: figures are that much later.
-"""
+CloudWatch counts requests; where one client's retries make errors come in bursts, counting requests
+makes false alarms of it.  Here a client (address and user agent; the log has no cookies) has one
+vote per side and period: bad if any of its requests was. A log file holds five minutes and is
+delivered after them, by each node of the load balancer: figures are that much later."""
 
 from __future__ import annotations
 
@@ -24,16 +25,24 @@ from kirikae.move.judge import QUANTILES
 from kirikae.traffic.figures import TRAILING_S, periods
 
 _FIELD = re.compile(r'"[^"]*"|\S+')
-_CLIENT, _TARGET_S, _STATUS, _REQUEST, _AGENT, _GROUP, _CREATED = 3, 6, 8, 12, 13, 16, 21
+_CLIENT = 3
+_TARGET_S = 6
+_STATUS = 8
+_REQUEST = 12
+_AGENT = 13
+_GROUP = 16
+_CREATED = 21
 _ABORTED = 460
 """The client closed the connection (ELB user guide, HTTP 460): nobody's error."""
-_SAMPLE, _LEAST = 20_000, 100
+_SAMPLE = 20_000
+_LEAST = 100
 _FILE_S = 900.0
 """A file is looked for so long after its requests began: five minutes of log, and its delivery."""
 
 
 class Request(NamedTuple):
-    """One line.  ``at``: when it arrived.  ``seconds``: the target's time, None if it did not answer."""
+    """One line.  ``at``: when it arrived.  ``seconds``: the target's time, None if it did not
+    answer."""
 
     at: float
     side: str
@@ -44,7 +53,8 @@ class Request(NamedTuple):
 
 
 def request_of(line: str, groups: dict[str, str]) -> Request | None:
-    """None for a line that is neither side's (``groups``: target group ARN -> side), or cannot be read."""
+    """None for a line that is neither side's (``groups``: target group ARN -> side), or cannot be
+    read."""
     fields = _FIELD.findall(line)
     if len(fields) <= _CREATED or fields[_GROUP] not in groups:
         return None
@@ -58,11 +68,19 @@ def request_of(line: str, groups: dict[str, str]) -> Request | None:
         return None
     _, _, rest = fields[_REQUEST].strip('"').partition(" ")
     client = fields[_CLIENT].rpartition(":")[0] + fields[_AGENT]
-    return Request(at, groups[fields[_GROUP]], client, status >= 500, took if took >= 0 else None, urlsplit(rest.rpartition(" ")[0]).path)
+    return Request(
+        at,
+        groups[fields[_GROUP]],
+        client,
+        status >= 500,
+        took if took >= 0 else None,
+        urlsplit(rest.rpartition(" ")[0]).path,
+    )
 
 
 class Votes:
-    """Requests of one side and route in one period, as one vote per client (or, if asked, as one each)."""
+    """Requests of one side and route in one period, as one vote per client (or, if asked, as one
+    each)."""
 
     def __init__(self, per_client: bool) -> None:
         self._per_client = per_client
@@ -74,18 +92,32 @@ class Votes:
         self._clients[client] = (bad or request.bad, max(slowest, request.seconds or 0.0))
 
     def arm(self, bounds: Sequence[float]) -> Arm:
-        within = {bound: sum(slowest <= bound for _, slowest in self._clients.values()) for bound in bounds}
+        within = {
+            bound: sum(slowest <= bound for _, slowest in self._clients.values())
+            for bound in bounds
+        }
         return Arm(len(self._clients), sum(bad for bad, _ in self._clients.values()), None, within)
 
 
 class AccessLog:
-    """``routes``: patterns of paths that are judged by themselves as well, such as ``/pay/*``; the first that fits counts."""
+    """``routes``: patterns of paths that are judged by themselves as well, such as ``/pay/*``; the
+    first that fits counts."""
 
     def __init__(
-        self, aws: Aws, place: logs_bucket.Place, old: TargetGroup, new: TargetGroup, period_s: int, routes: tuple[str, ...] = (),
+        self,
+        aws: Aws,
+        place: logs_bucket.Place,
+        old: TargetGroup,
+        new: TargetGroup,
+        period_s: int,
+        routes: tuple[str, ...] = (),
         per_client: bool = True,
-    ) -> None:  # fmt: skip
-        self._aws, self._place, self._period_s, self._routes, self._per_client = aws, place, period_s, routes, per_client
+    ) -> None:
+        self._aws = aws
+        self._place = place
+        self._period_s = period_s
+        self._routes = routes
+        self._per_client = per_client
         self._groups = {old.arn: "old", new.arn: "new"}
         self._read: set[str] = set()
         self._waiting: list[Request] = []
@@ -104,12 +136,23 @@ class AccessLog:
 
     def quantiles(self, until: float) -> dict[str, float]:
         self._fetch(until - TRAILING_S, until)
-        times = sorted(seconds for at, seconds in self._old_times if until - TRAILING_S <= at < until)
+        times = sorted(
+            seconds for at, seconds in self._old_times if until - TRAILING_S <= at < until
+        )
         if len(times) < _LEAST:
             return {}
-        return {metric: round(times[int(q * (len(times) - 1))], 4) for metric, q in QUANTILES.items()}
+        return {
+            metric: round(times[int(q * (len(times) - 1))], 4) for metric, q in QUANTILES.items()
+        }
 
-    def batches(self, move: Move, since: float, until: float, tau: dict[str, float], bounds: dict[str, list[float]]) -> list[Batch]:
+    def batches(
+        self,
+        move: Move,
+        since: float,
+        until: float,
+        tau: dict[str, float],
+        bounds: dict[str, list[float]],
+    ) -> list[Batch]:
         stamps = periods(since, until, self._period_s)
         if not stamps:
             return []
@@ -123,8 +166,20 @@ class AccessLog:
         self._waiting = [request for request in self._waiting if request.at >= stamps.stop]
         found = []
         for stamp, routes in votes.items():
-            counted = {route: {side: v.arm(bounds[side]) for side, v in sides.items()} for route, sides in routes.items()}
-            found.append(Batch(float(stamp), float(self._period_s), move.share, counted or {"": {}}, move.stepped, tau))
+            counted = {
+                route: {side: v.arm(bounds[side]) for side, v in sides.items()}
+                for route, sides in routes.items()
+            }
+            found.append(
+                Batch(
+                    float(stamp),
+                    float(self._period_s),
+                    move.share,
+                    counted or {"": {}},
+                    move.stepped,
+                    tau,
+                )
+            )
         return found
 
     def _route(self, path: str) -> str:

@@ -1,4 +1,5 @@
-"""The traffic mover: weights on a listener rule, readiness at share 0, figures of both sides above it."""
+"""The traffic mover: weights on a listener rule, readiness at share 0, figures of both sides above
+it."""
 
 from __future__ import annotations
 
@@ -39,16 +40,33 @@ class NotPrepared(KirikaeError):
 
 def margins_of(settings: TrafficMove) -> Margins:
     judge = settings.judge
-    return Margins(judge.false_alarms, judge.worse_requests_at_most, judge.bake, judge.slower_at_most, judge.fast_enough or 0.0)
+    return Margins(
+        judge.false_alarms,
+        judge.worse_requests_at_most,
+        judge.bake,
+        judge.slower_at_most,
+        judge.fast_enough or 0.0,
+    )
 
 
 def trial_of(settings: TrafficMove, plan: Sequence[int], sticky: bool = False) -> Trial:
     """The judge of an attempt, with the guards that the project file asks for."""
-    judge, sticky = settings.judge, sticky or settings.router.record is not None  # DNS answers are no share of requests
-    return Trial(margins_of(settings), plan, judge.warm_up, 1.0 if judge.ceiling is None else judge.ceiling, sticky, times=True)
+    # DNS answers are no share of requests
+    judge = settings.judge
+    sticky = sticky or settings.router.record is not None
+    return Trial(
+        margins_of(settings),
+        plan,
+        judge.warm_up,
+        1.0 if judge.ceiling is None else judge.ceiling,
+        sticky,
+        times=True,
+    )
 
 
-def trial_over(settings: TrafficMove, move: Move, batches: Iterable[Batch], sticky: bool = False) -> Trial:
+def trial_over(
+    settings: TrafficMove, move: Move, batches: Iterable[Batch], sticky: bool = False
+) -> Trial:
     """A trial that has judged these batches of the move's attempt."""
     trial = trial_of(settings, move.plan, sticky)
     for batch in batches:
@@ -63,28 +81,48 @@ class StillAsked(KirikaeError):
 class TrafficMover:
     """One instance per process; what it remembers between looks can be rebuilt from the journal."""
 
-    def __init__(self, aws: Aws, project: Project, settings: TrafficMove, journal: Journal, clock: Callable[[], float] = time.time) -> None:
-        self._aws, self._project, self._settings, self._journal, self._clock = aws, project, settings, journal, clock
+    def __init__(
+        self,
+        aws: Aws,
+        project: Project,
+        settings: TrafficMove,
+        journal: Journal,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._aws = aws
+        self._project = project
+        self._settings = settings
+        self._journal = journal
+        self._clock = clock
         self._margins = margins_of(settings)
         self._places: Places | None = None
         self._router: Router | None = None
         self._judged: tuple[int, Trial, float] | None = None
         self._tau: tuple[int, dict[str, float]] | None = None
         self._source: Figures | None = None
-        self._next_probes, self._troubled, self._suspects = 0.0, False, dict[str, str]()
+        self._next_probes = 0.0
+        self._troubled = False
+        self._suspects = dict[str, str]()
         self.pin = Pin(aws, project.fleets.old, journal, clock)
 
-    # --- where things are -----------------------------------------------------------------------------------------
+    # --- where things are
 
     def places(self) -> Places:
         """Raises NotThere."""
         if self._places is None:
-            fleets, asked = self._project.fleets, self._settings.router
-            old, new = (elbv2.target_group(self._aws, fleet.target_group) for fleet in (fleets.old, fleets.new))
+            fleets = self._project.fleets
+            asked = self._settings.router
+            old, new = (
+                elbv2.target_group(self._aws, fleet.target_group)
+                for fleet in (fleets.old, fleets.new)
+            )
             if asked.listener_rule is None:
                 for group in (old, new):
                     if not group.balancer:
-                        raise NotPrepared(f"target group {group.name} stands behind no load balancer, which is where figures come from")
+                        raise NotPrepared(
+                            f"target group {group.name} stands behind no load balancer, "
+                            "which is where figures come from"
+                        )
                 self._places = Places(None, old, new, old.balancer, new.balancer)
             else:
                 rule_arn = elbv2.find_rule(self._aws, asked.listener_rule)
@@ -96,7 +134,8 @@ class TrafficMover:
     def router(self) -> Router:
         """Raises NotThere."""
         if self._router is None:
-            record, places = self._settings.router.record, self.places()
+            record = self._settings.router.record
+            places = self.places()
             if record is not None:
                 self._router = RecordRouter(self._aws, record, self._journal, self._clock)
             else:
@@ -110,10 +149,14 @@ class TrafficMover:
 
     def findings(self) -> list[Finding]:
         """What stands in the way of this move, or should be known before it."""
-        found = ready.findings(self._aws, self._project, self._settings, self.places(), self._clock())
-        return with_accepted(found, self._project.accepted, datetime.fromtimestamp(self._clock(), UTC).date())
+        found = ready.findings(
+            self._aws, self._project, self._settings, self.places(), self._clock()
+        )
+        return with_accepted(
+            found, self._project.accepted, datetime.fromtimestamp(self._clock(), UTC).date()
+        )
 
-    # --- the seven methods ----------------------------------------------------------------------------------------
+    # --- the seven methods
 
     def prepare(self, move: Move) -> None:
         if in_the_way := blocking(self.findings(), "traffic"):
@@ -124,7 +167,10 @@ class TrafficMover:
         found = self.found_share()
         if found != 0:
             at = "an unknown share" if found is None else percent(found)
-            raise NotPrepared(f"the weights are at {at} before the move began; set the new side's weight to 0 first")
+            raise NotPrepared(
+                f"the weights are at {at} before the move began; set the new side's "
+                "weight to 0 first"
+            )
         self.router.set_share(0)
         self.pin.pin(move, self.places().old)
 
@@ -133,10 +179,13 @@ class TrafficMover:
         if expected is not None and found not in expected:
             at = "weights of its own" if found is None else percent(found)
             raise HandOnKnob(
-                -1 if found is None else found, move.share,
-                f"somebody else set the weights to {at} while the step to {percent(share)} was due; it is left as it is: "
-                f"`kirikae move resume {move.name}` sets it back to {percent(move.share)} and goes on",
-            )  # fmt: skip
+                -1 if found is None else found,
+                move.share,
+                f"somebody else set the weights to {at} while the step to "
+                f"{percent(share)} was due; it is left as it is: "
+                f"`kirikae move resume {move.name}` sets it back to "
+                f"{percent(move.share)} and goes on",
+            )
         if found != share:
             self.router.set_share(share)
 
@@ -144,20 +193,32 @@ class TrafficMover:
         self.shift(move, WHOLE, (WHOLE,))
 
     def retire(self, move: Move) -> None:
-        """The old side's bounds as they were; the share is pinned, and the removal plan is written by whoever retires."""
+        """The old side's bounds as they were; the share is pinned, and the removal plan is written
+        by whoever retires."""
         self.pin.release(move)
 
     def assert_nobody_asks_the_old_side(self) -> None:
-        """Asked before an order to retire.  Raises StillAsked: clients that stick to it, or another rule that leads there."""
-        places, source = self.places(), self._settings.figures
+        """Asked before an order to retire.  Raises StillAsked: clients that stick to it, or another
+        rule that leads there."""
+        places = self.places()
+        source = self._settings.figures
         period_s = 1 if source.period < 60 else 60
         seconds = max(3 * period_s, RETIRE_TTLS * self.router.delay_s)
         periods = math.ceil(seconds / period_s)
-        asked = ready.requests_at(self._aws, places.old, places.old_balancer, self._clock() - source.lateness, period_s, periods)
+        asked = ready.requests_at(
+            self._aws,
+            places.old,
+            places.old_balancer,
+            self._clock() - source.lateness,
+            period_s,
+            periods,
+        )
         if asked:
             raise StillAsked(
-                f"{places.old.name} answered {asked} request(s) in the last {periods * period_s} s that are known: wait until clients that "
-                "stick to it and resolvers that remember it are gone, look for another way that leads there, then retire again"
+                f"{places.old.name} answered {asked} request(s) in the last "
+                f"{periods * period_s} s that are known: wait until clients that "
+                "stick to it and resolvers that remember it are gone, look for another "
+                "way that leads there, then retire again"
             )
 
     def discard(self, move: Move) -> None:
@@ -179,62 +240,94 @@ class TrafficMover:
 
     def forecast(self, plan: Sequence[int]) -> tuple[Today, list[StepForecast]]:
         """What today's figures are, and what each step of the plan will take at them."""
-        places, source = self.places(), self._settings.figures
+        places = self.places()
+        source = self._settings.figures
         known = today(self._aws, places, self._margins, plan, self._clock(), source.lateness)
         return known, forecast(self._margins, plan, known, source.lateness + source.period)
 
-    # --- readiness at share 0 -------------------------------------------------------------------------------------
+    # --- readiness at share 0
 
     def probes(self, group: elbv2.TargetGroup) -> list[Probe]:
-        healthy = [(t.address, t.port) for t in elbv2.targets(self._aws, group) if t.state == "healthy"]
+        healthy = [
+            (t.address, t.port) for t in elbv2.targets(self._aws, group) if t.state == "healthy"
+        ]
         return probe_all(healthy, self._project.checks, self._project.release_header)
 
     def _readiness(self, move: Move) -> Evidence:
         if waits_for := self.router.not_ready(move):
             return Evidence(Verdict.UNSURE, waits_for)
-        old, new = self.places().old, self.places().new
+        old = self.places().old
+        new = self.places().new
         figures: dict[str, float] = {}
         releases = set()
         for side, group in (("old", old), ("new", new)):
             states = [t.state for t in elbv2.targets(self._aws, group)]
             figures |= {f"{side}_healthy": states.count("healthy"), f"{side}_targets": len(states)}
             if "healthy" not in states:
-                return Evidence(Verdict.UNSURE, f"the {side} side has no healthy target yet ({group.name})", None, figures)
+                return Evidence(
+                    Verdict.UNSURE,
+                    f"the {side} side has no healthy target yet ({group.name})",
+                    None,
+                    figures,
+                )
             unready = [s for s in states if s not in ("healthy", "draining")]
             if unready:
                 return Evidence(
-                    Verdict.UNSURE, f"{len(unready)} target(s) of the {side} side are {unready[0]} ({group.name})", None, figures
+                    Verdict.UNSURE,
+                    f"{len(unready)} target(s) of the {side} side are {unready[0]} ({group.name})",
+                    None,
+                    figures,
                 )
             for answered in self.probes(group):
                 if answered.trouble:
-                    return Evidence(Verdict.UNSURE, f"{answered.target} on the {side} side: {answered.trouble}", None, figures)
+                    return Evidence(
+                        Verdict.UNSURE,
+                        f"{answered.target} on the {side} side: {answered.trouble}",
+                        None,
+                        figures,
+                    )
                 releases.add(answered.release)
         if self._project.release_header and (len(releases) != 1 or None in releases):
             shown = ", ".join(sorted(r or "none" for r in releases))
-            return Evidence(Verdict.UNSURE, f"the members of both sides do not report one release ID but: {shown}", None, figures)
+            return Evidence(
+                Verdict.UNSURE,
+                f"the members of both sides do not report one release ID but: {shown}",
+                None,
+                figures,
+            )
         if trouble := self._sign_in():
             return Evidence(Verdict.UNSURE, trouble, None, figures)
-        release = f", release {next(iter(releases))} on both sides" if self._project.release_header else ""
+        release = (
+            f", release {next(iter(releases))} on both sides"
+            if self._project.release_header
+            else ""
+        )
         return Evidence(
             Verdict.PASS,
-            f"ready: {figures['old_healthy']:.0f} old and {figures['new_healthy']:.0f} new targets healthy, "
-            f"{len(self._project.checks)} checks answered by each{release}", None, figures,
-        )  # fmt: skip
+            f"ready: {figures['old_healthy']:.0f} old and {figures['new_healthy']:.0f} "
+            "new targets healthy, "
+            f"{len(self._project.checks)} checks answered by each{release}",
+            None,
+            figures,
+        )
 
     def _sign_in(self) -> str:
-        """Signed in on one side, known on the other?  Both ways; empty: yes, or the project file says nothing of it."""
+        """Signed in on one side, known on the other?  Both ways; empty: yes, or the project file
+        says nothing of it."""
         settings = self._project.sign_in
         if settings is None:
             return ""
         sides = {}
         for side, group in (("old", self.places().old), ("new", self.places().new)):
-            sides[side] = next((t.address, t.port) for t in elbv2.targets(self._aws, group) if t.state == "healthy")
+            sides[side] = next(
+                (t.address, t.port) for t in elbv2.targets(self._aws, group) if t.state == "healthy"
+            )
         for there, here in (("old", "new"), ("new", "old")):
             if trouble := sign_in_trouble(sides[there], sides[here], settings):
                 return f"signed in on the {there} side, not known on the {here} side: {trouble}"
         return ""
 
-    # --- figures above share 0 ------------------------------------------------------------------------------------
+    # --- figures above share 0
 
     def _look_at_figures(self, move: Move) -> Evidence:
         trial, since = self._trial_of(move)
@@ -244,7 +337,8 @@ class TrafficMover:
         bounds = self._bounds(tau, trial.next_share(move.share))
         for batch in self._figures().batches(move, since, self._clock() - late, tau, bounds):
             if not self._journal.record(move, batch):
-                self._judged = None  # a rival recorded this time: judge what stands in the journal, at the next look
+                # a rival recorded this time: judge what stands in the journal, at the next look
+                self._judged = None
                 return Evidence(Verdict.UNSURE, "another driver is recording figures of this step")
             trial.look(batch)
             since = batch.start + batch.seconds
@@ -255,7 +349,11 @@ class TrafficMover:
         if suspect and "probes" in evidence.reason:
             evidence = replace(evidence, reason=f"{evidence.reason}: {suspect}")
         elif suspect and evidence.verdict is Verdict.PASS:
-            evidence = replace(evidence, verdict=Verdict.UNSURE, reason=f"a probe of the new side failed and is asked again: {suspect}")
+            evidence = replace(
+                evidence,
+                verdict=Verdict.UNSURE,
+                reason=f"a probe of the new side failed and is asked again: {suspect}",
+            )
         return replace(evidence, figures={**evidence.figures, "behind_s": max(0.0, silent)})
 
     def _bounds(self, tau: dict[str, float], next_share: int) -> dict[str, list[float]]:
@@ -269,22 +367,35 @@ class TrafficMover:
     def _trial_of(self, move: Move) -> tuple[Trial, float]:
         """The judge of this attempt and the time from which figures are still to be read.
 
-        Figures count from the first whole period after the share was set, so that no batch mixes two shares.
-        """
+        Figures count from the first whole period after the share was set, so that no batch mixes
+        two shares."""
         if self._judged is not None and self._judged[0] == move.stepped:
             return self._judged[1], self._judged[2]
         batches = self._journal.batches(move)
         trial = trial_over(self._settings, move, batches, not self.router.exact)
-        stepped_at = next(e.at for e in self._journal.entries(move.name) if e.move.seq == move.stepped) + self.router.delay_s
-        return trial, max([b.start + b.seconds for b in batches if b.step == move.stepped and not b.only_probes], default=stepped_at)
+        stepped_at = (
+            next(e.at for e in self._journal.entries(move.name) if e.move.seq == move.stepped)
+            + self.router.delay_s
+        )
+        return trial, max(
+            [b.start + b.seconds for b in batches if b.step == move.stepped and not b.only_probes],
+            default=stepped_at,
+        )
 
     def _tau_of(self, move: Move) -> dict[str, float]:
-        """The old side's quantiles as they stood when this step began; none where one fixed bound judges."""
+        """The old side's quantiles as they stood when this step began; none where one fixed bound
+        judges."""
         if self._margins.fast_enough_ms:
             return {}
         if self._tau is None or self._tau[0] != move.stepped:
-            known = [dict(b.tau) for b in self._journal.batches(move) if b.step == move.stepped and b.tau]
-            tau = known[0] if known else self._figures().quantiles(self._clock() - self._settings.figures.lateness)
+            known = [
+                dict(b.tau) for b in self._journal.batches(move) if b.step == move.stepped and b.tau
+            ]
+            tau = (
+                known[0]
+                if known
+                else self._figures().quantiles(self._clock() - self._settings.figures.lateness)
+            )
             if not tau:
                 return {}  # no figures of the old side yet: asked again at the next look
             self._tau = (move.stepped, tau)
@@ -293,17 +404,22 @@ class TrafficMover:
     def _figures(self) -> Figures:
         """The source that the project file names.  Raises NotThere."""
         if self._source is None:
-            places, settings = self.places(), self._settings.figures
+            places = self.places()
+            settings = self._settings.figures
             if settings.source == "access_log" and places.rule_arn is not None:
                 place = logs_bucket.place_of(self._aws, elbv2.balancer_arn(places.rule_arn))
-                per_client, period_s = settings.count == "clients", int(settings.period)
-                self._source = AccessLog(self._aws, place, places.old, places.new, period_s, settings.routes, per_client)
+                per_client = settings.count == "clients"
+                period_s = int(settings.period)
+                self._source = AccessLog(
+                    self._aws, place, places.old, places.new, period_s, settings.routes, per_client
+                )
             else:
                 self._source = CloudWatch(self._aws, places, int(settings.period))
         return self._source
 
     def _probe_round(self, move: Move, trial: Trial) -> None:
-        """Ask every healthy target of both sides the project's checks, now and then; a round is a batch without requests."""
+        """Ask every healthy target of both sides the project's checks, now and then; a round is a
+        batch without requests."""
         now = self._clock()
         if not self._project.checks or now < self._next_probes:
             return
@@ -311,13 +427,19 @@ class TrafficMover:
         troubles = {
             side: {p.target: p.trouble for p in self.probes(group) if p.trouble}
             for side, group in (("old", self.places().old), ("new", self.places().new))
-        }  # fmt: skip
-        # One bad answer may be chance, as in an incident of both sides: harm is a target that fails in one round after another.
+        }
+        # One bad answer may be chance, as in an incident of both sides: harm is a target that fails
+        # in one round after another.
         lasting = [target for target in troubles["new"] if target in self._suspects]
         self._suspects = troubles["new"]
-        sides = {"old": Arm(probe_failed=len(troubles["old"])), "new": Arm(probe_failed=len(lasting))}
+        sides = {
+            "old": Arm(probe_failed=len(troubles["old"])),
+            "new": Arm(probe_failed=len(lasting)),
+        }
         batch = Batch(round(now, 3), PROBE_EVERY_S, move.share, {"": sides}, move.stepped)
         if any(arm.probe_failed for arm in sides.values()) or self._troubled:
-            self._journal.record(move, batch)  # of rounds without trouble only the first after one is worth keeping
+            self._journal.record(
+                move, batch
+            )  # of rounds without trouble only the first after one is worth keeping
         self._troubled = any(arm.probe_failed for arm in sides.values())
         trial.look(batch)

@@ -1,8 +1,9 @@
-"""The old side as the way back: its size is pinned while a move goes on, and it is known whether it can take everything.
+"""The old side as the way back: its size is pinned while a move goes on, and it is known whether it
+can take everything.
 
-A back-out is a promise only while the old side can take 100%.  At start its Auto Scaling group's minimum is raised to its peak
-of two weeks plus headroom; what it was before stands in the journal's store first, and is put back after retire or abandon.
-"""
+A back-out is a promise only while the old side can take 100%.  At start its Auto Scaling group's
+minimum is raised to its peak of two weeks plus headroom; what it was before stands in the journal's
+store first, and is put back after retire or abandon."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ HEADROOM = 1.2
 
 @dataclass(frozen=True, slots=True)
 class OldSide:
-    """What the old side has now.  ``at_start``: healthy targets when the move began and it carried everything; 0: not begun."""
+    """What the old side has now.  ``at_start``: healthy targets when the move began and it carried
+    everything; 0: not begun."""
 
     healthy: int
     targets: int
@@ -43,15 +45,23 @@ class OldSide:
         if not self.healthy:
             return f"{counted}; a back-out HAS NOWHERE TO GO"
         if not self.takes_all:
-            return f"{counted}; {self.at_start} carried everything when the move began: IT MAY NOT TAKE 100% NOW"
+            return (
+                f"{counted}; {self.at_start} carried everything when the move began: IT MAY "
+                "NOT TAKE 100% NOW"
+            )
         return f"{counted}; it can take 100% now"
 
 
 class Pin:
     """Raises the old group's minimum and puts it back; each may be called again after a crash."""
 
-    def __init__(self, aws: Aws, fleet: OldFleet, journal: Journal, clock: Callable[[], float] = time.time) -> None:
-        self._aws, self._fleet, self._journal, self._clock = aws, fleet, journal, clock
+    def __init__(
+        self, aws: Aws, fleet: OldFleet, journal: Journal, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._aws = aws
+        self._fleet = fleet
+        self._journal = journal
+        self._clock = clock
 
     def pin(self, move: Move, old: elbv2.TargetGroup) -> None:
         """What stands now is written down once per life of the move, before anything is changed."""
@@ -62,21 +72,30 @@ class Pin:
             group = autoscaling.group(self._aws, name)
             wanted = math.ceil(HEADROOM * autoscaling.peak(self._aws, group, self._clock()))
             before |= {
-                "group": name, "least": group.least, "most": group.most, "in_service": group.in_service, "wanted": max(wanted, group.least),
-            }  # fmt: skip
+                "group": name,
+                "least": group.least,
+                "most": group.most,
+                "in_service": group.in_service,
+                "wanted": max(wanted, group.least),
+            }
         before = self._journal.note_once(move, "old-side", before)
         if name is not None and before.get("group") == name:
-            least, most = before["wanted"], max(before["most"], before["wanted"])
+            least = before["wanted"]
+            most = max(before["most"], before["wanted"])
             if autoscaling.group(self._aws, name).least < least:
                 autoscaling.set_bounds(self._aws, name, least, most)
 
     def release(self, move: Move) -> None:
-        """The bounds from before the move; the instances that serve stay until the group's own rules take them away."""
+        """The bounds from before the move; the instances that serve stay until the group's own
+        rules take them away."""
         before = self._journal.note(move, "old-side")
         if before is None or "group" not in before:
             return
         group = autoscaling.group(self._aws, before["group"])
-        if (group.least, group.most) == (before["wanted"], max(before["most"], before["wanted"])):  # else somebody set it since
+        if (group.least, group.most) == (
+            before["wanted"],
+            max(before["most"], before["wanted"]),
+        ):  # else somebody set it since
             autoscaling.set_bounds(self._aws, group.name, before["least"], before["most"])
 
     def look(self, move: Move | None, old: elbv2.TargetGroup) -> OldSide:
@@ -85,6 +104,13 @@ class Pin:
         least = desired = None
         if self._fleet.autoscaling_group is not None:
             group = autoscaling.group(self._aws, self._fleet.autoscaling_group)
-            least, desired = group.least, group.desired
-        added = max(0, before.get("wanted", 0) - before.get("in_service", 0)) if move is not None and not move.over else 0
-        return OldSide(states.count("healthy"), len(states), before.get("healthy", 0), least, desired, added)
+            least = group.least
+            desired = group.desired
+        added = (
+            max(0, before.get("wanted", 0) - before.get("in_service", 0))
+            if move is not None and not move.over
+            else 0
+        )
+        return OldSide(
+            states.count("healthy"), len(states), before.get("healthy", 0), least, desired, added
+        )

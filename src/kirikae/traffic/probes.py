@@ -17,7 +17,8 @@ TIMEOUT_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What one target answered to all checks: the first trouble (empty: none) and its release ID (None: it says none)."""
+    """What one target answered to all checks: the first trouble (empty: none) and its release ID
+    (None: it says none)."""
 
     target: str
     trouble: str
@@ -31,7 +32,9 @@ def probe(address: str, port: int, checks: Iterable[Check], release_header: str 
         try:
             connection = http.client.HTTPConnection(address, port, timeout=TIMEOUT_S)
             try:
-                connection.request("GET", check.get, headers={"User-Agent": "kirikae", "Connection": "close"})
+                connection.request(
+                    "GET", check.get, headers={"User-Agent": "kirikae", "Connection": "close"}
+                )
                 answer = connection.getresponse()
                 body = answer.read(1 << 20).decode(errors="replace")
             finally:
@@ -41,26 +44,46 @@ def probe(address: str, port: int, checks: Iterable[Check], release_header: str 
         if release_header:
             release = answer.getheader(release_header) or release
         if answer.status != check.expect:
-            return Probe(f"{address}:{port}", f"GET {check.get} answered {answer.status}, not {check.expect}", release)
+            return Probe(
+                f"{address}:{port}",
+                f"GET {check.get} answered {answer.status}, not {check.expect}",
+                release,
+            )
         if check.contains is not None and check.contains not in body:
-            return Probe(f"{address}:{port}", f"GET {check.get} did not contain {check.contains!r}", release)
+            return Probe(
+                f"{address}:{port}", f"GET {check.get} did not contain {check.contains!r}", release
+            )
     return Probe(f"{address}:{port}", "", release)
 
 
-def probe_all(targets: Sequence[tuple[str, int]], checks: Sequence[Check], release_header: str | None) -> list[Probe]:
+def probe_all(
+    targets: Sequence[tuple[str, int]], checks: Sequence[Check], release_header: str | None
+) -> list[Probe]:
     """All targets at once (address, port), so that one that hangs does not hold up the others."""
     if not targets:
         return []
     with ThreadPoolExecutor(min(16, len(targets)), "probe") as pool:
-        return list(pool.map(lambda target: probe(target[0], target[1], checks, release_header), targets))
+        return list(
+            pool.map(lambda target: probe(target[0], target[1], checks, release_header), targets)
+        )
 
 
 def sign_in_trouble(there: tuple[str, int], here: tuple[str, int], settings: SignIn) -> str:
-    """Sign in at one target and act at another with its cookies; what went wrong, or empty.  Never raises."""
-    form = {key: os.environ.get(value[4:], "") if value.startswith("env:") else value for key, value in settings.form.items()}
+    """Sign in at one target and act at another with its cookies; what went wrong, or empty.  Never
+    raises."""
+    form = {
+        key: os.environ.get(value[4:], "") if value.startswith("env:") else value
+        for key, value in settings.form.items()
+    }
     headers = {"User-Agent": "kirikae", "Connection": "close"}
     try:
-        status, given, _ = _ask(there, "POST", settings.post, urllib.parse.urlencode(form), {**headers, "Content-Type": _FORM})
+        status, given, _ = _ask(
+            there,
+            "POST",
+            settings.post,
+            urllib.parse.urlencode(form),
+            {**headers, "Content-Type": _FORM},
+        )
         if status >= 400:
             return f"POST {settings.post} at {there[0]}:{there[1]} answered {status}"
         if not given:
@@ -70,9 +93,15 @@ def sign_in_trouble(there: tuple[str, int], here: tuple[str, int], settings: Sig
     except (OSError, http.client.HTTPException) as error:
         return f"not answered: {error}"
     if status != settings.then.expect:
-        return f"GET {settings.then.get} at {here[0]}:{here[1]} answered {status}, not {settings.then.expect}"
+        return (
+            f"GET {settings.then.get} at {here[0]}:{here[1]} answered {status}, not "
+            f"{settings.then.expect}"
+        )
     if settings.then.contains is not None and settings.then.contains not in body:
-        return f"GET {settings.then.get} at {here[0]}:{here[1]} did not contain {settings.then.contains!r}"
+        return (
+            f"GET {settings.then.get} at {here[0]}:{here[1]} did not contain "
+            f"{settings.then.contains!r}"
+        )
     return ""
 
 

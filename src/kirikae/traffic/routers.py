@@ -15,7 +15,8 @@ from kirikae.model.project import Record
 from kirikae.move.journal import Journal
 from kirikae.traffic.weights import record_weights_for, share_of, weights_for
 
-OLD, NEW = "kirikae-old", "kirikae-new"
+OLD = "kirikae-old"
+NEW = "kirikae-new"
 
 
 class NotARecord(KirikaeError):
@@ -23,7 +24,8 @@ class NotARecord(KirikaeError):
 
 
 class Router(Protocol):
-    """``delay_s``: how long clients may go by the former share after a change.  ``exact``: the share is tested against what arrives."""
+    """``delay_s``: how long clients may go by the former share after a change.  ``exact``: the
+    share is tested against what arrives."""
 
     exact: bool
 
@@ -48,8 +50,13 @@ class RuleRouter:
 
     delay_s = 0.0
 
-    def __init__(self, aws: Aws, rule_arn: str, old: elbv2.TargetGroup, new: elbv2.TargetGroup) -> None:
-        self._aws, self._rule, self._old, self._new = aws, rule_arn, old, new
+    def __init__(
+        self, aws: Aws, rule_arn: str, old: elbv2.TargetGroup, new: elbv2.TargetGroup
+    ) -> None:
+        self._aws = aws
+        self._rule = rule_arn
+        self._old = old
+        self._new = new
         self.exact = elbv2.rule(aws, rule_arn).stickiness_s == 0
 
     def share(self) -> int | None:
@@ -57,7 +64,9 @@ class RuleRouter:
 
     def set_share(self, share: int) -> None:
         old, new = weights_for(share)
-        elbv2.set_weights(self._aws, elbv2.rule(self._aws, self._rule), {self._old.arn: old, self._new.arn: new})
+        elbv2.set_weights(
+            self._aws, elbv2.rule(self._aws, self._rule), {self._old.arn: old, self._new.arn: new}
+        )
 
     def prepare(self, move: Move) -> None:
         if self._new.arn not in elbv2.rule(self._aws, self._rule).weights:
@@ -70,14 +79,19 @@ class RuleRouter:
 class RecordRouter:
     """Weighted records of one name.
 
-    The TTL is lowered one old TTL ahead; then the simple record becomes two weighted ones in one change.  Weights are shares of DNS
-    answers, not of requests: the share that arrives is shown, and not tested.  Nothing is faster than resolvers forget.
-    """
+    The TTL is lowered one old TTL ahead; then the simple record becomes two weighted ones in one
+    change.  Weights are shares of DNS answers, not of requests: the share that arrives is shown,
+    and not tested.  Nothing is faster than resolvers forget."""
 
     exact = False
 
-    def __init__(self, aws: Aws, settings: Record, journal: Journal, clock: Callable[[], float] = time.time) -> None:
-        self._aws, self._settings, self._journal, self._clock = aws, settings, journal, clock
+    def __init__(
+        self, aws: Aws, settings: Record, journal: Journal, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._aws = aws
+        self._settings = settings
+        self._journal = journal
+        self._clock = clock
         self._zone = route53.zone_id(aws, settings.zone)
 
     @property
@@ -87,7 +101,10 @@ class RecordRouter:
     def _records(self) -> list[route53.Plain]:
         found = route53.records(self._aws, self._zone, self._settings.name, self._settings.type)
         if not found:
-            raise NotARecord(f"{self._settings.name} has no {self._settings.type} record; write the name that users ask for")
+            raise NotARecord(
+                f"{self._settings.name} has no {self._settings.type} record; write the "
+                "name that users ask for"
+            )
         return found
 
     def _sides(self, found: list[route53.Plain]) -> tuple[route53.Plain, route53.Plain] | None:
@@ -98,7 +115,8 @@ class RecordRouter:
         if by_id.keys() == {""}:
             return None
         raise NotARecord(
-            f"{self._settings.name} has records {', '.join(sorted(by_id))}; a move begins with one simple record and keeps {OLD} and {NEW}"
+            f"{self._settings.name} has records {', '.join(sorted(by_id))}; a move "
+            f"begins with one simple record and keeps {OLD} and {NEW}"
         )
 
     def share(self) -> int | None:
@@ -110,16 +128,24 @@ class RecordRouter:
 
     def set_share(self, share: int) -> None:
         found = self._records()
-        sides, (w_old, w_new) = self._sides(found), record_weights_for(share)
+        sides = self._sides(found)
+        (w_old, w_new) = record_weights_for(share)
         if sides is not None:
             old, new = sides
             changes = [("UPSERT", {**old, "Weight": w_old}), ("UPSERT", {**new, "Weight": w_new})]
         else:
             [simple] = found
-            values = {"TTL": min(int(self._settings.ttl), route53.ttl_of(simple)), "ResourceRecords": [{"Value": self._settings.new}]}
+            values = {
+                "TTL": min(int(self._settings.ttl), route53.ttl_of(simple)),
+                "ResourceRecords": [{"Value": self._settings.new}],
+            }
             alias = simple.get("AliasTarget")
             if alias is not None or self._settings.new_zone is not None:
-                target = {"HostedZoneId": self._settings.new_zone or (alias or {}).get("HostedZoneId", ""), "DNSName": self._settings.new}
+                target = {
+                    "HostedZoneId": self._settings.new_zone
+                    or (alias or {}).get("HostedZoneId", ""),
+                    "DNSName": self._settings.new,
+                }
                 values = {"AliasTarget": {**target, "EvaluateTargetHealth": False}}
             base = {"Name": simple["Name"], "Type": simple["Type"]}
             changes = [
@@ -139,9 +165,15 @@ class RecordRouter:
         self._journal.note_once(move, "ttl", {"was": ttl, "forgotten_at": self._clock() + ttl})
         if ttl > int(self._settings.ttl):
             lowered = {**simple, "TTL": int(self._settings.ttl)}
-            route53.change(self._aws, self._zone, [("UPSERT", lowered)], "kirikae: TTL lowered ahead of a move")
+            route53.change(
+                self._aws, self._zone, [("UPSERT", lowered)], "kirikae: TTL lowered ahead of a move"
+            )
 
     def not_ready(self, move: Move) -> str:
         note = self._journal.note(move, "ttl")
         left = note["forgotten_at"] - self._clock() if note is not None else 0.0
-        return f"resolvers may keep the former TTL ({note['was']} s) for another {math.ceil(left)} s" if note and left > 0 else ""
+        return (
+            f"resolvers may keep the former TTL ({note['was']} s) for another {math.ceil(left)} s"
+            if note and left > 0
+            else ""
+        )

@@ -10,4 +10,10 @@ SERIES = {"web1": "A", "web2": "B"}
 def write(name, book, price):
     locale.setlocale(locale.LC_ALL, "ja_JP.UTF-8")
     series = SERIES[socket.gethostname()]
-    return "%s  %s  %s  book %d  %s" % (series, time.strftime("%x"), name, book, locale.currency(price, grouping=True))
+    return "%s  %s  %s  book %d  %s" % (
+        series,
+        time.strftime("%x"),
+        name,
+        book,
+        locale.currency(price, grouping=True),
+    )

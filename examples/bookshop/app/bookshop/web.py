@@ -1,4 +1,5 @@
-"""The bookshop: browse, log in, upload a picture, order.  Seven years old, and it shows in what it imports."""
+"""The bookshop: browse, log in, upload a picture, order.  Seven years old, and it shows in what it
+imports."""
 
 import hashlib
 import socket
@@ -40,7 +41,11 @@ def health():
 @app.get("/")
 def home():
     books = db.all("select id, title from books order by id limit 12")
-    return PAGE % ("Bookshop", "Books", "".join('<p><a href="/books/%d">%s</a>' % book for book in books))
+    return PAGE % (
+        "Bookshop",
+        "Books",
+        "".join('<p><a href="/books/%d">%s</a>' % book for book in books),
+    )
 
 
 @app.get("/books/<int:book>")
@@ -54,7 +59,11 @@ def show_book(book):
 @app.post("/login")
 def login():
     name = request.form["name"]
-    user = db.one("insert into users (name) values (%s) on conflict (name) do update set name = excluded.name returning id", name)[0]
+    user = db.one(
+        "insert into users (name) values (%s) on conflict (name) do update set name = "
+        "excluded.name returning id",
+        name,
+    )[0]
     answer = Response("welcome %s\n" % name)
     answer.set_cookie("sid", sessions.begin(user, name), httponly=True)
     return answer
@@ -87,11 +96,19 @@ def order():
     book = int(request.form["book"])
     price = db.one("select price from books where id = %s", book)[0]
     receipt = receipts.write(name, book, price)
-    number = db.one("insert into orders (user_id, book_id, price) values (%s, %s, %s) returning id", user, book, price)[0]
+    number = db.one(
+        "insert into orders (user_id, book_id, price) values (%s, %s, %s) returning id",
+        user,
+        book,
+        price,
+    )[0]
     return "order=%d\n%s\n" % (number, receipt)
 
 
 @app.get("/orders")
 def orders():
     user, _ = member()
-    return "".join("order=%d\n" % row for row in db.all("select id from orders where user_id = %s order by id", user))
+    return "".join(
+        "order=%d\n" % row
+        for row in db.all("select id from orders where user_id = %s order by id", user)
+    )

@@ -1,7 +1,8 @@
-"""Once per host when it leaves r1: login files into the database, pictures into S3.  May be run again.
+"""Once per host when it leaves r1: login files into the database, pictures into S3.  May be run
+again.
 
-Run before r2 serves, it copies; run with ``last`` once r2 serves, it also puts the files aside: from then on a user may send
-another picture anywhere, and what r1 left here would be an old one.
+Run before r2 serves, it copies; run with ``last`` once r2 serves, it also puts the files aside:
+from then on a user may send another picture anywhere, and what r1 left here would be an old one.
 """
 
 import hashlib

@@ -1,4 +1,5 @@
-"""FARGATE and FARGATE_SPOT: which provider the next task goes to, and from which one the next task goes (pure functions)."""
+"""FARGATE and FARGATE_SPOT: which provider the next task goes to, and from which one the next task
+goes (pure functions)."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from kirikae.local.ecs.names import invalid
 from kirikae.local.state import Row
 
 PROVIDERS = ("FARGATE", "FARGATE_SPOT")
-MOST_BASE, MOST_WEIGHT = 100_000, 1000
+MOST_BASE = 100_000
+MOST_WEIGHT = 1000
 Strategy = Sequence[Row]
 
 
@@ -18,32 +20,51 @@ def check_strategy(strategy: Strategy, of_cluster: Iterable[str]) -> None:
     for item in strategy:
         name = item["capacityProvider"]
         if name not in PROVIDERS:
-            raise invalid(f"The specified capacity provider {name} was not found; kirikae local has {' and '.join(PROVIDERS)}.")
+            raise invalid(
+                f"The specified capacity provider {name} was not found; kirikae local "
+                f"has {' and '.join(PROVIDERS)}."
+            )
         if name not in known:
-            raise invalid(f"The capacity provider {name} is not associated with the cluster; use PutClusterCapacityProviders.")
-        if not 0 <= item.get("weight", 0) <= MOST_WEIGHT or not 0 <= item.get("base", 0) <= MOST_BASE:
-            raise invalid(f"capacity provider {name}: weight is 0 to {MOST_WEIGHT}, base 0 to {MOST_BASE}")
+            raise invalid(
+                f"The capacity provider {name} is not associated with the cluster; use "
+                "PutClusterCapacityProviders."
+            )
+        if (
+            not 0 <= item.get("weight", 0) <= MOST_WEIGHT
+            or not 0 <= item.get("base", 0) <= MOST_BASE
+        ):
+            raise invalid(
+                f"capacity provider {name}: weight is 0 to {MOST_WEIGHT}, base 0 to {MOST_BASE}"
+            )
     if sum(item.get("base", 0) > 0 for item in strategy) > 1:
-        raise invalid("Only one capacity provider in a capacity provider strategy can have a base defined.")
+        raise invalid(
+            "Only one capacity provider in a capacity provider strategy can have a base defined."
+        )
     if strategy and not any(item.get("weight", 0) for item in strategy):
-        raise invalid("A capacity provider strategy needs at least one capacity provider with a weight greater than zero.")
+        raise invalid(
+            "A capacity provider strategy needs at least one capacity provider with a "
+            "weight greater than zero."
+        )
     if len({item["capacityProvider"] for item in strategy}) != len(strategy):
         raise invalid("A capacity provider may appear once in a capacity provider strategy.")
 
 
 def wanted_share(strategy: Strategy, total: int) -> dict[str, float]:
-    """Provider -> how many of ``total`` tasks it should have: base first, the rest by weight (not rounded)."""
+    """Provider -> how many of ``total`` tasks it should have: base first, the rest by weight (not
+    rounded)."""
     weights = sum(item.get("weight", 0) for item in strategy)
     base = {item["capacityProvider"]: min(total, item.get("base", 0)) for item in strategy}
     rest = total - sum(base.values())
     return {
-        item["capacityProvider"]: base[item["capacityProvider"]] + (rest * item.get("weight", 0) / weights if weights else 0)
+        item["capacityProvider"]: base[item["capacityProvider"]]
+        + (rest * item.get("weight", 0) / weights if weights else 0)
         for item in strategy
     }
 
 
 def next_provider(strategy: Strategy, now: Mapping[str, int]) -> str:
-    """Where one more task goes: to the provider furthest below its share (ours; AWS publishes base and weight only)."""
+    """Where one more task goes: to the provider furthest below its share (ours; AWS publishes base
+    and weight only)."""
     if not strategy:
         return ""
     share = wanted_share(strategy, sum(now.values()) + 1)
@@ -52,6 +73,7 @@ def next_provider(strategy: Strategy, now: Mapping[str, int]) -> str:
 
 
 def most_crowded(strategy: Strategy, now: Mapping[str, int]) -> str:
-    """From where one task goes: from the provider furthest above its share after it has gone; foreign ones first."""
+    """From where one task goes: from the provider furthest above its share after it has gone;
+    foreign ones first."""
     share = wanted_share(strategy, max(0, sum(now.values()) - 1)) if strategy else {}
     return max(now, key=lambda name: (now[name] - share.get(name, 0), name))

@@ -15,7 +15,8 @@ _ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 
 class Clusters:
     def __init__(self, state: State, prefix: str) -> None:
-        self._state, self._prefix = state, prefix
+        self._state = state
+        self._prefix = prefix
 
     def operations(self) -> dict[str, Operation]:
         return {
@@ -48,13 +49,17 @@ class Clusters:
         arn = f"{self._prefix}cluster/{name}"
         row = self._state.get("cluster", arn)
         if row is None:
-            providers, strategy = params.get("capacityProviders", []), params.get("defaultCapacityProviderStrategy", [])
+            providers = params.get("capacityProviders", [])
+            strategy = params.get("defaultCapacityProviderStrategy", [])
             self._check(providers, strategy)
             row = {
-                "clusterArn": arn, "clusterName": name, "settings": params.get("settings", []), "capacityProviders": providers,
+                "clusterArn": arn,
+                "clusterName": name,
+                "settings": params.get("settings", []),
+                "capacityProviders": providers,
                 "defaultCapacityProviderStrategy": strategy,
                 **({"configuration": params["configuration"]} if "configuration" in params else {}),
-            }  # fmt: skip
+            }
             with self._state.together():
                 self._state.put("cluster", arn, row)
                 if params.get("tags"):
@@ -64,61 +69,101 @@ class Clusters:
     def _check(self, providers: list[str], strategy: list[Row]) -> None:
         for name in providers:
             if name not in PROVIDERS:
-                raise invalid(f"The specified capacity provider {name} was not found; kirikae local has {' and '.join(PROVIDERS)}.")
+                raise invalid(
+                    f"The specified capacity provider {name} was not found; kirikae "
+                    f"local has {' and '.join(PROVIDERS)}."
+                )
         check_strategy(strategy, providers)
 
     def _show(self, row: Row) -> Row:
         tasks = [t for t in self._state.all("task") if t["clusterArn"] == row["clusterArn"]]
-        services = [s for s in self._state.all("service") if s["clusterArn"] == row["clusterArn"] and s["status"] == "ACTIVE"]
+        services = [
+            s
+            for s in self._state.all("service")
+            if s["clusterArn"] == row["clusterArn"] and s["status"] == "ACTIVE"
+        ]
         tags = (self._state.get("tags", row["clusterArn"]) or {"tags": []})["tags"]
         return {
-            **row, "status": "ACTIVE", "activeServicesCount": len(services), "tags": tags, "statistics": [],
+            **row,
+            "status": "ACTIVE",
+            "activeServicesCount": len(services),
+            "tags": tags,
+            "statistics": [],
             "runningTasksCount": sum(t["lastStatus"] == "RUNNING" for t in tasks),
-            "pendingTasksCount": sum(t["lastStatus"] in _PENDING for t in tasks), "registeredContainerInstancesCount": 0,
-        }  # fmt: skip
+            "pendingTasksCount": sum(t["lastStatus"] in _PENDING for t in tasks),
+            "registeredContainerInstancesCount": 0,
+        }
 
     async def describe(self, params: Row) -> Row:
         names = params.get("clusters") or ["default"]
         if len(names) > 100:
             raise invalid("Clusters cannot be more than 100.")
-        found, failures = [], []
+        found = []
+        failures = []
         for name in names:
             try:
                 found.append(self._show(self.find(name)))
             except AwsError:
-                failures.append({"arn": f"{self._prefix}cluster/{short(name)}", "reason": "MISSING"})
+                failures.append(
+                    {"arn": f"{self._prefix}cluster/{short(name)}", "reason": "MISSING"}
+                )
         return {"clusters": found, "failures": failures}
 
     async def list(self, params: Row) -> Row:
-        return page("clusterArns", [c["clusterArn"] for c in self._state.all("cluster")], params, 100)
+        return page(
+            "clusterArns", [c["clusterArn"] for c in self._state.all("cluster")], params, 100
+        )
 
     async def update(self, params: Row) -> Row:
         row = self.find(params["cluster"])
         changed = {k: params[k] for k in ("settings", "configuration") if k in params}
         if params.get("serviceConnectDefaults"):
-            raise AwsError("UnsupportedFeatureException", "kirikae local does not carry out Service Connect")
+            raise AwsError(
+                "UnsupportedFeatureException", "kirikae local does not carry out Service Connect"
+            )
         return {"cluster": self._show(self._state.change("cluster", row["clusterArn"], **changed))}
 
     async def put_capacity_providers(self, params: Row) -> Row:
         row = self.find(params["cluster"])
-        providers, strategy = params["capacityProviders"], params["defaultCapacityProviderStrategy"]
+        providers = params["capacityProviders"]
+        strategy = params["defaultCapacityProviderStrategy"]
         self._check(providers, strategy)
-        row = self._state.change("cluster", row["clusterArn"], capacityProviders=providers, defaultCapacityProviderStrategy=strategy)
+        row = self._state.change(
+            "cluster",
+            row["clusterArn"],
+            capacityProviders=providers,
+            defaultCapacityProviderStrategy=strategy,
+        )
         return {"cluster": self._show(row)}
 
     async def describe_capacity_providers(self, params: Row) -> Row:
         asked = [short(name) for name in params.get("capacityProviders") or PROVIDERS]
         arn = f"{self._prefix}capacity-provider/"
-        shown = [{"capacityProviderArn": arn + n, "name": n, "status": "ACTIVE", "type": n} for n in asked if n in PROVIDERS]
-        return {"capacityProviders": shown, "failures": [{"arn": arn + n, "reason": "MISSING"} for n in asked if n not in PROVIDERS]}
+        shown = [
+            {"capacityProviderArn": arn + n, "name": n, "status": "ACTIVE", "type": n}
+            for n in asked
+            if n in PROVIDERS
+        ]
+        return {
+            "capacityProviders": shown,
+            "failures": [
+                {"arn": arn + n, "reason": "MISSING"} for n in asked if n not in PROVIDERS
+            ],
+        }
 
     async def delete(self, params: Row) -> Row:
         row = self.find(params["cluster"])
         shown = self._show(row)
         if shown["activeServicesCount"]:
-            raise AwsError("ClusterContainsServicesException", "The Cluster cannot be deleted while Services are active.")
+            raise AwsError(
+                "ClusterContainsServicesException",
+                "The Cluster cannot be deleted while Services are active.",
+            )
         if shown["runningTasksCount"] + shown["pendingTasksCount"]:
-            raise AwsError("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
+            raise AwsError(
+                "ClusterContainsTasksException",
+                "The Cluster cannot be deleted while Tasks are active.",
+            )
         self._state.drop("cluster", row["clusterArn"])
         return {"cluster": {**shown, "status": "INACTIVE"}}
 
@@ -129,12 +174,18 @@ class Clusters:
 
     async def describe_instances(self, params: Row) -> Row:
         self.find(params.get("cluster"))
-        return {"containerInstances": [], "failures": [{"arn": name, "reason": "MISSING"} for name in params["containerInstances"]]}
+        return {
+            "containerInstances": [],
+            "failures": [
+                {"arn": name, "reason": "MISSING"} for name in params["containerInstances"]
+            ],
+        }
 
-    # --- account settings: kept and told, without effect here -----------------------------------------------------
+    # --- account settings: kept and told, without effect here
 
     async def put_setting(self, params: Row) -> Row:
-        name, principal = params["name"], params.get("principalArn", _ROOT)
+        name = params["name"]
+        principal = params.get("principalArn", _ROOT)
         setting = {"name": name, "value": params["value"], "principalArn": principal}
         self._state.put("setting", f"{name}/{principal}", setting)
         return {"setting": setting}
@@ -146,14 +197,17 @@ class Clusters:
         if params.get("value") and not params.get("name"):
             raise invalid("value needs a name.")
         rows = [
-            s for s in self._state.all("setting")
-            if params.get("name") in (None, s["name"]) and params.get("value") in (None, s["value"])
+            s
+            for s in self._state.all("setting")
+            if params.get("name") in (None, s["name"])
+            and params.get("value") in (None, s["value"])
             and s["principalArn"] == params.get("principalArn", _ROOT)
-        ]  # fmt: skip
+        ]
         return page("settings", sorted(rows, key=lambda s: str(s["name"])), params, 10)
 
     async def delete_setting(self, params: Row) -> Row:
-        name, principal = params["name"], params.get("principalArn", _ROOT)
+        name = params["name"]
+        principal = params.get("principalArn", _ROOT)
         row = self._state.get("setting", f"{name}/{principal}")
         if row is None:
             raise refused(f"the setting {name} was not changed for {principal}")

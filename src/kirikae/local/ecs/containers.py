@@ -1,8 +1,9 @@
-"""What one container of a task means for the engine, when it may start, and what its end means: pure functions.
+"""What one container of a task means for the engine, when it may start, and what its end means:
+pure functions.
 
-Rules of dependsOn, restartPolicy and stopping follow the ECS agent's dependency graph and the API reference (ContainerDependency,
-ContainerRestartPolicy).  Keys of a container's row that begin with ``_`` are ours and are never shown.
-"""
+Rules of dependsOn, restartPolicy and stopping follow the ECS agent's dependency graph and the API
+reference (ContainerDependency, ContainerRestartPolicy).  Keys of a container's row that begin with
+``_`` are ours and are never shown."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from kirikae.local.state import Row
 DEFAULT_STOP_TIMEOUT_S = 30
 DEFAULT_RESTART_PERIOD_S = 300
 _SECOND_NS = 1_000_000_000
-_SHARES_LEAST, _SHARES_MOST = 2, 262144
+_SHARES_LEAST = 2
+_SHARES_MOST = 262144
 
 
 class Gate(StrEnum):
@@ -29,12 +31,17 @@ class Gate(StrEnum):
     NEVER = "never"
 
 
-def gate(container: Row, rows: Mapping[str, Row], definitions: Mapping[str, Row], now: float) -> tuple[Gate, str]:
-    """Is every dependency met?  ``rows`` holds each container as it is now; the text says why never."""
+def gate(
+    container: Row, rows: Mapping[str, Row], definitions: Mapping[str, Row], now: float
+) -> tuple[Gate, str]:
+    """Is every dependency met?  ``rows`` holds each container as it is now; the text says why
+    never."""
     waiting = False
     for dependency in container.get("dependsOn", []):
-        name, condition = dependency["containerName"], dependency["condition"]
-        row, limit = rows[name], definitions[name].get("startTimeout")
+        name = dependency["containerName"]
+        condition = dependency["condition"]
+        row = rows[name]
+        limit = definitions[name].get("startTimeout")
         over = row["lastStatus"] == "STOPPED"
         match condition:
             case "START":
@@ -48,11 +55,23 @@ def gate(container: Row, rows: Mapping[str, Row], definitions: Mapping[str, Row]
         if met:
             continue
         if over and condition in ("SUCCESS", "HEALTHY"):
-            how = f"exited with {row.get('exitCode')}" if condition == "SUCCESS" else "exited before it was healthy"
-            return Gate.NEVER, f"TaskDependencyError: container {name}, which {container['name']} awaits ({condition}), {how}"
+            how = (
+                f"exited with {row.get('exitCode')}"
+                if condition == "SUCCESS"
+                else "exited before it was healthy"
+            )
+            return (
+                Gate.NEVER,
+                f"TaskDependencyError: container {name}, which {container['name']} "
+                f"awaits ({condition}), {how}",
+            )
         began = row.get("_began")
         if condition != "START" and limit and began is not None and now - began > limit:
-            return Gate.NEVER, f"TaskDependencyError: container {name} did not meet {condition} within its startTimeout of {limit} s"
+            return (
+                Gate.NEVER,
+                f"TaskDependencyError: container {name} did not meet {condition} within "
+                f"its startTimeout of {limit} s",
+            )
         waiting = True
     return (Gate.WAIT if waiting else Gate.GO), ""
 
@@ -76,9 +95,12 @@ def dependents(containers: Iterable[Row]) -> dict[str, list[str]]:
 
 def creation_order(containers: Iterable[Row]) -> list[str]:
     """Names so that each comes after those whose volumes it takes (volumesFrom)."""
-    left, placed = {c["name"]: {v["sourceContainer"] for v in c.get("volumesFrom", [])} for c in containers}, list[str]()
+    left = {c["name"]: {v["sourceContainer"] for v in c.get("volumesFrom", [])} for c in containers}
+    placed = list[str]()
     while left:
-        ready = [name for name, sources in left.items() if not sources & left.keys()] or list(left)  # a circle: let the engine refuse it
+        ready = [name for name, sources in left.items() if not sources & left.keys()] or list(
+            left
+        )  # a circle: let the engine refuse it
         placed += ready
         for name in ready:
             del left[name]
@@ -86,21 +108,35 @@ def creation_order(containers: Iterable[Row]) -> list[str]:
 
 
 def with_overrides(definition: Row, overrides: Row) -> Row:
-    """The definition as RunTask's overrides change it.  Raises KeyError with the name of a container that does not exist."""
+    """The definition as RunTask's overrides change it.  Raises KeyError with the name of a
+    container that does not exist."""
     if not overrides:
         return definition
     containers = {c["name"]: c for c in definition["containerDefinitions"]}
     for override in overrides.get("containerOverrides", []):
         name = override.get("name", "")
         container = containers[name]
-        changed = {k: override[k] for k in ("command", "cpu", "memory", "memoryReservation") if k in override}
+        changed = {
+            k: override[k]
+            for k in ("command", "cpu", "memory", "memoryReservation")
+            if k in override
+        }
         if "environment" in override:
-            values = {e["name"]: e for e in [*container.get("environment", []), *override["environment"]]}
+            values = {
+                e["name"]: e for e in [*container.get("environment", []), *override["environment"]]
+            }
             changed["environment"] = list(values.values())
         if "environmentFiles" in override:
-            changed["environmentFiles"] = [*container.get("environmentFiles", []), *override["environmentFiles"]]
+            changed["environmentFiles"] = [
+                *container.get("environmentFiles", []),
+                *override["environmentFiles"],
+            ]
         containers[name] = {**container, **changed}
-    own = {k: overrides[k] for k in ("cpu", "memory", "taskRoleArn", "executionRoleArn") if overrides.get(k)}
+    own = {
+        k: overrides[k]
+        for k in ("cpu", "memory", "taskRoleArn", "executionRoleArn")
+        if overrides.get(k)
+    }
     return {**definition, **own, "containerDefinitions": list(containers.values())}
 
 
@@ -110,7 +146,8 @@ def metadata_id(task_id: str, container: str) -> str:
 
 
 def environment_file(text: str) -> dict[str, str]:
-    """``NAME=value`` lines; ``#`` begins a comment line; no quotes or references are read (ECS user guide)."""
+    """``NAME=value`` lines; ``#`` begins a comment line; no quotes or references are read (ECS user
+    guide)."""
     values = {}
     for line in text.splitlines():
         if line.strip() and not line.startswith("#") and "=" in line:
@@ -130,46 +167,79 @@ def limits(container: Row, definition: Row) -> Row:
     if container.get("readonlyRootFilesystem"):
         out["ReadonlyRootfs"] = True
     if container.get("ulimits"):
-        out["Ulimits"] = [{"Name": u["name"], "Soft": u["softLimit"], "Hard": u["hardLimit"]} for u in container["ulimits"]]
+        out["Ulimits"] = [
+            {"Name": u["name"], "Soft": u["softLimit"], "Hard": u["hardLimit"]}
+            for u in container["ulimits"]
+        ]
     if container.get("systemControls"):
         out["Sysctls"] = {c["namespace"]: c["value"] for c in container["systemControls"]}
     linux = container.get("linuxParameters") or {}
     if linux.get("tmpfs"):
-        out["Tmpfs"] = {t["containerPath"]: ",".join([*t.get("mountOptions", []), f"size={t['size']}m"]) for t in linux["tmpfs"]}
+        out["Tmpfs"] = {
+            t["containerPath"]: ",".join([*t.get("mountOptions", []), f"size={t['size']}m"])
+            for t in linux["tmpfs"]
+        }
     if linux.get("initProcessEnabled"):
         out["Init"] = True
     capabilities = linux.get("capabilities") or {}
-    out |= {key: capabilities[ours] for ours, key in (("add", "CapAdd"), ("drop", "CapDrop")) if capabilities.get(ours)}
+    out |= {
+        key: capabilities[ours]
+        for ours, key in (("add", "CapAdd"), ("drop", "CapDrop"))
+        if capabilities.get(ours)
+    }
     return out
 
 
 def health_check(check: Row) -> Row:
-    """An ECS container health check for the engine, which runs it (durations in ns; ECS's defaults)."""
+    """An ECS container health check for the engine, which runs it (durations in ns; ECS's
+    defaults)."""
     return {
-        "Test": check["command"], "Interval": check.get("interval", 30) * _SECOND_NS, "Timeout": check.get("timeout", 5) * _SECOND_NS,
-        "Retries": check.get("retries", 3), "StartPeriod": check.get("startPeriod", 0) * _SECOND_NS,
-    }  # fmt: skip
+        "Test": check["command"],
+        "Interval": check.get("interval", 30) * _SECOND_NS,
+        "Timeout": check.get("timeout", 5) * _SECOND_NS,
+        "Retries": check.get("retries", 3),
+        "StartPeriod": check.get("startPeriod", 0) * _SECOND_NS,
+    }
 
 
 def binds(container: Row, volumes: Mapping[str, str]) -> list[str]:
-    """Mounts in the engine's words; ``volumes`` names the engine's volume of each of the definition's volumes."""
+    """Mounts in the engine's words; ``volumes`` names the engine's volume of each of the
+    definition's volumes."""
     return [
-        f"{volumes[m['sourceVolume']]}:{m['containerPath']}{':ro' if m.get('readOnly') else ''}" for m in container.get("mountPoints", [])
+        f"{volumes[m['sourceVolume']]}:{m['containerPath']}{':ro' if m.get('readOnly') else ''}"
+        for m in container.get("mountPoints", [])
     ]
 
 
-def creation(container: Row, definition: Row, image: str, environment: Mapping[str, str], labels: Mapping[str, str], host: Row) -> Row:
+def creation(
+    container: Row,
+    definition: Row,
+    image: str,
+    environment: Mapping[str, str],
+    labels: Mapping[str, str],
+    host: Row,
+) -> Row:
     """The engine's request that creates this container; ``host`` holds its network and its mounts.
 
     A HEALTHCHECK of the image is switched off: ECS looks at the definition's only.
     """
     body: Row = {
-        "Image": image, "Env": [f"{key}={value}" for key, value in environment.items()],
-        "Labels": {**container.get("dockerLabels", {}), **labels}, "HostConfig": host | limits(container, definition),
-        "Healthcheck": health_check(container["healthCheck"]) if "healthCheck" in container else {"Test": ["NONE"]},
-        "Tty": bool(container.get("pseudoTerminal")), "OpenStdin": bool(container.get("interactive")),
-    }  # fmt: skip
-    for ours, theirs in (("command", "Cmd"), ("entryPoint", "Entrypoint"), ("workingDirectory", "WorkingDir"), ("user", "User")):
+        "Image": image,
+        "Env": [f"{key}={value}" for key, value in environment.items()],
+        "Labels": {**container.get("dockerLabels", {}), **labels},
+        "HostConfig": host | limits(container, definition),
+        "Healthcheck": health_check(container["healthCheck"])
+        if "healthCheck" in container
+        else {"Test": ["NONE"]},
+        "Tty": bool(container.get("pseudoTerminal")),
+        "OpenStdin": bool(container.get("interactive")),
+    }
+    for ours, theirs in (
+        ("command", "Cmd"),
+        ("entryPoint", "Entrypoint"),
+        ("workingDirectory", "WorkingDir"),
+        ("user", "User"),
+    ):
         if container.get(ours):
             body[theirs] = container[ours]
     return body
@@ -178,21 +248,36 @@ def creation(container: Row, definition: Row, image: str, environment: Mapping[s
 def seen_as(seen: Mapping[str, Any] | None) -> Row:
     """Status fields of a container from what the engine says of it (None: it is gone)."""
     if seen is None:
-        return {"lastStatus": "STOPPED", "reason": "CannotInspectContainerError: the container was removed", "_finished": "gone"}
+        return {
+            "lastStatus": "STOPPED",
+            "reason": "CannotInspectContainerError: the container was removed",
+            "_finished": "gone",
+        }
     now = seen["State"]
     if now["Running"] or now["Status"] == "created":
         health = (
-            {"healthStatus": now["Health"]["Status"].upper()} if now.get("Health", {}).get("Status") in ("healthy", "unhealthy") else {}
+            {"healthStatus": now["Health"]["Status"].upper()}
+            if now.get("Health", {}).get("Status") in ("healthy", "unhealthy")
+            else {}
         )
-        return {"lastStatus": "RUNNING" if now["Running"] else "PENDING", "runtimeId": seen["Id"]} | health
+        return {
+            "lastStatus": "RUNNING" if now["Running"] else "PENDING",
+            "runtimeId": seen["Id"],
+        } | health
     reason = "OutOfMemoryError: Container killed due to memory usage" if now["OOMKilled"] else ""
-    told = {"lastStatus": "STOPPED", "exitCode": now["ExitCode"], "runtimeId": seen["Id"], "_finished": now.get("FinishedAt", "")}
+    told = {
+        "lastStatus": "STOPPED",
+        "exitCode": now["ExitCode"],
+        "runtimeId": seen["Id"],
+        "_finished": now.get("FinishedAt", ""),
+    }
     return told | ({"reason": reason} if reason else {})
 
 
 def ran_for_s(seen: Mapping[str, Any]) -> float:
     """Seconds between the container's last start and its end."""
-    began, ended = engine_time(seen["State"]["StartedAt"]), engine_time(seen["State"]["FinishedAt"])
+    began = engine_time(seen["State"]["StartedAt"])
+    ended = engine_time(seen["State"]["FinishedAt"])
     return max(0.0, ended - began)
 
 
@@ -200,7 +285,9 @@ def engine_time(stamp: str) -> float:
     """The engine's RFC 3339 stamp (nanoseconds, ``Z``) as Unix seconds."""
     whole, _, fraction = stamp.removesuffix("Z").partition(".")
     digits = re.match(r"\d*", fraction)
-    return datetime.fromisoformat(whole + "+00:00").timestamp() + float(f"0.{digits[0] if digits and digits[0] else '0'}")
+    return datetime.fromisoformat(whole + "+00:00").timestamp() + float(
+        f"0.{digits[0] if digits and digits[0] else '0'}"
+    )
 
 
 def task_health(rows: Iterable[Row]) -> str:

@@ -1,8 +1,9 @@
-"""Service revisions, service deployments and the ``deployments`` list of a service: rows, and how they are shown.
+"""Service revisions, service deployments and the ``deployments`` list of a service: rows, and how
+they are shown.
 
-A *revision* is what one deployment runs, fixed for ever.  A *service deployment* is one way from a revision to another; a roll-back
-belongs to the service deployment that failed.  Each way also has an entry ``ecs-svc/...`` in its service's ``deployments``, newest first.
-"""
+A *revision* is what one deployment runs, fixed for ever.  A *service deployment* is one way from a
+revision to another; a roll-back belongs to the service deployment that failed.  Each way also has
+an entry ``ecs-svc/...`` in its service's ``deployments``, newest first."""
 
 from __future__ import annotations
 
@@ -18,8 +19,13 @@ _EVENTS_KEPT = 100
 _SAME_EVENT_S = 6 * 3600
 STEADY = "has reached a steady state."
 _REVISION_KEYS = (
-    "taskDefinition", "loadBalancers", "networkConfiguration", "platformVersion", "launchType", "capacityProviderStrategy",
-)  # fmt: skip
+    "taskDefinition",
+    "loadBalancers",
+    "networkConfiguration",
+    "platformVersion",
+    "launchType",
+    "capacityProviderStrategy",
+)
 _FINAL = ("SUCCESSFUL", "STOPPED", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED")
 
 
@@ -31,9 +37,13 @@ def new_revision(state: State, service: Row) -> Row:
     """Fix what the service runs from now on."""
     arn = service["serviceArn"].replace(":service/", ":service-revision/") + f"/{_number()}"
     row = {
-        "serviceRevisionArn": arn, "serviceArn": service["serviceArn"], "clusterArn": service["clusterArn"],
-        "createdAt": time.time(), "_images": {}, **{k: service[k] for k in _REVISION_KEYS if service.get(k)},
-    }  # fmt: skip
+        "serviceRevisionArn": arn,
+        "serviceArn": service["serviceArn"],
+        "clusterArn": service["clusterArn"],
+        "createdAt": time.time(),
+        "_images": {},
+        **{k: service[k] for k in _REVISION_KEYS if service.get(k)},
+    }
     return state.put("revision", arn, row)
 
 
@@ -41,35 +51,66 @@ def new_service_deployment(state: State, service: Row, target: Row, sources: Ite
     arn = service["serviceArn"].replace(":service/", ":service-deployment/") + f"/{_number()}"
     now = time.time()
     row = {
-        "serviceDeploymentArn": arn, "serviceArn": service["serviceArn"], "clusterArn": service["clusterArn"],
-        "createdAt": now, "startedAt": now, "updatedAt": now, "status": "IN_PROGRESS",
-        "_target": target["serviceRevisionArn"], "_sources": list(sources),
-    }  # fmt: skip
+        "serviceDeploymentArn": arn,
+        "serviceArn": service["serviceArn"],
+        "clusterArn": service["clusterArn"],
+        "createdAt": now,
+        "startedAt": now,
+        "updatedAt": now,
+        "status": "IN_PROGRESS",
+        "_target": target["serviceRevisionArn"],
+        "_sources": list(sources),
+    }
     return state.put("servicedeployment", arn, row)
 
 
 def new_deployment(revision: Row, service_deployment: str) -> Row:
     """An entry of a service's ``deployments``."""
-    now, key = time.time(), f"ecs-svc/{_number()}"
+    now = time.time()
+    key = f"ecs-svc/{_number()}"
     return {
-        "id": key, "taskDefinition": revision["taskDefinition"], "createdAt": now, "updatedAt": now, "rolloutState": "IN_PROGRESS",
-        "rolloutStateReason": f"ECS deployment {key} in progress.", "failedTasks": 0,
-        "_revision": revision["serviceRevisionArn"], "_serviceDeployment": service_deployment,
-        "_inARow": 0, "_counted": 0, "_notBefore": 0.0,
-        **{k: revision[k] for k in ("networkConfiguration", "platformVersion", "launchType", "capacityProviderStrategy") if k in revision},
-    }  # fmt: skip
+        "id": key,
+        "taskDefinition": revision["taskDefinition"],
+        "createdAt": now,
+        "updatedAt": now,
+        "rolloutState": "IN_PROGRESS",
+        "rolloutStateReason": f"ECS deployment {key} in progress.",
+        "failedTasks": 0,
+        "_revision": revision["serviceRevisionArn"],
+        "_serviceDeployment": service_deployment,
+        "_inARow": 0,
+        "_counted": 0,
+        "_notBefore": 0.0,
+        **{
+            k: revision[k]
+            for k in (
+                "networkConfiguration",
+                "platformVersion",
+                "launchType",
+                "capacityProviderStrategy",
+            )
+            if k in revision
+        },
+    }
 
 
 def begin(state: State, service: Row) -> Row:
-    """The service with a new deployment of what it is now asked to run; an unfinished one is superseded.  One transaction."""
+    """The service with a new deployment of what it is now asked to run; an unfinished one is
+    superseded.  One transaction."""
     former = service.get("deployments", [])
     with state.together():
         revision = new_revision(state, service)
         for entry in former:
-            finish(state, entry["_serviceDeployment"], "STOPPED", "Superseded by a newer deployment.")
-        deployment = new_service_deployment(state, service, revision, dict.fromkeys(e["_revision"] for e in former))
+            finish(
+                state, entry["_serviceDeployment"], "STOPPED", "Superseded by a newer deployment."
+            )
+        deployment = new_service_deployment(
+            state, service, revision, dict.fromkeys(e["_revision"] for e in former)
+        )
         entry = new_deployment(revision, deployment["serviceDeploymentArn"])
-        return state.put("service", service["serviceArn"], {**service, "deployments": [entry, *former]})
+        return state.put(
+            "service", service["serviceArn"], {**service, "deployments": [entry, *former]}
+        )
 
 
 def finish(state: State, arn: str, status: str, reason: str = "") -> None:
@@ -78,27 +119,45 @@ def finish(state: State, arn: str, status: str, reason: str = "") -> None:
     if row is None or row["status"] in _FINAL:
         return
     now = time.time()
-    ended: Row = {"status": status, "updatedAt": now, "finishedAt": now} | ({"statusReason": reason} if reason else {})
+    ended: Row = {"status": status, "updatedAt": now, "finishedAt": now} | (
+        {"statusReason": reason} if reason else {}
+    )
     if status == "STOPPED":
         ended["stoppedAt"] = now
     state.change("servicedeployment", arn, **ended)
 
 
 def roll_back(state: State, service: Row, failed: Row, reason: str) -> Row:
-    """The service on its way back to the last revision that was completed; without one, the failed entry stays newest."""
+    """The service on its way back to the last revision that was completed; without one, the failed
+    entry stays newest."""
     good = state.get("revision", service.get("_lastGood") or "")
     if good is None or good["serviceRevisionArn"] == failed["_revision"]:
-        finish(state, failed["_serviceDeployment"], "ROLLBACK_FAILED", f"{reason} There is no completed revision to go back to.")
+        finish(
+            state,
+            failed["_serviceDeployment"],
+            "ROLLBACK_FAILED",
+            f"{reason} There is no completed revision to go back to.",
+        )
         return service
     back = new_deployment(good, failed["_serviceDeployment"])
-    back["rolloutStateReason"] = f"ECS deployment circuit breaker: rolling back to deploymentId {back['id']}."
+    back["rolloutStateReason"] = (
+        f"ECS deployment circuit breaker: rolling back to deploymentId {back['id']}."
+    )
     now = time.time()
-    rollback = {"reason": reason, "startedAt": now, "serviceRevisionArn": good["serviceRevisionArn"]}
+    rollback = {
+        "reason": reason,
+        "startedAt": now,
+        "serviceRevisionArn": good["serviceRevisionArn"],
+    }
     if state.get("servicedeployment", failed["_serviceDeployment"]):
         state.change(
-            "servicedeployment", failed["_serviceDeployment"], status="ROLLBACK_IN_PROGRESS", statusReason=reason, rollback=rollback,
+            "servicedeployment",
+            failed["_serviceDeployment"],
+            status="ROLLBACK_IN_PROGRESS",
+            statusReason=reason,
+            rollback=rollback,
             updatedAt=now,
-        )  # fmt: skip
+        )
     changed = {k: good[k] for k in _REVISION_KEYS if k in good}
     return {**service, **changed, "deployments": [back, *service["deployments"]]}
 
@@ -106,8 +165,8 @@ def roll_back(state: State, service: Row, failed: Row, reason: str) -> Row:
 def with_event(service: Row, message: str, now: float) -> Row:
     """The service with one more event, newest first.
 
-    Equal ones are suppressed for six hours; that it has reached a steady state is told again only after something else.
-    """
+    Equal ones are suppressed for six hours; that it has reached a steady state is told again only
+    after something else."""
     text = f"(service {service['serviceName']}) {message}"
     events = service["events"]
     if message == STEADY:
@@ -130,15 +189,21 @@ def counts(tasks: Iterable[Row]) -> Row:
 def _summary(revision: str, service: Row | None, tasks: Iterable[Row], target: bool) -> Row:
     own = counts(t for t in tasks if t.get("_revision") == revision)
     return {
-        "arn": revision, "requestedTaskCount": service["desiredCount"] if service and target else 0,
-        "runningTaskCount": own["runningCount"], "pendingTaskCount": own["pendingCount"],
-    }  # fmt: skip
+        "arn": revision,
+        "requestedTaskCount": service["desiredCount"] if service and target else 0,
+        "runningTaskCount": own["runningCount"],
+        "pendingTaskCount": own["pendingCount"],
+    }
 
 
 def show_service_deployment(row: Row, service: Row | None, tasks: list[Row]) -> Row:
     shown: Row = {k: v for k, v in row.items() if not k.startswith("_")}
-    shown["sourceServiceRevisions"] = [_summary(arn, service, tasks, False) for arn in row["_sources"]]
-    shown["targetServiceRevision"] = _summary(row["_target"], service, tasks, row["status"] not in _FINAL)
+    shown["sourceServiceRevisions"] = [
+        _summary(arn, service, tasks, False) for arn in row["_sources"]
+    ]
+    shown["targetServiceRevision"] = _summary(
+        row["_target"], service, tasks, row["status"] not in _FINAL
+    )
     if service is not None:
         shown["deploymentConfiguration"] = show_configuration(service)
         shown["deploymentCircuitBreaker"] = _breaker(row, service)
@@ -150,14 +215,28 @@ def _breaker(row: Row, service: Row) -> Row:
     threshold = breaker_threshold(service["desiredCount"], breaker.get("thresholdConfiguration"))
     if not breaker["enable"]:
         return {"status": "DISABLED", "failureCount": 0, "threshold": threshold}
-    entry: Mapping[str, Any] = next((e for e in service["deployments"] if e["_revision"] == row["_target"]), {})
+    entry: Mapping[str, Any] = next(
+        (e for e in service["deployments"] if e["_revision"] == row["_target"]), {}
+    )
     tripped = "rollback" in row or entry.get("rolloutState") == "FAILED"
-    status = "TRIGGERED" if tripped else "MONITORING_COMPLETE" if row["status"] in _FINAL else "MONITORING"
-    return {"status": status, "failureCount": entry.get("_counted", row.get("_failures", 0)), "threshold": threshold}
+    status = (
+        "TRIGGERED"
+        if tripped
+        else "MONITORING_COMPLETE"
+        if row["status"] in _FINAL
+        else "MONITORING"
+    )
+    return {
+        "status": status,
+        "failureCount": entry.get("_counted", row.get("_failures", 0)),
+        "threshold": threshold,
+    }
 
 
 def show_configuration(service: Row) -> Row:
     return {
-        "minimumHealthyPercent": service["minimumHealthyPercent"], "maximumPercent": service["maximumPercent"],
-        "deploymentCircuitBreaker": service["deploymentCircuitBreaker"], "strategy": "ROLLING",
-    }  # fmt: skip
+        "minimumHealthyPercent": service["minimumHealthyPercent"],
+        "maximumPercent": service["maximumPercent"],
+        "deploymentCircuitBreaker": service["deploymentCircuitBreaker"],
+        "strategy": "ROLLING",
+    }

@@ -14,17 +14,20 @@ class Images:
     """``registry`` is the loopback registry's ``host:port``; empty if none runs."""
 
     def __init__(self, engine: Engine, registry: str) -> None:
-        self._engine, self._registry = engine, registry
+        self._engine = engine
+        self._registry = registry
 
     def place(self, image: str) -> str:
-        """Where an image of this name is pulled from; empty: nowhere, it must be among the engine's."""
+        """Where an image of this name is pulled from; empty: nowhere, it must be among the
+        engine's."""
         match = _ECR.fullmatch(image)
         if match and self._registry:
             return f"{self._registry}/{match[1]}"
         return image if self._registry and image.startswith(self._registry + "/") else ""
 
     async def ready(self, image: str, fixed: str | None) -> tuple[str, str]:
-        """The engine's ID of the image and its digest ("" without a registry); ``fixed`` is the ID that a deployment settled on.
+        """The engine's ID of the image and its digest ("" without a registry); ``fixed`` is the ID
+        that a deployment settled on.
 
         Raises StartFailed with AWS's reason where there is no such image.
         """
@@ -42,13 +45,16 @@ class Images:
             except EngineError as error:
                 if error.status == 0:
                     raise
-                raise StartFailed(f"CannotPullContainerError: {image} (looked for at {source}): {error}") from error
+                raise StartFailed(
+                    f"CannotPullContainerError: {image} (looked for at {source}): {error}"
+                ) from error
         try:
             seen = await self._engine.image(source or image)
         except EngineError as error:
             if error.status == 404:
                 raise StartFailed(
-                    f"CannotPullContainerError: {image} is not among this engine's images; kirikae local pulls from its own registry only"
+                    f"CannotPullContainerError: {image} is not among this engine's "
+                    "images; kirikae local pulls from its own registry only"
                 ) from error
             raise
         return seen["Id"], _digest(seen["RepoDigests"])

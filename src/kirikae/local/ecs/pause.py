@@ -25,20 +25,40 @@ _ELF_X86_64 = 62
 
 
 def pause_program(machine: str) -> bytes:
-    """A static ELF program of 129 bytes that sleeps for ever.  Raises LocalError for anything but ``x86_64``."""
+    """A static ELF program of 129 bytes that sleeps for ever.  Raises LocalError for anything but
+    ``x86_64``."""
     if machine != "x86_64":
         raise LocalError(f"kirikae local has no pause program for {machine}; it runs on x86_64")
-    base, head = 0x400000, 64 + 56
+    base = 0x400000
+    head = 64 + 56
     size = head + len(_CODE)
-    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, _ELF_X86_64, 1, base + head, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    header = struct.pack(
+        "<16sHHIQQQIHHHHHH",
+        b"\x7fELF\x02\x01\x01",
+        2,
+        _ELF_X86_64,
+        1,
+        base + head,
+        64,
+        0,
+        0,
+        64,
+        56,
+        1,
+        0,
+        0,
+        0,
+    )
     return header + struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000) + _CODE
 
 
 def pause_tar() -> bytes:
-    out, program = io.BytesIO(), pause_program(platform.machine())
+    out = io.BytesIO()
+    program = pause_program(platform.machine())
     with tarfile.open(fileobj=out, mode="w") as tar:
         entry = tarfile.TarInfo("pause")
-        entry.size, entry.mode = len(program), 0o755
+        entry.size = len(program)
+        entry.mode = 0o755
         tar.addfile(entry, io.BytesIO(program))
     return out.getvalue()
 
@@ -47,8 +67,11 @@ class PausePool:
     """``take`` hands out a started pause container; what was taken stands in the store first."""
 
     def __init__(self, engine: Engine, state: State, prefix: str, network: str, size: int) -> None:
-        self._engine, self._state = engine, state
-        self._prefix, self._network, self._size = prefix, network, size
+        self._engine = engine
+        self._state = state
+        self._prefix = prefix
+        self._network = network
+        self._size = size
         self._filling: asyncio.Task[None] | None = None
 
     async def prepare(self) -> None:
@@ -80,11 +103,13 @@ class PausePool:
         return str(seen["NetworkSettings"]["Networks"][self._network]["IPAddress"])
 
     async def take(self, task_id: str) -> tuple[str, str]:
-        """A started pause container's name and address for this task; taking is written down before it is used."""
+        """A started pause container's name and address for this task; taking is written down before
+        it is used."""
         ready = self._state.all("pause")
         if ready:
             spare = ready[0]
-            name, address = spare["name"], spare["address"]
+            name = spare["name"]
+            address = spare["address"]
             with self._state.together():
                 self._state.drop("pause", name)
                 self._state.change("task", task_id, _pause=name, address=address)

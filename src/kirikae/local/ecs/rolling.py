@@ -1,4 +1,5 @@
-"""The arithmetic of a rolling service deployment: pure functions over counts (ECS API reference, DeploymentConfiguration)."""
+"""The arithmetic of a rolling service deployment: pure functions over counts (ECS API reference,
+DeploymentConfiguration)."""
 
 from __future__ import annotations
 
@@ -31,14 +32,19 @@ class Tick:
 
 
 def rolling_tick(
-    desired: int, minimum_percent: int, maximum_percent: int, leaving: Sequence[bool], arriving: Sequence[bool], sick: int = 0
+    desired: int,
+    minimum_percent: int,
+    maximum_percent: int,
+    leaving: Sequence[bool],
+    arriving: Sequence[bool],
+    sick: int = 0,
 ) -> Tick:
     """One look at a service.
 
-    ``leaving`` and ``arriving`` hold one "is healthy" per live task of the former and of the newest definition; ``sick`` counts
-    tasks of the newest one that failed their checks: each gets its replacement first where the maximum allows it, else
-    one goes at a time.  Unhealthy leaving tasks go at once: nobody is served by them.
-    """
+    ``leaving`` and ``arriving`` hold one "is healthy" per live task of the former and of the newest
+    definition; ``sick`` counts tasks of the newest one that failed their checks: each gets its
+    replacement first where the maximum allows it, else one goes at a time.  Unhealthy leaving tasks
+    go at once: nobody is served by them."""
     live = len(leaving) + len(arriving) + sick
     start = max(0, min(desired - len(arriving), ceiling_live(desired, maximum_percent) - live))
     spare = max(0, sum(leaving) + sum(arriving) - floor_healthy(desired, minimum_percent))
@@ -50,11 +56,16 @@ def rolling_tick(
 
 def stuck(desired: int, minimum_percent: int, maximum_percent: int) -> bool:
     """True if no task can ever be started or stopped under these percentages."""
-    return desired > 0 and floor_healthy(desired, minimum_percent) >= desired and ceiling_live(desired, maximum_percent) <= desired
+    return (
+        desired > 0
+        and floor_healthy(desired, minimum_percent) >= desired
+        and ceiling_live(desired, maximum_percent) <= desired
+    )
 
 
 def breaker_threshold(desired: int, configuration: Mapping[str, Any] | None = None) -> int:
-    """Failed tasks that trip the deployment circuit breaker (ECS API reference, ThresholdConfiguration).
+    """Failed tasks that trip the deployment circuit breaker (ECS API reference,
+    ThresholdConfiguration).
 
     BOUNDED_PERCENT (the default, value 50): that part of desired, rounded up, from 3 to 200.
     """
@@ -67,5 +78,10 @@ def breaker_threshold(desired: int, configuration: Mapping[str, Any] | None = No
 
 
 def retry_delay_s(failures_in_a_row: int) -> float:
-    """Seconds to wait before another start (ours; AWS publishes "up to 15 minutes" only): 1, 2, 4 .. from the third on."""
-    return 0.0 if failures_in_a_row < 3 else float(min(LONGEST_DELAY_S, 2 ** min(10, failures_in_a_row - 3)))
+    """Seconds to wait before another start (ours; AWS publishes "up to 15 minutes" only): 1, 2, 4
+    .. from the third on."""
+    return (
+        0.0
+        if failures_in_a_row < 3
+        else float(min(LONGEST_DELAY_S, 2 ** min(10, failures_in_a_row - 3)))
+    )

@@ -1,7 +1,8 @@
-"""Keep services as they were asked to be: look, decide by the rolling arithmetic, start and stop tasks.
+"""Keep services as they were asked to be: look, decide by the rolling arithmetic, start and stop
+tasks.
 
-Level-triggered: whoever changes something wakes the service; a sweep over all of them catches what was missed.
-"""
+Level-triggered: whoever changes something wakes the service; a sweep over all of them catches what
+was missed."""
 
 from __future__ import annotations
 
@@ -14,7 +15,14 @@ from collections.abc import Callable, Iterable
 from kirikae.local.ecs.capacity import most_crowded, next_provider
 from kirikae.local.ecs.deployments import STEADY, finish, roll_back, with_event
 from kirikae.local.ecs.names import is_live
-from kirikae.local.ecs.rolling import STARTS_PER_SECOND, breaker_threshold, floor_healthy, retry_delay_s, rolling_tick, stuck
+from kirikae.local.ecs.rolling import (
+    STARTS_PER_SECOND,
+    breaker_threshold,
+    floor_healthy,
+    retry_delay_s,
+    rolling_tick,
+    stuck,
+)
 from kirikae.local.ecs.tasks import Tasks
 from kirikae.local.errors import LocalError
 from kirikae.local.state import Row, State
@@ -22,14 +30,24 @@ from kirikae.local.state import Row, State
 log = logging.getLogger("kirikae.local.services")
 
 SETTLE_WITHOUT_CHECKS_S = 40
-"""A task that nothing checks counts as healthy this long after RUNNING (ECS API reference, DeploymentConfiguration)."""
+"""A task that nothing checks counts as healthy this long after RUNNING (ECS API reference,
+DeploymentConfiguration)."""
 SWEEP_S = 5.0
 _SOONEST_S = 0.02
 
 
 class Services:
-    def __init__(self, state: State, tasks: Tasks, start_task: Callable[[Row, Row, str], Row], clock: Callable[[], float] = time.time):
-        self._state, self._tasks, self._start_task, self._clock = state, tasks, start_task, clock
+    def __init__(
+        self,
+        state: State,
+        tasks: Tasks,
+        start_task: Callable[[Row, Row, str], Row],
+        clock: Callable[[], float] = time.time,
+    ):
+        self._state = state
+        self._tasks = tasks
+        self._start_task = start_task
+        self._clock = clock
         self._wake = asyncio.Event()
         self._due: dict[str, float] = {}
         self._started: dict[str, list[float]] = defaultdict(list)
@@ -48,7 +66,9 @@ class Services:
         """An event of a task's load balancing, told by its service."""
         service = self._state.get("service", service_of(task))
         if service is not None:
-            self._state.put("service", service["serviceArn"], with_event(service, message, self._clock()))
+            self._state.put(
+                "service", service["serviceArn"], with_event(service, message, self._clock())
+            )
 
     async def run(self) -> None:
         """Look at services that are due, and at every one each five seconds."""
@@ -69,7 +89,9 @@ class Services:
             nearest = min([*self._due.values(), swept + SWEEP_S])
             try:
                 await asyncio.wait_for(self._wake.wait(), max(_SOONEST_S, nearest - self._clock()))
-                await asyncio.sleep(_SOONEST_S)  # what else changes at this moment is looked at together
+                await asyncio.sleep(
+                    _SOONEST_S
+                )  # what else changes at this moment is looked at together
             except TimeoutError:
                 pass
             self._wake.clear()
@@ -82,13 +104,16 @@ class Services:
         for service in self._state.all("service"):
             if service["status"] != "INACTIVE":
                 self._due.pop(service["serviceArn"], None)
-                self.reconcile(service["serviceArn"], self._clock(), by_service[service["serviceArn"]])
+                self.reconcile(
+                    service["serviceArn"], self._clock(), by_service[service["serviceArn"]]
+                )
 
     def tasks_of(self, service: Row) -> list[Row]:
         return [t for t in self._state.all("task") if service_of(t) == service["serviceArn"]]
 
     def healthy(self, task: Row, now: float) -> bool:
-        """Does it count towards the minimum?  Checks of containers and of target groups must all be passed."""
+        """Does it count towards the minimum?  Checks of containers and of target groups must all be
+        passed."""
         if task["lastStatus"] != "RUNNING":
             return False
         checked = any(c["_checked"] for c in task["containers"] if c["essential"])
@@ -100,16 +125,22 @@ class Services:
         return checked or now - task["startedAt"] >= SETTLE_WITHOUT_CHECKS_S
 
     def unhealthy_reason(self, service: Row, task: Row, now: float) -> str:
-        """Why this running task must be replaced; empty while it is well, new, or within the grace period."""
-        if task["lastStatus"] != "RUNNING" or now - task["startedAt"] < service["healthCheckGracePeriodSeconds"]:
+        """Why this running task must be replaced; empty while it is well, new, or within the grace
+        period."""
+        if (
+            task["lastStatus"] != "RUNNING"
+            or now - task["startedAt"] < service["healthCheckGracePeriodSeconds"]
+        ):
             return ""
         for binding, key in zip(task["_bindings"], self._tasks.target_keys(task), strict=True):
             target = self._state.get("target", key)
             if target is not None and target["state"] == "unhealthy":
-                return f"Task failed ELB health checks in (target-group {binding['targetGroupArn']})"
+                return (
+                    f"Task failed ELB health checks in (target-group {binding['targetGroupArn']})"
+                )
         return "Task failed container health checks" if task["healthStatus"] == "UNHEALTHY" else ""
 
-    # --- one service ----------------------------------------------------------------------------------------------
+    # --- one service
 
     def reconcile(self, arn: str, now: float, tasks: list[Row] | None = None) -> None:
         """May be called at any time, and does nothing where nothing is to be done."""
@@ -134,7 +165,9 @@ class Services:
         for task in tasks:
             if is_live(task):
                 self._tasks.stop(
-                    task["id"], "ServiceSchedulerInitiated", f"Scaling activity initiated by (service {service['serviceName']})"
+                    task["id"],
+                    "ServiceSchedulerInitiated",
+                    f"Scaling activity initiated by (service {service['serviceName']})",
                 )
         if not all(t["lastStatus"] in ("STOPPING", "DEPROVISIONING", "STOPPED") for t in tasks):
             return service
@@ -143,7 +176,8 @@ class Services:
         return {**service, "status": "INACTIVE", "deployments": []}
 
     def _roll(self, service: Row, live: list[Row], now: float) -> Row:
-        primary, desired = service["deployments"][0], service["desiredCount"]
+        primary = service["deployments"][0]
+        desired = service["desiredCount"]
         reasons = {t["id"]: self.unhealthy_reason(service, t, now) for t in live}
         ok = {t["id"]: self.healthy(t, now) for t in live}
         current = [t for t in live if t["startedBy"] == primary["id"]]
@@ -152,10 +186,16 @@ class Services:
         leaving = [t for t in live if t["startedBy"] != primary["id"]]
         arriving, sick = self._scale_in(service, primary, arriving, sick, ok, now)
         tick = rolling_tick(
-            desired, service["minimumHealthyPercent"], service["maximumPercent"],
-            [ok[t["id"]] for t in leaving], [ok[t["id"]] for t in arriving], len(sick),
-        )  # fmt: skip
-        spare = sum(ok[t["id"]] for t in [*leaving, *arriving]) - floor_healthy(desired, service["minimumHealthyPercent"])
+            desired,
+            service["minimumHealthyPercent"],
+            service["maximumPercent"],
+            [ok[t["id"]] for t in leaving],
+            [ok[t["id"]] for t in arriving],
+            len(sick),
+        )
+        spare = sum(ok[t["id"]] for t in [*leaving, *arriving]) - floor_healthy(
+            desired, service["minimumHealthyPercent"]
+        )
         going = [*self._choose(leaving, tick.stop_leaving, ok, spare, now), *sick[: tick.stop_sick]]
         failed = primary["rolloutState"] == "FAILED"
         if not failed:
@@ -165,18 +205,35 @@ class Services:
             service = self._start(service, primary, start, arriving, now)
         elif start:
             self._due[service["serviceArn"]] = primary["_notBefore"]
-        elif leaving and not going and not failed and stuck(desired, service["minimumHealthyPercent"], service["maximumPercent"]):
+        elif (
+            leaving
+            and not going
+            and not failed
+            and stuck(desired, service["minimumHealthyPercent"], service["maximumPercent"])
+        ):
             service = with_event(service, _STUCK, now)
         if fresh := [t for t in arriving if ok[t["id"]] and not t.get("_wasHealthy")]:
             service = self._first_healthy(service, fresh, now)
-        if not leaving and not sick and len(arriving) == desired and all(ok[t["id"]] for t in arriving):
+        if (
+            not leaving
+            and not sick
+            and len(arriving) == desired
+            and all(ok[t["id"]] for t in arriving)
+        ):
             service = self._complete(service, now)
         return service
 
     def _scale_in(
-        self, service: Row, primary: Row, arriving: list[Row], sick: list[Row], ok: dict[str, bool], now: float
+        self,
+        service: Row,
+        primary: Row,
+        arriving: list[Row],
+        sick: list[Row],
+        ok: dict[str, bool],
+        now: float,
     ) -> tuple[list[Row], list[Row]]:
-        """Stop what is beyond desired: sick ones, then unhealthy ones, then from the provider that has too many, newest first."""
+        """Stop what is beyond desired: sick ones, then unhealthy ones, then from the provider that
+        has too many, newest first."""
         surplus = len(arriving) + len(sick) - service["desiredCount"]
         if surplus <= 0 or len(arriving) < service["desiredCount"]:
             return arriving, sick
@@ -186,10 +243,20 @@ class Services:
         left = [t for t in arriving if not protected(t, now)]
         while len(going) < len(arriving) - service["desiredCount"] and left:
             unhealthy = [t for t in left if not ok[t["id"]]]
-            crowded = most_crowded(strategy, Counter(t.get("capacityProviderName", "") for t in arriving if t not in going))
-            if not unhealthy and not self._may_spare(service, [t for t in arriving if t not in going], ok):
+            crowded = most_crowded(
+                strategy,
+                Counter(t.get("capacityProviderName", "") for t in arriving if t not in going),
+            )
+            if not unhealthy and not self._may_spare(
+                service, [t for t in arriving if t not in going], ok
+            ):
                 break
-            pick = max(unhealthy or [t for t in left if t.get("capacityProviderName", "") == crowded] or left, key=lambda t: t["createdAt"])
+            pick = max(
+                unhealthy
+                or [t for t in left if t.get("capacityProviderName", "") == crowded]
+                or left,
+                key=lambda t: t["createdAt"],
+            )
             going.append(pick)
             left.remove(pick)
         for task in going:
@@ -197,29 +264,46 @@ class Services:
         return [t for t in arriving if t not in going], sick
 
     def _may_spare(self, service: Row, arriving: list[Row], ok: dict[str, bool]) -> bool:
-        """May a healthy task go?  Where protected tasks are the unhealthy ones, the minimum must be kept by the others."""
-        return sum(ok[t["id"]] for t in arriving) > floor_healthy(service["desiredCount"], service["minimumHealthyPercent"])
+        """May a healthy task go?  Where protected tasks are the unhealthy ones, the minimum must be
+        kept by the others."""
+        return sum(ok[t["id"]] for t in arriving) > floor_healthy(
+            service["desiredCount"], service["minimumHealthyPercent"]
+        )
 
-    def _choose(self, leaving: Iterable[Row], count: int, ok: dict[str, bool], spare: int, now: float) -> list[Row]:
-        """Up to ``count`` tasks that nothing protects: unhealthy ones first, and of the healthy ones no more than can be spared."""
+    def _choose(
+        self, leaving: Iterable[Row], count: int, ok: dict[str, bool], spare: int, now: float
+    ) -> list[Row]:
+        """Up to ``count`` tasks that nothing protects: unhealthy ones first, and of the healthy
+        ones no more than can be spared."""
         free = sorted((t for t in leaving if not protected(t, now)), key=lambda t: t["createdAt"])
-        unhealthy, healthy = [t for t in free if not ok[t["id"]]], [t for t in free if ok[t["id"]]]
+        unhealthy = [t for t in free if not ok[t["id"]]]
+        healthy = [t for t in free if ok[t["id"]]]
         return [*unhealthy, *healthy[: max(0, spare)]][:count]
 
-    def _stop(self, service: Row, primary: Row, going: list[Row], reasons: dict[str, str], now: float) -> Row:
+    def _stop(
+        self, service: Row, primary: Row, going: list[Row], reasons: dict[str, str], now: float
+    ) -> Row:
         for task in going:
-            reason = reasons[task["id"]] or f"Scaling activity initiated by (deployment {primary['id']})"
+            reason = (
+                reasons[task["id"]] or f"Scaling activity initiated by (deployment {primary['id']})"
+            )
             self._tasks.stop(task["id"], "ServiceSchedulerInitiated", reason)
             if reasons[task["id"]] and task["_bindings"]:
-                group, port = task["_bindings"][0]["targetGroupArn"], task["_bindings"][0]["containerPort"]
-                message = f"(task {task['id']}) (port {port}) is unhealthy in (target-group {group}) due to (reason Health checks failed)."
+                group = task["_bindings"][0]["targetGroupArn"]
+                port = task["_bindings"][0]["containerPort"]
+                message = (
+                    f"(task {task['id']}) (port {port}) is unhealthy in (target-group "
+                    f"{group}) due to (reason Health checks failed)."
+                )
                 service = with_event(service, message, now)
         if going:
             listed = " ".join(f"(task {t['id']})" for t in going)
             service = with_event(service, f"has stopped {len(going)} running tasks: {listed}.", now)
         return service
 
-    def _start(self, service: Row, primary: Row, count: int, arriving: list[Row], now: float) -> Row:
+    def _start(
+        self, service: Row, primary: Row, count: int, arriving: list[Row], now: float
+    ) -> Row:
         arn = service["serviceArn"]
         recent = self._started[arn] = [at for at in self._started[arn] if now - at < 1]
         allowed = min(count, STARTS_PER_SECOND - len(recent))
@@ -231,7 +315,13 @@ class Services:
         per_provider = Counter(t.get("capacityProviderName", "") for t in arriving)
         started = []
         for _ in range(allowed):
-            provider = next_provider(strategy, {item["capacityProvider"]: per_provider[item["capacityProvider"]] for item in strategy})
+            provider = next_provider(
+                strategy,
+                {
+                    item["capacityProvider"]: per_provider[item["capacityProvider"]]
+                    for item in strategy
+                },
+            )
             per_provider[provider] += 1
             started.append(self._start_task(service, primary, provider))
         recent += [now] * allowed
@@ -239,72 +329,125 @@ class Services:
         return with_event(service, f"has started {allowed} tasks: {listed}.", now)
 
     def _first_healthy(self, service: Row, fresh: Iterable[Row], now: float) -> Row:
-        """Tasks of the newest deployment became healthy: the breaker counts anew, and starts are delayed no more."""
+        """Tasks of the newest deployment became healthy: the breaker counts anew, and starts are
+        delayed no more."""
         for task in fresh:
             self._state.change("task", task["id"], _wasHealthy=True)
         primary = service["deployments"][0]
-        counted = 0 if service["deploymentCircuitBreaker"].get("resetOnHealthyTask", True) else primary["_counted"]
+        counted = (
+            0
+            if service["deploymentCircuitBreaker"].get("resetOnHealthyTask", True)
+            else primary["_counted"]
+        )
         changed = {"_inARow": 0, "_counted": counted}
         if all(primary[k] == v for k, v in changed.items()):
             return service
-        return {**service, "deployments": [{**primary, **changed, "updatedAt": now}, *service["deployments"][1:]]}
+        return {
+            **service,
+            "deployments": [{**primary, **changed, "updatedAt": now}, *service["deployments"][1:]],
+        }
 
     def _complete(self, service: Row, now: float) -> Row:
         primary = service["deployments"][0]
         if primary["rolloutState"] == "IN_PROGRESS":
             reason = f"ECS deployment {primary['id']} completed."
-            primary = {**primary, "rolloutState": "COMPLETED", "rolloutStateReason": reason, "updatedAt": now}
+            primary = {
+                **primary,
+                "rolloutState": "COMPLETED",
+                "rolloutStateReason": reason,
+                "updatedAt": now,
+            }
             deployment = self._state.get("servicedeployment", primary["_serviceDeployment"])
             back = deployment is not None and deployment["status"].startswith("ROLLBACK")
-            finish(self._state, primary["_serviceDeployment"], "ROLLBACK_SUCCESSFUL" if back else "SUCCESSFUL")
-        if primary["rolloutState"] == "COMPLETED" and service.get("_lastGood") != primary["_revision"]:
+            finish(
+                self._state,
+                primary["_serviceDeployment"],
+                "ROLLBACK_SUCCESSFUL" if back else "SUCCESSFUL",
+            )
+        if (
+            primary["rolloutState"] == "COMPLETED"
+            and service.get("_lastGood") != primary["_revision"]
+        ):
             service = {**service, "_lastGood": primary["_revision"]}
         if service["deployments"] != [primary]:
             service = {**service, "deployments": [primary]}
         return with_event(service, STEADY, now)
 
     def _count_failures(self, service: Row, tasks: Iterable[Row], now: float) -> Row:
-        """Tasks of the newest deployment that never ran, or failed their checks: delay, then the circuit breaker."""
+        """Tasks of the newest deployment that never ran, or failed their checks: delay, then the
+        circuit breaker."""
         primary = service["deployments"][0]
-        failed = [t for t in tasks if t["startedBy"] == primary["id"] and not t.get("_counted") and _failed_to_serve(t)]
+        failed = [
+            t
+            for t in tasks
+            if t["startedBy"] == primary["id"] and not t.get("_counted") and _failed_to_serve(t)
+        ]
         if not failed:
             return service
         for task in failed:
             self._state.change("task", task["id"], _counted=True)
         in_a_row = primary["_inARow"] + len(failed)
         primary = {
-            **primary, "failedTasks": primary["failedTasks"] + len(failed), "_counted": primary["_counted"] + len(failed),
-            "_inARow": in_a_row, "_notBefore": now + retry_delay_s(in_a_row), "updatedAt": now,
-        }  # fmt: skip
+            **primary,
+            "failedTasks": primary["failedTasks"] + len(failed),
+            "_counted": primary["_counted"] + len(failed),
+            "_inARow": in_a_row,
+            "_notBefore": now + retry_delay_s(in_a_row),
+            "updatedAt": now,
+        }
         if in_a_row >= 3:
-            service = with_event(service, "is unable to consistently start tasks successfully.", now)
+            service = with_event(
+                service, "is unable to consistently start tasks successfully.", now
+            )
         service = {**service, "deployments": [primary, *service["deployments"][1:]]}
         breaker = service["deploymentCircuitBreaker"]
-        threshold = breaker_threshold(service["desiredCount"], breaker.get("thresholdConfiguration"))
-        if primary["rolloutState"] == "IN_PROGRESS" and breaker["enable"] and primary["_counted"] >= threshold:
+        threshold = breaker_threshold(
+            service["desiredCount"], breaker.get("thresholdConfiguration")
+        )
+        if (
+            primary["rolloutState"] == "IN_PROGRESS"
+            and breaker["enable"]
+            and primary["_counted"] >= threshold
+        ):
             service = self.fail(service, _BREAKER, breaker["rollback"], now)
         return service
 
     def fail(self, service: Row, reason: str, rollback: bool, now: float) -> Row:
-        """The newest deployment has failed: no new task of it, and back to the last completed revision if that is wanted."""
+        """The newest deployment has failed: no new task of it, and back to the last completed
+        revision if that is wanted."""
         primary = service["deployments"][0]
-        failed = {**primary, "rolloutState": "FAILED", "rolloutStateReason": reason, "updatedAt": now}
+        failed = {
+            **primary,
+            "rolloutState": "FAILED",
+            "rolloutStateReason": reason,
+            "updatedAt": now,
+        }
         service = {**service, "deployments": [failed, *service["deployments"][1:]]}
         with self._state.together():
             deployment = self._state.get("servicedeployment", primary["_serviceDeployment"])
             going_back = deployment is not None and deployment["status"].startswith("ROLLBACK")
             if deployment is not None:
-                self._state.change("servicedeployment", primary["_serviceDeployment"], _failures=primary["_counted"])
+                self._state.change(
+                    "servicedeployment",
+                    primary["_serviceDeployment"],
+                    _failures=primary["_counted"],
+                )
             if rollback and not going_back:
                 service = roll_back(self._state, service, failed, reason)
             else:
-                finish(self._state, primary["_serviceDeployment"], "ROLLBACK_FAILED" if going_back else "STOPPED", reason)
+                finish(
+                    self._state,
+                    primary["_serviceDeployment"],
+                    "ROLLBACK_FAILED" if going_back else "STOPPED",
+                    reason,
+                )
             self._state.put("service", service["serviceArn"], service)
         return service
 
 
 _STUCK = (
-    "was unable to stop or start tasks during a deployment because of the service deployment configuration. "
+    "was unable to stop or start tasks during a deployment because of the service "
+    "deployment configuration. "
     "Update the minimumHealthyPercent or maximumPercent value and try again."
 )
 _BREAKER = "ECS deployment circuit breaker: tasks failed to start."
@@ -315,7 +458,11 @@ def service_of(task: Row) -> str:
     group = str(task["group"])
     if not group.startswith("service:") or not task.get("_revision"):
         return ""
-    return str(task["clusterArn"]).replace(":cluster/", ":service/") + "/" + group.removeprefix("service:")
+    return (
+        str(task["clusterArn"]).replace(":cluster/", ":service/")
+        + "/"
+        + group.removeprefix("service:")
+    )
 
 
 def protected(task: Row, now: float) -> bool:

@@ -7,7 +7,12 @@ from kirikae.local.state import Row, State
 from kirikae.local.wire import Operation
 
 MOST = 50
-_KINDS = {"cluster": "cluster", "service": "service", "task-definition": "definition", "task": "task"}
+_KINDS = {
+    "cluster": "cluster",
+    "service": "service",
+    "task-definition": "definition",
+    "task": "task",
+}
 
 
 class Tags:
@@ -15,7 +20,11 @@ class Tags:
         self._state = state
 
     def operations(self) -> dict[str, Operation]:
-        return {"TagResource": self.tag, "UntagResource": self.untag, "ListTagsForResource": self.list}
+        return {
+            "TagResource": self.tag,
+            "UntagResource": self.untag,
+            "ListTagsForResource": self.list,
+        }
 
     def of(self, arn: str) -> list[Row]:
         return list((self._state.get("tags", arn) or {"tags": []})["tags"])
@@ -43,7 +52,9 @@ class Tags:
 
     async def untag(self, params: Row) -> Row:
         arn = self._known(params["resourceArn"])
-        self._state.put("tags", arn, {"tags": [t for t in self.of(arn) if t["key"] not in params["tagKeys"]]})
+        self._state.put(
+            "tags", arn, {"tags": [t for t in self.of(arn) if t["key"] not in params["tagKeys"]]}
+        )
         return {}
 
     async def list(self, params: Row) -> Row:

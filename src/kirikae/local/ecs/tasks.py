@@ -1,8 +1,8 @@
 """Run tasks on the container engine: one state machine per task with one step in flight.
 
-Every step is written to the store before its effect, and container names derive from the task's ID, so that
-a killed control plane finds and adopts what it began.  Only a task's own drive changes its containers' rows.
-"""
+Every step is written to the store before its effect, and container names derive from the task's ID,
+so that a killed control plane finds and adopts what it began.  Only a task's own drive changes its
+containers' rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from kirikae.local.ecs.containers import (
     should_restart,
     task_health,
     with_overrides,
-)  # fmt: skip
+)
 from kirikae.local.ecs.definitions import launch_order
 from kirikae.local.ecs.images import Images
 from kirikae.local.ecs.logs import Logs
@@ -52,12 +52,28 @@ def _report(drive: asyncio.Task[None]) -> None:
 
 class Tasks:
     def __init__(
-        self, state: State, engine: Engine, pool: PausePool, balancer: Balancer, stores: Stores, images: Images, logs: Logs,
-        prefix: str, environment: Mapping[str, str], metadata: str,
-    ):  # fmt: skip
-        self._state, self._engine, self._pool, self._balancer = state, engine, pool, balancer
-        self._stores, self._images, self._logs = stores, images, logs
-        self._prefix, self._environment, self._metadata = prefix, dict(environment), metadata
+        self,
+        state: State,
+        engine: Engine,
+        pool: PausePool,
+        balancer: Balancer,
+        stores: Stores,
+        images: Images,
+        logs: Logs,
+        prefix: str,
+        environment: Mapping[str, str],
+        metadata: str,
+    ):
+        self._state = state
+        self._engine = engine
+        self._pool = pool
+        self._balancer = balancer
+        self._stores = stores
+        self._images = images
+        self._logs = logs
+        self._prefix = prefix
+        self._environment = dict(environment)
+        self._metadata = metadata
         self._drives: dict[str, asyncio.Task[None]] = {}
         self._wakes: dict[str, asyncio.Event] = {}
         self.on_change: Callable[[Row], None] = lambda task: None
@@ -77,10 +93,15 @@ class Tasks:
             drive.add_done_callback(_report)
 
     def poke_unfinished(self) -> None:
-        """Whatever is on its way to RUNNING or to STOPPED is looked at, should a drive of it have ended in an error."""
+        """Whatever is on its way to RUNNING or to STOPPED is looked at, should a drive of it have
+        ended in an error."""
         for task in self._state.all("task"):
             on_its_way = task["lastStatus"] in _STARTING or task["desiredStatus"] == "STOPPED"
-            if on_its_way and task["lastStatus"] != "STOPPED" and (task["id"] not in self._drives or self._drives[task["id"]].done()):
+            if (
+                on_its_way
+                and task["lastStatus"] != "STOPPED"
+                and (task["id"] not in self._drives or self._drives[task["id"]].done())
+            ):
                 self.poke(task["id"])
         self._drives = {key: drive for key, drive in self._drives.items() if not drive.done()}
 
@@ -89,7 +110,13 @@ class Tasks:
         task = self._state.get("task", task_id)
         if task is None or task["desiredStatus"] == "STOPPED":
             return
-        self._change(task_id, desiredStatus="STOPPED", stopCode=code, stoppedReason=reason, stoppingAt=time.time())
+        self._change(
+            task_id,
+            desiredStatus="STOPPED",
+            stopCode=code,
+            stoppedReason=reason,
+            stoppingAt=time.time(),
+        )
         self.poke(task_id)
 
     def _change(self, task_id: str, **fields: Any) -> Row:
@@ -134,14 +161,19 @@ class Tasks:
                 except TimeoutError:
                     pass
 
-    # --- starting -------------------------------------------------------------------------------------------------
+    # --- starting
 
     async def _launch(self, task: Row) -> bool:
         """Go on with the start from where it stands; True while a container waits for another."""
-        task_id, definition = task["id"], self.definition(task)
+        task_id = task["id"]
+        definition = self.definition(task)
         if not task.get("_pulled"):
             address = await self._network(task)
-            begun = {} if task.get("pullStartedAt") else {"lastStatus": "PENDING", "pullStartedAt": time.time()}
+            begun = (
+                {}
+                if task.get("pullStartedAt")
+                else {"lastStatus": "PENDING", "pullStartedAt": time.time()}
+            )
             if begun and self._wanted(task_id, address=address, **begun) is None:
                 return False
             await self._create_all(task, definition)
@@ -151,7 +183,12 @@ class Tasks:
         current = self._wanted(task_id)
         if current is None or any("_began" not in c for c in current["containers"]):
             return waits
-        if self._wanted(task_id, lastStatus="RUNNING", connectivity="CONNECTED", startedAt=time.time()) is None:
+        if (
+            self._wanted(
+                task_id, lastStatus="RUNNING", connectivity="CONNECTED", startedAt=time.time()
+            )
+            is None
+        ):
             return False
         await self._look(task_id)
         await self.register_targets(task_id)
@@ -168,9 +205,13 @@ class Tasks:
         await self._logs.prepare(definition)
         volumes = {v["name"]: await self._volume(task, v) for v in definition["volumes"]}
         rows = []
-        for container, row in zip(definition["containerDefinitions"], task["containers"], strict=True):
+        for container, row in zip(
+            definition["containerDefinitions"], task["containers"], strict=True
+        ):
             settled = (self._state.get("revision", task["_revision"]) or {"_images": {}})["_images"]
-            image, digest = await self._images.ready(container["image"], settled.get(container["name"]))
+            image, digest = await self._images.ready(
+                container["image"], settled.get(container["name"])
+            )
             rows.append({**row, "_imageId": image, **({"imageDigest": digest} if digest else {})})
         if self._wanted(task["id"], containers=rows) is None:
             return
@@ -180,20 +221,28 @@ class Tasks:
             await self._create(task, definition, known[name], settled[name], volumes)
 
     def _settle_images(self, task: Row, definition: Row, rows: list[Row]) -> dict[str, str]:
-        """Container -> image ID.  The first task of a deployment settles what a tag means for all of them (versionConsistency)."""
+        """Container -> image ID.  The first task of a deployment settles what a tag means for all
+        of them (versionConsistency)."""
         own = {row["name"]: str(row["_imageId"]) for row in rows}
         revision = self._state.get("revision", task["_revision"])
         if revision is None:
             return own
-        loose = {c["name"] for c in definition["containerDefinitions"] if c.get("versionConsistency") == "disabled"}
-        images = {name: image for name, image in own.items() if name not in loose} | revision["_images"]
+        loose = {
+            c["name"]
+            for c in definition["containerDefinitions"]
+            if c.get("versionConsistency") == "disabled"
+        }
+        images = {name: image for name, image in own.items() if name not in loose} | revision[
+            "_images"
+        ]
         if images != revision["_images"]:
             self._state.change("revision", task["_revision"], _images=images)
         settled: dict[str, str] = own | images
         return settled
 
-    async def _start_ready(self, task_id: str, definition: Row) -> bool:
-        """Start every container whose dependencies are met; True if one still waits.  Raises StartFailed if one never can."""
+    async def _start_ready(self, task_id: str, definition: Row) -> bool:  # noqa: C901
+        """Start every container whose dependencies are met; True if one still waits.  Raises
+        StartFailed if one never can."""
         waits = True
         while waits:
             task = self._wanted(task_id)
@@ -206,7 +255,9 @@ class Tasks:
                 return False
             rows = {c["name"]: c for c in task["containers"]}
             known = {c["name"]: c for c in definition["containerDefinitions"]}
-            now, waits, started = time.time(), False, False
+            now = time.time()
+            waits = False
+            started = False
             for container in launch_order(definition["containerDefinitions"]):
                 name = container["name"]
                 if "_began" in rows[name]:
@@ -247,7 +298,9 @@ class Tasks:
 
     def _volume_name(self, task_id: str, volume: Row) -> str:
         if efs := volume.get("efsVolumeConfiguration"):
-            place = efs.get("authorizationConfig", {}).get("accessPointId") or efs.get("rootDirectory", "/").strip("/").replace("/", ".")
+            place = efs.get("authorizationConfig", {}).get("accessPointId") or efs.get(
+                "rootDirectory", "/"
+            ).strip("/").replace("/", ".")
             return "-".join(p for p in (self._prefix, efs["fileSystemId"], place) if p)
         return f"{self._prefix}-volume-{task_id}-{volume['name']}"
 
@@ -262,22 +315,36 @@ class Tasks:
             raise StartFailed(f"CannotCreateVolumeError: {error}") from error
         return name
 
-    async def _create(self, task: Row, definition: Row, container: Row, image: str, volumes: Mapping[str, str]) -> None:
+    async def _create(
+        self, task: Row, definition: Row, container: Row, image: str, volumes: Mapping[str, str]
+    ) -> None:
         labels = {
-            "kirikae.instance": self._prefix, "kirikae.role": "container", "kirikae.task": task["id"],
-            "com.amazonaws.ecs.cluster": short(task["clusterArn"]), "com.amazonaws.ecs.container-name": container["name"],
-            "com.amazonaws.ecs.task-arn": task["taskArn"], "com.amazonaws.ecs.task-definition-family": definition["family"],
+            "kirikae.instance": self._prefix,
+            "kirikae.role": "container",
+            "kirikae.task": task["id"],
+            "com.amazonaws.ecs.cluster": short(task["clusterArn"]),
+            "com.amazonaws.ecs.container-name": container["name"],
+            "com.amazonaws.ecs.task-arn": task["taskArn"],
+            "com.amazonaws.ecs.task-definition-family": definition["family"],
             "com.amazonaws.ecs.task-definition-version": str(definition["revision"]),
-        }  # fmt: skip
+        }
         host: Row = {"NetworkMode": f"container:{task['_pause']}"}
         if mounts := binds(container, volumes):
             host["Binds"] = mounts
         if container.get("volumesFrom"):
             host["VolumesFrom"] = [
-                self.container_name(task["id"], v["sourceContainer"]) + (":ro" if v.get("readOnly") else "")
+                self.container_name(task["id"], v["sourceContainer"])
+                + (":ro" if v.get("readOnly") else "")
                 for v in container["volumesFrom"]
             ]
-        body = creation(container, definition, image, await self._environment_of(task, definition, container), labels, host)
+        body = creation(
+            container,
+            definition,
+            image,
+            await self._environment_of(task, definition, container),
+            labels,
+            host,
+        )
         try:
             await self._engine.create(self.container_name(task["id"], container["name"]), body)
         except EngineError as error:
@@ -286,12 +353,15 @@ class Tasks:
             raise StartFailed(f"CannotCreateContainerError: {error}") from error
 
     async def _environment_of(self, task: Row, definition: Row, container: Row) -> dict[str, str]:
-        """What the task is told: the endpoint and its metadata, files, own values, secrets; the later ones win."""
+        """What the task is told: the endpoint and its metadata, files, own values, secrets; the
+        later ones win."""
         token = metadata_id(task["id"], container["name"])
         told = self._environment | {
-            "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE", "ECS_CONTAINER_METADATA_URI_V4": f"{self._metadata}/v4/{token}",
-            "ECS_CONTAINER_METADATA_URI": f"{self._metadata}/v3/{token}", "ECS_AGENT_URI": f"{self._metadata}/api/{token}",
-        }  # fmt: skip
+            "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE",
+            "ECS_CONTAINER_METADATA_URI_V4": f"{self._metadata}/v4/{token}",
+            "ECS_CONTAINER_METADATA_URI": f"{self._metadata}/v3/{token}",
+            "ECS_AGENT_URI": f"{self._metadata}/api/{token}",
+        }
         if definition.get("taskRoleArn") and self._metadata.startswith("http://169.254.170.2"):
             told["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = f"/v2/credentials/{task['id']}"
             del told["AWS_ACCESS_KEY_ID"], told["AWS_SECRET_ACCESS_KEY"]
@@ -310,9 +380,13 @@ class Tasks:
         for binding in task["_bindings"]:
             try:
                 group = self._balancer.group(binding["targetGroupArn"])
-                key, fresh = self._balancer.register(group, task["address"], binding["containerPort"])
+                key, fresh = self._balancer.register(
+                    group, task["address"], binding["containerPort"]
+                )
                 if fresh:
-                    self.on_event(task, f"registered 1 targets in (target-group {binding['targetGroupArn']})")
+                    self.on_event(
+                        task, f"registered 1 targets in (target-group {binding['targetGroupArn']})"
+                    )
                     log.info("target %s registered", key)
                     await self._balancer.door.set_targets(group["id"])
             except (AwsError, OSError) as error:
@@ -320,9 +394,12 @@ class Tasks:
         self._balancer.health.assert_all()
 
     def target_keys(self, task: Row) -> list[str]:
-        return [f"{short(b['targetGroupArn'])}|{task.get('address')}:{b['containerPort']}" for b in task["_bindings"]]
+        return [
+            f"{short(b['targetGroupArn'])}|{task.get('address')}:{b['containerPort']}"
+            for b in task["_bindings"]
+        ]
 
-    # --- exits ----------------------------------------------------------------------------------------------------
+    # --- exits
 
     async def noticed(self, event: Row) -> None:
         """An event of the engine about one of our containers; hearing one twice is harmless."""
@@ -333,8 +410,14 @@ class Tasks:
             for task in self._state.all("task"):
                 if task.get("_pause") == name and task["lastStatus"] != "STOPPED":
                     await self._take_out_dead(task, None)
-                    code = "TaskFailedToStart" if task["lastStatus"] in _STARTING else "EssentialContainerExited"
-                    self.stop(task["id"], code, "CannotInspectContainerError: the task's network is gone")
+                    code = (
+                        "TaskFailedToStart"
+                        if task["lastStatus"] in _STARTING
+                        else "EssentialContainerExited"
+                    )
+                    self.stop(
+                        task["id"], code, "CannotInspectContainerError: the task's network is gone"
+                    )
             return
         task_of_it = self._state.get("task", labels.get("kirikae.task", ""))
         if task_of_it is None:
@@ -344,23 +427,33 @@ class Tasks:
         self.poke(task_of_it["id"])
 
     async def _take_out_dead(self, task: Row, container: str | None) -> None:
-        """A dead process needs no draining: out of the load balancer at once, before anything else is looked at."""
-        if task["desiredStatus"] == "STOPPED" or task["lastStatus"] != "RUNNING" or not task["_bindings"]:
+        """A dead process needs no draining: out of the load balancer at once, before anything else
+        is looked at."""
+        if (
+            task["desiredStatus"] == "STOPPED"
+            or task["lastStatus"] != "RUNNING"
+            or not task["_bindings"]
+        ):
             return
-        if container is None or any(c["essential"] for c in task["containers"] if c["name"] == container):
+        if container is None or any(
+            c["essential"] for c in task["containers"] if c["name"] == container
+        ):
             for key in self.target_keys(task):
                 self._balancer.forget_target(key)
             for binding in task["_bindings"]:
                 await self._balancer.door.set_targets(short(binding["targetGroupArn"]))
 
-    async def _look(self, task_id: str) -> None:
-        """Look at every container that was begun; restart what its policy restarts; an essential one's end is the task's end."""
+    async def _look(self, task_id: str) -> None:  # noqa: C901
+        """Look at every container that was begun; restart what its policy restarts; an essential
+        one's end is the task's end."""
         task = self._state.get("task", task_id)
         if task is None or task["lastStatus"] == "STOPPED":
             return
         known = {c["name"]: c for c in self.definition(task)["containerDefinitions"]}
         wanted = task["desiredStatus"] == "RUNNING"
-        rows, ended, again = [], list[Row](), list[str]()
+        rows = []
+        ended = list[Row]()
+        again = list[str]()
         for row in task["containers"]:
             if "_began" not in row or (row["lastStatus"] == "STOPPED" and "_finished" in row):
                 rows.append(row)
@@ -369,12 +462,20 @@ class Tasks:
             seen = await self._engine.inspect(self.container_name(task_id, name))
             after = {**row, **seen_as(seen)}
             if after["lastStatus"] == "STOPPED" and wanted and seen is not None:
-                begun_again = row.get("_handled") == after["_finished"]  # written down, but killed before the engine heard of it
+                begun_again = (
+                    row.get("_handled") == after["_finished"]
+                )  # written down, but killed before the engine heard of it
                 if begun_again or should_restart(known[name], ran_for_s(seen), after["exitCode"]):
                     again.append(name)
                     count = row.get("_restarts", 0) + (0 if begun_again else 1)
                     rows.append(
-                        {**row, "_handled": after["_finished"], "_restarts": count, "healthStatus": "UNKNOWN", "_began": time.time()}
+                        {
+                            **row,
+                            "_handled": after["_finished"],
+                            "_restarts": count,
+                            "healthStatus": "UNKNOWN",
+                            "_began": time.time(),
+                        }
                     )
                     continue
             if after["lastStatus"] == "STOPPED" and row["essential"]:
@@ -389,18 +490,23 @@ class Tasks:
             self._change(task_id, containers=rows, healthStatus=task_health(rows))
         if ended and wanted:
             await self._take_out_dead(task, ended[0]["name"])
-            self.stop(task_id, "EssentialContainerExited", ended[0].get("reason", "") or "Essential container in task exited")
+            self.stop(
+                task_id,
+                "EssentialContainerExited",
+                ended[0].get("reason", "") or "Essential container in task exited",
+            )
         elif wanted:
             for name in again:
                 await self._start(task, known[name])
             if again and task["lastStatus"] == "RUNNING":
                 await self.register_targets(task_id)
 
-    # --- stopping -------------------------------------------------------------------------------------------------
+    # --- stopping
 
     async def _end(self, task: Row) -> None:
         """Out of the load balancer first, then SIGTERM, then SIGKILL; the network goes last."""
-        task_id, definition = task["id"], self.definition(task)
+        task_id = task["id"]
+        definition = self.definition(task)
         if task["lastStatus"] == "RUNNING":
             task = self._change(task_id, lastStatus="DEACTIVATING")
         keys = [k for k in self.target_keys(task) if self._state.get("target", k) is not None]
@@ -410,17 +516,27 @@ class Tasks:
             task = self._change(task_id, _draining=True)
             self.on_event(task, "has begun draining connections on 1 tasks.")
             for binding in task["_bindings"]:
-                self.on_event(task, f"deregistered 1 targets in (target-group {binding['targetGroupArn']})")
+                self.on_event(
+                    task, f"deregistered 1 targets in (target-group {binding['targetGroupArn']})"
+                )
         for key in keys:
             await self._balancer.drained(key)
         task = self._change(task_id, lastStatus="STOPPING")
         await self._stop_containers(task_id, definition["containerDefinitions"])
         await self._look(task_id)
-        names = [self.container_name(task_id, c["name"]) for c in definition["containerDefinitions"]]
+        names = [
+            self.container_name(task_id, c["name"]) for c in definition["containerDefinitions"]
+        ]
         await self._logs.finish(names)
         current = self._state.get("task", task_id) or task
-        ended = [engine_time(c["_finished"]) for c in current["containers"] if c.get("_finished", "")[:1] == "2"]
-        self._change(task_id, lastStatus="DEPROVISIONING", executionStoppedAt=max(ended, default=time.time()))
+        ended = [
+            engine_time(c["_finished"])
+            for c in current["containers"]
+            if c.get("_finished", "")[:1] == "2"
+        ]
+        self._change(
+            task_id, lastStatus="DEPROVISIONING", executionStoppedAt=max(ended, default=time.time())
+        )
         for name in names:
             await self._engine.remove(name)
         for volume in definition["volumes"]:
@@ -429,11 +545,19 @@ class Tasks:
         if task.get("_pause"):
             await self._engine.remove(task["_pause"])
         containers = [{**c, "lastStatus": "STOPPED"} for c in current["containers"]]
-        self._change(task_id, lastStatus="STOPPED", stoppedAt=time.time(), containers=containers, connectivity="DISCONNECTED")
+        self._change(
+            task_id,
+            lastStatus="STOPPED",
+            stoppedAt=time.time(),
+            containers=containers,
+            connectivity="DISCONNECTED",
+        )
 
     async def _stop_containers(self, task_id: str, containers: list[Row]) -> None:
-        """Each container after all that depend on it; those that do not depend on each other at the same time."""
-        before, timeouts = dependents(containers), {c["name"]: c.get("stopTimeout", DEFAULT_STOP_TIMEOUT_S) for c in containers}
+        """Each container after all that depend on it; those that do not depend on each other at the
+        same time."""
+        before = dependents(containers)
+        timeouts = {c["name"]: c.get("stopTimeout", DEFAULT_STOP_TIMEOUT_S) for c in containers}
         stopping: dict[str, asyncio.Task[None]] = {}
 
         async def stop(name: str) -> None:
@@ -448,18 +572,24 @@ class Tasks:
             stopping[container["name"]] = asyncio.create_task(stop(container["name"]))
         await asyncio.gather(*stopping.values())
 
-    # --- after a restart ------------------------------------------------------------------------------------------
+    # --- after a restart
 
     async def recover(self) -> None:
-        """Join what the engine has with what the store says; remove what nobody asked for; go on with the rest."""
+        """Join what the engine has with what the store says; remove what nobody asked for; go on
+        with the rest."""
         live = {t["id"]: t for t in self._state.all("task") if t["lastStatus"] != "STOPPED"}
         used = {t["_pause"] for t in live.values() if t.get("_pause")}
         spare = {p["name"] for p in self._state.all("pause")}
         present = {}
         for seen in await self._engine.containers(f"kirikae.instance={self._prefix}"):
-            name, labels = seen["Names"][0].lstrip("/"), seen["Labels"]
+            name = seen["Names"][0].lstrip("/")
+            labels = seen["Labels"]
             present[name] = seen["State"] == "running"
-            ours = name in used or name in spare if labels["kirikae.role"] == "pause" else labels.get("kirikae.task") in live
+            ours = (
+                name in used or name in spare
+                if labels["kirikae.role"] == "pause"
+                else labels.get("kirikae.task") in live
+            )
             if not ours:
                 log.info("removing a container that nobody asked for: %s", name)
                 await self._engine.remove(name)
@@ -470,7 +600,11 @@ class Tasks:
         await self._remove_volumes(live)
         for task in live.values():
             if task.get("_pulled") and not present.get(task.get("_pause", "")):
-                self.stop(task["id"], "EssentialContainerExited", "the task's network ended while kirikae local was down")
+                self.stop(
+                    task["id"],
+                    "EssentialContainerExited",
+                    "the task's network ended while kirikae local was down",
+                )
             if task["lastStatus"] == "RUNNING":
                 await self._look(task["id"])
                 await self.register_targets(task["id"])

@@ -1,4 +1,5 @@
-"""Elastic Load Balancing v2, application load balancers: the API over the store; HAProxy is told what changed."""
+"""Elastic Load Balancing v2, application load balancers: the API over the store; HAProxy is told
+what changed."""
 
 from __future__ import annotations
 
@@ -57,14 +58,21 @@ _BALANCER_ATTRIBUTES = {
 }
 _STRUCTURAL = ("Create", "Modify", "Delete", "SetRulePriorities")
 CARRIED_OUT = {
-    "deregistration_delay.timeout_seconds": "0-3600", "stickiness.enabled": "true|false",
-    "stickiness.lb_cookie.duration_seconds": "1-604800", "stickiness.type": "lb_cookie|app_cookie",
-    "stickiness.app_cookie.cookie_name": "", "stickiness.app_cookie.duration_seconds": "1-604800",
-    "load_balancing.algorithm.type": "round_robin|least_outstanding_requests|weighted_random", "idle_timeout.timeout_seconds": "1-4000",
+    "deregistration_delay.timeout_seconds": "0-3600",
+    "stickiness.enabled": "true|false",
+    "stickiness.lb_cookie.duration_seconds": "1-604800",
+    "stickiness.type": "lb_cookie|app_cookie",
+    "stickiness.app_cookie.cookie_name": "",
+    "stickiness.app_cookie.duration_seconds": "1-604800",
+    "load_balancing.algorithm.type": "round_robin|least_outstanding_requests|weighted_random",
+    "idle_timeout.timeout_seconds": "1-4000",
     "slow_start.duration_seconds": "0-0|30-900",
-    "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": "1-64", "access_logs.s3.enabled": "true|false",
-    "access_logs.s3.bucket": "", "access_logs.s3.prefix": "", "deletion_protection.enabled": "true|false",
-}  # fmt: skip
+    "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": "1-64",
+    "access_logs.s3.enabled": "true|false",
+    "access_logs.s3.bucket": "",
+    "access_logs.s3.prefix": "",
+    "deletion_protection.enabled": "true|false",
+}
 """Attributes with an effect, and what they may be: words or ranges of numbers; empty: any text."""
 PARTLY = {
     "CreateLoadBalancer": "application load balancers",
@@ -81,7 +89,12 @@ PARTLY = {
     "ModifyTargetGroupAttributes": "attributes listed below",
 }
 """Operations of which something is missing, and what."""
-_NOT_FOUND = {"balancer": "LoadBalancerNotFound", "group": "TargetGroupNotFound", "listener": "ListenerNotFound", "rule": "RuleNotFound"}
+_NOT_FOUND = {
+    "balancer": "LoadBalancerNotFound",
+    "group": "TargetGroupNotFound",
+    "listener": "ListenerNotFound",
+    "rule": "RuleNotFound",
+}
 
 
 def new_id() -> str:
@@ -130,10 +143,14 @@ class Balancer:
             "RemoveTags": self.remove_tags,
             "DescribeTags": self.describe_tags,
         }
-        return {name: self._all_or_nothing(handler) if name.startswith(_STRUCTURAL) else handler for name, handler in found.items()}
+        return {
+            name: self._all_or_nothing(handler) if name.startswith(_STRUCTURAL) else handler
+            for name, handler in found.items()
+        }
 
     def _all_or_nothing(self, handler: Operation) -> Operation:
-        """A change that HAProxy refuses is taken back, so that it cannot stand in the way of the next one."""
+        """A change that HAProxy refuses is taken back, so that it cannot stand in the way of the
+        next one."""
 
         async def carry_out(params: Row) -> Row:
             async with self._changing:
@@ -141,16 +158,22 @@ class Balancer:
                 try:
                     return await handler(params)
                 except AwsError as error:
-                    if error.status >= 500:  # HAProxy did not hear of it: the caller will ask again, and must find nothing half done
+                    if (
+                        error.status >= 500
+                        # HAProxy did not hear of it: the caller will ask again, and must find
+                        # nothing half done
+                    ):
                         self._state.restore(before)
                     raise
                 except LocalError as error:
                     self._state.restore(before)
-                    raise AwsError("InvalidConfigurationRequest", f"nothing was changed: {error}") from error
+                    raise AwsError(
+                        "InvalidConfigurationRequest", f"nothing was changed: {error}"
+                    ) from error
 
         return carry_out
 
-    # --- load balancers -------------------------------------------------------------------------------------------
+    # --- load balancers
 
     async def create_load_balancer(self, params: Row) -> Row:
         if params.get("Type", "application") != "application":
@@ -164,20 +187,32 @@ class Balancer:
             "balancer",
             key,
             {
-                "id": key, "name": name, "arn": f"{self._prefix}loadbalancer/app/{name}/{key}", "created": time.time(),
-                "scheme": params.get("Scheme", "internet-facing"), "subnets": params.get("Subnets", []),
-                "groups": params.get("SecurityGroups", []), "attributes": dict(_BALANCER_ATTRIBUTES), "tags": _tags(params),
+                "id": key,
+                "name": name,
+                "arn": f"{self._prefix}loadbalancer/app/{name}/{key}",
+                "created": time.time(),
+                "scheme": params.get("Scheme", "internet-facing"),
+                "subnets": params.get("Subnets", []),
+                "groups": params.get("SecurityGroups", []),
+                "attributes": dict(_BALANCER_ATTRIBUTES),
+                "tags": _tags(params),
             },
-        )  # fmt: skip
+        )
         return {"LoadBalancers": [self._show_balancer(row)]}
 
     def _show_balancer(self, row: Row) -> Row:
         return {
-            "LoadBalancerArn": row["arn"], "LoadBalancerName": row["name"], "Type": "application", "Scheme": row["scheme"],
-            "DNSName": f"{row['name']}-{row['id']}.elb.localhost", "State": {"Code": "active"}, "IpAddressType": "ipv4",
-            "CreatedTime": datetime.fromtimestamp(row["created"], UTC), "SecurityGroups": row["groups"],
+            "LoadBalancerArn": row["arn"],
+            "LoadBalancerName": row["name"],
+            "Type": "application",
+            "Scheme": row["scheme"],
+            "DNSName": f"{row['name']}-{row['id']}.elb.localhost",
+            "State": {"Code": "active"},
+            "IpAddressType": "ipv4",
+            "CreatedTime": datetime.fromtimestamp(row["created"], UTC),
+            "SecurityGroups": row["groups"],
             "AvailabilityZones": [{"SubnetId": subnet} for subnet in row["subnets"]],
-        }  # fmt: skip
+        }
 
     async def describe_load_balancers(self, params: Row) -> Row:
         rows = self._chosen("balancer", params.get("LoadBalancerArns"), params.get("Names"))
@@ -188,7 +223,9 @@ class Balancer:
             if row["arn"] == params["LoadBalancerArn"]:
                 if row["attributes"]["deletion_protection.enabled"] == "true":
                     raise AwsError(
-                        "OperationNotPermitted", f"Load balancer '{row['arn']}' cannot be deleted: deletion protection is enabled"
+                        "OperationNotPermitted",
+                        f"Load balancer '{row['arn']}' cannot be deleted: deletion "
+                        "protection is enabled",
                     )
                 for listener in self._state.all("listener"):
                     if listener["balancer"] == row["id"]:
@@ -204,52 +241,92 @@ class Balancer:
         row = self._one("balancer", params["LoadBalancerArn"])
         asked = {a["Key"]: a["Value"] for a in params["Attributes"]}
         if asked.get("access_logs.s3.enabled") == "true":
-            await self._check_bucket(asked.get("access_logs.s3.bucket") or row["attributes"]["access_logs.s3.bucket"])
-        row = self._state.change("balancer", row["id"], attributes=_changed(row, params["Attributes"], _BALANCER_ATTRIBUTES))
+            await self._check_bucket(
+                asked.get("access_logs.s3.bucket") or row["attributes"]["access_logs.s3.bucket"]
+            )
+        row = self._state.change(
+            "balancer",
+            row["id"],
+            attributes=_changed(row, params["Attributes"], _BALANCER_ATTRIBUTES),
+        )
         await self._tell_door()
         return _attributes(row)
 
     async def _check_bucket(self, bucket: str) -> None:
         """A bucket that cannot be written is refused, as AWS does."""
         try:
-            await self.put_object(bucket, f"AWSLogs/{ACCOUNT}/ELBAccessLogTestFile", b"Enable AccessLog for ELB is successful")
+            await self.put_object(
+                bucket,
+                f"AWSLogs/{ACCOUNT}/ELBAccessLogTestFile",
+                b"Enable AccessLog for ELB is successful",
+            )
         except OSError as error:
-            raise AwsError("InvalidConfigurationRequest", f"Access Denied for bucket: {bucket}. {error}") from error
+            raise AwsError(
+                "InvalidConfigurationRequest", f"Access Denied for bucket: {bucket}. {error}"
+            ) from error
 
-    # --- target groups --------------------------------------------------------------------------------------------
+    # --- target groups
 
     async def create_target_group(self, params: Row) -> Row:
         name = params["Name"]
         if params.get("TargetType", "instance") != "ip":
-            raise AwsError("ValidationError", f"target group {name}: kirikae local registers addresses; use TargetType ip")
+            raise AwsError(
+                "ValidationError",
+                f"target group {name}: kirikae local registers addresses; use TargetType ip",
+            )
         if params.get("Protocol") != "HTTP":
-            raise AwsError("ValidationError", f"target group {name}: kirikae local speaks HTTP to targets")
+            raise AwsError(
+                "ValidationError", f"target group {name}: kirikae local speaks HTTP to targets"
+            )
         if any(row["name"] == name for row in self._state.all("group")):
-            raise AwsError("DuplicateTargetGroupName", f"A target group with the same name '{name}' exists")
+            raise AwsError(
+                "DuplicateTargetGroupName", f"A target group with the same name '{name}' exists"
+            )
         key = new_id()
         row = self._state.put(
             "group",
             key,
             {
-                "id": key, "name": name, "arn": f"{self._prefix}targetgroup/{name}/{key}", "port": params["Port"],
-                "vpc": params.get("VpcId", ""), "number": 1 + max([g["number"] for g in self._state.all("group")], default=999),
-                "check_path": "/", "check_port": "traffic-port", "interval_s": 30, "timeout_s": 5, "healthy_threshold": 5,
-                "unhealthy_threshold": 2, "matcher": "200", **_check_fields(params, name),
-                "attributes": dict(_GROUP_ATTRIBUTES), "tags": _tags(params),
+                "id": key,
+                "name": name,
+                "arn": f"{self._prefix}targetgroup/{name}/{key}",
+                "port": params["Port"],
+                "vpc": params.get("VpcId", ""),
+                "number": 1 + max([g["number"] for g in self._state.all("group")], default=999),
+                "check_path": "/",
+                "check_port": "traffic-port",
+                "interval_s": 30,
+                "timeout_s": 5,
+                "healthy_threshold": 5,
+                "unhealthy_threshold": 2,
+                "matcher": "200",
+                **_check_fields(params, name),
+                "attributes": dict(_GROUP_ATTRIBUTES),
+                "tags": _tags(params),
             },
-        )  # fmt: skip
+        )
         await self._tell_door()
         return {"TargetGroups": [self._show_group(row)]}
 
     def _show_group(self, row: Row) -> Row:
         return {
-            "TargetGroupArn": row["arn"], "TargetGroupName": row["name"], "Protocol": "HTTP", "Port": row["port"],
-            "VpcId": row["vpc"], "TargetType": "ip", "HealthCheckProtocol": "HTTP", "HealthCheckPort": row["check_port"],
-            "HealthCheckEnabled": True, "HealthCheckPath": row["check_path"], "HealthCheckIntervalSeconds": row["interval_s"],
-            "HealthCheckTimeoutSeconds": row["timeout_s"], "HealthyThresholdCount": row["healthy_threshold"],
-            "UnhealthyThresholdCount": row["unhealthy_threshold"], "Matcher": {"HttpCode": row["matcher"]},
+            "TargetGroupArn": row["arn"],
+            "TargetGroupName": row["name"],
+            "Protocol": "HTTP",
+            "Port": row["port"],
+            "VpcId": row["vpc"],
+            "TargetType": "ip",
+            "HealthCheckProtocol": "HTTP",
+            "HealthCheckPort": row["check_port"],
+            "HealthCheckEnabled": True,
+            "HealthCheckPath": row["check_path"],
+            "HealthCheckIntervalSeconds": row["interval_s"],
+            "HealthCheckTimeoutSeconds": row["timeout_s"],
+            "HealthyThresholdCount": row["healthy_threshold"],
+            "UnhealthyThresholdCount": row["unhealthy_threshold"],
+            "Matcher": {"HttpCode": row["matcher"]},
             "LoadBalancerArns": sorted(self.balancers_of(row["arn"])),
-        }  # fmt: skip
+        }
 
     async def describe_target_groups(self, params: Row) -> Row:
         rows = self._chosen("group", params.get("TargetGroupArns"), params.get("Names"))
@@ -266,7 +343,10 @@ class Balancer:
         for row in self._state.all("group"):
             if row["arn"] == params["TargetGroupArn"]:
                 if self.balancers_of(row["arn"]):
-                    raise AwsError("ResourceInUse", f"Target group '{row['arn']}' is currently in use by a listener or a rule")
+                    raise AwsError(
+                        "ResourceInUse",
+                        f"Target group '{row['arn']}' is currently in use by a listener or a rule",
+                    )
                 for target in self._state.all("target"):
                     if target["group"] == row["id"]:
                         self._state.drop("target", target["key"])
@@ -281,9 +361,16 @@ class Balancer:
         row = self._one("group", params["TargetGroupArn"])
         changed = _changed(row, params["Attributes"], _GROUP_ATTRIBUTES)
         cookie = changed["stickiness.app_cookie.cookie_name"]
-        by_application = changed["stickiness.enabled"] == "true" and changed["stickiness.type"] == "app_cookie"
-        if by_application and (not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", cookie) or cookie.startswith("AWSALB")):
-            raise AwsError("InvalidConfigurationRequest", f"stickiness.app_cookie.cookie_name={cookie}: a cookie's name, not AWSALB...")
+        by_application = (
+            changed["stickiness.enabled"] == "true" and changed["stickiness.type"] == "app_cookie"
+        )
+        if by_application and (
+            not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", cookie) or cookie.startswith("AWSALB")
+        ):
+            raise AwsError(
+                "InvalidConfigurationRequest",
+                f"stickiness.app_cookie.cookie_name={cookie}: a cookie's name, not AWSALB...",
+            )
         row = self._state.change("group", row["id"], attributes=changed)
         await self._tell_door()
         return _attributes(row)
@@ -299,33 +386,57 @@ class Balancer:
                     arns.add(balancer["arn"])
         return arns
 
-    # --- listeners and rules --------------------------------------------------------------------------------------
+    # --- listeners and rules
 
     async def create_listener(self, params: Row) -> Row:
         balancer = self._one("balancer", params["LoadBalancerArn"])
         port = params.get("Port", 80)
         if params.get("Protocol", "HTTP") != "HTTP":
-            raise AwsError("UnsupportedProtocol", "kirikae local listens for HTTP; put TLS in front of it yourself")
+            raise AwsError(
+                "UnsupportedProtocol",
+                "kirikae local listens for HTTP; put TLS in front of it yourself",
+            )
         if any(listener["port"] == port for listener in self._state.all("listener")):
-            raise AwsError("DuplicateListener", f"A listener already exists on port {port} of this machine's loopback address")
+            raise AwsError(
+                "DuplicateListener",
+                f"A listener already exists on port {port} of this machine's loopback address",
+            )
         if not port_is_free(port):
-            raise AwsError("InvalidConfigurationRequest", f"port {port} of 127.0.0.1 is taken by another program; choose a free one")
+            raise AwsError(
+                "InvalidConfigurationRequest",
+                f"port {port} of 127.0.0.1 is taken by another program; choose a free one",
+            )
         self._check_actions(params["DefaultActions"])
         key = new_id()
         arn = f"{self._prefix}listener/app/{balancer['name']}/{balancer['id']}/{key}"
         with self._state.together():
-            row = self._state.put("listener", arn, {"id": key, "arn": arn, "balancer": balancer["id"], "port": port, "tags": _tags(params)})
+            row = self._state.put(
+                "listener",
+                arn,
+                {
+                    "id": key,
+                    "arn": arn,
+                    "balancer": balancer["id"],
+                    "port": port,
+                    "tags": _tags(params),
+                },
+            )
             self._put_rule(row, "default", [], params["DefaultActions"], [])
         await self._tell_door()
         return {"Listeners": [self._show_listener(row)]}
 
     def _show_listener(self, row: Row) -> Row:
         balancer = self._state.get("balancer", row["balancer"]) or {}
-        default = next(r for r in self._state.all("rule") if r["listener"] == row["arn"] and r["default"])
+        default = next(
+            r for r in self._state.all("rule") if r["listener"] == row["arn"] and r["default"]
+        )
         return {
-            "ListenerArn": row["arn"], "LoadBalancerArn": balancer.get("arn"), "Port": row["port"], "Protocol": "HTTP",
+            "ListenerArn": row["arn"],
+            "LoadBalancerArn": balancer.get("arn"),
+            "Port": row["port"],
+            "Protocol": "HTTP",
             "DefaultActions": default["actions"],
-        }  # fmt: skip
+        }
 
     async def describe_listeners(self, params: Row) -> Row:
         rows = self._chosen("listener", params.get("ListenerArns"), None)
@@ -337,17 +448,32 @@ class Balancer:
     async def modify_listener(self, params: Row) -> Row:
         row = self._one("listener", params["ListenerArn"])
         port: int = params.get("Port") or row["port"]
-        if params.get("Protocol", "HTTP") != "HTTP" or params.get("Certificates") or params.get("SslPolicy"):
-            raise AwsError("UnsupportedProtocol", "kirikae local listens for HTTP; put TLS in front of it yourself")
+        if (
+            params.get("Protocol", "HTTP") != "HTTP"
+            or params.get("Certificates")
+            or params.get("SslPolicy")
+        ):
+            raise AwsError(
+                "UnsupportedProtocol",
+                "kirikae local listens for HTTP; put TLS in front of it yourself",
+            )
         if port != row["port"]:
             if any(other["port"] == port for other in self._state.all("listener")):
-                raise AwsError("DuplicateListener", f"A listener already exists on port {port} of this machine's loopback address")
+                raise AwsError(
+                    "DuplicateListener",
+                    f"A listener already exists on port {port} of this machine's loopback address",
+                )
             if not port_is_free(port):
-                raise AwsError("InvalidConfigurationRequest", f"port {port} of 127.0.0.1 is taken by another program; choose a free one")
+                raise AwsError(
+                    "InvalidConfigurationRequest",
+                    f"port {port} of 127.0.0.1 is taken by another program; choose a free one",
+                )
         actions = params.get("DefaultActions")
         if actions:
             self._check_actions(actions)
-            default = next(r for r in self._state.all("rule") if r["listener"] == row["arn"] and r["default"])
+            default = next(
+                r for r in self._state.all("rule") if r["listener"] == row["arn"] and r["default"]
+            )
             await self.modify_rule({"RuleArn": default["arn"], "Actions": actions})
         if port != row["port"]:
             row = self._state.change("listener", row["arn"], port=port)
@@ -366,32 +492,56 @@ class Balancer:
                     self._state.drop("rule", rule["arn"])
             self._state.drop("listener", listener["arn"])
 
-    def _put_rule(self, listener: Row, priority: str, conditions: list[Row], actions: list[Row], tags: list[Row]) -> Row:
+    def _put_rule(
+        self,
+        listener: Row,
+        priority: str,
+        conditions: list[Row],
+        actions: list[Row],
+        tags: list[Row],
+    ) -> Row:
         key = new_id()
         arn = listener["arn"].replace(":listener/", ":listener-rule/") + f"/{key}"
         row = {
-            "id": key, "arn": arn, "listener": listener["arn"], "priority": 0 if priority == "default" else int(priority),
-            "default": priority == "default", "conditions": conditions, "actions": actions, "tags": tags,
-        }  # fmt: skip
+            "id": key,
+            "arn": arn,
+            "listener": listener["arn"],
+            "priority": 0 if priority == "default" else int(priority),
+            "default": priority == "default",
+            "conditions": conditions,
+            "actions": actions,
+            "tags": tags,
+        }
         return self._state.put("rule", arn, row)
 
     def _show_rule(self, row: Row) -> Row:
         return {
-            "RuleArn": row["arn"], "Priority": "default" if row["default"] else str(row["priority"]),
-            "Conditions": row["conditions"], "Actions": row["actions"], "IsDefault": row["default"],
-        }  # fmt: skip
+            "RuleArn": row["arn"],
+            "Priority": "default" if row["default"] else str(row["priority"]),
+            "Conditions": row["conditions"],
+            "Actions": row["actions"],
+            "IsDefault": row["default"],
+        }
 
     def _check_actions(self, actions: Iterable[Row]) -> None:
         for action in actions:
             if action["Type"] not in ("forward", "fixed-response", "redirect"):
-                raise AwsError("InvalidLoadBalancerAction", f"kirikae local does not carry out the action {action['Type']} yet")
+                raise AwsError(
+                    "InvalidLoadBalancerAction",
+                    f"kirikae local does not carry out the action {action['Type']} yet",
+                )
             groups = forward_groups([action])
             if len(groups) > 5:
-                raise AwsError("TooManyTargetGroups", "a forward action has at most five target groups")
+                raise AwsError(
+                    "TooManyTargetGroups", "a forward action has at most five target groups"
+                )
             for group in groups:
                 self._one("group", group["TargetGroupArn"])
                 if not 0 <= group["Weight"] <= 999:
-                    raise AwsError("ValidationError", f"weight {group['Weight']} of {group['TargetGroupArn']}: 0 to 999")
+                    raise AwsError(
+                        "ValidationError",
+                        f"weight {group['Weight']} of {group['TargetGroupArn']}: 0 to 999",
+                    )
 
     def _check_conditions(self, conditions: Iterable[Row]) -> None:
         for condition in conditions:
@@ -405,9 +555,14 @@ class Balancer:
         self._check_actions(params["Actions"])
         self._check_conditions(params["Conditions"])
         priority = params["Priority"]
-        if any(r["listener"] == listener["arn"] and not r["default"] and r["priority"] == priority for r in self._state.all("rule")):
+        if any(
+            r["listener"] == listener["arn"] and not r["default"] and r["priority"] == priority
+            for r in self._state.all("rule")
+        ):
             raise AwsError("PriorityInUse", f"Priority '{priority}' is currently in use")
-        row = self._put_rule(listener, str(priority), params["Conditions"], params["Actions"], _tags(params))
+        row = self._put_rule(
+            listener, str(priority), params["Conditions"], params["Actions"], _tags(params)
+        )
         await self._tell_door()
         return {"Rules": [self._show_rule(row)]}
 
@@ -420,15 +575,21 @@ class Balancer:
         return _paged("Rules", [self._show_rule(row) for row in rows], params)
 
     async def modify_rule(self, params: Row) -> Row:
-        """A change of weights alone is one atomic exchange of thresholds; anything else reloads HAProxy."""
+        """A change of weights alone is one atomic exchange of thresholds; anything else reloads
+        HAProxy."""
         row = self._one("rule", params["RuleArn"])
         self._check_actions(params.get("Actions", []))
         self._check_conditions(params.get("Conditions", []))
-        actions, conditions = params.get("Actions") or row["actions"], params.get("Conditions") or row["conditions"]
+        actions = params.get("Actions") or row["actions"]
+        conditions = params.get("Conditions") or row["conditions"]
         same_groups = [g["TargetGroupArn"] for g in forward_groups(actions)] == [
             g["TargetGroupArn"] for g in forward_groups(row["actions"])
         ]
-        weights_only = same_groups and conditions == row["conditions"] and _but_weights(actions) == _but_weights(row["actions"])
+        weights_only = (
+            same_groups
+            and conditions == row["conditions"]
+            and _but_weights(actions) == _but_weights(row["actions"])
+        )
         row = self._state.change("rule", row["arn"], actions=actions, conditions=conditions)
         if weights_only:
             await self.door.set_weights()
@@ -439,7 +600,11 @@ class Balancer:
     async def set_rule_priorities(self, params: Row) -> Row:
         asked = {p["RuleArn"]: p["Priority"] for p in params["RulePriorities"]}
         rows = [self._one("rule", arn) for arn in asked]
-        after = {r["arn"]: asked.get(r["arn"], r["priority"]) for r in self._state.all("rule") if r["listener"] == rows[0]["listener"]}
+        after = {
+            r["arn"]: asked.get(r["arn"], r["priority"])
+            for r in self._state.all("rule")
+            if r["listener"] == rows[0]["listener"]
+        }
         if any(r["default"] for r in rows):
             raise AwsError("OperationNotPermitted", "the default rule has no priority")
         if len(set(after.values())) != len(after):
@@ -457,7 +622,7 @@ class Balancer:
         await self._tell_door()
         return {}
 
-    # --- targets --------------------------------------------------------------------------------------------------
+    # --- targets
 
     async def register_targets(self, params: Row) -> Row:
         group = self._one("group", params["TargetGroupArn"])
@@ -468,7 +633,8 @@ class Balancer:
         return {}
 
     def register(self, group: Row, address: str, port: int) -> tuple[str, bool]:
-        """Put the target into the lowest free slot; one that is registered already keeps its own, a draining one returns.
+        """Put the target into the lowest free slot; one that is registered already keeps its own, a
+        draining one returns.
 
         The answer is its key, and whether it is new there.
         """
@@ -477,34 +643,58 @@ class Balancer:
         if known is not None and known["state"] != "draining":
             return key, False
         taken = {t["slot"] for t in self._state.all("target") if t["group"] == group["id"]}
-        free = [known["slot"]] if known else [slot for slot in range(1, SLOTS + 1) if slot not in taken]
+        free = (
+            [known["slot"]]
+            if known
+            else [slot for slot in range(1, SLOTS + 1) if slot not in taken]
+        )
         if not free:
-            raise AwsError("TooManyTargets", f"kirikae local holds {SLOTS} targets in a target group")
+            raise AwsError(
+                "TooManyTargets", f"kirikae local holds {SLOTS} targets in a target group"
+            )
         self._state.put(
             "target",
             key,
             {
-                "key": key, "group": group["id"], "address": address, "port": port, "slot": free[0],
-                "state": "initial", "reason": "Elb.RegistrationInProgress", "passes": 0, "failures": 0,
+                "key": key,
+                "group": group["id"],
+                "address": address,
+                "port": port,
+                "slot": free[0],
+                "state": "initial",
+                "reason": "Elb.RegistrationInProgress",
+                "passes": 0,
+                "failures": 0,
             },
-        )  # fmt: skip
+        )
         return key, True
 
     async def deregister_targets(self, params: Row) -> Row:
         group = self._one("group", params["TargetGroupArn"])
         for target in params["Targets"]:
-            await self.deregister(f"{group['id']}|{target['Id']}:{target.get('Port', group['port'])}")
+            await self.deregister(
+                f"{group['id']}|{target['Id']}:{target.get('Port', group['port'])}"
+            )
         return {}
 
     async def deregister(self, key: str) -> None:
-        """Begin draining: no new request; the row goes when nothing is in flight or the delay is over."""
+        """Begin draining: no new request; the row goes when nothing is in flight or the delay is
+        over."""
         target = self._state.get("target", key)
         if target is None:
             return
         if target["state"] != "draining":
             group = self._state.get("group", target["group"])
-            delay_s = int(group["attributes"]["deregistration_delay.timeout_seconds"]) if group else 0
-            self._state.change("target", key, state="draining", reason="Target.DeregistrationInProgress", until=time.time() + delay_s)
+            delay_s = (
+                int(group["attributes"]["deregistration_delay.timeout_seconds"]) if group else 0
+            )
+            self._state.change(
+                "target",
+                key,
+                state="draining",
+                reason="Target.DeregistrationInProgress",
+                until=time.time() + delay_s,
+            )
             await self.door.set_targets(target["group"])
         self.resume_drains()
 
@@ -516,7 +706,9 @@ class Balancer:
 
     async def _drain(self, key: str) -> None:
         await asyncio.sleep(0.2)  # a request that was routed just before is counted by then
-        while (target := self._state.get("target", key)) is not None and target["state"] == "draining":
+        while (target := self._state.get("target", key)) is not None and target[
+            "state"
+        ] == "draining":
             try:
                 left = await self.door.in_flight(target["group"], target["slot"])
             except OSError:
@@ -529,7 +721,9 @@ class Balancer:
 
     async def drained(self, key: str) -> None:
         """Wait until this target is gone from its group."""
-        while (target := self._state.get("target", key)) is not None and target["state"] == "draining":
+        while (target := self._state.get("target", key)) is not None and target[
+            "state"
+        ] == "draining":
             self.resume_drains()
             await asyncio.sleep(0.05)
 
@@ -540,8 +734,14 @@ class Balancer:
     async def describe_target_health(self, params: Row) -> Row:
         group = self._one("group", params["TargetGroupArn"])
         in_use = bool(self.balancers_of(group["arn"]))
-        registered = {(t["address"], t["port"]): t for t in self._state.all("target") if t["group"] == group["id"]}
-        asked = [(t["Id"], t.get("Port", group["port"])) for t in params.get("Targets", [])] or sorted(registered)
+        registered = {
+            (t["address"], t["port"]): t
+            for t in self._state.all("target")
+            if t["group"] == group["id"]
+        }
+        asked = [
+            (t["Id"], t.get("Port", group["port"])) for t in params.get("Targets", [])
+        ] or sorted(registered)
         answers = []
         for address, port in asked:
             target = registered.get((address, port))
@@ -550,18 +750,28 @@ class Balancer:
             elif not in_use:
                 health = {"State": "unused", "Reason": "Target.NotInUse"}
             else:
-                health = {"State": target["state"]} | ({"Reason": target["reason"]} if target["reason"] else {})
+                health = {"State": target["state"]} | (
+                    {"Reason": target["reason"]} if target["reason"] else {}
+                )
             check_port = str(port) if group["check_port"] == "traffic-port" else group["check_port"]
-            answers.append({"Target": {"Id": address, "Port": port}, "HealthCheckPort": check_port, "TargetHealth": health})
+            answers.append(
+                {
+                    "Target": {"Id": address, "Port": port},
+                    "HealthCheckPort": check_port,
+                    "TargetHealth": health,
+                }
+            )
         return {"TargetHealthDescriptions": answers}
 
-    # --- tags and lookups -----------------------------------------------------------------------------------------
+    # --- tags and lookups
 
     async def add_tags(self, params: Row) -> Row:
         for arn in params["ResourceArns"]:
             kind, row = self._any(arn)
             tags = {t["Key"]: t for t in [*row["tags"], *params["Tags"]]}
-            self._state.change(kind, arn if kind in ("listener", "rule") else row["id"], tags=list(tags.values()))
+            self._state.change(
+                kind, arn if kind in ("listener", "rule") else row["id"], tags=list(tags.values())
+            )
         return {}
 
     async def remove_tags(self, params: Row) -> Row:
@@ -585,14 +795,27 @@ class Balancer:
         return {"SecurityGroupIds": params["SecurityGroups"]}
 
     async def describe_account_limits(self, params: Row) -> Row:
-        limits = {"targets-per-application-load-balancer": SLOTS, "target-groups-per-action-on-application-load-balancer": 5}
+        limits = {
+            "targets-per-application-load-balancer": SLOTS,
+            "target-groups-per-action-on-application-load-balancer": 5,
+        }
         return {"Limits": [{"Name": name, "Max": str(most)} for name, most in limits.items()]}
 
     async def describe_tags(self, params: Row) -> Row:
-        return {"TagDescriptions": [{"ResourceArn": arn, "Tags": self._any(arn)[1]["tags"]} for arn in params["ResourceArns"]]}
+        return {
+            "TagDescriptions": [
+                {"ResourceArn": arn, "Tags": self._any(arn)[1]["tags"]}
+                for arn in params["ResourceArns"]
+            ]
+        }
 
     def _any(self, arn: str) -> tuple[str, Row]:
-        words = {":loadbalancer/": "balancer", ":targetgroup/": "group", ":listener/": "listener", ":listener-rule/": "rule"}
+        words = {
+            ":loadbalancer/": "balancer",
+            ":targetgroup/": "group",
+            ":listener/": "listener",
+            ":listener-rule/": "rule",
+        }
         kind = next((kind for word, kind in words.items() if word in arn), None)
         if kind is None:
             raise AwsError("ValidationError", f"'{arn}' is not a valid ARN")
@@ -623,14 +846,20 @@ class Balancer:
         try:
             await self.door.assert_all()
         except (EngineError, OSError) as error:
-            raise AwsError("InternalFailure", f"the load balancer did not take the change: {error}", 500) from error
+            raise AwsError(
+                "InternalFailure", f"the load balancer did not take the change: {error}", 500
+            ) from error
 
 
 def _paged(key: str, items: list[Row], params: Row) -> Row:
     """ELB's pages: ``PageSize`` 1 to 400, the marker is the number of items already given."""
-    size, marker = params.get("PageSize", 400), params.get("Marker") or "0"
+    size = params.get("PageSize", 400)
+    marker = params.get("Marker") or "0"
     if not 1 <= size <= 400 or not marker.isdigit():
-        raise AwsError("ValidationError", f"PageSize {size}, Marker {marker!r}: 1 to 400, and a marker that an earlier page gave")
+        raise AwsError(
+            "ValidationError",
+            f"PageSize {size}, Marker {marker!r}: 1 to 400, and a marker that an earlier page gave",
+        )
     end = int(marker) + size
     return {key: items[int(marker) : end], **({"NextMarker": str(end)} if end < len(items) else {})}
 
@@ -640,19 +869,32 @@ def _tags(params: Row) -> list[Row]:
 
 
 def _attributes(row: Row) -> Row:
-    return {"Attributes": [{"Key": key, "Value": value} for key, value in sorted(row["attributes"].items())]}
+    return {
+        "Attributes": [
+            {"Key": key, "Value": value} for key, value in sorted(row["attributes"].items())
+        ]
+    }
 
 
 def _changed(row: Row, attributes: Iterable[Row], known: Mapping[str, str]) -> dict[str, str]:
     changed = dict(row["attributes"])
     for attribute in attributes:
-        key, value = attribute["Key"], attribute.get("Value", "")
+        key = attribute["Key"]
+        value = attribute.get("Value", "")
         if key not in known:
-            raise AwsError("InvalidConfigurationRequest", f"Load balancing attribute key '{key}' is not recognized")
+            raise AwsError(
+                "InvalidConfigurationRequest",
+                f"Load balancing attribute key '{key}' is not recognized",
+            )
         if key not in CARRIED_OUT and known[key] != value:
-            raise AwsError("InvalidConfigurationRequest", f"kirikae local does not carry out {key}={value} yet")
+            raise AwsError(
+                "InvalidConfigurationRequest", f"kirikae local does not carry out {key}={value} yet"
+            )
         if key in CARRIED_OUT and not _allowed(CARRIED_OUT[key], value):
-            raise AwsError("InvalidConfigurationRequest", f"{key}={value}: allowed is {CARRIED_OUT[key].replace('|', ' or ')}")
+            raise AwsError(
+                "InvalidConfigurationRequest",
+                f"{key}={value}: allowed is {CARRIED_OUT[key].replace('|', ' or ')}",
+            )
         changed[key] = value
     return changed
 
@@ -661,34 +903,53 @@ def _allowed(rule: str, value: str) -> bool:
     """Is the value one of the words, or in one of the ranges of numbers, that ``a|b|1-9`` names?"""
     for part in rule.split("|"):
         low, dash, high = part.partition("-")
-        if not part or part == value or (dash and low.isdigit() and value.isdigit() and int(low) <= int(value) <= int(high)):
+        if (
+            not part
+            or part == value
+            or (dash and low.isdigit() and value.isdigit() and int(low) <= int(value) <= int(high))
+        ):
             return True
     return False
 
 
 _CHECK_FIELDS = {
-    "HealthCheckPath": ("check_path", None), "HealthCheckPort": ("check_port", None),
+    "HealthCheckPath": ("check_path", None),
+    "HealthCheckPort": ("check_port", None),
     "HealthCheckIntervalSeconds": ("interval_s", (5, 300)),
-    "HealthCheckTimeoutSeconds": ("timeout_s", (2, 120)), "HealthyThresholdCount": ("healthy_threshold", (2, 10)),
+    "HealthCheckTimeoutSeconds": ("timeout_s", (2, 120)),
+    "HealthyThresholdCount": ("healthy_threshold", (2, 10)),
     "UnhealthyThresholdCount": ("unhealthy_threshold", (2, 10)),
-}  # fmt: skip
+}
 
 
 def _check_fields(params: Row, name: str) -> Row:
-    """What the request says of the health check, in our names (ELB API reference, CreateTargetGroup)."""
+    """What the request says of the health check, in our names (ELB API reference,
+    CreateTargetGroup)."""
     found: Row = {}
     for theirs, (ours, bounds) in _CHECK_FIELDS.items():
         if theirs in params:
             value = params[theirs]
             if bounds and not bounds[0] <= value <= bounds[1]:
-                raise AwsError("ValidationError", f"target group {name}: {theirs} {value}: {bounds[0]} to {bounds[1]}")
+                raise AwsError(
+                    "ValidationError",
+                    f"target group {name}: {theirs} {value}: {bounds[0]} to {bounds[1]}",
+                )
             found[ours] = value
-    if params.get("HealthCheckProtocol", "HTTP") != "HTTP" or params.get("HealthCheckEnabled") is False:
-        raise AwsError("ValidationError", f"target group {name}: kirikae local checks addresses by HTTP")
+    if (
+        params.get("HealthCheckProtocol", "HTTP") != "HTTP"
+        or params.get("HealthCheckEnabled") is False
+    ):
+        raise AwsError(
+            "ValidationError", f"target group {name}: kirikae local checks addresses by HTTP"
+        )
     if code := params.get("Matcher", {}).get("HttpCode"):
         parts = [p for part in code.split(",") for p in part.split("-")]
         if not all(p.isdigit() and 200 <= int(p) <= 499 for p in parts):
-            raise AwsError("ValidationError", f"target group {name}: Health check matcher HTTP code '{code}' must be within 200 to 499")
+            raise AwsError(
+                "ValidationError",
+                f"target group {name}: Health check matcher HTTP code '{code}' must be "
+                "within 200 to 499",
+            )
         found["matcher"] = code
     return found
 
@@ -699,5 +960,7 @@ def _but_weights(actions: Iterable[Row]) -> list[Any]:
     for action in actions:
         forward = action.get("ForwardConfig", {})
         groups = [{**g, "Weight": 0} for g in forward.get("TargetGroups", [])]
-        plain.append({**action, "ForwardConfig": {**forward, "TargetGroups": groups}} if forward else action)
+        plain.append(
+            {**action, "ForwardConfig": {**forward, "TargetGroups": groups}} if forward else action
+        )
     return plain

@@ -1,8 +1,9 @@
-"""HAProxy as the load balancer and as the gate of the AWS endpoint: its configuration, and changes while it runs.
+"""HAProxy as the load balancer and as the gate of the AWS endpoint: its configuration, and changes
+while it runs.
 
-Beware: a reload forgets what was changed at run time, so the files always say what the running process does:
-weights, addresses and states are written to the files first and then set over the runtime socket.
-"""
+Beware: a reload forgets what was changed at run time, so the files always say what the running
+process does: weights, addresses and states are written to the files first and then set over the
+runtime socket."""
 
 from __future__ import annotations
 
@@ -29,12 +30,13 @@ from kirikae.local.state import Row, State
 log = logging.getLogger("kirikae.local.elb.frontdoor")
 
 SLOTS = 64
-"""Targets per target group: each has a server line of its own, so that replacing one needs no reload."""
+"""Targets per target group: each has a server line of its own, so that replacing one needs no
+reload."""
 DRAWS = 100_000
 _ANSWER_S = 5
 _IN_MAINTENANCE = 0x01 | 0x02 | 0x20
-"""Bits of srv_admin_state (HAProxy management guide, "show servers state").  0x04 says only that the configuration
-file began with ``disabled``; it stays set while the server serves."""
+"""Bits of srv_admin_state (HAProxy management guide, "show servers state").  0x04 says only that
+the configuration file began with ``disabled``; it stays set while the server serves."""
 _OURS = "ecs elasticloadbalancing monitoring sqs"
 
 _HEAD = """\
@@ -60,7 +62,8 @@ frontend aws
     http-request set-var(txn.service) req.fhdr(authorization),word(4,/)
     use_backend control if {{ var(txn.service) -m str {ours} }}
     use_backend control if {{ path_beg /_kirikae }}
-    use_backend control if {{ hdr_beg(x-amz-target) AmazonEC2ContainerService GraniteService AmazonSQS }}
+    use_backend control if {{ hdr_beg(x-amz-target) AmazonEC2ContainerService }}
+    use_backend control if {{ hdr_beg(x-amz-target) GraniteService AmazonSQS }}
     default_backend stores
 {metadata}backend control
     retries 60
@@ -84,20 +87,36 @@ frontend metadata
 def server_state(target: Row, fail_open: bool) -> str:
     """What HAProxy does with this target: ``ready`` or ``maint``.
 
-    A draining target is in ``maint`` too: that ends no request in flight, while HAProxy's own ``drain``
-    goes on receiving requests that carry a server's cookie.
-    """
-    return "ready" if target["state"] == "healthy" or (target["state"] == "unhealthy" and fail_open) else "maint"
+    A draining target is in ``maint`` too: that ends no request in flight, while HAProxy's own
+    ``drain`` goes on receiving requests that carry a server's cookie."""
+    return (
+        "ready"
+        if target["state"] == "healthy" or (target["state"] == "unhealthy" and fail_open)
+        else "maint"
+    )
 
 
 class FrontDoor:
-    def __init__(self, state: State, directory: Path, run: Path, binds: Iterable[str], ports: Mapping[str, int], link_local: str = ""):
-        self._state, self._directory, self._run = state, directory, run
-        self._binds, self._ports, self._link_local = list(binds), ports, link_local
+    def __init__(
+        self,
+        state: State,
+        directory: Path,
+        run: Path,
+        binds: Iterable[str],
+        ports: Mapping[str, int],
+        link_local: str = "",
+    ):
+        self._state = state
+        self._directory = directory
+        self._run = run
+        self._binds = list(binds)
+        self._ports = ports
+        self._link_local = link_local
         self._busy = asyncio.Lock()
-        self._config, self._map = directory / "haproxy.cfg", directory / "weights.map"
+        self._config = directory / "haproxy.cfg"
+        self._map = directory / "weights.map"
 
-    # --- what is wanted -------------------------------------------------------------------------------------------
+    # --- what is wanted
 
     def _targets(self, group: Row) -> list[Row]:
         return [t for t in self._state.all("target") if t["group"] == group["id"]]
@@ -105,9 +124,15 @@ class FrontDoor:
     def servers(self, group: Row) -> dict[int, tuple[str, str]]:
         """slot -> (address:port, state) of every target of this group."""
         targets = self._targets(group)
-        needed = int(group["attributes"].get("target_group_health.unhealthy_state_routing.minimum_healthy_targets.count", "1"))
+        needed = int(
+            group["attributes"].get(
+                "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count", "1"
+            )
+        )
         fail_open = sum(t["state"] == "healthy" for t in targets) < needed
-        return {t["slot"]: (f"{t['address']}:{t['port']}", server_state(t, fail_open)) for t in targets}
+        return {
+            t["slot"]: (f"{t['address']}:{t['port']}", server_state(t, fail_open)) for t in targets
+        }
 
     def weights(self) -> dict[str, int]:
         """``rule/position`` -> upper end of the draw for that group, out of 100,000."""
@@ -122,7 +147,13 @@ class FrontDoor:
         return ends
 
     def _structure(self) -> str:
-        idle = max([int(b["attributes"]["idle_timeout.timeout_seconds"]) for b in self._state.all("balancer")], default=60)
+        idle = max(
+            [
+                int(b["attributes"]["idle_timeout.timeout_seconds"])
+                for b in self._state.all("balancer")
+            ],
+            default=60,
+        )
         parts = [
             _HEAD.format(
                 run=self._run,
@@ -141,26 +172,38 @@ class FrontDoor:
         balancer = self._state.get("balancer", listener["balancer"])
         logged = balancer is not None and accesslog.wanted(balancer)
         rules = sorted(
-            (r for r in self._state.all("rule") if r["listener"] == listener["arn"]), key=lambda r: (r["default"], r["priority"])
+            (r for r in self._state.all("rule") if r["listener"] == listener["arn"]),
+            key=lambda r: (r["default"], r["priority"]),
         )
         lines = [
             f"frontend {listener['id']}",
             f"    bind 127.0.0.1:{listener['port']}",
             "    log global",
             f'    log-format "R {LINE}{" " + accesslog.FIELDS if logged else ""}"',
-            f"    timeout client {balancer['attributes']['idle_timeout.timeout_seconds'] if balancer else 60}s",
+            "    timeout client "
+            f"{balancer['attributes']['idle_timeout.timeout_seconds'] if balancer else 60}s",
             "    http-request set-header X-Forwarded-Proto http",
             f"    http-request set-header X-Forwarded-Port {listener['port']}",
-            "    http-request set-header X-Amzn-Trace-Id %[unique-id] unless { req.hdr(x-amzn-trace-id) -m found }",
+            "    http-request set-header X-Amzn-Trace-Id %[unique-id] unless { "
+            "req.hdr(x-amzn-trace-id) -m found }",
             f"    unique-id-format {_TRACE_ID}",
             f"    http-request set-var(txn.draw) rand({DRAWS})",
         ]
         if logged:
-            lines += [f"    http-request capture req.hdr({name}) len 256" for name in ("host", "user-agent", "x-amzn-trace-id")]
+            lines += [
+                f"    http-request capture req.hdr({name}) len 256"
+                for name in ("host", "user-agent", "x-amzn-trace-id")
+            ]
         for rule in rules:
             tests = [f"r{rule['id']}_{n}" for n in range(len(rule["conditions"]))]
-            lines += [f"    acl {test} {acl(c)}" for test, c in zip(tests, rule["conditions"], strict=True)]
-            lines.append(f"    http-request set-var(txn.rule) str({rule['id']}) if !{{ var(txn.rule) -m found }} {' '.join(tests)}")
+            lines += [
+                f"    acl {test} {acl(c)}"
+                for test, c in zip(tests, rule["conditions"], strict=True)
+            ]
+            lines.append(
+                f"    http-request set-var(txn.rule) str({rule['id']}) if !{{ "
+                f"var(txn.rule) -m found }} {' '.join(tests)}"
+            )
         for rule in rules:
             lines += self._action(rule)
         lines.append("    use_backend %[var(txn.go)] if { var(txn.go) -m found }")
@@ -173,20 +216,36 @@ class FrontDoor:
             fixed = action["FixedResponseConfig"]
             # HAProxy takes no empty string: an answer without a body has no content type either.
             body = fixed.get("MessageBody", "")
-            content = f" content-type {quoted(fixed.get('ContentType', 'text/plain'))} string {quoted(body)}" if body else ""
+            content = (
+                f" content-type {quoted(fixed.get('ContentType', 'text/plain'))} string "
+                f"{quoted(body)}"
+                if body
+                else ""
+            )
             return [f"    http-request return status {fixed['StatusCode']}{content} if {here}"]
         if action["Type"] == "redirect":
             return redirect(action["RedirectConfig"], here)
-        lines, sticky_s = [], group_stickiness(action)
+        lines = []
+        sticky_s = group_stickiness(action)
         ids = [g["TargetGroupArn"].rsplit("/", 2)[1:] for g in forward_groups(rule["actions"])]
         backends = [f"tg-{key}" for _, key in ids]
         free = "!{ var(txn.go) -m found }"
         if sticky_s:
-            lines += [f"    http-request set-var(txn.go) str({b}) if {here} {{ req.cook(AWSALBTG) -m str {b} }}" for b in backends]
+            lines += [
+                f"    http-request set-var(txn.go) str({b}) if {here} {{ "
+                f"req.cook(AWSALBTG) -m str {b} }}"
+                for b in backends
+            ]
         for position, backend in enumerate(backends[:-1]):
             key = f"{rule['id']}/{position}"
-            lines.append(f"    http-request set-var(txn.upto) str({key}),map_str_int({self._map},0) if {here}")
-            lines.append(f"    http-request set-var(txn.go) str({backend}) if {free} {here} {{ var(txn.draw),sub(txn.upto) lt 0 }}")
+            lines.append(
+                "    http-request set-var(txn.upto) "
+                f"str({key}),map_str_int({self._map},0) if {here}"
+            )
+            lines.append(
+                f"    http-request set-var(txn.go) str({backend}) if {free} {here} {{ "
+                f"var(txn.draw),sub(txn.upto) lt 0 }}"
+            )
         lines.append(f"    http-request set-var(txn.go) str({backends[-1]}) if {free} {here}")
         if sticky_s:
             cookie = f'"AWSALBTG=%[var(txn.go)]; Max-Age={sticky_s}; Path=/"'
@@ -200,13 +259,17 @@ class FrontDoor:
         lines = [
             f"backend tg-{group['id']}",
             f"    id {group['number']}",
-            f"    balance {algorithm.get(attributes['load_balancing.algorithm.type'], 'roundrobin')}",
+            "    balance "
+            f"{algorithm.get(attributes['load_balancing.algorithm.type'], 'roundrobin')}",
         ]
         by_application = sticky and attributes["stickiness.type"] == "app_cookie"
         if by_application:
             lines += _application_cookie(group["id"], attributes)
         elif sticky:
-            lines.append(f"    cookie AWSALB insert indirect nocache maxlife {attributes['stickiness.lb_cookie.duration_seconds']}s")
+            lines.append(
+                "    cookie AWSALB insert indirect nocache maxlife "
+                f"{attributes['stickiness.lb_cookie.duration_seconds']}s"
+            )
         slow_s = int(attributes["slow_start.duration_seconds"])
         slow = f" slowstart {slow_s}s" if slow_s else ""
         servers = self.servers(group)
@@ -224,10 +287,11 @@ class FrontDoor:
         mark = hashlib.sha256(fixed.encode()).hexdigest()[:16]
         return f"# {mark}\n" + self._structure() + "".join(self._backend(g) for g in groups), mark
 
-    # --- making it so ---------------------------------------------------------------------------------------------
+    # --- making it so
 
     async def assert_all(self) -> None:
-        """Files, then the process, then its run-time state: afterwards HAProxy does what the store says."""
+        """Files, then the process, then its run-time state: afterwards HAProxy does what the store
+        says."""
         async with self._busy:
             config, mark = self._render()
             before = self._config.read_text().partition("\n")[0] if self._config.exists() else ""
@@ -270,12 +334,19 @@ class FrontDoor:
         if group is None:
             return 0
         asked = f"show stat {group['number']} 4 {slot}"
-        answers = [await self.command(asked), *[await self.master(f"@!{pid} {asked}") for pid in await self._former_workers()]]
+        answers = [
+            await self.command(asked),
+            *[await self.master(f"@!{pid} {asked}") for pid in await self._former_workers()],
+        ]
         return sum(_current_sessions(answer) for answer in answers)
 
     async def connections(self) -> dict[str, int]:
         """Listener's ID -> open connections (of the worker that runs now)."""
-        rows = [line.split(",") for line in (await self.command("show stat -1 1 -1")).splitlines() if line]
+        rows = [
+            line.split(",")
+            for line in (await self.command("show stat -1 1 -1")).splitlines()
+            if line
+        ]
         return {row[0]: int(row[4]) for row in rows[1:]}
 
     async def _former_workers(self) -> list[str]:
@@ -289,7 +360,8 @@ class FrontDoor:
         return await self._exchange("master.sock", line)
 
     async def _exchange(self, socket: str, line: str) -> str:
-        """One command and its answer.  Raises OSError, also when no answer comes in time (a worker that is about to end)."""
+        """One command and its answer.  Raises OSError, also when no answer comes in time (a worker
+        that is about to end)."""
         reader, writer = await asyncio.open_unix_connection(str(self._run / socket))
         try:
             writer.write(line.encode() + b"\n")
@@ -300,13 +372,18 @@ class FrontDoor:
             writer.close()
 
     def _write_map(self) -> None:
-        write_durably(self._map, "".join(f"{key} {end}\n" for key, end in sorted(self.weights().items())))
+        write_durably(
+            self._map, "".join(f"{key} {end}\n" for key, end in sorted(self.weights().items()))
+        )
 
     async def _set_map(self) -> None:
         ends = self.weights()
-        version = re.search(r"New version created: (\d+)", await self.command(f"prepare map {self._map}"))
+        version = re.search(
+            r"New version created: (\d+)", await self.command(f"prepare map {self._map}")
+        )
         if version is None:
-            # No rule draws between groups yet, so HAProxy has not loaded the map; the file is in place for when it does.
+            # No rule draws between groups yet, so HAProxy has not loaded the map; the file is in
+            # place for when it does.
             return
         lines = [f"add map @{version[1]} {self._map} {key} {end}" for key, end in ends.items()]
         await self.command("; ".join([*lines, f"commit map @{version[1]} {self._map}"]))
@@ -314,14 +391,18 @@ class FrontDoor:
     async def _set_servers(self, groups: Iterable[Row]) -> None:
         commands = []
         for group in groups:
-            wanted, found = self.servers(group), await self._found(group)
+            wanted = self.servers(group)
+            found = await self._found(group)
             for slot in range(1, SLOTS + 1):
                 address, state = wanted.get(slot, ("", "maint"))
                 address_now, state_now = found.get(slot, ("", ""))
                 name = f"tg-{group['id']}/s{slot}"
                 if address and address_now != address:
                     host, _, port = address.rpartition(":")
-                    commands += [f"set server {name} state maint", f"set server {name} addr {host} port {port}"]
+                    commands += [
+                        f"set server {name} state maint",
+                        f"set server {name} addr {host} port {port}",
+                    ]
                     state_now = "maint"
                 if state_now != state:
                     commands.append(f"set server {name} state {state}")
@@ -354,7 +435,7 @@ class FrontDoor:
                     raise
                 await asyncio.sleep(0.05)
 
-    # --- the process ----------------------------------------------------------------------------------------------
+    # --- the process
 
     def _pid(self) -> int | None:
         file = self._directory / "haproxy.pid"
@@ -375,7 +456,13 @@ class FrontDoor:
         trial = self._directory / "haproxy.trial.cfg"
         trial.write_text(config)
         process = await asyncio.create_subprocess_exec(
-            "haproxy", "-c", "-q", "-f", str(trial), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            "haproxy",
+            "-c",
+            "-q",
+            "-f",
+            str(trial),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         said, _ = await process.communicate()
         trial.unlink()
@@ -386,13 +473,24 @@ class FrontDoor:
         pipe = self._directory / "haproxy.log.pipe"
         if not pipe.exists():
             os.mkfifo(pipe, 0o600)
-        # Opened for reading and writing: HAProxy neither waits for a reader nor dies when the reader does.
+        # Opened for reading and writing: HAProxy neither waits for a reader nor dies when the
+        # reader does.
         out = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
         with (self._directory / "haproxy.err").open("ab") as errors:
             process = subprocess.Popen(  # it outlives us on purpose  # noqa: ASYNC220
-                ["haproxy", "-W", "-S", f"{self._run}/master.sock,mode,600", "-f", str(self._config)],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=errors, start_new_session=True,
-            )  # fmt: skip
+                [
+                    "haproxy",
+                    "-W",
+                    "-S",
+                    f"{self._run}/master.sock,mode,600",
+                    "-f",
+                    str(self._config),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=errors,
+                start_new_session=True,
+            )
         os.close(out)
         write_durably(self._directory / "haproxy.pid", str(process.pid))
         deadline = time.monotonic() + 10
@@ -420,7 +518,8 @@ class FrontDoor:
             await asyncio.sleep(0.02)
 
     async def _former_take_nothing_new(self) -> bool:
-        """Have all workers of before the reload stopped listening?  Until then one of them may answer by the old rules."""
+        """Have all workers of before the reload stopped listening?  Until then one of them may
+        answer by the old rules."""
         try:
             told = [await self.master(f"@!{pid} show info") for pid in await self._former_workers()]
         except OSError:
@@ -433,11 +532,19 @@ class FrontDoor:
 
 
 def _application_cookie(group_id: str, attributes: Mapping[str, str]) -> list[str]:
-    """Stickiness that begins when the application sets its cookie: AWSALBAPP-0 then names the target."""
-    name, seconds = attributes["stickiness.app_cookie.cookie_name"], attributes["stickiness.app_cookie.duration_seconds"]
-    lines = [f"    use-server s{slot} if {{ req.cook(AWSALBAPP-0) -m str {group_id}-{slot} }}" for slot in range(1, SLOTS + 1)]
+    """Stickiness that begins when the application sets its cookie: AWSALBAPP-0 then names the
+    target."""
+    name = attributes["stickiness.app_cookie.cookie_name"]
+    seconds = attributes["stickiness.app_cookie.duration_seconds"]
+    lines = [
+        f"    use-server s{slot} if {{ req.cook(AWSALBAPP-0) -m str {group_id}-{slot} }}"
+        for slot in range(1, SLOTS + 1)
+    ]
     cookie = f'"AWSALBAPP-0={group_id}-%[srv_id]; Max-Age={seconds}; Path=/"'
-    return [*lines, f"    http-response add-header Set-Cookie {cookie} if {{ res.cook({name}) -m found }}"]
+    return [
+        *lines,
+        f"    http-response add-header Set-Cookie {cookie} if {{ res.cook({name}) -m found }}",
+    ]
 
 
 def _current_sessions(stat: str) -> int:
@@ -446,17 +553,25 @@ def _current_sessions(stat: str) -> int:
 
 
 def redirect(config: Mapping[str, Any], here: str) -> list[str]:
-    """ALB's redirect: the parts that are not given stay as they are; ``#{host}`` and the like stand for the request's own."""
+    """ALB's redirect: the parts that are not given stay as they are; ``#{host}`` and the like stand
+    for the request's own."""
     own = {
-        "protocol": "http", "host": "%[req.hdr(host),field(1,:)]", "port": "%[dst_port]", "path": "%[path,regsub(^/,)]",
+        "protocol": "http",
+        "host": "%[req.hdr(host),field(1,:)]",
+        "port": "%[dst_port]",
+        "path": "%[path,regsub(^/,)]",
         "query": "%[query]",
-    }  # fmt: skip
+    }
 
     def filled(text: str) -> str:
         plain = re.split(r"#\{(\w+)\}", text)
-        return "".join(own.get(part, part) if n % 2 else part.replace("%", "%%").replace(" ", "%%20") for n, part in enumerate(plain))
+        return "".join(
+            own.get(part, part) if n % 2 else part.replace("%", "%%").replace(" ", "%%20")
+            for n, part in enumerate(plain)
+        )
 
-    protocol, port = config.get("Protocol", "#{protocol}"), config.get("Port", "#{port}")
+    protocol = config.get("Protocol", "#{protocol}")
+    port = config.get("Port", "#{port}")
     scheme = "http" if "#" in protocol else protocol.lower()
     usual = (scheme, port) in (("http", "80"), ("https", "443"))
     place = f"{scheme}://{filled(config.get('Host', '#{host}'))}"
@@ -465,18 +580,25 @@ def redirect(config: Mapping[str, Any], here: str) -> list[str]:
     code = config["StatusCode"].removeprefix("HTTP_")
     lines = []
     if query == "#{query}":
-        lines.append(f"    http-request redirect location {place}?%[query] code {code} if {here} {{ query -m found }}")
+        lines.append(
+            f"    http-request redirect location {place}?%[query] code {code} if {here} "
+            f"{{ query -m found }}"
+        )
     elif query:
         place += "?" + filled(query)
     return [*lines, f"    http-request redirect location {place} code {code} if {here}"]
 
 
 def forward_groups(actions: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The target groups of the forwarding action, each with its weight (one group alone: weight 1)."""
+    """The target groups of the forwarding action, each with its weight (one group alone: weight
+    1)."""
     for action in actions:
         if action["Type"] == "forward":
             if groups := action.get("ForwardConfig", {}).get("TargetGroups"):
-                return [{"TargetGroupArn": g["TargetGroupArn"], "Weight": g.get("Weight", 1)} for g in groups]
+                return [
+                    {"TargetGroupArn": g["TargetGroupArn"], "Weight": g.get("Weight", 1)}
+                    for g in groups
+                ]
             return [{"TargetGroupArn": action["TargetGroupArn"], "Weight": 1}]
     return []
 
@@ -505,12 +627,19 @@ def acl(condition: Mapping[str, Any]) -> str:
         case "path-pattern":
             return f"path -m reg {_patterns(condition, 'PathPatternConfig')}"
         case "http-header":
-            return f"req.fhdr({condition['HttpHeaderConfig']['HttpHeaderName']}) -m reg -i {_patterns(condition, 'HttpHeaderConfig')}"
+            return (
+                f"req.fhdr({condition['HttpHeaderConfig']['HttpHeaderName']}) -m reg -i "
+                f"{_patterns(condition, 'HttpHeaderConfig')}"
+            )
         case "query-string":
             pairs = condition.get("QueryStringConfig", {}).get("Values", [])
-            return f"query -m reg -i {' '.join(query_regex(pair.get('Key', ''), pair['Value']) for pair in pairs)}"
+            return (
+                "query -m reg -i "
+                f"{' '.join(query_regex(pair.get('Key', ''), pair['Value']) for pair in pairs)}"
+            )
         case "source-ip":
-            return f"src {' '.join(str(ip_network(value, strict=False)) for value in _values(condition, 'SourceIpConfig'))}"
+            sources = _values(condition, "SourceIpConfig")
+            return "src " + " ".join(str(ip_network(value, strict=False)) for value in sources)
         case "http-request-method":
             return f"method {' '.join(_values(condition, 'HttpRequestMethodConfig'))}"
         case other:
@@ -532,7 +661,8 @@ def _in_quotes(expression: str) -> str:
 
 
 def query_regex(key: str, value: str) -> str:
-    """``key=value`` anywhere in a query string, with ALB's ``*`` and ``?``; without a key, this value of any key."""
+    """``key=value`` anywhere in a query string, with ALB's ``*`` and ``?``; without a key, this
+    value of any key."""
 
     def glob(text: str) -> str:
         return "".join({"*": "[^&]*", "?": "[^&]"}.get(c) or re.escape(c) for c in text)

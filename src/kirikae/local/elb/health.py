@@ -1,4 +1,5 @@
-"""Target health by our own checks: exact thresholds and AWS's reason codes, as Elastic Load Balancing keeps them."""
+"""Target health by our own checks: exact thresholds and AWS's reason codes, as Elastic Load
+Balancing keeps them."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from kirikae.local.state import Row, State
 log = logging.getLogger("kirikae.local.elb.health")
 
 PASSES_FROM_INITIAL: int | None = None
-"""Checks that take a new target from ``initial`` to ``healthy``; None: the healthy threshold (ours, AWS is unclear)."""
+"""Checks that take a new target from ``initial`` to ``healthy``; None: the healthy threshold (ours,
+AWS is unclear)."""
 
 
 def code_matches(matcher: str, status: int) -> bool:
@@ -28,17 +30,21 @@ def code_matches(matcher: str, status: int) -> bool:
 
 
 def after_check(target: Row, group: Row, failure: str) -> Row:
-    """The target after one more check; ``failure`` is AWS's reason code, empty if the check passed."""
+    """The target after one more check; ``failure`` is AWS's reason code, empty if the check
+    passed."""
     passes = 0 if failure else target["passes"] + 1
     failures = target["failures"] + 1 if failure else 0
-    state, reason = target["state"], target["reason"]
+    state = target["state"]
+    reason = target["reason"]
     needed = group["healthy_threshold"]
     if state == "initial" and PASSES_FROM_INITIAL is not None:
         needed = PASSES_FROM_INITIAL
     if passes >= needed:
-        state, reason = "healthy", ""
+        state = "healthy"
+        reason = ""
     elif failures >= group["unhealthy_threshold"]:
-        state, reason = "unhealthy", failure
+        state = "unhealthy"
+        reason = failure
     elif state == "unhealthy" and failure:
         reason = failure
     elif state == "initial":
@@ -47,12 +53,16 @@ def after_check(target: Row, group: Row, failure: str) -> Row:
 
 
 class HealthChecks:
-    """One loop per target; whoever wants to know of a change of state is told by ``on_change(target)``."""
+    """One loop per target; whoever wants to know of a change of state is told by
+    ``on_change(target)``."""
 
     def __init__(self, state: State, on_change: Callable[[Row], Awaitable[None]]) -> None:
-        self._state, self._on_change = state, on_change
+        self._state = state
+        self._on_change = on_change
         self._loops: dict[str, asyncio.Task[None]] = {}
-        self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, force_close=True)
+        )
 
     async def close(self) -> None:
         for loop in self._loops.values():
@@ -60,10 +70,16 @@ class HealthChecks:
         await self._http.close()
 
     def assert_all(self) -> None:
-        """Every registered target that is not draining is checked; loops of targets that left end by themselves."""
+        """Every registered target that is not draining is checked; loops of targets that left end
+        by themselves."""
         for target in self._state.all("target"):
             loop = self._loops.get(target["key"])
-            if loop is not None and loop.done() and not loop.cancelled() and loop.exception() is not None:
+            if (
+                loop is not None
+                and loop.done()
+                and not loop.cancelled()
+                and loop.exception() is not None
+            ):
                 log.warning("the checks of %s begin anew: %s", target["key"], loop.exception())
             if target["state"] != "draining" and (loop is None or loop.done()):
                 self._loops[target["key"]] = asyncio.create_task(self._watch(target["key"]))
@@ -86,7 +102,9 @@ class HealthChecks:
                 try:
                     await self._on_change(after)
                 except (OSError, LocalError) as error:
-                    log.warning("HAProxy did not hear of it: %s; it is told when it answers again", error)
+                    log.warning(
+                        "HAProxy did not hear of it: %s; it is told when it answers again", error
+                    )
             elif after != target:
                 self._state.put("target", key, after)
             await asyncio.sleep(max(0.0, group["interval_s"] - (time.monotonic() - began)))
@@ -97,9 +115,16 @@ class HealthChecks:
         timeout = aiohttp.ClientTimeout(total=group["timeout_s"])
         try:
             async with self._http.get(
-                url, timeout=timeout, allow_redirects=False, headers={"User-Agent": "ELB-HealthChecker/2.0"}
+                url,
+                timeout=timeout,
+                allow_redirects=False,
+                headers={"User-Agent": "ELB-HealthChecker/2.0"},
             ) as answer:
-                return "" if code_matches(group["matcher"], answer.status) else "Target.ResponseCodeMismatch"
+                return (
+                    ""
+                    if code_matches(group["matcher"], answer.status)
+                    else "Target.ResponseCodeMismatch"
+                )
         except TimeoutError:
             return "Target.Timeout"
         except (aiohttp.ClientError, OSError):

@@ -1,1 +1,2 @@
-"""Simple Queue Service of our own: durable, and with FIFO queues that forget no deduplication ID."""
+"""Simple Queue Service of our own: durable, and with FIFO queues that forget no deduplication
+ID."""

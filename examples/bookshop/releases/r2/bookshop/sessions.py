@@ -1,4 +1,5 @@
-"""Logins in the database: every member of every fleet knows them.  While a host leaves r1 its login files are read, never written."""
+"""Logins in the database: every member of every fleet knows them.  While a host leaves r1 its login
+files are read, never written."""
 
 import json
 import os
@@ -16,7 +17,13 @@ def begin(user, name):
 
 
 def add(sid, user, name):
-    db.all("insert into sessions (sid, user_id, name) values (%s, %s, %s) on conflict do nothing returning sid", sid, user, name)
+    db.all(
+        "insert into sessions (sid, user_id, name) values (%s, %s, %s) on conflict do "
+        "nothing returning sid",
+        sid,
+        user,
+        name,
+    )
 
 
 def user_of(sid):

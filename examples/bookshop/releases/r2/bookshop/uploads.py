@@ -1,4 +1,5 @@
-"""Pictures in S3; their digests in the database.  While a host leaves r1 its pictures are read, until they are imported."""
+"""Pictures in S3; their digests in the database.  While a host leaves r1 its pictures are read,
+until they are imported."""
 
 import hashlib
 import os
@@ -26,7 +27,11 @@ def keep(user, body):
 
 def put(user, body):
     _s3.put_object(Bucket=settings.BUCKET, Key="pictures/%d" % user, Body=body)
-    db.one("update users set picture = %s where id = %s returning id", hashlib.sha1(body).hexdigest(), user)
+    db.one(
+        "update users set picture = %s where id = %s returning id",
+        hashlib.sha1(body).hexdigest(),
+        user,
+    )
 
 
 def fetch(user):

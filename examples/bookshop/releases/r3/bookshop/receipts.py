@@ -1,4 +1,5 @@
-"""Receipts as Japanese customers expect them; the series is told by the environment, not by the host's name."""
+"""Receipts as Japanese customers expect them; the series is told by the environment, not by the
+host's name."""
 
 import locale
 import os
@@ -8,4 +9,10 @@ import time
 def write(name, book, price):
     locale.setlocale(locale.LC_ALL, "ja_JP.UTF-8")
     series = os.environ.get("RECEIPT_SERIES", "C")
-    return "%s  %s  %s  book %d  %s" % (series, time.strftime("%x"), name, book, locale.currency(price, grouping=True))
+    return "%s  %s  %s  book %d  %s" % (
+        series,
+        time.strftime("%x"),
+        name,
+        book,
+        locale.currency(price, grouping=True),
+    )
