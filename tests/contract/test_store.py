@@ -10,8 +10,8 @@ import pytest
 
 from kirikae.aws.s3_store import S3Store, store_at
 from kirikae.aws.session import Aws
-from kirikae.model.errors import AwsUnreachable
-from kirikae.model.store import Changed, Store, StoreBroken, Taken
+from kirikae.model.errors import AwsUnreachable, Changed, StoreBroken, Taken
+from kirikae.model.store import Store
 from kirikae.move.driver import drive
 from kirikae.move.engine import back_out
 from kirikae.move.sqlite_store import SqliteStore

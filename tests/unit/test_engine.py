@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from kirikae.model.errors import AwsUnreachable, Unfinished
+from kirikae.model.errors import AwsUnreachable, OutOfOrder, Unfinished
 from kirikae.model.evidence import Verdict
-from kirikae.model.move import Move, Order, OutOfOrder, Phase, Verb
+from kirikae.model.move import Move, Order, Phase, Verb
 from kirikae.move.driver import drive, hold_without_lease, serve
 from kirikae.move.engine import back_out
 from kirikae.move.journal import Beaten, Journal, NewerFormat, UnknownMove

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from kirikae.model.move import Move, Order, OutOfOrder, Phase, Verb
+from kirikae.model.errors import OutOfOrder
+from kirikae.model.move import Move, Order, Phase, Verb
 from kirikae.model.share import WHOLE
 
 PLAN = (100, 500, WHOLE)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kirikae.model.errors import ProjectProblem
 from kirikae.model.project import (
     Project,
-    ProjectProblem,
     milliseconds_from,
     part_from,
     project_from,

@@ -11,8 +11,8 @@ import uuid
 
 from kirikae.aws.errors import AwsRefused, NotThere
 from kirikae.aws.session import Aws, told
-from kirikae.model.errors import AwsUnreachable, KirikaeError
-from kirikae.model.store import Changed, StoreBroken, Stored, Taken
+from kirikae.model.errors import AwsUnreachable, Changed, KirikaeError, StoreBroken, Taken
+from kirikae.model.store import Stored
 
 _TRIES = 5
 _NONCE = "kirikae-write"

@@ -20,7 +20,7 @@ import click
 from kirikae.build import places
 from kirikae.build.plan import Plan
 from kirikae.build.plan import plan as plan_of
-from kirikae.console.context import load_project, open_store, project_folder, refuse_if_read_only
+from kirikae.console.context import load_project, open_store
 from kirikae.console.release import releases_of
 from kirikae.console.survey import bundles_of, survey_findings
 from kirikae.model.errors import Exit, KirikaeError
@@ -48,14 +48,14 @@ def build() -> None:
 
 
 def _planned(ctx: click.Context) -> tuple[Project, Workload, Plan]:
-    project = load_project(ctx)
+    project = load_project(ctx.obj)
     fleet, _ = bundles_of(ctx, project)
     found = workload(fleet, project.build, project.accepted)
     return project, found, plan_of(found, project)
 
 
 def _record(ctx: click.Context, project: Project) -> tuple[Path, dict[str, str]]:
-    file = project_folder(ctx) / project.build.folder / _RECORD
+    file = ctx.obj.folder / project.build.folder / _RECORD
     return file, dict(json.loads(file.read_text())) if file.exists() else {}
 
 
@@ -65,7 +65,7 @@ def _states(ctx: click.Context, project: Project, made: Plan) -> dict[str, str]:
     _, written = _record(ctx, project)
     out = {}
     for name, text in made.files.items():
-        file = project_folder(ctx) / name
+        file = ctx.obj.folder / name
         if not file.exists():
             out[name] = "new"
         elif file.read_text(encoding="utf-8") == text:
@@ -128,7 +128,7 @@ def plan(ctx: click.Context, as_json: bool) -> None:
 def write(ctx: click.Context, force: bool, dry_run: bool, as_json: bool) -> None:
     """Write Dockerfiles, .dockerignore, definitions, sidecar and sizes; the same survey gives the
     same bytes."""
-    refuse_if_read_only(ctx, dry_run)
+    ctx.obj.assert_may_change(ctx.command_path.removeprefix("kirikae "), dry_run)
     project, found, made = _planned(ctx)
     if found.questions:
         raise CannotBuild(
@@ -145,7 +145,7 @@ def write(ctx: click.Context, force: bool, dry_run: bool, as_json: bool) -> None
     if not dry_run:
         record, written = _record(ctx, project)
         for name, text in made.files.items():
-            _replace(project_folder(ctx) / name, text)
+            _replace(ctx.obj.folder / name, text)
             written[name] = _sha(text.encode())
         _replace(record, json.dumps(written, indent=1, sort_keys=True) + "\n")
     changed = {name: state for name, state in states.items() if state != "same"}
@@ -247,12 +247,12 @@ def image(
 ) -> None:
     """Build the images of RELEASE_ID: the base storey if its inputs changed, then app and web;
     named by digest, or by image ID."""
-    refuse_if_read_only(ctx, dry_run)
+    ctx.obj.assert_may_change(ctx.command_path.removeprefix("kirikae "), dry_run)
     checked_id(release_id)
-    project = load_project(ctx)
-    releases = releases_of(ctx, project, open_store(ctx, project))
+    project = load_project(ctx.obj)
+    releases = releases_of(ctx, project, open_store(ctx.obj, project))
     manifest, archive = releases.get(release_id)
-    folder = project_folder(ctx) / project.build.folder
+    folder = ctx.obj.folder / project.build.folder
     names = ["app", *(["web"] if (folder / "web.Dockerfile").exists() else [])]
     if not (folder / "app.Dockerfile").exists():
         raise CannotBuild(f"{folder} has no app.Dockerfile; `kirikae build write` writes it")
@@ -370,7 +370,7 @@ def verify(ctx: click.Context, release_id: str, as_json: bool) -> None:
     """Look into the images of RELEASE_ID for what must not be there: state, secrets, setuid bits
     (exit code 6: found)."""
     project, found, _ = _planned(ctx)
-    images = releases_of(ctx, project, open_store(ctx, project)).images(release_id)
+    images = releases_of(ctx, project, open_store(ctx.obj, project)).images(release_id)
     if not images:
         raise CannotBuild(
             f"{release_id} has no images yet; `kirikae build image {release_id}` makes them"

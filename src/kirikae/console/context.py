@@ -8,9 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
-
 from kirikae.aws.session import Aws
+from kirikae.console.here import Here
 from kirikae.model.errors import AwsUnreachable, UsageProblem
 from kirikae.model.project import Project, TrafficMove, project_from
 from kirikae.model.store import Store
@@ -21,9 +20,9 @@ from kirikae.move.sqlite_store import SqliteStore
 from kirikae.traffic.mover import TrafficMover
 
 
-def load_project(ctx: click.Context) -> Project:
+def load_project(here: Here) -> Project:
     """Raises UsageProblem, ProjectProblem."""
-    path = Path(ctx.obj["project_file"])
+    path = Path(here.project_file)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -35,10 +34,6 @@ def load_project(ctx: click.Context) -> Project:
             f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8"
         ) from error
     return project_from(text, str(path))
-
-
-def project_folder(ctx: click.Context) -> Path:
-    return Path(ctx.obj["project_file"]).absolute().parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,55 +51,44 @@ class Desk:
     who: str
 
 
-def refuse_if_read_only(ctx: click.Context, dry_run: bool) -> None:
-    """Before anything is written down: a changing verb does not even begin under --read-only."""
-    if ctx.obj["read_only"] and not dry_run:
-        raise UsageProblem(
-            f"--read-only: `{ctx.command_path}` changes something; leave --read-only "
-            "out, or add --dry-run to see what it would do"
-        )
-
-
-def open_aws(ctx: click.Context, project: Project) -> tuple[Aws, str]:
+def open_aws(here: Here, project: Project) -> tuple[Aws, str]:
     """AWS and who we are there.  Raises WrongAccount."""
-    aws = Aws(project.region, ctx.obj["read_only"])
+    aws = Aws(project.region, here.read_only)
     return aws, aws.identity(project.account)
 
 
-def open_store(ctx: click.Context, project: Project, aws: Aws | None = None) -> Store:
+def open_store(here: Here, project: Project, aws: Aws | None = None) -> Store:
     """The journal's store: a file, or a bucket of the project's own account."""
     if project.store.startswith("s3://"):
         from kirikae.aws.s3_store import store_at
 
-        return store_at(
-            aws or Aws(project.region, ctx.obj["read_only"]), project.store, project.account
-        )
-    return SqliteStore(project_folder(ctx) / project.store)
+        return store_at(aws or Aws(project.region, here.read_only), project.store, project.account)
+    return SqliteStore(here.folder / project.store)
 
 
-def move_of(ctx: click.Context, project: Project, name: str) -> TrafficMove:
+def move_of(here: Here, project: Project, name: str) -> TrafficMove:
     """The settings of a move of the project file.  Raises UsageProblem."""
     if name not in project.moves:
         raise UsageProblem(
-            f"{ctx.obj['project_file']} has no move {name!r}; it has: "
+            f"{here.project_file} has no move {name!r}; it has: "
             f"{', '.join(project.moves) or 'none'}"
         )
     return project.moves[name]
 
 
-def open_desk(ctx: click.Context, name: str, anyone: bool = False) -> Desk:
+def open_desk(here: Here, name: str, anyone: bool = False) -> Desk:
     """``anyone``: go on under the local user's name when AWS does not say who we are (the red
     button must work)."""
-    project = load_project(ctx)
-    settings = move_of(ctx, project, name)
-    aws = Aws(project.region, ctx.obj["read_only"])
+    project = load_project(here)
+    settings = move_of(here, project, name)
+    aws = Aws(project.region, here.read_only)
     try:
         who = aws.identity(project.account)
     except AwsUnreachable:
         if not anyone:
             raise
         who = f"local user {getpass.getuser()}"
-    store = open_store(ctx, project, aws)
+    store = open_store(here, project, aws)
     journal = Journal(
         store,
         project.environment,

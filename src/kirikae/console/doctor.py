@@ -95,7 +95,7 @@ def doctor(ctx: click.Context, lang: str | None, as_json: bool) -> None:
     lang = lang or (
         "ja" if os.environ.get("LC_ALL", os.environ.get("LANG", "")).startswith("ja") else "en"
     )
-    project = load_project(ctx)
+    project = load_project(ctx.obj)
     seen = _look(ctx, project)
     words = _WORDS[lang]
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
@@ -109,7 +109,7 @@ def doctor(ctx: click.Context, lang: str | None, as_json: bool) -> None:
             "endpoint": endpoint,
             "account": project.account,
             "who": seen.who,
-            "read_only": ctx.obj["read_only"],
+            "read_only": ctx.obj.read_only,
             "missing": [{"kind": k, "what": w} for k, w in seen.missing],
         }
         click.echo(json.dumps(plain))
@@ -123,7 +123,7 @@ def doctor(ctx: click.Context, lang: str | None, as_json: bool) -> None:
             words["where"].format(
                 service=project.service,
                 environment=project.environment,
-                file=ctx.obj["project_file"],
+                file=ctx.obj.project_file,
                 at=at,
             )
         )
@@ -139,7 +139,7 @@ def doctor(ctx: click.Context, lang: str | None, as_json: bool) -> None:
 
 
 def _could(ctx: click.Context, project: Project, words: dict[str, str]) -> str:
-    if ctx.obj["read_only"]:
+    if ctx.obj.read_only:
         return words["nothing"]
     records = [m.router.record.name for m in project.moves.values() if m.router.record is not None]
     rules = ", ".join([*project.rules, *records]) or "-"
@@ -181,10 +181,9 @@ def _look(ctx: click.Context, project: Project) -> Seen:  # noqa: C901
         miss("survey")
     elif fleet and (in_the_way := blocking(survey_findings(ctx, project), "traffic")):
         miss("blocking", str(len(in_the_way)))
-    from kirikae.console.context import project_folder
-    from kirikae.release.definitions import TASK_FILE
+        from kirikae.release.definitions import TASK_FILE
 
-    if not (project_folder(ctx) / project.fleets.new.definitions / TASK_FILE).exists():
+    if not (ctx.obj.folder / project.fleets.new.definitions / TASK_FILE).exists():
         miss("definitions", project.fleets.new.definitions)
     return seen
 

@@ -13,7 +13,7 @@ import click
 
 from kirikae.aws.cloudwatch import heartbeat
 from kirikae.build.driver import driver_files
-from kirikae.console.context import Desk, load_project, move_of, open_desk, refuse_if_read_only
+from kirikae.console.context import Desk, load_project, move_of, open_desk
 from kirikae.console.notify import Notifier
 from kirikae.console.survey import refusal, survey_findings
 from kirikae.console.telling import DRY, JSON, Teller, exit_of, say, where
@@ -87,8 +87,8 @@ def _telling(desk: Desk, as_json: bool) -> Iterator[Callable[[Look], None]]:
 @click.pass_context
 def start(ctx: click.Context, name: str, detach: bool, as_json: bool, dry_run: bool) -> None:
     """Drive the move until it is settled, held or backed out; takes over after a crash."""
-    refuse_if_read_only(ctx, dry_run)
-    desk = open_desk(ctx, name)
+    ctx.obj.assert_may_change(ctx.command_path.removeprefix("kirikae "), dry_run)
+    desk = open_desk(ctx.obj, name)
     found = read_move(desk, name)
     _may_begin(ctx, desk, name, found)
     if dry_run:
@@ -125,8 +125,8 @@ def _end(ctx: click.Context, found: Move, as_json: bool) -> None:
 @click.pass_context
 def step(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None:
     """One look and at most one step, for CI (5: waiting, 4: backed out)."""
-    refuse_if_read_only(ctx, dry_run)
-    desk = open_desk(ctx, name)
+    ctx.obj.assert_may_change(ctx.command_path.removeprefix("kirikae "), dry_run)
+    desk = open_desk(ctx.obj, name)
     found = read_move(desk, name)
     if dry_run:
         say(
@@ -184,14 +184,14 @@ def drive_on(
         raise UsageProblem(
             "say --service to drive, or --definition FOLDER to write the files that run it on ECS"
         )
-    project = load_project(ctx)
-    move_of(ctx, project, name)
+    project = load_project(ctx.obj)
+    move_of(ctx.obj, project, name)
     if not project.store.startswith("s3://"):
         raise UsageProblem(
             f"store {project.store!r}: a driver that runs as a service keeps its journal "
             "in a bucket; set `store: s3://BUCKET/PREFIX`"
         )
-    refuse_if_read_only(ctx, dry_run)
+    ctx.obj.assert_may_change(ctx.command_path.removeprefix("kirikae "), dry_run)
     if definition is not None:
         files = driver_files(project, name, image)
         for file, text in files.items():
@@ -200,7 +200,7 @@ def drive_on(
                 definition.mkdir(parents=True, exist_ok=True)
                 (definition / file).write_text(text, encoding="utf-8")
         return
-    desk = open_desk(ctx, name)
+    desk = open_desk(ctx.obj, name)
     if dry_run:
         say(as_json, desk.journal.read(name), "would drive;")
         return

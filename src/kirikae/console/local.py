@@ -28,7 +28,7 @@ except ModuleNotFoundError as error:  # the extra is not installed
 @click.pass_context
 def local(ctx: click.Context, directory: Path | None) -> None:
     """Run AWS's part on this machine: ECS, load balancer, figures, stores."""
-    ctx.obj["directory"] = directory or control.default_directory()
+    ctx.meta["kirikae.local"] = directory or control.default_directory()
 
 
 @local.command()
@@ -60,7 +60,7 @@ def up(
     dry_run: bool,
 ) -> None:
     """Start what is not running yet."""
-    directory = ctx.obj["directory"]
+    directory = ctx.meta["kirikae.local"]
     if dry_run:
         running = control.status(directory) is not None
         click.echo(
@@ -87,7 +87,7 @@ def up(
 @click.pass_context
 def env(ctx: click.Context) -> None:
     """Print exports for AWS clients: eval "$(kirikae local env)"."""
-    found = control.status(ctx.obj["directory"])
+    found = control.status(ctx.meta["kirikae.local"])
     if found is None:
         click.echo("kirikae local is not running; start it with `kirikae local up`", err=True)
         ctx.exit(Exit.REFUSED)
@@ -108,7 +108,7 @@ def env(ctx: click.Context) -> None:
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
     """Say what runs (exit code 1: the control plane does not)."""
-    found = control.status(ctx.obj["directory"])
+    found = control.status(ctx.meta["kirikae.local"])
     if as_json:
         click.echo(json.dumps(found))
     elif found is None:
@@ -141,7 +141,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def interrupt_spot(ctx: click.Context, percent: int, as_json: bool, dry_run: bool) -> None:
     """Take running FARGATE_SPOT tasks away, as AWS does when it needs the room."""
-    tasks = control.interrupt_spot(ctx.obj["directory"], percent, dry_run)
+    tasks = control.interrupt_spot(ctx.meta["kirikae.local"], percent, dry_run)
     if as_json:
         click.echo(json.dumps({"tasks": tasks}))
         return
@@ -156,7 +156,7 @@ def interrupt_spot(ctx: click.Context, percent: int, as_json: bool, dry_run: boo
 @click.pass_context
 def logs(ctx: click.Context, lines: int) -> None:
     """Print the control plane's last log lines."""
-    for line in control.logs(ctx.obj["directory"], lines):
+    for line in control.logs(ctx.meta["kirikae.local"], lines):
         click.echo(line)
 
 
@@ -166,7 +166,7 @@ def logs(ctx: click.Context, lines: int) -> None:
 @click.pass_context
 def down(ctx: click.Context, as_json: bool, dry_run: bool) -> None:
     """Stop everything and remove every container, the network and the state."""
-    directory = ctx.obj["directory"]
+    directory = ctx.meta["kirikae.local"]
     if dry_run:
         click.echo(
             f"would stop the processes of {directory}, remove its containers and "

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from kirikae import __version__
+from kirikae.console.here import Answer, Here, refused
 from kirikae.model.errors import Exit, KirikaeError
 
 _GROUPS = {
@@ -86,25 +87,50 @@ class _Lazy(click.Group):
 @click.pass_context
 def cli(ctx: click.Context, project_file: str, read_only: bool) -> None:
     """Move a service from virtual machines into containers on Amazon ECS without stopping it."""
-    ctx.obj = {"project_file": project_file, "read_only": read_only}
+    ctx.obj = Here(project_file, read_only)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run; every error of ours becomes one message and its exit code."""
+    """Run a verb, show its answer as text or JSON, and end with its exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in words
     try:
-        code: Any = cli.main(arguments, prog_name="kirikae", standalone_mode=False)
-    except click.exceptions.Abort:
-        click.echo(
-            "stopped; what was begun is written down, and the same command goes on with it",
-            err=True,
-        )
-        code = Exit.UNFINISHED
-    except click.ClickException as error:
-        error.show()
-        code = Exit.USAGE
-    except KirikaeError as error:
-        click.echo(str(error), err=True)
-        code = error.exit
+        answer = _answer_of(words, as_json)
+        _show(answer, as_json)
     except BrokenPipeError:
-        code = Exit.UNFINISHED
-    sys.exit(int(code) if isinstance(code, int) else 0)
+        sys.exit(int(Exit.UNFINISHED))
+    sys.exit(int(answer.exit))
+
+
+def _answer_of(words: list[str], as_json: bool) -> Answer:
+    """What the verb answers; every error of ours is an answer, too."""
+    try:
+        found: Any = cli.main(words, prog_name="kirikae", standalone_mode=False)
+    except click.exceptions.Abort:
+        return refused(
+            Exit.UNFINISHED,
+            "stopped; what was begun is written down, and the same command goes on with it",
+        )
+    except click.ClickException as error:
+        if as_json:
+            return refused(Exit.USAGE, error.format_message())
+        error.show()
+        return Answer(exit=Exit.USAGE, silent=True)
+    except KirikaeError as error:
+        return refused(error.exit, str(error))
+    if isinstance(found, Answer):
+        return found
+    # ``--help`` and ``--version`` end with a number, and have printed what they had to say.
+    return Answer(exit=Exit(found) if isinstance(found, int) else Exit.DONE, silent=True)
+
+
+def _show(answer: Answer, as_json: bool) -> None:
+    if answer.silent:
+        return
+    if as_json:
+        click.echo(answer.json())
+        return
+    for line in answer.lines:
+        click.echo(line)
+    for note in answer.notes:
+        click.echo(note, err=True)

@@ -13,26 +13,19 @@ from typing import Any
 
 import click
 
-from kirikae.console.context import (
-    Desk,
-    load_project,
-    open_desk,
-    project_folder,
-    refuse_if_read_only,
-)
+from kirikae.console.context import Desk, load_project, open_desk
 from kirikae.console.driving import drive_on, read_move, start, step
 from kirikae.console.notify import tell_once
 from kirikae.console.survey import survey_findings
 from kirikae.console.telling import DRY, JSON, Teller, say, shown, where
 from kirikae.console.verdict import judge_file
 from kirikae.console.words import LANGUAGES, duration, explain
-from kirikae.model.errors import AwsUnreachable, Exit, KirikaeError, UsageProblem
+from kirikae.model.errors import AwsUnreachable, Exit, KirikaeError, StoreBroken, UsageProblem
 from kirikae.model.evidence import Batch
 from kirikae.model.fargate import dollars_a_day
 from kirikae.model.finding import blocking
 from kirikae.model.move import Move, Order, Phase, Verb
 from kirikae.model.share import WHOLE, percent
-from kirikae.model.store import StoreBroken
 from kirikae.move.driver import carry_out_order, hold_without_lease
 from kirikae.move.engine import Look
 from kirikae.move.engine import back_out as press
@@ -74,7 +67,7 @@ def _requests(needed: int | None) -> str:
 @click.pass_context
 def plan(ctx: click.Context, name: str, as_json: bool) -> None:
     """Show every step, what each must prove, and what stands in the way."""
-    desk = open_desk(ctx, name)
+    desk = open_desk(ctx.obj, name)
     margins = margins_of(desk.settings)
     found = [
         f for f in survey_findings(ctx, desk.project) if desk.settings.kind in f.blocks
@@ -220,7 +213,7 @@ def _how_it_advances(desk: Desk, name: str) -> str:
 @click.pass_context
 def status(ctx: click.Context, name: str, as_json: bool) -> None:
     """Where the move stands, who drives it, and whether the old side can take all of it now."""
-    desk = open_desk(ctx, name)
+    desk = open_desk(ctx.obj, name)
     found = desk.journal.read(name)
     share = desk.mover.found_share()
     driver = desk.lease.holder()
@@ -332,7 +325,7 @@ class _Recorder:
 @click.pass_context
 def watch(ctx: click.Context, name: str, as_json: bool, once: bool, record: Path | None) -> None:
     """Look on: share, figures and evidence as the journal has them; changes nothing."""
-    desk = open_desk(ctx, name)
+    desk = open_desk(ctx.obj, name)
     teller = Teller(as_json)
     onlooker = _Onlooker(desk)
     recorder = _Recorder(desk, record) if record is not None else None
@@ -358,8 +351,8 @@ def watch(ctx: click.Context, name: str, as_json: bool, once: bool, record: Path
 @click.pass_context
 def hold(ctx: click.Context, name: str, reason: str, as_json: bool, dry_run: bool) -> None:
     """Stop where it is; the share stays."""
-    refuse_if_read_only(ctx, dry_run)
-    desk = open_desk(ctx, name)
+    ctx.obj.assert_may_change(ctx.command_path.removeprefix("kirikae "), dry_run)
+    desk = open_desk(ctx.obj, name)
     if dry_run:
         say(as_json, desk.journal.read(name), "would hold;")
         return
@@ -369,8 +362,8 @@ def hold(ctx: click.Context, name: str, reason: str, as_json: bool, dry_run: boo
 
 def _by_hand(ctx: click.Context, name: str, verb: Verb, as_json: bool, dry_run: bool) -> None:
     """One order by a person; whether it is lawful is asked before anything is done."""
-    refuse_if_read_only(ctx, dry_run)
-    desk = open_desk(ctx, name)
+    ctx.obj.assert_may_change(ctx.command_path.removeprefix("kirikae "), dry_run)
+    desk = open_desk(ctx.obj, name)
     before = desk.journal.read(name)
     order = Order(verb)
     if before.intent is None:
@@ -383,7 +376,7 @@ def _by_hand(ctx: click.Context, name: str, verb: Verb, as_json: bool, dry_run: 
     if verb is Verb.RETIRE:
         # Written first: were we killed in between, the plan would be there, and the order can be
         # given again.
-        file = project_folder(ctx) / f"removal-{name}.md"
+        file = ctx.obj.folder / f"removal-{name}.md"
         file.write_text(_removal_plan(desk, name), encoding="utf-8")
         if not as_json:
             click.echo(
@@ -476,8 +469,8 @@ kirikae deleted nothing. All requests go to `{new.name}`; {knows}.
 @click.pass_context
 def approve(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None:
     """Say yes to the next step (with `advance: ask`)."""
-    refuse_if_read_only(ctx, dry_run)
-    desk = open_desk(ctx, name)
+    ctx.obj.assert_may_change(ctx.command_path.removeprefix("kirikae "), dry_run)
+    desk = open_desk(ctx.obj, name)
     found = desk.journal.read(name)
     after = percent(found.next_share) if found.next_share else "settled"
     if desk.settings.advance != "ask" or found.over or found.phase is Phase.SETTLED:
@@ -513,7 +506,7 @@ def approve(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None
 @click.pass_context
 def history(ctx: click.Context, name: str, as_json: bool) -> None:
     """The journal: what was intended, done and seen, by whom."""
-    desk = open_desk(ctx, name)
+    desk = open_desk(ctx.obj, name)
     desk.journal.last(name)
     for entry in desk.journal.entries(name):
         if as_json:
@@ -554,7 +547,7 @@ def history_line(entry: Entry) -> str:
 @click.pass_context
 def explain_move(ctx: click.Context, name: str, lang: str, as_json: bool) -> None:
     """Why the move stands where it stands, in one sentence that everybody understands."""
-    desk = open_desk(ctx, name)
+    desk = open_desk(ctx.obj, name)
     found = desk.journal.read(name)
     trial = _Onlooker(desk).trial(found)
     sentence = explain(found, trial, lang)
@@ -590,14 +583,14 @@ def back_out(
     dry_run: bool,
 ) -> None:
     """The red button: share 0 now, whatever a driver is doing."""
-    refuse_if_read_only(ctx, dry_run)
+    ctx.obj.assert_may_change(ctx.command_path.removeprefix("kirikae "), dry_run)
     if (name is None) != everything:
         raise UsageProblem("name the move, or say --all")
-    names = list(load_project(ctx).moves) if name is None else [name]
+    names = list(load_project(ctx.obj).moves) if name is None else [name]
     troubles = []
     pressed = False
     for each in names:
-        desk = open_desk(ctx, each, anyone=True)
+        desk = open_desk(ctx.obj, each, anyone=True)
         try:
             found = read_move(desk, each)
             readable = True

@@ -32,12 +32,12 @@ def check(ctx: click.Context, as_json: bool) -> None:
     """Read the project file and say what is in it, or every fault with its line."""
     from kirikae.console.context import load_project
 
-    found = load_project(ctx)
+    found = load_project(ctx.obj)
     if as_json:
         click.echo(found.model_dump_json())
         return
     moves = ", ".join(found.moves) or "none"
     click.echo(
-        f"{ctx.obj['project_file']}: service {found.service}, environment "
+        f"{ctx.obj.project_file}: service {found.service}, environment "
         f"{found.environment}, moves: {moves}"
     )

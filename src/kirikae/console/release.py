@@ -18,13 +18,7 @@ import click
 
 from kirikae.aws import ecs, elbv2
 from kirikae.aws.session import Aws
-from kirikae.console.context import (
-    load_project,
-    open_aws,
-    open_store,
-    project_folder,
-    refuse_if_read_only,
-)
+from kirikae.console.context import load_project, open_aws, open_store
 from kirikae.console.survey import state_folder
 from kirikae.hosts.ssh import CommandFailed, Host, HostSilent
 from kirikae.model.errors import KirikaeError, UsageProblem
@@ -80,8 +74,8 @@ def create(
 ) -> None:
     """Pack the files of a folder under RELEASE_ID (default: time and git commit); a release never
     changes afterwards."""
-    refuse_if_read_only(ctx, dry_run)
-    project = load_project(ctx)
+    ctx.obj.assert_may_change(ctx.command_path.removeprefix("kirikae "), dry_run)
+    project = load_project(ctx.obj)
     now = time.time()
     chosen = checked_id(release_id) if release_id else new_id(source, now)
     if dry_run:
@@ -92,7 +86,7 @@ def create(
         return
     import getpass
 
-    manifest = releases_of(ctx, project, open_store(ctx, project)).create(
+    manifest = releases_of(ctx, project, open_store(ctx.obj, project)).create(
         chosen, source, f"local user {getpass.getuser()}", now
     )
     text = (
@@ -126,9 +120,9 @@ class _Work:
     def __init__(self, ctx: click.Context, timeout_s: float) -> None:
         self.ctx = ctx
         self.timeout_s = timeout_s
-        self.project = load_project(ctx)
-        self.aws, self.who = open_aws(ctx, self.project)
-        self.store = open_store(ctx, self.project)
+        self.project = load_project(ctx.obj)
+        self.aws, self.who = open_aws(ctx.obj, self.project)
+        self.store = open_store(ctx.obj, self.project)
         self.ledger = Ledger(self.store, self.project.environment, self.project.service, self.who)
         self.releases = releases_of(ctx, self.project, self.store)
 
@@ -197,7 +191,7 @@ def deploy(
 ) -> None:
     """Put RELEASE_ID on the fleets, and wait until it really serves; run again after a crash, it
     goes on."""
-    refuse_if_read_only(ctx, dry_run)
+    ctx.obj.assert_may_change(ctx.command_path.removeprefix("kirikae "), dry_run)
     checked_id(release_id)
     work = _Work(ctx, timeout_s)
     plans = {"old": _plan_old, "new": _plan_new}
@@ -294,7 +288,7 @@ def _by_command(
         done = subprocess.run(
             ["/bin/sh", "-c", command],
             env=environment,
-            cwd=project_folder(work.ctx),
+            cwd=work.ctx.obj.folder,
             stdout=2,
             timeout=work.timeout_s,
             check=False,
@@ -335,7 +329,7 @@ def _plan_new(work: _Work, release_id: str) -> tuple[list[dict[str, Any]], Act]:
         "RELEASE_ID": release_id,
         "TARGET_GROUP_ARN": elbv2.target_group(work.aws, new.target_group).arn,
     }
-    folder = project_folder(work.ctx) / Path(new.definitions)
+    folder = work.ctx.obj.folder / Path(new.definitions)
     if (
         not images
         and any("IMAGE_" in f.read_text(encoding="utf-8") for f in folder.glob(TASK_FILE))
@@ -383,7 +377,7 @@ def rollback(
     ctx: click.Context, fleets: list[str], timeout_s: float, dry_run: bool, as_json: bool
 ) -> None:
     """Put back what ran before the last release that was done, as the ledger has it."""
-    refuse_if_read_only(ctx, dry_run)
+    ctx.obj.assert_may_change(ctx.command_path.removeprefix("kirikae "), dry_run)
     work = _Work(ctx, timeout_s)
     last = {fleet: work.ledger.serving(fleet) for fleet in fleets}
     for fleet, entry in last.items():

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from kirikae.build.plan import Size, size_of
-from kirikae.console.context import load_project, refuse_if_read_only
+from kirikae.console.context import load_project
 from kirikae.console.survey import bundles_of, survey_findings, today
 from kirikae.model.fargate import dollars_a_day
 from kirikae.model.finding import Finding, Severity
@@ -146,7 +146,7 @@ def report(ctx: click.Context, lang: str, out: Path | None, as_json: bool) -> No
     if as_json:
         click.echo(json.dumps(_plain(facts, lang), ensure_ascii=False))
         return
-    refuse_if_read_only(ctx, False)
+    ctx.obj.assert_may_change(ctx.command_path.removeprefix("kirikae "), False)
     target = out or Path(f"decision-{lang}.html")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(page(facts, lang), encoding="utf-8")
@@ -154,7 +154,7 @@ def report(ctx: click.Context, lang: str, out: Path | None, as_json: bool) -> No
 
 
 def _facts(ctx: click.Context) -> Facts:
-    project = load_project(ctx)
+    project = load_project(ctx.obj)
     fleet, others = bundles_of(ctx, project)
     if not fleet:
         raise NoSurvey("nothing has been surveyed yet; run `kirikae survey collect` first")

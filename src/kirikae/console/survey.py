@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from kirikae.aws.session import Aws
-from kirikae.console.context import load_project, project_folder
+from kirikae.console.context import load_project
 from kirikae.hosts.ssh import CommandFailed, Host, HostSilent
 from kirikae.model.bundle import Bundle
 from kirikae.model.errors import Exit, UsageProblem
@@ -39,7 +39,8 @@ _AMAZON = "amazon"
 
 def state_folder(ctx: click.Context, project: Project) -> Path:
     """Where the store's file lies: bundles, keys and archives lie beside it."""
-    return (project_folder(ctx) / project.store).parent
+    folder: Path = ctx.obj.folder
+    return (folder / project.store).parent
 
 
 def shelf_of(ctx: click.Context, project: Project) -> Shelf:
@@ -94,7 +95,7 @@ def survey() -> None:
 def collect(ctx: click.Context, hosts: tuple[str, ...], as_json: bool, dry_run: bool) -> None:
     """Look at HOSTS (default: all of the project file) over SSH; nothing is installed or written
     there."""
-    project = load_project(ctx)
+    project = load_project(ctx.obj)
     known = {h.name: h for part in hosts_of(project) for h in part}
     if unknown := set(hosts) - set(known):
         raise UsageProblem(
@@ -147,7 +148,7 @@ def collect(ctx: click.Context, hosts: tuple[str, ...], as_json: bool, dry_run: 
 def aws(ctx: click.Context, as_json: bool) -> None:
     """Look at the AWS side (read only): rules, stickiness, security groups, roles, alarms, DNS
     records."""
-    project = load_project(ctx)
+    project = load_project(ctx.obj)
     reader = Aws(project.region, read_only=True)
     reader.identity(project.account)
     seen = amazon.look(reader, project)
@@ -173,7 +174,7 @@ def aws(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def show(ctx: click.Context, as_json: bool, everything: bool, kind: str) -> None:
     """Show the findings of the newest survey, gravest first (exit code 6: something blocks)."""
-    found = survey_findings(ctx, load_project(ctx))
+    found = survey_findings(ctx, load_project(ctx.obj))
     _print(found, as_json, everything)
     in_the_way = [f for f in found if kind in f.blocks]
     if not as_json:
@@ -209,7 +210,7 @@ def _print(found: Iterable[Finding], as_json: bool, everything: bool) -> None:
 @click.pass_context
 def explain(ctx: click.Context, what: str, as_json: bool) -> None:
     """Everything that is known about WHAT: a code such as ST03, or a path on the hosts."""
-    project = load_project(ctx)
+    project = load_project(ctx.obj)
     found = survey_findings(ctx, project)
     if what in catalogue():
         chosen = [f for f in found if f.code == what]
@@ -271,7 +272,7 @@ def diff(ctx: click.Context, first: str, second: str, as_json: bool) -> None:
     """What differs between two surveyed hosts (exit code 6: something does)."""
     from kirikae.survey.rules import drift
 
-    shelf = shelf_of(ctx, load_project(ctx))
+    shelf = shelf_of(ctx, load_project(ctx.obj))
     found = drift([View(shelf.load(first)), View(shelf.load(second))])
     _print(found, as_json, True)
     if found:
@@ -286,7 +287,7 @@ def diff(ctx: click.Context, first: str, second: str, as_json: bool) -> None:
 def ask(ctx: click.Context, as_json: bool) -> None:
     """The questions that only a person can answer, with the lines for kirikae.yml that answer
     them."""
-    project = load_project(ctx)
+    project = load_project(ctx.obj)
     if not any(bundles_of(ctx, project)):
         raise NoSurvey("nothing has been surveyed yet; run `kirikae survey collect` first")
     open_questions = [

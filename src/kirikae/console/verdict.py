@@ -137,7 +137,7 @@ def judge_file(
     kept = _Kept()
     trial = Trial(margins, warm_up_s=warm_up, ceiling=ceiling)
     if name is not None:
-        settings = move_of(ctx, load_project(ctx), name)
+        settings = move_of(ctx.obj, load_project(ctx.obj), name)
         margins = margins_of(settings)
         trial = trial_of(settings, settings.plan)
     with file.open(encoding="utf-8", errors="replace") as lines:

@@ -2,10 +2,15 @@
 
 KirikaeError                 1  refused or failed, nothing changed
 ├── UsageProblem             2  wrong usage or project file
+│   └── ProjectProblem       2  the project file cannot be used as it stands
 ├── Unfinished               3  changed but unfinished or unclear: run again or look
-│   └── AwsUnreachable       3  AWS (or kirikae local) does not answer; see aws/errors.py
+│   ├── AwsUnreachable       3  AWS (or kirikae local) does not answer; see aws/errors.py
+│   └── StoreBroken          3  the store cannot be read or written
 ├── BackedOut                4  backed out or rolled back
-└── Waiting                  5  unsure, held, or an approval is pending
+├── Waiting                  5  unsure, held, or an approval is pending
+├── OutOfOrder               1  an order that does not fit the phase the move is in
+├── Taken                    1  somebody else wrote this key of the store first
+└── Changed                  1  the body in the store is no longer the one that was read
 """
 
 from __future__ import annotations
@@ -57,3 +62,23 @@ class Waiting(KirikaeError):
     """Nothing is wrong, but something or somebody has to be waited for."""
 
     exit = Exit.WAITING
+
+
+class ProjectProblem(UsageProblem):
+    """The project file cannot be used as it stands."""
+
+
+class StoreBroken(Unfinished):
+    """The store cannot be read or written."""
+
+
+class OutOfOrder(KirikaeError):
+    """The order does not fit the phase the move is in."""
+
+
+class Taken(KirikaeError):
+    """``create_if_absent``: somebody else wrote this key first."""
+
+
+class Changed(KirikaeError):
+    """``replace_if_match``: the body is no longer the one that was read."""

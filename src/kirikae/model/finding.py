@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from enum import StrEnum
-from typing import Any
-
-from kirikae.model.project import Accepted
+from typing import Any, Protocol
 
 
 class Severity(StrEnum):
@@ -57,6 +55,8 @@ class Finding:
     evidence: tuple[Trace, ...] = ()
     accepted: str = ""
     """Who answers for it, until when and why; empty: nobody."""
+    count: int | None = None
+    """How many things it speaks of, where it counts some."""
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -70,8 +70,27 @@ class Finding:
         return f"{self.code} {self.says}{seen}: {self.remedy}"
 
 
+class Acceptance(Protocol):
+    """Somebody answers for a finding until a day: a row of ``accepted`` in the project file."""
+
+    @property
+    def finding(self) -> str: ...
+
+    @property
+    def where(self) -> str: ...
+
+    @property
+    def why(self) -> str: ...
+
+    @property
+    def by(self) -> str: ...
+
+    @property
+    def until(self) -> date: ...
+
+
 def with_accepted(
-    findings: Iterable[Finding], accepted: Iterable[Accepted], today: date
+    findings: Iterable[Finding], accepted: Iterable[Acceptance], today: date
 ) -> list[Finding]:
     """The findings, of which those that somebody answers for (same code, same place, day not over)
     block nothing."""

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from kirikae.model.errors import KirikaeError
+from kirikae.model.errors import OutOfOrder
 from kirikae.model.share import WHOLE, percent
 
 
@@ -54,10 +54,6 @@ class Order:
         return (
             f"{self.verb} to {percent(self.share)}" if self.verb is Verb.SHIFT else str(self.verb)
         )
-
-
-class OutOfOrder(KirikaeError):
-    """The order does not fit the phase the move is in."""
 
 
 @dataclass(frozen=True, slots=True)

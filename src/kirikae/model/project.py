@@ -24,13 +24,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from kirikae.model.calendar import Calendar, Freeze, window_from
-from kirikae.model.errors import UsageProblem
+from kirikae.model.errors import ProjectProblem
 from kirikae.model.share import WHOLE, share_from
-
-
-class ProjectProblem(UsageProblem):
-    """The project file cannot be used as it stands."""
-
 
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -8,20 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from kirikae.model.errors import KirikaeError, Unfinished
-
-
-class StoreBroken(Unfinished):
-    """The store cannot be read or written."""
-
-
-class Taken(KirikaeError):
-    """``create_if_absent``: somebody else wrote this key first."""
-
-
-class Changed(KirikaeError):
-    """``replace_if_match``: the body is no longer the one that was read."""
-
 
 @dataclass(frozen=True, slots=True)
 class Stored:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from kirikae.model.errors import AwsUnreachable, Waiting
+from kirikae.model.errors import AwsUnreachable, StoreBroken, Waiting
 from kirikae.model.move import Move, Order, Phase, Verb
 from kirikae.model.share import WHOLE
-from kirikae.model.store import StoreBroken
 from kirikae.move.engine import Engine, Look
 from kirikae.move.journal import Beaten, Journal, UnknownMove
 from kirikae.move.lease import Driven, Lease, LeaseLost

@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kirikae.model.errors import AwsUnreachable, Unfinished
+from kirikae.model.errors import AwsUnreachable, OutOfOrder, StoreBroken, Unfinished
 from kirikae.model.evidence import Evidence, Verdict
-from kirikae.model.move import Move, Order, OutOfOrder, Phase, Verb
+from kirikae.model.move import Move, Order, Phase, Verb
 from kirikae.model.share import WHOLE, percent
-from kirikae.model.store import StoreBroken
 from kirikae.move.journal import Beaten, Journal
 from kirikae.move.lease import Driven, Lease
 from kirikae.move.mover import HandOnKnob, Mover

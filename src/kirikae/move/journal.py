@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from kirikae.model.errors import KirikaeError, UsageProblem
+from kirikae.model.errors import KirikaeError, Taken, UsageProblem
 from kirikae.model.evidence import Batch, Evidence
 from kirikae.model.move import Move
-from kirikae.model.store import Store, Taken
+from kirikae.model.store import Store
 
 FORMAT = 2
 """2: figures with bounds and routes; entries of format 1 are read as they are."""

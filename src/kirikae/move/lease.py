@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kirikae.model.errors import Unfinished, Waiting
-from kirikae.model.store import Changed, Store, Stored, Taken
+from kirikae.model.errors import Changed, Taken, Unfinished, Waiting
+from kirikae.model.store import Store, Stored
 
 TERM_S = 20.0
 ACT_S = 12.0

@@ -9,7 +9,8 @@ import sqlite3
 import uuid
 from pathlib import Path
 
-from kirikae.model.store import Changed, StoreBroken, Stored, Taken
+from kirikae.model.errors import Changed, StoreBroken, Taken
+from kirikae.model.store import Stored
 
 _SCHEMA = (
     "create table if not exists entry (key text primary key, body text not null, tag text "

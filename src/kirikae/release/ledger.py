@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 
-from kirikae.model.store import Store, Taken
+from kirikae.model.errors import Taken
+from kirikae.model.store import Store
 
 
 @dataclass(frozen=True, slots=True)

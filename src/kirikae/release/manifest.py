@@ -15,8 +15,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from kirikae.model.errors import KirikaeError, UsageProblem
-from kirikae.model.store import Store, Taken
+from kirikae.model.errors import KirikaeError, Taken, UsageProblem
+from kirikae.model.store import Store
 
 RELEASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SKIPPED = {

@@ -1,0 +1,105 @@
+"""Where a verb stands, and what it answers: data first, then text or JSON.
+
+A verb is a function that returns an ``Answer``; ``main`` shows it.  A web page can call the same
+functions: nothing here knows click.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kirikae.model.errors import Exit, UsageProblem
+from kirikae.model.said import Language, chosen
+
+OUTCOMES = {
+    Exit.DONE: "done",
+    Exit.REFUSED: "refused",
+    Exit.USAGE: "wrong usage",
+    Exit.UNFINISHED: "unfinished",
+    Exit.BACKED_OUT: "backed out",
+    Exit.WAITING: "waiting",
+    Exit.FOUND: "found",
+}
+DRY_RUN = "dry run"
+NOTHING_TO_DO = "nothing to do"
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """``project_file``: as it was named.  ``read_only``: no call that changes anything is sent."""
+
+    project_file: str = "kirikae.yml"
+    read_only: bool = False
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the project file: what it names is relative to it."""
+        return Path(self.project_file).absolute().parent
+
+    def language(self, asked: str | None = None) -> Language:
+        return chosen(asked, self.environment)
+
+    def assert_may_change(self, verb: str, dry_run: bool = False) -> None:
+        """Before anything is written down.  Raises UsageProblem under --read-only."""
+        if self.read_only and not dry_run:
+            raise UsageProblem(
+                f"--read-only: `kirikae {verb}` changes something; leave --read-only out, "
+                "or add --dry-run to see what it would do"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a verb found or did.
+
+    ``plain``: JSON data.  ``lines``: the same for people.  ``notes``: what belongs on the error
+    stream.  ``outcome``: in words; by default what the exit code means.  ``silent``: everything has
+    been printed already.
+    """
+
+    plain: Mapping[str, Any] = field(default_factory=dict)
+    lines: Sequence[str] = ()
+    exit: Exit = Exit.DONE
+    outcome: str = ""
+    notes: Sequence[str] = ()
+    silent: bool = False
+
+    def to_plain(self) -> dict[str, Any]:
+        return {"outcome": self.outcome or OUTCOMES[self.exit], **self.plain}
+
+    def json(self) -> str:
+        return to_json(self.to_plain())
+
+
+def to_json(plain: Any) -> str:
+    """One line.  Numbers that JSON does not have (infinities, NaN) are null: not known."""
+    return json.dumps(_finite(plain), ensure_ascii=False)
+
+
+def _finite(plain: Any) -> Any:
+    match plain:
+        case float():
+            return plain if plain - plain == 0 else None
+        case Mapping():
+            return {str(key): _finite(value) for key, value in plain.items()}
+        case list() | tuple():
+            return [_finite(value) for value in plain]
+        case _:
+            return plain
+
+
+def refused(exit_code: Exit, message: str) -> Answer:
+    """An error as an answer."""
+    return Answer({"message": message}, (), exit_code, "", (message,))
+
+
+def would(lines: Iterable[str], plain: Mapping[str, Any] | None = None) -> Answer:
+    """What ``--dry-run`` answers."""
+    told = list(lines)
+    return Answer({"would": told} if plain is None else plain, told, Exit.DONE, DRY_RUN)

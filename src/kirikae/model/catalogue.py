@@ -1,0 +1,84 @@
+"""The catalogue of findings: what each code means, how grave it is and what to do about it.
+
+Each room that finds something keeps a ``catalogue.toml`` of this form; all are read by ``load``::
+
+    [ST03]
+    severity = "high"            # blocks, high, work, hygiene
+    blocks = ["traffic"]         # kinds of move that must not start while it stands
+    title = "logins are kept in local files"
+    title_ja = "..."
+    remedy = "keep sessions where both sides see them"
+    remedy_ja = "..."
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+
+from kirikae.model.finding import Confidence, Finding, Severity, Trace
+from kirikae.model.said import Language
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One code.  ``blocks``: kinds of move, empty for none."""
+
+    code: str
+    severity: Severity
+    blocks: tuple[str, ...]
+    title: str
+    title_ja: str
+    remedy: str
+    remedy_ja: str
+
+    def titled(self, language: Language) -> str:
+        return self.title_ja if language == "ja" else self.title
+
+    def remedied(self, language: Language) -> str:
+        return self.remedy_ja if language == "ja" else self.remedy
+
+    def found(
+        self,
+        where: str,
+        says: str,
+        evidence: Iterable[Trace],
+        confidence: Confidence = Confidence.CONFIGURED,
+        blocks: tuple[str, ...] | None = None,
+        remedy: str = "",
+    ) -> Finding:
+        """A finding of this code.  ``blocks``, ``remedy``: other ones than the catalogue's."""
+        return Finding(
+            self.code,
+            where,
+            says,
+            remedy or self.remedy,
+            self.severity,
+            confidence,
+            self.blocks if blocks is None else blocks,
+            tuple(evidence),
+        )
+
+
+@cache
+def load(package: str) -> Mapping[str, Entry]:
+    """Code -> entry, of one room.  Raises KeyError where an entry lacks a field."""
+    text = (files(package) / "catalogue.toml").read_text(encoding="utf-8")
+    rows = tomllib.loads(text)
+    return MappingProxyType({code: _entry(code, row) for code, row in rows.items()})
+
+
+def _entry(code: str, row: Mapping[str, str]) -> Entry:
+    return Entry(
+        code,
+        Severity(row["severity"]),
+        tuple(row["blocks"]),
+        row["title"],
+        row["title_ja"],
+        row["remedy"],
+        row.get("remedy_ja", row["remedy"]),
+    )

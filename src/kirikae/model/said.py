@@ -1,0 +1,182 @@
+"""A sentence that is not written yet: which sentence, and what fills its blanks.
+
+Reasons are values: the journal keeps them, decisions look at their key, and the words of a language
+are put in only where somebody reads them.  The words stand in ``words/en.toml`` and
+``words/ja.toml`` of each room.
+"""
+
+from __future__ import annotations
+
+import string
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal, Self
+
+from kirikae.model.share import percent
+
+Language = Literal["en", "ja"]
+LANGUAGES: tuple[Language, ...] = ("en", "ja")
+TEXT = "text"
+"""The key of words that are nobody's template: what a person wrote, or what AWS answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """``key``: ``room.sentence``.
+
+    ``blanks``: name -> number, text, another ``Said``, a list of them, or None where not known.
+    """
+
+    key: str
+    blanks: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data for the journal and for ``--json``; ``from_plain`` reads it back."""
+        blanks = {name: _plain(value) for name, value in self.blanks.items()}
+        return {"says": self.key, "blanks": blanks}
+
+    @classmethod
+    def from_plain(cls, raw: Mapping[str, Any]) -> Self:
+        return cls(raw["says"], {name: _value(value) for name, value in raw["blanks"].items()})
+
+
+def said(key: str, /, **blanks: Any) -> Said:
+    return Said(key, blanks)
+
+
+def text(words: str) -> Said:
+    """Words as they are, in whatever language they were written."""
+    return Said(TEXT, {"text": words})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Said):
+        return value.to_plain()
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return value
+
+
+def _value(raw: Any) -> Any:
+    if isinstance(raw, dict) and raw.keys() == {"says", "blanks"}:
+        return Said.from_plain(raw)
+    if isinstance(raw, list):
+        return [_value(each) for each in raw]
+    return raw
+
+
+Tables = Mapping[str, Mapping[str, str]]
+"""Language -> key -> template."""
+
+
+@cache
+def words_of(package: str) -> Tables:
+    """The words of a room's package, by full key: ``shown`` of ``kirikae.traffic`` is
+    ``traffic.shown``."""
+    room = package.rpartition(".")[2]
+    found: dict[str, Mapping[str, str]] = {}
+    for language in LANGUAGES:
+        file = files(package) / "words" / f"{language}.toml"
+        found[language] = dict(_flat(room, tomllib.loads(file.read_text(encoding="utf-8"))))
+    return found
+
+
+def _flat(prefix: str, table: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    for key, value in table.items():
+        if isinstance(value, str):
+            yield f"{prefix}.{key}", value
+        else:
+            yield from _flat(f"{prefix}.{key}", value)
+
+
+def blanks_of(template: str) -> set[str]:
+    """The names of the blanks in a template."""
+    return {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+
+
+class Words:
+    """Templates of some rooms, and how a sentence is made of them.
+
+    A blank says how its value is shown: ``{share:share}`` permille as per cent, ``{part:.1%}`` and
+    ``{n:,}`` as Python does, ``{seconds:duration}`` in minutes, hours or days, ``{seconds:s}`` in
+    whole seconds.
+    """
+
+    def __init__(self, *tables: Tables) -> None:
+        self._tables: dict[str, dict[str, str]] = {}
+        for language in LANGUAGES:
+            mine = self._tables[language] = {TEXT: "{text}"}
+            for table in tables:
+                mine.update(table[language])
+
+    @classmethod
+    def of(cls, *packages: str) -> Self:
+        """The words of these packages, and those of ``model``, which every room may use."""
+        return cls(words_of("kirikae.model"), *(words_of(package) for package in packages))
+
+    def plus(self, *tables: Tables) -> Words:
+        return Words(self._tables, *tables)
+
+    def keys(self, language: Language = "en") -> Mapping[str, str]:
+        """Key -> template."""
+        return self._tables[language]
+
+    def knows(self, key: str) -> bool:
+        return key in self._tables["en"]
+
+    def say(self, what: Said | None, language: Language = "en") -> str:
+        """The sentence; empty for None.  Raises KeyError for a key that no room has."""
+        if what is None:
+            return ""
+        return _Filler(self, language).vformat(self._tables[language][what.key], (), what.blanks)
+
+
+class _Filler(string.Formatter):
+    def __init__(self, words: Words, language: Language) -> None:
+        self._words = words
+        self._language = language
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        say = self._words.say
+        match value:
+            case None:
+                return say(Said("model.unknown"), self._language)
+            case Said():
+                return say(value, self._language)
+            case list() | tuple():
+                parts = [self.format_field(each, format_spec) for each in value]
+                return say(Said("model.comma"), self._language).join(parts)
+        match format_spec:
+            case "share":
+                return percent(value)
+            case "duration":
+                return say(duration(value), self._language)
+            case "s":
+                return f"{value:.0f}" if isinstance(value, (int, float)) else str(value)
+            case _:
+                return format(value, format_spec)
+
+
+def duration(seconds: float | None) -> Said:
+    """A length of time for people."""
+    if seconds is None:
+        return said("model.unknown")
+    if seconds < 5400:
+        return said("model.minutes", n=max(1, round(seconds / 60)))
+    if seconds < 36 * 3600:
+        return said("model.hours", n=round(seconds / 3600))
+    return said("model.days", n=round(seconds / 86400))
+
+
+def chosen(language: str | None, environment: Mapping[str, str]) -> Language:
+    """The language that was asked for, or the environment's (LC_ALL, LC_MESSAGES, LANG)."""
+    if language == "ja":
+        return "ja"
+    if language is not None:
+        return "en"
+    names: Sequence[str] = ("LC_ALL", "LC_MESSAGES", "LANG")
+    first = next((environment[name] for name in names if environment.get(name)), "")
+    return "ja" if first.startswith("ja") else "en"
