@@ -181,7 +181,7 @@ def _look(ctx: click.Context, project: Project) -> Seen:  # noqa: C901
         miss("survey")
     elif fleet and (in_the_way := blocking(survey_findings(ctx, project), "traffic")):
         miss("blocking", str(len(in_the_way)))
-        from kirikae.release.definitions import TASK_FILE
+    from kirikae.release.definitions import TASK_FILE
 
     if not (ctx.obj.folder / project.fleets.new.definitions / TASK_FILE).exists():
         miss("definitions", project.fleets.new.definitions)
