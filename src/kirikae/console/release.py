@@ -19,7 +19,7 @@ import click
 from kirikae.aws import ecs, elbv2
 from kirikae.aws.session import Aws
 from kirikae.console.context import load_project, open_aws, open_store
-from kirikae.console.survey import state_folder
+from kirikae.console.surveyed import state_folder
 from kirikae.hosts.ssh import CommandFailed, Host, HostSilent
 from kirikae.model.errors import KirikaeError, UsageProblem
 from kirikae.model.project import OldDeployer, Project
@@ -52,7 +52,7 @@ def release() -> None:
 
 def releases_of(ctx: click.Context, project: Project, store: Store) -> Releases:
     return Releases(
-        store, project.environment, project.service, state_folder(ctx, project) / "releases"
+        store, project.environment, project.service, state_folder(ctx.obj, project) / "releases"
     )
 
 
