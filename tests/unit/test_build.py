@@ -12,9 +12,9 @@ from botocore.validate import ParamValidator
 
 from kirikae.build.places import place_of
 from kirikae.build.plan import plan, size_of
+from kirikae.console.kinds import read_project
 from kirikae.console.report import Facts, _plain, page
 from kirikae.model.fargate import SIZES, dollars_a_day
-from kirikae.model.project import project_from
 from kirikae.model.workload import Measured
 from kirikae.release.definitions import render
 from kirikae.survey.errors import NoSurvey
@@ -43,7 +43,7 @@ VALUES = {
 
 
 def made(text=PROJECT, bundles=None):
-    project = project_from(text, "kirikae.yml")
+    project = read_project(text, "kirikae.yml")
     found = workload(
         bundles or [captured("web1"), captured("web2")], project.build, project.accepted
     )
@@ -144,7 +144,7 @@ def test_nothing_secret_is_written():
 def test_every_path_has_one_place_and_a_reason():
     """Over all folders, files and packaged paths of a host; a path that no rule knows is told, not
     guessed."""
-    project = project_from(PROJECT, "kirikae.yml")
+    project = read_project(PROJECT, "kirikae.yml")
     bundle = captured("web1")
     found, _ = made()
     seen = findings([bundle], [], TODAY)
@@ -207,7 +207,7 @@ def test_a_host_without_one_own_service_is_told_to_name_it():
     with pytest.raises(NoSurvey, match=r"build\.unit"):
         made(bundles=[captured("batch1")])
     with pytest.raises(NoSurvey, match="survey collect"):
-        workload([], project_from(PROJECT, "k").build, ())
+        workload([], read_project(PROJECT, "k").build, ())
     with pytest.raises(NoSurvey, match="WorkingDirectory"):
         made(
             bundles=[
@@ -224,7 +224,7 @@ def test_a_host_without_one_own_service_is_told_to_name_it():
 @pytest.mark.parametrize("lang", ["en", "ja"])
 def test_the_page_for_people_who_decide_speaks_plain_words(lang):
     """What ends, what is gained, what it takes, what it costs, the risks; one picture; no codes."""
-    project = project_from(PROJECT, "kirikae.yml")
+    project = read_project(PROJECT, "kirikae.yml")
     found, written = made()
     seen = findings([captured("web1"), captured("web2")], [captured("batch1")], TODAY)
     facts = Facts(

@@ -123,6 +123,17 @@ class Bench:
     folder: Path
 
 
+LISTENER_RULE = "listener_rule"
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """One thing on AWS that a move turns.  ``what``: such as ``listener_rule``."""
+
+    what: str
+    name: str
+
+
 S = TypeVar("S", bound=MoveSettings)
 
 
@@ -134,7 +145,7 @@ class Kind(Generic[S]):
     ``words``: the room's sentences; where they have ``NAME.notice.x`` or ``NAME.explain.x``, that
     is said instead of ``move.notice.x`` or ``move.explain.x``.
     ``permissions``: what a driver of this move calls, and no more.
-    ``turns``: the names of what is turned, for people who ask what could be changed.
+    ``turns``: what is turned, for people who ask what could be changed.
     """
 
     name: str
@@ -142,5 +153,5 @@ class Kind(Generic[S]):
     words: Tables
     open: Callable[[S, Bench], Thing]
     permissions: Callable[[S, Bench], Sequence[Statement]]
-    turns: Callable[[S], tuple[str, ...]]
+    turns: Callable[[S], tuple[Turned, ...]]
     catalogue: Mapping[str, Entry] = field(default_factory=dict)

@@ -4,7 +4,7 @@ DNS records."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from kirikae.aws import inventory
 from kirikae.aws.session import Aws
@@ -22,12 +22,12 @@ _OWNERS = (
 )
 
 
-def look(aws: Aws, project: Project) -> list[Finding]:
+def look(aws: Aws, project: Project, rules: Sequence[str]) -> list[Finding]:
     """Findings on what the old side hangs on.  A part that AWS does not let us see is a finding
-    `unreadable`."""
+    `unreadable`.  ``rules``: the listener rules that moves turn."""
     out: list[Finding] = []
     old = project.fleets.old
-    seen = inventory.of(aws, old.target_group, project.rules)
+    seen = inventory.of(aws, old.target_group, rules)
     for what, why in seen.unreadable:
         out.append(
             found(

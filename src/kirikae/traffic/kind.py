@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kirikae.model.catalogue import load
 from kirikae.model.said import words_of
-from kirikae.move.kind import Bench, Kind
+from kirikae.move.kind import LISTENER_RULE, Bench, Kind, Turned
 from kirikae.traffic.permissions import permissions
 from kirikae.traffic.settings import TrafficMove
 from kirikae.traffic.thing import TrafficThing
@@ -14,11 +14,11 @@ def _open(settings: TrafficMove, bench: Bench) -> TrafficThing:
     return TrafficThing(bench.aws, bench.project, settings, bench.journal, bench.clock)
 
 
-def _turns(settings: TrafficMove) -> tuple[str, ...]:
+def _turns(settings: TrafficMove) -> tuple[Turned, ...]:
     router = settings.router
     if router.record is not None:
-        return (router.record.name,)
-    return (router.listener_rule or "",)
+        return (Turned("dns_record", router.record.name),)
+    return (Turned(LISTENER_RULE, router.listener_rule or ""),)
 
 
 TRAFFIC: Kind[TrafficMove] = Kind(
