@@ -17,7 +17,7 @@ from kirikae.aws import ecs, elbv2
 from kirikae.aws.session import Aws
 from kirikae.console.context import load_project
 from kirikae.console.survey import hosts_of, shelf_of, survey_findings
-from kirikae.hosts.ssh import CommandFailed, HostSilent
+from kirikae.hosts.errors import CommandFailed, HostSilent
 from kirikae.model.errors import Exit, KirikaeError
 from kirikae.model.finding import blocking
 from kirikae.model.project import Project

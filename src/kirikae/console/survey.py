@@ -13,7 +13,8 @@ import click
 
 from kirikae.aws.session import Aws
 from kirikae.console.context import load_project
-from kirikae.hosts.ssh import CommandFailed, Host, HostSilent
+from kirikae.hosts.errors import CommandFailed, HostSilent
+from kirikae.hosts.ssh import Host
 from kirikae.model.bundle import Bundle
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.finding import Finding, Severity, with_accepted
