@@ -250,7 +250,7 @@ def image(
     ctx.obj.assert_may_change(ctx.command_path.removeprefix("kirikae "), dry_run)
     checked_id(release_id)
     project = load_project(ctx.obj)
-    releases = releases_of(ctx, project, open_store(ctx.obj, project))
+    releases = releases_of(ctx.obj, project, open_store(ctx.obj, project))
     manifest, archive = releases.get(release_id)
     folder = ctx.obj.folder / project.build.folder
     names = ["app", *(["web"] if (folder / "web.Dockerfile").exists() else [])]
@@ -370,7 +370,7 @@ def verify(ctx: click.Context, release_id: str, as_json: bool) -> None:
     """Look into the images of RELEASE_ID for what must not be there: state, secrets, setuid bits
     (exit code 6: found)."""
     project, found, _ = _planned(ctx)
-    images = releases_of(ctx, project, open_store(ctx.obj, project)).images(release_id)
+    images = releases_of(ctx.obj, project, open_store(ctx.obj, project)).images(release_id)
     if not images:
         raise CannotBuild(
             f"{release_id} has no images yet; `kirikae build image {release_id}` makes them"

@@ -6,215 +6,180 @@ Every step may be done again: after a SIGKILL the same command ends in the same 
 
 from __future__ import annotations
 
-import shlex
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NoReturn
 
-from kirikae.hosts.ssh import Answer, CommandFailed, Host, HostSilent
+from kirikae.hosts.errors import CommandFailed, HostSilent
+from kirikae.hosts.ssh import Host
 from kirikae.model.errors import KirikaeError
-from kirikae.model.project import Check, OldDeployer
-from kirikae.release.errors import NotFinished, RolledBack
-from kirikae.release.ledger import Deployed, Ledger
-from kirikae.release.manifest import Manifest
+from kirikae.model.project import OldDeployer
+from kirikae.release.errors import GateShut, NotFinished, NothingBefore, RolledBack
+from kirikae.release.fleet import OLD, Step, Tell
+from kirikae.release.gate import Gate
+from kirikae.release.ledger import Deployed, OpenEntry
+from kirikae.release.manifest import Manifest, Releases
+from kirikae.release.on_host import OnHost
 
-_ROUNDS = 3
-"""So many times in a row all checks must pass: old workers may still answer right after a
-reload."""
-_POLL_S = 0.3
-Tell = Callable[[str], None]
-
-_HAS = 'cat "$root/releases/$id/.kirikae" 2>/dev/null || true'
-_INSTALL = """set -eu
-mkdir -p "$root/releases"
-if [ -e "$root/releases/$id" ]; then
-    echo "$root/releases/$id exists and was not put there by kirikae" >&2; exit 1
-fi
-rm -rf "$root/releases/.$id."*
-tmp=$(mktemp -d "$root/releases/.$id.XXXXXX")
-trap 'rm -rf "$tmp"' EXIT
-cat >"$tmp/archive"
-[ "$(sha256sum <"$tmp/archive" | cut -c 1-64)" = "$sum" ] || {
-    echo "the archive arrived damaged: another checksum" >&2; exit 1
-}
-mkdir "$tmp/tree"
-tar -C "$tmp/tree" -xzf "$tmp/archive"
-printf '%s\\n' "$id" >"$tmp/tree/RELEASE"
-printf '%s' "$sum" >"$tmp/tree/.kirikae"
-chmod 755 "$tmp/tree"
-mv -T "$tmp/tree" "$root/releases/$id"
-"""
-# Renamed over, never unlinked first: a reader sees the old release or the new one.
-_SWITCH = """set -eu
-ln -s "$target" "$root/.current.$$"
-mv -T "$root/.current.$$" "$root/current"
-"""
-_PRUNE = """cd "$root/releases" || exit 0
-current=$(readlink "$root/current"); current=${current##*/}
-ls -1t | grep -v -x -F -e "$current" -e "$previous" -e "$id" | tail -n +"$keep" |
-while IFS= read -r name; do
-    [ -f "$name/.kirikae" ] && rm -rf "./$name"
-done
-find . -maxdepth 1 -name '.*.??????' -mmin +60 -exec rm -rf {} + 2>/dev/null
-true
-"""
-
-
-class GateShut(CommandFailed):
-    """The release is on the host and does not answer as it should."""
+_HOST_TROUBLE = (CommandFailed, HostSilent, GateShut)
 
 
 @dataclass(frozen=True, slots=True)
-class OldFleet:
+class HostsFleet:
     """The hosts, and how a release gets onto them; ``healthy`` waits until the load balancer takes
-    a host for healthy."""
+    hosts for healthy."""
 
     hosts: Sequence[Host]
     settings: OldDeployer
-    port: int
-    checks: Sequence[Check]
-    header: str | None
+    releases: Releases
+    gate: Gate
     healthy: Callable[[Sequence[Host]], None]
     tell: Tell
+    side: str = OLD
 
-    def _script(self, body: str, **values: str) -> str:
-        given = {"root": (self.settings.root or "").rstrip("/"), **values}
-        return "".join(f"{k}={shlex.quote(v)}\n" for k, v in given.items()) + body
+    def steps(self, release_id: str) -> list[Step]:
+        """Raises NoRelease."""
+        self.releases.get(release_id)
+        on_each = (
+            "install with checksum",
+            self.settings.before,
+            f"switch {self.settings.root}/current",
+            self.settings.reload,
+            "wait for the checks",
+            self.settings.after,
+        )
+        what = "; ".join(step for step in on_each if step)
+        return [
+            Step(f"put {release_id} on {host.name}: {what}", "ssh", {"host": host.url})
+            for host in self.hosts
+        ]
 
-    def deploy(
-        self, manifest: Manifest, archive: bytes, ledger: Ledger, entry: Deployed
-    ) -> Deployed:
-        """Raises HostSilent before anything is changed, RolledBack (every host is back on what it
-        ran before) or NotFinished."""
-        size = self.settings.batch
-        batches = [self.hosts[i : i + size] for i in range(0, len(self.hosts), size)]
+    def running(self) -> dict[str, str]:
+        """The folder that ``current`` names, by host.  Raises HostSilent."""
+        return {host.name: self._on(host).current() for host in self.hosts}
+
+    def deploy(self, release_id: str, entry: OpenEntry) -> str:
+        """Raises RolledBack (every host is back on what it ran before) or NotFinished."""
+        manifest, archive = self.releases.get(release_id)
         reached: list[Host] = []
-        now = {host.name: self.current(host) for host in self.hosts}
-        entry = ledger.note(entry, previous={**now, **entry.previous})
-        for batch in batches:
+        for batch in self._batches():
+            entry.assert_ours()
             try:
-                self._together(batch, lambda host: self._install(host, manifest, archive))
-                self._hook(batch, self.settings.before, manifest.id)
-            except (CommandFailed, HostSilent) as error:
+                self._prepare(batch, manifest, archive)
+            except _HOST_TROUBLE as error:
                 # Nothing serves the new release on these hosts yet; the hosts of earlier batches
                 # do.
-                self._back(reached, entry, error)
+                self._take_back(reached, entry.now, error)
             reached += batch
             try:
-                self._together(
-                    batch,
-                    lambda host: self._activate(
-                        host, f"{self._root}/releases/{manifest.id}", manifest.id
-                    ),
-                )
-                self.healthy(batch)
-                self._hook(batch, self.settings.after, manifest.id)
+                self._serve(batch, manifest)
             # also when AWS does not say whether they are healthy: nobody knows, so back
             except KirikaeError as error:
-                self._back(reached, entry, error)
-            for host in batch:
-                self.tell(f"{manifest.id} serves on {host.name}")
+                self._take_back(reached, entry.now, error)
         for host in self.hosts:
-            former = entry.previous.get(host.name, "").rpartition("/")[2]
-            host.run(
-                self._script(
-                    _PRUNE,
-                    id=manifest.id,
-                    previous=former or manifest.id,
-                    keep=str(self.settings.keep),
-                )
-            )
-        return entry
+            self._prune(host, release_id, entry.now)
+        return self._count
 
-    def put_back(self, targets: dict[str, str]) -> None:
-        """Switch each host to a folder that it has already.  Raises CommandFailed, HostSilent,
-        NotFinished."""
+    def assert_can_go_back(self, last: Deployed) -> None:
+        if not any(last.previous.get(host.name) for host in self.hosts):
+            raise NothingBefore(
+                "the ledger knows no release that these hosts ran before; deploy one by its ID"
+            )
+
+    def put_back(self, last: Deployed, entry: OpenEntry) -> str:
+        """Switch each host to a folder that it has already.  Raises NotFinished."""
+        left = []
         for host in self.hosts:
-            target = targets.get(host.name, "")
-            if target:
+            target = last.previous.get(host.name, "")
+            if not target:
+                left.append(host.name)
+                continue
+            entry.assert_ours()
+            try:
                 self._activate(host, target, None)
-                self.healthy([host])
-                self.tell(f"{target.rpartition('/')[2]} serves on {host.name} again")
+            except _HOST_TROUBLE as error:
+                raise NotFinished(
+                    f"{error}; run `kirikae release rollback` again, or look at that host"
+                ) from error
+            self.healthy([host])
+            self.tell(f"{target.rpartition('/')[2]} serves on {host.name} again")
+        if left:
+            raise NotFinished(
+                f"{', '.join(left)} ran no release before, so {last.release} still serves there; "
+                "deploy the one that shall serve, by its ID"
+            )
+        return self._count
 
     @property
-    def _root(self) -> str:
-        return (self.settings.root or "").rstrip("/")
+    def _count(self) -> str:
+        return f"{len(self.hosts)} hosts"
 
-    def current(self, host: Host) -> str:
-        """The folder that ``current`` names on this host; empty if there is none."""
-        return (
-            host.run(self._script('readlink "$root/current" 2>/dev/null || true')).decode().strip()
-        )
+    def _batches(self) -> list[Sequence[Host]]:
+        size = self.settings.batch
+        return [self.hosts[start : start + size] for start in range(0, len(self.hosts), size)]
+
+    def _on(self, host: Host) -> OnHost:
+        return OnHost(host, (self.settings.root or "").rstrip("/"))
 
     def _together(self, batch: Sequence[Host], act: Callable[[Host], None]) -> None:
+        """On all hosts of a batch at once.  Raises what the first of them raised."""
         with ThreadPoolExecutor(max(1, len(batch))) as pool:
             for done in [pool.submit(act, host) for host in batch]:
                 done.result()
 
+    def _prepare(self, batch: Sequence[Host], manifest: Manifest, archive: bytes) -> None:
+        """All that can be done while the former release serves."""
+        self._together(batch, lambda host: self._install(host, manifest, archive))
+        self._hook(batch, self.settings.before, manifest.id)
+
+    def _serve(self, batch: Sequence[Host], manifest: Manifest) -> None:
+        """Let the new release serve, and believe it once host and load balancer say so."""
+
+        def activate(host: Host) -> None:
+            self._activate(host, self._on(host).folder_of(manifest.id), manifest.id)
+
+        self._together(batch, activate)
+        self.healthy(batch)
+        self._hook(batch, self.settings.after, manifest.id)
+        for host in batch:
+            self.tell(f"{manifest.id} serves on {host.name}")
+
     def _install(self, host: Host, manifest: Manifest, archive: bytes) -> None:
-        values = {"id": manifest.id, "sum": manifest.sha256}
-        if host.run(self._script(_HAS, **values)).decode().strip() == manifest.sha256:
-            return
-        host.run(self._script(_INSTALL, **values), given=archive, timeout_s=600)
-        self.tell(f"{manifest.id} lies on {host.name}, checksum proven")
+        place = self._on(host)
+        if not place.has(manifest):
+            place.install(manifest, archive)
+            self.tell(f"{manifest.id} lies on {host.name}, checksum proven")
 
     def _hook(self, batch: Sequence[Host], command: str | None, release_id: str) -> None:
         if command:
-            body = (
-                f'set -eu\ncd "$root/releases/$id"\nRELEASE_ID=$id; export RELEASE_ID\n{command}\n'
-            )
-            self._together(
-                batch, lambda host: self._quietly(host, self._script(body, id=release_id))
-            )
-
-    @staticmethod
-    def _quietly(host: Host, script: str) -> None:
-        host.run(script, timeout_s=600)
+            self._together(batch, lambda host: self._on(host).run_in(release_id, command))
 
     def _activate(self, host: Host, target: str, release_id: str | None) -> None:
-        if self.current(host) != target:
-            host.run(self._script(_SWITCH, target=target))
+        place = self._on(host)
+        if place.current() != target:
+            place.switch(target)
         # Again after a SIGKILL, too: whether the reload was done is not known, and a graceful one
         # more does no harm.
-        host.run(f"set -e\n{self.settings.reload}\n")
-        self._gate(host, release_id)
+        place.reload(self.settings.reload or "")
+        self.gate.wait(host, release_id)
 
-    def _gate(self, host: Host, release_id: str | None) -> None:
-        """Raises GateShut with the first thing that was wrong at the end of the patience."""
-        deadline = time.monotonic() + self.settings.patience
-        passed = 0
-        while True:
-            trouble = self.trouble(host, release_id)
-            passed = 0 if trouble else passed + 1
-            if passed >= _ROUNDS:
-                return
-            if trouble and time.monotonic() > deadline:
-                raise GateShut(f"{host.name}: {trouble}", 0, "")
-            time.sleep(_POLL_S)
+    def _prune(self, host: Host, release_id: str, entry: Deployed) -> None:
+        former = entry.previous.get(host.name, "").rpartition("/")[2]
+        self._on(host).prune(release_id, former or release_id, self.settings.keep)
 
-    def trouble(self, host: Host, release_id: str | None) -> str:
-        """The first check that this host does not pass; empty: it passes all."""
-        for check in self.checks or (Check(get="/"),):
-            try:
-                answer = host.get(self.port, check.get)
-            except CommandFailed as error:
-                return str(error)
-            if problem := _problem(answer, check, self.header if release_id else None, release_id):
-                return problem
-        return ""
-
-    def _back(self, reached: Sequence[Host], entry: Deployed, why: Exception) -> None:
+    def _take_back(self, reached: Sequence[Host], entry: Deployed, why: Exception) -> NoReturn:
+        """Every host that was touched, the last one first."""
         self.tell(f"{why}; every host that was touched goes back")
         left = []
         for host in reversed(reached):
             former = entry.previous.get(host.name, "")
+            if not former:
+                left.append(f"{host.name} (it ran no release before)")
+                continue
             try:
-                if former:
-                    self._activate(host, former, None)
-                else:
-                    left.append(f"{host.name} (it ran no release before)")
-            except (CommandFailed, HostSilent) as error:
+                self._activate(host, former, None)
+            except _HOST_TROUBLE as error:
                 left.append(f"{host.name} ({error})")
         if left:
             raise NotFinished(
@@ -223,16 +188,3 @@ class OldFleet:
         raise RolledBack(
             f"{entry.release} was taken back: {why}; what served before serves on every host"
         ) from why
-
-
-def _problem(answer: Answer, check: Check, header: str | None, release_id: str | None) -> str:
-    if answer.status != check.expect:
-        return f"GET {check.get} answered {answer.status}, not {check.expect}"
-    if check.contains is not None and check.contains not in answer.body:
-        return f"GET {check.get} did not contain {check.contains!r}"
-    if header and answer.headers.get(header.lower()) != release_id:
-        return (
-            f"GET {check.get} came from release "
-            f"{answer.headers.get(header.lower()) or 'none'}, not {release_id}"
-        )
-    return ""

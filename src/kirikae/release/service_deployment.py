@@ -1,10 +1,9 @@
-"""Put a release on the new fleet: register the task definition, update the service, and wait for
-the truth."""
+"""Wait for one service deployment of ECS, and tell the truth about how it ended."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,72 +13,8 @@ from kirikae.model.errors import AwsUnreachable
 from kirikae.release.errors import NotFinished, RolledBack
 
 POLL_S = 1.0
-_UPDATABLE = (
-    "deploymentConfiguration",
-    "healthCheckGracePeriodSeconds",
-    "networkConfiguration",
-    "loadBalancers",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One changing call of the plan, in words and with its parameters."""
-
-    says: str
-    operation: str
-    parameters: dict[str, Any]
-
-
-def plan(
-    exists: bool, cluster: str, service: str, task: dict[str, Any], definition: dict[str, Any]
-) -> list[Call]:
-    """The calls that ``deploy`` makes, in order.  The desired count is set at creation and left
-    alone afterwards."""
-    register = Call(f"register a revision of {task.get('family')}", "RegisterTaskDefinition", task)
-    if not exists:
-        return [
-            register,
-            Call(
-                f"create the service {service} in {cluster}",
-                "CreateService",
-                {**definition, "serviceName": service},
-            ),
-        ]
-    changes = {key: definition[key] for key in _UPDATABLE if key in definition}
-    return [register, Call(f"update the service {service} in {cluster}", "UpdateService", changes)]
-
-
-def apply(
-    aws: Aws,
-    cluster: str,
-    service: str,
-    calls: list[Call],
-    registered: str,
-    note: Callable[[str], None],
-) -> tuple[str, str]:
-    """Carry the plan out; the answer is (task definition ARN, ID of the service deployment to wait
-    for).
-
-    ``registered`` is the revision that a killed run of the same plan made, if it did; ``note`` is
-    told of a new one."""
-    arn = registered
-    answer: dict[str, Any] = {}
-    for call in calls:
-        match call.operation:
-            case "RegisterTaskDefinition":
-                if not arn:
-                    arn = ecs.register_task_definition(aws, call.parameters)
-                    note(arn)
-            case "CreateService":
-                answer = ecs.create_service(
-                    aws, cluster, {**call.parameters, "taskDefinition": arn}
-                )
-            case "UpdateService":
-                answer = ecs.update_service(
-                    aws, cluster, service, {**call.parameters, "taskDefinition": arn}
-                )
-    return arn, str(answer["deployments"][0]["id"])
+Row = Mapping[str, Any]
+"""A service, a deployment or an event, with the API's own keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,62 +28,76 @@ class Progress:
     done: bool = False
 
 
-def wait(
-    aws: Aws,
-    cluster: str,
-    service: str,
-    deployment: str,
-    timeout_s: float,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[Progress]:
-    """Look until this very deployment is COMPLETED.  Raises RolledBack or NotFinished: there is no
-    third way out."""
-    deadline = clock() + timeout_s
-    seen = set[str]()
-    while True:
+@dataclass(frozen=True, slots=True)
+class ServiceDeployment:
+    """One deployment of a service, by its ID."""
+
+    aws: Aws
+    cluster: str
+    service: str
+    id: str
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def wait(self, timeout_s: float) -> Iterator[Progress]:
+        """Look until this very deployment is COMPLETED.  Raises RolledBack or NotFinished: there is
+        no third way out."""
+        deadline = self.clock() + timeout_s
+        told: set[str] = set()
+        while True:
+            progress = self._look(told)
+            if progress is not None:
+                yield progress
+                if progress.done:
+                    return
+            if self.clock() > deadline:
+                raise NotFinished(
+                    f"after {timeout_s:.0f} s the deployment of {self.service} is still going on; "
+                    "`kirikae release status` looks again"
+                )
+            self.sleep(POLL_S)
+
+    def _look(self, told: set[str]) -> Progress | None:
+        """None: AWS did not answer, which says nothing about the deployment.
+
+        ``told`` are the IDs of the events that were told already; it grows.
+        """
         try:
-            found = ecs.service(aws, cluster, service)
+            row = ecs.service(self.aws, self.cluster, self.service)
         except AwsUnreachable:
-            found = {}
-        if found is None:
-            raise NotFinished(f"the service {service} is gone; somebody deleted it")
-        if found:
-            progress = _progress(found, deployment, service, seen)
-            yield progress
-            if progress.done:
-                return
-        if clock() > deadline:
-            raise NotFinished(
-                f"after {timeout_s:.0f} s the deployment of {service} is still going on; "
-                "`kirikae release status` looks again"
+            return None
+        if row is None:
+            raise NotFinished(f"the service {self.service} is gone; somebody deleted it")
+        own = self._own(row)
+        return Progress(
+            own["runningCount"],
+            own["pendingCount"],
+            own["desiredCount"],
+            _fresh_events(row, own, told),
+            own["rolloutState"] == "COMPLETED",
+        )
+
+    def _own(self, row: Row) -> Row:
+        """This deployment, while it goes on as the service's primary one.  Raises RolledBack,
+        NotFinished."""
+        primary = row["deployments"][0]
+        found = [each for each in row["deployments"] if each["id"] == self.id]
+        if found and found[0]["rolloutState"] == "FAILED":
+            raise RolledBack(
+                f"the deployment failed: {found[0]['rolloutStateReason']} What serves is "
+                f"{primary['taskDefinition'].rpartition('/')[2]}"
             )
-        sleep(POLL_S)
+        if not found or primary["id"] != self.id:
+            raise NotFinished(
+                f"another deployment of {self.service} took over ({primary['id']}); this one is "
+                "not waited for any more"
+            )
+        return dict(found[0])
 
 
-def _progress(found: dict[str, Any], deployment: str, service: str, seen: set[str]) -> Progress:
-    own = next((d for d in found["deployments"] if d["id"] == deployment), None)
-    primary = found["deployments"][0]
-    if own is not None and own["rolloutState"] == "FAILED":
-        raise RolledBack(
-            f"the deployment failed: {own['rolloutStateReason']} What serves is "
-            f"{primary['taskDefinition'].rpartition('/')[2]}"
-        )
-    if own is None or primary["id"] != deployment:
-        raise NotFinished(
-            f"another deployment of {service} took over ({primary['id']}); this one is "
-            "not waited for any more"
-        )
-    fresh = [
-        e
-        for e in reversed(found["events"])
-        if e["id"] not in seen and e["createdAt"] >= own["createdAt"]
-    ]
-    seen.update(e["id"] for e in fresh)
-    return Progress(
-        own["runningCount"],
-        own["pendingCount"],
-        own["desiredCount"],
-        tuple(e["message"] for e in fresh),
-        own["rolloutState"] == "COMPLETED",
-    )
+def _fresh_events(row: Row, own: Row, told: set[str]) -> tuple[str, ...]:
+    """Those since this deployment began that were not told yet, oldest first."""
+    since = [event for event in row["events"] if event["createdAt"] >= own["createdAt"]]
+    fresh = [event for event in reversed(since) if event["id"] not in told]
+    told.update(event["id"] for event in fresh)
+    return tuple(event["message"] for event in fresh)
