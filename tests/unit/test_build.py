@@ -11,7 +11,8 @@ import pytest
 from botocore.validate import ParamValidator
 
 from kirikae.build.places import place_of
-from kirikae.build.plan import plan, size_of
+from kirikae.build.plan import plan
+from kirikae.build.sizes import size_of
 from kirikae.console.report import Facts, _plain, page
 from kirikae.model.fargate import SIZES, dollars_a_day
 from kirikae.model.project import project_from
