@@ -22,7 +22,7 @@ from kirikae.build.plan import Plan
 from kirikae.build.plan import plan as plan_of
 from kirikae.console.context import load_project, open_store
 from kirikae.console.release import releases_of
-from kirikae.console.survey import bundles_of, survey_findings
+from kirikae.console.surveyed import bundles_of, survey_findings
 from kirikae.model.errors import Exit, KirikaeError
 from kirikae.model.project import Project
 from kirikae.model.workload import Workload
@@ -49,7 +49,7 @@ def build() -> None:
 
 def _planned(ctx: click.Context) -> tuple[Project, Workload, Plan]:
     project = load_project(ctx.obj)
-    fleet, _ = bundles_of(ctx, project)
+    fleet, _ = bundles_of(ctx.obj, project)
     found = workload(fleet, project.build, project.accepted)
     return project, found, plan_of(found, project)
 
@@ -179,8 +179,10 @@ def explain(ctx: click.Context, path: str, as_json: bool) -> None:
     if not path.startswith("/"):
         raise click.BadParameter(f"{path!r} is not an absolute path", param_hint="PATH")
     project, found, _ = _planned(ctx)
-    fleet, _ = bundles_of(ctx, project)
-    place = places.place_of(path.rstrip("/") or "/", fleet[0], found, survey_findings(ctx, project))
+    fleet, _ = bundles_of(ctx.obj, project)
+    place = places.place_of(
+        path.rstrip("/") or "/", fleet[0], found, survey_findings(ctx.obj, project)
+    )
     click.echo(
         json.dumps({"path": place.path, "place": place.place, "reason": place.reason})
         if as_json

@@ -16,7 +16,7 @@ from kirikae import __version__
 from kirikae.aws import ecs, elbv2
 from kirikae.aws.session import Aws
 from kirikae.console.context import load_project
-from kirikae.console.survey import hosts_of, shelf_of, survey_findings
+from kirikae.console.surveyed import hosts_of, shelf_of, survey_findings
 from kirikae.hosts.errors import CommandFailed, HostSilent
 from kirikae.model.errors import Exit, KirikaeError
 from kirikae.model.finding import blocking
@@ -173,15 +173,15 @@ def _look(ctx: click.Context, project: Project) -> Seen:  # noqa: C901
             host.run("true", timeout_s=15)
         except (HostSilent, CommandFailed):
             miss("silent", host.name)
-    shelf = shelf_of(ctx, project)
+    shelf = shelf_of(ctx.obj, project)
     if any(
         (age := shelf.age_s(h.name, time.time())) is None or age > project.survey.max_age
         for h in fleet
     ):
         miss("survey")
-    elif fleet and (in_the_way := blocking(survey_findings(ctx, project), "traffic")):
+    elif fleet and (in_the_way := blocking(survey_findings(ctx.obj, project), "traffic")):
         miss("blocking", str(len(in_the_way)))
-        from kirikae.release.definitions import TASK_FILE
+    from kirikae.release.definitions import TASK_FILE
 
     if not (ctx.obj.folder / project.fleets.new.definitions / TASK_FILE).exists():
         miss("definitions", project.fleets.new.definitions)

@@ -15,7 +15,7 @@ from kirikae.aws.cloudwatch import heartbeat
 from kirikae.build.driver import driver_files
 from kirikae.console.context import Desk, load_project, move_of, open_desk
 from kirikae.console.notify import Notifier
-from kirikae.console.survey import refusal, survey_findings
+from kirikae.console.surveyed import refusal, survey_findings
 from kirikae.console.telling import DRY, JSON, Teller, exit_of, say, where
 from kirikae.model.errors import AwsUnreachable, Exit, KirikaeError, UsageProblem
 from kirikae.model.finding import blocking
@@ -44,7 +44,7 @@ def _may_begin(ctx: click.Context, desk: Desk, name: str, found: Move | None) ->
     helps nobody."""
     if found is not None and found.live and (found.share or found.held or found.intent is not None):
         return
-    if in_the_way := blocking(survey_findings(ctx, desk.project), desk.settings.kind):
+    if in_the_way := blocking(survey_findings(ctx.obj, desk.project), desk.settings.kind):
         raise SurveySaysNo(refusal(in_the_way, desk.settings.kind, name))
 
 

@@ -16,7 +16,7 @@ import click
 from kirikae.console.context import Desk, load_project, open_desk
 from kirikae.console.driving import drive_on, read_move, start, step
 from kirikae.console.notify import tell_once
-from kirikae.console.survey import survey_findings
+from kirikae.console.surveyed import survey_findings
 from kirikae.console.telling import DRY, JSON, Teller, say, shown, where
 from kirikae.console.verdict import judge_file
 from kirikae.console.words import LANGUAGES, duration, explain
@@ -70,7 +70,7 @@ def plan(ctx: click.Context, name: str, as_json: bool) -> None:
     desk = open_desk(ctx.obj, name)
     margins = margins_of(desk.settings)
     found = [
-        f for f in survey_findings(ctx, desk.project) if desk.settings.kind in f.blocks
+        f for f in survey_findings(ctx.obj, desk.project) if desk.settings.kind in f.blocks
     ] + desk.mover.findings()
     known, forecasts = desk.mover.forecast(desk.settings.plan)
     cost = _extra_cost(desk)

@@ -19,6 +19,7 @@ from kirikae.aws.session import Aws
 from kirikae.console.context import load_project, open_aws, open_store
 from kirikae.console.here import Answer, Here, would
 from kirikae.console.options import DRY, JSON
+from kirikae.console.surveyed import state_folder
 from kirikae.model.project import Project
 from kirikae.model.store import Store
 from kirikae.release import deploy as deploying
@@ -48,8 +49,8 @@ class ReleaseDesk:
 
 
 def releases_of(here: Here, project: Project, store: Store) -> Releases:
-    """The archives lie beside the store's file."""
-    folder = (here.folder / project.store).parent / "releases"
+    """Manifests are in the store, archives beside its file."""
+    folder = state_folder(here, project) / "releases"
     return Releases(store, project.environment, project.service, folder)
 
 
