@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import tarfile
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,19 +14,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kirikae.aws.elbv2 import Target
+from kirikae.console import release as console
+from kirikae.console.here import Here
 from kirikae.hosts.errors import CommandFailed, HostSilent
 from kirikae.hosts.ssh import Answer
-from kirikae.model.errors import AwsUnreachable
-from kirikae.model.project import Check, NewFleet
+from kirikae.model.errors import AwsUnreachable, UsageProblem
+from kirikae.model.project import Check, NewFleet, project_from
 from kirikae.move.sqlite_store import SqliteStore
 from kirikae.release import balancer, service_deployment
 from kirikae.release import deploy as deploying
 from kirikae.release.balancer import Balancer
+from kirikae.release.command_fleet import CommandFleet
 from kirikae.release.definitions import load, render
-from kirikae.release.ecs_fleet import change
+from kirikae.release.ecs_fleet import EcsFleet, change
 from kirikae.release.errors import (
     DefinitionProblem,
     GateShut,
+    NoDeployer,
     NoRelease,
     NotFinished,
     NothingBefore,
@@ -34,11 +39,23 @@ from kirikae.release.errors import (
     UnderWay,
 )
 from kirikae.release.fleet import Step
+from kirikae.release.fleets import Fleets
 from kirikae.release.gate import Gate
+from kirikae.release.hosts_fleet import HostsFleet
 from kirikae.release.ledger import Ledger, Outcome
 from kirikae.release.lock import Lock
 from kirikae.release.manifest import RELEASE_ID, Releases, new_id
 from kirikae.release.service_deployment import ServiceDeployment
+from kirikae.release.status import ServiceNow, Standing
+
+PROJECT = """
+service: shop
+environment: test
+account: "123456789012"
+fleets:
+  old: {target_group: a}
+  new: {cluster: c, ecs_service: shop, target_group: b}
+"""
 
 
 def test_templates_know_env_and_must_env_and_nothing_else():
@@ -349,6 +366,168 @@ def test_who_has_lost_the_lock_is_told_so_before_the_next_change(tmp_path, monke
         store.replace_if_match("lease/release/test/shop", json.dumps(other), stored.tag)
         with pytest.raises(NotFinished, match="has taken over"):
             assert_ours()
+
+
+# --- what the verbs answer
+
+
+class TheseFleets:
+    def __init__(self, *fleets):
+        self._fleets = {fleet.side: fleet for fleet in fleets}
+
+    def of(self, side):
+        return self._fleets[side]
+
+
+def desk(tmp_path, *fleets):
+    ledger, lock = work(tmp_path)
+    return console.ReleaseDesk(None, None, ledger, lock, TheseFleets(*fleets))
+
+
+def plain(answer):
+    """What --json prints, read back."""
+    return json.loads(answer.json())
+
+
+def test_a_deploy_answers_in_every_case_with_data_and_an_outcome(tmp_path):
+    """Dry run, done, rolled back: exit code, lines and JSON tell the same."""
+    acts = []
+    both = desk(tmp_path, Remembered("old", acts), Remembered("new", acts))
+    told = plain(console.deployed(both, "r2", ["old", "new"], dry_run=True))
+    assert told["outcome"] == "dry run" and [each["says"] for each in told["steps"]] == [
+        "put r2 on old",
+        "put r2 on new",
+    ]
+    done = console.deployed(both, "r2", ["old", "new"], dry_run=False)
+    assert done.exit == 0 and plain(done)["outcome"] == "done"
+    assert done.lines == ["r2 serves on the old fleet (here)", "r2 serves on the new fleet (here)"]
+    assert [each["fleet"] for each in plain(done)["entries"]] == ["old", "new"]
+
+    falling = Remembered("new", acts, deploy=RolledBack("it fell"))
+    failed = console.deployed(
+        desk(tmp_path, Remembered("old", acts), falling), "r3", ["old", "new"], False
+    )
+    assert failed.exit == 4 and failed.notes == ["it fell"]
+    assert failed.lines == ["r3 serves on the old fleet (here)"]
+    assert plain(failed)["outcome"] == "rolled back" and plain(failed)["message"] == "it fell"
+    assert [each["outcome"] for each in plain(failed)["entries"]] == ["done", "rolled back"]
+
+
+def test_a_rollback_answers_in_every_case_with_data_and_an_outcome(tmp_path):
+    """Dry run, done, not finished."""
+    acts = []
+    one = desk(tmp_path, Remembered("new", acts))
+    console.deployed(one, "r2", ["new"], dry_run=False)
+    told = console.rolled_back(one, ["new"], dry_run=True)
+    assert told.lines == ["would put back r1 on the new fleet"]
+    assert plain(told) == {"outcome": "dry run", "back_to": {"new": "r1"}}
+    done = console.rolled_back(one, ["new"], dry_run=False)
+    assert done.lines == ["r1 serves on the new fleet again"] and plain(done)["outcome"] == "done"
+    stuck = desk(tmp_path, Remembered("new", acts, put_back=NotFinished("look at web2")))
+    left = console.rolled_back(stuck, ["new"], dry_run=False)
+    assert left.exit == 3 and left.lines == [] and plain(left)["outcome"] == "unfinished"
+
+
+def test_the_status_shows_the_ledger_and_what_each_member_says(tmp_path):
+    """Also when there is nothing yet."""
+    nothing = console.shown(Standing([], None, {}))
+    assert nothing.lines == ["the new fleet has no active service yet"]
+    assert plain(nothing) == {"outcome": "done", "ledger": [], "service": None, "hosts": {}}
+    ledger, _ = work(tmp_path)
+    entry = ledger.end(ledger.begin("r2", "new"), Outcome.DONE, "arn/shop:2")
+    some = console.shown(
+        Standing([entry], ServiceNow("arn/shop:2", 1, 2), {"ssh://web1": "no release ID"})
+    )
+    assert some.lines[0].endswith("r2               new  done         arn/shop:2")
+    assert some.lines[1:] == [
+        "ssh://web1 reports no release ID",
+        "the service runs shop:2: 1 of 2 tasks",
+    ]
+    assert plain(some)["service"] == {
+        "taskDefinition": "arn/shop:2",
+        "runningCount": 1,
+        "desiredCount": 2,
+    }
+
+
+def test_a_release_is_created_once_and_a_dry_run_creates_none(tmp_path):
+    """The same files under the same ID are the same release."""
+    (tmp_path / "kirikae.yml").write_text(PROJECT)
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/app").write_text("app")
+    here = Here(str(tmp_path / "kirikae.yml"))
+    told = plain(console.created(here, "r1", tmp_path / "code", dry_run=True))
+    assert told["outcome"] == "dry run" and told["files"] == 1
+    assert not (tmp_path / ".kirikae/releases").exists()
+    made = plain(console.created(here, "r1", tmp_path / "code", dry_run=False))
+    assert made["id"] == "r1" and made["outcome"] == "done" and made["size"] == told["size"]
+    assert plain(console.created(here, "r1", tmp_path / "code", dry_run=False)) == made
+    with pytest.raises(UsageProblem, match="`kirikae release create` changes something"):
+        console.created(replace(here, read_only=True), "r2", tmp_path / "code", dry_run=False)
+    with pytest.raises(UsageProblem, match="not a release ID"):
+        console.created(here, "../r1", tmp_path / "code", dry_run=False)
+
+
+# --- which fleet a side has
+
+
+def fleets(tmp_path, **replaced):
+    text = PROJECT
+    for key, value in replaced.items():
+        text = text.replace(f"{key}: {{", f"{key}: {{{value}, ")
+    return Fleets(
+        project_from(text, "kirikae.yml"), None, None, None, tmp_path, {}, 10, lambda text: None
+    )
+
+
+def test_a_side_is_hosts_or_ecs_unless_a_command_is_named(tmp_path):
+    """As the project file says; what it does not say is told with the key to add."""
+    ours = fleets(tmp_path, old="deployer: {root: /srv, reload: x}, hosts: [ssh://web1]")
+    assert isinstance(ours.of("old"), HostsFleet) and isinstance(ours.of("new"), EcsFleet)
+    theirs = fleets(
+        tmp_path,
+        old="deployer: {command: x}, hosts: [ssh://web1]",
+        new="deployer: {command: y}",
+    )
+    old, new = theirs.of("old"), theirs.of("new")
+    assert isinstance(old, CommandFleet) and old.needs_archive and len(old.hosts) == 1
+    assert isinstance(new, CommandFleet) and not new.needs_archive and not new.hosts
+    with pytest.raises(NoDeployer, match=r"fleets\.old\.deployer"):
+        fleets(tmp_path).of("old")
+    with pytest.raises(NoDeployer, match=r"fleets\.old\.hosts"):
+        fleets(tmp_path, old="deployer: {command: x}").of("old")
+
+
+def by_command(tmp_path, command, timeout_s=10):
+    releases = Releases(SqliteStore(tmp_path / "s.db"), "test", "shop", tmp_path / "releases")
+    return CommandFleet(
+        side="new",
+        command=command,
+        folder=tmp_path,
+        environment={"PATH": os.environ["PATH"]},
+        timeout_s=timeout_s,
+        releases=releases,
+        needs_archive=False,
+        ledger=ledger_in(tmp_path),
+        hosts=[],
+        gate=gate(),
+        tell=lambda text: None,
+    )
+
+
+def test_a_command_is_given_the_release_and_its_exit_code_is_believed(tmp_path):
+    """Ended well, ended badly, not ended in time; an ID that was never made has no checksum."""
+    ledger, lock = work(tmp_path)
+    said = by_command(tmp_path, 'echo "$RELEASE_ID $RELEASE_SHA256" >told')
+    assert deploying.deploy("r5", [said], ledger, lock).trouble is None
+    assert (tmp_path / "told").read_text() == "r5 \n"
+    for fleet, why in (
+        (by_command(tmp_path, "exit 9"), "exit code 9; what it did before is not known"),
+        (by_command(tmp_path, "sleep 60", timeout_s=0.1), "did not end within 0 s"),
+    ):
+        ended = deploying.deploy("r6", [fleet], ledger, lock)
+        assert isinstance(ended.trouble, NotFinished) and why in str(ended.trouble)
+        assert ledger.all()[-1].outcome == "not finished"
 
 
 # --- the health gate
