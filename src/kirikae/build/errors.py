@@ -1,6 +1,6 @@
 """Why nothing was built.
 
-KirikaeError          1  refused or failed, nothing changed (model/errors.py)
+KirikaeError
 ├── CannotBuild       1  something must be answered or made before files or images can be made
 └── EngineProblem     1  the container engine is not there, or said no
 """

@@ -1,6 +1,6 @@
 """What can go wrong on a host.
 
-KirikaeError          1  refused or failed, nothing changed (model/errors.py)
+KirikaeError
 ├── HostSilent        1  the host could not be reached or let nobody in; nothing was done there
 └── CommandFailed     1  a command ran on the host and said no
 """

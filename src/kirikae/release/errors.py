@@ -1,17 +1,17 @@
 """What a release can end in, besides done.
 
-KirikaeError               1  refused or failed, nothing changed (model/errors.py)
-├── UsageProblem           2  wrong usage or project file (model/errors.py)
+KirikaeError
+├── UsageProblem
 │   ├── DefinitionProblem  2  a definition file cannot be read or used
 │   ├── NoDeployer         2  the project file does not say how releases get onto this fleet
 │   └── NoImages           2  the images of this release have not been made yet
-├── Unfinished             3  changed but unfinished or unclear (model/errors.py)
-│   └── NotFinished        3  changed, and not known to be done: time is up, or another took over
-├── BackedOut              4  backed out or rolled back (model/errors.py)
-│   └── RolledBack         4  the release was taken back; what served before serves
-├── Waiting                5  unsure, held, or an approval is pending (model/errors.py)
+├── Unfinished
+│   └── NotFinished        3  the fleet was changed, and whether it will get there is not known
+├── BackedOut
+│   └── RolledBack         4  the release was taken back; what serves is what served before
+├── Waiting
 │   └── UnderWay           5  another release of this service is going on
-├── NoRelease              1  no release of this ID, or its archive is gone or another one
+├── NoRelease              1  there is no release of this ID, or its archive is gone or another one
 ├── ReleaseTaken           1  a release of this ID exists already, with other content
 ├── NothingBefore          1  there is no former release to put back
 └── GateShut               1  the release is on the host and does not answer as it should
