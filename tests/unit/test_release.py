@@ -7,6 +7,7 @@ import json
 import os
 import tarfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -190,31 +191,34 @@ def test_the_ledger_says_what_was_begun_and_how_it_ended(tmp_path):
     assert last is not None and last.detail == "arn:2" and ledger.serving("old") is None
 
 
-def test_a_ledger_of_the_former_version_is_read_and_gone_on_with(tmp_path):
-    """Its entries as they stand in stores now: key, JSON and words are the same."""
+FORMER = json.loads((Path(__file__).parents[1] / "data/former/releases.json").read_text())
+"""Keys and bodies of a store that the former version wrote: done on both fleets, rolled back, not
+finished, and one that was killed in the middle."""
+
+
+def test_what_the_former_version_wrote_is_read_and_gone_on_with(tmp_path):
+    """Key, JSON and words of an entry are the same."""
     store = SqliteStore(tmp_path / "s.db")
-    kept = {
-        "seq": 1,
-        "release": "r1",
-        "fleet": "old",
-        "who": "arn:me",
-        "at": 1.5,
-        "outcome": "done",
-        "detail": "2 hosts",
-        "previous": {"web1": "/srv/shop/releases/r0", "web2": ""},
-    }
-    store.create_if_absent("release/test/shop/00000001", json.dumps(kept))
-    store.create_if_absent(
-        "release/test/shop/00000002",
-        json.dumps({**kept, "seq": 2, "release": "r2", "outcome": "deploying", "detail": ""}),
-    )
+    for key, body in FORMER.items():
+        store.create_if_absent(key, json.dumps(body))
     ledger = ledger_in(tmp_path)
-    assert ledger.all()[0].to_plain() == kept
-    assert ledger.serving("old").former == "r0"
-    assert ledger.begin("r2", "old").seq == 2
-    ledger.end(ledger.begin("r2", "old"), Outcome.ROLLED_BACK, "why")
-    written = json.loads(store.get("release/test/shop/00000002").body)
-    assert list(written) == list(kept) and written["outcome"] == "rolled back"
+    entries = [body for key, body in FORMER.items() if key.startswith("release/")]
+    assert [each.to_plain() for each in ledger.all()] == entries
+    assert (
+        ledger.serving("old").former == "r1" and ledger.serving("new").detail_in_short == "shop:2"
+    )
+
+    killed = ledger.begin("r4", "old")
+    assert (killed.seq, killed.outcome, killed.former) == (5, "deploying", "r2")
+    ledger.end(killed, Outcome.DONE, "2 hosts")
+    written = json.loads(store.get("release/test/shop/00000005").body)
+    assert written == {**entries[4], "outcome": "done", "detail": "2 hosts"}
+    again = ledger.begin("r3", "new")
+    assert again.seq == 6 and again.previous == entries[3]["previous"]
+
+    releases = Releases(store, "test", "shop", tmp_path / "releases")
+    assert releases.find("r2").files == 1
+    assert releases.images("r2") == {"app": "sha256:1", "web": "sha256:2"}
 
 
 # --- several fleets
