@@ -22,7 +22,7 @@ from kirikae.console.here import Answer, Here
 from kirikae.console.options import JSON, LANG
 from kirikae.console.speech import Speech
 from kirikae.console.surveyed import hosts_of, shelf_of, survey_findings
-from kirikae.hosts.ssh import CommandFailed, HostSilent
+from kirikae.hosts.errors import CommandFailed, HostSilent
 from kirikae.model.errors import AwsUnreachable, Exit, KirikaeError
 from kirikae.model.project import Project
 from kirikae.model.said import Said, said

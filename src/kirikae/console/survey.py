@@ -21,7 +21,8 @@ from kirikae.console.surveyed import (
     survey_findings,
     today,
 )
-from kirikae.hosts.ssh import CommandFailed, Host, HostSilent
+from kirikae.hosts.errors import CommandFailed, HostSilent
+from kirikae.hosts.ssh import Host
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.finding import Finding, Severity
 from kirikae.move.kind import LISTENER_RULE
