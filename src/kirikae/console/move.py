@@ -513,13 +513,13 @@ def history(ctx: click.Context, name: str, as_json: bool) -> None:
             click.echo(
                 json.dumps(
                     {
+                        **shown(entry.move),
                         "at": entry.at,
                         "who": entry.who,
                         "where": entry.where,
                         "requests": entry.requests,
                         "approver": entry.approver,
                         "evidence": entry.evidence,
-                        **shown(entry.move),
                     },
                     ensure_ascii=False,
                 )
