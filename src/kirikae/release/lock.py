@@ -7,7 +7,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from kirikae.model.store import Store
-from kirikae.move.lease import Driven, Lease, LeaseLost
+from kirikae.move.errors import Driven, LeaseLost
+from kirikae.move.lease import Lease
 from kirikae.release.errors import NotFinished, UnderWay
 
 
