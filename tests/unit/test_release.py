@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from kirikae.aws.elbv2 import Target
 from kirikae.console import release as console
 from kirikae.console.here import Here
+from kirikae.console.kinds import read_project
 from kirikae.hosts.errors import CommandFailed, HostSilent
 from kirikae.hosts.ssh import Answer
 from kirikae.model.errors import AwsUnreachable, UsageProblem
-from kirikae.model.project import Check, NewFleet, project_from
+from kirikae.model.project import Check, NewFleet
 from kirikae.move.sqlite_store import SqliteStore
 from kirikae.release import balancer, service_deployment
 from kirikae.release import deploy as deploying
@@ -480,7 +481,7 @@ def fleets(tmp_path, **replaced):
     for key, value in replaced.items():
         text = text.replace(f"{key}: {{", f"{key}: {{{value}, ")
     return Fleets(
-        project_from(text, "kirikae.yml"), None, None, None, tmp_path, {}, 10, lambda text: None
+        read_project(text, "kirikae.yml"), None, None, None, tmp_path, {}, 10, lambda text: None
     )
 
 
