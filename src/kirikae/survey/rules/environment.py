@@ -1,0 +1,119 @@
+"""Environment variables: what a unit declares beside what its code reads."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kirikae.model.finding import Finding, Trace
+from kirikae.survey.catalogue import configured
+from kirikae.survey.services import Service
+from kirikae.survey.view import Declared, View, by_the_runtime
+
+_STATIC_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+_PLACES = ("/var/", "/srv/", "/opt/", "/data/")
+_CHOICE = re.compile(r"\s*\$?([A-Za-z_][A-Za-z0-9_]*)\s*=[^=].*(==|!=|\bin\b|match)")
+"""A name gets the answer to a question."""
+_READERS_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """One declaration, and the applications that get it: several may read the same file."""
+
+    variable: Declared
+    services: tuple[Service, ...]
+
+    @property
+    def where(self) -> str:
+        return f"{self.variable.trace.at}:{self.variable.name}"
+
+
+def _declarations(view: View) -> list[_Shared]:
+    services: dict[tuple[str, Trace], list[Service]] = defaultdict(list)
+    variables: dict[tuple[str, Trace], Declared] = {}
+    for service in view.applications:
+        for name, variable in view.environment(service).items():
+            key = (name, variable.trace)
+            services[key].append(service)
+            variables[key] = variable
+    return [_Shared(variables[key], tuple(services[key])) for key in variables]
+
+
+def secrets(view: View) -> Iterator[Finding]:
+    for shared in _declarations(view):
+        variable = shared.variable
+        if variable.secret:
+            says = f"{variable.name} holds a secret in clear text"
+            yield configured("CF12", shared.where, says, variable.trace)
+
+
+def static_keys(view: View) -> Iterator[Finding]:
+    for shared in _declarations(view):
+        variable = shared.variable
+        if variable.name in _STATIC_KEYS:
+            says = f"{variable.name} is set for {shared.services[0].name}"
+            yield configured("SE01", shared.where, says, variable.trace)
+
+
+def never_read(view: View) -> Iterator[Finding]:
+    """By none of the applications that get it; where code could not be looked at, nobody knows."""
+    for shared in _declarations(view):
+        variable = shared.variable
+        name = variable.name
+        read = any(_may_read(view, service, name) for service in shared.services)
+        if not read and not by_the_runtime(name):
+            service = shared.services[0].name
+            says = f"{name} is set for {service}, and its code never reads it"
+            yield configured("CF08", name, says, variable.trace)
+
+
+def _may_read(view: View, service: Service, name: str) -> bool:
+    code = view.code_of(service)
+    return code is None or name in view.reads(code)
+
+
+def paths_of_this_host(view: View) -> Iterator[Finding]:
+    for shared in _declarations(view):
+        variable = shared.variable
+        if variable.value.startswith(_PLACES):
+            says = f"{variable.name} names a path on this host"
+            yield configured("CF11", variable.name, says, variable.trace)
+
+
+def _reads(view: View) -> Iterator[tuple[Service, str, list[Trace]]]:
+    """Application, variable, and where its code reads it."""
+    for service in view.applications:
+        code = view.code_of(service)
+        for name, traces in (view.reads(code) if code else {}).items():
+            yield service, name, traces
+
+
+def set_nowhere(view: View) -> Iterator[Finding]:
+    for service, name, traces in _reads(view):
+        if name not in view.environment(service) and not by_the_runtime(name):
+            says = f"{name} is read by {service.name}'s code and set nowhere"
+            yield configured("CF09", name, says, *traces[:_READERS_SHOWN])
+
+
+def choosing_several_things(view: View) -> Iterator[Finding]:
+    """The same variable decides over several others."""
+    for _, name, traces in _reads(view):
+        chosen = {
+            match[1]: trace for trace in traces if (match := _CHOICE.match(trace.says)) is not None
+        }
+        if len(chosen) > 1:
+            says = f"{name} selects {len(chosen)} things: {', '.join(sorted(chosen))}"
+            yield configured("CF11", name, says, *chosen.values())
+
+
+RULES = (
+    secrets,
+    static_keys,
+    never_read,
+    paths_of_this_host,
+    set_nowhere,
+    choosing_several_things,
+)

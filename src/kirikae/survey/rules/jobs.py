@@ -1,0 +1,162 @@
+"""What cron runs on the host, and what its lines mean besides what they say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kirikae.model.bundle import Line, Text
+from kirikae.model.finding import Finding
+from kirikae.survey.catalogue import configured, present
+from kirikae.survey.paths import under
+from kirikae.survey.view import View
+
+_FOLDERS = ("/etc/crontab", "/etc/cron.d", "/var/spool/cron")
+_JOB = re.compile(r"^\s*(@\w+|(?:[\d*/,A-Za-z-]+\s+){4}[\d*/,A-Za-z-]+)\s+(.*)$")
+_TIME = re.compile(r"[\d*@]")
+"""How a time begins: a comment of six words is no job that somebody switched off."""
+_OF_THE_SYSTEM = re.compile(
+    r"run-parts|/etc/cron\.|e2scrub|debian-sa1|anacron|phpsessionclean|sessionclean|mdadm"
+    r"|certbot -q|popularity|sysstat|ntpsec|exim4"
+)
+_NOTATION = re.compile(r"%|@reboot|\$\(|`")
+_VARIABLE = re.compile(r"\s*(SHELL|PATH|MAILTO|CRON_TZ|HOME)\s*=")
+_EVERY_SO_OFTEN = re.compile(r"\*|@|\S+\s+\*\s")
+"""Each minute, each hour, or by a name: no time of a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crontab:
+    """``jobs``: the lines that somebody wrote; ``dead``: those that somebody switched off."""
+
+    text: Text
+    jobs: tuple[Line, ...]
+    dead: tuple[Line, ...]
+
+    @property
+    def path(self) -> str:
+        return self.text.path
+
+    @property
+    def variables(self) -> list[Line]:
+        return [line for line in self.text.live() if _VARIABLE.match(line.text)]
+
+
+def crontabs(view: View) -> Iterator[Crontab]:
+    """Those that belong to no package."""
+    for text in view.bundle.texts:
+        if under(text.path, _FOLDERS) and view.bundle.owner(text.path) is None:
+            jobs = [line for line in text.numbered() if _is_job(line)]
+            dead = tuple(line for line in jobs if _commented(line))
+            alive = tuple(line for line in jobs if not _commented(line))
+            yield Crontab(text, alive, dead)
+
+
+def _commented(line: Line) -> bool:
+    return line.text.lstrip().startswith("#")
+
+
+def _is_job(line: Line) -> bool:
+    said = line.text.lstrip()
+    if not _JOB.match(said.lstrip("#")) or _OF_THE_SYSTEM.search(said):
+        return False
+    return not _commented(line) or bool(_TIME.match(said.lstrip("# \t")))
+
+
+def jobs(view: View) -> Iterator[Finding]:
+    for crontab in _with_jobs(view):
+        many = len(crontab.jobs)
+        says = f"{many} jobs in {crontab.path}"
+        yield present("JB01", crontab.path, says, *view.quotes(crontab.jobs), count=many)
+
+
+def _with_jobs(view: View) -> Iterator[Crontab]:
+    for crontab in crontabs(view):
+        if crontab.jobs:
+            yield crontab
+
+
+def switched_off(view: View) -> Iterator[Finding]:
+    for crontab in crontabs(view):
+        many = len(crontab.dead)
+        if many:
+            says = f"{many} lines of {crontab.path} are commented out"
+            yield present("JB03", crontab.path, says, *view.quotes(crontab.dead), count=many)
+
+
+def own_notation(view: View) -> Iterator[Finding]:
+    for crontab in _with_jobs(view):
+        lines = [line for line in crontab.jobs if _NOTATION.search(line.text)]
+        lines += crontab.variables
+        if lines:
+            says = f"{crontab.path} uses cron's own notation"
+            yield configured("JB06", crontab.path, says, *view.quotes(lines))
+
+
+def told_by_mail(view: View) -> Iterator[Finding]:
+    for crontab in _with_jobs(view):
+        named = [line for line in crontab.variables if line.text.strip().startswith("MAILTO")]
+        if named:
+            who = named[0].text.strip().partition("=")[2]
+            says = f"whoever reads {who} is told by mail when a job prints"
+            yield configured("ML06", crontab.path, says, *view.quotes(named))
+
+
+class _Sign(NamedTuple):
+    """``blocks``: None for what the catalogue says."""
+
+    code: str
+    says: str
+    pattern: re.Pattern[str]
+    blocks: tuple[str, ...] | None = None
+
+
+_SIGNS = (
+    _Sign("ST09", "a lock file keeps runs of a job apart", re.compile(r"flock|lockfile|\.lock\b")),
+    _Sign("JB07", "a job throws its output away", re.compile(r">\s*/dev/null")),
+    _Sign(
+        "ML01",
+        "a job sends mail through the host",
+        re.compile(r"sendmail|\bmail\b|mailx|mutt"),
+        blocks=(),
+    ),
+    _Sign("JB13", "a job makes a backup", re.compile(r"dump|backup|rsync|tar c")),
+)
+
+
+def signs(view: View) -> Iterator[Finding]:
+    for crontab in _with_jobs(view):
+        for sign in _SIGNS:
+            lines = [line for line in crontab.jobs if sign.pattern.search(line.text)]
+            if lines:
+                yield configured(
+                    sign.code,
+                    crontab.path,
+                    f"{sign.says} ({len(lines)} lines)",
+                    *view.quotes(lines),
+                    blocks=sign.blocks,
+                    count=len(lines),
+                )
+
+
+def local_times(view: View) -> Iterator[Finding]:
+    zone = view.bundle.zone
+    if not zone or "UTC" in zone:
+        return
+    for crontab in _with_jobs(view):
+        timed = [line for line in crontab.jobs if not _EVERY_SO_OFTEN.match(line.text.strip())]
+        if timed:
+            says = f"{len(timed)} jobs are due at times of {zone}"
+            yield configured("JB10", crontab.path, says, *view.quotes(timed), count=len(timed))
+
+
+RULES = (
+    jobs,
+    switched_off,
+    own_notation,
+    told_by_mail,
+    signs,
+    local_times,
+)
