@@ -4,7 +4,7 @@ DNS records."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from kirikae.aws import inventory
@@ -13,7 +13,7 @@ from kirikae.aws.session import Aws
 from kirikae.model.finding import Confidence, Finding, Severity, Trace
 from kirikae.model.owners import owner_of
 from kirikae.model.project import Project
-from kirikae.survey.catalogue import observed
+from kirikae.survey.catalogue import Findings, observed
 from kirikae.survey.errors import BundleProblem
 
 
@@ -25,52 +25,79 @@ def look(aws: Aws, project: Project) -> list[Finding]:
     return [finding for rule in _RULES for finding in rule(seen, target_group)]
 
 
-def _unreadable(seen: Inventory, _: str) -> Iterator[Finding]:
+def _unreadable(seen: Inventory, _: str) -> Findings:
     for what, why in seen.unreadable:
-        says = f"{what} could not be looked at: {why}"
-        yield observed("unreadable", what, says, Trace("", what, why))
+        yield observed(
+            "unreadable",
+            where=what,
+            says=f"{what} could not be looked at: {why}",
+            evidence=[Trace("", what, why)],
+        )
 
 
-def _ties_users(seen: Inventory, target_group: str) -> Iterator[Finding]:
+def _ties_users(seen: Inventory, target_group: str) -> Findings:
     if seen.stickiness_s:
-        says = f"{target_group} ties users to a host for {seen.stickiness_s} s"
-        yield observed("ST19", target_group, says, Trace("", seen.group_arn, "stickiness.enabled"))
+        yield observed(
+            "ST19",
+            where=target_group,
+            says=f"{target_group} ties users to a host for {seen.stickiness_s} s",
+            evidence=[Trace("", seen.group_arn, "stickiness.enabled")],
+        )
 
 
-def _managed_elsewhere(seen: Inventory, _: str) -> Iterator[Finding]:
+def _managed_elsewhere(seen: Inventory, _: str) -> Findings:
     for rule, tags in seen.rules.items():
         owner = owner_of(tags)
         if owner is not None:
-            says = f"the rule is managed elsewhere ({owner})"
-            yield observed("AW01", rule, says, Trace("", rule, owner))
+            yield observed(
+                "AW01",
+                where=rule,
+                says=f"the rule is managed elsewhere ({owner})",
+                evidence=[Trace("", rule, owner)],
+            )
 
 
-def _admitted_by_group(seen: Inventory, _: str) -> Iterator[Finding]:
+def _admitted_by_group(seen: Inventory, _: str) -> Findings:
     for group, port, of in seen.admitted:
-        says = f"{group} lets {of} in at port {port}; the tasks will not be in {of}"
-        trace = Trace("", group, f"port {port} from {of}")
-        yield observed("AW02", f"{group}:{port}", says, trace)
+        yield observed(
+            "AW02",
+            where=f"{group}:{port}",
+            says=f"{group} lets {of} in at port {port}; the tasks will not be in {of}",
+            evidence=[Trace("", group, f"port {port} from {of}")],
+        )
 
 
-def _acts_under_a_role(seen: Inventory, _: str) -> Iterator[Finding]:
+def _acts_under_a_role(seen: Inventory, _: str) -> Findings:
     for instance, role in seen.roles:
-        says = f"{instance} acts under {role}"
-        yield observed("AW03", role, says, Trace("", instance, role))
+        yield observed(
+            "AW03",
+            where=role,
+            says=f"{instance} acts under {role}",
+            evidence=[Trace("", instance, role)],
+        )
 
 
-def _watched(seen: Inventory, target_group: str) -> Iterator[Finding]:
+def _watched(seen: Inventory, target_group: str) -> Findings:
     for alarm in seen.alarms:
-        says = f"the alarm {alarm} watches the old side only"
-        yield observed("AW04", alarm, says, Trace("", alarm, target_group))
+        yield observed(
+            "AW04",
+            where=alarm,
+            says=f"the alarm {alarm} watches the old side only",
+            evidence=[Trace("", alarm, target_group)],
+        )
 
 
-def _named_in_dns(seen: Inventory, _: str) -> Iterator[Finding]:
+def _named_in_dns(seen: Inventory, _: str) -> Findings:
     for name, target in seen.records:
-        says = f"{name} points at {target}, which is a host"
-        yield observed("AW05", name, says, Trace("", name, target))
+        yield observed(
+            "AW05",
+            where=name,
+            says=f"{name} points at {target}, which is a host",
+            evidence=[Trace("", name, target)],
+        )
 
 
-_RULES: tuple[Callable[[Inventory, str], Iterator[Finding]], ...] = (
+_RULES: tuple[Callable[[Inventory, str], Findings], ...] = (
     _unreadable,
     _ties_users,
     _managed_elsewhere,

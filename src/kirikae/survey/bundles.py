@@ -29,24 +29,24 @@ def read(text: str, host: str) -> Bundle:
         meta=meta,
         users=dict(sections.rows("passwd", 4, rows.user, separator=":")),
         groups=dict(sections.rows("group", 3, rows.group, separator=":")),
-        mounts=tuple(sections.rows("mounts", 3, rows.mount)),
+        mounts=sections.rows("mounts", 3, rows.mount),
         packages=tuple(_packages(sections)),
         owners=_owners(sections),
-        changed=tuple(sections.rows("changed", 3, rows.changed)),
+        changed=sections.rows("changed", 3, rows.changed),
         folders=_only(Folder, tree),
         files=_only(File, tree),
         links={link.path: link.target for link in _only(rows.Link, tree)},
         setuid=tuple(entry.file for entry in _only(rows.SetUid, tree)),
-        magic=tuple(sections.rows("magic", 2, rows.first_bytes)),
+        magic=sections.rows("magic", 2, rows.first_bytes),
         units=tuple(_units(sections)),
-        timers=tuple(sections.rows("timers", 2, rows.timer)),
-        processes=tuple(sections.rows("processes", 10, rows.process)),
+        timers=sections.rows("timers", 2, rows.timer),
+        processes=sections.rows("processes", 10, rows.process),
         opened=tuple(each for each in opened if each.path.startswith("/")),
         listeners=tuple(sockets.listeners(ends, opened)),
         peers=tuple(sockets.peers(ends)),
         spool=dict(sections.rows("spool", 2, rows.waiting)),
         texts=tuple(_texts(sections)),
-        live=tuple(sections.rows("environments", 2, rows.live_variable)),
+        live=sections.rows("environments", 2, rows.live_variable),
         code=tuple(_code(sections)),
         # Last: only now is it known what no reader understood.
         missing=tuple(_missing(sections)),
@@ -81,10 +81,12 @@ def _packages(sections: Sections) -> Iterator[Package]:
 
 def _owners(sections: Sections) -> dict[str, str]:
     """Path -> package; where one package diverted another one's file, both are told apart."""
-    owners = {owned.path: owned.package for owned in sections.rows("owned", 2, rows.owned)}
-    for diverted in sections.rows("diverted", 3, rows.diverted):
-        owners[diverted.moved] = owners.get(diverted.path, diverted.package)
-        owners[diverted.path] = diverted.package
+    owners = {}
+    for owned in sections.rows("owned", 2, rows.owned):
+        owners[owned.path] = owned.package
+    for path, moved, package in sections.rows("diverted", 3, rows.diverted):
+        owners[moved] = owners.get(path, package)
+        owners[path] = package
     return owners
 
 
@@ -96,7 +98,9 @@ def _units(sections: Sections) -> Iterator[Unit]:
         for line in [*section.lines, ""]:
             if line:
                 name, _, value = line.partition("=")
-                properties[name] = f"{properties[name]}\n{value}" if name in properties else value
+                if name in properties:
+                    value = f"{properties[name]}\n{value}"
+                properties[name] = value
             elif properties:
                 yield Unit(properties.get("Id", ""), properties)
                 properties = {}

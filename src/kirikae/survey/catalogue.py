@@ -3,12 +3,14 @@ a setting says so, things on disk agree, it was seen happening."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 from kirikae.model.catalogue import Entry, load
 from kirikae.model.finding import Confidence, Finding, Trace
 
+Findings = Iterator[Finding]
 Kinds = tuple[str, ...]
 """Of moves, that a finding blocks."""
 
@@ -19,40 +21,19 @@ def catalogue() -> Mapping[str, Entry]:
 
 def found(
     code: str,
+    *,
     where: str,
     says: str,
     evidence: Iterable[Trace],
-    confidence: Confidence = Confidence.CONFIGURED,
-    *,
+    confidence: Confidence,
     blocks: Kinds | None = None,
     count: int | None = None,
 ) -> Finding:
     """``blocks``: other kinds of move than the catalogue's."""
     finding = catalogue()[code].found(where, says, evidence, confidence, blocks)
-    return finding if count is None else replace(finding, count=count)
+    return replace(finding, count=count)
 
 
-def configured(
-    code: str,
-    where: str,
-    says: str,
-    *evidence: Trace,
-    blocks: Kinds | None = None,
-    count: int | None = None,
-) -> Finding:
-    return found(code, where, says, evidence, Confidence.CONFIGURED, blocks=blocks, count=count)
-
-
-def present(
-    code: str,
-    where: str,
-    says: str,
-    *evidence: Trace,
-    blocks: Kinds | None = None,
-    count: int | None = None,
-) -> Finding:
-    return found(code, where, says, evidence, Confidence.PRESENT, blocks=blocks, count=count)
-
-
-def observed(code: str, where: str, says: str, *evidence: Trace) -> Finding:
-    return found(code, where, says, evidence, Confidence.OBSERVED)
+configured = partial(found, confidence=Confidence.CONFIGURED)
+present = partial(found, confidence=Confidence.PRESENT)
+observed = partial(found, confidence=Confidence.OBSERVED)

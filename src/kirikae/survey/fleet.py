@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from kirikae.model.bundle import Code, Text
 from kirikae.model.finding import Finding, Trace
-from kirikae.survey.catalogue import present
+from kirikae.survey.catalogue import Findings, present
 from kirikae.survey.rules.jobs import crontabs
-from kirikae.survey.view import View
+from kirikae.survey.view import Declared, View
 
 _FILES_SHOWN = 5
 _PACKAGES_SHOWN = 8
 _NOT_RELEASED = ("/etc", "/usr")
 """Where code of packages and configuration lies."""
+Value = TypeVar("Value")
+Table = Mapping[str, Mapping[str, Value]]
+"""Name -> host -> what it is there; a host that does not have it is left out."""
 
 
 def drift(views: Sequence[View]) -> list[Finding]:
@@ -25,41 +28,65 @@ def drift(views: Sequence[View]) -> list[Finding]:
     return [finding for rule in _RULES for finding in rule(views)]
 
 
-def _hosts(views: Sequence[View]) -> list[str]:
-    return [view.bundle.host for view in views]
+def _table(
+    views: Sequence[View], rows: Callable[[View], Iterable[tuple[str, Value]]]
+) -> Table[Value]:
+    found: dict[str, dict[str, Value]] = defaultdict(dict)
+    for view in views:
+        host = view.bundle.host
+        for name, value in rows(view):
+            found[name][host] = value
+    return found
+
+
+def _differ(values: Iterable[Hashable]) -> bool:
+    return len(set(values)) > 1
 
 
 # --- files
 
 
-def files_differ(views: Sequence[View]) -> Iterator[Finding]:
+def files_differ(views: Sequence[View]) -> Findings:
     """A file that somebody wrote, and that is another one elsewhere or not there."""
-    marks: dict[str, dict[str, str]] = defaultdict(dict)
-    for view in views:
-        for text in view.own_texts:
-            marks[text.path][view.bundle.host] = text.fingerprint
-    for path, by_host in sorted(marks.items()):
-        if len(by_host) < len(views) or len(set(by_host.values())) > 1:
-            hosts = ", ".join(_hosts(views))
-            says = f"{path} differs between {hosts}{_first_differences(views, path)}"
-            yield present("CF05", path, says, *_fingerprints(views, path, by_host))
+    marks = _table(views, _fingerprints)
+    for path in sorted(marks):
+        by_host = marks[path]
+        if len(by_host) == len(views) and not _differ(by_host.values()):
+            continue
+        hosts = ", ".join(view.bundle.host for view in views)
+        yield present(
+            "CF05",
+            where=path,
+            says=f"{path} differs between {hosts}{_first_differences(views, path)}",
+            evidence=_marks(views, path, by_host),
+        )
 
 
-def _fingerprints(views: Sequence[View], path: str, by_host: dict[str, str]) -> Iterator[Trace]:
+def _fingerprints(view: View) -> Iterator[tuple[str, str]]:
+    for text in view.own_texts:
+        yield text.path, text.fingerprint
+
+
+def _marks(views: Sequence[View], path: str, by_host: Mapping[str, str]) -> Iterator[Trace]:
     for view in views:
         mark = by_host.get(view.bundle.host)
-        yield view.trace(path, "not there" if mark is None else f"fingerprint {mark}")
+        said = "not there" if mark is None else f"fingerprint {mark}"
+        yield view.trace(path, said)
 
 
 def _first_differences(views: Sequence[View], path: str) -> str:
     """For each host the first line that not all have."""
-    lines = [_lines_of(view.bundle.text(path)) for view in views]
-    common = set.intersection(*lines)
-    shown = [
-        f"{host}: {min(own - common).strip()}"
-        for host, own in zip(_hosts(views), lines, strict=True)
-        if own - common
-    ]
+    lines = {}
+    for view in views:
+        text = view.bundle.text(path)
+        lines[view.bundle.host] = _lines_of(text)
+    common = set.intersection(*lines.values())
+    shown = []
+    for host, every in lines.items():
+        own = every - common
+        if own:
+            first = min(own).strip()
+            shown.append(f"{host}: {first}")
     return f" ({'; '.join(shown)})" if shown else ""
 
 
@@ -70,72 +97,102 @@ def _lines_of(text: Text | None) -> set[str]:
 # --- secrets
 
 
-class _Secret(NamedTuple):
-    fingerprint: str
-    trace: Trace
-
-
-def secrets_differ(views: Sequence[View]) -> Iterator[Finding]:
+def secrets_differ(views: Sequence[View]) -> Findings:
     """Cookies or logins of one side would not be known on the other."""
-    values: dict[str, dict[str, _Secret]] = defaultdict(dict)
-    for view in views:
-        for service in view.applications:
-            for name, variable in view.environment(service).items():
-                if variable.secret:
-                    values[name][view.bundle.host] = _Secret(variable.value, variable.trace)
-    for name, by_host in values.items():
-        if len({secret.fingerprint for secret in by_host.values()}) > 1:
-            says = f"{name} has another value on each of {', '.join(by_host)}"
-            yield present("ST11", name, says, *(secret.trace for secret in by_host.values()))
+    for name, by_host in _table(views, _secrets).items():
+        secrets = by_host.values()
+        if _differ(secret.value for secret in secrets):
+            hosts = ", ".join(by_host)
+            yield present(
+                "ST11",
+                where=name,
+                says=f"{name} has another value on each of {hosts}",
+                evidence=(secret.trace for secret in secrets),
+            )
+
+
+def _secrets(view: View) -> Iterator[tuple[str, Declared]]:
+    for service in view.applications:
+        for name, variable in view.environment(service).items():
+            if variable.secret:
+                yield name, variable
 
 
 # --- code
 
 
-def code_differs(views: Sequence[View]) -> Iterator[Finding]:
+def code_differs(views: Sequence[View]) -> Findings:
     """Trees that all hosts have."""
-    by_view = [_released(view) for view in views]
-    everywhere = set.intersection(*(set(trees) for trees in by_view))
-    for root in sorted(everywhere):
-        trees = [found[root] for found in by_view]
-        if len({tree.fingerprint for tree in trees}) > 1:
-            names = ", ".join(_differing_files(trees)[:_FILES_SHOWN]) or "see the hosts"
-            says = f"the code under {root} differs: {names}"
-            traces = (
-                view.trace(root, tree.fingerprint) for view, tree in zip(views, trees, strict=True)
-            )
-            yield present("ST18", root, says, *traces)
+    trees = _table(views, _released)
+    for root in sorted(trees):
+        by_host = trees[root]
+        every = list(by_host.values())
+        marks = {tree.fingerprint for tree in every}
+        if len(every) < len(views) or len(marks) == 1:
+            continue
+        names = ", ".join(_differing_files(every)[:_FILES_SHOWN])
+        yield present(
+            "ST18",
+            where=root,
+            says=f"the code under {root} differs: {names or 'see the hosts'}",
+            evidence=(view.trace(root, by_host[view.bundle.host].fingerprint) for view in views),
+        )
 
 
-def _released(view: View) -> dict[str, Code]:
-    return {code.root: code for code in view.bundle.code if not code.root.startswith(_NOT_RELEASED)}
+def _released(view: View) -> Iterator[tuple[str, Code]]:
+    for code in view.bundle.code:
+        if not code.root.startswith(_NOT_RELEASED):
+            yield code.root, code
 
 
 def _differing_files(trees: Sequence[Code]) -> list[str]:
-    names = {name for tree in trees for name in tree.files}
-    return sorted(name for name in names if len({tree.files.get(name) for tree in trees}) > 1)
+    names: set[str] = set()
+    for tree in trees:
+        names.update(tree.files)
+    differing = []
+    for name in sorted(names):
+        marks = (tree.files.get(name) for tree in trees)
+        if _differ(marks):
+            differing.append(name)
+    return differing
 
 
 # --- packages
 
 
-def packages_differ(views: Sequence[View]) -> Iterator[Finding]:
-    by_view = [{each.name: each.version for each in view.bundle.packages} for view in views]
-    every = {name for versions in by_view for name in versions}
-    names = sorted(name for name in every if len({versions.get(name) for versions in by_view}) > 1)
-    if not names:
-        return
-    shown = names[:_PACKAGES_SHOWN]
-    traces = (
-        view.trace("dpkg", f"{name} {versions.get(name, 'missing')}")
-        for view, versions in zip(views, by_view, strict=True)
-        for name in shown
+def packages_differ(views: Sequence[View]) -> Findings:
+    versions = _table(views, _versions)
+    names = sorted(
+        name
+        for name, by_host in versions.items()
+        if len(by_host) < len(views) or _differ(by_host.values())
     )
-    says = f"{len(names)} packages differ: {', '.join(shown)}"
-    yield present("CF22", "packages", says, *traces, count=len(names))
+    if names:
+        shown = names[:_PACKAGES_SHOWN]
+        yield present(
+            "CF22",
+            where="packages",
+            says=f"{len(names)} packages differ: {', '.join(shown)}",
+            evidence=_of_packages(views, shown, versions),
+            count=len(names),
+        )
 
 
-_RULES: tuple[Callable[[Sequence[View]], Iterator[Finding]], ...] = (
+def _versions(view: View) -> Iterator[tuple[str, str]]:
+    for package in view.bundle.packages:
+        yield package.name, package.version
+
+
+def _of_packages(
+    views: Sequence[View], names: Sequence[str], versions: Table[str]
+) -> Iterator[Trace]:
+    for view in views:
+        for name in names:
+            version = versions[name].get(view.bundle.host, "missing")
+            yield view.trace("dpkg", f"{name} {version}")
+
+
+_RULES: tuple[Callable[[Sequence[View]], Findings], ...] = (
     files_differ,
     secrets_differ,
     code_differs,
@@ -148,19 +205,28 @@ _RULES: tuple[Callable[[Sequence[View]], Iterator[Finding]], ...] = (
 
 def single_points(views: Sequence[View]) -> list[Finding]:
     """Jobs that one host alone runs: when it fails, they do not run."""
+    alone = list(_jobs_on_one_host(views))
+    if not alone:
+        return []
+    hosts = ", ".join(sorted({trace.host for trace in alone}))
+    finding = present(
+        "JB04",
+        where=hosts,
+        says=f"{len(alone)} jobs run on {hosts} alone",
+        evidence=alone,
+        count=len(alone),
+    )
+    return [finding]
+
+
+def _jobs_on_one_host(views: Sequence[View]) -> Iterator[Trace]:
+    """Two equal lines are two jobs, and another host's equal line runs both there."""
     traces: dict[str, list[Trace]] = defaultdict(list)
     for view in views:
         for crontab in crontabs(view):
             for line in crontab.jobs:
-                traces[line.text.strip()].append(view.quote(line))
-    alone = [
-        trace
-        for found in traces.values()
-        if len({trace.host for trace in found}) == 1
-        for trace in found
-    ]
-    if not alone:
-        return []
-    hosts = ", ".join(sorted({trace.host for trace in alone}))
-    says = f"{len(alone)} jobs run on {hosts} alone"
-    return [present("JB04", hosts, says, *alone, count=len(alone))]
+                job = line.text.strip()
+                traces[job].append(view.quote(line))
+    for found in traces.values():
+        if not _differ(trace.host for trace in found):
+            yield from found

@@ -33,26 +33,39 @@ def front_of(views: Sequence[View], right: Mapping[str, str], folder: str) -> Fr
     """nginx in front of the service; where hosts differ, the version of the host that the project
     file names (``right``: file -> host)."""
     view = views[0]
-    if not any(service.name == "nginx" for service in view.web):
-        return Front(questions=tuple(_other_server(view)))
+    names = [service.name for service in view.web]
+    if not names:
+        return Front()
+    if "nginx" not in names:
+        return _cannot(
+            f"{names[0]} is in front; kirikae writes sidecars for nginx only: write its image by "
+            "hand"
+        )
     hosts = list(_virtual_hosts(view))
     if len(hosts) != 1:
         paths = ", ".join(text.path for text in hosts)
-        many = f"nginx has {len(hosts)} virtual hosts enabled ({paths}); kirikae carries over one"
-        return Front(questions=(many,))
-    text, question = _right_one(views, hosts[0], right)
-    questions = [question] if question else []
-    if any(MASKED in line for line in text.lines):
-        questions.append(f"{text.path} holds a secret; it cannot be carried into an image")
-    return Front(_web_server(view, text, folder), tuple(questions))
-
-
-def _other_server(view: View) -> Iterator[str]:
-    for service in view.web[:1]:
-        yield (
-            f"{service.name} is in front; kirikae writes sidecars for nginx only: write its image "
-            "by hand"
+        return _cannot(
+            f"nginx has {len(hosts)} virtual hosts enabled ({paths}); kirikae carries over one"
         )
+    return _carried(views, hosts[0], right, folder)
+
+
+def _cannot(question: str) -> Front:
+    return Front(questions=(question,))
+
+
+def _carried(views: Sequence[View], text: Text, right: Mapping[str, str], folder: str) -> Front:
+    questions = []
+    chosen = _right_one(views, text, right)
+    if chosen is None:
+        chosen = text
+        questions.append(
+            f"{text.path} differs between the hosts: accept CF05 in kirikae.yml with "
+            "`use: HOST`, the host that is right"
+        )
+    if any(MASKED in line for line in chosen.lines):
+        questions.append(f"{chosen.path} holds a secret; it cannot be carried into an image")
+    return Front(_web_server(views[0], chosen, folder), tuple(questions))
 
 
 def _virtual_hosts(view: View) -> Iterator[Text]:
@@ -62,24 +75,25 @@ def _virtual_hosts(view: View) -> Iterator[Text]:
             yield text
 
 
-def _right_one(views: Sequence[View], text: Text, right: Mapping[str, str]) -> tuple[Text, str]:
-    """The version that counts, and what must be asked where nobody says which that is."""
-    others = [_same(view, text) for view in views[1:]]
-    if all(other is None or other.fingerprint == text.fingerprint for other in others):
-        return text, ""
-    host = right.get(text.path)
-    chosen = next((_same(view, text) for view in views if view.bundle.host == host), None)
-    if chosen is not None:
-        return chosen, ""
-    return text, (
-        f"{text.path} differs between the hosts: accept CF05 in kirikae.yml with `use: HOST`, the "
-        "host that is right"
-    )
+def _right_one(views: Sequence[View], text: Text, right: Mapping[str, str]) -> Text | None:
+    """The version that counts; None where the hosts differ and nobody says which that is."""
+    versions = {}
+    for view in views:
+        version = _same(view, text)
+        if version is not None:
+            versions[view.bundle.host] = version
+    if all(version.fingerprint == text.fingerprint for version in versions.values()):
+        return text
+    host = right.get(text.path, "")
+    return versions.get(host)
 
 
 def _same(view: View, text: Text) -> Text | None:
     """The virtual host of the same name on another host."""
-    return next((each for each in _virtual_hosts(view) if each.path == text.path), None)
+    for host in _virtual_hosts(view):
+        if host.path == text.path:
+            return host
+    return None
 
 
 def _web_server(view: View, text: Text, folder: str) -> WebServer:
@@ -98,11 +112,14 @@ def _web_server(view: View, text: Text, folder: str) -> WebServer:
 
 def _package(view: View) -> Package | None:
     """The one that somebody chose, or else the one that brought the program."""
-    packages = view.bundle.packages
     owner = view.bundle.owner(_PROGRAM) or "nginx"
-    chosen = (each for each in packages if each.name in _FLAVOURS and not each.automatic)
-    brought = (each for each in packages if each.name == owner)
-    return next(chosen, None) or next(brought, None)
+    brought = None
+    for package in view.bundle.packages:
+        if package.name in _FLAVOURS and not package.automatic:
+            return package
+        if package.name == owner:
+            brought = package
+    return brought
 
 
 def _static(text: str, folder: str) -> Iterator[str]:

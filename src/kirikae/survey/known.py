@@ -33,8 +33,9 @@ class Debian:
 @cache
 def debian() -> Debian:
     rows = _data("debian.toml")
-    lists = {name: tuple(row) for name, row in rows.items() if name != "databases"}
-    return Debian(**lists, databases=rows["databases"])
+    databases = rows.pop("databases")
+    lists = {name: tuple(row) for name, row in rows.items()}
+    return Debian(**lists, databases=databases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,14 @@ def support() -> Supported:
 
 
 def _supports(rows: Mapping[str, Any]) -> dict[str, Support]:
-    return {
-        key: Support(row["name"], row["ends"], row.get("next", "")) for key, row in rows.items()
-    }
+    found = {}
+    for key, row in rows.items():
+        found[key] = Support(
+            name=row["name"],
+            ends=row["ends"],
+            next=row.get("next", ""),
+        )
+    return found
 
 
 def _data(name: str) -> dict[str, Any]:

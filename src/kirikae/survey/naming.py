@@ -55,7 +55,9 @@ def _in(line: Line, said: str) -> Iterator[Named]:
 def _in_unit(service: Service) -> Iterator[Named]:
     unit = service.unit
     for key in ("ExecStart", "ReadWritePaths"):
-        yield from _in(Line(unit.name, 0, f"{key} of the unit"), unit.get(key))
+        line = Line(unit.name, 0, f"{key} of the unit")
+        yield from _in(line, unit.get(key))
     for key, base in _FOLDERS_OF_SYSTEMD.items():
         for name in unit.words(key):
-            yield Named(f"{base}/{name}", Line(unit.name, 0, f"{key}={name}"))
+            line = Line(unit.name, 0, f"{key}={name}")
+            yield Named(f"{base}/{name}", line)

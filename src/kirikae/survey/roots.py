@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from kirikae.model.bundle import File, Folder
+from kirikae.model.bundle import File, Folder, Group
 from kirikae.survey.paths import below, name_of, parent_of, under
 from kirikae.survey.services import ROOT, Service
 from kirikae.survey.view import View
@@ -52,6 +52,9 @@ _SHARED = ("/tmp", "/var/tmp", "/var/crash", "/run/lock", "/var/lock")
 _CROWDED = ("/run", "/tmp", "/var/lib")
 """Folders of many services: a file in one of them stands for itself."""
 _HASHED = re.compile(r"[0-9a-f]{1,4}|\d+")
+_OWNER_WRITES = 0o200
+_GROUP_WRITES = 0o020
+_ALL_WRITE = 0o002
 _PARTS_AT_MOST = 8
 _CHILDREN_AT_MOST = 50
 
@@ -100,22 +103,27 @@ def roots(view: View) -> list[Root]:
     for root in _writable_roots(view):
         found[root.path] = root
     for path, why in _written_to(view):
-        if not any(under(path, [known]) for known in found):
-            found[path] = _root(view, path, view.bundle.under(path), why)
-    return sorted(found.values(), key=lambda root: root.path)
+        if under(path, found):
+            continue
+        inside = view.bundle.under(path)
+        found[path] = _root(view, path, inside, why)
+    return [found[path] for path in sorted(found)]
 
 
 def _root(view: View, path: str, inside: Sequence[Folder], why: _Why) -> Root:
-    newest = max(inside, key=lambda folder: folder.newest, default=None)
-    uids = {folder.uid for folder in inside}
+    written = [folder for folder in inside if folder.newest]
+    newest = max(written, key=lambda folder: folder.newest, default=None)
+    services: set[str] = set()
+    for folder in inside:
+        services.update(view.run_by(folder.uid))
     return Root(
         path=path,
         kind=kind_of(path),
         files=sum(folder.files for folder in inside),
         size=sum(folder.size for folder in inside),
-        newest=(newest.newest or None) if newest else None,
+        newest=newest.newest if newest else None,
         newest_name=newest.newest_name if newest else "",
-        services=tuple(sorted({name for uid in uids for name in view.run_by(uid)})),
+        services=tuple(sorted(services)),
         why=why.says,
         seen=why.seen,
     )
@@ -131,41 +139,51 @@ def _writable_roots(view: View) -> Iterator[Root]:
             continue  # configuration; what is written there is found by what was seen
         parts = _split(view, top)
         for path in parts:
-            apart = [part for part in parts if below(part, path)]
+            apart = (part for part in parts if below(part, path))
             inside = _inside(view, path, [*code, *apart])
             if inside and not _only_code(path, inside, code):
                 yield _root(view, path, inside, why)
 
 
 def _inside(view: View, path: str, without: Sequence[str]) -> list[Folder]:
-    return [folder for folder in view.bundle.under(path) if not under(folder.path, without)]
+    folders = view.bundle.under(path)
+    return [folder for folder in folders if not under(folder.path, without)]
 
 
-def _only_code(path: str, inside: Iterable[Folder], code: Iterable[str]) -> bool:
+def _only_code(path: str, inside: Iterable[Folder], code: Sequence[str]) -> bool:
     """Nothing but released code lies there."""
-    holds_code = any(under(root, [path]) or under(path, [root]) for root in code)
-    return holds_code and not any(folder.files for folder in inside)
+    in_code = under(path, code)
+    around_code = any(under(root, [path]) for root in code)
+    if not in_code and not around_code:
+        return False
+    return not any(folder.files for folder in inside)
 
 
 def _tops(view: View) -> Iterator[tuple[Folder, _Why]]:
     """The outermost folders that a service may write into."""
     found: list[str] = []
-    writers = _groups_of_services(view)
-    for folder in sorted(view.bundle.folders, key=lambda each: each.path):
-        if view.of_the_system(folder.path) or under(folder.path, found):
+    groups = _groups_of_services(view)
+    folders = sorted(view.bundle.folders, key=lambda folder: folder.path)
+    for folder in folders:
+        path = folder.path
+        if view.of_the_system(path) or under(path, found):
             continue
-        if says := _writer(view, folder, writers):
-            found.append(folder.path)
+        says = _writer(view, folder, groups)
+        if says is not None:
+            found.append(path)
             yield folder, _Why(says)
 
 
 def _writer(view: View, folder: Folder, groups: Mapping[int, str]) -> str | None:
     """By whom a folder can be written, in words; None: by no service."""
-    if folder.uid in view.uids and folder.mode & 0o200:
-        return f"owned by {view.bundle.user_names.get(folder.uid, folder.uid)}"
-    if folder.gid in groups and folder.mode & 0o020:
-        return f"writable by group {groups[folder.gid]}"
-    if view.uids and folder.mode & 0o002 and folder.path not in _SHARED:
+    uids = view.uids
+    if folder.uid in uids and folder.mode & _OWNER_WRITES:
+        owner = view.bundle.user_names.get(folder.uid, folder.uid)
+        return f"owned by {owner}"
+    if folder.gid in groups and folder.mode & _GROUP_WRITES:
+        group = groups[folder.gid]
+        return f"writable by group {group}"
+    if uids and folder.mode & _ALL_WRITE and folder.path not in _SHARED:
         return "writable by everybody"
     return None
 
@@ -174,23 +192,38 @@ def _groups_of_services(view: View) -> dict[int, str]:
     """Number -> name of the groups that a service's user belongs to, root's own left out."""
     found: dict[int, str] = {}
     for name, group in view.bundle.groups.items():
-        members = {view.uid_of(member) for member in group.members}
-        members |= {user.uid for user in view.bundle.users.values() if user.gid == group.gid}
-        if members & view.uids and group.gid != ROOT:
+        members = _members(view, group)
+        if group.gid != ROOT and members & view.uids:
             found.setdefault(group.gid, name)
     return found
+
+
+def _members(view: View, group: Group) -> set[int | None]:
+    """Those that the group names, and those whose first group it is."""
+    named = {view.uid_of(member) for member in group.members}
+    users = view.bundle.users.values()
+    first = {user.uid for user in users if user.gid == group.gid}
+    return named | first
 
 
 def _split(view: View, top: Folder) -> list[str]:
     """The sub-trees that deserve a verdict of their own: one level down where the top itself holds
     no file."""
-    children = sorted(
-        folder.path for folder in view.bundle.under(top.path) if parent_of(folder.path) == top.path
-    )
+    children = sorted(_children(view, top.path))
     hashed = all(_HASHED.fullmatch(name_of(child)) for child in children)
-    if top.files or not children or len(children) > _PARTS_AT_MOST or hashed:
+    if top.files or hashed or len(children) > _PARTS_AT_MOST:
         return [top.path, *_of_another_kind(top.path, children)]
-    return [part for child in children for part in _split(view, view.bundle.folder_at[child])]
+    parts = []
+    for child in children:
+        folder = view.bundle.folder_at[child]
+        parts += _split(view, folder)
+    return parts
+
+
+def _children(view: View, path: str) -> Iterator[str]:
+    for folder in view.bundle.under(path):
+        if parent_of(folder.path) == path:
+            yield folder.path
 
 
 def _of_another_kind(top: str, children: Sequence[str]) -> Iterator[str]:
@@ -219,8 +252,10 @@ def _written_to(view: View) -> Iterator[tuple[str, _Why]]:
     began and no system part owns."""
     for path, process in view.opened_by_services():
         folder = parent_of(path)
-        if not view.of_the_system(folder) and folder not in ("/tmp", "/var/tmp", ""):
-            yield folder, _Why(f"{process.unit} has {path} open for writing", seen=True)
+        if view.of_the_system(folder) or folder in ("", *_SHARED):
+            continue
+        says = f"{process.unit} has {path} open for writing"
+        yield folder, _Why(says, seen=True)
     for service in view.services:
         if ROOT in service.uids:
             yield from _written_by_root(view, service)
@@ -229,24 +264,31 @@ def _written_to(view: View) -> Iterator[tuple[str, _Why]]:
 def _written_by_root(view: View, service: Service) -> Iterator[tuple[str, _Why]]:
     """Root's own services write into folders of root: attributed by the package that both come
     from, or by name."""
-    why = _Why(f"written since the machine began, by name {service.name}'s", seen=True)
+    says = f"written since the machine began, by name {service.name}'s"
+    why = _Why(says, seen=True)
     for file in view.bundle.files:
         if _fresh(view, file) and _belongs(view, file, service):
             folder = parent_of(file.path)
-            yield (file.path if folder in _CROWDED else folder), why
+            place = file.path if folder in _CROWDED else folder
+            yield place, why
 
 
 def _fresh(view: View, file: File) -> bool:
     """Written since the machine began, and neither configuration nor anybody's home."""
+    path = file.path
     if file.modified < max(view.bundle.began or 0, 1):
         return False
-    elsewhere = file.path.startswith(("/etc/", "/root/", "/home/"))
-    return not elsewhere and not view.of_the_system(file.path)
+    if path.startswith(("/etc/", "/root/", "/home/")):
+        return False
+    return not view.of_the_system(path)
 
 
 def _belongs(view: View, file: File, service: Service) -> bool:
-    owner = view.bundle.owner(parent_of(file.path))
+    folder = parent_of(file.path)
+    owner = view.bundle.owner(folder)
     if owner and owner == service.package:
         return True
     stem = service.stem
-    return f"/{stem}/" in file.path + "/" or file.path.startswith(f"/run/{stem}")
+    if file.path.startswith(f"/run/{stem}"):
+        return True
+    return f"/{stem}/" in f"{file.path}/"

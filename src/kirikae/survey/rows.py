@@ -33,12 +33,13 @@ def _whole(*numbers: int | None) -> tuple[int, ...] | None:
 
 def user(cells: Cells) -> tuple[str, User] | None:
     """name:uid:gid:home:shell"""
-    ids = _whole(number(cells[1]), number(cells[2]))
+    name, *_, home = cells[:4]
+    ids = _whole(*map(number, cells[1:3]))
     if ids is None:
         return None
     uid, gid = ids
-    shell = cells[4] if len(cells) > 4 else ""
-    return cells[0], User(uid, gid, cells[3], shell)
+    shell = "".join(cells[4:5])
+    return name, User(uid, gid, home, shell)
 
 
 def group(cells: Cells) -> tuple[str, Group] | None:
@@ -56,7 +57,9 @@ def mount(cells: Cells) -> Mount:
 
 def changed(cells: Cells) -> Changed | None:
     """kind, state, path"""
-    return Changed(*cells[:3]) if cells[0] in ("conffile", "ucf") else None
+    if cells[0] not in ("conffile", "ucf"):
+        return None
+    return Changed(*cells[:3])
 
 
 def first_bytes(cells: Cells) -> FirstBytes:
@@ -110,7 +113,7 @@ def owned(cells: Cells) -> Owned:
 
 def process(cells: Cells) -> Process | None:
     """pid, parent, uid, began, centiseconds of CPU, PSS, unit, open files, program, command."""
-    known = _whole(*(number(cell) for cell in cells[:5]))
+    known = _whole(*map(number, cells[:5]))
     if known is None:
         return None
     pid, parent, uid, began, centiseconds = known
@@ -176,20 +179,36 @@ def _path(cells: Cells) -> str:
 
 def _folder(cells: Cells) -> Folder | None:
     """mode, uid, gid, changed, files, bytes, newest, name of the newest, path"""
-    known = _whole(octal(cells[1]), *(number(cells[at]) for at in (2, 3, 5, 6, 7)))
+    known = _whole(octal(cells[1]), *map(number, cells[2:8]))
     if known is None:
         return None
-    mode, uid, gid, files, size, newest = known
-    return Folder(_path(cells[-1:]), mode, uid, gid, files, size, newest, cells[8])
+    mode, uid, gid, _, files, size, newest = known
+    return Folder(
+        path=_path(cells[-1:]),
+        mode=mode,
+        uid=uid,
+        gid=gid,
+        files=files,
+        size=size,
+        newest=newest,
+        newest_name=cells[8],
+    )
 
 
 def _file(cells: Cells) -> File | None:
     """mode, uid, gid, bytes, modified, changed, path"""
-    known = _whole(octal(cells[1]), *(number(cells[at]) for at in (2, 3, 4, 5)))
+    known = _whole(octal(cells[1]), *map(number, cells[2:6]))
     if known is None:
         return None
     mode, uid, gid, size, modified = known
-    return File(_path(cells[7:]), mode, uid, gid, size, modified)
+    return File(
+        path=_path(cells[7:]),
+        mode=mode,
+        uid=uid,
+        gid=gid,
+        size=size,
+        modified=modified,
+    )
 
 
 def _set_uid(cells: Cells) -> SetUid | None:

@@ -79,7 +79,7 @@ class Sections:
         width: int,
         reader: Callable[[Cells], Row | None],
         separator: str = "\t",
-    ) -> list[Row]:
+    ) -> tuple[Row, ...]:
         """What a reader makes of each line of ``width`` cells or more; None means that it says
         no."""
         found = []
@@ -90,7 +90,7 @@ class Sections:
                 self.lose(name, line)
             else:
                 found.append(row)
-        return found
+        return tuple(found)
 
     def pairs(self, name: str) -> dict[str, str]:
         """First cell -> second cell."""

@@ -53,9 +53,12 @@ def services_of(bundle: Bundle) -> Iterator[Service]:
 def _counts(unit: Unit) -> bool:
     """A unit file of nobody's that does not run yet and is enabled is a service as well; a link to
     nothing is not."""
-    if matches(unit.name, debian().units) or matches(unit.name, debian().agents):
+    known = debian()
+    if matches(unit.name, [*known.units, *known.agents]):
         return False
-    return unit.running or (unit.own and unit.enabled and bool(unit.get("ExecStart")))
+    if unit.running:
+        return True
+    return unit.own and unit.enabled and bool(unit.command)
 
 
 def _service(bundle: Bundle, unit: Unit, processes: Iterable[Process]) -> Service:
@@ -76,7 +79,8 @@ def _began(processes: Iterable[Process]) -> int | None:
     the code of now."""
     every = list(processes)
     masters = {process.parent for process in every}
-    return min((each.began for each in every if each.pid not in masters), default=None)
+    workers = [process for process in every if process.pid not in masters]
+    return min((process.began for process in workers), default=None)
 
 
 def uid_of(bundle: Bundle, name: str) -> int | None:

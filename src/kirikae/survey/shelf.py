@@ -24,8 +24,9 @@ class Shelf:
 
     def put(self, host: str, text: str, clock: float | None = None) -> Path:
         """Keep one bundle.  Raises OSError."""
-        moment = time.gmtime(time.time() if clock is None else clock)
-        file = self._folder / host / f"{time.strftime(_STAMP, moment)}.gz"
+        moment = time.time() if clock is None else clock
+        stamp = time.strftime(_STAMP, time.gmtime(moment))
+        file = self._folder / host / f"{stamp}.gz"
         raw = text.encode("utf-8", "surrogateescape")
         write_durably(file, gzip.compress(raw, mtime=0))
         return file

@@ -14,6 +14,8 @@ from kirikae.survey.sections import Cells, Sections
 _LISTENS = {"tcp": "0A", "udp": "07"}
 """The state of a socket that waits for whoever comes (include/net/tcp_states.h)."""
 _ESTABLISHED = "01"
+_FAMILIES = {8: socket.AF_INET, 32: socket.AF_INET6}
+"""By the number of digits."""
 _EPHEMERAL = 32768
 """From here on the kernel gives ports away by itself: the other end is the client."""
 _PRIVILEGED = 1024
@@ -66,22 +68,29 @@ def _socket(protocol: str, cells: Cells) -> Socket | None:
 def _end(cell: str) -> End | None:
     """The bytes of each 32-bit word of an address are in the machine's order (proc(5))."""
     address, _, port = cell.partition(":")
-    families = {8: socket.AF_INET, 32: socket.AF_INET6}
+    family = _FAMILIES.get(len(address))
+    if family is None:
+        return None
     try:
         words = [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]
         packed = struct.pack(f"<{len(words)}I", *words)
-        return End(socket.inet_ntop(families[len(address)], packed), int(port, 16))
-    except (ValueError, KeyError, struct.error):
+        shown = socket.inet_ntop(family, packed)
+        return End(shown, int(port, 16))
+    except (ValueError, struct.error):
         return None
 
 
 def listeners(sockets: Iterable[Socket], opened: Iterable[Opened]) -> Iterator[Listener]:
     """Who waits for connections, and which process it is, where that could be seen."""
-    pids = {each.path: each.pid for each in opened if each.path.startswith("socket:")}
+    pids = {each.path: each.pid for each in opened}
     for each in sockets:
         if each.listens:
-            pid = pids.get(f"socket:[{each.inode}]")
-            yield Listener(each.protocol, each.own.address, each.own.port, pid)
+            yield Listener(
+                protocol=each.protocol,
+                address=each.own.address,
+                port=each.own.port,
+                pid=pids.get(f"socket:[{each.inode}]"),
+            )
 
 
 def peers(sockets: Sequence[Socket]) -> list[Peer]:
@@ -93,10 +102,12 @@ def peers(sockets: Sequence[Socket]) -> list[Peer]:
     served = {(each.protocol, each.own.port) for each in sockets if each.listens}
     found = set()
     for each in sockets:
-        if each.state == _ESTABLISHED and _is_server(each.other):
-            peer = Peer(each.protocol, *each.other)
-            if (peer.protocol, peer.port) not in served or peer.port < _PRIVILEGED:
-                found.add(peer)
+        if each.state != _ESTABLISHED or not _is_server(each.other):
+            continue
+        peer = Peer(each.protocol, *each.other)
+        ours = (peer.protocol, peer.port) in served
+        if not ours or peer.port < _PRIVILEGED:
+            found.add(peer)
     return sorted(found)
 
 

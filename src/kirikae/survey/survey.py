@@ -23,16 +23,20 @@ def findings(fleet: Sequence[Bundle], others: Sequence[Bundle], today: date) -> 
     block its traffic."""
     views = [View(bundle) for bundle in fleet]
     other_views = [View(bundle) for bundle in others]
-    found = [finding for view in views for finding in findings_of(view, today)]
+    found: list[Finding] = []
+    for view in views:
+        found += findings_of(view, today)
     found += drift(views)
     for view in other_views:
-        found += [_without_traffic(finding) for finding in findings_of(view, today)]
-    return merged([*found, *single_points([*views, *other_views])])
+        found += map(_without_traffic, findings_of(view, today))
+    found += single_points([*views, *other_views])
+    return merged(found)
 
 
 def _without_traffic(finding: Finding) -> Finding:
     """A host that serves no requests cannot stand in their way."""
-    return replace(finding, blocks=tuple(kind for kind in finding.blocks if kind != "traffic"))
+    others = (kind for kind in finding.blocks if kind != "traffic")
+    return replace(finding, blocks=tuple(others))
 
 
 def merged(found: Iterable[Finding]) -> list[Finding]:
@@ -47,26 +51,46 @@ def merged(found: Iterable[Finding]) -> list[Finding]:
 
 def _one_of(known: Finding, finding: Finding) -> Finding:
     """The one that is surer, with what is known of both."""
-    new = tuple(trace for trace in finding.evidence if trace not in known.evidence)
-    surer = max(known, finding, key=lambda each: _WEAKEST_FIRST.index(each.confidence))
-    blocks = tuple(sorted({*known.blocks, *finding.blocks}))
-    return replace(surer, evidence=known.evidence + new, blocks=blocks)
+    new = (trace for trace in finding.evidence if trace not in known.evidence)
+    surer = max(known, finding, key=_sureness)
+    return replace(
+        surer,
+        evidence=(*known.evidence, *new),
+        blocks=tuple(sorted({*known.blocks, *finding.blocks})),
+    )
+
+
+def _sureness(finding: Finding) -> int:
+    return _WEAKEST_FIRST.index(finding.confidence)
 
 
 def _order(finding: Finding) -> tuple[int, str, str]:
-    return _GRAVEST_FIRST.index(finding.severity), finding.code, finding.where
+    """Gravest first, then by code and place."""
+    gravity = _GRAVEST_FIRST.index(finding.severity)
+    return gravity, finding.code, finding.where
 
 
 def ages(ages_s: Mapping[str, float | None], max_age_s: float) -> list[Finding]:
     """SV01 for hosts that were never looked at, SV02 for looks that are too old."""
-    found = []
-    for host, age_s in ages_s.items():
-        if age_s is None:
-            found.append(configured("SV01", host, f"{host} has not been surveyed"))
-        elif age_s > max_age_s:
-            says = (
-                f"the survey of {host} is {age_s / _HOUR_S:.1f} hours old; the project file "
-                f"allows {max_age_s / _HOUR_S:.1f}"
-            )
-            found.append(configured("SV02", host, says))
-    return found
+    every = (_age(host, age_s, max_age_s) for host, age_s in ages_s.items())
+    return [finding for finding in every if finding is not None]
+
+
+def _age(host: str, age_s: float | None, max_age_s: float) -> Finding | None:
+    if age_s is None:
+        return configured(
+            "SV01",
+            where=host,
+            says=f"{host} has not been surveyed",
+            evidence=(),
+        )
+    if age_s <= max_age_s:
+        return None
+    old = age_s / _HOUR_S
+    allowed = max_age_s / _HOUR_S
+    return configured(
+        "SV02",
+        where=host,
+        says=f"the survey of {host} is {old:.1f} hours old; the project file allows {allowed:.1f}",
+        evidence=(),
+    )

@@ -94,17 +94,22 @@ class View:
     @cached_property
     def uids(self) -> frozenset[int]:
         """Users other than root and the system's own under which services run."""
-        found = {uid for service in self.services for uid in self._uids_of(service)}
-        system = {
-            user.uid for name, user in self.bundle.users.items() if matches(name, debian().users)
-        }
-        return frozenset(found - system - {ROOT})
+        found: set[int] = set()
+        for service in self.services:
+            found |= self._uids_of(service)
+        for name, user in self.bundle.users.items():
+            if matches(name, debian().users):
+                found.discard(user.uid)
+        return frozenset(found - {ROOT})
 
     def _uids_of(self, service: Service) -> set[int]:
         """Whom its processes run as, and whom its unit names: a master may give its rights up."""
+        found = set(service.uids)
         named = service.unit.get("User")
         uid = self.uid_of(named) if named else None
-        return set(service.uids) | ({uid} if uid is not None else set())
+        if uid is not None:
+            found.add(uid)
+        return found
 
     def run_by(self, uid: int) -> tuple[str, ...]:
         """The names of services that run as this user."""
@@ -120,18 +125,28 @@ class View:
     def _in_the_unit(self, service: Service) -> Iterator[Declared]:
         unit = service.unit
         place = unit.get("FragmentPath") or unit.name
-        for word in _WORD.findall(unit.get("Environment")):
-            if match := _ASSIGNMENT.match(word.strip('"')):
-                yield Declared(match[1], match[2], self.trace(place, match[0]))
+        words = _WORD.findall(unit.get("Environment"))
+        for word in words:
+            match = _ASSIGNMENT.match(word.strip('"'))
+            if match is not None:
+                trace = self.trace(place, match[0])
+                yield Declared(match[1], match[2], trace)
 
     def _in_its_files(self, service: Service) -> Iterator[Declared]:
+        for line in self._lines_of_its_files(service):
+            match = _ASSIGNMENT.match(line.text)
+            if match is not None:
+                name = match[1]
+                value = match[2].strip().strip("\"'")
+                yield Declared(name, value, self.quote(line))
+
+    def _lines_of_its_files(self, service: Service) -> Iterator[Line]:
+        """``/etc/default/x (ignore_errors=no)``, one a line."""
         for said in service.unit.get("EnvironmentFiles").split("\n"):
             path, _, _ = said.partition(" (")
             text = self.bundle.text(path.strip()) if path else None
-            for line in text.live() if text else ():
-                if match := _ASSIGNMENT.match(line.text):
-                    value = match[2].strip().strip("\"'")
-                    yield Declared(match[1], value, self.quote(line))
+            if text is not None:
+                yield from text.live()
 
     def code_of(self, service: Service) -> Code | None:
         """The tree of code that the unit works in, if it was read."""
@@ -146,7 +161,8 @@ class View:
         found: dict[str, list[Trace]] = defaultdict(list)
         for line in code.lines:
             for match in READS.finditer(line.text):
-                found[match[1] or match[2]].append(self.quote(line))
+                name = match[1] or match[2]
+                found[name].append(self.quote(line))
         return found
 
     # --- configuration
@@ -178,8 +194,8 @@ class View:
     def named_paths(self) -> Mapping[str, list[Trace]]:
         """Absolute paths that live configuration, units or code name, and where they do."""
         found: dict[str, list[Trace]] = defaultdict(list)
-        for named in named_paths(self.bundle, self.services):
-            found[named.path].append(self.quote(named.line))
+        for path, line in named_paths(self.bundle, self.services):
+            found[path].append(self.quote(line))
         return found
 
     def naming(self, folder: str) -> list[Trace]:
@@ -207,4 +223,5 @@ class View:
         for opened in self.bundle.opened:
             process = self.process_at.get(opened.pid)
             if process is not None and process.unit in units:
-                yield opened.path.removesuffix(" (deleted)"), process
+                path = opened.path.removesuffix(" (deleted)")
+                yield path, process

@@ -43,9 +43,11 @@ def _included(bundle: Bundle, server: _Server, path: str, seen: set[str]) -> Ite
     seen.add(text.path)
     yield text
     for line in text.live():
-        if match := server.include.match(line.text):
-            for name in _named(bundle, server, match[1]):
-                yield from _included(bundle, server, name, seen)
+        match = server.include.match(line.text)
+        if match is None:
+            continue
+        for name in _named(bundle, server, match[1]):
+            yield from _included(bundle, server, name, seen)
 
 
 def _named(bundle: Bundle, server: _Server, said: str) -> list[str]:
@@ -54,5 +56,8 @@ def _named(bundle: Bundle, server: _Server, said: str) -> list[str]:
     if not pattern.startswith("/"):
         pattern = f"{server.folder}/{pattern}"
     depth = pattern.count("/")
-    every = {*bundle.links, *bundle.by_path}
-    return sorted(name for name in every if name.count("/") == depth and matches(name, [pattern]))
+    found = []
+    for name in {*bundle.links, *bundle.by_path}:
+        if name.count("/") == depth and matches(name, [pattern]):
+            found.append(name)
+    return sorted(found)

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from kirikae.model.bundle import Bundle, Unit
+from kirikae.model.bundle import Bundle, Unit, User
 from kirikae.model.project import Accepted, BuildSettings
 from kirikae.model.workload import Measured, Variable, Workload, Writable
 from kirikae.survey.errors import NoSurvey
@@ -16,7 +16,7 @@ from kirikae.survey.needs import needed
 from kirikae.survey.paths import below, name_of
 from kirikae.survey.roots import roots
 from kirikae.survey.rules.processes import seconds
-from kirikae.survey.services import Service
+from kirikae.survey.services import Service, uid_of
 from kirikae.survey.view import View
 
 _STOP_S = 90
@@ -104,15 +104,22 @@ def _identity(view: View, unit: Unit) -> _Identity:
     """Raises NoSurvey for a user whose numbers the host's own lists do not know: it would become
     root in a container."""
     name = unit.get("User") or "root"
-    uid = view.uid_of(name)
-    users = view.bundle.users
-    user = users.get(name) or next((each for each in users.values() if each.uid == uid), None)
+    user = _user(view.bundle, name)
     if user is None:
         raise NoSurvey(
             f"{unit.name} runs as {name}, whom /etc/passwd of {view.bundle.host} does not have; "
             "give it a user of its own there (`User=`), and survey again"
         )
     return _Identity(name, user.uid, user.gid)
+
+
+def _user(bundle: Bundle, name: str) -> User | None:
+    """By name, or by number."""
+    uid = uid_of(bundle, name)
+    for user in bundle.users.values():
+        if user.uid == uid:
+            return user
+    return None
 
 
 # --- environment
@@ -125,8 +132,10 @@ class _Environment:
 
     @property
     def locale(self) -> str:
-        names = ("LC_ALL", "LANG")
-        return next((each.value for each in self.variables if each.name in names), "")
+        for variable in self.variables:
+            if variable.name in ("LC_ALL", "LANG"):
+                return variable.value
+        return ""
 
 
 def _environment(views: Sequence[View], service: Service) -> _Environment:
@@ -166,8 +175,10 @@ def _has_requirements(view: View, service: Service) -> bool:
     code = view.code_of(service)
     if code is None:
         return False
-    paths = (text.path for text in view.bundle.texts if name_of(text.path) == "requirements.txt")
-    return any(below(path, code.root) for path in paths)
+    for text in view.bundle.texts:
+        if name_of(text.path) == "requirements.txt" and below(text.path, code.root):
+            return True
+    return False
 
 
 def _port(view: View, service: Service) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 
 from kirikae.model.finding import Finding
+from kirikae.survey.catalogue import Findings
 from kirikae.survey.rules import (
     code,
     configuration,
@@ -26,7 +27,7 @@ from kirikae.survey.rules import (
 )
 from kirikae.survey.view import View
 
-Rule = Callable[[View], Iterator[Finding]]
+Rule = Callable[[View], Findings]
 
 RULES: tuple[Rule, ...] = (
     *state.RULES,

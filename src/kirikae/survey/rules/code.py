@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from kirikae.model.bundle import MASKED, Line
-from kirikae.model.finding import Finding
-from kirikae.survey.catalogue import present
+from kirikae.survey.catalogue import Findings, present
 from kirikae.survey.view import READS, View
 
 _COMMENT = ("#", "//", "*")
@@ -69,7 +68,7 @@ _SIGNS = (
 )
 
 
-def signs(view: View) -> Iterator[Finding]:
+def signs(view: View) -> Findings:
     """One finding for each sign that the code shows, with all places."""
     shown: dict[_Sign, list[Line]] = defaultdict(list)
     for line in _live(view):
@@ -80,9 +79,9 @@ def signs(view: View) -> Iterator[Finding]:
         traces = view.quotes(lines)
         yield present(
             sign.code,
-            traces[0].at,
-            f"{sign.says} ({len(lines)} places)",
-            *traces[:_SHOWN],
+            where=traces[0].at,
+            says=f"{sign.says} ({len(lines)} places)",
+            evidence=traces[:_SHOWN],
             blocks=sign.blocks,
             count=len(lines),
         )

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kirikae.model.bundle import MASKED, Line, Text
-from kirikae.model.finding import Finding
-from kirikae.survey.catalogue import configured, present
+from kirikae.survey.catalogue import Findings, configured, present
 from kirikae.survey.view import View
 
 _READ_BY_OTHER_RULES = ("/etc/cron", "/var/spool/cron")
@@ -51,14 +49,18 @@ _CHANGED = {
 }
 
 
-def own_files(view: View) -> Iterator[Finding]:
+def own_files(view: View) -> Findings:
     """CF01, CF02, CF04, CF06."""
     declaring = _declaring(view)
     for text in view.own_texts:
         origin = _origin(view, text, declaring)
         if origin is not None:
-            says = f"{text.path} {origin.says}"
-            yield present(origin.code, text.path, says, view.trace(text.path, origin.proof))
+            yield present(
+                origin.code,
+                where=text.path,
+                says=f"{text.path} {origin.says}",
+                evidence=[view.trace(text.path, origin.proof)],
+            )
 
 
 def _origin(view: View, text: Text, declaring: set[str]) -> _Origin | None:
@@ -76,44 +78,60 @@ def _origin(view: View, text: Text, declaring: set[str]) -> _Origin | None:
     return _DEAD if dead else _NOBODYS
 
 
-def secrets(view: View) -> Iterator[Finding]:
+def secrets(view: View) -> Findings:
     """In files; those in declared variables are told by name."""
     declaring = _declaring(view)
     for text in view.own_texts:
         for line in text.live():
             if text.path not in declaring and _holds_a_secret(line):
-                says = f"{text.path} holds a secret in clear text"
-                yield configured("CF12", line.at, says, view.quote(line))
+                yield configured(
+                    "CF12",
+                    where=line.at,
+                    says=f"{text.path} holds a secret in clear text",
+                    evidence=[view.quote(line)],
+                )
 
 
 def _holds_a_secret(line: Line) -> bool:
     return MASKED in line.text and not line.text.lstrip().startswith(_COMMENT)
 
 
-def warnings(view: View) -> Iterator[Finding]:
+def warnings(view: View) -> Findings:
     """Somebody tells the next one to keep off."""
     for text in view.own_texts:
         for line in text.numbered():
             comment = line.text.lstrip()[:1] in "#;/"
             if comment and _WARNING.search(line.text):
-                says = f"somebody warns in {text.path}"
-                yield configured("CF20", text.path, says, view.quote(line))
+                yield configured(
+                    "CF20",
+                    where=text.path,
+                    says=f"somebody warns in {text.path}",
+                    evidence=[view.quote(line)],
+                )
 
 
-def copies(view: View) -> Iterator[Finding]:
+def copies(view: View) -> Findings:
     paths = {file.path for file in view.bundle.files if _COPY.search(file.path)}
     for path in sorted(paths):
-        says = f"{path} is a copy that nothing reads"
-        yield present("CF06", path, says, view.trace(path, "by its name"))
+        yield present(
+            "CF06",
+            where=path,
+            says=f"{path} is a copy that nothing reads",
+            evidence=[view.trace(path, "by its name")],
+        )
 
 
-def names_of_hosts(view: View) -> Iterator[Finding]:
+def names_of_hosts(view: View) -> Findings:
     text = view.bundle.text("/etc/hosts")
     for line in text.live() if text else ():
         names = line.text.split()[1:]
         if names and not any(_is_this_machine(view, name) for name in names):
-            says = f"/etc/hosts says where {names[0]} is"
-            yield configured("CF14", "/etc/hosts", says, view.quote(line))
+            yield configured(
+                "CF14",
+                where="/etc/hosts",
+                says=f"/etc/hosts says where {names[0]} is",
+                evidence=[view.quote(line)],
+            )
 
 
 def _is_this_machine(view: View, name: str) -> bool:
@@ -121,19 +139,27 @@ def _is_this_machine(view: View, name: str) -> bool:
     return name in own or name.startswith(("localhost", "ip6-"))
 
 
-def time_zone(view: View) -> Iterator[Finding]:
+def time_zone(view: View) -> Findings:
     zone = view.bundle.zone
     if zone and zone not in _UTC:
-        says = f"the machine's time zone is {zone}"
-        yield present("CF19", "/etc/localtime", says, view.trace("/etc/localtime", zone))
+        yield present(
+            "CF19",
+            where="/etc/localtime",
+            says=f"the machine's time zone is {zone}",
+            evidence=[view.trace("/etc/localtime", zone)],
+        )
 
 
-def locale(view: View) -> Iterator[Finding]:
+def locale(view: View) -> Findings:
     for service in view.applications:
         declared = view.environment(service).get("LANG")
         if declared is not None and not _PLAIN_LOCALE.match(declared.value):
-            says = f"{service.name} runs in the locale {declared.value}"
-            yield configured("CF19", f"LANG of {service.name}", says, declared.trace)
+            yield configured(
+                "CF19",
+                where=f"LANG of {service.name}",
+                says=f"{service.name} runs in the locale {declared.value}",
+                evidence=[declared.trace],
+            )
 
 
 RULES = (

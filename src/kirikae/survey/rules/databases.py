@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from kirikae.model.bundle import FirstBytes
-from kirikae.model.finding import Finding
-from kirikae.survey.catalogue import present
+from kirikae.survey.catalogue import Findings, present
 from kirikae.survey.paths import name_of, parent_of
 from kirikae.survey.view import View
 
@@ -16,13 +13,16 @@ _DEPTH_AT_MOST = 6
 """Each database of a cluster has a PG_VERSION of its own further down."""
 
 
-def databases_in_files(view: View) -> Iterator[Finding]:
+def databases_in_files(view: View) -> Findings:
     for file in view.bundle.magic:
         kind = _database(file)
         if kind is not None and _somebodys(view, file.path):
-            says = f"{file.path} is a {kind} database"
-            trace = view.trace(file.path, f"its first bytes are {kind}'s")
-            yield present("ST05", file.path, says, trace)
+            yield present(
+                "ST05",
+                where=file.path,
+                says=f"{file.path} is a {kind} database",
+                evidence=[view.trace(file.path, f"its first bytes are {kind}'s")],
+            )
 
 
 def _database(file: FirstBytes) -> str | None:
@@ -40,15 +40,19 @@ def _somebodys(view: View, path: str) -> bool:
     return folder.uid in view.uids or folder.path.startswith(("/srv", "/opt", "/home"))
 
 
-def databases_that_do_not_run(view: View) -> Iterator[Finding]:
+def databases_that_do_not_run(view: View) -> Findings:
     """A cluster of PostgreSQL lies there, and no server does anything with it."""
     if any("postgres" in service.name for service in view.services):
         return
     for file in view.bundle.magic:
         cluster = name_of(file.path) == "PG_VERSION" and file.path.count("/") <= _DEPTH_AT_MOST
         if cluster and not view.of_the_system(file.path):
-            says = "data of a PostgreSQL server that does not run"
-            yield present("PK10", parent_of(file.path), says, view.trace(file.path, "PG_VERSION"))
+            yield present(
+                "PK10",
+                where=parent_of(file.path),
+                says="data of a PostgreSQL server that does not run",
+                evidence=[view.trace(file.path, "PG_VERSION")],
+            )
 
 
 RULES = (

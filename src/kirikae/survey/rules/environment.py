@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kirikae.model.finding import Finding, Trace
-from kirikae.survey.catalogue import configured
+from kirikae.model.finding import Trace
+from kirikae.survey.catalogue import Findings, configured
 from kirikae.survey.services import Service
 from kirikae.survey.view import Declared, View, by_the_runtime
 
@@ -32,33 +32,38 @@ class _Shared:
 
 
 def _declarations(view: View) -> list[_Shared]:
-    services: dict[tuple[str, Trace], list[Service]] = defaultdict(list)
-    variables: dict[tuple[str, Trace], Declared] = {}
+    services: dict[Declared, list[Service]] = defaultdict(list)
     for service in view.applications:
-        for name, variable in view.environment(service).items():
-            key = (name, variable.trace)
-            services[key].append(service)
-            variables[key] = variable
-    return [_Shared(variables[key], tuple(services[key])) for key in variables]
+        for variable in view.environment(service).values():
+            services[variable].append(service)
+    return [_Shared(variable, tuple(who)) for variable, who in services.items()]
 
 
-def secrets(view: View) -> Iterator[Finding]:
+def secrets(view: View) -> Findings:
     for shared in _declarations(view):
         variable = shared.variable
         if variable.secret:
-            says = f"{variable.name} holds a secret in clear text"
-            yield configured("CF12", shared.where, says, variable.trace)
+            yield configured(
+                "CF12",
+                where=shared.where,
+                says=f"{variable.name} holds a secret in clear text",
+                evidence=[variable.trace],
+            )
 
 
-def static_keys(view: View) -> Iterator[Finding]:
+def static_keys(view: View) -> Findings:
     for shared in _declarations(view):
         variable = shared.variable
         if variable.name in _STATIC_KEYS:
-            says = f"{variable.name} is set for {shared.services[0].name}"
-            yield configured("SE01", shared.where, says, variable.trace)
+            yield configured(
+                "SE01",
+                where=shared.where,
+                says=f"{variable.name} is set for {shared.services[0].name}",
+                evidence=[variable.trace],
+            )
 
 
-def never_read(view: View) -> Iterator[Finding]:
+def never_read(view: View) -> Findings:
     """By none of the applications that get it; where code could not be looked at, nobody knows."""
     for shared in _declarations(view):
         variable = shared.variable
@@ -66,8 +71,12 @@ def never_read(view: View) -> Iterator[Finding]:
         read = any(_may_read(view, service, name) for service in shared.services)
         if not read and not by_the_runtime(name):
             service = shared.services[0].name
-            says = f"{name} is set for {service}, and its code never reads it"
-            yield configured("CF08", name, says, variable.trace)
+            yield configured(
+                "CF08",
+                where=name,
+                says=f"{name} is set for {service}, and its code never reads it",
+                evidence=[variable.trace],
+            )
 
 
 def _may_read(view: View, service: Service, name: str) -> bool:
@@ -75,12 +84,16 @@ def _may_read(view: View, service: Service, name: str) -> bool:
     return code is None or name in view.reads(code)
 
 
-def paths_of_this_host(view: View) -> Iterator[Finding]:
+def paths_of_this_host(view: View) -> Findings:
     for shared in _declarations(view):
         variable = shared.variable
         if variable.value.startswith(_PLACES):
-            says = f"{variable.name} names a path on this host"
-            yield configured("CF11", variable.name, says, variable.trace)
+            yield configured(
+                "CF11",
+                where=variable.name,
+                says=f"{variable.name} names a path on this host",
+                evidence=[variable.trace],
+            )
 
 
 def _reads(view: View) -> Iterator[tuple[Service, str, list[Trace]]]:
@@ -91,22 +104,32 @@ def _reads(view: View) -> Iterator[tuple[Service, str, list[Trace]]]:
             yield service, name, traces
 
 
-def set_nowhere(view: View) -> Iterator[Finding]:
+def set_nowhere(view: View) -> Findings:
     for service, name, traces in _reads(view):
         if name not in view.environment(service) and not by_the_runtime(name):
-            says = f"{name} is read by {service.name}'s code and set nowhere"
-            yield configured("CF09", name, says, *traces[:_READERS_SHOWN])
+            yield configured(
+                "CF09",
+                where=name,
+                says=f"{name} is read by {service.name}'s code and set nowhere",
+                evidence=traces[:_READERS_SHOWN],
+            )
 
 
-def choosing_several_things(view: View) -> Iterator[Finding]:
+def choosing_several_things(view: View) -> Findings:
     """The same variable decides over several others."""
     for _, name, traces in _reads(view):
-        chosen = {
-            match[1]: trace for trace in traces if (match := _CHOICE.match(trace.says)) is not None
-        }
+        chosen = {}
+        for trace in traces:
+            match = _CHOICE.match(trace.says)
+            if match is not None:
+                chosen[match[1]] = trace
         if len(chosen) > 1:
-            says = f"{name} selects {len(chosen)} things: {', '.join(sorted(chosen))}"
-            yield configured("CF11", name, says, *chosen.values())
+            yield configured(
+                "CF11",
+                where=name,
+                says=f"{name} selects {len(chosen)} things: {', '.join(sorted(chosen))}",
+                evidence=chosen.values(),
+            )
 
 
 RULES = (

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kirikae.model.bundle import Line, Text
-from kirikae.model.finding import Finding
-from kirikae.survey.catalogue import configured, present
+from kirikae.survey.catalogue import Findings, configured, present
 from kirikae.survey.paths import under
 from kirikae.survey.view import View
 
@@ -48,10 +47,16 @@ def crontabs(view: View) -> Iterator[Crontab]:
     """Those that belong to no package."""
     for text in view.bundle.texts:
         if under(text.path, _FOLDERS) and view.bundle.owner(text.path) is None:
-            jobs = [line for line in text.numbered() if _is_job(line)]
-            dead = tuple(line for line in jobs if _commented(line))
-            alive = tuple(line for line in jobs if not _commented(line))
-            yield Crontab(text, alive, dead)
+            yield _crontab(text)
+
+
+def _crontab(text: Text) -> Crontab:
+    jobs: list[Line] = []
+    dead: list[Line] = []
+    for line in filter(_is_job, text.numbered()):
+        part = dead if _commented(line) else jobs
+        part.append(line)
+    return Crontab(text, tuple(jobs), tuple(dead))
 
 
 def _commented(line: Line) -> bool:
@@ -65,11 +70,16 @@ def _is_job(line: Line) -> bool:
     return not _commented(line) or bool(_TIME.match(said.lstrip("# \t")))
 
 
-def jobs(view: View) -> Iterator[Finding]:
+def jobs(view: View) -> Findings:
     for crontab in _with_jobs(view):
         many = len(crontab.jobs)
-        says = f"{many} jobs in {crontab.path}"
-        yield present("JB01", crontab.path, says, *view.quotes(crontab.jobs), count=many)
+        yield present(
+            "JB01",
+            where=crontab.path,
+            says=f"{many} jobs in {crontab.path}",
+            evidence=view.quotes(crontab.jobs),
+            count=many,
+        )
 
 
 def _with_jobs(view: View) -> Iterator[Crontab]:
@@ -78,30 +88,43 @@ def _with_jobs(view: View) -> Iterator[Crontab]:
             yield crontab
 
 
-def switched_off(view: View) -> Iterator[Finding]:
+def switched_off(view: View) -> Findings:
     for crontab in crontabs(view):
         many = len(crontab.dead)
         if many:
-            says = f"{many} lines of {crontab.path} are commented out"
-            yield present("JB03", crontab.path, says, *view.quotes(crontab.dead), count=many)
+            yield present(
+                "JB03",
+                where=crontab.path,
+                says=f"{many} lines of {crontab.path} are commented out",
+                evidence=view.quotes(crontab.dead),
+                count=many,
+            )
 
 
-def own_notation(view: View) -> Iterator[Finding]:
+def own_notation(view: View) -> Findings:
     for crontab in _with_jobs(view):
         lines = [line for line in crontab.jobs if _NOTATION.search(line.text)]
         lines += crontab.variables
         if lines:
-            says = f"{crontab.path} uses cron's own notation"
-            yield configured("JB06", crontab.path, says, *view.quotes(lines))
+            yield configured(
+                "JB06",
+                where=crontab.path,
+                says=f"{crontab.path} uses cron's own notation",
+                evidence=view.quotes(lines),
+            )
 
 
-def told_by_mail(view: View) -> Iterator[Finding]:
+def told_by_mail(view: View) -> Findings:
     for crontab in _with_jobs(view):
         named = [line for line in crontab.variables if line.text.strip().startswith("MAILTO")]
         if named:
             who = named[0].text.strip().partition("=")[2]
-            says = f"whoever reads {who} is told by mail when a job prints"
-            yield configured("ML06", crontab.path, says, *view.quotes(named))
+            yield configured(
+                "ML06",
+                where=crontab.path,
+                says=f"whoever reads {who} is told by mail when a job prints",
+                evidence=view.quotes(named),
+            )
 
 
 class _Sign(NamedTuple):
@@ -126,30 +149,35 @@ _SIGNS = (
 )
 
 
-def signs(view: View) -> Iterator[Finding]:
+def signs(view: View) -> Findings:
     for crontab in _with_jobs(view):
         for sign in _SIGNS:
             lines = [line for line in crontab.jobs if sign.pattern.search(line.text)]
             if lines:
                 yield configured(
                     sign.code,
-                    crontab.path,
-                    f"{sign.says} ({len(lines)} lines)",
-                    *view.quotes(lines),
+                    where=crontab.path,
+                    says=f"{sign.says} ({len(lines)} lines)",
+                    evidence=view.quotes(lines),
                     blocks=sign.blocks,
                     count=len(lines),
                 )
 
 
-def local_times(view: View) -> Iterator[Finding]:
+def local_times(view: View) -> Findings:
     zone = view.bundle.zone
     if not zone or "UTC" in zone:
         return
     for crontab in _with_jobs(view):
         timed = [line for line in crontab.jobs if not _EVERY_SO_OFTEN.match(line.text.strip())]
         if timed:
-            says = f"{len(timed)} jobs are due at times of {zone}"
-            yield configured("JB10", crontab.path, says, *view.quotes(timed), count=len(timed))
+            yield configured(
+                "JB10",
+                where=crontab.path,
+                says=f"{len(timed)} jobs are due at times of {zone}",
+                evidence=view.quotes(timed),
+                count=len(timed),
+            )
 
 
 RULES = (

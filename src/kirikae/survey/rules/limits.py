@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kirikae.model.bundle import Line
-from kirikae.model.finding import Finding
-from kirikae.survey.catalogue import configured
+from kirikae.survey.catalogue import Findings, configured
 from kirikae.survey.view import View
 
 
@@ -17,15 +16,24 @@ def _own_lines(view: View, beginning: str) -> Iterator[Line]:
             yield from text.live()
 
 
-def limits_of_users(view: View) -> Iterator[Finding]:
+def limits_of_users(view: View) -> Findings:
     for line in _own_lines(view, "/etc/security/limits"):
-        yield configured("PR14", line.path, f"limits are set in {line.path}", view.quote(line))
+        yield configured(
+            "PR14",
+            where=line.path,
+            says=f"limits are set in {line.path}",
+            evidence=[view.quote(line)],
+        )
 
 
-def settings_of_the_kernel(view: View) -> Iterator[Finding]:
+def settings_of_the_kernel(view: View) -> Findings:
     for line in _own_lines(view, "/etc/sysctl"):
-        says = f"the kernel is set: {line.text.strip()}"
-        yield configured("PR15", line.at, says, view.quote(line))
+        yield configured(
+            "PR15",
+            where=line.at,
+            says=f"the kernel is set: {line.text.strip()}",
+            evidence=[view.quote(line)],
+        )
 
 
 RULES = (

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 
 from kirikae.model.bundle import Folder, Line, Text
-from kirikae.model.finding import Finding
-from kirikae.survey.catalogue import configured, present
+from kirikae.survey.catalogue import Findings, configured, present
 from kirikae.survey.paths import below
 from kirikae.survey.view import View
 
@@ -29,33 +28,44 @@ def _lines(text: Text, pattern: re.Pattern[str]) -> list[Line]:
     return [line for line in text.live() if pattern.search(line.text)]
 
 
-def shippers(view: View) -> Iterator[Finding]:
+def shippers(view: View) -> Findings:
     for text in _shippers(view):
         lines = _lines(text, _BUFFER)
         if lines:
-            says = f"a log shipper is configured in {text.path}"
-            yield configured("LG03", text.path, says, *view.quotes(lines))
+            yield configured(
+                "LG03",
+                where=text.path,
+                says=f"a log shipper is configured in {text.path}",
+                evidence=view.quotes(lines),
+            )
 
 
-def local_time(view: View) -> Iterator[Finding]:
+def local_time(view: View) -> Findings:
     """The shipper says so, or the machine's own zone does."""
     zone = view.bundle.zone or "UTC"
     for text in _shippers(view):
         lines = _lines(text, _TIME_IN_A_PATH)
         told = any(_LOCAL_TIME.search(line.text) for line in lines)
         if told or (lines and zone not in _UTC):
-            says = "log paths are made from local time"
-            yield configured("LG04", text.path, says, *view.quotes(lines))
+            yield configured(
+                "LG04",
+                where=text.path,
+                says="log paths are made from local time",
+                evidence=view.quotes(lines),
+            )
 
 
-def folders_of_logs(view: View) -> Iterator[Finding]:
+def folders_of_logs(view: View) -> Findings:
     """Of services that run here."""
     for folder in view.bundle.folders:
         own = below(folder.path, _LOGS) and not view.of_the_system(folder.path)
         if own and folder.files and _of_a_service(view, folder):
-            says = f"logs are written in {folder.path}"
-            trace = view.trace(folder.path, f"{folder.files} files")
-            yield present("LG01", folder.path, says, trace)
+            yield present(
+                "LG01",
+                where=folder.path,
+                says=f"logs are written in {folder.path}",
+                evidence=[view.trace(folder.path, f"{folder.files} files")],
+            )
 
 
 def _of_a_service(view: View, folder: Folder) -> bool:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from kirikae.model.finding import Finding
-from kirikae.survey.catalogue import observed, present
+from kirikae.survey.catalogue import Findings, observed, present
 from kirikae.survey.known import debian, matches
 from kirikae.survey.view import View
 
 
-def servers(view: View) -> Iterator[Finding]:
+def servers(view: View) -> Findings:
     for unit in view.bundle.units:
         if unit.running and matches(unit.name, debian().mail_servers):
-            says = f"a mail server runs here ({unit.name})"
-            yield observed("ML01", unit.name, says, view.trace(unit.name, unit.command))
+            yield observed(
+                "ML01",
+                where=unit.name,
+                says=f"a mail server runs here ({unit.name})",
+                evidence=[view.trace(unit.name, unit.command)],
+            )
 
 
-def waiting(view: View) -> Iterator[Finding]:
+def waiting(view: View) -> Findings:
     for queue, files in view.bundle.spool.items():
         if files and "cron" not in queue:
-            says = f"{files} files of mail wait in {queue}"
-            trace = view.trace(queue, f"{files} files")
-            yield present("ML02", queue, says, trace, count=files)
+            yield present(
+                "ML02",
+                where=queue,
+                says=f"{files} files of mail wait in {queue}",
+                evidence=[view.trace(queue, f"{files} files")],
+                count=files,
+            )
 
 
 RULES = (

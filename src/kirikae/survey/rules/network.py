@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kirikae.model.bundle import Listener
-from kirikae.model.finding import Finding, Trace
-from kirikae.survey.catalogue import observed
+from kirikae.model.finding import Trace
+from kirikae.survey.catalogue import Findings, observed
 from kirikae.survey.view import View
 
 _PORTS = {
@@ -53,9 +53,11 @@ def _listening(view: View) -> Iterator[_Heard]:
     services = {service.name for service in view.services}
     for listener in view.bundle.listeners:
         owner = _owner(view, listener)
-        if owner in services and not listener.address.startswith(_RESOLVER):
-            said = f"{owner} listens on {listener.address}:{listener.port}"
-            yield _Heard(owner, listener, view.trace(f"/proc/net/{listener.protocol}", said))
+        if owner not in services or listener.address.startswith(_RESOLVER):
+            continue
+        at = f"/proc/net/{listener.protocol}"
+        said = f"{owner} listens on {listener.address}:{listener.port}"
+        yield _Heard(owner, listener, view.trace(at, said))
 
 
 def _owner(view: View, listener: Listener) -> str:
@@ -69,20 +71,28 @@ def _owner(view: View, listener: Listener) -> str:
     return next(named, "")
 
 
-def called_by_neighbours(view: View) -> Iterator[Finding]:
+def called_by_neighbours(view: View) -> Findings:
     for heard in _listening(view):
         if heard.local:
             listener = heard.listener
             address = f"{listener.address}:{listener.port}"
-            says = f"{heard.owner} is called on {address} by its neighbours"
-            yield observed("CF16", heard.where, says, heard.trace)
+            yield observed(
+                "CF16",
+                where=heard.where,
+                says=f"{heard.owner} is called on {address} by its neighbours",
+                evidence=[heard.trace],
+            )
 
 
-def serves_udp(view: View) -> Iterator[Finding]:
+def serves_udp(view: View) -> Findings:
     for heard in _listening(view):
         if not heard.local and heard.listener.protocol == "udp":
-            says = f"{heard.owner} serves UDP port {heard.listener.port}"
-            yield observed("NW03", heard.where, says, heard.trace)
+            yield observed(
+                "NW03",
+                where=heard.where,
+                says=f"{heard.owner} serves UDP port {heard.listener.port}",
+                evidence=[heard.trace],
+            )
 
 
 def _serving_tcp(view: View) -> Iterator[_Heard]:
@@ -91,23 +101,38 @@ def _serving_tcp(view: View) -> Iterator[_Heard]:
             yield heard
 
 
-def listens(view: View) -> Iterator[Finding]:
+def listens(view: View) -> Findings:
     for heard in _serving_tcp(view):
-        yield observed("NW01", heard.where, heard.says(), heard.trace)
+        yield observed(
+            "NW01",
+            where=heard.where,
+            says=heard.says(),
+            evidence=[heard.trace],
+        )
 
 
-def listens_on_a_low_port(view: View) -> Iterator[Finding]:
+def listens_on_a_low_port(view: View) -> Findings:
     for heard in _serving_tcp(view):
         if heard.listener.port < _PRIVILEGED:
-            yield observed("NW11", heard.where, heard.says(), heard.trace)
+            yield observed(
+                "NW11",
+                where=heard.where,
+                says=heard.says(),
+                evidence=[heard.trace],
+            )
 
 
-def calls_others(view: View) -> Iterator[Finding]:
+def calls_others(view: View) -> Findings:
     for peer in view.bundle.peers:
         address = f"{peer.address}:{peer.port}"
         known = f" ({_PORTS[peer.port]})" if peer.port in _PORTS else ""
         says = f"connected to {address}{known}"
-        yield observed("NW02", address, says, view.trace(f"/proc/net/{peer.protocol}", says))
+        yield observed(
+            "NW02",
+            where=address,
+            says=says,
+            evidence=[view.trace(f"/proc/net/{peer.protocol}", says)],
+        )
 
 
 RULES = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kirikae.model.bundle import Package
-from kirikae.model.finding import Finding, Trace
-from kirikae.survey.catalogue import present
+from kirikae.model.finding import Trace
+from kirikae.survey.catalogue import Findings, present
 from kirikae.survey.known import debian, matches
 from kirikae.survey.view import View
 
@@ -29,7 +29,7 @@ def _traces(view: View, packages: Sequence[Package]) -> Iterator[Trace]:
         yield view.trace("dpkg", f"{package.name} {package.version}")
 
 
-def chosen(view: View) -> Iterator[Finding]:
+def chosen(view: View) -> Findings:
     packages = [
         package
         for package in _asked_for(view)
@@ -38,24 +38,38 @@ def chosen(view: View) -> Iterator[Finding]:
     if packages:
         many = len(packages)
         names = ", ".join(package.name for package in packages[:_SHOWN])
-        says = f"{many} packages were chosen: {names}"
-        yield present("PK01", "packages", says, *_traces(view, packages), count=many)
+        yield present(
+            "PK01",
+            where="packages",
+            says=f"{many} packages were chosen: {names}",
+            evidence=_traces(view, packages),
+            count=many,
+        )
 
 
-def for_a_host_only(view: View) -> Iterator[Finding]:
+def for_a_host_only(view: View) -> Findings:
     packages = [package for package in _asked_for(view) if _of_a_host(package)]
     if packages:
         many = len(packages)
-        says = f"{many} packages are of use on a host only"
-        yield present("PK05", "packages", says, *_traces(view, packages), count=many)
+        yield present(
+            "PK05",
+            where="packages",
+            says=f"{many} packages are of use on a host only",
+            evidence=_traces(view, packages),
+            count=many,
+        )
 
 
-def people_log_in(view: View) -> Iterator[Finding]:
+def people_log_in(view: View) -> Findings:
     keys = view.bundle.meta.get("public_key_logins", "")
     if keys.isdecimal() and int(keys):
-        says = f"{keys} keys may log in"
-        trace = view.trace("authorized_keys", f"{keys} keys")
-        yield present("SE04", "authorized_keys", says, trace, count=int(keys))
+        yield present(
+            "SE04",
+            where="authorized_keys",
+            says=f"{keys} keys may log in",
+            evidence=[view.trace("authorized_keys", f"{keys} keys")],
+            count=int(keys),
+        )
 
 
 RULES = (

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kirikae.model.bundle import Line, Text
-from kirikae.model.finding import Confidence, Finding
-from kirikae.survey.catalogue import found
+from kirikae.model.finding import Confidence
+from kirikae.survey.catalogue import Findings, found
 from kirikae.survey.services import Service
 from kirikae.survey.view import View
 
@@ -18,7 +18,7 @@ _PHP_SETTING = re.compile(
 _PHP_SESSIONS = "/var/lib/php/sessions"
 
 
-def php_sessions_in_files(view: View) -> Iterator[Finding]:
+def php_sessions_in_files(view: View) -> Findings:
     serving = [service for service in view.services if _runs_php(view, service)]
     if not serving:
         return
@@ -37,10 +37,10 @@ def php_sessions_in_files(view: View) -> Iterator[Finding]:
     newest = max((each.newest for each in inside), default=0)
     yield found(
         "ST02",
-        folder,
-        f"PHP keeps sessions in files under {folder} ({files} files)",
-        [where, view.trace(folder, f"{files} files")],
-        _confidence_in_sessions(serving, files, newest),
+        where=folder,
+        says=f"PHP keeps sessions in files under {folder} ({files} files)",
+        evidence=[where, view.trace(folder, f"{files} files")],
+        confidence=_confidence_in_sessions(serving, files, newest),
         blocks=None if files else (),
     )
 
@@ -48,9 +48,10 @@ def php_sessions_in_files(view: View) -> Iterator[Finding]:
 def _confidence_in_sessions(serving: Iterable[Service], files: int, newest: int) -> Confidence:
     if not files:
         return Confidence.CONFIGURED
-    began = min((each.began for each in serving if each.began is not None), default=None)
-    written = began is not None and newest >= began
-    return Confidence.OBSERVED if written else Confidence.PRESENT
+    for service in serving:
+        if service.began is not None and newest >= service.began:
+            return Confidence.OBSERVED
+    return Confidence.PRESENT
 
 
 def _runs_php(view: View, service: Service) -> bool:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
-from kirikae.model.finding import Finding
-from kirikae.survey.catalogue import configured, observed
+from kirikae.survey.catalogue import Findings, configured, observed
 from kirikae.survey.known import debian, matches
 from kirikae.survey.services import ROOT, Service
 from kirikae.survey.view import View
@@ -16,59 +14,71 @@ _STOP_AT_MOST_S = 120
 _USUAL_NOFILE = (1024, 524288, 1048576)
 """What systemd gives by itself, old and new."""
 _WORKERS = re.compile(r"(--workers|-w|--processes|--threads|-Xmx\S*|pm\.max_children)[ =]?(\d*)")
-_SPAN = re.compile(r"([\d.]+)(us|ms|s|min|h|d)\b")
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|min|h|d)\b")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def seconds(text: str) -> float | None:
     """A span as systemd writes it, such as ``1min 30s``; None for one that has no end."""
-    try:
-        parts = [float(many) * _SECONDS[unit] for many, unit in _SPAN.findall(text)]
-    except ValueError:
+    parts = _SPAN.findall(text)
+    if not parts:
         return None
-    return sum(parts) if parts else None
+    return sum(float(many) * _SECONDS[unit] for many, unit in parts)
 
 
 # --- services
 
 
-def several_services(view: View) -> Iterator[Finding]:
+def several_services(view: View) -> Findings:
     services = view.services
     if len(services) > 1:
         names = ", ".join(service.name for service in services)
-        says = f"{len(services)} services run here: {names}"
-        traces = (view.trace(service.unit.name, service.unit.command) for service in services)
-        yield observed("PR01", view.bundle.host, says, *traces)
+        yield observed(
+            "PR01",
+            where=view.bundle.host,
+            says=f"{len(services)} services run here: {names}",
+            evidence=(view.trace(service.unit.name, service.unit.command) for service in services),
+        )
 
 
-def runs_as_root(view: View) -> Iterator[Finding]:
+def runs_as_root(view: View) -> Findings:
     """A web server's master may: it gives its rights up for its workers."""
     for service in view.services:
         if service.uids == {ROOT} and not service.web:
             unit = service.unit
-            says = f"{service.name} runs as root"
-            yield observed("PR05", unit.name, says, view.trace(unit.name, unit.command))
+            yield observed(
+                "PR05",
+                where=unit.name,
+                says=f"{service.name} runs as root",
+                evidence=[view.trace(unit.name, unit.command)],
+            )
 
 
-def stops_slowly(view: View) -> Iterator[Finding]:
+def stops_slowly(view: View) -> Findings:
     for service in view.services:
         unit = service.unit
         said = unit.get("TimeoutStopUSec")
         span = seconds(said)
         if span is not None and span > _STOP_AT_MOST_S:
-            says = f"stopping {service.name} may take {span:.0f} s"
-            trace = view.trace(unit.name, f"TimeoutStopSec {said}")
-            yield configured("PR07", unit.name, says, trace)
+            yield configured(
+                "PR07",
+                where=unit.name,
+                says=f"stopping {service.name} may take {span:.0f} s",
+                evidence=[view.trace(unit.name, f"TimeoutStopSec {said}")],
+            )
 
 
-def many_open_files(view: View) -> Iterator[Finding]:
+def many_open_files(view: View) -> Findings:
     for service in view.services:
         unit = service.unit
         said = unit.get("LimitNOFILE")
         if unit.own and _is_above_the_default(said):
-            says = f"{service.name} may open {said} files"
-            trace = view.trace(unit.get("FragmentPath"), f"LimitNOFILE={said}")
-            yield configured("PR14", unit.name, says, trace)
+            yield configured(
+                "PR14",
+                where=unit.name,
+                says=f"{service.name} may open {said} files",
+                evidence=[view.trace(unit.get("FragmentPath"), f"LimitNOFILE={said}")],
+            )
 
 
 def _is_above_the_default(nofile: str) -> bool:
@@ -79,25 +89,31 @@ def _is_above_the_default(nofile: str) -> bool:
     return many > min(_USUAL_NOFILE) and many not in _USUAL_NOFILE
 
 
-def tuned_to_the_machine(view: View) -> Iterator[Finding]:
+def tuned_to_the_machine(view: View) -> Findings:
     for service in view.services:
         unit = service.unit
         match = _WORKERS.search(unit.command)
         if match and unit.own:
-            says = f"{service.name} is started with {match[0].strip()}"
-            trace = view.trace(unit.get("FragmentPath"), unit.command)
-            yield configured("CF21", unit.name, says, trace)
+            yield configured(
+                "CF21",
+                where=unit.name,
+                says=f"{service.name} is started with {match[0].strip()}",
+                evidence=[view.trace(unit.get("FragmentPath"), unit.command)],
+            )
 
 
-def used(view: View) -> Iterator[Finding]:
+def used(view: View) -> Findings:
     """CPU and memory; what could not be measured is said to be unknown."""
     for service in view.services:
         if service.processes:
             elapsed = view.elapsed_s(service.began)
             since = "" if elapsed is None else f" since {elapsed} s"
-            says = f"{service.name} uses {_cpu(service, elapsed)} and {_memory(service)}"
-            trace = view.trace("/proc", f"{len(service.processes)} processes{since}")
-            yield observed("SZ01", service.unit.name, says, trace)
+            yield observed(
+                "SZ01",
+                where=service.unit.name,
+                says=f"{service.name} uses {_cpu(service, elapsed)} and {_memory(service)}",
+                evidence=[view.trace("/proc", f"{len(service.processes)} processes{since}")],
+            )
 
 
 def _cpu(service: Service, elapsed_s: int | None) -> str:
@@ -118,35 +134,46 @@ def _memory(service: Service) -> str:
 # --- what else there is
 
 
-def failed(view: View) -> Iterator[Finding]:
+def failed(view: View) -> Findings:
     for unit in view.bundle.units:
         if unit.get("ActiveState") == "failed" and unit.enabled:
-            says = f"{unit.name} is enabled and has failed"
-            yield observed("PR04", unit.name, says, view.trace(unit.name, "systemctl show"))
+            yield observed(
+                "PR04",
+                where=unit.name,
+                says=f"{unit.name} is enabled and has failed",
+                evidence=[view.trace(unit.name, "systemctl show")],
+            )
 
 
-def container_engines(view: View) -> Iterator[Finding]:
+def container_engines(view: View) -> Findings:
     yield from _running(view, "PR11", debian().container_engines)
 
 
-def agents(view: View) -> Iterator[Finding]:
+def agents(view: View) -> Findings:
     yield from _running(view, "PR17", debian().agents)
 
 
-def _running(view: View, code: str, patterns: tuple[str, ...]) -> Iterator[Finding]:
+def _running(view: View, code: str, patterns: tuple[str, ...]) -> Findings:
     for unit in view.bundle.units:
         if unit.running and matches(unit.name, patterns):
-            trace = view.trace(unit.name, unit.command)
-            yield observed(code, unit.name, f"{unit.name} runs here", trace)
+            yield observed(
+                code,
+                where=unit.name,
+                says=f"{unit.name} runs here",
+                evidence=[view.trace(unit.name, unit.command)],
+            )
 
 
-def outside_any_service(view: View) -> Iterator[Finding]:
+def outside_any_service(view: View) -> Findings:
     """Somebody logged in, began it, and left."""
     for process in view.bundle.processes:
         if process.unit.startswith("session-") and process.parent == 1:
-            says = "a process runs outside any service"
-            trace = view.trace(f"/proc/{process.pid}", process.command)
-            yield observed("PR03", process.command[:80], says, trace)
+            yield observed(
+                "PR03",
+                where=process.command[:80],
+                says="a process runs outside any service",
+                evidence=[view.trace(f"/proc/{process.pid}", process.command)],
+            )
 
 
 RULES = (

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kirikae.model.finding import Confidence, Finding, Trace
-from kirikae.survey.catalogue import configured, found, observed, present
+from kirikae.survey.catalogue import Findings, configured, found, observed, present
 from kirikae.survey.known import debian, matches
 from kirikae.survey.paths import below, under
 from kirikae.survey.roots import UNKNOWN, Root, roots
@@ -23,17 +23,18 @@ _OF_A_RELEASE = ("/usr/", "/etc/", "/dev/")
 """Where a release may lead to: the image has its own."""
 
 
-def written_folders(view: View) -> Iterator[Finding]:
+def written_folders(view: View) -> Findings:
     """Every tree that a service writes into, and all of them together (ST01 and its kind, ST06,
     ST15, ST21, LG01)."""
     every = roots(view)
-    servers = list(_database_servers(view, every))
-    taken = {folder for server in servers for folder in server.folders}
-    for server in servers:
+    taken: set[str] = set()
+    for server in _database_servers(view, every):
+        taken.update(server.folders)
         yield _database_server(view, server)
     for root in every:
         if root.path not in taken:
-            yield _Judged(view, root).finding()
+            judged = _Judged(view, root)
+            yield judged.finding()
     yield from _more_than_a_disk(view, every)
 
 
@@ -50,15 +51,19 @@ class _Server:
 
 
 def _database_servers(view: View, every: Sequence[Root]) -> Iterator[_Server]:
+    unknown = [root for root in every if root.kind == UNKNOWN]
     for service in view.services:
-        for pattern, title in debian().databases.items():
-            if matches(service.unit.name, [pattern]):
-                folders = (
-                    root.path
-                    for root in every
-                    if service.name in root.services and root.kind == UNKNOWN
-                )
-                yield _Server(service, title, tuple(folders))
+        title = _database_of(service)
+        if title is not None:
+            folders = (root.path for root in unknown if service.name in root.services)
+            yield _Server(service, title, tuple(folders))
+
+
+def _database_of(service: Service) -> str | None:
+    for pattern, title in debian().databases.items():
+        if matches(service.unit.name, [pattern]):
+            return title
+    return None
 
 
 def _database_server(view: View, server: _Server) -> Finding:
@@ -66,9 +71,9 @@ def _database_server(view: View, server: _Server) -> Finding:
     places = server.folders or (unit.get("FragmentPath"),)
     return observed(
         "ST06",
-        places[0],
-        f"{server.title} runs here and keeps its data on this host",
-        *(view.trace(place, f"data of {unit.name}") for place in places),
+        where=places[0],
+        says=f"{server.title} runs here and keeps its data on this host",
+        evidence=(view.trace(place, f"data of {unit.name}") for place in places),
     )
 
 
@@ -83,38 +88,50 @@ class _Judged:
         self._root = root
         self._who = " and ".join(root.services) or "a service"
         self._amount = f"{root.files} files, {_size(root.size)}"
-        naming = view.naming(root.path)
-        self._naming = [trace for trace in naming if not trace.at.startswith(root.path)]
+        self._naming = list(self._named_elsewhere())
         self._began = self._when_it_began()
+
+    def _named_elsewhere(self) -> Iterator[Trace]:
+        """What lies in the tree itself does not speak for it."""
+        path = self._root.path
+        for trace in self._view.naming(path):
+            if not trace.at.startswith(path):
+                yield trace
 
     def _when_it_began(self) -> int | None:
         """The youngest of its services (None: none of them runs); the machine where it has none."""
         names = self._root.services
         if not names:
             return self._view.bundle.began
-        began = [each.began for each in self._view.services if each.name in names]
-        return max((each for each in began if each is not None), default=None)
+        began = [
+            service.began
+            for service in self._view.services
+            if service.name in names and service.began is not None
+        ]
+        return max(began, default=None)
 
     @property
     def _written(self) -> bool:
         """Since the service began."""
-        newest = self._root.newest
-        if self._root.seen:
+        root = self._root
+        if root.seen:
             return True
-        if not self._root.files or newest is None or self._began is None:
+        if not root.files or root.newest is None:
             return False
-        return newest >= self._began
+        return self._began is not None and root.newest >= self._began
 
     @property
     def _evidence(self) -> list[Trace]:
         root = self._root
-        said = f"{root.why}; {root.files} files, {root.size} bytes"
-        found = [self._view.trace(root.path, said)]
-        ago = self._view.elapsed_s(root.newest)
+        view = self._view
+        lies = f"{root.why}; {root.files} files, {root.size} bytes"
+        found = [view.trace(root.path, lies)]
+        ago = view.elapsed_s(root.newest)
         if ago is not None:
-            said = f"changed {max(0, ago)} s before the survey"
-            found.append(self._view.trace(root.newest_name, said))
-        return [*found, *self._naming[:_NAMING_AT_MOST]]
+            changed = f"changed {max(0, ago)} s before the survey"
+            found.append(view.trace(root.newest_name, changed))
+        found += self._naming[:_NAMING_AT_MOST]
+        return found
 
     def finding(self) -> Finding:
         if self._root.passing:
@@ -128,8 +145,13 @@ class _Judged:
     def _passing(self) -> Finding:
         root = self._root
         what = "logs" if root.kind == "log" else f"{root.kind} files"
-        says = f"{self._who} writes {what} in {root.path}"
-        return found(root.code, root.path, says, self._evidence, self._confidence())
+        return found(
+            root.code,
+            where=root.path,
+            says=f"{self._who} writes {what} in {root.path}",
+            evidence=self._evidence,
+            confidence=self._confidence(),
+        )
 
     def _confidence(self) -> Confidence:
         if self._written:
@@ -138,23 +160,36 @@ class _Judged:
 
     def _is_written(self) -> Finding:
         root = self._root
-        says = f"{self._who} writes into {root.path} ({self._amount})"
-        return observed(root.code, root.path, says, *self._evidence)
+        return observed(
+            root.code,
+            where=root.path,
+            says=f"{self._who} writes into {root.path} ({self._amount})",
+            evidence=self._evidence,
+        )
 
     def _is_named(self) -> Finding:
         root = self._root
         by = self._naming[0].at
-        says = f"{root.path} ({self._amount}) is named by {by}; {self._quiet()}"
-        return present(root.code, root.path, says, *self._evidence)
+        return present(
+            root.code,
+            where=root.path,
+            says=f"{root.path} ({self._amount}) is named by {by}; {self._quiet()}",
+            evidence=self._evidence,
+        )
 
     def _is_left_behind(self) -> Finding:
         """A service younger than an hour proves little, and one of unknown age nothing."""
         root = self._root
         age = self._view.elapsed_s(self._began)
         long = "" if age is None else f" in the {_duration(age)}"
-        says = f"nobody names {root.path} ({self._amount}), and {self._quiet(long)}"
-        blocks = ("traffic",) if age is None or age < _HOUR_S else ()
-        return present("ST21", root.path, says, *self._evidence, blocks=blocks)
+        young = age is None or age < _HOUR_S
+        return present(
+            "ST21",
+            where=root.path,
+            says=f"nobody names {root.path} ({self._amount}), and {self._quiet(long)}",
+            evidence=self._evidence,
+            blocks=("traffic",) if young else (),
+        )
 
     def _quiet(self, long: str = "") -> str:
         if self._began is None:
@@ -163,40 +198,58 @@ class _Judged:
 
     def _is_empty(self) -> Finding:
         root = self._root
-        says = f"{root.path} is empty, and {self._who} could write there"
-        return configured(root.code, root.path, says, *self._evidence, blocks=())
+        return configured(
+            root.code,
+            where=root.path,
+            says=f"{root.path} is empty, and {self._who} could write there",
+            evidence=self._evidence,
+            blocks=(),
+        )
 
 
-def _more_than_a_disk(view: View, every: Iterable[Root]) -> Iterator[Finding]:
+def _more_than_a_disk(view: View, every: Iterable[Root]) -> Findings:
     kept = [root for root in every if not root.passing]
     total = sum(root.size for root in kept)
     if total > _DISK:
         largest = max(kept, key=lambda root: root.size)
-        says = f"the service keeps {_size(total)} on this host"
-        sizes = (view.trace(root.path, _size(root.size)) for root in kept)
-        yield present("ST15", largest.path, says, *sizes)
+        yield present(
+            "ST15",
+            where=largest.path,
+            says=f"the service keeps {_size(total)} on this host",
+            evidence=(view.trace(root.path, _size(root.size)) for root in kept),
+        )
 
 
 # --- links and mounts
 
 
-def links_out_of_a_release(view: View) -> Iterator[Finding]:
+def links_out_of_a_release(view: View) -> Findings:
     """What they name is not part of the release."""
+    links = view.bundle.links
     for code in view.bundle.code:
-        for link, target in view.bundle.links.items():
+        inside = (link for link in links if below(link, code.root))
+        for link in inside:
             real = view.bundle.resolve(link)
-            outside = not under(real, [code.root]) and not real.startswith(_OF_A_RELEASE)
-            if below(link, code.root) and outside:
-                says = f"{link} leads to {real}"
-                yield present("ST20", link, says, view.trace(link, f"-> {target}"))
+            if under(real, [code.root]) or real.startswith(_OF_A_RELEASE):
+                continue
+            yield present(
+                "ST20",
+                where=link,
+                says=f"{link} leads to {real}",
+                evidence=[view.trace(link, f"-> {links[link]}")],
+            )
 
 
-def network_file_systems(view: View) -> Iterator[Finding]:
+def network_file_systems(view: View) -> Findings:
     for mount in view.bundle.mounts:
         if mount.kind in _NETWORK_FILE_SYSTEMS:
-            says = f"{mount.kind} is mounted at {mount.place}"
             row = " ".join(mount)
-            yield observed("ST12", mount.place, says, view.trace("/proc/mounts", row))
+            yield observed(
+                "ST12",
+                where=mount.place,
+                says=f"{mount.kind} is mounted at {mount.place}",
+                evidence=[view.trace("/proc/mounts", row)],
+            )
 
 
 def _size(many: int) -> str:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from kirikae.model.finding import Finding
-from kirikae.survey.catalogue import present
+from kirikae.survey.catalogue import Findings, present
 from kirikae.survey.known import Support, support
 from kirikae.survey.view import View
 
 _SOON_DAYS = 730
 
 
-def ends(view: View, today: date) -> Iterator[Finding]:
+def ends(view: View, today: date) -> Findings:
     """Of the operating system and of runtimes (PR13)."""
     for seen, proof in _supported(view):
         left = (seen.ends - today).days
@@ -21,8 +20,12 @@ def ends(view: View, today: date) -> Iterator[Finding]:
             when = f"ended on {seen.ends}"
             if left >= 0:
                 when = f"ends on {seen.ends}, in {left} days"
-            says = f"support of {seen.name} {when}"
-            yield present("PR13", seen.name, says, view.trace(proof, seen.name))
+            yield present(
+                "PR13",
+                where=seen.name,
+                says=f"support of {seen.name} {when}",
+                evidence=[view.trace(proof, seen.name)],
+            )
 
 
 def _supported(view: View) -> Iterator[tuple[Support, str]]:
@@ -30,9 +33,11 @@ def _supported(view: View) -> Iterator[tuple[Support, str]]:
     system = support().systems.get(view.bundle.distribution)
     if system is not None:
         yield system, "/etc/os-release"
-    installed = {package.name for package in view.bundle.packages if _in_use(view, package.name)}
-    for name in sorted(installed & support().runtimes.keys()):
-        yield support().runtimes[name], f"package {name}"
+    runtimes = support().runtimes
+    installed = {package.name for package in view.bundle.packages}
+    for name in sorted(installed & runtimes.keys()):
+        if _in_use(view, name):
+            yield runtimes[name], f"package {name}"
 
 
 def _in_use(view: View, package: str) -> bool:

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from kirikae.model.bundle import Line
-from kirikae.model.finding import Finding
-from kirikae.survey.catalogue import configured, present
+from kirikae.survey.catalogue import Findings, configured, present
 from kirikae.survey.paths import name_of, parent_of
 from kirikae.survey.view import View
 
@@ -21,25 +20,37 @@ _DOCUMENT_ROOT = re.compile(r"^\s*(?:root|DocumentRoot)\s+\"?([^;\"\s]+)")
 _ANY_ROOT = re.compile(r"\b(?:root|DocumentRoot)\s+\"?([^;\"\s]+)")
 
 
-def decides_by_address(view: View) -> Iterator[Finding]:
+def decides_by_address(view: View) -> Findings:
     for line in view.web_lines:
         if _CLIENT.search(line.text):
-            says = "the web server decides by the client's address"
-            yield configured("NW08", line.at, says, view.quote(line))
+            yield configured(
+                "NW08",
+                where=line.at,
+                says="the web server decides by the client's address",
+                evidence=[view.quote(line)],
+            )
 
 
-def ties_users(view: View) -> Iterator[Finding]:
+def ties_users(view: View) -> Findings:
     for line in view.web_lines:
         if _STICKY.search(line.text):
-            says = "the web server ties users to a back end"
-            yield configured("ST19", line.at, says, view.quote(line))
+            yield configured(
+                "ST19",
+                where=line.at,
+                says="the web server ties users to a back end",
+                evidence=[view.quote(line)],
+            )
 
 
-def serves_a_location(view: View) -> Iterator[Finding]:
+def serves_a_location(view: View) -> Findings:
     for line in view.web_lines:
         if match := _LOCATION.search(line.text):
-            says = f"{match[1]} is served from {match[2]} on the host"
-            yield configured("AS01", line.at, says, view.quote(line))
+            yield configured(
+                "AS01",
+                where=line.at,
+                says=f"{match[1]} is served from {match[2]} on the host",
+                evidence=[view.quote(line)],
+            )
 
 
 class _Root(NamedTuple):
@@ -61,21 +72,29 @@ def _document_roots(view: View) -> Iterator[_Root]:
             yield _Root(match[1], line)
 
 
-def serves_a_folder(view: View) -> Iterator[Finding]:
+def serves_a_folder(view: View) -> Findings:
     for root in _document_roots(view):
         if root.there(view):
-            says = f"files under {root.folder} are served by the host"
-            yield configured("AS01", root.folder, says, view.quote(root.line))
+            yield configured(
+                "AS01",
+                where=root.folder,
+                says=f"files under {root.folder} are served by the host",
+                evidence=[view.quote(root.line)],
+            )
 
 
-def serves_what_is_not_there(view: View) -> Iterator[Finding]:
+def serves_what_is_not_there(view: View) -> Findings:
     for root in _document_roots(view):
         if not root.there(view):
-            says = f"{root.folder} is to be served, and is not there"
-            yield configured("CF07", root.folder, says, view.quote(root.line))
+            yield configured(
+                "CF07",
+                where=root.folder,
+                says=f"{root.folder} is to be served, and is not there",
+                evidence=[view.quote(root.line)],
+            )
 
 
-def history_under_a_root(view: View) -> Iterator[Finding]:
+def history_under_a_root(view: View) -> Findings:
     """A repository's whole history may be fetched."""
     served = {
         match[1].rstrip("/")
@@ -84,8 +103,12 @@ def history_under_a_root(view: View) -> Iterator[Finding]:
     }
     for folder in view.bundle.folders:
         if name_of(folder.path) == ".git" and parent_of(folder.path) in served:
-            says = f"{folder.path} lies under a document root"
-            yield present("AS05", folder.path, says, view.trace(folder.path, "folder"))
+            yield present(
+                "AS05",
+                where=folder.path,
+                says=f"{folder.path} lies under a document root",
+                evidence=[view.trace(folder.path, "folder")],
+            )
 
 
 RULES = (
