@@ -19,8 +19,9 @@ from kirikae.console.surveyed import bundles_of, survey_findings, today
 from kirikae.model.fargate import dollars_a_day
 from kirikae.model.finding import Finding, Severity
 from kirikae.model.project import Project
-from kirikae.survey.catalogue import catalogue, support
+from kirikae.survey.catalogue import catalogue
 from kirikae.survey.errors import NoSurvey
+from kirikae.survey.known import support
 from kirikae.survey.workload import workload
 
 # ruff: noqa: E501
@@ -159,8 +160,7 @@ def _facts(ctx: click.Context) -> Facts:
     if not fleet:
         raise NoSurvey("nothing has been surveyed yet; run `kirikae survey collect` first")
     found = [f for f in survey_findings(ctx.obj, project) if not f.code.startswith("SV")]
-    systems, runtimes = support()
-    dates = {row.name: row.ends for row in (*systems.values(), *runtimes.values())}
+    dates = support().ends()
     ends = [(f.where, dates[f.where]) for f in found if f.code == "PR13" and f.where in dates]
     try:
         size: Size | None = size_of(

@@ -26,11 +26,13 @@ from kirikae.hosts.ssh import Host
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.finding import Finding, Severity
 from kirikae.move.kind import LISTENER_RULE
-from kirikae.survey import amazon, state
+from kirikae.survey import amazon
 from kirikae.survey.catalogue import catalogue
 from kirikae.survey.collect import collect as collect_from
 from kirikae.survey.collect import project_key
 from kirikae.survey.errors import BundleProblem, NoSurvey
+from kirikae.survey.evidence import traces_of
+from kirikae.survey.fleet import drift
 from kirikae.survey.view import View
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -195,7 +197,7 @@ def explain(ctx: click.Context, what: str, as_json: bool) -> None:
             t
             for part in bundles_of(ctx.obj, project)
             for b in part
-            for t in state.traces_of(View(b), what)
+            for t in traces_of(View(b), what)
         ]
     )
     if as_json:
@@ -231,8 +233,6 @@ def explain(ctx: click.Context, what: str, as_json: bool) -> None:
 @click.pass_context
 def diff(ctx: click.Context, first: str, second: str, as_json: bool) -> None:
     """What differs between two surveyed hosts (exit code 6: something does)."""
-    from kirikae.survey.rules import drift
-
     shelf = shelf_of(ctx.obj, load_project(ctx.obj))
     found = drift([View(shelf.load(first)), View(shelf.load(second))])
     _print(found, as_json, True)

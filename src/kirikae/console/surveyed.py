@@ -14,7 +14,7 @@ from kirikae.model.bundle import Bundle
 from kirikae.model.finding import Finding, with_accepted
 from kirikae.model.project import Project
 from kirikae.survey import amazon
-from kirikae.survey.bundles import Shelf
+from kirikae.survey.shelf import Shelf
 from kirikae.survey.survey import ages, findings, merged
 
 
