@@ -26,7 +26,7 @@ check: venv
 	@.venv/bin/lint-imports
 
 test: ready check clients
-	@$(PY) -m pytest -m "not prove" tests
+	@$(PY) scripts/suite
 
 bench: ready
 	@PYTHONPATH=. $(PY) benchmarks/start_cost.py

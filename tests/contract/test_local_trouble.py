@@ -15,8 +15,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from kirikae.local import control
-from tests.conftest import eventually
-from tests.contract.test_local import Hammer, Shop
+from tests.pace import eventually
+from tests.shop import Hammer, Shop
 
 pytestmark = pytest.mark.engine
 
@@ -131,7 +131,7 @@ def test_a_full_disk_is_told_and_outlived(local):
         and ecs.describe_clusters(clusters=["no-room"])["failures"]
     )
     shop.ecs.update_service(cluster="full", service="a", desiredCount=2)
-    eventually(lambda: shop.health("a") == ["healthy"] * 2, "it goes on")
+    shop.serving("a", 2)
     eventually(lambda: not control.status(local.directory)["trouble"], "the trouble is over", 20)
 
 
@@ -155,7 +155,7 @@ def test_containers_removed_by_hand_are_replaced(local):
         lambda: len(shop.ecs.list_tasks(cluster="hands", desiredStatus="STOPPED")["taskArns"]) == 2,
         "both are noticed",
     )
-    eventually(lambda: shop.health("a") == ["healthy"] * 2, "both are replaced")
+    shop.serving("a", 2)
     stopped = shop.ecs.list_tasks(cluster="hands", desiredStatus="STOPPED")["taskArns"]
     told = [
         t["stoppedReason"] for t in shop.ecs.describe_tasks(cluster="hands", tasks=stopped)["tasks"]
