@@ -29,6 +29,7 @@ test: ready check clients
 	@$(PY) scripts/suite
 
 bench: ready
+	@PYTHONPATH=. $(PY) benchmarks/start_cost.py
 	@PYTHONPATH=. $(PY) benchmarks/start_time.py
 	@PYTHONPATH=. $(PY) benchmarks/describe_tasks.py
 	@PYTHONPATH=. $(PY) benchmarks/replay.py

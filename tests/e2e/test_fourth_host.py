@@ -222,7 +222,7 @@ def test_the_collector_needs_no_shell_but_a_posix_one(host, monkeypatch, tmp_pat
         capture_output=True,
         check=True,
     )
-    from kirikae.survey.bundles import unpacked
+    from kirikae.survey.sections import unpacked
 
     text = unpacked(done.stdout)
     bundle = read(text, "fourth")

@@ -18,10 +18,13 @@ from hypothesis import strategies as st
 from kirikae.hosts.ssh import Host
 from kirikae.model.errors import UsageProblem
 from kirikae.model.finding import Confidence, blocking
-from kirikae.survey.bundles import Shelf, read, unpacked
+from kirikae.survey.bundles import read
 from kirikae.survey.collect import project_key, script
 from kirikae.survey.errors import BundleProblem
-from kirikae.survey.rules import drift, findings_of
+from kirikae.survey.fleet import drift
+from kirikae.survey.rules import findings_of
+from kirikae.survey.sections import unpacked
+from kirikae.survey.shelf import Shelf
 from kirikae.survey.survey import ages, findings
 from kirikae.survey.view import View
 

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import click
 
-from kirikae.build.plan import Size, size_of
+from kirikae.build.sizes import Size, size_of
 from kirikae.console.context import load_project
-from kirikae.console.survey import bundles_of, survey_findings, today
+from kirikae.console.surveyed import bundles_of, survey_findings, today
 from kirikae.model.fargate import dollars_a_day
 from kirikae.model.finding import Finding, Severity
 from kirikae.model.project import Project
-from kirikae.survey.catalogue import catalogue, support
+from kirikae.survey.catalogue import catalogue
 from kirikae.survey.errors import NoSurvey
+from kirikae.survey.known import support
 from kirikae.survey.workload import workload
 
 # ruff: noqa: E501
@@ -155,12 +156,11 @@ def report(ctx: click.Context, lang: str, out: Path | None, as_json: bool) -> No
 
 def _facts(ctx: click.Context) -> Facts:
     project = load_project(ctx.obj)
-    fleet, others = bundles_of(ctx, project)
+    fleet, others = bundles_of(ctx.obj, project)
     if not fleet:
         raise NoSurvey("nothing has been surveyed yet; run `kirikae survey collect` first")
-    found = [f for f in survey_findings(ctx, project) if not f.code.startswith("SV")]
-    systems, runtimes = support()
-    dates = {row.name: row.ends for row in (*systems.values(), *runtimes.values())}
+    found = [f for f in survey_findings(ctx.obj, project) if not f.code.startswith("SV")]
+    dates = support().ends()
     ends = [(f.where, dates[f.where]) for f in found if f.code == "PR13" and f.where in dates]
     try:
         size: Size | None = size_of(

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime
-from pathlib import Path
 
 import click
 
 from kirikae.aws.session import Aws
 from kirikae.console.context import load_project
-from kirikae.hosts.ssh import CommandFailed, Host, HostSilent
-from kirikae.model.bundle import Bundle
+from kirikae.console.kinds import turned
+from kirikae.console.surveyed import (
+    amazon_file,
+    bundles_of,
+    hosts_of,
+    shelf_of,
+    state_folder,
+    survey_findings,
+    today,
+)
+from kirikae.hosts.errors import CommandFailed, HostSilent
+from kirikae.hosts.ssh import Host
 from kirikae.model.errors import Exit, UsageProblem
-from kirikae.model.finding import Finding, Severity, with_accepted
-from kirikae.model.project import Project
-from kirikae.survey import amazon, state
-from kirikae.survey.bundles import Shelf
+from kirikae.model.finding import Finding, Severity
+from kirikae.move.kind import LISTENER_RULE
+from kirikae.survey import amazon
 from kirikae.survey.catalogue import catalogue
 from kirikae.survey.collect import collect as collect_from
 from kirikae.survey.collect import project_key
 from kirikae.survey.errors import BundleProblem, NoSurvey
-from kirikae.survey.survey import ages, findings, merged
+from kirikae.survey.evidence import traces_of
+from kirikae.survey.fleet import drift
 from kirikae.survey.view import View
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -34,52 +42,6 @@ _COLOURS = {
     Severity.WORK: None,
     Severity.HYGIENE: "bright_black",
 }
-_AMAZON = "amazon"
-
-
-def state_folder(ctx: click.Context, project: Project) -> Path:
-    """Where the store's file lies: bundles, keys and archives lie beside it."""
-    folder: Path = ctx.obj.folder
-    return (folder / project.store).parent
-
-
-def shelf_of(ctx: click.Context, project: Project) -> Shelf:
-    return Shelf(state_folder(ctx, project) / "bundles")
-
-
-def hosts_of(project: Project) -> tuple[list[Host], list[Host]]:
-    """(hosts of the old fleet, other hosts)."""
-    return [Host(u) for u in project.fleets.old.hosts], [Host(u) for u in project.survey.also]
-
-
-def bundles_of(ctx: click.Context, project: Project) -> tuple[list[Bundle], list[Bundle]]:
-    """The newest bundles of the old fleet and of the other hosts, of those that there are."""
-    shelf = shelf_of(ctx, project)
-    fleet, others = hosts_of(project)
-    kept = set(shelf.hosts())
-    return [shelf.load(h.name) for h in fleet if h.name in kept], [
-        shelf.load(h.name) for h in others if h.name in kept
-    ]
-
-
-def today() -> date:
-    return datetime.now(UTC).date()
-
-
-def survey_findings(ctx: click.Context, project: Project) -> list[Finding]:
-    """All findings of the newest survey, with SV01 and SV02 where it is missing or too old, and
-    with what was accepted."""
-    shelf = shelf_of(ctx, project)
-    fleet, _ = hosts_of(project)
-    aged = (
-        ages({h.name: shelf.age_s(h.name, time.time()) for h in fleet}, project.survey.max_age)
-        if fleet
-        else ages({"the old fleet": None}, 0)
-    )
-    seen = findings(*bundles_of(ctx, project), today())
-    file = state_folder(ctx, project) / "bundles" / f"{_AMAZON}.json"
-    kept = amazon.from_plain(file.read_text(encoding="utf-8")) if file.exists() else []
-    return with_accepted([*aged, *merged([*seen, *kept])], project.accepted, today())
 
 
 @click.group()
@@ -111,8 +73,8 @@ def collect(ctx: click.Context, hosts: tuple[str, ...], as_json: bool, dry_run: 
         for host in chosen:
             click.echo(f"would look at {host.url}")
         return
-    keys = project_key(state_folder(ctx, project) / "survey.key")
-    shelf = shelf_of(ctx, project)
+    keys = project_key(state_folder(ctx.obj, project) / "survey.key")
+    shelf = shelf_of(ctx.obj, project)
 
     def look(host: Host) -> tuple[Host, str, str]:
         try:
@@ -151,8 +113,9 @@ def aws(ctx: click.Context, as_json: bool) -> None:
     project = load_project(ctx.obj)
     reader = Aws(project.region, read_only=True)
     reader.identity(project.account)
-    seen = amazon.look(reader, project)
-    file = state_folder(ctx, project) / "bundles" / f"{_AMAZON}.json"
+    rules = [each.name for each in turned(project) if each.what == LISTENER_RULE]
+    seen = amazon.look(reader, project, rules)
+    file = amazon_file(ctx.obj, project)
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".part")
     partial.write_text(amazon.to_plain(seen), encoding="utf-8")
@@ -174,7 +137,7 @@ def aws(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def show(ctx: click.Context, as_json: bool, everything: bool, kind: str) -> None:
     """Show the findings of the newest survey, gravest first (exit code 6: something blocks)."""
-    found = survey_findings(ctx, load_project(ctx.obj))
+    found = survey_findings(ctx.obj, load_project(ctx.obj))
     _print(found, as_json, everything)
     in_the_way = [f for f in found if kind in f.blocks]
     if not as_json:
@@ -211,7 +174,7 @@ def _print(found: Iterable[Finding], as_json: bool, everything: bool) -> None:
 def explain(ctx: click.Context, what: str, as_json: bool) -> None:
     """Everything that is known about WHAT: a code such as ST03, or a path on the hosts."""
     project = load_project(ctx.obj)
-    found = survey_findings(ctx, project)
+    found = survey_findings(ctx.obj, project)
     if what in catalogue():
         chosen = [f for f in found if f.code == what]
     else:
@@ -232,9 +195,9 @@ def explain(ctx: click.Context, what: str, as_json: bool) -> None:
         if what in catalogue()
         else [
             t
-            for part in bundles_of(ctx, project)
+            for part in bundles_of(ctx.obj, project)
             for b in part
-            for t in state.traces_of(View(b), what)
+            for t in traces_of(View(b), what)
         ]
     )
     if as_json:
@@ -270,9 +233,7 @@ def explain(ctx: click.Context, what: str, as_json: bool) -> None:
 @click.pass_context
 def diff(ctx: click.Context, first: str, second: str, as_json: bool) -> None:
     """What differs between two surveyed hosts (exit code 6: something does)."""
-    from kirikae.survey.rules import drift
-
-    shelf = shelf_of(ctx, load_project(ctx.obj))
+    shelf = shelf_of(ctx.obj, load_project(ctx.obj))
     found = drift([View(shelf.load(first)), View(shelf.load(second))])
     _print(found, as_json, True)
     if found:
@@ -288,10 +249,10 @@ def ask(ctx: click.Context, as_json: bool) -> None:
     """The questions that only a person can answer, with the lines for kirikae.yml that answer
     them."""
     project = load_project(ctx.obj)
-    if not any(bundles_of(ctx, project)):
+    if not any(bundles_of(ctx.obj, project)):
         raise NoSurvey("nothing has been surveyed yet; run `kirikae survey collect` first")
     open_questions = [
-        f for f in survey_findings(ctx, project) if f.blocks and not f.code.startswith("SV")
+        f for f in survey_findings(ctx.obj, project) if f.blocks and not f.code.startswith("SV")
     ]
     if as_json:
         click.echo(json.dumps([f.to_plain() for f in open_questions], ensure_ascii=False))
@@ -304,15 +265,3 @@ def ask(ctx: click.Context, as_json: bool) -> None:
         )
         click.echo(f"{finding.says}: {finding.remedy}?\n    - {answer}")
     click.echo(f"{len(open_questions)} questions" if open_questions else "no open questions")
-
-
-def refusal(found: Sequence[Finding], kind: str, name: str) -> str:
-    """Why a move does not start, and what to do next."""
-    lines = [f"{f.code} {f.says}\n     what to do: {f.remedy}" for f in found]
-    return (
-        f"the move {name} does not start: {len(found)} findings stand in the way of a {kind} move\n"
-        + "\n".join(lines)
-        + "\n`kirikae survey explain CODE` shows the evidence; repair them and run "
-        "`kirikae survey collect` again, or answer for one under "
-        "`accepted` in kirikae.yml (`kirikae survey ask` prints the lines)"
-    )

@@ -8,8 +8,29 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 MASKED = "<masked:"
+_LINKS_AT_MOST = 40
+"""As many as the kernel follows in one path."""
+
+
+class User(NamedTuple):
+    uid: int
+    gid: int
+    home: str
+    shell: str
+
+
+class Group(NamedTuple):
+    gid: int
+    members: tuple[str, ...]
+
+
+class Mount(NamedTuple):
+    device: str
+    place: str
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +58,38 @@ class File:
     modified: int
 
 
+class Changed(NamedTuple):
+    """A configuration file that is no longer what its package brought."""
+
+    kind: str
+    """conffile or ucf."""
+    state: str
+    """modified or missing."""
+    path: str
+
+
+class FirstBytes(NamedTuple):
+    """What a file begins with, in hexadecimal: a database is told by it, not by its name."""
+
+    begins: str
+    path: str
+
+
 @dataclass(frozen=True, slots=True)
 class Package:
     name: str
     version: str
     automatic: bool
+    """Somebody else's dependency: nobody asked for it by name."""
     essential: bool
     priority: str
     section: str
     depends: str = ""
+
+    @property
+    def standard(self) -> bool:
+        """Part of every Debian."""
+        return self.essential or self.priority in ("required", "important")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +109,39 @@ class Process:
     command: str
 
 
+class Opened(NamedTuple):
+    """A file that is open for writing."""
+
+    pid: int
+    path: str
+
+
 @dataclass(frozen=True, slots=True)
 class Listener:
     protocol: str
     address: str
     port: int
     pid: int | None
+
+
+class Peer(NamedTuple):
+    """Somebody else's end of a connection that this host opened."""
+
+    protocol: str
+    address: str
+    port: int
+
+
+class Line(NamedTuple):
+    """One line of a file: its path on the host, its number, and what it says."""
+
+    path: str
+    number: int
+    text: str
+
+    @property
+    def at(self) -> str:
+        return f"{self.path}:{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,31 +152,31 @@ class Text:
     fingerprint: str
     lines: tuple[str, ...]
 
-    def live(self, comment: str = "#;") -> Iterator[tuple[int, str]]:
-        """Numbered lines that are neither empty nor a comment."""
+    def numbered(self) -> Iterator[Line]:
         for number, line in enumerate(self.lines, 1):
-            if line.strip() and line.strip()[0] not in comment:
-                yield number, line
+            yield Line(self.path, number, line)
 
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A line of code that says something about its surroundings."""
-
-    path: str
-    line: int
-    text: str
+    def live(self, comment: str = "#;") -> Iterator[Line]:
+        """Lines that are neither empty nor a comment."""
+        for line in self.numbered():
+            said = line.text.strip()
+            if said and said[0] not in comment:
+                yield line
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One tree of code; ``files`` maps relative names to fingerprints (empty for large trees)."""
+    """One tree of code.
+
+    ``files``: relative name -> fingerprint (empty for large trees).  ``lines``: those that say
+    something about their surroundings.
+    """
 
     root: str
     fingerprint: str
     count: int
     files: Mapping[str, str]
-    tokens: tuple[Token, ...]
+    lines: tuple[Line, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +194,10 @@ class Unit:
         return self.get("ActiveState") == "active" and self.get("SubState") == "running"
 
     @property
+    def enabled(self) -> bool:
+        return self.get("UnitFileState") == "enabled"
+
+    @property
     def own(self) -> bool:
         """Written on this host, not by a package."""
         return self.get("FragmentPath").startswith("/etc/")
@@ -130,70 +205,106 @@ class Unit:
     @property
     def command(self) -> str:
         """The command line of ExecStart."""
-        shown = self.get("ExecStart")
-        _, _, rest = shown.partition("argv[]=")
+        _, _, rest = self.get("ExecStart").partition("argv[]=")
         return rest.split(" ; ", 1)[0].strip()
+
+    @property
+    def program(self) -> str:
+        """The first word of the command line."""
+        return self.command.split(" ")[0]
+
+    @property
+    def folder(self) -> str:
+        """Where it works, as the unit names it; empty: nowhere in particular."""
+        return self.get("WorkingDirectory").removeprefix("!").rstrip("/")
 
     def words(self, name: str) -> tuple[str, ...]:
         return tuple(self.get(name).split())
 
 
+class Timer(NamedTuple):
+    unit: str
+    state: str
+
+
+class LiveVariable(NamedTuple):
+    """A variable in the environment of a running process, masked."""
+
+    unit: str
+    name: str
+    value: str
+
+
+class Missing(NamedTuple):
+    """What could not be seen, and why."""
+
+    where: str
+    why: str
+
+
 @dataclass(frozen=True)
 class Bundle:
     """``host`` is the name in the project file, ``at`` when it was collected (the host's clock),
-    ``began`` when PID 1 began."""
+    ``began`` when PID 1 began; None where the host did not say."""
 
     host: str
-    at: int
-    began: int
+    at: int | None
+    began: int | None
     meta: Mapping[str, str]
-    users: Mapping[str, tuple[int, int, str, str]]
-    """name -> (uid, gid, home, shell)"""
-    groups: Mapping[str, tuple[int, tuple[str, ...]]]
-    mounts: tuple[tuple[str, str, str], ...]
+    users: Mapping[str, User]
+    groups: Mapping[str, Group]
+    mounts: tuple[Mount, ...]
     packages: tuple[Package, ...]
     owners: Mapping[str, str]
     """path -> package"""
-    changed: tuple[tuple[str, str, str], ...]
-    """(conffile | ucf, modified | missing, path)"""
+    changed: tuple[Changed, ...]
     folders: tuple[Folder, ...]
     files: tuple[File, ...]
     links: Mapping[str, str]
+    """link -> what it names"""
     setuid: tuple[File, ...]
-    magic: tuple[tuple[str, str], ...]
+    magic: tuple[FirstBytes, ...]
     units: tuple[Unit, ...]
-    timers: tuple[tuple[str, str], ...]
+    timers: tuple[Timer, ...]
     processes: tuple[Process, ...]
-    opened: tuple[tuple[int, str], ...]
-    """(pid, path) of files that are open for writing"""
+    opened: tuple[Opened, ...]
     listeners: tuple[Listener, ...]
-    peers: tuple[tuple[str, str, int], ...]
-    """(protocol, address, port) of established connections to elsewhere"""
+    peers: tuple[Peer, ...]
     spool: Mapping[str, int]
+    """queue -> files that wait in it"""
     texts: tuple[Text, ...]
-    live: tuple[tuple[str, str, str], ...]
-    """(unit, name, value) of running processes' environments, masked"""
+    live: tuple[LiveVariable, ...]
     code: tuple[Code, ...]
-    missing: tuple[tuple[str, str], ...] = field(default=())
-    """What could not be seen, and why."""
+    missing: tuple[Missing, ...] = field(default=())
+
+    @property
+    def zone(self) -> str:
+        """The machine's time zone; empty where it could not be read."""
+        return self.meta.get("zone", "")
+
+    @property
+    def distribution(self) -> str:
+        """Such as ``debian 12``."""
+        name = self.meta.get("os_ID", "")
+        version = self.meta.get("os_VERSION_ID", "")
+        return f"{name} {version}".strip()
 
     @cached_property
     def user_names(self) -> Mapping[int, str]:
-        return {uid: name for name, (uid, _, _, _) in self.users.items()}
+        return {user.uid: name for name, user in self.users.items()}
 
     @cached_property
     def by_path(self) -> Mapping[str, Text]:
-        return {t.path: t for t in self.texts}
+        return {text.path: text for text in self.texts}
 
     def text(self, path: str) -> Text | None:
         return self.by_path.get(self.resolve(path)) or self.by_path.get(path)
 
     def resolve(self, path: str) -> str:
-        """Follow this host's links in a path, never this machine's (40 links at most, like the
-        kernel)."""
-        budget = 40
+        """Follow this host's links in a path, never this machine's."""
+        links_left = _LINKS_AT_MOST
         done = "/"
-        todo = [p for p in path.split("/") if p]
+        todo = _parts(path)
         while todo:
             part = todo.pop(0)
             if part == ".":
@@ -203,32 +314,27 @@ class Bundle:
                 continue
             here = posixpath.join(done, part)
             target = self.links.get(here)
-            if target is None or budget == 0:
+            if target is None or links_left == 0:
                 done = here
                 continue
-            budget -= 1
+            links_left -= 1
             if target.startswith("/"):
                 done = "/"
-            todo = [p for p in target.split("/") if p] + todo
+            todo = _parts(target) + todo
         return done
 
     def owner(self, path: str) -> str | None:
         """The package that this path belongs to (through usr-merge: /bin is /usr/bin)."""
-        for candidate in (
-            path,
-            path.removeprefix("/usr") if path.startswith("/usr/") else f"/usr{path}",
-        ):
-            if candidate in self.owners:
-                return self.owners[candidate]
-        return None
+        merged = path.removeprefix("/usr") if path.startswith("/usr/") else f"/usr{path}"
+        return self.owners.get(path) or self.owners.get(merged)
 
     @cached_property
     def _folder_paths(self) -> list[str]:
-        return sorted(f.path for f in self.folders)
+        return sorted(folder.path for folder in self.folders)
 
     @cached_property
     def folder_at(self) -> Mapping[str, Folder]:
-        return {f.path: f for f in self.folders}
+        return {folder.path: folder for folder in self.folders}
 
     def under(self, path: str) -> list[Folder]:
         """This directory and all below it."""
@@ -241,3 +347,7 @@ class Bundle:
                 break
             found.append(self.folder_at[candidate])
         return found
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part]

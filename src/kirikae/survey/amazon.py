@@ -4,124 +4,136 @@ DNS records."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from kirikae.aws import inventory
+from kirikae.aws.inventory import Inventory
 from kirikae.aws.session import Aws
 from kirikae.model.finding import Confidence, Finding, Severity, Trace
+from kirikae.model.owners import owner_of
 from kirikae.model.project import Project
-from kirikae.survey.catalogue import found
+from kirikae.survey.catalogue import Findings, observed
+from kirikae.survey.errors import BundleProblem
 
-_OWNERS = (
-    "aws:cloudformation:stack-name",
-    "terraform",
-    "Terraform",
-    "managed-by",
-    "ManagedBy",
-    "aws:cdk:path",
+
+def look(aws: Aws, project: Project, rules: Sequence[str]) -> list[Finding]:
+    """Findings on what the old side hangs on.  A part that AWS does not let us see is a finding
+    `unreadable`.  ``rules``: the listener rules that moves turn."""
+    target_group = project.fleets.old.target_group
+    seen = inventory.of(aws, target_group, rules)
+    return [finding for rule in _RULES for finding in rule(seen, target_group)]
+
+
+def _unreadable(seen: Inventory, _: str) -> Findings:
+    for what, why in seen.unreadable:
+        yield observed(
+            "unreadable",
+            where=what,
+            says=f"{what} could not be looked at: {why}",
+            evidence=[Trace("", what, why)],
+        )
+
+
+def _ties_users(seen: Inventory, target_group: str) -> Findings:
+    if seen.stickiness_s:
+        yield observed(
+            "ST19",
+            where=target_group,
+            says=f"{target_group} ties users to a host for {seen.stickiness_s} s",
+            evidence=[Trace("", seen.group_arn, "stickiness.enabled")],
+        )
+
+
+def _managed_elsewhere(seen: Inventory, _: str) -> Findings:
+    for rule, tags in seen.rules.items():
+        owner = owner_of(tags)
+        if owner is not None:
+            yield observed(
+                "AW01",
+                where=rule,
+                says=f"the rule is managed elsewhere ({owner})",
+                evidence=[Trace("", rule, owner)],
+            )
+
+
+def _admitted_by_group(seen: Inventory, _: str) -> Findings:
+    for group, port, of in seen.admitted:
+        yield observed(
+            "AW02",
+            where=f"{group}:{port}",
+            says=f"{group} lets {of} in at port {port}; the tasks will not be in {of}",
+            evidence=[Trace("", group, f"port {port} from {of}")],
+        )
+
+
+def _acts_under_a_role(seen: Inventory, _: str) -> Findings:
+    for instance, role in seen.roles:
+        yield observed(
+            "AW03",
+            where=role,
+            says=f"{instance} acts under {role}",
+            evidence=[Trace("", instance, role)],
+        )
+
+
+def _watched(seen: Inventory, target_group: str) -> Findings:
+    for alarm in seen.alarms:
+        yield observed(
+            "AW04",
+            where=alarm,
+            says=f"the alarm {alarm} watches the old side only",
+            evidence=[Trace("", alarm, target_group)],
+        )
+
+
+def _named_in_dns(seen: Inventory, _: str) -> Findings:
+    for name, target in seen.records:
+        yield observed(
+            "AW05",
+            where=name,
+            says=f"{name} points at {target}, which is a host",
+            evidence=[Trace("", name, target)],
+        )
+
+
+_RULES: tuple[Callable[[Inventory, str], Findings], ...] = (
+    _unreadable,
+    _ties_users,
+    _managed_elsewhere,
+    _admitted_by_group,
+    _acts_under_a_role,
+    _watched,
+    _named_in_dns,
 )
 
 
-def look(aws: Aws, project: Project) -> list[Finding]:
-    """Findings on what the old side hangs on.  A part that AWS does not let us see is a finding
-    `unreadable`."""
-    out: list[Finding] = []
-    old = project.fleets.old
-    seen = inventory.of(aws, old.target_group, project.rules)
-    for what, why in seen.unreadable:
-        out.append(
-            found(
-                "unreadable",
-                what,
-                f"{what} could not be looked at: {why}",
-                [Trace("", what, why)],
-                Confidence.OBSERVED,
-            )
-        )
-    if seen.stickiness_s:
-        out.append(
-            found(
-                "ST19",
-                old.target_group,
-                f"{old.target_group} ties users to a host for {seen.stickiness_s} s",
-                [Trace("", seen.group_arn, "stickiness.enabled")],
-                Confidence.OBSERVED,
-            )
-        )
-    for rule, tags in seen.rules.items():
-        if owner := next((f"{k}={v}" for k, v in tags.items() if k in _OWNERS), ""):
-            out.append(
-                found(
-                    "AW01",
-                    rule,
-                    f"the rule is managed elsewhere ({owner})",
-                    [Trace("", rule, owner)],
-                    Confidence.OBSERVED,
-                )
-            )
-    for group, port, of in seen.admitted:
-        says = f"{group} lets {of} in at port {port}; the tasks will not be in {of}"
-        out.append(
-            found(
-                "AW02",
-                f"{group}:{port}",
-                says,
-                [Trace("", group, f"port {port} from {of}")],
-                Confidence.OBSERVED,
-            )
-        )
-    for instance, role in seen.roles:
-        out.append(
-            found(
-                "AW03",
-                role,
-                f"{instance} acts under {role}",
-                [Trace("", instance, role)],
-                Confidence.OBSERVED,
-            )
-        )
-    for alarm in seen.alarms:
-        out.append(
-            found(
-                "AW04",
-                alarm,
-                f"the alarm {alarm} watches the old side only",
-                [Trace("", alarm, old.target_group)],
-                Confidence.OBSERVED,
-            )
-        )
-    for name, target in seen.records:
-        out.append(
-            found(
-                "AW05",
-                name,
-                f"{name} points at {target}, which is a host",
-                [Trace("", name, target)],
-                Confidence.OBSERVED,
-            )
-        )
-    return out
-
-
 def to_plain(seen: Iterable[Finding]) -> str:
-    return json.dumps([f.to_plain() for f in seen], ensure_ascii=False, indent=1)
+    rows = [finding.to_plain() for finding in seen]
+    return json.dumps(rows, ensure_ascii=False, indent=1)
 
 
 def from_plain(text: str) -> list[Finding]:
-    """Read what ``to_plain`` wrote."""
-    out = []
-    for row in json.loads(text):
-        row.pop("hosts")
-        evidence = tuple(Trace(**t) for t in row.pop("evidence"))
-        out.append(
-            Finding(
-                **{
-                    **row,
-                    "severity": Severity(row["severity"]),
-                    "confidence": Confidence(row["confidence"]),
-                    "blocks": tuple(row["blocks"]),
-                },
-                evidence=evidence,
-            )
-        )
-    return out
+    """Read what ``to_plain`` wrote, also in former versions.  Raises BundleProblem."""
+    try:
+        return [_finding(row) for row in json.loads(text)]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleProblem(
+            f"what was seen of the AWS side cannot be read ({error}); "
+            "`kirikae survey aws` looks again"
+        ) from error
+
+
+def _finding(row: Mapping[str, Any]) -> Finding:
+    return Finding(
+        code=row["code"],
+        where=row["where"],
+        says=row["says"],
+        remedy=row["remedy"],
+        severity=Severity(row["severity"]),
+        confidence=Confidence(row["confidence"]),
+        blocks=tuple(row["blocks"]),
+        evidence=tuple(Trace(**trace) for trace in row["evidence"]),
+        accepted=row["accepted"],
+        count=row.get("count"),
+    )

@@ -4,42 +4,68 @@ or written there."""
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
+from kirikae.hosts.files import create_durably
 from kirikae.hosts.ssh import Host
-from kirikae.survey.bundles import read, unpacked
+from kirikae.survey.bundles import read
+from kirikae.survey.errors import KeyProblem
+from kirikae.survey.sections import unpacked
 
 TIMEOUT_S = 600.0
+_BYTES = 32
 
 
-def project_key(file: Path) -> tuple[str, str]:
-    """The project's two keys for fingerprints of secrets, made at the first use.  They never leave
-    the machines of the project."""
+class Keys(NamedTuple):
+    """A secret leaves a host as SHA-256(outer SHA-256(inner secret))."""
+
+    outer: str
+    inner: str
+
+
+def project_key(file: Path) -> Keys:
+    """The project's keys for fingerprints of secrets, made at the first use.
+
+    They never leave the machines of the project.  Raises KeyProblem for a file that holds no whole
+    key: with an empty one everybody could try out what a secret is.
+    """
     try:
-        raw = bytes.fromhex(file.read_text().strip())
-    except (OSError, ValueError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        raw = secrets.token_bytes(32)
-        partial = file.with_name(f"{file.name}.{os.getpid()}")
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-            out.write(raw.hex())
-        try:
-            os.link(partial, file)
-        except FileExistsError:
-            raw = bytes.fromhex(file.read_text().strip())
-        finally:
-            partial.unlink()
-    return hashlib.sha256(b"outer" + raw).hexdigest(), hashlib.sha256(b"inner" + raw).hexdigest()
+        if not file.exists():
+            # Whoever makes it first wins; all read the same one.
+            create_durably(file, secrets.token_hex(_BYTES))
+        raw = _raw_key(file.read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
+        raise KeyProblem(f"{file}: {error.strerror}") from error
+    if raw is None:
+        raise KeyProblem(
+            f"{file} does not hold the project's key of {_BYTES} bytes in hexadecimal; restore it, "
+            "or remove it and survey all hosts again: fingerprints of another key cannot be "
+            "compared with those of this one"
+        )
+    return Keys(_derived(b"outer", raw), _derived(b"inner", raw))
+
+
+def _raw_key(text: str) -> bytes | None:
+    """None for what is no whole key."""
+    try:
+        raw = bytes.fromhex(text.strip())
+    except ValueError:
+        return None
+    return raw if len(raw) == _BYTES else None
+
+
+def _derived(purpose: bytes, raw: bytes) -> str:
+    return hashlib.sha256(purpose + raw).hexdigest()
 
 
 def script(keys: tuple[str, str]) -> str:
     """The collecting script with the project's keys before it."""
-    return f"K1={keys[0]}\nK2={keys[1]}\n" + (files("kirikae.survey") / "collect.sh").read_text(
-        encoding="utf-8"
-    )
+    outer, inner = keys
+    body = (files("kirikae.survey") / "collect.sh").read_text(encoding="utf-8")
+    return f"K1={outer}\nK2={inner}\n{body}"
 
 
 def collect(host: Host, keys: tuple[str, str]) -> str:

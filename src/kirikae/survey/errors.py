@@ -1,9 +1,11 @@
 """What a survey can end in, besides done.
 
 KirikaeError
-├── HostSilent        1  a host could not be looked at (hosts/errors.py says why)
 ├── BundleProblem     1  a bundle is damaged, cut off, or of another version
-└── NoSurvey          1  there is none yet
+├── KeyProblem        1  the project's key for fingerprints cannot be used
+└── NoSurvey          1  there is none yet, or not one that says what is asked
+
+A host that cannot be looked at is a HostSilent or a CommandFailed (hosts/).
 """
 
 from __future__ import annotations
@@ -12,8 +14,12 @@ from kirikae.model.errors import KirikaeError
 
 
 class BundleProblem(KirikaeError):
-    """A bundle cannot be read."""
+    """A bundle is damaged, cut off, or of another version."""
+
+
+class KeyProblem(KirikaeError):
+    """The project's key for fingerprints cannot be used."""
 
 
 class NoSurvey(KirikaeError):
-    """Nothing has been collected yet."""
+    """Nothing has been collected yet, or what was collected does not say what is asked."""

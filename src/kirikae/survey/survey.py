@@ -8,25 +8,35 @@ from datetime import date
 
 from kirikae.model.bundle import Bundle
 from kirikae.model.finding import Confidence, Finding, Severity
-from kirikae.survey.rules import drift, findings_of, single_points
+from kirikae.survey.catalogue import configured
+from kirikae.survey.fleet import drift, single_points
+from kirikae.survey.rules import findings_of
 from kirikae.survey.view import View
 
-_ORDER = list(Severity)
-_CONFIDENCE = list(Confidence)
+_GRAVEST_FIRST = list(Severity)
+_WEAKEST_FIRST = list(Confidence)
+_HOUR_S = 3600
 
 
 def findings(fleet: Sequence[Bundle], others: Sequence[Bundle], today: date) -> list[Finding]:
     """All findings, gravest first; ``fleet`` are the old side's hosts, of whom alone something can
     block its traffic."""
-    views = [View(b) for b in fleet]
-    other_views = [View(b) for b in others]
-    out = [f for v in views for f in findings_of(v, today)] + drift(views)
+    views = [View(bundle) for bundle in fleet]
+    other_views = [View(bundle) for bundle in others]
+    found: list[Finding] = []
+    for view in views:
+        found += findings_of(view, today)
+    found += drift(views)
     for view in other_views:
-        out += [
-            replace(f, blocks=tuple(k for k in f.blocks if k != "traffic"))
-            for f in findings_of(view, today)
-        ]
-    return merged(out + single_points([*views, *other_views]))
+        found += map(_without_traffic, findings_of(view, today))
+    found += single_points([*views, *other_views])
+    return merged(found)
+
+
+def _without_traffic(finding: Finding) -> Finding:
+    """A host that serves no requests cannot stand in their way."""
+    others = (kind for kind in finding.blocks if kind != "traffic")
+    return replace(finding, blocks=tuple(others))
 
 
 def merged(found: Iterable[Finding]) -> list[Finding]:
@@ -34,36 +44,53 @@ def merged(found: Iterable[Finding]) -> list[Finding]:
     by_key: dict[tuple[str, str], Finding] = {}
     for finding in found:
         key = (finding.code, finding.where)
-        if key in by_key:
-            known = by_key[key]
-            new = tuple(t for t in finding.evidence if t not in known.evidence)
-            stronger = max(known, finding, key=lambda f: _CONFIDENCE.index(f.confidence))
-            by_key[key] = replace(
-                stronger,
-                evidence=known.evidence + new,
-                blocks=tuple(sorted({*known.blocks, *finding.blocks})),
-            )
-        else:
-            by_key[key] = finding
-    return sorted(by_key.values(), key=lambda f: (_ORDER.index(f.severity), f.code, f.where))
+        known = by_key.get(key)
+        by_key[key] = finding if known is None else _one_of(known, finding)
+    return sorted(by_key.values(), key=_order)
+
+
+def _one_of(known: Finding, finding: Finding) -> Finding:
+    """The one that is surer, with what is known of both."""
+    new = (trace for trace in finding.evidence if trace not in known.evidence)
+    surer = max(known, finding, key=_sureness)
+    return replace(
+        surer,
+        evidence=(*known.evidence, *new),
+        blocks=tuple(sorted({*known.blocks, *finding.blocks})),
+    )
+
+
+def _sureness(finding: Finding) -> int:
+    return _WEAKEST_FIRST.index(finding.confidence)
+
+
+def _order(finding: Finding) -> tuple[int, str, str]:
+    """Gravest first, then by code and place."""
+    gravity = _GRAVEST_FIRST.index(finding.severity)
+    return gravity, finding.code, finding.where
 
 
 def ages(ages_s: Mapping[str, float | None], max_age_s: float) -> list[Finding]:
     """SV01 for hosts that were never looked at, SV02 for looks that are too old."""
-    from kirikae.survey.catalogue import found
+    every = (_age(host, age_s, max_age_s) for host, age_s in ages_s.items())
+    return [finding for finding in every if finding is not None]
 
-    out = []
-    for host, age in ages_s.items():
-        if age is None:
-            out.append(found("SV01", host, f"{host} has not been surveyed", []))
-        elif age > max_age_s:
-            out.append(
-                found(
-                    "SV02",
-                    host,
-                    f"the survey of {host} is {age / 3600:.1f} hours old; the project "
-                    f"file allows {max_age_s / 3600:.1f}",
-                    [],
-                )
-            )
-    return out
+
+def _age(host: str, age_s: float | None, max_age_s: float) -> Finding | None:
+    if age_s is None:
+        return configured(
+            "SV01",
+            where=host,
+            says=f"{host} has not been surveyed",
+            evidence=(),
+        )
+    if age_s <= max_age_s:
+        return None
+    old = age_s / _HOUR_S
+    allowed = max_age_s / _HOUR_S
+    return configured(
+        "SV02",
+        where=host,
+        says=f"the survey of {host} is {old:.1f} hours old; the project file allows {allowed:.1f}",
+        evidence=(),
+    )

@@ -1,0 +1,108 @@
+"""What the newest survey says: the data that the verbs of other rooms ask of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from kirikae.console.here import Here
+from kirikae.hosts.ssh import Host
+from kirikae.model.bundle import Bundle
+from kirikae.model.finding import Finding, with_accepted
+from kirikae.model.project import Project
+from kirikae.survey import amazon
+from kirikae.survey.shelf import Shelf
+from kirikae.survey.survey import ages, findings, merged
+
+
+class Hosts(NamedTuple):
+    """The old fleet's own hosts, and what else shall be looked at."""
+
+    fleet: list[Host]
+    others: list[Host]
+
+
+class Bundles(NamedTuple):
+    """The newest look at each host, of those that were looked at."""
+
+    fleet: list[Bundle]
+    others: list[Bundle]
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
+def state_folder(here: Here, project: Project) -> Path:
+    """Where bundles, keys and archives lie: beside the store's file; ``.kirikae`` for a bucket."""
+    beside = (here.folder / project.store).parent
+    if not project.store.startswith("s3://") or beside.is_dir():
+        # Former versions took a bucket's name for a folder; what they kept there is found again.
+        return beside
+    return here.folder / ".kirikae"
+
+
+def shelf_of(here: Here, project: Project) -> Shelf:
+    return Shelf(state_folder(here, project) / "bundles")
+
+
+def amazon_file(here: Here, project: Project) -> Path:
+    """The newest look at the AWS side."""
+    return state_folder(here, project) / "bundles" / "amazon.json"
+
+
+def hosts_of(project: Project) -> Hosts:
+    fleet = [Host(url) for url in project.fleets.old.hosts]
+    others = [Host(url) for url in project.survey.also]
+    return Hosts(fleet, others)
+
+
+def bundles_of(here: Here, project: Project) -> Bundles:
+    """Raises BundleProblem for one that cannot be read."""
+    shelf = shelf_of(here, project)
+    kept = set(shelf.hosts())
+    hosts = hosts_of(project)
+
+    def newest(part: Sequence[Host]) -> list[Bundle]:
+        return [shelf.load(host.name) for host in part if host.name in kept]
+
+    return Bundles(newest(hosts.fleet), newest(hosts.others))
+
+
+def survey_findings(here: Here, project: Project) -> list[Finding]:
+    """All findings of the newest survey, with SV01 and SV02 where it is missing or too old, and
+    with what was accepted."""
+    bundles = bundles_of(here, project)
+    seen = findings(bundles.fleet, bundles.others, today())
+    found = [*_ages(here, project), *merged([*seen, *_amazon(here, project)])]
+    return with_accepted(found, project.accepted, today())
+
+
+def _ages(here: Here, project: Project) -> list[Finding]:
+    shelf = shelf_of(here, project)
+    fleet = hosts_of(project).fleet
+    if not fleet:
+        return ages({"the old fleet": None}, 0)
+    now = time.time()
+    looks = {host.name: shelf.age_s(host.name, now) for host in fleet}
+    return ages(looks, project.survey.max_age)
+
+
+def _amazon(here: Here, project: Project) -> list[Finding]:
+    file = amazon_file(here, project)
+    return amazon.from_plain(file.read_text(encoding="utf-8")) if file.exists() else []
+
+
+def refusal(found: Sequence[Finding], kind: str, name: str) -> str:
+    """Why a move does not start, and what to do next."""
+    lines = [f"{each.code} {each.says}\n     what to do: {each.remedy}" for each in found]
+    return (
+        f"the move {name} does not start: {len(found)} findings stand in the way of a {kind} move\n"
+        + "\n".join(lines)
+        + "\n`kirikae survey explain CODE` shows the evidence; repair them and run "
+        "`kirikae survey collect` again, or answer for one under "
+        "`accepted` in kirikae.yml (`kirikae survey ask` prints the lines)"
+    )

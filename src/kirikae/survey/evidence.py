@@ -1,0 +1,24 @@
+"""Everything that is known about one path of a host (`survey explain PATH`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kirikae.model.finding import Trace
+from kirikae.survey.view import View
+
+
+def traces_of(view: View, path: str) -> Iterator[Trace]:
+    """Its package, its folder, and who names it."""
+    owner = view.bundle.owner(path)
+    if owner is not None:
+        yield view.trace(path, f"belongs to package {owner}")
+    folder = view.bundle.folder_at.get(path)
+    if folder is not None:
+        user = view.bundle.user_names.get(folder.uid, str(folder.uid))
+        yield view.trace(
+            path,
+            f"folder, mode {folder.mode:o}, owned by {user}, {folder.files} "
+            f"files of {folder.size} bytes",
+        )
+    yield from view.naming(path)

@@ -1,0 +1,232 @@
+"""Rules on several hosts: what differs between hosts of one fleet, and what one host alone does."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from kirikae.model.bundle import Code, Text
+from kirikae.model.finding import Finding, Trace
+from kirikae.survey.catalogue import Findings, present
+from kirikae.survey.rules.jobs import crontabs
+from kirikae.survey.view import Declared, View
+
+_FILES_SHOWN = 5
+_PACKAGES_SHOWN = 8
+_NOT_RELEASED = ("/etc", "/usr")
+"""Where code of packages and configuration lies."""
+Value = TypeVar("Value")
+Table = Mapping[str, Mapping[str, Value]]
+"""Name -> host -> what it is there; a host that does not have it is left out."""
+
+
+def drift(views: Sequence[View]) -> list[Finding]:
+    """What differs between hosts of one fleet."""
+    if len(views) < 2:
+        return []
+    return [finding for rule in _RULES for finding in rule(views)]
+
+
+def _table(
+    views: Sequence[View], rows: Callable[[View], Iterable[tuple[str, Value]]]
+) -> Table[Value]:
+    found: dict[str, dict[str, Value]] = defaultdict(dict)
+    for view in views:
+        host = view.bundle.host
+        for name, value in rows(view):
+            found[name][host] = value
+    return found
+
+
+def _differ(values: Iterable[Hashable]) -> bool:
+    return len(set(values)) > 1
+
+
+# --- files
+
+
+def files_differ(views: Sequence[View]) -> Findings:
+    """A file that somebody wrote, and that is another one elsewhere or not there."""
+    marks = _table(views, _fingerprints)
+    for path in sorted(marks):
+        by_host = marks[path]
+        if len(by_host) == len(views) and not _differ(by_host.values()):
+            continue
+        hosts = ", ".join(view.bundle.host for view in views)
+        yield present(
+            "CF05",
+            where=path,
+            says=f"{path} differs between {hosts}{_first_differences(views, path)}",
+            evidence=_marks(views, path, by_host),
+        )
+
+
+def _fingerprints(view: View) -> Iterator[tuple[str, str]]:
+    for text in view.own_texts:
+        yield text.path, text.fingerprint
+
+
+def _marks(views: Sequence[View], path: str, by_host: Mapping[str, str]) -> Iterator[Trace]:
+    for view in views:
+        mark = by_host.get(view.bundle.host)
+        said = "not there" if mark is None else f"fingerprint {mark}"
+        yield view.trace(path, said)
+
+
+def _first_differences(views: Sequence[View], path: str) -> str:
+    """For each host the first line that not all have."""
+    lines = {}
+    for view in views:
+        text = view.bundle.text(path)
+        lines[view.bundle.host] = _lines_of(text)
+    common = set.intersection(*lines.values())
+    shown = []
+    for host, every in lines.items():
+        own = every - common
+        if own:
+            first = min(own).strip()
+            shown.append(f"{host}: {first}")
+    return f" ({'; '.join(shown)})" if shown else ""
+
+
+def _lines_of(text: Text | None) -> set[str]:
+    return set() if text is None else set(text.lines)
+
+
+# --- secrets
+
+
+def secrets_differ(views: Sequence[View]) -> Findings:
+    """Cookies or logins of one side would not be known on the other."""
+    for name, by_host in _table(views, _secrets).items():
+        secrets = by_host.values()
+        if _differ(secret.value for secret in secrets):
+            hosts = ", ".join(by_host)
+            yield present(
+                "ST11",
+                where=name,
+                says=f"{name} has another value on each of {hosts}",
+                evidence=(secret.trace for secret in secrets),
+            )
+
+
+def _secrets(view: View) -> Iterator[tuple[str, Declared]]:
+    for service in view.applications:
+        for name, variable in view.environment(service).items():
+            if variable.secret:
+                yield name, variable
+
+
+# --- code
+
+
+def code_differs(views: Sequence[View]) -> Findings:
+    """Trees that all hosts have."""
+    trees = _table(views, _released)
+    for root in sorted(trees):
+        by_host = trees[root]
+        every = list(by_host.values())
+        marks = {tree.fingerprint for tree in every}
+        if len(every) < len(views) or len(marks) == 1:
+            continue
+        names = ", ".join(_differing_files(every)[:_FILES_SHOWN])
+        yield present(
+            "ST18",
+            where=root,
+            says=f"the code under {root} differs: {names or 'see the hosts'}",
+            evidence=(view.trace(root, by_host[view.bundle.host].fingerprint) for view in views),
+        )
+
+
+def _released(view: View) -> Iterator[tuple[str, Code]]:
+    for code in view.bundle.code:
+        if not code.root.startswith(_NOT_RELEASED):
+            yield code.root, code
+
+
+def _differing_files(trees: Sequence[Code]) -> list[str]:
+    names: set[str] = set()
+    for tree in trees:
+        names.update(tree.files)
+    differing = []
+    for name in sorted(names):
+        marks = (tree.files.get(name) for tree in trees)
+        if _differ(marks):
+            differing.append(name)
+    return differing
+
+
+# --- packages
+
+
+def packages_differ(views: Sequence[View]) -> Findings:
+    versions = _table(views, _versions)
+    names = sorted(
+        name
+        for name, by_host in versions.items()
+        if len(by_host) < len(views) or _differ(by_host.values())
+    )
+    if names:
+        shown = names[:_PACKAGES_SHOWN]
+        yield present(
+            "CF22",
+            where="packages",
+            says=f"{len(names)} packages differ: {', '.join(shown)}",
+            evidence=_of_packages(views, shown, versions),
+            count=len(names),
+        )
+
+
+def _versions(view: View) -> Iterator[tuple[str, str]]:
+    for package in view.bundle.packages:
+        yield package.name, package.version
+
+
+def _of_packages(
+    views: Sequence[View], names: Sequence[str], versions: Table[str]
+) -> Iterator[Trace]:
+    for view in views:
+        for name in names:
+            version = versions[name].get(view.bundle.host, "missing")
+            yield view.trace("dpkg", f"{name} {version}")
+
+
+_RULES: tuple[Callable[[Sequence[View]], Findings], ...] = (
+    files_differ,
+    secrets_differ,
+    code_differs,
+    packages_differ,
+)
+
+
+# --- what one host alone does
+
+
+def single_points(views: Sequence[View]) -> list[Finding]:
+    """Jobs that one host alone runs: when it fails, they do not run."""
+    alone = list(_jobs_on_one_host(views))
+    if not alone:
+        return []
+    hosts = ", ".join(sorted({trace.host for trace in alone}))
+    finding = present(
+        "JB04",
+        where=hosts,
+        says=f"{len(alone)} jobs run on {hosts} alone",
+        evidence=alone,
+        count=len(alone),
+    )
+    return [finding]
+
+
+def _jobs_on_one_host(views: Sequence[View]) -> Iterator[Trace]:
+    """Two equal lines are two jobs, and another host's equal line runs both there."""
+    traces: dict[str, list[Trace]] = defaultdict(list)
+    for view in views:
+        for crontab in crontabs(view):
+            for line in crontab.jobs:
+                job = line.text.strip()
+                traces[job].append(view.quote(line))
+    for found in traces.values():
+        if not _differ(trace.host for trace in found):
+            yield from found

@@ -1,0 +1,86 @@
+"""What is known of machines beforehand: what is Debian's own, and when support ends; dated data."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Debian:
+    """What belongs to an ordinary machine and not to the service on it: names as shell patterns."""
+
+    units: tuple[str, ...]
+    agents: tuple[str, ...]
+    spools: tuple[str, ...]
+    """Trees whose content is the operating system's own."""
+    users: tuple[str, ...]
+    host_only: tuple[str, ...]
+    """Packages that a host needs and a container does not."""
+    web_servers: tuple[str, ...]
+    container_engines: tuple[str, ...]
+    mail_servers: tuple[str, ...]
+    databases: Mapping[str, str]
+    """Unit -> what it is."""
+
+
+@cache
+def debian() -> Debian:
+    rows = _data("debian.toml")
+    databases = rows.pop("databases")
+    lists = {name: tuple(row) for name, row in rows.items()}
+    return Debian(**lists, databases=databases)
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """When nobody maintains something any more."""
+
+    name: str
+    ends: date
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class Supported:
+    systems: Mapping[str, Support]
+    """``ID VERSION_ID`` of os-release -> its support."""
+    runtimes: Mapping[str, Support]
+    """Package -> the support of what it brings."""
+
+    def ends(self) -> dict[str, date]:
+        """Name for people -> day."""
+        every = (*self.systems.values(), *self.runtimes.values())
+        return {each.name: each.ends for each in every}
+
+
+@cache
+def support() -> Supported:
+    rows = _data("support.toml")
+    return Supported(_supports(rows["os"]), _supports(rows["runtime"]))
+
+
+def _supports(rows: Mapping[str, Any]) -> dict[str, Support]:
+    found = {}
+    for key, row in rows.items():
+        found[key] = Support(
+            name=row["name"],
+            ends=row["ends"],
+            next=row.get("next", ""),
+        )
+    return found
+
+
+def _data(name: str) -> dict[str, Any]:
+    return tomllib.loads((files("kirikae.survey") / name).read_text(encoding="utf-8"))
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a name fits one of these shell patterns."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -1,0 +1,109 @@
+"""Which packages of a host the service needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from kirikae.model.bundle import Bundle, Package
+from kirikae.model.workload import WebServer
+from kirikae.survey.known import debian, matches
+from kirikae.survey.paths import name_of
+from kirikae.survey.services import Service
+from kirikae.survey.view import View
+
+_LIBRARIES = ("libs", "oldlibs")
+_NAME = re.compile(r"(?:^|[,|]\s*)([a-z0-9][a-z0-9+.-]+)")
+"""A package in a line of dependencies."""
+_UNIT_FILE = re.compile(r"/systemd/system/[^/]+\.service$")
+_TEMPLATES = ("postgresql",)
+"""Units that only start others: the operating system's own, and yet a server's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """``chosen``: (name, version), without the web server in front.  ``left_out``: name -> why."""
+
+    chosen: tuple[tuple[str, str], ...]
+    left_out: Mapping[str, str]
+
+
+def needed(view: View, service: Service, web: WebServer | None) -> Needed:
+    """What somebody chose and the service needs: without the host's own tools, servers that do not
+    run, and the web server in front."""
+    chosen = []
+    left_out = {}
+    program = _brought_by(view.bundle, service.unit.program)
+    for package in view.bundle.packages:
+        if not _asked_for(package, program):
+            continue
+        why = _why_not(view, package, program, web)
+        if why is None:
+            chosen.append((package.name, package.version))
+        else:
+            left_out[package.name] = why
+    return Needed(tuple(sorted(chosen)), left_out)
+
+
+def _brought_by(bundle: Bundle, program: str) -> str | None:
+    return bundle.owner(bundle.resolve(program)) or bundle.owner(program)
+
+
+def _asked_for(package: Package, program: str | None) -> bool:
+    """Somebody's choice, or what the service is started with; libraries come with those."""
+    if package.standard or package.section in _LIBRARIES:
+        return False
+    return not package.automatic or package.name == program
+
+
+def _why_not(
+    view: View, package: Package, program: str | None, web: WebServer | None
+) -> str | None:
+    if package.name != program and matches(package.name, debian().host_only):
+        return "PK05: of use on a host only"
+    idle = _idle_server(view.bundle, package)
+    if idle is not None:
+        return f"PK10: {idle} does not run"
+    if web is not None and package.name == web.package:
+        return "in the image of the web server"
+    return None
+
+
+def _idle_server(bundle: Bundle, package: Package) -> str | None:
+    """The unit of a server that this package brings (itself or by packages named after it), if none
+    of its units runs."""
+    servers = sorted(_servers_of(bundle, _family(bundle, package)))
+    running = {unit.name for unit in bundle.units if unit.running}
+    templates = {_template(name) for name in running}
+    if any(server in running or _template(server) in templates for server in servers):
+        return None
+    return servers[0] if servers else None
+
+
+def _template(unit: str) -> str:
+    """``postgresql`` of ``postgresql@15-main.service``; all of a name without an instance."""
+    return unit.partition("@")[0]
+
+
+def _family(bundle: Bundle, package: Package) -> set[str]:
+    """The package, and those of its dependencies that are named after it."""
+    by_name = {each.name: each for each in bundle.packages}
+    stem = package.name.split("-")[0]
+    family = {package.name}
+    todo = [package.name]
+    while todo:
+        for name in _NAME.findall(by_name[todo.pop()].depends):
+            if name in by_name and name not in family and name.startswith(stem):
+                family.add(name)
+                todo.append(name)
+    return family
+
+
+def _servers_of(bundle: Bundle, family: set[str]) -> Iterator[str]:
+    """Units of these packages that are no part of the operating system."""
+    for path, owner in bundle.owners.items():
+        if owner in family and _UNIT_FILE.search(path):
+            unit = name_of(path)
+            if _template(unit) in _TEMPLATES or not matches(unit, debian().units):
+                yield unit

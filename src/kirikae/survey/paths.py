@@ -1,0 +1,24 @@
+"""Paths of a host.  They are text: this machine's own file system has no say in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def parent_of(path: str) -> str:
+    """The directory that a path lies in."""
+    return path.rpartition("/")[0]
+
+
+def name_of(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def below(path: str, folder: str) -> bool:
+    """Whether a path lies somewhere in a folder, and is not the folder itself."""
+    return path.startswith(folder + "/")
+
+
+def under(path: str, folders: Iterable[str]) -> bool:
+    """Whether a path is one of these folders or lies in one."""
+    return any(path == folder or below(path, folder) for folder in folders)

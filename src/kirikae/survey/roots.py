@@ -1,0 +1,294 @@
+"""Which folders the services of a host write into: by whose rights, and what lies there.
+
+Three tiers, because each source alone was measured to be wrong: a setting names the folder
+(configured), files are there (present), they were written since the service began (observed).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kirikae.model.bundle import File, Folder, Group
+from kirikae.survey.paths import below, name_of, parent_of, under
+from kirikae.survey.services import ROOT, Service
+from kirikae.survey.view import View
+
+UNKNOWN = "unknown"
+_KINDS = (
+    ("log", re.compile(r"(^|/)(log|logs)(/|$)|^/var/log/")),
+    ("runtime", re.compile(r"^/(var/)?run/")),
+    ("session", re.compile(r"session", re.I)),
+    (
+        "cache",
+        re.compile(
+            r"^/var/cache/|^/tmp|^/var/tmp"
+            r"|(^|[/_.-])(caches?|tmp|temp|compiled|body|proxy|fastcgi|scgi|uwsgi|__pycache__)"
+            r"([/_.-]|$)",
+            re.I,
+        ),
+    ),
+    ("upload", re.compile(r"upload|attachment|(^|/)(media|avatars?|pictures?|images?)(/|$)", re.I)),
+    ("index", re.compile(r"xapian|lucene|(^|/)search[_-]?index", re.I)),
+    ("spool", re.compile(r"(^|/)(spool|queue|mqueue|maildir)(/|$)", re.I)),
+)
+"""What a folder is, by its name; the first that fits."""
+CODES = {
+    "session": "ST03",
+    "upload": "ST04",
+    "index": "ST16",
+    "spool": "ST08",
+    "cache": "ST14",
+    "runtime": "ST14",
+    "log": "LG01",
+    UNKNOWN: "ST01",
+}
+PASSING = ("cache", "runtime", "log")
+"""What a container makes anew, or writes elsewhere."""
+_SHARED = ("/tmp", "/var/tmp", "/var/crash", "/run/lock", "/var/lock")
+"""Everybody may write there, and nobody keeps anything."""
+_CROWDED = ("/run", "/tmp", "/var/lib")
+"""Folders of many services: a file in one of them stands for itself."""
+_HASHED = re.compile(r"[0-9a-f]{1,4}|\d+")
+_OWNER_WRITES = 0o200
+_GROUP_WRITES = 0o020
+_ALL_WRITE = 0o002
+_PARTS_AT_MOST = 8
+_CHILDREN_AT_MOST = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """One tree that services write into.
+
+    ``services`` names whoever can.  ``newest``: the latest change in it, None where no file was
+    seen.  ``seen``: somebody was seen writing there.
+    """
+
+    path: str
+    kind: str
+    files: int
+    size: int
+    newest: int | None
+    newest_name: str
+    services: tuple[str, ...]
+    why: str
+    seen: bool
+
+    @property
+    def code(self) -> str:
+        return CODES[self.kind]
+
+    @property
+    def passing(self) -> bool:
+        return self.kind in PASSING
+
+
+class _Why(NamedTuple):
+    """Why a folder counts, in words, and whether somebody was seen writing there."""
+
+    says: str
+    seen: bool = False
+
+
+def kind_of(path: str) -> str:
+    return next((kind for kind, pattern in _KINDS if pattern.search(path)), UNKNOWN)
+
+
+def roots(view: View) -> list[Root]:
+    """Every tree that a service of this host writes into or could."""
+    found: dict[str, Root] = {}
+    for root in _writable_roots(view):
+        found[root.path] = root
+    for path, why in _written_to(view):
+        if under(path, found):
+            continue
+        inside = view.bundle.under(path)
+        found[path] = _root(view, path, inside, why)
+    return [found[path] for path in sorted(found)]
+
+
+def _root(view: View, path: str, inside: Sequence[Folder], why: _Why) -> Root:
+    written = [folder for folder in inside if folder.newest]
+    newest = max(written, key=lambda folder: folder.newest, default=None)
+    services: set[str] = set()
+    for folder in inside:
+        services.update(view.run_by(folder.uid))
+    return Root(
+        path=path,
+        kind=kind_of(path),
+        files=sum(folder.files for folder in inside),
+        size=sum(folder.size for folder in inside),
+        newest=newest.newest if newest else None,
+        newest_name=newest.newest_name if newest else "",
+        services=tuple(sorted(services)),
+        why=why.says,
+        seen=why.seen,
+    )
+
+
+# --- by rights
+
+
+def _writable_roots(view: View) -> Iterator[Root]:
+    code = _released(view)
+    for top, why in _tops(view):
+        if under(top.path, ["/etc"]):
+            continue  # configuration; what is written there is found by what was seen
+        parts = _split(view, top)
+        for path in parts:
+            apart = (part for part in parts if below(part, path))
+            inside = _inside(view, path, [*code, *apart])
+            if inside and not _only_code(path, inside, code):
+                yield _root(view, path, inside, why)
+
+
+def _inside(view: View, path: str, without: Sequence[str]) -> list[Folder]:
+    folders = view.bundle.under(path)
+    return [folder for folder in folders if not under(folder.path, without)]
+
+
+def _only_code(path: str, inside: Iterable[Folder], code: Sequence[str]) -> bool:
+    """Nothing but released code lies there."""
+    in_code = under(path, code)
+    around_code = any(under(root, [path]) for root in code)
+    if not in_code and not around_code:
+        return False
+    return not any(folder.files for folder in inside)
+
+
+def _tops(view: View) -> Iterator[tuple[Folder, _Why]]:
+    """The outermost folders that a service may write into."""
+    found: list[str] = []
+    groups = _groups_of_services(view)
+    folders = sorted(view.bundle.folders, key=lambda folder: folder.path)
+    for folder in folders:
+        path = folder.path
+        if view.of_the_system(path) or under(path, found):
+            continue
+        says = _writer(view, folder, groups)
+        if says is not None:
+            found.append(path)
+            yield folder, _Why(says)
+
+
+def _writer(view: View, folder: Folder, groups: Mapping[int, str]) -> str | None:
+    """By whom a folder can be written, in words; None: by no service."""
+    uids = view.uids
+    if folder.uid in uids and folder.mode & _OWNER_WRITES:
+        owner = view.bundle.user_names.get(folder.uid, folder.uid)
+        return f"owned by {owner}"
+    if folder.gid in groups and folder.mode & _GROUP_WRITES:
+        group = groups[folder.gid]
+        return f"writable by group {group}"
+    if uids and folder.mode & _ALL_WRITE and folder.path not in _SHARED:
+        return "writable by everybody"
+    return None
+
+
+def _groups_of_services(view: View) -> dict[int, str]:
+    """Number -> name of the groups that a service's user belongs to, root's own left out."""
+    found: dict[int, str] = {}
+    for name, group in view.bundle.groups.items():
+        members = _members(view, group)
+        if group.gid != ROOT and members & view.uids:
+            found.setdefault(group.gid, name)
+    return found
+
+
+def _members(view: View, group: Group) -> set[int | None]:
+    """Those that the group names, and those whose first group it is."""
+    named = {view.uid_of(member) for member in group.members}
+    users = view.bundle.users.values()
+    first = {user.uid for user in users if user.gid == group.gid}
+    return named | first
+
+
+def _split(view: View, top: Folder) -> list[str]:
+    """The sub-trees that deserve a verdict of their own: one level down where the top itself holds
+    no file."""
+    children = sorted(_children(view, top.path))
+    hashed = all(_HASHED.fullmatch(name_of(child)) for child in children)
+    if top.files or hashed or len(children) > _PARTS_AT_MOST:
+        return [top.path, *_of_another_kind(top.path, children)]
+    parts = []
+    for child in children:
+        folder = view.bundle.folder_at[child]
+        parts += _split(view, folder)
+    return parts
+
+
+def _children(view: View, path: str) -> Iterator[str]:
+    for folder in view.bundle.under(path):
+        if parent_of(folder.path) == path:
+            yield folder.path
+
+
+def _of_another_kind(top: str, children: Sequence[str]) -> Iterator[str]:
+    """Parts whose name says that they are something else are told apart all the same."""
+    for child in children[:_CHILDREN_AT_MOST]:
+        if kind_of(child) not in (UNKNOWN, kind_of(top)):
+            yield child
+
+
+def _released(view: View) -> list[str]:
+    """Folders of released code: what was read as code, and the releases beside the one that
+    ``current`` names."""
+    folders = [code.root for code in view.bundle.code]
+    for service in view.services:
+        named = service.unit.folder
+        if named in view.bundle.links:
+            folders.append(parent_of(view.bundle.resolve(named)))
+    return [folder for folder in folders if folder.count("/") > 1]
+
+
+# --- by what was seen
+
+
+def _written_to(view: View) -> Iterator[tuple[str, _Why]]:
+    """Folders of files that services have open for writing, or that root wrote since the machine
+    began and no system part owns."""
+    for path, process in view.opened_by_services():
+        folder = parent_of(path)
+        if view.of_the_system(folder) or folder in ("", *_SHARED):
+            continue
+        says = f"{process.unit} has {path} open for writing"
+        yield folder, _Why(says, seen=True)
+    for service in view.services:
+        if ROOT in service.uids:
+            yield from _written_by_root(view, service)
+
+
+def _written_by_root(view: View, service: Service) -> Iterator[tuple[str, _Why]]:
+    """Root's own services write into folders of root: attributed by the package that both come
+    from, or by name."""
+    says = f"written since the machine began, by name {service.name}'s"
+    why = _Why(says, seen=True)
+    for file in view.bundle.files:
+        if _fresh(view, file) and _belongs(view, file, service):
+            folder = parent_of(file.path)
+            place = file.path if folder in _CROWDED else folder
+            yield place, why
+
+
+def _fresh(view: View, file: File) -> bool:
+    """Written since the machine began, and neither configuration nor anybody's home."""
+    path = file.path
+    if file.modified < max(view.bundle.began or 0, 1):
+        return False
+    if path.startswith(("/etc/", "/root/", "/home/")):
+        return False
+    return not view.of_the_system(path)
+
+
+def _belongs(view: View, file: File, service: Service) -> bool:
+    folder = parent_of(file.path)
+    owner = view.bundle.owner(folder)
+    if owner and owner == service.package:
+        return True
+    stem = service.stem
+    if file.path.startswith(f"/run/{stem}"):
+        return True
+    return f"/{stem}/" in f"{file.path}/"

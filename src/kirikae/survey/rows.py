@@ -1,0 +1,275 @@
+"""One reader for each kind of line in a bundle: the noun that its cells say, or None."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from kirikae.model.bundle import (
+    Changed,
+    File,
+    FirstBytes,
+    Folder,
+    Group,
+    Line,
+    LiveVariable,
+    Mount,
+    Opened,
+    Process,
+    Timer,
+    User,
+)
+from kirikae.survey.sections import Cells, number, octal
+
+_LINE_OF_CODE = re.compile(r"(.*?):(\d+):(.*)")
+
+
+def _whole(*numbers: int | None) -> tuple[int, ...] | None:
+    """All of these numbers, or None where one is missing."""
+    known = tuple(each for each in numbers if each is not None)
+    return known if len(known) == len(numbers) else None
+
+
+def user(cells: Cells) -> tuple[str, User] | None:
+    """name:uid:gid:home:shell"""
+    name, *_, home = cells[:4]
+    ids = _whole(*map(number, cells[1:3]))
+    if ids is None:
+        return None
+    uid, gid = ids
+    shell = "".join(cells[4:5])
+    return name, User(uid, gid, home, shell)
+
+
+def group(cells: Cells) -> tuple[str, Group] | None:
+    """name:gid:member,member"""
+    gid = number(cells[1])
+    if gid is None:
+        return None
+    members = tuple(filter(None, cells[2].split(",")))
+    return cells[0], Group(gid, members)
+
+
+def mount(cells: Cells) -> Mount:
+    return Mount(*cells[:3])
+
+
+def changed(cells: Cells) -> Changed | None:
+    """kind, state, path"""
+    if cells[0] not in ("conffile", "ucf"):
+        return None
+    return Changed(*cells[:3])
+
+
+def first_bytes(cells: Cells) -> FirstBytes:
+    return FirstBytes(*cells[:2])
+
+
+def timer(cells: Cells) -> Timer:
+    return Timer(*cells[:2])
+
+
+class Listed(NamedTuple):
+    """A package as dpkg or rpm lists it."""
+
+    name: str
+    version: str
+    architecture: str
+    status: str
+    essential: str
+    priority: str
+    section: str
+
+    @property
+    def installed(self) -> bool:
+        return self.status.startswith("ii")
+
+
+def listed(cells: Cells) -> Listed:
+    return Listed(*cells[:7])
+
+
+class Diverted(NamedTuple):
+    """A package put its own file at ``path`` and moved the former one to ``moved``."""
+
+    path: str
+    moved: str
+    package: str
+
+
+def diverted(cells: Cells) -> Diverted:
+    return Diverted(*cells[:3])
+
+
+class Owned(NamedTuple):
+    package: str
+    path: str
+
+
+def owned(cells: Cells) -> Owned:
+    return Owned(*cells[:2])
+
+
+def process(cells: Cells) -> Process | None:
+    """pid, parent, uid, began, centiseconds of CPU, PSS, unit, open files, program, command."""
+    known = _whole(*map(number, cells[:5]))
+    if known is None:
+        return None
+    pid, parent, uid, began, centiseconds = known
+    return Process(
+        pid=pid,
+        parent=parent,
+        uid=uid,
+        began=began,
+        cpu_s=centiseconds / 100,
+        pss_kib=number(cells[5]),
+        unit=cells[6],
+        nofile=number(cells[7]),
+        exe=cells[8],
+        command="\t".join(cells[9:]).strip(),
+    )
+
+
+def opened(cells: Cells) -> Opened | None:
+    """pid, mode, what it leads to."""
+    pid = number(cells[0])
+    return None if pid is None else Opened(pid, cells[2])
+
+
+def waiting(cells: Cells) -> tuple[str, int] | None:
+    """A queue, and how many files wait in it."""
+    files = number(cells[1])
+    return None if files is None else (cells[0], files)
+
+
+def live_variable(cells: Cells) -> LiveVariable | None:
+    """NAME=value, unit, pid"""
+    name, separator, value = cells[0].partition("=")
+    return LiveVariable(cells[1].strip(), name, value) if separator else None
+
+
+# --- the tree of files
+
+
+class Link(NamedTuple):
+    path: str
+    target: str
+
+
+class SetUid(NamedTuple):
+    """A file that runs as its owner."""
+
+    file: File
+
+
+class Special(NamedTuple):
+    """A socket, a pipe or a device: it holds nothing."""
+
+    path: str
+
+
+Entry = Folder | File | Link | SetUid | Special
+
+
+def _path(cells: Cells) -> str:
+    """A line break in a name is sent as \\x01."""
+    return "\t".join(cells).replace("\x01", "\n")
+
+
+def _folder(cells: Cells) -> Folder | None:
+    """mode, uid, gid, changed, files, bytes, newest, name of the newest, path"""
+    known = _whole(octal(cells[1]), *map(number, cells[2:8]))
+    if known is None:
+        return None
+    mode, uid, gid, _, files, size, newest = known
+    return Folder(
+        path=_path(cells[-1:]),
+        mode=mode,
+        uid=uid,
+        gid=gid,
+        files=files,
+        size=size,
+        newest=newest,
+        newest_name=cells[8],
+    )
+
+
+def _file(cells: Cells) -> File | None:
+    """mode, uid, gid, bytes, modified, changed, path"""
+    known = _whole(octal(cells[1]), *map(number, cells[2:6]))
+    if known is None:
+        return None
+    mode, uid, gid, size, modified = known
+    return File(
+        path=_path(cells[7:]),
+        mode=mode,
+        uid=uid,
+        gid=gid,
+        size=size,
+        modified=modified,
+    )
+
+
+def _set_uid(cells: Cells) -> SetUid | None:
+    file = _file(cells)
+    return None if file is None else SetUid(file)
+
+
+def _link(cells: Cells) -> Link:
+    """target, path"""
+    return Link(_path(cells[2:]), cells[1])
+
+
+def _special(cells: Cells) -> Special:
+    """type, path"""
+    return Special(_path(cells[2:]))
+
+
+class _Form(NamedTuple):
+    width: int
+    read: Callable[[Cells], Entry | None]
+
+
+_FORMS = {
+    "D": _Form(10, _folder),
+    "F": _Form(8, _file),
+    "U": _Form(8, _set_uid),
+    "L": _Form(3, _link),
+    "O": _Form(3, _special),
+}
+
+
+def entry(cells: Cells) -> Entry | None:
+    """One entry of the tree; its first cell says what it is."""
+    form = _FORMS.get(cells[0])
+    if form is None or len(cells) < form.width:
+        return None
+    return form.read(cells)
+
+
+# --- code
+
+
+class Marked(NamedTuple):
+    """A file of a tree of code, and the fingerprint of its content."""
+
+    name: str
+    fingerprint: str
+
+
+def marked(line: str) -> Marked | None:
+    """``=``, fingerprint, name"""
+    cells = line.split("\t", 2)
+    if len(cells) < 3 or cells[0] != "=":
+        return None
+    return Marked(name=cells[2], fingerprint=cells[1])
+
+
+def line_of_code(root: str, line: str) -> Line | None:
+    """``name:number:text``, as grep prints it."""
+    match = _LINE_OF_CODE.match(line)
+    at = number(match[2]) if match else None
+    if match is None or at is None:
+        return None
+    return Line(f"{root}/{match[1]}", at, match[3])

@@ -1,0 +1,61 @@
+"""Databases told by what lies on the disk: files of SQLite and RRD, servers that do not run."""
+
+from __future__ import annotations
+
+from kirikae.model.bundle import FirstBytes
+from kirikae.survey.catalogue import Findings, present
+from kirikae.survey.paths import name_of, parent_of
+from kirikae.survey.view import View
+
+_FORMATS = {b"SQLite format 3".hex(): "SQLite", b"RRD\0".hex(): "RRD"}
+"""First bytes of a file -> the database that it is."""
+_DEPTH_AT_MOST = 6
+"""Each database of a cluster has a PG_VERSION of its own further down."""
+
+
+def databases_in_files(view: View) -> Findings:
+    for file in view.bundle.magic:
+        kind = _database(file)
+        if kind is not None and _somebodys(view, file.path):
+            yield present(
+                "ST05",
+                where=file.path,
+                says=f"{file.path} is a {kind} database",
+                evidence=[view.trace(file.path, f"its first bytes are {kind}'s")],
+            )
+
+
+def _database(file: FirstBytes) -> str | None:
+    for begins, kind in _FORMATS.items():
+        if file.begins.startswith(begins):
+            return kind
+    return None
+
+
+def _somebodys(view: View, path: str) -> bool:
+    """A service owns its folder, or it lies where services are put."""
+    folder = view.bundle.folder_at.get(parent_of(path))
+    if folder is None or view.of_the_system(path):
+        return False
+    return folder.uid in view.uids or folder.path.startswith(("/srv", "/opt", "/home"))
+
+
+def databases_that_do_not_run(view: View) -> Findings:
+    """A cluster of PostgreSQL lies there, and no server does anything with it."""
+    if any("postgres" in service.name for service in view.services):
+        return
+    for file in view.bundle.magic:
+        cluster = name_of(file.path) == "PG_VERSION" and file.path.count("/") <= _DEPTH_AT_MOST
+        if cluster and not view.of_the_system(file.path):
+            yield present(
+                "PK10",
+                where=parent_of(file.path),
+                says="data of a PostgreSQL server that does not run",
+                evidence=[view.trace(file.path, "PG_VERSION")],
+            )
+
+
+RULES = (
+    databases_in_files,
+    databases_that_do_not_run,
+)

@@ -1,0 +1,42 @@
+"""Limits of users and settings of the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kirikae.model.bundle import Line
+from kirikae.survey.catalogue import Findings, configured
+from kirikae.survey.view import View
+
+
+def _own_lines(view: View, beginning: str) -> Iterator[Line]:
+    """Of files that somebody wrote or changed, by how their path begins."""
+    for text in view.own_texts:
+        if text.path.startswith(beginning):
+            yield from text.live()
+
+
+def limits_of_users(view: View) -> Findings:
+    for line in _own_lines(view, "/etc/security/limits"):
+        yield configured(
+            "PR14",
+            where=line.path,
+            says=f"limits are set in {line.path}",
+            evidence=[view.quote(line)],
+        )
+
+
+def settings_of_the_kernel(view: View) -> Findings:
+    for line in _own_lines(view, "/etc/sysctl"):
+        yield configured(
+            "PR15",
+            where=line.at,
+            says=f"the kernel is set: {line.text.strip()}",
+            evidence=[view.quote(line)],
+        )
+
+
+RULES = (
+    limits_of_users,
+    settings_of_the_kernel,
+)

@@ -1,0 +1,79 @@
+"""Packages that somebody chose, and who may log in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from kirikae.model.bundle import Package
+from kirikae.model.finding import Trace
+from kirikae.survey.catalogue import Findings, present
+from kirikae.survey.known import debian, matches
+from kirikae.survey.view import View
+
+_SHOWN = 30
+
+
+def _asked_for(view: View) -> Iterator[Package]:
+    """Neither somebody's dependency nor part of every Debian."""
+    for package in view.bundle.packages:
+        if not package.automatic and not package.standard:
+            yield package
+
+
+def _of_a_host(package: Package) -> bool:
+    return matches(package.name, debian().host_only)
+
+
+def _traces(view: View, packages: Sequence[Package]) -> Iterator[Trace]:
+    for package in packages:
+        yield view.trace("dpkg", f"{package.name} {package.version}")
+
+
+def chosen(view: View) -> Findings:
+    packages = [
+        package
+        for package in _asked_for(view)
+        if package.section != "libs" and not _of_a_host(package)
+    ]
+    if packages:
+        many = len(packages)
+        names = ", ".join(package.name for package in packages[:_SHOWN])
+        yield present(
+            "PK01",
+            where="packages",
+            says=f"{many} packages were chosen: {names}",
+            evidence=_traces(view, packages),
+            count=many,
+        )
+
+
+def for_a_host_only(view: View) -> Findings:
+    packages = [package for package in _asked_for(view) if _of_a_host(package)]
+    if packages:
+        many = len(packages)
+        yield present(
+            "PK05",
+            where="packages",
+            says=f"{many} packages are of use on a host only",
+            evidence=_traces(view, packages),
+            count=many,
+        )
+
+
+def people_log_in(view: View) -> Findings:
+    keys = view.bundle.meta.get("public_key_logins", "")
+    if keys.isdecimal() and int(keys):
+        yield present(
+            "SE04",
+            where="authorized_keys",
+            says=f"{keys} keys may log in",
+            evidence=[view.trace("authorized_keys", f"{keys} keys")],
+            count=int(keys),
+        )
+
+
+RULES = (
+    chosen,
+    for_a_host_only,
+    people_log_in,
+)

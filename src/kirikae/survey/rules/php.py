@@ -1,0 +1,96 @@
+"""Where PHP keeps the sessions of its users."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kirikae.model.bundle import Line, Text
+from kirikae.model.finding import Confidence
+from kirikae.survey.catalogue import Findings, found
+from kirikae.survey.services import Service
+from kirikae.survey.view import View
+
+_PHP_SETTING = re.compile(
+    r"\s*(?:php_(?:admin_)?value\[)?session\.(save_handler|save_path)\]?\s*=\s*\"?([^\"\s]+)"
+)
+_PHP_SESSIONS = "/var/lib/php/sessions"
+
+
+def php_sessions_in_files(view: View) -> Findings:
+    serving = [service for service in view.services if _runs_php(view, service)]
+    if not serving:
+        return
+    settings = _php_settings(view)
+    if settings.handler != "files":
+        return
+    folder = settings.folder
+    inside = view.bundle.under(folder)
+    files = sum(each.files for each in inside)
+    said = settings.line
+    where = (
+        view.quote(said)
+        if said
+        else view.trace("php.ini", "session.save_handler is files unless it is set")
+    )
+    newest = max((each.newest for each in inside), default=0)
+    yield found(
+        "ST02",
+        where=folder,
+        says=f"PHP keeps sessions in files under {folder} ({files} files)",
+        evidence=[where, view.trace(folder, f"{files} files")],
+        confidence=_confidence_in_sessions(serving, files, newest),
+        blocks=None if files else (),
+    )
+
+
+def _confidence_in_sessions(serving: Iterable[Service], files: int, newest: int) -> Confidence:
+    if not files:
+        return Confidence.CONFIGURED
+    for service in serving:
+        if service.began is not None and newest >= service.began:
+            return Confidence.OBSERVED
+    return Confidence.PRESENT
+
+
+def _runs_php(view: View, service: Service) -> bool:
+    if "php" in service.name:
+        return True
+    enabled = (link for link in view.bundle.links if "/mods-enabled/" in link)
+    return service.name == "apache2" and any("php" in link for link in enabled)
+
+
+@dataclass(frozen=True, slots=True)
+class _PhpSettings:
+    """``line``: the last one that says something; None: all is as PHP has it by itself."""
+
+    handler: str = "files"
+    folder: str = _PHP_SESSIONS
+    line: Line | None = None
+
+
+def _php_settings(view: View) -> _PhpSettings:
+    handler = "files"
+    folder = _PHP_SESSIONS
+    said: Line | None = None
+    for text in filter(_serves_php, view.bundle.texts):
+        for line in text.live(";"):
+            match = _PHP_SETTING.match(line.text)
+            if match is None:
+                continue
+            said = line
+            if match[1] == "save_handler":
+                handler = match[2]
+            else:
+                # `5;/var/lib/php/sessions`: how deep, and where.
+                folder = match[2].rpartition(";")[2]
+    return _PhpSettings(handler, folder, said)
+
+
+def _serves_php(text: Text) -> bool:
+    """A configuration of PHP, and not that of its command line."""
+    return "/php" in text.path and "/cli/" not in text.path
+
+
+RULES = (php_sessions_in_files,)

@@ -1,0 +1,64 @@
+"""Where bundles are kept: one compressed file per look at a host."""
+
+from __future__ import annotations
+
+import calendar
+import gzip
+import time
+from pathlib import Path
+
+from kirikae.hosts.files import write_durably
+from kirikae.model.bundle import Bundle
+from kirikae.survey.bundles import read
+from kirikae.survey.errors import BundleProblem
+from kirikae.survey.sections import unpacked
+
+_STAMP = "%Y%m%dT%H%M%SZ"
+
+
+class Shelf:
+    """The folder of bundles: ``HOST/UTC-TIME.gz``, newest last."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, host: str, text: str, clock: float | None = None) -> Path:
+        """Keep one bundle.  Raises OSError."""
+        moment = time.time() if clock is None else clock
+        stamp = time.strftime(_STAMP, time.gmtime(moment))
+        file = self._folder / host / f"{stamp}.gz"
+        raw = text.encode("utf-8", "surrogateescape")
+        write_durably(file, gzip.compress(raw, mtime=0))
+        return file
+
+    def hosts(self) -> list[str]:
+        """Those that were looked at."""
+        return sorted({file.parent.name for file in self._folder.glob("*/*.gz")})
+
+    def newest(self, host: str) -> Path | None:
+        return max((self._folder / host).glob("*.gz"), default=None)
+
+    def age_s(self, host: str, now: float) -> float | None:
+        """Seconds since the newest look at this host, by this machine's clock; None if there is
+        none."""
+        file = self.newest(host)
+        if file is None:
+            return None
+        try:
+            then = time.strptime(file.name.removesuffix(".gz"), _STAMP)
+        except ValueError as error:
+            raise BundleProblem(
+                f"{file}: the name is not a time; bundles are named by kirikae"
+            ) from error
+        return now - calendar.timegm(then)
+
+    def load(self, host: str, file: Path | None = None) -> Bundle:
+        """The newest look at a host, or the one in this file.  Raises BundleProblem."""
+        file = file or self.newest(host)
+        if file is None:
+            raise BundleProblem(f"there is no bundle of {host}; `kirikae survey collect` makes one")
+        try:
+            raw = file.read_bytes()
+        except OSError as error:
+            raise BundleProblem(f"{file}: {error.strerror}") from error
+        return read(unpacked(raw), host)
