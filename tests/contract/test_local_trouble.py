@@ -139,7 +139,7 @@ def test_a_full_disk_is_told_and_outlived(local):
     )
     shop.ecs.update_service(cluster="full", service="a", desiredCount=2)
     shop.serving("a", 2)
-    # The rarest duty is done once a minute; if it was due just then, its trouble stands until the next.
+    # The rarest duty is done once a minute: if it was due just then, its trouble stands that long.
     eventually(lambda: not trouble(local), "the trouble is over", 90, lambda: trouble(local))
 
 
