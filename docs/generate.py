@@ -65,9 +65,9 @@ def _options(command: click.Command) -> list[str]:
 
 
 def project_file() -> str:
-    from kirikae.model.project import schema
+    from kirikae.console.kinds import project_schema
 
-    found = schema()
+    found = project_schema()
     lines = [NOTE, "# The project file, `kirikae.yml`\n"]
     lines.append(
         "YAML 1.2. Unknown keys are refused. Shares and parts are strings with a per "
@@ -89,6 +89,10 @@ def _keys(prefix: str, node: dict[str, Any], defs: dict[str, Any]) -> list[str]:
         if part.get("default"):
             value = part["default"]
             default = f"default `{value if isinstance(value, str) else json.dumps(value)}`"
+        several = part.get("additionalProperties", {})
+        if isinstance(several, dict) and "oneOf" in several:
+            lines += _kinds_of_move(where, several["oneOf"], defs)
+            continue
         kind, inner, suffix = _kind(part, defs)
         description = part.get("description", "")
         lines.append(f"- `{where}` ({kind}; {default}){': ' + description if description else ''}")
@@ -96,6 +100,18 @@ def _keys(prefix: str, node: dict[str, Any], defs: dict[str, Any]) -> list[str]:
             if inner.get("description"):
                 lines[-1] += f". {_first(inner['description'])}"
             lines += _keys(f"{where}{suffix}.", inner, defs)
+    return lines
+
+
+def _kinds_of_move(where: str, kinds: list[dict[str, Any]], defs: dict[str, Any]) -> list[str]:
+    """Sections of which `kind` says what their keys are: one after the other."""
+    lines = [f"- `{where}` (mapping by name; optional); the keys of each kind:"]
+    for each in kinds:
+        _, inner, _ = _kind(each, defs)
+        assert inner is not None
+        name = inner["properties"]["kind"]["const"]
+        lines.append(f"- `{where}.NAME` with `kind: {name}`: {_first(inner.get('description'))}")
+        lines += _keys(f"{where}.NAME.", inner, defs)
     return lines
 
 
@@ -185,21 +201,13 @@ def _names(names: Iterable[str]) -> str:
 
 
 def findings() -> str:
-    from kirikae.survey.catalogue import catalogue
-    from kirikae.traffic.ready import CONDITIONS
+    from kirikae.console.catalogue import catalogue
 
     lines = [NOTE, (REFERENCE / "findings.head.md").read_text(encoding="utf-8").rstrip("\n")]
-    for condition in CONDITIONS.values():
-        blocks = ", ".join(condition.blocks) or "nothing"
-        lines.append(
-            f"| {condition.code} | {condition.title} | {condition.severity} | {blocks} | "
-            f"{condition.remedy} |"
-        )
     for entry in catalogue().values():
         blocks = ", ".join(entry.blocks) or "nothing"
-        lines.append(
-            f"| {entry.code} | {entry.title} | {entry.severity} | {blocks} | {entry.remedy} |"
-        )
+        cells = (entry.code, entry.title, str(entry.severity), blocks, entry.remedy)
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,16 +1,16 @@
-"""A fleet of hosts that lie in folders: a stand-in for ``ssh`` (a reason: hundreds of kills would
-take hours over a network).
+"""Stand-ins for a fleet of hosts and for an ECS service (a reason: hundreds of kills would take
+hours over a network and over AWS).
 
-Each host is a folder; ``@HOST@`` in a path becomes that folder.  A small server per host answers
-with what ``current`` holds: its release in a header, status 500 where the release has a file
-BROKEN.  Real sshd and real systemd are in the rehearsal."""
+Real sshd and real systemd are in the rehearsal, real ECS operations in ``kirikae local``."""
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 SSH = """#!{python}
 import os, socket, subprocess, sys
@@ -38,11 +38,17 @@ sys.exit(subprocess.run(shell, input=given).returncode)
 """
 
 
-class Fleet:
-    """Hosts named here, and ``command`` for KIRIKAE_SSH."""
+class StandInHosts:
+    """Hosts named here, and ``command`` for KIRIKAE_SSH.
+
+    Each host is a folder; ``@HOST@`` in a path becomes that folder.  A small server per host
+    answers with what ``current`` holds: its release in a header, status 500 where the release has a
+    file BROKEN.
+    """
 
     def __init__(self, folder: Path, *names: str) -> None:
         self.folder = folder
+        self.names = names
         self._servers = []
         folder.mkdir(parents=True, exist_ok=True)
         script = folder / "ssh"
@@ -77,6 +83,9 @@ class Fleet:
     def current(self, name: str) -> str:
         return (self.folder / name / "srv/current").resolve().name
 
+    def serving(self) -> list[str]:
+        return [self.current(name) for name in self.names]
+
     def leftovers(self, name: str) -> list[str]:
         srv = self.folder / name / "srv"
         return sorted(f.name for f in [*srv.glob(".*"), *(srv / "releases").glob(".*")])
@@ -89,3 +98,137 @@ class Fleet:
         for server in self._servers:
             server.shutdown()
             server.server_close()
+
+
+TARGET_GROUP = "arn:aws:elasticloadbalancing:ap-northeast-1:123456789012:targetgroup/shop/1"
+_TASKS = "arn:aws:ecs:ap-northeast-1:123456789012:task-definition/"
+Row = dict[str, Any]
+
+
+class StandInService:
+    """What ``kirikae.aws`` asks of AWS for one ECS service, kept in a file: it outlives a killed
+    process.
+
+    A deployment is done at the second look.  One whose image is called ``broken`` fails there, and
+    ECS goes back to what served before.
+    """
+
+    def __init__(self, file: Path, exists: bool = True) -> None:
+        self._file = file
+        if not file.exists():
+            first = self._arn("shop", 1)
+            tasks = {first: {"family": "shop", "containerDefinitions": [{"image": "r1"}]}}
+            service = self._service(self._deployment(1, first, "COMPLETED")) if exists else None
+            self._write({"tasks": tasks, "service": service, "looks": 0})
+
+    def client(self, _: str) -> StandInService:
+        """Every client that is asked for."""
+        return self
+
+    def serving(self) -> str | None:
+        """The image of what serves; None: there is no service."""
+        state = self._read()
+        if state["service"] is None:
+            return None
+        running = [
+            row for row in state["service"]["deployments"] if row["rolloutState"] != "FAILED"
+        ]
+        arn = running[-1]["taskDefinition"]
+        return str(state["tasks"][arn]["containerDefinitions"][0]["image"])
+
+    def revisions(self) -> int:
+        return len(self._read()["tasks"])
+
+    # the operations
+
+    def register_task_definition(self, **definition: Any) -> Row:
+        state = self._read()
+        arn = self._arn(definition["family"], len(state["tasks"]) + 1)
+        state["tasks"][arn] = definition
+        self._write(state)
+        return {"taskDefinition": {"taskDefinitionArn": arn}}
+
+    def create_service(self, taskDefinition: str, **_: Any) -> Row:
+        state = self._read()
+        assert state["service"] is None
+        state["service"] = self._service(self._deployment(1, taskDefinition, "IN_PROGRESS"))
+        self._write(state)
+        return {"service": state["service"]}
+
+    def update_service(self, taskDefinition: str, **_: Any) -> Row:
+        state = self._read()
+        rows = state["service"]["deployments"]
+        if rows[0]["taskDefinition"] == taskDefinition and rows[0]["rolloutState"] != "FAILED":
+            # Nothing changes, so ECS begins no deployment.
+            return {"service": state["service"]}
+        number = state["service"]["made"] + 1
+        state["service"]["made"] = number
+        rows.insert(0, self._deployment(number, taskDefinition, "IN_PROGRESS"))
+        state["looks"] = 0
+        self._write(state)
+        return {"service": state["service"]}
+
+    def describe_services(self, **_: Any) -> Row:
+        state = self._read()
+        if state["service"] is None:
+            return {"services": []}
+        state["looks"] += 1
+        if state["looks"] > 1:
+            self._settle(state)
+        self._write(state)
+        return {"services": [state["service"]]}
+
+    def describe_clusters(self, clusters: list[str]) -> Row:
+        return {"clusters": [{"clusterName": name, "status": "ACTIVE"} for name in clusters]}
+
+    def describe_target_groups(self, **_: Any) -> Row:
+        return {"TargetGroups": [{"TargetGroupArn": TARGET_GROUP}]}
+
+    def describe_target_group_attributes(self, **_: Any) -> Row:
+        return {"Attributes": []}
+
+    # how ECS goes on
+
+    def _settle(self, state: Row) -> None:
+        rows = state["service"]["deployments"]
+        if rows[0]["rolloutState"] != "IN_PROGRESS":
+            return
+        image = state["tasks"][rows[0]["taskDefinition"]]["containerDefinitions"][0]["image"]
+        if image != "broken":
+            state["service"]["deployments"] = [{**rows[0], "rolloutState": "COMPLETED"}]
+        elif len(rows) > 1:
+            rows[0]["rolloutState"] = "FAILED"
+            rows.insert(0, {**rows[-1], "id": f"{rows[0]['id']}-back"})
+        state["service"]["taskDefinition"] = state["service"]["deployments"][0]["taskDefinition"]
+
+    def _arn(self, family: str, revision: int) -> str:
+        return f"{_TASKS}{family}:{revision}"
+
+    def _service(self, deployment: Row) -> Row:
+        return {
+            "status": "ACTIVE",
+            "taskDefinition": deployment["taskDefinition"],
+            "deployments": [deployment],
+            "events": [],
+            "made": 1,
+        }
+
+    def _deployment(self, number: int, task_definition: str, state: str) -> Row:
+        return {
+            "id": f"ecs-svc/{number}",
+            "taskDefinition": task_definition,
+            "rolloutState": state,
+            "rolloutStateReason": "tasks failed to start.",
+            "runningCount": 1,
+            "pendingCount": 0,
+            "desiredCount": 1,
+            "createdAt": number,
+        }
+
+    def _read(self) -> Row:
+        return dict(json.loads(self._file.read_text()))
+
+    def _write(self, state: Row) -> None:
+        partial = self._file.with_suffix(".partial")
+        partial.write_text(json.dumps(state))
+        partial.replace(self._file)

@@ -1,5 +1,5 @@
-"""A world outside of kirikae: one share in a file, turned by a mover whose every call can be the
-last."""
+"""A world outside of kirikae: one share in a file, turned by a thing whose every call can be the
+last.  It is also a kind of move of its own: what a second kind needs, and nothing in ``src/``."""
 
 from __future__ import annotations
 
@@ -8,17 +8,42 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+from kirikae.model.catalogue import Entry
 from kirikae.model.evidence import Evidence, Verdict
+from kirikae.model.finding import Finding, Severity, Trace
 from kirikae.model.move import Move, Phase
+from kirikae.model.project import MoveSettings
+from kirikae.model.said import Said, Words, said
 from kirikae.model.store import Store, Stored
-from kirikae.move.engine import Engine
+from kirikae.move.driver import Driver
+from kirikae.move.engine import Engine, Look, Rules
+from kirikae.move.errors import HandOnKnob
 from kirikae.move.journal import Journal
+from kirikae.move.kind import Bench as KindBench
+from kirikae.move.kind import Fact, Kind, Prospect, Prospects, Told, Turned
 from kirikae.move.lease import Lease
-from kirikae.move.mover import HandOnKnob
 from kirikae.move.sqlite_store import SqliteStore
 
 PLAN = (100, 500, 1000)
+WORDS = {
+    "en": {
+        "world.judged": "judged {verdict}",
+        "world.share": "the file says {share:share}",
+        "world.step": "a step of the world",
+        "world.removal": "# Remove the file of {name}",
+        "world.line": "{n} turns",
+    },
+    "ja": {
+        "world.judged": "判定は {verdict}",
+        "world.share": "ファイルでは {share:share}",
+        "world.step": "世界の一段階",
+        "world.removal": "# {name} のファイルを削除する",
+        "world.line": "{n} 回転",
+    },
+}
+SAY = Words.of("kirikae.move").plus(WORDS).say
 
 
 @dataclass
@@ -51,9 +76,17 @@ class World:
 
 
 @dataclass
-class WorldMover:
+class WorldThing:
+    """The seven acts and the eight looks over a world."""
+
     world: World
     judge: Callable[[Move], Verdict] = lambda move: Verdict.PASS
+    shares: tuple[int, ...] = PLAN
+    blocked: bool = False
+    subject: str = "the world"
+    look_every_s: float = 1.0
+
+    # --- acts
 
     def prepare(self, move: Move) -> None:
         self.world.fuse.point()
@@ -62,19 +95,87 @@ class WorldMover:
 
     def compare(self, move: Move) -> Evidence:
         verdict = Verdict.UNSURE if move.phase is Phase.SETTLED else self.judge(move)
-        return Evidence(verdict, f"judged {verdict}", self.world.share)
+        return Evidence(verdict, _judged(verdict), self.world.share)
 
-    def shift(self, move: Move, share: int, expected: tuple[int, ...] | None) -> None:
+    def shift(self, name: str, share: int, expected: tuple[int, ...] | None) -> None:
         self.world.fuse.point()
         found = self.world.share
         if expected is not None and found not in expected:
-            raise HandOnKnob(found, move.share, f"found {found}")
+            raise HandOnKnob(found, expected[0])
         if found != share:
             self.world.turn(share)
         self.world.fuse.point()
 
     def discard(self, move: Move) -> None:
-        self.shift(move, 0, None)
+        self.shift(move.name, 0, None)
+
+    # --- looks
+
+    def plan(self) -> tuple[int, ...]:
+        return self.shares
+
+    def obstacles(self) -> list[Finding]:
+        entry = CATALOGUE["WO01"]
+        seen = [Trace("", str(self.world.file), "it rains")]
+        return [entry.found(str(self.world.file), entry.title, seen)] if self.blocked else []
+
+    def prospects(self) -> Prospects:
+        steps = [Prospect(s, 60.0, (said("world.step"),), {"turns": 1}) for s in self.shares]
+        return Prospects(tuple(steps))
+
+    def facts(self, move: Move | None) -> list[Fact]:
+        share = self.world.share
+        return [Fact("found_share", share, said("world.share", share=share))]
+
+    def recorded(self, move: Move) -> Evidence | None:
+        if move.phase is not Phase.RUNNING or not move.share:
+            return None
+        verdict = self.judge(move)
+        return Evidence(verdict, _judged(verdict), None, {"turns": 1.0})
+
+    def told(self, evidence: Evidence) -> Told | None:
+        if "turns" not in evidence.figures:
+            return None
+        line = said("world.line", n=evidence.figures["turns"])
+        return Told(line, line)
+
+    def assert_may_retire(self, move: Move) -> None:
+        """Nobody asks the old world."""
+
+    def removal(self, move: Move) -> Said:
+        return said("world.removal", name=move.name)
+
+
+def _judged(verdict: Verdict) -> Said:
+    return said("world.judged", verdict=str(verdict))
+
+
+class WorldMove(MoveSettings):
+    """A move of a file."""
+
+    kind: Literal["world"]
+    file: str
+    rain: bool = False
+
+
+CATALOGUE = {
+    "WO01": Entry("WO01", Severity.BLOCKS, ("world",), "it rains", "雨が降っている", "wait", "待つ")
+}
+
+
+def _open(settings: WorldMove, bench: KindBench) -> WorldThing:
+    return WorldThing(World(bench.folder / settings.file), blocked=settings.rain)
+
+
+WORLD: Kind[WorldMove] = Kind(
+    name="world",
+    settings=WorldMove,
+    words=WORDS,
+    open=_open,
+    permissions=lambda settings, bench: [{"Sid": "World", "Effect": "Allow"}],
+    turns=lambda settings: (Turned("file", settings.file),),
+    catalogue=CATALOGUE,
+)
 
 
 class FusedStore:
@@ -107,17 +208,31 @@ class Bench:
     folder: Path
     fuse: Fuse = field(default_factory=Fuse)
     judge: Callable[[Move], Verdict] = lambda move: Verdict.PASS
-    ask: bool = False
+    rules: Rules = field(default_factory=Rules)
     store: Store | None = None
 
     def __post_init__(self) -> None:
         store = FusedStore(self.store or SqliteStore(self.folder / "state.db"), self.fuse)
         self.world = World(self.folder / "world", self.fuse)
-        self.mover = WorldMover(self.world, self.judge)
+        self.thing = WorldThing(self.world, self.judge)
         self.journal = Journal(store, "test", "shop", "me", "here")
         self.lease = Lease(store, "test/shop/web")
-        self.engine = Engine(self.journal, self.mover, self.lease, self.ask)
+        self.engine = Engine(self.journal, self.thing, self.lease, self.rules)
 
     def plan(self) -> None:
         if not self.journal.names():
             self.journal.write(Move("web", PLAN, seq=1))
+
+    def driver(
+        self,
+        sleep: Callable[[float], None] = lambda seconds: None,
+        clock: Callable[[], float] | None = None,
+    ) -> Driver:
+        """A driver whose clock goes ten seconds at each look at it, unless it is given another."""
+        ticks = iter(range(0, 10**9, 10))
+        passing = clock or (lambda: float(next(ticks)))
+        return Driver(self.engine, self.journal, self.lease, "web", clock=passing, sleep=sleep)
+
+    def drive(self, tell: Callable[[Look], None] = lambda look: None) -> Look:
+        """To the end, without waiting."""
+        return self.driver().drive(tell)

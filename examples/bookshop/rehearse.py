@@ -3,7 +3,8 @@ it is under load.
 
 Uses kirikae as anybody would, through its command line.  Everything runs on this machine's loopback
 address and one docker bridge.  ``--keep`` leaves it all running; ``--clean`` removes every
-container, process and file."""
+container, process and file.
+"""
 
 from __future__ import annotations
 
@@ -19,433 +20,319 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
+from ruamel.yaml import YAML
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "rehearsal"))
 
 import hosts
+import machine
 import old_deploy
 import report
-from hosts import Machines, Trouble, alive
+from crowd import Crowd
+from machine import Machine, Pace
+from story import Story
+from team import BUCKET, Amazon
+from tool import Kirikae, Running, end_processes, processes_of
+from trouble import Stopped, Trouble
+from waiting import until
 
 SHOP = Path(__file__).resolve().parent
 ROOT = SHOP.parent.parent
 FOLDER = ROOT / ".kirikae" / "rehearsal"
 OUT = ROOT / "rehearsal"
 PORT = int(os.environ.get("REHEARSAL_PORT", "18080"))
-RATE = float(os.environ.get("REHEARSAL_RATE", "220"))
 URL = f"http://127.0.0.1:{PORT}"
-REGULARS = 20
 DATABASE_PASSWORD = "kx7-Tanuki-2019"  # the sample's planted secret, of no worth anywhere
 PROJECT = FOLDER / "project"
-KIRIKAE = [sys.executable, "-m", "kirikae", "--project", str(PROJECT / "kirikae.yml")]
-ACT_TITLES = {
-    "old": "Act 0 · the old side: two web VMs, one batch VM, a database, r1",
-    "load": "Act 1 · virtual users come and never leave",
-    "survey": "Act 2 · the survey, and a refusal",
-    "prepare": "Act 3 · r2 to the old side under load, and a second survey",
-    "new": "Act 4 · images and definitions are made; r2 comes up on ECS",
-    "fault": "Act 5 · the move begins, and a fault shows",
-    "repair": "Act 6 · r3 to both sides",
-    "move": "Act 7 · the move goes on, and everything is tried",
-    "end": "Act 8 · settle and retire",
-}
+TURNS = 4
+"""So many verdicts that are true because this machine is slow are turns of the story."""
+AFTER_THE_KILL_S = 120
+"""Errors found this soon after a task was killed may be the requests that it had in hand; whether
+they are, the report says."""
+TOO_MANY_SLOW = 0.05
+BACKED_OUT = 4
+WAITING = 5
+DEPLOY_S = 1800
+"""A release is given up after so long: long enough for any machine that still moves."""
 
 
-class Story:
-    """Tells what happens, keeps when each act began, and remembers what must not be forgotten."""
-
-    def __init__(self, load_file: Path) -> None:
-        self._live = sys.stdout.isatty()
-        self._load_file = load_file
-        self.acts: list[dict[str, Any]] = []
-        self.marks: list[dict[str, Any]] = []
-        self.began = time.time()
-
-    @contextmanager
-    def act(self, name: str) -> Iterator[None]:
-        print(
-            f"\n\x1b[1m{ACT_TITLES[name]}\x1b[0m" if self._live else f"\n{ACT_TITLES[name]}",
-            flush=True,
-        )
-        act = {"name": name, "title": ACT_TITLES[name], "began": time.time(), "ended": 0.0}
-        self.acts.append(act)
-        try:
-            yield
-        finally:
-            act["ended"] = time.time()
-            print(
-                f"  ({act['ended'] - act['began']:.0f} s) "
-                f"{report.load_line(self._load_file, act['began'], act['ended'])}",
-                flush=True,
-            )
-
-    def tell(self, text: str) -> None:
-        clear = "\r\x1b[K" if self._live else ""
-        print(f"{clear}  {time.time() - self.began:5.0f} s  {text}", flush=True)
-
-    def mark(self, kind: str, text: str) -> None:
-        """Something done to the system on purpose: told, and drawn in the report."""
-        self.marks.append({"t": time.time(), "kind": kind, "text": text})
-        self.tell(f"* {text}")
-
-    def live(self) -> None:
-        """One running line of figures, on a terminal only."""
-        if self._live:
-            print(
-                "\r\x1b[K          "
-                f"{report.load_line(self._load_file, time.time() - 4, time.time())}",
-                end="\r",
-                flush=True,
-            )
+def asked_rate() -> float | None:
+    """Requests a second that somebody insists on."""
+    asked = os.environ.get("REHEARSAL_RATE", "")
+    return float(asked) if asked else None
 
 
-class Driver:
-    """A `kirikae move start` that runs beside the story."""
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why kirikae backed out by itself.  ``metric``: errors, latency or probes."""
 
-    def __init__(self, process: subprocess.Popen[str], story: Story) -> None:
-        self.process = process
-        self._story = story
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+    at: float
+    metric: str
+    reason: str
 
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._story.tell(f"| {line.rstrip()}")
 
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def ends_with(self, code: int) -> None:
-        self.process.wait(timeout=180)
-        self._reader.join(timeout=10)
-        if self.process.returncode != code:
-            raise Trouble(
-                f"kirikae ended with exit code {self.process.returncode}, expected {code}"
-            )
+def verdict_of(entry: dict[str, Any]) -> Verdict | None:
+    """None: this entry of the journal was no verdict against the new side."""
+    evidence = entry["evidence"] or {}
+    if evidence.get("verdict") != "fail":
+        return None
+    figures = evidence["figures"]
+    metric = "probes"
+    if figures["log_harm"] >= figures["bar_harm"]:
+        metric = max(("errors", "latency"), key=lambda each: figures[f"log_harm_{each}"])
+    return Verdict(entry["at"], metric, evidence["reason"])
 
 
 class Rehearsal:
-    def __init__(self, story: Story) -> None:
-        self.story = story
-        self.users: subprocess.Popen[bytes] | None = None
-        self.facts: dict[str, Any] = {}
-        self.leaks: list[str] = []
-        self._environment: dict[str, str] = {}
+    """Its methods that stand in ``ACTS`` are the story, in their order."""
 
-    # --- using kirikae
+    machine: Machine
+    pace: Pace
+    machines: hosts.Machines
+    amazon: Amazon
+    host_environment: dict[str, str]
 
-    def kirikae(self, *arguments: str, expect: tuple[int, ...] = (0,), show: bool = True) -> str:
-        """Run kirikae as a user would; its lines become part of the story."""
-        process = self.kirikae_begin(*arguments)
-        lines = []
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line)
-            if show:
-                self.story.tell(f"| {line.rstrip()}")
-        code = process.wait()
-        if code not in expect:
-            raise Trouble(
-                f"`kirikae {' '.join(arguments)}` ended with exit code {code}, expected "
-                f"{expect}: {''.join(lines)[-1500:]}"
-            )
-        self.facts["last_exit"] = code
-        return "".join(lines)
+    def __init__(self) -> None:
+        self.crowd = Crowd(URL, FOLDER)
+        self.story = Story(self.crowd.load)
+        self.kirikae = Kirikae(FOLDER, self.story)
+        self.facts: dict[str, Any] = {"turns": []}
 
-    def kirikae_begin(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*KIRIKAE, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, **self._environment},
-        )
-
-    def drive(self) -> Driver:
-        """`kirikae move start web` in the background; its lines are told as they come."""
-        return Driver(self.kirikae_begin("move", "start", "web"), self.story)
-
-    def local(self, *arguments: str) -> str:
-        return self.kirikae("local", "--dir", str(FOLDER / "local"), *arguments, show=False)
-
-    def status(self) -> dict[str, Any]:
-        return json.loads(self.kirikae("move", "status", "web", "--json", show=False))  # type: ignore[no-any-return]
-
-    def until(self, what: str, condition: Callable[[], bool], timeout_s: float = 120) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            if time.monotonic() > deadline:
-                raise Trouble(f"waited {timeout_s:.0f} s in vain: {what}")
-            self.story.live()
-            time.sleep(0.3)
-
-    def until_share(self, share: str, driver: Driver) -> None:
-        def there() -> bool:
-            if driver.process.poll() is not None:
-                raise Trouble(
-                    f"kirikae ended (exit code {driver.process.returncode}) before {share}"
-                )
-            seen = self.status()
-            return bool(
-                seen["share"] == share and seen["found_share"] == share and seen["intent"] is None
-            )
-
-        self.until(f"the move reaches {share}", there)
-
-    # --- acts
+    # --- act 0: what there was
 
     def old_side(self) -> None:
-        story = self.story
-        vm_images = hosts.vm_images(story.tell)
-        self.distribution = hosts.debian("container", hosts.CONTAINER_PACKAGES, story.tell)
+        images = hosts.vm_images(self.story.tell)
+        self.distribution = hosts.debian("container", hosts.CONTAINER_PACKAGES, self.story.tell)
+        label = f"{hosts.LABEL}={FOLDER.name}"
+        self.machine = machine.measure(self.distribution, label)
+        self.kirikae.slowness = self.machine.slowness
         PROJECT.mkdir()
-        shutil.copy(SHOP / "kirikae.yml", PROJECT)
-        up = json.loads(self.local("up", "--figures", "now", "--json"))
-        self._environment = {
+        up = json.loads(self.kirikae.local("up", "--figures", "now", "--json"))
+        self._be_on_aws(up)
+        self.story.tell(f"kirikae local answers at {up['endpoint']}")
+        self.machines = hosts.Machines(up["instance"], up["network"], FOLDER, self.machine.still_s)
+        self.machines.start(images)
+        self.story.tell("web1, web2, batch1 and db1 are up: systemd, sshd, nginx, cron, PostgreSQL")
+        self.amazon = Amazon(up["region"], PORT, DATABASE_PASSWORD)
+        self.host_environment = _environment_of_hosts(up)
+        self.kirikae.environment["KIRIKAE_SSH"] = f"ssh -F {self.machines.ssh_config}"
+        self._deploy_r1()
+        self.crowd.log_in_regulars()
+        self._choose_the_pace()
+
+    def _be_on_aws(self, up: dict[str, Any]) -> None:
+        """As a shell after ``eval "$(kirikae local env)"``."""
+        told = {
             "AWS_ENDPOINT_URL": up["endpoint"],
             "AWS_REGION": up["region"],
             "AWS_DEFAULT_REGION": up["region"],
             "AWS_ACCESS_KEY_ID": "kirikae",
             "AWS_SECRET_ACCESS_KEY": "kirikae",
         }
-        os.environ.update(self._environment)
-        story.tell(f"kirikae local answers at {up['endpoint']}")
-        self.machines = Machines(up["instance"], up["network"], FOLDER)
-        self.machines.start(vm_images)
-        story.tell("web1, web2, batch1 and db1 are up: systemd, sshd, nginx, cron, PostgreSQL")
-        self._aws_side(up)
-        self._environment["KIRIKAE_SSH"] = f"ssh -F {self.machines.ssh_config}"
+        self.kirikae.environment.update(told)
+        os.environ.update(told)
+
+    def _deploy_r1(self) -> None:
+        group = self.amazon.old_group
         old_deploy.deploy(
-            self.machines, "r1", ["web1", "web2"], self.elb, self.old_group, self.host_environment
+            self.machines, "r1", ["web1", "web2"], self.amazon.elb, group, self.host_environment
         )
-        self.until("the old side is healthy", lambda: self._healthy(self.old_group) == 2)
-        story.tell(
+        self._until_healthy("the old side", group)
+        self.story.tell(
             "r1 serves, put there by the old script: logins and pictures in local files, "
             "the environment told by the host's name"
         )
-        self._users(
-            "--log-in-regulars", str(REGULARS), "--out", str(FOLDER / "regulars.json")
-        ).wait()
 
-    def _aws_side(self, up: dict[str, Any]) -> None:
-        """What the team has on AWS already: a load balancer, target groups, a bucket, a parameter,
-        a cluster."""
-        self.elb = boto3.client("elbv2")
-        self.ecs = boto3.client("ecs")
-        network = json.loads(hosts.run("docker", "network", "inspect", up["network"]))[0]
-        gateway = network["IPAM"]["Config"][0]["Gateway"]
-        endpoint = f"http://{gateway}:{up['endpoint'].rpartition(':')[2]}"
-        self.host_environment = {
-            "DATABASE_HOST": "db1",
-            "DATABASE_PASSWORD": DATABASE_PASSWORD,
-            "PICTURE_BUCKET": "bookshop-pictures",
-            "AWS_ENDPOINT_URL": endpoint,
-            "AWS_DEFAULT_REGION": up["region"],
-            "AWS_ACCESS_KEY_ID": "bookshop",
-            "AWS_SECRET_ACCESS_KEY": "bookshop",
-        }
-        boto3.client("s3").create_bucket(
-            Bucket="bookshop-pictures",
-            CreateBucketConfiguration={"LocationConstraint": up["region"]},
-        )
-        boto3.client("ssm").put_parameter(
-            Name="/bookshop/database-password", Value=DATABASE_PASSWORD, Type="SecureString"
-        )
-        ec2 = boto3.client("ec2")
-        subnet = ec2.describe_subnets()["Subnets"][0]
-        balancer = self.elb.create_load_balancer(Name="bookshop", Subnets=[subnet["SubnetId"]])[
-            "LoadBalancers"
-        ][0]["LoadBalancerArn"]
-        self.old_group = self._group(
-            "bookshop-ec2", 80, subnet["VpcId"], {"stickiness.enabled": "true"}
-        )
-        self.new_group = self._group("bookshop-ecs", 8080, subnet["VpcId"], {})
-        gone = {
-            "Type": "fixed-response",
-            "FixedResponseConfig": {
-                "StatusCode": "404",
-                "ContentType": "text/plain",
-                "MessageBody": "no such shop",
-            },
-        }
-        listener = self.elb.create_listener(
-            LoadBalancerArn=balancer, Protocol="HTTP", Port=PORT, DefaultActions=[gone]
-        )["Listeners"][0]["ListenerArn"]
-        self.rule = self.elb.create_rule(
-            ListenerArn=listener,
-            Priority=10,
-            Conditions=[{"Field": "path-pattern", "Values": ["/*"]}],
-            Actions=self._forward(999, 0),
-            Tags=[{"Key": "Name", "Value": "main"}],
-        )["Rules"][0]["RuleArn"]
-        self.ecs.create_cluster(clusterName="bookshop")
+    def _choose_the_pace(self) -> None:
+        """What the machine can carry decides how much is asked of it."""
+        most = self.crowd.most()
+        self.pace = machine.pace_of(self.machine, most, asked_rate())
+        self.facts["most_per_s"] = round(most.per_s, 1)
+        self.story.tell(self.machine.told(most))
+        self.story.tell(self.pace.told())
+        _write_project(self.pace, self.machine)
 
-    def _group(self, name: str, port: int, vpc: str, attributes: dict[str, str]) -> str:
-        arn: str = self.elb.create_target_group(
-            Name=name,
-            Protocol="HTTP",
-            Port=port,
-            VpcId=vpc,
-            TargetType="ip",
-            HealthCheckPath="/health",
-            HealthCheckIntervalSeconds=5,
-            HealthCheckTimeoutSeconds=4,
-            HealthyThresholdCount=2,
-            UnhealthyThresholdCount=3,
-        )["TargetGroups"][0]["TargetGroupArn"]
-        wanted = {"deregistration_delay.timeout_seconds": "30", **attributes}
-        self.elb.modify_target_group_attributes(
-            TargetGroupArn=arn, Attributes=[{"Key": k, "Value": v} for k, v in wanted.items()]
-        )
-        return arn
-
-    def _forward(self, old: int, new: int) -> list[dict[str, Any]]:
-        groups = [
-            {"TargetGroupArn": self.old_group, "Weight": old},
-            {"TargetGroupArn": self.new_group, "Weight": new},
-        ]
-        return [{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}]
-
-    def _healthy(self, group: str) -> int:
-        found = self.elb.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
-        return sum(t["TargetHealth"]["State"] == "healthy" for t in found)
-
-    def _users(self, *arguments: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, str(SHOP / "rehearsal" / "users.py"), "--url", URL, *arguments]
-        )
+    # --- act 1: people
 
     def load(self) -> None:
-        out = FOLDER / "load.jsonl"
-        self.users = self._users(
-            "--out", str(out), "--regulars", str(FOLDER / "regulars.json"), "--rate", str(RATE)
-        )
-        (FOLDER / "users.pid").write_text(str(self.users.pid))
-        self.until(
-            "the load is there", lambda: out.exists() and len(out.read_text().splitlines()) >= 8
-        )
-        self.story.tell(
-            f"{RATE:.0f} requests a second at {URL}; point a load generator of your own "
-            "at it if you like"
-        )
+        self.crowd.come(self.pace)
+        until("the load is there", self.crowd.seconds_told, lambda n: n >= 4, self._still_s)
+        self.story.tell(f"the shop is at {URL}; point a load generator of your own at it")
+
+    # --- acts 2 to 4: look, repair, build
 
     def survey(self) -> None:
         self.kirikae("doctor", expect=(0, 6))
         self.kirikae("survey", "collect")
         self.kirikae("survey", "aws", show=False)
         self.kirikae("survey", "show", expect=(6,))
-        said = self.kirikae("move", "start", "web", expect=(1,))
-        self.facts["refused_over"] = sorted(
-            {line.split()[0] for line in said.splitlines() if re.match(r"[A-Z]{2}\d\d ", line)}
-        )
+        refusal = self.kirikae("move", "start", "web", expect=(1,))
+        codes = (line.split()[0] for line in refusal.lines if re.match(r"[A-Z]{2}\d\d ", line))
+        self.facts["refused_over"] = sorted(set(codes))
         self.story.tell(
             "kirikae refuses: what lies on one host only would be lost to everybody who "
             "is sent elsewhere"
         )
         OUT.mkdir(exist_ok=True)
         for language in ("ja", "en"):
-            self.kirikae(
-                "report", "--lang", language, "--out", str(OUT / f"decision-{language}.html")
-            )
+            page = OUT / f"decision-{language}.html"
+            self.kirikae("report", "--lang", language, "--out", str(page))
 
     def prepare(self) -> None:
         self._create("r2")
-        self.kirikae("release", "deploy", "r2", "--to", "old")
+        self._deploy("r2", "old")
         self.story.mark("release", "r2 serves on the old side; nobody was logged out")
         self.kirikae("survey", "collect")
         still = self.kirikae("survey", "ask", show=False)
-        self.story.tell(f"the second survey still asks: {still.splitlines()[-1]}")
-        until = (datetime.date.today() + datetime.timedelta(days=90)).isoformat()
+        self.story.tell(f"the second survey still asks: {still.text.splitlines()[-1]}")
+        until_day = datetime.date.today() + datetime.timedelta(days=90)
+        accepted = (SHOP / "accepted.yml").read_text().replace("UNTIL", until_day.isoformat())
         with (PROJECT / "kirikae.yml").open("a") as file:
-            file.write((SHOP / "accepted.yml").read_text().replace("UNTIL", until))
+            file.write(accepted)
         self.kirikae("survey", "show", show=False)
         self.story.tell(
             "the team answers for what is left, in kirikae.yml; nothing stands in the way any more"
         )
 
-    def _create(self, release: str) -> None:
-        self.kirikae(
-            "release", "create", release, "--from", str(hosts.release_folder(release, FOLDER))
-        )
-
-    def _build_images(self, release: str) -> None:
-        self.kirikae("build", "image", release, "--distribution", self.distribution)
-
     def new_side(self) -> None:
         self.kirikae("build", "write")
         self._build_images("r2")
         self.kirikae("build", "verify", "r2")
-        self.kirikae("release", "deploy", "r2", "--to", "new")
+        self._deploy("r2", "new")
+
+    def _create(self, release: str) -> None:
+        folder = hosts.release_folder(release, FOLDER)
+        self.kirikae("release", "create", release, "--from", str(folder))
+
+    def _build_images(self, release: str) -> None:
+        self.kirikae("build", "image", release, "--distribution", self.distribution)
+
+    def _deploy(self, release: str, fleets: str) -> None:
+        timeout = ("--timeout", str(DEPLOY_S))
+        self.kirikae("release", "deploy", release, "--to", fleets, *timeout)
+
+    # --- acts 5 and 6: a fault shows, and is repaired
 
     def fault(self) -> None:
         self.kirikae("move", "plan", "web")
-        said = self.kirikae("move", "start", "web", expect=(4,))
-        self.facts["fail"] = next(line.strip() for line in said.splitlines() if "fail:" in line)
+        while True:
+            self.kirikae("move", "start", "web", expect=(BACKED_OUT,))
+            verdict = self._last_verdict()
+            if verdict.metric == "errors":
+                break
+            self._turn(verdict)
+        self.facts["fail"] = f"fail: {verdict.reason}"
         self.story.tell("kirikae backed out by itself; nobody was called")
 
     def repair(self) -> None:
         self._create("r3")
         self._build_images("r3")
-        self.kirikae("release", "deploy", "r3", "--to", "old,new")
+        self._deploy("r3", "old,new")
         self.kirikae("release", "status")
 
+    # --- act 7: the move goes on, and everything is tried
+
     def go_on(self) -> None:
-        story = self.story
         self.kirikae("move", "resume", "web")
-        driver = self.drive()
-        self.until_share("10%", driver)
+        driver = self._reach(100)
         driver.kill()
-        story.mark("kill", "kirikae itself was killed with SIGKILL at 10%")
-        driver = self.drive()
+        self.story.mark("kill", "kirikae itself was killed with SIGKILL at 10%")
+        driver = self._drive()
         self._kill_a_task()
         self._kill_the_control_plane()
-        self.until_share("50%", driver)
-        began = time.monotonic()
-        self.kirikae("back-out", "web", "--reason", "somebody was nervous", expect=(4,))
-        self.facts["red_button_s"] = round(time.monotonic() - began, 2)
-        story.mark(
-            "button",
-            f"the red button was pressed at 50%: share 0 after {self.facts['red_button_s']} s",
-        )
-        driver.ends_with(4)
+        self._press_the_button(driver)
         self.kirikae("move", "resume", "web")
-        driver = self.drive()
-        self.until_share("50%", driver)
-        self.elb.modify_rule(RuleArn=self.rule, Actions=self._forward(700, 300))
-        story.mark("hand", "somebody turned the weights by hand, to 30%")
-        driver.ends_with(5)
-        weights = self.elb.describe_rules(RuleArns=[self.rule])["Rules"][0]["Actions"][0][
-            "ForwardConfig"
-        ]["TargetGroups"]
-        if [g["Weight"] for g in weights] != [700, 300]:
-            raise Trouble(f"kirikae overwrote the hand on the knob: {weights}")
-        story.tell("kirikae held, said so, and left the hand-made weights as they were")
+        self._turn_the_weights_by_hand()
         self.kirikae("move", "resume", "web")
-        self.drive().ends_with(0)
+        self._settle()
+
+    def _drive(self) -> Running:
+        """`kirikae move start web` in the background; its lines are told as they come."""
+        return self.kirikae.begin("move", "start", "web")
+
+    def _reach(self, share: int, driver: Running | None = None) -> Running:
+        """A driver that has brought the move to this share (permille).
+
+        A back-out because this machine is slow is a turn: with fewer users it goes on.
+        """
+        driver = driver or self._drive()
+        while not self._arrived(driver, share):
+            self._turn(self._last_verdict())
+            self.kirikae("move", "resume", "web")
+            driver = self._drive()
+        return driver
+
+    def _arrived(self, driver: Running, share: int) -> bool:
+        """False: kirikae backed out before."""
+
+        def look() -> tuple[bool, int, int]:
+            return driver.over, self.amazon.weights()[1], len(driver.lines)
+
+        def there(seen: tuple[bool, int, int]) -> bool:
+            over, weight, _ = seen
+            return over or weight >= share
+
+        what = f"the move reaches {share // 10}%"
+        until(what, look, there, 4 * self._still_s, self.story.live)
+        if not driver.over:
+            return True
+        code = driver.end(self._still_s)
+        if code != BACKED_OUT:
+            raise Trouble(f"kirikae ended with exit code {code} before it was at {share // 10}%")
+        return False
+
+    def _last_verdict(self) -> Verdict:
+        """Why kirikae backed out by itself.  Raises Trouble where it did not."""
+        verdicts = [
+            verdict
+            for entry in self.kirikae.history()
+            if (verdict := verdict_of(entry)) is not None
+        ]
+        if not verdicts:
+            raise Trouble("kirikae backed out without a verdict in its journal")
+        return verdicts[-1]
+
+    def _turn(self, verdict: Verdict) -> None:
+        """Fewer users from here on.  Raises Trouble where the verdict is no fault of the machine,
+        and where there were too many of them."""
+        killed_before_s = verdict.at - self.facts.get("task_killed_at", 0.0)
+        if verdict.metric == "errors" and killed_before_s > AFTER_THE_KILL_S:
+            raise Trouble(f"a release that works is found to do harm: {verdict.reason}")
+        turns = self.facts["turns"]
+        if len(turns) == TURNS:
+            raise Trouble(
+                f"kirikae has backed out {TURNS} times because this machine is slow: "
+                f"{verdict.reason}",
+                "stop what else runs on this machine, or run `make rehearse REHEARSAL_RATE="
+                f"{self.pace.slower().rate:.0f}`",
+            )
+        turns.append(f"backed out, true because this machine is slow: {verdict.reason}")
+        self.story.mark("turn", f"kirikae {turns[-1]}")
+        self._slow_down()
+        self._until_healthy("the old side", self.amazon.old_group)
+        self._until_healthy("the new side", self.amazon.new_group)
+
+    def _slow_down(self) -> None:
+        self.pace = self.pace.slower()
+        self.crowd.at(self.pace.rate)
+        self.story.tell(f"from here on {self.pace.rate:.0f} requests/s")
 
     def _kill_a_task(self) -> None:
         """Every container of one task at once, as when a machine dies."""
-        task = self.ecs.list_tasks(cluster="bookshop", serviceName="bookshop-web")["taskArns"][0]
-        label = f"label=com.amazonaws.ecs.task-arn={task}"
-        victims = hosts.run(
-            "docker",
-            "ps",
-            "-q",
-            "--filter",
-            label,
-            "--filter",
+        task = self.amazon.tasks()[0]
+        filters = (
+            f"label=com.amazonaws.ecs.task-arn={task}",
             "label=com.amazonaws.ecs.container-name",
-        ).split()
+        )
+        words = [word for each in filters for word in ("--filter", each)]
+        victims = hosts.run("docker", "ps", "-q", *words).split()
         self.facts["task_killed_at"] = time.time()
         hosts.run("docker", "kill", "-s", "KILL", *victims)
         self.story.mark(
@@ -453,83 +340,161 @@ class Rehearsal:
         )
 
     def _kill_the_control_plane(self) -> None:
-        pid = json.loads(self.local("status", "--json"))["pid"]
+        pid = json.loads(self.kirikae.local("status", "--json"))["pid"]
         os.kill(pid, signal.SIGKILL)
         self.story.mark("kill", "kirikae local's control plane was killed with SIGKILL")
         time.sleep(2)
-        self.local("up")
+        self.kirikae.local("up")
         self.story.tell("kirikae local is back; the load balancer never noticed")
-        self.until("two tasks serve again", lambda: self._healthy(self.new_group) == 2)
+        self._until_healthy("the new side", self.amazon.new_group)
+
+    def _press_the_button(self, driver: Running) -> None:
+        """At 50%, as somebody who is nervous does."""
+        began = time.monotonic()
+        self.kirikae("move", "status", "web", show=False)
+        self.facts["status_s"] = round(time.monotonic() - began, 2)
+        driver = self._reach(500, driver)
+        began = time.monotonic()
+        reason = ("--reason", "somebody was nervous")
+        self.kirikae("back-out", "web", *reason, expect=(BACKED_OUT,))
+        took_s = round(time.monotonic() - began, 2)
+        self.facts["red_button_s"] = took_s
+        self.story.mark("button", f"the red button was pressed at 50%: share 0 after {took_s} s")
+        self._ends(driver, BACKED_OUT)
+
+    def _turn_the_weights_by_hand(self) -> None:
+        driver = self._reach(500)
+        self.amazon.turn_the_weights(700, 300)
+        self.story.mark("hand", "somebody turned the weights by hand, to 30%")
+        self._ends(driver, WAITING)
+        if (weights := self.amazon.weights()) != (700, 300):
+            raise Trouble(f"kirikae overwrote the hand on the knob: {weights}")
+        self.story.tell("kirikae held, said so, and left the hand-made weights as they were")
+
+    def _settle(self) -> None:
+        while (code := self._drive().end(self._still_s * 4)) == BACKED_OUT:
+            self._turn(self._last_verdict())
+            self.kirikae("move", "resume", "web")
+        if code:
+            raise Trouble(f"kirikae ended with exit code {code} before the move was settled")
+
+    def _ends(self, driver: Running, code: int) -> None:
+        if (found := driver.end(self._still_s)) != code:
+            raise Trouble(f"kirikae ended with exit code {found}, expected {code}")
+
+    # --- act 8
 
     def end(self) -> None:
         self.kirikae("move", "retire", "web")
-        self.until("ten quiet seconds", lambda: time.time() - self.story.acts[-1]["began"] > 10)
+        seen = self.crowd.seconds_told()
+        until("five quiet seconds", self.crowd.seconds_told, lambda n: n > seen + 5, self._still_s)
+
+    # --- what several acts need
+
+    @property
+    def _still_s(self) -> float:
+        return self.machine.still_s
+
+    def _until_healthy(self, what: str, group: str) -> None:
+        """Both targets of this side."""
+        until(
+            f"{what} is healthy",
+            lambda: self.amazon.states(group),
+            lambda states: states.count("healthy") == 2,
+            self._still_s,
+            self.story.live,
+        )
+
+    def look_back(self) -> None:
+        """After an act: where too many answers were slow, this machine carries less than was
+        measured."""
+        act = self.story.acts[-1]
+        slow = self.crowd.slow_part(act["began"])
+        if slow > TOO_MANY_SLOW and self.pace.rate > machine.LEAST_PER_S:
+            self.story.tell(f"{slow:.0%} of the answers were slow: this machine carries less now")
+            self._slow_down()
 
     # --- afterwards
 
-    def stop_load(self) -> None:
-        if self.users is not None and self.users.poll() is None:
-            self.users.send_signal(signal.SIGTERM)
-            self.users.wait(timeout=30)
-
     def write_report(self) -> dict[str, Any]:
-        history = [
-            json.loads(line)
-            for line in self.kirikae("move", "history", "web", "--json", show=False).splitlines()
-        ]
-        plan = json.loads(self.kirikae("move", "plan", "web", "--json", show=False))
+        plan = self.kirikae.json("move", "plan", "web")
         OUT.mkdir(exist_ok=True)
         shutil.copy(PROJECT / "removal-web.md", OUT)
-        shutil.copytree(PROJECT / "image", OUT / "image", dirs_exist_ok=True)
-        shutil.copytree(PROJECT / "ecs", OUT / "ecs", dirs_exist_ok=True)
-        self._no_secret_anywhere()
-        self.facts["secrets_found_in"] = self.leaks
-        return report.write(
-            OUT,
-            FOLDER / "load.jsonl",
-            self.story.acts,
-            self.story.marks,
-            self.facts,
-            history,
-            plan,
-            RATE,
+        for folder in ("image", "ecs"):
+            shutil.copytree(PROJECT / folder, OUT / folder, dirs_exist_ok=True)
+        self.facts["secrets_found_in"] = [str(file) for file in _files_with_the_secret()]
+        measured = {
+            "machine": asdict(self.machine),
+            "pace": asdict(self.pace),
+            "rate_asked": self.pace.rate,
+        }
+        rehearsed = report.Rehearsed(
+            self.story.acts, self.story.marks, self.facts, measured, self.kirikae.history(), plan
         )
-
-    def _no_secret_anywhere(self) -> None:
-        """The planted secret must be in no bundle, log, record or report that kirikae wrote; SSM's
-        own store is where it belongs."""
-        for place in (PROJECT, OUT, FOLDER / "local"):
-            for file in place.rglob("*"):
-                if file.is_file() and not file.name.startswith("stores.db"):
-                    raw = file.read_bytes()
-                    if DATABASE_PASSWORD.encode() in (
-                        gzip.decompress(raw)
-                        if file.suffix == ".gz" and raw[:2] == b"\x1f\x8b"
-                        else raw
-                    ):
-                        self.leaks.append(str(file.relative_to(ROOT)))
+        return report.write(OUT, self.crowd.load, rehearsed)
 
 
-def clean(images: bool) -> None:
-    """Remove what a rehearsal made; what is not there is no trouble."""
-    users = FOLDER / "users.pid"
-    if (
-        users.exists()
-        and (pid := alive(users.read_text(), str(SHOP / "rehearsal" / "users.py"))) is not None
-    ):
-        os.kill(pid, signal.SIGTERM)
-    if (FOLDER / "local" / "settings.json").exists():
-        instance = json.loads((FOLDER / "local" / "settings.json").read_text())["instance"]
-        hosts.remove_containers(f"bookshop.rehearsal={instance}")
-        subprocess.run(
-            [*KIRIKAE, "local", "--dir", str(FOLDER / "local"), "down"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    if images:
-        hosts.remove_images(("bookshop-", "kirikae-pause:"))
-        shutil.rmtree(OUT, ignore_errors=True)
+def _environment_of_hosts(up: dict[str, Any]) -> dict[str, str]:
+    """What the old deploy script writes on each host."""
+    network = json.loads(hosts.run("docker", "network", "inspect", up["network"]))[0]
+    gateway = network["IPAM"]["Config"][0]["Gateway"]
+    return {
+        "DATABASE_HOST": "db1",
+        "DATABASE_PASSWORD": DATABASE_PASSWORD,
+        "PICTURE_BUCKET": BUCKET,
+        "AWS_ENDPOINT_URL": f"http://{gateway}:{up['endpoint'].rpartition(':')[2]}",
+        "AWS_DEFAULT_REGION": up["region"],
+        "AWS_ACCESS_KEY_ID": "bookshop",
+        "AWS_SECRET_ACCESS_KEY": "bookshop",
+    }
+
+
+def _write_project(pace: Pace, measured: Machine) -> None:
+    """The sample's project file, with what this machine can prove and carry."""
+    yaml = YAML()
+    project = yaml.load(SHOP / "kirikae.yml")
+    project["fleets"]["old"]["deployer"]["patience"] = f"{measured.still_s:.0f}s"
+    judge = project["moves"]["web"]["judge"]
+    judge["worse_requests_at_most"] = f"{100 * pace.worse_requests:g}%"
+    judge["fast_enough"] = f"{1000 * pace.fast_enough_s:.0f}ms"
+    judge["warm_up"] = f"{pace.warm_up_s}s"
+    figures = project["moves"]["web"]["figures"]
+    figures["period"] = f"{pace.period_s}s"
+    figures["lateness"] = f"{pace.lateness_s}s"
+    yaml.dump(project, PROJECT / "kirikae.yml")
+
+
+def _files_with_the_secret() -> Iterator[Path]:
+    """The planted secret must be in no bundle, log, record or report that kirikae wrote; SSM's own
+    store is where it belongs."""
+    for place in (PROJECT, OUT, FOLDER / "local"):
+        for file in place.rglob("*"):
+            if not file.is_file() or file.name.startswith("stores.db"):
+                continue
+            if DATABASE_PASSWORD.encode() in _content(file):
+                yield file.relative_to(ROOT)
+
+
+def _content(file: Path) -> bytes:
+    raw = file.read_bytes()
+    zipped = file.suffix == ".gz" and raw[:2] == b"\x1f\x8b"
+    return gzip.decompress(raw) if zipped else raw
+
+
+ACTS: tuple[tuple[str, str, Callable[[Rehearsal], None]], ...] = (
+    ("old", "the old side: two web VMs, one batch VM, a database, r1", Rehearsal.old_side),
+    ("load", "virtual users come and never leave", Rehearsal.load),
+    ("survey", "the survey, and a refusal", Rehearsal.survey),
+    ("prepare", "r2 to the old side under load, and a second survey", Rehearsal.prepare),
+    ("new", "images and definitions are made; r2 comes up on ECS", Rehearsal.new_side),
+    ("fault", "the move begins, and a fault shows", Rehearsal.fault),
+    ("repair", "r3 to both sides", Rehearsal.repair),
+    ("move", "the move goes on, and everything is tried", Rehearsal.go_on),
+    ("end", "settle and retire", Rehearsal.end),
+)
+
+
+# --- begin, end, and leave nothing behind
 
 
 def main() -> int:
@@ -538,72 +503,139 @@ def main() -> int:
     parser.add_argument("--clean", action="store_true", help="only remove what rehearsals made")
     asked = parser.parse_args()
     (ROOT / ".kirikae").mkdir(exist_ok=True)
+    try:
+        with one_at_a_time():
+            if asked.clean:
+                clean(images=True)
+                return 0
+            return rehearse(asked.keep)
+    except Trouble as trouble:
+        return complain(trouble)
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Raises Trouble where another rehearsal runs in this folder."""
     with (ROOT / ".kirikae" / "rehearsal.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            print(
-                "another rehearsal runs in this folder; wait for its end, or stop it",
-                file=sys.stderr,
-            )
-            return 1
-        if asked.clean:
-            clean(images=True)
-            return 0
-        return rehearse(asked.keep)
+        except OSError as error:
+            raise Trouble(
+                "another rehearsal runs in this folder", "wait for its end, or stop it"
+            ) from error
+        yield
 
 
 def rehearse(keep: bool) -> int:
     """Play all acts; 0 if every promise was kept."""
     clean(images=False)
+    assert_port_is_free()
+    FOLDER.mkdir(parents=True)
+    stop_at_signals()
+    rehearsal = Rehearsal()
+    code = 0
+    try:
+        play(rehearsal)
+        if not keep:
+            rehearsal.crowd.go()
+        code = conclude(rehearsal)
+    except Trouble as trouble:
+        code = complain(trouble)
+    except Stopped as stopped:
+        print(f"\n{stopped}; what was made is removed", file=sys.stderr, flush=True)
+        code = 128 + stopped.signal_number
+    finally:
+        ignore_signals()
+        if not keep and not (code and os.environ.get("REHEARSAL_KEEP_FAILED")):
+            rehearsal.crowd.go()
+            clean(images=False)
+    if not code:
+        print(f"\nreport: {OUT / 'report.html'}")
+    return code
+
+
+def play(rehearsal: Rehearsal) -> None:
+    for number, (name, title, scene) in enumerate(ACTS):
+        with rehearsal.story.act(name, f"Act {number} · {title}"):
+            scene(rehearsal)
+        rehearsal.look_back()
+
+
+def conclude(rehearsal: Rehearsal) -> int:
+    """Write the report, and say whether every promise was kept."""
+    summary = rehearsal.write_report()
+    print(report.in_words(summary), flush=True)
+    if summary["broken"]:
+        raise Trouble(
+            "; ".join(summary["broken"]),
+            f"look at {OUT / 'report.html'}, where each of these requests stands",
+        )
+    return 0
+
+
+def complain(trouble: Trouble) -> int:
+    print(
+        f"\nthe rehearsal failed: {trouble}\nwhat to do: {trouble.what_to_do}",
+        file=sys.stderr,
+        flush=True,
+    )
+    return 1
+
+
+def assert_port_is_free() -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", PORT))
-        except OSError:
-            print(
-                f"port {PORT} of 127.0.0.1 is taken; set REHEARSAL_PORT to another one",
-                file=sys.stderr,
-            )
-            return 1
-    FOLDER.mkdir(parents=True)
-    story = Story(FOLDER / "load.jsonl")
-    rehearsal = Rehearsal(story)
-    failed = ""
-    try:
-        acts: tuple[tuple[str, Callable[[], None]], ...] = (
-            ("old", rehearsal.old_side),
-            ("load", rehearsal.load),
-            ("survey", rehearsal.survey),
-            ("prepare", rehearsal.prepare),
-            ("new", rehearsal.new_side),
-            ("fault", rehearsal.fault),
-            ("repair", rehearsal.repair),
-            ("move", rehearsal.go_on),
-            ("end", rehearsal.end),
-        )
-        for name, play in acts:
-            with story.act(name):
-                play()
-        if not keep:
-            rehearsal.stop_load()
-        summary = rehearsal.write_report()
-        print(report.in_words(summary))
-        failed = "; ".join(summary["broken"])
-    except Trouble as error:
-        failed = str(error)
-    except KeyboardInterrupt:
-        failed = "stopped by hand"
-    finally:
-        if not keep:
-            rehearsal.stop_load()
-        if not keep and not (failed and os.environ.get("REHEARSAL_KEEP_FAILED")):
-            clean(images=False)
-    if failed:
-        print(f"\nthe rehearsal failed: {failed}", file=sys.stderr)
-        return 1
-    print(f"\nreport: {OUT / 'report.html'}")
-    return 0
+        except OSError as error:
+            raise Trouble(
+                f"port {PORT} of 127.0.0.1 is taken", "set REHEARSAL_PORT to another one"
+            ) from error
+
+
+def stop_at_signals() -> None:
+    def stop(number: int, _: object) -> None:
+        ignore_signals()
+        raise Stopped(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+
+
+def ignore_signals() -> None:
+    """While everything is removed, nothing may come in between."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def clean(images: bool) -> None:
+    """Remove what a rehearsal made; what is not there is no trouble."""
+    settings = FOLDER / "local" / "settings.json"
+    if settings.exists():
+        instance = json.loads(settings.read_text())["instance"]
+        for label in (f"{hosts.LABEL}={instance}", f"{hosts.LABEL}={FOLDER.name}"):
+            hosts.remove_containers(label)
+        take_down()
+    end_processes(FOLDER)
+    if left := processes_of(FOLDER):
+        raise Trouble(f"processes {left} do not end", "end them by hand")
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    if images:
+        hosts.remove_images(("bookshop-", "kirikae-pause:"))
+        shutil.rmtree(OUT, ignore_errors=True)
+
+
+def take_down() -> None:
+    """Raises Trouble where kirikae local cannot be taken down, after a second try."""
+    command = [sys.executable, "-m", "kirikae", "local", "--dir", str(FOLDER / "local"), "down"]
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return
+    raise Trouble(
+        f"kirikae local cannot be taken down: {done.stderr.strip()[-500:]}",
+        "look whether the container engine answers, then run `make clean-rehearsal`",
+    )
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import pytest
 from kirikae.aws.s3_store import S3Store, store_at
 from kirikae.aws.session import Aws
 from kirikae.model.errors import AwsUnreachable, Changed, StoreBroken, Taken
+from kirikae.model.said import text
 from kirikae.model.store import Store
-from kirikae.move.driver import drive
 from kirikae.move.engine import back_out
 from kirikae.move.sqlite_store import SqliteStore
 from tests.world import Bench
@@ -150,18 +150,9 @@ def test_a_whole_move_on_a_bucket(local, monkeypatch, tmp_path):
     store = bucket_store(local, monkeypatch)
     bench = Bench(tmp_path, store=store)
     bench.plan()
-    clock = iter(range(0, 10**9, 10))
-    drive(
-        bench.engine,
-        bench.journal,
-        bench.lease,
-        "web",
-        lambda look: None,
-        lambda: float(next(clock)),
-        lambda s: None,
-    )
+    bench.drive()
     assert bench.journal.read("web").phase == "settled" and bench.world.share == 1000
     rival = Bench(tmp_path, store=store)
     began = time.monotonic()
-    assert back_out(rival.journal, rival.mover, rival.lease, "web", "smoke").share == 0
+    assert back_out(rival.journal, rival.thing, rival.lease, "web", text("smoke")).share == 0
     assert bench.world.share == 0 and time.monotonic() - began < 2

@@ -1,25 +1,32 @@
-"""A release on hosts: killed with SIGKILL at every step and run again it ends in the same state; a
-bad one is taken back."""
+"""A release on hosts and on ECS: killed with SIGKILL at every step and run again it ends in the
+same state; a bad one is taken back."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kirikae.hosts import ssh
-from kirikae.model.project import Check, OldDeployer
-from kirikae.move.lease import Lease
+from kirikae.hosts.errors import HostSilent
+from kirikae.model.project import Check, NewFleet, OldDeployer
 from kirikae.move.sqlite_store import SqliteStore
-from kirikae.release import old_fleet
-from kirikae.release.errors import RolledBack
-from kirikae.release.ledger import Ledger
+from kirikae.release import deploy as deploying
+from kirikae.release import gate, service_deployment
+from kirikae.release.ecs_fleet import EcsFleet
+from kirikae.release.errors import NotFinished, RolledBack
+from kirikae.release.fleet import Fleet
+from kirikae.release.gate import Gate
+from kirikae.release.hosts_fleet import HostsFleet
+from kirikae.release.ledger import Deployed, Ledger
+from kirikae.release.lock import Lock
 from kirikae.release.manifest import Releases
-from kirikae.release.old_fleet import OldFleet
-from tests.fleet import Fleet
+from tests.fleet import StandInHosts, StandInService
 
 SETTINGS = OldDeployer(
     root="/@HOST@/srv",
@@ -29,55 +36,83 @@ SETTINGS = OldDeployer(
     batch=1,
     patience="2s",
 )
+TASK = {
+    "family": "shop",
+    "containerDefinitions": [{"name": "app", "image": "{{ must_env `IMAGE_APP` }}"}],
+}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(gate, "POLL_S", 0.01)
+    monkeypatch.setattr(service_deployment, "POLL_S", 0.01)
 
 
 @pytest.fixture
-def fleet(tmp_path, monkeypatch):
-    made = Fleet(tmp_path / "hosts", "web1", "web2")
+def hosts(tmp_path, monkeypatch):
+    made = StandInHosts(tmp_path / "hosts", "web1", "web2")
     monkeypatch.setenv("KIRIKAE_SSH", made.command)
-    monkeypatch.setattr(old_fleet, "_POLL_S", 0.01)
     for name, files in (
         ("r2", {"app": "two"}),
         ("bad", {"app": "x", "BROKEN": ""}),
         ("r3", {"app": "three"}),
     ):
-        for file, text in files.items():
-            (tmp_path / name).mkdir(exist_ok=True)
-            (tmp_path / name / file).write_text(text)
-        releases(tmp_path).create(name, tmp_path / name, "me", 1.0)
+        release(tmp_path, name, **files)
     yield made
     made.close()
+
+
+def release(folder: Path, name: str, **files: str) -> None:
+    (folder / name).mkdir()
+    for file, text in files.items():
+        (folder / name / file).write_text(text)
+    releases(folder).create(name, folder / name, "me", 1.0)
+    releases(folder).set_images(name, {"app": name})
 
 
 def releases(folder: Path) -> Releases:
     return Releases(SqliteStore(folder / "state.db"), "test", "shop", folder / "releases")
 
 
-def members(settings: OldDeployer = SETTINGS) -> OldFleet:
-    hosts = [ssh.Host(f"ssh://{name}") for name in ("web1", "web2")]
-    return OldFleet(
-        hosts, settings, 80, [Check(get="/")], "X-Release-Id", lambda _: None, lambda _: None
+def ledger(folder: Path) -> Ledger:
+    return Ledger(SqliteStore(folder / "state.db"), "test", "shop", "me")
+
+
+def on_hosts(folder: Path, settings: OldDeployer = SETTINGS) -> Fleet:
+    members = [ssh.Host(f"ssh://{name}") for name in ("web1", "web2")]
+    asked = Gate(80, [Check(get="/")], "X-Release-Id", settings.patience)
+    return HostsFleet(
+        members, settings, releases(folder), asked, lambda hosts: None, lambda text: None
     )
 
 
-def deploy(folder: Path, release: str, settings: OldDeployer = SETTINGS) -> None:
-    """What `release deploy RELEASE --to old` does, without AWS: lock, ledger, fleet."""
-    store = SqliteStore(folder / "state.db")
-    ledger = Ledger(store, "test", "shop", "me")
-    manifest, archive = releases(folder).get(release)
-    with Lease(store, "release/test/shop").held():
-        entry = ledger.begin(release, "old")
-        try:
-            entry = members(settings).deploy(manifest, archive, ledger, entry)
-        except RolledBack as error:
-            ledger.end(
-                next(e for e in ledger.all() if e.seq == entry.seq), "rolled back", str(error)
-            )
-            raise
-        ledger.end(entry, "done", "2 hosts")
+def on_ecs(folder: Path) -> Fleet:
+    service = StandInService(folder / "service.json")
+    place = NewFleet(cluster="c", ecs_service="shop", target_group="g")
+    return EcsFleet(
+        service,  # type: ignore[arg-type]
+        place,
+        releases(folder),
+        folder / "ecs",
+        {},
+        10,
+        lambda text: None,
+    )
 
 
-def killed_at(folder: Path, step: int) -> bool:
+def deploy(folder: Path, fleet: Fleet, release_id: str) -> Deployed:
+    """What `release deploy` does: lock, ledger, fleet.  Raises what went wrong."""
+    lock = Lock(SqliteStore(folder / "state.db"), "test", "shop")
+    ended = deploying.deploy(release_id, [fleet], ledger(folder), lock)
+    if ended.trouble is not None:
+        raise ended.trouble
+    return ended.entries[0]
+
+
+Made = Callable[[Path], Fleet]
+
+
+def killed_at(folder: Path, made: Made, step: int) -> bool:
     """Run a deploy in a process of its own that kills itself before its ``step``-th act; True if it
     came that far."""
     child = os.fork()
@@ -94,12 +129,16 @@ def killed_at(folder: Path, step: int) -> bool:
 
             return wrapper
 
-        ssh.Host.run = counted(ssh.Host.run)  # type: ignore[method-assign]
-        SqliteStore.create_if_absent = counted(SqliteStore.create_if_absent)  # type: ignore[method-assign]
-        SqliteStore.replace_if_match = counted(SqliteStore.replace_if_match)  # type: ignore[method-assign]
+        for kind, acts in (
+            (ssh.Host, ["run"]),
+            (SqliteStore, ["create_if_absent", "replace_if_match"]),
+            (StandInService, ["register_task_definition", "create_service", "update_service"]),
+        ):
+            for act in acts:
+                setattr(kind, act, counted(getattr(kind, act)))
         status = 1
         try:
-            deploy(folder, "r2")
+            deploy(folder, made(folder), "r2")
             status = 0
         finally:
             os._exit(status)
@@ -110,114 +149,178 @@ def killed_at(folder: Path, step: int) -> bool:
     return False
 
 
-def kill_and_run_again(folder: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> bool:
+def assert_one_story(folder: Path, before: str, step: int) -> None:
+    """Killed after the last write, the second run finds a release that was done and is one of its
+    own."""
+    entries = ledger(folder).all()
+    assert 1 <= len(entries) <= 2, step
+    assert {(each.release, each.outcome) for each in entries} == {("r2", "done")}, step
+    assert {each.former for each in entries} == {before}, step
+
+
+def hosts_killed_and_run_again(folder: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Both hosts on r2, nothing half unpacked, and the ledger knows what ran before; False if no
     step was left to be killed at."""
-    monkeypatch.setattr(old_fleet, "_POLL_S", 0.01)
     folder.mkdir()
-    fleet = Fleet(folder / "hosts", "web1", "web2")
-    monkeypatch.setenv("KIRIKAE_SSH", fleet.command)
-    (folder / "r2").mkdir()
-    (folder / "r2/app").write_text("two")
-    releases(folder).create("r2", folder / "r2", "me", 1.0)
-    came_so_far = killed_at(folder, step)
+    hosts = StandInHosts(folder / "hosts", "web1", "web2")
+    monkeypatch.setenv("KIRIKAE_SSH", hosts.command)
+    release(folder, "r2", app="two")
+    came_so_far = killed_at(folder, on_hosts, step)
     if came_so_far:
-        deploy(folder, "r2")
-    assert [fleet.current(n) for n in ("web1", "web2")] == ["r2", "r2"], step
-    assert [fleet.leftovers(n) for n in ("web1", "web2")] == [[], []], step
-    assert all(fleet.reloads(n) >= 1 for n in ("web1", "web2")), step
-    # Killed after the last write, the second run finds a release that was done and is one of its
-    # own.
-    entries = Ledger(SqliteStore(folder / "state.db"), "test", "shop", "me").all()
-    assert 1 <= len(entries) <= 2 and {(e.release, e.outcome) for e in entries} == {
-        ("r2", "done")
-    }, step
-    assert {Path(p).name for e in entries for p in e.previous.values()} == {"r1"}, step
-    fleet.close()
+        deploy(folder, on_hosts(folder), "r2")
+    assert hosts.serving() == ["r2", "r2"], step
+    assert [hosts.leftovers(name) for name in hosts.names] == [[], []], step
+    assert all(hosts.reloads(name) >= 1 for name in hosts.names), step
+    assert_one_story(folder, "r1", step)
+    hosts.close()
+    return came_so_far
+
+
+def service_killed_and_run_again(folder: Path, exists: bool, step: int) -> bool:
+    """The service runs r2, and at most one revision is of no use; False if no step was left to be
+    killed at."""
+    (folder / "ecs").mkdir(parents=True)
+    (folder / "ecs/ecs-task-def.json").write_text(json.dumps(TASK))
+    (folder / "ecs/ecs-service-def.json").write_text('{"desiredCount": 2}')
+    service = StandInService(folder / "service.json", exists)
+    known = service.revisions()
+    release(folder, "r2", app="two")
+    came_so_far = killed_at(folder, on_ecs, step)
+    if came_so_far:
+        deploy(folder, on_ecs(folder), "r2")
+    assert service.serving() == "r2", step
+    assert known + 1 <= service.revisions() <= known + 2, step
+    if exists:
+        assert_one_story(folder, "shop:1", step)
+    assert ledger(folder).all()[-1].outcome == "done", step
     return came_so_far
 
 
 @pytest.mark.parametrize("step", range(2, 24, 3))
 def test_a_release_killed_and_run_again_ends_in_the_same_state(tmp_path, monkeypatch, step):
     """Before a command on a host or a write: every third of them (all by `make prove`)."""
-    assert kill_and_run_again(tmp_path / "x", step, monkeypatch)
+    assert hosts_killed_and_run_again(tmp_path / "x", step, monkeypatch)
 
 
 @pytest.mark.prove
 def test_a_release_killed_at_each_step_and_run_again_ends_in_the_same_state(tmp_path, monkeypatch):
     """Every single step until there is none left."""
     step = 1
-    while kill_and_run_again(tmp_path / str(step), step, monkeypatch):
+    while hosts_killed_and_run_again(tmp_path / str(step), step, monkeypatch):
         step += 1
     print(f"a release on two hosts: {step - 1} of {step - 1} SIGKILLs ended in the same state")
     assert step > 20
 
 
-def test_a_release_that_does_not_answer_is_taken_back_on_every_host(fleet, tmp_path):
+@pytest.mark.parametrize("exists", [True, False], ids=["update", "create"])
+def test_a_release_on_ecs_killed_at_each_step_and_run_again_ends_in_the_same_state(
+    tmp_path, exists
+):
+    """Before each call that changes something, and each write: all of them, there are few."""
+    step = 1
+    while service_killed_and_run_again(tmp_path / str(step), exists, step):
+        step += 1
+    assert step > 6
+
+
+def test_a_release_that_does_not_answer_is_taken_back_on_every_host(hosts, tmp_path):
     """The health gate: the first host never serves it to the second; what served before serves."""
-    deploy(tmp_path, "r2")
+    deploy(tmp_path, on_hosts(tmp_path), "r2")
     with pytest.raises(RolledBack, match=r"GET / answered 500.*what served before serves"):
-        deploy(tmp_path, "bad")
-    assert [fleet.current(n) for n in ("web1", "web2")] == ["r2", "r2"]
-    assert not (fleet.folder / "web2/srv/releases/bad").exists()
-    assert (
-        Ledger(SqliteStore(tmp_path / "state.db"), "test", "shop", "me").all()[-1].outcome
-        == "rolled back"
-    )
+        deploy(tmp_path, on_hosts(tmp_path), "bad")
+    assert hosts.serving() == ["r2", "r2"]
+    assert not (hosts.folder / "web2/srv/releases/bad").exists()
+    assert ledger(tmp_path).all()[-1].outcome == "rolled back"
 
 
-def test_a_later_host_that_fails_takes_the_earlier_ones_back_too(fleet, tmp_path):
-    """One fleet, one release."""
-    deploy(tmp_path, "r2")
+def test_a_later_host_that_fails_takes_the_earlier_ones_back_too(hosts, tmp_path):
+    """One fleet, one release; the last host that was touched goes back first."""
+    deploy(tmp_path, on_hosts(tmp_path), "r2")
+    before = {name: hosts.reloads(name) for name in hosts.names}
     failing = SETTINGS.model_copy(
-        update={"after": "case @HOST@ in *web2) echo no >&2; exit 7;; esac"}
+        update={
+            "after": "case @HOST@ in *web2) echo no >&2; exit 7;; esac",
+            "reload": "echo reload >>@HOST@/reloads; echo @HOST@ >>@HOST@/../order",
+        }
     )
     with pytest.raises(RolledBack, match="web2: no"):
-        deploy(tmp_path, "r3", failing)
-    assert [fleet.current(n) for n in ("web1", "web2")] == ["r2", "r2"]
+        deploy(tmp_path, on_hosts(tmp_path, failing), "r3")
+    assert hosts.serving() == ["r2", "r2"]
+    assert all(hosts.reloads(name) == before[name] + 2 for name in hosts.names)
+    order = [Path(line).name for line in (hosts.folder / "order").read_text().splitlines()]
+    assert order == ["web1", "web2", "web2", "web1"]
 
 
-def test_a_host_that_does_not_answer_is_told_and_changes_nothing(fleet, tmp_path):
+def test_a_host_that_cannot_go_back_is_named(hosts, tmp_path):
+    """It ran no release before: nobody is told that all is as it was."""
+    (hosts.folder / "web1/srv/current").unlink()
+    with pytest.raises(NotFinished, match=r"web1 \(it ran no release before\): look at these"):
+        deploy(tmp_path, on_hosts(tmp_path), "bad")
+    assert ledger(tmp_path).all()[-1].outcome == "not finished"
+
+
+def test_a_host_that_does_not_answer_is_told_and_changes_nothing(hosts, tmp_path):
     """Before the first host is touched as well as between hosts."""
-    (fleet.folder / "web1/silent").touch()
-    with pytest.raises(ssh.HostSilent, match=r"web1: no route.*try `ssh web1 true`"):
-        deploy(tmp_path, "r2")
-    (fleet.folder / "web1/silent").unlink()
-    (fleet.folder / "web2/silent").touch()
-    with pytest.raises(ssh.HostSilent):
-        deploy(tmp_path, "r2")
-    assert fleet.current("web1") == "r1", "every host is asked before the first one is touched"
-    (fleet.folder / "web2/silent").unlink()
-    deploy(tmp_path, "r2")
-    assert [fleet.current(n) for n in ("web1", "web2")] == ["r2", "r2"]
+    (hosts.folder / "web1/silent").touch()
+    with pytest.raises(HostSilent, match=r"web1: no route.*try `ssh web1 true`"):
+        deploy(tmp_path, on_hosts(tmp_path), "r2")
+    (hosts.folder / "web1/silent").unlink()
+    (hosts.folder / "web2/silent").touch()
+    with pytest.raises(HostSilent):
+        deploy(tmp_path, on_hosts(tmp_path), "r2")
+    assert hosts.current("web1") == "r1", "every host is asked before the first one is touched"
+    (hosts.folder / "web2/silent").unlink()
+    deploy(tmp_path, on_hosts(tmp_path), "r2")
+    assert hosts.serving() == ["r2", "r2"]
 
 
-def test_hooks_see_the_release_and_the_former_one_can_be_put_back(fleet, tmp_path):
+def test_hooks_see_the_release_and_the_former_one_can_be_put_back(hosts, tmp_path):
     """`release rollback`: every host back to the folder that the ledger names."""
-    deploy(tmp_path, "r2")
-    deploy(tmp_path, "r3")
-    assert (fleet.folder / "web1/hooks").read_text().splitlines() == [
+    deploy(tmp_path, on_hosts(tmp_path), "r2")
+    deploy(tmp_path, on_hosts(tmp_path), "r3")
+    assert (hosts.folder / "web1/hooks").read_text().splitlines() == [
         "before r2",
         "after",
         "before r3",
         "after",
     ]
-    last = Ledger(SqliteStore(tmp_path / "state.db"), "test", "shop", "me").serving("old")
+    roll_back(tmp_path)
+    assert hosts.serving() == ["r2", "r2"]
+
+
+def roll_back(folder: Path) -> deploying.Ended:
+    lock = Lock(SqliteStore(folder / "state.db"), "test", "shop")
+    return deploying.roll_back([on_hosts(folder)], ledger(folder), lock)
+
+
+def test_a_host_that_ran_nothing_before_is_not_called_rolled_back(hosts, tmp_path):
+    """The others go back; that one is named, with what it serves."""
+    (hosts.folder / "web2/srv/current").unlink()
+    deploy(tmp_path, on_hosts(tmp_path), "r2")
+    trouble = roll_back(tmp_path).trouble
+    assert isinstance(trouble, NotFinished) and "web2 ran no release before, so r2" in str(trouble)
+    assert hosts.serving() == ["r1", "r2"]
+
+
+def test_a_rollback_that_a_host_stopped_is_gone_on_with(hosts, tmp_path):
+    """The same command once more, from the same entry."""
+    deploy(tmp_path, on_hosts(tmp_path), "r2")
+    last = ledger(tmp_path).serving("old")
     assert last is not None
-    members().put_back(last.previous)
-    assert [fleet.current(n) for n in ("web1", "web2")] == ["r2", "r2"]
+    (hosts.folder / "web2/silent").touch()
+    stopped = roll_back(tmp_path)
+    assert isinstance(stopped.trouble, HostSilent) and hosts.serving() == ["r2", "r2"]
+    (hosts.folder / "web2/silent").unlink()
+    assert roll_back(tmp_path).trouble is None and hosts.serving() == ["r1", "r1"]
 
 
-def test_a_folder_that_kirikae_did_not_make_is_never_overwritten(fleet, tmp_path):
+def test_a_folder_that_kirikae_did_not_make_is_never_overwritten(hosts, tmp_path):
     """The ID of a release that the old script put there cannot be taken."""
-    (tmp_path / "r1").mkdir()
-    (tmp_path / "r1/app").write_text("one")
-    releases(tmp_path).create("r1", tmp_path / "r1", "me", 1.0)
+    release(tmp_path, "r1", app="one")
     with pytest.raises(RolledBack, match="was not put there by kirikae"):
-        deploy(tmp_path, "r1")
-    assert (
-        fleet.current("web1") == "r1" and not (fleet.folder / "web1/srv/releases/r1/app").exists()
-    )
+        deploy(tmp_path, on_hosts(tmp_path), "r1")
+    assert hosts.current("web1") == "r1"
+    assert not (hosts.folder / "web1/srv/releases/r1/app").exists()
 
 
 def test_a_deployer_is_kirikae_or_a_command():

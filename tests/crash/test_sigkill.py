@@ -16,9 +16,9 @@ from kirikae.aws.s3_store import S3Store
 from kirikae.aws.session import Aws
 from kirikae.model.errors import KirikaeError
 from kirikae.model.evidence import Verdict
-from kirikae.model.move import Move, Order, Phase, Verb
+from kirikae.model.move import Move, Order, Phase, Verb, Why
+from kirikae.model.said import text
 from kirikae.model.store import Store
-from kirikae.move.driver import drive
 from kirikae.move.engine import back_out
 from tests.world import Bench, Fuse
 
@@ -48,16 +48,7 @@ def drive_through(
 ) -> None:
     bench = Bench(folder, Fuse(at), verdict, store=store())
     bench.plan()
-    clock = iter(range(0, 10**9, 10))
-    drive(
-        bench.engine,
-        bench.journal,
-        bench.lease,
-        "web",
-        lambda look: None,
-        lambda: float(next(clock)),
-        lambda s: time.sleep(0.001),
-    )
+    bench.driver(lambda s: time.sleep(0.001)).drive(lambda look: None)
 
 
 def check_lawful(bench: Bench) -> Move:
@@ -73,16 +64,7 @@ def check_lawful(bench: Bench) -> Move:
 def points_of_a_whole_move(folder: Path) -> int:
     bench = Bench(folder)
     bench.plan()
-    clock = iter(range(0, 10**9, 10))
-    drive(
-        bench.engine,
-        bench.journal,
-        bench.lease,
-        "web",
-        lambda look: None,
-        lambda: float(next(clock)),
-        lambda s: None,
-    )
+    bench.drive()
     return bench.fuse.passed
 
 
@@ -109,16 +91,7 @@ def test_killed_while_backing_out(tmp_path):
 
     bench = Bench(tmp_path, judge=verdict)
     bench.plan()
-    clock = iter(range(0, 10**9, 10))
-    drive(
-        bench.engine,
-        bench.journal,
-        bench.lease,
-        "web",
-        lambda look: None,
-        lambda: float(next(clock)),
-        lambda s: None,
-    )
+    bench.drive()
     for at in range(1, bench.fuse.passed + 1):
         folder = tmp_path / str(at)
         folder.mkdir()
@@ -126,7 +99,7 @@ def test_killed_while_backing_out(tmp_path):
         assert in_child(lambda f=folder: drive_through(f, 0, verdict)) == 0
         after = Bench(folder)
         move = check_lawful(after)
-        assert (move.share, after.world.share) == (0, 0) and move.held.startswith("backed out"), at
+        assert (move.share, after.world.share) == (0, 0) and move.held.why is Why.BACKED_OUT, at
 
 
 def test_a_driver_that_is_dead_but_not_yet_waited_for_is_replaced_at_once(tmp_path):
@@ -168,7 +141,7 @@ def rivals(folder: Path, rng: random.Random, button: bool, store=in_a_file, firs
 def press(folder: Path, store=in_a_file) -> None:
     bench = Bench(folder, store=store())
     try:
-        back_out(bench.journal, bench.mover, bench.lease, "web", "pressed")
+        back_out(bench.journal, bench.thing, bench.lease, "web", text("pressed"))
     except KirikaeError:
         pass  # nothing is on the new side yet, or no move at all: nothing to take back
 

@@ -4,22 +4,35 @@ nothing guessed."""
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
+import tarfile
+from dataclasses import replace
 from datetime import date
 
 import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
+from kirikae.build.errors import CannotBuild, EngineProblem
 from kirikae.build.places import place_of
-from kirikae.build.plan import plan, size_of
+from kirikae.build.plan import plan
+from kirikae.build.sizes import size_of
+from kirikae.build.written import State, checksum, state_of
+from kirikae.console import build, release
+from kirikae.console.here import Here
+from kirikae.console.kinds import read_project
 from kirikae.console.report import Facts, _plain, page
+from kirikae.model.errors import UsageProblem
 from kirikae.model.fargate import SIZES, dollars_a_day
-from kirikae.model.project import project_from
 from kirikae.model.workload import Measured
 from kirikae.release.definitions import render
+from kirikae.release.errors import NoRelease
 from kirikae.survey.errors import NoSurvey
 from kirikae.survey.survey import findings
 from kirikae.survey.workload import workload
+from tests.unit.test_survey import DATA as BUNDLES
 from tests.unit.test_survey import TODAY, altered, captured
 
 PROJECT = """
@@ -43,7 +56,7 @@ VALUES = {
 
 
 def made(text=PROJECT, bundles=None):
-    project = project_from(text, "kirikae.yml")
+    project = read_project(text, "kirikae.yml")
     found = workload(
         bundles or [captured("web1"), captured("web2")], project.build, project.accepted
     )
@@ -144,7 +157,7 @@ def test_nothing_secret_is_written():
 def test_every_path_has_one_place_and_a_reason():
     """Over all folders, files and packaged paths of a host; a path that no rule knows is told, not
     guessed."""
-    project = project_from(PROJECT, "kirikae.yml")
+    project = read_project(PROJECT, "kirikae.yml")
     bundle = captured("web1")
     found, _ = made()
     seen = findings([bundle], [], TODAY)
@@ -187,8 +200,6 @@ def test_sizes_show_their_arithmetic():
     """Measured: computed; not measured: said, and a question."""
     found, written = made()
     assert not written.size.measured and "not measured" in written.files["image/SIZES.md"]
-    from dataclasses import replace
-
     known = replace(
         found, measured=(Measured("web1", 0.9, 4, 900 * 1024), Measured("web2", 0.6, 4, 800 * 1024))
     )
@@ -207,7 +218,7 @@ def test_a_host_without_one_own_service_is_told_to_name_it():
     with pytest.raises(NoSurvey, match=r"build\.unit"):
         made(bundles=[captured("batch1")])
     with pytest.raises(NoSurvey, match="survey collect"):
-        workload([], project_from(PROJECT, "k").build, ())
+        workload([], read_project(PROJECT, "k").build, ())
     with pytest.raises(NoSurvey, match="WorkingDirectory"):
         made(
             bundles=[
@@ -218,13 +229,230 @@ def test_a_host_without_one_own_service_is_told_to_name_it():
         )
 
 
+# --- a folder with a survey
+
+
+@pytest.fixture
+def here(tmp_path):
+    """Two surveyed hosts, a release r2, and a script in place of the container engine (a reason:
+    there is none in these tests; the rehearsal builds with a real one)."""
+    (tmp_path / "kirikae.yml").write_text(PROJECT)
+    for host in ("web1", "web2"):
+        folder = tmp_path / ".kirikae/bundles" / host
+        folder.mkdir(parents=True)
+        shutil.copy(BUNDLES / f"{host}.gz", folder / "20261121T000000Z.gz")
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/app.py").write_text("print()")
+    script = tmp_path / "engine"
+    script.write_text(ENGINE.format(python=sys.executable, folder=str(tmp_path)))
+    script.chmod(0o755)
+    environment = {**os.environ, "KIRIKAE_ENGINE": str(script)}
+    return Here(str(tmp_path / "kirikae.yml"), environment=environment)
+
+
+ENGINE = """#!{python}
+import json, os, shutil, sys
+folder = {folder!r}
+words = sys.argv[1:]
+with open(os.path.join(folder, "calls"), "a") as log:
+    log.write(json.dumps(words) + "\\n")
+built = os.path.join(folder, "built")
+names = open(built).read().split() if os.path.exists(built) else []
+match words:
+    case ["image", "inspect", "-f", "{{{{json .RepoDigests}}}}", tag]:
+        print(json.dumps([tag.rpartition(":")[0] + "@sha256:d"]))
+    case ["image", "inspect", "-f", _, tag]:
+        print("sha256:" + tag)
+    case ["image", "inspect", tag]:
+        sys.exit(0 if tag in names else 1)
+    case ["build", *rest]:
+        kept = os.path.join(folder, "context")
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(rest[-1], kept)
+        with open(built, "a") as file:
+            file.write(rest[rest.index("-t") + 1] + "\\n")
+    case ["create", _]:
+        print("container")
+    case ["export", _]:
+        sys.stdout.buffer.write(open(os.path.join(folder, "image.tar"), "rb").read())
+    case ["push" | "rm", *_]:
+        pass
+    case _:
+        sys.exit("no such command")
+"""
+
+
+def release_made(here):
+    release.created(here, "r2", here.folder / "code", dry_run=False)
+
+
+def calls(here, verb):
+    lines = (here.folder / "calls").read_text().splitlines()
+    return [words for words in map(json.loads, lines) if words[0] == verb]
+
+
+def test_files_are_written_once_and_an_edited_one_is_left_alone(here):
+    """new, same, changed by the survey, edited by somebody; --force writes over that, too."""
+    assert set(build.shown_plan(here).plain["files"].values()) == {"new"}
+    told = build.written(here, force=False, dry_run=True)
+    assert told.outcome == "dry run" and not (here.folder / "image").exists()
+    assert build.written(here, force=False, dry_run=False).to_plain()["outcome"] == "done"
+    assert build.written(here, force=False, dry_run=False).outcome == "nothing to do"
+
+    (here.folder / "kirikae.yml").write_text(PROJECT.replace("subnet-1", "subnet-2"))
+    states = build.shown_plan(here).plain["files"]
+    assert [path for path, state in states.items() if state == "changed"] == [
+        "ecs/ecs-service-def.json"
+    ]
+    (here.folder / "image/nginx.conf").write_text("mine")
+    with pytest.raises(CannotBuild, match=r"image/nginx.conf were not written.*--force"):
+        build.written(here, force=False, dry_run=False)
+    assert "subnet-1" in (here.folder / "ecs/ecs-service-def.json").read_text()
+    assert "wrote image/nginx.conf (edited)" in build.written(here, True, False).lines
+    assert "subnet-2" in (here.folder / "ecs/ecs-service-def.json").read_text()
+
+
+def test_a_file_that_is_no_text_counts_as_edited():
+    """Whatever lies there: it is compared, not read."""
+    assert state_of("a", b"\xff", None) is State.EDITED
+    assert state_of("a", b"a", None) is State.SAME and state_of("a", None, None) is State.NEW
+    assert state_of("a", b"b", checksum(b"b")) is State.CHANGED
+
+
+def test_nothing_is_written_while_a_question_is_open(here):
+    """The plan shows it and ends as found; writing is refused with the question."""
+    (here.folder / "kirikae.yml").write_text(PROJECT.split("accepted:")[0])
+    shown = build.shown_plan(here)
+    assert shown.exit == 6 and shown.plain["questions"]
+    assert any(line.startswith("QUESTION: ") for line in shown.lines)
+    with pytest.raises(CannotBuild, match=r"answered first:\n- "):
+        build.written(here, force=True, dry_run=False)
+
+
+def test_a_path_is_explained_or_told_to_be_unknown(here):
+    """Found out by asking, not by building."""
+    assert build.explained(here, "/usr/bin/gunicorn").plain["place"] == "base"
+    unknown = build.explained(here, "/etc/td-agent/td-agent.conf/")
+    assert unknown.exit == 6 and unknown.plain["place"] == "unplaced"
+    with pytest.raises(UsageProblem, match="not an absolute path"):
+        build.explained(here, "etc/hosts")
+
+
+ORDER = build.ImageOrder("r2", None, None)
+
+
+def test_images_are_made_from_the_release_and_the_base_only_once(here):
+    """Base, then app and web on it; labels and the release's ID in them."""
+    release_made(here)
+    build.written(here, force=False, dry_run=False)
+    told = build.images_made(here, ORDER, dry_run=True)
+    assert told.plain["images"] == ["base", "app", "web"] and not (here.folder / "calls").exists()
+    made = build.images_made(here, ORDER, dry_run=False)
+    assert made.plain["images"] == {
+        "app": "sha256:bookshop-app:r2",
+        "web": "sha256:bookshop-web:r2",
+    }
+    base, app, web = calls(here, "build")
+    assert base[3].startswith("bookshop-base:") and f"BASE={base[3]}" in app
+    assert "DISTRIBUTION=debian:12-slim" in web and "kirikae.release=r2" in web
+    assert (here.folder / "context/release/RELEASE").read_text() == "r2\n"
+    assert (here.folder / "context/release/app.py").exists()
+    build.images_made(here, ORDER, dry_run=False)
+    assert len(calls(here, "build")) == 5
+
+
+def test_images_that_are_pushed_are_named_by_their_digest(here):
+    """Of the repository that was asked for."""
+    release_made(here)
+    build.written(here, force=False, dry_run=False)
+    order = build.ImageOrder("r2", "debian:13", "registry/shop")
+    made = build.images_made(here, order, dry_run=False)
+    assert made.plain["images"]["app"] == "registry/shop-app@sha256:d"
+    assert [words[-1] for words in calls(here, "push")] == [
+        "registry/shop-app:r2",
+        "registry/shop-web:r2",
+    ]
+    assert "DISTRIBUTION=debian:13" in calls(here, "build")[0]
+
+
+def test_what_an_image_needs_first_is_told(here):
+    """Files, wheels, a release, an engine."""
+    with pytest.raises(NoRelease, match="release create r2"):
+        build.images_made(here, ORDER, dry_run=True)
+    release_made(here)
+    with pytest.raises(CannotBuild, match=r"app.Dockerfile; `kirikae build write`"):
+        build.images_made(here, ORDER, dry_run=True)
+    build.written(here, force=False, dry_run=False)
+    with pytest.raises(CannotBuild, match="no images yet"):
+        build.verified(here, "r2")
+    base = here.folder / "image/base.Dockerfile"
+    base.write_text(base.read_text() + "COPY wheelhouse/ /x/\n")
+    with pytest.raises(CannotBuild, match=r"pip download -d .*/image/wheelhouse"):
+        build.images_made(here, ORDER, dry_run=True)
+    build.written(here, force=True, dry_run=False)
+    absent = replace(here, environment={**here.environment, "KIRIKAE_ENGINE": "not-there"})
+    with pytest.raises(EngineProblem, match=r"cannot run `not-there`.*KIRIKAE_ENGINE"):
+        build.images_made(absent, ORDER, dry_run=False)
+
+
+def image_of(here, *entries):
+    with tarfile.open(here.folder / "image.tar", "w") as tar:
+        for name, mode in entries:
+            entry = tarfile.TarInfo(name)
+            entry.mode = mode
+            tar.addfile(entry)
+
+
+def test_what_must_not_be_in_an_image_is_found(here):
+    """State of the hosts, secrets and leftovers, setuid bits; nothing else."""
+    release_made(here)
+    build.written(here, force=False, dry_run=False)
+    build.images_made(here, ORDER, dry_run=False)
+    image_of(here, ("usr/bin/python3", 0o755), ("./var/cache/bookshop/x", 0o644))
+    clean = build.verified(here, "r2")
+    assert clean.exit == 0 and clean.lines == [
+        "2 images of r2: nothing found that must not be there"
+    ]
+    image_of(
+        here,
+        ("./var/lib/bookshop/uploads/1", 0o644),
+        ("srv/bookshop/current/.env", 0o644),
+        ("srv/bookshop/tls/server.key", 0o600),
+        ("usr/bin/passwd", 0o4755),
+    )
+    dirty = build.verified(here, "r2")
+    assert dirty.exit == 6
+    assert [(each["path"], each["why"]) for each in dirty.plain["unwanted"][:4]] == [
+        ("/var/lib/bookshop/uploads/1", "state of the hosts"),
+        ("/srv/bookshop/current/.env", "a secret, or a leftover"),
+        ("/srv/bookshop/tls/server.key", "a secret, or a leftover"),
+        ("/usr/bin/passwd", "setuid or setgid (mode 4755)"),
+    ]
+    (here.folder / "image.tar").write_bytes(b"not a tar file" * 100)
+    with pytest.raises(EngineProblem, match="export"):
+        build.verified(here, "r2")
+    assert calls(here, "rm")[-1] == ["rm", "-f", "container"]
+
+
+@pytest.mark.parametrize("verb", ["write", "image"])
+def test_a_changing_verb_does_not_begin_under_read_only(here, verb):
+    """Not even to look, unless it is a dry run."""
+    reading = replace(here, read_only=True)
+    with pytest.raises(UsageProblem, match=f"`kirikae build {verb}` changes something"):
+        if verb == "write":
+            build.written(reading, force=False, dry_run=False)
+        else:
+            build.images_made(reading, ORDER, dry_run=False)
+    assert build.written(reading, force=False, dry_run=True).outcome == "dry run"
+
+
 # --- the page for people who decide
 
 
 @pytest.mark.parametrize("lang", ["en", "ja"])
 def test_the_page_for_people_who_decide_speaks_plain_words(lang):
     """What ends, what is gained, what it takes, what it costs, the risks; one picture; no codes."""
-    project = project_from(PROJECT, "kirikae.yml")
+    project = read_project(PROJECT, "kirikae.yml")
     found, written = made()
     seen = findings([captured("web1"), captured("web2")], [captured("batch1")], TODAY)
     facts = Facts(

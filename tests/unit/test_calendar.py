@@ -8,6 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from kirikae.model.calendar import Calendar, Freeze, Window, window_from
+from kirikae.model.said import Words
+
+EN = Words.of().say
 
 
 def at(text: str, zone: str = "Asia/Tokyo") -> float:
@@ -32,13 +35,13 @@ OFFICE = Calendar(
 )
 def test_a_window_is_in_local_time(text, open_):
     """Friday 20 November 2026 and around it, in Tokyo."""
-    assert (OFFICE.closed(at(text)) == "") is open_
+    assert (OFFICE.closed(at(text)) is None) is open_
 
 
 def test_a_closed_window_says_when_it_opens():
     """After Friday noon comes Monday."""
     assert (
-        OFFICE.closed(at("2026-11-20 12:30"))
+        EN(OFFICE.closed(at("2026-11-20 12:30")))
         == "outside of the windows; next Mon 2026-11-23 10:00 Asia/Tokyo"
     )
 
@@ -47,7 +50,7 @@ def test_a_window_over_midnight_belongs_to_the_day_it_begins_on():
     """Saturday 22:00 to Sunday 02:00."""
     night = Calendar("Asia/Tokyo", (window_from("Sat 22:00-02:00"),))
     assert [
-        night.closed(at(t)) == ""
+        night.closed(at(t)) is None
         for t in ("2026-11-21 01:00", "2026-11-21 23:00", "2026-11-22 01:59", "2026-11-22 02:00")
     ] == [
         False,
@@ -65,29 +68,29 @@ def test_a_freeze_closes_what_is_open_and_names_its_reason():
         (Freeze(date(2026, 11, 20), date(2026, 11, 24), "Black Friday"),),
     )
     assert (
-        frozen.closed(at("2026-11-23 11:00"))
+        EN(frozen.closed(at("2026-11-23 11:00")))
         == "frozen until 2026-11-24 (Black Friday); next Wed 2026-11-25 10:00 Asia/Tokyo"
     )
-    assert (
-        Calendar(freezes=(Freeze(date(2020, 1, 1), date(2099, 1, 1), "for ever"),))
-        .closed(at("2026-11-23 11:00"))
-        .endswith("within a year")
-    )
-    assert Calendar().closed(0) == ""
+    assert EN(
+        Calendar(freezes=(Freeze(date(2020, 1, 1), date(2099, 1, 1), "for ever"),)).closed(
+            at("2026-11-23 11:00")
+        )
+    ).endswith("within a year")
+    assert Calendar().closed(0) is None
 
 
 def test_clocks_that_change_do_not_move_a_window():
     """Berlin, 29 March 2026: 02:30 does not exist, so the window of that night opens an hour later
     by the clock."""
     night = Calendar("Europe/Berlin", (window_from("Sun 02:30-04:00"),))
-    assert night.closed(at("2026-03-29 03:10", "Europe/Berlin")) == "" and night.closed(
+    assert night.closed(at("2026-03-29 03:10", "Europe/Berlin")) is None and night.closed(
         at("2026-03-29 01:59", "Europe/Berlin")
     )
     assert night.opens(at("2026-03-29 00:10", "Europe/Berlin")).strftime("%H:%M") == "03:30"
     office = Calendar("Europe/Berlin", (window_from("Mon-Sun 10:00-11:00"),))
     for day in ("2026-03-28", "2026-03-29", "2026-10-25", "2026-10-26"):
         assert [
-            office.closed(at(f"{day} {t}", "Europe/Berlin")) == ""
+            office.closed(at(f"{day} {t}", "Europe/Berlin")) is None
             for t in ("09:59", "10:00", "11:00")
         ] == [False, True, False]
 

@@ -10,27 +10,22 @@ import pytest
 
 from kirikae.model.errors import AwsUnreachable, OutOfOrder, Unfinished
 from kirikae.model.evidence import Verdict
-from kirikae.model.move import Move, Order, Phase, Verb
-from kirikae.move.driver import drive, hold_without_lease, serve
-from kirikae.move.engine import back_out
-from kirikae.move.journal import Beaten, Journal, NewerFormat, UnknownMove
-from kirikae.move.lease import Driven, Lease, LeaseLost
+from kirikae.model.move import Hold, Move, Order, Phase, Verb, Why
+from kirikae.model.said import said, text
+from kirikae.move.driver import Driver, Service, hold_without_lease
+from kirikae.move.engine import Rules, Waits, back_out, held_in_words
+from kirikae.move.errors import Beaten, Driven, LeaseLost, NewerFormat, UnknownMove
+from kirikae.move.journal import Journal
+from kirikae.move.lease import Lease
 from kirikae.move.sqlite_store import SqliteStore
-from tests.world import Bench
+from tests.world import SAY, Bench
+
+SMOKE = Hold(Why.BACKED_OUT, text("smoke"))
 
 
 def drive_to_the_end(bench: Bench) -> Move:
     bench.plan()
-    clock = iter(range(0, 10**9, 10))
-    return drive(
-        bench.engine,
-        bench.journal,
-        bench.lease,
-        "web",
-        lambda look: None,
-        lambda: float(next(clock)),
-        lambda s: None,
-    ).move
+    return bench.drive().move
 
 
 def test_a_healthy_move_settles(tmp_path):
@@ -46,7 +41,9 @@ def test_harm_backs_out_by_itself_and_holds(tmp_path):
     """Fail at 50%: share 0, held, and the reason is kept."""
     bench = Bench(tmp_path, judge=lambda m: Verdict.FAIL if m.share == 500 else Verdict.PASS)
     move = drive_to_the_end(bench)
-    assert (move.share, bench.world.share, move.held) == (0, 0, "backed out: judged fail")
+    assert (move.share, bench.world.share) == (0, 0)
+    assert move.held == Hold(Why.BACKED_OUT, said("world.judged", verdict="fail"))
+    assert SAY(held_in_words(move)) == "backed out: judged fail"
 
 
 def test_unsure_never_advances(tmp_path):
@@ -56,7 +53,8 @@ def test_unsure_never_advances(tmp_path):
     with bench.lease.held():
         for _ in range(20):
             look = bench.engine.step("web")
-    assert look.move.share == 100 and look.waits_for == "judged unsure"
+    assert look.move.share == 100 and SAY(look.wait.says) == "judged unsure"
+    assert look.wait.on is Waits.EVIDENCE
 
 
 def test_a_hand_on_the_knob_is_respected(tmp_path):
@@ -68,7 +66,8 @@ def test_a_hand_on_the_knob_is_respected(tmp_path):
             bench.engine.step("web")
         bench.world.turn(300)
         move = bench.engine.step("web").move
-    assert "somebody else set the share to 30%" in move.held and bench.world.share == 300
+    assert move.held.why is Why.HAND_ON_KNOB and bench.world.share == 300
+    assert "somebody else set the share to 30%" in SAY(move.held.reason)
 
 
 def test_a_hand_between_look_and_shift_is_respected_too(tmp_path):
@@ -80,19 +79,20 @@ def test_a_hand_between_look_and_shift_is_respected_too(tmp_path):
             bench.world.turn(40)  # after the look has read the share
         return Verdict.PASS
 
-    bench.mover.judge = judge
-    original = bench.mover.compare
-    bench.mover.compare = lambda move: (
+    bench.thing.judge = judge
+    original = bench.thing.compare
+    bench.thing.compare = lambda move: (
         original(move) if move.share != 100 else _with_share(original(move), 100)
     )
     move = drive_to_the_end(bench)
-    assert bench.world.share == 40 and move.held == "found 40"
+    assert bench.world.share == 40 and move.held.why is Why.HAND_ON_KNOB
+    assert move.held.reason.blanks["found"] == 40
 
 
 def _with_share(evidence, share):
     from dataclasses import replace
 
-    return replace(evidence, found_share=share)
+    return replace(evidence, found=share)
 
 
 def test_resume_puts_the_share_back_and_goes_on(tmp_path):
@@ -113,7 +113,9 @@ def test_the_red_button_works_with_a_driver_a_dead_driver_and_none(tmp_path):
     bench = Bench(tmp_path, judge=lambda m: Verdict.UNSURE if m.share == 500 else Verdict.PASS)
     bench.plan()
     thread = threading.Thread(
-        target=lambda: drive(bench.engine, bench.journal, bench.lease, "web", lambda look: None),
+        target=lambda: Driver(bench.engine, bench.journal, bench.lease, "web").drive(
+            lambda look: None
+        ),
         daemon=True,
     )
     thread.start()
@@ -122,9 +124,9 @@ def test_the_red_button_works_with_a_driver_a_dead_driver_and_none(tmp_path):
         time.sleep(0.05)
     began = time.monotonic()
     other = Bench(tmp_path)
-    move = back_out(other.journal, other.mover, other.lease, "web", "smoke")
+    move = back_out(other.journal, other.thing, other.lease, "web", text("smoke"))
     assert time.monotonic() - began < 2
-    assert (move.share, other.world.share, move.held) == (0, 0, "backed out: smoke")
+    assert (move.share, other.world.share, move.held) == (0, 0, SMOKE)
     thread.join(5)
     assert not thread.is_alive()
 
@@ -139,7 +141,7 @@ def test_the_red_button_does_not_wait_for_a_hanging_driver(tmp_path):
             bench.engine.step("web")
         other = Bench(tmp_path)
         thread = threading.Thread(
-            target=lambda: back_out(other.journal, other.mover, other.lease, "web", "smoke"),
+            target=lambda: back_out(other.journal, other.thing, other.lease, "web", text("smoke")),
             daemon=True,
         )
         thread.start()
@@ -149,20 +151,20 @@ def test_the_red_button_does_not_wait_for_a_hanging_driver(tmp_path):
         time.sleep(1.0)
         assert bench.world.share == 0
     thread.join(5)
-    assert bench.journal.read("web").held == "backed out: smoke"
+    assert bench.journal.read("web").held == SMOKE
 
 
 def test_a_step_is_not_taken_unasked(tmp_path):
     """`advance: ask`: proven, but nobody said yes."""
-    bench = Bench(tmp_path, ask=True)
+    bench = Bench(tmp_path, rules=Rules(ask=True))
     bench.plan()
     with bench.lease.held():
         for _ in range(6):
             look = bench.engine.step("web")
-        assert look.move.share == 0 and "approval" in look.waits_for
+        assert look.move.share == 0 and look.wait.on is Waits.APPROVAL
         bench.journal.approve(look.move)
         assert bench.engine.step("web").move.share == 100
-        assert "approval" in bench.engine.step("web").waits_for
+        assert bench.engine.step("web").wait.on is Waits.APPROVAL
 
 
 def test_a_hold_by_hand_stops_the_driver_where_it_is(tmp_path):
@@ -172,8 +174,8 @@ def test_a_hold_by_hand_stops_the_driver_where_it_is(tmp_path):
     with bench.lease.held():
         for _ in range(10):
             bench.engine.step("web")
-        hold_without_lease(bench.journal, "web", "lunch")
-        assert bench.engine.step("web").move.held == "lunch"
+        hold_without_lease(bench.journal, "web", text("lunch"))
+        assert bench.engine.step("web").move.held == Hold(Why.BY_HAND, text("lunch"))
     assert bench.world.share == 100
 
 
@@ -229,7 +231,7 @@ def test_a_silent_aws_is_waited_for(tmp_path):
     bench.plan()
     silent = [3]
     told = []
-    original = bench.mover.compare
+    original = bench.thing.compare
 
     def compare(move):
         if silent[0]:
@@ -237,19 +239,11 @@ def test_a_silent_aws_is_waited_for(tmp_path):
             raise AwsUnreachable("no answer")
         return original(move)
 
-    bench.mover.compare = compare
-    clock = iter(range(0, 10**9, 10))
-    look = drive(
-        bench.engine,
-        bench.journal,
-        bench.lease,
-        "web",
-        told.append,
-        lambda: float(next(clock)),
-        lambda s: None,
-    )
+    bench.thing.compare = compare
+    look = bench.drive(told.append)
     assert look.move.phase is Phase.SETTLED
-    assert sum(t.waits_for == "no answer" for t in told) == 3
+    waits = [look.wait for look in told if look.wait is not None]
+    assert [SAY(w.says) for w in waits if w.on is Waits.ANSWER] == ["no answer"] * 3
 
 
 def test_what_is_over_can_be_planned_anew_and_nothing_else(tmp_path):
@@ -313,7 +307,7 @@ def test_a_driver_that_slept_stops_before_its_next_act(tmp_path):
         )  # what a suspended machine sees when it wakes up
         rival.lease._clock = bench.lease._clock
         assert rival.lease.acquire()
-        bench.mover.judge = lambda m: Verdict.PASS
+        bench.thing.judge = lambda m: Verdict.PASS
         bench.engine.step("web")
     assert bench.world.share == 100
 
@@ -334,22 +328,21 @@ def test_the_button_works_without_the_journal(tmp_path):
     bench.world.turn(500)
     (tmp_path / "state.db").write_text("no database " * 500)
     with pytest.raises(Unfinished, match="share 0 was set, but the journal"):
-        back_out(bench.journal, bench.mover, bench.lease, "web", "smoke")
+        back_out(bench.journal, bench.thing, bench.lease, "web", text("smoke"))
     assert bench.world.share == 0
 
 
 def test_a_step_waits_for_somebody_else(tmp_path):
     """`approver: another`: the driver's own yes does not count, a second person's does, and the
     journal keeps who it was."""
-    bench = Bench(tmp_path, ask=True)
-    bench.engine._by_another = True
+    bench = Bench(tmp_path, rules=Rules(ask=True, by_another=True))
     bench.plan()
     second = Journal(SqliteStore(tmp_path / "state.db"), "test", "shop", "she", "there")
     with bench.lease.held():
         for _ in range(4):
             look = bench.engine.step("web")
         bench.journal.approve(look.move)
-        assert "somebody else than me" in bench.engine.step("web").waits_for
+        assert "somebody else than me" in SAY(bench.engine.step("web").wait.says)
         second.approve(look.move)
         second.approve(look.move)
         assert bench.engine.step("web").move.share == 100
@@ -363,21 +356,21 @@ def test_a_step_waits_for_somebody_else(tmp_path):
 
 def test_outside_of_its_window_a_step_waits_and_a_back_out_does_not(tmp_path):
     """Nobody wants a step at 03:00; everybody wants the way back."""
-    bench = Bench(tmp_path)
-    closed = [""]
-    bench.engine._closed = lambda: closed[0]
+    closed = [None]
+    bench = Bench(tmp_path, rules=Rules(closed=lambda: closed[0]))
     bench.plan()
     with bench.lease.held():
         while (look := bench.engine.step("web")).move.share != 100:
             pass
-        closed[0] = "outside of the windows; next Mon"
+        closed[0] = text("outside of the windows; next Mon")
         for _ in range(5):
             look = bench.engine.step("web")
         assert (
             look.move.share == 100
-            and look.waits_for == "its window to shift to 50%: outside of the windows; next Mon"
+            and SAY(look.wait.says)
+            == "its window to shift to 50%: outside of the windows; next Mon"
         )
-        bench.mover.judge = lambda m: Verdict.FAIL
+        bench.thing.judge = lambda m: Verdict.FAIL
         assert bench.engine.step("web").move.share == 0
     assert bench.world.share == 0
 
@@ -393,21 +386,16 @@ def test_a_service_rests_goes_on_beats_and_stops(tmp_path):
         now[0] += 10
         if now[0] == 200:
             bench.plan()
-            hold_without_lease(bench.journal, "web", "lunch")
+            hold_without_lease(bench.journal, "web", text("lunch"))
         if now[0] == 600:
             move = bench.journal.read("web")
             bench.journal.write(bench.journal.write(move.intending(Order(Verb.RESUME))).done())
 
-    serve(
-        bench.engine,
-        bench.journal,
-        bench.lease,
-        "web",
+    Service(
+        bench.driver(sleep, lambda: now[0]),
         looks.append,
         lambda: beats.append(now[0]),
         lambda: now[0] > 2000,
-        lambda: now[0],
-        sleep,
-    )
+    ).serve()
     assert bench.journal.read("web").phase is Phase.SETTLED and bench.world.share == 1000
-    assert 25 < len(beats) < 40 and "no move web was started" in looks[0].waits_for
+    assert 25 < len(beats) < 40 and "no move web was started" in SAY(looks[0].wait.says)

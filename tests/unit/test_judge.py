@@ -8,7 +8,8 @@ from math import comb, exp, isfinite
 
 import pytest
 
-from kirikae.model.evidence import Arm, Batch, Verdict
+from kirikae.model.evidence import Verdict
+from kirikae.model.said import Words
 from kirikae.move.judge import (
     Margins,
     harm_alternatives,
@@ -17,7 +18,10 @@ from kirikae.move.judge import (
     requests_to_prove,
     safe_alternatives,
 )
-from kirikae.move.trial import Trial
+from kirikae.traffic.batches import Arm, Batch
+from kirikae.traffic.trial import Trial
+
+EN = Words.of("kirikae.traffic").say
 
 PLAN = (10, 100, 500, 1000)
 GOLDEN = [
@@ -139,7 +143,7 @@ def test_harm_is_found_within_few_requests():
 def test_a_step_passes_by_proof_and_not_by_time():
     """Too few requests never pass, however long it bakes; enough do."""
     few = judge(Margins(0.01, 0.0005, 5), PLAN, batches(1, 60, 5, 100, 0.001, 0.001)).evidence()
-    assert few.verdict is Verdict.UNSURE and "need about" in few.reason
+    assert few.verdict is Verdict.UNSURE and "need about" in EN(few.reason)
     enough = judge(
         Margins(0.01, 0.02, 5, fast_enough_ms=300), PLAN, batches(1, 60, 200, 100, 0.001, 0.001)
     ).evidence()
@@ -207,8 +211,8 @@ def test_at_the_whole_absolute_limits_judge():
     good = [batch(100 + s, 1000, 9, Arm(), Arm(200, 0, 0, {0.3: 199})) for s in range(10)]
     for each in good:
         judged.look(each)
-    assert (
-        judged.evidence().verdict is Verdict.PASS and "absolute limits" in judged.evidence().reason
+    assert judged.evidence().verdict is Verdict.PASS and "absolute limits" in EN(
+        judged.evidence().reason
     )
     for each in [batch(120 + s, 1000, 9, Arm(), Arm(200, 30, 0, {0.3: 199})) for s in range(10)]:
         judged.look(each)
@@ -239,10 +243,11 @@ def test_the_forecast_is_near_what_it_takes():
 
 def test_margins_that_can_never_be_proven_are_told_beforehand():
     """A plan does not promise what no number of requests can show."""
-    from kirikae.console.move import _requests
+    from kirikae.traffic.prospects import _needed
 
     assert not isfinite(requests_to_prove(Margins(worse_requests=0.00001), 500, 1000))
-    assert "widen worse_requests_at_most" in _requests(None) and "about 5 " in _requests(5)
+    assert "widen worse_requests_at_most" in EN(_needed(None))
+    assert "about 5 " in EN(_needed(5))
 
 
 @pytest.mark.prove

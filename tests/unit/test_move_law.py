@@ -7,17 +7,18 @@ from dataclasses import replace
 import pytest
 
 from kirikae.model.errors import OutOfOrder
-from kirikae.model.move import Move, Order, Phase, Verb
+from kirikae.model.move import Hold, Move, Order, Phase, Verb, Why
 from kirikae.model.share import WHOLE
 
 PLAN = (100, 500, WHOLE)
+HELD = Hold(Why.BY_HAND)
 ORDERS = [Order(v) for v in Verb if v is not Verb.SHIFT] + [
     Order(Verb.SHIFT, s) for s in (0, *PLAN)
 ]
 
 
 def key(move: Move) -> Move:
-    return replace(move, seq=0, attempt=0, stepped=0, held="held" if move.held else "")
+    return replace(move, seq=0, attempt=0, stepped=0, held=HELD if move.held else None)
 
 
 def walk() -> tuple[set[Move], list[tuple[Move, Order, Move]]]:

@@ -14,9 +14,10 @@ import pytest
 
 from kirikae.aws.session import Aws
 from kirikae.console import notify
+from kirikae.console.notices import Announcer
 from kirikae.console.notify import Notifier
+from kirikae.console.speech import Speech
 from kirikae.model.project import Notify, Project, Slack
-from kirikae.move.driver import drive
 from kirikae.move.engine import Look
 from tests.world import Bench
 
@@ -58,21 +59,14 @@ def notifier(bench: Bench, complaints: list[str]) -> Notifier:
     told = SimpleNamespace(
         notify=Notify(slack=Slack(webhook="env:HOOK")), service="shop", environment="test"
     )
-    return Notifier(cast(Aws, None), cast(Project, told), bench.journal, complaints.append)
+    announcer = Announcer(Speech("en", "world"), bench.thing.told)
+    project = cast(Project, told)
+    return Notifier(cast(Aws, None), project, bench.journal, announcer, complaints.append)
 
 
 def moved(bench: Bench) -> None:
     bench.plan()
-    clock = iter(range(0, 10**9, 10))
-    drive(
-        bench.engine,
-        bench.journal,
-        bench.lease,
-        "web",
-        lambda look: None,
-        lambda: float(next(clock)),
-        lambda s: None,
-    )
+    bench.drive()
 
 
 def test_two_drivers_tell_each_event_once(tmp_path, hook):

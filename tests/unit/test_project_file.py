@@ -8,16 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kirikae.console.kinds import project_schema, read_project
 from kirikae.model.errors import ProjectProblem
-from kirikae.model.project import (
-    Project,
-    milliseconds_from,
-    part_from,
-    project_from,
-    schema,
-    seconds_from,
-)
+from kirikae.model.project import Project
 from kirikae.model.share import percent, share_from
+from kirikae.model.values import milliseconds_from, part_from, seconds_from
 
 GOOD = (Path(__file__).parents[2] / "examples/bookshop/kirikae.yml").read_text()
 FAULTS = [
@@ -68,7 +63,7 @@ FAULTS = [
 
 def test_the_sample_can_be_used():
     """The file that ships is a good one."""
-    project = project_from(GOOD, "kirikae.yml")
+    project = read_project(GOOD, "kirikae.yml")
     assert project.moves["web"].plan == (100, 500, 1000)
     assert project.moves["web"].judge.worse_requests_at_most == 0.02
 
@@ -79,7 +74,7 @@ def test_a_fault_names_file_line_key_and_remedy(before, after, key, remedy):
     assert before in GOOD
     text = GOOD.replace(before, after)
     with pytest.raises(ProjectProblem) as caught:
-        project_from(text, "kirikae.yml")
+        read_project(text, "kirikae.yml")
     message = str(caught.value)
     assert message.startswith("kirikae.yml:") and key in message and remedy in message, message
 
@@ -89,14 +84,14 @@ def test_the_line_is_the_line_of_the_fault():
     text = GOOD.replace("bake: 8s", "bake: 8")
     line = next(n for n, row in enumerate(text.splitlines(), 1) if "bake: 8" in row)
     with pytest.raises(ProjectProblem, match=f"kirikae.yml:{line}: moves.web.judge.bake"):
-        project_from(text, "kirikae.yml")
+        read_project(text, "kirikae.yml")
 
 
 def test_every_fault_is_told_at_once():
     """Not one per run."""
     text = GOOD.replace("bake: 8s", "bake: 8").replace("kind: traffic", "kind: jobs")
     with pytest.raises(ProjectProblem) as caught:
-        project_from(text, "kirikae.yml")
+        read_project(text, "kirikae.yml")
     assert len(str(caught.value).splitlines()) == 2
 
 
@@ -104,7 +99,7 @@ def test_an_empty_or_scalar_file_is_refused():
     """Also what is hardly a file."""
     for text in ("", "just words", "- a\n- b\n"):
         with pytest.raises(ProjectProblem):
-            project_from(text, "k.yml")
+            read_project(text, "k.yml")
 
 
 @given(st.lists(st.integers(0, len(GOOD.splitlines()) - 1), max_size=3), st.text(max_size=8))
@@ -115,14 +110,14 @@ def test_a_damaged_file_is_read_or_refused(lines, junk):
     for line in lines:
         rows[line] = rows[line][: len(rows[line]) // 2] + junk
     try:
-        project_from("\n".join(rows), "kirikae.yml")
+        read_project("\n".join(rows), "kirikae.yml")
     except ProjectProblem as problem:
         assert str(problem).startswith("kirikae.yml")
 
 
 def test_the_schema_knows_every_key():
     """The published schema is made from the model that reads the file."""
-    assert set(schema()["properties"]) == set(Project.model_fields)
+    assert set(project_schema()["properties"]) == set(Project.model_fields)
 
 
 @pytest.mark.parametrize(

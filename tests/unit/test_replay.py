@@ -9,20 +9,21 @@ import random
 from collections.abc import Callable, Iterator
 
 import pytest
-from click.testing import CliRunner
 
-from kirikae.console.verdict import judge_file
 from kirikae.model.errors import UsageProblem
-from kirikae.model.evidence import Arm, Batch
-from kirikae.model.project import TrafficMove
+from kirikae.model.said import Words
 from kirikae.move.judge import Margins
-from kirikae.move.replay import batches, lines_of, looks
-from kirikae.move.trial import Look, Trial
-from kirikae.traffic.mover import trial_of
+from kirikae.traffic.batches import Arm, Batch
+from kirikae.traffic.judging import trial_of
+from kirikae.traffic.replay import batches, lines_of, looks
+from kirikae.traffic.settings import TrafficMove
+from kirikae.traffic.trial import Guards, Look, Trial
+from tests.command import run
 from tests.simulation import poisson
 
 BOUNDS = (0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 MARGINS = Margins(0.01, 0.0005, 30)
+EN = Words.of("kirikae.traffic").say
 Rates = Callable[[int], tuple[float, float]]
 """Second -> (error rate, factor on latency) of the new side."""
 
@@ -63,7 +64,7 @@ def trace(
 
 
 def judged(lines: Iterator[str] | list[str], **more: float) -> list[Look]:
-    return list(looks(lines, "trace", Trial(MARGINS, **more)))
+    return list(looks(lines, "trace", Trial(MARGINS, guards=Guards(**more))))
 
 
 def first_fail(found: list[Look]) -> Look | None:
@@ -83,7 +84,7 @@ def test_harm_is_found_soon_and_named(fault, new, by, most):
     """At 10% of 100 requests a second; a fail stays."""
     found = judged(trace(1, 240, new))
     fail = first_fail(found)
-    assert fail is not None and by in fail.reason and fail.exposed < most, (fault, fail)
+    assert fail is not None and by in EN(fail.reason) and fail.exposed < most, (fault, fail)
     assert found[-1].verdict == "fail"
 
 
@@ -118,10 +119,9 @@ def test_no_step_is_taken_while_the_old_side_is_in_trouble():
         looks(trace(7, 2700, incident, rps=200, share=500, old=incident), "trace", Trial(margins))
     )
     assert first_fail(found) is None and found[599].verdict == "pass"
-    assert (
-        all(look.verdict == "unsure" for look in found[630:2390])
-        and "old side itself is in trouble (3" in found[700].reason
-    )
+    assert all(
+        look.verdict == "unsure" for look in found[630:2390]
+    ) and "old side itself is in trouble (3" in EN(found[700].reason)
     assert found[-1].verdict == "pass"
 
 
@@ -152,7 +152,7 @@ def test_one_route_alone_is_found():
                     )
                 )
     fail = first_fail(judged(lines))
-    assert fail is not None and "/pay" in fail.reason and fail.t < 120
+    assert fail is not None and "/pay" in EN(fail.reason) and fail.t < 120
 
 
 def test_wrong_content_caught_by_a_probe():
@@ -172,7 +172,7 @@ def test_wrong_content_caught_by_a_probe():
             ]
         )
     )
-    assert fail is not None and fail.t == 6 and "probes" in fail.reason
+    assert fail is not None and fail.t == 6 and "probes" in EN(fail.reason)
     assert (
         first_fail(
             judged([line(t, side, int(t >= 5)) for t in range(10) for side in ("old", "new")])
@@ -197,7 +197,7 @@ def test_without_figures_of_one_side_the_clock_stands_still():
     found = judged(lines)
     assert (
         found[-1].verdict == "unsure"
-        and "new side" in found[-1].reason
+        and "new side" in EN(found[-1].reason)
         and found[-1].log_e["harm"] == pytest.approx(0, abs=1e-9)
     )
     again = judged([*lines, json.dumps({"t": 60, "side": "new", "requests": 30, "errors": 0})])
@@ -213,9 +213,8 @@ def test_seconds_without_any_request_stand_still_too():
     ]
     found = list(looks(lines, "trace", Trial(Margins(0.01, 0.02, 30))))
     assert found[59].verdict == "pass"
-    assert (
-        all(look.verdict == "unsure" for look in found[60:])
-        and "the clock stands still" in found[-1].reason
+    assert all(look.verdict == "unsure" for look in found[60:]) and "the clock stands still" in EN(
+        found[-1].reason
     )
 
 
@@ -229,7 +228,7 @@ def test_a_period_without_a_line_of_the_log_is_no_round_of_probes():
             5.0, 5.0, 10, {"": {"old": Arm(probe_failed=0), "new": Arm(probe_failed=0)}}, 3
         ).only_probes
     )
-    assert "clock stands still" in Trial(MARGINS).look(nobody).reason
+    assert "clock stands still" in EN(Trial(MARGINS).look(nobody).reason)
 
 
 def test_a_share_that_is_not_delivered_holds():
@@ -239,7 +238,7 @@ def test_a_share_that_is_not_delivered_holds():
         for t in range(60)
         for s, n in (("old", 99), ("new", 1))
     ]
-    assert "delivered" in judged(lines)[-1].reason
+    assert "delivered" in EN(judged(lines)[-1].reason)
 
 
 @pytest.mark.parametrize(
@@ -307,7 +306,7 @@ def test_what_a_move_recorded_is_judged_alike():
     assert list(batches(lines, "t")) == recorded
     live = Trial(MARGINS)
     assert [live.look(batch) for batch in recorded] == judged(lines)
-    assert live.evidence().verdict == "fail" and "p95" in live.evidence().reason
+    assert live.evidence().verdict == "fail" and "p95" in EN(live.evidence().reason)
 
 
 def test_rounds_of_probes_stand_between_the_figures():
@@ -325,7 +324,7 @@ def test_rounds_of_probes_stand_between_the_figures():
             rows.append(Batch(t + 0.5, 5.0, 10, {"": bad}, 3))
     found = judged([line for row in rows for line in lines_of(row)])
     fail = first_fail(found)
-    assert fail is not None and fail.t == 29.5 and "2 times in a row" in fail.reason
+    assert fail is not None and fail.t == 29.5 and "2 times in a row" in EN(fail.reason)
     live = Trial(MARGINS).at(3, 10)
     assert [live.look(row) for row in rows] == found
 
@@ -360,7 +359,7 @@ def test_the_command_prints_a_table_json_and_a_picture(tmp_path):
     scripts."""
     file = tmp_path / "shift.jsonl"
     file.write_text("\n".join(trace(1, 120, lambda t: (0.2, 1.0))))
-    told = CliRunner().invoke(judge_file, [str(file), "--json", "--html", str(tmp_path / "p.html")])
+    told = run("move", "judge", *[str(file), "--json", "--html", str(tmp_path / "p.html")])
     answer = json.loads(told.stdout)
     assert told.exit_code == 4 and answer["verdict"] == "fail" and len(answer["looks"]) == 120
     assert answer["first_fail_t"] == next(
@@ -369,11 +368,11 @@ def test_the_command_prints_a_table_json_and_a_picture(tmp_path):
     assert {"t", "verdict", "log_e", "exposed"} <= set(answer["looks"][0])
     page = (tmp_path / "p.html").read_text()
     assert "<svg" in page and "<script" not in page and "fail" in page
-    told = CliRunner().invoke(judge_file, [str(file)])
+    told = run("move", "judge", *[str(file)])
     assert "first fail at" in told.stdout and told.exit_code == 4
     empty = tmp_path / "empty"
     empty.write_text("")
-    assert CliRunner().invoke(judge_file, [str(empty)]).exit_code == 5
+    assert run("move", "judge", *[str(empty)]).exit_code == 5
 
 
 @pytest.mark.prove
@@ -406,4 +405,4 @@ def test_by_dns_the_share_that_arrives_is_not_tested(router, held):
     trial = trial_of(settings, settings.plan)
     for t in range(60):
         trial.look(Batch(float(t), 1.0, 500, {"": {"old": Arm(99), "new": Arm(1)}}, 3))
-    assert ("delivered" in trial.evidence().reason) is held
+    assert ("delivered" in EN(trial.evidence().reason)) is held

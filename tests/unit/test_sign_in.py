@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from kirikae.model.project import Check, SignIn
-from kirikae.traffic.probes import sign_in_trouble
+from kirikae.model.said import Words
+from kirikae.traffic.probes import Target, sign_in_trouble
 
 SIGN_IN = SignIn(
     post="/login",
@@ -28,8 +29,8 @@ class Side(http.server.ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
-    def target(self) -> tuple[str, int]:
-        return "127.0.0.1", self.server_address[1]
+    def target(self) -> Target:
+        return Target("127.0.0.1", self.server_address[1])
 
 
 class _Answers(http.server.BaseHTTPRequestHandler):
@@ -71,22 +72,24 @@ def sides(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Side]]:
         side.shutdown()
 
 
+def told(there: Target, here: Target) -> str:
+    return Words.of("kirikae.traffic").say(sign_in_trouble(there, here, SIGN_IN))
+
+
 def test_a_cookie_of_one_side_is_known_on_the_other(sides):
     """And a secret that differs is told before anybody is moved."""
-    assert sign_in_trouble(sides["old"].target, sides["same"].target, SIGN_IN) == ""
-    assert "did not contain 'probe'" in sign_in_trouble(
-        sides["old"].target, sides["other"].target, SIGN_IN
-    )
+    assert sign_in_trouble(sides["old"].target, sides["same"].target, SIGN_IN) is None
+    assert "did not contain 'probe'" in told(sides["old"].target, sides["other"].target)
 
 
 def test_a_login_that_fails_is_told(sides, monkeypatch):
     """A wrong password, a page that is not there, a target that is not there."""
     monkeypatch.setenv("PROBE", "wrong")
-    assert "answered 403" in sign_in_trouble(sides["old"].target, sides["same"].target, SIGN_IN)
+    assert "answered 403" in told(sides["old"].target, sides["same"].target)
     monkeypatch.setenv("PROBE", "pass word")
     sides["same"].shutdown()
     sides["same"].server_close()
-    assert "not answered" in sign_in_trouble(sides["old"].target, sides["same"].target, SIGN_IN)
+    assert "not answered" in told(sides["old"].target, sides["same"].target)
 
 
 def test_a_group_whose_errors_are_edited_away_is_known():

@@ -3,10 +3,11 @@ by hand-written steps."""
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-from hosts import Machines, Trouble, release_files
+from hosts import Machines, release_files
+from trouble import Trouble
+from waiting import until
 
 
 def deploy(
@@ -27,11 +28,11 @@ def deploy(
         registered = health[0]["TargetHealth"]["State"] != "unused"
         if registered:
             elb.deregister_targets(TargetGroupArn=group_arn, Targets=[target])
-            _wait(elb, group_arn, target, "unused")
+            _wait(elb, group_arn, target, "unused", machines.still_s)
         _install(machines, release, host, artefact, environment)
         elb.register_targets(TargetGroupArn=group_arn, Targets=[target])
         if registered:
-            _wait(elb, group_arn, target, "healthy")
+            _wait(elb, group_arn, target, "healthy", machines.still_s)
 
 
 def _install(
@@ -49,7 +50,7 @@ def _install(
         "/srv/bookshop/current && systemctl restart bookshop nginx",
     )
     check = (
-        "for n in $(seq 60); do curl -fsS -o /dev/null http://127.0.0.1/health && exit 0; "
+        "for n in $(seq 600); do curl -fsS -o /dev/null http://127.0.0.1/health && exit 0; "
         "sleep 0.2; done; exit 1"
     )
     try:
@@ -59,15 +60,10 @@ def _install(
         raise Trouble(f"{release} does not answer on {host}: {said}") from error
 
 
-def _wait(
-    elb: Any, group_arn: str, target: dict[str, Any], state: str, timeout_s: float = 90
-) -> None:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        seen = elb.describe_target_health(TargetGroupArn=group_arn, Targets=[target])[
-            "TargetHealthDescriptions"
-        ][0]
-        if seen["TargetHealth"]["State"] == state:
-            return
-        time.sleep(0.3)
-    raise Trouble(f"{target['Id']} did not become {state} in {timeout_s:.0f} s")
+def _wait(elb: Any, group: str, target: dict[str, Any], state: str, still_s: float) -> None:
+    def look() -> tuple[str, str]:
+        found = elb.describe_target_health(TargetGroupArn=group, Targets=[target])
+        health = found["TargetHealthDescriptions"][0]["TargetHealth"]
+        return health["State"], health.get("Reason", "")
+
+    until(f"{target['Id']} is {state}", look, lambda seen: seen[0] == state, still_s)

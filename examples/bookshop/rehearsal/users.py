@@ -1,10 +1,13 @@
 """Virtual users of the bookshop: an open-model load in which every answer is judged by the one who
 asked.
 
-Arrivals are a Poisson process; an idle user takes each.  A user logs in once, then browses,
-uploads, orders, and checks that it is still logged in and sees its own data.  Verdicts: ok, slow
-(over a second), wrong (lost session or wrong content), lost (no answer, or a server error).  Each
-second one JSON line goes to the output file."""
+Arrivals are a Poisson process at the rate that a file gives (it may change); an idle user takes
+each.  A user logs in once, then browses, uploads, orders, and checks that it is still logged in and
+sees its own data.  Verdicts: ok, slow, wrong (lost session or wrong content), lost (no answer, or a
+server error).  Each second one JSON line goes to the output file.
+
+With ``--most`` the users ask without a pause instead: what the shop answers at its most.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,16 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-SLOW_S = 1.0
 TIMEOUT_S = 15.0
+OWED_S = 0.5
+"""A generator that was held up asks at once for what it owes of so long, and forgets the rest."""
 ACTIONS = {
     "book": 43,
     "home": 12,
@@ -58,10 +63,22 @@ class Wrong(Exception):
 
 
 class Load:
-    def __init__(self, url: str, users: list[User], out: Path, seed: int) -> None:
+    """``rate``: requests a second, asked before each arrival.  ``slow_s``: longer is slow."""
+
+    def __init__(
+        self,
+        url: str,
+        users: list[User],
+        out: Path,
+        rate: Callable[[], float] = lambda: 0.0,
+        slow_s: float = 1.0,
+        seed: int = 1,
+    ) -> None:
         self._url = url
         self._idle = list(users)
         self._out = out
+        self._rate = rate
+        self._slow_s = slow_s
         self._random = random.Random(seed)
         self._seconds: dict[int, Second] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -69,58 +86,52 @@ class Load:
         self.sessions_lost: set[str] = set()
         self.stalled = 0
 
-    async def run(self, rate: float) -> None:
-        connector = aiohttp.TCPConnector(limit=0)
-        jar = aiohttp.DummyCookieJar()
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-        async with aiohttp.ClientSession(
-            connector=connector, cookie_jar=jar, timeout=timeout
-        ) as self._http:
+    async def run(self) -> None:
+        async with _session() as self._http:
             writer = asyncio.create_task(self._write())
-            due = time.monotonic()
-            while not self._stop:
-                due += self._random.expovariate(rate)
-                if (wait := due - time.monotonic()) > 0:
-                    await asyncio.sleep(wait)
-                if not self._idle:
-                    self.stalled += 1
-                    continue
-                user = self._idle.pop(self._random.randrange(len(self._idle)))
-                task = asyncio.create_task(self._visit(user))
-                self._running.add(task)
-                task.add_done_callback(self._running.discard)
+            await self._arrivals()
             await asyncio.gather(*self._running, return_exceptions=True)
             writer.cancel()
             self._flush(everything=True)
+
+    async def _arrivals(self) -> None:
+        due = time.monotonic()
+        while not self._stop:
+            due += self._random.expovariate(self._rate())
+            due = max(due, time.monotonic() - OWED_S)
+            if (wait := due - time.monotonic()) > 0:
+                await asyncio.sleep(wait)
+            if not self._idle:
+                self.stalled += 1
+                await asyncio.sleep(0)
+                continue
+            user = self._idle.pop(self._random.randrange(len(self._idle)))
+            task = asyncio.create_task(self._visit(user))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def most(self, seconds: float) -> list[int]:
+        """Every user asks without a pause for so long; the milliseconds of all answers."""
+        until = time.monotonic() + seconds
+
+        async def go_on(user: User) -> None:
+            while time.monotonic() < until:
+                await self._visit(user)
+
+        async with _session() as self._http:
+            await asyncio.gather(*(go_on(user) for user in self._idle))
+        return [ms for second in self._seconds.values() for ms in second.times_ms["old"]]
 
     def stop(self) -> None:
         self._stop = True
 
     async def _visit(self, user: User) -> None:
-        action = (
-            "login"
-            if "sid" not in user.cookies
-            else self._random.choices(list(ACTIONS), list(ACTIONS.values()))[0]
-        )
+        action = self._next_action(user)
         began = time.perf_counter()
         seen = {"side": "none", "release": "", "status": ""}
-        verdict = "ok"
-        reason = ""
-        try:
-            await getattr(self, f"_{action}")(user, seen)
-        except Wrong as wrong:
-            verdict = "wrong"
-            reason = str(wrong)
-            if seen["status"] == "401":
-                self.sessions_lost.add(user.name)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            verdict = "lost"
-            reason = type(error).__name__
+        verdict, reason = await self._judged(user, action, seen)
         took_s = time.perf_counter() - began
-        if verdict == "ok" and seen["status"].startswith("5"):
-            verdict = "lost"
-            reason = f"status {seen['status']}"
-        if verdict == "ok" and took_s > SLOW_S:
+        if verdict == "ok" and took_s > self._slow_s:
             verdict = "slow"
         second = self._seconds.setdefault(int(time.time()), Second())
         second.rows[seen["side"], verdict, action, reason, seen["release"]] += 1
@@ -128,18 +139,34 @@ class Load:
             second.times_ms[seen["side"]].append(round(took_s * 1000))
         self._idle.append(user)
 
+    def _next_action(self, user: User) -> str:
+        if "sid" not in user.cookies:
+            return "login"
+        return self._random.choices(list(ACTIONS), list(ACTIONS.values()))[0]
+
+    async def _judged(self, user: User, action: str, seen: dict[str, str]) -> tuple[str, str]:
+        """(verdict, reason) of the one who asked."""
+        try:
+            await getattr(self, f"_{action}")(user, seen)
+        except Wrong as wrong:
+            if seen["status"] == "401":
+                self.sessions_lost.add(user.name)
+            return "wrong", str(wrong)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            return "lost", type(error).__name__
+        if seen["status"].startswith("5"):
+            return "lost", f"status {seen['status']}"
+        return "ok", ""
+
     async def _ask(
         self, user: User, seen: dict[str, str], method: str, path: str, **body: Any
     ) -> str:
         """The body of the answer; server errors return "" and are counted by their status."""
-        cookie = "; ".join(f"{k}={v}" for k, v in user.cookies.items())
-        async with self._http.request(
-            method, self._url + path, headers={"Cookie": cookie} if cookie else {}, **body
-        ) as answer:
-            seen["status"] = str(answer.status)
-            served_by = answer.headers.get("X-Served-By", "")
-            seen["side"] = "old" if served_by.startswith("web") else "new" if served_by else "none"
-            seen["release"] = answer.headers.get("X-Release-Id", "")
+        cookie = "; ".join(f"{name}={value}" for name, value in user.cookies.items())
+        headers = {"Cookie": cookie} if cookie else {}
+        url = self._url + path
+        async with self._http.request(method, url, headers=headers, **body) as answer:
+            _read_headers(answer, seen)
             for name, morsel in answer.cookies.items():
                 user.cookies[name] = morsel.value
             content = await answer.read()
@@ -149,11 +176,9 @@ class Load:
             raise Wrong("logged out")
         if answer.status != 200:
             raise Wrong(f"status {answer.status} for {path}")
-        return (
-            content.decode(errors="replace")
-            if path != "/picture" or method != "GET"
-            else hashlib.sha1(content).hexdigest()
-        )
+        if (method, path) == ("GET", "/picture"):
+            return hashlib.sha1(content).hexdigest()
+        return content.decode(errors="replace")
 
     @staticmethod
     def _must(condition: bool, what: str, seen: dict[str, str]) -> None:
@@ -241,55 +266,115 @@ class Load:
                 file.write(json.dumps(line) + "\n")
 
 
+def _session() -> aiohttp.ClientSession:
+    """Cookies are kept per user, not per session."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+    )
+
+
+def _read_headers(answer: aiohttp.ClientResponse, seen: dict[str, str]) -> None:
+    served_by = answer.headers.get("X-Served-By", "")
+    seen["status"] = str(answer.status)
+    seen["release"] = answer.headers.get("X-Release-Id", "")
+    if served_by:
+        seen["side"] = "old" if served_by.startswith("web") else "new"
+
+
 def _quantiles(values: list[int]) -> list[int]:
     """p50, p95 and p99; empty without values."""
     ordered = sorted(values)
-    return (
-        [ordered[min(len(ordered) - 1, int(len(ordered) * q))] for q in (0.5, 0.95, 0.99)]
-        if ordered
-        else []
-    )
+    if not ordered:
+        return []
+    last = len(ordered) - 1
+    return [ordered[min(last, int(len(ordered) * part))] for part in (0.5, 0.95, 0.99)]
+
+
+class RateFile:
+    """Requests a second, as a file says; read again when it was written."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._written = 0
+        self._rate = 1.0
+        self._looked = 0.0
+
+    def __call__(self) -> float:
+        now = time.monotonic()
+        if now - self._looked > 0.5:
+            self._looked = now
+            written = self._file.stat().st_mtime_ns
+            if written != self._written:
+                self._rate = float(self._file.read_text())
+                self._written = written
+        return self._rate
 
 
 async def regulars(url: str, count: int) -> list[dict[str, Any]]:
     """Log in some users and let each upload a picture: they must still be known after every release
     and on every side."""
-    load = Load(url, [], Path(os.devnull), 7)
+    load = Load(url, [], Path(os.devnull), seed=7)
     users = [User(f"regular{n}") for n in range(count)]
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as load._http:
+    async with _session() as load._http:
         for user in users:
             await load._login(user, {})
             await load._upload(user, {})
             await load._me(user, {})
-    return [{"name": u.name, "cookies": u.cookies, "picture": min(u.pictures)} for u in users]
+    return [
+        {"name": user.name, "cookies": user.cookies, "picture": min(user.pictures)}
+        for user in users
+    ]
+
+
+async def most(url: str, count: int, seconds: float) -> dict[str, float]:
+    """Requests a second and p99 (s) where so many users ask without a pause."""
+    load = Load(url, [User(f"eager{n}") for n in range(count)], Path(os.devnull), seed=11)
+    began = time.monotonic()
+    times_ms = await load.most(seconds)
+    took_s = time.monotonic() - began
+    return {"per_s": len(times_ms) / took_s, "p99_s": max(_quantiles(times_ms), default=0) / 1000}
+
+
+async def ask_on(load: Load) -> None:
+    """Until a signal ends it."""
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, load.stop)
+    await load.run()
+
+
+def known_users(file: Path | None) -> list[User]:
+    known = json.loads(file.read_text()) if file is not None else []
+    return [User(each["name"], each["cookies"], {each["picture"]}) for each in known]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Virtual users of the bookshop.")
     parser.add_argument("--url", required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--rate", type=float, default=220.0)
+    parser.add_argument("--rate-file", type=Path, help="requests a second; may change")
+    parser.add_argument("--slow", type=float, default=1.0, help="seconds; longer is slow")
     parser.add_argument("--users", type=int, default=300)
     parser.add_argument("--regulars", type=Path, help="file of users who logged in before")
     parser.add_argument(
         "--log-in-regulars", type=int, default=0, help="log that many in, write them to --out, end"
     )
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--most", type=float, default=0, help="ask without a pause for so many seconds, end"
+    )
     asked = parser.parse_args()
     if asked.log_in_regulars:
-        asked.out.write_text(json.dumps(asyncio.run(regulars(asked.url, asked.log_in_regulars))))
-        return
-    known = json.loads(asked.regulars.read_text()) if asked.regulars else []
-    users = [User(k["name"], k["cookies"], {k["picture"]}) for k in known]
-    users += [User(f"user{n}") for n in range(asked.users - len(users))]
-    load = Load(asked.url, users, asked.out, asked.seed)
-
-    async def run() -> None:
-        for name in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(name, load.stop)
-        await load.run(asked.rate)
-
-    asyncio.run(run())
+        found: Any = asyncio.run(regulars(asked.url, asked.log_in_regulars))
+        asked.out.write_text(json.dumps(found))
+    elif asked.most:
+        found = asyncio.run(most(asked.url, asked.users, asked.most))
+        asked.out.write_text(json.dumps(found))
+    else:
+        users = known_users(asked.regulars)
+        users += [User(f"user{n}") for n in range(asked.users - len(users))]
+        rate = RateFile(asked.rate_file)
+        asyncio.run(ask_on(Load(asked.url, users, asked.out, rate, asked.slow)))
 
 
 if __name__ == "__main__":

@@ -3,43 +3,232 @@ verify."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import os
-import re
-import shutil
-import subprocess
-import tarfile
-import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from kirikae.build import places
+from kirikae.build.contents import Unwanted, state_of_hosts, unwanted
+from kirikae.build.errors import CannotBuild
+from kirikae.build.places import Where, place_of
 from kirikae.build.plan import Plan
 from kirikae.build.plan import plan as plan_of
+from kirikae.build.written import RECORD, State, record_of, states
+from kirikae.console.container_engine import ContainerEngine
 from kirikae.console.context import load_project, open_store
+from kirikae.console.here import DRY_RUN, NOTHING_TO_DO, Answer, Here, would
+from kirikae.console.images import make_images, storeys_in
+from kirikae.console.options import DRY, JSON
 from kirikae.console.release import releases_of
 from kirikae.console.surveyed import bundles_of, survey_findings
-from kirikae.model.errors import Exit, KirikaeError
+from kirikae.hosts.files import write_durably
+from kirikae.model.bundle import Bundle
+from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.project import Project
 from kirikae.model.workload import Workload
 from kirikae.release.manifest import checked_id
 from kirikae.survey.workload import workload
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_DRY = click.option("--dry-run", is_flag=True, help="Say what would be done.")
-_RECORD = ".kirikae-written.json"
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What the survey found of the old fleet, and what follows from it."""
+
+    project: Project
+    bundles: list[Bundle]
+    workload: Workload
+    plan: Plan
 
 
-class CannotBuild(KirikaeError):
-    """Something must be answered or made before files can be written or images built."""
+def planned(here: Here) -> Planned:
+    """Raises NoSurvey where there is nothing to plan from."""
+    project = load_project(here)
+    bundles = bundles_of(here, project).fleet
+    found = workload(bundles, project.build, project.accepted)
+    return Planned(project, bundles, found, plan_of(found, project))
 
 
-class EngineProblem(KirikaeError):
-    """The container engine is not there, or said no."""
+# --- files
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The planned files beside those that lie there."""
+
+    folder: Path
+    wanted: Mapping[str, str]
+    states: Mapping[str, State]
+    recorded: Mapping[str, str]
+    record: Path
+
+    def with_state(self, state: State) -> list[str]:
+        return [path for path, found in self.states.items() if found is state]
+
+    @property
+    def to_write(self) -> list[str]:
+        return [path for path, found in self.states.items() if found is not State.SAME]
+
+    def write(self) -> None:
+        """The record comes last: a file that was written and not recorded counts as edited."""
+        for path in self.to_write:
+            write_durably(self.folder / path, self.wanted[path])
+        record = record_of(self.wanted, self.recorded)
+        write_durably(self.record, json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def files_of(here: Here, made: Planned) -> Files:
+    wanted = made.plan.files
+    there = {
+        path: (here.folder / path).read_bytes() for path in wanted if (here.folder / path).exists()
+    }
+    record = here.folder / made.project.build.folder / RECORD
+    recorded = dict(json.loads(record.read_text())) if record.exists() else {}
+    return Files(here.folder, wanted, states(wanted, there, recorded), recorded, record)
+
+
+def shown_plan(here: Here) -> Answer:
+    """What would be written; Exit.FOUND while something must be answered first."""
+    made = planned(here)
+    files = files_of(here, made)
+    plain = {
+        "files": dict(files.states),
+        "size": made.plan.size.to_plain(),
+        "notes": list(made.plan.notes),
+        "questions": list(made.workload.questions),
+        "left_out": dict(made.workload.left_out),
+    }
+    lines = [f"{state:8} {path}" for path, state in files.states.items()]
+    lines += [_size_line(made.plan), *(f"  {why}" for why in made.plan.size.why.splitlines())]
+    lines += [f"left out: {name} ({why})" for name, why in made.workload.left_out.items()]
+    for note in made.plan.notes:
+        lines.append(f"{'QUESTION' if note in made.workload.questions else 'note'}: {note}")
+    return Answer(plain, lines, Exit.FOUND if made.workload.questions else Exit.DONE)
+
+
+def _size_line(plan: Plan) -> str:
+    return f"task size: {plan.size.cpu} CPU units, {plan.size.memory} MiB"
+
+
+def written(here: Here, force: bool, dry_run: bool) -> Answer:
+    """Write what is not as it is planned, or say what would be written.  Raises CannotBuild."""
+    here.assert_may_change("build write", dry_run)
+    made = planned(here)
+    files = files_of(here, made)
+    _assert_may_write(made, files, force)
+    if not dry_run:
+        files.write()
+    does = "would write" if dry_run else "wrote"
+    lines = [f"{does} {path} ({files.states[path]})" for path in files.to_write]
+    same = files.with_state(State.SAME)
+    lines.append(f"{len(same)} files are as they were; {_size_line(made.plan)}")
+    lines += [f"note: {note}" for note in made.plan.notes]
+    plain = {"files": dict(files.states), "notes": list(made.plan.notes)}
+    return Answer(plain, lines, outcome=_outcome(dry_run, files))
+
+
+def _outcome(dry_run: bool, files: Files) -> str:
+    """Empty: what the exit code says."""
+    if dry_run:
+        return DRY_RUN
+    return "" if files.to_write else NOTHING_TO_DO
+
+
+def _assert_may_write(made: Planned, files: Files, force: bool) -> None:
+    if made.workload.questions:
+        raise CannotBuild(
+            "nothing was written; these must be answered first:\n"
+            + "\n".join(f"- {question}" for question in made.workload.questions)
+        )
+    edited = files.with_state(State.EDITED)
+    if edited and not force:
+        raise CannotBuild(
+            f"nothing was written: {', '.join(edited)} were not written by kirikae, or "
+            "were edited since; look at them, then use --force"
+        )
+
+
+def explained(here: Here, path: str) -> Answer:
+    """Where a path of the hosts goes; Exit.FOUND where no rule knows.  Raises UsageProblem."""
+    if not path.startswith("/"):
+        raise UsageProblem(f"{path!r} is not an absolute path; name one of the hosts")
+    made = planned(here)
+    findings = survey_findings(here, made.project)
+    place = place_of(path.rstrip("/") or "/", made.bundles[0], made.workload, findings)
+    known = place.place is not Where.UNPLACED
+    return Answer(
+        place.to_plain(),
+        [f"{place.place}: {place.reason}"],
+        Exit.DONE if known else Exit.FOUND,
+    )
+
+
+# --- images
+
+
+@dataclass(frozen=True, slots=True)
+class ImageOrder:
+    """Which images shall be made, and how they are named."""
+
+    release_id: str
+    distribution: str | None
+    repository: str | None
+
+
+def images_made(here: Here, order: ImageOrder, dry_run: bool) -> Answer:
+    """Make the images of a release, or say which.  Raises CannotBuild, NoRelease,
+    EngineProblem."""
+    here.assert_may_change("build image", dry_run)
+    checked_id(order.release_id)
+    project = load_project(here)
+    releases = releases_of(here, project, open_store(here, project))
+    manifest, archive = releases.get(order.release_id)
+    storeys = storeys_in(here.folder / project.build.folder, order.distribution)
+    if dry_run:
+        names = ["base", *storeys.names]
+        line = (
+            f"would build {', '.join(names)} of {order.release_id} ({manifest.files} files) in "
+            f"{storeys.folder}"
+        )
+        return would([line], {"release": order.release_id, "images": names})
+    engine = ContainerEngine.of(here.environment)
+    made = make_images(engine, storeys, project.service, order.repository, manifest, archive)
+    releases.set_images(order.release_id, made)
+    lines = [f"{name}: {reference}" for name, reference in made.items()]
+    return Answer({"release": order.release_id, "images": made}, lines)
+
+
+def verified(here: Here, release_id: str) -> Answer:
+    """What is in the images of a release and must not be; Exit.FOUND where something is.  Raises
+    CannotBuild, EngineProblem."""
+    made = planned(here)
+    store = open_store(here, made.project)
+    images = releases_of(here, made.project, store).images(release_id)
+    if not images:
+        raise CannotBuild(
+            f"{release_id} has no images yet; `kirikae build image {release_id}` makes them"
+        )
+    engine = ContainerEngine.of(here.environment)
+    state = state_of_hosts(made.workload)
+    found: list[Unwanted] = []
+    for name, reference in images.items():
+        found += unwanted(name, engine.files(reference), state)
+    lines = [f"{each.image}: {each.path}: {each.why}" for each in found]
+    lines.append(
+        f"{len(images)} images of {release_id}: {len(found) or 'nothing'} found "
+        "that must not be there"
+    )
+    plain: dict[str, Any] = {
+        "release": release_id,
+        "images": images,
+        "unwanted": [each.to_plain() for each in found],
+    }
+    return Answer(plain, lines, Exit.FOUND if found else Exit.DONE)
+
+
+# --- the commands
 
 
 @click.group()
@@ -47,181 +236,34 @@ def build() -> None:
     """Make images and definitions from what the survey found."""
 
 
-def _planned(ctx: click.Context) -> tuple[Project, Workload, Plan]:
-    project = load_project(ctx.obj)
-    fleet, _ = bundles_of(ctx.obj, project)
-    found = workload(fleet, project.build, project.accepted)
-    return project, found, plan_of(found, project)
-
-
-def _record(ctx: click.Context, project: Project) -> tuple[Path, dict[str, str]]:
-    file = ctx.obj.folder / project.build.folder / _RECORD
-    return file, dict(json.loads(file.read_text())) if file.exists() else {}
-
-
-def _states(ctx: click.Context, project: Project, made: Plan) -> dict[str, str]:
-    """new, same, changed (by the survey), or edited (by somebody, since kirikae wrote it) for each
-    file."""
-    _, written = _record(ctx, project)
-    out = {}
-    for name, text in made.files.items():
-        file = ctx.obj.folder / name
-        if not file.exists():
-            out[name] = "new"
-        elif file.read_text(encoding="utf-8") == text:
-            out[name] = "same"
-        else:
-            out[name] = "changed" if written.get(name) == _sha(file.read_bytes()) else "edited"
-    return out
-
-
-def _sha(raw: bytes) -> str:
-    return hashlib.sha256(raw).hexdigest()
-
-
 @build.command()
-@_JSON
-@click.pass_context
-def plan(ctx: click.Context, as_json: bool) -> None:
+@JSON
+@click.pass_obj
+def plan(here: Here) -> Answer:
     """Show what `build write` would write, the task's size, what is left out, and what must be
     answered first."""
-    project, found, made = _planned(ctx)
-    states = _states(ctx, project, made)
-    if as_json:
-        size = {
-            "cpu": made.size.cpu,
-            "memory": made.size.memory,
-            "why": made.size.why,
-            "measured": made.size.measured,
-        }
-        click.echo(
-            json.dumps(
-                {
-                    "files": states,
-                    "size": size,
-                    "notes": made.notes,
-                    "questions": found.questions,
-                    "left_out": dict(found.left_out),
-                }
-            )
-        )
-    else:
-        for name, state in states.items():
-            click.echo(f"{state:8} {name}")
-        click.echo(
-            f"task size: {made.size.cpu} CPU units, {made.size.memory} MiB\n  "
-            + made.size.why.replace("\n", "\n  ")
-        )
-        for name, why in found.left_out.items():
-            click.echo(f"left out: {name} ({why})")
-        for note in made.notes:
-            click.echo(f"{'QUESTION' if note in found.questions else 'note'}: {note}")
-    if found.questions:
-        ctx.exit(Exit.FOUND)
+    return shown_plan(here)
 
 
 @build.command()
 @click.option("--force", is_flag=True, help="Also write over files that somebody has edited.")
-@_DRY
-@_JSON
-@click.pass_context
-def write(ctx: click.Context, force: bool, dry_run: bool, as_json: bool) -> None:
+@DRY
+@JSON
+@click.pass_obj
+def write(here: Here, force: bool, dry_run: bool) -> Answer:
     """Write Dockerfiles, .dockerignore, definitions, sidecar and sizes; the same survey gives the
     same bytes."""
-    ctx.obj.assert_may_change(ctx.command_path.removeprefix("kirikae "), dry_run)
-    project, found, made = _planned(ctx)
-    if found.questions:
-        raise CannotBuild(
-            "nothing was written; these must be answered first:\n"
-            + "\n".join(f"- {q}" for q in found.questions)
-        )
-    states = _states(ctx, project, made)
-    edited = [name for name, state in states.items() if state == "edited"]
-    if edited and not force:
-        raise CannotBuild(
-            f"nothing was written: {', '.join(edited)} were not written by kirikae, or "
-            "were edited since; look at them, then use --force"
-        )
-    if not dry_run:
-        record, written = _record(ctx, project)
-        for name, text in made.files.items():
-            _replace(ctx.obj.folder / name, text)
-            written[name] = _sha(text.encode())
-        _replace(record, json.dumps(written, indent=1, sort_keys=True) + "\n")
-    changed = {name: state for name, state in states.items() if state != "same"}
-    if as_json:
-        click.echo(json.dumps({"files": states, "notes": made.notes}))
-        return
-    for name, state in changed.items():
-        click.echo(f"{'would write' if dry_run else 'wrote'} {name} ({state})")
-    click.echo(
-        f"{len(states) - len(changed)} files are as they were; task size {made.size.cpu} "
-        f"CPU units, {made.size.memory} MiB"
-    )
-    for note in made.notes:
-        click.echo(f"note: {note}")
-
-
-def _replace(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(file)
+    return written(here, force, dry_run)
 
 
 @build.command()
 @click.argument("path")
-@_JSON
-@click.pass_context
-def explain(ctx: click.Context, path: str, as_json: bool) -> None:
+@JSON
+@click.pass_obj
+def explain(here: Here, path: str) -> Answer:
     """Say where PATH of the hosts goes (base, app, web or nowhere) and why (exit code 6: no rule
     knows)."""
-    if not path.startswith("/"):
-        raise click.BadParameter(f"{path!r} is not an absolute path", param_hint="PATH")
-    project, found, _ = _planned(ctx)
-    fleet, _ = bundles_of(ctx.obj, project)
-    place = places.place_of(
-        path.rstrip("/") or "/", fleet[0], found, survey_findings(ctx.obj, project)
-    )
-    click.echo(
-        json.dumps({"path": place.path, "place": place.place, "reason": place.reason})
-        if as_json
-        else f"{place.place}: {place.reason}"
-    )
-    if place.place == "unplaced":
-        ctx.exit(Exit.FOUND)
-
-
-# --- images: the only part that runs a container engine
-
-
-def _engine(*arguments: str, given: bytes | None = None) -> str:
-    engine = os.environ.get("KIRIKAE_ENGINE", "docker")
-    try:
-        done = subprocess.run(
-            [engine, *arguments],
-            input=given,
-            capture_output=True,
-            env={**os.environ, "DOCKER_BUILDKIT": "0"},
-            check=False,
-        )
-    except OSError as error:
-        raise EngineProblem(
-            f"cannot run `{engine}`: {error.strerror}; install a container engine, or "
-            "name another with KIRIKAE_ENGINE"
-        ) from error
-    if done.returncode:
-        said = (done.stderr or done.stdout).decode(errors="replace").strip()
-        raise EngineProblem(f"`{engine} {' '.join(arguments[:2])}` failed: {said[-1500:]}")
-    return done.stdout.decode(errors="replace").strip()
-
-
-def _exists(name: str) -> bool:
-    try:
-        _engine("image", "inspect", name)
-    except EngineProblem:
-        return False
-    return True
+    return explained(here, path)
 
 
 @build.command()
@@ -236,192 +278,22 @@ def _exists(name: str) -> bool:
     default=None,
     help="Push to REPOSITORY-app and REPOSITORY-web, and use their digests.",
 )
-@_DRY
-@_JSON
-@click.pass_context
+@DRY
+@JSON
+@click.pass_obj
 def image(
-    ctx: click.Context,
-    release_id: str,
-    distribution: str | None,
-    repository: str | None,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
+    here: Here, release_id: str, distribution: str | None, repository: str | None, dry_run: bool
+) -> Answer:
     """Build the images of RELEASE_ID: the base storey if its inputs changed, then app and web;
     named by digest, or by image ID."""
-    ctx.obj.assert_may_change(ctx.command_path.removeprefix("kirikae "), dry_run)
-    checked_id(release_id)
-    project = load_project(ctx.obj)
-    releases = releases_of(ctx, project, open_store(ctx.obj, project))
-    manifest, archive = releases.get(release_id)
-    folder = ctx.obj.folder / project.build.folder
-    names = ["app", *(["web"] if (folder / "web.Dockerfile").exists() else [])]
-    if not (folder / "app.Dockerfile").exists():
-        raise CannotBuild(f"{folder} has no app.Dockerfile; `kirikae build write` writes it")
-    if (
-        "COPY wheelhouse/" in (folder / "base.Dockerfile").read_text()
-        and not (folder / "wheelhouse").is_dir()
-    ):
-        raise CannotBuild(
-            "the release needs language packages: "
-            f"`pip download -d {folder}/wheelhouse -r requirements.txt`, and copy "
-            f"requirements.txt to {folder}"
-        )
-    if dry_run:
-        click.echo(
-            f"would build {', '.join(['base', *names])} of {release_id} "
-            f"({manifest.files} files) in {folder}"
-        )
-        return
-    with tempfile.TemporaryDirectory() as context_name:
-        context = Path(context_name)
-        shutil.copytree(folder, context, dirs_exist_ok=True)
-        (context / "release").mkdir()
-        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            tar.extractall(context / "release", filter="data")
-        (context / "release" / "RELEASE").write_text(f"{release_id}\n")
-        base = _base_image(project, context, distribution)
-        labels = [
-            "--label",
-            f"kirikae.release={release_id}",
-            "--label",
-            f"kirikae.app.inputs={manifest.sha256}",
-        ]
-        made = {}
-        for name in names:
-            begins = (
-                ["--build-arg", f"BASE={base}"]
-                if name == "app"
-                else _distribution_argument(folder, distribution)
-            )
-            tag = f"{repository or project.service}-{name}:{release_id}"
-            _engine(
-                "build",
-                "-q",
-                "-t",
-                tag,
-                "-f",
-                str(context / f"{name}.Dockerfile"),
-                *begins,
-                *labels,
-                str(context),
-            )
-            made[name] = _reference(tag, repository is not None)
-    releases.set_images(release_id, made)
-    click.echo(
-        json.dumps(made) if as_json else "\n".join(f"{name}: {ref}" for name, ref in made.items())
-    )
-
-
-def _distribution_argument(folder: Path, distribution: str | None) -> list[str]:
-    if distribution is None:
-        match = re.search(
-            r"^ARG DISTRIBUTION=(\S+)", (folder / "base.Dockerfile").read_text(), re.M
-        )
-        distribution = match[1] if match else ""
-    return ["--build-arg", f"DISTRIBUTION={distribution}"]
-
-
-def _base_image(project: Project, context: Path, distribution: str | None) -> str:
-    """The base storey of exactly these inputs; built when there is none."""
-    inputs = b"".join((context / f).read_bytes() for f in ("base.Dockerfile", "base.packages"))
-    inputs += b"".join(
-        f.name.encode() + f.read_bytes() for f in sorted((context / "wheelhouse").glob("*"))
-    )
-    inputs += "".join(_distribution_argument(context, distribution)).encode()
-    name = f"{project.service}-base:{_sha(inputs)[:12]}"
-    if not _exists(name):
-        arguments = _distribution_argument(context, distribution)
-        _engine(
-            "build",
-            "-q",
-            "-t",
-            name,
-            "-f",
-            str(context / "base.Dockerfile"),
-            *arguments,
-            "--label",
-            f"kirikae.base.inputs={_sha(inputs)}",
-            str(context),
-        )
-    return name
-
-
-def _reference(tag: str, pushed: bool) -> str:
-    if not pushed:
-        return _engine("image", "inspect", "-f", "{{.Id}}", tag)
-    _engine("push", "-q", tag)
-    digests: list[str] = (
-        json.loads(_engine("image", "inspect", "-f", "{{json .RepoDigests}}", tag)) or []
-    )
-    if not digests:
-        raise EngineProblem(f"{tag} was pushed, but the engine knows no digest of it")
-    return next((d for d in digests if d.startswith(tag.rpartition(":")[0] + "@")), digests[0])
-
-
-_NEVER = re.compile(
-    r"(^|/)(\.git/|\.env$|id_[a-z0-9]+$|\.npmrc$|\.netrc$|\.pgpass$|\.aws/|ssl-cert-snakeoil\.key$|ssh_host_\w+$)|\.(p12|jks)$|^(home|root|srv|opt|var/www)/.*\.(pem|key)$"
-)
+    return images_made(here, ImageOrder(release_id, distribution, repository), dry_run)
 
 
 @build.command()
 @click.argument("release_id")
-@_JSON
-@click.pass_context
-def verify(ctx: click.Context, release_id: str, as_json: bool) -> None:
+@JSON
+@click.pass_obj
+def verify(here: Here, release_id: str) -> Answer:
     """Look into the images of RELEASE_ID for what must not be there: state, secrets, setuid bits
     (exit code 6: found)."""
-    project, found, _ = _planned(ctx)
-    images = releases_of(ctx, project, open_store(ctx.obj, project)).images(release_id)
-    if not images:
-        raise CannotBuild(
-            f"{release_id} has no images yet; `kirikae build image {release_id}` makes them"
-        )
-    state = [
-        w.path.lstrip("/") for w in found.writable if w.kind not in ("cache", "runtime", "log")
-    ]
-    troubles: list[dict[str, Any]] = []
-    for name, ref in images.items():
-        for entry in _entries(ref):
-            path = entry.name.removeprefix("./")
-            if entry.isfile() and any(path.startswith(s + "/") for s in state):
-                troubles.append({"image": name, "path": f"/{path}", "why": "state of the hosts"})
-            elif entry.isfile() and _NEVER.search(path):
-                troubles.append(
-                    {"image": name, "path": f"/{path}", "why": "a secret, or a leftover"}
-                )
-            elif entry.isfile() and entry.mode & 0o6000:
-                troubles.append(
-                    {
-                        "image": name,
-                        "path": f"/{path}",
-                        "why": f"setuid or setgid (mode {entry.mode:o})",
-                    }
-                )
-    if as_json:
-        click.echo(json.dumps(troubles))
-    else:
-        for trouble in troubles:
-            click.echo(f"{trouble['image']}: {trouble['path']}: {trouble['why']}")
-        click.echo(
-            f"{len(images)} images of {release_id}: {len(troubles) or 'nothing'} found "
-            "that must not be there"
-        )
-    if troubles:
-        ctx.exit(Exit.FOUND)
-
-
-def _entries(ref: str) -> list[tarfile.TarInfo]:
-    """Every entry of the image's file system, streamed, never unpacked."""
-    engine = os.environ.get("KIRIKAE_ENGINE", "docker")
-    container = _engine("create", ref)
-    try:
-        export = subprocess.Popen([engine, "export", container], stdout=subprocess.PIPE)
-        assert export.stdout is not None
-        with tarfile.open(fileobj=export.stdout, mode="r|") as tar:
-            entries = list(tar)
-        if export.wait():
-            raise EngineProblem(f"`{engine} export` of {ref} failed")
-        return entries
-    finally:
-        _engine("rm", "-f", container)
+    return verified(here, release_id)

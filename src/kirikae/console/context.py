@@ -1,23 +1,30 @@
-"""What the verbs need together: project file, AWS, identity, journal, mover."""
+"""What the verbs need together: project file, AWS, identity, journal, and the thing that moves."""
 
 from __future__ import annotations
 
 import getpass
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kirikae.aws.session import Aws
+from kirikae.console import kinds
 from kirikae.console.here import Here
+from kirikae.model.calendar import Calendar
 from kirikae.model.errors import AwsUnreachable, UsageProblem
-from kirikae.model.project import Project, TrafficMove, project_from
+from kirikae.model.move import Move
+from kirikae.model.project import MoveSettings, Project
 from kirikae.model.store import Store
-from kirikae.move.engine import Engine
+from kirikae.move.driver import Driver
+from kirikae.move.engine import Engine, Rules
+from kirikae.move.errors import AnotherSubject, UnknownMove
 from kirikae.move.journal import Journal
+from kirikae.move.kind import Bench, Kind, Thing
 from kirikae.move.lease import Lease
 from kirikae.move.sqlite_store import SqliteStore
-from kirikae.traffic.mover import TrafficMover
 
 
 def load_project(here: Here) -> Project:
@@ -33,22 +40,7 @@ def load_project(here: Here) -> Project:
         raise UsageProblem(
             f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8"
         ) from error
-    return project_from(text, str(path))
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """Everything at hand for one move."""
-
-    project: Project
-    settings: TrafficMove
-    aws: Aws
-    store: Store
-    journal: Journal
-    mover: TrafficMover
-    lease: Lease
-    engine: Engine
-    who: str
+    return kinds.read_project(text, str(path))
 
 
 def open_aws(here: Here, project: Project) -> tuple[Aws, str]:
@@ -62,32 +54,86 @@ def open_store(here: Here, project: Project, aws: Aws | None = None) -> Store:
     if project.store.startswith("s3://"):
         from kirikae.aws.s3_store import store_at
 
-        return store_at(aws or Aws(project.region, here.read_only), project.store, project.account)
+        session = aws or Aws(project.region, here.read_only)
+        return store_at(session, project.store, project.account)
     return SqliteStore(here.folder / project.store)
 
 
-def move_of(here: Here, project: Project, name: str) -> TrafficMove:
+def move_of(here: Here, project: Project, name: str) -> MoveSettings:
     """The settings of a move of the project file.  Raises UsageProblem."""
     if name not in project.moves:
-        raise UsageProblem(
-            f"{here.project_file} has no move {name!r}; it has: "
-            f"{', '.join(project.moves) or 'none'}"
-        )
+        known = ", ".join(project.moves) or "none"
+        raise UsageProblem(f"{here.project_file} has no move {name!r}; it has: {known}")
     return project.moves[name]
 
 
-def open_desk(here: Here, name: str, anyone: bool = False) -> Desk:
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything at hand for one move."""
+
+    name: str
+    project: Project
+    settings: MoveSettings
+    kind: Kind[Any]
+    bench: Bench
+    aws: Aws
+    store: Store
+    journal: Journal
+    thing: Thing
+    lease: Lease
+    calendar: Calendar
+    who: str
+
+    @property
+    def driver(self) -> Driver:
+        return Driver(self.engine, self.journal, self.lease, self.name, self.thing.look_every_s)
+
+    @property
+    def engine(self) -> Engine:
+        rules = Rules(
+            ask=self.settings.advance == "ask",
+            by_another=self.settings.approver == "another",
+            closed=lambda: self.calendar.closed(time.time()),
+        )
+        return Engine(self.journal, self.thing, self.lease, rules)
+
+    def read(self) -> Move | None:
+        """The move as the journal has it; None: it was never planned."""
+        try:
+            return self.journal.read(self.name)
+        except UnknownMove:
+            return None
+
+    def assert_same_subject(self, move: Move | None) -> None:
+        """A project file that was changed under a move that is under way must not move another
+        thing.  Raises AnotherSubject."""
+        if move is None or move.over or not move.subject or move.subject == self.thing.subject:
+            return
+        raise AnotherSubject(
+            f"{self.name} began with {move.subject!r}, but the project file now says "
+            f"{self.thing.subject!r}; put the former names back, or end it first: "
+            f"`kirikae back-out {self.name}`, then `kirikae move abandon {self.name}`"
+        )
+
+
+def _who(aws: Aws, project: Project, anyone: bool) -> str:
+    try:
+        return aws.identity(project.account)
+    except AwsUnreachable:
+        if not anyone:
+            raise
+        return f"local user {getpass.getuser()}"
+
+
+def open_desk(
+    here: Here, name: str, anyone: bool = False, clock: Callable[[], float] = time.time
+) -> Desk:
     """``anyone``: go on under the local user's name when AWS does not say who we are (the red
     button must work)."""
     project = load_project(here)
     settings = move_of(here, project, name)
     aws = Aws(project.region, here.read_only)
-    try:
-        who = aws.identity(project.account)
-    except AwsUnreachable:
-        if not anyone:
-            raise
-        who = f"local user {getpass.getuser()}"
+    who = _who(aws, project, anyone)
     store = open_store(here, project, aws)
     journal = Journal(
         store,
@@ -97,15 +143,19 @@ def open_desk(here: Here, name: str, anyone: bool = False) -> Desk:
         socket.gethostname(),
         requests=aws.take_request_ids,
     )
-    mover = TrafficMover(aws, project, settings, journal)
-    lease = Lease(store, f"{project.environment}/{project.service}/{name}")
-    calendar = project.calendar_of(name)
-    engine = Engine(
+    kind = kinds.kind_of(settings)
+    bench = Bench(name, project, aws, journal, clock, here.folder)
+    return Desk(
+        name,
+        project,
+        settings,
+        kind,
+        bench,
+        aws,
+        store,
         journal,
-        mover,
-        lease,
-        settings.advance == "ask",
-        settings.approver == "another",
-        lambda: calendar.closed(time.time()),
+        kind.open(settings, bench),
+        Lease(store, f"{project.environment}/{project.service}/{name}"),
+        project.calendar_of(name),
+        who,
     )
-    return Desk(project, settings, aws, store, journal, mover, lease, engine, who)

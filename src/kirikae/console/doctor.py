@@ -1,218 +1,225 @@
-"""``kirikae doctor``: where am I, which account, what could be changed, what is missing; the answer stands in the first three lines."""
+"""``kirikae doctor``: where am I, which account, what could be changed, what is missing; the answer
+stands in the first three lines."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import click
 
 from kirikae import __version__
 from kirikae.aws import ecs, elbv2
 from kirikae.aws.session import Aws
-from kirikae.console.context import load_project
+from kirikae.console import kinds
+from kirikae.console.context import load_project, open_desk
+from kirikae.console.here import Answer, Here
+from kirikae.console.options import JSON, LANG
+from kirikae.console.speech import Speech
 from kirikae.console.surveyed import hosts_of, shelf_of, survey_findings
-from kirikae.hosts.ssh import CommandFailed, HostSilent
-from kirikae.model.errors import Exit, KirikaeError
-from kirikae.model.finding import blocking
+from kirikae.hosts.errors import CommandFailed, HostSilent
+from kirikae.model.errors import AwsUnreachable, Exit, KirikaeError
 from kirikae.model.project import Project
+from kirikae.model.said import Said, said
+from kirikae.release.definitions import TASK_FILE
 
-# ruff: noqa: E501
-_WORDS = {
-    "en": {
-        "where": "where:   {service} ({environment}), {file}; {at}",
-        "local": "kirikae local at {url}",
-        "aws": "AWS, region {region}",
-        "who": "who:     {who}; could change: {could}",
-        "nobody": "nobody that AWS knows ({why})",
-        "nothing": "nothing (--read-only)",
-        "could": "the rule {rules}, the service {service}{hosts}",
-        "hosts": ", releases on {names}",
-        "missing": "missing: {missing}",
-        "all": "nothing; you can begin",
-    },
-    "ja": {
-        "where": "場所:   {service}（{environment}）、{file}、{at}",
-        "local": "kirikae local（{url}）",
-        "aws": "AWS リージョン {region}",
-        "who": "権限:   {who}、変更できるもの: {could}",
-        "nobody": "AWSが認識できない利用者（{why}）",
-        "nothing": "なし（--read-only）",
-        "could": "ルール {rules}、サービス {service}{hosts}",
-        "hosts": "、{names} 上のリリース",
-        "missing": "不足:   {missing}",
-        "all": "なし。始められます",
-    },
-}
-_GONE = {
-    "ssh": ("the OpenSSH client", "OpenSSHクライアント"),
-    "engine": (
-        "a container engine (for `build image` and local)",
-        "コンテナエンジン（build image と local に必要）",
-    ),
-    "hosts": ("fleets.old.hosts in the project file", "プロジェクトファイルの fleets.old.hosts"),
-    "checks": ("checks in the project file", "プロジェクトファイルの checks"),
-    "survey": ("a survey (`kirikae survey collect`)", "調査（kirikae survey collect）"),
-    "rule": ("the listener rule {0}", "リスナールール {0}"),
-    "target_group": ("the target group {0}", "ターゲットグループ {0}"),
-    "cluster": ("the cluster {0}", "クラスター {0}"),
-    "aws": ("an answer of AWS", "AWSの応答"),
-    "silent": ("an answer of {0}", "{0} の応答"),
-    "blocking": (
-        "answers to {0} findings (`kirikae survey show`)",
-        "{0} 件の調査結果への対応（kirikae survey show）",
-    ),
-    "definitions": (
-        "definitions in {0} (`kirikae build write`)",
-        "{0} の定義ファイル（kirikae build write）",
-    ),
-}
+_HOST_S = 15
 
 
-@dataclass
-class Seen:
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """One thing that is not there.  ``kind``: a word of ``console.missing``."""
+
+    kind: str
+    what: str = ""
+    why: str = ""
+
+    @property
+    def says(self) -> Said:
+        return said(f"console.missing.{self.kind}", what=self.what, why=self.why)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who AWS says we are; ``trouble`` where it says nothing."""
+
     who: str = ""
-    why_nobody: str = ""
-    missing: list[tuple[str, str]] = field(default_factory=list)
+    trouble: str = ""
 
 
-@click.command()
-@click.option(
-    "--lang",
-    type=click.Choice(["en", "ja"]),
-    default=None,
-    help="Default: the language of the environment (LANG).",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_context
-def doctor(ctx: click.Context, lang: str | None, as_json: bool) -> None:
-    """Say where I am, which account this is, what could be changed, and what is missing (exit code 6: something is)."""
-    lang = lang or (
-        "ja" if os.environ.get("LC_ALL", os.environ.get("LANG", "")).startswith("ja") else "en"
-    )
-    project = load_project(ctx.obj)
-    seen = _look(ctx, project)
-    words = _WORDS[lang]
-    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
-    told = [_GONE[kind][lang == "ja"].format(what) for kind, what in seen.missing]
-    if as_json:
-        plain = {
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """What a look around found."""
+
+    here: Here
+    project: Project
+    endpoint: str
+    identity: Identity
+    missing: Sequence[Missing]
+
+    def to_plain(self) -> dict[str, Any]:
+        project = self.project
+        return {
             "version": __version__,
             "service": project.service,
             "environment": project.environment,
             "region": project.region,
-            "endpoint": endpoint,
+            "endpoint": self.endpoint,
             "account": project.account,
-            "who": seen.who,
-            "read_only": ctx.obj.read_only,
-            "missing": [{"kind": k, "what": w} for k, w in seen.missing],
+            "who": self.identity.who,
+            "read_only": self.here.read_only,
+            "missing": [{"kind": each.kind, "what": each.what} for each in self.missing],
         }
-        click.echo(json.dumps(plain))
-    else:
-        at = (
-            words["local"].format(url=endpoint)
-            if endpoint
-            else words["aws"].format(region=project.region)
+
+    def lines(self, speech: Speech) -> list[str]:
+        return [speech.say(each) for each in (self._where(), self._who(), self._missing())]
+
+    def _where(self) -> Said:
+        project = self.project
+        at = said("console.doctor.aws", region=project.region)
+        if self.endpoint:
+            at = said("console.doctor.local", url=self.endpoint)
+        return said(
+            "console.doctor.where",
+            service=project.service,
+            environment=project.environment,
+            file=self.here.project_file,
+            at=at,
         )
-        click.echo(
-            words["where"].format(
-                service=project.service,
-                environment=project.environment,
-                file=ctx.obj.project_file,
-                at=at,
-            )
-        )
-        click.echo(
-            words["who"].format(
-                who=seen.who or words["nobody"].format(why=seen.why_nobody),
-                could=_could(ctx, project, words),
-            )
-        )
-        click.echo(words["missing"].format(missing="; ".join(told) or words["all"]))
-    if seen.missing:
-        ctx.exit(Exit.FOUND)
+
+    def _who(self) -> Said:
+        who: Said | str = self.identity.who
+        if not who:
+            who = said("console.doctor.nobody", why=self.identity.trouble)
+        return said("console.doctor.who", who=who, could=self._could())
+
+    def _could(self) -> Said:
+        """What could be changed from here."""
+        if self.here.read_only:
+            return said("console.doctor.nothing")
+        project = self.project
+        turns = [turned.name for turned in kinds.turned(project)]
+        names = [host.name for host in hosts_of(project).fleet]
+        hosts = said("console.doctor.no_hosts")
+        if project.fleets.old.deployer is not None and names:
+            hosts = said("console.doctor.hosts", names=names)
+        new = project.fleets.new
+        service = f"{new.cluster}/{new.ecs_service}"
+        return said("console.doctor.could", turns=turns or "-", service=service, hosts=hosts)
+
+    def _missing(self) -> Said:
+        if not self.missing:
+            return said("console.doctor.all")
+        return said("console.doctor.missing", missing=[each.says for each in self.missing])
 
 
-def _could(ctx: click.Context, project: Project, words: dict[str, str]) -> str:
-    if ctx.obj.read_only:
-        return words["nothing"]
-    records = [m.router.record.name for m in project.moves.values() if m.router.record is not None]
-    rules = ", ".join([*project.rules, *records]) or "-"
-    names = ", ".join(h.name for h in hosts_of(project)[0])
-    hosts = words["hosts"].format(names=names) if project.fleets.old.deployer and names else ""
-    return words["could"].format(
-        rules=rules,
-        service=f"{project.fleets.new.cluster}/{project.fleets.new.ecs_service}",
-        hosts=hosts,
-    )
-
-
-def _look(ctx: click.Context, project: Project) -> Seen:  # noqa: C901
-    seen = Seen()
-
-    def miss(kind: str, what: str = "") -> None:
-        seen.missing.append((kind, what))
-
-    if shutil.which("ssh") is None:
-        miss("ssh")
-    if shutil.which(os.environ.get("KIRIKAE_ENGINE", "docker")) is None:
-        miss("engine")
-    if not project.checks:
-        miss("checks")
-    _look_at_aws(ctx, project, seen)
-    fleet, _ = hosts_of(project)
-    if not fleet:
-        miss("hosts")
-    for host in fleet:
-        try:
-            host.run("true", timeout_s=15)
-        except (HostSilent, CommandFailed):
-            miss("silent", host.name)
-    shelf = shelf_of(ctx.obj, project)
-    if any(
-        (age := shelf.age_s(h.name, time.time())) is None or age > project.survey.max_age
-        for h in fleet
-    ):
-        miss("survey")
-    elif fleet and (in_the_way := blocking(survey_findings(ctx.obj, project), "traffic")):
-        miss("blocking", str(len(in_the_way)))
-    from kirikae.release.definitions import TASK_FILE
-
-    if not (ctx.obj.folder / project.fleets.new.definitions / TASK_FILE).exists():
-        miss("definitions", project.fleets.new.definitions)
-    return seen
-
-
-def _look_at_aws(ctx: click.Context, project: Project, seen: Seen) -> None:
+def checkup(here: Here) -> Checkup:
+    """Raises UsageProblem, ProjectProblem."""
+    project = load_project(here)
     aws = Aws(project.region, read_only=True)
+    identity = _identity(aws, project)
+    missing = [*_missing_tools(), *_missing_in_file(project)]
+    missing += [Missing("aws")] if identity.trouble else list(_missing_on_aws(aws, here, project))
+    missing += [*_missing_hosts(project), *_missing_survey(here, project)]
+    missing += _missing_definitions(here, project)
+    endpoint = here.environment.get("AWS_ENDPOINT_URL", "")
+    return Checkup(here, project, endpoint, identity, missing)
+
+
+def _identity(aws: Aws, project: Project) -> Identity:
     try:
-        seen.who = aws.identity(project.account)
+        return Identity(aws.identity(project.account))
     except KirikaeError as error:
-        seen.why_nobody = str(error)
-        seen.missing.append(("aws", ""))
-        return
+        return Identity(trouble=str(error))
+
+
+def _missing_tools() -> Iterator[Missing]:
+    if shutil.which("ssh") is None:
+        yield Missing("ssh")
+    if shutil.which(os.environ.get("KIRIKAE_ENGINE", "docker")) is None:
+        yield Missing("engine")
+
+
+def _missing_in_file(project: Project) -> Iterator[Missing]:
+    if not project.checks:
+        yield Missing("checks")
+    if not project.fleets.old.hosts:
+        yield Missing("hosts")
+
+
+def _missing_on_aws(aws: Aws, here: Here, project: Project) -> Iterator[Missing]:
     fleets = project.fleets
-    looks: list[tuple[str, str, Callable[[], object]]] = [
-        (
-            "target_group",
-            fleets.old.target_group,
-            lambda: elbv2.target_group(aws, fleets.old.target_group),
-        ),
-        (
-            "target_group",
-            fleets.new.target_group,
-            lambda: elbv2.target_group(aws, fleets.new.target_group),
-        ),
-        ("cluster", fleets.new.cluster, lambda: ecs.cluster_exists(aws, fleets.new.cluster)),
-        *(("rule", rule, partial(elbv2.find_rule, aws, rule)) for rule in project.rules),
-    ]
-    for kind, what, look in looks:
+    for group in (fleets.old.target_group, fleets.new.target_group):
+        if not _is_there(partial(elbv2.target_group, aws, group)):
+            yield Missing("target_group", group)
+    if not _is_there(partial(ecs.cluster_exists, aws, fleets.new.cluster)):
+        yield Missing("cluster", fleets.new.cluster)
+    for name in project.moves:
+        trouble = _trouble_of_move(here, name)
+        if trouble:
+            yield Missing("rule", name, trouble)
+
+
+def _is_there(look: Callable[[], object]) -> bool:
+    try:
+        look()
+    except KirikaeError:
+        return False
+    return True
+
+
+def _trouble_of_move(here: Here, name: str) -> str:
+    """Why what this move turns cannot be read; empty: it can."""
+    try:
+        desk = open_desk(here, name)
+        desk.thing.facts(None)
+    except (KirikaeError, AwsUnreachable) as error:
+        return str(error)
+    return ""
+
+
+def _missing_hosts(project: Project) -> Iterator[Missing]:
+    for host in hosts_of(project).fleet:
         try:
-            look()
-        except KirikaeError:
-            seen.missing.append((kind, what))
+            host.run("true", timeout_s=_HOST_S)
+        except (HostSilent, CommandFailed):
+            yield Missing("silent", host.name)
+
+
+def _missing_survey(here: Here, project: Project) -> Iterator[Missing]:
+    fleet = hosts_of(project).fleet
+    shelf = shelf_of(here, project)
+    now = time.time()
+    ages = [shelf.age_s(host.name, now) for host in fleet]
+    if any(age is None or age > project.survey.max_age for age in ages):
+        yield Missing("survey")
+        return
+    wanted = {settings.kind for settings in project.moves.values()} or {"traffic"}
+    found = survey_findings(here, project) if fleet else []
+    in_the_way = [finding for finding in found if wanted & set(finding.blocks)]
+    if in_the_way:
+        yield Missing("blocking", str(len(in_the_way)))
+
+
+def _missing_definitions(here: Here, project: Project) -> Iterator[Missing]:
+    folder = project.fleets.new.definitions
+    if not (here.folder / folder / TASK_FILE).exists():
+        yield Missing("definitions", folder)
+
+
+@click.command()
+@LANG
+@JSON
+@click.pass_obj
+def doctor(here: Here, lang: str | None) -> Answer:
+    """Say where I am, which account this is, what could be changed, and what is missing (exit code
+    6: something is)."""
+    found = checkup(here)
+    speech = Speech(here.language(lang))
+    ends = Exit.FOUND if found.missing else Exit.DONE
+    return Answer(found.to_plain(), found.lines(speech), ends)

@@ -1,5 +1,4 @@
-"""The verbs that drive a move: ``start`` in the foreground, ``step`` for CI, ``drive --service``
-for weeks."""
+"""The verbs that drive a move: ``start`` until it ends, ``step`` for CI, ``drive`` for weeks."""
 
 from __future__ import annotations
 
@@ -14,58 +13,61 @@ import click
 from kirikae.aws.cloudwatch import heartbeat
 from kirikae.build.driver import driver_files
 from kirikae.console.context import Desk, load_project, move_of, open_desk
-from kirikae.console.notify import Notifier
+from kirikae.console.errors import SurveySaysNo
+from kirikae.console.here import DRY_RUN, NOTHING_TO_DO, Answer, Here
+from kirikae.console.notify import notifier_of
+from kirikae.console.options import DRY, LANG, STREAM
+from kirikae.console.orders import dry
+from kirikae.console.speech import Speech
 from kirikae.console.surveyed import refusal, survey_findings
-from kirikae.console.telling import DRY, JSON, Teller, exit_of, say, where
+from kirikae.console.telling import Teller, about, exit_of, shown_look
+from kirikae.hosts.files import write_durably
 from kirikae.model.errors import AwsUnreachable, Exit, KirikaeError, UsageProblem
 from kirikae.model.finding import blocking
 from kirikae.model.move import Move
 from kirikae.model.share import percent
-from kirikae.move.driver import Stopped, drive, serve
+from kirikae.move.driver import Service
 from kirikae.move.engine import Look
-from kirikae.move.journal import UnknownMove
+from kirikae.move.errors import Stopped
 
 
-def read_move(desk: Desk, name: str) -> Move | None:
-    try:
-        return desk.journal.read(name)
-    except UnknownMove:
-        return None
+def _assert_may_begin(here: Here, desk: Desk, found: Move | None) -> None:
+    """No share leaves 0 over a blocking finding or without a fresh survey.
 
-
-class SurveySaysNo(KirikaeError):
-    """The survey is missing, too old, or found something that stands in the way."""
-
-
-def _may_begin(ctx: click.Context, desk: Desk, name: str, found: Move | None) -> None:
-    """No share leaves 0 over a blocking finding or without a fresh survey.  Raises SurveySaysNo.
-
-    A move whose share is above 0 is driven on whatever the survey says: leaving it without a driver
-    helps nobody."""
-    if found is not None and found.live and (found.share or found.held or found.intent is not None):
+    Raises SurveySaysNo, AnotherSubject.  A move whose share is above 0 is driven on whatever the
+    survey says: leaving it without a driver helps nobody.
+    """
+    desk.assert_same_subject(found)
+    if found is not None and found.live and (found.share or found.held or found.intent):
         return
-    if in_the_way := blocking(survey_findings(ctx.obj, desk.project), desk.settings.kind):
-        raise SurveySaysNo(refusal(in_the_way, desk.settings.kind, name))
+    kind = desk.kind.name
+    in_the_way = blocking(survey_findings(here, desk.project), kind)
+    if in_the_way:
+        raise SurveySaysNo(refusal(in_the_way, kind, desk.name))
 
 
-def _plan_it(desk: Desk, name: str, found: Move | None) -> None:
+def _plan_it(desk: Desk, found: Move | None) -> None:
     """The first entry of a life of the move."""
+    plan = desk.thing.plan()
+    subject = desk.thing.subject
     if found is None:
-        desk.journal.write(Move(name, desk.settings.plan, seq=1))
+        desk.journal.write(Move(desk.name, plan, seq=1, subject=subject))
     elif found.over:
-        desk.journal.write(found.anew(desk.settings.plan))
+        desk.journal.write(found.anew(plan, subject))
 
 
 @contextmanager
-def _telling(desk: Desk, as_json: bool) -> Iterator[Callable[[Look], None]]:
-    """To the terminal, and to who is named in `notify`."""
-    teller = Teller(as_json)
-    if desk.project.notify is None:
+def _telling(
+    desk: Desk, speech: Speech | None, as_json: bool = False
+) -> Iterator[Callable[[Look], None]]:
+    """To the terminal (None: not there), and to who is named in `notify`."""
+    teller: Callable[[Look], None] = _nobody
+    if speech is not None:
+        teller = Teller(as_json, desk.thing.told, speech)
+    notifier = notifier_of(desk, _complain)
+    if notifier is None:
         yield teller
         return
-    notifier = Notifier(
-        desk.aws, desk.project, desk.journal, lambda text: click.echo(text, err=True)
-    )
 
     def both(look: Look) -> None:
         teller(look)
@@ -77,74 +79,87 @@ def _telling(desk: Desk, as_json: bool) -> Iterator[Callable[[Look], None]]:
         notifier.close()
 
 
+def _nobody(look: Look) -> None:
+    """Where the look is the answer itself."""
+
+
+def _complain(text: str) -> None:
+    click.echo(text, err=True)
+
+
 @click.command()
 @click.argument("name")
-@click.option(
-    "--detach", is_flag=True, help="Plan it, and leave the driving to `move drive --service`."
-)
-@JSON
+@click.option("--detach", is_flag=True, help="Plan it, and leave the driving to `move drive`.")
+@STREAM
 @DRY
-@click.pass_context
-def start(ctx: click.Context, name: str, detach: bool, as_json: bool, dry_run: bool) -> None:
+@LANG
+@click.pass_obj
+def start(
+    here: Here, name: str, detach: bool, as_json: bool, dry_run: bool, lang: str | None
+) -> Answer:
     """Drive the move until it is settled, held or backed out; takes over after a crash."""
-    ctx.obj.assert_may_change(ctx.command_path.removeprefix("kirikae "), dry_run)
-    desk = open_desk(ctx.obj, name)
-    found = read_move(desk, name)
-    _may_begin(ctx, desk, name, found)
+    here.assert_may_change("move start", dry_run)
+    desk = open_desk(here, name)
+    found = desk.read()
+    _assert_may_begin(here, desk, found)
     if dry_run:
-        click.echo(
-            f"would go on with {name}: {where(found)}"
-            if found
-            else f"would plan {name}: {', '.join(percent(s) for s in desk.settings.plan)}"
-        )
-        return
-    _plan_it(desk, name, found)
+        return _would_start(desk, found)
+    _plan_it(desk, found)
     if detach:
-        say(as_json, desk.journal.read(name), "left to its driver;")
-        return
-    with _telling(desk, as_json) as tell:
-        look = drive(desk.engine, desk.journal, desk.lease, name, tell)
-    _end(ctx, look.move, as_json)
+        return about(desk.journal.read(name), "left to its driver;")
+    speech = Speech(here.language(lang), desk.kind.name)
+    with _telling(desk, speech, as_json) as tell:
+        look = desk.driver.drive(tell)
+    return _ended(look.move, speech)
 
 
-def _end(ctx: click.Context, found: Move, as_json: bool) -> None:
-    if not as_json:
-        click.echo(f"{found.name} is {where(found)}")
-        if found.held:
-            click.echo(
-                f"`kirikae move resume {found.name}` goes on from {percent(found.share)}; "
-                f"`kirikae move history {found.name}` shows why it stands"
-            )
-    ctx.exit(exit_of(found))
+def _would_start(desk: Desk, found: Move | None) -> Answer:
+    if found is not None:
+        return dry(found, f"go on with {desk.name}")
+    plan = desk.thing.plan()
+    shares = ", ".join(percent(share) for share in plan)
+    told = dry(Move(desk.name, plan), f"plan {desk.name}: {shares}")
+    return Answer(told.plain, (f"would plan {desk.name}: {shares}",), Exit.DONE, DRY_RUN)
+
+
+def _ended(found: Move, speech: Speech) -> Answer:
+    told = about(found, speech=speech)
+    lines = list(told.lines)
+    if found.held is not None:
+        lines.append(
+            f"`kirikae move resume {found.name}` goes on from {percent(found.share)}; "
+            f"`kirikae move history {found.name}` shows why it stands"
+        )
+    return Answer(told.plain, lines, exit_of(found))
 
 
 @click.command()
 @click.argument("name")
-@JSON
+@STREAM
 @DRY
-@click.pass_context
-def step(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None:
+@click.pass_obj
+def step(here: Here, name: str, as_json: bool, dry_run: bool) -> Answer:
     """One look and at most one step, for CI (5: waiting, 4: backed out)."""
-    ctx.obj.assert_may_change(ctx.command_path.removeprefix("kirikae "), dry_run)
-    desk = open_desk(ctx.obj, name)
-    found = read_move(desk, name)
+    here.assert_may_change("move step", dry_run)
+    desk = open_desk(here, name)
+    found = desk.read()
     if dry_run:
-        say(
-            as_json,
-            found or Move(name, desk.settings.plan),
-            "would look, and take at most one step;",
-        )
-        return
-    _may_begin(ctx, desk, name, found)
+        now = found or Move(name, desk.thing.plan())
+        return dry(now, "look, and take at most one step")
+    _assert_may_begin(here, desk, found)
     if found is None:
-        _plan_it(desk, name, found)
-    with desk.lease.held(), _telling(desk, as_json) as tell:
+        _plan_it(desk, found)
+    speech = Speech("en", desk.kind.name)
+    with desk.lease.held(), _telling(desk, None if as_json else speech) as tell:
         before = desk.journal.read(name)
         look = desk.engine.step(name)
         tell(look)
+    went_on = look.move.seq > before.seq or look.move.over
+    outcome = Exit.DONE if went_on else Exit.WAITING
     if exit_of(look.move) is Exit.BACKED_OUT:
-        ctx.exit(Exit.BACKED_OUT)
-    ctx.exit(Exit.DONE if look.move.seq > before.seq or look.move.over else Exit.WAITING)
+        outcome = Exit.BACKED_OUT
+    # For people the look itself is the answer: it has been told.
+    return Answer(shown_look(look), (), outcome)
 
 
 @click.command("drive")
@@ -166,72 +181,78 @@ def step(ctx: click.Context, name: str, as_json: bool, dry_run: bool) -> None:
     show_default=True,
     help="With --definition: the image that holds kirikae and kirikae.yml.",
 )
-@JSON
+@STREAM
 @DRY
-@click.pass_context
+@click.pass_obj
 def drive_on(
-    ctx: click.Context,
+    here: Here,
     name: str,
     as_service: bool,
     definition: Path | None,
     image: str,
     as_json: bool,
     dry_run: bool,
-) -> None:
+) -> Answer:
     """Drive a move that was started with --detach, as a service; each minute a heartbeat goes to
     CloudWatch."""
     if as_service == (definition is not None):
         raise UsageProblem(
             "say --service to drive, or --definition FOLDER to write the files that run it on ECS"
         )
-    project = load_project(ctx.obj)
-    move_of(ctx.obj, project, name)
+    _assert_in_a_bucket(here, name)
+    here.assert_may_change("move drive", dry_run)
+    desk = open_desk(here, name)
+    if definition is not None:
+        return _write_definition(desk, definition, image, dry_run)
+    if dry_run:
+        return dry(desk.journal.read(name), "drive")
+    return _serve(desk, as_json)
+
+
+def _assert_in_a_bucket(here: Here, name: str) -> None:
+    project = load_project(here)
+    move_of(here, project, name)
     if not project.store.startswith("s3://"):
         raise UsageProblem(
             f"store {project.store!r}: a driver that runs as a service keeps its journal "
             "in a bucket; set `store: s3://BUCKET/PREFIX`"
         )
-    ctx.obj.assert_may_change(ctx.command_path.removeprefix("kirikae "), dry_run)
-    if definition is not None:
-        files = driver_files(project, name, image)
-        for file, text in files.items():
-            click.echo(f"{'would write' if dry_run else 'wrote'} {definition / file}")
-            if not dry_run:
-                definition.mkdir(parents=True, exist_ok=True)
-                (definition / file).write_text(text, encoding="utf-8")
-        return
-    desk = open_desk(ctx.obj, name)
+
+
+def _write_definition(desk: Desk, folder: Path, image: str, dry_run: bool) -> Answer:
+    permissions = desk.kind.permissions(desk.settings, desk.bench)
+    files = driver_files(desk.project, desk.name, image, permissions)
+    named = [str(folder / file) for file in files]
     if dry_run:
-        say(as_json, desk.journal.read(name), "would drive;")
-        return
+        lines = [f"would write {file}" for file in named]
+        return Answer({"files": named}, lines, Exit.DONE, DRY_RUN)
+    for file, text in files.items():
+        write_durably(folder / file, text)
+    return Answer({"files": named}, [f"wrote {file}" for file in named])
+
+
+def _serve(desk: Desk, as_json: bool) -> Answer:
     ended = threading.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: ended.set())
-    with _telling(desk, as_json) as tell, suppress(Stopped):
-        serve(
-            desk.engine,
-            desk.journal,
-            desk.lease,
-            name,
-            tell,
-            lambda: _beat(desk, name),
-            ended.is_set,
-        )
-    found = read_move(desk, name)
-    if found is not None:
-        say(as_json, found, "stopped driving;")
+    speech = Speech("en", desk.kind.name)
+    with _telling(desk, speech, as_json) as tell, suppress(Stopped):
+        Service(desk.driver, tell, lambda: _beat(desk), ended.is_set).serve()
+    found = desk.read()
+    if found is None:
+        return Answer({"move": desk.name}, (), Exit.DONE, NOTHING_TO_DO)
+    return about(found, "stopped driving;")
 
 
-def _beat(desk: Desk, name: str) -> None:
+def _beat(desk: Desk) -> None:
     """A beat that cannot be sent is what the alarm on missing beats is for."""
+    project = desk.project
+    dimensions = {
+        "Service": project.service,
+        "Environment": project.environment,
+        "Move": desk.name,
+    }
     try:
-        heartbeat(
-            desk.aws,
-            {
-                "Service": desk.project.service,
-                "Environment": desk.project.environment,
-                "Move": name,
-            },
-        )
+        heartbeat(desk.aws, dimensions)
     except (KirikaeError, AwsUnreachable) as error:
         click.echo(f"no heartbeat was sent: {error}", err=True)

@@ -31,7 +31,12 @@ _GROUPS = {
     "move": (
         "kirikae.console.move",
         "move",
-        "Move traffic from the old side to the new side, step by step.",
+        "Move a thing from the old side to the new side, step by step.",
+    ),
+    "explain": (
+        "kirikae.console.explaining",
+        "explain",
+        "What a finding's code means, and what to do about it.",
     ),
     "report": (
         "kirikae.console.report",

@@ -16,44 +16,57 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from kirikae.aws import messages
 from kirikae.aws.session import Aws
-from kirikae.console.words import Notice, notice_of, notice_of_waiting
+from kirikae.console.context import Desk
+from kirikae.console.errors import NotSent
+from kirikae.console.notices import Announcer, Notice
+from kirikae.console.speech import Speech
 from kirikae.model.errors import AwsUnreachable, KirikaeError
 from kirikae.model.move import Move
 from kirikae.model.project import Project
-from kirikae.move.engine import Look
+from kirikae.move.engine import Look, Waits
 from kirikae.move.journal import Journal
 
 _TRIES = 3
 _PAUSE_S = 2.0
 _TIMEOUT_S = 5.0
+_TOLD_WAITS = (Waits.APPROVAL, Waits.WINDOW)
 _FRESH_S = 900.0
 """Older entries are history, not news: who switches messages on is not flooded."""
 
 
-class NotSent(KirikaeError):
-    """A message could not be delivered; the move goes on."""
+@dataclass(frozen=True, slots=True)
+class _Message:
+    move: Move
+    notice: Notice
 
 
 class Notifier:
     """Feed it every look of a driver; ``close`` waits for what is still to be sent."""
 
     def __init__(
-        self, aws: Aws, project: Project, journal: Journal, complain: Callable[[str], None]
+        self,
+        aws: Aws,
+        project: Project,
+        journal: Journal,
+        announcer: Announcer,
+        complain: Callable[[str], None],
     ) -> None:
         assert project.notify is not None
         self._aws = aws
         self._settings = project.notify
         self._journal = journal
+        self._announcer = announcer
         self._complain = complain
         self._title = f"{project.service} ({project.environment})"
         self._seen = 0
-        self._claimed = set[str]()
-        self._waiting: queue.Queue[tuple[Move, Notice] | None] = queue.Queue()
+        self._claimed: set[str] = set()
+        self._waiting: queue.Queue[_Message | None] = queue.Queue()
         self._thread = threading.Thread(target=self._send_all, name="notify", daemon=True)
         self._thread.start()
 
@@ -64,32 +77,22 @@ class Notifier:
             if look.move.seq != self._seen:
                 self._entries(look.move)
                 self._seen = look.move.seq
-            for kind, sign in (("approval", "approval"), ("window", "its window")):
-                if look.waits_for.startswith(sign):
-                    figures = look.evidence.figures if look.evidence is not None else {}
-                    self._put(
-                        look.move,
-                        f"{kind}-{look.move.stepped}",
-                        notice_of_waiting(kind, look.move, figures, self._settings.language),
-                    )
+            if look.wait is not None and look.wait.on in _TOLD_WAITS:
+                on = look.wait.on
+                notice = self._announcer.of_waiting(on, look.move, look.evidence)
+                self._put(look.move, f"{on}-{look.move.stepped}", notice)
         except (KirikaeError, AwsUnreachable) as error:
             self._complain(f"a message could not be prepared: {error}")
 
     def _entries(self, move: Move) -> None:
-        entries = self._journal.entries(move.name)
-        for before, after in pairwise(entries):
+        for before, after in pairwise(self._journal.entries(move.name)):
             order = before.move.intent
-            if (
-                after.move.seq <= self._seen
-                or order is None
-                or after.move.intent is not None
-                or after.at < time.time() - _FRESH_S
-            ):
+            carried_out = order is not None and after.move.intent is None
+            fresh = after.at >= time.time() - _FRESH_S
+            if order is None or not carried_out or not fresh or after.move.seq <= self._seen:
                 continue
-            figures = (before.evidence or {}).get("figures", {})
-            if notice := notice_of(
-                order, after.move, figures, before.approver, self._settings.language
-            ):
+            notice = self._announcer.of_order(order, after.move, before.evidence, before.approver)
+            if notice is not None:
                 self._put(after.move, f"told-{after.move.seq}", notice)
 
     def _put(self, move: Move, what: str, notice: Notice) -> None:
@@ -97,17 +100,16 @@ class Notifier:
             first = self._journal.claim(move, what)
             self._claimed.add(what)
             if first:
-                self._waiting.put((move, notice))
+                self._waiting.put(_Message(move, notice))
 
     def close(self, timeout_s: float = 20.0) -> None:
         self._waiting.put(None)
         self._thread.join(timeout_s)
 
     def _send_all(self) -> None:
-        while (item := self._waiting.get()) is not None:
-            move, notice = item
+        while (message := self._waiting.get()) is not None:
             for send in self._ways():
-                self._try(send, move, notice)
+                self._try(send, message.move, message.notice)
 
     def _ways(self) -> list[Callable[[Move, Notice], None]]:
         slack = self._settings.slack
@@ -174,13 +176,21 @@ class Notifier:
         return os.environ[name]
 
 
-def tell_once(
-    aws: Aws, project: Project, journal: Journal, name: str, complain: Callable[[str], None]
-) -> None:
+def notifier_of(desk: Desk, complain: Callable[[str], None]) -> Notifier | None:
+    """None where the project file names nobody who is to be told."""
+    notify = desk.project.notify
+    if notify is None:
+        return None
+    speech = Speech(notify.language, desk.kind.name)
+    announcer = Announcer(speech, desk.thing.told)
+    return Notifier(desk.aws, desk.project, desk.journal, announcer, complain)
+
+
+def tell_once(desk: Desk, complain: Callable[[str], None]) -> None:
     """What a verb without a driver has just done."""
-    if project.notify is not None:
-        notifier = Notifier(aws, project, journal, complain)
-        notifier(Look(journal.read(name)))
+    notifier = notifier_of(desk, complain)
+    if notifier is not None:
+        notifier(Look(desk.journal.read(desk.name)))
         notifier.close()
 
 

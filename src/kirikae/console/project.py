@@ -6,6 +6,11 @@ import json
 
 import click
 
+from kirikae.console import kinds
+from kirikae.console.context import load_project
+from kirikae.console.here import Answer, Here
+from kirikae.console.options import JSON
+
 
 @click.group()
 def project() -> None:
@@ -13,31 +18,25 @@ def project() -> None:
 
 
 @project.command()
-def schema() -> None:
-    """Print the JSON Schema of kirikae.yml."""
-    from kirikae.model.project import schema as project_schema
-
-    click.echo(json.dumps(project_schema(), indent=2, ensure_ascii=False))
+@JSON
+def schema() -> Answer:
+    """Print the JSON Schema of kirikae.yml (with --json: under the key `schema`)."""
+    found = kinds.project_schema()
+    return Answer({"schema": found}, json.dumps(found, indent=2, ensure_ascii=False).split("\n"))
 
 
 @project.command()
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="Print what was read as JSON (shares in permille, times in seconds).",
-)
-@click.pass_context
-def check(ctx: click.Context, as_json: bool) -> None:
-    """Read the project file and say what is in it, or every fault with its line."""
-    from kirikae.console.context import load_project
+@JSON
+@click.pass_obj
+def check(here: Here) -> Answer:
+    """Read the project file and say what is in it, or every fault with its line.
 
-    found = load_project(ctx.obj)
-    if as_json:
-        click.echo(found.model_dump_json())
-        return
+    JSON: what was read, shares in permille, times in seconds.
+    """
+    found = load_project(here)
     moves = ", ".join(found.moves) or "none"
-    click.echo(
-        f"{ctx.obj.project_file}: service {found.service}, environment "
-        f"{found.environment}, moves: {moves}"
+    line = (
+        f"{here.project_file}: service {found.service}, "
+        f"environment {found.environment}, moves: {moves}"
     )
+    return Answer(found.model_dump(mode="json"), (line,))

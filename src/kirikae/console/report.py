@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from kirikae.build.plan import Size, size_of
+from kirikae.build.sizes import Size, size_of
 from kirikae.console.context import load_project
 from kirikae.console.surveyed import bundles_of, survey_findings, today
 from kirikae.model.fargate import dollars_a_day

@@ -11,6 +11,7 @@ import click
 
 from kirikae.aws.session import Aws
 from kirikae.console.context import load_project
+from kirikae.console.kinds import turned
 from kirikae.console.surveyed import (
     amazon_file,
     bundles_of,
@@ -20,9 +21,11 @@ from kirikae.console.surveyed import (
     survey_findings,
     today,
 )
-from kirikae.hosts.ssh import CommandFailed, Host, HostSilent
+from kirikae.hosts.errors import CommandFailed, HostSilent
+from kirikae.hosts.ssh import Host
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.finding import Finding, Severity
+from kirikae.move.kind import LISTENER_RULE
 from kirikae.survey import amazon
 from kirikae.survey.catalogue import catalogue
 from kirikae.survey.collect import collect as collect_from
@@ -110,7 +113,8 @@ def aws(ctx: click.Context, as_json: bool) -> None:
     project = load_project(ctx.obj)
     reader = Aws(project.region, read_only=True)
     reader.identity(project.account)
-    seen = amazon.look(reader, project)
+    rules = [each.name for each in turned(project) if each.what == LISTENER_RULE]
+    seen = amazon.look(reader, project, rules)
     file = amazon_file(ctx.obj, project)
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".part")

@@ -2,142 +2,122 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import click
 
+from kirikae.console.here import Answer, to_json
+from kirikae.console.speech import Speech
 from kirikae.model.errors import Exit
-from kirikae.model.evidence import Evidence
-from kirikae.model.move import Move, Phase
+from kirikae.model.evidence import Evidence, Verdict
+from kirikae.model.move import Move, Phase, Why
+from kirikae.model.said import Said, said
 from kirikae.model.share import percent
-from kirikae.move.engine import Look
-from kirikae.move.judge import QUANTILES
+from kirikae.move.engine import Look, Wait, held_in_words
+from kirikae.move.kind import Told
 
-_LN10 = 2.302585
-JSON = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON (one object a line where it goes on)."
-)
-DRY = click.option("--dry-run", is_flag=True, help="Say what would be done.")
-
-
-def where(found: Move) -> str:
-    """A move in a few words: ``running at 10%``, ``running at 0%, held: ...``."""
-    text = f"{found.phase} at {percent(found.share)}" if found.live else str(found.phase)
-    if found.intent is not None:
-        text += f", about to {found.intent}"
-    return f"{text}, held: {found.held}" if found.held else text
+_WIDE = 160
 
 
 def exit_of(found: Move) -> Exit:
-    if found.held:
-        return Exit.BACKED_OUT if found.held.startswith("backed out") else Exit.WAITING
+    if found.held is not None:
+        return Exit.BACKED_OUT if found.held.why is Why.BACKED_OUT else Exit.WAITING
     return Exit.DONE if found.over or found.phase is Phase.SETTLED else Exit.WAITING
 
 
-def shown(found: Move, evidence: Evidence | None = None, waits_for: str = "") -> dict[str, Any]:
+def shown(
+    found: Move, evidence: Evidence | None = None, wait: Wait | None = None
+) -> dict[str, Any]:
+    """A move for ``--json``: sentences in English, and the values that they are made of."""
+    english = Speech()
+    held = found.held
     return {
         "move": found.name,
         "phase": str(found.phase),
         "share": percent(found.share),
-        "held": found.held,
+        "held": english.say(held_in_words(found)),
+        "held_why": None if held is None else str(held.why),
         "seq": found.seq,
         "intent": str(found.intent) if found.intent else None,
-        "waits_for": waits_for,
-        "evidence": evidence.to_plain() if evidence else None,
+        "waits_for": english.say(wait.says) if wait else "",
+        "waits_on": str(wait.on) if wait else None,
+        "evidence": None if evidence is None else shown_evidence(evidence),
     }
 
 
-def figures_line(evidence: Evidence) -> str:
-    """Both sides' figures of this step in one line; empty where there are none."""
-    f = evidence.figures
-    if "new_requests" not in f:
-        return ""
-    slow = ""
-    if any(f"timed_{metric}" in f for metric in QUANTILES):
-        bounds = "/".join(
-            f"{f[f'tau_{metric}_ms']:.0f}" if f"tau_{metric}_ms" in f else "?"
-            for metric in QUANTILES
-        )
-        slow = f", over the old p50/p95/p99 ({bounds} ms) " + "/".join(
-            _part(f, "new", metric) for metric in QUANTILES
-        )
-    elif "timed_latency" in f:
-        slow = f", {f['new_over_latency']:.0f} slow"
-    sides = {
-        side: f"{side} {f[f'{side}_requests']:.0f} requests ({f[f'{side}_rate_per_s']:.1f}/s)"
-        for side in ("old", "new")
-    }
-    return (
-        f"{sides['new']}, {f['new_errors']:.0f} errors{slow} · {sides['old']}, "
-        f"{f['old_errors']:.0f} errors · "
-        f"delivered {f['delivered']:.1%} · harm 10^{f['log_harm'] / _LN10:.1f} of "
-        f"10^{f['bar_harm'] / _LN10:.0f}"
-    )
+def shown_look(look: Look) -> dict[str, Any]:
+    return {"at": time.time(), **shown(look.move, look.evidence, look.wait)}
 
 
-def _part(figures: Mapping[str, float], side: str, metric: str) -> str:
-    """The part of this side's answers above the old side's quantile: 50%, 5%, 1% where nothing has
-    changed."""
-    timed = figures.get(f"timed_{metric}", 0)
-    return f"{figures[f'{side}_over_{metric}'] / timed:.1%}" if timed else "?"
+def shown_evidence(evidence: Evidence) -> dict[str, Any]:
+    plain = evidence.to_plain()
+    says = plain.pop("reason")
+    return {**plain, "reason": Speech().say(evidence.reason), "says": says}
 
 
+@dataclass(slots=True)
 class Teller:
-    """Prints a look when it says something new; on a terminal the figures run in one line."""
+    """Prints a look when it says something new; on a terminal the figures run in one line.
 
-    def __init__(self, as_json: bool) -> None:
-        self._json = as_json
-        self._last = ""
-        self._seq = -1
-        self._live = sys.stderr.isatty()
+    ``told``: both sides' figures in words, as the thing that moves has them.
+    """
+
+    as_json: bool
+    told: Callable[[Evidence], Told | None]
+    speech: Speech = field(default_factory=Speech)
+    live: bool = field(default_factory=sys.stderr.isatty)
+    _seq: int | None = None
+    _last: str = ""
 
     def __call__(self, look: Look) -> None:
-        if self._json:
-            click.echo(
-                json.dumps(
-                    {"at": time.time(), **shown(look.move, look.evidence, look.waits_for)},
-                    ensure_ascii=False,
-                )
-            )
+        if self.as_json:
+            click.echo(to_json(shown_look(look)))
             return
         if look.move.seq != self._seq:
-            self._clear()
-            if (
-                look.evidence is not None
-                and look.evidence.reason
-                and look.evidence.verdict != "unsure"
-            ):
-                click.echo(f"  {look.evidence.verdict}: {look.evidence.reason}")
-            click.echo(f"{datetime.now():%H:%M:%S} {look.move.name} is {where(look.move)}")
-            self._seq = look.move.seq
-            self._last = ""
-        line = look.waits_for
-        if look.evidence is not None and (figures := figures_line(look.evidence)):
-            line = f"{line} ({figures})" if line else figures
-        if self._live:
-            click.echo(f"\r\x1b[K  {line[:160]}", nl=False, err=True)
-        elif look.waits_for and _gist(look.waits_for) != self._last:
-            click.echo(f"  waits for {line}")
-            self._last = _gist(look.waits_for)
+            self._tell_news(look)
+        line = self._line(look)
+        if self.live:
+            click.echo(f"\r\x1b[K  {line[:_WIDE]}", nl=False, err=True)
+        elif look.wait is not None and _gist(self.speech.say(look.wait.says)) != self._last:
+            click.echo(f"  {self.speech.say(said('console.waits_for', what=line))}")
+            self._last = _gist(self.speech.say(look.wait.says))
 
-    def _clear(self) -> None:
-        if self._live:
+    def _tell_news(self, look: Look) -> None:
+        """An entry of the journal that was not told yet."""
+        if self.live:
             click.echo("\r\x1b[K", nl=False, err=True)
+        evidence = look.evidence
+        if evidence is not None and evidence.verdict is not Verdict.UNSURE:
+            click.echo(f"  {evidence.verdict}: {self.speech.say(evidence.reason)}")
+        where = self.speech.where(look.move)
+        name = look.move.name
+        now = f"{datetime.now():%H:%M:%S}"
+        click.echo(f"{now} {self.speech.say(said('console.is', name=name, where=where))}")
+        self._seq = look.move.seq
+        self._last = ""
+
+    def _line(self, look: Look) -> str:
+        """What is waited for, and the figures."""
+        waits = self.speech.say(look.wait.says) if look.wait is not None else ""
+        told = self.told(look.evidence) if look.evidence is not None else None
+        if told is None:
+            return waits
+        figures = self.speech.say(told.line)
+        return f"{waits} ({figures})" if waits else figures
 
 
 def _gist(text: str) -> str:
     """A message without its numbers: forecasts change every second and are told once."""
-    return "".join(c for c in text if not c.isdigit())
+    return "".join(letter for letter in text if not letter.isdigit())
 
 
-def say(as_json: bool, found: Move, text: str = "") -> None:
-    """The outcome of a command, for people or as JSON."""
-    line = f"{found.name} is {where(found)}"
-    click.echo(
-        json.dumps(shown(found), ensure_ascii=False) if as_json else f"{text} {line}".strip()
-    )
+def about(found: Move, lead: str = "", speech: Speech | None = None) -> Answer:
+    """The outcome of a command on a move: ``web is running at 10%``."""
+    voice = speech or Speech()
+    says: Said = said("console.is", name=found.name, where=voice.where(found))
+    return Answer(shown(found), (f"{lead} {voice.say(says)}".strip(),))

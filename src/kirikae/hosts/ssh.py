@@ -10,68 +10,83 @@ import io
 import os
 import shlex
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import IO
 from urllib.parse import urlsplit
 
-from kirikae.model.errors import KirikaeError, UsageProblem
+from kirikae.hosts.errors import CommandFailed, HostSilent
+from kirikae.model.errors import UsageProblem
 
 _AS_ROOT = (
     'if [ "$(id -u)" != 0 ] && sudo -n true 2>/dev/null; then exec sudo -n sh %s; else exec '
     "sh %s; fi"
 )
-
-
-class HostSilent(KirikaeError):
-    """The host could not be reached or let nobody in; nothing was done there."""
-
-
-class CommandFailed(KirikaeError):
-    """A command ran on the host and said no; ``code`` is its exit status."""
-
-    def __init__(self, message: str, code: int, said: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.said = said
+_OPTIONS = (
+    "-o",
+    "BatchMode=yes",
+    "-o",
+    "ConnectTimeout=10",
+    "-o",
+    "ServerAliveInterval=15",
+)
+_NO_CONNECTION = 255
+"""The exit status that ssh keeps for trouble of its own (ssh(1), EXIT STATUS)."""
+_BODY_MAX = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a port of the host answered to a GET."""
+    """What a port of the host answered to a GET; names of headers are in lower case."""
 
     status: int
     headers: dict[str, str]
     body: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Address:
+    """``login`` is what ssh takes: a name, or user@name."""
+
+    name: str
+    login: str
+    port: int | None
+
+
+def _address(url: str) -> _Address:
+    """Raises UsageProblem."""
+    wrong = UsageProblem(
+        f"{url!r} is no host; write ssh://name, ssh://user@name or ssh://user@name:port"
+    )
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise wrong from error
+    if parts.scheme != "ssh" or not parts.hostname or parts.path not in ("", "/"):
+        raise wrong
+    # ssh would take it for an option.
+    if parts.hostname.startswith("-"):
+        raise wrong
+    # urlsplit lowers the case; a name in the user's ssh configuration may not be lower case.
+    name = parts.netloc.rpartition("@")[2].partition(":")[0]
+    login = f"{parts.username}@{name}" if parts.username else name
+    return _Address(name, login, port)
+
+
 class Host:
     def __init__(self, url: str) -> None:
         """``url`` is ``ssh://[user@]name[:port]``; the name is looked up as ``ssh`` does.  Raises
         UsageProblem."""
-        parts = urlsplit(url)
-        if (
-            parts.scheme != "ssh"
-            or not parts.hostname
-            or parts.path not in ("", "/")
-            or parts.hostname.startswith("-")
-        ):
-            raise UsageProblem(
-                f"{url!r} is no host; write ssh://name, ssh://user@name or ssh://user@name:port"
-            )
+        address = _address(url)
         self.url = url
-        # urlsplit lowers the case; a name in the user's ssh configuration may not be lower case.
-        self.name = parts.netloc.rpartition("@")[2].partition(":")[0]
-        target = f"{parts.username}@{self.name}" if parts.username else self.name
-        self._command = [
-            *shlex.split(os.environ.get("KIRIKAE_SSH", "ssh")),
-            "-o",
-            "BatchMode=yes",
-            "-o",
-            "ConnectTimeout=10",
-            "-o",
-            "ServerAliveInterval=15",
-            *(["-p", str(parts.port)] if parts.port else []),
-            target,
-        ]
+        self.name = address.name
+        self._login = address.login
+        self._client = [*shlex.split(os.environ.get("KIRIKAE_SSH", "ssh")), *_OPTIONS]
+        if address.port is not None:
+            self._client += ["-p", str(address.port)]
 
     def run(self, script: str, given: bytes | None = None, timeout_s: float = 120) -> bytes:
         """Run a POSIX sh script as root where that is allowed, and return what it wrote.
@@ -85,7 +100,7 @@ class Host:
             quoted = f"-c {shlex.quote(script)}"
             remote = _AS_ROOT % (quoted, quoted)
             fed = given
-        return self._ssh([f"exec sh -c {shlex.quote(remote)}"], fed, timeout_s)
+        return self._ssh(f"exec sh -c {shlex.quote(remote)}", fed, timeout_s)
 
     def get(self, port: int, path: str, timeout_s: float = 10) -> Answer:
         """GET a path at a port of the host's loopback, through the SSH connection.  Raises
@@ -94,21 +109,22 @@ class Host:
             f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: kirikae\r\nConnection: "
             "close\r\n\r\n"
         )
-        raw = self._ssh_tunnel(f"127.0.0.1:{port}", request.encode(), timeout_s)
+        raw = self._through(f"127.0.0.1:{port}", request.encode(), timeout_s)
         try:
-            answer = http.client.HTTPResponse(_Said(raw))  # type: ignore[arg-type]
+            answer = http.client.HTTPResponse(_Received(raw))  # type: ignore[arg-type]
             answer.begin()
-            body = answer.read(1 << 20).decode(errors="replace")
+            body = answer.read(_BODY_MAX).decode(errors="replace")
         except (http.client.HTTPException, OSError, ValueError) as error:
             raise CommandFailed(
                 f"{self.name}: port {port} gave no HTTP answer to {path}: {error}", 0, ""
             ) from error
-        return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, body)
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        return Answer(answer.status, headers, body)
 
-    def _ssh(self, arguments: list[str], fed: bytes, timeout_s: float) -> bytes:
+    def _ssh(self, command: str, fed: bytes, timeout_s: float) -> bytes:
         try:
             done = subprocess.run(
-                [*self._command, *arguments],
+                [*self._client, self._login, command],
                 input=fed,
                 capture_output=True,
                 timeout=timeout_s,
@@ -117,82 +133,90 @@ class Host:
         except subprocess.TimeoutExpired as error:
             raise HostSilent(f"{self.name} did not finish within {timeout_s:.0f} s") from error
         except OSError as error:
+            raise self._no_client(error) from error
+        complaint = done.stderr.decode(errors="replace").strip()
+        if done.returncode == _NO_CONNECTION:
             raise HostSilent(
-                f"cannot run `{self._command[0]}`: {error.strerror}; install the OpenSSH client"
-            ) from error
-        said = done.stderr.decode(errors="replace").strip()
-        if done.returncode == 255:
-            raise HostSilent(
-                f"{self.name}: {said or 'the connection failed'}; try `ssh {self.name} true`"
+                f"{self.name}: {complaint or 'the connection failed'}; try `ssh {self.name} true`"
             )
         if done.returncode:
-            last = (
-                said.splitlines()[-3:]
-                or done.stdout.decode(errors="replace").strip().splitlines()[-3:]
-            )
-            raise CommandFailed(
-                f"{self.name}: {' / '.join(last) or f'exit status {done.returncode}'}",
-                done.returncode,
-                said,
-            )
+            raise self._failed(done.returncode, complaint, done.stdout)
         return done.stdout
 
-    def _ssh_tunnel(self, to: str, request: bytes, timeout_s: float) -> bytes:
-        """``ssh -W``: standard input and output are the connection; it stays open until the other
-        side has answered."""
-        *client, target = self._command
+    def _failed(self, code: int, complaint: str, output: bytes) -> CommandFailed:
+        """The last lines of what the command wrote say best why."""
+        lines = complaint.splitlines() or output.decode(errors="replace").strip().splitlines()
+        why = " / ".join(lines[-3:]) or f"exit status {code}"
+        return CommandFailed(f"{self.name}: {why}", code, complaint)
+
+    def _no_client(self, error: OSError) -> HostSilent:
+        return HostSilent(
+            f"cannot run `{self._client[0]}`: {error.strerror}; install the OpenSSH client"
+        )
+
+    def _through(self, to: str, request: bytes, timeout_s: float) -> bytes:
+        """What the other end of a connection through the host answers, to its end."""
+        with self._tunnel(to) as tunnel:
+            try:
+                _feed(tunnel, request)
+                raw, complaint = _until_end(tunnel, timeout_s)
+            except (BrokenPipeError, subprocess.TimeoutExpired) as error:
+                raise CommandFailed(f"{self.name}: {to} does not answer", 0, "") from error
+        if not raw:
+            why = complaint or "no connection"
+            raise CommandFailed(f"{self.name}: {to} does not answer ({why})", 0, complaint)
+        return raw
+
+    @contextmanager
+    def _tunnel(self, to: str) -> Iterator[subprocess.Popen[bytes]]:
+        """``ssh -W``: standard input and output are the connection."""
         try:
             tunnel = subprocess.Popen(
-                [*client, "-W", to, target],
+                [*self._client, "-W", to, self._login],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
             )
         except OSError as error:
-            raise HostSilent(
-                f"cannot run `{client[0]}`: {error.strerror}; install the OpenSSH client"
-            ) from error
-        assert tunnel.stdin is not None and tunnel.stdout is not None and tunnel.stderr is not None
+            raise self._no_client(error) from error
         try:
-            tunnel.stdin.write(request)
-            tunnel.stdin.flush()
-            raw, said = _until_end(tunnel, timeout_s)
-        except (BrokenPipeError, subprocess.TimeoutExpired) as error:
-            raise CommandFailed(f"{self.name}: {to} does not answer", 0, "") from error
+            yield tunnel
         finally:
             tunnel.kill()
             tunnel.wait()
             for pipe in (tunnel.stdin, tunnel.stdout, tunnel.stderr):
-                try:
-                    pipe.close()
-                except BrokenPipeError:
-                    pass
-        if not raw:
-            raise CommandFailed(
-                f"{self.name}: {to} does not answer ({said or 'no connection'})", 0, said
-            )
-        return raw
+                with suppress(BrokenPipeError):
+                    _open(pipe).close()
+
+
+def _open(pipe: IO[bytes] | None) -> IO[bytes]:
+    """Every pipe of a tunnel was asked for."""
+    assert pipe is not None
+    return pipe
+
+
+def _feed(tunnel: subprocess.Popen[bytes], request: bytes) -> None:
+    """Standard input stays open: closing it would end the connection before the answer."""
+    pipe = _open(tunnel.stdin)
+    pipe.write(request)
+    pipe.flush()
 
 
 def _until_end(tunnel: subprocess.Popen[bytes], timeout_s: float) -> tuple[bytes, str]:
-    """Read to the end without closing standard input: closing it first would end the connection
-    before the answer."""
-    import threading
-
-    out: list[bytes] = []
-    assert tunnel.stdout is not None and tunnel.stderr is not None
-    stdout = tunnel.stdout
-    stderr = tunnel.stderr
-    reader = threading.Thread(target=lambda: out.append(stdout.read()), daemon=True)
+    """(what came back, what ssh complained of).  Raises TimeoutExpired."""
+    received: list[bytes] = []
+    answers = _open(tunnel.stdout)
+    reader = threading.Thread(target=lambda: received.append(answers.read()), daemon=True)
     reader.start()
     reader.join(timeout_s)
     if reader.is_alive():
         raise subprocess.TimeoutExpired(tunnel.args, timeout_s)
     tunnel.kill()
-    return (out[0] if out else b""), stderr.read().decode(errors="replace").strip()
+    complaint = _open(tunnel.stderr).read().decode(errors="replace").strip()
+    return b"".join(received), complaint
 
 
-class _Said(io.BytesIO):
+class _Received(io.BytesIO):
     """What was read already, in the shape that http.client reads from."""
 
     def makefile(self, *_: object) -> io.BytesIO:

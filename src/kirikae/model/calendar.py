@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from kirikae.model.said import Said, said
+
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _WINDOW = re.compile(
     r"(?P<days>[A-Za-z,\- ]+?)\s+(?P<from>\d{2}:\d{2})\s*-\s*(?P<until>\d{2}:\d{2})"
@@ -91,32 +93,38 @@ class Calendar:
     windows: tuple[Window, ...] = ()
     freezes: tuple[Freeze, ...] = ()
 
-    def closed(self, now: float) -> str:
-        """Why no step may be taken at this Unix time, and when one may; empty: it may."""
+    def closed(self, now: float) -> Said | None:
+        """Why no step may be taken at this Unix time, and when one may; None: it may."""
         local = datetime.datetime.fromtimestamp(now, ZoneInfo(self.zone))
-        why = self._why(local)
-        if not why:
-            return ""
+        freeze = self._freeze(local)
+        if freeze is not None:
+            until = freeze.ends.isoformat()
+            return said("model.closed.frozen", until=until, why=freeze.why, next=self._next(now))
+        if not self._within(local):
+            return said("model.closed.outside", next=self._next(now))
+        return None
+
+    def _next(self, now: float) -> Said:
         opens = self.opens(now)
-        return (
-            f"{why}; next {opens:%a %Y-%m-%d %H:%M} {self.zone}"
-            if opens
-            else f"{why}; it does not end within a year"
+        if opens is None:
+            return said("model.closed.never")
+        weekday = said(f"model.weekday.{opens.weekday()}")
+        return said(
+            "model.closed.next", weekday=weekday, at=f"{opens:%Y-%m-%d %H:%M}", zone=self.zone
         )
 
-    def _why(self, local: datetime.datetime) -> str:
-        for freeze in self.freezes:
-            if freeze.begins <= local.date() <= freeze.ends:
-                return f"frozen until {freeze.ends} ({freeze.why})"
-        if self.windows and not any(window.holds(local) for window in self.windows):
-            return "outside of the windows"
-        return ""
+    def _freeze(self, local: datetime.datetime) -> Freeze | None:
+        day = local.date()
+        return next((each for each in self.freezes if each.begins <= day <= each.ends), None)
+
+    def _within(self, local: datetime.datetime) -> bool:
+        return not self.windows or any(window.holds(local) for window in self.windows)
 
     def opens(self, now: float) -> datetime.datetime | None:
         """The next local time at which a step may be taken; None: not within a year."""
         zone = ZoneInfo(self.zone)
         for at in self._edges(datetime.datetime.fromtimestamp(now, zone)):
-            if not self._why(at):
+            if self._freeze(at) is None and self._within(at):
                 return at
         return None
 

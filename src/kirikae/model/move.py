@@ -1,4 +1,4 @@
-"""A move: one thing (today traffic) going from its old side to its new side.
+"""A move: one thing going from its old side to its new side.
 
 A move is a value.  Its whole life is a phase, a share and a hold:
 
@@ -13,11 +13,12 @@ Everything up to ``retired`` can be undone by asking for a smaller share.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
 from kirikae.model.errors import OutOfOrder
+from kirikae.model.said import Said, said, text
 from kirikae.model.share import WHOLE, percent
 
 
@@ -42,36 +43,73 @@ class Verb(StrEnum):
     RESUME = "resume"
 
 
+class Why(StrEnum):
+    """Why a move stands still."""
+
+    BACKED_OUT = "backed out"
+    HAND_ON_KNOB = "hand on the knob"
+    BY_HAND = "by hand"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A move that goes no further until a person resumes it.  ``reason``: None where none was
+    given."""
+
+    why: Why
+    reason: Said | None = None
+
+    def to_plain(self) -> dict[str, Any]:
+        return {"why": str(self.why), "reason": self.reason.to_plain() if self.reason else None}
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One thing to do next, small enough to be written down before it is done."""
+    """One thing to do next, small enough to be written down before it is done.
+
+    ``why``: of an order to hold.
+    """
 
     verb: Verb
     share: int = 0
-    reason: str = ""
+    reason: Said | None = None
+    why: Why = Why.BY_HAND
+
+    @property
+    def says(self) -> Said:
+        """What is to be done: ``shift to 10%``."""
+        return said(f"model.order.{self.verb}", share=self.share)
 
     def __str__(self) -> str:
-        return (
-            f"{self.verb} to {percent(self.share)}" if self.verb is Verb.SHIFT else str(self.verb)
-        )
+        return f"{self.verb} to {percent(self.share)}" if self.verb is Verb.SHIFT else self.verb
+
+    def to_plain(self) -> dict[str, Any]:
+        return {
+            "verb": str(self.verb),
+            "share": self.share,
+            "reason": self.reason.to_plain() if self.reason else None,
+            "why": str(self.why),
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
     """``planned``, ``attempt`` and ``stepped`` are the seq of the entries with which this life,
     this attempt and this step began: notes are kept per life, evidence is gathered per attempt,
-    proof of safety per step."""
+    proof of safety per step.  ``subject``: what it moves, as its kind names it (empty: written by
+    a kirikae that did not say)."""
 
     name: str
     plan: tuple[int, ...]
     phase: Phase = Phase.PLANNED
     share: int = 0
-    held: str = ""
+    held: Hold | None = None
     intent: Order | None = None
     seq: int = 0
     attempt: int = 0
     stepped: int = 0
     planned: int = 1
+    subject: str = ""
 
     def __post_init__(self) -> None:
         if (
@@ -118,7 +156,7 @@ class Move:
             case Verb.HOLD:
                 return not self.over
             case Verb.RESUME:
-                return bool(self.held) and not self.over
+                return self.held is not None and not self.over
 
     def may_replace(self, order: Order) -> bool:
         """May this order take the place of the open intent?  The red button always may, short of
@@ -141,7 +179,7 @@ class Move:
                 f"{self.name}` to finish it"
             )
         if not self.allows(order):
-            held = f", held ({self.held})" if self.held else ""
+            held = f", held ({self.held.why})" if self.held is not None else ""
             raise OutOfOrder(
                 f"{self.name} is {self.phase} at {percent(self.share)}{held}: it cannot "
                 f"{order} now; "
@@ -149,7 +187,7 @@ class Move:
             )
         return replace(self, intent=order, seq=self.seq + 1)
 
-    def done(self) -> Self:  # noqa: C901
+    def done(self) -> Self:  # noqa: C901 - one case a verb: the law as a table
         """The move after its open intent has been carried out."""
         if self.intent is None:
             raise OutOfOrder(f"{self.name} has nothing open")
@@ -164,10 +202,9 @@ class Move:
             case Verb.SHIFT:
                 return replace(after, share=order.share, stepped=seq)
             case Verb.BACK_OUT:
-                reason = f"backed out: {order.reason}" if order.reason else "backed out"
-                return replace(
-                    after, phase=Phase.RUNNING, share=0, held=reason, attempt=seq, stepped=seq
-                )
+                held = Hold(Why.BACKED_OUT, order.reason)
+                back = replace(after, phase=Phase.RUNNING, share=0, held=held)
+                return replace(back, attempt=seq, stepped=seq)
             case Verb.SETTLE:
                 return replace(after, phase=Phase.SETTLED)
             case Verb.RETIRE:
@@ -175,40 +212,73 @@ class Move:
             case Verb.ABANDON:
                 return replace(after, phase=Phase.ABANDONED)
             case Verb.HOLD:
-                return replace(after, held=order.reason or "held")
+                return replace(after, held=Hold(order.why, order.reason))
             case Verb.RESUME:
                 # Figures from before a hold would mix two times: the step is judged afresh.
-                return replace(
-                    after, held="", attempt=seq if self.share == 0 else self.attempt, stepped=seq
-                )
+                attempt = seq if self.share == 0 else self.attempt
+                return replace(after, held=None, attempt=attempt, stepped=seq)
 
-    def anew(self, plan: tuple[int, ...]) -> Self:
+    def anew(self, plan: tuple[int, ...], subject: str = "") -> Self:
         """The same move planned once more, after it was retired or abandoned."""
         if not self.over:
             raise OutOfOrder(f"{self.name} is still {self.phase}")
-        return replace(
-            self,
-            plan=plan,
-            phase=Phase.PLANNED,
-            share=0,
-            held="",
-            intent=None,
-            seq=self.seq + 1,
-            planned=self.seq + 1,
-        )
+        seq = self.seq + 1
+        fresh = replace(self, plan=plan, phase=Phase.PLANNED, share=0, held=None, intent=None)
+        return replace(fresh, seq=seq, planned=seq, subject=subject)
 
     def to_plain(self) -> dict[str, Any]:
         """Plain data for the journal; ``from_plain`` reads it back."""
-        return asdict(self)
+        plain = {name: getattr(self, name) for name in _AS_THEY_ARE}
+        return plain | {
+            "plan": list(self.plan),
+            "phase": str(self.phase),
+            "held": self.held.to_plain() if self.held else None,
+            "intent": self.intent.to_plain() if self.intent else None,
+        }
 
     @classmethod
     def from_plain(cls, raw: Mapping[str, Any]) -> Self:
-        intent = raw["intent"]
-        order = (
-            None
-            if intent is None
-            else Order(Verb(intent["verb"]), intent["share"], intent["reason"])
-        )
+        """Read what ``to_plain`` wrote, in this format or a former one."""
+        fields = {name: raw[name] for name in _AS_THEY_ARE if name in raw}
         return cls(
-            **{**raw, "phase": Phase(raw["phase"]), "plan": tuple(raw["plan"]), "intent": order}
+            **fields,
+            plan=tuple(raw["plan"]),
+            phase=Phase(raw["phase"]),
+            held=_held(raw["held"], raw["share"]),
+            intent=_intent(raw["intent"]),
         )
+
+
+_AS_THEY_ARE = ("name", "share", "seq", "attempt", "stepped", "planned", "subject")
+_FORMER_BACK_OUT = "backed out: "
+
+
+def _reason(raw: Any) -> Said | None:
+    """Formats 1 and 2 kept an English sentence, or an empty one."""
+    if isinstance(raw, str):
+        return text(raw) if raw else None
+    return None if raw is None else Said.from_plain(raw)
+
+
+def _held(raw: Any, share: int) -> Hold | None:
+    """Formats 1 and 2 kept a sentence, which began with "backed out" after a back-out; a hold by
+    hand may begin so too, but no back-out leaves a share."""
+    if not raw:
+        return None
+    if not isinstance(raw, str):
+        return Hold(Why(raw["why"]), _reason(raw["reason"]))
+    if share == 0 and (raw == "backed out" or raw.startswith(_FORMER_BACK_OUT)):
+        return Hold(
+            Why.BACKED_OUT, _reason(raw.removeprefix(_FORMER_BACK_OUT.strip(": ")).lstrip(": "))
+        )
+    by_a_hand = raw.startswith("somebody else set the ")
+    return Hold(
+        Why.HAND_ON_KNOB if by_a_hand else Why.BY_HAND, None if raw == "held" else text(raw)
+    )
+
+
+def _intent(raw: Any) -> Order | None:
+    if raw is None:
+        return None
+    why = Why(raw.get("why", Why.BY_HAND))
+    return Order(Verb(raw["verb"]), raw["share"], _reason(raw["reason"]), why)

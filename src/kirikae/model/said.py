@@ -102,7 +102,7 @@ class Words:
 
     A blank says how its value is shown: ``{share:share}`` permille as per cent, ``{part:.1%}`` and
     ``{n:,}`` as Python does, ``{seconds:duration}`` in minutes, hours or days, ``{seconds:s}`` in
-    whole seconds.
+    whole seconds.  Of a list every part is shown, ``{parts:;}`` with semicolons between.
     """
 
     def __init__(self, *tables: Tables) -> None:
@@ -147,8 +147,7 @@ class _Filler(string.Formatter):
             case Said():
                 return say(value, self._language)
             case list() | tuple():
-                parts = [self.format_field(each, format_spec) for each in value]
-                return say(Said("model.comma"), self._language).join(parts)
+                return self._joined(value, format_spec)
         match format_spec:
             case "share":
                 return percent(value)
@@ -158,6 +157,13 @@ class _Filler(string.Formatter):
                 return f"{value:.0f}" if isinstance(value, (int, float)) else str(value)
             case _:
                 return format(value, format_spec)
+
+    def _joined(self, values: Sequence[Any], format_spec: str) -> str:
+        """``{parts:;}``: with semicolons; otherwise with commas."""
+        apart = format_spec == ";"
+        parts = [self.format_field(each, "" if apart else format_spec) for each in values]
+        joiner = Said("model.semicolon" if apart else "model.comma")
+        return self._words.say(joiner, self._language).join(parts)
 
 
 def duration(seconds: float | None) -> Said:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from kirikae.model.errors import AwsUnreachable, StoreBroken, Waiting
+from kirikae.model.errors import AwsUnreachable, KirikaeError, StoreBroken
 from kirikae.model.move import Move, Order, Phase, Verb
+from kirikae.model.said import Said, text
 from kirikae.model.share import WHOLE
-from kirikae.move.engine import Engine, Look
-from kirikae.move.journal import Beaten, Journal, UnknownMove
-from kirikae.move.lease import Driven, Lease, LeaseLost
+from kirikae.move.engine import Engine, Look, Wait, Waits
+from kirikae.move.errors import Beaten, Driven, LeaseLost, Stopped, UnknownMove
+from kirikae.move.journal import Journal
+from kirikae.move.lease import Lease
 
 LOOK_S = 1.0
 GLANCE_S = 0.2
@@ -19,50 +22,69 @@ HEARTBEAT_S = 60.0
 REST_S = 5.0
 
 
-class Stopped(Waiting):
-    """The driver was told to stop; the move stands as the journal says."""
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """One process that drives one move.
+
+    ``look_every_s``: the rest between two looks; whether somebody pressed the red button is looked
+    after each ``GLANCE_S`` all the same.
+    """
+
+    engine: Engine
+    journal: Journal
+    lease: Lease
+    name: str
+    look_every_s: float = LOOK_S
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def drive(self, tell: Callable[[Look], None]) -> Look:
+        """Step until nothing more can be done here.
+
+        Raises Driven, LeaseLost, AwsUnreachable (after five minutes).
+        """
+        answered = self.clock()
+        with self.lease.held():
+            while True:
+                began = self.clock()
+                try:
+                    look = self.engine.step(self.name)
+                    answered = self.clock()
+                except AwsUnreachable as error:
+                    if self.clock() - answered > UNREACHABLE_S:
+                        raise
+                    look = Look(self.journal.read(self.name), wait=_no_answer(error))
+                tell(look)
+                if _nothing_more(look):
+                    return look
+                self._rest(began, look.move)
+
+    def _rest(self, began: float, move: Move) -> None:
+        """Until the next look is due, or somebody has written an entry."""
+        while self.clock() - began < self.look_every_s and not self.journal.goes_on(move):
+            self.sleep(GLANCE_S)
+
+    def order(self, order: Order) -> Move:
+        """One order by a person, under the lease."""
+        with self.lease.held():
+            return self.engine.order(self.name, order)
 
 
-def drive(
-    engine: Engine,
-    journal: Journal,
-    lease: Lease,
-    name: str,
-    tell: Callable[[Look], None],
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Look:
-    """Step until nothing more can be done here.  Raises Driven, LeaseLost, AwsUnreachable (after
-    five minutes)."""
-    answered = clock()
-    with lease.held():
-        while True:
-            began = clock()
-            try:
-                look = engine.step(name)
-                answered = clock()
-            except AwsUnreachable as error:
-                if clock() - answered > UNREACHABLE_S:
-                    raise
-                tell(Look(journal.read(name), waits_for=str(error)))
-                sleep(LOOK_S)
-                continue
-            tell(look)
-            if look.move.intent is None and (
-                look.move.held or look.move.over or look.move.phase is Phase.SETTLED
-            ):
-                return look
-            while clock() - began < LOOK_S and not journal.goes_on(look.move):
-                sleep(GLANCE_S)  # somebody may press the red button between two looks
+def _nothing_more(look: Look) -> bool:
+    move = look.move
+    ends = move.held is not None or move.over or move.phase is Phase.SETTLED
+    return ends and move.intent is None and not _waits_for_an_answer(look)
 
 
-def carry_out_order(engine: Engine, lease: Lease, name: str, order: Order) -> Move:
-    """One order by a person, under the lease."""
-    with lease.held():
-        return engine.order(name, order)
+def _waits_for_an_answer(look: Look) -> bool:
+    return look.wait is not None and look.wait.on is Waits.ANSWER
 
 
-def hold_without_lease(journal: Journal, name: str, reason: str) -> Move:
+def _no_answer(error: KirikaeError) -> Wait:
+    return Wait(Waits.ANSWER, text(str(error)))
+
+
+def hold_without_lease(journal: Journal, name: str, reason: Said | None) -> Move:
     """Ask a running driver to stop where it is: like the red button, a hold is an entry that anyone
     may append.
 
@@ -70,66 +92,75 @@ def hold_without_lease(journal: Journal, name: str, reason: str) -> Move:
     """
     while True:
         try:
-            held = journal.write(journal.read(name).intending(Order(Verb.HOLD, reason=reason)))
+            order = Order(Verb.HOLD, reason=reason)
+            held = journal.write(journal.read(name).intending(order))
             break
         except Beaten:
             continue
     try:
         return journal.write(held.done())
     except Beaten:
-        return journal.read(
-            name
-        )  # the driver saw the entry and finished it, or the red button was pressed
+        # The driver saw the entry and finished it, or the red button was pressed.
+        return journal.read(name)
 
 
-def serve(  # noqa: C901
-    engine: Engine,
-    journal: Journal,
-    lease: Lease,
-    name: str,
-    tell: Callable[[Look], None],
-    beat: Callable[[], None],
-    stopped: Callable[[], bool],
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> None:
-    """Drive for weeks: whenever there is something to drive and nobody else does, until ``stopped``
-    or the move is over.
+@dataclass(slots=True)
+class Service:
+    """Drives for weeks: whenever there is something to drive and nobody else does, until
+    ``stopped`` or the move is over.
 
     ``beat`` is called at most each minute while this driver sees the journal, also while it rests:
-    what missing beats tell is that nobody watches.  Raises Stopped out of a drive that was told to
-    stop."""
-    beaten = clock() - HEARTBEAT_S
+    what missing beats tell is that nobody watches.
+    """
 
-    def alive(look: Look | None = None) -> None:
-        nonlocal beaten
-        if look is not None:
-            tell(look)
-        if stopped():
+    driver: Driver
+    tell: Callable[[Look], None]
+    beat: Callable[[], None]
+    stopped: Callable[[], bool]
+    _beaten: float | None = None
+    _said: str = field(default="")
+
+    def serve(self) -> None:
+        """Raises Stopped out of a drive that was told to stop."""
+        driver = self.driver
+        while not self.stopped():
+            trouble = ""
+            try:
+                move = driver.journal.read(driver.name)
+                if move.over:
+                    return
+                if move.held is not None and move.intent is None:
+                    self._alive()
+                else:
+                    self._told(driver.drive(self._told))
+            except (Driven, UnknownMove) as error:
+                trouble = str(error)
+                self._alive()
+            except (AwsUnreachable, StoreBroken, LeaseLost) as error:
+                trouble = str(error)
+            self._tell_trouble(trouble)
+            self._rest()
+
+    def _told(self, look: Look) -> None:
+        self.tell(look)
+        self._alive()
+
+    def _alive(self) -> None:
+        if self.stopped():
             raise Stopped("told to stop; another driver may take over")
-        if clock() - beaten >= HEARTBEAT_S:
-            beat()
-            beaten = clock()
+        now = self.driver.clock()
+        if self._beaten is None or now - self._beaten >= HEARTBEAT_S:
+            self.beat()
+            self._beaten = self.driver.clock()
 
-    said = ""
-    while not stopped():
-        trouble = ""
-        try:
-            move = journal.read(name)
-            if move.over:
-                return
-            if move.held and move.intent is None:
-                alive()
-            else:
-                alive(drive(engine, journal, lease, name, alive, clock, sleep))
-        except (Driven, UnknownMove) as error:
-            trouble = str(error)
-            alive()
-        except (AwsUnreachable, StoreBroken, LeaseLost) as error:
-            trouble = str(error)
-        if trouble and trouble != said:
-            tell(Look(Move(name, (WHOLE,)), waits_for=trouble))
-        said = trouble
-        rested = clock()
-        while clock() - rested < REST_S and not stopped():
-            sleep(LOOK_S)
+    def _tell_trouble(self, trouble: str) -> None:
+        """Once, not each time."""
+        if trouble and trouble != self._said:
+            wait = Wait(Waits.ANSWER, text(trouble))
+            self.tell(Look(Move(self.driver.name, (WHOLE,)), wait=wait))
+        self._said = trouble
+
+    def _rest(self) -> None:
+        rested = self.driver.clock()
+        while self.driver.clock() - rested < REST_S and not self.stopped():
+            self.driver.sleep(LOOK_S)

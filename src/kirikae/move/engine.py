@@ -9,17 +9,40 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from kirikae.model.errors import AwsUnreachable, OutOfOrder, StoreBroken, Unfinished
 from kirikae.model.evidence import Evidence, Verdict
-from kirikae.model.move import Move, Order, Phase, Verb
-from kirikae.model.share import WHOLE, percent
-from kirikae.move.journal import Beaten, Journal
-from kirikae.move.lease import Driven, Lease
-from kirikae.move.mover import HandOnKnob, Mover
+from kirikae.model.move import Move, Order, Phase, Verb, Why
+from kirikae.model.said import Said, said
+from kirikae.model.share import WHOLE
+from kirikae.move.errors import Beaten, Driven, HandOnKnob
+from kirikae.move.journal import Journal
+from kirikae.move.lease import Lease
+from kirikae.move.mover import Mover
 
 ACKNOWLEDGE_S = 1.0
 """How long the red button waits for the driver before it acts by itself."""
+_GLANCE_S = 0.05
+_ASSERT_EVERY_S = 0.4
+
+
+class Waits(StrEnum):
+    """What a move waits for."""
+
+    EVIDENCE = "evidence"
+    APPROVAL = "approval"
+    WINDOW = "window"
+    PERSON = "person"
+    ANSWER = "answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What is waited for, and why in words."""
+
+    on: Waits
+    says: Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +51,37 @@ class Look:
 
     move: Move
     evidence: Evidence | None = None
-    waits_for: str = ""
+    wait: Wait | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Whether a step that is proven may be taken: who approved it, or what it still waits for."""
+
+    approver: str = ""
+    wait: Wait | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """When a proven step is taken.
+
+    ``ask``: it waits for an approval; ``by_another``: of somebody else than who drives.
+    ``closed``: why no step may be taken now, or None; it is asked before a step forward and never
+    before a back-out.
+    """
+
+    ask: bool = False
+    by_another: bool = False
+    closed: Callable[[], Said | None] = lambda: None
+
+
+AT_ONCE = Rules()
 
 
 def decide(move: Move, evidence: Evidence | None) -> Order | None:
     """What to do next on our own authority.  Retiring is never ours to decide."""
-    if move.held or move.over:
+    if move.held is not None or move.over:
         return None
     match move.phase:
         case Phase.PLANNED:
@@ -47,15 +95,8 @@ def decide(move: Move, evidence: Evidence | None) -> Order | None:
 
 
 def _after_looking(move: Move, evidence: Evidence) -> Order | None:
-    found = evidence.found_share
-    if found is not None and found != move.share:
-        return Order(
-            Verb.HOLD,
-            reason=f"somebody else set the share to {percent(found)}; the journal says "
-            f"{percent(move.share)}. It is left as it is: "
-            f"`kirikae move resume {move.name}` sets it back to {percent(move.share)} and goes on, "
-            f"`kirikae back-out {move.name}` sets it to 0",
-        )
+    if evidence.found != move.share:
+        return _hands_off(move, evidence.found)
     if move.phase is Phase.SETTLED:
         return None
     if evidence.verdict is Verdict.FAIL and move.share > 0:
@@ -65,26 +106,21 @@ def _after_looking(move: Move, evidence: Evidence) -> Order | None:
     return Order(Verb.SETTLE) if move.next_share is None else Order(Verb.SHIFT, move.next_share)
 
 
-class Engine:
-    """``ask``: a step waits for an approval (``by_another``: of somebody else than who drives).
-    ``closed``: why no step may be taken now, or empty; it is asked before a step forward and never
-    before a back-out."""
+def _hands_off(move: Move, found: int | None) -> Order:
+    """Somebody else turned the share: it is left as it is."""
+    key = "move.hand" if found is not None else "move.hand_unknown"
+    reason = said(key, found=found, share=move.share, name=move.name)
+    return Order(Verb.HOLD, reason=reason, why=Why.HAND_ON_KNOB)
 
+
+class Engine:
     def __init__(
-        self,
-        journal: Journal,
-        mover: Mover,
-        lease: Lease,
-        ask: bool = False,
-        by_another: bool = False,
-        closed: Callable[[], str] = lambda: "",
+        self, journal: Journal, mover: Mover, lease: Lease, rules: Rules = AT_ONCE
     ) -> None:
         self._journal = journal
         self._mover = mover
         self._lease = lease
-        self._ask = ask
-        self._by_another = by_another
-        self._closed = closed
+        self._rules = rules
 
     def step(self, name: str) -> Look:
         """One look and at most one act; the lease must be held.  A rival's entry makes it read
@@ -92,46 +128,39 @@ class Engine:
         move = self._journal.read(name)
         if move.intent is not None:
             return Look(self._carry_out(move))
-        looks = move.live and not move.held
+        looks = move.live and move.held is None
         evidence = self._mover.compare(move) if looks else None
         order = decide(move, evidence)
         if order is None:
-            return Look(move, evidence, self._waits_for(move, evidence))
-        approver = ""
-        if order.verb in (Verb.SHIFT, Verb.SETTLE):
-            approver, waits_for = self._permission(move, order)
-            if waits_for:
-                return Look(move, evidence, waits_for)
+            return Look(move, evidence, _waits_for(move, evidence))
+        permission = self._permission(move, order)
+        if permission.wait is not None:
+            return Look(move, evidence, permission.wait)
         try:
-            return Look(
-                self._carry_out(self._journal.write(move.intending(order), evidence, approver)),
-                evidence,
-            )
+            intended = self._journal.write(move.intending(order), evidence, permission.approver)
+            return Look(self._carry_out(intended), evidence)
         except Beaten:
             return Look(self._journal.read(name), evidence)
 
-    def _permission(self, move: Move, order: Order) -> tuple[str, str]:
-        """(who approved a step that is proven, what it still waits for; empty: nothing)."""
-        approvers = self._journal.approved_by(move) if self._ask else []
-        if self._by_another:
+    def _permission(self, move: Move, order: Order) -> Permission:
+        """Only a step forward needs one."""
+        if order.verb not in (Verb.SHIFT, Verb.SETTLE):
+            return Permission()
+        approvers = self._journal.approved_by(move) if self._rules.ask else []
+        if self._rules.by_another:
             approvers = [who for who in approvers if who != self._journal.who]
-        if self._ask and not approvers:
-            whose = (
-                f" by somebody else than {self._journal.who}, who drives"
-                if self._by_another
-                else ""
-            )
-            return "", f"approval{whose}: `kirikae move approve {move.name}` lets it {order}"
-        if order.verb is Verb.SHIFT and (closed := self._closed()):
-            return "", f"its window to {order}: {closed}"
-        return ", ".join(approvers), ""
+        if self._rules.ask and not approvers:
+            return Permission(wait=self._asks(move, order))
+        closed = self._rules.closed() if order.verb is Verb.SHIFT else None
+        if closed is not None:
+            says = said("move.waits_window", order=order.says, closed=closed)
+            return Permission(wait=Wait(Waits.WINDOW, says))
+        return Permission(", ".join(approvers))
 
-    def _waits_for(self, move: Move, evidence: Evidence | None) -> str:
-        if move.over:
-            return ""
-        if move.held:
-            return f"a person: held, {move.held}"
-        return evidence.reason if evidence is not None and move.phase is Phase.RUNNING else ""
+    def _asks(self, move: Move, order: Order) -> Wait:
+        key = "move.waits_another" if self._rules.by_another else "move.waits_approval"
+        says = said(key, name=move.name, order=order.says, driver=self._journal.who)
+        return Wait(Waits.APPROVAL, says)
 
     def order(self, name: str, order: Order) -> Move:
         """Do what a person asked for; the lease must be held."""
@@ -139,6 +168,10 @@ class Engine:
         if move.intent is not None:
             move = self._carry_out(move)
         return self._carry_out(self._journal.write(move.intending(order)))
+
+    def carry_out(self, name: str) -> Move:
+        """Finish what is open; the lease must be held."""
+        return self._carry_out(self._journal.read(name))
 
     def _carry_out(self, move: Move) -> Move:
         """Do the open intent and write that it is done; whatever came in between wins (the red
@@ -155,29 +188,32 @@ class Engine:
             except Beaten:
                 move = self._journal.read(move.name)
             except HandOnKnob as hand:
-                try:
-                    move = self._journal.write(move.intending(Order(Verb.HOLD, reason=str(hand))))
-                except (Beaten, OutOfOrder):
-                    move = self._journal.read(move.name)
+                move = self._hold_for(move, hand)
         return move
 
-    def _act(self, move: Move, order: Order) -> None:  # noqa: C901
+    def _hold_for(self, move: Move, hand: HandOnKnob) -> Move:
+        try:
+            return self._journal.write(move.intending(_hands_off(move, hand.found)))
+        except (Beaten, OutOfOrder):
+            return self._journal.read(move.name)
+
+    def _act(self, move: Move, order: Order) -> None:  # noqa: C901 - one case a verb, no branches
         match order.verb:
             case Verb.PREPARE:
                 self._mover.prepare(move)
             case Verb.START:
                 self._mover.start(move)
             case Verb.SHIFT:
-                self._mover.shift(move, order.share, (move.share, order.share))
+                self._mover.shift(move.name, order.share, (move.share, order.share))
             case Verb.RESUME:
                 if move.live:
-                    self._mover.shift(move, move.share, None)
+                    self._mover.shift(move.name, move.share, None)
             case Verb.BACK_OUT:
-                self._mover.shift(move, 0, None)
+                self._mover.shift(move.name, 0, None)
             case Verb.SETTLE:
                 self._mover.settle(move)
             case Verb.RETIRE:
-                self._mover.shift(move, WHOLE, (WHOLE,))
+                self._mover.shift(move.name, WHOLE, (WHOLE,))
                 self._mover.retire(move)
             case Verb.ABANDON:
                 self._mover.discard(move)
@@ -185,47 +221,71 @@ class Engine:
                 pass
 
 
+def _waits_for(move: Move, evidence: Evidence | None) -> Wait | None:
+    if move.over:
+        return None
+    if move.held is not None:
+        return Wait(Waits.PERSON, said("move.waits_person", held=held_in_words(move)))
+    if evidence is not None and move.phase is Phase.RUNNING:
+        return Wait(Waits.EVIDENCE, evidence.reason)
+    return None
+
+
+def held_in_words(move: Move) -> Said | None:
+    """Why it stands still; None: it does not."""
+    held = move.held
+    if held is None:
+        return None
+    why = said(f"model.why.{held.why}")
+    if held.reason is None:
+        return why
+    if held.why is Why.BACKED_OUT:
+        return said("move.backed_out", why=why, reason=held.reason)
+    return held.reason
+
+
 def back_out(
     journal: Journal,
     mover: Mover,
     lease: Lease,
     name: str,
-    reason: str,
+    reason: Said | None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Move:
-    """The red button.  It needs no lease: it appends the order, gives the driver a second to carry
-    it out, then sets share 0 itself and asserts it again until it holds the lease or the driver has
-    answered."""
+    """The red button.
+
+    It needs no lease: it appends the order, gives the driver a second to carry it out, then sets
+    share 0 itself and asserts it again until it holds the lease or the driver has answered.
+    """
     try:
         pressed = _press(journal, name, reason)
     except (StoreBroken, AwsUnreachable) as error:
-        mover.shift(Move(name, (WHOLE,)), 0, None)
+        mover.shift(name, 0, None)
         raise Unfinished(
-            f"share 0 was set, but the journal cannot be written ({error}): a driver "
-            "that still reads it may set the share again; "
-            f"stop it, and press once more as soon as the journal answers"
+            f"share 0 was set, but the journal cannot be written ({error}): a driver that still "
+            "reads it may set the share again; stop it, and press once more as soon as the "
+            "journal answers"
         ) from error
     deadline = clock() + ACKNOWLEDGE_S
     while True:
         move = journal.read(name)
         if move.seq > pressed.seq and move.intent is None:
             return move
-        if clock() >= deadline:
-            mover.shift(move, 0, None)
-            try:
-                with lease.held():
-                    return Engine(journal, mover, lease)._carry_out(journal.read(name))
-            except Driven:
-                # the driver lives: it sees the entry before its next act, and share 0 is asserted
-                # until then
-                pass
-            sleep(0.4)
-        else:
-            sleep(0.05)
+        if clock() < deadline:
+            sleep(_GLANCE_S)
+            continue
+        mover.shift(name, 0, None)
+        try:
+            with lease.held():
+                return Engine(journal, mover, lease).carry_out(name)
+        except Driven:
+            # The driver lives: it sees the entry before its next act, and share 0 is asserted
+            # until then.
+            sleep(_ASSERT_EVERY_S)
 
 
-def _press(journal: Journal, name: str, reason: str) -> Move:
+def _press(journal: Journal, name: str, reason: Said | None) -> Move:
     """Append the back-out, whatever else is written at the same time.  Raises OutOfOrder where it
     is not lawful."""
     while True:

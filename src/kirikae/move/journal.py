@@ -8,30 +8,19 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from kirikae.model.errors import KirikaeError, Taken, UsageProblem
-from kirikae.model.evidence import Batch, Evidence
+from kirikae.model.errors import Taken
+from kirikae.model.evidence import Evidence
 from kirikae.model.move import Move
 from kirikae.model.store import Store
+from kirikae.move.errors import Beaten, NewerFormat, UnknownMove
 
-FORMAT = 2
-"""2: figures with bounds and routes; entries of format 1 are read as they are."""
-
-
-class Beaten(KirikaeError):
-    """Another driver wrote this entry first; read again before acting."""
-
-
-class UnknownMove(UsageProblem):
-    """No entry of this move is in the journal."""
-
-
-class NewerFormat(KirikaeError):
-    """The journal was written by a newer kirikae."""
+FORMAT = 3
+"""2: figures with bounds and routes.  3: reasons are values, a hold says why.  All are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +32,7 @@ class Entry:
     who: str
     where: str
     requests: tuple[str, ...] = ()
-    evidence: Mapping[str, Any] | None = None
+    evidence: Evidence | None = None
     approver: str = ""
 
 
@@ -67,7 +56,7 @@ class Journal:
         self._kept: dict[str, Any] = {}
         """Bodies by key of what is written once and never changed: read once."""
 
-    def _bodies(self, keys: list[str]) -> list[Any]:
+    def _bodies(self, keys: Sequence[str]) -> list[Any]:
         """What lies under these keys; a bucket is asked for many at once."""
         missing = [key for key in keys if key not in self._kept]
 
@@ -148,7 +137,7 @@ class Journal:
             raw["who"],
             raw["where"],
             tuple(raw["requests"]),
-            raw["evidence"],
+            None if raw["evidence"] is None else Evidence.from_plain(raw["evidence"]),
             raw.get("approver", ""),
         )
 
@@ -183,7 +172,7 @@ class Journal:
     def _note_key(self, move: Move, what: str) -> str:
         return f"note/{self._scope}/{move.name}/{move.planned:08d}/{what}"
 
-    # --- approvals and figures
+    # --- approvals and records
 
     def approve(self, move: Move) -> None:
         """Say yes to the step that follows this move's state; said twice by the same person is said
@@ -205,17 +194,22 @@ class Journal:
     def _approvals(self, move: Move) -> str:
         return f"approval/{self._scope}/{move.name}/{move.stepped:08d}"
 
-    def record(self, move: Move, batch: Batch) -> bool:
-        """Keep a batch of figures for ever; False if another driver recorded this time already."""
-        key = f"figures/{self._scope}/{move.name}/{move.attempt:08d}/{batch.start:014.3f}"
+    def record(self, move: Move, key: str, plain: Mapping[str, Any]) -> bool:
+        """Keep a record of this attempt for ever; what is in it, its kind of move knows.
+
+        ``key``: sorts the records in the order in which they count.  False if another driver wrote
+        under this key already.
+        """
         try:
-            self._store.create_if_absent(key, json.dumps(batch.to_plain()))
+            self._store.create_if_absent(f"{self._records(move)}/{key}", json.dumps(plain))
         except Taken:
             return False
         return True
 
-    def batches(self, move: Move) -> list[Batch]:
-        """All batches of the current attempt, oldest first: from them every verdict can be
-        replayed."""
-        keys = self._store.list(f"figures/{self._scope}/{move.name}/{move.attempt:08d}/")
-        return [Batch.from_plain(raw) for raw in self._bodies(keys)]
+    def records(self, move: Move) -> list[dict[str, Any]]:
+        """All records of the current attempt, in the order of their keys: from them every verdict
+        can be found again."""
+        return self._bodies(self._store.list(f"{self._records(move)}/"))
+
+    def _records(self, move: Move) -> str:
+        return f"figures/{self._scope}/{move.name}/{move.attempt:08d}"

@@ -373,14 +373,15 @@ class Judge:
         rate.bad = rate.bad + outcome.old_harm
         rate.of = rate.of + n_old
 
-    def _limit(self, metric: str) -> float:
+    def limit(self, metric: str) -> float:
+        """What the new side is held to where there is no old side left to compare with."""
         rate = self._old[metric].guess(_FIRST_GUESS[metric])
         if metric in QUANTILES:
             return min(0.9, max(rate, 1e-4) * 1.5)
         return min(0.9, rate + self._margins.errors_at(WHOLE))
 
     def _add_absolute(self, metric: str, outcome: Outcome, n: int) -> None:
-        limit = self._limit(metric)
+        limit = self.limit(metric)
         self._harm[metric].add(
             [log_factor_absolute(outcome.new_safe, n, limit, q) for q in harm_alternatives(limit)]
         )
@@ -418,20 +419,6 @@ class Judge:
             self._weights, key=lambda m: log(self._weights[m]) + self._harm[m].log_evidence()
         )
 
-    def told_harm(self, metric: str) -> str:
-        """What was counted of this metric, in words."""
-        tally = self._tallies[metric]
-        word = {
-            "errors": "failed",
-            "latency": f"took longer than {self._margins.fast_enough_ms:.0f} ms",
-        }.get(metric, f"took longer than the old side's {metric}")
-        against = (
-            f"{tally.bad_old} of {tally.n_old} on the old side"
-            if tally.n_old
-            else f"a limit of {self._limit(metric):.2%}"
-        )
-        return f"{tally.bad_new} of {tally.n_new} requests {word}, against {against}"
-
     def needed(self, metric: str) -> float:
         """New-side requests still needed to prove this metric safe at today's figures; inf: will
         not be proven."""
@@ -442,7 +429,7 @@ class Judge:
         )  # few requests say little: begin at the old side's rate
         missing = _SAFE_LOG - log_mean(self._safe[metric].sums)
         if self._share == WHOLE:
-            limit = self._limit(metric)
+            limit = self.limit(metric)
             gains = [
                 p_new * log_factor_absolute(1, 1, limit, q)
                 + (1 - p_new) * log_factor_absolute(0, 1, limit, q)

@@ -15,22 +15,27 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from kirikae.model.errors import Changed, Taken, Unfinished, Waiting
+from kirikae.model.errors import Changed, Taken, Unfinished
 from kirikae.model.store import Store, Stored
+from kirikae.move.errors import Driven, LeaseLost
 
 TERM_S = 20.0
 ACT_S = 12.0
 _BEAT_S = 3.0
 
 
-class LeaseLost(Unfinished):
-    """Another driver has taken over; this one must not act any more."""
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that drives now."""
 
+    pid: int
+    host: str
 
-class Driven(Waiting):
-    """Another driver holds the lease."""
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
 
 
 def _boot_id() -> str:
@@ -85,13 +90,13 @@ class Lease:
             self._until = until
             return True
 
-    def holder(self) -> str:
-        """Who drives now, for people; empty if nobody does."""
+    def holder(self) -> Holder | None:
+        """Who drives now; None: nobody does."""
         stored = self._store.get(self._key)
         if stored is None or self._is_free(stored):
-            return ""
+            return None
         raw = json.loads(stored.body)
-        return f"process {raw['pid']} on {raw['host']}"
+        return Holder(raw["pid"], raw["host"])
 
     def _body(self) -> tuple[str, float]:
         until = self._clock() + TERM_S

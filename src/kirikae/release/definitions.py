@@ -25,25 +25,39 @@ def render(text: str, name: str, values: Mapping[str, str]) -> str:
     """Replace ``{{ must_env `K` }}`` and ``{{ env `K` `default` }}``.  Raises DefinitionProblem
     with the line."""
 
-    def replaced(match: re.Match[str]) -> str:
-        line = text.count("\n", 0, match.start()) + 1
-        call = _CALL.fullmatch(match[1])
-        if call is None:
-            raise DefinitionProblem(
-                f"{name}:{line}: `{match[0]}`: only env and must_env are understood by this release"
-            )
-        words = [a or b for a, b in _WORD.findall(call[2])]
-        if call[1] == "must_env":
-            if len(words) != 1:
-                raise DefinitionProblem(f"{name}:{line}: must_env takes one name")
-            if words[0] not in values:
-                raise DefinitionProblem(
-                    f"{name}:{line}: the environment variable {words[0]} is not set"
-                )
-            return values[words[0]]
-        return next((values[w] for w in words if values.get(w)), words[-1])
+    def replaced(action: re.Match[str]) -> str:
+        try:
+            return _called(action, values)
+        except DefinitionProblem as error:
+            line = text.count("\n", 0, action.start()) + 1
+            raise DefinitionProblem(f"{name}:{line}: {error}") from error
 
     return _ACTION.sub(replaced, text)
+
+
+def _called(action: re.Match[str], values: Mapping[str, str]) -> str:
+    """What one action stands for.  Raises DefinitionProblem without a place."""
+    call = _CALL.fullmatch(action[1])
+    if call is None:
+        raise DefinitionProblem(
+            f"`{action[0]}`: only env and must_env are understood by this release"
+        )
+    words = [quoted or double_quoted for quoted, double_quoted in _WORD.findall(call[2])]
+    return _must_env(words, values) if call[1] == "must_env" else _env(words, values)
+
+
+def _must_env(words: list[str], values: Mapping[str, str]) -> str:
+    if len(words) != 1:
+        raise DefinitionProblem("must_env takes one name")
+    if words[0] not in values:
+        raise DefinitionProblem(f"the environment variable {words[0]} is not set")
+    return values[words[0]]
+
+
+def _env(words: list[str], values: Mapping[str, str]) -> str:
+    """The first variable that is set and not empty; the last word, taken literally, if none is."""
+    given = [values[word] for word in words if values.get(word)]
+    return given[0] if given else words[-1]
 
 
 def load(folder: Path, file: str, values: Mapping[str, str]) -> dict[str, Any]:

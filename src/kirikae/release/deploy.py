@@ -1,154 +1,107 @@
-"""Put a release on the new fleet: register the task definition, update the service, and wait for
-the truth."""
+"""Put one release on the fleets, one after the other, or put back what ran before: under the
+service's lock, each fleet written down before and after.
+
+A fleet that fails goes back by itself, or says that somebody has to look.  The fleets before it
+keep the release that they were given, the fleets after it are not begun.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from kirikae.aws import ecs
-from kirikae.aws.session import Aws
-from kirikae.model.errors import AwsUnreachable
-from kirikae.release.errors import NotFinished, RolledBack
-
-POLL_S = 1.0
-_UPDATABLE = (
-    "deploymentConfiguration",
-    "healthCheckGracePeriodSeconds",
-    "networkConfiguration",
-    "loadBalancers",
-)
+from kirikae.model.errors import KirikaeError
+from kirikae.release.errors import NothingBefore, RolledBack
+from kirikae.release.fleet import Fleet, Step
+from kirikae.release.ledger import Deployed, Ledger, OpenEntry, Outcome
+from kirikae.release.lock import Lock
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One changing call of the plan, in words and with its parameters."""
+class Ended:
+    """Every fleet that was begun, in order, as the ledger has it; ``trouble`` is why the last one
+    is not done."""
 
-    says: str
-    operation: str
-    parameters: dict[str, Any]
-
-
-def plan(
-    exists: bool, cluster: str, service: str, task: dict[str, Any], definition: dict[str, Any]
-) -> list[Call]:
-    """The calls that ``deploy`` makes, in order.  The desired count is set at creation and left
-    alone afterwards."""
-    register = Call(f"register a revision of {task.get('family')}", "RegisterTaskDefinition", task)
-    if not exists:
-        return [
-            register,
-            Call(
-                f"create the service {service} in {cluster}",
-                "CreateService",
-                {**definition, "serviceName": service},
-            ),
-        ]
-    changes = {key: definition[key] for key in _UPDATABLE if key in definition}
-    return [register, Call(f"update the service {service} in {cluster}", "UpdateService", changes)]
-
-
-def apply(
-    aws: Aws,
-    cluster: str,
-    service: str,
-    calls: list[Call],
-    registered: str,
-    note: Callable[[str], None],
-) -> tuple[str, str]:
-    """Carry the plan out; the answer is (task definition ARN, ID of the service deployment to wait
-    for).
-
-    ``registered`` is the revision that a killed run of the same plan made, if it did; ``note`` is
-    told of a new one."""
-    arn = registered
-    answer: dict[str, Any] = {}
-    for call in calls:
-        match call.operation:
-            case "RegisterTaskDefinition":
-                if not arn:
-                    arn = ecs.register_task_definition(aws, call.parameters)
-                    note(arn)
-            case "CreateService":
-                answer = ecs.create_service(
-                    aws, cluster, {**call.parameters, "taskDefinition": arn}
-                )
-            case "UpdateService":
-                answer = ecs.update_service(
-                    aws, cluster, service, {**call.parameters, "taskDefinition": arn}
-                )
-    return arn, str(answer["deployments"][0]["id"])
+    entries: tuple[Deployed, ...]
+    trouble: KirikaeError | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """What one look at the service saw; ``events`` are new since the last look, oldest first."""
+class _Work:
+    """What is to be done on one fleet; ``act`` answers with the ledger's ``detail``."""
 
-    running: int
-    pending: int
-    desired: int
-    events: tuple[str, ...]
-    done: bool = False
+    fleet: Fleet
+    release: str
+    act: Callable[[OpenEntry], str]
 
 
-def wait(
-    aws: Aws,
-    cluster: str,
-    service: str,
-    deployment: str,
-    timeout_s: float,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[Progress]:
-    """Look until this very deployment is COMPLETED.  Raises RolledBack or NotFinished: there is no
-    third way out."""
-    deadline = clock() + timeout_s
-    seen = set[str]()
-    while True:
-        try:
-            found = ecs.service(aws, cluster, service)
-        except AwsUnreachable:
-            found = {}
-        if found is None:
-            raise NotFinished(f"the service {service} is gone; somebody deleted it")
-        if found:
-            progress = _progress(found, deployment, service, seen)
-            yield progress
-            if progress.done:
-                return
-        if clock() > deadline:
-            raise NotFinished(
-                f"after {timeout_s:.0f} s the deployment of {service} is still going on; "
-                "`kirikae release status` looks again"
-            )
-        sleep(POLL_S)
+def steps(release_id: str, fleets: Iterable[Fleet]) -> list[Step]:
+    """What ``deploy`` would do, in order.  Changes nothing; raises what stands in the way on any
+    fleet."""
+    return [step for fleet in fleets for step in fleet.steps(release_id)]
 
 
-def _progress(found: dict[str, Any], deployment: str, service: str, seen: set[str]) -> Progress:
-    own = next((d for d in found["deployments"] if d["id"] == deployment), None)
-    primary = found["deployments"][0]
-    if own is not None and own["rolloutState"] == "FAILED":
-        raise RolledBack(
-            f"the deployment failed: {own['rolloutStateReason']} What serves is "
-            f"{primary['taskDefinition'].rpartition('/')[2]}"
+def deploy(release_id: str, fleets: Sequence[Fleet], ledger: Ledger, lock: Lock) -> Ended:
+    """Every fleet is asked what stands in the way before the first one is touched.  Raises that,
+    and UnderWay; what goes wrong afterwards is in the answer."""
+    steps(release_id, fleets)
+    return _in_turn([_putting(release_id, fleet) for fleet in fleets], ledger, lock)
+
+
+def _putting(release_id: str, fleet: Fleet) -> _Work:
+    return _Work(fleet, release_id, lambda entry: fleet.deploy(release_id, entry))
+
+
+def before(fleets: Iterable[Fleet], ledger: Ledger) -> dict[str, Deployed]:
+    """Fleet -> the last deploy of it that was done, which ``roll_back`` would undo.  Raises
+    NothingBefore."""
+    return {fleet.side: _last(fleet, ledger) for fleet in fleets}
+
+
+def _last(fleet: Fleet, ledger: Ledger) -> Deployed:
+    last = ledger.serving(fleet.side)
+    if last is None or not last.former:
+        raise NothingBefore(
+            f"the ledger knows nothing that ran on the {fleet.side} fleet before; "
+            "`kirikae release status` shows it"
         )
-    if own is None or primary["id"] != deployment:
-        raise NotFinished(
-            f"another deployment of {service} took over ({primary['id']}); this one is "
-            "not waited for any more"
-        )
-    fresh = [
-        e
-        for e in reversed(found["events"])
-        if e["id"] not in seen and e["createdAt"] >= own["createdAt"]
-    ]
-    seen.update(e["id"] for e in fresh)
-    return Progress(
-        own["runningCount"],
-        own["pendingCount"],
-        own["desiredCount"],
-        tuple(e["message"] for e in fresh),
-        own["rolloutState"] == "COMPLETED",
-    )
+    fleet.assert_can_go_back(last)
+    return last
+
+
+def roll_back(fleets: Sequence[Fleet], ledger: Ledger, lock: Lock) -> Ended:
+    """Put back what ran before the last deploy that was done.  Raises NothingBefore before any
+    fleet is touched, and UnderWay; what goes wrong afterwards is in the answer."""
+    last = before(fleets, ledger)
+    return _in_turn([_putting_back(last, fleet) for fleet in fleets], ledger, lock)
+
+
+def _putting_back(last: Mapping[str, Deployed], fleet: Fleet) -> _Work:
+    undone = last[fleet.side]
+    return _Work(fleet, undone.former, lambda entry: fleet.put_back(undone, entry))
+
+
+def _in_turn(works: Iterable[_Work], ledger: Ledger, lock: Lock) -> Ended:
+    ended: list[Deployed] = []
+    with lock.held() as assert_ours:
+        for work in works:
+            entry = OpenEntry(ledger, ledger.begin(work.release, work.fleet.side), assert_ours)
+            trouble = _written_down(work, entry)
+            ended.append(entry.now)
+            if trouble is not None:
+                return Ended(tuple(ended), trouble)
+    return Ended(tuple(ended))
+
+
+def _written_down(work: _Work, entry: OpenEntry) -> KirikaeError | None:
+    """Do it between two writes of the ledger; the answer is what went wrong."""
+    try:
+        # Ahead of the first change; what a killed run noted stays.
+        entry.note(previous={**work.fleet.running(), **entry.now.previous})
+        detail = work.act(entry)
+    except KirikaeError as error:
+        known = isinstance(error, RolledBack)
+        entry.end(Outcome.ROLLED_BACK if known else Outcome.NOT_FINISHED, str(error))
+        return error
+    entry.end(Outcome.DONE, detail)
+    return None

@@ -1,24 +1,62 @@
 """What a release can end in, besides done.
 
 KirikaeError
-├── DefinitionProblem      2  a definition file cannot be used
-├── DeployFailed           1  AWS refused before anything was changed (aws/errors.py says why)
-├── RolledBack             4  the service deployment failed and ECS went back
-└── NotFinished            3  changed, not known to be done: time is up, or another one took over
+├── UsageProblem
+│   ├── DefinitionProblem  2  a definition file cannot be read or used
+│   ├── NoDeployer         2  the project file does not say how releases get onto this fleet
+│   └── NoImages           2  the images of this release have not been made yet
+├── Unfinished
+│   └── NotFinished        3  the fleet was changed, and whether it will get there is not known
+├── BackedOut
+│   └── RolledBack         4  the release was taken back; what serves is what served before
+├── Waiting
+│   └── UnderWay           5  another release of this service is going on
+├── NoRelease              1  there is no release of this ID, or its archive is gone or another one
+├── ReleaseTaken           1  a release of this ID exists already, with other content
+├── NothingBefore          1  there is no former release to put back
+└── GateShut               1  the release is on the host and does not answer as it should
 """
 
 from __future__ import annotations
 
-from kirikae.model.errors import BackedOut, Unfinished, UsageProblem
+from kirikae.model.errors import BackedOut, KirikaeError, Unfinished, UsageProblem, Waiting
 
 
 class DefinitionProblem(UsageProblem):
     """A definition file cannot be read or used."""
 
 
-class RolledBack(BackedOut):
-    """The service deployment failed; what serves now is what served before."""
+class NoDeployer(UsageProblem):
+    """The project file does not say how releases get onto this fleet."""
+
+
+class NoImages(UsageProblem):
+    """The images of this release have not been made yet."""
 
 
 class NotFinished(Unfinished):
-    """The service was changed, and whether it will get there is not known."""
+    """The fleet was changed, and whether it will get there is not known."""
+
+
+class RolledBack(BackedOut):
+    """The release was taken back; what serves now is what served before."""
+
+
+class UnderWay(Waiting):
+    """Another release of this service is going on."""
+
+
+class NoRelease(KirikaeError):
+    """There is no release of this ID, or its archive is gone or another one."""
+
+
+class ReleaseTaken(KirikaeError):
+    """A release of this ID exists already, with other content."""
+
+
+class NothingBefore(KirikaeError):
+    """There is no former release to put back."""
+
+
+class GateShut(KirikaeError):
+    """The release is on the host and does not answer as it should."""

@@ -7,16 +7,18 @@ import gzip
 import hashlib
 import io
 import json
-import os
 import re
+import stat
 import subprocess
 import tarfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from kirikae.model.errors import KirikaeError, Taken, UsageProblem
+from kirikae.hosts.files import write_durably
+from kirikae.model.errors import Taken, UsageProblem
 from kirikae.model.store import Store
+from kirikae.release.errors import NoRelease, ReleaseTaken
 
 RELEASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SKIPPED = {
@@ -29,14 +31,6 @@ _SKIPPED = {
     ".mypy_cache",
     ".pytest_cache",
 }
-
-
-class NoRelease(KirikaeError):
-    """There is no release of this ID, or its archive is gone or another one."""
-
-
-class ReleaseTaken(KirikaeError):
-    """A release of this ID exists already, with other content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,33 +82,39 @@ def pack(folder: Path) -> tuple[bytes, int]:
     Raises UsageProblem."""
     if not folder.is_dir():
         raise UsageProblem(f"{folder}: not a folder; name the release's files with --from FOLDER")
-    names = sorted(f for f in folder.rglob("*") if not _SKIPPED & set(f.relative_to(folder).parts))
     out = io.BytesIO()
     count = 0
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for file in names:
-            info = tarfile.TarInfo(file.relative_to(folder).as_posix())
-            if file.is_symlink():
-                info.type = tarfile.SYMTYPE
-                info.linkname = str(file.readlink())
-                tar.addfile(info)
-            elif file.is_dir():
-                info.type = tarfile.DIRTYPE
-                info.mode = 0o755
-                tar.addfile(info)
-            elif file.is_file():
-                body = file.read_bytes()
-                info.size = len(body)
-                info.mode = 0o755 if file.stat().st_mode & 0o100 else 0o644
-                tar.addfile(info, io.BytesIO(body))
-                count += 1
-            else:
-                raise UsageProblem(
-                    f"{file}: neither file, folder nor link; a release cannot hold it"
-                )
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder)
+            if _SKIPPED.isdisjoint(name.parts):
+                count += _add(tar, path, name.as_posix())
     if not count:
         raise UsageProblem(f"{folder} holds no file")
     return gzip.compress(out.getvalue(), mtime=0), count
+
+
+def _add(tar: tarfile.TarFile, path: Path, name: str) -> int:
+    """One entry of the archive, without owner and time; the answer is how many files it is.  Raises
+    UsageProblem."""
+    entry = tarfile.TarInfo(name)
+    if path.is_symlink():
+        entry.type = tarfile.SYMTYPE
+        entry.linkname = str(path.readlink())
+        tar.addfile(entry)
+        return 0
+    if path.is_dir():
+        entry.type = tarfile.DIRTYPE
+        entry.mode = 0o755
+        tar.addfile(entry)
+        return 0
+    if not path.is_file():
+        raise UsageProblem(f"{path}: neither file, folder nor link; a release cannot hold it")
+    body = path.read_bytes()
+    entry.size = len(body)
+    entry.mode = 0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644
+    tar.addfile(entry, io.BytesIO(body))
+    return 1
 
 
 class Releases:
@@ -132,30 +132,15 @@ class Releases:
         """Pack and write down; the same content again is the same release.  Raises ReleaseTaken,
         UsageProblem."""
         archive, count = pack(source)
-        manifest = Manifest(
-            release_id,
-            hashlib.sha256(archive).hexdigest(),
-            len(archive),
-            count,
-            _git(source),
-            who,
-            clock,
-        )
-        self._folder.mkdir(parents=True, exist_ok=True)
+        checksum = hashlib.sha256(archive).hexdigest()
+        manifest = Manifest(release_id, checksum, len(archive), count, _git(source), who, clock)
         known = self.find(release_id)
-        if known is not None and known.sha256 != manifest.sha256:
+        if known is not None and known.sha256 != checksum:
             raise ReleaseTaken(
                 f"release {release_id} exists with other content ({known.sha256[:12]}, "
-                f"by {known.who}); "
-                "a release never changes: choose a new ID"
+                f"by {known.who}); a release never changes: choose a new ID"
             )
-        file = self.archive_file(release_id)
-        partial = file.with_name(f".{file.name}.{os.getpid()}")
-        with partial.open("wb") as out:
-            out.write(archive)
-            out.flush()
-            os.fsync(out.fileno())
-        partial.replace(file)
+        write_durably(self.archive_file(release_id), archive)
         if known is not None:
             return known
         try:
@@ -171,18 +156,16 @@ class Releases:
         return Manifest(**json.loads(stored.body)) if stored else None
 
     def all(self) -> list[Manifest]:
-        found = [self.find(key.rpartition("/")[2]) for key in self._store.list(f"{self._scope}/")]
-        return sorted((m for m in found if m is not None), key=lambda m: m.at)
+        keys = self._store.list(f"{self._scope}/")
+        found = [self.find(key.rpartition("/")[2]) for key in keys]
+        made = [manifest for manifest in found if manifest is not None]
+        return sorted(made, key=lambda manifest: manifest.at)
 
     def get(self, release_id: str) -> tuple[Manifest, bytes]:
         """The manifest and its archive, checksum proven.  Raises NoRelease."""
         manifest = self.find(release_id)
         if manifest is None:
-            known = ", ".join(m.id for m in self.all()[-5:]) or "none yet"
-            raise NoRelease(
-                f"there is no release {release_id} (known: {known}); `kirikae release "
-                f"create {release_id} --from FOLDER` makes it"
-            )
+            raise self._unknown(release_id)
         file = self.archive_file(release_id)
         try:
             archive = file.read_bytes()
@@ -197,17 +180,25 @@ class Releases:
             )
         return manifest, archive
 
+    def _unknown(self, release_id: str) -> NoRelease:
+        known = ", ".join(manifest.id for manifest in self.all()[-5:]) or "none yet"
+        return NoRelease(
+            f"there is no release {release_id} (known: {known}); `kirikae release "
+            f"create {release_id} --from FOLDER` makes it"
+        )
+
     def set_images(self, release_id: str, images: dict[str, str]) -> None:
         """Write down which images were made from this release; images made anew replace the former
         ones."""
         key = f"images-{self._scope}/{release_id}"
+        body = json.dumps(images, sort_keys=True)
         try:
-            self._store.create_if_absent(key, json.dumps(images, sort_keys=True))
+            self._store.create_if_absent(key, body)
         except Taken:
             if self.images(release_id) != images:
                 stored = self._store.get(key)
                 assert stored is not None
-                self._store.replace_if_match(key, json.dumps(images, sort_keys=True), stored.tag)
+                self._store.replace_if_match(key, body, stored.tag)
 
     def images(self, release_id: str) -> dict[str, str]:
         """Container name -> image, by digest or image ID; empty before `build image`."""

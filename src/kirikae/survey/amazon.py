@@ -4,7 +4,7 @@ DNS records."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from kirikae.aws import inventory
@@ -17,11 +17,11 @@ from kirikae.survey.catalogue import Findings, observed
 from kirikae.survey.errors import BundleProblem
 
 
-def look(aws: Aws, project: Project) -> list[Finding]:
+def look(aws: Aws, project: Project, rules: Sequence[str]) -> list[Finding]:
     """Findings on what the old side hangs on.  A part that AWS does not let us see is a finding
-    `unreadable`."""
+    `unreadable`.  ``rules``: the listener rules that moves turn."""
     target_group = project.fleets.old.target_group
-    seen = inventory.of(aws, target_group, project.rules)
+    seen = inventory.of(aws, target_group, rules)
     return [finding for rule in _RULES for finding in rule(seen, target_group)]
 
 

@@ -19,10 +19,9 @@ from urllib.parse import urlsplit
 from kirikae.aws import logs_bucket
 from kirikae.aws.elbv2 import TargetGroup
 from kirikae.aws.session import Aws
-from kirikae.model.evidence import Arm, Batch
-from kirikae.model.move import Move
 from kirikae.move.judge import QUANTILES
-from kirikae.traffic.figures import TRAILING_S, periods
+from kirikae.traffic.batches import Arm, Batch, Sides
+from kirikae.traffic.figures import TRAILING_S, Asked, periods
 
 _FIELD = re.compile(r'"[^"]*"|\S+')
 _CLIENT = 3
@@ -128,35 +127,40 @@ class AccessLog:
         for key in logs_bucket.files(self._aws, self._place, since, until + _FILE_S):
             if key not in self._read:
                 for line in logs_bucket.lines(self._aws, self._place, key):
-                    if request := request_of(line, self._groups):
-                        self._waiting.append(request)
-                        if request.side == "old" and request.seconds is not None:
-                            self._old_times.append((request.at, request.seconds))
+                    self._keep(request_of(line, self._groups))
                 self._read.add(key)
 
+    def _keep(self, request: Request | None) -> None:
+        if request is None:
+            return
+        self._waiting.append(request)
+        if request.side == "old" and request.seconds is not None:
+            self._old_times.append((request.at, request.seconds))
+
     def quantiles(self, until: float) -> dict[str, float]:
-        self._fetch(until - TRAILING_S, until)
-        times = sorted(
-            seconds for at, seconds in self._old_times if until - TRAILING_S <= at < until
-        )
+        since = until - TRAILING_S
+        self._fetch(since, until)
+        times = sorted(seconds for at, seconds in self._old_times if since <= at < until)
         if len(times) < _LEAST:
             return {}
-        return {
-            metric: round(times[int(q * (len(times) - 1))], 4) for metric, q in QUANTILES.items()
-        }
+        last = len(times) - 1
+        return {metric: round(times[int(q * last)], 4) for metric, q in QUANTILES.items()}
 
-    def batches(
-        self,
-        move: Move,
-        since: float,
-        until: float,
-        tau: dict[str, float],
-        bounds: dict[str, list[float]],
-    ) -> list[Batch]:
-        stamps = periods(since, until, self._period_s)
+    def batches(self, asked: Asked) -> list[Batch]:
+        stamps = periods(asked.since, asked.until, self._period_s)
         if not stamps:
             return []
-        self._fetch(since, until)
+        self._fetch(asked.since, asked.until)
+        found = []
+        for stamp, routes in self._votes(stamps).items():
+            counted: dict[str, Sides] = {}
+            for route, sides in routes.items():
+                counted[route] = {side: v.arm(asked.bounds[side]) for side, v in sides.items()}
+            found.append(asked.batch(stamp, self._period_s, counted or {"": {}}))
+        return found
+
+    def _votes(self, stamps: range) -> dict[int, dict[str, dict[str, Votes]]]:
+        """Period -> route -> side -> votes; what is counted here is not kept any longer."""
         votes: dict[int, dict[str, dict[str, Votes]]] = {stamp: {} for stamp in stamps}
         for request in self._waiting:
             if stamps.start <= request.at < stamps.stop:
@@ -164,23 +168,7 @@ class AccessLog:
                 sides = votes[stamp].setdefault(self._route(request.path), {})
                 sides.setdefault(request.side, Votes(self._per_client)).add(request)
         self._waiting = [request for request in self._waiting if request.at >= stamps.stop]
-        found = []
-        for stamp, routes in votes.items():
-            counted = {
-                route: {side: v.arm(bounds[side]) for side, v in sides.items()}
-                for route, sides in routes.items()
-            }
-            found.append(
-                Batch(
-                    float(stamp),
-                    float(self._period_s),
-                    move.share,
-                    counted or {"": {}},
-                    move.stepped,
-                    tau,
-                )
-            )
-        return found
+        return votes
 
     def _route(self, path: str) -> str:
         return next((route for route in self._routes if fnmatchcase(path, route)), "")

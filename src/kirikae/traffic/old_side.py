@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from kirikae.aws import autoscaling, elbv2
 from kirikae.aws.session import Aws
 from kirikae.model.move import Move
 from kirikae.model.project import OldFleet
+from kirikae.model.said import Said, said
 from kirikae.move.journal import Journal
 
 HEADROOM = 1.2
@@ -38,18 +39,28 @@ class OldSide:
     def takes_all(self) -> bool:
         return self.healthy > 0 and self.healthy >= self.at_start
 
-    def told(self) -> str:
-        counted = f"{self.healthy} of {self.targets} targets healthy"
+    def to_plain(self) -> dict[str, Any]:
+        return asdict(self) | {"takes_all": self.takes_all}
+
+    @property
+    def says(self) -> Said:
+        least = said("traffic.fact.no_least")
         if self.least is not None:
-            counted += f", its group holds at least {self.least}"
+            least = said("traffic.fact.least", n=self.least)
+        return said(
+            "traffic.fact.old_side",
+            healthy=self.healthy,
+            targets=self.targets,
+            least=least,
+            can=self._can(),
+        )
+
+    def _can(self) -> Said:
         if not self.healthy:
-            return f"{counted}; a back-out HAS NOWHERE TO GO"
+            return said("traffic.fact.nowhere")
         if not self.takes_all:
-            return (
-                f"{counted}; {self.at_start} carried everything when the move began: IT MAY "
-                "NOT TAKE 100% NOW"
-            )
-        return f"{counted}; it can take 100% now"
+            return said("traffic.fact.may_not_take_all", at_start=self.at_start)
+        return said("traffic.fact.takes_all")
 
 
 class Pin:
@@ -100,17 +111,30 @@ class Pin:
 
     def look(self, move: Move | None, old: elbv2.TargetGroup) -> OldSide:
         states = [target.state for target in elbv2.targets(self._aws, old)]
-        before = (self._journal.note(move, "old-side") if move is not None else None) or {}
-        least = desired = None
+        before = self._before(move)
+        least: int | None = None
+        desired: int | None = None
         if self._fleet.autoscaling_group is not None:
             group = autoscaling.group(self._aws, self._fleet.autoscaling_group)
             least = group.least
             desired = group.desired
-        added = (
-            max(0, before.get("wanted", 0) - before.get("in_service", 0))
-            if move is not None and not move.over
-            else 0
-        )
         return OldSide(
-            states.count("healthy"), len(states), before.get("healthy", 0), least, desired, added
+            states.count("healthy"),
+            len(states),
+            before.get("healthy", 0),
+            least,
+            desired,
+            _added(move, before),
         )
+
+    def _before(self, move: Move | None) -> dict[str, Any]:
+        note = None if move is None else self._journal.note(move, "old-side")
+        return note or {}
+
+
+def _added(move: Move | None, before: dict[str, Any]) -> int:
+    """Instances that the pin has added and that still run."""
+    if move is None or move.over:
+        return 0
+    added: int = before.get("wanted", 0) - before.get("in_service", 0)
+    return max(0, added)

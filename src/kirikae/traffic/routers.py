@@ -9,18 +9,16 @@ from typing import Protocol
 
 from kirikae.aws import elbv2, route53
 from kirikae.aws.session import Aws
-from kirikae.model.errors import KirikaeError
 from kirikae.model.move import Move
-from kirikae.model.project import Record
+from kirikae.model.said import Said, said
+from kirikae.model.share import percent
 from kirikae.move.journal import Journal
+from kirikae.traffic.errors import NotARecord
+from kirikae.traffic.settings import Record
 from kirikae.traffic.weights import record_weights_for, share_of, weights_for
 
 OLD = "kirikae-old"
 NEW = "kirikae-new"
-
-
-class NotARecord(KirikaeError):
-    """The DNS name does not have the records that a move can begin with."""
 
 
 class Router(Protocol):
@@ -41,8 +39,8 @@ class Router(Protocol):
     def prepare(self, move: Move) -> None:
         """What must be done ahead; changes nothing that users meet."""
 
-    def not_ready(self, move: Move) -> str:
-        """What has to be waited for before the share may leave 0; empty: nothing."""
+    def not_ready(self, move: Move) -> Said | None:
+        """What has to be waited for before the share may leave 0; None: nothing."""
 
 
 class RuleRouter:
@@ -72,8 +70,8 @@ class RuleRouter:
         if self._new.arn not in elbv2.rule(self._aws, self._rule).weights:
             self.set_share(0)
 
-    def not_ready(self, move: Move) -> str:
-        return ""
+    def not_ready(self, move: Move) -> Said | None:
+        return None
 
 
 class RecordRouter:
@@ -129,31 +127,38 @@ class RecordRouter:
     def set_share(self, share: int) -> None:
         found = self._records()
         sides = self._sides(found)
-        (w_old, w_new) = record_weights_for(share)
-        if sides is not None:
-            old, new = sides
-            changes = [("UPSERT", {**old, "Weight": w_old}), ("UPSERT", {**new, "Weight": w_new})]
+        w_old, w_new = record_weights_for(share)
+        if sides is None:
+            changes = self._parted(found[0], w_old, w_new)
         else:
-            [simple] = found
-            values = {
-                "TTL": min(int(self._settings.ttl), route53.ttl_of(simple)),
-                "ResourceRecords": [{"Value": self._settings.new}],
-            }
-            alias = simple.get("AliasTarget")
-            if alias is not None or self._settings.new_zone is not None:
-                target = {
-                    "HostedZoneId": self._settings.new_zone
-                    or (alias or {}).get("HostedZoneId", ""),
-                    "DNSName": self._settings.new,
-                }
-                values = {"AliasTarget": {**target, "EvaluateTargetHealth": False}}
-            base = {"Name": simple["Name"], "Type": simple["Type"]}
+            old, new = sides
             changes = [
-                ("DELETE", simple),
-                ("CREATE", {**simple, "SetIdentifier": OLD, "Weight": w_old}),
-                ("CREATE", {**base, **values, "SetIdentifier": NEW, "Weight": w_new}),
+                ("UPSERT", {**old, "Weight": w_old}),
+                ("UPSERT", {**new, "Weight": w_new}),
             ]
-        route53.change(self._aws, self._zone, changes, f"kirikae: {share / 10:g}% to the new side")
+        note = f"kirikae: {percent(share)} to the new side"
+        route53.change(self._aws, self._zone, changes, note)
+
+    def _parted(
+        self, simple: route53.Plain, w_old: int, w_new: int
+    ) -> list[tuple[str, route53.Plain]]:
+        """One simple record becomes two weighted ones."""
+        new = {"Name": simple["Name"], "Type": simple["Type"], **self._leads_to_new(simple)}
+        return [
+            ("DELETE", simple),
+            ("CREATE", {**simple, "SetIdentifier": OLD, "Weight": w_old}),
+            ("CREATE", {**new, "SetIdentifier": NEW, "Weight": w_new}),
+        ]
+
+    def _leads_to_new(self, simple: route53.Plain) -> route53.Plain:
+        settings = self._settings
+        alias = simple.get("AliasTarget")
+        if alias is None and settings.new_zone is None:
+            ttl = min(int(settings.ttl), route53.ttl_of(simple))
+            return {"TTL": ttl, "ResourceRecords": [{"Value": settings.new}]}
+        zone = settings.new_zone or (alias or {}).get("HostedZoneId", "")
+        target = {"HostedZoneId": zone, "DNSName": settings.new, "EvaluateTargetHealth": False}
+        return {"AliasTarget": target}
 
     def prepare(self, move: Move) -> None:
         """Lower the TTL; from when on it counts is written down first."""
@@ -169,11 +174,11 @@ class RecordRouter:
                 self._aws, self._zone, [("UPSERT", lowered)], "kirikae: TTL lowered ahead of a move"
             )
 
-    def not_ready(self, move: Move) -> str:
+    def not_ready(self, move: Move) -> Said | None:
         note = self._journal.note(move, "ttl")
-        left = note["forgotten_at"] - self._clock() if note is not None else 0.0
-        return (
-            f"resolvers may keep the former TTL ({note['was']} s) for another {math.ceil(left)} s"
-            if note and left > 0
-            else ""
-        )
+        if note is None:
+            return None
+        left = note["forgotten_at"] - self._clock()
+        if left <= 0:
+            return None
+        return said("traffic.ready.old_ttl", was=note["was"], left=math.ceil(left))

@@ -1,0 +1,65 @@
+"""What must not be in an image: state of the hosts, secrets and leftovers, setuid bits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from kirikae.model.workload import Workload
+
+_NEVER = re.compile(
+    r"(^|/)(\.git/|\.env$|id_[a-z0-9]+$|\.npmrc$|\.netrc$|\.pgpass$|\.aws/"
+    r"|ssl-cert-snakeoil\.key$|ssh_host_\w+$)|\.(p12|jks)$"
+    r"|^(home|root|srv|opt|var/www)/.*\.(pem|key)$"
+)
+_MAY_BE_THERE = ("cache", "runtime", "log")
+"""Kinds of trees that hold nothing that somebody would miss."""
+_SETUID_OR_SETGID = 0o6000
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A regular file of an image; ``path`` is relative to its root."""
+
+    path: str
+    mode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    image: str
+    path: str
+    why: str
+
+    def to_plain(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def state_of_hosts(workload: Workload) -> list[str]:
+    """The trees that hold the hosts' state, relative to the root."""
+    return [
+        writable.path.lstrip("/")
+        for writable in workload.writable
+        if writable.kind not in _MAY_BE_THERE
+    ]
+
+
+def unwanted(image: str, files: Iterable[ImageFile], state: Sequence[str]) -> list[Unwanted]:
+    """Every file that must not be there, and why."""
+    found = []
+    for file in files:
+        why = _why_unwanted(file, state)
+        if why is not None:
+            found.append(Unwanted(image, f"/{file.path}", why))
+    return found
+
+
+def _why_unwanted(file: ImageFile, state: Sequence[str]) -> str | None:
+    if any(file.path.startswith(tree + "/") for tree in state):
+        return "state of the hosts"
+    if _NEVER.search(file.path):
+        return "a secret, or a leftover"
+    if file.mode & _SETUID_OR_SETGID:
+        return f"setuid or setgid (mode {file.mode:o})"
+    return None

@@ -1,0 +1,200 @@
+"""The texts that images are made from: Dockerfiles of the storeys, the sidecar's nginx.conf, what
+stays out of the context."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+
+from kirikae.build.note import NOTE
+from kirikae.model.project import Project
+from kirikae.model.workload import WebServer, Workload
+
+DISTRIBUTIONS = {
+    "debian 11": "debian:11-slim",
+    "debian 12": "debian:12-slim",
+    "debian 13": "debian:13-slim",
+    "ubuntu 22.04": "ubuntu:22.04",
+    "ubuntu 24.04": "ubuntu:24.04",
+}
+_IGNORED = (
+    ".git",
+    ".hg",
+    ".svn",
+    ".gitignore",
+    "**/__pycache__",
+    "**/*.pyc",
+    "**/node_modules",
+    "**/.env",
+    "**/.env.*",
+    "**/*.pem",
+    "**/*.key",
+    "**/id_rsa*",
+    "**/.npmrc",
+    "**/.netrc",
+    "**/.pgpass",
+    "**/.aws",
+    "**/*.log",
+    "**/*.sql",
+    "**/*.bak",
+    "**/tests",
+    "**/test",
+    "**/.venv",
+)
+_INSTALL = r"""RUN set -eu; apt-get update -qq; mkdir -p /usr/share/kirikae; wanted=; \
+    while IFS= read -r package; do \
+      if apt-get install -s -qq --no-install-recommends "$package" >/dev/null 2>&1; \
+      then wanted="$wanted $package"; \
+      else wanted="$wanted ${package%%=*}"; \
+        echo "$package" >>/usr/share/kirikae/other-versions; fi; \
+    done </usr/share/kirikae/FILE; \
+    DEBIAN_FRONTEND=noninteractive \
+      apt-get install -y -qq --no-install-recommends $wanted >/dev/null; \
+    rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /var/log/apt /var/log/dpkg.log; \
+    rm -rf /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssh/ssh_host_*; \
+    find / -xdev -type f -perm /6000 -exec chmod ug-s {} +"""
+_LISTEN = re.compile(r"^(\s*listen\s+)(?:\S+:)?(\d+)(\b[^;]*;)")
+
+
+def ignore_file() -> str:
+    """.dockerignore."""
+    return f"# {NOTE}\n" + "\n".join(_IGNORED) + "\n"
+
+
+def packages_file(workload: Workload) -> str:
+    return "".join(f"{name}={version}\n" for name, version in workload.packages)
+
+
+def base_dockerfile(workload: Workload, project: Project) -> str:
+    """The storey that changes rarely: operating system, packages, locale, time zone, user."""
+    return "\n".join(_base_lines(workload, project)) + "\n"
+
+
+def _base_lines(workload: Workload, project: Project) -> Iterator[str]:
+    yield f"# The base storey: operating system and packages; changes rarely.  {NOTE}."
+    yield f"ARG DISTRIBUTION={_distribution(workload, project)}"
+    yield "FROM ${DISTRIBUTION}"
+    yield "COPY base.packages /usr/share/kirikae/base.packages"
+    yield (
+        "# The versions that the hosts have; where one is no longer offered, the newest, "
+        "and that is written down."
+    )
+    yield _INSTALL.replace("FILE", "base.packages")
+    if workload.locale and "." in workload.locale:
+        yield _locale(workload.locale)
+    if workload.zone and not workload.zone.endswith("UTC"):
+        yield _zone(workload.zone)
+    if workload.requirements:
+        yield (
+            "COPY wheelhouse/ /usr/share/kirikae/wheelhouse/\nCOPY requirements.txt "
+            "/usr/share/kirikae/requirements.txt"
+        )
+        yield (
+            "RUN cd /usr/share/kirikae && pip install --break-system-packages --no-index "
+            "--find-links wheelhouse -r requirements.txt"
+        )
+    if workload.uid:
+        yield _user(workload)
+
+
+def _distribution(workload: Workload, project: Project) -> str:
+    if project.build.distribution:
+        return project.build.distribution
+    return DISTRIBUTIONS.get(workload.distribution, workload.distribution.replace(" ", ":"))
+
+
+def _locale(locale: str) -> str:
+    name, charset = locale.split(".", 1)
+    return (
+        "# CF19: the service runs in this locale.\n"
+        f"RUN echo '{name}.{charset} {charset.upper()}' >/etc/locale.gen && "
+        "locale-gen >/dev/null"
+    )
+
+
+def _zone(zone: str) -> str:
+    return (
+        "# CF19: the hosts' time zone.\n"
+        f"RUN ln -sf /usr/share/zoneinfo/{zone} /etc/localtime && echo "
+        f"{zone} >/etc/timezone"
+    )
+
+
+def _user(workload: Workload) -> str:
+    user = shlex.quote(workload.user)
+    return (
+        "# PR05: the same numbers as on the hosts, so that ownership of shared data "
+        "still fits.\n"
+        f"RUN groupadd -o -g {workload.gid} {user} && "
+        f"useradd -o -u {workload.uid} -g {workload.gid} -M -d {workload.folder} -s "
+        f"/usr/sbin/nologin {user}"
+    )
+
+
+def app_dockerfile(workload: Workload) -> str:
+    """The storey that changes with every release."""
+    return f"""# The app storey: the release's code; changes with every release.  {NOTE}.
+ARG BASE
+FROM ${{BASE}}
+COPY release/ {workload.folder}/
+WORKDIR {workload.folder}
+USER {workload.uid}:{workload.gid}
+CMD {json.dumps(list(workload.command))}
+"""
+
+
+def web_dockerfile(web: WebServer, workload: Workload) -> str:
+    """The sidecar in front of the service."""
+    copies = "\n".join(
+        f"COPY release/{folder}/ {workload.folder}/{folder}/" for folder in web.static
+    )
+    return f"""# The web sidecar: nginx, its virtual host as on the hosts, and static files (AS01).
+# {NOTE}.
+ARG DISTRIBUTION
+FROM ${{DISTRIBUTION}}
+COPY web.packages /usr/share/kirikae/web.packages
+{_INSTALL.replace("FILE", "web.packages")}
+COPY nginx.conf /etc/nginx/nginx.conf
+{copies}
+USER 33:33
+STOPSIGNAL SIGQUIT
+CMD ["nginx", "-g", "daemon off;"]
+"""
+
+
+def web_packages_file(web: WebServer) -> str:
+    return f"{web.package}={web.version}\n"
+
+
+def nginx_conf(web: WebServer, port: int) -> str:
+    """The virtual host as it is, on a port that needs no root."""
+    host = "\n".join(f"    {_moved(line, web.port, port)}".rstrip() for line in web.lines)
+    return f"""# The virtual host of {web.path}, on port {port} and without root.  {NOTE}.
+worker_processes 1;
+pid /tmp/nginx.pid;
+error_log stderr warn;
+events {{ worker_connections 1024; }}
+http {{
+    include /etc/nginx/mime.types;
+    default_type application/octet-stream;
+    sendfile on;
+    access_log /dev/stdout;
+    client_body_temp_path /tmp/body;
+    proxy_temp_path /tmp/proxy;
+    fastcgi_temp_path /tmp/fastcgi;
+    uwsgi_temp_path /tmp/uwsgi;
+    scgi_temp_path /tmp/scgi;
+{host}
+}}
+"""
+
+
+def _moved(line: str, port_there: int, port: int) -> str:
+    """A line of the virtual host; where it listens at the host's port, at ours."""
+    listen = _LISTEN.match(line)
+    if listen is None:
+        return line
+    chosen = str(port) if int(listen[2]) == port_there else listen[2]
+    return f"{listen[1]}{chosen}{listen[3]}"

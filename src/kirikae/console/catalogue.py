@@ -1,0 +1,16 @@
+"""All codes of findings, of every room."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kirikae.console import kinds
+from kirikae.model.catalogue import Entry, load
+
+
+def catalogue() -> Mapping[str, Entry]:
+    """Code -> entry."""
+    found = dict(load("kirikae.survey"))
+    for kind in kinds.KINDS:
+        found |= kind.catalogue
+    return found

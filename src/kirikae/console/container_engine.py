@@ -1,0 +1,123 @@
+"""The container engine that builds and opens images: docker, or what ``KIRIKAE_ENGINE`` names."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tarfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Self
+
+from kirikae.build.contents import ImageFile
+from kirikae.build.errors import EngineProblem
+
+_SHOWN = 1500
+"""So many characters of what the engine complains of are shown: the end says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerEngine:
+    """Every act raises EngineProblem."""
+
+    command: str
+    environment: Mapping[str, str]
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Self:
+        return cls(environment.get("KIRIKAE_ENGINE", "docker"), environment)
+
+    def has(self, image: str) -> bool:
+        try:
+            self._run("image", "inspect", image)
+        except EngineProblem:
+            return False
+        return True
+
+    def build(
+        self,
+        image: str,
+        dockerfile: Path,
+        arguments: Mapping[str, str],
+        labels: Mapping[str, str],
+    ) -> None:
+        """From a Dockerfile, with its folder as the context."""
+        words = [
+            *_named("--build-arg", arguments.items()),
+            *_named("--label", labels.items()),
+        ]
+        self._run("build", "-q", "-t", image, "-f", str(dockerfile), *words, str(dockerfile.parent))
+
+    def image_id(self, image: str) -> str:
+        return self._run("image", "inspect", "-f", "{{.Id}}", image)
+
+    def push(self, image: str) -> str:
+        """The image by its digest in the repository."""
+        self._run("push", "-q", image)
+        shown = self._run("image", "inspect", "-f", "{{json .RepoDigests}}", image)
+        digests: list[str] = json.loads(shown) or []
+        if not digests:
+            raise EngineProblem(f"{image} was pushed, but the engine knows no digest of it")
+        repository = image.rpartition(":")[0]
+        mine = [digest for digest in digests if digest.startswith(f"{repository}@")]
+        return mine[0] if mine else digests[0]
+
+    def files(self, image: str) -> list[ImageFile]:
+        """Every regular file of the image, streamed, never unpacked."""
+        container = self._run("create", image)
+        try:
+            return self._exported(container, image)
+        finally:
+            self._run("rm", "-f", container)
+
+    def _exported(self, container: str, image: str) -> list[ImageFile]:
+        export = subprocess.Popen([self.command, "export", container], stdout=subprocess.PIPE)
+        assert export.stdout is not None
+        with export.stdout:
+            try:
+                files = _regular_files(export.stdout)
+            except tarfile.TarError as error:
+                raise EngineProblem(
+                    f"`{self.command} export` of {image} failed: {error}"
+                ) from error
+            # What follows the archive's end; who closes the pipe before kills the exporter.
+            export.stdout.read()
+            if export.wait():
+                raise EngineProblem(f"`{self.command} export` of {image} failed")
+        return files
+
+    def _run(self, *arguments: str) -> str:
+        """What the engine wrote."""
+        try:
+            done = subprocess.run(
+                [self.command, *arguments],
+                capture_output=True,
+                # The classic builder needs no plug-in.
+                env={**self.environment, "DOCKER_BUILDKIT": "0"},
+                check=False,
+            )
+        except OSError as error:
+            raise EngineProblem(
+                f"cannot run `{self.command}`: {error.strerror}; install a container engine, or "
+                "name another with KIRIKAE_ENGINE"
+            ) from error
+        if done.returncode:
+            complaint = (done.stderr or done.stdout).decode(errors="replace").strip()
+            what = f"{self.command} {' '.join(arguments[:2])}"
+            raise EngineProblem(f"`{what}` failed: {complaint[-_SHOWN:]}")
+        return done.stdout.decode(errors="replace").strip()
+
+
+def _named(option: str, values: Iterable[tuple[str, str]]) -> list[str]:
+    words: list[str] = []
+    for name, value in values:
+        words += [option, f"{name}={value}"]
+    return words
+
+
+def _regular_files(stream: IO[bytes]) -> list[ImageFile]:
+    with tarfile.open(fileobj=stream, mode="r|") as tar:
+        return [
+            ImageFile(entry.name.removeprefix("./"), entry.mode) for entry in tar if entry.isfile()
+        ]

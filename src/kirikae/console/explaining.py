@@ -1,0 +1,60 @@
+"""``kirikae explain CODE``: what a finding means and what to do about it, whoever finds it."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+import click
+
+from kirikae.console.catalogue import catalogue
+from kirikae.console.here import Answer, Here
+from kirikae.console.options import JSON, LANG
+from kirikae.console.speech import Speech
+from kirikae.model.catalogue import Entry
+from kirikae.model.errors import UsageProblem
+from kirikae.model.said import said
+
+
+def entry_of(code: str) -> Entry:
+    """Raises UsageProblem for a code that no room knows."""
+    known = catalogue()
+    found = known.get(code) or known.get(code.upper())
+    if found is None:
+        near = ", ".join(get_close_matches(code.upper(), known, n=3))
+        hint = f"did you mean {near}? " if near else ""
+        raise UsageProblem(
+            f"{code}: no finding has this code; {hint}all stand in docs/reference/findings.md"
+        )
+    return found
+
+
+def told(entry: Entry, speech: Speech) -> list[str]:
+    """Title, what it blocks, what to do."""
+    blocks = list(entry.blocks) or said("console.explain.nothing")
+    says = said(
+        "console.explain.entry",
+        code=entry.code,
+        severity=said(f"console.severity.{entry.severity}"),
+        title=entry.titled(speech.language),
+        blocks=blocks,
+        remedy=entry.remedied(speech.language),
+    )
+    return speech.say(says).split("\n")
+
+
+@click.command("explain")
+@click.argument("code")
+@LANG
+@JSON
+@click.pass_obj
+def explain(here: Here, code: str, lang: str | None) -> Answer:
+    """What the finding CODE means, what it blocks, and what to do about it."""
+    entry = entry_of(code)
+    plain = {
+        "code": entry.code,
+        "severity": str(entry.severity),
+        "blocks": list(entry.blocks),
+        "title": {"en": entry.title, "ja": entry.title_ja},
+        "remedy": {"en": entry.remedy, "ja": entry.remedy_ja},
+    }
+    return Answer(plain, told(entry, Speech(here.language(lang))))

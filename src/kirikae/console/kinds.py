@@ -1,0 +1,43 @@
+"""The kinds of move that kirikae knows: one line each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kirikae.model.project import MoveSettings, Project
+from kirikae.model.project_file import project_from, schema
+from kirikae.model.said import Words
+from kirikae.move.kind import Kind, Turned
+from kirikae.traffic.kind import TRAFFIC
+
+KINDS: tuple[Kind[Any], ...] = (TRAFFIC,)
+
+
+def kind_of(settings: MoveSettings) -> Kind[Any]:
+    return next(kind for kind in KINDS if kind.name == settings.kind)
+
+
+def settings_types() -> tuple[type[MoveSettings], ...]:
+    return tuple(kind.settings for kind in KINDS)
+
+
+def turned(project: Project) -> list[Turned]:
+    """What the moves of this project turn."""
+    return [
+        each for settings in project.moves.values() for each in kind_of(settings).turns(settings)
+    ]
+
+
+def words() -> Words:
+    """What the console, the state machine and every kind of move can say."""
+    common = Words.of("kirikae.move", "kirikae.console")
+    return common.plus(*(kind.words for kind in KINDS))
+
+
+def read_project(text: str, name: str) -> Project:
+    """Raises ProjectProblem."""
+    return project_from(text, name, settings_types())
+
+
+def project_schema() -> dict[str, Any]:
+    return schema(settings_types())

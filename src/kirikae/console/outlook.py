@@ -1,0 +1,143 @@
+"""What a plan will ask for and where a move stands: data, and the same in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kirikae.console.context import Desk
+from kirikae.console.here import Answer, Here
+from kirikae.console.speech import Speech
+from kirikae.console.surveyed import survey_findings
+from kirikae.console.telling import shown
+from kirikae.model.errors import Exit
+from kirikae.model.finding import Finding, blocking
+from kirikae.model.move import Move
+from kirikae.model.said import Said, duration, said
+from kirikae.model.share import percent
+from kirikae.move.kind import Fact, Prospects
+from kirikae.move.lease import Holder
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Every step of a plan, what each must prove, and what stands in the way."""
+
+    name: str
+    kind: str
+    advance: str
+    prospects: Prospects
+    facts: Sequence[Fact]
+    findings: Sequence[Finding]
+    advances: Said
+
+    @property
+    def exit(self) -> Exit:
+        return Exit.REFUSED if blocking(self.findings, self.kind) else Exit.DONE
+
+    def to_plain(self) -> dict[str, Any]:
+        steps = [
+            {"share": percent(step.share), "expected_s": _whole(step.seconds), **step.plain}
+            for step in self.prospects.steps
+        ]
+        return {
+            "move": self.name,
+            "steps": steps,
+            "findings": [finding.to_plain() for finding in self.findings],
+            "advance": self.advance,
+            **{fact.key: fact.plain for fact in (*self.prospects.facts, *self.facts)},
+        }
+
+    def lines(self, speech: Speech) -> list[str]:
+        told = [speech.say(fact.says) for fact in self.prospects.facts if fact.says]
+        for step in self.prospects.steps:
+            for number, says in enumerate(step.says):
+                key = "console.plan.more" if number else "console.plan.step"
+                share = f"{percent(step.share):>6}"
+                told.append(speech.say(said(key, share=share, says=says)))
+        told.append(speech.say(self._whole_plan()))
+        told.append(speech.say(self.advances))
+        told += [speech.say(fact.says) for fact in self.facts if fact.says]
+        return told + [speech.finding(finding) for finding in self.findings]
+
+    def _whole_plan(self) -> Said:
+        seconds = self.prospects.seconds
+        if seconds is None:
+            return said("console.plan.whole_unknown")
+        return said("console.plan.whole", time=duration(seconds))
+
+    def answer(self, speech: Speech) -> Answer:
+        return Answer(self.to_plain(), self.lines(speech), self.exit)
+
+
+def _whole(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds)
+
+
+def outlook(here: Here, desk: Desk) -> Outlook:
+    surveyed = survey_findings(here, desk.project)
+    found = [finding for finding in surveyed if desk.kind.name in finding.blocks]
+    return Outlook(
+        desk.name,
+        desk.kind.name,
+        desk.settings.advance,
+        desk.thing.prospects(),
+        desk.thing.facts(desk.read()),
+        [*found, *desk.thing.obstacles()],
+        _how_it_advances(desk),
+    )
+
+
+def _how_it_advances(desk: Desk) -> Said:
+    settings = desk.settings
+    asks = settings.advance == "ask"
+    how = "another" if asks and settings.approver == "another" else settings.advance
+    windows = said("console.plan.always")
+    if settings.windows:
+        zone = desk.project.time_zone
+        windows = said("console.plan.windows", windows=list(settings.windows), zone=zone)
+    closed = desk.calendar.closed(time.time())
+    now = said("console.plan.open_now")
+    if closed is not None:
+        now = said("console.plan.closed_now", closed=closed)
+    return said("console.plan.advance", how=said(f"console.plan.{how}"), windows=windows, now=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a move stands, who drives it, and what its kind knows besides."""
+
+    move: Move
+    facts: Sequence[Fact]
+    driver: Holder | None
+    closed: Said | None
+
+    def to_plain(self) -> dict[str, Any]:
+        return {
+            **shown(self.move),
+            "driver": "" if self.driver is None else str(self.driver),
+            "closed": Speech().say(self.closed),
+            **{fact.key: fact.plain for fact in self.facts},
+        }
+
+    def lines(self, speech: Speech) -> list[str]:
+        where = speech.where(self.move)
+        told = [speech.say(said("console.is", name=self.move.name, where=where))]
+        told.append(speech.say(self._driver()))
+        if self.closed is not None:
+            told.append(speech.say(said("console.status.closed", closed=self.closed)))
+        return told + [speech.say(fact.says) for fact in self.facts if fact.says]
+
+    def _driver(self) -> Said:
+        if self.driver is None:
+            return said("console.status.nobody")
+        return said("console.status.driver", pid=self.driver.pid, host=self.driver.host)
+
+
+def standing(desk: Desk) -> Standing:
+    """Raises UnknownMove."""
+    found = desk.journal.read(desk.name)
+    closed = desk.calendar.closed(time.time())
+    return Standing(found, desk.thing.facts(found), desk.lease.holder(), closed)

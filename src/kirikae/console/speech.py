@@ -1,0 +1,65 @@
+"""Sentences in the language of who reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kirikae.console import kinds
+from kirikae.console.catalogue import catalogue
+from kirikae.model.finding import Finding
+from kirikae.model.move import Move
+from kirikae.model.said import Language, Said, Words, said
+from kirikae.move.engine import held_in_words
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """``kind``: the kind of move that is spoken of; its own words win over the common ones."""
+
+    language: Language = "en"
+    kind: str = ""
+    words: Words = field(default_factory=kinds.words)
+
+    def say(self, what: Said | None) -> str:
+        return self.words.say(what, self.language)
+
+    def key(self, common: str) -> str:
+        """``notice.shift``: as this kind says it, or as every kind does."""
+        own = f"{self.kind}.{common}"
+        return own if self.words.knows(own) else f"move.{common}"
+
+    def of_kind(self, common: str, **blanks: object) -> Said:
+        return said(self.key(common), **blanks)
+
+    def where(self, move: Move) -> str:
+        """A move in a few words: ``running at 10%``, ``running at 0%, held: ...``."""
+        return self.say(where(move))
+
+    def finding(self, finding: Finding) -> str:
+        """One line.  What a rule saw is told in English; in Japanese the catalogue's own words
+        stand for it, with the place."""
+        entry = catalogue().get(finding.code)
+        if self.language == "en" or entry is None:
+            return f"{finding.severity} {finding}"
+        return self.say(
+            said(
+                "console.finding",
+                severity=said(f"console.severity.{finding.severity}"),
+                code=finding.code,
+                title=entry.title_ja,
+                where=finding.where,
+                remedy=entry.remedy_ja,
+            )
+        )
+
+
+def where(move: Move) -> Said:
+    phase = said(f"model.phase.{move.phase}", share=move.share)
+    held = held_in_words(move)
+    if move.intent is not None and held is not None:
+        return said("console.where.both", phase=phase, order=move.intent.says, held=held)
+    if move.intent is not None:
+        return said("console.where.about_to", phase=phase, order=move.intent.says)
+    if held is not None:
+        return said("console.where.held", phase=phase, held=held)
+    return phase

@@ -1,0 +1,24 @@
+"""What can go wrong on a host.
+
+KirikaeError
+├── HostSilent        1  the host could not be reached or let nobody in; nothing was done there
+└── CommandFailed     1  a command ran on the host and said no
+"""
+
+from __future__ import annotations
+
+from kirikae.model.errors import KirikaeError
+
+
+class HostSilent(KirikaeError):
+    """The host could not be reached or let nobody in; nothing was done there."""
+
+
+class CommandFailed(KirikaeError):
+    """A command ran on the host and said no; ``code`` is its exit status, ``said`` what it wrote to
+    its error stream."""
+
+    def __init__(self, message: str, code: int, said: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.said = said

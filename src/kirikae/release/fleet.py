@@ -1,0 +1,60 @@
+"""What one side consists of, as a release sees it: hosts, an ECS service, or a command that knows.
+
+Each fleet can say what it would do, do it, and put back what ran before; a killed act is done again
+by the same call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from kirikae.release.ledger import Deployed, OpenEntry
+
+OLD = "old"
+NEW = "new"
+Tell = Callable[[str], None]
+"""Hears how a deploy comes along, a sentence at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that a fleet will do: in words, and as the operation that changes something."""
+
+    says: str
+    operation: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Fleet(Protocol):
+    @property
+    def side(self) -> str:
+        """``old`` or ``new``."""
+
+    def steps(self, release_id: str) -> list[Step]:
+        """What ``deploy`` would do now, in order.  Changes nothing; raises what stands in the
+        way."""
+
+    def running(self) -> dict[str, str]:
+        """What runs now, as the ledger keeps it under ``previous``; empty: nothing that is
+        known."""
+
+    def deploy(self, release_id: str, entry: OpenEntry) -> str:
+        """Put the release there and wait until it really serves; the answer is the ledger's
+        ``detail``.
+
+        What ran before stands in the entry already.  Raises RolledBack when that serves again,
+        NotFinished when somebody has to look.
+        """
+
+    def assert_can_go_back(self, last: Deployed) -> None:
+        """That what ran before ``last`` can be put back.  Changes nothing.  Raises
+        NothingBefore."""
+
+    def put_back(self, last: Deployed, entry: OpenEntry) -> str:
+        """Put what ran before ``last`` back and wait until it serves; the answer is the ledger's
+        ``detail``.  Raises NotFinished, RolledBack."""

@@ -1,0 +1,100 @@
+"""Which fleet a side has, as the project file says: hosts or an ECS service, or a command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kirikae.aws.session import Aws
+from kirikae.hosts.ssh import Host
+from kirikae.model.project import Project
+from kirikae.release.balancer import Balancer
+from kirikae.release.command_fleet import CommandFleet
+from kirikae.release.ecs_fleet import EcsFleet
+from kirikae.release.errors import NoDeployer
+from kirikae.release.fleet import NEW, OLD, Fleet, Tell
+from kirikae.release.gate import Gate
+from kirikae.release.hosts_fleet import HostsFleet
+from kirikae.release.ledger import Ledger
+from kirikae.release.manifest import Releases
+
+_ASKED_ONCE_S = 0.0
+"""A command has waited by itself: its fleet is asked, not waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fleets:
+    """``folder`` is the project file's; ``timeout_s`` is for each fleet."""
+
+    project: Project
+    aws: Aws
+    releases: Releases
+    ledger: Ledger
+    folder: Path
+    environment: Mapping[str, str]
+    timeout_s: float
+    tell: Tell
+
+    def of(self, side: str) -> Fleet:
+        """Raises NoDeployer."""
+        return self._old() if side == OLD else self._new()
+
+    def _old(self) -> Fleet:
+        old = self.project.fleets.old
+        if old.deployer is None:
+            raise NoDeployer(
+                "the project file does not say how releases get onto the hosts; add "
+                "`fleets.old.deployer`"
+            )
+        if not old.hosts:
+            raise NoDeployer("the project file names no hosts; add `fleets.old.hosts`")
+        hosts = [Host(url) for url in old.hosts]
+        if old.deployer.command is not None:
+            return self._by_command(OLD, old.deployer.command, hosts)
+        balancer = Balancer(self.aws, old.target_group)
+        return HostsFleet(
+            hosts,
+            old.deployer,
+            self.releases,
+            self._gate(old.deployer.patience),
+            balancer.wait_until_healthy,
+            self.tell,
+        )
+
+    def _new(self) -> Fleet:
+        new = self.project.fleets.new
+        if new.deployer is not None:
+            return self._by_command(NEW, new.deployer.command, [])
+        return EcsFleet(
+            self.aws,
+            new,
+            self.releases,
+            self.folder / new.definitions,
+            self.environment,
+            self.timeout_s,
+            self.tell,
+        )
+
+    def _by_command(self, side: str, command: str, hosts: list[Host]) -> Fleet:
+        return CommandFleet(
+            side=side,
+            command=command,
+            folder=self.folder,
+            environment=self.environment,
+            timeout_s=self.timeout_s,
+            releases=self.releases,
+            needs_archive=side == OLD,
+            ledger=self.ledger,
+            hosts=hosts,
+            gate=self._gate(_ASKED_ONCE_S),
+            tell=self.tell,
+        )
+
+    def _gate(self, patience_s: float) -> Gate:
+        return Gate(
+            self.project.fleets.old.port,
+            self.project.checks,
+            self.project.release_header,
+            patience_s,
+        )

@@ -1,0 +1,101 @@
+"""What a release does on one host: its folder of releases, the link ``current``, and the user's
+commands.
+
+The host needs sh, tar and sha256sum; every script may be run again.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from kirikae.hosts.ssh import Host
+from kirikae.release.manifest import Manifest
+
+_LONG_S = 600.0
+"""For what takes as long as it takes: an upload, a command of the user's."""
+_CURRENT = 'readlink "$root/current" 2>/dev/null || true'
+_HAS = 'cat "$root/releases/$id/.kirikae" 2>/dev/null || true'
+_INSTALL = """set -eu
+mkdir -p "$root/releases"
+if [ -e "$root/releases/$id" ]; then
+    echo "$root/releases/$id exists and was not put there by kirikae" >&2; exit 1
+fi
+rm -rf "$root/releases/.$id."*
+tmp=$(mktemp -d "$root/releases/.$id.XXXXXX")
+trap 'rm -rf "$tmp"' EXIT
+cat >"$tmp/archive"
+[ "$(sha256sum <"$tmp/archive" | cut -c 1-64)" = "$sum" ] || {
+    echo "the archive arrived damaged: another checksum" >&2; exit 1
+}
+mkdir "$tmp/tree"
+tar -C "$tmp/tree" -xzf "$tmp/archive"
+printf '%s\\n' "$id" >"$tmp/tree/RELEASE"
+printf '%s' "$sum" >"$tmp/tree/.kirikae"
+chmod 755 "$tmp/tree"
+mv -T "$tmp/tree" "$root/releases/$id"
+"""
+# Renamed over, never unlinked first: a reader sees the old release or the new one.
+_SWITCH = """set -eu
+ln -s "$target" "$root/.current.$$"
+mv -T "$root/.current.$$" "$root/current"
+"""
+_HOOK = """set -eu
+cd "$root/releases/$id"
+RELEASE_ID=$id; export RELEASE_ID
+"""
+_PRUNE = """cd "$root/releases" || exit 0
+current=$(readlink "$root/current"); current=${current##*/}
+ls -1t | grep -v -x -F -e "$current" -e "$previous" -e "$id" | tail -n +"$keep" |
+while IFS= read -r name; do
+    [ -f "$name/.kirikae" ] && rm -rf "./$name"
+done
+find . -maxdepth 1 -name '.*.??????' -mmin +60 -exec rm -rf {} + 2>/dev/null
+true
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class OnHost:
+    """``root`` holds ``releases/ID`` and ``current``.  All acts raise HostSilent, CommandFailed."""
+
+    host: Host
+    root: str
+
+    def folder_of(self, release_id: str) -> str:
+        return f"{self.root}/releases/{release_id}"
+
+    def current(self) -> str:
+        """The folder that ``current`` names; empty if there is none."""
+        return self.host.run(self._script(_CURRENT)).decode().strip()
+
+    def has(self, manifest: Manifest) -> bool:
+        """Whether this very release lies there, whole."""
+        kept = self.host.run(self._script(_HAS, id=manifest.id, sum=manifest.sha256))
+        return kept.decode().strip() == manifest.sha256
+
+    def install(self, manifest: Manifest, archive: bytes) -> None:
+        """Unpack beside, checksum proven, then rename into its place."""
+        script = self._script(_INSTALL, id=manifest.id, sum=manifest.sha256)
+        self.host.run(script, given=archive, timeout_s=_LONG_S)
+
+    def switch(self, target: str) -> None:
+        """Let ``current`` name this folder."""
+        self.host.run(self._script(_SWITCH, target=target))
+
+    def reload(self, command: str) -> None:
+        self.host.run(f"set -e\n{command}\n")
+
+    def run_in(self, release_id: str, command: str) -> None:
+        """Run a command of the user's in the folder of a release."""
+        script = self._script(f"{_HOOK}{command}\n", id=release_id)
+        self.host.run(script, timeout_s=_LONG_S)
+
+    def prune(self, release_id: str, previous: str, keep: int) -> None:
+        """Remove old releases that kirikae put there; never the current one, nor these two."""
+        self.host.run(self._script(_PRUNE, id=release_id, previous=previous, keep=str(keep)))
+
+    def _script(self, body: str, **values: str) -> str:
+        given = {"root": self.root, **values}
+        heads = [f"{name}={shlex.quote(value)}\n" for name, value in given.items()]
+        return "".join(heads) + body

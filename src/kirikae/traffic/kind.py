@@ -1,0 +1,32 @@
+"""The kind of move ``traffic``: what is registered."""
+
+from __future__ import annotations
+
+from kirikae.model.catalogue import load
+from kirikae.model.said import words_of
+from kirikae.move.kind import LISTENER_RULE, Bench, Kind, Turned
+from kirikae.traffic.permissions import permissions
+from kirikae.traffic.settings import TrafficMove
+from kirikae.traffic.thing import TrafficThing
+
+
+def _open(settings: TrafficMove, bench: Bench) -> TrafficThing:
+    return TrafficThing(bench.aws, bench.project, settings, bench.journal, bench.clock)
+
+
+def _turns(settings: TrafficMove) -> tuple[Turned, ...]:
+    router = settings.router
+    if router.record is not None:
+        return (Turned("dns_record", router.record.name),)
+    return (Turned(LISTENER_RULE, router.listener_rule or ""),)
+
+
+TRAFFIC: Kind[TrafficMove] = Kind(
+    name="traffic",
+    settings=TrafficMove,
+    words=words_of("kirikae.traffic"),
+    open=_open,
+    permissions=permissions,
+    turns=_turns,
+    catalogue=load("kirikae.traffic"),
+)

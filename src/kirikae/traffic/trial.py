@@ -1,0 +1,501 @@
+"""Judge an attempt of a move, batch by batch: the judge, and the guards around it.
+
+The live move and ``kirikae move judge FILE`` feed the same ``Trial``, so a recorded shift gets the
+verdict that it got.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import exp, inf, isfinite, log
+from typing import NamedTuple
+
+from kirikae.model.evidence import Evidence, Verdict
+from kirikae.model.said import Said, duration, said
+from kirikae.model.share import WHOLE
+from kirikae.move.judge import SAFE_BAR, Judge, Margins, Outcome, log_sum
+from kirikae.traffic.batches import NOBODY, Arm, Batch
+from kirikae.traffic.guards import Ceiling, Delivered, Flow, Incident, ProbeRow, Rates, Window
+
+PLAN = (10, 50, 250, 500, WHOLE)
+ROUTES_WEIGHT = 0.3
+"""Part of the evidence that single routes share; the i-th route that appears has 1/(i(i+1)) of
+it."""
+SILENT_S = 30.0
+"""Without figures of one side for so long, the verdict says so; until then it only waits."""
+_SAFE_LOG = log(SAFE_BAR)
+_STRONGEST = 700.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The verdict after one batch.
+
+    ``exposed``: requests that the new side answered so far.
+    """
+
+    t: float
+    verdict: Verdict
+    reason: Said
+    log_e: dict[str, float]
+    exposed: int
+    share: int | None
+
+    def to_plain(self) -> dict[str, object]:
+        told = {key: round(value, 4) for key, value in self.log_e.items()}
+        return {
+            "t": self.t,
+            "verdict": str(self.verdict),
+            "log_e": told,
+            "exposed": self.exposed,
+            "says": self.reason.to_plain(),
+        }
+
+
+class Guards(NamedTuple):
+    """What the project file asks for beside the margins.
+
+    ``warm_up_s``: after a step, latency is shown and not judged for so long.
+    ``ceiling``: the part of failed requests above which it fails at once; 1: none.
+    ``sticky``: clients stay where a cookie puts them, so the delivered share is shown, not tested.
+    ``times``: latency is to be proven even where figures do not tell of it yet.
+    """
+
+    warm_up_s: float = 0.0
+    ceiling: float = 1.0
+    sticky: bool = False
+    times: bool = False
+
+
+NO_GUARDS = Guards()
+
+
+class _Route(NamedTuple):
+    """One route judged by itself, and its part of the evidence."""
+
+    weight: float
+    judge: Judge
+
+
+class Trial:
+    """Feed it the batches of one attempt, oldest first; each gives a look, and ``evidence`` reads
+    it at any moment."""
+
+    def __init__(
+        self, margins: Margins, plan: Sequence[int] = PLAN, guards: Guards = NO_GUARDS
+    ) -> None:
+        self._margins = margins
+        self._plan = tuple(plan)
+        self._guards = guards
+        self._judge = Judge(margins, plan, margins.weights)
+        self._routes: dict[str, _Route] = {}
+        self._window = Window()
+        self._delivered = Delivered()
+        self._incident = Incident()
+        self._probes = ProbeRow()
+        self._ceiling = Ceiling(guards.ceiling)
+        self._flow = Flow()
+        self._step: int | None = None
+        self._share = 0
+        self._commanded: int | None = None
+        self._step_began = -inf
+        self._waiting: Batch | None = None
+        self._cold = False
+        self._timed: set[str] = set()
+        self._exposed = 0
+        self._failed: Said | None = None
+        self._held: Said | None = None
+        self._tau: Mapping[str, float] = {}
+
+    def next_share(self, share: int) -> int:
+        return self._judge.next_share(share)
+
+    def at(self, step: int, share: int) -> Trial:
+        """Stand at this step, even before its first figures come."""
+        if step != self._step:
+            self._step = step
+            self._step_began = inf
+            self._waiting = None
+            self._held = None
+            self._timed = set()
+            self._flow.clear()
+        self._share = share
+        self._judge.at(step, share)
+        return self
+
+    # --- feeding
+
+    def look(self, batch: Batch) -> Look:
+        """One more batch.  Its share and step say where it belongs."""
+        old = batch.side("old")
+        new = batch.side("new")
+        self._probes.observe(old, new, self._incident.on)
+        self._exposed += new.requests
+        step = self._step_of(batch)
+        self._commanded = batch.share
+        nobody = not old.requests and not new.requests
+        if nobody and batch.only_probes:
+            self.at(step, self._share if batch.share is None else batch.share)
+        else:
+            self._take(batch, step)
+        return self._told(batch.start)
+
+    def _step_of(self, batch: Batch) -> int:
+        if batch.step is not None:
+            return batch.step
+        if self._step is None:
+            return 0
+        changed = batch.share is not None and batch.share != self._commanded
+        return self._step + 1 if changed else self._step
+
+    def _take(self, batch: Batch, step: int) -> None:
+        """Figures: judged if they tell of both sides, and kept for the next ones otherwise."""
+        if self._waiting is not None and step == self._step:
+            batch = self._waiting.then(batch)
+        self._waiting = None
+        old = batch.side("old")
+        new = batch.side("new")
+        share = _permille(old.requests, new.requests) if batch.share is None else batch.share
+        self.at(step, share)
+        self._step_began = min(self._step_began, batch.start)
+        if not new.requests:
+            self._wait(batch, said("traffic.silent_new"))
+        elif not old.requests and self._share != WHOLE:
+            self._wait(batch, said("traffic.silent_old"))
+        else:
+            self._weigh(batch, old, new)
+
+    def _wait(self, batch: Batch, why: Said) -> None:
+        """The clock stands still."""
+        self._waiting = batch
+        self._held = why
+
+    def _weigh(self, batch: Batch, old: Arm, new: Arm) -> None:
+        self._cold = batch.start - self._step_began < self._guards.warm_up_s
+        self._held = self._incident.told(batch.start, old)
+        if self._held is None and not self._guards.sticky and not self._cold:
+            self._held = self._delivered.mismatch(batch.share, old.requests, new.requests)
+        self._observe(batch, old, new)
+
+    def _observe(self, batch: Batch, old: Arm, new: Arm) -> None:
+        self._window.choose(batch.start)
+        self._flow.add(batch.seconds, old.requests, new.requests)
+        self._tau = batch.tau
+        outcomes = self._outcomes(batch, old, new)
+        self._timed |= outcomes.keys()
+        self._judge.observe(batch.seconds, old.requests, new.requests, outcomes)
+        if len(batch.routes) > 1:
+            self._observe_routes(batch)
+        self._window.add(batch.start, old)
+        self._ceiling.add(new)
+
+    def _observe_routes(self, batch: Batch) -> None:
+        for route, sides in batch.routes.items():
+            old = sides.get("old", NOBODY)
+            new = sides.get("new", NOBODY)
+            judge = self._route(route).judge
+            judge.at(self._step or 0, self._share)
+            if old.requests and new.requests:
+                errors = {"errors": _alike(old.errors, new.errors)}
+                judge.observe(batch.seconds, old.requests, new.requests, errors)
+
+    def _route(self, route: str) -> _Route:
+        if route not in self._routes:
+            place = len(self._routes) + 1
+            weight = ROUTES_WEIGHT / (place * (place + 1))
+            self._routes[route] = _Route(weight, Judge(self._margins, self._plan, {"errors": 1.0}))
+        return self._routes[route]
+
+    def _outcomes(self, batch: Batch, old: Arm, new: Arm) -> dict[str, Outcome]:
+        """Bad answers by metric, of the metrics that this batch tells of."""
+        found = {"errors": _alike(old.errors, new.errors)}
+        if self._cold or not new.within:
+            return found
+        if self._margins.fast_enough_ms:
+            return found | self._by_one_bound(old, new)
+        if batch.tau:
+            return found | self._by_quantiles(batch.tau, old, new)
+        if old.within:
+            return found | self._by_thresholds(old, new)
+        return found
+
+    def _by_one_bound(self, old: Arm, new: Arm) -> dict[str, Outcome]:
+        bound = self._margins.fast_enough_ms / 1000
+        if bound not in new.within:
+            return {}
+        return {"latency": _alike(old.over(bound), new.over(bound))}
+
+    def _by_quantiles(self, tau: Mapping[str, float], old: Arm, new: Arm) -> dict[str, Outcome]:
+        """The source was asked at the old side's quantiles."""
+        found = {}
+        for metric, quantile in tau.items():
+            harm, safe = self._margins.bounds(quantile, self.next_share(self._share))
+            asked_old = quantile in old.within or not old.requests
+            if asked_old and harm in new.within and safe in new.within:
+                slow = old.over(quantile)
+                found[metric] = Outcome(slow, new.over(harm), slow, new.over(safe), scaled=True)
+        return found
+
+    def _by_thresholds(self, old: Arm, new: Arm) -> dict[str, Outcome]:
+        """The source counts at bounds of its own: the ones next to the quantiles are taken."""
+        found = {}
+        for metric, (bound, rate) in self._window.thresholds.items():
+            found[metric] = _alike(old.over(bound), new.over(bound), rate)
+        return found
+
+    # --- reading
+
+    def _metrics(self) -> list[str]:
+        """What is to be proven at this step: errors, and of latency what the figures tell of."""
+        told = self._timed | self._window.thresholds.keys() | {"errors"}
+        weights = self._margins.weights
+        return [metric for metric in weights if self._guards.times or metric in told]
+
+    def _missing(self) -> list[str]:
+        return [m for m in self._metrics() if self._judge.log_safe_of(m) < _SAFE_LOG]
+
+    def _log_harm(self, whole: float) -> float:
+        """Evidence of the whole service, and of single routes where there are any."""
+        if not self._routes:
+            return whole
+        parts = [log(route.weight) + route.judge.log_harm() for route in self._routes.values()]
+        # Routes that have not appeared count as 1.
+        rest = log(ROUTES_WEIGHT / (len(self._routes) + 1))
+        return log_sum([log(1 - ROUTES_WEIGHT) + whole, *parts, rest])
+
+    def _log_e(self) -> dict[str, float]:
+        weights = self._margins.weights
+        parts = {metric: self._judge.log_harm_of(metric) for metric in weights}
+        whole = log_sum([log(weights[metric]) + value for metric, value in parts.items()])
+        log_e = {"harm": self._log_harm(whole)}
+        log_e |= {f"harm_{metric}": value for metric, value in parts.items()}
+        log_e |= {f"safe_{metric}": self._judge.log_safe_of(metric) for metric in weights}
+        for name, route in self._routes.items():
+            log_e[f"harm_errors {name}"] = route.judge.log_harm_of("errors")
+        return log_e
+
+    def _told(self, t: float) -> Look:
+        log_e = self._log_e()
+        if self._failed is None:
+            self._failed = self._why_failed(log_e["harm"])
+        verdict, reason = self._verdict()
+        return Look(t, verdict, reason, log_e, self._exposed, self._share)
+
+    @property
+    def guard(self) -> Said | None:
+        """The guard that keeps a step from being taken now, whatever is proven; None: none."""
+        waiting = self._waiting
+        short = waiting is not None and waiting.seconds < SILENT_S and self._judge.baked_s
+        if self._held is not None and not short:
+            return self._held
+        return said("traffic.probes_again") if self._probes.in_a_row else None
+
+    def _verdict(self) -> tuple[Verdict, Said]:
+        if self._failed is not None:
+            return Verdict.FAIL, self._failed
+        guard = self.guard
+        if guard is not None:
+            return Verdict.UNSURE, guard
+        missing = self._missing()
+        if missing:
+            return Verdict.UNSURE, said(_NOT_SHOWN, metrics=[_metric(m) for m in missing])
+        left = max(0.0, self._margins.bake_s - self._judge.baked_s)
+        if left or self._waiting is not None:
+            return Verdict.UNSURE, said("traffic.baking", seconds=left)
+        return Verdict.PASS, self._why_passed()
+
+    def _why_passed(self) -> Said:
+        next_share = self._judge.next_share(self._share)
+        absolute = self._share == WHOLE
+        return said(
+            "traffic.passed",
+            errors=self._margins.errors_at(next_share),
+            times=self._times_passed(next_share),
+            by=said("traffic.by_limits" if absolute else "traffic.by_comparison"),
+            baked=self._judge.baked_s,
+        )
+
+    def _times_passed(self, next_share: int) -> Said:
+        timed = [metric for metric in self._metrics() if metric != "errors"]
+        margins = self._margins
+        if not timed:
+            return said("traffic.times_unknown")
+        if margins.fast_enough_ms:
+            errors = margins.errors_at(next_share)
+            return said("traffic.times_bound", errors=errors, ms=margins.fast_enough_ms)
+        slower = margins.slower_at(next_share)
+        return said("traffic.times_slower", slower=slower, metrics=[_metric(m) for m in timed])
+
+    def _why_failed(self, log_harm: float) -> Said | None:
+        if self._probes.failed:
+            return said("traffic.failed_probes", times=self._probes.in_a_row)
+        broken = self._ceiling.broken()
+        if broken is not None:
+            return broken
+        bar = log(1 / self._margins.false_alarms)
+        if log_harm < bar:
+            return None
+        return self._harm(exp(min(log_harm, _STRONGEST)), exp(bar))
+
+    def _harm(self, evidence: float, bar: float) -> Said:
+        """By what it does harm most: a metric of the whole, or errors of one route."""
+        worst = self._judge.worst()
+        routes = [(each.judge.log_harm_of("errors"), name) for name, each in self._routes.items()]
+        if routes and max(routes)[0] > self._judge.log_harm_of(worst):
+            name = max(routes)[1]
+            return said(
+                "traffic.harm_at_route",
+                route=name or said("traffic.the_rest"),
+                counted=self._counted(self._routes[name].judge, "errors"),
+                evidence=evidence,
+                bar=bar,
+            )
+        return said(
+            "traffic.harm",
+            metric=_metric(worst),
+            counted=self._counted(self._judge, worst),
+            evidence=evidence,
+            bar=bar,
+        )
+
+    def _counted(self, judge: Judge, metric: str) -> Said:
+        """What was counted of this metric on both sides."""
+        tally = judge.tally(metric)
+        against = said("traffic.against_limit", limit=judge.limit(metric))
+        if tally.n_old:
+            against = said("traffic.against_old", bad=tally.bad_old, of=tally.n_old)
+        what = said("traffic.slower_than_old", metric=metric)
+        if metric == "errors":
+            what = said("traffic.failed")
+        elif metric == "latency":
+            what = said("traffic.slower_than_ms", ms=self._margins.fast_enough_ms)
+        return said(
+            "traffic.counted_bad", bad=tally.bad_new, of=tally.n_new, what=what, against=against
+        )
+
+    def rates(self) -> Rates:
+        """Requests a second on the old and on the new side over the last ten batches of this
+        step."""
+        return self._flow.rates()
+
+    def _bounds(self) -> Mapping[str, float]:
+        """The old side's quantiles in seconds, as they are judged by."""
+        thresholds = self._window.thresholds.items()
+        return self._tau or {metric: bound for metric, (bound, _) in thresholds}
+
+    def evidence(self) -> Evidence:
+        """The verdict now with every figure and, where it is unsure, a forecast."""
+        verdict, reason = self._verdict()
+        if reason.key == _NOT_SHOWN:
+            asked = self._judge.tally("errors").n_new
+            reason = self._forecast() if asked else said("traffic.no_figures")
+        plainly = self._plainly(verdict)
+        return Evidence(verdict, reason, None, self._figures(), plainly)
+
+    def _figures(self) -> dict[str, float]:
+        counted = self._judge.tally("errors")
+        both = counted.n_new + counted.n_old
+        log_e = self._log_e()
+        figures: dict[str, float] = {
+            "log_harm": log_e["harm"],
+            "bar_harm": log(1 / self._margins.false_alarms),
+            "bar_safe": _SAFE_LOG,
+            "old_requests": counted.n_old,
+            "old_errors": counted.bad_old,
+            "new_requests": counted.n_new,
+            "new_errors": counted.bad_new,
+            "baked_s": self._judge.baked_s,
+            "exposed": self._exposed,
+        }
+        if both:
+            figures["delivered"] = counted.n_new / both
+        rates = self.rates()
+        if rates.old is not None and rates.new is not None:
+            figures["old_rate_per_s"] = rates.old
+            figures["new_rate_per_s"] = rates.new
+        figures |= {f"tau_{metric}_ms": 1000 * bound for metric, bound in self._bounds().items()}
+        figures |= {f"log_{key}": value for key, value in log_e.items() if key != "harm"}
+        return figures | self._slow_figures()
+
+    def _slow_figures(self) -> dict[str, float]:
+        figures: dict[str, float] = {}
+        for metric in self._metrics():
+            if metric != "errors":
+                tally = self._judge.tally(metric)
+                figures[f"old_over_{metric}"] = tally.bad_old
+                figures[f"new_over_{metric}"] = tally.bad_new
+                figures[f"timed_{metric}"] = tally.n_new
+        return figures
+
+    def needed(self) -> dict[str, float]:
+        """Metric not yet shown -> new-side requests that it still needs; inf: will not be proven at
+        these figures."""
+        return {metric: self._judge.needed(metric) for metric in self._missing()}
+
+    def _forecast(self) -> Said:
+        parts = [self._forecast_of(metric, n) for metric, n in self.needed().items()]
+        return said("traffic.forecast", parts=parts)
+
+    def _forecast_of(self, metric: str, needed: float) -> Said:
+        name = _metric(metric)
+        if not self._judge.tally(metric).n_new:
+            why = said("traffic.warms_up" if self._cold else "traffic.times_not_known")
+            return said("traffic.not_judged", metric=name, why=why)
+        if not isfinite(needed):
+            return said("traffic.never_proven", metric=name)
+        per_s = self.rates().new
+        if not per_s:
+            return said("traffic.needs", metric=name, needed=needed)
+        return said("traffic.needs_for", metric=name, needed=needed, seconds=needed / per_s)
+
+    # --- for somebody who reads no figures
+
+    def _plainly(self, verdict: Verdict) -> Said:
+        counted = self._judge.tally("errors")
+        if not counted.n_new:
+            return said("traffic.plainly.silent", share=self._share)
+        numbers = {
+            "bad_new": counted.bad_new,
+            "n_new": counted.n_new,
+            "bad_old": counted.bad_old,
+            "n_old": counted.n_old,
+        }
+        if verdict is Verdict.FAIL:
+            return Said("traffic.plainly.harm", numbers)
+        blanks = numbers | {"share": self._share, "then": self._then()}
+        return Said("traffic.plainly.good", blanks)
+
+    def _then(self) -> Said:
+        """What it waits for, or about how long."""
+        after = self.next_share(self._share)
+        guard = self.guard
+        if guard is not None:
+            return said("traffic.plainly.guard", reason=guard)
+        needed = max(self.needed().values(), default=0.0)
+        if not needed:
+            return said("traffic.plainly.proven", next=after)
+        if not isfinite(needed):
+            return said("traffic.plainly.never", next=after)
+        per_s = self.rates().new
+        time = duration(needed / per_s) if per_s else said("traffic.plainly.rate_unknown")
+        return said("traffic.plainly.eta", next=after, needed=round(needed), time=time)
+
+
+_NOT_SHOWN = "traffic.not_shown"
+
+
+def _metric(name: str) -> Said:
+    return said(f"traffic.metric.{name}")
+
+
+def _alike(old: int, new: int, guess: float | None = None) -> Outcome:
+    """Counted at the same bound on both sides."""
+    return Outcome(old, new, old, new, guess)
+
+
+def _permille(old: int, new: int) -> int:
+    """The share that these counts show, where none was recorded."""
+    if not old:
+        return WHOLE if new else 1
+    return max(1, min(WHOLE - 1, round(WHOLE * new / (old + new))))

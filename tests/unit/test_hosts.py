@@ -1,0 +1,101 @@
+"""Hosts: how they are named, what ``ssh`` is asked, and what is said when one does not answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from kirikae.hosts.errors import CommandFailed, HostSilent
+from kirikae.hosts.ssh import Host
+from kirikae.model.errors import UsageProblem
+
+CLIENT = """#!/bin/sh
+for word in "$@"; do printf '%s\\n' "$word" >>{folder}/words; done
+case "$*" in *" -W "*) dd bs=65536 count=1 >/dev/null 2>&1;; esac  # the request, as ssh reads it
+cat {folder}/answer
+cat {folder}/complaint >&2
+exit $(cat {folder}/code)
+"""
+
+
+@pytest.fixture
+def client(tmp_path, monkeypatch):
+    """An ``ssh`` that notes its words, and answers as it is told to."""
+    script = tmp_path / "ssh"
+    script.write_text(CLIENT.format(folder=tmp_path))
+    script.chmod(0o755)
+    monkeypatch.setenv("KIRIKAE_SSH", f"{script} -F config")
+
+    def answers(answer="", complaint="", code=0):
+        (tmp_path / "answer").write_text(answer)
+        (tmp_path / "complaint").write_text(complaint)
+        (tmp_path / "code").write_text(str(code))
+        return lambda: (tmp_path / "words").read_text().splitlines()
+
+    return answers
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "web1",
+        "http://web1",
+        "ssh://",
+        "ssh://web1/path",
+        "ssh://-oProxyCommand=x",
+        "ssh://web1:port",
+        "ssh://web1:99999",
+    ],
+)
+def test_what_is_no_host_is_refused_with_what_to_write(url):
+    """Also what ssh would take for an option."""
+    with pytest.raises(UsageProblem, match=r"is no host; write ssh://name"):
+        Host(url)
+
+
+def test_user_port_and_case_reach_ssh_as_they_were_written(client):
+    """A name in the user's ssh configuration need not be lower case."""
+    words = client("ok")
+    host = Host("ssh://Deploy@Web1:2222/")
+    assert host.name == "Web1" and host.run("true") == b"ok"
+    asked = words()
+    assert asked[:2] == ["-F", "config"] and "BatchMode=yes" in asked
+    assert asked[asked.index("-p") + 1] == "2222" and "Deploy@Web1" in asked
+
+
+def test_a_command_that_says_no_is_told_by_its_last_words(client):
+    """Of the error stream, else of what it wrote, else by its exit status."""
+    for given, says in (
+        ({"complaint": "1\n2\n3\n4"}, "web1: 2 / 3 / 4"),
+        ({"answer": "out"}, "web1: out"),
+        ({}, "web1: exit status 7"),
+    ):
+        client(**given, code=7)
+        with pytest.raises(CommandFailed) as caught:
+            Host("ssh://web1").run("false")
+        assert str(caught.value) == says and caught.value.code == 7
+
+
+def test_a_host_that_cannot_be_reached_is_another_thing_than_a_failed_command(client, monkeypatch):
+    """Nothing was done there, and the message says how to try."""
+    client(complaint="no route", code=255)
+    with pytest.raises(HostSilent, match=r"web1: no route; try `ssh web1 true`"):
+        Host("ssh://web1").run("true")
+    monkeypatch.setenv("KIRIKAE_SSH", "not-there")
+    host = Host("ssh://web1")
+    for ask in (lambda: host.run("true"), lambda: host.get(80, "/")):
+        with pytest.raises(HostSilent, match=r"cannot run `not-there`.*install the OpenSSH client"):
+            ask()
+
+
+def test_a_port_is_asked_through_the_connection(client):
+    """Status, headers in lower case, body; what is no HTTP answer is a failure of that port."""
+    words = client("HTTP/1.1 201 Made\r\nX-Release-Id: r2\r\nContent-Length: 2\r\n\r\nok")
+    answer = Host("ssh://web1").get(8080, "/health")
+    assert (answer.status, answer.body, answer.headers["x-release-id"]) == (201, "ok", "r2")
+    assert "127.0.0.1:8080" in words()
+    client("SSH-2.0")
+    with pytest.raises(CommandFailed, match="port 8080 gave no HTTP answer to /health"):
+        Host("ssh://web1").get(8080, "/health")
+    client(complaint="open failed", code=1)
+    with pytest.raises(CommandFailed, match=r"127\.0\.0\.1:8080 does not answer"):
+        Host("ssh://web1").get(8080, "/health")
