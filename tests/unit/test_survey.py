@@ -32,12 +32,28 @@ DATA = Path(__file__).parents[1] / "data/bundles"
 TODAY = date(2026, 11, 21)
 
 
+PROJECT = """
+service: bookshop
+environment: test
+account: "123456789012"
+fleets:
+  old: {hosts: [ssh://web1, ssh://web2], target_group: a}
+  new: {cluster: c, ecs_service: bookshop-web, target_group: b}
+survey: {also: [ssh://batch1]}
+build: {subnets: [subnet-1]}
+"""
+
+
+def bundle_text(host):
+    return unpacked((DATA / f"{host}.gz").read_bytes())
+
+
 def captured(host):
-    return read(unpacked((DATA / f"{host}.gz").read_bytes()), host)
+    return read(bundle_text(host), host)
 
 
 def altered(host, *pairs):
-    text = unpacked((DATA / f"{host}.gz").read_bytes())
+    text = bundle_text(host)
     for before, after in pairs:
         assert before in text, before
         text = text.replace(before, after)
