@@ -26,9 +26,10 @@ check: venv
 	@.venv/bin/lint-imports
 
 test: ready check clients
-	@$(PY) -m pytest -m "not prove" tests
+	@$(PY) scripts/suite
 
 bench: ready
+	@PYTHONPATH=. $(PY) benchmarks/start_cost.py
 	@PYTHONPATH=. $(PY) benchmarks/start_time.py
 	@PYTHONPATH=. $(PY) benchmarks/describe_tasks.py
 	@PYTHONPATH=. $(PY) benchmarks/replay.py

@@ -503,6 +503,7 @@ def main() -> int:
     parser.add_argument("--clean", action="store_true", help="only remove what rehearsals made")
     asked = parser.parse_args()
     (ROOT / ".kirikae").mkdir(exist_ok=True)
+    stop_at_signals()
     try:
         with one_at_a_time():
             if asked.clean:
@@ -511,6 +512,9 @@ def main() -> int:
             return rehearse(asked.keep)
     except Trouble as trouble:
         return complain(trouble)
+    except Stopped as stopped:
+        print(f"\n{stopped}; what was made is removed", file=sys.stderr, flush=True)
+        return 128 + stopped.signal_number
 
 
 @contextmanager
@@ -531,27 +535,24 @@ def rehearse(keep: bool) -> int:
     clean(images=False)
     assert_port_is_free()
     FOLDER.mkdir(parents=True)
-    stop_at_signals()
     rehearsal = Rehearsal()
-    code = 0
+    kept = False
     try:
         play(rehearsal)
         if not keep:
             rehearsal.crowd.go()
-        code = conclude(rehearsal)
-    except Trouble as trouble:
-        code = complain(trouble)
-    except Stopped as stopped:
-        print(f"\n{stopped}; what was made is removed", file=sys.stderr, flush=True)
-        code = 128 + stopped.signal_number
+        conclude(rehearsal)
+        kept = keep
+    except Trouble:
+        kept = keep or bool(os.environ.get("REHEARSAL_KEEP_FAILED"))
+        raise
     finally:
         ignore_signals()
-        if not keep and not (code and os.environ.get("REHEARSAL_KEEP_FAILED")):
+        if not kept:
             rehearsal.crowd.go()
             clean(images=False)
-    if not code:
-        print(f"\nreport: {OUT / 'report.html'}")
-    return code
+    print(f"\nreport: {OUT / 'report.html'}")
+    return 0
 
 
 def play(rehearsal: Rehearsal) -> None:
@@ -561,8 +562,8 @@ def play(rehearsal: Rehearsal) -> None:
         rehearsal.look_back()
 
 
-def conclude(rehearsal: Rehearsal) -> int:
-    """Write the report, and say whether every promise was kept."""
+def conclude(rehearsal: Rehearsal) -> None:
+    """Write the report.  Raises Trouble where a promise was not kept."""
     summary = rehearsal.write_report()
     print(report.in_words(summary), flush=True)
     if summary["broken"]:
@@ -570,7 +571,6 @@ def conclude(rehearsal: Rehearsal) -> int:
             "; ".join(summary["broken"]),
             f"look at {OUT / 'report.html'}, where each of these requests stands",
         )
-    return 0
 
 
 def complain(trouble: Trouble) -> int:

@@ -7,11 +7,10 @@ import json
 import os
 import signal
 import subprocess
-import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,122 +18,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from kirikae.local import control
-from kirikae.local.files import free_port
-from tests.conftest import WEB_IMAGE, Endpoint, serve, web_image
+from tests.conftest import WEB_IMAGE, Endpoint, web_image
+from tests.pace import eventually
+from tests.shop import Hammer, Shop
 
 pytestmark = pytest.mark.engine
-
-
-def until(what: str, condition: Callable[[], Any], timeout_s: float = 60) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
-        time.sleep(0.1)
-    return found
-
-
-class Shop:
-    """A load balancer with a rule over two target groups, and a cluster."""
-
-    def __init__(self, local: Endpoint, name: str) -> None:
-        self.local = local
-        self.name = name
-        self.ecs = local.client("ecs")
-        self.elb = local.client("elbv2")
-        subnet = local.client("ec2").describe_subnets()["Subnets"][0]
-        balancer = self.elb.create_load_balancer(Name=name, Subnets=[subnet["SubnetId"]])[
-            "LoadBalancers"
-        ][0]
-        self.groups = {side: self._group(f"{name}-{side}", subnet["VpcId"]) for side in ("a", "b")}
-        self.port = free_port()
-        listener = self.elb.create_listener(
-            LoadBalancerArn=balancer["LoadBalancerArn"],
-            Port=self.port,
-            Protocol="HTTP",
-            DefaultActions=self.forward(1, 0),
-        )["Listeners"][0]
-        self.listener = listener["ListenerArn"]
-        self.rule = self.elb.describe_rules(ListenerArn=self.listener)["Rules"][0]["RuleArn"]
-        self.ecs.create_cluster(clusterName=name)
-
-    def _group(self, name: str, vpc: str) -> str:
-        arn: str = self.elb.create_target_group(
-            Name=name,
-            Protocol="HTTP",
-            Port=8000,
-            VpcId=vpc,
-            TargetType="ip",
-            HealthCheckIntervalSeconds=5,
-            HealthyThresholdCount=2,
-        )["TargetGroups"][0]["TargetGroupArn"]
-        self.elb.modify_target_group_attributes(
-            TargetGroupArn=arn,
-            Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "10"}],
-        )
-        return arn
-
-    def forward(self, a: int, b: int) -> list[dict[str, Any]]:
-        weights = [
-            {"TargetGroupArn": self.groups["a"], "Weight": a},
-            {"TargetGroupArn": self.groups["b"], "Weight": b},
-        ]
-        return [{"Type": "forward", "ForwardConfig": {"TargetGroups": weights}}]
-
-    def weigh(self, a: int, b: int) -> None:
-        self.elb.modify_rule(RuleArn=self.rule, Actions=self.forward(a, b))
-
-    def define(self, text: str, **extra: Any) -> str:
-        container = {
-            "name": "web",
-            "image": WEB_IMAGE,
-            "command": serve(text),
-            "portMappings": [{"containerPort": 8000}],
-            "stopTimeout": 2,
-        }
-        return self.ecs.register_task_definition(  # type: ignore[no-any-return]
-            family=self.name,
-            requiresCompatibilities=["FARGATE"],
-            networkMode="awsvpc",
-            cpu="256",
-            memory="512",
-            containerDefinitions=[{**container, **extra}],
-        )["taskDefinition"]["taskDefinitionArn"]
-
-    def serve(self, side: str, text: str, count: int = 1, **extra: Any) -> None:
-        self.ecs.create_service(
-            cluster=self.name,
-            serviceName=side,
-            taskDefinition=self.define(text),
-            desiredCount=count,
-            loadBalancers=[
-                {"targetGroupArn": self.groups[side], "containerName": "web", "containerPort": 8000}
-            ],
-            **extra,
-        )
-
-    def service(self, side: str) -> dict[str, Any]:
-        return self.ecs.describe_services(cluster=self.name, services=[side])["services"][0]  # type: ignore[no-any-return]
-
-    def complete(self, side: str, timeout_s: float = 90) -> dict[str, Any]:
-        def done() -> bool:
-            found = self.service(side)
-            return (
-                len(found["deployments"]) == 1
-                and found["deployments"][0]["rolloutState"] == "COMPLETED"
-            )
-
-        until(f"{side} is complete", done, timeout_s)
-        return self.service(side)
-
-    def get(self, path: str = "/") -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
-            return str(answer.read().decode().strip())
-
-    def health(self, side: str) -> list[str]:
-        found = self.elb.describe_target_health(TargetGroupArn=self.groups[side])[
-            "TargetHealthDescriptions"
-        ]
-        return [t["TargetHealth"]["State"] for t in found]
+PATIENT = {"Delay": 1, "MaxAttempts": 600}
 
 
 @pytest.fixture(scope="module")
@@ -146,43 +35,6 @@ def shop(local: Endpoint) -> Iterator[Shop]:
     shop.complete("a")
     shop.complete("b")
     yield shop
-
-
-class Hammer:
-    """Requests without a pause on keep-alive connections; every failure is kept."""
-
-    def __init__(self, port: int, threads: int = 4, pause_s: float = 0.0) -> None:
-        self._pause_s = pause_s
-        self.port = port
-        self.count = 0
-        self.failures = list[str]()
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
-
-    def __enter__(self) -> Hammer:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
-        while not self._stop.is_set():
-            try:
-                connection.request("GET", "/")
-                answer = connection.getresponse()
-                answer.read()
-                if answer.status != 200:
-                    self.failures.append(f"status {answer.status}")
-            except (OSError, http.client.HTTPException) as error:
-                self.failures.append(repr(error))
-                connection.close()
-            self.count += 1
-            time.sleep(self._pause_s)
 
 
 def test_weights_are_met_within_binomial_error(shop):
@@ -220,15 +72,13 @@ def test_a_deregistered_target_gets_no_request(shop):
     """Found in the first rehearsal: HAProxy's state was misread and a drained host went on being
     asked."""
     shop.weigh(999, 0)
-    until(
-        "the tasks that were replaced are gone", lambda: shop.health("a") == ["healthy", "healthy"]
-    )
+    shop.serving("a", 2)
     found = shop.elb.describe_target_health(TargetGroupArn=shop.groups["a"])[
         "TargetHealthDescriptions"
     ]
     target = found[0]["Target"]
     shop.elb.deregister_targets(TargetGroupArn=shop.groups["a"], Targets=[target])
-    until("it is gone", lambda: len(shop.health("a")) == 1)
+    eventually(lambda: len(shop.health("a")) == 1, "it is gone")
     before = _sessions(shop, "a")
     for _ in range(100):
         shop.get()
@@ -236,7 +86,7 @@ def test_a_deregistered_target_gets_no_request(shop):
     busy = [slot for slot in after if after[slot] > before.get(slot, 0)]
     assert len(busy) == 1
     shop.elb.register_targets(TargetGroupArn=shop.groups["a"], Targets=[target])
-    until("it serves again", lambda: shop.health("a") == ["healthy", "healthy"])
+    shop.serving("a", 2)
 
 
 def _sessions(shop: Shop, side: str) -> Counter[str]:
@@ -261,14 +111,14 @@ def test_figures_count_every_request(shop):
     """RequestCount is what was sent, per target group, by the second and by the minute; latency has
     all its statistics."""
     shop.weigh(0, 999)
-    time.sleep(2.5)
-    before = _figure(shop, "b", "RequestCount", "Sum", 60)
+    before = _figure_at_rest(shop, "b", "RequestCount", "Sum", 60)
     for _ in range(150):
         shop.get()
-    until(
-        "the figures came",
+    eventually(
         lambda: _figure(shop, "b", "RequestCount", "Sum", 60) - before >= 150,
+        "the figures came",
         10,
+        lambda: _figure(shop, "b", "RequestCount", "Sum", 60),
     )
     assert _figure(shop, "b", "RequestCount", "Sum", 60) - before == 150
     assert _figure(shop, "b", "RequestCount", "Sum", 1) == _figure(
@@ -278,6 +128,19 @@ def test_figures_count_every_request(shop):
         _figure(shop, "b", "TargetResponseTime", s, 60) for s in ("TC(0.5:)", "TC(:0.5)")
     )
     assert slow == 0 and quick >= 150
+
+
+def _figure_at_rest(shop: Shop, *which: Any) -> float:
+    """What was asked before this test has been counted: the figure does not change any more."""
+    seen = [_figure(shop, *which)]
+
+    def rests() -> bool:
+        time.sleep(1)
+        seen.append(_figure(shop, *which))
+        return seen[-1] == seen[-2]
+
+    eventually(rests, "the figure rests")
+    return seen[-1]
 
 
 def _figure(shop: Shop, side: str, metric: str, statistic: str, period: int) -> float:
@@ -311,12 +174,12 @@ def test_a_killed_task_is_replaced(shop):
         task = shop.ecs.describe_tasks(cluster="shop", tasks=[victim])["tasks"][0]
         return bool(task["lastStatus"] == "STOPPED")
 
-    until("the task is over", ended)
+    eventually(ended, "the task is over")
     task = shop.ecs.describe_tasks(cluster="shop", tasks=[victim])["tasks"][0]
     assert (
         task["stopCode"] == "EssentialContainerExited" and task["containers"][0]["exitCode"] == 137
     )
-    until("another serves", lambda: shop.health("b") == ["healthy"])
+    shop.serving("b", 1)
 
 
 def test_a_failing_deployment_is_rolled_back(local):
@@ -330,9 +193,11 @@ def test_a_failing_deployment_is_rolled_back(local):
     shop.ecs.update_service(
         cluster="breaks", service="a", taskDefinition=shop.define("bad", image="not-there:1")
     )
-    until(
-        "the breaker tripped",
+    eventually(
         lambda: any(d["rolloutState"] == "FAILED" for d in shop.service("a")["deployments"]),
+        "the breaker tripped",
+        60,
+        lambda: shop.state("a"),
     )
     found = shop.complete("a")
     assert found["taskDefinition"] == good and shop.get() == "good"
@@ -355,7 +220,7 @@ def test_a_task_that_ends_by_itself(local):
         ],
     )
     task = ecs.run_task(cluster="jobs", taskDefinition="job")["tasks"][0]["taskArn"]
-    ecs.get_waiter("tasks_stopped").wait(cluster="jobs", tasks=[task], WaiterConfig={"Delay": 1})
+    ecs.get_waiter("tasks_stopped").wait(cluster="jobs", tasks=[task], WaiterConfig=PATIENT)
     seen = ecs.describe_tasks(cluster="jobs", tasks=[task])["tasks"][0]
     assert (seen["stopCode"], seen["containers"][0]["exitCode"]) == ("EssentialContainerExited", 7)
     assert ecs.list_tasks(cluster="jobs", desiredStatus="STOPPED")["taskArns"] == [task]
@@ -389,7 +254,7 @@ def test_secrets_come_from_the_stores(local):
         ecs.run_task(cluster="secrets", taskDefinition=f)["tasks"][0]["taskArn"]
         for f in ("told", "untold")
     ]
-    ecs.get_waiter("tasks_stopped").wait(cluster="secrets", tasks=tasks, WaiterConfig={"Delay": 1})
+    ecs.get_waiter("tasks_stopped").wait(cluster="secrets", tasks=tasks, WaiterConfig=PATIENT)
     told, untold = ecs.describe_tasks(cluster="secrets", tasks=tasks)["tasks"]
     assert told["containers"][0]["exitCode"] == 0
     assert (
@@ -583,12 +448,12 @@ def test_haproxy_and_moto_are_started_again(local):
     for name in ("haproxy.pid", "stores.pid"):
         pid = int((local.directory / name).read_text())
         os.kill(pid, signal.SIGKILL)
-        until(
-            f"{name} is another",
+        eventually(
             lambda name=name, pid=pid: int((local.directory / name).read_text()) != pid,
+            f"{name} is another",
             30,
         )
-    until("the endpoint answers", lambda: _answers(local), 30)
+    eventually(lambda: _answers(local), "the endpoint answers", 30)
 
 
 def _answers(local: Endpoint) -> bool:
@@ -626,7 +491,7 @@ def test_up_right_after_a_sigkill_takes_up_what_is_there(local):
 def test_down_removes_everything_that_up_made(tmp_path):
     """Containers, network, processes and the folder."""
     status = control.up(tmp_path / "l", None, "ap-northeast-1")
-    until("the pool is there", lambda: len(_containers(status["instance"])) >= 2)
+    eventually(lambda: len(_containers(status["instance"])) >= 2, "the pool is there")
     assert control.up(tmp_path / "l", None, "ap-northeast-1")["pid"] == status["pid"]
     by_another_name = control.status(tmp_path / "x" / ".." / "l")
     assert by_another_name is not None and by_another_name["pid"] == status["pid"]

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.conftest import WEB_IMAGE, Endpoint, eventually
+from tests.conftest import WEB_IMAGE, Endpoint
+from tests.pace import eventually
+from tests.tidy import gone
 
 pytestmark = pytest.mark.engine
 
@@ -40,23 +42,24 @@ class Cluster:
         return found["taskDefinition"]["taskDefinitionArn"]  # type: ignore[no-any-return]
 
     def create(self, service: str, count: int, **extra: Any) -> dict[str, Any]:
-        return self.ecs.create_service(  # type: ignore[no-any-return]
-            cluster=self.name,
-            serviceName=service,
-            taskDefinition=self.define(service),
-            desiredCount=count,
-            **extra,
-        )["service"]
+        """It goes with the test."""
+        asked = {"taskDefinition": self.define(service), "desiredCount": count, **extra}
+        made = self.ecs.create_service(cluster=self.name, serviceName=service, **asked)
+        self.local.scope.add(lambda: self.remove(service))
+        return made["service"]  # type: ignore[no-any-return]
+
+    def remove(self, service: str) -> None:
+        gone(self.ecs.delete_service, cluster=self.name, service=service, force=True)
 
     def see(self, service: str) -> dict[str, Any]:
         return self.ecs.describe_services(cluster=self.name, services=[service])["services"][0]  # type: ignore[no-any-return]
 
     def running(self, service: str, count: int) -> list[dict[str, Any]]:
-        def enough() -> Any:
+        def counts() -> tuple[int, int]:
             seen = self.see(service)
-            return (seen["runningCount"], seen["pendingCount"]) == (count, 0)
+            return seen["runningCount"], seen["pendingCount"]
 
-        eventually(enough, f"{count} tasks of {service} run")
+        eventually(lambda: counts() == (count, 0), f"{count} tasks of {service} run", 60, counts)
         arns = self.ecs.list_tasks(cluster=self.name, serviceName=service)["taskArns"]
         return self.ecs.describe_tasks(cluster=self.name, tasks=arns)["tasks"]  # type: ignore[no-any-return]
 
@@ -65,8 +68,26 @@ class Cluster:
             found = self.see(service)["deployments"]
             return len(found) == 1 and found[0]["rolloutState"] == "COMPLETED"
 
-        eventually(done, f"{service} is complete: {self.see(service)['events'][:5]}", 90)
+        eventually(done, f"{service} is complete", 60, lambda: self.state(service))
         return self.see(service)
+
+    def state(self, service: str) -> str:
+        """Whatever moves while it is deployed."""
+        seen = self.see(service)
+        counts = [
+            (each["rolloutState"], each["runningCount"], each["pendingCount"], each["failedTasks"])
+            for each in seen["deployments"]
+        ]
+        return f"{counts} {[event['message'] for event in seen['events'][:5]]}"
+
+    def went_back(self, service: str) -> None:
+        """Wait until its newest deployment was rolled back."""
+        eventually(
+            lambda: self.deployments(service)[0]["status"] == "ROLLBACK_SUCCESSFUL",
+            f"{service} went back",
+            60,
+            lambda: self.state(service),
+        )
 
     def deployments(self, service: str) -> list[dict[str, Any]]:
         arns = [
@@ -99,11 +120,7 @@ def test_a_failing_deployment_goes_back_to_its_last_revision(cluster):
     cluster.ecs.update_service(
         cluster="services", service="back", taskDefinition=bad, deploymentConfiguration=counted
     )
-    eventually(
-        lambda: cluster.deployments("back")[0]["status"] == "ROLLBACK_SUCCESSFUL",
-        "it went back",
-        90,
-    )
+    cluster.went_back("back")
     newest, first = cluster.deployments("back")
     assert (
         first["status"] == "SUCCESSFUL"
@@ -127,15 +144,11 @@ def test_a_failing_deployment_goes_back_to_its_last_revision(cluster):
 def test_an_unhealthy_container_fails_a_deployment(cluster):
     """Container checks count in the second stage: tasks run, are found unhealthy, and the breaker
     trips."""
-    cluster.create("sick", 1, deploymentConfiguration=BREAKER)
+    cluster.create("sick", 3, deploymentConfiguration=BREAKER)
     cluster.complete("sick")
     bad = cluster.define("sick", healthCheck=QUICK | {"command": ["CMD-SHELL", "false"]})
     cluster.ecs.update_service(cluster="services", service="sick", taskDefinition=bad)
-    eventually(
-        lambda: cluster.deployments("sick")[0]["status"] == "ROLLBACK_SUCCESSFUL",
-        "it went back",
-        120,
-    )
+    cluster.went_back("sick")
     stopped = cluster.ecs.list_tasks(
         cluster="services", serviceName="sick", desiredStatus="STOPPED"
     )["taskArns"]
@@ -143,7 +156,9 @@ def test_an_unhealthy_container_fails_a_deployment(cluster):
         t["stoppedReason"]
         for t in cluster.ecs.describe_tasks(cluster="services", tasks=stopped)["tasks"]
     )
-    assert reasons["Task failed container health checks"] == 3
+    assert reasons["Task failed container health checks"] >= 3
+    breaker = cluster.deployments("sick")[0]["deploymentCircuitBreaker"]
+    assert (breaker["status"], breaker["threshold"]) == ("TRIGGERED", 3)
 
 
 def test_a_deployment_is_stopped_by_hand(cluster):
@@ -174,11 +189,11 @@ def test_protected_tasks_stay_when_the_service_shrinks(cluster):
     cluster.ecs.update_service(cluster="services", service="kept", desiredCount=1)
     assert [t["taskArn"] for t in cluster.running("kept", 1)] == [shield]
     alone = cluster.ecs.run_task(cluster="services", taskDefinition="kept")["tasks"][0]["taskArn"]
+    cluster.local.scope.add(lambda: cluster.ecs.stop_task(cluster="services", task=alone))
     told = cluster.ecs.update_task_protection(
         cluster="services", tasks=[alone], protectionEnabled=True
     )
     assert told["failures"][0]["reason"] == "TASK_NOT_VALID"
-    cluster.ecs.stop_task(cluster="services", task=alone)
 
 
 def test_spot_is_taken_away_and_filled_again(cluster):
@@ -233,7 +248,7 @@ def test_a_deleted_service_drains(cluster):
         "gone" in arn for arn in cluster.ecs.list_services(cluster="services")["serviceArns"]
     )
     cluster.ecs.get_waiter("services_inactive").wait(
-        cluster="services", services=["gone"], WaiterConfig={"Delay": 1}
+        cluster="services", services=["gone"], WaiterConfig={"Delay": 1, "MaxAttempts": 600}
     )
     cluster.create("gone", 0)
     cluster.ecs.delete_service(cluster="services", service="gone")

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.conftest import WEB_IMAGE, Endpoint, eventually
+from tests.conftest import WEB_IMAGE, Endpoint
+from tests.pace import eventually
+from tests.tidy import gone
 
 pytestmark = pytest.mark.engine
 
@@ -37,16 +39,31 @@ class Bench:
         **extra: Any,
     ) -> str:
         self.define(family, *containers, **extra)
-        return self.ecs.run_task(cluster="tasks", taskDefinition=family, **(run or {}))["tasks"][0][
-            "taskArn"
-        ]  # type: ignore[no-any-return]
+        return self.run_again(family, **(run or {}))
+
+    def run_again(self, family: str, **run: Any) -> str:
+        """A task of what is defined already; it goes with the test."""
+        made = self.ecs.run_task(cluster="tasks", taskDefinition=family, **run)
+        task: str = made["tasks"][0]["taskArn"]
+        self.local.scope.add(lambda: gone(self.ecs.stop_task, cluster="tasks", task=task))
+        return task
 
     def see(self, task: str) -> dict[str, Any]:
         return self.ecs.describe_tasks(cluster="tasks", tasks=[task])["tasks"][0]  # type: ignore[no-any-return]
 
     def until(self, task: str, condition: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-        eventually(lambda: condition(self.see(task)), f"task: {self.see(task)}", 40)
+        eventually(
+            lambda: condition(self.see(task)),
+            lambda: f"task: {self.see(task)}",
+            40,
+            lambda: self.state(task),
+        )
         return self.see(task)
+
+    def state(self, task: str) -> list[str]:
+        """Whatever moves in the life of a task."""
+        seen = self.see(task)
+        return [seen["lastStatus"], *(each["lastStatus"] for each in seen["containers"])]
 
     def ended(self, task: str) -> dict[str, Any]:
         return self.until(task, lambda t: t["lastStatus"] == "STOPPED")
@@ -319,7 +336,6 @@ def test_a_restart_policy_does_not_restart_too_short_a_life(bench):
         lambda t: t["lastStatus"] == "RUNNING" and t["containers"][1]["lastStatus"] == "STOPPED",
     )
     assert bench.see(task)["containers"][1]["exitCode"] == 1
-    bench.ecs.stop_task(cluster="tasks", task=task)
 
 
 @pytest.mark.prove
@@ -340,7 +356,6 @@ def test_a_restart_policy_restarts_a_side_container(bench):
     eventually(lambda: len(bench.log("/t/again", stream)) >= 2, "it began twice", 100)
     assert [line.rpartition(" ")[2] for line in bench.log("/t/again", stream)] == ["0", "1"]
     assert bench.see(task)["lastStatus"] == "RUNNING"
-    bench.ecs.stop_task(cluster="tasks", task=task)
 
 
 def test_logs_are_delivered(bench):
@@ -405,16 +420,10 @@ def test_metadata_and_credentials(bench):
 def test_the_same_token_runs_once(bench):
     """clientToken: the same request twice is one task; another request under it is a conflict."""
     bench.define("once", sh("a", "sleep 50"))
-    first, again = (
-        bench.ecs.run_task(cluster="tasks", taskDefinition="once", clientToken="t-1")["tasks"][0][
-            "taskArn"
-        ]
-        for _ in range(2)
-    )
+    first, again = (bench.run_again("once", clientToken="t-1") for _ in range(2))
     assert first == again
     with pytest.raises(ClientError, match="ConflictException"):
         bench.ecs.run_task(cluster="tasks", taskDefinition="once", clientToken="t-1", count=2)
-    bench.ecs.stop_task(cluster="tasks", task=first)
 
 
 def test_families_tags_and_deletion(bench):

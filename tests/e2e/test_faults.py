@@ -20,8 +20,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import WEB_IMAGE, Endpoint, eventually
-from tests.contract.test_local import Shop
+from tests.conftest import WEB_IMAGE, Endpoint
+from tests.pace import ended, eventually, slowly
+from tests.shop import Shop
 
 pytestmark = pytest.mark.engine
 
@@ -132,7 +133,10 @@ class FaultShop(Shop):
         """Fresh tasks on both sides where one cannot be told any more; otherwise only told."""
         for side, tasks in (("a", 2), ("b", 4)):
             eventually(
-                lambda s=side, n=tasks: self._healed(s, n), f"{tasks} tasks of {side} serve", 90
+                lambda s=side, n=tasks: self._healed(s, n),
+                f"{tasks} tasks of {side} serve",
+                60,
+                lambda s=side: self.state(s),
             )
 
     def _healed(self, side: str, tasks: int) -> bool:
@@ -269,6 +273,8 @@ FAULTS = {
         "errors", side="ab", verdict="unsure", meets=lambda status, said: status == 500
     ),
 }
+LOOKS = 12
+"""So many one-second looks at trouble of both sides must not make kirikae go back."""
 SLICE = ("errors", "wrong content", "one route, by the access log", "both sides at once")
 
 
@@ -287,16 +293,18 @@ def test_a_planted_fault(name: str, shop: FaultShop, tmp_path: Path) -> None:
         eventually(lambda: len(users.seen) > 100, "users are there")
         driver = user.begin("move", "start", "web")
         try:
-            eventually(lambda: shop.share() == fault.at, f"share {fault.at}", 120)
+            eventually(
+                lambda: shop.share() == fault.at, f"share {fault.at}", 60, lambda: shop.share()
+            )
             time.sleep(3)
             planted = time.time()
             for side in fault.side:
                 shop.plant(side, fault.kind, fault.tasks)
             if fault.verdict == "fail":
-                driver.wait(timeout=120)
+                ended(driver, 120)
                 back = time.time()
             else:
-                time.sleep(25)
+                user.looks_on(planted, LOOKS)
                 assert driver.poll() is None and shop.share() == fault.at, (
                     "shared trouble is nobody's fault"
                 )
@@ -318,7 +326,7 @@ def test_a_planted_fault(name: str, shop: FaultShop, tmp_path: Path) -> None:
     known = (
         first + fault.row_s + (fault.late_s if "probes" not in fault.said else 0)
     )  # when the row's figures were there
-    assert back - known < 5, (back - known, out)
+    assert back - known < slowly(5), (back - known, out)
     print(
         f"{name}: the row ended {first + fault.row_s - planted:.1f} s after it was "
         f"planted, back {back - known:.1f} s after its figures"
@@ -339,6 +347,14 @@ class _Project:
         self._user.local = shop.local
         self._user.shop = shop
         self.begin = self._user.begin
+
+    def looks_on(self, since: float, looks: int) -> None:
+        """Wait until so many looks were taken at figures of after that time."""
+
+        def later() -> int:
+            return sum(look["t"] > since for look in self.judged()[2]["looks"])
+
+        eventually(lambda: later() >= looks, f"{looks} looks were taken", 60, later)
 
     def judged(self) -> tuple[int, str, dict[str, Any]]:
         """The recorded attempt, judged again with the move's settings."""

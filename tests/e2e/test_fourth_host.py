@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -75,7 +76,7 @@ def host(tmp_path_factory):
         given=context.getvalue(),
     )
     hosts.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key")
-    name = f"kirikae-test-fourth-{time.time_ns()}"
+    name = f"kirikae-test-fourth-of-{os.getpid()}"
     hosts.run(
         "docker",
         "run",

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.contract.test_local import Hammer, Shop
-from tests.e2e.test_command_line import User, _until_share
+from tests.e2e.test_command_line import User
+from tests.e2e.waits import until_phase, until_share
+from tests.pace import ended
+from tests.shop import Hammer, Shop
 
 pytestmark = pytest.mark.engine
 
@@ -125,7 +127,7 @@ def test_drivers_come_and_go_and_people_are_told_each_thing_once(local, shop, tm
             user.begin("move", "drive", "web", "--service", CHAT_TOKEN="xoxb-secret")
             for _ in range(2)
         ]
-        _until_share(user, "10%")
+        until_share(user, "10%")
         assert (bounds()["MinSize"], bounds()["MaxSize"]) == (3, 3)
         status = user.json("move", "status", "web")
         assert (
@@ -137,16 +139,13 @@ def test_drivers_come_and_go_and_people_are_told_each_thing_once(local, shop, tm
         assert "リクエストの 10%" in said or "両側の数値" in said or "準備" in said
         holder = json.loads(user.run("move", "status", "web", "--json")[1])["driver"]
         next(d for d in drivers if f"process {d.pid} " in holder).kill()
-        _until_share(user, "100%")
-        deadline = time.monotonic() + 90
-        while user.json("move", "status", "web")["phase"] != "settled":
-            assert time.monotonic() < deadline
-            time.sleep(0.3)
+        until_share(user, "100%")
+        until_phase(user, "settled")
         time.sleep(1)
     for driver in drivers:
         if driver.poll() is None:
             driver.terminate()
-    codes = {driver.wait(timeout=40) for driver in drivers}
+    codes = {ended(driver) for driver in drivers}
     assert codes == {0, -9}, [driver.communicate() for driver in drivers]
     assert load.failures == []
     firsts = [message["text"].splitlines()[1] for message in chat.messages]

@@ -346,7 +346,14 @@ def test_nothing_goes_back_when_one_fleet_has_nothing_before(tmp_path):
     acts.clear()
     with pytest.raises(NothingBefore, match=r"the new fleet before.*release status"):
         deploying.roll_back(fleets, ledger, lock)
-    assert [act for _, act, *_ in acts] == ["assert_can_go_back"] and len(ledger.all()) == 2
+    assert acts == [] and len(ledger.all()) == 2
+
+
+def test_nobody_is_asked_for_a_deployer_where_nothing_can_go_back(tmp_path):
+    """The ledger is asked first, also by a dry run."""
+    for dry_run in (True, False):
+        with pytest.raises(NothingBefore):
+            console.rolled_back(desk(tmp_path), ["old"], dry_run)
 
 
 def test_one_release_of_a_service_goes_on_at_a_time(tmp_path):

@@ -69,10 +69,14 @@ def debian(kind: str, packages: str, tell: Tell) -> str:
         return name
     tell(f"making a Debian 12 root file system for {kind} with mmdebstrap (a minute, once)")
     make = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", "bookworm", "-"]
+    load = ["docker", "import", "-", name]
     made = subprocess.Popen(make, stdout=subprocess.PIPE)
-    imported = subprocess.run(
-        ["docker", "import", "-", name], stdin=made.stdout, capture_output=True, check=False
-    )
+    try:
+        imported = subprocess.run(load, stdin=made.stdout, capture_output=True, check=False)
+    except BaseException:
+        made.terminate()  # it removes what it has unpacked so far
+        made.wait()
+        raise
     if made.wait() or imported.returncode:
         said = imported.stderr.decode(errors="replace").strip()
         raise Trouble(f"mmdebstrap or docker import failed: {said}")

@@ -107,6 +107,8 @@ def deployed(desk: ReleaseDesk, release_id: str, sides: Sequence[str], dry_run: 
 
 def rolled_back(desk: ReleaseDesk, sides: Sequence[str], dry_run: bool) -> Answer:
     """Put back what ran before on these fleets, in this order, or say what that is."""
+    # Asked first: where nothing ran before, nobody needs to say how it would be put back.
+    deploying.last_done(sides, desk.ledger)
     fleets = desk.of(sides)
     if dry_run:
         last = deploying.before(fleets, desk.ledger)

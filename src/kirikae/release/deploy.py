@@ -52,20 +52,28 @@ def _putting(release_id: str, fleet: Fleet) -> _Work:
     return _Work(fleet, release_id, lambda entry: fleet.deploy(release_id, entry))
 
 
-def before(fleets: Iterable[Fleet], ledger: Ledger) -> dict[str, Deployed]:
-    """Fleet -> the last deploy of it that was done, which ``roll_back`` would undo.  Raises
+def last_done(sides: Iterable[str], ledger: Ledger) -> dict[str, Deployed]:
+    """Side -> the last deploy of it that was done, as long as something ran before it.  Raises
     NothingBefore."""
-    return {fleet.side: _last(fleet, ledger) for fleet in fleets}
+    return {side: _last_done(side, ledger) for side in sides}
 
 
-def _last(fleet: Fleet, ledger: Ledger) -> Deployed:
-    last = ledger.serving(fleet.side)
+def _last_done(side: str, ledger: Ledger) -> Deployed:
+    last = ledger.serving(side)
     if last is None or not last.former:
         raise NothingBefore(
-            f"the ledger knows nothing that ran on the {fleet.side} fleet before; "
+            f"the ledger knows nothing that ran on the {side} fleet before; "
             "`kirikae release status` shows it"
         )
-    fleet.assert_can_go_back(last)
+    return last
+
+
+def before(fleets: Sequence[Fleet], ledger: Ledger) -> dict[str, Deployed]:
+    """Side -> the deploy that ``roll_back`` would undo.  Raises NothingBefore, also where the fleet
+    itself cannot go back."""
+    last = last_done([fleet.side for fleet in fleets], ledger)
+    for fleet in fleets:
+        fleet.assert_can_go_back(last[fleet.side])
     return last
 
 
