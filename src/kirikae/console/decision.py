@@ -144,7 +144,7 @@ def _point(part: str, name: str, **blanks: object) -> Point:
 
 def _severity(finding: Finding) -> str:
     """What blocks the first visitor comes first, whatever else it is."""
-    return Severity.BLOCKS.value if "traffic" in finding.blocks else finding.severity.value
+    return Severity.BLOCKS.value if finding.stops("traffic") else finding.severity.value
 
 
 def _order(task: Task) -> tuple[int, str]:

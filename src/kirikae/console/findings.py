@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from kirikae.console.catalogue import catalogue
-from kirikae.console.explaining import told
+from kirikae.console.explaining import blocked, told
 from kirikae.console.here import Answer
 from kirikae.console.speech import Speech
 from kirikae.model.catalogue import Entry
@@ -40,7 +40,7 @@ class Manner:
         head = self._say("head", severity=self.severity(finding), code=finding.code)
         blocks: Said | str = ""
         if finding.blocks:
-            blocks = said("console.survey.blocks", kinds=finding.blocks)
+            blocks = said("console.survey.blocks", kinds=blocked(finding.blocks))
         return self._say(
             "seen",
             head=self.paint(finding.severity, head),
