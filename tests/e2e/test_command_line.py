@@ -383,7 +383,7 @@ def test_the_aws_side_is_looked_at_without_changing_it(user):
         TargetGroupArn=group, Attributes=[{"Key": "stickiness.enabled", "Value": "true"}]
     )
     try:
-        found = {f["code"]: f for f in user.json("survey", "aws")}
+        found = {f["code"]: f for f in user.json("survey", "aws")["findings"]}
         assert (
             found["AW05"]["evidence"][0]["says"] == target
             and "ST19" in found
