@@ -91,7 +91,11 @@ def would_collect(hosts: Sequence[Host]) -> Answer:
     return would(lines, {"hosts": [host.url for host in hosts]})
 
 
-def collect_from(here: Here, project: Project, hosts: Sequence[Host]) -> Collected:
+def collect_from(
+    here: Here,
+    project: Project,
+    hosts: Sequence[Host],
+) -> Collected:
     """Look at all of them, side by side.  Raises KeyProblem."""
     keys = project_key(state_folder(here, project) / "survey.key")
     shelf = shelf_of(here, project)
@@ -99,7 +103,11 @@ def collect_from(here: Here, project: Project, hosts: Sequence[Host]) -> Collect
         return Collected(list(pool.map(lambda host: _look(host, keys, shelf), hosts)))
 
 
-def _look(host: Host, keys: Keys, shelf: Shelf) -> Looked:
+def _look(
+    host: Host,
+    keys: Keys,
+    shelf: Shelf,
+) -> Looked:
     """One silent host does not keep us from the others."""
     began = time.monotonic()
     try:

@@ -4,7 +4,7 @@ takes, what it costs, the risks."""
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
@@ -88,17 +88,15 @@ class Facts:
 
     def tasks(self) -> list[Task]:
         """Gravest first; without what somebody answers for and what is only good to know."""
-        places: Counter[tuple[str, str]] = Counter()
-        hosts: dict[tuple[str, str], set[str]] = defaultdict(set)
+        by_kind: dict[tuple[str, str], list[Finding]] = defaultdict(list)
         for finding in self._open():
-            key = (_severity(finding), finding.code)
-            places[key] += 1
-            hosts[key].update(finding.hosts)
-        found = [
-            Task(severity, code, many, ", ".join(sorted(hosts[severity, code])))
-            for (severity, code), many in places.items()
-        ]
-        return sorted(found, key=_order)
+            kind = (_severity(finding), finding.code)
+            by_kind[kind].append(finding)
+        tasks = []
+        for (severity, code), found in by_kind.items():
+            task = Task(severity, code, len(found), _machines(found))
+            tasks.append(task)
+        return sorted(tasks, key=_order)
 
     def _open(self) -> Iterator[Finding]:
         for finding in self.findings:
@@ -145,6 +143,13 @@ def _point(part: str, name: str, **blanks: object) -> Point:
 def _severity(finding: Finding) -> str:
     """What blocks the first visitor comes first, whatever else it is."""
     return Severity.BLOCKS.value if finding.stops("traffic") else finding.severity.value
+
+
+def _machines(found: Iterable[Finding]) -> str:
+    names: set[str] = set()
+    for finding in found:
+        names.update(finding.hosts)
+    return ", ".join(sorted(names))
 
 
 def _order(task: Task) -> tuple[int, str]:

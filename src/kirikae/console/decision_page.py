@@ -128,31 +128,45 @@ def _timeline(facts: Facts, write: _Writer) -> str:
     return _lines([*parts, "</svg>"])
 
 
-def _today(day: date, scale: _Scale, height: int, write: _Writer) -> Iterator[str]:
+def _today(
+    day: date,
+    scale: _Scale,
+    height: int,
+    write: _Writer,
+) -> Iterator[str]:
     x = scale.at(day)
+    words = write.word("today", day=day.isoformat())
     yield (
-        f'<line x1="{x:.0f}" x2="{x:.0f}" y1="18" y2="{height}" stroke="#2a7de1" '
-        'stroke-dasharray="4 3"/>'
+        f'<line x1="{x:.0f}" x2="{x:.0f}" y1="18" y2="{height}" '
+        'stroke="#2a7de1" stroke-dasharray="4 3"/>'
     )
-    yield f'<text x="{x + 4:.0f}" y="14">{write.word("today", day=day.isoformat())}</text>'
+    yield f'<text x="{x + 4:.0f}" y="14">{words}</text>'
 
 
-def _bar(end: End, today: date, y: int, scale: _Scale, write: _Writer) -> Iterator[str]:
+def _bar(
+    end: End,
+    today: date,
+    y: int,
+    scale: _Scale,
+    write: _Writer,
+) -> Iterator[str]:
     """From today to the day, or from the day to today where that is over."""
     left, right = sorted((scale.at(today), scale.at(end.day)))
     days = (end.day - today).days
     key = "over" if days < 0 else "left"
+    name = html.escape(end.name)
     note = write.word(
         "end",
         day=end.day.isoformat(),
         left=said(f"console.report.{key}", days=abs(days)),
     )
+    beside = f"{right + 6:.0f}"
     yield (
-        f'<rect x="{left:.0f}" y="{y}" width="{right - left:.0f}" height="14" rx="3" '
-        f'fill="{_colour(days)}" opacity=".75"/>'
+        f'<rect x="{left:.0f}" y="{y}" width="{right - left:.0f}" height="14" '
+        f'rx="3" fill="{_colour(days)}" opacity=".75"/>'
     )
-    yield f'<text x="{right + 6:.0f}" y="{y + 6}">{html.escape(end.name)}</text>'
-    yield f'<text class="note" x="{right + 6:.0f}" y="{y + 20}">{note}</text>'
+    yield f'<text x="{beside}" y="{y + 6}">{name}</text>'
+    yield f'<text class="note" x="{beside}" y="{y + 20}">{note}</text>'
 
 
 def _colour(days_left: int) -> str:

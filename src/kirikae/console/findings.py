@@ -94,7 +94,12 @@ class Manner:
         if hidden:
             yield self._say("hidden", n=hidden)
 
-    def counted(self, many: int, in_the_way: int, kind: str) -> str:
+    def counted(
+        self,
+        many: int,
+        in_the_way: int,
+        kind: str,
+    ) -> str:
         return self._say("counted", n=many, in_the_way=in_the_way, kind=kind)
 
     def alike(self, first: str, second: str) -> str:

@@ -33,7 +33,13 @@ from kirikae.model.said import LANGUAGES, Language
 @click.option("--json", "as_json", is_flag=True, help="Print what the page says as JSON instead.")
 @DRY
 @click.pass_obj
-def report(here: Here, lang: Language, out: Path | None, as_json: bool, dry_run: bool) -> Answer:
+def report(
+    here: Here,
+    lang: Language,
+    out: Path | None,
+    as_json: bool,
+    dry_run: bool,
+) -> Answer:
     """Write the page for people who decide: what ends, what is gained, what it takes, what it
     costs, the risks."""
     here.assert_may_change("report", dry_run or as_json)

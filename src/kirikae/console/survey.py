@@ -42,7 +42,11 @@ def _painted(severity: Severity, head: str) -> str:
     return click.style(head, fg=_COLOURS[severity])
 
 
-def _manner(here: Here, project: Project, lang: str | None) -> Manner:
+def _manner(
+    here: Here,
+    project: Project,
+    lang: str | None,
+) -> Manner:
     return Manner(Speech(here.language(lang)), project.accepted, _painted)
 
 
@@ -56,7 +60,11 @@ def survey() -> None:
 @JSON
 @DRY
 @click.pass_obj
-def collect(here: Here, hosts: tuple[str, ...], dry_run: bool) -> Answer:
+def collect(
+    here: Here,
+    hosts: tuple[str, ...],
+    dry_run: bool,
+) -> Answer:
     """Look at HOSTS (default: all of the project file) over SSH; nothing is installed or written
     there."""
     project = load_project(here)
@@ -71,7 +79,11 @@ def collect(here: Here, hosts: tuple[str, ...], dry_run: bool) -> Answer:
 @JSON
 @DRY
 @click.pass_obj
-def aws(here: Here, lang: str | None, dry_run: bool) -> Answer:
+def aws(
+    here: Here,
+    lang: str | None,
+    dry_run: bool,
+) -> Answer:
     """Look at the AWS side (read only): rules, stickiness, security groups, roles, alarms, DNS
     records."""
     project = load_project(here)
@@ -95,7 +107,12 @@ def aws(here: Here, lang: str | None, dry_run: bool) -> Answer:
     "--kind", default="traffic", show_default=True, help="Say what blocks this kind of move."
 )
 @click.pass_obj
-def show(here: Here, lang: str | None, everything: bool, kind: str) -> Answer:
+def show(
+    here: Here,
+    lang: str | None,
+    everything: bool,
+    kind: str,
+) -> Answer:
     """Show the findings of the newest survey, gravest first (exit code 6: something blocks)."""
     project = load_project(here)
     listing = Listing(survey_findings(here, project), kind)
@@ -107,7 +124,11 @@ def show(here: Here, lang: str | None, everything: bool, kind: str) -> Answer:
 @LANG
 @JSON
 @click.pass_obj
-def explain(here: Here, what: str, lang: str | None) -> Answer:
+def explain(
+    here: Here,
+    what: str,
+    lang: str | None,
+) -> Answer:
     """Everything that is known about WHAT: a code such as ST03, or a path on the hosts."""
     project = load_project(here)
     manner = _manner(here, project, lang)
@@ -125,7 +146,12 @@ def explain(here: Here, what: str, lang: str | None) -> Answer:
 @LANG
 @JSON
 @click.pass_obj
-def diff(here: Here, first: str, second: str, lang: str | None) -> Answer:
+def diff(
+    here: Here,
+    first: str,
+    second: str,
+    lang: str | None,
+) -> Answer:
     """What differs between two surveyed hosts (exit code 6: something does)."""
     project = load_project(here)
     found = differences(here, project, first, second)

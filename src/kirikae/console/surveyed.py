@@ -124,7 +124,11 @@ def _speaks_of(finding: Finding, path: str) -> bool:
     return any(under(trace.at, [path]) for trace in finding.evidence)
 
 
-def evidence_of(here: Here, project: Project, path: str) -> list[Trace]:
+def evidence_of(
+    here: Here,
+    project: Project,
+    path: str,
+) -> list[Trace]:
     """What all hosts know of a path."""
     bundles = bundles_of(here, project)
     found: list[Trace] = []
@@ -133,7 +137,12 @@ def evidence_of(here: Here, project: Project, path: str) -> list[Trace]:
     return found
 
 
-def differences(here: Here, project: Project, first: str, second: str) -> list[Finding]:
+def differences(
+    here: Here,
+    project: Project,
+    first: str,
+    second: str,
+) -> list[Finding]:
     """Raises UsageProblem, BundleProblem."""
     if first == second:
         raise UsageProblem(f"{first} does not differ from itself; name two hosts")
@@ -159,7 +168,11 @@ def year_after(day: date) -> date:
     return day.replace(year=day.year + 1, day=min(day.day, 28))
 
 
-def refusal(found: Sequence[Finding], kind: str, name: str) -> str:
+def refusal(
+    found: Sequence[Finding],
+    kind: str,
+    name: str,
+) -> str:
     """Why a move does not start, and what to do next."""
     lines = [f"{each.code} {each.says}\n     what to do: {each.remedy}" for each in found]
     return (
