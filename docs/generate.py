@@ -142,16 +142,15 @@ def _kind(part: dict[str, Any], defs: dict[str, Any]) -> tuple[str, dict[str, An
 def local() -> str:
     from kirikae.local.ecs import api as ecs
     from kirikae.local.elb import api as elb
-    from kirikae.local.elb import figures
+    from kirikae.local.elb import cloudwatch as figures
     from kirikae.local.sqs import api as sqs
     from kirikae.local.wire import service_model
 
-    nothing: Any = None
     parts = {
-        "ecs": (ecs.Ecs(nothing, nothing, nothing, "r").operations(), ecs.PARTLY),
-        "elbv2": (elb.Balancer(nothing, "r").operations(), elb.PARTLY),
-        "sqs": (sqs.Sqs(nothing, "r", "").operations(), sqs.PARTLY),
-        "cloudwatch": (figures.CloudWatch(nothing).operations(), figures.PARTLY),
+        "ecs": (ecs.NAMES, ecs.PARTLY),
+        "elbv2": (elb.NAMES, elb.PARTLY),
+        "sqs": (sqs.NAMES, sqs.PARTLY),
+        "cloudwatch": (frozenset(figures.OPERATIONS), figures.PARTLY),
     }
     lines = [NOTE, (REFERENCE / "local.head.md").read_text(encoding="utf-8").rstrip("\n")]
     for service, (operations, partly) in parts.items():
