@@ -1,5 +1,5 @@
 """Write the reference pages that the code itself knows best: commands, project file, operations of
-kirikae local.
+kirikae local; and the picture of the rooms.
 
 ``python docs/generate.py`` writes them; the suite fails when they are not what it would write.
 """
@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import rooms
 
-REFERENCE = Path(__file__).resolve().parent / "reference"
+DOCS = Path(__file__).resolve().parent
+REFERENCE = DOCS / "reference"
 NOTE = "<!-- written by docs/generate.py; do not edit -->\n"
 
 
@@ -212,13 +214,14 @@ def findings() -> str:
 
 
 PAGES = {
-    "findings.md": findings,
-    "command-line.md": command_line,
-    "project-file.md": project_file,
-    "local.md": local,
+    "reference/findings.md": findings,
+    "reference/command-line.md": command_line,
+    "reference/project-file.md": project_file,
+    "reference/local.md": local,
+    "images/rooms.svg": rooms.drawing,
 }
 
 if __name__ == "__main__":
     for name, make in PAGES.items():
-        (REFERENCE / name).write_text(make(), encoding="utf-8")
-        print(REFERENCE / name)
+        (DOCS / name).write_text(make(), encoding="utf-8")
+        print(DOCS / name)
