@@ -151,10 +151,10 @@ def test_drivers_come_and_go_and_people_are_told_each_thing_once(local, shop, tm
     firsts = [message["text"].splitlines()[1] for message in chat.messages]
     assert firsts == [
         "web を 0% で開始しました",
-        "合格 · web を進めました：リクエストの 10% が新しい側です",
-        "合格 · web を進めました：リクエストの 50% が新しい側です",
-        "合格 · web を進めました：リクエストの 100% が新しい側です",
-        "合格 · web が完了しました：すべて新しい側です",
+        "合格 · web を進めました：リクエストの 10% が新環境です",
+        "合格 · web を進めました：リクエストの 50% が新環境です",
+        "合格 · web を進めました：リクエストの 100% が新環境です",
+        "合格 · web が完了しました：すべて新環境です",
     ]
     assert {message["token"] for message in chat.messages} == {"Bearer xoxb-secret"}
     assert "thread_ts" not in chat.messages[0] and {

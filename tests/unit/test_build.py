@@ -9,7 +9,6 @@ import shutil
 import sys
 import tarfile
 from dataclasses import replace
-from datetime import date
 
 import botocore.session
 import pytest
@@ -23,9 +22,8 @@ from kirikae.build.written import State, checksum, state_of
 from kirikae.console import build, release
 from kirikae.console.here import Here
 from kirikae.console.kinds import read_project
-from kirikae.console.report import Facts, _plain, page
 from kirikae.model.errors import UsageProblem
-from kirikae.model.fargate import SIZES, dollars_a_day
+from kirikae.model.fargate import SIZES
 from kirikae.model.workload import Measured
 from kirikae.release.definitions import render
 from kirikae.release.errors import NoRelease
@@ -444,37 +442,3 @@ def test_a_changing_verb_does_not_begin_under_read_only(here, verb):
         else:
             build.images_made(reading, ORDER, dry_run=False)
     assert build.written(reading, force=False, dry_run=True).outcome == "dry run"
-
-
-# --- the page for people who decide
-
-
-@pytest.mark.parametrize("lang", ["en", "ja"])
-def test_the_page_for_people_who_decide_speaks_plain_words(lang):
-    """What ends, what is gained, what it takes, what it costs, the risks; one picture; no codes."""
-    project = read_project(PROJECT, "kirikae.yml")
-    found, written = made()
-    seen = findings([captured("web1"), captured("web2")], [captured("batch1")], TODAY)
-    facts = Facts(
-        project,
-        seen,
-        3,
-        [("Debian 12 (LTS)", date(2028, 6, 30)), ("PostgreSQL 15", date(2026, 1, 1))],
-        written.size,
-        TODAY,
-    )
-    html = page(facts, lang)
-    assert (
-        html.count("<h2>") == 5
-        and "<svg" in html
-        and "Debian 12" in html
-        and f'lang="{lang}"' in html
-    )
-    for code in ("ST03", "CF05", "JB04"):
-        assert code not in html
-    cost = dollars_a_day("ap-northeast-1", written.size.cpu, written.size.memory, 2)
-    assert (
-        cost is not None and f"{cost:.2f}" in html and "<script" not in html and "http" not in html
-    )
-    plain = _plain(facts, lang)
-    assert plain["ends"] and plain["gains"] and plain["takes"] and found.command

@@ -32,6 +32,15 @@ class Axis:
         return LEFT + (WIDTH - LEFT) * (t - self.begin) / max(1, self.end - self.begin)
 
 
+def tag(name: str, content: str = "", **attributes: object) -> str:
+    """An element; ``content`` is markup already.  ``class_`` stands for class."""
+    words = [name]
+    for key, value in attributes.items():
+        word = key.rstrip("_").replace("_", "-")
+        words.append(f'{word}="{html.escape(str(value))}"')
+    return f"<{' '.join(words)}>{content}</{name}>"
+
+
 def of(summary: Plain, seconds: list[Plain], words: str) -> str:
     begin = min([second["t"] for second in seconds], default=summary["acts"][0]["began"])
     end = max([second["t"] for second in seconds], default=begin + 1)
@@ -44,68 +53,83 @@ def of(summary: Plain, seconds: list[Plain], words: str) -> str:
         old=COLOURS["old"],
         new=COLOURS["new"],
         red=COLOURS["lost"],
-        charts="".join(_charts(summary, seconds, Axis(begin, end))),
-        notes="".join(f"<li>{html.escape(mark['text'])}</li>" for mark in summary["marks"]),
+        charts=_charts(summary, seconds, Axis(begin, end)),
+        notes="".join(tag("li", html.escape(mark["text"])) for mark in summary["marks"]),
         words=html.escape(words.strip().partition("\n")[2]),
-        acts="".join(_act_cells(act) for act in summary["acts"]),
-        journal="".join(_journal_cells(entry) for entry in summary["journal"]),
+        acts="\n".join(map(_act_row, summary["acts"])),
+        journal="\n".join(map(_journal_row, summary["journal"])),
     )
 
 
-def _charts(summary: Plain, seconds: list[Plain], axis: Axis) -> tuple[str, ...]:
-    behind = "".join(_act_band(act, axis) for act in summary["acts"] if act["ended"] > axis.begin)
-    behind += "".join(_mark(mark, axis) for mark in summary["marks"])
-    share = [(entry["at"], float(entry["share"].rstrip("%"))) for entry in summary["journal"]]
-    known = [point for point in share if point[0] >= axis.begin]
-    share = [(axis.begin, 0.0), *known, (axis.end, share[-1][1])]
-    requests = {side: [(s["t"], _count(s, side)) for s in seconds] for side in ("old", "new")}
-    failures = [(s["t"], _failed(s)) for s in seconds]
-    p95 = {
-        side: [(s["t"], s["ms"][side][1]) for s in seconds if s["ms"][side]]
-        for side in ("old", "new")
-    }
-    return (
-        _chart("Share on the new side, %", behind + _steps(share, axis, 100), 100),
-        _chart(
-            "Requests per second",
-            behind + _lines(requests, axis) + _dots(failures, axis, _top(requests)),
-            _top(requests),
-        ),
-        _chart("95th percentile of the answer time, ms", behind + _lines(p95, axis), _top(p95)),
+def _charts(summary: Plain, seconds: list[Plain], axis: Axis) -> str:
+    behind = _behind(summary, axis)
+    share = _share_points(summary["journal"], axis)
+    requests = {side: _requests(seconds, side) for side in COLOURS}
+    p95 = {side: _answer_times(seconds, side) for side in ("old", "new")}
+    charts = (
+        ("Share on the new side, %", _steps(share, axis), 100.0),
+        ("Requests per second", _lines(requests, axis), _top(requests)),
+        ("95th percentile of the answer time, ms", _lines(p95, axis), _top(p95)),
     )
+    return "\n".join(_chart(title, behind + body, top) for title, body, top in charts)
 
 
-def _count(second: Plain, side: str) -> int:
-    return sum(row[5] for row in second["rows"] if row[0] == side)
+def _behind(summary: Plain, axis: Axis) -> str:
+    """What stands behind every chart: the acts, and what was done on purpose."""
+    acts = [act for act in summary["acts"] if act["ended"] > axis.begin]
+    bands = [_act_band(number, act, axis) for number, act in enumerate(acts)]
+    return "".join([*bands, *(_mark(mark, axis) for mark in summary["marks"])])
 
 
-def _failed(second: Plain) -> int:
-    return sum(row[5] for row in second["rows"] if row[1] in ("lost", "wrong"))
+def _share_points(journal: list[Plain], axis: Axis) -> Points:
+    points = [(axis.begin, 0.0)]
+    for entry in journal:
+        if entry["at"] >= axis.begin:
+            points.append((entry["at"], float(entry["share"].rstrip("%"))))
+    return [*points, (axis.end, points[-1][1])]
 
 
-def _act_cells(act: Plain) -> str:
-    counts = "".join(
-        f"<td>{act['sides'][side].get(verdict, 0) or ''}</td>"
-        for side in ("old", "new")
-        for verdict in ("ok", "slow", "wrong", "lost")
-    )
-    title = html.escape(act["title"])
-    return f"<tr><td>{title}</td><td>{act['seconds']:.0f} s</td>{counts}</tr>\n"
+def _requests(seconds: list[Plain], which: str) -> Points:
+    """Per second: those that a side answered, or those that were lost or wrong."""
+    points = []
+    for second in seconds:
+        count = 0
+        for side, verdict, *_, answers in second["rows"]:
+            failed = verdict in ("lost", "wrong")
+            if side == which or (which == "lost" and failed):
+                count += answers
+        points.append((second["t"], float(count)))
+    return points
 
 
-def _journal_cells(entry: Plain) -> str:
-    why = entry["held"] or (entry["evidence"] or {}).get("reason", "")
-    cells = (
-        str(entry["seq"]),
-        f"{entry['phase']} {entry['share']}",
-        entry["intent"] or "",
-        str(why or ""),
-    )
-    return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>\n"
+def _answer_times(seconds: list[Plain], side: str) -> Points:
+    return [(second["t"], second["ms"][side][1]) for second in seconds if second["ms"][side]]
 
 
-def _top(series: dict[str, list[tuple[float, float]]]) -> float:
-    return max([value for points in series.values() for _, value in points], default=1) * 1.1 or 1
+def _act_row(act: Plain) -> str:
+    cells = [html.escape(act["title"]), f"{act['seconds']:.0f} s"]
+    for side in ("old", "new"):
+        counts = act["sides"][side]
+        cells += [str(counts.get(verdict, "")) for verdict in ("ok", "slow", "wrong", "lost")]
+    return _row(cells)
+
+
+def _journal_row(entry: Plain) -> str:
+    evidence = entry["evidence"] or {}
+    why = entry["held"] or evidence.get("reason") or ""
+    where = f"{entry['phase']} {entry['share']}"
+    cells = (str(entry["seq"]), where, entry["intent"] or "", why)
+    return _row([html.escape(cell) for cell in cells])
+
+
+def _row(cells: list[str]) -> str:
+    return tag("tr", "".join(tag("td", cell) for cell in cells))
+
+
+def _top(series: dict[str, Points]) -> float:
+    """The upper end of a chart: a little above the highest point."""
+    values = [value for points in series.values() for _, value in points]
+    return 1.1 * max(values, default=0.0) or 1.0
 
 
 def _y(value: float, top: float) -> float:
@@ -113,52 +137,59 @@ def _y(value: float, top: float) -> float:
 
 
 def _chart(title: str, body: str, top: float) -> str:
-    scale = f'<text x="2" y="12">{top:.0f}</text><text x="2" y="{HEIGHT - 4}">0</text>'
-    box = f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}"'
-    return f"<h2>{title}</h2><svg {box}>{body}{scale}</svg>\n"
+    scale = tag("text", f"{top:.0f}", x=2, y=12) + tag("text", "0", x=2, y=HEIGHT - 4)
+    box = f"0 0 {WIDTH} {HEIGHT}"
+    drawn = tag("svg", body + scale, viewBox=box, role="img", aria_label=title)
+    return tag("h2", title) + drawn
 
 
-def _act_band(act: Plain, axis: Axis) -> str:
+def _act_band(number: int, act: Plain, axis: Axis) -> str:
     left = max(LEFT, axis.x(act["began"]))
-    width = max(0, axis.x(act["ended"]) - left)
-    label = " ".join(act["title"].split()[:2])
-    text = f'<text x="{left + 3:.1f}" y="12">{html.escape(label)}</text>'
-    if int(act["title"].split()[1]) % 2 == 0:
-        return text
-    box = f'x="{left:.1f}" y="0" width="{width:.1f}" height="{HEIGHT}"'
-    return f'<rect class="band" {box}/>{text}'
+    width = max(0.0, axis.x(act["ended"]) - left)
+    name = " ".join(act["title"].split()[:2])
+    label = tag("text", html.escape(name), x=f"{left + 3:.1f}", y=12)
+    if number % 2:
+        return label
+    box = {"x": f"{left:.1f}", "y": 0, "width": f"{width:.1f}", "height": HEIGHT}
+    return tag("rect", class_="band", **box) + label
 
 
 def _mark(mark: Plain, axis: Axis) -> str:
-    x = f"{axis.x(mark['t']):.1f}"
-    line = f'<line x1="{x}" x2="{x}" y1="0" y2="{HEIGHT}" class="mark">'
-    return f"{line}<title>{html.escape(mark['text'])}</title></line>"
+    place = f"{axis.x(mark['t']):.1f}"
+    title = tag("title", html.escape(mark["text"]))
+    return tag("line", title, x1=place, x2=place, y1=0, y2=HEIGHT, class_="mark")
 
 
-def _steps(points: Points, axis: Axis, top: float) -> str:
-    path = []
+def _at(axis: Axis, t: float, value: float, top: float) -> str:
+    return f"{axis.x(t):.1f},{_y(value, top):.1f}"
+
+
+def _steps(points: Points, axis: Axis) -> str:
+    corners = []
     last = 0.0
     for t, value in points:
-        x = f"{axis.x(t):.1f}"
-        path.append(f"{'L' if path else 'M'}{x},{_y(last, top):.1f} L{x},{_y(value, top):.1f}")
+        corners += [_at(axis, t, last, 100), _at(axis, t, value, 100)]
         last = value
-    drawn = f'fill="none" stroke="{COLOURS["new"]}" stroke-width="2"'
-    return f'<path d="{" ".join(path)}" {drawn}/>'
+    return _polyline(corners, COLOURS["new"], 2)
 
 
-def _lines(series: dict[str, list[tuple[float, float]]], axis: Axis) -> str:
+def _lines(series: dict[str, Points], axis: Axis) -> str:
+    """Lines of both sides; of what was lost or wrong, a dot for every second that had some."""
     top = _top(series)
-    return "".join(_line(points, axis, top, COLOURS[side]) for side, points in series.items())
+    drawn = []
+    for name, points in series.items():
+        colour = COLOURS[name]
+        if name == "lost":
+            drawn += [_dot(axis.x(t), _y(count, top), colour) for t, count in points if count]
+        else:
+            drawn.append(_polyline([_at(axis, *point, top) for point in points], colour, 1.3))
+    return "".join(drawn)
 
 
-def _line(points: Points, axis: Axis, top: float, colour: str) -> str:
-    path = " ".join(f"{axis.x(t):.1f},{_y(value, top):.1f}" for t, value in points)
-    return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.3"/>'
+def _polyline(corners: list[str], colour: str, width: float) -> str:
+    path = " ".join(corners)
+    return tag("polyline", points=path, fill="none", stroke=colour, stroke_width=width)
 
 
-def _dots(points: Points, axis: Axis, top: float) -> str:
-    return "".join(
-        f'<circle cx="{axis.x(t):.1f}" cy="{_y(n, top):.1f}" r="3" fill="{COLOURS["lost"]}"/>'
-        for t, n in points
-        if n
-    )
+def _dot(x: float, y: float, colour: str) -> str:
+    return tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=3, fill=colour)

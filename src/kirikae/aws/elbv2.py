@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from kirikae.aws.errors import NotThere
 from kirikae.aws.session import Aws, told
+
+_TAGGED_AT_ONCE = 20
+"""ARNs in one call (ELB API reference, DescribeTags)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,37 +97,44 @@ def find_rule(aws: Aws, name: str) -> str:
     if name.startswith("arn:"):
         return name
     balancer_name, _, rule_name = name.partition("/")
+    seen = []
     with told():
-        client = aws.client("elbv2")
-        balancer = client.describe_load_balancers(Names=[balancer_name])["LoadBalancers"][0][
-            "LoadBalancerArn"
-        ]
-        rules = []
-        for page in client.get_paginator("describe_listeners").paginate(LoadBalancerArn=balancer):
-            for listener in page["Listeners"]:
-                for rule_page in client.get_paginator("describe_rules").paginate(
-                    ListenerArn=listener["ListenerArn"]
-                ):
-                    rules += [rule["RuleArn"] for rule in rule_page["Rules"]]
-        seen = []
-        for start in range(0, len(rules), 20):
-            for tagged in client.describe_tags(ResourceArns=rules[start : start + 20])[
-                "TagDescriptions"
-            ]:
-                names = [tag["Value"] for tag in tagged["Tags"] if tag["Key"] == "Name"]
-                if rule_name in names:
-                    return str(tagged["ResourceArn"])
-                seen += names
-    known = (
-        f"it has rules named {', '.join(sorted(seen))}"
-        if seen
-        else "none of its rules has a tag Name"
-    )
+        for arn, tag in _named_rules(aws, balancer_name):
+            if tag == rule_name:
+                return arn
+            seen.append(tag)
+    known = "none of its rules has a tag Name"
+    if seen:
+        known = f"it has rules named {', '.join(sorted(seen))}"
     raise NotThere(
         "DescribeRules",
         "RuleNotFound",
         f"load balancer {balancer_name} has no rule named {rule_name}; {known}",
     )
+
+
+def _named_rules(aws: Aws, balancer_name: str) -> Iterator[tuple[str, str]]:
+    """(ARN, tag Name) of the rules of a load balancer that have one."""
+    client = aws.client("elbv2")
+    found = client.describe_load_balancers(Names=[balancer_name])["LoadBalancers"]
+    rules: list[str] = []
+    pages = client.get_paginator("describe_listeners")
+    for page in pages.paginate(LoadBalancerArn=found[0]["LoadBalancerArn"]):
+        for listener in page["Listeners"]:
+            rules += _rules_of(aws, listener["ListenerArn"])
+    for start in range(0, len(rules), _TAGGED_AT_ONCE):
+        some = rules[start : start + _TAGGED_AT_ONCE]
+        for tagged in client.describe_tags(ResourceArns=some)["TagDescriptions"]:
+            for tag in tagged["Tags"]:
+                if tag["Key"] == "Name":
+                    yield str(tagged["ResourceArn"]), str(tag["Value"])
+
+
+def _rules_of(aws: Aws, listener: str) -> Iterator[str]:
+    pages = aws.client("elbv2").get_paginator("describe_rules")
+    for page in pages.paginate(ListenerArn=listener):
+        for rule in page["Rules"]:
+            yield rule["RuleArn"]
 
 
 def balancer_arn(rule_arn: str) -> str:

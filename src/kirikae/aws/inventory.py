@@ -3,8 +3,9 @@ reading calls only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from kirikae.aws import elbv2
 from kirikae.aws.session import Aws, told
@@ -65,33 +66,41 @@ def _rule(aws: Aws, seen: Inventory, name: str) -> None:
     seen.rules[arn] = {t["Key"]: t["Value"] for d in tags for t in d["Tags"]}
 
 
-def _instances(aws: Aws, seen: Inventory, targets: set[str]) -> None:  # noqa: C901
-    client = aws.client("ec2")
+def _instances(aws: Aws, seen: Inventory, targets: set[str]) -> None:
+    """Roles of the instances behind the target group, and who their security groups let in."""
     groups: set[str] = set()
-    for page in client.get_paginator("describe_instances").paginate():
-        for instance in (i for r in page["Reservations"] for i in r["Instances"]):
-            if (
-                not {
-                    instance["InstanceId"],
-                    instance.get("PrivateIpAddress"),
-                    instance.get("PublicIpAddress"),
-                }
-                & targets
-            ):
-                continue
-            groups |= {g["GroupId"] for g in instance.get("SecurityGroups", [])}
-            if profile := instance.get("IamInstanceProfile"):
-                seen.roles.append((instance["InstanceId"], profile["Arn"]))
-    if not groups:
-        return
-    for page in client.get_paginator("describe_security_groups").paginate():
+    for instance in _every_instance(aws):
+        if not _names(instance) & targets:
+            continue
+        groups |= {group["GroupId"] for group in instance.get("SecurityGroups", [])}
+        profile = instance.get("IamInstanceProfile")
+        if profile:
+            seen.roles.append((instance["InstanceId"], profile["Arn"]))
+    if groups:
+        seen.admitted += _admitted(aws, groups)
+
+
+def _every_instance(aws: Aws) -> Iterator[dict[str, Any]]:
+    for page in aws.client("ec2").get_paginator("describe_instances").paginate():
+        for reservation in page["Reservations"]:
+            yield from reservation["Instances"]
+
+
+def _names(instance: dict[str, Any]) -> set[str]:
+    """All by which a target group may know it."""
+    keys = ("InstanceId", "PrivateIpAddress", "PublicIpAddress")
+    return {instance[key] for key in keys if instance.get(key)}
+
+
+def _admitted(aws: Aws, groups: set[str]) -> Iterator[tuple[str, int, str]]:
+    """(group, port, one of ours that it lets in)."""
+    for page in aws.client("ec2").get_paginator("describe_security_groups").paginate():
         for group in page["SecurityGroups"]:
             for permission in group.get("IpPermissions", []):
+                port = int(permission.get("FromPort", 0))
                 for pair in permission.get("UserIdGroupPairs", []):
                     if pair.get("GroupId") in groups:
-                        seen.admitted.append(
-                            (group["GroupId"], int(permission.get("FromPort", 0)), pair["GroupId"])
-                        )
+                        yield group["GroupId"], port, pair["GroupId"]
 
 
 def _alarms(aws: Aws, seen: Inventory, dimension: str) -> None:

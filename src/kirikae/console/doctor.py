@@ -201,7 +201,7 @@ def _missing_survey(here: Here, project: Project) -> Iterator[Missing]:
         return
     wanted = {settings.kind for settings in project.moves.values()} or {"traffic"}
     found = survey_findings(here, project) if fleet else []
-    in_the_way = [finding for finding in found if wanted & set(finding.blocks)]
+    in_the_way = [finding for finding in found if any(map(finding.stops, wanted))]
     if in_the_way:
         yield Missing("blocking", str(len(in_the_way)))
 

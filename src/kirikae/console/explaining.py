@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 import click
@@ -12,7 +13,8 @@ from kirikae.console.options import JSON, LANG
 from kirikae.console.speech import Speech
 from kirikae.model.catalogue import Entry
 from kirikae.model.errors import UsageProblem
-from kirikae.model.said import said
+from kirikae.model.finding import EVERY_KIND
+from kirikae.model.said import Said, said
 
 
 def entry_of(code: str) -> Entry:
@@ -28,15 +30,21 @@ def entry_of(code: str) -> Entry:
     return found
 
 
+def blocked(kinds: Sequence[str]) -> Said | list[str]:
+    """The kinds of move that a finding blocks."""
+    if EVERY_KIND in kinds:
+        return said("console.explain.every")
+    return list(kinds) or said("console.explain.nothing")
+
+
 def told(entry: Entry, speech: Speech) -> list[str]:
     """Title, what it blocks, what to do."""
-    blocks = list(entry.blocks) or said("console.explain.nothing")
     says = said(
         "console.explain.entry",
         code=entry.code,
         severity=said(f"console.severity.{entry.severity}"),
         title=entry.titled(speech.language),
-        blocks=blocks,
+        blocks=blocked(entry.blocks),
         remedy=entry.remedied(speech.language),
     )
     return speech.say(says).split("\n")

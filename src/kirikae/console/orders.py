@@ -187,13 +187,16 @@ def back_out(
     pressed = [_press(here, each, reason, dry_run, complain) for each in names]
     if name is not None:
         _assert_live(pressed[0])
-    done = [each for each in pressed if each.move is not None]
-    lines = [line for each in done for line in _lines(each, dry_run)]
+    return _answer(pressed, dry_run)
+
+
+def _answer(pressed: Sequence[Pressed], dry_run: bool) -> Answer:
+    done = [each.move for each in pressed if each.move is not None]
+    lines = [line for each in pressed for line in _lines(each, dry_run)]
     troubles = [f"{each.name}: {each.trouble}" for each in pressed if each.trouble]
-    plain = {
-        "moves": [shown(each.move) for each in done if each.move is not None],
-        "troubles": troubles,
-    }
+    plain: dict[str, object] = {"moves": [shown(move) for move in done], "troubles": troubles}
+    if len(done) == 1:
+        plain = {**shown(done[0]), **plain}
     if troubles:
         return Answer(plain, lines, Exit.UNFINISHED, "", troubles)
     if dry_run:
@@ -204,7 +207,8 @@ def back_out(
 
 
 def _lines(pressed: Pressed, dry_run: bool) -> tuple[str, ...]:
-    assert pressed.move is not None
+    if pressed.move is None:
+        return ()
     lead = "would set it to 0% and hold it;" if dry_run else ""
     when = (Speech().say(pressed.when),) if pressed.when is not None else ()
     return (*about(pressed.move, lead).lines, *when)

@@ -78,7 +78,7 @@ def _whole(seconds: float | None) -> int | None:
 
 def outlook(here: Here, desk: Desk) -> Outlook:
     surveyed = survey_findings(here, desk.project)
-    found = [finding for finding in surveyed if desk.kind.name in finding.blocks]
+    found = blocking(surveyed, desk.kind.name)
     return Outlook(
         desk.name,
         desk.kind.name,

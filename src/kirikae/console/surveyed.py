@@ -11,11 +11,17 @@ from typing import NamedTuple
 from kirikae.console.here import Here
 from kirikae.hosts.ssh import Host
 from kirikae.model.bundle import Bundle
-from kirikae.model.finding import Finding, with_accepted
+from kirikae.model.errors import UsageProblem
+from kirikae.model.finding import Finding, Trace, with_accepted
 from kirikae.model.project import Project
 from kirikae.survey import amazon
+from kirikae.survey.errors import NoSurvey
+from kirikae.survey.evidence import traces_of
+from kirikae.survey.fleet import drift
+from kirikae.survey.paths import below, under
 from kirikae.survey.shelf import Shelf
 from kirikae.survey.survey import ages, findings, merged
+from kirikae.survey.view import View
 
 
 class Hosts(NamedTuple):
@@ -96,7 +102,77 @@ def _amazon(here: Here, project: Project) -> list[Finding]:
     return amazon.from_plain(file.read_text(encoding="utf-8")) if file.exists() else []
 
 
-def refusal(found: Sequence[Finding], kind: str, name: str) -> str:
+def about_code(found: Sequence[Finding], code: str) -> list[Finding]:
+    return [finding for finding in found if finding.code == code]
+
+
+def about_path(found: Sequence[Finding], path: str) -> list[Finding]:
+    """Findings that stand there or have evidence there; then those of a folder around it."""
+    there = [finding for finding in found if _speaks_of(finding, path)]
+    around = [
+        finding
+        for finding in found
+        if finding.where.startswith("/") and below(path, finding.where) and finding not in there
+    ]
+    return [*there, *around]
+
+
+def _speaks_of(finding: Finding, path: str) -> bool:
+    """``where`` may end with a line's number."""
+    if finding.where == path or finding.where.startswith(f"{path}:"):
+        return True
+    return any(under(trace.at, [path]) for trace in finding.evidence)
+
+
+def evidence_of(
+    here: Here,
+    project: Project,
+    path: str,
+) -> list[Trace]:
+    """What all hosts know of a path."""
+    bundles = bundles_of(here, project)
+    found: list[Trace] = []
+    for bundle in (*bundles.fleet, *bundles.others):
+        found += traces_of(View(bundle), path)
+    return found
+
+
+def differences(
+    here: Here,
+    project: Project,
+    first: str,
+    second: str,
+) -> list[Finding]:
+    """Raises UsageProblem, BundleProblem."""
+    if first == second:
+        raise UsageProblem(f"{first} does not differ from itself; name two hosts")
+    shelf = shelf_of(here, project)
+    return drift([View(shelf.load(host)) for host in (first, second)])
+
+
+def open_questions(here: Here, project: Project) -> list[Finding]:
+    """What blocks, and what no new survey would settle.  Raises NoSurvey."""
+    if not any(bundles_of(here, project)):
+        raise NoSurvey("nothing has been surveyed yet; run `kirikae survey collect` first")
+    found = survey_findings(here, project)
+    return [finding for finding in found if finding.blocks and not is_about_survey(finding)]
+
+
+def is_about_survey(finding: Finding) -> bool:
+    """That there is none, or that it is too old."""
+    return finding.code.startswith("SV")
+
+
+def year_after(day: date) -> date:
+    """So long may an answer hold; the 29th of February has no next year."""
+    return day.replace(year=day.year + 1, day=min(day.day, 28))
+
+
+def refusal(
+    found: Sequence[Finding],
+    kind: str,
+    name: str,
+) -> str:
     """Why a move does not start, and what to do next."""
     lines = [f"{each.code} {each.says}\n     what to do: {each.remedy}" for each in found]
     return (

@@ -8,6 +8,9 @@ from datetime import date
 from enum import StrEnum
 from typing import Any, Protocol
 
+EVERY_KIND = "*"
+"""In ``blocks``: no kind of move may start, not even one that comes later."""
+
 
 class Severity(StrEnum):
     """Blocks the move; loses data or breaks with two tasks; work to do; good to know."""
@@ -62,6 +65,10 @@ class Finding:
     def hosts(self) -> tuple[str, ...]:
         return tuple(sorted({t.host for t in self.evidence if t.host}))
 
+    def stops(self, kind: str) -> bool:
+        """Must a move of this kind not start while it stands?"""
+        return kind in self.blocks or EVERY_KIND in self.blocks
+
     def to_plain(self) -> dict[str, Any]:
         return asdict(self) | {"hosts": list(self.hosts)}
 
@@ -108,4 +115,4 @@ def with_accepted(
 
 def blocking(findings: Iterable[Finding], kind: str) -> list[Finding]:
     """Those that stand in the way of this kind of move."""
-    return [f for f in findings if kind in f.blocks]
+    return [finding for finding in findings if finding.stops(kind)]

@@ -294,7 +294,7 @@ class Judge:
         self._weights = dict(weights)
         self._old = {metric: _Rate() for metric in weights}
         self._harm = {metric: _Harm() for metric in weights}
-        self._step = -1
+        self._step: int | None = None
         self._share = 0
         self._begun_s = 0.0
         self._lines: dict[tuple[str, bool], tuple[tuple[float, float], tuple[float, float]]] = {}
@@ -315,7 +315,7 @@ class Judge:
         """Stand at this step: what earlier steps proved says nothing about it, even before its
         first figures come."""
         if step != self._step:
-            if self._step >= 0:
+            if self._step is not None:
                 self._fresh_step()
             self._step = step
             self._share = share

@@ -17,7 +17,11 @@ from kirikae.survey.catalogue import Findings, observed
 from kirikae.survey.errors import BundleProblem
 
 
-def look(aws: Aws, project: Project, rules: Sequence[str]) -> list[Finding]:
+def look(
+    aws: Aws,
+    project: Project,
+    rules: Sequence[str],
+) -> list[Finding]:
     """Findings on what the old side hangs on.  A part that AWS does not let us see is a finding
     `unreadable`.  ``rules``: the listener rules that moves turn."""
     target_group = project.fleets.old.target_group

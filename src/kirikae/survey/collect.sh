@@ -265,6 +265,8 @@ processes() {
         [ "${20}" -ge "$own" ] && [ "$(cat "$folder/cgroup" 2>/dev/null)" = "$own_group" ] && continue
         [ "$pid" = "$PPID" ] && continue
         uid=$(awk '$1 == "Uid:" {print $3}' "$folder/status" 2>/dev/null)
+        # It has ended while we looked: a process without a user must not pass for one of root's.
+        [ -n "$uid" ] || continue
         pss=$(awk '$1 == "Pss:" {print $2}' "$folder/smaps_rollup" 2>/dev/null)
         unit=$(sed -n 's/^.*\/\([^/]*\.\(service\|scope\)\).*$/\1/p' "$folder/cgroup" 2>/dev/null | sed -n 1p)
         files=$(awk '/^Max open files/ {print $4}' "$folder/limits" 2>/dev/null)
@@ -345,7 +347,7 @@ code() {
                 [ -n "$name" ] && printf '|=\t%s\t%s\n' "$(sum_of "$K1$sum" | cut -c 1-16)" "$name"
             done
         fi
-        grep -rnE "$TOKENS" "$root" 2>/dev/null | grep -v -E '^(Binary file|[^:]*/(\.git|node_modules|__pycache__|vendor/bundle)/)' | cut -c 1-400 | head -n 5000 | sed "s|^$root/|\||; t; s|^|\||"
+        grep -rnE "$TOKENS" "$root" 2>/dev/null | grep -v -E '^(Binary file|grep: .*: binary file matches$|[^:]*/(\.git|node_modules|__pycache__|vendor/bundle)/)' | cut -c 1-400 | head -n 5000 | sed "s|^$root/|\||; t; s|^|\||"
     done
 }
 sensitive() {

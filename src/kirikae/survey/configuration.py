@@ -60,7 +60,11 @@ def own_texts(bundle: Bundle, services: Sequence[Service]) -> Iterator[Text]:
             yield text
 
 
-def _installed(bundle: Bundle, services: Sequence[Service], path: str) -> bool:
+def _installed(
+    bundle: Bundle,
+    services: Sequence[Service],
+    path: str,
+) -> bool:
     """Written by an installed package's scripts: unowned, but as old as the machine and never
     touched since.
 
@@ -72,7 +76,11 @@ def _installed(bundle: Bundle, services: Sequence[Service], path: str) -> bool:
     return deep and folder in bundle.owners and not _served(bundle, services, folder)
 
 
-def _served(bundle: Bundle, services: Sequence[Service], folder: str) -> bool:
+def _served(
+    bundle: Bundle,
+    services: Sequence[Service],
+    folder: str,
+) -> bool:
     """The configuration folder of something that runs here."""
     owner = bundle.owners.get(folder)
     return any(

@@ -17,20 +17,19 @@ _PACKAGES_SHOWN = 8
 _NOT_RELEASED = ("/etc", "/usr")
 """Where code of packages and configuration lies."""
 Value = TypeVar("Value")
+Views = Sequence[View]
 Table = Mapping[str, Mapping[str, Value]]
 """Name -> host -> what it is there; a host that does not have it is left out."""
 
 
-def drift(views: Sequence[View]) -> list[Finding]:
+def drift(views: Views) -> list[Finding]:
     """What differs between hosts of one fleet."""
     if len(views) < 2:
         return []
     return [finding for rule in _RULES for finding in rule(views)]
 
 
-def _table(
-    views: Sequence[View], rows: Callable[[View], Iterable[tuple[str, Value]]]
-) -> Table[Value]:
+def _table(views: Views, rows: Callable[[View], Iterable[tuple[str, Value]]]) -> Table[Value]:
     found: dict[str, dict[str, Value]] = defaultdict(dict)
     for view in views:
         host = view.bundle.host
@@ -46,7 +45,7 @@ def _differ(values: Iterable[Hashable]) -> bool:
 # --- files
 
 
-def files_differ(views: Sequence[View]) -> Findings:
+def files_differ(views: Views) -> Findings:
     """A file that somebody wrote, and that is another one elsewhere or not there."""
     marks = _table(views, _fingerprints)
     for path in sorted(marks):
@@ -67,14 +66,18 @@ def _fingerprints(view: View) -> Iterator[tuple[str, str]]:
         yield text.path, text.fingerprint
 
 
-def _marks(views: Sequence[View], path: str, by_host: Mapping[str, str]) -> Iterator[Trace]:
+def _marks(
+    views: Views,
+    path: str,
+    by_host: Mapping[str, str],
+) -> Iterator[Trace]:
     for view in views:
         mark = by_host.get(view.bundle.host)
         said = "not there" if mark is None else f"fingerprint {mark}"
         yield view.trace(path, said)
 
 
-def _first_differences(views: Sequence[View], path: str) -> str:
+def _first_differences(views: Views, path: str) -> str:
     """For each host the first line that not all have."""
     lines = {}
     for view in views:
@@ -97,7 +100,7 @@ def _lines_of(text: Text | None) -> set[str]:
 # --- secrets
 
 
-def secrets_differ(views: Sequence[View]) -> Findings:
+def secrets_differ(views: Views) -> Findings:
     """Cookies or logins of one side would not be known on the other."""
     for name, by_host in _table(views, _secrets).items():
         secrets = by_host.values()
@@ -121,7 +124,7 @@ def _secrets(view: View) -> Iterator[tuple[str, Declared]]:
 # --- code
 
 
-def code_differs(views: Sequence[View]) -> Findings:
+def code_differs(views: Views) -> Findings:
     """Trees that all hosts have."""
     trees = _table(views, _released)
     for root in sorted(trees):
@@ -160,7 +163,7 @@ def _differing_files(trees: Sequence[Code]) -> list[str]:
 # --- packages
 
 
-def packages_differ(views: Sequence[View]) -> Findings:
+def packages_differ(views: Views) -> Findings:
     versions = _table(views, _versions)
     names = sorted(
         name
@@ -184,7 +187,9 @@ def _versions(view: View) -> Iterator[tuple[str, str]]:
 
 
 def _of_packages(
-    views: Sequence[View], names: Sequence[str], versions: Table[str]
+    views: Views,
+    names: Sequence[str],
+    versions: Table[str],
 ) -> Iterator[Trace]:
     for view in views:
         for name in names:
@@ -192,7 +197,7 @@ def _of_packages(
             yield view.trace("dpkg", f"{name} {version}")
 
 
-_RULES: tuple[Callable[[Sequence[View]], Findings], ...] = (
+_RULES: tuple[Callable[[Views], Findings], ...] = (
     files_differ,
     secrets_differ,
     code_differs,
@@ -203,7 +208,7 @@ _RULES: tuple[Callable[[Sequence[View]], Findings], ...] = (
 # --- what one host alone does
 
 
-def single_points(views: Sequence[View]) -> list[Finding]:
+def single_points(views: Views) -> list[Finding]:
     """Jobs that one host alone runs: when it fails, they do not run."""
     alone = list(_jobs_on_one_host(views))
     if not alone:
@@ -219,7 +224,7 @@ def single_points(views: Sequence[View]) -> list[Finding]:
     return [finding]
 
 
-def _jobs_on_one_host(views: Sequence[View]) -> Iterator[Trace]:
+def _jobs_on_one_host(views: Views) -> Iterator[Trace]:
     """Two equal lines are two jobs, and another host's equal line runs both there."""
     traces: dict[str, list[Trace]] = defaultdict(list)
     for view in views:

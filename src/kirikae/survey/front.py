@@ -29,7 +29,11 @@ class Front:
     questions: tuple[str, ...] = ()
 
 
-def front_of(views: Sequence[View], right: Mapping[str, str], folder: str) -> Front:
+def front_of(
+    views: Sequence[View],
+    right: Mapping[str, str],
+    folder: str,
+) -> Front:
     """nginx in front of the service; where hosts differ, the version of the host that the project
     file names (``right``: file -> host)."""
     view = views[0]
@@ -54,7 +58,12 @@ def _cannot(question: str) -> Front:
     return Front(questions=(question,))
 
 
-def _carried(views: Sequence[View], text: Text, right: Mapping[str, str], folder: str) -> Front:
+def _carried(
+    views: Sequence[View],
+    text: Text,
+    right: Mapping[str, str],
+    folder: str,
+) -> Front:
     questions = []
     chosen = _right_one(views, text, right)
     if chosen is None:
@@ -75,7 +84,11 @@ def _virtual_hosts(view: View) -> Iterator[Text]:
             yield text
 
 
-def _right_one(views: Sequence[View], text: Text, right: Mapping[str, str]) -> Text | None:
+def _right_one(
+    views: Sequence[View],
+    text: Text,
+    right: Mapping[str, str],
+) -> Text | None:
     """The version that counts; None where the hosts differ and nobody says which that is."""
     versions = {}
     for view in views:
@@ -96,7 +109,11 @@ def _same(view: View, text: Text) -> Text | None:
     return None
 
 
-def _web_server(view: View, text: Text, folder: str) -> WebServer:
+def _web_server(
+    view: View,
+    text: Text,
+    folder: str,
+) -> WebServer:
     package = _package(view)
     said = "\n".join(text.lines)
     listen = _LISTEN.search(said)

@@ -29,7 +29,11 @@ class Needed:
     left_out: Mapping[str, str]
 
 
-def needed(view: View, service: Service, web: WebServer | None) -> Needed:
+def needed(
+    view: View,
+    service: Service,
+    web: WebServer | None,
+) -> Needed:
     """What somebody chose and the service needs: without the host's own tools, servers that do not
     run, and the web server in front."""
     chosen = []
@@ -58,7 +62,10 @@ def _asked_for(package: Package, program: str | None) -> bool:
 
 
 def _why_not(
-    view: View, package: Package, program: str | None, web: WebServer | None
+    view: View,
+    package: Package,
+    program: str | None,
+    web: WebServer | None,
 ) -> str | None:
     if package.name != program and matches(package.name, debian().host_only):
         return "PK05: of use on a host only"
@@ -73,11 +80,12 @@ def _why_not(
 def _idle_server(bundle: Bundle, package: Package) -> str | None:
     """The unit of a server that this package brings (itself or by packages named after it), if none
     of its units runs."""
-    servers = sorted(_servers_of(bundle, _family(bundle, package)))
-    running = {unit.name for unit in bundle.units if unit.running}
-    templates = {_template(name) for name in running}
-    if any(server in running or _template(server) in templates for server in servers):
-        return None
+    family = _family(bundle, package)
+    servers = sorted(_servers_of(bundle, family))
+    running = {_template(unit.name) for unit in bundle.units if unit.running}
+    for server in servers:
+        if _template(server) in running:
+            return None
     return servers[0] if servers else None
 
 
@@ -93,8 +101,11 @@ def _family(bundle: Bundle, package: Package) -> set[str]:
     family = {package.name}
     todo = [package.name]
     while todo:
-        for name in _NAME.findall(by_name[todo.pop()].depends):
-            if name in by_name and name not in family and name.startswith(stem):
+        depends = by_name[todo.pop()].depends
+        for name in _NAME.findall(depends):
+            if not name.startswith(stem) or name not in by_name:
+                continue
+            if name not in family:
                 family.add(name)
                 todo.append(name)
     return family

@@ -94,7 +94,10 @@ class _Why(NamedTuple):
 
 
 def kind_of(path: str) -> str:
-    return next((kind for kind, pattern in _KINDS if pattern.search(path)), UNKNOWN)
+    for kind, pattern in _KINDS:
+        if pattern.search(path):
+            return kind
+    return UNKNOWN
 
 
 def roots(view: View) -> list[Root]:
@@ -110,7 +113,12 @@ def roots(view: View) -> list[Root]:
     return [found[path] for path in sorted(found)]
 
 
-def _root(view: View, path: str, inside: Sequence[Folder], why: _Why) -> Root:
+def _root(
+    view: View,
+    path: str,
+    inside: Sequence[Folder],
+    why: _Why,
+) -> Root:
     written = [folder for folder in inside if folder.newest]
     newest = max(written, key=lambda folder: folder.newest, default=None)
     services: set[str] = set()
@@ -145,12 +153,20 @@ def _writable_roots(view: View) -> Iterator[Root]:
                 yield _root(view, path, inside, why)
 
 
-def _inside(view: View, path: str, without: Sequence[str]) -> list[Folder]:
+def _inside(
+    view: View,
+    path: str,
+    without: Sequence[str],
+) -> list[Folder]:
     folders = view.bundle.under(path)
     return [folder for folder in folders if not under(folder.path, without)]
 
 
-def _only_code(path: str, inside: Iterable[Folder], code: Sequence[str]) -> bool:
+def _only_code(
+    path: str,
+    inside: Iterable[Folder],
+    code: Sequence[str],
+) -> bool:
     """Nothing but released code lies there."""
     in_code = under(path, code)
     around_code = any(under(root, [path]) for root in code)
@@ -174,7 +190,11 @@ def _tops(view: View) -> Iterator[tuple[Folder, _Why]]:
             yield folder, _Why(says)
 
 
-def _writer(view: View, folder: Folder, groups: Mapping[int, str]) -> str | None:
+def _writer(
+    view: View,
+    folder: Folder,
+    groups: Mapping[int, str],
+) -> str | None:
     """By whom a folder can be written, in words; None: by no service."""
     uids = view.uids
     if folder.uid in uids and folder.mode & _OWNER_WRITES:
@@ -283,7 +303,11 @@ def _fresh(view: View, file: File) -> bool:
     return not view.of_the_system(path)
 
 
-def _belongs(view: View, file: File, service: Service) -> bool:
+def _belongs(
+    view: View,
+    file: File,
+    service: Service,
+) -> bool:
     folder = parent_of(file.path)
     owner = view.bundle.owner(folder)
     if owner and owner == service.package:

@@ -61,7 +61,11 @@ def _counts(unit: Unit) -> bool:
     return unit.own and unit.enabled and bool(unit.command)
 
 
-def _service(bundle: Bundle, unit: Unit, processes: Iterable[Process]) -> Service:
+def _service(
+    bundle: Bundle,
+    unit: Unit,
+    processes: Iterable[Process],
+) -> Service:
     every = tuple(processes)
     uids = {process.uid for process in every} or _declared_uids(bundle, unit)
     package = None if unit.own else bundle.owner(unit.get("FragmentPath"))

@@ -22,7 +22,12 @@ class Shelf:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def put(self, host: str, text: str, clock: float | None = None) -> Path:
+    def put(
+        self,
+        host: str,
+        text: str,
+        clock: float | None = None,
+    ) -> Path:
         """Keep one bundle.  Raises OSError."""
         moment = time.time() if clock is None else clock
         stamp = time.strftime(_STAMP, time.gmtime(moment))

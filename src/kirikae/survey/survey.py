@@ -18,7 +18,11 @@ _WEAKEST_FIRST = list(Confidence)
 _HOUR_S = 3600
 
 
-def findings(fleet: Sequence[Bundle], others: Sequence[Bundle], today: date) -> list[Finding]:
+def findings(
+    fleet: Sequence[Bundle],
+    others: Sequence[Bundle],
+    today: date,
+) -> list[Finding]:
     """All findings, gravest first; ``fleet`` are the old side's hosts, of whom alone something can
     block its traffic."""
     views = [View(bundle) for bundle in fleet]
@@ -45,7 +49,9 @@ def merged(found: Iterable[Finding]) -> list[Finding]:
     for finding in found:
         key = (finding.code, finding.where)
         known = by_key.get(key)
-        by_key[key] = finding if known is None else _one_of(known, finding)
+        if known is not None:
+            finding = _one_of(known, finding)
+        by_key[key] = finding
     return sorted(by_key.values(), key=_order)
 
 
@@ -72,11 +78,19 @@ def _order(finding: Finding) -> tuple[int, str, str]:
 
 def ages(ages_s: Mapping[str, float | None], max_age_s: float) -> list[Finding]:
     """SV01 for hosts that were never looked at, SV02 for looks that are too old."""
-    every = (_age(host, age_s, max_age_s) for host, age_s in ages_s.items())
-    return [finding for finding in every if finding is not None]
+    found = []
+    for host, age_s in ages_s.items():
+        finding = _age(host, age_s, max_age_s)
+        if finding is not None:
+            found.append(finding)
+    return found
 
 
-def _age(host: str, age_s: float | None, max_age_s: float) -> Finding | None:
+def _age(
+    host: str,
+    age_s: float | None,
+    max_age_s: float,
+) -> Finding | None:
     if age_s is None:
         return configured(
             "SV01",

@@ -57,7 +57,12 @@ class View:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
 
-    def trace(self, at: str, says: str, line: int = 0) -> Trace:
+    def trace(
+        self,
+        at: str,
+        says: str,
+        line: int = 0,
+    ) -> Trace:
         return Trace(self.bundle.host, at, says.strip()[:SHOWN], line)
 
     def quote(self, line: Line) -> Trace:
@@ -85,8 +90,9 @@ class View:
     @cached_property
     def applications(self) -> tuple[Service, ...]:
         """Own units first: what somebody wrote a unit for is what the host is for."""
-        behind = tuple(service for service in self.services if not service.web)
-        return tuple(service for service in behind if service.unit.own) or behind
+        behind = [service for service in self.services if not service.web]
+        own = [service for service in behind if service.unit.own]
+        return tuple(own or behind)
 
     def uid_of(self, name: str) -> int | None:
         return uid_of(self.bundle, name)
@@ -113,7 +119,11 @@ class View:
 
     def run_by(self, uid: int) -> tuple[str, ...]:
         """The names of services that run as this user."""
-        return tuple(each.name for each in self.services if uid in self._uids_of(each))
+        found = []
+        for service in self.services:
+            if uid in self._uids_of(service):
+                found.append(service.name)
+        return tuple(found)
 
     # --- environment and code
 
@@ -154,7 +164,10 @@ class View:
         if not folder:
             return None
         real = self.bundle.resolve(folder)
-        return next((code for code in self.bundle.code if code.root == real), None)
+        for code in self.bundle.code:
+            if code.root == real:
+                return code
+        return None
 
     def reads(self, code: Code) -> dict[str, list[Trace]]:
         """Names of environment variables that this code reads, and where."""
@@ -203,8 +216,9 @@ class View:
         one."""
         found = []
         for path, traces in self.named_paths.items():
+            inside = under(path, [folder])
             around = below(folder, path) and path.count("/") >= 3
-            if under(path, [folder]) or around:
+            if inside or around:
                 found += traces
         return found
 

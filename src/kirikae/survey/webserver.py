@@ -36,7 +36,12 @@ def live_texts(bundle: Bundle, names: Collection[str]) -> Iterator[Text]:
             yield from _included(bundle, server, server.first, set())
 
 
-def _included(bundle: Bundle, server: _Server, path: str, seen: set[str]) -> Iterator[Text]:
+def _included(
+    bundle: Bundle,
+    server: _Server,
+    path: str,
+    seen: set[str],
+) -> Iterator[Text]:
     text = bundle.text(path)
     if text is None or text.path in seen:
         return
@@ -50,7 +55,11 @@ def _included(bundle: Bundle, server: _Server, path: str, seen: set[str]) -> Ite
             yield from _included(bundle, server, name, seen)
 
 
-def _named(bundle: Bundle, server: _Server, said: str) -> list[str]:
+def _named(
+    bundle: Bundle,
+    server: _Server,
+    said: str,
+) -> list[str]:
     """The files that an include names; its stars reach no further than one folder."""
     pattern = said.strip().strip("\"'")
     if not pattern.startswith("/"):

@@ -25,7 +25,9 @@ _PORT = re.compile(r":(\d{2,5})\b")
 
 
 def workload(
-    bundles: Sequence[Bundle], settings: BuildSettings, accepted: Iterable[Accepted]
+    bundles: Sequence[Bundle],
+    settings: BuildSettings,
+    accepted: Iterable[Accepted],
 ) -> Workload:
     """Raises NoSurvey if there is nothing to build from, or not one service that it could be."""
     if not bundles:
@@ -157,7 +159,11 @@ def _environment(views: Sequence[View], service: Service) -> _Environment:
     return _Environment(tuple(variables), tuple(questions))
 
 
-def _values(views: Iterable[View], unit: str, name: str) -> set[str]:
+def _values(
+    views: Iterable[View],
+    unit: str,
+    name: str,
+) -> set[str]:
     """Of a variable, on all hosts that run this unit."""
     found = set()
     for view in views:

@@ -17,6 +17,7 @@ from kirikae.traffic.figures import Places
 RISE = 0.01
 """The harm that a plan speaks of: so many more errors."""
 _HOUR = 3600
+_TIME = "TargetResponseTime"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,40 +53,49 @@ def today(
     aws: Aws, places: Places, margins: Margins, plan: Sequence[int], now: float, lateness_s: float
 ) -> Today:
     until = math.floor((now - lateness_s) / 60) * 60
-    counts = [
-        ("RequestCount", "Sum"),
-        ("HTTPCode_Target_5XX_Count", "Sum"),
-        *(("TargetResponseTime", q) for q in QUANTILES),
-    ]
     old = places.old.dimension
     balancer = places.old_balancer
-    queries = [Query(old, balancer, *count) for count in counts]
-    queries.append(Query(places.new.dimension, places.new_balancer, "RequestCount", "Sum"))
-    served, failed, *slow, served_new = metric_data(aws, queries, until - _HOUR, until, 60)
-    n = sum(served.values())
-    bad = sum(failed.values())
+
+    def hour(queries: Sequence[Query]) -> list[dict[int, float]]:
+        return metric_data(aws, queries, until - _HOUR, until, 60)
+
+    served, failed, served_new, *times = hour(
+        [
+            Query(old, balancer, "RequestCount", "Sum"),
+            Query(old, balancer, "HTTPCode_Target_5XX_Count", "Sum"),
+            Query(places.new.dimension, places.new_balancer, "RequestCount", "Sum"),
+            *(Query(old, balancer, _TIME, metric) for metric in QUANTILES),
+        ]
+    )
+    requests = sum(served.values())
     minutes = len(served.keys() | served_new.keys())
-    if not n or not minutes:
+    if not requests or not minutes:
         return Today(0.0, 0.001, {}, {})
-    tau = {
-        metric: sorted(values.values())[len(values) // 2]
-        for metric, values in zip(QUANTILES, slow, strict=True)
-        if values
-    }
-    bounds = sorted(
-        {margins.bounds(t, _next(plan, share))[1] for t in tau.values() for share in plan}
-    )
+    tau = _medians(times)
+    bounds = _bounds(margins, plan, tau)
+    over = hour([Query(old, balancer, _TIME, f"TC({bound:.4f}:)") for bound in bounds])
+    above = {}
+    for bound, values in zip(bounds, over, strict=True):
+        above[bound] = sum(values.values()) / requests
+    both = requests + sum(served_new.values())
+    return Today(both / (60 * minutes), sum(failed.values()) / requests, tau, above)
+
+
+def _medians(times: Sequence[dict[int, float]]) -> dict[str, float]:
+    """Of the minutes of the hour; a quantile without figures is left out."""
+    found = {}
+    for metric, values in zip(QUANTILES, times, strict=True):
+        if values:
+            found[metric] = sorted(values.values())[len(values) // 2]
+    return found
+
+
+def _bounds(margins: Margins, plan: Sequence[int], tau: dict[str, float]) -> list[float]:
+    """The times above which an answer counts against the new side, at any step of the plan."""
     if margins.fast_enough_ms:
-        bounds = [margins.fast_enough_ms / 1000]
-    above = metric_data(
-        aws,
-        [Query(old, balancer, "TargetResponseTime", f"TC({b:.4f}:)") for b in bounds],
-        until - _HOUR,
-        until,
-        60,
-    )
-    parts = {bound: sum(values.values()) / n for bound, values in zip(bounds, above, strict=True)}
-    return Today((n + sum(served_new.values())) / (60 * minutes), bad / n, tau, parts)
+        return [margins.fast_enough_ms / 1000]
+    steps = [_next(plan, share) for share in plan]
+    return sorted({margins.bounds(each, after)[1] for each in tau.values() for after in steps})
 
 
 def forecast(

@@ -63,7 +63,11 @@ def own_files(view: View) -> Findings:
             )
 
 
-def _origin(view: View, text: Text, declaring: set[str]) -> _Origin | None:
+def _origin(
+    view: View,
+    text: Text,
+    declaring: set[str],
+) -> _Origin | None:
     path = text.path
     if path in declaring or path.startswith(_UNITS):
         return _READ_HERE
@@ -111,6 +115,7 @@ def warnings(view: View) -> Findings:
 
 
 def copies(view: View) -> Findings:
+    """They are left behind."""
     paths = {file.path for file in view.bundle.files if _COPY.search(file.path)}
     for path in sorted(paths):
         yield present(
@@ -122,6 +127,7 @@ def copies(view: View) -> Findings:
 
 
 def names_of_hosts(view: View) -> Findings:
+    """A task on Fargate takes no names of its own."""
     text = view.bundle.text("/etc/hosts")
     for line in text.live() if text else ():
         names = line.text.split()[1:]
@@ -140,6 +146,7 @@ def _is_this_machine(view: View, name: str) -> bool:
 
 
 def time_zone(view: View) -> Findings:
+    """Jobs and the paths of logs follow it."""
     zone = view.bundle.zone
     if zone and zone not in _UTC:
         yield present(
@@ -151,6 +158,7 @@ def time_zone(view: View) -> Findings:
 
 
 def locale(view: View) -> Findings:
+    """Sorting, dates and encodings follow it."""
     for service in view.applications:
         declared = view.environment(service).get("LANG")
         if declared is not None and not _PLAIN_LOCALE.match(declared.value):

@@ -14,6 +14,7 @@ _DEPTH_AT_MOST = 6
 
 
 def databases_in_files(view: View) -> Findings:
+    """They have one writer: two tasks would spoil them."""
     for file in view.bundle.magic:
         kind = _database(file)
         if kind is not None and _somebodys(view, file.path):

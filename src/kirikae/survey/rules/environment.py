@@ -40,6 +40,7 @@ def _declarations(view: View) -> list[_Shared]:
 
 
 def secrets(view: View) -> Findings:
+    """Whoever reads the file has them."""
     for shared in _declarations(view):
         variable = shared.variable
         if variable.secret:
@@ -52,6 +53,7 @@ def secrets(view: View) -> Findings:
 
 
 def static_keys(view: View) -> Findings:
+    """A task has a role instead."""
     for shared in _declarations(view):
         variable = shared.variable
         if variable.name in _STATIC_KEYS:
@@ -79,12 +81,17 @@ def never_read(view: View) -> Findings:
             )
 
 
-def _may_read(view: View, service: Service, name: str) -> bool:
+def _may_read(
+    view: View,
+    service: Service,
+    name: str,
+) -> bool:
     code = view.code_of(service)
     return code is None or name in view.reads(code)
 
 
 def paths_of_this_host(view: View) -> Findings:
+    """They are not there in a container."""
     for shared in _declarations(view):
         variable = shared.variable
         if variable.value.startswith(_PLACES):
@@ -105,6 +112,7 @@ def _reads(view: View) -> Iterator[tuple[Service, str, list[Trace]]]:
 
 
 def set_nowhere(view: View) -> Findings:
+    """A default counts, or nobody has met the line yet."""
     for service, name, traces in _reads(view):
         if name not in view.environment(service) and not by_the_runtime(name):
             yield configured(

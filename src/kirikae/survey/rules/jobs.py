@@ -71,6 +71,7 @@ def _is_job(line: Line) -> bool:
 
 
 def jobs(view: View) -> Findings:
+    """They stay on this host until a move of jobs takes them over."""
     for crontab in _with_jobs(view):
         many = len(crontab.jobs)
         yield present(
@@ -89,6 +90,7 @@ def _with_jobs(view: View) -> Iterator[Crontab]:
 
 
 def switched_off(view: View) -> Findings:
+    """Nobody runs them; they are left behind."""
     for crontab in crontabs(view):
         many = len(crontab.dead)
         if many:
@@ -102,6 +104,7 @@ def switched_off(view: View) -> Findings:
 
 
 def own_notation(view: View) -> Findings:
+    """A scheduler that is not cron knows none of it."""
     for crontab in _with_jobs(view):
         lines = [line for line in crontab.jobs if _NOTATION.search(line.text)]
         lines += crontab.variables
@@ -115,6 +118,7 @@ def own_notation(view: View) -> Findings:
 
 
 def told_by_mail(view: View) -> Findings:
+    """It is somebody's alarm."""
     for crontab in _with_jobs(view):
         named = [line for line in crontab.variables if line.text.strip().startswith("MAILTO")]
         if named:
@@ -150,6 +154,7 @@ _SIGNS = (
 
 
 def signs(view: View) -> Findings:
+    """One finding a sign and crontab, with all lines."""
     for crontab in _with_jobs(view):
         for sign in _SIGNS:
             lines = [line for line in crontab.jobs if sign.pattern.search(line.text)]
@@ -165,6 +170,7 @@ def signs(view: View) -> Findings:
 
 
 def local_times(view: View) -> Findings:
+    """Schedules elsewhere are in UTC unless they name a zone."""
     zone = view.bundle.zone
     if not zone or "UTC" in zone:
         return

@@ -17,6 +17,7 @@ def _own_lines(view: View, beginning: str) -> Iterator[Line]:
 
 
 def limits_of_users(view: View) -> Findings:
+    """A task definition has `ulimits` for them."""
     for line in _own_lines(view, "/etc/security/limits"):
         yield configured(
             "PR14",
@@ -27,6 +28,7 @@ def limits_of_users(view: View) -> Findings:
 
 
 def settings_of_the_kernel(view: View) -> Findings:
+    """On Fargate none of vm.* and fs.* can be set."""
     for line in _own_lines(view, "/etc/sysctl"):
         yield configured(
             "PR15",

@@ -29,6 +29,7 @@ def _lines(text: Text, pattern: re.Pattern[str]) -> list[Line]:
 
 
 def shippers(view: View) -> Findings:
+    """Lines in their buffers are lost with the host."""
     for text in _shippers(view):
         lines = _lines(text, _BUFFER)
         if lines:

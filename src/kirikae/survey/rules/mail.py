@@ -8,6 +8,7 @@ from kirikae.survey.view import View
 
 
 def servers(view: View) -> Findings:
+    """A container has none."""
     for unit in view.bundle.units:
         if unit.running and matches(unit.name, debian().mail_servers):
             yield observed(
@@ -19,6 +20,7 @@ def servers(view: View) -> Findings:
 
 
 def waiting(view: View) -> Findings:
+    """It would be lost with the host."""
     for queue, files in view.bundle.spool.items():
         if files and "cron" not in queue:
             yield present(

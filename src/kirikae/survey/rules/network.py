@@ -72,6 +72,7 @@ def _owner(view: View, listener: Listener) -> str:
 
 
 def called_by_neighbours(view: View) -> Findings:
+    """In ECS only containers of the same task share localhost."""
     for heard in _listening(view):
         if heard.local:
             listener = heard.listener
@@ -85,6 +86,7 @@ def called_by_neighbours(view: View) -> Findings:
 
 
 def serves_udp(view: View) -> Findings:
+    """An Application Load Balancer takes none."""
     for heard in _listening(view):
         if not heard.local and heard.listener.protocol == "udp":
             yield observed(
@@ -102,6 +104,7 @@ def _serving_tcp(view: View) -> Iterator[_Heard]:
 
 
 def listens(view: View) -> Findings:
+    """What is called from outside needs a port mapping and a health check."""
     for heard in _serving_tcp(view):
         yield observed(
             "NW01",
@@ -112,6 +115,7 @@ def listens(view: View) -> Findings:
 
 
 def listens_on_a_low_port(view: View) -> Findings:
+    """A container's user is not root, and may not."""
     for heard in _serving_tcp(view):
         if heard.listener.port < _PRIVILEGED:
             yield observed(
@@ -123,6 +127,7 @@ def listens_on_a_low_port(view: View) -> Findings:
 
 
 def calls_others(view: View) -> Findings:
+    """The tasks' security groups must be let in there."""
     for peer in view.bundle.peers:
         address = f"{peer.address}:{peer.port}"
         known = f" ({_PORTS[peer.port]})" if peer.port in _PORTS else ""

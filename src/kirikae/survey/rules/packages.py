@@ -30,6 +30,7 @@ def _traces(view: View, packages: Sequence[Package]) -> Iterator[Trace]:
 
 
 def chosen(view: View) -> Findings:
+    """The base image gets what the service needs of them."""
     packages = [
         package
         for package in _asked_for(view)
@@ -48,6 +49,7 @@ def chosen(view: View) -> Findings:
 
 
 def for_a_host_only(view: View) -> Findings:
+    """They are left out of the image."""
     packages = [package for package in _asked_for(view) if _of_a_host(package)]
     if packages:
         many = len(packages)
@@ -61,6 +63,7 @@ def for_a_host_only(view: View) -> Findings:
 
 
 def people_log_in(view: View) -> Findings:
+    """Nobody logs in to a task; ECS Exec takes its place."""
     keys = view.bundle.meta.get("public_key_logins", "")
     if keys.isdecimal() and int(keys):
         yield present(

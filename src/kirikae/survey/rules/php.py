@@ -19,6 +19,7 @@ _PHP_SESSIONS = "/var/lib/php/sessions"
 
 
 def php_sessions_in_files(view: View) -> Findings:
+    """Each host knows only its own visitors."""
     serving = [service for service in view.services if _runs_php(view, service)]
     if not serving:
         return
@@ -45,7 +46,11 @@ def php_sessions_in_files(view: View) -> Findings:
     )
 
 
-def _confidence_in_sessions(serving: Iterable[Service], files: int, newest: int) -> Confidence:
+def _confidence_in_sessions(
+    serving: Iterable[Service],
+    files: int,
+    newest: int,
+) -> Confidence:
     if not files:
         return Confidence.CONFIGURED
     for service in serving:

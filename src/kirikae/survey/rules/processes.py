@@ -30,6 +30,7 @@ def seconds(text: str) -> float | None:
 
 
 def several_services(view: View) -> Findings:
+    """Each becomes a container of its own."""
     services = view.services
     if len(services) > 1:
         names = ", ".join(service.name for service in services)
@@ -55,6 +56,7 @@ def runs_as_root(view: View) -> Findings:
 
 
 def stops_slowly(view: View) -> Findings:
+    """ECS kills what has not ended by then."""
     for service in view.services:
         unit = service.unit
         said = unit.get("TimeoutStopUSec")
@@ -69,6 +71,7 @@ def stops_slowly(view: View) -> Findings:
 
 
 def many_open_files(view: View) -> Findings:
+    """A task has a limit of its own, and must be told a larger one."""
     for service in view.services:
         unit = service.unit
         said = unit.get("LimitNOFILE")
@@ -90,6 +93,7 @@ def _is_above_the_default(nofile: str) -> bool:
 
 
 def tuned_to_the_machine(view: View) -> Findings:
+    """A task is smaller than the machine."""
     for service in view.services:
         unit = service.unit
         match = _WORKERS.search(unit.command)
@@ -135,6 +139,7 @@ def _memory(service: Service) -> str:
 
 
 def failed(view: View) -> Findings:
+    """What is broken must not be moved as it is."""
     for unit in view.bundle.units:
         if unit.get("ActiveState") == "failed" and unit.enabled:
             yield observed(
@@ -146,14 +151,20 @@ def failed(view: View) -> Findings:
 
 
 def container_engines(view: View) -> Findings:
+    """What runs in it was not looked at."""
     yield from _running(view, "PR11", debian().container_engines)
 
 
 def agents(view: View) -> Findings:
+    """They watch a host, and a task has none."""
     yield from _running(view, "PR17", debian().agents)
 
 
-def _running(view: View, code: str, patterns: tuple[str, ...]) -> Findings:
+def _running(
+    view: View,
+    code: str,
+    patterns: tuple[str, ...],
+) -> Findings:
     for unit in view.bundle.units:
         if unit.running and matches(unit.name, patterns):
             yield observed(

@@ -241,6 +241,7 @@ def links_out_of_a_release(view: View) -> Findings:
 
 
 def network_file_systems(view: View) -> Findings:
+    """Both sides can see it once it is an EFS volume."""
     for mount in view.bundle.mounts:
         if mount.kind in _NETWORK_FILE_SYSTEMS:
             row = " ".join(mount)

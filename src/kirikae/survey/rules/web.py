@@ -21,6 +21,7 @@ _ANY_ROOT = re.compile(r"\b(?:root|DocumentRoot)\s+\"?([^;\"\s]+)")
 
 
 def decides_by_address(view: View) -> Findings:
+    """Behind a load balancer every address is the balancer's."""
     for line in view.web_lines:
         if _CLIENT.search(line.text):
             yield configured(
@@ -32,6 +33,7 @@ def decides_by_address(view: View) -> Findings:
 
 
 def ties_users(view: View) -> Findings:
+    """Users would not spread over the tasks."""
     for line in view.web_lines:
         if _STICKY.search(line.text):
             yield configured(
@@ -43,6 +45,7 @@ def ties_users(view: View) -> Findings:
 
 
 def serves_a_location(view: View) -> Findings:
+    """The sidecar needs these files, too."""
     for line in view.web_lines:
         if match := _LOCATION.search(line.text):
             yield configured(
@@ -73,6 +76,7 @@ def _document_roots(view: View) -> Iterator[_Root]:
 
 
 def serves_a_folder(view: View) -> Findings:
+    """The sidecar needs these files, too."""
     for root in _document_roots(view):
         if root.there(view):
             yield configured(
@@ -84,6 +88,7 @@ def serves_a_folder(view: View) -> Findings:
 
 
 def serves_what_is_not_there(view: View) -> Findings:
+    """Nobody has missed it."""
     for root in _document_roots(view):
         if not root.there(view):
             yield configured(

@@ -1,0 +1,139 @@
+"""Looking at the hosts and at the AWS side: what was looked at, and what could not be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kirikae.aws.session import Aws
+from kirikae.console.here import Answer, Here, would
+from kirikae.console.kinds import turned
+from kirikae.console.surveyed import amazon_file, hosts_of, shelf_of, state_folder
+from kirikae.hosts.errors import CommandFailed, HostSilent
+from kirikae.hosts.files import write_durably
+from kirikae.hosts.ssh import Host
+from kirikae.model.errors import Exit, UsageProblem
+from kirikae.model.finding import Finding
+from kirikae.model.project import Project
+from kirikae.move.kind import LISTENER_RULE
+from kirikae.survey import amazon
+from kirikae.survey.collect import Keys, collect, project_key
+from kirikae.survey.errors import BundleProblem
+from kirikae.survey.shelf import Shelf
+
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """One look at a host.  ``trouble``: why nothing was kept; empty: it was."""
+
+    host: str
+    trouble: str = ""
+    size: int | None = None
+    seconds: float | None = None
+
+    @property
+    def kept(self) -> str:
+        """In words; empty where nothing was."""
+        if self.size is None or self.seconds is None:
+            return ""
+        return f"{self.size / 1024:.0f} KiB in {self.seconds:.1f} s"
+
+    def to_plain(self) -> dict[str, Any]:
+        return asdict(self) | {"kept": self.kept}
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    looks: Sequence[Looked]
+
+    @property
+    def exit(self) -> Exit:
+        silent = [look for look in self.looks if look.trouble]
+        if not silent:
+            return Exit.DONE
+        return Exit.REFUSED if len(silent) == len(self.looks) else Exit.UNFINISHED
+
+    def answer(self) -> Answer:
+        kept = [look for look in self.looks if not look.trouble]
+        silent = [look for look in self.looks if look.trouble]
+        return Answer(
+            plain={"hosts": [look.to_plain() for look in self.looks]},
+            lines=[f"{look.host}: {look.kept}" for look in kept],
+            exit=self.exit,
+            notes=[f"{look.host}: {look.trouble}" for look in silent],
+        )
+
+
+def chosen_hosts(project: Project, names: Sequence[str]) -> list[Host]:
+    """The hosts of these names; none named: all of the project file.  Raises UsageProblem."""
+    hosts = hosts_of(project)
+    known = {host.name: host for host in (*hosts.fleet, *hosts.others)}
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise UsageProblem(
+            f"{', '.join(unknown)}: not in the project file; it has: "
+            f"{', '.join(known) or 'no hosts'}"
+        )
+    if not known:
+        raise UsageProblem(
+            "the project file names no hosts; add `fleets.old.hosts` or `survey.also`"
+        )
+    return [known[name] for name in names or known]
+
+
+def would_collect(hosts: Sequence[Host]) -> Answer:
+    lines = [f"would look at {host.url}" for host in hosts]
+    return would(lines, {"hosts": [host.url for host in hosts]})
+
+
+def collect_from(
+    here: Here,
+    project: Project,
+    hosts: Sequence[Host],
+) -> Collected:
+    """Look at all of them, side by side.  Raises KeyProblem."""
+    keys = project_key(state_folder(here, project) / "survey.key")
+    shelf = shelf_of(here, project)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return Collected(list(pool.map(lambda host: _look(host, keys, shelf), hosts)))
+
+
+def _look(
+    host: Host,
+    keys: Keys,
+    shelf: Shelf,
+) -> Looked:
+    """One silent host does not keep us from the others."""
+    began = time.monotonic()
+    try:
+        file = shelf.put(host.name, collect(host, keys))
+        size = file.stat().st_size
+    except (HostSilent, CommandFailed, BundleProblem) as error:
+        return Looked(host.name, trouble=str(error).removeprefix(f"{host.name}: "))
+    except OSError as error:
+        return Looked(host.name, trouble=f"the bundle could not be kept: {error}")
+    return Looked(host.name, size=size, seconds=time.monotonic() - began)
+
+
+# --- the AWS side
+
+
+def would_look_at_amazon(project: Project) -> Answer:
+    group = project.fleets.old.target_group
+    line = f"would look at what {group} hangs on in account {project.account}, read only"
+    return would([line], {"target_group": group, "account": project.account})
+
+
+def look_at_amazon(here: Here, project: Project) -> list[Finding]:
+    """Look, and keep what was seen beside the bundles.  Raises WrongAccount, NotThere."""
+    reader = Aws(project.region, read_only=True)
+    reader.identity(project.account)
+    rules = [each.name for each in turned(project) if each.what == LISTENER_RULE]
+    seen = amazon.look(reader, project, rules)
+    write_durably(amazon_file(here, project), amazon.to_plain(seen))
+    return seen

@@ -1,0 +1,184 @@
+"""What people who decide need to know, from the survey alone: what ends, what is gained, what it
+takes, what it costs, the risks."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, NamedTuple
+
+from kirikae.build.sizes import Size, size_of
+from kirikae.console.context import load_project
+from kirikae.console.here import Here
+from kirikae.console.speech import Speech
+from kirikae.console.surveyed import bundles_of, is_about_survey, survey_findings, today
+from kirikae.model.fargate import dollars_a_day
+from kirikae.model.finding import Finding, Severity
+from kirikae.model.project import Project
+from kirikae.model.said import Said, said
+from kirikae.survey.errors import NoSurvey
+from kirikae.survey.known import support
+from kirikae.survey.workload import workload
+
+_GAINS = ("JB04", "ST03", "ST04", "CF12", "CF05")
+"""Findings whose end is a gain, in the order in which they are told."""
+_COUNTED = ("JB04",)
+"""One finding speaks of several things."""
+_GRAVEST_FIRST = [severity.value for severity in Severity]
+_MONTH_DAYS = 30
+
+
+class End(NamedTuple):
+    """The day from which nobody maintains something."""
+
+    name: str
+    day: date
+
+
+class Point(NamedTuple):
+    """A sentence, and what stands behind it."""
+
+    title: Said
+    text: Said
+
+    def plain(self, speech: Speech) -> str:
+        return f"{speech.say(self.title)} {speech.say(self.text)}"
+
+
+class Task(NamedTuple):
+    """Work of one kind: how grave, which finding, in how many places, on which machines."""
+
+    severity: str
+    code: str
+    places: int
+    machines: str
+
+    def to_plain(self) -> dict[str, Any]:
+        return self._asdict()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """``size`` is None where no service could be told apart."""
+
+    project: Project
+    findings: Sequence[Finding]
+    hosts: int
+    ends: Sequence[End]
+    size: Size | None
+    day: date
+
+    def gains(self) -> list[Point]:
+        """What the findings promise, and what every such move brings."""
+        counts = self._counts()
+        told = [_point("gains", code, n=counts[code]) for code in _GAINS if code in counts]
+        return [*told, _point("gains", "releases"), _point("gains", "growth")]
+
+    def _counts(self) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for finding in self.findings:
+            many = finding.count if finding.code in _COUNTED else None
+            counts[finding.code] += 1 if many is None else many
+        return counts
+
+    def risks(self) -> list[Point]:
+        return [_point("risks", name) for name in ("worse", "tool", "overlooked")]
+
+    def tasks(self) -> list[Task]:
+        """Gravest first; without what somebody answers for and what is only good to know."""
+        by_kind: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+        for finding in self._open():
+            kind = (_severity(finding), finding.code)
+            by_kind[kind].append(finding)
+        tasks = []
+        for (severity, code), found in by_kind.items():
+            task = Task(severity, code, len(found), _machines(found))
+            tasks.append(task)
+        return sorted(tasks, key=_order)
+
+    def _open(self) -> Iterator[Finding]:
+        for finding in self.findings:
+            if not finding.accepted and finding.severity is not Severity.HYGIENE:
+                yield finding
+
+    def cost(self) -> list[Said]:
+        """Of running both sides."""
+        project = self.project
+        if self.size is None:
+            return [said("console.report.cost_no_size")]
+        tasks = project.build.tasks
+        day = dollars_a_day(project.region, self.size.cpu, self.size.memory, tasks)
+        if day is None:
+            return [said("console.report.cost_unknown", region=project.region)]
+        text = said(
+            "console.report.cost_text",
+            hosts=len(project.fleets.old.hosts),
+            tasks=tasks,
+            vcpu=self.size.cpu / 1024,
+            memory=self.size.memory / 1024,
+            day=day,
+            month=day * _MONTH_DAYS,
+            region=project.region,
+        )
+        return [text] if self.size.measured else [text, said("console.report.cost_guess")]
+
+    def to_plain(self, speech: Speech) -> dict[str, Any]:
+        return {
+            "language": speech.language,
+            "ends": [{"name": name, "ends": day.isoformat()} for name, day in self.ends],
+            "gains": [point.plain(speech) for point in self.gains()],
+            "takes": [task.to_plain() for task in self.tasks()],
+            "cost": " ".join(speech.say(each) for each in self.cost()),
+            "risks": [point.plain(speech) for point in self.risks()],
+        }
+
+
+def _point(part: str, name: str, **blanks: object) -> Point:
+    key = f"console.report.{part}.{name}"
+    return Point(said(f"{key}.title", **blanks), said(f"{key}.text", **blanks))
+
+
+def _severity(finding: Finding) -> str:
+    """What blocks the first visitor comes first, whatever else it is."""
+    return Severity.BLOCKS.value if finding.stops("traffic") else finding.severity.value
+
+
+def _machines(found: Iterable[Finding]) -> str:
+    names: set[str] = set()
+    for finding in found:
+        names.update(finding.hosts)
+    return ", ".join(sorted(names))
+
+
+def _order(task: Task) -> tuple[int, str]:
+    return _GRAVEST_FIRST.index(task.severity), task.code
+
+
+def facts_of(here: Here) -> Facts:
+    """Raises NoSurvey, BundleProblem."""
+    project = load_project(here)
+    bundles = bundles_of(here, project)
+    if not bundles.fleet:
+        raise NoSurvey("nothing has been surveyed yet; run `kirikae survey collect` first")
+    surveyed = survey_findings(here, project)
+    found = [finding for finding in surveyed if not is_about_survey(finding)]
+    try:
+        built = workload(bundles.fleet, project.build, project.accepted)
+        size: Size | None = size_of(built, project.build.tasks)
+    except NoSurvey:
+        size = None
+    hosts = len(bundles.fleet) + len(bundles.others)
+    return Facts(project, found, hosts, _ends(found), size, today())
+
+
+def _ends(found: Sequence[Finding]) -> list[End]:
+    """What the survey found to end, soonest first."""
+    days = support().ends()
+    ends = (
+        End(finding.where, days[finding.where])
+        for finding in found
+        if finding.code == "PR13" and finding.where in days
+    )
+    return sorted(ends, key=lambda end: end.day)

@@ -1,0 +1,175 @@
+"""The page for people who decide, without anything that must be loaded from elsewhere.
+
+Everything that goes into it is escaped here; the words come from ``words/``, the form from
+``pages/decision.html``.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib.resources import files
+from string import Template
+
+from kirikae.console.catalogue import catalogue
+from kirikae.console.decision import End, Facts, Point, Task
+from kirikae.console.speech import Speech
+from kirikae.model.finding import Severity
+from kirikae.model.said import said
+
+_YEAR_DAYS = 365
+_GONE = "#b3261e"
+_SOON = "#e08a00"
+_LATER = "#3c8d40"
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Words in one language, ready for HTML."""
+
+    speech: Speech
+
+    def word(self, key: str, **blanks: object) -> str:
+        return html.escape(self.speech.say(said(f"console.report.{key}", **blanks)))
+
+    def point(self, point: Point) -> str:
+        title = html.escape(self.speech.say(point.title))
+        text = html.escape(self.speech.say(point.text))
+        return f"<li><b>{title}</b> {text}</li>"
+
+    def row(self, task: Task) -> str:
+        entry = catalogue().get(task.code)
+        title = entry.titled(self.speech.language) if entry else task.code
+        cells = (
+            self.word(f"severity.{task.severity}"),
+            html.escape(title),
+            str(task.places),
+            html.escape(task.machines),
+        )
+        columns = "".join(f"<td>{cell}</td>" for cell in cells)
+        return f'<tr class="{task.severity}">{columns}</tr>'
+
+
+def page(facts: Facts, speech: Speech) -> str:
+    """The whole page."""
+    write = _Writer(speech)
+    tasks = facts.tasks()
+    return _template().substitute(
+        language=speech.language,
+        title=write.word("title", service=facts.project.service),
+        lead=write.word("lead", hosts=facts.hosts, day=facts.day.isoformat()),
+        ends=write.word("ends"),
+        timeline=_timeline(facts, write),
+        gain=write.word("gain"),
+        gains=_lines(write.point(point) for point in facts.gains()),
+        takes=write.word("takes"),
+        takes_lead=_takes_lead(tasks, write),
+        what=write.word("what"),
+        how_many=write.word("how_many"),
+        where=write.word("where"),
+        rows=_lines(write.row(task) for task in tasks),
+        cost=write.word("cost"),
+        cost_text=html.escape(" ".join(speech.say(each) for each in facts.cost())),
+        risk=write.word("risk"),
+        risks=_lines(write.point(point) for point in facts.risks()),
+    )
+
+
+def _template() -> Template:
+    file = files("kirikae.console") / "pages" / "decision.html"
+    return Template(file.read_text(encoding="utf-8"))
+
+
+def _lines(parts: Iterable[str]) -> str:
+    return "\n".join(parts)
+
+
+def _takes_lead(tasks: Sequence[Task], write: _Writer) -> str:
+    every = sum(task.places for task in tasks)
+    first = sum(task.places for task in tasks if task.severity == Severity.BLOCKS)
+    return write.word("takes_lead", n=every, first=first)
+
+
+# --- the picture of what ends when
+
+_WIDTH = 860
+_LEFT = 10
+_RIGHT = 200
+_ROW = 34
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """Where a day stands from left to right."""
+
+    first: date
+    last: date
+
+    def at(self, day: date) -> float:
+        whole = max(1, (self.last - self.first).days)
+        part = (day - self.first).days / whole
+        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * part
+
+
+def _timeline(facts: Facts, write: _Writer) -> str:
+    if not facts.ends:
+        return f"<p>{write.word('ends_none')}</p>"
+    days = [facts.day, *(end.day for end in facts.ends)]
+    scale = _Scale(min(days), max(days))
+    height = _ROW * (len(facts.ends) + 1) + 10
+    parts = [
+        f'<svg viewBox="0 0 {_WIDTH} {height + 16}" role="img" aria-label="{write.word("ends")}">',
+        *_today(facts.day, scale, height, write),
+    ]
+    for number, end in enumerate(facts.ends, 1):
+        parts += _bar(end, facts.day, _ROW * number + 6, scale, write)
+    return _lines([*parts, "</svg>"])
+
+
+def _today(
+    day: date,
+    scale: _Scale,
+    height: int,
+    write: _Writer,
+) -> Iterator[str]:
+    x = scale.at(day)
+    words = write.word("today", day=day.isoformat())
+    yield (
+        f'<line x1="{x:.0f}" x2="{x:.0f}" y1="18" y2="{height}" '
+        'stroke="#2a7de1" stroke-dasharray="4 3"/>'
+    )
+    yield f'<text x="{x + 4:.0f}" y="14">{words}</text>'
+
+
+def _bar(
+    end: End,
+    today: date,
+    y: int,
+    scale: _Scale,
+    write: _Writer,
+) -> Iterator[str]:
+    """From today to the day, or from the day to today where that is over."""
+    left, right = sorted((scale.at(today), scale.at(end.day)))
+    days = (end.day - today).days
+    key = "over" if days < 0 else "left"
+    name = html.escape(end.name)
+    note = write.word(
+        "end",
+        day=end.day.isoformat(),
+        left=said(f"console.report.{key}", days=abs(days)),
+    )
+    beside = f"{right + 6:.0f}"
+    yield (
+        f'<rect x="{left:.0f}" y="{y}" width="{right - left:.0f}" height="14" '
+        f'rx="3" fill="{_colour(days)}" opacity=".75"/>'
+    )
+    yield f'<text x="{beside}" y="{y + 6}">{name}</text>'
+    yield f'<text class="note" x="{beside}" y="{y + 20}">{note}</text>'
+
+
+def _colour(days_left: int) -> str:
+    if days_left < 0:
+        return _GONE
+    return _SOON if days_left < _YEAR_DAYS else _LATER

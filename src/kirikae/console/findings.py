@@ -1,0 +1,236 @@
+"""What was found: as data, and in lines for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from kirikae.console.catalogue import catalogue
+from kirikae.console.explaining import blocked, told
+from kirikae.console.here import Answer
+from kirikae.console.speech import Speech
+from kirikae.model.catalogue import Entry
+from kirikae.model.errors import Exit
+from kirikae.model.finding import Acceptance, Finding, Severity, Trace, blocking
+from kirikae.model.said import Said, said
+
+Paint = Callable[[Severity, str], str]
+"""Colours the head of a line."""
+Answers = Sequence[Acceptance]
+"""Who answers for what, as the project file has it."""
+
+
+def _unpainted(_: Severity, head: str) -> str:
+    return head
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How findings are shown: in whose language, with which colours, and who answers for them."""
+
+    speech: Speech
+    answers: Answers = ()
+    paint: Paint = _unpainted
+
+    def line(self, finding: Finding) -> str:
+        """Severity, code, what it says, where, how sure, what it blocks."""
+        head = self._say("head", severity=self.severity(finding), code=finding.code)
+        blocks: Said | str = ""
+        if finding.blocks:
+            blocks = said("console.survey.blocks", kinds=blocked(finding.blocks))
+        return self._say(
+            "seen",
+            head=self.paint(finding.severity, head),
+            says=self.says(finding),
+            hosts=finding.hosts or said("console.survey.aws"),
+            confidence=said(f"console.survey.{finding.confidence}"),
+            blocks=blocks,
+        )
+
+    def severity(self, finding: Finding) -> str:
+        return self.speech.say(said(f"console.severity.{finding.severity}"))
+
+    def says(self, finding: Finding) -> str:
+        """What a rule saw is told in English; in Japanese the catalogue's own words stand for it,
+        with the place."""
+        entry = catalogue().get(finding.code)
+        if self.speech.language == "en" or entry is None:
+            return finding.says
+        title = entry.titled(self.speech.language)
+        return self._say("titled", title=title, where=finding.where)
+
+    def remedy(self, finding: Finding) -> str:
+        entry = catalogue().get(finding.code)
+        if self.speech.language == "en" or entry is None:
+            return finding.remedy
+        return entry.remedied(self.speech.language)
+
+    def accepted(self, finding: Finding) -> str:
+        """Who answers for it; empty: nobody."""
+        if not finding.accepted:
+            return ""
+        for answer in self.answers:
+            if (answer.finding, answer.where) == (finding.code, finding.where):
+                return self._say("accepted", by=answer.by, until=answer.until, why=answer.why)
+        return finding.accepted
+
+    def _say(self, key: str, **blanks: Any) -> str:
+        return self.speech.say(said(f"console.survey.{key}", **blanks))
+
+    def listing(self, findings: Iterable[Finding], everything: bool) -> Iterator[str]:
+        """Without ``everything``: neither what is only good to know nor what was accepted."""
+        hidden = 0
+        for finding in findings:
+            quiet = finding.severity is Severity.HYGIENE or finding.accepted
+            if quiet and not everything:
+                hidden += 1
+                continue
+            yield self.line(finding)
+            if finding.accepted:
+                yield f"         {self.accepted(finding)}"
+        if hidden:
+            yield self._say("hidden", n=hidden)
+
+    def counted(
+        self,
+        many: int,
+        in_the_way: int,
+        kind: str,
+    ) -> str:
+        return self._say("counted", n=many, in_the_way=in_the_way, kind=kind)
+
+    def alike(self, first: str, second: str) -> str:
+        return self._say("alike", first=first, second=second)
+
+    def details(self, finding: Finding) -> Iterator[str]:
+        """A finding with its remedy and all of its evidence."""
+        yield f"{finding.code} {self.says(finding)}"
+        yield self._say("remedy", remedy=self.remedy(finding))
+        for trace in finding.evidence:
+            yield f"  {trace}"
+        if finding.accepted:
+            yield f"  {self.accepted(finding)}"
+
+    def nothing(self, what: str) -> str:
+        return self._say("nothing", what=what)
+
+    def not_seen(self) -> str:
+        return self._say("not_seen")
+
+    def question(self, finding: Finding, until: date) -> Iterator[str]:
+        """With the line for kirikae.yml that answers it."""
+        yield self._say("question", says=self.says(finding), remedy=self.remedy(finding))
+        where = json.dumps(finding.where, ensure_ascii=False)
+        blanks = f'why: "...", by: "...", until: {until}'
+        yield f"    - {{finding: {finding.code}, where: {where}, {blanks}}}"
+
+    def questions(self, many: int) -> str:
+        return self._say("questions", n=many) if many else self._say("no_questions")
+
+
+def plain(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    return [finding.to_plain() for finding in findings]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Findings, gravest first, and which of them stand in the way of a kind of move."""
+
+    findings: Sequence[Finding]
+    kind: str
+
+    @property
+    def in_the_way(self) -> list[Finding]:
+        return blocking(self.findings, self.kind)
+
+    def to_plain(self) -> dict[str, Any]:
+        return {
+            "findings": plain(self.findings),
+            "kind": self.kind,
+            "in_the_way": len(self.in_the_way),
+        }
+
+    def lines(self, manner: Manner, everything: bool) -> list[str]:
+        counted = manner.counted(len(self.findings), len(self.in_the_way), self.kind)
+        return [*manner.listing(self.findings, everything), counted]
+
+    def answer(self, manner: Manner, everything: bool = False) -> Answer:
+        exit_code = Exit.FOUND if self.in_the_way else Exit.DONE
+        return Answer(self.to_plain(), self.lines(manner, everything), exit_code)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What differs between two hosts."""
+
+    first: str
+    second: str
+    findings: Sequence[Finding]
+
+    def to_plain(self) -> dict[str, Any]:
+        return {
+            "hosts": [self.first, self.second],
+            "findings": plain(self.findings),
+        }
+
+    def lines(self, manner: Manner) -> list[str]:
+        if not self.findings:
+            return [manner.alike(self.first, self.second)]
+        return list(manner.listing(self.findings, everything=True))
+
+    def answer(self, manner: Manner) -> Answer:
+        exit_code = Exit.FOUND if self.findings else Exit.DONE
+        return Answer(self.to_plain(), self.lines(manner), exit_code)
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Everything that is known about a code, or about a path of the hosts."""
+
+    what: str
+    entry: Entry | None
+    findings: Sequence[Finding]
+    evidence: Sequence[Trace] = ()
+
+    def to_plain(self) -> dict[str, Any]:
+        return {
+            "what": self.what,
+            "findings": plain(self.findings),
+            "evidence": [str(trace) for trace in self.evidence],
+        }
+
+    def lines(self, manner: Manner) -> list[str]:
+        lines = told(self.entry, manner.speech) if self.entry else []
+        for finding in self.findings:
+            lines += manner.details(finding)
+        lines += dict.fromkeys(f"  {trace}" for trace in self.evidence)
+        if self.findings or self.evidence:
+            return lines
+        nothing = manner.not_seen() if self.entry else manner.nothing(self.what)
+        return [*lines, nothing]
+
+    def answer(self, manner: Manner) -> Answer:
+        return Answer(self.to_plain(), self.lines(manner))
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What only a person can answer, and until when an answer may hold."""
+
+    findings: Sequence[Finding]
+    until: date
+
+    def to_plain(self) -> dict[str, Any]:
+        return {"findings": plain(self.findings)}
+
+    def lines(self, manner: Manner) -> list[str]:
+        lines: list[str] = []
+        for finding in self.findings:
+            lines += manner.question(finding, self.until)
+        return [*lines, manner.questions(len(self.findings))]
+
+    def answer(self, manner: Manner) -> Answer:
+        return Answer(self.to_plain(), self.lines(manner))

@@ -1,0 +1,166 @@
+"""Every verb of the command line keeps the same few promises; new ones are found by themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from kirikae.aws.session import Aws
+from kirikae.console import kinds
+from kirikae.console.here import DRY_RUN, NOTHING_TO_DO, OUTCOMES
+from kirikae.console.main import _GROUPS, cli
+from kirikae.traffic.kind import TRAFFIC
+from tests.command import run
+from tests.world import WORLD
+
+ARN = "arn:aws:iam::123456789012:user/sre"
+PROJECT = """\
+service: shop
+environment: test
+account: "123456789012"
+fleets:
+  old: {target_group: a, hosts: ["ssh://web1"]}
+  new: {cluster: c, ecs_service: b, target_group: b}
+moves:
+  earth: {kind: world, file: world, advance: auto}
+"""
+ARGUMENTS = {
+    "survey diff": ["web1", "web2"],
+    "survey explain": ["ST03"],
+    "explain": ["ST03"],
+    "build explain": ["/etc/passwd"],
+    "build image": ["r1"],
+    "release create": ["r1", "--from", "."],
+    "release deploy": ["r1", "--to", "new"],
+    "release rollback": ["--to", "new"],
+    "move judge": ["figures.jsonl"],
+    "move drive": ["earth", "--service"],
+    "back-out": ["earth"],
+    "local interrupt-spot": ["50"],
+}
+"""What a verb needs to be called at all; a verb of a move that is not here gets its name."""
+
+
+def leaves(
+    command: click.Command, path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from leaves(inner, (*path, name))
+    else:
+        yield " ".join(path), command
+
+
+VERBS = dict(leaves(cli))
+OUTCOME_WORDS = {*OUTCOMES.values(), DRY_RUN, NOTHING_TO_DO}
+
+
+def has(command: click.Command, option: str) -> bool:
+    return any(option in param.opts for param in command.params)
+
+
+def words_of(verb: str) -> list[str]:
+    given = ARGUMENTS.get(verb, ["earth"] if verb.startswith("move ") else [])
+    return [*verb.split(), *given]
+
+
+def objects(text: str) -> list[Any]:
+    """The whole of what was printed: one object, or one a line."""
+    try:
+        return [json.loads(text)]
+    except ValueError:
+        return [json.loads(line) for line in text.splitlines()]
+
+
+def assert_answers_in_json(verb: str, *more: str) -> dict[str, Any]:
+    ran = run(*more, *words_of(verb), "--json")
+    assert ran.stdout, (verb, ran)
+    last = objects(ran.stdout)[-1]
+    assert isinstance(last, dict) and last.get("outcome") in OUTCOME_WORDS, (verb, last)
+    return {**last, "exit": ran.exit_code}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(kinds, "KINDS", (TRAFFIC, WORLD))
+    # Who we are is asked of AWS; here nobody answers anything else.
+    monkeypatch.setattr(Aws, "identity", lambda self, account: ARN)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("KIRIKAE_SSH", "false")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kirikae.yml").write_text(PROJECT)
+    line = {"t": 1, "side": "old", "requests": 1}
+    (tmp_path / "figures.jsonl").write_text(json.dumps(line) + "\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_speaks_json(verb):
+    """Beside every human output."""
+    assert has(VERBS[verb], "--json"), verb
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_without_a_project_file_it_says_so_in_json(verb, tmp_path, monkeypatch):
+    """An error is an answer: one object with `outcome` in words, and the exit code that it means.
+    Verbs that need no project file do what they do."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "figures.jsonl").write_text("")
+    if verb in ("local up", "local logs"):
+        return  # would start the endpoint; its dry run is asked below
+    answer = assert_answers_in_json(verb)
+    if "message" in answer and "kirikae.yml" in answer["message"]:
+        assert (answer["exit"], answer["outcome"]) == (2, "wrong usage")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_word_too_many_is_wrong_usage_in_json(verb, tmp_path, monkeypatch):
+    """Also what click itself refuses."""
+    monkeypatch.chdir(tmp_path)
+    ran = run(*verb.split(), "--no-such-option", "--json")
+    assert ran.exit_code == 2
+    assert json.loads(ran.stdout)["outcome"] == "wrong usage"
+
+
+DRY = [verb for verb, command in VERBS.items() if has(command, "--dry-run")]
+
+
+@pytest.mark.parametrize("verb", DRY)
+def test_a_dry_run_answers_in_json_and_changes_nothing(verb, folder):
+    """What would be done, or why it would be refused; no file is written, no share is turned."""
+    assert run("move", "start", "earth", "--detach").exit_code in (0, 1)
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    ran = run(*words_of(verb), "--dry-run", "--json")
+    answer = objects(ran.stdout)[-1]
+    assert answer["outcome"] in OUTCOME_WORDS, answer
+    after = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    assert {f: b for f, b in after.items() if ".kirikae" not in f.parts} == {
+        f: b for f, b in before.items() if ".kirikae" not in f.parts
+    }, verb
+
+
+CHANGING = [verb for verb in DRY if not verb.startswith("local ")]
+
+
+@pytest.mark.parametrize("verb", CHANGING)
+def test_what_changes_something_refuses_to_begin_under_read_only(verb, folder):
+    """Before anything is written down; the dry run is still there."""
+    answer = assert_answers_in_json(verb, "--read-only")
+    assert answer["exit"] in (1, 2), (verb, answer)
+    assert not (folder / "world").exists()
+
+
+def test_the_table_of_verbs_and_their_modules_agree():
+    """A group's line in the table names what its module has."""
+    assert set(_GROUPS) == set(cli.list_commands(click.Context(cli)))
+    assert {verb.split()[0] for verb in VERBS} == set(_GROUPS)
