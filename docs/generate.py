@@ -91,8 +91,8 @@ def _keys(prefix: str, node: dict[str, Any], defs: dict[str, Any]) -> list[str]:
         if part.get("default"):
             value = part["default"]
             default = f"default `{value if isinstance(value, str) else json.dumps(value)}`"
-        several = part.get("additionalProperties", {})
-        if isinstance(several, dict) and "oneOf" in several:
+        several = _by_name(part)
+        if "oneOf" in several:
             lines += _kinds_of_move(where, several["oneOf"], defs)
             continue
         kind, inner, suffix = _kind(part, defs)
@@ -103,6 +103,13 @@ def _keys(prefix: str, node: dict[str, Any], defs: dict[str, Any]) -> list[str]:
                 lines[-1] += f". {_first(inner['description'])}"
             lines += _keys(f"{where}{suffix}.", inner, defs)
     return lines
+
+
+def _by_name(part: dict[str, Any]) -> dict[str, Any]:
+    """What stands under each name, where the keys are names of the user's; empty where not."""
+    patterns = part.get("patternProperties") or {"": part.get("additionalProperties")}
+    found = next(iter(patterns.values()))
+    return found if isinstance(found, dict) else {}
 
 
 def _kinds_of_move(where: str, kinds: list[dict[str, Any]], defs: dict[str, Any]) -> list[str]:
@@ -125,15 +132,12 @@ def _kind(part: dict[str, Any], defs: dict[str, Any]) -> tuple[str, dict[str, An
         return _kind(next(p for p in part["anyOf"] if p.get("type") != "null"), defs)
     if part.get("type") == "array":
         _, inner, _ = _kind(part["items"], defs)
-        return "list", inner, "[]"
-    if isinstance(part.get("additionalProperties"), dict):
-        return "mapping by name", _kind(part["additionalProperties"], defs)[1], ".NAME"
-    if "patternProperties" in part:
-        return (
-            "mapping by name",
-            _kind(next(iter(part["patternProperties"].values())), defs)[1],
-            ".NAME",
+        shown = (
+            f"list such as `{json.dumps(part['examples'][0])}`" if "examples" in part else "list"
         )
+        return shown, inner, "[]"
+    if _by_name(part):
+        return "mapping by name", _kind(_by_name(part), defs)[1], ".NAME"
     if "examples" in part:
         return f"such as `{part['examples'][0]}`", None, ""
     if "enum" in part:

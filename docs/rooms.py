@@ -161,15 +161,12 @@ def _arrow(boxes: dict[str, Box], user: Box, used: Box) -> str:
         return _path(f"M{used.x:.0f},{user.bottom:.0f} V{end:.0f}", PALE)
     if used.width == wide:
         return _path(f"M{user.x:.0f},{user.bottom:.0f} V{end:.0f}", PALE)
-    half = (used.y - user.bottom) / 2
-    apart = (used.x - user.x) / WIDTH
-    start = user.x + 9 * apart
-    target = used.x - 9 * apart
-    curve = (
-        f"M{start:.0f},{user.bottom:.0f} "
-        f"C{start:.0f},{user.bottom + half:.0f} {target:.0f},{end - half:.0f} {target:.0f},{end:.0f}"
-    )
-    return _path(curve, BLUE)
+    apart = 9 * (used.x - user.x) / WIDTH
+    start = f"{user.x + apart:.0f}"
+    target = f"{used.x - apart:.0f}"
+    middle = f"{(user.bottom + end) / 2:.0f}"
+    curve = f"C{start},{middle} {target},{middle} {target},{end:.0f}"
+    return _path(f"M{start},{user.bottom:.0f} {curve}", BLUE)
 
 
 def _path(path: str, colour: str) -> str:
