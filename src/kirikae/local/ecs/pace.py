@@ -61,7 +61,8 @@ class Pace:
         try:
             yield
         finally:
-            self._starting -= granted
+            if granted:
+                self._starting -= 1
             self._tell()
 
     async def _granted(self, wanted: Callable[[], bool]) -> bool:
