@@ -149,7 +149,8 @@ def test_a_dry_run_answers_in_json_and_changes_nothing(verb, folder):
     }, verb
 
 
-CHANGING = [verb for verb in DRY if not verb.startswith("local ")]
+CHANGING = [verb for verb in DRY if not verb.startswith(("local ", "survey "))]
+"""A survey looks, and keeps what it saw; it sends no call that changes anything."""
 
 
 @pytest.mark.parametrize("verb", CHANGING)
