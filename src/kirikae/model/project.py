@@ -145,7 +145,7 @@ class MoveSettings(Strict):
     windows: tuple[str, ...] = Field(
         default=(),
         strict=False,
-        json_schema_extra=shown(["Mon-Fri 10:00-17:00"]),
+        json_schema_extra={"examples": [["Mon-Fri 10:00-17:00"]]},
         description="when a step may be taken, whoever asked for it; default: always, but for "
         "`freezes`",
     )
