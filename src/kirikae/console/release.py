@@ -106,14 +106,14 @@ def deployed(desk: ReleaseDesk, release_id: str, sides: Sequence[str], dry_run: 
 
 
 def rolled_back(desk: ReleaseDesk, sides: Sequence[str], dry_run: bool) -> Answer:
-    """Put back what ran before on these fleets, in this order, or say what that is."""
+    """Put the last good release back on these fleets, in this order, or say what that is."""
     # Asked first: where nothing ran before, nobody needs to say how it would be put back.
-    deploying.last_done(sides, desk.ledger)
+    deploying.targets(sides, desk.ledger)
     fleets = desk.of(sides)
     if dry_run:
-        last = deploying.before(fleets, desk.ledger)
-        lines = [f"would put back {last[side].former} on the {side} fleet" for side in sides]
-        return would(lines, {"back_to": {side: last[side].former for side in sides}})
+        found = deploying.before(fleets, desk.ledger)
+        lines = [f"would put back {found[side].says} on the {side} fleet" for side in sides]
+        return would(lines, {"back_to": {side: found[side].release for side in sides}})
     ended = deploying.roll_back(fleets, desk.ledger, desk.lock)
     return _answer(ended, "{release} serves on the {fleet} fleet again")
 
@@ -123,12 +123,17 @@ def _answer(ended: deploying.Ended, line: str) -> Answer:
     plain = {"entries": [entry.to_plain() for entry in ended.entries]}
     if ended.trouble is None:
         return Answer(plain, [_filled(line, entry) for entry in ended.entries])
+    stopped = ended.stopped
     return Answer(
-        {**plain, "message": str(ended.trouble)},
+        {
+            **plain,
+            "message": str(ended.trouble),
+            "stopped": [task.to_plain() for task in stopped],
+        },
         [_filled(line, entry) for entry in ended.entries[:-1]],
         ended.trouble.exit,
         _ROLLED_BACK if isinstance(ended.trouble, RolledBack) else "",
-        [str(ended.trouble)],
+        [str(ended.trouble), *(line for task in stopped for line in task.lines())],
     )
 
 
@@ -141,20 +146,24 @@ def shown(standing: Standing) -> Answer:
     lines = [_ledger_line(entry) for entry in standing.ledger]
     lines += [f"{url} reports {says}" for url, says in standing.hosts.items()]
     lines.append(_service_line(standing.service))
+    lines += [line for task in standing.stopped for line in task.lines()]
     return Answer(standing.to_plain(), lines)
 
 
 def _ledger_line(entry: Deployed) -> str:
+    """One line, whatever AWS wrote."""
     at = datetime.fromtimestamp(entry.at).strftime("%Y-%m-%d %H:%M:%S")
-    return (
-        f"{entry.seq:4} {at} {entry.release:16} {entry.fleet:4} {entry.outcome:12} {entry.detail}"
-    )
+    outcome = f"{entry.outcome}, a rollback" if entry.rollback else entry.outcome
+    detail = " ".join(entry.detail.split())
+    return f"{entry.seq:4} {at} {entry.release:16} {entry.fleet:4} {outcome:12} {detail}"
 
 
 def _service_line(service: ServiceNow | None) -> str:
     if service is None:
         return "the new fleet has no active service yet"
     revision = service.task_definition.rpartition("/")[2]
+    if not service.desired:
+        return f"the service is set to {revision}, and its desired count is 0: nothing runs"
     return f"the service runs {revision}: {service.running} of {service.desired} tasks"
 
 
@@ -240,7 +249,7 @@ def deploy(
 @JSON
 @click.pass_obj
 def rollback(here: Here, sides: list[str], timeout_s: float, dry_run: bool) -> Answer:
-    """Put back what ran before the last release that was done, as the ledger has it."""
+    """Put the last release back that was done before, as the ledger has it."""
     here.assert_may_change("release rollback", dry_run)
     return rolled_back(open_release_desk(here, timeout_s, _tell), sides, dry_run)
 
