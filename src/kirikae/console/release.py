@@ -21,6 +21,7 @@ from kirikae.console.here import Answer, Here, would
 from kirikae.console.options import DRY, JSON
 from kirikae.console.surveyed import state_folder
 from kirikae.model.project import Project
+from kirikae.model.shown import clean
 from kirikae.model.store import Store
 from kirikae.release import deploy as deploying
 from kirikae.release.errors import RolledBack
@@ -28,7 +29,7 @@ from kirikae.release.fleet import NEW, OLD, Fleet, Tell
 from kirikae.release.fleets import Fleets
 from kirikae.release.ledger import Deployed, Ledger
 from kirikae.release.lock import Lock
-from kirikae.release.manifest import Releases, checked_id, new_id, pack
+from kirikae.release.manifest import Releases, checked_id, git_commit, new_id, pack
 from kirikae.release.status import ServiceNow, Standing, standing
 
 _ROLLED_BACK = "rolled back"
@@ -77,21 +78,37 @@ def open_release_desk(here: Here, timeout_s: float, tell: Tell) -> ReleaseDesk:
 
 
 def created(here: Here, release_id: str | None, source: Path, dry_run: bool) -> Answer:
-    """Pack the files of a folder, or say what would be packed."""
+    """Pack the files of a folder, or say what would be packed; either way, what was left out."""
     here.assert_may_change("release create", dry_run)
     project = load_project(here)
     now = time.time()
     chosen = checked_id(release_id) if release_id else new_id(source, now)
+    packed = pack(source, own_files(here, project))
+    left_out = {"left_out": [asdict(each) for each in packed.left_out]}
+    remarks = [each.says for each in packed.left_out]
     if dry_run:
-        archive, count = pack(source)
+        size = len(packed.archive)
         return would(
-            [f"would create {chosen}: {count} files, {len(archive)} bytes packed"],
-            {"id": chosen, "files": count, "size": len(archive)},
+            [f"would create {chosen}: {packed.files} files, {size} bytes packed", *remarks],
+            {"id": chosen, "files": packed.files, "size": size, **left_out},
         )
     releases = releases_of(here, project, open_store(here, project))
-    made = releases.create(chosen, source, f"local user {getpass.getuser()}", now)
+    who = f"local user {getpass.getuser()}"
+    made = releases.keep(chosen, packed, git_commit(source), who, now)
     line = f"{made.id}: {made.files} files, {made.size} bytes, sha256 {made.sha256[:12]}"
-    return Answer(asdict(made), [line])
+    return Answer({**asdict(made), **left_out}, [line, *remarks])
+
+
+def own_files(here: Here, project: Project) -> list[Path]:
+    """What kirikae keeps, wherever the project file puts it: no release may hold it."""
+    state = state_folder(here, project)
+    names = ["bundles", "releases", "survey.key"]
+    if not project.store.startswith("s3://"):
+        store = Path(project.store).name
+        names += [store, f"{store}-journal"]
+    if state.resolve() == here.folder.resolve():
+        return [state / name for name in names]
+    return [state, *(state / name for name in names)]
 
 
 def deployed(desk: ReleaseDesk, release_id: str, sides: Sequence[str], dry_run: bool) -> Answer:
@@ -198,7 +215,7 @@ _TIMEOUT = click.option(
 
 def _tell(text: str) -> None:
     """How it comes along, while the answer is still to come."""
-    click.echo(text, err=True)
+    click.echo(clean(text), err=True)
 
 
 @click.group()
