@@ -17,7 +17,7 @@ try:
     from kirikae.local.status import LoadStatus, Status
 except ModuleNotFoundError as error:  # the extra is not installed
     raise UsageProblem(
-        f"kirikae local needs its extra ({error.name} is missing): pip install 'kirikae[local]'"
+        f"kirikae local needs its extra ({error.name} is missing): pip install 'kirikae[local]'",
     ) from error
 
 _FIGURES = {
@@ -165,7 +165,10 @@ def local(ctx: click.Context, directory: Path | None) -> None:
     help="Port of the endpoint on 127.0.0.1 (default: a free one, kept).",
 )
 @click.option(
-    "--region", default="ap-northeast-1", show_default=True, help="The region it pretends to be."
+    "--region",
+    default="ap-northeast-1",
+    show_default=True,
+    help="The region it pretends to be.",
 )
 @click.option(
     "--figures",
