@@ -22,14 +22,17 @@ class SqliteStore:
     """Each call opens the file anew, so that forked and threaded callers need no care of their
     own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience_s: float = 30.0) -> None:
+        """``patience_s``: how long another process may hold the file locked."""
         self._path = path
+        self._patience_s = patience_s
         self._made = False
-        path.parent.mkdir(parents=True, exist_ok=True)
 
     def _run(self, sql: str, *values: str) -> tuple[list[tuple[str, ...]], int]:
         try:
-            connection = sqlite3.connect(self._path, timeout=30, isolation_level=None)
+            if not self._made:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self._path, timeout=self._patience_s, isolation_level=None)
             try:
                 connection.execute("pragma synchronous=full")
                 if not self._made:
@@ -41,7 +44,7 @@ class SqliteStore:
                 connection.close()
         except sqlite3.IntegrityError as error:
             raise Taken(str(values[0])) from error
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StoreBroken(
                 f"the journal {self._path} cannot be used: {error}; check the disk and "
                 "the file's owner, then run this again"
