@@ -72,6 +72,8 @@ _TO_BE_RENEWED = (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
+_NO_ANSWER = (ResponseParserError, LookupError, TypeError, ValueError, RecursionError)
+"""botocore follows a 301 of S3 without a region round and round."""
 _THROTTLED = 429
 _CLOCK_SAMPLES = 32
 _CLOCK_SLACK_S = 2.0
@@ -209,7 +211,7 @@ def told() -> Iterator[None]:
         raise AwsUnreachable(f"AWS does not answer: {error}") from error
     except BotoCoreError as error:
         raise AwsRefused("the call", type(error).__name__, str(error)) from error
-    except (ResponseParserError, LookupError, TypeError, ValueError) as error:
+    except _NO_ANSWER as error:
         raise AwsUnreachable(
             "what came back is no answer of AWS; is a proxy in between? "
             f"({type(error).__name__}: {_first_line(error)})"
