@@ -174,7 +174,10 @@ class Engine:
 
     def _once_more(self, move: Move, found: int | None) -> int | None:
         """A look right after an own act may show what was before it, and a share of 0 may be the
-        red button, whose entry follows: neither is a hand on the knob."""
+        red button, whose entry follows: neither is a hand on the knob.  Nor is a call of our own
+        that was not answered and takes effect now: the journal's share is set again."""
+        if self._is_own_late_call(found):
+            self._set_again(move)
         recent = self._patience.clock() - self._acted < _STALE_S
         if not recent and found != 0:
             return found
@@ -185,6 +188,21 @@ class Engine:
             self._patience.sleep(_GLANCE_S)
             found = self._mover.found()
         return found
+
+    def _is_own_late_call(self, found: int | None) -> bool:
+        lost = self._lost
+        return lost is not None and found == lost.share and self._patience.clock() < lost.until
+
+    def _set_again(self, move: Move) -> None:
+        """The share that the journal says; whatever was written in between wins."""
+        self._lease.assert_held()
+        try:
+            self._mover.shift(move.name, move.share, None)
+            self._acted = self._patience.clock()
+            take_back(self._mover, self._journal.read(move.name), move.share)
+        except KirikaeError:
+            self._keep_in_mind(move.share)
+            raise
 
     def _permission(self, move: Move, order: Order) -> Permission:
         """Only a step forward needs one."""
@@ -242,17 +260,26 @@ class Engine:
                 self._read_back(raised)
             return self._journal.write(move.done())
         except Beaten:
-            latest = self._journal.read(move.name)
-            if raised is not None:
-                take_back(self._mover, latest, raised)
-            return latest
+            return self._beaten(move, raised)
         except HandOnKnob:
             raise
         except KirikaeError:
-            if raised is not None:
-                until = self._patience.clock() + self._patience.late_s
-                self._lost = Lost(raised, until)
+            self._keep_in_mind(raised)
             raise
+
+    def _beaten(self, move: Move, raised: int | None) -> Move:
+        """What came in between wins.  Until that is seen to, the act is kept in mind."""
+        before = self._lost
+        self._keep_in_mind(raised)
+        latest = self._journal.read(move.name)
+        if raised is not None:
+            take_back(self._mover, latest, raised)
+        self._lost = before
+        return latest
+
+    def _keep_in_mind(self, raised: int | None) -> None:
+        if raised is not None:
+            self._lost = Lost(raised, self._patience.clock() + self._patience.late_s)
 
     def _read_back(self, share: int) -> None:
         """Looks may lag behind a change: the next one should not take our own for a hand."""
