@@ -119,7 +119,7 @@ def _records(aws: Aws, seen: Inventory, targets: set[str]) -> None:
     for page in client.get_paginator("list_hosted_zones").paginate():
         for zone in page["HostedZones"]:
             for records in client.get_paginator("list_resource_record_sets").paginate(
-                HostedZoneId=zone["Id"]
+                HostedZoneId=zone["Id"],
             ):
                 for record in records["ResourceRecordSets"]:
                     for value in record.get("ResourceRecords", []):

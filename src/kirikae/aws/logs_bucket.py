@@ -59,7 +59,7 @@ def place_of(aws: Aws, balancer_arn: str) -> Place:
     _, _, _, region, account, resource = balancer_arn.split(":", 5)
     name = resource.removeprefix("loadbalancer/")
     if attributes.get("access_logs.s3.enabled") != "true" or not attributes.get(
-        "access_logs.s3.bucket"
+        "access_logs.s3.bucket",
     ):
         raise NotThere(
             "DescribeLoadBalancerAttributes",

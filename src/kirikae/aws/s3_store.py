@@ -33,7 +33,9 @@ class S3Store:
         try:
             with told():
                 answer = self._aws.client("s3").get_object(
-                    Bucket=self._bucket, Key=self._prefix + key, **self._whose
+                    Bucket=self._bucket,
+                    Key=self._prefix + key,
+                    **self._whose,
                 )
                 return Stored(answer["Body"].read().decode(), answer["ETag"])
         except NotThere as error:
@@ -47,7 +49,9 @@ class S3Store:
             with told():
                 pages = self._aws.client("s3").get_paginator("list_objects_v2")
                 for page in pages.paginate(
-                    Bucket=self._bucket, Prefix=self._prefix + prefix, **self._whose
+                    Bucket=self._bucket,
+                    Prefix=self._prefix + prefix,
+                    **self._whose,
                 ):
                     keys += [
                         entry["Key"][len(self._prefix) :] for entry in page.get("Contents", ())
@@ -63,7 +67,11 @@ class S3Store:
         return self._put(key, body, Changed, {"IfMatch": tag})
 
     def _put(
-        self, key: str, body: str, beaten: type[KirikaeError], condition: dict[str, str]
+        self,
+        key: str,
+        body: str,
+        beaten: type[KirikaeError],
+        condition: dict[str, str],
     ) -> str:
         """Write under the condition.  An answer that did not come is looked for: the object says
         which write made it."""
@@ -95,7 +103,7 @@ class S3Store:
                 if error.code in ("PreconditionFailed", "ConditionalRequestConflict"):
                     raise beaten(f"{key} was written by somebody else") from error
                 raise StoreBroken(
-                    f"the journal s3://{self._bucket}/{self._prefix} cannot be written: {error}"
+                    f"the journal s3://{self._bucket}/{self._prefix} cannot be written: {error}",
                 ) from error
         raise AssertionError("the last attempt returns or raises")
 
@@ -104,7 +112,9 @@ class S3Store:
         with told():
             try:
                 answer = self._aws.client("s3").head_object(
-                    Bucket=self._bucket, Key=self._prefix + key, **self._whose
+                    Bucket=self._bucket,
+                    Key=self._prefix + key,
+                    **self._whose,
                 )
             except self._aws.client("s3").exceptions.ClientError:
                 return ""
@@ -113,7 +123,7 @@ class S3Store:
     def _no_bucket(self, error: NotThere) -> StoreBroken:
         return StoreBroken(
             f"there is no bucket {self._bucket} for the journal ({error}); create it "
-            "(with versioning), or correct `store`"
+            "(with versioning), or correct `store`",
         )
 
 

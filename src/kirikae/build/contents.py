@@ -11,7 +11,7 @@ from kirikae.model.workload import Workload
 _NEVER = re.compile(
     r"(^|/)(\.git/|\.env$|id_[a-z0-9]+$|\.npmrc$|\.netrc$|\.pgpass$|\.aws/"
     r"|ssl-cert-snakeoil\.key$|ssh_host_\w+$)|\.(p12|jks)$"
-    r"|^(home|root|srv|opt|var/www)/.*\.(pem|key)$"
+    r"|^(home|root|srv|opt|var/www)/.*\.(pem|key)$",
 )
 _MAY_BE_THERE = ("cache", "runtime", "log")
 """Kinds of trees that hold nothing that somebody would miss."""

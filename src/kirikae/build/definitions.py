@@ -94,7 +94,10 @@ def notes_on(workload: Workload, project: Project, environment: Environment) -> 
 
 
 def task_definition(
-    workload: Workload, project: Project, size: Size, environment: Environment
+    workload: Workload,
+    project: Project,
+    size: Size,
+    environment: Environment,
 ) -> str:
     containers = [_app(workload, project, environment)]
     if workload.web is not None:
@@ -108,7 +111,7 @@ def task_definition(
             "memory": str(size.memory),
             **_roles(project),
             "containerDefinitions": containers,
-        }
+        },
     )
 
 
@@ -202,7 +205,7 @@ def service_definition(workload: Workload, project: Project) -> str:
             "healthCheckGracePeriodSeconds": 30,
             "loadBalancers": [balanced],
             "networkConfiguration": {"awsvpcConfiguration": network},
-        }
+        },
     )
 
 

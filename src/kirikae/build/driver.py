@@ -22,7 +22,10 @@ ENTRYPOINT ["kirikae", "--project", "/kirikae/kirikae.yml"]
 
 
 def driver_files(
-    project: Project, move: str, image: str, permissions: Sequence[Mapping[str, object]]
+    project: Project,
+    move: str,
+    image: str,
+    permissions: Sequence[Mapping[str, object]],
 ) -> dict[str, str]:
     """File name -> text.
 

@@ -13,10 +13,10 @@ from kirikae.model.workload import Workload
 
 _SECRET = re.compile(
     r"(^|/)(id_[a-z0-9]+|\.env|\.npmrc|\.netrc|\.pgpass|credentials|shadow-?|gshadow-?|machine-id"
-    r"|ssh_host_\w+)$|\.(pem|key|p12|jks)$|/private/"
+    r"|ssh_host_\w+)$|\.(pem|key|p12|jks)$|/private/",
 )
 _MADE_WHILE_RUNNING = re.compile(
-    r"/(run|tmp|var/(log|cache|tmp|backups|mail|spool|lib/(dpkg|apt)))(/|$)"
+    r"/(run|tmp|var/(log|cache|tmp|backups|mail|spool|lib/(dpkg|apt)))(/|$)",
 )
 _HOST = (
     "/boot",
@@ -107,7 +107,8 @@ def place_of(path: str, bundle: Bundle, workload: Workload, findings: Iterable[F
         if place is not None:
             return place
     return asked.goes(
-        Where.UNPLACED, "no rule knows where this belongs; tell in kirikae.yml or copy it by hand"
+        Where.UNPLACED,
+        "no rule knows where this belongs; tell in kirikae.yml or copy it by hand",
     )
 
 
@@ -115,7 +116,8 @@ def _secret(asked: _Asked) -> Place | None:
     if not _SECRET.search(asked.real):
         return None
     return asked.goes(
-        Where.NOWHERE, "secret: it goes into Secrets Manager or SSM, never into an image"
+        Where.NOWHERE,
+        "secret: it goes into Secrets Manager or SSM, never into an image",
     )
 
 
@@ -134,7 +136,8 @@ def _made_while_running(asked: _Asked) -> Place | None:
     if not _MADE_WHILE_RUNNING.match(asked.real):
         return None
     return asked.goes(
-        Where.NOWHERE, "made while the machine runs: logs, caches, the package manager's own"
+        Where.NOWHERE,
+        "made while the machine runs: logs, caches, the package manager's own",
     )
 
 
@@ -148,7 +151,8 @@ def _of_the_release(asked: _Asked) -> Place | None:
     for served in static:
         if _is_below(inside, served):
             return asked.goes(
-                Where.APP, f"the release, and in the web sidecar, which serves {served}/"
+                Where.APP,
+                f"the release, and in the web sidecar, which serves {served}/",
             )
     return asked.goes(Where.APP, "the release")
 
@@ -158,7 +162,8 @@ def _virtual_host(asked: _Asked) -> Place | None:
     if web is None or asked.real not in (web.path, asked.bundle.resolve(web.path)):
         return None
     return asked.goes(
-        Where.WEB, "carried configuration: the virtual host in the sidecar's nginx.conf"
+        Where.WEB,
+        "carried configuration: the virtual host in the sidecar's nginx.conf",
     )
 
 

@@ -140,13 +140,13 @@ def _assert_may_write(made: Planned, files: Files, force: bool) -> None:
     if made.workload.questions:
         raise CannotBuild(
             "nothing was written; these must be answered first:\n"
-            + "\n".join(f"- {question}" for question in made.workload.questions)
+            + "\n".join(f"- {question}" for question in made.workload.questions),
         )
     edited = files.with_state(State.EDITED)
     if edited and not force:
         raise CannotBuild(
             f"nothing was written: {', '.join(edited)} were not written by kirikae, or "
-            "were edited since; look at them, then use --force"
+            "were edited since; look at them, then use --force",
         )
 
 
@@ -208,7 +208,7 @@ def verified(here: Here, release_id: str) -> Answer:
     images = releases_of(here, made.project, store).images(release_id)
     if not images:
         raise CannotBuild(
-            f"{release_id} has no images yet; `kirikae build image {release_id}` makes them"
+            f"{release_id} has no images yet; `kirikae build image {release_id}` makes them",
         )
     engine = ContainerEngine.of(here.environment)
     state = state_of_hosts(made.workload)
@@ -218,7 +218,7 @@ def verified(here: Here, release_id: str) -> Answer:
     lines = [f"{each.image}: {each.path}: {each.why}" for each in found]
     lines.append(
         f"{len(images)} images of {release_id}: {len(found) or 'nothing'} found "
-        "that must not be there"
+        "that must not be there",
     )
     plain: dict[str, Any] = {
         "release": release_id,
@@ -282,7 +282,11 @@ def explain(here: Here, path: str) -> Answer:
 @JSON
 @click.pass_obj
 def image(
-    here: Here, release_id: str, distribution: str | None, repository: str | None, dry_run: bool
+    here: Here,
+    release_id: str,
+    distribution: str | None,
+    repository: str | None,
+    dry_run: bool,
 ) -> Answer:
     """Build the images of RELEASE_ID: the base storey if its inputs changed, then app and web;
     named by digest, or by image ID."""

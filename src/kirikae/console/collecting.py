@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from kirikae.aws.session import Aws
@@ -52,27 +53,35 @@ class Collected:
     looks: Sequence[Looked]
 
     @property
+    def kept(self) -> list[Looked]:
+        return [look for look in self.looks if not look.trouble]
+
+    @property
+    def silent(self) -> list[Looked]:
+        return [look for look in self.looks if look.trouble]
+
+    @property
     def exit(self) -> Exit:
-        silent = [look for look in self.looks if look.trouble]
-        if not silent:
+        if not self.silent:
             return Exit.DONE
-        return Exit.REFUSED if len(silent) == len(self.looks) else Exit.UNFINISHED
+        return Exit.UNFINISHED if self.kept else Exit.REFUSED
+
+    def to_plain(self) -> dict[str, Any]:
+        return {"hosts": [look.to_plain() for look in self.looks]}
 
     def answer(self) -> Answer:
-        kept = [look for look in self.looks if not look.trouble]
-        silent = [look for look in self.looks if look.trouble]
         return Answer(
-            plain={"hosts": [look.to_plain() for look in self.looks]},
-            lines=[f"{look.host}: {look.kept}" for look in kept],
+            plain=self.to_plain(),
+            lines=[f"{look.host}: {look.kept}" for look in self.kept],
             exit=self.exit,
-            notes=[f"{look.host}: {look.trouble}" for look in silent],
+            notes=[f"{look.host}: {look.trouble}" for look in self.silent],
         )
 
 
 def chosen_hosts(project: Project, names: Sequence[str]) -> list[Host]:
     """The hosts of these names; none named: all of the project file.  Raises UsageProblem."""
     hosts = hosts_of(project)
-    known = {host.name: host for host in (*hosts.fleet, *hosts.others)}
+    known = {host.name: host for host in hosts.every}
     unknown = sorted(set(names) - set(known))
     if unknown:
         raise UsageProblem(
@@ -99,8 +108,10 @@ def collect_from(
     """Look at all of them, side by side.  Raises KeyProblem."""
     keys = project_key(state_folder(here, project) / "survey.key")
     shelf = shelf_of(here, project)
+    look = partial(_look, keys=keys, shelf=shelf)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return Collected(list(pool.map(lambda host: _look(host, keys, shelf), hosts)))
+        looks = pool.map(look, hosts)
+    return Collected(list(looks))
 
 
 def _look(
@@ -114,10 +125,15 @@ def _look(
         file = shelf.put(host.name, collect(host, keys))
         size = file.stat().st_size
     except (HostSilent, CommandFailed, BundleProblem) as error:
-        return Looked(host.name, trouble=str(error).removeprefix(f"{host.name}: "))
+        trouble = str(error).removeprefix(f"{host.name}: ")
+        return Looked(host.name, trouble)
     except OSError as error:
-        return Looked(host.name, trouble=f"the bundle could not be kept: {error}")
-    return Looked(host.name, size=size, seconds=time.monotonic() - began)
+        return Looked(host.name, f"the bundle could not be kept: {error}")
+    return Looked(
+        host.name,
+        size=size,
+        seconds=time.monotonic() - began,
+    )
 
 
 # --- the AWS side
@@ -133,7 +149,10 @@ def look_at_amazon(here: Here, project: Project) -> list[Finding]:
     """Look, and keep what was seen beside the bundles.  Raises WrongAccount, NotThere."""
     reader = Aws(project.region, read_only=True)
     reader.identity(project.account)
-    rules = [each.name for each in turned(project) if each.what == LISTENER_RULE]
+    rules = []
+    for each in turned(project):
+        if each.what == LISTENER_RULE:
+            rules.append(each.name)
     seen = amazon.look(reader, project, rules)
     write_privately(amazon_file(here, project), amazon.to_plain(seen))
     return seen

@@ -79,7 +79,7 @@ class ContainerEngine:
                 files = _regular_files(export.stdout)
             except tarfile.TarError as error:
                 raise EngineProblem(
-                    f"`{self.command} export` of {image} failed: {error}"
+                    f"`{self.command} export` of {image} failed: {error}",
                 ) from error
             # What follows the archive's end; who closes the pipe before kills the exporter.
             export.stdout.read()
@@ -100,7 +100,7 @@ class ContainerEngine:
         except OSError as error:
             raise EngineProblem(
                 f"cannot run `{self.command}`: {error.strerror}; install a container engine, or "
-                "name another with KIRIKAE_ENGINE"
+                "name another with KIRIKAE_ENGINE",
             ) from error
         if done.returncode:
             complaint = (done.stderr or done.stdout).decode(errors="replace").strip()

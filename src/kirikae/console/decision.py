@@ -36,6 +36,9 @@ class End(NamedTuple):
     name: str
     day: date
 
+    def to_plain(self) -> dict[str, Any]:
+        return {"name": self.name, "ends": self.day.isoformat()}
+
 
 class Point(NamedTuple):
     """A sentence, and what stands behind it."""
@@ -44,7 +47,9 @@ class Point(NamedTuple):
     text: Said
 
     def plain(self, speech: Speech) -> str:
-        return f"{speech.say(self.title)} {speech.say(self.text)}"
+        title = speech.say(self.title)
+        text = speech.say(self.text)
+        return f"{title} {text}"
 
 
 class Task(NamedTuple):
@@ -73,14 +78,21 @@ class Facts:
     def gains(self) -> list[Point]:
         """What the findings promise, and what every such move brings."""
         counts = self._counts()
-        told = [_point("gains", code, n=counts[code]) for code in _GAINS if code in counts]
-        return [*told, _point("gains", "releases"), _point("gains", "growth")]
+        points = []
+        for code in _GAINS:
+            if code in counts:
+                points.append(_point("gains", code, n=counts[code]))
+        points.append(_point("gains", "releases"))
+        points.append(_point("gains", "growth"))
+        return points
 
     def _counts(self) -> Counter[str]:
         counts: Counter[str] = Counter()
         for finding in self.findings:
-            many = finding.count if finding.code in _COUNTED else None
-            counts[finding.code] += 1 if many is None else many
+            many = finding.count
+            if finding.code not in _COUNTED or many is None:
+                many = 1
+            counts[finding.code] += many
         return counts
 
     def risks(self) -> list[Point]:
@@ -108,41 +120,53 @@ class Facts:
         project = self.project
         if self.size is None:
             return [said("console.report.cost_no_size")]
+        size = self.size
+        region = project.region
         tasks = project.build.tasks
-        day = dollars_a_day(project.region, self.size.cpu, self.size.memory, tasks)
+        day = dollars_a_day(region, size.cpu, size.memory, tasks)
         if day is None:
-            return [said("console.report.cost_unknown", region=project.region)]
+            return [said("console.report.cost_unknown", region=region)]
         text = said(
             "console.report.cost_text",
             hosts=len(project.fleets.old.hosts),
             tasks=tasks,
-            vcpu=self.size.cpu / 1024,
-            memory=self.size.memory / 1024,
+            vcpu=size.cpu / 1024,
+            memory=size.memory / 1024,
             day=day,
             month=day * _MONTH_DAYS,
-            region=project.region,
+            region=region,
         )
-        return [text] if self.size.measured else [text, said("console.report.cost_guess")]
+        if size.measured:
+            return [text]
+        return [text, said("console.report.cost_guess")]
 
     def to_plain(self, speech: Speech) -> dict[str, Any]:
         return {
             "language": speech.language,
-            "ends": [{"name": name, "ends": day.isoformat()} for name, day in self.ends],
+            "ends": [end.to_plain() for end in self.ends],
             "gains": [point.plain(speech) for point in self.gains()],
             "takes": [task.to_plain() for task in self.tasks()],
-            "cost": " ".join(speech.say(each) for each in self.cost()),
+            "cost": self.cost_in_words(speech),
             "risks": [point.plain(speech) for point in self.risks()],
         }
+
+    def cost_in_words(self, speech: Speech) -> str:
+        sentences = map(speech.say, self.cost())
+        return " ".join(sentences)
 
 
 def _point(part: str, name: str, **blanks: object) -> Point:
     key = f"console.report.{part}.{name}"
-    return Point(said(f"{key}.title", **blanks), said(f"{key}.text", **blanks))
+    title = said(f"{key}.title", **blanks)
+    text = said(f"{key}.text", **blanks)
+    return Point(title, text)
 
 
 def _severity(finding: Finding) -> str:
     """What blocks the first visitor comes first, whatever else it is."""
-    return Severity.BLOCKS.value if finding.stops("traffic") else finding.severity.value
+    if finding.stops("traffic"):
+        return Severity.BLOCKS.value
+    return finding.severity.value
 
 
 def _machines(found: Iterable[Finding]) -> str:
@@ -169,8 +193,14 @@ def facts_of(here: Here) -> Facts:
         size: Size | None = size_of(built, project.build.tasks)
     except NoSurvey:
         size = None
-    hosts = len(bundles.fleet) + len(bundles.others)
-    return Facts(project, found, hosts, _ends(found), size, today())
+    return Facts(
+        project=project,
+        findings=found,
+        hosts=len(bundles.every),
+        ends=_ends(found),
+        size=size,
+        day=today(),
+    )
 
 
 def _ends(found: Sequence[Finding]) -> list[End]:

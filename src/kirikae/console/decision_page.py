@@ -32,7 +32,8 @@ class _Writer:
     speech: Speech
 
     def word(self, key: str, **blanks: object) -> str:
-        return html.escape(self.speech.say(said(f"console.report.{key}", **blanks)))
+        what = said(f"console.report.{key}", **blanks)
+        return html.escape(self.speech.say(what))
 
     def point(self, point: Point) -> str:
         title = html.escape(self.speech.say(point.title))
@@ -71,7 +72,7 @@ def page(facts: Facts, speech: Speech) -> str:
         where=write.word("where"),
         rows=_lines(write.row(task) for task in tasks),
         cost=write.word("cost"),
-        cost_text=html.escape(" ".join(speech.say(each) for each in facts.cost())),
+        cost_text=html.escape(facts.cost_in_words(speech)),
         risk=write.word("risk"),
         risks=_lines(write.point(point) for point in facts.risks()),
     )
@@ -87,8 +88,12 @@ def _lines(parts: Iterable[str]) -> str:
 
 
 def _takes_lead(tasks: Sequence[Task], write: _Writer) -> str:
-    every = sum(task.places for task in tasks)
-    first = sum(task.places for task in tasks if task.severity == Severity.BLOCKS)
+    every = 0
+    first = 0
+    for task in tasks:
+        every += task.places
+        if task.severity == Severity.BLOCKS:
+            first += task.places
     return write.word("takes_lead", n=every, first=first)
 
 
@@ -119,13 +124,15 @@ def _timeline(facts: Facts, write: _Writer) -> str:
     days = [facts.day, *(end.day for end in facts.ends)]
     scale = _Scale(min(days), max(days))
     height = _ROW * (len(facts.ends) + 1) + 10
-    parts = [
-        f'<svg viewBox="0 0 {_WIDTH} {height + 16}" role="img" aria-label="{write.word("ends")}">',
-        *_today(facts.day, scale, height, write),
-    ]
+    box = f"0 0 {_WIDTH} {height + 16}"
+    label = write.word("ends")
+    parts = [f'<svg viewBox="{box}" role="img" aria-label="{label}">']
+    parts += _today(facts.day, scale, height, write)
     for number, end in enumerate(facts.ends, 1):
-        parts += _bar(end, facts.day, _ROW * number + 6, scale, write)
-    return _lines([*parts, "</svg>"])
+        y = _ROW * number + 6
+        parts += _bar(end, facts.day, y, scale, write)
+    parts.append("</svg>")
+    return _lines(parts)
 
 
 def _today(
@@ -151,7 +158,9 @@ def _bar(
     write: _Writer,
 ) -> Iterator[str]:
     """From today to the day, or from the day to today where that is over."""
-    left, right = sorted((scale.at(today), scale.at(end.day)))
+    ends = (scale.at(today), scale.at(end.day))
+    left = min(ends)
+    right = max(ends)
     days = (end.day - today).days
     key = "over" if days < 0 else "left"
     name = html.escape(end.name)

@@ -37,7 +37,11 @@ class Manner:
 
     def line(self, finding: Finding) -> str:
         """Severity, code, what it says, where, how sure, what it blocks."""
-        head = self._say("head", severity=self.severity(finding), code=finding.code)
+        head = self._say(
+            "head",
+            severity=self.severity(finding),
+            code=finding.code,
+        )
         blocks: Said | str = ""
         if finding.blocks:
             blocks = said("console.survey.blocks", kinds=blocked(finding.blocks))
@@ -51,7 +55,8 @@ class Manner:
         )
 
     def severity(self, finding: Finding) -> str:
-        return self.speech.say(said(f"console.severity.{finding.severity}"))
+        word = said(f"console.severity.{finding.severity}")
+        return self.speech.say(word)
 
     def says(self, finding: Finding) -> str:
         """What a rule saw is told in English; in Japanese the catalogue's own words stand for it,
@@ -73,12 +78,18 @@ class Manner:
         if not finding.accepted:
             return ""
         for answer in self.answers:
-            if (answer.finding, answer.where) == (finding.code, finding.where):
-                return self._say("accepted", by=answer.by, until=answer.until, why=answer.why)
+            if answer.finding == finding.code and answer.where == finding.where:
+                return self._say(
+                    "accepted",
+                    by=answer.by,
+                    until=answer.until,
+                    why=answer.why,
+                )
         return finding.accepted
 
     def _say(self, key: str, **blanks: Any) -> str:
-        return self.speech.say(said(f"console.survey.{key}", **blanks))
+        what = said(f"console.survey.{key}", **blanks)
+        return self.speech.say(what)
 
     def listing(self, findings: Iterable[Finding], everything: bool) -> Iterator[str]:
         """Without ``everything``: neither what is only good to know nor what was accepted."""
@@ -122,13 +133,19 @@ class Manner:
 
     def question(self, finding: Finding, until: date) -> Iterator[str]:
         """With the line for kirikae.yml that answers it."""
-        yield self._say("question", says=self.says(finding), remedy=self.remedy(finding))
+        yield self._say(
+            "question",
+            says=self.says(finding),
+            remedy=self.remedy(finding),
+        )
         where = json.dumps(finding.where, ensure_ascii=False)
         blanks = f'why: "...", by: "...", until: {until}'
         yield f"    - {{finding: {finding.code}, where: {where}, {blanks}}}"
 
     def questions(self, many: int) -> str:
-        return self._say("questions", n=many) if many else self._say("no_questions")
+        if many:
+            return self._say("questions", n=many)
+        return self._say("no_questions")
 
 
 def plain(findings: Iterable[Finding]) -> list[dict[str, Any]]:
@@ -154,8 +171,13 @@ class Listing:
         }
 
     def lines(self, manner: Manner, everything: bool) -> list[str]:
-        counted = manner.counted(len(self.findings), len(self.in_the_way), self.kind)
-        return [*manner.listing(self.findings, everything), counted]
+        lines = list(manner.listing(self.findings, everything))
+        counted = manner.counted(
+            len(self.findings),
+            len(self.in_the_way),
+            self.kind,
+        )
+        return [*lines, counted]
 
     def answer(self, manner: Manner, everything: bool = False) -> Answer:
         exit_code = Exit.FOUND if self.in_the_way else Exit.DONE
@@ -209,8 +231,9 @@ class Explained:
         lines += dict.fromkeys(f"  {trace}" for trace in self.evidence)
         if self.findings or self.evidence:
             return lines
-        nothing = manner.not_seen() if self.entry else manner.nothing(self.what)
-        return [*lines, nothing]
+        if self.entry:
+            return [*lines, manner.not_seen()]
+        return [*lines, manner.nothing(self.what)]
 
     def answer(self, manner: Manner) -> Answer:
         return Answer(self.to_plain(), self.lines(manner))

@@ -33,7 +33,11 @@ class Announcer:
     told: Callable[[Evidence], Told | None]
 
     def of_order(
-        self, order: Order, after: Move, evidence: Evidence | None, approver: str
+        self,
+        order: Order,
+        after: Move,
+        evidence: Evidence | None,
+        approver: str,
     ) -> Notice | None:
         """What an order that was carried out means to people; None for one that nobody needs to
         hear of."""

@@ -148,7 +148,8 @@ class Notifier:
         slack = self._settings.slack
         assert slack is not None and slack.webhook is not None
         _post(
-            self._secret(slack.webhook), {"text": f"*{self._title} · {move.name}*\n{notice.text()}"}
+            self._secret(slack.webhook),
+            {"text": f"*{self._title} · {move.name}*\n{notice.text()}"},
         )
 
     def _to_channel(self, move: Move, notice: Notice) -> None:

@@ -23,7 +23,7 @@ class Recorder:
             file.write_text("", encoding="utf-8")
         except OSError as error:
             raise UsageProblem(
-                f"{file} cannot be written: {error.strerror}; name another file with --record"
+                f"{file} cannot be written: {error.strerror}; name another file with --record",
             ) from error
 
     def write(self, found: Move, everything: bool) -> None:

@@ -49,7 +49,7 @@ class Speech:
                 title=entry.title_ja,
                 where=finding.where,
                 remedy=entry.remedy_ja,
-            )
+            ),
         )
 
 

@@ -104,7 +104,10 @@ def aws(
     help="Also what is only good to know, and what was accepted.",
 )
 @click.option(
-    "--kind", default="traffic", show_default=True, help="Say what blocks this kind of move."
+    "--kind",
+    default="traffic",
+    show_default=True,
+    help="Say what blocks this kind of move.",
 )
 @click.pass_obj
 def show(

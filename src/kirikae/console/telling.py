@@ -31,7 +31,9 @@ def exit_of(found: Move) -> Exit:
 
 
 def shown(
-    found: Move, evidence: Evidence | None = None, wait: Wait | None = None
+    found: Move,
+    evidence: Evidence | None = None,
+    wait: Wait | None = None,
 ) -> dict[str, Any]:
     """A move for ``--json``: sentences in English, and the values that they are made of."""
     english = Speech()

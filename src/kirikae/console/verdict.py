@@ -87,7 +87,7 @@ def judge_of_move(here: Here, name: str) -> Judged:
     settings = move_of(here, load_project(here), name)
     if not isinstance(settings, TrafficMove):
         raise UsageProblem(
-            f"{name} is a move of {settings.kind}; `move judge` reads recorded traffic"
+            f"{name} is a move of {settings.kind}; `move judge` reads recorded traffic",
         )
     return Judged(trial_of(settings, settings.plan), margins_of(settings))
 

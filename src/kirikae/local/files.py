@@ -1,21 +1,19 @@
-"""Small durable files, processes known by their command line, and free ports."""
+"""Processes that outlive their parent, known by their command line, and free ports."""
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
+from kirikae.hosts.files import write_durably
 
-def write_durably(path: Path, text: str) -> None:
-    """Write to a temporary file, sync, rename: a reader sees the old text or the new, never half of
-    one."""
-    temporary = path.with_name(path.name + ".new")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+OURS_ALONE = 0o600
+"""The mode of every file in the state directory."""
 
 
 def alive(pid: int | str, argument: str) -> int | None:
@@ -27,6 +25,42 @@ def alive(pid: int | str, argument: str) -> int | None:
     except (OSError, ValueError):
         return None
     return int(pid) if argument in line and state != "Z" else None
+
+
+class Daemon:
+    """One process that outlives us, found again by its file and by an argument of its own."""
+
+    def __init__(self, file: Path, argument: str) -> None:
+        self._file = file
+        self._argument = argument
+
+    def pid(self) -> int | None:
+        """None where it does not run."""
+        if not self._file.exists():
+            return None
+        return alive(self._file.read_text(), self._argument)
+
+    def start(
+        self,
+        command: Sequence[str],
+        out: IO[bytes] | int,
+        errors: IO[bytes] | int,
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=errors,
+            start_new_session=True,
+            env=environment,
+        )
+        write_durably(self._file, str(process.pid), OURS_ALONE)
+        return process
+
+    def stop(self, with_signal: int = signal.SIGTERM) -> None:
+        if (pid := self.pid()) is not None:
+            os.kill(pid, with_signal)
 
 
 def free_port() -> int:

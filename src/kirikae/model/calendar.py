@@ -15,7 +15,7 @@ from kirikae.model.said import Said, said
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _WINDOW = re.compile(
-    r"(?P<days>[A-Za-z,\- ]+?)\s+(?P<from>\d{2}:\d{2})\s*-\s*(?P<until>\d{2}:\d{2})"
+    r"(?P<days>[A-Za-z,\- ]+?)\s+(?P<from>\d{2}:\d{2})\s*-\s*(?P<until>\d{2}:\d{2})",
 )
 
 
@@ -53,7 +53,7 @@ def window_from(text: object) -> Window:
     if match is None:
         raise ValueError(
             f'{text!r} is not a window; write for example "Mon-Fri 10:00-17:00" or '
-            '"Tue,Thu 22:00-02:00"'
+            '"Tue,Thu 22:00-02:00"',
         )
     begins = _minutes(match["from"])
     ends = _minutes(match["until"])
@@ -77,7 +77,7 @@ def _days(text: str, whole: str) -> tuple[int, ...]:
         if len(ends) > 2 or any(name not in DAYS for name in ends):
             raise ValueError(
                 f"{whole!r}: {part.strip()!r} is not a day or a range of days; they are "
-                f"{', '.join(DAYS)}"
+                f"{', '.join(DAYS)}",
             )
         first = DAYS.index(ends[0])
         last = DAYS.index(ends[-1])
@@ -110,7 +110,10 @@ class Calendar:
             return said("model.closed.never")
         weekday = said(f"model.weekday.{opens.weekday()}")
         return said(
-            "model.closed.next", weekday=weekday, at=f"{opens:%Y-%m-%d %H:%M}", zone=self.zone
+            "model.closed.next",
+            weekday=weekday,
+            at=f"{opens:%Y-%m-%d %H:%M}",
+            zone=self.zone,
         )
 
     def _freeze(self, local: datetime.datetime) -> Freeze | None:
@@ -138,7 +141,9 @@ class Calendar:
             date = midnight.date() + datetime.timedelta(days=day)
             for minute in minutes:
                 at = datetime.datetime.combine(
-                    date, datetime.time(minute // 60 % 24, minute % 60), local.tzinfo
+                    date,
+                    datetime.time(minute // 60 % 24, minute % 60),
+                    local.tzinfo,
                 )
                 # A time that the clocks skip is met one hour later: there and back through UTC.
                 at = at.astimezone(datetime.UTC).astimezone(local.tzinfo)

@@ -97,7 +97,9 @@ class Acceptance(Protocol):
 
 
 def with_accepted(
-    findings: Iterable[Finding], accepted: Iterable[Acceptance], today: date
+    findings: Iterable[Finding],
+    accepted: Iterable[Acceptance],
+    today: date,
 ) -> list[Finding]:
     """The findings, of which those that somebody answers for (same code, same place, day not over)
     block nothing."""
@@ -107,7 +109,9 @@ def with_accepted(
         answer = answered.get((finding.code, finding.where))
         if answer is not None:
             finding = replace(
-                finding, accepted=f"by {answer.by} until {answer.until}: {answer.why}", blocks=()
+                finding,
+                accepted=f"by {answer.by} until {answer.until}: {answer.why}",
+                blocks=(),
             )
         out.append(finding)
     return out

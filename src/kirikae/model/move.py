@@ -176,14 +176,14 @@ class Move:
         if not self.may_replace(order):
             raise OutOfOrder(
                 f"{self.name} still has to {self.intent}; run `kirikae move start "
-                f"{self.name}` to finish it"
+                f"{self.name}` to finish it",
             )
         if not self.allows(order):
             held = f", held ({self.held.why})" if self.held is not None else ""
             raise OutOfOrder(
                 f"{self.name} is {self.phase} at {percent(self.share)}{held}: it cannot "
                 f"{order} now; "
-                f"`kirikae move status {self.name}` shows what it can do"
+                f"`kirikae move status {self.name}` shows what it can do",
             )
         return replace(self, intent=order, seq=self.seq + 1)
 
@@ -269,11 +269,13 @@ def _held(raw: Any, share: int) -> Hold | None:
         return Hold(Why(raw["why"]), _reason(raw["reason"]))
     if share == 0 and (raw == "backed out" or raw.startswith(_FORMER_BACK_OUT)):
         return Hold(
-            Why.BACKED_OUT, _reason(raw.removeprefix(_FORMER_BACK_OUT.strip(": ")).lstrip(": "))
+            Why.BACKED_OUT,
+            _reason(raw.removeprefix(_FORMER_BACK_OUT.strip(": ")).lstrip(": ")),
         )
     by_a_hand = raw.startswith("somebody else set the ")
     return Hold(
-        Why.HAND_ON_KNOB if by_a_hand else Why.BY_HAND, None if raw == "held" else text(raw)
+        Why.HAND_ON_KNOB if by_a_hand else Why.BY_HAND,
+        None if raw == "held" else text(raw),
     )
 
 

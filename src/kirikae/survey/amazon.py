@@ -124,7 +124,7 @@ def from_plain(text: str) -> list[Finding]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleProblem(
             f"what was seen of the AWS side cannot be read ({error}); "
-            "`kirikae survey aws` looks again"
+            "`kirikae survey aws` looks again",
         ) from error
 
 

@@ -43,13 +43,13 @@ def front_of(
     if "nginx" not in names:
         return _cannot(
             f"{names[0]} is in front; kirikae writes sidecars for nginx only: write its image by "
-            "hand"
+            "hand",
         )
     hosts = list(_virtual_hosts(view))
     if len(hosts) != 1:
         paths = ", ".join(text.path for text in hosts)
         return _cannot(
-            f"nginx has {len(hosts)} virtual hosts enabled ({paths}); kirikae carries over one"
+            f"nginx has {len(hosts)} virtual hosts enabled ({paths}); kirikae carries over one",
         )
     return _carried(views, hosts[0], right, folder)
 
@@ -70,7 +70,7 @@ def _carried(
         chosen = text
         questions.append(
             f"{text.path} differs between the hosts: accept CF05 in kirikae.yml with "
-            "`use: HOST`, the host that is right"
+            "`use: HOST`, the host that is right",
         )
     if any(MASKED in line for line in chosen.lines):
         questions.append(f"{chosen.path} holds a secret; it cannot be carried into an image")

@@ -11,7 +11,7 @@ from kirikae.survey.services import Service
 
 _PATH = re.compile(
     r"(?<![\w/.*$}-])"
-    r"/(?:var|srv|opt|home|data|mnt|tmp|run|media|export)/[A-Za-z0-9._/@-]+"
+    r"/(?:var|srv|opt|home|data|mnt|tmp|run|media|export)/[A-Za-z0-9._/@-]+",
 )
 _OF_THE_SYSTEM = ("/etc/logrotate.d/", "/etc/apparmor", "/etc/ufw/")
 """They name folders of programs that are not there."""

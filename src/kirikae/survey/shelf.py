@@ -53,7 +53,7 @@ class Shelf:
             then = time.strptime(file.name.removesuffix(".gz"), _STAMP)
         except ValueError as error:
             raise BundleProblem(
-                f"{file}: the name is not a time; bundles are named by kirikae"
+                f"{file}: the name is not a time; bundles are named by kirikae",
             ) from error
         return now - calendar.timegm(then)
 

@@ -22,7 +22,7 @@ SHOWN = 200
 READS = re.compile(
     r"(?:environ(?:\.get)?\s*[\[(]|getenv\s*\(|Getenv\(|ENV(?:\.fetch)?\s*[\[(]"
     r"|_ENV\[|process\.env\[)\s*[\"']([A-Za-z_][A-Za-z0-9_]*)[\"']"
-    r"|process\.env\.([A-Za-z_][A-Za-z0-9_]*)"
+    r"|process\.env\.([A-Za-z_][A-Za-z0-9_]*)",
 )
 """Code reads an environment variable, as Python, PHP, Ruby, Go and Node write it."""
 _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$")
@@ -31,7 +31,7 @@ _BY_THE_RUNTIME = re.compile(
     r"(?:LANG|LANGUAGE|LC_\w+|TZ|PATH|HOME|USER|LOGNAME|SHELL|PWD|TMPDIR|TERM|AWS_\w+|PYTHON\w*"
     r"|GUNICORN_CMD_ARGS|WEB_CONCURRENCY|PORT|\w+_PROXY|\w+_proxy|NODE_\w+|RAILS_\w+|RACK_\w+"
     r"|JAVA_\w+|LD_\w+|MALLOC_\w+|GO\w+|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_\w+|NOTIFY_SOCKET"
-    r"|LISTEN_\w+|MEMORY_PRESSURE_\w+)"
+    r"|LISTEN_\w+|MEMORY_PRESSURE_\w+)",
 )
 
 

@@ -82,13 +82,13 @@ def _service(view: View, settings: BuildSettings) -> Service:
         known = ", ".join(service.unit.name for service in view.services) or "none"
         raise NoSurvey(
             f"{view.bundle.host} runs not one service that could be built but: {known}; "
-            "name it as `build.unit` in kirikae.yml"
+            "name it as `build.unit` in kirikae.yml",
         )
     service = candidates[0]
     if not service.unit.folder:
         raise NoSurvey(
             f"{service.unit.name} names no WorkingDirectory, so where its code lies is not known; "
-            "kirikae builds services of a unit of your own"
+            "kirikae builds services of a unit of your own",
         )
     return service
 
@@ -110,7 +110,7 @@ def _identity(view: View, unit: Unit) -> _Identity:
     if user is None:
         raise NoSurvey(
             f"{unit.name} runs as {name}, whom /etc/passwd of {view.bundle.host} does not have; "
-            "give it a user of its own there (`User=`), and survey again"
+            "give it a user of its own there (`User=`), and survey again",
         )
     return _Identity(name, user.uid, user.gid)
 

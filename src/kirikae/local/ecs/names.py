@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from kirikae.local.errors import AwsError
-from kirikae.local.state import Row
+from kirikae.local.plain import Plain
 
 
 def short(arn: str) -> str:
@@ -23,6 +25,16 @@ def unsupported(message: str) -> AwsError:
     return AwsError("UnsupportedFeatureException", message)
 
 
-def is_live(task: Row) -> bool:
-    """Does it count in a deployment's arithmetic?  PENDING or RUNNING and not asked to stop."""
-    return bool(task["desiredStatus"] == "RUNNING" and task["lastStatus"] != "STOPPED")
+def refuse(params: Plain, keys: Iterable[str], where: str) -> None:
+    """Raise AwsError for a parameter that is given and is not carried out."""
+    for key in keys:
+        if params.get(key):
+            raise unsupported(f"{where}: kirikae local does not carry out {key} yet")
+
+
+def missing(arn: str) -> Plain:
+    """An entry of ``failures``."""
+    return {
+        "arn": arn,
+        "reason": "MISSING",
+    }

@@ -15,17 +15,17 @@ _COMMENT = ("#", "//", "*")
 _SHOWN = 8
 _IDENTITY = re.compile(
     r"gethostname\(|php_uname|platform\.node\(|os\.uname|os\.hostname|Hostname\(\)|SERVER_ADDR"
-    r"|169\.254\.169\.254|\$\(hostname|`hostname|Socket\.gethostname"
+    r"|169\.254\.169\.254|\$\(hostname|`hostname|Socket\.gethostname",
 )
 _CHOOSES = re.compile(
     r"(gethostname|php_uname|platform\.node|[Hh]ostname)"
     r".*(startswith|endswith|==|!=|\bin\b|match|=~|strpos|case )"
-    r"|\bif\b.*hostname"
+    r"|\bif\b.*hostname",
 )
 _LOCALHOST = re.compile(r"[\"'(=/]localhost\b|127\.0\.0\.1")
 _LOCK = re.compile(r"flock|LOCK_EX|lockf")
 _SYSLOG = re.compile(
-    r"SysLogHandler|/dev/log|\bsyslog\(|^\s*(import|use|require).*\bsyslog|\blogger -"
+    r"SysLogHandler|/dev/log|\bsyslog\(|^\s*(import|use|require).*\bsyslog|\blogger -",
 )
 _MAIL = re.compile(r"smtplib|[^a-z_.]mail\(|sendmail")
 

@@ -13,7 +13,8 @@ _READ_BY_OTHER_RULES = ("/etc/cron", "/var/spool/cron")
 _UNITS = "/etc/systemd/system"
 _COMMENT = ("//", "--", "*", ";")
 _WARNING = re.compile(
-    r"by hand|do not (overwrite|touch|change|edit)|触るな|変更禁止|手動", re.IGNORECASE
+    r"by hand|do not (overwrite|touch|change|edit)|触るな|変更禁止|手動",
+    re.IGNORECASE,
 )
 _COPY = re.compile(r"^/etc/.*\.(dpkg-old|rpmsave|bak|orig)$", re.DOTALL)
 _UTC = ("Etc/UTC", "UTC", "Universal", "Zulu", "Etc/Universal")

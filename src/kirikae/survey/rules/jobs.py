@@ -18,7 +18,7 @@ _TIME = re.compile(r"[\d*@]")
 """How a time begins: a comment of six words is no job that somebody switched off."""
 _OF_THE_SYSTEM = re.compile(
     r"run-parts|/etc/cron\.|e2scrub|debian-sa1|anacron|phpsessionclean|sessionclean|mdadm"
-    r"|certbot -q|popularity|sysstat|ntpsec|exim4"
+    r"|certbot -q|popularity|sysstat|ntpsec|exim4",
 )
 _NOTATION = re.compile(r"%|@reboot|\$\(|`")
 _VARIABLE = re.compile(r"\s*(SHELL|PATH|MAILTO|CRON_TZ|HOME)\s*=")

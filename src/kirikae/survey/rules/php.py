@@ -13,7 +13,7 @@ from kirikae.survey.services import Service
 from kirikae.survey.view import View
 
 _PHP_SETTING = re.compile(
-    r"\s*(?:php_(?:admin_)?value\[)?session\.(save_handler|save_path)\]?\s*=\s*\"?([^\"\s]+)"
+    r"\s*(?:php_(?:admin_)?value\[)?session\.(save_handler|save_path)\]?\s*=\s*\"?([^\"\s]+)",
 )
 _PHP_SESSIONS = "/var/lib/php/sessions"
 
