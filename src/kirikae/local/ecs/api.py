@@ -90,7 +90,8 @@ class Ecs:
         )
 
     def operations(self) -> dict[str, Operation]:
-        """Operation's name (as botocore spells it) -> what carries it out; its keys are ``NAMES``."""
+        """Operation's name (as botocore spells it) -> what carries it out; its keys are
+        ``NAMES``."""
         return {
             **bound(clusters.OPERATIONS, self._clusters),
             **bound(settings.OPERATIONS, self._settings),

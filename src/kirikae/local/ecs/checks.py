@@ -43,7 +43,8 @@ def _run(entry: Plain) -> Run:
 
 
 def out_of_time(runs: Sequence[Run]) -> list[Run]:
-    """Those that the engine stopped or could not begin: they prove nothing of the container itself."""
+    """Those that the engine stopped or could not begin: they prove nothing of the container
+    itself."""
     return [run for run in runs if not run.in_time]
 
 

@@ -81,7 +81,8 @@ class Clusters:
         return row
 
     def _show(self, row: Cluster) -> Plain:
-        """A cluster as AWS shows it; its counts are taken from tasks and services at this moment."""
+        """A cluster as AWS shows it; its counts are taken from tasks and services at this
+        moment."""
         arn = row["clusterArn"]
         tasks = [task for task in self._state.tasks.all() if task["clusterArn"] == arn]
         services = [
@@ -175,7 +176,8 @@ class Clusters:
         }
 
     async def delete(self, params: Plain) -> Plain:
-        """Raises AwsError while services are active or tasks run: as on AWS, they are ended first."""
+        """Raises AwsError while services are active or tasks run: as on AWS, they are ended
+        first."""
         row = self.find(params["cluster"])
         shown = self._show(row)
         if shown["activeServicesCount"]:

@@ -51,14 +51,16 @@ class Logs:
         engine: Engine,
         stores: Stores,
     ) -> None:
-        """No follower runs yet; ``follow`` starts them, also after a restart of the control plane."""
+        """No follower runs yet; ``follow`` starts them, also after a restart of the control
+        plane."""
         self._state = state
         self._engine = engine
         self._stores = stores
         self._followers: dict[str, asyncio.Task[None]] = {}
 
     async def close(self) -> None:
-        """Stop following; what is not delivered yet is read again from the engine's log afterwards."""
+        """Stop following; what is not delivered yet is read again from the engine's log
+        afterwards."""
         for follower in self._followers.values():
             follower.cancel()
 
