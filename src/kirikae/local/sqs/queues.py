@@ -162,7 +162,7 @@ class Queues:
     def purge(self, name: str) -> None:
         """All messages.
 
-        Deduplication IDs are kept: within five minutes, a message of the same ID is still a duplicate.
+        Deduplication IDs are kept: for five minutes, the same ID is still a duplicate.
         """
         self._db.execute("delete from message where queue = ?", (name,))
 
