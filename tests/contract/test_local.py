@@ -413,7 +413,7 @@ def test_rules_choose_by_host_header_and_method(shop):
         made = shop.elb.create_rule(
             ListenerArn=shop.listener, Priority=7, Conditions=[condition], Actions=[fixed]
         )
-        connection = http.client.HTTPConnection("127.0.0.1", shop.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", shop.port, timeout=60)
         connection.request(method, "/", headers=headers)
         assert connection.getresponse().status == 418, condition
         connection.close()

@@ -37,17 +37,17 @@ def service(aws: Aws, cluster: str, name: str) -> Plain | None:
 
 def create_service(aws: Aws, cluster: str, definition: Plain) -> Plain:
     """``definition``: the request's own keys.  Raises AwsRefused, as for a name that is taken."""
+    wanted = {**definition, "cluster": cluster}
     with told():
-        return dict(aws.client("ecs").create_service(cluster=cluster, **definition)["service"])
+        return dict(aws.client("ecs").create_service(**wanted)["service"])
 
 
 def update_service(aws: Aws, cluster: str, name: str, changes: Plain) -> Plain:
     """What ``changes`` does not name stays as it is; asking again for the same is harmless unless
     it forces a new deployment."""
+    wanted = {**changes, "cluster": cluster, "service": name}
     with told():
-        return dict(
-            aws.client("ecs").update_service(cluster=cluster, service=name, **changes)["service"]
-        )
+        return dict(aws.client("ecs").update_service(**wanted)["service"])
 
 
 def tasks(aws: Aws, cluster: str, service_name: str, status: str) -> list[Plain]:
@@ -59,6 +59,19 @@ def tasks(aws: Aws, cluster: str, service_name: str, status: str) -> list[Plain]
             "taskArns"
         ]
         return list(client.describe_tasks(cluster=cluster, tasks=arns)["tasks"]) if arns else []
+
+
+def stopped_tasks(aws: Aws, cluster: str, service_name: str, deployment: str) -> list[Plain]:
+    """Those of one deployment that AWS still remembers (about an hour), the newest first."""
+    stopped = tasks(aws, cluster, service_name, "STOPPED")
+    own = [task for task in stopped if task.get("startedBy") == deployment]
+    return sorted(own, key=_stopped_at, reverse=True)
+
+
+def _stopped_at(task: Plain) -> float:
+    """A task that is about to stop comes last."""
+    at = task.get("stoppedAt")
+    return at.timestamp() if at is not None else float("inf")
 
 
 def cluster_exists(aws: Aws, name: str) -> None:

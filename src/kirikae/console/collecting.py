@@ -14,7 +14,7 @@ from kirikae.console.here import Answer, Here, would
 from kirikae.console.kinds import turned
 from kirikae.console.surveyed import amazon_file, hosts_of, shelf_of, state_folder
 from kirikae.hosts.errors import CommandFailed, HostSilent
-from kirikae.hosts.files import write_durably
+from kirikae.hosts.files import write_privately
 from kirikae.hosts.ssh import Host
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.finding import Finding
@@ -166,5 +166,5 @@ def look_at_amazon(here: Here, project: Project) -> list[Finding]:
         if each.what == LISTENER_RULE:
             rules.append(each.name)
     seen = amazon.look(reader, project, rules)
-    write_durably(amazon_file(here, project), amazon.to_plain(seen))
+    write_privately(amazon_file(here, project), amazon.to_plain(seen))
     return seen

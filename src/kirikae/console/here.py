@@ -80,9 +80,15 @@ class Answer:
         return to_json(self.to_plain())
 
 
+_FINITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
 def to_json(plain: Any) -> str:
     """One line.  Numbers that JSON does not have (infinities, NaN) are null: not known."""
-    return json.dumps(_finite(plain), ensure_ascii=False)
+    try:
+        return _FINITE(plain)
+    except ValueError:
+        return json.dumps(_finite(plain), ensure_ascii=False)
 
 
 def _finite(plain: Any) -> Any:

@@ -11,6 +11,7 @@ import click
 from kirikae import __version__
 from kirikae.console.here import Answer, Here, refused
 from kirikae.model.errors import Exit, KirikaeError
+from kirikae.model.shown import clean, writable
 
 _GROUPS = {
     "doctor": (
@@ -137,9 +138,9 @@ def _show(answer: Answer, as_json: bool) -> None:
     if answer.silent:
         return
     if as_json:
-        click.echo(answer.json())
+        click.echo(writable(answer.json()))
         return
     for line in answer.lines:
-        click.echo(line)
+        click.echo(clean(line))
     for note in answer.notes:
-        click.echo(note, err=True)
+        click.echo(clean(note), err=True)

@@ -19,6 +19,7 @@ from kirikae.console.speech import Speech
 from kirikae.hosts.files import write_durably
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.evidence import Verdict
+from kirikae.model.said import Said
 from kirikae.move.judge import Margins
 from kirikae.traffic.judging import margins_of, trial_of
 from kirikae.traffic.replay import looks
@@ -203,16 +204,32 @@ def _print_json(found: Iterable[Look], kept: Kept) -> None:
     """
     english = Speech("en", "traffic")
     trouble: str | None = None
+    told = _Told(english)
     click.echo('{"looks": [', nl=False)
     try:
         for number, look in enumerate(found):
-            row = {**look.to_plain(), "reason": english.say(look.reason)}
+            row = {**look.to_plain(), "reason": told.sentence(look.reason)}
             click.echo((",\n" if number else "") + to_json(row), nl=False)
     except UsageProblem as error:
         trouble = str(error)
     click.echo("],\n" + to_json(_summary(kept, english, trouble))[1:])
     if trouble is not None:
         click.get_current_context().exit(Exit.USAGE)
+
+
+@dataclass(slots=True)
+class _Told:
+    """The last sentence: in a day of looks most say the same again."""
+
+    speech: Speech
+    reason: Said | None = None
+    words: str = ""
+
+    def sentence(self, reason: Said) -> str:
+        if reason != self.reason:
+            self.reason = reason
+            self.words = self.speech.say(reason)
+        return self.words
 
 
 def _summary(kept: Kept, english: Speech, trouble: str | None) -> dict[str, Any]:

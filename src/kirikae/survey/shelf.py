@@ -7,7 +7,7 @@ import gzip
 import time
 from pathlib import Path
 
-from kirikae.hosts.files import write_durably
+from kirikae.hosts.files import read_privately, write_privately
 from kirikae.model.bundle import Bundle
 from kirikae.survey.bundles import read
 from kirikae.survey.errors import BundleProblem
@@ -34,7 +34,7 @@ class Shelf:
         stamp = time.strftime(_STAMP, time.gmtime(moment))
         file = self._folder / host / f"{stamp}.gz"
         raw = text.encode("utf-8", "surrogateescape")
-        write_durably(file, gzip.compress(raw, mtime=0))
+        write_privately(file, gzip.compress(raw, mtime=0))
         return file
 
     def hosts(self) -> list[str]:
@@ -65,7 +65,7 @@ class Shelf:
         if file is None:
             raise BundleProblem(f"there is no bundle of {host}; `kirikae survey collect` makes one")
         try:
-            raw = file.read_bytes()
+            raw = read_privately(file)
         except OSError as error:
             raise BundleProblem(f"{file}: {error.strerror}") from error
         return read(unpacked(raw), host)

@@ -2,7 +2,8 @@
 
 A start costs the machine more than anything else that a task does.  Starting all that are missing
 at once makes every start slower, then the checks of those that run, then more are missing: so the
-number follows what the engine shows it can carry, down to one."""
+number follows what the engine shows it can carry, down to one a core, for a start keeps one core
+busy."""
 
 from __future__ import annotations
 
@@ -14,14 +15,15 @@ from contextlib import asynccontextmanager
 from kirikae.local.pulse import Load
 
 AT_ONCE_PER_CORE = 4
+MOST_WHEN_OVERLOADED = 4
 _LOOK_AGAIN_S = 1.0
 
 
 def starts_at_once(load: Load, cores: int) -> int:
-    """All that the cores can do on a machine that is quick; fewer as it slows; one where it is
-    overloaded (ours)."""
+    """All that the cores can do on a machine that is quick; fewer as it slows; where it is
+    overloaded one a core, at most four (ours)."""
     most = AT_ONCE_PER_CORE * cores
-    return max(1, round(most * (1 - load.slowness)))
+    return max(min(cores, MOST_WHEN_OVERLOADED), round(most * (1 - load.slowness)))
 
 
 class Pace:
@@ -63,7 +65,8 @@ class Pace:
         try:
             yield
         finally:
-            self._starting -= granted
+            if granted:
+                self._starting -= 1
             self._tell()
 
     async def _granted(self, wanted: Callable[[], bool]) -> bool:
