@@ -28,6 +28,7 @@ class Place:
     name: str
 
     def folder(self, day: datetime) -> str:
+        """Keys of this day (UTC) begin so."""
         parts = [
             self.prefix,
             "AWSLogs",

@@ -49,6 +49,7 @@ def records(aws: Aws, zone: str, name: str, kind: str) -> list[Plain]:
 
 
 def ttl_of(record: Mapping[str, Any]) -> int:
+    """Seconds; an alias has none of its own."""
     return int(record.get("TTL", ALIAS_TTL_S))
 
 

@@ -30,6 +30,7 @@ class S3Store:
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
 
     def get(self, key: str) -> Stored | None:
+        """Raises StoreBroken where the bucket is not there."""
         try:
             with told():
                 answer = self._aws.client("s3").get_object(
@@ -46,6 +47,7 @@ class S3Store:
             raise self._broken("read", error) from error
 
     def list(self, prefix: str) -> list[str]:
+        """Raises StoreBroken where the bucket is not there."""
         keys: list[str] = []
         try:
             with told():
@@ -65,9 +67,14 @@ class S3Store:
         return sorted(keys)
 
     def create_if_absent(self, key: str, body: str) -> str:
+        """Raises Taken where somebody was first, StoreBroken where S3 does not let it be written.
+
+        Where no answer came and the write did not land, AwsUnreachable: it may be asked again.
+        """
         return self._put(key, body, Taken, {"IfNoneMatch": "*"})
 
     def replace_if_match(self, key: str, body: str, tag: str) -> str:
+        """Raises Changed where somebody else wrote meanwhile; otherwise as ``create_if_absent``."""
         return self._put(key, body, Changed, {"IfMatch": tag})
 
     def _put(
@@ -127,6 +134,7 @@ class S3Store:
         return StoreBroken(f"the journal {where} cannot be {what}: {error}")
 
     def _no_bucket(self, error: NotThere) -> StoreBroken:
+        """The error (not raised yet) that says how to get one."""
         return StoreBroken(
             f"there is no bucket {self._bucket} for the journal ({error}); create it "
             "(with versioning), or correct `store`",

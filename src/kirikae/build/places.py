@@ -70,11 +70,14 @@ class Where(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
+    """Where a path goes, and why."""
+
     path: str
     place: Where
     reason: str
 
     def to_plain(self) -> dict[str, str]:
+        """Plain data for ``--json``."""
         return {"path": self.path, "place": self.place.value, "reason": self.reason}
 
 
@@ -89,6 +92,7 @@ class _Asked:
     findings: Sequence[Finding]
 
     def goes(self, place: Where, reason: str) -> Place:
+        """The answer for this path."""
         return Place(self.path, place, reason)
 
     def found(self, *codes: str) -> Finding | None:
@@ -113,6 +117,8 @@ def place_of(path: str, bundle: Bundle, workload: Workload, findings: Iterable[F
 
 
 def _secret(asked: _Asked) -> Place | None:
+    """First of all rules: nothing that looks like a secret goes into an image, whatever else it
+    is."""
     if not _SECRET.search(asked.real):
         return None
     return asked.goes(
@@ -122,6 +128,7 @@ def _secret(asked: _Asked) -> Place | None:
 
 
 def _written_by_the_service(asked: _Asked) -> Place | None:
+    """State, a cache or a log: no part of the image."""
     for writable in asked.workload.writable:
         if _is_below(asked.real, writable.path):
             becomes = _PASSING.get(writable.kind, _STATE)
@@ -133,6 +140,7 @@ def _written_by_the_service(asked: _Asked) -> Place | None:
 
 
 def _made_while_running(asked: _Asked) -> Place | None:
+    """It would be old before it runs."""
     if not _MADE_WHILE_RUNNING.match(asked.real):
         return None
     return asked.goes(
@@ -142,6 +150,7 @@ def _made_while_running(asked: _Asked) -> Place | None:
 
 
 def _of_the_release(asked: _Asked) -> Place | None:
+    """Code comes with the release, not from the hosts."""
     folder = asked.bundle.resolve(asked.workload.folder)
     by_name = _is_below(asked.path, asked.workload.folder)
     if not by_name and not _is_below(asked.real, folder):
@@ -158,6 +167,7 @@ def _of_the_release(asked: _Asked) -> Place | None:
 
 
 def _virtual_host(asked: _Asked) -> Place | None:
+    """The one file of the web server that is carried over."""
     web = asked.workload.web
     if web is None or asked.real not in (web.path, asked.bundle.resolve(web.path)):
         return None
@@ -168,6 +178,7 @@ def _virtual_host(asked: _Asked) -> Place | None:
 
 
 def _declares_variables(asked: _Asked) -> Place | None:
+    """The file itself stays behind; what it says does not."""
     finding = asked.found(_DECLARED)
     if finding is None:
         return None
@@ -179,12 +190,14 @@ def _declares_variables(asked: _Asked) -> Place | None:
 
 
 def _of_the_host(asked: _Asked) -> Place | None:
+    """Matters of the machine: how it boots, who logs in, what it mounts."""
     if not asked.real.startswith(_HOST):
         return None
     return asked.goes(Where.NOWHERE, "host only: a container has no use for it")
 
 
 def _of_a_package(asked: _Asked) -> Place | None:
+    """With its package, or not at all."""
     owner = asked.bundle.owner(asked.real) or asked.bundle.owner(asked.path)
     if owner is None:
         return None
@@ -199,6 +212,7 @@ def _of_a_package(asked: _Asked) -> Place | None:
 
 
 def _carried_over(asked: _Asked) -> Place | None:
+    """Written by hand, and no rule before knew it: a person decides."""
     finding = asked.found(*_CARRIED)
     if finding is None:
         return None

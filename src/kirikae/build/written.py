@@ -21,6 +21,7 @@ class State(StrEnum):
 
 
 def checksum(body: bytes) -> str:
+    """SHA-256, in hexadecimal digits."""
     return hashlib.sha256(body).hexdigest()
 
 

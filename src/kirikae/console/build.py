@@ -65,10 +65,12 @@ class Files:
     record: Path
 
     def with_state(self, state: State) -> list[str]:
+        """Paths of the planned files that are in this state, in the plan's order."""
         return [path for path, found in self.states.items() if found is state]
 
     @property
     def to_write(self) -> list[str]:
+        """Paths of everything that is not yet as it is planned, edited files among them."""
         return [path for path, found in self.states.items() if found is not State.SAME]
 
     def write(self) -> None:
@@ -80,6 +82,7 @@ class Files:
 
 
 def files_of(here: Here, made: Planned) -> Files:
+    """Reads what lies there; nothing is written."""
     wanted = made.plan.files
     there = {
         path: (here.folder / path).read_bytes() for path in wanted if (here.folder / path).exists()
@@ -109,6 +112,7 @@ def shown_plan(here: Here) -> Answer:
 
 
 def _size_line(plan: Plan) -> str:
+    """One line for people; ``to_plain`` of the size is for machines."""
     return f"task size: {plan.size.cpu} CPU units, {plan.size.memory} MiB"
 
 
@@ -137,6 +141,8 @@ def _outcome(dry_run: bool, files: Files) -> str:
 
 
 def _assert_may_write(made: Planned, files: Files, force: bool) -> None:
+    """Raises CannotBuild, before the first file is written, while a question is open, and for
+    edited files unless somebody insists."""
     if made.workload.questions:
         raise CannotBuild(
             "nothing was written; these must be answered first:\n"

@@ -25,6 +25,7 @@ from kirikae.survey.collect import Keys, collect, project_key
 from kirikae.survey.errors import BundleProblem
 from kirikae.survey.shelf import Shelf
 
+# Hosts that are looked at side by side.
 _AT_ONCE = 8
 
 
@@ -45,31 +46,40 @@ class Looked:
         return f"{self.size / 1024:.0f} KiB in {self.seconds:.1f} s"
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
         return asdict(self) | {"kept": self.kept}
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
+    """Every host that was to be looked at, whether it answered or not."""
+
     looks: Sequence[Looked]
 
     @property
     def kept(self) -> list[Looked]:
+        """Looks of which there is a bundle now."""
         return [look for look in self.looks if not look.trouble]
 
     @property
     def silent(self) -> list[Looked]:
+        """Looks of which nothing was kept."""
         return [look for look in self.looks if look.trouble]
 
     @property
     def exit(self) -> Exit:
+        """Unfinished where only some hosts were silent: what was kept is good, and another try adds
+        the rest. Refused where all were."""
         if not self.silent:
             return Exit.DONE
         return Exit.UNFINISHED if self.kept else Exit.REFUSED
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
         return {"hosts": [look.to_plain() for look in self.looks]}
 
     def answer(self) -> Answer:
+        """What was kept as lines, what was not as notes on the error stream."""
         return Answer(
             plain=self.to_plain(),
             lines=[f"{look.host}: {look.kept}" for look in self.kept],
@@ -96,6 +106,7 @@ def chosen_hosts(project: Project, names: Sequence[str]) -> list[Host]:
 
 
 def would_collect(hosts: Sequence[Host]) -> Answer:
+    """What ``--dry-run`` answers; no host is called."""
     lines = [f"would look at {host.url}" for host in hosts]
     return would(lines, {"hosts": [host.url for host in hosts]})
 
@@ -140,6 +151,7 @@ def _look(
 
 
 def would_look_at_amazon(project: Project) -> Answer:
+    """What ``--dry-run`` answers; AWS is not called."""
     group = project.fleets.old.target_group
     line = f"would look at what {group} hangs on in account {project.account}, read only"
     return would([line], {"target_group": group, "account": project.account})

@@ -37,6 +37,7 @@ class End(NamedTuple):
     day: date
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
         return {"name": self.name, "ends": self.day.isoformat()}
 
 
@@ -47,6 +48,7 @@ class Point(NamedTuple):
     text: Said
 
     def plain(self, speech: Speech) -> str:
+        """Both in one text, for ``--json``."""
         title = speech.say(self.title)
         text = speech.say(self.text)
         return f"{title} {text}"
@@ -61,6 +63,7 @@ class Task(NamedTuple):
     machines: str
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
         return self._asdict()
 
 
@@ -87,6 +90,7 @@ class Facts:
         return points
 
     def _counts(self) -> Counter[str]:
+        """Code -> how many findings; of jobs, how many jobs."""
         counts: Counter[str] = Counter()
         for finding in self.findings:
             many = finding.count
@@ -96,6 +100,7 @@ class Facts:
         return counts
 
     def risks(self) -> list[Point]:
+        """The same three for every service: they are told, whatever was found."""
         return [_point("risks", name) for name in ("worse", "tool", "overlooked")]
 
     def tasks(self) -> list[Task]:
@@ -111,6 +116,7 @@ class Facts:
         return sorted(tasks, key=_order)
 
     def _open(self) -> Iterator[Finding]:
+        """Findings that somebody still has to see to."""
         for finding in self.findings:
             if not finding.accepted and finding.severity is not Severity.HYGIENE:
                 yield finding
@@ -141,6 +147,7 @@ class Facts:
         return [text, said("console.report.cost_guess")]
 
     def to_plain(self, speech: Speech) -> dict[str, Any]:
+        """Plain data for ``--json``; sentences in the page's language."""
         return {
             "language": speech.language,
             "ends": [end.to_plain() for end in self.ends],
@@ -151,11 +158,13 @@ class Facts:
         }
 
     def cost_in_words(self, speech: Speech) -> str:
+        """All sentences as one text."""
         sentences = map(speech.say, self.cost())
         return " ".join(sentences)
 
 
 def _point(part: str, name: str, **blanks: object) -> Point:
+    """A title and a text of ``console.report``."""
     key = f"console.report.{part}.{name}"
     title = said(f"{key}.title", **blanks)
     text = said(f"{key}.text", **blanks)
@@ -170,6 +179,7 @@ def _severity(finding: Finding) -> str:
 
 
 def _machines(found: Iterable[Finding]) -> str:
+    """Names, each once; none for what was seen of AWS."""
     names: set[str] = set()
     for finding in found:
         names.update(finding.hosts)
@@ -177,6 +187,7 @@ def _machines(found: Iterable[Finding]) -> str:
 
 
 def _order(task: Task) -> tuple[int, str]:
+    """Gravest first, then by code."""
     return _GRAVEST_FIRST.index(task.severity), task.code
 
 

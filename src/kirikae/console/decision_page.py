@@ -32,15 +32,18 @@ class _Writer:
     speech: Speech
 
     def word(self, key: str, **blanks: object) -> str:
+        """Words of ``console.report``, escaped."""
         what = said(f"console.report.{key}", **blanks)
         return html.escape(self.speech.say(what))
 
     def point(self, point: Point) -> str:
+        """A line of a list, escaped."""
         title = html.escape(self.speech.say(point.title))
         text = html.escape(self.speech.say(point.text))
         return f"<li><b>{title}</b> {text}</li>"
 
     def row(self, task: Task) -> str:
+        """A line of the table of tasks, escaped; a code that no catalogue has stands for itself."""
         entry = catalogue().get(task.code)
         title = entry.titled(self.speech.language) if entry else task.code
         cells = (
@@ -79,15 +82,18 @@ def page(facts: Facts, speech: Speech) -> str:
 
 
 def _template() -> Template:
+    """The page's form, with ``$names`` for what goes into it."""
     file = files("kirikae.console") / "pages" / "decision.html"
     return Template(file.read_text(encoding="utf-8"))
 
 
 def _lines(parts: Iterable[str]) -> str:
+    """Parts that are HTML already, one a line."""
     return "\n".join(parts)
 
 
 def _takes_lead(tasks: Sequence[Task], write: _Writer) -> str:
+    """How much there is to do, and how much of it before the first visitor."""
     every = 0
     first = 0
     for task in tasks:
@@ -113,12 +119,14 @@ class _Scale:
     last: date
 
     def at(self, day: date) -> float:
+        """In the picture's own units; a picture of one day only has everything at the left."""
         whole = max(1, (self.last - self.first).days)
         part = (day - self.first).days / whole
         return _LEFT + (_WIDTH - _LEFT - _RIGHT) * part
 
 
 def _timeline(facts: Facts, write: _Writer) -> str:
+    """What ends when, soonest on top; a sentence where nothing is known to end."""
     if not facts.ends:
         return f"<p>{write.word('ends_none')}</p>"
     days = [facts.day, *(end.day for end in facts.ends)]
@@ -141,6 +149,7 @@ def _today(
     height: int,
     write: _Writer,
 ) -> Iterator[str]:
+    """The line of the day on which the page was written."""
     x = scale.at(day)
     words = write.word("today", day=day.isoformat())
     yield (
@@ -179,6 +188,7 @@ def _bar(
 
 
 def _colour(days_left: int) -> str:
+    """Over, within a year, or later."""
     if days_left < 0:
         return _GONE
     return _SOON if days_left < _YEAR_DAYS else _LATER

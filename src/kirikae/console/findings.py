@@ -24,6 +24,7 @@ Answers = Sequence[Acceptance]
 
 
 def _unpainted(_: Severity, head: str) -> str:
+    """For files, pipes and tests."""
     return head
 
 
@@ -55,6 +56,7 @@ class Manner:
         )
 
     def severity(self, finding: Finding) -> str:
+        """Its word, in the reader's language."""
         word = said(f"console.severity.{finding.severity}")
         return self.speech.say(word)
 
@@ -68,6 +70,7 @@ class Manner:
         return self._say("titled", title=title, where=finding.where)
 
     def remedy(self, finding: Finding) -> str:
+        """What to do; in Japanese the catalogue's words, for rules speak English."""
         entry = catalogue().get(finding.code)
         if self.speech.language == "en" or entry is None:
             return finding.remedy
@@ -88,6 +91,7 @@ class Manner:
         return finding.accepted
 
     def _say(self, key: str, **blanks: Any) -> str:
+        """A sentence of ``console.survey``."""
         what = said(f"console.survey.{key}", **blanks)
         return self.speech.say(what)
 
@@ -111,9 +115,11 @@ class Manner:
         in_the_way: int,
         kind: str,
     ) -> str:
+        """How many findings, and how many stand in the way."""
         return self._say("counted", n=many, in_the_way=in_the_way, kind=kind)
 
     def alike(self, first: str, second: str) -> str:
+        """Two hosts do not differ."""
         return self._say("alike", first=first, second=second)
 
     def details(self, finding: Finding) -> Iterator[str]:
@@ -126,9 +132,11 @@ class Manner:
             yield f"  {self.accepted(finding)}"
 
     def nothing(self, what: str) -> str:
+        """Nothing is known of this code or path."""
         return self._say("nothing", what=what)
 
     def not_seen(self) -> str:
+        """The code is known, and the survey has no such finding."""
         return self._say("not_seen")
 
     def question(self, finding: Finding, until: date) -> Iterator[str]:
@@ -143,12 +151,14 @@ class Manner:
         yield f"    - {{finding: {finding.code}, where: {where}, {blanks}}}"
 
     def questions(self, many: int) -> str:
+        """How many there are, after the last one."""
         if many:
             return self._say("questions", n=many)
         return self._say("no_questions")
 
 
 def plain(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """Plain data for ``--json``."""
     return [finding.to_plain() for finding in findings]
 
 
@@ -161,9 +171,11 @@ class Listing:
 
     @property
     def in_the_way(self) -> list[Finding]:
+        """Findings because of which no move of this kind starts."""
         return blocking(self.findings, self.kind)
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``: always all findings."""
         return {
             "findings": plain(self.findings),
             "kind": self.kind,
@@ -171,6 +183,7 @@ class Listing:
         }
 
     def lines(self, manner: Manner, everything: bool) -> list[str]:
+        """For people: what is only good to know is counted, unless everything is asked for."""
         lines = list(manner.listing(self.findings, everything))
         counted = manner.counted(
             len(self.findings),
@@ -180,6 +193,7 @@ class Listing:
         return [*lines, counted]
 
     def answer(self, manner: Manner, everything: bool = False) -> Answer:
+        """Exit.FOUND while something stands in the way."""
         exit_code = Exit.FOUND if self.in_the_way else Exit.DONE
         return Answer(self.to_plain(), self.lines(manner, everything), exit_code)
 
@@ -193,17 +207,20 @@ class Difference:
     findings: Sequence[Finding]
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
         return {
             "hosts": [self.first, self.second],
             "findings": plain(self.findings),
         }
 
     def lines(self, manner: Manner) -> list[str]:
+        """For people."""
         if not self.findings:
             return [manner.alike(self.first, self.second)]
         return list(manner.listing(self.findings, everything=True))
 
     def answer(self, manner: Manner) -> Answer:
+        """Exit.FOUND where something differs."""
         exit_code = Exit.FOUND if self.findings else Exit.DONE
         return Answer(self.to_plain(), self.lines(manner), exit_code)
 
@@ -218,6 +235,7 @@ class Explained:
     evidence: Sequence[Trace] = ()
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
         return {
             "what": self.what,
             "findings": plain(self.findings),
@@ -225,6 +243,8 @@ class Explained:
         }
 
     def lines(self, manner: Manner) -> list[str]:
+        """The catalogue's words, each finding with all of its evidence, then what is known
+        besides."""
         lines = told(self.entry, manner.speech) if self.entry else []
         for finding in self.findings:
             lines += manner.details(finding)
@@ -236,6 +256,7 @@ class Explained:
         return [*lines, manner.nothing(self.what)]
 
     def answer(self, manner: Manner) -> Answer:
+        """Always Exit.DONE: nothing known is an answer, too."""
         return Answer(self.to_plain(), self.lines(manner))
 
 
@@ -247,13 +268,16 @@ class Questions:
     until: date
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
         return {"findings": plain(self.findings)}
 
     def lines(self, manner: Manner) -> list[str]:
+        """Each question with the line for kirikae.yml that answers it."""
         lines: list[str] = []
         for finding in self.findings:
             lines += manner.question(finding, self.until)
         return [*lines, manner.questions(len(self.findings))]
 
     def answer(self, manner: Manner) -> Answer:
+        """Always Exit.DONE: whoever asks gets questions."""
         return Answer(self.to_plain(), self.lines(manner))

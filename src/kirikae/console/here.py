@@ -43,6 +43,7 @@ class Here:
         return Path(self.project_file).absolute().parent
 
     def language(self, asked: str | None = None) -> Language:
+        """As asked, else the environment's."""
         return chosen(asked, self.environment)
 
     def assert_may_change(self, verb: str, dry_run: bool = False) -> None:
@@ -71,9 +72,11 @@ class Answer:
     silent: bool = False
 
     def to_plain(self) -> dict[str, Any]:
+        """The outcome first, so that a program finds it in every answer."""
         return {"outcome": self.outcome or OUTCOMES[self.exit], **self.plain}
 
     def json(self) -> str:
+        """One line."""
         return to_json(self.to_plain())
 
 
@@ -89,6 +92,7 @@ def to_json(plain: Any) -> str:
 
 
 def _finite(plain: Any) -> Any:
+    """``x - x`` is 0 for every number but infinities and NaN."""
     match plain:
         case float():
             return plain if plain - plain == 0 else None

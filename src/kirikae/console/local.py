@@ -53,6 +53,7 @@ def brought_up(place: Place, port: int | None, region: str, figures: str | None)
 
 
 def would_bring_up(place: Place) -> Answer:
+    """What ``--dry-run`` answers."""
     if control.status(place.directory) is not None:
         return would(["all runs already"])
     return would([f"would start the control plane, HAProxy and moto for {place.directory}"])
@@ -85,6 +86,7 @@ def standing(place: Place) -> Answer:
 
 
 def _status_lines(found: Status) -> Iterator[str]:
+    """For people; trouble and overload only where there are any."""
     listeners = ", ".join(found["listeners"]) or "none"
     yield (
         f"endpoint {found['endpoint']} · network {found['network']} · "
@@ -133,6 +135,7 @@ def taken_down(place: Place) -> Answer:
 
 
 def would_take_down(place: Place) -> Answer:
+    """What ``--dry-run`` answers."""
     line = (
         f"would stop the processes of {place.directory}, remove its containers and "
         "network, and delete the folder"

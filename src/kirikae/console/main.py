@@ -63,9 +63,11 @@ class _Lazy(click.Group):
     """Loads a group's module when the group is used; its help line stands in the table above."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the table's order."""
         return list(_GROUPS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports the module of this verb alone; None for a verb that is none."""
         if cmd_name not in _GROUPS:
             return None
         module, attribute, _ = _GROUPS[cmd_name]
@@ -75,6 +77,7 @@ class _Lazy(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Help lines from the table: click would import every module for them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, says) for name, (_, _, says) in _GROUPS.items()])
 
@@ -131,6 +134,7 @@ def _answer_of(words: list[str], as_json: bool) -> Answer:
 
 
 def _show(answer: Answer, as_json: bool) -> None:
+    """Lines to standard output, notes to the error stream: a pipe gets the lines alone."""
     if answer.silent:
         return
     if as_json:

@@ -32,6 +32,7 @@ class Hosts(NamedTuple):
 
     @property
     def every(self) -> list[Host]:
+        """The fleet's first."""
         return [*self.fleet, *self.others]
 
 
@@ -43,10 +44,12 @@ class Bundles(NamedTuple):
 
     @property
     def every(self) -> list[Bundle]:
+        """The fleet's first."""
         return [*self.fleet, *self.others]
 
 
 def today() -> date:
+    """In UTC: the same day for every person and machine of a team."""
     return datetime.now(UTC).date()
 
 
@@ -60,6 +63,7 @@ def state_folder(here: Here, project: Project) -> Path:
 
 
 def shelf_of(here: Here, project: Project) -> Shelf:
+    """Bundles of this project, kept beside its journal."""
     return Shelf(state_folder(here, project) / "bundles")
 
 
@@ -69,6 +73,7 @@ def amazon_file(here: Here, project: Project) -> Path:
 
 
 def hosts_of(project: Project) -> Hosts:
+    """As the project file names them; no host is called."""
     fleet = [Host(url) for url in project.fleets.old.hosts]
     others = [Host(url) for url in project.survey.also]
     return Hosts(fleet, others)
@@ -81,6 +86,7 @@ def bundles_of(here: Here, project: Project) -> Bundles:
     hosts = hosts_of(project)
 
     def newest(part: Sequence[Host]) -> list[Bundle]:
+        """Of these hosts, without those that were never looked at."""
         return [shelf.load(host.name) for host in part if host.name in kept]
 
     return Bundles(newest(hosts.fleet), newest(hosts.others))
@@ -99,6 +105,7 @@ def survey_findings(here: Here, project: Project) -> list[Finding]:
 
 
 def _ages(here: Here, project: Project) -> list[Finding]:
+    """SV01 and SV02 of the fleet's hosts; a fleet without hosts was never looked at."""
     shelf = shelf_of(here, project)
     fleet = hosts_of(project).fleet
     if not fleet:
@@ -111,6 +118,10 @@ def _ages(here: Here, project: Project) -> list[Finding]:
 
 
 def _amazon(here: Here, project: Project) -> list[Finding]:
+    """Nothing where the AWS side was never looked at.
+
+    Raises BundleProblem for a file that cannot be read.
+    """
     file = amazon_file(here, project)
     if not file.exists():
         return []
@@ -119,6 +130,7 @@ def _amazon(here: Here, project: Project) -> list[Finding]:
 
 
 def about_code(found: Sequence[Finding], code: str) -> list[Finding]:
+    """Findings of this code."""
     return [finding for finding in found if finding.code == code]
 
 

@@ -49,11 +49,14 @@ class Kept:
     _seen: int = 0
 
     def pass_on(self, found: Iterable[Look]) -> Iterator[Look]:
+        """Keeps what is needed of each look, and hands it on."""
         for look in found:
             self._keep(look)
             yield look
 
     def _keep(self, look: Look) -> None:
+        """Where there are too many points, every second one goes, and from then on only half as
+        many are taken: memory stays bounded for a file of any length."""
         changed = self.last is None or _gist(look) != _gist(self.last)
         if changed and len(self.changes) < _CHANGES:
             self.changes.append(look)
@@ -69,10 +72,12 @@ class Kept:
 
     @property
     def exit(self) -> Exit:
+        """By the last look; unsure without any."""
         return _EXITS[self.last.verdict if self.last else Verdict.UNSURE]
 
 
 def _gist(look: Look) -> tuple[Verdict, str]:
+    """What makes a change worth a line: verdict and reason, without the figures in it."""
     return look.verdict, look.reason.key
 
 
@@ -228,6 +233,7 @@ class _Told:
 
 
 def _summary(kept: Kept, english: Speech, trouble: str | None) -> dict[str, Any]:
+    """What follows the looks in the JSON object."""
     last = kept.last
     plain: dict[str, Any] = {
         "verdict": str(last.verdict if last else Verdict.UNSURE),
@@ -241,6 +247,7 @@ def _summary(kept: Kept, english: Speech, trouble: str | None) -> dict[str, Any]
 
 
 def _table(kept: Kept, judged: Judged, speech: Speech) -> list[str]:
+    """Each change of the verdict, then the last word."""
     last = kept.last
     if last is None:
         return ["unsure: the file holds no figures"]

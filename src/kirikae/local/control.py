@@ -25,6 +25,7 @@ from kirikae.local.settings import Settings
 from kirikae.local.status import Status
 from kirikae.local.stores import Stores
 
+# unix(7): a socket's path has at most 108 bytes. Beyond this, sockets are put under /tmp.
 _LONGEST_SOCKET_PATH = 90
 _LONGEST_SOCKET_NAME = 20
 _ANSWER_S = 5
@@ -35,6 +36,8 @@ FIGURES_DELAY_S = {
 
 
 def default_directory() -> Path:
+    """Where an instance keeps its state unless the operator names another place; beside the
+    project, so that two projects never share one."""
     return Path.cwd() / ".kirikae" / "local"
 
 
@@ -62,6 +65,9 @@ def up(
 
 
 def _new_settings(directory: Path, port: int | None, region: str) -> Settings:
+    """Settings of an instance that is new here: its ports are free at this moment, and its name
+    derives from the directory, so that the same directory always means the same containers. Raises
+    LocalError where the asked port is taken."""
     if port is not None and not port_is_free(port):
         raise LocalError(f"port {port} of 127.0.0.1 is taken; choose another with --port")
     instance = "kirikae-" + hashlib.sha256(str(directory).encode()).hexdigest()[:8]
@@ -94,6 +100,7 @@ def _process(directory: Path) -> Daemon:
 
 
 def _launch(directory: Path) -> None:
+    """Start the control plane in the background; what it says is appended to ``control.log``."""
     with (directory / "control.log").open("ab") as out:
         command = [sys.executable, "-m", "kirikae.local.server", str(directory)]
         _process(directory).start(command, out, out)
@@ -197,6 +204,11 @@ def down(directory: Path) -> list[str]:
 
 
 async def _remove_containers(names: EngineNames) -> list[str]:
+    """Remove what carries this instance's label: containers, volumes, then the network.
+
+    Answers their names. An engine that has nothing of it is no error, so `down` may be run again;
+    raises LocalError where the engine does not answer.
+    """
     engine = Engine(engine_socket())
     removed = []
     try:

@@ -19,6 +19,7 @@ log = logging.getLogger("kirikae.local.engine")
 
 _API = "http://engine/v1.41"
 _SLOW_S = 10
+# Longer than the longest stop of a container: stopTimeout is 120 s at the most.
 _LONGEST_S = 150
 _FOR_EVER = aiohttp.ClientTimeout(total=None)
 _TRIES_TO_REMOVE = 20
@@ -38,6 +39,7 @@ class Engine:
     status."""
 
     def __init__(self, socket: str, heard: Heard = lambda call, seconds: None) -> None:
+        """``heard`` is told how long every answer took. No connection is opened yet."""
         self._socket = socket
         self._heard = heard
         self._http = aiohttp.ClientSession(
@@ -46,9 +48,14 @@ class Engine:
         )
 
     async def close(self) -> None:
+        """Close every connection; answers that are awaited break off."""
         await self._http.close()
 
     async def _call(self, method: str, path: str, body: Any = None, **params: str) -> Any:
+        """The engine's answer, read where it is JSON.
+
+        Raises EngineError for any refusal, with status 0 where there is no answer.
+        """
         text, kind = await self._answer(method, path, body, params)
         is_json = kind == "application/json" and text.lstrip()[:1] in ("[", "{")
         return json.loads(text) if is_json else text
@@ -60,6 +67,7 @@ class Engine:
         body: Any,
         params: Mapping[str, str],
     ) -> tuple[str, str]:
+        """The answer's text and its content type."""
         content = {"data": body} if isinstance(body, bytes) else {"json": body}
         began = time.monotonic()
         try:
@@ -76,21 +84,31 @@ class Engine:
         return text, answer.content_type
 
     def _took(self, call: str, seconds: float) -> None:
+        """Tell how long a call took.
+
+        A stop takes as long as its container wants: that is no trouble of the engine's.
+        """
         self._heard(call, seconds)
         if seconds > _SLOW_S and not call.endswith("/stop"):
             log.warning("the container engine took %.0f s for %s", seconds, call)
 
     async def version(self) -> Plain:
+        """The cheapest question: is it there?"""
         found: Plain = await self._call("GET", "/version")
         return found
 
     # --- images
 
     async def image(self, name: str) -> Plain:
+        """Raises EngineError 404 for an image that the engine has not; nothing is pulled."""
         found: Plain = await self._call("GET", f"/images/{name}/json")
         return found
 
     async def import_image(self, tar: bytes, repo: str, tag: str, *changes: str) -> None:
+        """Make an image of one layer from a tar archive; ``changes`` are lines of a Dockerfile.
+
+        An image of this name is replaced.
+        """
         query = "&".join(f"changes={change}" for change in changes)
         path = f"/images/create?{query}" if query else "/images/create"
         await self._call("POST", path, tar, fromSrc="-", repo=repo, tag=tag)
@@ -107,6 +125,7 @@ class Engine:
     # --- volumes and networks
 
     async def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        """One that is there is kept as it is."""
         await self._call(
             "POST",
             "/volumes/create",
@@ -117,10 +136,15 @@ class Engine:
         )
 
     async def volumes(self, label: str) -> list[str]:
+        """Names of the volumes that bear this label."""
         found = await self._call("GET", "/volumes", filters=json.dumps({"label": [label]}))
         return [volume["Name"] for volume in found["Volumes"] or []]
 
     async def remove_volume(self, name: str) -> None:
+        """With all that lies in it; one that is gone already is fine.
+
+        Raises EngineError 409 while a container has it.
+        """
         try:
             await self._call("DELETE", f"/volumes/{name}")
         except EngineError as error:
@@ -128,10 +152,12 @@ class Engine:
                 raise
 
     async def network(self, name: str) -> Plain:
+        """Raises EngineError 404 where there is none of this name."""
         found: Plain = await self._call("GET", f"/networks/{name}")
         return found
 
     async def create_network(self, name: str, labels: Mapping[str, str]) -> None:
+        """A bridge. Raises EngineError 409 where there is one of this name."""
         body = {
             "Name": name,
             "CheckDuplicate": True,
@@ -141,6 +167,7 @@ class Engine:
         await self._call("POST", "/networks/create", body)
 
     async def remove_network(self, name: str) -> None:
+        """Raises EngineError 404 where there is none, 403 while containers are on it."""
         await self._call("DELETE", f"/networks/{name}")
 
     # --- containers
@@ -160,12 +187,18 @@ class Engine:
                 raise
 
     async def start(self, name: str) -> None:
+        """One that runs already is fine."""
         await self._call("POST", f"/containers/{name}/start")
 
     async def stop(self, name: str, timeout_s: int) -> None:
+        """SIGTERM, and after so many seconds SIGKILL; answers when it has ended.
+
+        One that has ended already is fine.
+        """
         await self._call("POST", f"/containers/{name}/stop", t=str(timeout_s))
 
     async def inspect(self, name: str) -> Plain | None:
+        """What the engine says of a container; None where there is none."""
         try:
             found: Plain = await self._call("GET", f"/containers/{name}/json")
             return found
@@ -234,6 +267,7 @@ class Engine:
             raise EngineError(0, f"the output of {name} broke off: {error}") from error
 
     async def _has_terminal(self, name: str) -> bool:
+        """A container with a terminal has output without frames."""
         seen = await self.inspect(name)
         return bool(seen and seen["Config"]["Tty"])
 

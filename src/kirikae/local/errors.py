@@ -25,6 +25,7 @@ class AwsError(KirikaeError):
         message: str,
         status: int = 400,
     ) -> None:
+        """``status`` is HTTP's; on 500 and the like, AWS's SDKs try again by themselves."""
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
@@ -35,6 +36,7 @@ class EngineError(KirikaeError):
     """The container engine answered with this HTTP status (0: it did not answer)."""
 
     def __init__(self, status: int, message: str) -> None:
+        """``message`` is the engine's own, for the operator."""
         super().__init__(message)
         self.status = status
         self.message = message

@@ -31,6 +31,8 @@ class Daemon:
     """One process that outlives us, found again by its file and by an argument of its own."""
 
     def __init__(self, file: Path, argument: str) -> None:
+        """``argument`` stands alone in the command line and tells this process from any other of
+        the same ID."""
         self._file = file
         self._argument = argument
 
@@ -47,6 +49,8 @@ class Daemon:
         errors: IO[bytes] | int,
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
+        """Start it in a session of its own, so that neither Ctrl-C nor our end reaches it, and
+        write its ID down. Whether one runs already is for the caller to ask."""
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -59,17 +63,20 @@ class Daemon:
         return process
 
     def stop(self, with_signal: int = signal.SIGTERM) -> None:
+        """Ask it to end; nothing is waited for. One that does not run is fine."""
         if (pid := self.pid()) is not None:
             os.kill(pid, with_signal)
 
 
 def free_port() -> int:
+    """Free at this moment; somebody else may take it before it is used."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def port_is_free(port: int) -> bool:
+    """Could a server listen there now? A port in TIME_WAIT counts as free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -35,6 +35,8 @@ class Gateway:
         status: Callable[[], Status],
         interrupt_spot: Callable[[int, bool], list[str]],
     ) -> None:
+        """``services`` are those of kirikae local, by signing name; ``interrupt_spot`` takes a
+        percentage, and whether it is only asked."""
         self._services = services
         self._stores = stores
         self._metadata = metadata
@@ -42,6 +44,10 @@ class Gateway:
         self._interrupt_spot = interrupt_spot
 
     def application(self) -> web.Application:
+        """Every path of the endpoint.
+
+        What begins with ``/_kirikae`` is the control plane's own; AWS has no such paths.
+        """
         app = web.Application(client_max_size=_LARGEST_BODY)
         app.router.add_get("/_kirikae/status", self._tell_status)
         app.router.add_post("/_kirikae/interrupt-spot", self._take_spot_away)
@@ -52,14 +58,17 @@ class Gateway:
         return app
 
     async def _tell_status(self, request: web.Request) -> web.Response:
+        """What ``kirikae local status`` shows."""
         return web.json_response(self._status())
 
     async def _take_spot_away(self, request: web.Request) -> web.Response:
+        """Answers the ARNs of the tasks that are (or, with ``dry=1``, would be) taken away."""
         percent = int(request.query["percent"])
         tasks = self._interrupt_spot(percent, request.query.get("dry") == "1")
         return web.json_response({"tasks": tasks})
 
     async def _aws(self, request: web.Request) -> web.Response:
+        """One request of AWS's API: carried out here, or passed on to moto."""
         body = await request.read()
         name = _service_name(request)
         service = self._services.get(name)
@@ -103,4 +112,5 @@ def _about_balancers(request: web.Request, body: bytes) -> bool:
 
 
 def _without(headers: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
+    """Headers that hold from end to end, without those of one connection alone."""
     return {name: value for name, value in headers.items() if name.lower() not in names}

@@ -69,6 +69,7 @@ class House:
     """Keeps order; what fails is told and tried again at the next beat."""
 
     def __init__(self, household: Household) -> None:
+        """The engine's events go on from the last one that was heard, or from now."""
         self._of = household
         self._troubles: dict[str, str] = {}
         heard = household.state.marks.get("events") or {}
@@ -82,6 +83,7 @@ class House:
     # --- duties
 
     def _duties(self) -> Sequence[Duty]:
+        """Every duty with its beat; what each second needs comes first."""
         access_log_every_s = GAUGES_EVERY_S if self._of.figures_now else EVERY_S
         return (
             Duty("figures", 1, self._write_figures),
@@ -107,6 +109,7 @@ class House:
                     await self._do(duty)
 
     async def _do(self, duty: Duty) -> None:
+        """What fails is a trouble until the next time that it does not."""
         try:
             await duty.work()
             self._troubles.pop(duty.name, None)
@@ -115,37 +118,47 @@ class House:
             log.warning("%s: %s", duty.name, error)
 
     async def _write_figures(self) -> None:
+        """Every second that is over goes into the store."""
         self._of.recorder.write_out(time.time())
 
     async def _write_gauges(self) -> None:
+        """Hosts by health, and open connections."""
         self._of.recorder.write_gauges(time.time(), await self._of.door.connections())
 
     async def _assert_door(self) -> None:
+        """HAProxy runs, and does what the store says."""
         if not await self._of.door.is_running():
             log.warning("HAProxy had ended and is started again")
             await self._of.door.assert_all()
 
     async def _assert_stores(self) -> None:
+        """moto runs."""
         if await self._of.stores.assert_running():
             log.warning(
                 "moto had ended and was started again; what its journal holds is there again"
             )
 
     async def _ask_engine(self) -> None:
+        """The container engine answers; how long it took is heard by the pulse."""
         await self._of.engine.version()
 
     async def _assert_registry(self) -> None:
+        """The registry runs, where it is installed."""
         await self._of.registry.assert_running()
 
     async def _assert_targets(self) -> None:
+        """Every target is checked, and every draining one is watched."""
         self._of.health.assert_all()
         self._of.targets.resume_drains()
 
     async def _repair(self) -> None:
+        """What was missed is made good: servers that HAProxy has otherwise, and tasks that nobody
+        drives."""
         await self._of.door.repair()
         self._of.tasks.poke_unfinished()
 
     async def _tidy(self) -> None:
+        """What nobody looks at any more is dropped."""
         # An engine that was restarted may have made the bridge anew.
         await link_local_bind(self._of.bridge)
         self._of.state.forget_figures(int(time.time()) - KEPT_S)

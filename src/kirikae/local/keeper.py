@@ -94,6 +94,11 @@ def service(environ: Environ) -> str:
 
 
 def changes_something(environ: Environ, body: bytes) -> bool:
+    """Must it be done again after a restart?
+
+    In doubt it must: an operation that only reads costs a line in the journal, one that is lost
+    loses what was put.
+    """
     if environ["REQUEST_METHOD"] in ("GET", "HEAD", "OPTIONS") or environ["PATH_INFO"].startswith(
         "/moto-api"
     ):
@@ -147,6 +152,11 @@ class Journal:
     """Requests that changed something, in the order in which moto carried them out."""
 
     def __init__(self, path: Path) -> None:
+        """Opens or makes the journal.
+
+        ``synchronous=normal``: with WAL, a killed process loses nothing; only a machine that loses
+        its power may lose the last requests (sqlite.org, "PRAGMA synchronous").
+        """
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("pragma journal_mode=wal")
         self._db.execute("pragma synchronous=normal")
@@ -158,6 +168,8 @@ class Journal:
             self._pin(json.loads(environ))
 
     def _pin(self, environ: Environ) -> None:
+        """A copy's source and what a versioned bucket holds must be there when the journal is done
+        again."""
         if source := environ.get("HTTP_X_AMZ_COPY_SOURCE"):
             path = unquote(
                 str(source).partition("?")[0], encoding="latin-1"
@@ -167,6 +179,7 @@ class Journal:
             self._pinned.add("/" + str(environ["PATH_INFO"]).split("/")[1] + "/")
 
     def _is_pinned(self, path: str) -> bool:
+        """Would a later request miss the former contents of this object?"""
         return bool(path) and (path in self._pinned or f"/{path.split('/')[1]}/" in self._pinned)
 
     def write(
@@ -200,6 +213,8 @@ class Journal:
             raise
 
     def read(self) -> Iterable[tuple[int, Environ, bytes]]:
+        """Seed, environment and body of every request, in the order in which they were carried
+        out."""
         for seed, environ, body in self._db.execute(
             "select seed, environ, body from request order by seq"
         ):
@@ -225,12 +240,18 @@ class Keeper:
         journal: Journal,
         seed: Callable[[int], None],
     ) -> None:
+        """``seed`` sets moto's random numbers."""
         self._app = app
         self._journal = journal
         self._seed = seed
         self._one = threading.Lock()
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        """One request.
+
+        It is written down after moto took it and before it is answered: what the caller was told is
+        kept, and what a crash swallowed was never told. A refusal of moto's is not kept.
+        """
         body = _whole_body(environ)
         environ["wsgi.input"] = io.BytesIO(body)
         kept = dict(environ)
@@ -255,6 +276,7 @@ class Keeper:
         return answer.body
 
     def _carry_out(self, environ: Environ, seed: int) -> _Answer:
+        """One request with this seed; the same seed makes the same identifiers."""
         told: list[tuple[str, Headers]] = []
         self._seed(seed)
         body = list(self._app(environ, lambda status, headers, *_: told.append((status, headers))))
@@ -313,6 +335,7 @@ def _refused(environ: Environ, why: str, start_response: Any) -> Iterable[bytes]
 
 
 def _whole_body(environ: Environ) -> bytes:
+    """The request's body, also a chunked one; the environment then says how long it is."""
     source = environ["wsgi.input"]
     if environ.get("CONTENT_LENGTH"):
         return bytes(source.read(int(environ["CONTENT_LENGTH"])))
@@ -323,6 +346,7 @@ def _whole_body(environ: Environ) -> bytes:
 
 
 def main() -> None:
+    """``python -m kirikae.local.keeper DIRECTORY PORT``: serve until SIGTERM."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
@@ -334,6 +358,10 @@ def main() -> None:
 
 
 def _serve(directory: Path, port: int) -> None:
+    """Do the journal again, then answer on 127.0.0.1.
+
+    Until that is done nobody is listened to, so nobody sees half of what was kept.
+    """
     # Imported here, because moto takes a second.
     os.environ.setdefault("MOTO_PORT", str(port))
     from moto.moto_api._internal import mock_random

@@ -66,6 +66,7 @@ class Base:
 
     @classmethod
     def of(cls, directory: Path, settings: Settings) -> Base:
+        """Opens the files of this directory; no process is started yet."""
         pulse = Pulse()
         return cls(
             directory,
@@ -79,6 +80,7 @@ class Base:
         )
 
     async def close(self) -> None:
+        """Connections and files; processes that outlive us run on."""
         await self.stores.close()
         await self.engine.close()
         self.state.close()
@@ -133,6 +135,7 @@ class Balancing:
         network: Network,
         agenda: Agenda,
     ) -> Balancing:
+        """Wired only: HAProxy is not touched."""
         settings = base.settings
         port = settings.port
         places = Places(
@@ -196,6 +199,7 @@ class Working:
         balancing: Balancing,
         agenda: Agenda,
     ) -> Working:
+        """Wired only: no task is driven, no service looked at."""
         names = EngineNames(base.settings.instance)
         pool = PausePool(base.engine, base.state, names, base.settings.pool)
         logs = Logs(base.state, base.engine, base.stores)
@@ -217,6 +221,8 @@ class Working:
 
 
 def _maker(base: Base, network: Network, names: EngineNames) -> Maker:
+    """What every task is told: the endpoint in AWS's own variables, so that any SDK finds it, and
+    keys that the stores take from anybody."""
     settings = base.settings
     environment = {
         "AWS_ENDPOINT_URL": f"http://{network.gateway}:{settings.port}",
@@ -274,6 +280,7 @@ class Plane:
 
     @classmethod
     def of(cls, base: Base, network: Network) -> Plane:
+        """Everything wired, nothing begun: that is the server's."""
         agenda = Agenda(time.time)
         balancing = Balancing.of(base, network, agenda)
         working = Working.of(base, network, balancing, agenda)
@@ -297,6 +304,7 @@ class Plane:
         return cls(base, network, balancing, working, House(household))
 
     def gateway(self) -> Gateway:
+        """The HTTP side; made once everything else stands."""
         metadata = Metadata(
             self.base.state,
             self.base.engine,
@@ -315,6 +323,7 @@ class Plane:
         )
 
     def status(self) -> Status:
+        """What ``kirikae local status`` shows, as it is now."""
         return status_of(
             self.base.settings,
             self.base.state,
@@ -325,6 +334,7 @@ class Plane:
         )
 
     async def close(self) -> None:
+        """In the order in which things depend on each other; tasks and HAProxy run on."""
         self.balancing.recorder.stop()
         await self.working.tasks.close()
         await self.working.logs.close()

@@ -57,6 +57,7 @@ class Load:
 
     @property
     def overloaded(self) -> bool:
+        """Is any figure as large as is much?"""
         return self.slowness >= 1
 
     def of(self, what: Measure) -> float | None:
@@ -81,11 +82,13 @@ class Pulse:
     """Takes measures, and answers how slow it is, and whether it was at a certain time."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        """``clock`` answers Unix seconds, as the engine stamps its checks."""
         self._clock = clock
         self._known: deque[_Measured] = deque()
         self._began = clock()
 
     def measured(self, what: Measure, seconds: float) -> None:
+        """Known since now; what is older than ten minutes is dropped."""
         now = self._clock()
         self._known.append(_Measured(now, what, seconds))
         while self._known[0].at < now - KEPT_S:
@@ -129,4 +132,5 @@ class Pulse:
 
 
 def _load(found: Mapping[Measure, Sequence[float]]) -> Load:
+    """The median of each measure."""
     return Load({what: median(took) for what, took in found.items()})

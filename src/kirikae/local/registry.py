@@ -34,6 +34,8 @@ class Registry:
     """
 
     def __init__(self, directory: Path, port: int) -> None:
+        """Whether ``docker-registry`` is installed is looked at once, here; ``port`` 0 means none
+        is wanted."""
         self._directory = directory
         self._port = port
         self._program = shutil.which("docker-registry") if port else None
@@ -58,6 +60,7 @@ class Registry:
         raise LocalError(f"docker-registry did not start on port {self._port}; see {self._log}")
 
     def _start(self, program: str) -> subprocess.Popen[bytes]:
+        """REGISTRY_ variables of this shell would overrule our file, so they are not handed on."""
         config = _CONFIG.format(root=self._directory / "registry", port=self._port)
         write_durably(self._config, config, OURS_ALONE)
         own = {key: value for key, value in os.environ.items() if not key.startswith("REGISTRY_")}
@@ -65,4 +68,5 @@ class Registry:
             return self._daemon.start([program, "serve", str(self._config)], out, out, own)
 
     def stop(self) -> None:
+        """Ask it to end; images stay."""
         self._daemon.stop()

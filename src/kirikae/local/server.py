@@ -69,6 +69,8 @@ async def _first_end(loops: list[asyncio.Task[None]]) -> BaseException:
 
 
 async def _served(plane: Plane) -> web.AppRunner:
+    """The API answers from here on; only after everything else runs, so that no request meets half
+    a control plane."""
     runner = web.AppRunner(plane.gateway().application(), access_log=None)
     await runner.setup()
     port = plane.base.settings.control_port
@@ -77,6 +79,11 @@ async def _served(plane: Plane) -> web.AppRunner:
 
 
 async def _main(directory: Path) -> None:
+    """Bring everything up, then serve until SIGTERM or SIGINT.
+
+    Tasks, HAProxy and moto go on when it ends, however it ends. Raises LocalError where something
+    cannot be brought up, or where a loop that must never end has ended.
+    """
     settings = Settings.load(directory)
     stopped = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -117,6 +124,11 @@ def _own(lock: TextIO) -> bool:
 
 
 def main() -> None:
+    """``python -m kirikae.local.server DIRECTORY``.
+
+    Ends with a message where another process owns the directory: two control planes over one store
+    would undo each other's work.
+    """
     directory = Path(sys.argv[1])
     os.umask(0o077)  # the stores hold what users put into SSM and Secrets Manager
     logging.basicConfig(

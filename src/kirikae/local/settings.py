@@ -33,6 +33,8 @@ class Settings:
 
     @classmethod
     def load(cls, directory: Path) -> Self:
+        """Raises OSError where there are none, TypeError where another version of kirikae wrote
+        others."""
         return cls(**json.loads((directory / _FILE).read_text()))
 
     @staticmethod
@@ -41,4 +43,5 @@ class Settings:
         return (directory / _FILE).exists()
 
     def save(self, directory: Path) -> None:
+        """Whole or not at all, also when the machine stops meanwhile."""
         write_durably(directory / _FILE, json.dumps(asdict(self)), OURS_ALONE)

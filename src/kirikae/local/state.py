@@ -42,16 +42,20 @@ class Table(Generic[Row]):
     """All rows of one kind, by key."""
 
     def __init__(self, state: State, kind: str) -> None:
+        """``kind`` names the rows in the file; another name would lose those that are there."""
         self._state = state
         self.kind = kind
 
     def get(self, key: str) -> Row | None:
+        """None where there is no such row."""
         return self._rows().get(key)
 
     def __getitem__(self, key: str) -> Row:
+        """Raises KeyError where there is no such row."""
         return self._rows()[key]
 
     def all(self) -> list[Row]:
+        """A list of its own: rows may be put and dropped while somebody walks over it."""
         return list(self._rows().values())
 
     def put(self, key: str, row: Row) -> Row:
@@ -60,6 +64,7 @@ class Table(Generic[Row]):
         return row
 
     def drop(self, key: str) -> None:
+        """One that is not there is no error. Raises LocalError where the disk cannot be written."""
         self._state.erase(self.kind, key)
 
     def drop_where(self, gone: Callable[[Row], bool]) -> None:
@@ -68,6 +73,7 @@ class Table(Generic[Row]):
             self.drop(key)
 
     def _rows(self) -> Mapping[str, Row]:
+        """Key -> row, live."""
         return self._state.of_kind(self.kind)
 
 
@@ -75,6 +81,7 @@ class State:
     """WAL is safe here because exactly one process owns the file (the directory is locked)."""
 
     def __init__(self, path: Path) -> None:
+        """Reads all rows into memory. Raises LocalError for rows of another format."""
         self._path = path
         self._db = _opened(path)
         self._rows: dict[str, dict[str, Any]] = {}
@@ -103,6 +110,7 @@ class State:
     # --- what the tables are made of
 
     def of_kind(self, kind: str) -> Mapping[str, Any]:
+        """Key -> row, live; nobody outside changes it."""
         return self._rows.get(kind, {})
 
     def write(
@@ -111,14 +119,18 @@ class State:
         key: str,
         row: Mapping[str, object],
     ) -> None:
+        """The file first, then memory: where the file cannot be written, nothing has changed."""
         self._write("insert or replace into thing values (?, ?, ?)", kind, key, json.dumps(row))
         self._rows.setdefault(kind, {})[key] = row
 
     def erase(self, kind: str, key: str) -> None:
+        """The file first, then memory."""
         self._write("delete from thing where kind = ? and id = ?", kind, key)
         self._rows.get(kind, {}).pop(key, None)
 
     def _write(self, statement: str, *values: object) -> None:
+        """Raises LocalError where the file cannot be written; whoever asked is told, and may try
+        again."""
         try:
             self._db.execute(statement, values)
         except sqlite3.OperationalError as error:
@@ -170,6 +182,7 @@ class State:
         second: int,
         body: Mapping[str, object],
     ) -> None:
+        """One second (or minute) of a subject; a former one of the same moment is replaced."""
         self._write(
             "insert or replace into figure values (?, ?, ?)", subject, second, json.dumps(body)
         )
@@ -208,17 +221,21 @@ class State:
         since: int,
         until: int,
     ) -> list[tuple[int, Any]]:
+        """Of ``since <= second < until``, oldest first."""
         found = self._db.execute(_FIGURES, (subject, since, until))
         return [(second, json.loads(body)) for second, body in found]
 
     def figure_subjects(self) -> list[str]:
+        """Everything of which there are figures."""
         found = self._db.execute("select distinct subject from figure order by subject")
         return [subject for (subject,) in found]
 
     def forget_figures(self, before: int) -> None:
+        """Drop those of before this second."""
         self._db.execute("delete from figure where second < ?", (before,))
 
     def close(self) -> None:
+        """What was put is in the file already."""
         self._db.close()
 
 
@@ -239,4 +256,5 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _by_number(times: Mapping[str, int]) -> dict[int, int]:
+    """JSON makes texts of keys; these are milliseconds."""
     return {int(ms): count for ms, count in times.items()}

@@ -55,6 +55,7 @@ def status_of(
     load: Load,
     pace: Pace,
 ) -> Status:
+    """Taken from the rows at this moment; asking changes nothing."""
     live = [task for task in state.tasks.all() if task["lastStatus"] != "STOPPED"]
     active = [service for service in state.services.all() if service["status"] == "ACTIVE"]
     in_doubt = [task for task in live if any("_excused" in each for each in task["containers"])]
@@ -73,6 +74,7 @@ def status_of(
 
 
 def _load_status(load: Load, pace: Pace, in_doubt: int) -> LoadStatus:
+    """How busy the machine is, and how many starts that allows."""
     return {
         "overloaded": load.overloaded,
         "engine_answers_s": load.of(Measure.ANSWER),

@@ -36,6 +36,10 @@ class Stores:
         port: int,
         region: str,
     ) -> None:
+        """``directory`` is the instance's state directory; ``port`` is moto's own.
+
+        Nothing is started yet.
+        """
         self._directory = directory
         self._port = port
         self._region = region
@@ -46,6 +50,10 @@ class Stores:
 
     @property
     def http(self) -> aiohttp.ClientSession:
+        """Made when it is first asked for, for a session needs a running loop.
+
+        Bodies are passed on as they come (not unpacked).
+        """
         if self._http is None:
             self._http = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=120), auto_decompress=False
@@ -53,6 +61,7 @@ class Stores:
         return self._http
 
     async def close(self) -> None:
+        """Connections only: moto runs on."""
         if self._http is not None:
             await self._http.close()
 
@@ -72,6 +81,7 @@ class Stores:
         raise LocalError(f"moto did not start on port {self._port}; see {self._log}")
 
     def _start(self) -> subprocess.Popen[bytes]:
+        """moto in a process of its own; the account is what tells its ARNs from another's."""
         module = "kirikae.local.keeper"
         command = [sys.executable, "-m", module, str(self._directory), str(self._port)]
         with self._log.open("ab") as out:
@@ -86,11 +96,13 @@ class Stores:
             )
 
     def stop(self) -> None:
+        """Ask it to end; what it holds is in its journal."""
         self._daemon.stop()
 
     # --- asking it
 
     def _headers(self, service: str) -> dict[str, str]:
+        """moto takes service and region from the scope; the signature is not looked at."""
         scope = f"kirikae/20260101/{self._region}/{service}/aws4_request"
         return {
             "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
@@ -131,12 +143,15 @@ class Stores:
             raise StartFailed(f"{_UNREADABLE}: {value_from}: {error}") from error
 
     async def _of_secrets_manager(self, name: SecretName) -> str:
+        """Raises KeyError for a key that the secret's JSON has not, ValueError where it is not
+        JSON."""
         target = "secretsmanager.GetSecretValue"
         told = await self.call("secretsmanager", target, name.to_params())
         value = str(told["SecretString"])
         return str(json.loads(value)[name.json_key]) if name.json_key else value
 
     async def _of_ssm(self, value_from: str) -> str:
+        """A parameter by its name or its ARN."""
         name = value_from
         if ":parameter/" in value_from:
             name = "/" + value_from.partition(":parameter/")[2]
@@ -149,6 +164,7 @@ class Stores:
             return await self._parameter(name.removeprefix("/"))
 
     async def _parameter(self, name: str) -> str:
+        """Raises AwsError where there is none of this name."""
         asked = {
             "Name": name,
             "WithDecryption": True,
@@ -200,11 +216,13 @@ class SecretName:
 
     @classmethod
     def read(cls, value_from: str) -> SecretName:
+        """Whatever follows the secret's own ARN, in its order; empty parts stay empty."""
         parts = value_from.split(":")
         arn = ":".join(parts[:_ARN_PARTS])
         return cls(arn, *parts[_ARN_PARTS : _ARN_PARTS + 3])
 
     def to_params(self) -> dict[str, object]:
+        """Of GetSecretValue; without stage and version that is the current one."""
         asked: dict[str, object] = {"SecretId": self.arn}
         if self.stage:
             asked["VersionStage"] = self.stage

@@ -50,14 +50,18 @@ class Json:
     """AWS JSON 1.1 (and 1.0): ECS, CloudWatch."""
 
     def __init__(self, service: str, invalid: str) -> None:
+        """``invalid`` is the service's error code for parameters that are not taken."""
         self.model = service_model(service)
         self._invalid = invalid
         self._type = f"application/x-amz-json-{self.model.metadata.get('jsonVersion', '1.1')}"
 
     def operation(self, headers: Mapping[str, str], body: bytes) -> str:
+        """Empty where the request names none."""
         return headers.get("X-Amz-Target", "").rpartition(".")[2]
 
     def params(self, operation: str, body: bytes) -> Plain:
+        """Raises AwsError for a body that is not JSON, and for parameters that the model does not
+        know."""
         try:
             raw = json.loads(body or b"{}")
         except ValueError as error:
@@ -74,9 +78,11 @@ class Json:
         result: Plain,
         request_id: str,
     ) -> tuple[bytes, str]:
+        """Body and content type."""
         return json.dumps(result).encode(), self._type
 
     def error(self, error: AwsError, request_id: str) -> tuple[bytes, str]:
+        """Body and content type."""
         return json.dumps(
             {
                 "__type": error.code,
@@ -89,14 +95,18 @@ class Query:
     """AWS query with XML answers: Elastic Load Balancing, and SQS for older clients."""
 
     def __init__(self, service: str, invalid: str) -> None:
+        """``invalid`` is the service's error code for parameters that are not taken."""
         self.model = service_model(service)
         self._invalid = invalid
         self._serializer = get_serializer_class(service, "query")
 
     def operation(self, headers: Mapping[str, str], body: bytes) -> str:
+        """Empty where the request names none."""
         return _form(body).get("Action", "")
 
     def params(self, operation: str, body: bytes) -> Plain:
+        """Raises AwsError for what cannot be read, and for parameters that the model does not
+        know."""
         model = self.model.operation_model(operation)
         try:
             parsed: Plain = QueryParser(model).parse({"values": _form(body)})
@@ -113,12 +123,14 @@ class Query:
         result: Plain,
         request_id: str,
     ) -> tuple[bytes, str]:
+        """Body and content type."""
         model = self.model.operation_model(operation)
         serializer = self._serializer(model, context=SerializationContext(request_id))
         body = serializer.serialize(result)["body"]
         return (body if isinstance(body, bytes) else body.encode()), "text/xml"
 
     def error(self, error: AwsError, request_id: str) -> tuple[bytes, str]:
+        """Body and content type, as the query protocol writes errors."""
         parts = (
             f"<Type>{_fault(error)}</Type>",
             f"<Code>{escape(error.code)}</Code>",
@@ -132,6 +144,7 @@ class Query:
 
 
 def _form(body: bytes) -> dict[str, str]:
+    """The last of several values of a name counts."""
     return dict(parse_qsl(body.decode(), keep_blank_values=True))
 
 
@@ -209,6 +222,7 @@ class Service:
         unsupported: str,
         query_codes: Mapping[str, str] | None = None,
     ) -> None:
+        """``unsupported`` is the error code for operations that are not carried out here."""
         self._protocol = protocol
         self._operations = operations
         self._unsupported = unsupported
@@ -229,6 +243,8 @@ class Service:
             return self._refusal(ours, request_id)
 
     async def _carry_out(self, operation: str, body: bytes) -> Plain:
+        """Raises AwsError for an operation that is not carried out, before its parameters are
+        looked at."""
         handler = self._operations.get(operation)
         if handler is None:
             raise AwsError(
@@ -238,6 +254,8 @@ class Service:
         return await handler(self._protocol.params(operation, body))
 
     def _refusal(self, error: AwsError, request_id: str) -> Reply:
+        """The error in the request's own protocol, with SQS's older code in a header where SDKs
+        look for it."""
         headers = {"x-amzn-RequestId": request_id}
         if self._codes is not None:
             code = self._codes.get(error.code, error.code)

@@ -29,6 +29,10 @@ class Window:
     ends: int
 
     def holds(self, local: datetime.datetime) -> bool:
+        """Is it open at this local time?
+
+        After midnight, a window still belongs to the day on which it began.
+        """
         minute = local.hour * 60 + local.minute
         day = local.weekday()
         if self.begins < self.ends:
@@ -63,6 +67,7 @@ def window_from(text: object) -> Window:
 
 
 def _minutes(text: str) -> int:
+    """Of the day, up to 24:00. Raises ValueError."""
     hours = int(text[:2])
     minutes = int(text[3:])
     if minutes > 59 or hours * 60 + minutes > 24 * 60:
@@ -71,6 +76,10 @@ def _minutes(text: str) -> int:
 
 
 def _days(text: str, whole: str) -> tuple[int, ...]:
+    """``Mon-Fri`` or ``Tue,Thu`` as numbers; a range may go over the end of the week (``Sat-Mon``).
+
+    Raises ValueError.
+    """
     found: set[int] = set()
     for part in text.split(","):
         ends = [name.strip().capitalize() for name in part.split("-")]
@@ -105,6 +114,7 @@ class Calendar:
         return None
 
     def _next(self, now: float) -> Said:
+        """When a step may be taken next, in words."""
         opens = self.opens(now)
         if opens is None:
             return said("model.closed.never")
@@ -117,10 +127,12 @@ class Calendar:
         )
 
     def _freeze(self, local: datetime.datetime) -> Freeze | None:
+        """The freeze of this day, if there is one."""
         day = local.date()
         return next((each for each in self.freezes if each.begins <= day <= each.ends), None)
 
     def _within(self, local: datetime.datetime) -> bool:
+        """Is a window open, or are there none?"""
         return not self.windows or any(window.holds(local) for window in self.windows)
 
     def opens(self, now: float) -> datetime.datetime | None:
@@ -137,6 +149,7 @@ class Calendar:
         minutes = sorted({0, *(window.begins for window in self.windows)})
         found = [local]
         midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+        # A year, and a day more for a leap year.
         for day in range(367):
             date = midnight.date() + datetime.timedelta(days=day)
             for minute in minutes:

@@ -50,6 +50,7 @@ class OldDeployer(Strict):
 
     @model_validator(mode="after")
     def _one_way(self) -> OldDeployer:
+        """Either kirikae deploys, and then knows how, or a command does."""
         if (self.root is None) == (self.command is None):
             raise ValueError("give `root` (and `reload`), so that kirikae deploys, or `command`")
         if self.root is not None and self.reload is None:
@@ -164,12 +165,14 @@ class MoveSettings(Strict):
     @field_validator("windows")
     @classmethod
     def _windows_can_be_read(cls, windows: tuple[str, ...]) -> tuple[str, ...]:
+        """A window that cannot be read is told now, not when a step is due."""
         for text in windows:
             window_from(text)
         return windows
 
     @model_validator(mode="after")
     def _a_window_is_given(self) -> Self:
+        """Without one, no step would ever be taken by itself."""
         if self.advance == "window" and not self.windows:
             raise ValueError('advance: window needs `windows`, such as ["Mon-Fri 10:00-17:00"]')
         return self
@@ -184,6 +187,7 @@ class FreezeDays(Strict):
 
     @model_validator(mode="after")
     def _ends_after_it_begins(self) -> FreezeDays:
+        """A freeze that ends before it begins would freeze nothing."""
         if self.until < self.begins:
             raise ValueError(f"the freeze ends ({self.until}) before it begins ({self.begins})")
         return self
@@ -212,6 +216,7 @@ class Slack(Strict):
 
     @model_validator(mode="after")
     def _one_way(self) -> Slack:
+        """Either an incoming webhook, or a token with the channel that it writes to."""
         if (self.webhook is None) == (self.token is None):
             raise ValueError("give `webhook`, or `token` and `channel`")
         if self.token is not None and self.channel is None:
@@ -234,6 +239,7 @@ class Notify(Strict):
 
     @model_validator(mode="after")
     def _somebody_is_told(self) -> Notify:
+        """A section that tells nobody is a mistake."""
         if self.slack is None and self.sns is None:
             raise ValueError("give `slack`, `sns` or both")
         return self
@@ -347,6 +353,8 @@ class Project(Strict):
     @field_validator("store")
     @classmethod
     def _store_can_be_used(cls, store: str) -> str:
+        """A path of this machine, or a bucket by its name (S3 user guide, "General purpose bucket
+        naming rules")."""
         if "://" in store and not re.fullmatch(
             r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/]+)*/?",
             store,
@@ -360,6 +368,7 @@ class Project(Strict):
     @field_validator("time_zone")
     @classmethod
     def _zone_is_known(cls, zone: str) -> str:
+        """Refused now, and not when the first window is looked at."""
         try:
             ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError) as error:

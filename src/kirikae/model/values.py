@@ -53,6 +53,7 @@ def shown(default: object) -> dict[str, Any]:
 
 
 def _text_schema(pattern: str, example: str) -> WithJsonSchema:
+    """A value is a text in the file, whatever it is kept as."""
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
 
 

@@ -55,6 +55,7 @@ def front_of(
 
 
 def _cannot(question: str) -> Front:
+    """Nothing is carried over; a person has to decide."""
     return Front(questions=(question,))
 
 
@@ -64,6 +65,8 @@ def _carried(
     right: Mapping[str, str],
     folder: str,
 ) -> Front:
+    """The virtual host as it is on the host that is right, with a question for whatever is still
+    open."""
     questions = []
     chosen = _right_one(views, text, right)
     if chosen is None:
@@ -78,6 +81,7 @@ def _carried(
 
 
 def _virtual_hosts(view: View) -> Iterator[Text]:
+    """Live configuration files with a ``server`` of their own; nginx's main file is not one."""
     for text in view.web_texts:
         hosts = any(_VIRTUAL_HOST.match(line) for line in text.lines)
         if hosts and text.path != _MAIN:
@@ -114,6 +118,7 @@ def _web_server(
     text: Text,
     folder: str,
 ) -> WebServer:
+    """The port is the first one that it listens on; 80 where it does not say."""
     package = _package(view)
     said = "\n".join(text.lines)
     listen = _LISTEN.search(said)

@@ -20,6 +20,7 @@ class Shelf:
     """The folder of bundles: ``HOST/UTC-TIME.gz``, newest last."""
 
     def __init__(self, folder: Path) -> None:
+        """The folder need not be there yet."""
         self._folder = folder
 
     def put(
@@ -41,6 +42,7 @@ class Shelf:
         return sorted({file.parent.name for file in self._folder.glob("*/*.gz")})
 
     def newest(self, host: str) -> Path | None:
+        """None for a host that was never looked at."""
         return max((self._folder / host).glob("*.gz"), default=None)
 
     def age_s(self, host: str, now: float) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+# Seconds. Changes come in bursts; what comes within this time is looked at once.
 _SOONEST_S = 0.02
 
 
@@ -15,6 +16,7 @@ class Agenda:
     """The services that somebody wants looked at; each stands here once."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
+        """``clock`` answers Unix seconds; the moments given to ``at`` are of the same clock."""
         self._clock = clock
         self._wake = asyncio.Event()
         self._due: dict[str, float] = {}
@@ -38,6 +40,7 @@ class Agenda:
         return due
 
     def forget(self, arn: str) -> None:
+        """Take a service off, as when it is gone; one that does not stand here is no error."""
         self._due.pop(arn, None)
 
     async def wait(self, until: float) -> None:

@@ -24,6 +24,7 @@ from kirikae.local.elb.targets import Targets
 from kirikae.local.state import State
 from kirikae.local.wire import ACCOUNT, Operation, bound
 
+# AWS shows a stopped task for about an hour (botocore, ecs ListTasks).
 STOPPED_KEPT_S = 3600
 _PARTS = (clusters, settings, definitions, tags, running, protection, serviceapi, deploymentapi)
 NAMES: frozenset[str] = frozenset(name for part in _PARTS for name in part.OPERATIONS)
@@ -52,6 +53,7 @@ class Ecs:
         agenda: Agenda,
         region: str,
     ) -> None:
+        """Only puts the parts together: nothing is read, started or written here."""
         prefix = f"arn:aws:ecs:{region}:{ACCOUNT}:"
         self._state = state
         self._tasks = tasks
@@ -88,6 +90,8 @@ class Ecs:
         )
 
     def operations(self) -> dict[str, Operation]:
+        """Operation's name (as botocore spells it) -> what carries it out; its keys are
+        ``NAMES``."""
         return {
             **bound(clusters.OPERATIONS, self._clusters),
             **bound(settings.OPERATIONS, self._settings),

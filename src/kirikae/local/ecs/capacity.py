@@ -33,6 +33,8 @@ def check_strategy(strategy: Strategy, of_cluster: Iterable[str]) -> None:
 
 
 def _check_item(item: StrategyItem, of_cluster: set[str]) -> None:
+    """Raise AwsError for a provider that is unknown or not of the cluster, and for weights or bases
+    outside what AWS takes."""
     name = item["capacityProvider"]
     check_provider(name)
     if name not in of_cluster:
@@ -47,6 +49,7 @@ def _check_item(item: StrategyItem, of_cluster: set[str]) -> None:
 
 
 def check_provider(name: str) -> None:
+    """Raise AwsError for a provider that kirikae local has not."""
     if name not in PROVIDERS:
         raise invalid(
             f"The specified capacity provider {name} was not found; kirikae local "

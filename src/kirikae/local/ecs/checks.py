@@ -43,6 +43,8 @@ def _run(entry: Plain) -> Run:
 
 
 def out_of_time(runs: Sequence[Run]) -> list[Run]:
+    """Those that the engine stopped or could not begin: they prove nothing of the container
+    itself."""
     return [run for run in runs if not run.in_time]
 
 
@@ -74,6 +76,8 @@ def judged(
 
 
 def _more(before: Excused | None, fresh: Sequence[Run]) -> Excused | None:
+    """The excuse with these further late runs; ``since`` stays the beginning of the first of them,
+    so that the five minutes are counted from there."""
     if not fresh:
         return before
     return {

@@ -27,6 +27,8 @@ class Clusters:
         tags: Tags,
         prefix: str,
     ) -> None:
+        """``prefix`` is the beginning of every ARN of this region and account
+        (``arn:aws:ecs:REGION:ACCOUNT:``)."""
         self._state = state
         self._tags = tags
         self._prefix = prefix
@@ -39,6 +41,7 @@ class Clusters:
         return row
 
     def _arn(self, name: str) -> str:
+        """Of a name or of an ARN; whether there is such a cluster is not asked."""
         return f"{self._prefix}cluster/{short(name)}"
 
     async def create(self, params: Plain) -> Plain:
@@ -59,6 +62,10 @@ class Clusters:
         arn: str,
         params: Plain,
     ) -> Cluster:
+        """A row that is not written down yet.
+
+        Raises AwsError for capacity providers that AWS refuses.
+        """
         providers = params.get("capacityProviders", [])
         strategy = params.get("defaultCapacityProviderStrategy", [])
         _check(providers, strategy)
@@ -74,6 +81,8 @@ class Clusters:
         return row
 
     def _show(self, row: Cluster) -> Plain:
+        """A cluster as AWS shows it; its counts are taken from tasks and services at this
+        moment."""
         arn = row["clusterArn"]
         tasks = [task for task in self._state.tasks.all() if task["clusterArn"] == arn]
         services = [
@@ -93,6 +102,8 @@ class Clusters:
         }
 
     async def describe(self, params: Plain) -> Plain:
+        """Clusters by name or ARN, at most 100 (``default`` without any); what is not there stands
+        in ``failures`` as MISSING and is no error."""
         names = params.get("clusters") or ["default"]
         if len(names) > _MOST:
             raise invalid(f"Clusters cannot be more than {_MOST}.")
@@ -109,10 +120,15 @@ class Clusters:
         }
 
     async def list_clusters(self, params: Plain) -> Plain:
+        """One page of ARNs, at most 100."""
         arns = [cluster["clusterArn"] for cluster in self._state.clusters.all()]
         return page("clusterArns", arns, params, 100)
 
     async def update(self, params: Plain) -> Plain:
+        """UpdateCluster and UpdateClusterSettings: what is not given stays.
+
+        Raises AwsError for Service Connect, which is not carried out here.
+        """
         row = self.find(params["cluster"])
         if params.get("serviceConnectDefaults"):
             raise unsupported("kirikae local does not carry out Service Connect")
@@ -124,6 +140,10 @@ class Clusters:
         return {"cluster": self._show(self._state.clusters.put(row["clusterArn"], changed))}
 
     async def put_capacity_providers(self, params: Plain) -> Plain:
+        """Both lists replace what was there.
+
+        Services that run keep the strategy that they were given.
+        """
         row = self.find(params["cluster"])
         providers = params["capacityProviders"]
         strategy = params["defaultCapacityProviderStrategy"]
@@ -136,6 +156,7 @@ class Clusters:
         return {"cluster": self._show(self._state.clusters.put(row["clusterArn"], changed))}
 
     async def describe_capacity_providers(self, params: Plain) -> Plain:
+        """FARGATE and FARGATE_SPOT; any other name stands in ``failures`` as MISSING."""
         asked = [short(name) for name in params.get("capacityProviders") or PROVIDERS]
         arn = f"{self._prefix}capacity-provider/"
         shown = [
@@ -155,6 +176,8 @@ class Clusters:
         }
 
     async def delete(self, params: Plain) -> Plain:
+        """Raises AwsError while services are active or tasks run: as on AWS, they are ended
+        first."""
         row = self.find(params["cluster"])
         shown = self._show(row)
         if shown["activeServicesCount"]:
@@ -181,6 +204,7 @@ class Clusters:
         return {"containerInstanceArns": []}
 
     async def describe_instances(self, params: Plain) -> Plain:
+        """Every instance asked for is MISSING: tasks run as on Fargate."""
         self.find(params.get("cluster"))
         unknown = [missing(name) for name in params["containerInstances"]]
         return {
@@ -190,6 +214,8 @@ class Clusters:
 
 
 def _check(providers: Sequence[str], strategy: Sequence[StrategyItem]) -> None:
+    """Raise AwsError for a provider that kirikae local has not, or for a strategy of others than
+    these."""
     for name in providers:
         check_provider(name)
     check_strategy(strategy, providers)

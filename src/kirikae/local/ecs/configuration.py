@@ -43,6 +43,7 @@ def configuration_of(asked: Plain, before: Service | None) -> Configuration:
 
 
 def _of_service(service: Service) -> Configuration:
+    """The part of a service's row that says how it deploys."""
     return {
         "minimumHealthyPercent": service["minimumHealthyPercent"],
         "maximumPercent": service["maximumPercent"],
@@ -51,6 +52,8 @@ def _of_service(service: Service) -> Configuration:
 
 
 def _check_carried_out(asked: Plain) -> None:
+    """Raise AwsError for whatever of a deployment would silently not happen here: other strategies
+    than ROLLING, hooks, bake times, alarms."""
     if asked.get("strategy", "ROLLING") != "ROLLING":
         raise unsupported(f"kirikae local does not carry out the strategy {asked['strategy']} yet")
     for key in _LATER:
@@ -61,6 +64,8 @@ def _check_carried_out(asked: Plain) -> None:
 
 
 def _check_percentages(minimum: int, maximum: int) -> None:
+    """Raise AwsError for percentages that AWS refuses, and for those under which no task could ever
+    be exchanged."""
     if not 0 <= minimum <= 100 or maximum < 100:
         raise invalid(
             f"minimumHealthyPercent {minimum}: 0 to 100; maximumPercent {maximum}: 100 or more."

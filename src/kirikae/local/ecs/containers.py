@@ -28,6 +28,7 @@ DEFAULT_STOP_TIMEOUT_S = 30
 DEFAULT_RESTART_PERIOD_S = 300
 _SECOND_NS = 1_000_000_000
 _MIB = 1024 * 1024
+# The kernel's own limits of cgroup v1's cpu.shares.
 _SHARES_LEAST = 2
 _SHARES_MOST = 262144
 
@@ -63,6 +64,11 @@ def with_overrides(definition: Definition, overrides: Overrides) -> Definition:
 
 
 def _overridden(container: ContainerDefinition, override: ContainerOverride) -> ContainerDefinition:
+    """The container as one entry of ``containerOverrides`` changes it.
+
+    A command and sizes replace; variables and environment files are added, and an added variable
+    wins over one of its name.
+    """
     changed: ContainerDefinition = {**container}
     if "command" in override:
         changed["command"] = override["command"]
@@ -114,10 +120,13 @@ def limits(container: ContainerDefinition, definition: Definition) -> Plain:
 
 
 def _shares(cpu: int | None) -> int:
+    """CPU shares within what the kernel takes (2 to 262144); a container without ``cpu`` gets the
+    least, as from the ECS agent."""
     return min(_SHARES_MOST, max(_SHARES_LEAST, cpu or 0))
 
 
 def _ulimit(ulimit: Ulimit) -> Plain:
+    """One of a definition's ulimits in the engine's words."""
     return {
         "Name": ulimit["name"],
         "Soft": ulimit["softLimit"],
@@ -126,6 +135,8 @@ def _ulimit(ulimit: Ulimit) -> Plain:
 
 
 def _linux(parameters: LinuxParameters) -> Plain:
+    """What ``linuxParameters`` means for the engine: tmpfs mounts (MiB), an init process,
+    capabilities."""
     out: Plain = {}
     if tmpfs := parameters.get("tmpfs"):
         out["Tmpfs"] = {
@@ -228,6 +239,10 @@ def seen_as(seen: Mapping[str, Any] | None) -> ContainerSeen:
 
 
 def _seen_alive(engine_id: str, now: Plain) -> ContainerSeen:
+    """Of a container that runs or was only created.
+
+    A check that has not answered yet says nothing: the health of before stays.
+    """
     alive: ContainerSeen = {
         "lastStatus": "RUNNING" if now["Running"] else "PENDING",
         "runtimeId": engine_id,
@@ -279,6 +294,11 @@ def _restarted(
     counts: bool,
     now: float,
 ) -> Container:
+    """The row of a container that begins again.
+
+    ``finished`` is the end that this restart answers (``_handled``): it is written down before the
+    engine is asked, so that after a crash the same end does not count twice.
+    """
     return {
         **row,
         "_handled": finished,

@@ -26,9 +26,11 @@ class Crew:
     """ID -> why it must be replaced; empty while it is well."""
 
     def is_healthy(self, task: Task) -> bool:
+        """Does this task count towards the minimum?"""
         return task["id"] in self.healthy
 
     def healthy_among(self, tasks: Iterable[Task]) -> int:
+        """How many of these count towards the minimum."""
         return sum(self.is_healthy(task) for task in tasks)
 
     def is_whole(self, desired: int) -> bool:
@@ -38,6 +40,7 @@ class Crew:
         return len(self.arriving) == desired == self.healthy_among(self.arriving)
 
     def without(self, gone: Sequence[Task]) -> Crew:
+        """The crew as it is once these arriving tasks are on their way out."""
         return replace(self, arriving=[task for task in self.arriving if task not in gone])
 
 
@@ -47,6 +50,11 @@ def crew_of(
     healthy: Iterable[str],
     reasons: Mapping[str, str],
 ) -> Crew:
+    """The live tasks, sorted by what is to become of them.
+
+    ``healthy`` holds task IDs; ``reasons`` has an entry for every live task, empty for one that is
+    well.
+    """
     newest = service["deployments"][0]["id"]
     leaving = [task for task in live if task["startedBy"] != newest]
     current = [task for task in live if task["startedBy"] == newest]
@@ -60,6 +68,8 @@ def crew_of(
 
 
 def tick_of(service: Service, crew: Crew) -> Tick:
+    """What one look at the service decides: how many tasks start and how many go (``rolling_tick``
+    has the arithmetic)."""
     return rolling_tick(
         service["desiredCount"],
         service["minimumHealthyPercent"],
@@ -121,6 +131,7 @@ def _next_to_go(
 
 
 def provider_of(task: Task) -> str:
+    """FARGATE or FARGATE_SPOT; empty for a task that was started by launch type."""
     return task.get("capacityProviderName", "")
 
 
@@ -130,6 +141,7 @@ def _free(tasks: Iterable[Task], now: float) -> list[Task]:
 
 
 def _age(task: Task) -> float:
+    """Sorts the oldest first."""
     return task["createdAt"]
 
 

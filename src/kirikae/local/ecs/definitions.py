@@ -22,6 +22,7 @@ from kirikae.local.rows import Definition
 from kirikae.local.state import State
 from kirikae.local.wire import Handlers
 
+# botocore's model of DeleteTaskDefinitions: up to 10 at a time.
 _MOST_DELETED = 10
 _UNKNOWN = "The specified task definition does not exist. Specify a valid task definition."
 _STILL_ACTIVE = (
@@ -39,11 +40,17 @@ class Definitions:
         tags: Tags,
         prefix: str,
     ) -> None:
+        """``prefix`` is the beginning of every ARN of this region and account."""
         self._state = state
         self._tags = tags
         self._prefix = prefix
 
     async def register(self, params: Plain) -> Plain:
+        """A new revision of the family, one above the highest that is known.
+
+        Raises AwsError for what AWS refuses and for what is not carried out here. Not to be
+        repeated blindly: each call makes one more revision.
+        """
         containers = check_definition(params)
         size = check_size(params)
         family = params["family"]
@@ -75,6 +82,7 @@ class Definitions:
         }
 
     def _of_family(self, family: str) -> list[Definition]:
+        """Its revisions of every status, in no promised order."""
         return [each for each in self._state.definitions.all() if each["family"] == family]
 
     def find(self, name: str) -> Definition:
@@ -102,6 +110,7 @@ class Definitions:
         return row
 
     async def describe(self, params: Plain) -> Plain:
+        """Also an inactive revision can be looked at, as long as it is kept."""
         row = self.find(params["taskDefinition"])
         with_tags = "TAGS" in params.get("include", [])
         tags = self._tags.of(row["taskDefinitionArn"]) if with_tags else []
@@ -111,6 +120,8 @@ class Definitions:
         }
 
     async def list_definitions(self, params: Plain) -> Plain:
+        """One page of ARNs, sorted by family and revision; only the ACTIVE ones unless another
+        status is asked for."""
         status = params.get("status", "ACTIVE")
         family = params.get("familyPrefix")
         rows = [
@@ -125,6 +136,10 @@ class Definitions:
         return page("taskDefinitionArns", [each["taskDefinitionArn"] for each in rows], params, 100)
 
     async def families(self, params: Plain) -> Plain:
+        """One page of family names.
+
+        A family is INACTIVE when none of its revisions is active any more.
+        """
         begins = params.get("familyPrefix", "")
         rows = self._state.definitions.all()
         active = {each["family"] for each in rows if each["status"] == "ACTIVE"}
@@ -137,6 +152,8 @@ class Definitions:
         return page("families", sorted(chosen[params.get("status", "ALL")]), params, 100)
 
     async def deregister(self, params: Plain) -> Plain:
+        """The revision becomes INACTIVE: what runs of it goes on, but nothing new is started from
+        it. Raises AwsError without a revision, so that no whole family can be meant by mistake."""
         if ":" not in short(params["taskDefinition"]):
             raise refused("Revision is missing.")
         row = self.find(params["taskDefinition"])

@@ -36,6 +36,7 @@ class DeploymentApi:
         lookup: Lookup,
         agenda: Agenda,
     ) -> None:
+        """Keeps no state of its own: every answer is read from the store when it is asked for."""
         self._state = state
         self._clusters = clusters
         self._definitions = definitions
@@ -43,6 +44,10 @@ class DeploymentApi:
         self._agenda = agenda
 
     async def list_deployments(self, params: Plain) -> Plain:
+        """One page of a service's deployments, newest first, of the asked statuses and times.
+
+        Raises AwsError for a service that is not there.
+        """
         cluster = self._clusters.find(params.get("cluster"))
         service = self._lookup.known_service(cluster, params["service"])
         rows = [
@@ -54,6 +59,7 @@ class DeploymentApi:
         return page("serviceDeployments", [show_brief(row) for row in rows], params, 100)
 
     async def describe_deployments(self, params: Plain) -> Plain:
+        """By ARN, at most 20; an unknown one stands in ``failures`` as MISSING."""
         arns = params["serviceDeploymentArns"]
         found, failures = _named(arns, self._state.service_deployments.get)
         return {
@@ -62,11 +68,13 @@ class DeploymentApi:
         }
 
     def _show(self, row: ServiceDeployment) -> Plain:
+        """Also a deployment whose service is gone can be shown; then nothing runs of it."""
         service = self._state.services.get(row["serviceArn"])
         tasks = [] if service is None else tasks_of(service, self._state.tasks.all())
         return show_service_deployment(row, service, tasks)
 
     async def describe_revisions(self, params: Plain) -> Plain:
+        """By ARN, at most 20; an unknown one stands in ``failures`` as MISSING."""
         arns = params["serviceRevisionArns"]
         found, failures = _named(arns, self._state.revisions.get)
         shown = [self._show_revision(row) for row in found]
@@ -76,6 +84,10 @@ class DeploymentApi:
         }
 
     def _show_revision(self, row: Revision) -> Plain:
+        """A revision as AWS shows it.
+
+        A container's digest appears once the first task of the deployment has settled its image.
+        """
         definition = self._definitions.find(row["taskDefinition"])
         images = []
         for container in definition["containerDefinitions"]:

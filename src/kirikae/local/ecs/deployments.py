@@ -33,6 +33,7 @@ FINAL = ("SUCCESSFUL", "STOPPED", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED")
 
 
 def _number() -> str:
+    """Nineteen digits, as in the ARNs that AWS makes."""
     return f"{secrets.randbelow(10**19):019d}"
 
 
@@ -73,6 +74,8 @@ def new_service_deployment(
     target: Revision,
     sources: Iterable[str],
 ) -> ServiceDeployment:
+    """The row of a way from the revisions ``sources`` to ``target``; it is written down and in
+    progress."""
     arn = service["serviceArn"].replace(":service/", ":service-deployment/") + f"/{_number()}"
     now = time.time()
     row: ServiceDeployment = {
@@ -254,6 +257,7 @@ def tell(
 
 
 def counts(tasks: Iterable[Task]) -> Plain:
+    """How many of these tasks run, and how many are on their way up."""
     status = [task["lastStatus"] for task in tasks]
     return {
         "runningCount": status.count("RUNNING"),
@@ -264,6 +268,10 @@ def counts(tasks: Iterable[Task]) -> Plain:
 def show_service_deployment(
     row: ServiceDeployment, service: Service | None, tasks: list[Task]
 ) -> Plain:
+    """A service deployment as AWS shows it.
+
+    One that is over, or whose service is gone (None), asks for no tasks any more.
+    """
     shown: Plain = {key: value for key, value in row.items() if not key.startswith("_")}
     shown["sourceServiceRevisions"] = [_summary(arn, 0, tasks) for arn in row["_sources"]]
     going_on = service is not None and row["status"] not in FINAL
@@ -276,6 +284,7 @@ def show_service_deployment(
 
 
 def _summary(revision: str, wanted: int, tasks: Iterable[Task]) -> Plain:
+    """A revision's ARN with its number of wanted, running and starting tasks."""
     own = counts(task for task in tasks if task["_revision"] == revision)
     return {
         "arn": revision,
@@ -286,6 +295,11 @@ def _summary(revision: str, wanted: int, tasks: Iterable[Task]) -> Plain:
 
 
 def _show_breaker(row: ServiceDeployment, service: Service) -> Plain:
+    """How near the circuit breaker is to its threshold.
+
+    Without an entry of its own (the deployment is over) the failures that were counted last are
+    told.
+    """
     breaker = service["deploymentCircuitBreaker"]
     threshold = breaker_threshold(service["desiredCount"], breaker.get("thresholdConfiguration"))
     if not breaker["enable"]:
@@ -308,6 +322,7 @@ def _show_breaker(row: ServiceDeployment, service: Service) -> Plain:
 
 
 def show_configuration(service: Service) -> Plain:
+    """How the service deploys, in the shape of a request's ``deploymentConfiguration``."""
     return {
         "minimumHealthyPercent": service["minimumHealthyPercent"],
         "maximumPercent": service["maximumPercent"],

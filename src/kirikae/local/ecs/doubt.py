@@ -37,6 +37,8 @@ class Doubt:
         stopwatch: Stopwatch,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """``pulse`` remembers when this machine was late, ``stopwatch`` measures how long the
+        engine takes for a check that does nothing; ``clock`` answers Unix seconds."""
         self._pulse = pulse
         self._stopwatch = stopwatch
         self._clock = clock
@@ -81,6 +83,8 @@ class Doubt:
         before: Container,
         health: Plain,
     ) -> Judged:
+        """The stopwatch is asked only where the pulse does not already explain every late run: it
+        costs the engine a start."""
         runs = out_of_time(failed_runs(health))
         slow = not all(map(self._was_late, runs)) and await self._is_slow(task, check)
         return judged(
@@ -92,6 +96,7 @@ class Doubt:
         )
 
     def _was_late(self, run: Run) -> bool:
+        """Was this machine overloaded while the check ran?"""
         return self._pulse.was_late(run.began, run.ended)
 
     async def _is_slow(self, task: Task, check: HealthCheck) -> bool:
@@ -104,6 +109,7 @@ class Doubt:
 
 
 def _without_excuse(container: Container) -> Container:
+    """The container without an excuse: the engine's word counts in full again."""
     if "_excused" not in container:
         return container
     plain: Container = {**container}

@@ -24,18 +24,23 @@ class EngineNames:
 
     @property
     def labels(self) -> dict[str, str]:
+        """``label`` as the engine takes it when something is made."""
         return {"kirikae.instance": self.instance}
 
     def container(self, task_id: str, name: str) -> str:
+        """Of one container of a task."""
         return f"{self.instance}-task-{task_id}-{name}"
 
     def containers(self, task_id: str, definition: Definition) -> list[str]:
+        """Of all containers of a task, in the definition's order."""
         return [
             self.container(task_id, container["name"])
             for container in definition["containerDefinitions"]
         ]
 
     def pause(self, key: str) -> str:
+        """Of the container that holds a task's network; ``key`` is no task's ID, for a pooled one
+        has no task yet."""
         return f"{self.instance}-pause-{key}"
 
     def volume(self, task_id: str, volume: Volume) -> str:
@@ -46,6 +51,8 @@ class EngineNames:
         return "-".join(part for part in self._efs_parts(efs) if part)
 
     def _efs_parts(self, efs: Efs) -> Iterable[str]:
+        """What tells one EFS file system's volume from another: the access point, or else the
+        folder. Tasks that name the same share the same files, as on AWS."""
         access_point = efs.get("authorizationConfig", {}).get("accessPointId")
         folder = efs.get("rootDirectory", "/").strip("/").replace("/", ".")
         return self.instance, efs["fileSystemId"], access_point or folder

@@ -22,6 +22,7 @@ class Image:
 
     @classmethod
     def of(cls, seen: Plain) -> Self:
+        """From the engine's inspection of an image; one that was only built here has no digest."""
         names = seen["RepoDigests"]
         return cls(seen["Id"], names[0].partition("@")[2] if names else "")
 
@@ -30,6 +31,7 @@ class Images:
     """``registry`` is the loopback registry's ``host:port``; empty if none runs."""
 
     def __init__(self, engine: Engine, registry: str) -> None:
+        """Nothing is pulled until a task asks for it."""
         self._engine = engine
         self._registry = registry
 
@@ -71,6 +73,8 @@ class Images:
             return None
 
     async def _pull(self, image: str, source: str) -> None:
+        """Raises StartFailed where the registry refuses; EngineError with status 0 where the engine
+        itself is away, which is worth another try."""
         try:
             await self._engine.pull(source)
         except EngineError as error:

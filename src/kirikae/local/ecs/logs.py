@@ -51,12 +51,16 @@ class Logs:
         engine: Engine,
         stores: Stores,
     ) -> None:
+        """No follower runs yet; ``follow`` starts them, also after a restart of the control
+        plane."""
         self._state = state
         self._engine = engine
         self._stores = stores
         self._followers: dict[str, asyncio.Task[None]] = {}
 
     async def close(self) -> None:
+        """Stop following; what is not delivered yet is read again from the engine's log
+        afterwards."""
         for follower in self._followers.values():
             follower.cancel()
 
@@ -68,6 +72,8 @@ class Logs:
                 await self._prepare_group(options)
 
     async def _prepare_group(self, options: dict[str, str]) -> None:
+        """Raises StartFailed, with the agent's words, where the log group is missing and may not be
+        made."""
         group = options["awslogs-group"]
         try:
             if options.get("awslogs-create-group") == "true":
@@ -112,6 +118,11 @@ class Logs:
             self._state.delivered.drop(name)
 
     async def _deliver(self, engine_name: str, stream: _Stream) -> None:
+        """One container's output, batch by batch, until it ends.
+
+        The stamp is written down only after the store took the batch, so a crash repeats lines and
+        never loses any.
+        """
         lines: Lines = asyncio.Queue(maxsize=10 * _BATCH)
         reading = asyncio.create_task(self._read(engine_name, lines))
         place = {
@@ -131,6 +142,8 @@ class Logs:
             reading.cancel()
 
     async def _read(self, engine_name: str, lines: Lines) -> None:
+        """Put what the engine has beyond the last delivered stamp into ``lines``; None at the end,
+        also where the engine broke off."""
         delivered = self._state.delivered.get(engine_name)
         last = delivered["stamp"] if delivered is not None else ""
         since = engine_time(last) if last else 0
@@ -143,9 +156,11 @@ class Logs:
         await lines.put(None)
 
     async def _call(self, operation: str, **params: object) -> Plain:
+        """The store's answer to an operation of CloudWatch Logs. Raises AwsError for a refusal."""
         return await self._stores.call("logs", f"Logs_20140328.{operation}", params)
 
     async def _assert(self, operation: str, **params: object) -> None:
+        """As ``_call``, but what is there already is well: it may be called again after a crash."""
         try:
             await self._call(operation, **params)
         except AwsError as error:
@@ -168,11 +183,16 @@ class Logs:
 
 
 def _options(container: ContainerDefinition) -> dict[str, str]:
+    """The options of the container's log driver; none where it has no log configuration."""
     configuration = container.get("logConfiguration")
     return configuration.get("options", {}) if configuration is not None else {}
 
 
 def _stream(task_id: str, container: str, options: dict[str, str]) -> _Stream:
+    """AWS's names: ``prefix/container/task-id`` with a prefix.
+
+    Raises KeyError without ``awslogs-group``, which no registered definition lacks.
+    """
     prefix = options.get("awslogs-stream-prefix")
     name = f"{prefix}/{container}/{task_id}" if prefix else f"{task_id}-{container}"
     pattern = options.get("awslogs-multiline-pattern")

@@ -42,6 +42,8 @@ class Maker:
         names: EngineNames,
         told: Told,
     ) -> None:
+        """``told`` is what every task of this instance is told; the rest are the places where
+        things are made and found."""
         self._state = state
         self._engine = engine
         self._stores = stores
@@ -118,10 +120,18 @@ class Maker:
             )
 
     async def start(self, task: Task, container: ContainerDefinition) -> None:
+        """Start a container that was made.
+
+        Raises StartFailed where the engine refuses, EngineError where it does not answer.
+        """
         name = self._names.container(task["id"], container["name"])
         await _or_failed(self._engine.start(name), "CannotStartContainerError")
 
     async def _volume(self, task: Task, volume: Volume) -> str:
+        """Make sure that the engine has this volume; the answer is its name there.
+
+        A volume that stands for an EFS file system is shared, and outlives the task.
+        """
         name = self._names.volume(task["id"], volume)
         await _or_failed(
             self._engine.create_volume(name, self._names.labels), "CannotCreateVolumeError"
@@ -134,6 +144,9 @@ class Maker:
         definition: Definition,
         container: ContainerDefinition,
     ) -> dict[str, str]:
+        """Labels by which this instance finds its containers again, and those that the ECS agent
+        sets. The definition's own ``dockerLabels`` are added in ``creation``, and these win over
+        them."""
         return {
             **self._names.labels,
             "kirikae.role": "container",

@@ -31,6 +31,7 @@ SESSION_S = 6 * 3600
 
 
 def stamp(seconds: float) -> str:
+    """Unix seconds as the agent writes times: RFC 3339, microseconds, ``Z``."""
     whole = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
     return whole.replace("+00:00", "Z")
 
@@ -48,6 +49,7 @@ class Metadata:
         protection: Protection,
         tags: Tags,
     ) -> None:
+        """``definition_of`` answers the definition that a task runs."""
         self._state = state
         self._engine = engine
         self._names = names
@@ -57,6 +59,7 @@ class Metadata:
         self._tags = tags
 
     def routes(self, app: web.Application) -> None:
+        """Add every path to this application. v3 has the same answers as v4."""
         for version in ("v3", "v4"):
             app.router.add_get(f"/{version}/{{token}}", self._container)
             app.router.add_get(f"/{version}/{{token}}/task", self._task)
@@ -68,6 +71,10 @@ class Metadata:
         app.router.add_put("/api/{token}/task-protection/v1/state", self._set_protection)
 
     def _find(self, request: web.Request) -> tuple[Task, Container]:
+        """The task and container whose metadata address was asked.
+
+        Raises HTTPNotFound for any other token, also for a task that was forgotten.
+        """
         token = request.match_info["token"]
         task = self._state.tasks.get(token.partition("-")[0])
         if task is not None:
@@ -79,9 +86,11 @@ class Metadata:
     # --- containers and tasks
 
     async def _container(self, request: web.Request) -> web.Response:
+        """``/v4/TOKEN``: the container that asks."""
         return web.json_response(self._show_container(*self._find(request)))
 
     def _show_container(self, task: Task, container: Container) -> Plain:
+        """One container in the metadata endpoint's own spelling (capitals, unlike the API's)."""
         definition = self._definition_of(task)
         own = next(
             each for each in definition["containerDefinitions"] if each["name"] == container["name"]
@@ -116,6 +125,8 @@ class Metadata:
         return shown
 
     async def _task(self, request: web.Request) -> web.Response:
+        """``/v4/TOKEN/task`` and ``taskWithTags``: the task of the container that asks; its CPU
+        limit in vCPU, its memory in MiB."""
         task, _ = self._find(request)
         family, revision = family_and_revision(task)
         shown: Plain = {
@@ -145,10 +156,12 @@ class Metadata:
         return web.json_response(shown)
 
     async def _stats(self, request: web.Request) -> web.Response:
+        """``/v4/TOKEN/stats``: the engine's figures of the container that asks."""
         task, container = self._find(request)
         return web.json_response(await self._stats_of(task, container))
 
     async def _task_stats(self, request: web.Request) -> web.Response:
+        """``/v4/TOKEN/task/stats``: container's engine ID -> the engine's figures."""
         task, _ = self._find(request)
         containers = task["containers"]
         every = await asyncio.gather(*(self._stats_of(task, each) for each in containers))
@@ -159,6 +172,7 @@ class Metadata:
         return web.json_response(shown)
 
     async def _stats_of(self, task: Task, container: Container) -> Plain | None:
+        """The engine's own figures, as it gives them; null where the container does not run."""
         return await self._engine.stats(self._names.container(task["id"], container["name"]))
 
     # --- credentials
@@ -183,10 +197,13 @@ class Metadata:
     # --- scale-in protection
 
     async def _get_protection(self, request: web.Request) -> web.Response:
+        """The agent's GET of task scale-in protection."""
         task, _ = self._find(request)
         return await _protected(task, self._protection.get, {})
 
     async def _set_protection(self, request: web.Request) -> web.Response:
+        """The agent's PUT of task scale-in protection; ``ExpiresInMinutes`` is left to the API's
+        default where it is not given."""
         task, _ = self._find(request)
         asked: Any = await request.json()
         params: Plain = {"protectionEnabled": bool(asked.get("ProtectionEnabled"))}
@@ -196,6 +213,7 @@ class Metadata:
 
 
 def _labels(task: Task, container: Container, own: ContainerDefinition) -> dict[str, str]:
+    """As the agent lists them; a definition's own labels win."""
     family, revision = family_and_revision(task)
     return {
         "com.amazonaws.ecs.cluster": task["clusterArn"],
@@ -208,6 +226,7 @@ def _labels(task: Task, container: Container, own: ContainerDefinition) -> dict[
 
 
 def _limits(own: ContainerDefinition) -> Plain:
+    """CPU in units, memory in MiB; memory only where the container has a limit of its own."""
     limits: Plain = {"CPU": own.get("cpu", 0)}
     if "memory" in own:
         limits["Memory"] = own["memory"]
@@ -215,6 +234,7 @@ def _limits(own: ContainerDefinition) -> Plain:
 
 
 def _networks(task: Task) -> list[Plain]:
+    """None before the task has an address."""
     address = task.get("address")
     return (
         [

@@ -14,14 +14,18 @@ def short(arn: str) -> str:
 
 
 def invalid(message: str) -> AwsError:
+    """The error (not raised yet) for a parameter that has no sense."""
     return AwsError("InvalidParameterException", message)
 
 
 def refused(message: str) -> AwsError:
+    """The error (not raised yet) for a request that AWS's API would not carry out."""
     return AwsError("ClientException", message)
 
 
 def unsupported(message: str) -> AwsError:
+    """The error (not raised yet) for what AWS can do and kirikae local does not: refused by name,
+    so that no rehearsal passes on something that was silently dropped."""
     return AwsError("UnsupportedFeatureException", message)
 
 

@@ -37,6 +37,7 @@ class NewTasks:
         tasks: Tasks,
         prefix: str,
     ) -> None:
+        """``prefix`` is the beginning of every ARN of this region and account."""
         self._state = state
         self._definitions = definitions
         self._tags = tags
@@ -78,6 +79,11 @@ class NewTasks:
         }
 
     def _blank(self, place: str, definition: ContainerDefinition) -> Container:
+        """A container's row.
+
+        ``_checked`` says whether the definition has a health check that counts; the image's own
+        HEALTHCHECK never does.
+        """
         check = definition.get("healthCheck")
         container: Container = {
             "name": definition["name"],
@@ -94,6 +100,7 @@ class NewTasks:
         return container
 
     def save(self, tasks: Sequence[Task], tags: Sequence[Tag]) -> None:
+        """Write tasks and their tags down in one transaction; only a poke sets them in motion."""
         with self._state.together():
             for task in tasks:
                 self._state.tasks.put(task["id"], task)

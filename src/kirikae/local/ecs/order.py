@@ -30,6 +30,7 @@ def launch_order(containers: Sequence[ContainerDefinition]) -> list[ContainerDef
 
 
 def _check_names(waits_for: Mapping[str, Sequence[str]]) -> None:
+    """Raise ValueError for a dependency on a container that the task has not."""
     for name, others in waits_for.items():
         for other in others:
             if other not in waits_for:
@@ -37,6 +38,7 @@ def _check_names(waits_for: Mapping[str, Sequence[str]]) -> None:
 
 
 def _dependencies(container: ContainerDefinition) -> list[str]:
+    """Names of the containers that this one waits for."""
     return [dependency["containerName"] for dependency in container.get("dependsOn", [])]
 
 
@@ -98,6 +100,10 @@ def gate(
 
 
 def _met(dependency: Dependency, other: Container) -> bool:
+    """Is this condition fulfilled now?
+
+    A container that came and went has fulfilled START, but not HEALTHY.
+    """
     over = other["lastStatus"] == "STOPPED"
     match dependency["condition"]:
         case "START":
@@ -127,6 +133,10 @@ def _too_late(
     timeout_s: int | None,
     now: float,
 ) -> str:
+    """Why this dependency waited too long; empty while there is time.
+
+    The seconds are counted from the start of the container that is waited for.
+    """
     condition = dependency["condition"]
     began = other.get("_began")
     if condition == "START" or not timeout_s or began is None or now - began <= timeout_s:

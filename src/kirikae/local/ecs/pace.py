@@ -30,6 +30,7 @@ class Pace:
     """Hands out turns to start a task, first come, first served."""
 
     def __init__(self, load: Callable[[], Load], cores: int) -> None:
+        """``load`` is asked anew at every turn."""
         self._load = load
         self._cores = cores
         self._queue: deque[object] = deque()
@@ -38,14 +39,17 @@ class Pace:
 
     @property
     def at_once(self) -> int:
+        """Turns that the machine can carry at this moment."""
         return starts_at_once(self._load(), self._cores)
 
     @property
     def starting(self) -> int:
+        """Turns that are taken now."""
         return self._starting
 
     @property
     def waiting(self) -> int:
+        """Tasks that wait for a turn."""
         return len(self._queue)
 
     def room(self) -> int | None:
@@ -66,6 +70,10 @@ class Pace:
             self._tell()
 
     async def _granted(self, wanted: Callable[[], bool]) -> bool:
+        """True with a turn, False where the task was no longer wanted while it waited.
+
+        First come, first served: only the head of the queue may take a turn.
+        """
         ticket = object()
         self._queue.append(ticket)
         try:
@@ -87,6 +95,7 @@ class Pace:
             pass
 
     def _tell(self) -> None:
+        """Wake everybody that waits: each looks for itself whether it is its turn."""
         before = self._changed
         self._changed = asyncio.Event()
         before.set()

@@ -51,6 +51,10 @@ def elf(code: bytes, machine: str) -> bytes:
 
 
 def pause_tar() -> bytes:
+    """The image's whole file system, a tar archive of two programs.
+
+    Raises LocalError on another machine than x86_64.
+    """
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         for name, code in _CODE.items():
@@ -72,6 +76,7 @@ class PausePool:
         names: EngineNames,
         size: int,
     ) -> None:
+        """``size`` is how many are kept started ahead of tasks."""
         self._engine = engine
         self._state = state
         self._names = names
@@ -79,6 +84,10 @@ class PausePool:
         self._filling: asyncio.Task[None] | None = None
 
     async def prepare(self) -> None:
+        """Make sure that the engine has the pause image; it may be called at every start.
+
+        Raises EngineError.
+        """
         try:
             await self._engine.image(IMAGE)
         except EngineError as error:
@@ -127,6 +136,7 @@ class PausePool:
         return address
 
     def _give(self, task_id: str, pause: Pause) -> None:
+        """Write down that this task has this pause container and its address."""
         row = self._state.tasks[task_id]
         given: Task = {
             **row,
@@ -136,6 +146,8 @@ class PausePool:
         self._state.tasks.put(task_id, given)
 
     def _new_name(self) -> str:
+        """Written down by the caller before the engine hears it, or found by its label at the next
+        start."""
         return self._names.pause(uuid.uuid4().hex[:12])
 
     async def _make(self, name: str) -> str:
@@ -153,10 +165,12 @@ class PausePool:
         return await self.address(name)
 
     def fill(self) -> None:
+        """Top the pool up in the background; a filling that is under way is left alone."""
         if self._filling is None or self._filling.done():
             self._filling = asyncio.create_task(self._fill())
 
     async def _fill(self) -> None:
+        """Until the pool is full or the engine refuses; the next ``take`` tries again."""
         while len(self._state.pauses.all()) < self._size:
             name = self._new_name()
             try:

@@ -95,6 +95,10 @@ def check_definition(params: Plain) -> list[ContainerDefinition]:
 
 
 def _named(family: str, given: Sequence[Plain]) -> list[ContainerDefinition]:
+    """The containers with names and ``essential`` (true unless said).
+
+    Raises AwsError for a container without a name of its own, and where none is essential.
+    """
     names = [container.get("name") for container in given]
     if not given or None in names or len(set(names)) != len(names):
         raise refused(f"{family}: every container needs a name of its own")
@@ -138,6 +142,7 @@ def check_container(
 
 
 def _check_carried_out(where: str, container: ContainerDefinition) -> None:
+    """Raise AwsError for a setting that kirikae local would drop."""
     for control in container.get("systemControls", []):
         if control.get("namespace", "").startswith("net."):
             raise unsupported(
@@ -153,6 +158,7 @@ def _check_carried_out(where: str, container: ContainerDefinition) -> None:
 
 
 def _check_ranges(where: str, container: ContainerDefinition) -> None:
+    """Raise AwsError for a number outside what the API takes (``_RANGES``)."""
     for part, ranges in _RANGES.items():
         values: object = container.get(part) if part else container
         for key, (low, high) in ranges.items():
@@ -163,6 +169,7 @@ def _check_ranges(where: str, container: ContainerDefinition) -> None:
 
 
 def _check_memory(where: str, container: ContainerDefinition) -> None:
+    """Raise AwsError for less than 6 MiB, or a limit below the reservation."""
     memory = container.get("memory")
     reservation = container.get("memoryReservation")
     for value in (memory, reservation):
@@ -180,6 +187,8 @@ def _check_memory(where: str, container: ContainerDefinition) -> None:
 def _check_dependency(
     where: str, dependency: Dependency, containers: Mapping[str, ContainerDefinition]
 ) -> None:
+    """Raise AwsError for a dependency that could never be met: on an essential container's end (the
+    task would end with it), or on the health of one without a check."""
     name = dependency["containerName"]
     condition = dependency["condition"]
     other = containers.get(name)
@@ -192,6 +201,7 @@ def _check_dependency(
 
 
 def _check_restart(where: str, container: ContainerDefinition) -> None:
+    """Raise AwsError for too many ignored exit codes."""
     policy = container.get("restartPolicy") or {}
     if len(policy.get("ignoredExitCodes", [])) > MOST_IGNORED_EXIT_CODES:
         raise refused(
@@ -200,6 +210,7 @@ def _check_restart(where: str, container: ContainerDefinition) -> None:
 
 
 def _check_health_check(where: str, container: ContainerDefinition) -> None:
+    """Raise AwsError for a command that does not say how it is to be run."""
     check = container.get("healthCheck")
     if check is not None and check["command"][:1] not in _CHECK_KINDS:
         raise refused(f"{where}: healthCheck.command must begin with CMD, CMD-SHELL or NONE")
@@ -211,6 +222,8 @@ def _check_mounts(
     containers: Mapping[str, ContainerDefinition],
     volumes: set[str],
 ) -> None:
+    """Raise AwsError for a mount of a volume, or volumes of a container, that the definition has
+    not."""
     for mount in container.get("mountPoints", []):
         if mount.get("sourceVolume") not in volumes:
             raise refused(f"{where}: Unknown volume '{mount.get('sourceVolume')}'.")
@@ -225,6 +238,8 @@ def _check_mounts(
 
 
 def _check_logs(where: str, container: ContainerDefinition) -> None:
+    """Raise AwsError for another driver than awslogs, for an option that would be dropped, and for
+    a missing group."""
     logs = container.get("logConfiguration")
     if logs is None:
         return
@@ -242,6 +257,7 @@ def _check_logs(where: str, container: ContainerDefinition) -> None:
 
 
 def _check_environment_file(where: str, file: EnvironmentFile) -> None:
+    """Raise AwsError unless it is an S3 object's ARN that ends in ``.env``, as the API demands."""
     value = file["value"]
     if file["type"] != "s3" or not value.startswith("arn:") or not value.endswith(".env"):
         raise refused(
@@ -250,6 +266,7 @@ def _check_environment_file(where: str, file: EnvironmentFile) -> None:
 
 
 def check_volume(family: str, volume: Volume) -> None:
+    """Raise AwsError for a volume without a name, or of a kind that is not carried out."""
     if not volume.get("name"):
         raise refused(f"{family}: every volume needs a name")
     where = f"{family}: volume {volume['name']!r}"
@@ -300,6 +317,7 @@ def check_size(params: Plain) -> Size:
 
 
 def _check_fargate(family: str, size: Size) -> None:
+    """Raise AwsError for a pair of CPU and memory that Fargate has not."""
     if size.cpu is None or size.memory is None:
         raise refused(f"{family}: Fargate requires task definition to have cpu and memory.")
     if problem := size_problem(size.cpu, size.memory):

@@ -15,6 +15,7 @@ from kirikae.local.state import State
 from kirikae.local.wire import Handlers
 
 MINUTES = 120
+# botocore's model of UpdateTaskProtection: up to 48 hours; two hours unless it is said.
 _MOST_MINUTES = 2880
 _MINUTE_S = 60
 _MOST_READ = 100
@@ -31,12 +32,15 @@ class Protection:
         lookup: Lookup,
         agenda: Agenda,
     ) -> None:
+        """Protection stands in the tasks' own rows; nothing is kept here."""
         self._state = state
         self._clusters = clusters
         self._lookup = lookup
         self._agenda = agenda
 
     async def get(self, params: Plain) -> Plain:
+        """GetTaskProtection: the named tasks (at most 100), or without names every protected task
+        of the cluster. What is not there stands in ``failures`` as MISSING."""
         now = time.time()
         if params.get("tasks"):
             found, failures = self._lookup.tasks(params, _MOST_READ)
@@ -51,6 +55,9 @@ class Protection:
         }
 
     async def update(self, params: Plain) -> Plain:
+        """UpdateTaskProtection, for at most 10 tasks: on for so many minutes (1 to 2880, else 120)
+        from now, or off. A task that belongs to no service or is asked to stop stands in
+        ``failures`` as TASK_NOT_VALID. Their service is woken: it may have waited to scale in."""
         minutes = params.get("expiresInMinutes", MINUTES)
         if not 1 <= minutes <= _MOST_MINUTES:
             raise invalid(f"expiresInMinutes must be between 1 and {_MOST_MINUTES}.")
@@ -80,6 +87,7 @@ class Protection:
 
 
 def _show(task: Task, now: float) -> Plain:
+    """Protection that has run out is shown as none."""
     on = protected(task, now)
     shown: Plain = {
         "taskArn": task["taskArn"],

@@ -61,6 +61,8 @@ class Running:
         tasks: Tasks,
         new: NewTasks,
     ) -> None:
+        """``new`` writes rows down, ``tasks`` sets them in motion; ``tokens`` answers repeated
+        requests."""
         self._state = state
         self._clusters = clusters
         self._definitions = definitions
@@ -71,6 +73,13 @@ class Running:
         self._new = new
 
     async def run(self, params: Plain) -> Plain:
+        """RunTask: up to ten tasks of a startable definition.
+
+        With a ``clientToken`` it may be asked again: the tasks of the first time are answered, and
+        none is started. Rows and token are written in one transaction before anything is started,
+        so a crash starts none twice and loses none. Raises AwsError for what AWS refuses and for
+        what is not carried out.
+        """
         cluster = self._clusters.find(params.get("cluster"))
         definition = self._definitions.startable(params["taskDefinition"])
         count = params.get("count", 1)
@@ -118,6 +127,11 @@ class Running:
         return tasks
 
     async def stop(self, params: Plain) -> Plain:
+        """StopTask.
+
+        Raises AwsError for a task that is not there; one that is already stopping keeps its first
+        reason.
+        """
         cluster = self._clusters.find(params.get("cluster"))
         task = self._lookup.task(cluster, params["task"])
         if task is None:
@@ -127,6 +141,7 @@ class Running:
         return {"task": show_task(self._state.tasks[task["id"]])}
 
     async def describe(self, params: Plain) -> Plain:
+        """DescribeTasks: at most 100; what is not there stands in ``failures`` as MISSING."""
         found, failures = self._lookup.tasks(params, _MOST_DESCRIBED)
         shown = [show_task(task) for task in found]
         if "TAGS" in params.get("include", []):
@@ -138,6 +153,7 @@ class Running:
         }
 
     async def list_tasks(self, params: Plain) -> Plain:
+        """ListTasks: one page of ARNs, by default of tasks that are wanted to run."""
         cluster = self._clusters.find(params.get("cluster"))
         if params.get("serviceName"):
             self._lookup.known_service(cluster, params["serviceName"])
@@ -148,6 +164,10 @@ class Running:
 
 
 def _ran(tasks: Iterable[Task]) -> Plain:
+    """The answer of a RunTask.
+
+    ``failures`` is always empty: on a busy machine tasks only start later.
+    """
     return {
         "tasks": [show_task(task) for task in tasks],
         "failures": [],
@@ -170,6 +190,8 @@ def _listed(task: Task, cluster: Cluster, params: Plain) -> bool:
 
 
 def _check_overrides(definition: Definition, overrides: Overrides) -> None:
+    """Raise AwsError for overrides of containers that the definition has not, for accelerators, and
+    for a size that Fargate has not."""
     containers = overrides.get("containerOverrides", [])
     wants_more = any("resourceRequirements" in each for each in containers)
     if overrides.get("inferenceAcceleratorOverrides") or wants_more:

@@ -63,6 +63,7 @@ class ServiceApi:
         targets: Targets,
         agenda: Agenda,
     ) -> None:
+        """Starts and stops nothing itself: whatever is asked ends in a row, and in a wake."""
         self._state = state
         self._clusters = clusters
         self._definitions = definitions
@@ -75,6 +76,12 @@ class ServiceApi:
     # --- making and changing
 
     async def create(self, params: Plain) -> Plain:
+        """CreateService.
+
+        With a ``clientToken`` it may be asked again and answers the service as it is; without one,
+        a second request for an ACTIVE service raises AwsError, as AWS does. The row, its tags, its
+        first deployment and the token are one transaction.
+        """
         cluster = self._clusters.find(params.get("cluster"))
         _check_carried_out(params)
         if "taskDefinition" not in params:
@@ -102,6 +109,10 @@ class ServiceApi:
         cluster: Cluster,
         definition: Definition,
     ) -> Service:
+        """A service's row, not written down yet.
+
+        Raises AwsError for a load balancer, a strategy or percentages that cannot be.
+        """
         strategy = strategy_of(params, cluster)
         configuration = configuration_of(params.get("deploymentConfiguration", {}), None)
         row: Service = {
@@ -137,6 +148,12 @@ class ServiceApi:
         }
 
     async def update(self, params: Plain) -> Plain:
+        """UpdateService: what is not given stays.
+
+        A new deployment begins only where the definition, the load balancers, the platform or the
+        network differ, or where it is forced; a new number of tasks alone begins none. Raises
+        AwsError for a service that is not there or not ACTIVE.
+        """
         row = self._lookup.active_service(params)
         _check_carried_out(
             {
@@ -209,6 +226,8 @@ class ServiceApi:
         return [self._binding(each, definition) for each in asked]
 
     def _binding(self, asked: Plain, definition: Definition) -> Binding:
+        """Raises AwsError unless the target group is there, a load balancer forwards to it and the
+        container maps this port."""
         if asked.get("advancedConfiguration"):
             raise unsupported(
                 "kirikae local does not carry out advancedConfiguration of "
@@ -233,9 +252,15 @@ class ServiceApi:
     # --- asking
 
     def _show(self, row: Service) -> Plain:
+        """A service as AWS shows it; its counts are taken from its tasks at this moment."""
         return show_service(row, tasks_of(row, self._state.tasks.all()))
 
     async def describe(self, params: Plain) -> Plain:
+        """DescribeServices: at most ten.
+
+        A deleted service is found as INACTIVE while it is kept; what is not there stands in
+        ``failures`` as MISSING.
+        """
         cluster = self._clusters.find(params.get("cluster"))
         if len(params["services"]) > _MOST_DESCRIBED:
             raise invalid(f"Services cannot be more than {_MOST_DESCRIBED}.")
@@ -256,6 +281,8 @@ class ServiceApi:
         }
 
     async def list_services(self, params: Plain) -> Plain:
+        """ListServices: one page of ARNs of the ACTIVE services, ten at a time unless more are
+        asked for."""
         cluster = self._clusters.find(params.get("cluster"))
         asked = params.get("launchType")
         arns = [
@@ -268,6 +295,10 @@ class ServiceApi:
         return page("serviceArns", arns, params, 10)
 
     async def delete(self, params: Plain) -> Plain:
+        """DeleteService: it is DRAINING until its tasks have stopped.
+
+        Raises AwsError while tasks are wanted, unless it is forced.
+        """
         row = self._lookup.active_service(params)
         if row["desiredCount"] and not params.get("force"):
             raise invalid("The service cannot be stopped while it is scaled above 0.")
@@ -312,6 +343,7 @@ def _kept(params: Plain) -> ServiceChange:
 
 
 def _ports(definition: Definition, container: str | None) -> list[int | None]:
+    """Ports that the container of this name maps; none for a container that is not there."""
     return [
         mapping.get("containerPort")
         for each in definition["containerDefinitions"]
@@ -321,6 +353,7 @@ def _ports(definition: Definition, container: str | None) -> list[int | None]:
 
 
 def _desired(count: int) -> int:
+    """Raises AwsError for a negative number."""
     if count < 0:
         raise invalid("desiredCount must not be negative.")
     return count

@@ -59,6 +59,7 @@ Room = Callable[[], int | None]
 
 
 def _any_number() -> int | None:
+    """No limit: what ``room`` answers where nobody paces the starts."""
     return None
 
 
@@ -78,6 +79,11 @@ class Services:
         room: Room = _any_number,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """``clock`` answers Unix seconds.
+
+        When tasks were started is forgotten with the process: after a crash, a service may start up
+        to its limit again within the same second.
+        """
         self._state = state
         self._agenda = agenda
         self._tasks = tasks
@@ -189,6 +195,8 @@ class Services:
         }
 
     def _drain(self, service: Service, tasks: Sequence[Task]) -> Service:
+        """Ask every task of a deleted service to stop; INACTIVE once the last one is on its way
+        out."""
         reason = f"Scaling activity initiated by (service {service['serviceName']})"
         for task in tasks:
             if is_live(task):
@@ -210,6 +218,12 @@ class Services:
         live: Sequence[Task],
         now: float,
     ) -> Service:
+        """One look at an ACTIVE service.
+
+        First what is too many goes, then former and sick tasks are exchanged, then it is seen
+        whether the deployment is complete: in this order, so that a task that was just asked to
+        stop is counted no more.
+        """
         healthy = [task["id"] for task in live if self.healthy(task, now)]
         reasons = {task["id"]: self.unhealthy_reason(service, task, now) for task in live}
         crew = crew_of(service, live, healthy, reasons)
@@ -252,6 +266,11 @@ class Services:
         leave: Sequence[Task],
         now: float,
     ) -> Service:
+        """Ask these tasks to stop.
+
+        What failed its checks is marked before (``_unwell``), so that its end counts for the
+        circuit breaker also after a crash.
+        """
         for task in leave:
             reason = crew.reasons[task["id"]]
             if reason:
@@ -278,6 +297,8 @@ class Services:
         crew: Crew,
         now: float,
     ) -> Service:
+        """Start up to ``count`` tasks of the newest deployment, each on the capacity provider that
+        is furthest below its share."""
         allowed = self._allowed(service["serviceArn"], count, now)
         if allowed <= 0:
             return service
@@ -349,6 +370,9 @@ class Services:
         )
 
     def _complete(self, service: Service, now: float) -> Service:
+        """The newest deployment has all its tasks, healthy, and alone: it is COMPLETED, it is what
+        a later roll-back goes back to, and former entries go. A deployment that had FAILED never
+        becomes good this way."""
         entry = service["deployments"][0]
         if entry["rolloutState"] == "IN_PROGRESS":
             entry = {
@@ -373,6 +397,7 @@ class Services:
         return with_event(service, STEADY, now)
 
     def _is_going_back(self, entry: Deployment) -> bool:
+        """Does this entry belong to a roll-back?"""
         deployment = self._state.service_deployments.get(entry["_serviceDeployment"])
         return deployment is not None and deployment["status"].startswith("ROLLBACK")
 
@@ -449,6 +474,7 @@ def _is_checked(task: Task) -> bool:
 
 
 def _with_newest(service: Service, entry: Deployment) -> Service:
+    """The service with another entry in the place of its newest deployment."""
     return {
         **service,
         "deployments": [entry, *service["deployments"][1:]],
@@ -456,20 +482,24 @@ def _with_newest(service: Service, entry: Deployment) -> Service:
 
 
 def _scaling(service: Service) -> str:
+    """The ``stoppedReason`` that AWS gives for a task that a deployment makes superfluous."""
     return f"Scaling activity initiated by (deployment {service['deployments'][0]['id']})"
 
 
 def _is_stuck(service: Service) -> bool:
+    """Can these percentages never exchange a task?"""
     return stuck(
         service["desiredCount"], service["minimumHealthyPercent"], service["maximumPercent"]
     )
 
 
 def _listed(tasks: Sequence[Task]) -> str:
+    """As AWS lists tasks in events."""
     return " ".join(f"(task {task['id']})" for task in tasks)
 
 
 def _is_unhealthy(task: Task) -> str:
+    """The event that AWS writes for a task that its load balancer finds unhealthy."""
     binding = task["_bindings"][0]
     return (
         f"(task {task['id']}) (port {binding['containerPort']}) is unhealthy in (target-group "
@@ -496,6 +526,7 @@ def _ended_badly(task: Task) -> bool:
 
 
 def _failed_to_serve(task: Task) -> bool:
+    """Did it never run, or was it stopped because it failed its checks?"""
     if task["desiredStatus"] != "STOPPED":
         return False
     return task["stopCode"] == "TaskFailedToStart" or task.get("_unwell", False)

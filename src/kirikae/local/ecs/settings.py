@@ -16,9 +16,11 @@ class AccountSettings:
     """By name and principal; who asks for none asks for the account's own."""
 
     def __init__(self, state: State) -> None:
+        """Settings stand in the store, by name and principal."""
         self._state = state
 
     async def put(self, params: Plain) -> Plain:
+        """PutAccountSetting: a value of before is replaced; asking twice is harmless."""
         setting: Setting = {
             "name": params["name"],
             "value": params["value"],
@@ -27,6 +29,7 @@ class AccountSettings:
         return {"setting": self._state.settings.put(_key(setting), setting)}
 
     async def put_default(self, params: Plain) -> Plain:
+        """PutAccountSettingDefault: the account's root stands for everybody."""
         return await self.put(
             {
                 **params,
@@ -35,6 +38,8 @@ class AccountSettings:
         )
 
     async def list_settings(self, params: Plain) -> Plain:
+        """ListAccountSettings: one page of what was put, by name; defaults of AWS are not known
+        here. Raises AwsError for a value without a name."""
         if params.get("value") and not params.get("name"):
             raise invalid("value needs a name.")
         found = [each for each in self._state.settings.all() if _asked(each, params)]
@@ -42,6 +47,7 @@ class AccountSettings:
         return page("settings", found, params, 10)
 
     async def delete(self, params: Plain) -> Plain:
+        """DeleteAccountSetting. Raises AwsError for a setting that was never put."""
         name = params["name"]
         principal = params.get("principalArn", _ROOT)
         row = self._state.settings.get(f"{name}/{principal}")
@@ -52,10 +58,12 @@ class AccountSettings:
 
 
 def _key(setting: Setting) -> str:
+    """Where a setting stands in the store."""
     return f"{setting['name']}/{setting['principalArn']}"
 
 
 def _asked(setting: Setting, params: Plain) -> bool:
+    """Is it of the asked name, value and principal? The principal is the root unless it is said."""
     return (
         params.get("name") in (None, setting["name"])
         and params.get("value") in (None, setting["value"])

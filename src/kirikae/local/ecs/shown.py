@@ -11,6 +11,8 @@ from kirikae.local.wire import service_model
 
 
 def _members(shape: str) -> frozenset[str]:
+    """What AWS's own model (botocore) knows of this shape: every other key of a row is ours and is
+    not shown."""
     return frozenset(service_model("ecs").shape_for(shape).members)
 
 
@@ -22,6 +24,10 @@ _BRIEF = _members("ServiceDeploymentBrief")
 
 
 def show_task(row: Task) -> Plain:
+    """A task as DescribeTasks shows it.
+
+    Fargate's platform stands there even where nobody asked for one.
+    """
     address = row.get("address")
     shown: Plain = {key: value for key, value in row.items() if key in _TASK and value != ""}
     shown["containers"] = [_show_container(each, row, address) for each in row["containers"]]
@@ -34,6 +40,7 @@ def show_task(row: Task) -> Plain:
 
 
 def _show_container(container: Container, row: Task, address: str | None) -> Plain:
+    """A container of a task; its network interface appears once the task has an address."""
     shown: Plain = {key: value for key, value in container.items() if key in _CONTAINER}
     shown["taskArn"] = row["taskArn"]
     shown["networkInterfaces"] = [{"privateIpv4Address": address}] if address else []
@@ -41,6 +48,7 @@ def _show_container(container: Container, row: Task, address: str | None) -> Pla
 
 
 def _show_interface(row: Task, address: str | None) -> Plain:
+    """The network interface that Fargate attaches; here it only tells the address."""
     status = "DELETED" if row["lastStatus"] == "STOPPED" else "ATTACHED"
     return {
         "id": row["id"],
@@ -58,6 +66,8 @@ def _show_interface(row: Task, address: str | None) -> Plain:
 
 
 def show_service(row: Service, tasks: Sequence[Task]) -> Plain:
+    """A service as DescribeServices shows it, with its counts taken from ``tasks``, which are its
+    own."""
     shown: Plain = {key: value for key, value in row.items() if key in _SERVICE}
     entries = row["deployments"]
     deployments = [
@@ -89,6 +99,7 @@ def _show_deployment(
     tasks: Sequence[Task],
     position: int,
 ) -> Plain:
+    """One entry of ``deployments``: the newest is PRIMARY and is the only one that wants tasks."""
     is_newest = position == 0
     return {
         **{key: value for key, value in entry.items() if key in _DEPLOYMENT},
@@ -99,6 +110,7 @@ def _show_deployment(
 
 
 def _show_current(entry: Deployment, shown: Plain) -> Plain:
+    """One entry of ``currentServiceRevisions``."""
     return {
         "arn": entry["_revision"],
         "requestedTaskCount": shown["desiredCount"],
@@ -108,6 +120,7 @@ def _show_current(entry: Deployment, shown: Plain) -> Plain:
 
 
 def show_brief(row: ServiceDeployment) -> Plain:
+    """A service deployment as ListServiceDeployments shows it."""
     brief: Plain = {key: value for key, value in row.items() if key in _BRIEF}
     return {
         **brief,

@@ -12,6 +12,7 @@ from kirikae.local.engine import Engine
 from kirikae.local.errors import EngineError
 from kirikae.local.pulse import Measure, Pulse
 
+# Half of the longest timeout that a check may have (60 s): ``Doubt`` need not know more.
 _LONGEST_S = 30.0
 _FRESH_S = 2.0
 
@@ -20,6 +21,7 @@ class Stopwatch:
     """All who ask at about the same time share one trial."""
 
     def __init__(self, engine: Engine, pulse: Pulse) -> None:
+        """Nothing was tried yet, so the first who asks waits for a trial."""
         self._engine = engine
         self._pulse = pulse
         self._one = asyncio.Lock()
@@ -37,6 +39,10 @@ class Stopwatch:
             return self._took_s
 
     async def _try(self, pause: str) -> float:
+        """Seconds of one trial.
+
+        A refusal counts like an answer: what is measured is how soon the engine comes to it.
+        """
         began = time.monotonic()
         try:
             await asyncio.wait_for(self._engine.run_inside(pause, [NOTHING]), _LONGEST_S)

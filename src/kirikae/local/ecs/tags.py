@@ -23,9 +23,11 @@ class Tags:
     """Kept beside the rows, by ARN, so that every kind of resource has them alike."""
 
     def __init__(self, state: State) -> None:
+        """Tags stand in a table of their own, by ARN."""
         self._state = state
 
     def of(self, arn: str) -> list[Tag]:
+        """None for an ARN without tags, and for one that is not there."""
         known = self._state.tags.get(arn)
         return list(known["tags"]) if known is not None else []
 
@@ -41,6 +43,7 @@ class Tags:
         return self.of(definition["taskDefinitionArn"]) if source == "TASK_DEFINITION" else []
 
     def _known(self, arn: str) -> str:
+        """The ARN. Raises AwsError for a resource that is not there."""
         parts = arn.split(":", 5)
         kind = parts[5].partition("/")[0] if len(parts) > 5 else ""
         if not self._exists(kind, arn):
@@ -48,6 +51,7 @@ class Tags:
         return arn
 
     def _exists(self, kind: str, arn: str) -> bool:
+        """False also for kinds that kirikae local has no tags of."""
         match kind:
             case "cluster":
                 return self._state.clusters.get(arn) is not None
@@ -61,6 +65,7 @@ class Tags:
                 return False
 
     async def tag(self, params: Plain) -> Plain:
+        """TagResource: tags of the same keys are replaced. Raises AwsError beyond 50."""
         arn = self._known(params["resourceArn"])
         asked: list[Tag] = params["tags"]
         tags = {tag["key"]: tag for tag in [*self.of(arn), *asked]}
@@ -70,12 +75,14 @@ class Tags:
         return {}
 
     async def untag(self, params: Plain) -> Plain:
+        """UntagResource: keys that are not there are no error."""
         arn = self._known(params["resourceArn"])
         left = [tag for tag in self.of(arn) if tag["key"] not in params["tagKeys"]]
         self._state.tags.put(arn, {"tags": left})
         return {}
 
     async def list_tags(self, params: Plain) -> Plain:
+        """ListTagsForResource: raises AwsError for a resource that is not there."""
         return {"tags": self.of(self._known(params["resourceArn"]))}
 
 

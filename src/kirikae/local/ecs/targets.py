@@ -21,6 +21,7 @@ class TaskTargets:
     """What a task's life means for its target groups, and what its service tells of it."""
 
     def __init__(self, state: State, targets: Targets) -> None:
+        """Which targets a task has follows from its row (``target_keys``); nothing is kept here."""
         self._state = state
         self._targets = targets
 
@@ -37,6 +38,10 @@ class TaskTargets:
         self._targets.check_all()
 
     async def _register(self, task: Task, binding: Binding) -> None:
+        """In one target group; its service tells of it only where the target is new there.
+
+        Raises AwsError where the group is gone or full.
+        """
         arn = binding["targetGroupArn"]
         group = self._targets.group(arn)
         key, fresh = self._targets.register(group, task["address"], binding["containerPort"])
@@ -63,12 +68,15 @@ class TaskTargets:
         return keys
 
     def tell_draining(self, task: Task) -> None:
+        """The service's events for the targets of this task that begin to drain."""
         self._tell(task, "has begun draining connections on 1 tasks.")
         for binding in task["_bindings"]:
             group = binding["targetGroupArn"]
             self._tell(task, f"deregistered 1 targets in (target-group {group})")
 
     async def drained(self, keys: list[str]) -> None:
+        """Wait until none of these targets is left; each goes when nothing is in flight or its
+        delay is over."""
         for key in keys:
             await self._targets.drained(key)
 

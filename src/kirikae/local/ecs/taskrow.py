@@ -25,6 +25,7 @@ def service_of(task: Task) -> str:
 
 
 def tasks_of(service: Service, tasks: Iterable[Task]) -> list[Task]:
+    """Those of these tasks that belong to the service, stopped ones among them."""
     return [task for task in tasks if service_of(task) == service["serviceArn"]]
 
 
@@ -42,5 +43,6 @@ def target_keys(task: Task) -> list[str]:
 
 
 def family_and_revision(task: Task) -> tuple[str, str]:
+    """The family and the revision of the definition that it runs, as texts."""
     family, _, revision = short(task["taskDefinitionArn"]).partition(":")
     return family, revision

@@ -64,6 +64,7 @@ class _Looks:
 
 
 def _report(drive: asyncio.Task[None]) -> None:
+    """Whoever awaits a drive is nobody: what it died of would be lost otherwise."""
     if not drive.cancelled() and (error := drive.exception()) is not None:
         log.error("a task's drive ended in an error; it is taken up again", exc_info=error)
 
@@ -81,6 +82,7 @@ class Tasks:
         agenda: Agenda,
         hands: Hands,
     ) -> None:
+        """No task is driven before it is poked; ``recover`` takes up those of before."""
         self._state = state
         self._agenda = agenda
         self._engine = hands.engine
@@ -95,6 +97,7 @@ class Tasks:
         self._wakes: dict[str, asyncio.Event] = {}
 
     async def close(self) -> None:
+        """Drop all drives where they are; the next control plane goes on from the rows."""
         for drive in self._drives.values():
             drive.cancel()
 
@@ -106,6 +109,7 @@ class Tasks:
             drive.add_done_callback(_report)
 
     def _is_driven(self, task_id: str) -> bool:
+        """Is a drive of this task under way?"""
         drive = self._drives.get(task_id)
         return drive is not None and not drive.done()
 
@@ -137,6 +141,10 @@ class Tasks:
         self.poke(task_id)
 
     def _change(self, task_id: str, change: TaskChange) -> Task:
+        """Write the change down, with the next version number, and wake the task's service.
+
+        Raises KeyError for a task that was forgotten.
+        """
         row = self._state.tasks[task_id]
         changed: Task = {
             **row,
@@ -164,6 +172,11 @@ class Tasks:
     # --- the drive
 
     async def _drive(self, task_id: str) -> None:
+        """Step by step until the task is STOPPED or nothing is left to be done.
+
+        What can never start ends the task; what only failed now is tried again after a second, as
+        often as it takes.
+        """
         wake = self._wakes[task_id]
         over = False
         while not over:
@@ -240,6 +253,8 @@ class Tasks:
             )
 
     async def _network(self, task: Task) -> str:
+        """The address of the task's pause container, which is taken from the pool or begun anew
+        where the engine lost it."""
         pause = task.get("_pause")
         if not pause or await self._engine.inspect(pause) is None:
             return await self._pool.take(task["id"])
@@ -308,10 +323,13 @@ class Tasks:
         return started, waits
 
     async def _start(self, task: Task, container: ContainerDefinition) -> None:
+        """Its start is written down before (``_began``): a crash in between leaves a container that
+        was made, and the next look starts it."""
         await self._maker.start(task, container)
         self._follow(task["id"], container)
 
     def _follow(self, task_id: str, container: ContainerDefinition) -> None:
+        """Deliver its output, where it has a log configuration."""
         name = self._names.container(task_id, container["name"])
         self._logs.follow(task_id, container, name)
 
@@ -332,6 +350,8 @@ class Tasks:
         self.poke(task["id"])
 
     async def _lost_network(self, pause: str) -> None:
+        """Without its pause container a task has no network: it is out of the load balancer at
+        once, and ends. Before it ran, that counts as a failed start."""
         self._state.pauses.drop(pause)
         for task in self._state.tasks.all():
             if task.get("_pause") == pause and task["lastStatus"] != "STOPPED":
@@ -361,6 +381,7 @@ class Tasks:
             await self._start_again(task, looks.again)
 
     async def _look_at_all(self, task: Task) -> _Looks:
+        """One look at each container; nothing is written down or started here."""
         known = {each["name"]: each for each in self.definition(task)["containerDefinitions"]}
         looks = _Looks([], [], [])
         for row in task["containers"]:
@@ -379,6 +400,10 @@ class Tasks:
         row: Container,
         container: ContainerDefinition,
     ) -> tuple[Container, Then]:
+        """One look at a container, and what follows.
+
+        One that never began, or whose end is known already, is not looked at.
+        """
         if "_began" not in row or (row["lastStatus"] == "STOPPED" and "_finished" in row):
             return row, Then.NOTHING
         seen = await self._engine.inspect(self._names.container(task["id"], row["name"]))
@@ -390,6 +415,10 @@ class Tasks:
         return after, then
 
     async def _start_again(self, task: Task, containers: Sequence[ContainerDefinition]) -> None:
+        """Start what its policy restarts; their restart is written down already.
+
+        The targets are registered again, for a dead container's target was taken out.
+        """
         for container in containers:
             await self._start(task, container)
         if containers and task["lastStatus"] == "RUNNING":
@@ -429,6 +458,8 @@ class Tasks:
         self._change(task_id, stopped)
 
     async def _leave_balancer(self, task: Task) -> None:
+        """Wait until no request of the load balancer is in flight to this task, or the delay is
+        over. Only then may it hear SIGTERM."""
         if task["lastStatus"] == "RUNNING":
             self._change(task["id"], {"lastStatus": "DEACTIVATING"})
         keys = await self._targets.begin_draining(task)
@@ -438,6 +469,10 @@ class Tasks:
         await self._targets.drained(keys)
 
     async def _remove(self, task: Task, definition: Definition) -> None:
+        """Containers, volumes of its own, then the network; volumes that stand for EFS stay.
+
+        May be repeated: what is gone already is well.
+        """
         for name in self._names.containers(task["id"], definition):
             await self._engine.remove(name)
         for volume in definition["volumes"]:
@@ -455,6 +490,8 @@ class Tasks:
         stopping: dict[str, asyncio.Task[None]] = {}
 
         async def stop(container: ContainerDefinition) -> None:
+            """SIGTERM, then SIGKILL after its stopTimeout, once all that depend on it have
+            ended."""
             for other in before[container["name"]]:
                 await stopping[other]
             engine_name = self._names.container(task_id, container["name"])
@@ -504,6 +541,8 @@ class Tasks:
         return running
 
     async def _take_up(self, task: Task, has_network: bool) -> None:
+        """Go on with a task of before: its containers may have ended, and its network may be gone,
+        while nobody looked."""
         if task.get("_pulled") and not has_network:
             reason = "the task's network ended while kirikae local was down"
             self.stop(task["id"], "EssentialContainerExited", reason)
@@ -514,6 +553,7 @@ class Tasks:
 
 
 async def _a_second_or(wake: asyncio.Event) -> None:
+    """Wait for a wake, but no longer than a second."""
     try:
         await asyncio.wait_for(wake.wait(), 1)
     except TimeoutError:
@@ -521,6 +561,7 @@ async def _a_second_or(wake: asyncio.Event) -> None:
 
 
 def _is_unfinished(task: Task) -> bool:
+    """Is it on its way to RUNNING or to STOPPED, or are checks of it in doubt?"""
     if task["lastStatus"] == "STOPPED":
         return False
     in_doubt = any("_excused" in each for each in task["containers"])
@@ -528,6 +569,7 @@ def _is_unfinished(task: Task) -> bool:
 
 
 def _is_essential(task: Task, container: str) -> bool:
+    """False also for a container that the task has not."""
     return any(each["essential"] for each in task["containers"] if each["name"] == container)
 
 

@@ -19,6 +19,7 @@ class Tokens:
     """Kept for a day, as AWS keeps them."""
 
     def __init__(self, state: State) -> None:
+        """Tokens stand in the store, so that they hold across restarts."""
         self._state = state
 
     def known(self, operation: str, params: Plain) -> list[str] | None:
@@ -44,6 +45,8 @@ class Tokens:
         params: Plain,
         ids: list[str],
     ) -> None:
+        """Write down what a clientToken brought; in the same transaction as that, or a crash
+        between the two would carry the request out twice."""
         if token := params.get("clientToken"):
             key = f"{operation}/{token}"
             self._state.tokens.put(
@@ -56,8 +59,10 @@ class Tokens:
             )
 
     def forget(self, now: float) -> None:
+        """Drop what is older than a day."""
         self._state.tokens.drop_where(lambda row: now - row["at"] > KEPT_S)
 
 
 def _hash(params: Plain) -> str:
+    """Of a request with all its parameters, its clientToken among them."""
     return hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()

@@ -53,6 +53,7 @@ class Usage:
         engine: Engine,
         names: EngineNames,
     ) -> None:
+        """The first look after a start only reads the counters: figures come from the second on."""
         self._state = state
         self._engine = engine
         self._names = names

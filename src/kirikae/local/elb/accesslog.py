@@ -40,6 +40,7 @@ _ACTIONS = ("forward", "redirect", "fixed-response")
 
 
 def wanted(balancer: Balancer) -> bool:
+    """Is its access log switched on, and is there a bucket for it?"""
     attributes = balancer["attributes"]
     is_on = attributes.get("access_logs.s3.enabled") == "true"
     return is_on and bool(attributes.get("access_logs.s3.bucket"))
@@ -68,6 +69,10 @@ class Spoken:
 
     @classmethod
     def of(cls, told: Told) -> Self:
+        """From the fields that ``FIELDS`` adds to HAProxy's line.
+
+        Raises ValueError for another number of fields.
+        """
         client, client_port, target, target_port, *rest = told.more
         head, wait, connect, total, ended, method, version, *texts = rest
         uri, host, agent, trace = map(_text, texts)
@@ -91,10 +96,16 @@ class Spoken:
 
     @property
     def forwarded_ms(self) -> int:
+        """From taking the request in until the target was connected; -1 where it was not
+        reached."""
         return self.wait_ms + self.connect_ms if self.connect_ms >= 0 else _NOT_REACHED
 
     @property
     def began_ms(self) -> int:
+        """Unix milliseconds.
+
+        HAProxy stamps the end, ALB's ``request_creation_time`` is the beginning.
+        """
         return self.ended_ms - max(0, self.total_ms)
 
 
@@ -154,35 +165,42 @@ def line(
 
 
 def _priority(rule: Rule | None) -> str:
+    """As ALB writes it: 0 for the default rule, -1 where no rule was found."""
     if rule is None:
         return "-1"
     return "0" if rule["default"] else str(rule["priority"])
 
 
 def _action(rule: Rule | None) -> str:
+    """The action that was carried out; ``-`` for one that ALB's log has no word for."""
     kind = chosen(rule["actions"])["Type"] if rule is not None else ""
     return kind if kind in _ACTIONS else "-"
 
 
 def _text(encoded: str) -> str:
+    """HAProxy writes captured headers URL-encoded, and ``-`` for none."""
     return "" if encoded == "-" else unquote(encoded)
 
 
 def _quoted(text: str) -> str:
+    r"""In double quotes, with whatever would break the line written as ``\xNN``."""
     return '"' + "".join(map(_escaped, text)) + '"'
 
 
 def _escaped(character: str) -> str:
+    """One character as it may stand between double quotes."""
     if character.isprintable() and character not in '"\\':
         return character
     return f"\\x{ord(character):02X}"
 
 
 def _seconds(milliseconds: int) -> str:
+    """With three decimals; -1 stands for a stage that was not reached."""
     return "-1" if milliseconds < 0 else f"{milliseconds / 1000:.3f}"
 
 
 def _stamp(milliseconds: int) -> str:
+    """Unix milliseconds as ISO 8601 in UTC, with ``Z``."""
     whole = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="microseconds")
     return whole.replace("+00:00", "Z")
 
@@ -198,6 +216,10 @@ class AccessLogs:
         region: str,
         clock: Callable[[], float],
     ) -> None:
+        """``directory`` is the instance's state directory; the spool is made there.
+
+        ``clock`` answers Unix seconds.
+        """
         self._state = state
         self._spool = directory / "accesslogs"
         self._stores = stores
@@ -234,6 +256,7 @@ class AccessLogs:
             going.unlink()
 
     async def _put(self, body: bytes, balancer: Balancer) -> bool:
+        """False where the bucket does not take it now; the file stays and is tried again."""
         bucket = balancer["attributes"]["access_logs.s3.bucket"]
         try:
             await self._stores.put_object(bucket, self._key(balancer), body)
@@ -243,6 +266,8 @@ class AccessLogs:
         return True
 
     def _key(self, balancer: Balancer) -> str:
+        """The object's name as ALB makes it: prefix, AWSLogs, account, region, day, then the load
+        balancer and the minute."""
         now = datetime.fromtimestamp(self._clock(), UTC)
         place = f"AWSLogs/{ACCOUNT}/elasticloadbalancing/{self._region}/{now:%Y/%m/%d}"
         name = (

@@ -106,6 +106,8 @@ _OWN = {
 
 
 def _filled(text: str) -> str:
+    """With the request's own parts in the place of ``#{host}`` and the like, and the rest safe in
+    HAProxy's log format."""
     parts = re.split(r"#\{(\w+)\}", text)
     return "".join(
         _OWN.get(part, part) if number % 2 else part.replace("%", "%%").replace(" ", "%%20")
@@ -114,4 +116,5 @@ def _filled(text: str) -> str:
 
 
 def quoted(text: str) -> str:
+    """In HAProxy's double quotes (configuration manual, "Quoting and escaping")."""
     return '"' + re.sub(r'([\\"$])', r"\\\1", text).replace("\n", "\\n") + '"'

@@ -47,6 +47,10 @@ class Elb:
         put_object: PutObject,
         prefix: str,
     ) -> None:
+        """``prefix`` is the beginning of every ARN of this region and account.
+
+        ``put_object`` writes the test file of access logs.
+        """
         door = Door(front)
         self._state = state
         self._targets = targets
@@ -57,6 +61,8 @@ class Elb:
         self._changing = asyncio.Lock()
 
     def operations(self) -> dict[str, Operation]:
+        """Operation's name -> what carries it out; those that change HAProxy's structure take
+        turns."""
         found = {
             **bound(balancerapi.OPERATIONS, self._balancers),
             **bound(groupapi.OPERATIONS, self._groups),
@@ -76,6 +82,10 @@ class Elb:
         tables = (state.balancers, state.listeners, state.rules, state.groups)
 
         async def carry_out(params: Plain) -> Plain:
+            """One request, alone.
+
+            Nothing is put back for a refusal of AWS's kind (4xx): handlers check before they write.
+            """
             async with self._changing:
                 before = state.snapshot(*tables)
                 try:

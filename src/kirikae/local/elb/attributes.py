@@ -61,6 +61,7 @@ CARRIED_OUT = {
     "deletion_protection.enabled": "true|false",
 }
 """Attributes with an effect, and what they may be: words or ranges of numbers; empty: any text."""
+# A token of RFC 9110, section 5.6.2.
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -78,6 +79,8 @@ def changed(
 
 
 def _check(key: str, value: str, known: Mapping[str, str]) -> None:
+    """Raise AwsError for an unknown key, for a value that is not allowed, and for a value other
+    than the default of what has no effect here."""
     if key not in known:
         raise _wrong(f"Load balancing attribute key '{key}' is not recognized")
     if key not in CARRIED_OUT:
@@ -97,6 +100,7 @@ def check_cookie(attributes: Mapping[str, str]) -> None:
 
 
 def _wrong(message: str) -> AwsError:
+    """The error (not raised yet) for an attribute that is not taken."""
     return AwsError("InvalidConfigurationRequest", message)
 
 
@@ -106,6 +110,7 @@ def allowed(rule: str, value: str) -> bool:
 
 
 def _is_part(part: str, value: str) -> bool:
+    """Is it this word, or in this range?"""
     if not part or part == value:
         return True
     low, dash, high = part.partition("-")

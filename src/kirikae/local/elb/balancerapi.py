@@ -33,6 +33,7 @@ class BalancerApi:
         put_object: PutObject,
         prefix: str,
     ) -> None:
+        """``prefix`` is the beginning of every ARN of this region and account."""
         self._state = state
         self._known = known
         self._door = door
@@ -40,6 +41,11 @@ class BalancerApi:
         self._prefix = prefix
 
     async def create(self, params: Plain) -> Plain:
+        """CreateLoadBalancer.
+
+        One of this name that is there is answered as it is, so it may be asked again. Raises
+        AwsError for any type but application.
+        """
         if params.get("Type", "application") != "application":
             raise AwsError("ValidationError", "kirikae local has application load balancers only")
         name = params["Name"]
@@ -61,6 +67,7 @@ class BalancerApi:
         return {"LoadBalancers": [_show(self._state.balancers.put(key, row))]}
 
     async def describe(self, params: Plain) -> Plain:
+        """DescribeLoadBalancers: raises AwsError for an ARN or a name that is not there."""
         arns = params.get("LoadBalancerArns")
         rows = by_arn(self._state.balancers.all(), arns, self._known.balancer)
         if not arns:
@@ -68,12 +75,17 @@ class BalancerApi:
         return paged("LoadBalancers", [_show(row) for row in rows], params)
 
     async def delete(self, params: Plain) -> Plain:
+        """DeleteLoadBalancer: one that is not there is no error, as on AWS."""
         for row in self._state.balancers.all():
             if row["arn"] == params["LoadBalancerArn"]:
                 await self._delete(row)
         return {}
 
     async def _delete(self, row: Balancer) -> None:
+        """With its listeners and their rules; target groups stay.
+
+        Raises AwsError while deletion protection is on.
+        """
         if row["attributes"]["deletion_protection.enabled"] == "true":
             raise AwsError(
                 "OperationNotPermitted",
@@ -88,9 +100,15 @@ class BalancerApi:
     # --- attributes
 
     async def describe_attributes(self, params: Plain) -> Plain:
+        """DescribeLoadBalancerAttributes: all of them, also those without an effect here."""
         return show_attributes(self._known.balancer(params["LoadBalancerArn"])["attributes"])
 
     async def modify_attributes(self, params: Plain) -> Plain:
+        """ModifyLoadBalancerAttributes.
+
+        Raises AwsError for what would have no such effect here, and for a bucket of access logs
+        that cannot be written.
+        """
         row = self._known.balancer(params["LoadBalancerArn"])
         asked = {each["Key"]: each["Value"] for each in params["Attributes"]}
         if asked.get("access_logs.s3.enabled") == "true":
@@ -148,6 +166,7 @@ class BalancerApi:
         return {"SecurityGroupIds": params["SecurityGroups"]}
 
     async def describe_account_limits(self, params: Plain) -> Plain:
+        """DescribeAccountLimits: those that kirikae local keeps itself."""
         limits = {
             "targets-per-application-load-balancer": SLOTS,
             "target-groups-per-action-on-application-load-balancer": 5,
@@ -164,6 +183,10 @@ class BalancerApi:
 
 
 def _show(row: Balancer) -> Plain:
+    """A load balancer as AWS shows it.
+
+    Its name in the DNS leads nowhere: listeners are asked on 127.0.0.1.
+    """
     return {
         "LoadBalancerArn": row["arn"],
         "LoadBalancerName": row["name"],

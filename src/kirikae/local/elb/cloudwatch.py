@@ -80,11 +80,13 @@ class Metric:
 
     @classmethod
     def of(cls, params: Plain) -> Self:
+        """From a request's members. Raises KeyError without a name."""
         dimensions = {each["Name"]: each["Value"] for each in params.get("Dimensions", [])}
         return cls(params.get("Namespace", _OF_BALANCERS), params["MetricName"], dimensions)
 
     @property
     def unit(self) -> str:
+        """As CloudWatch gives it beside a data point."""
         if self.namespace == _OF_ECS:
             return "Percent"
         return "Seconds" if self.name == LATENCY else "Count"
@@ -106,6 +108,10 @@ class CloudWatch:
         delay_s: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """``clock`` answers Unix seconds.
+
+        Figures come from the recorder and the usage, by way of the store.
+        """
         self._state = state
         self._delay_s = delay_s
         self._clock = clock
@@ -113,6 +119,11 @@ class CloudWatch:
     # --- the API
 
     async def get_metric_data(self, params: Plain) -> Plain:
+        """GetMetricData: newest point first, unless it is asked otherwise.
+
+        Raises AwsError for expressions, for a period that is not kept, and for a metric that is not
+        measured.
+        """
         window = _window(params)
         results = [self._result(query, window) for query in params["MetricDataQueries"]]
         if params.get("ScanBy") == "TimestampAscending":
@@ -125,6 +136,7 @@ class CloudWatch:
         }
 
     def _result(self, query: Plain, window: tuple[int, int]) -> Plain:
+        """The points of one query."""
         if "MetricStat" not in query:
             raise wrong(f"{query['Id']}: kirikae local answers MetricStat, no expressions")
         stat = query["MetricStat"]
@@ -140,6 +152,7 @@ class CloudWatch:
         }
 
     async def get_metric_statistics(self, params: Plain) -> Plain:
+        """GetMetricStatistics: oldest point first. Raises as ``get_metric_data`` does."""
         metric = Metric.of(params)
         span = Span(*_window(params), params["Period"])
         rows: dict[int, Plain] = defaultdict(dict)
@@ -174,6 +187,7 @@ class CloudWatch:
         return {"Metrics": once}
 
     def _listed(self) -> list[Plain]:
+        """Every metric with its dimensions, some more than once."""
         known = set(self._state.figure_subjects())
         metrics: list[Plain] = []
         for group in self._state.groups.all():
@@ -224,6 +238,8 @@ class CloudWatch:
         raise wrong(f"{metric.name} is not measured by kirikae local")
 
     def _check_period(self, period: int) -> None:
+        """Raise AwsError for a period that no figures are kept for: seconds are shown only without
+        CloudWatch's delay."""
         if period == 1 and not self._delay_s:
             return
         if period < _MINUTE_S or period % _MINUTE_S:
@@ -238,6 +254,7 @@ class CloudWatch:
         span: Span,
         statistic: str,
     ) -> Points:
+        """Of what is measured now and then: a point without a measure is absent."""
         values = {
             point: [float(row[metric.name]) for row in rows if metric.name in row]
             for point, rows in self._gauges(metric, span).items()
@@ -254,6 +271,8 @@ class CloudWatch:
         span: Span,
         statistic: str,
     ) -> Points:
+        """Of what is counted: CloudWatch has no point where nothing happened, so zeros are
+        absent."""
         values = {
             point: of_counts(
                 metric.name, statistic, sum(row["counts"].get(metric.name, 0) for row in rows)
@@ -268,6 +287,8 @@ class CloudWatch:
         span: Span,
         statistic: str,
     ) -> Points:
+        """In seconds, or a number of requests for ``TC``; a point without an answered request is
+        absent."""
         points = {}
         for point, rows in self._counts(metric, span).items():
             times: Counter[int] = Counter()
@@ -298,6 +319,7 @@ class CloudWatch:
         return points
 
     def _counts(self, metric: Metric, span: Span) -> dict[int, list[Counted]]:
+        """A point's begin -> what was counted in its seconds."""
         return span.by_point(
             one
             for subject in self._subjects(metric)
@@ -305,6 +327,7 @@ class CloudWatch:
         )
 
     def _gauges(self, metric: Metric, span: Span) -> dict[int, list[Gauge]]:
+        """A point's begin -> what was measured in its time."""
         prefix = "" if metric.name in OF_SERVICES else "gauge/"
         return span.by_point(
             one
@@ -313,6 +336,10 @@ class CloudWatch:
         )
 
     def _subjects(self, metric: Metric) -> list[str]:
+        """Under which names the figures of these dimensions stand.
+
+        A load balancer's are those of all its listeners.
+        """
         dimensions = metric.dimensions
         if "ClusterName" in dimensions:
             return [f"ecs/{dimensions['ClusterName']}/{dimensions.get('ServiceName', '')}"]
@@ -326,6 +353,7 @@ class CloudWatch:
 def _metrics(
     namespace: str, names: Iterable[str], dimensions: Mapping[str, str]
 ) -> Sequence[Plain]:
+    """As ListMetrics gives them."""
     listed = [
         {
             "Name": name,
@@ -344,6 +372,7 @@ def _metrics(
 
 
 def _window(params: Plain) -> tuple[int, int]:
+    """From, and until, in Unix seconds. Raises AwsError where nothing lies between the two."""
     since = _seconds(params["StartTime"])
     until = _seconds(params["EndTime"])
     if since >= until:

@@ -60,6 +60,7 @@ def query_regex(key: str, value: str) -> str:
 
 
 def _globbed(pattern: str, many: str, one: str) -> str:
+    """With ``*`` and ``?`` as these expressions, and every other character as itself."""
     wild = {
         "*": many,
         "?": one,
@@ -68,6 +69,7 @@ def _globbed(pattern: str, many: str, one: str) -> str:
 
 
 def _in_quotes(expression: str) -> str:
+    """Raises LocalError for what is no regular expression: HAProxy would not start with it."""
     try:
         re.compile(expression)
     except re.error as error:

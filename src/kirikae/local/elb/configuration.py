@@ -156,10 +156,12 @@ class Configuration:
     """
 
     def __init__(self, state: State, places: Places) -> None:
+        """Nothing is read from the store before ``rendered`` is called."""
         self._state = state
         self._places = places
 
     def rendered(self) -> Rendered:
+        """The whole file, as the store is at this moment."""
         structure = self._structure()
         groups = sorted(self._state.groups.all(), key=lambda group: group["number"])
         fixed = structure + json.dumps([[group["id"], group["attributes"]] for group in groups])
@@ -168,6 +170,7 @@ class Configuration:
         return Rendered(f"{mark}\n{structure}{backends}", mark)
 
     def _structure(self) -> str:
+        """The gate of the AWS endpoint, and a frontend for each listener."""
         idle_s = [_idle_s(balancer["attributes"]) for balancer in self._state.balancers.all()]
         link_local = self._places.link_local
         head = _HEAD.format(
@@ -185,6 +188,8 @@ class Configuration:
     # --- listeners
 
     def _frontend(self, listener: Listener) -> str:
+        """A listener: all its rules are tried in the order of their priority, the default rule
+        last; only then the chosen one acts."""
         balancer = self._state.balancers.get(listener["balancer"])
         is_logged = balancer is not None and accesslog.wanted(balancer)
         idle_s = _idle_s(balancer["attributes"]) if balancer is not None else _DEFAULT_IDLE_S
@@ -199,6 +204,7 @@ class Configuration:
         return "\n".join(lines) + "\n"
 
     def _act(self, rule: Rule) -> list[str]:
+        """What the chosen rule does, if it is this one."""
         here = f"{{ var(txn.rule) -m str {rule['id']} }}"
         action = chosen(rule["actions"])
         match action["Type"]:
@@ -243,6 +249,11 @@ class Configuration:
     # --- target groups
 
     def _backend(self, group: Group) -> str:
+        """A target group with all its slots.
+
+        Those without a target are there too, in maintenance, so that a target can come without a
+        reload.
+        """
         attributes = group["attributes"]
         algorithm = _ALGORITHMS.get(attributes["load_balancing.algorithm.type"], "roundrobin")
         sticky = _stickiness(attributes)
@@ -264,10 +275,13 @@ class Configuration:
 
 
 def _idle_s(attributes: Mapping[str, str]) -> int:
+    """Seconds after which a connection without traffic is closed."""
     return int(attributes["idle_timeout.timeout_seconds"])
 
 
 def _frontend_head(listener: Listener, is_logged: bool, idle_s: int) -> list[str]:
+    """What stands before the rules: the port, the log line, ALB's headers, and the draw by which
+    weights choose."""
     fields = f" {accesslog.FIELDS}" if is_logged else ""
     lines = [
         f"frontend {listener['id']}",
@@ -309,6 +323,7 @@ def _stickiness(attributes: Mapping[str, str]) -> str:
 
 
 def _cookies(group: Group, sticky: str) -> list[str]:
+    """The lines that keep a client with its target; none without stickiness."""
     attributes = group["attributes"]
     if sticky == "app_cookie":
         return _application_cookie(group["id"], attributes)

@@ -10,6 +10,7 @@ class Door:
     """The API's side of the front door."""
 
     def __init__(self, front: FrontDoor) -> None:
+        """Wraps the front door for the API's parts: they raise AwsError and know no sockets."""
         self._front = front
 
     async def tell_all(self) -> None:

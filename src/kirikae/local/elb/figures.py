@@ -22,6 +22,7 @@ from kirikae.local.state import State
 log = logging.getLogger("kirikae.local.figures")
 
 KEPT_S = 3 * 3600
+# pipe(7): the largest that an unprivileged process may have unless the system says otherwise.
 _BUFFER = 1 << 20
 _READ_AT_ONCE = 1 << 18
 _OWN_ERRORS = (500, 502, 503, 504)
@@ -123,6 +124,7 @@ class Recorder:
         pipe: Path,
         keep: Callable[[Told], None] = lambda told: None,
     ) -> None:
+        """``keep`` is told of each request of a load balancer whose access log is on."""
         self._state = state
         self._pipe = pipe
         self._keep = keep
@@ -131,6 +133,10 @@ class Recorder:
         self._fd = -1
 
     def start(self) -> None:
+        """Open the pipe and read it as lines come; called once, within the event loop.
+
+        Raises OSError where there is no pipe.
+        """
         self._fd = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK)
         try:
             fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, _BUFFER)
@@ -139,6 +145,7 @@ class Recorder:
         asyncio.get_running_loop().add_reader(self._fd, self._read)
 
     def stop(self) -> None:
+        """Read no more, and write down every second that was begun. May be called again."""
         if self._fd >= 0:
             asyncio.get_running_loop().remove_reader(self._fd)
             os.close(self._fd)
@@ -146,6 +153,10 @@ class Recorder:
         self.write_out(math.inf)
 
     def _read(self) -> None:
+        """Take what the pipe has now; half a line waits for its other half.
+
+        A line that cannot be read is told of and skipped: no figure is worth the loop.
+        """
         try:
             data = os.read(self._fd, _READ_AT_ONCE)
         except BlockingIOError:
@@ -159,6 +170,7 @@ class Recorder:
                 log.warning("a log line cannot be read or kept (%s): %r", error, line[:400])
 
     def _take(self, second: int, told: Told | None) -> None:
+        """Count one request for its target group and for its listener."""
         if told is None:
             return
         counts = told.counts()
@@ -176,6 +188,7 @@ class Recorder:
             self._keep(told)
 
     def _action_of(self, rule_id: str) -> str:
+        """Empty for a rule that is gone."""
         for rule in self._state.rules.all():
             if rule["id"] == rule_id:
                 return chosen(rule["actions"])["Type"]

@@ -48,6 +48,7 @@ class FrontDoor:
         directory: Path,
         places: Places,
     ) -> None:
+        """``directory`` is the instance's state directory. Nothing runs before ``assert_all``."""
         self._state = state
         self._directory = directory
         self._places = places
@@ -109,17 +110,22 @@ class FrontDoor:
         return await self._runtime.connections()
 
     def _write(self, config: str) -> None:
+        """The configuration file, whole or not at all."""
         write_durably(self._config, config, OURS_ALONE)
 
     def _write_map(self) -> None:
+        """The file of the draws' thresholds: a HAProxy that starts reads them from there."""
         ends = sorted(weights(self._state.rules.all()).items())
         lines = "".join(f"{key} {end}\n" for key, end in ends)
         write_durably(self._places.weights, lines, OURS_ALONE)
 
     async def _set_map(self) -> None:
+        """The thresholds of the running process. Raises OSError where it does not answer."""
         await self._runtime.set_map(self._places.weights, weights(self._state.rules.all()))
 
     async def _set_servers(self, groups: Iterable[Group]) -> None:
+        """Make every slot of these groups as the store says, and ask for nothing that is so
+        already. Raises OSError where HAProxy does not answer."""
         commands: list[str] = []
         for group in groups:
             wanted = servers(group, self._state.targets.all())
@@ -138,6 +144,7 @@ class FrontDoor:
     # --- the process
 
     async def is_running(self) -> bool:
+        """Does the process live, and does it answer?"""
         if self._daemon.pid() is None:
             return False
         try:
@@ -147,6 +154,8 @@ class FrontDoor:
         return True
 
     async def _check(self, config: str) -> None:
+        """Raise LocalError where HAProxy would not take this configuration: nothing is written yet
+        then, and the running process goes on as before."""
         trial = self._directory / "haproxy.trial.cfg"
         trial.write_text(config)
         process = await asyncio.create_subprocess_exec(
@@ -161,6 +170,7 @@ class FrontDoor:
             raise LocalError(f"HAProxy refuses the configuration: {said.decode().strip()}")
 
     async def _launch(self) -> None:
+        """Start the process and wait for its answer. Raises LocalError with what it said."""
         process = self._start()
         deadline = time.monotonic() + _LONGEST_START_S
         while not await self.is_running():
@@ -186,6 +196,11 @@ class FrontDoor:
             os.close(out)
 
     async def _reload(self) -> None:
+        """A new worker takes over; requests in flight are finished by the former one.
+
+        Waits a few seconds until no former worker takes anything new any more: one that does might
+        still answer by the old rules. Raises LocalError where no new worker comes.
+        """
         before = await self._runtime.worker()
         await self._runtime.master("reload")
         deadline = time.monotonic() + _LONGEST_START_S

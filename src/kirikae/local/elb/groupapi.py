@@ -36,12 +36,18 @@ class GroupApi:
         door: Door,
         prefix: str,
     ) -> None:
+        """``prefix`` is the beginning of every ARN of this region and account."""
         self._state = state
         self._known = known
         self._door = door
         self._prefix = prefix
 
     async def create(self, params: Plain) -> Plain:
+        """CreateTargetGroup.
+
+        Not to be repeated: a second one of this name raises AwsError. So do target types and
+        protocols that are not carried out.
+        """
         name = params["Name"]
         self._check_new(name, params)
         key = new_id()
@@ -63,6 +69,7 @@ class GroupApi:
         return {"TargetGroups": [self._show(row)]}
 
     def _check_new(self, name: str, params: Plain) -> None:
+        """Raise AwsError for a group that cannot be, or is there already."""
         if params.get("TargetType", "instance") != "ip":
             raise _wrong(name, "kirikae local registers addresses; use TargetType ip")
         if params.get("Protocol") != "HTTP":
@@ -73,6 +80,7 @@ class GroupApi:
             )
 
     def _show(self, row: Group) -> Plain:
+        """A target group as AWS shows it, with the load balancers that forward to it now."""
         return {
             "TargetGroupArn": row["arn"],
             "TargetGroupName": row["name"],
@@ -93,6 +101,7 @@ class GroupApi:
         }
 
     async def describe(self, params: Plain) -> Plain:
+        """DescribeTargetGroups: raises AwsError for an ARN or a name that is not there."""
         arns = params.get("TargetGroupArns")
         rows = by_arn(self._state.groups.all(), arns, self._known.group)
         if not arns:
@@ -102,6 +111,10 @@ class GroupApi:
         return paged("TargetGroups", [self._show(row) for row in rows], params)
 
     async def modify(self, params: Plain) -> Plain:
+        """ModifyTargetGroup: what is not given stays.
+
+        The next check of each target goes by the new values; HAProxy need not hear of it.
+        """
         row = self._known.group(params["TargetGroupArn"])
         changed: Group = {
             **row,
@@ -110,12 +123,14 @@ class GroupApi:
         return {"TargetGroups": [self._show(self._state.groups.put(row["id"], changed))]}
 
     async def delete(self, params: Plain) -> Plain:
+        """DeleteTargetGroup: one that is not there is no error, as on AWS."""
         for row in self._state.groups.all():
             if row["arn"] == params["TargetGroupArn"]:
                 await self._delete(row)
         return {}
 
     async def _delete(self, row: Group) -> None:
+        """With its targets. Raises AwsError while a rule forwards to it."""
         if self._known.balancers_of(row["arn"]):
             raise AwsError(
                 "ResourceInUse",
@@ -128,9 +143,11 @@ class GroupApi:
     # --- attributes
 
     async def describe_attributes(self, params: Plain) -> Plain:
+        """DescribeTargetGroupAttributes: all of them, also those without an effect here."""
         return show_attributes(self._known.group(params["TargetGroupArn"])["attributes"])
 
     async def modify_attributes(self, params: Plain) -> Plain:
+        """ModifyTargetGroupAttributes. Raises AwsError for what would have no such effect here."""
         row = self._known.group(params["TargetGroupArn"])
         changed = attributes.changed(row["attributes"], params["Attributes"], attributes.OF_GROUPS)
         attributes.check_cookie(changed)
@@ -177,6 +194,7 @@ def _within(
     high: int,
     name: str,
 ) -> int:
+    """The number that was asked for. Raises AwsError outside these bounds."""
     value: int = params[key]
     if not low <= value <= high:
         raise _wrong(name, f"{key} {value}: {low} to {high}")
@@ -184,6 +202,10 @@ def _within(
 
 
 def _matcher(code: str, name: str) -> str:
+    """The codes as they were asked for.
+
+    Raises AwsError outside 200 to 499, as for an application load balancer.
+    """
     parts = [part for codes in code.split(",") for part in codes.split("-")]
     if not all(part.isdigit() and 200 <= int(part) <= 499 for part in parts):
         raise _wrong(name, f"Health check matcher HTTP code '{code}' must be within 200 to 499")
@@ -191,6 +213,7 @@ def _matcher(code: str, name: str) -> str:
 
 
 def _wrong(name: str, message: str) -> AwsError:
+    """The error (not raised yet) for a target group that cannot be so."""
     return AwsError("ValidationError", f"target group {name}: {message}")
 
 

@@ -95,6 +95,10 @@ class HealthChecks:
         pulse: Pulse,
         on_change: Callable[[Target], Awaitable[None]],
     ) -> None:
+        """No target is checked before ``assert_all``.
+
+        Each check opens its own connection, as a new client would.
+        """
         self._state = state
         self._pulse = pulse
         self._on_change = on_change
@@ -104,6 +108,7 @@ class HealthChecks:
         )
 
     async def close(self) -> None:
+        """Check no more; states stay as they are written down."""
         for loop in self._loops.values():
             loop.cancel()
         await self._http.close()
@@ -120,6 +125,10 @@ class HealthChecks:
                 self._loops[key] = asyncio.create_task(self._watch(key))
 
     async def _watch(self, key: str) -> None:
+        """Check one target at its interval until it leaves.
+
+        Its row is read anew after the check, for it may have left meanwhile.
+        """
         while True:
             began = time.monotonic()
             target = self._checked(key)
@@ -188,6 +197,11 @@ class HealthChecks:
         return failure, self._pulse.was_late(began, ended)
 
     async def _ask(self, target: Target, group: Group) -> str:
+        """One request to the target.
+
+        The answer is AWS's reason code, empty for a status that the matcher takes; redirects are
+        not followed.
+        """
         port = target["port"] if group["check_port"] == "traffic-port" else int(group["check_port"])
         url = f"http://{target['address']}:{port}{group['check_path']}"
         headers = {"User-Agent": "ELB-HealthChecker/2.0"}
@@ -205,5 +219,6 @@ class HealthChecks:
 
 
 def _report(key: str, loop: asyncio.Task[None]) -> None:
+    """Tell why a target's loop died; it is begun anew."""
     if not loop.cancelled() and (error := loop.exception()) is not None:
         log.warning("the checks of %s begin anew: %s", key, error)

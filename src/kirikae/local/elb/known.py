@@ -21,21 +21,27 @@ class Known:
     """Raises AwsError for what is not there."""
 
     def __init__(self, state: State) -> None:
+        """Looks everything up when it is asked; nothing is kept here."""
         self._state = state
 
     def balancer(self, arn: str) -> Balancer:
+        """The load balancer of this ARN."""
         return _one(self._state.balancers.all(), arn, "LoadBalancerNotFound")
 
     def group(self, arn: str) -> Group:
+        """The target group of this ARN."""
         return _one(self._state.groups.all(), arn, "TargetGroupNotFound")
 
     def listener(self, arn: str) -> Listener:
+        """The listener of this ARN."""
         return _one(self._state.listeners.all(), arn, "ListenerNotFound")
 
     def rule(self, arn: str) -> Rule:
+        """The rule of this ARN."""
         return _one(self._state.rules.all(), arn, "RuleNotFound")
 
     def default_rule(self, listener: Listener) -> Rule:
+        """The rule that is carried out where no other one matches; every listener has one."""
         own = [rule for rule in self._state.rules.all() if rule["listener"] == listener["arn"]]
         return next(rule for rule in own if rule["default"])
 
@@ -52,6 +58,7 @@ class Known:
 
 
 def _one(rows: Iterable[Row], arn: str, missing: str) -> Row:
+    """Raises AwsError with the code ``missing`` where no row has this ARN."""
     for row in rows:
         if row["arn"] == arn:
             return row
@@ -92,10 +99,12 @@ def paged(key: str, items: Sequence[Plain], params: Plain) -> Plain:
 
 
 def tags_of(params: Plain) -> list[ElbTag]:
+    """Tags of a request that makes something; none unless they are given."""
     return list(params.get("Tags", []))
 
 
 def show_attributes(attributes: Mapping[str, str]) -> Plain:
+    """As DescribeLoadBalancerAttributes and its like give them, by key."""
     pairs = sorted(attributes.items())
     return {
         "Attributes": [

@@ -6,4 +6,5 @@ import secrets
 
 
 def new_id() -> str:
+    """Sixteen hexadecimal digits, as at the end of ELB's ARNs."""
     return secrets.token_hex(8)

@@ -41,6 +41,7 @@ class RuleApi:
         door: Door,
         prefix: str,
     ) -> None:
+        """``prefix`` is the beginning of every ARN of this region and account."""
         self._state = state
         self._known = known
         self._door = door
@@ -49,6 +50,11 @@ class RuleApi:
     # --- listeners
 
     async def create_listener(self, params: Plain) -> Plain:
+        """CreateListener, with its default rule.
+
+        Raises AwsError for TLS, for a port that is taken on this machine, and for actions that are
+        not carried out.
+        """
         balancer = self._known.balancer(params["LoadBalancerArn"])
         port = params.get("Port", 80)
         if params.get("Protocol", "HTTP") != "HTTP":
@@ -71,6 +77,8 @@ class RuleApi:
         return {"Listeners": [self._show_listener(row)]}
 
     def _check_port(self, port: int) -> None:
+        """Raise AwsError where another listener has this port, also one of another load balancer
+        (all listen on 127.0.0.1), or another program has it."""
         if any(listener["port"] == port for listener in self._state.listeners.all()):
             raise AwsError(
                 "DuplicateListener",
@@ -83,6 +91,7 @@ class RuleApi:
             )
 
     def _show_listener(self, row: Listener) -> Plain:
+        """A listener as AWS shows it."""
         balancer = self._state.balancers.get(row["balancer"])
         return {
             "ListenerArn": row["arn"],
@@ -93,6 +102,7 @@ class RuleApi:
         }
 
     async def describe_listeners(self, params: Plain) -> Plain:
+        """DescribeListeners: by ARN, or all of one load balancer."""
         arns = params.get("ListenerArns")
         rows = by_arn(self._state.listeners.all(), arns, self._known.listener)
         if arn := params.get("LoadBalancerArn"):
@@ -101,6 +111,10 @@ class RuleApi:
         return paged("Listeners", [self._show_listener(row) for row in rows], params)
 
     async def modify_listener(self, params: Plain) -> Plain:
+        """ModifyListener: its port and its default actions; what is not given stays.
+
+        Raises AwsError for TLS and for a port that is taken.
+        """
         row = self._known.listener(params["ListenerArn"])
         is_plain = params.get("Protocol", "HTTP") == "HTTP"
         if not is_plain or params.get("Certificates") or params.get("SslPolicy"):
@@ -128,6 +142,7 @@ class RuleApi:
         return {"Listeners": [self._show_listener(row)]}
 
     async def delete_listener(self, params: Plain) -> Plain:
+        """DeleteListener, with its rules. Raises AwsError for one that is not there."""
         drop_listener(self._state, self._known.listener(params["ListenerArn"]))
         await self._door.tell_all()
         return {}
@@ -142,6 +157,7 @@ class RuleApi:
         actions: list[Action],
         tags: list[ElbTag],
     ) -> Rule:
+        """Write a new rule down; HAProxy has not heard of it yet."""
         key = new_id()
         arn = listener["arn"].replace(":listener/", ":listener-rule/") + f"/{key}"
         row: Rule = {
@@ -157,6 +173,7 @@ class RuleApi:
         return self._state.rules.put(arn, row)
 
     def _check_actions(self, actions: Iterable[Action]) -> None:
+        """Raise AwsError for actions that are not carried out, and for what they forward to."""
         for action in actions:
             if action["Type"] not in _CARRIED_OUT:
                 raise AwsError(
@@ -166,6 +183,8 @@ class RuleApi:
             self._check_groups(forward_groups([action]))
 
     def _check_groups(self, groups: Sequence[tuple[str, int]]) -> None:
+        """Raise AwsError for target groups that are not there, and beyond what ALB takes: five
+        groups, weights from 0 to 999."""
         if len(groups) > _MOST_GROUPS:
             raise AwsError("TooManyTargetGroups", "a forward action has at most five target groups")
         for arn, weight in groups:
@@ -174,6 +193,11 @@ class RuleApi:
                 raise AwsError("ValidationError", f"weight {weight} of {arn}: 0 to 999")
 
     async def create_rule(self, params: Plain) -> Plain:
+        """CreateRule.
+
+        Raises AwsError for a priority that is taken, and for conditions and actions that are not
+        carried out.
+        """
         listener = self._known.listener(params["ListenerArn"])
         self._check_actions(params["Actions"])
         _check_conditions(params["Conditions"])
@@ -189,6 +213,7 @@ class RuleApi:
         return {"Rules": [_show_rule(row)]}
 
     async def describe_rules(self, params: Plain) -> Plain:
+        """DescribeRules: by priority, the default rule last."""
         rows = by_arn(self._state.rules.all(), params.get("RuleArns"), self._known.rule)
         if arn := params.get("ListenerArn"):
             self._known.listener(arn)
@@ -215,6 +240,11 @@ class RuleApi:
         return {"Rules": [_show_rule(changed)]}
 
     async def set_rule_priorities(self, params: Plain) -> Plain:
+        """SetRulePriorities: all of them or none.
+
+        Rules may exchange their priorities in one request; raises AwsError where two would have the
+        same.
+        """
         asked = {each["RuleArn"]: each["Priority"] for each in params["RulePriorities"]}
         rows = [self._known.rule(arn) for arn in asked]
         if any(rule["default"] for rule in rows):
@@ -238,6 +268,7 @@ class RuleApi:
         return {"Rules": [_show_rule(self._known.rule(arn)) for arn in asked]}
 
     async def delete_rule(self, params: Plain) -> Plain:
+        """DeleteRule. Raises AwsError for one that is not there, and for a default rule."""
         row = self._known.rule(params["RuleArn"])
         if row["default"]:
             raise AwsError("OperationNotPermitted", "the default rule cannot be deleted")
@@ -247,6 +278,7 @@ class RuleApi:
 
 
 def _check_conditions(conditions: Iterable[Condition]) -> None:
+    """Raise AwsError for conditions that HAProxy could not be told."""
     for condition in conditions:
         try:
             acl(condition)
@@ -261,6 +293,7 @@ def _but_weights(rule: Rule) -> tuple[object, ...]:
 
 
 def _show_rule(row: Rule) -> Plain:
+    """A rule as AWS shows it; its priority is a text there."""
     return {
         "RuleArn": row["arn"],
         "Priority": "default" if row["default"] else str(row["priority"]),

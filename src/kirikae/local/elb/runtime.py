@@ -25,6 +25,7 @@ class Runtime:
     """Every question opens its own connection, as HAProxy wants it."""
 
     def __init__(self, run: Path) -> None:
+        """``run`` is the folder of HAProxy's sockets."""
         self._run = run
 
     async def command(self, line: str) -> str:
@@ -122,6 +123,7 @@ class Runtime:
 
 
 def _current_sessions(stat: str) -> int:
+    """Open sessions in an answer to "show stat" about one server; 0 where it has no such server."""
     lines = [line for line in stat.splitlines() if line.strip() and not line.startswith("#")]
     if not lines or lines[0].count(",") <= _SESSIONS:
         return 0

@@ -16,6 +16,7 @@ _OF_COUNTS = ("Sum", "SampleCount", "Average")
 
 
 def _average(values: Sequence[float]) -> float:
+    """Of at least one value."""
     return sum(values) / len(values)
 
 
@@ -29,16 +30,19 @@ _OF_GAUGES: Mapping[str, Callable[[Sequence[float]], float]] = {
 
 
 def wrong(message: str) -> AwsError:
+    """The error (not raised yet) for what CloudWatch would refuse."""
     return AwsError("InvalidParameterValueException", message)
 
 
 def of_counts(name: str, statistic: str, counted: int) -> float:
+    """Counts of one second or more are one sum: every statistic that is known answers it."""
     if statistic not in _OF_COUNTS:
         raise wrong(f"{name} answers Sum, not {statistic}")
     return float(counted)
 
 
 def of_gauge(name: str, statistic: str, values: Sequence[float]) -> float:
+    """Over at least one measure."""
     if statistic not in _OF_GAUGES:
         raise wrong(f"{name} answers {', '.join(_OF_GAUGES)}, not {statistic}")
     return float(_OF_GAUGES[statistic](values))
@@ -78,6 +82,7 @@ def _percentile(times: Mapping[int, int], percent: float) -> float:
 
 
 def _plain(times: Mapping[int, int], statistic: str) -> float:
+    """A statistic that has no parameters, over at least one answered request."""
     count = sum(times.values())
     total_s = sum(ms * number for ms, number in times.items()) / 1000
     match statistic:

@@ -16,10 +16,12 @@ class TagApi:
     """Tags stand in the rows themselves."""
 
     def __init__(self, state: State, known: Known) -> None:
+        """Keeps nothing itself."""
         self._state = state
         self._known = known
 
     async def add(self, params: Plain) -> Plain:
+        """AddTags: tags of the same keys are replaced."""
         asked: Sequence[ElbTag] = params["Tags"]
         for arn in params["ResourceArns"]:
             tags = {tag["Key"]: tag for tag in [*self._of(arn), *asked]}
@@ -27,11 +29,13 @@ class TagApi:
         return {}
 
     async def remove(self, params: Plain) -> Plain:
+        """RemoveTags: keys that are not there are no error."""
         for arn in params["ResourceArns"]:
             self._put(arn, [tag for tag in self._of(arn) if tag["Key"] not in params["TagKeys"]])
         return {}
 
     async def describe(self, params: Plain) -> Plain:
+        """DescribeTags. Raises AwsError for a resource that is not there."""
         described = [
             {
                 "ResourceArn": arn,
@@ -42,6 +46,7 @@ class TagApi:
         return {"TagDescriptions": described}
 
     def _of(self, arn: str) -> list[ElbTag]:
+        """Tags of whatever this ARN names. Raises AwsError where there is no such thing."""
         if ":loadbalancer/" in arn:
             return self._known.balancer(arn)["tags"]
         if ":targetgroup/" in arn:

@@ -34,6 +34,7 @@ class Targets:
         door: FrontDoor,
         health: HealthChecks,
     ) -> None:
+        """Drains of before are not taken up here, but by ``resume_drains``."""
         self._state = state
         self._known = known
         self._door = door
@@ -41,9 +42,11 @@ class Targets:
         self._drains: dict[str, asyncio.Task[None]] = {}
 
     def group(self, arn: str) -> Group:
+        """The target group of this ARN. Raises AwsError where there is none."""
         return self._known.group(arn)
 
     def balancers_of(self, group_arn: str) -> set[str]:
+        """ARNs of the load balancers that have a rule which forwards to this group."""
         return self._known.balancers_of(group_arn)
 
     def check_all(self) -> None:
@@ -51,11 +54,19 @@ class Targets:
         self._health.assert_all()
 
     async def tell_door(self, group_id: str) -> None:
+        """Make HAProxy serve what the store says of this group.
+
+        Raises OSError where it does not answer.
+        """
         await self._door.set_targets(group_id)
 
     # --- registering
 
     async def register_targets(self, params: Plain) -> Plain:
+        """RegisterTargets: asking again for what is registered is harmless.
+
+        Raises AwsError beyond 64 targets in a group.
+        """
         group = self._known.group(params["TargetGroupArn"])
         for target in params["Targets"]:
             self.register(group, target["Id"], target.get("Port", group["port"]))
@@ -94,6 +105,10 @@ class Targets:
         return key, True
 
     def _free_slot(self, group: Group) -> int:
+        """The lowest one, from 1.
+
+        Raises AwsError where all are taken; a draining target keeps its own.
+        """
         own = [each for each in self._state.targets.all() if each["group"] == group["id"]]
         free = set(range(1, SLOTS + 1)) - {target["slot"] for target in own}
         if not free:
@@ -105,6 +120,10 @@ class Targets:
     # --- leaving
 
     async def deregister_targets(self, params: Plain) -> Plain:
+        """DeregisterTargets: answers at once, the targets drain afterwards.
+
+        One that is not registered is no error.
+        """
         group = self._known.group(params["TargetGroupArn"])
         for target in params["Targets"]:
             port = target.get("Port", group["port"])
@@ -129,22 +148,31 @@ class Targets:
         self.resume_drains()
 
     def _delay_s(self, target: Target) -> int:
+        """For how long it may drain at the most; 0 where its group is gone."""
         group = self._state.groups.get(target["group"])
         if group is None:
             return 0
         return int(group["attributes"]["deregistration_delay.timeout_seconds"])
 
     def resume_drains(self) -> None:
+        """See that every draining target is watched until it goes; may be called at any time, and
+        is after a restart."""
         for target in self._state.targets.all():
             running = self._drains.get(target["key"])
             if target["state"] == "draining" and (running is None or running.done()):
                 self._drains[target["key"]] = asyncio.create_task(self._drain(target["key"]))
 
     def _draining(self, key: str) -> Target | None:
+        """The target while it drains; None when it is gone or registered again."""
         target = self._state.targets.get(key)
         return target if target is not None and target["state"] == "draining" else None
 
     async def _drain(self, key: str) -> None:
+        """Wait until nothing is in flight or the delay is over, then free the slot.
+
+        Where HAProxy does not answer, something is taken to be in flight: no request is cut off on
+        a guess.
+        """
         await asyncio.sleep(_ROUTED_S)
         while (target := self._draining(key)) is not None:
             try:
@@ -170,6 +198,10 @@ class Targets:
     # --- health
 
     async def describe_health(self, params: Plain) -> Plain:
+        """DescribeTargetHealth: the asked targets, else all.
+
+        One that is not registered, or whose group serves no load balancer, is ``unused``.
+        """
         group = self._known.group(params["TargetGroupArn"])
         registered = {
             (target["address"], target["port"]): target
@@ -198,6 +230,7 @@ class Targets:
 
 
 def _show_health(target: Target | None, in_use: bool) -> Plain:
+    """State and reason code as AWS gives them."""
     if target is None:
         return {
             "State": "unused",

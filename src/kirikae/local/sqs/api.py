@@ -45,11 +45,13 @@ class Sqs:
         endpoint: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """``endpoint`` begins the URLs of queues; ``clock`` answers Unix seconds."""
         arn = f"arn:aws:sqs:{region}:{ACCOUNT}:"
         self._queues = QueueApi(queues, arn, endpoint, clock)
         self._messages = MessageApi(queues, arn, clock)
 
     def operations(self) -> dict[str, Operation]:
+        """Operation's name -> what carries it out; its keys are ``NAMES``."""
         return {
             **bound(queueapi.OPERATIONS, self._queues),
             **bound(messageapi.OPERATIONS, self._messages),

@@ -25,6 +25,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]{1,128}")
 
 
 def wrong(parameter: str, value: object, reason: str) -> AwsError:
+    """The error (not raised yet) for a parameter's value that SQS does not take."""
     return AwsError(
         "InvalidParameterValue",
         f"Value {value} for parameter {parameter} is invalid. Reason: {reason}",
@@ -32,6 +33,7 @@ def wrong(parameter: str, value: object, reason: str) -> AwsError:
 
 
 def missing(parameter: str) -> AwsError:
+    """The error (not raised yet) for a parameter that must be given."""
     return AwsError("MissingParameter", f"The request must contain the parameter {parameter}.")
 
 
@@ -41,6 +43,7 @@ def is_id(text: str) -> bool:
 
 
 def is_fifo(attributes: Mapping[str, str]) -> bool:
+    """Do these attributes make it a FIFO queue?"""
     return attributes.get("FifoQueue") == "true"
 
 
@@ -108,6 +111,8 @@ def check_fifo(
 
 
 def _value(attribute: MessageAttribute) -> bytes:
+    """The bytes of a message attribute: binary values come as base64 from JSON clients, as bytes
+    from query clients."""
     if "BinaryValue" in attribute:
         value = attribute["BinaryValue"]
         return base64.b64decode(value) if isinstance(value, str) else bytes(value)
@@ -123,6 +128,7 @@ def message_bytes(body: str, attributes: Attributes) -> int:
 
 
 def body_md5(body: str) -> str:
+    """The digest that SDKs compare with their own; it protects nothing."""
     return hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -140,4 +146,5 @@ def attributes_md5(attributes: Attributes) -> str:
 
 
 def _sized(part: bytes) -> bytes:
+    """A part with its length before it, four bytes, the largest first."""
     return struct.pack(">I", len(part)) + part

@@ -46,6 +46,7 @@ class MessageApi:
         arn: str,
         clock: Callable[[], float],
     ) -> None:
+        """``arn`` is the beginning of every queue's ARN; ``clock`` answers Unix seconds."""
         self._queues = queues
         self._arn = arn
         self._clock = clock
@@ -55,9 +56,15 @@ class MessageApi:
     # --- sending
 
     async def send(self, params: Plain) -> Plain:
+        """SendMessage.
+
+        Raises AwsError for a message that this queue does not take. On a FIFO queue it may be asked
+        again within five minutes: a duplicate is answered alike and stored nowhere.
+        """
         return self._send(self._queues.named(params), params)
 
     def _send(self, name: str, params: Plain) -> Plain:
+        """Store one message, and wake whoever waits for it."""
         queue = self._queues.get(name)["attributes"]
         draft = _draft(queue, params)
         sent = self._queues.send(name, draft)
@@ -73,6 +80,8 @@ class MessageApi:
         return told
 
     async def send_batch(self, params: Plain) -> Plain:
+        """SendMessageBatch: at most ten messages of at most 1 MiB together; each may fail by
+        itself."""
         name = self._queues.named(params)
         entries = params["Entries"]
         sizes = [
@@ -86,6 +95,7 @@ class MessageApi:
             )
 
         async def one(entry: Plain) -> Plain:
+            """One entry of the batch."""
             return self._send(name, entry)
 
         return await _batch(entries, one)
@@ -118,6 +128,7 @@ class MessageApi:
             pass
 
     def _show(self, row: Message, params: Plain) -> Plain:
+        """A message as it is received, with what of it was asked for."""
         shown: Plain = {
             "MessageId": row["id"],
             "ReceiptHandle": row["receipt"],
@@ -160,12 +171,18 @@ class MessageApi:
     # --- what was received
 
     async def delete(self, params: Plain) -> Plain:
+        """DeleteMessage.
+
+        A receipt that is not the newest deletes nothing on a standard queue; on a FIFO queue it
+        raises AwsError once it has expired.
+        """
         name = self._queues.named(params)
         self._queues.remove(name, params["ReceiptHandle"])
         self._news[name].set()  # a group may be free now
         return {}
 
     async def delete_batch(self, params: Plain) -> Plain:
+        """DeleteMessageBatch: each entry by itself."""
         url = params["QueueUrl"]
         return await _batch(
             params["Entries"],
@@ -178,6 +195,10 @@ class MessageApi:
         )
 
     async def change_visibility(self, params: Plain) -> Plain:
+        """ChangeMessageVisibility, in seconds from now; 0 gives the message back at once.
+
+        Raises AwsError for one that is not in flight.
+        """
         name = self._queues.named(params)
         visibility_s = within(
             params, "VisibilityTimeout", 0, LONGEST_VISIBILITY_S, "Must be between 0 and 43200."
@@ -187,6 +208,7 @@ class MessageApi:
         return {}
 
     async def change_visibility_batch(self, params: Plain) -> Plain:
+        """ChangeMessageVisibilityBatch: each entry by itself; 0 where an entry does not say."""
         common = {
             "VisibilityTimeout": 0,
             "QueueUrl": params["QueueUrl"],
@@ -229,12 +251,14 @@ class MessageApi:
         return {"TaskHandle": handle}
 
     async def list_moves(self, params: Plain) -> Plain:
+        """ListMessageMoveTasks, newest first. Moves are forgotten with this process."""
         source = params["SourceArn"]
         found = [move for move in self._moves.values() if move["SourceArn"] == source]
         return {"Results": found[::-1][: params.get("MaxResults", 1)]}
 
 
 def _queue_of(arn: str) -> str:
+    """The queue's name in its ARN."""
     return str(arn).rpartition(":")[2]
 
 
@@ -273,6 +297,7 @@ class _Asked:
 
     @classmethod
     def of(cls, params: Plain, queue: Mapping[str, str]) -> Self:
+        """Raises AwsError for a number outside what SQS takes."""
         most = within(
             params,
             "MaxNumberOfMessages",
@@ -333,6 +358,8 @@ async def _batch(entries: Sequence[Plain], one: Callable[[Plain], Awaitable[Plai
 
 
 def _check_batch(entries: Sequence[Plain]) -> None:
+    """Raise AwsError for a batch as a whole: none or more than ten entries, IDs that are none or
+    stand there twice."""
     if not entries:
         raise AwsError("EmptyBatchRequest", "There should be at least one entry in the request.")
     if len(entries) > _MOST_IN_BATCH:
@@ -353,6 +380,7 @@ def _check_batch(entries: Sequence[Plain]) -> None:
 
 
 def _chosen(system: Mapping[str, str], wanted: Iterable[str]) -> dict[str, str]:
+    """Those of the message's system attributes that were asked for."""
     names = set(wanted)
     return {name: value for name, value in system.items() if name in names or "All" in names}
 

@@ -70,12 +70,15 @@ class QueueApi:
         endpoint: str,
         clock: Callable[[], float],
     ) -> None:
+        """``arn`` begins the ARNs of queues, ``endpoint`` their URLs; ``clock`` answers Unix
+        seconds."""
         self._queues = queues
         self._arn = arn
         self._endpoint = endpoint
         self._clock = clock
 
     def _url(self, name: str) -> str:
+        """Where clients ask for this queue; only the last part of it counts."""
         return f"{self._endpoint}/{ACCOUNT}/{name}"
 
     # --- making and changing
@@ -100,6 +103,8 @@ class QueueApi:
         }
 
     def _check_redrive(self, text: str, fifo: bool) -> None:
+        """Raise AwsError for a redrive policy that cannot be carried out: not JSON, a count outside
+        1 to 1000, a dead-letter queue that is not there or of the other type."""
         try:
             policy = json.loads(text)
             target = str(policy["deadLetterTargetArn"]).rpartition(":")[2]
@@ -120,6 +125,11 @@ class QueueApi:
             raise wrong("RedrivePolicy", text, reason)
 
     async def create(self, params: Plain) -> Plain:
+        """CreateQueue.
+
+        Asking again for a queue with the same attributes answers it as it is; raises AwsError for
+        other ones, and for a name that is none.
+        """
         name = params["QueueName"]
         asked = {key: str(value) for key, value in params.get("Attributes", {}).items()}
         _check_name(name, is_fifo(asked))
@@ -146,10 +156,15 @@ class QueueApi:
         return {"QueueUrl": self._url(name)}
 
     async def delete(self, params: Plain) -> Plain:
+        """DeleteQueue, with all its messages. Raises AwsError for one that does not exist."""
         self._queues.delete(self._queues.named(params))
         return {}
 
     async def set_attributes(self, params: Plain) -> Plain:
+        """SetQueueAttributes: what is not given stays.
+
+        Raises AwsError for what SQS refuses; a queue never becomes FIFO, nor ceases to be.
+        """
         name = self._queues.named(params)
         row = self._queues.get(name)
         asked = {key: str(value) for key, value in params["Attributes"].items()}
@@ -173,6 +188,10 @@ class QueueApi:
         return {}
 
     async def purge(self, params: Plain) -> Plain:
+        """PurgeQueue: all messages are gone at once, those in flight too.
+
+        Raises AwsError within a minute of the last time.
+        """
         name = self._queues.named(params)
         row = self._queues.get(name)
         if self._clock() - row["purged"] < _PURGE_EVERY_S:
@@ -191,6 +210,7 @@ class QueueApi:
         return {}
 
     async def tag(self, params: Plain) -> Plain:
+        """TagQueue: tags of the same keys are replaced."""
         name = self._queues.named(params)
         row = self._queues.get(name)
         self._queues.put(
@@ -206,6 +226,7 @@ class QueueApi:
         return {}
 
     async def untag(self, params: Plain) -> Plain:
+        """UntagQueue: keys that are not there are no error."""
         name = self._queues.named(params)
         row = self._queues.get(name)
         left = {key: tag for key, tag in row["tags"].items() if key not in params["TagKeys"]}
@@ -221,10 +242,12 @@ class QueueApi:
     # --- asking
 
     async def get_url(self, params: Plain) -> Plain:
+        """GetQueueUrl. Raises AwsError for a queue that does not exist."""
         self._queues.get(params["QueueName"])
         return {"QueueUrl": self._url(params["QueueName"])}
 
     async def list_queues(self, params: Plain) -> Plain:
+        """ListQueues, by name: a thousand without pages, unless fewer are asked for."""
         begins = params.get("QueueNamePrefix", "")
         names = [name for name in self._queues.names() if name.startswith(begins)]
         begin = int(params.get("NextToken") or 0)
@@ -235,6 +258,10 @@ class QueueApi:
         return answer
 
     async def get_attributes(self, params: Plain) -> Plain:
+        """GetQueueAttributes: those that were asked for; none unless they are.
+
+        The numbers of messages are exact here.
+        """
         name = self._queues.named(params)
         row = self._queues.get(name)
         counts = self._queues.counts(name)
@@ -252,6 +279,7 @@ class QueueApi:
         return {"Attributes": chosen}
 
     async def list_tags(self, params: Plain) -> Plain:
+        """ListQueueTags."""
         return {"Tags": self._queues.get(self._queues.named(params))["tags"]}
 
     async def list_sources(self, params: Plain) -> Plain:
@@ -261,12 +289,15 @@ class QueueApi:
 
 
 def _check_name(name: str, fifo: bool) -> None:
+    """Raise AwsError for a name that is none, or that does not say whether it is a FIFO queue's."""
     is_named = is_id(name.removesuffix(".fifo")) and len(name) <= _LONGEST_NAME
     if not is_named or fifo != name.endswith(".fifo"):
         raise wrong("QueueName", name, _BAD_NAME)
 
 
 def _check_attribute(key: str, value: str, fifo: bool) -> None:
+    """Raise AwsError for an attribute that SQS does not know, for a number outside its range, and
+    for one of FIFO queues alone."""
     if key not in _SETTABLE:
         raise AwsError("InvalidAttributeName", f"Unknown Attribute {key}.")
     if key in _RANGES and not _is_within(value, *_RANGES[key]):
@@ -279,6 +310,7 @@ def _check_attribute(key: str, value: str, fifo: bool) -> None:
 
 
 def _is_within(value: str, low: int, high: int) -> bool:
+    """Is it a whole number in this range?"""
     return value.isdigit() and low <= int(value) <= high
 
 

@@ -76,6 +76,7 @@ class Counts:
 
 
 def missing_queue() -> AwsError:
+    """The error (not raised yet) for a queue that is not there."""
     return AwsError("QueueDoesNotExist", "The specified queue does not exist.")
 
 
@@ -86,6 +87,11 @@ class Queues:
     """
 
     def __init__(self, path: Path, now_ms: Callable[[], int]) -> None:
+        """Opens or makes the file.
+
+        With WAL and ``synchronous=normal`` a killed process loses nothing that was answered; only a
+        machine that loses its power may (sqlite.org, "PRAGMA synchronous").
+        """
         self._now = now_ms
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.row_factory = sqlite3.Row
@@ -94,10 +100,16 @@ class Queues:
         self._db.executescript(_SCHEMA)
 
     def close(self) -> None:
+        """What was answered is in the file already."""
         self._db.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        """All or nothing.
+
+        ``immediate`` takes the file for writing at once: nothing that was read inside can have
+        changed when it is written.
+        """
         self._db.execute("begin immediate")
         try:
             yield
@@ -110,9 +122,11 @@ class Queues:
     # --- queues
 
     def names(self) -> list[str]:
+        """All queues, by name."""
         return [row["name"] for row in self._db.execute("select name from queue order by name")]
 
     def find(self, name: str) -> Queue | None:
+        """None where there is none of this name."""
         row = self._db.execute("select body from queue where name = ?", (name,)).fetchone()
         if row is None:
             return None
@@ -134,15 +148,22 @@ class Queues:
         return name
 
     def put(self, name: str, body: Queue) -> None:
+        """Make or change a queue; its messages stay."""
         self._db.execute("insert or replace into queue values (?, ?)", (name, json.dumps(body)))
 
     def delete(self, name: str) -> None:
+        """The queue, its messages, and what FIFO queues remember; a new queue of the name begins
+        with nothing."""
         with self._transaction():
             for table in ("message", "dedup", "attempt"):
                 self._db.execute(f"delete from {table} where queue = ?", (name,))
             self._db.execute("delete from queue where name = ?", (name,))
 
     def purge(self, name: str) -> None:
+        """All messages.
+
+        Deduplication IDs are kept: for five minutes, the same ID is still a duplicate.
+        """
         self._db.execute("delete from message where queue = ?", (name,))
 
     def sources(self, name: str) -> list[str]:
@@ -154,6 +175,7 @@ class Queues:
         ]
 
     def counts(self, name: str) -> Counts:
+        """At this moment, without those that are older than the queue keeps them."""
         self._expire(name)
         now = self._now()
         row = self._db.execute(
@@ -164,6 +186,7 @@ class Queues:
         return Counts(*(int(count or 0) for count in row))
 
     def _expire(self, name: str) -> None:
+        """Drop what is older than the queue keeps it."""
         retention_s = int(self.get(name)["attributes"]["MessageRetentionPeriod"])
         self._db.execute(
             "delete from message where queue = ? and sent < ?",
@@ -201,6 +224,7 @@ class Queues:
         draft: Draft,
         dedup: str,
     ) -> Sent:
+        """Write one message down; it is visible after its delay."""
         message_id = str(uuid.uuid4())
         now = self._now()
         cursor = self._db.execute(
@@ -253,6 +277,7 @@ class Queues:
             return found
 
     def _flying(self, name: str, now: int) -> int:
+        """How many messages are received and not deleted yet."""
         row = self._db.execute(
             "select count(*) from message where queue = ? and visible > ? and received > 0",
             (name, now),
@@ -291,6 +316,8 @@ class Queues:
         now: int,
         visible: int,
     ) -> Message:
+        """The message as it is received now: with a new receipt, so that earlier ones are worth
+        nothing any more."""
         receipt = f"{row['seq']}-{secrets.token_urlsafe(24)}"
         first = row["first"] or now
         self._db.execute(
@@ -375,6 +402,10 @@ class Queues:
     # --- what was received
 
     def _by_receipt(self, name: str, receipt: str) -> Message | None:
+        """The message of a receipt, which may have a newer one by now; None where it is deleted.
+
+        Raises AwsError for a text that is no receipt.
+        """
         seq, dash, _ = receipt.partition("-")
         if not dash or not seq.isdigit():
             raise AwsError(
@@ -409,6 +440,10 @@ class Queues:
         receipt: str,
         visibility_s: int,
     ) -> None:
+        """Seconds from now.
+
+        Raises AwsError for a message that is not in flight, or was received again since.
+        """
         self.get(name)
         with self._transaction():
             row = self._by_receipt(name, receipt)

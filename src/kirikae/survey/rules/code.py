@@ -31,10 +31,12 @@ _MAIL = re.compile(r"smtplib|[^a-z_.]mail\(|sendmail")
 
 
 def _asks_for_its_host(line: str) -> bool:
+    """A container's name is another one at each start."""
     return bool(_IDENTITY.search(line)) and not _CHOOSES.search(line)
 
 
 def _chooses_by_its_host(line: str) -> bool:
+    """In a container none of the branches may fit."""
     return bool(_IDENTITY.search(line) and _CHOOSES.search(line))
 
 
@@ -44,6 +46,7 @@ def _calls_localhost(line: str) -> bool:
 
 
 def _holds_a_secret(line: str) -> bool:
+    """The collector has masked what it took for a secret; only the mask is known here."""
     return MASKED in line
 
 
@@ -88,6 +91,7 @@ def signs(view: View) -> Findings:
 
 
 def _live(view: View) -> Iterator[Line]:
+    """Lines of code without those that are comments by how they begin."""
     for code in view.bundle.code:
         for line in code.lines:
             if not line.text.lstrip().startswith(_COMMENT):

@@ -69,6 +69,7 @@ class _Root(NamedTuple):
 
 
 def _document_roots(view: View) -> Iterator[_Root]:
+    """Folders that a server or virtual host serves, without those of single locations."""
     for line in view.web_lines:
         match = _DOCUMENT_ROOT.match(line.text)
         if match and "location" not in line.text:
