@@ -24,6 +24,7 @@ check: venv
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+	@scripts/measure --check
 
 test: ready check clients
 	@$(PY) scripts/suite

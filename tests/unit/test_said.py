@@ -77,6 +77,14 @@ def test_blanks_are_shown_as_they_are_meant():
     assert duration(None) == said("model.unknown")
 
 
+def test_a_sentence_that_these_words_do_not_have_is_shown_as_it_stands():
+    """A journal of another version is read without a traceback, and nothing of it is hidden."""
+    words = Words.of()
+    assert words.say(said("jobs.late", n=3)) == "jobs.late (n=3)"
+    assert words.say(said("model.days")) == "model.days"
+    assert words.say(said("model.order.shift", share="x")) == "model.order.shift (share=x)"
+
+
 def test_the_language_is_that_of_the_environment_unless_one_is_named():
     """LC_ALL before LANG."""
     assert chosen(None, {"LANG": "ja_JP.UTF-8"}) == "ja"

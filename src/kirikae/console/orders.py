@@ -47,7 +47,7 @@ def by_hand(here: Here, desk: Desk, verb: Verb, dry_run: bool, complain: Complai
     order = Order(verb)
     if before.intent is None:
         before.intending(order)
-    if verb in (Verb.SETTLE, Verb.RETIRE):
+    if verb in (Verb.RESUME, Verb.SETTLE, Verb.RETIRE):
         desk.assert_same_subject(before)
     retires = verb is Verb.RETIRE
     if retires and before.phase is Phase.SETTLED:

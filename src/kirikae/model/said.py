@@ -137,10 +137,26 @@ class Words:
         return key in self._tables["en"]
 
     def say(self, what: Said | None, language: Language = "en") -> str:
-        """The sentence; empty for None.  Raises KeyError for a key that no room has."""
+        """The sentence; empty for None.
+
+        A key or a blank that these words do not have, such as in a journal that another version
+        wrote, is shown as it stands: whoever looks at 3 a.m. must see it, not a traceback.
+        """
         if what is None:
             return ""
-        return _Filler(self, language).vformat(self._tables[language][what.key], (), what.blanks)
+        template = self._tables[language].get(what.key)
+        if template is None:
+            return _as_it_stands(what)
+        try:
+            return _Filler(self, language).vformat(template, (), what.blanks)
+        except (KeyError, ValueError, TypeError):
+            return _as_it_stands(what)
+
+
+def _as_it_stands(what: Said) -> str:
+    """Its key and what would fill its blanks."""
+    blanks = ", ".join(f"{name}={_plain(value)}" for name, value in what.blanks.items())
+    return f"{what.key} ({blanks})" if blanks else what.key
 
 
 class _Filler(string.Formatter):
