@@ -38,6 +38,7 @@ bench: ready
 	@PYTHONPATH=. $(PY) benchmarks/false_alarms.py
 	@PYTHONPATH=. $(PY) benchmarks/idle.py
 	@PYTHONPATH=. $(PY) benchmarks/zero_loss.py
+	@PYTHONPATH=. $(PY) benchmarks/storm.py
 
 prove: ready clients
 	@$(PY) -m pytest -m prove -s --timeout 3000 tests

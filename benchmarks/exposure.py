@@ -20,7 +20,7 @@ from tests.simulation import HARMS, SAME, TAU, Second, Truth, seconds
 from benchmarks.peers import Kayenta, argo, flagger
 from kirikae.move.judge import QUANTILES, WEIGHTS, Judge, Margins, Outcome
 
-RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+RUNS = int(sys.argv[1]) if __name__ == "__main__" and len(sys.argv) > 1 else 40
 CELLS = ((100, 10), (100, 50), (100, 250), (1000, 10), (1000, 50))
 NAMES = ("kirikae", "Flagger", "Flagger + p99", "Argo", "Kayenta fleet", "Kayenta equal")
 BAR = math.log(100)

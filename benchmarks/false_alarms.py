@@ -16,7 +16,7 @@ from tests.simulation import SAME, TAU, Counts, Second, Truth, count, seconds
 
 from benchmarks.exposure import Ours
 
-RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+RUNS = int(sys.argv[1]) if __name__ == "__main__" and len(sys.argv) > 1 else 40
 LOOKS = 10_000
 PAIRS = [(rps, share) for rps in (10, 100, 1000) for share in (10, 50, 250)]
 

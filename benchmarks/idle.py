@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.conftest import WEB_IMAGE
 
 from bench import local_endpoint, result
+from kirikae.local.ecs.agenda import Agenda
 from kirikae.local.ecs.services import Services
 from kirikae.local.state import State
 
@@ -32,17 +33,13 @@ def sweep_ms(state_file: Path) -> float:
     state = State(state_file)
 
     class Quiet:
-        def target_keys(self, task: dict) -> list[str]:
-            return []
-
         def stop(self, *_: str) -> None:
             raise AssertionError("nothing was to be done")
 
     def start(*_: object) -> dict:
         raise AssertionError("nothing was to be done")
 
-    # type: ignore[arg-type]
-    services = Services(state, Quiet(), start)
+    services = Services(state, Agenda(time.time), Quiet(), start)
     took = []
     for _ in range(10):
         began = time.process_time()

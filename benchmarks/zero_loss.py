@@ -14,7 +14,7 @@ import threading
 import time
 
 from tests.conftest import Endpoint
-from tests.contract.test_local import Shop
+from tests.shop import Shop
 
 from bench import local_endpoint, result
 from kirikae.local import control

@@ -1,5 +1,5 @@
 """Write the reference pages that the code itself knows best: commands, project file, operations of
-kirikae local.
+kirikae local; and the picture of the rooms.
 
 ``python docs/generate.py`` writes them; the suite fails when they are not what it would write.
 """
@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import rooms
 
-REFERENCE = Path(__file__).resolve().parent / "reference"
+DOCS = Path(__file__).resolve().parent
+REFERENCE = DOCS / "reference"
 NOTE = "<!-- written by docs/generate.py; do not edit -->\n"
 
 
@@ -89,8 +91,8 @@ def _keys(prefix: str, node: dict[str, Any], defs: dict[str, Any]) -> list[str]:
         if part.get("default"):
             value = part["default"]
             default = f"default `{value if isinstance(value, str) else json.dumps(value)}`"
-        several = part.get("additionalProperties", {})
-        if isinstance(several, dict) and "oneOf" in several:
+        several = _by_name(part)
+        if "oneOf" in several:
             lines += _kinds_of_move(where, several["oneOf"], defs)
             continue
         kind, inner, suffix = _kind(part, defs)
@@ -101,6 +103,13 @@ def _keys(prefix: str, node: dict[str, Any], defs: dict[str, Any]) -> list[str]:
                 lines[-1] += f". {_first(inner['description'])}"
             lines += _keys(f"{where}{suffix}.", inner, defs)
     return lines
+
+
+def _by_name(part: dict[str, Any]) -> dict[str, Any]:
+    """What stands under each name, where the keys are names of the user's; empty where not."""
+    patterns = part.get("patternProperties") or {"": part.get("additionalProperties")}
+    found = next(iter(patterns.values()))
+    return found if isinstance(found, dict) else {}
 
 
 def _kinds_of_move(where: str, kinds: list[dict[str, Any]], defs: dict[str, Any]) -> list[str]:
@@ -123,15 +132,12 @@ def _kind(part: dict[str, Any], defs: dict[str, Any]) -> tuple[str, dict[str, An
         return _kind(next(p for p in part["anyOf"] if p.get("type") != "null"), defs)
     if part.get("type") == "array":
         _, inner, _ = _kind(part["items"], defs)
-        return "list", inner, "[]"
-    if isinstance(part.get("additionalProperties"), dict):
-        return "mapping by name", _kind(part["additionalProperties"], defs)[1], ".NAME"
-    if "patternProperties" in part:
-        return (
-            "mapping by name",
-            _kind(next(iter(part["patternProperties"].values())), defs)[1],
-            ".NAME",
+        shown = (
+            f"list such as `{json.dumps(part['examples'][0])}`" if "examples" in part else "list"
         )
+        return shown, inner, "[]"
+    if _by_name(part):
+        return "mapping by name", _kind(_by_name(part), defs)[1], ".NAME"
     if "examples" in part:
         return f"such as `{part['examples'][0]}`", None, ""
     if "enum" in part:
@@ -142,16 +148,15 @@ def _kind(part: dict[str, Any], defs: dict[str, Any]) -> tuple[str, dict[str, An
 def local() -> str:
     from kirikae.local.ecs import api as ecs
     from kirikae.local.elb import api as elb
-    from kirikae.local.elb import figures
+    from kirikae.local.elb import cloudwatch as figures
     from kirikae.local.sqs import api as sqs
     from kirikae.local.wire import service_model
 
-    nothing: Any = None
     parts = {
-        "ecs": (ecs.Ecs(nothing, nothing, nothing, "r").operations(), ecs.PARTLY),
-        "elbv2": (elb.Balancer(nothing, "r").operations(), elb.PARTLY),
-        "sqs": (sqs.Sqs(nothing, "r", "").operations(), sqs.PARTLY),
-        "cloudwatch": (figures.CloudWatch(nothing).operations(), figures.PARTLY),
+        "ecs": (ecs.NAMES, ecs.PARTLY),
+        "elbv2": (elb.NAMES, elb.PARTLY),
+        "sqs": (sqs.NAMES, sqs.PARTLY),
+        "cloudwatch": (frozenset(figures.OPERATIONS), figures.PARTLY),
     }
     lines = [NOTE, (REFERENCE / "local.head.md").read_text(encoding="utf-8").rstrip("\n")]
     for service, (operations, partly) in parts.items():
@@ -212,13 +217,14 @@ def findings() -> str:
 
 
 PAGES = {
-    "findings.md": findings,
-    "command-line.md": command_line,
-    "project-file.md": project_file,
-    "local.md": local,
+    "reference/findings.md": findings,
+    "reference/command-line.md": command_line,
+    "reference/project-file.md": project_file,
+    "reference/local.md": local,
+    "images/rooms.svg": rooms.drawing,
 }
 
 if __name__ == "__main__":
     for name, make in PAGES.items():
-        (REFERENCE / name).write_text(make(), encoding="utf-8")
-        print(REFERENCE / name)
+        (DOCS / name).write_text(make(), encoding="utf-8")
+        print(DOCS / name)

@@ -178,6 +178,19 @@ class StandInService:
         self._write(state)
         return {"services": [state["service"]]}
 
+    def list_tasks(self, desiredStatus: str, **_: Any) -> Row:
+        """Every deployment of a broken image has left one task."""
+        assert desiredStatus == "STOPPED"
+        return {
+            "taskArns": [f"arn:aws:ecs:x:1:task/c/{each['startedBy']}" for each in self._dead()]
+        }
+
+    def describe_tasks(self, tasks: list[str], **_: Any) -> Row:
+        return {"tasks": self._dead()}
+
+    def describe_task_definition(self, taskDefinition: str) -> Row:
+        return {"taskDefinition": self._read()["tasks"][taskDefinition]}
+
     def describe_clusters(self, clusters: list[str]) -> Row:
         return {"clusters": [{"clusterName": name, "status": "ACTIVE"} for name in clusters]}
 
@@ -200,6 +213,21 @@ class StandInService:
             rows[0]["rolloutState"] = "FAILED"
             rows.insert(0, {**rows[-1], "id": f"{rows[0]['id']}-back"})
         state["service"]["taskDefinition"] = state["service"]["deployments"][0]["taskDefinition"]
+
+    def _dead(self) -> list[Row]:
+        rows = self._read()["service"]["deployments"]
+        return [
+            {
+                "taskArn": "arn:aws:ecs:x:1:task/c/0a1b",
+                "taskDefinitionArn": row["taskDefinition"],
+                "startedBy": row["id"],
+                "stopCode": "EssentialContainerExited",
+                "stoppedReason": "Essential container in task exited",
+                "containers": [{"name": "app", "exitCode": 3}],
+            }
+            for row in rows
+            if row["rolloutState"] == "FAILED"
+        ]
 
     def _arn(self, family: str, revision: int) -> str:
         return f"{_TASKS}{family}:{revision}"

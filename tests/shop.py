@@ -10,7 +10,7 @@ from typing import Any
 
 from kirikae.local.files import free_port
 from tests.conftest import WEB_IMAGE, Endpoint, serve
-from tests.pace import eventually, slowly
+from tests.pace import eventually
 from tests.tidy import gone
 
 
@@ -142,7 +142,7 @@ class Shop:
         return f"{counts} {self.health(side)} {events}"
 
     def get(self, path: str = "/") -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as answer:
             return str(answer.read().decode().strip())
 
     def health(self, side: str) -> list[str]:
@@ -174,7 +174,7 @@ class Hammer:
             thread.join()
 
     def _run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=slowly(15))
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         while not self._stop.is_set():
             try:
                 connection.request("GET", "/")

@@ -18,13 +18,14 @@ from kirikae.release import deploy as deploying
 from kirikae.release import gate
 from kirikae.release.command_fleet import CommandFleet
 from kirikae.release.ecs_fleet import EcsFleet
-from kirikae.release.errors import NotFinished, NothingBefore
+from kirikae.release.errors import NoRelease, NotFinished, NothingBefore
 from kirikae.release.fleet import OLD, Fleet
 from kirikae.release.gate import Gate
 from kirikae.release.hosts_fleet import HostsFleet
 from kirikae.release.ledger import Deployed, Ledger, Outcome
 from kirikae.release.lock import Lock
 from kirikae.release.manifest import Releases
+from kirikae.release.way_back import Good
 from tests.fleet import StandInHosts, StandInService
 
 TASK = {
@@ -222,9 +223,8 @@ def test_nothing_is_put_back_where_the_ledger_knows_nothing_before(case):
     entries = case.shop.ledger.all()
     with pytest.raises(NothingBefore, match="the ledger knows n"):
         case.roll_back()
-    nothing = Deployed(9, "r1", case.fleet.side, "me", 1.0, Outcome.DONE)
-    with pytest.raises(NothingBefore):
-        case.fleet.assert_can_go_back(nothing)
+    with pytest.raises((NothingBefore, NoRelease)):
+        case.fleet.assert_can_go_back(Good("never-was"))
     assert case.serving() == {"r1"} and case.shop.ledger.all() == entries
 
 

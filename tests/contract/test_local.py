@@ -127,7 +127,8 @@ def test_figures_count_every_request(shop):
     slow, quick = (
         _figure(shop, "b", "TargetResponseTime", s, 60) for s in ("TC(0.5:)", "TC(:0.5)")
     )
-    assert slow == 0 and quick >= 150
+    # How many were slow is the machine's affair; that each is counted on one side is not.
+    assert slow + quick == _figure(shop, "b", "RequestCount", "Sum", 60) and quick > 0
 
 
 def _figure_at_rest(shop: Shop, *which: Any) -> float:
@@ -413,7 +414,7 @@ def test_rules_choose_by_host_header_and_method(shop):
         made = shop.elb.create_rule(
             ListenerArn=shop.listener, Priority=7, Conditions=[condition], Actions=[fixed]
         )
-        connection = http.client.HTTPConnection("127.0.0.1", shop.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", shop.port, timeout=60)
         connection.request(method, "/", headers=headers)
         assert connection.getresponse().status == 418, condition
         connection.close()

@@ -35,7 +35,7 @@ def shop(local: Endpoint) -> Shop:
 def ask(
     shop: Shop, path: str = "/", method: str = "GET", **headers: str
 ) -> tuple[int, str, dict[str, str]]:
-    connection = http.client.HTTPConnection("127.0.0.1", shop.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", shop.port, timeout=60)
     connection.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
     answer = connection.getresponse()
     return answer.status, answer.read().decode().strip(), dict(answer.getheaders())

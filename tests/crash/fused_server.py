@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kirikae.local import server
-from kirikae.local.elb.frontdoor import FrontDoor
+from kirikae.local.elb.runtime import Runtime
 from kirikae.local.engine import Engine
 from kirikae.local.state import State
 
@@ -50,5 +50,5 @@ def fused_async(work: Callable[..., Any]) -> Callable[..., Any]:
 if __name__ == "__main__":
     State._write = fused(State._write)  # type: ignore[method-assign]
     Engine._answer = fused_async(Engine._answer)  # type: ignore[method-assign]
-    FrontDoor.command = fused_async(FrontDoor.command)  # type: ignore[method-assign]
+    Runtime.command = fused_async(Runtime.command)  # type: ignore[method-assign]
     server.main()

@@ -19,8 +19,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from kirikae.local import control
-from tests.conftest import Endpoint, eventually, web_image
-from tests.contract.test_local import Hammer, Shop
+from tests.conftest import Endpoint, web_image
+from tests.pace import eventually, slowly
+from tests.shop import Hammer, Shop
 
 pytestmark = pytest.mark.engine
 
@@ -89,7 +90,7 @@ class Mortal:
 def surely(call: Any, *done: str, **params: Any) -> Any:
     """Ask until there is an answer; ``done`` are errors that say that an earlier asking, whose
     answer was lost, was carried out."""
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + slowly(90)
     while True:
         try:
             return call(**params)

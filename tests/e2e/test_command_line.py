@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import WEB_IMAGE, Endpoint
-from tests.contract.test_local import Hammer, Shop
+from tests.e2e.waits import until_share
+from tests.pace import ended
+from tests.shop import Hammer, Shop
 
 pytestmark = pytest.mark.engine
 
@@ -104,7 +105,7 @@ class User:
 
     def run(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
         process = self.begin(*arguments, **environment)
-        out, err = process.communicate(timeout=180)
+        out, err = process.communicate()  # a hang ends with the test's own time-out
         return process.returncode, out, err
 
     def json(self, *arguments: str) -> Any:
@@ -152,10 +153,10 @@ def test_a_release_is_deployed_moved_backed_out_moved_again_and_retired(user, lo
     assert [s["share"] for s in plan["steps"]] == ["10%", "50%", "100%"] and plan["findings"] == []
 
     driver = user.begin("move", "start", "web")
-    _until_share(user, "50%")
+    until_share(user, "50%")
     code, out, _ = user.run("back-out", "web", "--reason", "smoke")
     assert code == 4 and "backed out: smoke" in out and user.weights() == [999, 0]
-    assert driver.wait(timeout=30) == 4
+    assert ended(driver) == 4
 
     code, out, _ = user.run("move", "start", "web")
     assert code == 4 and "held: backed out: smoke" in out and user.weights() == [999, 0]
@@ -182,17 +183,6 @@ def test_a_release_is_deployed_moved_backed_out_moved_again_and_retired(user, lo
     )
     assert any("ModifyRule:" in r for h in history for r in h["requests"])
     assert load.failures == []
-
-
-def _until_share(user: User, share: str) -> None:
-    deadline = time.monotonic() + 90
-    while True:
-        code, out, _ = user.run("move", "status", "web", "--json")
-        seen = json.loads(out) if code == 0 else {}
-        if seen.get("share") == share == seen.get("found_share"):
-            return
-        assert time.monotonic() < deadline, seen
-        time.sleep(0.2)
 
 
 def test_a_side_that_is_not_ready_is_waited_for(user, load):
@@ -272,11 +262,11 @@ def test_a_second_driver_is_refused(user, load):
     """One driver per move; the message says who drives."""
     user.run("release", "deploy", "r2", "--to", "new")
     driver = user.begin("move", "start", "web")
-    _until_share(user, "10%")
+    until_share(user, "10%")
     code, _, err = user.run("move", "start", "web")
     assert code == 5 and f"process {driver.pid}" in err
     assert user.run("back-out", "web")[0] == 4
-    driver.wait(timeout=30)
+    ended(driver)
 
 
 def test_a_rule_that_is_not_ours_is_refused_before_anything_is_changed(user):

@@ -64,7 +64,7 @@ class Resolvers:
                 until = time.monotonic() + min(record["TTL"], 1)
                 port = self._ports[record["ResourceRecords"][0]["Value"]]
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as answer:
                     self.answers[answer.read().decode().strip()] += 1
             except OSError as error:
                 self.failures.append(repr(error))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import WEB_IMAGE, Endpoint
+from tests.pace import slowly
 
 pytestmark = pytest.mark.engine
 DOCS = Path(__file__).parents[2] / "docs"
@@ -27,5 +28,5 @@ def test_the_examples_of_using_local_run(local: Endpoint):
             [sys.executable, "-c", example],
             env={**os.environ, **local.environment},
             check=True,
-            timeout=120,
+            timeout=slowly(120),
         )

@@ -125,7 +125,7 @@ class FaultShop(Shop):
     def plant(self, side: str, kind: str, tasks: int | None = None) -> None:
         for target in self.targets(side)[:tasks]:
             with urllib.request.urlopen(
-                f"http://{target}/cgi-bin/shop/plant?{kind}", timeout=5
+                f"http://{target}/cgi-bin/shop/plant?{kind}", timeout=30
             ) as answer:
                 answer.read()
 

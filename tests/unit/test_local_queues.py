@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kirikae.local.errors import AwsError
-from kirikae.local.sqs.api import attributes_md5, message_bytes
-from kirikae.local.sqs.queues import Queues
+from kirikae.local.sqs.limits import attributes_md5, message_bytes
+from kirikae.local.sqs.queues import Counts, Draft, Queues
 
 FIFO = {
     "FifoQueue": "true",
@@ -40,7 +40,8 @@ class Clocked:
     def send(
         self, name: str, body: str, group: str = "", dedup: str = "", delay_s: int = 0
     ) -> bool:
-        return self.q.send(name, body, {}, {}, group, dedup, delay_s).fresh
+        draft = Draft(body, group=group, dedup=dedup, delay_s=delay_s)
+        return self.q.send(name, draft).fresh
 
     def get(
         self, name: str, most: int = 10, visibility_s: int | None = None, attempt: str = ""
@@ -118,10 +119,10 @@ def test_receipts_expire(queues):
     queues.ms += 30_000
     ((_, new),) = queues.get("s")
     queues.q.remove("s", old)
-    assert queues.q.counts("s") == (0, 1, 0)
+    assert queues.q.counts("s") == Counts(0, 1, 0)
     queues.q.remove("s", new)
     queues.q.remove("s", new)
-    assert queues.q.counts("s") == (0, 0, 0)
+    assert queues.q.counts("s") == Counts(0, 0, 0)
     with pytest.raises(AwsError, match="ReceiptHandleIsInvalid"):
         queues.q.remove("s", "nonsense")
 
@@ -143,7 +144,7 @@ def test_a_delayed_message_waits(queues):
     """Per message on standard queues; retention ends it."""
     queues.make("long", STANDARD | {"MessageRetentionPeriod": "3600"})
     queues.send("long", "later", delay_s=900)
-    assert queues.q.counts("long") == (0, 0, 1)
+    assert queues.q.counts("long") == Counts(0, 0, 1)
     queues.ms += 900_000
     assert queues.bodies("long") == ["later"]
     queues.send("s", "old")

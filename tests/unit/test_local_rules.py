@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections import Counter
 
@@ -14,17 +13,17 @@ from hypothesis import strategies as st
 from kirikae.local.ecs.capacity import check_strategy, most_crowded, next_provider, wanted_share
 from kirikae.local.ecs.containers import (
     environment_file,
-    gate,
     seen_as,
     should_restart,
     with_overrides,
 )
-from kirikae.local.ecs.definitions import check_container, launch_order, units
 from kirikae.local.ecs.deployments import STEADY, with_event
+from kirikae.local.ecs.enginenames import EngineNames
 from kirikae.local.ecs.images import Images
 from kirikae.local.ecs.logs import as_events
-from kirikae.local.ecs.metadata import Usage
-from kirikae.local.ecs.pause import pause_program
+from kirikae.local.ecs.order import gate, launch_order
+from kirikae.local.ecs.pause import elf
+from kirikae.local.ecs.permitted import check_container, units
 from kirikae.local.ecs.rolling import (
     breaker_threshold,
     ceiling_live,
@@ -33,18 +32,16 @@ from kirikae.local.ecs.rolling import (
     rolling_tick,
     stuck,
 )
-from kirikae.local.elb.figures import CloudWatch, latency_statistic, read_line
-from kirikae.local.elb.frontdoor import (
-    FrontDoor,
-    acl,
-    forward_groups,
-    glob_regex,
-    quoted,
-    server_state,
-)
+from kirikae.local.ecs.usage import Usage
+from kirikae.local.elb.actions import forward_groups, quoted
+from kirikae.local.elb.cloudwatch import CloudWatch
+from kirikae.local.elb.conditions import acl, glob_regex
+from kirikae.local.elb.configuration import server_state
+from kirikae.local.elb.configuration import weights as weights_of
+from kirikae.local.elb.figures import read_line
 from kirikae.local.elb.health import after_check, code_matches
-from kirikae.local.errors import AwsError
-from kirikae.local.files import write_durably
+from kirikae.local.elb.statistics import of_latency
+from kirikae.local.errors import AwsError, LocalError
 from kirikae.local.pages import page
 from kirikae.local.state import State
 from kirikae.local.wire import Json, Query, validate
@@ -108,20 +105,13 @@ def test_weights_that_say_nothing_about_the_share():
     assert share_of({"o": 500, "n": 400, "x": 99}, "o", "n") is None
 
 
-def state_with(tmp_path, weights):
-    state = State(tmp_path / "s.db")
+@given(weights=st.lists(st.integers(0, 999), min_size=2, max_size=5).filter(any))
+def test_thresholds_give_each_group_its_weight(weights):
+    """Cumulative, never falling, and a group of weight 0 is never drawn."""
     groups = [{"TargetGroupArn": f"arn:tg/{n}/{n}", "Weight": w} for n, w in enumerate(weights)]
     rule = {"id": "r", "actions": [{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}]}
-    state.put("rule", "r", rule)
-    return state
-
-
-@given(weights=st.lists(st.integers(0, 999), min_size=2, max_size=5).filter(any))
-def test_thresholds_give_each_group_its_weight(tmp_path_factory, weights):
-    """Cumulative, never falling, and a group of weight 0 is never drawn."""
-    state = state_with(tmp_path_factory.mktemp("w"), weights)
-    door = FrontDoor(state, tmp_path_factory.getbasetemp(), tmp_path_factory.getbasetemp(), [], {})
-    ends = [door.weights()[f"r/{n}"] for n in range(len(weights))]
+    found = weights_of([rule])
+    ends = [found[f"r/{n}"] for n in range(len(weights))]
     assert ends == sorted(ends) and ends[-1] == 100_000
     for n, weight in enumerate(weights):
         drawn = ends[n] - (ends[n - 1] if n else 0)
@@ -148,9 +138,7 @@ def test_conditions_become_tests():
         {"Field": "host-header", "HostHeaderConfig": {"Values": ["*.example"]}}
     )
     assert quoted('say "100%"') == '"say \\"100%\\""'
-    assert forward_groups([{"Type": "forward", "TargetGroupArn": "a"}]) == [
-        {"TargetGroupArn": "a", "Weight": 1}
-    ]
+    assert forward_groups([{"Type": "forward", "TargetGroupArn": "a"}]) == [("a", 1)]
 
 
 GROUP = {"healthy_threshold": 2, "unhealthy_threshold": 3}
@@ -203,12 +191,12 @@ def test_latency_statistics():
     """Percentiles by nearest rank; TC and PR with an exclusive lower and an inclusive upper
     bound."""
     times = Counter({10: 90, 200: 9, 1000: 1})
-    assert latency_statistic(times, "p50") == 0.01 and latency_statistic(times, "p99") == 0.2
-    assert latency_statistic(times, "TC(0.2:)") == 1 and latency_statistic(times, "TC(:0.2)") == 99
-    assert latency_statistic(times, "PR(0.01:)") == 10
-    assert latency_statistic(times, "Average") == pytest.approx((900 + 1800 + 1000) / 1000 / 100)
+    assert of_latency(times, "p50") == 0.01 and of_latency(times, "p99") == 0.2
+    assert of_latency(times, "TC(0.2:)") == 1 and of_latency(times, "TC(:0.2)") == 99
+    assert of_latency(times, "PR(0.01:)") == 10
+    assert of_latency(times, "Average") == pytest.approx((900 + 1800 + 1000) / 1000 / 100)
     with pytest.raises(AwsError, match="not known"):
-        latency_statistic(times, "median")
+        of_latency(times, "median")
 
 
 def test_containers_start_after_those_they_depend_on():
@@ -312,26 +300,20 @@ def test_query_requests_and_answers():
 def test_state_is_there_again(tmp_path):
     """Rows survive; a transaction that fails leaves nothing."""
     state = State(tmp_path / "s.db")
-    state.put("task", "a", {"n": 1})
+    state.tasks.put("a", {"n": 1})
     with pytest.raises(RuntimeError), state.together():
-        state.change("task", "a", n=2)
+        state.tasks.put("a", {"n": 2})
         raise RuntimeError
     state.close()
-    assert State(tmp_path / "s.db").get("task", "a") == {"n": 1}
-
-
-def test_files_are_whole(tmp_path):
-    """A reader never sees half of one."""
-    write_durably(tmp_path / "f", "one")
-    write_durably(tmp_path / "f", "two")
-    assert (tmp_path / "f").read_text() == "two" and len(list(tmp_path.iterdir())) == 1
+    assert State(tmp_path / "s.db").tasks.get("a") == {"n": 1}
 
 
 def test_the_pause_program_is_an_elf():
-    """129 bytes, made here."""
-    program = pause_program("x86_64")
-    assert program[:4] == b"\x7fELF" and len(program) == 129
-    assert json.dumps(len(program))
+    """A header and the code, made here; for this machine only."""
+    program = elf(b"\x0f\x05", "x86_64")
+    assert program[:4] == b"\x7fELF" and len(program) == 120 + 2
+    with pytest.raises(LocalError, match="aarch64"):
+        elf(b"", "aarch64")
 
 
 @given(
@@ -542,8 +524,7 @@ def test_use_of_services_is_measured_against_what_they_reserve(tmp_path):
     first figure."""
     state = State(tmp_path / "s.db")
     container = {"name": "a"}
-    state.put(
-        "task",
+    state.tasks.put(
         "t",
         {
             "id": "t",
@@ -569,7 +550,7 @@ def test_use_of_services_is_measured_against_what_they_reserve(tmp_path):
             }
 
     async def measured():
-        usage = Usage(state, FakeEngine(), lambda task, name: name)
+        usage = Usage(state, FakeEngine(), EngineNames("i"))
         await usage.measure(1000.0)
         await usage.measure(1060.0)
         answers = []

@@ -16,11 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kirikae.local.ecs.agenda import Agenda
 from kirikae.local.ecs.deployments import begin, finish, roll_back
-from kirikae.local.ecs.names import is_live
 from kirikae.local.ecs.rolling import ceiling_live, floor_healthy, stuck
-from kirikae.local.ecs.services import Services, protected
-from kirikae.local.state import Row, State
+from kirikae.local.ecs.services import Services
+from kirikae.local.ecs.taskrow import is_live, protected
+from kirikae.local.rows import Deployment, Service, Task
+from kirikae.local.state import State
 
 CLUSTER = "arn:aws:ecs:r:1:cluster/c"
 SERVICE = "arn:aws:ecs:r:1:service/c/s"
@@ -47,6 +49,7 @@ class World:
                 "status": "ACTIVE",
                 "desiredCount": desired,
                 "events": [],
+                "deployments": [],
                 "taskDefinition": "d:0",
                 "minimumHealthyPercent": minimum,
                 "maximumPercent": maximum,
@@ -61,22 +64,21 @@ class World:
         """A control plane that knows only what the store says."""
         self.state.close()
         self.state = State(self.path)
-        self.services = Services(self.state, self, self.start, clock=lambda: self.now)  # type: ignore[arg-type]
+        agenda = Agenda(lambda: self.now)
+        self.services = Services(self.state, agenda, self, self.start, clock=lambda: self.now)
         return self.services
 
     # what Services asks of Tasks
-    def target_keys(self, task: Row) -> list[str]:
-        return []
-
     def stop(self, task_id: str, code: str, reason: str) -> None:
-        task = self.state.get("task", task_id)
-        assert task is not None and task["desiredStatus"] == "RUNNING"
-        self.state.change(
-            "task", task_id, desiredStatus="STOPPED", stopCode=code, stoppedReason=reason
-        )
+        task = self.state.tasks[task_id]
+        assert task["desiredStatus"] == "RUNNING"
+        self.change(task_id, desiredStatus="STOPPED", stopCode=code, stoppedReason=reason)
         self.stopped_now.append(task)
 
-    def start(self, service: Row, deployment: Row, provider: str) -> Row:
+    def change(self, task_id: str, **fields: Any) -> None:
+        self.state.tasks.put(task_id, {**self.state.tasks[task_id], **fields})
+
+    def start(self, service: Service, deployment: Deployment, provider: str) -> Task:
         key = f"t{next(self.ids)}"
         row = {
             "id": key,
@@ -96,22 +98,20 @@ class World:
             "capacityProviderName": provider,
         }
         self.started_now.append(key)
-        return self.state.put("task", key, row)
+        return self.state.tasks.put(key, row)
 
     @property
-    def service(self) -> Row:
-        found = self.state.get("service", SERVICE)
-        assert found is not None
-        return found
+    def service(self) -> Service:
+        return self.state.services[SERVICE]
 
-    def live(self) -> list[Row]:
-        return [t for t in self.state.all("task") if is_live(t)]
+    def live(self) -> list[Task]:
+        return [t for t in self.state.tasks.all() if is_live(t)]
 
     def look(self) -> None:
         """One look of the control plane, with every law checked against what was before."""
         before = self.service
         self.started_now = list[str]()
-        self.stopped_now = list[Row]()
+        self.stopped_now = list[Task]()
         healthy_before = sum(self.services.healthy(t, self.now) for t in self.live())
         self.now += 1.0
         self.services.sweep()
@@ -137,7 +137,7 @@ class World:
         assert len(texts) == len(set(texts))
         running = [
             d
-            for d in self.state.all("servicedeployment")
+            for d in self.state.service_deployments.all()
             if d["status"] in ("IN_PROGRESS", "ROLLBACK_IN_PROGRESS")
         ]
         assert len(running) <= 1
@@ -160,27 +160,24 @@ class World:
                     **self.service,
                     "deployments": [failed, *self.service["deployments"][1:]],
                 }
-                deployment = self.state.get("servicedeployment", failed["_serviceDeployment"])
+                deployment = self.state.service_deployments.get(failed["_serviceDeployment"])
                 if deployment is not None and deployment["status"] == "IN_PROGRESS":
                     self.service_is(**roll_back(self.state, changed, failed, "by hand"))
                 else:
                     finish(self.state, failed["_serviceDeployment"], "STOPPED")
             case "scale":
-                self.state.change("service", SERVICE, desiredCount=n)
+                self.service_is(**{**self.service, "desiredCount": n})
             case "runs" if task and task["lastStatus"] == "PROVISIONING":
-                self.state.change("task", task["id"], lastStatus="RUNNING", startedAt=self.now)
+                self.change(task["id"], lastStatus="RUNNING", startedAt=self.now)
             case "well" | "ill" if task and task["lastStatus"] == "RUNNING":
-                self.state.change(
-                    "task", task["id"], healthStatus="HEALTHY" if act == "well" else "UNHEALTHY"
-                )
+                self.change(task["id"], healthStatus="HEALTHY" if act == "well" else "UNHEALTHY")
             case "dies" if task:
                 code = (
                     "EssentialContainerExited"
                     if task["lastStatus"] == "RUNNING"
                     else "TaskFailedToStart"
                 )
-                self.state.change(
-                    "task",
+                self.change(
                     task["id"],
                     desiredStatus="STOPPED",
                     lastStatus="STOPPED",
@@ -188,11 +185,10 @@ class World:
                     stoppedAt=self.now,
                 )
             case "protect" if task:
-                self.state.change("task", task["id"], _protectedUntil=self.now + 20)
+                self.change(task["id"], _protectedUntil=self.now + 20)
             case "interrupt":
                 for spot in [t for t in live if t["capacityProviderName"] == "FARGATE_SPOT"]:
-                    self.state.change(
-                        "task",
+                    self.change(
                         spot["id"],
                         desiredStatus="STOPPED",
                         lastStatus="STOPPED",
@@ -202,7 +198,7 @@ class World:
                 pass
 
     def service_is(self, **row: Any) -> None:
-        self.state.put("service", SERVICE, row)
+        self.state.services.put(SERVICE, row)
 
     def be_kind(self) -> None:
         """From now on every task runs and is well, and time passes."""
@@ -210,15 +206,14 @@ class World:
             self.now += 5
             for task in self.live():
                 if task["lastStatus"] == "PROVISIONING":
-                    self.state.change(
-                        "task",
+                    self.change(
                         task["id"],
                         lastStatus="RUNNING",
                         startedAt=self.now,
                         healthStatus="HEALTHY",
                     )
                 elif task["healthStatus"] != "HEALTHY":
-                    self.state.change("task", task["id"], healthStatus="HEALTHY")
+                    self.change(task["id"], healthStatus="HEALTHY")
             self.look()
             if self.steady():
                 return

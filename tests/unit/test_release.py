@@ -68,6 +68,8 @@ def test_templates_know_env_and_must_env_and_nothing_else():
     )
     with pytest.raises(DefinitionProblem, match=r"f:2: .*B is not set"):
         render("\n{{ must_env `B` }}", "f", values)
+    with pytest.raises(DefinitionProblem, match=r"f:1: .*A1 is not set\nf:2: .*A2 is not set"):
+        render("{{ must_env `A1` }}\n{{ must_env `A2` }}", "f", values)
     with pytest.raises(DefinitionProblem, match=r"f:1: .*only env and must_env"):
         render("{{ if eq 1 1 }}", "f", values)
 
@@ -113,7 +115,7 @@ def service(
         "id": deployment,
         "rolloutState": state,
         "rolloutStateReason": "why.",
-        "runningCount": 1,
+        "runningCount": 2 if state == "COMPLETED" else 1,
         "pendingCount": 1,
         "desiredCount": 2,
         "taskDefinition": "x/new:2",
@@ -143,6 +145,7 @@ def looks(monkeypatch):
             return answer
 
         monkeypatch.setattr(service_deployment.ecs, "service", look)
+        monkeypatch.setattr(service_deployment.ecs, "stopped_tasks", lambda *_: [])
         clock = iter(range(1000)).__next__
         waited = ServiceDeployment(None, "c", "s", "ecs-svc/1", clock, lambda seconds: None)
         return waited.wait(100)
@@ -253,12 +256,12 @@ class Remembered:
         self._runs = release_id
         return "here"
 
-    def assert_can_go_back(self, last):
+    def assert_can_go_back(self, target):
         self._do("assert_can_go_back")
 
-    def put_back(self, last, entry):
-        self._do("put_back", last.former)
-        self._runs = last.former
+    def put_back(self, target, entry):
+        self._do("put_back", target.release)
+        self._runs = target.release
         return "here"
 
 
@@ -444,7 +447,13 @@ def test_the_status_shows_the_ledger_and_what_each_member_says(tmp_path):
     """Also when there is nothing yet."""
     nothing = console.shown(Standing([], None, {}))
     assert nothing.lines == ["the new fleet has no active service yet"]
-    assert plain(nothing) == {"outcome": "done", "ledger": [], "service": None, "hosts": {}}
+    assert plain(nothing) == {
+        "outcome": "done",
+        "ledger": [],
+        "service": None,
+        "hosts": {},
+        "stopped": [],
+    }
     ledger, _ = work(tmp_path)
     entry = ledger.end(ledger.begin("r2", "new"), Outcome.DONE, "arn/shop:2")
     some = console.shown(

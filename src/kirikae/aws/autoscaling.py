@@ -25,11 +25,13 @@ def group(aws: Aws, name: str) -> Group:
     """Raises NotThere."""
     with told():
         found = aws.client("autoscaling").describe_auto_scaling_groups(
-            AutoScalingGroupNames=[name]
+            AutoScalingGroupNames=[name],
         )["AutoScalingGroups"]
     if not found:
         raise NotThere(
-            "DescribeAutoScalingGroups", "GroupNotFound", f"there is no Auto Scaling group {name}"
+            "DescribeAutoScalingGroups",
+            "GroupNotFound",
+            f"there is no Auto Scaling group {name}",
         )
     raw = found[0]
     serving = [i for i in raw.get("Instances", ()) if i["LifecycleState"] == "InService"]
@@ -42,7 +44,13 @@ def peak(aws: Aws, found: Group, now: float, days: int = 14) -> int:
     else what serves now."""
     dimensions = {"AutoScalingGroupName": found.name}
     seen = maximum(
-        aws, "AWS/AutoScaling", "GroupInServiceInstances", dimensions, now - days * 86400, now, 3600
+        aws,
+        "AWS/AutoScaling",
+        "GroupInServiceInstances",
+        dimensions,
+        now - days * 86400,
+        now,
+        3600,
     )
     return max(found.in_service, round(seen or 0))
 
@@ -52,5 +60,7 @@ def set_bounds(aws: Aws, name: str, least: int, most: int) -> None:
     MinSize)."""
     with told():
         aws.client("autoscaling").update_auto_scaling_group(
-            AutoScalingGroupName=name, MinSize=least, MaxSize=most
+            AutoScalingGroupName=name,
+            MinSize=least,
+            MaxSize=most,
         )

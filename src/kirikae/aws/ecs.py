@@ -18,6 +18,10 @@ def register_task_definition(aws: Aws, definition: Plain) -> str:
 
 
 def task_definition(aws: Aws, name: str) -> Plain:
+    """By family (the newest ACTIVE revision), ``family:revision`` or ARN.
+
+    Raises AwsRefused where there is none.
+    """
     with told():
         answer = aws.client("ecs").describe_task_definition(taskDefinition=name)
     return dict(answer["taskDefinition"])
@@ -32,24 +36,42 @@ def service(aws: Aws, cluster: str, name: str) -> Plain | None:
 
 
 def create_service(aws: Aws, cluster: str, definition: Plain) -> Plain:
+    """``definition``: the request's own keys.  Raises AwsRefused, as for a name that is taken."""
+    wanted = {**definition, "cluster": cluster}
     with told():
-        return dict(aws.client("ecs").create_service(cluster=cluster, **definition)["service"])
+        return dict(aws.client("ecs").create_service(**wanted)["service"])
 
 
 def update_service(aws: Aws, cluster: str, name: str, changes: Plain) -> Plain:
+    """What ``changes`` does not name stays as it is; asking again for the same is harmless unless
+    it forces a new deployment."""
+    wanted = {**changes, "cluster": cluster, "service": name}
     with told():
-        return dict(
-            aws.client("ecs").update_service(cluster=cluster, service=name, **changes)["service"]
-        )
+        return dict(aws.client("ecs").update_service(**wanted)["service"])
 
 
 def tasks(aws: Aws, cluster: str, service_name: str, status: str) -> list[Plain]:
+    """Tasks of the service that are wanted to be so: RUNNING (those on their way up among them) or
+    STOPPED. At most one page, a hundred."""
     with told():
         client = aws.client("ecs")
         arns = client.list_tasks(cluster=cluster, serviceName=service_name, desiredStatus=status)[
             "taskArns"
         ]
         return list(client.describe_tasks(cluster=cluster, tasks=arns)["tasks"]) if arns else []
+
+
+def stopped_tasks(aws: Aws, cluster: str, service_name: str, deployment: str) -> list[Plain]:
+    """Those of one deployment that AWS still remembers (about an hour), the newest first."""
+    stopped = tasks(aws, cluster, service_name, "STOPPED")
+    own = [task for task in stopped if task.get("startedBy") == deployment]
+    return sorted(own, key=_stopped_at, reverse=True)
+
+
+def _stopped_at(task: Plain) -> float:
+    """A task that is about to stop comes last."""
+    at = task.get("stoppedAt")
+    return at.timestamp() if at is not None else float("inf")
 
 
 def cluster_exists(aws: Aws, name: str) -> None:

@@ -16,7 +16,10 @@ from kirikae.model.errors import AwsUnreachable, KirikaeError
 
 
 class AwsRefused(KirikaeError):
+    """AWS said no; the message names the operation, and AWS's own code and words."""
+
     def __init__(self, operation: str, code: str, message: str) -> None:
+        """``code`` and ``message`` are AWS's own."""
         super().__init__(f"AWS refused {operation}: {code}: {message}")
         self.operation = operation
         self.code = code

@@ -36,6 +36,7 @@ def of(aws: Aws, target_group: str, rules: Iterable[str]) -> Inventory:
     targets = elbv2.targets(aws, group)
 
     def part(what: str, look: Callable[[], None]) -> None:
+        """One part by itself: where it may not be read, the others still are."""
         try:
             with told():
                 look()
@@ -52,6 +53,7 @@ def of(aws: Aws, target_group: str, rules: Iterable[str]) -> Inventory:
 
 
 def _stickiness(aws: Aws, seen: Inventory) -> None:
+    """Seconds for which the target group ties users to a target."""
     rows = aws.client("elbv2").describe_target_group_attributes(TargetGroupArn=seen.group_arn)[
         "Attributes"
     ]
@@ -61,6 +63,7 @@ def _stickiness(aws: Aws, seen: Inventory) -> None:
 
 
 def _rule(aws: Aws, seen: Inventory, name: str) -> None:
+    """Tags of a listener's rule; they tell who manages it."""
     arn = elbv2.find_rule(aws, name)
     tags = aws.client("elbv2").describe_tags(ResourceArns=[arn])["TagDescriptions"]
     seen.rules[arn] = {t["Key"]: t["Value"] for d in tags for t in d["Tags"]}
@@ -81,6 +84,7 @@ def _instances(aws: Aws, seen: Inventory, targets: set[str]) -> None:
 
 
 def _every_instance(aws: Aws) -> Iterator[dict[str, Any]]:
+    """Of the region, page by page."""
     for page in aws.client("ec2").get_paginator("describe_instances").paginate():
         for reservation in page["Reservations"]:
             yield from reservation["Instances"]
@@ -104,6 +108,7 @@ def _admitted(aws: Aws, groups: set[str]) -> Iterator[tuple[str, int, str]]:
 
 
 def _alarms(aws: Aws, seen: Inventory, dimension: str) -> None:
+    """Names of the alarms with a metric of this target group, alone or in an expression."""
     for page in aws.client("cloudwatch").get_paginator("describe_alarms").paginate():
         for alarm in page.get("MetricAlarms", []):
             metrics = [
@@ -115,11 +120,13 @@ def _alarms(aws: Aws, seen: Inventory, dimension: str) -> None:
 
 
 def _records(aws: Aws, seen: Inventory, targets: set[str]) -> None:
+    """Records in all hosted zones of the account that name a host's address instead of the load
+    balancer."""
     client = aws.client("route53")
     for page in client.get_paginator("list_hosted_zones").paginate():
         for zone in page["HostedZones"]:
             for records in client.get_paginator("list_resource_record_sets").paginate(
-                HostedZoneId=zone["Id"]
+                HostedZoneId=zone["Id"],
             ):
                 for record in records["ResourceRecordSets"]:
                     for value in record.get("ResourceRecords", []):

@@ -28,6 +28,7 @@ class Place:
     name: str
 
     def folder(self, day: datetime) -> str:
+        """Keys of this day (UTC) begin so."""
         parts = [
             self.prefix,
             "AWSLogs",
@@ -60,7 +61,7 @@ def place_of(aws: Aws, balancer_arn: str) -> Place:
     _, _, _, region, account, resource = balancer_arn.split(":", 5)
     name = resource.removeprefix("loadbalancer/")
     if attributes.get("access_logs.s3.enabled") != "true" or not attributes.get(
-        "access_logs.s3.bucket"
+        "access_logs.s3.bucket",
     ):
         raise NotThere(
             "DescribeLoadBalancerAttributes",

@@ -16,5 +16,5 @@ def parameter(aws: Aws, name: str) -> str:
     """A parameter's value, decrypted.  Raises NotThere."""
     with told():
         return str(
-            aws.client("ssm").get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
+            aws.client("ssm").get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"],
         )

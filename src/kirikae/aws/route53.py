@@ -39,7 +39,9 @@ def records(aws: Aws, zone: str, name: str, kind: str) -> list[Plain]:
     wanted = name.rstrip(".") + "."
     with told():
         answer = aws.client("route53").list_resource_record_sets(
-            HostedZoneId=zone, StartRecordName=wanted, StartRecordType=kind
+            HostedZoneId=zone,
+            StartRecordName=wanted,
+            StartRecordType=kind,
         )
     return [
         dict(r) for r in answer["ResourceRecordSets"] if r["Name"] == wanted and r["Type"] == kind
@@ -47,6 +49,7 @@ def records(aws: Aws, zone: str, name: str, kind: str) -> list[Plain]:
 
 
 def ttl_of(record: Mapping[str, Any]) -> int:
+    """Seconds; an alias has none of its own."""
     return int(record.get("TTL", ALIAS_TTL_S))
 
 

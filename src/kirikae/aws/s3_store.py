@@ -30,10 +30,13 @@ class S3Store:
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
 
     def get(self, key: str) -> Stored | None:
+        """Raises StoreBroken where the bucket is not there."""
         try:
             with told():
                 answer = self._aws.client("s3").get_object(
-                    Bucket=self._bucket, Key=self._prefix + key, **self._whose
+                    Bucket=self._bucket,
+                    Key=self._prefix + key,
+                    **self._whose,
                 )
                 return Stored(answer["Body"].read().decode(), answer["ETag"])
         except NotThere as error:
@@ -44,12 +47,15 @@ class S3Store:
             raise self._broken("read", error) from error
 
     def list(self, prefix: str) -> list[str]:
+        """Raises StoreBroken where the bucket is not there."""
         keys: list[str] = []
         try:
             with told():
                 pages = self._aws.client("s3").get_paginator("list_objects_v2")
                 for page in pages.paginate(
-                    Bucket=self._bucket, Prefix=self._prefix + prefix, **self._whose
+                    Bucket=self._bucket,
+                    Prefix=self._prefix + prefix,
+                    **self._whose,
                 ):
                     keys += [
                         entry["Key"][len(self._prefix) :] for entry in page.get("Contents", ())
@@ -61,13 +67,22 @@ class S3Store:
         return sorted(keys)
 
     def create_if_absent(self, key: str, body: str) -> str:
+        """Raises Taken where somebody was first, StoreBroken where S3 does not let it be written.
+
+        Where no answer came and the write did not land, AwsUnreachable: it may be asked again.
+        """
         return self._put(key, body, Taken, {"IfNoneMatch": "*"})
 
     def replace_if_match(self, key: str, body: str, tag: str) -> str:
+        """Raises Changed where somebody else wrote meanwhile; otherwise as ``create_if_absent``."""
         return self._put(key, body, Changed, {"IfMatch": tag})
 
     def _put(
-        self, key: str, body: str, beaten: type[KirikaeError], condition: dict[str, str]
+        self,
+        key: str,
+        body: str,
+        beaten: type[KirikaeError],
+        condition: dict[str, str],
     ) -> str:
         """Write under the condition.  An answer that did not come is looked for: the object says
         which write made it."""
@@ -106,7 +121,9 @@ class S3Store:
         with told():
             try:
                 answer = self._aws.client("s3").head_object(
-                    Bucket=self._bucket, Key=self._prefix + key, **self._whose
+                    Bucket=self._bucket,
+                    Key=self._prefix + key,
+                    **self._whose,
                 )
             except self._aws.client("s3").exceptions.ClientError:
                 return ""
@@ -117,9 +134,10 @@ class S3Store:
         return StoreBroken(f"the journal {where} cannot be {what}: {error}")
 
     def _no_bucket(self, error: NotThere) -> StoreBroken:
+        """The error (not raised yet) that says how to get one."""
         return StoreBroken(
             f"there is no bucket {self._bucket} for the journal ({error}); create it "
-            "(with versioning), or correct `store`"
+            "(with versioning), or correct `store`",
         )
 
 

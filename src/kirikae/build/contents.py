@@ -11,7 +11,7 @@ from kirikae.model.workload import Workload
 _NEVER = re.compile(
     r"(^|/)(\.git/|\.env$|id_[a-z0-9]+$|\.npmrc$|\.netrc$|\.pgpass$|\.aws/"
     r"|ssl-cert-snakeoil\.key$|ssh_host_\w+$)|\.(p12|jks)$"
-    r"|^(home|root|srv|opt|var/www)/.*\.(pem|key)$"
+    r"|^(home|root|srv|opt|var/www)/.*\.(pem|key)$",
 )
 _MAY_BE_THERE = ("cache", "runtime", "log")
 """Kinds of trees that hold nothing that somebody would miss."""
@@ -28,11 +28,14 @@ class ImageFile:
 
 @dataclass(frozen=True, slots=True)
 class Unwanted:
+    """A file of an image that must not be there."""
+
     image: str
     path: str
     why: str
 
     def to_plain(self) -> dict[str, str]:
+        """Plain data for ``--json``."""
         return asdict(self)
 
 
@@ -56,6 +59,7 @@ def unwanted(image: str, files: Iterable[ImageFile], state: Sequence[str]) -> li
 
 
 def _why_unwanted(file: ImageFile, state: Sequence[str]) -> str | None:
+    """None for a file that may be there."""
     if any(file.path.startswith(tree + "/") for tree in state):
         return "state of the hosts"
     if _NEVER.search(file.path):

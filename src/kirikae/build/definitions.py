@@ -31,9 +31,11 @@ class Environment:
     notes: tuple[str, ...]
 
     def plain_rows(self) -> list[dict[str, str]]:
+        """As ``environment`` of a container definition, by name."""
         return [{"name": name, "value": value} for name, value in sorted(self.plain.items())]
 
     def secret_rows(self) -> list[dict[str, str]]:
+        """As ``secrets`` of a container definition, by name."""
         return [{"name": name, "valueFrom": place} for name, place in sorted(self.secret.items())]
 
 
@@ -58,6 +60,7 @@ def environment_of(workload: Workload, project: Project) -> Environment:
 
 
 def _why_left_out(variable: Variable) -> str | None:
+    """None for a variable that the task is given."""
     if variable.name in _KEYS:
         return "the task has a role (SE01)"
     if variable.read is False and not _READ_BY_LIBRARIES.match(variable.name):
@@ -94,8 +97,13 @@ def notes_on(workload: Workload, project: Project, environment: Environment) -> 
 
 
 def task_definition(
-    workload: Workload, project: Project, size: Size, environment: Environment
+    workload: Workload,
+    project: Project,
+    size: Size,
+    environment: Environment,
 ) -> str:
+    """The text of ``ecs-task-def.json``; ``{{ must_env `NAME` }}`` stays open until it is
+    registered."""
     containers = [_app(workload, project, environment)]
     if workload.web is not None:
         containers.append(_web(workload, project))
@@ -108,11 +116,12 @@ def task_definition(
             "memory": str(size.memory),
             **_roles(project),
             "containerDefinitions": containers,
-        }
+        },
     )
 
 
 def _roles(project: Project) -> dict[str, str]:
+    """Those that the project file names."""
     roles = {
         "executionRoleArn": project.build.execution_role,
         "taskRoleArn": project.build.task_role,
@@ -170,6 +179,7 @@ _TMP: Definition = {"containerPath": "/tmp", "size": _TMP_MIB, "mountOptions": [
 
 
 def _tmpfs(path: str, workload: Workload) -> Definition:
+    """A cache of the service's own: in memory, and its user's."""
     options = [f"uid={workload.uid}", f"gid={workload.gid}", "mode=0755"]
     return {"containerPath": path, "size": _TMP_MIB, "mountOptions": options}
 
@@ -186,6 +196,8 @@ def _logs(project: Project, container: str) -> Definition:
 
 
 def service_definition(workload: Workload, project: Project) -> str:
+    """The text of ``ecs-service-def.json``. 100 and 200 per cent: no task goes before its
+    replacement is healthy."""
     balanced = {"targetGroupArn": "{{ must_env `TARGET_GROUP_ARN` }}", **_front(workload, project)}
     network: Definition = {"subnets": list(project.build.subnets)}
     if project.build.security_groups:
@@ -202,7 +214,7 @@ def service_definition(workload: Workload, project: Project) -> str:
             "healthCheckGracePeriodSeconds": 30,
             "loadBalancers": [balanced],
             "networkConfiguration": {"awsvpcConfiguration": network},
-        }
+        },
     )
 
 
@@ -214,4 +226,5 @@ def _front(workload: Workload, project: Project) -> Definition:
 
 
 def as_file(definition: Definition) -> str:
+    """JSON that a person can read and change; the same definition gives the same text."""
     return json.dumps(definition, indent=2, ensure_ascii=False) + "\n"

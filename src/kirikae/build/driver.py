@@ -22,7 +22,10 @@ ENTRYPOINT ["kirikae", "--project", "/kirikae/kirikae.yml"]
 
 
 def driver_files(
-    project: Project, move: str, image: str, permissions: Sequence[Mapping[str, object]]
+    project: Project,
+    move: str,
+    image: str,
+    permissions: Sequence[Mapping[str, object]],
 ) -> dict[str, str]:
     """File name -> text.
 
@@ -43,6 +46,7 @@ def driver_files(
 
 
 def _task(project: Project, move: str, name: str, image: str) -> Mapping[str, object]:
+    """The smallest size that Fargate has: a driver mostly waits."""
     role = f"arn:aws:iam::{project.account}:role/{name}"
     log = {
         "awslogs-group": f"/kirikae/{name}",
@@ -72,6 +76,8 @@ def _task(project: Project, move: str, name: str, image: str) -> Mapping[str, ob
 
 
 def _service(project: Project, name: str) -> Mapping[str, object]:
+    """0 and 100 per cent: the old task ends before the new one starts, for the lease allows one
+    driver."""
     network = {
         "subnets": list(project.build.subnets),
         "securityGroups": list(project.build.security_groups),
@@ -89,6 +95,8 @@ def _service(project: Project, name: str) -> Mapping[str, object]:
 
 
 def _alarm(project: Project, move: str, name: str) -> Mapping[str, object]:
+    """Five minutes without a heartbeat; missing data is the very thing that is meant, so it
+    breaches."""
     topic = project.notify.sns if project.notify is not None else None
     dimensions = {"Service": project.service, "Environment": project.environment, "Move": move}
     return {
@@ -124,10 +132,12 @@ def _policy(project: Project, permissions: Sequence[Mapping[str, object]]) -> Ma
 
 
 def _allow(sid: str, resource: str, *actions: str) -> dict[str, object]:
+    """One statement of a policy."""
     return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": resource}
 
 
 def _journal(project: Project) -> list[dict[str, object]]:
+    """Read, write and list below the journal's prefix; nothing may be deleted."""
     bucket, _, prefix = project.store.removeprefix("s3://").partition("/")
     below = f"{prefix.strip('/')}/*" if prefix.strip("/") else "*"
     arn = f"arn:aws:s3:::{bucket}"
@@ -138,6 +148,7 @@ def _journal(project: Project) -> list[dict[str, object]]:
 
 
 def _notify(project: Project) -> list[dict[str, object]]:
+    """What telling people calls; none where nobody is told."""
     notify = project.notify
     if notify is None:
         return []

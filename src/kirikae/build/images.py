@@ -64,6 +64,7 @@ def ignore_file() -> str:
 
 
 def packages_file(workload: Workload) -> str:
+    """``name=version`` lines, which the Dockerfile reads."""
     return "".join(f"{name}={version}\n" for name, version in workload.packages)
 
 
@@ -73,6 +74,7 @@ def base_dockerfile(workload: Workload, project: Project) -> str:
 
 
 def _base_lines(workload: Workload, project: Project) -> Iterator[str]:
+    """Line by line; whatever the service does not need is not there."""
     yield f"# The base storey: operating system and packages; changes rarely.  {NOTE}."
     yield f"ARG DISTRIBUTION={_distribution(workload, project)}"
     yield "FROM ${DISTRIBUTION}"
@@ -100,12 +102,14 @@ def _base_lines(workload: Workload, project: Project) -> Iterator[str]:
 
 
 def _distribution(workload: Workload, project: Project) -> str:
+    """As the project file says, else the hosts' own."""
     if project.build.distribution:
         return project.build.distribution
     return DISTRIBUTIONS.get(workload.distribution, workload.distribution.replace(" ", ":"))
 
 
 def _locale(locale: str) -> str:
+    """``ja_JP.UTF-8``, written as locale.gen wants it (locale.gen(5))."""
     name, charset = locale.split(".", 1)
     return (
         "# CF19: the service runs in this locale.\n"
@@ -115,6 +119,7 @@ def _locale(locale: str) -> str:
 
 
 def _zone(zone: str) -> str:
+    """As on the hosts: jobs and paths of logs follow it."""
     return (
         "# CF19: the hosts' time zone.\n"
         f"RUN ln -sf /usr/share/zoneinfo/{zone} /etc/localtime && echo "
@@ -123,6 +128,7 @@ def _zone(zone: str) -> str:
 
 
 def _user(workload: Workload) -> str:
+    """The user with its numbers of the hosts."""
     user = shlex.quote(workload.user)
     return (
         "# PR05: the same numbers as on the hosts, so that ownership of shared data "
@@ -165,6 +171,7 @@ CMD ["nginx", "-g", "daemon off;"]
 
 
 def web_packages_file(web: WebServer) -> str:
+    """The web server's package alone, in the hosts' version."""
     return f"{web.package}={web.version}\n"
 
 

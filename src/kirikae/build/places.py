@@ -13,10 +13,10 @@ from kirikae.model.workload import Workload
 
 _SECRET = re.compile(
     r"(^|/)(id_[a-z0-9]+|\.env|\.npmrc|\.netrc|\.pgpass|credentials|shadow-?|gshadow-?|machine-id"
-    r"|ssh_host_\w+)$|\.(pem|key|p12|jks)$|/private/"
+    r"|ssh_host_\w+)$|\.(pem|key|p12|jks)$|/private/",
 )
 _MADE_WHILE_RUNNING = re.compile(
-    r"/(run|tmp|var/(log|cache|tmp|backups|mail|spool|lib/(dpkg|apt)))(/|$)"
+    r"/(run|tmp|var/(log|cache|tmp|backups|mail|spool|lib/(dpkg|apt)))(/|$)",
 )
 _HOST = (
     "/boot",
@@ -70,11 +70,14 @@ class Where(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
+    """Where a path goes, and why."""
+
     path: str
     place: Where
     reason: str
 
     def to_plain(self) -> dict[str, str]:
+        """Plain data for ``--json``."""
         return {"path": self.path, "place": self.place.value, "reason": self.reason}
 
 
@@ -89,6 +92,7 @@ class _Asked:
     findings: Sequence[Finding]
 
     def goes(self, place: Where, reason: str) -> Place:
+        """The answer for this path."""
         return Place(self.path, place, reason)
 
     def found(self, *codes: str) -> Finding | None:
@@ -107,19 +111,24 @@ def place_of(path: str, bundle: Bundle, workload: Workload, findings: Iterable[F
         if place is not None:
             return place
     return asked.goes(
-        Where.UNPLACED, "no rule knows where this belongs; tell in kirikae.yml or copy it by hand"
+        Where.UNPLACED,
+        "no rule knows where this belongs; tell in kirikae.yml or copy it by hand",
     )
 
 
 def _secret(asked: _Asked) -> Place | None:
+    """First of all rules: nothing that looks like a secret goes into an image, whatever else it
+    is."""
     if not _SECRET.search(asked.real):
         return None
     return asked.goes(
-        Where.NOWHERE, "secret: it goes into Secrets Manager or SSM, never into an image"
+        Where.NOWHERE,
+        "secret: it goes into Secrets Manager or SSM, never into an image",
     )
 
 
 def _written_by_the_service(asked: _Asked) -> Place | None:
+    """State, a cache or a log: no part of the image."""
     for writable in asked.workload.writable:
         if _is_below(asked.real, writable.path):
             becomes = _PASSING.get(writable.kind, _STATE)
@@ -131,14 +140,17 @@ def _written_by_the_service(asked: _Asked) -> Place | None:
 
 
 def _made_while_running(asked: _Asked) -> Place | None:
+    """It would be old before it runs."""
     if not _MADE_WHILE_RUNNING.match(asked.real):
         return None
     return asked.goes(
-        Where.NOWHERE, "made while the machine runs: logs, caches, the package manager's own"
+        Where.NOWHERE,
+        "made while the machine runs: logs, caches, the package manager's own",
     )
 
 
 def _of_the_release(asked: _Asked) -> Place | None:
+    """Code comes with the release, not from the hosts."""
     folder = asked.bundle.resolve(asked.workload.folder)
     by_name = _is_below(asked.path, asked.workload.folder)
     if not by_name and not _is_below(asked.real, folder):
@@ -148,21 +160,25 @@ def _of_the_release(asked: _Asked) -> Place | None:
     for served in static:
         if _is_below(inside, served):
             return asked.goes(
-                Where.APP, f"the release, and in the web sidecar, which serves {served}/"
+                Where.APP,
+                f"the release, and in the web sidecar, which serves {served}/",
             )
     return asked.goes(Where.APP, "the release")
 
 
 def _virtual_host(asked: _Asked) -> Place | None:
+    """The one file of the web server that is carried over."""
     web = asked.workload.web
     if web is None or asked.real not in (web.path, asked.bundle.resolve(web.path)):
         return None
     return asked.goes(
-        Where.WEB, "carried configuration: the virtual host in the sidecar's nginx.conf"
+        Where.WEB,
+        "carried configuration: the virtual host in the sidecar's nginx.conf",
     )
 
 
 def _declares_variables(asked: _Asked) -> Place | None:
+    """The file itself stays behind; what it says does not."""
     finding = asked.found(_DECLARED)
     if finding is None:
         return None
@@ -174,12 +190,14 @@ def _declares_variables(asked: _Asked) -> Place | None:
 
 
 def _of_the_host(asked: _Asked) -> Place | None:
+    """Matters of the machine: how it boots, who logs in, what it mounts."""
     if not asked.real.startswith(_HOST):
         return None
     return asked.goes(Where.NOWHERE, "host only: a container has no use for it")
 
 
 def _of_a_package(asked: _Asked) -> Place | None:
+    """With its package, or not at all."""
     owner = asked.bundle.owner(asked.real) or asked.bundle.owner(asked.path)
     if owner is None:
         return None
@@ -194,6 +212,7 @@ def _of_a_package(asked: _Asked) -> Place | None:
 
 
 def _carried_over(asked: _Asked) -> Place | None:
+    """Written by hand, and no rule before knew it: a person decides."""
     finding = asked.found(*_CARRIED)
     if finding is None:
         return None

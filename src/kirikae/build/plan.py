@@ -57,6 +57,7 @@ def plan(workload: Workload, project: Project) -> Plan:
 
 
 def _sidecar(workload: Workload, project: Project) -> dict[str, str]:
+    """Nothing where no web server is in front."""
     if workload.web is None:
         return {}
     return {
@@ -67,4 +68,5 @@ def _sidecar(workload: Workload, project: Project) -> dict[str, str]:
 
 
 def _below(folder: str, files: Mapping[str, str]) -> dict[str, str]:
+    """The same files, by their path from the project file's folder."""
     return {f"{folder.rstrip('/')}/{name}": text for name, text in files.items()}

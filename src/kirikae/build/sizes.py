@@ -29,6 +29,7 @@ class Size:
     measured: bool
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
         return {
             "cpu": self.cpu,
             "memory": self.memory,
@@ -101,6 +102,7 @@ def sizes_page(workload: Workload, size: Size) -> str:
 
 
 def _row(measured: Measured) -> str:
+    """One host's line of the table in SIZES.md."""
     kib = measured.pss_kib
     memory = "not measured" if kib is None else f"{math.ceil(kib / 1024)} MiB"
     return f"| {measured.host} | {measured.cpus:.3f} | {measured.processes} | {memory} |\n"

@@ -21,6 +21,7 @@ class State(StrEnum):
 
 
 def checksum(body: bytes) -> str:
+    """SHA-256, in hexadecimal digits."""
     return hashlib.sha256(body).hexdigest()
 
 
@@ -35,7 +36,9 @@ def state_of(wanted: str, there: bytes | None, recorded: str | None) -> State:
 
 
 def states(
-    wanted: Mapping[str, str], there: Mapping[str, bytes], recorded: Mapping[str, str]
+    wanted: Mapping[str, str],
+    there: Mapping[str, bytes],
+    recorded: Mapping[str, str],
 ) -> dict[str, State]:
     """The state of every planned file, by its path."""
     return {

@@ -65,10 +65,12 @@ class Files:
     record: Path
 
     def with_state(self, state: State) -> list[str]:
+        """Paths of the planned files that are in this state, in the plan's order."""
         return [path for path, found in self.states.items() if found is state]
 
     @property
     def to_write(self) -> list[str]:
+        """Paths of everything that is not yet as it is planned, edited files among them."""
         return [path for path, found in self.states.items() if found is not State.SAME]
 
     def write(self) -> None:
@@ -80,6 +82,7 @@ class Files:
 
 
 def files_of(here: Here, made: Planned) -> Files:
+    """Reads what lies there; nothing is written."""
     wanted = made.plan.files
     there = {
         path: (here.folder / path).read_bytes() for path in wanted if (here.folder / path).exists()
@@ -109,6 +112,7 @@ def shown_plan(here: Here) -> Answer:
 
 
 def _size_line(plan: Plan) -> str:
+    """One line for people; ``to_plain`` of the size is for machines."""
     return f"task size: {plan.size.cpu} CPU units, {plan.size.memory} MiB"
 
 
@@ -137,16 +141,18 @@ def _outcome(dry_run: bool, files: Files) -> str:
 
 
 def _assert_may_write(made: Planned, files: Files, force: bool) -> None:
+    """Raises CannotBuild, before the first file is written, while a question is open, and for
+    edited files unless somebody insists."""
     if made.workload.questions:
         raise CannotBuild(
             "nothing was written; these must be answered first:\n"
-            + "\n".join(f"- {question}" for question in made.workload.questions)
+            + "\n".join(f"- {question}" for question in made.workload.questions),
         )
     edited = files.with_state(State.EDITED)
     if edited and not force:
         raise CannotBuild(
             f"nothing was written: {', '.join(edited)} were not written by kirikae, or "
-            "were edited since; look at them, then use --force"
+            "were edited since; look at them, then use --force",
         )
 
 
@@ -208,7 +214,7 @@ def verified(here: Here, release_id: str) -> Answer:
     images = releases_of(here, made.project, store).images(release_id)
     if not images:
         raise CannotBuild(
-            f"{release_id} has no images yet; `kirikae build image {release_id}` makes them"
+            f"{release_id} has no images yet; `kirikae build image {release_id}` makes them",
         )
     engine = ContainerEngine.of(here.environment)
     state = state_of_hosts(made.workload)
@@ -218,7 +224,7 @@ def verified(here: Here, release_id: str) -> Answer:
     lines = [f"{each.image}: {each.path}: {each.why}" for each in found]
     lines.append(
         f"{len(images)} images of {release_id}: {len(found) or 'nothing'} found "
-        "that must not be there"
+        "that must not be there",
     )
     plain: dict[str, Any] = {
         "release": release_id,
@@ -282,7 +288,11 @@ def explain(here: Here, path: str) -> Answer:
 @JSON
 @click.pass_obj
 def image(
-    here: Here, release_id: str, distribution: str | None, repository: str | None, dry_run: bool
+    here: Here,
+    release_id: str,
+    distribution: str | None,
+    repository: str | None,
+    dry_run: bool,
 ) -> Answer:
     """Build the images of RELEASE_ID: the base storey if its inputs changed, then app and web;
     named by digest, or by image ID."""

@@ -43,6 +43,7 @@ def chart(points: Sequence[Look], name: str, margins: Margins, speech: Speech) -
     """Evidence of harm and of safety over time, and when the verdict changed."""
 
     def say(key: str, **blanks: object) -> str:
+        """A sentence of the picture in the reader's language."""
         return speech.say(said(f"console.chart.{key}", **blanks))
 
     if not points:
@@ -63,6 +64,7 @@ def chart(points: Sequence[Look], name: str, margins: Margins, speech: Speech) -
 
 
 def _page(language: str, name: str, body: str) -> str:
+    """A whole page: style and pictures stand in it, and nothing is loaded from elsewhere."""
     title = html.escape(name)
     return (
         f'<!doctype html><html lang="{language}"><meta charset="utf-8"><title>{title}</title>\n'
@@ -71,11 +73,13 @@ def _page(language: str, name: str, body: str) -> str:
 
 
 def _verdict(look: Look, speech: Speech) -> str:
+    """The last word of the record, and why."""
     reason = html.escape(speech.say(look.reason))
     return f"{look.verdict}: {reason}"
 
 
 def _exposed(points: Sequence[Look], speech: Speech) -> str:
+    """How many requests the new side had answered, and how many of them before the first fail."""
     first = next((look for look in points if look.verdict is Verdict.FAIL), None)
     if first is None:
         return speech.say(said("console.chart.exposed", n=points[-1].exposed))
@@ -84,6 +88,7 @@ def _exposed(points: Sequence[Look], speech: Speech) -> str:
 
 
 def _rows(points: Sequence[Look], speech: Speech) -> str:
+    """The changes of the verdict only: a day has too many looks for a table."""
     changes = [points[0]]
     changes += [after for before, after in pairwise(points) if before.verdict is not after.verdict]
     return "".join(
@@ -109,6 +114,8 @@ class _Frame:
     bottom = 30
 
     def svg(self, title: str) -> str:
+        """Values are cut where they leave the picture: beyond four bars nothing more is to be
+        seen."""
         series = {label: self._values(key) for label, key in self.lines.items()}
         flat = [value for values in series.values() for value in values]
         low = max(-6.0, min(-1.0, *flat))
@@ -126,9 +133,11 @@ class _Frame:
         )
 
     def _values(self, key: str) -> list[float]:
+        """Powers of ten, as the axis has them (the judge keeps natural logarithms)."""
         return [look.log_e[key] / _LN10 for look in self.points]
 
     def _ruler(self, value: float, scale: _Scale) -> str:
+        """A line across at this value, with its number."""
         is_bar = value == self.bar
         dash = ' stroke-dasharray="6 4"' if is_bar else ""
         colour = "#888" if is_bar else "#ddd"
@@ -139,6 +148,7 @@ class _Frame:
         )
 
     def _line(self, number: int, label: str, values: Sequence[float], scale: _Scale) -> str:
+        """One curve, and its name in its colour."""
         pairs = zip(self.points, values, strict=True)
         path = " ".join(f"{scale.x(look.t):.1f},{scale.y(value):.1f}" for look, value in pairs)
         colour = _COLOURS[label]
@@ -149,6 +159,7 @@ class _Frame:
         )
 
     def _time(self, place: float, t: float) -> str:
+        """A time below the picture."""
         return f'<text x="{place}" y="{self.height - 8}">{at(t)}</text>'
 
 
@@ -162,17 +173,21 @@ class _Scale:
 
     @property
     def begin(self) -> float:
+        """Of the first look."""
         return self.frame.points[0].t
 
     @property
     def end(self) -> float:
+        """At least a second after the first look: a single look has no width of its own."""
         return max(self.frame.points[-1].t, self.begin + 1)
 
     def x(self, t: float) -> float:
+        """Where a time stands."""
         width = self.frame.width - self.frame.left - 10
         return self.frame.left + width * (t - self.begin) / (self.end - self.begin)
 
     def y(self, value: float) -> float:
+        """Where a value stands; what lies beyond the frame stands at its edge."""
         height = self.frame.height - self.frame.top - self.frame.bottom
         inside = min(max(value, self.low), self.high)
         return self.frame.top + height * (self.high - inside) / (self.high - self.low)

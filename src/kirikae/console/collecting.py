@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from kirikae.aws.session import Aws
@@ -13,7 +14,7 @@ from kirikae.console.here import Answer, Here, would
 from kirikae.console.kinds import turned
 from kirikae.console.surveyed import amazon_file, hosts_of, shelf_of, state_folder
 from kirikae.hosts.errors import CommandFailed, HostSilent
-from kirikae.hosts.files import write_durably
+from kirikae.hosts.files import write_privately
 from kirikae.hosts.ssh import Host
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.finding import Finding
@@ -24,6 +25,7 @@ from kirikae.survey.collect import Keys, collect, project_key
 from kirikae.survey.errors import BundleProblem
 from kirikae.survey.shelf import Shelf
 
+# Hosts that are looked at side by side.
 _AT_ONCE = 8
 
 
@@ -44,35 +46,52 @@ class Looked:
         return f"{self.size / 1024:.0f} KiB in {self.seconds:.1f} s"
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
         return asdict(self) | {"kept": self.kept}
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
+    """Every host that was to be looked at, whether it answered or not."""
+
     looks: Sequence[Looked]
 
     @property
+    def kept(self) -> list[Looked]:
+        """Looks of which there is a bundle now."""
+        return [look for look in self.looks if not look.trouble]
+
+    @property
+    def silent(self) -> list[Looked]:
+        """Looks of which nothing was kept."""
+        return [look for look in self.looks if look.trouble]
+
+    @property
     def exit(self) -> Exit:
-        silent = [look for look in self.looks if look.trouble]
-        if not silent:
+        """Unfinished where only some hosts were silent: what was kept is good, and another try adds
+        the rest. Refused where all were."""
+        if not self.silent:
             return Exit.DONE
-        return Exit.REFUSED if len(silent) == len(self.looks) else Exit.UNFINISHED
+        return Exit.UNFINISHED if self.kept else Exit.REFUSED
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        return {"hosts": [look.to_plain() for look in self.looks]}
 
     def answer(self) -> Answer:
-        kept = [look for look in self.looks if not look.trouble]
-        silent = [look for look in self.looks if look.trouble]
+        """What was kept as lines, what was not as notes on the error stream."""
         return Answer(
-            plain={"hosts": [look.to_plain() for look in self.looks]},
-            lines=[f"{look.host}: {look.kept}" for look in kept],
+            plain=self.to_plain(),
+            lines=[f"{look.host}: {look.kept}" for look in self.kept],
             exit=self.exit,
-            notes=[f"{look.host}: {look.trouble}" for look in silent],
+            notes=[f"{look.host}: {look.trouble}" for look in self.silent],
         )
 
 
 def chosen_hosts(project: Project, names: Sequence[str]) -> list[Host]:
     """The hosts of these names; none named: all of the project file.  Raises UsageProblem."""
     hosts = hosts_of(project)
-    known = {host.name: host for host in (*hosts.fleet, *hosts.others)}
+    known = {host.name: host for host in hosts.every}
     unknown = sorted(set(names) - set(known))
     if unknown:
         raise UsageProblem(
@@ -87,6 +106,7 @@ def chosen_hosts(project: Project, names: Sequence[str]) -> list[Host]:
 
 
 def would_collect(hosts: Sequence[Host]) -> Answer:
+    """What ``--dry-run`` answers; no host is called."""
     lines = [f"would look at {host.url}" for host in hosts]
     return would(lines, {"hosts": [host.url for host in hosts]})
 
@@ -99,8 +119,10 @@ def collect_from(
     """Look at all of them, side by side.  Raises KeyProblem."""
     keys = project_key(state_folder(here, project) / "survey.key")
     shelf = shelf_of(here, project)
+    look = partial(_look, keys=keys, shelf=shelf)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return Collected(list(pool.map(lambda host: _look(host, keys, shelf), hosts)))
+        looks = pool.map(look, hosts)
+    return Collected(list(looks))
 
 
 def _look(
@@ -114,16 +136,22 @@ def _look(
         file = shelf.put(host.name, collect(host, keys))
         size = file.stat().st_size
     except (HostSilent, CommandFailed, BundleProblem) as error:
-        return Looked(host.name, trouble=str(error).removeprefix(f"{host.name}: "))
+        trouble = str(error).removeprefix(f"{host.name}: ")
+        return Looked(host.name, trouble)
     except OSError as error:
-        return Looked(host.name, trouble=f"the bundle could not be kept: {error}")
-    return Looked(host.name, size=size, seconds=time.monotonic() - began)
+        return Looked(host.name, f"the bundle could not be kept: {error}")
+    return Looked(
+        host.name,
+        size=size,
+        seconds=time.monotonic() - began,
+    )
 
 
 # --- the AWS side
 
 
 def would_look_at_amazon(project: Project) -> Answer:
+    """What ``--dry-run`` answers; AWS is not called."""
     group = project.fleets.old.target_group
     line = f"would look at what {group} hangs on in account {project.account}, read only"
     return would([line], {"target_group": group, "account": project.account})
@@ -133,7 +161,10 @@ def look_at_amazon(here: Here, project: Project) -> list[Finding]:
     """Look, and keep what was seen beside the bundles.  Raises WrongAccount, NotThere."""
     reader = Aws(project.region, read_only=True)
     reader.identity(project.account)
-    rules = [each.name for each in turned(project) if each.what == LISTENER_RULE]
+    rules = []
+    for each in turned(project):
+        if each.what == LISTENER_RULE:
+            rules.append(each.name)
     seen = amazon.look(reader, project, rules)
-    write_durably(amazon_file(here, project), amazon.to_plain(seen))
+    write_privately(amazon_file(here, project), amazon.to_plain(seen))
     return seen

@@ -26,9 +26,11 @@ class ContainerEngine:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
+        """Nothing is run yet: whether it is there is found at the first act."""
         return cls(environment.get("KIRIKAE_ENGINE", "docker"), environment)
 
     def has(self, image: str) -> bool:
+        """False also where the engine does not answer; the next act then says so."""
         try:
             self._run("image", "inspect", image)
         except EngineProblem:
@@ -50,6 +52,7 @@ class ContainerEngine:
         self._run("build", "-q", "-t", image, "-f", str(dockerfile), *words, str(dockerfile.parent))
 
     def image_id(self, image: str) -> str:
+        """``sha256:...``, as the engine names it."""
         return self._run("image", "inspect", "-f", "{{.Id}}", image)
 
     def push(self, image: str) -> str:
@@ -72,6 +75,7 @@ class ContainerEngine:
             self._run("rm", "-f", container)
 
     def _exported(self, container: str, image: str) -> list[ImageFile]:
+        """The archive is read as it comes, and lies nowhere."""
         export = subprocess.Popen([self.command, "export", container], stdout=subprocess.PIPE)
         assert export.stdout is not None
         with export.stdout:
@@ -79,7 +83,7 @@ class ContainerEngine:
                 files = _regular_files(export.stdout)
             except tarfile.TarError as error:
                 raise EngineProblem(
-                    f"`{self.command} export` of {image} failed: {error}"
+                    f"`{self.command} export` of {image} failed: {error}",
                 ) from error
             # What follows the archive's end; who closes the pipe before kills the exporter.
             export.stdout.read()
@@ -100,7 +104,7 @@ class ContainerEngine:
         except OSError as error:
             raise EngineProblem(
                 f"cannot run `{self.command}`: {error.strerror}; install a container engine, or "
-                "name another with KIRIKAE_ENGINE"
+                "name another with KIRIKAE_ENGINE",
             ) from error
         if done.returncode:
             complaint = (done.stderr or done.stdout).decode(errors="replace").strip()
@@ -110,6 +114,7 @@ class ContainerEngine:
 
 
 def _named(option: str, values: Iterable[tuple[str, str]]) -> list[str]:
+    """``--option name=value`` for each."""
     words: list[str] = []
     for name, value in values:
         words += [option, f"{name}={value}"]
@@ -117,6 +122,7 @@ def _named(option: str, values: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def _regular_files(stream: IO[bytes]) -> list[ImageFile]:
+    """Paths relative to the root, without folders, links and devices."""
     with tarfile.open(fileobj=stream, mode="r|") as tar:
         return [
             ImageFile(entry.name.removeprefix("./"), entry.mode) for entry in tar if entry.isfile()

@@ -36,6 +36,10 @@ class End(NamedTuple):
     name: str
     day: date
 
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        return {"name": self.name, "ends": self.day.isoformat()}
+
 
 class Point(NamedTuple):
     """A sentence, and what stands behind it."""
@@ -44,7 +48,10 @@ class Point(NamedTuple):
     text: Said
 
     def plain(self, speech: Speech) -> str:
-        return f"{speech.say(self.title)} {speech.say(self.text)}"
+        """Both in one text, for ``--json``."""
+        title = speech.say(self.title)
+        text = speech.say(self.text)
+        return f"{title} {text}"
 
 
 class Task(NamedTuple):
@@ -56,6 +63,7 @@ class Task(NamedTuple):
     machines: str
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
         return self._asdict()
 
 
@@ -73,17 +81,26 @@ class Facts:
     def gains(self) -> list[Point]:
         """What the findings promise, and what every such move brings."""
         counts = self._counts()
-        told = [_point("gains", code, n=counts[code]) for code in _GAINS if code in counts]
-        return [*told, _point("gains", "releases"), _point("gains", "growth")]
+        points = []
+        for code in _GAINS:
+            if code in counts:
+                points.append(_point("gains", code, n=counts[code]))
+        points.append(_point("gains", "releases"))
+        points.append(_point("gains", "growth"))
+        return points
 
     def _counts(self) -> Counter[str]:
+        """Code -> how many findings; of jobs, how many jobs."""
         counts: Counter[str] = Counter()
         for finding in self.findings:
-            many = finding.count if finding.code in _COUNTED else None
-            counts[finding.code] += 1 if many is None else many
+            many = finding.count
+            if finding.code not in _COUNTED or many is None:
+                many = 1
+            counts[finding.code] += many
         return counts
 
     def risks(self) -> list[Point]:
+        """The same three for every service: they are told, whatever was found."""
         return [_point("risks", name) for name in ("worse", "tool", "overlooked")]
 
     def tasks(self) -> list[Task]:
@@ -99,6 +116,7 @@ class Facts:
         return sorted(tasks, key=_order)
 
     def _open(self) -> Iterator[Finding]:
+        """Findings that somebody still has to see to."""
         for finding in self.findings:
             if not finding.accepted and finding.severity is not Severity.HYGIENE:
                 yield finding
@@ -108,44 +126,60 @@ class Facts:
         project = self.project
         if self.size is None:
             return [said("console.report.cost_no_size")]
+        size = self.size
+        region = project.region
         tasks = project.build.tasks
-        day = dollars_a_day(project.region, self.size.cpu, self.size.memory, tasks)
+        day = dollars_a_day(region, size.cpu, size.memory, tasks)
         if day is None:
-            return [said("console.report.cost_unknown", region=project.region)]
+            return [said("console.report.cost_unknown", region=region)]
         text = said(
             "console.report.cost_text",
             hosts=len(project.fleets.old.hosts),
             tasks=tasks,
-            vcpu=self.size.cpu / 1024,
-            memory=self.size.memory / 1024,
+            vcpu=size.cpu / 1024,
+            memory=size.memory / 1024,
             day=day,
             month=day * _MONTH_DAYS,
-            region=project.region,
+            region=region,
         )
-        return [text] if self.size.measured else [text, said("console.report.cost_guess")]
+        if size.measured:
+            return [text]
+        return [text, said("console.report.cost_guess")]
 
     def to_plain(self, speech: Speech) -> dict[str, Any]:
+        """Plain data for ``--json``; sentences in the page's language."""
         return {
             "language": speech.language,
-            "ends": [{"name": name, "ends": day.isoformat()} for name, day in self.ends],
+            "ends": [end.to_plain() for end in self.ends],
             "gains": [point.plain(speech) for point in self.gains()],
             "takes": [task.to_plain() for task in self.tasks()],
-            "cost": " ".join(speech.say(each) for each in self.cost()),
+            "cost": self.cost_in_words(speech),
             "risks": [point.plain(speech) for point in self.risks()],
         }
 
+    def cost_in_words(self, speech: Speech) -> str:
+        """All sentences as one text."""
+        sentences = map(speech.say, self.cost())
+        return " ".join(sentences)
+
 
 def _point(part: str, name: str, **blanks: object) -> Point:
+    """A title and a text of ``console.report``."""
     key = f"console.report.{part}.{name}"
-    return Point(said(f"{key}.title", **blanks), said(f"{key}.text", **blanks))
+    title = said(f"{key}.title", **blanks)
+    text = said(f"{key}.text", **blanks)
+    return Point(title, text)
 
 
 def _severity(finding: Finding) -> str:
     """What blocks the first visitor comes first, whatever else it is."""
-    return Severity.BLOCKS.value if finding.stops("traffic") else finding.severity.value
+    if finding.stops("traffic"):
+        return Severity.BLOCKS.value
+    return finding.severity.value
 
 
 def _machines(found: Iterable[Finding]) -> str:
+    """Names, each once; none for what was seen of AWS."""
     names: set[str] = set()
     for finding in found:
         names.update(finding.hosts)
@@ -153,6 +187,7 @@ def _machines(found: Iterable[Finding]) -> str:
 
 
 def _order(task: Task) -> tuple[int, str]:
+    """Gravest first, then by code."""
     return _GRAVEST_FIRST.index(task.severity), task.code
 
 
@@ -169,8 +204,14 @@ def facts_of(here: Here) -> Facts:
         size: Size | None = size_of(built, project.build.tasks)
     except NoSurvey:
         size = None
-    hosts = len(bundles.fleet) + len(bundles.others)
-    return Facts(project, found, hosts, _ends(found), size, today())
+    return Facts(
+        project=project,
+        findings=found,
+        hosts=len(bundles.every),
+        ends=_ends(found),
+        size=size,
+        day=today(),
+    )
 
 
 def _ends(found: Sequence[Finding]) -> list[End]:

@@ -32,14 +32,18 @@ class _Writer:
     speech: Speech
 
     def word(self, key: str, **blanks: object) -> str:
-        return html.escape(self.speech.say(said(f"console.report.{key}", **blanks)))
+        """Words of ``console.report``, escaped."""
+        what = said(f"console.report.{key}", **blanks)
+        return html.escape(self.speech.say(what))
 
     def point(self, point: Point) -> str:
+        """A line of a list, escaped."""
         title = html.escape(self.speech.say(point.title))
         text = html.escape(self.speech.say(point.text))
         return f"<li><b>{title}</b> {text}</li>"
 
     def row(self, task: Task) -> str:
+        """A line of the table of tasks, escaped; a code that no catalogue has stands for itself."""
         entry = catalogue().get(task.code)
         title = entry.titled(self.speech.language) if entry else task.code
         cells = (
@@ -71,24 +75,31 @@ def page(facts: Facts, speech: Speech) -> str:
         where=write.word("where"),
         rows=_lines(write.row(task) for task in tasks),
         cost=write.word("cost"),
-        cost_text=html.escape(" ".join(speech.say(each) for each in facts.cost())),
+        cost_text=html.escape(facts.cost_in_words(speech)),
         risk=write.word("risk"),
         risks=_lines(write.point(point) for point in facts.risks()),
     )
 
 
 def _template() -> Template:
+    """The page's form, with ``$names`` for what goes into it."""
     file = files("kirikae.console") / "pages" / "decision.html"
     return Template(file.read_text(encoding="utf-8"))
 
 
 def _lines(parts: Iterable[str]) -> str:
+    """Parts that are HTML already, one a line."""
     return "\n".join(parts)
 
 
 def _takes_lead(tasks: Sequence[Task], write: _Writer) -> str:
-    every = sum(task.places for task in tasks)
-    first = sum(task.places for task in tasks if task.severity == Severity.BLOCKS)
+    """How much there is to do, and how much of it before the first visitor."""
+    every = 0
+    first = 0
+    for task in tasks:
+        every += task.places
+        if task.severity == Severity.BLOCKS:
+            first += task.places
     return write.word("takes_lead", n=every, first=first)
 
 
@@ -108,24 +119,28 @@ class _Scale:
     last: date
 
     def at(self, day: date) -> float:
+        """In the picture's own units; a picture of one day only has everything at the left."""
         whole = max(1, (self.last - self.first).days)
         part = (day - self.first).days / whole
         return _LEFT + (_WIDTH - _LEFT - _RIGHT) * part
 
 
 def _timeline(facts: Facts, write: _Writer) -> str:
+    """What ends when, soonest on top; a sentence where nothing is known to end."""
     if not facts.ends:
         return f"<p>{write.word('ends_none')}</p>"
     days = [facts.day, *(end.day for end in facts.ends)]
     scale = _Scale(min(days), max(days))
     height = _ROW * (len(facts.ends) + 1) + 10
-    parts = [
-        f'<svg viewBox="0 0 {_WIDTH} {height + 16}" role="img" aria-label="{write.word("ends")}">',
-        *_today(facts.day, scale, height, write),
-    ]
+    box = f"0 0 {_WIDTH} {height + 16}"
+    label = write.word("ends")
+    parts = [f'<svg viewBox="{box}" role="img" aria-label="{label}">']
+    parts += _today(facts.day, scale, height, write)
     for number, end in enumerate(facts.ends, 1):
-        parts += _bar(end, facts.day, _ROW * number + 6, scale, write)
-    return _lines([*parts, "</svg>"])
+        y = _ROW * number + 6
+        parts += _bar(end, facts.day, y, scale, write)
+    parts.append("</svg>")
+    return _lines(parts)
 
 
 def _today(
@@ -134,6 +149,7 @@ def _today(
     height: int,
     write: _Writer,
 ) -> Iterator[str]:
+    """The line of the day on which the page was written."""
     x = scale.at(day)
     words = write.word("today", day=day.isoformat())
     yield (
@@ -151,7 +167,9 @@ def _bar(
     write: _Writer,
 ) -> Iterator[str]:
     """From today to the day, or from the day to today where that is over."""
-    left, right = sorted((scale.at(today), scale.at(end.day)))
+    ends = (scale.at(today), scale.at(end.day))
+    left = min(ends)
+    right = max(ends)
     days = (end.day - today).days
     key = "over" if days < 0 else "left"
     name = html.escape(end.name)
@@ -170,6 +188,7 @@ def _bar(
 
 
 def _colour(days_left: int) -> str:
+    """Over, within a year, or later."""
     if days_left < 0:
         return _GONE
     return _SOON if days_left < _YEAR_DAYS else _LATER

@@ -41,6 +41,7 @@ class Missing:
 
     @property
     def says(self) -> Said:
+        """A sentence of ``console.missing``."""
         return said(f"console.missing.{self.kind}", what=self.what, why=self.why)
 
 
@@ -63,6 +64,7 @@ class Checkup:
     missing: Sequence[Missing]
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``: kinds of what is missing, no sentences."""
         project = self.project
         return {
             "version": __version__,
@@ -77,9 +79,11 @@ class Checkup:
         }
 
     def lines(self, speech: Speech) -> list[str]:
+        """Three lines; everything that somebody in a hurry needs stands in them."""
         return [speech.say(each) for each in (self._where(), self._who(), self._missing())]
 
     def _where(self) -> Said:
+        """Service, environment and project file, and whether this is AWS or kirikae local."""
         project = self.project
         at = said("console.doctor.aws", region=project.region)
         if self.endpoint:
@@ -93,6 +97,7 @@ class Checkup:
         )
 
     def _who(self) -> Said:
+        """Who AWS says we are, and what could be changed."""
         who: Said | str = self.identity.who
         if not who:
             who = said("console.doctor.nobody", why=self.identity.trouble)
@@ -113,6 +118,7 @@ class Checkup:
         return said("console.doctor.could", turns=turns or "-", service=service, hosts=hosts)
 
     def _missing(self) -> Said:
+        """All that is missing, in one sentence."""
         if not self.missing:
             return said("console.doctor.all")
         return said("console.doctor.missing", missing=[each.says for each in self.missing])
@@ -132,6 +138,7 @@ def checkup(here: Here) -> Checkup:
 
 
 def _identity(aws: Aws, project: Project) -> Identity:
+    """Another account, or none, is no error here: the doctor says so."""
     try:
         return Identity(aws.identity(project.account))
     except KirikaeError as error:
@@ -139,6 +146,7 @@ def _identity(aws: Aws, project: Project) -> Identity:
 
 
 def _missing_tools() -> Iterator[Missing]:
+    """Programs that some verbs call."""
     if shutil.which("ssh") is None:
         yield Missing("ssh")
     if shutil.which(os.environ.get("KIRIKAE_ENGINE", "docker")) is None:
@@ -146,6 +154,7 @@ def _missing_tools() -> Iterator[Missing]:
 
 
 def _missing_in_file(project: Project) -> Iterator[Missing]:
+    """What may be left out of the project file, and is needed before a move starts."""
     if not project.checks:
         yield Missing("checks")
     if not project.fleets.old.hosts:
@@ -153,6 +162,7 @@ def _missing_in_file(project: Project) -> Iterator[Missing]:
 
 
 def _missing_on_aws(aws: Aws, here: Here, project: Project) -> Iterator[Missing]:
+    """Asked by reading calls only."""
     fleets = project.fleets
     for group in (fleets.old.target_group, fleets.new.target_group):
         if not _is_there(partial(elbv2.target_group, aws, group)):
@@ -166,6 +176,7 @@ def _missing_on_aws(aws: Aws, here: Here, project: Project) -> Iterator[Missing]
 
 
 def _is_there(look: Callable[[], object]) -> bool:
+    """False also where AWS does not let us see: the doctor names it either way."""
     try:
         look()
     except KirikaeError:
@@ -184,6 +195,7 @@ def _trouble_of_move(here: Here, name: str) -> str:
 
 
 def _missing_hosts(project: Project) -> Iterator[Missing]:
+    """The old fleet's hosts that do not answer within 15 seconds."""
     for host in hosts_of(project).fleet:
         try:
             host.run("true", timeout_s=_HOST_S)
@@ -192,6 +204,7 @@ def _missing_hosts(project: Project) -> Iterator[Missing]:
 
 
 def _missing_survey(here: Here, project: Project) -> Iterator[Missing]:
+    """Missing or too old; or else what it found in the way."""
     fleet = hosts_of(project).fleet
     shelf = shelf_of(here, project)
     now = time.time()
@@ -207,6 +220,7 @@ def _missing_survey(here: Here, project: Project) -> Iterator[Missing]:
 
 
 def _missing_definitions(here: Here, project: Project) -> Iterator[Missing]:
+    """What ``build write`` writes."""
     folder = project.fleets.new.definitions
     if not (here.folder / folder / TASK_FILE).exists():
         yield Missing("definitions", folder)

@@ -24,6 +24,7 @@ Answers = Sequence[Acceptance]
 
 
 def _unpainted(_: Severity, head: str) -> str:
+    """For files, pipes and tests."""
     return head
 
 
@@ -37,7 +38,11 @@ class Manner:
 
     def line(self, finding: Finding) -> str:
         """Severity, code, what it says, where, how sure, what it blocks."""
-        head = self._say("head", severity=self.severity(finding), code=finding.code)
+        head = self._say(
+            "head",
+            severity=self.severity(finding),
+            code=finding.code,
+        )
         blocks: Said | str = ""
         if finding.blocks:
             blocks = said("console.survey.blocks", kinds=blocked(finding.blocks))
@@ -51,7 +56,9 @@ class Manner:
         )
 
     def severity(self, finding: Finding) -> str:
-        return self.speech.say(said(f"console.severity.{finding.severity}"))
+        """Its word, in the reader's language."""
+        word = said(f"console.severity.{finding.severity}")
+        return self.speech.say(word)
 
     def says(self, finding: Finding) -> str:
         """What a rule saw is told in English; in Japanese the catalogue's own words stand for it,
@@ -63,6 +70,7 @@ class Manner:
         return self._say("titled", title=title, where=finding.where)
 
     def remedy(self, finding: Finding) -> str:
+        """What to do; in Japanese the catalogue's words, for rules speak English."""
         entry = catalogue().get(finding.code)
         if self.speech.language == "en" or entry is None:
             return finding.remedy
@@ -73,12 +81,19 @@ class Manner:
         if not finding.accepted:
             return ""
         for answer in self.answers:
-            if (answer.finding, answer.where) == (finding.code, finding.where):
-                return self._say("accepted", by=answer.by, until=answer.until, why=answer.why)
+            if answer.finding == finding.code and answer.where == finding.where:
+                return self._say(
+                    "accepted",
+                    by=answer.by,
+                    until=answer.until,
+                    why=answer.why,
+                )
         return finding.accepted
 
     def _say(self, key: str, **blanks: Any) -> str:
-        return self.speech.say(said(f"console.survey.{key}", **blanks))
+        """A sentence of ``console.survey``."""
+        what = said(f"console.survey.{key}", **blanks)
+        return self.speech.say(what)
 
     def listing(self, findings: Iterable[Finding], everything: bool) -> Iterator[str]:
         """Without ``everything``: neither what is only good to know nor what was accepted."""
@@ -100,9 +115,11 @@ class Manner:
         in_the_way: int,
         kind: str,
     ) -> str:
+        """How many findings, and how many stand in the way."""
         return self._say("counted", n=many, in_the_way=in_the_way, kind=kind)
 
     def alike(self, first: str, second: str) -> str:
+        """Two hosts do not differ."""
         return self._say("alike", first=first, second=second)
 
     def details(self, finding: Finding) -> Iterator[str]:
@@ -115,23 +132,33 @@ class Manner:
             yield f"  {self.accepted(finding)}"
 
     def nothing(self, what: str) -> str:
+        """Nothing is known of this code or path."""
         return self._say("nothing", what=what)
 
     def not_seen(self) -> str:
+        """The code is known, and the survey has no such finding."""
         return self._say("not_seen")
 
     def question(self, finding: Finding, until: date) -> Iterator[str]:
         """With the line for kirikae.yml that answers it."""
-        yield self._say("question", says=self.says(finding), remedy=self.remedy(finding))
+        yield self._say(
+            "question",
+            says=self.says(finding),
+            remedy=self.remedy(finding),
+        )
         where = json.dumps(finding.where, ensure_ascii=False)
         blanks = f'why: "...", by: "...", until: {until}'
         yield f"    - {{finding: {finding.code}, where: {where}, {blanks}}}"
 
     def questions(self, many: int) -> str:
-        return self._say("questions", n=many) if many else self._say("no_questions")
+        """How many there are, after the last one."""
+        if many:
+            return self._say("questions", n=many)
+        return self._say("no_questions")
 
 
 def plain(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """Plain data for ``--json``."""
     return [finding.to_plain() for finding in findings]
 
 
@@ -144,9 +171,11 @@ class Listing:
 
     @property
     def in_the_way(self) -> list[Finding]:
+        """Findings because of which no move of this kind starts."""
         return blocking(self.findings, self.kind)
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``: always all findings."""
         return {
             "findings": plain(self.findings),
             "kind": self.kind,
@@ -154,10 +183,17 @@ class Listing:
         }
 
     def lines(self, manner: Manner, everything: bool) -> list[str]:
-        counted = manner.counted(len(self.findings), len(self.in_the_way), self.kind)
-        return [*manner.listing(self.findings, everything), counted]
+        """For people: what is only good to know is counted, unless everything is asked for."""
+        lines = list(manner.listing(self.findings, everything))
+        counted = manner.counted(
+            len(self.findings),
+            len(self.in_the_way),
+            self.kind,
+        )
+        return [*lines, counted]
 
     def answer(self, manner: Manner, everything: bool = False) -> Answer:
+        """Exit.FOUND while something stands in the way."""
         exit_code = Exit.FOUND if self.in_the_way else Exit.DONE
         return Answer(self.to_plain(), self.lines(manner, everything), exit_code)
 
@@ -171,17 +207,20 @@ class Difference:
     findings: Sequence[Finding]
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
         return {
             "hosts": [self.first, self.second],
             "findings": plain(self.findings),
         }
 
     def lines(self, manner: Manner) -> list[str]:
+        """For people."""
         if not self.findings:
             return [manner.alike(self.first, self.second)]
         return list(manner.listing(self.findings, everything=True))
 
     def answer(self, manner: Manner) -> Answer:
+        """Exit.FOUND where something differs."""
         exit_code = Exit.FOUND if self.findings else Exit.DONE
         return Answer(self.to_plain(), self.lines(manner), exit_code)
 
@@ -196,6 +235,7 @@ class Explained:
     evidence: Sequence[Trace] = ()
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
         return {
             "what": self.what,
             "findings": plain(self.findings),
@@ -203,16 +243,20 @@ class Explained:
         }
 
     def lines(self, manner: Manner) -> list[str]:
+        """The catalogue's words, each finding with all of its evidence, then what is known
+        besides."""
         lines = told(self.entry, manner.speech) if self.entry else []
         for finding in self.findings:
             lines += manner.details(finding)
         lines += dict.fromkeys(f"  {trace}" for trace in self.evidence)
         if self.findings or self.evidence:
             return lines
-        nothing = manner.not_seen() if self.entry else manner.nothing(self.what)
-        return [*lines, nothing]
+        if self.entry:
+            return [*lines, manner.not_seen()]
+        return [*lines, manner.nothing(self.what)]
 
     def answer(self, manner: Manner) -> Answer:
+        """Always Exit.DONE: nothing known is an answer, too."""
         return Answer(self.to_plain(), self.lines(manner))
 
 
@@ -224,13 +268,16 @@ class Questions:
     until: date
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
         return {"findings": plain(self.findings)}
 
     def lines(self, manner: Manner) -> list[str]:
+        """Each question with the line for kirikae.yml that answers it."""
         lines: list[str] = []
         for finding in self.findings:
             lines += manner.question(finding, self.until)
         return [*lines, manner.questions(len(self.findings))]
 
     def answer(self, manner: Manner) -> Answer:
+        """Always Exit.DONE: whoever asks gets questions."""
         return Answer(self.to_plain(), self.lines(manner))

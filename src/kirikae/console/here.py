@@ -43,6 +43,7 @@ class Here:
         return Path(self.project_file).absolute().parent
 
     def language(self, asked: str | None = None) -> Language:
+        """As asked, else the environment's."""
         return chosen(asked, self.environment)
 
     def assert_may_change(self, verb: str, dry_run: bool = False) -> None:
@@ -71,18 +72,27 @@ class Answer:
     silent: bool = False
 
     def to_plain(self) -> dict[str, Any]:
+        """The outcome first, so that a program finds it in every answer."""
         return {"outcome": self.outcome or OUTCOMES[self.exit], **self.plain}
 
     def json(self) -> str:
+        """One line."""
         return to_json(self.to_plain())
+
+
+_FINITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def to_json(plain: Any) -> str:
     """One line.  Numbers that JSON does not have (infinities, NaN) are null: not known."""
-    return json.dumps(_finite(plain), ensure_ascii=False)
+    try:
+        return _FINITE(plain)
+    except ValueError:
+        return json.dumps(_finite(plain), ensure_ascii=False)
 
 
 def _finite(plain: Any) -> Any:
+    """``x - x`` is 0 for every number but infinities and NaN."""
     match plain:
         case float():
             return plain if plain - plain == 0 else None

@@ -56,7 +56,7 @@ def storeys_in(folder: Path, distribution: str | None) -> Storeys:
         raise CannotBuild(
             "the release needs language packages: "
             f"`pip download -d {folder}/wheelhouse -r requirements.txt`, and copy "
-            f"requirements.txt to {folder}"
+            f"requirements.txt to {folder}",
         )
     named = _DISTRIBUTION.search(base)
     own = named[1] if named is not None else ""

@@ -14,10 +14,12 @@ KINDS: tuple[Kind[Any], ...] = (TRAFFIC,)
 
 
 def kind_of(settings: MoveSettings) -> Kind[Any]:
+    """The project file was read by these kinds: every move in it has one."""
     return next(kind for kind in KINDS if kind.name == settings.kind)
 
 
 def settings_types() -> tuple[type[MoveSettings], ...]:
+    """What the project file may say of a move, for each kind."""
     return tuple(kind.settings for kind in KINDS)
 
 
@@ -40,4 +42,5 @@ def read_project(text: str, name: str) -> Project:
 
 
 def project_schema() -> dict[str, Any]:
+    """JSON Schema of the project file with all kinds of move."""
     return schema(settings_types())

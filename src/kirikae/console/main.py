@@ -11,6 +11,7 @@ import click
 from kirikae import __version__
 from kirikae.console.here import Answer, Here, refused
 from kirikae.model.errors import Exit, KirikaeError
+from kirikae.model.shown import clean, writable
 
 _GROUPS = {
     "doctor": (
@@ -62,9 +63,11 @@ class _Lazy(click.Group):
     """Loads a group's module when the group is used; its help line stands in the table above."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the table's order."""
         return list(_GROUPS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports the module of this verb alone; None for a verb that is none."""
         if cmd_name not in _GROUPS:
             return None
         module, attribute, _ = _GROUPS[cmd_name]
@@ -74,6 +77,7 @@ class _Lazy(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Help lines from the table: click would import every module for them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, says) for name, (_, _, says) in _GROUPS.items()])
 
@@ -130,12 +134,13 @@ def _answer_of(words: list[str], as_json: bool) -> Answer:
 
 
 def _show(answer: Answer, as_json: bool) -> None:
+    """Lines to standard output, notes to the error stream: a pipe gets the lines alone."""
     if answer.silent:
         return
     if as_json:
-        click.echo(answer.json())
+        click.echo(writable(answer.json()))
         return
     for line in answer.lines:
-        click.echo(line)
+        click.echo(clean(line))
     for note in answer.notes:
-        click.echo(note, err=True)
+        click.echo(clean(note), err=True)

@@ -22,6 +22,7 @@ class Notice:
     command: str
 
     def text(self) -> str:
+        """One line each; what is empty is left out."""
         return "\n".join(line for line in (self.verdict, self.number, self.command) if line)
 
 
@@ -33,7 +34,11 @@ class Announcer:
     told: Callable[[Evidence], Told | None]
 
     def of_order(
-        self, order: Order, after: Move, evidence: Evidence | None, approver: str
+        self,
+        order: Order,
+        after: Move,
+        evidence: Evidence | None,
+        approver: str,
     ) -> Notice | None:
         """What an order that was carried out means to people; None for one that nobody needs to
         hear of."""
@@ -50,6 +55,7 @@ class Announcer:
         return Notice(verdict, number, self._command(order, after))
 
     def _say(self, key: str, **blanks: object) -> str:
+        """As this kind of move says it."""
         return self.speech.say(self.speech.of_kind(key, **blanks))
 
     def _number(self, order: Order, evidence: Evidence | None) -> str:
@@ -61,10 +67,12 @@ class Announcer:
         return number
 
     def _figures(self, evidence: Evidence | None) -> Said | None:
+        """None where nothing was measured, or the kind has no words for it."""
         told = self.told(evidence) if evidence is not None else None
         return told.sentence if told is not None else None
 
     def _command(self, order: Order, after: Move) -> str:
+        """The command that takes the order back, or goes on from it; empty where there is none."""
         name = after.name
         match order.verb:
             case Verb.SHIFT | Verb.SETTLE | Verb.RESUME if after.live:
@@ -94,6 +102,7 @@ def explain(speech: Speech, move: Move, evidence: Evidence | None) -> str:
 
 
 def _explained(speech: Speech, move: Move, evidence: Evidence | None) -> Said:
+    """A hold outweighs everything; then the phase; then what the record says."""
     blanks: dict[str, object] = {"name": move.name, "share": move.share}
     held = move.held
     if held is not None:

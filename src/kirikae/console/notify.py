@@ -42,6 +42,8 @@ _FRESH_S = 900.0
 
 @dataclass(frozen=True, slots=True)
 class _Message:
+    """A notice that waits to be sent, and the move that it is about."""
+
     move: Move
     notice: Notice
 
@@ -57,6 +59,7 @@ class Notifier:
         announcer: Announcer,
         complain: Callable[[str], None],
     ) -> None:
+        """Starts the thread that sends. ``complain`` is told what could not be sent."""
         assert project.notify is not None
         self._aws = aws
         self._settings = project.notify
@@ -85,6 +88,10 @@ class Notifier:
             self._complain(f"a message could not be prepared: {error}")
 
     def _entries(self, move: Move) -> None:
+        """News of the journal since the last look.
+
+        An order counts once it was carried out: what was only written down may still be replaced.
+        """
         for before, after in pairwise(self._journal.entries(move.name)):
             order = before.move.intent
             carried_out = order is not None and after.move.intent is None
@@ -96,6 +103,10 @@ class Notifier:
                 self._put(after.move, f"told-{after.move.seq}", notice)
 
     def _put(self, move: Move, what: str, notice: Notice) -> None:
+        """Claimed in the journal, then queued: of several drivers one sends it.
+
+        A crash between claiming and sending loses the message rather than repeating it.
+        """
         if what not in self._claimed:
             first = self._journal.claim(move, what)
             self._claimed.add(what)
@@ -103,15 +114,19 @@ class Notifier:
                 self._waiting.put(_Message(move, notice))
 
     def close(self, timeout_s: float = 20.0) -> None:
+        """Wait for what is queued, but no longer than this: a chat that hangs must not hold a
+        verb."""
         self._waiting.put(None)
         self._thread.join(timeout_s)
 
     def _send_all(self) -> None:
+        """The thread's whole life: one message after the other, until it is closed."""
         while (message := self._waiting.get()) is not None:
             for send in self._ways():
                 self._try(send, message.move, message.notice)
 
     def _ways(self) -> list[Callable[[Move, Notice], None]]:
+        """Every way that the project file names."""
         slack = self._settings.slack
         ways: list[Callable[[Move, Notice], None]] = []
         if slack is not None:
@@ -121,6 +136,7 @@ class Notifier:
         return ways
 
     def _try(self, send: Callable[[Move, Notice], None], move: Move, notice: Notice) -> None:
+        """Three tries with growing pauses; after the last one it is complained of, and given up."""
         for attempt in range(_TRIES):
             try:
                 send(move, notice)
@@ -134,6 +150,7 @@ class Notifier:
     # --- the ways
 
     def _to_topic(self, move: Move, notice: Notice) -> None:
+        """To SNS. A subject is ASCII (SNS API reference, Publish)."""
         topic = self._settings.sns
         assert topic is not None
         messages.publish(
@@ -145,13 +162,17 @@ class Notifier:
         )
 
     def _to_webhook(self, move: Move, notice: Notice) -> None:
+        """To Slack's incoming webhook."""
         slack = self._settings.slack
         assert slack is not None and slack.webhook is not None
         _post(
-            self._secret(slack.webhook), {"text": f"*{self._title} · {move.name}*\n{notice.text()}"}
+            self._secret(slack.webhook),
+            {"text": f"*{self._title} · {move.name}*\n{notice.text()}"},
         )
 
     def _to_channel(self, move: Move, notice: Notice) -> None:
+        """To a Slack channel, in the move's thread; the first message begins it, and its ``ts`` is
+        noted in the journal. Raises NotSent where Slack says no."""
         slack = self._settings.slack
         assert slack is not None and slack.token is not None
         thread = self._journal.note(move, "slack-thread")

@@ -38,9 +38,11 @@ class Outlook:
 
     @property
     def exit(self) -> Exit:
+        """Refused while a finding blocks this kind of move."""
         return Exit.REFUSED if blocking(self.findings, self.kind) else Exit.DONE
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``: shares as per cent, times in whole seconds."""
         steps = [
             {"share": percent(step.share), "expected_s": _whole(step.seconds), **step.plain}
             for step in self.prospects.steps
@@ -54,6 +56,7 @@ class Outlook:
         }
 
     def lines(self, speech: Speech) -> list[str]:
+        """Step by step, then the whole, then what stands in the way."""
         told = [speech.say(fact.says) for fact in self.prospects.facts if fact.says]
         for step in self.prospects.steps:
             for number, says in enumerate(step.says):
@@ -66,20 +69,24 @@ class Outlook:
         return told + [speech.finding(finding) for finding in self.findings]
 
     def _whole_plan(self) -> Said:
+        """How long all steps take, where that is known."""
         seconds = self.prospects.seconds
         if seconds is None:
             return said("console.plan.whole_unknown")
         return said("console.plan.whole", time=duration(seconds))
 
     def answer(self, speech: Speech) -> Answer:
+        """With the exit code of ``exit``."""
         return Answer(self.to_plain(), self.lines(speech), self.exit)
 
 
 def _whole(seconds: float | None) -> int | None:
+    """None stays None: not known."""
     return None if seconds is None else round(seconds)
 
 
 def outlook(here: Here, desk: Desk) -> Outlook:
+    """Reads only; a move that was never planned may be asked for, too."""
     surveyed = survey_findings(here, desk.project)
     found = blocking(surveyed, desk.kind.name)
     return Outlook(
@@ -94,6 +101,7 @@ def outlook(here: Here, desk: Desk) -> Outlook:
 
 
 def _how_it_advances(desk: Desk) -> Said:
+    """Who takes a step, within which windows, and whether one is open now."""
     settings = desk.settings
     asks = settings.advance == "ask"
     how = "another" if asks and settings.approver == "another" else settings.advance
@@ -123,6 +131,7 @@ class Standing:
         return Exit.DONE if self.differs is None else Exit.FOUND
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
         return {
             **shown(self.move),
             "differs": Speech().say(self.differs),
@@ -132,6 +141,7 @@ class Standing:
         }
 
     def lines(self, speech: Speech) -> list[str]:
+        """Where it stands, who drives it, then what its kind knows."""
         where = speech.where(self.move)
         told = [speech.say(said("console.is", name=self.move.name, where=where))]
         if self.differs is not None:
@@ -142,6 +152,7 @@ class Standing:
         return told + [speech.say(fact.says) for fact in self.facts if fact.says]
 
     def _driver(self) -> Said:
+        """Who holds the lease now."""
         if self.driver is None:
             return said("console.status.nobody")
         return said("console.status.driver", pid=self.driver.pid, host=self.driver.host)

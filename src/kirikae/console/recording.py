@@ -16,6 +16,7 @@ class Recorder:
     """Writes every batch of an attempt once and in order.  Raises UsageProblem."""
 
     def __init__(self, journal: Journal, file: Path) -> None:
+        """Empties the file. Raises UsageProblem where it cannot be written."""
         self._journal = journal
         self._file = file
         self._written = -math.inf
@@ -23,7 +24,7 @@ class Recorder:
             file.write_text("", encoding="utf-8")
         except OSError as error:
             raise UsageProblem(
-                f"{file} cannot be written: {error.strerror}; name another file with --record"
+                f"{file} cannot be written: {error.strerror}; name another file with --record",
             ) from error
 
     def write(self, found: Move, everything: bool) -> None:

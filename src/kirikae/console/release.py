@@ -21,6 +21,7 @@ from kirikae.console.here import Answer, Here, would
 from kirikae.console.options import DRY, JSON
 from kirikae.console.surveyed import state_folder
 from kirikae.model.project import Project
+from kirikae.model.shown import clean
 from kirikae.model.store import Store
 from kirikae.release import deploy as deploying
 from kirikae.release.errors import RolledBack
@@ -28,7 +29,7 @@ from kirikae.release.fleet import NEW, OLD, Fleet, Tell
 from kirikae.release.fleets import Fleets
 from kirikae.release.ledger import Deployed, Ledger
 from kirikae.release.lock import Lock
-from kirikae.release.manifest import Releases, checked_id, new_id, pack
+from kirikae.release.manifest import Releases, checked_id, git_commit, new_id, pack
 from kirikae.release.status import ServiceNow, Standing, standing
 
 _ROLLED_BACK = "rolled back"
@@ -77,21 +78,37 @@ def open_release_desk(here: Here, timeout_s: float, tell: Tell) -> ReleaseDesk:
 
 
 def created(here: Here, release_id: str | None, source: Path, dry_run: bool) -> Answer:
-    """Pack the files of a folder, or say what would be packed."""
+    """Pack the files of a folder, or say what would be packed; either way, what was left out."""
     here.assert_may_change("release create", dry_run)
     project = load_project(here)
     now = time.time()
     chosen = checked_id(release_id) if release_id else new_id(source, now)
+    packed = pack(source, own_files(here, project))
+    left_out = {"left_out": [asdict(each) for each in packed.left_out]}
+    remarks = [each.says for each in packed.left_out]
     if dry_run:
-        archive, count = pack(source)
+        size = len(packed.archive)
         return would(
-            [f"would create {chosen}: {count} files, {len(archive)} bytes packed"],
-            {"id": chosen, "files": count, "size": len(archive)},
+            [f"would create {chosen}: {packed.files} files, {size} bytes packed", *remarks],
+            {"id": chosen, "files": packed.files, "size": size, **left_out},
         )
     releases = releases_of(here, project, open_store(here, project))
-    made = releases.create(chosen, source, f"local user {getpass.getuser()}", now)
+    who = f"local user {getpass.getuser()}"
+    made = releases.keep(chosen, packed, git_commit(source), who, now)
     line = f"{made.id}: {made.files} files, {made.size} bytes, sha256 {made.sha256[:12]}"
-    return Answer(asdict(made), [line])
+    return Answer({**asdict(made), **left_out}, [line, *remarks])
+
+
+def own_files(here: Here, project: Project) -> list[Path]:
+    """What kirikae keeps, wherever the project file puts it: no release may hold it."""
+    state = state_folder(here, project)
+    names = ["bundles", "releases", "survey.key"]
+    if not project.store.startswith("s3://"):
+        store = Path(project.store).name
+        names += [store, f"{store}-journal"]
+    if state.resolve() == here.folder.resolve():
+        return [state / name for name in names]
+    return [state, *(state / name for name in names)]
 
 
 def deployed(desk: ReleaseDesk, release_id: str, sides: Sequence[str], dry_run: bool) -> Answer:
@@ -106,14 +123,14 @@ def deployed(desk: ReleaseDesk, release_id: str, sides: Sequence[str], dry_run: 
 
 
 def rolled_back(desk: ReleaseDesk, sides: Sequence[str], dry_run: bool) -> Answer:
-    """Put back what ran before on these fleets, in this order, or say what that is."""
+    """Put the last good release back on these fleets, in this order, or say what that is."""
     # Asked first: where nothing ran before, nobody needs to say how it would be put back.
-    deploying.last_done(sides, desk.ledger)
+    deploying.targets(sides, desk.ledger)
     fleets = desk.of(sides)
     if dry_run:
-        last = deploying.before(fleets, desk.ledger)
-        lines = [f"would put back {last[side].former} on the {side} fleet" for side in sides]
-        return would(lines, {"back_to": {side: last[side].former for side in sides}})
+        found = deploying.before(fleets, desk.ledger)
+        lines = [f"would put back {found[side].says} on the {side} fleet" for side in sides]
+        return would(lines, {"back_to": {side: found[side].release for side in sides}})
     ended = deploying.roll_back(fleets, desk.ledger, desk.lock)
     return _answer(ended, "{release} serves on the {fleet} fleet again")
 
@@ -123,12 +140,17 @@ def _answer(ended: deploying.Ended, line: str) -> Answer:
     plain = {"entries": [entry.to_plain() for entry in ended.entries]}
     if ended.trouble is None:
         return Answer(plain, [_filled(line, entry) for entry in ended.entries])
+    stopped = ended.stopped
     return Answer(
-        {**plain, "message": str(ended.trouble)},
+        {
+            **plain,
+            "message": str(ended.trouble),
+            "stopped": [task.to_plain() for task in stopped],
+        },
         [_filled(line, entry) for entry in ended.entries[:-1]],
         ended.trouble.exit,
         _ROLLED_BACK if isinstance(ended.trouble, RolledBack) else "",
-        [str(ended.trouble)],
+        [str(ended.trouble), *(line for task in stopped for line in task.lines())],
     )
 
 
@@ -141,20 +163,24 @@ def shown(standing: Standing) -> Answer:
     lines = [_ledger_line(entry) for entry in standing.ledger]
     lines += [f"{url} reports {says}" for url, says in standing.hosts.items()]
     lines.append(_service_line(standing.service))
+    lines += [line for task in standing.stopped for line in task.lines()]
     return Answer(standing.to_plain(), lines)
 
 
 def _ledger_line(entry: Deployed) -> str:
+    """One line, whatever AWS wrote."""
     at = datetime.fromtimestamp(entry.at).strftime("%Y-%m-%d %H:%M:%S")
-    return (
-        f"{entry.seq:4} {at} {entry.release:16} {entry.fleet:4} {entry.outcome:12} {entry.detail}"
-    )
+    outcome = f"{entry.outcome}, a rollback" if entry.rollback else entry.outcome
+    detail = " ".join(entry.detail.split())
+    return f"{entry.seq:4} {at} {entry.release:16} {entry.fleet:4} {outcome:12} {detail}"
 
 
 def _service_line(service: ServiceNow | None) -> str:
     if service is None:
         return "the new fleet has no active service yet"
     revision = service.task_definition.rpartition("/")[2]
+    if not service.desired:
+        return f"the service is set to {revision}, and its desired count is 0: nothing runs"
     return f"the service runs {revision}: {service.running} of {service.desired} tasks"
 
 
@@ -189,7 +215,7 @@ _TIMEOUT = click.option(
 
 def _tell(text: str) -> None:
     """How it comes along, while the answer is still to come."""
-    click.echo(text, err=True)
+    click.echo(clean(text), err=True)
 
 
 @click.group()
@@ -240,7 +266,7 @@ def deploy(
 @JSON
 @click.pass_obj
 def rollback(here: Here, sides: list[str], timeout_s: float, dry_run: bool) -> Answer:
-    """Put back what ran before the last release that was done, as the ledger has it."""
+    """Put the last release back that was done before, as the ledger has it."""
     here.assert_may_change("release rollback", dry_run)
     return rolled_back(open_release_desk(here, timeout_s, _tell), sides, dry_run)
 

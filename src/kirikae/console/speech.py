@@ -21,6 +21,7 @@ class Speech:
     words: Words = field(default_factory=kinds.words)
 
     def say(self, what: Said | None) -> str:
+        """The sentence in the reader's language; empty for None."""
         return self.words.say(what, self.language)
 
     def key(self, common: str) -> str:
@@ -29,6 +30,7 @@ class Speech:
         return own if self.words.knows(own) else f"move.{common}"
 
     def of_kind(self, common: str, **blanks: object) -> Said:
+        """A sentence of this kind, or the common one."""
         return said(self.key(common), **blanks)
 
     def where(self, move: Move) -> str:
@@ -49,11 +51,12 @@ class Speech:
                 title=entry.title_ja,
                 where=finding.where,
                 remedy=entry.remedy_ja,
-            )
+            ),
         )
 
 
 def where(move: Move) -> Said:
+    """A move in a few words, not yet in a language."""
     phase = said(f"model.phase.{move.phase}", share=move.share)
     held = held_in_words(move)
     if move.intent is not None and held is not None:

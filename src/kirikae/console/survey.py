@@ -39,6 +39,7 @@ _COLOURS = {
 
 
 def _painted(severity: Severity, head: str) -> str:
+    """In colour on a terminal; click takes colours out of pipes."""
     return click.style(head, fg=_COLOURS[severity])
 
 
@@ -47,6 +48,7 @@ def _manner(
     project: Project,
     lang: str | None,
 ) -> Manner:
+    """In the reader's language, with who answers for what."""
     return Manner(Speech(here.language(lang)), project.accepted, _painted)
 
 
@@ -104,7 +106,10 @@ def aws(
     help="Also what is only good to know, and what was accepted.",
 )
 @click.option(
-    "--kind", default="traffic", show_default=True, help="Say what blocks this kind of move."
+    "--kind",
+    default="traffic",
+    show_default=True,
+    help="Say what blocks this kind of move.",
 )
 @click.pass_obj
 def show(

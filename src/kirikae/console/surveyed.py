@@ -30,6 +30,11 @@ class Hosts(NamedTuple):
     fleet: list[Host]
     others: list[Host]
 
+    @property
+    def every(self) -> list[Host]:
+        """The fleet's first."""
+        return [*self.fleet, *self.others]
+
 
 class Bundles(NamedTuple):
     """The newest look at each host, of those that were looked at."""
@@ -37,8 +42,14 @@ class Bundles(NamedTuple):
     fleet: list[Bundle]
     others: list[Bundle]
 
+    @property
+    def every(self) -> list[Bundle]:
+        """The fleet's first."""
+        return [*self.fleet, *self.others]
+
 
 def today() -> date:
+    """In UTC: the same day for every person and machine of a team."""
     return datetime.now(UTC).date()
 
 
@@ -52,6 +63,7 @@ def state_folder(here: Here, project: Project) -> Path:
 
 
 def shelf_of(here: Here, project: Project) -> Shelf:
+    """Bundles of this project, kept beside its journal."""
     return Shelf(state_folder(here, project) / "bundles")
 
 
@@ -61,6 +73,7 @@ def amazon_file(here: Here, project: Project) -> Path:
 
 
 def hosts_of(project: Project) -> Hosts:
+    """As the project file names them; no host is called."""
     fleet = [Host(url) for url in project.fleets.old.hosts]
     others = [Host(url) for url in project.survey.also]
     return Hosts(fleet, others)
@@ -73,6 +86,7 @@ def bundles_of(here: Here, project: Project) -> Bundles:
     hosts = hosts_of(project)
 
     def newest(part: Sequence[Host]) -> list[Bundle]:
+        """Of these hosts, without those that were never looked at."""
         return [shelf.load(host.name) for host in part if host.name in kept]
 
     return Bundles(newest(hosts.fleet), newest(hosts.others))
@@ -82,38 +96,53 @@ def survey_findings(here: Here, project: Project) -> list[Finding]:
     """All findings of the newest survey, with SV01 and SV02 where it is missing or too old, and
     with what was accepted."""
     bundles = bundles_of(here, project)
-    seen = findings(bundles.fleet, bundles.others, today())
-    found = [*_ages(here, project), *merged([*seen, *_amazon(here, project)])]
-    return with_accepted(found, project.accepted, today())
+    day = today()
+    seen = findings(bundles.fleet, bundles.others, day)
+    seen += _amazon(here, project)
+    found = _ages(here, project)
+    found += merged(seen)
+    return with_accepted(found, project.accepted, day)
 
 
 def _ages(here: Here, project: Project) -> list[Finding]:
+    """SV01 and SV02 of the fleet's hosts; a fleet without hosts was never looked at."""
     shelf = shelf_of(here, project)
     fleet = hosts_of(project).fleet
     if not fleet:
         return ages({"the old fleet": None}, 0)
     now = time.time()
-    looks = {host.name: shelf.age_s(host.name, now) for host in fleet}
+    looks = {}
+    for host in fleet:
+        looks[host.name] = shelf.age_s(host.name, now)
     return ages(looks, project.survey.max_age)
 
 
 def _amazon(here: Here, project: Project) -> list[Finding]:
+    """Nothing where the AWS side was never looked at.
+
+    Raises BundleProblem for a file that cannot be read.
+    """
     file = amazon_file(here, project)
-    return amazon.from_plain(file.read_text(encoding="utf-8")) if file.exists() else []
+    if not file.exists():
+        return []
+    text = file.read_text(encoding="utf-8")
+    return amazon.from_plain(text)
 
 
 def about_code(found: Sequence[Finding], code: str) -> list[Finding]:
+    """Findings of this code."""
     return [finding for finding in found if finding.code == code]
 
 
 def about_path(found: Sequence[Finding], path: str) -> list[Finding]:
     """Findings that stand there or have evidence there; then those of a folder around it."""
-    there = [finding for finding in found if _speaks_of(finding, path)]
-    around = [
-        finding
-        for finding in found
-        if finding.where.startswith("/") and below(path, finding.where) and finding not in there
-    ]
+    there = []
+    around = []
+    for finding in found:
+        if _speaks_of(finding, path):
+            there.append(finding)
+        elif finding.where.startswith("/") and below(path, finding.where):
+            around.append(finding)
     return [*there, *around]
 
 
@@ -130,9 +159,8 @@ def evidence_of(
     path: str,
 ) -> list[Trace]:
     """What all hosts know of a path."""
-    bundles = bundles_of(here, project)
     found: list[Trace] = []
-    for bundle in (*bundles.fleet, *bundles.others):
+    for bundle in bundles_of(here, project).every:
         found += traces_of(View(bundle), path)
     return found
 
@@ -147,12 +175,13 @@ def differences(
     if first == second:
         raise UsageProblem(f"{first} does not differ from itself; name two hosts")
     shelf = shelf_of(here, project)
-    return drift([View(shelf.load(host)) for host in (first, second)])
+    bundles = [shelf.load(first), shelf.load(second)]
+    return drift([View(bundle) for bundle in bundles])
 
 
 def open_questions(here: Here, project: Project) -> list[Finding]:
     """What blocks, and what no new survey would settle.  Raises NoSurvey."""
-    if not any(bundles_of(here, project)):
+    if not bundles_of(here, project).every:
         raise NoSurvey("nothing has been surveyed yet; run `kirikae survey collect` first")
     found = survey_findings(here, project)
     return [finding for finding in found if finding.blocks and not is_about_survey(finding)]
@@ -174,7 +203,10 @@ def refusal(
     name: str,
 ) -> str:
     """Why a move does not start, and what to do next."""
-    lines = [f"{each.code} {each.says}\n     what to do: {each.remedy}" for each in found]
+    lines = []
+    for each in found:
+        lines.append(f"{each.code} {each.says}")
+        lines.append(f"     what to do: {each.remedy}")
     return (
         f"the move {name} does not start: {len(found)} findings stand in the way of a {kind} move\n"
         + "\n".join(lines)

@@ -25,13 +25,17 @@ _WIDE = 160
 
 
 def exit_of(found: Move) -> Exit:
+    """What a verb that watched a move ends with: held by a back-out, waiting for somebody, or
+    done."""
     if found.held is not None:
         return Exit.BACKED_OUT if found.held.why is Why.BACKED_OUT else Exit.WAITING
     return Exit.DONE if found.over or found.phase is Phase.SETTLED else Exit.WAITING
 
 
 def shown(
-    found: Move, evidence: Evidence | None = None, wait: Wait | None = None
+    found: Move,
+    evidence: Evidence | None = None,
+    wait: Wait | None = None,
 ) -> dict[str, Any]:
     """A move for ``--json``: sentences in English, and the values that they are made of."""
     english = Speech()
@@ -51,10 +55,12 @@ def shown(
 
 
 def shown_look(look: Look) -> dict[str, Any]:
+    """A look for ``--json``, with this machine's Unix time."""
     return {"at": time.time(), **shown(look.move, look.evidence, look.wait)}
 
 
 def shown_evidence(evidence: Evidence) -> dict[str, Any]:
+    """``reason`` is the sentence in English, ``says`` the key and values behind it."""
     plain = evidence.to_plain()
     says = plain.pop("reason")
     return {**plain, "reason": Speech().say(evidence.reason), "says": says}
@@ -75,6 +81,7 @@ class Teller:
     _last: str = ""
 
     def __call__(self, look: Look) -> None:
+        """Called for every look; prints only what is new."""
         if self.as_json:
             click.echo(to_json(shown_look(look)))
             return

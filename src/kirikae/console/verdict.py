@@ -19,6 +19,7 @@ from kirikae.console.speech import Speech
 from kirikae.hosts.files import write_durably
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.evidence import Verdict
+from kirikae.model.said import Said
 from kirikae.move.judge import Margins
 from kirikae.traffic.judging import margins_of, trial_of
 from kirikae.traffic.replay import looks
@@ -48,11 +49,14 @@ class Kept:
     _seen: int = 0
 
     def pass_on(self, found: Iterable[Look]) -> Iterator[Look]:
+        """Keeps what is needed of each look, and hands it on."""
         for look in found:
             self._keep(look)
             yield look
 
     def _keep(self, look: Look) -> None:
+        """Where there are too many points, every second one goes, and from then on only half as
+        many are taken: memory stays bounded for a file of any length."""
         changed = self.last is None or _gist(look) != _gist(self.last)
         if changed and len(self.changes) < _CHANGES:
             self.changes.append(look)
@@ -68,10 +72,12 @@ class Kept:
 
     @property
     def exit(self) -> Exit:
+        """By the last look; unsure without any."""
         return _EXITS[self.last.verdict if self.last else Verdict.UNSURE]
 
 
 def _gist(look: Look) -> tuple[Verdict, str]:
+    """What makes a change worth a line: verdict and reason, without the figures in it."""
     return look.verdict, look.reason.key
 
 
@@ -87,7 +93,7 @@ def judge_of_move(here: Here, name: str) -> Judged:
     settings = move_of(here, load_project(here), name)
     if not isinstance(settings, TrafficMove):
         raise UsageProblem(
-            f"{name} is a move of {settings.kind}; `move judge` reads recorded traffic"
+            f"{name} is a move of {settings.kind}; `move judge` reads recorded traffic",
         )
     return Judged(trial_of(settings, settings.plan), margins_of(settings))
 
@@ -198,10 +204,11 @@ def _print_json(found: Iterable[Look], kept: Kept) -> None:
     """
     english = Speech("en", "traffic")
     trouble: str | None = None
+    told = _Told(english)
     click.echo('{"looks": [', nl=False)
     try:
         for number, look in enumerate(found):
-            row = {**look.to_plain(), "reason": english.say(look.reason)}
+            row = {**look.to_plain(), "reason": told.sentence(look.reason)}
             click.echo((",\n" if number else "") + to_json(row), nl=False)
     except UsageProblem as error:
         trouble = str(error)
@@ -210,7 +217,23 @@ def _print_json(found: Iterable[Look], kept: Kept) -> None:
         click.get_current_context().exit(Exit.USAGE)
 
 
+@dataclass(slots=True)
+class _Told:
+    """The last sentence: in a day of looks most say the same again."""
+
+    speech: Speech
+    reason: Said | None = None
+    words: str = ""
+
+    def sentence(self, reason: Said) -> str:
+        if reason != self.reason:
+            self.reason = reason
+            self.words = self.speech.say(reason)
+        return self.words
+
+
 def _summary(kept: Kept, english: Speech, trouble: str | None) -> dict[str, Any]:
+    """What follows the looks in the JSON object."""
     last = kept.last
     plain: dict[str, Any] = {
         "verdict": str(last.verdict if last else Verdict.UNSURE),
@@ -224,6 +247,7 @@ def _summary(kept: Kept, english: Speech, trouble: str | None) -> dict[str, Any]
 
 
 def _table(kept: Kept, judged: Judged, speech: Speech) -> list[str]:
+    """Each change of the verdict, then the last word."""
     last = kept.last
     if last is None:
         return ["unsure: the file holds no figures"]

@@ -20,6 +20,7 @@ def look_at(desk: Desk, move: Move) -> Look:
 
 
 def _waits(reason: Said) -> Wait:
+    """An onlooker sees no driver's wait, only what the judge still lacks."""
     return Wait(Waits.EVIDENCE, reason)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import io
 import os
+import re
 import shlex
 import subprocess
 import threading
@@ -15,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO
-from urllib.parse import urlsplit
 
 from kirikae.hosts.errors import CommandFailed, HostSilent
 from kirikae.model.errors import UsageProblem
@@ -55,25 +55,36 @@ class _Address:
     port: int | None
 
 
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+"""A folder is named after the host, too; what begins with a hyphen, ssh would take for an
+option."""
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._$\\-]*")
+_URL = re.compile(r"ssh://(?:(?P<user>[^@/]*)@)?(?P<name>[^@/]*?)(?::(?P<port>[0-9]{1,5}))?/?")
+_PORT_MAX = 65535
+
+
 def _address(url: str) -> _Address:
     """Raises UsageProblem."""
-    wrong = UsageProblem(
-        f"{url!r} is no host; write ssh://name, ssh://user@name or ssh://user@name:port"
+    found = _URL.fullmatch(url)
+    if found is None or not _NAME.fullmatch(found["name"]):
+        raise _no_host(url)
+    user = found["user"]
+    if user is not None and not _USER.fullmatch(user):
+        raise _no_host(url)
+    port = int(found["port"]) if found["port"] else None
+    if port is not None and not 0 < port <= _PORT_MAX:
+        raise _no_host(url)
+    name = found["name"]
+    return _Address(name, f"{user}@{name}" if user else name, port)
+
+
+def _no_host(url: str) -> UsageProblem:
+    hint = ""
+    if "[" in url or url.count(":") > 2:
+        hint = "; give an IPv6 address a name in your ssh configuration (Host, HostName)"
+    return UsageProblem(
+        f"{url!r} is no host; write ssh://name, ssh://user@name or ssh://user@name:port{hint}"
     )
-    parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError as error:
-        raise wrong from error
-    if parts.scheme != "ssh" or not parts.hostname or parts.path not in ("", "/"):
-        raise wrong
-    # ssh would take it for an option.
-    if parts.hostname.startswith("-"):
-        raise wrong
-    # urlsplit lowers the case; a name in the user's ssh configuration may not be lower case.
-    name = parts.netloc.rpartition("@")[2].partition(":")[0]
-    login = f"{parts.username}@{name}" if parts.username else name
-    return _Address(name, login, port)
 
 
 class Host:

@@ -7,26 +7,41 @@ import asyncio
 import hashlib
 import http.client
 import json
-import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
+from kirikae.local.ecs.enginenames import EngineNames
 from kirikae.local.engine import Engine, engine_socket
 from kirikae.local.errors import EngineError, LocalError
-from kirikae.local.files import alive, free_port, port_is_free, write_durably
+from kirikae.local.files import Daemon, free_port, port_is_free
+from kirikae.local.plain import Plain
+from kirikae.local.registry import Registry
+from kirikae.local.settings import Settings
+from kirikae.local.status import Status
+from kirikae.local.stores import Stores
 
+# unix(7): a socket's path has at most 108 bytes. Beyond this, sockets are put under /tmp.
 _LONGEST_SOCKET_PATH = 90
-FIGURES_DELAY_S = {"now": 0, "delayed": 60}
+_LONGEST_SOCKET_NAME = 20
+_ANSWER_S = 5
+FIGURES_DELAY_S = {
+    "now": 0,
+    "delayed": 60,
+}
 
 
 def default_directory() -> Path:
+    """Where an instance keeps its state unless the operator names another place; beside the
+    project, so that two projects never share one."""
     return Path.cwd() / ".kirikae" / "local"
+
+
+# --- up
 
 
 def up(
@@ -35,58 +50,63 @@ def up(
     region: str,
     wait_s: float = 90,
     figures_delay_s: int | None = None,
-) -> dict[str, Any]:
+) -> Status:
     """Start what is not running; the answer is the status.  Harmless when all runs already.  Raises
     LocalError."""
-    from kirikae.local.server import Settings
-
     if shutil.which("haproxy") is None:
         raise LocalError("haproxy is not installed; on Debian: apt-get install haproxy")
     directory = directory.resolve()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not (directory / "settings.json").exists():
-        if port is not None and not port_is_free(port):
-            raise LocalError(f"port {port} of 127.0.0.1 is taken; choose another with --port")
-        instance = "kirikae-" + hashlib.sha256(str(directory).encode()).hexdigest()[:8]
-        run = (
-            directory
-            if len(str(directory)) < _LONGEST_SOCKET_PATH - 20
-            else Path("/tmp") / instance
-        )
-        run.mkdir(mode=0o700, exist_ok=True)
-        Settings(
-            instance, region, port or free_port(), free_port(), free_port(), str(run), free_port()
-        ).save(directory)
+    if not Settings.exist(directory):
+        _new_settings(directory, port, region).save(directory)
     if figures_delay_s is not None:
-        settings = replace(Settings.load(directory), figures_delay_s=figures_delay_s)
-        if settings != Settings.load(directory):
-            settings.save(directory)
-            if (pid := _pid(directory)) is not None:
-                os.kill(pid, signal.SIGTERM)
-                deadline = time.monotonic() + wait_s
-                while _pid(directory) is not None and time.monotonic() < deadline:
-                    time.sleep(0.05)
+        _set_figures_delay(directory, figures_delay_s, wait_s)
     return _bring_up(directory, wait_s)
 
 
-def _pid(directory: Path) -> int | None:
-    file = directory / "control.pid"
-    return alive(file.read_text(), str(directory)) if file.exists() else None
+def _new_settings(directory: Path, port: int | None, region: str) -> Settings:
+    """Settings of an instance that is new here: its ports are free at this moment, and its name
+    derives from the directory, so that the same directory always means the same containers. Raises
+    LocalError where the asked port is taken."""
+    if port is not None and not port_is_free(port):
+        raise LocalError(f"port {port} of 127.0.0.1 is taken; choose another with --port")
+    instance = "kirikae-" + hashlib.sha256(str(directory).encode()).hexdigest()[:8]
+    run = directory
+    if len(str(directory)) + _LONGEST_SOCKET_NAME >= _LONGEST_SOCKET_PATH:
+        run = Path("/tmp") / instance
+    run.mkdir(mode=0o700, exist_ok=True)
+    return Settings(
+        instance, region, port or free_port(), free_port(), free_port(), str(run), free_port()
+    )
+
+
+def _set_figures_delay(directory: Path, figures_delay_s: int, wait_s: float) -> None:
+    """A control plane that runs otherwise is ended first."""
+    before = Settings.load(directory)
+    settings = replace(before, figures_delay_s=figures_delay_s)
+    if settings == before:
+        return
+    settings.save(directory)
+    process = _process(directory)
+    process.stop()
+    deadline = time.monotonic() + wait_s
+    while process.pid() is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _process(directory: Path) -> Daemon:
+    """The control plane."""
+    return Daemon(directory / "control.pid", str(directory))
 
 
 def _launch(directory: Path) -> None:
+    """Start the control plane in the background; what it says is appended to ``control.log``."""
     with (directory / "control.log").open("ab") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "kirikae.local.server", str(directory)],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-    write_durably(directory / "control.pid", str(process.pid))
+        command = [sys.executable, "-m", "kirikae.local.server", str(directory)]
+        _process(directory).start(command, out, out)
 
 
-def _bring_up(directory: Path, wait_s: float) -> dict[str, Any]:
+def _bring_up(directory: Path, wait_s: float) -> Status:
     """Wait for the answer; start the process when there is none, also if a killed one takes a
     moment to be gone."""
     deadline = time.monotonic() + wait_s
@@ -94,7 +114,7 @@ def _bring_up(directory: Path, wait_s: float) -> dict[str, Any]:
     while time.monotonic() < deadline:
         if (answer := status(directory)) is not None:
             return answer
-        if _pid(directory) is None:
+        if _process(directory).pid() is None:
             if launched:
                 break
             _launch(directory)
@@ -105,26 +125,30 @@ def _bring_up(directory: Path, wait_s: float) -> dict[str, Any]:
     raise LocalError(f"kirikae local did not come up: {last} (see {directory / 'control.log'})")
 
 
-def status(directory: Path) -> dict[str, Any] | None:
+# --- asking it
+
+
+def status(directory: Path) -> Status | None:
     """What the control plane says of itself; None if it does not run."""
     directory = directory.resolve()
-    if not (directory / "settings.json").exists() or (pid := _pid(directory)) is None:
+    if not Settings.exist(directory) or (pid := _process(directory).pid()) is None:
         return None
     try:
-        told = _ask(directory, "GET", "/_kirikae/status")
+        told = cast(Status, _ask(directory, "GET", "/_kirikae/status"))
     except (OSError, http.client.HTTPException, ValueError):
         return None
-    return {**told, "pid": pid, "directory": str(directory)}
+    return {
+        **told,
+        "pid": pid,
+        "directory": str(directory),
+    }
 
 
-def _ask(directory: Path, method: str, path: str) -> dict[str, Any]:
+def _ask(directory: Path, method: str, path: str) -> Plain:
     """The control plane's own answer.  Raises OSError, HTTPException or ValueError where there is
     none."""
-    from kirikae.local.server import Settings
-
-    connection = http.client.HTTPConnection(
-        "127.0.0.1", Settings.load(directory).control_port, timeout=5
-    )
+    port = Settings.load(directory).control_port
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ANSWER_S)
     try:
         connection.request(method, path)
         told = json.loads(connection.getresponse().read())
@@ -141,38 +165,36 @@ def interrupt_spot(directory: Path, percent: int, dry_run: bool) -> list[str]:
     directory = directory.resolve()
     if status(directory) is None:
         raise LocalError("kirikae local is not running; start it with `kirikae local up`")
+    path = f"/_kirikae/interrupt-spot?percent={percent}&dry={int(dry_run)}"
     try:
-        return list(
-            _ask(
-                directory, "POST", f"/_kirikae/interrupt-spot?percent={percent}&dry={int(dry_run)}"
-            )["tasks"]
-        )
+        return list(_ask(directory, "POST", path)["tasks"])
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise LocalError(
             f"kirikae local does not answer: {error}; `kirikae local up` takes it up again"
         ) from error
 
 
+def logs(directory: Path, lines: int) -> list[str]:
+    """The last lines of the control plane's own log."""
+    file = directory.resolve() / "control.log"
+    if not file.exists():
+        raise LocalError(f"there is no {file}; start it with `kirikae local up`")
+    return file.read_text(errors="replace").splitlines()[-lines:]
+
+
+# --- down
+
+
 def down(directory: Path) -> list[str]:
     """Stop every process, remove every container and the network, and forget the state.  Answers
     what was removed."""
-    from kirikae.local.registry import Registry
-    from kirikae.local.server import Settings
-    from kirikae.local.stores import Stores
-
     directory = directory.resolve()
-    if not (directory / "settings.json").exists():
+    if not Settings.exist(directory):
         return []
     settings = Settings.load(directory)
-    if (pid := _pid(directory)) is not None:
-        os.kill(pid, signal.SIGKILL)
-    removed = asyncio.run(_remove_containers(settings.instance))
-    haproxy = directory / "haproxy.pid"
-    if (
-        haproxy.exists()
-        and (pid := alive(haproxy.read_text(), str(directory / "haproxy.cfg"))) is not None
-    ):
-        os.kill(pid, signal.SIGTERM)
+    _process(directory).stop(signal.SIGKILL)
+    removed = asyncio.run(_remove_containers(EngineNames(settings.instance)))
+    Daemon(directory / "haproxy.pid", str(directory / "haproxy.cfg")).stop()
     Stores(directory, settings.stores_port, settings.region).stop()
     Registry(directory, settings.registry_port).stop()
     if settings.run != str(directory):
@@ -181,19 +203,24 @@ def down(directory: Path) -> list[str]:
     return removed
 
 
-async def _remove_containers(instance: str) -> list[str]:
+async def _remove_containers(names: EngineNames) -> list[str]:
+    """Remove what carries this instance's label: containers, volumes, then the network.
+
+    Answers their names. An engine that has nothing of it is no error, so `down` may be run again;
+    raises LocalError where the engine does not answer.
+    """
     engine = Engine(engine_socket())
     removed = []
     try:
-        for seen in await engine.containers(f"kirikae.instance={instance}"):
+        for seen in await engine.containers(names.label):
             name = seen["Names"][0].lstrip("/")
             await engine.remove(name)
             removed.append(name)
-        for name in await engine.volumes(f"kirikae.instance={instance}"):
-            await engine.remove_volume(name)
-            removed.append(name)
-        await engine.remove_network(instance)
-        removed.append(instance)
+        for volume in await engine.volumes(names.label):
+            await engine.remove_volume(volume)
+            removed.append(volume)
+        await engine.remove_network(names.instance)
+        removed.append(names.instance)
     except EngineError as error:
         if error.status != 404:
             raise LocalError(
@@ -203,11 +230,3 @@ async def _remove_containers(instance: str) -> list[str]:
     finally:
         await engine.close()
     return removed
-
-
-def logs(directory: Path, lines: int) -> list[str]:
-    """The last lines of the control plane's own log."""
-    file = directory.resolve() / "control.log"
-    if not file.exists():
-        raise LocalError(f"there is no {file}; start it with `kirikae local up`")
-    return file.read_text(errors="replace").splitlines()[-lines:]

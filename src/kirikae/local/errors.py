@@ -1,9 +1,10 @@
-"""Answers that say no, in AWS's own words and codes.
+"""Answers that say no, in AWS's own words and codes, and what keeps kirikae local from going on.
 
-LocalError                  kirikae local itself cannot go on (exit code 1)
-AwsError                    an answer to an API call, with AWS's error code
-EngineError                 the container engine refused or does not answer
-StartFailed                 a task cannot be started; becomes its stoppedReason
+KirikaeError
+├── LocalError               1  kirikae local itself cannot start or go on
+├── AwsError                 1  an API call is answered with AWS's error code
+├── EngineError              1  the container engine refused, or does not answer
+└── StartFailed              1  a task cannot be started; becomes its stoppedReason
 """
 
 from __future__ import annotations
@@ -15,25 +16,32 @@ class LocalError(KirikaeError):
     """kirikae local cannot start or go on; the message says what to do."""
 
 
-class AwsError(Exception):
+class AwsError(KirikaeError):
     """An API call is answered with this code and message, as AWS would."""
 
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        status: int = 400,
+    ) -> None:
+        """``status`` is HTTP's; on 500 and the like, AWS's SDKs try again by themselves."""
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.status = status
 
 
-class EngineError(Exception):
+class EngineError(KirikaeError):
     """The container engine answered with this HTTP status (0: it did not answer)."""
 
     def __init__(self, status: int, message: str) -> None:
+        """``message`` is the engine's own, for the operator."""
         super().__init__(message)
         self.status = status
         self.message = message
 
 
-class StartFailed(Exception):
+class StartFailed(KirikaeError):
     """The task cannot be started; the text is its stoppedReason, with the prefix that the ECS agent
     gives."""

@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -30,6 +31,7 @@ from xml.sax.saxutils import escape
 log = logging.getLogger("kirikae.local.keeper")
 
 Environ = dict[str, Any]
+Headers = list[tuple[str, str]]
 App = Callable[[Environ, Any], Iterable[bytes]]
 
 _SCHEMA = """
@@ -69,6 +71,13 @@ _KMS_READS = {
 }
 
 
+_OF_STACKS = re.compile(
+    rb"AWS(?:::|%3A%3A)(ECS|ElasticLoadBalancingV2|SQS|ApplicationAutoScaling)(?:::|%3A%3A)"
+)
+"""What a stack would make that kirikae local owns."""
+_STACK_CHANGES = ("CreateStack", "UpdateStack", "CreateChangeSet")
+
+
 def operation(environ: Environ, body: bytes) -> str:
     """The operation's name for JSON and query protocols; empty for paths (S3, Route 53)."""
     if target := environ.get("HTTP_X_AMZ_TARGET"):
@@ -85,6 +94,11 @@ def service(environ: Environ) -> str:
 
 
 def changes_something(environ: Environ, body: bytes) -> bool:
+    """Must it be done again after a restart?
+
+    In doubt it must: an operation that only reads costs a line in the journal, one that is lost
+    loses what was put.
+    """
     if environ["REQUEST_METHOD"] in ("GET", "HEAD", "OPTIONS") or environ["PATH_INFO"].startswith(
         "/moto-api"
     ):
@@ -99,46 +113,50 @@ def plain_object(environ: Environ) -> str:
     """``/bucket/key`` of a plain PUT or DELETE of one whole object: the next one makes it
     superfluous.  Else empty."""
     host = str(environ.get("HTTP_HOST", "")).partition(":")[0]
-    plain = (
-        service(environ) == "s3"
-        and environ["REQUEST_METHOD"] in ("PUT", "DELETE")
-        and not environ.get("QUERY_STRING")
-    )
+    if not re.fullmatch(r"[\d.]+|localhost", host) or environ.get("QUERY_STRING"):
+        return ""
+    if service(environ) != "s3" or environ["REQUEST_METHOD"] not in ("PUT", "DELETE"):
+        return ""
     path = str(environ["PATH_INFO"])
-    deep = path.count("/") > 1 and not path.endswith("/")
-    return path if plain and deep and re.fullmatch(r"[\d.]+|localhost", host) else ""
+    return path if path.count("/") > 1 and not path.endswith("/") else ""
 
 
 def refusal(environ: Environ, body: bytes) -> str | None:
     """Why a request is not carried out: moto would do it inside itself, where kirikae local's own
     services never see it."""
     name = operation(environ, body)
-    if (
-        "notification" in str(environ.get("QUERY_STRING", ""))
-        and environ["REQUEST_METHOD"] == "PUT"
-        and b"<Queue>" in body
-    ):
+    if _notifies_queues(environ, body):
         return "kirikae local does not send S3 notifications to queues yet"
     if name in ("PutTargets", "PutSubscriptionFilter") and b":sqs:" in body:
         return f"kirikae local does not deliver {name} to queues yet"
     if name == "Subscribe" and b"sqs" in body.lower():
         return "kirikae local does not deliver SNS messages to queues yet"
-    if name in ("CreateStack", "UpdateStack", "CreateChangeSet"):
-        found = re.search(
-            rb"AWS(?:::|%3A%3A)(ECS|ElasticLoadBalancingV2|SQS|ApplicationAutoScaling)(?:::|%3A%3A)",
-            body,
-        )
-        return (
-            f"kirikae local makes no AWS::{found[1].decode()} resources from "
-            "CloudFormation stacks yet"
-            if found
-            else None
-        )
+    found = _OF_STACKS.search(body) if name in _STACK_CHANGES else None
+    if found is not None:
+        kind = found[1].decode()
+        return f"kirikae local makes no AWS::{kind} resources from CloudFormation stacks yet"
     return None
 
 
+def _notifies_queues(environ: Environ, body: bytes) -> bool:
+    """Is it a bucket's notification configuration that names a queue?"""
+    asks_for_it = "notification" in str(environ.get("QUERY_STRING", ""))
+    return asks_for_it and environ["REQUEST_METHOD"] == "PUT" and b"<Queue>" in body
+
+
+_OF_THE_SERVER = ("SERVER_SOFTWARE", "werkzeug.")
+"""What begins so in a request's environment says nothing of the request."""
+
+
 class Journal:
+    """Requests that changed something, in the order in which moto carried them out."""
+
     def __init__(self, path: Path) -> None:
+        """Opens or makes the journal.
+
+        ``synchronous=normal``: with WAL, a killed process loses nothing; only a machine that loses
+        its power may lose the last requests (sqlite.org, "PRAGMA synchronous").
+        """
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("pragma journal_mode=wal")
         self._db.execute("pragma synchronous=normal")
@@ -150,6 +168,8 @@ class Journal:
             self._pin(json.loads(environ))
 
     def _pin(self, environ: Environ) -> None:
+        """A copy's source and what a versioned bucket holds must be there when the journal is done
+        again."""
         if source := environ.get("HTTP_X_AMZ_COPY_SOURCE"):
             path = unquote(
                 str(source).partition("?")[0], encoding="latin-1"
@@ -158,20 +178,25 @@ class Journal:
         if "versioning" in str(environ.get("QUERY_STRING", "")):
             self._pinned.add("/" + str(environ["PATH_INFO"]).split("/")[1] + "/")
 
-    def write(self, environ: Environ, body: bytes, seed: int) -> None:
+    def _is_pinned(self, path: str) -> bool:
+        """Would a later request miss the former contents of this object?"""
+        return bool(path) and (path in self._pinned or f"/{path.split('/')[1]}/" in self._pinned)
+
+    def write(
+        self,
+        environ: Environ,
+        body: bytes,
+        seed: int,
+    ) -> None:
         """One transaction: the request, and the former contents of its object go."""
         self._pin(environ)
         path = plain_object(environ)
-        if (
-            path in self._pinned or "/" + path.split("/")[1] + "/" in self._pinned
-            if path
-            else False
-        ):
+        if self._is_pinned(path):
             path = ""
         kept = {
-            k: v
-            for k, v in environ.items()
-            if isinstance(v, str) and not k.startswith(("SERVER_SOFTWARE", "werkzeug."))
+            key: value
+            for key, value in environ.items()
+            if isinstance(value, str) and not key.startswith(_OF_THE_SERVER)
         }
         self._db.execute("begin immediate")
         try:
@@ -188,23 +213,45 @@ class Journal:
             raise
 
     def read(self) -> Iterable[tuple[int, Environ, bytes]]:
+        """Seed, environment and body of every request, in the order in which they were carried
+        out."""
         for seed, environ, body in self._db.execute(
             "select seed, environ, body from request order by seq"
         ):
             yield seed, json.loads(environ), body
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """``status``: code and words."""
+
+    status: str
+    headers: Headers
+    body: list[bytes]
+
+
 class Keeper:
     """A WSGI application around moto's: one request at a time, so that a seed belongs to one
     request alone."""
 
-    def __init__(self, app: App, journal: Journal, seed: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        app: App,
+        journal: Journal,
+        seed: Callable[[int], None],
+    ) -> None:
+        """``seed`` sets moto's random numbers."""
         self._app = app
         self._journal = journal
         self._seed = seed
         self._one = threading.Lock()
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        """One request.
+
+        It is written down after moto took it and before it is answered: what the caller was told is
+        kept, and what a crash swallowed was never told. A refusal of moto's is not kept.
+        """
         body = _whole_body(environ)
         environ["wsgi.input"] = io.BytesIO(body)
         kept = dict(environ)
@@ -214,10 +261,8 @@ class Keeper:
             if not changes_something(environ, body):
                 return list(self._app(environ, start_response))
             seed = secrets.randbits(62)
-            told: list[Any] = []
-            self._seed(seed)
-            answer = list(self._app(environ, lambda *said: told.append(said)))
-            if str(told[0][0]) < "400":
+            answer = self._carry_out(environ, seed)
+            if answer.status < "400":
                 try:
                     self._journal.write(kept, body, seed)
                 except sqlite3.Error as error:
@@ -227,40 +272,57 @@ class Keeper:
                         f"kirikae local cannot keep this: {error}; free some disk space "
                         "and try again\n".encode()
                     ]
-        start_response(*told[0])
-        return answer
+        start_response(answer.status, answer.headers)
+        return answer.body
+
+    def _carry_out(self, environ: Environ, seed: int) -> _Answer:
+        """One request with this seed; the same seed makes the same identifiers."""
+        told: list[tuple[str, Headers]] = []
+        self._seed(seed)
+        body = list(self._app(environ, lambda status, headers, *_: told.append((status, headers))))
+        status, headers = told[0]
+        return _Answer(status, headers, body)
 
     def remember(self) -> int:
         """Do the whole journal again; the answer is how many requests it held."""
         count = 0
         for seed, environ, body in self._journal.read():
             count += 1
-            self._seed(seed)
-            told: list[Any] = []
-            environ |= {
-                "wsgi.input": io.BytesIO(body),
-                "wsgi.errors": sys.stderr,
-                "wsgi.multithread": True,
-                "wsgi.multiprocess": False,
-                "wsgi.run_once": False,
-                "wsgi.version": (1, 0),
-            }
-            list(self._app(environ, lambda *said: told.append(said)))  # noqa: B023
-            if str(told[0][0]) >= "400":
+            answer = self._carry_out(_served(environ, body), seed)
+            if answer.status >= "400":
                 log.warning(
                     "%s %s was answered %s when it was done again",
                     environ["REQUEST_METHOD"],
                     environ["PATH_INFO"],
-                    told[0][0],
+                    answer.status,
                 )
         return count
+
+
+def _served(environ: Environ, body: bytes) -> Environ:
+    """A request of the journal, as a server would hand it over."""
+    return environ | {
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        "wsgi.version": (1, 0),
+    }
 
 
 def _refused(environ: Environ, why: str, start_response: Any) -> Iterable[bytes]:
     """An error in the request's own protocol."""
     if "HTTP_X_AMZ_TARGET" in environ:
         start_response("400 Bad Request", [("Content-Type", "application/x-amz-json-1.1")])
-        return [json.dumps({"__type": "UnsupportedOperation", "message": why}).encode()]
+        return [
+            json.dumps(
+                {
+                    "__type": "UnsupportedOperation",
+                    "message": why,
+                }
+            ).encode()
+        ]
     error = f"<Error><Code>UnsupportedOperation</Code><Message>{escape(why)}</Message></Error>"
     start_response("400 Bad Request", [("Content-Type", "text/xml")])
     return [
@@ -273,6 +335,7 @@ def _refused(environ: Environ, why: str, start_response: Any) -> Iterable[bytes]
 
 
 def _whole_body(environ: Environ) -> bytes:
+    """The request's body, also a chunked one; the environment then says how long it is."""
     source = environ["wsgi.input"]
     if environ.get("CONTENT_LENGTH"):
         return bytes(source.read(int(environ["CONTENT_LENGTH"])))
@@ -283,16 +346,24 @@ def _whole_body(environ: Environ) -> bytes:
 
 
 def main() -> None:
+    """``python -m kirikae.local.keeper DIRECTORY PORT``: serve until SIGTERM."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     os.umask(0o077)
-    directory = Path(sys.argv[1])
-    port = int(sys.argv[2])
-    signal.signal(
-        signal.SIGTERM, lambda *_: os._exit(0)
-    )  # nothing is open that the journal does not hold
+    # Nothing is open that the journal does not hold.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    _serve(Path(sys.argv[1]), int(sys.argv[2]))
+
+
+def _serve(directory: Path, port: int) -> None:
+    """Do the journal again, then answer on 127.0.0.1.
+
+    Until that is done nobody is listened to, so nobody sees half of what was kept.
+    """
+    # Imported here, because moto takes a second.
+    os.environ.setdefault("MOTO_PORT", str(port))
     from moto.moto_api._internal import mock_random
     from moto.moto_server.werkzeug_app import (
         DomainDispatcherApplication,
@@ -301,23 +372,21 @@ def main() -> None:
     )
     from werkzeug.serving import make_server
 
-    os.environ.setdefault("MOTO_PORT", str(port))
-    # Some of moto's identifiers come from the system: they, too, must come out the same when they
-    # are made again.
-    os.urandom = lambda size: (
-        mock_random.getrandbits(8 * size).to_bytes(size, "little") if size else b""
-    )
-    keeper = Keeper(
-        DomainDispatcherApplication(create_backend_app),
-        Journal(directory / "stores.db"),
-        mock_random.seed,
-    )
+    def seeded_urandom(size: int) -> bytes:
+        """Some of moto's identifiers come from the system: they, too, must come out the same when
+        they are made again."""
+        return mock_random.getrandbits(8 * size).to_bytes(size, "little") if size else b""
+
+    os.urandom = seeded_urandom
+    app = DomainDispatcherApplication(create_backend_app)
+    keeper = Keeper(app, Journal(directory / "stores.db"), mock_random.seed)
     began = time.monotonic()
     if count := keeper.remember():
         log.info("%d requests were done again in %.1f s", count, time.monotonic() - began)
-    make_server(
+    server = make_server(
         "127.0.0.1", port, keeper, threaded=True, request_handler=MotoRequestHandler
-    ).serve_forever()
+    )
+    server.serve_forever()
 
 
 if __name__ == "__main__":

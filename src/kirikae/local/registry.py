@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import signal
 import subprocess
 import time
 from pathlib import Path
 
 import aiohttp
 
+from kirikae.hosts.files import write_durably
 from kirikae.local.errors import LocalError
-from kirikae.local.files import alive, write_durably
+from kirikae.local.files import OURS_ALONE, Daemon
 
 _CONFIG = """\
 version: 0.1
@@ -23,6 +23,7 @@ storage:
   delete: {{enabled: true}}
 http: {{addr: "127.0.0.1:{port}"}}
 """
+_LONGEST_START_S = 20
 
 
 class Registry:
@@ -33,34 +34,22 @@ class Registry:
     """
 
     def __init__(self, directory: Path, port: int) -> None:
+        """Whether ``docker-registry`` is installed is looked at once, here; ``port`` 0 means none
+        is wanted."""
         self._directory = directory
         self._port = port
         self._program = shutil.which("docker-registry") if port else None
         self._config = directory / "registry.yml"
-        self._file = directory / "registry.pid"
+        self._log = directory / "registry.log"
+        self._daemon = Daemon(directory / "registry.pid", str(self._config))
         self.place = f"127.0.0.1:{port}" if self._program else ""
-
-    def _pid(self) -> int | None:
-        return alive(self._file.read_text(), str(self._config)) if self._file.exists() else None
 
     async def assert_running(self) -> bool:
         """True if it had to be started; False if it runs, or is not installed."""
-        if self._program is None or self._pid() is not None:
+        if self._program is None or self._daemon.pid() is not None:
             return False
-        write_durably(
-            self._config, _CONFIG.format(root=self._directory / "registry", port=self._port)
-        )
-        with (self._directory / "registry.log").open("ab") as out:
-            process = subprocess.Popen(  # noqa: ASYNC220
-                [self._program, "serve", str(self._config)],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-                env={k: v for k, v in os.environ.items() if not k.startswith("REGISTRY_")},
-            )
-        write_durably(self._file, str(process.pid))
-        deadline = time.monotonic() + 20
+        process = self._start(self._program)
+        deadline = time.monotonic() + _LONGEST_START_S
         async with aiohttp.ClientSession() as http:
             while time.monotonic() < deadline and process.poll() is None:
                 try:
@@ -68,11 +57,16 @@ class Registry:
                         return True
                 except (aiohttp.ClientError, OSError):
                     await asyncio.sleep(0.05)
-        raise LocalError(
-            f"docker-registry did not start on port {self._port}; see "
-            f"{self._directory / 'registry.log'}"
-        )
+        raise LocalError(f"docker-registry did not start on port {self._port}; see {self._log}")
+
+    def _start(self, program: str) -> subprocess.Popen[bytes]:
+        """REGISTRY_ variables of this shell would overrule our file, so they are not handed on."""
+        config = _CONFIG.format(root=self._directory / "registry", port=self._port)
+        write_durably(self._config, config, OURS_ALONE)
+        own = {key: value for key, value in os.environ.items() if not key.startswith("REGISTRY_")}
+        with self._log.open("ab") as out:
+            return self._daemon.start([program, "serve", str(self._config)], out, out, own)
 
     def stop(self) -> None:
-        if (pid := self._pid()) is not None:
-            os.kill(pid, signal.SIGTERM)
+        """Ask it to end; images stay."""
+        self._daemon.stop()

@@ -1,21 +1,21 @@
 """What kirikae local knows, in one SQLite file with one owner: rows of JSON, written before any
 effect.
 
-Rows are read from memory and written through.  A row is never changed in place: ``change`` puts a
-new one."""
+Rows are read from memory and written through.  A row is never changed in place: whoever changes
+something puts a new one."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+from kirikae.local import rows
 from kirikae.local.errors import LocalError
 
-Row = dict[str, Any]
 FORMAT = 2
 """Of the rows; a change that older rows do not have raises it."""
 
@@ -27,40 +27,110 @@ create table if not exists figure (
     subject text, second integer, body text not null, primary key (subject, second)
 ) strict, without rowid;
 """
+_KNOWN_FORMAT = "select body from thing where kind = 'meta' and id = 'format'"
+_FIGURES = (
+    "select second, body from figure where subject = ? and second >= ? and second < ? "
+    "order by second"
+)
+
+Row = TypeVar("Row", bound=Mapping[str, object])
+Snapshot = Mapping[str, Mapping[str, Any]]
+"""Kind -> key -> row."""
+
+
+class Table(Generic[Row]):
+    """All rows of one kind, by key."""
+
+    def __init__(self, state: State, kind: str) -> None:
+        """``kind`` names the rows in the file; another name would lose those that are there."""
+        self._state = state
+        self.kind = kind
+
+    def get(self, key: str) -> Row | None:
+        """None where there is no such row."""
+        return self._rows().get(key)
+
+    def __getitem__(self, key: str) -> Row:
+        """Raises KeyError where there is no such row."""
+        return self._rows()[key]
+
+    def all(self) -> list[Row]:
+        """A list of its own: rows may be put and dropped while somebody walks over it."""
+        return list(self._rows().values())
+
+    def put(self, key: str, row: Row) -> Row:
+        """Raises LocalError where the disk is full; then nothing has changed."""
+        self._state.write(self.kind, key, row)
+        return row
+
+    def drop(self, key: str) -> None:
+        """One that is not there is no error. Raises LocalError where the disk cannot be written."""
+        self._state.erase(self.kind, key)
+
+    def drop_where(self, gone: Callable[[Row], bool]) -> None:
+        """Drop every row for which ``gone`` says so."""
+        for key in [key for key, row in self._rows().items() if gone(row)]:
+            self.drop(key)
+
+    def _rows(self) -> Mapping[str, Row]:
+        """Key -> row, live."""
+        return self._state.of_kind(self.kind)
 
 
 class State:
     """WAL is safe here because exactly one process owns the file (the directory is locked)."""
 
     def __init__(self, path: Path) -> None:
+        """Reads all rows into memory. Raises LocalError for rows of another format."""
         self._path = path
-        self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.execute("pragma journal_mode=wal")
-        self._db.execute("pragma synchronous=normal")
-        self._db.executescript(_SCHEMA)
-        self._rows: dict[str, dict[str, Row]] = {}
-        found = self._db.execute(
-            "select body from thing where kind = 'meta' and id = 'format'"
-        ).fetchone()
-        if (found is None and self._db.execute("select 1 from thing").fetchone()) or (
-            found and json.loads(found[0])["is"] != FORMAT
-        ):
-            raise LocalError(
-                f"{path} was written by another version of kirikae; run `kirikae local "
-                "down`, then `kirikae local up`"
-            )
+        self._db = _opened(path)
+        self._rows: dict[str, dict[str, Any]] = {}
+        self.marks: Table[rows.Mark] = Table(self, "meta")
+        self.clusters: Table[rows.Cluster] = Table(self, "cluster")
+        self.settings: Table[rows.Setting] = Table(self, "setting")
+        self.tokens: Table[rows.Token] = Table(self, "token")
+        self.tags: Table[rows.Tags] = Table(self, "tags")
+        self.definitions: Table[rows.Definition] = Table(self, "definition")
+        self.tasks: Table[rows.Task] = Table(self, "task")
+        self.pauses: Table[rows.Pause] = Table(self, "pause")
+        self.delivered: Table[rows.Delivered] = Table(self, "delivered")
+        self.services: Table[rows.Service] = Table(self, "service")
+        self.revisions: Table[rows.Revision] = Table(self, "revision")
+        self.service_deployments: Table[rows.ServiceDeployment] = Table(self, "servicedeployment")
+        self.balancers: Table[rows.Balancer] = Table(self, "balancer")
+        self.groups: Table[rows.Group] = Table(self, "group")
+        self.listeners: Table[rows.Listener] = Table(self, "listener")
+        self.rules: Table[rows.Rule] = Table(self, "rule")
+        self.targets: Table[rows.Target] = Table(self, "target")
         for kind, key, body in self._db.execute("select kind, id, body from thing"):
             self._rows.setdefault(kind, {})[key] = json.loads(body)
-        if found is None:
-            self.put("meta", "format", {"is": FORMAT})
+        if self.marks.get("format") is None:
+            self.marks.put("format", {"is": FORMAT})
 
-    def get(self, kind: str, key: str) -> Row | None:
-        return self._rows.get(kind, {}).get(key)
+    # --- what the tables are made of
 
-    def all(self, kind: str) -> list[Row]:
-        return list(self._rows.get(kind, {}).values())
+    def of_kind(self, kind: str) -> Mapping[str, Any]:
+        """Key -> row, live; nobody outside changes it."""
+        return self._rows.get(kind, {})
 
-    def _write(self, statement: str, *values: Any) -> None:
+    def write(
+        self,
+        kind: str,
+        key: str,
+        row: Mapping[str, object],
+    ) -> None:
+        """The file first, then memory: where the file cannot be written, nothing has changed."""
+        self._write("insert or replace into thing values (?, ?, ?)", kind, key, json.dumps(row))
+        self._rows.setdefault(kind, {})[key] = row
+
+    def erase(self, kind: str, key: str) -> None:
+        """The file first, then memory."""
+        self._write("delete from thing where kind = ? and id = ?", kind, key)
+        self._rows.get(kind, {}).pop(key, None)
+
+    def _write(self, statement: str, *values: object) -> None:
+        """Raises LocalError where the file cannot be written; whoever asked is told, and may try
+        again."""
         try:
             self._db.execute(statement, values)
         except sqlite3.OperationalError as error:
@@ -69,24 +139,7 @@ class State:
                 "goes on by itself"
             ) from error
 
-    def put(self, kind: str, key: str, row: Row) -> Row:
-        """Raises LocalError where the disk is full; then nothing has changed."""
-        self._write("insert or replace into thing values (?, ?, ?)", kind, key, json.dumps(row))
-        self._rows.setdefault(kind, {})[key] = row
-        return row
-
-    def change(self, kind: str, key: str, **fields: Any) -> Row:
-        """Put the row with these fields replaced; KeyError if there is none."""
-        return self.put(kind, key, {**self._rows[kind][key], **fields})
-
-    def drop(self, kind: str, key: str) -> None:
-        self._write("delete from thing where kind = ? and id = ?", kind, key)
-        self._rows.get(kind, {}).pop(key, None)
-
-    def drop_where(self, kind: str, gone: Callable[[Row], bool]) -> None:
-        """Drop every row of this kind for which ``gone`` says so."""
-        for key in [key for key, row in self._rows.get(kind, {}).items() if gone(row)]:
-            self.drop(kind, key)
+    # --- many writes at once
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -96,54 +149,112 @@ class State:
             yield
             return
         self._write("begin immediate")
-        before = {kind: dict(rows) for kind, rows in self._rows.items()}
+        before = {kind: dict(known) for kind, known in self._rows.items()}
         try:
             yield
             self._write("commit")
         except BaseException:
-            with suppress(
-                sqlite3.OperationalError
-            ):  # SQLite itself has rolled back where the disk is full
+            # SQLite itself has rolled back where the disk is full.
+            with suppress(sqlite3.OperationalError):
                 self._db.execute("rollback")
             self._rows = before
             raise
 
-    def snapshot(self, kinds: Iterable[str]) -> dict[str, dict[str, Row]]:
-        """These kinds as they are now, for ``restore``."""
-        return {kind: dict(self._rows.get(kind, {})) for kind in kinds}
+    def snapshot(self, *tables: Table[Any]) -> Snapshot:
+        """These tables as they are now, for ``restore``."""
+        return {table.kind: dict(self.of_kind(table.kind)) for table in tables}
 
-    def restore(self, snapshot: dict[str, dict[str, Row]]) -> None:
+    def restore(self, snapshot: Snapshot) -> None:
         """Put every row of the snapshot's kinds back as it was."""
         with self.together():
-            for kind, rows in snapshot.items():
-                for key in [k for k in self._rows.get(kind, {}) if k not in rows]:
-                    self.drop(kind, key)
-                for key, row in rows.items():
-                    if self.get(kind, key) != row:
-                        self.put(kind, key, row)
+            for kind, known in snapshot.items():
+                for key in self.of_kind(kind).keys() - known.keys():
+                    self.erase(kind, key)
+                for key, row in known.items():
+                    if self.of_kind(kind).get(key) != row:
+                        self.write(kind, key, row)
 
-    def put_figure(self, subject: str, second: int, body: Row) -> None:
+    # --- figures
+
+    def put_figure(
+        self,
+        subject: str,
+        second: int,
+        body: Mapping[str, object],
+    ) -> None:
+        """One second (or minute) of a subject; a former one of the same moment is replaced."""
         self._write(
             "insert or replace into figure values (?, ?, ?)", subject, second, json.dumps(body)
         )
 
-    def figures(self, subject: str, since: int, until: int) -> list[tuple[int, Row]]:
-        """Rows of ``since <= second < until``, oldest first."""
-        rows = self._db.execute(
-            "select second, body from figure where subject = ? and second >= ? and "
-            "second < ? order by second",
-            (subject, since, until),
-        )
-        return [(second, json.loads(body)) for second, body in rows]
-
-    def figure_subjects(self) -> list[str]:
+    def counted(
+        self,
+        subject: str,
+        since: int,
+        until: int,
+    ) -> list[tuple[int, rows.Counted]]:
+        """Of ``since <= second < until``, oldest first."""
         return [
-            row[0]
-            for row in self._db.execute("select distinct subject from figure order by subject")
+            (
+                second,
+                {
+                    "counts": body["counts"],
+                    "times": _by_number(body["times"]),
+                },
+            )
+            for second, body in self._figures(subject, since, until)
+            if "counts" in body
         ]
 
+    def gauged(
+        self,
+        subject: str,
+        since: int,
+        until: int,
+    ) -> list[tuple[int, rows.Gauge]]:
+        """Of ``since <= second < until``, oldest first."""
+        return self._figures(subject, since, until)
+
+    def _figures(
+        self,
+        subject: str,
+        since: int,
+        until: int,
+    ) -> list[tuple[int, Any]]:
+        """Of ``since <= second < until``, oldest first."""
+        found = self._db.execute(_FIGURES, (subject, since, until))
+        return [(second, json.loads(body)) for second, body in found]
+
+    def figure_subjects(self) -> list[str]:
+        """Everything of which there are figures."""
+        found = self._db.execute("select distinct subject from figure order by subject")
+        return [subject for (subject,) in found]
+
     def forget_figures(self, before: int) -> None:
+        """Drop those of before this second."""
         self._db.execute("delete from figure where second < ?", (before,))
 
     def close(self) -> None:
+        """What was put is in the file already."""
         self._db.close()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """The file of this format.  Raises LocalError for rows of another one."""
+    database = sqlite3.connect(path, isolation_level=None)
+    database.execute("pragma journal_mode=wal")
+    database.execute("pragma synchronous=normal")
+    database.executescript(_SCHEMA)
+    told = database.execute(_KNOWN_FORMAT).fetchone()
+    is_new = database.execute("select 1 from thing").fetchone() is None
+    if is_new or (told is not None and json.loads(told[0])["is"] == FORMAT):
+        return database
+    raise LocalError(
+        f"{path} was written by another version of kirikae; run `kirikae local down`, "
+        "then `kirikae local up`"
+    )
+
+
+def _by_number(times: Mapping[str, int]) -> dict[int, int]:
+    """JSON makes texts of keys; these are milliseconds."""
+    return {int(ms): count for ms, count in times.items()}

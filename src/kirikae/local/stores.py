@@ -6,39 +6,54 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 
 from kirikae.local.errors import AwsError, LocalError, StartFailed
-from kirikae.local.files import alive, write_durably
-from kirikae.local.state import Row
+from kirikae.local.files import Daemon
+from kirikae.local.plain import Plain
+from kirikae.local.wire import ACCOUNT
 
-_SECRETS = {"ssm": "AmazonSSM.GetParameter", "secretsmanager": "secretsmanager.GetSecretValue"}
+_LONGEST_START_S = 120
+_UNREADABLE = "ResourceInitializationError: unable to pull secrets or registry auth"
+_NO_FILE = "ResourceInitializationError: failed to download env files"
 
 
 class Stores:
     """Started once and adopted afterwards: it outlives a killed control plane and keeps what was
     put into it."""
 
-    def __init__(self, directory: Path, port: int, region: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        port: int,
+        region: str,
+    ) -> None:
+        """``directory`` is the instance's state directory; ``port`` is moto's own.
+
+        Nothing is started yet.
+        """
         self._directory = directory
         self._port = port
         self._region = region
-        self._file = directory / "stores.pid"
+        self._daemon = Daemon(directory / "stores.pid", str(port))
         self._log = directory / "stores.log"
         self.url = f"http://127.0.0.1:{port}"
         self._http: aiohttp.ClientSession | None = None
 
     @property
     def http(self) -> aiohttp.ClientSession:
+        """Made when it is first asked for, for a session needs a running loop.
+
+        Bodies are passed on as they come (not unpacked).
+        """
         if self._http is None:
             self._http = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=120), auto_decompress=False
@@ -46,37 +61,18 @@ class Stores:
         return self._http
 
     async def close(self) -> None:
+        """Connections only: moto runs on."""
         if self._http is not None:
             await self._http.close()
-
-    def _pid(self) -> int | None:
-        return alive(self._file.read_text(), str(self._port)) if self._file.exists() else None
 
     async def assert_running(self) -> bool:
         """True if it had to be started; it then does again what its journal holds before it
         answers."""
-        if self._pid() is not None:
+        if self._daemon.pid() is not None:
             return False
-        with self._log.open("ab") as out:
-            process = subprocess.Popen(  # noqa: ASYNC220
-                [
-                    sys.executable,
-                    "-m",
-                    "kirikae.local.keeper",
-                    str(self._directory),
-                    str(self._port),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-                env={**os.environ, "MOTO_ACCOUNT_ID": "123456789012"},
-            )
-        write_durably(self._file, str(process.pid))
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                break
+        process = self._start()
+        deadline = time.monotonic() + _LONGEST_START_S
+        while time.monotonic() < deadline and process.poll() is None:
             try:
                 async with self.http.get(f"{self.url}/moto-api/data.json"):
                     return True
@@ -84,19 +80,40 @@ class Stores:
                 await asyncio.sleep(0.1)
         raise LocalError(f"moto did not start on port {self._port}; see {self._log}")
 
+    def _start(self) -> subprocess.Popen[bytes]:
+        """moto in a process of its own; the account is what tells its ARNs from another's."""
+        module = "kirikae.local.keeper"
+        command = [sys.executable, "-m", module, str(self._directory), str(self._port)]
+        with self._log.open("ab") as out:
+            return self._daemon.start(
+                command,
+                out,
+                out,
+                {
+                    **os.environ,
+                    "MOTO_ACCOUNT_ID": ACCOUNT,
+                },
+            )
+
     def stop(self) -> None:
-        if (pid := self._pid()) is not None:
-            os.kill(pid, signal.SIGTERM)
+        """Ask it to end; what it holds is in its journal."""
+        self._daemon.stop()
 
     # --- asking it
 
     def _headers(self, service: str) -> dict[str, str]:
+        """moto takes service and region from the scope; the signature is not looked at."""
         scope = f"kirikae/20260101/{self._region}/{service}/aws4_request"
         return {
             "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
         }
 
-    async def call(self, service: str, target: str, params: Mapping[str, Any]) -> Row:
+    async def call(
+        self,
+        service: str,
+        target: str,
+        params: Mapping[str, object],
+    ) -> Plain:
         """One call of a JSON service.  Raises AwsError as the store answers, OSError if it does
         not."""
         headers = {
@@ -106,57 +123,54 @@ class Stores:
         }
         try:
             async with self.http.post(self.url, data=json.dumps(params), headers=headers) as answer:
-                told = json.loads(await answer.read() or b"{}")
+                told: Plain = json.loads(await answer.read() or b"{}")
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise OSError(f"the store of {service} does not answer: {error}") from error
         if answer.status != 200:
             code = str(told.get("__type", answer.status)).rpartition("#")[2]
-            raise AwsError(
-                code, str(told.get("message") or told.get("Message") or told), answer.status
-            )
-        return dict(told)
+            message = told.get("message") or told.get("Message") or told
+            raise AwsError(code, str(message), answer.status)
+        return told
 
     async def secret(self, value_from: str) -> str:
         """The value that a container definition's ``valueFrom`` names: a parameter's name or ARN,
         or ``secret-ARN[:json-key[:version-stage[:version-id]]]``.  Raises StartFailed."""
-        kind = "secretsmanager" if ":secretsmanager:" in value_from else "ssm"
-        name = value_from
-        json_key = ""
-        stage = ""
-        version = ""
-        if kind == "secretsmanager" and value_from.count(":") > 6:
-            parts = [*value_from.split(":"), "", ""]
-            name, json_key, stage, version = ":".join(parts[:7]), *parts[7:10]
-        elif kind == "ssm" and ":parameter/" in value_from:
-            name = "/" + value_from.partition(":parameter/")[2]
-        asked: Row = {"Name": name, "WithDecryption": True} if kind == "ssm" else {"SecretId": name}
-        asked |= {
-            key: value for key, value in (("VersionStage", stage), ("VersionId", version)) if value
-        }
         try:
-            told = (
-                await self._parameter(asked)
-                if kind == "ssm"
-                else await self.call(kind, _SECRETS[kind], asked)
-            )
-            value = told["Parameter"]["Value"] if kind == "ssm" else told["SecretString"]
-            return str(json.loads(value)[json_key]) if json_key else str(value)
+            if ":secretsmanager:" in value_from:
+                return await self._of_secrets_manager(SecretName.read(value_from))
+            return await self._of_ssm(value_from)
         except (AwsError, OSError, ValueError, KeyError) as error:
-            raise StartFailed(
-                "ResourceInitializationError: unable to pull secrets or registry auth: "
-                f"{value_from}: {error}"
-            ) from error
+            raise StartFailed(f"{_UNREADABLE}: {value_from}: {error}") from error
 
-    async def _parameter(self, asked: Row) -> Row:
-        """By ARN the leading slash of a name is lost: both are tried."""
+    async def _of_secrets_manager(self, name: SecretName) -> str:
+        """Raises KeyError for a key that the secret's JSON has not, ValueError where it is not
+        JSON."""
+        target = "secretsmanager.GetSecretValue"
+        told = await self.call("secretsmanager", target, name.to_params())
+        value = str(told["SecretString"])
+        return str(json.loads(value)[name.json_key]) if name.json_key else value
+
+    async def _of_ssm(self, value_from: str) -> str:
+        """A parameter by its name or its ARN."""
+        name = value_from
+        if ":parameter/" in value_from:
+            name = "/" + value_from.partition(":parameter/")[2]
         try:
-            return await self.call("ssm", _SECRETS["ssm"], asked)
+            return await self._parameter(name)
         except AwsError:
-            if asked["Name"].count("/") != 1:
+            # In an ARN the leading slash of a name is lost: both are tried.
+            if name.count("/") != 1:
                 raise
-            return await self.call(
-                "ssm", _SECRETS["ssm"], {**asked, "Name": asked["Name"].removeprefix("/")}
-            )
+            return await self._parameter(name.removeprefix("/"))
+
+    async def _parameter(self, name: str) -> str:
+        """Raises AwsError where there is none of this name."""
+        asked = {
+            "Name": name,
+            "WithDecryption": True,
+        }
+        told = await self.call("ssm", "AmazonSSM.GetParameter", asked)
+        return str(told["Parameter"]["Value"])
 
     async def object_text(self, arn: str) -> str:
         """An S3 object by its ARN.  Raises StartFailed."""
@@ -165,24 +179,53 @@ class Stores:
             async with self.http.get(f"{self.url}/{path}", headers=self._headers("s3")) as answer:
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise StartFailed(
-                f"ResourceInitializationError: failed to download env files: {arn}: {error}"
-            ) from error
+            raise StartFailed(f"{_NO_FILE}: {arn}: {error}") from error
         if answer.status != 200:
-            raise StartFailed(
-                f"ResourceInitializationError: failed to download env files: {arn}: "
-                f"status {answer.status}"
-            )
+            raise StartFailed(f"{_NO_FILE}: {arn}: status {answer.status}")
         return body.decode(errors="replace")
 
-    async def put_object(self, bucket: str, key: str, body: bytes) -> None:
+    async def put_object(
+        self,
+        bucket: str,
+        key: str,
+        body: bytes,
+    ) -> None:
         """Raises OSError if the bucket is not there or the store does not answer."""
+        url = f"{self.url}/{bucket}/{quote(key)}"
         try:
-            async with self.http.put(
-                f"{self.url}/{bucket}/{quote(key)}", data=body, headers=self._headers("s3")
-            ) as answer:
+            async with self.http.put(url, data=body, headers=self._headers("s3")) as answer:
                 told = await answer.text()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise OSError(f"S3 does not answer: {error}") from error
         if answer.status != 200:
             raise OSError(f"s3://{bucket}/{key} cannot be written: {told[:200]}")
+
+
+_ARN_PARTS = 7
+"""Colons divide a secret's own ARN into so many; what follows says which part of which version."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretName:
+    """``secret-ARN[:json-key[:version-stage[:version-id]]]``, as ``valueFrom`` names it."""
+
+    arn: str
+    json_key: str = ""
+    stage: str = ""
+    version: str = ""
+
+    @classmethod
+    def read(cls, value_from: str) -> SecretName:
+        """Whatever follows the secret's own ARN, in its order; empty parts stay empty."""
+        parts = value_from.split(":")
+        arn = ":".join(parts[:_ARN_PARTS])
+        return cls(arn, *parts[_ARN_PARTS : _ARN_PARTS + 3])
+
+    def to_params(self) -> dict[str, object]:
+        """Of GetSecretValue; without stage and version that is the current one."""
+        asked: dict[str, object] = {"SecretId": self.arn}
+        if self.stage:
+            asked["VersionStage"] = self.stage
+        if self.version:
+            asked["VersionId"] = self.version
+        return asked

@@ -1,7 +1,8 @@
 """AWS's wire protocols: which service and operation a request means, its parameters, and the
 answer's bytes.
 
-Shapes come from botocore's service models, the query protocol's XML from moto's protocol layer.
+Shapes come from botocore's service models, the query protocol's XML from moto's protocol layer
+(``tests/unit/test_local_moto.py`` names what of it is used).
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import json
 import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
@@ -20,11 +23,22 @@ from moto.core.serialize import SerializationContext, get_serializer_class
 from moto.core.utils import get_service_model
 
 from kirikae.local.errors import AwsError, LocalError
+from kirikae.local.plain import Plain
 
-Params = dict[str, Any]
-Operation = Callable[[Params], Awaitable[Params]]
+Operation = Callable[[Plain], Awaitable[Plain]]
+Owner = TypeVar("Owner")
+Handlers = Mapping[str, Callable[[Owner, Plain], Awaitable[Plain]]]
+"""Name of an operation -> the method of its owner that carries it out."""
 
 ACCOUNT = "123456789012"
+_XMLNS = "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/"
+_NUMBERS = ("integer", "long", "float", "double")
+_SIZED = ("list", "map", "string")
+
+
+def bound(handlers: Handlers[Owner], owner: Owner) -> dict[str, Operation]:
+    """The operations of this owner, ready to be called."""
+    return {name: partial(handler, owner) for name, handler in handlers.items()}
 
 
 def service_model(name: str) -> Any:
@@ -36,14 +50,18 @@ class Json:
     """AWS JSON 1.1 (and 1.0): ECS, CloudWatch."""
 
     def __init__(self, service: str, invalid: str) -> None:
+        """``invalid`` is the service's error code for parameters that are not taken."""
         self.model = service_model(service)
         self._invalid = invalid
         self._type = f"application/x-amz-json-{self.model.metadata.get('jsonVersion', '1.1')}"
 
     def operation(self, headers: Mapping[str, str], body: bytes) -> str:
+        """Empty where the request names none."""
         return headers.get("X-Amz-Target", "").rpartition(".")[2]
 
-    def params(self, operation: str, body: bytes) -> Params:
+    def params(self, operation: str, body: bytes) -> Plain:
+        """Raises AwsError for a body that is not JSON, and for parameters that the model does not
+        know."""
         try:
             raw = json.loads(body or b"{}")
         except ValueError as error:
@@ -54,29 +72,44 @@ class Json:
         assert isinstance(raw, dict)
         return raw
 
-    def answer(self, operation: str, result: Params, request_id: str) -> tuple[bytes, str]:
+    def answer(
+        self,
+        operation: str,
+        result: Plain,
+        request_id: str,
+    ) -> tuple[bytes, str]:
+        """Body and content type."""
         return json.dumps(result).encode(), self._type
 
     def error(self, error: AwsError, request_id: str) -> tuple[bytes, str]:
-        return json.dumps({"__type": error.code, "message": error.message}).encode(), self._type
+        """Body and content type."""
+        return json.dumps(
+            {
+                "__type": error.code,
+                "message": error.message,
+            }
+        ).encode(), self._type
 
 
 class Query:
     """AWS query with XML answers: Elastic Load Balancing, and SQS for older clients."""
 
     def __init__(self, service: str, invalid: str) -> None:
+        """``invalid`` is the service's error code for parameters that are not taken."""
         self.model = service_model(service)
         self._invalid = invalid
         self._serializer = get_serializer_class(service, "query")
 
     def operation(self, headers: Mapping[str, str], body: bytes) -> str:
-        return dict(parse_qsl(body.decode(), keep_blank_values=True)).get("Action", "")
+        """Empty where the request names none."""
+        return _form(body).get("Action", "")
 
-    def params(self, operation: str, body: bytes) -> Params:
+    def params(self, operation: str, body: bytes) -> Plain:
+        """Raises AwsError for what cannot be read, and for parameters that the model does not
+        know."""
         model = self.model.operation_model(operation)
-        values = dict(parse_qsl(body.decode(), keep_blank_values=True))
         try:
-            parsed: Params = QueryParser(model).parse({"values": values})
+            parsed: Plain = QueryParser(model).parse({"values": _form(body)})
         except ValueError as error:
             raise AwsError(
                 self._invalid, f"{operation}: a parameter cannot be read: {error}"
@@ -84,21 +117,40 @@ class Query:
         validate(model.input_shape, parsed, self._invalid)
         return parsed
 
-    def answer(self, operation: str, result: Params, request_id: str) -> tuple[bytes, str]:
+    def answer(
+        self,
+        operation: str,
+        result: Plain,
+        request_id: str,
+    ) -> tuple[bytes, str]:
+        """Body and content type."""
         model = self.model.operation_model(operation)
-        body = self._serializer(model, context=SerializationContext(request_id)).serialize(result)[
-            "body"
-        ]
+        serializer = self._serializer(model, context=SerializationContext(request_id))
+        body = serializer.serialize(result)["body"]
         return (body if isinstance(body, bytes) else body.encode()), "text/xml"
 
     def error(self, error: AwsError, request_id: str) -> tuple[bytes, str]:
-        kind = "Sender" if error.status < 500 else "Receiver"
-        return (
-            "<ErrorResponse "
-            f'xmlns="http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/"><Error><Type>{kind}</Type>'
-            f"<Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message></Error>"
+        """Body and content type, as the query protocol writes errors."""
+        parts = (
+            f"<Type>{_fault(error)}</Type>",
+            f"<Code>{escape(error.code)}</Code>",
+            f"<Message>{escape(error.message)}</Message>",
+        )
+        body = (
+            f'<ErrorResponse xmlns="{_XMLNS}"><Error>{"".join(parts)}</Error>'
             f"<RequestId>{request_id}</RequestId></ErrorResponse>"
-        ).encode(), "text/xml"
+        )
+        return body.encode(), "text/xml"
+
+
+def _form(body: bytes) -> dict[str, str]:
+    """The last of several values of a name counts."""
+    return dict(parse_qsl(body.decode(), keep_blank_values=True))
+
+
+def _fault(error: AwsError) -> str:
+    """Whose it is."""
+    return "Sender" if error.status < 500 else "Receiver"
 
 
 def validate(shape: Any, params: Any, code: str) -> None:
@@ -118,31 +170,43 @@ def validate(shape: Any, params: Any, code: str) -> None:
         raise AwsError(code, problem)
 
 
-def _beyond(shape: Any, value: Any, where: str) -> Iterator[str]:  # noqa: C901
+def _beyond(shape: Any, value: Any, where: str) -> Iterator[str]:
     """Enums, and the largest sizes and numbers of the model."""
+    for member, part, at in _parts(shape, value, where):
+        yield from _beyond(member, part, at)
+    if shape.type_name == "string" and shape.enum and value not in shape.enum:
+        yield f"{where}: {value!r} is not one of {', '.join(shape.enum)}"
     most = shape.metadata.get("max")
+    if most is None:
+        return
+    if shape.type_name in _SIZED and len(value) > most:
+        yield f"{where}: {len(value)} long, at most {most}"
+    if shape.type_name in _NUMBERS and value > most:
+        yield f"{where}: {value}, at most {most}"
+
+
+def _parts(shape: Any, value: Any, where: str) -> Iterator[tuple[Any, Any, str]]:
+    """What is inside of a value: shape, value and place of each."""
     match shape.type_name:
         case "structure":
-            members = shape.members
-            for key in value:
-                if key in members:
-                    yield from _beyond(members[key], value[key], f"{where}.{key}")
+            for key in [key for key in value if key in shape.members]:
+                yield shape.members[key], value[key], f"{where}.{key}"
         case "list":
             for item in value:
-                yield from _beyond(shape.member, item, where)
+                yield shape.member, item, where
         case "map":
             for item in value.values():
-                yield from _beyond(shape.value, item, where)
-        case "string" if shape.enum and value not in shape.enum:
-            yield f"{where}: {value!r} is not one of {', '.join(shape.enum)}"
-    if most is not None and shape.type_name in ("list", "map", "string") and len(value) > most:
-        yield f"{where}: {len(value)} long, at most {most}"
-    if (
-        most is not None
-        and shape.type_name in ("integer", "long", "float", "double")
-        and value > most
-    ):
-        yield f"{where}: {value}, at most {most}"
+                yield shape.value, item, where
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer over HTTP."""
+
+    status: int
+    body: bytes
+    content_type: str
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 class Service:
@@ -158,40 +222,45 @@ class Service:
         unsupported: str,
         query_codes: Mapping[str, str] | None = None,
     ) -> None:
-        self.protocol = protocol
-        self.operations = operations
+        """``unsupported`` is the error code for operations that are not carried out here."""
+        self._protocol = protocol
+        self._operations = operations
         self._unsupported = unsupported
         self._codes = query_codes
 
-    async def serve(
-        self, headers: Mapping[str, str], body: bytes
-    ) -> tuple[int, bytes, str, dict[str, str]]:
-        """Answer one request: status, body, content type, headers."""
+    async def serve(self, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Answer one request."""
         request_id = str(uuid.uuid4())
-        told = {"x-amzn-RequestId": request_id}
         try:
-            operation = self.protocol.operation(headers, body)
-            handler = self.operations.get(operation)
-            if handler is None:
-                raise AwsError(
-                    self._unsupported,
-                    f"kirikae local does not carry out {operation or 'this request'}",
-                )
-            result = await handler(self.protocol.params(operation, body))
-            answer, kind = self.protocol.answer(operation, result, request_id)
-            return 200, answer, kind, told
-        except (AwsError, LocalError, sqlite3.OperationalError) as caught:
-            error = (
-                caught
-                if isinstance(caught, AwsError)
-                else AwsError("ServerException", f"kirikae local: {caught}", 500)
+            operation = self._protocol.operation(headers, body)
+            result = await self._carry_out(operation, body)
+            content, kind = self._protocol.answer(operation, result, request_id)
+            return Reply(200, content, kind, {"x-amzn-RequestId": request_id})
+        except AwsError as error:
+            return self._refusal(error, request_id)
+        except (LocalError, sqlite3.OperationalError) as error:
+            ours = AwsError("ServerException", f"kirikae local: {error}", 500)
+            return self._refusal(ours, request_id)
+
+    async def _carry_out(self, operation: str, body: bytes) -> Plain:
+        """Raises AwsError for an operation that is not carried out, before its parameters are
+        looked at."""
+        handler = self._operations.get(operation)
+        if handler is None:
+            raise AwsError(
+                self._unsupported,
+                f"kirikae local does not carry out {operation or 'this request'}",
             )
-            if self._codes is not None:
-                code = self._codes.get(error.code, error.code)
-                told["x-amzn-query-error"] = (
-                    f"{code};{'Sender' if error.status < 500 else 'Receiver'}"
-                )
-                if isinstance(self.protocol, Query):
-                    error = AwsError(code, error.message, error.status)
-            answer, kind = self.protocol.error(error, request_id)
-            return error.status, answer, kind, told
+        return await handler(self._protocol.params(operation, body))
+
+    def _refusal(self, error: AwsError, request_id: str) -> Reply:
+        """The error in the request's own protocol, with SQS's older code in a header where SDKs
+        look for it."""
+        headers = {"x-amzn-RequestId": request_id}
+        if self._codes is not None:
+            code = self._codes.get(error.code, error.code)
+            headers["x-amzn-query-error"] = f"{code};{_fault(error)}"
+            if isinstance(self._protocol, Query):
+                error = AwsError(code, error.message, error.status)
+        content, kind = self._protocol.error(error, request_id)
+        return Reply(error.status, content, kind, headers)

@@ -16,6 +16,8 @@ _LINKS_AT_MOST = 40
 
 
 class User(NamedTuple):
+    """A row of /etc/passwd (passwd(5))."""
+
     uid: int
     gid: int
     home: str
@@ -23,11 +25,16 @@ class User(NamedTuple):
 
 
 class Group(NamedTuple):
+    """A row of /etc/group (group(5)): ``members`` are names, without those whose first group it
+    is."""
+
     gid: int
     members: tuple[str, ...]
 
 
 class Mount(NamedTuple):
+    """What is mounted where; ``kind`` is the file system's, as /proc/mounts names it."""
+
     device: str
     place: str
     kind: str
@@ -50,6 +57,8 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class File:
+    """One file; ``size`` in bytes, ``modified`` in seconds since 1970 by the host's clock."""
+
     path: str
     mode: int
     uid: int
@@ -77,6 +86,8 @@ class FirstBytes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Package:
+    """One installed package; ``depends`` is dpkg's line, as it stands there."""
+
     name: str
     version: str
     automatic: bool
@@ -118,6 +129,9 @@ class Opened(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listener:
+    """A socket that waits for whoever comes; ``pid`` is None where the survey could not see whose
+    it is."""
+
     protocol: str
     address: str
     port: int
@@ -141,6 +155,7 @@ class Line(NamedTuple):
 
     @property
     def at(self) -> str:
+        """``path:number``, as evidence names it."""
         return f"{self.path}:{self.number}"
 
 
@@ -153,6 +168,7 @@ class Text:
     lines: tuple[str, ...]
 
     def numbered(self) -> Iterator[Line]:
+        """All lines; the first one has number 1."""
         for number, line in enumerate(self.lines, 1):
             yield Line(self.path, number, line)
 
@@ -187,14 +203,20 @@ class Unit:
     properties: Mapping[str, str]
 
     def get(self, name: str) -> str:
+        """Empty for a property that systemd did not show."""
         return self.properties.get(name, "")
 
     @property
     def running(self) -> bool:
+        """Not one that has done its work and ended (``exited``)."""
         return self.get("ActiveState") == "active" and self.get("SubState") == "running"
 
     @property
     def enabled(self) -> bool:
+        """Does it start with the machine by a choice of somebody's?
+
+        ``static`` units do not count.
+        """
         return self.get("UnitFileState") == "enabled"
 
     @property
@@ -219,10 +241,13 @@ class Unit:
         return self.get("WorkingDirectory").removeprefix("!").rstrip("/")
 
     def words(self, name: str) -> tuple[str, ...]:
+        """A property that is a list; empty for one that systemd did not show."""
         return tuple(self.get(name).split())
 
 
 class Timer(NamedTuple):
+    """A timer of systemd."""
+
     unit: str
     state: str
 
@@ -291,13 +316,17 @@ class Bundle:
 
     @cached_property
     def user_names(self) -> Mapping[int, str]:
+        """Number -> name; of several names with one number, the last in /etc/passwd."""
         return {user.uid: name for name, user in self.users.items()}
 
     @cached_property
     def by_path(self) -> Mapping[str, Text]:
+        """Path, as it was collected -> text."""
         return {text.path: text for text in self.texts}
 
     def text(self, path: str) -> Text | None:
+        """The configuration file at this path, also through links; None where it was not
+        collected."""
         return self.by_path.get(self.resolve(path)) or self.by_path.get(path)
 
     def resolve(self, path: str) -> str:
@@ -330,10 +359,12 @@ class Bundle:
 
     @cached_property
     def _folder_paths(self) -> list[str]:
+        """Sorted, so that what lies below a folder is found by bisection."""
         return sorted(folder.path for folder in self.folders)
 
     @cached_property
     def folder_at(self) -> Mapping[str, Folder]:
+        """Path -> folder."""
         return {folder.path: folder for folder in self.folders}
 
     def under(self, path: str) -> list[Folder]:
@@ -350,4 +381,5 @@ class Bundle:
 
 
 def _parts(path: str) -> list[str]:
+    """The names in a path; empty ones (``//``) say nothing."""
     return [part for part in path.split("/") if part]

@@ -15,7 +15,7 @@ from kirikae.model.said import Said, said
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _WINDOW = re.compile(
-    r"(?P<days>[A-Za-z,\- ]+?)\s+(?P<from>\d{2}:\d{2})\s*-\s*(?P<until>\d{2}:\d{2})"
+    r"(?P<days>[A-Za-z,\- ]+?)\s+(?P<from>\d{2}:\d{2})\s*-\s*(?P<until>\d{2}:\d{2})",
 )
 
 
@@ -29,6 +29,10 @@ class Window:
     ends: int
 
     def holds(self, local: datetime.datetime) -> bool:
+        """Is it open at this local time?
+
+        After midnight, a window still belongs to the day on which it began.
+        """
         minute = local.hour * 60 + local.minute
         day = local.weekday()
         if self.begins < self.ends:
@@ -53,7 +57,7 @@ def window_from(text: object) -> Window:
     if match is None:
         raise ValueError(
             f'{text!r} is not a window; write for example "Mon-Fri 10:00-17:00" or '
-            '"Tue,Thu 22:00-02:00"'
+            '"Tue,Thu 22:00-02:00"',
         )
     begins = _minutes(match["from"])
     ends = _minutes(match["until"])
@@ -63,6 +67,7 @@ def window_from(text: object) -> Window:
 
 
 def _minutes(text: str) -> int:
+    """Of the day, up to 24:00. Raises ValueError."""
     hours = int(text[:2])
     minutes = int(text[3:])
     if minutes > 59 or hours * 60 + minutes > 24 * 60:
@@ -71,13 +76,17 @@ def _minutes(text: str) -> int:
 
 
 def _days(text: str, whole: str) -> tuple[int, ...]:
+    """``Mon-Fri`` or ``Tue,Thu`` as numbers; a range may go over the end of the week (``Sat-Mon``).
+
+    Raises ValueError.
+    """
     found: set[int] = set()
     for part in text.split(","):
         ends = [name.strip().capitalize() for name in part.split("-")]
         if len(ends) > 2 or any(name not in DAYS for name in ends):
             raise ValueError(
                 f"{whole!r}: {part.strip()!r} is not a day or a range of days; they are "
-                f"{', '.join(DAYS)}"
+                f"{', '.join(DAYS)}",
             )
         first = DAYS.index(ends[0])
         last = DAYS.index(ends[-1])
@@ -105,19 +114,25 @@ class Calendar:
         return None
 
     def _next(self, now: float) -> Said:
+        """When a step may be taken next, in words."""
         opens = self.opens(now)
         if opens is None:
             return said("model.closed.never")
         weekday = said(f"model.weekday.{opens.weekday()}")
         return said(
-            "model.closed.next", weekday=weekday, at=f"{opens:%Y-%m-%d %H:%M}", zone=self.zone
+            "model.closed.next",
+            weekday=weekday,
+            at=f"{opens:%Y-%m-%d %H:%M}",
+            zone=self.zone,
         )
 
     def _freeze(self, local: datetime.datetime) -> Freeze | None:
+        """The freeze of this day, if there is one."""
         day = local.date()
         return next((each for each in self.freezes if each.begins <= day <= each.ends), None)
 
     def _within(self, local: datetime.datetime) -> bool:
+        """Is a window open, or are there none?"""
         return not self.windows or any(window.holds(local) for window in self.windows)
 
     def opens(self, now: float) -> datetime.datetime | None:
@@ -134,11 +149,14 @@ class Calendar:
         minutes = sorted({0, *(window.begins for window in self.windows)})
         found = [local]
         midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+        # A year, and a day more for a leap year.
         for day in range(367):
             date = midnight.date() + datetime.timedelta(days=day)
             for minute in minutes:
                 at = datetime.datetime.combine(
-                    date, datetime.time(minute // 60 % 24, minute % 60), local.tzinfo
+                    date,
+                    datetime.time(minute // 60 % 24, minute % 60),
+                    local.tzinfo,
                 )
                 # A time that the clocks skip is met one hour later: there and back through UTC.
                 at = at.astimezone(datetime.UTC).astimezone(local.tzinfo)

@@ -37,9 +37,11 @@ class Entry:
     remedy_ja: str
 
     def titled(self, language: Language) -> str:
+        """What the code means, in this language."""
         return self.title_ja if language == "ja" else self.title
 
     def remedied(self, language: Language) -> str:
+        """What to do about it, in this language."""
         return self.remedy_ja if language == "ja" else self.remedy
 
     def found(
@@ -73,6 +75,7 @@ def load(package: str) -> Mapping[str, Entry]:
 
 
 def _entry(code: str, row: Mapping[str, str]) -> Entry:
+    """Raises KeyError for a field that is missing, ValueError for a severity that is none."""
     return Entry(
         code,
         Severity(row["severity"]),

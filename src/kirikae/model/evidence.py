@@ -11,6 +11,8 @@ from kirikae.model.said import Said, text
 
 
 class Verdict(StrEnum):
+    """What a look at both sides says. ``UNSURE``: the figures do not tell; it is never a pass."""
+
     PASS = "pass"
     FAIL = "fail"
     UNSURE = "unsure"
@@ -31,6 +33,7 @@ class Evidence:
     plainly: Said | None = field(default=None, compare=False)
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for the journal and for ``--json``; ``from_plain`` reads it back."""
         return {
             "verdict": str(self.verdict),
             "reason": self.reason.to_plain(),

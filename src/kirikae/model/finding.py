@@ -40,6 +40,7 @@ class Trace:
     line: int = 0
 
     def __str__(self) -> str:
+        """``host:place:line: what it says``; parts that are not known are left out."""
         place = f"{self.host}:{self.at}" if self.host else self.at
         return f"{place}:{self.line}: {self.says}" if self.line else f"{place}: {self.says}"
 
@@ -63,6 +64,7 @@ class Finding:
 
     @property
     def hosts(self) -> tuple[str, ...]:
+        """Where it was seen, by name; none for what was seen of AWS."""
         return tuple(sorted({t.host for t in self.evidence if t.host}))
 
     def stops(self, kind: str) -> bool:
@@ -70,9 +72,11 @@ class Finding:
         return kind in self.blocks or EVERY_KIND in self.blocks
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``, the hosts of its evidence among it."""
         return asdict(self) | {"hosts": list(self.hosts)}
 
     def __str__(self) -> str:
+        """One line for people: code, what was seen, the first piece of evidence, what to do."""
         seen = f" ({self.evidence[0]})" if self.evidence else ""
         return f"{self.code} {self.says}{seen}: {self.remedy}"
 
@@ -97,7 +101,9 @@ class Acceptance(Protocol):
 
 
 def with_accepted(
-    findings: Iterable[Finding], accepted: Iterable[Acceptance], today: date
+    findings: Iterable[Finding],
+    accepted: Iterable[Acceptance],
+    today: date,
 ) -> list[Finding]:
     """The findings, of which those that somebody answers for (same code, same place, day not over)
     block nothing."""
@@ -107,7 +113,9 @@ def with_accepted(
         answer = answered.get((finding.code, finding.where))
         if answer is not None:
             finding = replace(
-                finding, accepted=f"by {answer.by} until {answer.until}: {answer.why}", blocks=()
+                finding,
+                accepted=f"by {answer.by} until {answer.until}: {answer.why}",
+                blocks=(),
             )
         out.append(finding)
     return out

@@ -23,6 +23,8 @@ from kirikae.model.share import WHOLE, percent
 
 
 class Phase(StrEnum):
+    """How far a move has come. The words stand in journals: none may be changed."""
+
     PLANNED = "planned"
     PREPARED = "prepared"
     RUNNING = "running"
@@ -32,6 +34,8 @@ class Phase(StrEnum):
 
 
 class Verb(StrEnum):
+    """What can be asked of a move. The words stand in journals: none may be changed."""
+
     PREPARE = "prepare"
     START = "start"
     SHIFT = "shift"
@@ -60,6 +64,7 @@ class Hold:
     reason: Said | None = None
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for the journal."""
         return {"why": str(self.why), "reason": self.reason.to_plain() if self.reason else None}
 
 
@@ -81,9 +86,11 @@ class Order:
         return said(f"model.order.{self.verb}", share=self.share)
 
     def __str__(self) -> str:
+        """``shift to 10%``, for messages in English; ``says`` is for people in their language."""
         return f"{self.verb} to {percent(self.share)}" if self.verb is Verb.SHIFT else self.verb
 
     def to_plain(self) -> dict[str, Any]:
+        """Plain data for the journal."""
         return {
             "verb": str(self.verb),
             "share": self.share,
@@ -112,6 +119,7 @@ class Move:
     subject: str = ""
 
     def __post_init__(self) -> None:
+        """Raises ValueError for a plan that does not rise, from at least 0.1% to 100%."""
         if (
             not self.plan
             or list(self.plan) != sorted(set(self.plan))
@@ -123,6 +131,7 @@ class Move:
 
     @property
     def over(self) -> bool:
+        """Nothing but a new life follows (``anew``)."""
         return self.phase in (Phase.RETIRED, Phase.ABANDONED)
 
     @property
@@ -132,6 +141,7 @@ class Move:
 
     @property
     def next_share(self) -> int | None:
+        """Of the plan, in permille; None once all of it has moved."""
         return next((s for s in self.plan if s > self.share), None)
 
     def allows(self, order: Order) -> bool:
@@ -176,14 +186,14 @@ class Move:
         if not self.may_replace(order):
             raise OutOfOrder(
                 f"{self.name} still has to {self.intent}; run `kirikae move start "
-                f"{self.name}` to finish it"
+                f"{self.name}` to finish it",
             )
         if not self.allows(order):
             held = f", held ({self.held.why})" if self.held is not None else ""
             raise OutOfOrder(
                 f"{self.name} is {self.phase} at {percent(self.share)}{held}: it cannot "
                 f"{order} now; "
-                f"`kirikae move status {self.name}` shows what it can do"
+                f"`kirikae move status {self.name}` shows what it can do",
             )
         return replace(self, intent=order, seq=self.seq + 1)
 
@@ -269,15 +279,18 @@ def _held(raw: Any, share: int) -> Hold | None:
         return Hold(Why(raw["why"]), _reason(raw["reason"]))
     if share == 0 and (raw == "backed out" or raw.startswith(_FORMER_BACK_OUT)):
         return Hold(
-            Why.BACKED_OUT, _reason(raw.removeprefix(_FORMER_BACK_OUT.strip(": ")).lstrip(": "))
+            Why.BACKED_OUT,
+            _reason(raw.removeprefix(_FORMER_BACK_OUT.strip(": ")).lstrip(": ")),
         )
     by_a_hand = raw.startswith("somebody else set the ")
     return Hold(
-        Why.HAND_ON_KNOB if by_a_hand else Why.BY_HAND, None if raw == "held" else text(raw)
+        Why.HAND_ON_KNOB if by_a_hand else Why.BY_HAND,
+        None if raw == "held" else text(raw),
     )
 
 
 def _intent(raw: Any) -> Order | None:
+    """In this format or a former one, which did not say why something is held."""
     if raw is None:
         return None
     why = Why(raw.get("why", Why.BY_HAND))

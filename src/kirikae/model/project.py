@@ -23,14 +23,16 @@ class OldDeployer(Strict):
         description="folder on the hosts that holds `releases/ID` and the link `current`",
     )
     before: str | None = Field(
-        default=None, description="run in the new release's folder before it is switched to"
+        default=None,
+        description="run in the new release's folder before it is switched to",
     )
     reload: str | None = Field(
         default=None,
         description="makes the running service take the new release, without dropping a request",
     )
     after: str | None = Field(
-        default=None, description="run in the new release's folder once it serves"
+        default=None,
+        description="run in the new release's folder once it serves",
     )
     batch: int = Field(default=1, ge=1, description="hosts that change at the same time")
     patience: Seconds = Field(
@@ -48,12 +50,13 @@ class OldDeployer(Strict):
 
     @model_validator(mode="after")
     def _one_way(self) -> OldDeployer:
+        """Either kirikae deploys, and then knows how, or a command does."""
         if (self.root is None) == (self.command is None):
             raise ValueError("give `root` (and `reload`), so that kirikae deploys, or `command`")
         if self.root is not None and self.reload is None:
             raise ValueError(
                 "`reload` is missing: the command that makes the service take a new "
-                "release, such as `systemctl reload shop`"
+                "release, such as `systemctl reload shop`",
             )
         return self
 
@@ -62,15 +65,19 @@ class OldFleet(Strict):
     """The side on virtual machines."""
 
     target_group: str = Field(
-        description="name of the target group that the hosts are registered in"
+        description="name of the target group that the hosts are registered in",
     )
     hosts: tuple[str, ...] = Field(default=(), description="ssh://name of each host", strict=False)
     autoscaling_group: str | None = None
     port: int = Field(
-        default=80, ge=1, le=65535, description="port at which a host answers the checks"
+        default=80,
+        ge=1,
+        le=65535,
+        description="port at which a host answers the checks",
     )
     deployer: OldDeployer | None = Field(
-        default=None, description="how releases get onto the hosts"
+        default=None,
+        description="how releases get onto the hosts",
     )
 
 
@@ -78,7 +85,7 @@ class NewDeployer(Strict):
     """Who puts a release onto ECS, if not kirikae itself."""
 
     command: str = Field(
-        description="a shell command; RELEASE_ID, RELEASE_ARCHIVE and RELEASE_SHA256 are set"
+        description="a shell command; RELEASE_ID, RELEASE_ARCHIVE and RELEASE_SHA256 are set",
     )
 
 
@@ -89,7 +96,8 @@ class NewFleet(Strict):
     ecs_service: str
     target_group: str
     definitions: str = Field(
-        default="ecs/", description="folder of ecs-task-def.json and ecs-service-def.json"
+        default="ecs/",
+        description="folder of ecs-task-def.json and ecs-service-def.json",
     )
     deployer: NewDeployer | None = Field(
         default=None,
@@ -116,7 +124,7 @@ class SignIn(Strict):
 
     post: str = Field(pattern=r"^/", description="where the form is sent")
     form: dict[str, str] = Field(
-        description="its fields; a value `env:NAME` is read from the environment"
+        description="its fields; a value `env:NAME` is read from the environment",
     )
     then: Check = Field(description="what only somebody signed in is answered")
 
@@ -145,23 +153,26 @@ class MoveSettings(Strict):
     windows: tuple[str, ...] = Field(
         default=(),
         strict=False,
-        json_schema_extra=shown(["Mon-Fri 10:00-17:00"]),
+        json_schema_extra={"examples": [["Mon-Fri 10:00-17:00"]]},
         description="when a step may be taken, whoever asked for it; default: always, but for "
         "`freezes`",
     )
     approver: Literal["anyone", "another"] = Field(
-        default="anyone", description="another: who approves a step must not be who drives the move"
+        default="anyone",
+        description="another: who approves a step must not be who drives the move",
     )
 
     @field_validator("windows")
     @classmethod
     def _windows_can_be_read(cls, windows: tuple[str, ...]) -> tuple[str, ...]:
+        """A window that cannot be read is told now, not when a step is due."""
         for text in windows:
             window_from(text)
         return windows
 
     @model_validator(mode="after")
     def _a_window_is_given(self) -> Self:
+        """Without one, no step would ever be taken by itself."""
         if self.advance == "window" and not self.windows:
             raise ValueError('advance: window needs `windows`, such as ["Mon-Fri 10:00-17:00"]')
         return self
@@ -176,6 +187,7 @@ class FreezeDays(Strict):
 
     @model_validator(mode="after")
     def _ends_after_it_begins(self) -> FreezeDays:
+        """A freeze that ends before it begins would freeze nothing."""
         if self.until < self.begins:
             raise ValueError(f"the freeze ends ({self.until}) before it begins ({self.begins})")
         return self
@@ -204,11 +216,12 @@ class Slack(Strict):
 
     @model_validator(mode="after")
     def _one_way(self) -> Slack:
+        """Either an incoming webhook, or a token with the channel that it writes to."""
         if (self.webhook is None) == (self.token is None):
             raise ValueError("give `webhook`, or `token` and `channel`")
         if self.token is not None and self.channel is None:
             raise ValueError(
-                "`channel` is missing: the ID of the channel that the token may write to"
+                "`channel` is missing: the ID of the channel that the token may write to",
             )
         return self
 
@@ -219,11 +232,14 @@ class Notify(Strict):
     language: Literal["en", "ja"] = "en"
     slack: Slack | None = None
     sns: str | None = Field(
-        default=None, pattern=r"^arn:aws[a-z-]*:sns:", description="ARN of a topic"
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:sns:",
+        description="ARN of a topic",
     )
 
     @model_validator(mode="after")
     def _somebody_is_told(self) -> Notify:
+        """A section that tells nobody is a mistake."""
         if self.slack is None and self.sns is None:
             raise ValueError("give `slack`, `sns` or both")
         return self
@@ -253,7 +269,8 @@ class Accepted(Strict):
     by: str
     until: datetime.date
     use: str | None = Field(
-        default=None, description="for CF05: the host whose version is the right one"
+        default=None,
+        description="for CF05: the host whose version is the right one",
     )
 
 
@@ -269,20 +286,24 @@ class BuildSettings(Strict):
         description="image that the base storey begins with; default: the hosts' own distribution",
     )
     unit: str | None = Field(
-        default=None, description="the service to build; default: the hosts' only own unit"
+        default=None,
+        description="the service to build; default: the hosts' only own unit",
     )
     tasks: int = Field(default=2, ge=1, description="tasks to begin with")
     port: int = Field(default=8080, ge=1024, le=65535, description="port of the task")
     subnets: tuple[str, ...] = Field(default=(), strict=False, description="subnets of the tasks")
     security_groups: tuple[str, ...] = Field(default=(), strict=False)
     execution_role: str | None = Field(
-        default=None, description="role with which ECS pulls images, reads secrets and writes logs"
+        default=None,
+        description="role with which ECS pulls images, reads secrets and writes logs",
     )
     task_role: str | None = Field(
-        default=None, description="role of the service itself, instead of static keys"
+        default=None,
+        description="role of the service itself, instead of static keys",
     )
     environment: dict[str, str] = Field(
-        default_factory=dict, description="values for the task that differ from the hosts'"
+        default_factory=dict,
+        description="values for the task that differ from the hosts'",
     )
     secrets: dict[str, str] = Field(
         default_factory=dict,
@@ -294,7 +315,8 @@ class Project(Strict):
     service: Name
     environment: Name
     account: str = Field(
-        pattern=r"^\d{12}$", description="AWS account number in quotes; kirikae acts in no other"
+        pattern=r"^\d{12}$",
+        description="AWS account number in quotes; kirikae acts in no other",
     )
     region: str = "ap-northeast-1"
     store: str = Field(
@@ -314,13 +336,16 @@ class Project(Strict):
     checks: tuple[Check, ...] = Field(default=(), strict=False)
     sign_in: SignIn | None = Field(default=None, description="a login that both sides must know")
     database: Database | None = Field(
-        default=None, description="budget of database connections for both sides"
+        default=None,
+        description="budget of database connections for both sides",
     )
     survey: SurveySettings = Field(default=SurveySettings(), json_schema_extra=shown({}))
     build: BuildSettings = Field(default=BuildSettings(), json_schema_extra=shown({}))
     moves: dict[Name, MoveSettings] = Field(default_factory=dict)
     freezes: tuple[FreezeDays, ...] = Field(
-        default=(), strict=False, description="days on which no share rises, in any move"
+        default=(),
+        strict=False,
+        description="days on which no share rises, in any move",
     )
     notify: Notify | None = Field(default=None, description="who is told what a move does")
     accepted: tuple[Accepted, ...] = Field(default=(), strict=False)
@@ -328,23 +353,27 @@ class Project(Strict):
     @field_validator("store")
     @classmethod
     def _store_can_be_used(cls, store: str) -> str:
+        """A path of this machine, or a bucket by its name (S3 user guide, "General purpose bucket
+        naming rules")."""
         if "://" in store and not re.fullmatch(
-            r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/]+)*/?", store
+            r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/]+)*/?",
+            store,
         ):
             raise ValueError(
                 f"{store!r} is not a place for the journal; write a file's path or "
-                "s3://BUCKET/PREFIX"
+                "s3://BUCKET/PREFIX",
             )
         return store
 
     @field_validator("time_zone")
     @classmethod
     def _zone_is_known(cls, zone: str) -> str:
+        """Refused now, and not when the first window is looked at."""
         try:
             ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError(
-                f"{zone!r} is not a time zone; write its IANA name, such as Asia/Tokyo"
+                f"{zone!r} is not a time zone; write its IANA name, such as Asia/Tokyo",
             ) from error
         return zone
 
@@ -352,5 +381,7 @@ class Project(Strict):
         """When this move may take a step."""
         windows = tuple(window_from(text) for text in self.moves[name].windows)
         return Calendar(
-            self.time_zone, windows, tuple(Freeze(f.begins, f.until, f.why) for f in self.freezes)
+            self.time_zone,
+            windows,
+            tuple(Freeze(f.begins, f.until, f.why) for f in self.freezes),
         )

@@ -54,6 +54,7 @@ def project_from(text: str, name: str, kinds: tuple[type[MoveSettings], ...]) ->
 
 
 def _yaml(text: str, name: str) -> Mapping[str, Any]:
+    """The file with the places of its keys, for the sake of errors. Raises ProjectProblem."""
     yaml = YAML(typ="rt", pure=True)
     try:
         raw = yaml.load(text)
@@ -91,6 +92,7 @@ class _Faults:
     kinds: tuple[type[MoveSettings], ...]
 
     def told(self, fault: ErrorDetails) -> str:
+        """``file:line: key: what to do``."""
         path = self._path(fault["loc"])
         line = _line_of(self.raw, path)
         key = ".".join(str(part) for part in path) or "the file"
@@ -112,6 +114,7 @@ class _Faults:
         return [get_args(kind.model_fields["kind"].annotation)[0] for kind in self.kinds]
 
     def _remedy(self, fault: ErrorDetails, path: Sequence[int | str]) -> str:
+        """What to do about one fault; pydantic's own words where there is nothing better."""
         value = fault["input"]
         context = fault.get("ctx", {})
         match fault["type"]:
@@ -137,9 +140,11 @@ class _Faults:
                 return f"{fault['msg']} (got {value!r})"
 
     def _moves(self) -> str:
+        """The kinds of move that this release has, in words."""
         return f"it moves {', '.join(f'`{name}`' for name in self._names())}"
 
     def _unknown_key(self, key: str) -> str:
+        """With a guess at what was meant."""
         near = get_close_matches(key, self._known_keys(), n=1)
         if near:
             return f"unknown key; did you mean `{near[0]}`?"
@@ -156,6 +161,7 @@ class _Faults:
 
 
 def _line_of(node: Any, path: Sequence[Any]) -> int:
+    """The line of this key; where it is not there, of the nearest section around it."""
     line = int(node.lc.line) + 1
     for part in path:
         try:

@@ -40,10 +40,13 @@ class Said:
 
     @classmethod
     def from_plain(cls, raw: Mapping[str, Any]) -> Self:
+        """Read what ``to_plain`` wrote."""
         return cls(raw["says"], {name: _value(value) for name, value in raw["blanks"].items()})
 
 
 def said(key: str, /, **blanks: Any) -> Said:
+    """``said("room.sentence", share=100)``; whether there are such words is found when it is
+    said."""
     return Said(key, blanks)
 
 
@@ -53,6 +56,7 @@ def text(words: str) -> Said:
 
 
 def _plain(value: Any) -> Any:
+    """A blank's value for the journal."""
     if isinstance(value, Said):
         return value.to_plain()
     if isinstance(value, (list, tuple)):
@@ -61,6 +65,7 @@ def _plain(value: Any) -> Any:
 
 
 def _value(raw: Any) -> Any:
+    """A blank's value from the journal."""
     if isinstance(raw, dict) and raw.keys() == {"says", "blanks"}:
         return Said.from_plain(raw)
     if isinstance(raw, list):
@@ -85,6 +90,7 @@ def words_of(package: str) -> Tables:
 
 
 def _flat(prefix: str, table: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Tables within tables as one: ``a.b.c`` -> template."""
     for key, value in table.items():
         if isinstance(value, str):
             yield f"{prefix}.{key}", value
@@ -106,6 +112,7 @@ class Words:
     """
 
     def __init__(self, *tables: Tables) -> None:
+        """Of the same key in several tables the last one counts."""
         self._tables: dict[str, dict[str, str]] = {}
         for language in LANGUAGES:
             mine = self._tables[language] = {TEXT: "{text}"}
@@ -118,6 +125,7 @@ class Words:
         return cls(words_of("kirikae.model"), *(words_of(package) for package in packages))
 
     def plus(self, *tables: Tables) -> Words:
+        """With these besides; this one stays as it is."""
         return Words(self._tables, *tables)
 
     def keys(self, language: Language = "en") -> Mapping[str, str]:
@@ -125,6 +133,7 @@ class Words:
         return self._tables[language]
 
     def knows(self, key: str) -> bool:
+        """Are there words for this key?"""
         return key in self._tables["en"]
 
     def say(self, what: Said | None, language: Language = "en") -> str:
@@ -135,11 +144,15 @@ class Words:
 
 
 class _Filler(string.Formatter):
+    """Fills one sentence's blanks in one language."""
+
     def __init__(self, words: Words, language: Language) -> None:
+        """``words`` are asked again for sentences within the sentence."""
         self._words = words
         self._language = language
 
     def format_field(self, value: Any, format_spec: str) -> str:
+        """One blank: what is not known is said to be unknown, never shown as 0."""
         say = self._words.say
         match value:
             case None:

@@ -17,13 +17,13 @@ def share_from(text: object) -> int:
     more than 100%."""
     if not isinstance(text, str):
         raise ValueError(
-            f'write a share as a string with a per cent sign, such as "10%", not {text!r}'
+            f'write a share as a string with a per cent sign, such as "10%", not {text!r}',
         )
     match = _PERCENT.fullmatch(text.strip())
     if match is None:
         raise ValueError(
             f'{text!r} is not a share; write for example "0.1%", "10%" or "100%" (one '
-            "decimal at most)"
+            "decimal at most)",
         )
     share = int(match[1]) * 10 + int(match[2] or 0)
     if share > WHOLE:

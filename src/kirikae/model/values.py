@@ -42,7 +42,7 @@ def part_from(text: object) -> float:
     )
     if match is None:
         raise ValueError(
-            f'{text!r} is not a part; write it as a string with a per cent sign, such as "0.05%"'
+            f'{text!r} is not a part; write it as a string with a per cent sign, such as "0.05%"',
         )
     return float(match[1]) / 100
 
@@ -53,16 +53,21 @@ def shown(default: object) -> dict[str, Any]:
 
 
 def _text_schema(pattern: str, example: str) -> WithJsonSchema:
+    """A value is a text in the file, whatever it is kept as."""
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
 
 
 Share = Annotated[int, BeforeValidator(share_from), _text_schema(r"^\d{1,3}(\.\d)?%$", "10%")]
 Seconds = Annotated[float, BeforeValidator(seconds_from), _text_schema(r"^\d+\s*[smhd]$", "10m")]
 Milliseconds = Annotated[
-    float, BeforeValidator(milliseconds_from), _text_schema(r"^\d+\s*(ms|s|m|h)$", "150ms")
+    float,
+    BeforeValidator(milliseconds_from),
+    _text_schema(r"^\d+\s*(ms|s|m|h)$", "150ms"),
 ]
 Part = Annotated[
-    float, BeforeValidator(part_from), _text_schema(r"^\d{1,4}(\.\d{1,4})?\s*%$", "0.05%")
+    float,
+    BeforeValidator(part_from),
+    _text_schema(r"^\d{1,4}(\.\d{1,4})?\s*%$", "0.05%"),
 ]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 

@@ -20,6 +20,7 @@ class Variable:
 
     @property
     def secret(self) -> bool:
+        """Was its value masked by the collector?"""
         return self.value.startswith(MASKED)
 
 

@@ -5,8 +5,11 @@ on SQLite 3.40.1."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from kirikae.model.errors import Changed, StoreBroken, Taken
@@ -16,6 +19,26 @@ _SCHEMA = (
     "create table if not exists entry (key text primary key, body text not null, tag text "
     "not null) strict"
 )
+
+
+_OWN_FOLDER = ".kirikae"
+"""A folder of another name may hold more than kirikae's state: its mode is the user's."""
+
+
+def _keep_private(folder: Path) -> None:
+    """Nobody else looks into it, and git does not see it.  A disk that cannot be written is told of
+    by whoever writes."""
+    _close(folder, 0o700)
+    with suppress(OSError), (folder / ".gitignore").open("x", encoding="utf-8") as file:
+        file.write("*\n")
+
+
+def _close(path: Path, mode: int) -> None:
+    """Take away what others may do; what is another user's is left as it is."""
+    with suppress(OSError):
+        found = stat.S_IMODE(path.stat().st_mode)
+        if found & ~mode:
+            path.chmod(found & mode)
 
 
 class SqliteStore:
@@ -28,10 +51,20 @@ class SqliteStore:
         self._patience_s = patience_s
         self._made = False
 
+    def _make(self) -> None:
+        """Nobody else reads the journal; SQLite's own files beside it get the mode of this one."""
+        folder = self._path.parent
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if folder.name == _OWN_FOLDER:
+            _keep_private(folder)
+        with suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        _close(self._path, 0o600)
+
     def _run(self, sql: str, *values: str) -> tuple[list[tuple[str, ...]], int]:
         try:
             if not self._made:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._make()
             connection = sqlite3.connect(self._path, timeout=self._patience_s, isolation_level=None)
             try:
                 connection.execute("pragma synchronous=full")
@@ -44,7 +77,7 @@ class SqliteStore:
                 connection.close()
         except sqlite3.IntegrityError as error:
             raise Taken(str(values[0])) from error
-        except (sqlite3.Error, OSError) as error:
+        except (OSError, sqlite3.Error) as error:
             raise StoreBroken(
                 f"the journal {self._path} cannot be used: {error}; check the disk and "
                 "the file's owner, then run this again"

@@ -12,8 +12,9 @@ from kirikae.hosts.ssh import Host
 from kirikae.release.errors import NotFinished, NothingBefore
 from kirikae.release.fleet import Step, Tell
 from kirikae.release.gate import Gate
-from kirikae.release.ledger import Deployed, Ledger, OpenEntry
-from kirikae.release.manifest import Releases
+from kirikae.release.ledger import Ledger, OpenEntry
+from kirikae.release.manifest import RELEASE_ID, Releases
+from kirikae.release.way_back import Good
 
 _RELEASE = "release"
 """The key of a release's ID in what ran before."""
@@ -60,18 +61,18 @@ class CommandFleet:
             self.tell(f"{release_id} serves on {host.name}")
         return f"by `{self.command}`"
 
-    def assert_can_go_back(self, last: Deployed) -> None:
+    def assert_can_go_back(self, target: Good) -> None:
         """Raises NothingBefore, NoRelease."""
-        if last.former in ("", last.release) or "service" in last.previous:
+        if target.task_definition or not RELEASE_ID.fullmatch(target.release):
             raise NothingBefore(
-                f"the ledger knows no release that ran on the {self.side} fleet before; deploy one "
-                "by its ID"
+                f"what was done on the {self.side} fleet before ({target.release}) is no release "
+                "that its command was ever given; deploy one by its ID"
             )
-        self._checksum(last.former)
+        self._checksum(target.release)
 
-    def put_back(self, last: Deployed, entry: OpenEntry) -> str:
+    def put_back(self, target: Good, entry: OpenEntry) -> str:
         """The same command with the former release."""
-        return self.deploy(last.former, entry)
+        return self.deploy(target.release, entry)
 
     def _checksum(self, release_id: str) -> str:
         """The archive's SHA-256; empty where no release of this ID was made and none is needed.

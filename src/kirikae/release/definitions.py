@@ -23,16 +23,21 @@ _WORD = re.compile(r"`([^`]*)`|\"([^\"]*)\"")
 
 def render(text: str, name: str, values: Mapping[str, str]) -> str:
     """Replace ``{{ must_env `K` }}`` and ``{{ env `K` `default` }}``.  Raises DefinitionProblem
-    with the line."""
+    with every line that cannot be."""
+    wrong: list[str] = []
 
     def replaced(action: re.Match[str]) -> str:
         try:
             return _called(action, values)
         except DefinitionProblem as error:
             line = text.count("\n", 0, action.start()) + 1
-            raise DefinitionProblem(f"{name}:{line}: {error}") from error
+            wrong.append(f"{name}:{line}: {error}")
+            return ""
 
-    return _ACTION.sub(replaced, text)
+    rendered = _ACTION.sub(replaced, text)
+    if wrong:
+        raise DefinitionProblem("\n".join(wrong))
+    return rendered
 
 
 def _called(action: re.Match[str], values: Mapping[str, str]) -> str:
@@ -68,11 +73,53 @@ def load(folder: Path, file: str, values: Mapping[str, str]) -> dict[str, Any]:
     except OSError as error:
         raise DefinitionProblem(
             f"{path}: {error.strerror}; `fleets.new.definitions` names the folder of {file}"
+            f"{_other_form(path)}"
         ) from error
+    except UnicodeDecodeError as error:
+        raise DefinitionProblem(
+            f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8"
+        ) from error
+    return _unwrapped(path, _read(path, render(text, str(path), values)))
+
+
+def _other_form(path: Path) -> str:
+    """ecspresso takes jsonnet and YAML, too."""
+    forms = [path.with_suffix(suffix) for suffix in (".jsonnet", ".yml", ".yaml")]
+    there = [form.name for form in forms if form.exists()]
+    return f" ({there[0]} is there: write it out as JSON, only that is read)" if there else ""
+
+
+def _read(path: Path, text: str) -> Any:
+    """JSON without what only some readers take: numbers that are none, and keys that stand
+    twice."""
+
+    def no_number(word: str) -> Any:
+        raise DefinitionProblem(f"{path}: {word} is no number that AWS could read")
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise DefinitionProblem(f"{path}: the key {twice!r} stands twice in one object")
+        return found
+
     try:
-        plain = json.loads(render(text, str(path), values))
+        return json.loads(text, parse_constant=no_number, object_pairs_hook=once)
     except json.JSONDecodeError as error:
         raise DefinitionProblem(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
+    except (RecursionError, ValueError) as error:
+        raise DefinitionProblem(f"{path}: cannot be read: {error}") from error
+
+
+def _unwrapped(path: Path, plain: Any) -> dict[str, Any]:
+    """Raises DefinitionProblem for what AWS answers rather than takes."""
     if not isinstance(plain, dict):
         raise DefinitionProblem(f"{path}: the file must hold one object")
+    for wrapper in ("taskDefinition", "services", "service"):
+        if isinstance(plain.get(wrapper), dict | list):
+            raise DefinitionProblem(
+                f"{path}: everything stands inside `{wrapper}`, as AWS answers it; keep only what "
+                "is inside"
+            )
     return plain

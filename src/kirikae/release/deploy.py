@@ -7,14 +7,16 @@ keep the release that they were given, the fleets after it are not begun.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from kirikae.model.errors import KirikaeError
-from kirikae.release.errors import NothingBefore, RolledBack
+from kirikae.release.errors import LockLost, NotFinished, NothingBefore, RolledBack
 from kirikae.release.fleet import Fleet, Step
 from kirikae.release.ledger import Deployed, Ledger, OpenEntry, Outcome
 from kirikae.release.lock import Lock
+from kirikae.release.stopped import StoppedTask
+from kirikae.release.way_back import Good, way_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,13 @@ class Ended:
     entries: tuple[Deployed, ...]
     trouble: KirikaeError | None = None
 
+    @property
+    def stopped(self) -> tuple[StoppedTask, ...]:
+        """Why tasks stopped, where the trouble is that they did."""
+        if isinstance(self.trouble, NotFinished | RolledBack):
+            return tuple(self.trouble.stopped)
+        return ()
+
 
 @dataclass(frozen=True, slots=True)
 class _Work:
@@ -33,6 +42,7 @@ class _Work:
     fleet: Fleet
     release: str
     act: Callable[[OpenEntry], str]
+    rollback: bool = False
 
 
 def steps(release_id: str, fleets: Iterable[Fleet]) -> list[Step]:
@@ -52,48 +62,48 @@ def _putting(release_id: str, fleet: Fleet) -> _Work:
     return _Work(fleet, release_id, lambda entry: fleet.deploy(release_id, entry))
 
 
-def last_done(sides: Iterable[str], ledger: Ledger) -> dict[str, Deployed]:
-    """Side -> the last deploy of it that was done, as long as something ran before it.  Raises
-    NothingBefore."""
-    return {side: _last_done(side, ledger) for side in sides}
+def targets(sides: Iterable[str], ledger: Ledger) -> dict[str, Good]:
+    """Side -> what a rollback puts back there.  Raises NothingBefore."""
+    return {side: _target(side, ledger) for side in sides}
 
 
-def _last_done(side: str, ledger: Ledger) -> Deployed:
-    last = ledger.serving(side)
-    if last is None or not last.former:
+def _target(side: str, ledger: Ledger) -> Good:
+    found = way_back(ledger.of(side))
+    if found is None:
         raise NothingBefore(
-            f"the ledger knows nothing that ran on the {side} fleet before; "
-            "`kirikae release status` shows it"
+            f"the ledger knows no release that was done on the {side} fleet before; "
+            "`kirikae release status` shows it; deploy one by its ID: "
+            f"`kirikae release deploy ID --to {side}`"
         )
-    return last
+    return found
 
 
-def before(fleets: Sequence[Fleet], ledger: Ledger) -> dict[str, Deployed]:
-    """Side -> the deploy that ``roll_back`` would undo.  Raises NothingBefore, also where the fleet
+def before(fleets: Sequence[Fleet], ledger: Ledger) -> dict[str, Good]:
+    """Side -> what ``roll_back`` would put back.  Raises NothingBefore, also where the fleet
     itself cannot go back."""
-    last = last_done([fleet.side for fleet in fleets], ledger)
+    found = targets([fleet.side for fleet in fleets], ledger)
     for fleet in fleets:
-        fleet.assert_can_go_back(last[fleet.side])
-    return last
+        fleet.assert_can_go_back(found[fleet.side])
+    return found
 
 
 def roll_back(fleets: Sequence[Fleet], ledger: Ledger, lock: Lock) -> Ended:
-    """Put back what ran before the last deploy that was done.  Raises NothingBefore before any
-    fleet is touched, and UnderWay; what goes wrong afterwards is in the answer."""
-    last = before(fleets, ledger)
-    return _in_turn([_putting_back(last, fleet) for fleet in fleets], ledger, lock)
+    """Put the last release back that was done before.  Raises NothingBefore before any fleet is
+    touched, and UnderWay; what goes wrong afterwards is in the answer."""
+    found = before(fleets, ledger)
+    return _in_turn([_putting_back(found[fleet.side], fleet) for fleet in fleets], ledger, lock)
 
 
-def _putting_back(last: Mapping[str, Deployed], fleet: Fleet) -> _Work:
-    undone = last[fleet.side]
-    return _Work(fleet, undone.former, lambda entry: fleet.put_back(undone, entry))
+def _putting_back(target: Good, fleet: Fleet) -> _Work:
+    return _Work(fleet, target.release, lambda entry: fleet.put_back(target, entry), rollback=True)
 
 
 def _in_turn(works: Iterable[_Work], ledger: Ledger, lock: Lock) -> Ended:
     ended: list[Deployed] = []
     with lock.held() as assert_ours:
         for work in works:
-            entry = OpenEntry(ledger, ledger.begin(work.release, work.fleet.side), assert_ours)
+            begun = ledger.begin(work.release, work.fleet.side, work.rollback)
+            entry = OpenEntry(ledger, begun, assert_ours)
             trouble = _written_down(work, entry)
             ended.append(entry.now)
             if trouble is not None:
@@ -107,6 +117,9 @@ def _written_down(work: _Work, entry: OpenEntry) -> KirikaeError | None:
         # Ahead of the first change; what a killed run noted stays.
         entry.note(previous={**work.fleet.running(), **entry.now.previous})
         detail = work.act(entry)
+    except LockLost as error:
+        # The entry may be another process's by now.
+        return error
     except KirikaeError as error:
         known = isinstance(error, RolledBack)
         entry.end(Outcome.ROLLED_BACK if known else Outcome.NOT_FINISHED, str(error))

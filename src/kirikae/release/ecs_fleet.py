@@ -4,30 +4,37 @@ and wait for the truth."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kirikae.aws import ecs, elbv2
+from kirikae.aws import ecs, elbv2, shapes
 from kirikae.aws.session import Aws
 from kirikae.model.project import NewFleet
 from kirikae.release.definitions import SERVICE_FILE, TASK_FILE, load
-from kirikae.release.errors import NoImages, NothingBefore
+from kirikae.release.errors import DefinitionProblem, NoImages, NothingBefore
 from kirikae.release.fleet import NEW, Step, Tell
-from kirikae.release.ledger import Deployed, OpenEntry
+from kirikae.release.ledger import OpenEntry
 from kirikae.release.manifest import Releases
 from kirikae.release.service_deployment import ServiceDeployment
+from kirikae.release.way_back import Good
 
 Definition = dict[str, Any]
 """A file's content, or parameters of an operation: the API's own keys."""
 _SERVICE = "service"
 """The key of the task definition's ARN in what ran before."""
-_UPDATABLE = (
-    "deploymentConfiguration",
-    "healthCheckGracePeriodSeconds",
-    "networkConfiguration",
-    "loadBalancers",
-)
+_OURS = {
+    "cluster": "the project file names it",
+    "service": "the project file names it",
+    "serviceName": "the project file names it",
+    "taskDefinition": "it is the revision that was registered just before",
+}
+"""Keys of a service definition whose value kirikae gives by itself."""
+_LEFT_ALONE = {
+    "desiredCount": "it is set at creation; afterwards capacity belongs to whoever scales",
+    "deploymentController": "it is set at creation; another controller is another service",
+}
+"""Keys that an update leaves as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +45,64 @@ class Change:
     service: Definition
     exists: bool
     """The service is there, and is updated."""
+    unsent: Mapping[str, str] = field(default_factory=dict)
+    """Keys of the service definition that are not sent, and why."""
+    desired: int | None = None
+    """How many tasks shall run, as far as that is known."""
+
+    @property
+    def operation(self) -> str:
+        return "UpdateService" if self.exists else "CreateService"
 
     def steps(self, place: NewFleet) -> list[Step]:
         register = Step(
             f"register a revision of {self.task.get('family')}", "RegisterTaskDefinition", self.task
         )
-        where = f"the service {place.ecs_service} in {place.cluster}"
-        if self.exists:
-            return [register, Step(f"update {where}", "UpdateService", self.service)]
-        return [register, Step(f"create {where}", "CreateService", self.service)]
+        act = "update" if self.exists else "create"
+        says = [f"{act} the service {place.ecs_service} in {place.cluster}", *self.remarks()]
+        return [register, Step("; ".join(says), self.operation, self.service)]
+
+    def remarks(self) -> list[str]:
+        """What whoever asks for this change may not expect."""
+        told = [f"`{key}` is not sent: {why}" for key, why in self.unsent.items()]
+        if self.desired == 0:
+            told.append("its desired count is 0: nothing will run, and nothing will be proven")
+        return told
 
 
-def change(exists: bool, name: str, task: Definition, service: Definition) -> Change:
+def change(
+    exists: bool,
+    name: str,
+    task: Definition,
+    service: Definition,
+    cluster: str = "",
+    desired: int | None = None,
+) -> Change:
     """The desired count is set at creation and left alone afterwards: capacity belongs to whoever
-    scales the service."""
-    if not exists:
-        return Change(task, {**service, "serviceName": name}, exists)
-    return Change(task, {key: service[key] for key in _UPDATABLE if key in service}, exists)
+    scales the service.  Every other key is sent, or told with the reason why it is not."""
+    known = shapes.parameters_of("ecs", "UpdateService" if exists else "CreateService")
+    own = {"cluster": cluster, "service": name, "serviceName": name}
+    sent = {}
+    unsent = {}
+    for key, value in service.items():
+        if key in _OURS:
+            if value != own.get(key):
+                unsent[key] = _OURS[key]
+        elif exists and key in _LEFT_ALONE:
+            unsent[key] = _LEFT_ALONE[key]
+        elif key in known:
+            sent[key] = value
+        else:
+            unsent[key] = _why_unknown(key, exists)
+    if exists:
+        return Change(task, sent, exists, unsent, desired)
+    return Change(task, {**sent, "serviceName": name}, exists, unsent, sent.get("desiredCount"))
+
+
+def _why_unknown(key: str, exists: bool) -> str:
+    if exists and key in shapes.parameters_of("ecs", "CreateService"):
+        return "AWS takes it only when a service is created"
+    return "AWS knows no such key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +129,11 @@ class EcsFleet:
 
     def deploy(self, release_id: str, entry: OpenEntry) -> str:
         wanted = self._change(release_id)
+        for remark in wanted.remarks():
+            self.tell(remark)
         entry.assert_ours()
         arn = self._registered(wanted.task, entry)
+        entry.assert_ours()
         with_task = {**wanted.service, "taskDefinition": arn}
         if wanted.exists:
             self._update(with_task)
@@ -90,18 +141,17 @@ class EcsFleet:
             self._wait(ecs.create_service(self.aws, self.place.cluster, with_task))
         return arn
 
-    def assert_can_go_back(self, last: Deployed) -> None:
-        if not last.previous.get(_SERVICE):
+    def assert_can_go_back(self, target: Good) -> None:
+        if not target.task_definition:
             raise NothingBefore(
-                f"the ledger knows no task definition that {self.place.ecs_service} ran before; "
-                "deploy a release by its ID"
+                f"the ledger knows no task definition of {target.release} that "
+                f"{self.place.ecs_service} ran; deploy a release by its ID"
             )
 
-    def put_back(self, last: Deployed, entry: OpenEntry) -> str:
-        arn = last.previous[_SERVICE]
+    def put_back(self, target: Good, entry: OpenEntry) -> str:
         entry.assert_ours()
-        self._update({"taskDefinition": arn})
-        return arn
+        self._update({"taskDefinition": target.task_definition})
+        return target.task_definition
 
     def _registered(self, task: Definition, entry: OpenEntry) -> str:
         """The revision that a killed run of the same deploy made, if it did; else a new one, noted
@@ -127,6 +177,8 @@ class EcsFleet:
         for progress in deployment.wait(self.timeout_s):
             for event in progress.events:
                 self.tell(event)
+            for line in (line for stopped in progress.stopped for line in stopped.lines()):
+                self.tell(line)
 
     def _change(self, release_id: str) -> Change:
         values = self._values(release_id)
@@ -134,7 +186,31 @@ class EcsFleet:
         service = load(self.folder, SERVICE_FILE, values)
         ecs.cluster_exists(self.aws, self.place.cluster)
         found = ecs.service(self.aws, self.place.cluster, self.place.ecs_service)
-        return change(found is not None, self.place.ecs_service, task, service)
+        wanted = change(
+            found is not None,
+            self.place.ecs_service,
+            task,
+            service,
+            self.place.cluster,
+            None if found is None else found.get("desiredCount"),
+        )
+        self._assert_taken(wanted)
+        return wanted
+
+    def _assert_taken(self, wanted: Change) -> None:
+        """What AWS would refuse of the two files is told before anything is registered.  Raises
+        DefinitionProblem."""
+        wrong = [
+            f"{self.folder / TASK_FILE}: {each}"
+            for each in shapes.problems("ecs", "RegisterTaskDefinition", wanted.task)
+        ]
+        ours = {"service": self.place.ecs_service} if wanted.exists else {}
+        wrong += [
+            f"{self.folder / SERVICE_FILE}: {each}"
+            for each in shapes.problems("ecs", wanted.operation, {**wanted.service, **ours})
+        ]
+        if wrong:
+            raise DefinitionProblem("\n".join(wrong))
 
     def _values(self, release_id: str) -> dict[str, str]:
         """What the definition files may name.  Raises NoImages, NotThere."""

@@ -7,6 +7,8 @@ KirikaeError
 │   └── NoImages           2  the images of this release have not been made yet
 ├── Unfinished
 │   └── NotFinished        3  the fleet was changed, and whether it will get there is not known
+│       ├── LockLost       3  another release has taken over; this one touches nothing more
+│       └── NothingRuns    3  the release is registered, and the service's desired count is 0
 ├── BackedOut
 │   └── RolledBack         4  the release was taken back; what serves is what served before
 ├── Waiting
@@ -14,12 +16,19 @@ KirikaeError
 ├── NoRelease              1  there is no release of this ID, or its archive is gone or another one
 ├── ReleaseTaken           1  a release of this ID exists already, with other content
 ├── NothingBefore          1  there is no former release to put back
+├── InTheWay               1  something on a host would make the release fail; nothing was changed
 └── GateShut               1  the release is on the host and does not answer as it should
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from kirikae.model.errors import BackedOut, KirikaeError, Unfinished, UsageProblem, Waiting
+
+if TYPE_CHECKING:
+    from kirikae.release.stopped import StoppedTask
 
 
 class DefinitionProblem(UsageProblem):
@@ -35,11 +44,29 @@ class NoImages(UsageProblem):
 
 
 class NotFinished(Unfinished):
-    """The fleet was changed, and whether it will get there is not known."""
+    """The fleet was changed, and whether it will get there is not known; ``stopped`` says why
+    tasks stopped, where they did."""
+
+    def __init__(self, message: str, stopped: Sequence[StoppedTask] = ()) -> None:
+        super().__init__(message)
+        self.stopped = stopped
+
+
+class LockLost(NotFinished):
+    """Another release of this service has taken over; this one touches nothing more."""
+
+
+class NothingRuns(NotFinished):
+    """The release is registered, and the service's desired count is 0."""
 
 
 class RolledBack(BackedOut):
-    """The release was taken back; what serves now is what served before."""
+    """The release was taken back; what serves now is what served before.  ``stopped`` says why
+    tasks stopped, where they did."""
+
+    def __init__(self, message: str, stopped: Sequence[StoppedTask] = ()) -> None:
+        super().__init__(message)
+        self.stopped = stopped
 
 
 class UnderWay(Waiting):
@@ -56,6 +83,10 @@ class ReleaseTaken(KirikaeError):
 
 class NothingBefore(KirikaeError):
     """There is no former release to put back."""
+
+
+class InTheWay(KirikaeError):
+    """Something on a host would make the release fail; nothing was changed."""
 
 
 class GateShut(KirikaeError):

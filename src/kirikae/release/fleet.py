@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from kirikae.release.ledger import Deployed, OpenEntry
+from kirikae.release.ledger import OpenEntry
+from kirikae.release.way_back import Good
 
 OLD = "old"
 NEW = "new"
@@ -51,10 +52,9 @@ class Fleet(Protocol):
         NotFinished when somebody has to look.
         """
 
-    def assert_can_go_back(self, last: Deployed) -> None:
-        """That what ran before ``last`` can be put back.  Changes nothing.  Raises
-        NothingBefore."""
+    def assert_can_go_back(self, target: Good) -> None:
+        """That this release can be put back.  Changes nothing.  Raises NothingBefore."""
 
-    def put_back(self, last: Deployed, entry: OpenEntry) -> str:
-        """Put what ran before ``last`` back and wait until it serves; the answer is the ledger's
-        ``detail``.  Raises NotFinished, RolledBack."""
+    def put_back(self, target: Good, entry: OpenEntry) -> str:
+        """Put a release back that was done before and wait until it serves; the answer is the
+        ledger's ``detail``.  Raises NotFinished, RolledBack."""

@@ -15,12 +15,13 @@ from kirikae.hosts.errors import CommandFailed, HostSilent
 from kirikae.hosts.ssh import Host
 from kirikae.model.errors import KirikaeError
 from kirikae.model.project import OldDeployer
-from kirikae.release.errors import GateShut, NotFinished, NothingBefore, RolledBack
+from kirikae.release.errors import GateShut, InTheWay, NotFinished, NothingBefore, RolledBack
 from kirikae.release.fleet import OLD, Step, Tell
 from kirikae.release.gate import Gate
 from kirikae.release.ledger import Deployed, OpenEntry
 from kirikae.release.manifest import Manifest, Releases
 from kirikae.release.on_host import OnHost
+from kirikae.release.way_back import Good
 
 _HOST_TROUBLE = (CommandFailed, HostSilent, GateShut)
 
@@ -39,8 +40,9 @@ class HostsFleet:
     side: str = OLD
 
     def steps(self, release_id: str) -> list[Step]:
-        """Raises NoRelease."""
+        """Raises NoRelease, InTheWay, HostSilent."""
         self.releases.get(release_id)
+        self._assert_nothing_in_the_way()
         on_each = (
             "install with checksum",
             self.settings.before,
@@ -70,46 +72,79 @@ class HostsFleet:
             except _HOST_TROUBLE as error:
                 # Nothing serves the new release on these hosts yet; the hosts of earlier batches
                 # do.
-                self._take_back(reached, entry.now, error)
+                self._take_back(reached, entry, error)
+            entry.assert_ours()
             reached += batch
             try:
-                self._serve(batch, manifest)
+                self._serve(batch, manifest, entry)
             # also when AWS does not say whether they are healthy: nobody knows, so back
             except KirikaeError as error:
-                self._take_back(reached, entry.now, error)
+                self._take_back(reached, entry, error)
+        entry.assert_ours()
         for host in self.hosts:
             self._prune(host, release_id, entry.now)
         return self._count
 
-    def assert_can_go_back(self, last: Deployed) -> None:
-        if not any(last.previous.get(host.name) for host in self.hosts):
+    def assert_can_go_back(self, target: Good) -> None:
+        """Every host that answers still has it.  Raises NothingBefore."""
+        if not any(self._place_of(target, host) for host in self.hosts):
             raise NothingBefore(
                 "the ledger knows no release that these hosts ran before; deploy one by its ID"
             )
+        gone = [host.name for host in self.hosts if not self._still_has(target, host)]
+        if gone:
+            raise NothingBefore(
+                f"{target.release} lies no more on {', '.join(gone)} (`keep` says how many stay); "
+                f"`kirikae release deploy {target.release} --to {self.side}` puts it there again"
+            )
 
-    def put_back(self, last: Deployed, entry: OpenEntry) -> str:
+    def put_back(self, target: Good, entry: OpenEntry) -> str:
         """Switch each host to a folder that it has already.  Raises NotFinished."""
         left = []
         for host in self.hosts:
-            target = last.previous.get(host.name, "")
-            if not target:
+            place = self._place_of(target, host)
+            if not place:
                 left.append(host.name)
                 continue
             entry.assert_ours()
             try:
-                self._activate(host, target, None)
+                self._activate(host, place, None)
             except _HOST_TROUBLE as error:
                 raise NotFinished(
                     f"{error}; run `kirikae release rollback` again, or look at that host"
                 ) from error
             self.healthy([host])
-            self.tell(f"{target.rpartition('/')[2]} serves on {host.name} again")
+            self.tell(f"{place.rpartition('/')[2]} serves on {host.name} again")
         if left:
             raise NotFinished(
-                f"{', '.join(left)} ran no release before, so {last.release} still serves there; "
-                "deploy the one that shall serve, by its ID"
+                f"{', '.join(left)} ran no release before, so {entry.now.former} still serves "
+                "there; deploy the one that shall serve, by its ID"
             )
         return self._count
+
+    def _place_of(self, target: Good, host: Host) -> str:
+        """The folder of this release on this host; empty: it ran nothing then."""
+        if target.places:
+            return target.places.get(host.name, "")
+        return self._on(host).folder_of(target.release)
+
+    def _still_has(self, target: Good, host: Host) -> bool:
+        """A host that does not answer is told of when it is its turn."""
+        place = self._place_of(target, host)
+        try:
+            return not place or self._on(host).is_folder(place)
+        except HostSilent:
+            return True
+
+    def _assert_nothing_in_the_way(self) -> None:
+        """On every host, before the first one is touched.  Raises InTheWay, HostSilent."""
+        with ThreadPoolExecutor(max(1, len(self.hosts))) as pool:
+            found = list(pool.map(lambda host: self._on(host).in_the_way(), self.hosts))
+        troubles = [
+            f"{host.name}: {each}" for host, each in zip(self.hosts, found, strict=True) if each
+        ]
+        if troubles:
+            raise InTheWay(f"{'; '.join(troubles)}; nothing was changed on any host")
 
     @property
     def _count(self) -> str:
@@ -133,7 +168,7 @@ class HostsFleet:
         self._together(batch, lambda host: self._install(host, manifest, archive))
         self._hook(batch, self.settings.before, manifest.id)
 
-    def _serve(self, batch: Sequence[Host], manifest: Manifest) -> None:
+    def _serve(self, batch: Sequence[Host], manifest: Manifest, entry: OpenEntry) -> None:
         """Let the new release serve, and believe it once host and load balancer say so."""
 
         def activate(host: Host) -> None:
@@ -141,6 +176,7 @@ class HostsFleet:
 
         self._together(batch, activate)
         self.healthy(batch)
+        entry.assert_ours()
         self._hook(batch, self.settings.after, manifest.id)
         for host in batch:
             self.tell(f"{manifest.id} serves on {host.name}")
@@ -165,18 +201,25 @@ class HostsFleet:
         self.gate.wait(host, release_id)
 
     def _prune(self, host: Host, release_id: str, entry: Deployed) -> None:
+        """The release serves already: what is left lying there is told, and changes no outcome."""
         former = entry.previous.get(host.name, "").rpartition("/")[2]
-        self._on(host).prune(release_id, former or release_id, self.settings.keep)
+        try:
+            self._on(host).prune(release_id, former or release_id, self.settings.keep)
+        except (CommandFailed, HostSilent) as error:
+            self.tell(f"old releases were not removed: {error}")
 
-    def _take_back(self, reached: Sequence[Host], entry: Deployed, why: Exception) -> NoReturn:
-        """Every host that was touched, the last one first."""
+    def _take_back(self, reached: Sequence[Host], entry: OpenEntry, why: Exception) -> NoReturn:
+        """Every host that was touched, the last one first.  Raises LockLost before a host that
+        another release may have by now."""
+        entry.assert_ours()
         self.tell(f"{why}; every host that was touched goes back")
         left = []
         for host in reversed(reached):
-            former = entry.previous.get(host.name, "")
+            former = entry.now.previous.get(host.name, "")
             if not former:
                 left.append(f"{host.name} (it ran no release before)")
                 continue
+            entry.assert_ours()
             try:
                 self._activate(host, former, None)
             except _HOST_TROUBLE as error:
@@ -186,5 +229,5 @@ class HostsFleet:
                 f"{why}; and going back failed on {', '.join(left)}: look at these hosts now"
             ) from why
         raise RolledBack(
-            f"{entry.release} was taken back: {why}; what served before serves on every host"
+            f"{entry.now.release} was taken back: {why}; what served before serves on every host"
         ) from why

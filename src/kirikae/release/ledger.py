@@ -37,6 +37,8 @@ class Deployed:
     previous: Mapping[str, str] = field(default_factory=dict)
     """What ran before: folder by host; the task definition's ARN under ``service``; or the
     release's ID under ``release``."""
+    rollback: bool = False
+    """This entry put a former release back."""
 
     @classmethod
     def from_body(cls, body: str) -> Self:
@@ -44,7 +46,11 @@ class Deployed:
         return cls(**{**raw, "outcome": Outcome(raw["outcome"])})
 
     def to_plain(self) -> dict[str, Any]:
-        return asdict(self)
+        """``rollback`` only where it is one: entries of former versions know no such key."""
+        plain = asdict(self)
+        if not self.rollback:
+            del plain["rollback"]
+        return plain
 
     @property
     def detail_in_short(self) -> str:
@@ -100,28 +106,36 @@ class Ledger:
         done = [entry for entry in self.of(fleet) if entry.outcome is Outcome.DONE]
         return done[-1] if done else None
 
-    def begin(self, release: str, fleet: str) -> Deployed:
+    def begin(self, release: str, fleet: str, rollback: bool = False) -> Deployed:
         """Write down what is about to be done; an entry that a killed deploy of the same release
         left open is gone on with."""
         left_open = [entry for entry in self.of(fleet) if entry.outcome is Outcome.DEPLOYING]
         for entry in reversed(left_open):
-            if entry.release == release:
+            if (entry.release, entry.rollback) == (release, rollback):
                 return entry
             self.end(entry, Outcome.NOT_FINISHED, f"given up for {release}")
         while True:
-            entry = self._next(release, fleet)
+            entry = self._next(release, fleet, rollback)
             try:
                 self._store.create_if_absent(self._key(entry.seq), json.dumps(entry.to_plain()))
             except Taken:
                 continue
             return entry
 
-    def _next(self, release: str, fleet: str) -> Deployed:
+    def _next(self, release: str, fleet: str, rollback: bool) -> Deployed:
         entries = self.all()
         seq = max((entry.seq for entry in entries), default=0) + 1
         mine = [entry for entry in entries if entry.fleet == fleet]
         previous = mine[-1].carried_by(release) if mine else {}
-        return Deployed(seq, release, fleet, self._who, self._clock(), previous=previous)
+        return Deployed(
+            seq,
+            release,
+            fleet,
+            self._who,
+            self._clock(),
+            previous=previous,
+            rollback=rollback,
+        )
 
     def end(self, entry: Deployed, outcome: Outcome, detail: str) -> Deployed:
         return self._replace(replace(entry, outcome=outcome, detail=detail))
@@ -156,7 +170,7 @@ class OpenEntry:
         self._ledger = ledger
         self._entry = entry
         self.assert_ours = assert_ours
-        """Asked right before a fleet is changed.  Raises NotFinished once the lock is lost."""
+        """Asked right before a fleet is changed.  Raises LockLost once it is."""
 
     @property
     def now(self) -> Deployed:

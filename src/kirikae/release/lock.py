@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from kirikae.model.store import Store
 from kirikae.move.errors import Driven, LeaseLost
 from kirikae.move.lease import Lease
-from kirikae.release.errors import NotFinished, UnderWay
+from kirikae.release.errors import LockLost, UnderWay
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Lock:
 
     @contextmanager
     def held(self) -> Iterator[Callable[[], None]]:
-        """Hold it; what is lent is to be called right before each change, and raises NotFinished
+        """Hold it; what is lent is to be called right before each change, and raises LockLost
         once somebody else has taken over.  Raises UnderWay."""
         lease = Lease(self.store, f"release/{self.environment}/{self.service}")
         with ExitStack() as stack:
@@ -39,7 +39,7 @@ class Lock:
         try:
             lease.assert_held()
         except LeaseLost as error:
-            raise NotFinished(
+            raise LockLost(
                 f"another release of {self.service} has taken over; this one changes nothing "
                 "more, look with `kirikae release status`"
             ) from error

@@ -12,25 +12,17 @@ import stat
 import subprocess
 import tarfile
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from kirikae.hosts.files import write_durably
+from kirikae.hosts.files import read_privately, write_privately
 from kirikae.model.errors import Taken, UsageProblem
 from kirikae.model.store import Store
+from kirikae.release.contents import LeftOut, contents, strange_members
 from kirikae.release.errors import NoRelease, ReleaseTaken
 
 RELEASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_SKIPPED = {
-    ".git",
-    ".hg",
-    ".svn",
-    "__pycache__",
-    "node_modules",
-    ".venv",
-    ".mypy_cache",
-    ".pytest_cache",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +38,15 @@ class Manifest:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The same files give the same bytes, whoever packs them and when."""
+
+    archive: bytes
+    files: int
+    left_out: Sequence[LeftOut]
+
+
 def checked_id(release_id: str) -> str:
     """Raises UsageProblem."""
     if not RELEASE_ID.fullmatch(release_id):
@@ -58,13 +59,14 @@ def checked_id(release_id: str) -> str:
 
 def new_id(folder: Path, clock: float) -> str:
     """``r`` + UTC time + short git hash: sortable, never given twice by one person."""
-    commit = _git(folder)
+    commit = git_commit(folder)
     return time.strftime("r%Y%m%dT%H%M%SZ", time.gmtime(clock)) + (
         f"-{commit[:7]}" if commit else ""
     )
 
 
-def _git(folder: Path) -> str:
+def git_commit(folder: Path) -> str:
+    """Empty outside a repository."""
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), "rev-parse", "HEAD"],
@@ -77,21 +79,24 @@ def _git(folder: Path) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def pack(folder: Path) -> tuple[bytes, int]:
-    """(archive, number of files): the same files give the same bytes, whoever packs them and when.
-    Raises UsageProblem."""
+def pack(folder: Path, without: Iterable[Path] = ()) -> Packed:
+    """``without``: kirikae's own files, wherever they lie.  Raises UsageProblem."""
     if not folder.is_dir():
         raise UsageProblem(f"{folder}: not a folder; name the release's files with --from FOLDER")
+    root = folder.resolve()
+    found = contents(root, without)
     out = io.BytesIO()
     count = 0
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for path in sorted(folder.rglob("*")):
-            name = path.relative_to(folder)
-            if _SKIPPED.isdisjoint(name.parts):
-                count += _add(tar, path, name.as_posix())
+        for path in found.members:
+            count += _add(tar, path, path.relative_to(root).as_posix())
     if not count:
-        raise UsageProblem(f"{folder} holds no file")
-    return gzip.compress(out.getvalue(), mtime=0), count
+        raise UsageProblem("\n".join([f"{folder} holds no file", *_remarks(found.left_out)]))
+    return Packed(gzip.compress(out.getvalue(), mtime=0), count, found.left_out)
+
+
+def _remarks(left_out: Iterable[LeftOut]) -> list[str]:
+    return [each.says for each in left_out]
 
 
 def _add(tar: tarfile.TarFile, path: Path, name: str) -> int:
@@ -110,11 +115,28 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> int:
         return 0
     if not path.is_file():
         raise UsageProblem(f"{path}: neither file, folder nor link; a release cannot hold it")
-    body = path.read_bytes()
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        raise UsageProblem(
+            f"{path}: {error.strerror}; a release holds what you may read"
+        ) from error
     entry.size = len(body)
     entry.mode = 0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644
     tar.addfile(entry, io.BytesIO(body))
     return 1
+
+
+def _assert_stays_inside(file: Path, archive: bytes) -> None:
+    """Former versions packed links that lead anywhere.  Raises NoRelease."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        members = [(each.name, each.linkname, each.issym() or each.islnk()) for each in tar]
+    strange = next(strange_members(members), None)
+    if strange is not None:
+        raise NoRelease(
+            f"{file} holds {strange}, which leads out of the release's folder: on a host that "
+            "would be another file; create a release under a new ID without it"
+        )
 
 
 class Releases:
@@ -129,18 +151,22 @@ class Releases:
         return self._folder / f"{release_id}.tar.gz"
 
     def create(self, release_id: str, source: Path, who: str, clock: float) -> Manifest:
-        """Pack and write down; the same content again is the same release.  Raises ReleaseTaken,
-        UsageProblem."""
-        archive, count = pack(source)
+        """Pack and keep.  Raises ReleaseTaken, UsageProblem."""
+        return self.keep(release_id, pack(source), git_commit(source), who, clock)
+
+    def keep(self, release_id: str, packed: Packed, git: str, who: str, clock: float) -> Manifest:
+        """Write an archive down; the same content again is the same release.  Raises
+        ReleaseTaken."""
+        archive = packed.archive
         checksum = hashlib.sha256(archive).hexdigest()
-        manifest = Manifest(release_id, checksum, len(archive), count, _git(source), who, clock)
+        manifest = Manifest(release_id, checksum, len(archive), packed.files, git, who, clock)
         known = self.find(release_id)
         if known is not None and known.sha256 != checksum:
             raise ReleaseTaken(
                 f"release {release_id} exists with other content ({known.sha256[:12]}, "
                 f"by {known.who}); a release never changes: choose a new ID"
             )
-        write_durably(self.archive_file(release_id), archive)
+        write_privately(self.archive_file(release_id), archive)
         if known is not None:
             return known
         try:
@@ -148,7 +174,7 @@ class Releases:
                 f"{self._scope}/{release_id}", json.dumps(asdict(manifest))
             )
         except Taken:
-            return self.create(release_id, source, who, clock)
+            return self.keep(release_id, packed, git, who, clock)
         return manifest
 
     def find(self, release_id: str) -> Manifest | None:
@@ -168,7 +194,7 @@ class Releases:
             raise self._unknown(release_id)
         file = self.archive_file(release_id)
         try:
-            archive = file.read_bytes()
+            archive = read_privately(file)
         except OSError as error:
             raise NoRelease(
                 f"{file}: {error.strerror}; create the release again from the same files"
@@ -178,6 +204,7 @@ class Releases:
                 f"{file} is not what was released (its checksum is another one); create "
                 "the release again from the same files"
             )
+        _assert_stays_inside(file, archive)
         return manifest, archive
 
     def _unknown(self, release_id: str) -> NoRelease:

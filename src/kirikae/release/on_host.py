@@ -9,11 +9,21 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+from kirikae.hosts.errors import CommandFailed
 from kirikae.hosts.ssh import Host
 from kirikae.release.manifest import Manifest
 
 _LONG_S = 600.0
 """For what takes as long as it takes: an upload, a command of the user's."""
+_IN_THE_WAY = """
+if [ -e "$root/current" ] && [ ! -L "$root/current" ]; then
+    echo "$root/current is a folder or a file of its own, and must be a link: give what it holds \
+a name (mv $root/current $root/releases/before), then ln -s $root/releases/before $root/current"
+elif [ -e "$root/releases" ] && [ ! -d "$root/releases" ]; then
+    echo "$root/releases is no folder: rename it"
+fi
+"""
+_IS_FOLDER = '[ ! -d "$place" ] || echo yes'
 _CURRENT = 'readlink "$root/current" 2>/dev/null || true'
 _HAS = 'cat "$root/releases/$id/.kirikae" 2>/dev/null || true'
 _INSTALL = """set -eu
@@ -30,6 +40,8 @@ cat >"$tmp/archive"
 }
 mkdir "$tmp/tree"
 tar -C "$tmp/tree" -xzf "$tmp/archive"
+# Whatever the archive holds under these names, a link above all, is not written through.
+rm -rf "$tmp/tree/RELEASE" "$tmp/tree/.kirikae"
 printf '%s\\n' "$id" >"$tmp/tree/RELEASE"
 printf '%s' "$sum" >"$tmp/tree/.kirikae"
 chmod 755 "$tmp/tree"
@@ -37,6 +49,7 @@ mv -T "$tmp/tree" "$root/releases/$id"
 """
 # Renamed over, never unlinked first: a reader sees the old release or the new one.
 _SWITCH = """set -eu
+trap 'rm -f "$root/.current.$$"' EXIT
 ln -s "$target" "$root/.current.$$"
 mv -T "$root/.current.$$" "$root/current"
 """
@@ -67,12 +80,27 @@ class OnHost:
 
     def current(self) -> str:
         """The folder that ``current`` names; empty if there is none."""
-        return self.host.run(self._script(_CURRENT)).decode().strip()
+        named = self.host.run(self._script(_CURRENT))
+        try:
+            return named.decode().strip()
+        except UnicodeDecodeError as error:
+            raise CommandFailed(
+                f"{self.host.name}: {self.root}/current has no UTF-8 name: rename it",
+                0,
+                "",
+            ) from error
+
+    def in_the_way(self) -> str:
+        """What would make a release fail here, and what to do about it; empty: nothing."""
+        return self.host.run(self._script(_IN_THE_WAY)).decode(errors="replace").strip()
+
+    def is_folder(self, place: str) -> bool:
+        return bool(self.host.run(self._script(_IS_FOLDER, place=place)).strip())
 
     def has(self, manifest: Manifest) -> bool:
         """Whether this very release lies there, whole."""
         kept = self.host.run(self._script(_HAS, id=manifest.id, sum=manifest.sha256))
-        return kept.decode().strip() == manifest.sha256
+        return kept.decode(errors="replace").strip() == manifest.sha256
 
     def install(self, manifest: Manifest, archive: bytes) -> None:
         """Unpack beside, checksum proven, then rename into its place."""

@@ -10,8 +10,9 @@ from kirikae.aws import ecs
 from kirikae.aws.session import Aws
 from kirikae.hosts.ssh import Host
 from kirikae.model.errors import KirikaeError
-from kirikae.model.project import Project
+from kirikae.model.project import NewFleet, Project
 from kirikae.release.ledger import Deployed, Ledger
+from kirikae.release.stopped import StoppedTask, Stops
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +40,35 @@ class Standing:
     ledger: Sequence[Deployed]
     service: ServiceNow | None
     hosts: Mapping[str, str]
+    stopped: Sequence[StoppedTask] = ()
+    """Why tasks of the service stopped lately: of its newest deployments."""
 
     def to_plain(self) -> dict[str, Any]:
         return {
             "ledger": [entry.to_plain() for entry in self.ledger],
             "service": None if self.service is None else self.service.to_plain(),
             "hosts": dict(self.hosts),
+            "stopped": [task.to_plain() for task in self.stopped],
         }
 
 
 def standing(project: Project, aws: Aws, ledger: Ledger) -> Standing:
-    return Standing(ledger.all(), _service(project, aws), _hosts(project))
-
-
-def _service(project: Project, aws: Aws) -> ServiceNow | None:
     new = project.fleets.new
     found = ecs.service(aws, new.cluster, new.ecs_service)
+    hosts = _hosts(project)
     if found is None:
-        return None
-    return ServiceNow(found["taskDefinition"], found["runningCount"], found["desiredCount"])
+        return Standing(ledger.all(), None, hosts)
+    now = ServiceNow(found["taskDefinition"], found["runningCount"], found["desiredCount"])
+    return Standing(ledger.all(), now, hosts, _stopped(aws, new, found))
+
+
+def _stopped(aws: Aws, new: NewFleet, row: Mapping[str, Any]) -> tuple[StoppedTask, ...]:
+    """Of every deployment that is not done; after a rollback that is the one that failed."""
+    stops = Stops(aws, new.cluster, new.ecs_service)
+    open_ones = [each for each in row["deployments"] if each.get("rolloutState") != "COMPLETED"]
+    short = row["runningCount"] < row["desiredCount"]
+    asked = row["deployments"] if short else open_ones
+    return tuple(stopped for each in asked for stopped in stops.of(each["id"]))
 
 
 def _hosts(project: Project) -> dict[str, str]:

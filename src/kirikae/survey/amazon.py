@@ -30,6 +30,7 @@ def look(
 
 
 def _unreadable(seen: Inventory, _: str) -> Findings:
+    """What AWS did not let us see is told, not taken for absent."""
     for what, why in seen.unreadable:
         yield observed(
             "unreadable",
@@ -40,6 +41,7 @@ def _unreadable(seen: Inventory, _: str) -> Findings:
 
 
 def _ties_users(seen: Inventory, target_group: str) -> Findings:
+    """A task that comes anew gets none of the users who are tied to a host."""
     if seen.stickiness_s:
         yield observed(
             "ST19",
@@ -50,6 +52,7 @@ def _ties_users(seen: Inventory, target_group: str) -> Findings:
 
 
 def _managed_elsewhere(seen: Inventory, _: str) -> Findings:
+    """Whoever manages the rule would undo what a move does to it."""
     for rule, tags in seen.rules.items():
         owner = owner_of(tags)
         if owner is not None:
@@ -62,6 +65,7 @@ def _managed_elsewhere(seen: Inventory, _: str) -> Findings:
 
 
 def _admitted_by_group(seen: Inventory, _: str) -> Findings:
+    """Tasks have security groups of their own."""
     for group, port, of in seen.admitted:
         yield observed(
             "AW02",
@@ -72,6 +76,7 @@ def _admitted_by_group(seen: Inventory, _: str) -> Findings:
 
 
 def _acts_under_a_role(seen: Inventory, _: str) -> Findings:
+    """What the hosts may do by their role, the task's role must allow."""
     for instance, role in seen.roles:
         yield observed(
             "AW03",
@@ -82,6 +87,7 @@ def _acts_under_a_role(seen: Inventory, _: str) -> Findings:
 
 
 def _watched(seen: Inventory, target_group: str) -> Findings:
+    """The alarm will say nothing of the new side."""
     for alarm in seen.alarms:
         yield observed(
             "AW04",
@@ -92,6 +98,7 @@ def _watched(seen: Inventory, target_group: str) -> Findings:
 
 
 def _named_in_dns(seen: Inventory, _: str) -> Findings:
+    """Who asks by this name passes the load balancer by, and stays with the host."""
     for name, target in seen.records:
         yield observed(
             "AW05",
@@ -113,6 +120,7 @@ _RULES: tuple[Callable[[Inventory, str], Findings], ...] = (
 
 
 def to_plain(seen: Iterable[Finding]) -> str:
+    """JSON, to be kept with the survey; ``from_plain`` reads it."""
     rows = [finding.to_plain() for finding in seen]
     return json.dumps(rows, ensure_ascii=False, indent=1)
 
@@ -124,11 +132,12 @@ def from_plain(text: str) -> list[Finding]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleProblem(
             f"what was seen of the AWS side cannot be read ({error}); "
-            "`kirikae survey aws` looks again"
+            "`kirikae survey aws` looks again",
         ) from error
 
 
 def _finding(row: Mapping[str, Any]) -> Finding:
+    """Raises KeyError, ValueError or TypeError for a row that is none."""
     return Finding(
         code=row["code"],
         where=row["where"],

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from kirikae.model.bundle import Bundle, Code, File, Folder, Missing, Package, Text, Unit
 from kirikae.survey import rows, sockets
+from kirikae.survey.errors import BundleProblem
 from kirikae.survey.sections import Section, Sections, number
 
 _REMARK_OF_GREP = re.compile(r"Binary file |grep: ")
@@ -17,6 +18,17 @@ Wanted = TypeVar("Wanted")
 def read(text: str, host: str) -> Bundle:
     """The facts of one bundle.  Raises BundleProblem; a line that says nothing understandable is
     left out and told in ``missing``."""
+    try:
+        return _read(text, host)
+    except (ValueError, LookupError, ArithmeticError, TypeError) as error:
+        # A host's answer is never a reason to lose what the other hosts said.
+        raise BundleProblem(
+            f"the bundle of {host} cannot be read ({type(error).__name__}: {error}); collect it "
+            "again"
+        ) from error
+
+
+def _read(text: str, host: str) -> Bundle:
     sections = Sections(text)
     meta = sections.pairs("meta")
     tree = sections.rows("files", 3, rows.entry)

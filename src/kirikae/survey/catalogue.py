@@ -16,6 +16,7 @@ Kinds = tuple[str, ...]
 
 
 def catalogue() -> Mapping[str, Entry]:
+    """Code -> what is known about it (``catalogue.toml`` of the room)."""
     return load("kirikae.survey")
 
 

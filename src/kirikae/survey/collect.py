@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-from kirikae.hosts.files import create_durably
+from kirikae.hosts.files import create_durably, keep_private, read_privately
 from kirikae.hosts.ssh import Host
 from kirikae.survey.bundles import read
 from kirikae.survey.errors import KeyProblem
@@ -33,10 +33,10 @@ def project_key(file: Path) -> Keys:
     key: with an empty one everybody could try out what a secret is.
     """
     try:
-        if not file.exists():
-            # Whoever makes it first wins; all read the same one.
-            create_durably(file, secrets.token_hex(_BYTES))
-        raw = _raw_key(file.read_text(encoding="utf-8", errors="replace"))
+        keep_private(file.parent)
+        # Whoever makes it first wins; all read the same one.
+        create_durably(file, secrets.token_hex(_BYTES))
+        raw = _raw_key(read_privately(file).decode(errors="replace"))
     except OSError as error:
         raise KeyProblem(f"{file}: {error.strerror}") from error
     if raw is None:

@@ -12,6 +12,9 @@ section() { printf '@%s\n' "$*"; }
 bar() { sed 's/^/|/'; }
 missing() { printf '@missing %s\n|%s\n' "$1" "$2"; }
 TAB=$(printf '\t')
+# Whoever may name a file could otherwise put another file's name into ours, which are read a line at a time.
+BROKEN='*
+*'
 
 # --- secrets --------------------------------------------------------------------------------------------------------
 MASK='
@@ -222,7 +225,7 @@ walk() {
 magic() {
     section magic
     # A database in a file is told by its first bytes, not by its name.
-    find /var /srv /opt /home /usr/local /data -xdev -type f -size +0 \( -name '*.db' -o -name '*.sqlite*' -o -name '*.rrd' -o -name '*.mdb' \
+    find /var /srv /opt /home /usr/local /data -xdev -type f -size +0 ! -path "$BROKEN" \( -name '*.db' -o -name '*.sqlite*' -o -name '*.rrd' -o -name '*.mdb' \
         -o -name '*.kch' -o -name '*.ldb' -o -name 'PG_VERSION' -o -name 'ibdata1' -o -name 'dump.rdb' -o -name 'appendonly*' -o -name '*.mdbx' \
         -o -name '*.sq3' -o -name '*.tdb' -o -name '*.bdb' -o -path '/var/lib/*' -name '*.dat' \) 2>/dev/null \
         | grep -v -e ^/var/lib/dpkg -e ^/var/lib/apt -e ^/var/cache | head -n 500 | while IFS= read -r file; do
@@ -294,26 +297,54 @@ processes() {
 }
 
 # --- texts: everything below is read twice, once to find secrets and once to send it with the secrets masked ---------
-is_text() { [ "$(head -c 4096 "$1" 2>/dev/null | tr -dc '\000' | wc -c)" -eq 0 ]; }
-config_files() {
+# Whole files that never leave this machine, by whatever way their names came to us.
+WITHHELD='/(g?shadow-?|opasswd|ssh_host_[^/]*_key|id_(rsa|dsa|ecdsa|ed25519)(_sk)?|[^/]*\.(pem|key|p12|pfx|jks|gpg|asc|keytab))$|^/(proc|sys|dev)/|/\.(ssh|gnupg|aws)/'
+named_files() { printf '%s\n' "$ENVIRONMENT_FILES" "$ARGUMENT_FILES" | grep '^/' | grep -v -E -e "$WITHHELD" | sort -u; }
+found_files() {
     {
-        find /etc -type f -size -256k 2>/dev/null | grep -v -E \
+        find /etc -type f -size -256k ! -path "$BROKEN" 2>/dev/null | grep -v -E \
             -e '^/etc/(alternatives|ssl|ca-certificates|apparmor|apparmor\.d|X11|fonts|dpkg|apt/trusted|init\.d|rc[0-9S]\.d|pam\.d|selinux|skel|bash_completion\.d|python3[.0-9]*|perl|vim|emacs|ImageMagick-[0-9]*|java[^/]*|udev|modprobe\.d|kernel|grub\.d|initramfs-tools|terminfo|mime\.types|magic|sgml|xml|gss|iproute2|binfmt\.d|security/(access|group|namespace|pam_env|time|faillock|opasswd|pwhistory|sepermit))(/|\.|$)' \
             -e '/(g?shadow-?|passwd-?|group-?|subuid-?|subgid-?|ssh_host_[^/]*|machine-id|ld\.so\.cache|\.pwd\.lock|moduli|services|protocols|rpc|mailcap[^/]*|mime\.types|bash\.bashrc|locale\.alias|locale\.gen|deluser\.conf|adduser\.conf|debconf\.conf|gai\.conf|nanorc|wgetrc|inputrc|zsh[^/]*|[^/]*\.(gz|pem|crt|key|p12|jks|gpg|asc|db|dpkg-(old|dist|new|tmp)|ucf-[a-z]*|bak|orig|rej|swp)|[^/]*~)$'
-        printf '%s\n' "$ENVIRONMENT_FILES" "$ARGUMENT_FILES"
-        find /var/spool/cron -type f 2>/dev/null
-        find /opt /srv /var/www /home -maxdepth 4 -type f -size -64k \( -name '.env' -o -name '*.env' -o -name 'crontab*' -o -name 'Procfile' -o -name 'supervisord.conf' \
+        find /var/spool/cron -type f ! -path "$BROKEN" 2>/dev/null
+        find /opt /srv /var/www /home -maxdepth 4 -type f -size -64k ! -path "$BROKEN" \( -name '.env' -o -name '*.env' -o -name 'crontab*' -o -name 'Procfile' -o -name 'supervisord.conf' \
             -o -name 'requirements*.txt' -o -name 'package.json' -o -name 'composer.json' -o -name 'Gemfile' -o -name 'go.mod' \) 2>/dev/null | grep -v /node_modules/
-    } | grep . | sort -u
+    } | grep '^/' | grep -v -E -e "$WITHHELD" | sort -u
+}
+# What another user lays in our way is not root's own to give: asked of the file that is open already, so nobody can change it in between.
+# A file that we found ourselves must be the one at that path, without a link on the way, and root's own only under one name;
+# one that root's units name may be a link to a file that others may read, or that root keeps in /etc.
+may_leave() {
+    real=$(readlink /proc/self/fd/3) || return 1
+    # shellcheck disable=SC2046
+    set -- "$1" "$2" $(stat -L -c '%u %h %a %F' /proc/self/fd/3)
+    [ "${6:-}" = regular ] || return 1
+    if [ "$real" = "$2" ]; then
+        case $1$2 in named*|found/etc/*) return ;; esac
+        [ "$3" != 0 ] || [ "$4" = 1 ]
+        return
+    fi
+    [ "$1" = named ] || return 1
+    printf '%s\n' "$real" | grep -q -E -e "$WITHHELD" && return 1
+    [ "$3" != 0 ] && return
+    case $2$real in /etc/*/etc/*) return ;; esac
+    case $5 in *[4567]) return ;; esac
+    return 1
+}
+text() {
+    may_leave "$1" "$2" || { printf '@missing %s\n|not the file that is named so: a link, or a second name of another file\n' "$2"; return; }
+    [ "$(head -c 4096 /proc/self/fd/3 | tr -dc '\000' | wc -c)" -eq 0 ] || return
+    keyed=$({ printf '%s' "$K1"; cat /proc/self/fd/3; } | sha256sum | cut -c 1-16)
+    printf '@text %s %s\n' "$keyed" "$2"
+    sed 's/^/|/' /proc/self/fd/3; tail -c 1 /proc/self/fd/3 | tr -d '\n' | grep -q . && echo
 }
 texts() {
-    printf '%s\n' "$CONFIG_FILES" | while IFS= read -r file; do
+    {
+        printf '%s\n' "$NAMED_FILES" | sed 's/^/named /'
+        printf '%s\n' "$FOUND_FILES" | sed 's/^/found /'
+    } | sort -u -k 2 | while read -r how file; do
         [ -f "$file" ] || continue
         [ -r "$file" ] || { printf '@missing %s\n|permission denied\n' "$file"; continue; }
-        is_text "$file" || continue
-        keyed=$({ printf '%s' "$K1"; cat "$file"; } | sha256sum | cut -c 1-16)
-        printf '@text %s %s\n' "$keyed" "$file"
-        sed 's/^/|/' "$file"; tail -c 1 "$file" | tr -d '\n' | grep -q . && echo
+        text "$how" "$file" 3<"$file"
     done
 }
 environments() {
@@ -331,7 +362,7 @@ code_roots() {
         sed -n -e 's/^[ \t]*DocumentRoot[ \t]\{1,\}"\{0,1\}\([^"]*\)"\{0,1\}.*$/\1/p' -e 's/^[ \t]*Alias[ \t]\{1,\}[^ \t]*[ \t]\{1,\}"\{0,1\}\([^"]*\)"\{0,1\}.*$/\1/p' \
             /etc/apache2/sites-enabled/* /etc/apache2/conf-enabled/* /etc/httpd/conf/httpd.conf /etc/httpd/conf.d/* 2>/dev/null
         cat /etc/crontab /etc/cron.d/* /var/spool/cron/crontabs/* /var/spool/cron/* 2>/dev/null | grep -v '^#' | grep -o '/\(opt\|srv\|home\|usr/local\|var/www\)/[A-Za-z0-9._/-]*' | sed 's/\/[^/]*$//'
-    } | grep '^/' | while IFS= read -r folder; do (cd "$folder" 2>/dev/null && pwd -P); done | grep -v -E '^/(|etc|usr|usr/s?bin|usr/lib|var|bin|root|home|usr/share|var/lib|usr/local|usr/local/s?bin|tmp|run|proc)$' | sort -u
+    } | grep '^/' | while IFS= read -r folder; do (cd "$folder" 2>/dev/null && pwd -P); done | grep -v -E -e '^/(etc|root|proc|sys|dev|run|boot)/' -e '^/(|etc|usr|usr/s?bin|usr/lib|var|bin|root|home|usr/share|var/lib|usr/local|usr/local/s?bin|tmp|run|proc)$' | sort -u
 }
 TOKENS='environ|getenv|ENV\[|process\.env|_ENV\[|_SERVER\[|Getenv|gethostname|hostname|php_uname|169\.254\.169\.254|SERVER_ADDR|platform\.node|os\.uname|save_handler|save_path|FileStore|FileSystemCache|session-file-store|move_uploaded_file|multer|UploadedFile|flock|LOCK_EX|lockf|SysLogHandler|[Ss]yslog|/dev/log|sendmail|smtplib|[^a-z_]mail\(|setlocale|timezone|subprocess|os\.system|popen|shell_exec|proc_open|127\.0\.0\.1|localhost|[Pp]assw|PASSW|[Ss]ecret|SECRET|api_key|API_KEY|["'"'"'=( ]/(var|srv|opt|home|data|mnt|tmp)/[A-Za-z0-9._-]'
 code() {
@@ -371,7 +402,8 @@ main() {
         'kirikae probe 1') ;;
         *) missing secrets 'the awk of this machine does not find secrets: no text was sent'; about; packages; echo @end; return ;;
     esac
-    CONFIG_FILES=$(config_files)
+    NAMED_FILES=$(named_files)
+    FOUND_FILES=$(found_files)
     CODE_ROOTS=$(code_roots)
     # NUL and \001 never reach awk as separators of ours: values are one a line.
     secrets=$(sensitive 2>/dev/null | awk -v MODE=find "$MASK" | grep . | sort -u)

@@ -30,6 +30,7 @@ def drift(views: Views) -> list[Finding]:
 
 
 def _table(views: Views, rows: Callable[[View], Iterable[tuple[str, Value]]]) -> Table[Value]:
+    """Every host's rows by name. Hosts without a name are left out, which is a difference too."""
     found: dict[str, dict[str, Value]] = defaultdict(dict)
     for view in views:
         host = view.bundle.host
@@ -39,6 +40,7 @@ def _table(views: Views, rows: Callable[[View], Iterable[tuple[str, Value]]]) ->
 
 
 def _differ(values: Iterable[Hashable]) -> bool:
+    """Is there more than one of them?"""
     return len(set(values)) > 1
 
 
@@ -62,6 +64,7 @@ def files_differ(views: Views) -> Findings:
 
 
 def _fingerprints(view: View) -> Iterator[tuple[str, str]]:
+    """Of files that somebody wrote or changed."""
     for text in view.own_texts:
         yield text.path, text.fingerprint
 
@@ -71,6 +74,7 @@ def _marks(
     path: str,
     by_host: Mapping[str, str],
 ) -> Iterator[Trace]:
+    """What each host has; a host without the file says so."""
     for view in views:
         mark = by_host.get(view.bundle.host)
         said = "not there" if mark is None else f"fingerprint {mark}"
@@ -94,6 +98,7 @@ def _first_differences(views: Views, path: str) -> str:
 
 
 def _lines_of(text: Text | None) -> set[str]:
+    """None of a file that is not there."""
     return set() if text is None else set(text.lines)
 
 
@@ -115,6 +120,11 @@ def secrets_differ(views: Views) -> Findings:
 
 
 def _secrets(view: View) -> Iterator[tuple[str, Declared]]:
+    """By name.
+
+    Values are fingerprints by the project's key: equal ones are the same secret, and nobody can
+    read them.
+    """
     for service in view.applications:
         for name, variable in view.environment(service).items():
             if variable.secret:
@@ -143,12 +153,14 @@ def code_differs(views: Views) -> Findings:
 
 
 def _released(view: View) -> Iterator[tuple[str, Code]]:
+    """Code that was deployed, without what packages bring."""
     for code in view.bundle.code:
         if not code.root.startswith(_NOT_RELEASED):
             yield code.root, code
 
 
 def _differing_files(trees: Sequence[Code]) -> list[str]:
+    """Names of files that are not the same in all trees, or not in all of them."""
     names: set[str] = set()
     for tree in trees:
         names.update(tree.files)
@@ -164,6 +176,7 @@ def _differing_files(trees: Sequence[Code]) -> list[str]:
 
 
 def packages_differ(views: Views) -> Findings:
+    """Another version, or a package that not all hosts have; one finding for all of them."""
     versions = _table(views, _versions)
     names = sorted(
         name
@@ -182,6 +195,7 @@ def packages_differ(views: Views) -> Findings:
 
 
 def _versions(view: View) -> Iterator[tuple[str, str]]:
+    """Of every package that is installed."""
     for package in view.bundle.packages:
         yield package.name, package.version
 
@@ -191,6 +205,7 @@ def _of_packages(
     names: Sequence[str],
     versions: Table[str],
 ) -> Iterator[Trace]:
+    """Each host's version of each of these packages."""
     for view in views:
         for name in names:
             version = versions[name].get(view.bundle.host, "missing")

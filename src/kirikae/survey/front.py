@@ -43,18 +43,19 @@ def front_of(
     if "nginx" not in names:
         return _cannot(
             f"{names[0]} is in front; kirikae writes sidecars for nginx only: write its image by "
-            "hand"
+            "hand",
         )
     hosts = list(_virtual_hosts(view))
     if len(hosts) != 1:
         paths = ", ".join(text.path for text in hosts)
         return _cannot(
-            f"nginx has {len(hosts)} virtual hosts enabled ({paths}); kirikae carries over one"
+            f"nginx has {len(hosts)} virtual hosts enabled ({paths}); kirikae carries over one",
         )
     return _carried(views, hosts[0], right, folder)
 
 
 def _cannot(question: str) -> Front:
+    """Nothing is carried over; a person has to decide."""
     return Front(questions=(question,))
 
 
@@ -64,13 +65,15 @@ def _carried(
     right: Mapping[str, str],
     folder: str,
 ) -> Front:
+    """The virtual host as it is on the host that is right, with a question for whatever is still
+    open."""
     questions = []
     chosen = _right_one(views, text, right)
     if chosen is None:
         chosen = text
         questions.append(
             f"{text.path} differs between the hosts: accept CF05 in kirikae.yml with "
-            "`use: HOST`, the host that is right"
+            "`use: HOST`, the host that is right",
         )
     if any(MASKED in line for line in chosen.lines):
         questions.append(f"{chosen.path} holds a secret; it cannot be carried into an image")
@@ -78,6 +81,7 @@ def _carried(
 
 
 def _virtual_hosts(view: View) -> Iterator[Text]:
+    """Live configuration files with a ``server`` of their own; nginx's main file is not one."""
     for text in view.web_texts:
         hosts = any(_VIRTUAL_HOST.match(line) for line in text.lines)
         if hosts and text.path != _MAIN:
@@ -114,6 +118,7 @@ def _web_server(
     text: Text,
     folder: str,
 ) -> WebServer:
+    """The port is the first one that it listens on; 80 where it does not say."""
     package = _package(view)
     said = "\n".join(text.lines)
     listen = _LISTEN.search(said)

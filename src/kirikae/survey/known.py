@@ -32,6 +32,7 @@ class Debian:
 
 @cache
 def debian() -> Debian:
+    """Read once; ``debian.toml`` says when it was looked at."""
     rows = _data("debian.toml")
     databases = rows.pop("databases")
     lists = {name: tuple(row) for name, row in rows.items()}
@@ -49,6 +50,8 @@ class Support:
 
 @dataclass(frozen=True, slots=True)
 class Supported:
+    """Systems and runtimes of which it is known when nobody maintains them any more."""
+
     systems: Mapping[str, Support]
     """``ID VERSION_ID`` of os-release -> its support."""
     runtimes: Mapping[str, Support]
@@ -62,11 +65,13 @@ class Supported:
 
 @cache
 def support() -> Supported:
+    """Read once. What is not in ``support.toml`` has no known end, and no finding."""
     rows = _data("support.toml")
     return Supported(_supports(rows["os"]), _supports(rows["runtime"]))
 
 
 def _supports(rows: Mapping[str, Any]) -> dict[str, Support]:
+    """By key of the file."""
     found = {}
     for key, row in rows.items():
         found[key] = Support(
@@ -78,6 +83,7 @@ def _supports(rows: Mapping[str, Any]) -> dict[str, Support]:
 
 
 def _data(name: str) -> dict[str, Any]:
+    """A file of this room."""
     return tomllib.loads((files("kirikae.survey") / name).read_text(encoding="utf-8"))
 
 

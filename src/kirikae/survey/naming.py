@@ -11,7 +11,7 @@ from kirikae.survey.services import Service
 
 _PATH = re.compile(
     r"(?<![\w/.*$}-])"
-    r"/(?:var|srv|opt|home|data|mnt|tmp|run|media|export)/[A-Za-z0-9._/@-]+"
+    r"/(?:var|srv|opt|home|data|mnt|tmp|run|media|export)/[A-Za-z0-9._/@-]+",
 )
 _OF_THE_SYSTEM = ("/etc/logrotate.d/", "/etc/apparmor", "/etc/ufw/")
 """They name folders of programs that are not there."""
@@ -42,17 +42,21 @@ def named_paths(bundle: Bundle, services: Sequence[Service]) -> Iterator[Named]:
 
 
 def _lines(bundle: Bundle) -> Iterator[Line]:
+    """Live lines of all configuration that was collected, without files about programs that may not
+    be there."""
     for text in bundle.texts:
         if not text.path.startswith(_OF_THE_SYSTEM):
             yield from text.live()
 
 
 def _in(line: Line, said: str) -> Iterator[Named]:
+    """The paths in one line of text."""
     for match in _PATH.finditer(said):
         yield Named(match[0].rstrip("/."), line)
 
 
 def _in_unit(service: Service) -> Iterator[Named]:
+    """What a unit names itself, and the folders that systemd makes for it (systemd.exec(5))."""
     unit = service.unit
     for key in ("ExecStart", "ReadWritePaths"):
         line = Line(unit.name, 0, f"{key} of the unit")

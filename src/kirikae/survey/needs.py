@@ -51,6 +51,8 @@ def needed(
 
 
 def _brought_by(bundle: Bundle, program: str) -> str | None:
+    """The package that owns a program, through links or as it is named; None for one of
+    nobody's."""
     return bundle.owner(bundle.resolve(program)) or bundle.owner(program)
 
 
@@ -67,6 +69,7 @@ def _why_not(
     program: str | None,
     web: WebServer | None,
 ) -> str | None:
+    """Why a package is left out, with the finding that says so; None for one that is needed."""
     if package.name != program and matches(package.name, debian().host_only):
         return "PK05: of use on a host only"
     idle = _idle_server(view.bundle, package)

@@ -11,6 +11,7 @@ def parent_of(path: str) -> str:
 
 
 def name_of(path: str) -> str:
+    """The last part of it."""
     return path.rpartition("/")[2]
 
 

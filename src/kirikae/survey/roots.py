@@ -79,10 +79,12 @@ class Root:
 
     @property
     def code(self) -> str:
+        """The finding that a folder of its kind is."""
         return CODES[self.kind]
 
     @property
     def passing(self) -> bool:
+        """May it be lost with the container?"""
         return self.kind in PASSING
 
 
@@ -94,6 +96,7 @@ class _Why(NamedTuple):
 
 
 def kind_of(path: str) -> str:
+    """By its name alone; ``unknown`` is what has to be looked at first."""
     for kind, pattern in _KINDS:
         if pattern.search(path):
             return kind
@@ -119,6 +122,7 @@ def _root(
     inside: Sequence[Folder],
     why: _Why,
 ) -> Root:
+    """One tree, as what lies inside of it adds up."""
     written = [folder for folder in inside if folder.newest]
     newest = max(written, key=lambda folder: folder.newest, default=None)
     services: set[str] = set()
@@ -141,6 +145,8 @@ def _root(
 
 
 def _writable_roots(view: View) -> Iterator[Root]:
+    """Trees that a service may write into by its rights, without configuration and released
+    code."""
     code = _released(view)
     for top, why in _tops(view):
         if under(top.path, ["/etc"]):
@@ -158,6 +164,7 @@ def _inside(
     path: str,
     without: Sequence[str],
 ) -> list[Folder]:
+    """Folders of a tree, without these trees inside of it."""
     folders = view.bundle.under(path)
     return [folder for folder in folders if not under(folder.path, without)]
 
@@ -241,6 +248,7 @@ def _split(view: View, top: Folder) -> list[str]:
 
 
 def _children(view: View, path: str) -> Iterator[str]:
+    """One level down."""
     for folder in view.bundle.under(path):
         if parent_of(folder.path) == path:
             yield folder.path
@@ -308,6 +316,7 @@ def _belongs(
     file: File,
     service: Service,
 ) -> bool:
+    """Is it this service's, by the package of its folder or by a name in its path?"""
     folder = parent_of(file.path)
     owner = view.bundle.owner(folder)
     if owner and owner == service.package:

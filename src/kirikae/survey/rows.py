@@ -52,6 +52,7 @@ def group(cells: Cells) -> tuple[str, Group] | None:
 
 
 def mount(cells: Cells) -> Mount:
+    """device, place, kind"""
     return Mount(*cells[:3])
 
 
@@ -63,10 +64,12 @@ def changed(cells: Cells) -> Changed | None:
 
 
 def first_bytes(cells: Cells) -> FirstBytes:
+    """the first bytes in hexadecimal digits, path"""
     return FirstBytes(*cells[:2])
 
 
 def timer(cells: Cells) -> Timer:
+    """unit, state"""
     return Timer(*cells[:2])
 
 
@@ -83,10 +86,12 @@ class Listed(NamedTuple):
 
     @property
     def installed(self) -> bool:
+        """dpkg's status: wanted, and installed."""
         return self.status.startswith("ii")
 
 
 def listed(cells: Cells) -> Listed:
+    """name, version, architecture, status, essential, priority, section"""
     return Listed(*cells[:7])
 
 
@@ -99,15 +104,19 @@ class Diverted(NamedTuple):
 
 
 def diverted(cells: Cells) -> Diverted:
+    """path, where the former file lies, package"""
     return Diverted(*cells[:3])
 
 
 class Owned(NamedTuple):
+    """A package owns this path."""
+
     package: str
     path: str
 
 
 def owned(cells: Cells) -> Owned:
+    """package, path"""
     return Owned(*cells[:2])
 
 
@@ -153,6 +162,8 @@ def live_variable(cells: Cells) -> LiveVariable | None:
 
 
 class Link(NamedTuple):
+    """A symbolic link."""
+
     path: str
     target: str
 
@@ -212,6 +223,7 @@ def _file(cells: Cells) -> File | None:
 
 
 def _set_uid(cells: Cells) -> SetUid | None:
+    """As of a file."""
     file = _file(cells)
     return None if file is None else SetUid(file)
 
@@ -227,6 +239,8 @@ def _special(cells: Cells) -> Special:
 
 
 class _Form(NamedTuple):
+    """How many cells an entry of a kind has at the least, and its reader."""
+
     width: int
     read: Callable[[Cells], Entry | None]
 

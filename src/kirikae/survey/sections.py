@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -18,6 +17,10 @@ from kirikae.survey.errors import BundleProblem
 VERSION = "1"
 _BEGINS = "@kirikae-bundle "
 _GZIP = b"\x1f\x8b"
+_GZIP_FORM = 31
+"""zlib's word for gzip with a header of its own."""
+MOST_BYTES = 256 << 20
+"""Unpacked; a host of a hundred thousand files has some 20 MiB."""
 _SHOWN = 80
 Row = TypeVar("Row")
 Cells = list[str]
@@ -27,12 +30,27 @@ def unpacked(raw: bytes) -> str:
     """The collector's text, whether it was compressed or not.  Raises BundleProblem."""
     if raw.startswith(_GZIP):
         try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as error:
+            raw = _inflated(raw)
+        except (EOFError, zlib.error) as error:
             raise BundleProblem(
                 f"the bundle is cut off or damaged: {error}; collect it again"
             ) from error
+    if len(raw) > MOST_BYTES:
+        raise BundleProblem(
+            f"the bundle is larger than {MOST_BYTES >> 20} MiB, which no look at a host is; it was "
+            "not read"
+        )
     return raw.decode("utf-8", "surrogateescape")
+
+
+def _inflated(raw: bytes) -> bytes:
+    """At most one byte more than is allowed, whatever the bundle would become.  Raises zlib.error,
+    EOFError."""
+    stream = zlib.decompressobj(wbits=_GZIP_FORM)
+    text = stream.decompress(raw, MOST_BYTES + 1)
+    if len(text) <= MOST_BYTES and not stream.eof:
+        raise EOFError("its end is missing")
+    return text
 
 
 class Section(NamedTuple):

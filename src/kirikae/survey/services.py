@@ -25,6 +25,7 @@ class Service:
 
     @property
     def name(self) -> str:
+        """Of its unit, without ``.service``."""
         return self.unit.name.removesuffix(".service")
 
     @property
@@ -42,6 +43,7 @@ class Service:
 
 
 def services_of(bundle: Bundle) -> Iterator[Service]:
+    """Units that run or would, without the operating system's own and agents."""
     by_unit: dict[str, list[Process]] = defaultdict(list)
     for process in bundle.processes:
         by_unit[process.unit].append(process)
@@ -66,6 +68,7 @@ def _service(
     unit: Unit,
     processes: Iterable[Process],
 ) -> Service:
+    """Where nothing runs, the user is the one that the unit names."""
     every = tuple(processes)
     uids = {process.uid for process in every} or _declared_uids(bundle, unit)
     package = None if unit.own else bundle.owner(unit.get("FragmentPath"))

@@ -7,7 +7,7 @@ import gzip
 import time
 from pathlib import Path
 
-from kirikae.hosts.files import write_durably
+from kirikae.hosts.files import read_privately, write_privately
 from kirikae.model.bundle import Bundle
 from kirikae.survey.bundles import read
 from kirikae.survey.errors import BundleProblem
@@ -20,6 +20,7 @@ class Shelf:
     """The folder of bundles: ``HOST/UTC-TIME.gz``, newest last."""
 
     def __init__(self, folder: Path) -> None:
+        """The folder need not be there yet."""
         self._folder = folder
 
     def put(
@@ -33,7 +34,7 @@ class Shelf:
         stamp = time.strftime(_STAMP, time.gmtime(moment))
         file = self._folder / host / f"{stamp}.gz"
         raw = text.encode("utf-8", "surrogateescape")
-        write_durably(file, gzip.compress(raw, mtime=0))
+        write_privately(file, gzip.compress(raw, mtime=0))
         return file
 
     def hosts(self) -> list[str]:
@@ -41,6 +42,7 @@ class Shelf:
         return sorted({file.parent.name for file in self._folder.glob("*/*.gz")})
 
     def newest(self, host: str) -> Path | None:
+        """None for a host that was never looked at."""
         return max((self._folder / host).glob("*.gz"), default=None)
 
     def age_s(self, host: str, now: float) -> float | None:
@@ -53,7 +55,7 @@ class Shelf:
             then = time.strptime(file.name.removesuffix(".gz"), _STAMP)
         except ValueError as error:
             raise BundleProblem(
-                f"{file}: the name is not a time; bundles are named by kirikae"
+                f"{file}: the name is not a time; bundles are named by kirikae",
             ) from error
         return now - calendar.timegm(then)
 
@@ -63,7 +65,7 @@ class Shelf:
         if file is None:
             raise BundleProblem(f"there is no bundle of {host}; `kirikae survey collect` makes one")
         try:
-            raw = file.read_bytes()
+            raw = read_privately(file)
         except OSError as error:
             raise BundleProblem(f"{file}: {error.strerror}") from error
         return read(unpacked(raw), host)

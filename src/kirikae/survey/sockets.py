@@ -29,6 +29,8 @@ class End(NamedTuple):
 
 
 class Socket(NamedTuple):
+    """One line of /proc/net, read."""
+
     protocol: str
     own: End
     other: End
@@ -37,6 +39,7 @@ class Socket(NamedTuple):
 
     @property
     def listens(self) -> bool:
+        """Does it wait for whoever comes?"""
         return self.state == _LISTENS[self.protocol]
 
 

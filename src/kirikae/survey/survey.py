@@ -67,6 +67,7 @@ def _one_of(known: Finding, finding: Finding) -> Finding:
 
 
 def _sureness(finding: Finding) -> int:
+    """The larger, the surer."""
     return _WEAKEST_FIRST.index(finding.confidence)
 
 
@@ -91,6 +92,7 @@ def _age(
     age_s: float | None,
     max_age_s: float,
 ) -> Finding | None:
+    """SV01 or SV02 for one host; None where its survey is young enough."""
     if age_s is None:
         return configured(
             "SV01",

@@ -22,7 +22,7 @@ SHOWN = 200
 READS = re.compile(
     r"(?:environ(?:\.get)?\s*[\[(]|getenv\s*\(|Getenv\(|ENV(?:\.fetch)?\s*[\[(]"
     r"|_ENV\[|process\.env\[)\s*[\"']([A-Za-z_][A-Za-z0-9_]*)[\"']"
-    r"|process\.env\.([A-Za-z_][A-Za-z0-9_]*)"
+    r"|process\.env\.([A-Za-z_][A-Za-z0-9_]*)",
 )
 """Code reads an environment variable, as Python, PHP, Ruby, Go and Node write it."""
 _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$")
@@ -31,7 +31,7 @@ _BY_THE_RUNTIME = re.compile(
     r"(?:LANG|LANGUAGE|LC_\w+|TZ|PATH|HOME|USER|LOGNAME|SHELL|PWD|TMPDIR|TERM|AWS_\w+|PYTHON\w*"
     r"|GUNICORN_CMD_ARGS|WEB_CONCURRENCY|PORT|\w+_PROXY|\w+_proxy|NODE_\w+|RAILS_\w+|RACK_\w+"
     r"|JAVA_\w+|LD_\w+|MALLOC_\w+|GO\w+|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_\w+|NOTIFY_SOCKET"
-    r"|LISTEN_\w+|MEMORY_PRESSURE_\w+)"
+    r"|LISTEN_\w+|MEMORY_PRESSURE_\w+)",
 )
 
 
@@ -45,6 +45,7 @@ class Declared:
 
     @property
     def secret(self) -> bool:
+        """Was its value masked by the collector?"""
         return self.value.startswith(MASKED)
 
 
@@ -54,7 +55,10 @@ def by_the_runtime(name: str) -> bool:
 
 
 class View:
+    """One host, seen through its bundle; asked for as often as one likes, worked out once."""
+
     def __init__(self, bundle: Bundle) -> None:
+        """Nothing is worked out yet."""
         self.bundle = bundle
 
     def trace(
@@ -63,12 +67,16 @@ class View:
         says: str,
         line: int = 0,
     ) -> Trace:
+        """Evidence on this host; ``at`` is a path or what the machine calls the thing, ``line`` is
+        0 where there is none."""
         return Trace(self.bundle.host, at, says.strip()[:SHOWN], line)
 
     def quote(self, line: Line) -> Trace:
+        """A line of a file as evidence."""
         return self.trace(line.path, line.text, line.number)
 
     def quotes(self, lines: Iterable[Line]) -> list[Trace]:
+        """Each line as evidence."""
         return [self.quote(line) for line in lines]
 
     def elapsed_s(self, since: int | None) -> int | None:
@@ -80,6 +88,7 @@ class View:
 
     @cached_property
     def services(self) -> tuple[Service, ...]:
+        """Units that belong to what the host is for."""
         return tuple(services_of(self.bundle))
 
     @cached_property
@@ -95,6 +104,7 @@ class View:
         return tuple(own or behind)
 
     def uid_of(self, name: str) -> int | None:
+        """Of a name or a number; None for a name that /etc/passwd does not have."""
         return uid_of(self.bundle, name)
 
     @cached_property
@@ -133,6 +143,7 @@ class View:
         return {variable.name: variable for variable in declared}
 
     def _in_the_unit(self, service: Service) -> Iterator[Declared]:
+        """``Environment=`` of the unit (systemd.exec(5))."""
         unit = service.unit
         place = unit.get("FragmentPath") or unit.name
         words = _WORD.findall(unit.get("Environment"))
@@ -143,6 +154,7 @@ class View:
                 yield Declared(match[1], match[2], trace)
 
     def _in_its_files(self, service: Service) -> Iterator[Declared]:
+        """``EnvironmentFile=`` of the unit, as far as these files were collected."""
         for line in self._lines_of_its_files(service):
             match = _ASSIGNMENT.match(line.text)
             if match is not None:
@@ -198,6 +210,7 @@ class View:
 
     @property
     def web_lines(self) -> Iterator[Line]:
+        """Live lines of the web servers' live configuration."""
         for text in self.web_texts:
             yield from text.live()
 
@@ -223,12 +236,14 @@ class View:
         return found
 
     def of_the_system(self, path: str) -> bool:
+        """Does the operating system write there by itself?"""
         return under(path, debian().spools) or "/systemd-private-" in path
 
     # --- running
 
     @cached_property
     def process_at(self) -> Mapping[int, Process]:
+        """Process ID -> process."""
         return {process.pid: process for process in self.bundle.processes}
 
     def opened_by_services(self) -> Iterator[tuple[str, Process]]:

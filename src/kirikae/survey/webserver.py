@@ -42,6 +42,7 @@ def _included(
     path: str,
     seen: set[str],
 ) -> Iterator[Text]:
+    """A file and all that it includes; each once, so that a circle ends."""
     text = bundle.text(path)
     if text is None or text.path in seen:
         return

@@ -72,6 +72,11 @@ def _right_hosts(accepted: Iterable[Accepted]) -> dict[str, str]:
 
 
 def _service(view: View, settings: BuildSettings) -> Service:
+    """The one service that is built.
+
+    Raises NoSurvey where there is none, or more than one and nobody says which, or where it is not
+    known where its code lies.
+    """
     wanted = settings.unit
     candidates = [
         service
@@ -82,13 +87,13 @@ def _service(view: View, settings: BuildSettings) -> Service:
         known = ", ".join(service.unit.name for service in view.services) or "none"
         raise NoSurvey(
             f"{view.bundle.host} runs not one service that could be built but: {known}; "
-            "name it as `build.unit` in kirikae.yml"
+            "name it as `build.unit` in kirikae.yml",
         )
     service = candidates[0]
     if not service.unit.folder:
         raise NoSurvey(
             f"{service.unit.name} names no WorkingDirectory, so where its code lies is not known; "
-            "kirikae builds services of a unit of your own"
+            "kirikae builds services of a unit of your own",
         )
     return service
 
@@ -110,7 +115,7 @@ def _identity(view: View, unit: Unit) -> _Identity:
     if user is None:
         raise NoSurvey(
             f"{unit.name} runs as {name}, whom /etc/passwd of {view.bundle.host} does not have; "
-            "give it a user of its own there (`User=`), and survey again"
+            "give it a user of its own there (`User=`), and survey again",
         )
     return _Identity(name, user.uid, user.gid)
 
@@ -129,11 +134,14 @@ def _user(bundle: Bundle, name: str) -> User | None:
 
 @dataclass(frozen=True, slots=True)
 class _Environment:
+    """Variables of the service, and what a person has to decide about them."""
+
     variables: tuple[Variable, ...]
     questions: tuple[str, ...]
 
     @property
     def locale(self) -> str:
+        """LC_ALL or LANG, whichever stands first; empty where neither is set."""
         for variable in self.variables:
             if variable.name in ("LC_ALL", "LANG"):
                 return variable.value
@@ -178,6 +186,7 @@ def _values(
 
 
 def _has_requirements(view: View, service: Service) -> bool:
+    """Does a ``requirements.txt`` lie in the tree of its code?"""
     code = view.code_of(service)
     if code is None:
         return False
@@ -198,6 +207,7 @@ def _port(view: View, service: Service) -> int:
 
 
 def _nofile(unit: Unit) -> int:
+    """0 where no number is set (``infinity`` is none)."""
     said = unit.get("LimitNOFILE")
     return int(said) if said.isdecimal() else 0
 

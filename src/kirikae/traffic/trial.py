@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import exp, inf, isfinite, log
 from typing import NamedTuple
 
@@ -485,7 +486,9 @@ class Trial:
 _NOT_SHOWN = "traffic.not_shown"
 
 
+@cache
 def _metric(name: str) -> Said:
+    """The few names of metrics in words: said at every look, made once."""
     return said(f"traffic.metric.{name}")
 
 

@@ -6,36 +6,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from kirikae.local.ecs.names import invalid
-from kirikae.local.state import Row
+from kirikae.local.rows import StrategyItem
 
 PROVIDERS = ("FARGATE", "FARGATE_SPOT")
 MOST_BASE = 100_000
 MOST_WEIGHT = 1000
-Strategy = Sequence[Row]
+Strategy = Sequence[StrategyItem]
 
 
 def check_strategy(strategy: Strategy, of_cluster: Iterable[str]) -> None:
     """Raise AwsError for what AWS refuses (ECS API reference, CapacityProviderStrategyItem)."""
     known = set(of_cluster)
     for item in strategy:
-        name = item["capacityProvider"]
-        if name not in PROVIDERS:
-            raise invalid(
-                f"The specified capacity provider {name} was not found; kirikae local "
-                f"has {' and '.join(PROVIDERS)}."
-            )
-        if name not in known:
-            raise invalid(
-                f"The capacity provider {name} is not associated with the cluster; use "
-                "PutClusterCapacityProviders."
-            )
-        if (
-            not 0 <= item.get("weight", 0) <= MOST_WEIGHT
-            or not 0 <= item.get("base", 0) <= MOST_BASE
-        ):
-            raise invalid(
-                f"capacity provider {name}: weight is 0 to {MOST_WEIGHT}, base 0 to {MOST_BASE}"
-            )
+        _check_item(item, known)
     if sum(item.get("base", 0) > 0 for item in strategy) > 1:
         raise invalid(
             "Only one capacity provider in a capacity provider strategy can have a base defined."
@@ -49,17 +32,43 @@ def check_strategy(strategy: Strategy, of_cluster: Iterable[str]) -> None:
         raise invalid("A capacity provider may appear once in a capacity provider strategy.")
 
 
+def _check_item(item: StrategyItem, of_cluster: set[str]) -> None:
+    """Raise AwsError for a provider that is unknown or not of the cluster, and for weights or bases
+    outside what AWS takes."""
+    name = item["capacityProvider"]
+    check_provider(name)
+    if name not in of_cluster:
+        raise invalid(
+            f"The capacity provider {name} is not associated with the cluster; use "
+            "PutClusterCapacityProviders."
+        )
+    if not 0 <= item.get("weight", 0) <= MOST_WEIGHT or not 0 <= item.get("base", 0) <= MOST_BASE:
+        raise invalid(
+            f"capacity provider {name}: weight is 0 to {MOST_WEIGHT}, base 0 to {MOST_BASE}"
+        )
+
+
+def check_provider(name: str) -> None:
+    """Raise AwsError for a provider that kirikae local has not."""
+    if name not in PROVIDERS:
+        raise invalid(
+            f"The specified capacity provider {name} was not found; kirikae local "
+            f"has {' and '.join(PROVIDERS)}."
+        )
+
+
 def wanted_share(strategy: Strategy, total: int) -> dict[str, float]:
     """Provider -> how many of ``total`` tasks it should have: base first, the rest by weight (not
     rounded)."""
     weights = sum(item.get("weight", 0) for item in strategy)
-    base = {item["capacityProvider"]: min(total, item.get("base", 0)) for item in strategy}
-    rest = total - sum(base.values())
-    return {
-        item["capacityProvider"]: base[item["capacityProvider"]]
-        + (rest * item.get("weight", 0) / weights if weights else 0)
-        for item in strategy
+    share: dict[str, float] = {
+        item["capacityProvider"]: min(total, item.get("base", 0)) for item in strategy
     }
+    rest = total - sum(share.values())
+    if weights:
+        for item in strategy:
+            share[item["capacityProvider"]] += rest * item.get("weight", 0) / weights
+    return share
 
 
 def next_provider(strategy: Strategy, now: Mapping[str, int]) -> str:
@@ -68,7 +77,7 @@ def next_provider(strategy: Strategy, now: Mapping[str, int]) -> str:
     if not strategy:
         return ""
     share = wanted_share(strategy, sum(now.values()) + 1)
-    order = [str(item["capacityProvider"]) for item in strategy]
+    order = [item["capacityProvider"] for item in strategy]
     return max(order, key=lambda name: (share[name] - now.get(name, 0), -order.index(name)))
 
 

@@ -1,157 +1,183 @@
-"""Clusters, their capacity providers, and account settings."""
+"""Clusters and their capacity providers."""
 
 from __future__ import annotations
 
-from kirikae.local.ecs.capacity import PROVIDERS, check_strategy
-from kirikae.local.ecs.names import invalid, refused, short
+from collections.abc import Sequence
+
+from kirikae.local.ecs.capacity import PROVIDERS, check_provider, check_strategy
+from kirikae.local.ecs.names import invalid, missing, short, unsupported
+from kirikae.local.ecs.tags import Tags, save_tags
+from kirikae.local.ecs.taskrow import STARTING
 from kirikae.local.errors import AwsError
 from kirikae.local.pages import page
-from kirikae.local.state import Row, State
-from kirikae.local.wire import ACCOUNT, Operation
+from kirikae.local.plain import Plain
+from kirikae.local.rows import Cluster, StrategyItem
+from kirikae.local.state import State
+from kirikae.local.wire import Handlers
 
-_PENDING = ("PROVISIONING", "PENDING", "ACTIVATING")
-_ROOT = f"arn:aws:iam::{ACCOUNT}:root"
+_MOST = 100
 
 
 class Clusters:
-    def __init__(self, state: State, prefix: str) -> None:
+    """Names under which tasks and services stand; nothing runs because of them."""
+
+    def __init__(
+        self,
+        state: State,
+        tags: Tags,
+        prefix: str,
+    ) -> None:
+        """``prefix`` is the beginning of every ARN of this region and account
+        (``arn:aws:ecs:REGION:ACCOUNT:``)."""
         self._state = state
+        self._tags = tags
         self._prefix = prefix
 
-    def operations(self) -> dict[str, Operation]:
-        return {
-            "CreateCluster": self.create,
-            "DescribeClusters": self.describe,
-            "ListClusters": self.list,
-            "DeleteCluster": self.delete,
-            "UpdateCluster": self.update,
-            "UpdateClusterSettings": self.update,
-            "PutClusterCapacityProviders": self.put_capacity_providers,
-            "DescribeCapacityProviders": self.describe_capacity_providers,
-            "ListContainerInstances": self.list_instances,
-            "DescribeContainerInstances": self.describe_instances,
-            "PutAccountSetting": self.put_setting,
-            "PutAccountSettingDefault": self.put_default_setting,
-            "ListAccountSettings": self.list_settings,
-            "DeleteAccountSetting": self.delete_setting,
-        }
-
-    def find(self, name: str | None) -> Row:
+    def find(self, name: str | None) -> Cluster:
         """By name or ARN; ``default`` without one."""
-        row = self._state.get("cluster", f"{self._prefix}cluster/{short(name or 'default')}")
+        row = self._state.clusters.get(self._arn(name or "default"))
         if row is None:
             raise AwsError("ClusterNotFoundException", "Cluster not found.")
         return row
 
-    async def create(self, params: Row) -> Row:
+    def _arn(self, name: str) -> str:
+        """Of a name or of an ARN; whether there is such a cluster is not asked."""
+        return f"{self._prefix}cluster/{short(name)}"
+
+    async def create(self, params: Plain) -> Plain:
         """Creating one that is there answers it as it is."""
         name = params.get("clusterName", "default")
         arn = f"{self._prefix}cluster/{name}"
-        row = self._state.get("cluster", arn)
+        row = self._state.clusters.get(arn)
         if row is None:
-            providers = params.get("capacityProviders", [])
-            strategy = params.get("defaultCapacityProviderStrategy", [])
-            self._check(providers, strategy)
-            row = {
-                "clusterArn": arn,
-                "clusterName": name,
-                "settings": params.get("settings", []),
-                "capacityProviders": providers,
-                "defaultCapacityProviderStrategy": strategy,
-                **({"configuration": params["configuration"]} if "configuration" in params else {}),
-            }
+            row = self._new(name, arn, params)
             with self._state.together():
-                self._state.put("cluster", arn, row)
-                if params.get("tags"):
-                    self._state.put("tags", arn, {"tags": params["tags"]})
+                self._state.clusters.put(arn, row)
+                save_tags(self._state, arn, params.get("tags", []))
         return {"cluster": self._show(row)}
 
-    def _check(self, providers: list[str], strategy: list[Row]) -> None:
-        for name in providers:
-            if name not in PROVIDERS:
-                raise invalid(
-                    f"The specified capacity provider {name} was not found; kirikae "
-                    f"local has {' and '.join(PROVIDERS)}."
-                )
-        check_strategy(strategy, providers)
+    def _new(
+        self,
+        name: str,
+        arn: str,
+        params: Plain,
+    ) -> Cluster:
+        """A row that is not written down yet.
 
-    def _show(self, row: Row) -> Row:
-        tasks = [t for t in self._state.all("task") if t["clusterArn"] == row["clusterArn"]]
+        Raises AwsError for capacity providers that AWS refuses.
+        """
+        providers = params.get("capacityProviders", [])
+        strategy = params.get("defaultCapacityProviderStrategy", [])
+        _check(providers, strategy)
+        row: Cluster = {
+            "clusterArn": arn,
+            "clusterName": name,
+            "settings": params.get("settings", []),
+            "capacityProviders": providers,
+            "defaultCapacityProviderStrategy": strategy,
+        }
+        if "configuration" in params:
+            row["configuration"] = params["configuration"]
+        return row
+
+    def _show(self, row: Cluster) -> Plain:
+        """A cluster as AWS shows it; its counts are taken from tasks and services at this
+        moment."""
+        arn = row["clusterArn"]
+        tasks = [task for task in self._state.tasks.all() if task["clusterArn"] == arn]
         services = [
-            s
-            for s in self._state.all("service")
-            if s["clusterArn"] == row["clusterArn"] and s["status"] == "ACTIVE"
+            service
+            for service in self._state.services.all()
+            if service["clusterArn"] == arn and service["status"] == "ACTIVE"
         ]
-        tags = (self._state.get("tags", row["clusterArn"]) or {"tags": []})["tags"]
         return {
             **row,
             "status": "ACTIVE",
             "activeServicesCount": len(services),
-            "tags": tags,
+            "tags": self._tags.of(arn),
             "statistics": [],
-            "runningTasksCount": sum(t["lastStatus"] == "RUNNING" for t in tasks),
-            "pendingTasksCount": sum(t["lastStatus"] in _PENDING for t in tasks),
+            "runningTasksCount": sum(task["lastStatus"] == "RUNNING" for task in tasks),
+            "pendingTasksCount": sum(task["lastStatus"] in STARTING for task in tasks),
             "registeredContainerInstancesCount": 0,
         }
 
-    async def describe(self, params: Row) -> Row:
+    async def describe(self, params: Plain) -> Plain:
+        """Clusters by name or ARN, at most 100 (``default`` without any); what is not there stands
+        in ``failures`` as MISSING and is no error."""
         names = params.get("clusters") or ["default"]
-        if len(names) > 100:
-            raise invalid("Clusters cannot be more than 100.")
+        if len(names) > _MOST:
+            raise invalid(f"Clusters cannot be more than {_MOST}.")
         found = []
         failures = []
         for name in names:
             try:
                 found.append(self._show(self.find(name)))
             except AwsError:
-                failures.append(
-                    {"arn": f"{self._prefix}cluster/{short(name)}", "reason": "MISSING"}
-                )
-        return {"clusters": found, "failures": failures}
+                failures.append(missing(self._arn(name)))
+        return {
+            "clusters": found,
+            "failures": failures,
+        }
 
-    async def list(self, params: Row) -> Row:
-        return page(
-            "clusterArns", [c["clusterArn"] for c in self._state.all("cluster")], params, 100
-        )
+    async def list_clusters(self, params: Plain) -> Plain:
+        """One page of ARNs, at most 100."""
+        arns = [cluster["clusterArn"] for cluster in self._state.clusters.all()]
+        return page("clusterArns", arns, params, 100)
 
-    async def update(self, params: Row) -> Row:
+    async def update(self, params: Plain) -> Plain:
+        """UpdateCluster and UpdateClusterSettings: what is not given stays.
+
+        Raises AwsError for Service Connect, which is not carried out here.
+        """
         row = self.find(params["cluster"])
-        changed = {k: params[k] for k in ("settings", "configuration") if k in params}
         if params.get("serviceConnectDefaults"):
-            raise AwsError(
-                "UnsupportedFeatureException", "kirikae local does not carry out Service Connect"
-            )
-        return {"cluster": self._show(self._state.change("cluster", row["clusterArn"], **changed))}
+            raise unsupported("kirikae local does not carry out Service Connect")
+        changed: Cluster = {**row}
+        if "settings" in params:
+            changed["settings"] = params["settings"]
+        if "configuration" in params:
+            changed["configuration"] = params["configuration"]
+        return {"cluster": self._show(self._state.clusters.put(row["clusterArn"], changed))}
 
-    async def put_capacity_providers(self, params: Row) -> Row:
+    async def put_capacity_providers(self, params: Plain) -> Plain:
+        """Both lists replace what was there.
+
+        Services that run keep the strategy that they were given.
+        """
         row = self.find(params["cluster"])
         providers = params["capacityProviders"]
         strategy = params["defaultCapacityProviderStrategy"]
-        self._check(providers, strategy)
-        row = self._state.change(
-            "cluster",
-            row["clusterArn"],
-            capacityProviders=providers,
-            defaultCapacityProviderStrategy=strategy,
-        )
-        return {"cluster": self._show(row)}
+        _check(providers, strategy)
+        changed: Cluster = {
+            **row,
+            "capacityProviders": providers,
+            "defaultCapacityProviderStrategy": strategy,
+        }
+        return {"cluster": self._show(self._state.clusters.put(row["clusterArn"], changed))}
 
-    async def describe_capacity_providers(self, params: Row) -> Row:
+    async def describe_capacity_providers(self, params: Plain) -> Plain:
+        """FARGATE and FARGATE_SPOT; any other name stands in ``failures`` as MISSING."""
         asked = [short(name) for name in params.get("capacityProviders") or PROVIDERS]
         arn = f"{self._prefix}capacity-provider/"
         shown = [
-            {"capacityProviderArn": arn + n, "name": n, "status": "ACTIVE", "type": n}
-            for n in asked
-            if n in PROVIDERS
+            {
+                "capacityProviderArn": arn + name,
+                "name": name,
+                "status": "ACTIVE",
+                "type": name,
+            }
+            for name in asked
+            if name in PROVIDERS
         ]
+        unknown = [missing(arn + name) for name in asked if name not in PROVIDERS]
         return {
             "capacityProviders": shown,
-            "failures": [
-                {"arn": arn + n, "reason": "MISSING"} for n in asked if n not in PROVIDERS
-            ],
+            "failures": unknown,
         }
 
-    async def delete(self, params: Row) -> Row:
+    async def delete(self, params: Plain) -> Plain:
+        """Raises AwsError while services are active or tasks run: as on AWS, they are ended
+        first."""
         row = self.find(params["cluster"])
         shown = self._show(row)
         if shown["activeServicesCount"]:
@@ -164,52 +190,54 @@ class Clusters:
                 "ClusterContainsTasksException",
                 "The Cluster cannot be deleted while Tasks are active.",
             )
-        self._state.drop("cluster", row["clusterArn"])
-        return {"cluster": {**shown, "status": "INACTIVE"}}
+        self._state.clusters.drop(row["clusterArn"])
+        return {
+            "cluster": {
+                **shown,
+                "status": "INACTIVE",
+            }
+        }
 
-    async def list_instances(self, params: Row) -> Row:
+    async def list_instances(self, params: Plain) -> Plain:
         """Always none: tasks run as on Fargate."""
         self.find(params.get("cluster"))
         return {"containerInstanceArns": []}
 
-    async def describe_instances(self, params: Row) -> Row:
+    async def describe_instances(self, params: Plain) -> Plain:
+        """Every instance asked for is MISSING: tasks run as on Fargate."""
         self.find(params.get("cluster"))
+        unknown = [missing(name) for name in params["containerInstances"]]
         return {
             "containerInstances": [],
-            "failures": [
-                {"arn": name, "reason": "MISSING"} for name in params["containerInstances"]
-            ],
+            "failures": unknown,
         }
 
-    # --- account settings: kept and told, without effect here
 
-    async def put_setting(self, params: Row) -> Row:
-        name = params["name"]
-        principal = params.get("principalArn", _ROOT)
-        setting = {"name": name, "value": params["value"], "principalArn": principal}
-        self._state.put("setting", f"{name}/{principal}", setting)
-        return {"setting": setting}
+def _check(providers: Sequence[str], strategy: Sequence[StrategyItem]) -> None:
+    """Raise AwsError for a provider that kirikae local has not, or for a strategy of others than
+    these."""
+    for name in providers:
+        check_provider(name)
+    check_strategy(strategy, providers)
 
-    async def put_default_setting(self, params: Row) -> Row:
-        return await self.put_setting({**params, "principalArn": _ROOT})
 
-    async def list_settings(self, params: Row) -> Row:
-        if params.get("value") and not params.get("name"):
-            raise invalid("value needs a name.")
-        rows = [
-            s
-            for s in self._state.all("setting")
-            if params.get("name") in (None, s["name"])
-            and params.get("value") in (None, s["value"])
-            and s["principalArn"] == params.get("principalArn", _ROOT)
-        ]
-        return page("settings", sorted(rows, key=lambda s: str(s["name"])), params, 10)
-
-    async def delete_setting(self, params: Row) -> Row:
-        name = params["name"]
-        principal = params.get("principalArn", _ROOT)
-        row = self._state.get("setting", f"{name}/{principal}")
-        if row is None:
-            raise refused(f"the setting {name} was not changed for {principal}")
-        self._state.drop("setting", f"{name}/{principal}")
-        return {"setting": row}
+OPERATIONS: Handlers[Clusters] = {
+    "CreateCluster": Clusters.create,
+    "DescribeClusters": Clusters.describe,
+    "ListClusters": Clusters.list_clusters,
+    "DeleteCluster": Clusters.delete,
+    "UpdateCluster": Clusters.update,
+    "UpdateClusterSettings": Clusters.update,
+    "PutClusterCapacityProviders": Clusters.put_capacity_providers,
+    "DescribeCapacityProviders": Clusters.describe_capacity_providers,
+    "ListContainerInstances": Clusters.list_instances,
+    "DescribeContainerInstances": Clusters.describe_instances,
+}
+PARTLY = {
+    "DescribeCapacityProviders": "FARGATE and FARGATE_SPOT",
+    "ListContainerInstances": "always none",
+    "DescribeContainerInstances": "always MISSING",
+    "UpdateCluster": "kept and told, without effect; refused: Service Connect",
+    "UpdateClusterSettings": "kept and told, without effect",
+}
+"""Operations of which something is missing, and what."""

@@ -1,143 +1,90 @@
-"""What one container of a task means for the engine, when it may start, and what its end means:
-pure functions.
+"""What one container of a task means for the engine, and what the engine says of it: pure
+functions.
 
-Rules of dependsOn, restartPolicy and stopping follow the ECS agent's dependency graph and the API
-reference (ContainerDependency, ContainerRestartPolicy).  Keys of a container's row that begin with
-``_`` are ours and are never shown."""
+Restarts follow the API reference (ContainerRestartPolicy)."""
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from kirikae.local.state import Row
+from kirikae.local.plain import Plain
+from kirikae.local.rows import (
+    Container,
+    ContainerDefinition,
+    ContainerOverride,
+    ContainerSeen,
+    Definition,
+    HealthCheck,
+    LinuxParameters,
+    Overrides,
+    Ulimit,
+)
 
 DEFAULT_STOP_TIMEOUT_S = 30
 DEFAULT_RESTART_PERIOD_S = 300
 _SECOND_NS = 1_000_000_000
+_MIB = 1024 * 1024
+# The kernel's own limits of cgroup v1's cpu.shares.
 _SHARES_LEAST = 2
 _SHARES_MOST = 262144
 
 
-class Gate(StrEnum):
-    """May this container start?"""
-
-    GO = "go"
-    WAIT = "wait"
-    NEVER = "never"
-
-
-def gate(
-    container: Row, rows: Mapping[str, Row], definitions: Mapping[str, Row], now: float
-) -> tuple[Gate, str]:
-    """Is every dependency met?  ``rows`` holds each container as it is now; the text says why
-    never."""
-    waiting = False
-    for dependency in container.get("dependsOn", []):
-        name = dependency["containerName"]
-        condition = dependency["condition"]
-        row = rows[name]
-        limit = definitions[name].get("startTimeout")
-        over = row["lastStatus"] == "STOPPED"
-        match condition:
-            case "START":
-                met = over or row["lastStatus"] == "RUNNING"
-            case "COMPLETE":
-                met = over
-            case "SUCCESS":
-                met = over and row.get("exitCode") == 0
-            case _:
-                met = row["healthStatus"] == "HEALTHY" and not over
-        if met:
-            continue
-        if over and condition in ("SUCCESS", "HEALTHY"):
-            how = (
-                f"exited with {row.get('exitCode')}"
-                if condition == "SUCCESS"
-                else "exited before it was healthy"
-            )
-            return (
-                Gate.NEVER,
-                f"TaskDependencyError: container {name}, which {container['name']} "
-                f"awaits ({condition}), {how}",
-            )
-        began = row.get("_began")
-        if condition != "START" and limit and began is not None and now - began > limit:
-            return (
-                Gate.NEVER,
-                f"TaskDependencyError: container {name} did not meet {condition} within "
-                f"its startTimeout of {limit} s",
-            )
-        waiting = True
-    return (Gate.WAIT if waiting else Gate.GO), ""
-
-
-def should_restart(container: Row, ran_s: float, exit_code: int | None) -> bool:
+def should_restart(container: ContainerDefinition, ran_s: float, exit_code: int | None) -> bool:
     """Does its restartPolicy start this container again after it ran for ``ran_s`` seconds?"""
     policy = container.get("restartPolicy") or {}
     if not policy.get("enabled") or exit_code in policy.get("ignoredExitCodes", []):
         return False
-    return ran_s >= int(policy.get("restartAttemptPeriod", DEFAULT_RESTART_PERIOD_S))
+    return ran_s >= policy.get("restartAttemptPeriod", DEFAULT_RESTART_PERIOD_S)
 
 
-def dependents(containers: Iterable[Row]) -> dict[str, list[str]]:
-    """Name -> names of the containers that depend on it: they are stopped before it."""
-    found: dict[str, list[str]] = {c["name"]: [] for c in containers}
-    for container in containers:
-        for dependency in container.get("dependsOn", []):
-            found[dependency["containerName"]].append(container["name"])
-    return found
+# --- overrides
 
 
-def creation_order(containers: Iterable[Row]) -> list[str]:
-    """Names so that each comes after those whose volumes it takes (volumesFrom)."""
-    left = {c["name"]: {v["sourceContainer"] for v in c.get("volumesFrom", [])} for c in containers}
-    placed = list[str]()
-    while left:
-        ready = [name for name, sources in left.items() if not sources & left.keys()] or list(
-            left
-        )  # a circle: let the engine refuse it
-        placed += ready
-        for name in ready:
-            del left[name]
-    return placed
-
-
-def with_overrides(definition: Row, overrides: Row) -> Row:
+def with_overrides(definition: Definition, overrides: Overrides) -> Definition:
     """The definition as RunTask's overrides change it.  Raises KeyError with the name of a
     container that does not exist."""
     if not overrides:
         return definition
-    containers = {c["name"]: c for c in definition["containerDefinitions"]}
+    containers = {each["name"]: each for each in definition["containerDefinitions"]}
     for override in overrides.get("containerOverrides", []):
         name = override.get("name", "")
-        container = containers[name]
-        changed = {
-            k: override[k]
-            for k in ("command", "cpu", "memory", "memoryReservation")
-            if k in override
-        }
-        if "environment" in override:
-            values = {
-                e["name"]: e for e in [*container.get("environment", []), *override["environment"]]
-            }
-            changed["environment"] = list(values.values())
-        if "environmentFiles" in override:
-            changed["environmentFiles"] = [
-                *container.get("environmentFiles", []),
-                *override["environmentFiles"],
-            ]
-        containers[name] = {**container, **changed}
-    own = {
-        k: overrides[k]
-        for k in ("cpu", "memory", "taskRoleArn", "executionRoleArn")
-        if overrides.get(k)
+        containers[name] = _overridden(containers[name], override)
+    changed: Definition = {
+        **definition,
+        "containerDefinitions": list(containers.values()),
     }
-    return {**definition, **own, "containerDefinitions": list(containers.values())}
+    for key in ("cpu", "memory", "taskRoleArn", "executionRoleArn"):
+        if overrides.get(key):
+            changed[key] = overrides[key]
+    return changed
+
+
+def _overridden(container: ContainerDefinition, override: ContainerOverride) -> ContainerDefinition:
+    """The container as one entry of ``containerOverrides`` changes it.
+
+    A command and sizes replace; variables and environment files are added, and an added variable
+    wins over one of its name.
+    """
+    changed: ContainerDefinition = {**container}
+    if "command" in override:
+        changed["command"] = override["command"]
+    for key in ("cpu", "memory", "memoryReservation"):
+        if key in override:
+            changed[key] = override[key]
+    if "environment" in override:
+        values = [*container.get("environment", []), *override["environment"]]
+        changed["environment"] = list({each["name"]: each for each in values}.values())
+    if "environmentFiles" in override:
+        files = [*container.get("environmentFiles", []), *override["environmentFiles"]]
+        changed["environmentFiles"] = files
+    return changed
+
+
+# --- what the engine is asked for
 
 
 def metadata_id(task_id: str, container: str) -> str:
@@ -156,41 +103,59 @@ def environment_file(text: str) -> dict[str, str]:
     return values
 
 
-def limits(container: Row, definition: Row) -> Row:
+def limits(container: ContainerDefinition, definition: Definition) -> Plain:
     """The container's limits in the engine's terms (memory in MiB, shares of 1024 per vCPU)."""
-    out: Row = {"CpuShares": min(_SHARES_MOST, max(_SHARES_LEAST, container.get("cpu") or 0))}
-    memory = container.get("memory") or definition.get("memory")
-    if memory:
-        out["Memory"] = int(memory) * 1024 * 1024
-    if container.get("memoryReservation"):
-        out["MemoryReservation"] = container["memoryReservation"] * 1024 * 1024
+    out: Plain = {"CpuShares": _shares(container.get("cpu"))}
+    if memory := container.get("memory") or definition.get("memory"):
+        out["Memory"] = int(memory) * _MIB
+    if reservation := container.get("memoryReservation"):
+        out["MemoryReservation"] = reservation * _MIB
     if container.get("readonlyRootFilesystem"):
         out["ReadonlyRootfs"] = True
-    if container.get("ulimits"):
-        out["Ulimits"] = [
-            {"Name": u["name"], "Soft": u["softLimit"], "Hard": u["hardLimit"]}
-            for u in container["ulimits"]
-        ]
-    if container.get("systemControls"):
-        out["Sysctls"] = {c["namespace"]: c["value"] for c in container["systemControls"]}
-    linux = container.get("linuxParameters") or {}
-    if linux.get("tmpfs"):
-        out["Tmpfs"] = {
-            t["containerPath"]: ",".join([*t.get("mountOptions", []), f"size={t['size']}m"])
-            for t in linux["tmpfs"]
-        }
-    if linux.get("initProcessEnabled"):
-        out["Init"] = True
-    capabilities = linux.get("capabilities") or {}
-    out |= {
-        key: capabilities[ours]
-        for ours, key in (("add", "CapAdd"), ("drop", "CapDrop"))
-        if capabilities.get(ours)
+    if ulimits := container.get("ulimits"):
+        out["Ulimits"] = [_ulimit(each) for each in ulimits]
+    if controls := container.get("systemControls"):
+        out["Sysctls"] = {each["namespace"]: each["value"] for each in controls}
+    return out | _linux(container.get("linuxParameters") or {})
+
+
+def _shares(cpu: int | None) -> int:
+    """CPU shares within what the kernel takes (2 to 262144); a container without ``cpu`` gets the
+    least, as from the ECS agent."""
+    return min(_SHARES_MOST, max(_SHARES_LEAST, cpu or 0))
+
+
+def _ulimit(ulimit: Ulimit) -> Plain:
+    """One of a definition's ulimits in the engine's words."""
+    return {
+        "Name": ulimit["name"],
+        "Soft": ulimit["softLimit"],
+        "Hard": ulimit["hardLimit"],
     }
+
+
+def _linux(parameters: LinuxParameters) -> Plain:
+    """What ``linuxParameters`` means for the engine: tmpfs mounts (MiB), an init process,
+    capabilities."""
+    out: Plain = {}
+    if tmpfs := parameters.get("tmpfs"):
+        out["Tmpfs"] = {
+            each["containerPath"]: ",".join(
+                [*each.get("mountOptions", []), f"size={each['size']}m"]
+            )
+            for each in tmpfs
+        }
+    if parameters.get("initProcessEnabled"):
+        out["Init"] = True
+    capabilities = parameters.get("capabilities") or {}
+    if added := capabilities.get("add"):
+        out["CapAdd"] = added
+    if dropped := capabilities.get("drop"):
+        out["CapDrop"] = dropped
     return out
 
 
-def health_check(check: Row) -> Row:
+def health_check(check: HealthCheck) -> Plain:
     """An ECS container health check for the engine, which runs it (durations in ns; ECS's
     defaults)."""
     return {
@@ -202,50 +167,56 @@ def health_check(check: Row) -> Row:
     }
 
 
-def binds(container: Row, volumes: Mapping[str, str]) -> list[str]:
+def binds(container: ContainerDefinition, volumes: Mapping[str, str]) -> list[str]:
     """Mounts in the engine's words; ``volumes`` names the engine's volume of each of the
     definition's volumes."""
     return [
-        f"{volumes[m['sourceVolume']]}:{m['containerPath']}{':ro' if m.get('readOnly') else ''}"
-        for m in container.get("mountPoints", [])
+        f"{volumes[mount['sourceVolume']]}:{mount['containerPath']}"
+        f"{':ro' if mount.get('readOnly') else ''}"
+        for mount in container.get("mountPoints", [])
     ]
 
 
 def creation(
-    container: Row,
-    definition: Row,
+    container: ContainerDefinition,
+    definition: Definition,
     image: str,
     environment: Mapping[str, str],
     labels: Mapping[str, str],
-    host: Row,
-) -> Row:
+    host: Plain,
+) -> Plain:
     """The engine's request that creates this container; ``host`` holds its network and its mounts.
 
     A HEALTHCHECK of the image is switched off: ECS looks at the definition's only.
     """
-    body: Row = {
+    check = {"Test": ["NONE"]}
+    if "healthCheck" in container:
+        check = health_check(container["healthCheck"])
+    body: Plain = {
         "Image": image,
         "Env": [f"{key}={value}" for key, value in environment.items()],
-        "Labels": {**container.get("dockerLabels", {}), **labels},
+        "Labels": {
+            **container.get("dockerLabels", {}),
+            **labels,
+        },
         "HostConfig": host | limits(container, definition),
-        "Healthcheck": health_check(container["healthCheck"])
-        if "healthCheck" in container
-        else {"Test": ["NONE"]},
+        "Healthcheck": check,
         "Tty": bool(container.get("pseudoTerminal")),
         "OpenStdin": bool(container.get("interactive")),
     }
-    for ours, theirs in (
-        ("command", "Cmd"),
-        ("entryPoint", "Entrypoint"),
-        ("workingDirectory", "WorkingDir"),
-        ("user", "User"),
-    ):
-        if container.get(ours):
-            body[theirs] = container[ours]
-    return body
+    own = {
+        "Cmd": container.get("command"),
+        "Entrypoint": container.get("entryPoint"),
+        "WorkingDir": container.get("workingDirectory"),
+        "User": container.get("user"),
+    }
+    return body | {key: value for key, value in own.items() if value}
 
 
-def seen_as(seen: Mapping[str, Any] | None) -> Row:
+# --- what the engine says
+
+
+def seen_as(seen: Mapping[str, Any] | None) -> ContainerSeen:
     """Status fields of a container from what the engine says of it (None: it is gone)."""
     if seen is None:
         return {
@@ -255,23 +226,86 @@ def seen_as(seen: Mapping[str, Any] | None) -> Row:
         }
     now = seen["State"]
     if now["Running"] or now["Status"] == "created":
-        health = (
-            {"healthStatus": now["Health"]["Status"].upper()}
-            if now.get("Health", {}).get("Status") in ("healthy", "unhealthy")
-            else {}
-        )
-        return {
-            "lastStatus": "RUNNING" if now["Running"] else "PENDING",
-            "runtimeId": seen["Id"],
-        } | health
-    reason = "OutOfMemoryError: Container killed due to memory usage" if now["OOMKilled"] else ""
-    told = {
+        return _seen_alive(seen["Id"], now)
+    ended: ContainerSeen = {
         "lastStatus": "STOPPED",
         "exitCode": now["ExitCode"],
         "runtimeId": seen["Id"],
         "_finished": now.get("FinishedAt", ""),
     }
-    return told | ({"reason": reason} if reason else {})
+    if now["OOMKilled"]:
+        ended["reason"] = "OutOfMemoryError: Container killed due to memory usage"
+    return ended
+
+
+def _seen_alive(engine_id: str, now: Plain) -> ContainerSeen:
+    """Of a container that runs or was only created.
+
+    A check that has not answered yet says nothing: the health of before stays.
+    """
+    alive: ContainerSeen = {
+        "lastStatus": "RUNNING" if now["Running"] else "PENDING",
+        "runtimeId": engine_id,
+    }
+    health = now.get("Health", {}).get("Status")
+    if health in ("healthy", "unhealthy"):
+        alive["healthStatus"] = health.upper()
+    return alive
+
+
+class Then(StrEnum):
+    """What follows from a look at one container."""
+
+    NOTHING = "nothing"
+    START = "start"
+    END_TASK = "end task"
+
+
+def looked_at(
+    row: Container,
+    seen: Plain | None,
+    container: ContainerDefinition,
+    wanted: bool,
+    now: float,
+) -> tuple[Container, Then]:
+    """The container after one look at it.  ``wanted``: its task is not asked to stop."""
+    after: Container = {
+        **row,
+        **seen_as(seen),
+    }
+    if after["lastStatus"] == "STOPPED":
+        if wanted and seen is not None:
+            # It was written down that it begins again, but the engine never heard of it.
+            begun_again = row.get("_handled") == after.get("_finished")
+            if begun_again or should_restart(container, ran_for_s(seen), after.get("exitCode")):
+                return _restarted(row, after.get("_finished", ""), not begun_again, now), Then.START
+        return after, Then.END_TASK if row["essential"] else Then.NOTHING
+    if after["lastStatus"] == "PENDING":
+        return {
+            **after,
+            "lastStatus": "RUNNING",
+        }, Then.START
+    return after, Then.NOTHING
+
+
+def _restarted(
+    row: Container,
+    finished: str,
+    counts: bool,
+    now: float,
+) -> Container:
+    """The row of a container that begins again.
+
+    ``finished`` is the end that this restart answers (``_handled``): it is written down before the
+    engine is asked, so that after a crash the same end does not count twice.
+    """
+    return {
+        **row,
+        "_handled": finished,
+        "_restarts": row.get("_restarts", 0) + counts,
+        "healthStatus": "UNKNOWN",
+        "_began": now,
+    }
 
 
 def ran_for_s(seen: Mapping[str, Any]) -> float:
@@ -282,15 +316,12 @@ def ran_for_s(seen: Mapping[str, Any]) -> float:
 
 
 def engine_time(stamp: str) -> float:
-    """The engine's RFC 3339 stamp (nanoseconds, ``Z``) as Unix seconds."""
-    whole, _, fraction = stamp.removesuffix("Z").partition(".")
-    digits = re.match(r"\d*", fraction)
-    return datetime.fromisoformat(whole + "+00:00").timestamp() + float(
-        f"0.{digits[0] if digits and digits[0] else '0'}"
-    )
+    """The engine's RFC 3339 stamp as Unix seconds; nanoseconds are cut off."""
+    return datetime.fromisoformat(stamp).timestamp()
 
 
-def task_health(rows: Iterable[Row]) -> str:
+def task_health(rows: Iterable[Container]) -> str:
     """The worst of the essential containers that have a check; UNKNOWN if none has."""
-    checked = [c["healthStatus"] for c in rows if c["essential"] and c["_checked"]]
-    return next((h for h in ("UNHEALTHY", "UNKNOWN", "HEALTHY") if h in checked), "UNKNOWN")
+    checked = [each["healthStatus"] for each in rows if each["essential"] and each["_checked"]]
+    worst_first = ("UNHEALTHY", "UNKNOWN", "HEALTHY")
+    return next((health for health in worst_first if health in checked), "UNKNOWN")

@@ -9,48 +9,76 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from kirikae.local.ecs.rolling import breaker_threshold
-from kirikae.local.state import Row, State
+from kirikae.local.ecs.taskrow import STARTING
+from kirikae.local.plain import Plain
+from kirikae.local.rows import (
+    Deployment,
+    Event,
+    Revision,
+    Rollback,
+    Running,
+    Service,
+    ServiceDeployment,
+    Task,
+)
+from kirikae.local.state import State
 
 _EVENTS_KEPT = 100
 _SAME_EVENT_S = 6 * 3600
 STEADY = "has reached a steady state."
-_REVISION_KEYS = (
-    "taskDefinition",
-    "loadBalancers",
-    "networkConfiguration",
-    "platformVersion",
-    "launchType",
-    "capacityProviderStrategy",
-)
-_FINAL = ("SUCCESSFUL", "STOPPED", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED")
+FINAL = ("SUCCESSFUL", "STOPPED", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED")
 
 
 def _number() -> str:
+    """Nineteen digits, as in the ARNs that AWS makes."""
     return f"{secrets.randbelow(10**19):019d}"
 
 
-def new_revision(state: State, service: Row) -> Row:
+def what_runs(row: Service | Revision) -> Running:
+    """The part that a revision fixes, without what is not set."""
+    part: Running = {"taskDefinition": row["taskDefinition"]}
+    if balancers := row.get("loadBalancers"):
+        part["loadBalancers"] = balancers
+    if network := row.get("networkConfiguration"):
+        part["networkConfiguration"] = network
+    if platform := row.get("platformVersion"):
+        part["platformVersion"] = platform
+    if launch := row.get("launchType"):
+        part["launchType"] = launch
+    if strategy := row.get("capacityProviderStrategy"):
+        part["capacityProviderStrategy"] = strategy
+    return part
+
+
+def new_revision(state: State, service: Service) -> Revision:
     """Fix what the service runs from now on."""
     arn = service["serviceArn"].replace(":service/", ":service-revision/") + f"/{_number()}"
-    row = {
+    row: Revision = {
+        **what_runs(service),
+        "taskDefinition": service["taskDefinition"],
         "serviceRevisionArn": arn,
         "serviceArn": service["serviceArn"],
         "clusterArn": service["clusterArn"],
         "createdAt": time.time(),
         "_images": {},
-        **{k: service[k] for k in _REVISION_KEYS if service.get(k)},
     }
-    return state.put("revision", arn, row)
+    return state.revisions.put(arn, row)
 
 
-def new_service_deployment(state: State, service: Row, target: Row, sources: Iterable[str]) -> Row:
+def new_service_deployment(
+    state: State,
+    service: Service,
+    target: Revision,
+    sources: Iterable[str],
+) -> ServiceDeployment:
+    """The row of a way from the revisions ``sources`` to ``target``; it is written down and in
+    progress."""
     arn = service["serviceArn"].replace(":service/", ":service-deployment/") + f"/{_number()}"
     now = time.time()
-    row = {
+    row: ServiceDeployment = {
         "serviceDeploymentArn": arn,
         "serviceArn": service["serviceArn"],
         "clusterArn": service["clusterArn"],
@@ -61,14 +89,14 @@ def new_service_deployment(state: State, service: Row, target: Row, sources: Ite
         "_target": target["serviceRevisionArn"],
         "_sources": list(sources),
     }
-    return state.put("servicedeployment", arn, row)
+    return state.service_deployments.put(arn, row)
 
 
-def new_deployment(revision: Row, service_deployment: str) -> Row:
+def new_deployment(revision: Revision, service_deployment: str) -> Deployment:
     """An entry of a service's ``deployments``."""
     now = time.time()
     key = f"ecs-svc/{_number()}"
-    return {
+    entry: Deployment = {
         "id": key,
         "taskDefinition": revision["taskDefinition"],
         "createdAt": now,
@@ -81,159 +109,220 @@ def new_deployment(revision: Row, service_deployment: str) -> Row:
         "_inARow": 0,
         "_counted": 0,
         "_notBefore": 0.0,
-        **{
-            k: revision[k]
-            for k in (
-                "networkConfiguration",
-                "platformVersion",
-                "launchType",
-                "capacityProviderStrategy",
-            )
-            if k in revision
-        },
     }
+    if "networkConfiguration" in revision:
+        entry["networkConfiguration"] = revision["networkConfiguration"]
+    if "platformVersion" in revision:
+        entry["platformVersion"] = revision["platformVersion"]
+    if "launchType" in revision:
+        entry["launchType"] = revision["launchType"]
+    if "capacityProviderStrategy" in revision:
+        entry["capacityProviderStrategy"] = revision["capacityProviderStrategy"]
+    return entry
 
 
-def begin(state: State, service: Row) -> Row:
+def begin(state: State, service: Service) -> Service:
     """The service with a new deployment of what it is now asked to run; an unfinished one is
     superseded.  One transaction."""
-    former = service.get("deployments", [])
+    former = service["deployments"]
     with state.together():
         revision = new_revision(state, service)
         for entry in former:
             finish(
                 state, entry["_serviceDeployment"], "STOPPED", "Superseded by a newer deployment."
             )
-        deployment = new_service_deployment(
-            state, service, revision, dict.fromkeys(e["_revision"] for e in former)
-        )
+        sources = dict.fromkeys(entry["_revision"] for entry in former)
+        deployment = new_service_deployment(state, service, revision, sources)
         entry = new_deployment(revision, deployment["serviceDeploymentArn"])
-        return state.put(
-            "service", service["serviceArn"], {**service, "deployments": [entry, *former]}
-        )
+        changed: Service = {
+            **service,
+            "deployments": [entry, *former],
+        }
+        return state.services.put(service["serviceArn"], changed)
 
 
-def finish(state: State, arn: str, status: str, reason: str = "") -> None:
+def finish(
+    state: State,
+    arn: str,
+    status: str,
+    reason: str = "",
+) -> None:
     """End a service deployment; one that has ended stays as it is."""
-    row = state.get("servicedeployment", arn)
-    if row is None or row["status"] in _FINAL:
+    row = state.service_deployments.get(arn)
+    if row is None or row["status"] in FINAL:
         return
     now = time.time()
-    ended: Row = {"status": status, "updatedAt": now, "finishedAt": now} | (
-        {"statusReason": reason} if reason else {}
-    )
+    ended: ServiceDeployment = {
+        **row,
+        "status": status,
+        "updatedAt": now,
+        "finishedAt": now,
+    }
+    if reason:
+        ended["statusReason"] = reason
     if status == "STOPPED":
         ended["stoppedAt"] = now
-    state.change("servicedeployment", arn, **ended)
+    state.service_deployments.put(arn, ended)
 
 
-def roll_back(state: State, service: Row, failed: Row, reason: str) -> Row:
+def failed_entry(service: Service, reason: str, now: float) -> tuple[Deployment, Service]:
+    """The newest deployment as failed, and the service that has it so."""
+    failed: Deployment = {
+        **service["deployments"][0],
+        "rolloutState": "FAILED",
+        "rolloutStateReason": reason,
+        "updatedAt": now,
+    }
+    return failed, {
+        **service,
+        "deployments": [failed, *service["deployments"][1:]],
+    }
+
+
+def roll_back(
+    state: State,
+    service: Service,
+    failed: Deployment,
+    reason: str,
+) -> Service:
     """The service on its way back to the last revision that was completed; without one, the failed
     entry stays newest."""
-    good = state.get("revision", service.get("_lastGood") or "")
+    arn = failed["_serviceDeployment"]
+    good = state.revisions.get(service.get("_lastGood") or "")
     if good is None or good["serviceRevisionArn"] == failed["_revision"]:
-        finish(
-            state,
-            failed["_serviceDeployment"],
-            "ROLLBACK_FAILED",
-            f"{reason} There is no completed revision to go back to.",
-        )
+        nowhere = f"{reason} There is no completed revision to go back to."
+        finish(state, arn, "ROLLBACK_FAILED", nowhere)
         return service
-    back = new_deployment(good, failed["_serviceDeployment"])
+    back = new_deployment(good, arn)
     back["rolloutStateReason"] = (
         f"ECS deployment circuit breaker: rolling back to deploymentId {back['id']}."
     )
-    now = time.time()
-    rollback = {
-        "reason": reason,
-        "startedAt": now,
-        "serviceRevisionArn": good["serviceRevisionArn"],
+    if (deployment := state.service_deployments.get(arn)) is not None:
+        now = time.time()
+        rollback: Rollback = {
+            "reason": reason,
+            "startedAt": now,
+            "serviceRevisionArn": good["serviceRevisionArn"],
+        }
+        going_back: ServiceDeployment = {
+            **deployment,
+            "status": "ROLLBACK_IN_PROGRESS",
+            "statusReason": reason,
+            "rollback": rollback,
+            "updatedAt": now,
+        }
+        state.service_deployments.put(arn, going_back)
+    return {
+        **service,
+        **what_runs(good),
+        "deployments": [back, *service["deployments"]],
     }
-    if state.get("servicedeployment", failed["_serviceDeployment"]):
-        state.change(
-            "servicedeployment",
-            failed["_serviceDeployment"],
-            status="ROLLBACK_IN_PROGRESS",
-            statusReason=reason,
-            rollback=rollback,
-            updatedAt=now,
-        )
-    changed = {k: good[k] for k in _REVISION_KEYS if k in good}
-    return {**service, **changed, "deployments": [back, *service["deployments"]]}
 
 
-def with_event(service: Row, message: str, now: float) -> Row:
+def with_event(service: Service, message: str, now: float) -> Service:
     """The service with one more event, newest first.
 
     Equal ones are suppressed for six hours; that it has reached a steady state is told again only
     after something else."""
     text = f"(service {service['serviceName']}) {message}"
     events = service["events"]
-    if message == STEADY:
-        if events and events[0]["message"] == text and now - events[0]["createdAt"] < _SAME_EVENT_S:
+    compared = events[:1] if message == STEADY else events
+    for event in compared:
+        if event["message"] == text and now - event["createdAt"] < _SAME_EVENT_S:
             return service
-    elif any(e["message"] == text and now - e["createdAt"] < _SAME_EVENT_S for e in events):
-        return service
-    event = {"id": secrets.token_hex(16), "createdAt": now, "message": text}
-    return {**service, "events": [event, *events][:_EVENTS_KEPT]}
-
-
-def counts(tasks: Iterable[Row]) -> Row:
-    status = [t["lastStatus"] for t in tasks]
+    fresh: Event = {
+        "id": secrets.token_hex(16),
+        "createdAt": now,
+        "message": text,
+    }
     return {
-        "runningCount": status.count("RUNNING"),
-        "pendingCount": sum(s in ("PROVISIONING", "PENDING", "ACTIVATING") for s in status),
+        **service,
+        "events": [fresh, *events][:_EVENTS_KEPT],
     }
 
 
-def _summary(revision: str, service: Row | None, tasks: Iterable[Row], target: bool) -> Row:
-    own = counts(t for t in tasks if t.get("_revision") == revision)
+def tell(
+    state: State,
+    service_arn: str,
+    message: str,
+    now: float,
+) -> None:
+    """Write an event into the service's row, where there is such a service."""
+    service = state.services.get(service_arn)
+    if service is not None:
+        state.services.put(service_arn, with_event(service, message, now))
+
+
+# --- how they are shown
+
+
+def counts(tasks: Iterable[Task]) -> Plain:
+    """How many of these tasks run, and how many are on their way up."""
+    status = [task["lastStatus"] for task in tasks]
+    return {
+        "runningCount": status.count("RUNNING"),
+        "pendingCount": sum(each in STARTING for each in status),
+    }
+
+
+def show_service_deployment(
+    row: ServiceDeployment, service: Service | None, tasks: list[Task]
+) -> Plain:
+    """A service deployment as AWS shows it.
+
+    One that is over, or whose service is gone (None), asks for no tasks any more.
+    """
+    shown: Plain = {key: value for key, value in row.items() if not key.startswith("_")}
+    shown["sourceServiceRevisions"] = [_summary(arn, 0, tasks) for arn in row["_sources"]]
+    going_on = service is not None and row["status"] not in FINAL
+    wanted = service["desiredCount"] if service is not None and going_on else 0
+    shown["targetServiceRevision"] = _summary(row["_target"], wanted, tasks)
+    if service is not None:
+        shown["deploymentConfiguration"] = show_configuration(service)
+        shown["deploymentCircuitBreaker"] = _show_breaker(row, service)
+    return shown
+
+
+def _summary(revision: str, wanted: int, tasks: Iterable[Task]) -> Plain:
+    """A revision's ARN with its number of wanted, running and starting tasks."""
+    own = counts(task for task in tasks if task["_revision"] == revision)
     return {
         "arn": revision,
-        "requestedTaskCount": service["desiredCount"] if service and target else 0,
+        "requestedTaskCount": wanted,
         "runningTaskCount": own["runningCount"],
         "pendingTaskCount": own["pendingCount"],
     }
 
 
-def show_service_deployment(row: Row, service: Row | None, tasks: list[Row]) -> Row:
-    shown: Row = {k: v for k, v in row.items() if not k.startswith("_")}
-    shown["sourceServiceRevisions"] = [
-        _summary(arn, service, tasks, False) for arn in row["_sources"]
-    ]
-    shown["targetServiceRevision"] = _summary(
-        row["_target"], service, tasks, row["status"] not in _FINAL
-    )
-    if service is not None:
-        shown["deploymentConfiguration"] = show_configuration(service)
-        shown["deploymentCircuitBreaker"] = _breaker(row, service)
-    return shown
+def _show_breaker(row: ServiceDeployment, service: Service) -> Plain:
+    """How near the circuit breaker is to its threshold.
 
-
-def _breaker(row: Row, service: Row) -> Row:
+    Without an entry of its own (the deployment is over) the failures that were counted last are
+    told.
+    """
     breaker = service["deploymentCircuitBreaker"]
     threshold = breaker_threshold(service["desiredCount"], breaker.get("thresholdConfiguration"))
     if not breaker["enable"]:
-        return {"status": "DISABLED", "failureCount": 0, "threshold": threshold}
-    entry: Mapping[str, Any] = next(
-        (e for e in service["deployments"] if e["_revision"] == row["_target"]), {}
-    )
-    tripped = "rollback" in row or entry.get("rolloutState") == "FAILED"
-    status = (
-        "TRIGGERED"
-        if tripped
-        else "MONITORING_COMPLETE"
-        if row["status"] in _FINAL
-        else "MONITORING"
-    )
+        return {
+            "status": "DISABLED",
+            "failureCount": 0,
+            "threshold": threshold,
+        }
+    own = [entry for entry in service["deployments"] if entry["_revision"] == row["_target"]]
+    failures = own[0]["_counted"] if own else row.get("_failures", 0)
+    if "rollback" in row or (own and own[0]["rolloutState"] == "FAILED"):
+        status = "TRIGGERED"
+    else:
+        status = "MONITORING_COMPLETE" if row["status"] in FINAL else "MONITORING"
     return {
         "status": status,
-        "failureCount": entry.get("_counted", row.get("_failures", 0)),
+        "failureCount": failures,
         "threshold": threshold,
     }
 
 
-def show_configuration(service: Row) -> Row:
+def show_configuration(service: Service) -> Plain:
+    """How the service deploys, in the shape of a request's ``deploymentConfiguration``."""
     return {
         "minimumHealthyPercent": service["minimumHealthyPercent"],
         "maximumPercent": service["maximumPercent"],

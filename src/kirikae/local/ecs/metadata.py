@@ -16,44 +16,50 @@ from typing import Any
 from aiohttp import web
 
 from kirikae.local.ecs.containers import metadata_id
-from kirikae.local.ecs.names import short
+from kirikae.local.ecs.enginenames import EngineNames
+from kirikae.local.ecs.protection import Protection
+from kirikae.local.ecs.tags import Tags
+from kirikae.local.ecs.taskrow import family_and_revision
 from kirikae.local.engine import Engine
 from kirikae.local.errors import AwsError
-from kirikae.local.state import Row, State
+from kirikae.local.plain import Plain
+from kirikae.local.rows import Container, ContainerDefinition, Definition, Task
+from kirikae.local.state import State
 from kirikae.local.wire import Operation
 
 SESSION_S = 6 * 3600
-_MIB = 1024 * 1024
 
 
 def stamp(seconds: float) -> str:
-    return (
-        datetime.fromtimestamp(seconds, UTC)
-        .isoformat(timespec="microseconds")
-        .replace("+00:00", "Z")
-    )
+    """Unix seconds as the agent writes times: RFC 3339, microseconds, ``Z``."""
+    whole = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
+    return whole.replace("+00:00", "Z")
 
 
 class Metadata:
+    """Answers at the paths that AWS's SDKs and agents ask from inside a task."""
+
     def __init__(
         self,
         state: State,
         engine: Engine,
-        name_of: Callable[[str, str], str],
-        definition_of: Callable[[Row], Row],
+        names: EngineNames,
+        definition_of: Callable[[Task], Definition],
         region: str,
-        protection: tuple[Operation, Operation],
-        tags_of: Callable[[str], list[Row]],
-    ):
+        protection: Protection,
+        tags: Tags,
+    ) -> None:
+        """``definition_of`` answers the definition that a task runs."""
         self._state = state
         self._engine = engine
-        self._name_of = name_of
+        self._names = names
         self._definition_of = definition_of
         self._region = region
-        self._tags_of = tags_of
-        self._get_protection, self._put_protection = protection
+        self._protection = protection
+        self._tags = tags
 
     def routes(self, app: web.Application) -> None:
+        """Add every path to this application. v3 has the same answers as v4."""
         for version in ("v3", "v4"):
             app.router.add_get(f"/{version}/{{token}}", self._container)
             app.router.add_get(f"/{version}/{{token}}/task", self._task)
@@ -61,50 +67,48 @@ class Metadata:
             app.router.add_get(f"/{version}/{{token}}/stats", self._stats)
             app.router.add_get(f"/{version}/{{token}}/task/stats", self._task_stats)
         app.router.add_get("/v2/credentials/{task}", self._credentials)
-        app.router.add_get("/api/{token}/task-protection/v1/state", self._protection)
+        app.router.add_get("/api/{token}/task-protection/v1/state", self._get_protection)
         app.router.add_put("/api/{token}/task-protection/v1/state", self._set_protection)
 
-    def _find(self, request: web.Request) -> tuple[Row, Row]:
+    def _find(self, request: web.Request) -> tuple[Task, Container]:
+        """The task and container whose metadata address was asked.
+
+        Raises HTTPNotFound for any other token, also for a task that was forgotten.
+        """
         token = request.match_info["token"]
-        task = self._state.get("task", token.partition("-")[0])
-        for container in (task or {"containers": []})["containers"]:
-            if task is not None and metadata_id(task["id"], container["name"]) == token:
-                return task, container
+        task = self._state.tasks.get(token.partition("-")[0])
+        if task is not None:
+            for container in task["containers"]:
+                if metadata_id(task["id"], container["name"]) == token:
+                    return task, container
         raise web.HTTPNotFound(text="there is no such task")
 
+    # --- containers and tasks
+
     async def _container(self, request: web.Request) -> web.Response:
+        """``/v4/TOKEN``: the container that asks."""
         return web.json_response(self._show_container(*self._find(request)))
 
-    def _show_container(self, task: Row, container: Row) -> Row:
+    def _show_container(self, task: Task, container: Container) -> Plain:
+        """One container in the metadata endpoint's own spelling (capitals, unlike the API's)."""
         definition = self._definition_of(task)
-        own = next(c for c in definition["containerDefinitions"] if c["name"] == container["name"])
-        family, _, revision = short(task["taskDefinitionArn"]).partition(":")
-        shown: Row = {
+        own = next(
+            each for each in definition["containerDefinitions"] if each["name"] == container["name"]
+        )
+        shown: Plain = {
             "DockerId": container.get("runtimeId", ""),
             "Name": container["name"],
-            "DockerName": self._name_of(task["id"], container["name"]),
+            "DockerName": self._names.container(task["id"], container["name"]),
             "Image": container["image"],
             "ImageID": container.get("_imageId", ""),
-            "Labels": {
-                "com.amazonaws.ecs.cluster": task["clusterArn"],
-                "com.amazonaws.ecs.container-name": container["name"],
-                "com.amazonaws.ecs.task-arn": task["taskArn"],
-                "com.amazonaws.ecs.task-definition-family": family,
-                "com.amazonaws.ecs.task-definition-version": revision,
-                **own.get("dockerLabels", {}),
-            },
+            "Labels": _labels(task, container, own),
             "DesiredStatus": task["desiredStatus"],
             "KnownStatus": container["lastStatus"],
-            "Limits": {
-                "CPU": own.get("cpu", 0),
-                **({"Memory": own["memory"]} if "memory" in own else {}),
-            },
+            "Limits": _limits(own),
             "CreatedAt": stamp(task["createdAt"]),
             "Type": "NORMAL",
             "ContainerARN": container["containerArn"],
-            "Networks": [{"NetworkMode": "awsvpc", "IPv4Addresses": [task["address"]]}]
-            if task.get("address")
-            else [],
+            "Networks": _networks(task),
             "RestartCount": container.get("_restarts", 0),
         }
         if "_began" in container:
@@ -114,13 +118,18 @@ class Metadata:
         if container["_checked"]:
             shown["Health"] = {"status": container["healthStatus"]}
         if options := own.get("logConfiguration", {}).get("options"):
-            shown |= {"LogDriver": "awslogs", "LogOptions": options}
+            shown |= {
+                "LogDriver": "awslogs",
+                "LogOptions": options,
+            }
         return shown
 
     async def _task(self, request: web.Request) -> web.Response:
+        """``/v4/TOKEN/task`` and ``taskWithTags``: the task of the container that asks; its CPU
+        limit in vCPU, its memory in MiB."""
         task, _ = self._find(request)
-        family, _, revision = short(task["taskDefinitionArn"]).partition(":")
-        shown: Row = {
+        family, revision = family_and_revision(task)
+        shown: Plain = {
             "Cluster": task["clusterArn"],
             "TaskARN": task["taskArn"],
             "Family": family,
@@ -129,141 +138,152 @@ class Metadata:
             "KnownStatus": task["lastStatus"],
             "LaunchType": "FARGATE",
             "AvailabilityZone": f"{self._region}a",
-            "Containers": [self._show_container(task, c) for c in task["containers"]],
-            "Limits": {"CPU": int(task["cpu"]) / 1024, "Memory": int(task["memory"])},
-            **{
-                k: stamp(task[v])
-                for k, v in (("PullStartedAt", "pullStartedAt"), ("PullStoppedAt", "pullStoppedAt"))
-                if v in task
+            "Containers": [self._show_container(task, each) for each in task["containers"]],
+            "Limits": {
+                "CPU": int(task["cpu"]) / 1024,
+                "Memory": int(task["memory"]),
             },
         }
+        if "pullStartedAt" in task:
+            shown["PullStartedAt"] = stamp(task["pullStartedAt"])
+        if "pullStoppedAt" in task:
+            shown["PullStoppedAt"] = stamp(task["pullStoppedAt"])
         if task["group"].startswith("service:"):
             shown["ServiceName"] = task["group"].removeprefix("service:")
         if request.path.endswith("WithTags"):
-            shown["TaskTags"] = {t["key"]: t["value"] for t in self._tags_of(task["taskArn"])}
+            tags = self._tags.of(task["taskArn"])
+            shown["TaskTags"] = {tag["key"]: tag["value"] for tag in tags}
         return web.json_response(shown)
 
     async def _stats(self, request: web.Request) -> web.Response:
+        """``/v4/TOKEN/stats``: the engine's figures of the container that asks."""
         task, container = self._find(request)
-        return web.json_response(
-            await self._engine.stats(self._name_of(task["id"], container["name"]))
-        )
+        return web.json_response(await self._stats_of(task, container))
 
     async def _task_stats(self, request: web.Request) -> web.Response:
+        """``/v4/TOKEN/task/stats``: container's engine ID -> the engine's figures."""
         task, _ = self._find(request)
-        every = await asyncio.gather(
-            *(self._engine.stats(self._name_of(task["id"], c["name"])) for c in task["containers"])
-        )
-        return web.json_response(
-            {
-                c.get("runtimeId", c["name"]): s
-                for c, s in zip(task["containers"], every, strict=True)
-            }
-        )
+        containers = task["containers"]
+        every = await asyncio.gather(*(self._stats_of(task, each) for each in containers))
+        shown = {
+            container.get("runtimeId", container["name"]): stats
+            for container, stats in zip(containers, every, strict=True)
+        }
+        return web.json_response(shown)
+
+    async def _stats_of(self, task: Task, container: Container) -> Plain | None:
+        """The engine's own figures, as it gives them; null where the container does not run."""
+        return await self._engine.stats(self._names.container(task["id"], container["name"]))
+
+    # --- credentials
 
     async def _credentials(self, request: web.Request) -> web.Response:
         """Keys that last six hours; the stores take any keys, so these say only whose they are."""
-        task = self._state.get("task", request.match_info["task"])
-        role = self._definition_of(task).get("taskRoleArn") if task else None
+        task = self._state.tasks.get(request.match_info["task"])
+        role = self._definition_of(task).get("taskRoleArn") if task is not None else None
         if task is None or role is None or task["lastStatus"] == "STOPPED":
             raise web.HTTPNotFound(text="this task has no role")
         window = int(time.time() // SESSION_S)
         key = hashlib.sha256(f"{task['id']}/{role}/{window}".encode()).hexdigest()
-        return web.json_response(
-            {
-                "RoleArn": role,
-                "AccessKeyId": f"ASIA{key[:16].upper()}",
-                "SecretAccessKey": key[16:56],
-                "Token": key,
-                "Expiration": stamp((window + 2) * SESSION_S).partition(".")[0] + "Z",
-            }
-        )
+        keys = {
+            "RoleArn": role,
+            "AccessKeyId": f"ASIA{key[:16].upper()}",
+            "SecretAccessKey": key[16:56],
+            "Token": key,
+            "Expiration": stamp((window + 2) * SESSION_S).partition(".")[0] + "Z",
+        }
+        return web.json_response(keys)
 
-    async def _protection(self, request: web.Request) -> web.Response:
+    # --- scale-in protection
+
+    async def _get_protection(self, request: web.Request) -> web.Response:
+        """The agent's GET of task scale-in protection."""
         task, _ = self._find(request)
-        return await self._answer(task, self._get_protection, {})
+        return await _protected(task, self._protection.get, {})
 
     async def _set_protection(self, request: web.Request) -> web.Response:
+        """The agent's PUT of task scale-in protection; ``ExpiresInMinutes`` is left to the API's
+        default where it is not given."""
         task, _ = self._find(request)
         asked: Any = await request.json()
-        params: Row = {"protectionEnabled": bool(asked.get("ProtectionEnabled"))}
+        params: Plain = {"protectionEnabled": bool(asked.get("ProtectionEnabled"))}
         if "ExpiresInMinutes" in asked:
             params["expiresInMinutes"] = asked["ExpiresInMinutes"]
-        return await self._answer(task, self._put_protection, params)
-
-    async def _answer(self, task: Row, operation: Operation, params: Row) -> web.Response:
-        try:
-            told = await operation(
-                {"cluster": task["clusterArn"], "tasks": [task["taskArn"]], **params}
-            )
-        except AwsError as error:
-            return web.json_response(
-                {"error": {"Arn": task["taskArn"], "Code": error.code, "Message": error.message}},
-                status=error.status,
-            )
-        if told["failures"]:
-            failure = told["failures"][0]
-            return web.json_response(
-                {"failure": {"Arn": failure["arn"], "Reason": failure["reason"]}}
-            )
-        found = (
-            told["protectedTasks"] or [{"taskArn": task["taskArn"], "protectionEnabled": False}]
-        )[0]
-        shown = {"TaskArn": found["taskArn"], "ProtectionEnabled": found["protectionEnabled"]}
-        if "expirationDate" in found:
-            shown["ExpirationDate"] = stamp(found["expirationDate"])
-        return web.json_response({"protection": shown})
+        return await _protected(task, self._protection.update, params)
 
 
-class Usage:
-    """CPU and memory use per service by the minute: used ÷ reserved × 100 (ECS developer guide,
-    "Service utilization metrics")."""
+def _labels(task: Task, container: Container, own: ContainerDefinition) -> dict[str, str]:
+    """As the agent lists them; a definition's own labels win."""
+    family, revision = family_and_revision(task)
+    return {
+        "com.amazonaws.ecs.cluster": task["clusterArn"],
+        "com.amazonaws.ecs.container-name": container["name"],
+        "com.amazonaws.ecs.task-arn": task["taskArn"],
+        "com.amazonaws.ecs.task-definition-family": family,
+        "com.amazonaws.ecs.task-definition-version": revision,
+        **own.get("dockerLabels", {}),
+    }
 
-    def __init__(self, state: State, engine: Engine, name_of: Callable[[str, str], str]) -> None:
-        self._state = state
-        self._engine = engine
-        self._name_of = name_of
-        self._before: dict[str, tuple[float, float]] = {}
 
-    async def measure(self, now: float) -> None:
-        """One point for each service with running tasks: the sum over its tasks, written at this
-        minute."""
-        totals: dict[str, list[float]] = {}
-        seen = set()
-        for task in self._state.all("task"):
-            if task["lastStatus"] != "RUNNING" or not task["group"].startswith("service:"):
-                continue
-            names = [self._name_of(task["id"], c["name"]) for c in task["containers"]]
-            cpu_s = 0.0
-            memory = 0.0
-            fresh = True
-            for name in names:
-                stats = await self._engine.stats(name)
-                if not stats or not stats.get("memory_stats"):
-                    continue
-                seen.add(name)
-                used_s = stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9
-                before = self._before.get(name)
-                self._before[name] = (now, used_s)
-                if before is None or now <= before[0]:
-                    fresh = False
-                else:
-                    cpu_s += (used_s - before[1]) / (now - before[0])
-                cache = stats["memory_stats"].get("stats", {}).get("total_inactive_file", 0)
-                memory += (stats["memory_stats"].get("usage", 0) - cache) / _MIB
-            if fresh and names:
-                subject = f"{short(task['clusterArn'])}/{task['group'].removeprefix('service:')}"
-                total = totals.setdefault(subject, [0.0, 0.0, 0.0, 0.0])
-                for place, value in enumerate(
-                    (cpu_s * 1024, float(task["cpu"]), memory, float(task["memory"]))
-                ):
-                    total[place] += value
-        self._before = {name: value for name, value in self._before.items() if name in seen}
-        for subject, (cpu, cpu_reserved, memory, memory_reserved) in totals.items():
-            body = {
-                **({"CPUUtilization": 100 * cpu / cpu_reserved} if cpu_reserved else {}),
-                **(
-                    {"MemoryUtilization": 100 * memory / memory_reserved} if memory_reserved else {}
-                ),
+def _limits(own: ContainerDefinition) -> Plain:
+    """CPU in units, memory in MiB; memory only where the container has a limit of its own."""
+    limits: Plain = {"CPU": own.get("cpu", 0)}
+    if "memory" in own:
+        limits["Memory"] = own["memory"]
+    return limits
+
+
+def _networks(task: Task) -> list[Plain]:
+    """None before the task has an address."""
+    address = task.get("address")
+    return (
+        [
+            {
+                "NetworkMode": "awsvpc",
+                "IPv4Addresses": [address],
             }
-            self._state.put_figure(f"ecs/{subject}", int(now) - int(now) % 60, body)
+        ]
+        if address
+        else []
+    )
+
+
+async def _protected(task: Task, operation: Operation, params: Plain) -> web.Response:
+    """The answer of GetTaskProtection or UpdateTaskProtection, as the agent gives it."""
+    arn = task["taskArn"]
+    try:
+        told = await operation(
+            {
+                "cluster": task["clusterArn"],
+                "tasks": [arn],
+                **params,
+            }
+        )
+    except AwsError as error:
+        refusal = {
+            "Arn": arn,
+            "Code": error.code,
+            "Message": error.message,
+        }
+        return web.json_response({"error": refusal}, status=error.status)
+    for failure in told["failures"]:
+        return web.json_response(
+            {
+                "failure": {
+                    "Arn": failure["arn"],
+                    "Reason": failure["reason"],
+                }
+            }
+        )
+    none: Plain = {
+        "taskArn": arn,
+        "protectionEnabled": False,
+    }
+    found = next(iter(told["protectedTasks"]), none)
+    shown = {
+        "TaskArn": found["taskArn"],
+        "ProtectionEnabled": found["protectionEnabled"],
+    }
+    if "expirationDate" in found:
+        shown["ExpirationDate"] = stamp(found["expirationDate"])
+    return web.json_response({"protection": shown})

@@ -1,6 +1,8 @@
 """Pause containers: each holds one task's network while the task's own containers come and go.
 
-Starting one takes half a second of bridge set-up, so a few are kept started in a pool.
+Starting one takes half a second of bridge set-up, so a few are kept started in a pool.  Beside the
+program that sleeps, their image holds one that does nothing: how long the engine takes to run it is
+how long a health check takes at the least.
 """
 
 from __future__ import annotations
@@ -12,69 +14,80 @@ import platform
 import struct
 import tarfile
 import uuid
+from collections.abc import Mapping
 
+from kirikae.local.ecs.enginenames import EngineNames
 from kirikae.local.engine import Engine
 from kirikae.local.errors import EngineError, LocalError
+from kirikae.local.plain import Plain
+from kirikae.local.rows import Pause, Task
 from kirikae.local.state import State
 
 log = logging.getLogger("kirikae.local.ecs.pause")
 
-IMAGE = "kirikae-pause:1"
-_CODE = bytes.fromhex("b8220000000f05ebf7")  # mov eax, 34 (pause); syscall; jump back
+IMAGE = "kirikae-pause:2"
+NOTHING = "/nothing"
+"""The program that ends at once."""
+_CODE: Mapping[str, bytes] = {
+    "pause": bytes.fromhex("b8220000000f05ebf7"),  # mov eax, 34 (pause); syscall; jump back
+    "nothing": bytes.fromhex("b83c00000031ff0f05"),  # mov eax, 60 (exit); xor edi, edi; syscall
+}
 _ELF_X86_64 = 62
+_BASE = 0x400000
+_HEAD_BYTES = 64 + 56
 
 
-def pause_program(machine: str) -> bytes:
-    """A static ELF program of 129 bytes that sleeps for ever.  Raises LocalError for anything but
-    ``x86_64``."""
+def elf(code: bytes, machine: str) -> bytes:
+    """A static ELF program of this code.  Raises LocalError for anything but ``x86_64``."""
     if machine != "x86_64":
         raise LocalError(f"kirikae local has no pause program for {machine}; it runs on x86_64")
-    base = 0x400000
-    head = 64 + 56
-    size = head + len(_CODE)
-    header = struct.pack(
-        "<16sHHIQQQIHHHHHH",
-        b"\x7fELF\x02\x01\x01",
-        2,
-        _ELF_X86_64,
-        1,
-        base + head,
-        64,
-        0,
-        0,
-        64,
-        56,
-        1,
-        0,
-        0,
-        0,
-    )
-    return header + struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000) + _CODE
+    size = _HEAD_BYTES + len(code)
+    magic = b"\x7fELF\x02\x01\x01"
+    entry = _BASE + _HEAD_BYTES
+    one_program_header = (64, 0, 0, 64, 56, 1, 0, 0, 0)
+    header = struct.pack("<16sHHIQQQIHHHHHH", magic, 2, _ELF_X86_64, 1, entry, *one_program_header)
+    segment = struct.pack("<IIQQQQQQ", 1, 5, 0, _BASE, _BASE, size, size, 0x1000)
+    return header + segment + code
 
 
 def pause_tar() -> bytes:
+    """The image's whole file system, a tar archive of two programs.
+
+    Raises LocalError on another machine than x86_64.
+    """
     out = io.BytesIO()
-    program = pause_program(platform.machine())
     with tarfile.open(fileobj=out, mode="w") as tar:
-        entry = tarfile.TarInfo("pause")
-        entry.size = len(program)
-        entry.mode = 0o755
-        tar.addfile(entry, io.BytesIO(program))
+        for name, code in _CODE.items():
+            program = elf(code, platform.machine())
+            entry = tarfile.TarInfo(name)
+            entry.size = len(program)
+            entry.mode = 0o755
+            tar.addfile(entry, io.BytesIO(program))
     return out.getvalue()
 
 
 class PausePool:
     """``take`` hands out a started pause container; what was taken stands in the store first."""
 
-    def __init__(self, engine: Engine, state: State, prefix: str, network: str, size: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        state: State,
+        names: EngineNames,
+        size: int,
+    ) -> None:
+        """``size`` is how many are kept started ahead of tasks."""
         self._engine = engine
         self._state = state
-        self._prefix = prefix
-        self._network = network
+        self._names = names
         self._size = size
         self._filling: asyncio.Task[None] | None = None
 
     async def prepare(self) -> None:
+        """Make sure that the engine has the pause image; it may be called at every start.
+
+        Raises EngineError.
+        """
         try:
             await self._engine.image(IMAGE)
         except EngineError as error:
@@ -83,57 +96,92 @@ class PausePool:
             repo, tag = IMAGE.split(":")
             await self._engine.import_image(pause_tar(), repo, tag, 'ENTRYPOINT ["/pause"]')
 
-    async def make(self, name: str) -> str:
-        """Create and start one; the answer is its address on the network."""
-        await self._engine.create(
-            name,
-            {
-                "Image": IMAGE,
-                "Labels": {"kirikae.instance": self._prefix, "kirikae.role": "pause"},
-                "HostConfig": {"NetworkMode": self._network},
-            },
-        )
-        await self._engine.start(name)
-        return await self.address(name)
-
     async def address(self, name: str) -> str:
+        """Its address on the instance's network.  Raises EngineError if it does not run."""
         seen = await self._engine.inspect(name)
         if seen is None or not seen["State"]["Running"]:
             raise EngineError(404, f"the pause container {name} is not running")
-        return str(seen["NetworkSettings"]["Networks"][self._network]["IPAddress"])
+        return str(seen["NetworkSettings"]["Networks"][self._names.instance]["IPAddress"])
 
-    async def take(self, task_id: str) -> tuple[str, str]:
-        """A started pause container's name and address for this task; taking is written down before
-        it is used."""
-        ready = self._state.all("pause")
-        if ready:
-            spare = ready[0]
-            name = spare["name"]
-            address = spare["address"]
+    async def take(self, task_id: str) -> str:
+        """A started pause container for this task: its address.  Taking is written down before it
+        is used."""
+        spare = next(iter(self._state.pauses.all()), None)
+        if spare is not None:
             with self._state.together():
-                self._state.drop("pause", name)
-                self._state.change("task", task_id, _pause=name, address=address)
+                self._state.pauses.drop(spare["name"])
+                self._give(task_id, spare)
             self.fill()
             try:
-                return name, await self.address(name)
+                return await self.address(spare["name"])
             except EngineError:
-                log.warning("a pooled pause container was gone", extra={"container": name})
-        name = f"{self._prefix}-pause-{uuid.uuid4().hex[:12]}"
-        self._state.change("task", task_id, _pause=name)
-        address = await self.make(name)
-        self._state.change("task", task_id, address=address)
-        return name, address
+                log.warning("a pooled pause container was gone", extra={"container": spare["name"]})
+        name = self._new_name()
+        row = self._state.tasks[task_id]
+        self._state.tasks.put(
+            task_id,
+            {
+                **row,
+                "_pause": name,
+            },
+        )
+        address = await self._make(name)
+        self._give(
+            task_id,
+            {
+                "name": name,
+                "address": address,
+            },
+        )
+        return address
+
+    def _give(self, task_id: str, pause: Pause) -> None:
+        """Write down that this task has this pause container and its address."""
+        row = self._state.tasks[task_id]
+        given: Task = {
+            **row,
+            "_pause": pause["name"],
+            "address": pause["address"],
+        }
+        self._state.tasks.put(task_id, given)
+
+    def _new_name(self) -> str:
+        """Written down by the caller before the engine hears it, or found by its label at the next
+        start."""
+        return self._names.pause(uuid.uuid4().hex[:12])
+
+    async def _make(self, name: str) -> str:
+        """Create and start one; the answer is its address."""
+        body: Plain = {
+            "Image": IMAGE,
+            "Labels": {
+                **self._names.labels,
+                "kirikae.role": "pause",
+            },
+            "HostConfig": {"NetworkMode": self._names.instance},
+        }
+        await self._engine.create(name, body)
+        await self._engine.start(name)
+        return await self.address(name)
 
     def fill(self) -> None:
+        """Top the pool up in the background; a filling that is under way is left alone."""
         if self._filling is None or self._filling.done():
             self._filling = asyncio.create_task(self._fill())
 
     async def _fill(self) -> None:
-        while len(self._state.all("pause")) < self._size:
-            name = f"{self._prefix}-pause-{uuid.uuid4().hex[:12]}"
+        """Until the pool is full or the engine refuses; the next ``take`` tries again."""
+        while len(self._state.pauses.all()) < self._size:
+            name = self._new_name()
             try:
-                address = await self.make(name)
+                address = await self._make(name)
             except EngineError as error:
                 log.warning("the pool of pause containers cannot be filled: %s", error)
                 return
-            self._state.put("pause", name, {"name": name, "address": address})
+            self._state.pauses.put(
+                name,
+                {
+                    "name": name,
+                    "address": address,
+                },
+            )

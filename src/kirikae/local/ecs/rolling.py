@@ -3,13 +3,19 @@ DeploymentConfiguration)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from kirikae.local.rows import Threshold
 
 STARTS_PER_SECOND = 10
 """Tasks that one service starts in a second at most (ours)."""
 LONGEST_DELAY_S = 900
+_PATIENCE = 3
+"""Failures in a row from which the pauses grow."""
+_LARGEST_POWER = 10
+_DEFAULT: Threshold = {"type": "BOUNDED_PERCENT", "value": 50}
+_BOUNDS = (3, 200)
 
 
 def floor_healthy(desired: int, minimum_percent: int) -> int:
@@ -63,25 +69,26 @@ def stuck(desired: int, minimum_percent: int, maximum_percent: int) -> bool:
     )
 
 
-def breaker_threshold(desired: int, configuration: Mapping[str, Any] | None = None) -> int:
+def breaker_threshold(desired: int, configuration: Threshold | None = None) -> int:
     """Failed tasks that trip the deployment circuit breaker (ECS API reference,
     ThresholdConfiguration).
 
     BOUNDED_PERCENT (the default, value 50): that part of desired, rounded up, from 3 to 200.
     """
-    kind = (configuration or {}).get("type", "BOUNDED_PERCENT")
-    value = int((configuration or {}).get("value", 50))
-    if kind == "COUNT":
-        return value
-    part = -(-desired * value // 100)
-    return min(200, max(3, part)) if kind == "BOUNDED_PERCENT" else max(1, part)
+    chosen: Threshold = {**_DEFAULT, **(configuration or {})}
+    if chosen["type"] == "COUNT":
+        return chosen["value"]
+    part = -(-desired * chosen["value"] // 100)
+    if chosen["type"] == "BOUNDED_PERCENT":
+        least, most = _BOUNDS
+        return min(most, max(least, part))
+    return max(1, part)
 
 
 def retry_delay_s(failures_in_a_row: int) -> float:
     """Seconds to wait before another start (ours; AWS publishes "up to 15 minutes" only): 1, 2, 4
     .. from the third on."""
-    return (
-        0.0
-        if failures_in_a_row < 3
-        else float(min(LONGEST_DELAY_S, 2 ** min(10, failures_in_a_row - 3)))
-    )
+    if failures_in_a_row < _PATIENCE:
+        return 0.0
+    power = min(_LARGEST_POWER, failures_in_a_row - _PATIENCE)
+    return float(min(LONGEST_DELAY_S, 2**power))

@@ -10,22 +10,18 @@ import asyncio
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from kirikae.local.ecs.capacity import most_crowded, next_provider
-from kirikae.local.ecs.deployments import STEADY, finish, roll_back, with_event
-from kirikae.local.ecs.names import is_live
-from kirikae.local.ecs.rolling import (
-    STARTS_PER_SECOND,
-    breaker_threshold,
-    floor_healthy,
-    retry_delay_s,
-    rolling_tick,
-    stuck,
-)
-from kirikae.local.ecs.tasks import Tasks
+from kirikae.local.ecs.agenda import Agenda
+from kirikae.local.ecs.capacity import next_provider
+from kirikae.local.ecs.crew import Crew, crew_of, going, provider_of, surplus, tick_of
+from kirikae.local.ecs.deployments import STEADY, failed_entry, finish, roll_back, with_event
+from kirikae.local.ecs.rolling import STARTS_PER_SECOND, breaker_threshold, retry_delay_s, stuck
+from kirikae.local.ecs.taskrow import is_live, service_of, target_keys, tasks_of
 from kirikae.local.errors import LocalError
-from kirikae.local.state import Row, State
+from kirikae.local.rows import Deployment, Event, Service, Task
+from kirikae.local.state import State
 
 log = logging.getLogger("kirikae.local.services")
 
@@ -33,42 +29,68 @@ SETTLE_WITHOUT_CHECKS_S = 40
 """A task that nothing checks counts as healthy this long after RUNNING (ECS API reference,
 DeploymentConfiguration)."""
 SWEEP_S = 5.0
-_SOONEST_S = 0.02
+_UNSTEADY = 3
+"""Failures in a row of which a service tells."""
+_STUCK = (
+    "was unable to stop or start tasks during a deployment because of the service "
+    "deployment configuration. "
+    "Update the minimumHealthyPercent or maximumPercent value and try again."
+)
+_BREAKER = "ECS deployment circuit breaker: tasks failed to start."
+_SCHEDULER = "ServiceSchedulerInitiated"
+
+
+class Stopper(Protocol):
+    """What ends tasks."""
+
+    def stop(
+        self,
+        task_id: str,
+        code: str,
+        reason: str,
+    ) -> None:
+        """Ask for this task's end."""
+
+
+StartTask = Callable[[Service, Deployment, str], Task]
+"""Start one task of this deployment of the service, on this capacity provider."""
+Room = Callable[[], int | None]
+"""How many more tasks may be asked for now; None: as many as are wanted."""
+
+
+def _any_number() -> int | None:
+    """No limit: what ``room`` answers where nobody paces the starts."""
+    return None
 
 
 class Services:
+    """Looks at services and acts; what it decides by stands in ``crew`` and ``rolling``.
+
+    Looking twice is harmless, and looking too late is only late: nothing is remembered between two
+    looks but when tasks were started.
+    """
+
     def __init__(
         self,
         state: State,
-        tasks: Tasks,
-        start_task: Callable[[Row, Row, str], Row],
+        agenda: Agenda,
+        tasks: Stopper,
+        start_task: StartTask,
+        room: Room = _any_number,
         clock: Callable[[], float] = time.time,
-    ):
+    ) -> None:
+        """``clock`` answers Unix seconds.
+
+        When tasks were started is forgotten with the process: after a crash, a service may start up
+        to its limit again within the same second.
+        """
         self._state = state
+        self._agenda = agenda
         self._tasks = tasks
         self._start_task = start_task
+        self._room = room
         self._clock = clock
-        self._wake = asyncio.Event()
-        self._due: dict[str, float] = {}
         self._started: dict[str, list[float]] = defaultdict(list)
-
-    def wake(self, arn: str = "") -> None:
-        """Look at this service soon; without a name, at all of them."""
-        for service in self._state.all("service") if not arn else [{"serviceArn": arn}]:
-            self._due[service["serviceArn"]] = 0.0
-        self._wake.set()
-
-    def task_changed(self, task: Row) -> None:
-        if arn := service_of(task):
-            self.wake(arn)
-
-    def told(self, task: Row, message: str) -> None:
-        """An event of a task's load balancing, told by its service."""
-        service = self._state.get("service", service_of(task))
-        if service is not None:
-            self._state.put(
-                "service", service["serviceArn"], with_event(service, message, self._clock())
-            )
 
     async def run(self) -> None:
         """Look at services that are due, and at every one each five seconds."""
@@ -80,51 +102,50 @@ class Services:
                     swept = now
                     self.sweep()
                 else:
-                    for arn in [arn for arn, at in self._due.items() if at <= now]:
-                        del self._due[arn]
+                    for arn in self._agenda.take_due():
                         self.reconcile(arn, now)
             except LocalError as error:
                 log.error("%s", error)
                 await asyncio.sleep(1)
-            nearest = min([*self._due.values(), swept + SWEEP_S])
-            try:
-                await asyncio.wait_for(self._wake.wait(), max(_SOONEST_S, nearest - self._clock()))
-                await asyncio.sleep(
-                    _SOONEST_S
-                )  # what else changes at this moment is looked at together
-            except TimeoutError:
-                pass
-            self._wake.clear()
+            await self._agenda.wait(swept + SWEEP_S)
 
     def sweep(self) -> None:
         """Every service once."""
-        by_service: dict[str, list[Row]] = defaultdict(list)
-        for task in self._state.all("task"):
+        by_service: dict[str, list[Task]] = defaultdict(list)
+        for task in self._state.tasks.all():
             by_service[service_of(task)].append(task)
-        for service in self._state.all("service"):
+        for service in self._state.services.all():
             if service["status"] != "INACTIVE":
-                self._due.pop(service["serviceArn"], None)
-                self.reconcile(
-                    service["serviceArn"], self._clock(), by_service[service["serviceArn"]]
-                )
+                arn = service["serviceArn"]
+                self._agenda.forget(arn)
+                self.reconcile(arn, self._clock(), by_service[arn])
 
-    def tasks_of(self, service: Row) -> list[Row]:
-        return [t for t in self._state.all("task") if service_of(t) == service["serviceArn"]]
+    # --- how a task stands
 
-    def healthy(self, task: Row, now: float) -> bool:
+    def healthy(self, task: Task, now: float) -> bool:
         """Does it count towards the minimum?  Checks of containers and of target groups must all be
         passed."""
         if task["lastStatus"] != "RUNNING":
             return False
-        checked = any(c["_checked"] for c in task["containers"] if c["essential"])
+        checked = _is_checked(task)
         if checked and task["healthStatus"] != "HEALTHY":
             return False
-        targets = [self._state.get("target", key) for key in self._tasks.target_keys(task)]
-        if targets:
-            return all(t is not None and t["state"] == "healthy" for t in targets)
+        states = [self._target_state(key) for key in target_keys(task)]
+        if states:
+            return set(states) == {"healthy"}
         return checked or now - task["startedAt"] >= SETTLE_WITHOUT_CHECKS_S
 
-    def unhealthy_reason(self, service: Row, task: Row, now: float) -> str:
+    def _target_state(self, key: str) -> str:
+        """Empty where there is no such target."""
+        target = self._state.targets.get(key)
+        return "" if target is None else target["state"]
+
+    def unhealthy_reason(
+        self,
+        service: Service,
+        task: Task,
+        now: float,
+    ) -> str:
         """Why this running task must be replaced; empty while it is well, new, or within the grace
         period."""
         if (
@@ -132,345 +153,380 @@ class Services:
             or now - task["startedAt"] < service["healthCheckGracePeriodSeconds"]
         ):
             return ""
-        for binding, key in zip(task["_bindings"], self._tasks.target_keys(task), strict=True):
-            target = self._state.get("target", key)
-            if target is not None and target["state"] == "unhealthy":
-                return (
-                    f"Task failed ELB health checks in (target-group {binding['targetGroupArn']})"
-                )
+        for binding, key in zip(task["_bindings"], target_keys(task), strict=True):
+            if self._target_state(key) == "unhealthy":
+                group = binding["targetGroupArn"]
+                return f"Task failed ELB health checks in (target-group {group})"
         return "Task failed container health checks" if task["healthStatus"] == "UNHEALTHY" else ""
 
     # --- one service
 
-    def reconcile(self, arn: str, now: float, tasks: list[Row] | None = None) -> None:
+    def reconcile(
+        self,
+        arn: str,
+        now: float,
+        tasks: Sequence[Task] | None = None,
+    ) -> None:
         """May be called at any time, and does nothing where nothing is to be done."""
-        service = self._state.get("service", arn)
+        service = self._state.services.get(arn)
         if service is None or service["status"] == "INACTIVE":
             return
-        tasks = self.tasks_of(service) if tasks is None else tasks
+        if tasks is None:
+            tasks = tasks_of(service, self._state.tasks.all())
         if service["status"] == "DRAINING":
             after = self._drain(service, tasks)
         else:
             after = self._count_failures(service, tasks, now)
-            after = self._roll(after, [t for t in tasks if is_live(t)], now)
-        # Events of tasks may have been told meanwhile by the very stops that were asked for here.
-        told = (self._state.get("service", arn) or service)["events"]
-        if told is not service["events"]:
-            new = [e for e in told if e not in service["events"] and e not in after["events"]]
-            after = {**after, "events": [*new, *after["events"]]}
+            after = self._roll(after, [task for task in tasks if is_live(task)], now)
+        after = self._with_events_of(service, after)
         if after != service:
-            self._state.put("service", arn, after)
+            self._state.services.put(arn, after)
 
-    def _drain(self, service: Row, tasks: list[Row]) -> Row:
+    def _with_events_of(self, before: Service, after: Service) -> Service:
+        """Events of tasks may have been told meanwhile by the very stops that were asked for."""
+        told = self._state.services[before["serviceArn"]]["events"]
+        if told is before["events"]:
+            return after
+        known: list[Event] = [*before["events"], *after["events"]]
+        fresh = [event for event in told if event not in known]
+        return {
+            **after,
+            "events": [*fresh, *after["events"]],
+        }
+
+    def _drain(self, service: Service, tasks: Sequence[Task]) -> Service:
+        """Ask every task of a deleted service to stop; INACTIVE once the last one is on its way
+        out."""
+        reason = f"Scaling activity initiated by (service {service['serviceName']})"
         for task in tasks:
             if is_live(task):
-                self._tasks.stop(
-                    task["id"],
-                    "ServiceSchedulerInitiated",
-                    f"Scaling activity initiated by (service {service['serviceName']})",
-                )
-        if not all(t["lastStatus"] in ("STOPPING", "DEPROVISIONING", "STOPPED") for t in tasks):
+                self._tasks.stop(task["id"], _SCHEDULER, reason)
+        ending = ("STOPPING", "DEPROVISIONING", "STOPPED")
+        if not all(task["lastStatus"] in ending for task in tasks):
             return service
         for entry in service["deployments"]:
             finish(self._state, entry["_serviceDeployment"], "STOPPED", "The service was deleted.")
-        return {**service, "status": "INACTIVE", "deployments": []}
+        return {
+            **service,
+            "status": "INACTIVE",
+            "deployments": [],
+        }
 
-    def _roll(self, service: Row, live: list[Row], now: float) -> Row:
-        primary = service["deployments"][0]
-        desired = service["desiredCount"]
-        reasons = {t["id"]: self.unhealthy_reason(service, t, now) for t in live}
-        ok = {t["id"]: self.healthy(t, now) for t in live}
-        current = [t for t in live if t["startedBy"] == primary["id"]]
-        sick = [t for t in current if reasons[t["id"]]]
-        arriving = [t for t in current if not reasons[t["id"]]]
-        leaving = [t for t in live if t["startedBy"] != primary["id"]]
-        arriving, sick = self._scale_in(service, primary, arriving, sick, ok, now)
-        tick = rolling_tick(
-            desired,
-            service["minimumHealthyPercent"],
-            service["maximumPercent"],
-            [ok[t["id"]] for t in leaving],
-            [ok[t["id"]] for t in arriving],
-            len(sick),
-        )
-        spare = sum(ok[t["id"]] for t in [*leaving, *arriving]) - floor_healthy(
-            desired, service["minimumHealthyPercent"]
-        )
-        going = [*self._choose(leaving, tick.stop_leaving, ok, spare, now), *sick[: tick.stop_sick]]
-        failed = primary["rolloutState"] == "FAILED"
-        if not failed:
-            service = self._stop(service, primary, going, reasons, now)
-        start = 0 if failed else tick.start
-        if start and now >= primary["_notBefore"]:
-            service = self._start(service, primary, start, arriving, now)
-        elif start:
-            self._due[service["serviceArn"]] = primary["_notBefore"]
-        elif (
-            leaving
-            and not going
-            and not failed
-            and stuck(desired, service["minimumHealthyPercent"], service["maximumPercent"])
-        ):
-            service = with_event(service, _STUCK, now)
-        if fresh := [t for t in arriving if ok[t["id"]] and not t.get("_wasHealthy")]:
-            service = self._first_healthy(service, fresh, now)
-        if (
-            not leaving
-            and not sick
-            and len(arriving) == desired
-            and all(ok[t["id"]] for t in arriving)
-        ):
+    def _roll(
+        self,
+        service: Service,
+        live: Sequence[Task],
+        now: float,
+    ) -> Service:
+        """One look at an ACTIVE service.
+
+        First what is too many goes, then former and sick tasks are exchanged, then it is seen
+        whether the deployment is complete: in this order, so that a task that was just asked to
+        stop is counted no more.
+        """
+        healthy = [task["id"] for task in live if self.healthy(task, now)]
+        reasons = {task["id"]: self.unhealthy_reason(service, task, now) for task in live}
+        crew = crew_of(service, live, healthy, reasons)
+        too_many = surplus(service, crew, now)
+        for task in too_many:
+            self._tasks.stop(task["id"], _SCHEDULER, _scaling(service))
+        crew = crew.without(too_many)
+        if service["deployments"][0]["rolloutState"] != "FAILED":
+            service = self._exchange(service, crew, now)
+        service = self._first_healthy(service, crew, now)
+        if crew.is_whole(service["desiredCount"]):
             service = self._complete(service, now)
         return service
 
-    def _scale_in(
+    # --- exchanging tasks
+
+    def _exchange(
         self,
-        service: Row,
-        primary: Row,
-        arriving: list[Row],
-        sick: list[Row],
-        ok: dict[str, bool],
+        service: Service,
+        crew: Crew,
         now: float,
-    ) -> tuple[list[Row], list[Row]]:
-        """Stop what is beyond desired: sick ones, then unhealthy ones, then from the provider that
-        has too many, newest first."""
-        surplus = len(arriving) + len(sick) - service["desiredCount"]
-        if surplus <= 0 or len(arriving) < service["desiredCount"]:
-            return arriving, sick
-        reason = f"Scaling activity initiated by (deployment {primary['id']})"
-        going: list[Row] = []
-        strategy = service.get("capacityProviderStrategy", [])
-        left = [t for t in arriving if not protected(t, now)]
-        while len(going) < len(arriving) - service["desiredCount"] and left:
-            unhealthy = [t for t in left if not ok[t["id"]]]
-            crowded = most_crowded(
-                strategy,
-                Counter(t.get("capacityProviderName", "") for t in arriving if t not in going),
-            )
-            if not unhealthy and not self._may_spare(
-                service, [t for t in arriving if t not in going], ok
-            ):
-                break
-            pick = max(
-                unhealthy
-                or [t for t in left if t.get("capacityProviderName", "") == crowded]
-                or left,
-                key=lambda t: t["createdAt"],
-            )
-            going.append(pick)
-            left.remove(pick)
-        for task in going:
-            self._tasks.stop(task["id"], "ServiceSchedulerInitiated", reason)
-        return [t for t in arriving if t not in going], sick
-
-    def _may_spare(self, service: Row, arriving: list[Row], ok: dict[str, bool]) -> bool:
-        """May a healthy task go?  Where protected tasks are the unhealthy ones, the minimum must be
-        kept by the others."""
-        return sum(ok[t["id"]] for t in arriving) > floor_healthy(
-            service["desiredCount"], service["minimumHealthyPercent"]
-        )
-
-    def _choose(
-        self, leaving: Iterable[Row], count: int, ok: dict[str, bool], spare: int, now: float
-    ) -> list[Row]:
-        """Up to ``count`` tasks that nothing protects: unhealthy ones first, and of the healthy
-        ones no more than can be spared."""
-        free = sorted((t for t in leaving if not protected(t, now)), key=lambda t: t["createdAt"])
-        unhealthy = [t for t in free if not ok[t["id"]]]
-        healthy = [t for t in free if ok[t["id"]]]
-        return [*unhealthy, *healthy[: max(0, spare)]][:count]
+    ) -> Service:
+        """Stop and start what the arithmetic says, as fast as it may be."""
+        tick = tick_of(service, crew)
+        leave = going(service, crew, tick, now)
+        service = self._stop(service, crew, leave, now)
+        not_before = service["deployments"][0]["_notBefore"]
+        if tick.start and now >= not_before:
+            return self._start(service, tick.start, crew, now)
+        if tick.start:
+            self._agenda.at(service["serviceArn"], not_before)
+        elif crew.leaving and not leave and _is_stuck(service):
+            service = with_event(service, _STUCK, now)
+        return service
 
     def _stop(
-        self, service: Row, primary: Row, going: list[Row], reasons: dict[str, str], now: float
-    ) -> Row:
-        for task in going:
-            reason = (
-                reasons[task["id"]] or f"Scaling activity initiated by (deployment {primary['id']})"
-            )
-            self._tasks.stop(task["id"], "ServiceSchedulerInitiated", reason)
-            if reasons[task["id"]] and task["_bindings"]:
-                group = task["_bindings"][0]["targetGroupArn"]
-                port = task["_bindings"][0]["containerPort"]
-                message = (
-                    f"(task {task['id']}) (port {port}) is unhealthy in (target-group "
-                    f"{group}) due to (reason Health checks failed)."
+        self,
+        service: Service,
+        crew: Crew,
+        leave: Sequence[Task],
+        now: float,
+    ) -> Service:
+        """Ask these tasks to stop.
+
+        What failed its checks is marked before (``_unwell``), so that its end counts for the
+        circuit breaker also after a crash.
+        """
+        for task in leave:
+            reason = crew.reasons[task["id"]]
+            if reason:
+                row = self._state.tasks[task["id"]]
+                self._state.tasks.put(
+                    task["id"],
+                    {
+                        **row,
+                        "_unwell": True,
+                    },
                 )
-                service = with_event(service, message, now)
-        if going:
-            listed = " ".join(f"(task {t['id']})" for t in going)
-            service = with_event(service, f"has stopped {len(going)} running tasks: {listed}.", now)
+            self._tasks.stop(task["id"], _SCHEDULER, reason or _scaling(service))
+            if reason and task["_bindings"]:
+                service = with_event(service, _is_unhealthy(task), now)
+        if leave:
+            text = f"has stopped {len(leave)} running tasks: {_listed(leave)}."
+            service = with_event(service, text, now)
         return service
 
     def _start(
-        self, service: Row, primary: Row, count: int, arriving: list[Row], now: float
-    ) -> Row:
-        arn = service["serviceArn"]
-        recent = self._started[arn] = [at for at in self._started[arn] if now - at < 1]
-        allowed = min(count, STARTS_PER_SECOND - len(recent))
-        if allowed < count:
-            self._due[arn] = (min(recent) if recent else now) + 1
+        self,
+        service: Service,
+        count: int,
+        crew: Crew,
+        now: float,
+    ) -> Service:
+        """Start up to ``count`` tasks of the newest deployment, each on the capacity provider that
+        is furthest below its share."""
+        allowed = self._allowed(service["serviceArn"], count, now)
         if allowed <= 0:
             return service
-        strategy = primary.get("capacityProviderStrategy", [])
-        per_provider = Counter(t.get("capacityProviderName", "") for t in arriving)
+        entry = service["deployments"][0]
+        strategy = entry.get("capacityProviderStrategy", [])
+        placed = Counter(map(provider_of, crew.arriving))
         started = []
         for _ in range(allowed):
-            provider = next_provider(
-                strategy,
+            own = {name: placed[name] for name in (item["capacityProvider"] for item in strategy)}
+            provider = next_provider(strategy, own)
+            placed[provider] += 1
+            started.append(self._start_task(service, entry, provider))
+        self._started[service["serviceArn"]] += [now] * allowed
+        return with_event(service, f"has started {allowed} tasks: {_listed(started)}.", now)
+
+    def _allowed(
+        self,
+        arn: str,
+        count: int,
+        now: float,
+    ) -> int:
+        """How many of these may start now; the rest is looked at again in a second."""
+        recent = self._started[arn] = [at for at in self._started[arn] if now - at < 1]
+        allowed = min(count, STARTS_PER_SECOND - len(recent))
+        room = self._room()
+        if room is not None:
+            allowed = min(allowed, room)
+        if allowed < count:
+            self._agenda.at(arn, min(recent, default=now) + 1)
+        return allowed
+
+    # --- how a deployment goes
+
+    def _first_healthy(
+        self,
+        service: Service,
+        crew: Crew,
+        now: float,
+    ) -> Service:
+        """Where tasks of the newest deployment became healthy, the breaker counts anew, and starts
+        are delayed no more."""
+        fresh = [
+            task for task in crew.arriving if crew.is_healthy(task) and not task.get("_wasHealthy")
+        ]
+        if not fresh:
+            return service
+        for task in fresh:
+            row = self._state.tasks[task["id"]]
+            self._state.tasks.put(
+                task["id"],
                 {
-                    item["capacityProvider"]: per_provider[item["capacityProvider"]]
-                    for item in strategy
+                    **row,
+                    "_wasHealthy": True,
                 },
             )
-            per_provider[provider] += 1
-            started.append(self._start_task(service, primary, provider))
-        recent += [now] * allowed
-        listed = " ".join(f"(task {t['id']})" for t in started)
-        return with_event(service, f"has started {allowed} tasks: {listed}.", now)
-
-    def _first_healthy(self, service: Row, fresh: Iterable[Row], now: float) -> Row:
-        """Tasks of the newest deployment became healthy: the breaker counts anew, and starts are
-        delayed no more."""
-        for task in fresh:
-            self._state.change("task", task["id"], _wasHealthy=True)
-        primary = service["deployments"][0]
-        counted = (
-            0
-            if service["deploymentCircuitBreaker"].get("resetOnHealthyTask", True)
-            else primary["_counted"]
-        )
-        changed = {"_inARow": 0, "_counted": counted}
-        if all(primary[k] == v for k, v in changed.items()):
+        entry = service["deployments"][0]
+        resets = service["deploymentCircuitBreaker"].get("resetOnHealthyTask", True)
+        counted = 0 if resets else entry["_counted"]
+        if entry["_inARow"] == 0 and entry["_counted"] == counted:
             return service
-        return {
-            **service,
-            "deployments": [{**primary, **changed, "updatedAt": now}, *service["deployments"][1:]],
-        }
+        return _with_newest(
+            service,
+            {
+                **entry,
+                "_inARow": 0,
+                "_counted": counted,
+                "updatedAt": now,
+            },
+        )
 
-    def _complete(self, service: Row, now: float) -> Row:
-        primary = service["deployments"][0]
-        if primary["rolloutState"] == "IN_PROGRESS":
-            reason = f"ECS deployment {primary['id']} completed."
-            primary = {
-                **primary,
+    def _complete(self, service: Service, now: float) -> Service:
+        """The newest deployment has all its tasks, healthy, and alone: it is COMPLETED, it is what
+        a later roll-back goes back to, and former entries go. A deployment that had FAILED never
+        becomes good this way."""
+        entry = service["deployments"][0]
+        if entry["rolloutState"] == "IN_PROGRESS":
+            entry = {
+                **entry,
                 "rolloutState": "COMPLETED",
-                "rolloutStateReason": reason,
+                "rolloutStateReason": f"ECS deployment {entry['id']} completed.",
                 "updatedAt": now,
             }
-            deployment = self._state.get("servicedeployment", primary["_serviceDeployment"])
-            back = deployment is not None and deployment["status"].startswith("ROLLBACK")
-            finish(
-                self._state,
-                primary["_serviceDeployment"],
-                "ROLLBACK_SUCCESSFUL" if back else "SUCCESSFUL",
-            )
-        if (
-            primary["rolloutState"] == "COMPLETED"
-            and service.get("_lastGood") != primary["_revision"]
-        ):
-            service = {**service, "_lastGood": primary["_revision"]}
-        if service["deployments"] != [primary]:
-            service = {**service, "deployments": [primary]}
+            back = self._is_going_back(entry)
+            status = "ROLLBACK_SUCCESSFUL" if back else "SUCCESSFUL"
+            finish(self._state, entry["_serviceDeployment"], status)
+        if entry["rolloutState"] == "COMPLETED" and service.get("_lastGood") != entry["_revision"]:
+            service = {
+                **service,
+                "_lastGood": entry["_revision"],
+            }
+        if service["deployments"] != [entry]:
+            service = {
+                **service,
+                "deployments": [entry],
+            }
         return with_event(service, STEADY, now)
 
-    def _count_failures(self, service: Row, tasks: Iterable[Row], now: float) -> Row:
-        """Tasks of the newest deployment that never ran, or failed their checks: delay, then the
-        circuit breaker."""
-        primary = service["deployments"][0]
-        failed = [
-            t
-            for t in tasks
-            if t["startedBy"] == primary["id"] and not t.get("_counted") and _failed_to_serve(t)
+    def _is_going_back(self, entry: Deployment) -> bool:
+        """Does this entry belong to a roll-back?"""
+        deployment = self._state.service_deployments.get(entry["_serviceDeployment"])
+        return deployment is not None and deployment["status"].startswith("ROLLBACK")
+
+    # --- failures
+
+    def _count_failures(
+        self,
+        service: Service,
+        tasks: Sequence[Task],
+        now: float,
+    ) -> Service:
+        """Tasks of the newest deployment that ended before they were ever healthy delay the next
+        start; those that never ran, or failed their checks, are the circuit breaker's too."""
+        entry = service["deployments"][0]
+        ended = [
+            task
+            for task in tasks
+            if task["startedBy"] == entry["id"] and not task.get("_counted") and _ended_badly(task)
         ]
-        if not failed:
+        if not ended:
             return service
-        for task in failed:
-            self._state.change("task", task["id"], _counted=True)
-        in_a_row = primary["_inARow"] + len(failed)
-        primary = {
-            **primary,
-            "failedTasks": primary["failedTasks"] + len(failed),
-            "_counted": primary["_counted"] + len(failed),
+        for task in ended:
+            row = self._state.tasks[task["id"]]
+            self._state.tasks.put(
+                task["id"],
+                {
+                    **row,
+                    "_counted": True,
+                },
+            )
+        failed = sum(map(_failed_to_serve, ended))
+        in_a_row = entry["_inARow"] + len(ended)
+        counted: Deployment = {
+            **entry,
+            "failedTasks": entry["failedTasks"] + failed,
+            "_counted": entry["_counted"] + failed,
             "_inARow": in_a_row,
             "_notBefore": now + retry_delay_s(in_a_row),
             "updatedAt": now,
         }
-        if in_a_row >= 3:
-            service = with_event(
-                service, "is unable to consistently start tasks successfully.", now
-            )
-        service = {**service, "deployments": [primary, *service["deployments"][1:]]}
-        breaker = service["deploymentCircuitBreaker"]
-        threshold = breaker_threshold(
-            service["desiredCount"], breaker.get("thresholdConfiguration")
-        )
-        if (
-            primary["rolloutState"] == "IN_PROGRESS"
-            and breaker["enable"]
-            and primary["_counted"] >= threshold
-        ):
-            service = self.fail(service, _BREAKER, breaker["rollback"], now)
-        return service
+        service = _with_newest(service, counted)
+        if in_a_row >= _UNSTEADY:
+            text = "is unable to consistently start tasks successfully."
+            service = with_event(service, text, now)
+        return self._fail(service, now) if _trips(service) else service
 
-    def fail(self, service: Row, reason: str, rollback: bool, now: float) -> Row:
+    def _fail(self, service: Service, now: float) -> Service:
         """The newest deployment has failed: no new task of it, and back to the last completed
         revision if that is wanted."""
-        primary = service["deployments"][0]
-        failed = {
-            **primary,
-            "rolloutState": "FAILED",
-            "rolloutStateReason": reason,
-            "updatedAt": now,
-        }
-        service = {**service, "deployments": [failed, *service["deployments"][1:]]}
+        failed, service = failed_entry(service, _BREAKER, now)
+        arn = failed["_serviceDeployment"]
+        going_back = self._is_going_back(failed)
         with self._state.together():
-            deployment = self._state.get("servicedeployment", primary["_serviceDeployment"])
-            going_back = deployment is not None and deployment["status"].startswith("ROLLBACK")
-            if deployment is not None:
-                self._state.change(
-                    "servicedeployment",
-                    primary["_serviceDeployment"],
-                    _failures=primary["_counted"],
+            if (deployment := self._state.service_deployments.get(arn)) is not None:
+                self._state.service_deployments.put(
+                    arn,
+                    {
+                        **deployment,
+                        "_failures": failed["_counted"],
+                    },
                 )
-            if rollback and not going_back:
-                service = roll_back(self._state, service, failed, reason)
+            if service["deploymentCircuitBreaker"]["rollback"] and not going_back:
+                service = roll_back(self._state, service, failed, _BREAKER)
             else:
-                finish(
-                    self._state,
-                    primary["_serviceDeployment"],
-                    "ROLLBACK_FAILED" if going_back else "STOPPED",
-                    reason,
-                )
-            self._state.put("service", service["serviceArn"], service)
+                status = "ROLLBACK_FAILED" if going_back else "STOPPED"
+                finish(self._state, arn, status, _BREAKER)
+            self._state.services.put(service["serviceArn"], service)
         return service
 
 
-_STUCK = (
-    "was unable to stop or start tasks during a deployment because of the service "
-    "deployment configuration. "
-    "Update the minimumHealthyPercent or maximumPercent value and try again."
-)
-_BREAKER = "ECS deployment circuit breaker: tasks failed to start."
+def _is_checked(task: Task) -> bool:
+    """Has an essential container of it a health check?"""
+    return any(each["_checked"] for each in task["containers"] if each["essential"])
 
 
-def service_of(task: Row) -> str:
-    """ARN of the service that the task belongs to; empty for a task of its own."""
-    group = str(task["group"])
-    if not group.startswith("service:") or not task.get("_revision"):
-        return ""
-    return (
-        str(task["clusterArn"]).replace(":cluster/", ":service/")
-        + "/"
-        + group.removeprefix("service:")
+def _with_newest(service: Service, entry: Deployment) -> Service:
+    """The service with another entry in the place of its newest deployment."""
+    return {
+        **service,
+        "deployments": [entry, *service["deployments"][1:]],
+    }
+
+
+def _scaling(service: Service) -> str:
+    """The ``stoppedReason`` that AWS gives for a task that a deployment makes superfluous."""
+    return f"Scaling activity initiated by (deployment {service['deployments'][0]['id']})"
+
+
+def _is_stuck(service: Service) -> bool:
+    """Can these percentages never exchange a task?"""
+    return stuck(
+        service["desiredCount"], service["minimumHealthyPercent"], service["maximumPercent"]
     )
 
 
-def protected(task: Row, now: float) -> bool:
-    """Is it under task scale-in protection now?"""
-    return bool(task.get("_protectedUntil", 0) > now)
+def _listed(tasks: Sequence[Task]) -> str:
+    """As AWS lists tasks in events."""
+    return " ".join(f"(task {task['id']})" for task in tasks)
 
 
-def _failed_to_serve(task: Row) -> bool:
+def _is_unhealthy(task: Task) -> str:
+    """The event that AWS writes for a task that its load balancer finds unhealthy."""
+    binding = task["_bindings"][0]
+    return (
+        f"(task {task['id']}) (port {binding['containerPort']}) is unhealthy in (target-group "
+        f"{binding['targetGroupArn']}) due to (reason Health checks failed)."
+    )
+
+
+def _trips(service: Service) -> bool:
+    """Have enough tasks of an unfinished deployment failed for the circuit breaker?"""
+    breaker = service["deploymentCircuitBreaker"]
+    entry = service["deployments"][0]
+    if entry["rolloutState"] != "IN_PROGRESS" or not breaker["enable"]:
+        return False
+    configuration = breaker.get("thresholdConfiguration")
+    return entry["_counted"] >= breaker_threshold(service["desiredCount"], configuration)
+
+
+def _ended_badly(task: Task) -> bool:
+    """Did it never run, fail its checks, or exit by itself before it was ever healthy?"""
+    if _failed_to_serve(task):
+        return True
+    exited = task["stopCode"] == "EssentialContainerExited" and task["desiredStatus"] == "STOPPED"
+    return exited and not task.get("_wasHealthy")
+
+
+def _failed_to_serve(task: Task) -> bool:
+    """Did it never run, or was it stopped because it failed its checks?"""
     if task["desiredStatus"] != "STOPPED":
         return False
-    return task["stopCode"] == "TaskFailedToStart" or "health checks" in task["stoppedReason"]
+    return task["stopCode"] == "TaskFailedToStart" or task.get("_unwell", False)

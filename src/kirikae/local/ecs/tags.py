@@ -2,60 +2,92 @@
 
 from __future__ import annotations
 
-from kirikae.local.ecs.names import invalid
-from kirikae.local.state import Row, State
-from kirikae.local.wire import Operation
+from collections.abc import Sequence
+
+from kirikae.local.ecs.names import invalid, short
+from kirikae.local.plain import Plain
+from kirikae.local.rows import Definition, Tag
+from kirikae.local.state import State
+from kirikae.local.wire import Handlers
 
 MOST = 50
-_KINDS = {
-    "cluster": "cluster",
-    "service": "service",
-    "task-definition": "definition",
-    "task": "task",
-}
+
+
+def save_tags(state: State, arn: str, tags: Sequence[Tag]) -> None:
+    """Keep the tags of something new; none are not kept."""
+    if tags:
+        state.tags.put(arn, {"tags": list(tags)})
 
 
 class Tags:
+    """Kept beside the rows, by ARN, so that every kind of resource has them alike."""
+
     def __init__(self, state: State) -> None:
+        """Tags stand in a table of their own, by ARN."""
         self._state = state
 
-    def operations(self) -> dict[str, Operation]:
-        return {
-            "TagResource": self.tag,
-            "UntagResource": self.untag,
-            "ListTagsForResource": self.list,
-        }
+    def of(self, arn: str) -> list[Tag]:
+        """None for an ARN without tags, and for one that is not there."""
+        known = self._state.tags.get(arn)
+        return list(known["tags"]) if known is not None else []
 
-    def of(self, arn: str) -> list[Row]:
-        return list((self._state.get("tags", arn) or {"tags": []})["tags"])
-
-    def propagated(self, source: str | None, service: str, definition: Row) -> list[Row]:
+    def propagated(
+        self,
+        source: str | None,
+        service_arn: str,
+        definition: Definition,
+    ) -> list[Tag]:
         """Tags that a new task takes over from its service or definition."""
-        if source == "SERVICE" and service:
-            return self.of(service)
+        if source == "SERVICE" and service_arn:
+            return self.of(service_arn)
         return self.of(definition["taskDefinitionArn"]) if source == "TASK_DEFINITION" else []
 
     def _known(self, arn: str) -> str:
-        kind = _KINDS.get(arn.split(":", 5)[5].partition("/")[0] if arn.count(":") >= 5 else "")
-        key = arn.rpartition("/")[2] if kind == "task" else arn
-        if kind is None or self._state.get(kind, key) is None:
+        """The ARN. Raises AwsError for a resource that is not there."""
+        parts = arn.split(":", 5)
+        kind = parts[5].partition("/")[0] if len(parts) > 5 else ""
+        if not self._exists(kind, arn):
             raise invalid(f"The specified resource {arn} cannot be found.")
         return arn
 
-    async def tag(self, params: Row) -> Row:
+    def _exists(self, kind: str, arn: str) -> bool:
+        """False also for kinds that kirikae local has no tags of."""
+        match kind:
+            case "cluster":
+                return self._state.clusters.get(arn) is not None
+            case "service":
+                return self._state.services.get(arn) is not None
+            case "task-definition":
+                return self._state.definitions.get(arn) is not None
+            case "task":
+                return self._state.tasks.get(short(arn)) is not None
+            case _:
+                return False
+
+    async def tag(self, params: Plain) -> Plain:
+        """TagResource: tags of the same keys are replaced. Raises AwsError beyond 50."""
         arn = self._known(params["resourceArn"])
-        tags = {t["key"]: t for t in [*self.of(arn), *params["tags"]]}
+        asked: list[Tag] = params["tags"]
+        tags = {tag["key"]: tag for tag in [*self.of(arn), *asked]}
         if len(tags) > MOST:
             raise invalid(f"a resource has at most {MOST} tags")
-        self._state.put("tags", arn, {"tags": list(tags.values())})
+        self._state.tags.put(arn, {"tags": list(tags.values())})
         return {}
 
-    async def untag(self, params: Row) -> Row:
+    async def untag(self, params: Plain) -> Plain:
+        """UntagResource: keys that are not there are no error."""
         arn = self._known(params["resourceArn"])
-        self._state.put(
-            "tags", arn, {"tags": [t for t in self.of(arn) if t["key"] not in params["tagKeys"]]}
-        )
+        left = [tag for tag in self.of(arn) if tag["key"] not in params["tagKeys"]]
+        self._state.tags.put(arn, {"tags": left})
         return {}
 
-    async def list(self, params: Row) -> Row:
+    async def list_tags(self, params: Plain) -> Plain:
+        """ListTagsForResource: raises AwsError for a resource that is not there."""
         return {"tags": self.of(self._known(params["resourceArn"]))}
+
+
+OPERATIONS: Handlers[Tags] = {
+    "TagResource": Tags.tag,
+    "UntagResource": Tags.untag,
+    "ListTagsForResource": Tags.list_tags,
+}

@@ -9,567 +9,499 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from kirikae.local.ecs.agenda import Agenda
 from kirikae.local.ecs.containers import (
     DEFAULT_STOP_TIMEOUT_S,
-    Gate,
-    binds,
-    creation,
-    creation_order,
-    dependents,
+    Then,
     engine_time,
-    environment_file,
-    gate,
-    metadata_id,
-    ran_for_s,
-    seen_as,
-    should_restart,
+    looked_at,
     task_health,
     with_overrides,
 )
-from kirikae.local.ecs.definitions import launch_order
-from kirikae.local.ecs.images import Images
+from kirikae.local.ecs.doubt import Doubt
+from kirikae.local.ecs.enginenames import EngineNames
 from kirikae.local.ecs.logs import Logs
-from kirikae.local.ecs.names import short
+from kirikae.local.ecs.making import Maker
+from kirikae.local.ecs.order import Gate, dependents, gate, launch_order
+from kirikae.local.ecs.pace import Pace
 from kirikae.local.ecs.pause import PausePool
-from kirikae.local.elb.api import Balancer
+from kirikae.local.ecs.targets import TaskTargets
+from kirikae.local.ecs.taskrow import STARTING, service_of
 from kirikae.local.engine import Engine
-from kirikae.local.errors import AwsError, EngineError, LocalError, StartFailed
-from kirikae.local.state import Row, State
-from kirikae.local.stores import Stores
+from kirikae.local.errors import EngineError, LocalError, StartFailed
+from kirikae.local.plain import Plain
+from kirikae.local.rows import Container, ContainerDefinition, Definition, Task, TaskChange
+from kirikae.local.state import State
 
 log = logging.getLogger("kirikae.local.tasks")
 
-_STARTING = ("PROVISIONING", "PENDING", "ACTIVATING")
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What a task's life needs of others."""
+
+    engine: Engine
+    names: EngineNames
+    pool: PausePool
+    maker: Maker
+    targets: TaskTargets
+    logs: Logs
+    pace: Pace
+    doubt: Doubt
+
+
+@dataclass(frozen=True, slots=True)
+class _Looks:
+    """A task's containers after one look at each.  ``ended``: essential ones.  ``again``: to be
+    started (again)."""
+
+    rows: list[Container]
+    ended: list[Container]
+    again: list[ContainerDefinition]
 
 
 def _report(drive: asyncio.Task[None]) -> None:
+    """Whoever awaits a drive is nobody: what it died of would be lost otherwise."""
     if not drive.cancelled() and (error := drive.exception()) is not None:
         log.error("a task's drive ended in an error; it is taken up again", exc_info=error)
 
 
 class Tasks:
+    """Drives each task from PROVISIONING to STOPPED.
+
+    A drive ends when nothing is left to be done; whoever changes something pokes it.  It may be
+    killed between any two lines: the next one reads the row and goes on from there.
+    """
+
     def __init__(
         self,
         state: State,
-        engine: Engine,
-        pool: PausePool,
-        balancer: Balancer,
-        stores: Stores,
-        images: Images,
-        logs: Logs,
-        prefix: str,
-        environment: Mapping[str, str],
-        metadata: str,
-    ):
+        agenda: Agenda,
+        hands: Hands,
+    ) -> None:
+        """No task is driven before it is poked; ``recover`` takes up those of before."""
         self._state = state
-        self._engine = engine
-        self._pool = pool
-        self._balancer = balancer
-        self._stores = stores
-        self._images = images
-        self._logs = logs
-        self._prefix = prefix
-        self._environment = dict(environment)
-        self._metadata = metadata
+        self._agenda = agenda
+        self._engine = hands.engine
+        self._names = hands.names
+        self._pool = hands.pool
+        self._maker = hands.maker
+        self._targets = hands.targets
+        self._logs = hands.logs
+        self._pace = hands.pace
+        self._doubt = hands.doubt
         self._drives: dict[str, asyncio.Task[None]] = {}
         self._wakes: dict[str, asyncio.Event] = {}
-        self.on_change: Callable[[Row], None] = lambda task: None
-        self.on_event: Callable[[Row, str], None] = lambda task, message: None
 
     async def close(self) -> None:
+        """Drop all drives where they are; the next control plane goes on from the rows."""
         for drive in self._drives.values():
             drive.cancel()
-        await self._logs.close()
 
     def poke(self, task_id: str) -> None:
         """See to this task now; while a step is in flight it is looked at again afterwards."""
         self._wakes.setdefault(task_id, asyncio.Event()).set()
-        drive = self._drives.get(task_id)
-        if drive is None or drive.done():
+        if not self._is_driven(task_id):
             self._drives[task_id] = drive = asyncio.create_task(self._drive(task_id))
             drive.add_done_callback(_report)
 
+    def _is_driven(self, task_id: str) -> bool:
+        """Is a drive of this task under way?"""
+        drive = self._drives.get(task_id)
+        return drive is not None and not drive.done()
+
     def poke_unfinished(self) -> None:
-        """Whatever is on its way to RUNNING or to STOPPED is looked at, should a drive of it have
-        ended in an error."""
-        for task in self._state.all("task"):
-            on_its_way = task["lastStatus"] in _STARTING or task["desiredStatus"] == "STOPPED"
-            if (
-                on_its_way
-                and task["lastStatus"] != "STOPPED"
-                and (task["id"] not in self._drives or self._drives[task["id"]].done())
-            ):
+        """Look at whatever is on its way to RUNNING or to STOPPED, should a drive of it have ended
+        in an error, and at whose checks are in doubt: of those the engine tells no more."""
+        for task in self._state.tasks.all():
+            if _is_unfinished(task) and not self._is_driven(task["id"]):
                 self.poke(task["id"])
         self._drives = {key: drive for key, drive in self._drives.items() if not drive.done()}
 
-    def stop(self, task_id: str, code: str, reason: str) -> None:
+    def stop(
+        self,
+        task_id: str,
+        code: str,
+        reason: str,
+    ) -> None:
         """Ask for this task's end; the first reason given is the one that stays."""
-        task = self._state.get("task", task_id)
+        task = self._state.tasks.get(task_id)
         if task is None or task["desiredStatus"] == "STOPPED":
             return
-        self._change(
-            task_id,
-            desiredStatus="STOPPED",
-            stopCode=code,
-            stoppedReason=reason,
-            stoppingAt=time.time(),
-        )
+        asked: TaskChange = {
+            "desiredStatus": "STOPPED",
+            "stopCode": code,
+            "stoppedReason": reason,
+            "stoppingAt": time.time(),
+        }
+        self._change(task_id, asked)
         self.poke(task_id)
 
-    def _change(self, task_id: str, **fields: Any) -> Row:
-        task = self._state.get("task", task_id)
-        assert task is not None
-        task = self._state.change("task", task_id, **fields, version=task["version"] + 1)
-        self.on_change(task)
+    def _change(self, task_id: str, change: TaskChange) -> Task:
+        """Write the change down, with the next version number, and wake the task's service.
+
+        Raises KeyError for a task that was forgotten.
+        """
+        row = self._state.tasks[task_id]
+        changed: Task = {
+            **row,
+            **change,
+            "version": row["version"] + 1,
+        }
+        task = self._state.tasks.put(task_id, changed)
+        self._agenda.wake(service_of(task))
         return task
 
-    def definition(self, task: Row) -> Row:
+    def _wanted(self, task_id: str) -> Task | None:
+        """The task, unless it is asked to stop meanwhile."""
+        task = self._state.tasks.get(task_id)
+        return None if task is None or task["desiredStatus"] == "STOPPED" else task
+
+    def _step(self, task_id: str, change: TaskChange) -> Task | None:
+        """Write the step down, unless the task is asked to stop meanwhile."""
+        return None if self._wanted(task_id) is None else self._change(task_id, change)
+
+    def definition(self, task: Task) -> Definition:
         """The task's definition with the overrides of its RunTask."""
-        definition = self._state.get("definition", task["taskDefinitionArn"])
-        assert definition is not None
+        definition = self._state.definitions[task["taskDefinitionArn"]]
         return with_overrides(definition, task["overrides"])
 
+    # --- the drive
+
     async def _drive(self, task_id: str) -> None:
+        """Step by step until the task is STOPPED or nothing is left to be done.
+
+        What can never start ends the task; what only failed now is tried again after a second, as
+        often as it takes.
+        """
         wake = self._wakes[task_id]
-        while True:
+        over = False
+        while not over:
             wake.clear()
-            task = self._state.get("task", task_id)
+            task = self._state.tasks.get(task_id)
             if task is None or task["lastStatus"] == "STOPPED":
                 self._wakes.pop(task_id, None)
                 return
-            waiting = False
             try:
-                if task["desiredStatus"] == "STOPPED":
-                    await self._end(task)
-                elif task["lastStatus"] in _STARTING:
-                    waiting = await self._launch(task)
-                else:
-                    await self._look(task_id)
-                    if not wake.is_set():
-                        return
+                over = await self._drive_on(task, wake)
             except StartFailed as failed:
                 self.stop(task_id, "TaskFailedToStart", str(failed))
             except (EngineError, LocalError, OSError) as error:
                 log.warning("task %s: %s; again in a second", task_id, error)
                 await asyncio.sleep(1)
-            if waiting:
-                try:
-                    await asyncio.wait_for(wake.wait(), 1)
-                except TimeoutError:
-                    pass
+
+    async def _drive_on(self, task: Task, wake: asyncio.Event) -> bool:
+        """The next step; True where nothing is left to be done until somebody wakes it."""
+        if task["desiredStatus"] == "STOPPED":
+            await self._end(task)
+        elif task["lastStatus"] in STARTING:
+            if await self._launch(task["id"]):
+                await _a_second_or(wake)
+        else:
+            await self._look(task["id"])
+            return not wake.is_set()
+        return False
 
     # --- starting
 
-    async def _launch(self, task: Row) -> bool:
+    async def _launch(self, task_id: str) -> bool:
         """Go on with the start from where it stands; True while a container waits for another."""
-        task_id = task["id"]
+        task = self._wanted(task_id)
+        if task is not None and not task.get("_pulled"):
+            async with self._pace.turn(lambda: self._wanted(task_id) is not None):
+                await self._make(task_id)
+                return await self._go_on(task_id)
+        return await self._go_on(task_id)
+
+    async def _make(self, task_id: str) -> None:
+        """Network and containers; whoever asks it to stop meanwhile ends it."""
+        task = self._wanted(task_id)
+        if task is None:
+            return
         definition = self.definition(task)
-        if not task.get("_pulled"):
-            address = await self._network(task)
-            begun = (
-                {}
-                if task.get("pullStartedAt")
-                else {"lastStatus": "PENDING", "pullStartedAt": time.time()}
+        address = await self._network(task)
+        if not task.get("pullStartedAt"):
+            begun: TaskChange = {
+                "lastStatus": "PENDING",
+                "pullStartedAt": time.time(),
+            }
+            if (
+                self._step(
+                    task_id,
+                    {
+                        **begun,
+                        "address": address,
+                    },
+                )
+                is None
+            ):
+                return
+        await self._logs.prepare(definition)
+        containers = await self._maker.with_images(self._state.tasks[task_id], definition)
+        known = self._step(task_id, {"containers": containers})
+        if known is not None:
+            await self._maker.make(known, definition)
+            self._step(
+                task_id,
+                {
+                    "pullStoppedAt": time.time(),
+                    "_pulled": True,
+                },
             )
-            if begun and self._wanted(task_id, address=address, **begun) is None:
-                return False
-            await self._create_all(task, definition)
-            if self._wanted(task_id, pullStoppedAt=time.time(), _pulled=True) is None:
-                return False
-        waits = await self._start_ready(task_id, definition)
-        current = self._wanted(task_id)
-        if current is None or any("_began" not in c for c in current["containers"]):
-            return waits
-        if (
-            self._wanted(
-                task_id, lastStatus="RUNNING", connectivity="CONNECTED", startedAt=time.time()
-            )
-            is None
-        ):
+
+    async def _network(self, task: Task) -> str:
+        """The address of the task's pause container, which is taken from the pool or begun anew
+        where the engine lost it."""
+        pause = task.get("_pause")
+        if not pause or await self._engine.inspect(pause) is None:
+            return await self._pool.take(task["id"])
+        await self._engine.start(pause)
+        return await self._pool.address(pause)
+
+    async def _go_on(self, task_id: str) -> bool:
+        """Start what may start; the task runs once all its containers were begun."""
+        task = self._wanted(task_id)
+        if task is None or not task.get("_pulled"):
             return False
+        waits = await self._start_ready(task_id, self.definition(task))
+        current = self._wanted(task_id)
+        if current is None or any("_began" not in each for each in current["containers"]):
+            return waits
+        runs: TaskChange = {
+            "lastStatus": "RUNNING",
+            "connectivity": "CONNECTED",
+            "startedAt": time.time(),
+        }
+        self._change(task_id, runs)
         await self._look(task_id)
-        await self.register_targets(task_id)
+        await self._targets.register(task_id)
         return False
 
-    async def _network(self, task: Row) -> str:
-        if not task.get("_pause") or await self._engine.inspect(task["_pause"]) is None:
-            return (await self._pool.take(task["id"]))[1]
-        await self._engine.start(task["_pause"])
-        return await self._pool.address(task["_pause"])
-
-    async def _create_all(self, task: Row, definition: Row) -> None:
-        task = self._state.get("task", task["id"]) or task
-        await self._logs.prepare(definition)
-        volumes = {v["name"]: await self._volume(task, v) for v in definition["volumes"]}
-        rows = []
-        for container, row in zip(
-            definition["containerDefinitions"], task["containers"], strict=True
-        ):
-            settled = (self._state.get("revision", task["_revision"]) or {"_images": {}})["_images"]
-            image, digest = await self._images.ready(
-                container["image"], settled.get(container["name"])
-            )
-            rows.append({**row, "_imageId": image, **({"imageDigest": digest} if digest else {})})
-        if self._wanted(task["id"], containers=rows) is None:
-            return
-        settled = self._settle_images(task, definition, rows)
-        known = {c["name"]: c for c in definition["containerDefinitions"]}
-        for name in creation_order(definition["containerDefinitions"]):
-            await self._create(task, definition, known[name], settled[name], volumes)
-
-    def _settle_images(self, task: Row, definition: Row, rows: list[Row]) -> dict[str, str]:
-        """Container -> image ID.  The first task of a deployment settles what a tag means for all
-        of them (versionConsistency)."""
-        own = {row["name"]: str(row["_imageId"]) for row in rows}
-        revision = self._state.get("revision", task["_revision"])
-        if revision is None:
-            return own
-        loose = {
-            c["name"]
-            for c in definition["containerDefinitions"]
-            if c.get("versionConsistency") == "disabled"
-        }
-        images = {name: image for name, image in own.items() if name not in loose} | revision[
-            "_images"
-        ]
-        if images != revision["_images"]:
-            self._state.change("revision", task["_revision"], _images=images)
-        settled: dict[str, str] = own | images
-        return settled
-
-    async def _start_ready(self, task_id: str, definition: Row) -> bool:  # noqa: C901
+    async def _start_ready(self, task_id: str, definition: Definition) -> bool:
         """Start every container whose dependencies are met; True if one still waits.  Raises
         StartFailed if one never can."""
-        waits = True
-        while waits:
+        while True:
             task = self._wanted(task_id)
-            if task is None:
-                return False
-            if any("_began" in c for c in task["containers"]):
+            if task is not None and any("_began" in each for each in task["containers"]):
                 await self._look(task_id)
-            task = self._wanted(task_id)
-            if task is None:
-                return False
-            rows = {c["name"]: c for c in task["containers"]}
-            known = {c["name"]: c for c in definition["containerDefinitions"]}
+            started, waits = await self._start_some(task_id, definition)
+            if not waits or not started:
+                return waits
+
+    async def _start_some(self, task_id: str, definition: Definition) -> tuple[bool, bool]:
+        """One round over the containers: was one started, and does one wait?"""
+        task = self._wanted(task_id)
+        if task is None:
+            return False, False
+        rows = {each["name"]: each for each in task["containers"]}
+        known = {each["name"]: each for each in definition["containerDefinitions"]}
+        started = False
+        waits = False
+        for container in launch_order(definition["containerDefinitions"]):
+            row = rows[container["name"]]
+            if "_began" in row:
+                continue
             now = time.time()
-            waits = False
-            started = False
-            for container in launch_order(definition["containerDefinitions"]):
-                name = container["name"]
-                if "_began" in rows[name]:
-                    continue
-                may, why = gate(container, rows, known, now)
-                if may is Gate.NEVER:
-                    raise StartFailed(why)
-                if may is Gate.WAIT:
-                    waits = True
-                    continue
-                rows[name] = {**rows[name], "_began": now, "lastStatus": "RUNNING"}
-                if self._wanted(task_id, containers=list(rows.values())) is None:
-                    return False
-                await self._start(task, container)
-                started = True
-            if waits and not started:
-                return True
-        return False
+            may, why = gate(container, rows, known, now)
+            if may is Gate.NEVER:
+                raise StartFailed(why)
+            if may is Gate.WAIT:
+                waits = True
+                continue
+            rows[container["name"]] = {
+                **row,
+                "_began": now,
+                "lastStatus": "RUNNING",
+            }
+            if self._step(task_id, {"containers": list(rows.values())}) is None:
+                return False, False
+            await self._start(task, container)
+            started = True
+        return started, waits
 
-    async def _start(self, task: Row, container: Row) -> None:
-        try:
-            await self._engine.start(self.container_name(task["id"], container["name"]))
-        except EngineError as error:
-            if error.status == 0:
-                raise
-            raise StartFailed(f"CannotStartContainerError: {error}") from error
-        self._logs.follow(task, container, self.container_name(task["id"], container["name"]))
+    async def _start(self, task: Task, container: ContainerDefinition) -> None:
+        """Its start is written down before (``_began``): a crash in between leaves a container that
+        was made, and the next look starts it."""
+        await self._maker.start(task, container)
+        self._follow(task["id"], container)
 
-    def _wanted(self, task_id: str, **fields: Any) -> Row | None:
-        """Write the step down, unless the task is asked to stop meanwhile."""
-        task = self._state.get("task", task_id)
-        if task is None or task["desiredStatus"] == "STOPPED":
-            return None
-        return self._change(task_id, **fields) if fields else task
+    def _follow(self, task_id: str, container: ContainerDefinition) -> None:
+        """Deliver its output, where it has a log configuration."""
+        name = self._names.container(task_id, container["name"])
+        self._logs.follow(task_id, container, name)
 
-    def container_name(self, task_id: str, container: str) -> str:
-        return f"{self._prefix}-task-{task_id}-{container}"
+    # --- what the engine tells
 
-    def _volume_name(self, task_id: str, volume: Row) -> str:
-        if efs := volume.get("efsVolumeConfiguration"):
-            place = efs.get("authorizationConfig", {}).get("accessPointId") or efs.get(
-                "rootDirectory", "/"
-            ).strip("/").replace("/", ".")
-            return "-".join(p for p in (self._prefix, efs["fileSystemId"], place) if p)
-        return f"{self._prefix}-volume-{task_id}-{volume['name']}"
-
-    async def _volume(self, task: Row, volume: Row) -> str:
-        """A volume of the task's own, or the one that stands for an EFS file system and lasts."""
-        name = self._volume_name(task["id"], volume)
-        try:
-            await self._engine.create_volume(name, {"kirikae.instance": self._prefix})
-        except EngineError as error:
-            if error.status == 0:
-                raise
-            raise StartFailed(f"CannotCreateVolumeError: {error}") from error
-        return name
-
-    async def _create(
-        self, task: Row, definition: Row, container: Row, image: str, volumes: Mapping[str, str]
-    ) -> None:
-        labels = {
-            "kirikae.instance": self._prefix,
-            "kirikae.role": "container",
-            "kirikae.task": task["id"],
-            "com.amazonaws.ecs.cluster": short(task["clusterArn"]),
-            "com.amazonaws.ecs.container-name": container["name"],
-            "com.amazonaws.ecs.task-arn": task["taskArn"],
-            "com.amazonaws.ecs.task-definition-family": definition["family"],
-            "com.amazonaws.ecs.task-definition-version": str(definition["revision"]),
-        }
-        host: Row = {"NetworkMode": f"container:{task['_pause']}"}
-        if mounts := binds(container, volumes):
-            host["Binds"] = mounts
-        if container.get("volumesFrom"):
-            host["VolumesFrom"] = [
-                self.container_name(task["id"], v["sourceContainer"])
-                + (":ro" if v.get("readOnly") else "")
-                for v in container["volumesFrom"]
-            ]
-        body = creation(
-            container,
-            definition,
-            image,
-            await self._environment_of(task, definition, container),
-            labels,
-            host,
-        )
-        try:
-            await self._engine.create(self.container_name(task["id"], container["name"]), body)
-        except EngineError as error:
-            if error.status == 0:
-                raise
-            raise StartFailed(f"CannotCreateContainerError: {error}") from error
-
-    async def _environment_of(self, task: Row, definition: Row, container: Row) -> dict[str, str]:
-        """What the task is told: the endpoint and its metadata, files, own values, secrets; the
-        later ones win."""
-        token = metadata_id(task["id"], container["name"])
-        told = self._environment | {
-            "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE",
-            "ECS_CONTAINER_METADATA_URI_V4": f"{self._metadata}/v4/{token}",
-            "ECS_CONTAINER_METADATA_URI": f"{self._metadata}/v3/{token}",
-            "ECS_AGENT_URI": f"{self._metadata}/api/{token}",
-        }
-        if definition.get("taskRoleArn") and self._metadata.startswith("http://169.254.170.2"):
-            told["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = f"/v2/credentials/{task['id']}"
-            del told["AWS_ACCESS_KEY_ID"], told["AWS_SECRET_ACCESS_KEY"]
-        for file in container.get("environmentFiles", []):
-            told |= environment_file(await self._stores.object_text(file["value"]))
-        told |= {e["name"]: e["value"] for e in container.get("environment", [])}
-        for secret in container.get("secrets", []):
-            told[secret["name"]] = await self._stores.secret(secret["valueFrom"])
-        return told
-
-    async def register_targets(self, task_id: str) -> None:
-        """Put the task into its service's target groups; what is registered already stays."""
-        task = self._state.get("task", task_id)
-        if task is None or task["desiredStatus"] == "STOPPED":
-            return
-        for binding in task["_bindings"]:
-            try:
-                group = self._balancer.group(binding["targetGroupArn"])
-                key, fresh = self._balancer.register(
-                    group, task["address"], binding["containerPort"]
-                )
-                if fresh:
-                    self.on_event(
-                        task, f"registered 1 targets in (target-group {binding['targetGroupArn']})"
-                    )
-                    log.info("target %s registered", key)
-                    await self._balancer.door.set_targets(group["id"])
-            except (AwsError, OSError) as error:
-                log.warning("task %s cannot be registered yet: %s", task_id, error)
-        self._balancer.health.assert_all()
-
-    def target_keys(self, task: Row) -> list[str]:
-        return [
-            f"{short(b['targetGroupArn'])}|{task.get('address')}:{b['containerPort']}"
-            for b in task["_bindings"]
-        ]
-
-    # --- exits
-
-    async def noticed(self, event: Row) -> None:
+    async def noticed(self, event: Plain) -> None:
         """An event of the engine about one of our containers; hearing one twice is harmless."""
         labels = event["Actor"]["Attributes"]
-        if labels.get("kirikae.role") == "pause" and event["Action"] == "die":
-            name = labels["name"]
-            self._state.drop("pause", name)
-            for task in self._state.all("task"):
-                if task.get("_pause") == name and task["lastStatus"] != "STOPPED":
-                    await self._take_out_dead(task, None)
-                    code = (
-                        "TaskFailedToStart"
-                        if task["lastStatus"] in _STARTING
-                        else "EssentialContainerExited"
-                    )
-                    self.stop(
-                        task["id"], code, "CannotInspectContainerError: the task's network is gone"
-                    )
+        is_death = event["Action"] == "die"
+        if labels.get("kirikae.role") == "pause" and is_death:
+            await self._lost_network(labels["name"])
             return
-        task_of_it = self._state.get("task", labels.get("kirikae.task", ""))
-        if task_of_it is None:
+        task = self._state.tasks.get(labels.get("kirikae.task", ""))
+        if task is None:
             return
-        if event["Action"] == "die":
-            await self._take_out_dead(task_of_it, labels["com.amazonaws.ecs.container-name"])
-        self.poke(task_of_it["id"])
+        if is_death and _is_essential(task, labels["com.amazonaws.ecs.container-name"]):
+            await self._targets.take_out(task)
+        self.poke(task["id"])
 
-    async def _take_out_dead(self, task: Row, container: str | None) -> None:
-        """A dead process needs no draining: out of the load balancer at once, before anything else
-        is looked at."""
-        if (
-            task["desiredStatus"] == "STOPPED"
-            or task["lastStatus"] != "RUNNING"
-            or not task["_bindings"]
-        ):
-            return
-        if container is None or any(
-            c["essential"] for c in task["containers"] if c["name"] == container
-        ):
-            for key in self.target_keys(task):
-                self._balancer.forget_target(key)
-            for binding in task["_bindings"]:
-                await self._balancer.door.set_targets(short(binding["targetGroupArn"]))
+    async def _lost_network(self, pause: str) -> None:
+        """Without its pause container a task has no network: it is out of the load balancer at
+        once, and ends. Before it ran, that counts as a failed start."""
+        self._state.pauses.drop(pause)
+        for task in self._state.tasks.all():
+            if task.get("_pause") == pause and task["lastStatus"] != "STOPPED":
+                await self._targets.take_out(task)
+                began = task["lastStatus"] not in STARTING
+                code = "EssentialContainerExited" if began else "TaskFailedToStart"
+                reason = "CannotInspectContainerError: the task's network is gone"
+                self.stop(task["id"], code, reason)
 
-    async def _look(self, task_id: str) -> None:  # noqa: C901
+    async def _look(self, task_id: str) -> None:
         """Look at every container that was begun; restart what its policy restarts; an essential
         one's end is the task's end."""
-        task = self._state.get("task", task_id)
+        task = self._state.tasks.get(task_id)
         if task is None or task["lastStatus"] == "STOPPED":
             return
-        known = {c["name"]: c for c in self.definition(task)["containerDefinitions"]}
-        wanted = task["desiredStatus"] == "RUNNING"
-        rows = []
-        ended = list[Row]()
-        again = list[str]()
+        looks = await self._look_at_all(task)
+        if looks.rows != task["containers"]:
+            seen: TaskChange = {"containers": looks.rows, "healthStatus": task_health(looks.rows)}
+            self._change(task_id, seen)
+        if task["desiredStatus"] != "RUNNING":
+            return
+        if looks.ended:
+            await self._targets.take_out(task)
+            reason = looks.ended[0].get("reason") or "Essential container in task exited"
+            self.stop(task_id, "EssentialContainerExited", reason)
+        else:
+            await self._start_again(task, looks.again)
+
+    async def _look_at_all(self, task: Task) -> _Looks:
+        """One look at each container; nothing is written down or started here."""
+        known = {each["name"]: each for each in self.definition(task)["containerDefinitions"]}
+        looks = _Looks([], [], [])
         for row in task["containers"]:
-            if "_began" not in row or (row["lastStatus"] == "STOPPED" and "_finished" in row):
-                rows.append(row)
-                continue
-            name = row["name"]
-            seen = await self._engine.inspect(self.container_name(task_id, name))
-            after = {**row, **seen_as(seen)}
-            if after["lastStatus"] == "STOPPED" and wanted and seen is not None:
-                begun_again = (
-                    row.get("_handled") == after["_finished"]
-                )  # written down, but killed before the engine heard of it
-                if begun_again or should_restart(known[name], ran_for_s(seen), after["exitCode"]):
-                    again.append(name)
-                    count = row.get("_restarts", 0) + (0 if begun_again else 1)
-                    rows.append(
-                        {
-                            **row,
-                            "_handled": after["_finished"],
-                            "_restarts": count,
-                            "healthStatus": "UNKNOWN",
-                            "_began": time.time(),
-                        }
-                    )
-                    continue
-            if after["lastStatus"] == "STOPPED" and row["essential"]:
-                ended.append(after)
-            if after["lastStatus"] == "PENDING":
-                again.append(name)
-                after["lastStatus"] = "RUNNING"
-            rows.append(after)
-            if after["lastStatus"] == "RUNNING":
-                self._logs.follow(task, known[name], self.container_name(task_id, name))
-        if rows != task["containers"]:
-            self._change(task_id, containers=rows, healthStatus=task_health(rows))
-        if ended and wanted:
-            await self._take_out_dead(task, ended[0]["name"])
-            self.stop(
-                task_id,
-                "EssentialContainerExited",
-                ended[0].get("reason", "") or "Essential container in task exited",
-            )
-        elif wanted:
-            for name in again:
-                await self._start(task, known[name])
-            if again and task["lastStatus"] == "RUNNING":
-                await self.register_targets(task_id)
+            container = known[row["name"]]
+            after, then = await self._look_at(task, row, container)
+            looks.rows.append(after)
+            if then is Then.END_TASK:
+                looks.ended.append(after)
+            elif then is Then.START:
+                looks.again.append(container)
+        return looks
+
+    async def _look_at(
+        self,
+        task: Task,
+        row: Container,
+        container: ContainerDefinition,
+    ) -> tuple[Container, Then]:
+        """One look at a container, and what follows.
+
+        One that never began, or whose end is known already, is not looked at.
+        """
+        if "_began" not in row or (row["lastStatus"] == "STOPPED" and "_finished" in row):
+            return row, Then.NOTHING
+        seen = await self._engine.inspect(self._names.container(task["id"], row["name"]))
+        wanted = task["desiredStatus"] == "RUNNING"
+        after, then = looked_at(row, seen, container, wanted, time.time())
+        after = await self._doubt.weighed(task, container, row, after, seen)
+        if then is Then.NOTHING and after["lastStatus"] == "RUNNING":
+            self._follow(task["id"], container)
+        return after, then
+
+    async def _start_again(self, task: Task, containers: Sequence[ContainerDefinition]) -> None:
+        """Start what its policy restarts; their restart is written down already.
+
+        The targets are registered again, for a dead container's target was taken out.
+        """
+        for container in containers:
+            await self._start(task, container)
+        if containers and task["lastStatus"] == "RUNNING":
+            await self._targets.register(task["id"])
 
     # --- stopping
 
-    async def _end(self, task: Row) -> None:
+    async def _end(self, task: Task) -> None:
         """Out of the load balancer first, then SIGTERM, then SIGKILL; the network goes last."""
         task_id = task["id"]
         definition = self.definition(task)
-        if task["lastStatus"] == "RUNNING":
-            task = self._change(task_id, lastStatus="DEACTIVATING")
-        keys = [k for k in self.target_keys(task) if self._state.get("target", k) is not None]
-        for key in keys:
-            await self._balancer.deregister(key)
-        if keys and not task.get("_draining"):
-            task = self._change(task_id, _draining=True)
-            self.on_event(task, "has begun draining connections on 1 tasks.")
-            for binding in task["_bindings"]:
-                self.on_event(
-                    task, f"deregistered 1 targets in (target-group {binding['targetGroupArn']})"
-                )
-        for key in keys:
-            await self._balancer.drained(key)
-        task = self._change(task_id, lastStatus="STOPPING")
+        await self._leave_balancer(task)
+        self._change(task_id, {"lastStatus": "STOPPING"})
         await self._stop_containers(task_id, definition["containerDefinitions"])
         await self._look(task_id)
-        names = [
-            self.container_name(task_id, c["name"]) for c in definition["containerDefinitions"]
+        await self._logs.finish(self._names.containers(task_id, definition))
+        current = self._state.tasks[task_id]
+        gone: TaskChange = {
+            "lastStatus": "DEPROVISIONING",
+            "executionStoppedAt": _last_end(current["containers"]),
+        }
+        self._change(task_id, gone)
+        await self._remove(task, definition)
+        containers: list[Container] = [
+            {
+                **each,
+                "lastStatus": "STOPPED",
+            }
+            for each in current["containers"]
         ]
-        await self._logs.finish(names)
-        current = self._state.get("task", task_id) or task
-        ended = [
-            engine_time(c["_finished"])
-            for c in current["containers"]
-            if c.get("_finished", "")[:1] == "2"
-        ]
-        self._change(
-            task_id, lastStatus="DEPROVISIONING", executionStoppedAt=max(ended, default=time.time())
-        )
-        for name in names:
+        stopped: TaskChange = {
+            "lastStatus": "STOPPED",
+            "stoppedAt": time.time(),
+            "containers": containers,
+            "connectivity": "DISCONNECTED",
+        }
+        self._change(task_id, stopped)
+
+    async def _leave_balancer(self, task: Task) -> None:
+        """Wait until no request of the load balancer is in flight to this task, or the delay is
+        over. Only then may it hear SIGTERM."""
+        if task["lastStatus"] == "RUNNING":
+            self._change(task["id"], {"lastStatus": "DEACTIVATING"})
+        keys = await self._targets.begin_draining(task)
+        if keys and not task.get("_draining"):
+            self._change(task["id"], {"_draining": True})
+            self._targets.tell_draining(task)
+        await self._targets.drained(keys)
+
+    async def _remove(self, task: Task, definition: Definition) -> None:
+        """Containers, volumes of its own, then the network; volumes that stand for EFS stay.
+
+        May be repeated: what is gone already is well.
+        """
+        for name in self._names.containers(task["id"], definition):
             await self._engine.remove(name)
         for volume in definition["volumes"]:
             if not volume.get("efsVolumeConfiguration"):
-                await self._engine.remove_volume(self._volume_name(task_id, volume))
-        if task.get("_pause"):
-            await self._engine.remove(task["_pause"])
-        containers = [{**c, "lastStatus": "STOPPED"} for c in current["containers"]]
-        self._change(
-            task_id,
-            lastStatus="STOPPED",
-            stoppedAt=time.time(),
-            containers=containers,
-            connectivity="DISCONNECTED",
-        )
+                await self._engine.remove_volume(self._names.volume(task["id"], volume))
+        if pause := task.get("_pause"):
+            await self._engine.remove(pause)
 
-    async def _stop_containers(self, task_id: str, containers: list[Row]) -> None:
+    async def _stop_containers(
+        self, task_id: str, containers: Sequence[ContainerDefinition]
+    ) -> None:
         """Each container after all that depend on it; those that do not depend on each other at the
         same time."""
         before = dependents(containers)
-        timeouts = {c["name"]: c.get("stopTimeout", DEFAULT_STOP_TIMEOUT_S) for c in containers}
         stopping: dict[str, asyncio.Task[None]] = {}
 
-        async def stop(name: str) -> None:
-            for other in before[name]:
+        async def stop(container: ContainerDefinition) -> None:
+            """SIGTERM, then SIGKILL after its stopTimeout, once all that depend on it have
+            ended."""
+            for other in before[container["name"]]:
                 await stopping[other]
-            engine_name = self.container_name(task_id, name)
+            engine_name = self._names.container(task_id, container["name"])
             seen = await self._engine.inspect(engine_name)
             if seen is not None and seen["State"]["Running"]:
-                await self._engine.stop(engine_name, timeouts[name])
+                timeout_s = container.get("stopTimeout", DEFAULT_STOP_TIMEOUT_S)
+                await self._engine.stop(engine_name, timeout_s)
 
         for container in reversed(launch_order(containers)):
-            stopping[container["name"]] = asyncio.create_task(stop(container["name"]))
+            stopping[container["name"]] = asyncio.create_task(stop(container))
         await asyncio.gather(*stopping.values())
 
     # --- after a restart
@@ -577,41 +509,72 @@ class Tasks:
     async def recover(self) -> None:
         """Join what the engine has with what the store says; remove what nobody asked for; go on
         with the rest."""
-        live = {t["id"]: t for t in self._state.all("task") if t["lastStatus"] != "STOPPED"}
-        used = {t["_pause"] for t in live.values() if t.get("_pause")}
-        spare = {p["name"] for p in self._state.all("pause")}
-        present = {}
-        for seen in await self._engine.containers(f"kirikae.instance={self._prefix}"):
+        tasks = self._state.tasks.all()
+        live = {task["id"]: task for task in tasks if task["lastStatus"] != "STOPPED"}
+        running = await self._running(live)
+        for pause in self._state.pauses.all():
+            if pause["name"] not in running:
+                await self._engine.remove(pause["name"])
+                self._state.pauses.drop(pause["name"])
+        for name in await self._engine.volumes(self._names.label):
+            owner = self._names.task_of_volume(name)
+            if owner is not None and owner not in live:
+                await self._engine.remove_volume(name)
+        for task in live.values():
+            await self._take_up(task, task.get("_pause", "") in running)
+
+    async def _running(self, live: dict[str, Task]) -> set[str]:
+        """Names of our containers that run; those that nobody asked for are removed."""
+        pauses = {task.get("_pause") for task in live.values()}
+        pauses |= {pause["name"] for pause in self._state.pauses.all()}
+        running = set()
+        for seen in await self._engine.containers(self._names.label):
             name = seen["Names"][0].lstrip("/")
+            if seen["State"] == "running":
+                running.add(name)
             labels = seen["Labels"]
-            present[name] = seen["State"] == "running"
-            ours = (
-                name in used or name in spare
-                if labels["kirikae.role"] == "pause"
-                else labels.get("kirikae.task") in live
-            )
+            is_pause = labels["kirikae.role"] == "pause"
+            ours = name in pauses if is_pause else labels.get("kirikae.task") in live
             if not ours:
                 log.info("removing a container that nobody asked for: %s", name)
                 await self._engine.remove(name)
-        for name in spare:
-            if not present.get(name):
-                await self._engine.remove(name)
-                self._state.drop("pause", name)
-        await self._remove_volumes(live)
-        for task in live.values():
-            if task.get("_pulled") and not present.get(task.get("_pause", "")):
-                self.stop(
-                    task["id"],
-                    "EssentialContainerExited",
-                    "the task's network ended while kirikae local was down",
-                )
-            if task["lastStatus"] == "RUNNING":
-                await self._look(task["id"])
-                await self.register_targets(task["id"])
-            self.poke(task["id"])
+        return running
 
-    async def _remove_volumes(self, live: Mapping[str, Row]) -> None:
-        begin = f"{self._prefix}-volume-"
-        for name in await self._engine.volumes(f"kirikae.instance={self._prefix}"):
-            if name.startswith(begin) and name.removeprefix(begin)[:32] not in live:
-                await self._engine.remove_volume(name)
+    async def _take_up(self, task: Task, has_network: bool) -> None:
+        """Go on with a task of before: its containers may have ended, and its network may be gone,
+        while nobody looked."""
+        if task.get("_pulled") and not has_network:
+            reason = "the task's network ended while kirikae local was down"
+            self.stop(task["id"], "EssentialContainerExited", reason)
+        if task["lastStatus"] == "RUNNING":
+            await self._look(task["id"])
+            await self._targets.register(task["id"])
+        self.poke(task["id"])
+
+
+async def _a_second_or(wake: asyncio.Event) -> None:
+    """Wait for a wake, but no longer than a second."""
+    try:
+        await asyncio.wait_for(wake.wait(), 1)
+    except TimeoutError:
+        pass
+
+
+def _is_unfinished(task: Task) -> bool:
+    """Is it on its way to RUNNING or to STOPPED, or are checks of it in doubt?"""
+    if task["lastStatus"] == "STOPPED":
+        return False
+    in_doubt = any("_excused" in each for each in task["containers"])
+    return task["lastStatus"] in STARTING or task["desiredStatus"] == "STOPPED" or in_doubt
+
+
+def _is_essential(task: Task, container: str) -> bool:
+    """False also for a container that the task has not."""
+    return any(each["essential"] for each in task["containers"] if each["name"] == container)
+
+
+def _last_end(containers: Sequence[Container]) -> float:
+    """When the last of them ended; now where the engine does not say."""
+    stamps = [each.get("_finished", "") for each in containers]
+    ended = [engine_time(stamp) for stamp in stamps if stamp.startswith("2")]
+    return max(ended, default=time.time())

@@ -1,5 +1,8 @@
 """Target health by our own checks: exact thresholds and AWS's reason codes, as Elastic Load
-Balancing keeps them."""
+Balancing keeps them.
+
+A check that ran out of time while this machine was overloaded changes nothing: it could not have
+run in time.  It is excused for five minutes at the most; then it counts, also on a slow machine."""
 
 from __future__ import annotations
 
@@ -11,13 +14,17 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 
 from kirikae.local.errors import LocalError
-from kirikae.local.state import Row, State
+from kirikae.local.pulse import BEAT_S, Pulse
+from kirikae.local.rows import Check, Group, Health, Target
+from kirikae.local.state import State
 
 log = logging.getLogger("kirikae.local.elb.health")
 
 PASSES_FROM_INITIAL: int | None = None
 """Checks that take a new target from ``initial`` to ``healthy``; None: the healthy threshold (ours,
 AWS is unclear)."""
+LONGEST_EXCUSE_S = 300
+TIMEOUT = "Target.Timeout"
 
 
 def code_matches(matcher: str, status: int) -> bool:
@@ -29,35 +36,71 @@ def code_matches(matcher: str, status: int) -> bool:
     return False
 
 
-def after_check(target: Row, group: Row, failure: str) -> Row:
-    """The target after one more check; ``failure`` is AWS's reason code, empty if the check
-    passed."""
-    passes = 0 if failure else target["passes"] + 1
-    failures = target["failures"] + 1 if failure else 0
-    state = target["state"]
-    reason = target["reason"]
+def after_check(target: Health, group: Check, failure: str) -> Health:
+    """The target's health after one more check; ``failure`` is AWS's reason code, empty if the
+    check passed."""
+    after: Health = {
+        "state": target["state"],
+        "reason": target["reason"],
+        "passes": 0 if failure else target["passes"] + 1,
+        "failures": target["failures"] + 1 if failure else 0,
+    }
     needed = group["healthy_threshold"]
-    if state == "initial" and PASSES_FROM_INITIAL is not None:
+    if target["state"] == "initial" and PASSES_FROM_INITIAL is not None:
         needed = PASSES_FROM_INITIAL
-    if passes >= needed:
-        state = "healthy"
-        reason = ""
-    elif failures >= group["unhealthy_threshold"]:
-        state = "unhealthy"
-        reason = failure
-    elif state == "unhealthy" and failure:
-        reason = failure
-    elif state == "initial":
-        reason = "Elb.InitialHealthChecking"
-    return {**target, "passes": passes, "failures": failures, "state": state, "reason": reason}
+    if after["passes"] >= needed:
+        return {
+            **after,
+            "state": "healthy",
+            "reason": "",
+        }
+    if after["failures"] >= group["unhealthy_threshold"]:
+        return {
+            **after,
+            "state": "unhealthy",
+            "reason": failure,
+        }
+    if after["state"] == "unhealthy" and failure:
+        return {
+            **after,
+            "reason": failure,
+        }
+    if after["state"] == "initial":
+        return {
+            **after,
+            "reason": "Elb.InitialHealthChecking",
+        }
+    return after
+
+
+def is_excused(
+    target: Health,
+    failure: str,
+    was_late: bool,
+    now: float,
+) -> bool:
+    """Does this failure prove nothing, because the check could not run in time?"""
+    if failure != TIMEOUT or not was_late or target["state"] == "unhealthy":
+        return False
+    return now - target.get("doubted", now) <= LONGEST_EXCUSE_S
 
 
 class HealthChecks:
     """One loop per target; whoever wants to know of a change of state is told by
     ``on_change(target)``."""
 
-    def __init__(self, state: State, on_change: Callable[[Row], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        state: State,
+        pulse: Pulse,
+        on_change: Callable[[Target], Awaitable[None]],
+    ) -> None:
+        """No target is checked before ``assert_all``.
+
+        Each check opens its own connection, as a new client would.
+        """
         self._state = state
+        self._pulse = pulse
         self._on_change = on_change
         self._loops: dict[str, asyncio.Task[None]] = {}
         self._http = aiohttp.ClientSession(
@@ -65,6 +108,7 @@ class HealthChecks:
         )
 
     async def close(self) -> None:
+        """Check no more; states stay as they are written down."""
         for loop in self._loops.values():
             loop.cancel()
         await self._http.close()
@@ -72,60 +116,109 @@ class HealthChecks:
     def assert_all(self) -> None:
         """Every registered target that is not draining is checked; loops of targets that left end
         by themselves."""
-        for target in self._state.all("target"):
-            loop = self._loops.get(target["key"])
-            if (
-                loop is not None
-                and loop.done()
-                and not loop.cancelled()
-                and loop.exception() is not None
-            ):
-                log.warning("the checks of %s begin anew: %s", target["key"], loop.exception())
+        for target in self._state.targets.all():
+            key = target["key"]
+            loop = self._loops.get(key)
+            if loop is not None and loop.done():
+                _report(key, loop)
             if target["state"] != "draining" and (loop is None or loop.done()):
-                self._loops[target["key"]] = asyncio.create_task(self._watch(target["key"]))
+                self._loops[key] = asyncio.create_task(self._watch(key))
 
     async def _watch(self, key: str) -> None:
+        """Check one target at its interval until it leaves.
+
+        Its row is read anew after the check, for it may have left meanwhile.
+        """
         while True:
             began = time.monotonic()
-            target = self._state.get("target", key)
-            group = self._state.get("group", target["group"]) if target else None
-            if target is None or group is None or target["state"] == "draining":
+            target = self._checked(key)
+            group = self._state.groups.get(target["group"]) if target is not None else None
+            if target is None or group is None:
                 return
-            failure = await self._check(target, group)
-            target = self._state.get("target", key)
-            if target is None or target["state"] == "draining":
+            failure, was_late = await self._check(target, group)
+            target = self._checked(key)
+            if target is None:
                 return
-            after = after_check(target, group, failure)
-            if after["state"] != target["state"]:
-                self._state.put("target", key, after)
-                log.info("target %s is %s %s", key, after["state"], after["reason"])
-                try:
-                    await self._on_change(after)
-                except (OSError, LocalError) as error:
-                    log.warning(
-                        "HAProxy did not hear of it: %s; it is told when it answers again", error
-                    )
-            elif after != target:
-                self._state.put("target", key, after)
+            await self._keep(target, group, failure, was_late)
             await asyncio.sleep(max(0.0, group["interval_s"] - (time.monotonic() - began)))
 
-    async def _check(self, target: Row, group: Row) -> str:
+    def _checked(self, key: str) -> Target | None:
+        """None where it has left, or is leaving."""
+        target = self._state.targets.get(key)
+        return None if target is None or target["state"] == "draining" else target
+
+    async def _keep(
+        self,
+        target: Target,
+        group: Group,
+        failure: str,
+        was_late: bool,
+    ) -> None:
+        """Write down what the check has shown, and tell of a change."""
+        now = time.time()
+        key = target["key"]
+        if is_excused(target, failure, was_late, now):
+            if "doubted" not in target:
+                log.info("a check of %s ran out of time on an overloaded machine", key)
+                self._state.targets.put(
+                    key,
+                    {
+                        **target,
+                        "doubted": now,
+                    },
+                )
+            return
+        after: Target = {
+            **target,
+            **after_check(target, group, failure),
+        }
+        if not failure:
+            after.pop("doubted", None)
+        if after == target:
+            return
+        self._state.targets.put(key, after)
+        if after["state"] == target["state"]:
+            return
+        log.info("target %s is %s %s", key, after["state"], after["reason"])
+        try:
+            await self._on_change(after)
+        except (OSError, LocalError) as error:
+            log.warning("HAProxy did not hear of it: %s; it is told when it answers again", error)
+
+    async def _check(self, target: Target, group: Group) -> tuple[str, bool]:
+        """AWS's reason code, empty if it passed; and was this machine too busy meanwhile?"""
+        began = time.time()
+        failure = await self._ask(target, group)
+        if failure != TIMEOUT:
+            return failure, False
+        ended = time.time()
+        # How late our own loop was is known after its next beat.
+        await asyncio.sleep(2 * BEAT_S)
+        return failure, self._pulse.was_late(began, ended)
+
+    async def _ask(self, target: Target, group: Group) -> str:
+        """One request to the target.
+
+        The answer is AWS's reason code, empty for a status that the matcher takes; redirects are
+        not followed.
+        """
         port = target["port"] if group["check_port"] == "traffic-port" else int(group["check_port"])
         url = f"http://{target['address']}:{port}{group['check_path']}"
+        headers = {"User-Agent": "ELB-HealthChecker/2.0"}
         timeout = aiohttp.ClientTimeout(total=group["timeout_s"])
         try:
             async with self._http.get(
-                url,
-                timeout=timeout,
-                allow_redirects=False,
-                headers={"User-Agent": "ELB-HealthChecker/2.0"},
+                url, timeout=timeout, allow_redirects=False, headers=headers
             ) as answer:
-                return (
-                    ""
-                    if code_matches(group["matcher"], answer.status)
-                    else "Target.ResponseCodeMismatch"
-                )
+                passed = code_matches(group["matcher"], answer.status)
+                return "" if passed else "Target.ResponseCodeMismatch"
         except TimeoutError:
-            return "Target.Timeout"
+            return TIMEOUT
         except (aiohttp.ClientError, OSError):
             return "Target.FailedHealthChecks"
+
+
+def _report(key: str, loop: asyncio.Task[None]) -> None:
+    """Tell why a target's loop died; it is begun anew."""
+    if not loop.cancelled() and (error := loop.exception()) is not None:
+        log.warning("the checks of %s begin anew: %s", key, error)

@@ -11,17 +11,20 @@ import json
 import secrets
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kirikae.local.errors import AwsError
-from kirikae.local.state import Row
+from kirikae.local.plain import Plain
+from kirikae.local.rows import Message, MessageAttribute, Queue
+from kirikae.local.sqs.limits import is_fifo
 
 DEDUPLICATION_MS = 5 * 60 * 1000
 MOST_IN_FLIGHT = 120_000
+_SECOND_MS = 1000
 _SCHEMA = """
 create table if not exists queue (name text primary key, body text not null) strict, without rowid;
 create table if not exists message (
@@ -43,6 +46,18 @@ create table if not exists attempt (
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """A message that is to be sent."""
+
+    body: str
+    attributes: Mapping[str, MessageAttribute] = field(default_factory=dict)
+    system: Mapping[str, Any] = field(default_factory=dict)
+    group: str = ""
+    dedup: str = ""
+    delay_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Sent:
     """What a send is answered with; a duplicate gets the first one's."""
 
@@ -51,12 +66,32 @@ class Sent:
     fresh: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many messages of a queue are visible, in flight, delayed."""
+
+    visible: int
+    flying: int
+    delayed: int
+
+
 def missing_queue() -> AwsError:
+    """The error (not raised yet) for a queue that is not there."""
     return AwsError("QueueDoesNotExist", "The specified queue does not exist.")
 
 
 class Queues:
+    """Durable at once: what was answered is in the file.
+
+    FIFO rules are kept by the queries themselves, so a restart forgets none of them.
+    """
+
     def __init__(self, path: Path, now_ms: Callable[[], int]) -> None:
+        """Opens or makes the file.
+
+        With WAL and ``synchronous=normal`` a killed process loses nothing that was answered; only a
+        machine that loses its power may (sqlite.org, "PRAGMA synchronous").
+        """
         self._now = now_ms
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.row_factory = sqlite3.Row
@@ -65,10 +100,16 @@ class Queues:
         self._db.executescript(_SCHEMA)
 
     def close(self) -> None:
+        """What was answered is in the file already."""
         self._db.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        """All or nothing.
+
+        ``immediate`` takes the file for writing at once: nothing that was read inside can have
+        changed when it is written.
+        """
         self._db.execute("begin immediate")
         try:
             yield
@@ -81,142 +122,202 @@ class Queues:
     # --- queues
 
     def names(self) -> list[str]:
+        """All queues, by name."""
         return [row["name"] for row in self._db.execute("select name from queue order by name")]
 
-    def get(self, name: str) -> Row:
-        """Raises AwsError for a queue that does not exist."""
+    def find(self, name: str) -> Queue | None:
+        """None where there is none of this name."""
         row = self._db.execute("select body from queue where name = ?", (name,)).fetchone()
         if row is None:
-            raise missing_queue()
-        return dict(json.loads(row["body"]))
+            return None
+        queue: Queue = json.loads(row["body"])
+        return queue
 
-    def put(self, name: str, body: Row) -> None:
+    def get(self, name: str) -> Queue:
+        """Raises AwsError for a queue that does not exist."""
+        queue = self.find(name)
+        if queue is None:
+            raise missing_queue()
+        return queue
+
+    def named(self, params: Plain) -> str:
+        """The queue that a URL names, whatever its host is: tasks and this machine see different
+        addresses."""
+        name = str(params["QueueUrl"]).rstrip("/").rpartition("/")[2]
+        self.get(name)
+        return name
+
+    def put(self, name: str, body: Queue) -> None:
+        """Make or change a queue; its messages stay."""
         self._db.execute("insert or replace into queue values (?, ?)", (name, json.dumps(body)))
 
     def delete(self, name: str) -> None:
+        """The queue, its messages, and what FIFO queues remember; a new queue of the name begins
+        with nothing."""
         with self._transaction():
             for table in ("message", "dedup", "attempt"):
                 self._db.execute(f"delete from {table} where queue = ?", (name,))
             self._db.execute("delete from queue where name = ?", (name,))
 
     def purge(self, name: str) -> None:
+        """All messages.
+
+        Deduplication IDs are kept: for five minutes, the same ID is still a duplicate.
+        """
         self._db.execute("delete from message where queue = ?", (name,))
 
-    def counts(self, name: str) -> tuple[int, int, int]:
-        """Visible, in flight, delayed."""
+    def sources(self, name: str) -> list[str]:
+        """Queues whose dead letters come here."""
+        return [
+            other
+            for other in self.names()
+            if f':{name}"' in self.get(other)["attributes"].get("RedrivePolicy", "")
+        ]
+
+    def counts(self, name: str) -> Counts:
+        """At this moment, without those that are older than the queue keeps them."""
         self._expire(name)
+        now = self._now()
         row = self._db.execute(
             "select sum(visible <= ?), sum(visible > ? and received > 0), sum(visible > "
             "? and received = 0) from message where queue = ?",
-            (self._now(), self._now(), self._now(), name),
+            (now, now, now, name),
         ).fetchone()
-        return int(row[0] or 0), int(row[1] or 0), int(row[2] or 0)
+        return Counts(*(int(count or 0) for count in row))
 
     def _expire(self, name: str) -> None:
+        """Drop what is older than the queue keeps it."""
         retention_s = int(self.get(name)["attributes"]["MessageRetentionPeriod"])
         self._db.execute(
             "delete from message where queue = ? and sent < ?",
-            (name, self._now() - retention_s * 1000),
+            (name, self._now() - retention_s * _SECOND_MS),
         )
 
-    # --- messages
+    # --- sending
 
-    def send(
-        self,
-        name: str,
-        body: str,
-        attributes: Row,
-        system: Row,
-        group: str,
-        dedup: str,
-        delay_s: int,
-    ) -> Sent:
+    def send(self, name: str, draft: Draft) -> Sent:
         """Store one message; a duplicate within five minutes of the accepted one is answered alike
         and stored nowhere."""
-        queue = self.get(name)
-        now = self._now()
-        fifo = queue["attributes"].get("FifoQueue") == "true"
-        key = ""
+        attributes = self.get(name)["attributes"]
         with self._transaction():
-            if fifo:
-                dedup = dedup or hashlib.sha256(body.encode()).hexdigest()
-                key = (
-                    f"{group}/{dedup}"
-                    if queue["attributes"].get("DeduplicationScope") == "messageGroup"
-                    else dedup
-                )
-                self._db.execute("delete from dedup where until <= ?", (now,))
-                known = self._db.execute(
-                    "select id, seq from dedup where queue = ? and key = ?", (name, key)
-                ).fetchone()
-                if known is not None:
-                    return Sent(known["id"], known["seq"], False)
-            message_id = str(uuid.uuid4())
-            cursor = self._db.execute(
-                "insert into message (queue, id, body, attributes, system, grp, dedup, "
-                "sent, visible) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    name,
-                    message_id,
-                    body,
-                    json.dumps(attributes),
-                    json.dumps(system),
-                    group,
-                    dedup,
-                    now,
-                    now + delay_s * 1000,
-                ),
+            if not is_fifo(attributes):
+                return self._store(name, draft, draft.dedup)
+            dedup = draft.dedup or hashlib.sha256(draft.body.encode()).hexdigest()
+            of_group = attributes.get("DeduplicationScope") == "messageGroup"
+            key = f"{draft.group}/{dedup}" if of_group else dedup
+            self._db.execute("delete from dedup where until <= ?", (self._now(),))
+            known = self._db.execute(
+                "select id, seq from dedup where queue = ? and key = ?", (name, key)
+            ).fetchone()
+            if known is not None:
+                return Sent(known["id"], known["seq"], False)
+            sent = self._store(name, draft, dedup)
+            until = self._now() + DEDUPLICATION_MS
+            self._db.execute(
+                "insert into dedup values (?, ?, ?, ?, ?)", (name, key, until, sent.id, sent.seq)
             )
-            seq = int(cursor.lastrowid or 0)
-            if fifo:
-                self._db.execute(
-                    "insert into dedup values (?, ?, ?, ?, ?)",
-                    (name, key, now + DEDUPLICATION_MS, message_id, seq),
-                )
-        return Sent(message_id, seq, True)
+            return sent
 
-    def receive(self, name: str, most: int, visibility_s: int | None, attempt: str) -> list[Row]:
+    def _store(
+        self,
+        name: str,
+        draft: Draft,
+        dedup: str,
+    ) -> Sent:
+        """Write one message down; it is visible after its delay."""
+        message_id = str(uuid.uuid4())
+        now = self._now()
+        cursor = self._db.execute(
+            "insert into message (queue, id, body, attributes, system, grp, dedup, "
+            "sent, visible) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                name,
+                message_id,
+                draft.body,
+                json.dumps(draft.attributes),
+                json.dumps(draft.system),
+                draft.group,
+                dedup,
+                now,
+                now + draft.delay_s * _SECOND_MS,
+            ),
+        )
+        return Sent(message_id, int(cursor.lastrowid or 0), True)
+
+    # --- receiving
+
+    def receive(
+        self,
+        name: str,
+        most: int,
+        visibility_s: int | None,
+        attempt: str,
+    ) -> list[Message]:
         """Take up to ``most`` messages into flight.  Raises AwsError OverLimit where a standard
         queue has too many in flight."""
         queue = self.get(name)["attributes"]
-        fifo = queue.get("FifoQueue") == "true"
         now = self._now()
-        visible = now + 1000 * (
-            int(queue["VisibilityTimeout"]) if visibility_s is None else visibility_s
-        )
+        own_s = int(queue["VisibilityTimeout"])
+        visible = now + _SECOND_MS * (own_s if visibility_s is None else visibility_s)
         self._expire(name)
         with self._transaction():
-            if attempt and fifo and (again := self._same_attempt(name, attempt, visible)):
+            if not is_fifo(queue):
+                if self._flying(name, now) >= MOST_IN_FLIGHT:
+                    raise AwsError(
+                        "OverLimit", f"The queue has {MOST_IN_FLIGHT} messages in flight."
+                    )
+                return self._take(name, queue, most, now, visible)
+            if attempt and (again := self._same_attempt(name, attempt, visible)):
                 return again
-            flying = self._db.execute(
-                "select count(*) from message where queue = ? and visible > ? and received > 0",
-                (name, now),
-            ).fetchone()[0]
-            if flying >= MOST_IN_FLIGHT:
-                if fifo:
-                    return []
-                raise AwsError("OverLimit", f"The queue has {MOST_IN_FLIGHT} messages in flight.")
-            self._redrive(name, queue, now)
+            if self._flying(name, now) >= MOST_IN_FLIGHT:
+                return []
+            found = self._take(name, queue, most, now, visible)
+            if attempt:
+                self._remember(name, attempt, found, now)
+            return found
+
+    def _flying(self, name: str, now: int) -> int:
+        """How many messages are received and not deleted yet."""
+        row = self._db.execute(
+            "select count(*) from message where queue = ? and visible > ? and received > 0",
+            (name, now),
+        ).fetchone()
+        return int(row[0])
+
+    def _take(
+        self,
+        name: str,
+        queue: Mapping[str, str],
+        most: int,
+        now: int,
+        visible: int,
+    ) -> list[Message]:
+        """The oldest visible ones; of a FIFO queue none of a group that is in flight."""
+        self._redrive(name, queue, now)
+        locked = ""
+        if is_fifo(queue):
             locked = (
                 "and grp not in (select grp from message where queue = :queue and visible > :now)"
-                if fifo
-                else ""
             )
-            rows = self._db.execute(
-                "select * from message where queue = :queue and visible <= :now "
-                f"{locked} order by seq limit :most",
-                {"queue": name, "now": now, "most": most},
-            ).fetchall()
-            found = [self._take(row, now, visible) for row in rows]
-            if attempt and fifo:
-                seqs = json.dumps([[row["seq"], row["receipt"]] for row in found])
-                self._db.execute(
-                    "insert or replace into attempt values (?, ?, ?, ?)",
-                    (name, attempt, now + DEDUPLICATION_MS, seqs),
-                )
-        return found
+        rows = self._db.execute(
+            "select * from message where queue = :queue and visible <= :now "
+            f"{locked} order by seq limit :most",
+            {
+                "queue": name,
+                "now": now,
+                "most": most,
+            },
+        ).fetchall()
+        return [self._into_flight(_message(row), now, visible) for row in rows]
 
-    def _take(self, row: sqlite3.Row, now: int, visible: int) -> Row:
+    def _into_flight(
+        self,
+        row: Message,
+        now: int,
+        visible: int,
+    ) -> Message:
+        """The message as it is received now: with a new receipt, so that earlier ones are worth
+        nothing any more."""
         receipt = f"{row['seq']}-{secrets.token_urlsafe(24)}"
         first = row["first"] or now
         self._db.execute(
@@ -224,9 +325,33 @@ class Queues:
             "= ? where seq = ?",
             (receipt, first, visible, row["seq"]),
         )
-        return {**dict(row), "receipt": receipt, "received": row["received"] + 1, "first": first}
+        return {
+            **row,
+            "receipt": receipt,
+            "received": row["received"] + 1,
+            "first": first,
+        }
 
-    def _same_attempt(self, name: str, attempt: str, visible: int) -> list[Row]:
+    def _remember(
+        self,
+        name: str,
+        attempt: str,
+        found: list[Message],
+        now: int,
+    ) -> None:
+        """What this attempt was answered with, for when the answer is lost on the way."""
+        seqs = json.dumps([[row["seq"], row["receipt"]] for row in found])
+        self._db.execute(
+            "insert or replace into attempt values (?, ?, ?, ?)",
+            (name, attempt, now + DEDUPLICATION_MS, seqs),
+        )
+
+    def _same_attempt(
+        self,
+        name: str,
+        attempt: str,
+        visible: int,
+    ) -> list[Message]:
         """The messages of an earlier attempt of this ID, if all are still as they were; their
         visibility begins anew."""
         self._db.execute("delete from attempt where until <= ?", (self._now(),))
@@ -235,21 +360,24 @@ class Queues:
         ).fetchone()
         if known is None:
             return []
-        wanted = dict(json.loads(known["seqs"]))
+        wanted: dict[int, str] = dict(json.loads(known["seqs"]))
         marks = ",".join("?" * len(wanted))
         rows = self._db.execute(
             f"select * from message where seq in ({marks}) and visible > ?", (*wanted, self._now())
         ).fetchall()
-        if not rows or {row["seq"]: row["receipt"] for row in rows} != {
-            int(seq): receipt for seq, receipt in wanted.items()
-        }:
+        if not rows or {row["seq"]: row["receipt"] for row in rows} != wanted:
             return []
         self._db.execute(
             f"update message set visible = ? where seq in ({marks})", (visible, *wanted)
         )
-        return [dict(row) for row in rows]
+        return [_message(row) for row in rows]
 
-    def _redrive(self, name: str, queue: Row, now: int) -> None:
+    def _redrive(
+        self,
+        name: str,
+        queue: Mapping[str, str],
+        now: int,
+    ) -> None:
         """Messages that were received often enough go to the dead-letter queue instead of being
         received once more."""
         policy = json.loads(queue.get("RedrivePolicy") or "{}")
@@ -264,22 +392,35 @@ class Queues:
             (target, name, now, name, now, int(policy["maxReceiveCount"])),
         )
 
-    def _by_receipt(self, name: str, receipt: str) -> sqlite3.Row | None:
+    def next_visible(self, name: str) -> int | None:
+        """When the next message of this queue becomes visible; None if none waits."""
+        row = self._db.execute(
+            "select min(visible) from message where queue = ? and visible > ?", (name, self._now())
+        ).fetchone()
+        return None if row[0] is None else int(row[0])
+
+    # --- what was received
+
+    def _by_receipt(self, name: str, receipt: str) -> Message | None:
+        """The message of a receipt, which may have a newer one by now; None where it is deleted.
+
+        Raises AwsError for a text that is no receipt.
+        """
         seq, dash, _ = receipt.partition("-")
         if not dash or not seq.isdigit():
             raise AwsError(
                 "ReceiptHandleIsInvalid",
                 f'The input receipt handle "{receipt}" is not a valid receipt handle.',
             )
-        found: sqlite3.Row | None = self._db.execute(
+        found = self._db.execute(
             "select * from message where queue = ? and seq = ?", (name, int(seq))
         ).fetchone()
-        return found
+        return None if found is None else _message(found)
 
     def remove(self, name: str, receipt: str) -> None:
         """Delete by receipt.  One that is not the newest deletes nothing; on FIFO queues an expired
         one is an error."""
-        fifo = self.get(name)["attributes"].get("FifoQueue") == "true"
+        fifo = is_fifo(self.get(name)["attributes"])
         with self._transaction():
             row = self._by_receipt(name, receipt)
             if row is None:
@@ -293,7 +434,16 @@ class Queues:
             if row["receipt"] == receipt:
                 self._db.execute("delete from message where seq = ?", (row["seq"],))
 
-    def set_visibility(self, name: str, receipt: str, visibility_s: int) -> None:
+    def set_visibility(
+        self,
+        name: str,
+        receipt: str,
+        visibility_s: int,
+    ) -> None:
+        """Seconds from now.
+
+        Raises AwsError for a message that is not in flight, or was received again since.
+        """
         self.get(name)
         with self._transaction():
             row = self._by_receipt(name, receipt)
@@ -301,25 +451,24 @@ class Queues:
                 raise AwsError("MessageNotInflight", "The specified message isn't in flight.")
             self._db.execute(
                 "update message set visible = ? where seq = ?",
-                (self._now() + 1000 * visibility_s, row["seq"]),
+                (self._now() + _SECOND_MS * visibility_s, row["seq"]),
             )
-
-    def next_visible(self, name: str) -> int | None:
-        """When the next message of this queue becomes visible; None if none waits."""
-        row = self._db.execute(
-            "select min(visible) from message where queue = ? and visible > ?", (name, self._now())
-        ).fetchone()
-        return None if row[0] is None else int(row[0])
 
     def move(self, source: str, target: str | None) -> int:
         """Messages of a dead-letter queue back to where they came from, or to ``target``; the
         answer is how many."""
+        place = "?" if target else "source"
+        only = "" if target else " and source <> ''"
         with self._transaction():
-            where = "queue = ? and visible <= ?" + ("" if target else " and source <> ''")
-            cursor: Any = self._db.execute(
-                f"update message set queue = {'?' if target else 'source'}, received = "
+            cursor = self._db.execute(
+                f"update message set queue = {place}, received = "
                 "0, first = 0, receipt = '', source = '' "
-                f"where {where}",
+                f"where queue = ? and visible <= ?{only}",
                 (*([target] if target else []), source, self._now()),
             )
-        return int(cursor.rowcount)
+        return cursor.rowcount
+
+
+def _message(row: sqlite3.Row) -> Message:
+    """The columns of its table are the keys."""
+    return cast(Message, dict(row))

@@ -15,26 +15,28 @@ _COMMENT = ("#", "//", "*")
 _SHOWN = 8
 _IDENTITY = re.compile(
     r"gethostname\(|php_uname|platform\.node\(|os\.uname|os\.hostname|Hostname\(\)|SERVER_ADDR"
-    r"|169\.254\.169\.254|\$\(hostname|`hostname|Socket\.gethostname"
+    r"|169\.254\.169\.254|\$\(hostname|`hostname|Socket\.gethostname",
 )
 _CHOOSES = re.compile(
     r"(gethostname|php_uname|platform\.node|[Hh]ostname)"
     r".*(startswith|endswith|==|!=|\bin\b|match|=~|strpos|case )"
-    r"|\bif\b.*hostname"
+    r"|\bif\b.*hostname",
 )
 _LOCALHOST = re.compile(r"[\"'(=/]localhost\b|127\.0\.0\.1")
 _LOCK = re.compile(r"flock|LOCK_EX|lockf")
 _SYSLOG = re.compile(
-    r"SysLogHandler|/dev/log|\bsyslog\(|^\s*(import|use|require).*\bsyslog|\blogger -"
+    r"SysLogHandler|/dev/log|\bsyslog\(|^\s*(import|use|require).*\bsyslog|\blogger -",
 )
 _MAIL = re.compile(r"smtplib|[^a-z_.]mail\(|sendmail")
 
 
 def _asks_for_its_host(line: str) -> bool:
+    """A container's name is another one at each start."""
     return bool(_IDENTITY.search(line)) and not _CHOOSES.search(line)
 
 
 def _chooses_by_its_host(line: str) -> bool:
+    """In a container none of the branches may fit."""
     return bool(_IDENTITY.search(line) and _CHOOSES.search(line))
 
 
@@ -44,6 +46,7 @@ def _calls_localhost(line: str) -> bool:
 
 
 def _holds_a_secret(line: str) -> bool:
+    """The collector has masked what it took for a secret; only the mask is known here."""
     return MASKED in line
 
 
@@ -88,6 +91,7 @@ def signs(view: View) -> Findings:
 
 
 def _live(view: View) -> Iterator[Line]:
+    """Lines of code without those that are comments by how they begin."""
     for code in view.bundle.code:
         for line in code.lines:
             if not line.text.lstrip().startswith(_COMMENT):

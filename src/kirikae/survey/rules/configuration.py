@@ -9,11 +9,13 @@ from kirikae.model.bundle import MASKED, Line, Text
 from kirikae.survey.catalogue import Findings, configured, present
 from kirikae.survey.view import View
 
+# ``jobs`` tells of crontabs, line by line.
 _READ_BY_OTHER_RULES = ("/etc/cron", "/var/spool/cron")
 _UNITS = "/etc/systemd/system"
 _COMMENT = ("//", "--", "*", ";")
 _WARNING = re.compile(
-    r"by hand|do not (overwrite|touch|change|edit)|触るな|変更禁止|手動", re.IGNORECASE
+    r"by hand|do not (overwrite|touch|change|edit)|触るな|変更禁止|手動",
+    re.IGNORECASE,
 )
 _COPY = re.compile(r"^/etc/.*\.(dpkg-old|rpmsave|bak|orig)$", re.DOTALL)
 _UTC = ("Etc/UTC", "UTC", "Universal", "Zulu", "Etc/Universal")
@@ -68,6 +70,7 @@ def _origin(
     text: Text,
     declaring: set[str],
 ) -> _Origin | None:
+    """Where a file comes from; None for one that other rules tell of, or that lies outside /etc."""
     path = text.path
     if path in declaring or path.startswith(_UNITS):
         return _READ_HERE
@@ -97,6 +100,7 @@ def secrets(view: View) -> Findings:
 
 
 def _holds_a_secret(line: Line) -> bool:
+    """In a live line, masked by the collector."""
     return MASKED in line.text and not line.text.lstrip().startswith(_COMMENT)
 
 
@@ -141,6 +145,7 @@ def names_of_hosts(view: View) -> Findings:
 
 
 def _is_this_machine(view: View, name: str) -> bool:
+    """A host's own names in /etc/hosts, which every machine has."""
     own = (view.bundle.host, view.bundle.meta.get("host"))
     return name in own or name.startswith(("localhost", "ip6-"))
 

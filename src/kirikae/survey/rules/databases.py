@@ -27,6 +27,7 @@ def databases_in_files(view: View) -> Findings:
 
 
 def _database(file: FirstBytes) -> str | None:
+    """By the first bytes of the file; None for any other file."""
     for begins, kind in _FORMATS.items():
         if file.begins.startswith(begins):
             return kind

@@ -28,10 +28,12 @@ class _Shared:
 
     @property
     def where(self) -> str:
+        """The file and the name: one declaration is one finding, however many read it."""
         return f"{self.variable.trace.at}:{self.variable.name}"
 
 
 def _declarations(view: View) -> list[_Shared]:
+    """Every declaration once, with all applications that get it."""
     services: dict[Declared, list[Service]] = defaultdict(list)
     for service in view.applications:
         for variable in view.environment(service).values():
@@ -86,6 +88,8 @@ def _may_read(
     service: Service,
     name: str,
 ) -> bool:
+    """True also where the code was not read: a variable is called unused only when that was
+    seen."""
     code = view.code_of(service)
     return code is None or name in view.reads(code)
 

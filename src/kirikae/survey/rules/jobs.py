@@ -18,7 +18,7 @@ _TIME = re.compile(r"[\d*@]")
 """How a time begins: a comment of six words is no job that somebody switched off."""
 _OF_THE_SYSTEM = re.compile(
     r"run-parts|/etc/cron\.|e2scrub|debian-sa1|anacron|phpsessionclean|sessionclean|mdadm"
-    r"|certbot -q|popularity|sysstat|ntpsec|exim4"
+    r"|certbot -q|popularity|sysstat|ntpsec|exim4",
 )
 _NOTATION = re.compile(r"%|@reboot|\$\(|`")
 _VARIABLE = re.compile(r"\s*(SHELL|PATH|MAILTO|CRON_TZ|HOME)\s*=")
@@ -36,10 +36,12 @@ class Crontab:
 
     @property
     def path(self) -> str:
+        """Of the crontab."""
         return self.text.path
 
     @property
     def variables(self) -> list[Line]:
+        """Lines that set something for all jobs below them (crontab(5))."""
         return [line for line in self.text.live() if _VARIABLE.match(line.text)]
 
 
@@ -51,6 +53,7 @@ def crontabs(view: View) -> Iterator[Crontab]:
 
 
 def _crontab(text: Text) -> Crontab:
+    """A crontab, its jobs told from those that are switched off."""
     jobs: list[Line] = []
     dead: list[Line] = []
     for line in filter(_is_job, text.numbered()):
@@ -60,10 +63,12 @@ def _crontab(text: Text) -> Crontab:
 
 
 def _commented(line: Line) -> bool:
+    """Is it switched off?"""
     return line.text.lstrip().startswith("#")
 
 
 def _is_job(line: Line) -> bool:
+    """Does the line, switched off or not, run something of somebody's own?"""
     said = line.text.lstrip()
     if not _JOB.match(said.lstrip("#")) or _OF_THE_SYSTEM.search(said):
         return False
@@ -84,6 +89,7 @@ def jobs(view: View) -> Findings:
 
 
 def _with_jobs(view: View) -> Iterator[Crontab]:
+    """Crontabs in which somebody's job is live."""
     for crontab in crontabs(view):
         if crontab.jobs:
             yield crontab

@@ -19,12 +19,14 @@ _UTC = ("UTC", "Etc/UTC")
 
 
 def _shippers(view: View) -> Iterator[Text]:
+    """Configuration of programs that send logs on, by their path."""
     for text in view.bundle.texts:
         if _SHIPPER.search(text.path):
             yield text
 
 
 def _lines(text: Text, pattern: re.Pattern[str]) -> list[Line]:
+    """Live lines that fit."""
     return [line for line in text.live() if pattern.search(line.text)]
 
 

@@ -25,6 +25,7 @@ _PORTS = {
 _LOOPBACK = ("127.0.0.1", "::1")
 _RESOLVER = "127.0.0.11"
 """Where a container engine answers for names: none of the host's own services."""
+# ip(7): below this, a process needs CAP_NET_BIND_SERVICE to listen.
 _PRIVILEGED = 1024
 
 
@@ -38,6 +39,7 @@ class _Heard:
 
     @property
     def where(self) -> str:
+        """A service and its port."""
         return f"{self.owner}:{self.listener.port}"
 
     @property
@@ -46,10 +48,13 @@ class _Heard:
         return self.listener.address in _LOOPBACK
 
     def says(self) -> str:
+        """What the finding says of it."""
         return f"{self.owner} listens on port {self.listener.port}"
 
 
 def _listening(view: View) -> Iterator[_Heard]:
+    """Every socket of the host's services that waits for connections; system programs' are left
+    out."""
     services = {service.name for service in view.services}
     for listener in view.bundle.listeners:
         owner = _owner(view, listener)
@@ -98,6 +103,7 @@ def serves_udp(view: View) -> Findings:
 
 
 def _serving_tcp(view: View) -> Iterator[_Heard]:
+    """What others than this host can reach."""
     for heard in _listening(view):
         if not heard.local and heard.listener.protocol == "tcp":
             yield heard

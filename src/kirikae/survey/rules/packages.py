@@ -21,10 +21,12 @@ def _asked_for(view: View) -> Iterator[Package]:
 
 
 def _of_a_host(package: Package) -> bool:
+    """Of use on a host only, by the list of ``debian.toml``."""
     return matches(package.name, debian().host_only)
 
 
 def _traces(view: View, packages: Sequence[Package]) -> Iterator[Trace]:
+    """Names and versions, as dpkg has them."""
     for package in packages:
         yield view.trace("dpkg", f"{package.name} {package.version}")
 

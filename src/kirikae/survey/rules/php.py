@@ -13,7 +13,7 @@ from kirikae.survey.services import Service
 from kirikae.survey.view import View
 
 _PHP_SETTING = re.compile(
-    r"\s*(?:php_(?:admin_)?value\[)?session\.(save_handler|save_path)\]?\s*=\s*\"?([^\"\s]+)"
+    r"\s*(?:php_(?:admin_)?value\[)?session\.(save_handler|save_path)\]?\s*=\s*\"?([^\"\s]+)",
 )
 _PHP_SESSIONS = "/var/lib/php/sessions"
 
@@ -51,6 +51,7 @@ def _confidence_in_sessions(
     files: int,
     newest: int,
 ) -> Confidence:
+    """Files that are newer than the service were seen to be written; older ones only lie there."""
     if not files:
         return Confidence.CONFIGURED
     for service in serving:
@@ -60,6 +61,7 @@ def _confidence_in_sessions(
 
 
 def _runs_php(view: View, service: Service) -> bool:
+    """PHP's own server, or Apache with a module of PHP enabled."""
     if "php" in service.name:
         return True
     enabled = (link for link in view.bundle.links if "/mods-enabled/" in link)
@@ -76,6 +78,8 @@ class _PhpSettings:
 
 
 def _php_settings(view: View) -> _PhpSettings:
+    """As PHP would have it: a later file over an earlier one, the default where none says
+    anything."""
     handler = "files"
     folder = _PHP_SESSIONS
     said: Line | None = None

@@ -121,6 +121,7 @@ def used(view: View) -> Findings:
 
 
 def _cpu(service: Service, elapsed_s: int | None) -> str:
+    """Vcpus on average since it began, in words."""
     if elapsed_s is None:
         return "CPU not measured"
     spent = sum(process.cpu_s for process in service.processes)
@@ -128,6 +129,8 @@ def _cpu(service: Service, elapsed_s: int | None) -> str:
 
 
 def _memory(service: Service) -> str:
+    """PSS of all its processes (what is shared is counted once, proc(5)), in words; unknown where
+    one of them could not be read."""
     sizes = [process.pss_kib for process in service.processes]
     known = [size for size in sizes if size is not None]
     if len(known) < len(sizes):
@@ -165,6 +168,7 @@ def _running(
     code: str,
     patterns: tuple[str, ...],
 ) -> Findings:
+    """A finding for each running unit that fits."""
     for unit in view.bundle.units:
         if unit.running and matches(unit.name, patterns):
             yield observed(

@@ -51,6 +51,7 @@ class _Server:
 
 
 def _database_servers(view: View, every: Sequence[Root]) -> Iterator[_Server]:
+    """With the trees of unknown kind that each of them can write into."""
     unknown = [root for root in every if root.kind == UNKNOWN]
     for service in view.services:
         title = _database_of(service)
@@ -60,6 +61,7 @@ def _database_servers(view: View, every: Sequence[Root]) -> Iterator[_Server]:
 
 
 def _database_of(service: Service) -> str | None:
+    """What it is, by the unit's name; None for any other service."""
     for pattern, title in debian().databases.items():
         if matches(service.unit.name, [pattern]):
             return title
@@ -67,6 +69,7 @@ def _database_of(service: Service) -> str | None:
 
 
 def _database_server(view: View, server: _Server) -> Finding:
+    """One finding for a server, whatever it has on the disk: its data is not moved as files."""
     unit = server.service.unit
     places = server.folders or (unit.get("FragmentPath"),)
     return observed(
@@ -84,6 +87,7 @@ class _Judged:
     """One tree, and what speaks for and against it being state."""
 
     def __init__(self, view: View, root: Root) -> None:
+        """Everything the verdict needs is looked up here; ``finding`` only decides."""
         self._view = view
         self._root = root
         self._who = " and ".join(root.services) or "a service"
@@ -122,6 +126,7 @@ class _Judged:
 
     @property
     def _evidence(self) -> list[Trace]:
+        """The folder, its newest file, and a few of those who name it."""
         root = self._root
         view = self._view
         lies = f"{root.why}; {root.files} files, {root.size} bytes"
@@ -134,6 +139,11 @@ class _Judged:
         return found
 
     def finding(self) -> Finding:
+        """The one finding on this tree.
+
+        What was seen to be written outweighs what merely lies there, and that outweighs what could
+        be written.
+        """
         if self._root.passing:
             return self._passing()
         if self._written:
@@ -143,6 +153,7 @@ class _Judged:
         return self._is_named() if self._naming else self._is_left_behind()
 
     def _passing(self) -> Finding:
+        """What a container makes anew or writes elsewhere."""
         root = self._root
         what = "logs" if root.kind == "log" else f"{root.kind} files"
         return found(
@@ -154,11 +165,13 @@ class _Judged:
         )
 
     def _confidence(self) -> Confidence:
+        """Seen happening, seen lying there, or only allowed."""
         if self._written:
             return Confidence.OBSERVED
         return Confidence.PRESENT if self._root.files else Confidence.CONFIGURED
 
     def _is_written(self) -> Finding:
+        """State in use: it has to be moved."""
         root = self._root
         return observed(
             root.code,
@@ -168,6 +181,7 @@ class _Judged:
         )
 
     def _is_named(self) -> Finding:
+        """Nothing was written lately, but somebody still names it."""
         root = self._root
         by = self._naming[0].at
         return present(
@@ -192,11 +206,13 @@ class _Judged:
         )
 
     def _quiet(self, long: str = "") -> str:
+        """Since when nothing was written, in words; a service of unknown age proves nothing."""
         if self._began is None:
             return f"nothing tells since when {self._who} runs"
         return f"nothing was written there{long} since {self._who} began"
 
     def _is_empty(self) -> Finding:
+        """Nothing lies there yet: it blocks nothing."""
         root = self._root
         return configured(
             root.code,
@@ -208,6 +224,7 @@ class _Judged:
 
 
 def _more_than_a_disk(view: View, every: Iterable[Root]) -> Findings:
+    """All that is kept, together, against what a task's disk holds."""
     kept = [root for root in every if not root.passing]
     total = sum(root.size for root in kept)
     if total > _DISK:

@@ -12,7 +12,7 @@ from kirikae.survey.paths import name_of, parent_of
 from kirikae.survey.view import View
 
 _CLIENT = re.compile(
-    r"set_real_ip_from|real_ip_header|RemoteIPHeader|^\s*(allow|deny|Require ip)\s"
+    r"set_real_ip_from|real_ip_header|RemoteIPHeader|^\s*(allow|deny|Require ip)\s",
 )
 _STICKY = re.compile(r"ip_hash|\bsticky\b")
 _LOCATION = re.compile(r"^\s*location\s+(\S+)\s*\{.*\b(?:root|alias)\s+([^;]+);")
@@ -69,6 +69,7 @@ class _Root(NamedTuple):
 
 
 def _document_roots(view: View) -> Iterator[_Root]:
+    """Folders that a server or virtual host serves, without those of single locations."""
     for line in view.web_lines:
         match = _DOCUMENT_ROOT.match(line.text)
         if match and "location" not in line.text:

@@ -1,0 +1,90 @@
+"""What AWS's own model of an operation says of its parameters, before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "structure": (dict,),
+    "map": (dict,),
+    "list": (list,),
+    "string": (str,),
+    "integer": (int,),
+    "long": (int,),
+    "float": (int, float),
+    "double": (int, float),
+    "boolean": (bool,),
+}
+_IN_WORDS = {
+    "structure": "an object",
+    "map": "an object",
+    "list": "a list",
+    "string": "text in quotes",
+    "integer": "a whole number without quotes",
+    "long": "a whole number without quotes",
+    "float": "a number",
+    "double": "a number",
+    "boolean": "true or false without quotes",
+}
+
+
+@cache
+def _input(service: str, operation: str) -> Any:
+    from botocore.session import Session
+
+    return Session().get_service_model(service).operation_model(operation).input_shape
+
+
+def parameters_of(service: str, operation: str) -> frozenset[str]:
+    """The names that this operation takes."""
+    return frozenset(_input(service, operation).members)
+
+
+def problems(service: str, operation: str, parameters: Mapping[str, Any]) -> list[str]:
+    """What AWS would not take, each in one line with its place; values that only AWS can know
+    (names, numbers that go together) are not among them."""
+    return list(_of_structure(_input(service, operation), parameters, ""))
+
+
+def _of_structure(shape: Any, given: Mapping[str, Any], at: str) -> Iterator[str]:
+    for name in shape.required_members:
+        if name not in given:
+            yield f"{_inside(at, name)} is missing"
+    for name, value in given.items():
+        if name in shape.members:
+            yield from _of(shape.members[name], value, _inside(at, name))
+        else:
+            yield f"{_inside(at, name)} is no key that AWS knows{_meant(name, shape.members)}"
+
+
+def _of(shape: Any, value: Any, at: str) -> Iterator[str]:
+    kinds = _KINDS.get(shape.type_name)
+    if kinds is not None and not _is_one_of(value, kinds):
+        yield f"{at} must be {_IN_WORDS[shape.type_name]}, not {value!r:.60}"
+    elif shape.type_name == "structure":
+        yield from _of_structure(shape, value, at)
+    elif shape.type_name == "list":
+        for place, each in enumerate(value):
+            yield from _of(shape.member, each, f"{at}[{place}]")
+    elif shape.type_name == "map":
+        for name, each in value.items():
+            yield from _of(shape.value, each, _inside(at, name))
+    elif shape.type_name == "string" and shape.enum and value not in shape.enum:
+        yield f"{at} is {value!r:.60}; it may be {', '.join(shape.enum)}, or be left out"
+
+
+def _is_one_of(value: Any, kinds: tuple[type, ...]) -> bool:
+    """A truth value is no number."""
+    return isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds)
+
+
+def _inside(at: str, name: str) -> str:
+    return f"{at}.{name}" if at else name
+
+
+def _meant(name: str, known: Mapping[str, Any]) -> str:
+    close = get_close_matches(name, list(known), 1)
+    return f"; did you mean {close[0]}?" if close else "; leave it out"

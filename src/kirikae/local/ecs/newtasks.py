@@ -1,0 +1,132 @@
+"""New tasks: their rows, written down before anything happens."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+
+from kirikae.local.ecs.containers import with_overrides
+from kirikae.local.ecs.definitions import Definitions
+from kirikae.local.ecs.names import short
+from kirikae.local.ecs.tags import Tags, save_tags
+from kirikae.local.ecs.tasks import Tasks
+from kirikae.local.rows import (
+    Container,
+    ContainerDefinition,
+    Definition,
+    Deployment,
+    Overrides,
+    Service,
+    Tag,
+    Task,
+)
+from kirikae.local.state import State
+
+_NO_CHECK = ["NONE"]
+
+
+class NewTasks:
+    """A task begins as a row: whatever kills the control plane, it is made once."""
+
+    def __init__(
+        self,
+        state: State,
+        definitions: Definitions,
+        tags: Tags,
+        tasks: Tasks,
+        prefix: str,
+    ) -> None:
+        """``prefix`` is the beginning of every ARN of this region and account."""
+        self._state = state
+        self._definitions = definitions
+        self._tags = tags
+        self._tasks = tasks
+        self._prefix = prefix
+
+    def blank(
+        self,
+        cluster_arn: str,
+        definition: Definition,
+        group: str,
+        overrides: Overrides | None = None,
+    ) -> Task:
+        """A task's row; nothing has happened yet, and nothing is written down."""
+        task_id = uuid.uuid4().hex
+        sized = with_overrides(definition, overrides or {})
+        place = f"{short(cluster_arn)}/{task_id}"
+        return {
+            "id": task_id,
+            "taskArn": f"{self._prefix}task/{place}",
+            "clusterArn": cluster_arn,
+            "taskDefinitionArn": definition["taskDefinitionArn"],
+            "group": group,
+            "startedBy": "",
+            "desiredStatus": "RUNNING",
+            "lastStatus": "PROVISIONING",
+            "healthStatus": "UNKNOWN",
+            "connectivity": "DISCONNECTED",
+            "version": 1,
+            "containers": [self._blank(place, each) for each in sized["containerDefinitions"]],
+            "overrides": overrides or {},
+            "cpu": sized.get("cpu", "0"),
+            "memory": sized.get("memory", "0"),
+            "stopCode": "",
+            "stoppedReason": "",
+            "createdAt": time.time(),
+            "_bindings": [],
+            "_revision": "",
+        }
+
+    def _blank(self, place: str, definition: ContainerDefinition) -> Container:
+        """A container's row.
+
+        ``_checked`` says whether the definition has a health check that counts; the image's own
+        HEALTHCHECK never does.
+        """
+        check = definition.get("healthCheck")
+        container: Container = {
+            "name": definition["name"],
+            "image": definition["image"],
+            "lastStatus": "PENDING",
+            "healthStatus": "UNKNOWN",
+            "essential": definition["essential"],
+            "containerArn": f"{self._prefix}container/{place}/{uuid.uuid4()}",
+            "_checked": check is not None and check.get("command", _NO_CHECK) != _NO_CHECK,
+        }
+        for key in ("cpu", "memory", "memoryReservation"):
+            if key in definition:
+                container[key] = str(definition[key])
+        return container
+
+    def save(self, tasks: Sequence[Task], tags: Sequence[Tag]) -> None:
+        """Write tasks and their tags down in one transaction; only a poke sets them in motion."""
+        with self._state.together():
+            for task in tasks:
+                self._state.tasks.put(task["id"], task)
+                save_tags(self._state, task["taskArn"], tags)
+
+    def start_of_service(
+        self,
+        service: Service,
+        deployment: Deployment,
+        provider: str,
+    ) -> Task:
+        """One task of this deployment; it is written down and on its way."""
+        revision = self._state.revisions[deployment["_revision"]]
+        definition = self._definitions.find(deployment["taskDefinition"])
+        group = f"service:{service['serviceName']}"
+        task: Task = {
+            **self.blank(service["clusterArn"], definition, group),
+            "startedBy": deployment["id"],
+            "_bindings": revision.get("loadBalancers", []),
+            "_revision": revision["serviceRevisionArn"],
+        }
+        if provider:
+            task["capacityProviderName"] = provider
+        tags = self._tags.propagated(
+            service.get("propagateTags"), service["serviceArn"], definition
+        )
+        self.save([task], tags)
+        self._tasks.poke(task["id"])
+        return task

@@ -1,0 +1,324 @@
+"""What may be registered as a task definition.
+
+Limits are those of the ECS API reference (RegisterTaskDefinition, ContainerDefinition) for Fargate;
+what kirikae local does not carry out is refused by name, so that no rehearsal passes on something
+that was silently dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from kirikae.local.ecs.names import refused, unsupported
+from kirikae.local.ecs.order import launch_order
+from kirikae.local.plain import Plain
+from kirikae.local.rows import ContainerDefinition, Dependency, EnvironmentFile, Volume
+from kirikae.model.fargate import size_problem
+
+REFUSED = (
+    "pidMode",
+    "ipcMode",
+    "proxyConfiguration",
+    "inferenceAccelerators",
+    "placementConstraints",
+    "trustedExecutionConfiguration",
+)
+REFUSED_IN_CONTAINERS = (
+    "firelensConfiguration",
+    "links",
+    "dockerSecurityOptions",
+    "resourceRequirements",
+    "credentialSpecs",
+    "hostname",
+    "dnsServers",
+    "dnsSearchDomains",
+    "extraHosts",
+    "privileged",
+    "disableNetworking",
+)
+REFUSED_VOLUMES = (
+    "dockerVolumeConfiguration",
+    "fsxWindowsFileServerVolumeConfiguration",
+    "s3filesVolumeConfiguration",
+    "configuredAtLaunch",
+)
+MOST_IGNORED_EXIT_CODES = 50
+SMALLEST_MEMORY_MIB = 6
+_LOG_OPTIONS = {
+    "awslogs-group",
+    "awslogs-region",
+    "awslogs-stream-prefix",
+    "awslogs-create-group",
+    "awslogs-multiline-pattern",
+    "mode",
+    "max-buffer-size",
+}
+_RANGES: Mapping[str, Mapping[str, tuple[int, int]]] = {
+    "healthCheck": {
+        "interval": (5, 300),
+        "timeout": (2, 60),
+        "retries": (1, 10),
+        "startPeriod": (0, 300),
+    },
+    "restartPolicy": {"restartAttemptPeriod": (60, 1800)},
+    "": {
+        "stopTimeout": (0, 120),
+        "startTimeout": (2, 120),
+        "cpu": (0, 262144),
+    },
+}
+_CHECK_KINDS = (["CMD"], ["CMD-SHELL"], ["NONE"])
+
+
+def check_definition(params: Plain) -> list[ContainerDefinition]:
+    """The containers of a request, with what is left out filled in.  Raises AwsError for what AWS
+    refuses and for what is not carried out here."""
+    family = params["family"]
+    for key in REFUSED:
+        if params.get(key):
+            raise unsupported(f"{family}: kirikae local does not carry out {key}")
+    containers = _named(family, params["containerDefinitions"])
+    volumes: list[Volume] = params.get("volumes", [])
+    for volume in volumes:
+        check_volume(family, volume)
+    by_name = {container["name"]: container for container in containers}
+    for container in containers:
+        check_container(family, container, by_name, {volume["name"] for volume in volumes})
+    try:
+        launch_order(containers)
+    except ValueError as error:
+        raise refused(f"{family}: {error}") from error
+    if params.get("networkMode", "awsvpc") != "awsvpc":
+        raise refused(f"{family}: kirikae local runs network mode awsvpc")
+    return containers
+
+
+def _named(family: str, given: Sequence[Plain]) -> list[ContainerDefinition]:
+    """The containers with names and ``essential`` (true unless said).
+
+    Raises AwsError for a container without a name of its own, and where none is essential.
+    """
+    names = [container.get("name") for container in given]
+    if not given or None in names or len(set(names)) != len(names):
+        raise refused(f"{family}: every container needs a name of its own")
+    # botocore's model has vouched for the types of all members.
+    containers = [
+        cast(
+            ContainerDefinition,
+            {
+                "essential": True,
+                **each,
+            },
+        )
+        for each in given
+    ]
+    if not any(container["essential"] for container in containers):
+        raise refused(f"{family}: a task definition needs at least one essential container")
+    return containers
+
+
+def check_container(
+    family: str,
+    container: ContainerDefinition,
+    containers: Mapping[str, ContainerDefinition],
+    volumes: set[str],
+) -> None:
+    """Raise AwsError for what AWS refuses and for what is not carried out here."""
+    where = f"{family}/{container['name']}"
+    _check_carried_out(where, container)
+    if not container.get("image"):
+        raise refused(f"{where}: Container.image should not be null or empty.")
+    _check_ranges(where, container)
+    _check_memory(where, container)
+    for dependency in container.get("dependsOn", []):
+        _check_dependency(where, dependency, containers)
+    _check_restart(where, container)
+    _check_health_check(where, container)
+    _check_mounts(where, container, containers, volumes)
+    _check_logs(where, container)
+    for file in container.get("environmentFiles", []):
+        _check_environment_file(where, file)
+
+
+def _check_carried_out(where: str, container: ContainerDefinition) -> None:
+    """Raise AwsError for a setting that kirikae local would drop."""
+    for control in container.get("systemControls", []):
+        if control.get("namespace", "").startswith("net."):
+            raise unsupported(
+                f"{where}: kirikae local does not carry out systemControls of net.* (its "
+                "networks are made ahead of tasks)"
+            )
+    for key in REFUSED_IN_CONTAINERS:
+        if container.get(key):
+            raise unsupported(
+                f"{where}: kirikae local does not carry out {key} (Fargate refuses most "
+                "of these too)"
+            )
+
+
+def _check_ranges(where: str, container: ContainerDefinition) -> None:
+    """Raise AwsError for a number outside what the API takes (``_RANGES``)."""
+    for part, ranges in _RANGES.items():
+        values: object = container.get(part) if part else container
+        for key, (low, high) in ranges.items():
+            value = values.get(key) if isinstance(values, Mapping) else None
+            if value is not None and not low <= value <= high:
+                name = f"{part}.{key}" if part else key
+                raise refused(f"{where}: {name} {value} is outside {low} to {high}")
+
+
+def _check_memory(where: str, container: ContainerDefinition) -> None:
+    """Raise AwsError for less than 6 MiB, or a limit below the reservation."""
+    memory = container.get("memory")
+    reservation = container.get("memoryReservation")
+    for value in (memory, reservation):
+        if value is not None and value < SMALLEST_MEMORY_MIB:
+            raise refused(
+                f"{where}: Invalid setting: 'memory' {value} is under {SMALLEST_MEMORY_MIB} MiB."
+            )
+    if memory is not None and reservation is not None and memory < reservation:
+        raise refused(
+            f"{where}: Invalid setting: 'memory' must be greater than or equal to "
+            "'memoryReservation'."
+        )
+
+
+def _check_dependency(
+    where: str, dependency: Dependency, containers: Mapping[str, ContainerDefinition]
+) -> None:
+    """Raise AwsError for a dependency that could never be met: on an essential container's end (the
+    task would end with it), or on the health of one without a check."""
+    name = dependency["containerName"]
+    condition = dependency["condition"]
+    other = containers.get(name)
+    if other is None:
+        raise refused(f"{where}: dependsOn names {name}, which is no container of this task")
+    if condition in ("COMPLETE", "SUCCESS") and other["essential"]:
+        raise refused(f"{where}: dependsOn {condition} needs {name} to be not essential")
+    if condition == "HEALTHY" and "healthCheck" not in other:
+        raise refused(f"{where}: dependsOn HEALTHY needs {name} to have a healthCheck")
+
+
+def _check_restart(where: str, container: ContainerDefinition) -> None:
+    """Raise AwsError for too many ignored exit codes."""
+    policy = container.get("restartPolicy") or {}
+    if len(policy.get("ignoredExitCodes", [])) > MOST_IGNORED_EXIT_CODES:
+        raise refused(
+            f"{where}: restartPolicy.ignoredExitCodes has more than {MOST_IGNORED_EXIT_CODES} codes"
+        )
+
+
+def _check_health_check(where: str, container: ContainerDefinition) -> None:
+    """Raise AwsError for a command that does not say how it is to be run."""
+    check = container.get("healthCheck")
+    if check is not None and check["command"][:1] not in _CHECK_KINDS:
+        raise refused(f"{where}: healthCheck.command must begin with CMD, CMD-SHELL or NONE")
+
+
+def _check_mounts(
+    where: str,
+    container: ContainerDefinition,
+    containers: Mapping[str, ContainerDefinition],
+    volumes: set[str],
+) -> None:
+    """Raise AwsError for a mount of a volume, or volumes of a container, that the definition has
+    not."""
+    for mount in container.get("mountPoints", []):
+        if mount.get("sourceVolume") not in volumes:
+            raise refused(f"{where}: Unknown volume '{mount.get('sourceVolume')}'.")
+        if not mount.get("containerPath"):
+            raise refused(f"{where}: mountPoints: containerPath should not be null or empty.")
+    for source in container.get("volumesFrom", []):
+        if source.get("sourceContainer") not in containers:
+            raise refused(
+                f"{where}: volumesFrom names {source.get('sourceContainer')}, which is "
+                "no container of this task"
+            )
+
+
+def _check_logs(where: str, container: ContainerDefinition) -> None:
+    """Raise AwsError for another driver than awslogs, for an option that would be dropped, and for
+    a missing group."""
+    logs = container.get("logConfiguration")
+    if logs is None:
+        return
+    if logs["logDriver"] != "awslogs":
+        raise unsupported(
+            f"{where}: kirikae local delivers logs by awslogs, not {logs['logDriver']}"
+        )
+    options = logs.get("options", {})
+    if unknown := sorted(options.keys() - _LOG_OPTIONS):
+        raise unsupported(f"{where}: kirikae local does not carry out the log option {unknown[0]}")
+    if not options.get("awslogs-group"):
+        raise refused(
+            f"{where}: Log driver awslogs requires options: awslogs-group, awslogs-region"
+        )
+
+
+def _check_environment_file(where: str, file: EnvironmentFile) -> None:
+    """Raise AwsError unless it is an S3 object's ARN that ends in ``.env``, as the API demands."""
+    value = file["value"]
+    if file["type"] != "s3" or not value.startswith("arn:") or not value.endswith(".env"):
+        raise refused(
+            f"{where}: environmentFiles: {value}: an S3 object's ARN that ends in .env is needed"
+        )
+
+
+def check_volume(family: str, volume: Volume) -> None:
+    """Raise AwsError for a volume without a name, or of a kind that is not carried out."""
+    if not volume.get("name"):
+        raise refused(f"{family}: every volume needs a name")
+    where = f"{family}: volume {volume['name']!r}"
+    for key in REFUSED_VOLUMES:
+        if volume.get(key):
+            raise unsupported(f"{where}: kirikae local does not carry out {key}")
+    if (volume.get("host") or {}).get("sourcePath"):
+        raise refused(f"{where}: host.sourcePath is not supported on Fargate.")
+
+
+# --- sizes
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of a task, in CPU units and MiB; None where it is not given."""
+
+    cpu: int | None
+    memory: int | None
+
+
+def units(value: str | None, per_whole: int) -> int | None:
+    """``"256"``, ``"1 vCPU"``, ``".5 vCPU"``, ``"2 GB"`` as CPU units or MiB."""
+    if value is None:
+        return None
+    number, _, unit = value.strip().partition(" ")
+    try:
+        return round(float(number) * per_whole) if unit.lower() in ("vcpu", "gb") else int(number)
+    except ValueError as error:
+        raise refused(f"Invalid 'cpu' or 'memory' setting: {value!r}") from error
+
+
+def check_size(params: Plain) -> Size:
+    """The task's size.  Raises AwsError for one that Fargate has not, and for containers without a
+    limit of memory where the task has none."""
+    family = params["family"]
+    size = Size(units(params.get("cpu"), 1024), units(params.get("memory"), 1024))
+    if "FARGATE" in params.get("requiresCompatibilities", []):
+        _check_fargate(family, size)
+    if size.memory is None:
+        for container in params["containerDefinitions"]:
+            if not container.get("memory") and not container.get("memoryReservation"):
+                raise refused(
+                    f"{family}/{container['name']}: Invalid setting: at least one of "
+                    "'memory' or 'memoryReservation' must be specified."
+                )
+    return size
+
+
+def _check_fargate(family: str, size: Size) -> None:
+    """Raise AwsError for a pair of CPU and memory that Fargate has not."""
+    if size.cpu is None or size.memory is None:
+        raise refused(f"{family}: Fargate requires task definition to have cpu and memory.")
+    if problem := size_problem(size.cpu, size.memory):
+        raise refused(f"{family}: No Fargate configuration exists for given values: {problem}")

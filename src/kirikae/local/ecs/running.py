@@ -1,0 +1,222 @@
+"""RunTask and what is asked of tasks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from kirikae.local.ecs.capacity import PROVIDERS, Strategy, check_strategy, next_provider
+from kirikae.local.ecs.clusters import Clusters
+from kirikae.local.ecs.containers import with_overrides
+from kirikae.local.ecs.definitions import Definitions
+from kirikae.local.ecs.lookup import Lookup
+from kirikae.local.ecs.names import invalid, refuse, short, unsupported
+from kirikae.local.ecs.newtasks import NewTasks
+from kirikae.local.ecs.shown import show_task
+from kirikae.local.ecs.tags import Tags
+from kirikae.local.ecs.taskrow import family_and_revision
+from kirikae.local.ecs.tasks import Tasks
+from kirikae.local.ecs.tokens import Tokens
+from kirikae.local.pages import page
+from kirikae.local.plain import Plain
+from kirikae.local.rows import Cluster, Definition, Overrides, Task
+from kirikae.local.state import State
+from kirikae.local.wire import Handlers
+from kirikae.model.fargate import size_problem
+
+_MOST_STARTED = 10
+_MOST_DESCRIBED = 100
+_REFUSED = ("placementConstraints", "placementStrategy", "volumeConfigurations")
+
+
+def strategy_of(params: Plain, cluster: Cluster) -> Strategy:
+    """What was asked, else the cluster's default where no launch type was asked."""
+    asked: Strategy = params.get("capacityProviderStrategy", [])
+    launch_type = params.get("launchType")
+    if asked and launch_type:
+        raise invalid(
+            "Specifying both a launch type and capacity provider strategy is not "
+            "supported. Remove one and try again."
+        )
+    if launch_type not in (None, "FARGATE"):
+        raise unsupported(f"kirikae local runs launch type FARGATE, not {launch_type}")
+    strategy = asked
+    if not asked and not launch_type:
+        strategy = cluster["defaultCapacityProviderStrategy"]
+    check_strategy(strategy, cluster["capacityProviders"] or (PROVIDERS if asked else []))
+    return strategy
+
+
+class Running:
+    """Tasks that somebody asks for by name, beside those that services keep."""
+
+    def __init__(
+        self,
+        state: State,
+        clusters: Clusters,
+        definitions: Definitions,
+        tags: Tags,
+        lookup: Lookup,
+        tokens: Tokens,
+        tasks: Tasks,
+        new: NewTasks,
+    ) -> None:
+        """``new`` writes rows down, ``tasks`` sets them in motion; ``tokens`` answers repeated
+        requests."""
+        self._state = state
+        self._clusters = clusters
+        self._definitions = definitions
+        self._tags = tags
+        self._lookup = lookup
+        self._tokens = tokens
+        self._tasks = tasks
+        self._new = new
+
+    async def run(self, params: Plain) -> Plain:
+        """RunTask: up to ten tasks of a startable definition.
+
+        With a ``clientToken`` it may be asked again: the tasks of the first time are answered, and
+        none is started. Rows and token are written in one transaction before anything is started,
+        so a crash starts none twice and loses none. Raises AwsError for what AWS refuses and for
+        what is not carried out.
+        """
+        cluster = self._clusters.find(params.get("cluster"))
+        definition = self._definitions.startable(params["taskDefinition"])
+        count = params.get("count", 1)
+        if not 1 <= count <= _MOST_STARTED:
+            raise invalid(f"count must be between 1 and {_MOST_STARTED}.")
+        refuse(params, _REFUSED, "RunTask")
+        if params.get("enableExecuteCommand"):
+            raise unsupported("RunTask: kirikae local has no ECS Exec; use `docker exec`")
+        if (known := self._tokens.known("RunTask", params)) is not None:
+            again = [self._state.tasks.get(task_id) for task_id in known]
+            return _ran(task for task in again if task is not None)
+        _check_overrides(definition, params.get("overrides", {}))
+        tasks = self._asked(params, count, cluster, definition)
+        tags = self._tags.propagated(params.get("propagateTags"), "", definition)
+        with self._state.together():
+            self._new.save(tasks, tags + params.get("tags", []))
+            self._tokens.remember("RunTask", params, [task["id"] for task in tasks])
+        for task in tasks:
+            self._tasks.poke(task["id"])
+        return _ran(tasks)
+
+    def _asked(
+        self,
+        params: Plain,
+        count: int,
+        cluster: Cluster,
+        definition: Definition,
+    ) -> list[Task]:
+        """The rows of the tasks that a RunTask asks for."""
+        strategy = strategy_of(params, cluster)
+        group = params.get("group") or f"family:{definition['family']}"
+        placed: Counter[str] = Counter()
+        tasks = []
+        for _ in range(count):
+            task = self._new.blank(
+                cluster["clusterArn"], definition, group, params.get("overrides", {})
+            )
+            task["startedBy"] = params.get("startedBy", "")
+            if provider := next_provider(strategy, placed):
+                task["capacityProviderName"] = provider
+            if platform := params.get("platformVersion"):
+                task["platformVersion"] = platform
+            placed[provider] += 1
+            tasks.append(task)
+        return tasks
+
+    async def stop(self, params: Plain) -> Plain:
+        """StopTask.
+
+        Raises AwsError for a task that is not there; one that is already stopping keeps its first
+        reason.
+        """
+        cluster = self._clusters.find(params.get("cluster"))
+        task = self._lookup.task(cluster, params["task"])
+        if task is None:
+            raise invalid("The referenced task was not found.")
+        reason = params.get("reason", "Task stopped by user")
+        self._tasks.stop(task["id"], "UserInitiated", reason)
+        return {"task": show_task(self._state.tasks[task["id"]])}
+
+    async def describe(self, params: Plain) -> Plain:
+        """DescribeTasks: at most 100; what is not there stands in ``failures`` as MISSING."""
+        found, failures = self._lookup.tasks(params, _MOST_DESCRIBED)
+        shown = [show_task(task) for task in found]
+        if "TAGS" in params.get("include", []):
+            for task in shown:
+                task["tags"] = self._tags.of(task["taskArn"])
+        return {
+            "tasks": shown,
+            "failures": failures,
+        }
+
+    async def list_tasks(self, params: Plain) -> Plain:
+        """ListTasks: one page of ARNs, by default of tasks that are wanted to run."""
+        cluster = self._clusters.find(params.get("cluster"))
+        if params.get("serviceName"):
+            self._lookup.known_service(cluster, params["serviceName"])
+        arns = [
+            task["taskArn"] for task in self._state.tasks.all() if _listed(task, cluster, params)
+        ]
+        return page("taskArns", arns, params, 100)
+
+
+def _ran(tasks: Iterable[Task]) -> Plain:
+    """The answer of a RunTask.
+
+    ``failures`` is always empty: on a busy machine tasks only start later.
+    """
+    return {
+        "tasks": [show_task(task) for task in tasks],
+        "failures": [],
+    }
+
+
+def _listed(task: Task, cluster: Cluster, params: Plain) -> bool:
+    """Does ListTasks name it?  What is not asked for does not matter."""
+    family, _ = family_and_revision(task)
+    service = params.get("serviceName")
+    same = (
+        task["clusterArn"] == cluster["clusterArn"]
+        and task["desiredStatus"] == params.get("desiredStatus", "RUNNING")
+        and params.get("family") in (None, "", family)
+        and params.get("startedBy") in (None, "", task["startedBy"])
+        and params.get("launchType", "FARGATE") == "FARGATE"
+        and not params.get("containerInstance")
+    )
+    return same and (not service or task["group"] == f"service:{short(service)}")
+
+
+def _check_overrides(definition: Definition, overrides: Overrides) -> None:
+    """Raise AwsError for overrides of containers that the definition has not, for accelerators, and
+    for a size that Fargate has not."""
+    containers = overrides.get("containerOverrides", [])
+    wants_more = any("resourceRequirements" in each for each in containers)
+    if overrides.get("inferenceAcceleratorOverrides") or wants_more:
+        raise unsupported("RunTask: kirikae local has no accelerators")
+    try:
+        changed = with_overrides(definition, overrides)
+    except KeyError as error:
+        raise invalid(
+            f"Override for container named {error.args[0]} is not a container in the "
+            "TaskDefinition."
+        ) from error
+    if "FARGATE" in definition.get("requiresCompatibilities", []):
+        problem = size_problem(int(changed["cpu"]), int(changed["memory"]))
+        if problem:
+            raise invalid(f"No Fargate configuration exists for given values: {problem}")
+
+
+OPERATIONS: Handlers[Running] = {
+    "RunTask": Running.run,
+    "StopTask": Running.stop,
+    "DescribeTasks": Running.describe,
+    "ListTasks": Running.list_tasks,
+}
+PARTLY = {
+    "RunTask": "launch type FARGATE; `networkConfiguration` is kept, not required; refused: "
+    f"{', '.join(_REFUSED)}, ECS Exec",
+}
+"""Operations of which something is missing, and what."""

@@ -1,0 +1,378 @@
+"""CreateService, UpdateService and what is asked of services.  Handlers write down what is wanted
+and wake those who make it so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import cast
+
+from kirikae.local.ecs.agenda import Agenda
+from kirikae.local.ecs.capacity import PROVIDERS, check_strategy
+from kirikae.local.ecs.clusters import Clusters
+from kirikae.local.ecs.configuration import configuration_of
+from kirikae.local.ecs.definitions import Definitions
+from kirikae.local.ecs.deployments import begin, with_event
+from kirikae.local.ecs.lookup import Lookup
+from kirikae.local.ecs.names import invalid, missing, refuse, unsupported
+from kirikae.local.ecs.running import strategy_of
+from kirikae.local.ecs.shown import show_service
+from kirikae.local.ecs.tags import Tags, save_tags
+from kirikae.local.ecs.taskrow import tasks_of
+from kirikae.local.ecs.tokens import Tokens
+from kirikae.local.elb.targets import Targets
+from kirikae.local.errors import AwsError
+from kirikae.local.pages import page
+from kirikae.local.plain import Plain
+from kirikae.local.rows import (
+    Binding,
+    Cluster,
+    Definition,
+    Deployment,
+    Service,
+    ServiceChange,
+)
+from kirikae.local.state import State
+from kirikae.local.wire import ACCOUNT, Handlers
+
+_MOST_DESCRIBED = 10
+REFUSED = (
+    "serviceRegistries",
+    "serviceConnectConfiguration",
+    "volumeConfigurations",
+    "vpcLatticeConfigurations",
+    "gatewayConnectors",
+    "placementConstraints",
+    "placementStrategy",
+    "monitoring",
+)
+_STARTS_DEPLOYMENT = ("taskDefinition", "loadBalancers", "platformVersion", "networkConfiguration")
+
+
+class ServiceApi:
+    """Writes down what a service is asked to be; ``Services`` makes it so."""
+
+    def __init__(
+        self,
+        state: State,
+        clusters: Clusters,
+        definitions: Definitions,
+        tags: Tags,
+        lookup: Lookup,
+        tokens: Tokens,
+        targets: Targets,
+        agenda: Agenda,
+    ) -> None:
+        """Starts and stops nothing itself: whatever is asked ends in a row, and in a wake."""
+        self._state = state
+        self._clusters = clusters
+        self._definitions = definitions
+        self._tags = tags
+        self._lookup = lookup
+        self._tokens = tokens
+        self._targets = targets
+        self._agenda = agenda
+
+    # --- making and changing
+
+    async def create(self, params: Plain) -> Plain:
+        """CreateService.
+
+        With a ``clientToken`` it may be asked again and answers the service as it is; without one,
+        a second request for an ACTIVE service raises AwsError, as AWS does. The row, its tags, its
+        first deployment and the token are one transaction.
+        """
+        cluster = self._clusters.find(params.get("cluster"))
+        _check_carried_out(params)
+        if "taskDefinition" not in params:
+            raise invalid("TaskDefinition is required.")
+        known = self._lookup.service(cluster, params["serviceName"])
+        if self._tokens.known("CreateService", params) is not None and known is not None:
+            return {"service": self._show(known)}
+        definition = self._definitions.startable(params["taskDefinition"])
+        if known is not None and known["status"] == "DRAINING":
+            raise invalid("Unable to Start a service that is still Draining.")
+        if known is not None and known["status"] == "ACTIVE":
+            raise invalid("Creation of service was not idempotent.")
+        row = self._new(params, cluster, definition)
+        arn = row["serviceArn"]
+        with self._state.together():
+            save_tags(self._state, arn, params.get("tags", []))
+            row = begin(self._state, row)
+            self._tokens.remember("CreateService", params, [arn])
+        self._agenda.wake(arn)
+        return {"service": self._show(row)}
+
+    def _new(
+        self,
+        params: Plain,
+        cluster: Cluster,
+        definition: Definition,
+    ) -> Service:
+        """A service's row, not written down yet.
+
+        Raises AwsError for a load balancer, a strategy or percentages that cannot be.
+        """
+        strategy = strategy_of(params, cluster)
+        configuration = configuration_of(params.get("deploymentConfiguration", {}), None)
+        row: Service = {
+            "serviceArn": self._lookup.service_arn(cluster, params["serviceName"]),
+            "serviceName": params["serviceName"],
+            "clusterArn": cluster["clusterArn"],
+            "status": "ACTIVE",
+            "desiredCount": _desired(params.get("desiredCount", 1)),
+            "taskDefinition": definition["taskDefinitionArn"],
+            "loadBalancers": self._bindings(params.get("loadBalancers", []), definition),
+            "createdAt": time.time(),
+            "createdBy": f"arn:aws:iam::{ACCOUNT}:root",
+            "events": [],
+            "deployments": [],
+            "propagateTags": "NONE",
+            "enableECSManagedTags": False,
+            "enableExecuteCommand": False,
+            "availabilityZoneRebalancing": "DISABLED",
+            "healthCheckGracePeriodSeconds": 0,
+            "platformVersion": "LATEST",
+            "minimumHealthyPercent": configuration["minimumHealthyPercent"],
+            "maximumPercent": configuration["maximumPercent"],
+            "deploymentCircuitBreaker": configuration["deploymentCircuitBreaker"],
+        }
+        if strategy:
+            row["capacityProviderStrategy"] = list(strategy)
+        else:
+            row["launchType"] = "FARGATE"
+        kept = _kept(params)
+        return {
+            **row,
+            **kept,
+        }
+
+    async def update(self, params: Plain) -> Plain:
+        """UpdateService: what is not given stays.
+
+        A new deployment begins only where the definition, the load balancers, the platform or the
+        network differ, or where it is forced; a new number of tasks alone begins none. Raises
+        AwsError for a service that is not there or not ACTIVE.
+        """
+        row = self._lookup.active_service(params)
+        _check_carried_out(
+            {
+                **params,
+                "serviceName": row["serviceName"],
+            }
+        )
+        changed = self._changed(row, params)
+        differs = any(
+            key in params and changed.get(key) != row.get(key) for key in _STARTS_DEPLOYMENT
+        )
+        if differs or params.get("forceNewDeployment"):
+            changed = begin(self._state, changed)
+        else:
+            self._state.services.put(row["serviceArn"], changed)
+        self._agenda.wake(row["serviceArn"])
+        return {"service": self._show(changed)}
+
+    def _changed(self, row: Service, params: Plain) -> Service:
+        """The service as it is now asked to be."""
+        named = params.get("taskDefinition")
+        if named:
+            definition = self._definitions.startable(named)
+        else:
+            definition = self._definitions.find(row["taskDefinition"])
+        changes: ServiceChange = {
+            **_kept(params),
+            "taskDefinition": definition["taskDefinitionArn"],
+        }
+        if "desiredCount" in params:
+            changes["desiredCount"] = _desired(params["desiredCount"])
+        if "loadBalancers" in params:
+            changes["loadBalancers"] = self._bindings(params["loadBalancers"], definition)
+        configuration = configuration_of(params.get("deploymentConfiguration", {}), row)
+        changed: Service = {
+            **row,
+            **changes,
+            **configuration,
+        }
+        if "capacityProviderStrategy" in params:
+            return self._with_strategy(changed, params)
+        return changed
+
+    def _with_strategy(self, row: Service, params: Plain) -> Service:
+        """No new deployment: the newest one goes on with it."""
+        strategy = params["capacityProviderStrategy"]
+        cluster = self._clusters.find(params.get("cluster"))
+        check_strategy(strategy, cluster["capacityProviders"] or PROVIDERS)
+        changed: Service = {
+            **row,
+            "capacityProviderStrategy": strategy,
+        }
+        if not strategy:
+            return changed
+        changed.pop("launchType", None)
+        entries: list[Deployment] = [
+            {
+                **entry,
+                "capacityProviderStrategy": strategy,
+            }
+            for entry in row["deployments"][:1]
+        ]
+        return {
+            **changed,
+            "deployments": [*entries, *row["deployments"][1:]],
+        }
+
+    def _bindings(self, asked: Iterable[Plain], definition: Definition) -> list[Binding]:
+        """The service's load balancers, checked against the definition and the target groups."""
+        return [self._binding(each, definition) for each in asked]
+
+    def _binding(self, asked: Plain, definition: Definition) -> Binding:
+        """Raises AwsError unless the target group is there, a load balancer forwards to it and the
+        container maps this port."""
+        if asked.get("advancedConfiguration"):
+            raise unsupported(
+                "kirikae local does not carry out advancedConfiguration of "
+                "loadBalancers (native blue/green)"
+            )
+        arn = asked.get("targetGroupArn", "")
+        try:
+            self._targets.group(arn)
+        except AwsError as error:
+            raise invalid(f"The target group {arn} does not exist.") from error
+        if not self._targets.balancers_of(arn):
+            raise invalid(
+                f"The target group with targetGroupArn {arn} does not have an "
+                "associated load balancer."
+            )
+        name = asked.get("containerName")
+        port = asked.get("containerPort")
+        if port not in _ports(definition, name):
+            raise invalid(f"The container {name} does not map port {port}.")
+        return cast(Binding, asked)
+
+    # --- asking
+
+    def _show(self, row: Service) -> Plain:
+        """A service as AWS shows it; its counts are taken from its tasks at this moment."""
+        return show_service(row, tasks_of(row, self._state.tasks.all()))
+
+    async def describe(self, params: Plain) -> Plain:
+        """DescribeServices: at most ten.
+
+        A deleted service is found as INACTIVE while it is kept; what is not there stands in
+        ``failures`` as MISSING.
+        """
+        cluster = self._clusters.find(params.get("cluster"))
+        if len(params["services"]) > _MOST_DESCRIBED:
+            raise invalid(f"Services cannot be more than {_MOST_DESCRIBED}.")
+        found = []
+        failures = []
+        for name in params["services"]:
+            row = self._lookup.service(cluster, name)
+            if row is None:
+                failures.append(missing(self._lookup.service_arn(cluster, name)))
+                continue
+            shown = self._show(row)
+            if "TAGS" in params.get("include", []):
+                shown["tags"] = self._tags.of(row["serviceArn"])
+            found.append(shown)
+        return {
+            "services": found,
+            "failures": failures,
+        }
+
+    async def list_services(self, params: Plain) -> Plain:
+        """ListServices: one page of ARNs of the ACTIVE services, ten at a time unless more are
+        asked for."""
+        cluster = self._clusters.find(params.get("cluster"))
+        asked = params.get("launchType")
+        arns = [
+            service["serviceArn"]
+            for service in self._state.services.all()
+            if service["clusterArn"] == cluster["clusterArn"]
+            and service["status"] == "ACTIVE"
+            and asked in (None, service.get("launchType"))
+        ]
+        return page("serviceArns", arns, params, 10)
+
+    async def delete(self, params: Plain) -> Plain:
+        """DeleteService: it is DRAINING until its tasks have stopped.
+
+        Raises AwsError while tasks are wanted, unless it is forced.
+        """
+        row = self._lookup.active_service(params)
+        if row["desiredCount"] and not params.get("force"):
+            raise invalid("The service cannot be stopped while it is scaled above 0.")
+        draining: Service = {
+            **with_event(row, "is being deleted.", time.time()),
+            "status": "DRAINING",
+            "desiredCount": 0,
+        }
+        self._state.services.put(row["serviceArn"], draining)
+        self._agenda.wake(row["serviceArn"])
+        return {"service": self._show(draining)}
+
+
+def _check_carried_out(params: Plain) -> None:
+    """Raise AwsError for what AWS would do with a service and kirikae local would not."""
+    name = params["serviceName"]
+    refuse(params, REFUSED, name)
+    if params.get("schedulingStrategy", "REPLICA") != "REPLICA":
+        raise unsupported(
+            "kirikae local runs services of the strategy REPLICA (Fargate has no DAEMON)"
+        )
+    if params.get("deploymentController", {}).get("type", "ECS") != "ECS":
+        raise unsupported("kirikae local has the deployment controller ECS only")
+    if params.get("enableExecuteCommand"):
+        raise unsupported(f"{name}: kirikae local has no ECS Exec; use `docker exec`")
+
+
+def _kept(params: Plain) -> ServiceChange:
+    """What a request says of a service that is kept as it is said."""
+    kept: ServiceChange = {}
+    for flag in ("enableECSManagedTags", "enableExecuteCommand"):
+        if flag in params:
+            kept[flag] = params[flag]
+    for text in ("propagateTags", "availabilityZoneRebalancing", "platformVersion"):
+        if text in params:
+            kept[text] = params[text]
+    if "networkConfiguration" in params:
+        kept["networkConfiguration"] = params["networkConfiguration"]
+    if "healthCheckGracePeriodSeconds" in params:
+        kept["healthCheckGracePeriodSeconds"] = params["healthCheckGracePeriodSeconds"]
+    return kept
+
+
+def _ports(definition: Definition, container: str | None) -> list[int | None]:
+    """Ports that the container of this name maps; none for a container that is not there."""
+    return [
+        mapping.get("containerPort")
+        for each in definition["containerDefinitions"]
+        if each["name"] == container
+        for mapping in each.get("portMappings", [])
+    ]
+
+
+def _desired(count: int) -> int:
+    """Raises AwsError for a negative number."""
+    if count < 0:
+        raise invalid("desiredCount must not be negative.")
+    return count
+
+
+OPERATIONS: Handlers[ServiceApi] = {
+    "CreateService": ServiceApi.create,
+    "UpdateService": ServiceApi.update,
+    "DescribeServices": ServiceApi.describe,
+    "ListServices": ServiceApi.list_services,
+    "DeleteService": ServiceApi.delete,
+}
+PARTLY = {
+    "CreateService": (
+        "strategy REPLICA, controller ECS, rolling deployments; refused: "
+        + ", ".join(REFUSED)
+        + ", ECS Exec, deployment alarms, "
+        "hooks, early success, BLUE_GREEN, LINEAR, CANARY"
+    ),
+    "UpdateService": "as CreateService",
+}
+"""Operations of which something is missing, and what."""

@@ -1,0 +1,119 @@
+"""Attributes of load balancers and target groups: their defaults, and which of them have an
+effect."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from kirikae.local.errors import AwsError
+from kirikae.local.plain import Plain
+
+OF_GROUPS = {
+    "deregistration_delay.timeout_seconds": "300",
+    "stickiness.enabled": "false",
+    "stickiness.type": "lb_cookie",
+    "stickiness.lb_cookie.duration_seconds": "86400",
+    "slow_start.duration_seconds": "0",
+    "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": "1",
+    "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": "off",
+    "target_group_health.dns_failover.minimum_healthy_targets.count": "1",
+    "target_group_health.dns_failover.minimum_healthy_targets.percentage": "off",
+    "load_balancing.cross_zone.enabled": "use_load_balancer_configuration",
+    "stickiness.app_cookie.cookie_name": "",
+    "stickiness.app_cookie.duration_seconds": "86400",
+    "load_balancing.algorithm.type": "round_robin",
+    "load_balancing.algorithm.anomaly_mitigation": "off",
+}
+OF_BALANCERS = {
+    "idle_timeout.timeout_seconds": "60",
+    "client_keep_alive.seconds": "3600",
+    "deletion_protection.enabled": "false",
+    "access_logs.s3.enabled": "false",
+    "access_logs.s3.bucket": "",
+    "access_logs.s3.prefix": "",
+    "connection_logs.s3.enabled": "false",
+    "routing.http2.enabled": "true",
+    "routing.http.drop_invalid_header_fields.enabled": "false",
+    "routing.http.preserve_host_header.enabled": "false",
+    "routing.http.x_amzn_tls_version_and_cipher_suite.enabled": "false",
+    "routing.http.xff_client_port.enabled": "false",
+    "routing.http.xff_header_processing.mode": "append",
+    "routing.http.desync_mitigation_mode": "defensive",
+    "waf.fail_open.enabled": "false",
+    "zonal_shift.config.enabled": "false",
+    "load_balancing.cross_zone.enabled": "true",
+}
+CARRIED_OUT = {
+    "deregistration_delay.timeout_seconds": "0-3600",
+    "stickiness.enabled": "true|false",
+    "stickiness.lb_cookie.duration_seconds": "1-604800",
+    "stickiness.type": "lb_cookie|app_cookie",
+    "stickiness.app_cookie.cookie_name": "",
+    "stickiness.app_cookie.duration_seconds": "1-604800",
+    "load_balancing.algorithm.type": "round_robin|least_outstanding_requests|weighted_random",
+    "idle_timeout.timeout_seconds": "1-4000",
+    "slow_start.duration_seconds": "0-0|30-900",
+    "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": "1-64",
+    "access_logs.s3.enabled": "true|false",
+    "access_logs.s3.bucket": "",
+    "access_logs.s3.prefix": "",
+    "deletion_protection.enabled": "true|false",
+}
+"""Attributes with an effect, and what they may be: words or ranges of numbers; empty: any text."""
+# A token of RFC 9110, section 5.6.2.
+_COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def changed(
+    before: Mapping[str, str], asked: Iterable[Plain], known: Mapping[str, str]
+) -> dict[str, str]:
+    """The attributes as they are asked for.  Raises AwsError for what has no such effect here."""
+    after = dict(before)
+    for attribute in asked:
+        key = attribute["Key"]
+        value = attribute.get("Value", "")
+        _check(key, value, known)
+        after[key] = value
+    return after
+
+
+def _check(key: str, value: str, known: Mapping[str, str]) -> None:
+    """Raise AwsError for an unknown key, for a value that is not allowed, and for a value other
+    than the default of what has no effect here."""
+    if key not in known:
+        raise _wrong(f"Load balancing attribute key '{key}' is not recognized")
+    if key not in CARRIED_OUT:
+        if known[key] != value:
+            raise _wrong(f"kirikae local does not carry out {key}={value} yet")
+    elif not allowed(CARRIED_OUT[key], value):
+        raise _wrong(f"{key}={value}: allowed is {CARRIED_OUT[key].replace('|', ' or ')}")
+
+
+def check_cookie(attributes: Mapping[str, str]) -> None:
+    """Stickiness by the application's cookie needs the name of one that is not ALB's own."""
+    if attributes["stickiness.enabled"] != "true" or attributes["stickiness.type"] != "app_cookie":
+        return
+    cookie = attributes["stickiness.app_cookie.cookie_name"]
+    if not _COOKIE_NAME.fullmatch(cookie) or cookie.startswith("AWSALB"):
+        raise _wrong(f"stickiness.app_cookie.cookie_name={cookie}: a cookie's name, not AWSALB...")
+
+
+def _wrong(message: str) -> AwsError:
+    """The error (not raised yet) for an attribute that is not taken."""
+    return AwsError("InvalidConfigurationRequest", message)
+
+
+def allowed(rule: str, value: str) -> bool:
+    """Is the value one of the words, or in one of the ranges of numbers, that ``a|b|1-9`` names?"""
+    return any(_is_part(part, value) for part in rule.split("|"))
+
+
+def _is_part(part: str, value: str) -> bool:
+    """Is it this word, or in this range?"""
+    if not part or part == value:
+        return True
+    low, dash, high = part.partition("-")
+    if not dash or not low.isdigit() or not value.isdigit():
+        return False
+    return int(low) <= int(value) <= int(high)

@@ -1,0 +1,221 @@
+"""Load balancers of the ELB API."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from kirikae.local.elb import attributes
+from kirikae.local.elb.configuration import SLOTS
+from kirikae.local.elb.door import Door
+from kirikae.local.elb.known import Known, by_arn, by_name, paged, show_attributes, tags_of
+from kirikae.local.elb.names import new_id
+from kirikae.local.elb.ruleapi import drop_listener
+from kirikae.local.errors import AwsError
+from kirikae.local.plain import Plain
+from kirikae.local.rows import Balancer
+from kirikae.local.state import State
+from kirikae.local.wire import ACCOUNT, Handlers
+
+PutObject = Callable[[str, str, bytes], Awaitable[None]]
+"""Bucket, key, body.  Raises OSError where it cannot be written."""
+
+
+class BalancerApi:
+    """A load balancer is attributes and listeners; it has no address of its own here."""
+
+    def __init__(
+        self,
+        state: State,
+        known: Known,
+        door: Door,
+        put_object: PutObject,
+        prefix: str,
+    ) -> None:
+        """``prefix`` is the beginning of every ARN of this region and account."""
+        self._state = state
+        self._known = known
+        self._door = door
+        self._put_object = put_object
+        self._prefix = prefix
+
+    async def create(self, params: Plain) -> Plain:
+        """CreateLoadBalancer.
+
+        One of this name that is there is answered as it is, so it may be asked again. Raises
+        AwsError for any type but application.
+        """
+        if params.get("Type", "application") != "application":
+            raise AwsError("ValidationError", "kirikae local has application load balancers only")
+        name = params["Name"]
+        for known in self._state.balancers.all():
+            if known["name"] == name:
+                return {"LoadBalancers": [_show(known)]}
+        key = new_id()
+        row: Balancer = {
+            "id": key,
+            "name": name,
+            "arn": f"{self._prefix}loadbalancer/app/{name}/{key}",
+            "created": time.time(),
+            "scheme": params.get("Scheme", "internet-facing"),
+            "subnets": params.get("Subnets", []),
+            "groups": params.get("SecurityGroups", []),
+            "attributes": dict(attributes.OF_BALANCERS),
+            "tags": tags_of(params),
+        }
+        return {"LoadBalancers": [_show(self._state.balancers.put(key, row))]}
+
+    async def describe(self, params: Plain) -> Plain:
+        """DescribeLoadBalancers: raises AwsError for an ARN or a name that is not there."""
+        arns = params.get("LoadBalancerArns")
+        rows = by_arn(self._state.balancers.all(), arns, self._known.balancer)
+        if not arns:
+            rows = by_name(rows, params.get("Names"), "LoadBalancerNotFound")
+        return paged("LoadBalancers", [_show(row) for row in rows], params)
+
+    async def delete(self, params: Plain) -> Plain:
+        """DeleteLoadBalancer: one that is not there is no error, as on AWS."""
+        for row in self._state.balancers.all():
+            if row["arn"] == params["LoadBalancerArn"]:
+                await self._delete(row)
+        return {}
+
+    async def _delete(self, row: Balancer) -> None:
+        """With its listeners and their rules; target groups stay.
+
+        Raises AwsError while deletion protection is on.
+        """
+        if row["attributes"]["deletion_protection.enabled"] == "true":
+            raise AwsError(
+                "OperationNotPermitted",
+                f"Load balancer '{row['arn']}' cannot be deleted: deletion protection is enabled",
+            )
+        for listener in self._state.listeners.all():
+            if listener["balancer"] == row["id"]:
+                drop_listener(self._state, listener)
+        self._state.balancers.drop(row["id"])
+        await self._door.tell_all()
+
+    # --- attributes
+
+    async def describe_attributes(self, params: Plain) -> Plain:
+        """DescribeLoadBalancerAttributes: all of them, also those without an effect here."""
+        return show_attributes(self._known.balancer(params["LoadBalancerArn"])["attributes"])
+
+    async def modify_attributes(self, params: Plain) -> Plain:
+        """ModifyLoadBalancerAttributes.
+
+        Raises AwsError for what would have no such effect here, and for a bucket of access logs
+        that cannot be written.
+        """
+        row = self._known.balancer(params["LoadBalancerArn"])
+        asked = {each["Key"]: each["Value"] for each in params["Attributes"]}
+        if asked.get("access_logs.s3.enabled") == "true":
+            bucket = asked.get("access_logs.s3.bucket")
+            await self._check_bucket(bucket or row["attributes"]["access_logs.s3.bucket"])
+        changed = attributes.changed(
+            row["attributes"], params["Attributes"], attributes.OF_BALANCERS
+        )
+        row = self._state.balancers.put(
+            row["id"],
+            {
+                **row,
+                "attributes": changed,
+            },
+        )
+        await self._door.tell_all()
+        return show_attributes(row["attributes"])
+
+    async def _check_bucket(self, bucket: str) -> None:
+        """A bucket that cannot be written is refused, as AWS does."""
+        key = f"AWSLogs/{ACCOUNT}/ELBAccessLogTestFile"
+        try:
+            await self._put_object(bucket, key, b"Enable AccessLog for ELB is successful")
+        except OSError as error:
+            raise AwsError(
+                "InvalidConfigurationRequest", f"Access Denied for bucket: {bucket}. {error}"
+            ) from error
+
+    # --- kept and told, without effect
+
+    async def set_subnets(self, params: Plain) -> Plain:
+        """The load balancer listens on loopback whatever its subnets are."""
+        row = self._known.balancer(params["LoadBalancerArn"])
+        mappings = params.get("SubnetMappings", [])
+        subnets = params.get("Subnets") or [mapping["SubnetId"] for mapping in mappings]
+        row = self._state.balancers.put(
+            row["id"],
+            {
+                **row,
+                "subnets": subnets,
+            },
+        )
+        return {"AvailabilityZones": _show(row)["AvailabilityZones"]}
+
+    async def set_security_groups(self, params: Plain) -> Plain:
+        """Nothing is filtered on loopback."""
+        row = self._known.balancer(params["LoadBalancerArn"])
+        self._state.balancers.put(
+            row["id"],
+            {
+                **row,
+                "groups": params["SecurityGroups"],
+            },
+        )
+        return {"SecurityGroupIds": params["SecurityGroups"]}
+
+    async def describe_account_limits(self, params: Plain) -> Plain:
+        """DescribeAccountLimits: those that kirikae local keeps itself."""
+        limits = {
+            "targets-per-application-load-balancer": SLOTS,
+            "target-groups-per-action-on-application-load-balancer": 5,
+        }
+        return {
+            "Limits": [
+                {
+                    "Name": name,
+                    "Max": str(most),
+                }
+                for name, most in limits.items()
+            ]
+        }
+
+
+def _show(row: Balancer) -> Plain:
+    """A load balancer as AWS shows it.
+
+    Its name in the DNS leads nowhere: listeners are asked on 127.0.0.1.
+    """
+    return {
+        "LoadBalancerArn": row["arn"],
+        "LoadBalancerName": row["name"],
+        "Type": "application",
+        "Scheme": row["scheme"],
+        "DNSName": f"{row['name']}-{row['id']}.elb.localhost",
+        "State": {"Code": "active"},
+        "IpAddressType": "ipv4",
+        "CreatedTime": datetime.fromtimestamp(row["created"], UTC),
+        "SecurityGroups": row["groups"],
+        "AvailabilityZones": [{"SubnetId": subnet} for subnet in row["subnets"]],
+    }
+
+
+OPERATIONS: Handlers[BalancerApi] = {
+    "CreateLoadBalancer": BalancerApi.create,
+    "DescribeLoadBalancers": BalancerApi.describe,
+    "DeleteLoadBalancer": BalancerApi.delete,
+    "DescribeLoadBalancerAttributes": BalancerApi.describe_attributes,
+    "ModifyLoadBalancerAttributes": BalancerApi.modify_attributes,
+    "SetSubnets": BalancerApi.set_subnets,
+    "SetSecurityGroups": BalancerApi.set_security_groups,
+    "DescribeAccountLimits": BalancerApi.describe_account_limits,
+}
+PARTLY = {
+    "CreateLoadBalancer": "application load balancers",
+    "SetSubnets": "kept and told, without effect",
+    "SetSecurityGroups": "kept and told, without effect",
+    "DescribeAccountLimits": "the limits of kirikae local",
+    "ModifyLoadBalancerAttributes": "attributes listed below",
+}
+"""Operations of which something is missing, and what."""

@@ -1,0 +1,323 @@
+"""Listeners and rules of the ELB API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from kirikae.local.elb.actions import but_weights, forward_groups
+from kirikae.local.elb.conditions import acl
+from kirikae.local.elb.door import Door
+from kirikae.local.elb.known import Known, by_arn, paged, tags_of
+from kirikae.local.elb.names import new_id
+from kirikae.local.errors import AwsError, LocalError
+from kirikae.local.files import port_is_free
+from kirikae.local.plain import Plain
+from kirikae.local.rows import Action, Condition, ElbTag, Listener, Rule
+from kirikae.local.state import State
+from kirikae.local.wire import Handlers
+
+_CARRIED_OUT = ("forward", "fixed-response", "redirect")
+_MOST_GROUPS = 5
+_LARGEST_WEIGHT = 999
+_NO_TLS = "kirikae local listens for HTTP; put TLS in front of it yourself"
+DEFAULT = None
+"""The priority of a default rule."""
+
+
+def drop_listener(state: State, listener: Listener) -> None:
+    """With its rules."""
+    with state.together():
+        state.rules.drop_where(lambda rule: rule["listener"] == listener["arn"])
+        state.listeners.drop(listener["arn"])
+
+
+class RuleApi:
+    """A listener is a frontend of HAProxy; its rules are tried in the order of their priority."""
+
+    def __init__(
+        self,
+        state: State,
+        known: Known,
+        door: Door,
+        prefix: str,
+    ) -> None:
+        """``prefix`` is the beginning of every ARN of this region and account."""
+        self._state = state
+        self._known = known
+        self._door = door
+        self._prefix = prefix
+
+    # --- listeners
+
+    async def create_listener(self, params: Plain) -> Plain:
+        """CreateListener, with its default rule.
+
+        Raises AwsError for TLS, for a port that is taken on this machine, and for actions that are
+        not carried out.
+        """
+        balancer = self._known.balancer(params["LoadBalancerArn"])
+        port = params.get("Port", 80)
+        if params.get("Protocol", "HTTP") != "HTTP":
+            raise AwsError("UnsupportedProtocol", _NO_TLS)
+        self._check_port(port)
+        self._check_actions(params["DefaultActions"])
+        key = new_id()
+        arn = f"{self._prefix}listener/app/{balancer['name']}/{balancer['id']}/{key}"
+        row: Listener = {
+            "id": key,
+            "arn": arn,
+            "balancer": balancer["id"],
+            "port": port,
+            "tags": tags_of(params),
+        }
+        with self._state.together():
+            self._state.listeners.put(arn, row)
+            self._put_rule(row, DEFAULT, [], params["DefaultActions"], [])
+        await self._door.tell_all()
+        return {"Listeners": [self._show_listener(row)]}
+
+    def _check_port(self, port: int) -> None:
+        """Raise AwsError where another listener has this port, also one of another load balancer
+        (all listen on 127.0.0.1), or another program has it."""
+        if any(listener["port"] == port for listener in self._state.listeners.all()):
+            raise AwsError(
+                "DuplicateListener",
+                f"A listener already exists on port {port} of this machine's loopback address",
+            )
+        if not port_is_free(port):
+            raise AwsError(
+                "InvalidConfigurationRequest",
+                f"port {port} of 127.0.0.1 is taken by another program; choose a free one",
+            )
+
+    def _show_listener(self, row: Listener) -> Plain:
+        """A listener as AWS shows it."""
+        balancer = self._state.balancers.get(row["balancer"])
+        return {
+            "ListenerArn": row["arn"],
+            "LoadBalancerArn": balancer["arn"] if balancer is not None else None,
+            "Port": row["port"],
+            "Protocol": "HTTP",
+            "DefaultActions": self._known.default_rule(row)["actions"],
+        }
+
+    async def describe_listeners(self, params: Plain) -> Plain:
+        """DescribeListeners: by ARN, or all of one load balancer."""
+        arns = params.get("ListenerArns")
+        rows = by_arn(self._state.listeners.all(), arns, self._known.listener)
+        if arn := params.get("LoadBalancerArn"):
+            balancer = self._known.balancer(arn)
+            rows = [row for row in rows if row["balancer"] == balancer["id"]]
+        return paged("Listeners", [self._show_listener(row) for row in rows], params)
+
+    async def modify_listener(self, params: Plain) -> Plain:
+        """ModifyListener: its port and its default actions; what is not given stays.
+
+        Raises AwsError for TLS and for a port that is taken.
+        """
+        row = self._known.listener(params["ListenerArn"])
+        is_plain = params.get("Protocol", "HTTP") == "HTTP"
+        if not is_plain or params.get("Certificates") or params.get("SslPolicy"):
+            raise AwsError("UnsupportedProtocol", _NO_TLS)
+        port: int = params.get("Port") or row["port"]
+        if port != row["port"]:
+            self._check_port(port)
+        if actions := params.get("DefaultActions"):
+            rule = self._known.default_rule(row)
+            await self.modify_rule(
+                {
+                    "RuleArn": rule["arn"],
+                    "Actions": actions,
+                }
+            )
+        if port != row["port"]:
+            row = self._state.listeners.put(
+                row["arn"],
+                {
+                    **row,
+                    "port": port,
+                },
+            )
+            await self._door.tell_all()
+        return {"Listeners": [self._show_listener(row)]}
+
+    async def delete_listener(self, params: Plain) -> Plain:
+        """DeleteListener, with its rules. Raises AwsError for one that is not there."""
+        drop_listener(self._state, self._known.listener(params["ListenerArn"]))
+        await self._door.tell_all()
+        return {}
+
+    # --- rules
+
+    def _put_rule(
+        self,
+        listener: Listener,
+        priority: int | None,
+        conditions: list[Condition],
+        actions: list[Action],
+        tags: list[ElbTag],
+    ) -> Rule:
+        """Write a new rule down; HAProxy has not heard of it yet."""
+        key = new_id()
+        arn = listener["arn"].replace(":listener/", ":listener-rule/") + f"/{key}"
+        row: Rule = {
+            "id": key,
+            "arn": arn,
+            "listener": listener["arn"],
+            "priority": priority or 0,
+            "default": priority is DEFAULT,
+            "conditions": conditions,
+            "actions": actions,
+            "tags": tags,
+        }
+        return self._state.rules.put(arn, row)
+
+    def _check_actions(self, actions: Iterable[Action]) -> None:
+        """Raise AwsError for actions that are not carried out, and for what they forward to."""
+        for action in actions:
+            if action["Type"] not in _CARRIED_OUT:
+                raise AwsError(
+                    "InvalidLoadBalancerAction",
+                    f"kirikae local does not carry out the action {action['Type']} yet",
+                )
+            self._check_groups(forward_groups([action]))
+
+    def _check_groups(self, groups: Sequence[tuple[str, int]]) -> None:
+        """Raise AwsError for target groups that are not there, and beyond what ALB takes: five
+        groups, weights from 0 to 999."""
+        if len(groups) > _MOST_GROUPS:
+            raise AwsError("TooManyTargetGroups", "a forward action has at most five target groups")
+        for arn, weight in groups:
+            self._known.group(arn)
+            if not 0 <= weight <= _LARGEST_WEIGHT:
+                raise AwsError("ValidationError", f"weight {weight} of {arn}: 0 to 999")
+
+    async def create_rule(self, params: Plain) -> Plain:
+        """CreateRule.
+
+        Raises AwsError for a priority that is taken, and for conditions and actions that are not
+        carried out.
+        """
+        listener = self._known.listener(params["ListenerArn"])
+        self._check_actions(params["Actions"])
+        _check_conditions(params["Conditions"])
+        priority = params["Priority"]
+        for rule in self._state.rules.all():
+            same_place = rule["listener"] == listener["arn"] and not rule["default"]
+            if same_place and rule["priority"] == priority:
+                raise AwsError("PriorityInUse", f"Priority '{priority}' is currently in use")
+        row = self._put_rule(
+            listener, priority, params["Conditions"], params["Actions"], tags_of(params)
+        )
+        await self._door.tell_all()
+        return {"Rules": [_show_rule(row)]}
+
+    async def describe_rules(self, params: Plain) -> Plain:
+        """DescribeRules: by priority, the default rule last."""
+        rows = by_arn(self._state.rules.all(), params.get("RuleArns"), self._known.rule)
+        if arn := params.get("ListenerArn"):
+            self._known.listener(arn)
+            rows = [row for row in rows if row["listener"] == arn]
+        rows.sort(key=lambda row: (row["default"], row["priority"]))
+        return paged("Rules", [_show_rule(row) for row in rows], params)
+
+    async def modify_rule(self, params: Plain) -> Plain:
+        """A change of weights alone is one atomic exchange of thresholds; anything else reloads
+        HAProxy."""
+        row = self._known.rule(params["RuleArn"])
+        self._check_actions(params.get("Actions", []))
+        _check_conditions(params.get("Conditions", []))
+        changed: Rule = {
+            **row,
+            "actions": params.get("Actions") or row["actions"],
+            "conditions": params.get("Conditions") or row["conditions"],
+        }
+        self._state.rules.put(row["arn"], changed)
+        if _but_weights(changed) == _but_weights(row):
+            await self._door.tell_weights()
+        else:
+            await self._door.tell_all()
+        return {"Rules": [_show_rule(changed)]}
+
+    async def set_rule_priorities(self, params: Plain) -> Plain:
+        """SetRulePriorities: all of them or none.
+
+        Rules may exchange their priorities in one request; raises AwsError where two would have the
+        same.
+        """
+        asked = {each["RuleArn"]: each["Priority"] for each in params["RulePriorities"]}
+        rows = [self._known.rule(arn) for arn in asked]
+        if any(rule["default"] for rule in rows):
+            raise AwsError("OperationNotPermitted", "the default rule has no priority")
+        after = [
+            asked.get(rule["arn"], rule["priority"])
+            for rule in self._state.rules.all()
+            if rule["listener"] == rows[0]["listener"]
+        ]
+        if len(set(after)) != len(after):
+            raise AwsError("PriorityInUse", "two rules would have the same priority")
+        for row in rows:
+            self._state.rules.put(
+                row["arn"],
+                {
+                    **row,
+                    "priority": asked[row["arn"]],
+                },
+            )
+        await self._door.tell_all()
+        return {"Rules": [_show_rule(self._known.rule(arn)) for arn in asked]}
+
+    async def delete_rule(self, params: Plain) -> Plain:
+        """DeleteRule. Raises AwsError for one that is not there, and for a default rule."""
+        row = self._known.rule(params["RuleArn"])
+        if row["default"]:
+            raise AwsError("OperationNotPermitted", "the default rule cannot be deleted")
+        self._state.rules.drop(row["arn"])
+        await self._door.tell_all()
+        return {}
+
+
+def _check_conditions(conditions: Iterable[Condition]) -> None:
+    """Raise AwsError for conditions that HAProxy could not be told."""
+    for condition in conditions:
+        try:
+            acl(condition)
+        except LocalError as error:
+            raise AwsError("ValidationError", str(error)) from error
+
+
+def _but_weights(rule: Rule) -> tuple[object, ...]:
+    """All that HAProxy is told of a rule, but its weights."""
+    groups = [arn for arn, _ in forward_groups(rule["actions"])]
+    return groups, but_weights(rule["actions"]), rule["conditions"]
+
+
+def _show_rule(row: Rule) -> Plain:
+    """A rule as AWS shows it; its priority is a text there."""
+    return {
+        "RuleArn": row["arn"],
+        "Priority": "default" if row["default"] else str(row["priority"]),
+        "Conditions": row["conditions"],
+        "Actions": row["actions"],
+        "IsDefault": row["default"],
+    }
+
+
+OPERATIONS: Handlers[RuleApi] = {
+    "CreateListener": RuleApi.create_listener,
+    "DescribeListeners": RuleApi.describe_listeners,
+    "ModifyListener": RuleApi.modify_listener,
+    "DeleteListener": RuleApi.delete_listener,
+    "CreateRule": RuleApi.create_rule,
+    "DescribeRules": RuleApi.describe_rules,
+    "ModifyRule": RuleApi.modify_rule,
+    "DeleteRule": RuleApi.delete_rule,
+    "SetRulePriorities": RuleApi.set_rule_priorities,
+}
+PARTLY = {
+    "CreateListener": "HTTP on 127.0.0.1; actions forward, redirect, fixed-response",
+    "ModifyListener": "as CreateListener",
+    "CreateRule": "actions forward, redirect, fixed-response; no transforms",
+    "ModifyRule": "as CreateRule",
+}
+"""Operations of which something is missing, and what."""

@@ -1,0 +1,116 @@
+"""The control plane over HTTP: AWS's API to those who answer it, its own status, and what tasks ask
+about themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+
+from kirikae.local.ecs.metadata import Metadata
+from kirikae.local.status import Status
+from kirikae.local.stores import Stores
+from kirikae.local.wire import Service
+
+_LARGEST_BODY = 16 << 20
+_TARGETS = {
+    "AmazonEC2ContainerServiceV20141113": "ecs",
+    "GraniteServiceVersion20100801": "monitoring",
+    "AmazonSQS": "sqs",
+}
+"""Beginnings of X-Amz-Target, for requests that are not signed."""
+_FIGURES = ("GetMetricData", "GetMetricStatistics", "ListMetrics")
+_NOT_PASSED_ON = ("host", "content-length", "transfer-encoding")
+_NOT_PASSED_BACK = ("content-length", "transfer-encoding", "connection", "content-encoding")
+
+
+class Gateway:
+    """One port for all of AWS: what is not ours goes to moto."""
+
+    def __init__(
+        self,
+        services: Mapping[str, Service],
+        stores: Stores,
+        metadata: Metadata,
+        status: Callable[[], Status],
+        interrupt_spot: Callable[[int, bool], list[str]],
+    ) -> None:
+        """``services`` are those of kirikae local, by signing name; ``interrupt_spot`` takes a
+        percentage, and whether it is only asked."""
+        self._services = services
+        self._stores = stores
+        self._metadata = metadata
+        self._status = status
+        self._interrupt_spot = interrupt_spot
+
+    def application(self) -> web.Application:
+        """Every path of the endpoint.
+
+        What begins with ``/_kirikae`` is the control plane's own; AWS has no such paths.
+        """
+        app = web.Application(client_max_size=_LARGEST_BODY)
+        app.router.add_get("/_kirikae/status", self._tell_status)
+        app.router.add_post("/_kirikae/interrupt-spot", self._take_spot_away)
+        metadata = web.Application()
+        self._metadata.routes(metadata)
+        app.add_subapp("/_kirikae/metadata", metadata)
+        app.router.add_route("*", "/{rest:.*}", self._aws)
+        return app
+
+    async def _tell_status(self, request: web.Request) -> web.Response:
+        """What ``kirikae local status`` shows."""
+        return web.json_response(self._status())
+
+    async def _take_spot_away(self, request: web.Request) -> web.Response:
+        """Answers the ARNs of the tasks that are (or, with ``dry=1``, would be) taken away."""
+        percent = int(request.query["percent"])
+        tasks = self._interrupt_spot(percent, request.query.get("dry") == "1")
+        return web.json_response({"tasks": tasks})
+
+    async def _aws(self, request: web.Request) -> web.Response:
+        """One request of AWS's API: carried out here, or passed on to moto."""
+        body = await request.read()
+        name = _service_name(request)
+        service = self._services.get(name)
+        if service is None or (name == "monitoring" and not _about_balancers(request, body)):
+            return await self._forward(request, body)
+        if name == "sqs" and "X-Amz-Target" not in request.headers:
+            service = self._services["sqs-query"]
+        reply = await service.serve(request.headers, body)
+        return web.Response(
+            status=reply.status,
+            body=reply.body,
+            content_type=reply.content_type.partition(";")[0],
+            headers=reply.headers,
+        )
+
+    async def _forward(self, request: web.Request, body: bytes) -> web.Response:
+        """To moto, whatever it is."""
+        url = f"{self._stores.url}{request.path_qs}"
+        headers = _without(request.headers, _NOT_PASSED_ON)
+        async with self._stores.http.request(
+            request.method, url, data=body, headers=headers
+        ) as answer:
+            content = await answer.read()
+            kept = _without(answer.headers, _NOT_PASSED_BACK)
+            return web.Response(status=answer.status, body=content, headers=kept)
+
+
+def _service_name(request: web.Request) -> str:
+    """From the signature's scope, else from the target."""
+    scope = request.headers.get("Authorization", "").split("/")
+    if len(scope) > 4:
+        return scope[3]
+    return _TARGETS.get(request.headers.get("X-Amz-Target", "").partition(".")[0], "")
+
+
+def _about_balancers(request: web.Request, body: bytes) -> bool:
+    """CloudWatch calls about load balancers and services are ours; other namespaces are kept by
+    moto."""
+    operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
+    return operation in _FIGURES and (b"AWS/ApplicationELB" in body or b"AWS/ECS" in body)
+
+
+def _without(headers: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
+    """Headers that hold from end to end, without those of one connection alone."""
+    return {name: value for name, value in headers.items() if name.lower() not in names}

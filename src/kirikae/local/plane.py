@@ -1,0 +1,342 @@
+"""The control plane, put together from the bottom up: each part is given what it needs when it is
+made."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from kirikae.local.bridge import LINK_LOCAL, link_local_bind
+from kirikae.local.ecs.agenda import Agenda
+from kirikae.local.ecs.api import Ecs
+from kirikae.local.ecs.doubt import Doubt
+from kirikae.local.ecs.enginenames import EngineNames
+from kirikae.local.ecs.images import Images
+from kirikae.local.ecs.logs import Logs
+from kirikae.local.ecs.making import Maker, Told
+from kirikae.local.ecs.metadata import Metadata
+from kirikae.local.ecs.pace import Pace
+from kirikae.local.ecs.pause import PausePool
+from kirikae.local.ecs.services import Services
+from kirikae.local.ecs.stopwatch import Stopwatch
+from kirikae.local.ecs.targets import TaskTargets
+from kirikae.local.ecs.taskrow import service_of, target_keys
+from kirikae.local.ecs.tasks import Hands, Tasks
+from kirikae.local.ecs.usage import Usage
+from kirikae.local.elb import cloudwatch
+from kirikae.local.elb.accesslog import AccessLogs
+from kirikae.local.elb.api import Elb
+from kirikae.local.elb.cloudwatch import CloudWatch
+from kirikae.local.elb.configuration import Places
+from kirikae.local.elb.figures import Recorder
+from kirikae.local.elb.frontdoor import FrontDoor
+from kirikae.local.elb.health import HealthChecks
+from kirikae.local.elb.known import Known
+from kirikae.local.elb.targets import Targets
+from kirikae.local.engine import Engine, engine_socket
+from kirikae.local.errors import EngineError, LocalError
+from kirikae.local.gateway import Gateway
+from kirikae.local.house import House, Household
+from kirikae.local.pulse import Pulse
+from kirikae.local.registry import Registry
+from kirikae.local.rows import Target
+from kirikae.local.settings import Settings
+from kirikae.local.sqs.api import QUERY_CODES, Sqs
+from kirikae.local.sqs.queues import Queues
+from kirikae.local.state import State
+from kirikae.local.status import Status, status_of
+from kirikae.local.stores import Stores
+from kirikae.local.wire import ACCOUNT, Json, Query, Service, bound
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What everything else stands on: files, and processes that outlive us."""
+
+    directory: Path
+    settings: Settings
+    state: State
+    queues: Queues
+    pulse: Pulse
+    engine: Engine
+    stores: Stores
+    registry: Registry
+
+    @classmethod
+    def of(cls, directory: Path, settings: Settings) -> Base:
+        """Opens the files of this directory; no process is started yet."""
+        pulse = Pulse()
+        return cls(
+            directory,
+            settings,
+            State(directory / "state.db"),
+            Queues(directory / "sqs.db", lambda: int(time.time() * 1000)),
+            pulse,
+            Engine(engine_socket(), pulse.heard),
+            Stores(directory, settings.stores_port, settings.region),
+            Registry(directory, settings.registry_port),
+        )
+
+    async def close(self) -> None:
+        """Connections and files; processes that outlive us run on."""
+        await self.stores.close()
+        await self.engine.close()
+        self.state.close()
+        self.queues.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The instance's own bridge.  ``gateway``: this machine's address on it.  ``link_local``:
+    HAProxy's bind for tasks' metadata, empty where it cannot be had."""
+
+    bridge: str
+    gateway: str
+    link_local: str
+
+    @classmethod
+    async def asserted(cls, engine: Engine, name: str) -> Network:
+        """As it is; made where it is missing."""
+        try:
+            seen = await engine.network(name)
+        except EngineError as error:
+            if error.status != 404:
+                raise LocalError(f"the network {name} cannot be looked at: {error}") from error
+            await engine.create_network(name, EngineNames(name).labels)
+            seen = await engine.network(name)
+        bridge = f"br-{seen['Id'][:12]}"
+        gateway = str(seen["IPAM"]["Config"][0]["Gateway"])
+        return cls(bridge, gateway, await link_local_bind(bridge))
+
+    def metadata(self, port: int) -> str:
+        """The beginning of the address where a task finds its metadata."""
+        if self.link_local:
+            return f"http://{LINK_LOCAL}"
+        return f"http://{self.gateway}:{port}/_kirikae/metadata"
+
+
+@dataclass(frozen=True, slots=True)
+class Balancing:
+    """The load balancer: HAProxy, and who keeps what it serves."""
+
+    known: Known
+    door: FrontDoor
+    health: HealthChecks
+    targets: Targets
+    access_logs: AccessLogs
+    recorder: Recorder
+
+    @classmethod
+    def of(
+        cls,
+        base: Base,
+        network: Network,
+        agenda: Agenda,
+    ) -> Balancing:
+        """Wired only: HAProxy is not touched."""
+        settings = base.settings
+        port = settings.port
+        places = Places(
+            Path(settings.run),
+            base.directory / "weights.map",
+            (f"127.0.0.1:{port}", f"{network.gateway}:{port}"),
+            settings.control_port,
+            settings.stores_port,
+            network.link_local,
+        )
+        known = Known(base.state)
+        door = FrontDoor(base.state, base.directory, places)
+        news = _TargetNews(base.state, door, agenda)
+        health = HealthChecks(base.state, base.pulse, news.changed)
+        access_logs = AccessLogs(
+            base.state, base.directory, base.stores, settings.region, time.time
+        )
+        return cls(
+            known,
+            door,
+            health,
+            Targets(base.state, known, door, health),
+            access_logs,
+            Recorder(base.state, base.directory / "haproxy.log.pipe", access_logs.keep),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _TargetNews:
+    """Whom a change of a target's health concerns."""
+
+    state: State
+    door: FrontDoor
+    agenda: Agenda
+
+    async def changed(self, target: Target) -> None:
+        """Any change of one target's health may open or close the whole group (fail open)."""
+        await self.door.set_targets(target["group"])
+        for task in self.state.tasks.all():
+            if target["key"] in target_keys(task):
+                self.agenda.wake(service_of(task))
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """Those who run tasks and keep services."""
+
+    names: EngineNames
+    pool: PausePool
+    logs: Logs
+    pace: Pace
+    tasks: Tasks
+    ecs: Ecs
+    services: Services
+
+    @classmethod
+    def of(
+        cls,
+        base: Base,
+        network: Network,
+        balancing: Balancing,
+        agenda: Agenda,
+    ) -> Working:
+        """Wired only: no task is driven, no service looked at."""
+        names = EngineNames(base.settings.instance)
+        pool = PausePool(base.engine, base.state, names, base.settings.pool)
+        logs = Logs(base.state, base.engine, base.stores)
+        pace = Pace(base.pulse.load, os.cpu_count() or 1)
+        hands = Hands(
+            base.engine,
+            names,
+            pool,
+            _maker(base, network, names),
+            TaskTargets(base.state, balancing.targets),
+            logs,
+            pace,
+            Doubt(base.pulse, Stopwatch(base.engine, base.pulse)),
+        )
+        tasks = Tasks(base.state, agenda, hands)
+        ecs = Ecs(base.state, tasks, balancing.targets, agenda, base.settings.region)
+        services = Services(base.state, agenda, tasks, ecs.new_tasks.start_of_service, pace.room)
+        return cls(names, pool, logs, pace, tasks, ecs, services)
+
+
+def _maker(base: Base, network: Network, names: EngineNames) -> Maker:
+    """What every task is told: the endpoint in AWS's own variables, so that any SDK finds it, and
+    keys that the stores take from anybody."""
+    settings = base.settings
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{network.gateway}:{settings.port}",
+        "AWS_REGION": settings.region,
+        "AWS_DEFAULT_REGION": settings.region,
+        "AWS_ACCESS_KEY_ID": "kirikae",
+        "AWS_SECRET_ACCESS_KEY": "kirikae",
+    }
+    images = Images(base.engine, base.registry.place)
+    told = Told(environment, network.metadata(settings.port))
+    return Maker(base.state, base.engine, base.stores, images, names, told)
+
+
+def _services(base: Base, balancing: Balancing, ecs: Ecs) -> dict[str, Service]:
+    """Signing name -> who answers."""
+    settings = base.settings
+    elb = Elb(
+        base.state,
+        balancing.known,
+        balancing.door,
+        balancing.targets,
+        base.stores.put_object,
+        f"arn:aws:elasticloadbalancing:{settings.region}:{ACCOUNT}:",
+    )
+    sqs = Sqs(base.queues, settings.region, f"http://127.0.0.1:{settings.port}").operations()
+    figures = bound(cloudwatch.OPERATIONS, CloudWatch(base.state, settings.figures_delay_s))
+    wrong_queue = "InvalidParameterValue"
+    no_queues = "UnsupportedOperation"
+    return {
+        "ecs": Service(
+            Json("ecs", "InvalidParameterException"),
+            ecs.operations(),
+            "UnsupportedFeatureException",
+        ),
+        "elasticloadbalancing": Service(
+            Query("elbv2", "ValidationError"), elb.operations(), "InvalidAction"
+        ),
+        "monitoring": Service(
+            Json("cloudwatch", "InvalidParameterValueException"), figures, "InvalidAction"
+        ),
+        "sqs": Service(Json("sqs", wrong_queue), sqs, no_queues, QUERY_CODES),
+        "sqs-query": Service(Query("sqs", wrong_queue), sqs, no_queues, QUERY_CODES),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """All of it."""
+
+    base: Base
+    network: Network
+    balancing: Balancing
+    working: Working
+    house: House
+
+    @classmethod
+    def of(cls, base: Base, network: Network) -> Plane:
+        """Everything wired, nothing begun: that is the server's."""
+        agenda = Agenda(time.time)
+        balancing = Balancing.of(base, network, agenda)
+        working = Working.of(base, network, balancing, agenda)
+        household = Household(
+            base.state,
+            base.engine,
+            base.stores,
+            base.registry,
+            balancing.door,
+            balancing.health,
+            balancing.targets,
+            balancing.recorder,
+            balancing.access_logs,
+            working.tasks,
+            working.ecs,
+            Usage(base.state, base.engine, working.names),
+            network.bridge,
+            working.names.label,
+            base.settings.figures_delay_s == 0,
+        )
+        return cls(base, network, balancing, working, House(household))
+
+    def gateway(self) -> Gateway:
+        """The HTTP side; made once everything else stands."""
+        metadata = Metadata(
+            self.base.state,
+            self.base.engine,
+            self.working.names,
+            self.working.tasks.definition,
+            self.base.settings.region,
+            self.working.ecs.protection,
+            self.working.ecs.tags,
+        )
+        return Gateway(
+            _services(self.base, self.balancing, self.working.ecs),
+            self.base.stores,
+            metadata,
+            self.status,
+            self.working.ecs.interrupt_spot,
+        )
+
+    def status(self) -> Status:
+        """What ``kirikae local status`` shows, as it is now."""
+        return status_of(
+            self.base.settings,
+            self.base.state,
+            self.house.trouble,
+            self.base.registry.place,
+            self.base.pulse.load(),
+            self.working.pace,
+        )
+
+    async def close(self) -> None:
+        """In the order in which things depend on each other; tasks and HAProxy run on."""
+        self.balancing.recorder.stop()
+        await self.working.tasks.close()
+        await self.working.logs.close()
+        await self.balancing.health.close()
+        await self.base.close()

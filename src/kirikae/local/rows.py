@@ -1,0 +1,848 @@
+"""The rows that kirikae local keeps, and what their keys hold.
+
+Rows of ECS carry AWS's own names; a key that begins with ``_`` is ours and is never shown.  Stamps
+are Unix seconds.  Rows are frozen by custom: nobody changes one in place, whoever changes something
+puts a new one.  What AWS's clients send and only get back (``Plain``) is not looked into.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NotRequired, TypedDict
+
+from kirikae.local.plain import Plain
+
+# --- what several services have
+
+
+class Tag(TypedDict):
+    """Of ECS."""
+
+    key: str
+    value: str
+
+
+class Tags(TypedDict):
+    """The tags of one ARN."""
+
+    tags: list[Tag]
+
+
+Mark = TypedDict(
+    "Mark",
+    {
+        "is": int,
+        "since": float,
+    },
+    total=False,
+)
+"""What the control plane remembers of itself: the format of the rows, the last event heard."""
+
+
+# --- ECS: clusters and settings
+
+
+class StrategyItem(TypedDict):
+    """One entry of a capacity provider strategy."""
+
+    capacityProvider: str
+    weight: NotRequired[int]
+    base: NotRequired[int]
+
+
+class Cluster(TypedDict):
+    """Keyed by its ARN."""
+
+    clusterArn: str
+    clusterName: str
+    settings: list[Plain]
+    capacityProviders: list[str]
+    defaultCapacityProviderStrategy: list[StrategyItem]
+    configuration: NotRequired[Plain]
+
+
+class Setting(TypedDict):
+    """An account setting."""
+
+    name: str
+    value: str
+    principalArn: str
+
+
+class Token(TypedDict):
+    """What a request with a clientToken brought."""
+
+    at: float
+    hash: str
+    ids: list[str]
+
+
+# --- ECS: task definitions
+
+
+class NamedValue(TypedDict):
+    """A variable of a container's environment."""
+
+    name: str
+    value: str
+
+
+class Secret(TypedDict):
+    """A variable whose value stands in SSM or Secrets Manager."""
+
+    name: str
+    valueFrom: str
+
+
+class EnvironmentFile(TypedDict):
+    """``value``: an S3 object's ARN."""
+
+    value: str
+    type: str
+
+
+class PortMapping(TypedDict, total=False):
+    """Of awsvpc: the host's port is the container's."""
+
+    containerPort: int
+
+
+class Dependency(TypedDict):
+    """``condition``: START, COMPLETE, SUCCESS or HEALTHY."""
+
+    containerName: str
+    condition: str
+
+
+class HealthCheck(TypedDict):
+    """Durations in seconds."""
+
+    command: list[str]
+    interval: NotRequired[int]
+    timeout: NotRequired[int]
+    retries: NotRequired[int]
+    startPeriod: NotRequired[int]
+
+
+class RestartPolicy(TypedDict, total=False):
+    """Of one container, while its task goes on."""
+
+    enabled: bool
+    ignoredExitCodes: list[int]
+    restartAttemptPeriod: int
+
+
+class MountPoint(TypedDict, total=False):
+    """A volume in a container."""
+
+    sourceVolume: str
+    containerPath: str
+    readOnly: bool
+
+
+class VolumeFrom(TypedDict, total=False):
+    """All mounts of another container of the task."""
+
+    sourceContainer: str
+    readOnly: bool
+
+
+class LogConfiguration(TypedDict):
+    """``logDriver``: awslogs."""
+
+    logDriver: str
+    options: NotRequired[dict[str, str]]
+
+
+class Ulimit(TypedDict):
+    """A limit of the kernel."""
+
+    name: str
+    softLimit: int
+    hardLimit: int
+
+
+class SystemControl(TypedDict, total=False):
+    """A sysctl."""
+
+    namespace: str
+    value: str
+
+
+class Tmpfs(TypedDict):
+    """``size`` in MiB."""
+
+    containerPath: str
+    size: int
+    mountOptions: NotRequired[list[str]]
+
+
+class LinuxParameters(TypedDict, total=False):
+    """``capabilities``: add and drop."""
+
+    tmpfs: list[Tmpfs]
+    initProcessEnabled: bool
+    capabilities: dict[str, list[str]]
+
+
+class ContainerDefinition(TypedDict):
+    """The members that are looked into; others are kept and told."""
+
+    name: str
+    image: str
+    essential: bool
+    cpu: NotRequired[int]
+    memory: NotRequired[int]
+    memoryReservation: NotRequired[int]
+    command: NotRequired[list[str]]
+    entryPoint: NotRequired[list[str]]
+    workingDirectory: NotRequired[str]
+    user: NotRequired[str]
+    environment: NotRequired[list[NamedValue]]
+    environmentFiles: NotRequired[list[EnvironmentFile]]
+    secrets: NotRequired[list[Secret]]
+    portMappings: NotRequired[list[PortMapping]]
+    dependsOn: NotRequired[list[Dependency]]
+    healthCheck: NotRequired[HealthCheck]
+    restartPolicy: NotRequired[RestartPolicy]
+    mountPoints: NotRequired[list[MountPoint]]
+    volumesFrom: NotRequired[list[VolumeFrom]]
+    logConfiguration: NotRequired[LogConfiguration]
+    ulimits: NotRequired[list[Ulimit]]
+    systemControls: NotRequired[list[SystemControl]]
+    linuxParameters: NotRequired[LinuxParameters]
+    readonlyRootFilesystem: NotRequired[bool]
+    dockerLabels: NotRequired[dict[str, str]]
+    pseudoTerminal: NotRequired[bool]
+    interactive: NotRequired[bool]
+    startTimeout: NotRequired[int]
+    stopTimeout: NotRequired[int]
+    versionConsistency: NotRequired[str]
+
+
+class AuthorizationConfig(TypedDict, total=False):
+    """Of an EFS volume."""
+
+    accessPointId: str
+
+
+class Efs(TypedDict):
+    """A file system that outlives its tasks."""
+
+    fileSystemId: str
+    rootDirectory: NotRequired[str]
+    authorizationConfig: NotRequired[AuthorizationConfig]
+
+
+class VolumeHost(TypedDict, total=False):
+    """Refused if it names a path."""
+
+    sourcePath: str
+
+
+class Volume(TypedDict):
+    """Of a task definition."""
+
+    name: str
+    host: NotRequired[VolumeHost]
+    efsVolumeConfiguration: NotRequired[Efs]
+
+
+class Definition(TypedDict):
+    """A task definition's revision."""
+
+    taskDefinitionArn: str
+    family: str
+    revision: int
+    status: str
+    containerDefinitions: list[ContainerDefinition]
+    volumes: list[Volume]
+    networkMode: str
+    registeredAt: float
+    compatibilities: list[str]
+    requiresCompatibilities: NotRequired[list[str]]
+    cpu: NotRequired[str]
+    memory: NotRequired[str]
+    taskRoleArn: NotRequired[str]
+    executionRoleArn: NotRequired[str]
+    deregisteredAt: NotRequired[float]
+    deleteRequestedAt: NotRequired[float]
+
+
+# --- ECS: tasks
+
+
+class ContainerOverride(TypedDict, total=False):
+    """What RunTask says of one container."""
+
+    name: str
+    command: list[str]
+    cpu: int
+    memory: int
+    memoryReservation: int
+    environment: list[NamedValue]
+    environmentFiles: list[EnvironmentFile]
+    resourceRequirements: list[Plain]
+
+
+class Overrides(TypedDict, total=False):
+    """Of RunTask."""
+
+    containerOverrides: list[ContainerOverride]
+    inferenceAcceleratorOverrides: list[Plain]
+    cpu: str
+    memory: str
+    taskRoleArn: str
+    executionRoleArn: str
+
+
+class Excused(TypedDict):
+    """Checks of one container that failed because the engine was late, and do not count."""
+
+    runs: int
+    since: float
+    """When the first of them ended."""
+    until: float
+    """When the last of them ended: each is counted once."""
+
+
+class Container(TypedDict):
+    """A container of a task."""
+
+    name: str
+    image: str
+    lastStatus: str
+    healthStatus: str
+    essential: bool
+    containerArn: str
+    _checked: bool
+    """Does its definition have a health check?"""
+    cpu: NotRequired[str]
+    memory: NotRequired[str]
+    memoryReservation: NotRequired[str]
+    imageDigest: NotRequired[str]
+    runtimeId: NotRequired[str]
+    exitCode: NotRequired[int]
+    reason: NotRequired[str]
+    _imageId: NotRequired[str]
+    _began: NotRequired[float]
+    """When its start was written down, before the engine heard of it."""
+    _finished: NotRequired[str]
+    """The engine's stamp of its end; ``gone`` if somebody removed it."""
+    _handled: NotRequired[str]
+    """The end (its stamp) after which it was started again."""
+    _restarts: NotRequired[int]
+    _excused: NotRequired[Excused]
+
+
+class ContainerSeen(TypedDict, total=False):
+    """What one look at the engine changes of a container."""
+
+    lastStatus: str
+    healthStatus: str
+    runtimeId: str
+    exitCode: int
+    reason: str
+    _finished: str
+    _excused: Excused
+
+
+class Binding(TypedDict):
+    """A container's port in a target group."""
+
+    targetGroupArn: str
+    containerName: str
+    containerPort: int
+
+
+class Task(TypedDict):
+    """Keyed by its ID."""
+
+    id: str
+    taskArn: str
+    clusterArn: str
+    taskDefinitionArn: str
+    group: str
+    """``family:...``, or ``service:...`` of a service's task."""
+    startedBy: str
+    """The ``ecs-svc/...`` deployment of a service's task."""
+    desiredStatus: str
+    lastStatus: str
+    healthStatus: str
+    connectivity: str
+    version: int
+    containers: list[Container]
+    overrides: Overrides
+    cpu: str
+    memory: str
+    stopCode: str
+    stoppedReason: str
+    createdAt: float
+    _bindings: list[Binding]
+    _revision: str
+    """The service revision that it runs; empty for a task of its own."""
+    pullStartedAt: NotRequired[float]
+    pullStoppedAt: NotRequired[float]
+    startedAt: NotRequired[float]
+    stoppingAt: NotRequired[float]
+    executionStoppedAt: NotRequired[float]
+    stoppedAt: NotRequired[float]
+    capacityProviderName: NotRequired[str]
+    platformVersion: NotRequired[str]
+    address: NotRequired[str]
+    _pause: NotRequired[str]
+    """The pause container that holds its network."""
+    _pulled: NotRequired[bool]
+    """All its containers are made."""
+    _draining: NotRequired[bool]
+    _wasHealthy: NotRequired[bool]
+    _unwell: NotRequired[bool]
+    """It was stopped because it failed its checks."""
+    _counted: NotRequired[bool]
+    """Its failure is counted by its service."""
+    _protectedUntil: NotRequired[float]
+
+
+class TaskChange(TypedDict, total=False):
+    """What a step of a task's life writes down."""
+
+    desiredStatus: str
+    lastStatus: str
+    healthStatus: str
+    connectivity: str
+    containers: list[Container]
+    stopCode: str
+    stoppedReason: str
+    pullStartedAt: float
+    pullStoppedAt: float
+    startedAt: float
+    stoppingAt: float
+    executionStoppedAt: float
+    stoppedAt: float
+    address: str
+    _pause: str
+    _pulled: bool
+    _draining: bool
+
+
+class Pause(TypedDict):
+    """A pause container of the pool."""
+
+    name: str
+    address: str
+
+
+class Delivered(TypedDict):
+    """The engine's stamp of a container's last line that CloudWatch Logs has."""
+
+    stamp: str
+
+
+# --- ECS: services
+
+
+class Event(TypedDict):
+    """What a service tells."""
+
+    id: str
+    createdAt: float
+    message: str
+
+
+class Threshold(TypedDict, total=False):
+    """How many failures trip the circuit breaker."""
+
+    type: str
+    value: int
+
+
+class Breaker(TypedDict):
+    """The deployment circuit breaker."""
+
+    enable: bool
+    rollback: bool
+    resetOnHealthyTask: NotRequired[bool]
+    thresholdConfiguration: NotRequired[Threshold]
+
+
+class Configuration(TypedDict):
+    """How a service deploys."""
+
+    minimumHealthyPercent: int
+    maximumPercent: int
+    deploymentCircuitBreaker: Breaker
+
+
+class Deployment(TypedDict):
+    """An entry of a service's ``deployments``."""
+
+    id: str
+    taskDefinition: str
+    createdAt: float
+    updatedAt: float
+    rolloutState: str
+    rolloutStateReason: str
+    failedTasks: int
+    networkConfiguration: NotRequired[Plain]
+    platformVersion: NotRequired[str]
+    launchType: NotRequired[str]
+    capacityProviderStrategy: NotRequired[list[StrategyItem]]
+    _revision: str
+    _serviceDeployment: str
+    _inARow: int
+    """Tasks that ended before they were ever healthy, since the last one that was."""
+    _counted: int
+    """Failures that the circuit breaker counts."""
+    _notBefore: float
+    """No task is started before this moment."""
+
+
+class Service(TypedDict):
+    """Keyed by its ARN; INACTIVE ones stay."""
+
+    serviceArn: str
+    serviceName: str
+    clusterArn: str
+    status: str
+    desiredCount: int
+    taskDefinition: str
+    loadBalancers: list[Binding]
+    createdAt: float
+    createdBy: str
+    events: list[Event]
+    deployments: list[Deployment]
+    propagateTags: str
+    enableECSManagedTags: bool
+    enableExecuteCommand: bool
+    availabilityZoneRebalancing: str
+    healthCheckGracePeriodSeconds: int
+    platformVersion: str
+    minimumHealthyPercent: int
+    maximumPercent: int
+    deploymentCircuitBreaker: Breaker
+    networkConfiguration: NotRequired[Plain]
+    launchType: NotRequired[str]
+    capacityProviderStrategy: NotRequired[list[StrategyItem]]
+    _lastGood: NotRequired[str]
+    """The last revision of which a deployment was completed."""
+
+
+class ServiceChange(TypedDict, total=False):
+    """What UpdateService may change."""
+
+    desiredCount: int
+    taskDefinition: str
+    loadBalancers: list[Binding]
+    propagateTags: str
+    enableECSManagedTags: bool
+    enableExecuteCommand: bool
+    availabilityZoneRebalancing: str
+    healthCheckGracePeriodSeconds: int
+    platformVersion: str
+    networkConfiguration: Plain
+    launchType: str
+    capacityProviderStrategy: list[StrategyItem]
+    deployments: list[Deployment]
+
+
+class Running(TypedDict, total=False):
+    """The part of a service that a revision fixes."""
+
+    taskDefinition: str
+    loadBalancers: list[Binding]
+    networkConfiguration: Plain
+    platformVersion: str
+    launchType: str
+    capacityProviderStrategy: list[StrategyItem]
+
+
+class Revision(TypedDict):
+    """What one deployment of a service runs, fixed for ever."""
+
+    serviceRevisionArn: str
+    serviceArn: str
+    clusterArn: str
+    createdAt: float
+    taskDefinition: str
+    loadBalancers: NotRequired[list[Binding]]
+    networkConfiguration: NotRequired[Plain]
+    platformVersion: NotRequired[str]
+    launchType: NotRequired[str]
+    capacityProviderStrategy: NotRequired[list[StrategyItem]]
+    _images: dict[str, str]
+    """Container -> the engine's image ID, as its first task settled it."""
+
+
+class Rollback(TypedDict):
+    """Why and whereto a service deployment goes back."""
+
+    reason: str
+    startedAt: float
+    serviceRevisionArn: str
+
+
+class ServiceDeployment(TypedDict):
+    """One way of a service from a revision to another."""
+
+    serviceDeploymentArn: str
+    serviceArn: str
+    clusterArn: str
+    createdAt: float
+    startedAt: float
+    updatedAt: float
+    status: str
+    finishedAt: NotRequired[float]
+    stoppedAt: NotRequired[float]
+    statusReason: NotRequired[str]
+    rollback: NotRequired[Rollback]
+    _target: str
+    _sources: list[str]
+    _failures: NotRequired[int]
+
+
+# --- Elastic Load Balancing: our own names, shown as AWS's
+
+
+class ElbTag(TypedDict):
+    """Of Elastic Load Balancing, which writes its keys large."""
+
+    Key: str
+    Value: str
+
+
+class Balancer(TypedDict):
+    """A load balancer."""
+
+    id: str
+    name: str
+    arn: str
+    created: float
+    scheme: str
+    subnets: list[str]
+    groups: list[str]
+    attributes: dict[str, str]
+    tags: list[ElbTag]
+
+
+class Check(TypedDict):
+    """How the targets of a group are checked."""
+
+    check_path: str
+    check_port: str
+    interval_s: int
+    timeout_s: int
+    healthy_threshold: int
+    unhealthy_threshold: int
+    matcher: str
+
+
+class CheckChange(TypedDict, total=False):
+    """What a request says of a group's check."""
+
+    check_path: str
+    check_port: str
+    interval_s: int
+    timeout_s: int
+    healthy_threshold: int
+    unhealthy_threshold: int
+    matcher: str
+
+
+class Group(Check):
+    """A target group."""
+
+    id: str
+    name: str
+    arn: str
+    port: int
+    vpc: str
+    number: int
+    """HAProxy's number of the backend."""
+    attributes: dict[str, str]
+    tags: list[ElbTag]
+
+
+class Listener(TypedDict):
+    """Keyed by its ARN; its default action is a rule."""
+
+    id: str
+    arn: str
+    balancer: str
+    port: int
+    tags: list[ElbTag]
+
+
+class GroupWeight(TypedDict):
+    """A target group of a forwarding action; without a weight it counts 1."""
+
+    TargetGroupArn: str
+    Weight: NotRequired[int]
+
+
+class Stickiness(TypedDict, total=False):
+    """Of a forwarding action: whether a client stays with its target group."""
+
+    Enabled: bool
+    DurationSeconds: int
+
+
+class Forward(TypedDict, total=False):
+    """To target groups by weight."""
+
+    TargetGroups: list[GroupWeight]
+    TargetGroupStickinessConfig: Stickiness
+
+
+class FixedResponse(TypedDict):
+    """An answer of the load balancer's own."""
+
+    StatusCode: str
+    MessageBody: NotRequired[str]
+    ContentType: NotRequired[str]
+
+
+class Redirect(TypedDict):
+    """What is not given stays as the request has it."""
+
+    StatusCode: str
+    Protocol: NotRequired[str]
+    Host: NotRequired[str]
+    Port: NotRequired[str]
+    Path: NotRequired[str]
+    Query: NotRequired[str]
+
+
+class Action(TypedDict):
+    """``Type``: forward, redirect or fixed-response."""
+
+    Type: str
+    TargetGroupArn: NotRequired[str]
+    ForwardConfig: NotRequired[Forward]
+    FixedResponseConfig: NotRequired[FixedResponse]
+    RedirectConfig: NotRequired[Redirect]
+
+
+class Compared(TypedDict, total=False):
+    """What a condition compares with."""
+
+    Values: list[str]
+    RegexValues: list[str]
+    HttpHeaderName: str
+
+
+class QueryPair(TypedDict):
+    """Without a key: this value of any key."""
+
+    Value: str
+    Key: NotRequired[str]
+
+
+class QueryString(TypedDict, total=False):
+    """Of a condition on the query."""
+
+    Values: list[QueryPair]
+
+
+class Condition(TypedDict):
+    """``Values`` is the older form of several fields."""
+
+    Field: str
+    Values: NotRequired[list[str]]
+    HostHeaderConfig: NotRequired[Compared]
+    PathPatternConfig: NotRequired[Compared]
+    HttpHeaderConfig: NotRequired[Compared]
+    HttpRequestMethodConfig: NotRequired[Compared]
+    SourceIpConfig: NotRequired[Compared]
+    QueryStringConfig: NotRequired[QueryString]
+
+
+class Rule(TypedDict):
+    """Keyed by its ARN; the default rule has priority 0 and comes last."""
+
+    id: str
+    arn: str
+    listener: str
+    priority: int
+    default: bool
+    conditions: list[Condition]
+    actions: list[Action]
+    tags: list[ElbTag]
+
+
+class Health(TypedDict):
+    """What the checks of a target have shown."""
+
+    state: Literal["initial", "healthy", "unhealthy", "draining"]
+    reason: str
+    passes: int
+    failures: int
+    doubted: NotRequired[float]
+    """Since when its failures do not count, because this machine was too busy to check."""
+
+
+class Target(Health):
+    """Keyed by ``key``."""
+
+    key: str
+    """``group|address:port``."""
+    group: str
+    address: str
+    port: int
+    slot: int
+    """HAProxy's server line."""
+    until: NotRequired[float]
+    """When its draining ends at the latest."""
+
+
+# --- SQS
+
+
+class Queue(TypedDict):
+    """Keyed by its name; stamps are Unix seconds."""
+
+    attributes: dict[str, str]
+    tags: dict[str, str]
+    created: int
+    modified: int
+    purged: float
+
+
+class MessageAttribute(TypedDict):
+    """``DataType``: String, Number or Binary, and what a user adds to it."""
+
+    DataType: str
+    StringValue: NotRequired[str]
+    BinaryValue: NotRequired[str | bytes]
+
+
+class Message(TypedDict):
+    """As its table's columns are; stamps are milliseconds."""
+
+    seq: int
+    queue: str
+    id: str
+    body: str
+    attributes: str
+    system: str
+    grp: str
+    dedup: str
+    sent: int
+    visible: int
+    receipt: str
+    received: int
+    first: int
+    source: str
+
+
+# --- figures
+
+
+class Counted(TypedDict):
+    """One second of a listener or target group: counts by name, requests by whole millisecond."""
+
+    counts: Mapping[str, int]
+    times: Mapping[int, int]
+
+
+Gauge = Mapping[str, float]
+"""Name of a metric -> its value at one moment."""

@@ -1,0 +1,337 @@
+"""Queues of the SQS API: made, changed, told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+from kirikae.local.errors import AwsError
+from kirikae.local.plain import Plain
+from kirikae.local.rows import Queue
+from kirikae.local.sqs.limits import (
+    LARGEST_BYTES,
+    LONGEST_DELAY_S,
+    LONGEST_VISIBILITY_S,
+    LONGEST_WAIT_S,
+    is_fifo,
+    is_id,
+    wrong,
+)
+from kirikae.local.sqs.queues import Queues
+from kirikae.local.wire import ACCOUNT, Handlers
+
+_RANGES = {
+    "DelaySeconds": (0, LONGEST_DELAY_S),
+    "MaximumMessageSize": (1024, LARGEST_BYTES),
+    "MessageRetentionPeriod": (60, 1_209_600),
+    "ReceiveMessageWaitTimeSeconds": (0, LONGEST_WAIT_S),
+    "VisibilityTimeout": (0, LONGEST_VISIBILITY_S),
+    "KmsDataKeyReusePeriodSeconds": (60, 86_400),
+}
+_DEFAULTS = {
+    "DelaySeconds": "0",
+    "MaximumMessageSize": str(LARGEST_BYTES),
+    "MessageRetentionPeriod": "345600",
+    "ReceiveMessageWaitTimeSeconds": "0",
+    "VisibilityTimeout": "30",
+    "SqsManagedSseEnabled": "true",
+}
+_FIFO_DEFAULTS = {
+    "FifoQueue": "true",
+    "ContentBasedDeduplication": "false",
+    "DeduplicationScope": "queue",
+    "FifoThroughputLimit": "perQueue",
+}
+_SETTABLE = {
+    *_RANGES,
+    "Policy",
+    "RedrivePolicy",
+    "RedriveAllowPolicy",
+    "FifoQueue",
+    "ContentBasedDeduplication",
+    "KmsMasterKeyId",
+    "DeduplicationScope",
+    "FifoThroughputLimit",
+    "SqsManagedSseEnabled",
+}
+_LONGEST_NAME = 80
+_MOST_RECEIVES = 1000
+_PURGE_EVERY_S = 60
+_BAD_NAME = "1 to 80 alphanumeric characters, hyphens, or underscores; FIFO queues end in .fifo"
+
+
+class QueueApi:
+    """A queue is known by its name; its URL says nothing more."""
+
+    def __init__(
+        self,
+        queues: Queues,
+        arn: str,
+        endpoint: str,
+        clock: Callable[[], float],
+    ) -> None:
+        """``arn`` begins the ARNs of queues, ``endpoint`` their URLs; ``clock`` answers Unix
+        seconds."""
+        self._queues = queues
+        self._arn = arn
+        self._endpoint = endpoint
+        self._clock = clock
+
+    def _url(self, name: str) -> str:
+        """Where clients ask for this queue; only the last part of it counts."""
+        return f"{self._endpoint}/{ACCOUNT}/{name}"
+
+    # --- making and changing
+
+    def _attributes(self, asked: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:
+        """All attributes of a queue that is asked to have these.  Raises AwsError."""
+        fifo = is_fifo(
+            {
+                **before,
+                **asked,
+            }
+        )
+        for key, value in asked.items():
+            _check_attribute(key, value, fifo)
+        if policy := asked.get("RedrivePolicy"):
+            self._check_redrive(policy, fifo)
+        return {
+            **_DEFAULTS,
+            **(_FIFO_DEFAULTS if fifo else {}),
+            **before,
+            **asked,
+        }
+
+    def _check_redrive(self, text: str, fifo: bool) -> None:
+        """Raise AwsError for a redrive policy that cannot be carried out: not JSON, a count outside
+        1 to 1000, a dead-letter queue that is not there or of the other type."""
+        try:
+            policy = json.loads(text)
+            target = str(policy["deadLetterTargetArn"]).rpartition(":")[2]
+            most = int(policy.get("maxReceiveCount", 10))
+        except (ValueError, KeyError, TypeError) as error:
+            raise AwsError(
+                "InvalidParameterValue",
+                f"Value {text} for parameter RedrivePolicy is invalid: {error}",
+            ) from error
+        if not 1 <= most <= _MOST_RECEIVES:
+            raise wrong("RedrivePolicy", text, "Invalid value for maxReceiveCount: 1 to 1000.")
+        try:
+            other = self._queues.get(target)
+        except AwsError as error:
+            raise wrong("RedrivePolicy", text, "Dead letter target does not exist.") from error
+        if is_fifo(other["attributes"]) != fifo:
+            reason = "Dead-letter queue must be same type of queue as the source."
+            raise wrong("RedrivePolicy", text, reason)
+
+    async def create(self, params: Plain) -> Plain:
+        """CreateQueue.
+
+        Asking again for a queue with the same attributes answers it as it is; raises AwsError for
+        other ones, and for a name that is none.
+        """
+        name = params["QueueName"]
+        asked = {key: str(value) for key, value in params.get("Attributes", {}).items()}
+        _check_name(name, is_fifo(asked))
+        known = self._queues.find(name)
+        wanted = {key: value for key, value in asked.items() if key != "FifoQueue"}
+        if is_fifo(asked):
+            wanted["FifoQueue"] = "true"
+        attributes = self._attributes(wanted, {})
+        if known is None:
+            now = int(self._clock())
+            row: Queue = {
+                "attributes": attributes,
+                "tags": params.get("tags", {}),
+                "created": now,
+                "modified": now,
+                "purged": 0,
+            }
+            self._queues.put(name, row)
+        elif any(known["attributes"].get(key) != value for key, value in asked.items()):
+            raise AwsError(
+                "QueueNameExists",
+                "A queue already exists with the same name and a different value for an attribute.",
+            )
+        return {"QueueUrl": self._url(name)}
+
+    async def delete(self, params: Plain) -> Plain:
+        """DeleteQueue, with all its messages. Raises AwsError for one that does not exist."""
+        self._queues.delete(self._queues.named(params))
+        return {}
+
+    async def set_attributes(self, params: Plain) -> Plain:
+        """SetQueueAttributes: what is not given stays.
+
+        Raises AwsError for what SQS refuses; a queue never becomes FIFO, nor ceases to be.
+        """
+        name = self._queues.named(params)
+        row = self._queues.get(name)
+        asked = {key: str(value) for key, value in params["Attributes"].items()}
+        now_fifo = row["attributes"].get("FifoQueue")
+        if asked.get("FifoQueue", now_fifo) != now_fifo:
+            raise AwsError(
+                "InvalidAttributeName", "FifoQueue cannot be changed after the queue was made."
+            )
+        every = self._attributes(asked, row["attributes"])
+        # An empty value takes an attribute away.
+        attributes = {key: value for key, value in every.items() if value or key not in asked}
+        now = int(self._clock())
+        self._queues.put(
+            name,
+            {
+                **row,
+                "attributes": attributes,
+                "modified": now,
+            },
+        )
+        return {}
+
+    async def purge(self, params: Plain) -> Plain:
+        """PurgeQueue: all messages are gone at once, those in flight too.
+
+        Raises AwsError within a minute of the last time.
+        """
+        name = self._queues.named(params)
+        row = self._queues.get(name)
+        if self._clock() - row["purged"] < _PURGE_EVERY_S:
+            raise AwsError(
+                "PurgeQueueInProgress",
+                f"Only one PurgeQueue operation on {name} is allowed every 60 seconds.",
+            )
+        self._queues.purge(name)
+        self._queues.put(
+            name,
+            {
+                **row,
+                "purged": self._clock(),
+            },
+        )
+        return {}
+
+    async def tag(self, params: Plain) -> Plain:
+        """TagQueue: tags of the same keys are replaced."""
+        name = self._queues.named(params)
+        row = self._queues.get(name)
+        self._queues.put(
+            name,
+            {
+                **row,
+                "tags": {
+                    **row["tags"],
+                    **params["Tags"],
+                },
+            },
+        )
+        return {}
+
+    async def untag(self, params: Plain) -> Plain:
+        """UntagQueue: keys that are not there are no error."""
+        name = self._queues.named(params)
+        row = self._queues.get(name)
+        left = {key: tag for key, tag in row["tags"].items() if key not in params["TagKeys"]}
+        self._queues.put(
+            name,
+            {
+                **row,
+                "tags": left,
+            },
+        )
+        return {}
+
+    # --- asking
+
+    async def get_url(self, params: Plain) -> Plain:
+        """GetQueueUrl. Raises AwsError for a queue that does not exist."""
+        self._queues.get(params["QueueName"])
+        return {"QueueUrl": self._url(params["QueueName"])}
+
+    async def list_queues(self, params: Plain) -> Plain:
+        """ListQueues, by name: a thousand without pages, unless fewer are asked for."""
+        begins = params.get("QueueNamePrefix", "")
+        names = [name for name in self._queues.names() if name.startswith(begins)]
+        begin = int(params.get("NextToken") or 0)
+        end = begin + int(params.get("MaxResults", 1000))
+        answer: Plain = {"QueueUrls": [self._url(name) for name in names[begin:end]]}
+        if params.get("MaxResults") and end < len(names):
+            answer["NextToken"] = str(end)
+        return answer
+
+    async def get_attributes(self, params: Plain) -> Plain:
+        """GetQueueAttributes: those that were asked for; none unless they are.
+
+        The numbers of messages are exact here.
+        """
+        name = self._queues.named(params)
+        row = self._queues.get(name)
+        counts = self._queues.counts(name)
+        every = {
+            **row["attributes"],
+            "QueueArn": self._arn + name,
+            "CreatedTimestamp": str(row["created"]),
+            "LastModifiedTimestamp": str(row["modified"]),
+            "ApproximateNumberOfMessages": str(counts.visible),
+            "ApproximateNumberOfMessagesNotVisible": str(counts.flying),
+            "ApproximateNumberOfMessagesDelayed": str(counts.delayed),
+        }
+        asked = params.get("AttributeNames", [])
+        chosen = {key: value for key, value in every.items() if key in asked or "All" in asked}
+        return {"Attributes": chosen}
+
+    async def list_tags(self, params: Plain) -> Plain:
+        """ListQueueTags."""
+        return {"Tags": self._queues.get(self._queues.named(params))["tags"]}
+
+    async def list_sources(self, params: Plain) -> Plain:
+        """Queues whose dead letters come here."""
+        sources = self._queues.sources(self._queues.named(params))
+        return {"queueUrls": [self._url(name) for name in sources]}
+
+
+def _check_name(name: str, fifo: bool) -> None:
+    """Raise AwsError for a name that is none, or that does not say whether it is a FIFO queue's."""
+    is_named = is_id(name.removesuffix(".fifo")) and len(name) <= _LONGEST_NAME
+    if not is_named or fifo != name.endswith(".fifo"):
+        raise wrong("QueueName", name, _BAD_NAME)
+
+
+def _check_attribute(key: str, value: str, fifo: bool) -> None:
+    """Raise AwsError for an attribute that SQS does not know, for a number outside its range, and
+    for one of FIFO queues alone."""
+    if key not in _SETTABLE:
+        raise AwsError("InvalidAttributeName", f"Unknown Attribute {key}.")
+    if key in _RANGES and not _is_within(value, *_RANGES[key]):
+        raise AwsError("InvalidAttributeValue", f"Invalid value for the parameter {key}.")
+    if key in _FIFO_DEFAULTS and not fifo:
+        raise AwsError(
+            "InvalidAttributeName",
+            f"Unknown Attribute {key}. You can specify the {key} only when FifoQueue is set.",
+        )
+
+
+def _is_within(value: str, low: int, high: int) -> bool:
+    """Is it a whole number in this range?"""
+    return value.isdigit() and low <= int(value) <= high
+
+
+OPERATIONS: Handlers[QueueApi] = {
+    "CreateQueue": QueueApi.create,
+    "DeleteQueue": QueueApi.delete,
+    "GetQueueUrl": QueueApi.get_url,
+    "ListQueues": QueueApi.list_queues,
+    "GetQueueAttributes": QueueApi.get_attributes,
+    "SetQueueAttributes": QueueApi.set_attributes,
+    "PurgeQueue": QueueApi.purge,
+    "TagQueue": QueueApi.tag,
+    "UntagQueue": QueueApi.untag,
+    "ListQueueTags": QueueApi.list_tags,
+    "ListDeadLetterSourceQueues": QueueApi.list_sources,
+}
+PARTLY = {
+    "DeleteQueue": "the name is free again at once",
+    "SetQueueAttributes": (
+        "Policy, KMS and redrive-allow attributes are kept and told, without effect"
+    ),
+    "CreateQueue": "as SetQueueAttributes",
+}
+"""Operations of which something is missing, and what."""

@@ -1,0 +1,28 @@
+"""What came from a host, from AWS or from a file, made fit for a terminal: text, never an order."""
+
+from __future__ import annotations
+
+import re
+
+# Operating system commands (window titles, links), other strings that a terminal reads to their
+# end, and cursor and colour sequences, each with 7-bit and 8-bit beginnings.
+_STRINGS = r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|$)"
+_SEQUENCES = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+_SHORT = r"\x1b[ -/]*[0-~]"
+_ORDERS = re.compile(f"{_STRINGS}|{_SEQUENCES}|{_SHORT}")
+# Control characters but tab and line break, what turns the direction of text, and halves of
+# characters that no encoding can write.
+_UNFIT = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_STAND_IN = "\ufffd"
+
+
+def clean(text: str) -> str:
+    """Without a terminal's orders; what else cannot be shown becomes U+FFFD."""
+    return _UNFIT.sub(_STAND_IN, _ORDERS.sub("", text.replace("\r\n", "\n")))
+
+
+def writable(text: str) -> str:
+    """Data as it is, but for halves of characters: no encoding can write them."""
+    return text.encode("utf-8", "replace").decode("utf-8")
