@@ -60,6 +60,11 @@ class Pressed:
     delay_s: float = 0.0
     trouble: Said | None = None
 
+    @property
+    def ours(self) -> bool:
+        """Is it in the journal, or would it be?"""
+        return self.end in (End.BACKED_OUT, End.WOULD)
+
 
 class Identity:
     """Who we are, asked beside everything else: only the wrong account may stop the button."""
@@ -232,25 +237,30 @@ def _assert_there(pressed: Pressed) -> None:
 
 
 def _answer(pressed: Sequence[Pressed], dry_run: bool, speech: Speech) -> Answer:
+    lines = [line for each in pressed for line in _lines(each, speech)]
+    if all(each.end is End.NOTHING for each in pressed):
+        lines.append(speech.say(said("console.button.none")))
+    notes = [speech.say(trouble) for trouble in _troubles(pressed)]
+    if not dry_run:
+        notes += [speech.say(_last(each)) for each in pressed]
+    code, outcome = _outcome([each.end for each in pressed], dry_run)
+    return Answer(_plain(pressed), lines, code, outcome, notes)
+
+
+def _plain(pressed: Sequence[Pressed]) -> dict[str, object]:
     english = Speech()
-    ours = (End.BACKED_OUT, End.WOULD)
-    done = [each.move for each in pressed if each.end in ours and each.move is not None]
-    troubles = [each.trouble for each in pressed if each.trouble is not None]
+    done = [each.move for each in pressed if each.ours and each.move is not None]
     plain: dict[str, object] = {
         "moves": [shown(move) for move in done],
-        "troubles": [english.say(trouble) for trouble in troubles],
+        "troubles": [english.say(trouble) for trouble in _troubles(pressed)],
         "ends": {each.name: str(each.end) for each in pressed},
         "shares": {each.name: _share_now(each) for each in pressed},
     }
-    if len(done) == 1:
-        plain = {**shown(done[0]), **plain}
-    lines = [line for each in pressed for line in _lines(each, speech)]
-    if not any(each.end in (*ours, End.UNRECORDED, End.STILL, End.LEFT) for each in pressed):
-        lines.append(speech.say(said("console.button.none")))
-    notes = [speech.say(trouble) for trouble in troubles]
-    notes += [] if dry_run else [speech.say(_last(each)) for each in pressed]
-    code, outcome = _outcome([each.end for each in pressed], dry_run)
-    return Answer(plain, lines, code, outcome, notes)
+    return {**shown(done[0]), **plain} if len(done) == 1 else plain
+
+
+def _troubles(pressed: Sequence[Pressed]) -> list[Said]:
+    return [each.trouble for each in pressed if each.trouble is not None]
 
 
 def _outcome(ends: Sequence[End], dry_run: bool) -> tuple[Exit, str]:
