@@ -24,6 +24,7 @@ from kirikae.local.state import State
 from kirikae.local.wire import Handlers
 from kirikae.model.fargate import size_problem
 
+# botocore's model: RunTask starts 1 to 10 tasks, DescribeTasks takes up to 100.
 _MOST_STARTED = 10
 _MOST_DESCRIBED = 100
 _REFUSED = ("placementConstraints", "placementStrategy", "volumeConfigurations")

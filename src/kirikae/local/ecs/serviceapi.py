@@ -35,6 +35,7 @@ from kirikae.local.rows import (
 from kirikae.local.state import State
 from kirikae.local.wire import ACCOUNT, Handlers
 
+# botocore's model of DescribeServices: up to 10 at a time.
 _MOST_DESCRIBED = 10
 REFUSED = (
     "serviceRegistries",
@@ -46,6 +47,8 @@ REFUSED = (
     "placementStrategy",
     "monitoring",
 )
+# What starts a service deployment where it differs (botocore's model of UpdateService); the others
+# that do are in REFUSED.
 _STARTS_DEPLOYMENT = ("taskDefinition", "loadBalancers", "platformVersion", "networkConfiguration")
 
 
