@@ -172,7 +172,7 @@ def tidy_module(request: pytest.FixtureRequest) -> Iterator[None]:
     containers = containers_of_tasks(endpoint)
     with endpoint.scoped():
         yield
-    _assert_nothing_is_left(endpoint, before, request.node.nodeid, thoroughly=True)
+    assert_nothing_is_left(endpoint, before, request.node.nodeid, thoroughly=True)
 
     def stopping() -> set[str]:
         return containers_of_tasks(endpoint) - containers
@@ -207,10 +207,10 @@ def tidy_test(request: pytest.FixtureRequest) -> Iterator[None]:
     before = endpoint.look()
     with endpoint.scoped():
         yield
-    _assert_nothing_is_left(endpoint, before, request.node.nodeid)
+    assert_nothing_is_left(endpoint, before, request.node.nodeid)
 
 
-def _assert_nothing_is_left(
+def assert_nothing_is_left(
     endpoint: Endpoint, before: set[str], by: str, thoroughly: bool = False
 ) -> None:
     left = endpoint.scope.not_owned(endpoint.look(thoroughly) - before)

@@ -23,6 +23,7 @@ from kirikae.move.errors import HandOnKnob
 from kirikae.move.journal import Journal
 from kirikae.move.kind import Bench as KindBench
 from kirikae.move.kind import Fact, Kind, Prospect, Prospects, Told, Turned
+from kirikae.move.late import Patience
 from kirikae.move.lease import Lease
 from kirikae.move.sqlite_store import SqliteStore
 
@@ -77,7 +78,7 @@ class World:
 
 @dataclass
 class WorldThing:
-    """The seven acts and the eight looks over a world."""
+    """The acts and the looks over a world."""
 
     world: World
     judge: Callable[[Move], Verdict] = lambda move: Verdict.PASS
@@ -85,6 +86,7 @@ class WorldThing:
     blocked: bool = False
     subject: str = "the world"
     look_every_s: float = 1.0
+    delay_s: float = 0.0
 
     # --- acts
 
@@ -102,9 +104,12 @@ class WorldThing:
         found = self.world.share
         if expected is not None and found not in expected:
             raise HandOnKnob(found, expected[0])
-        if found != share:
+        if expected is None or found != share:
             self.world.turn(share)
         self.world.fuse.point()
+
+    def found(self) -> int | None:
+        return self.world.share
 
     def discard(self, move: Move) -> None:
         self.shift(move.name, 0, None)
@@ -210,6 +215,7 @@ class Bench:
     judge: Callable[[Move], Verdict] = lambda move: Verdict.PASS
     rules: Rules = field(default_factory=Rules)
     store: Store | None = None
+    patience: Patience = field(default_factory=lambda: Patience(late_s=0.0))
 
     def __post_init__(self) -> None:
         store = FusedStore(self.store or SqliteStore(self.folder / "state.db"), self.fuse)
@@ -217,7 +223,7 @@ class Bench:
         self.thing = WorldThing(self.world, self.judge)
         self.journal = Journal(store, "test", "shop", "me", "here")
         self.lease = Lease(store, "test/shop/web")
-        self.engine = Engine(self.journal, self.thing, self.lease, self.rules)
+        self.engine = Engine(self.journal, self.thing, self.lease, self.rules, self.patience)
 
     def plan(self) -> None:
         if not self.journal.names():

@@ -127,7 +127,8 @@ def test_figures_count_every_request(shop):
     slow, quick = (
         _figure(shop, "b", "TargetResponseTime", s, 60) for s in ("TC(0.5:)", "TC(:0.5)")
     )
-    assert slow == 0 and quick >= 150
+    # How many were slow is the machine's affair; that each is counted on one side is not.
+    assert slow + quick == _figure(shop, "b", "RequestCount", "Sum", 60) and quick > 0
 
 
 def _figure_at_rest(shop: Shop, *which: Any) -> float:

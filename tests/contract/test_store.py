@@ -13,7 +13,7 @@ from kirikae.aws.session import Aws
 from kirikae.model.errors import AwsUnreachable, Changed, StoreBroken, Taken
 from kirikae.model.said import text
 from kirikae.model.store import Store
-from kirikae.move.engine import back_out
+from kirikae.move.button import back_out
 from kirikae.move.sqlite_store import SqliteStore
 from tests.world import Bench
 

@@ -3,10 +3,16 @@ same state; a bad one is taken back."""
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import io
 import json
 import os
 import signal
-from collections.abc import Callable
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +25,14 @@ from kirikae.move.sqlite_store import SqliteStore
 from kirikae.release import deploy as deploying
 from kirikae.release import gate, service_deployment
 from kirikae.release.ecs_fleet import EcsFleet
-from kirikae.release.errors import NotFinished, RolledBack
+from kirikae.release.errors import InTheWay, LockLost, NotFinished, NothingBefore, RolledBack
 from kirikae.release.fleet import Fleet
 from kirikae.release.gate import Gate
 from kirikae.release.hosts_fleet import HostsFleet
-from kirikae.release.ledger import Deployed, Ledger
+from kirikae.release.ledger import Deployed, Ledger, OpenEntry, Outcome
 from kirikae.release.lock import Lock
-from kirikae.release.manifest import Releases
+from kirikae.release.manifest import Manifest, Releases
+from kirikae.release.on_host import OnHost
 from tests.fleet import StandInHosts, StandInService
 
 SETTINGS = OldDeployer(
@@ -328,3 +335,134 @@ def test_a_deployer_is_kirikae_or_a_command():
     for given in ({}, {"root": "/srv", "command": "x"}, {"root": "/srv"}):
         with pytest.raises(ValueError, match=r"root|reload"):
             OldDeployer(**given)
+
+
+# --- what stands in the way, and who has taken over
+
+
+def test_a_folder_instead_of_the_link_is_told_before_any_host_is_touched(hosts, tmp_path):
+    """Also by the dry run; nothing is left lying about, and nothing is in the ledger."""
+    root = hosts.folder / "web2/srv"
+    (root / "current").unlink()
+    (root / "current").mkdir()
+    for act in (
+        lambda: deploying.steps("r2", [on_hosts(tmp_path)]),
+        lambda: deploy(tmp_path, on_hosts(tmp_path), "r2"),
+    ):
+        with pytest.raises(InTheWay, match=r"web2: .*/current is a folder .* nothing was changed"):
+            act()
+    assert hosts.current("web1") == "r1" and ledger(tmp_path).all() == []
+    assert not (hosts.folder / "web1/srv/releases/r2").exists()
+    assert sorted(path.name for path in root.iterdir()) == ["current", "releases"]
+
+
+def test_a_link_in_a_release_is_not_written_through(hosts, tmp_path):
+    """RELEASE and .kirikae of an archive that somebody else made: both are removed first."""
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name in ("RELEASE", ".kirikae"):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = tarfile.SYMTYPE, str(victim)
+            tar.addfile(entry)
+    archive = gzip.compress(out.getvalue())
+    checksum = hashlib.sha256(archive).hexdigest()
+    manifest = Manifest("evil", checksum, len(archive), 0, "", "me", 1.0)
+    OnHost(ssh.Host("ssh://web1"), "/@HOST@/srv").install(manifest, archive)
+    assert victim.read_text() == "mine"
+    written = hosts.folder / "web1/srv/releases/evil/RELEASE"
+    assert written.read_text() == "evil\n" and not written.is_symlink()
+
+
+class Overtaken:
+    """Another deployer puts ``r3`` on every host and takes the lock, at the n-th question."""
+
+    def __init__(self, folder: Path, at: int) -> None:
+        self.folder = folder
+        self.left = at
+
+    @contextmanager
+    def held(self) -> Iterator[Callable[[], None]]:
+        yield self.asked
+
+    def asked(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            ledger_ = ledger(self.folder)
+            entry = ledger_.begin("r3", "old")
+            assert on_hosts(self.folder).deploy("r3", OpenEntry(ledger_, entry)) == "2 hosts"
+            ledger_.end(entry, Outcome.DONE, "2 hosts")
+        if self.left <= 0:
+            raise LockLost("another release of shop has taken over")
+
+
+def test_a_deployer_that_slept_touches_nothing_that_the_next_one_did(hosts, tmp_path):
+    """Wherever it wakes up: before a batch, before the switch, before `after`, before the clean-up:
+    all hosts stay on what the other one put there, and the ledger says so."""
+    places = 0
+    while True:
+        places += 1
+        lock = Overtaken(tmp_path, places)
+        ended = deploying.deploy("r2", [on_hosts(tmp_path)], ledger(tmp_path), lock)  # type: ignore[arg-type]
+        if ended.trouble is None:
+            break
+        assert isinstance(ended.trouble, LockLost), places
+        assert hosts.serving() == ["r3", "r3"], places
+        last = ledger(tmp_path).all()[-1]
+        assert (last.release, last.outcome) == ("r3", "done"), places
+    assert places > 6
+
+
+def test_a_deployer_that_slept_does_not_take_back_what_it_finds(hosts, tmp_path):
+    """It wakes up to a host that answers with another release: that is no reason to go back."""
+
+    class Slept(Overtaken):
+        """Sleeps while its first host is asked whether it serves."""
+
+        def __init__(self, folder: Path) -> None:
+            super().__init__(folder, 0)
+            self.asleep = True
+
+        def asked(self) -> None:
+            if not self.asleep:
+                raise LockLost("another release of shop has taken over")
+
+    lock = Slept(tmp_path)
+    fleet = on_hosts(tmp_path)
+
+    def overtaken(members: Any) -> None:
+        entry = ledger(tmp_path).begin("r3", "old")
+        on_hosts(tmp_path).deploy("r3", OpenEntry(ledger(tmp_path), entry))
+        ledger(tmp_path).end(entry, Outcome.DONE, "2 hosts")
+        lock.asleep = False
+        raise NotFinished("the load balancer does not take web1 for healthy")
+
+    slept = replace(fleet, healthy=overtaken)  # type: ignore[type-var]
+    ended = deploying.deploy("r2", [slept], ledger(tmp_path), lock)  # type: ignore[arg-type]
+    assert isinstance(ended.trouble, LockLost) and hosts.serving() == ["r3", "r3"]
+    assert [(each.release, each.outcome) for each in ledger(tmp_path).all()] == [
+        ("r2", "not finished"),
+        ("r3", "done"),
+    ]
+
+
+def test_a_release_that_lies_no_more_on_a_host_is_not_put_back_half(hosts, tmp_path):
+    """Told before the first host is touched, with the command that brings it there again."""
+    for name in ("r2", "r3"):
+        deploy(tmp_path, on_hosts(tmp_path), name)
+    (hosts.folder / "web2/srv/releases/r2").rename(hosts.folder / "web2/srv/gone")
+    with pytest.raises(NothingBefore, match=r"r2 lies no more on web2.*release deploy r2 --to old"):
+        roll_back(tmp_path)
+    assert hosts.serving() == ["r3", "r3"]
+
+
+def test_after_a_deploy_that_was_not_finished_the_hosts_go_to_the_last_good_release(
+    hosts, tmp_path
+):
+    """Not to what ran before that one, and not to the one that hangs."""
+    for name in ("r2", "r3"):
+        deploy(tmp_path, on_hosts(tmp_path), name)
+    entry = ledger(tmp_path).begin("bad", "old")
+    ledger(tmp_path).end(entry, Outcome.NOT_FINISHED, "killed")
+    assert roll_back(tmp_path).trouble is None and hosts.serving() == ["r3", "r3"]

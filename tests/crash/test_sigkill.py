@@ -19,7 +19,7 @@ from kirikae.model.evidence import Verdict
 from kirikae.model.move import Move, Order, Phase, Verb, Why
 from kirikae.model.said import text
 from kirikae.model.store import Store
-from kirikae.move.engine import back_out
+from kirikae.move.button import back_out
 from tests.world import Bench, Fuse
 
 

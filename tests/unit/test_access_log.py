@@ -3,7 +3,12 @@ route."""
 
 from __future__ import annotations
 
-from kirikae.traffic.access_log import Votes, request_of
+import pytest
+
+from kirikae.aws import logs_bucket
+from kirikae.aws.elbv2 import TargetGroup
+from kirikae.traffic.access_log import AccessLog, Votes, request_of
+from kirikae.traffic.figures import Asked, Unread
 
 OLD = "arn:aws:elasticloadbalancing:ap-northeast-1:123456789012:targetgroup/old/50dc6c495c0c9188"
 LINE = (
@@ -44,10 +49,44 @@ def test_what_the_balancer_answers_for_a_side_is_its_error_and_a_client_that_lef
         and read(status=404, target="404") is not None
         and not read(status=404).bad
     )
-    assert (
-        request_of(LINE.format(took="0.1", status=200, target="200", path="/"), {}) is None
-        and request_of("nonsense", {OLD: "old"}) is None
-    )
+    assert request_of(LINE.format(took="0.1", status=200, target="200", path="/"), {}) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nonsense",
+        LINE.replace("https://shop.example:443{path}", "http://[x:80/"),
+        LINE.replace("2026-11-21T03:00:05.000000Z", "yesterday"),
+        LINE.format(took="nan", status=200, target="200", path="/"),
+        LINE.format(took="1e999", status=200, target="200", path="/"),
+        LINE.format(took="0.1", status="two", target="200", path="/"),
+    ],
+)
+def test_a_line_that_cannot_be_read_says_so(line):
+    """Whatever a client sent: one kind of error, which whoever reads a file counts."""
+    text = line.format(took="0.1", status=200, target="200", path="/") if "{" in line else line
+    with pytest.raises(ValueError):
+        request_of(text, {OLD: "old"})
+
+
+def test_what_cannot_be_read_is_nobody_s_and_is_counted(monkeypatch):
+    """One line of an anonymous client, one damaged file: the requests beside them count."""
+    good = LINE.format(took="0.1", status=200, target="200", path="/")
+    bad = LINE.replace("https://shop.example:443{path}", "http://[x:80/")
+    files = {
+        "a": [good, bad.format(took="0.1", status=200, target="200"), good],
+        "b": None,
+    }
+    monkeypatch.setattr(logs_bucket, "files", lambda *_: list(files))
+    monkeypatch.setattr(logs_bucket, "lines", lambda aws, place, key: files[key])
+    group = TargetGroup(OLD, "old")
+    source = AccessLog(None, None, group, TargetGroup(OLD + "x", "new"), 1, (), False)
+    asked = Asked(10, 1, 1795230005.0, 1795230006.0, {}, {"old": [1.0], "new": [1.0]})
+    for _ in range(2):
+        [batch] = source.batches(asked)
+        assert batch.side("old").requests == 2, "asked again, it is told again"
+        assert source.unread == Unread(lines=1, files=1)
 
 
 def test_a_client_has_one_vote():

@@ -3,16 +3,24 @@ for zero."""
 
 from __future__ import annotations
 
+import gzip
+import stat
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kirikae.console import collecting
 from kirikae.model.bundle import Listener, Peer, User
 from kirikae.model.project import BuildSettings
+from kirikae.survey import sections
 from kirikae.survey.bundles import read
-from kirikae.survey.errors import NoSurvey
+from kirikae.survey.collect import Keys
+from kirikae.survey.errors import BundleProblem, NoSurvey
 from kirikae.survey.rules import findings_of
-from kirikae.survey.sections import number
+from kirikae.survey.sections import number, unpacked
+from kirikae.survey.shelf import Shelf
 from kirikae.survey.survey import findings
 from kirikae.survey.view import View
 from kirikae.survey.workload import workload
@@ -246,3 +254,117 @@ def test_a_variable_that_one_of_two_services_reads_is_read():
     after = findings_of(View(both), TODAY)
     assert "BOOKSHOP_DEBUG_SQL" in [each.where for each in before if each.code == "CF08"]
     assert "BOOKSHOP_DEBUG_SQL" not in [each.where for each in after if each.code == "CF08"]
+
+
+# --- what is no bundle
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "@",
+        "@kirikae-bundle",
+        "@kirikae-bundle \n@end",
+        "@kirikae-bundle 2\n@end",
+        "@kirikae-bundle 1\n@meta\n|a",
+        "ssh: banner\n@kirikae-bundle 1\n@end\n",
+        "\x00\n@end\n",
+    ],
+)
+def test_what_is_no_whole_bundle_is_told(text):
+    """Of another version, cut off, or something else."""
+    with pytest.raises(BundleProblem):
+        read(text, "host")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x1f\x8b",
+        b"\x1f\x8b" + b"\xff" * 40,
+        gzip.compress(b"@kirikae-bundle 1\n@end\n")[:-12],
+        b"\x1f\x8b\x08\x00" + b"\x00" * 30,
+    ],
+)
+def test_what_is_no_gzip_is_told(raw):
+    """Damaged or cut off anywhere."""
+    with pytest.raises(BundleProblem, match="cut off or damaged"):
+        unpacked(raw)
+
+
+def test_a_bundle_that_would_fill_the_memory_is_not_unpacked(monkeypatch):
+    """A small answer may become a large one; no more than the limit is ever made of it."""
+    monkeypatch.setattr(sections, "MOST_BYTES", 1 << 20)
+    bomb = gzip.compress(b"\n" * (64 << 20))
+    assert len(bomb) < 1 << 17
+    tracemalloc.start()
+    with pytest.raises(BundleProblem, match="larger than 1 MiB"):
+        unpacked(bomb)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 8 << 20
+    with pytest.raises(BundleProblem, match="larger than 1 MiB"):
+        unpacked(b"@" * (2 << 20))
+    whole = b"@kirikae-bundle 1\n@end\n"
+    assert unpacked(gzip.compress(whole)) == unpacked(whole) == whole.decode()
+
+
+@given(st.one_of(st.binary(max_size=200), st.binary(max_size=200).map(gzip.compress)))
+def test_any_bytes_of_a_host_are_a_bundle_or_its_problem(raw):
+    """Never a traceback."""
+    try:
+        read(unpacked(raw), "host")
+    except BundleProblem:
+        return
+    pytest.fail("random bytes are no bundle")
+
+
+TEXTS = st.lists(
+    st.one_of(
+        st.sampled_from([f"@{name}" for name in SECTIONS]),
+        st.sampled_from(["@kirikae-bundle 1", "@end", "@", "|", "@sockets icmp", "@code", "@text"]),
+        st.text(st.characters(exclude_characters="\n"), max_size=20).map("|{}".format),
+        st.text(max_size=20),
+    ),
+    max_size=20,
+)
+
+
+@given(TEXTS)
+def test_any_order_of_sections_is_read_or_told(lines):
+    """Twice, empty, unknown, in between."""
+    text = "\n".join(["@kirikae-bundle 1", *lines, "@end"])
+    try:
+        findings_of(View(read(text, "host")), TODAY)
+    except BundleProblem as error:
+        assert "collect it again" in str(error)
+
+
+def test_a_reader_that_stumbles_costs_one_host_and_not_the_collection(tmp_path, monkeypatch):
+    """What goes wrong inside is that host's problem; the others are kept."""
+
+    class Answers:
+        def __init__(self, name, raw):
+            self.name = name
+            self._raw = raw
+
+        def run(self, script, timeout_s):
+            return self._raw
+
+    def broken(cells):
+        raise IndexError("list index out of range")
+
+    good = b"@kirikae-bundle 1\n@meta\n|now\t1\n@end\n"
+    bad = b"@kirikae-bundle 1\n@mounts\n|a\tb\tc\n@end\n"
+    monkeypatch.setattr("kirikae.survey.rows.mount", broken)
+    shelf = Shelf(tmp_path)
+    keys = Keys("1", "2")
+    looks = [collecting._look(Answers(n, raw), keys, shelf) for n, raw in (("a", good), ("b", bad))]
+    assert [look.trouble for look in looks] == [
+        "",
+        "the bundle of b cannot be read (IndexError: list index out of range); collect it again",
+    ]
+    assert shelf.hosts() == ["a"]
+    [kept] = (tmp_path / "a").iterdir()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600

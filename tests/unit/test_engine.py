@@ -8,12 +8,13 @@ import time
 
 import pytest
 
-from kirikae.model.errors import AwsUnreachable, OutOfOrder, Unfinished
+from kirikae.model.errors import AwsUnreachable, OutOfOrder
 from kirikae.model.evidence import Verdict
 from kirikae.model.move import Hold, Move, Order, Phase, Verb, Why
 from kirikae.model.said import said, text
+from kirikae.move.button import back_out
 from kirikae.move.driver import Driver, Service, hold_without_lease
-from kirikae.move.engine import Rules, Waits, back_out, held_in_words
+from kirikae.move.engine import Rules, Waits, held_in_words
 from kirikae.move.errors import Beaten, Driven, LeaseLost, NewerFormat, UnknownMove
 from kirikae.move.journal import Journal
 from kirikae.move.lease import Lease
@@ -319,17 +320,6 @@ def test_no_call_outlives_the_lease():
     from kirikae.move import lease
 
     assert session._CONNECT_S + session._READ_S < lease.ACT_S < lease.TERM_S
-
-
-def test_the_button_works_without_the_journal(tmp_path):
-    """The disk is broken: share 0 all the same, and the exit says that the journal does not
-    know."""
-    bench = Bench(tmp_path)
-    bench.world.turn(500)
-    (tmp_path / "state.db").write_text("no database " * 500)
-    with pytest.raises(Unfinished, match="share 0 was set, but the journal"):
-        back_out(bench.journal, bench.thing, bench.lease, "web", text("smoke"))
-    assert bench.world.share == 0
 
 
 def test_a_step_waits_for_somebody_else(tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kirikae.hosts.errors import CommandFailed, HostSilent
 from kirikae.hosts.ssh import Host
@@ -44,12 +46,55 @@ def client(tmp_path, monkeypatch):
         "ssh://-oProxyCommand=x",
         "ssh://web1:port",
         "ssh://web1:99999",
+        "ssh://web1:0",
+        "ssh://web1:٢٢",
+        "ssh://-oProxyCommand=touch%20x@web1",
+        "ssh://-lroot@web1",
+        "ssh://user:password@web1",
+        "ssh://.",
+        "ssh://..",
+        "ssh://a/../b",
+        "ssh://web1?x",
+        "ssh://web1#x",
+        "ssh://web 1",
+        "ssh://web1\n",
+        "ssh://web1;id",
+        "ssh://$(id)",
+        "ssh://[::1",
+        "ssh://x]",
+        "ssh://\ud800",
+        "",
     ],
 )
 def test_what_is_no_host_is_refused_with_what_to_write(url):
     """Also what ssh would take for an option."""
     with pytest.raises(UsageProblem, match=r"is no host; write ssh://name"):
         Host(url)
+
+
+@pytest.mark.parametrize("url", ["ssh://[::1]", "ssh://u@[2001:db8::1]:22", "ssh://2001:db8::1"])
+def test_an_ipv6_address_is_told_how_to_be_written(url):
+    """The ssh configuration gives it a name; a bundle's folder is named after that."""
+    with pytest.raises(UsageProblem, match=r"give an IPv6 address a name in your ssh config"):
+        Host(url)
+
+
+URLS = st.one_of(
+    st.text(max_size=20),
+    st.text(alphabet="sh:/@[]-.%?#oab19\x00\n", max_size=20),
+    st.text(alphabet=":@[]-.%?#ab19_", max_size=12).map("ssh://{}".format),
+)
+
+
+@given(URLS)
+def test_any_url_is_a_host_or_refused(url):
+    """Never a traceback; what is taken is a name for a folder, and no option of ssh."""
+    try:
+        host = Host(url)
+    except UsageProblem:
+        return
+    assert not host.name.startswith((".", "-")) and "/" not in host.name
+    assert not host._login.startswith("-")
 
 
 def test_user_port_and_case_reach_ssh_as_they_were_written(client):
@@ -64,12 +109,12 @@ def test_user_port_and_case_reach_ssh_as_they_were_written(client):
 
 def test_a_command_that_says_no_is_told_by_its_last_words(client):
     """Of the error stream, else of what it wrote, else by its exit status."""
-    for given, says in (
+    for answered, says in (
         ({"complaint": "1\n2\n3\n4"}, "web1: 2 / 3 / 4"),
         ({"answer": "out"}, "web1: out"),
         ({}, "web1: exit status 7"),
     ):
-        client(**given, code=7)
+        client(**answered, code=7)
         with pytest.raises(CommandFailed) as caught:
             Host("ssh://web1").run("false")
         assert str(caught.value) == says and caught.value.code == 7

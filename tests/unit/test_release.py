@@ -68,6 +68,8 @@ def test_templates_know_env_and_must_env_and_nothing_else():
     )
     with pytest.raises(DefinitionProblem, match=r"f:2: .*B is not set"):
         render("\n{{ must_env `B` }}", "f", values)
+    with pytest.raises(DefinitionProblem, match=r"f:1: .*A1 is not set\nf:2: .*A2 is not set"):
+        render("{{ must_env `A1` }}\n{{ must_env `A2` }}", "f", values)
     with pytest.raises(DefinitionProblem, match=r"f:1: .*only env and must_env"):
         render("{{ if eq 1 1 }}", "f", values)
 

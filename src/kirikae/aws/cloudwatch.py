@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from kirikae.aws.errors import AwsRefused, FiguresIncomplete
 from kirikae.aws.session import Aws, told
 
 _NAMESPACE = "AWS/ApplicationELB"
@@ -28,26 +29,14 @@ def metric_data(
     aws: Aws, queries: Sequence[Query], since: float, until: float, period_s: int
 ) -> list[dict[int, float]]:
     """Per query, the values by the Unix time at which their period begins; periods without data are
-    absent."""
-    asked = [
-        {
-            "Id": f"q{number}",
-            "MetricStat": {
-                "Metric": {
-                    "Namespace": _NAMESPACE,
-                    "MetricName": query.metric,
-                    "Dimensions": [
-                        {"Name": "TargetGroup", "Value": query.target_group},
-                        {"Name": "LoadBalancer", "Value": query.balancer},
-                    ],
-                },
-                "Period": period_s,
-                "Stat": query.statistic,
-            },
-        }
-        for number, query in enumerate(queries)
-    ]
-    found: dict[str, dict[int, float]] = {q["Id"]: {} for q in asked}  # type: ignore[misc]
+    absent.
+
+    Raises FiguresIncomplete where CloudWatch could not read all of a series, and AwsRefused where
+    it was not allowed to.
+    """
+    asked = [_asked(f"q{number}", query, period_s) for number, query in enumerate(queries)]
+    series = [_Series(query) for query in queries]
+    by_id = {each["Id"]: one for each, one in zip(asked, series, strict=True)}
     extra: dict[str, Any] = {}
     with told():
         while True:
@@ -59,11 +48,56 @@ def metric_data(
                 **extra,
             )
             for result in answer["MetricDataResults"]:
-                stamps = [int(stamp.timestamp()) for stamp in result["Timestamps"]]
-                found[result["Id"]].update(zip(stamps, result["Values"], strict=True))
+                by_id[result["Id"]].take(result)
             if not answer.get("NextToken"):
-                return list(found.values())
+                break
             extra = {"NextToken": answer["NextToken"]}
+    for one in series:
+        one.assert_complete()
+    return [one.values for one in series]
+
+
+def _asked(name: str, query: Query, period_s: int) -> dict[str, Any]:
+    metric = {
+        "Namespace": _NAMESPACE,
+        "MetricName": query.metric,
+        "Dimensions": [
+            {"Name": "TargetGroup", "Value": query.target_group},
+            {"Name": "LoadBalancer", "Value": query.balancer},
+        ],
+    }
+    stat = {"Metric": metric, "Period": period_s, "Stat": query.statistic}
+    return {"Id": name, "MetricStat": stat}
+
+
+@dataclass(slots=True)
+class _Series:
+    """What came of one query, and what CloudWatch said of it last (API reference,
+    MetricDataResult.StatusCode): with more pages to come, PartialData only says so."""
+
+    query: Query
+    values: dict[int, float] = field(default_factory=dict)
+    status: str = "no answer"
+    message: str = ""
+
+    def take(self, result: Mapping[str, Any]) -> None:
+        stamps = [int(stamp.timestamp()) for stamp in result["Timestamps"]]
+        self.values.update(zip(stamps, result["Values"], strict=True))
+        self.status = result.get("StatusCode", "no status")
+        self.message = "; ".join(each.get("Value", "") for each in result.get("Messages", ()))
+
+    def assert_complete(self) -> None:
+        if self.status == "Complete":
+            return
+        metric = f"{self.query.metric} of {self.query.target_group}"
+        if self.status == "Forbidden":
+            raise AwsRefused(
+                "GetMetricData",
+                "Forbidden",
+                f"{metric}: {self.message or 'not allowed'}; "
+                "the permission cloudwatch:GetMetricData is needed (`kirikae doctor`)",
+            )
+        raise FiguresIncomplete(metric, self.status, self.message)
 
 
 def maximum(

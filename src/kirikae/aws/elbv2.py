@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kirikae.aws.errors import NotThere
 from kirikae.aws.session import Aws, told
+from kirikae.model.errors import AwsUnreachable
 
 _TAGGED_AT_ONCE = 20
 """ARNs in one call (ELB API reference, DescribeTags)."""
@@ -143,22 +144,41 @@ def balancer_arn(rule_arn: str) -> str:
     return f"{head}:loadbalancer/{tail.rsplit('/', 2)[0]}"
 
 
+def group_arns(aws: Aws, names: Sequence[str]) -> list[str]:
+    """ARNs of target groups in the order of their names, by one call.  Raises NotThere."""
+    with told():
+        found = aws.client("elbv2").describe_target_groups(Names=list(names))["TargetGroups"]
+        arns = {group["TargetGroupName"]: str(group["TargetGroupArn"]) for group in found}
+        return [arns[name] for name in names]
+
+
 def rule(aws: Aws, arn: str) -> Rule:
     with told():
         found = aws.client("elbv2").describe_rules(RuleArns=[arn])["Rules"][0]
+        return _rule(arn, found)
+
+
+def _rule(arn: str, found: Mapping[str, Any]) -> Rule:
     action = found["Actions"][-1]
-    groups = action.get("ForwardConfig", {}).get("TargetGroups") or [
-        {"TargetGroupArn": action["TargetGroupArn"], "Weight": 1}
-    ]
     sticky = action.get("ForwardConfig", {}).get("TargetGroupStickinessConfig", {})
     seconds = int(sticky.get("DurationSeconds", 0)) if sticky.get("Enabled") else 0
     dimension = arn.split(":listener-rule/", 1)[1].rsplit("/", 2)[0]
-    weights = {g["TargetGroupArn"]: int(g.get("Weight", 1)) for g in groups}
-    return Rule(arn, dimension, weights, seconds, tuple(found["Actions"]))
+    return Rule(arn, dimension, _weights(action), seconds, tuple(found["Actions"]))
+
+
+def _weights(action: Mapping[str, Any]) -> dict[str, int]:
+    groups = action.get("ForwardConfig", {}).get("TargetGroups")
+    if not groups:
+        # A redirect or a fixed response leads to no side at all.
+        return {action["TargetGroupArn"]: 1} if "TargetGroupArn" in action else {}
+    return {group["TargetGroupArn"]: int(group.get("Weight", 1)) for group in groups}
 
 
 def set_weights(aws: Aws, found: Rule, weights: dict[str, int]) -> None:
-    """Put these weights into the rule's forward action and leave everything else as it is."""
+    """Put these weights into the rule's forward action and leave everything else as it is.
+
+    Raises AwsUnreachable where the answer does not say that they are set.
+    """
     *before, action = found.actions
     forward = {
         **action.get("ForwardConfig", {}),
@@ -168,4 +188,7 @@ def set_weights(aws: Aws, found: Rule, weights: dict[str, int]) -> None:
         "ForwardConfig": forward
     }
     with told():
-        aws.client("elbv2").modify_rule(RuleArn=found.arn, Actions=[*before, changed])
+        answer = aws.client("elbv2").modify_rule(RuleArn=found.arn, Actions=[*before, changed])
+        is_set = _rule(found.arn, answer["Rules"][0]).weights
+    if is_set != weights:
+        raise AwsUnreachable(f"ModifyRule was answered with other weights: {is_set}")

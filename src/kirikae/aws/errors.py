@@ -6,11 +6,13 @@ KirikaeError
 ├── WrongAccount     1  the credentials belong to another account than the project file says
 ├── ReadOnly         1  --read-only: the call would change something and was not sent
 └── AwsUnreachable   3  no answer (model/errors.py)
+    ├── CredentialsExpired   3  the credentials ran out; whoever renews them lets us go on
+    └── FiguresIncomplete    3  CloudWatch did not tell all figures; missing is not zero
 """
 
 from __future__ import annotations
 
-from kirikae.model.errors import KirikaeError
+from kirikae.model.errors import AwsUnreachable, KirikaeError
 
 
 class AwsRefused(KirikaeError):
@@ -33,3 +35,26 @@ class WrongAccount(KirikaeError):
 
 class ReadOnly(KirikaeError):
     """Refused before it was sent: the call would have changed something."""
+
+
+class CredentialsExpired(AwsUnreachable):
+    """The credentials ran out."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"the AWS credentials have run out ({why}); renew them (`aws sso login`): "
+            "it goes on by itself as soon as they are valid"
+        )
+
+
+class FiguresIncomplete(AwsUnreachable):
+    """CloudWatch did not tell all figures of a time: missing is not zero.
+
+    ``metric``: whose figures; ``status``: what CloudWatch says of them.
+    """
+
+    def __init__(self, metric: str, status: str, message: str = "") -> None:
+        because = f" ({message})" if message else ""
+        super().__init__(f"CloudWatch did not tell {metric} completely: {status}{because}")
+        self.metric = metric
+        self.status = status

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -96,8 +97,11 @@ def files(aws: Aws, place: Place, since: float, until: float) -> list[str]:
     return keys
 
 
-def lines(aws: Aws, place: Place, key: str) -> list[str]:
-    """Raises NotThere."""
+def lines(aws: Aws, place: Place, key: str) -> list[str] | None:
+    """None for a file that cannot be unpacked.  Raises NotThere."""
     with told():
         body = aws.client("s3").get_object(Bucket=place.bucket, Key=key)["Body"].read()
-    return gzip.decompress(body).decode("utf-8", "replace").splitlines()
+    try:
+        return gzip.decompress(body).decode("utf-8", "replace").splitlines()
+    except (OSError, EOFError, zlib.error):
+        return None

@@ -43,6 +43,8 @@ class S3Store:
             if error.code == "NoSuchBucket":
                 raise self._no_bucket(error) from error
             return None
+        except AwsRefused as error:
+            raise self._broken("read", error) from error
 
     def list(self, prefix: str) -> list[str]:
         """Raises StoreBroken where the bucket is not there."""
@@ -60,6 +62,8 @@ class S3Store:
                     ]
         except NotThere as error:
             raise self._no_bucket(error) from error
+        except AwsRefused as error:
+            raise self._broken("read", error) from error
         return sorted(keys)
 
     def create_if_absent(self, key: str, body: str) -> str:
@@ -109,9 +113,7 @@ class S3Store:
                     continue
                 if error.code in ("PreconditionFailed", "ConditionalRequestConflict"):
                     raise beaten(f"{key} was written by somebody else") from error
-                raise StoreBroken(
-                    f"the journal s3://{self._bucket}/{self._prefix} cannot be written: {error}",
-                ) from error
+                raise self._broken("written", error) from error
         raise AssertionError("the last attempt returns or raises")
 
     def _landed(self, key: str, nonce: str) -> str:
@@ -126,6 +128,10 @@ class S3Store:
             except self._aws.client("s3").exceptions.ClientError:
                 return ""
         return str(answer["ETag"]) if answer["Metadata"].get(_NONCE) == nonce else ""
+
+    def _broken(self, what: str, error: AwsRefused) -> StoreBroken:
+        where = f"s3://{self._bucket}/{self._prefix}"
+        return StoreBroken(f"the journal {where} cannot be {what}: {error}")
 
     def _no_bucket(self, error: NotThere) -> StoreBroken:
         """The error (not raised yet) that says how to get one."""

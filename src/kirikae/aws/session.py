@@ -6,19 +6,28 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionError,
+    CredentialRetrievalError,
     HTTPClientError,
+    IncompleteReadError,
     NoCredentialsError,
+    SSOTokenLoadError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
 )
+from botocore.parsers import ResponseParserError
 
-from kirikae.aws.errors import AwsRefused, NotThere, ReadOnly, WrongAccount
+from kirikae.aws.errors import AwsRefused, CredentialsExpired, NotThere, ReadOnly, WrongAccount
 from kirikae.model.errors import AwsUnreachable, KirikaeError
 
 _CONNECT_S = 2
@@ -27,18 +36,69 @@ _READ_S = 6
 lease; no retries."""
 _READS = re.compile(r"^(Describe|List|Get|Head|Lookup|Simulate)")
 
+TRY_AGAIN = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottledException",
+        "TooManyRequestsException",
+        "ProvisionedThroughputExceededException",
+        "TransactionInProgressException",
+        "RequestLimitExceeded",
+        "BandwidthLimitExceeded",
+        "LimitExceededException",
+        "RequestThrottled",
+        "SlowDown",
+        "PriorRequestNotComplete",
+        "EC2ThrottledException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "ServiceUnavailable",
+    }
+)
+"""The same call may succeed later: botocore's own table (a test compares them), and what AWS says
+of itself."""
+EXPIRED = frozenset(
+    ["ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"]
+)
+"""Credentials that somebody may renew beside us, such as by `aws sso login`."""
+_TO_BE_RENEWED = (
+    CredentialRetrievalError,
+    SSOTokenLoadError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
+_NO_ANSWER = (ResponseParserError, LookupError, TypeError, ValueError, RecursionError)
+"""botocore follows a 301 of S3 without a region round and round."""
+_THROTTLED = 429
+_CLOCK_SAMPLES = 32
+_CLOCK_SLACK_S = 2.0
+
 
 class Aws:
     """Lends clients.  Thread-safe: one session per instance, clients are shared."""
 
     def __init__(self, region: str, read_only: bool = False) -> None:
-        import boto3  # half of the start-up time; `--help` needs none of it
-
-        self._session = boto3.session.Session(region_name=region)
+        self._region = region
+        self._session = self._fresh_session()
         self._read_only = read_only
         self._clients: dict[str, Any] = {}
         self._seen: list[str] = []
         self._guard = threading.Lock()
+        self._clock = ServerClock()
+
+    def _fresh_session(self) -> Any:
+        import boto3  # half of the start-up time; `--help` needs none of it
+
+        return boto3.session.Session(region_name=self._region)
+
+    def now(self) -> float:
+        """The time by AWS's own clock as far as it is known, else by this machine's."""
+        return self._clock.now()
 
     @property
     def endpoint(self) -> str:
@@ -68,10 +128,16 @@ class Aws:
             )
 
     def _after(self, parsed: Any, model: Any, **_: Any) -> None:
-        request_id = parsed.get("ResponseMetadata", {}).get("RequestId")
-        if request_id and not _READS.match(model.name):
-            with self._guard:
+        about = parsed.get("ResponseMetadata", {})
+        self._clock.hear(about.get("HTTPHeaders", {}))
+        request_id = about.get("RequestId")
+        with self._guard:
+            if request_id and not _READS.match(model.name):
                 self._seen.append(f"{model.name}:{request_id}")
+            if parsed.get("Error", {}).get("Code") in EXPIRED:
+                # Whoever renews them writes a file; only a fresh session reads it.
+                self._session = self._fresh_session()
+                self._clients = {}
 
     def take_request_ids(self) -> tuple[str, ...]:
         """IDs of the changing calls since the last time this was asked."""
@@ -93,9 +159,40 @@ class Aws:
         return str(answer["Arn"])
 
 
+class ServerClock:
+    """What AWS's answers say of the time.
+
+    A Date header names the second in which the answer was made, so the truth lies within the
+    second after it.  A clock of this machine that agrees is believed, since it is finer.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._steady = steady
+        self._ahead: deque[float] = deque(maxlen=_CLOCK_SAMPLES)
+
+    def hear(self, headers: Mapping[str, str]) -> None:
+        try:
+            said = parsedate_to_datetime(headers["date"]).timestamp()
+        except (KeyError, TypeError, ValueError):
+            return
+        self._ahead.append(said - self._steady())
+
+    def now(self) -> float:
+        here = self._clock()
+        if not self._ahead:
+            return here
+        there = max(self._ahead) + self._steady()
+        return here if abs(here - there) <= _CLOCK_SLACK_S else there
+
+
 @contextmanager
 def told() -> Iterator[None]:
-    """Map every botocore error to ours."""
+    """Map every botocore error to ours, and what is no answer of AWS at all."""
     try:
         yield
     except KirikaeError:
@@ -108,17 +205,30 @@ def told() -> Iterator[None]:
             "NoCredentials",
             "no AWS credentials; set AWS_PROFILE, or `eval $(kirikae local env)`",
         ) from error
-    except (ConnectionError, HTTPClientError) as error:
+    except _TO_BE_RENEWED as error:
+        raise CredentialsExpired(str(error)) from error
+    except (ConnectionError, HTTPClientError, IncompleteReadError) as error:
         raise AwsUnreachable(f"AWS does not answer: {error}") from error
     except BotoCoreError as error:
         raise AwsRefused("the call", type(error).__name__, str(error)) from error
+    except _NO_ANSWER as error:
+        raise AwsUnreachable(
+            "what came back is no answer of AWS; is a proxy in between? "
+            f"({type(error).__name__}: {_first_line(error)})"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:120]
 
 
 def _mapped(error: ClientError) -> KirikaeError:
     code = error.response["Error"].get("Code", "")
     message = error.response["Error"].get("Message", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if status >= 500 or code in ("Throttling", "ThrottlingException", "RequestLimitExceeded"):
+    if code in EXPIRED:
+        return CredentialsExpired(f"{code}: {message}")
+    if status >= 500 or status == _THROTTLED or code in TRY_AGAIN:
         return AwsUnreachable(f"AWS could not answer {error.operation_name}: {code}: {message}")
     kind = NotThere if "NotFound" in code or code.startswith("NoSuch") else AwsRefused
     return kind(error.operation_name, code, message)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import socket
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ from kirikae.aws.session import Aws
 from kirikae.console import kinds
 from kirikae.console.here import Here
 from kirikae.model.calendar import Calendar
-from kirikae.model.errors import AwsUnreachable, UsageProblem
+from kirikae.model.errors import UsageProblem
 from kirikae.model.move import Move
 from kirikae.model.project import MoveSettings, Project
 from kirikae.model.store import Store
@@ -23,8 +21,12 @@ from kirikae.move.engine import Engine, Rules
 from kirikae.move.errors import AnotherSubject, UnknownMove
 from kirikae.move.journal import Journal
 from kirikae.move.kind import Bench, Kind, Thing
+from kirikae.move.late import Patience
 from kirikae.move.lease import Lease
 from kirikae.move.sqlite_store import SqliteStore
+
+STORE_PATIENCE_S = 30.0
+"""How long another process may hold the journal's file locked."""
 
 
 def load_project(here: Here) -> Project:
@@ -49,14 +51,19 @@ def open_aws(here: Here, project: Project) -> tuple[Aws, str]:
     return aws, aws.identity(project.account)
 
 
-def open_store(here: Here, project: Project, aws: Aws | None = None) -> Store:
+def open_store(
+    here: Here,
+    project: Project,
+    aws: Aws | None = None,
+    patience_s: float = STORE_PATIENCE_S,
+) -> Store:
     """The journal's store: a file, or a bucket of the project's own account."""
     if project.store.startswith("s3://"):
         from kirikae.aws.s3_store import store_at
 
         session = aws or Aws(project.region, here.read_only)
         return store_at(session, project.store, project.account)
-    return SqliteStore(here.folder / project.store)
+    return SqliteStore(here.folder / project.store, patience_s)
 
 
 def move_of(here: Here, project: Project, name: str) -> MoveSettings:
@@ -93,9 +100,10 @@ class Desk:
         rules = Rules(
             ask=self.settings.advance == "ask",
             by_another=self.settings.approver == "another",
-            closed=lambda: self.calendar.closed(time.time()),
+            closed=lambda: self.calendar.closed(self.aws.now()),
         )
-        return Engine(self.journal, self.thing, self.lease, rules)
+        patience = Patience(clock=self.aws.now)
+        return Engine(self.journal, self.thing, self.lease, rules, patience)
 
     def read(self) -> Move | None:
         """The move as the journal has it; None: it was never planned."""
@@ -116,35 +124,38 @@ class Desk:
         )
 
 
-def _who(aws: Aws, project: Project, anyone: bool) -> str:
-    try:
-        return aws.identity(project.account)
-    except AwsUnreachable:
-        if not anyone:
-            raise
-        return f"local user {getpass.getuser()}"
-
-
-def open_desk(
-    here: Here, name: str, anyone: bool = False, clock: Callable[[], float] = time.time
-) -> Desk:
-    """``anyone``: go on under the local user's name when AWS does not say who we are (the red
-    button must work)."""
+def open_desk(here: Here, name: str, clock: Callable[[], float] | None = None) -> Desk:
+    """``clock``: by default AWS's own, as far as it is known."""
     project = load_project(here)
+    move_of(here, project, name)
+    aws, who = open_aws(here, project)
+    return desk_of(here, project, name, aws, who, clock=clock)
+
+
+def desk_of(
+    here: Here,
+    project: Project,
+    name: str,
+    aws: Aws,
+    who: str,
+    store_patience_s: float = STORE_PATIENCE_S,
+    clock: Callable[[], float] | None = None,
+) -> Desk:
+    """Nothing is asked yet, neither AWS nor the store."""
     settings = move_of(here, project, name)
-    aws = Aws(project.region, here.read_only)
-    who = _who(aws, project, anyone)
-    store = open_store(here, project, aws)
+    store = open_store(here, project, aws, store_patience_s)
+    now = clock or aws.now
     journal = Journal(
         store,
         project.environment,
         project.service,
         who,
         socket.gethostname(),
+        now,
         requests=aws.take_request_ids,
     )
     kind = kinds.kind_of(settings)
-    bench = Bench(name, project, aws, journal, clock, here.folder)
+    bench = Bench(name, project, aws, journal, now, here.folder)
     return Desk(
         name,
         project,

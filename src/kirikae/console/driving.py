@@ -28,7 +28,7 @@ from kirikae.model.move import Move
 from kirikae.model.share import percent
 from kirikae.move.driver import Service
 from kirikae.move.engine import Look
-from kirikae.move.errors import Stopped
+from kirikae.move.errors import LeaseLost, Stopped
 
 
 def _assert_may_begin(here: Here, desk: Desk, found: Move | None) -> None:
@@ -150,16 +150,29 @@ def step(here: Here, name: str, as_json: bool, dry_run: bool) -> Answer:
     if found is None:
         _plan_it(desk, found)
     speech = Speech("en", desk.kind.name)
-    with desk.lease.held(), _telling(desk, None if as_json else speech) as tell:
-        before = desk.journal.read(name)
-        look = desk.engine.step(name)
-        tell(look)
+    before, look = _step(desk, None if as_json else speech)
     went_on = look.move.seq > before.seq or look.move.over
     outcome = Exit.DONE if went_on else Exit.WAITING
     if exit_of(look.move) is Exit.BACKED_OUT:
         outcome = Exit.BACKED_OUT
     # For people the look itself is the answer: it has been told.
     return Answer(shown_look(look), (), outcome)
+
+
+def _step(desk: Desk, speech: Speech | None) -> tuple[Move, Look]:
+    """The move before, and the one look."""
+    engine = desk.engine
+    with _telling(desk, speech) as tell:
+        try:
+            with desk.lease.held():
+                before = desk.journal.read(desk.name)
+                look = engine.step(desk.name)
+                tell(look)
+        except LeaseLost:
+            engine.clear_up(desk.name)
+            raise
+        engine.keep_down(look.move)
+    return before, look
 
 
 @click.command("drive")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from kirikae.console import orders
+from kirikae.console import orders, pressing
 from kirikae.console.context import open_desk
 from kirikae.console.driving import drive_on, start, step
 from kirikae.console.here import Answer, Here
@@ -62,7 +62,8 @@ def status(here: Here, name: str, lang: str | None) -> Answer:
     """Where the move stands, who drives it, and whether the old side can take all of it now."""
     desk = open_desk(here, name)
     found = standing(desk)
-    return Answer(found.to_plain(), found.lines(Speech(here.language(lang), desk.kind.name)))
+    lines = found.lines(Speech(here.language(lang), desk.kind.name))
+    return Answer(found.to_plain(), lines, found.exit)
 
 
 @move.command()
@@ -186,4 +187,4 @@ def back_out(here: Here, name: str | None, everything: bool, reason: str, dry_ru
     here.assert_may_change("back-out", dry_run)
     if (name is None) != everything:
         raise UsageProblem("name the move, or say --all")
-    return orders.back_out(here, name, text(reason), dry_run, COMPLAIN)
+    return pressing.back_out(here, name, text(reason), dry_run, COMPLAIN)

@@ -1,4 +1,4 @@
-"""What people order by hand: hold, resume, approve, abandon, settle, retire, the red button."""
+"""What people order by hand: hold, resume, approve, abandon, settle, retire."""
 
 from __future__ import annotations
 
@@ -6,25 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from kirikae.console.context import Desk, load_project, open_desk
+from kirikae.console.context import Desk
 from kirikae.console.errors import NothingToApprove
-from kirikae.console.here import DRY_RUN, NOTHING_TO_DO, Answer, Here
+from kirikae.console.here import DRY_RUN, Answer, Here
 from kirikae.console.notify import tell_once
 from kirikae.console.speech import Speech
 from kirikae.console.telling import about, shown, shown_evidence
 from kirikae.hosts.files import write_durably
-from kirikae.model.errors import (
-    AwsUnreachable,
-    Exit,
-    KirikaeError,
-    StoreBroken,
-    UsageProblem,
-)
+from kirikae.model.errors import Exit
 from kirikae.model.move import Move, Order, Phase, Verb
-from kirikae.model.said import Language, Said, said, text
+from kirikae.model.said import Language, said, text
 from kirikae.model.share import percent
 from kirikae.move.driver import hold_without_lease
-from kirikae.move.engine import back_out as press
 from kirikae.move.journal import Entry
 
 Complain = Callable[[str], None]
@@ -155,100 +148,3 @@ def history_line(entry: Entry, speech: Speech) -> str:
         approved=approved,
     )
     return speech.say(line)
-
-
-# --- the red button
-
-
-@dataclass(frozen=True, slots=True)
-class Pressed:
-    """What the red button did for one move.
-
-    ``move``: None where it was not touched.  ``found``: where it stood, if the journal told.
-    ``trouble``: what went wrong, or empty.
-    """
-
-    name: str
-    move: Move | None = None
-    found: Move | None = None
-    when: Said | None = None
-    trouble: str = ""
-
-
-def back_out(
-    here: Here, name: str | None, reason: Said, dry_run: bool, complain: Complain
-) -> Answer:
-    """Share 0 now for this move, or for each that is live, whatever a driver is doing.
-
-    One that cannot be backed out never keeps the others from it.  Raises UsageProblem for one that
-    was named and is not live.
-    """
-    names = list(load_project(here).moves) if name is None else [name]
-    pressed = [_press(here, each, reason, dry_run, complain) for each in names]
-    if name is not None:
-        _assert_live(pressed[0])
-    return _answer(pressed, dry_run)
-
-
-def _answer(pressed: Sequence[Pressed], dry_run: bool) -> Answer:
-    done = [each.move for each in pressed if each.move is not None]
-    lines = [line for each in pressed for line in _lines(each, dry_run)]
-    troubles = [f"{each.name}: {each.trouble}" for each in pressed if each.trouble]
-    plain: dict[str, object] = {"moves": [shown(move) for move in done], "troubles": troubles}
-    if len(done) == 1:
-        plain = {**shown(done[0]), **plain}
-    if troubles:
-        return Answer(plain, lines, Exit.UNFINISHED, "", troubles)
-    if dry_run:
-        return Answer(plain, lines, Exit.DONE, DRY_RUN)
-    if not done:
-        return Answer(plain, ("no move of this project is live",), Exit.DONE, NOTHING_TO_DO)
-    return Answer(plain, lines, Exit.BACKED_OUT)
-
-
-def _lines(pressed: Pressed, dry_run: bool) -> tuple[str, ...]:
-    if pressed.move is None:
-        return ()
-    lead = "would set it to 0% and hold it;" if dry_run else ""
-    when = (Speech().say(pressed.when),) if pressed.when is not None else ()
-    return (*about(pressed.move, lead).lines, *when)
-
-
-def _press(here: Here, name: str, reason: Said, dry_run: bool, complain: Complain) -> Pressed:
-    try:
-        desk = open_desk(here, name, anyone=True)
-        return _press_at(desk, reason, dry_run, complain)
-    except UsageProblem:
-        raise
-    except (KirikaeError, AwsUnreachable) as error:
-        return Pressed(name, trouble=str(error))
-
-
-def _press_at(desk: Desk, reason: Said, dry_run: bool, complain: Complain) -> Pressed:
-    try:
-        found = desk.read()
-    except (StoreBroken, AwsUnreachable):
-        # The button works without the journal, and says so.
-        found = Move(desk.name, desk.thing.plan(), Phase.RUNNING)
-    if found is None or not found.live:
-        return Pressed(desk.name, found=found)
-    if dry_run:
-        return Pressed(desk.name, found, found)
-    after = press(desk.journal, desk.thing, desk.lease, desk.name, reason)
-    tell_once(desk, complain)
-    return Pressed(desk.name, after, found, _when_in_force(desk, after))
-
-
-def _when_in_force(desk: Desk, move: Move) -> Said | None:
-    """By DNS a back-out is as slow as resolvers forget: say so."""
-    try:
-        facts = desk.thing.facts(move)
-    except (KirikaeError, AwsUnreachable):
-        return None
-    return next((fact.says for fact in facts if fact.key == "back_out_delay_s"), None)
-
-
-def _assert_live(pressed: Pressed) -> None:
-    if pressed.move is None and not pressed.trouble:
-        where = Speech().where(pressed.found) if pressed.found is not None else "not started"
-        raise UsageProblem(f"{pressed.name} is {where}: nothing of it is on the new side")

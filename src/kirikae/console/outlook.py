@@ -14,11 +14,14 @@ from kirikae.console.surveyed import survey_findings
 from kirikae.console.telling import shown
 from kirikae.model.errors import Exit
 from kirikae.model.finding import Finding, blocking
-from kirikae.model.move import Move
+from kirikae.model.move import Move, Phase, Verb
 from kirikae.model.said import Said, duration, said
-from kirikae.model.share import percent
+from kirikae.model.share import WHOLE, percent
 from kirikae.move.kind import Fact, Prospects
 from kirikae.move.lease import Holder
+
+_TURNS = (Verb.SHIFT, Verb.BACK_OUT, Verb.RESUME, Verb.ABANDON)
+"""Orders that turn the share while they are carried out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +124,17 @@ class Standing:
     facts: Sequence[Fact]
     driver: Holder | None
     closed: Said | None
+    differs: Said | None = None
+
+    @property
+    def exit(self) -> Exit:
+        return Exit.DONE if self.differs is None else Exit.FOUND
 
     def to_plain(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
         return {
             **shown(self.move),
+            "differs": Speech().say(self.differs),
             "driver": "" if self.driver is None else str(self.driver),
             "closed": Speech().say(self.closed),
             **{fact.key: fact.plain for fact in self.facts},
@@ -135,6 +144,8 @@ class Standing:
         """Where it stands, who drives it, then what its kind knows."""
         where = speech.where(self.move)
         told = [speech.say(said("console.is", name=self.move.name, where=where))]
+        if self.differs is not None:
+            told.append(speech.say(self.differs))
         told.append(speech.say(self._driver()))
         if self.closed is not None:
             told.append(speech.say(said("console.status.closed", closed=self.closed)))
@@ -151,4 +162,16 @@ def standing(desk: Desk) -> Standing:
     """Raises UnknownMove."""
     found = desk.journal.read(desk.name)
     closed = desk.calendar.closed(time.time())
-    return Standing(found, desk.thing.facts(found), desk.lease.holder(), closed)
+    differs = difference(found, desk.thing.found())
+    return Standing(found, desk.thing.facts(found), desk.lease.holder(), closed, differs)
+
+
+def difference(move: Move, found: int | None) -> Said | None:
+    """What the weights say where that is not what the journal says; None where they agree."""
+    expected = {WHOLE} if move.phase is Phase.RETIRED else {move.share}
+    if move.intent is not None:
+        expected |= {move.intent.share, 0} if move.intent.verb in _TURNS else set()
+    if found in expected or (found is None and not move.live):
+        return None
+    share: Said | str = said("console.button.some") if found is None else percent(found)
+    return said("console.status.differs", name=move.name, found=share, share=move.share)

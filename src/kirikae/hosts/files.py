@@ -24,7 +24,7 @@ def write_durably(path: Path, body: str | bytes, mode: int = 0o644) -> None:
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(body.encode() if isinstance(body, str) else body)
+            file.write(_bytes(body))
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
@@ -76,7 +76,7 @@ def create_durably(path: Path, body: str | bytes, mode: int = _PRIVATE_FILE) -> 
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(body.encode() if isinstance(body, str) else body)
+            file.write(_bytes(body))
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
@@ -87,6 +87,11 @@ def create_durably(path: Path, body: str | bytes, mode: int = _PRIVATE_FILE) -> 
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
     return True
+
+
+def _bytes(body: str | bytes) -> bytes:
+    """What a host wrote in another encoding is written as it came."""
+    return body.encode("utf-8", "surrogateescape") if isinstance(body, str) else body
 
 
 def _sync_folder(folder: Path) -> None:

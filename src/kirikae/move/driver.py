@@ -6,12 +6,26 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kirikae.model.errors import AwsUnreachable, KirikaeError, StoreBroken
+from kirikae.model.errors import (
+    AwsUnreachable,
+    KirikaeError,
+    StoreBroken,
+    Unfinished,
+    UsageProblem,
+    Waiting,
+)
 from kirikae.model.move import Move, Order, Phase, Verb
-from kirikae.model.said import Said, text
-from kirikae.model.share import WHOLE
+from kirikae.model.said import Said, said, text
+from kirikae.model.share import WHOLE, percent
 from kirikae.move.engine import Engine, Look, Wait, Waits
-from kirikae.move.errors import Beaten, Driven, LeaseLost, Stopped, UnknownMove
+from kirikae.move.errors import (
+    Beaten,
+    Driven,
+    LeaseLost,
+    LeftAlone,
+    Stopped,
+    UnknownMove,
+)
 from kirikae.move.journal import Journal
 from kirikae.move.lease import Lease
 
@@ -41,28 +55,63 @@ class Driver:
     def drive(self, tell: Callable[[Look], None]) -> Look:
         """Step until nothing more can be done here.
 
-        Raises Driven, LeaseLost, AwsUnreachable (after five minutes).
+        Raises Driven, LeaseLost, and what did not go away within five minutes.
         """
+        try:
+            with self.lease.held():
+                look = self._until_nothing_more(tell)
+        except LeaseLost:
+            self.engine.clear_up(self.name)
+            raise
+        self._keep_down(look.move, tell)
+        return look
+
+    def _until_nothing_more(self, tell: Callable[[Look], None]) -> Look:
         answered = self.clock()
-        with self.lease.held():
-            while True:
-                began = self.clock()
-                try:
-                    look = self.engine.step(self.name)
-                    answered = self.clock()
-                except AwsUnreachable as error:
-                    if self.clock() - answered > UNREACHABLE_S:
-                        raise
-                    look = Look(self.journal.read(self.name), wait=_no_answer(error))
-                tell(look)
-                if _nothing_more(look):
-                    return look
-                self._rest(began, look.move)
+        known: Move | None = None
+        while True:
+            began = self.clock()
+            try:
+                self.lease.assert_held()
+                look = self.engine.step(self.name)
+                answered = self.clock()
+            except KirikaeError as error:
+                known = self._last_known(known)
+                if known is None or not _may_pass(error, known):
+                    raise
+                if self.clock() - answered > UNREACHABLE_S:
+                    raise _left_alone(error, known) from error
+                look = Look(known, wait=_no_answer(error))
+            known = look.move
+            tell(look)
+            if _nothing_more(look):
+                return look
+            self._rest(began, look.move)
+
+    def _last_known(self, known: Move | None) -> Move | None:
+        try:
+            return self.journal.read(self.name)
+        except KirikaeError:
+            return known
+
+    def _keep_down(self, move: Move, tell: Callable[[Look], None]) -> None:
+        """No call of a former step may raise what was backed out; it needs no lease."""
+        left_s = self.engine.doubtful_until(move) - self.engine.patience.clock()
+        if left_s > 0:
+            says = said("move.button.late", name=move.name, seconds=left_s)
+            tell(Look(move, wait=Wait(Waits.ANSWER, says)))
+            self.engine.keep_down(move)
 
     def _rest(self, began: float, move: Move) -> None:
         """Until the next look is due, or somebody has written an entry."""
-        while self.clock() - began < self.look_every_s and not self.journal.goes_on(move):
+        while self.clock() - began < self.look_every_s and not self._goes_on(move):
             self.sleep(GLANCE_S)
+
+    def _goes_on(self, move: Move) -> bool:
+        try:
+            return self.journal.goes_on(move)
+        except Unfinished:
+            return False  # the next look waits for an answer
 
     def order(self, order: Order) -> Move:
         """One order by a person, under the lease."""
@@ -78,6 +127,24 @@ def _nothing_more(look: Look) -> bool:
 
 def _waits_for_an_answer(look: Look) -> bool:
     return look.wait is not None and look.wait.on is Waits.ANSWER
+
+
+def _may_pass(error: KirikaeError, known: Move) -> bool:
+    """Is it waited for?  What does not answer is; where users are on the new side, so is whatever
+    AWS refuses: a move that nobody drives helps nobody."""
+    if isinstance(error, (LeaseLost, Waiting, UsageProblem)):
+        return False
+    return isinstance(error, Unfinished) or known.live
+
+
+def _left_alone(error: KirikaeError, known: Move) -> KirikaeError:
+    if isinstance(error, Unfinished):
+        return error
+    return LeftAlone(
+        f"{known.name} is left at {percent(known.share)} and nobody drives it: {error}; "
+        f"`kirikae move start {known.name}` takes over, "
+        f"`kirikae back-out {known.name}` sends everybody back"
+    )
 
 
 def _no_answer(error: KirikaeError) -> Wait:
@@ -136,7 +203,7 @@ class Service:
             except (Driven, UnknownMove) as error:
                 trouble = str(error)
                 self._alive()
-            except (AwsUnreachable, StoreBroken, LeaseLost) as error:
+            except (AwsUnreachable, StoreBroken, LeaseLost, LeftAlone) as error:
                 trouble = str(error)
             self._tell_trouble(trouble)
             self._rest()

@@ -6,25 +6,34 @@ and carries it out again; movers make that harmless.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import inf
 
-from kirikae.model.errors import AwsUnreachable, OutOfOrder, StoreBroken, Unfinished
+from kirikae.model.errors import KirikaeError, OutOfOrder
 from kirikae.model.evidence import Evidence, Verdict
 from kirikae.model.move import Move, Order, Phase, Verb, Why
 from kirikae.model.said import Said, said
 from kirikae.model.share import WHOLE
-from kirikae.move.errors import Beaten, Driven, HandOnKnob
+from kirikae.move.errors import Beaten, HandOnKnob
 from kirikae.move.journal import Journal
+from kirikae.move.late import (
+    Patience,
+    ceiling,
+    keep_down,
+    raises_to,
+    take_back,
+    under_way_until,
+)
 from kirikae.move.lease import Lease
 from kirikae.move.mover import Mover
 
 ACKNOWLEDGE_S = 1.0
-"""How long the red button waits for the driver before it acts by itself."""
-_GLANCE_S = 0.05
-_ASSERT_EVERY_S = 0.4
+"""How long the red button gives the driver to answer."""
+_GLANCE_S = 0.2
+_STALE_S = 10.0
+"""How long looks may lag behind a change (DescribeRules was seen some seconds behind)."""
 
 
 class Waits(StrEnum):
@@ -77,6 +86,16 @@ class Rules:
 
 
 AT_ONCE = Rules()
+PATIENT = Patience()
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """An act that raised the share, and of which is not known how it ended; until when it may
+    still take effect."""
+
+    share: int
+    until: float
 
 
 def decide(move: Move, evidence: Evidence | None) -> Order | None:
@@ -115,12 +134,20 @@ def _hands_off(move: Move, found: int | None) -> Order:
 
 class Engine:
     def __init__(
-        self, journal: Journal, mover: Mover, lease: Lease, rules: Rules = AT_ONCE
+        self,
+        journal: Journal,
+        mover: Mover,
+        lease: Lease,
+        rules: Rules = AT_ONCE,
+        patience: Patience = PATIENT,
     ) -> None:
         self._journal = journal
         self._mover = mover
         self._lease = lease
         self._rules = rules
+        self._patience = patience
+        self._acted = -inf
+        self._lost: Lost | None = None
 
     def step(self, name: str) -> Look:
         """One look and at most one act; the lease must be held.  A rival's entry makes it read
@@ -130,6 +157,9 @@ class Engine:
             return Look(self._carry_out(move))
         looks = move.live and move.held is None
         evidence = self._mover.compare(move) if looks else None
+        if evidence is not None and evidence.found != move.share:
+            found = self._once_more(move, evidence.found)
+            evidence = replace(evidence, verdict=Verdict.UNSURE, found=found)
         order = decide(move, evidence)
         if order is None:
             return Look(move, evidence, _waits_for(move, evidence))
@@ -141,6 +171,38 @@ class Engine:
             return Look(self._carry_out(intended), evidence)
         except Beaten:
             return Look(self._journal.read(name), evidence)
+
+    def _once_more(self, move: Move, found: int | None) -> int | None:
+        """A look right after an own act may show what was before it, and a share of 0 may be the
+        red button, whose entry follows: neither is a hand on the knob.  Nor is a call of our own
+        that was not answered and takes effect now: the journal's share is set again."""
+        if self._is_own_late_call(found):
+            self._set_again(move)
+        recent = self._patience.clock() - self._acted < _STALE_S
+        if not recent and found != 0:
+            return found
+        until = self._patience.clock() + (_STALE_S if recent else ACKNOWLEDGE_S)
+        while found != move.share and self._patience.clock() < until:
+            if self._journal.goes_on(move):
+                break
+            self._patience.sleep(_GLANCE_S)
+            found = self._mover.found()
+        return found
+
+    def _is_own_late_call(self, found: int | None) -> bool:
+        lost = self._lost
+        return lost is not None and found == lost.share and self._patience.clock() < lost.until
+
+    def _set_again(self, move: Move) -> None:
+        """The share that the journal says; whatever was written in between wins."""
+        self._lease.assert_held()
+        try:
+            self._mover.shift(move.name, move.share, None)
+            self._acted = self._patience.clock()
+            take_back(self._mover, self._journal.read(move.name), move.share)
+        except KirikaeError:
+            self._keep_in_mind(move.share)
+            raise
 
     def _permission(self, move: Move, order: Order) -> Permission:
         """Only a step forward needs one."""
@@ -183,13 +245,79 @@ class Engine:
                 move = latest
                 continue
             try:
-                self._act(move, order)
-                move = self._journal.write(move.done())
-            except Beaten:
-                move = self._journal.read(move.name)
+                move = self._do(move, order)
             except HandOnKnob as hand:
                 move = self._hold_for(move, hand)
         return move
+
+    def _do(self, move: Move, order: Order) -> Move:
+        """Act and write that it is done.  An act that raised the share and did not end well is
+        kept in mind."""
+        raised = raises_to(move, order)
+        try:
+            self._act(move, order)
+            if raised is not None:
+                self._read_back(raised)
+            return self._journal.write(move.done())
+        except Beaten:
+            return self._beaten(move, raised)
+        except HandOnKnob:
+            raise
+        except KirikaeError:
+            self._keep_in_mind(raised)
+            raise
+
+    def _beaten(self, move: Move, raised: int | None) -> Move:
+        """What came in between wins.  Until that is seen to, the act is kept in mind."""
+        before = self._lost
+        self._keep_in_mind(raised)
+        latest = self._journal.read(move.name)
+        if raised is not None:
+            take_back(self._mover, latest, raised)
+        self._lost = before
+        return latest
+
+    def _keep_in_mind(self, raised: int | None) -> None:
+        if raised is not None:
+            self._lost = Lost(raised, self._patience.clock() + self._patience.late_s)
+
+    def _read_back(self, share: int) -> None:
+        """Looks may lag behind a change: the next one should not take our own for a hand."""
+        self._acted = self._patience.clock()
+        while self._mover.found() != share:
+            if self._patience.clock() - self._acted > _STALE_S:
+                return
+            self._patience.sleep(_GLANCE_S)
+
+    @property
+    def patience(self) -> Patience:
+        return self._patience
+
+    def doubtful_until(self, move: Move) -> float:
+        """Until when the share of a move that was backed out may be raised by a late call."""
+        if move.share or move.held is None or move.held.why is not Why.BACKED_OUT:
+            return 0.0
+        mine = self._lost.until if self._lost is not None else 0.0
+        return max(mine, under_way_until(self._journal, move, self._patience))
+
+    def keep_down(self, move: Move) -> None:
+        """No late call raises the share of a move that was backed out."""
+        keep_down(self._journal, self._mover, move, self.doubtful_until(move), self._patience)
+
+    def clear_up(self, name: str) -> None:
+        """Before a driver without a lease leaves: a call of its own that was not answered must not
+        stay above the journal's share."""
+        lost = self._lost
+        while lost is not None and self._patience.clock() < lost.until:
+            try:
+                latest = self._journal.read(name)
+                if ceiling(latest) >= lost.share:
+                    return
+                if self._mover.found() == lost.share:
+                    take_back(self._mover, latest, lost.share)
+            except KirikaeError:
+                pass  # it is tried again
+            self._patience.sleep(1.0)
 
     def _hold_for(self, move: Move, hand: HandOnKnob) -> Move:
         try:
@@ -197,7 +325,7 @@ class Engine:
         except (Beaten, OutOfOrder):
             return self._journal.read(move.name)
 
-    def _act(self, move: Move, order: Order) -> None:  # noqa: C901 - one case a verb, no branches
+    def _act(self, move: Move, order: Order) -> None:
         match order.verb:
             case Verb.PREPARE:
                 self._mover.prepare(move)
@@ -205,9 +333,8 @@ class Engine:
                 self._mover.start(move)
             case Verb.SHIFT:
                 self._mover.shift(move.name, order.share, (move.share, order.share))
-            case Verb.RESUME:
-                if move.live:
-                    self._mover.shift(move.name, move.share, None)
+            case Verb.RESUME if move.live:
+                self._mover.shift(move.name, move.share, None)
             case Verb.BACK_OUT:
                 self._mover.shift(move.name, 0, None)
             case Verb.SETTLE:
@@ -217,7 +344,7 @@ class Engine:
                 self._mover.retire(move)
             case Verb.ABANDON:
                 self._mover.discard(move)
-            case Verb.HOLD:
+            case Verb.HOLD | Verb.RESUME:
                 pass
 
 
@@ -242,57 +369,3 @@ def held_in_words(move: Move) -> Said | None:
     if held.why is Why.BACKED_OUT:
         return said("move.backed_out", why=why, reason=held.reason)
     return held.reason
-
-
-def back_out(
-    journal: Journal,
-    mover: Mover,
-    lease: Lease,
-    name: str,
-    reason: Said | None,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Move:
-    """The red button.
-
-    It needs no lease: it appends the order, gives the driver a second to carry it out, then sets
-    share 0 itself and asserts it again until it holds the lease or the driver has answered.
-    """
-    try:
-        pressed = _press(journal, name, reason)
-    except (StoreBroken, AwsUnreachable) as error:
-        mover.shift(name, 0, None)
-        raise Unfinished(
-            f"share 0 was set, but the journal cannot be written ({error}): a driver that still "
-            "reads it may set the share again; stop it, and press once more as soon as the "
-            "journal answers"
-        ) from error
-    deadline = clock() + ACKNOWLEDGE_S
-    while True:
-        move = journal.read(name)
-        if move.seq > pressed.seq and move.intent is None:
-            return move
-        if clock() < deadline:
-            sleep(_GLANCE_S)
-            continue
-        mover.shift(name, 0, None)
-        try:
-            with lease.held():
-                return Engine(journal, mover, lease).carry_out(name)
-        except Driven:
-            # The driver lives: it sees the entry before its next act, and share 0 is asserted
-            # until then.
-            sleep(_ASSERT_EVERY_S)
-
-
-def _press(journal: Journal, name: str, reason: Said | None) -> Move:
-    """Append the back-out, whatever else is written at the same time.  Raises OutOfOrder where it
-    is not lawful."""
-    while True:
-        move = journal.read(name)
-        if move.intent is not None and move.intent.verb is Verb.BACK_OUT:
-            return move
-        try:
-            return journal.write(move.intending(Order(Verb.BACK_OUT, reason=reason)))
-        except Beaten:
-            continue

@@ -8,7 +8,9 @@ KirikaeError
 ├── HandOnKnob           1  somebody else turned the share
 ├── AnotherSubject       1  the project file names another thing than the move that is under way
 ├── Unfinished
-│   └── LeaseLost        3  another driver took over
+│   ├── LeaseLost        3  another driver took over
+│   ├── StillThere       3  share 0 could not be set, although it was tried for minutes
+│   └── LeftAlone        3  a live move was left without a driver
 └── Waiting
     ├── Driven           5  another driver holds the lease
     └── Stopped          5  the driver was told to stop
@@ -51,6 +53,14 @@ class AnotherSubject(KirikaeError):
 
 class LeaseLost(Unfinished):
     """Another driver took over; this one must not act any more."""
+
+
+class StillThere(Unfinished):
+    """Share 0 could not be set."""
+
+
+class LeftAlone(Unfinished):
+    """What a live move met did not go away: it is left where it is."""
 
 
 class Driven(Waiting):

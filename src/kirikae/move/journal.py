@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from kirikae.model.errors import Taken
+from kirikae.model.errors import StoreBroken, Taken
 from kirikae.model.evidence import Evidence
 from kirikae.model.move import Move
 from kirikae.model.store import Store
@@ -63,7 +63,7 @@ class Journal:
         def read(key: str) -> None:
             stored = self._store.get(key)
             assert stored is not None
-            self._kept[key] = json.loads(stored.body)
+            self._kept[key] = _json(key, stored.body)
 
         if len(missing) > 8:
             with ThreadPoolExecutor(16, "journal") as pool:
@@ -117,6 +117,14 @@ class Journal:
         self._bodies(keys)
         return [self._entry(key) for key in keys]
 
+    def before(self, move: Move) -> Iterator[Entry]:
+        """The entries before this state of the move, the latest first."""
+        for seq in range(move.seq - 1, 0, -1):
+            key = self._key(move.name, seq)
+            if self._store.get(key) is None:
+                return
+            yield self._entry(key)
+
     def goes_on(self, move: Move) -> bool:
         """Has anybody written an entry after this one?  One read, so that it may be asked often."""
         return self._store.get(self._key(move.name, move.seq + 1)) is not None
@@ -126,6 +134,15 @@ class Journal:
 
     def _entry(self, key: str) -> Entry:
         [raw] = self._bodies([key])
+        try:
+            return self._read(key, raw)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise StoreBroken(
+                f"the journal's entry {key} cannot be read ({type(error).__name__}: {error}); "
+                "put it back from a backup, or begin a journal of its own (`store`)"
+            ) from error
+
+    def _read(self, key: str, raw: Any) -> Entry:
         if raw["format"] > FORMAT:
             raise NewerFormat(
                 f"{key} has format {raw['format']}, this kirikae reads up to {FORMAT}; "
@@ -157,7 +174,7 @@ class Journal:
     def note(self, move: Move, what: str) -> dict[str, Any] | None:
         """The note of this life of the move, if there is one."""
         stored = self._store.get(self._note_key(move, what))
-        return None if stored is None else dict(json.loads(stored.body))
+        return None if stored is None else dict(_json(self._note_key(move, what), stored.body))
 
     def claim(self, move: Move, what: str) -> bool:
         """True for the first who asks, in this life of the move."""
@@ -213,3 +230,10 @@ class Journal:
 
     def _records(self, move: Move) -> str:
         return f"figures/{self._scope}/{move.name}/{move.attempt:08d}"
+
+
+def _json(key: str, body: str) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise StoreBroken(f"{key} of the journal's store is not JSON: {error}") from error

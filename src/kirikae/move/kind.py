@@ -72,7 +72,8 @@ class Told:
 
 
 class Thing(Mover, Protocol):
-    """One thing that moves: the seven acts of ``Mover``, and eight looks that act on nothing."""
+    """One thing that moves: the seven acts of ``Mover``, its look at the share, and looks that
+    act on nothing."""
 
     @property
     def subject(self) -> str:
@@ -81,6 +82,10 @@ class Thing(Mover, Protocol):
     @property
     def look_every_s(self) -> float:
         """How long the driver rests between two looks."""
+
+    @property
+    def delay_s(self) -> float:
+        """How long users may still meet the former share after a change."""
 
     def plan(self) -> tuple[int, ...]:
         """The shares (permille) that the world can really have, rising to the whole."""

@@ -27,9 +27,13 @@ class Mover(Protocol):
         """Set the share (permille).
 
         ``expected``: the shares that may be found there; None: whatever is found is overwritten.
-        ``name`` alone says which move: the red button works without a journal.
+        ``name`` alone says which move: the red button works without a journal.  Without
+        ``expected`` it is set whatever a look says: looks may be late.
         Raises HandOnKnob if the share found is none of ``expected``.
         """
+
+    def found(self) -> int | None:
+        """The share (permille) that the world has now; None where it says nothing about one."""
 
     def settle(self, move: Move) -> None:
         """All of the move's scope is on the new side."""

@@ -45,15 +45,18 @@ class SqliteStore:
     """Each call opens the file anew, so that forked and threaded callers need no care of their
     own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience_s: float = 30.0) -> None:
+        """``patience_s``: how long another process may hold the file locked."""
         self._path = path
+        self._patience_s = patience_s
         self._made = False
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if path.parent.name == _OWN_FOLDER:
-            _keep_private(path.parent)
 
     def _make(self) -> None:
         """Nobody else reads the journal; SQLite's own files beside it get the mode of this one."""
+        folder = self._path.parent
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if folder.name == _OWN_FOLDER:
+            _keep_private(folder)
         with suppress(FileExistsError):
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         _close(self._path, 0o600)
@@ -62,7 +65,7 @@ class SqliteStore:
         try:
             if not self._made:
                 self._make()
-            connection = sqlite3.connect(self._path, timeout=30, isolation_level=None)
+            connection = sqlite3.connect(self._path, timeout=self._patience_s, isolation_level=None)
             try:
                 connection.execute("pragma synchronous=full")
                 if not self._made:

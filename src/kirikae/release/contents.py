@@ -46,7 +46,7 @@ _PATTERNS = (
     (".netrc", "passwords"),
     (".pgpass", "passwords"),
 )
-"""Names of files, wherever they lie."""
+"""Names of files and folders, wherever they lie."""
 WRITTEN_THERE = "RELEASE"
 """kirikae writes this file itself, on each host and in each image."""
 # A program that only speaks of keys has no line of base64 after such a line.
@@ -170,7 +170,7 @@ class _Walk:
             return "kirikae writes it, on each host and in each image"
         if any(pattern.takes(name, _is_folder(path)) for pattern in self.patterns):
             return f"{IGNORE_FILE} names it"
-        return "" if _is_folder(path) else _why_secret(path)
+        return _why_secret(path)
 
     def _told(self, path: Path, why: str) -> LeftOut:
         name = path.relative_to(self.root).as_posix()

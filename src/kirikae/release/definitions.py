@@ -23,16 +23,21 @@ _WORD = re.compile(r"`([^`]*)`|\"([^\"]*)\"")
 
 def render(text: str, name: str, values: Mapping[str, str]) -> str:
     """Replace ``{{ must_env `K` }}`` and ``{{ env `K` `default` }}``.  Raises DefinitionProblem
-    with the line."""
+    with every line that cannot be."""
+    wrong: list[str] = []
 
     def replaced(action: re.Match[str]) -> str:
         try:
             return _called(action, values)
         except DefinitionProblem as error:
             line = text.count("\n", 0, action.start()) + 1
-            raise DefinitionProblem(f"{name}:{line}: {error}") from error
+            wrong.append(f"{name}:{line}: {error}")
+            return ""
 
-    return _ACTION.sub(replaced, text)
+    rendered = _ACTION.sub(replaced, text)
+    if wrong:
+        raise DefinitionProblem("\n".join(wrong))
+    return rendered
 
 
 def _called(action: re.Match[str], values: Mapping[str, str]) -> str:

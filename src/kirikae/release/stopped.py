@@ -169,12 +169,15 @@ def _cause(row: Mapping[str, Any]) -> object:
 
 def _guilty(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The containers that ended badly by themselves; all that ended badly, if there is no such."""
-    ended: list[Mapping[str, Any]] = [
-        each for each in row.get("containers", ()) if each.get("exitCode", 1) or each.get("reason")
-    ]
-    alone = [each for each in ended if each.get("exitCode") != _STOPPED_BY_ECS]
-    known = [each for each in alone if "exitCode" in each or each.get("reason")]
-    return known or alone or ended
+    bad = [each for each in row.get("containers", ()) if _ended_badly(each)]
+    own = [each for each in bad if each.get("exitCode") != _STOPPED_BY_ECS]
+    telling = [each for each in own if "exitCode" in each or each.get("reason")]
+    return telling or own or bad
+
+
+def _ended_badly(container: Mapping[str, Any]) -> bool:
+    """One without an exit code never ran."""
+    return container.get("exitCode") != 0 or bool(container.get("reason"))
 
 
 def _one_line(text: str) -> str:

@@ -11,8 +11,10 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from fnmatch import fnmatchcase
+from math import isfinite
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -21,7 +23,7 @@ from kirikae.aws.elbv2 import TargetGroup
 from kirikae.aws.session import Aws
 from kirikae.move.judge import QUANTILES
 from kirikae.traffic.batches import Arm, Batch, Sides
-from kirikae.traffic.figures import TRAILING_S, Asked, periods
+from kirikae.traffic.figures import TRAILING_S, Asked, Unread, periods
 
 _FIELD = re.compile(r'"[^"]*"|\S+')
 _CLIENT = 3
@@ -52,17 +54,23 @@ class Request(NamedTuple):
 
 
 def request_of(line: str, groups: dict[str, str]) -> Request | None:
-    """None for a line that is neither side's (``groups``: target group ARN -> side), or cannot be
-    read."""
+    """None for a line that is neither side's (``groups``: target group ARN -> side).
+
+    Raises ValueError for a line that cannot be read: what a client sent stands in it.
+    """
     fields = _FIELD.findall(line)
-    if len(fields) <= _CREATED or fields[_GROUP] not in groups:
+    if len(fields) <= _CREATED:
+        raise ValueError(f"{len(fields)} fields")
+    if fields[_GROUP] not in groups:
         return None
+    status = int(fields[_STATUS])
+    took = float(fields[_TARGET_S])
     try:
-        status = int(fields[_STATUS])
         at = datetime.fromisoformat(fields[_CREATED]).timestamp()
-        took = float(fields[_TARGET_S])
-    except ValueError:
-        return None
+    except (OverflowError, OSError) as error:
+        raise ValueError(fields[_CREATED]) from error
+    if not isfinite(took):
+        raise ValueError(fields[_TARGET_S])
     if status == _ABORTED:
         return None
     _, _, rest = fields[_REQUEST].strip('"').partition(" ")
@@ -119,6 +127,7 @@ class AccessLog:
         self._per_client = per_client
         self._groups = {old.arn: "old", new.arn: "new"}
         self._read: set[str] = set()
+        self._unread = Unread()
         self._waiting: list[Request] = []
         self._old_times: deque[tuple[float, float]] = deque(maxlen=_SAMPLE)
 
@@ -126,9 +135,21 @@ class AccessLog:
         """Every file that has come since the last look."""
         for key in logs_bucket.files(self._aws, self._place, since, until + _FILE_S):
             if key not in self._read:
-                for line in logs_bucket.lines(self._aws, self._place, key):
-                    self._keep(request_of(line, self._groups))
+                self._take(logs_bucket.lines(self._aws, self._place, key))
                 self._read.add(key)
+
+    @property
+    def unread(self) -> Unread:
+        return self._unread
+
+    def _take(self, lines: list[str] | None) -> None:
+        if lines is None:
+            self._unread = replace(self._unread, files=self._unread.files + 1)
+        for line in lines or ():
+            try:
+                self._keep(request_of(line, self._groups))
+            except ValueError:
+                self._unread = replace(self._unread, lines=self._unread.lines + 1)
 
     def _keep(self, request: Request | None) -> None:
         if request is None:
@@ -160,14 +181,14 @@ class AccessLog:
         return found
 
     def _votes(self, stamps: range) -> dict[int, dict[str, dict[str, Votes]]]:
-        """Period -> route -> side -> votes; what is counted here is not kept any longer."""
+        """Period -> route -> side -> votes; nobody asks for older ones again."""
         votes: dict[int, dict[str, dict[str, Votes]]] = {stamp: {} for stamp in stamps}
         for request in self._waiting:
             if stamps.start <= request.at < stamps.stop:
                 stamp = int(request.at // self._period_s) * self._period_s
                 sides = votes[stamp].setdefault(self._route(request.path), {})
                 sides.setdefault(request.side, Votes(self._per_client)).add(request)
-        self._waiting = [request for request in self._waiting if request.at >= stamps.stop]
+        self._waiting = [request for request in self._waiting if request.at >= stamps.start]
         return votes
 
     def _route(self, path: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
@@ -42,6 +42,18 @@ class Arm(NamedTuple):
             self._within_both(other),
         )
 
+    def beyond(self, counted: Arm) -> Arm:
+        """What this later reading of the same period has more of."""
+        errors = max(0, self.errors - counted.errors)
+        slow = {
+            bound: max(0, self.over(bound) - counted.over(bound))
+            for bound in self.within
+            if bound in counted.within or not counted.requests
+        }
+        requests = max(self.requests - counted.requests, errors, *slow.values(), 0)
+        within = {bound: requests - n for bound, n in slow.items()}
+        return Arm(requests, errors, None, within)
+
     def _within_both(self, other: Arm) -> Mapping[float, int]:
         if not self.requests and not self.within:
             return other.within
@@ -73,6 +85,7 @@ class Batch:
     ``routes``: route -> side -> counts, the route "" where there are none.
     ``tau``: the old side's quantiles in seconds as they stood *before* this batch, where the source
     was asked at them.
+    ``corrects``: the start of the period of which this came later; None: it is a period itself.
     """
 
     start: float
@@ -81,6 +94,7 @@ class Batch:
     routes: Mapping[str, Sides]
     step: int | None = None
     tau: Mapping[str, float] = field(default_factory=dict)
+    corrects: float | None = None
 
     @property
     def only_probes(self) -> bool:
@@ -114,7 +128,7 @@ class Batch:
             route: {side: arm.to_plain() for side, arm in sides.items()}
             for route, sides in self.routes.items()
         }
-        return {
+        plain = {
             "start": self.start,
             "seconds": self.seconds,
             "share": self.share,
@@ -122,6 +136,7 @@ class Batch:
             "tau": dict(self.tau),
             "routes": routes,
         }
+        return plain if self.corrects is None else {**plain, "corrects": self.corrects}
 
     @classmethod
     def from_plain(cls, raw: Mapping[str, Any]) -> Self:
@@ -137,10 +152,20 @@ class Batch:
             route: {side: Arm.from_plain(arm) for side, arm in sides.items()}
             for route, sides in raw["routes"].items()
         }
-        return cls(raw["start"], raw["seconds"], raw["share"], routes, raw["step"], raw["tau"])
+        return cls(
+            raw["start"],
+            raw["seconds"],
+            raw["share"],
+            routes,
+            raw["step"],
+            raw["tau"],
+            raw.get("corrects"),
+        )
 
 
 NOBODY = Arm()
+CORRECTION_S = 0.001
+"""A correction takes no time of its own, but a record's batch has some."""
 
 
 def record(journal: Journal, move: Move, batch: Batch) -> bool:
@@ -151,6 +176,25 @@ def record(journal: Journal, move: Move, batch: Batch) -> bool:
 def recorded(journal: Journal, move: Move) -> list[Batch]:
     """All batches of the current attempt, oldest first."""
     return [Batch.from_plain(raw) for raw in journal.records(move)]
+
+
+def correction(read: Batch, counted: Batch, start: float) -> Batch | None:
+    """What came later of a period that was counted already, as a batch of its own right after what
+    stands in the record; None: nothing.
+
+    Requests that turned out to be bad are counted once more, as bad ones: what stands in the record
+    is never changed.
+    """
+    routes: dict[str, Sides] = {}
+    for route, sides in read.routes.items():
+        before = counted.routes.get(route, {})
+        more = {side: arm.beyond(before.get(side, NOBODY)) for side, arm in sides.items()}
+        found = {side: arm for side, arm in more.items() if arm.requests}
+        if found:
+            routes[route] = found
+    if not routes:
+        return None
+    return replace(read, start=start, seconds=CORRECTION_S, routes=routes, corrects=read.start)
 
 
 def of_step(batches: Iterable[Batch], step: int) -> list[Batch]:

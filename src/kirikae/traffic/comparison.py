@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from kirikae.aws.errors import FiguresIncomplete
 from kirikae.model.evidence import Evidence, Verdict
 from kirikae.model.move import Move
 from kirikae.model.said import Said, said
 from kirikae.move.journal import Journal
 from kirikae.move.judge import Margins
-from kirikae.traffic.batches import Arm, Batch, of_step, record, recorded
+from kirikae.traffic.batches import (
+    CORRECTION_S,
+    Arm,
+    Batch,
+    correction,
+    of_step,
+    record,
+    recorded,
+)
 from kirikae.traffic.figures import Asked, Figures
 from kirikae.traffic.judging import margins_of, trial_over
 from kirikae.traffic.readiness import Readiness
@@ -19,6 +28,7 @@ from kirikae.traffic.settings import TrafficMove
 from kirikae.traffic.trial import Trial
 
 PROBE_EVERY_S = 5.0
+LATER_S = 600.0
 _WITH_SUSPECT = {
     "traffic.failed_probes": "traffic.failed_probes_at",
     "traffic.probes_again": "traffic.probes_again_at",
@@ -27,11 +37,37 @@ _WITH_SUSPECT = {
 
 @dataclass(slots=True)
 class _Judged:
-    """The judge of one step, and the time from which figures are still to be read."""
+    """The judge of one step, and what was read for it.
+
+    ``since``: from when on figures are still to be read.
+    ``counted``: the periods of this step as they were read last; late figures are found by reading
+    them again.
+    ``last``: where the latest of them begins in the record.
+    """
 
     step: int
     trial: Trial
+    began: float
     since: float
+    counted: dict[float, Batch]
+    last: float
+
+    def again_from(self, again_s: float) -> float:
+        return max(self.began, self.since - again_s)
+
+    def correction(self, read: Batch) -> Batch | None:
+        """What came late of a period that was counted; None: nothing."""
+        counted = self.counted.get(read.start)
+        if counted is None:
+            return None
+        return correction(read, counted, round(self.last + CORRECTION_S, 3))
+
+    def take(self, batch: Batch, read: Batch) -> None:
+        """``batch``: as it was recorded; ``read``: the whole period."""
+        self.trial.look(batch)
+        self.counted[read.start] = read
+        self.last = batch.start
+        self.since = max(self.since, read.start + read.seconds)
 
 
 @dataclass(slots=True)
@@ -70,20 +106,60 @@ class Comparison:
     def evidence(self, move: Move) -> Evidence:
         judged = self._judge_of(move)
         self._probe_round(move, judged.trial)
-        late = self._settings.figures.lateness
+        until = self._clock() - self._settings.figures.lateness
+        try:
+            alone = self._read(move, judged, until)
+        except FiguresIncomplete as error:
+            return self._incomplete(judged, error)
+        if not alone:
+            # A rival recorded this time: judge what stands in the journal, at the next look.
+            self._judged = None
+            return Evidence(Verdict.UNSURE, said("traffic.rival_records"))
+        self._judged = judged
+        return self._with_unread(self._suspected(judged.trial.evidence(), until - judged.since))
+
+    def _read(self, move: Move, judged: _Judged, until: float) -> bool:
+        """Record and judge what is new, and what came late of what was read before.  False: another
+        driver records as well."""
         tau = self._tau_of(move)
         bounds = bounds_of(self._margins, tau, judged.trial.next_share(move.share))
-        until = self._clock() - late
-        asked = Asked(move.share, move.stepped, judged.since, until, tau, bounds)
-        for batch in self._source.batches(asked):
+        since = judged.again_from(again_s(self._settings))
+        found = self._source.batches(Asked(move.share, move.stepped, since, until, tau, bounds))
+        for read in found:
+            new = read.start >= judged.since
+            batch = read if new else judged.correction(read)
+            if batch is None:
+                continue
             if not record(self._journal, move, batch):
-                # A rival recorded this time: judge what stands in the journal, at the next look.
-                self._judged = None
-                return Evidence(Verdict.UNSURE, said("traffic.rival_records"))
-            judged.trial.look(batch)
-            judged.since = batch.start + batch.seconds
-        self._judged = judged
-        return self._suspected(judged.trial.evidence(), self._clock() - late - judged.since)
+                return False
+            judged.take(batch, read)
+        return True
+
+    def _incomplete(self, judged: _Judged, error: FiguresIncomplete) -> Evidence:
+        """The clock stands still; what is proven already counts all the same."""
+        known = judged.trial.evidence()
+        if known.verdict is Verdict.FAIL:
+            return known
+        says = said("traffic.figures_incomplete", metric=error.metric, status=error.status)
+        return Evidence(Verdict.UNSURE, says)
+
+    def _with_unread(self, evidence: Evidence) -> Evidence:
+        """What of the source could not be read is told while something is waited for."""
+        unread = self._source.unread
+        if not unread:
+            return evidence
+        figures = {
+            **evidence.figures,
+            "unread_lines": float(unread.lines),
+            "unread_files": float(unread.files),
+        }
+        evidence = replace(evidence, figures=figures)
+        if evidence.verdict is not Verdict.UNSURE:
+            return evidence
+        says = said(
+            "traffic.unread", reason=evidence.reason, lines=unread.lines, files=unread.files
+        )
+        return replace(evidence, reason=says)
 
     def _suspected(self, evidence: Evidence, silent_s: float) -> Evidence:
         """The evidence with the target that failed its last probe, if one did."""
@@ -111,11 +187,12 @@ class Comparison:
         trial = trial_over(self._settings, move, batches, not self._router.exact)
         entries = self._journal.entries(move.name)
         stepped_at = next(entry.at for entry in entries if entry.move.seq == move.stepped)
+        # The clock that wrote the entry may have been ahead: no step begins after now.
+        began = min(stepped_at + self._router.delay_s, self._clock())
         read = [b for b in of_step(batches, move.stepped) if not b.only_probes]
-        since = stepped_at + self._router.delay_s
-        if read:
-            since = max(batch.start + batch.seconds for batch in read)
-        return _Judged(move.stepped, trial, since)
+        since = max([began, *(b.start + b.seconds for b in read)]) if read else began
+        last = max((b.start for b in read), default=began)
+        return _Judged(move.stepped, trial, began, since, _counted(read), last)
 
     def _tau_of(self, move: Move) -> dict[str, float]:
         """The old side's quantiles as they stood when this step began; none where one fixed bound
@@ -157,6 +234,24 @@ class Comparison:
     def _troubles(self, side: str) -> dict[str, Said]:
         probes = self._readiness.probes(self._readiness.members(side))
         return {probe.target: probe.trouble for probe in probes if probe.trouble is not None}
+
+
+def again_s(settings: TrafficMove) -> float:
+    """For how long a period is read again: figures may come later than `lateness`, and may be
+    corrected."""
+    figures = settings.figures
+    most = figures.lateness + LATER_S
+    return min(max(4 * figures.lateness, 10 * figures.period), most)
+
+
+def _counted(recorded: Iterable[Batch]) -> dict[float, Batch]:
+    """The periods of a step as the record has them, corrections added."""
+    found: dict[float, Batch] = {}
+    for batch in recorded:
+        start = batch.start if batch.corrects is None else batch.corrects
+        before = found.get(start)
+        found[start] = batch if before is None else replace(before.then(batch), start=start)
+    return found
 
 
 def bounds_of(

@@ -61,8 +61,26 @@ class Asked:
         return Batch(float(stamp), float(period_s), self.share, routes, self.step, self.tau)
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What of a source could not be read, and counts for nobody."""
+
+    lines: int = 0
+    files: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.lines or self.files)
+
+
+NOTHING_UNREAD = Unread()
+
+
 class Figures(Protocol):
     """Where the figures of both sides come from."""
+
+    @property
+    def unread(self) -> Unread:
+        """What could not be read so far."""
 
     def quantiles(self, until: float) -> dict[str, float]:
         """The old side's p50, p95, p99 in seconds over the five minutes before; what is not known
@@ -91,6 +109,7 @@ class CloudWatch:
     aws: Aws
     places: Places
     period_s: int
+    unread: Unread = NOTHING_UNREAD
 
     def quantiles(self, until: float) -> dict[str, float]:
         step = 60 if self.period_s >= 60 else 1

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Protocol
 
 from kirikae.aws import elbv2, route53
+from kirikae.aws.errors import WrongAccount
 from kirikae.aws.session import Aws
 from kirikae.model.move import Move
+from kirikae.model.project import Project
 from kirikae.model.said import Said, said
 from kirikae.model.share import percent
 from kirikae.move.journal import Journal
@@ -25,7 +28,8 @@ class Router(Protocol):
     """``delay_s``: how long clients may go by the former share after a change.  ``exact``: the
     share is tested against what arrives."""
 
-    exact: bool
+    @property
+    def exact(self) -> bool: ...
 
     @property
     def delay_s(self) -> float: ...
@@ -35,6 +39,10 @@ class Router(Protocol):
 
     def set_share(self, share: int) -> None:
         """Set it; both sides are put in place if one is missing."""
+
+    def back_out(self) -> None:
+        """Share 0 whatever a look says of weights, which may be late; what never led to the new
+        side is left as it is."""
 
     def prepare(self, move: Move) -> None:
         """What must be done ahead; changes nothing that users meet."""
@@ -48,30 +56,54 @@ class RuleRouter:
 
     delay_s = 0.0
 
-    def __init__(
-        self, aws: Aws, rule_arn: str, old: elbv2.TargetGroup, new: elbv2.TargetGroup
-    ) -> None:
+    def __init__(self, aws: Aws, rule_arn: str, old: str, new: str) -> None:
+        """``old``, ``new``: ARNs of target groups."""
         self._aws = aws
         self._rule = rule_arn
         self._old = old
         self._new = new
-        self.exact = elbv2.rule(aws, rule_arn).stickiness_s == 0
+
+    @cached_property
+    def exact(self) -> bool:
+        return elbv2.rule(self._aws, self._rule).stickiness_s == 0
 
     def share(self) -> int | None:
-        return share_of(elbv2.rule(self._aws, self._rule).weights, self._old.arn, self._new.arn)
+        return share_of(elbv2.rule(self._aws, self._rule).weights, self._old, self._new)
 
     def set_share(self, share: int) -> None:
+        self._set(elbv2.rule(self._aws, self._rule), share)
+
+    def _set(self, found: elbv2.Rule, share: int) -> None:
         old, new = weights_for(share)
-        elbv2.set_weights(
-            self._aws, elbv2.rule(self._aws, self._rule), {self._old.arn: old, self._new.arn: new}
-        )
+        elbv2.set_weights(self._aws, found, {self._old: old, self._new: new})
+
+    def back_out(self) -> None:
+        found = elbv2.rule(self._aws, self._rule)
+        if self._new in found.weights:
+            self._set(found, 0)
 
     def prepare(self, move: Move) -> None:
-        if self._new.arn not in elbv2.rule(self._aws, self._rule).weights:
+        if self._new not in elbv2.rule(self._aws, self._rule).weights:
             self.set_share(0)
 
     def not_ready(self, move: Move) -> Said | None:
         return None
+
+
+def rule_router(aws: Aws, project: Project, name: str) -> RuleRouter:
+    """By as few calls as there can be: the red button has to be quick.
+
+    Raises NotThere, WrongAccount.
+    """
+    fleets = project.fleets
+    old, new = elbv2.group_arns(aws, [fleets.old.target_group, fleets.new.target_group])
+    account = old.split(":")[4]
+    if account != project.account:
+        raise WrongAccount(
+            f"these credentials are of account {account}, the project file says {project.account}; "
+            "choose another profile (AWS_PROFILE) or correct `account`"
+        )
+    return RuleRouter(aws, elbv2.find_rule(aws, name), old, new)
 
 
 class RecordRouter:
@@ -138,6 +170,10 @@ class RecordRouter:
             ]
         note = f"kirikae: {percent(share)} to the new side"
         route53.change(self._aws, self._zone, changes, note)
+
+    def back_out(self) -> None:
+        if self._sides(self._records()) is not None:
+            self.set_share(0)
 
     def _parted(
         self, simple: route53.Plain, w_old: int, w_new: int

@@ -34,7 +34,7 @@ from kirikae.traffic.places import places_of
 from kirikae.traffic.prospects import prospects_of
 from kirikae.traffic.readiness import Readiness
 from kirikae.traffic.removal import removal_plan
-from kirikae.traffic.routers import RecordRouter, Router, RuleRouter
+from kirikae.traffic.routers import RecordRouter, Router, rule_router
 from kirikae.traffic.settings import TrafficMove
 from kirikae.traffic.trial import Trial
 
@@ -82,9 +82,9 @@ class TrafficThing:
         record = self._settings.router.record
         if record is not None:
             return RecordRouter(self._aws, record, self._journal, self._clock)
-        places = self.places
-        assert places.rule_arn is not None
-        return RuleRouter(self._aws, places.rule_arn, places.old, places.new)
+        name = self._settings.router.listener_rule
+        assert name is not None
+        return rule_router(self._aws, self._project, name)
 
     @cached_property
     def source(self) -> Figures:
@@ -148,11 +148,23 @@ class TrafficThing:
         return self.readiness.evidence()
 
     def shift(self, name: str, share: int, expected: tuple[int, ...] | None) -> None:
-        found = self.router.share()
-        if expected is not None and found not in expected:
-            raise HandOnKnob(found, expected[0])
-        if found != share:
-            self.router.set_share(share)
+        if expected is None and share == 0:
+            self.router.back_out()
+            return
+        if expected is not None:
+            found = self.router.share()
+            if found not in expected:
+                raise HandOnKnob(found, expected[0])
+            if found == share:
+                return
+        self.router.set_share(share)
+
+    def found(self) -> int | None:
+        return self.router.share()
+
+    @property
+    def delay_s(self) -> float:
+        return self.router.delay_s
 
     def settle(self, move: Move) -> None:
         self.shift(move.name, WHOLE, (WHOLE,))
@@ -163,8 +175,7 @@ class TrafficThing:
         self.pin.release(move)
 
     def discard(self, move: Move) -> None:
-        if self.router.share() not in (0, None):
-            self.shift(move.name, 0, None)
+        self.shift(move.name, 0, None)
         self.pin.release(move)
 
     # --- the eight looks

@@ -1,0 +1,106 @@
+"""The collecting script gives away what root may give, and nothing that another user of the host
+lays in its way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from importlib.resources import files
+
+import pytest
+
+SECRET = "a secret of root's"
+
+
+def collected(folder, named=""):
+    """The texts that the script sends of the homes below ``folder``, without its other looks."""
+    text = (files("kirikae.survey") / "collect.sh").read_text(encoding="utf-8")
+    script, last, _ = text.rpartition("\nif has gzip")
+    assert last
+    assert "find /opt /srv /var/www /home" in script and "find /etc -type f" in script
+    script = script.replace("find /opt /srv /var/www /home", f"find {folder}/home")
+    script = script.replace("find /etc -type f", f"find {folder}/etc -type f")
+    script = script.replace("find /var/spool/cron", f"find {folder}/spool")
+    asked = (
+        f"K1=1; K2=2\n{script}\nENVIRONMENT_FILES='{named}'; ARGUMENT_FILES=\n"
+        "NAMED_FILES=$(named_files); FOUND_FILES=$(found_files)\ntexts\n"
+    )
+    done = subprocess.run(["sh"], input=asked, capture_output=True, text=True, check=False)
+    assert not done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def host(tmp_path):
+    """A home that its user may fill, and a file of root's that no rule looks for."""
+    (tmp_path / "home/eve").mkdir(parents=True)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "root").mkdir()
+    secret = tmp_path / "root/notes"
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
+    return tmp_path
+
+
+def sent(text):
+    return [line.split(" ", 2)[2] for line in text.splitlines() if line.startswith("@text ")]
+
+
+def test_what_is_looked_for_is_sent(host):
+    """Environment files, crontabs, and what a unit names."""
+    (host / "home/eve/.env").write_text("A=1\n")
+    (host / "spool/eve").write_text("* * * * * x\n")
+    (host / "etc/app.conf").write_text("B=2")
+    (host / "named").write_text("C=3\n")
+    text = collected(host, named=str(host / "named"))
+    assert sent(text) == [
+        str(host / name) for name in ("etc/app.conf", "home/eve/.env", "named", "spool/eve")
+    ]
+    assert "|A=1\n" in text and "|B=2\n" in text
+
+
+def test_a_name_with_a_line_break_names_no_other_file(host):
+    """`x<LF>/root/` with a file `notes<LF>.env` in it was the name of /root/notes."""
+    folder = host / f"home/eve/x\n{host}/root"
+    folder.mkdir(parents=True)
+    (folder / "notes\n.env").write_text("mine")
+    text = collected(host)
+    assert SECRET not in text and sent(text) == []
+
+
+def test_a_link_to_a_file_of_root_s_is_not_followed(host):
+    """Neither one that was found, nor one on the way to what a unit names."""
+    (host / "home/eve/.env").symlink_to(host / "root/notes")
+    (host / "home/eve/way").symlink_to(host / "root")
+    text = collected(host, named=str(host / "home/eve/way/notes"))
+    assert SECRET not in text and sent(text) == []
+    assert "not the file that is named so" in text
+
+
+def test_a_link_that_a_unit_names_may_lead_to_what_others_may_read(host):
+    """`current/.env` of a release."""
+    release = host / "home/eve/releases/r1"
+    release.mkdir(parents=True)
+    (release / "settings").write_text("A=1\n")
+    (host / "home/eve/current").symlink_to(release)
+    named = str(host / "home/eve/current/settings")
+    assert sent(collected(host, named=named)) == [named]
+
+
+def test_a_second_name_of_a_file_of_root_s_is_not_sent(host):
+    """A hard link has the owner and the mode of the file itself."""
+    if os.geteuid() != 0:
+        pytest.skip("only root has files of root's")
+    os.link(host / "root/notes", host / "home/eve/.env")
+    text = collected(host)
+    assert SECRET not in text and sent(text) == []
+
+
+@pytest.mark.parametrize("name", ["shadow", "gshadow-", "ssh_host_rsa_key", "site.key", "id_rsa"])
+def test_what_is_withheld_is_withheld_by_whatever_way_it_is_named(host, name):
+    """Found, named by a unit, and at the end of a link."""
+    (host / "etc" / name).write_text(SECRET)
+    (host / "etc/link.conf").symlink_to(host / "etc" / name)
+    for named in (host / "etc" / name, host / "etc/link.conf"):
+        assert SECRET not in collected(host, named=str(named))
