@@ -112,7 +112,7 @@ def _path(raw: Any, location: Sequence[int | str]) -> list[int | str]:
 
 
 def _is_misspelt(raw: Mapping[Any, Any], key: str) -> bool:
-    """Does it look like a key that is needed and is not there? Then it is not taken out."""
+    """Does it look like a key that is needed and is not there?  Then it is not taken out."""
     missing = [each for each in _NEEDED if each not in raw]
     return bool(get_close_matches(key, missing, n=1, cutoff=0.7))
 
