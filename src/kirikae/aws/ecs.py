@@ -52,7 +52,7 @@ def update_service(aws: Aws, cluster: str, name: str, changes: Plain) -> Plain:
 
 def tasks(aws: Aws, cluster: str, service_name: str, status: str) -> list[Plain]:
     """Tasks of the service that are wanted to be so: RUNNING (those on their way up among them) or
-    STOPPED. At most one page, a hundred."""
+    STOPPED.  At most one page, a hundred."""
     with told():
         client = aws.client("ecs")
         arns = client.list_tasks(cluster=cluster, serviceName=service_name, desiredStatus=status)[

@@ -33,6 +33,8 @@ _IN_WORDS = {
 
 @cache
 def _input(service: str, operation: str) -> Any:
+    """The shape of an operation's parameters. botocore's model is read once for each operation; no
+    client, no credentials and no network are needed."""
     from botocore.session import Session
 
     return Session().get_service_model(service).operation_model(operation).input_shape
@@ -50,6 +52,7 @@ def problems(service: str, operation: str, parameters: Mapping[str, Any]) -> lis
 
 
 def _of_structure(shape: Any, given: Mapping[str, Any], at: str) -> Iterator[str]:
+    """What is missing, what is unknown, then what is wrong inside of each member."""
     for name in shape.required_members:
         if name not in given:
             yield f"{_inside(at, name)} is missing"
@@ -61,6 +64,7 @@ def _of_structure(shape: Any, given: Mapping[str, Any], at: str) -> Iterator[str
 
 
 def _of(shape: Any, value: Any, at: str) -> Iterator[str]:
+    """One value against its shape; numbers out of range are left to AWS."""
     kinds = _KINDS.get(shape.type_name)
     if kinds is not None and not _is_one_of(value, kinds):
         yield f"{at} must be {_IN_WORDS[shape.type_name]}, not {value!r:.60}"
@@ -82,9 +86,11 @@ def _is_one_of(value: Any, kinds: tuple[type, ...]) -> bool:
 
 
 def _inside(at: str, name: str) -> str:
+    """The place of a member, as ``containerDefinitions[0].image``."""
     return f"{at}.{name}" if at else name
 
 
 def _meant(name: str, known: Mapping[str, Any]) -> str:
+    """A guess at what an unknown key was meant to be."""
     close = get_close_matches(name, list(known), 1)
     return f"; did you mean {close[0]}?" if close else "; leave it out"

@@ -13,7 +13,9 @@ from kirikae.model.project import Project
 from kirikae.model.workload import Variable, Workload
 
 Definition = dict[str, Any]
+# Fargate's longest stopTimeout.
 _STOP_MAX_S = 120
+# On Fargate both the default and the most.
 _NOFILE_MAX = 65535
 _TMP_MIB = 64
 _RELEASE_ID = "RELEASE_ID"

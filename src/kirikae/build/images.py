@@ -43,6 +43,9 @@ _IGNORED = (
     "**/test",
     "**/.venv",
 )
+# Exact versions disappear from the package servers: where one is gone, the newest is taken, and
+# that is written down. Keys that packages make at installation would be the same in every
+# container, and setuid bits must not be in an image (`build verify`).
 _INSTALL = r"""RUN set -eu; apt-get update -qq; mkdir -p /usr/share/kirikae; wanted=; \
     while IFS= read -r package; do \
       if apt-get install -s -qq --no-install-recommends "$package" >/dev/null 2>&1; \
@@ -152,7 +155,10 @@ CMD {json.dumps(list(workload.command))}
 
 
 def web_dockerfile(web: WebServer, workload: Workload) -> str:
-    """The sidecar in front of the service."""
+    """The sidecar in front of the service.
+
+    nginx finishes what it has begun when it gets SIGQUIT; 33 is www-data's number on Debian.
+    """
     copies = "\n".join(
         f"COPY release/{folder}/ {workload.folder}/{folder}/" for folder in web.static
     )

@@ -69,7 +69,7 @@ class Collected:
     @property
     def exit(self) -> Exit:
         """Unfinished where only some hosts were silent: what was kept is good, and another try adds
-        the rest. Refused where all were."""
+        the rest.  Refused where all were."""
         if not self.silent:
             return Exit.DONE
         return Exit.UNFINISHED if self.kept else Exit.REFUSED

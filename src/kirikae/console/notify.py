@@ -59,7 +59,7 @@ class Notifier:
         announcer: Announcer,
         complain: Callable[[str], None],
     ) -> None:
-        """Starts the thread that sends. ``complain`` is told what could not be sent."""
+        """Starts the thread that sends.  ``complain`` is told what could not be sent."""
         assert project.notify is not None
         self._aws = aws
         self._settings = project.notify
@@ -150,7 +150,7 @@ class Notifier:
     # --- the ways
 
     def _to_topic(self, move: Move, notice: Notice) -> None:
-        """To SNS. A subject is ASCII (SNS API reference, Publish)."""
+        """To SNS.  A subject is ASCII (SNS API reference, Publish)."""
         topic = self._settings.sns
         assert topic is not None
         messages.publish(
@@ -172,7 +172,7 @@ class Notifier:
 
     def _to_channel(self, move: Move, notice: Notice) -> None:
         """To a Slack channel, in the move's thread; the first message begins it, and its ``ts`` is
-        noted in the journal. Raises NotSent where Slack says no."""
+        noted in the journal.  Raises NotSent where Slack says no."""
         slack = self._settings.slack
         assert slack is not None and slack.token is not None
         thread = self._journal.note(move, "slack-thread")

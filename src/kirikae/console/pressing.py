@@ -70,6 +70,7 @@ class Identity:
     """Who we are, asked beside everything else: only the wrong account may stop the button."""
 
     def __init__(self, aws: Aws, account: str) -> None:
+        """Asks at once, beside whatever else is done; nobody waits for it here."""
         self._found = f"local user {getpass.getuser()}"
         self._wrong: WrongAccount | None = None
         self._thread = threading.Thread(
@@ -78,6 +79,8 @@ class Identity:
         self._thread.start()
 
     def _ask(self, aws: Aws, account: str) -> None:
+        """The wrong account is kept for ``who``; where AWS does not say, the local user's name
+        stands."""
         try:
             self._found = aws.identity(account)
         except WrongAccount as error:
@@ -115,6 +118,7 @@ def back_out(
 
 
 def _press_all(hand: _Hand, file: Salvaged, name: str | None) -> list[Pressed]:
+    """All of them side by side: a move that hangs does not keep the others at their share."""
     names = [*file.project.moves, *file.lost] if name is None else [name]
     if not names:
         return []
@@ -143,6 +147,11 @@ class _Hand:
     speech: Speech
 
     def press(self, name: str, aws: Aws, identity: Identity) -> Pressed:
+        """The world first: share 0 is set before anything is asked of the journal.
+
+        A move that is retired is left as it is where all are pressed, for nothing of its old side
+        may be there any more.
+        """
         desk = self._desk(name, aws, "")
         looked, share = share_found(desk.thing)
         known = share if looked else None
@@ -160,9 +169,11 @@ class _Hand:
         return self._written_down(self._desk(name, aws, who), looked, share)
 
     def _tell(self, says: Said) -> None:
+        """In the language of whoever pressed."""
         self.complain(self.speech.say(says))
 
     def _desk(self, name: str, aws: Aws, who: str) -> Desk:
+        """``who`` is empty while it is only looked: who we are is not known yet."""
         return desk_of(self.here, self.project, name, aws, who, STORE_PATIENCE_S)
 
     def _written_down(self, desk: Desk, looked: bool, share: int | None) -> Pressed:
@@ -182,6 +193,7 @@ class _Hand:
         return Pressed(name, End.BACKED_OUT, known, after, _delay_s(desk))
 
     def _notify(self, desk: Desk) -> None:
+        """A message that cannot be sent is complained of, and changes nothing."""
         try:
             tell_once(desk, self.complain)
         except KirikaeError as error:
@@ -210,6 +222,8 @@ def _not_live(name: str, before: Move | None, looked: bool, share: int | None) -
 
 
 def _would(desk: Desk, looked: bool, share: int | None) -> Pressed:
+    """What ``--dry-run`` answers of one move; a journal that cannot be read stops it no more than
+    the button itself."""
     try:
         found = desk.read()
     except KirikaeError:
@@ -228,6 +242,7 @@ def _delay_s(desk: Desk) -> float:
 
 
 def _assert_there(pressed: Pressed) -> None:
+    """Raises UsageProblem where the one move that was named has nothing on its new side."""
     if pressed.end is End.NOTHING:
         where = Speech().where(pressed.move) if pressed.move is not None else "not started"
         raise UsageProblem(f"{pressed.name} is {where}: nothing of it is on the new side")
@@ -237,6 +252,7 @@ def _assert_there(pressed: Pressed) -> None:
 
 
 def _answer(pressed: Sequence[Pressed], dry_run: bool, speech: Speech) -> Answer:
+<<<<<<< HEAD
     lines = [line for each in pressed for line in _lines(each, speech)]
     if all(each.end is End.NOTHING for each in pressed):
         lines.append(speech.say(said("console.button.none")))
@@ -248,6 +264,10 @@ def _answer(pressed: Sequence[Pressed], dry_run: bool, speech: Speech) -> Answer
 
 
 def _plain(pressed: Sequence[Pressed]) -> dict[str, object]:
+=======
+    """Lines of what was done, notes of what is in doubt, and in the end for each move where its
+    share is now."""
+>>>>>>> refs/heads/prose
     english = Speech()
     done = [each.move for each in pressed if each.ours and each.move is not None]
     plain: dict[str, object] = {
@@ -264,6 +284,7 @@ def _troubles(pressed: Sequence[Pressed]) -> list[Said]:
 
 
 def _outcome(ends: Sequence[End], dry_run: bool) -> tuple[Exit, str]:
+    """The worst of all moves decides."""
     if End.STILL in ends or End.UNRECORDED in ends:
         return Exit.UNFINISHED, ""
     if dry_run:
@@ -275,6 +296,7 @@ def _outcome(ends: Sequence[End], dry_run: bool) -> tuple[Exit, str]:
 
 
 def _lines(pressed: Pressed, speech: Speech) -> list[str]:
+    """What was done for one move; what is in doubt is told in its trouble instead."""
     name = pressed.name
     match pressed.end:
         case End.BACKED_OUT if pressed.move is not None:
@@ -309,6 +331,7 @@ def _last(pressed: Pressed) -> Said:
 
 
 def _share_now(pressed: Pressed) -> str | None:
+    """None where it is not known."""
     if pressed.end in (End.BACKED_OUT, End.UNRECORDED, End.NOTHING):
         return percent(0)
     return None if pressed.share is None else percent(pressed.share)

@@ -16,7 +16,7 @@ class Recorder:
     """Writes every batch of an attempt once and in order.  Raises UsageProblem."""
 
     def __init__(self, journal: Journal, file: Path) -> None:
-        """Empties the file. Raises UsageProblem where it cannot be written."""
+        """Empties the file.  Raises UsageProblem where it cannot be written."""
         self._journal = journal
         self._file = file
         self._written = -math.inf

@@ -52,6 +52,8 @@ def salvaged(here: Here) -> Salvaged:
 
 
 def _raw(here: Here) -> Any:
+    """The file as plain data, its faults among it; None where it cannot be read at all, or is too
+    large to be a project file."""
     try:
         text = Path(here.project_file).read_bytes().decode("utf-8", "replace")
     except OSError:
@@ -110,6 +112,7 @@ def _path(raw: Any, location: Sequence[int | str]) -> list[int | str]:
 
 
 def _is_misspelt(raw: Mapping[Any, Any], key: str) -> bool:
+    """Does it look like a key that is needed and is not there?  Then it is not taken out."""
     missing = [each for each in _NEEDED if each not in raw]
     return bool(get_close_matches(key, missing, n=1, cutoff=0.7))
 
@@ -127,6 +130,7 @@ def _of_move_taken_out(raw: dict[Any, Any], path: Sequence[int | str]) -> bool:
 
 
 def _is_unknown(key: str) -> bool:
+    """A key that no kind of move has, and that is no misspelt ``router`` or ``kind``."""
     if not key:
         return False
     known = {name for kind in kinds.settings_types() for name in kind.model_fields}

@@ -226,6 +226,8 @@ class _Told:
     words: str = ""
 
     def sentence(self, reason: Said) -> str:
+        """The same object for the same reason: a sentence is made again only when the reason has
+        changed."""
         if reason != self.reason:
             self.reason = reason
             self.words = self.speech.say(reason)

@@ -66,7 +66,7 @@ def up(
 
 def _new_settings(directory: Path, port: int | None, region: str) -> Settings:
     """Settings of an instance that is new here: its ports are free at this moment, and its name
-    derives from the directory, so that the same directory always means the same containers. Raises
+    derives from the directory, so that the same directory always means the same containers.  Raises
     LocalError where the asked port is taken."""
     if port is not None and not port_is_free(port):
         raise LocalError(f"port {port} of 127.0.0.1 is taken; choose another with --port")
@@ -206,7 +206,7 @@ def down(directory: Path) -> list[str]:
 async def _remove_containers(names: EngineNames) -> list[str]:
     """Remove what carries this instance's label: containers, volumes, then the network.
 
-    Answers their names. An engine that has nothing of it is no error, so `down` may be run again;
+    Answers their names.  An engine that has nothing of it is no error, so `down` may be run again;
     raises LocalError where the engine does not answer.
     """
     engine = Engine(engine_socket())

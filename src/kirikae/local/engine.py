@@ -39,7 +39,7 @@ class Engine:
     status."""
 
     def __init__(self, socket: str, heard: Heard = lambda call, seconds: None) -> None:
-        """``heard`` is told how long every answer took. No connection is opened yet."""
+        """``heard`` is told how long every answer took.  No connection is opened yet."""
         self._socket = socket
         self._heard = heard
         self._http = aiohttp.ClientSession(
@@ -157,7 +157,7 @@ class Engine:
         return found
 
     async def create_network(self, name: str, labels: Mapping[str, str]) -> None:
-        """A bridge. Raises EngineError 409 where there is one of this name."""
+        """A bridge.  Raises EngineError 409 where there is one of this name."""
         body = {
             "Name": name,
             "CheckDuplicate": True,

@@ -50,7 +50,7 @@ class Daemon:
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start it in a session of its own, so that neither Ctrl-C nor our end reaches it, and
-        write its ID down. Whether one runs already is for the caller to ask."""
+        write its ID down.  Whether one runs already is for the caller to ask."""
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -63,7 +63,7 @@ class Daemon:
         return process
 
     def stop(self, with_signal: int = signal.SIGTERM) -> None:
-        """Ask it to end; nothing is waited for. One that does not run is fine."""
+        """Ask it to end; nothing is waited for.  One that does not run is fine."""
         if (pid := self.pid()) is not None:
             os.kill(pid, with_signal)
 
@@ -76,7 +76,7 @@ def free_port() -> int:
 
 
 def port_is_free(port: int) -> bool:
-    """Could a server listen there now? A port in TIME_WAIT counts as free."""
+    """Could a server listen there now?  A port in TIME_WAIT counts as free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -250,7 +250,7 @@ class Keeper:
         """One request.
 
         It is written down after moto took it and before it is answered: what the caller was told is
-        kept, and what a crash swallowed was never told. A refusal of moto's is not kept.
+        kept, and what a crash swallowed was never told.  A refusal of moto's is not kept.
         """
         body = _whole_body(environ)
         environ["wsgi.input"] = io.BytesIO(body)

@@ -56,8 +56,10 @@ class Cluster(TypedDict):
     clusterArn: str
     clusterName: str
     settings: list[Plain]
+    """As they were asked for; without effect here."""
     capacityProviders: list[str]
     defaultCapacityProviderStrategy: list[StrategyItem]
+    """For tasks and services that name neither a strategy nor a launch type."""
     configuration: NotRequired[Plain]
 
 
@@ -67,14 +69,18 @@ class Setting(TypedDict):
     name: str
     value: str
     principalArn: str
+    """The account's root stands for everybody."""
 
 
 class Token(TypedDict):
     """What a request with a clientToken brought."""
 
     at: float
+    """When it was first used: it holds for a day."""
     hash: str
+    """Of the whole request: the same token with other parameters is a conflict."""
     ids: list[str]
+    """Of what the first request made; the answer to the same one again."""
 
 
 # --- ECS: task definitions
@@ -193,7 +199,9 @@ class ContainerDefinition(TypedDict):
     essential: bool
     cpu: NotRequired[int]
     memory: NotRequired[int]
+    """MiB; beyond it the kernel kills the container."""
     memoryReservation: NotRequired[int]
+    """MiB; may be exceeded while the machine has room."""
     command: NotRequired[list[str]]
     entryPoint: NotRequired[list[str]]
     workingDirectory: NotRequired[str]
@@ -216,8 +224,11 @@ class ContainerDefinition(TypedDict):
     pseudoTerminal: NotRequired[bool]
     interactive: NotRequired[bool]
     startTimeout: NotRequired[int]
+    """Seconds that those who depend on this container wait for its condition."""
     stopTimeout: NotRequired[int]
+    """Seconds between SIGTERM and SIGKILL."""
     versionConsistency: NotRequired[str]
+    """``disabled``: each task asks anew what the image's tag means."""
 
 
 class AuthorizationConfig(TypedDict, total=False):
@@ -255,6 +266,7 @@ class Definition(TypedDict):
     family: str
     revision: int
     status: str
+    """ACTIVE, INACTIVE (deregistered) or DELETE_IN_PROGRESS (something still uses it)."""
     containerDefinitions: list[ContainerDefinition]
     volumes: list[Volume]
     networkMode: str
@@ -262,7 +274,9 @@ class Definition(TypedDict):
     compatibilities: list[str]
     requiresCompatibilities: NotRequired[list[str]]
     cpu: NotRequired[str]
+    """CPU units, 1024 to a vCPU, as text; missing where the containers say it."""
     memory: NotRequired[str]
+    """MiB, as text; missing where the containers say it."""
     taskRoleArn: NotRequired[str]
     executionRoleArn: NotRequired[str]
     deregisteredAt: NotRequired[float]
@@ -312,8 +326,11 @@ class Container(TypedDict):
     name: str
     image: str
     lastStatus: str
+    """PENDING, RUNNING or STOPPED."""
     healthStatus: str
+    """HEALTHY, UNHEALTHY, or UNKNOWN before the first answer of its check."""
     essential: bool
+    """Its end is the task's end."""
     containerArn: str
     _checked: bool
     """Does its definition have a health check?"""
@@ -322,9 +339,12 @@ class Container(TypedDict):
     memoryReservation: NotRequired[str]
     imageDigest: NotRequired[str]
     runtimeId: NotRequired[str]
+    """The engine's ID of it."""
     exitCode: NotRequired[int]
     reason: NotRequired[str]
+    """Why it has stopped, with the ECS agent's prefix, such as ``OutOfMemoryError``."""
     _imageId: NotRequired[str]
+    """The engine's: a tag may mean another image meanwhile."""
     _began: NotRequired[float]
     """When its start was written down, before the engine heard of it."""
     _finished: NotRequired[str]
@@ -332,6 +352,7 @@ class Container(TypedDict):
     _handled: NotRequired[str]
     """The end (its stamp) after which it was started again."""
     _restarts: NotRequired[int]
+    """Starts after the first, by its restartPolicy."""
     _excused: NotRequired[Excused]
 
 
@@ -367,18 +388,25 @@ class Task(TypedDict):
     startedBy: str
     """The ``ecs-svc/...`` deployment of a service's task."""
     desiredStatus: str
+    """RUNNING, or STOPPED once somebody has asked for its end; it never goes back."""
     lastStatus: str
+    """PROVISIONING, PENDING, RUNNING, DEACTIVATING, STOPPING, DEPROVISIONING or STOPPED."""
     healthStatus: str
+    """The worst of its essential containers that have a check."""
     connectivity: str
     version: int
+    """Rises by one with each step of its life."""
     containers: list[Container]
     overrides: Overrides
     cpu: str
     memory: str
     stopCode: str
+    """Such as TaskFailedToStart or EssentialContainerExited; empty while it is wanted."""
     stoppedReason: str
+    """In AWS's words; the first reason given stays."""
     createdAt: float
     _bindings: list[Binding]
+    """Where it is registered while it runs; none for a task of its own."""
     _revision: str
     """The service revision that it runs; empty for a task of its own."""
     pullStartedAt: NotRequired[float]
@@ -390,17 +418,21 @@ class Task(TypedDict):
     capacityProviderName: NotRequired[str]
     platformVersion: NotRequired[str]
     address: NotRequired[str]
+    """On the instance's bridge; missing before it has a network."""
     _pause: NotRequired[str]
     """The pause container that holds its network."""
     _pulled: NotRequired[bool]
     """All its containers are made."""
     _draining: NotRequired[bool]
+    """Its service has told that it drains: told once, also after a restart."""
     _wasHealthy: NotRequired[bool]
+    """It counted towards the minimum once: its end is no failure to start."""
     _unwell: NotRequired[bool]
     """It was stopped because it failed its checks."""
     _counted: NotRequired[bool]
     """Its failure is counted by its service."""
     _protectedUntil: NotRequired[float]
+    """Scale-in protection ends then; a past moment means none."""
 
 
 class TaskChange(TypedDict, total=False):
@@ -477,18 +509,23 @@ class Deployment(TypedDict):
     """An entry of a service's ``deployments``."""
 
     id: str
+    """``ecs-svc/`` and a number; the tasks that it started bear it."""
     taskDefinition: str
     createdAt: float
     updatedAt: float
     rolloutState: str
+    """IN_PROGRESS, COMPLETED or FAILED."""
     rolloutStateReason: str
     failedTasks: int
+    """As AWS shows it; never set back."""
     networkConfiguration: NotRequired[Plain]
     platformVersion: NotRequired[str]
     launchType: NotRequired[str]
     capacityProviderStrategy: NotRequired[list[StrategyItem]]
     _revision: str
+    """ARN of what it runs."""
     _serviceDeployment: str
+    """ARN of the way that it is part of; a roll-back shares the failed one's."""
     _inARow: int
     """Tasks that ended before they were ever healthy, since the last one that was."""
     _counted: int
@@ -504,18 +541,22 @@ class Service(TypedDict):
     serviceName: str
     clusterArn: str
     status: str
+    """ACTIVE, DRAINING (deleted, tasks still stop) or INACTIVE."""
     desiredCount: int
     taskDefinition: str
     loadBalancers: list[Binding]
     createdAt: float
     createdBy: str
     events: list[Event]
+    """Newest first, a hundred at most."""
     deployments: list[Deployment]
+    """Newest first; several while one replaces another."""
     propagateTags: str
     enableECSManagedTags: bool
     enableExecuteCommand: bool
     availabilityZoneRebalancing: str
     healthCheckGracePeriodSeconds: int
+    """From a task's start on; meanwhile failed checks do not replace it."""
     platformVersion: str
     minimumHealthyPercent: int
     maximumPercent: int
@@ -591,13 +632,17 @@ class ServiceDeployment(TypedDict):
     startedAt: float
     updatedAt: float
     status: str
+    """IN_PROGRESS or ROLLBACK_IN_PROGRESS, else one of ``deployments.FINAL``."""
     finishedAt: NotRequired[float]
     stoppedAt: NotRequired[float]
     statusReason: NotRequired[str]
     rollback: NotRequired[Rollback]
     _target: str
+    """ARN of the revision that it leads to."""
     _sources: list[str]
+    """ARNs of the revisions that ran when it began."""
     _failures: NotRequired[int]
+    """What the circuit breaker had counted when it tripped."""
 
 
 # --- Elastic Load Balancing: our own names, shown as AWS's
@@ -621,6 +666,7 @@ class Balancer(TypedDict):
     subnets: list[str]
     groups: list[str]
     attributes: dict[str, str]
+    """All of them, with the default where nobody set one."""
     tags: list[ElbTag]
 
 
@@ -629,11 +675,15 @@ class Check(TypedDict):
 
     check_path: str
     check_port: str
+    """A number as text, or ``traffic-port``: the target's own."""
     interval_s: int
     timeout_s: int
     healthy_threshold: int
+    """Passed checks in a row."""
     unhealthy_threshold: int
+    """Failed checks in a row."""
     matcher: str
+    """Status codes that pass, such as ``200``, ``200,302`` or ``200-299``."""
 
 
 class CheckChange(TypedDict, total=False):
@@ -659,6 +709,7 @@ class Group(Check):
     number: int
     """HAProxy's number of the backend."""
     attributes: dict[str, str]
+    """All of them, with the default where nobody set one."""
     tags: list[ElbTag]
 
 
@@ -774,8 +825,11 @@ class Health(TypedDict):
 
     state: Literal["initial", "healthy", "unhealthy", "draining"]
     reason: str
+    """AWS's reason code; empty while it is healthy."""
     passes: int
+    """Checks passed in a row."""
     failures: int
+    """Checks failed in a row."""
     doubted: NotRequired[float]
     """Since when its failures do not count, because this machine was too busy to check."""
 
@@ -805,6 +859,7 @@ class Queue(TypedDict):
     created: int
     modified: int
     purged: float
+    """When PurgeQueue was last carried out: once a minute is allowed."""
 
 
 class MessageAttribute(TypedDict):
@@ -828,10 +883,14 @@ class Message(TypedDict):
     dedup: str
     sent: int
     visible: int
+    """Nobody receives it before this moment."""
     receipt: str
+    """Of the newest time that it was received; only this one deletes it."""
     received: int
+    """How often it was received; a dead-letter queue takes it by this."""
     first: int
     source: str
+    """The queue that it came from as a dead letter; empty for any other."""
 
 
 # --- figures

@@ -81,7 +81,7 @@ async def _served(plane: Plane) -> web.AppRunner:
 async def _main(directory: Path) -> None:
     """Bring everything up, then serve until SIGTERM or SIGINT.
 
-    Tasks, HAProxy and moto go on when it ends, however it ends. Raises LocalError where something
+    Tasks, HAProxy and moto go on when it ends, however it ends.  Raises LocalError where something
     cannot be brought up, or where a loop that must never end has ended.
     """
     settings = Settings.load(directory)

@@ -64,7 +64,8 @@ class Table(Generic[Row]):
         return row
 
     def drop(self, key: str) -> None:
-        """One that is not there is no error. Raises LocalError where the disk cannot be written."""
+        """One that is not there is no error.  Raises LocalError where the disk cannot be
+        written."""
         self._state.erase(self.kind, key)
 
     def drop_where(self, gone: Callable[[Row], bool]) -> None:
@@ -81,7 +82,7 @@ class State:
     """WAL is safe here because exactly one process owns the file (the directory is locked)."""
 
     def __init__(self, path: Path) -> None:
-        """Reads all rows into memory. Raises LocalError for rows of another format."""
+        """Reads all rows into memory.  Raises LocalError for rows of another format."""
         self._path = path
         self._db = _opened(path)
         self._rows: dict[str, dict[str, Any]] = {}

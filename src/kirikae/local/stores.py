@@ -81,7 +81,10 @@ class Stores:
         raise LocalError(f"moto did not start on port {self._port}; see {self._log}")
 
     def _start(self) -> subprocess.Popen[bytes]:
-        """moto in a process of its own; the account is what tells its ARNs from another's."""
+        """moto in a process of its own: its imports take seconds and would hold our loop up.
+
+        The account is told, for ARNs must be the same on both sides.
+        """
         module = "kirikae.local.keeper"
         command = [sys.executable, "-m", module, str(self._directory), str(self._port)]
         with self._log.open("ab") as out:

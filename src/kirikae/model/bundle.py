@@ -330,7 +330,11 @@ class Bundle:
         return self.by_path.get(self.resolve(path)) or self.by_path.get(path)
 
     def resolve(self, path: str) -> str:
-        """Follow this host's links in a path, never this machine's."""
+        """Follow this host's links in a path, never this machine's.
+
+        Hosts are full of absolute links, below /etc above all: opened here as they stand, they
+        would lead to this machine's own files.
+        """
         links_left = _LINKS_AT_MOST
         done = "/"
         todo = _parts(path)

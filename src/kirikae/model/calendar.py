@@ -67,7 +67,7 @@ def window_from(text: object) -> Window:
 
 
 def _minutes(text: str) -> int:
-    """Of the day, up to 24:00. Raises ValueError."""
+    """Of the day, up to 24:00.  Raises ValueError."""
     hours = int(text[:2])
     minutes = int(text[3:])
     if minutes > 59 or hours * 60 + minutes > 24 * 60:

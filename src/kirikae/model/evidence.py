@@ -11,7 +11,7 @@ from kirikae.model.said import Said, text
 
 
 class Verdict(StrEnum):
-    """What a look at both sides says. ``UNSURE``: the figures do not tell; it is never a pass."""
+    """What a look at both sides says.  ``UNSURE``: the figures do not tell; it is never a pass."""
 
     PASS = "pass"
     FAIL = "fail"

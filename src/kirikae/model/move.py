@@ -23,7 +23,7 @@ from kirikae.model.share import WHOLE, percent
 
 
 class Phase(StrEnum):
-    """How far a move has come. The words stand in journals: none may be changed."""
+    """How far a move has come.  The words stand in journals: none may be changed."""
 
     PLANNED = "planned"
     PREPARED = "prepared"
@@ -34,7 +34,7 @@ class Phase(StrEnum):
 
 
 class Verb(StrEnum):
-    """What can be asked of a move. The words stand in journals: none may be changed."""
+    """What can be asked of a move.  The words stand in journals: none may be changed."""
 
     PREPARE = "prepare"
     START = "start"

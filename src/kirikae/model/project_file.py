@@ -54,7 +54,7 @@ def project_from(text: str, name: str, kinds: tuple[type[MoveSettings], ...]) ->
 
 
 def _yaml(text: str, name: str) -> Mapping[str, Any]:
-    """The file with the places of its keys, for the sake of errors. Raises ProjectProblem."""
+    """The file with the places of its keys, for the sake of errors.  Raises ProjectProblem."""
     yaml = YAML(typ="rt", pure=True)
     try:
         raw = yaml.load(text)

@@ -19,7 +19,7 @@ class Stored:
 
 class Store(Protocol):
     """Whoever keeps state for a team writes by condition, so that of two writers one is refused and
-    no entry is lost. Every call may raise StoreBroken."""
+    no entry is lost.  Every call may raise StoreBroken."""
 
     def get(self, key: str) -> Stored | None:
         """The body under this key, or None."""

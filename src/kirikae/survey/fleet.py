@@ -30,7 +30,7 @@ def drift(views: Views) -> list[Finding]:
 
 
 def _table(views: Views, rows: Callable[[View], Iterable[tuple[str, Value]]]) -> Table[Value]:
-    """Every host's rows by name. Hosts without a name are left out, which is a difference too."""
+    """Every host's rows by name.  Hosts without a name are left out, which is a difference too."""
     found: dict[str, dict[str, Value]] = defaultdict(dict)
     for view in views:
         host = view.bundle.host

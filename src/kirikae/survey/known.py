@@ -65,7 +65,7 @@ class Supported:
 
 @cache
 def support() -> Supported:
-    """Read once. What is not in ``support.toml`` has no known end, and no finding."""
+    """Read once.  What is not in ``support.toml`` has no known end, and no finding."""
     rows = _data("support.toml")
     return Supported(_supports(rows["os"]), _supports(rows["runtime"]))
 

@@ -15,6 +15,7 @@ from kirikae.local.rows import Cluster, StrategyItem
 from kirikae.local.state import State
 from kirikae.local.wire import Handlers
 
+# botocore's model of DescribeClusters: up to 100 at a time.
 _MOST = 100
 
 

@@ -24,6 +24,7 @@ from kirikae.local.rows import (
     Ulimit,
 )
 
+# What a definition that does not say gets (ECS API reference, ContainerDefinition).
 DEFAULT_STOP_TIMEOUT_S = 30
 DEFAULT_RESTART_PERIOD_S = 300
 _SECOND_NS = 1_000_000_000

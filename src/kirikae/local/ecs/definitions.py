@@ -48,7 +48,7 @@ class Definitions:
     async def register(self, params: Plain) -> Plain:
         """A new revision of the family, one above the highest that is known.
 
-        Raises AwsError for what AWS refuses and for what is not carried out here. Not to be
+        Raises AwsError for what AWS refuses and for what is not carried out here.  Not to be
         repeated blindly: each call makes one more revision.
         """
         containers = check_definition(params)
@@ -153,7 +153,7 @@ class Definitions:
 
     async def deregister(self, params: Plain) -> Plain:
         """The revision becomes INACTIVE: what runs of it goes on, but nothing new is started from
-        it. Raises AwsError without a revision, so that no whole family can be meant by mistake."""
+        it.  Raises AwsError without a revision, so that no whole family can be meant by mistake."""
         if ":" not in short(params["taskDefinition"]):
             raise refused("Revision is missing.")
         row = self.find(params["taskDefinition"])

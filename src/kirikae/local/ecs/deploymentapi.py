@@ -21,6 +21,7 @@ from kirikae.local.rows import Revision, Service, ServiceDeployment
 from kirikae.local.state import State
 from kirikae.local.wire import Handlers
 
+# botocore's model of DescribeServiceDeployments and DescribeServiceRevisions: 20 ARNs.
 _MOST = 20
 Row = TypeVar("Row")
 

@@ -26,6 +26,7 @@ from kirikae.local.rows import (
 )
 from kirikae.local.state import State
 
+# botocore's model of Service: the newest 100 events are shown.
 _EVENTS_KEPT = 100
 _SAME_EVENT_S = 6 * 3600
 STEADY = "has reached a steady state."

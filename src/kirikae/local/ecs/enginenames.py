@@ -52,7 +52,7 @@ class EngineNames:
 
     def _efs_parts(self, efs: Efs) -> Iterable[str]:
         """What tells one EFS file system's volume from another: the access point, or else the
-        folder. Tasks that name the same share the same files, as on AWS."""
+        folder.  Tasks that name the same share the same files, as on AWS."""
         access_point = efs.get("authorizationConfig", {}).get("accessPointId")
         folder = efs.get("rootDirectory", "/").strip("/").replace("/", ".")
         return self.instance, efs["fileSystemId"], access_point or folder

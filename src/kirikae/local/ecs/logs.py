@@ -156,7 +156,7 @@ class Logs:
         await lines.put(None)
 
     async def _call(self, operation: str, **params: object) -> Plain:
-        """The store's answer to an operation of CloudWatch Logs. Raises AwsError for a refusal."""
+        """The store's answer to an operation of CloudWatch Logs.  Raises AwsError for a refusal."""
         return await self._stores.call("logs", f"Logs_20140328.{operation}", params)
 
     async def _assert(self, operation: str, **params: object) -> None:

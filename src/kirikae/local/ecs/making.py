@@ -145,7 +145,7 @@ class Maker:
         container: ContainerDefinition,
     ) -> dict[str, str]:
         """Labels by which this instance finds its containers again, and those that the ECS agent
-        sets. The definition's own ``dockerLabels`` are added in ``creation``, and these win over
+        sets.  The definition's own ``dockerLabels`` are added in ``creation``, and these win over
         them."""
         return {
             **self._names.labels,

@@ -40,7 +40,7 @@ class Protection:
 
     async def get(self, params: Plain) -> Plain:
         """GetTaskProtection: the named tasks (at most 100), or without names every protected task
-        of the cluster. What is not there stands in ``failures`` as MISSING."""
+        of the cluster.  What is not there stands in ``failures`` as MISSING."""
         now = time.time()
         if params.get("tasks"):
             found, failures = self._lookup.tasks(params, _MOST_READ)
@@ -56,8 +56,8 @@ class Protection:
 
     async def update(self, params: Plain) -> Plain:
         """UpdateTaskProtection, for at most 10 tasks: on for so many minutes (1 to 2880, else 120)
-        from now, or off. A task that belongs to no service or is asked to stop stands in
-        ``failures`` as TASK_NOT_VALID. Their service is woken: it may have waited to scale in."""
+        from now, or off.  A task that belongs to no service or is asked to stop stands in
+        ``failures`` as TASK_NOT_VALID.  Their service is woken: it may have waited to scale in."""
         minutes = params.get("expiresInMinutes", MINUTES)
         if not 1 <= minutes <= _MOST_MINUTES:
             raise invalid(f"expiresInMinutes must be between 1 and {_MOST_MINUTES}.")

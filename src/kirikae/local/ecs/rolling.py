@@ -61,7 +61,11 @@ def rolling_tick(
 
 
 def stuck(desired: int, minimum_percent: int, maximum_percent: int) -> bool:
-    """True if no task can ever be started or stopped under these percentages."""
+    """True if no task can ever be started or stopped under these percentages.
+
+    Such are 100 and 100, 75 and 100 of two tasks, 100 and 125 of three, and for a single task any
+    minimum above 0 with a maximum below 200.
+    """
     return (
         desired > 0
         and floor_healthy(desired, minimum_percent) >= desired

@@ -24,6 +24,7 @@ from kirikae.local.state import State
 from kirikae.local.wire import Handlers
 from kirikae.model.fargate import size_problem
 
+# botocore's model: RunTask starts 1 to 10 tasks, DescribeTasks takes up to 100.
 _MOST_STARTED = 10
 _MOST_DESCRIBED = 100
 _REFUSED = ("placementConstraints", "placementStrategy", "volumeConfigurations")
@@ -76,8 +77,8 @@ class Running:
         """RunTask: up to ten tasks of a startable definition.
 
         With a ``clientToken`` it may be asked again: the tasks of the first time are answered, and
-        none is started. Rows and token are written in one transaction before anything is started,
-        so a crash starts none twice and loses none. Raises AwsError for what AWS refuses and for
+        none is started.  Rows and token are written in one transaction before anything is started,
+        so a crash starts none twice and loses none.  Raises AwsError for what AWS refuses and for
         what is not carried out.
         """
         cluster = self._clusters.find(params.get("cluster"))

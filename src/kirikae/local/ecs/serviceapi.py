@@ -35,6 +35,7 @@ from kirikae.local.rows import (
 from kirikae.local.state import State
 from kirikae.local.wire import ACCOUNT, Handlers
 
+# botocore's model of DescribeServices: up to 10 at a time.
 _MOST_DESCRIBED = 10
 REFUSED = (
     "serviceRegistries",
@@ -46,6 +47,8 @@ REFUSED = (
     "placementStrategy",
     "monitoring",
 )
+# What starts a service deployment where it differs (botocore's model of UpdateService); the others
+# that do are in REFUSED.
 _STARTS_DEPLOYMENT = ("taskDefinition", "loadBalancers", "platformVersion", "networkConfiguration")
 
 
@@ -79,7 +82,7 @@ class ServiceApi:
         """CreateService.
 
         With a ``clientToken`` it may be asked again and answers the service as it is; without one,
-        a second request for an ACTIVE service raises AwsError, as AWS does. The row, its tags, its
+        a second request for an ACTIVE service raises AwsError, as AWS does.  The row, its tags, its
         first deployment and the token are one transaction.
         """
         cluster = self._clusters.find(params.get("cluster"))
@@ -151,7 +154,7 @@ class ServiceApi:
         """UpdateService: what is not given stays.
 
         A new deployment begins only where the definition, the load balancers, the platform or the
-        network differ, or where it is forced; a new number of tasks alone begins none. Raises
+        network differ, or where it is forced; a new number of tasks alone begins none.  Raises
         AwsError for a service that is not there or not ACTIVE.
         """
         row = self._lookup.active_service(params)

@@ -371,7 +371,7 @@ class Services:
 
     def _complete(self, service: Service, now: float) -> Service:
         """The newest deployment has all its tasks, healthy, and alone: it is COMPLETED, it is what
-        a later roll-back goes back to, and former entries go. A deployment that had FAILED never
+        a later roll-back goes back to, and former entries go.  A deployment that had FAILED never
         becomes good this way."""
         entry = service["deployments"][0]
         if entry["rolloutState"] == "IN_PROGRESS":

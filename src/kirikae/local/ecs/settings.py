@@ -39,7 +39,7 @@ class AccountSettings:
 
     async def list_settings(self, params: Plain) -> Plain:
         """ListAccountSettings: one page of what was put, by name; defaults of AWS are not known
-        here. Raises AwsError for a value without a name."""
+        here.  Raises AwsError for a value without a name."""
         if params.get("value") and not params.get("name"):
             raise invalid("value needs a name.")
         found = [each for each in self._state.settings.all() if _asked(each, params)]
@@ -47,7 +47,7 @@ class AccountSettings:
         return page("settings", found, params, 10)
 
     async def delete(self, params: Plain) -> Plain:
-        """DeleteAccountSetting. Raises AwsError for a setting that was never put."""
+        """DeleteAccountSetting.  Raises AwsError for a setting that was never put."""
         name = params["name"]
         principal = params.get("principalArn", _ROOT)
         row = self._state.settings.get(f"{name}/{principal}")
@@ -63,7 +63,8 @@ def _key(setting: Setting) -> str:
 
 
 def _asked(setting: Setting, params: Plain) -> bool:
-    """Is it of the asked name, value and principal? The principal is the root unless it is said."""
+    """Is it of the asked name, value and principal?  The principal is the root unless it is
+    said."""
     return (
         params.get("name") in (None, setting["name"])
         and params.get("value") in (None, setting["value"])

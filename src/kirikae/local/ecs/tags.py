@@ -43,7 +43,7 @@ class Tags:
         return self.of(definition["taskDefinitionArn"]) if source == "TASK_DEFINITION" else []
 
     def _known(self, arn: str) -> str:
-        """The ARN. Raises AwsError for a resource that is not there."""
+        """The ARN.  Raises AwsError for a resource that is not there."""
         parts = arn.split(":", 5)
         kind = parts[5].partition("/")[0] if len(parts) > 5 else ""
         if not self._exists(kind, arn):
@@ -65,7 +65,7 @@ class Tags:
                 return False
 
     async def tag(self, params: Plain) -> Plain:
-        """TagResource: tags of the same keys are replaced. Raises AwsError beyond 50."""
+        """TagResource: tags of the same keys are replaced.  Raises AwsError beyond 50."""
         arn = self._known(params["resourceArn"])
         asked: list[Tag] = params["tags"]
         tags = {tag["key"]: tag for tag in [*self.of(arn), *asked]}

@@ -351,7 +351,7 @@ class Tasks:
 
     async def _lost_network(self, pause: str) -> None:
         """Without its pause container a task has no network: it is out of the load balancer at
-        once, and ends. Before it ran, that counts as a failed start."""
+        once, and ends.  Before it ran, that counts as a failed start."""
         self._state.pauses.drop(pause)
         for task in self._state.tasks.all():
             if task.get("_pause") == pause and task["lastStatus"] != "STOPPED":
@@ -459,7 +459,7 @@ class Tasks:
 
     async def _leave_balancer(self, task: Task) -> None:
         """Wait until no request of the load balancer is in flight to this task, or the delay is
-        over. Only then may it hear SIGTERM."""
+        over.  Only then may it hear SIGTERM."""
         if task["lastStatus"] == "RUNNING":
             self._change(task["id"], {"lastStatus": "DEACTIVATING"})
         keys = await self._targets.begin_draining(task)

@@ -43,7 +43,7 @@ class BalancerApi:
     async def create(self, params: Plain) -> Plain:
         """CreateLoadBalancer.
 
-        One of this name that is there is answered as it is, so it may be asked again. Raises
+        One of this name that is there is answered as it is, so it may be asked again.  Raises
         AwsError for any type but application.
         """
         if params.get("Type", "application") != "application":

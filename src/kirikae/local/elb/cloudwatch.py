@@ -80,7 +80,7 @@ class Metric:
 
     @classmethod
     def of(cls, params: Plain) -> Self:
-        """From a request's members. Raises KeyError without a name."""
+        """From a request's members.  Raises KeyError without a name."""
         dimensions = {each["Name"]: each["Value"] for each in params.get("Dimensions", [])}
         return cls(params.get("Namespace", _OF_BALANCERS), params["MetricName"], dimensions)
 
@@ -152,7 +152,7 @@ class CloudWatch:
         }
 
     async def get_metric_statistics(self, params: Plain) -> Plain:
-        """GetMetricStatistics: oldest point first. Raises as ``get_metric_data`` does."""
+        """GetMetricStatistics: oldest point first.  Raises as ``get_metric_data`` does."""
         metric = Metric.of(params)
         span = Span(*_window(params), params["Period"])
         rows: dict[int, Plain] = defaultdict(dict)
@@ -372,7 +372,7 @@ def _metrics(
 
 
 def _window(params: Plain) -> tuple[int, int]:
-    """From, and until, in Unix seconds. Raises AwsError where nothing lies between the two."""
+    """From, and until, in Unix seconds.  Raises AwsError where nothing lies between the two."""
     since = _seconds(params["StartTime"])
     until = _seconds(params["EndTime"])
     if since >= until:

@@ -24,6 +24,9 @@ from kirikae.local.state import State
 SLOTS = 64
 """Targets per target group: each has a server line of its own, so that replacing one needs no
 reload."""
+# Not HAProxy's own weights: they end at 256 and fail over to other servers, while a share that ALB
+# has drawn stays with its target group. A request's draw is compared with thresholds in a map, and
+# all thresholds change at once.
 DRAWS = 100_000
 _DEFAULT_IDLE_S = 60
 _MINIMUM = "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count"
@@ -34,6 +37,8 @@ _ALGORITHMS = {
 }
 _LOGGED_HEADERS = ("host", "user-agent", "x-amzn-trace-id")
 
+# Without ``idle-close-on-response`` a reload breaks connections that clients keep open (measured:
+# 53 read errors in five reloads under load; none in 27 with it).
 _HEAD = """\
 global
     stats socket {run}/haproxy.sock mode 600 level admin expose-fd listeners

@@ -145,7 +145,7 @@ class Recorder:
         asyncio.get_running_loop().add_reader(self._fd, self._read)
 
     def stop(self) -> None:
-        """Read no more, and write down every second that was begun. May be called again."""
+        """Read no more, and write down every second that was begun.  May be called again."""
         if self._fd >= 0:
             asyncio.get_running_loop().remove_reader(self._fd)
             os.close(self._fd)

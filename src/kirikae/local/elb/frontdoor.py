@@ -48,7 +48,7 @@ class FrontDoor:
         directory: Path,
         places: Places,
     ) -> None:
-        """``directory`` is the instance's state directory. Nothing runs before ``assert_all``."""
+        """``directory`` is the instance's state directory.  Nothing runs before ``assert_all``."""
         self._state = state
         self._directory = directory
         self._places = places
@@ -120,12 +120,12 @@ class FrontDoor:
         write_durably(self._places.weights, lines, OURS_ALONE)
 
     async def _set_map(self) -> None:
-        """The thresholds of the running process. Raises OSError where it does not answer."""
+        """The thresholds of the running process.  Raises OSError where it does not answer."""
         await self._runtime.set_map(self._places.weights, weights(self._state.rules.all()))
 
     async def _set_servers(self, groups: Iterable[Group]) -> None:
         """Make every slot of these groups as the store says, and ask for nothing that is so
-        already. Raises OSError where HAProxy does not answer."""
+        already.  Raises OSError where HAProxy does not answer."""
         commands: list[str] = []
         for group in groups:
             wanted = servers(group, self._state.targets.all())
@@ -170,7 +170,7 @@ class FrontDoor:
             raise LocalError(f"HAProxy refuses the configuration: {said.decode().strip()}")
 
     async def _launch(self) -> None:
-        """Start the process and wait for its answer. Raises LocalError with what it said."""
+        """Start the process and wait for its answer.  Raises LocalError with what it said."""
         process = self._start()
         deadline = time.monotonic() + _LONGEST_START_S
         while not await self.is_running():
@@ -199,7 +199,7 @@ class FrontDoor:
         """A new worker takes over; requests in flight are finished by the former one.
 
         Waits a few seconds until no former worker takes anything new any more: one that does might
-        still answer by the old rules. Raises LocalError where no new worker comes.
+        still answer by the old rules.  Raises LocalError where no new worker comes.
         """
         before = await self._runtime.worker()
         await self._runtime.master("reload")

@@ -45,7 +45,7 @@ class GroupApi:
     async def create(self, params: Plain) -> Plain:
         """CreateTargetGroup.
 
-        Not to be repeated: a second one of this name raises AwsError. So do target types and
+        Not to be repeated: a second one of this name raises AwsError.  So do target types and
         protocols that are not carried out.
         """
         name = params["Name"]
@@ -130,7 +130,7 @@ class GroupApi:
         return {}
 
     async def _delete(self, row: Group) -> None:
-        """With its targets. Raises AwsError while a rule forwards to it."""
+        """With its targets.  Raises AwsError while a rule forwards to it."""
         if self._known.balancers_of(row["arn"]):
             raise AwsError(
                 "ResourceInUse",
@@ -147,7 +147,7 @@ class GroupApi:
         return show_attributes(self._known.group(params["TargetGroupArn"])["attributes"])
 
     async def modify_attributes(self, params: Plain) -> Plain:
-        """ModifyTargetGroupAttributes. Raises AwsError for what would have no such effect here."""
+        """ModifyTargetGroupAttributes.  Raises AwsError for what would have no such effect here."""
         row = self._known.group(params["TargetGroupArn"])
         changed = attributes.changed(row["attributes"], params["Attributes"], attributes.OF_GROUPS)
         attributes.check_cookie(changed)
@@ -194,7 +194,7 @@ def _within(
     high: int,
     name: str,
 ) -> int:
-    """The number that was asked for. Raises AwsError outside these bounds."""
+    """The number that was asked for.  Raises AwsError outside these bounds."""
     value: int = params[key]
     if not low <= value <= high:
         raise _wrong(name, f"{key} {value}: {low} to {high}")

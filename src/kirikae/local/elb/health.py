@@ -87,7 +87,11 @@ def is_excused(
 
 class HealthChecks:
     """One loop per target; whoever wants to know of a change of state is told by
-    ``on_change(target)``."""
+    ``on_change(target)``.
+
+    Not HAProxy's own checks: it takes a target that has just come for healthy, and it knows
+    neither AWS's thresholds nor its reason codes.
+    """
 
     def __init__(
         self,

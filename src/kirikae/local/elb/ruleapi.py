@@ -142,7 +142,7 @@ class RuleApi:
         return {"Listeners": [self._show_listener(row)]}
 
     async def delete_listener(self, params: Plain) -> Plain:
-        """DeleteListener, with its rules. Raises AwsError for one that is not there."""
+        """DeleteListener, with its rules.  Raises AwsError for one that is not there."""
         drop_listener(self._state, self._known.listener(params["ListenerArn"]))
         await self._door.tell_all()
         return {}
@@ -268,7 +268,7 @@ class RuleApi:
         return {"Rules": [_show_rule(self._known.rule(arn)) for arn in asked]}
 
     async def delete_rule(self, params: Plain) -> Plain:
-        """DeleteRule. Raises AwsError for one that is not there, and for a default rule."""
+        """DeleteRule.  Raises AwsError for one that is not there, and for a default rule."""
         row = self._known.rule(params["RuleArn"])
         if row["default"]:
             raise AwsError("OperationNotPermitted", "the default rule cannot be deleted")

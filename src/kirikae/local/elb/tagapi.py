@@ -35,7 +35,7 @@ class TagApi:
         return {}
 
     async def describe(self, params: Plain) -> Plain:
-        """DescribeTags. Raises AwsError for a resource that is not there."""
+        """DescribeTags.  Raises AwsError for a resource that is not there."""
         described = [
             {
                 "ResourceArn": arn,
@@ -46,7 +46,7 @@ class TagApi:
         return {"TagDescriptions": described}
 
     def _of(self, arn: str) -> list[ElbTag]:
-        """Tags of whatever this ARN names. Raises AwsError where there is no such thing."""
+        """Tags of whatever this ARN names.  Raises AwsError where there is no such thing."""
         if ":loadbalancer/" in arn:
             return self._known.balancer(arn)["tags"]
         if ":targetgroup/" in arn:

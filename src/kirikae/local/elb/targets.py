@@ -42,7 +42,7 @@ class Targets:
         self._drains: dict[str, asyncio.Task[None]] = {}
 
     def group(self, arn: str) -> Group:
-        """The target group of this ARN. Raises AwsError where there is none."""
+        """The target group of this ARN.  Raises AwsError where there is none."""
         return self._known.group(arn)
 
     def balancers_of(self, group_arn: str) -> set[str]:

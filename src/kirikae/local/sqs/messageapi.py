@@ -58,8 +58,8 @@ class MessageApi:
     async def send(self, params: Plain) -> Plain:
         """SendMessage.
 
-        Raises AwsError for a message that this queue does not take. On a FIFO queue it may be asked
-        again within five minutes: a duplicate is answered alike and stored nowhere.
+        Raises AwsError for a message that this queue does not take.  On a FIFO queue it may be
+        asked again within five minutes: a duplicate is answered alike and stored nowhere.
         """
         return self._send(self._queues.named(params), params)
 
@@ -251,7 +251,7 @@ class MessageApi:
         return {"TaskHandle": handle}
 
     async def list_moves(self, params: Plain) -> Plain:
-        """ListMessageMoveTasks, newest first. Moves are forgotten with this process."""
+        """ListMessageMoveTasks, newest first.  Moves are forgotten with this process."""
         source = params["SourceArn"]
         found = [move for move in self._moves.values() if move["SourceArn"] == source]
         return {"Results": found[::-1][: params.get("MaxResults", 1)]}

@@ -156,7 +156,7 @@ class QueueApi:
         return {"QueueUrl": self._url(name)}
 
     async def delete(self, params: Plain) -> Plain:
-        """DeleteQueue, with all its messages. Raises AwsError for one that does not exist."""
+        """DeleteQueue, with all its messages.  Raises AwsError for one that does not exist."""
         self._queues.delete(self._queues.named(params))
         return {}
 
@@ -242,7 +242,7 @@ class QueueApi:
     # --- asking
 
     async def get_url(self, params: Plain) -> Plain:
-        """GetQueueUrl. Raises AwsError for a queue that does not exist."""
+        """GetQueueUrl.  Raises AwsError for a queue that does not exist."""
         self._queues.get(params["QueueName"])
         return {"QueueUrl": self._url(params["QueueName"])}
 

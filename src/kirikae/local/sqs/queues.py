@@ -22,7 +22,10 @@ from kirikae.local.plain import Plain
 from kirikae.local.rows import Message, MessageAttribute, Queue
 from kirikae.local.sqs.limits import is_fifo
 
+# Counted from the accepted send, whatever became of the message since: so IDs have a table of their
+# own. moto forgets an ID with its message, and a job that is sent twice would run twice.
 DEDUPLICATION_MS = 5 * 60 * 1000
+# Beyond it a FIFO queue just returns nothing, and a standard one answers OverLimit.
 MOST_IN_FLIGHT = 120_000
 _SECOND_MS = 1000
 _SCHEMA = """

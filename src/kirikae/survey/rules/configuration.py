@@ -45,6 +45,7 @@ _READ_HERE = _Origin("CF04", _WRITTEN_HERE, "its unit or service reads it")
 _NOBODYS = _Origin("CF04", _WRITTEN_HERE, "no package owns it")
 _DEAD = _Origin("CF06", "is not enabled", "no package owns it")
 _DIFFERS = "differs from what its package brought"
+# Files of ucf are no conffiles: `dpkg --verify` says nothing of them.
 _CHANGED = {
     "conffile": _Origin("CF01", _DIFFERS, "its checksum is another one"),
     "ucf": _Origin("CF02", _DIFFERS, "its checksum is another one"),

@@ -7,6 +7,7 @@ from kirikae.survey.catalogue import Findings, present
 from kirikae.survey.paths import name_of, parent_of
 from kirikae.survey.view import View
 
+# With its zero byte: ``RRD`` alone hits text files.
 _FORMATS = {b"SQLite format 3".hex(): "SQLite", b"RRD\0".hex(): "RRD"}
 """First bytes of a file -> the database that it is."""
 _DEPTH_AT_MOST = 6

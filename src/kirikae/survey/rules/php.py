@@ -19,7 +19,11 @@ _PHP_SESSIONS = "/var/lib/php/sessions"
 
 
 def php_sessions_in_files(view: View) -> Findings:
-    """Each host knows only its own visitors."""
+    """Each host knows only its own visitors.
+
+    A setting alone proves little, for an application may keep its sessions elsewhere: without files
+    it blocks nothing.
+    """
     serving = [service for service in view.services if _runs_php(view, service)]
     if not serving:
         return
