@@ -252,7 +252,8 @@ def _assert_there(pressed: Pressed) -> None:
 
 
 def _answer(pressed: Sequence[Pressed], dry_run: bool, speech: Speech) -> Answer:
-<<<<<<< HEAD
+    """Lines of what was done, notes of what is in doubt, and in the end for each move where its
+    share is now."""
     lines = [line for each in pressed for line in _lines(each, speech)]
     if all(each.end is End.NOTHING for each in pressed):
         lines.append(speech.say(said("console.button.none")))
@@ -264,10 +265,6 @@ def _answer(pressed: Sequence[Pressed], dry_run: bool, speech: Speech) -> Answer
 
 
 def _plain(pressed: Sequence[Pressed]) -> dict[str, object]:
-=======
-    """Lines of what was done, notes of what is in doubt, and in the end for each move where its
-    share is now."""
->>>>>>> refs/heads/prose
     english = Speech()
     done = [each.move for each in pressed if each.ours and each.move is not None]
     plain: dict[str, object] = {
