@@ -338,7 +338,8 @@ def test_the_access_log_reaches_its_bucket(shop):
             ]
             return "".join(bodies).splitlines()
 
-        told = eventually(lambda: len(found := lines()) >= 21 and found, "21 lines came", 30)
+        eventually(lambda: len(lines()) >= 21, "21 lines came", 60, lambda: len(lines()), 1)
+        told = lines()
     switch("false", "alb-logs")
     read = [ACCESS_LINE.fullmatch(line) for line in told]
     assert all(read), told

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import WEB_IMAGE, Endpoint
-from tests.e2e.waits import until_share
+from tests.e2e.waits import at_this_pace, until_share
 from tests.pace import ended
 from tests.shop import Hammer, Shop
 
@@ -89,9 +89,10 @@ class User:
     def project(
         self, account: str = "123456789012", contains: str = "shop", advance: str = "auto"
     ) -> None:
-        (self.folder / "kirikae.yml").write_text(
-            PROJECT.format(name=self.shop.name, account=account, contains=contains, advance=advance)
+        project = PROJECT.format(
+            name=self.shop.name, account=account, contains=contains, advance=advance
         )
+        (self.folder / "kirikae.yml").write_text(at_this_pace(project))
 
     def begin(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -17,7 +17,7 @@ import pytest
 
 from kirikae.traffic.weights import record_weights_for
 from tests.e2e.test_command_line import PROJECT, User
-from tests.e2e.waits import until_share
+from tests.e2e.waits import at_this_pace, until_share
 from tests.pace import ended, eventually
 from tests.shop import Shop
 
@@ -103,7 +103,7 @@ def test_a_move_by_dns(local: Any, tmp_path: Path) -> None:
         .replace("target_group: dnsnew-a", "target_group: dnsold-a")
         .replace("listener_rule: dnsnew/main", record)
     )
-    (tmp_path / "kirikae.yml").write_text(project)
+    (tmp_path / "kirikae.yml").write_text(at_this_pace(project))
     route53 = local.client("route53")
     zone = route53.create_hosted_zone(Name="example.com", CallerReference="x")["HostedZone"][
         "Id"

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import WEB_IMAGE, Endpoint
+from tests.e2e.waits import at_this_pace
 from tests.pace import ended, eventually, slowly
 from tests.shop import Shop
 
@@ -339,9 +340,8 @@ class _Project:
     def __init__(self, folder: Path, shop: FaultShop, fault: Fault) -> None:
         from tests.e2e.test_command_line import User
 
-        (folder / "kirikae.yml").write_text(
-            PROJECT.format(name=shop.name, latency=fault.latency, figures=fault.figures)
-        )
+        project = PROJECT.format(name=shop.name, latency=fault.latency, figures=fault.figures)
+        (folder / "kirikae.yml").write_text(at_this_pace(project))
         self._user = User.__new__(User)
         self._user.folder = folder
         self._user.local = shop.local
