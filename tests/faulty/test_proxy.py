@@ -28,7 +28,7 @@ from tests.faulty.proxy import FaultyProxy
 from tests.pace import eventually
 from tests.shop import Hammer, Shop
 
-pytestmark = [pytest.mark.engine, pytest.mark.shares]
+pytestmark = [pytest.mark.engine, pytest.mark.prove]
 PROJECT = """\
 service: shop
 environment: test
@@ -116,7 +116,7 @@ def test_a_healthy_move_settles_through_it(shop, through, tmp_path, seed):
         mover.plan()
         look = mover.drive(lambda look: None)
         assert look.move.phase is Phase.SETTLED and weights(shop) == [0, 999]
-        assert sum(proxy.met.values()) > 10, proxy.met
+        assert sum(proxy.met.values()) > 3, proxy.met
 
 
 @pytest.mark.parametrize("seed", SEEDS)
