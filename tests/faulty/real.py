@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kirikae.aws.session import Aws
+from kirikae.model.errors import Exit
 from kirikae.model.move import Move, Phase, Why
 from kirikae.move.journal import Journal
 from kirikae.move.late import ceiling
@@ -57,8 +59,6 @@ accepted:
   - {{finding: SV01, where: the old fleet, why: "containers of this test", by: "test",
      until: 2099-12-31}}
 """
-UNFINISHED = 3
-"""What a driver ends with when AWS did not answer: somebody begins it again."""
 
 
 class Lane(Shop):
@@ -138,7 +138,7 @@ class RealWalk:
         endpoint = self.lane.local.environment["AWS_ENDPOINT_URL"]
         with FaultyProxy(endpoint, self.seed, self.often) as proxy:
             self.way = proxy.url
-            while self._drive() in (UNFINISHED, -9):
+            while self._drive() in (Exit.UNFINISHED, -signal.SIGKILL):
                 assert len(self.codes) < 30, self.told()
         return self
 
@@ -176,7 +176,7 @@ class RealWalk:
             button = self._begin("back-out", "web")
             code = ended(button, 600)
             self.said.append(f"button {code}: {button.communicate()}"[-600:])
-            if code == 0:
+            if code == Exit.BACKED_OUT:
                 self.pressed = True
                 return
         raise AssertionError(self.told())
