@@ -26,7 +26,6 @@ from tests.faulty.proxy import FaultyProxy
 from tests.pace import ended, eventually
 from tests.shop import Shop
 
-PATH = "/cgi-bin/shop"
 SCRIPT = r"""#!/bin/sh
 if [ -n "$ILL" ]; then
   case "$(cat /proc/sys/kernel/random/uuid)" in
@@ -67,6 +66,7 @@ class Lane(Shop):
     def __init__(self, local: Endpoint, name: str, ill: bool) -> None:
         super().__init__(local, name)
         self.ill = ill
+        self.path = "/cgi-bin/shop" if ill else "/"
         self.elb.add_tags(ResourceArns=[self.rule], Tags=[{"Key": "Name", "Value": "main"}])
         self._start("a", "")
         self._start("b", "ill" if ill else "")

@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Endpoint
-from tests.faulty.real import PATH, Lane, RealWalk
+from tests.faulty.real import Lane, RealWalk
 from tests.shop import Hammer
 
 pytestmark = [pytest.mark.engine, pytest.mark.shares]
 MOVES = 300
-BESIDE = 2
+BESIDE = 1
 """So many lanes of each kind in the long proof."""
 
 
 def walked(seed: int, lane: Lane, folder: Path, presses: bool | None = None) -> RealWalk:
     folder.mkdir()
-    with Hammer(lane.port, 2, 0.01, PATH):
+    with Hammer(lane.port, 2, 0.02, lane.path):
         walk = RealWalk(seed, lane, folder, presses).go()
         walk.check()
     return walk
