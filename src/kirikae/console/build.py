@@ -17,13 +17,15 @@ from kirikae.build.places import Where, place_of
 from kirikae.build.plan import Plan
 from kirikae.build.plan import plan as plan_of
 from kirikae.build.written import RECORD, State, record_of, states
+from kirikae.console.acceptances import doubting, doubts
 from kirikae.console.container_engine import ContainerEngine
 from kirikae.console.context import load_project, open_store
-from kirikae.console.here import DRY_RUN, NOTHING_TO_DO, Answer, Here, would
+from kirikae.console.here import DRY_RUN, NOTHING_TO_DO, Answer, Here, refused, would
 from kirikae.console.images import make_images, storeys_in
 from kirikae.console.options import DRY, JSON
 from kirikae.console.release import releases_of
-from kirikae.console.surveyed import bundles_of, survey_findings
+from kirikae.console.speech import Speech
+from kirikae.console.surveyed import bundles_of, survey_findings, today
 from kirikae.hosts.files import write_durably
 from kirikae.model.bundle import Bundle
 from kirikae.model.errors import Exit, UsageProblem
@@ -49,6 +51,11 @@ def planned(here: Here) -> Planned:
     bundles = bundles_of(here, project).fleet
     found = workload(bundles, project.build, project.accepted)
     return Planned(project, bundles, found, plan_of(found, project))
+
+
+def _doubting(here: Here, made: Planned, answer: Answer) -> Answer:
+    """With what does not hold of the acceptances that the plan rests on."""
+    return doubting(answer, doubts(made.project, today()), Speech(here.language()))
 
 
 # --- files
@@ -108,7 +115,8 @@ def shown_plan(here: Here) -> Answer:
     lines += [f"left out: {name} ({why})" for name, why in made.workload.left_out.items()]
     for note in made.plan.notes:
         lines.append(f"{'QUESTION' if note in made.workload.questions else 'note'}: {note}")
-    return Answer(plain, lines, Exit.FOUND if made.workload.questions else Exit.DONE)
+    ends = Exit.FOUND if made.workload.questions else Exit.DONE
+    return _doubting(here, made, Answer(plain, lines, ends))
 
 
 def _size_line(plan: Plan) -> str:
@@ -117,11 +125,15 @@ def _size_line(plan: Plan) -> str:
 
 
 def written(here: Here, force: bool, dry_run: bool) -> Answer:
-    """Write what is not as it is planned, or say what would be written.  Raises CannotBuild."""
+    """Write what is not as it is planned, or say what would be written."""
     here.assert_may_change("build write", dry_run)
     made = planned(here)
     files = files_of(here, made)
-    _assert_may_write(made, files, force)
+    try:
+        _assert_may_write(made, files, force)
+    except CannotBuild as error:
+        # An answer that does not hold may be the very reason.
+        return _doubting(here, made, refused(error.exit, str(error)))
     if not dry_run:
         files.write()
     does = "would write" if dry_run else "wrote"
@@ -130,7 +142,8 @@ def written(here: Here, force: bool, dry_run: bool) -> Answer:
     lines.append(f"{len(same)} files are as they were; {_size_line(made.plan)}")
     lines += [f"note: {note}" for note in made.plan.notes]
     plain = {"files": dict(files.states), "notes": list(made.plan.notes)}
-    return Answer(plain, lines, outcome=_outcome(dry_run, files))
+    answer = Answer(plain, lines, outcome=_outcome(dry_run, files))
+    return _doubting(here, made, answer)
 
 
 def _outcome(dry_run: bool, files: Files) -> str:

@@ -20,6 +20,7 @@ from kirikae.hosts.files import write_durably
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.evidence import Verdict
 from kirikae.model.said import Said
+from kirikae.model.shown import writable
 from kirikae.move.judge import Margins
 from kirikae.traffic.judging import margins_of, trial_of
 from kirikae.traffic.replay import lines_in, looks
@@ -219,10 +220,10 @@ def _print_json(found: Iterable[Look], kept: Kept) -> None:
     try:
         for number, look in enumerate(found):
             row = {**look.to_plain(), "reason": told.sentence(look.reason)}
-            click.echo((",\n" if number else "") + to_json(row), nl=False)
+            click.echo((",\n" if number else "") + writable(to_json(row)), nl=False)
     except UsageProblem as error:
         trouble = str(error)
-    click.echo("],\n" + to_json(_summary(kept, english, trouble))[1:])
+    click.echo("],\n" + writable(to_json(_summary(kept, english, trouble)))[1:])
     if trouble is not None:
         click.get_current_context().exit(Exit.USAGE)
 
