@@ -4,7 +4,7 @@ verify."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,9 +53,15 @@ def planned(here: Here) -> Planned:
     return Planned(project, bundles, found, plan_of(found, project))
 
 
-def _doubting(here: Here, made: Planned, answer: Answer) -> Answer:
-    """With what does not hold of the acceptances that the plan rests on."""
-    return doubting(answer, doubts(made.project, today()), Speech(here.language()))
+def _doubting(here: Here, make: Callable[[], Answer]) -> Answer:
+    """With what does not hold of the acceptances that the plan rests on: it may be the very reason
+    of a refusal."""
+    told = doubts(load_project(here), today())
+    try:
+        answer = make()
+    except CannotBuild as error:
+        answer = refused(error.exit, str(error))
+    return doubting(answer, told, Speech(here.language()))
 
 
 # --- files
@@ -116,7 +122,7 @@ def shown_plan(here: Here) -> Answer:
     for note in made.plan.notes:
         lines.append(f"{'QUESTION' if note in made.workload.questions else 'note'}: {note}")
     ends = Exit.FOUND if made.workload.questions else Exit.DONE
-    return _doubting(here, made, Answer(plain, lines, ends))
+    return Answer(plain, lines, ends)
 
 
 def _size_line(plan: Plan) -> str:
@@ -125,15 +131,11 @@ def _size_line(plan: Plan) -> str:
 
 
 def written(here: Here, force: bool, dry_run: bool) -> Answer:
-    """Write what is not as it is planned, or say what would be written."""
+    """Write what is not as it is planned, or say what would be written.  Raises CannotBuild."""
     here.assert_may_change("build write", dry_run)
     made = planned(here)
     files = files_of(here, made)
-    try:
-        _assert_may_write(made, files, force)
-    except CannotBuild as error:
-        # An answer that does not hold may be the very reason.
-        return _doubting(here, made, refused(error.exit, str(error)))
+    _assert_may_write(made, files, force)
     if not dry_run:
         files.write()
     does = "would write" if dry_run else "wrote"
@@ -142,8 +144,7 @@ def written(here: Here, force: bool, dry_run: bool) -> Answer:
     lines.append(f"{len(same)} files are as they were; {_size_line(made.plan)}")
     lines += [f"note: {note}" for note in made.plan.notes]
     plain = {"files": dict(files.states), "notes": list(made.plan.notes)}
-    answer = Answer(plain, lines, outcome=_outcome(dry_run, files))
-    return _doubting(here, made, answer)
+    return Answer(plain, lines, outcome=_outcome(dry_run, files))
 
 
 def _outcome(dry_run: bool, files: Files) -> str:
@@ -261,7 +262,7 @@ def build() -> None:
 def plan(here: Here) -> Answer:
     """Show what `build write` would write, the task's size, what is left out, and what must be
     answered first."""
-    return shown_plan(here)
+    return _doubting(here, lambda: shown_plan(here))
 
 
 @build.command()
@@ -272,7 +273,7 @@ def plan(here: Here) -> Answer:
 def write(here: Here, force: bool, dry_run: bool) -> Answer:
     """Write Dockerfiles, .dockerignore, definitions, sidecar and sizes; the same survey gives the
     same bytes."""
-    return written(here, force, dry_run)
+    return _doubting(here, lambda: written(here, force, dry_run))
 
 
 @build.command()
