@@ -13,6 +13,7 @@ from kirikae.model.errors import ProjectProblem
 from kirikae.model.project import Project
 from kirikae.model.share import percent, share_from
 from kirikae.model.values import milliseconds_from, part_from, seconds_from
+from tests.command import run
 
 GOOD = (Path(__file__).parents[2] / "examples/bookshop/kirikae.yml").read_text()
 FAULTS = [
@@ -72,11 +73,194 @@ def test_the_sample_can_be_used():
 def test_a_fault_names_file_line_key_and_remedy(before, after, key, remedy):
     """An operator can mend the file from the message alone."""
     assert before in GOOD
-    text = GOOD.replace(before, after)
+    message = refusal(GOOD.replace(before, after))
+    assert message.startswith("kirikae.yml:") and key in message and remedy in message, message
+
+
+ACCOUNT = 'account: "123456789012"'
+STORE = "store: .kirikae/state.db"
+BAKE = "bake: 8s"
+PLAN = 'plan: ["10%", "50%", "100%"]'
+ACCEPTED = "accepted: [{finding: a, where: b, why: c, by: d, until: UNTIL}]"
+
+
+def refusal(text: str) -> str:
     with pytest.raises(ProjectProblem) as caught:
         read_project(text, "kirikae.yml")
-    message = str(caught.value)
-    assert message.startswith("kirikae.yml:") and key in message and remedy in message, message
+    return str(caught.value)
+
+
+def line_of(text: str, part: str) -> int:
+    return text[: text.index(part)].count("\n") + 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "remedy"),
+    [
+        (ACCOUNT, "account: 012345678901", 'put it in quotes: "012345678901"'),
+        (ACCOUNT, "account: 0o123", 'put it in quotes: "0o123"'),
+        (ACCOUNT, "account: .nan", 'put it in quotes: ".nan"'),
+        (ACCOUNT, "account: " + "1" * 400, "must be a string"),
+        (ACCOUNT, "account: " + "1" * 5000, "too long for a number (text: put it in quotes)"),
+        (ACCOUNT, "account:", "a value must be given"),
+        (ACCOUNT, "account: [1]", "one text is needed, and no list"),
+        (ACCOUNT, 'account: "１２３４５６７８９０１２"', "write the 12 digits"),
+        (ACCOUNT, 'account: "12\\x1b[31m"', "holds a control character (U+001B)"),
+        (ACCOUNT, 'account: "12\\ud800"', "holds a control character (U+D800)"),
+        (ACCOUNT, "account: !!python/name:os.system x", "means nothing here; remove it"),
+        ("service: bookshop", "service: book\x1bshop", "unacceptable character #x001b"),
+        ("service: bookshop", "service: <script>", "write letters, digits, dots"),
+        ("service: bookshop", "service:\tbookshop", "cannot start any token"),
+        (BAKE, f"bake: {'9' * 400}d", "is not a duration"),
+        (BAKE, "bake: 999999999d", "ten years at most"),
+        (BAKE, "bake: 1e400", "is not a duration"),
+        (BAKE, "bake: ８s", "is not a duration"),
+        (PLAN, 'plan: ["１%", "100%"]', "is not a share"),
+        (PLAN, "plan: 10%", "a list is needed"),
+        (PLAN, "plan: []", "at least 1 must be given"),
+        (STORE, "time_zone: America", "such as Asia/Tokyo"),
+        (STORE, f"time_zone: {'x' * 5000}", "such as Asia/Tokyo"),
+        (STORE, "time_zone: ../../etc/passwd", "such as Asia/Tokyo"),
+        (STORE, "region: Tokyo", "such as ap-northeast-1"),
+        (STORE, "store: s3:/bucket/x", "s3://BUCKET/PREFIX"),
+        (STORE, "store: S3://bucket", "s3://BUCKET/PREFIX"),
+        (STORE, "store: .kirikae/", "such as .kirikae/state.db"),
+        (STORE, "store: ~/state.db", "such as .kirikae/state.db"),
+        (STORE, 'store: ""', "such as .kirikae/state.db"),
+        ("release_header: X-Release-Id", "release_header: 'X: y'", "write the header's name alone"),
+        (STORE, "fleet: x", "did you mean `fleets`"),
+        (STORE, "~: x", "the key ~ is no text"),
+        ("tasks: 2", "environment: {1: a}", "the key 1 is no text"),
+        (STORE, ACCEPTED.replace("UNTIL", "2027-02-30"), "day is out of range for month"),
+        (STORE, ACCEPTED.replace("UNTIL", '"2027-02-28"'), "a day is needed, without quotes"),
+        (STORE, ACCEPTED.replace("UNTIL", "99999-02-03"), "a day is needed"),
+        ("get: /health", 'get: "/a b"', "has no spaces"),
+        ("get: /health", 'get: "/a\\r\\nHost: x"', "has no spaces"),
+        ("get: /health", "get: /日本", "other letters as %XX"),
+        ("period: 1s", "period: 0s", "more than 0"),
+        ("period: 1s", "period: 7s", "CloudWatch has no figures of 7 s"),
+        ("fast_enough: 1s", "fast_enough: 0ms", "more than 0"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_told_with_its_line(before, after, remedy):
+    """Huge, not a number, in other digits, of another type, for another eye: never a traceback, and
+    one line a fault."""
+    assert before in GOOD
+    text = GOOD.replace(before, after, 1)
+    told = refusal(text).split("\n")
+    number = line_of(text, after)
+    fitting = [line for line in told if remedy in line]
+    assert fitting and all(line.startswith(f"kirikae.yml:{number}:") for line in told), told
+    assert all(len(line) <= 500 and line.isprintable() for line in told)
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n"
+    for before, name in zip("abcdefghi", "bcdefghij", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("more", "remedy"),
+    [
+        (LAUGHS, "with its aliases (*name) written out"),
+        ("#" + "x" * 2_000_000, "more than 1000 kB"),
+        ("x:\n" + "".join(f"  k{n}: x\n" for n in range(30_000)), "more than 20000 values"),
+        ("x: " + "[" * 9_000, "nested more than 20 deep"),
+        ("x: " + "{a: " * 9_000, "nested more than 20 deep"),
+        (f"x: {'y' * 20_000}", "longer than a value can be"),
+        ("".join(f"k{n}: x\n" for n in range(3_000)), "and more; mend these first"),
+        ("---\na: 1\n", "found another document"),
+        (f"{ACCOUNT}\n", "duplicate key"),
+    ],
+)
+def test_a_file_that_is_no_project_file_is_refused_before_it_costs(more, remedy):
+    """Aliases, comments, nesting, a flood of keys: told in a few lines."""
+    told = refusal(GOOD + more)
+    assert remedy in told and len(told) < 10_000 and told.startswith("kirikae.yml")
+
+
+def test_an_alias_that_is_meant_can_be_used():
+    """YAML's own way to say a thing once."""
+    text = GOOD.replace("service: bookshop", "service: &name bookshop")
+    text = text.replace("cluster: bookshop", "cluster: *name")
+    assert read_project(text, "k").fleets.new.cluster == "bookshop"
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (GOOD.encode("utf-16"), "kirikae.yml:1: the file is UTF-16; save it as plain UTF-8"),
+        (b"service: shop\nenvironment: caf\xe9\n", "kirikae.yml:2: not UTF-8 text (byte 0xe9)"),
+        (b"\0" * 50, "kirikae.yml:1: not YAML"),
+        (b"", "kirikae.yml:1: the file must be a mapping"),
+        (b" " * 50_000_000, "more than 1000 kB"),
+    ],
+)
+def test_a_file_in_another_encoding_is_told(tmp_path, monkeypatch, raw, said):
+    """UTF-16, Latin-1, a program, nothing; by every verb that reads it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kirikae.yml").write_bytes(raw)
+    for verb in (("project", "check"), ("move", "status", "web")):
+        ran = run(*verb)
+        assert ran.exit_code == 2 and ran.stderr.startswith("kirikae.yml") and said in ran.stderr
+
+
+def test_the_mark_of_an_editor_is_no_fault(tmp_path, monkeypatch):
+    """UTF-8 with a byte order mark, and lines that end as on Windows."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kirikae.yml").write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    assert run("project", "check").exit_code == 0
+
+
+OLD = "target_group: bookshop-ec2"
+ARN = "arn:aws:elasticloadbalancing:REGION:ACCOUNT:listener-rule/app/shop/1/2/3"
+SECOND = "moves:\n  api: {kind: traffic, router: {listener_rule: bookshop/main}}"
+
+
+def arn(account: str, region: str = "ap-northeast-1") -> str:
+    return f"listener_rule: {ARN.replace('ACCOUNT', account).replace('REGION', region)}"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "key", "remedy"),
+    [
+        (OLD, "target_group: bookshop-ecs", "fleets.new.target_group", "(TR09)"),
+        ("ssh://web2", "web2", "fleets.old.hosts.1", "write ssh://name"),
+        ("ssh://web2", "ssh://web1:22", "fleets.old.hosts.1", "name it once"),
+        ("ssh://batch1", "ssh://web1", "survey.also.0", "fleets.old.hosts.0"),
+        ("moves:", SECOND, "moves.web.router.listener_rule", "turned by the move api"),
+        (
+            "listener_rule: bookshop/main",
+            arn("999999999999"),
+            "moves.web.router.listener_rule",
+            "is of account 999999999999, and `account` says 123456789012",
+        ),
+        (
+            "listener_rule: bookshop/main",
+            arn("123456789012", "us-east-1"),
+            "moves.web.router.listener_rule",
+            "is of region us-east-1",
+        ),
+        (
+            "build: {",
+            "build: {task_role: 'arn:aws:iam::999999999999:role/x', ",
+            "build.task_role",
+            "is of account 999999999999",
+        ),
+        (
+            STORE,
+            "accepted:\n" + "- {finding: ST03, where: a, why: b, by: c, until: 2027-01-31}\n" * 2,
+            "accepted.1",
+            "answered for twice",
+        ),
+    ],
+)
+def test_what_a_later_verb_would_refuse_is_found_by_the_first(before, after, key, remedy):
+    """As far as the file alone shows it."""
+    assert before in GOOD
+    told = refusal(GOOD.replace(before, after, 1))
+    assert f": {key}: " in told and remedy in told, told
 
 
 def test_the_line_is_the_line_of_the_fault():

@@ -4,7 +4,7 @@ verify."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,15 @@ from kirikae.build.places import Where, place_of
 from kirikae.build.plan import Plan
 from kirikae.build.plan import plan as plan_of
 from kirikae.build.written import RECORD, State, record_of, states
+from kirikae.console.acceptances import doubting, doubts
 from kirikae.console.container_engine import ContainerEngine
 from kirikae.console.context import load_project, open_store
-from kirikae.console.here import DRY_RUN, NOTHING_TO_DO, Answer, Here, would
+from kirikae.console.here import DRY_RUN, NOTHING_TO_DO, Answer, Here, refused, would
 from kirikae.console.images import make_images, storeys_in
 from kirikae.console.options import DRY, JSON
 from kirikae.console.release import releases_of
-from kirikae.console.surveyed import bundles_of, survey_findings
+from kirikae.console.speech import Speech
+from kirikae.console.surveyed import bundles_of, survey_findings, today
 from kirikae.hosts.files import write_durably
 from kirikae.model.bundle import Bundle
 from kirikae.model.errors import Exit, UsageProblem
@@ -49,6 +51,17 @@ def planned(here: Here) -> Planned:
     bundles = bundles_of(here, project).fleet
     found = workload(bundles, project.build, project.accepted)
     return Planned(project, bundles, found, plan_of(found, project))
+
+
+def _doubting(here: Here, make: Callable[[], Answer]) -> Answer:
+    """With what does not hold of the acceptances that the plan rests on: it may be the very reason
+    of a refusal."""
+    told = doubts(load_project(here), today())
+    try:
+        answer = make()
+    except CannotBuild as error:
+        answer = refused(error.exit, str(error))
+    return doubting(answer, told, Speech(here.language()))
 
 
 # --- files
@@ -108,7 +121,8 @@ def shown_plan(here: Here) -> Answer:
     lines += [f"left out: {name} ({why})" for name, why in made.workload.left_out.items()]
     for note in made.plan.notes:
         lines.append(f"{'QUESTION' if note in made.workload.questions else 'note'}: {note}")
-    return Answer(plain, lines, Exit.FOUND if made.workload.questions else Exit.DONE)
+    ends = Exit.FOUND if made.workload.questions else Exit.DONE
+    return Answer(plain, lines, ends)
 
 
 def _size_line(plan: Plan) -> str:
@@ -248,7 +262,7 @@ def build() -> None:
 def plan(here: Here) -> Answer:
     """Show what `build write` would write, the task's size, what is left out, and what must be
     answered first."""
-    return shown_plan(here)
+    return _doubting(here, lambda: shown_plan(here))
 
 
 @build.command()
@@ -259,7 +273,7 @@ def plan(here: Here) -> Answer:
 def write(here: Here, force: bool, dry_run: bool) -> Answer:
     """Write Dockerfiles, .dockerignore, definitions, sidecar and sizes; the same survey gives the
     same bytes."""
-    return written(here, force, dry_run)
+    return _doubting(here, lambda: written(here, force, dry_run))
 
 
 @build.command()

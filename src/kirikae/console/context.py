@@ -15,7 +15,9 @@ from kirikae.model.calendar import Calendar
 from kirikae.model.errors import UsageProblem
 from kirikae.model.move import Move
 from kirikae.model.project import MoveSettings, Project
+from kirikae.model.project_yaml import MOST_BYTES, assert_size
 from kirikae.model.store import Store
+from kirikae.model.texts import text_from
 from kirikae.move.driver import Driver
 from kirikae.move.engine import Engine, Rules
 from kirikae.move.errors import AnotherSubject, UnknownMove
@@ -32,17 +34,19 @@ STORE_PATIENCE_S = 30.0
 def load_project(here: Here) -> Project:
     """Raises UsageProblem, ProjectProblem."""
     path = Path(here.project_file)
+    return kinds.read_project(text_from(read_bytes(path), str(path)), str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Of a project file; not more than one can have.  Raises UsageProblem, ProjectProblem."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageProblem(
-            f"{path}: {error.strerror}; name the project file with --project FILE"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UsageProblem(
-            f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8"
-        ) from error
-    return kinds.read_project(text, str(path))
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UsageProblem(f"{path}: {why}; name the project file with --project FILE") from error
+    assert_size(len(raw), str(path))
+    return raw
 
 
 def open_aws(here: Here, project: Project) -> tuple[Aws, str]:

@@ -17,11 +17,12 @@ from kirikae import __version__
 from kirikae.aws import ecs, elbv2
 from kirikae.aws.session import Aws
 from kirikae.console import kinds
+from kirikae.console.acceptances import doubting, doubts
 from kirikae.console.context import load_project, open_desk
 from kirikae.console.here import Answer, Here
 from kirikae.console.options import JSON, LANG
 from kirikae.console.speech import Speech
-from kirikae.console.surveyed import hosts_of, shelf_of, survey_findings
+from kirikae.console.surveyed import hosts_of, shelf_of, survey_findings, today
 from kirikae.hosts.errors import CommandFailed, HostSilent
 from kirikae.model.errors import AwsUnreachable, Exit, KirikaeError
 from kirikae.model.project import Project
@@ -236,4 +237,5 @@ def doctor(here: Here, lang: str | None) -> Answer:
     found = checkup(here)
     speech = Speech(here.language(lang))
     ends = Exit.FOUND if found.missing else Exit.DONE
-    return Answer(found.to_plain(), found.lines(speech), ends)
+    answer = Answer(found.to_plain(), found.lines(speech), ends)
+    return doubting(answer, doubts(found.project, today()), speech)

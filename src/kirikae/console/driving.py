@@ -12,6 +12,7 @@ import click
 
 from kirikae.aws.cloudwatch import heartbeat
 from kirikae.build.driver import driver_files
+from kirikae.console.acceptances import doubts
 from kirikae.console.context import Desk, load_project, move_of, open_desk
 from kirikae.console.errors import SurveySaysNo
 from kirikae.console.here import DRY_RUN, NOTHING_TO_DO, Answer, Here
@@ -19,13 +20,14 @@ from kirikae.console.notify import notifier_of
 from kirikae.console.options import DRY, LANG, STREAM
 from kirikae.console.orders import dry
 from kirikae.console.speech import Speech
-from kirikae.console.surveyed import refusal, survey_findings
+from kirikae.console.surveyed import refusal, survey_findings, today
 from kirikae.console.telling import Teller, about, exit_of, shown_look
 from kirikae.hosts.files import write_durably
 from kirikae.model.errors import AwsUnreachable, Exit, KirikaeError, UsageProblem
 from kirikae.model.finding import blocking
 from kirikae.model.move import Move
 from kirikae.model.share import percent
+from kirikae.model.shown import clean
 from kirikae.move.driver import Service
 from kirikae.move.engine import Look
 from kirikae.move.errors import LeaseLost, Stopped
@@ -41,7 +43,10 @@ def _assert_may_begin(here: Here, desk: Desk, found: Move | None) -> None:
     if found is not None and found.live and (found.share or found.held or found.intent):
         return
     kind = desk.kind.name
-    in_the_way = blocking(survey_findings(here, desk.project), kind)
+    surveyed = survey_findings(here, desk.project)
+    for each in doubts(desk.project, today(), surveyed):
+        _complain(Speech(here.language(), kind).say(each.says))
+    in_the_way = blocking(surveyed, kind)
     if in_the_way:
         raise SurveySaysNo(refusal(in_the_way, kind, desk.name))
 
@@ -84,7 +89,7 @@ def _nobody(look: Look) -> None:
 
 
 def _complain(text: str) -> None:
-    click.echo(text, err=True)
+    click.echo(clean(text), err=True)
 
 
 @click.command()
@@ -268,4 +273,4 @@ def _beat(desk: Desk) -> None:
     try:
         heartbeat(desk.aws, dimensions)
     except (KirikaeError, AwsUnreachable) as error:
-        click.echo(f"no heartbeat was sent: {error}", err=True)
+        _complain(f"no heartbeat was sent: {error}")

@@ -23,6 +23,7 @@ from kirikae.console.watching import watch as look_on
 from kirikae.model.errors import UsageProblem
 from kirikae.model.move import Verb
 from kirikae.model.said import text
+from kirikae.model.shown import clean, writable
 from kirikae.move.engine import held_in_words
 
 
@@ -36,7 +37,7 @@ for command in (judge_file, start, step, drive_on):
 
 
 def _complain(words: str) -> None:
-    click.echo(words, err=True)
+    click.echo(clean(words), err=True)
 
 
 COMPLAIN: Complain = _complain
@@ -150,7 +151,7 @@ def history(here: Here, name: str, as_json: bool, lang: str | None) -> Answer:
     if not as_json:
         return Answer({}, found.lines(Speech(here.language(lang), desk.kind.name)))
     for entry in found.to_plain():
-        click.echo(Answer(entry).json())
+        click.echo(writable(Answer(entry).json()))
     return Answer(silent=True)
 
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kirikae.console.acceptances import Doubt, doubting, doubts
 from kirikae.console.context import Desk
 from kirikae.console.here import Answer, Here
 from kirikae.console.speech import Speech
-from kirikae.console.surveyed import survey_findings
+from kirikae.console.surveyed import survey_findings, today
 from kirikae.console.telling import shown
 from kirikae.model.errors import Exit
 from kirikae.model.finding import Finding, blocking
@@ -35,6 +36,7 @@ class Outlook:
     facts: Sequence[Fact]
     findings: Sequence[Finding]
     advances: Said
+    doubts: Sequence[Doubt] = ()
 
     @property
     def exit(self) -> Exit:
@@ -77,7 +79,8 @@ class Outlook:
 
     def answer(self, speech: Speech) -> Answer:
         """With the exit code of ``exit``."""
-        return Answer(self.to_plain(), self.lines(speech), self.exit)
+        answer = Answer(self.to_plain(), self.lines(speech), self.exit)
+        return doubting(answer, self.doubts, speech)
 
 
 def _whole(seconds: float | None) -> int | None:
@@ -89,14 +92,16 @@ def outlook(here: Here, desk: Desk) -> Outlook:
     """Reads only; a move that was never planned may be asked for, too."""
     surveyed = survey_findings(here, desk.project)
     found = blocking(surveyed, desk.kind.name)
+    obstacles = desk.thing.obstacles()
     return Outlook(
         desk.name,
         desk.kind.name,
         desk.settings.advance,
         desk.thing.prospects(),
         desk.thing.facts(desk.read()),
-        [*found, *desk.thing.obstacles()],
+        [*found, *obstacles],
         _how_it_advances(desk),
+        doubts(desk.project, today(), [*surveyed, *obstacles]),
     )
 
 

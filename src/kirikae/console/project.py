@@ -7,9 +7,13 @@ import json
 import click
 
 from kirikae.console import kinds
+from kirikae.console.acceptances import doubting, doubts
 from kirikae.console.context import load_project
 from kirikae.console.here import Answer, Here
-from kirikae.console.options import JSON
+from kirikae.console.options import JSON, LANG
+from kirikae.console.speech import Speech
+from kirikae.console.surveyed import today
+from kirikae.model.errors import Exit
 
 
 @click.group()
@@ -26,10 +30,12 @@ def schema() -> Answer:
 
 
 @project.command()
+@LANG
 @JSON
 @click.pass_obj
-def check(here: Here) -> Answer:
-    """Read the project file and say what is in it, or every fault with its line.
+def check(here: Here, lang: str | None) -> Answer:
+    """Read the project file and say what is in it, or every fault with its line (exit code 6: an
+    acceptance in it does not hold).
 
     JSON: what was read, shares in permille, times in seconds.
     """
@@ -39,4 +45,7 @@ def check(here: Here) -> Answer:
         f"{here.project_file}: service {found.service}, "
         f"environment {found.environment}, moves: {moves}"
     )
-    return Answer(found.model_dump(mode="json"), (line,))
+    told = doubts(found, today())
+    ends = Exit.FOUND if told else Exit.DONE
+    answer = Answer(found.model_dump(mode="json"), (line,), ends)
+    return doubting(answer, told, Speech(here.language(lang)))

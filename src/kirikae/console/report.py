@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from kirikae.console.acceptances import doubting, doubts
 from kirikae.console.decision import facts_of
 from kirikae.console.decision_page import page
 from kirikae.console.here import Answer, Here, would
@@ -47,12 +48,13 @@ def report(
     speech = Speech(lang)
     target = out or Path(f"decision-{lang}.html")
     plain = facts.to_plain(speech)
+    told = doubts(facts.project, facts.day, facts.findings)
     if dry_run:
-        return would([f"would write {target}"], plain)
+        return doubting(would([f"would write {target}"], plain), told, speech)
     if as_json:
-        return Answer(plain)
+        return doubting(Answer(plain), told, speech)
     _write(target, page(facts, speech))
-    return Answer(plain, [f"wrote {target}"])
+    return doubting(Answer(plain, [f"wrote {target}"]), told, speech)
 
 
 def _write(target: Path, text: str) -> None:

@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from kirikae.console import kinds
-from kirikae.console.context import load_project
+from kirikae.console.context import load_project, read_bytes
 from kirikae.console.here import Here
-from kirikae.model.errors import ProjectProblem
+from kirikae.model.errors import ProjectProblem, UsageProblem
 from kirikae.model.project import Project
 from kirikae.model.project_file import project_type
+from kirikae.model.project_yaml import source_of
 
-_MOST_CHARACTERS = 1_000_000
 _MOST_FAULTS = 200
 _NEEDED = ("service", "environment", "account", "region", "store", "fleets", "moves")
 """Keys that say what would be acted on: one that is misspelt is not guessed."""
@@ -54,17 +52,11 @@ def salvaged(here: Here) -> Salvaged:
 def _raw(here: Here) -> Any:
     """The file as plain data, its faults among it; None where it cannot be read at all, or is too
     large to be a project file."""
+    path = Path(here.project_file)
     try:
-        text = Path(here.project_file).read_bytes().decode("utf-8", "replace")
-    except OSError:
-        return None
-    if len(text) > _MOST_CHARACTERS:
-        return None
-    try:
-        yaml = YAML(typ="safe", pure=True)
-        yaml.allow_duplicate_keys = True
-        return yaml.load(text)
-    except (YAMLError, ValueError, RecursionError):
+        text = read_bytes(path).decode("utf-8", "replace")
+        return source_of(text, str(path), once=False).plain
+    except UsageProblem:
         return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from kirikae.console.acceptances import doubting, doubts
 from kirikae.console.catalogue import catalogue
 from kirikae.console.collecting import (
     chosen_hosts,
@@ -120,8 +121,10 @@ def show(
 ) -> Answer:
     """Show the findings of the newest survey, gravest first (exit code 6: something blocks)."""
     project = load_project(here)
-    listing = Listing(survey_findings(here, project), kind)
-    return listing.answer(_manner(here, project, lang), everything)
+    found = survey_findings(here, project)
+    manner = _manner(here, project, lang)
+    answer = Listing(found, kind).answer(manner, everything)
+    return doubting(answer, doubts(project, today(), found), manner.speech)
 
 
 @survey.command()
@@ -172,4 +175,6 @@ def ask(here: Here, lang: str | None) -> Answer:
     them."""
     project = load_project(here)
     questions = Questions(open_questions(here, project), year_after(today()))
-    return questions.answer(_manner(here, project, lang))
+    manner = _manner(here, project, lang)
+    told = doubts(project, today(), survey_findings(here, project))
+    return doubting(questions.answer(manner), told, manner.speech)

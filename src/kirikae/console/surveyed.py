@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -207,8 +208,12 @@ def refusal(
     for each in found:
         lines.append(f"{each.code} {each.says}")
         lines.append(f"     what to do: {each.remedy}")
+        if is_about_survey(each):
+            where = json.dumps(each.where, ensure_ascii=False)
+            lines.append(f"     or under `accepted`: {{finding: {each.code}, where: {where}, ...}}")
+    many = "1 finding stands" if len(found) == 1 else f"{len(found)} findings stand"
     return (
-        f"the move {name} does not start: {len(found)} findings stand in the way of a {kind} move\n"
+        f"the move {name} does not start: {many} in the way of a {kind} move\n"
         + "\n".join(lines)
         + "\n`kirikae survey explain CODE` shows the evidence; repair them and run "
         "`kirikae survey collect` again, or answer for one under "

@@ -18,6 +18,7 @@ from kirikae.model.evidence import Evidence, Verdict
 from kirikae.model.move import Move, Phase, Why
 from kirikae.model.said import Said, said
 from kirikae.model.share import percent
+from kirikae.model.shown import clean, writable
 from kirikae.move.engine import Look, Wait, held_in_words
 from kirikae.move.kind import Told
 
@@ -83,15 +84,15 @@ class Teller:
     def __call__(self, look: Look) -> None:
         """Called for every look; prints only what is new."""
         if self.as_json:
-            click.echo(to_json(shown_look(look)))
+            click.echo(writable(to_json(shown_look(look))))
             return
         if look.move.seq != self._seq:
             self._tell_news(look)
         line = self._line(look)
         if self.live:
-            click.echo(f"\r\x1b[K  {line[:_WIDE]}", nl=False, err=True)
+            click.echo(f"\r\x1b[K  {_one_line(line)}", nl=False, err=True)
         elif look.wait is not None and _gist(self.speech.say(look.wait.says)) != self._last:
-            click.echo(f"  {self.speech.say(said('console.waits_for', what=line))}")
+            _print(f"  {self.speech.say(said('console.waits_for', what=line))}")
             self._last = _gist(self.speech.say(look.wait.says))
 
     def _tell_news(self, look: Look) -> None:
@@ -100,11 +101,11 @@ class Teller:
             click.echo("\r\x1b[K", nl=False, err=True)
         evidence = look.evidence
         if evidence is not None and evidence.verdict is not Verdict.UNSURE:
-            click.echo(f"  {evidence.verdict}: {self.speech.say(evidence.reason)}")
+            _print(f"  {evidence.verdict}: {self.speech.say(evidence.reason)}")
         where = self.speech.where(look.move)
         name = look.move.name
         now = f"{datetime.now():%H:%M:%S}"
-        click.echo(f"{now} {self.speech.say(said('console.is', name=name, where=where))}")
+        _print(f"{now} {self.speech.say(said('console.is', name=name, where=where))}")
         self._seq = look.move.seq
         self._last = ""
 
@@ -116,6 +117,16 @@ class Teller:
             return waits
         figures = self.speech.say(told.line)
         return f"{waits} ({figures})" if waits else figures
+
+
+def _print(line: str) -> None:
+    """What a reason or a person says may hold what AWS or a host said."""
+    click.echo(clean(line))
+
+
+def _one_line(text: str) -> str:
+    """It is written over again and again: a line break would leave it standing."""
+    return " ".join(clean(text).split())[:_WIDE]
 
 
 def _gist(text: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import io
 import os
-import re
 import shlex
 import subprocess
 import threading
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from kirikae.hosts.errors import CommandFailed, HostSilent
-from kirikae.model.errors import UsageProblem
+from kirikae.model.hosts import address_from
 
 _AS_ROOT = (
     'if [ "$(id -u)" != 0 ] && sudo -n true 2>/dev/null; then exec sudo -n sh %s; else exec '
@@ -46,52 +45,11 @@ class Answer:
     body: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Address:
-    """``login`` is what ssh takes: a name, or user@name."""
-
-    name: str
-    login: str
-    port: int | None
-
-
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-"""A folder is named after the host, too; what begins with a hyphen, ssh would take for an
-option."""
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._$\\-]*")
-_URL = re.compile(r"ssh://(?:(?P<user>[^@/]*)@)?(?P<name>[^@/]*?)(?::(?P<port>[0-9]{1,5}))?/?")
-_PORT_MAX = 65535
-
-
-def _address(url: str) -> _Address:
-    """Raises UsageProblem."""
-    found = _URL.fullmatch(url)
-    if found is None or not _NAME.fullmatch(found["name"]):
-        raise _no_host(url)
-    user = found["user"]
-    if user is not None and not _USER.fullmatch(user):
-        raise _no_host(url)
-    port = int(found["port"]) if found["port"] else None
-    if port is not None and not 0 < port <= _PORT_MAX:
-        raise _no_host(url)
-    name = found["name"]
-    return _Address(name, f"{user}@{name}" if user else name, port)
-
-
-def _no_host(url: str) -> UsageProblem:
-    hint = ""
-    if "[" in url or url.count(":") > 2:
-        hint = "; give an IPv6 address a name in your ssh configuration (Host, HostName)"
-    return UsageProblem(
-        f"{url!r} is no host; write ssh://name, ssh://user@name or ssh://user@name:port{hint}"
-    )
-
-
 class Host:
     def __init__(self, url: str) -> None:
         """``url`` is ``ssh://[user@]name[:port]``; the name is looked up as ``ssh`` does.  Raises
         UsageProblem."""
-        address = _address(url)
+        address = address_from(url)
         self.url = url
         self.name = address.name
         self._login = address.login

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from kirikae.model.said import Said, said
+from kirikae.model.texts import shortened
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _WINDOW = re.compile(
-    r"(?P<days>[A-Za-z,\- ]+?)\s+(?P<from>\d{2}:\d{2})\s*-\s*(?P<until>\d{2}:\d{2})",
+    r"(?P<days>[A-Za-z,\- ]{3,100}?) +"
+    r"(?P<from>[0-9]{2}:[0-9]{2}) *- *(?P<until>[0-9]{2}:[0-9]{2})",
 )
 
 
@@ -56,7 +58,7 @@ def window_from(text: object) -> Window:
     match = _WINDOW.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None:
         raise ValueError(
-            f'{text!r} is not a window; write for example "Mon-Fri 10:00-17:00" or '
+            f'{shortened(text)} is not a window; write for example "Mon-Fri 10:00-17:00" or '
             '"Tue,Thu 22:00-02:00"',
         )
     begins = _minutes(match["from"])

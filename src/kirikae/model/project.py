@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import datetime
 import re
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from kirikae.model.calendar import Calendar, Freeze, window_from
-from kirikae.model.values import Name, Seconds, Strict, shown
+from kirikae.model.errors import UsageProblem
+from kirikae.model.hosts import address_from
+from kirikae.model.texts import shortened
+from kirikae.model.values import Given, Name, Seconds, Strict, shown
+
+_URL_PATH = r"^/[!-~]*$"
+"""As a request has it: no spaces, no line breaks, no letters beyond ASCII."""
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/]+)*/?")
+
+
+def _host_url(url: str) -> str:
+    """Raises ValueError."""
+    try:
+        address_from(url)
+    except UsageProblem as problem:
+        raise ValueError(str(problem)) from problem
+    return url
+
+
+HostUrl = Annotated[str, AfterValidator(_host_url)]
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 class OldDeployer(Strict):
@@ -37,6 +58,7 @@ class OldDeployer(Strict):
     batch: int = Field(default=1, ge=1, description="hosts that change at the same time")
     patience: Seconds = Field(
         default=30.0,
+        ge=1,
         description="how long a host may take until all checks pass",
         json_schema_extra=shown("30s"),
     )
@@ -64,10 +86,14 @@ class OldDeployer(Strict):
 class OldFleet(Strict):
     """The side on virtual machines."""
 
-    target_group: str = Field(
+    target_group: Given = Field(
         description="name of the target group that the hosts are registered in",
     )
-    hosts: tuple[str, ...] = Field(default=(), description="ssh://name of each host", strict=False)
+    hosts: tuple[HostUrl, ...] = Field(
+        default=(),
+        description="ssh://name of each host",
+        strict=False,
+    )
     autoscaling_group: str | None = None
     port: int = Field(
         default=80,
@@ -92,10 +118,10 @@ class NewDeployer(Strict):
 class NewFleet(Strict):
     """The side in containers."""
 
-    cluster: str
-    ecs_service: str
-    target_group: str
-    definitions: str = Field(
+    cluster: Given
+    ecs_service: Given
+    target_group: Given
+    definitions: Given = Field(
         default="ecs/",
         description="folder of ecs-task-def.json and ecs-service-def.json",
     )
@@ -113,7 +139,7 @@ class Fleets(Strict):
 class Check(Strict):
     """One request whose answer is known; it gates every step."""
 
-    get: str = Field(pattern=r"^/")
+    get: str = Field(pattern=_URL_PATH)
     expect: int = Field(default=200, ge=100, le=599)
     contains: str | None = None
 
@@ -122,7 +148,7 @@ class SignIn(Strict):
     """A login whose cookie must be known on both sides: signed in on one, acting on the other,
     before the share leaves 0."""
 
-    post: str = Field(pattern=r"^/", description="where the form is sent")
+    post: str = Field(pattern=_URL_PATH, description="where the form is sent")
     form: dict[str, str] = Field(
         description="its fields; a value `env:NAME` is read from the environment",
     )
@@ -161,6 +187,11 @@ class MoveSettings(Strict):
         default="anyone",
         description="another: who approves a step must not be who drives the move",
     )
+
+    @property
+    def turns(self) -> Mapping[tuple[str, ...], str]:
+        """What of the world it turns, by the place in its section: no other move may turn that."""
+        return {}
 
     @field_validator("windows")
     @classmethod
@@ -248,7 +279,7 @@ class Notify(Strict):
 class SurveySettings(Strict):
     """Which machines are looked at, and how old a look may be when a move starts."""
 
-    also: tuple[str, ...] = Field(
+    also: tuple[HostUrl, ...] = Field(
         default=(),
         strict=False,
         description="ssh://name of hosts beside the old fleet's, such as a batch server",
@@ -263,10 +294,10 @@ class SurveySettings(Strict):
 class Accepted(Strict):
     """A finding that somebody answers for, until a day."""
 
-    finding: str
-    where: str
-    why: str
-    by: str
+    finding: Given
+    where: Given
+    why: Given
+    by: Given
     until: datetime.date
     use: str | None = Field(
         default=None,
@@ -315,10 +346,10 @@ class Project(Strict):
     service: Name
     environment: Name
     account: str = Field(
-        pattern=r"^\d{12}$",
+        pattern=r"^[0-9]{12}$",
         description="AWS account number in quotes; kirikae acts in no other",
     )
-    region: str = "ap-northeast-1"
+    region: str = Field(default="ap-northeast-1", pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$")
     store: str = Field(
         default=".kirikae/state.db",
         description="where the journal lies: a file, relative to the project file, or "
@@ -330,6 +361,7 @@ class Project(Strict):
     )
     release_header: str | None = Field(
         default=None,
+        pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
         description="response header in which every member of both fleets says its release ID",
     )
     fleets: Fleets
@@ -355,13 +387,18 @@ class Project(Strict):
     def _store_can_be_used(cls, store: str) -> str:
         """A path of this machine, or a bucket by its name (S3 user guide, "General purpose bucket
         naming rules")."""
-        if "://" in store and not re.fullmatch(
-            r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/]+)*/?",
-            store,
+        if _SCHEME.match(store):
+            if not _BUCKET.fullmatch(store):
+                raise ValueError(
+                    f"{shortened(store)} is not a place for the journal; write a file's path or "
+                    "s3://BUCKET/PREFIX",
+                )
+        elif (
+            store.startswith("~") or store.endswith(("/", "/.", "/..")) or store in ("", ".", "..")
         ):
             raise ValueError(
-                f"{store!r} is not a place for the journal; write a file's path or "
-                "s3://BUCKET/PREFIX",
+                f"{shortened(store)} is no file for the journal; write a file's path in full, or "
+                "relative to the project file, such as .kirikae/state.db",
             )
         return store
 
@@ -371,9 +408,9 @@ class Project(Strict):
         """Refused now, and not when the first window is looked at."""
         try:
             ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError(
-                f"{zone!r} is not a time zone; write its IANA name, such as Asia/Tokyo",
+                f"{shortened(zone)} is not a time zone; write its IANA name, such as Asia/Tokyo",
             ) from error
         return zone
 

@@ -2,20 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from itertools import chain, islice
 from typing import Annotated, Any, Union, get_args
 
 from pydantic import Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from kirikae.model.contradictions import Contradiction, contradictions
 from kirikae.model.errors import ProjectProblem
 from kirikae.model.project import MoveSettings, Project
+from kirikae.model.project_yaml import Source, source_of
+from kirikae.model.texts import shortened
 from kirikae.model.values import Name
+
+_MOST_FAULTS = 50
+_LONGEST = 500
+_LONGEST_KEY = 80
+_OTHERWISE = {
+    "too_short": "at least {min_length} must be given",
+    "tuple_type": "a list is needed, such as [a, b]",
+    "list_type": "a list is needed, such as [a, b]",
+    "dict_type": "a section of keys and values is needed",
+    "model_type": "a section of keys and values is needed",
+    "model_attributes_type": "a section of keys and values is needed",
+    "int_type": "a whole number is needed",
+    "bool_type": "true or false is needed",
+    "date_type": "a day is needed, without quotes, such as 2027-01-31",
+    "string_too_short": "it must not be empty",
+    "greater_than": "it must be more than {gt}",
+    "greater_than_equal": "it must be at least {ge}",
+    "less_than_equal": "it must be at most {le}",
+}
+"""Pydantic's kind of fault -> what to do."""
+_KEY = "[key]"
+"""Pydantic's word for a name that is none, behind that name."""
+_A_NAME = "write letters, digits, dots and hyphens, at most 63, a letter or digit first"
+_WRITE = {
+    "service": _A_NAME,
+    "environment": _A_NAME,
+    _KEY: _A_NAME,
+    "account": 'write the 12 digits of the account\'s number, such as "123456789012"',
+    "region": "write its code, such as ap-northeast-1",
+    "get": "write a path that begins with / and has no spaces; other letters as %XX",
+    "post": "write a path that begins with / and has no spaces; other letters as %XX",
+    "release_header": "write the header's name alone, such as X-Release-Id",
+    "root": "write a path from the root of the host, such as /srv/shop",
+}
+"""A key whose pattern says little to people -> what to write."""
 
 
 @cache
@@ -44,59 +81,65 @@ def project_from(text: str, name: str, kinds: tuple[type[MoveSettings], ...]) ->
 
     Raises ProjectProblem that names every fault and its line.
     """
-    raw = _yaml(text, name)
-    wanted = project_type(kinds)
+    source = source_of(text, name)
+    reader = _Faults(source, kinds)
     try:
-        return wanted.model_validate(_plain(raw))
+        project = project_type(kinds).model_validate(source.plain)
     except ValidationError as error:
-        reader = _Faults(name, raw, kinds)
-        raise ProjectProblem("\n".join(map(reader.told, error.errors()))) from error
+        raise _problem(source, map(reader.told, _apart(error.errors()))) from error
+    found = list(map(reader.contradiction, contradictions(project)))
+    if found or source.faults:
+        raise _problem(source, found)
+    return project
 
 
-def _yaml(text: str, name: str) -> Mapping[str, Any]:
-    """The file with the places of its keys, for the sake of errors.  Raises ProjectProblem."""
-    yaml = YAML(typ="rt", pure=True)
-    try:
-        raw = yaml.load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = f":{mark.line + 1}" if mark else ""
-        raise ProjectProblem(f"{name}{line}: not YAML: {error.problem or error}") from error
-    except (YAMLError, ValueError) as error:
-        position = getattr(error, "position", None)
-        line = f":{text.count(chr(10), 0, position) + 1}" if isinstance(position, int) else ""
-        raise ProjectProblem(f"{name}{line}: not YAML: {error}") from error
-    if not isinstance(raw, Mapping):
-        raise ProjectProblem(f"{name}: the file must be a mapping that begins with `service:`")
-    return raw
+def _problem(source: Source, more: Iterable[str]) -> ProjectProblem:
+    """Every fault, but of a file that is something else only the first ones."""
+    faults = list(islice(chain(source.faults, more), _MOST_FAULTS + 1))
+    told = [fault.replace("\n", " ")[:_LONGEST] for fault in faults[:_MOST_FAULTS]]
+    if len(faults) > _MOST_FAULTS:
+        told.append(f"{source.name}: and more; mend these first")
+    return ProjectProblem("\n".join(told))
 
 
-def _plain(node: Any) -> Any:
-    """ruamel's commented containers as ordinary ones: strict models take no subclasses for
-    granted."""
-    if isinstance(node, Mapping):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, Sequence) and not isinstance(node, str):
-        return [_plain(value) for value in node]
-    if isinstance(node, str):
-        return str(node)
-    return node
+def _apart(faults: Sequence[ErrorDetails]) -> Iterator[ErrorDetails]:
+    """Without what is said twice: a list whose items are all wrong is not empty as well."""
+    above = {tuple(fault["loc"][:-1]) for fault in faults}
+    for fault in faults:
+        if fault["type"] != "too_short" or tuple(fault["loc"]) not in above:
+            yield fault
+
+
+@cache
+def _known_keys(kinds: tuple[type[MoveSettings], ...]) -> tuple[str, ...]:
+    """All keys anywhere in the schema: close enough to guess what was meant, whatever the
+    nesting."""
+    definitions = project_type(kinds).model_json_schema()
+    keys = set(definitions["properties"])
+    for part in definitions.get("$defs", {}).values():
+        keys |= set(part.get("properties", {}))
+    return tuple(sorted(keys))
 
 
 @dataclass(frozen=True, slots=True)
 class _Faults:
     """Pydantic's faults as lines that say what to do."""
 
-    name: str
-    raw: Any
+    source: Source
     kinds: tuple[type[MoveSettings], ...]
 
     def told(self, fault: ErrorDetails) -> str:
         """``file:line: key: what to do``."""
         path = self._path(fault["loc"])
-        line = _line_of(self.raw, path)
-        key = ".".join(str(part) for part in path) or "the file"
-        return f"{self.name}:{line}: {key}: {self._remedy(fault, path)}"
+        return self._line(path, self._remedy(fault, path))
+
+    def contradiction(self, found: Contradiction) -> str:
+        """The same for what does not fit together."""
+        return self._line(found.path, found.says)
+
+    def _line(self, path: Sequence[int | str], says: str) -> str:
+        key = ".".join(map(_shown_key, path)) or "the file"
+        return f"{self.source.name}:{self.source.line(path)}: {key}: {says}"
 
     def _path(self, location: Sequence[int | str]) -> list[int | str]:
         """Where it is in the file: without the names of our own functions, and without the kind
@@ -104,8 +147,9 @@ class _Faults:
         found: list[int | str] = []
         for place, part in enumerate(location):
             ours = isinstance(part, str) and part.startswith("function-")
+            name = part == _KEY and place == len(location) - 1
             tag = place == 2 and location[0] == "moves" and part in self._names()
-            if not ours and not (tag and len(self.kinds) > 1):
+            if not ours and not name and not (tag and len(self.kinds) > 1):
                 found.append(part)
         return found
 
@@ -116,6 +160,7 @@ class _Faults:
     def _remedy(self, fault: ErrorDetails, path: Sequence[int | str]) -> str:
         """What to do about one fault; pydantic's own words where there is nothing better."""
         value = fault["input"]
+        shown = shortened(value)
         context = fault.get("ctx", {})
         match fault["type"]:
             case "extra_forbidden":
@@ -127,17 +172,34 @@ class _Faults:
             case "union_tag_invalid":
                 return f"kind {context['tag']!r} cannot be moved by this release; {self._moves()}"
             case "literal_error" if path[-1] == "kind":
-                return f"{value!r} cannot be moved by this release; {self._moves()}"
+                return f"{shown} cannot be moved by this release; {self._moves()}"
             case "literal_error":
-                return f"{value!r} is not possible here; choose one of {context['expected']}"
+                return f"{shown} is not possible here; choose one of {context['expected']}"
             case "string_type":
-                return f'{value!r} must be a string; put it in quotes: "{value}"'
+                return self._no_text(value, path)
             case "value_error":
                 return str(context["error"])
             case "string_pattern_mismatch":
-                return f"{value!r} does not look right; it must match {context['pattern']}"
-            case _:
-                return f"{fault['msg']} (got {value!r})"
+                wanted = _WRITE.get(str(fault["loc"][-1]), f"it must match {context['pattern']}")
+                return f"{shown} does not look right; {wanted}"
+            case other:
+                words = _OTHERWISE.get(other, fault["msg"]).format(**context)
+                return f"{words} (got {self._spelled(value, path)})"
+
+    def _spelled(self, value: object, path: Sequence[int | str]) -> str:
+        """As it stands in the file, where that is known."""
+        written = None if isinstance(value, str) else self.source.spelling(path)
+        return written[:_LONGEST_KEY] if written is not None else shortened(value)
+
+    def _no_text(self, value: object, path: Sequence[int | str]) -> str:
+        """With the value as it was written: the leading zero of an account's number belongs to
+        it."""
+        if value is None:
+            return "a value must be given, or leave the key out"
+        if isinstance(value, dict | list):
+            return f"one text is needed, and no list or section (got {shortened(value)})"
+        written = self._spelled(value, path)
+        return f'{written} must be a string; put it in quotes: "{written}"'
 
     def _moves(self) -> str:
         """The kinds of move that this release has, in words."""
@@ -145,30 +207,13 @@ class _Faults:
 
     def _unknown_key(self, key: str) -> str:
         """With a guess at what was meant."""
-        near = get_close_matches(key, self._known_keys(), n=1)
+        near = get_close_matches(key, _known_keys(self.kinds), n=1)
         if near:
             return f"unknown key; did you mean `{near[0]}`?"
         return "unknown key; remove it or see `kirikae project schema`"
 
-    def _known_keys(self) -> list[str]:
-        """All keys anywhere in the schema: close enough to guess what was meant, whatever the
-        nesting."""
-        definitions = project_type(self.kinds).model_json_schema()
-        keys = set(definitions["properties"])
-        for part in definitions.get("$defs", {}).values():
-            keys |= set(part.get("properties", {}))
-        return sorted(keys)
 
-
-def _line_of(node: Any, path: Sequence[Any]) -> int:
-    """The line of this key; where it is not there, of the nearest section around it."""
-    line = int(node.lc.line) + 1
-    for part in path:
-        try:
-            places: Any = node.lc
-            here = places.key(part) if isinstance(node, Mapping) else places.item(part)
-            line = int(here[0]) + 1
-            node = node[part]
-        except (AttributeError, KeyError, IndexError, TypeError):
-            break
-    return line
+def _shown_key(part: int | str) -> str:
+    """A key that is no plain word is shown as what it is."""
+    words = str(part)
+    return words if words.isprintable() and 0 < len(words) <= _LONGEST_KEY else shortened(words)

@@ -184,6 +184,8 @@ class _Filler(string.Formatter):
                 return say(duration(value), self._language)
             case "s":
                 return f"{value:.0f}" if isinstance(value, (int, float)) else str(value)
+            case counted if "|" in counted:
+                return _counted(value, counted)
             case _:
                 return format(value, format_spec)
 
@@ -193,6 +195,12 @@ class _Filler(string.Formatter):
         parts = [self.format_field(each, "" if apart else format_spec) for each in values]
         joiner = Said("model.semicolon" if apart else "model.comma")
         return self._words.say(joiner, self._language).join(parts)
+
+
+def _counted(number: float, forms: str) -> str:
+    """``{n:# finding|# findings}``: what stands for one, and for every other number."""
+    one, many = forms.split("|", 1)
+    return (one if number == 1 else many).replace("#", f"{number:,}")
 
 
 def duration(seconds: float | None) -> Said:

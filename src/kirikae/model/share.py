@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+from kirikae.model.texts import shortened
+
 WHOLE = 1000
 """All of a move, in permille."""
 
-_PERCENT = re.compile(r"(\d{1,3})(?:\.(\d))?%")
+_PERCENT = re.compile(r"([0-9]{1,3})(?:\.([0-9]))?%")
 
 
 def share_from(text: object) -> int:
@@ -17,17 +19,17 @@ def share_from(text: object) -> int:
     more than 100%."""
     if not isinstance(text, str):
         raise ValueError(
-            f'write a share as a string with a per cent sign, such as "10%", not {text!r}',
+            f'write a share as a string with a per cent sign, such as "10%", not {shortened(text)}',
         )
     match = _PERCENT.fullmatch(text.strip())
     if match is None:
         raise ValueError(
-            f'{text!r} is not a share; write for example "0.1%", "10%" or "100%" (one '
+            f'{shortened(text)} is not a share; write for example "0.1%", "10%" or "100%" (one '
             "decimal at most)",
         )
     share = int(match[1]) * 10 + int(match[2] or 0)
     if share > WHOLE:
-        raise ValueError(f"{text!r} is more than the whole")
+        raise ValueError(f"{shortened(text)} is more than the whole")
     return share
 
 

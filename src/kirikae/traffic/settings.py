@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -9,6 +10,8 @@ from pydantic import Field, model_validator
 from kirikae.model.project import MoveSettings
 from kirikae.model.share import WHOLE
 from kirikae.model.values import Milliseconds, Part, Seconds, Share, Strict, shown
+
+_FINE = (1, 5, 10, 20, 30)
 
 
 class Record(Strict):
@@ -90,6 +93,7 @@ class JudgeSettings(Strict):
     )
     fast_enough: Milliseconds | None = Field(
         default=None,
+        gt=0,
         description="instead: an answer slower than this is a worse request, whatever the old side "
         "does",
     )
@@ -120,7 +124,10 @@ class Figures(Strict):
         "such as /pay/*",
     )
     period: Seconds = Field(
-        default=60.0, description="length of one batch of figures", json_schema_extra=shown("60s")
+        default=60.0,
+        gt=0,
+        description="length of one batch of figures",
+        json_schema_extra=shown("60s"),
     )
     lateness: Seconds = Field(
         default=120.0,
@@ -134,6 +141,16 @@ class Figures(Strict):
         if isinstance(raw, dict) and raw.get("source") == "access_log":
             return {"lateness": "10m", **raw}
         return raw
+
+    @model_validator(mode="after")
+    def _period_can_be_asked_for(self) -> Figures:
+        """GetMetricData: 1, 5, 10, 20, 30 or any multiple of 60 (API reference, MetricStat)."""
+        if self.source == "cloudwatch" and self.period not in _FINE and self.period % 60:
+            raise ValueError(
+                f"period: CloudWatch has no figures of {self.period:.0f} s; write 60s, a multiple "
+                "of it, or 1s, 5s, 10s, 20s, 30s"
+            )
+        return self
 
     @model_validator(mode="after")
     def _routes_need_a_log(self) -> Figures:
@@ -156,6 +173,12 @@ class TrafficMove(MoveSettings):
     )
     judge: JudgeSettings = Field(default=JudgeSettings(), json_schema_extra=shown({}))
     figures: Figures = Field(default=Figures(), json_schema_extra=shown({}))
+
+    @property
+    def turns(self) -> Mapping[tuple[str, ...], str]:
+        if self.router.record is not None:
+            return {("router", "record", "name"): self.router.record.name}
+        return {("router", "listener_rule"): self.router.listener_rule or ""}
 
     @model_validator(mode="after")
     def _plan_rises_to_the_whole(self) -> TrafficMove:
