@@ -8,6 +8,8 @@ Shapes come from botocore's service models, the query protocol's XML from moto's
 from __future__ import annotations
 
 import json
+import logging
+import re
 import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -25,6 +27,8 @@ from moto.core.utils import get_service_model
 from kirikae.local.errors import AwsError, LocalError
 from kirikae.local.plain import Plain
 
+log = logging.getLogger("kirikae.local.wire")
+
 Operation = Callable[[Plain], Awaitable[Plain]]
 Owner = TypeVar("Owner")
 Handlers = Mapping[str, Callable[[Owner, Plain], Awaitable[Plain]]]
@@ -33,6 +37,12 @@ Handlers = Mapping[str, Callable[[Owner, Plain], Awaitable[Plain]]]
 ACCOUNT = "123456789012"
 _XMLNS = "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/"
 _NUMBERS = ("integer", "long", "float", "double")
+_CLASSES = {
+    r"\p{L}": r"\w",
+    r"\p{N}": r"\d",
+    r"\p{Z}": " \u00a0\u2000-\u200a\u202f\u205f\u3000",
+}
+"""Classes of characters that Python spells otherwise."""
 _SIZED = ("list", "map", "string")
 
 
@@ -64,7 +74,7 @@ class Json:
         know."""
         try:
             raw = json.loads(body or b"{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise AwsError(
                 "SerializationException", f"the request body is not JSON: {error}"
             ) from error
@@ -110,7 +120,8 @@ class Query:
         model = self.model.operation_model(operation)
         try:
             parsed: Plain = QueryParser(model).parse({"values": _form(body)})
-        except ValueError as error:
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            # moto's reader trusts its caller, and fails in many ways over names that fit no shape.
             raise AwsError(
                 self._invalid, f"{operation}: a parameter cannot be read: {error}"
             ) from error
@@ -144,8 +155,22 @@ class Query:
 
 
 def _form(body: bytes) -> dict[str, str]:
-    """The last of several values of a name counts."""
-    return dict(parse_qsl(body.decode(), keep_blank_values=True))
+    """The last of several values of a name counts.  Raises AwsError for what is no form."""
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True))
+    except ValueError as error:
+        raise AwsError("MalformedQueryString", f"the body is no form: {error}") from error
+
+
+def own_fault(error: Exception) -> AwsError:
+    """The error (not raised yet) for what should never have happened: whoever sees it can look
+    further in the log, and can tell us."""
+    return AwsError(
+        "InternalFailure",
+        f"a fault of kirikae local's own ({type(error).__name__}: {error}); "
+        "`kirikae local logs` shows where",
+        500,
+    )
 
 
 def _fault(error: AwsError) -> str:
@@ -174,8 +199,8 @@ def _beyond(shape: Any, value: Any, where: str) -> Iterator[str]:
     """Enums, and the largest sizes and numbers of the model."""
     for member, part, at in _parts(shape, value, where):
         yield from _beyond(member, part, at)
-    if shape.type_name == "string" and shape.enum and value not in shape.enum:
-        yield f"{where}: {value!r} is not one of {', '.join(shape.enum)}"
+    if shape.type_name == "string":
+        yield from _other_text(shape, value, where)
     most = shape.metadata.get("max")
     if most is None:
         return
@@ -183,6 +208,26 @@ def _beyond(shape: Any, value: Any, where: str) -> Iterator[str]:
         yield f"{where}: {len(value)} long, at most {most}"
     if shape.type_name in _NUMBERS and value > most:
         yield f"{where}: {value}, at most {most}"
+
+
+def _other_text(shape: Any, value: str, where: str) -> Iterator[str]:
+    """A text that is none of the model's words, or not of its pattern."""
+    if shape.enum and value not in shape.enum:
+        yield f"{where}: {value!r} is not one of {', '.join(shape.enum)}"
+    pattern = shape.metadata.get("pattern")
+    if pattern and not matches(pattern, value):
+        yield f"{where}: {value!r} does not match the pattern {pattern}"
+
+
+def matches(pattern: str, value: str) -> bool:
+    """Is this text, from its first to its last character, of the model's pattern?  One that Python
+    cannot read refuses nothing."""
+    for theirs, ours in _CLASSES.items():
+        pattern = pattern.replace(theirs, ours)
+    try:
+        return re.fullmatch(pattern, value) is not None
+    except re.error:
+        return True
 
 
 def _parts(shape: Any, value: Any, where: str) -> Iterator[tuple[Any, Any, str]]:
@@ -241,6 +286,9 @@ class Service:
         except (LocalError, sqlite3.OperationalError) as error:
             ours = AwsError("ServerException", f"kirikae local: {error}", 500)
             return self._refusal(ours, request_id)
+        except Exception as error:
+            log.exception("a fault of kirikae local's own")
+            return self._refusal(own_fault(error), request_id)
 
     async def _carry_out(self, operation: str, body: bytes) -> Plain:
         """Raises AwsError for an operation that is not carried out, before its parameters are

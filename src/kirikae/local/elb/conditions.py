@@ -28,6 +28,7 @@ def acl(condition: Condition) -> str:
             return f"query -m reg -i {' '.join(tests)}"
         case "source-ip":
             sources = _values(condition.get("SourceIpConfig"), plain)
+            # Numbers and colons alone are left of a text that was read as a network.
             return "src " + " ".join(str(ip_network(value, strict=False)) for value in sources)
         case "http-request-method":
             return f"method {' '.join(_values(condition.get('HttpRequestMethodConfig'), plain))}"
@@ -42,7 +43,7 @@ def _values(config: Compared | None, plain: Sequence[str]) -> Sequence[str]:
 
 def _patterns(config: Compared | None, plain: Sequence[str]) -> str:
     """Globs and regular expressions of one condition, as anchored and free expressions."""
-    own = [_in_quotes(value) for value in (config or {}).get("RegexValues", [])]
+    own = [regular(value) for value in (config or {}).get("RegexValues", [])]
     return " ".join([*map(glob_regex, _values(config, plain)), *own])
 
 
@@ -56,7 +57,7 @@ def query_regex(key: str, value: str) -> str:
     """``key=value`` anywhere in a query string, with ALB's ``*`` and ``?``; without a key, this
     value of any key."""
     name = f"{_globbed(key, '[^&]*', '[^&]')}=" if key else "([^&=]*=)?"
-    return _in_quotes(f"(^|&){name}{_globbed(value, '[^&]*', '[^&]')}(&|$)")
+    return regular(f"(^|&){name}{_globbed(value, '[^&]*', '[^&]')}(&|$)")
 
 
 def _globbed(pattern: str, many: str, one: str) -> str:
@@ -68,7 +69,7 @@ def _globbed(pattern: str, many: str, one: str) -> str:
     return "".join(wild.get(character) or re.escape(character) for character in pattern)
 
 
-def _in_quotes(expression: str) -> str:
+def regular(expression: str) -> str:
     """Raises LocalError for what is no regular expression: HAProxy would not start with it."""
     try:
         re.compile(expression)
