@@ -83,13 +83,13 @@ def _new_settings(directory: Path, port: int | None, region: str) -> Settings:
     if len(str(directory)) + _LONGEST_SOCKET_NAME >= _LONGEST_SOCKET_PATH:
         run = Path("/tmp") / instance
     run.mkdir(mode=0o700, exist_ok=True)
-    _assert_ours_alone(run)
+    assert_ours_alone(run)
     return Settings(
         instance, region, port or free_port(), free_port(), free_port(), str(run), free_port()
     )
 
 
-def _assert_ours_alone(run: Path) -> None:
+def assert_ours_alone(run: Path) -> None:
     """Raise LocalError for a folder of sockets that somebody else made (``/tmp`` is everybody's),
     or that others may enter."""
     found = run.lstat()
@@ -156,9 +156,15 @@ def _bring_up(directory: Path, wait_s: float) -> Status:
 
 
 def status(directory: Path) -> Status | None:
-    """What the control plane says of itself; None if it does not run."""
+    """What the control plane says of itself; None if it does not run.
+
+    Raises LocalError for settings that are not ours.
+    """
     directory = directory.resolve()
-    if not Settings.exist(directory) or (pid := _process(directory).pid()) is None:
+    if not Settings.exist(directory):
+        return None
+    Settings.load(directory)
+    if (pid := _process(directory).pid()) is None:
         return None
     try:
         told = cast(Status, _ask(directory, "GET", _STATUS))

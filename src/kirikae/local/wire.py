@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
+from botocore.utils import parse_timestamp
 from botocore.validate import ParamValidator
 from moto.core.parse import QueryParser
 from moto.core.serialize import SerializationContext, get_serializer_class
@@ -43,6 +44,8 @@ _CLASSES = {
     r"\p{Z}": " \u00a0\u2000-\u200a\u202f\u205f\u3000",
 }
 """Classes of characters that Python spells otherwise."""
+_NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""XML 1.0, 2.2: no document may hold these, not even escaped."""
 _SIZED = ("list", "map", "string")
 
 
@@ -73,14 +76,16 @@ class Json:
         """Raises AwsError for a body that is not JSON, and for parameters that the model does not
         know."""
         try:
-            raw = json.loads(body or b"{}")
+            raw = json.loads(body or b"{}", parse_constant=_no_number)
+            json.dumps(raw, ensure_ascii=False).encode()  # half a character is no text
         except (ValueError, RecursionError) as error:
             raise AwsError(
                 "SerializationException", f"the request body is not JSON: {error}"
             ) from error
-        validate(self.model.operation_model(operation).input_shape, raw, self._invalid)
-        assert isinstance(raw, dict)
-        return raw
+        shape = self.model.operation_model(operation).input_shape
+        validate(shape, raw, self._invalid)
+        params: Plain = with_seconds(shape, raw) if shape is not None else {}
+        return params
 
     def answer(
         self,
@@ -118,8 +123,11 @@ class Query:
         """Raises AwsError for what cannot be read, and for parameters that the model does not
         know."""
         model = self.model.operation_model(operation)
+        form = _form(body)
+        if any(map(_NOT_IN_XML.search, form.values())):
+            raise AwsError(self._invalid, f"{operation}: a parameter holds control characters")
         try:
-            parsed: Plain = QueryParser(model).parse({"values": _form(body)})
+            parsed: Plain = QueryParser(model).parse({"values": form})
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             # moto's reader trusts its caller, and fails in many ways over names that fit no shape.
             raise AwsError(
@@ -138,20 +146,26 @@ class Query:
         model = self.model.operation_model(operation)
         serializer = self._serializer(model, context=SerializationContext(request_id))
         body = serializer.serialize(result)["body"]
-        return (body if isinstance(body, bytes) else body.encode()), "text/xml"
+        text = body.decode() if isinstance(body, bytes) else body
+        return _NOT_IN_XML.sub("?", text).encode(), "text/xml"
 
     def error(self, error: AwsError, request_id: str) -> tuple[bytes, str]:
         """Body and content type, as the query protocol writes errors."""
         parts = (
             f"<Type>{_fault(error)}</Type>",
             f"<Code>{escape(error.code)}</Code>",
-            f"<Message>{escape(error.message)}</Message>",
+            f"<Message>{escape(_NOT_IN_XML.sub('?', error.message))}</Message>",
         )
         body = (
             f'<ErrorResponse xmlns="{_XMLNS}"><Error>{"".join(parts)}</Error>'
             f"<RequestId>{request_id}</RequestId></ErrorResponse>"
         )
         return body.encode(), "text/xml"
+
+
+def _no_number(word: str) -> float:
+    """NaN and Infinity are none in JSON (RFC 8259)."""
+    raise ValueError(f"{word} is no number")
 
 
 def _form(body: bytes) -> dict[str, str]:
@@ -183,7 +197,11 @@ def validate(shape: Any, params: Any, code: str) -> None:
     leaves out."""
     if shape is None:
         return
-    report = ParamValidator().validate(params, shape)
+    try:
+        report = ParamValidator().validate(params, shape)
+    except (RuntimeError, OverflowError) as error:
+        # botocore raises for stamps beyond the calendar.
+        raise AwsError(code, f"{shape.name}: {error}") from error
     if report.has_errors():
         raise AwsError(code, report.generate_report())
     unknown = [key for key in params if key not in shape.members]
@@ -193,6 +211,19 @@ def validate(shape: Any, params: Any, code: str) -> None:
         )
     for problem in _beyond(shape, params, shape.name):
         raise AwsError(code, problem)
+
+
+def with_seconds(shape: Any, value: Any) -> Any:
+    """The value with every stamp in it as Unix seconds: clients send numbers, or ISO 8601."""
+    match shape.type_name:
+        case "timestamp":
+            return value if isinstance(value, (int, float)) else parse_timestamp(value).timestamp()
+        case "structure":
+            return {key: with_seconds(shape.members[key], part) for key, part in value.items()}
+        case "list":
+            return [with_seconds(shape.member, part) for part in value]
+        case _:
+            return value
 
 
 def _beyond(shape: Any, value: Any, where: str) -> Iterator[str]:

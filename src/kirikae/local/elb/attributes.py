@@ -64,7 +64,7 @@ CARRIED_OUT = {
 _FORMS = {
     # S3 user guide, "General purpose bucket naming rules" and "Naming objects".
     "access_logs.s3.bucket": re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"),
-    "access_logs.s3.prefix": re.compile(r"[A-Za-z0-9!_.*'()-]+(/[A-Za-z0-9!_.*'()-]+)*"),
+    "access_logs.s3.prefix": re.compile(r"(?!.*\.\.)[A-Za-z0-9!_.*'()/-]+"),
 }
 """Texts that become part of an object's place."""
 _NUMBER = re.compile(r"[0-9]{1,9}")

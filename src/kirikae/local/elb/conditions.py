@@ -21,7 +21,9 @@ def acl(condition: Condition) -> str:
             return f"path -m reg {_patterns(condition.get('PathPatternConfig'), plain)}"
         case "http-header":
             header = condition["HttpHeaderConfig"]
-            return f"req.fhdr({header['HttpHeaderName']}) -m reg -i {_patterns(header, plain)}"
+            # In quotes: ``#`` may stand in a header's name, and would begin a comment.
+            fetch = f"'req.fhdr({header['HttpHeaderName']})'"
+            return f"{fetch} -m reg -i {_patterns(header, plain)}"
         case "query-string":
             pairs = condition.get("QueryStringConfig", {}).get("Values", [])
             tests = [query_regex(pair.get("Key", ""), pair["Value"]) for pair in pairs]

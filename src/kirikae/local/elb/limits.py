@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, ip_network
 from typing import Any, cast
 
-from kirikae.local.elb.actions import RESERVED, forward_groups
+from kirikae.local.elb.actions import RESERVED
 from kirikae.local.elb.conditions import regular
 from kirikae.local.errors import AwsError, LocalError
 from kirikae.local.plain import Plain
-from kirikae.local.rows import Action, Condition, FixedResponse, Redirect
+from kirikae.local.rows import Action, Condition, FixedResponse, Forward, GroupWeight, Redirect
 
 _LONGEST_VALUE = 128
 _MOST_VALUES = 5
@@ -196,6 +196,8 @@ def _check_pattern(allowed: re.Pattern[str], what: str, value: str) -> None:
         raise wrong(f"The {what} '{value}' contains invalid characters or is too long")
     if what == "header name" and value.lower() == "host":
         raise wrong("Use a host-header condition for the host header")
+    if what == "header name" and "'" in value:
+        raise wrong("kirikae local does not carry out header names with an apostrophe")
 
 
 def _check_pair(pair: Any) -> None:
@@ -304,15 +306,21 @@ _USUAL = {
 }
 
 
+def _groups(forward: Forward) -> list[GroupWeight]:
+    """None where the action names a single group by its ARN."""
+    return forward.get("TargetGroups") or []
+
+
 def _check_forward(action: Action) -> None:
     """To target groups."""
     forward = action.get("ForwardConfig") or {}
-    groups = forward_groups([action])
-    alone = action.get("TargetGroupArn")
-    arns = [arn for arn, _ in groups]
-    if not arns or not all(arns):
+    alone = action.get("TargetGroupArn", "")
+    # botocore's model does not say that a group's ARN must be there.
+    several = [cast(Plain, group).get("TargetGroupArn", "") for group in _groups(forward)]
+    arns = several or [alone]
+    if not all(arns):
         raise wrong("An action of type 'forward' must have a target group")
-    if forward.get("TargetGroups") and alone and arns != [alone]:
+    if several and alone and arns != [alone]:
         raise AwsError(
             "InvalidLoadBalancerAction",
             "You cannot specify both a target group ARN and another target group in ForwardConfig",
