@@ -429,10 +429,9 @@ def test_a_change_that_the_balancer_refuses_leaves_nothing_behind(shop):
     """Found by reading once more: a refused rule stayed in the store and blocked every later
     change."""
     # Python takes it for a regular expression, PCRE does not: only HAProxy itself can say so.
-    bad = {"Field": "path-pattern", "PathPatternConfig": {"RegexValues": ["(?P<n>a)(?(n)b|c|d)"]}}
-    bad["PathPatternConfig"]["RegexValues"] = [r"(?a:x)"]
+    bad = {"Field": "path-pattern", "PathPatternConfig": {"RegexValues": ["(?a:x)"]}}
     fixed = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "418"}}
-    with pytest.raises(ClientError, match="nothing was changed: HAProxy refuses .*regex"):
+    with pytest.raises(ClientError, match=r"nothing was changed: HAProxy refuses .*regex"):
         shop.elb.create_rule(
             ListenerArn=shop.listener, Priority=8, Conditions=[bad], Actions=[fixed]
         )

@@ -1,17 +1,22 @@
-"""The gate of kirikae local on a real HAProxy and a real engine: who comes in, and that nothing which
-a client sends becomes more than data."""
+"""The gate of kirikae local on a real HAProxy and a real engine: who comes in, and that nothing
+which a client sends becomes more than data."""
 
 from __future__ import annotations
 
 import http.client
+import os
+import signal
 import subprocess
+import threading
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kirikae.local import control
+from kirikae.local.state import State
 from tests.conftest import Endpoint, web_image
 from tests.shop import Shop
 from tests.unit.test_local_limits import Balancer, header, pair, plain, source
@@ -169,17 +174,12 @@ def test_what_haproxy_cannot_be_told_does_not_keep_up_from_coming_back(tmp_path)
 
 def _kill(directory: Path) -> None:
     """The control plane and HAProxy, as a machine that was switched off."""
-    import os
-    import signal
-
     for name in ("control.pid", "haproxy.pid"):
         os.killpg(int((directory / name).read_text()), signal.SIGKILL)
 
 
 def _poison(directory: Path) -> None:
     """A listener without an action, as a former version kept it."""
-    from kirikae.local.state import State
-
     state = State(directory / "state.db")
     for rule in state.rules.all():
         state.rules.put(rule["arn"], {**rule, "actions": []})
@@ -220,9 +220,6 @@ class _Heard:
         self.requests: list[dict[str, str]] = []
 
     def begin(self) -> tuple[str, int]:
-        import threading
-        from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
         heard = self
 
         class Handler(BaseHTTPRequestHandler):
