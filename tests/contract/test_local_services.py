@@ -207,7 +207,9 @@ def test_spot_is_taken_away_and_filled_again(cluster):
     where = Counter(t["capacityProviderName"] for t in cluster.running("spot", 5))
     assert where == {"FARGATE": 2, "FARGATE_SPOT": 3}
     request = urllib.request.Request(
-        f"{cluster.local.status['endpoint']}/_kirikae/interrupt-spot?percent=60", method="POST"
+        f"{cluster.local.status['endpoint']}/_kirikae/interrupt-spot?percent=60",
+        method="POST",
+        headers={"X-Kirikae": "1"},
     )
     with urllib.request.urlopen(request) as answer:
         assert answer.read().count(b"arn:aws:ecs") == 2

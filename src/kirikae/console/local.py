@@ -128,17 +128,19 @@ def spot_taken_away(place: Place, percent: int, dry_run: bool) -> Answer:
 def taken_down(place: Place) -> Answer:
     """Everything stopped and removed."""
     removed = control.down(place.directory)
-    line = f"stopped; {len(removed)} containers and networks removed"
     if not removed:
         return Answer({"removed": []}, ("nothing was running",), outcome=NOTHING_TO_DO)
-    return Answer({"removed": removed}, (line,))
+    lines = [f"stopped; {len(removed)} containers and networks removed"]
+    if place.directory.exists():
+        lines.append(f"{place.directory} stays: it holds files that kirikae local did not make")
+    return Answer({"removed": removed}, lines)
 
 
 def would_take_down(place: Place) -> Answer:
     """What ``--dry-run`` answers."""
     line = (
         f"would stop the processes of {place.directory}, remove its containers and "
-        "network, and delete the folder"
+        "network, and delete what kirikae local made in the folder"
     )
     return would([line])
 

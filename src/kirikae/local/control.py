@@ -7,18 +7,22 @@ import asyncio
 import hashlib
 import http.client
 import json
+import os
 import shutil
 import signal
+import stat
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+from kirikae.local.callers import OWN_HEADER
 from kirikae.local.ecs.enginenames import EngineNames
 from kirikae.local.engine import Engine, engine_socket
 from kirikae.local.errors import EngineError, LocalError
 from kirikae.local.files import Daemon, free_port, port_is_free
+from kirikae.local.folder import assert_empty, remove_ours
 from kirikae.local.plain import Plain
 from kirikae.local.registry import Registry
 from kirikae.local.settings import Settings
@@ -29,6 +33,7 @@ from kirikae.local.stores import Stores
 _LONGEST_SOCKET_PATH = 90
 _LONGEST_SOCKET_NAME = 20
 _ANSWER_S = 5
+_STATUS = "/_kirikae/status"
 FIGURES_DELAY_S = {
     "now": 0,
     "delayed": 60,
@@ -58,7 +63,10 @@ def up(
     directory = directory.resolve()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not Settings.exist(directory):
+        assert_empty(directory)
         _new_settings(directory, port, region).save(directory)
+    else:
+        Settings.load(directory)
     if figures_delay_s is not None:
         _set_figures_delay(directory, figures_delay_s, wait_s)
     return _bring_up(directory, wait_s)
@@ -75,9 +83,22 @@ def _new_settings(directory: Path, port: int | None, region: str) -> Settings:
     if len(str(directory)) + _LONGEST_SOCKET_NAME >= _LONGEST_SOCKET_PATH:
         run = Path("/tmp") / instance
     run.mkdir(mode=0o700, exist_ok=True)
+    assert_ours_alone(run)
     return Settings(
         instance, region, port or free_port(), free_port(), free_port(), str(run), free_port()
     )
+
+
+def assert_ours_alone(run: Path) -> None:
+    """Raise LocalError for a folder of sockets that somebody else made (``/tmp`` is everybody's),
+    or that others may enter."""
+    found = run.lstat()
+    is_ours = found.st_uid == os.geteuid() and stat.S_ISDIR(found.st_mode)
+    if run.is_symlink() or not is_ours or found.st_mode & 0o077:
+        raise LocalError(
+            f"{run} must be a folder of yours that nobody else may enter: `chmod 700 {run}`, or "
+            "remove it, and try again"
+        )
 
 
 def _set_figures_delay(directory: Path, figures_delay_s: int, wait_s: float) -> None:
@@ -111,8 +132,9 @@ def _bring_up(directory: Path, wait_s: float) -> Status:
     moment to be gone."""
     deadline = time.monotonic() + wait_s
     launched = False
+    answer = None
     while time.monotonic() < deadline:
-        if (answer := status(directory)) is not None:
+        if (answer := status(directory)) is not None and _endpoint_answers(directory):
             return answer
         if _process(directory).pid() is None:
             if launched:
@@ -120,6 +142,11 @@ def _bring_up(directory: Path, wait_s: float) -> Status:
             _launch(directory)
             launched = True
         time.sleep(0.1)
+    if answer is not None:
+        raise LocalError(
+            f"kirikae local runs, but its endpoint {answer['endpoint']} does not answer: "
+            f"{answer['trouble'] or 'HAProxy says nothing'} (see {directory / 'control.log'})"
+        )
     lines = (directory / "control.log").read_text(errors="replace").splitlines()
     last = lines[-1] if lines else "it said nothing"
     raise LocalError(f"kirikae local did not come up: {last} (see {directory / 'control.log'})")
@@ -129,12 +156,18 @@ def _bring_up(directory: Path, wait_s: float) -> Status:
 
 
 def status(directory: Path) -> Status | None:
-    """What the control plane says of itself; None if it does not run."""
+    """What the control plane says of itself; None if it does not run.
+
+    Raises LocalError for settings that are not ours.
+    """
     directory = directory.resolve()
-    if not Settings.exist(directory) or (pid := _process(directory).pid()) is None:
+    if not Settings.exist(directory):
+        return None
+    Settings.load(directory)
+    if (pid := _process(directory).pid()) is None:
         return None
     try:
-        told = cast(Status, _ask(directory, "GET", "/_kirikae/status"))
+        told = cast(Status, _ask(directory, "GET", _STATUS))
     except (OSError, http.client.HTTPException, ValueError):
         return None
     return {
@@ -144,13 +177,27 @@ def status(directory: Path) -> Status | None:
     }
 
 
+def _endpoint_answers(directory: Path) -> bool:
+    """Does the endpoint that clients ask lead to this control plane?"""
+    settings = Settings.load(directory)
+    try:
+        told = _ask_at(settings.port, "GET", _STATUS)
+        return bool(told["instance"] == settings.instance)
+    except (OSError, http.client.HTTPException, ValueError, KeyError):
+        return False
+
+
 def _ask(directory: Path, method: str, path: str) -> Plain:
     """The control plane's own answer.  Raises OSError, HTTPException or ValueError where there is
     none."""
-    port = Settings.load(directory).control_port
+    return _ask_at(Settings.load(directory).control_port, method, path)
+
+
+def _ask_at(port: int, method: str, path: str) -> Plain:
+    """The answer at this port.  Raises OSError, HTTPException or ValueError where there is none."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ANSWER_S)
     try:
-        connection.request(method, path)
+        connection.request(method, path, headers={OWN_HEADER: "1"})
         told = json.loads(connection.getresponse().read())
     finally:
         connection.close()
@@ -187,7 +234,10 @@ def logs(directory: Path, lines: int) -> list[str]:
 
 def down(directory: Path) -> list[str]:
     """Stop every process, remove every container and the network, and forget the state.  Answers
-    what was removed."""
+    what was removed.
+
+    Files that kirikae local did not make stay, and so does their folder.
+    """
     directory = directory.resolve()
     if not Settings.exist(directory):
         return []
@@ -197,9 +247,8 @@ def down(directory: Path) -> list[str]:
     Daemon(directory / "haproxy.pid", str(directory / "haproxy.cfg")).stop()
     Stores(directory, settings.stores_port, settings.region).stop()
     Registry(directory, settings.registry_port).stop()
-    if settings.run != str(directory):
-        shutil.rmtree(settings.run, ignore_errors=True)
-    shutil.rmtree(directory)
+    remove_ours(Path(settings.run))
+    remove_ours(directory)
     return removed
 
 

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
@@ -101,7 +102,7 @@ class Engine:
 
     async def image(self, name: str) -> Plain:
         """Raises EngineError 404 for an image that the engine has not; nothing is pulled."""
-        found: Plain = await self._call("GET", f"/images/{name}/json")
+        found: Plain = await self._call("GET", f"/images/{quote(name, safe='/:@')}/json")
         return found
 
     async def import_image(self, tar: bytes, repo: str, tag: str, *changes: str) -> None:

@@ -3,14 +3,22 @@ about themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 
+import aiohttp
 from aiohttp import web
 
+from kirikae.local.callers import OWN_HEADER, stranger, turned_away
 from kirikae.local.ecs.metadata import Metadata
+from kirikae.local.errors import AwsError
 from kirikae.local.status import Status
 from kirikae.local.stores import Stores
-from kirikae.local.wire import Service
+from kirikae.local.wire import Service, own_fault
+
+log = logging.getLogger("kirikae.local.gateway")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _LARGEST_BODY = 16 << 20
 _TARGETS = {
@@ -20,6 +28,7 @@ _TARGETS = {
 }
 """Beginnings of X-Amz-Target, for requests that are not signed."""
 _FIGURES = ("GetMetricData", "GetMetricStatistics", "ListMetrics")
+_PERCENTS = frozenset(str(percent) for percent in range(1, 101))
 _NOT_PASSED_ON = ("host", "content-length", "transfer-encoding")
 _NOT_PASSED_BACK = ("content-length", "transfer-encoding", "connection", "content-encoding")
 
@@ -48,7 +57,7 @@ class Gateway:
 
         What begins with ``/_kirikae`` is the control plane's own; AWS has no such paths.
         """
-        app = web.Application(client_max_size=_LARGEST_BODY)
+        app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[self._guarded])
         app.router.add_get("/_kirikae/status", self._tell_status)
         app.router.add_post("/_kirikae/interrupt-spot", self._take_spot_away)
         metadata = web.Application()
@@ -57,14 +66,35 @@ class Gateway:
         app.router.add_route("*", "/{rest:.*}", self._aws)
         return app
 
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """The outermost: strangers are turned away, and whatever goes wrong has an answer that a
+        client can read."""
+        if (why := stranger(request.headers)) is not None:
+            body, kind = turned_away(why, request.headers)
+            return web.Response(status=403, body=body, content_type=kind)
+        try:
+            return await handler(request)
+        except web.HTTPException:
+            raise
+        except AwsError as error:
+            return _json_error(error)
+        except Exception as error:
+            log.exception("%s %s", request.method, request.path)
+            return _json_error(own_fault(error))
+
     async def _tell_status(self, request: web.Request) -> web.Response:
         """What ``kirikae local status`` shows."""
         return web.json_response(self._status())
 
     async def _take_spot_away(self, request: web.Request) -> web.Response:
         """Answers the ARNs of the tasks that are (or, with ``dry=1``, would be) taken away."""
-        percent = int(request.query["percent"])
-        tasks = self._interrupt_spot(percent, request.query.get("dry") == "1")
+        if OWN_HEADER not in request.headers:
+            raise AwsError("AccessDeniedException", f"the header {OWN_HEADER} is missing", 403)
+        percent = request.query.get("percent", "")
+        if percent not in _PERCENTS:
+            raise AwsError("InvalidParameterException", f"percent={percent!r}: 1 to 100")
+        tasks = self._interrupt_spot(int(percent), request.query.get("dry") == "1")
         return web.json_response({"tasks": tasks})
 
     async def _aws(self, request: web.Request) -> web.Response:
@@ -88,12 +118,27 @@ class Gateway:
         """To moto, whatever it is."""
         url = f"{self._stores.url}{request.path_qs}"
         headers = _without(request.headers, _NOT_PASSED_ON)
-        async with self._stores.http.request(
-            request.method, url, data=body, headers=headers
-        ) as answer:
-            content = await answer.read()
-            kept = _without(answer.headers, _NOT_PASSED_BACK)
-            return web.Response(status=answer.status, body=content, headers=kept)
+        try:
+            async with self._stores.http.request(
+                request.method, url, data=body, headers=headers
+            ) as answer:
+                content = await answer.read()
+                kept = _without(answer.headers, _NOT_PASSED_BACK)
+                return web.Response(status=answer.status, body=content, headers=kept)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            message = f"the stores do not answer: {error}; `kirikae local status` says more"
+            raise AwsError("ServiceUnavailable", message, 503) from error
+
+
+def _json_error(error: AwsError) -> web.Response:
+    """As the JSON protocols write errors."""
+    body = {
+        "__type": error.code,
+        "message": error.message,
+    }
+    return web.Response(
+        status=error.status, text=json.dumps(body), content_type="application/x-amz-json-1.1"
+    )
 
 
 def _service_name(request: web.Request) -> str:

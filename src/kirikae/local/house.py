@@ -129,7 +129,9 @@ class House:
         """HAProxy runs, and does what the store says."""
         if not await self._of.door.is_running():
             log.warning("HAProxy had ended and is started again")
-            await self._of.door.assert_all()
+            await self._of.door.assert_what_goes()
+        if self._of.door.left_out:
+            raise LocalError(self._of.door.left_out)
 
     async def _assert_stores(self) -> None:
         """moto runs."""

@@ -28,6 +28,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
+from kirikae.local.callers import stranger
+
 log = logging.getLogger("kirikae.local.keeper")
 
 Environ = dict[str, Any]
@@ -252,49 +254,77 @@ class Keeper:
         It is written down after moto took it and before it is answered: what the caller was told is
         kept, and what a crash swallowed was never told.  A refusal of moto's is not kept.
         """
+        if (why := stranger(_headers(environ))) is not None:
+            return _refused(environ, _Refusal(why, "AccessDeniedException", 403), start_response)
         body = _whole_body(environ)
         environ["wsgi.input"] = io.BytesIO(body)
         kept = dict(environ)
         if (why := refusal(environ, body)) is not None:
-            return _refused(environ, why, start_response)
+            return _refused(environ, _Refusal(why), start_response)
+        try:
+            return self._answered(environ, kept, body, start_response)
+        except NotImplementedError as error:
+            return _refused(environ, _Refusal(_not_there(environ, body, error)), start_response)
+        except Exception as error:
+            log.exception("%s %s", environ["REQUEST_METHOD"], environ["PATH_INFO"])
+            return _refused(environ, _own_fault(error), start_response)
+
+    def _answered(
+        self,
+        environ: Environ,
+        kept: Environ,
+        body: bytes,
+        start_response: Any,
+    ) -> Iterable[bytes]:
+        """By moto; ``kept`` is the environment as it came, for moto changes it."""
         with self._one:
             if not changes_something(environ, body):
-                return list(self._app(environ, start_response))
-            seed = secrets.randbits(62)
-            answer = self._carry_out(environ, seed)
-            if answer.status < "400":
-                try:
-                    self._journal.write(kept, body, seed)
-                except sqlite3.Error as error:
-                    log.error("the journal cannot be written: %s", error)
-                    start_response("507 Insufficient Storage", [("Content-Type", "text/plain")])
-                    return [
-                        f"kirikae local cannot keep this: {error}; free some disk space "
-                        "and try again\n".encode()
-                    ]
-        start_response(answer.status, answer.headers)
+                answer = self._asked(environ)
+            else:
+                seed = secrets.randbits(62)
+                answer = self._carry_out(environ, seed)
+                if answer.status < "400":
+                    try:
+                        self._journal.write(kept, body, seed)
+                    except sqlite3.Error as error:
+                        log.error("the journal cannot be written: %s", error)
+                        start_response("507 Insufficient Storage", [("Content-Type", "text/plain")])
+                        return [
+                            f"kirikae local cannot keep this: {error}; free some disk space "
+                            "and try again\n".encode()
+                        ]
+        start_response(answer.status, _without_cors(answer.headers))
         return answer.body
 
-    def _carry_out(self, environ: Environ, seed: int) -> _Answer:
-        """One request with this seed; the same seed makes the same identifiers."""
+    def _asked(self, environ: Environ) -> _Answer:
+        """One request, whole."""
         told: list[tuple[str, Headers]] = []
-        self._seed(seed)
         body = list(self._app(environ, lambda status, headers, *_: told.append((status, headers))))
         status, headers = told[0]
         return _Answer(status, headers, body)
+
+    def _carry_out(self, environ: Environ, seed: int) -> _Answer:
+        """One request with this seed; the same seed makes the same identifiers."""
+        self._seed(seed)
+        return self._asked(environ)
 
     def remember(self) -> int:
         """Do the whole journal again; the answer is how many requests it held."""
         count = 0
         for seed, environ, body in self._journal.read():
             count += 1
-            answer = self._carry_out(_served(environ, body), seed)
-            if answer.status >= "400":
+            try:
+                status = self._carry_out(_served(environ, body), seed).status
+            except Exception:
+                # One request that moto fails of must not keep all others from being there again.
+                log.exception("a request of the journal")
+                status = "500"
+            if status >= "400":
                 log.warning(
                     "%s %s was answered %s when it was done again",
                     environ["REQUEST_METHOD"],
                     environ["PATH_INFO"],
-                    answer.status,
+                    status,
                 )
         return count
 
@@ -311,20 +341,37 @@ def _served(environ: Environ, body: bytes) -> Environ:
     }
 
 
-def _refused(environ: Environ, why: str, start_response: Any) -> Iterable[bytes]:
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """An error of AWS's kind."""
+
+    why: str
+    code: str = "UnsupportedOperation"
+    status: int = 400
+
+
+_WORDS = {
+    400: "400 Bad Request",
+    403: "403 Forbidden",
+    500: "500 Internal Server Error",
+}
+
+
+def _refused(environ: Environ, no: _Refusal, start_response: Any) -> Iterable[bytes]:
     """An error in the request's own protocol."""
+    status = _WORDS[no.status]
     if "HTTP_X_AMZ_TARGET" in environ:
-        start_response("400 Bad Request", [("Content-Type", "application/x-amz-json-1.1")])
+        start_response(status, [("Content-Type", "application/x-amz-json-1.1")])
         return [
             json.dumps(
                 {
-                    "__type": "UnsupportedOperation",
-                    "message": why,
+                    "__type": no.code,
+                    "message": no.why,
                 }
             ).encode()
         ]
-    error = f"<Error><Code>UnsupportedOperation</Code><Message>{escape(why)}</Message></Error>"
-    start_response("400 Bad Request", [("Content-Type", "text/xml")])
+    error = f"<Error><Code>{no.code}</Code><Message>{escape(no.why)}</Message></Error>"
+    start_response(status, [("Content-Type", "text/xml")])
     return [
         (
             f"<ErrorResponse>{error}</ErrorResponse>"
@@ -332,6 +379,33 @@ def _refused(environ: Environ, why: str, start_response: Any) -> Iterable[bytes]
             else error
         ).encode()
     ]
+
+
+def _not_there(environ: Environ, body: bytes, error: Exception) -> str:
+    """What moto has not."""
+    name = operation(environ, body) or environ["PATH_INFO"]
+    return f"kirikae local does not carry out {service(environ)} {name}: {error}"
+
+
+def _own_fault(error: Exception) -> _Refusal:
+    """What should never have happened; the log says where."""
+    why = f"a fault of moto's own ({type(error).__name__}: {error}); see stores.log"
+    return _Refusal(why, "InternalFailure", 500)
+
+
+def _headers(environ: Environ) -> dict[str, str]:
+    """Those that say who asks."""
+    names = {
+        "HTTP_ORIGIN": "Origin",
+        "HTTP_SEC_FETCH_SITE": "Sec-Fetch-Site",
+        "HTTP_HOST": "Host",
+    }
+    return {name: str(environ[key]) for key, name in names.items() if key in environ}
+
+
+def _without_cors(headers: Headers) -> Headers:
+    """moto would let every web page read; ours lets none."""
+    return [each for each in headers if not each[0].lower().startswith("access-control-")]
 
 
 def _whole_body(environ: Environ) -> bytes:

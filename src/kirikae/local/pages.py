@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
 
 _LARGEST = 100
+TOKEN = re.compile(r"[0-9]{1,9}")
+"""Not ``isdigit``, which takes digits of every script."""
 
 
 def page(
@@ -22,7 +25,7 @@ def page(
     if not 1 <= size <= _LARGEST:
         raise AwsError("InvalidParameterException", f"maxResults must be between 1 and {_LARGEST}.")
     token = params.get("nextToken") or "0"
-    if not token.isdigit():
+    if not TOKEN.fullmatch(token):
         raise AwsError("InvalidParameterException", "Invalid token.")
     end = int(token) + size
     answer: Plain = {key: items[int(token) : end]}

@@ -89,11 +89,13 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The instance's own bridge.  ``gateway``: this machine's address on it.  ``link_local``:
-    HAProxy's bind for tasks' metadata, empty where it cannot be had."""
+    """The instance's own bridge.  ``gateway``: this machine's address on it.  ``subnet``: where its
+    tasks have theirs.  ``link_local``: HAProxy's bind for tasks' metadata, empty where it cannot be
+    had."""
 
     bridge: str
     gateway: str
+    subnet: str
     link_local: str
 
     @classmethod
@@ -107,8 +109,8 @@ class Network:
             await engine.create_network(name, EngineNames(name).labels)
             seen = await engine.network(name)
         bridge = f"br-{seen['Id'][:12]}"
-        gateway = str(seen["IPAM"]["Config"][0]["Gateway"])
-        return cls(bridge, gateway, await link_local_bind(bridge))
+        own = seen["IPAM"]["Config"][0]
+        return cls(bridge, str(own["Gateway"]), str(own["Subnet"]), await link_local_bind(bridge))
 
     def metadata(self, port: int) -> str:
         """The beginning of the address where a task finds its metadata."""
@@ -145,6 +147,7 @@ class Balancing:
             settings.control_port,
             settings.stores_port,
             network.link_local,
+            ("127.0.0.0/8", network.subnet),
         )
         known = Known(base.state)
         door = FrontDoor(base.state, base.directory, places)
@@ -247,8 +250,20 @@ def _services(base: Base, balancing: Balancing, ecs: Ecs) -> dict[str, Service]:
         base.stores.put_object,
         f"arn:aws:elasticloadbalancing:{settings.region}:{ACCOUNT}:",
     )
-    sqs = Sqs(base.queues, settings.region, f"http://127.0.0.1:{settings.port}").operations()
-    figures = bound(cloudwatch.OPERATIONS, CloudWatch(base.state, settings.figures_delay_s))
+    figures = CloudWatch(base.state, settings.figures_delay_s)
+    sqs = Sqs(base.queues, settings.region, f"http://127.0.0.1:{settings.port}")
+    return services_of(ecs, elb, figures, sqs)
+
+
+def services_of(
+    ecs: Ecs,
+    elb: Elb,
+    cloud_watch: CloudWatch,
+    queues: Sqs,
+) -> dict[str, Service]:
+    """Signing name -> the service in its protocol."""
+    sqs = queues.operations()
+    figures = bound(cloudwatch.OPERATIONS, cloud_watch)
     wrong_queue = "InvalidParameterValue"
     no_queues = "UnsupportedOperation"
     return {

@@ -40,7 +40,7 @@ async def _brought_up(directory: Path, settings: Settings) -> Plane:
     await base.stores.assert_running()
     await base.registry.assert_running()
     plane = Plane.of(base, network)
-    await plane.balancing.door.assert_all()
+    await plane.balancing.door.assert_what_goes()
     plane.balancing.recorder.start()
     await plane.working.pool.prepare()
     await plane.working.tasks.recover()

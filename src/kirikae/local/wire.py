@@ -8,6 +8,8 @@ Shapes come from botocore's service models, the query protocol's XML from moto's
 from __future__ import annotations
 
 import json
+import logging
+import re
 import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -17,6 +19,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
+from botocore.utils import parse_timestamp
 from botocore.validate import ParamValidator
 from moto.core.parse import QueryParser
 from moto.core.serialize import SerializationContext, get_serializer_class
@@ -24,6 +27,8 @@ from moto.core.utils import get_service_model
 
 from kirikae.local.errors import AwsError, LocalError
 from kirikae.local.plain import Plain
+
+log = logging.getLogger("kirikae.local.wire")
 
 Operation = Callable[[Plain], Awaitable[Plain]]
 Owner = TypeVar("Owner")
@@ -33,6 +38,14 @@ Handlers = Mapping[str, Callable[[Owner, Plain], Awaitable[Plain]]]
 ACCOUNT = "123456789012"
 _XMLNS = "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/"
 _NUMBERS = ("integer", "long", "float", "double")
+_CLASSES = {
+    r"\p{L}": r"\w",
+    r"\p{N}": r"\d",
+    r"\p{Z}": " \u00a0\u2000-\u200a\u202f\u205f\u3000",
+}
+"""Classes of characters that Python spells otherwise."""
+_NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""XML 1.0, 2.2: no document may hold these, not even escaped."""
 _SIZED = ("list", "map", "string")
 
 
@@ -63,14 +76,16 @@ class Json:
         """Raises AwsError for a body that is not JSON, and for parameters that the model does not
         know."""
         try:
-            raw = json.loads(body or b"{}")
-        except ValueError as error:
+            raw = json.loads(body or b"{}", parse_constant=_no_number)
+            json.dumps(raw, ensure_ascii=False).encode()  # half a character is no text
+        except (ValueError, RecursionError) as error:
             raise AwsError(
                 "SerializationException", f"the request body is not JSON: {error}"
             ) from error
-        validate(self.model.operation_model(operation).input_shape, raw, self._invalid)
-        assert isinstance(raw, dict)
-        return raw
+        shape = self.model.operation_model(operation).input_shape
+        validate(shape, raw, self._invalid)
+        params: Plain = with_seconds(shape, raw) if shape is not None else {}
+        return params
 
     def answer(
         self,
@@ -108,9 +123,13 @@ class Query:
         """Raises AwsError for what cannot be read, and for parameters that the model does not
         know."""
         model = self.model.operation_model(operation)
+        form = _form(body)
+        if any(map(_NOT_IN_XML.search, form.values())):
+            raise AwsError(self._invalid, f"{operation}: a parameter holds control characters")
         try:
-            parsed: Plain = QueryParser(model).parse({"values": _form(body)})
-        except ValueError as error:
+            parsed: Plain = QueryParser(model).parse({"values": form})
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            # moto's reader trusts its caller, and fails in many ways over names that fit no shape.
             raise AwsError(
                 self._invalid, f"{operation}: a parameter cannot be read: {error}"
             ) from error
@@ -127,14 +146,15 @@ class Query:
         model = self.model.operation_model(operation)
         serializer = self._serializer(model, context=SerializationContext(request_id))
         body = serializer.serialize(result)["body"]
-        return (body if isinstance(body, bytes) else body.encode()), "text/xml"
+        text = body.decode() if isinstance(body, bytes) else body
+        return _NOT_IN_XML.sub("?", text).encode(), "text/xml"
 
     def error(self, error: AwsError, request_id: str) -> tuple[bytes, str]:
         """Body and content type, as the query protocol writes errors."""
         parts = (
             f"<Type>{_fault(error)}</Type>",
             f"<Code>{escape(error.code)}</Code>",
-            f"<Message>{escape(error.message)}</Message>",
+            f"<Message>{escape(_NOT_IN_XML.sub('?', error.message))}</Message>",
         )
         body = (
             f'<ErrorResponse xmlns="{_XMLNS}"><Error>{"".join(parts)}</Error>'
@@ -143,9 +163,28 @@ class Query:
         return body.encode(), "text/xml"
 
 
+def _no_number(word: str) -> float:
+    """NaN and Infinity are none in JSON (RFC 8259)."""
+    raise ValueError(f"{word} is no number")
+
+
 def _form(body: bytes) -> dict[str, str]:
-    """The last of several values of a name counts."""
-    return dict(parse_qsl(body.decode(), keep_blank_values=True))
+    """The last of several values of a name counts.  Raises AwsError for what is no form."""
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True))
+    except ValueError as error:
+        raise AwsError("MalformedQueryString", f"the body is no form: {error}") from error
+
+
+def own_fault(error: Exception) -> AwsError:
+    """The error (not raised yet) for what should never have happened: whoever sees it can look
+    further in the log, and can tell us."""
+    return AwsError(
+        "InternalFailure",
+        f"a fault of kirikae local's own ({type(error).__name__}: {error}); "
+        "`kirikae local logs` shows where",
+        500,
+    )
 
 
 def _fault(error: AwsError) -> str:
@@ -158,7 +197,11 @@ def validate(shape: Any, params: Any, code: str) -> None:
     leaves out."""
     if shape is None:
         return
-    report = ParamValidator().validate(params, shape)
+    try:
+        report = ParamValidator().validate(params, shape)
+    except (RuntimeError, OverflowError) as error:
+        # botocore raises for stamps beyond the calendar.
+        raise AwsError(code, f"{shape.name}: {error}") from error
     if report.has_errors():
         raise AwsError(code, report.generate_report())
     unknown = [key for key in params if key not in shape.members]
@@ -170,12 +213,25 @@ def validate(shape: Any, params: Any, code: str) -> None:
         raise AwsError(code, problem)
 
 
+def with_seconds(shape: Any, value: Any) -> Any:
+    """The value with every stamp in it as Unix seconds: clients send numbers, or ISO 8601."""
+    match shape.type_name:
+        case "timestamp":
+            return value if isinstance(value, (int, float)) else parse_timestamp(value).timestamp()
+        case "structure":
+            return {key: with_seconds(shape.members[key], part) for key, part in value.items()}
+        case "list":
+            return [with_seconds(shape.member, part) for part in value]
+        case _:
+            return value
+
+
 def _beyond(shape: Any, value: Any, where: str) -> Iterator[str]:
     """Enums, and the largest sizes and numbers of the model."""
     for member, part, at in _parts(shape, value, where):
         yield from _beyond(member, part, at)
-    if shape.type_name == "string" and shape.enum and value not in shape.enum:
-        yield f"{where}: {value!r} is not one of {', '.join(shape.enum)}"
+    if shape.type_name == "string":
+        yield from _other_text(shape, value, where)
     most = shape.metadata.get("max")
     if most is None:
         return
@@ -183,6 +239,26 @@ def _beyond(shape: Any, value: Any, where: str) -> Iterator[str]:
         yield f"{where}: {len(value)} long, at most {most}"
     if shape.type_name in _NUMBERS and value > most:
         yield f"{where}: {value}, at most {most}"
+
+
+def _other_text(shape: Any, value: str, where: str) -> Iterator[str]:
+    """A text that is none of the model's words, or not of its pattern."""
+    if shape.enum and value not in shape.enum:
+        yield f"{where}: {value!r} is not one of {', '.join(shape.enum)}"
+    pattern = shape.metadata.get("pattern")
+    if pattern and not matches(pattern, value):
+        yield f"{where}: {value!r} does not match the pattern {pattern}"
+
+
+def matches(pattern: str, value: str) -> bool:
+    """Is this text, from its first to its last character, of the model's pattern?  One that Python
+    cannot read refuses nothing."""
+    for theirs, ours in _CLASSES.items():
+        pattern = pattern.replace(theirs, ours)
+    try:
+        return re.fullmatch(pattern, value) is not None
+    except re.error:
+        return True
 
 
 def _parts(shape: Any, value: Any, where: str) -> Iterator[tuple[Any, Any, str]]:
@@ -241,6 +317,9 @@ class Service:
         except (LocalError, sqlite3.OperationalError) as error:
             ours = AwsError("ServerException", f"kirikae local: {error}", 500)
             return self._refusal(ours, request_id)
+        except Exception as error:
+            log.exception("a fault of kirikae local's own")
+            return self._refusal(own_fault(error), request_id)
 
     async def _carry_out(self, operation: str, body: bytes) -> Plain:
         """Raises AwsError for an operation that is not carried out, before its parameters are

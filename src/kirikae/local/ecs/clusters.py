@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kirikae.local.ecs.capacity import PROVIDERS, check_provider, check_strategy
-from kirikae.local.ecs.names import invalid, missing, short, unsupported
+from kirikae.local.ecs.names import check_name, invalid, missing, short, unsupported
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.ecs.taskrow import STARTING
 from kirikae.local.errors import AwsError
@@ -48,6 +48,7 @@ class Clusters:
     async def create(self, params: Plain) -> Plain:
         """Creating one that is there answers it as it is."""
         name = params.get("clusterName", "default")
+        check_name("Cluster name", name)
         arn = f"{self._prefix}cluster/{name}"
         row = self._state.clusters.get(arn)
         if row is None:

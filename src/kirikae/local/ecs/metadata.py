@@ -11,10 +11,11 @@ import hashlib
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from ipaddress import ip_address
 
 from aiohttp import web
 
+from kirikae.local.callers import FROM_HEADER
 from kirikae.local.ecs.containers import metadata_id
 from kirikae.local.ecs.enginenames import EngineNames
 from kirikae.local.ecs.protection import Protection
@@ -73,11 +74,12 @@ class Metadata:
     def _find(self, request: web.Request) -> tuple[Task, Container]:
         """The task and container whose metadata address was asked.
 
-        Raises HTTPNotFound for any other token, also for a task that was forgotten.
+        Raises HTTPNotFound for any other token, also for a task that was forgotten, and where
+        another task asks.
         """
         token = request.match_info["token"]
         task = self._state.tasks.get(token.partition("-")[0])
-        if task is not None:
+        if task is not None and may_ask(task, request.headers.get(FROM_HEADER)):
             for container in task["containers"]:
                 if metadata_id(task["id"], container["name"]) == token:
                     return task, container
@@ -180,6 +182,8 @@ class Metadata:
     async def _credentials(self, request: web.Request) -> web.Response:
         """Keys that last six hours; the stores take any keys, so these say only whose they are."""
         task = self._state.tasks.get(request.match_info["task"])
+        if task is not None and not may_ask(task, request.headers.get(FROM_HEADER)):
+            task = None
         role = self._definition_of(task).get("taskRoleArn") if task is not None else None
         if task is None or role is None or task["lastStatus"] == "STOPPED":
             raise web.HTTPNotFound(text="this task has no role")
@@ -205,11 +209,26 @@ class Metadata:
         """The agent's PUT of task scale-in protection; ``ExpiresInMinutes`` is left to the API's
         default where it is not given."""
         task, _ = self._find(request)
-        asked: Any = await request.json()
-        params: Plain = {"protectionEnabled": bool(asked.get("ProtectionEnabled"))}
-        if "ExpiresInMinutes" in asked:
-            params["expiresInMinutes"] = asked["ExpiresInMinutes"]
+        try:
+            params = _asked_protection(await request.json())
+        except (ValueError, RecursionError) as error:
+            refusal = {
+                "Arn": task["taskArn"],
+                "Code": "InvalidParameterException",
+                "Message": f"the request body is not understood: {error}",
+            }
+            return web.json_response({"error": refusal}, status=400)
         return await _protected(task, self._protection.update, params)
+
+
+def may_ask(task: Task, came_from: str | None) -> bool:
+    """A task is told of itself alone; programs of this machine may look at any.
+
+    ``came_from`` is HAProxy's word; without it the request came over our own port on loopback.
+    """
+    if came_from is None or ip_address(came_from).is_loopback:
+        return True
+    return came_from == task.get("address")
 
 
 def _labels(task: Task, container: Container, own: ContainerDefinition) -> dict[str, str]:
@@ -246,6 +265,23 @@ def _networks(task: Task) -> list[Plain]:
         if address
         else []
     )
+
+
+def _asked_protection(asked: object) -> Plain:
+    """The parameters of UpdateTaskProtection.  Raises ValueError for anything that the agent would
+    not take."""
+    if not isinstance(asked, dict):
+        raise ValueError("a JSON object is needed")
+    enabled = asked.get("ProtectionEnabled")
+    minutes = asked.get("ExpiresInMinutes")
+    if not isinstance(enabled, bool):
+        raise ValueError("ProtectionEnabled: true or false")
+    params: Plain = {"protectionEnabled": enabled}
+    if minutes is not None:
+        if type(minutes) is not int:
+            raise ValueError("ExpiresInMinutes: a number of minutes")
+        params["expiresInMinutes"] = minutes
+    return params
 
 
 async def _protected(task: Task, operation: Operation, params: Plain) -> web.Response:

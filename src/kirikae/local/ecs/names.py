@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
 def short(arn: str) -> str:
@@ -42,3 +45,12 @@ def missing(arn: str) -> Plain:
         "arn": arn,
         "reason": "MISSING",
     }
+
+
+def check_name(what: str, name: str) -> None:
+    """Raise AwsError for a name that ECS does not take: letters, numbers, hyphens and underscores,
+    up to 255.  Names become part of ARNs and of the engine's names, too."""
+    if not _NAME.fullmatch(name):
+        raise refused(
+            f"{what} '{name}' is not valid: up to 255 letters, numbers, underscores and hyphens."
+        )

@@ -6,11 +6,12 @@ that was silently dropped."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from kirikae.local.ecs.names import refused, unsupported
+from kirikae.local.ecs.names import check_name, refused, unsupported
 from kirikae.local.ecs.order import launch_order
 from kirikae.local.plain import Plain
 from kirikae.local.rows import ContainerDefinition, Dependency, EnvironmentFile, Volume
@@ -37,6 +38,15 @@ REFUSED_IN_CONTAINERS = (
     "privileged",
     "disableNetworking",
 )
+REFUSED_OF_LINUX = ("devices", "sharedMemorySize", "maxSwap", "swappiness")
+"""Of ``linuxParameters``: the API reference says of each that Fargate does not support it."""
+ADDED_CAPABILITIES = ("SYS_PTRACE",)
+"""Those that Fargate adds (API reference, KernelCapabilities)."""
+_IMAGE = re.compile(r"[A-Za-z0-9_.:/@#-]{1,255}")
+_FILE_SYSTEM = re.compile(r"fs-[0-9a-f]{1,40}")
+_ACCESS_POINT = re.compile(r"fsap-[0-9a-f]{1,40}")
+_FOLDER = re.compile(r"/?([A-Za-z0-9_.-]+/?)*")
+_MOUNT_OPTION = re.compile(r"[a-z_]+(=[0-9A-Za-z:_,-]+)?")
 REFUSED_VOLUMES = (
     "dockerVolumeConfiguration",
     "fsxWindowsFileServerVolumeConfiguration",
@@ -75,6 +85,7 @@ def check_definition(params: Plain) -> list[ContainerDefinition]:
     """The containers of a request, with what is left out filled in.  Raises AwsError for what AWS
     refuses and for what is not carried out here."""
     family = params["family"]
+    check_name("Family", family)
     for key in REFUSED:
         if params.get(key):
             raise unsupported(f"{family}: kirikae local does not carry out {key}")
@@ -125,10 +136,13 @@ def check_container(
     volumes: set[str],
 ) -> None:
     """Raise AwsError for what AWS refuses and for what is not carried out here."""
+    check_name("Container name", container["name"])
     where = f"{family}/{container['name']}"
     _check_carried_out(where, container)
+    _check_linux(where, container)
     if not container.get("image"):
         raise refused(f"{where}: Container.image should not be null or empty.")
+    _check_image(where, container["image"])
     _check_ranges(where, container)
     _check_memory(where, container)
     for dependency in container.get("dependsOn", []):
@@ -139,6 +153,12 @@ def check_container(
     _check_logs(where, container)
     for file in container.get("environmentFiles", []):
         _check_environment_file(where, file)
+
+
+def _check_image(where: str, image: str) -> None:
+    """Raise AwsError for what is no image's name."""
+    if not _IMAGE.fullmatch(image) or ".." in image:
+        raise refused(f"{where}: Container.image contains invalid characters.")
 
 
 def _check_carried_out(where: str, container: ContainerDefinition) -> None:
@@ -155,6 +175,24 @@ def _check_carried_out(where: str, container: ContainerDefinition) -> None:
                 f"{where}: kirikae local does not carry out {key} (Fargate refuses most "
                 "of these too)"
             )
+
+
+def _check_linux(where: str, container: ContainerDefinition) -> None:
+    """Raise AwsError for what Fargate does not carry out of ``linuxParameters``: a container must
+    not get more of this machine than it would get of AWS's."""
+    parameters = container.get("linuxParameters") or {}
+    given = cast(Plain, parameters)
+    for key in REFUSED_OF_LINUX:
+        if given.get(key) is not None and given[key] != []:
+            raise refused(f"{where}: linuxParameters.{key} is not supported on Fargate.")
+    for name in (parameters.get("capabilities") or {}).get("add", []):
+        if name not in ADDED_CAPABILITIES:
+            raise refused(f"{where}: The capability {name} cannot be added on Fargate.")
+    for each in parameters.get("tmpfs", []):
+        if not each["containerPath"].startswith("/") or each["size"] < 1:
+            raise refused(f"{where}: tmpfs needs an absolute containerPath and a size in MiB.")
+        if not all(map(_MOUNT_OPTION.fullmatch, each.get("mountOptions", []))):
+            raise refused(f"{where}: tmpfs {each['containerPath']}: invalid mountOptions.")
 
 
 def _check_ranges(where: str, container: ContainerDefinition) -> None:
@@ -229,6 +267,8 @@ def _check_mounts(
             raise refused(f"{where}: Unknown volume '{mount.get('sourceVolume')}'.")
         if not mount.get("containerPath"):
             raise refused(f"{where}: mountPoints: containerPath should not be null or empty.")
+        if ":" in mount["containerPath"]:
+            raise refused(f"{where}: mountPoints: containerPath must not hold a colon.")
     for source in container.get("volumesFrom", []):
         if source.get("sourceContainer") not in containers:
             raise refused(
@@ -269,12 +309,28 @@ def check_volume(family: str, volume: Volume) -> None:
     """Raise AwsError for a volume without a name, or of a kind that is not carried out."""
     if not volume.get("name"):
         raise refused(f"{family}: every volume needs a name")
+    check_name("Volume name", volume["name"])
     where = f"{family}: volume {volume['name']!r}"
     for key in REFUSED_VOLUMES:
         if volume.get(key):
             raise unsupported(f"{where}: kirikae local does not carry out {key}")
     if (volume.get("host") or {}).get("sourcePath"):
         raise refused(f"{where}: host.sourcePath is not supported on Fargate.")
+    _check_efs(where, volume)
+
+
+def _check_efs(where: str, volume: Volume) -> None:
+    """Raise AwsError for a file system or an access point that cannot be one."""
+    efs = volume.get("efsVolumeConfiguration")
+    if efs is None:
+        return
+    if not _FILE_SYSTEM.fullmatch(efs["fileSystemId"]):
+        raise refused(f"{where}: invalid fileSystemId {efs['fileSystemId']!r}")
+    if not _FOLDER.fullmatch(efs.get("rootDirectory", "/")):
+        raise refused(f"{where}: invalid rootDirectory {efs['rootDirectory']!r}")
+    access_point = efs.get("authorizationConfig", {}).get("accessPointId")
+    if access_point and not _ACCESS_POINT.fullmatch(access_point):
+        raise refused(f"{where}: invalid accessPointId {access_point!r}")
 
 
 # --- sizes

@@ -14,7 +14,7 @@ from kirikae.local.ecs.configuration import configuration_of
 from kirikae.local.ecs.definitions import Definitions
 from kirikae.local.ecs.deployments import begin, with_event
 from kirikae.local.ecs.lookup import Lookup
-from kirikae.local.ecs.names import invalid, missing, refuse, unsupported
+from kirikae.local.ecs.names import check_name, invalid, missing, refuse, unsupported
 from kirikae.local.ecs.running import strategy_of
 from kirikae.local.ecs.shown import show_service
 from kirikae.local.ecs.tags import Tags, save_tags
@@ -86,6 +86,7 @@ class ServiceApi:
         first deployment and the token are one transaction.
         """
         cluster = self._clusters.find(params.get("cluster"))
+        check_name("Service name", params["serviceName"])
         _check_carried_out(params)
         if "taskDefinition" not in params:
             raise invalid("TaskDefinition is required.")

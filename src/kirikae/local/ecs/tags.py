@@ -15,8 +15,23 @@ MOST = 50
 
 def save_tags(state: State, arn: str, tags: Sequence[Tag]) -> None:
     """Keep the tags of something new; none are not kept."""
+    check_tags(tags)
     if tags:
         state.tags.put(arn, {"tags": list(tags)})
+
+
+def check_tags(tags: Sequence[Tag]) -> None:
+    """Raise AwsError for tags that ECS does not take (API reference, Tag): at most 50, each with a
+    key of its own that is not AWS's."""
+    keys = [tag.get("key", "") for tag in tags]
+    if len(keys) > MOST:
+        raise invalid(f"A resource can have at most {MOST} tags.")
+    if not all(keys):
+        raise invalid("Tag keys must not be null or empty.")
+    if len(set(keys)) < len(keys):
+        raise invalid("Duplicate tag keys found.")
+    if any(key.lower().startswith("aws:") for key in keys):
+        raise invalid("Tag keys must not begin with 'aws:', which is reserved.")
 
 
 class Tags:
@@ -68,9 +83,9 @@ class Tags:
         """TagResource: tags of the same keys are replaced.  Raises AwsError beyond 50."""
         arn = self._known(params["resourceArn"])
         asked: list[Tag] = params["tags"]
+        check_tags(asked)
         tags = {tag["key"]: tag for tag in [*self.of(arn), *asked]}
-        if len(tags) > MOST:
-            raise invalid(f"a resource has at most {MOST} tags")
+        check_tags(list(tags.values()))
         self._state.tags.put(arn, {"tags": list(tags.values())})
         return {}
 

@@ -73,15 +73,16 @@ def redirect(config: Redirect, here: str) -> list[str]:
     place = _place(config)
     query = config.get("Query", "#{query}")
     code = config["StatusCode"].removeprefix("HTTP_")
+    begin = "    http-request redirect location"
     if query == "#{query}":
-        with_query = f"{place}?%[query] code {code} if {here} {{ query -m found }}"
+        with_query = quoted(f"{place}?%[query]")
         return [
-            f"    http-request redirect location {with_query}",
-            f"    http-request redirect location {place} code {code} if {here}",
+            f"{begin} {with_query} code {code} if {here} {{ query -m found }}",
+            f"{begin} {quoted(place)} code {code} if {here}",
         ]
     if query:
         place += "?" + _filled(query)
-    return [f"    http-request redirect location {place} code {code} if {here}"]
+    return [f"{begin} {quoted(place)} code {code} if {here}"]
 
 
 def _place(config: Redirect) -> str:
@@ -103,6 +104,8 @@ _OWN = {
     "query": "%[query]",
 }
 """The request's own parts."""
+RESERVED = frozenset(_OWN)
+"""Keywords of a redirect (ELB API reference, RedirectActionConfig)."""
 
 
 def _filled(text: str) -> str:
@@ -116,5 +119,9 @@ def _filled(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """In HAProxy's double quotes (configuration manual, "Quoting and escaping")."""
-    return '"' + re.sub(r'([\\"$])', r"\\\1", text).replace("\n", "\\n") + '"'
+    """In HAProxy's double quotes (configuration manual, "Quoting and escaping"): whatever the text
+    is, it ends neither the word nor the line."""
+    escaped = re.sub(r'([\\"$])', r"\\\1", text)
+    for character, name in (("\n", "n"), ("\r", "r"), ("\t", "t")):
+        escaped = escaped.replace(character, f"\\{name}")
+    return f'"{escaped}"'

@@ -23,7 +23,7 @@ from kirikae.local.wire import Operation, bound
 
 __all__ = ["CARRIED_OUT", "NAMES", "PARTLY", "Elb"]
 
-_STRUCTURAL = ("Create", "Modify", "Delete", "SetRulePriorities")
+_CHANGES = ("Create", "Modify", "Delete", "Set", "Add", "Remove")
 _PARTS = (balancerapi, groupapi, ruleapi, targets, tagapi)
 NAMES: frozenset[str] = frozenset(name for part in _PARTS for name in part.OPERATIONS)
 """Every operation that is carried out."""
@@ -36,7 +36,8 @@ PARTLY: Mapping[str, str] = {
 
 
 class Elb:
-    """The parts of the ELB API; what changes HAProxy's structure is carried out one at a time."""
+    """The parts of the ELB API; what changes load balancers, groups and rules is carried out one at
+    a time."""
 
     def __init__(
         self,
@@ -61,8 +62,7 @@ class Elb:
         self._changing = asyncio.Lock()
 
     def operations(self) -> dict[str, Operation]:
-        """Operation's name -> what carries it out; those that change HAProxy's structure take
-        turns."""
+        """Operation's name -> what carries it out; those that change rows take turns."""
         found = {
             **bound(balancerapi.OPERATIONS, self._balancers),
             **bound(groupapi.OPERATIONS, self._groups),
@@ -71,7 +71,7 @@ class Elb:
             **bound(tagapi.OPERATIONS, self._tags),
         }
         return {
-            name: self._all_or_nothing(handler) if name.startswith(_STRUCTURAL) else handler
+            name: self._all_or_nothing(handler) if name.startswith(_CHANGES) else handler
             for name, handler in found.items()
         }
 
@@ -84,22 +84,20 @@ class Elb:
         async def carry_out(params: Plain) -> Plain:
             """One request, alone.
 
-            Nothing is put back for a refusal of AWS's kind (4xx): handlers check before they write.
+            Whatever it fails of, the caller finds nothing half done when he asks again, and nobody
+            else finds a row that HAProxy cannot be told.
             """
             async with self._changing:
                 before = state.snapshot(*tables)
                 try:
                     return await handler(params)
-                except AwsError as error:
-                    # HAProxy did not hear of it: the caller will ask again, and must find nothing
-                    # half done.
-                    if error.status >= 500:
-                        state.restore(before)
-                    raise
                 except LocalError as error:
                     state.restore(before)
                     raise AwsError(
                         "InvalidConfigurationRequest", f"nothing was changed: {error}"
                     ) from error
+                except BaseException:
+                    state.restore(before)
+                    raise
 
         return carry_out

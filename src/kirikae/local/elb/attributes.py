@@ -61,6 +61,13 @@ CARRIED_OUT = {
     "deletion_protection.enabled": "true|false",
 }
 """Attributes with an effect, and what they may be: words or ranges of numbers; empty: any text."""
+_FORMS = {
+    # S3 user guide, "General purpose bucket naming rules" and "Naming objects".
+    "access_logs.s3.bucket": re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"),
+    "access_logs.s3.prefix": re.compile(r"(?!.*\.\.)[A-Za-z0-9!_.*'()/-]+"),
+}
+"""Texts that become part of an object's place."""
+_NUMBER = re.compile(r"[0-9]{1,9}")
 # A token of RFC 9110, section 5.6.2.
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -71,7 +78,7 @@ def changed(
     """The attributes as they are asked for.  Raises AwsError for what has no such effect here."""
     after = dict(before)
     for attribute in asked:
-        key = attribute["Key"]
+        key = attribute.get("Key", "")
         value = attribute.get("Value", "")
         _check(key, value, known)
         after[key] = value
@@ -86,6 +93,8 @@ def _check(key: str, value: str, known: Mapping[str, str]) -> None:
     if key not in CARRIED_OUT:
         if known[key] != value:
             raise _wrong(f"kirikae local does not carry out {key}={value} yet")
+    elif key in _FORMS and value and not _FORMS[key].fullmatch(value):
+        raise _wrong(f"{key}={value!r} is not valid")
     elif not allowed(CARRIED_OUT[key], value):
         raise _wrong(f"{key}={value}: allowed is {CARRIED_OUT[key].replace('|', ' or ')}")
 
@@ -114,6 +123,6 @@ def _is_part(part: str, value: str) -> bool:
     if not part or part == value:
         return True
     low, dash, high = part.partition("-")
-    if not dash or not low.isdigit() or not value.isdigit():
+    if not dash or not _NUMBER.fullmatch(low) or not _NUMBER.fullmatch(value):
         return False
     return int(low) <= int(value) <= int(high)

@@ -10,6 +10,7 @@ from kirikae.local.elb import attributes
 from kirikae.local.elb.configuration import SLOTS
 from kirikae.local.elb.door import Door
 from kirikae.local.elb.known import Known, by_arn, by_name, paged, show_attributes, tags_of
+from kirikae.local.elb.limits import check_balancer_name, refuse, wrong
 from kirikae.local.elb.names import new_id
 from kirikae.local.elb.ruleapi import drop_listener
 from kirikae.local.errors import AwsError
@@ -18,6 +19,12 @@ from kirikae.local.rows import Balancer
 from kirikae.local.state import State
 from kirikae.local.wire import ACCOUNT, Handlers
 
+_TAKEN = {
+    "IpAddressType": ("ipv4",),
+    "CustomerOwnedIpv4Pool": (),
+    "EnablePrefixForIpv6SourceNat": ("off",),
+    "IpamPools": (),
+}
 PutObject = Callable[[str, str, bytes], Awaitable[None]]
 """Bucket, key, body.  Raises OSError where it cannot be written."""
 
@@ -49,6 +56,8 @@ class BalancerApi:
         if params.get("Type", "application") != "application":
             raise AwsError("ValidationError", "kirikae local has application load balancers only")
         name = params["Name"]
+        check_balancer_name(name)
+        refuse(params, _TAKEN, f"load balancer {name}")
         for known in self._state.balancers.all():
             if known["name"] == name:
                 return {"LoadBalancers": [_show(known)]}
@@ -59,7 +68,7 @@ class BalancerApi:
             "arn": f"{self._prefix}loadbalancer/app/{name}/{key}",
             "created": time.time(),
             "scheme": params.get("Scheme", "internet-facing"),
-            "subnets": params.get("Subnets", []),
+            "subnets": _subnets(params),
             "groups": params.get("SecurityGroups", []),
             "attributes": dict(attributes.OF_BALANCERS),
             "tags": tags_of(params),
@@ -110,13 +119,11 @@ class BalancerApi:
         that cannot be written.
         """
         row = self._known.balancer(params["LoadBalancerArn"])
-        asked = {each["Key"]: each["Value"] for each in params["Attributes"]}
-        if asked.get("access_logs.s3.enabled") == "true":
-            bucket = asked.get("access_logs.s3.bucket")
-            await self._check_bucket(bucket or row["attributes"]["access_logs.s3.bucket"])
         changed = attributes.changed(
             row["attributes"], params["Attributes"], attributes.OF_BALANCERS
         )
+        if changed["access_logs.s3.enabled"] == "true":
+            await self._check_bucket(changed["access_logs.s3.bucket"])
         row = self._state.balancers.put(
             row["id"],
             {
@@ -142,13 +149,12 @@ class BalancerApi:
     async def set_subnets(self, params: Plain) -> Plain:
         """The load balancer listens on loopback whatever its subnets are."""
         row = self._known.balancer(params["LoadBalancerArn"])
-        mappings = params.get("SubnetMappings", [])
-        subnets = params.get("Subnets") or [mapping["SubnetId"] for mapping in mappings]
+        refuse(params, _TAKEN, f"load balancer {row['name']}")
         row = self._state.balancers.put(
             row["id"],
             {
                 **row,
-                "subnets": subnets,
+                "subnets": _subnets(params),
             },
         )
         return {"AvailabilityZones": _show(row)["AvailabilityZones"]}
@@ -180,6 +186,18 @@ class BalancerApi:
                 for name, most in limits.items()
             ]
         }
+
+
+def _subnets(params: Plain) -> list[str]:
+    """IDs of the subnets, in either form.  Raises AwsError where there are none, or both forms."""
+    plain = params.get("Subnets") or []
+    mappings = params.get("SubnetMappings") or []
+    if bool(plain) == bool(mappings):
+        raise wrong("You must specify either subnets or subnet mappings, but not both")
+    found = plain or [mapping.get("SubnetId", "") for mapping in mappings]
+    if not all(found) or len(set(found)) < len(found):
+        raise wrong("Every subnet needs an ID of its own")
+    return list(found)
 
 
 def _show(row: Balancer) -> Plain:

@@ -11,8 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from kirikae.local.elb.statistics import of_counts, of_gauge, of_latency, wrong
 from kirikae.local.plain import Plain
@@ -80,8 +79,10 @@ class Metric:
 
     @classmethod
     def of(cls, params: Plain) -> Self:
-        """From a request's members.  Raises KeyError without a name."""
+        """From a request's members.  Raises AwsError without a name."""
         dimensions = {each["Name"]: each["Value"] for each in params.get("Dimensions", [])}
+        if not params.get("MetricName"):
+            raise wrong("The parameter MetricName is required")
         return cls(params.get("Namespace", _OF_BALANCERS), params["MetricName"], dimensions)
 
     @property
@@ -373,18 +374,11 @@ def _metrics(
 
 def _window(params: Plain) -> tuple[int, int]:
     """From, and until, in Unix seconds.  Raises AwsError where nothing lies between the two."""
-    since = _seconds(params["StartTime"])
-    until = _seconds(params["EndTime"])
+    since = math.floor(params["StartTime"])
+    until = math.floor(params["EndTime"])
     if since >= until:
         raise wrong("StartTime must be before EndTime")
     return since, until
-
-
-def _seconds(stamp: Any) -> int:
-    """CloudWatch's clients send Unix seconds (JSON) or ISO 8601 (query)."""
-    if isinstance(stamp, str) and not stamp.replace(".", "").isdigit():
-        return math.floor(datetime.fromisoformat(stamp).timestamp())
-    return math.floor(float(stamp))
 
 
 OPERATIONS: Handlers[CloudWatch] = {

@@ -21,13 +21,16 @@ def acl(condition: Condition) -> str:
             return f"path -m reg {_patterns(condition.get('PathPatternConfig'), plain)}"
         case "http-header":
             header = condition["HttpHeaderConfig"]
-            return f"req.fhdr({header['HttpHeaderName']}) -m reg -i {_patterns(header, plain)}"
+            # In quotes: ``#`` may stand in a header's name, and would begin a comment.
+            fetch = f"'req.fhdr({header['HttpHeaderName']})'"
+            return f"{fetch} -m reg -i {_patterns(header, plain)}"
         case "query-string":
             pairs = condition.get("QueryStringConfig", {}).get("Values", [])
             tests = [query_regex(pair.get("Key", ""), pair["Value"]) for pair in pairs]
             return f"query -m reg -i {' '.join(tests)}"
         case "source-ip":
             sources = _values(condition.get("SourceIpConfig"), plain)
+            # Numbers and colons alone are left of a text that was read as a network.
             return "src " + " ".join(str(ip_network(value, strict=False)) for value in sources)
         case "http-request-method":
             return f"method {' '.join(_values(condition.get('HttpRequestMethodConfig'), plain))}"
@@ -42,7 +45,7 @@ def _values(config: Compared | None, plain: Sequence[str]) -> Sequence[str]:
 
 def _patterns(config: Compared | None, plain: Sequence[str]) -> str:
     """Globs and regular expressions of one condition, as anchored and free expressions."""
-    own = [_in_quotes(value) for value in (config or {}).get("RegexValues", [])]
+    own = [regular(value) for value in (config or {}).get("RegexValues", [])]
     return " ".join([*map(glob_regex, _values(config, plain)), *own])
 
 
@@ -56,7 +59,7 @@ def query_regex(key: str, value: str) -> str:
     """``key=value`` anywhere in a query string, with ALB's ``*`` and ``?``; without a key, this
     value of any key."""
     name = f"{_globbed(key, '[^&]*', '[^&]')}=" if key else "([^&=]*=)?"
-    return _in_quotes(f"(^|&){name}{_globbed(value, '[^&]*', '[^&]')}(&|$)")
+    return regular(f"(^|&){name}{_globbed(value, '[^&]*', '[^&]')}(&|$)")
 
 
 def _globbed(pattern: str, many: str, one: str) -> str:
@@ -68,7 +71,7 @@ def _globbed(pattern: str, many: str, one: str) -> str:
     return "".join(wild.get(character) or re.escape(character) for character in pattern)
 
 
-def _in_quotes(expression: str) -> str:
+def regular(expression: str) -> str:
     """Raises LocalError for what is no regular expression: HAProxy would not start with it."""
     try:
         re.compile(expression)

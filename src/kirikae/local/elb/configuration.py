@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kirikae.local.callers import FROM_HEADER
 from kirikae.local.elb import accesslog
 from kirikae.local.elb.actions import (
     chosen,
@@ -18,6 +19,7 @@ from kirikae.local.elb.actions import (
 )
 from kirikae.local.elb.conditions import acl
 from kirikae.local.elb.figures import LINE
+from kirikae.local.errors import LocalError
 from kirikae.local.rows import Action, Group, Listener, Rule, Target
 from kirikae.local.state import State
 
@@ -29,6 +31,8 @@ reload."""
 # all thresholds change at once.
 DRAWS = 100_000
 _DEFAULT_IDLE_S = 60
+_LONGEST_HEAD_S = 60
+"""For how long a client may take over a request's head."""
 _MINIMUM = "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count"
 _OURS = "ecs elasticloadbalancing monitoring sqs"
 _ALGORITHMS = {
@@ -49,8 +53,8 @@ defaults
     mode http
     option idle-close-on-response
     option redispatch
-    option forwardfor
     retries 3
+    timeout http-request {head}s
     timeout connect 2s
     timeout client {idle}s
     timeout server {idle}s
@@ -58,7 +62,9 @@ defaults
     timeout queue 10s
 frontend aws
     bind {binds}
+    tcp-request connection reject unless {{ src {sources} }}
     timeout client 150s
+    http-request set-header {came_from} %[src]
     http-request set-var(txn.service) req.fhdr(authorization),word(4,/)
     use_backend control if {{ var(txn.service) -m str {ours} }}
     use_backend control if {{ path_beg /_kirikae }}
@@ -75,10 +81,12 @@ backend stores
     server stores 127.0.0.1:{stores}
 """
 
+_GATE_ALONE = "# the gate alone"
 _TRACE_ID = "Root=1-%{+X}Ts-%[uuid,regsub(-,,g),bytes(0,24)]"
 _METADATA = """\
 frontend metadata
     bind {bind}
+    http-request set-header {came_from} %[src]
     http-request set-path /_kirikae/metadata%[path]
     default_backend control
 """
@@ -97,6 +105,9 @@ class Places:
     control_port: int
     stores_port: int
     link_local: str = ""
+    sources: tuple[str, ...] = ("127.0.0.0/8",)
+    """Networks whose requests to the endpoint are answered: this machine's own programs, and the
+    instance's own tasks.  Containers of other networks reach the bridge's gateway too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +176,25 @@ class Configuration:
         self._state = state
         self._places = places
 
+    def gate(self) -> Rendered:
+        """The gate of the AWS endpoint alone, without any listener."""
+        head = self._head()
+        return Rendered(f"{_GATE_ALONE}\n{head}", _GATE_ALONE)
+
     def rendered(self) -> Rendered:
-        """The whole file, as the store is at this moment."""
+        """The whole file, as the store is at this moment.
+
+        Raises LocalError for rows that cannot be written so.
+        """
+        try:
+            return self._rendered()
+        except (LookupError, ValueError, TypeError) as error:
+            raise LocalError(
+                f"a listener, rule or target group cannot be told to HAProxy: {error!r}"
+            ) from error
+
+    def _rendered(self) -> Rendered:
+        """The whole file, and the mark of what of it needs a reload."""
         structure = self._structure()
         groups = sorted(self._state.groups.all(), key=lambda group: group["number"])
         fixed = structure + json.dumps([[group["id"], group["attributes"]] for group in groups])
@@ -176,19 +204,25 @@ class Configuration:
 
     def _structure(self) -> str:
         """The gate of the AWS endpoint, and a frontend for each listener."""
+        frontends = [self._frontend(listener) for listener in self._state.listeners.all()]
+        return "".join([self._head(), *frontends])
+
+    def _head(self) -> str:
+        """What is the same whatever the listeners are, and the gate of the AWS endpoint."""
         idle_s = [_idle_s(balancer["attributes"]) for balancer in self._state.balancers.all()]
         link_local = self._places.link_local
-        head = _HEAD.format(
+        return _HEAD.format(
             run=self._places.run,
             idle=max(idle_s, default=_DEFAULT_IDLE_S),
             binds=",".join(self._places.binds),
             ours=_OURS,
             control=self._places.control_port,
             stores=self._places.stores_port,
-            metadata=_METADATA.format(bind=link_local) if link_local else "",
+            metadata=_METADATA.format(bind=link_local, came_from=FROM_HEADER) if link_local else "",
+            sources=" ".join(self._places.sources),
+            came_from=FROM_HEADER,
+            head=_LONGEST_HEAD_S,
         )
-        frontends = [self._frontend(listener) for listener in self._state.listeners.all()]
-        return "".join([head, *frontends])
 
     # --- listeners
 
@@ -294,16 +328,33 @@ def _frontend_head(listener: Listener, is_logged: bool, idle_s: int) -> list[str
         "    log global",
         f'    log-format "R {LINE}{fields}"',
         f"    timeout client {idle_s}s",
-        "    http-request set-header X-Forwarded-Proto http",
-        f"    http-request set-header X-Forwarded-Port {listener['port']}",
-        "    http-request set-header X-Amzn-Trace-Id %[unique-id] unless { "
-        "req.hdr(x-amzn-trace-id) -m found }",
         f"    unique-id-format {_TRACE_ID}",
+        *_added_headers(listener["port"]),
         f"    http-request set-var(txn.draw) rand({DRAWS})",
     ]
     if is_logged:
         lines += [f"    http-request capture req.hdr({name}) len 256" for name in _LOGGED_HEADERS]
     return lines
+
+
+def _added_headers(port: int) -> list[str]:
+    """What ALB tells targets (ELB user guide, "HTTP headers" and "Request tracing"): a client's own
+    X-Forwarded-For is kept, with the client's address after it; a trace keeps its root."""
+    given = "{ req.hdr(x-forwarded-for) -m found }"
+    traced = "{ req.hdr(x-amzn-trace-id) -m found }"
+    trace = "req.fhdr(x-amzn-trace-id),regsub(Self=[^;]*;?,)"
+    return [
+        f'    http-request set-header X-Forwarded-For "%[req.fhdr(x-forwarded-for)], %[src]" '
+        f"if {given}",
+        f"    http-request set-header X-Forwarded-For %[src] unless {given}",
+        "    http-request set-header X-Forwarded-Proto http",
+        f"    http-request set-header X-Forwarded-Port {port}",
+        f"    http-request set-var(txn.trace) {trace} if {traced}",
+        "    http-request set-var(txn.self) unique-id,regsub(^Root,Self)",
+        f'    http-request set-header X-Amzn-Trace-Id "%[var(txn.self)];%[var(txn.trace)]" '
+        f"if {traced}",
+        f"    http-request set-header X-Amzn-Trace-Id %[unique-id] unless {traced}",
+    ]
 
 
 def _choose(rule: Rule) -> list[str]:

@@ -35,6 +35,7 @@ log = logging.getLogger("kirikae.local.elb.frontdoor")
 _LONGEST_START_S = 10
 _COMMANDS_AT_ONCE = 50
 _LOOKS_AFTER_RELOAD = 200
+_MOST_ALERTS = 3
 _NOT_THERE = Server("", "")
 _NOT_WANTED = Server("", "maint")
 
@@ -58,6 +59,8 @@ class FrontDoor:
         self._config = directory / "haproxy.cfg"
         self._errors = directory / "haproxy.err"
         self._daemon = Daemon(directory / "haproxy.pid", str(self._config))
+        self.left_out = ""
+        """Why HAProxy does not do all that the store says; empty: it does."""
 
     # --- making it so
 
@@ -72,13 +75,31 @@ class FrontDoor:
                 self._write(wanted.text)
                 await self._set_servers(self._state.groups.all())
                 await self._set_map()
-                return
-            await self._check(wanted.text)
-            self._write(wanted.text)
-            if self._daemon.pid() is None:
-                await self._launch()
             else:
-                await self._reload()
+                await self._check(wanted.text)
+                self._write(wanted.text)
+                await self._begin_anew()
+            self.left_out = ""
+
+    async def assert_what_goes(self) -> None:
+        """All, or where HAProxy does not take that, at least the gate of the AWS endpoint: whoever
+        asked for what is not taken can take it back then.  A process that runs goes on as it is."""
+        try:
+            await self.assert_all()
+        except LocalError as error:
+            log.error("%s", error)
+            async with self._busy:
+                self.left_out = str(error)
+                if not await self.is_running():
+                    self._write(self._configuration.gate().text)
+                    await self._begin_anew()
+
+    async def _begin_anew(self) -> None:
+        """The process reads the file that was written."""
+        if self._daemon.pid() is None:
+            await self._launch()
+        else:
+            await self._reload()
 
     async def set_weights(self) -> None:
         """One atomic exchange of all thresholds; files first."""
@@ -160,14 +181,15 @@ class FrontDoor:
         trial.write_text(config)
         process = await asyncio.create_subprocess_exec(
             "haproxy",
-            *("-c", "-q", "-f", str(trial)),
+            *("-c", "-f", str(trial)),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
         said, _ = await process.communicate()
         trial.unlink()
         if process.returncode:
-            raise LocalError(f"HAProxy refuses the configuration: {said.decode().strip()}")
+            words = _words(said.decode(errors="replace"))
+            raise LocalError(f"HAProxy refuses the configuration: {words}")
 
     async def _launch(self) -> None:
         """Start the process and wait for its answer.  Raises LocalError with what it said."""
@@ -212,6 +234,12 @@ class FrontDoor:
             if await self._runtime.former_take_nothing_new():
                 return
             await asyncio.sleep(0.02)
+
+
+def _words(said: str) -> str:
+    """HAProxy's own words for what it refuses; all that it said where none is an alert."""
+    alerts = [line.partition(" : ")[2] for line in said.splitlines() if line.startswith("[ALERT]")]
+    return "; ".join(alerts[:_MOST_ALERTS]) or said.strip() or "it does not say why"
 
 
 def _changes(name: str, now: Server, wanted: Server) -> Iterator[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from kirikae.local.elb import attributes
 from kirikae.local.elb.configuration import SLOTS
 from kirikae.local.elb.door import Door
 from kirikae.local.elb.known import Known, by_arn, by_name, paged, show_attributes, tags_of
+from kirikae.local.elb.limits import check_name, check_path, check_port, refuse
 from kirikae.local.elb.names import new_id
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
@@ -21,6 +24,13 @@ _DEFAULT_CHECK: Check = {
     "healthy_threshold": 5,
     "unhealthy_threshold": 2,
     "matcher": "200",
+}
+_CODES = r"[234][0-9]{2}(-[234][0-9]{2})?"
+_MATCHER = re.compile(rf"{_CODES}(,{_CODES})*")
+_TAKEN = {
+    "ProtocolVersion": ("HTTP1",),
+    "IpAddressType": ("ipv4",),
+    "TargetControlPort": (),
 }
 _FIRST_NUMBER = 1000
 """HAProxy's numbers of our backends begin here."""
@@ -70,6 +80,10 @@ class GroupApi:
 
     def _check_new(self, name: str, params: Plain) -> None:
         """Raise AwsError for a group that cannot be, or is there already."""
+        check_name("target group", name)
+        refuse(params, _TAKEN, f"target group {name}")
+        if "Port" not in params:
+            raise _wrong(name, "A port must be specified")
         if params.get("TargetType", "instance") != "ip":
             raise _wrong(name, "kirikae local registers addresses; use TargetType ip")
         if params.get("Protocol") != "HTTP":
@@ -167,8 +181,10 @@ def check_of(params: Plain, name: str) -> CheckChange:
     CreateTargetGroup)."""
     asked: CheckChange = {}
     if "HealthCheckPath" in params:
+        check_path(params["HealthCheckPath"])
         asked["check_path"] = params["HealthCheckPath"]
     if "HealthCheckPort" in params:
+        check_port(params["HealthCheckPort"])
         asked["check_port"] = params["HealthCheckPort"]
     if "HealthCheckIntervalSeconds" in params:
         asked["interval_s"] = _within(params, "HealthCheckIntervalSeconds", 5, 300, name)
@@ -206,8 +222,7 @@ def _matcher(code: str, name: str) -> str:
 
     Raises AwsError outside 200 to 499, as for an application load balancer.
     """
-    parts = [part for codes in code.split(",") for part in codes.split("-")]
-    if not all(part.isdigit() and 200 <= int(part) <= 499 for part in parts):
+    if not _MATCHER.fullmatch(code):
         raise _wrong(name, f"Health check matcher HTTP code '{code}' must be within 200 to 499")
     return code
 

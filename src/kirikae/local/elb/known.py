@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from kirikae.local.elb.actions import forward_groups
 from kirikae.local.errors import AwsError
+from kirikae.local.pages import TOKEN
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Balancer, ElbTag, Group, Listener, Rule
 from kirikae.local.state import State
@@ -86,7 +87,7 @@ def paged(key: str, items: Sequence[Plain], params: Plain) -> Plain:
     """ELB's pages: ``PageSize`` 1 to 400, the marker is the number of items already given."""
     size = params.get("PageSize", _LARGEST_PAGE)
     marker = params.get("Marker") or "0"
-    if not 1 <= size <= _LARGEST_PAGE or not marker.isdigit():
+    if not 1 <= size <= _LARGEST_PAGE or not TOKEN.fullmatch(marker):
         raise AwsError(
             "ValidationError",
             f"PageSize {size}, Marker {marker!r}: 1 to 400, and a marker that an earlier page gave",

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from kirikae.local.elb.actions import but_weights, forward_groups
-from kirikae.local.elb.conditions import acl
 from kirikae.local.elb.door import Door
 from kirikae.local.elb.known import Known, by_arn, paged, tags_of
+from kirikae.local.elb.limits import check_actions, check_conditions, refuse, wrong
 from kirikae.local.elb.names import new_id
-from kirikae.local.errors import AwsError, LocalError
+from kirikae.local.errors import AwsError
 from kirikae.local.files import port_is_free
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Action, Condition, ElbTag, Listener, Rule
 from kirikae.local.state import State
 from kirikae.local.wire import Handlers
 
-_CARRIED_OUT = ("forward", "fixed-response", "redirect")
 _MOST_GROUPS = 5
 _LARGEST_WEIGHT = 999
 _NO_TLS = "kirikae local listens for HTTP; put TLS in front of it yourself"
@@ -56,9 +55,10 @@ class RuleApi:
         not carried out.
         """
         balancer = self._known.balancer(params["LoadBalancerArn"])
-        port = params.get("Port", 80)
-        if params.get("Protocol", "HTTP") != "HTTP":
-            raise AwsError("UnsupportedProtocol", _NO_TLS)
+        if "Port" not in params or "Protocol" not in params:
+            raise wrong("A listener of an application load balancer needs a protocol and a port")
+        port = params["Port"]
+        _check_plain(params)
         self._check_port(port)
         self._check_actions(params["DefaultActions"])
         key = new_id()
@@ -116,13 +116,12 @@ class RuleApi:
         Raises AwsError for TLS and for a port that is taken.
         """
         row = self._known.listener(params["ListenerArn"])
-        is_plain = params.get("Protocol", "HTTP") == "HTTP"
-        if not is_plain or params.get("Certificates") or params.get("SslPolicy"):
-            raise AwsError("UnsupportedProtocol", _NO_TLS)
+        _check_plain(params)
         port: int = params.get("Port") or row["port"]
         if port != row["port"]:
             self._check_port(port)
-        if actions := params.get("DefaultActions"):
+        if "DefaultActions" in params:
+            actions = params["DefaultActions"]
             rule = self._known.default_rule(row)
             await self.modify_rule(
                 {
@@ -172,14 +171,10 @@ class RuleApi:
         }
         return self._state.rules.put(arn, row)
 
-    def _check_actions(self, actions: Iterable[Action]) -> None:
+    def _check_actions(self, actions: Sequence[Action]) -> None:
         """Raise AwsError for actions that are not carried out, and for what they forward to."""
+        check_actions(actions)
         for action in actions:
-            if action["Type"] not in _CARRIED_OUT:
-                raise AwsError(
-                    "InvalidLoadBalancerAction",
-                    f"kirikae local does not carry out the action {action['Type']} yet",
-                )
             self._check_groups(forward_groups([action]))
 
     def _check_groups(self, groups: Sequence[tuple[str, int]]) -> None:
@@ -190,7 +185,7 @@ class RuleApi:
         for arn, weight in groups:
             self._known.group(arn)
             if not 0 <= weight <= _LARGEST_WEIGHT:
-                raise AwsError("ValidationError", f"weight {weight} of {arn}: 0 to 999")
+                raise wrong(f"Weight {weight} of {arn}: 0 to 999")
 
     async def create_rule(self, params: Plain) -> Plain:
         """CreateRule.
@@ -199,8 +194,9 @@ class RuleApi:
         carried out.
         """
         listener = self._known.listener(params["ListenerArn"])
+        refuse(params, {"Transforms": ()}, "CreateRule")
         self._check_actions(params["Actions"])
-        _check_conditions(params["Conditions"])
+        check_conditions(params["Conditions"])
         priority = params["Priority"]
         for rule in self._state.rules.all():
             same_place = rule["listener"] == listener["arn"] and not rule["default"]
@@ -225,8 +221,13 @@ class RuleApi:
         """A change of weights alone is one atomic exchange of thresholds; anything else reloads
         HAProxy."""
         row = self._known.rule(params["RuleArn"])
-        self._check_actions(params.get("Actions", []))
-        _check_conditions(params.get("Conditions", []))
+        refuse(params, {"Transforms": ()}, "ModifyRule")
+        if "Actions" in params:
+            self._check_actions(params["Actions"])
+        if "Conditions" in params:
+            if row["default"]:
+                raise AwsError("OperationNotPermitted", "the default rule has no conditions")
+            check_conditions(params["Conditions"])
         changed: Rule = {
             **row,
             "actions": params.get("Actions") or row["actions"],
@@ -245,7 +246,7 @@ class RuleApi:
         Rules may exchange their priorities in one request; raises AwsError where two would have the
         same.
         """
-        asked = {each["RuleArn"]: each["Priority"] for each in params["RulePriorities"]}
+        asked = _asked_priorities(params)
         rows = [self._known.rule(arn) for arn in asked]
         if any(rule["default"] for rule in rows):
             raise AwsError("OperationNotPermitted", "the default rule has no priority")
@@ -277,13 +278,19 @@ class RuleApi:
         return {}
 
 
-def _check_conditions(conditions: Iterable[Condition]) -> None:
-    """Raise AwsError for conditions that HAProxy could not be told."""
-    for condition in conditions:
-        try:
-            acl(condition)
-        except LocalError as error:
-            raise AwsError("ValidationError", str(error)) from error
+def _asked_priorities(params: Plain) -> dict[str, int]:
+    """ARN of a rule -> its new priority.  Raises AwsError where either is missing."""
+    given = params["RulePriorities"]
+    if not given or not all("RuleArn" in each and "Priority" in each for each in given):
+        raise wrong("Every one of RulePriorities needs a RuleArn and a Priority")
+    return {each["RuleArn"]: each["Priority"] for each in given}
+
+
+def _check_plain(params: Plain) -> None:
+    """Raise AwsError for a listener that would have to speak TLS."""
+    tls = ("Certificates", "SslPolicy", "AlpnPolicy", "MutualAuthentication")
+    if params.get("Protocol", "HTTP") != "HTTP" or any(params.get(key) for key in tls):
+        raise AwsError("UnsupportedProtocol", _NO_TLS)
 
 
 def _but_weights(rule: Rule) -> tuple[object, ...]:

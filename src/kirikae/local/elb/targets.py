@@ -9,6 +9,7 @@ from kirikae.local.elb.configuration import SLOTS
 from kirikae.local.elb.frontdoor import FrontDoor
 from kirikae.local.elb.health import HealthChecks
 from kirikae.local.elb.known import Known
+from kirikae.local.elb.limits import check_target
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Group, Target
@@ -65,9 +66,11 @@ class Targets:
     async def register_targets(self, params: Plain) -> Plain:
         """RegisterTargets: asking again for what is registered is harmless.
 
-        Raises AwsError beyond 64 targets in a group.
+        Raises AwsError for what is no private address, and beyond 64 targets in a group.
         """
         group = self._known.group(params["TargetGroupArn"])
+        for target in params["Targets"]:
+            check_target(target["Id"])
         for target in params["Targets"]:
             self.register(group, target["Id"], target.get("Port", group["port"]))
         await self.tell_door(group["id"])

@@ -21,6 +21,7 @@ MOST_RECEIVED = 10
 Attributes = Mapping[str, MessageAttribute]
 _ALLOWED_TEXT = re.compile("[\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_ATTRIBUTE_NAME = re.compile(r"(?!\.)(?!.*\.\.)[A-Za-z0-9_.-]{1,256}(?<!\.)")
 _TOKEN = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]{1,128}")
 
 
@@ -70,6 +71,8 @@ def check_message(queue: Mapping[str, str], body: str, attributes: Attributes) -
             "InvalidMessageContents",
             "Invalid characters in the message body; allowed: #x9 #xA #xD #x20-#xD7FF and beyond.",
         )
+    for name, attribute in attributes.items():
+        _check_attribute(name, attribute)
     size = message_bytes(body, attributes)
     largest = queue["MaximumMessageSize"]
     if size > int(largest):
@@ -78,6 +81,34 @@ def check_message(queue: Mapping[str, str], body: str, attributes: Attributes) -
     if len(attributes) > MOST_ATTRIBUTES:
         reason = "Number of message attributes exceeds the allowed maximum [10]."
         raise wrong("MessageAttributes", len(attributes), reason)
+
+
+def check_system(attributes: Attributes) -> None:
+    """Raise AwsError for what senders may not say of a message (SQS API reference, SendMessage:
+    AWSTraceHeader, a String)."""
+    for name, attribute in attributes.items():
+        if name != "AWSTraceHeader" or attribute["DataType"] != "String":
+            raise wrong(f"MessageSystemAttribute.{name}", attribute["DataType"], "Invalid type.")
+        if not attribute.get("StringValue"):
+            raise wrong(f"MessageSystemAttribute.{name}", "", "The value must not be empty.")
+
+
+def _check_attribute(name: str, attribute: MessageAttribute) -> None:
+    """Raise AwsError for a message attribute that SQS does not take (developer guide, "Amazon SQS
+    message metadata")."""
+    kind = attribute["DataType"]
+    if not _ATTRIBUTE_NAME.fullmatch(name) or name.lower().startswith(("aws.", "amazon.")):
+        raise wrong("MessageAttribute.Name", name, "Invalid attribute name.")
+    if kind.partition(".")[0] not in ("String", "Number", "Binary"):
+        reason = "The type must be String, Number or Binary, with a label of your own behind a dot."
+        raise wrong(f"MessageAttribute.{name}.DataType", kind, reason)
+    try:
+        is_empty = not _value(attribute)
+    except ValueError as error:
+        raise wrong(f"MessageAttribute.{name}", "BinaryValue", "It is no base64.") from error
+    if is_empty:
+        reason = f"The message attribute '{name}' must contain a non-empty value."
+        raise AwsError("InvalidParameterValue", reason)
 
 
 def check_fifo(

@@ -24,6 +24,7 @@ from kirikae.local.sqs.limits import (
     body_md5,
     check_fifo,
     check_message,
+    check_system,
     is_fifo,
     is_id,
     message_bytes,
@@ -84,10 +85,7 @@ class MessageApi:
         itself."""
         name = self._queues.named(params)
         entries = params["Entries"]
-        sizes = [
-            message_bytes(entry["MessageBody"], entry.get("MessageAttributes") or {})
-            for entry in entries
-        ]
+        sizes = [_size_of(entry) for entry in entries]
         if sum(sizes) > LARGEST_BYTES:
             raise AwsError(
                 "BatchRequestTooLong",
@@ -257,6 +255,14 @@ class MessageApi:
         return {"Results": found[::-1][: params.get("MaxResults", 1)]}
 
 
+def _size_of(entry: Plain) -> int:
+    """Of one message of a batch; 0 for one that will be refused by itself."""
+    try:
+        return message_bytes(entry["MessageBody"], entry.get("MessageAttributes") or {})
+    except ValueError:
+        return 0
+
+
 def _queue_of(arn: str) -> str:
     """The queue's name in its ARN."""
     return str(arn).rpartition(":")[2]
@@ -269,6 +275,7 @@ def _draft(queue: Mapping[str, str], params: Plain) -> Draft:
     group = params.get("MessageGroupId", "")
     dedup = params.get("MessageDeduplicationId", "")
     check_message(queue, body, attributes)
+    check_system(params.get("MessageSystemAttributes") or {})
     reason = "DelaySeconds must be >= 0 and <= 900."
     delay_s = within(params, "DelaySeconds", 0, LONGEST_DELAY_S, reason)
     if is_fifo(queue):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 
 from kirikae.local.errors import AwsError
@@ -15,6 +16,7 @@ from kirikae.local.sqs.limits import (
     LONGEST_WAIT_S,
     is_fifo,
     is_id,
+    within,
     wrong,
 )
 from kirikae.local.sqs.queues import Queues
@@ -55,6 +57,8 @@ _SETTABLE = {
     "SqsManagedSseEnabled",
 }
 _LONGEST_NAME = 80
+_LARGEST_PAGE = 1000
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _MOST_RECEIVES = 1000
 _PURGE_EVERY_S = 60
 _BAD_NAME = "1 to 80 alphanumeric characters, hyphens, or underscores; FIFO queues end in .fifo"
@@ -250,8 +254,12 @@ class QueueApi:
         """ListQueues, by name: a thousand without pages, unless fewer are asked for."""
         begins = params.get("QueueNamePrefix", "")
         names = [name for name in self._queues.names() if name.startswith(begins)]
-        begin = int(params.get("NextToken") or 0)
-        end = begin + int(params.get("MaxResults", 1000))
+        token = params.get("NextToken") or "0"
+        if not _NUMBER.fullmatch(token):
+            raise wrong("NextToken", token, "Invalid or expired next token.")
+        most = within(params, "MaxResults", 1, _LARGEST_PAGE, "Must be between 1 and 1000.")
+        begin = int(token)
+        end = begin + (most or _LARGEST_PAGE)
         answer: Plain = {"QueueUrls": [self._url(name) for name in names[begin:end]]}
         if params.get("MaxResults") and end < len(names):
             answer["NextToken"] = str(end)
@@ -311,7 +319,7 @@ def _check_attribute(key: str, value: str, fifo: bool) -> None:
 
 def _is_within(value: str, low: int, high: int) -> bool:
     """Is it a whole number in this range?"""
-    return value.isdigit() and low <= int(value) <= high
+    return _NUMBER.fullmatch(value) is not None and low <= int(value) <= high
 
 
 OPERATIONS: Handlers[QueueApi] = {
