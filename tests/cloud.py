@@ -111,3 +111,19 @@ class Account:
                 {"targetGroupArn": group or self.new, "containerName": "app", "containerPort": 80}
             ],
         )
+
+    def weigh(self, old: int, new: int) -> None:
+        """By hand, as somebody in the AWS console."""
+        rules = client("elbv2").describe_rules(ListenerArn=self.listener)["Rules"]
+        [rule] = [each for each in rules if not each["IsDefault"]]
+        groups = [
+            {"TargetGroupArn": self.old, "Weight": old},
+            {"TargetGroupArn": self.new, "Weight": new},
+        ]
+        action = {"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}
+        client("elbv2").modify_rule(RuleArn=rule["RuleArn"], Actions=[action])
+
+    def run_tasks(self, count: int) -> None:
+        """Targets of the new group, as a service registers them."""
+        targets = [{"Id": f"10.0.2.{10 + n}", "Port": 8080} for n in range(count)]
+        client("elbv2").register_targets(TargetGroupArn=self.new, Targets=targets)

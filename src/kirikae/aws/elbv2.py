@@ -41,13 +41,18 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A listener's rule; ``weights`` by target group ARN, in the order of the action;
-    ``stickiness_s`` 0: none."""
+    ``stickiness_s`` 0: none.
+
+    ``is_default``: the listener's own last rule; ModifyRule refuses that one
+    (OperationNotPermitted: "Default rule ... cannot be modified").
+    """
 
     arn: str
     balancer_dimension: str
     weights: dict[str, int]
     stickiness_s: int
     actions: tuple[Any, ...]
+    is_default: bool = False
 
 
 def target_group(aws: Aws, name: str) -> TargetGroup:
@@ -179,7 +184,9 @@ def _rule(arn: str, found: Mapping[str, Any]) -> Rule:
     sticky = action.get("ForwardConfig", {}).get("TargetGroupStickinessConfig", {})
     seconds = int(sticky.get("DurationSeconds", 0)) if sticky.get("Enabled") else 0
     dimension = arn.split(":listener-rule/", 1)[1].rsplit("/", 2)[0]
-    return Rule(arn, dimension, weights_of(action), seconds, tuple(found["Actions"]))
+    actions = tuple(found["Actions"])
+    is_default = bool(found.get("IsDefault"))
+    return Rule(arn, dimension, weights_of(action), seconds, actions, is_default)
 
 
 def weights_of(action: Mapping[str, Any]) -> dict[str, int]:
