@@ -41,13 +41,18 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A listener's rule; ``weights`` by target group ARN, in the order of the action;
-    ``stickiness_s`` 0: none."""
+    ``stickiness_s`` 0: none.
+
+    ``is_default``: the listener's own last rule; ModifyRule refuses that one
+    (OperationNotPermitted: "Default rule ... cannot be modified").
+    """
 
     arn: str
     balancer_dimension: str
     weights: dict[str, int]
     stickiness_s: int
     actions: tuple[Any, ...]
+    is_default: bool = False
 
 
 def target_group(aws: Aws, name: str) -> TargetGroup:
@@ -79,12 +84,18 @@ def tags(aws: Aws, arn: str) -> dict[str, str]:
 
 
 def targets(aws: Aws, group: TargetGroup) -> list[Target]:
+    """All of them, in whatever state."""
+    return targets_at(aws, group.arn)
+
+
+def targets_at(aws: Aws, group_arn: str) -> list[Target]:
+    """The same by the group's ARN.  A target that is a Lambda function has no port."""
     with told():
-        answer = aws.client("elbv2").describe_target_health(TargetGroupArn=group.arn)
+        answer = aws.client("elbv2").describe_target_health(TargetGroupArn=group_arn)
     return [
         Target(
             t["Target"]["Id"],
-            t["Target"]["Port"],
+            t["Target"].get("Port", 0),
             t["TargetHealth"]["State"],
             t["TargetHealth"].get("Reason", ""),
         )
@@ -123,8 +134,18 @@ def _named_rules(aws: Aws, balancer_name: str) -> Iterator[tuple[str, str]]:
     for page in pages.paginate(LoadBalancerArn=found[0]["LoadBalancerArn"]):
         for listener in page["Listeners"]:
             rules += _rules_of(aws, listener["ListenerArn"])
-    for start in range(0, len(rules), _TAGGED_AT_ONCE):
-        some = rules[start : start + _TAGGED_AT_ONCE]
+    yield from _names(aws, rules)
+
+
+def names_of(aws: Aws, arns: Sequence[str]) -> dict[str, str]:
+    """The tag Name of those that have one."""
+    return dict(_names(aws, arns))
+
+
+def _names(aws: Aws, arns: Sequence[str]) -> Iterator[tuple[str, str]]:
+    client = aws.client("elbv2")
+    for start in range(0, len(arns), _TAGGED_AT_ONCE):
+        some = list(arns[start : start + _TAGGED_AT_ONCE])
         for tagged in client.describe_tags(ResourceArns=some)["TagDescriptions"]:
             for tag in tagged["Tags"]:
                 if tag["Key"] == "Name":
@@ -163,10 +184,13 @@ def _rule(arn: str, found: Mapping[str, Any]) -> Rule:
     sticky = action.get("ForwardConfig", {}).get("TargetGroupStickinessConfig", {})
     seconds = int(sticky.get("DurationSeconds", 0)) if sticky.get("Enabled") else 0
     dimension = arn.split(":listener-rule/", 1)[1].rsplit("/", 2)[0]
-    return Rule(arn, dimension, _weights(action), seconds, tuple(found["Actions"]))
+    actions = tuple(found["Actions"])
+    is_default = bool(found.get("IsDefault"))
+    return Rule(arn, dimension, weights_of(action), seconds, actions, is_default)
 
 
-def _weights(action: Mapping[str, Any]) -> dict[str, int]:
+def weights_of(action: Mapping[str, Any]) -> dict[str, int]:
+    """By target group ARN; empty for an action that forwards nothing."""
     groups = action.get("ForwardConfig", {}).get("TargetGroups")
     if not groups:
         # A redirect or a fixed response leads to no side at all.

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -79,6 +80,21 @@ _CLOCK_SAMPLES = 32
 _CLOCK_SLACK_S = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose credentials these are."""
+
+    account: str
+    arn: str
+
+
+def configured_region() -> str | None:
+    """As the environment or the profile says (AWS_REGION is boto3's AWS_DEFAULT_REGION)."""
+    import boto3
+
+    return os.environ.get("AWS_REGION") or boto3.session.Session().region_name
+
+
 class Aws:
     """Lends clients.  Thread-safe: one session per instance, clients are shared."""
 
@@ -146,17 +162,22 @@ class Aws:
             self._seen = []
             return seen
 
-    def identity(self, expected_account: str) -> str:
-        """Who we are, as an ARN.  Raises WrongAccount."""
+    def caller(self) -> Caller:
+        """Who AWS says we are, in whatever account."""
         with told():
             answer = self.client("sts").get_caller_identity()
-        if answer["Account"] != expected_account:
+        return Caller(str(answer["Account"]), str(answer["Arn"]))
+
+    def identity(self, expected_account: str) -> str:
+        """Who we are, as an ARN.  Raises WrongAccount."""
+        caller = self.caller()
+        if caller.account != expected_account:
             raise WrongAccount(
-                f"these credentials are of account {answer['Account']}, the project file "
+                f"these credentials are of account {caller.account}, the project file "
                 f"says {expected_account}; "
                 "choose another profile (AWS_PROFILE) or correct `account`"
             )
-        return str(answer["Arn"])
+        return caller.arn
 
 
 class ServerClock:

@@ -122,43 +122,46 @@ def _policy(project: Project, permissions: Sequence[Mapping[str, object]]) -> Ma
     told."""
     namespace = {"StringEquals": {"cloudwatch:namespace": "kirikae"}}
     statements = [
-        _allow("Identity", "*", "sts:GetCallerIdentity"),
+        allow("Identity", "*", "sts:GetCallerIdentity"),
         *permissions,
-        _allow("Beat", "*", "cloudwatch:PutMetricData") | {"Condition": namespace},
-        *_journal(project),
-        *_notify(project),
+        allow("Beat", "*", "cloudwatch:PutMetricData") | {"Condition": namespace},
+        *journal(project),
+        *telling(project),
     ]
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def _allow(sid: str, resource: str, *actions: str) -> dict[str, object]:
+def allow(sid: str, resource: str, *actions: str) -> dict[str, object]:
     """One statement of a policy."""
     return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": resource}
 
 
-def _journal(project: Project) -> list[dict[str, object]]:
-    """Read, write and list below the journal's prefix; nothing may be deleted."""
+def journal(project: Project) -> list[dict[str, object]]:
+    """Read, write and list below the journal's prefix; nothing may be deleted.  A journal in a file
+    asks nothing of AWS."""
+    if not project.store.startswith("s3://"):
+        return []
     bucket, _, prefix = project.store.removeprefix("s3://").partition("/")
     below = f"{prefix.strip('/')}/*" if prefix.strip("/") else "*"
     arn = f"arn:aws:s3:::{bucket}"
     return [
-        _allow("Journal", f"{arn}/{below}", "s3:GetObject", "s3:PutObject"),
-        _allow("JournalKeys", arn, "s3:ListBucket"),
+        allow("Journal", f"{arn}/{below}", "s3:GetObject", "s3:PutObject"),
+        allow("JournalKeys", arn, "s3:ListBucket"),
     ]
 
 
-def _notify(project: Project) -> list[dict[str, object]]:
+def telling(project: Project) -> list[dict[str, object]]:
     """What telling people calls; none where nobody is told."""
     notify = project.notify
     if notify is None:
         return []
     found = []
     if notify.sns is not None:
-        found.append(_allow("Tell", notify.sns, "sns:Publish"))
+        found.append(allow("Tell", notify.sns, "sns:Publish"))
     slack = notify.slack
     secret = (slack.webhook or slack.token or "") if slack is not None else ""
     if secret.startswith("ssm:"):
         path = secret.removeprefix("ssm:").lstrip("/")
         arn = f"arn:aws:ssm:{project.region}:{project.account}:parameter/{path}"
-        found.append(_allow("Secret", arn, "ssm:GetParameter"))
+        found.append(allow("Secret", arn, "ssm:GetParameter"))
     return found

@@ -1,57 +1,56 @@
-"""``kirikae doctor``: where am I, which account, what could be changed, what is missing; the answer
-stands in the first three lines."""
+"""``kirikae doctor``: where am I, which account, what could be changed, what is missing, and what
+could not be proven."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import click
 
 from kirikae import __version__
-from kirikae.aws import ecs, elbv2
+from kirikae.aws.errors import WrongAccount
 from kirikae.aws.session import Aws
-from kirikae.console import kinds
+from kirikae.console import kinds, policy
 from kirikae.console.acceptances import doubting, doubts
-from kirikae.console.context import load_project, open_desk
+from kirikae.console.context import load_project
 from kirikae.console.here import Answer, Here
 from kirikae.console.options import JSON, LANG
+from kirikae.console.permitted import permissions
+from kirikae.console.progress import Progress
+from kirikae.console.proofs import Proof, Sight, State, looked, missing, on_aws, proven, unproven
 from kirikae.console.speech import Speech
 from kirikae.console.surveyed import hosts_of, shelf_of, survey_findings, today
 from kirikae.hosts.errors import CommandFailed, HostSilent
-from kirikae.model.errors import AwsUnreachable, Exit, KirikaeError
+from kirikae.hosts.ssh import Host
+from kirikae.model.errors import Exit, KirikaeError
 from kirikae.model.project import Project
 from kirikae.model.said import Said, said
 from kirikae.release.definitions import TASK_FILE
 
 _HOST_S = 15
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """One thing that is not there.  ``kind``: a word of ``console.missing``."""
-
-    kind: str
-    what: str = ""
-    why: str = ""
-
-    @property
-    def says(self) -> Said:
-        """A sentence of ``console.missing``."""
-        return said(f"console.missing.{self.kind}", what=self.what, why=self.why)
+_AT_ONCE = 8
+_POLICIES = ("look", "move")
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who AWS says we are; ``trouble`` where it says nothing."""
+    """Who AWS says we are; ``trouble`` where it says nothing, or where it is the wrong account
+    (``wrong``)."""
 
     who: str = ""
+    wrong: str = ""
     trouble: str = ""
+
+    @property
+    def may_look(self) -> bool:
+        return not self.trouble and not self.wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +61,28 @@ class Checkup:
     project: Project
     endpoint: str
     identity: Identity
-    missing: Sequence[Missing]
+    proofs: Sequence[Proof]
+
+    def of(self, state: State) -> list[Proof]:
+        return [proof for proof in self.proofs if proof.state is state]
+
+    @property
+    def exit(self) -> Exit:
+        """Only where everything is proven may somebody begin without a look at this page."""
+        alright = len(self.of(State.PROVEN)) == len(self.proofs)
+        return Exit.DONE if alright else Exit.FOUND
 
     def to_plain(self) -> dict[str, Any]:
-        """Plain data for ``--json``: kinds of what is missing, no sentences."""
+        """Plain data for ``--json``: kinds of what is needed; ``why`` in English."""
         project = self.project
+        english = Speech()
+        told = {
+            state: [
+                {"kind": each.kind, "what": each.what, "why": english.say(each.why)}
+                for each in self.of(state)
+            ]
+            for state in State
+        }
         return {
             "version": __version__,
             "service": project.service,
@@ -76,12 +92,23 @@ class Checkup:
             "account": project.account,
             "who": self.identity.who,
             "read_only": self.here.read_only,
-            "missing": [{"kind": each.kind, "what": each.what} for each in self.missing],
+            "missing": told[State.MISSING],
+            "not_proven": told[State.UNPROVEN],
+            "proven": told[State.PROVEN],
         }
 
-    def lines(self, speech: Speech) -> list[str]:
-        """Three lines; everything that somebody in a hurry needs stands in them."""
-        return [speech.say(each) for each in (self._where(), self._who(), self._missing())]
+    def lines(self, speech: Speech, everything: bool = False) -> list[str]:
+        """Everything that somebody in a hurry needs stands in the first three."""
+        told = [self._where(), self._who(), self._missing()]
+        open_ones = self.of(State.UNPROVEN)
+        if open_ones:
+            told.append(said("console.doctor.unproven", what=[each.says for each in open_ones]))
+        held = self.of(State.PROVEN)
+        if everything:
+            told += [said("console.doctor.proven", what=each.says) for each in held]
+        else:
+            told.append(said("console.doctor.proven_count", n=len(held)))
+        return [speech.say(each) for each in told]
 
     def _where(self) -> Said:
         """Service, environment and project file, and whether this is AWS or kirikae local."""
@@ -99,9 +126,15 @@ class Checkup:
 
     def _who(self) -> Said:
         """Who AWS says we are, and what could be changed."""
-        who: Said | str = self.identity.who
+        identity = self.identity
+        if identity.wrong:
+            account = self.project.account
+            return said(
+                "console.doctor.wrong", who=identity.who, has=identity.wrong, wanted=account
+            )
+        who: Said | str = identity.who
         if not who:
-            who = said("console.doctor.nobody", why=self.identity.trouble)
+            who = said("console.doctor.nobody", why=identity.trouble)
         return said("console.doctor.who", who=who, could=self._could())
 
     def _could(self) -> Said:
@@ -109,133 +142,158 @@ class Checkup:
         if self.here.read_only:
             return said("console.doctor.nothing")
         project = self.project
-        turns = [turned.name for turned in kinds.turned(project)]
+        turned = [each.name for each in kinds.turned(project)]
         names = [host.name for host in hosts_of(project).fleet]
         hosts = said("console.doctor.no_hosts")
         if project.fleets.old.deployer is not None and names:
             hosts = said("console.doctor.hosts", names=names)
         new = project.fleets.new
         service = f"{new.cluster}/{new.ecs_service}"
-        return said("console.doctor.could", turns=turns or "-", service=service, hosts=hosts)
+        return said("console.doctor.could", turns=turned or "-", service=service, hosts=hosts)
 
     def _missing(self) -> Said:
-        """All that is missing, in one sentence."""
-        if not self.missing:
-            return said("console.doctor.all")
-        return said("console.doctor.missing", missing=[each.says for each in self.missing])
+        """All that is missing, in one sentence; that nothing is, only where all was looked at."""
+        lacking = self.of(State.MISSING)
+        if lacking:
+            return said("console.doctor.missing", missing=[each.says for each in lacking])
+        if self.of(State.UNPROVEN):
+            return said("console.doctor.nothing_seen")
+        return said("console.doctor.all")
 
 
-def checkup(here: Here) -> Checkup:
+def checkup(here: Here, progress: Progress) -> Checkup:
     """Raises UsageProblem, ProjectProblem."""
     project = load_project(here)
     aws = Aws(project.region, read_only=True)
     identity = _identity(aws, project)
-    missing = [*_missing_tools(), *_missing_in_file(project)]
-    missing += [Missing("aws")] if identity.trouble else list(_missing_on_aws(aws, here, project))
-    missing += [*_missing_hosts(project), *_missing_survey(here, project)]
-    missing += _missing_definitions(here, project)
+    found = [*_tools(), *_in_file(project)]
+    if identity.may_look:
+        sight = Sight(here, project, aws, identity.who, progress)
+        found += [*on_aws(sight), *permissions(sight)]
+    else:
+        found += _unseen(project, identity)
+    found += _hosts(project, progress)
+    found += looked("survey", "", lambda: _survey(here, project))
+    found += _definitions(here, project)
     endpoint = here.environment.get("AWS_ENDPOINT_URL", "")
-    return Checkup(here, project, endpoint, identity, missing)
+    return Checkup(here, project, endpoint, identity, found)
 
 
 def _identity(aws: Aws, project: Project) -> Identity:
     """Another account, or none, is no error here: the doctor says so."""
     try:
         return Identity(aws.identity(project.account))
+    except WrongAccount as error:
+        return _stranger(aws, error)
     except KirikaeError as error:
         return Identity(trouble=str(error))
 
 
-def _missing_tools() -> Iterator[Missing]:
-    """Programs that some verbs call."""
-    if shutil.which("ssh") is None:
-        yield Missing("ssh")
-    if shutil.which(os.environ.get("KIRIKAE_ENGINE", "docker")) is None:
-        yield Missing("engine")
-
-
-def _missing_in_file(project: Project) -> Iterator[Missing]:
-    """What may be left out of the project file, and is needed before a move starts."""
-    if not project.checks:
-        yield Missing("checks")
-    if not project.fleets.old.hosts:
-        yield Missing("hosts")
-
-
-def _missing_on_aws(aws: Aws, here: Here, project: Project) -> Iterator[Missing]:
-    """Asked by reading calls only."""
-    fleets = project.fleets
-    for group in (fleets.old.target_group, fleets.new.target_group):
-        if not _is_there(partial(elbv2.target_group, aws, group)):
-            yield Missing("target_group", group)
-    if not _is_there(partial(ecs.cluster_exists, aws, fleets.new.cluster)):
-        yield Missing("cluster", fleets.new.cluster)
-    for name in project.moves:
-        trouble = _trouble_of_move(here, name)
-        if trouble:
-            yield Missing("rule", name, trouble)
-
-
-def _is_there(look: Callable[[], object]) -> bool:
-    """False also where AWS does not let us see: the doctor names it either way."""
+def _stranger(aws: Aws, error: WrongAccount) -> Identity:
     try:
-        look()
+        caller = aws.caller()
     except KirikaeError:
-        return False
-    return True
+        return Identity(trouble=str(error))
+    return Identity(caller.arn, caller.account)
 
 
-def _trouble_of_move(here: Here, name: str) -> str:
-    """Why what this move turns cannot be read; empty: it can."""
-    try:
-        desk = open_desk(here, name)
-        desk.thing.facts(None)
-    except (KirikaeError, AwsUnreachable) as error:
-        return str(error)
-    return ""
+def _unseen(project: Project, identity: Identity) -> list[Proof]:
+    """Nothing on AWS was looked at."""
+    first = missing("aws")
+    if identity.wrong:
+        first = missing("credentials", project.account)
+    return [first, unproven("on_aws")]
 
 
-def _missing_hosts(project: Project) -> Iterator[Missing]:
-    """The old fleet's hosts that do not answer within 15 seconds."""
-    for host in hosts_of(project).fleet:
+def _tools() -> Iterator[Proof]:
+    """Programs that some verbs call."""
+    engine = os.environ.get("KIRIKAE_ENGINE", "docker")
+    for kind, program in (("ssh", "ssh"), ("engine", engine)):
+        yield missing(kind) if shutil.which(program) is None else proven(kind)
+
+
+def _in_file(project: Project) -> Iterator[Proof]:
+    """What may be left out of the project file, and is needed before a move starts."""
+    needed = {
+        "checks": bool(project.checks),
+        "hosts": bool(project.fleets.old.hosts),
+        "moves": bool(project.moves),
+    }
+    for kind, there in needed.items():
+        yield proven(kind) if there else missing(kind)
+
+
+def _hosts(project: Project, progress: Progress) -> list[Proof]:
+    """The old fleet's hosts, side by side; those that do not answer within 15 seconds."""
+
+    def ask(host: Host) -> Proof:
+        progress.step(f"host {host.name}")
         try:
             host.run("true", timeout_s=_HOST_S)
-        except (HostSilent, CommandFailed):
-            yield Missing("silent", host.name)
+        except (HostSilent, CommandFailed) as error:
+            return missing("silent", host.name, str(error).removeprefix(f"{host.name}: "))
+        return proven("silent", host.name)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(ask, hosts_of(project).fleet))
 
 
-def _missing_survey(here: Here, project: Project) -> Iterator[Missing]:
+def _survey(here: Here, project: Project) -> Iterator[Proof]:
     """Missing or too old; or else what it found in the way."""
     fleet = hosts_of(project).fleet
     shelf = shelf_of(here, project)
     now = time.time()
     ages = [shelf.age_s(host.name, now) for host in fleet]
-    if any(age is None or age > project.survey.max_age for age in ages):
-        yield Missing("survey")
+    if not fleet or any(age is None or age > project.survey.max_age for age in ages):
+        yield missing("survey")
         return
+    yield proven("survey")
     wanted = {settings.kind for settings in project.moves.values()} or {"traffic"}
-    found = survey_findings(here, project) if fleet else []
-    in_the_way = [finding for finding in found if any(map(finding.stops, wanted))]
-    if in_the_way:
-        yield Missing("blocking", str(len(in_the_way)))
+    in_the_way = [
+        finding for finding in survey_findings(here, project) if any(map(finding.stops, wanted))
+    ]
+    yield missing("blocking", str(len(in_the_way))) if in_the_way else proven("blocking", "0")
 
 
-def _missing_definitions(here: Here, project: Project) -> Iterator[Missing]:
+def _definitions(here: Here, project: Project) -> Iterator[Proof]:
     """What ``build write`` writes."""
     folder = project.fleets.new.definitions
-    if not (here.folder / folder / TASK_FILE).exists():
-        yield Missing("definitions", folder)
+    there = (here.folder / folder / TASK_FILE).exists()
+    yield proven("definitions", folder) if there else missing("definitions", folder)
+
+
+def _policy(here: Here, which: str) -> Answer:
+    """The IAM policy as it can be pasted."""
+    statements = policy.to_look()
+    if which == "move":
+        project = load_project(here)
+        aws = Aws(project.region, read_only=True)
+        sight = Sight(here, project, aws, "", Progress(live=False))
+        statements = policy.to_move(project, sight.desks())
+    made = policy.document(statements)
+    return Answer({"policy": made}, json.dumps(made, indent=2).split("\n"))
 
 
 @click.command()
+@click.option("--all", "everything", is_flag=True, help="Also what is proven, each in a line.")
+@click.option(
+    "--policy",
+    "which",
+    type=click.Choice(_POLICIES),
+    help="Instead: print the IAM policy to look, or to move.",
+)
 @LANG
 @JSON
 @click.pass_obj
-def doctor(here: Here, lang: str | None) -> Answer:
-    """Say where I am, which account this is, what could be changed, and what is missing (exit code
-    6: something is)."""
-    found = checkup(here)
+def doctor(here: Here, everything: bool, which: str | None, lang: str | None) -> Answer:
+    """Say where I am, which account this is, what could be changed, and what is missing.
+
+    Every need of a move is looked at by reading calls, and every permission is asked of IAM's
+    policy simulator. Exit code 6: something is missing, or could not be proven.
+    """
+    if which is not None:
+        return _policy(here, which)
+    found = checkup(here, Progress())
     speech = Speech(here.language(lang))
-    ends = Exit.FOUND if found.missing else Exit.DONE
-    answer = Answer(found.to_plain(), found.lines(speech), ends)
+    answer = Answer(found.to_plain(), found.lines(speech, everything), found.exit)
     return doubting(answer, doubts(found.project, today()), speech)

@@ -14,6 +14,11 @@ from kirikae.model.errors import Exit, KirikaeError
 from kirikae.model.shown import clean, writable
 
 _GROUPS = {
+    "init": (
+        "kirikae.console.init",
+        "init",
+        "Look at a load balancer and its hosts, and write a first kirikae.yml.",
+    ),
     "doctor": (
         "kirikae.console.doctor",
         "doctor",

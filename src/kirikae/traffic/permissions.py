@@ -15,7 +15,14 @@ _LOOKS = [
     "cloudwatch:GetMetricStatistics",
     "ecs:DescribeServices",
     "ecs:DescribeTaskDefinition",
-    "elasticloadbalancing:Describe*",
+    "elasticloadbalancing:DescribeListeners",
+    "elasticloadbalancing:DescribeLoadBalancerAttributes",
+    "elasticloadbalancing:DescribeLoadBalancers",
+    "elasticloadbalancing:DescribeRules",
+    "elasticloadbalancing:DescribeTags",
+    "elasticloadbalancing:DescribeTargetGroupAttributes",
+    "elasticloadbalancing:DescribeTargetGroups",
+    "elasticloadbalancing:DescribeTargetHealth",
     "route53:ListHostedZonesByName",
     "route53:ListResourceRecordSets",
 ]
@@ -26,14 +33,14 @@ def permissions(settings: TrafficMove, bench: Bench) -> list[Statement]:
     NotThere, AwsUnreachable."""
     return [
         {"Sid": "Look", "Effect": "Allow", "Action": _LOOKS, "Resource": "*"},
-        _shift(settings.router),
+        _shift(settings.router, bench.project),
         *_pin(bench.project),
         *_log(settings, bench),
     ]
 
 
-def _shift(router: Router) -> Statement:
-    """The one thing that it turns."""
+def _shift(router: Router, project: Project) -> Statement:
+    """The one thing that it turns; by its tag Name, one of that load balancer's."""
     record = router.record
     if record is None:
         rule = router.listener_rule or ""
@@ -41,7 +48,7 @@ def _shift(router: Router) -> Statement:
             "Sid": "Shift",
             "Effect": "Allow",
             "Action": ["elasticloadbalancing:ModifyRule"],
-            "Resource": rule if rule.startswith("arn:") else "*",
+            "Resource": rule if rule.startswith("arn:") else _rules_of(rule, project),
         }
     zone = "*" if "." in record.zone else record.zone
     key = "route53:ChangeResourceRecordSetsNormalizedRecordNames"
@@ -53,6 +60,13 @@ def _shift(router: Router) -> Statement:
         "Resource": f"arn:aws:route53:::hostedzone/{zone}",
         "Condition": {"ForAllValues:StringEquals": names},
     }
+
+
+def _rules_of(name: str, project: Project) -> str:
+    """All rules of the load balancer of ``LOAD_BALANCER/RULE``: the rule's own ID is not in its
+    name (Service Authorization Reference, Elastic Load Balancing V2, listener-rule/app)."""
+    scope = f"arn:aws:elasticloadbalancing:{project.region}:{project.account}"
+    return f"{scope}:listener-rule/app/{name.partition('/')[0]}/*"
 
 
 def _pin(project: Project) -> Iterator[Statement]:

@@ -1,0 +1,93 @@
+"""The IAM policy that a project needs: what kirikae calls, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from kirikae.build.driver import allow, journal, telling
+from kirikae.console.context import Desk
+from kirikae.model.project import Project
+from kirikae.move.kind import Statement
+
+LOOKS = (
+    "autoscaling:DescribeAutoScalingGroups",
+    "cloudwatch:DescribeAlarms",
+    "cloudwatch:GetMetricData",
+    "cloudwatch:GetMetricStatistics",
+    "ec2:DescribeInstances",
+    "ec2:DescribeSecurityGroups",
+    "ecs:DescribeClusters",
+    "ecs:DescribeServices",
+    "ecs:DescribeTaskDefinition",
+    "ecs:DescribeTasks",
+    "ecs:ListClusters",
+    "ecs:ListServices",
+    "ecs:ListTasks",
+    "elasticloadbalancing:DescribeListeners",
+    "elasticloadbalancing:DescribeLoadBalancerAttributes",
+    "elasticloadbalancing:DescribeLoadBalancers",
+    "elasticloadbalancing:DescribeRules",
+    "elasticloadbalancing:DescribeTags",
+    "elasticloadbalancing:DescribeTargetGroupAttributes",
+    "elasticloadbalancing:DescribeTargetGroups",
+    "elasticloadbalancing:DescribeTargetHealth",
+    "iam:GetRole",
+    "iam:SimulatePrincipalPolicy",
+    "route53:ListHostedZones",
+    "route53:ListHostedZonesByName",
+    "route53:ListResourceRecordSets",
+    "sts:GetCallerIdentity",
+)
+"""What `init`, `doctor`, `survey aws` and `move plan` call: reading calls."""
+
+
+def document(statements: list[Statement]) -> dict[str, Any]:
+    """As IAM takes it."""
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def to_look() -> list[Statement]:
+    """Enough to see everything and to change nothing.  A journal in a bucket is another matter."""
+    return [allow("Look", "*", *LOOKS)]
+
+
+def to_move(project: Project, desks: list[Desk]) -> list[Statement]:
+    """To look, to turn what the project's moves turn, and to put releases onto the new fleet.
+
+    Raises NotThere, AwsUnreachable where a kind must ask AWS for a name.
+    """
+    found = [*to_look(), *journal(project), *telling(project)]
+    for desk in desks:
+        for statement in desk.kind.permissions(desk.settings, desk.bench):
+            if statement not in found:
+                found.append(statement)
+    return _named_once([*found, *_releases(project)])
+
+
+def _named_once(statements: list[Statement]) -> list[Statement]:
+    """IAM wants every Sid once; two moves have the same ones."""
+    seen: dict[str, int] = {}
+    told: list[Statement] = []
+    for statement in statements:
+        sid = str(statement["Sid"])
+        seen[sid] = seen.get(sid, 0) + 1
+        number = "" if seen[sid] == 1 else str(seen[sid])
+        told.append({**statement, "Sid": f"{sid}{number}"})
+    return told
+
+
+def _releases(project: Project) -> Iterator[Statement]:
+    """What `release deploy --to new` calls; nothing where a command of the user's own does it."""
+    new = project.fleets.new
+    if new.deployer is not None:
+        return
+    scope = f"arn:aws:ecs:{project.region}:{project.account}"
+    yield allow("Define", "*", "ecs:RegisterTaskDefinition")
+    service = f"{scope}:service/{new.cluster}/{new.ecs_service}"
+    yield allow("Deploy", service, "ecs:CreateService", "ecs:UpdateService")
+    for role in (project.build.execution_role, project.build.task_role):
+        if role is not None:
+            arn = role if role.startswith("arn:") else f"arn:aws:iam::{project.account}:role/{role}"
+            yield allow("PassRole", arn, "iam:PassRole")
+    yield allow("WhyTasksStop", "*", "logs:GetLogEvents")
