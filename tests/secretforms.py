@@ -85,6 +85,7 @@ KINDS: dict[str, Callable[[random.Random], str]] = {
     "slash": lambda dice: f"{_letters(dice, 4)}/{dice.randrange(1000)}{_letters(dice, 4)}",
     "escaped": lambda dice: f'{_letters(dice, 5)}\\"{dice.randrange(100)}{_letters(dice, 4)}',
     "hash": lambda dice: f"{_letters(dice, 5)}#{dice.randrange(100)};{_letters(dice, 4)}",
+    "short": lambda dice: f"{_letters(dice, 1)} {_letters(dice, 1)}",
     "digits": lambda dice: str(dice.randrange(10**7, 10**8)),
     "letters12": lambda dice: _letters(dice, 12),
     "letters24": lambda dice: _letters(dice, 24),

@@ -78,7 +78,7 @@ function plain(v,    w) {
 function strong(v) { return length(v) >= 5 && v ~ /[A-Za-z]/ && v ~ /[^A-Za-z_ \t.-]/ && v !~ /^[A-Za-z_.]+[([]/ && v !~ /^[0-9.]+[a-z]*$/ }
 # A sentence or a label for people.
 function prose(v) {
-    if (v !~ /[A-Za-z][a-z]* [A-Za-z]/) return 0
+    if (length(v) < 8 || v !~ /[A-Za-z][a-z]* [A-Za-z]/) return 0
     return tolower(v) ~ /(^| )(the|your|a|an|must|please|invalid|enter|is|are|at|for|of|to|be|has|have|new|old|current|confirm|forgot|reset|change|password|passwords|token|wrong|not|with|and|or|field|user|required|incorrect)( |$|[.,:!?])/
 }
 # Rules of frameworks and names of columns, as code has them behind names of secrets.
