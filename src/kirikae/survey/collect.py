@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import shlex
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -62,10 +63,12 @@ def _derived(purpose: bytes, raw: bytes) -> str:
 
 
 def script(keys: tuple[str, str]) -> str:
-    """The collecting script with the project's keys before it."""
+    """The collecting script, with the project's keys and the rules for secrets before it."""
     outer, inner = keys
-    body = (files("kirikae.survey") / "collect.sh").read_text(encoding="utf-8")
-    return f"K1={outer}\nK2={inner}\n{body}"
+    room = files("kirikae.survey")
+    body = (room / "collect.sh").read_text(encoding="utf-8")
+    rules = (room / "mask.awk").read_text(encoding="utf-8")
+    return f"K1={outer}\nK2={inner}\nMASK={shlex.quote(rules)}\n{body}"
 
 
 def collect(host: Host, keys: tuple[str, str]) -> str:
