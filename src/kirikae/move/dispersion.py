@@ -20,8 +20,10 @@ START = 1.5
 """Where nothing is known of the past."""
 _BLOCKS = 120
 _LAGS = 12
-_BEGIN_BLOCKS = 10
-"""The start value weighs as much as so many blocks."""
+_BEGIN_BURSTS = 5
+"""The start value weighs as much as so many bursts on the side that has fewer of them."""
+_WHOLE_SESSIONS = 1.5
+"""A session that fails as a whole is one event, and few are seen: more than is estimated."""
 _LEAST_OLD = 20
 _OLD_EVERY = 5
 _LEAST_CARRIED = 10
@@ -165,8 +167,9 @@ class Dispersion:
         begin = self._begin()
         found = begin
         if blocks:
+            seen = min(blocks, self._bad_expected() / begin)
             estimated = max(1.0, self._of_both())
-            found = (_BEGIN_BLOCKS * begin + blocks * estimated) / (_BEGIN_BLOCKS + blocks)
+            found = (_BEGIN_BURSTS * begin + seen * estimated) / (_BEGIN_BURSTS + seen)
         self.phi = float(f"{min(max(found, 1.0), _STRONGEST):.1e}")
 
     def _begin(self) -> float:
@@ -176,8 +179,19 @@ class Dispersion:
             return START
         mean = self._mean()
         both = _both_sides(mean)
-        grows_with = mean.n_old + mean.n_new if self._sticky else both
+        grows_with = both
+        if self._sticky:
+            grows_with = _WHOLE_SESSIONS * (mean.n_old + mean.n_new)
         return 1.0 + max(max(known) * grows_with, self._carried * both)
+
+    def _bad_expected(self) -> float:
+        """How many bad ones the side with fewer requests should have had at this step: where they
+        are few, that none came in bursts says nothing."""
+        total = Block(*(sum(column) for column in zip(*self._both, strict=True)))
+        both = total.n_old + total.n_new
+        rate = (total.bad_old + total.bad_new + 0.5) / (both + 1)
+        fewer = min(total.n_old, total.n_new) if total.n_old else total.n_new
+        return rate * fewer
 
     def _of_both(self) -> float:
         """Of the standardised difference, each side by its own rate: harm that lasts is none."""

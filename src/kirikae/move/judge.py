@@ -44,7 +44,6 @@ _STILL_LOG = _SAFE_LOG / 2
 """What a proof must keep of its evidence."""
 _TOP_LOG = _SAFE_LOG + 3
 """More than that is not kept: a proof must not outlive what it was made of."""
-_RECHECK_S = 10.0
 _HOUR_S = 3600.0
 _LEAST_OF_HOUR = 100
 _LEAST_TRICKLE = 100
@@ -158,10 +157,7 @@ def log_factor(
     only, never validity."""
     if not n_old or not n_new:
         return 0.0
-    good_new, good_old, bad_new, bad_old = _slopes(n_old, n_new, guess, q, r, d)
-    return (
-        (n_new - x_new) * good_new + (n_old - x_old) * good_old + x_new * bad_new + x_old * bad_old
-    )
+    return _along(_slopes(n_old, n_new, guess, q, r, d), x_old, n_old, x_new, n_new)
 
 
 _NOTHING = (0.0, 0.0, 0.0, 0.0)
@@ -213,6 +209,19 @@ def increments(
     good_old = n_old - x_old
     slopes = _all_slopes(n_old, n_new, guess, harm, r, d)
     return [good_new * gn + good_old * go + x_new * bn + x_old * bo for gn, go, bn, bo in slopes]
+
+
+def _along(
+    slopes: tuple[float, float, float, float],
+    x_old: float,
+    n_old: float,
+    x_new: float,
+    n_new: float,
+) -> float:
+    good_new, good_old, bad_new, bad_old = slopes
+    return (
+        (n_new - x_new) * good_new + (n_old - x_old) * good_old + x_new * bad_new + x_old * bad_old
+    )
 
 
 @lru_cache(maxsize=16384)
@@ -267,6 +276,13 @@ def safe_alternatives(line: float, rate: float | None = None) -> list[float]:
     if rate is None or not found[-2] < rate < line:
         return found
     return [*found[1:-1], rate, (rate + line) / 2]
+
+
+@lru_cache(maxsize=1024)
+def _alike(line: float, rate: float) -> int:
+    """Which of the safe alternatives is next to this rate."""
+    found = safe_alternatives(line, rate)
+    return min(range(ALTERNATIVES), key=lambda k: abs(found[k] - rate))
 
 
 def log_mean(logs: Sequence[float]) -> float:
@@ -337,39 +353,33 @@ class _Harm:
 class _Safe:
     """Evidence of safety for one metric at this step.
 
-    Proven is what reached the bar and did not lose it since: from then on evidence grows no further
-    than a little above the bar, so that what comes now counts, however long the step lasts.
+    Proven is what reached the bar and did not lose it since.  From then on one alternative is
+    watched, that the new side is as good as the old one, and its evidence grows no further than a
+    little above the bar: what comes now counts, however long the step lasts.
     """
 
     sums: list[float] = field(default_factory=lambda: [0.0] * ALTERNATIVES)
     now: float = 0.0
     best: float = 0.0
-    proven: bool = False
-    _unseen_s: float = 0.0
+    watched: int | None = None
 
-    def add(self, logs: Sequence[float], phi: float, seconds: float) -> None:
-        pairs = zip(self.sums, logs, strict=True)
-        if not self.proven:
-            self.sums = [s + value / phi for s, value in pairs]
-            self._look()
-            return
-        self.sums = [min(s + value / phi, _TOP_LOG) for s, value in pairs]
-        self._unseen_s += seconds
-        if self._unseen_s >= _RECHECK_S:
-            self._unseen_s = 0.0
-            self._look()
-
-    def _look(self) -> None:
+    def add(self, logs: Sequence[float], phi: float, alike: int) -> None:
+        """Until it is proven.  ``alike``: the alternative next to the old side's rate."""
+        self.sums = [s + value / phi for s, value in zip(self.sums, logs, strict=True)]
         self.now = log_mean(self.sums)
         self.best = max(self.best, self.now)
-        self.proven = self.now >= (_STILL_LOG if self.proven else _SAFE_LOG)
+        if self.now >= _SAFE_LOG:
+            self.watched = alike
+            self.now = _TOP_LOG
 
-    @property
-    def log_evidence(self) -> float:
-        """The most that was shown, where what came last does not take it back."""
-        if self.proven or self.best < _SAFE_LOG:
-            return self.best
-        return self.now
+    def watch(self, log_of_watched: float, phi: float) -> None:
+        """From then on.  What is lost must be proven anew."""
+        self.now = min(self.now + log_of_watched / phi, _TOP_LOG)
+        if self.now < _STILL_LOG:
+            self.sums = [0.0] * ALTERNATIVES
+            self.now = 0.0
+            self.best = 0.0
+            self.watched = None
 
 
 class Outcome(NamedTuple):
@@ -513,10 +523,10 @@ class Judge:
             dispersion.expect(seconds, n_old, n_new)
             phi = dispersion.phi
             if trickle:
-                self._add_absolute(metric, outcome, n_new, phi, seconds)
+                self._add_absolute(metric, outcome, n_new, phi)
                 dispersion.add(seconds, 0, 0, n_new, outcome.new_safe)
             else:
-                self._add_compared(metric, outcome, n_old, n_new, phi, seconds, cold)
+                self._add_compared(metric, outcome, n_old, n_new, phi, cold)
                 dispersion.add(seconds, n_old, outcome.old_harm, n_new, outcome.new_harm)
                 self._old[metric].add(seconds, outcome.old_harm, n_old)
 
@@ -527,7 +537,6 @@ class Judge:
         n_old: float,
         n_new: float,
         phi: float,
-        seconds: float,
         cold: bool,
     ) -> None:
         guess = coarse(
@@ -539,8 +548,13 @@ class Judge:
         (harm_r, harm_d), (safe_r, safe_d) = self._lines_of(metric, scaled)
         harm_d = max(harm_d, COLD_D) if cold else harm_d
         self._harm[metric].multiply(_factors(old, n_old, new, n_new, guess, harm_r, harm_d, phi))
-        logs = increments(old_safe, n_old, new_safe, n_new, guess, False, safe_r, safe_d)
-        self._safe[metric].add(logs, phi, seconds)
+        safe = self._safe[metric]
+        if safe.watched is None:
+            logs = increments(old_safe, n_old, new_safe, n_new, guess, False, safe_r, safe_d)
+            safe.add(logs, phi, _alike(_below(safe_r * guess + safe_d), guess))
+        else:
+            slopes = _all_slopes(n_old, n_new, guess, False, safe_r, safe_d)[safe.watched]
+            safe.watch(_along(slopes, old_safe, n_old, new_safe, n_new), phi)
 
     def _lines_of(
         self, metric: str, scaled: bool
@@ -562,16 +576,18 @@ class Judge:
             return min(0.9, REJECTED_R * rate + self._margins.errors_at(WHOLE))
         return min(0.9, rate + self._margins.errors_at(WHOLE))
 
-    def _add_absolute(
-        self, metric: str, outcome: Outcome, n: float, phi: float, seconds: float
-    ) -> None:
+    def _add_absolute(self, metric: str, outcome: Outcome, n: float, phi: float) -> None:
         limit = self.limit(metric)
         bad = outcome.new_safe
         harm = [log_factor_absolute(bad, n, limit, q) for q in harm_alternatives(limit)]
         self._harm[metric].multiply(_bounded(harm, phi))
         rate = self._old[metric].guess(_FIRST_GUESS[metric])
-        safe = [log_factor_absolute(bad, n, limit, q) for q in safe_alternatives(limit, rate)]
-        self._safe[metric].add(safe, phi, seconds)
+        logs = [log_factor_absolute(bad, n, limit, q) for q in safe_alternatives(limit, rate)]
+        safe = self._safe[metric]
+        if safe.watched is None:
+            safe.add(logs, phi, _alike(limit, rate))
+        else:
+            safe.watch(logs[safe.watched], phi)
 
     # --- reading
 
@@ -581,7 +597,7 @@ class Judge:
 
     def log_safe_of(self, metric: str) -> float:
         """The best log evidence of safety by this metric at this step that still holds."""
-        return self._safe[metric].log_evidence
+        return self._safe[metric].best
 
     def tally(self, metric: str) -> Tally:
         """What was counted of this metric at this step."""

@@ -311,7 +311,7 @@ class Mix:
 
     @staticmethod
     def _other_routes(old: _Asked, new: _Asked) -> Said | None:
-        for route in old.routes.keys() | new.routes.keys():
+        for route in sorted(old.routes.keys() | new.routes.keys(), reverse=True):
             parts = [side.routes.get(route, 0) / side.requests for side in (old, new)]
             if abs(parts[1] - parts[0]) > _MIX_PART:
                 name = route or said("traffic.the_rest")
