@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kirikae.model.bundle import Bundle, Text
+from kirikae.survey.paths import under
 from kirikae.survey.services import Service
 
 _MADE_AT_INSTALLATION = (
@@ -44,8 +45,12 @@ _OF_THE_MACHINE = (
 """Beginnings of what a container has no use for."""
 
 
-def own_texts(bundle: Bundle, services: Sequence[Service]) -> Iterator[Text]:
-    """Neither as a package brought it, nor made by an installation."""
+def own_texts(
+    bundle: Bundle,
+    services: Sequence[Service],
+    former: Sequence[str],
+) -> Iterator[Text]:
+    """Neither as a package brought it, nor made by an installation, nor of a former release."""
     touched = {
         changed.path
         for changed in bundle.changed
@@ -53,6 +58,8 @@ def own_texts(bundle: Bundle, services: Sequence[Service]) -> Iterator[Text]:
     }
     for text in bundle.texts:
         path = text.path
+        if under(path, former):
+            continue
         if path in _MADE_AT_INSTALLATION or path.startswith(_OF_THE_MACHINE):
             continue
         nobodys = bundle.owner(path) is None and not _installed(bundle, services, path)

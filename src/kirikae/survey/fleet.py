@@ -8,7 +8,10 @@ from typing import TypeVar
 
 from kirikae.model.bundle import Code, Text
 from kirikae.model.finding import Finding, Trace
+from kirikae.survey.brought import is_data
 from kirikae.survey.catalogue import Findings, present
+from kirikae.survey.paths import parent_of, under
+from kirikae.survey.roots import kind_of, written
 from kirikae.survey.rules.jobs import crontabs
 from kirikae.survey.view import Declared, View
 
@@ -135,7 +138,8 @@ def _secrets(view: View) -> Iterator[tuple[str, Declared]]:
 
 
 def code_differs(views: Views) -> Findings:
-    """Trees that all hosts have."""
+    """Trees that all hosts have; what a service writes in the middle of them is state."""
+    places = [path for view in views for path in written(view)]
     trees = _table(views, _released)
     for root in sorted(trees):
         by_host = trees[root]
@@ -143,18 +147,76 @@ def code_differs(views: Views) -> Findings:
         marks = {tree.fingerprint for tree in every}
         if len(every) < len(views) or len(marks) == 1:
             continue
-        names = ", ".join(_differing_files(every)[:_FILES_SHOWN])
+        told = all(tree.files for tree in every)
+        names = [
+            name
+            for name in _differing_files(every)
+            if not _is_written(f"{root}/{name}", places) and not _of_no_account(name)
+        ]
+        data = [name for name in names if is_data(name)]
+        code = [name for name in names if name not in data]
+        if code or not told:
+            yield _hot_fix(views, root, code, by_host)
+        yield from _data_differs(views, root, data, by_host)
+
+
+def _hot_fix(
+    views: Views,
+    root: str,
+    names: Sequence[str],
+    by_host: Mapping[str, Code],
+) -> Finding:
+    """Somebody changed code on a host."""
+    shown = ", ".join(names[:_FILES_SHOWN])
+    return present(
+        "ST18",
+        where=root,
+        says=f"the code under {root} differs: {shown or 'see the hosts'}",
+        evidence=(view.trace(root, by_host[view.bundle.host].fingerprint) for view in views),
+    )
+
+
+def _data_differs(
+    views: Views,
+    root: str,
+    names: Sequence[str],
+    by_host: Mapping[str, Code],
+) -> Findings:
+    """Files that are no code and not the same everywhere: some service wrote them."""
+    folders: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        path = f"{root}/{name}"
+        folders[path if parent_of(path) == root else parent_of(path)].append(name)
+    for folder, inside in folders.items():
         yield present(
-            "ST18",
-            where=root,
-            says=f"the code under {root} differs: {names or 'see the hosts'}",
-            evidence=(view.trace(root, by_host[view.bundle.host].fingerprint) for view in views),
+            "ST04" if kind_of(folder.removeprefix(root)) == "upload" else "ST01",
+            where=folder,
+            says=f"{folder} lies between code, is none, and differs between hosts",
+            evidence=(
+                view.trace(f"{root}/{name}", by_host[view.bundle.host].files.get(name, "not there"))
+                for name in inside[:_FILES_SHOWN]
+                for view in views
+            ),
         )
 
 
+def _is_written(path: str, written: Iterable[str]) -> bool:
+    """It lies in what a service writes, or is a folder around some of it, of which only the whole
+    was compared."""
+    for folder in written:
+        if under(path.rstrip("/"), [folder]) or (path.endswith("/") and folder.startswith(path)):
+            return True
+    return False
+
+
+def _of_no_account(name: str) -> bool:
+    """Logs and what a runtime compiles."""
+    return name.endswith((".log", ".pyc", ".pid")) or "__pycache__" in name
+
+
 def _released(view: View) -> Iterator[tuple[str, Code]]:
-    """Code that was deployed, without what packages bring."""
-    for code in view.bundle.code:
+    """Live code that was deployed, without what packages bring."""
+    for code in view.code:
         if not code.root.startswith(_NOT_RELEASED):
             yield code.root, code
 

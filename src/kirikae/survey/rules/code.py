@@ -92,7 +92,7 @@ def signs(view: View) -> Findings:
 
 def _live(view: View) -> Iterator[Line]:
     """Lines of code without those that are comments by how they begin."""
-    for code in view.bundle.code:
+    for code in view.code:
         for line in code.lines:
             if not line.text.lstrip().startswith(_COMMENT):
                 yield line

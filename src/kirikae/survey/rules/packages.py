@@ -8,6 +8,7 @@ from kirikae.model.bundle import Package
 from kirikae.model.finding import Trace
 from kirikae.survey.catalogue import Findings, present
 from kirikae.survey.known import debian, matches
+from kirikae.survey.sections import number
 from kirikae.survey.view import View
 
 _SHOWN = 30
@@ -66,14 +67,14 @@ def for_a_host_only(view: View) -> Findings:
 
 def people_log_in(view: View) -> Findings:
     """Nobody logs in to a task; ECS Exec takes its place."""
-    keys = view.bundle.meta.get("public_key_logins", "")
-    if keys.isdecimal() and int(keys):
+    keys = number(view.bundle.meta.get("public_key_logins", ""))
+    if keys:
         yield present(
             "SE04",
             where="authorized_keys",
             says=f"{keys} keys may log in",
             evidence=[view.trace("authorized_keys", f"{keys} keys")],
-            count=int(keys),
+            count=keys,
         )
 
 

@@ -90,7 +90,8 @@ class _Judged:
         """Everything the verdict needs is looked up here; ``finding`` only decides."""
         self._view = view
         self._root = root
-        self._who = " and ".join(root.services) or "a service"
+        # Who of those that share a user it is cannot be told.
+        self._who = " or ".join(root.services) or "a service"
         self._amount = f"{root.files} files, {_size(root.size)}"
         self._naming = list(self._named_elsewhere())
         self._began = self._when_it_began()
@@ -150,7 +151,9 @@ class _Judged:
             return self._is_written()
         if not self._root.files:
             return self._is_empty()
-        return self._is_named() if self._naming else self._is_left_behind()
+        if self._naming:
+            return self._is_named()
+        return self._is_among_code() if self._root.among_code else self._is_left_behind()
 
     def _passing(self) -> Finding:
         """What a container makes anew or writes elsewhere."""
@@ -188,6 +191,16 @@ class _Judged:
             root.code,
             where=root.path,
             says=f"{root.path} ({self._amount}) is named by {by}; {self._quiet()}",
+            evidence=self._evidence,
+        )
+
+    def _is_among_code(self) -> Finding:
+        """Whoever takes the code along would leave it behind."""
+        root = self._root
+        return present(
+            root.code,
+            where=root.path,
+            says=f"{root.path} ({self._amount}) lies between code and is none; {self._quiet()}",
             evidence=self._evidence,
         )
 
@@ -243,7 +256,7 @@ def _more_than_a_disk(view: View, every: Iterable[Root]) -> Findings:
 def links_out_of_a_release(view: View) -> Findings:
     """What they name is not part of the release."""
     links = view.bundle.links
-    for code in view.bundle.code:
+    for code in view.code:
         inside = (link for link in links if below(link, code.root))
         for link in inside:
             real = view.bundle.resolve(link)
