@@ -71,10 +71,10 @@ class Machine:
         if owner:
             self.owned[path] = owner
 
-    def schedule(self, path, text, mode="644", uid=0, names=1, owner=None):
+    def schedule(self, path, text, mode="644", uid=0, owner=None):
         """A file that cron reads."""
         self.text(path, text.removesuffix("\n"), owner, mode, uid)
-        self.cron[path] = (mode, uid, names, text.endswith("\n"))
+        self.cron[path] = (mode, uid, text.endswith("\n"))
 
     def unit(self, name, user="", folder="", command="/bin/true", began=BEGAN, **more):
         """A service; own unless FragmentPath says otherwise."""
@@ -153,7 +153,7 @@ class Machine:
             yield "@missing units"
             yield "|systemd does not run here"
         yield from self._section(
-            "cron", (f"{m}\t{u}\t{n}\t{int(e)}\t{path}" for path, (m, u, n, e) in self.cron.items())
+            "cron", (f"{m}\t{u}\t{int(e)}\t{path}" for path, (m, u, e) in self.cron.items())
         )
         yield from self._section("processes", self.processes)
         yield from self._section("cwd", (f"{pid}\t{where}" for pid, where in self.cwd.items()))

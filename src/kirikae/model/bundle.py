@@ -258,12 +258,11 @@ class Timer(NamedTuple):
 
 class Scheduled(NamedTuple):
     """What cron looks at before it reads a file: its mode and owner (None where a link leads
-    nowhere), its names, whether its last line ends."""
+    nowhere), and whether its last line ends."""
 
     path: str
     mode: int | None
     uid: int | None
-    names: int
     ends: bool
 
 

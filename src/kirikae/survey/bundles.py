@@ -72,7 +72,7 @@ def _read(text: str, host: str) -> Bundle:
         installed=dict(sections.rows("installed", 2, rows.installed)),
         schedules=tuple(_units(sections, "scheduled")),
         activated=tuple(_units(sections, "activated")),
-        cron=sections.rows("cron", 5, rows.scheduled),
+        cron=sections.rows("cron", 4, rows.scheduled),
         folders_of=works_in,
         systemd=systemd,
         # Last: only now is it known what no reader understood.

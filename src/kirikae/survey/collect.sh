@@ -344,7 +344,7 @@ services() {
         ! -type d ! -path "$BROKEN" 2>/dev/null | while IFS= read -r file; do
         ends=1
         if [ -f "$file" ] && [ -s "$file" ]; then [ -z "$(tail -c 1 "$file" | tr -d '\n')" ] || ends=0; fi
-        printf '%s\t%s\t%s\n' "$(stat -L -c '%a	%u	%h' "$file" 2>/dev/null || printf '\t\t')" "$ends" "$file"
+        printf '%s\t%s\t%s\n' "$(stat -L -c '%a	%u' "$file" 2>/dev/null || printf '\t')" "$ends" "$file"
     done | bar
 }
 

@@ -12,7 +12,6 @@ from kirikae.survey.brought import is_data
 from kirikae.survey.catalogue import Findings, present
 from kirikae.survey.paths import parent_of, under
 from kirikae.survey.roots import kind_of, written
-from kirikae.survey.rules.jobs import crontabs
 from kirikae.survey.view import Declared, View
 
 _FILES_SHOWN = 5
@@ -305,10 +304,8 @@ def _jobs_on_one_host(views: Views) -> Iterator[Trace]:
     """Two equal lines are two jobs, and another host's equal line runs both there."""
     traces: dict[str, list[Trace]] = defaultdict(list)
     for view in views:
-        for crontab in crontabs(view):
-            for line in crontab.jobs:
-                job = line.text.strip()
-                traces[job].append(view.quote(line))
+        for job in view.schedules.jobs:
+            traces[job.says].append(view.quote(job.line))
     for found in traces.values():
         if not _differ(trace.host for trace in found):
             yield from found

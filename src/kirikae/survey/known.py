@@ -20,6 +20,8 @@ class Debian:
     agents: tuple[str, ...]
     spools: tuple[str, ...]
     """Trees whose content is the operating system's own."""
+    housekeeping: tuple[str, ...]
+    """What runs by time for the machine itself."""
     users: tuple[str, ...]
     host_only: tuple[str, ...]
     """Packages that a host needs and a container does not."""

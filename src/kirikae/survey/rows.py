@@ -160,15 +160,14 @@ def works_in(cells: Cells) -> tuple[int, str] | None:
 
 
 def scheduled(cells: Cells) -> Scheduled | None:
-    """mode, uid, names, whether its last line ends, path"""
-    if cells[3] not in ("0", "1"):
+    """mode, uid, whether its last line ends, path"""
+    if cells[2] not in ("0", "1"):
         return None
     return Scheduled(
-        path=_path(cells[4:]),
+        path=_path(cells[3:]),
         mode=octal(cells[0]),
         uid=number(cells[1]),
-        names=number(cells[2]) or 1,
-        ends=cells[3] == "1",
+        ends=cells[2] == "1",
     )
 
 

@@ -27,6 +27,7 @@ from kirikae.survey.known import debian
 from kirikae.survey.naming import named_paths
 from kirikae.survey.paths import below, parent_of, under
 from kirikae.survey.released import former_releases, live_code
+from kirikae.survey.schedules import Schedules
 from kirikae.survey.services import ROOT, Service, services_of, uid_of
 
 _SHARED = ("/tmp", "/var/tmp", "/var/crash", "/run/lock", "/var/lock")
@@ -359,6 +360,13 @@ class View:
     def of_the_system(self, path: str) -> bool:
         """Does the operating system write there by itself?"""
         return under(path, debian().spools) or "/systemd-private-" in path
+
+    # --- by time
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """Everything that runs by time."""
+        return Schedules(self.bundle)
 
     # --- running
 
