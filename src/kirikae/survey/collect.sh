@@ -146,6 +146,8 @@ packages() {
             printf '\001%s\n' "$package"
             cat "$list"
         done | awk '/^\001/ {p = substr($0, 2); next} $0 != "/." {print p "\t" $0}' | bar
+        # Files of ucf stand in no list of dpkg's.
+        awk 'NF == 2 {print $1 "\t" $2}' /var/lib/ucf/registry 2>/dev/null | bar
         section diverted
         dpkg-divert --list 2>/dev/null | sed -n 's/^.*diversion of \(.*\) to \(.*\) by \(.*\)$/\1\t\2\t\3/p' | bar
         section installed

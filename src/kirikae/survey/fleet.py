@@ -12,6 +12,7 @@ from kirikae.survey.brought import is_data
 from kirikae.survey.catalogue import Findings, present
 from kirikae.survey.paths import parent_of, under
 from kirikae.survey.roots import kind_of, written
+from kirikae.survey.unlike import facts_differ, majority
 from kirikae.survey.view import Declared, View
 
 _FILES_SHOWN = 5
@@ -50,37 +51,50 @@ def _differ(values: Iterable[Hashable]) -> bool:
 
 
 def files_differ(views: Views) -> Findings:
-    """A file that somebody wrote, and that is another one elsewhere or not there."""
-    marks = _table(views, _fingerprints)
-    for path in sorted(marks):
-        by_host = marks[path]
-        if len(by_host) == len(views) and not _differ(by_host.values()):
+    """A file that somebody wrote on one host at least, and that is another one elsewhere or not
+    there.
+
+    Where it was not looked at it is not missing.
+    """
+    own = {text.path for view in views for text in view.own_texts}
+    for path in sorted(own):
+        by_host = {}
+        for view in views:
+            mark = _mark(view, path)
+            if mark is not None:
+                by_host[view.bundle.host] = mark
+        if len(by_host) < 2 or not _differ(by_host.values()):
             continue
-        hosts = ", ".join(view.bundle.host for view in views)
+        value, others = majority(by_host)
+        between = f"between {', '.join(by_host)}"
+        if value is not None and len(by_host) > 2:
+            between = f"on {', '.join(others)} from the other {len(by_host) - len(others)}"
         yield present(
             "CF05",
             where=path,
-            says=f"{path} differs between {hosts}{_first_differences(views, path)}",
-            evidence=_marks(views, path, by_host),
+            says=f"{path} differs {between}{_first_differences(views, path)}",
+            evidence=(
+                view.trace(path, _said_of(by_host[view.bundle.host]))
+                for view in views
+                if view.bundle.host in by_host
+            ),
         )
 
 
-def _fingerprints(view: View) -> Iterator[tuple[str, str]]:
-    """Of files that somebody wrote or changed."""
-    for text in view.own_texts:
-        yield text.path, text.fingerprint
+def _mark(view: View, path: str) -> str | None:
+    """The fingerprint of a file on a host; empty: it is not there; None: nobody has looked."""
+    text = view.bundle.text(path)
+    if text is not None:
+        return text.fingerprint
+    looked = bool(view.bundle.folders) and not any(
+        missing.where == path for missing in view.bundle.missing
+    )
+    there = any(file.path == path for file in view.bundle.files)
+    return "" if looked and not there else None
 
 
-def _marks(
-    views: Views,
-    path: str,
-    by_host: Mapping[str, str],
-) -> Iterator[Trace]:
-    """What each host has; a host without the file says so."""
-    for view in views:
-        mark = by_host.get(view.bundle.host)
-        said = "not there" if mark is None else f"fingerprint {mark}"
-        yield view.trace(path, said)
+def _said_of(mark: str) -> str:
+    return f"fingerprint {mark}" if mark else "not there"
 
 
 def _first_differences(views: Views, path: str) -> str:
@@ -238,11 +252,12 @@ def _differing_files(trees: Sequence[Code]) -> list[str]:
 
 def packages_differ(views: Views) -> Findings:
     """Another version, or a package that not all hosts have; one finding for all of them."""
-    versions = _table(views, _versions)
+    looked = [view for view in views if view.bundle.packages]
+    versions = _table(looked, _versions)
     names = sorted(
         name
         for name, by_host in versions.items()
-        if len(by_host) < len(views) or _differ(by_host.values())
+        if len(by_host) < len(looked) or _differ(by_host.values())
     )
     if names:
         shown = names[:_PACKAGES_SHOWN]
@@ -250,7 +265,7 @@ def packages_differ(views: Views) -> Findings:
             "CF22",
             where="packages",
             says=f"{len(names)} packages differ: {', '.join(shown)}",
-            evidence=_of_packages(views, shown, versions),
+            evidence=_of_packages(looked, shown, versions),
             count=len(names),
         )
 
@@ -278,6 +293,7 @@ _RULES: tuple[Callable[[Views], Findings], ...] = (
     secrets_differ,
     code_differs,
     packages_differ,
+    facts_differ,
 )
 
 

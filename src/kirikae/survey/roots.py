@@ -99,6 +99,7 @@ class _Why(NamedTuple):
 
     says: str
     seen: bool = False
+    services: tuple[str, ...] = ()
 
 
 def kind_of(path: str) -> str:
@@ -147,9 +148,10 @@ def _root(
     """One tree, as what lies inside of it adds up."""
     written = [folder for folder in inside if folder.newest]
     newest = max(written, key=lambda folder: folder.newest, default=None)
-    services: set[str] = set()
-    for folder in inside:
-        services.update(view.writers(folder))
+    services = set(view.named_after(path)) or set(why.services)
+    if not services:
+        for folder in inside:
+            services.update(view.writers(folder))
     return Root(
         path=path,
         kind=_kind(view, path, around),
@@ -342,7 +344,8 @@ def _written_to(view: View) -> Iterator[tuple[str, _Why]]:
         if view.of_the_system(folder) or folder in ("", *_SHARED):
             continue
         says = f"{process.unit} has {path} open for writing"
-        yield folder, _Why(says, seen=True)
+        name = process.unit.removesuffix(".service")
+        yield folder, _Why(says, seen=True, services=(name,))
     for service in view.services:
         if ROOT in service.uids:
             yield from _written_by_root(view, service)
@@ -352,7 +355,7 @@ def _written_by_root(view: View, service: Service) -> Iterator[tuple[str, _Why]]
     """Root's own services write into folders of root: attributed by the package that both come
     from, or by name."""
     says = f"written since the machine began, by name {service.name}'s"
-    why = _Why(says, seen=True)
+    why = _Why(says, seen=True, services=(service.name,))
     for file in view.bundle.files:
         if _fresh(view, file) and _belongs(view, file, service):
             folder = parent_of(file.path)

@@ -35,8 +35,6 @@ _SHARED = ("/tmp", "/var/tmp", "/var/crash", "/run/lock", "/var/lock")
 _OWNER_WRITES = 0o200
 _GROUP_WRITES = 0o020
 _ALL_WRITE = 0o002
-INSTALLING_S = 120
-"""Scripts of a package write beside its own files within so many seconds."""
 SHOWN = 200
 """Characters of a line that evidence quotes."""
 READS = re.compile(
@@ -192,6 +190,17 @@ class View:
         if self.uids and folder.mode & _ALL_WRITE and path not in _SHARED:
             return "writable by everybody"
         return None
+
+    def named_after(self, path: str) -> tuple[str, ...]:
+        """Services of whose package or name a folder of /var is; who else may write there is no
+        news."""
+        found = []
+        parts = path.split("/")
+        owner = self.bundle.owner("/".join(parts[:4])) if parts[1:2] == ["var"] else None
+        for service in self.services:
+            if service.stem in parts[3:4] or (owner and owner == service.package):
+                found.append(service.name)
+        return tuple(found)
 
     def writers(self, folder: Folder) -> tuple[str, ...]:
         """The names of services whose user owns the folder, or whose group may write there."""
@@ -353,7 +362,7 @@ class View:
             owner = self.bundle.owner(folder)
             if owner is not None:
                 at = self.bundle.installed.get(owner)
-                return at is not None and abs(file.modified - at) <= INSTALLING_S
+                return at is not None and abs(file.modified - at) <= configuration.INSTALLING_S
             folder = parent_of(folder)
         return False
 

@@ -10,6 +10,7 @@ from kirikae.survey.catalogue import Findings, configured, found, observed, pres
 from kirikae.survey.known import debian, matches
 from kirikae.survey.paths import below, under
 from kirikae.survey.roots import UNKNOWN, Root, roots
+from kirikae.survey.rules.php import php_sessions_in_files
 from kirikae.survey.services import Service
 from kirikae.survey.view import View
 
@@ -28,11 +29,12 @@ def written_folders(view: View) -> Findings:
     ST15, ST21, LG01)."""
     every = roots(view)
     taken: set[str] = set()
+    told_by_php = {finding.where for finding in php_sessions_in_files(view)}
     for server in _database_servers(view, every):
         taken.update(server.folders)
         yield _database_server(view, server)
     for root in every:
-        if root.path not in taken:
+        if root.path not in taken and root.path not in told_by_php:
             judged = _Judged(view, root)
             yield judged.finding()
     yield from _more_than_a_disk(view, every)
@@ -159,10 +161,13 @@ class _Judged:
         """What a container makes anew or writes elsewhere."""
         root = self._root
         what = "logs" if root.kind == "log" else f"{root.kind} files"
+        says = f"{self._who} writes {what} in {root.path}"
+        if not root.files:
+            says = f"{root.path} is empty, and {self._who} could write {what} there"
         return found(
             root.code,
             where=root.path,
-            says=f"{self._who} writes {what} in {root.path}",
+            says=says,
             evidence=self._evidence,
             confidence=self._confidence(),
         )
@@ -256,12 +261,15 @@ def _more_than_a_disk(view: View, every: Iterable[Root]) -> Findings:
 def links_out_of_a_release(view: View) -> Findings:
     """What they name is not part of the release."""
     links = view.bundle.links
+    roots_of_code = [code.root for code in view.code]
     for code in view.code:
         inside = (link for link in links if below(link, code.root))
         for link in inside:
             real = view.bundle.resolve(link)
-            if under(real, [code.root]) or real.startswith(_OF_A_RELEASE):
+            if under(real, roots_of_code) or real.startswith(_OF_A_RELEASE):
                 continue
+            if view.bundle.owner(real) is not None:
+                continue  # a package brings it into the image
             yield present(
                 "ST20",
                 where=link,
