@@ -138,7 +138,7 @@ class Machine:
         yield from self._section(
             "owned", (f"{owner}\t{path}" for path, owner in self.owned.items())
         )
-        yield from self._section("installed", (f"{n}\t{at}" for n, at in self.installed.items()))
+        yield from self._section("installed", (f"{at}\t{n}" for n, at in self.installed.items()))
         yield from self._section("changed", ("\t".join(row) for row in self.changed))
         yield from self._section("began", [str(BOOTED)])
         yield from self._section("files", self._tree())

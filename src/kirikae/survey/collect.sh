@@ -152,7 +152,7 @@ packages() {
         dpkg-divert --list 2>/dev/null | sed -n 's/^.*diversion of \(.*\) to \(.*\) by \(.*\)$/\1\t\2\t\3/p' | bar
         section installed
         find /var/lib/dpkg/info -name '*.list' -exec stat -c '%Y %n' {} + 2>/dev/null \
-            | sed 's|^\([0-9]*\) .*/\([^/:]*\)\(:[^/]*\)\{0,1\}\.list$|\2\t\1|' | bar
+            | sed 's|^\([0-9]*\) .*/\([^/:]*\)\(:[^/]*\)\{0,1\}\.list$|\1\t\2|' | bar
         section changed
         {
             dpkg-query -W -f '${Conffiles}\n' | awk 'NF >= 2 && $3 != "obsolete" {print $2 "  " $1}' | changed_files conffile
@@ -162,7 +162,7 @@ packages() {
     elif has rpm && { [ -d /var/lib/rpm ] || [ -d /usr/lib/sysimage/rpm ]; }; then
         section packages rpm
         rpm -qa --qf '%{NAME}\t%{VERSION}-%{RELEASE}\t%{ARCH}\tii \t\t\t%{GROUP}\n' | bar
-        section installed; rpm -qa --qf '%{NAME}\t%{INSTALLTIME}\n' | bar
+        section installed; rpm -qa --qf '%{INSTALLTIME}\t%{NAME}\n' | bar
         section owned; rpm -qa --qf '[%{=NAME}\t%{FILENAMES}\n]' | grep "$TAB/" | bar
         section changed
         # Configuration by its content; everything else only where it is gone: reading all of it costs minutes.
@@ -279,8 +279,9 @@ walk() {
             if ($3 != "0") owners[folder, $3] = 1
             if (int($2 / 100) >= 2000) print "|U\t" $2 "\t" $3 "\t" $4 "\t" $5 "\t" time "\t" int($7) "\t" path
             # Code, what lies between it, and a few files of every folder that a service may own: what they are is told by their names and times.
-            listed = (path ~ /^\/(etc|opt|srv|usr\/local|root|home|var\/www)\// || in_code(path)) && ++many[folder] <= 500
-            if (!listed) listed = $3 != "0" && ++some[folder] <= 20 && ++others <= 30000 || time >= began - 1 && ++fresh <= 5000
+            brought = path ~ /\/(node_modules|site-packages|__pycache__|\.(git|pyenv|rbenv|nvm|rustup|cargo|npm|m2|cache))\//
+            listed = !brought && (path ~ /^\/(etc|opt|srv|usr\/local|root|home|var\/www)\// || in_code(path)) && ++many[folder] <= 500
+            if (!listed && !brought) listed = $3 != "0" && ++some[folder] <= 20 && ++others <= 30000 || time >= began - 1 && ++fresh <= 5000
             if (listed) print "|F\t" $2 "\t" $3 "\t" $4 "\t" $5 "\t" time "\t" int($7) "\t" path
             next
         }

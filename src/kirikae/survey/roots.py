@@ -7,8 +7,8 @@ Three tiers, because each source alone was measured to be wrong: a setting names
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from kirikae.model.bundle import File, Folder
@@ -56,8 +56,9 @@ PASSING = ("cache", "runtime", "log")
 """What a container makes anew, or writes elsewhere."""
 _SHARED = ("/tmp", "/var/tmp", "/var/crash", "/run/lock", "/var/lock")
 """Everybody may write there, and nobody keeps anything."""
-_CROWDED = ("/run", "/tmp", "/var/lib")
+_CROWDED = ("", "/run", "/tmp", "/var/lib")
 """Folders of many services: a file in one of them stands for itself."""
+_FOR_EVERYBODY = ("/tmp", "/var/tmp")
 _HASHED = re.compile(r"[0-9a-f]{1,4}|\d+")
 _PARTS_AT_MOST = 8
 _CHILDREN_AT_MOST = 50
@@ -130,7 +131,34 @@ def roots(view: View) -> list[Root]:
             continue
         inside = view.bundle.under(path)
         found[path] = _root(view, path, inside, why)
-    return [found[path] for path in sorted(found)]
+    return _crowds_as_one(found)
+
+
+def _crowds_as_one(found: Mapping[str, Root]) -> list[Root]:
+    """What many leave in a folder for everybody is told once."""
+    kept = []
+    crowds: dict[str, list[Root]] = {}
+    for path in sorted(found):
+        root = found[path]
+        crowd = next((each for each in _FOR_EVERYBODY if below(path, each)), None)
+        if crowd is None or root.kind != "cache":
+            kept.append(root)
+        else:
+            crowds.setdefault(crowd, []).append(root)
+    for path, inside in crowds.items():
+        newest = max(inside, key=lambda root: root.newest or 0)
+        services = {name for root in inside for name in root.services}
+        kept.append(
+            replace(
+                newest,
+                path=path,
+                files=sum(root.files for root in inside),
+                size=sum(root.size for root in inside),
+                services=tuple(sorted(services)),
+                seen=any(root.seen for root in inside),
+            )
+        )
+    return sorted(kept, key=lambda root: root.path)
 
 
 def written(view: View) -> list[str]:

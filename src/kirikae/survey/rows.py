@@ -148,9 +148,9 @@ def opened(cells: Cells) -> Opened | None:
 
 
 def installed(cells: Cells) -> tuple[str, int] | None:
-    """package, when"""
-    when = number(cells[1])
-    return None if when is None else (cells[0], when)
+    """when, package"""
+    when = number(cells[0])
+    return None if when is None else (cells[1], when)
 
 
 def works_in(cells: Cells) -> tuple[int, str] | None:
