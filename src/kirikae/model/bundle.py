@@ -57,7 +57,10 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file; ``size`` in bytes, ``modified`` in seconds since 1970 by the host's clock."""
+    """One file; ``size`` in bytes, ``modified`` in seconds since 1970 by the host's clock.
+
+    ``changed``: when it came to this place, which `cp -p` and `rsync -a` cannot hide.
+    """
 
     path: str
     mode: int
@@ -65,13 +68,14 @@ class File:
     gid: int
     size: int
     modified: int
+    changed: int = 0
 
 
 class Changed(NamedTuple):
-    """A configuration file that is no longer what its package brought."""
+    """A file that is no longer what its package brought."""
 
     kind: str
-    """conffile or ucf."""
+    """conffile or ucf: configuration; packaged: any other."""
     state: str
     """modified or missing."""
     path: str
@@ -252,6 +256,16 @@ class Timer(NamedTuple):
     state: str
 
 
+class Scheduled(NamedTuple):
+    """What cron looks at before it reads a file: its mode and owner (None where a link leads
+    nowhere), and whether its last line ends."""
+
+    path: str
+    mode: int | None
+    uid: int | None
+    ends: bool
+
+
 class LiveVariable(NamedTuple):
     """A variable in the environment of a running process, masked."""
 
@@ -300,6 +314,16 @@ class Bundle:
     texts: tuple[Text, ...]
     live: tuple[LiveVariable, ...]
     code: tuple[Code, ...]
+    installed: Mapping[str, int] = field(default_factory=dict)
+    """package -> when it was installed; empty where that was not told"""
+    schedules: tuple[Unit, ...] = ()
+    """timers of systemd, as it shows them"""
+    activated: tuple[Unit, ...] = ()
+    """services that timers start"""
+    cron: tuple[Scheduled, ...] = ()
+    folders_of: Mapping[int, str] = field(default_factory=dict)
+    """process -> where it works"""
+    systemd: bool = True
     missing: tuple[Missing, ...] = field(default=())
 
     @property

@@ -10,6 +10,7 @@ from kirikae.model.bundle import Bundle, Code, File, Folder, Missing, Package, T
 from kirikae.survey import rows, sockets
 from kirikae.survey.errors import BundleProblem
 from kirikae.survey.sections import Section, Sections, number
+from kirikae.survey.unmanaged import with_services
 
 _REMARK_OF_GREP = re.compile(r"Binary file |grep: ")
 Wanted = TypeVar("Wanted")
@@ -34,6 +35,14 @@ def _read(text: str, host: str) -> Bundle:
     tree = sections.rows("files", 3, rows.entry)
     opened = sections.rows("open", 3, rows.opened)
     ends = sockets.read(sections)
+    works_in = dict(sections.rows("cwd", 2, rows.works_in))
+    systemd = bool(sections.named("units"))
+    units, processes = with_services(
+        tuple(_units(sections, "units")),
+        sections.rows("processes", 10, rows.process),
+        works_in,
+        systemd,
+    )
     return Bundle(
         host=host,
         at=number(meta.get("now", "")),
@@ -50,9 +59,9 @@ def _read(text: str, host: str) -> Bundle:
         links={link.path: link.target for link in _only(rows.Link, tree)},
         setuid=tuple(entry.file for entry in _only(rows.SetUid, tree)),
         magic=sections.rows("magic", 2, rows.first_bytes),
-        units=tuple(_units(sections)),
+        units=units,
         timers=sections.rows("timers", 2, rows.timer),
-        processes=sections.rows("processes", 10, rows.process),
+        processes=processes,
         opened=tuple(each for each in opened if each.path.startswith("/")),
         listeners=tuple(sockets.listeners(ends, opened)),
         peers=tuple(sockets.peers(ends)),
@@ -60,6 +69,12 @@ def _read(text: str, host: str) -> Bundle:
         texts=tuple(_texts(sections)),
         live=sections.rows("environments", 2, rows.live_variable),
         code=tuple(_code(sections)),
+        installed=dict(sections.rows("installed", 2, rows.installed)),
+        schedules=tuple(_units(sections, "scheduled")),
+        activated=tuple(_units(sections, "activated")),
+        cron=sections.rows("cron", 4, rows.scheduled),
+        folders_of=works_in,
+        systemd=systemd,
         # Last: only now is it known what no reader understood.
         missing=tuple(_missing(sections)),
     )
@@ -102,10 +117,10 @@ def _owners(sections: Sections) -> dict[str, str]:
     return owners
 
 
-def _units(sections: Sections) -> Iterator[Unit]:
+def _units(sections: Sections, name: str) -> Iterator[Unit]:
     """Blocks of ``Name=value`` with an empty line after each; a name that stands twice has two
     lines of value."""
-    for section in sections.named("units"):
+    for section in sections.named(name):
         properties: dict[str, str] = {}
         for line in [*section.lines, ""]:
             if line:

@@ -87,20 +87,82 @@ packages() {
             printf '\001%s\n' "$package"
             cat "$list"
         done | awk '/^\001/ {p = substr($0, 2); next} $0 != "/." {print p "\t" $0}' | bar
+        # Files of ucf stand in no list of dpkg's.
+        awk 'NF == 2 {print $1 "\t" $2}' /var/lib/ucf/registry 2>/dev/null | bar
         section diverted
         dpkg-divert --list 2>/dev/null | sed -n 's/^.*diversion of \(.*\) to \(.*\) by \(.*\)$/\1\t\2\t\3/p' | bar
+        section installed
+        find /var/lib/dpkg/info -name '*.list' -exec stat -c '%Y %n' {} + 2>/dev/null \
+            | sed 's|^\([0-9]*\) .*/\([^/:]*\)\(:[^/]*\)\{0,1\}\.list$|\1\t\2|' | bar
         section changed
         {
             dpkg-query -W -f '${Conffiles}\n' | awk 'NF >= 2 && $3 != "obsolete" {print $2 "  " $1}' | changed_files conffile
             awk 'NF == 2 {print $1 "  " $2}' /var/lib/ucf/hashfile 2>/dev/null | changed_files ucf
+            packaged_files
         } | bar
-    elif has rpm; then
+    elif has rpm && { [ -d /var/lib/rpm ] || [ -d /usr/lib/sysimage/rpm ]; }; then
         section packages rpm
         rpm -qa --qf '%{NAME}\t%{VERSION}-%{RELEASE}\t%{ARCH}\tii \t\t\t%{GROUP}\n' | bar
-        missing ownership 'files of rpm packages are not told apart yet'
+        section installed; rpm -qa --qf '%{INSTALLTIME}\t%{NAME}\n' | bar
+        section owned; rpm -qa --qf '[%{=NAME}\t%{FILENAMES}\n]' | grep "$TAB/" | bar
+        section changed
+        # Configuration by its content; everything else only where it is gone: reading all of it costs minutes.
+        {
+            rpm -Va --configfiles --nodeps --noscripts 2>/dev/null \
+                | sed -n -e 's|^missing  *c  *\(/.*\)$|conffile\tmissing\t\1|p' -e 's|^..5[^ ]*  *c  *\(/.*\)$|conffile\tmodified\t\1|p'
+            rpm -Va --nofiledigest --nodeps --noscripts 2>/dev/null | sed -n 's|^missing  *\(/.*\)$|packaged\tmissing\t\1|p'
+        } | grep -v -e /doc/ -e /man/ -e /locale/ | head -n 500 | bar
+    elif [ -r /lib/apk/db/installed ]; then
+        section packages apk
+        awk -F : '$1 == "P" {p = $2} $1 == "V" {print p "\t" substr($0, 3) "\t\tii \t\t\t"}' /lib/apk/db/installed | bar
+        section owned
+        awk '/^P:/ {p = substr($0, 3)} /^F:/ {f = substr($0, 3); print p "\t/" f} /^R:/ {print p "\t/" f "/" substr($0, 3)}' /lib/apk/db/installed | bar
     else
-        missing packages 'neither dpkg nor rpm is here'
+        missing packages 'neither dpkg nor rpm nor apk is here: which files somebody wrote cannot be told from those of the system'
     fi
+}
+
+# Files of packages that are gone, or newer than their package and another one by their checksum.  Reading every file would cost minutes;
+# a file that was written after its package was installed is found by its time alone.  A machine that was unpacked from an image has one
+# time of change everywhere, so there the time of writing decides.
+packaged_files() {
+    {
+        find /var/lib/dpkg/info -name '*.list' -printf 'P\t%T@\t%C@\t%f\n' 2>/dev/null
+        find /usr /bin /sbin /lib /lib64 -printf 'F\t%T@\t%C@\t%p\n' 2>/dev/null
+        for list in /var/lib/dpkg/info/*.list; do
+            printf '\001%s\n' "${list##*/}"
+            grep -e ^/usr/ -e ^/bin/ -e ^/sbin/ -e ^/lib "$list"
+        done
+    } | awk -F '\t' '
+        function merged(path) { return path ~ /^\/(bin|sbin|lib|lib32|lib64|libx32)\// ? "/usr" path : path }
+        function sums(package,    file, line) {
+            if (package in read) return
+            read[package] = 1
+            file = "/var/lib/dpkg/info/" package ".md5sums"
+            while ((getline line < file) > 0) sum[package, merged("/" substr(line, 35))] = substr(line, 1, 32)
+            close(file)
+        }
+        $1 == "P" {written[$4] = $2; if ($3 - $2 > 86400) unpacked++; lists++; next}
+        $1 == "F" {path = merged($4); at[path] = $2; on[path] = $3; next}
+        /^\001/ {list = substr($0, 2); package = list; sub(/\.list$/, "", package); next}
+        {
+            path = merged($0)
+            if (!(path in at)) {
+                # What an image leaves out on purpose is no loss.
+                if (path !~ /^\/usr\/share\/(doc|man|locale|info|lintian|help|groff)(\/|$)|__pycache__/ && ++gone <= 200)
+                    print "missing\t" path
+                next
+            }
+            when = unpacked * 2 > lists ? at[path] : on[path]
+            if (when > written[list] + 60 && ++newer <= 5000) {
+                sums(package)
+                if ((package, path) in sum) print sum[package, path] "  " path
+            }
+        }' | {
+        rows=$(cat)
+        printf '%s\n' "$rows" | sed -n "s/^missing$TAB/packaged${TAB}missing$TAB/p"
+        printf '%s\n' "$rows" | grep '^[0-9a-f]\{32\}  ' | md5sum -c 2>/dev/null | sed -n "s/^\(.*\): FAILED$/packaged${TAB}modified$TAB\1/p" | head -n 200
+    }
 }
 
 # "MD5  PATH" lines in; the paths whose file is another one, out.
@@ -137,8 +199,13 @@ walk() {
         find / \( -path /proc -o -path /sys -o -path /dev -o -path /boot -o -path /usr/lib -o -path /usr/share -o -path '/var/lib/dpkg/*' \) -prune \
             -o -exec stat -c '%F	%a	%u	%g	%s	%Y	%Z		%n' {} + 2>/dev/null \
             | sed 's/^directory/d/; s/^regular empty file/f/; s/^regular file/f/; s/^symbolic link/l/; s/^fifo/p/; s/^socket/s/'
-    fi | awk -F '\t' -v began="$began" '
-        /^@/ {print; next}
+    fi | awk -F '\t' -v began="$began" -v code="$(printf '%s\n' "$CODE_ROOTS" | tr '\n' '\001')" '
+        BEGIN {roots = split(code, root, "\001")}
+        function in_code(path,    i) {
+            for (i = 1; i <= roots; i++) if (root[i] != "" && index(path, root[i] "/") == 1) return 1
+            return 0
+        }
+        /^[@|]/ {print; next}
         NF < 9 {next}
         {
             path = $9; for (i = 10; i <= NF; i++) path = path "\t" $i
@@ -152,7 +219,10 @@ walk() {
             if (time > newest[folder]) {newest[folder] = time; name[folder] = path}
             if ($3 != "0") owners[folder, $3] = 1
             if (int($2 / 100) >= 2000) print "|U\t" $2 "\t" $3 "\t" $4 "\t" $5 "\t" time "\t" int($7) "\t" path
-            listed = path ~ /^\/(etc|opt|srv|usr\/local|root|home)\// && ++many[folder] <= 500 || time >= began - 1 && ++fresh <= 5000
+            # Code, what lies between it, and a few files of every folder that a service may own: what they are is told by their names and times.
+            brought = path ~ /\/(node_modules|site-packages|__pycache__|\.(git|pyenv|rbenv|nvm|rustup|cargo|npm|m2|cache))\//
+            listed = !brought && (path ~ /^\/(etc|opt|srv|usr\/local|root|home|var\/www)\// || in_code(path)) && ++many[folder] <= 500
+            if (!listed && !brought) listed = $3 != "0" && ++some[folder] <= 20 && ++others <= 30000 || time >= began - 1 && ++fresh <= 5000
             if (listed) print "|F\t" $2 "\t" $3 "\t" $4 "\t" $5 "\t" time "\t" int($7) "\t" path
             next
         }
@@ -165,14 +235,24 @@ walk() {
 
 magic() {
     section magic
-    # A database in a file is told by its first bytes, not by its name.
-    find /var /srv /opt /home /usr/local /data -xdev -type f -size +0 ! -path "$BROKEN" \( -name '*.db' -o -name '*.sqlite*' -o -name '*.rrd' -o -name '*.mdb' \
-        -o -name '*.kch' -o -name '*.ldb' -o -name 'PG_VERSION' -o -name 'ibdata1' -o -name 'dump.rdb' -o -name 'appendonly*' -o -name '*.mdbx' \
-        -o -name '*.sq3' -o -name '*.tdb' -o -name '*.bdb' -o -path '/var/lib/*' -name '*.dat' \) 2>/dev/null \
-        | grep -v -e ^/var/lib/dpkg -e ^/var/lib/apt -e ^/var/cache | head -n 500 | while IFS= read -r file; do
-        [ -r "$file" ] || continue
-        printf '%s\t%s\n' "$(head -c 16 "$file" 2>/dev/null | od -An -tx1 | tr -d ' \n')" "$file"
-    done | bar
+    # A database in a file is told by its first bytes, not by its name: SQLite, RRD, Berkeley DB, GDBM, LMDB.
+    find /var /srv /opt /home /usr/local /data -xdev \( -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/cache -o -path /var/log \
+        -o -name node_modules -o -name .git \) -prune -o -type f -size +0 ! -path "$BROKEN" \
+        ! -name '*.jp*g' ! -name '*.png' ! -name '*.gif' ! -name '*.webp' ! -name '*.svg' ! -name '*.pdf' ! -name '*.html' ! -name '*.php' ! -name '*.py' \
+        ! -name '*.pyc' ! -name '*.js' ! -name '*.css' ! -name '*.rb' ! -name '*.p[lm]' ! -name '*.log' ! -name '*.gz' ! -name '*.txt' ! -name '*.xml' \
+        ! -name '*.json' ! -name '*.md' ! -name '*.mo' ! -name '*.so' ! -name '*.mp4' ! -name '*.zip' ! -name 'sess_*' -print 2>/dev/null \
+        | head -n 20000 | tr '\n' '\000' | xargs -0 -n 500 head -v -c 20 /dev/null 2>/dev/null | tr '\000' '\001' | awk '
+        /^==> \/.* <==$/ {path = substr($0, 5, length($0) - 8); first = 1; next}
+        !first {next}
+        {first = 0; begins = ""}
+        /^SQLite format 3/ {begins = "53514c69746520666f726d61742033"}
+        /^RRD\001/ {begins = "52524400"}
+        /^\001\001\001\001\001\001\001\001\001\001\001\001(a\025\006|b1\005|S\001\006)\001/ {begins = "bdb"}
+        /^(\316|\315|\317)\232W\023/ {begins = "gdbm"}
+        /^.?.?.?.?.?.?.?.?.?.?.?.?.?.?.?.?\336\300\357\276/ {begins = "lmdb"}
+        begins != "" {print "|" begins "\t" path}'
+    find /var /srv /opt /home /data -xdev -maxdepth 8 -type f ! -path "$BROKEN" \( -name PG_VERSION -o -name ibdata1 -o -name dump.rdb \) 2>/dev/null \
+        | head -n 200 | sed "s/^/|-$TAB/"
 }
 
 services() {
@@ -188,10 +268,28 @@ services() {
         done | bar
         section timers
         systemctl list-unit-files --type=timer --no-legend --plain 2>/dev/null | awk '{print $1 "\t" $2}' | bar
+        section scheduled
+        timers=$( { systemctl list-unit-files --type=timer --no-legend --plain 2>/dev/null
+            systemctl list-units --type=timer --all --no-legend --plain 2>/dev/null; } | awk '{print $1}' | grep -v '@\.timer$' | sort -u)
+        # shellcheck disable=SC2086
+        [ -z "$timers" ] || systemctl show $timers -p Id,Description,FragmentPath,DropInPaths,Unit,TimersCalendar,TimersMonotonic,UnitFileState,ActiveState,Persistent 2>/dev/null | bar
+        section activated
+        # What the timers start: it does not run at this moment.
+        # shellcheck disable=SC2086
+        [ -z "$timers" ] || { units=$(systemctl show $timers -p Unit --value 2>/dev/null | grep '\.service$' | sort -u)
+            [ -z "$units" ] || systemctl show $units -p Id,FragmentPath,User,ExecStart,WorkingDirectory,EnvironmentFiles 2>/dev/null; } | bar
     else
         missing units 'systemd does not run here; services are told by their processes alone'
     fi
     section initd; ls /etc/init.d 2>/dev/null | bar
+    # What cron looks at before it reads a file: who owns it, who may write it, whether its last line ends.
+    section cron
+    find /etc/crontab /etc/anacrontab /etc/cron.d /etc/cron.hourly /etc/cron.daily /etc/cron.weekly /etc/cron.monthly /etc/periodic /etc/crontabs /var/spool/cron \
+        ! -type d ! -path "$BROKEN" 2>/dev/null | while IFS= read -r file; do
+        ends=1
+        if [ -f "$file" ] && [ -s "$file" ]; then [ -z "$(tail -c 1 "$file" | tr -d '\n')" ] || ends=0; fi
+        printf '%s\t%s\t%s\n' "$(stat -L -c '%a	%u' "$file" 2>/dev/null || printf '\t')" "$ends" "$file"
+    done | bar
 }
 
 processes() {
@@ -217,6 +315,10 @@ processes() {
         printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$pid" "$2" "$uid" "$((booted + ${20} / rate))" "$(((${12} + ${13}) * 100 / rate))" \
             "${pss:-}" "$unit" "${files:-}" "$(readlink "$folder/exe" 2>/dev/null)" "$(tr '\000\n' '  ' <"$folder/cmdline" 2>/dev/null)"
     done | bar
+    section cwd
+    for folder in /proc/[0-9]*; do
+        where=$(readlink "$folder/cwd" 2>/dev/null) && [ "$where" != / ] && printf '%s\t%s\n' "${folder#/proc/}" "$where"
+    done | bar
     section open
     for folder in /proc/[0-9]*; do
         ls -l "$folder/fd" 2>/dev/null | awk -v pid="${folder#/proc/}" '$1 ~ /^l/ && /->/ {
@@ -232,7 +334,7 @@ processes() {
         printf '%s\t%s\n' "$key" "$(cat "/proc/sys/$(echo "$key" | tr . /)" 2>/dev/null)"
     done | bar
     section spool
-    for folder in /var/spool/exim4/input /var/spool/postfix/deferred /var/spool/postfix/active /var/spool/mqueue /var/spool/cron/atjobs; do
+    for folder in /var/spool/exim4/input /var/spool/postfix/deferred /var/spool/postfix/active /var/spool/mqueue /var/spool/cron/atjobs /var/spool/at; do
         [ -d $folder ] && printf '%s\t%s\n' "$folder" "$(find $folder -type f 2>/dev/null | wc -l)"
     done | bar
 }
@@ -302,24 +404,37 @@ code_roots() {
         sed -n -e 's/^[ \t]*root[ \t]\{1,\}\([^;]*\);.*$/\1/p' /etc/nginx/nginx.conf /etc/nginx/conf.d/* /etc/nginx/sites-enabled/* 2>/dev/null
         sed -n -e 's/^[ \t]*DocumentRoot[ \t]\{1,\}"\{0,1\}\([^"]*\)"\{0,1\}.*$/\1/p' -e 's/^[ \t]*Alias[ \t]\{1,\}[^ \t]*[ \t]\{1,\}"\{0,1\}\([^"]*\)"\{0,1\}.*$/\1/p' \
             /etc/apache2/sites-enabled/* /etc/apache2/conf-enabled/* /etc/httpd/conf/httpd.conf /etc/httpd/conf.d/* 2>/dev/null
-        cat /etc/crontab /etc/cron.d/* /var/spool/cron/crontabs/* /var/spool/cron/* 2>/dev/null | grep -v '^#' | grep -o '/\(opt\|srv\|home\|usr/local\|var/www\)/[A-Za-z0-9._/-]*' | sed 's/\/[^/]*$//'
+        # Where programs work that nobody wrote a unit for, and what a line of cron or a process names: a folder, or the folder of a program.
+        {
+            for folder in /proc/[0-9]*; do readlink "$folder/cwd"; done 2>/dev/null
+
+            cat /etc/crontab /etc/cron.d/* /etc/crontabs/* /var/spool/cron/crontabs/* /var/spool/cron/* 2>/dev/null | grep -v '^#'
+            for folder in /proc/[0-9]*; do tr '\000' '\n' <"$folder/cmdline"; echo; done 2>/dev/null | grep -E '^/(opt|srv|home|data|app|usr/local|var/www)/'
+        } | grep -o '/\(opt\|srv\|home\|data\|app\|usr/local\|var/www\)/[A-Za-z0-9._/-]*' | sort -u | while IFS= read -r named; do
+            if [ -d "$named" ]; then printf '%s\n' "$named"; elif [ -f "$named" ]; then printf '%s\n' "${named%/*}"; fi
+        done | grep -v -E '^/((srv|opt|data|app|usr/local|var/www)/?|home/[^/]*/?|usr/local/s?bin)$'
     } | grep '^/' | while IFS= read -r folder; do (cd "$folder" 2>/dev/null && pwd -P); done | grep -v -E -e '^/(etc|root|proc|sys|dev|run|boot)/' -e '^/(|etc|usr|usr/s?bin|usr/lib|var|bin|root|home|usr/share|var/lib|usr/local|usr/local/s?bin|tmp|run|proc)$' | sort -u
 }
 TOKENS='environ|getenv|ENV\[|process\.env|_ENV\[|_SERVER\[|Getenv|gethostname|hostname|php_uname|169\.254\.169\.254|SERVER_ADDR|platform\.node|os\.uname|save_handler|save_path|FileStore|FileSystemCache|session-file-store|move_uploaded_file|multer|UploadedFile|flock|LOCK_EX|lockf|SysLogHandler|[Ss]yslog|/dev/log|sendmail|smtplib|[^a-z_]mail\(|setlocale|timezone|subprocess|os\.system|popen|shell_exec|proc_open|127\.0\.0\.1|localhost|[Pp]assw|PASSW|[Ss]ecret|SECRET|api_key|API_KEY|["'"'"'=( ]/(var|srv|opt|home|data|mnt|tmp)/[A-Za-z0-9._-]'
 code() {
     printf '%s\n' "$CODE_ROOTS" | while IFS= read -r root; do
         [ -n "$root" ] || continue
-        count=$(find "$root" -type f 2>/dev/null | head -n 20001 | wc -l)
+        # What a package manager laid into the tree is told by its lock file.
+        set -- "$root" \( -name .git -o -name node_modules -o -name __pycache__ -o -name site-packages -o -path '*/vendor/bundle' \) -prune -o -type f -size -4096k
+        count=$(find "$@" -print 2>/dev/null | head -n 20001 | wc -l)
         if [ "$count" -gt 20000 ]; then printf '@missing %s\n|more than 20,000 files; its code was not read\n' "$root"; continue; fi
-        tree=$(find "$root" -type f ! -path '*/.git/*' ! -name '*.pyc' ! -name '*.log' -exec sha256sum {} + 2>/dev/null | sed "s|  $root/|  |" | sort)
+        tree=$(find "$@" ! -name '*.log' -exec sha256sum {} + 2>/dev/null | sed "s|  $root/|  |" | sort)
         keyed=$({ printf '%s' "$K1"; printf '%s\n' "$tree"; } | sha256sum | cut -c 1-16)
         printf '@code %s %s %s\n' "$keyed" "$count" "$root"
-        if [ "$count" -le 500 ]; then
-            printf '%s\n' "$tree" | while read -r sum name; do
-                [ -n "$name" ] && printf '|=\t%s\t%s\n' "$(sum_of "$K1$sum" | cut -c 1-16)" "$name"
+        # Of a large tree, its folders.
+        if [ "$count" -le 500 ]; then printf '%s\n' "$tree"; else
+            printf '%s\n' "$tree" | sed 's|^[0-9a-f]*  \([^/]*/[^/]*/\).*$|\1|; t; s|^[0-9a-f]*  \([^/]*/\).*$|\1|; t; s|^[0-9a-f]*  \(.*\)$|\1|' | sort -u | head -n 500 | while IFS= read -r part; do
+                printf '%s  %s\n' "$(printf '%s\n' "$tree" | awk -v part="$part" 'index(substr($0, 67), part) == 1 {print}' | sha256sum | cut -c 1-64)" "$part"
             done
-        fi
-        grep -rnE "$TOKENS" "$root" 2>/dev/null | grep -v -E '^(Binary file|grep: .*: binary file matches$|[^:]*/(\.git|node_modules|__pycache__|vendor/bundle)/)' | head -n 5000 | sed "s|^$root/|\||; t; s|^|\||" | cut -c 1-2000
+        fi | while read -r sum name; do
+            [ -n "$name" ] && printf '|=\t%s\t%s\n' "$(sum_of "$K1$sum" | cut -c 1-16)" "$name"
+        done
+        find "$@" -exec grep -HnE "$TOKENS" {} + 2>/dev/null | grep -v -E '^(Binary file|grep: .*: binary file matches$)' | head -n 5000 | sed "s|^$root/|\||; t; s|^|\||" | cut -c 1-2000
     done
 }
 sensitive() {

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from kirikae.model.bundle import Bundle, Text
+from kirikae.survey.paths import name_of, under
 from kirikae.survey.services import Service
 
+_FOR_SINGLE_SETTINGS = re.compile(
+    r"\.d/|/(sites|conf|sys|apps)-(enabled|available)/|/vhosts?/|^/etc/systemd/",
+)
+_READ_BY_PEOPLE = re.compile(r"/README[^/]*$|/\.placeholder$", re.IGNORECASE)
+INSTALLING_S = 120
+"""Scripts of a package write beside its own files within so many seconds."""
+_DEEP = 3
 _MADE_AT_INSTALLATION = (
     "/etc/hosts",
     "/etc/hostname",
@@ -44,18 +53,27 @@ _OF_THE_MACHINE = (
 """Beginnings of what a container has no use for."""
 
 
-def own_texts(bundle: Bundle, services: Sequence[Service]) -> Iterator[Text]:
-    """Neither as a package brought it, nor made by an installation."""
+def own_texts(
+    bundle: Bundle,
+    services: Sequence[Service],
+    former: Sequence[str],
+) -> Iterator[Text]:
+    """Neither as a package brought it, nor made by an installation, nor of a former release."""
     touched = {
         changed.path
         for changed in bundle.changed
         if changed.state == "modified" or changed.kind == "ucf"
     }
+    times = {file.path: file.modified for file in bundle.files}
     for text in bundle.texts:
         path = text.path
+        if under(path, former) or _READ_BY_PEOPLE.search(path):
+            continue
         if path in _MADE_AT_INSTALLATION or path.startswith(_OF_THE_MACHINE):
             continue
-        nobodys = bundle.owner(path) is None and not _installed(bundle, services, path)
+        nobodys = bundle.owner(path) is None and not _installed(
+            bundle, services, path, times.get(path)
+        )
         if path in touched or nobodys:
             yield text
 
@@ -64,16 +82,33 @@ def _installed(
     bundle: Bundle,
     services: Sequence[Service],
     path: str,
+    written: int | None,
 ) -> bool:
-    """Written by an installed package's scripts: unowned, but as old as the machine and never
-    touched since.
+    """Written by an installed package's scripts: beside its own files, and as old as they are.
 
-    A cluster's configuration below a packaged server's folder is that server's.
+    What lies in a folder for single settings is somebody's, whenever he put it there.
     """
-    parts = path.split("/")
-    folder = "/".join(parts[:3])
-    deep = path.startswith("/etc/") and len(parts) > 4
-    return deep and folder in bundle.owners and not _served(bundle, services, folder)
+    if not path.startswith("/etc/") or _FOR_SINGLE_SETTINGS.search(path):
+        return False
+    folder = "/".join(path.split("/")[:3])
+    if folder == path or folder not in bundle.owners:
+        return False
+    times = _installations(bundle, folder)
+    if times and written is not None:
+        return any(abs(written - at) <= INSTALLING_S for at in times)
+    # Told by no time: a cluster's configuration below a packaged server's folder is that server's.
+    return path.count("/") > _DEEP and not _served(bundle, services, folder)
+
+
+def _installations(bundle: Bundle, folder: str) -> list[int]:
+    """When the package of a folder was installed, and those that belong to it by their names."""
+    owner = bundle.owners[folder]
+    stem = name_of(folder)
+    return [
+        at
+        for package, at in bundle.installed.items()
+        if package == owner or package.startswith(stem)
+    ]
 
 
 def _served(

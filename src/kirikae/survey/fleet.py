@@ -8,8 +8,11 @@ from typing import TypeVar
 
 from kirikae.model.bundle import Code, Text
 from kirikae.model.finding import Finding, Trace
+from kirikae.survey.brought import is_data
 from kirikae.survey.catalogue import Findings, present
-from kirikae.survey.rules.jobs import crontabs
+from kirikae.survey.paths import parent_of, under
+from kirikae.survey.roots import kind_of, written
+from kirikae.survey.unlike import facts_differ, majority
 from kirikae.survey.view import Declared, View
 
 _FILES_SHOWN = 5
@@ -48,37 +51,50 @@ def _differ(values: Iterable[Hashable]) -> bool:
 
 
 def files_differ(views: Views) -> Findings:
-    """A file that somebody wrote, and that is another one elsewhere or not there."""
-    marks = _table(views, _fingerprints)
-    for path in sorted(marks):
-        by_host = marks[path]
-        if len(by_host) == len(views) and not _differ(by_host.values()):
+    """A file that somebody wrote on one host at least, and that is another one elsewhere or not
+    there.
+
+    Where it was not looked at it is not missing.
+    """
+    own = {text.path for view in views for text in view.own_texts}
+    for path in sorted(own):
+        by_host = {}
+        for view in views:
+            mark = _mark(view, path)
+            if mark is not None:
+                by_host[view.bundle.host] = mark
+        if len(by_host) < 2 or not _differ(by_host.values()):
             continue
-        hosts = ", ".join(view.bundle.host for view in views)
+        value, others = majority(by_host)
+        between = f"between {', '.join(by_host)}"
+        if value is not None and len(by_host) > 2:
+            between = f"on {', '.join(others)} from the other {len(by_host) - len(others)}"
         yield present(
             "CF05",
             where=path,
-            says=f"{path} differs between {hosts}{_first_differences(views, path)}",
-            evidence=_marks(views, path, by_host),
+            says=f"{path} differs {between}{_first_differences(views, path)}",
+            evidence=(
+                view.trace(path, _said_of(by_host[view.bundle.host]))
+                for view in views
+                if view.bundle.host in by_host
+            ),
         )
 
 
-def _fingerprints(view: View) -> Iterator[tuple[str, str]]:
-    """Of files that somebody wrote or changed."""
-    for text in view.own_texts:
-        yield text.path, text.fingerprint
+def _mark(view: View, path: str) -> str | None:
+    """The fingerprint of a file on a host; empty: it is not there; None: nobody has looked."""
+    text = view.bundle.text(path)
+    if text is not None:
+        return text.fingerprint
+    looked = bool(view.bundle.folders) and not any(
+        missing.where == path for missing in view.bundle.missing
+    )
+    there = any(file.path == path for file in view.bundle.files)
+    return "" if looked and not there else None
 
 
-def _marks(
-    views: Views,
-    path: str,
-    by_host: Mapping[str, str],
-) -> Iterator[Trace]:
-    """What each host has; a host without the file says so."""
-    for view in views:
-        mark = by_host.get(view.bundle.host)
-        said = "not there" if mark is None else f"fingerprint {mark}"
-        yield view.trace(path, said)
+def _said_of(mark: str) -> str:
+    return f"fingerprint {mark}" if mark else "not there"
 
 
 def _first_differences(views: Views, path: str) -> str:
@@ -135,7 +151,8 @@ def _secrets(view: View) -> Iterator[tuple[str, Declared]]:
 
 
 def code_differs(views: Views) -> Findings:
-    """Trees that all hosts have."""
+    """Trees that all hosts have; what a service writes in the middle of them is state."""
+    places = [path for view in views for path in written(view)]
     trees = _table(views, _released)
     for root in sorted(trees):
         by_host = trees[root]
@@ -143,18 +160,76 @@ def code_differs(views: Views) -> Findings:
         marks = {tree.fingerprint for tree in every}
         if len(every) < len(views) or len(marks) == 1:
             continue
-        names = ", ".join(_differing_files(every)[:_FILES_SHOWN])
+        told = all(tree.files for tree in every)
+        names = [
+            name
+            for name in _differing_files(every)
+            if not _is_written(f"{root}/{name}", places) and not _of_no_account(name)
+        ]
+        data = [name for name in names if is_data(name)]
+        code = [name for name in names if name not in data]
+        if code or not told:
+            yield _hot_fix(views, root, code, by_host)
+        yield from _data_differs(views, root, data, by_host)
+
+
+def _hot_fix(
+    views: Views,
+    root: str,
+    names: Sequence[str],
+    by_host: Mapping[str, Code],
+) -> Finding:
+    """Somebody changed code on a host."""
+    shown = ", ".join(names[:_FILES_SHOWN])
+    return present(
+        "ST18",
+        where=root,
+        says=f"the code under {root} differs: {shown or 'see the hosts'}",
+        evidence=(view.trace(root, by_host[view.bundle.host].fingerprint) for view in views),
+    )
+
+
+def _data_differs(
+    views: Views,
+    root: str,
+    names: Sequence[str],
+    by_host: Mapping[str, Code],
+) -> Findings:
+    """Files that are no code and not the same everywhere: some service wrote them."""
+    folders: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        path = f"{root}/{name}"
+        folders[path if parent_of(path) == root else parent_of(path)].append(name)
+    for folder, inside in folders.items():
         yield present(
-            "ST18",
-            where=root,
-            says=f"the code under {root} differs: {names or 'see the hosts'}",
-            evidence=(view.trace(root, by_host[view.bundle.host].fingerprint) for view in views),
+            "ST04" if kind_of(folder.removeprefix(root)) == "upload" else "ST01",
+            where=folder,
+            says=f"{folder} lies between code, is none, and differs between hosts",
+            evidence=(
+                view.trace(f"{root}/{name}", by_host[view.bundle.host].files.get(name, "not there"))
+                for name in inside[:_FILES_SHOWN]
+                for view in views
+            ),
         )
 
 
+def _is_written(path: str, written: Iterable[str]) -> bool:
+    """It lies in what a service writes, or is a folder around some of it, of which only the whole
+    was compared."""
+    for folder in written:
+        if under(path.rstrip("/"), [folder]) or (path.endswith("/") and folder.startswith(path)):
+            return True
+    return False
+
+
+def _of_no_account(name: str) -> bool:
+    """Logs and what a runtime compiles."""
+    return name.endswith((".log", ".pyc", ".pid")) or "__pycache__" in name
+
+
 def _released(view: View) -> Iterator[tuple[str, Code]]:
-    """Code that was deployed, without what packages bring."""
-    for code in view.bundle.code:
+    """Live code that was deployed, without what packages bring."""
+    for code in view.code:
         if not code.root.startswith(_NOT_RELEASED):
             yield code.root, code
 
@@ -177,11 +252,12 @@ def _differing_files(trees: Sequence[Code]) -> list[str]:
 
 def packages_differ(views: Views) -> Findings:
     """Another version, or a package that not all hosts have; one finding for all of them."""
-    versions = _table(views, _versions)
+    looked = [view for view in views if view.bundle.packages]
+    versions = _table(looked, _versions)
     names = sorted(
         name
         for name, by_host in versions.items()
-        if len(by_host) < len(views) or _differ(by_host.values())
+        if len(by_host) < len(looked) or _differ(by_host.values())
     )
     if names:
         shown = names[:_PACKAGES_SHOWN]
@@ -189,7 +265,7 @@ def packages_differ(views: Views) -> Findings:
             "CF22",
             where="packages",
             says=f"{len(names)} packages differ: {', '.join(shown)}",
-            evidence=_of_packages(views, shown, versions),
+            evidence=_of_packages(looked, shown, versions),
             count=len(names),
         )
 
@@ -217,6 +293,7 @@ _RULES: tuple[Callable[[Views], Findings], ...] = (
     secrets_differ,
     code_differs,
     packages_differ,
+    facts_differ,
 )
 
 
@@ -243,10 +320,8 @@ def _jobs_on_one_host(views: Views) -> Iterator[Trace]:
     """Two equal lines are two jobs, and another host's equal line runs both there."""
     traces: dict[str, list[Trace]] = defaultdict(list)
     for view in views:
-        for crontab in crontabs(view):
-            for line in crontab.jobs:
-                job = line.text.strip()
-                traces[job].append(view.quote(line))
+        for job in view.schedules.jobs:
+            traces[job.says].append(view.quote(job.line))
     for found in traces.values():
         if not _differ(trace.host for trace in found):
             yield from found

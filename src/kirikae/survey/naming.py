@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from kirikae.model.bundle import Bundle, Line
+from kirikae.model.bundle import Bundle, Code, Line
 from kirikae.survey.services import Service
 
 _PATH = re.compile(
@@ -30,13 +30,17 @@ class Named(NamedTuple):
     line: Line
 
 
-def named_paths(bundle: Bundle, services: Sequence[Service]) -> Iterator[Named]:
+def named_paths(
+    bundle: Bundle,
+    services: Sequence[Service],
+    live_code: Sequence[Code],
+) -> Iterator[Named]:
     """``line``: of a unit it has number 0, for systemd does not tell one."""
     for line in _lines(bundle):
         yield from _in(line, line.text)
     for service in services:
         yield from _in_unit(service)
-    for code in bundle.code:
+    for code in live_code:
         for line in code.lines:
             yield from _in(line, line.text)
 
@@ -58,7 +62,7 @@ def _in(line: Line, said: str) -> Iterator[Named]:
 def _in_unit(service: Service) -> Iterator[Named]:
     """What a unit names itself, and the folders that systemd makes for it (systemd.exec(5))."""
     unit = service.unit
-    for key in ("ExecStart", "ReadWritePaths"):
+    for key in ("ExecStart", "ReadWritePaths", "Environment"):
         line = Line(unit.name, 0, f"{key} of the unit")
         yield from _in(line, unit.get(key))
     for key, base in _FOLDERS_OF_SYSTEMD.items():

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from kirikae.model.bundle import File, Folder, Group
+from kirikae.model.bundle import File, Folder
+from kirikae.survey.among_code import Kept, kept_among_code
+from kirikae.survey.brought import is_media, is_settings, is_vendored, keeps_releases
 from kirikae.survey.paths import below, name_of, parent_of, under
 from kirikae.survey.services import ROOT, Service
 from kirikae.survey.view import View
@@ -30,8 +32,13 @@ _KINDS = (
             re.I,
         ),
     ),
-    ("upload", re.compile(r"upload|attachment|(^|/)(media|avatars?|pictures?|images?)(/|$)", re.I)),
-    ("index", re.compile(r"xapian|lucene|(^|/)search[_-]?index", re.I)),
+    (
+        "upload",
+        re.compile(
+            r"upload|attachment|(^|/)(user_?files|media|avatars?|pictures?|images?)(/|$)", re.I
+        ),
+    ),
+    ("index", re.compile(r"xapian|lucene|whoosh|full[_-]?text|(^|/)search[_-]?index", re.I)),
     ("spool", re.compile(r"(^|/)(spool|queue|mqueue|maildir)(/|$)", re.I)),
 )
 """What a folder is, by its name; the first that fits."""
@@ -49,12 +56,10 @@ PASSING = ("cache", "runtime", "log")
 """What a container makes anew, or writes elsewhere."""
 _SHARED = ("/tmp", "/var/tmp", "/var/crash", "/run/lock", "/var/lock")
 """Everybody may write there, and nobody keeps anything."""
-_CROWDED = ("/run", "/tmp", "/var/lib")
+_CROWDED = ("", "/run", "/tmp", "/var/lib")
 """Folders of many services: a file in one of them stands for itself."""
+_FOR_EVERYBODY = ("/tmp", "/var/tmp")
 _HASHED = re.compile(r"[0-9a-f]{1,4}|\d+")
-_OWNER_WRITES = 0o200
-_GROUP_WRITES = 0o020
-_ALL_WRITE = 0o002
 _PARTS_AT_MOST = 8
 _CHILDREN_AT_MOST = 50
 
@@ -76,6 +81,8 @@ class Root:
     services: tuple[str, ...]
     why: str
     seen: bool
+    among_code: bool = False
+    """It lies between code, and did not come with it."""
 
     @property
     def code(self) -> str:
@@ -93,6 +100,7 @@ class _Why(NamedTuple):
 
     says: str
     seen: bool = False
+    services: tuple[str, ...] = ()
 
 
 def kind_of(path: str) -> str:
@@ -103,17 +111,59 @@ def kind_of(path: str) -> str:
     return UNKNOWN
 
 
+def _kind(view: View, path: str, around: str = "") -> str:
+    """By its name, without that of the application around it, and then by what lies in it."""
+    kind = kind_of(path.removeprefix(around) or f"/{name_of(path)}")
+    if kind != UNKNOWN:
+        return kind
+    names = [file.path for file in view.files_under(path)]
+    media = sum(map(is_media, names))
+    return "upload" if names and media * 2 > len(names) else UNKNOWN
+
+
 def roots(view: View) -> list[Root]:
     """Every tree that a service of this host writes into or could."""
     found: dict[str, Root] = {}
-    for root in _writable_roots(view):
-        found[root.path] = root
+    for root in [*_writable_roots(view), *_among_code(view)]:
+        found.setdefault(root.path, root)
     for path, why in _written_to(view):
         if under(path, found):
             continue
         inside = view.bundle.under(path)
         found[path] = _root(view, path, inside, why)
-    return [found[path] for path in sorted(found)]
+    return _crowds_as_one(found)
+
+
+def _crowds_as_one(found: Mapping[str, Root]) -> list[Root]:
+    """What many leave in a folder for everybody is told once."""
+    kept = []
+    crowds: dict[str, list[Root]] = {}
+    for path in sorted(found):
+        root = found[path]
+        crowd = next((each for each in _FOR_EVERYBODY if below(path, each)), None)
+        if crowd is None or root.kind != "cache":
+            kept.append(root)
+        else:
+            crowds.setdefault(crowd, []).append(root)
+    for path, inside in crowds.items():
+        newest = max(inside, key=lambda root: root.newest or 0)
+        services = {name for root in inside for name in root.services}
+        kept.append(
+            replace(
+                newest,
+                path=path,
+                files=sum(root.files for root in inside),
+                size=sum(root.size for root in inside),
+                services=tuple(sorted(services)),
+                seen=any(root.seen for root in inside),
+            )
+        )
+    return sorted(kept, key=lambda root: root.path)
+
+
+def written(view: View) -> list[str]:
+    """Where services write, or could: none of it is code."""
+    return [root.path for root in roots(view)]
 
 
 def _root(
@@ -121,16 +171,18 @@ def _root(
     path: str,
     inside: Sequence[Folder],
     why: _Why,
+    around: str = "",
 ) -> Root:
     """One tree, as what lies inside of it adds up."""
     written = [folder for folder in inside if folder.newest]
     newest = max(written, key=lambda folder: folder.newest, default=None)
-    services: set[str] = set()
-    for folder in inside:
-        services.update(view.run_by(folder.uid))
+    services = set(view.named_after(path)) or set(why.services)
+    if not services:
+        for folder in inside:
+            services.update(view.writers(folder))
     return Root(
         path=path,
-        kind=kind_of(path),
+        kind=_kind(view, path, around),
         files=sum(folder.files for folder in inside),
         size=sum(folder.size for folder in inside),
         newest=newest.newest if newest else None,
@@ -138,6 +190,44 @@ def _root(
         services=tuple(sorted(services)),
         why=why.says,
         seen=why.seen,
+        among_code=bool(around),
+    )
+
+
+# --- in the middle of code
+
+
+def _among_code(view: View) -> Iterator[Root]:
+    """What a release did not bring, wherever in it that lies."""
+    for kept in kept_among_code(view):
+        if kept.single:
+            yield _single(view, kept)
+            continue
+        folder = view.bundle.folder_at.get(kept.path)
+        if folder is None:
+            continue
+        parts = _split(view, folder)
+        for path in parts:
+            apart = [part for part in parts if below(part, path)]
+            inside = _inside(view, path, apart)
+            seen = kept.seen and path == kept.path
+            yield _root(view, path, inside, _Why(kept.why, seen), kept.around)
+
+
+def _single(view: View, kept: Kept) -> Root:
+    """One file that lies between code."""
+    [file] = [each for each in view.files_under(parent_of(kept.path)) if each.path == kept.path]
+    return Root(
+        path=kept.path,
+        kind=_kind(view, kept.path, kept.around),
+        files=1,
+        size=file.size,
+        newest=file.modified,
+        newest_name=file.path,
+        services=view.run_by(file.uid),
+        why=kept.why,
+        seen=kept.seen,
+        among_code=True,
     )
 
 
@@ -155,8 +245,23 @@ def _writable_roots(view: View) -> Iterator[Root]:
         for path in parts:
             apart = (part for part in parts if below(part, path))
             inside = _inside(view, path, [*code, *apart])
-            if inside and not _only_code(path, inside, code):
+            if _holds_state(view, path, inside, code):
                 yield _root(view, path, inside, why)
+
+
+def _holds_state(
+    view: View,
+    path: str,
+    inside: Sequence[Folder],
+    code: Sequence[str],
+) -> bool:
+    """More than code, and more than what somebody set there for himself."""
+    if not inside or _only_code(path, inside, code):
+        return False
+    files = sum(folder.files for folder in inside)
+    listed = [file for file in view.files_under(path) if not under(file.path, code)]
+    settings = sum(is_settings(file.path) for file in listed if not is_vendored(file.path))
+    return not files or settings < files
 
 
 def _inside(
@@ -166,7 +271,11 @@ def _inside(
 ) -> list[Folder]:
     """Folders of a tree, without these trees inside of it."""
     folders = view.bundle.under(path)
-    return [folder for folder in folders if not under(folder.path, without)]
+    return [
+        folder
+        for folder in folders
+        if not under(folder.path, without) and not is_vendored(folder.path)
+    ]
 
 
 def _only_code(
@@ -185,52 +294,15 @@ def _only_code(
 def _tops(view: View) -> Iterator[tuple[Folder, _Why]]:
     """The outermost folders that a service may write into."""
     found: list[str] = []
-    groups = _groups_of_services(view)
     folders = sorted(view.bundle.folders, key=lambda folder: folder.path)
     for folder in folders:
         path = folder.path
         if view.of_the_system(path) or under(path, found):
             continue
-        says = _writer(view, folder, groups)
+        says = view.writer(path)
         if says is not None:
             found.append(path)
             yield folder, _Why(says)
-
-
-def _writer(
-    view: View,
-    folder: Folder,
-    groups: Mapping[int, str],
-) -> str | None:
-    """By whom a folder can be written, in words; None: by no service."""
-    uids = view.uids
-    if folder.uid in uids and folder.mode & _OWNER_WRITES:
-        owner = view.bundle.user_names.get(folder.uid, folder.uid)
-        return f"owned by {owner}"
-    if folder.gid in groups and folder.mode & _GROUP_WRITES:
-        group = groups[folder.gid]
-        return f"writable by group {group}"
-    if uids and folder.mode & _ALL_WRITE and folder.path not in _SHARED:
-        return "writable by everybody"
-    return None
-
-
-def _groups_of_services(view: View) -> dict[int, str]:
-    """Number -> name of the groups that a service's user belongs to, root's own left out."""
-    found: dict[int, str] = {}
-    for name, group in view.bundle.groups.items():
-        members = _members(view, group)
-        if group.gid != ROOT and members & view.uids:
-            found.setdefault(group.gid, name)
-    return found
-
-
-def _members(view: View, group: Group) -> set[int | None]:
-    """Those that the group names, and those whose first group it is."""
-    named = {view.uid_of(member) for member in group.members}
-    users = view.bundle.users.values()
-    first = {user.uid for user in users if user.gid == group.gid}
-    return named | first
 
 
 def _split(view: View, top: Folder) -> list[str]:
@@ -238,13 +310,23 @@ def _split(view: View, top: Folder) -> list[str]:
     no file."""
     children = sorted(_children(view, top.path))
     hashed = all(_HASHED.fullmatch(name_of(child)) for child in children)
-    if top.files or hashed or len(children) > _PARTS_AT_MOST:
+    passing = kind_of(top.path) in PASSING
+    if _files_of_its_own(view, top) or hashed or passing or len(children) > _PARTS_AT_MOST:
         return [top.path, *_of_another_kind(top.path, children)]
     parts = []
     for child in children:
         folder = view.bundle.folder_at[child]
         parts += _split(view, folder)
     return parts
+
+
+def _files_of_its_own(view: View, folder: Folder) -> int:
+    """Directly in it, without what somebody set there for himself."""
+    if not folder.files:
+        return 0
+    listed = view.files_under(folder.path)
+    settings = sum(parent_of(f.path) == folder.path and is_settings(f.path) for f in listed)
+    return folder.files - settings
 
 
 def _children(view: View, path: str) -> Iterator[str]:
@@ -262,13 +344,20 @@ def _of_another_kind(top: str, children: Sequence[str]) -> Iterator[str]:
 
 
 def _released(view: View) -> list[str]:
-    """Folders of released code: what was read as code, and the releases beside the one that
-    ``current`` names."""
-    folders = [code.root for code in view.bundle.code]
+    """Folders of released code: what was read as code, and the releases beside the one that is run.
+
+    A folder around releases holds more than these: `shared`, above all.
+    """
+    folders = []
+    for folder in view.bundle.folders:
+        if keeps_releases(folder.path):
+            folders += [folder.path, f"{parent_of(folder.path)}/repo"]
+    holders = {parent_of(folder) for folder in folders}
+    folders += [code.root for code in view.bundle.code if code.root not in holders]
     for service in view.services:
         named = service.unit.folder
         if named in view.bundle.links:
-            folders.append(parent_of(view.bundle.resolve(named)))
+            folders.append(view.bundle.resolve(named))
     return [folder for folder in folders if folder.count("/") > 1]
 
 
@@ -283,7 +372,8 @@ def _written_to(view: View) -> Iterator[tuple[str, _Why]]:
         if view.of_the_system(folder) or folder in ("", *_SHARED):
             continue
         says = f"{process.unit} has {path} open for writing"
-        yield folder, _Why(says, seen=True)
+        name = process.unit.removesuffix(".service")
+        yield folder, _Why(says, seen=True, services=(name,))
     for service in view.services:
         if ROOT in service.uids:
             yield from _written_by_root(view, service)
@@ -293,7 +383,7 @@ def _written_by_root(view: View, service: Service) -> Iterator[tuple[str, _Why]]
     """Root's own services write into folders of root: attributed by the package that both come
     from, or by name."""
     says = f"written since the machine began, by name {service.name}'s"
-    why = _Why(says, seen=True)
+    why = _Why(says, seen=True, services=(service.name,))
     for file in view.bundle.files:
         if _fresh(view, file) and _belongs(view, file, service):
             folder = parent_of(file.path)
@@ -308,7 +398,7 @@ def _fresh(view: View, file: File) -> bool:
         return False
     if path.startswith(("/etc/", "/root/", "/home/")):
         return False
-    return not view.of_the_system(path)
+    return not view.of_the_system(path) and not view.came_with_a_package(file)
 
 
 def _belongs(

@@ -17,6 +17,7 @@ from kirikae.model.bundle import (
     Mount,
     Opened,
     Process,
+    Scheduled,
     Timer,
     User,
 )
@@ -58,7 +59,7 @@ def mount(cells: Cells) -> Mount:
 
 def changed(cells: Cells) -> Changed | None:
     """kind, state, path"""
-    if cells[0] not in ("conffile", "ucf"):
+    if cells[0] not in ("conffile", "ucf", "packaged"):
         return None
     return Changed(*cells[:3])
 
@@ -146,6 +147,30 @@ def opened(cells: Cells) -> Opened | None:
     return None if pid is None else Opened(pid, cells[2])
 
 
+def installed(cells: Cells) -> tuple[str, int] | None:
+    """when, package"""
+    when = number(cells[0])
+    return None if when is None else (cells[1], when)
+
+
+def works_in(cells: Cells) -> tuple[int, str] | None:
+    """pid, folder"""
+    pid = number(cells[0])
+    return None if pid is None else (pid, cells[1])
+
+
+def scheduled(cells: Cells) -> Scheduled | None:
+    """mode, uid, whether its last line ends, path"""
+    if cells[2] not in ("0", "1"):
+        return None
+    return Scheduled(
+        path=_path(cells[3:]),
+        mode=octal(cells[0]),
+        uid=number(cells[1]),
+        ends=cells[2] == "1",
+    )
+
+
 def waiting(cells: Cells) -> tuple[str, int] | None:
     """A queue, and how many files wait in it."""
     files = number(cells[1])
@@ -208,10 +233,10 @@ def _folder(cells: Cells) -> Folder | None:
 
 def _file(cells: Cells) -> File | None:
     """mode, uid, gid, bytes, modified, changed, path"""
-    known = _whole(octal(cells[1]), *map(number, cells[2:6]))
+    known = _whole(octal(cells[1]), *map(number, cells[2:7]))
     if known is None:
         return None
-    mode, uid, gid, size, modified = known
+    mode, uid, gid, size, modified, changed = known
     return File(
         path=_path(cells[7:]),
         mode=mode,
@@ -219,6 +244,7 @@ def _file(cells: Cells) -> File | None:
         gid=gid,
         size=size,
         modified=modified,
+        changed=changed,
     )
 
 

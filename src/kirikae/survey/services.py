@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from kirikae.model.bundle import Bundle, Process, Unit
 from kirikae.survey.known import debian, matches
+from kirikae.survey.sections import number
 
 ROOT = 0
 
@@ -93,6 +94,6 @@ def _began(processes: Iterable[Process]) -> int | None:
 def uid_of(bundle: Bundle, name: str) -> int | None:
     """Of a name or a number in a unit file; None for a name that /etc/passwd does not have."""
     if name.isdecimal():
-        return int(name)
+        return number(name)
     user = bundle.users.get(name)
     return None if user is None else user.uid

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
-from kirikae.model.bundle import Bundle
+from kirikae.model.bundle import Bundle, Folder
 from kirikae.model.finding import Confidence, Finding, Severity
 from kirikae.survey.catalogue import configured
 from kirikae.survey.fleet import drift, single_points
@@ -16,6 +16,8 @@ from kirikae.survey.view import View
 _GRAVEST_FIRST = list(Severity)
 _WEAKEST_FIRST = list(Confidence)
 _HOUR_S = 3600
+_SHOWN = 10
+_OTHERS_READ = 0o004
 
 
 def findings(
@@ -30,11 +32,45 @@ def findings(
     found: list[Finding] = []
     for view in views:
         found += findings_of(view, today)
+        found += not_seen(view)
     found += drift(views)
     for view in other_views:
         found += map(_without_traffic, findings_of(view, today))
     found += single_points([*views, *other_views])
     return merged(found)
+
+
+def not_seen(view: View) -> list[Finding]:
+    """SV03 and SV04: a host of the fleet of which nothing was found because nothing was seen."""
+    found = []
+    host = view.bundle.host
+    if not view.services:
+        many = len(view.bundle.processes)
+        found.append(
+            configured(
+                "SV03",
+                where=host,
+                says=f"no service was recognised on {host}, of {many} processes",
+                evidence=[view.trace("/proc", each.command) for each in view.bundle.processes[:5]],
+            )
+        )
+    uid = view.bundle.meta.get("uid", "0")
+    if uid != "0":
+        hidden = [folder for folder in view.bundle.folders if _is_private(folder, uid)]
+        found.append(
+            configured(
+                "SV04",
+                where=host,
+                says=f"{host} was looked at without root: {len(hidden)} folders could not be read",
+                evidence=[view.trace(folder.path, "private") for folder in hidden[:_SHOWN]],
+            )
+        )
+    return found
+
+
+def _is_private(folder: Folder, uid: str) -> bool:
+    """Nobody but its owner may look into it."""
+    return str(folder.uid) != uid and not folder.mode & _OTHERS_READ
 
 
 def _without_traffic(finding: Finding) -> Finding:

@@ -4,19 +4,37 @@ configuration.  All rules look through it; everything is worked out once."""
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from kirikae.model.bundle import MASKED, Bundle, Code, Line, Process, Text
+from kirikae.model.bundle import (
+    MASKED,
+    Bundle,
+    Code,
+    File,
+    Folder,
+    Group,
+    Line,
+    Process,
+    Text,
+)
 from kirikae.model.finding import Trace
 from kirikae.survey import configuration, webserver
-from kirikae.survey.known import debian, matches
+from kirikae.survey.known import debian
 from kirikae.survey.naming import named_paths
-from kirikae.survey.paths import below, under
+from kirikae.survey.paths import below, parent_of, under
+from kirikae.survey.released import former_releases, live_code
+from kirikae.survey.schedules import Schedules
 from kirikae.survey.services import ROOT, Service, services_of, uid_of
 
+_SHARED = ("/tmp", "/var/tmp", "/var/crash", "/run/lock", "/var/lock")
+"""Everybody may write there, and nobody keeps anything."""
+_OWNER_WRITES = 0o200
+_GROUP_WRITES = 0o020
+_ALL_WRITE = 0o002
 SHOWN = 200
 """Characters of a line that evidence quotes."""
 READS = re.compile(
@@ -109,14 +127,19 @@ class View:
 
     @cached_property
     def uids(self) -> frozenset[int]:
-        """Users other than root and the system's own under which services run."""
+        """Users other than root under which services run.
+
+        Many a packaged service runs as a user that every machine has, as ``list`` or ``proxy``.
+        """
         found: set[int] = set()
         for service in self.services:
             found |= self._uids_of(service)
-        for name, user in self.bundle.users.items():
-            if matches(name, debian().users):
-                found.discard(user.uid)
         return frozenset(found - {ROOT})
+
+    @cached_property
+    def root_serves(self) -> bool:
+        """Does a service that is no web server run as root alone?  It may write anywhere."""
+        return any(service.uids == {ROOT} and not service.web for service in self.services)
 
     def _uids_of(self, service: Service) -> set[int]:
         """Whom its processes run as, and whom its unit names: a master may give its rights up."""
@@ -134,6 +157,62 @@ class View:
             if uid in self._uids_of(service):
                 found.append(service.name)
         return tuple(found)
+
+    # --- who may write where
+
+    @cached_property
+    def groups_of_services(self) -> Mapping[int, str]:
+        """Number -> name of the groups that a service's user belongs to, root's own left out."""
+        found: dict[int, str] = {}
+        for name, group in self.bundle.groups.items():
+            if group.gid != ROOT and self._members(group) & self.uids:
+                found.setdefault(group.gid, name)
+        return found
+
+    def _members(self, group: Group) -> set[int | None]:
+        """Those that the group names, and those whose first group it is."""
+        named = {self.uid_of(member) for member in group.members}
+        users = self.bundle.users.values()
+        first = {user.uid for user in users if user.gid == group.gid}
+        return named | first
+
+    def writer(self, path: str) -> str | None:
+        """By whom a folder can be written, in words; None: by no service."""
+        folder = self.bundle.folder_at.get(path)
+        if folder is None:
+            return None
+        if folder.uid in self.uids and folder.mode & _OWNER_WRITES:
+            owner = self.bundle.user_names.get(folder.uid, folder.uid)
+            return f"owned by {owner}"
+        if folder.gid in self.groups_of_services and folder.mode & _GROUP_WRITES:
+            group = self.groups_of_services[folder.gid]
+            return f"writable by group {group}"
+        if self.uids and folder.mode & _ALL_WRITE and path not in _SHARED:
+            return "writable by everybody"
+        return None
+
+    def named_after(self, path: str) -> tuple[str, ...]:
+        """Services of whose package or name a folder of /var is; who else may write there is no
+        news."""
+        found = []
+        parts = path.split("/")
+        owner = self.bundle.owner("/".join(parts[:4])) if parts[1:2] == ["var"] else None
+        for service in self.services:
+            if service.stem in parts[3:4] or (owner and owner == service.package):
+                found.append(service.name)
+        return tuple(found)
+
+    def writers(self, folder: Folder) -> tuple[str, ...]:
+        """The names of services whose user owns the folder, or whose group may write there."""
+        owners = self.run_by(folder.uid)
+        if owners or not folder.mode & _GROUP_WRITES:
+            return owners
+        found: list[str] = []
+        for name, group in self.bundle.groups.items():
+            if group.gid == folder.gid and name != "root":
+                for uid in self._members(group):
+                    found += self.run_by(uid) if uid is not None else ()
+        return tuple(dict.fromkeys(found))
 
     # --- environment and code
 
@@ -181,6 +260,24 @@ class View:
                 return code
         return None
 
+    def works_in(self, service: Service, root: str) -> bool:
+        """Does the service work in this tree, or is its program or script there?"""
+        folders = [service.unit.folder, *service.unit.command.split()]
+        folders += [self.bundle.folders_of.get(process.pid, "") for process in service.processes]
+        places = (self.bundle.resolve(folder) for folder in folders if folder.startswith("/"))
+        return any(under(place, [root]) for place in places)
+
+    @cached_property
+    def former_releases(self) -> tuple[str, ...]:
+        """Releases that lie on the host and that nothing runs."""
+        run_from = [service.unit.folder for service in self.services if service.unit.folder]
+        return tuple(former_releases(self.bundle, run_from))
+
+    @cached_property
+    def code(self) -> tuple[Code, ...]:
+        """Trees of live code, each file in one of them."""
+        return tuple(live_code(self.bundle, self.former_releases))
+
     def reads(self, code: Code) -> dict[str, list[Trace]]:
         """Names of environment variables that this code reads, and where."""
         found: dict[str, list[Trace]] = defaultdict(list)
@@ -195,12 +292,16 @@ class View:
     @cached_property
     def changed(self) -> Mapping[str, str]:
         """Path of a file that its package would bring otherwise -> conffile or ucf."""
-        return {changed.path: changed.kind for changed in self.bundle.changed}
+        return {
+            changed.path: changed.kind
+            for changed in self.bundle.changed
+            if changed.kind != "packaged"
+        }
 
     @cached_property
     def own_texts(self) -> tuple[Text, ...]:
         """Configuration that somebody wrote or changed here."""
-        return tuple(configuration.own_texts(self.bundle, self.services))
+        return tuple(configuration.own_texts(self.bundle, self.services, self.former_releases))
 
     @cached_property
     def web_texts(self) -> tuple[Text, ...]:
@@ -214,13 +315,30 @@ class View:
         for text in self.web_texts:
             yield from text.live()
 
+    def serves_files(self, trace: Trace) -> bool:
+        """Is it a line of a web server, which names what it serves and writes none of it?"""
+        return any(trace.at == text.path for text in self.web_texts)
+
     # --- paths
+
+    @cached_property
+    def _files(self) -> tuple[list[str], list[File]]:
+        """Sorted by path, so that what lies below a folder is found by bisection."""
+        files = sorted(self.bundle.files, key=lambda file: file.path)
+        return [file.path for file in files], files
+
+    def files_under(self, folder: str) -> list[File]:
+        """Files that the collector listed one by one, in this folder and below it."""
+        paths, files = self._files
+        first = bisect_left(paths, f"{folder}/")
+        last = bisect_left(paths, f"{folder}0")  # the character after the slash
+        return files[first:last]
 
     @cached_property
     def named_paths(self) -> Mapping[str, list[Trace]]:
         """Absolute paths that live configuration, units or code name, and where they do."""
         found: dict[str, list[Trace]] = defaultdict(list)
-        for path, line in named_paths(self.bundle, self.services):
+        for path, line in named_paths(self.bundle, self.services, self.code):
             found[path].append(self.quote(line))
         return found
 
@@ -235,9 +353,29 @@ class View:
                 found += traces
         return found
 
+    def came_with_a_package(self, file: File) -> bool:
+        """Is it a package's own, or did its scripts write it while it was installed?"""
+        if self.bundle.owner(file.path) is not None or not file.size:
+            return True
+        folder = parent_of(file.path)
+        while folder:
+            owner = self.bundle.owner(folder)
+            if owner is not None:
+                at = self.bundle.installed.get(owner)
+                return at is not None and abs(file.modified - at) <= configuration.INSTALLING_S
+            folder = parent_of(folder)
+        return False
+
     def of_the_system(self, path: str) -> bool:
         """Does the operating system write there by itself?"""
         return under(path, debian().spools) or "/systemd-private-" in path
+
+    # --- by time
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """Everything that runs by time."""
+        return Schedules(self.bundle)
 
     # --- running
 

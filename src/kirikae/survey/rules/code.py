@@ -23,7 +23,17 @@ _CHOOSES = re.compile(
     r"|\bif\b.*hostname",
 )
 _LOCALHOST = re.compile(r"[\"'(=/]localhost\b|127\.0\.0\.1")
-_LOCK = re.compile(r"flock|LOCK_EX|lockf")
+_LOCK = re.compile(r"\bflock\b|LOCK_EX|\blockf\b|lockfile\.|FileLock")
+_OWN_ADDRESS = re.compile(
+    r"\blisten|\bbind|REMOTE_ADDR|remote_(addr|ip)|trusted|allow|[=!]==?|\brun\(|serve",
+    re.IGNORECASE,
+)
+_NO_CODE = re.compile(
+    r"/[^/]*([.-]lock(\.json|\.ya?ml)?|\.lockb?|\.json|\.css|\.scss|\.less|\.html?|\.md|\.rst|\.txt"
+    r"|\.po|\.pot|\.svg|\.map|\.min\.js)$"
+    r"|/(locales?|lang|languages|i18n|translations?)/",
+)
+"""Lists, pages, translations: a word in them says nothing of what the code does."""
 _SYSLOG = re.compile(
     r"SysLogHandler|/dev/log|\bsyslog\(|^\s*(import|use|require).*\bsyslog|\blogger -",
 )
@@ -41,8 +51,13 @@ def _chooses_by_its_host(line: str) -> bool:
 
 
 def _calls_localhost(line: str) -> bool:
-    """A default for a variable is none: it is set where the service runs."""
-    return bool(_LOCALHOST.search(line)) and not READS.search(line)
+    """A default for a variable is none: it is set where the service runs.
+
+    Nor is the address on which the service itself listens, or one that a caller's is compared with.
+    """
+    if READS.search(line) or _OWN_ADDRESS.search(line):
+        return False
+    return bool(_LOCALHOST.search(line))
 
 
 def _holds_a_secret(line: str) -> bool:
@@ -92,9 +107,10 @@ def signs(view: View) -> Findings:
 
 def _live(view: View) -> Iterator[Line]:
     """Lines of code without those that are comments by how they begin."""
-    for code in view.bundle.code:
+    for code in view.code:
         for line in code.lines:
-            if not line.text.lstrip().startswith(_COMMENT):
+            comment = line.text.lstrip().startswith(_COMMENT)
+            if not comment and not _NO_CODE.search(line.path):
                 yield line
 
 

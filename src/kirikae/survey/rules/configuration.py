@@ -95,7 +95,7 @@ def secrets(view: View) -> Findings:
                 yield configured(
                     "CF12",
                     where=line.at,
-                    says=f"{text.path} holds a secret in clear text",
+                    says=f"{line.at} holds a secret in clear text",
                     evidence=[view.quote(line)],
                 )
 

@@ -67,9 +67,22 @@ def static_keys(view: View) -> Findings:
             )
 
 
+def _as_packaged(view: View, variable: Declared) -> bool:
+    """A default of a package's that nobody has changed."""
+    path = variable.trace.at
+    return path not in view.changed and view.bundle.owner(path) is not None
+
+
+def _of_somebody_s(view: View) -> Iterator[_Shared]:
+    """Declarations that somebody wrote on this host."""
+    for shared in _declarations(view):
+        if not _as_packaged(view, shared.variable):
+            yield shared
+
+
 def never_read(view: View) -> Findings:
     """By none of the applications that get it; where code could not be looked at, nobody knows."""
-    for shared in _declarations(view):
+    for shared in _of_somebody_s(view):
         variable = shared.variable
         name = variable.name
         read = any(_may_read(view, service, name) for service in shared.services)
@@ -96,7 +109,7 @@ def _may_read(
 
 def paths_of_this_host(view: View) -> Findings:
     """They are not there in a container."""
-    for shared in _declarations(view):
+    for shared in _of_somebody_s(view):
         variable = shared.variable
         if variable.value.startswith(_PLACES):
             yield configured(

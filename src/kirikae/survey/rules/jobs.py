@@ -1,103 +1,104 @@
-"""What cron runs on the host, and what its lines mean besides what they say."""
+"""What runs by time on the host, and what its lines mean besides what they say."""
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from kirikae.model.bundle import Line, Text
-from kirikae.survey.catalogue import Findings, configured, present
-from kirikae.survey.paths import under
+from kirikae.survey.catalogue import Findings, configured, observed, present
+from kirikae.survey.paths import name_of, under
+from kirikae.survey.schedules import Crontab, Job
 from kirikae.survey.view import View
 
-_FOLDERS = ("/etc/crontab", "/etc/cron.d", "/var/spool/cron")
-_JOB = re.compile(r"^\s*(@\w+|(?:[\d*/,A-Za-z-]+\s+){4}[\d*/,A-Za-z-]+)\s+(.*)$")
-_TIME = re.compile(r"[\d*@]")
-"""How a time begins: a comment of six words is no job that somebody switched off."""
-_OF_THE_SYSTEM = re.compile(
-    r"run-parts|/etc/cron\.|e2scrub|debian-sa1|anacron|phpsessionclean|sessionclean|mdadm"
-    r"|certbot -q|popularity|sysstat|ntpsec|exim4",
+_BY_THE_APPLICATION = re.compile(
+    r"schedule:(run|work)|cron:run|cron\.php|wp-cron|\bwp cron|drush .*cron|runcrons"
+    r"|celery\b.* beat"
+    r"|celery\b.* -B|clockwork|resque-scheduler|rqscheduler|sidekiq|supercronic|rake .*schedul",
 )
+_REQUIREMENTS = re.compile(r"/(requirements[^/]*\.txt|package\.json|Gemfile|composer\.json)$")
+_LIBRARIES = re.compile(
+    r"[\"'\s](node-cron|node-schedule|cron|agenda|bree|bullmq?|whenever|sidekiq-(cron|scheduler)"
+    r"|rufus-scheduler|clockwork|resque-scheduler|good_job)[\"']\s*[:,]?"
+    r"|^\s*(django-(crontab|celery-beat|apscheduler|q2?)|apscheduler|schedule|huey|rq-scheduler)\b",
+    re.IGNORECASE,
+)
+_CRON = re.compile(r"(crond?|anacron|fcron|bcron-\w+|cronie|busybox)$")
 _NOTATION = re.compile(r"%|@reboot|\$\(|`")
 _VARIABLE = re.compile(r"\s*(SHELL|PATH|MAILTO|CRON_TZ|HOME)\s*=")
 _EVERY_SO_OFTEN = re.compile(r"\*|@|\S+\s+\*\s")
 """Each minute, each hour, or by a name: no time of a day."""
 
 
-@dataclass(frozen=True, slots=True)
-class Crontab:
-    """``jobs``: the lines that somebody wrote; ``dead``: those that somebody switched off."""
-
-    text: Text
-    jobs: tuple[Line, ...]
-    dead: tuple[Line, ...]
-
-    @property
-    def path(self) -> str:
-        """Of the crontab."""
-        return self.text.path
-
-    @property
-    def variables(self) -> list[Line]:
-        """Lines that set something for all jobs below them (crontab(5))."""
-        return [line for line in self.text.live() if _VARIABLE.match(line.text)]
-
-
-def crontabs(view: View) -> Iterator[Crontab]:
-    """Those that belong to no package."""
-    for text in view.bundle.texts:
-        if under(text.path, _FOLDERS) and view.bundle.owner(text.path) is None:
-            yield _crontab(text)
-
-
-def _crontab(text: Text) -> Crontab:
-    """A crontab, its jobs told from those that are switched off."""
-    jobs: list[Line] = []
-    dead: list[Line] = []
-    for line in filter(_is_job, text.numbered()):
-        part = dead if _commented(line) else jobs
-        part.append(line)
-    return Crontab(text, tuple(jobs), tuple(dead))
-
-
-def _commented(line: Line) -> bool:
-    """Is it switched off?"""
-    return line.text.lstrip().startswith("#")
-
-
-def _is_job(line: Line) -> bool:
-    """Does the line, switched off or not, run something of somebody's own?"""
-    said = line.text.lstrip()
-    if not _JOB.match(said.lstrip("#")) or _OF_THE_SYSTEM.search(said):
-        return False
-    return not _commented(line) or bool(_TIME.match(said.lstrip("# \t")))
-
-
-def jobs(view: View) -> Findings:
-    """They stay on this host until a move of jobs takes them over."""
-    for crontab in _with_jobs(view):
-        many = len(crontab.jobs)
-        yield present(
-            "JB01",
-            where=crontab.path,
-            says=f"{many} jobs in {crontab.path}",
-            evidence=view.quotes(crontab.jobs),
-            count=many,
-        )
-
-
 def _with_jobs(view: View) -> Iterator[Crontab]:
-    """Crontabs in which somebody's job is live."""
-    for crontab in crontabs(view):
+    """Crontabs in which a job is live."""
+    for crontab in view.schedules.crontabs:
         if crontab.jobs:
             yield crontab
 
 
+def jobs(view: View) -> Findings:
+    """They stay on this host until a move of jobs takes them over."""
+    by_place: dict[tuple[str, str], list[Job]] = defaultdict(list)
+    for job in view.schedules.jobs:
+        by_place[job.where, job.package].append(job)
+    for (where, package), found in by_place.items():
+        many = len(found)
+        of = f" (of package {package})" if package else ""
+        yield present(
+            "JB01",
+            where=where,
+            says=f"{many} jobs in {where}{of}",
+            evidence=view.quotes(job.line for job in found),
+            count=many,
+        )
+
+
+def never_run(view: View) -> Findings:
+    """They look like jobs; whoever moved them would bring them to life."""
+    for dead in view.schedules.dead:
+        yield present(
+            "JB15",
+            where=dead.where,
+            says=f"{dead.where} is never run: {dead.why}",
+            evidence=view.quotes(dead.lines),
+            count=len(dead.lines),
+        )
+
+
+def nothing_runs_cron(view: View) -> Findings:
+    """Where processes were seen, and none of them reads crontabs."""
+    programs = {name_of(process.exe or process.command) for process in view.bundle.processes}
+    seen = any(_CRON.match(program) for program in programs)
+    files = list(_with_jobs(view))
+    if files and programs and not seen:
+        yield observed(
+            "JB15",
+            where="cron",
+            says=f"no cron runs on this host: jobs in {len(files)} files do not run",
+            evidence=(view.trace(each.path, f"{len(each.jobs)} jobs") for each in files),
+            count=len(files),
+        )
+
+
+def left_to_timers(view: View) -> Findings:
+    """The same job twice: whoever counts both runs it twice."""
+    for crontab in view.schedules.crontabs:
+        if crontab.doubles:
+            yield present(
+                "JB02",
+                where=crontab.path,
+                says=f"{len(crontab.doubles)} lines of {crontab.path} leave their work to systemd",
+                evidence=view.quotes(crontab.doubles),
+                count=len(crontab.doubles),
+            )
+
+
 def switched_off(view: View) -> Findings:
     """Nobody runs them; they are left behind."""
-    for crontab in crontabs(view):
+    for crontab in view.schedules.crontabs:
         many = len(crontab.dead)
         if many:
             yield present(
@@ -109,11 +110,72 @@ def switched_off(view: View) -> Findings:
             )
 
 
+def of_the_machine(view: View) -> Findings:
+    """A container has no machine to keep house for."""
+    lines = view.schedules.housekeeping
+    if lines:
+        yield present(
+            "JB11",
+            where="housekeeping",
+            says=f"{len(lines)} jobs keep house for the machine alone",
+            evidence=view.quotes(lines),
+            count=len(lines),
+        )
+
+
+def waiting_once(view: View) -> Findings:
+    """Jobs of `at`: lost with the host."""
+    waiting = view.schedules.waiting
+    if waiting:
+        yield present(
+            "JB14",
+            where="at",
+            says=f"{len(waiting)} jobs of `at` wait to be run",
+            evidence=(view.trace(text.path, _last_line(text)) for text in waiting),
+            count=len(waiting),
+        )
+
+
+def _last_line(text: Text) -> str:
+    """The environment stands before the command."""
+    return next((line for line in reversed(text.lines) if line.strip()), "")
+
+
+def schedulers_of_applications(view: View) -> Findings:
+    """What they run stands in their code, and in no crontab."""
+    lines = [job.line for job in view.schedules.jobs]
+    lines += [Line(unit.name, 0, unit.command) for unit in view.bundle.units if unit.command]
+    for line in lines:
+        if _BY_THE_APPLICATION.search(line.text):
+            yield configured(
+                "JB16",
+                where=line.at if line.number else line.path,
+                says="an application decides itself what is due",
+                evidence=[view.quote(line)],
+            )
+    for line in _named_libraries(view):
+        yield configured(
+            "JB16",
+            where=line.at,
+            says="the application can run jobs by itself",
+            evidence=[view.quote(line)],
+        )
+
+
+def _named_libraries(view: View) -> Iterator[Line]:
+    """In lists of what the code needs."""
+    for text in view.bundle.texts:
+        if _REQUIREMENTS.search(text.path) and not under(text.path, view.former_releases):
+            for line in text.live():
+                if _LIBRARIES.search(line.text):
+                    yield line
+
+
 def own_notation(view: View) -> Findings:
     """A scheduler that is not cron knows none of it."""
     for crontab in _with_jobs(view):
         lines = [line for line in crontab.jobs if _NOTATION.search(line.text)]
-        lines += crontab.variables
+        lines += [line for line in crontab.settings if _VARIABLE.match(line.text)]
         if lines:
             yield configured(
                 "JB06",
@@ -126,7 +188,7 @@ def own_notation(view: View) -> Findings:
 def told_by_mail(view: View) -> Findings:
     """It is somebody's alarm."""
     for crontab in _with_jobs(view):
-        named = [line for line in crontab.variables if line.text.strip().startswith("MAILTO")]
+        named = [line for line in crontab.settings if line.text.strip().startswith("MAILTO")]
         if named:
             who = named[0].text.strip().partition("=")[2]
             yield configured(
@@ -156,6 +218,7 @@ _SIGNS = (
         blocks=(),
     ),
     _Sign("JB13", "a job makes a backup", re.compile(r"dump|backup|rsync|tar c")),
+    _Sign("JB12", "a job calls another host", re.compile(r"\b(ssh|scp|sftp)\s|rsync\b.*\S:")),
 )
 
 
@@ -194,7 +257,13 @@ def local_times(view: View) -> Findings:
 
 RULES = (
     jobs,
+    never_run,
+    nothing_runs_cron,
+    left_to_timers,
     switched_off,
+    of_the_machine,
+    waiting_once,
+    schedulers_of_applications,
     own_notation,
     told_by_mail,
     signs,

@@ -19,6 +19,8 @@ def _own_lines(view: View, beginning: str) -> Iterator[Line]:
 def limits_of_users(view: View) -> Findings:
     """A task definition has `ulimits` for them."""
     for line in _own_lines(view, "/etc/security/limits"):
+        if not line.path.endswith(".conf"):
+            continue
         yield configured(
             "PR14",
             where=line.path,
@@ -30,6 +32,8 @@ def limits_of_users(view: View) -> Findings:
 def settings_of_the_kernel(view: View) -> Findings:
     """On Fargate none of vm.* and fs.* can be set."""
     for line in _own_lines(view, "/etc/sysctl"):
+        if not line.path.endswith(".conf") or "=" not in line.text:
+            continue
         yield configured(
             "PR15",
             where=line.at,

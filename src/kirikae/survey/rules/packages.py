@@ -8,9 +8,11 @@ from kirikae.model.bundle import Package
 from kirikae.model.finding import Trace
 from kirikae.survey.catalogue import Findings, present
 from kirikae.survey.known import debian, matches
+from kirikae.survey.sections import number
 from kirikae.survey.view import View
 
 _SHOWN = 30
+_FILES_AT_MOST = 20
 
 
 def _asked_for(view: View) -> Iterator[Package]:
@@ -64,21 +66,45 @@ def for_a_host_only(view: View) -> Findings:
         )
 
 
+def not_as_packaged(view: View) -> Findings:
+    """Files that a package brought, and that somebody changed or took away."""
+    found = [each for each in view.bundle.changed if each.kind == "packaged"]
+    if len(found) > _FILES_AT_MOST:
+        yield present(
+            "CF03",
+            where="packages",
+            says=f"{len(found)} files are not what their packages brought",
+            evidence=(view.trace(each.path, each.state) for each in found[:_SHOWN]),
+            count=len(found),
+        )
+        return
+    for each in found:
+        package = view.bundle.owner(each.path) or "its package"
+        what = "is gone" if each.state == "missing" else f"is not what {package} brought"
+        yield present(
+            "CF03",
+            where=each.path,
+            says=f"{each.path} {what}",
+            evidence=[view.trace(each.path, f"{each.state}; of package {package}")],
+        )
+
+
 def people_log_in(view: View) -> Findings:
     """Nobody logs in to a task; ECS Exec takes its place."""
-    keys = view.bundle.meta.get("public_key_logins", "")
-    if keys.isdecimal() and int(keys):
+    keys = number(view.bundle.meta.get("public_key_logins", ""))
+    if keys:
         yield present(
             "SE04",
             where="authorized_keys",
             says=f"{keys} keys may log in",
             evidence=[view.trace("authorized_keys", f"{keys} keys")],
-            count=int(keys),
+            count=keys,
         )
 
 
 RULES = (
     chosen,
     for_a_host_only,
+    not_as_packaged,
     people_log_in,
 )

@@ -10,6 +10,7 @@ from kirikae.survey.catalogue import Findings, configured, found, observed, pres
 from kirikae.survey.known import debian, matches
 from kirikae.survey.paths import below, under
 from kirikae.survey.roots import UNKNOWN, Root, roots
+from kirikae.survey.rules.php import php_sessions_in_files
 from kirikae.survey.services import Service
 from kirikae.survey.view import View
 
@@ -28,11 +29,12 @@ def written_folders(view: View) -> Findings:
     ST15, ST21, LG01)."""
     every = roots(view)
     taken: set[str] = set()
+    told_by_php = {finding.where for finding in php_sessions_in_files(view)}
     for server in _database_servers(view, every):
         taken.update(server.folders)
         yield _database_server(view, server)
     for root in every:
-        if root.path not in taken:
+        if root.path not in taken and root.path not in told_by_php:
             judged = _Judged(view, root)
             yield judged.finding()
     yield from _more_than_a_disk(view, every)
@@ -90,7 +92,8 @@ class _Judged:
         """Everything the verdict needs is looked up here; ``finding`` only decides."""
         self._view = view
         self._root = root
-        self._who = " and ".join(root.services) or "a service"
+        # Who of those that share a user it is cannot be told.
+        self._who = " or ".join(root.services) or "a service"
         self._amount = f"{root.files} files, {_size(root.size)}"
         self._naming = list(self._named_elsewhere())
         self._began = self._when_it_began()
@@ -150,16 +153,21 @@ class _Judged:
             return self._is_written()
         if not self._root.files:
             return self._is_empty()
-        return self._is_named() if self._naming else self._is_left_behind()
+        if self._naming:
+            return self._is_named()
+        return self._is_among_code() if self._root.among_code else self._is_left_behind()
 
     def _passing(self) -> Finding:
         """What a container makes anew or writes elsewhere."""
         root = self._root
         what = "logs" if root.kind == "log" else f"{root.kind} files"
+        says = f"{self._who} writes {what} in {root.path}"
+        if not root.files:
+            says = f"{root.path} is empty, and {self._who} could write {what} there"
         return found(
             root.code,
             where=root.path,
-            says=f"{self._who} writes {what} in {root.path}",
+            says=says,
             evidence=self._evidence,
             confidence=self._confidence(),
         )
@@ -188,6 +196,16 @@ class _Judged:
             root.code,
             where=root.path,
             says=f"{root.path} ({self._amount}) is named by {by}; {self._quiet()}",
+            evidence=self._evidence,
+        )
+
+    def _is_among_code(self) -> Finding:
+        """Whoever takes the code along would leave it behind."""
+        root = self._root
+        return present(
+            root.code,
+            where=root.path,
+            says=f"{root.path} ({self._amount}) lies between code and is none; {self._quiet()}",
             evidence=self._evidence,
         )
 
@@ -243,12 +261,15 @@ def _more_than_a_disk(view: View, every: Iterable[Root]) -> Findings:
 def links_out_of_a_release(view: View) -> Findings:
     """What they name is not part of the release."""
     links = view.bundle.links
-    for code in view.bundle.code:
+    roots_of_code = [code.root for code in view.code]
+    for code in view.code:
         inside = (link for link in links if below(link, code.root))
         for link in inside:
             real = view.bundle.resolve(link)
-            if under(real, [code.root]) or real.startswith(_OF_A_RELEASE):
+            if under(real, roots_of_code) or real.startswith(_OF_A_RELEASE):
                 continue
+            if view.bundle.owner(real) is not None:
+                continue  # a package brings it into the image
             yield present(
                 "ST20",
                 where=link,

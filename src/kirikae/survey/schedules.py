@@ -1,0 +1,325 @@
+"""Everything that runs by time on a host: crontabs, folders of run-parts, anacron, timers, `at`;
+and what looks like it and never runs, with the reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kirikae.model.bundle import Bundle, Line, Scheduled, Text, Unit
+from kirikae.survey import crontab
+from kirikae.survey.crontab import Dialect
+from kirikae.survey.known import debian, matches
+from kirikae.survey.paths import below, name_of, parent_of, under
+
+SYSTEM_CRONTABS = ("/etc/crontab", "/etc/cron.d")
+_USERS_CRONTABS = ("/var/spool/cron/crontabs", "/var/spool/cron", "/etc/crontabs")
+AT = ("/var/spool/cron/atjobs", "/var/spool/cron/atspool", "/var/spool/at")
+_PERIODS = re.compile(r"/etc/(cron\.|periodic/)(15min|hourly|daily|weekly|monthly)$")
+_GOOD_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_LEFT_BY_RPM = re.compile(r"^\.|~$|\.rpm(save|orig|new)$|,v$|\.swp$")
+_PLAIN_NAMES = "only letters, digits, - and _ may be in it"
+_ANACRON = re.compile(r"\s*(\d+|@\w+)\s+\d+\s+\S+\s+\S")
+_OTHERS_WRITE = 0o022
+_RUNS = 0o111
+_GUARDED = re.compile(
+    r"(\[|test)\s+(-d\s+/run/systemd/system|-e\s+/run/systemd/system)[^&|]*\]?\s*\|\|",
+)
+_BY_THE_SYSTEM = re.compile(
+    r"run-parts|/etc/cron\.|e2scrub|debian-sa1|anacron|phpsessionclean|sessionclean|mdadm"
+    r"|certbot -q|popularity|sysstat|ntpsec|exim4",
+)
+_LETTERS = re.compile(r"[^\W\d_]")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One thing that runs by time.
+
+    ``where``: the file, or the timer.  ``says``: what runs, the same words on every host.
+    ``package``: who brought it; empty: somebody of this host's.
+    """
+
+    where: str
+    line: Line
+    package: str = ""
+
+    @property
+    def says(self) -> str:
+        """As it stands there."""
+        return self.line.text.strip()
+
+
+class Dead(NamedTuple):
+    """What looks like a job and is never run."""
+
+    where: str
+    why: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Crontab:
+    """``dead``: lines that somebody switched off.  ``doubles``: lines that leave it to a timer."""
+
+    path: str
+    package: str
+    jobs: tuple[Line, ...]
+    settings: tuple[Line, ...]
+    dead: tuple[Line, ...]
+    doubles: tuple[Line, ...]
+
+
+class Schedules:
+    """What one host runs by time; asked for as often as one likes, worked out once by each
+    asker."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Reads everything."""
+        self._bundle = bundle
+        self._seen = {each.path: each for each in bundle.cron}
+        self.crontabs: list[Crontab] = []
+        self.jobs: list[Job] = []
+        self.dead: list[Dead] = []
+        self.housekeeping: list[Line] = []
+        for text in bundle.texts:
+            if _is_crontab(text.path):
+                self._read(text)
+            elif text.path == "/etc/anacrontab":
+                self._anacron(text)
+        self._run_parts()
+        self._timers()
+
+    # --- crontabs
+
+    def _read(self, text: Text) -> None:
+        """One crontab, whole: cron takes or leaves the file first, and then its lines."""
+        package = self._brought_by(text.path)
+        if package and self._is_the_system_s(name_of(text.path), package):
+            self.housekeeping += [Line(text.path, 0, f"of package {package}")]
+            return
+        system = under(text.path, SYSTEM_CRONTABS)
+        lines = tuple(text.numbered())
+        seen = crontab.read(lines, system, self._bundle.users, dialect(self._bundle))
+        jobs = tuple(
+            entry.line for entry in seen.entries if not _BY_THE_SYSTEM.search(entry.line.text)
+        )
+        off = tuple(
+            line for line in crontab.commented(lines) if not _BY_THE_SYSTEM.search(line.text)
+        )
+        why = self._file_is_passed_over(text.path, system) or self._for_a_line(seen)
+        if why:
+            self._is_dead(text.path, why, lines)
+            return
+        for passed in seen.bad:
+            self.dead.append(Dead(text.path, passed.why, (passed.line,)))
+        doubles = tuple(line for line in jobs if self._leaves_it_to_a_timer(line))
+        jobs = tuple(line for line in jobs if line not in doubles)
+        self.crontabs.append(Crontab(text.path, package, jobs, seen.settings, off, doubles))
+        self.jobs += [Job(text.path, line, package) for line in jobs]
+
+    def _is_dead(self, path: str, why: str, lines: Iterable[Line]) -> None:
+        """The whole file; one that holds nothing but comments is not worth a word."""
+        live = [
+            line for line in lines if line.text.strip() and not line.text.lstrip().startswith("#")
+        ]
+        if live:
+            self.dead.append(Dead(path, why, tuple(live)))
+
+    def _file_is_passed_over(self, path: str, system: bool) -> str:
+        """Why cron does not read it; empty: it does, as far as is known."""
+        name = name_of(path)
+        if parent_of(path) == "/etc/cron.d":
+            if dialect(self._bundle) is Dialect.DEBIAN and not _GOOD_NAME.fullmatch(name):
+                return f"cron reads no file with a name such as {name}: {_PLAIN_NAMES}"
+            if _LEFT_BY_RPM.search(name):
+                return f"cron passes over a name such as {name}"
+        seen = self._seen.get(path)
+        if seen is not None:
+            why = _not_trusted(seen, system, self._uid_of(name))
+            if why:
+                return why
+            if not seen.ends and dialect(self._bundle) is Dialect.DEBIAN:
+                return "its last line has no end, and cron passes over the whole file"
+        if not system and self._bundle.users and name not in self._bundle.users:
+            return f"{name} is no user of this host"
+        return ""
+
+    def _uid_of(self, name: str) -> int | None:
+        user = self._bundle.users.get(name)
+        return None if user is None else user.uid
+
+    def _for_a_line(self, seen: crontab.Read) -> str:
+        """Debian's cron passes over the whole file for one bad line in it."""
+        if not seen.bad or dialect(self._bundle) is not Dialect.DEBIAN:
+            return ""
+        first = seen.bad[0]
+        return f"cron passes over the whole file because of line {first.line.number}: {first.why}"
+
+    def _leaves_it_to_a_timer(self, line: Line) -> bool:
+        """Does nothing where systemd runs."""
+        return self._bundle.systemd and bool(_GUARDED.search(line.text))
+
+    # --- run-parts and anacron
+
+    def _run_parts(self) -> None:
+        """Programs in /etc/cron.daily and its like."""
+        for seen in self._bundle.cron:
+            folder = parent_of(seen.path)
+            if not _PERIODS.search(folder):
+                continue
+            name = name_of(seen.path)
+            package = self._bundle.owner(seen.path) or ""
+            line = Line(seen.path, 0, f"{folder.rpartition('.')[2]}: {name}")
+            if self._is_the_system_s(name, package):
+                if name != ".placeholder":
+                    self.housekeeping.append(line)
+                continue
+            why = self._not_run(seen, folder)
+            if why:
+                self.dead.append(Dead(seen.path, why, (line,)))
+            else:
+                self.jobs.append(Job(folder, line, package))
+
+    def _not_run(self, seen: Scheduled, folder: str) -> str:
+        """Why run-parts passes over it; empty: it does not."""
+        name = name_of(seen.path)
+        rpm = dialect(self._bundle) is Dialect.CRONIE
+        if not rpm and not _GOOD_NAME.fullmatch(name):
+            return f"run-parts runs nothing with a name such as {name}: {_PLAIN_NAMES}"
+        if rpm and _LEFT_BY_RPM.search(name):
+            return f"run-parts passes over a name such as {name}"
+        if seen.mode is None:
+            return "it is a link that leads nowhere"
+        if not seen.mode & _RUNS:
+            return "it is no program: nobody may run it"
+        if not self._is_started(folder):
+            return f"neither /etc/crontab nor anacron runs {folder}"
+        return ""
+
+    def _is_started(self, folder: str) -> bool:
+        """True also where those files were not read: nobody knows then."""
+        texts = [self._bundle.text(path) for path in ("/etc/crontab", "/etc/anacrontab")]
+        texts += [text for text in self._bundle.texts if below(text.path, "/etc/cron.d")]
+        known = [text for text in texts if text is not None]
+        if not known or folder.startswith("/etc/periodic"):
+            return True
+        return any(name_of(folder) in line.text for text in known for line in text.live())
+
+    def _anacron(self, text: Text) -> None:
+        """period, delay, name, command; those that run cron's folders are none of their own."""
+        package = self._brought_by(text.path)
+        for line in text.live():
+            if _ANACRON.match(line.text) and not _BY_THE_SYSTEM.search(line.text):
+                self.jobs.append(Job(text.path, line, package))
+
+    def _brought_by(self, path: str) -> str:
+        """The package of a file that nobody has changed since; empty: it is somebody's."""
+        changed = {each.path for each in self._bundle.changed}
+        return "" if path in changed else self._bundle.owner(path) or ""
+
+    # --- timers
+
+    def _timers(self) -> None:
+        """Timers of systemd that wait; what they start is told by the unit of that name."""
+        services = {unit.name: unit for unit in (*self._bundle.activated, *self._bundle.units)}
+        for timer in self._bundle.schedules:
+            stem = timer.name.removesuffix(".timer")
+            package = (
+                "" if timer.own else self._bundle.owner(timer.get("FragmentPath")) or "systemd"
+            )
+            line = Line(timer.name, 0, f"{_when(timer)}: {_started_by(timer, services)}")
+            if self._is_the_system_s(stem, package):
+                if timer.get("ActiveState") == "active":
+                    self.housekeeping.append(line)
+                continue
+            why = _not_waiting(timer, services)
+            if why:
+                self.dead.append(Dead(timer.name, why, (line,)))
+            else:
+                self.jobs.append(Job(timer.name, line, package))
+
+    def _is_the_system_s(self, name: str, package: str) -> bool:
+        """By its name or its package's; what somebody wrote himself never is."""
+        if not package:
+            return name == ".placeholder"
+        return matches(name, debian().housekeeping) or matches(package, debian().housekeeping)
+
+    # --- at
+
+    @property
+    def waiting(self) -> list[Text]:
+        """Jobs of `at` that are still to run."""
+        return [text for text in self._bundle.texts if under(text.path, AT)]
+
+
+def dialect(bundle: Bundle) -> Dialect:
+    """By the distribution; one that is not known is strict, so that nothing dead is called
+    alive."""
+    name = bundle.meta.get("os_ID", "")
+    like = bundle.meta.get("os_ID_LIKE", "")
+    words = {name, *like.split()}
+    return Dialect.CRONIE if words & _WITH_CRONIE else Dialect.DEBIAN
+
+
+_WITH_CRONIE = {
+    "rhel",
+    "fedora",
+    "centos",
+    "amzn",
+    "rocky",
+    "almalinux",
+    "ol",
+    "suse",
+    "opensuse",
+    "alpine",
+    "arch",
+}
+
+
+def _is_crontab(path: str) -> bool:
+    """Files that a cron would read, by where they lie."""
+    if under(path, AT) or name_of(path).startswith(("tmp.", ".SEQ")):
+        return False
+    if path == "/etc/crontab" or parent_of(path) == "/etc/cron.d":
+        return True
+    return parent_of(path) in _USERS_CRONTABS and bool(_LETTERS.search(name_of(path)))
+
+
+def _not_trusted(seen: Scheduled, system: bool, owner: int | None) -> str:
+    """Whom a file belongs to, and who may write it."""
+    if seen.mode is not None and seen.mode & _OTHERS_WRITE:
+        return (
+            f"others than its owner may write it (mode {seen.mode:o}), and cron does not trust it"
+        )
+    if seen.uid not in ((0, None) if system else (0, owner, None)):
+        return f"it belongs to user {seen.uid}, and cron does not trust it"
+    return ""
+
+
+def _when(timer: Unit) -> str:
+    """What the timer waits for, as systemd shows it."""
+    said = f"{timer.get('TimersCalendar')} {timer.get('TimersMonotonic')}"
+    times = re.findall(r"(On\w+)=([^;}]*?) *[;}]", said)
+    return ", ".join(f"{key}={value}" for key, value in times) or "no time"
+
+
+def _started_by(timer: Unit, services: Mapping[str, Unit]) -> str:
+    """The command of the unit that it starts; its name where that is not known."""
+    name = timer.get("Unit")
+    unit = services.get(name)
+    return (unit.command if unit else "") or name
+
+
+def _not_waiting(timer: Unit, services: Mapping[str, Unit]) -> str:
+    """Why it starts nothing; empty: it waits."""
+    if timer.get("ActiveState") != "active":
+        state = timer.get("UnitFileState") or "not enabled"
+        return f"the timer is {timer.get('ActiveState') or 'not active'} ({state})"
+    name = timer.get("Unit")
+    unit = services.get(name)
+    if unit is not None and not unit.get("FragmentPath"):
+        return f"the unit {name} that it would start is not there"
+    return ""

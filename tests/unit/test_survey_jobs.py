@@ -1,0 +1,347 @@
+"""Every source of schedules is read; what is never run is told as dead, with the reason."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kirikae.model.bundle import Line
+from kirikae.survey import crontab
+from kirikae.survey.crontab import Dialect
+from kirikae.survey.fleet import single_points
+from kirikae.survey.rules import findings_of
+from tests.machine import NOW, Machine
+
+TODAY = date(2026, 11, 21)
+USERS = {"root": 0}
+
+
+def seen(machine, *codes):
+    return {
+        (each.code, each.where): each
+        for each in findings_of(machine.view(), TODAY)
+        if each.code in codes
+    }
+
+
+def read(text, system=True, dialect=Dialect.DEBIAN):
+    lines = [Line("/etc/cron.d/x", at, said) for at, said in enumerate(text.split("\n"), 1)]
+    return crontab.read(lines, system, USERS, dialect)
+
+
+def host(**more):
+    machine = Machine(**more)
+    machine.process("/usr/sbin/cron -f", unit="cron.service")
+    return machine
+
+
+GOOD = "*/5 * * * * root /opt/x/job\n"
+
+
+# --- lines
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        "* * * * *",
+        "*/60 * * * *",
+        "1-10/20 * * * *",
+        "10-5 * * * *",
+        "05 000 1 jan sun",
+        "1,15 0-23/2 1-31 JAN-mar 1-fri",
+        "5.5,10 * * * *",
+        "1 * * * 1#2",
+        "*5 ** * */5/2 0~30",
+        "0 0 31 2 *",
+        "0 0 * * 7",
+        "@hourly",
+        "@reboot",
+        "@annually",
+    ],
+)
+def test_times_that_debian_s_cron_takes(times):
+    """Also the odd ones: what is dropped in silence does not make a line bad."""
+    entry = read(f"{times} root echo").entries
+    assert [each.command for each in entry] == ["echo"]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        "5/15 * * * *",
+        "70 * * * *",
+        "5, * * * *",
+        ",5 * * * *",
+        "*/0 * * * *",
+        "*/ * * * *",
+        "5- * * * *",
+        "1a * * * *",
+        "? * * * *",
+        "* 24 * * *",
+        "* * 0 * *",
+        "* * * 13 *",
+        "* * * * 8",
+        "* * * january *",
+        "@DAILY",
+        "@every",
+    ],
+)
+def test_times_that_it_refuses(times):
+    assert read(f"{times} root echo").bad
+
+
+@pytest.mark.parametrize(
+    ("line", "setting"),
+    [
+        ("A=b", True),
+        ("A = b", True),
+        ('"A"=b', True),
+        ("MAILTO=", False),
+        ('MAILTO=""', True),
+        ('A="a" b', False),
+        ('A=a"b"', True),
+        ("export A=b", False),
+        ("A B=c", False),
+        ("=x", True),
+    ],
+)
+def test_settings_as_debian_s_cron_takes_them(line, setting):
+    """`MAILTO=` alone makes it pass over the whole file; cronie takes it."""
+    assert bool(read(line).settings) is setting and bool(read(line).bad) is not setting
+    if line == "MAILTO=":
+        assert read(line, dialect=Dialect.CRONIE).settings
+
+
+def test_the_user_ends_at_the_first_blank_of_any_kind():
+    """As in Debian's own /etc/crontab."""
+    [entry] = read("25 6\t* * *\troot\ttest -x /usr/sbin/anacron || x").entries
+    assert (entry.user, entry.command) == ("root", "test -x /usr/sbin/anacron || x")
+
+
+@given(st.lists(st.text(max_size=60), max_size=20), st.booleans(), st.sampled_from(Dialect))
+def test_no_line_is_lost_and_nothing_throws(texts, system, dialect):
+    """Every line is a job, a setting, bad, or says nothing."""
+    lines = [Line("x", at, text) for at, text in enumerate(texts)]
+    found = crontab.read(lines, system, USERS, dialect)
+    told = [each.line for each in (*found.entries, *found.bad)] + list(found.settings)
+    silent = [
+        line for line in lines if not line.text.strip(" \t") or line.text.strip(" \t")[0] == "#"
+    ]
+    assert sorted(told + silent) == lines
+    list(crontab.commented(lines))
+
+
+# --- files
+
+
+def test_what_cron_passes_over_is_dead_and_no_job():
+    """F2, proven with Debian's cron itself: of these, only okjob ran."""
+    machine = host()
+    machine.schedule("/etc/cron.d/okjob", GOOD)
+    machine.schedule("/etc/cron.d/dot.ted", GOOD)
+    machine.schedule("/etc/cron.d/loose", GOOD, mode="666")
+    machine.schedule("/etc/cron.d/others", GOOD, uid=1000)
+    machine.schedule("/etc/cron.d/badminute", GOOD + "70 * * * * root x\n")
+    machine.schedule("/etc/cron.d/nobody", "* * * * * ghost x\n")
+    machine.schedule("/etc/cron.d/nouser", "* * * * * /opt/x/job\n")
+    machine.schedule("/var/spool/cron/crontabs/root", "* * * * * /opt/y")
+    machine.schedule("/var/spool/cron/crontabs/gone", "* * * * * /opt/y\n")
+    found = seen(machine, "JB01", "JB15")
+    assert {where for code, where in found if code == "JB01"} == {"/etc/cron.d/okjob"}
+    dead = {where: each.says for (code, where), each in found.items() if code == "JB15"}
+    assert len(dead) == 8
+    assert "line 2: 70 is no minute" in dead["/etc/cron.d/badminute"]
+    assert "mode 666" in dead["/etc/cron.d/loose"] and "dot.ted" in dead["/etc/cron.d/dot.ted"]
+    assert "no end" in dead["/var/spool/cron/crontabs/root"]
+    assert "ghost is no user" in dead["/etc/cron.d/nobody"]
+
+
+def test_cronie_passes_over_the_line_and_not_the_file():
+    """Amazon Linux: names may have dots; what rpm left does not count."""
+    machine = host(system="amzn", version="2")
+    machine.schedule("/etc/cron.d/dot.ted", GOOD + "70 * * * * root x\n")
+    machine.schedule("/etc/cron.d/old.rpmsave", GOOD)
+    machine.schedule("/var/spool/cron/root", "* * * * * /opt/y\n")
+    found = seen(machine, "JB01", "JB15")
+    assert {where for code, where in found if code == "JB01"} == {
+        "/etc/cron.d/dot.ted",
+        "/var/spool/cron/root",
+    }
+    assert {where for code, where in found if code == "JB15"} == {
+        "/etc/cron.d/dot.ted",
+        "/etc/cron.d/old.rpmsave",
+    }
+
+
+def test_where_no_cron_runs_its_jobs_are_dead():
+    machine = Machine()
+    machine.process("/usr/sbin/sshd")
+    machine.schedule("/etc/cron.d/x", GOOD)
+    assert "no cron runs" in seen(machine, "JB15")["JB15", "cron"].says
+
+
+def test_a_job_added_to_a_file_of_a_package_is_somebody_s():
+    """/etc/crontab is the package's, and the most usual place for a line of one's own."""
+    machine = host()
+    machine.schedule(
+        "/etc/crontab", "17 * * * * root run-parts /etc/cron.hourly\n" + GOOD, owner="cron"
+    )
+    machine.changed.append(("conffile", "modified", "/etc/crontab"))
+    found = seen(machine, "JB01")["JB01", "/etc/crontab"]
+    assert found.count == 1 and "package" not in found.says
+
+
+def test_jobs_of_packaged_applications_are_jobs_and_housekeeping_is_told_as_such():
+    """B2: mailman3's own, beside logrotate's and PHP's."""
+    machine = host()
+    machine.schedule(
+        "/etc/cron.d/mailman3-web", "* * * * * list flock -n /run/x true\n", owner="mailman3-web"
+    )
+    machine.users["list"] = 38
+    machine.schedule(
+        "/etc/cron.d/php", "09,39 * * * * root /usr/lib/php/sessionclean\n", owner="php-common"
+    )
+    machine.schedule("/etc/cron.daily/logrotate", "#!/bin/sh\n", "755", owner="logrotate")
+    found = seen(machine, "JB01", "JB11", "ST09", "JB04")
+    assert "of package mailman3-web" in found["JB01", "/etc/cron.d/mailman3-web"].says
+    assert ("ST09", "/etc/cron.d/mailman3-web") in found
+    assert found["JB11", "housekeeping"].count == 2
+    assert single_points([machine.view()])[0].count == 1
+
+
+# --- run-parts, anacron
+
+
+def test_own_scripts_of_run_parts_are_jobs_and_those_it_passes_over_are_dead():
+    """F1: cron.hourly, daily, weekly, monthly; a name with a dot, no program, a link to nothing."""
+    machine = host()
+    for period in ("hourly", "daily", "weekly", "monthly"):
+        machine.schedule(f"/etc/cron.{period}/own-{period}", "#!/bin/sh\n", "755")
+    machine.schedule("/etc/cron.daily/report.sh", "#!/bin/sh\n", "755")
+    machine.schedule("/etc/cron.daily/norun", "#!/bin/sh\n", "644")
+    machine.links["/etc/cron.daily/link"] = "/opt/gone"
+    machine.cron["/etc/cron.daily/link"] = ("", "", True)
+    found = seen(machine, "JB01", "JB15")
+    assert {where for code, where in found if code == "JB01"} == {
+        f"/etc/cron.{period}" for period in ("hourly", "daily", "weekly", "monthly")
+    }
+    assert {where for code, where in found if code == "JB15"} == {
+        f"/etc/cron.daily/{name}" for name in ("report.sh", "norun", "link")
+    }
+
+
+def test_a_folder_that_nobody_runs_is_dead():
+    """Its line was taken out of /etc/crontab, and anacron has none."""
+    machine = host()
+    machine.schedule("/etc/crontab", "17 * * * * root run-parts /etc/cron.hourly\n")
+    machine.schedule("/etc/cron.daily/own", "#!/bin/sh\n", "755")
+    assert (
+        "neither /etc/crontab nor anacron"
+        in seen(machine, "JB15")["JB15", "/etc/cron.daily/own"].says
+    )
+
+
+def test_own_lines_of_anacron_are_jobs():
+    machine = host()
+    machine.text(
+        "/etc/anacrontab",
+        "SHELL=/bin/sh\n1 5 cron.daily run-parts /etc/cron.daily\n7 10 own /opt/x",
+    )
+    assert seen(machine, "JB01")["JB01", "/etc/anacrontab"].count == 1
+
+
+# --- timers, at, applications
+
+
+def test_own_timers_and_those_of_packaged_applications_are_jobs():
+    """F1, B2: roundcube's gc runs by a timer alone; apt's is housekeeping."""
+    machine = host()
+    machine.timer("report")
+    machine.activated.append(
+        {
+            "Id": "report.service",
+            "FragmentPath": "/etc/x",
+            "ExecStart": "{ path=/opt/r ; argv[]=/opt/r -a ; }",
+        }
+    )
+    machine.timer("roundcube-gc", own=False)
+    machine.owned["/lib/systemd/system/roundcube-gc.timer"] = "roundcube-core"
+    machine.timer("apt-daily", own=False)
+    found = seen(machine, "JB01", "JB11")
+    report = found["JB01", "report.timer"]
+    assert "OnCalendar=*-*-* 04:00:00: /opt/r -a" in str(report.evidence)
+    assert "roundcube-core" in found["JB01", "roundcube-gc.timer"].says
+    assert found["JB11", "housekeeping"].count == 1
+
+
+def test_a_timer_that_does_not_wait_is_dead():
+    machine = host()
+    machine.timer("off", ActiveState="inactive", UnitFileState="disabled")
+    machine.timer("empty")
+    machine.activated.append({"Id": "empty.service", "FragmentPath": ""})
+    found = seen(machine, "JB15", "JB01")
+    assert "disabled" in found["JB15", "off.timer"].says
+    assert "is not there" in found["JB15", "empty.timer"].says
+    assert not [key for key in found if key[0] == "JB01"]
+
+
+def test_a_line_that_leaves_its_work_to_a_timer_is_no_second_job():
+    """JB02: does nothing where systemd runs; T6."""
+    machine = host()
+    line = "09 * * * * root [ -d /run/systemd/system ] || /usr/lib/roundcube/gc\n"
+    machine.schedule("/etc/cron.d/roundcube", line, owner="roundcube-core")
+    found = seen(machine, "JB01", "JB02")
+    assert list(found) == [("JB02", "/etc/cron.d/roundcube")]
+    machine.systemd = False
+    assert list(seen(machine, "JB01", "JB02")) == [("JB01", "/etc/cron.d/roundcube")]
+
+
+def test_commented_lines_are_switched_off_jobs_and_boxes_of_comments_are_none():
+    """T6, JB03."""
+    machine = host()
+    text = "# +---- minute\n# a b c d e f\n#*/5 * * * * root /opt/old\n" + GOOD
+    machine.schedule("/etc/cron.d/x", text)
+    found = seen(machine, "JB03", "JB01")
+    assert found["JB03", "/etc/cron.d/x"].count == 1 and found["JB01", "/etc/cron.d/x"].count == 1
+
+
+def test_jobs_of_at_wait():
+    machine = host()
+    machine.text("/var/spool/cron/atjobs/a0001", "#!/bin/sh\numask 22\n/opt/x/once")
+    assert "/opt/x/once" in str(seen(machine, "JB14")["JB14", "at"].evidence)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["cd /srv/x && php artisan schedule:run", "php /srv/x/occ cron.php", "drush -q cron"],
+)
+def test_an_application_s_own_scheduler_is_told(line):
+    machine = host()
+    machine.schedule("/etc/cron.d/x", f"* * * * * root {line}\n")
+    assert ("JB16", "/etc/cron.d/x:1") in seen(machine, "JB16")
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/srv/x/package.json", '  "node-cron": "^3.0.0",'),
+        ("/srv/x/Gemfile", "gem 'whenever', require: false"),
+        ("/srv/x/requirements.txt", "APScheduler==3.10"),
+    ],
+)
+def test_libraries_that_run_jobs_are_told(path, text):
+    machine = host()
+    machine.text(path, text)
+    assert ("JB16", f"{path}:1") in seen(machine, "JB16")
+    machine.texts[path] = '"lodash": "1"'
+    assert not seen(machine, "JB16")
+
+
+def test_a_celery_beat_is_a_scheduler():
+    machine = host()
+    machine.unit("beat", "deploy", command="/srv/x/bin/celery -A shop beat", began=NOW - 5)
+    assert ("JB16", "beat.service") in seen(machine, "JB16")
