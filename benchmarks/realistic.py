@@ -1,0 +1,207 @@
+"""What kirikae's judge and its peers make of traffic as services have it: a table of scenarios,
+healthy and harmful.
+
+``python benchmarks/realistic.py --runs 24 --only sessions --json``.  Every tool climbs the same
+ladder in the same worlds (benchmarks/worlds.py), its own share decides who asks which side; all read
+the same figures once a minute (benchmarks/climbers.py, benchmarks/scenarios.py).  Deterministic by
+seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from benchmarks.climbers import PEERS, Climb, Climber, End, Kirikae, climb
+from benchmarks.scenarios import HOUR, Scenario, everything
+from benchmarks.worlds import World
+
+OURS = "kirikae"
+TOOLS = (OURS, *PEERS)
+PEERS_LAST_H = 12
+
+
+def climber_of(tool: str, scenario: Scenario) -> Climber:
+    if tool == OURS:
+        return Kirikae(scenario.settings(), scenario.sticky)
+    return PEERS[tool](scenario.plan)
+
+
+def run(tool: str, scenario: Scenario, seed: str) -> Climb:
+    world = World(f"{seed}/{scenario.name}", scenario.traffic)
+    hours = scenario.hours if tool == OURS else min(PEERS_LAST_H, scenario.hours)
+    return climb(climber_of(tool, scenario), world, hours * HOUR)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tool in one scenario.
+
+    ``reasons``: what the runs that neither ended nor backed out wait for.
+    """
+
+    scenario: str
+    harmful: bool
+    tool: str
+    runs: int
+    done: int
+    out: int
+    open: int
+    minutes: float
+    exposed: float
+    reasons: dict[str, int]
+    reached: dict[str, int]
+    """Where those that backed out stood."""
+
+    @property
+    def wrong(self) -> int:
+        """Healthy sides backed out, or harmful ones let through."""
+        return self.done if self.harmful else self.out
+
+    def to_plain(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def row_of(scenario: Scenario, tool: str, climbs: Sequence[Climb]) -> Row:
+    ends = Counter(each.end for each in climbs)
+    told = [each for each in climbs if each.end is (End.OUT if scenario.harmful else End.DONE)]
+    return Row(
+        scenario.name,
+        scenario.harmful,
+        tool,
+        len(climbs),
+        ends[End.DONE],
+        ends[End.OUT],
+        ends[End.OPEN],
+        median(each.minutes for each in told or climbs),
+        median(each.exposed for each in told or climbs),
+        Counter(each.reason for each in climbs if each.end is End.OPEN),
+        Counter(f"{each.reached / 10:g}%" for each in climbs if each.end is End.OUT),
+    )
+
+
+def measure(
+    scenarios: Sequence[Scenario],
+    runs: Callable[[str], int],
+    seed: str,
+    tools: Sequence[str] = TOOLS,
+    progress: Callable[[str], None] = lambda _: None,
+) -> list[Row]:
+    rows = []
+    for place, scenario in enumerate(scenarios, 1):
+        for tool in tools:
+            progress(f"{place}/{len(scenarios)} {scenario.name}: {tool}")
+            climbs = [run(tool, scenario, f"{seed}/{number}") for number in range(runs(tool))]
+            rows.append(row_of(scenario, tool, climbs))
+    return rows
+
+
+def _cell(row: Row) -> str:
+    parts = "/".join(f"{n / row.runs:.2f}" for n in (row.done, row.out, row.open))
+    took = f"{row.minutes:.0f} min" if row.minutes < 600 else f"{row.minutes / 60:.0f} h"
+    waits = ", ".join(f"{reason} {n}" for reason, n in row.reasons.items())
+    where = ", ".join(f"{share} {n}" for share, n in row.reached.items())
+    told = f"{parts}  {took}  {row.exposed:,.0f}"
+    if row.out:
+        told += f"  [out at {where}]"
+    return told + (f"  [open: {waits}]" if row.reasons and row.tool == OURS else "")
+
+
+def lines(rows: Sequence[Row]) -> list[str]:
+    """The table in words, and what it comes to."""
+    told = []
+    before = ""
+    for row in rows:
+        if row.scenario != before:
+            truth = "harmful" if row.harmful else "healthy"
+            told.append(f"{row.scenario}  ({truth})")
+            before = row.scenario
+        told.append(f"    {row.tool:<13} {row.runs:>4} runs  {_cell(row)}")
+    return told + summary(rows)
+
+
+def summary(rows: Sequence[Row]) -> list[str]:
+    told = []
+    for tool in dict.fromkeys(row.tool for row in rows):
+        mine = [row for row in rows if row.tool == tool]
+        healthy = [row for row in mine if not row.harmful]
+        harmful = [row for row in mine if row.harmful]
+        false = [row for row in healthy if row.out > 0.01 * row.runs]
+        missed = [row for row in harmful if row.out < row.runs]
+        told.append(
+            f"{tool:<13} backs out of more than 1% in {len(false)} of {len(healthy)} healthy "
+            f"scenarios, does not find all in {len(missed)} of {len(harmful)} harmful ones"
+        )
+    return told + _beaten(rows)
+
+
+def _beaten(rows: Sequence[Row]) -> list[str]:
+    """Where a peer that finds the harm exposes fewer requests."""
+    told = []
+    by = {(row.scenario, row.tool): row for row in rows}
+    for (scenario, tool), row in by.items():
+        ours = by.get((scenario, OURS))
+        if tool == OURS or ours is None or not row.harmful or row.out * 2 < row.runs:
+            continue
+        if row.exposed < ours.exposed or not ours.out:
+            told.append(
+                f"{scenario}: {tool} exposes {row.exposed:,.0f}, {OURS} {ours.exposed:,.0f}"
+            )
+    return told
+
+
+def _arguments(asked: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=24, help="runs of kirikae's judge")
+    parser.add_argument("--peer-runs", type=int, help="runs of each peer; default: --runs")
+    parser.add_argument("--seed", default="1")
+    parser.add_argument("--only", default="", help="scenarios whose name holds this text")
+    parser.add_argument("--tools", default=",".join(TOOLS))
+    parser.add_argument("--healthy", action="store_true", help="healthy scenarios only")
+    parser.add_argument("--harmful", action="store_true", help="harmful scenarios only")
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args(asked)
+
+
+def main(asked: Sequence[str] | None = None) -> int:
+    given = _arguments(asked)
+    scenarios = [
+        scenario
+        for scenario in everything()
+        if given.only in scenario.name
+        and not (given.healthy and scenario.harmful)
+        and not (given.harmful and not scenario.harmful)
+    ]
+    tools = [tool for tool in TOOLS if tool in given.tools.split(",")]
+    began = time.monotonic()
+
+    def progress(what: str) -> None:
+        if sys.stderr.isatty() or not given.json:
+            print(f"[{time.monotonic() - began:5.0f} s] {what}", file=sys.stderr, flush=True)
+
+    def runs(tool: str) -> int:
+        return given.runs if tool == OURS or given.peer_runs is None else given.peer_runs
+
+    rows = measure(scenarios, runs, given.seed, tools, progress)
+    if given.json:
+        plain = {"cores": os.cpu_count(), "rows": [row.to_plain() for row in rows]}
+        print(json.dumps(plain, indent=1))
+        return 0
+    print(
+        f"{os.cpu_count()} cores; done / backed out / open, median time and requests on the new "
+        "side of those that went right"
+    )
+    print("\n".join(lines(rows)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
