@@ -7,8 +7,8 @@ other tools' rules, written after their documentation.
   back once the threshold (5; 10 on its page) is reached.  A passed check takes the next step.
 - **Argo Rollouts** (argo-rollouts.readthedocs.io, "Analysis"): the same condition each minute,
   failureLimit 0: the first failed measurement ends it.  The page's example: a background analysis,
-  each five minutes at least 95% over five minutes, failureLimit 3, while the steps pause ten minutes
-  each.
+  each five minutes at least 95% over five minutes, failureLimit 3, while each step pauses for ten
+  minutes.
 - **Kayenta** (spinnaker.io, "Canary judge", "Best practices"): one point a minute and metric of the
   whole old side and of the new one; each ten minutes over all points of this step a Mann-Whitney
   test; below 75 it ends at once, and the step after an hour below 95.

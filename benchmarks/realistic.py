@@ -2,9 +2,9 @@
 healthy and harmful.
 
 ``python benchmarks/realistic.py --runs 24 --only sessions --json``.  Every tool climbs the same
-ladder in the same worlds (benchmarks/worlds.py), its own share decides who asks which side; all read
-the same figures once a minute (benchmarks/climbers.py, benchmarks/scenarios.py).  Deterministic by
-seed.
+ladder in the same worlds (benchmarks/worlds.py), its own share decides who asks which side; all
+read the same figures once a minute (benchmarks/climbers.py, benchmarks/scenarios.py).
+Deterministic by seed.
 """
 
 from __future__ import annotations
@@ -62,9 +62,14 @@ class Row:
     """Where those that backed out stood."""
 
     @property
-    def wrong(self) -> int:
-        """Healthy sides backed out, or harmful ones let through."""
-        return self.done if self.harmful else self.out
+    def false(self) -> bool:
+        """A healthy side was backed out in more than 1% of the runs."""
+        return not self.harmful and self.out > 0.01 * self.runs
+
+    @property
+    def missed(self) -> bool:
+        """Harm was not found in some run."""
+        return self.harmful and self.out < self.runs
 
     def to_plain(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -72,7 +77,8 @@ class Row:
 
 def row_of(scenario: Scenario, tool: str, climbs: Sequence[Climb]) -> Row:
     ends = Counter(each.end for each in climbs)
-    told = [each for each in climbs if each.end is (End.OUT if scenario.harmful else End.DONE)]
+    right = End.OUT if scenario.harmful else End.DONE
+    told = [each for each in climbs if each.end is right] or climbs
     return Row(
         scenario.name,
         scenario.harmful,
@@ -81,11 +87,20 @@ def row_of(scenario: Scenario, tool: str, climbs: Sequence[Climb]) -> Row:
         ends[End.DONE],
         ends[End.OUT],
         ends[End.OPEN],
-        median(each.minutes for each in told or climbs),
-        median(each.exposed for each in told or climbs),
-        Counter(each.reason for each in climbs if each.end is End.OPEN),
-        Counter(f"{each.reached / 10:g}%" for each in climbs if each.end is End.OUT),
+        median(each.minutes for each in told),
+        median(each.exposed for each in told),
+        _reasons(climbs),
+        _reached(climbs),
     )
+
+
+def _reasons(climbs: Sequence[Climb]) -> dict[str, int]:
+    return dict(Counter(each.reason for each in climbs if each.end is End.OPEN))
+
+
+def _reached(climbs: Sequence[Climb]) -> dict[str, int]:
+    out = [each.reached for each in climbs if each.end is End.OUT]
+    return dict(Counter(f"{share / 10:g}%" for share in sorted(out)))
 
 
 def measure(
@@ -129,33 +144,42 @@ def lines(rows: Sequence[Row]) -> list[str]:
 
 
 def summary(rows: Sequence[Row]) -> list[str]:
+    """By tool: where it is wrong about a healthy side, and where it finds harm too seldom."""
     told = []
     for tool in dict.fromkeys(row.tool for row in rows):
         mine = [row for row in rows if row.tool == tool]
-        healthy = [row for row in mine if not row.harmful]
-        harmful = [row for row in mine if row.harmful]
-        false = [row for row in healthy if row.out > 0.01 * row.runs]
-        missed = [row for row in harmful if row.out < row.runs]
+        harmful = sum(row.harmful for row in mine)
+        false = sum(row.false for row in mine)
+        missed = sum(row.missed for row in mine)
         told.append(
-            f"{tool:<13} backs out of more than 1% in {len(false)} of {len(healthy)} healthy "
-            f"scenarios, does not find all in {len(missed)} of {len(harmful)} harmful ones"
+            f"{tool:<13} backs out of more than 1% in {false} of {len(mine) - harmful} healthy "
+            f"scenarios, does not find all in {missed} of {harmful} harmful ones"
         )
-    return told + _beaten(rows)
+    return told + beaten(rows)
 
 
-def _beaten(rows: Sequence[Row]) -> list[str]:
-    """Where a peer that finds the harm exposes fewer requests."""
+def beaten(rows: Sequence[Row]) -> list[str]:
+    """Where a peer that finds the harm exposes fewer requests; whether it is comparable: it leaves
+    the healthy side of the same traffic alone."""
     told = []
     by = {(row.scenario, row.tool): row for row in rows}
-    for (scenario, tool), row in by.items():
-        ours = by.get((scenario, OURS))
-        if tool == OURS or ours is None or not row.harmful or row.out * 2 < row.runs:
+    twins = {scenario.name: scenario.twin for scenario in everything()}
+    for row in rows:
+        ours = by.get((row.scenario, OURS))
+        if ours is None or row.tool == OURS or not _exposes_less(row, ours):
             continue
-        if row.exposed < ours.exposed or not ours.out:
-            told.append(
-                f"{scenario}: {tool} exposes {row.exposed:,.0f}, {OURS} {ours.exposed:,.0f}"
-            )
+        twin = by.get((twins[row.scenario], row.tool))
+        wrong = f", but backs out of {twin.out} of {twin.runs} healthy" if twin and twin.out else ""
+        told.append(
+            f"{row.scenario}: {row.tool} exposes {row.exposed:,.0f} (finds {row.out} of "
+            f"{row.runs}{wrong}), {OURS} {ours.exposed:,.0f}"
+        )
     return told
+
+
+def _exposes_less(row: Row, ours: Row) -> bool:
+    finds = row.harmful and row.out * 2 >= row.runs
+    return finds and (row.exposed < ours.exposed or not ours.out)
 
 
 def _arguments(asked: Sequence[str] | None) -> argparse.Namespace:
