@@ -13,9 +13,8 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -27,6 +26,7 @@ from benchmarks.worlds import World
 OURS = "kirikae"
 TOOLS = (OURS, *PEERS)
 PEERS_LAST_H = 12
+WEEKS_H = 10_000
 
 
 def climber_of(tool: str, scenario: Scenario) -> Climber:
@@ -35,9 +35,9 @@ def climber_of(tool: str, scenario: Scenario) -> Climber:
     return PEERS[tool](scenario.plan)
 
 
-def run(tool: str, scenario: Scenario, seed: str) -> Climb:
+def run(tool: str, scenario: Scenario, seed: str, most_hours: int = WEEKS_H) -> Climb:
     world = World(f"{seed}/{scenario.name}", scenario.traffic)
-    hours = scenario.hours if tool == OURS else min(PEERS_LAST_H, scenario.hours)
+    hours = min(most_hours, scenario.hours if tool == OURS else PEERS_LAST_H)
     return climb(climber_of(tool, scenario), world, hours * HOUR)
 
 
@@ -108,15 +108,12 @@ def measure(
     runs: Callable[[str], int],
     seed: str,
     tools: Sequence[str] = TOOLS,
-    progress: Callable[[str], None] = lambda _: None,
-) -> list[Row]:
-    rows = []
-    for place, scenario in enumerate(scenarios, 1):
+    most_hours: int = WEEKS_H,
+) -> Iterator[Row]:
+    for scenario in scenarios:
         for tool in tools:
-            progress(f"{place}/{len(scenarios)} {scenario.name}: {tool}")
-            climbs = [run(tool, scenario, f"{seed}/{number}") for number in range(runs(tool))]
-            rows.append(row_of(scenario, tool, climbs))
-    return rows
+            seeds = [f"{seed}/{number}" for number in range(runs(tool))]
+            yield row_of(scenario, tool, [run(tool, scenario, each, most_hours) for each in seeds])
 
 
 def _cell(row: Row) -> str:
@@ -130,17 +127,9 @@ def _cell(row: Row) -> str:
     return told + (f"  [open: {waits}]" if row.reasons and row.tool == OURS else "")
 
 
-def lines(rows: Sequence[Row]) -> list[str]:
-    """The table in words, and what it comes to."""
-    told = []
-    before = ""
-    for row in rows:
-        if row.scenario != before:
-            truth = "harmful" if row.harmful else "healthy"
-            told.append(f"{row.scenario}  ({truth})")
-            before = row.scenario
-        told.append(f"    {row.tool:<13} {row.runs:>4} runs  {_cell(row)}")
-    return told + summary(rows)
+def line_of(row: Row) -> str:
+    truth = "harmful" if row.harmful else "healthy"
+    return f"{row.scenario:<48} {truth}  {row.tool:<13} {row.runs:>4} runs  {_cell(row)}"
 
 
 def summary(rows: Sequence[Row]) -> list[str]:
@@ -191,39 +180,45 @@ def _arguments(asked: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--tools", default=",".join(TOOLS))
     parser.add_argument("--healthy", action="store_true", help="healthy scenarios only")
     parser.add_argument("--harmful", action="store_true", help="harmful scenarios only")
+    parser.add_argument("--hours", type=int, default=WEEKS_H, help="the most of one run")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args(asked)
 
 
-def main(asked: Sequence[str] | None = None) -> int:
-    given = _arguments(asked)
-    scenarios = [
+def _scenarios(given: argparse.Namespace) -> list[Scenario]:
+    return [
         scenario
         for scenario in everything()
         if given.only in scenario.name
         and not (given.healthy and scenario.harmful)
         and not (given.harmful and not scenario.harmful)
     ]
-    tools = [tool for tool in TOOLS if tool in given.tools.split(",")]
-    began = time.monotonic()
 
-    def progress(what: str) -> None:
-        if sys.stderr.isatty() or not given.json:
-            print(f"[{time.monotonic() - began:5.0f} s] {what}", file=sys.stderr, flush=True)
+
+def main(asked: Sequence[str] | None = None) -> int:
+    given = _arguments(asked)
+    tools = [tool for tool in TOOLS if tool in given.tools.split(",")]
 
     def runs(tool: str) -> int:
         return given.runs if tool == OURS or given.peer_runs is None else given.peer_runs
 
-    rows = measure(scenarios, runs, given.seed, tools, progress)
+    scenarios = _scenarios(given)
+    shown = sys.stderr if given.json else sys.stdout
+    print(
+        f"{os.cpu_count()} cores; done / backed out / open, median time and requests on the new "
+        "side of those that went right",
+        file=shown,
+    )
+    rows: list[Row] = []
+    for row in measure(scenarios, runs, given.seed, tools, given.hours):
+        rows.append(row)
+        place = f"{len(rows)}/{len(scenarios) * len(tools)}"
+        print(f"{place:>7} {line_of(row)}", file=shown, flush=True)
     if given.json:
         plain = {"cores": os.cpu_count(), "rows": [row.to_plain() for row in rows]}
         print(json.dumps(plain, indent=1))
-        return 0
-    print(
-        f"{os.cpu_count()} cores; done / backed out / open, median time and requests on the new "
-        "side of those that went right"
-    )
-    print("\n".join(lines(rows)))
+    else:
+        print("\n".join(summary(rows)))
     return 0
 
 
