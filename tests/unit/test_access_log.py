@@ -8,6 +8,7 @@ import pytest
 from kirikae.aws import logs_bucket
 from kirikae.aws.elbv2 import TargetGroup
 from kirikae.traffic.access_log import AccessLog, Votes, request_of
+from kirikae.traffic.batches import Batch
 from kirikae.traffic.figures import Asked, Unread
 
 OLD = "arn:aws:elasticloadbalancing:ap-northeast-1:123456789012:targetgroup/old/50dc6c495c0c9188"
@@ -89,16 +90,64 @@ def test_what_cannot_be_read_is_nobody_s_and_is_counted(monkeypatch):
         assert source.unread == Unread(lines=1, files=1)
 
 
+BOUND = {"old": [1.0], "new": [1.0]}
+
+
+def votes(requests, per_client=True, route=lambda request: ""):
+    counted = Votes(per_client)
+    for request in requests:
+        counted.add(request, route(request))
+    return counted.routes(BOUND)
+
+
 def test_a_client_has_one_vote():
-    """Five errors of one client, retried in a burst, are one bad vote of three."""
+    """Five errors of one client, retried in a burst, are one bad vote of three; who waited once of
+    two times waited by half."""
     requests = [read(status=500)._replace(client="a") for _ in range(5)]
     requests += [
         read()._replace(client=c, seconds=t) for c, t in (("b", 0.05), ("c", 0.05), ("c", 2.0))
     ]
-    clients = Votes(True)
-    each = Votes(False)
-    for request in requests:
-        clients.add(request)
-        each.add(request)
-    assert clients.arm([1.0])[:2] == (3, 1) and clients.arm([1.0]).within == {1.0: 2}
-    assert each.arm([1.0])[:2] == (8, 5) and each.arm([1.0]).within == {1.0: 7}
+    clients = votes(requests)[""]["old"]
+    assert (clients.requests, clients.errors, clients.served) == (3, 1, 8)
+    assert clients.within == {1.0: 2.5}
+    each = votes(requests, per_client=False)[""]["old"]
+    assert (each.requests, each.errors, each.served) == (8, 5, None)
+    assert each.within == {1.0: 7}
+
+
+def test_a_vote_is_the_failed_part_whichever_side_answered():
+    """A client of twenty requests of which one fails is no worse on the side that answered
+    nineteen."""
+    requests = [read()._replace(client="a", bad=n == 0) for n in range(19)]
+    requests.append(read()._replace(client="a", side="new"))
+    sides = votes(requests)[""]
+    assert sides["old"].errors == pytest.approx(1 / 19, abs=1e-6)
+    assert (sides["old"].requests, sides["new"].requests, sides["new"].errors) == (1, 1, 0)
+    assert (sides["old"].asked, sides["new"].asked) == (19, 1)
+
+
+def test_all_routes_together_are_one_vote():
+    """Three requests for one route and one for another: three quarters and a quarter."""
+    paths = ("/a", "/a", "/a", "/b")
+    requests = [read()._replace(client="a", path=path, bad=path == "/b") for path in paths]
+    routes = votes(requests, route=lambda request: request.path)
+    assert {route: sides["old"].requests for route, sides in routes.items()} == {
+        "/a": 0.75,
+        "/b": 0.25,
+    }
+    assert Batch(0.0, 1.0, 10, routes).side("old")[:2] == (1.0, 0.25)
+
+
+def test_who_never_got_an_answer_was_not_fast():
+    """A hung request has no time: it is slower than every bound."""
+    hung = votes([read("-1", 504, "-")])[""]["old"]
+    assert (hung.errors, hung.within) == (1, {1.0: 0})
+
+
+def test_4xx_and_methods_are_counted():
+    """Answers of their own kind; a POST changes something."""
+    line = LINE.format(took="0.1", status=403, target="403", path="/").replace('"GET', '"POST')
+    refused = request_of(line, {OLD: "old"})
+    arm = votes([refused, read()])[""]["old"]
+    assert arm.rejected == 0.5 and arm.errors == 0
+    assert arm.mix == {"per_client": 4.0, "writes": 1.0}

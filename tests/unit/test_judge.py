@@ -245,7 +245,7 @@ def test_margins_that_can_never_be_proven_are_told_beforehand():
     """A plan does not promise what no number of requests can show."""
     from kirikae.traffic.prospects import _needed
 
-    assert not isfinite(requests_to_prove(Margins(worse_requests=0.00001), 500, 1000))
+    assert not isfinite(requests_to_prove(Margins(worse_requests=0.000001), 500, 1000))
     assert "widen worse_requests_at_most" in EN(_needed(None))
     assert "about 5 " in EN(_needed(5))
 

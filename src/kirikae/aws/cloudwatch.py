@@ -17,12 +17,27 @@ HEARTBEAT_NAMESPACE = "kirikae"
 @dataclass(frozen=True, slots=True)
 class Query:
     """One metric and statistic of one target group, such as ``RequestCount`` ``Sum`` or
-    ``TargetResponseTime`` ``TC(0.2:)``."""
+    ``TargetResponseTime`` ``TC(0.2:)``.
 
-    target_group: str
+    ``target_group``: None for what the balancer counts of itself.
+    ``zone``: of one availability zone only; None: of all.
+    """
+
+    target_group: str | None
     balancer: str
     metric: str
     statistic: str
+    zone: str | None = None
+
+    @property
+    def dimensions(self) -> list[dict[str, str]]:
+        """As the API takes them (ELB user guide: metrics per zone, target group and balancer)."""
+        known = (
+            ("TargetGroup", self.target_group),
+            ("LoadBalancer", self.balancer),
+            ("AvailabilityZone", self.zone),
+        )
+        return [{"Name": name, "Value": value} for name, value in known if value is not None]
 
 
 def metric_data(
@@ -61,10 +76,7 @@ def _asked(name: str, query: Query, period_s: int) -> dict[str, Any]:
     metric = {
         "Namespace": _NAMESPACE,
         "MetricName": query.metric,
-        "Dimensions": [
-            {"Name": "TargetGroup", "Value": query.target_group},
-            {"Name": "LoadBalancer", "Value": query.balancer},
-        ],
+        "Dimensions": query.dimensions,
     }
     stat = {"Metric": metric, "Period": period_s, "Stat": query.statistic}
     return {"Id": name, "MetricStat": stat}
@@ -89,7 +101,7 @@ class _Series:
     def assert_complete(self) -> None:
         if self.status == "Complete":
             return
-        metric = f"{self.query.metric} of {self.query.target_group}"
+        metric = f"{self.query.metric} of {self.query.target_group or self.query.balancer}"
         if self.status == "Forbidden":
             raise AwsRefused(
                 "GetMetricData",

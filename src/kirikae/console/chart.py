@@ -21,6 +21,7 @@ _ROWS = 100
 _COLOURS = {
     "harm": "#c0392b",
     "errors": "#1f77b4",
+    "rejected": "#ff7f0e",
     "latency": "#2ca02c",
     "p50": "#7f7f7f",
     "p95": "#2ca02c",

@@ -2,21 +2,24 @@
 read at any moment.
 
 *fail*: harm is shown (evidence of at least 1/false_alarms).  *pass*: harm beyond the margin is
-  excluded at this step
-(evidence of at least 20 for every metric) and the bake time is over.  *unsure*: neither, with a
-forecast. The product of the factors over batches is a test martingale under the null line, so
-Ville's inequality bounds false alarms whatever the number of looks (after Turner, Ly and Grünwald,
-arXiv 2106.02693)."""
+excluded at this step (evidence of at least 20 for every metric), by what came last as well, and the
+bake time is over.  *unsure*: neither, with a forecast.  The product of the factors over batches is
+a test martingale under the null line, so Ville's inequality bounds false alarms whatever the number
+of looks (after Turner, Ly and Grünwald, arXiv 2106.02693).  It is one where a side's requests fail
+independently of each other; where they do not, evidence is divided by what the past shows of it
+(``dispersion``).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import exp, inf, isfinite, log, log1p
 from typing import NamedTuple
 
 from kirikae.model.share import WHOLE
+from kirikae.move.dispersion import Dispersion
 
 ALTERNATIVES = 12
 SAFE_BAR = 20.0
@@ -27,16 +30,35 @@ TOLERANCE_SLOWER = 0.05
 TOLERANCE_QUANTILE_R = 1.05
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 RESTART_S = 600.0
+LONG_FROM = 900
+"""From this share on the long bake stands before 100%."""
+_WATCHED_AS = 250
+"""While most are on the new side few are left to compare with: what was proven at the step before
+is watched by the margins of this share."""
+COLD_D = 0.05
+"""While a side warms up, a rise of errors below five points is no harm yet."""
+REJECTED_R = 1.5
 _STRONGEST = 600.0
 _FULL = 1e290
-WEIGHTS = {"errors": 0.4, "p50": 0.15, "p95": 0.2, "p99": 0.25}
+_STILL_LOG = _SAFE_LOG / 2
+"""What a proof must keep of its evidence."""
+_TOP_LOG = _SAFE_LOG + 3
+"""More than that is not kept: a proof must not outlive what it was made of."""
+_RECHECK_S = 10.0
+_HOUR_S = 3600.0
+_LEAST_OF_HOUR = 100
+_LEAST_TRICKLE = 100
+_WINDOWS = 48
+_MOST = 1e9
+WEIGHTS = {"errors": 0.36, "rejected": 0.1, "p50": 0.135, "p95": 0.18, "p99": 0.225}
 """Metrics and their parts of the evidence, where latency is compared with the old side's
 quantiles."""
-ABSOLUTE_WEIGHTS = {"errors": 0.6, "latency": 0.4}
+ABSOLUTE_WEIGHTS = {"errors": 0.54, "rejected": 0.1, "latency": 0.36}
 """The same where an answer above one fixed bound is a worse request."""
 _PRIOR = 50
 _FIRST_GUESS = {
     "errors": 0.001,
+    "rejected": 0.01,
     "latency": 0.05,
     **{metric: 1 - quantile for metric, quantile in QUANTILES.items()},
 }
@@ -48,13 +70,29 @@ class Margins:
 
     Latency is judged in one of two ways.  ``fast_enough_ms`` > 0: an answer above it is a worse
     request, under the same allowance as an error.  Otherwise: against the old side's p50, p95 and
-    p99, the new side at most ``slower`` slower (None: tighter as the share grows)."""
+    p99, the new side at most ``slower`` slower (None: tighter as the share grows).
+
+    ``long_bake_s``: the bake time of a share from 90% on, below 100%; None: that of every share.
+    ``least_slower_ms``: by how much a time must differ to be another one."""
 
     false_alarms: float = 0.01
     worse_requests: float = 0.0005
     bake_s: float = 600.0
     slower: float | None = None
     fast_enough_ms: float = 0.0
+    long_bake_s: float | None = None
+    least_slower_ms: float = 5.0
+
+    def bake_at(self, share: int) -> float:
+        """The least time at this share."""
+        if self.long_bake_s is None or not LONG_FROM <= share < WHOLE:
+            return self.bake_s
+        return self.long_bake_s
+
+    @staticmethod
+    def measured_by(share: int, next_share: int) -> int:
+        """The share whose margins judge the step from ``share`` on."""
+        return _WATCHED_AS if LONG_FROM <= share < WHOLE else next_share
 
     def errors_at(self, next_share: int) -> float:
         """The rise of the error rate that the step to ``next_share`` may bring: the allowance over
@@ -89,20 +127,25 @@ class Margins:
                 if scaled
                 else ((TOLERANCE_QUANTILE_R, TOLERANCE_D), (1.0 + self.slower_at(next_share), 0.0))
             )
-        return (TOLERANCE_R, TOLERANCE_D), (1.0, self.errors_at(next_share))
+        safe_r = REJECTED_R if metric == "rejected" else 1.0
+        return (TOLERANCE_R, TOLERANCE_D), (safe_r, self.errors_at(next_share))
 
     def bounds(self, tau: float, next_share: int) -> tuple[float, float]:
         """Above which time (s) an answer of the new side counts as slow, for harm and for safety,
         where the old side's is ``tau``."""
         harm = TOLERANCE_SLOWER if self.slower is None else self.slower
-        return round(tau * (1 + harm), 4), round(tau * (1 + self.slower_at(next_share)), 4)
+        least = tau + self.least_slower_ms / 1000
+        return (
+            round(max(tau * (1 + harm), least), 4),
+            round(max(tau * (1 + self.slower_at(next_share)), least), 4),
+        )
 
 
 def log_factor(
-    x_old: int,
-    n_old: int,
-    x_new: int,
-    n_new: int,
+    x_old: float,
+    n_old: float,
+    x_new: float,
+    n_new: float,
     guess: float,
     q: float,
     r: float = 1.0,
@@ -125,7 +168,7 @@ _NOTHING = (0.0, 0.0, 0.0, 0.0)
 
 
 def _slopes(
-    n_old: int, n_new: int, guess: float, q: float, r: float, d: float
+    n_old: float, n_new: float, guess: float, q: float, r: float, d: float
 ) -> tuple[float, float, float, float]:
     """What one good answer of the new and of the old side, and one bad answer of each, add to the
     log e-value."""
@@ -142,17 +185,28 @@ def _slopes(
 
 @lru_cache(maxsize=4096)
 def _all_slopes(
-    n_old: int, n_new: int, guess: float, harm: bool, r: float, d: float
+    n_old: float, n_new: float, guess: float, harm: bool, r: float, d: float
 ) -> list[tuple[float, float, float, float]]:
     """``_slopes`` for every alternative.  Kept: at one rate of traffic the same few batches come
     again and again."""
     line = r * guess + d
-    alternatives = harm_alternatives(line) if harm else safe_alternatives(min(line, 1 - 1e-9))
+    alternatives = harm_alternatives(line) if harm else safe_alternatives(_below(line), guess)
     return [_slopes(n_old, n_new, guess, q, r, d) for q in alternatives]
 
 
+def _below(line: float) -> float:
+    return min(line, 1 - 1e-9)
+
+
 def increments(
-    x_old: int, n_old: int, x_new: int, n_new: int, guess: float, harm: bool, r: float, d: float
+    x_old: float,
+    n_old: float,
+    x_new: float,
+    n_new: float,
+    guess: float,
+    harm: bool,
+    r: float,
+    d: float,
 ) -> list[float]:
     """``log_factor`` of one batch for every alternative, of harm or of safety."""
     good_new = n_new - x_new
@@ -161,12 +215,31 @@ def increments(
     return [good_new * gn + good_old * go + x_new * bn + x_old * bo for gn, go, bn, bo in slopes]
 
 
+@lru_cache(maxsize=16384)
+def _factors(
+    x_old: float,
+    n_old: float,
+    x_new: float,
+    n_new: float,
+    guess: float,
+    r: float,
+    d: float,
+    phi: float,
+) -> list[float]:
+    """What one batch multiplies evidence of harm by, for every alternative."""
+    return _bounded(increments(x_old, n_old, x_new, n_new, guess, True, r, d), phi)
+
+
+def _bounded(logs: Sequence[float], phi: float) -> list[float]:
+    return [exp(min(value / phi, _STRONGEST)) for value in logs]
+
+
 def coarse(rate: float) -> float:
     """A guess to two digits: any guess is valid, and equal ones can be kept."""
     return float(f"{rate:.1e}")
 
 
-def log_factor_absolute(x: int, n: int, limit: float, q: float) -> float:
+def log_factor_absolute(x: float, n: float, limit: float, q: float) -> float:
     """The same with a fixed limit instead of an old side (at share 100% there is none left to
     compare with)."""
     if not n or not 0 < limit < 1:
@@ -184,9 +257,16 @@ def harm_alternatives(line: float) -> list[float]:
     ]
 
 
-def safe_alternatives(line: float) -> list[float]:
-    """Rates below the line, from almost none to almost on it."""
-    return [line * (0.02 + 0.93 * k / (ALTERNATIVES - 1)) for k in range(ALTERNATIVES)]
+def safe_alternatives(line: float, rate: float | None = None) -> list[float]:
+    """Rates below the line, from almost none to almost on it.
+
+    Where the allowance is small beside the old side's ``rate``, this rate and one half-way to the
+    line take the place of two others: without them nothing could ever be proven.
+    """
+    found = [line * (0.02 + 0.93 * k / (ALTERNATIVES - 1)) for k in range(ALTERNATIVES)]
+    if rate is None or not found[-2] < rate < line:
+        return found
+    return [*found[1:-1], rate, (rate + line) / 2]
 
 
 def log_mean(logs: Sequence[float]) -> float:
@@ -200,13 +280,29 @@ def log_sum(logs: Sequence[float]) -> float:
 
 @dataclass(slots=True)
 class _Rate:
-    """The old side's rate as known before the next batch."""
+    """The old side's rate as known before the next batch, over all and in its worst hour."""
 
-    bad: int = 0
-    of: int = 0
+    bad: float = 0
+    of: float = 0
+    worst: float = 0.0
+    _hour_s: float = 0.0
+    _hour_bad: float = 0
+    _hour_of: float = 0
 
     def guess(self, first: float) -> float:
         return (self.bad + 0.5) / (self.of + 1) if self.of else first
+
+    def add(self, seconds: float, bad: float, of: float) -> None:
+        self.bad += bad
+        self.of += of
+        self._hour_s += seconds
+        self._hour_bad += bad
+        self._hour_of += of
+        if self._hour_s >= _HOUR_S and self._hour_of >= _LEAST_OF_HOUR:
+            self.worst = max(self.worst, (self._hour_bad + 0.5) / (self._hour_of + 1))
+            self._hour_s = 0.0
+            self._hour_bad = 0
+            self._hour_of = 0
 
 
 @dataclass(slots=True)
@@ -226,11 +322,8 @@ class _Harm:
         fresh = 1 / (self.started * (self.started + 1))
         self.mass = [mass + fresh for mass in self.mass]
 
-    def add(self, increments: Sequence[float]) -> None:
-        pairs = zip(self.mass, increments, strict=True)
-        self.mass = [
-            mass * exp(increment) if increment < _STRONGEST else _FULL for mass, increment in pairs
-        ]
+    def multiply(self, factors: Sequence[float]) -> None:
+        self.mass = [mass * factor for mass, factor in zip(self.mass, factors, strict=True)]
         if max(self.mass) > _FULL:  # proven beyond any doubt, and no number for it
             self.mass = [min(mass, _FULL) for mass in self.mass]
 
@@ -242,14 +335,41 @@ class _Harm:
 
 @dataclass(slots=True)
 class _Safe:
-    """Evidence of safety for one metric at this step; what was proven once stays proven."""
+    """Evidence of safety for one metric at this step.
+
+    Proven is what reached the bar and did not lose it since: from then on evidence grows no further
+    than a little above the bar, so that what comes now counts, however long the step lasts.
+    """
 
     sums: list[float] = field(default_factory=lambda: [0.0] * ALTERNATIVES)
+    now: float = 0.0
     best: float = 0.0
+    proven: bool = False
+    _unseen_s: float = 0.0
 
-    def add(self, increments: Sequence[float]) -> None:
-        self.sums = [s + i for s, i in zip(self.sums, increments, strict=True)]
-        self.best = max(self.best, log_mean(self.sums))
+    def add(self, logs: Sequence[float], phi: float, seconds: float) -> None:
+        pairs = zip(self.sums, logs, strict=True)
+        if not self.proven:
+            self.sums = [s + value / phi for s, value in pairs]
+            self._look()
+            return
+        self.sums = [min(s + value / phi, _TOP_LOG) for s, value in pairs]
+        self._unseen_s += seconds
+        if self._unseen_s >= _RECHECK_S:
+            self._unseen_s = 0.0
+            self._look()
+
+    def _look(self) -> None:
+        self.now = log_mean(self.sums)
+        self.best = max(self.best, self.now)
+        self.proven = self.now >= (_STILL_LOG if self.proven else _SAFE_LOG)
+
+    @property
+    def log_evidence(self) -> float:
+        """The most that was shown, where what came last does not take it back."""
+        if self.proven or self.best < _SAFE_LOG:
+            return self.best
+        return self.now
 
 
 class Outcome(NamedTuple):
@@ -260,24 +380,52 @@ class Outcome(NamedTuple):
     ``scaled``: the new side's were counted above wider bounds than the old side's
     (``Margins.bounds``)."""
 
-    old_harm: int
-    new_harm: int
-    old_safe: int
-    new_safe: int
+    old_harm: float
+    new_harm: float
+    old_safe: float
+    new_safe: float
     guess: float | None = None
     scaled: bool = False
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one metric at this step."""
+    """Counts of one metric at this step, or in a part of it."""
 
-    n_old: int = 0
-    n_new: int = 0
-    bad_old: int = 0
-    bad_new: int = 0
-    safe_new: int = 0
+    n_old: float = 0
+    n_new: float = 0
+    bad_old: float = 0
+    bad_new: float = 0
+    safe_new: float = 0
     scaled: bool = False
+    seconds: float = 0.0
+
+    def add(self, seconds: float, n_old: float, n_new: float, outcome: Outcome) -> None:
+        self.seconds += seconds
+        self.n_old += n_old
+        self.n_new += n_new
+        self.bad_old += outcome.old_harm
+        self.bad_new += outcome.new_harm
+        self.safe_new += outcome.new_safe
+        self.scaled = outcome.scaled
+
+    def since(self, before: Tally) -> Tally:
+        return Tally(
+            self.n_old - before.n_old,
+            self.n_new - before.n_new,
+            self.bad_old - before.bad_old,
+            self.bad_new - before.bad_new,
+            self.safe_new - before.safe_new,
+            self.scaled,
+            self.seconds - before.seconds,
+        )
+
+    def surprise(self, rate: float) -> float:
+        """How far the new side is above the old side's rate, in standard deviations."""
+        n_new = self.n_new or 1
+        usual = (self.bad_old + rate) / (self.n_old + 1) if self.n_old else rate
+        spread = max(usual * (1 - usual), 1e-12) * (1 / n_new + 1 / (self.n_old or inf))
+        return (self.bad_new / n_new - usual) / float(spread**0.5)
 
 
 class Judge:
@@ -294,6 +442,7 @@ class Judge:
         self._weights = dict(weights)
         self._old = {metric: _Rate() for metric in weights}
         self._harm = {metric: _Harm() for metric in weights}
+        self._dispersion = {metric: Dispersion() for metric in weights}
         self._step: int | None = None
         self._share = 0
         self._begun_s = 0.0
@@ -303,13 +452,28 @@ class Judge:
     def _fresh_step(self) -> None:
         self._safe = {metric: _Safe() for metric in self._weights}
         self._tallies = {metric: Tally() for metric in self._weights}
+        self._windows: dict[str, list[Tally]] = {metric: [] for metric in self._weights}
         self._baked_s = 0.0
-        for harm in self._harm.values():
-            harm.restart()
+        for dispersion in self._dispersion.values():
+            dispersion.begin_step()
+        self._restart()
+
+    def _restart(self) -> None:
+        """Fresh copies, for harm that begins now."""
         self._begun_s = 0.0
+        for metric, harm in self._harm.items():
+            harm.restart()
+            windows = self._windows[metric]
+            windows.append(replace(self._tallies[metric]))
+            if len(windows) > _WINDOWS:
+                del windows[1]
 
     def next_share(self, share: int) -> int:
         return next((s for s in self._plan if s > share), WHOLE)
+
+    def measured_by(self, share: int) -> int:
+        """The share whose margins hold at this one."""
+        return self._margins.measured_by(share, self.next_share(share))
 
     def at(self, step: int, share: int) -> Judge:
         """Stand at this step: what earlier steps proved says nothing about it, even before its
@@ -322,72 +486,92 @@ class Judge:
             self._lines.clear()
         return self
 
+    def tell(self, past: Mapping[str, float], sticky: bool) -> None:
+        """What the old side's past shows of over-dispersion (``dispersion.per_request``)."""
+        for metric, dispersion in self._dispersion.items():
+            dispersion.tell(past.get(metric), sticky)
+
     def observe(
-        self, seconds: float, n_old: int, n_new: int, outcomes: Mapping[str, Outcome]
+        self,
+        seconds: float,
+        n_old: float,
+        n_new: float,
+        outcomes: Mapping[str, Outcome],
+        cold: bool = False,
     ) -> None:
-        """One batch of requests on both sides, with the outcomes of the metrics that it tells
-        of."""
+        """One batch of requests on both sides, with the outcomes of the metrics that it tells of.
+
+        ``cold``: the new side warms up."""
         self._baked_s += seconds
         self._begun_s += seconds
         if self._begun_s >= RESTART_S:
-            self._begun_s = 0.0
-            for harm in self._harm.values():
-                harm.restart()
+            self._restart()
+        trickle = self._share == WHOLE and n_old * _LEAST_TRICKLE < n_new
         for metric, outcome in outcomes.items():
-            tally = self._tallies[metric]
-            tally.n_old = tally.n_old + n_old
-            tally.n_new = tally.n_new + n_new
-            tally.bad_old = tally.bad_old + outcome.old_harm
-            tally.bad_new = tally.bad_new + outcome.new_harm
-            tally.safe_new = tally.safe_new + outcome.new_safe
-            tally.scaled = outcome.scaled
-            if self._share == WHOLE and not n_old:
-                self._add_absolute(metric, outcome, n_new)
+            self._tallies[metric].add(seconds, n_old, n_new, outcome)
+            dispersion = self._dispersion[metric]
+            dispersion.expect(seconds, n_old, n_new)
+            phi = dispersion.phi
+            if trickle:
+                self._add_absolute(metric, outcome, n_new, phi, seconds)
+                dispersion.add(seconds, 0, 0, n_new, outcome.new_safe)
             else:
-                self._add_compared(metric, outcome, n_old, n_new)
+                self._add_compared(metric, outcome, n_old, n_new, phi, seconds, cold)
+                dispersion.add(seconds, n_old, outcome.old_harm, n_new, outcome.new_harm)
+                self._old[metric].add(seconds, outcome.old_harm, n_old)
 
-    def _add_compared(self, metric: str, outcome: Outcome, n_old: int, n_new: int) -> None:
+    def _add_compared(
+        self,
+        metric: str,
+        outcome: Outcome,
+        n_old: float,
+        n_new: float,
+        phi: float,
+        seconds: float,
+        cold: bool,
+    ) -> None:
         guess = coarse(
             self._old[metric].guess(_FIRST_GUESS.get(metric, 0.05))
             if outcome.guess is None
             else outcome.guess
         )
-        lines = self._lines.get((metric, outcome.scaled))
+        old, new, old_safe, new_safe, _, scaled = outcome
+        (harm_r, harm_d), (safe_r, safe_d) = self._lines_of(metric, scaled)
+        harm_d = max(harm_d, COLD_D) if cold else harm_d
+        self._harm[metric].multiply(_factors(old, n_old, new, n_new, guess, harm_r, harm_d, phi))
+        logs = increments(old_safe, n_old, new_safe, n_new, guess, False, safe_r, safe_d)
+        self._safe[metric].add(logs, phi, seconds)
+
+    def _lines_of(
+        self, metric: str, scaled: bool
+    ) -> tuple[tuple[float, float], tuple[float, float]]:
+        lines = self._lines.get((metric, scaled))
         if lines is None:
-            lines = self._lines[metric, outcome.scaled] = self._margins.lines(
-                metric, self.next_share(self._share), outcome.scaled
-            )
-        (harm_r, harm_d), (safe_r, safe_d) = lines
-        self._harm[metric].add(
-            increments(
-                outcome.old_harm, n_old, outcome.new_harm, n_new, guess, True, harm_r, harm_d
-            )
-        )
-        if self._safe[metric].best < _SAFE_LOG:  # what was proven once stays proven for this step
-            self._safe[metric].add(
-                increments(
-                    outcome.old_safe, n_old, outcome.new_safe, n_new, guess, False, safe_r, safe_d
-                )
-            )
-        rate = self._old[metric]
-        rate.bad = rate.bad + outcome.old_harm
-        rate.of = rate.of + n_old
+            lines = self._margins.lines(metric, self.measured_by(self._share), scaled)
+            self._lines[metric, scaled] = lines
+        return lines
 
     def limit(self, metric: str) -> float:
-        """What the new side is held to where there is no old side left to compare with."""
-        rate = self._old[metric].guess(_FIRST_GUESS[metric])
+        """What the new side is held to where there is no old side left to compare with: the old
+        side's worst hour, and what is allowed beside it."""
+        known = self._old[metric]
+        rate = max(known.guess(_FIRST_GUESS[metric]), known.worst)
         if metric in QUANTILES:
             return min(0.9, max(rate, 1e-4) * 1.5)
+        if metric == "rejected":
+            return min(0.9, REJECTED_R * rate + self._margins.errors_at(WHOLE))
         return min(0.9, rate + self._margins.errors_at(WHOLE))
 
-    def _add_absolute(self, metric: str, outcome: Outcome, n: int) -> None:
+    def _add_absolute(
+        self, metric: str, outcome: Outcome, n: float, phi: float, seconds: float
+    ) -> None:
         limit = self.limit(metric)
-        self._harm[metric].add(
-            [log_factor_absolute(outcome.new_safe, n, limit, q) for q in harm_alternatives(limit)]
-        )
-        self._safe[metric].add(
-            [log_factor_absolute(outcome.new_safe, n, limit, q) for q in safe_alternatives(limit)]
-        )
+        bad = outcome.new_safe
+        harm = [log_factor_absolute(bad, n, limit, q) for q in harm_alternatives(limit)]
+        self._harm[metric].multiply(_bounded(harm, phi))
+        rate = self._old[metric].guess(_FIRST_GUESS[metric])
+        safe = [log_factor_absolute(bad, n, limit, q) for q in safe_alternatives(limit, rate)]
+        self._safe[metric].add(safe, phi, seconds)
 
     # --- reading
 
@@ -396,12 +580,25 @@ class Judge:
         return self._harm[metric].log_evidence()
 
     def log_safe_of(self, metric: str) -> float:
-        """The best log evidence of safety by this metric at this step."""
-        return self._safe[metric].best
+        """The best log evidence of safety by this metric at this step that still holds."""
+        return self._safe[metric].log_evidence
 
     def tally(self, metric: str) -> Tally:
         """What was counted of this metric at this step."""
         return self._tallies[metric]
+
+    def tally_of_harm(self, metric: str) -> Tally:
+        """The part of this step, up to now, in which the new side differs most: what evidence of
+        harm rests on, where harm began late."""
+        whole = self._tallies[metric]
+        rate = self._old[metric].guess(_FIRST_GUESS[metric])
+        parts = [whole.since(before) for before in self._windows[metric]]
+        told = [part for part in parts if part.n_new] or [whole]
+        return max(told, key=lambda part: part.surprise(rate))
+
+    def dispersion(self, metric: str) -> float:
+        """By how much evidence of this metric is divided now; 1: requests fail independently."""
+        return self._dispersion[metric].phi
 
     @property
     def baked_s(self) -> float:
@@ -427,16 +624,16 @@ class Judge:
         p_new = (tally.safe_new + _PRIOR * rate) / (
             tally.n_new + _PRIOR
         )  # few requests say little: begin at the old side's rate
-        missing = _SAFE_LOG - log_mean(self._safe[metric].sums)
+        missing = _SAFE_LOG - self._safe[metric].now
         if self._share == WHOLE:
             limit = self.limit(metric)
             gains = [
                 p_new * log_factor_absolute(1, 1, limit, q)
                 + (1 - p_new) * log_factor_absolute(0, 1, limit, q)
-                for q in safe_alternatives(limit)
+                for q in safe_alternatives(limit, rate)
             ]
         else:
-            _, (r, d) = self._margins.lines(metric, self.next_share(self._share), tally.scaled)
+            _, (r, d) = self._lines_of(metric, tally.scaled)
             n_new, n_old = (
                 (tally.n_new, tally.n_old)
                 if tally.n_new and tally.n_old
@@ -444,13 +641,20 @@ class Judge:
             )
             gains = [
                 gain(p_new, rate, n_new, n_old, q, r, d)
-                for q in safe_alternatives(min(r * rate + d, 1 - 1e-9))
+                for q in safe_alternatives(_below(r * rate + d), rate)
             ]
-        best = max(gains)
-        return inf if best <= 0 else (missing + log(ALTERNATIVES)) / best
+        best = max(gains) / self.dispersion(metric)
+        return _within_reach((missing + log(ALTERNATIVES)) / best if best > 0 else inf)
 
 
-def gain(p_new: float, p_old: float, n_new: int, n_old: int, q: float, r: float, d: float) -> float:
+def _within_reach(requests: float) -> float:
+    """More than ever come are never."""
+    return requests if requests <= _MOST else inf
+
+
+def gain(
+    p_new: float, p_old: float, n_new: float, n_old: float, q: float, r: float, d: float
+) -> float:
     """Expected log evidence per new-side request at these rates (the factor is linear in its
     counts)."""
     if not n_new or not n_old:
@@ -477,20 +681,21 @@ def requests_to_prove(
     ``p_new``: the part of its answers that counts against it, counted above the wider bound where
     the metric is a quantile; None: that of the old side."""
     p_new = p_old if p_new is None else p_new
-    _, (r, d) = margins.lines(metric, next_share, scaled=True)
+    _, (r, d) = margins.lines(metric, margins.measured_by(share, next_share), scaled=True)
     if share >= WHOLE:
         limit = min(0.9, p_old * 1.5 if metric in QUANTILES else p_old + d)
         best = max(
             p_new * log_factor_absolute(1, 1, limit, q)
             + (1 - p_new) * log_factor_absolute(0, 1, limit, q)
-            for q in safe_alternatives(limit)
+            for q in safe_alternatives(limit, p_old)
         )
     else:
-        line = min(r * p_old + d, 1 - 1e-9)
+        line = _below(r * p_old + d)
         best = max(
-            gain(p_new, p_old, share, WHOLE - share, q, r, d) for q in safe_alternatives(line)
+            gain(p_new, p_old, share, WHOLE - share, q, r, d)
+            for q in safe_alternatives(line, p_old)
         )
-    return inf if best <= 0 else (_SAFE_LOG + log(ALTERNATIVES)) / best
+    return _within_reach((_SAFE_LOG + log(ALTERNATIVES)) / best if best > 0 else inf)
 
 
 def requests_to_find(margins: Margins, share: int, p_old: float, p_new: float) -> float:

@@ -3,14 +3,15 @@ balancer itself made.
 
 CloudWatch counts requests; where one client's retries make errors come in bursts, counting requests
 makes false alarms of it.  Here a client (address and user agent; the log has no cookies) has one
-vote per side and period: bad if any of its requests was. A log file holds five minutes and is
-delivered after them, by each node of the load balancer: figures are that much later."""
+vote per side and period: the part of its requests there that failed.  A log file holds five minutes
+and is delivered after them, by each node of the load balancer: figures are that much later.
+"""
 
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -22,7 +23,7 @@ from kirikae.aws import logs_bucket
 from kirikae.aws.elbv2 import TargetGroup
 from kirikae.aws.session import Aws
 from kirikae.move.judge import QUANTILES
-from kirikae.traffic.batches import Arm, Batch, Sides
+from kirikae.traffic.batches import Arm, Batch
 from kirikae.traffic.figures import TRAILING_S, Asked, Unread, periods
 
 _FIELD = re.compile(r'"[^"]*"|\S+')
@@ -35,6 +36,8 @@ _GROUP = 16
 _CREATED = 21
 _ABORTED = 460
 """The client closed the connection (ELB user guide, HTTP 460): nobody's error."""
+_READS = ("GET", "HEAD", "OPTIONS", "-")
+_DIGITS = 6
 _SAMPLE = 20_000
 _LEAST = 100
 _FILE_S = 900.0
@@ -43,7 +46,7 @@ _FILE_S = 900.0
 
 class Request(NamedTuple):
     """One line.  ``at``: when it arrived.  ``seconds``: the target's time, None if it did not
-    answer."""
+    answer.  ``rejected``: answered with 4xx.  ``writes``: it is no GET or HEAD."""
 
     at: float
     side: str
@@ -51,6 +54,8 @@ class Request(NamedTuple):
     bad: bool
     seconds: float | None
     path: str
+    rejected: bool = False
+    writes: bool = False
 
 
 def request_of(line: str, groups: dict[str, str]) -> Request | None:
@@ -73,7 +78,7 @@ def request_of(line: str, groups: dict[str, str]) -> Request | None:
         raise ValueError(fields[_TARGET_S])
     if status == _ABORTED:
         return None
-    _, _, rest = fields[_REQUEST].strip('"').partition(" ")
+    method, _, rest = fields[_REQUEST].strip('"').partition(" ")
     client = fields[_CLIENT].rpartition(":")[0] + fields[_AGENT]
     return Request(
         at,
@@ -82,28 +87,84 @@ def request_of(line: str, groups: dict[str, str]) -> Request | None:
         status >= 500,
         took if took >= 0 else None,
         urlsplit(rest.rpartition(" ")[0]).path,
+        400 <= status < 500,
+        method not in _READS,
     )
 
 
 class Votes:
-    """Requests of one side and route in one period, as one vote per client (or, if asked, as one
-    each)."""
+    """Requests of one period by side, client and route, as one vote per client and side (or, if
+    asked, as one each).
+
+    A vote is shared out over what the client asked for, so that all routes together are one.
+    """
 
     def __init__(self, per_client: bool) -> None:
         self._per_client = per_client
-        self._clients: dict[object, tuple[bool, float]] = {}
+        self._asked: dict[str, dict[str, list[tuple[str, Request]]]] = {"old": {}, "new": {}}
+        self._in_all: Counter[str] = Counter()
 
-    def add(self, request: Request) -> None:
-        client = request.client if self._per_client else len(self._clients)
-        bad, slowest = self._clients.get(client, (False, 0.0))
-        self._clients[client] = (bad or request.bad, max(slowest, request.seconds or 0.0))
+    def add(self, request: Request, route: str = "") -> None:
+        clients = self._asked[request.side]
+        clients.setdefault(request.client, []).append((route, request))
+        self._in_all[request.client] += 1
 
-    def arm(self, bounds: Sequence[float]) -> Arm:
-        within = {
-            bound: sum(slowest <= bound for _, slowest in self._clients.values())
-            for bound in bounds
-        }
-        return Arm(len(self._clients), sum(bad for bad, _ in self._clients.values()), None, within)
+    def routes(self, bounds: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Arm]]:
+        """Route -> side -> counts."""
+        found: dict[str, dict[str, Arm]] = {}
+        for side, clients in self._asked.items():
+            sums: dict[str, _Sum] = {}
+            for client, asked in clients.items():
+                weight = 1 / len(asked) if self._per_client else 1.0
+                for route, request in asked:
+                    if route not in sums:
+                        sums[route] = _Sum(bounds[side])
+                    sums[route].add(request, weight, self._in_all[client])
+            for route, counted in sums.items():
+                found.setdefault(route, {})[side] = counted.arm(self._per_client)
+        return found
+
+
+class _Sum:
+    """Weights of one side's requests at one route."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._served = 0
+        self._votes = 0.0
+        self._bad = 0.0
+        self._rejected = 0.0
+        self._slow = dict.fromkeys(bounds, 0.0)
+        self._mix = {"per_client": 0.0, "writes": 0.0}
+
+    def add(self, request: Request, weight: float, of_client: int) -> None:
+        self._served += 1
+        self._votes += weight
+        self._bad += weight * request.bad
+        self._rejected += weight * request.rejected
+        for bound in self._slow:
+            if request.seconds is None or request.seconds > bound:
+                self._slow[bound] += weight
+        self._mix["per_client"] += of_client
+        self._mix["writes"] += request.writes
+
+    def arm(self, voted: bool) -> Arm:
+        votes = _count(self._votes)
+        within = {bound: max(0, votes - _count(slow)) for bound, slow in self._slow.items()}
+        return Arm(
+            votes,
+            min(votes, _count(self._bad)),
+            None,
+            {bound: _count(n) for bound, n in within.items()},
+            min(votes, _count(self._rejected)),
+            self._served if voted else None,
+            mix=self._mix,
+        )
+
+
+def _count(weights: float) -> float:
+    """To six digits, and as a whole number where it is one."""
+    found = round(weights, _DIGITS)
+    return int(found) if found == int(found) else found
 
 
 class AccessLog:
@@ -173,21 +234,22 @@ class AccessLog:
             return []
         self._fetch(asked.since, asked.until)
         found = []
-        for stamp, routes in self._votes(stamps).items():
-            counted: dict[str, Sides] = {}
-            for route, sides in routes.items():
-                counted[route] = {side: v.arm(asked.bounds[side]) for side, v in sides.items()}
+        for stamp, votes in self._votes(stamps).items():
+            counted = votes.routes(asked.bounds)
             found.append(asked.batch(stamp, self._period_s, counted or {"": {}}))
         return found
 
-    def _votes(self, stamps: range) -> dict[int, dict[str, dict[str, Votes]]]:
-        """Period -> route -> side -> votes; nobody asks for older ones again."""
-        votes: dict[int, dict[str, dict[str, Votes]]] = {stamp: {} for stamp in stamps}
+    def past(self, until: float, bounds: Mapping[str, float]) -> dict[str, float]:
+        """Not known: a day of log files is more than a look may read; it is learnt on the way."""
+        return {}
+
+    def _votes(self, stamps: range) -> dict[int, Votes]:
+        """By period; nobody asks for older ones again."""
+        votes = {stamp: Votes(self._per_client) for stamp in stamps}
         for request in self._waiting:
             if stamps.start <= request.at < stamps.stop:
                 stamp = int(request.at // self._period_s) * self._period_s
-                sides = votes[stamp].setdefault(self._route(request.path), {})
-                sides.setdefault(request.side, Votes(self._per_client)).add(request)
+                votes[stamp].add(request, self._route(request.path))
         self._waiting = [request for request in self._waiting if request.at >= stamps.start]
         return votes
 

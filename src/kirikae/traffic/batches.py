@@ -15,46 +15,86 @@ Sides = Mapping[str, "Arm"]
 """``old`` and ``new`` -> counts."""
 
 
+Count = float
+"""How many: whole requests, or parts of votes where each client has one vote."""
+
+
 class Arm(NamedTuple):
     """One side's counts in one batch.
 
+    ``requests``: each with one vote; where clients vote, the votes.
+    ``errors``: those that failed: 5xx, refused, or never answered (docs/reference/glossary.md).
     ``within``: bound in seconds -> answers within it, errors included; empty where times are not
     known.
     ``probe_failed``: targets that did not pass the checks of their answers; None: nobody asked.
+    ``rejected``: those answered with 4xx; None: not counted.
+    ``served``: the requests that the votes stand for; None: each request is one.
+    ``healthy``: healthy targets; None: nobody looked.
+    ``mix``: of what kind the requests were (``guards.Mix``); empty where it is not known.
     """
 
-    requests: int = 0
-    errors: int = 0
+    requests: Count = 0
+    errors: Count = 0
     probe_failed: int | None = None
-    within: Mapping[float, int] = _NOTHING
+    within: Mapping[float, Count] = _NOTHING
+    rejected: Count | None = None
+    served: int | None = None
+    healthy: int | None = None
+    mix: Mapping[str, float] = _NOTHING
 
-    def over(self, bound: float) -> int:
-        """Answers slower than a bound; 0 where the bound was not counted."""
-        return max(0, self.requests - self.within.get(bound, self.requests))
+    @property
+    def asked(self) -> Count:
+        """Requests, whoever has a vote."""
+        return self.requests if self.served is None else self.served
+
+    def over(self, bound: float) -> Count:
+        """Answers slower than a bound that was counted."""
+        return max(0, self.requests - self.within[bound]) if self.requests else 0
 
     def plus(self, other: Arm) -> Arm:
-        """Both batches as one.  Bounds that only one of them counted are lost."""
-        asked = [n for n in (self.probe_failed, other.probe_failed) if n is not None]
+        """Both batches as one.  What only one of them counted is lost."""
+        voted = self.served is not None or other.served is not None
         return Arm(
             self.requests + other.requests,
             self.errors + other.errors,
-            sum(asked) if asked else None,
+            _sum(self.probe_failed, other.probe_failed),
             self._within_both(other),
+            self._rejected_both(other),
+            int(self.asked + other.asked) if voted else None,
+            self.healthy if other.healthy is None else other.healthy,
+            _added(self.mix, other.mix),
         )
+
+    def _rejected_both(self, other: Arm) -> Count | None:
+        if not self.requests:
+            return other.rejected
+        if not other.requests:
+            return self.rejected
+        if self.rejected is None or other.rejected is None:
+            return None
+        return self.rejected + other.rejected
 
     def beyond(self, counted: Arm) -> Arm:
         """What this later reading of the same period has more of."""
         errors = max(0, self.errors - counted.errors)
-        slow = {
-            bound: max(0, self.over(bound) - counted.over(bound))
-            for bound in self.within
-            if bound in counted.within or not counted.requests
-        }
-        requests = max(self.requests - counted.requests, errors, *slow.values(), 0)
+        slow: dict[float, Count] = {}
+        for bound in self.within:
+            if bound in counted.within:
+                slow[bound] = max(0, self.over(bound) - counted.over(bound))
+            elif not counted.requests:
+                slow[bound] = self.over(bound)
+        rejected = self._rejected_beyond(counted)
+        requests = max(self.requests - counted.requests, errors, rejected or 0, *slow.values(), 0)
         within = {bound: requests - n for bound, n in slow.items()}
-        return Arm(requests, errors, None, within)
+        served = None if self.served is None else max(0, int(self.asked - counted.asked))
+        return Arm(requests, errors, None, within, rejected, served)
 
-    def _within_both(self, other: Arm) -> Mapping[float, int]:
+    def _rejected_beyond(self, counted: Arm) -> Count | None:
+        if self.rejected is None or (counted.requests and counted.rejected is None):
+            return None
+        return max(0, self.rejected - (counted.rejected or 0))
+
+    def _within_both(self, other: Arm) -> Mapping[float, Count]:
         if not self.requests and not self.within:
             return other.within
         if not other.requests and not other.within:
@@ -67,13 +107,34 @@ class Arm(NamedTuple):
 
     def to_plain(self) -> list[Any]:
         within = {repr(bound): n for bound, n in self.within.items()}
-        return [self.requests, self.errors, self.probe_failed, within]
+        plain = [self.requests, self.errors, self.probe_failed, within]
+        more = self.more()
+        return [*plain, more] if more else plain
+
+    def more(self) -> dict[str, Any]:
+        """What not every source tells, by name."""
+        known = {"rejected": self.rejected, "served": self.served, "healthy": self.healthy}
+        found: dict[str, Any] = {key: n for key, n in known.items() if n is not None}
+        return {**found, "mix": dict(self.mix)} if self.mix else found
 
     @classmethod
     def from_plain(cls, raw: list[Any]) -> Self:
-        requests, errors, probe_failed, within = raw
+        """Four values until the end of 2026; then, where there is more, an object of it."""
+        requests, errors, probe_failed, within, *more = raw
         counted = {float(bound): n for bound, n in within.items()}
-        return cls(requests, errors, probe_failed, counted)
+        return cls(requests, errors, probe_failed, counted, **(more[0] if more else {}))
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    """What is known of both; None: nothing."""
+    known = [n for n in (one, other) if n is not None]
+    return sum(known) if known else None
+
+
+def _added(one: Mapping[str, float], other: Mapping[str, float]) -> Mapping[str, float]:
+    if not one or not other:
+        return one or other
+    return {key: one.get(key, 0) + other.get(key, 0) for key in one.keys() | other.keys()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +147,9 @@ class Batch:
     ``tau``: the old side's quantiles in seconds as they stood *before* this batch, where the source
     was asked at them.
     ``corrects``: the start of the period of which this came later; None: it is a period itself.
+    ``unplaced``: answers 5xx of the balancer itself, whichever side they were for; None: not known.
+    ``exact``: is the share that arrives the commanded one?  Not where clients stick, or by DNS.
+    ``dispersion``: how much more the old side's past varied than chance would (``dispersion.py``).
     """
 
     start: float
@@ -95,13 +159,15 @@ class Batch:
     step: int | None = None
     tau: Mapping[str, float] = field(default_factory=dict)
     corrects: float | None = None
+    unplaced: int | None = None
+    exact: bool = True
+    dispersion: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def only_probes(self) -> bool:
         """A round of probes, without figures."""
         arms = [arm for sides in self.routes.values() for arm in sides.values()]
-        asked = all(arm.probe_failed is not None and not arm.requests for arm in arms)
-        return bool(arms) and asked
+        return bool(arms) and all(_looked_at(arm) and not arm.requests for arm in arms)
 
     def side(self, name: str) -> Arm:
         """All routes of one side together."""
@@ -120,8 +186,9 @@ class Batch:
                 mine = found.setdefault(route, {})
                 for side, counts in sides.items():
                     mine[side] = mine[side].plus(counts) if side in mine else counts
+        unplaced = _sum(self.unplaced, later.unplaced)
         seconds = self.seconds + later.seconds
-        return Batch(later.start, seconds, later.share, found, later.step, later.tau)
+        return replace(later, seconds=seconds, routes=found, corrects=None, unplaced=unplaced)
 
     def to_plain(self) -> dict[str, Any]:
         routes = {
@@ -136,7 +203,15 @@ class Batch:
             "tau": dict(self.tau),
             "routes": routes,
         }
-        return plain if self.corrects is None else {**plain, "corrects": self.corrects}
+        return plain | self.more()
+
+    def more(self) -> dict[str, Any]:
+        """What few batches have, by name."""
+        known = {"corrects": self.corrects, "unplaced": self.unplaced}
+        found: dict[str, Any] = {key: value for key, value in known.items() if value is not None}
+        if not self.exact:
+            found["exact"] = False
+        return {**found, "dispersion": dict(self.dispersion)} if self.dispersion else found
 
     @classmethod
     def from_plain(cls, raw: Mapping[str, Any]) -> Self:
@@ -160,7 +235,14 @@ class Batch:
             raw["step"],
             raw["tau"],
             raw.get("corrects"),
+            raw.get("unplaced"),
+            raw.get("exact", True),
+            raw.get("dispersion", {}),
         )
+
+
+def _looked_at(arm: Arm) -> bool:
+    return arm.probe_failed is not None or arm.healthy is not None
 
 
 NOBODY = Arm()
@@ -194,7 +276,8 @@ def correction(read: Batch, counted: Batch, start: float) -> Batch | None:
             routes[route] = found
     if not routes:
         return None
-    return replace(read, start=start, seconds=CORRECTION_S, routes=routes, corrects=read.start)
+    late = replace(read, start=start, seconds=CORRECTION_S, routes=routes, corrects=read.start)
+    return replace(late, unplaced=None)
 
 
 def of_step(batches: Iterable[Batch], step: int) -> list[Batch]:

@@ -22,7 +22,7 @@ from kirikae.traffic.batches import (
 )
 from kirikae.traffic.figures import Asked, Figures
 from kirikae.traffic.judging import margins_of, trial_over
-from kirikae.traffic.readiness import Readiness
+from kirikae.traffic.readiness import Members, Readiness
 from kirikae.traffic.routers import Router
 from kirikae.traffic.settings import TrafficMove
 from kirikae.traffic.trial import Trial
@@ -43,6 +43,8 @@ class _Judged:
     ``counted``: the periods of this step as they were read last; late figures are found by reading
     them again.
     ``last``: where the latest of them begins in the record.
+    ``past``: the latest batch of the attempt; None: this is its first step.
+    ``exact``: does the share that arrives follow the commanded one?
     """
 
     step: int
@@ -51,6 +53,8 @@ class _Judged:
     since: float
     counted: dict[float, Batch]
     last: float
+    past: Batch | None
+    exact: bool
 
     def again_from(self, again_s: float) -> float:
         return max(self.began, self.since - again_s)
@@ -71,11 +75,13 @@ class _Judged:
 
 
 @dataclass(slots=True)
-class _Quantiles:
-    """The old side's quantiles in seconds as they stood when a step began."""
+class _OldSide:
+    """The old side as it stood when a step began: its quantiles in seconds, and its
+    over-dispersion."""
 
     step: int
-    tau: dict[str, float]
+    tau: Mapping[str, float]
+    dispersion: Mapping[str, float]
 
 
 class Comparison:
@@ -98,7 +104,7 @@ class Comparison:
         self._clock = clock
         self._margins = margins_of(settings)
         self._judged: _Judged | None = None
-        self._quantiles: _Quantiles | None = None
+        self._old_side: _OldSide | None = None
         self._next_probes = 0.0
         self._troubled = False
         self._suspects: Mapping[str, Said] = {}
@@ -121,11 +127,19 @@ class Comparison:
     def _read(self, move: Move, judged: _Judged, until: float) -> bool:
         """Record and judge what is new, and what came late of what was read before.  False: another
         driver records as well."""
-        tau = self._tau_of(move)
-        bounds = bounds_of(self._margins, tau, judged.trial.next_share(move.share))
-        since = judged.again_from(again_s(self._settings))
-        found = self._source.batches(Asked(move.share, move.stepped, since, until, tau, bounds))
-        for read in found:
+        old = self._old_side_of(move, judged)
+        bounds = bounds_of(self._margins, old.tau, judged.trial.measured_by(move.share))
+        asked = Asked(
+            move.share,
+            move.stepped,
+            judged.again_from(again_s(self._settings)),
+            until,
+            old.tau,
+            bounds,
+            judged.exact,
+            old.dispersion,
+        )
+        for read in self._source.batches(asked):
             new = read.start >= judged.since
             batch = read if new else judged.correction(read)
             if batch is None:
@@ -184,7 +198,8 @@ class Comparison:
         if self._judged is not None and self._judged.step == move.stepped:
             return self._judged
         batches = recorded(self._journal, move)
-        trial = trial_over(self._settings, move, batches, not self._router.exact)
+        exact = self._router.exact
+        trial = trial_over(self._settings, move, batches, not exact)
         entries = self._journal.entries(move.name)
         stepped_at = next(entry.at for entry in entries if entry.move.seq == move.stepped)
         # The clock that wrote the entry may have been ahead: no step begins after now.
@@ -192,47 +207,79 @@ class Comparison:
         read = [b for b in of_step(batches, move.stepped) if not b.only_probes]
         since = max([began, *(b.start + b.seconds for b in read)]) if read else began
         last = max((b.start for b in read), default=began)
-        return _Judged(move.stepped, trial, began, since, _counted(read), last)
+        past = next((b for b in reversed(batches) if not b.only_probes), None)
+        return _Judged(move.stepped, trial, began, since, _counted(read), last, past, exact)
 
-    def _tau_of(self, move: Move) -> dict[str, float]:
-        """The old side's quantiles as they stood when this step began; none where one fixed bound
-        judges."""
+    def _old_side_of(self, move: Move, judged: _Judged) -> _OldSide:
+        """The old side's quantiles and over-dispersion as they stood when this step began, whoever
+        looks and however late."""
+        if self._old_side is not None and self._old_side.step == move.stepped:
+            return self._old_side
+        past = judged.past
+        if past is not None and past.step == move.stepped and (past.tau or past.dispersion):
+            return self._keep(_OldSide(move.stepped, past.tau, past.dispersion))
+        late = self._clock() - self._settings.figures.lateness
+        tau = self._tau(min(judged.began, late), late)
+        if not tau and past is not None:
+            tau = past.tau  # at 100% nobody asks the old side any more
+        dispersion: Mapping[str, float] = past.dispersion if past is not None else {}
+        known = bool(tau) or bool(self._margins.fast_enough_ms)
+        if known and not dispersion:
+            dispersion = self._source.past(min(judged.began, late), self._past_bounds(tau))
+        found = _OldSide(move.stepped, tau, dispersion)
+        # Without figures of the old side yet it is asked again at the next look.
+        return self._keep(found) if known else found
+
+    def _keep(self, found: _OldSide) -> _OldSide:
+        self._old_side = found
+        return found
+
+    def _tau(self, began: float, late: float) -> Mapping[str, float]:
+        """From before the step; where nothing was asked then, as they are; none where one fixed
+        bound judges."""
         if self._margins.fast_enough_ms:
             return {}
-        if self._quantiles is not None and self._quantiles.step == move.stepped:
-            return self._quantiles.tau
-        of_this = of_step(recorded(self._journal, move), move.stepped)
-        known = next((dict(batch.tau) for batch in of_this if batch.tau), None)
-        if known is None:
-            known = self._source.quantiles(self._clock() - self._settings.figures.lateness)
-        if known:  # otherwise no figures of the old side yet: asked again at the next look
-            self._quantiles = _Quantiles(move.stepped, known)
-        return known
+        return self._source.quantiles(began) or self._source.quantiles(late)
+
+    def _past_bounds(self, tau: Mapping[str, float]) -> Mapping[str, float]:
+        """Metric -> the time above which an answer counts."""
+        if self._margins.fast_enough_ms:
+            return {"latency": self._margins.fast_enough_ms / 1000}
+        return tau
 
     def _probe_round(self, move: Move, trial: Trial) -> None:
-        """Ask every healthy target of both sides the project's checks, now and then; a round is a
-        batch without requests."""
+        """Look at both sides' targets now and then, and ask each healthy one the project's checks;
+        a round is a batch without requests."""
         now = self._clock()
-        if not self._readiness.project.checks or now < self._next_probes:
+        if now < self._next_probes:
             return
         self._next_probes = now + PROBE_EVERY_S
-        failed_old = self._troubles("old")
-        failed_new = self._troubles("new")
-        # One bad answer may be chance, as in an incident of both sides: harm is a target that fails
-        # in one round after another.
-        lasting = [target for target in failed_new if target in self._suspects]
-        self._suspects = failed_new
-        sides = {"old": Arm(probe_failed=len(failed_old)), "new": Arm(probe_failed=len(lasting))}
+        sides = self._round()
         batch = Batch(round(now, 3), PROBE_EVERY_S, move.share, {"": sides}, move.stepped)
-        trouble = any(arm.probe_failed for arm in sides.values())
+        trouble = any(arm.probe_failed for arm in sides.values()) or sides["new"].healthy == 0
         if trouble or self._troubled:
             # Of rounds without trouble only the first after one is worth keeping.
             record(self._journal, move, batch)
         self._troubled = trouble
         trial.look(batch)
 
-    def _troubles(self, side: str) -> dict[str, Said]:
-        probes = self._readiness.probes(self._readiness.members(side))
+    def _round(self) -> dict[str, Arm]:
+        old = self._readiness.members("old")
+        new = self._readiness.members("new")
+        sides = {"old": Arm(healthy=len(old.healthy)), "new": Arm(healthy=len(new.healthy))}
+        if not self._readiness.project.checks:
+            return sides
+        failed_old = self._troubles(old)
+        failed_new = self._troubles(new)
+        # One bad answer may be chance, as in an incident of both sides: harm is a target that fails
+        # in one round after another.
+        lasting = [target for target in failed_new if target in self._suspects]
+        self._suspects = failed_new
+        failed = {"old": len(failed_old), "new": len(lasting)}
+        return {side: arm._replace(probe_failed=failed[side]) for side, arm in sides.items()}
+
+    def _troubles(self, members: Members) -> dict[str, Said]:
+        probes = self._readiness.probes(members)
         return {probe.target: probe.trouble for probe in probes if probe.trouble is not None}
 
 

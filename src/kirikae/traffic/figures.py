@@ -5,23 +5,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Protocol
 
 from kirikae.aws.cloudwatch import Query, metric_data
 from kirikae.aws.elbv2 import TargetGroup
 from kirikae.aws.session import Aws
+from kirikae.move.dispersion import per_request
 from kirikae.move.judge import QUANTILES
 from kirikae.traffic.batches import Arm, Batch, Sides
 
 TRAILING_S = 300
+PAST_S = 86_400
+PAST_PERIOD_S = 60
+_LEAST_PAST = 20
 _TIME = "TargetResponseTime"
 _COUNTS = (
     ("RequestCount", "Sum"),
     ("HTTPCode_Target_5XX_Count", "Sum"),
     ("TargetConnectionErrorCount", "Sum"),
+    ("HTTPCode_Target_4XX_Count", "Sum"),
+    (_TIME, "SampleCount"),
 )
+_UNPLACED = "HTTPCode_ELB_5XX_Count"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,7 @@ class Asked:
     ``since``, ``until``: Unix times; only whole periods between them count.
     ``tau``: the old side's quantiles in seconds, as they are kept in the batches.
     ``bounds``: "old" and "new" -> the times in seconds at which the answers are counted.
+    ``exact``, ``dispersion``: as they are kept in the batches.
     """
 
     share: int
@@ -56,9 +64,20 @@ class Asked:
     until: float
     tau: Mapping[str, float]
     bounds: Mapping[str, Sequence[float]]
+    exact: bool = True
+    dispersion: Mapping[str, float] = field(default_factory=dict)
 
     def batch(self, stamp: int, period_s: int, routes: Mapping[str, Sides]) -> Batch:
-        return Batch(float(stamp), float(period_s), self.share, routes, self.step, self.tau)
+        return Batch(
+            float(stamp),
+            float(period_s),
+            self.share,
+            routes,
+            self.step,
+            self.tau,
+            exact=self.exact,
+            dispersion=self.dispersion,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +108,14 @@ class Figures(Protocol):
     def batches(self, asked: Asked) -> list[Batch]:
         """One batch per period that begins at or after ``since`` and ends by ``until``, oldest
         first."""
+
+    def past(self, until: float, bounds: Mapping[str, float]) -> dict[str, float]:
+        """How over-dispersed the old side was over the day before, by metric
+        (``dispersion.per_request``).
+
+        ``bounds``: metric -> the time in seconds above which an answer counts.  What is not known
+        is left out.
+        """
 
 
 def periods(since: float, until: float, period_s: int) -> range:
@@ -124,31 +151,127 @@ class CloudWatch:
         stamps = periods(asked.since, asked.until, self.period_s)
         if not stamps:
             return []
+        found = self._read(stamps, asked)
+        batches = []
+        for stamp in stamps:
+            read = {side: each.at(stamp) for side, each in found.sides.items()}
+            late = stamp + self.period_s > asked.until - self.period_s
+            if late and any(counted.unanswered for counted in read.values()):
+                break  # times may come after counts: a period more, and they are believed
+            arms = {side: counted.arm(asked.bounds[side]) for side, counted in read.items()}
+            batch = asked.batch(stamp, self.period_s, {"": arms})
+            batches.append(replace(batch, unplaced=found.unplaced(stamp)))
+        return batches
+
+    def past(self, until: float, bounds: Mapping[str, float]) -> dict[str, float]:
+        end = math.floor(until / PAST_PERIOD_S) * PAST_PERIOD_S
+        counted = self._old_side(end - PAST_S, end, PAST_PERIOD_S, bounds)
+        found = {}
+        for metric in ("errors", "rejected", *bounds):
+            series = [(arm.requests, bad_of(metric, arm, bounds)) for arm in counted]
+            if len(series) >= _LEAST_PAST:
+                found[metric] = float(f"{per_request(series):.2g}")
+        return found
+
+    def _old_side(
+        self,
+        since: float,
+        until: float,
+        period_s: int,
+        bounds: Mapping[str, float],
+        zone: str | None = None,
+    ) -> list[Arm]:
+        """The old side alone, period by period, where anything was asked."""
+        asked = sorted(set(bounds.values()))
+        queries = _queries(self.places.old.dimension, self.places.old_balancer, asked)
+        queries = [replace(query, zone=zone) for query in queries]
+        found = metric_data(self.aws, queries, since, until, period_s)
+        series = _Series(found[: len(_COUNTS)], found[len(_COUNTS) :])
+        return [series.at(stamp).arm(asked) for stamp in sorted(found[0])]
+
+    def _read(self, stamps: range, asked: Asked) -> _Read:
         queries: list[Query] = []
         for side, group, balancer in self.places.sides:
             queries += _queries(group.dimension, balancer, asked.bounds[side])
+        balancers = sorted({balancer for _, _, balancer in self.places.sides})
+        queries += [Query(None, balancer, _UNPLACED, "Sum") for balancer in balancers]
         found = iter(metric_data(self.aws, queries, stamps.start, stamps.stop, self.period_s))
-        series = {}
+        sides = {}
         for side, _, _ in self.places.sides:
-            series[side] = [next(found) for _ in range(len(_COUNTS) + len(asked.bounds[side]))]
-        batches = []
-        for stamp in stamps:
-            arms = {
-                side: _arm([values.get(stamp, 0) for values in series[side]], asked.bounds[side])
-                for side in series
-            }
-            batches.append(asked.batch(stamp, self.period_s, {"": arms}))
-        return batches
+            counts = [next(found) for _ in _COUNTS]
+            slow = [next(found) for _ in asked.bounds[side]]
+            sides[side] = _Series(counts, slow)
+        return _Read(sides, list(found))
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """One side in one period.  ``slow``: answers above each bound."""
+
+    requests: int
+    failed: int
+    refused: int
+    rejected: int
+    timed: int
+    slow: Sequence[int]
+
+    @property
+    def unanswered(self) -> int:
+        """Requests without a time of a target's answer: hung, or answered by the balancer.
+
+        ``HTTPCode_Target_5XX_Count`` has none of them (ELB user guide, CloudWatch metrics).
+        """
+        return max(0, self.requests - self.timed, min(self.refused, self.requests))
+
+    def arm(self, bounds: Sequence[float]) -> Arm:
+        errors = min(self.requests, self.failed + self.unanswered)
+        over = zip(bounds, self.slow, strict=True)
+        within = {
+            bound: self.requests - min(self.requests, n + self.unanswered) for bound, n in over
+        }
+        rejected = min(self.requests, self.rejected)
+        return Arm(self.requests, errors, None, within, rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """One side's figures by the Unix time at which their period begins."""
+
+    counts: Sequence[Mapping[int, float]]
+    slow: Sequence[Mapping[int, float]]
+
+    def at(self, stamp: int) -> _Counted:
+        """CloudWatch has no data where nothing was counted."""
+        requests, failed, refused, rejected, timed = (_whole(each, stamp) for each in self.counts)
+        slow = [_whole(each, stamp) for each in self.slow]
+        return _Counted(requests, failed, refused, rejected, timed, slow)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """``balancers``: answers 5xx of each load balancer itself."""
+
+    sides: Mapping[str, _Series]
+    balancers: Sequence[Mapping[int, float]]
+
+    def unplaced(self, stamp: int) -> int:
+        return sum(_whole(each, stamp) for each in self.balancers)
+
+
+def bad_of(metric: str, arm: Arm, bounds: Mapping[str, float]) -> float:
+    """What of this side counts as bad by this metric."""
+    if metric == "errors":
+        return arm.errors
+    if metric == "rejected":
+        return arm.rejected or 0
+    return arm.over(bounds[metric])
+
+
+def _whole(series: Mapping[int, float], stamp: int) -> int:
+    return round(series.get(stamp, 0))
 
 
 def _queries(group: str, balancer: str, bounds: Sequence[float]) -> list[Query]:
-    """What ``_arm`` reads, in its order."""
+    """What ``_read`` takes apart, in its order."""
     counts = [Query(group, balancer, metric, statistic) for metric, statistic in _COUNTS]
     return counts + [Query(group, balancer, _TIME, f"TC({bound:.4f}:)") for bound in bounds]
-
-
-def _arm(values: Sequence[float], bounds: Sequence[float]) -> Arm:
-    requests, failed, refused, *slow = map(round, values)
-    over = zip(bounds, slow, strict=True)
-    within = {bound: requests - min(requests, n) for bound, n in over}
-    return Arm(requests, min(requests, failed + refused), None, within)

@@ -94,7 +94,7 @@ def _bounds(margins: Margins, plan: Sequence[int], tau: dict[str, float]) -> lis
     """The times above which an answer counts against the new side, at any step of the plan."""
     if margins.fast_enough_ms:
         return [margins.fast_enough_ms / 1000]
-    steps = [_next(plan, share) for share in plan]
+    steps = [margins.measured_by(share, _next(plan, share)) for share in plan]
     return sorted({margins.bounds(each, after)[1] for each in tau.values() for after in steps})
 
 
@@ -104,11 +104,12 @@ def forecast(
     """One per share of the plan.  ``late_s``: how long figures take to arrive."""
     found = []
     for share in plan:
-        needs = _needs(margins, share, _next(plan, share), known)
+        after = margins.measured_by(share, _next(plan, share))
+        needs = _needs(margins, share, after, known)
         metric = max(needs, key=lambda m: needs[m])
         per_s = known.per_s * share / WHOLE
         seconds = (
-            max(margins.bake_s, needs[metric] / per_s) + late_s
+            max(margins.bake_at(share), needs[metric] / per_s) + late_s
             if per_s and isfinite(needs[metric])
             else inf
         )

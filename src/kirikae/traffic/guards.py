@@ -1,34 +1,45 @@
 """What keeps a step from being taken, beside the judge: trouble of the old side, a share that does
-not arrive, probes that fail, a ceiling of errors."""
+not arrive, another mix on each side, probes that fail, a side without targets, a ceiling of errors.
+
+Windows are in seconds, whatever the period of the figures; a period longer than a window is one.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf, lgamma, log
 from typing import NamedTuple
 
 from kirikae.model.said import Said, said
 from kirikae.model.share import WHOLE
 from kirikae.move.judge import QUANTILES
-from kirikae.traffic.batches import Arm
+from kirikae.traffic.batches import Arm, Batch
 
 WINDOW_S = 600.0
 THRESHOLDS_EVERY_S = 60.0
 LEAST_FOR_THRESHOLDS = 200
 PROBES_IN_A_ROW = 2
+ROUNDS_WITHOUT_TARGETS = 3
 INCIDENT_S = 1800.0
-_INCIDENT_BATCHES = 30
+"""A part of errors that lasts so long is how things are now."""
+_INCIDENT_WINDOW_S = 60.0
 _INCIDENT_LEAST = 10
 _INCIDENT_TIMES = 5
 _INCIDENT_PART = 0.005
 _SHARE_BAND = (0.7, 1.4)
 _SHARE_BAR = log(1000)
-_CEILING_BATCHES = 30
+_SHARE_S = 600.0
+_SHARE_LEAST = 2000
+_CEILING_S = 30.0
 _CEILING_LEAST = 20
-_FLOW_BATCHES = 10
+_FLOW_S = 300.0
+_MIX_S = 1800.0
+_MIX_LEAST = 300
+_MIX_TIMES = 2.0
+_MIX_PART = 0.2
 
 
 class Threshold(NamedTuple):
@@ -42,8 +53,8 @@ class Counted(NamedTuple):
     """One batch of the old side, as the window keeps it."""
 
     at: float
-    requests: int
-    within: Mapping[float, int]
+    requests: float
+    within: Mapping[float, float]
 
 
 class Window:
@@ -52,8 +63,8 @@ class Window:
 
     def __init__(self) -> None:
         self._batches: deque[Counted] = deque()
-        self._requests = 0
-        self._within: dict[float, int] = {}
+        self._requests: float = 0
+        self._within: dict[float, float] = {}
         self._chosen_at = -inf
         self.thresholds: dict[str, Threshold] = {}
 
@@ -100,44 +111,11 @@ class Window:
         self.thresholds = {}
 
 
-class Delivered:
-    """Does the delivered share fit the commanded one?  A beta mixture against a band around it,
-    since balancers round."""
-
-    def __init__(self) -> None:
-        self._new = 0
-        self._old = 0
-        self._share: int | None = None
-
-    def mismatch(self, share: int | None, old: int, new: int) -> Said | None:
-        if share is None or not 0 < share < WHOLE:
-            return None
-        if share != self._share:
-            self._share = share
-            self._old = 0
-            self._new = 0
-        self._old += old
-        self._new += new
-        if self._evidence(share / WHOLE) < _SHARE_BAR:
-            return None
-        total = self._new + self._old
-        return said("traffic.mismatch", share=share, part=self._new / total, n=total)
-
-    def _evidence(self, share: float) -> float:
-        """Log evidence against the share that fits best within the band."""
-        total = self._new + self._old
-        arrived = self._new / total if total else share
-        lowest, highest = _SHARE_BAND
-        fitting = min(max(arrived, lowest * share), min(highest * share, 0.5 + share / 2))
-        mixture = lgamma(1 + self._new) + lgamma(1 + self._old) - lgamma(2 + total)
-        return mixture - self._new * log(fitting) - self._old * log(1 - fitting)
-
-
 class Failed(NamedTuple):
     """``bad`` of ``of`` requests."""
 
-    bad: int = 0
-    of: int = 0
+    bad: float = 0
+    of: float = 0
 
     def plus(self, other: Failed) -> Failed:
         return Failed(self.bad + other.bad, self.of + other.of)
@@ -146,48 +124,110 @@ class Failed(NamedTuple):
         return Failed(self.bad - other.bad, self.of - other.of)
 
 
-class Incident:
-    """Is the old side itself in trouble, by its own past?  Then no step is taken, however alike
-    both sides are.
+class Recent:
+    """What was counted in the last ``seconds``, and of more where those hold fewer than ``least``
+    requests."""
 
-    A part of errors five times as high as in calm times (and half a point) in the last 30 batches
-    is an incident; one that lasts half an hour is how things are now.
+    def __init__(self, seconds: float, least: float) -> None:
+        self._seconds = seconds
+        self._least = least
+        self._kept: deque[tuple[float, Failed]] = deque()
+        self.sum = Failed()
+
+    def push(self, t: float, counted: Failed) -> Failed:
+        """Keep this batch; what is forgotten for it."""
+        self._kept.append((t, counted))
+        self.sum = self.sum.plus(counted)
+        gone = Failed()
+        while self._is_old(t):
+            left = self._kept.popleft()[1]
+            gone = gone.plus(left)
+            self.sum = self.sum.minus(left)
+        return gone
+
+    def _is_old(self, t: float) -> bool:
+        at, counted = self._kept[0]
+        return at <= t - self._seconds and self.sum.of - counted.of >= self._least
+
+    def clear(self) -> None:
+        self._kept.clear()
+        self.sum = Failed()
+
+
+class Delivered:
+    """Does the delivered share fit the commanded one?  A beta mixture against a band around it,
+    since balancers round.
+
+    Over the last ten minutes (and 2,000 requests) of a step: a rule that was mended is forgotten
+    so soon, and at once by whoever resumes.
     """
 
     def __init__(self) -> None:
-        self._recent: deque[Failed] = deque()
-        self._now = Failed()
+        self._step: int | None = None
+        self._recent = Recent(_SHARE_S, _SHARE_LEAST)
+
+    def mismatch(
+        self, step: int, share: int | None, t: float, old: float, new: float
+    ) -> Said | None:
+        if share is None or not 0 < share < WHOLE:
+            return None
+        if step != self._step:
+            self._step = step
+            self._recent.clear()
+        self._recent.push(t, Failed(new, old + new))
+        if self._evidence(share / WHOLE) < _SHARE_BAR:
+            return None
+        arrived, total = self._recent.sum
+        return said("traffic.mismatch", share=share, part=arrived / total, n=round(total))
+
+    def _evidence(self, share: float) -> float:
+        """Log evidence against the share that fits best within the band."""
+        new, total = self._recent.sum
+        old = total - new
+        arrived = new / total if total else share
+        lowest, highest = _SHARE_BAND
+        fitting = min(max(arrived, lowest * share), min(highest * share, 0.5 + share / 2))
+        mixture = lgamma(1 + new) + lgamma(1 + old) - lgamma(2 + total)
+        return mixture - new * log(fitting) - old * log(1 - fitting)
+
+
+class Incident:
+    """Is there trouble that is not the new side's, by its own past?  Then no step is taken, however
+    alike both sides are.
+
+    More than five times as many errors as in calm times, and more than half a point of all, in the
+    last minute is an incident; one that lasts half an hour is how things are now.
+    ``key``: what it says.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._recent = Recent(_INCIDENT_WINDOW_S, LEAST_FOR_THRESHOLDS)
         self._calm = Failed()
         self._since = 0.0
         self.on = False
 
-    def told(self, t: float, old: Arm) -> Said | None:
-        gone = self._push(Failed(old.errors, old.requests))
+    def told(self, t: float, counted: Failed) -> Said | None:
+        gone = self._recent.push(t, counted)
+        now = self._recent.sum
         usual = self._calm.bad / self._calm.of if self._calm.of else None
         calm = self._is_calm(usual)
         if calm:
             self._since = t
             self._calm = self._calm.plus(gone)
         lasting = not calm and t - self._since > INCIDENT_S
-        if lasting or (usual is None and self._now.of >= LEAST_FOR_THRESHOLDS):
-            self._calm = self._now
+        if lasting or (usual is None and now.of >= LEAST_FOR_THRESHOLDS):
+            self._calm = now
         self.on = not calm
         if calm:
             return None
-        return said("traffic.incident", part=self._now.bad / self._now.of, n=self._now.of)
-
-    def _push(self, batch: Failed) -> Failed:
-        """Keep this batch; the one that is forgotten for it."""
-        self._recent.append(batch)
-        full = len(self._recent) > _INCIDENT_BATCHES
-        gone = self._recent.popleft() if full else Failed()
-        self._now = self._now.plus(batch).minus(gone)
-        return gone
+        return said(self._key, part=now.bad / now.of, n=round(now.of))
 
     def _is_calm(self, usual: float | None) -> bool:
-        if usual is None or self._now.bad < _INCIDENT_LEAST:
+        now = self._recent.sum
+        if usual is None or now.bad < _INCIDENT_LEAST:
             return True
-        return self._now.bad <= _INCIDENT_TIMES * (usual + _INCIDENT_PART) * self._now.of
+        return now.bad <= max(_INCIDENT_TIMES * usual, _INCIDENT_PART) * now.of
 
 
 @dataclass(slots=True)
@@ -208,33 +248,128 @@ class ProbeRow:
         return self.in_a_row >= PROBES_IN_A_ROW
 
 
+@dataclass(slots=True)
+class TargetRow:
+    """Rounds in a row in which the new side had no healthy target, while the old side had one."""
+
+    in_a_row: int = 0
+
+    def observe(self, old: Arm, new: Arm) -> None:
+        """A batch in which nobody looked leaves the row as it is."""
+        if new.healthy is None:
+            return
+        gone = new.healthy == 0 and old.healthy != 0
+        self.in_a_row = self.in_a_row + 1 if gone else 0
+
+    @property
+    def failed(self) -> bool:
+        return self.in_a_row >= ROUNDS_WITHOUT_TARGETS
+
+
+class Mix:
+    """Are both sides asked the same kinds of requests?  Where they are not, a comparison says
+    nothing: it is a reason to hold, and no harm is told of it.
+
+    Three things are looked at, over the last half hour of a step: how often whoever asks does so
+    (bots on one side; heavy users that stick to the other), the part of requests that change
+    something, and the parts of the routes.  They are shown by access logs, and by files.
+    """
+
+    def __init__(self) -> None:
+        self._recent: deque[tuple[float, dict[str, _Asked]]] = deque()
+        self._sums = {side: _Asked() for side in ("old", "new")}
+
+    def clear(self) -> None:
+        self._recent.clear()
+        self._sums = {side: _Asked() for side in ("old", "new")}
+
+    def add(self, batch: Batch) -> None:
+        if len(batch.routes) < 2 and not any(arm.mix for arm in batch.routes.get("", {}).values()):
+            return
+        asked = {side: _asked(batch, side) for side in self._sums}
+        self._recent.append((batch.start, asked))
+        self._change(asked, 1)
+        while self._recent[0][0] <= batch.start - _MIX_S:
+            self._change(self._recent.popleft()[1], -1)
+
+    def _change(self, asked: Mapping[str, _Asked], sign: int) -> None:
+        for side, counted in asked.items():
+            self._sums[side].change(counted, sign)
+
+    def differs(self) -> Said | None:
+        old = self._sums["old"]
+        new = self._sums["new"]
+        if min(old.requests, new.requests) < _MIX_LEAST:
+            return None
+        askers = old.part("per_client"), new.part("per_client")
+        if min(askers) and not 1 / _MIX_TIMES <= askers[1] / askers[0] <= _MIX_TIMES:
+            return said("traffic.other_clients", old=askers[0], new=askers[1])
+        writes = old.part("writes"), new.part("writes")
+        if abs(writes[1] - writes[0]) > _MIX_PART:
+            return said("traffic.other_methods", old=writes[0], new=writes[1])
+        return self._other_routes(old, new)
+
+    @staticmethod
+    def _other_routes(old: _Asked, new: _Asked) -> Said | None:
+        for route in old.routes.keys() | new.routes.keys():
+            parts = [side.routes.get(route, 0) / side.requests for side in (old, new)]
+            if abs(parts[1] - parts[0]) > _MIX_PART:
+                name = route or said("traffic.the_rest")
+                return said("traffic.other_routes", route=name, old=parts[0], new=parts[1])
+        return None
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What one side was asked: requests in all, by route, and sums of what is told of them."""
+
+    requests: float = 0
+    mix: dict[str, float] = field(default_factory=dict)
+    routes: dict[str, float] = field(default_factory=dict)
+
+    def change(self, other: _Asked, sign: int) -> None:
+        self.requests += sign * other.requests
+        for mine, its in ((self.mix, other.mix), (self.routes, other.routes)):
+            for key, value in its.items():
+                mine[key] = mine.get(key, 0) + sign * value
+
+    def part(self, key: str) -> float:
+        return self.mix.get(key, 0) / self.requests
+
+
+def _asked(batch: Batch, side: str) -> _Asked:
+    found = _Asked()
+    for route, sides in batch.routes.items():
+        arm = sides.get(side)
+        if arm is not None:
+            found.change(_Asked(arm.asked, dict(arm.mix), {route: arm.asked}), 1)
+    return found
+
+
 class Ceiling:
-    """Errors of the new side over its last 30 batches, whatever the old side does.
+    """Errors of the new side in the last half minute, whatever the old side does.
 
     ``part``: the most that may fail; 1: no ceiling.
     """
 
     def __init__(self, part: float) -> None:
         self._part = part
-        self._recent: deque[Failed] = deque(maxlen=_CEILING_BATCHES)
+        self._recent = Recent(_CEILING_S, _CEILING_LEAST)
 
-    def add(self, new: Arm) -> None:
-        self._recent.append(Failed(new.errors, new.requests))
+    def add(self, t: float, new: Arm) -> None:
+        self._recent.push(t, Failed(new.errors, new.requests))
 
     def broken(self) -> Said | None:
-        if self._part >= 1:
+        bad, of = self._recent.sum
+        if self._part >= 1 or of < _CEILING_LEAST or bad <= self._part * of:
             return None
-        bad = sum(each.bad for each in self._recent)
-        of = sum(each.of for each in self._recent)
-        if of < _CEILING_LEAST or bad <= self._part * of:
-            return None
-        return said("traffic.failed_ceiling", bad=bad, of=of, ceiling=self._part)
+        return said("traffic.failed_ceiling", bad=round(bad), of=round(of), ceiling=self._part)
 
 
 class _Flowed(NamedTuple):
     seconds: float
-    old: int
-    new: int
+    old: float
+    new: float
 
 
 class Rates(NamedTuple):
@@ -245,21 +380,27 @@ class Rates(NamedTuple):
 
 
 class Flow:
-    """Requests a second over the last ten batches of a step."""
+    """Requests a second over the last five minutes of a step."""
 
     def __init__(self) -> None:
-        self._recent: deque[_Flowed] = deque(maxlen=_FLOW_BATCHES)
+        self._recent: deque[_Flowed] = deque()
+        self._sum = _Flowed(0.0, 0, 0)
 
-    def add(self, seconds: float, old: int, new: int) -> None:
+    def add(self, seconds: float, old: float, new: float) -> None:
         self._recent.append(_Flowed(seconds, old, new))
+        self._sum = _Flowed(self._sum.seconds + seconds, self._sum.old + old, self._sum.new + new)
+        while self._sum.seconds - self._recent[0].seconds >= _FLOW_S:
+            gone = self._recent.popleft()
+            self._sum = _Flowed(
+                self._sum.seconds - gone.seconds, self._sum.old - gone.old, self._sum.new - gone.new
+            )
 
     def clear(self) -> None:
         self._recent.clear()
+        self._sum = _Flowed(0.0, 0, 0)
 
     def rates(self) -> Rates:
-        seconds = sum(each.seconds for each in self._recent)
-        if not seconds:
+        seconds, old, new = self._sum
+        if not self._recent:
             return Rates()
-        old = sum(each.old for each in self._recent)
-        new = sum(each.new for each in self._recent)
         return Rates(old / seconds, new / seconds)

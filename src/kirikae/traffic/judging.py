@@ -19,6 +19,8 @@ def margins_of(settings: TrafficMove) -> Margins:
         judge.bake,
         judge.slower_at_most,
         judge.fast_enough or 0.0,
+        judge.long_bake,
+        judge.least_slower,
     )
 
 

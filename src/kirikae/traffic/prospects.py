@@ -28,6 +28,7 @@ def _rate(known: Today) -> Fact:
 
 def _prospect(margins: Margins, plan: Sequence[int], forecast: StepForecast) -> Prospect:
     after = next((share for share in plan if share > forecast.share), WHOLE)
+    after = margins.measured_by(forecast.share, after)
     slower = None if margins.fast_enough_ms else margins.slower_at(after)
     expected = _known(forecast.seconds)
     needed = _known(forecast.needed)
@@ -35,7 +36,7 @@ def _prospect(margins: Margins, plan: Sequence[int], forecast: StepForecast) -> 
     step = said(
         "traffic.prospect.step",
         expected=_expected(expected),
-        bake=margins.bake_s,
+        bake=margins.bake_at(forecast.share),
         needed=_needed(needed),
         errors=margins.errors_at(after),
         slower=_slower(slower),
@@ -45,7 +46,7 @@ def _prospect(margins: Margins, plan: Sequence[int], forecast: StepForecast) -> 
     finds_s = _known(forecast.finds_s)
     says = (step,) if finds is None else (step, _finds(finds, finds_s))
     plain = {
-        "bake_s": margins.bake_s,
+        "bake_s": margins.bake_at(forecast.share),
         "errors_at_most_more": margins.errors_at(after),
         "slower_at_most": slower,
         "new_side_requests_needed": needed,

@@ -58,7 +58,7 @@ class JudgeSettings(Strict):
         default=0.01,
         gt=0,
         lt=0.5,
-        description="bound on a false back-out, over the whole move",
+        description="bound on a false back-out, over one attempt (a resumed move begins another)",
         json_schema_extra=shown("1%"),
     )
     worse_requests_at_most: Part = Field(
@@ -73,10 +73,17 @@ class JudgeSettings(Strict):
         description="least time at each share before the next",
         json_schema_extra=shown("10m"),
     )
+    long_bake: Seconds = Field(
+        default=86_400.0,
+        description="least time at a share from 90% on, before 100%: while some of the traffic is "
+        "still on the old side to compare with",
+        json_schema_extra=shown("24h"),
+    )
     warm_up: Seconds = Field(
-        default=30.0,
-        description="after each step, for so long latency is shown and not judged",
-        json_schema_extra=shown("30s"),
+        default=60.0,
+        description="after each step, for so long latency is shown and not judged, and a rise of "
+        "errors by less than five points is no harm",
+        json_schema_extra=shown("60s"),
     )
     ceiling: Part | None = Field(
         default=None,
@@ -87,6 +94,11 @@ class JudgeSettings(Strict):
     slower_at_most: Part | None = Field(
         default=None,
         description="how much slower than the old side; default: tighter as the share grows",
+    )
+    least_slower: Milliseconds = Field(
+        default=5.0,
+        description="times that differ by less are alike, however fast the service is",
+        json_schema_extra=shown("5ms"),
     )
     fast_enough: Milliseconds | None = Field(
         default=None,
@@ -148,11 +160,11 @@ class TrafficMove(MoveSettings):
     kind: Literal["traffic"]
     router: Router
     plan: tuple[Share, ...] = Field(
-        default=(1, 10, 50, 250, 500, WHOLE),
+        default=(1, 10, 50, 250, 500, 950, WHOLE),
         strict=False,
         min_length=1,
         description="rising shares, the last 100%",
-        json_schema_extra=shown(["0.1%", "1%", "5%", "25%", "50%", "100%"]),
+        json_schema_extra=shown(["0.1%", "1%", "5%", "25%", "50%", "95%", "100%"]),
     )
     judge: JudgeSettings = Field(default=JudgeSettings(), json_schema_extra=shown({}))
     figures: Figures = Field(default=Figures(), json_schema_extra=shown({}))

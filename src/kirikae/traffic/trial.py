@@ -7,7 +7,7 @@ verdict that it got.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import exp, inf, isfinite, log
 from typing import NamedTuple
@@ -17,7 +17,18 @@ from kirikae.model.said import Said, duration, said
 from kirikae.model.share import WHOLE
 from kirikae.move.judge import SAFE_BAR, Judge, Margins, Outcome, log_sum
 from kirikae.traffic.batches import NOBODY, Arm, Batch
-from kirikae.traffic.guards import Ceiling, Delivered, Flow, Incident, ProbeRow, Rates, Window
+from kirikae.traffic.guards import (
+    Ceiling,
+    Delivered,
+    Failed,
+    Flow,
+    Incident,
+    Mix,
+    ProbeRow,
+    Rates,
+    TargetRow,
+    Window,
+)
 
 PLAN = (10, 50, 250, 500, WHOLE)
 ROUTES_WEIGHT = 0.3
@@ -57,7 +68,8 @@ class Look:
 class Guards(NamedTuple):
     """What the project file asks for beside the margins.
 
-    ``warm_up_s``: after a step, latency is shown and not judged for so long.
+    ``warm_up_s``: after a step, latency is shown and not judged for so long, and a small rise of
+    errors is no harm.
     ``ceiling``: the part of failed requests above which it fails at once; 1: none.
     ``sticky``: clients stay where a cookie puts them, so the delivered share is shown, not tested.
     ``times``: latency is to be proven even where figures do not tell of it yet.
@@ -93,8 +105,11 @@ class Trial:
         self._routes: dict[str, _Route] = {}
         self._window = Window()
         self._delivered = Delivered()
-        self._incident = Incident()
+        self._incident = Incident("traffic.incident")
+        self._balancer = Incident("traffic.unplaced")
+        self._mix = Mix()
         self._probes = ProbeRow()
+        self._targets = TargetRow()
         self._ceiling = Ceiling(guards.ceiling)
         self._flow = Flow()
         self._step: int | None = None
@@ -112,6 +127,10 @@ class Trial:
     def next_share(self, share: int) -> int:
         return self._judge.next_share(share)
 
+    def measured_by(self, share: int) -> int:
+        """The share whose margins judge the step from this one on."""
+        return self._judge.measured_by(share)
+
     def at(self, step: int, share: int) -> Trial:
         """Stand at this step, even before its first figures come."""
         if step != self._step:
@@ -121,6 +140,7 @@ class Trial:
             self._held = None
             self._timed = set()
             self._flow.clear()
+            self._mix.clear()
         self._share = share
         self._judge.at(step, share)
         return self
@@ -132,7 +152,8 @@ class Trial:
         old = batch.side("old")
         new = batch.side("new")
         self._probes.observe(old, new, self._incident.on)
-        self._exposed += new.requests
+        self._targets.observe(old, new)
+        self._exposed += int(new.asked)
         step = self._step_of(batch)
         self._commanded = batch.share
         nobody = not old.requests and not new.requests
@@ -174,10 +195,22 @@ class Trial:
 
     def _weigh(self, batch: Batch, old: Arm, new: Arm) -> None:
         self._cold = batch.start - self._step_began < self._guards.warm_up_s
-        self._held = self._incident.told(batch.start, old)
-        if self._held is None and not self._guards.sticky and not self._cold:
-            self._held = self._delivered.mismatch(batch.share, old.requests, new.requests)
+        sticky = self._guards.sticky or not batch.exact
+        self._held = self._kept_back(batch, old, new, sticky)
+        self._judge.tell(batch.dispersion, sticky)
         self._observe(batch, old, new)
+
+    def _kept_back(self, batch: Batch, old: Arm, new: Arm, sticky: bool) -> Said | None:
+        """Every guard sees every batch; the first that says something is told."""
+        t = batch.start
+        found = [self._incident.told(t, Failed(old.errors, old.requests))]
+        if batch.unplaced is not None:
+            found.append(self._balancer.told(t, Failed(batch.unplaced, old.asked + new.asked)))
+        if not sticky and not self._cold:
+            step = self._step or 0
+            found.append(self._delivered.mismatch(step, batch.share, t, old.asked, new.asked))
+        self._mix.add(batch)
+        return next((each for each in found if each is not None), None)
 
     def _observe(self, batch: Batch, old: Arm, new: Arm) -> None:
         self._window.choose(batch.start)
@@ -185,11 +218,11 @@ class Trial:
         self._tau = batch.tau
         outcomes = self._outcomes(batch, old, new)
         self._timed |= outcomes.keys()
-        self._judge.observe(batch.seconds, old.requests, new.requests, outcomes)
+        self._judge.observe(batch.seconds, old.requests, new.requests, outcomes, self._cold)
         if len(batch.routes) > 1:
             self._observe_routes(batch)
         self._window.add(batch.start, old)
-        self._ceiling.add(new)
+        self._ceiling.add(batch.start, new)
 
     def _observe_routes(self, batch: Batch) -> None:
         for route, sides in batch.routes.items():
@@ -199,7 +232,7 @@ class Trial:
             judge.at(self._step or 0, self._share)
             if old.requests and new.requests:
                 errors = {"errors": _alike(old.errors, new.errors)}
-                judge.observe(batch.seconds, old.requests, new.requests, errors)
+                judge.observe(batch.seconds, old.requests, new.requests, errors, self._cold)
 
     def _route(self, route: str) -> _Route:
         if route not in self._routes:
@@ -211,6 +244,8 @@ class Trial:
     def _outcomes(self, batch: Batch, old: Arm, new: Arm) -> dict[str, Outcome]:
         """Bad answers by metric, of the metrics that this batch tells of."""
         found = {"errors": _alike(old.errors, new.errors)}
+        if new.rejected is not None and (old.rejected is not None or not old.requests):
+            found["rejected"] = _alike(old.rejected or 0, new.rejected)
         if self._cold or not new.within:
             return found
         if self._margins.fast_enough_ms:
@@ -223,7 +258,7 @@ class Trial:
 
     def _by_one_bound(self, old: Arm, new: Arm) -> dict[str, Outcome]:
         bound = self._margins.fast_enough_ms / 1000
-        if bound not in new.within:
+        if bound not in new.within or (old.requests and bound not in old.within):
             return {}
         return {"latency": _alike(old.over(bound), new.over(bound))}
 
@@ -231,18 +266,33 @@ class Trial:
         """The source was asked at the old side's quantiles."""
         found = {}
         for metric, quantile in tau.items():
-            harm, safe = self._margins.bounds(quantile, self.next_share(self._share))
+            bounds = self._bounds_asked(quantile, new)
             asked_old = quantile in old.within or not old.requests
-            if asked_old and harm in new.within and safe in new.within:
-                slow = old.over(quantile)
+            if asked_old and bounds is not None:
+                harm, safe = bounds
+                slow = old.over(quantile) if old.requests else 0
                 found[metric] = Outcome(slow, new.over(harm), slow, new.over(safe), scaled=True)
         return found
+
+    def _bounds_asked(self, tau: float, new: Arm) -> tuple[float, float] | None:
+        """Above which times the new side's answers count; None: it was asked at others.
+
+        Figures from before the absolute tolerance of time have narrower ones.
+        """
+        after = self._judge.measured_by(self._share)
+        former = replace(self._margins, least_slower_ms=0.0)
+        for margins in (self._margins, former):
+            harm, safe = margins.bounds(tau, after)
+            if harm in new.within and safe in new.within:
+                return harm, safe
+        return None
 
     def _by_thresholds(self, old: Arm, new: Arm) -> dict[str, Outcome]:
         """The source counts at bounds of its own: the ones next to the quantiles are taken."""
         found = {}
         for metric, (bound, rate) in self._window.thresholds.items():
-            found[metric] = _alike(old.over(bound), new.over(bound), rate)
+            if bound in old.within and bound in new.within:
+                found[metric] = _alike(old.over(bound), new.over(bound), rate)
         return found
 
     # --- reading
@@ -250,8 +300,8 @@ class Trial:
     def _metrics(self) -> list[str]:
         """What is to be proven at this step: errors, and of latency what the figures tell of."""
         told = self._timed | self._window.thresholds.keys() | {"errors"}
-        weights = self._margins.weights
-        return [metric for metric in weights if self._guards.times or metric in told]
+        always = self._guards.times
+        return [m for m in self._margins.weights if m in told or (always and m != "rejected")]
 
     def _missing(self) -> list[str]:
         return [m for m in self._metrics() if self._judge.log_safe_of(m) < _SAFE_LOG]
@@ -290,7 +340,11 @@ class Trial:
         short = waiting is not None and waiting.seconds < SILENT_S and self._judge.baked_s
         if self._held is not None and not short:
             return self._held
-        return said("traffic.probes_again") if self._probes.in_a_row else None
+        if self._probes.in_a_row:
+            return said("traffic.probes_again")
+        if self._targets.in_a_row:
+            return said("traffic.targets_again")
+        return self._mix.differs()
 
     def _verdict(self) -> tuple[Verdict, Said]:
         if self._failed is not None:
@@ -301,13 +355,13 @@ class Trial:
         missing = self._missing()
         if missing:
             return Verdict.UNSURE, said(_NOT_SHOWN, metrics=[_metric(m) for m in missing])
-        left = max(0.0, self._margins.bake_s - self._judge.baked_s)
+        left = max(0.0, self._margins.bake_at(self._share) - self._judge.baked_s)
         if left or self._waiting is not None:
             return Verdict.UNSURE, said("traffic.baking", seconds=left)
         return Verdict.PASS, self._why_passed()
 
     def _why_passed(self) -> Said:
-        next_share = self._judge.next_share(self._share)
+        next_share = self._judge.measured_by(self._share)
         absolute = self._share == WHOLE
         return said(
             "traffic.passed",
@@ -326,16 +380,26 @@ class Trial:
             errors = margins.errors_at(next_share)
             return said("traffic.times_bound", errors=errors, ms=margins.fast_enough_ms)
         slower = margins.slower_at(next_share)
-        return said("traffic.times_slower", slower=slower, metrics=[_metric(m) for m in timed])
+        if self._tau:
+            return said("traffic.times_slower", slower=slower, metrics=[_metric(m) for m in timed])
+        bounds = [self._above(m) for m in timed]
+        return said("traffic.times_above", slower=slower, bounds=bounds)
+
+    def _above(self, metric: str) -> Said:
+        """The source's own bound that stands for this quantile."""
+        bound = self._window.thresholds.get(metric)
+        return said("traffic.above", metric=_metric(metric), bound=bound and bound.bound)
 
     def _why_failed(self, log_harm: float) -> Said | None:
         if self._probes.failed:
             return said("traffic.failed_probes", times=self._probes.in_a_row)
+        if self._targets.failed:
+            return said("traffic.failed_targets", times=self._targets.in_a_row)
         broken = self._ceiling.broken()
         if broken is not None:
             return broken
         bar = log(1 / self._margins.false_alarms)
-        if log_harm < bar:
+        if log_harm < bar or self._mix.differs() is not None:
             return None
         return self._harm(exp(min(log_harm, _STRONGEST)), exp(bar))
 
@@ -361,19 +425,33 @@ class Trial:
         )
 
     def _counted(self, judge: Judge, metric: str) -> Said:
-        """What was counted of this metric on both sides."""
-        tally = judge.tally(metric)
+        """What was counted of this metric on both sides, while the evidence grew."""
+        tally = judge.tally_of_harm(metric)
         against = said("traffic.against_limit", limit=judge.limit(metric))
         if tally.n_old:
-            against = said("traffic.against_old", bad=tally.bad_old, of=tally.n_old)
-        what = said("traffic.slower_than_old", metric=metric)
-        if metric == "errors":
-            what = said("traffic.failed")
-        elif metric == "latency":
-            what = said("traffic.slower_than_ms", ms=self._margins.fast_enough_ms)
-        return said(
-            "traffic.counted_bad", bad=tally.bad_new, of=tally.n_new, what=what, against=against
-        )
+            against = said("traffic.against_old", bad=_shown(tally.bad_old), of=_shown(tally.n_old))
+        blanks = {
+            "bad": _shown(tally.bad_new),
+            "of": _shown(tally.n_new),
+            "what": self._what(metric),
+            "against": against,
+        }
+        if tally.seconds >= judge.tally(metric).seconds:
+            return Said("traffic.counted_bad", blanks)
+        return Said("traffic.counted_bad_lately", {**blanks, "seconds": tally.seconds})
+
+    def _what(self, metric: str) -> Said:
+        match metric:
+            case "errors":
+                return said("traffic.failed")
+            case "rejected":
+                return said("traffic.rejected")
+            case "latency":
+                return said("traffic.slower_than_ms", ms=self._margins.fast_enough_ms)
+        bound = self._window.thresholds.get(metric)
+        if self._tau or bound is None:
+            return said("traffic.slower_than_old", metric=metric)
+        return said("traffic.slower_than_ms", ms=1000 * bound.bound)
 
     def rates(self) -> Rates:
         """Requests a second on the old and on the new side over the last ten batches of this
@@ -411,6 +489,7 @@ class Trial:
         }
         if both:
             figures["delivered"] = counted.n_new / both
+        figures |= {f"dispersion_{m}": self._judge.dispersion(m) for m in self._metrics()}
         rates = self.rates()
         if rates.old is not None and rates.new is not None:
             figures["old_rate_per_s"] = rates.old
@@ -492,12 +571,17 @@ def _metric(name: str) -> Said:
     return said(f"traffic.metric.{name}")
 
 
-def _alike(old: int, new: int, guess: float | None = None) -> Outcome:
+def _shown(count: float) -> float:
+    """Votes have parts."""
+    return int(count) if count == int(count) else round(count, 1)
+
+
+def _alike(old: float, new: float, guess: float | None = None) -> Outcome:
     """Counted at the same bound on both sides."""
     return Outcome(old, new, old, new, guess)
 
 
-def _permille(old: int, new: int) -> int:
+def _permille(old: float, new: float) -> int:
     """The share that these counts show, where none was recorded."""
     if not old:
         return WHOLE if new else 1

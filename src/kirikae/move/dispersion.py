@@ -1,0 +1,215 @@
+"""How much more the figures vary than chance would, if requests failed independently: errors come
+in bursts, medians wobble by themselves.
+
+The e-values of ``judge`` are true where requests of a side fail independently of each other.  Where
+they do not, their logarithm is divided by the over-dispersion ``phi``: the long-run variance of the
+standardised difference of both sides, estimated from batches that are over, so that it is known
+before what it is used for (asymptotic e-processes: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas,
+Annals of Statistics 2024; the estimate: Newey and West, Econometrica 1987).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+BLOCK_S = 60.0
+"""Bursts are shorter than some blocks, and blocks are many within an hour."""
+START = 1.5
+"""Where nothing is known of the past."""
+_BLOCKS = 120
+_LAGS = 12
+_BEGIN_BLOCKS = 10
+"""The start value weighs as much as so many blocks."""
+_LEAST_OLD = 20
+_OLD_EVERY = 5
+_LEAST_CARRIED = 10
+_NOISE = 1.0
+"""What an estimate from a few blocks may lie above 1 by chance."""
+_AROUND = 15
+_STRONGEST = 1e6
+
+
+class Block(NamedTuple):
+    """Requests and bad ones of both sides in a minute."""
+
+    n_old: float = 0
+    bad_old: float = 0
+    n_new: float = 0
+    bad_new: float = 0
+
+    def plus(self, n_old: float, bad_old: float, n_new: float, bad_new: float) -> Block:
+        return Block(
+            self.n_old + n_old, self.bad_old + bad_old, self.n_new + n_new, self.bad_new + bad_new
+        )
+
+
+def long_run(values: Sequence[float]) -> float:
+    """The long-run variance about their own mean: Bartlett's weights, as sums over neighbours."""
+    count = len(values)
+    lags = max(1, min(_LAGS, count // 4))
+    if count <= lags:
+        return 1.0
+    mean = sum(values) / count
+    sums = [0.0]
+    for value in values:
+        sums.append(sums[-1] + value - mean)
+    spans = [(sums[k + lags] - sums[k]) ** 2 for k in range(count - lags + 1)]
+    return sum(spans) / len(spans) / lags / (1 - lags / count)
+
+
+def of_one_side(counted: Sequence[tuple[float, float]]) -> float:
+    """Over-dispersion of (requests, bad ones) a minute about what is usual around it: slow drift,
+    which both sides share, is none."""
+    requests = [0.0]
+    bad = [0.0]
+    for n, x in counted:
+        requests.append(requests[-1] + n)
+        bad.append(bad[-1] + x)
+    count = len(counted)
+    found = []
+    for k, (n, x) in enumerate(counted):
+        low = max(0, k - _AROUND)
+        high = min(count, k + _AROUND + 1)
+        usual = (bad[high] - bad[low]) / (requests[high] - requests[low] or 1)
+        if n and 0 < usual < 1:
+            found.append((x - n * usual) / (n * usual * (1 - usual)) ** 0.5)
+    return max(1.0, long_run(found)) if found else 1.0
+
+
+def per_request(counted: Sequence[tuple[float, float]]) -> float:
+    """By how much one side's over-dispersion grows with each request a minute: bursts of a target
+    or of a neighbour take a part of what is asked meanwhile.
+
+    This is what a move keeps of the old side's past.
+    """
+    asked = [each for each in counted if each[0]]
+    if len(asked) < _LEAST_OLD:
+        return 0.0
+    return (of_one_side(asked) - 1) / (sum(n for n, _ in asked) / len(asked))
+
+
+class Dispersion:
+    """The over-dispersion of one metric, learnt block by block."""
+
+    def __init__(self) -> None:
+        self._open = Block()
+        self._open_s = 0.0
+        self._old: deque[tuple[float, float]] = deque(maxlen=_BLOCKS)
+        self._both: deque[Block] = deque(maxlen=_BLOCKS)
+        self._told: float | None = None
+        self._learnt: float | None = None
+        self._carried = 0.0
+        self._sticky = False
+        self._closed = 0
+        self._expected: Block | None = None
+        """A minute of this step, by its first batch; None: it has not come."""
+        self.phi = START
+
+    def tell(self, past: float | None, sticky: bool) -> None:
+        """``past``: ``per_request`` of the old side before the move; None: not known.
+
+        ``sticky``: clients stay on a side, so that a session's requests are all on one.
+        """
+        self._told = past
+        self._sticky = sticky
+
+    def begin_step(self) -> None:
+        """Another share: the difference of the sides has another dispersion."""
+        if len(self._both) >= _LEAST_CARRIED:
+            excess = max(0.0, self._of_both() - 1 - _NOISE)
+            self._carried = excess / _both_sides(self._mean())
+        self._both.clear()
+        self._open = Block()
+        self._open_s = 0.0
+        self._expected = None
+
+    def expect(self, seconds: float, n_old: float, n_new: float) -> None:
+        """The first batch of a step has come: how many requests it has is known before how many of
+        them failed."""
+        if self._expected is None:
+            minutes = seconds / BLOCK_S
+            self._expected = Block(n_old / minutes, 0, n_new / minutes, 0)
+            self._set()
+
+    def add(
+        self, seconds: float, n_old: float, bad_old: float, n_new: float, bad_new: float
+    ) -> None:
+        self._open = self._open.plus(n_old, bad_old, n_new, bad_new)
+        self._open_s += seconds
+        if self._open_s >= BLOCK_S:
+            self._close()
+
+    def _close(self) -> None:
+        block = self._open
+        self._open = Block()
+        self._open_s = 0.0
+        self._closed += 1
+        self._both.append(block)
+        if block.n_old:
+            self._old.append((block.n_old, block.bad_old))
+            if len(self._old) >= _LEAST_OLD and self._closed % _OLD_EVERY == 0:
+                self._learnt = per_request(self._old)
+        self._set()
+
+    def _mean(self) -> Block:
+        blocks = len(self._both)
+        if not blocks:
+            return self._expected or Block()
+        return Block(*(sum(column) / blocks for column in zip(*self._both, strict=True)))
+
+    def _set(self) -> None:
+        """What is known now, to two digits, holds until the next block is over."""
+        blocks = len(self._both)
+        begin = self._begin()
+        found = begin
+        if blocks:
+            estimated = max(1.0, self._of_both())
+            found = (_BEGIN_BLOCKS * begin + blocks * estimated) / (_BEGIN_BLOCKS + blocks)
+        self.phi = float(f"{min(max(found, 1.0), _STRONGEST):.1e}")
+
+    def _begin(self) -> float:
+        """By the old side's past, and by the steps before."""
+        known = [each for each in (self._told, self._learnt) if each is not None]
+        if not known:
+            return START
+        mean = self._mean()
+        both = _both_sides(mean)
+        grows_with = mean.n_old + mean.n_new if self._sticky else both
+        return 1.0 + max(max(known) * grows_with, self._carried * both)
+
+    def _of_both(self) -> float:
+        """Of the standardised difference, each side by its own rate: harm that lasts is none."""
+        total = Block(*(sum(column) for column in zip(*self._both, strict=True)))
+        if not total.n_old:
+            return self._of_new()
+        old = (total.bad_old + 0.5) / (total.n_old + 1)
+        new = (total.bad_new + 0.5) / (total.n_new + 0.5 / old)
+        found = []
+        for n_old, bad_old, n_new, bad_new in self._both:
+            if n_old and n_new:
+                spread = old * (1 - old) / n_old + new * (1 - new) / n_new
+                found.append((bad_new / n_new - bad_old / n_old) / max(spread, 1e-12) ** 0.5)
+        return long_run(found)
+
+    def _of_new(self) -> float:
+        """At 100%: of the new side about its own mean."""
+        total = sum(block.n_new for block in self._both)
+        usual = (sum(block.bad_new for block in self._both) + 0.5) / (total + 1)
+        spread = usual * (1 - usual)
+        return long_run(
+            [
+                (b.bad_new - b.n_new * usual) / (b.n_new * spread) ** 0.5
+                for b in self._both
+                if b.n_new
+            ]
+        )
+
+
+def _both_sides(mean: Block) -> float:
+    """Requests a minute that count for the difference: the smaller side's, up to twice."""
+    both = mean.n_old + mean.n_new
+    if not mean.n_old:
+        return mean.n_new
+    return 2 * mean.n_old * mean.n_new / both if both else 0.0
