@@ -30,15 +30,17 @@ from benchmarks.peers import is_high
 from benchmarks.worlds import MINUTE_S, Answers, Minute, Stand, World
 from kirikae.model.evidence import Verdict
 from kirikae.model.share import WHOLE
+from kirikae.move.dispersion import per_request
 from kirikae.move.judge import QUANTILES
 from kirikae.traffic.batches import Arm, Batch
 from kirikae.traffic.comparison import bounds_of
+from kirikae.traffic.figures import bad_of
 from kirikae.traffic.judging import margins_of, trial_of
 from kirikae.traffic.settings import TrafficMove
 
 HALF = 500
-BEFORE = 60
-"""Minutes of the old side alone, before the first step."""
+BEFORE = 1440
+"""Minutes of the old side alone, before the first step: what a move reads of its past."""
 
 
 class End(StrEnum):
@@ -66,8 +68,8 @@ class Climber(Protocol):
     share: int
     reason: str
 
-    def before(self, minutes: Sequence[Minute]) -> None:
-        """The old side's past."""
+    def before(self, past: Callable[[], Sequence[Answers]]) -> None:
+        """The old side's past, minute by minute, for who asks for it."""
 
     def take(self, t: int, minute: Minute) -> End | None:
         """One minute at ``share``, which it may raise; None: it goes on."""
@@ -75,7 +77,7 @@ class Climber(Protocol):
 
 def climb(climber: Climber, world: World, horizon: int) -> Climb:
     """Until it is done, backs out, or so many minutes are over."""
-    climber.before([world.minute(t, Stand(0, t)) for t in range(BEFORE)])
+    climber.before(lambda: [world.minute(t, Stand(0, t)).old for t in range(BEFORE)])
     since = 0
     exposed = 0
     for t in range(horizon):
@@ -94,41 +96,42 @@ def climb(climber: Climber, world: World, horizon: int) -> Climb:
 
 
 class Kirikae:
-    """The judge of a live move, fed as a move with CloudWatch's figures feeds it."""
+    """The judge of a live move, fed as a move feeds it."""
 
     def __init__(self, settings: TrafficMove, sticky: bool = False) -> None:
         self._margins = margins_of(settings)
         self._plan = settings.plan
         self._trial = trial_of(settings, settings.plan, sticky)
-        self._past: deque[Answers] = deque(maxlen=5)
+        self._exact = not sticky and settings.router.record is None
+        self._logs = settings.figures.source == "access_log"
+        self._recent: deque[Answers] = deque(maxlen=5)
         self._step = 0
         self._tau: dict[str, float] = {}
+        self._dispersion: dict[str, float] = {}
         self.share = self._plan[0]
         self.reason = ""
 
-    def before(self, minutes: Sequence[Minute]) -> None:
-        self._past.extend(minute.old for minute in minutes)
+    def before(self, past: Callable[[], Sequence[Answers]]) -> None:
+        minutes = past()
+        self._recent.extend(minutes)
         self._begin()
+        bounds = sorted(set(self._tau.values()))
+        arms = [_arm(answers, bounds) for answers in minutes]
+        for metric in ("errors", *self._tau):
+            counted = [(arm.requests, bad_of(metric, arm, self._tau)) for arm in arms]
+            self._dispersion[metric] = float(f"{per_request(counted):.2g}")
 
     def _begin(self) -> None:
         """The old side's quantiles as they stand when a step begins."""
-        if self._margins.fast_enough_ms:
-            return
-        found = [answers.quantiles() for answers in self._past]
+        found = [answers.quantiles() for answers in self._recent]
         for metric in QUANTILES:
             known = [each[metric] for each in found if metric in each]
             if known:
                 self._tau[metric] = round(median(known), 4)
 
     def take(self, t: int, minute: Minute) -> End | None:
-        bounds = bounds_of(self._margins, self._tau, self._trial.next_share(self.share))
-        sides = {
-            "old": _arm(minute.old, bounds["old"]),
-            "new": _arm(minute.new, bounds["new"]),
-        }
-        batch = Batch(float(t * MINUTE_S), MINUTE_S, self.share, {"": sides}, self._step, self._tau)
-        look = self._trial.look(batch)
-        self._past.append(minute.old)
+        look = self._trial.look(self._batch(t, minute))
+        self._recent.append(minute.old)
         self.reason = look.reason.key
         if look.verdict is Verdict.FAIL:
             return End.OUT
@@ -141,10 +144,29 @@ class Kirikae:
         self._begin()
         return None
 
+    def _batch(self, t: int, minute: Minute) -> Batch:
+        bounds = bounds_of(self._margins, self._tau, self._trial.measured_by(self.share))
+        sides = {
+            "old": _arm(minute.old, bounds["old"], self._logs),
+            "new": _arm(minute.new, bounds["new"], self._logs),
+        }
+        return Batch(
+            float(t * MINUTE_S),
+            MINUTE_S,
+            self.share,
+            {"": sides},
+            self._step,
+            self._tau,
+            exact=self._exact,
+            dispersion=self._dispersion,
+        )
 
-def _arm(answers: Answers, bounds: Sequence[float]) -> Arm:
+
+def _arm(answers: Answers, bounds: Sequence[float], logs: bool = False) -> Arm:
+    """As CloudWatch's figures make it, or as an access log does that counts requests."""
     within = answers.within(bounds) if answers.requests else {}
-    return Arm(answers.requests, answers.errors, None, within)
+    mix = answers.mix if logs else {}
+    return Arm(answers.requests, answers.errors, None, within, mix=mix)
 
 
 # --- the others
@@ -159,8 +181,8 @@ class _Stepping:
         self._ahead = [share for share in plan if share <= HALF]
         self.share = self._ahead.pop(0)
 
-    def before(self, minutes: Sequence[Minute]) -> None:
-        """They look at the new side alone."""
+    def before(self, past: Callable[[], Sequence[Answers]]) -> None:
+        """None of them asks for it."""
 
     def _up(self) -> End | None:
         if not self._ahead:

@@ -36,7 +36,7 @@ PLAN = (10, 50, 250, 500, 950, WHOLE)
 SMALL = (100, 250, 500, WHOLE)
 HOUR = 60
 X10 = Change(errors=10)
-MIX_REASONS = frozenset({"traffic.mix", "traffic.other_mix", "traffic.mismatch"})
+MIX_REASONS = frozenset({"traffic.other_clients", "traffic.other_routes", "traffic.mismatch"})
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Scenario:
     """``twin``: the healthy scenario on which false back-outs of the same traffic are counted.
 
     ``sticky``, ``dns``: what the router is.  ``judge``: keys of the project file.
+    ``logs``: kirikae reads an access log, which shows who asks, and not CloudWatch.
     ``holds``: reasons with which the product may rightly hold instead.
     ``hours``: when a run ends, whatever it waits for.
     """
@@ -55,6 +56,7 @@ class Scenario:
     plan: tuple[int, ...] = PLAN
     sticky: bool = False
     dns: bool = False
+    logs: bool = False
     judge: Mapping[str, Any] = field(default_factory=dict)
     holds: frozenset[str] = frozenset()
     hours: int = 72
@@ -65,6 +67,8 @@ class Scenario:
         router = {"record": record} if self.dns else {"listener_rule": "bookshop/main"}
         plan = [f"{share / 10:g}%" for share in self.plan]
         raw = {"kind": "traffic", "router": router, "plan": plan, "judge": dict(self.judge)}
+        if self.logs:
+            raw["figures"] = {"source": "access_log", "count": "requests"}
         return TrafficMove.model_validate(raw)
 
 
@@ -130,7 +134,7 @@ def _shared() -> list[Scenario]:
 
 
 def _mixes() -> list[Scenario]:
-    heavy = Users(20.0, 0.004, 1.5, stays_on_old)
+    heavy = Users(20.0, 0.004, 1.5, stays_on_old, each=60.0)
     light = Users(80.0, 0.0005)
     keep = Alone((heavy, light))
     found = _pair(
@@ -138,14 +142,17 @@ def _mixes() -> list[Scenario]:
         Traffic(keep),
         {"errors x4": Traffic(keep, always(Change(errors=4)))},
         sticky=True,
+        logs=True,
         holds=MIX_REASONS,
     )
-    newcomers = Alone((Users(30.0, 0.002, 1.5, _newcomers), Users(70.0, 0.0005, 1.0, _returning)))
+    heavier = Users(30.0, 0.002, 1.5, _newcomers, each=15.0)
+    newcomers = Alone((heavier, Users(70.0, 0.0005, 1.0, _returning, each=5.0)))
     found += _pair(
         "newcomers are heavier",
         Traffic(newcomers),
         {"errors x10": Traffic(newcomers, always(X10))},
         sticky=True,
+        logs=True,
         holds=MIX_REASONS,
     )
     return found + _bots()
@@ -163,14 +170,15 @@ def _returning(share: int) -> float:
 
 def _bots() -> list[Scenario]:
     people = Users(100.0)
-    old_bots = Alone((people, Users(20.0, 0.0, 0.3, old_only)))
+    old_bots = Alone((people, Users(20.0, 0.0, 0.3, old_only, each=300.0)))
     found = _pair(
         "bots on old only",
         Traffic(old_bots),
         {"errors x10": Traffic(old_bots, always(X10))},
+        logs=True,
         holds=MIX_REASONS,
     )
-    new_bots = Alone((people, Users(20.0, 0.0, 0.3, new_only)))
+    new_bots = Alone((people, Users(20.0, 0.0, 0.3, new_only, each=300.0)))
     found += _pair(
         "bots on new only",
         Traffic(new_bots),
@@ -178,6 +186,7 @@ def _bots() -> list[Scenario]:
             "errors x5": Traffic(new_bots, always(Change(errors=5))),
             "p50 +50%": Traffic(new_bots, always(Change(times=1.5))),
         },
+        logs=True,
         holds=MIX_REASONS,
     )
     return found

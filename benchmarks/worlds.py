@@ -100,6 +100,7 @@ class Answers:
     """One side in one minute.
 
     ``errors``: as figures count them, hung requests among them.  ``hung``: those have no time.
+    ``mix``: of what kind the requests were, as an access log shows it.
     """
 
     requests: int
@@ -107,6 +108,7 @@ class Answers:
     hung: int
     kinds: tuple[Times, ...]
     seed: str
+    mix: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def timed(self) -> int:
@@ -197,12 +199,16 @@ def new_only(share: int) -> float:
 
 
 class Users(NamedTuple):
-    """Requests of one kind, each routed by itself."""
+    """Requests of one kind, each routed by itself.
+
+    ``each``: how many a minute one client sends.
+    """
 
     per_s: float = 100.0
     failing: float = 0.001
     times: float = 1.0
     goes: Goes = by_weight
+    each: float = 6.0
 
 
 class Sent(NamedTuple):
@@ -212,6 +218,7 @@ class Sent(NamedTuple):
     failing: float = 0.0
     failed: int = 0
     times: float = 1.0
+    each: float = 6.0
 
 
 class Rates(NamedTuple):
@@ -243,8 +250,11 @@ class Alone:
             mean = users.per_s * MINUTE_S
             n_old = poisson(rng, mean * (1 - part))
             n_new = poisson(rng, mean * part)
-            old.append(Sent(n_old, rates.old.failing(users.failing), 0, users.times))
-            new.append(Sent(n_new, rates.new.failing(users.failing), 0, users.times))
+            usual = Sent(0, times=users.times, each=users.each)
+            p_old = rates.old.failing(users.failing)
+            p_new = rates.new.failing(users.failing)
+            old.append(usual._replace(n=n_old, failing=p_old))
+            new.append(usual._replace(n=n_new, failing=p_new))
         return old, new
 
 
@@ -489,7 +499,8 @@ class World:
         hung = binomial(rng, requests - failed, change.hung)
         median_s = self._traffic.median_s * change.times * wobble
         kinds = [Times(each.n, median_s * each.times, change.more_s) for each in sent if each.n]
-        return Answers(requests, failed + hung, hung, tuple(kinds), seed)
+        mix = {"per_client": sum(each.n * each.each for each in sent), "writes": 0.0}
+        return Answers(requests, failed + hung, hung, tuple(kinds), seed, mix)
 
 
 def _failed(rng: random.Random, sent: Sent, down: float) -> int:
