@@ -131,6 +131,8 @@ def is_high(control: list[float], experiment: list[float]) -> bool:
         or (len(set(control)) == 1 and set(control) == set(experiment))
     ):
         return False
+    if _statistic(experiment, control, 0.0) <= _Z:
+        return False  # the interval begins at or below 0
     low, estimate = _shift(experiment, control)
     if low <= 0.25 * abs(estimate):
         return False

@@ -1,0 +1,134 @@
+"""The realistic benchmark itself: its traffic is what it says, and the peers' rules are theirs."""
+
+from __future__ import annotations
+
+import random
+from statistics import mean, pvariance
+
+import pytest
+from benchmarks.climbers import (
+    PEERS,
+    ArgoExample,
+    ArgoFirst,
+    Climber,
+    End,
+    Flagger,
+    Kayenta,
+    climb,
+)
+from benchmarks.scenarios import PLAN, everything
+from benchmarks.worlds import (
+    Alone,
+    Answers,
+    Minute,
+    Outages,
+    Sessions,
+    Stand,
+    Times,
+    Traffic,
+    Users,
+    World,
+    binomial,
+)
+
+
+def answers(requests: int, errors: int, median_s: float = 0.1, seed: str = "") -> Answers:
+    return Answers(requests, errors, 0, (Times(requests, median_s),), seed)
+
+
+def minute(errors: int, of: int = 1000, median_s: float = 0.1) -> Minute:
+    return Minute(answers(10_000, 10), answers(of, errors, median_s))
+
+
+def ends(climber: Climber, minutes: list[Minute]) -> list[End | None]:
+    return [climber.take(t, each) for t, each in enumerate(minutes)]
+
+
+@pytest.mark.parametrize(("n", "p"), [(20, 0.3), (6000, 0.001), (6000, 0.02), (900, 0.9)])
+def test_counts_are_binomial(n: int, p: float) -> None:
+    """Mean and variance of 4,000 draws, whichever way they are drawn."""
+    rng = random.Random(f"{n}/{p}")
+    drawn = [binomial(rng, n, p) for _ in range(4000)]
+    spread = n * p * (1 - p)
+    assert abs(mean(drawn) - n * p) < 5 * (spread / 4000) ** 0.5
+    assert 0.9 < pvariance(drawn) / spread < 1.1
+
+
+def test_a_world_is_drawn_by_its_seed_alone() -> None:
+    """Minutes asked for again, and by another tool, are the same minutes."""
+    for scenario in everything():
+        one, other = (World("7", scenario.traffic) for _ in range(2))
+        later = one.minute(9, Stand(50, 3))
+        again = other.minute(9, Stand(50, 3))
+        assert later == again
+        assert later.new.quantiles() == again.new.quantiles()
+
+
+def test_answers_within_a_bound_are_in_accord_with_the_quantiles() -> None:
+    """What ours and the peers read of a minute is one and the same minute."""
+    for requests in (3, 60, 6000):
+        side = answers(requests, 0, seed=str(requests))
+        for metric, part in (("p50", 0.5), ("p95", 0.95)):
+            bound = side.quantiles()[metric]
+            within = side.within([bound * 0.999, bound * 1.001])
+            below, above = sorted(within.values())
+            assert below <= part * requests + 1 and above >= part * requests
+
+
+def test_an_outage_of_a_target_takes_its_part_of_the_side() -> None:
+    """A tenth of a second in 7,200 of four targets: about 0.14% of the requests, in bursts."""
+    world = World("1", Traffic(Alone((Users(failing=0.0),)), outages=Outages(4, 4)))
+    minutes = [world.minute(t, Stand(500, t)).old for t in range(3000)]
+    part = sum(each.errors for each in minutes) / sum(each.requests for each in minutes)
+    assert 0.0009 < part < 0.0019
+    assert sum(each.errors > 0 for each in minutes) < 300
+
+
+def test_a_session_fails_as_a_whole_on_its_side() -> None:
+    """Sticky: ten requests a minute of one session are all on one side."""
+    world = World("1", Traffic(Sessions(sticky=True, failing=0.01)))
+    counted = [world.minute(t, Stand(250, t)) for t in range(200)]
+    assert all(side.errors % 10 == 0 for each in counted for side in each)
+    assert any(each.new.errors for each in counted)
+
+
+def test_flagger_never_forgets_a_failed_check() -> None:
+    """Five failed checks, with passed ones between them, and it rolls back one check later."""
+    bad, good = minute(20), minute(1)
+    flagger = Flagger(PLAN)
+    assert ends(flagger, [bad, good, bad, bad, bad, bad]) == [None] * 6
+    assert flagger.share == 50
+    assert flagger.take(6, good) is End.OUT
+    assert ends(Flagger(PLAN, 10), [bad] * 11) == [None] * 10 + [End.OUT]
+    slow = minute(0, median_s=0.2)
+    assert ends(Flagger(PLAN, 5, 0.5), [slow] * 6)[-1] is End.OUT
+    assert ends(Flagger(PLAN), [minute(0, of=0)] * 6)[-1] is End.OUT
+    assert ends(Flagger(PLAN), [good] * 4) == [None, None, None, End.DONE]
+
+
+def test_argo_ends_with_the_first_failure_or_with_the_fourth_of_its_example() -> None:
+    """failureLimit 0 at 99% of a minute; failureLimit 3 at 95% of five minutes."""
+    assert ends(ArgoFirst(PLAN), [minute(10), minute(11)]) == [None, End.OUT]
+    assert ends(ArgoExample(PLAN), [minute(60)] * 20)[-1] is End.OUT
+    assert End.OUT not in ends(ArgoExample(PLAN), [minute(60)] * 15 + [minute(40)] * 25)
+
+
+def test_kayenta_compares_the_points_of_both_sides() -> None:
+    """Errors of ten minutes that all lie above the old side's: below 75 it ends at once."""
+    rng = random.Random(1)
+    worse = [
+        Minute(
+            answers(10_000, rng.randrange(5, 16), seed=f"{t}/old"),
+            answers(1000, rng.randrange(30, 50), seed=f"{t}/new"),
+        )
+        for t in range(10)
+    ]
+    assert ends(Kayenta(PLAN), worse) == [None] * 9 + [End.OUT]
+
+
+@pytest.mark.parametrize("tool", PEERS)
+def test_every_peer_is_promoted_on_calm_traffic(tool: str) -> None:
+    """No errors, the same times: nobody rolls back."""
+    calm = Traffic(Alone((Users(50.0, 0.0),)))
+    ended = climb(PEERS[tool](PLAN), World("3", calm), 400)
+    assert (ended.end, ended.reached) == (End.DONE, 500)
