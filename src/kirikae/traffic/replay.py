@@ -119,7 +119,7 @@ class _Above:
     """The lines that were read before, as far as the next one must fit them."""
 
     line: Line | None = None
-    bounds: Mapping[float, int] | None = None
+    bounds: Mapping[float, float] | None = None
     """None: no line has said yet at which times it counts, if at any."""
 
     def against(self, line: Line) -> str:
@@ -166,7 +166,7 @@ class _Above:
             self.bounds = line.counts.within
 
 
-def _told(within: Mapping[float, int]) -> str:
+def _told(within: Mapping[float, float]) -> str:
     return "at " + ", ".join(f"{bound:g}" for bound in within) if within else "no times"
 
 
@@ -303,7 +303,7 @@ class _Reader:
             self._rising(found)
         return found
 
-    def _rising(self, found: Mapping[float, int]) -> None:
+    def _rising(self, found: Mapping[float, float]) -> None:
         """Counts of a load balancer at bounds that it is asked at may waver; others are read off
         one histogram."""
         last = 0
@@ -331,7 +331,7 @@ class _Reader:
 _KNOWN = frozenset(_KEYS)
 
 
-def _in_order(found: Mapping[float, int]) -> bool:
+def _in_order(found: Mapping[float, float]) -> bool:
     bounds = list(found)
     return all(map(le, bounds, bounds[1:]))
 
