@@ -154,7 +154,7 @@ def test_what_cron_passes_over_is_dead_and_no_job():
     assert {where for code, where in found if code == "JB01"} == {"/etc/cron.d/okjob"}
     dead = {where: each.says for (code, where), each in found.items() if code == "JB15"}
     assert len(dead) == 8
-    assert "line 2: 70 is no minute" in dead["/etc/cron.d/badminute"]
+    assert "line 2: `70` leaves 0 to 59" in dead["/etc/cron.d/badminute"]
     assert "mode 666" in dead["/etc/cron.d/loose"] and "dot.ted" in dead["/etc/cron.d/dot.ted"]
     assert "no end" in dead["/var/spool/cron/crontabs/root"]
     assert "ghost is no user" in dead["/etc/cron.d/nobody"]

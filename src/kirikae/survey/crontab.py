@@ -1,24 +1,18 @@
-"""Which lines of a crontab cron runs, and which it passes over, by the rules of Debian's cron and
-of cronie (measured; crontab(5), cron(8))."""
+"""Which lines of a surveyed crontab cron runs, and which it passes over: the lines of a bundle,
+read by the reader that ``model.crontab`` has for all rooms."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import NamedTuple
 
 from kirikae.model.bundle import Line
+from kirikae.model.crontab import table
+from kirikae.model.crontab.fields import Dialect
+from kirikae.model.said import Said, Words, said
 
-
-class Dialect(StrEnum):
-    """Whose rules count on a host."""
-
-    DEBIAN = "debian"
-    """One bad line, or a last one without its end, and the whole file is passed over."""
-    CRONIE = "cronie"
-    """A bad line alone is passed over."""
+__all__ = ["Dialect", "Entry", "Passed", "Read", "commented", "read"]
 
 
 class Entry(NamedTuple):
@@ -46,44 +40,6 @@ class Read:
     bad: tuple[Passed, ...]
 
 
-class _Field(NamedTuple):
-    name: str
-    low: int
-    high: int
-    names: Sequence[str] = ()
-
-
-_MONTHS = (
-    *("jan", "feb", "mar", "apr", "may", "jun"),
-    *("jul", "aug", "sep", "oct", "nov", "dec"),
-)
-_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_FIELDS = (
-    _Field("minute", 0, 59),
-    _Field("hour", 0, 23),
-    _Field("day of month", 1, 31),
-    _Field("month", 1, 12, _MONTHS),
-    _Field("day of week", 0, 7, _DAYS),
-)
-_NICKNAMES = (
-    "@reboot",
-    "@hourly",
-    "@daily",
-    "@midnight",
-    "@weekly",
-    "@monthly",
-    "@yearly",
-    "@annually",
-)
-_SETTING = re.compile(r"""\s*(?:"[^"]*"|'[^']*'|[^\s="']*)[ \t]*=[ \t]*(.*)$""")
-_QUOTED = re.compile(r"""("[^"]*"|'[^']*')[ \t\r]*$""")
-_ENTRY = re.compile(r"[ \t]*(\S+)[ \t]+(\S+)[ \t]+(\S+)[ \t]+(\S+)[ \t]+(\S+)[ \t]+(.*)$")
-_BY_NAME = re.compile(r"[ \t]*(@\S+)[ \t]+(.*)$")
-_ITEM = re.compile(r"(?:(\*)|([A-Za-z0-9]+)(?:(-)([A-Za-z0-9]+)?)?)(?:(/)(\d+)?)?")
-_BLANKS = re.compile(r"[ \t]+")
-_COMMAND_AT_MOST = 998
-
-
 def read(
     lines: Sequence[Line], named_users: bool, users: Mapping[str, object], dialect: Dialect
 ) -> Read:
@@ -94,113 +50,41 @@ def read(
     entries: list[Entry] = []
     settings: list[Line] = []
     bad: list[Passed] = []
+    words = Words.of()
     for line in lines:
-        said = line.text.strip(" \t")
-        if not said or said.startswith("#"):
+        rest = line.text.strip(" \t")
+        if not rest or rest.startswith("#"):
             continue
-        match = _SETTING.match(line.text)
-        if match:
-            if _is_value(match[1], dialect):
-                settings.append(line)
-            else:
-                bad.append(Passed(line, "a setting without a value"))
+        if table.read_variable(line.text, dialect) is not None:
+            settings.append(line)
             continue
-        entry = _entry(line, named_users)
-        why = entry if isinstance(entry, str) else _refused(entry, users, dialect)
-        if why:
-            bad.append(Passed(line, why))
-        elif isinstance(entry, Entry):
-            entries.append(entry)
+        found = _entry(line, named_users, users, dialect)
+        if isinstance(found, Said):
+            bad.append(Passed(line, words.say(found)))
+        else:
+            entries.append(found)
     return Read(tuple(entries), tuple(settings), tuple(bad))
 
 
-def _is_value(said: str, dialect: Dialect) -> bool:
-    """``MAILTO=`` alone is refused by Debian's cron."""
-    value = said.strip(" \t\r")
-    if value[:1] in "\"'" and value:
-        return bool(_QUOTED.fullmatch(value))
-    return bool(value) or dialect is Dialect.CRONIE
-
-
-def _entry(line: Line, named_users: bool) -> Entry | str:
+def _entry(
+    line: Line, named_users: bool, users: Mapping[str, object], dialect: Dialect
+) -> Entry | Said:
     """The parts of a line, or why it has none."""
-    match = _BY_NAME.match(line.text)
-    if match:
-        when, rest = match[1], match[2]
-    else:
-        match = _ENTRY.match(line.text)
-        if not match:
-            return "fewer than five times and a command"
-        when, rest = " ".join(match.group(1, 2, 3, 4, 5)), match[6]
-    if not named_users:
-        return Entry(line, when, "", rest)
-    user, *command = _BLANKS.split(rest, maxsplit=1)
-    return Entry(line, when, user, "".join(command))
-
-
-def _refused(entry: Entry, users: Mapping[str, object], dialect: Dialect) -> str:
-    """Why cron does not take it; empty: it does."""
-    why = _bad_time(entry.when)
-    if why:
-        return why
-    if entry.user and users and entry.user not in users:
-        return f"{entry.user} is no user of this host"
-    if entry.command.startswith("*"):
-        return "six times: the command would begin with *"
-    if dialect is Dialect.DEBIAN and len(entry.command) > _COMMAND_AT_MOST:
-        return f"a command of more than {_COMMAND_AT_MOST} characters"
-    return ""
-
-
-def _bad_time(when: str) -> str:
-    """Which of its parts is none; empty: it is a time."""
-    if when.startswith("@"):
-        return "" if when in _NICKNAMES else f"{when} is no time that cron knows"
-    for field, said in zip(_FIELDS, when.split(), strict=True):
-        if not _is_good(field, said):
-            return f"{said} is no {field.name}"
-    return ""
-
-
-def _is_good(field: _Field, said: str) -> bool:
-    """After a whole item cron drops whatever is no comma, in silence."""
-    at = 0
-    while True:
-        match = _ITEM.match(said, at)
-        if match is None or not _is_item(field, match):
-            return False
-        at = match.end()
-        if said[at : at + 1] != ",":
-            return True
-        at += 1
-
-
-def _is_item(field: _Field, match: re.Match[str]) -> bool:
-    """``*``, a value or a range; a step only after ``*`` or a range."""
-    star, first, dash, last, slash, step = match.groups()
-    if slash and (not step or not int(step[:6]) or not (star or dash)):
-        return False
-    if star:
-        return True
-    if dash and not last:
-        return False
-    values = [first, last] if dash else [first]
-    return all(_is_value_of(field, value) for value in values)
-
-
-def _is_value_of(field: _Field, said: str) -> bool:
-    if said.isdecimal():
-        return len(said) < 6 and field.low <= int(said) <= field.high
-    return said.lower() in field.names
+    found = table.read_entry(line.text.lstrip(" \t"), dialect, named_users)
+    if isinstance(found, Said):
+        return found
+    if found.user and users and found.user not in users:
+        return said("model.crontab.user", user=found.user)
+    return Entry(line, found.when, found.user, found.raw_command)
 
 
 def commented(lines: Sequence[Line]) -> Iterator[Line]:
     """Lines that are commented out and would be jobs."""
     for line in lines:
-        said = line.text.lstrip(" \t")
-        if not said.startswith("#"):
+        text = line.text.lstrip(" \t")
+        if not text.startswith("#"):
             continue
-        entry = _entry(Line(line.path, line.number, said.lstrip("# \t")), named_users=False)
-        drawn = "user-name" in said  # how /etc/crontab explains itself
-        if isinstance(entry, Entry) and entry.command and not drawn and not _bad_time(entry.when):
+        found = table.read_entry(text.lstrip("# \t"), Dialect.DEBIAN, False)
+        drawn = "user-name" in text  # how /etc/crontab explains itself
+        if isinstance(found, table.Entry) and found.raw_command and not drawn:
             yield line

@@ -306,10 +306,10 @@ class _Reader:
     def _rising(self, found: Mapping[float, float]) -> None:
         """Counts of a load balancer at bounds that it is asked at may waver; others are read off
         one histogram."""
-        last = 0
+        last = 0.0
         for bound in found if _in_order(found) else sorted(found):
             if found[bound] < last:
-                self.refuse(f"le {bound:g} counts fewer answers than a smaller bound: {last}")
+                self.refuse(f"le {bound:g} counts fewer answers than a smaller bound: {last:g}")
             last = found[bound]
 
     def bound(self, text: str) -> float:

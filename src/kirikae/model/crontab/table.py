@@ -68,6 +68,13 @@ class Entry:
     variables: Mapping[str, str] = field(default_factory=dict)
     zone: str | None = None
 
+    @property
+    def when(self) -> str:
+        """The five fields, or the name that stands for them, as written."""
+        if self.text.startswith("@"):
+            return _word(self.text)[0]
+        return " ".join(field.text for field in self.fields)
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
