@@ -157,7 +157,7 @@ def test_what_cron_passes_over_is_dead_and_no_job():
     assert "line 2: `70` leaves 0 to 59" in dead["/etc/cron.d/badminute"]
     assert "mode 666" in dead["/etc/cron.d/loose"] and "dot.ted" in dead["/etc/cron.d/dot.ted"]
     assert "no end" in dead["/var/spool/cron/crontabs/root"]
-    assert "ghost is no user" in dead["/etc/cron.d/nobody"]
+    assert "there is no user ghost" in dead["/etc/cron.d/nobody"]
 
 
 def test_cronie_passes_over_the_line_and_not_the_file():
