@@ -4,6 +4,8 @@ machine's core count."""
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +16,10 @@ from tests.conftest import Endpoint, web_image
 
 @contextmanager
 def local_endpoint() -> Iterator[Endpoint]:
+    """Whoever stops a benchmark by SIGTERM leaves nothing running either."""
     from kirikae.local import control
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{sys.argv[0]} was stopped"))
     web_image()
     with tempfile.TemporaryDirectory(prefix="kb") as folder:
         directory = Path(folder) / "l"
