@@ -51,7 +51,8 @@ def test_a_container_of_another_network_does_not_come_in(local: Endpoint):
     port = local.status["endpoint"].rpartition(":")[2]
     shown = ["docker", "network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", instance]
     gateway = subprocess.run(shown, check=True, capture_output=True, text=True).stdout.strip()
-    asked = ["wget", "-q", "-T", "5", "-O", "-", f"http://{gateway}:{port}/_kirikae/status"]
+    url = f"http://{gateway}:{port}/_kirikae/status"
+    asked = ["busybox", "timeout", "10", "wget", "-q", "-O", "-", url]
 
     def from_network(name: str) -> subprocess.CompletedProcess[str]:
         command = ["docker", "run", "--rm", "--network", name, web_image(), *asked]

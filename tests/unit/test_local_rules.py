@@ -235,7 +235,13 @@ def test_fargate_sizes():
     assert "choose one of" in size_problem(999, 512) and "does not go with" in size_problem(
         256, 4096
     )
-    assert (units("1 vCPU", 1024), units("2 GB", 1024), units("256", 1024)) == (1024, 2048, 256)
+    cpu = {"1 vCPU": 1024, "1vcpu": 1024, ".5 vCPU": 512, "0.25vCPU": 256, "256": 256}
+    assert {text: units(text, "vcpu") for text in cpu} == cpu
+    memory = {"2 GB": 2048, "2GB": 2048, "0.5GB": 512, "512": 512}
+    assert {text: units(text, "gb") for text in memory} == memory
+    for text in ("2 GB", "1.5", "x", "", "1 vCPU 2", "NaN", "٣"):
+        with pytest.raises(AwsError, match="Invalid 'cpu' or 'memory'"):
+            units(text, "vcpu")
 
 
 def test_pages():

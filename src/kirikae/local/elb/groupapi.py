@@ -36,6 +36,15 @@ _FIRST_NUMBER = 1000
 """HAProxy's numbers of our backends begin here."""
 
 
+def check_times(interval_s: int, timeout_s: int, name: str) -> None:
+    """Raise AwsError for a check that may take longer than it is long until the next one."""
+    if timeout_s >= interval_s:
+        raise _wrong(
+            name,
+            f"Health check interval {interval_s} must be greater than the timeout {timeout_s}",
+        )
+
+
 class GroupApi:
     """A target group is a backend of HAProxy, with all its servers made ahead."""
 
@@ -74,6 +83,7 @@ class GroupApi:
             "attributes": dict(attributes.OF_GROUPS),
             "tags": tags_of(params),
         }
+        check_times(row["interval_s"], row["timeout_s"], name)
         self._state.groups.put(key, row)
         await self._door.tell_all()
         return {"TargetGroups": [self._show(row)]}
@@ -134,6 +144,7 @@ class GroupApi:
             **row,
             **check_of(params, row["name"]),
         }
+        check_times(changed["interval_s"], changed["timeout_s"], row["name"])
         return {"TargetGroups": [self._show(self._state.groups.put(row["id"], changed))]}
 
     async def delete(self, params: Plain) -> Plain:
