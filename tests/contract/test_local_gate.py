@@ -18,6 +18,7 @@ import pytest
 from kirikae.local import control
 from kirikae.local.state import State
 from tests.conftest import Endpoint, web_image
+from tests.pace import eventually
 from tests.shop import Shop
 from tests.unit.test_local_limits import Balancer, header, pair, plain, source
 
@@ -196,7 +197,7 @@ def test_targets_are_told_who_asked(local: Endpoint):
         shop.elb.register_targets(
             TargetGroupArn=shop.groups["a"], Targets=[{"Id": address, "Port": port}]
         )
-        shop.serving("a", 1)
+        eventually(lambda: shop.health("a") == ["healthy"], "the target is healthy", 60)
         for sent in (
             {},
             {"X-Forwarded-For": "203.0.113.7", "X-Amzn-Trace-Id": "Root=1-2-3;Self=x"},

@@ -39,10 +39,7 @@ _FIRST_NUMBER = 1000
 def check_times(interval_s: int, timeout_s: int, name: str) -> None:
     """Raise AwsError for a check that may take longer than it is long until the next one."""
     if timeout_s >= interval_s:
-        raise _wrong(
-            name,
-            f"Health check interval {interval_s} must be greater than the timeout {timeout_s}",
-        )
+        raise _wrong(name, "Health check interval must be greater than the timeout.")
 
 
 class GroupApi:
