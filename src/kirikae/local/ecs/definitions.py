@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import cast
 
 from kirikae.local.ecs.fargate import runs_on_fargate
-from kirikae.local.ecs.names import invalid, refused, short
+from kirikae.local.ecs.names import invalid, is_arn, refused, short
 from kirikae.local.ecs.permitted import (
     REFUSED,
     REFUSED_IN_CONTAINERS,
@@ -90,11 +90,14 @@ class Definitions:
 
     def find(self, name: str) -> Definition:
         """By ARN, ``family:revision``, or the newest active one of a family."""
-        if name.startswith("arn:"):
+        begin = f"{self._prefix}task-definition/"
+        if is_arn(name):
             row = self._state.definitions.get(name)
             if row is not None:
                 return row
-            name = short(name)
+            if not name.startswith(begin):
+                raise refused("Unable to describe task definition.")
+            name = name.removeprefix(begin)
         family, _, revision = name.partition(":")
         rows = self._of_family(family)
         if revision:
