@@ -49,6 +49,8 @@ class Clusters:
         """Creating one that is there answers it as it is."""
         name = params.get("clusterName", "default")
         check_name("Cluster name", name)
+        if params.get("serviceConnectDefaults"):
+            raise unsupported("kirikae local does not carry out Service Connect")
         arn = f"{self._prefix}cluster/{name}"
         row = self._state.clusters.get(arn)
         if row is None:
