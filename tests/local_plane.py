@@ -26,7 +26,7 @@ from kirikae.local.gateway import Gateway
 from kirikae.local.plane import services_of
 from kirikae.local.sqs.api import Sqs
 from kirikae.local.sqs.queues import Queues
-from kirikae.local.state import State
+from kirikae.local.state import State, Table
 from kirikae.local.wire import Service
 
 REGION = "ap-northeast-1"
@@ -115,6 +115,10 @@ class LocalPlane:
 
     async def _put_object(self, bucket: str, key: str, body: bytes) -> None:
         """S3's part."""
+
+    def tables(self) -> list[Table[Any]]:
+        """Everything that is kept, but figures and messages."""
+        return [each for each in vars(self.state).values() if isinstance(each, Table)]
 
     def services(self) -> dict[str, Service]:
         """Signing name -> who answers."""

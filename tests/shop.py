@@ -62,6 +62,7 @@ class Shop:
             VpcId=vpc,
             TargetType="ip",
             HealthCheckIntervalSeconds=5,
+            HealthCheckTimeoutSeconds=4,
             HealthyThresholdCount=2,
         )["TargetGroups"][0]["TargetGroupArn"]
         self.elb.modify_target_group_attributes(

@@ -26,6 +26,7 @@ def main(name: str, image: str, port: int) -> None:
         VpcId=subnet["VpcId"],
         TargetType="ip",
         HealthCheckIntervalSeconds=5,
+        HealthCheckTimeoutSeconds=4,
         HealthyThresholdCount=2,
     )["TargetGroups"][0]["TargetGroupArn"]
     elb.modify_target_group_attributes(

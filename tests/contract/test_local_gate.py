@@ -18,6 +18,7 @@ import pytest
 from kirikae.local import control
 from kirikae.local.state import State
 from tests.conftest import Endpoint, web_image
+from tests.pace import eventually
 from tests.shop import Shop
 from tests.unit.test_local_limits import Balancer, header, pair, plain, source
 
@@ -51,7 +52,8 @@ def test_a_container_of_another_network_does_not_come_in(local: Endpoint):
     port = local.status["endpoint"].rpartition(":")[2]
     shown = ["docker", "network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", instance]
     gateway = subprocess.run(shown, check=True, capture_output=True, text=True).stdout.strip()
-    asked = ["wget", "-q", "-T", "5", "-O", "-", f"http://{gateway}:{port}/_kirikae/status"]
+    url = f"http://{gateway}:{port}/_kirikae/status"
+    asked = ["busybox", "timeout", "10", "wget", "-q", "-O", "-", url]
 
     def from_network(name: str) -> subprocess.CompletedProcess[str]:
         command = ["docker", "run", "--rm", "--network", name, web_image(), *asked]
@@ -195,7 +197,7 @@ def test_targets_are_told_who_asked(local: Endpoint):
         shop.elb.register_targets(
             TargetGroupArn=shop.groups["a"], Targets=[{"Id": address, "Port": port}]
         )
-        shop.serving("a", 1)
+        eventually(lambda: shop.health("a") == ["healthy"], "the target is healthy", 60)
         for sent in (
             {},
             {"X-Forwarded-For": "203.0.113.7", "X-Amzn-Trace-Id": "Root=1-2-3;Self=x"},

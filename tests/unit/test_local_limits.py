@@ -470,3 +470,19 @@ def test_file_systems_are_named_by_their_ids(tmp_path, efs):
     """They become names of the engine's volumes."""
     with pytest.raises(AwsError, match="invalid"):
         register(tmp_path, {}, volumes=[{"name": "v", "efsVolumeConfiguration": efs}])
+
+
+def test_creates_may_be_repeated_with_the_same_settings(elb):
+    """ELB API reference, CreateTargetGroup and CreateListener: "each call succeeds"."""
+    group = {"Name": "a", "Protocol": "HTTP", "Port": 80, "TargetType": "ip"}
+    again = elb.ask("CreateTargetGroup", **group)["TargetGroups"][0]["TargetGroupArn"]
+    assert again == elb.group
+    with pytest.raises(AwsError, match="different settings"):
+        elb.ask("CreateTargetGroup", **{**group, "Port": 81})
+    with pytest.raises(AwsError, match="different settings"):
+        elb.ask("CreateTargetGroup", **group, HealthCheckPath="/other")
+    assert elb.listen(19001, FIXED)["Listeners"][0]["ListenerArn"] == elb.listener
+    with pytest.raises(AwsError) as told:
+        elb.listen(19001, fixed(MessageBody="another"))
+    assert told.value.code == "DuplicateListener"
+    assert len(elb.plane.state.listeners.all()) == len(elb.plane.state.groups.all()) == 1

@@ -3,6 +3,7 @@ standard queues."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kirikae.local.errors import AwsError
+from kirikae.local.sqs.api import Sqs
 from kirikae.local.sqs.limits import attributes_md5, message_bytes
 from kirikae.local.sqs.queues import Counts, Draft, Queues
+from kirikae.local.wire import Json
 
 FIFO = {
     "FifoQueue": "true",
@@ -242,3 +245,23 @@ def test_nothing_is_lost_and_order_holds_in_each_group(tmp_path_factory, acts):
         for _, receipt in got:
             queues.q.remove("f.fifo", receipt)
     assert sorted(left) == sorted(body for group in sent.values() for body in group)
+
+
+@pytest.mark.parametrize("name", ["ApproximateReceiveCount", "SentTimestamp", "SenderId", "All"])
+def test_consumers_of_many_years_ask_by_the_older_name(tmp_path, name):
+    """AttributeNames with a message's own attributes (Shoryuken, boto3 code): AWS takes them,
+    though the model's enumeration is that of queues."""
+    sqs = Json("sqs", "InvalidParameterValue")
+    url = "http://127.0.0.1:1/123456789012/q"
+    asked = {"QueueUrl": url, "AttributeNames": [name]}
+    params = sqs.params("ReceiveMessage", json.dumps(asked).encode())
+    queues = Queues(tmp_path / "sqs.db", lambda: 1_000_000)
+    operations = Sqs(queues, "r", "http://127.0.0.1:1").operations()
+    asyncio.run(operations["CreateQueue"]({"QueueName": "q"}))
+    asyncio.run(operations["SendMessage"]({"QueueUrl": url, "MessageBody": "x"}))
+    message = asyncio.run(operations["ReceiveMessage"](params))["Messages"][0]
+    assert name == "All" or list(message["Attributes"]) == [name]
+    with pytest.raises(AwsError, match="is not one of"):
+        body = json.dumps({"QueueUrl": url, "AttributeNames": [name, "Nonsense"]})
+        sqs.params("ReceiveMessage", body.encode())
+    queues.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -32,6 +33,7 @@ from kirikae.local.ecs.rolling import (
     rolling_tick,
     stuck,
 )
+from kirikae.local.ecs.services import failed_to_serve
 from kirikae.local.ecs.usage import Usage
 from kirikae.local.elb.actions import forward_groups, quoted
 from kirikae.local.elb.cloudwatch import CloudWatch
@@ -41,9 +43,10 @@ from kirikae.local.elb.configuration import weights as weights_of
 from kirikae.local.elb.figures import read_line
 from kirikae.local.elb.health import after_check, code_matches
 from kirikae.local.elb.statistics import of_latency
-from kirikae.local.errors import AwsError, LocalError
+from kirikae.local.errors import AwsError, LocalError, StartFailed
 from kirikae.local.pages import page
 from kirikae.local.state import State
+from kirikae.local.stores import Stores, as_go_prints
 from kirikae.local.wire import Json, Query, validate
 from kirikae.model.fargate import SIZES, size_problem
 from kirikae.traffic.weights import share_of, weights_for
@@ -71,6 +74,40 @@ def test_a_rolling_deployment_keeps_its_bounds_and_ends(desired, minimum, maximu
         if not leaving and arriving == [True] * desired:
             return
     assert stuck(desired, minimum, maximum)
+
+
+@given(
+    st.integers(1, 8),
+    st.sampled_from([50, 90, 100]),
+    st.sampled_from([100, 125, 200]),
+    st.randoms(use_true_random=False),
+)
+def test_sick_former_tasks_stay_until_somebody_else_serves(desired, minimum, maximum, rng):
+    """API reference, DeploymentConfiguration: replacements first, else one by one.  A target group
+    without a healthy target sends to all, so the last ones still served; and it ends."""
+    leaving = [rng.random() < 0.3 for _ in range(desired)]
+    arriving = []
+    floor = floor_healthy(desired, minimum)
+    for _ in range(400):
+        tick = rolling_tick(desired, minimum, maximum, leaving, arriving)
+        leaving.sort()
+        before = len(leaving) + sum(arriving)
+        del leaving[: tick.stop_leaving]
+        serving = len(leaving) + sum(arriving)
+        assert serving >= min(floor, before) or (tick.stop_leaving == 1 and not tick.start)
+        arriving += [False] * tick.start
+        arriving = [healthy or rng.random() < 0.5 for healthy in arriving]
+        if not leaving and arriving == [True] * desired:
+            return
+    assert stuck(desired, minimum, maximum)
+
+
+def test_two_sick_tasks_are_not_stopped_before_their_replacement_is_healthy():
+    """An overload fails the checks of both while a deployment begins: they went on serving."""
+    assert rolling_tick(2, 100, 200, [False, False], []).stop_leaving == 0
+    assert rolling_tick(2, 100, 200, [False, False], [False, False]).stop_leaving == 0
+    assert rolling_tick(2, 100, 200, [False, False], [True, False]).stop_leaving == 1
+    assert rolling_tick(2, 100, 200, [False, False], [True, True]).stop_leaving == 2
 
 
 @pytest.mark.parametrize(
@@ -235,7 +272,13 @@ def test_fargate_sizes():
     assert "choose one of" in size_problem(999, 512) and "does not go with" in size_problem(
         256, 4096
     )
-    assert (units("1 vCPU", 1024), units("2 GB", 1024), units("256", 1024)) == (1024, 2048, 256)
+    cpu = {"1 vCPU": 1024, "1vcpu": 1024, ".5 vCPU": 512, "0.25vCPU": 256, "256": 256}
+    assert {text: units(text, "vcpu") for text in cpu} == cpu
+    memory = {"2 GB": 2048, "2GB": 2048, "0.5GB": 512, "512": 512}
+    assert {text: units(text, "gb") for text in memory} == memory
+    for text in ("2 GB", "1.5", "x", "", "1 vCPU 2", "NaN", "٣"):
+        with pytest.raises(AwsError, match="Invalid 'cpu' or 'memory'"):
+            units(text, "vcpu")
 
 
 def test_pages():
@@ -248,21 +291,18 @@ def test_pages():
 
 
 def test_events_are_told_once():
-    """An equal text within six hours is not repeated; steady state only when something came in
-    between."""
+    """A cause that lasts is told once until a steady state came in between; a steady state only
+    when something else did; what happens is told each time that it happens."""
     service = {"serviceName": "s", "events": []}
-    for text in (
-        "has started",
-        "has started",
-        "has reached a steady state.",
-        "has reached a steady state.",
-    ):
+    cause = "is unable to consistently start tasks successfully."
+    registered = "registered 1 targets in (target-group g)"
+    for text in (cause, registered, cause, STEADY, STEADY, registered, registered, cause):
         service = with_event(service, text, 1000.0)
-    assert [e["message"] for e in service["events"]] == [
-        "(service s) has reached a steady state.",
-        "(service s) has started",
-    ]
+    told = [event["message"].removeprefix("(service s) ") for event in service["events"][::-1]]
+    assert told == [cause, registered, STEADY, registered, registered, cause]
     assert STEADY == "has reached a steady state."
+    service = with_event({"serviceName": "s", "events": []}, "drains.", 1.0, "ecs-svc/1")
+    assert service["events"][0]["message"] == "(service s, taskSet ecs-svc/1) drains."
 
 
 def test_bad_requests_are_refused_in_aws_s_words():
@@ -602,3 +642,55 @@ def test_figures_come_as_late_as_cloudwatch_s(tmp_path):
                 {"StartTime": 1, "EndTime": 2, "MetricDataQueries": [each_second]}
             )
         )
+
+
+def test_a_secret_s_json_is_handed_on_as_the_agent_does():
+    """Go's %v (amazon-ecs-agent, agent/asm): so that a shell's test is the same on AWS."""
+    told = {
+        "text": "text",
+        "": "",
+        "true": True,
+        "false": False,
+        "<nil>": None,
+        "[a b]": ["a", "b"],
+        "map[a:[1 2] k:1]": {"k": 1, "a": [1, 2]},
+        "3306": 3306,
+        "1.5": 1.5,
+        "100000": 100_000,
+        "1e+06": 1_000_000,
+        "1.234567e+06": 1_234_567,
+        "0.0001": 0.0001,
+        "1e-05": 0.00001,
+        "-0.25": -0.25,
+    }
+    assert {as_go_prints(value): value for value in told.values()} == told
+
+
+def test_a_missing_json_key_is_told_in_the_agent_s_words(monkeypatch):
+    """Not only by its name."""
+    stores = Stores(Path("/nowhere"), 1, "r")
+
+    async def call(service, target, params):
+        return {"SecretString": '{"k": 1}'}
+
+    monkeypatch.setattr(stores, "call", call)
+    arn = "arn:aws:secretsmanager:r:1:secret:name-abcdef"
+    assert asyncio.run(stores.secret(f"{arn}:k::")) == "1"
+    with pytest.raises(StartFailed, match="did not contain json key nokey"):
+        asyncio.run(stores.secret(f"{arn}:nokey::"))
+
+
+def test_a_task_that_exits_before_a_check_was_passed_counts_for_the_breaker():
+    """Where something checks it, and however fast the exit was seen (containers-roadmap #1206);
+    without a check a quick exit counts only for the pauses."""
+    exited = {
+        "desiredStatus": "STOPPED",
+        "stopCode": "EssentialContainerExited",
+        "_bindings": [],
+        "containers": [{"_checked": False, "essential": True}],
+    }
+    assert not failed_to_serve(exited)
+    assert failed_to_serve({**exited, "_bindings": [{}]})
+    assert failed_to_serve({**exited, "containers": [{"_checked": True, "essential": True}]})
+    assert not failed_to_serve({**exited, "_bindings": [{}], "_wasHealthy": True})
+    assert failed_to_serve({**exited, "stopCode": "TaskFailedToStart"})

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import unquote_to_bytes
 
 import aiohttp
 from aiohttp import web
@@ -27,8 +29,11 @@ _TARGETS = {
     "AmazonSQS": "sqs",
 }
 """Beginnings of X-Amz-Target, for requests that are not signed."""
+_ALSO_BY_QUERY = ("sqs", "monitoring")
 _FIGURES = ("GetMetricData", "GetMetricStatistics", "ListMetrics")
 _PERCENTS = frozenset(str(percent) for percent in range(1, 101))
+_OURS = (b"AWS/ApplicationELB", b"AWS/ECS")
+_ACTION = re.compile(rb"(?:^|&)Action=([A-Za-z]+)")
 _NOT_PASSED_ON = ("host", "content-length", "transfer-encoding")
 _NOT_PASSED_BACK = ("content-length", "transfer-encoding", "connection", "content-encoding")
 
@@ -104,8 +109,8 @@ class Gateway:
         service = self._services.get(name)
         if service is None or (name == "monitoring" and not _about_balancers(request, body)):
             return await self._forward(request, body)
-        if name == "sqs" and "X-Amz-Target" not in request.headers:
-            service = self._services["sqs-query"]
+        if name in _ALSO_BY_QUERY and "X-Amz-Target" not in request.headers:
+            service = self._services[f"{name}-query"]
         reply = await service.serve(request.headers, body)
         return web.Response(
             status=reply.status,
@@ -152,8 +157,13 @@ def _service_name(request: web.Request) -> str:
 def _about_balancers(request: web.Request, body: bytes) -> bool:
     """CloudWatch calls about load balancers and services are ours; other namespaces are kept by
     moto."""
-    operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
-    return operation in _FIGURES and (b"AWS/ApplicationELB" in body or b"AWS/ECS" in body)
+    if "X-Amz-Target" in request.headers:
+        operation = request.headers["X-Amz-Target"].rpartition(".")[2]
+    else:
+        body = unquote_to_bytes(body)
+        found = _ACTION.search(body)
+        operation = found[1].decode() if found is not None else ""
+    return operation in _FIGURES and any(name in body for name in _OURS)
 
 
 def _without(headers: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:

@@ -78,7 +78,8 @@ class House:
     @property
     def trouble(self) -> str:
         """What does not go well now, in words; empty: nothing."""
-        return "; ".join(self._troubles.values())
+        left_out = self._of.door.left_out
+        return "; ".join([*([left_out] if left_out else []), *self._troubles.values()])
 
     # --- duties
 
@@ -130,8 +131,6 @@ class House:
         if not await self._of.door.is_running():
             log.warning("HAProxy had ended and is started again")
             await self._of.door.assert_what_goes()
-        if self._of.door.left_out:
-            raise LocalError(self._of.door.left_out)
 
     async def _assert_stores(self) -> None:
         """moto runs."""

@@ -29,6 +29,7 @@ from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
 from kirikae.local.callers import stranger
+from kirikae.local.neveract import refusal
 
 log = logging.getLogger("kirikae.local.keeper")
 
@@ -43,6 +44,8 @@ create table if not exists request (
 ) strict;
 create index if not exists by_object on request (object) where object <> '';
 """
+_CBOR = re.compile(r"/service/[^/]+/operation/([A-Za-z0-9]+)")
+"""Where Smithy's rpc-v2-cbor says which operation is meant."""
 _READS = (
     "Describe",
     "Get",
@@ -73,17 +76,12 @@ _KMS_READS = {
 }
 
 
-_OF_STACKS = re.compile(
-    rb"AWS(?:::|%3A%3A)(ECS|ElasticLoadBalancingV2|SQS|ApplicationAutoScaling)(?:::|%3A%3A)"
-)
-"""What a stack would make that kirikae local owns."""
-_STACK_CHANGES = ("CreateStack", "UpdateStack", "CreateChangeSet")
-
-
 def operation(environ: Environ, body: bytes) -> str:
     """The operation's name for JSON and query protocols; empty for paths (S3, Route 53)."""
     if target := environ.get("HTTP_X_AMZ_TARGET"):
         return str(target).rpartition(".")[2]
+    if (found := _CBOR.fullmatch(str(environ.get("PATH_INFO", "")))) is not None:
+        return found[1]
     if str(environ.get("CONTENT_TYPE", "")).startswith("application/x-www-form-urlencoded"):
         return parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
     return ""
@@ -121,29 +119,6 @@ def plain_object(environ: Environ) -> str:
         return ""
     path = str(environ["PATH_INFO"])
     return path if path.count("/") > 1 and not path.endswith("/") else ""
-
-
-def refusal(environ: Environ, body: bytes) -> str | None:
-    """Why a request is not carried out: moto would do it inside itself, where kirikae local's own
-    services never see it."""
-    name = operation(environ, body)
-    if _notifies_queues(environ, body):
-        return "kirikae local does not send S3 notifications to queues yet"
-    if name in ("PutTargets", "PutSubscriptionFilter") and b":sqs:" in body:
-        return f"kirikae local does not deliver {name} to queues yet"
-    if name == "Subscribe" and b"sqs" in body.lower():
-        return "kirikae local does not deliver SNS messages to queues yet"
-    found = _OF_STACKS.search(body) if name in _STACK_CHANGES else None
-    if found is not None:
-        kind = found[1].decode()
-        return f"kirikae local makes no AWS::{kind} resources from CloudFormation stacks yet"
-    return None
-
-
-def _notifies_queues(environ: Environ, body: bytes) -> bool:
-    """Is it a bucket's notification configuration that names a queue?"""
-    asks_for_it = "notification" in str(environ.get("QUERY_STRING", ""))
-    return asks_for_it and environ["REQUEST_METHOD"] == "PUT" and b"<Queue>" in body
 
 
 _OF_THE_SERVER = ("SERVER_SOFTWARE", "werkzeug.")
@@ -259,15 +234,39 @@ class Keeper:
         body = _whole_body(environ)
         environ["wsgi.input"] = io.BytesIO(body)
         kept = dict(environ)
-        if (why := refusal(environ, body)) is not None:
-            return _refused(environ, _Refusal(why), start_response)
         try:
+            if (why := self._refusal(environ, body)) is not None:
+                return _refused(environ, _Refusal(why), start_response)
             return self._answered(environ, kept, body, start_response)
         except NotImplementedError as error:
             return _refused(environ, _Refusal(_not_there(environ, body, error)), start_response)
         except Exception as error:
             log.exception("%s %s", environ["REQUEST_METHOD"], environ["PATH_INFO"])
             return _refused(environ, _own_fault(error), start_response)
+
+    def _refusal(self, environ: Environ, body: bytes) -> str | None:
+        """Why a request is not carried out."""
+        return refusal(service(environ), operation(environ, body), environ, body, self._object)
+
+    def _object(self, place: str) -> bytes | None:
+        """An object of S3, as moto has it now."""
+        scope = "AWS4-HMAC-SHA256 Credential=kirikae/20260101/us-east-1/s3/aws4_request"
+        asked = {
+            "REQUEST_METHOD": "GET",
+            "PATH_INFO": place,
+            "SCRIPT_NAME": "",
+            "QUERY_STRING": "",
+            "SERVER_NAME": "127.0.0.1",
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "HTTP_HOST": "127.0.0.1",
+            "HTTP_AUTHORIZATION": f"{scope}, SignedHeaders=host, Signature=0",
+            "wsgi.url_scheme": "http",
+            "CONTENT_LENGTH": "0",
+        }
+        with self._one:
+            answer = self._asked(_served(asked, b""))
+        return b"".join(answer.body) if answer.status < "400" else None
 
     def _answered(
         self,

@@ -264,6 +264,7 @@ def services_of(
     """Signing name -> the service in its protocol."""
     sqs = queues.operations()
     figures = bound(cloudwatch.OPERATIONS, cloud_watch)
+    wrong_figure = "InvalidParameterValueException"
     wrong_queue = "InvalidParameterValue"
     no_queues = "UnsupportedOperation"
     return {
@@ -275,8 +276,9 @@ def services_of(
         "elasticloadbalancing": Service(
             Query("elbv2", "ValidationError"), elb.operations(), "InvalidAction"
         ),
-        "monitoring": Service(
-            Json("cloudwatch", "InvalidParameterValueException"), figures, "InvalidAction"
+        "monitoring": Service(Json("cloudwatch", wrong_figure), figures, "InvalidAction"),
+        "monitoring-query": Service(
+            Query("cloudwatch", "InvalidParameterValue"), figures, "InvalidAction"
         ),
         "sqs": Service(Json("sqs", wrong_queue), sqs, no_queues, QUERY_CODES),
         "sqs-query": Service(Query("sqs", wrong_queue), sqs, no_queues, QUERY_CODES),

@@ -107,10 +107,15 @@ class EnvironmentFile(TypedDict):
     type: str
 
 
-class PortMapping(TypedDict, total=False):
-    """Of awsvpc: the host's port is the container's."""
+class PortMapping(TypedDict):
+    """One port, or a range of them (``9000-9010``)."""
 
-    containerPort: int
+    containerPort: NotRequired[int]
+    hostPort: NotRequired[int]
+    protocol: NotRequired[str]
+    containerPortRange: NotRequired[str]
+    name: NotRequired[str]
+    appProtocol: NotRequired[str]
 
 
 class Dependency(TypedDict):

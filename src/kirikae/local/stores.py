@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import quote
 
@@ -142,7 +143,9 @@ class Stores:
             if ":secretsmanager:" in value_from:
                 return await self._of_secrets_manager(SecretName.read(value_from))
             return await self._of_ssm(value_from)
-        except (AwsError, OSError, ValueError, KeyError) as error:
+        except KeyError as error:
+            raise StartFailed(f"{_UNREADABLE}: {value_from}: {error.args[0]}") from error
+        except (AwsError, OSError, ValueError) as error:
             raise StartFailed(f"{_UNREADABLE}: {value_from}: {error}") from error
 
     async def _of_secrets_manager(self, name: SecretName) -> str:
@@ -151,7 +154,14 @@ class Stores:
         target = "secretsmanager.GetSecretValue"
         told = await self.call("secretsmanager", target, name.to_params())
         value = str(told["SecretString"])
-        return str(json.loads(value)[name.json_key]) if name.json_key else value
+        if not name.json_key:
+            return value
+        values = json.loads(value)
+        if not isinstance(values, dict) or name.json_key not in values:
+            raise KeyError(
+                f"retrieved secret from Secrets Manager did not contain json key {name.json_key}"
+            )
+        return as_go_prints(values[name.json_key])
 
     async def _of_ssm(self, value_from: str) -> str:
         """A parameter by its name or its ARN."""
@@ -204,6 +214,41 @@ class Stores:
             raise OSError(f"s3://{bucket}/{key} cannot be written: {told[:200]}")
 
 
+def as_go_prints(value: object) -> str:
+    """A value of a secret's JSON as the ECS agent hands it on: Go's ``%v`` (amazon-ecs-agent,
+    agent/asm)."""
+    match value:
+        case None:
+            return "<nil>"
+        case bool():
+            return str(value).lower()
+        case float():
+            return _go_float(value)
+        case int():
+            return _go_float(float(value))
+        case list():
+            return f"[{' '.join(map(as_go_prints, value))}]"
+        case dict():
+            pairs = sorted(value.items())
+            return f"map[{' '.join(f'{key}:{as_go_prints(part)}' for key, part in pairs)}]"
+        case _:
+            return str(value)
+
+
+def _go_float(number: float) -> str:
+    """Go reads every number of JSON as a float64 and prints the shortest digits, with an exponent
+    below -4 and from 6 on: a million is 1e+06 (package strconv, format ``g``)."""
+    digits = Decimal(repr(number))
+    exponent = digits.adjusted()
+    if number == 0 or -4 <= exponent < _EXPONENT_FROM:
+        plain = format(digits, "f")
+        return plain.rstrip("0").rstrip(".") if "." in plain else plain
+    mantissa = format(digits.scaleb(-exponent).normalize(), "f")
+    sign = "-" if exponent < 0 else "+"
+    return f"{mantissa}e{sign}{abs(exponent):02d}"
+
+
+_EXPONENT_FROM = 6
 _ARN_PARTS = 7
 """Colons divide a secret's own ARN into so many; what follows says which part of which version."""
 

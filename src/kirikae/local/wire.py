@@ -14,6 +14,7 @@ import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -46,6 +47,22 @@ _CLASSES = {
 """Classes of characters that Python spells otherwise."""
 _NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """XML 1.0, 2.2: no document may hold these, not even escaped."""
+_OLDER_WORDS = frozenset(
+    ("ReceiveMessageRequest.AttributeNames", name)
+    for name in (
+        "SenderId",
+        "SentTimestamp",
+        "ApproximateReceiveCount",
+        "ApproximateFirstReceiveTimestamp",
+        "SequenceNumber",
+        "MessageDeduplicationId",
+        "MessageGroupId",
+        "AWSTraceHeader",
+        "DeadLetterQueueSourceArn",
+    )
+)
+"""Place and word: what the model's enumeration leaves out, and its text says that AWS takes (SQS
+API reference, ReceiveMessage.AttributeNames)."""
 _SIZED = ("list", "map", "string")
 
 
@@ -134,7 +151,8 @@ class Query:
                 self._invalid, f"{operation}: a parameter cannot be read: {error}"
             ) from error
         validate(model.input_shape, parsed, self._invalid)
-        return parsed
+        params: Plain = with_seconds(model.input_shape, parsed) if model.input_shape else {}
+        return params
 
     def answer(
         self,
@@ -213,11 +231,20 @@ def validate(shape: Any, params: Any, code: str) -> None:
         raise AwsError(code, problem)
 
 
+def _in_seconds(stamp: Any) -> float:
+    """moto's reader of the query protocol gives a time of UTC that does not say so."""
+    if isinstance(stamp, datetime) and stamp.tzinfo is None:
+        return stamp.replace(tzinfo=UTC).timestamp()
+    if isinstance(stamp, (int, float)):
+        return float(stamp)
+    return float(parse_timestamp(stamp).timestamp())
+
+
 def with_seconds(shape: Any, value: Any) -> Any:
     """The value with every stamp in it as Unix seconds: clients send numbers, or ISO 8601."""
     match shape.type_name:
         case "timestamp":
-            return value if isinstance(value, (int, float)) else parse_timestamp(value).timestamp()
+            return _in_seconds(value)
         case "structure":
             return {key: with_seconds(shape.members[key], part) for key, part in value.items()}
         case "list":
@@ -243,7 +270,7 @@ def _beyond(shape: Any, value: Any, where: str) -> Iterator[str]:
 
 def _other_text(shape: Any, value: str, where: str) -> Iterator[str]:
     """A text that is none of the model's words, or not of its pattern."""
-    if shape.enum and value not in shape.enum:
+    if shape.enum and value not in shape.enum and (where, value) not in _OLDER_WORDS:
         yield f"{where}: {value!r} is not one of {', '.join(shape.enum)}"
     pattern = shape.metadata.get("pattern")
     if pattern and not matches(pattern, value):

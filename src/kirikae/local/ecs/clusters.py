@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kirikae.local.ecs.capacity import PROVIDERS, check_provider, check_strategy
-from kirikae.local.ecs.names import check_name, invalid, missing, short, unsupported
+from kirikae.local.ecs.names import check_name, invalid, is_arn, missing, short, unsupported
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.ecs.taskrow import STARTING
 from kirikae.local.errors import AwsError
@@ -43,12 +43,14 @@ class Clusters:
 
     def _arn(self, name: str) -> str:
         """Of a name or of an ARN; whether there is such a cluster is not asked."""
-        return f"{self._prefix}cluster/{short(name)}"
+        return name if is_arn(name) else f"{self._prefix}cluster/{name}"
 
     async def create(self, params: Plain) -> Plain:
         """Creating one that is there answers it as it is."""
         name = params.get("clusterName", "default")
         check_name("Cluster name", name)
+        if params.get("serviceConnectDefaults"):
+            raise unsupported("kirikae local does not carry out Service Connect")
         arn = f"{self._prefix}cluster/{name}"
         row = self._state.clusters.get(arn)
         if row is None:

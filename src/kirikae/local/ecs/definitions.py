@@ -6,7 +6,8 @@ import time
 from collections.abc import Collection
 from typing import cast
 
-from kirikae.local.ecs.names import invalid, refused, short
+from kirikae.local.ecs.fargate import runs_on_fargate
+from kirikae.local.ecs.names import invalid, is_arn, refused, short
 from kirikae.local.ecs.permitted import (
     REFUSED,
     REFUSED_IN_CONTAINERS,
@@ -14,7 +15,7 @@ from kirikae.local.ecs.permitted import (
     check_definition,
     check_size,
 )
-from kirikae.local.ecs.tags import Tags, save_tags
+from kirikae.local.ecs.tags import Tags, check_tags, save_tags
 from kirikae.local.errors import AwsError
 from kirikae.local.pages import page
 from kirikae.local.plain import Plain
@@ -52,7 +53,9 @@ class Definitions:
         repeated blindly: each call makes one more revision.
         """
         containers = check_definition(params)
-        size = check_size(params)
+        size = check_size(params, containers)
+        check_tags(params.get("tags", []))
+        on_fargate = runs_on_fargate(params, containers, size.cpu, size.memory)
         family = params["family"]
         revision = 1 + max((each["revision"] for each in self._of_family(family)), default=0)
         arn = f"{self._prefix}task-definition/{family}:{revision}"
@@ -65,7 +68,7 @@ class Definitions:
             "revision": revision,
             "status": "ACTIVE",
             "registeredAt": time.time(),
-            "compatibilities": ["EC2", "FARGATE"],
+            "compatibilities": ["EC2", "FARGATE"] if on_fargate else ["EC2"],
         }
         if size.cpu is not None:
             row["cpu"] = str(size.cpu)
@@ -87,11 +90,14 @@ class Definitions:
 
     def find(self, name: str) -> Definition:
         """By ARN, ``family:revision``, or the newest active one of a family."""
-        if name.startswith("arn:"):
+        begin = f"{self._prefix}task-definition/"
+        if is_arn(name):
             row = self._state.definitions.get(name)
             if row is not None:
                 return row
-            name = short(name)
+            if not name.startswith(begin):
+                raise refused("Unable to describe task definition.")
+            name = name.removeprefix(begin)
         family, _, revision = name.partition(":")
         rows = self._of_family(family)
         if revision:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
 
 from kirikae.local.ecs.rolling import breaker_threshold
 from kirikae.local.ecs.taskrow import STARTING
@@ -29,6 +30,8 @@ from kirikae.local.state import State
 # botocore's model of Service: the newest 100 events are shown.
 _EVENTS_KEPT = 100
 _SAME_EVENT_S = 6 * 3600
+_CAUSES = ("was unable", "is unable")
+"""Beginnings of events that tell why something does not go on."""
 STEADY = "has reached a steady state."
 FINAL = ("SUCCESSFUL", "STOPPED", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED")
 
@@ -220,15 +223,21 @@ def roll_back(
     }
 
 
-def with_event(service: Service, message: str, now: float) -> Service:
+def with_event(
+    service: Service,
+    message: str,
+    now: float,
+    task_set: str = "",
+) -> Service:
     """The service with one more event, newest first.
 
-    Equal ones are suppressed for six hours; that it has reached a steady state is told again only
-    after something else."""
-    text = f"(service {service['serviceName']}) {message}"
+    A cause that lasts is told once in six hours, as long as no steady state came in between; that
+    it has reached a steady state is told again only after something else.
+    """
+    whose = f", taskSet {task_set}" if task_set else ""
+    text = f"(service {service['serviceName']}{whose}) {message}"
     events = service["events"]
-    compared = events[:1] if message == STEADY else events
-    for event in compared:
+    for event in _compared(events, message):
         if event["message"] == text and now - event["createdAt"] < _SAME_EVENT_S:
             return service
     fresh: Event = {
@@ -242,16 +251,26 @@ def with_event(service: Service, message: str, now: float) -> Service:
     }
 
 
+def _compared(events: Sequence[Event], message: str) -> Iterable[Event]:
+    """Among which events an equal one would be a repetition."""
+    if message == STEADY:
+        return events[:1]
+    if not message.startswith(_CAUSES):
+        return ()
+    return takewhile(lambda event: not event["message"].endswith(STEADY), events)
+
+
 def tell(
     state: State,
     service_arn: str,
     message: str,
     now: float,
+    task_set: str = "",
 ) -> None:
     """Write an event into the service's row, where there is such a service."""
     service = state.services.get(service_arn)
     if service is not None:
-        state.services.put(service_arn, with_event(service, message, now))
+        state.services.put(service_arn, with_event(service, message, now, task_set))
 
 
 # --- how they are shown

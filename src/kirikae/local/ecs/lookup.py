@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kirikae.local.ecs.clusters import Clusters
-from kirikae.local.ecs.names import invalid, missing, short
+from kirikae.local.ecs.names import invalid, is_arn, missing, short
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Cluster, Service, Task
@@ -27,7 +27,9 @@ class Lookup:
     def task(self, cluster: Cluster, name: str) -> Task | None:
         """None also for a task of another cluster: as on AWS, it is not found there."""
         row = self._state.tasks.get(short(name))
-        return row if row is not None and row["clusterArn"] == cluster["clusterArn"] else None
+        if row is None or row["clusterArn"] != cluster["clusterArn"]:
+            return None
+        return row if name in (row["id"], row["taskArn"]) else None
 
     def tasks(self, params: Plain, most: int) -> tuple[list[Task], list[Plain]]:
         """Those that are there, and an entry of ``failures`` for each that is not."""
@@ -41,17 +43,25 @@ class Lookup:
             if task is not None:
                 found.append(task)
             else:
-                place = f"{cluster['clusterName']}/{short(name)}"
-                failures.append(missing(f"{self._prefix}task/{place}"))
+                place = f"{cluster['clusterName']}/{name}"
+                failures.append(missing(name if is_arn(name) else f"{self._prefix}task/{place}"))
         return found, failures
 
     def service_arn(self, cluster: Cluster, name: str) -> str:
-        """The ARN that this service has in this cluster, whether it is there or not."""
-        return f"{self._prefix}service/{cluster['clusterName']}/{short(name)}"
+        """The ARN of this name in this cluster, or the ARN that was named, whatever account, region
+        and cluster it is of; whether there is such a service is not asked."""
+        if not is_arn(name):
+            return f"{self._prefix}service/{cluster['clusterName']}/{name}"
+        # Before 2018 ARNs of services had no cluster.
+        if name.startswith(f"{self._prefix}service/") and name.count("/") == 1:
+            return f"{self._prefix}service/{cluster['clusterName']}/{short(name)}"
+        return name
 
     def service(self, cluster: Cluster, name: str) -> Service | None:
-        """Also one that is INACTIVE but still kept; None if it never was or is forgotten."""
-        return self._state.services.get(self.service_arn(cluster, name))
+        """Also one that is INACTIVE but still kept; None if it never was, is forgotten, or is of
+        another cluster."""
+        row = self._state.services.get(self.service_arn(cluster, name))
+        return row if row is not None and row["clusterArn"] == cluster["clusterArn"] else None
 
     def known_service(self, cluster: Cluster, name: str) -> Service:
         """As ``service``, but raises AwsError (ServiceNotFoundException) where there is none."""

@@ -16,6 +16,11 @@ def short(arn: str) -> str:
     return arn.rpartition("/")[2]
 
 
+def is_arn(name: str) -> bool:
+    """Does it say account and region, too?"""
+    return name.startswith("arn:")
+
+
 def invalid(message: str) -> AwsError:
     """The error (not raised yet) for a parameter that has no sense."""
     return AwsError("InvalidParameterException", message)

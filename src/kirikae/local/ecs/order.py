@@ -123,7 +123,7 @@ def _never_met(waiting: str, dependency: Dependency, other: Container) -> str:
         return ""
     how = "exited before it was healthy"
     if condition == "SUCCESS":
-        how = f"exited with {other.get('exitCode')}"
+        how = f"exited with {other['exitCode']}" if "exitCode" in other else "did not start"
     return f", which {waiting} awaits ({condition}), {how}"
 
 

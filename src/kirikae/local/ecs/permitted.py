@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from kirikae.local.ecs.fargate import check_fargate, check_platform
 from kirikae.local.ecs.names import check_name, refused, unsupported
 from kirikae.local.ecs.order import launch_order
+from kirikae.local.ecs.ports import filled
 from kirikae.local.plain import Plain
 from kirikae.local.rows import ContainerDefinition, Dependency, EnvironmentFile, Volume
-from kirikae.model.fargate import size_problem
 
 REFUSED = (
     "pidMode",
@@ -42,6 +43,7 @@ REFUSED_OF_LINUX = ("devices", "sharedMemorySize", "maxSwap", "swappiness")
 """Of ``linuxParameters``: the API reference says of each that Fargate does not support it."""
 ADDED_CAPABILITIES = ("SYS_PTRACE",)
 """Those that Fargate adds (API reference, KernelCapabilities)."""
+_ROLE = re.compile(r"(arn:aws[a-z-]*:iam::[0-9]{12}:role/)?[A-Za-z0-9+=,.@_/-]{1,512}")
 _IMAGE = re.compile(r"[A-Za-z0-9_.:/@#-]{1,255}")
 _FILE_SYSTEM = re.compile(r"fs-[0-9a-f]{1,40}")
 _ACCESS_POINT = re.compile(r"fsap-[0-9a-f]{1,40}")
@@ -55,6 +57,7 @@ REFUSED_VOLUMES = (
 )
 MOST_IGNORED_EXIT_CODES = 50
 SMALLEST_MEMORY_MIB = 6
+_MOST_CONTAINERS = 10
 _LOG_OPTIONS = {
     "awslogs-group",
     "awslogs-region",
@@ -93,6 +96,8 @@ def check_definition(params: Plain) -> list[ContainerDefinition]:
     volumes: list[Volume] = params.get("volumes", [])
     for volume in volumes:
         check_volume(family, volume)
+    if len({volume["name"] for volume in volumes}) < len(volumes):
+        raise refused(f"{family}: Volume names must be unique.")
     by_name = {container["name"]: container for container in containers}
     for container in containers:
         check_container(family, container, by_name, {volume["name"] for volume in volumes})
@@ -102,7 +107,23 @@ def check_definition(params: Plain) -> list[ContainerDefinition]:
         raise refused(f"{family}: {error}") from error
     if params.get("networkMode", "awsvpc") != "awsvpc":
         raise refused(f"{family}: kirikae local runs network mode awsvpc")
-    return containers
+    for role in ("taskRoleArn", "executionRoleArn"):
+        if params.get(role) and not _ROLE.fullmatch(params[role]):
+            raise refused(f"{family}: Role is not valid: {role}={params[role]}")
+    check_platform(params)
+    return [_with_ports(family, container) for container in containers]
+
+
+def _with_ports(family: str, container: ContainerDefinition) -> ContainerDefinition:
+    """Its port mappings as AWS fills them in."""
+    mappings = container.get("portMappings")
+    if mappings is None:
+        return container
+    where = f"{family}/{container['name']}"
+    return {
+        **container,
+        "portMappings": filled(where, mappings),
+    }
 
 
 def _named(family: str, given: Sequence[Plain]) -> list[ContainerDefinition]:
@@ -113,6 +134,8 @@ def _named(family: str, given: Sequence[Plain]) -> list[ContainerDefinition]:
     names = [container.get("name") for container in given]
     if not given or None in names or len(set(names)) != len(names):
         raise refused(f"{family}: every container needs a name of its own")
+    if len(given) > _MOST_CONTAINERS:
+        raise refused(f"{family}: Too many containers: at most {_MOST_CONTAINERS} in a task.")
     # botocore's model has vouched for the types of all members.
     containers = [
         cast(
@@ -151,6 +174,7 @@ def check_container(
     _check_health_check(where, container)
     _check_mounts(where, container, containers, volumes)
     _check_logs(where, container)
+    _check_variables(where, container)
     for file in container.get("environmentFiles", []):
         _check_environment_file(where, file)
 
@@ -296,6 +320,22 @@ def _check_logs(where: str, container: ContainerDefinition) -> None:
         )
 
 
+def _check_variables(where: str, container: ContainerDefinition) -> None:
+    """Raise AwsError for a variable without a name, and for a secret that shares one."""
+    plain = [each.get("name", "") for each in container.get("environment", [])]
+    secrets = [each["name"] for each in container.get("secrets", [])]
+    if not all([*plain, *secrets]):
+        raise refused(f"{where}: The name of an environment variable must not be empty.")
+    for name in secrets:
+        if name in plain or secrets.count(name) > 1:
+            raise refused(
+                f"{where}: The secret name must be unique and not shared with any new or existing "
+                f"environment variables set on the container, such as '{name}'."
+            )
+    if not all(each["valueFrom"] for each in container.get("secrets", [])):
+        raise refused(f"{where}: The valueFrom of a secret must not be empty.")
+
+
 def _check_environment_file(where: str, file: EnvironmentFile) -> None:
     """Raise AwsError unless it is an S3 object's ARN that ends in ``.env``, as the API demands."""
     value = file["value"]
@@ -336,6 +376,11 @@ def _check_efs(where: str, volume: Volume) -> None:
 # --- sizes
 
 
+_UNITS = re.compile(r"(?P<number>[0-9]{0,9}\.?[0-9]{1,9}) ?(?P<unit>[A-Za-z]*)")
+_PER_WHOLE = 1024
+"""CPU units of a vCPU, and MiB of a GB."""
+
+
 @dataclass(frozen=True, slots=True)
 class Size:
     """Of a task, in CPU units and MiB; None where it is not given."""
@@ -344,26 +389,30 @@ class Size:
     memory: int | None
 
 
-def units(value: str | None, per_whole: int) -> int | None:
-    """``"256"``, ``"1 vCPU"``, ``".5 vCPU"``, ``"2 GB"`` as CPU units or MiB."""
+def units(value: str | None, unit: str) -> int | None:
+    """``"256"``, ``"1 vCPU"``, ``".5 vCPU"``, ``"1vcpu"``, ``"2 GB"``, ``"2GB"`` as CPU units or
+    MiB; ``unit``: ``vcpu`` or ``gb``."""
     if value is None:
         return None
-    number, _, unit = value.strip().partition(" ")
-    try:
-        return round(float(number) * per_whole) if unit.lower() in ("vcpu", "gb") else int(number)
-    except ValueError as error:
-        raise refused(f"Invalid 'cpu' or 'memory' setting: {value!r}") from error
+    found = _UNITS.fullmatch(value.strip())
+    if found is not None and found["unit"].lower() == unit:
+        return round(float(found["number"]) * _PER_WHOLE)
+    if found is not None and not found["unit"] and found["number"].isdecimal():
+        return int(found["number"])
+    raise refused(f"Invalid 'cpu' or 'memory' setting: {value!r}")
 
 
-def check_size(params: Plain) -> Size:
-    """The task's size.  Raises AwsError for one that Fargate has not, and for containers without a
-    limit of memory where the task has none."""
+def check_size(params: Plain, containers: Sequence[ContainerDefinition]) -> Size:
+    """The task's size.  Raises AwsError for what Fargate does not run where it is asked for, for
+    containers that are larger than their task, and for those without a limit of memory where the
+    task has none."""
     family = params["family"]
-    size = Size(units(params.get("cpu"), 1024), units(params.get("memory"), 1024))
+    size = Size(units(params.get("cpu"), "vcpu"), units(params.get("memory"), "gb"))
     if "FARGATE" in params.get("requiresCompatibilities", []):
-        _check_fargate(family, size)
+        check_fargate(params, containers, size.cpu, size.memory)
+    _check_fits(family, containers, size)
     if size.memory is None:
-        for container in params["containerDefinitions"]:
+        for container in containers:
             if not container.get("memory") and not container.get("memoryReservation"):
                 raise refused(
                     f"{family}/{container['name']}: Invalid setting: at least one of "
@@ -372,9 +421,26 @@ def check_size(params: Plain) -> Size:
     return size
 
 
-def _check_fargate(family: str, size: Size) -> None:
-    """Raise AwsError for a pair of CPU and memory that Fargate has not."""
-    if size.cpu is None or size.memory is None:
-        raise refused(f"{family}: Fargate requires task definition to have cpu and memory.")
-    if problem := size_problem(size.cpu, size.memory):
-        raise refused(f"{family}: No Fargate configuration exists for given values: {problem}")
+def _check_fits(family: str, containers: Sequence[ContainerDefinition], size: Size) -> None:
+    """Raise AwsError for containers that want more than their task has."""
+    for container in containers:
+        if size.memory is not None and (container.get("memory") or 0) > size.memory:
+            raise refused(
+                f"{family}: Invalid setting for container '{container['name']}'. The 'memory' "
+                "setting for the container is greater than for the task."
+            )
+    wants_cpu = sum(container.get("cpu") or 0 for container in containers)
+    if size.cpu is not None and wants_cpu > size.cpu:
+        raise refused(
+            f"{family}: Invalid setting: the sum of the containers' 'cpu' {wants_cpu} is greater "
+            f"than the task's {size.cpu}."
+        )
+    reserved = sum(
+        container.get("memoryReservation") or container.get("memory") or 0
+        for container in containers
+    )
+    if size.memory is not None and reserved > size.memory:
+        raise refused(
+            f"{family}: Invalid setting: the sum of the containers' memory {reserved} is greater "
+            f"than the task's {size.memory}."
+        )

@@ -49,12 +49,20 @@ def rolling_tick(
 
     ``leaving`` and ``arriving`` hold one "is healthy" per live task of the former and of the newest
     definition; ``sick`` counts tasks of the newest one that failed their checks: each gets its
-    replacement first where the maximum allows it, else one goes at a time.  Unhealthy leaving tasks
-    go at once: nobody is served by them."""
+    replacement first where the maximum allows it, else one goes at a time.
+
+    Unhealthy leaving tasks may still be the only ones that serve (a target group without a healthy
+    target sends to all): they go only as far as the minimum is kept by them and the healthy ones
+    together, or one at a time where nothing could be started otherwise."""
     live = len(leaving) + len(arriving) + sick
     start = max(0, min(desired - len(arriving), ceiling_live(desired, maximum_percent) - live))
-    spare = max(0, sum(leaving) + sum(arriving) - floor_healthy(desired, minimum_percent))
-    stop_leaving = min(len(leaving), list(leaving).count(False) + spare)
+    healthy = sum(leaving) + sum(arriving)
+    spare = healthy - floor_healthy(desired, minimum_percent)
+    unhealthy = list(leaving).count(False)
+    stop_unhealthy = min(unhealthy, max(0, spare + unhealthy))
+    stop_leaving = stop_unhealthy + min(sum(leaving), max(0, spare))
+    if unhealthy and not start and not stop_leaving and len(arriving) < desired and all(arriving):
+        stop_leaving = 1
     replaced = max(0, sum(arriving) + sick - desired)
     blocked = sick > 0 and start == 0 and len(arriving) < desired and stop_leaving == 0
     return Tick(start, stop_leaving, min(sick, max(replaced, 1 if blocked else 0)))

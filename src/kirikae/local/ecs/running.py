@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 
@@ -9,6 +10,7 @@ from kirikae.local.ecs.capacity import PROVIDERS, Strategy, check_strategy, next
 from kirikae.local.ecs.clusters import Clusters
 from kirikae.local.ecs.containers import with_overrides
 from kirikae.local.ecs.definitions import Definitions
+from kirikae.local.ecs.fargate import VERSIONS
 from kirikae.local.ecs.lookup import Lookup
 from kirikae.local.ecs.names import invalid, refuse, short, unsupported
 from kirikae.local.ecs.newtasks import NewTasks
@@ -17,6 +19,7 @@ from kirikae.local.ecs.tags import Tags
 from kirikae.local.ecs.taskrow import family_and_revision
 from kirikae.local.ecs.tasks import Tasks
 from kirikae.local.ecs.tokens import Tokens
+from kirikae.local.errors import AwsError
 from kirikae.local.pages import page
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Cluster, Definition, Overrides, Task
@@ -27,6 +30,9 @@ from kirikae.model.fargate import size_problem
 # botocore's model: RunTask starts 1 to 10 tasks, DescribeTasks takes up to 100.
 _MOST_STARTED = 10
 _MOST_DESCRIBED = 100
+_MOST_SUBNETS = 16
+_MOST_GROUPS = 5
+_STARTED_BY = re.compile(r"[A-Za-z0-9/_-]{0,128}")
 _REFUSED = ("placementConstraints", "placementStrategy", "volumeConfigurations")
 
 
@@ -87,6 +93,8 @@ class Running:
         if not 1 <= count <= _MOST_STARTED:
             raise invalid(f"count must be between 1 and {_MOST_STARTED}.")
         refuse(params, _REFUSED, "RunTask")
+        _check_texts(params)
+        check_launch(params, definition)
         if params.get("enableExecuteCommand"):
             raise unsupported("RunTask: kirikae local has no ECS Exec; use `docker exec`")
         if (known := self._tokens.known("RunTask", params)) is not None:
@@ -164,6 +172,47 @@ class Running:
         return page("taskArns", arns, params, 100)
 
 
+def check_launch(params: Plain, definition: Definition) -> None:
+    """Raise AwsError for what AWS does not start.
+
+    Where the request says Fargate, by launch type or provider, it is held to what Fargate asks;
+    without a word it runs all the same (ours; AWS would look for an instance).
+    """
+    version = params.get("platformVersion")
+    if version and version not in VERSIONS:
+        raise AwsError("PlatformUnknownException", "The specified platform does not exist.")
+    network = params.get("networkConfiguration", {}).get("awsvpcConfiguration")
+    if network is not None:
+        _check_network(network)
+    if not params.get("launchType") and not params.get("capacityProviderStrategy"):
+        return
+    if "FARGATE" not in definition.get("compatibilities", []):
+        raise invalid("Task definition does not support launch_type FARGATE.")
+    if network is None:
+        raise invalid(
+            "Network Configuration must be provided when networkMode 'awsvpc' is specified."
+        )
+
+
+def _check_network(network: Plain) -> None:
+    """Raise AwsError beyond ECS's limits (API reference, AwsVpcConfiguration)."""
+    if not network["subnets"]:
+        raise invalid("subnets can not be empty.")
+    for key, most in (("subnets", _MOST_SUBNETS), ("securityGroups", _MOST_GROUPS)):
+        if len(network.get(key, [])) > most:
+            raise invalid(f"{key} can have at most {most} items.")
+
+
+def _check_texts(params: Plain) -> None:
+    """Raise AwsError for texts that ECS does not take."""
+    if not _STARTED_BY.fullmatch(params.get("startedBy", "")):
+        raise invalid(
+            "startedBy: up to 128 letters, numbers, hyphens, slashes and underscores are allowed."
+        )
+    if params.get("group", "").startswith("service:"):
+        raise invalid("The group name 'service:' is reserved.")
+
+
 def _ran(tasks: Iterable[Task]) -> Plain:
     """The answer of a RunTask.
 
@@ -217,7 +266,8 @@ OPERATIONS: Handlers[Running] = {
     "ListTasks": Running.list_tasks,
 }
 PARTLY = {
-    "RunTask": "launch type FARGATE; `networkConfiguration` is kept, not required; refused: "
+    "RunTask": "launch type FARGATE; `networkConfiguration` is required where the request says "
+    "Fargate, and kept without effect; refused: "
     f"{', '.join(_REFUSED)}, ECS Exec",
 }
 """Operations of which something is missing, and what."""

@@ -15,7 +15,8 @@ from kirikae.local.ecs.definitions import Definitions
 from kirikae.local.ecs.deployments import begin, with_event
 from kirikae.local.ecs.lookup import Lookup
 from kirikae.local.ecs.names import check_name, invalid, missing, refuse, unsupported
-from kirikae.local.ecs.running import strategy_of
+from kirikae.local.ecs.ports import ports_of
+from kirikae.local.ecs.running import check_launch, strategy_of
 from kirikae.local.ecs.shown import show_service
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.ecs.taskrow import tasks_of
@@ -94,6 +95,7 @@ class ServiceApi:
         if self._tokens.known("CreateService", params) is not None and known is not None:
             return {"service": self._show(known)}
         definition = self._definitions.startable(params["taskDefinition"])
+        check_launch(params, definition)
         if known is not None and known["status"] == "DRAINING":
             raise invalid("Unable to Start a service that is still Draining.")
         if known is not None and known["status"] == "ACTIVE":
@@ -346,14 +348,15 @@ def _kept(params: Plain) -> ServiceChange:
     return kept
 
 
-def _ports(definition: Definition, container: str | None) -> list[int | None]:
+def _ports(definition: Definition, container: str | None) -> set[int]:
     """Ports that the container of this name maps; none for a container that is not there."""
-    return [
-        mapping.get("containerPort")
+    return {
+        port
         for each in definition["containerDefinitions"]
         if each["name"] == container
         for mapping in each.get("portMappings", [])
-    ]
+        for port in ports_of(mapping)
+    }
 
 
 def _desired(count: int) -> int:

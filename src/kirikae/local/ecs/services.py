@@ -230,6 +230,8 @@ class Services:
         too_many = surplus(service, crew, now)
         for task in too_many:
             self._tasks.stop(task["id"], _SCHEDULER, _scaling(service))
+        if too_many:
+            service = with_event(service, _has_stopped(too_many), now)
         crew = crew.without(too_many)
         if service["deployments"][0]["rolloutState"] != "FAILED":
             service = self._exchange(service, crew, now)
@@ -286,8 +288,7 @@ class Services:
             if reason and task["_bindings"]:
                 service = with_event(service, _is_unhealthy(task), now)
         if leave:
-            text = f"has stopped {len(leave)} running tasks: {_listed(leave)}."
-            service = with_event(service, text, now)
+            service = with_event(service, _has_stopped(leave), now)
         return service
 
     def _start(
@@ -428,7 +429,7 @@ class Services:
                     "_counted": True,
                 },
             )
-        failed = sum(map(_failed_to_serve, ended))
+        failed = sum(map(failed_to_serve, ended))
         in_a_row = entry["_inARow"] + len(ended)
         counted: Deployment = {
             **entry,
@@ -498,6 +499,11 @@ def _listed(tasks: Sequence[Task]) -> str:
     return " ".join(f"(task {task['id']})" for task in tasks)
 
 
+def _has_stopped(tasks: Sequence[Task]) -> str:
+    """The event that AWS writes for tasks that were asked to stop."""
+    return f"has stopped {len(tasks)} running tasks: {_listed(tasks)}."
+
+
 def _is_unhealthy(task: Task) -> str:
     """The event that AWS writes for a task that its load balancer finds unhealthy."""
     binding = task["_bindings"][0]
@@ -519,14 +525,23 @@ def _trips(service: Service) -> bool:
 
 def _ended_badly(task: Task) -> bool:
     """Did it never run, fail its checks, or exit by itself before it was ever healthy?"""
-    if _failed_to_serve(task):
+    if failed_to_serve(task):
         return True
     exited = task["stopCode"] == "EssentialContainerExited" and task["desiredStatus"] == "STOPPED"
     return exited and not task.get("_wasHealthy")
 
 
-def _failed_to_serve(task: Task) -> bool:
-    """Did it never run, or was it stopped because it failed its checks?"""
+def failed_to_serve(task: Task) -> bool:
+    """Did it never run, was it stopped because it failed its checks, or did it exit before a check
+    of it was ever passed?
+
+    The last counts since December 2021, where there are checks (containers-roadmap #1206); whether
+    RUNNING was seen before the exit does not matter, so that no slow machine changes the outcome.
+    """
     if task["desiredStatus"] != "STOPPED":
         return False
-    return task["stopCode"] == "TaskFailedToStart" or task.get("_unwell", False)
+    if task["stopCode"] == "TaskFailedToStart" or task.get("_unwell", False):
+        return True
+    is_checked = _is_checked(task) or bool(task["_bindings"])
+    exited = task["stopCode"] == "EssentialContainerExited"
+    return exited and is_checked and not task.get("_wasHealthy")

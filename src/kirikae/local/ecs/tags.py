@@ -75,7 +75,8 @@ class Tags:
             case "task-definition":
                 return self._state.definitions.get(arn) is not None
             case "task":
-                return self._state.tasks.get(short(arn)) is not None
+                task = self._state.tasks.get(short(arn))
+                return task is not None and task["taskArn"] == arn
             case _:
                 return False
 

@@ -69,7 +69,8 @@ class TaskTargets:
 
     def tell_draining(self, task: Task) -> None:
         """The service's events for the targets of this task that begin to drain."""
-        self._tell(task, "has begun draining connections on 1 tasks.")
+        draining = "has begun draining connections on 1 tasks."
+        tell(self._state, service_of(task), draining, time.time(), task["startedBy"])
         for binding in task["_bindings"]:
             group = binding["targetGroupArn"]
             self._tell(task, f"deregistered 1 targets in (target-group {group})")

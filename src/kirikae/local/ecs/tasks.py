@@ -33,7 +33,14 @@ from kirikae.local.ecs.taskrow import STARTING, service_of
 from kirikae.local.engine import Engine
 from kirikae.local.errors import EngineError, LocalError, StartFailed
 from kirikae.local.plain import Plain
-from kirikae.local.rows import Container, ContainerDefinition, Definition, Task, TaskChange
+from kirikae.local.rows import (
+    Container,
+    ContainerDefinition,
+    ContainerSeen,
+    Definition,
+    Task,
+    TaskChange,
+)
 from kirikae.local.state import State
 
 log = logging.getLogger("kirikae.local.tasks")
@@ -307,7 +314,8 @@ class Tasks:
             now = time.time()
             may, why = gate(container, rows, known, now)
             if may is Gate.NEVER:
-                raise StartFailed(why)
+                self._never(task_id, container, why)
+                return True, True
             if may is Gate.WAIT:
                 waits = True
                 continue
@@ -325,8 +333,37 @@ class Tasks:
     async def _start(self, task: Task, container: ContainerDefinition) -> None:
         """Its start is written down before (``_began``): a crash in between leaves a container that
         was made, and the next look starts it."""
-        await self._maker.start(task, container)
+        try:
+            await self._maker.start(task, container)
+        except StartFailed as error:
+            self._never(task["id"], container, str(error))
+            return
         self._follow(task["id"], container)
+
+    def _never(
+        self,
+        task_id: str,
+        container: ContainerDefinition,
+        why: str,
+    ) -> None:
+        """This container can never run.
+
+        One that is not essential has only failed itself (API reference,
+        ContainerDefinition.essential); raises StartFailed for an essential one.
+        """
+        if container["essential"]:
+            raise StartFailed(why)
+        failed: ContainerSeen = {
+            "lastStatus": "STOPPED",
+            "reason": why,
+            "_finished": "never",
+        }
+        began = time.time()
+        rows: list[Container] = [
+            {**each, **failed, "_began": began} if each["name"] == container["name"] else each
+            for each in self._state.tasks[task_id]["containers"]
+        ]
+        self._step(task_id, {"containers": rows, "healthStatus": task_health(rows)})
 
     def _follow(self, task_id: str, container: ContainerDefinition) -> None:
         """Deliver its output, where it has a log configuration."""

@@ -25,6 +25,9 @@ _TAKEN = {
     "EnablePrefixForIpv6SourceNat": ("off",),
     "IpamPools": (),
 }
+HOSTED_ZONE = "Z14GRHDCWA56QT"
+"""Of application load balancers in ap-northeast-1 (AWS General Reference, "Elastic Load Balancing
+endpoints"); an alias record needs one, and leads nowhere here."""
 PutObject = Callable[[str, str, bytes], Awaitable[None]]
 """Bucket, key, body.  Raises OSError where it cannot be written."""
 
@@ -214,6 +217,7 @@ def _show(row: Balancer) -> Plain:
         "State": {"Code": "active"},
         "IpAddressType": "ipv4",
         "CreatedTime": datetime.fromtimestamp(row["created"], UTC),
+        "CanonicalHostedZoneId": HOSTED_ZONE,
         "SecurityGroups": row["groups"],
         "AvailabilityZones": [{"SubnetId": subnet} for subnet in row["subnets"]],
     }

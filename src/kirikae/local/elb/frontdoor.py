@@ -126,6 +126,13 @@ class FrontDoor:
         group = self._state.groups.get(group_id)
         return 0 if group is None else await self._runtime.in_flight(group, slot)
 
+    async def cut(self, group_id: str, slot: int) -> None:
+        """End what this server still answers: websockets and the like would never end by
+        themselves.  Raises OSError where HAProxy does not answer."""
+        group = self._state.groups.get(group_id)
+        if group is not None:
+            await self._runtime.cut(group, slot)
+
     async def connections(self) -> dict[str, int]:
         """Listener's ID -> open connections."""
         return await self._runtime.connections()

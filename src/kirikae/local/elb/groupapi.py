@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal, get_args
 
 from kirikae.local.elb import attributes
 from kirikae.local.elb.configuration import SLOTS
@@ -16,6 +17,15 @@ from kirikae.local.rows import Check, CheckChange, Group
 from kirikae.local.state import State
 from kirikae.local.wire import Handlers
 
+CheckKey = Literal[
+    "check_path",
+    "check_port",
+    "interval_s",
+    "timeout_s",
+    "healthy_threshold",
+    "unhealthy_threshold",
+    "matcher",
+]
 _DEFAULT_CHECK: Check = {
     "check_path": "/",
     "check_port": "traffic-port",
@@ -32,8 +42,15 @@ _TAKEN = {
     "IpAddressType": ("ipv4",),
     "TargetControlPort": (),
 }
+CHECK_KEYS: tuple[CheckKey, ...] = get_args(CheckKey)
 _FIRST_NUMBER = 1000
 """HAProxy's numbers of our backends begin here."""
+
+
+def check_times(interval_s: int, timeout_s: int, name: str) -> None:
+    """Raise AwsError for a check that may take longer than it is long until the next one."""
+    if timeout_s >= interval_s:
+        raise _wrong(name, "Health check interval must be greater than the timeout.")
 
 
 class GroupApi:
@@ -55,16 +72,23 @@ class GroupApi:
     async def create(self, params: Plain) -> Plain:
         """CreateTargetGroup.
 
-        Not to be repeated: a second one of this name raises AwsError.  So do target types and
-        protocols that are not carried out.
+        Asking again with the same settings answers the group as it is.  Raises AwsError for a
+        second one of this name, and for target types and protocols that are not carried out.
         """
         name = params["Name"]
         self._check_new(name, params)
         key = new_id()
         numbers = [group["number"] for group in self._state.groups.all()]
-        row: Group = {
+        check: Check = {
             **_DEFAULT_CHECK,
             **check_of(params, name),
+        }
+        check_times(check["interval_s"], check["timeout_s"], name)
+        known = next((each for each in self._state.groups.all() if each["name"] == name), None)
+        if known is not None:
+            return self._again(known, params, check)
+        row: Group = {
+            **check,
             "id": key,
             "name": name,
             "arn": f"{self._prefix}targetgroup/{name}/{key}",
@@ -78,8 +102,22 @@ class GroupApi:
         await self._door.tell_all()
         return {"TargetGroups": [self._show(row)]}
 
+    def _again(self, known: Group, params: Plain, check: Check) -> Plain:
+        """A group of this name is there.  Raises AwsError unless it has the same settings."""
+        same_check = all(known[key] == check[key] for key in CHECK_KEYS)
+        if same_check and (known["port"], known["vpc"]) == (
+            params["Port"],
+            params.get("VpcId", ""),
+        ):
+            return {"TargetGroups": [self._show(known)]}
+        raise AwsError(
+            "DuplicateTargetGroupName",
+            f"A target group with the same name '{known['name']}' exists, but with different "
+            "settings",
+        )
+
     def _check_new(self, name: str, params: Plain) -> None:
-        """Raise AwsError for a group that cannot be, or is there already."""
+        """Raise AwsError for a group that cannot be."""
         check_name("target group", name)
         refuse(params, _TAKEN, f"target group {name}")
         if "Port" not in params:
@@ -88,10 +126,6 @@ class GroupApi:
             raise _wrong(name, "kirikae local registers addresses; use TargetType ip")
         if params.get("Protocol") != "HTTP":
             raise _wrong(name, "kirikae local speaks HTTP to targets")
-        if any(group["name"] == name for group in self._state.groups.all()):
-            raise AwsError(
-                "DuplicateTargetGroupName", f"A target group with the same name '{name}' exists"
-            )
 
     def _show(self, row: Group) -> Plain:
         """A target group as AWS shows it, with the load balancers that forward to it now."""
@@ -134,6 +168,7 @@ class GroupApi:
             **row,
             **check_of(params, row["name"]),
         }
+        check_times(changed["interval_s"], changed["timeout_s"], row["name"])
         return {"TargetGroups": [self._show(self._state.groups.put(row["id"], changed))]}
 
     async def delete(self, params: Plain) -> Plain:

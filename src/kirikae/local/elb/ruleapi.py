@@ -59,8 +59,10 @@ class RuleApi:
             raise wrong("A listener of an application load balancer needs a protocol and a port")
         port = params["Port"]
         _check_plain(params)
-        self._check_port(port)
         self._check_actions(params["DefaultActions"])
+        if (known := self._same_listener(balancer["id"], port, params)) is not None:
+            return {"Listeners": [self._show_listener(known)]}
+        self._check_port(port)
         key = new_id()
         arn = f"{self._prefix}listener/app/{balancer['name']}/{balancer['id']}/{key}"
         row: Listener = {
@@ -75,6 +77,15 @@ class RuleApi:
             self._put_rule(row, DEFAULT, [], params["DefaultActions"], [])
         await self._door.tell_all()
         return {"Listeners": [self._show_listener(row)]}
+
+    def _same_listener(self, balancer: str, port: int, params: Plain) -> Listener | None:
+        """The listener that is asked for, where it is there with the same settings: CreateListener
+        may be repeated."""
+        for row in self._state.listeners.all():
+            if (row["balancer"], row["port"]) == (balancer, port):
+                actions = self._known.default_rule(row)["actions"]
+                return row if actions == params["DefaultActions"] else None
+        return None
 
     def _check_port(self, port: int) -> None:
         """Raise AwsError where another listener has this port, also one of another load balancer

@@ -89,6 +89,13 @@ class Runtime:
         ]
         return sum(map(_current_sessions, answers))
 
+    async def cut(self, group: Group, slot: int) -> None:
+        """End every connection to this server, also those of former workers."""
+        asked = f"shutdown sessions server tg-{group['id']}/s{slot}"
+        await self.command(asked)
+        for pid in await self.former_workers():
+            await self.master(f"@!{pid} {asked}")
+
     async def connections(self) -> dict[str, int]:
         """Listener's ID -> open connections (of the worker that runs now)."""
         lines = (await self.command("show stat -1 1 -1")).splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 
 from kirikae.local.elb.configuration import SLOTS
@@ -15,6 +16,8 @@ from kirikae.local.plain import Plain
 from kirikae.local.rows import Group, Target
 from kirikae.local.state import State
 from kirikae.local.wire import Handlers
+
+log = logging.getLogger("kirikae.local.elb.targets")
 
 _ROUTED_S = 0.2
 """A request that was routed just before is counted by then."""
@@ -183,10 +186,20 @@ class Targets:
             except OSError:
                 left = 1
             if left == 0 or time.time() >= target.get("until", 0.0):
+                if left:
+                    await self._cut(target)
                 self._state.targets.drop(key)
                 await self.tell_door(target["group"])
                 return
             await asyncio.sleep(_LOOK_S)
+
+    async def _cut(self, target: Target) -> None:
+        """The delay is over: the load balancer breaks the connection (ECS best practices guide,
+        "Load balancer connection draining").  HAProxy may be away; then nothing is open either."""
+        try:
+            await self._door.cut(target["group"], target["slot"])
+        except OSError as error:
+            log.warning("connections to %s may still be open: %s", target["key"], error)
 
     async def drained(self, key: str) -> None:
         """Wait until this target is gone from its group."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import sqlite3
 import uuid
@@ -21,6 +22,7 @@ from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Message, MessageAttribute, Queue
 from kirikae.local.sqs.limits import is_fifo
+from kirikae.local.wire import ACCOUNT
 
 # Counted from the accepted send, whatever became of the message since: so IDs have a table of their
 # own. moto forgets an ID with its message, and a job that is sent twice would run twice.
@@ -28,6 +30,7 @@ DEDUPLICATION_MS = 5 * 60 * 1000
 # Beyond it a FIFO queue just returns nothing, and a standard one answers OverLimit.
 MOST_IN_FLIGHT = 120_000
 _SECOND_MS = 1000
+_ACCOUNT = re.compile(r"[0-9]{12}")
 _SCHEMA = """
 create table if not exists queue (name text primary key, body text not null) strict, without rowid;
 create table if not exists message (
@@ -145,8 +148,11 @@ class Queues:
 
     def named(self, params: Plain) -> str:
         """The queue that a URL names, whatever its host is: tasks and this machine see different
-        addresses."""
-        name = str(params["QueueUrl"]).rstrip("/").rpartition("/")[2]
+        addresses.  Raises AwsError where it names one of another account."""
+        place, _, name = str(params["QueueUrl"]).rstrip("/").rpartition("/")
+        account = place.rpartition("/")[2]
+        if _ACCOUNT.fullmatch(account) and account != ACCOUNT:
+            raise missing_queue()
         self.get(name)
         return name
 

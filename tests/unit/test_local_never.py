@@ -1,0 +1,146 @@
+"""What would be kept and never act is refused by name, whatever way it comes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from kirikae.local.keeper import operation, service
+from kirikae.local.neveract import place_of, refusal
+
+STACK = json.dumps({"Resources": {"C": {"Type": "AWS::ECS::Cluster"}}})
+ESCAPED = STACK.replace("::", "\\u003a\\u003a")
+YAML = "Resources:\n  Q:\n    Type: AWS::SQS::Queue\n"
+NESTED = "Resources:\n  S:\n    Type: AWS::CloudFormation::Stack\n"
+FINE = "Resources:\n  B:\n    Type: AWS::S3::Bucket\n"
+URLS = [
+    "https://tmpl.s3.amazonaws.com/a/t.json",
+    "https://tmpl.s3.eu-west-1.amazonaws.com/a/t.json",
+    "https://s3.amazonaws.com/tmpl/a/t.json",
+    "http://127.0.0.1:4566/tmpl/a/t.json",
+    "http://tmpl.s3.amazonaws.com/a/t.json?X-Amz-Signature=1",
+]
+
+
+def asked(of: str, body: bytes, objects: dict[str, bytes] | None = None, **more: Any) -> str | None:
+    """As the child with moto asks, of a request signed for this service."""
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/",
+        "HTTP_AUTHORIZATION": f"AWS4 Credential=k/20260101/r/{of}/aws4_request",
+        "CONTENT_TYPE": "application/x-www-form-urlencoded",
+        **more,
+    }
+    known = objects or {}
+    name = operation(environ, body)
+    return refusal(service(environ), name, environ, body, known.get)
+
+
+def form(**of: str) -> bytes:
+    return urlencode(of).encode()
+
+
+def target(name: str) -> dict[str, str]:
+    return {"HTTP_X_AMZ_TARGET": name}
+
+
+@pytest.mark.parametrize(
+    ("of", "body", "more"),
+    [
+        ("monitoring", form(Action="PutMetricAlarm"), {}),
+        ("monitoring", b"{}", target("GraniteServiceVersion20100801.PutMetricAlarm")),
+        (
+            "monitoring",
+            b"",
+            {"PATH_INFO": "/service/GraniteServiceVersion20100801/operation/PutMetricAlarm"},
+        ),
+        ("monitoring", form(Action="PutCompositeAlarm"), {}),
+        ("application-autoscaling", b"{}", target("AnyScaleFrontendService.PutScalingPolicy")),
+        ("application-autoscaling", b"{}", target("AnyScaleFrontendService.PutScheduledAction")),
+        (
+            "application-autoscaling",
+            b"{}",
+            target("AnyScaleFrontendService.RegisterScalableTarget"),
+        ),
+        ("scheduler", b"{}", {"PATH_INFO": "/schedules/nightly"}),
+        ("scheduler", b"{}", {"PATH_INFO": "/schedules/nightly", "REQUEST_METHOD": "PUT"}),
+        (
+            "events",
+            b'{"Targets": [{"Arn": "arn:aws:ecs:r:1:cluster/c"}]}',
+            target("AWSEvents.PutTargets"),
+        ),
+        (
+            "events",
+            b'{"Targets": [{"Arn": "arn:aws:lambda:r:1:function:f"}]}',
+            target("AWSEvents.PutTargets"),
+        ),
+        ("events", b'{"Targets": [{"Arn": "arn:aws:sqs:r:1:q"}]}', target("AWSEvents.PutTargets")),
+    ],
+)
+def test_what_never_acts_is_refused(of, body, more):
+    """Alarms, scaling, schedules, and targets that EventBridge would not reach."""
+    why = asked(of, body, **more)
+    assert why is not None and "kirikae local does not" in why
+
+
+@pytest.mark.parametrize(
+    ("of", "body", "more"),
+    [
+        ("monitoring", form(Action="PutMetricData"), {}),
+        ("monitoring", form(Action="DescribeAlarms"), {}),
+        (
+            "application-autoscaling",
+            b"{}",
+            target("AnyScaleFrontendService.DescribeScalableTargets"),
+        ),
+        ("scheduler", b"", {"PATH_INFO": "/schedules", "REQUEST_METHOD": "GET"}),
+        ("events", b'{"Name": "r"}', target("AWSEvents.PutRule")),
+        (
+            "events",
+            b'{"Targets": [{"Arn": "arn:aws:logs:r:1:log-group:g"}]}',
+            target("AWSEvents.PutTargets"),
+        ),
+        ("cloudformation", form(Action="CreateStack", TemplateBody=FINE), {}),
+        ("autoscaling", form(Action="PutScalingPolicy"), {}),
+    ],
+)
+def test_the_rest_is_carried_out(of, body, more):
+    """What moto does, it does."""
+    assert asked(of, body, **more) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["CreateStack", "UpdateStack", "CreateChangeSet", "CreateStackSet"]
+)
+@pytest.mark.parametrize("template", [STACK, YAML, NESTED])
+def test_stacks_of_what_we_own_are_refused_in_the_request(name, template):
+    """A stack inside of a stack may hold any of it."""
+    why = asked("cloudformation", form(Action=name, TemplateBody=template))
+    assert why is not None and "CloudFormation stacks" in why
+
+
+@pytest.mark.parametrize("url", URLS)
+@pytest.mark.parametrize("template", [STACK, ESCAPED, YAML, NESTED])
+def test_and_where_the_template_lies_in_s3(url, template):
+    """As `cloudformation deploy --s3-bucket`, SAM and the CDK send it; it once said CREATE_COMPLETE
+    and nothing was there."""
+    objects = {"/tmpl/a/t.json": template.encode()}
+    why = asked("cloudformation", form(Action="CreateChangeSet", TemplateURL=url), objects)
+    assert why is not None and "CloudFormation stacks" in why
+    objects = {"/tmpl/a/t.json": FINE.encode()}
+    assert asked("cloudformation", form(Action="CreateStack", TemplateURL=url), objects) is None
+
+
+def test_a_template_that_is_not_there_is_told():
+    """Not taken for an empty one."""
+    why = asked("cloudformation", form(Action="CreateStack", TemplateURL=URLS[0]))
+    assert why is not None and "cannot read the template" in why
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_places_of_urls(url):
+    """In either form."""
+    assert place_of(url) == "/tmpl/a/t.json"
