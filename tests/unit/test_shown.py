@@ -6,9 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kirikae.console.driving import _complain
 from kirikae.console.here import Answer
 from kirikae.console.main import _show
+from kirikae.console.telling import Teller
+from kirikae.model.evidence import Evidence, Verdict
+from kirikae.model.move import Move
+from kirikae.model.said import text
 from kirikae.model.shown import clean, writable
+from kirikae.move.engine import Look, Wait, Waits
+from tests.command import run
 
 
 @pytest.mark.parametrize(
@@ -50,3 +57,26 @@ def test_every_answer_goes_through_it(capsys):
     _show(answer, as_json=True)
     assert capsys.readouterr().out == '{"outcome": "done", "x": "?"}\n'
     assert writable("é") == "é"
+
+
+EVIL = "\x1b]0;owned\x07\x1b[5mnews\nof a host"
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_what_a_driver_prints_goes_through_it_too(capsys, live):
+    """While it goes on, in one line of a terminal or line by line; its complaints as well."""
+    evidence = Evidence(Verdict.FAIL, text(EVIL))
+    wait = Wait(Waits.EVIDENCE, text(EVIL))
+    look = Look(Move("web", (1000,), seq=3), evidence, wait)
+    teller = Teller(False, lambda _: None, live=live)
+    teller(look)
+    _complain(EVIL)
+    told = capsys.readouterr()
+    for words in (told.out, told.err.replace("\r\x1b[K", "")):
+        assert "\x1b" not in words and "\x07" not in words and "news" in words
+
+
+def test_a_word_of_the_command_line_is_shown_as_text(capsys):
+    """It may come from a script's variable."""
+    ran = run("move", "status", "web", "--no-such\x1b]0;owned\x07")
+    assert ran.exit_code == 2 and "\x1b" not in ran.stderr and "--no-such" in ran.stderr
