@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +49,15 @@ def test_nothing_that_a_terminal_obeys_is_left(text):
     assert not [each for each in shown if ord(each) < 32 and each not in "\t\n"]
     assert not any(0x7F <= ord(each) < 0xA0 for each in shown)
     shown.encode()
+
+
+@given(st.text(max_size=30))
+def test_json_is_the_same_data_and_gives_no_terminal_an_order(text):
+    """Also the 8-bit forms, and what turns the direction of text."""
+    for given_ in (text, "\x9b31m" + text, "\u202e" + text):
+        told = Answer({"x": given_}).json()
+        assert json.loads(told)["x"] == given_
+        assert clean(told) == told or re.search("[\ud800-\udfff]", told)
 
 
 def test_every_answer_goes_through_it(capsys):
