@@ -72,7 +72,9 @@ def project_file() -> str:
     found = project_schema()
     lines = [NOTE, "# The project file, `kirikae.yml`\n"]
     lines.append(
-        "YAML 1.2. Unknown keys are refused. Shares and parts are strings with a per "
+        "YAML 1.2, UTF-8, at most 1 MB, 20,000 values and 20 deep. Unknown keys are refused, and "
+        "so is what later verbs would refuse, as far as the file alone shows it (`kirikae project "
+        "check`). Shares and parts are strings with a per "
         "cent sign, durations strings with a unit."
     )
     lines.append(

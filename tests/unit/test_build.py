@@ -18,7 +18,7 @@ from kirikae.build.errors import CannotBuild, EngineProblem
 from kirikae.build.places import place_of
 from kirikae.build.plan import plan
 from kirikae.build.sizes import size_of
-from kirikae.build.written import State, checksum, state_of
+from kirikae.build.written import RECORD, State, checksum, state_of
 from kirikae.console import build, release
 from kirikae.console.here import Here
 from kirikae.console.kinds import read_project
@@ -332,6 +332,15 @@ def test_files_are_written_once_and_an_edited_one_is_left_alone(here):
     assert "subnet-1" in (here.folder / "ecs/ecs-service-def.json").read_text()
     assert "wrote image/nginx.conf (edited)" in build.written(here, True, False).lines
     assert "subnet-2" in (here.folder / "ecs/ecs-service-def.json").read_text()
+
+
+@pytest.mark.parametrize("body", ["{", "[1]", "\x00", "[" * 9_000])
+def test_a_damaged_record_of_what_was_written_is_told(here, body):
+    """Half a merge in the user's git, say."""
+    build.written(here, force=False, dry_run=False)
+    (here.folder / "image" / RECORD).write_text(body)
+    with pytest.raises(CannotBuild, match=r"cannot be read .*put it back as git has it"):
+        build.written(here, force=False, dry_run=False)
 
 
 def test_a_file_that_is_no_text_counts_as_edited():

@@ -144,3 +144,12 @@ def test_a_port_is_asked_through_the_connection(client):
     client(complaint="open failed", code=1)
     with pytest.raises(CommandFailed, match=r"127\.0\.0\.1:8080 does not answer"):
         Host("ssh://web1").get(8080, "/health")
+
+
+def test_a_client_that_no_shell_could_read_is_told(monkeypatch):
+    """A quote too few in KIRIKAE_SSH."""
+    monkeypatch.setenv("KIRIKAE_SSH", "ssh -F 'config")
+    with pytest.raises(UsageProblem, match="KIRIKAE_SSH=ssh -F 'config: No closing quotation"):
+        Host("ssh://web1")
+    monkeypatch.setenv("KIRIKAE_SSH", "")
+    assert Host("ssh://web1").name == "web1"

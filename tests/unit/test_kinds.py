@@ -152,3 +152,23 @@ def test_the_schema_and_the_doctor_know_it(folder):
     assert "WorldMove" in schema["$defs"]
     ran: Ran = run("doctor")
     assert "could change: world, the service c/b" in ran.stdout
+
+
+def test_status_says_what_can_be_done_and_not_what_cannot(folder):
+    """A driver would do nothing with a move that is held, settled or over."""
+    run("move", "start", "earth", "--detach")
+    run("move", "hold", "earth")
+    held = run("move", "status", "earth").stdout
+    assert "it stays as it is until `kirikae move resume earth`" in held
+    assert "you can: `kirikae move hold earth`, `kirikae move resume earth`" in held
+    assert "takes over" not in held
+    run("move", "resume", "earth")
+    waiting = run("move", "status", "earth").stdout
+    assert "`kirikae move start earth` takes over" in waiting and "resume" not in waiting
+    run("move", "start", "earth")
+    settled = run("move", "status", "earth").stdout
+    assert "nobody has to" in settled and "`kirikae back-out earth`" in settled
+    run("move", "retire", "earth")
+    over = run("move", "status", "earth").stdout
+    assert "it is over" in over and "you can" not in over
+    assert plain("move", "status", "earth")["lawful"] == []

@@ -159,10 +159,13 @@ def test_any_definition_is_taken_or_told_what_is_wrong(tmp_path_factory, task, s
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (b'{"family": NaN}', "NaN is no number"),
-        (b'{"family": "a", "family": "b"}', "the key 'family' stands twice"),
+        (b'{"family":\n NaN}', "t.json:2: NaN is no number"),
+        (b'{"family": "a",\n "family": "b"}', "t.json:1, 2: the key 'family' stands twice"),
+        (b" " * 300_000, "more than 256 kB"),
+        (b"{{" * 100_000, "t.json:1: not JSON"),
+        ('{"family": "a"}'.encode("utf-16"), "t.json:1: the file is UTF-16"),
         (b"[" * 100_000, "cannot be read"),
-        (b'{"family": "\xff"}', "not UTF-8 text"),
+        (b'{\n"family": "\xff"}', "t.json:2: not UTF-8 text"),
         (b'{"a": ' + b"9" * 5000 + b"}", "cannot be read"),
     ],
 )

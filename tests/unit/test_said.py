@@ -77,6 +77,13 @@ def test_blanks_are_shown_as_they_are_meant():
     assert duration(None) == said("model.unknown")
 
 
+def test_one_of_a_thing_is_one_thing():
+    """And none, two or a thousand are many."""
+    told = [WORDS.say(said("console.survey.questions", n=n)) for n in (0, 1, 2, 1200)]
+    assert told == ["0 questions", "1 question", "2 questions", "1,200 questions"]
+    assert WORDS.say(duration(60)) == "1 minute" and WORDS.say(duration(120)) == "2 minutes"
+
+
 def test_a_sentence_that_these_words_do_not_have_is_shown_as_it_stands():
     """A journal of another version is read without a traceback, and nothing of it is hidden."""
     words = Words.of()

@@ -101,8 +101,21 @@ def files_of(here: Here, made: Planned) -> Files:
         path: (here.folder / path).read_bytes() for path in wanted if (here.folder / path).exists()
     }
     record = here.folder / made.project.build.folder / RECORD
-    recorded = dict(json.loads(record.read_text())) if record.exists() else {}
+    recorded = _recorded(record)
     return Files(here.folder, wanted, states(wanted, there, recorded), recorded, record)
+
+
+def _recorded(record: Path) -> dict[str, str]:
+    """What was written last time.  Raises CannotBuild."""
+    if not record.exists():
+        return {}
+    try:
+        return dict(json.loads(record.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise CannotBuild(
+            f"{record} cannot be read ({type(error).__name__}); put it back as git has it, or "
+            "remove it: then every file counts as edited"
+        ) from error
 
 
 def shown_plan(here: Here) -> Answer:

@@ -15,6 +15,7 @@ from typing import Any
 
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.said import Language, chosen
+from kirikae.model.shown import escaped
 
 OUTCOMES = {
     Exit.DONE: "done",
@@ -87,9 +88,9 @@ _FINITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 def to_json(plain: Any) -> str:
     """One line.  Numbers that JSON does not have (infinities, NaN) are null: not known."""
     try:
-        return _FINITE(plain)
+        return escaped(_FINITE(plain))
     except ValueError:
-        return json.dumps(_finite(plain), ensure_ascii=False)
+        return escaped(json.dumps(_finite(plain), ensure_ascii=False))
 
 
 def _finite(plain: Any) -> Any:

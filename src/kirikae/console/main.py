@@ -3,6 +3,7 @@ help is quick."""
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Any
 
@@ -133,7 +134,9 @@ def _answer_of(words: list[str], as_json: bool) -> Answer:
     except click.ClickException as error:
         if as_json:
             return refused(Exit.USAGE, error.format_message())
-        error.show()
+        told = io.StringIO()
+        error.show(told)
+        click.echo(clean(told.getvalue()), nl=False, err=True)
         return Answer(exit=Exit.USAGE, silent=True)
     except KirikaeError as error:
         return refused(error.exit, str(error))

@@ -15,7 +15,7 @@ from kirikae.console.surveyed import survey_findings, today
 from kirikae.console.telling import shown
 from kirikae.model.errors import Exit
 from kirikae.model.finding import Finding, blocking
-from kirikae.model.move import Move, Phase, Verb
+from kirikae.model.move import Move, Order, Phase, Verb
 from kirikae.model.said import Said, duration, said
 from kirikae.model.share import WHOLE, percent
 from kirikae.move.kind import Fact, Prospects
@@ -23,6 +23,7 @@ from kirikae.move.lease import Holder
 
 _TURNS = (Verb.SHIFT, Verb.BACK_OUT, Verb.RESUME, Verb.ABANDON)
 """Orders that turn the share while they are carried out."""
+_BY_HAND = (Verb.BACK_OUT, Verb.HOLD, Verb.RESUME, Verb.SETTLE, Verb.RETIRE, Verb.ABANDON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,7 @@ class Standing:
             "differs": Speech().say(self.differs),
             "driver": "" if self.driver is None else str(self.driver),
             "closed": Speech().say(self.closed),
+            "lawful": self._lawful,
             **{fact.key: fact.plain for fact in self.facts},
         }
 
@@ -152,6 +154,8 @@ class Standing:
         if self.differs is not None:
             told.append(speech.say(self.differs))
         told.append(speech.say(self._driver()))
+        if self._lawful:
+            told.append(speech.say(said("console.status.lawful", verbs=self._lawful)))
         if self.closed is not None:
             told.append(speech.say(said("console.status.closed", closed=self.closed)))
         return told + [speech.say(fact.says) for fact in self.facts if fact.says]
@@ -159,8 +163,24 @@ class Standing:
     def _driver(self) -> Said:
         """Who holds the lease now."""
         if self.driver is None:
-            return said("console.status.nobody")
+            return said(f"console.status.{self._without_driver()}", name=self.move.name)
         return said("console.status.driver", pid=self.driver.pid, host=self.driver.host)
+
+    def _without_driver(self) -> str:
+        """What that means: a driver would do nothing with a move that is held or over."""
+        if self.move.over:
+            return "over"
+        if self.move.held is not None:
+            return "stands"
+        return "settled" if self.move.phase is Phase.SETTLED else "nobody"
+
+    @property
+    def _lawful(self) -> list[str]:
+        """What a person may ask of it now, as it is typed."""
+        name = self.move.name
+        verbs = [verb for verb in _BY_HAND if self.move.allows(Order(verb))]
+        typed = {Verb.BACK_OUT: f"kirikae back-out {name}"}
+        return [f"`{typed.get(verb, f'kirikae move {verb} {name}')}`" for verb in verbs]
 
 
 def standing(desk: Desk) -> Standing:

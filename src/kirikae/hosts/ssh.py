@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from kirikae.hosts.errors import CommandFailed, HostSilent
+from kirikae.model.errors import UsageProblem
 from kirikae.model.hosts import address_from
 
 _AS_ROOT = (
@@ -45,6 +46,16 @@ class Answer:
     body: str
 
 
+def _client() -> list[str]:
+    """Raises UsageProblem."""
+    words = os.environ.get("KIRIKAE_SSH", "ssh")
+    try:
+        found = shlex.split(words)
+    except ValueError as error:
+        raise UsageProblem(f"KIRIKAE_SSH={words}: {error}; write it as a shell would") from error
+    return found or ["ssh"]
+
+
 class Host:
     def __init__(self, url: str) -> None:
         """``url`` is ``ssh://[user@]name[:port]``; the name is looked up as ``ssh`` does.  Raises
@@ -53,7 +64,7 @@ class Host:
         self.url = url
         self.name = address.name
         self._login = address.login
-        self._client = [*shlex.split(os.environ.get("KIRIKAE_SSH", "ssh")), *_OPTIONS]
+        self._client = [*_client(), *_OPTIONS]
         if address.port is not None:
             self._client += ["-p", str(address.port)]
 

@@ -178,17 +178,21 @@ class _Plain:
                 "or deeper than any project file; write out what is meant"
             )
         if isinstance(node, Mapping):
-            return {
-                self._text(str(key), line): self.of(value, depth + 1, _line_at(node, key) or line)
-                for key, value in node.items()
-                if self._is_name(node, key)
-            }
+            return self._section(node, depth, line)
         if isinstance(node, Sequence) and not isinstance(node, str | bytes):
             return [
                 self.of(value, depth + 1, _line_at(node, place) or line)
                 for place, value in enumerate(node)
             ]
         return self._text(str(node), line) if isinstance(node, str) else node
+
+    def _section(self, node: Any, depth: int, line: int) -> dict[str, Any]:
+        found = {}
+        for key, value in node.items():
+            at = _line_at(node, key) or line
+            if self._is_name(node, key):
+                found[self._text(str(key), at)] = self.of(value, depth + 1, at)
+        return found
 
     def _is_name(self, node: Any, key: Any) -> bool:
         if isinstance(key, str):

@@ -15,12 +15,19 @@ _ORDERS = re.compile(f"{_STRINGS}|{_SEQUENCES}|{_SHORT}")
 _UNFIT = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+_BEYOND_ASCII = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _STAND_IN = "\ufffd"
 
 
 def clean(text: str) -> str:
     """Without a terminal's orders; what else cannot be shown becomes U+FFFD."""
     return _UNFIT.sub(_STAND_IN, _ORDERS.sub("", text.replace("\r\n", "\n")))
+
+
+def escaped(json: str) -> str:
+    """JSON in which every character that a terminal may obey is written as ``\\uXXXX``: the same
+    data.  (ASCII's own are written so by JSON itself.)"""
+    return _BEYOND_ASCII.sub(lambda found: f"\\u{ord(found[0]):04x}", json)
 
 
 def writable(text: str) -> str:

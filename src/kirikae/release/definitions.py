@@ -12,11 +12,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kirikae.model.errors import UsageProblem
+from kirikae.model.texts import shortened, text_from
 from kirikae.release.errors import DefinitionProblem
 
 TASK_FILE = "ecs-task-def.json"
 SERVICE_FILE = "ecs-service-def.json"
-_ACTION = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.S)
+_MOST_BYTES = 256_000
+"""A task definition may have 64 kB (ECS service quotas)."""
+_MOST_LINES = 5
+_ACTION = re.compile(r"\{\{-?(.{0,500}?)-?\}\}", re.S)
 _CALL = re.compile(r"(env|must_env)((?:\s+(?:`[^`]*`|\"[^\"]*\"))+)")
 _WORD = re.compile(r"`([^`]*)`|\"([^\"]*)\"")
 
@@ -42,7 +47,7 @@ def render(text: str, name: str, values: Mapping[str, str]) -> str:
 
 def _called(action: re.Match[str], values: Mapping[str, str]) -> str:
     """What one action stands for.  Raises DefinitionProblem without a place."""
-    call = _CALL.fullmatch(action[1])
+    call = _CALL.fullmatch(action[1].strip())
     if call is None:
         raise DefinitionProblem(
             f"`{action[0]}`: only env and must_env are understood by this release"
@@ -69,16 +74,21 @@ def load(folder: Path, file: str, values: Mapping[str, str]) -> dict[str, Any]:
     """Read one definition file.  Raises DefinitionProblem."""
     path = folder / file
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
+        with path.open("rb") as opened:
+            raw = opened.read(_MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
         raise DefinitionProblem(
-            f"{path}: {error.strerror}; `fleets.new.definitions` names the folder of {file}"
-            f"{_other_form(path)}"
+            f"{path}: {why}; `fleets.new.definitions` names the folder of {file}{_other_form(path)}"
         ) from error
-    except UnicodeDecodeError as error:
+    if len(raw) > _MOST_BYTES:
         raise DefinitionProblem(
-            f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8"
-        ) from error
+            f"{path}: more than {_MOST_BYTES // 1000} kB, which no definition may have"
+        )
+    try:
+        text = text_from(raw, str(path))
+    except UsageProblem as problem:
+        raise DefinitionProblem(str(problem)) from problem
     return _unwrapped(path, _read(path, render(text, str(path), values)))
 
 
@@ -94,14 +104,19 @@ def _read(path: Path, text: str) -> Any:
     twice."""
 
     def no_number(word: str) -> Any:
-        raise DefinitionProblem(f"{path}: {word} is no number that AWS could read")
+        [line, *_] = _lines_with(text, re.escape(word)) or [1]
+        raise DefinitionProblem(f"{path}:{line}: {word} is no number that AWS could read")
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise DefinitionProblem(f"{path}: the key {twice!r} stands twice in one object")
+            lines = _lines_with(text, re.escape(json.dumps(twice, ensure_ascii=False)) + r"\s*:")
+            told = ", ".join(map(str, lines[:_MOST_LINES])) or "1"
+            raise DefinitionProblem(
+                f"{path}:{told}: the key {shortened(twice)} stands twice in one object"
+            )
         return found
 
     try:
@@ -109,7 +124,14 @@ def _read(path: Path, text: str) -> Any:
     except json.JSONDecodeError as error:
         raise DefinitionProblem(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
     except (RecursionError, ValueError) as error:
-        raise DefinitionProblem(f"{path}: cannot be read: {error}") from error
+        raise DefinitionProblem(
+            f"{path}: cannot be read: nested too deep, or a number is too long ({str(error)[:60]})"
+        ) from error
+
+
+def _lines_with(text: str, pattern: str) -> list[int]:
+    """Counted from 1."""
+    return [text.count("\n", 0, found.start()) + 1 for found in re.finditer(pattern, text)]
 
 
 def _unwrapped(path: Path, plain: Any) -> dict[str, Any]:

@@ -84,5 +84,6 @@ def _reported(project: Project, host: Host, header: str) -> str:
     try:
         answer = host.get(project.fleets.old.port, path)
     except KirikaeError as error:
-        return f"nothing: {error}"
+        # One line of a table, whatever the host or ssh said.
+        return f"nothing: {' '.join(str(error).split())}"
     return answer.headers.get(header, "no release ID")

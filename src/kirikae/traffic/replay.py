@@ -288,6 +288,14 @@ class _Reader:
             return {}
         if not isinstance(raw, dict) or len(raw) > _MOST_BOUNDS:
             self.refuse(f'le {shortened(raw)}: counts by seconds are needed, such as {{"0.1": 48}}')
+        found = self._counts(raw)
+        if found and max(found.values()) > requests:
+            self.refuse(f"le counts more answers than requests ({requests})")
+        if "tau" not in self.raw:
+            self._rising(found)
+        return found
+
+    def _counts(self, raw: Mapping[str, Any]) -> dict[float, int]:
         known = self.bounds
         found = {}
         for bound, n in raw.items():
@@ -295,12 +303,8 @@ class _Reader:
                 continue
             at = known.get(bound) or self.bound(bound)
             found[at] = n if type(n) is int and n >= 0 else self.count(f"le {bound}", n)
-        if found and max(found.values()) > requests:
-            self.refuse(f"le counts more answers than requests ({requests})")
         if len(found) + ("+Inf" in raw) < len(raw):
             self.refuse("le counts at one bound twice")
-        if "tau" not in self.raw:
-            self._rising(found)
         return found
 
     def _rising(self, found: Mapping[float, float]) -> None:

@@ -1,0 +1,1 @@
+"""Input that nobody meant: seeded, on what reads files, hosts and words."""
