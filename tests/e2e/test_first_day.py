@@ -1,4 +1,4 @@
-"""The first day: `init` and `doctor` against kirikae local, with an ECS service that really runs."""
+"""The first day: `init` and `doctor` against kirikae local, with a service that really runs."""
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ import click
 from kirikae.console import kinds
 from kirikae.console.context import load_project
 from kirikae.console.here import Answer, Here
-from kirikae.console.options import JSON
+from kirikae.console.options import JSON, Whole
 
 
-@click.group()
+@click.group(cls=Whole)
 def project() -> None:
     """Look at the project file."""
 
