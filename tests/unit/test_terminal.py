@@ -115,6 +115,34 @@ def test_ctrl_c_says_who_stays_where_and_that_nobody_looks_after_them(
     assert words in run("move", "start", "earth", "--json").json["message"]
 
 
+@pytest.mark.parametrize(
+    ("phase", "share", "says"),
+    [
+        (
+            Phase.RUNNING,
+            100,
+            "nobody judges or backs it out; `kirikae move start earth` takes over",
+        ),
+        (Phase.SETTLED, 1000, "needs no driver"),
+        (Phase.RETIRED, 1000, "it is over"),
+    ],
+)
+def test_status_says_what_goes_on_from_here(folder, phase, share, says):
+    """A settled or retired move needs nobody to take over."""
+    (folder / "world").write_text(f"{share}\n")
+    journal(folder).write(Move("earth", PLAN, phase, share, seq=1, attempt=1, stepped=1))
+    assert says in run("move", "status", "earth").stdout
+
+
+def test_without_hosts_the_line_that_accepts_it_is_printed(folder):
+    """The `where` that works stands nowhere else."""
+    (folder / "kirikae.yml").write_text(
+        PROJECT.replace(', hosts: ["ssh://web1", "ssh://web2"]', "")
+    )
+    ran = run("survey", "ask")
+    assert "SV01" in ran.stdout and "the old fleet" in ran.stdout
+
+
 # --- retire
 
 

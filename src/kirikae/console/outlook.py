@@ -154,8 +154,17 @@ class Standing:
     def _driver(self) -> Said:
         """Who holds the lease now."""
         if self.driver is None:
-            return said("console.status.nobody")
+            return said(f"console.status.{_undriven(self.move)}", name=self.move.name)
         return said("console.status.driver", pid=self.driver.pid, host=self.driver.host)
+
+
+def _undriven(move: Move) -> str:
+    """What goes on from here, by the word of ``console.status``."""
+    if move.over:
+        return "nobody_over"
+    if move.held is not None:
+        return "nobody_held"
+    return "nobody_settled" if move.phase is Phase.SETTLED else "nobody"
 
 
 def standing(desk: Desk) -> Standing:
