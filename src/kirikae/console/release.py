@@ -20,7 +20,7 @@ from kirikae.console.completion import RELEASES, SIDES
 from kirikae.console.context import load_project, open_aws, open_store
 from kirikae.console.here import Answer, Here, would
 from kirikae.console.options import DRY, JSON, Whole
-from kirikae.console.progress import Progress
+from kirikae.console.progress import Progress, as_json
 from kirikae.console.surveyed import state_folder
 from kirikae.model.project import Project
 from kirikae.model.shown import clean
@@ -218,8 +218,9 @@ _TIMEOUT = click.option(
 
 
 def _tell(text: str) -> None:
-    """How it comes along, while the answer is still to come."""
-    click.echo(clean(text), err=True)
+    """How it comes along, while the answer is still to come; in a pipe too, for CI's log."""
+    if not as_json():
+        click.echo(clean(text), err=True)
 
 
 @click.group(cls=Whole)
