@@ -344,7 +344,7 @@ def test_the_doctor_says_in_its_first_lines_where_who_and_what_is_missing(user):
         and "fleets.old.hosts" in lines[2]
     )
     # On kirikae local everybody may do everything: nobody could prove a permission there.
-    assert lines[3].startswith("not proven: permissions")
+    assert any(line.startswith("not proven: ") and "permissions" in line for line in lines)
     assert user.run("doctor", "--lang", "ja")[1].startswith("場所:")
     assert "nothing (--read-only)" in user.run("--read-only", "doctor")[1]
 

@@ -116,10 +116,10 @@ def test_the_line_of_figures_has_rates_times_and_evidence():
         found.look(Batch(float(t), 1.0, 10, {"": sides}, 7, {"p95": 0.3}))
     line = EN.say(telling.told(found.evidence().figures).line)
     assert line.startswith(
-        "new 200 requests (10.0/s), 20 errors, over the old p50/p95/p99 (?/300/? ms) "
-        "?/10.0%/? · old 19800 requests (990.0/s)"
+        "new 200 (10.0/s), 20 errors, over the old p50/p95/p99 (?/300/? ms) "
+        "?/10.0%/? | old 19800 (990.0/s)"
     )
-    assert "delivered 1.0% · harm 10^" in line
+    assert "harm 100% proven | delivered 1.0%" in line
 
 
 def test_what_is_not_known_is_said_to_be_unknown():

@@ -18,11 +18,12 @@ from kirikae.build.plan import Plan
 from kirikae.build.plan import plan as plan_of
 from kirikae.build.written import RECORD, State, record_of, states
 from kirikae.console.acceptances import doubting, doubts
+from kirikae.console.completion import RELEASES
 from kirikae.console.container_engine import ContainerEngine
 from kirikae.console.context import load_project, open_store
 from kirikae.console.here import DRY_RUN, NOTHING_TO_DO, Answer, Here, refused, would
 from kirikae.console.images import make_images, storeys_in
-from kirikae.console.options import DRY, JSON
+from kirikae.console.options import DRY, JSON, Whole
 from kirikae.console.release import releases_of
 from kirikae.console.speech import Speech
 from kirikae.console.surveyed import bundles_of, survey_findings, today
@@ -264,7 +265,7 @@ def verified(here: Here, release_id: str) -> Answer:
 # --- the commands
 
 
-@click.group()
+@click.group(cls=Whole)
 def build() -> None:
     """Make images and definitions from what the survey found."""
 
@@ -300,7 +301,7 @@ def explain(here: Here, path: str) -> Answer:
 
 
 @build.command()
-@click.argument("release_id")
+@click.argument("release_id", shell_complete=RELEASES)
 @click.option(
     "--distribution",
     default=None,
@@ -327,7 +328,7 @@ def image(
 
 
 @build.command()
-@click.argument("release_id")
+@click.argument("release_id", shell_complete=RELEASES)
 @JSON
 @click.pass_obj
 def verify(here: Here, release_id: str) -> Answer:

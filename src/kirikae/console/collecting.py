@@ -12,6 +12,7 @@ from typing import Any
 from kirikae.aws.session import Aws
 from kirikae.console.here import Answer, Here, would
 from kirikae.console.kinds import turned
+from kirikae.console.progress import Progress
 from kirikae.console.surveyed import amazon_file, hosts_of, shelf_of, state_folder
 from kirikae.hosts.errors import CommandFailed, HostSilent
 from kirikae.hosts.files import write_privately
@@ -119,7 +120,10 @@ def collect_from(
     """Look at all of them, side by side.  Raises KeyProblem."""
     keys = project_key(state_folder(here, project) / "survey.key")
     shelf = shelf_of(here, project)
-    look = partial(_look, keys=keys, shelf=shelf)
+    progress = Progress()
+    names = ", ".join(host.name for host in hosts)
+    progress.step(f"looking at {names}, at lowest priority: minutes on a busy host")
+    look = partial(_look, keys=keys, shelf=shelf, progress=progress)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         looks = pool.map(look, hosts)
     return Collected(list(looks))
@@ -129,9 +133,17 @@ def _look(
     host: Host,
     keys: Keys,
     shelf: Shelf,
+    progress: Progress,
 ) -> Looked:
     """One silent host does not keep us from the others."""
     began = time.monotonic()
+    looked = _looked(host, keys, shelf, began)
+    progress.step(f"{host.name}: {looked.trouble or looked.kept}")
+    return looked
+
+
+def _looked(host: Host, keys: Keys, shelf: Shelf, began: float) -> Looked:
+    """What became of one host."""
     try:
         file = shelf.put(host.name, collect(host, keys))
         size = file.stat().st_size

@@ -98,11 +98,11 @@ class Checkup:
         }
 
     def lines(self, speech: Speech, everything: bool = False) -> list[str]:
-        """Everything that somebody in a hurry needs stands in the first three."""
-        told = [self._where(), self._who(), self._missing()]
-        open_ones = self.of(State.UNPROVEN)
-        if open_ones:
-            told.append(said("console.doctor.unproven", what=[each.says for each in open_ones]))
+        """Where and who in the first two, then what is missing, each in a line."""
+        told = [self._where(), self._who(), *self._missing()]
+        told += [
+            said("console.doctor.unproven", what=each.says) for each in self.of(State.UNPROVEN)
+        ]
         held = self.of(State.PROVEN)
         if everything:
             told += [said("console.doctor.proven", what=each.says) for each in held]
@@ -151,14 +151,14 @@ class Checkup:
         service = f"{new.cluster}/{new.ecs_service}"
         return said("console.doctor.could", turns=turned or "-", service=service, hosts=hosts)
 
-    def _missing(self) -> Said:
-        """All that is missing, in one sentence; that nothing is, only where all was looked at."""
+    def _missing(self) -> list[Said]:
+        """Each thing in a line; that nothing is missing, only where all was looked at."""
         lacking = self.of(State.MISSING)
         if lacking:
-            return said("console.doctor.missing", missing=[each.says for each in lacking])
+            return [said("console.doctor.missing", missing=each.says) for each in lacking]
         if self.of(State.UNPROVEN):
-            return said("console.doctor.nothing_seen")
-        return said("console.doctor.all")
+            return [said("console.doctor.nothing_seen")]
+        return [said("console.doctor.all")]
 
 
 def checkup(here: Here, progress: Progress) -> Checkup:

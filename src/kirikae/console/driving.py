@@ -13,19 +13,21 @@ import click
 from kirikae.aws.cloudwatch import heartbeat
 from kirikae.build.driver import driver_files
 from kirikae.console.acceptances import doubts
+from kirikae.console.completion import MOVES
 from kirikae.console.context import Desk, load_project, move_of, open_desk
 from kirikae.console.errors import SurveySaysNo
 from kirikae.console.here import DRY_RUN, NOTHING_TO_DO, Answer, Here
-from kirikae.console.notify import notifier_of
+from kirikae.console.notify import Notifier, notifier_of
 from kirikae.console.options import DRY, LANG, STREAM
 from kirikae.console.orders import dry
 from kirikae.console.speech import Speech
 from kirikae.console.surveyed import refusal, survey_findings, today
-from kirikae.console.telling import Teller, about, exit_of, shown_look
+from kirikae.console.telling import Teller, about, exit_of, shown, shown_look
 from kirikae.hosts.files import write_durably
 from kirikae.model.errors import AwsUnreachable, Exit, KirikaeError, UsageProblem
 from kirikae.model.finding import blocking
 from kirikae.model.move import Move
+from kirikae.model.said import said
 from kirikae.model.share import percent
 from kirikae.model.shown import clean
 from kirikae.move.driver import Service
@@ -66,10 +68,22 @@ def _telling(
     desk: Desk, speech: Speech | None, as_json: bool = False
 ) -> Iterator[Callable[[Look], None]]:
     """To the terminal (None: not there), and to who is named in `notify`."""
-    teller: Callable[[Look], None] = _nobody
-    if speech is not None:
-        teller = Teller(as_json, desk.thing.told, speech)
+    shower = None if speech is None else Teller(as_json, desk.thing.told, speech)
+    teller: Callable[[Look], None] = shower or _nobody
     notifier = notifier_of(desk, _complain)
+    try:
+        with _with_notes(teller, notifier) as tell:
+            yield tell
+    finally:
+        if shower is not None:
+            shower.close()
+
+
+@contextmanager
+def _with_notes(
+    teller: Callable[[Look], None], notifier: Notifier | None
+) -> Iterator[Callable[[Look], None]]:
+    """Beside the terminal, people in a chat."""
     if notifier is None:
         yield teller
         return
@@ -93,7 +107,7 @@ def _complain(text: str) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=MOVES)
 @click.option("--detach", is_flag=True, help="Plan it, and leave the driving to `move drive`.")
 @STREAM
 @DRY
@@ -113,9 +127,21 @@ def start(
     if detach:
         return about(desk.journal.read(name), "left to its driver;")
     speech = Speech(here.language(lang), desk.kind.name)
-    with _telling(desk, speech, as_json) as tell:
-        look = desk.driver.drive(tell)
+    try:
+        with _telling(desk, speech, as_json) as tell:
+            look = desk.driver.drive(tell)
+    except KeyboardInterrupt:
+        return _interrupted(desk.journal.read(name), speech)
     return _ended(look.move, speech)
+
+
+def _interrupted(found: Move, speech: Speech) -> Answer:
+    """Who is left on the new side, and that nobody looks after them now."""
+    key = "console.interrupted.nobody"
+    if found.live and found.share:
+        key = "console.interrupted.somebody"
+    says = speech.say(said(key, name=found.name, share=found.share))
+    return Answer({**shown(found), "message": says}, (), Exit.UNFINISHED, "", (says,))
 
 
 def _would_start(desk: Desk, found: Move | None) -> Answer:
@@ -139,7 +165,7 @@ def _ended(found: Move, speech: Speech) -> Answer:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=MOVES)
 @STREAM
 @DRY
 @click.pass_obj
@@ -181,7 +207,7 @@ def _step(desk: Desk, speech: Speech | None) -> tuple[Move, Look]:
 
 
 @click.command("drive")
-@click.argument("name")
+@click.argument("name", shell_complete=MOVES)
 @click.option(
     "--service",
     "as_service",

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 import click
 
 from kirikae.console.catalogue import catalogue
+from kirikae.console.completion import CODES
 from kirikae.console.here import Answer, Here
 from kirikae.console.options import JSON, LANG
 from kirikae.console.speech import Speech
@@ -51,7 +52,7 @@ def told(entry: Entry, speech: Speech) -> list[str]:
 
 
 @click.command("explain")
-@click.argument("code")
+@click.argument("code", shell_complete=CODES)
 @LANG
 @JSON
 @click.pass_obj

@@ -15,6 +15,7 @@ from pathlib import Path
 from kirikae.build.errors import CannotBuild
 from kirikae.build.written import checksum
 from kirikae.console.container_engine import ContainerEngine
+from kirikae.console.progress import Progress
 from kirikae.release.manifest import Manifest
 
 _DISTRIBUTION = re.compile(r"^ARG DISTRIBUTION=(\S+)", re.M)
@@ -73,7 +74,8 @@ def make_images(
 ) -> dict[str, str]:
     """Name of the storey -> its image, by digest where it was pushed, else by its ID."""
     with _context(storeys, manifest, archive) as context:
-        base = _base_image(engine, context, service)
+        progress = Progress()
+        base = _base_image(engine, context, service, progress)
         begins = {
             "app": {"BASE": base},
             "web": {"DISTRIBUTION": context.distribution},
@@ -85,7 +87,10 @@ def make_images(
         made = {}
         for name in context.names:
             tag = f"{repository or service}-{name}:{manifest.id}"
+            progress.step(f"building {tag}")
             engine.build(tag, context.folder / f"{name}.Dockerfile", begins[name], labels)
+            if repository is not None:
+                progress.step(f"pushing {tag}")
             made[name] = engine.image_id(tag) if repository is None else engine.push(tag)
         return made
 
@@ -104,11 +109,12 @@ def _context(storeys: Storeys, manifest: Manifest, archive: bytes) -> Iterator[S
         yield Storeys(folder, storeys.distribution)
 
 
-def _base_image(engine: ContainerEngine, storeys: Storeys, service: str) -> str:
+def _base_image(engine: ContainerEngine, storeys: Storeys, service: str, progress: Progress) -> str:
     """The base storey of exactly these inputs; built when there is none."""
     inputs = checksum(storeys.base_inputs())
     name = f"{service}-base:{inputs[:_TAG_LENGTH]}"
     if not engine.has(name):
+        progress.step(f"building {name}, the packages below the app: minutes, once")
         engine.build(
             name,
             storeys.folder / "base.Dockerfile",

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from kirikae.console.here import NOTHING_TO_DO, Answer, Here, would
-from kirikae.console.options import DRY, JSON
+from kirikae.console.options import DRY, JSON, Whole
+from kirikae.console.progress import Progress
 from kirikae.model.errors import Exit, UsageProblem
 
 try:
@@ -42,6 +43,8 @@ class Place:
 def brought_up(place: Place, port: int | None, region: str, figures: str | None) -> Answer:
     """Start what is not running yet."""
     before = control.status(place.directory)
+    if before is None:
+        Progress().step("starting the control plane, HAProxy and moto")
     delay_s = None if figures is None else control.FIGURES_DELAY_S[figures]
     found = control.up(place.directory, port, region, figures_delay_s=delay_s)
     ran = before is not None and before["pid"] == found["pid"]
@@ -148,7 +151,7 @@ def would_take_down(place: Place) -> Answer:
 # --- the command line
 
 
-@click.group()
+@click.group(cls=Whole)
 @click.option(
     "--dir",
     "directory",

@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from kirikae.console import orders, pressing
+from kirikae.console.completion import MOVES
 from kirikae.console.context import open_desk
 from kirikae.console.driving import drive_on, start, step
 from kirikae.console.here import Answer, Here
 from kirikae.console.notices import explain
-from kirikae.console.options import DRY, JSON, LANG, STREAM
+from kirikae.console.options import DRY, JSON, LANG, STREAM, Whole
 from kirikae.console.orders import Complain
 from kirikae.console.outlook import outlook, standing
 from kirikae.console.recording import Recorder
@@ -27,7 +28,7 @@ from kirikae.model.shown import clean, writable
 from kirikae.move.engine import held_in_words
 
 
-@click.group()
+@click.group(cls=Whole)
 def move() -> None:
     """Move a thing from the old side to the new side, step by step."""
 
@@ -44,7 +45,7 @@ COMPLAIN: Complain = _complain
 
 
 @move.command()
-@click.argument("name")
+@click.argument("name", shell_complete=MOVES)
 @JSON
 @LANG
 @click.pass_obj
@@ -55,7 +56,7 @@ def plan(here: Here, name: str, lang: str | None) -> Answer:
 
 
 @move.command()
-@click.argument("name")
+@click.argument("name", shell_complete=MOVES)
 @JSON
 @LANG
 @click.pass_obj
@@ -68,7 +69,7 @@ def status(here: Here, name: str, lang: str | None) -> Answer:
 
 
 @move.command()
-@click.argument("name")
+@click.argument("name", shell_complete=MOVES)
 @STREAM
 @click.option("--once", is_flag=True, help="Print one line and end.")
 @click.option(
@@ -93,7 +94,7 @@ def watch(
 
 
 @move.command()
-@click.argument("name")
+@click.argument("name", shell_complete=MOVES)
 @click.option(
     "--reason", default="held by hand", show_default=True, help="Why; kept in the journal."
 )
@@ -108,7 +109,7 @@ def hold(here: Here, name: str, reason: str, dry_run: bool) -> Answer:
 
 def _command_by_hand(verb: Verb, says: str) -> None:
     @move.command(str(verb), help=says)
-    @click.argument("name")
+    @click.argument("name", shell_complete=MOVES)
     @JSON
     @DRY
     @click.pass_obj
@@ -129,7 +130,7 @@ _command_by_hand(Verb.RETIRE, "Pin the share and write the removal plan; deletes
 
 
 @move.command()
-@click.argument("name")
+@click.argument("name", shell_complete=MOVES)
 @JSON
 @DRY
 @click.pass_obj
@@ -140,7 +141,7 @@ def approve(here: Here, name: str, dry_run: bool) -> Answer:
 
 
 @move.command()
-@click.argument("name")
+@click.argument("name", shell_complete=MOVES)
 @STREAM
 @LANG
 @click.pass_obj
@@ -156,7 +157,7 @@ def history(here: Here, name: str, as_json: bool, lang: str | None) -> Answer:
 
 
 @move.command("explain")
-@click.argument("name")
+@click.argument("name", shell_complete=MOVES)
 @LANG
 @JSON
 @click.pass_obj
@@ -172,7 +173,7 @@ def explain_move(here: Here, name: str, lang: str | None) -> Answer:
 
 
 @click.command("back-out")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=MOVES)
 @click.option("--all", "everything", is_flag=True, help="Every live move of this project.")
 @click.option(
     "--reason",

@@ -13,6 +13,22 @@ import click
 
 from kirikae.model.said import LANGUAGES
 
+
+class Whole(click.Group):
+    """A group whose help shows the whole first paragraph of each verb, not as much as fits a
+    line."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is not None and not command.hidden:
+                first = (command.help or "").split("\n\n")[0]
+                rows.append((name, " ".join(first.split())))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
 JSON = click.option(
     "--json", "as_json", is_flag=True, expose_value=False, help="Print JSON, with the outcome."
 )

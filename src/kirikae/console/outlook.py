@@ -163,16 +163,8 @@ class Standing:
     def _driver(self) -> Said:
         """Who holds the lease now."""
         if self.driver is None:
-            return said(f"console.status.{self._without_driver()}", name=self.move.name)
+            return said(f"console.status.{_undriven(self.move)}", name=self.move.name)
         return said("console.status.driver", pid=self.driver.pid, host=self.driver.host)
-
-    def _without_driver(self) -> str:
-        """What that means: a driver would do nothing with a move that is held or over."""
-        if self.move.over:
-            return "over"
-        if self.move.held is not None:
-            return "stands"
-        return "settled" if self.move.phase is Phase.SETTLED else "nobody"
 
     @property
     def _lawful(self) -> list[str]:
@@ -181,6 +173,15 @@ class Standing:
         verbs = [verb for verb in _BY_HAND if self.move.allows(Order(verb))]
         typed = {Verb.BACK_OUT: f"kirikae back-out {name}"}
         return [f"`{typed.get(verb, f'kirikae move {verb} {name}')}`" for verb in verbs]
+
+
+def _undriven(move: Move) -> str:
+    """What goes on from here, by the word of ``console.status``."""
+    if move.over:
+        return "nobody_over"
+    if move.held is not None:
+        return "nobody_held"
+    return "nobody_settled" if move.phase is Phase.SETTLED else "nobody"
 
 
 def standing(desk: Desk) -> Standing:

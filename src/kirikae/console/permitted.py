@@ -35,7 +35,7 @@ def permissions(sight: Sight) -> list[Proof]:
     try:
         statements = policy.to_move(sight.project, sight.desks())
     except KirikaeError as error:
-        return [unproven("permissions", "", str(error))]
+        return [unproven("permissions", "all", str(error))]
     asks = list(_asks(statements, turns(sight)))
     total = sum(len(each.asked.actions) for each in asks)
     if sight.aws.endpoint:

@@ -14,9 +14,13 @@ import click
 from kirikae.model.shown import clean
 
 
+def as_json() -> bool:
+    """``main`` answers --json in one object: whoever asked for that wants nothing else."""
+    return "--json" in sys.argv
+
+
 def _terminal() -> bool:
-    """``main`` answers --json in one object; a terminal that shows that wants nothing else."""
-    return sys.stderr.isatty() and "--json" not in sys.argv
+    return sys.stderr.isatty() and not as_json()
 
 
 @dataclass(slots=True)
@@ -38,6 +42,3 @@ class Progress:
         seconds = self.clock() - self._began
         with self._guard:
             click.echo(f"{seconds:5.0f} s  {clean(says)}", err=True)
-
-
-SILENT = Progress(live=False)

@@ -10,13 +10,13 @@ from kirikae.console import kinds
 from kirikae.console.acceptances import doubting, doubts
 from kirikae.console.context import load_project
 from kirikae.console.here import Answer, Here
-from kirikae.console.options import JSON, LANG
+from kirikae.console.options import JSON, LANG, Whole
 from kirikae.console.speech import Speech
 from kirikae.console.surveyed import today
 from kirikae.model.errors import Exit
 
 
-@click.group()
+@click.group(cls=Whole)
 def project() -> None:
     """Look at the project file."""
 

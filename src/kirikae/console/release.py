@@ -16,9 +16,11 @@ from pathlib import Path
 import click
 
 from kirikae.aws.session import Aws
+from kirikae.console.completion import RELEASES, SIDES
 from kirikae.console.context import load_project, open_aws, open_store
 from kirikae.console.here import Answer, Here, would
-from kirikae.console.options import DRY, JSON
+from kirikae.console.options import DRY, JSON, Whole
+from kirikae.console.progress import Progress, as_json
 from kirikae.console.surveyed import state_folder
 from kirikae.model.project import Project
 from kirikae.model.shown import clean
@@ -83,6 +85,7 @@ def created(here: Here, release_id: str | None, source: Path, dry_run: bool) -> 
     project = load_project(here)
     now = time.time()
     chosen = checked_id(release_id) if release_id else new_id(source, now)
+    Progress().step(f"packing {source}")
     packed = pack(source, own_files(here, project))
     left_out = {"left_out": [asdict(each) for each in packed.left_out]}
     remarks = [each.says for each in packed.left_out]
@@ -199,6 +202,7 @@ def _sides(_: click.Context, __: click.Parameter, value: str) -> list[str]:
 _TO = click.option(
     "--to",
     "sides",
+    shell_complete=SIDES,
     callback=_sides,
     required=True,
     help="old, new, or both in the order in which they shall change.",
@@ -214,11 +218,12 @@ _TIMEOUT = click.option(
 
 
 def _tell(text: str) -> None:
-    """How it comes along, while the answer is still to come."""
-    click.echo(clean(text), err=True)
+    """How it comes along, while the answer is still to come; in a pipe too, for CI's log."""
+    if not as_json():
+        click.echo(clean(text), err=True)
 
 
-@click.group()
+@click.group(cls=Whole)
 def release() -> None:
     """Make a release, put it on both fleets under one ID, and put the former one back."""
 
@@ -243,7 +248,7 @@ def create(here: Here, release_id: str | None, source: Path, dry_run: bool) -> A
 
 
 @release.command()
-@click.argument("release_id")
+@click.argument("release_id", shell_complete=RELEASES)
 @_TO
 @_TIMEOUT
 @DRY

@@ -13,10 +13,11 @@ from kirikae.console.collecting import (
     would_collect,
     would_look_at_amazon,
 )
+from kirikae.console.completion import CODES, HOSTS
 from kirikae.console.context import load_project
 from kirikae.console.findings import Difference, Explained, Listing, Manner, Questions, plain
 from kirikae.console.here import Answer, Here
-from kirikae.console.options import DRY, JSON, LANG
+from kirikae.console.options import DRY, JSON, LANG, Whole
 from kirikae.console.speech import Speech
 from kirikae.console.surveyed import (
     about_code,
@@ -53,13 +54,13 @@ def _manner(
     return Manner(Speech(here.language(lang)), project.accepted, _painted)
 
 
-@click.group()
+@click.group(cls=Whole)
 def survey() -> None:
     """Look at the hosts and the AWS side: state, jobs, configuration, dependencies."""
 
 
 @survey.command()
-@click.argument("hosts", nargs=-1)
+@click.argument("hosts", nargs=-1, shell_complete=HOSTS)
 @JSON
 @DRY
 @click.pass_obj
@@ -128,7 +129,7 @@ def show(
 
 
 @survey.command()
-@click.argument("what")
+@click.argument("what", shell_complete=CODES)
 @LANG
 @JSON
 @click.pass_obj
@@ -149,8 +150,8 @@ def explain(
 
 
 @survey.command()
-@click.argument("first")
-@click.argument("second")
+@click.argument("first", shell_complete=HOSTS)
+@click.argument("second", shell_complete=HOSTS)
 @LANG
 @JSON
 @click.pass_obj

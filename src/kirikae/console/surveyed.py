@@ -181,7 +181,10 @@ def differences(
 
 
 def open_questions(here: Here, project: Project) -> list[Finding]:
-    """What blocks, and what no new survey would settle.  Raises NoSurvey."""
+    """What blocks, and what no new survey would settle: without hosts in the project file, that
+    there can be none.  Raises NoSurvey."""
+    if not hosts_of(project).every:
+        return [finding for finding in survey_findings(here, project) if finding.blocks]
     if not bundles_of(here, project).every:
         raise NoSurvey("nothing has been surveyed yet; run `kirikae survey collect` first")
     found = survey_findings(here, project)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,7 +24,20 @@ from kirikae.model.shown import clean, writable
 from kirikae.move.engine import Look, Wait, held_in_words
 from kirikae.move.kind import Told
 
-_WIDE = 160
+_INDENT = 2
+_CLEAR = "\r\x1b[K"
+"""To the line's beginning, and away with what stands there (ECMA-48, EL)."""
+
+
+def cut(text: str, columns: int) -> str:
+    """As much as fits: a letter of Japanese takes two columns (Unicode, UAX 11)."""
+    told = ""
+    for letter in text:
+        columns -= 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        if columns < 0:
+            break
+        told += letter
+    return told
 
 
 def exit_of(found: Move) -> Exit:
@@ -80,6 +95,7 @@ class Teller:
     live: bool = field(default_factory=sys.stderr.isatty)
     _seq: int | None = None
     _last: str = ""
+    _open: bool = False
 
     def __call__(self, look: Look) -> None:
         """Called for every look; prints only what is new."""
@@ -90,15 +106,29 @@ class Teller:
             self._tell_news(look)
         line = self._line(look)
         if self.live:
-            click.echo(f"\r\x1b[K  {_one_line(line)}", nl=False, err=True)
+            wide = shutil.get_terminal_size().columns - _INDENT - 1
+            click.echo(f"{_CLEAR}  {cut(_one_line(self._live_line(look)), wide)}", nl=False, err=True)
+            self._open = True
         elif look.wait is not None and _gist(self.speech.say(look.wait.says)) != self._last:
             _print(f"  {self.speech.say(said('console.waits_for', what=line))}")
             self._last = _gist(self.speech.say(look.wait.says))
 
+    def close(self) -> None:
+        """What comes next begins a line of its own."""
+        if self._open:
+            click.echo(_CLEAR, nl=False, err=True)
+            self._open = False
+
+    def _live_line(self, look: Look) -> str:
+        """Share and figures first: what is cut off at the end is known from the line before."""
+        waits = self.speech.say(look.wait.says) if look.wait is not None else ""
+        told = self.told(look.evidence) if look.evidence is not None else None
+        figures = self.speech.say(told.line) if told is not None else ""
+        return " | ".join(part for part in (percent(look.move.share), figures, waits) if part)
+
     def _tell_news(self, look: Look) -> None:
         """An entry of the journal that was not told yet."""
-        if self.live:
-            click.echo("\r\x1b[K", nl=False, err=True)
+        self.close()
         evidence = look.evidence
         if evidence is not None and evidence.verdict is not Verdict.UNSURE:
             _print(f"  {evidence.verdict}: {self.speech.say(evidence.reason)}")

@@ -27,8 +27,14 @@ def _line(figures: Figures) -> Said:
         new=_side(figures, "new"),
         old=_side(figures, "old"),
         delivered=None if part is None else said("traffic.line.delivered", part=part),
-        harm=said("traffic.line.harm", **_powers(figures)),
+        harm=said("traffic.line.harm", part=_proven(figures)),
     )
+
+
+def _proven(figures: Figures) -> float:
+    """How much of the bar the evidence of harm has reached; below 1 to 1 odds it is none."""
+    bar = figures["bar_harm"]
+    return min(max(figures["log_harm"] / bar, 0.0), 1.0) if bar > 0 else 0.0
 
 
 def _powers(figures: Figures) -> dict[str, float]:

@@ -1,0 +1,242 @@
+"""What a person at a terminal meets: one line that fits, steps of long work, names that the shell
+completes, help that is whole, and who is left where when they press Ctrl-C."""
+
+from __future__ import annotations
+
+import click
+import pytest
+from click.shell_completion import ShellComplete
+
+from kirikae.aws.session import Aws
+from kirikae.console import kinds
+from kirikae.console.main import cli
+from kirikae.console.progress import Progress
+from kirikae.console.telling import Teller, cut
+from kirikae.model.evidence import Evidence, Verdict
+from kirikae.model.finding import Confidence, Finding, Severity, Trace
+from kirikae.model.move import Move, Phase
+from kirikae.model.said import text
+from kirikae.move.driver import Driver
+from kirikae.move.engine import Look, Wait, Waits
+from kirikae.move.journal import Journal
+from kirikae.move.kind import Told
+from kirikae.move.sqlite_store import SqliteStore
+from kirikae.traffic.kind import TRAFFIC
+from tests.command import run
+from tests.world import PLAN, WORLD
+
+ARN = "arn:aws:iam::123456789012:user/sre"
+PROJECT = """\
+service: shop
+environment: test
+account: "123456789012"
+fleets:
+  old: {target_group: a, hosts: ["ssh://web1", "ssh://web2"]}
+  new: {cluster: c, ecs_service: b, target_group: b}
+moves:
+  earth: {kind: world, file: world, advance: auto}
+  moon: {kind: world, file: moon}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(kinds, "KINDS", (TRAFFIC, WORLD))
+    monkeypatch.setattr(Aws, "identity", lambda self, account: ARN)
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kirikae.yml").write_text(PROJECT)
+    (tmp_path / "world").write_text("100\n")
+    return tmp_path
+
+
+def journal(folder) -> Journal:
+    return Journal(SqliteStore(folder / ".kirikae" / "state.db"), "test", "shop", "me", "here")
+
+
+# --- the line of `move start`
+
+
+def look(share: int, waits: str) -> Look:
+    move = Move("earth", PLAN, Phase.RUNNING, share, seq=1, attempt=1, stepped=1)
+    return Look(move, Evidence(Verdict.UNSURE, text("?")), Wait(Waits.EVIDENCE, text(waits)))
+
+
+def test_one_line_is_rewritten_and_share_and_figures_come_first(monkeypatch, capsys):
+    """What does not fit is the end of what is waited for; nothing wraps."""
+    monkeypatch.setenv("COLUMNS", "40")
+    figures = text("new 5/s | old 20/s")
+    teller = Teller(False, lambda _: Told(figures, figures), live=True)
+    for seconds in (40, 39):
+        teller(look(100, f"latency needs about 107 more requests, {seconds} s"))
+    teller.close()
+    err = capsys.readouterr().err
+    # click takes the erasing away where no terminal is; the way back to the line's beginning stays.
+    lines = [each for each in err.split("\r") if each]
+    assert lines and all(len(each) < 40 and "\n" not in each for each in lines)
+    assert all(each.startswith("  10% | new 5/s | old 20/s | latency") for each in lines)
+    assert err.endswith("\r")
+
+
+@pytest.mark.parametrize(
+    ("given", "columns", "fits"),
+    [("abc", 2, "ab"), ("旧環境", 5, "旧環"), ("a旧", 2, "a"), ("", 3, "")],
+)
+def test_a_letter_of_japanese_takes_two_columns(given, columns, fits):
+    """A line that is too wide by one wraps, and the next one does not overwrite it."""
+    assert cut(given, columns) == fits
+
+
+# --- Ctrl-C
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (100, "10% of your users stay on the new side, and nobody judges or backs them out"),
+        (0, "none of your users is on the new side"),
+    ],
+)
+def test_ctrl_c_says_who_stays_where_and_that_nobody_looks_after_them(
+    folder, monkeypatch, share, words
+):
+    """And the two commands: to go on, to send them back."""
+    journal(folder).write(Move("earth", PLAN, Phase.RUNNING, share, seq=1, attempt=1, stepped=1))
+    monkeypatch.setattr("kirikae.console.driving._assert_may_begin", lambda *_: None)
+
+    def pressed(self, tell):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Driver, "drive", pressed)
+    ran = run("move", "start", "earth")
+    assert ran.exit_code == 3 and words in ran.stderr
+    assert "kirikae move start earth" in ran.stderr
+    assert ("kirikae back-out earth" in ran.stderr) == (share > 0)
+    assert words in run("move", "start", "earth", "--json").json["message"]
+
+
+@pytest.mark.parametrize(
+    ("phase", "share", "says"),
+    [
+        (
+            Phase.RUNNING,
+            100,
+            "nobody judges or backs it out; `kirikae move start earth` takes over",
+        ),
+        (Phase.SETTLED, 1000, "needs no driver"),
+        (Phase.RETIRED, 1000, "it is over"),
+    ],
+)
+def test_status_says_what_goes_on_from_here(folder, phase, share, says):
+    """A settled or retired move needs nobody to take over."""
+    (folder / "world").write_text(f"{share}\n")
+    journal(folder).write(Move("earth", PLAN, phase, share, seq=1, attempt=1, stepped=1))
+    assert says in run("move", "status", "earth").stdout
+
+
+def test_without_hosts_the_line_that_accepts_it_is_printed(folder):
+    """The `where` that works stands nowhere else."""
+    (folder / "kirikae.yml").write_text(
+        PROJECT.replace(', hosts: ["ssh://web1", "ssh://web2"]', "")
+    )
+    ran = run("survey", "ask")
+    assert "SV01" in ran.stdout and "the old fleet" in ran.stdout
+
+
+# --- retire
+
+
+def test_the_removal_list_names_what_lives_on_the_hosts(folder, monkeypatch):
+    """Jobs, backups and state, a box each; who retires hears what is left of the red button."""
+    seen = [
+        Finding(
+            "JB13",
+            "/etc/cron.d/backup",
+            "pg_dump at 02:30",
+            "move it",
+            Severity.WORK,
+            Confidence.OBSERVED,
+            (),
+            (Trace("web1", "/etc/cron.d/backup", "30 2 * * *"),),
+        ),
+        Finding("ST04", "/srv/shop/uploads", "174 files", "move them"),
+        Finding("PR13", "-", "Python 3.11 ends", "raise it"),
+    ]
+    monkeypatch.setattr("kirikae.console.orders.survey_findings", lambda *_: seen)
+    (folder / "world").write_text("1000\n")
+    journal(folder).write(Move("earth", PLAN, Phase.SETTLED, 1000, seq=1, attempt=1, stepped=1))
+    ran = run("move", "retire", "earth")
+    assert ran.exit_code == 0 and "`kirikae back-out earth` sends everybody back" in ran.stdout
+    page = (folder / "removal-earth.md").read_text()
+    assert "- [ ] JB13 /etc/cron.d/backup (web1): pg_dump at 02:30" in page
+    assert "- [ ] ST04 /srv/shop/uploads (-): 174 files" in page and "PR13" not in page
+
+
+# --- progress
+
+
+def test_steps_are_told_to_a_terminal_and_to_nobody_else(capsys):
+    """With the seconds since the verb began."""
+    now = iter([0.0, 7.0])
+    Progress(live=True, clock=lambda: next(now)).step("web1: 40 KiB in 6.9 s")
+    Progress(live=False).step("nobody looks on")
+    Progress().step("a pipe")
+    assert capsys.readouterr().err == "    7 s  web1: 40 KiB in 6.9 s\n"
+
+
+def test_what_a_host_says_gives_a_terminal_no_orders(capsys):
+    """Control characters in the name of a file or host."""
+    Progress(live=True).step("web1\x1b[2J")
+    assert "\x1b" not in capsys.readouterr().err
+
+
+# --- completion and help
+
+
+def completed(*words: str) -> list[str]:
+    shell = ShellComplete(cli, {}, "kirikae", "_KIRIKAE_COMPLETE")
+    *before, begun = words
+    return [item.value for item in shell.get_completions(list(before), begun)]
+
+
+@pytest.mark.parametrize(
+    ("words", "proposed"),
+    [
+        (("move", "status", ""), ["earth", "moon"]),
+        (("move", "start", "m"), ["moon"]),
+        (("back-out", "e"), ["earth"]),
+        (("survey", "collect", "web"), ["web1", "web2"]),
+        (("survey", "diff", "web1", ""), ["web1", "web2"]),
+        (("release", "deploy", ""), ["r1", "r2"]),
+        (("release", "deploy", "r1", "--to", "o"), ["old", "old,new"]),
+        (("build", "image", "r2"), ["r2"]),
+    ],
+)
+def test_names_of_this_project_are_completed(folder, words, proposed):
+    """No host and no AWS is asked while somebody presses Tab."""
+    releases = folder / ".kirikae" / "releases"
+    releases.mkdir(parents=True)
+    for name in ("r1", "r2"):
+        (releases / f"{name}.tar.gz").touch()
+    assert completed(*words) == proposed
+
+
+def test_codes_are_completed_and_another_project_file_is_read(folder):
+    """And where the file cannot be read, nothing is proposed."""
+    assert "ST03" in completed("explain", "ST")
+    (folder / "other.yml").write_text(PROJECT.replace("earth", "mars"))
+    assert completed("--project", "other.yml", "move", "plan", "m") == ["mars", "moon"]
+    (folder / "kirikae.yml").write_text("no: [project")
+    assert completed("move", "plan", "") == []
+
+
+@pytest.mark.parametrize("group", ["move", "survey", "build", "release", "local", "project"])
+def test_the_help_of_a_group_cuts_no_sentence(group):
+    """Each verb's whole first paragraph."""
+    command = cli.get_command(click.Context(cli), group)
+    assert isinstance(command, click.Group)
+    # Words are broken at hyphens, too: blanks are no matter.
+    shown = "".join(command.get_help(click.Context(command)).partition("Commands:")[2].split())
+    assert "..." not in shown
+    for verb in command.commands.values():
+        assert "".join((verb.help or "").split("\n\n")[0].split()) in shown
