@@ -12,7 +12,7 @@ from kirikae.model.evidence import Verdict
 from kirikae.model.said import Words
 from kirikae.move.judge import Margins, requests_to_prove
 from kirikae.traffic.batches import Arm, Batch
-from kirikae.traffic.guards import Ceiling, Delivered, Failed, Incident
+from kirikae.traffic.guards import Ceiling, Delivered, Incident
 from kirikae.traffic.trial import Guards, Trial
 from tests.simulation import binomial
 
@@ -152,7 +152,7 @@ def test_an_incident_holds_while_it_lasts_and_not_much_longer(period_s, part, mi
     held = []
     for t in range(0, 7200, period_s):
         bad = part if 3600 <= t < ends else 0.001
-        if incident.told(t, Failed(bad * 100 * period_s, 100 * period_s)) is not None:
+        if incident.told(t, bad * 100 * period_s, 100 * period_s) is not None:
             held.append(t)
     assert 3600 <= min(held) < 3600 + max(30, period_s + 1)
     assert ends - 2 * period_s <= max(held) <= ends + 90
