@@ -5,8 +5,8 @@ A line is ``{"t": start, "side": "old"|"new", "requests": n, "errors": n, "share
 {"0.05": n, ...}}``: ``le`` has cumulative counts of answers within so many seconds, errors
 included.  Optional: ``le``, ``route``, ``dt`` (seconds, 1), ``probe_failed``, and what a move
 records besides: ``step``, ``tau`` (the old side's quantiles in seconds, as they stood before the
-batch).  Lines of the same ``t`` are one batch.  What is missing, misspelt or no figure is refused:
-a count that is not there is not 0.
+batch), and what ``Arm.more`` and ``Batch.more`` tell.  Lines of the same ``t`` are one batch.  What
+is missing, misspelt or no figure is refused: a count that is not there is not 0.
 """
 
 from __future__ import annotations
@@ -40,6 +40,13 @@ _KEYS = (
     "probe_failed",
     "step",
     "tau",
+    "rejected",
+    "served",
+    "healthy",
+    "mix",
+    "unplaced",
+    "exact",
+    "dispersion",
 )
 _NEEDED = _KEYS[:5]
 _ALWAYS = (*_NEEDED, "dt", "probe_failed")
@@ -71,7 +78,13 @@ def lines_of(batch: Batch) -> Iterator[str]:
                 "le": {f"{bound:g}": n for bound, n in arm.within.items()},
                 "tau": dict(batch.tau),
             }
-            yield json.dumps({key: value for key, value in line.items() if value or key in _ALWAYS})
+            line = {key: value for key, value in line.items() if value or key in _ALWAYS}
+            yield json.dumps(line | arm.more() | _of_batch(batch))
+
+
+def _of_batch(batch: Batch) -> dict[str, Any]:
+    """A correction stands in its place as a batch of its own."""
+    return {key: value for key, value in batch.more().items() if key != "corrects"}
 
 
 class Line(NamedTuple):
@@ -85,6 +98,9 @@ class Line(NamedTuple):
     counts: Arm
     step: int | None
     tau: Mapping[str, float]
+    unplaced: int | None
+    exact: bool
+    dispersion: Mapping[str, float]
 
 
 def lines_in(file: IO[bytes], name: str) -> Iterator[str]:
@@ -119,7 +135,7 @@ class _Above:
     """The lines that were read before, as far as the next one must fit them."""
 
     line: Line | None = None
-    bounds: Mapping[float, int] | None = None
+    bounds: Mapping[float, float] | None = None
     """None: no line has said yet at which times it counts, if at any."""
 
     def against(self, line: Line) -> str:
@@ -166,7 +182,7 @@ class _Above:
             self.bounds = line.counts.within
 
 
-def _told(within: Mapping[float, int]) -> str:
+def _told(within: Mapping[float, float]) -> str:
     return "at " + ", ".join(f"{bound:g}" for bound in within) if within else "no times"
 
 
@@ -228,6 +244,9 @@ class _Reader:
             self.arm(),
             self.step(),
             self.tau(),
+            self.optional("unplaced"),
+            self.exact(),
+            self.numbers("dispersion"),
         )
 
     def _unknown(self) -> NoReturn:
@@ -272,16 +291,56 @@ class _Reader:
         step = self.raw.get("step")
         return None if step is None else self.count("step", step)
 
-    def arm(self) -> Arm:
-        requests = self.count("requests", self.raw["requests"])
-        errors = self.count("errors", self.raw["errors"])
-        if errors > requests:
-            self.refuse(f"{errors} errors of {requests} requests")
-        asked = self.raw.get("probe_failed", 0 if requests else None)
-        probe_failed = None if asked is None else self.count("probe_failed", asked)
-        return Arm(requests, errors, probe_failed, self.within(requests))
+    def optional(self, key: str) -> int | None:
+        value = self.raw.get(key)
+        return None if value is None else self.count(key, value)
 
-    def within(self, requests: int) -> dict[float, int]:
+    def exact(self) -> bool:
+        exact = self.raw.get("exact", True)
+        if not isinstance(exact, bool):
+            self.refuse(f"exact {shortened(exact)}: true or false")
+        return exact
+
+    def numbers(self, key: str) -> dict[str, float]:
+        raw = self.raw.get(key)
+        if raw is None:
+            return {}
+        if not isinstance(raw, dict):
+            self.refuse(f"{key} {shortened(raw)}: numbers by name are needed")
+        return {name: self.number(f"{key} {name}", value) for name, value in raw.items()}
+
+    def number(self, key: str, value: Any) -> float:
+        if type(value) not in (int, float) or not 0 <= value <= _MOST:
+            self.refuse(f"{key} {shortened(value)}: a number of at least 0 is needed")
+        found: float = value  # as it was written: 3 stays whole
+        return found
+
+    def amount(self, key: str, value: Any) -> float:
+        """Whole requests; where each client has one vote (``served``), parts of votes."""
+        return self.number(key, value) if "served" in self.raw else self.count(key, value)
+
+    def part(self, key: str, requests: float) -> float:
+        """No more than there were requests."""
+        found = self.amount(key, self.raw[key])
+        if found > requests:
+            self.refuse(f"{found} {key} of {requests} requests")
+        return found
+
+    def arm(self) -> Arm:
+        requests = self.amount("requests", self.raw["requests"])
+        errors = self.part("errors", requests)
+        return Arm(
+            requests,
+            errors,
+            self.optional("probe_failed"),
+            self.within(requests),
+            self.part("rejected", requests) if "rejected" in self.raw else None,
+            self.optional("served"),
+            self.optional("healthy"),
+            self.numbers("mix"),
+        )
+
+    def within(self, requests: float) -> dict[float, float]:
         """Counts by bound.  A day has millions: what is plainly right is not looked at twice."""
         raw = self.raw.get("le")
         if raw is None:
@@ -289,12 +348,12 @@ class _Reader:
         if not isinstance(raw, dict) or len(raw) > _MOST_BOUNDS:
             self.refuse(f'le {shortened(raw)}: counts by seconds are needed, such as {{"0.1": 48}}')
         known = self.bounds
-        found = {}
+        found: dict[float, float] = {}
         for bound, n in raw.items():
             if bound == "+Inf":
                 continue
             at = known.get(bound) or self.bound(bound)
-            found[at] = n if type(n) is int and n >= 0 else self.count(f"le {bound}", n)
+            found[at] = n if type(n) is int and n >= 0 else self.amount(f"le {bound}", n)
         if found and max(found.values()) > requests:
             self.refuse(f"le counts more answers than requests ({requests})")
         if len(found) + ("+Inf" in raw) < len(raw):
@@ -303,10 +362,10 @@ class _Reader:
             self._rising(found)
         return found
 
-    def _rising(self, found: Mapping[float, int]) -> None:
+    def _rising(self, found: Mapping[float, float]) -> None:
         """Counts of a load balancer at bounds that it is asked at may waver; others are read off
         one histogram."""
-        last = 0
+        last: float = 0
         for bound in found if _in_order(found) else sorted(found):
             if found[bound] < last:
                 self.refuse(f"le {bound:g} counts fewer answers than a smaller bound: {last}")
@@ -331,7 +390,7 @@ class _Reader:
 _KNOWN = frozenset(_KEYS)
 
 
-def _in_order(found: Mapping[float, int]) -> bool:
+def _in_order(found: Mapping[float, float]) -> bool:
     bounds = list(found)
     return all(map(le, bounds, bounds[1:]))
 
@@ -355,7 +414,18 @@ def _batch(t: float, lines: list[Line]) -> Batch:
         counts = line.counts
         mine[line.side] = mine[line.side].plus(counts) if line.side in mine else counts
     last = lines[-1]
-    return Batch(t, last.dt, last.share, routes, last.step, last.tau)
+    return Batch(
+        t,
+        last.dt,
+        last.share,
+        routes,
+        last.step,
+        last.tau,
+        None,
+        last.unplaced,
+        last.exact,
+        last.dispersion,
+    )
 
 
 def looks(lines: Iterable[str], name: str, trial: Trial) -> Iterator[Look]:
