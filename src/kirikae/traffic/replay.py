@@ -14,11 +14,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import count, groupby
 from math import inf, isfinite
 from operator import le
+from types import MappingProxyType
 from typing import IO, Any, NamedTuple, NoReturn
 
 from kirikae.model.errors import UsageProblem
@@ -57,6 +58,8 @@ _LONGEST_S = 366 * 86400.0
 _MOST = 2**53
 """Counts beyond it are no longer whole in the arithmetic of the judge."""
 _MOST_BOUNDS = 1000
+_MOST_ROWS = 16
+_WHOLE_ONLY = {int}
 _LONGEST_LINE = 1 << 20
 _BOUND = re.compile(r"[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]{1,3})?")
 
@@ -117,11 +120,12 @@ def lines_in(file: IO[bytes], name: str) -> Iterator[str]:
 def read(lines: Iterable[str], name: str) -> Iterator[Line]:
     """Every line, checked.  Raises UsageProblem naming the file, the line and the value."""
     above = _Above()
-    bounds: dict[str, float] = {}
+    bounds = _Bounds()
     for number, text in enumerate(lines, 1):
         if not text.strip():
             continue
-        reader = _Reader(f"{name}:{number}", _object(text, f"{name}:{number}"), bounds)
+        where = f"{name}:{number}"
+        reader = _Reader(where, _object(text, where), bounds)
         line = reader.line()
         why = above.against(line)
         if why:
@@ -212,29 +216,43 @@ def _object(text: str, where: str) -> dict[str, Any]:
     return raw
 
 
+@dataclass(slots=True)
+class _Bounds:
+    """Bounds as they were written -> seconds: the same few stand in every line.
+
+    ``rows``: all of a line that was read and found right, where they rise.
+    """
+
+    known: dict[str, float] = field(default_factory=dict)
+    rows: dict[tuple[str, ...], tuple[float, ...]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """One line and the checks of its values.
-
-    ``bounds``: as they were written -> seconds; the same few stand in every line.
-    """
+    """One line and the checks of its values."""
 
     where: str
     raw: dict[str, Any]
-    bounds: dict[str, float]
+    bounds: _Bounds
 
     def refuse(self, why: str) -> NoReturn:
         raise UsageProblem(f"{self.where}: {why}")
 
     def line(self) -> Line:
         raw = self.raw
-        if not raw.keys() <= _KNOWN:
+        plain = raw.keys() <= _PLAIN
+        if not plain and not raw.keys() <= _KNOWN:
             self._unknown()
         for key in _NEEDED:
             if key not in raw:
                 self.refuse(f"{key} is missing; a line is {_EXAMPLE}")
         if raw["side"] not in ("old", "new"):
             self.refuse(f"side {shortened(raw['side'])}: old or new")
+        if plain:
+            arm = self.plain_arm()
+            return Line(
+                self.time(), self.length(), raw["side"], self.share(), "", arm, *_NOTHING_MORE
+            )
         return Line(
             self.time(),
             self.length(),
@@ -256,6 +274,8 @@ class _Reader:
         self.refuse(f"unknown key {shortened(key)}; {meant}")
 
     def count(self, key: str, value: Any) -> int:
+        if type(value) is int and 0 <= value <= _MOST:
+            return value
         if not _is_whole(value) or not 0 <= value <= _MOST:
             self.refuse(f"{key} {shortened(value)}: a whole number of at least 0 is needed")
         return int(value)
@@ -326,6 +346,10 @@ class _Reader:
             self.refuse(f"{found} {key} of {requests} requests")
         return found
 
+    def plain_arm(self) -> Arm:
+        requests = self.count("requests", self.raw["requests"])
+        return Arm(requests, self.part("errors", requests), None, self.within(requests))
+
     def arm(self) -> Arm:
         requests = self.amount("requests", self.raw["requests"])
         errors = self.part("errors", requests)
@@ -347,7 +371,21 @@ class _Reader:
             return {}
         if not isinstance(raw, dict) or len(raw) > _MOST_BOUNDS:
             self.refuse(f'le {shortened(raw)}: counts by seconds are needed, such as {{"0.1": 48}}')
-        known = self.bounds
+        return self._as_before(raw, requests) or self._counted(raw, requests)
+
+    def _as_before(self, raw: dict[str, Any], requests: float) -> dict[float, float] | None:
+        """The bounds of a line that was right, and whole counts that rise; None: look at it."""
+        row = self.bounds.rows.get(tuple(raw))
+        if row is None:
+            return None
+        counts = list(raw.values())
+        if set(map(type, counts)) != _WHOLE_ONLY or counts[0] < 0 or counts[-1] > requests:
+            return None
+        rising = all(map(le, counts, counts[1:]))
+        return dict(zip(row, counts, strict=True)) if rising else None
+
+    def _counted(self, raw: dict[str, Any], requests: float) -> dict[float, float]:
+        known = self.bounds.known
         found: dict[float, float] = {}
         for bound, n in raw.items():
             if bound == "+Inf":
@@ -360,6 +398,8 @@ class _Reader:
             self.refuse("le counts at one bound twice")
         if "tau" not in self.raw:
             self._rising(found)
+        if found and "+Inf" not in raw and _in_order(found) and len(self.bounds.rows) < _MOST_ROWS:
+            self.bounds.rows[tuple(raw)] = tuple(found)
         return found
 
     def _rising(self, found: Mapping[float, float]) -> None:
@@ -376,8 +416,8 @@ class _Reader:
         at = float(text) if _BOUND.fullmatch(text) else inf
         if not 0 < at <= _LATEST:
             self.refuse(f"le {shortened(text)}: a bound is a number of seconds above 0")
-        if len(self.bounds) < _MOST_BOUNDS:
-            self.bounds[text] = at
+        if len(self.bounds.known) < _MOST_BOUNDS:
+            self.bounds.known[text] = at
         return at
 
     def tau(self) -> dict[str, float]:
@@ -388,6 +428,10 @@ class _Reader:
 
 
 _KNOWN = frozenset(_KEYS)
+_PLAIN = frozenset(("t", "side", "requests", "errors", "share", "le", "dt"))
+_NO_NUMBERS: Mapping[str, float] = MappingProxyType({})
+_NOTHING_MORE = (None, _NO_NUMBERS, None, True, _NO_NUMBERS)
+"""Step, quantiles, and what the balancer, the router and the past tell: not in a plain line."""
 
 
 def _in_order(found: Mapping[float, float]) -> bool:

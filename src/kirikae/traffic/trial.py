@@ -199,7 +199,7 @@ class Trial:
         self._cold = batch.start - self._step_began < self._guards.warm_up_s
         sticky = self._guards.sticky or not batch.exact
         self._held = self._kept_back(batch, old, new, sticky)
-        if (batch.dispersion, sticky) != self._told_judge:
+        if self._told_judge != (batch.dispersion, sticky):
             self._told_judge = (batch.dispersion, sticky)
             self._judge.tell(batch.dispersion, sticky)
         self._observe(batch, old, new)
