@@ -159,7 +159,7 @@ def test_status_says_what_can_be_done_and_not_what_cannot(folder):
     run("move", "start", "earth", "--detach")
     run("move", "hold", "earth")
     held = run("move", "status", "earth").stdout
-    assert "it stays as it is until `kirikae move resume earth`" in held
+    assert "`kirikae move resume earth` lifts the hold" in held
     assert "you can: `kirikae move hold earth`, `kirikae move resume earth`" in held
     assert "takes over" not in held
     run("move", "resume", "earth")
@@ -167,7 +167,7 @@ def test_status_says_what_can_be_done_and_not_what_cannot(folder):
     assert "`kirikae move start earth` takes over" in waiting and "resume" not in waiting
     run("move", "start", "earth")
     settled = run("move", "status", "earth").stdout
-    assert "nobody has to" in settled and "`kirikae back-out earth`" in settled
+    assert "needs no driver" in settled and "`kirikae back-out earth`" in settled
     run("move", "retire", "earth")
     over = run("move", "status", "earth").stdout
     assert "it is over" in over and "you can" not in over

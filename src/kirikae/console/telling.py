@@ -104,13 +104,13 @@ class Teller:
             return
         if look.move.seq != self._seq:
             self._tell_news(look)
-        line = self._line(look)
         if self.live:
             wide = shutil.get_terminal_size().columns - _INDENT - 1
-            click.echo(f"{_CLEAR}  {cut(_one_line(self._live_line(look)), wide)}", nl=False, err=True)
+            line = cut(_one_line(self._live_line(look)), wide)
+            click.echo(f"{_CLEAR}  {line}", nl=False, err=True)
             self._open = True
         elif look.wait is not None and _gist(self.speech.say(look.wait.says)) != self._last:
-            _print(f"  {self.speech.say(said('console.waits_for', what=line))}")
+            _print(f"  {self.speech.say(said('console.waits_for', what=self._line(look)))}")
             self._last = _gist(self.speech.say(look.wait.says))
 
     def close(self) -> None:
@@ -156,7 +156,7 @@ def _print(line: str) -> None:
 
 def _one_line(text: str) -> str:
     """It is written over again and again: a line break would leave it standing."""
-    return " ".join(clean(text).split())[:_WIDE]
+    return " ".join(clean(text).split())
 
 
 def _gist(text: str) -> str:

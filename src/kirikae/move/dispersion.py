@@ -29,7 +29,11 @@ _OLD_EVERY = 5
 _LEAST_CARRIED = 10
 _NOISE = 1.0
 """What an estimate from a few blocks may lie above 1 by chance."""
-_AROUND = 15
+_TELLING = 3.0
+"""Less cannot be told from chance."""
+_AROUND = 30
+_LEFT = 1 - _LAGS / (2 * _AROUND + 1)
+"""What is left of a long-run variance where the mean around is taken off."""
 _STRONGEST = 1e6
 
 
@@ -70,14 +74,17 @@ def of_one_side(counted: Sequence[tuple[float, float]]) -> float:
         requests.append(requests[-1] + n)
         bad.append(bad[-1] + x)
     count = len(counted)
+    in_all = bad[-1] / (requests[-1] or 1)
+    if not 0 < in_all < 1:
+        return 1.0
     found = []
     for k, (n, x) in enumerate(counted):
         low = max(0, k - _AROUND)
         high = min(count, k + _AROUND + 1)
         usual = (bad[high] - bad[low]) / (requests[high] - requests[low] or 1)
-        if n and 0 < usual < 1:
-            found.append((x - n * usual) / (n * usual * (1 - usual)) ** 0.5)
-    return max(1.0, long_run(found)) if found else 1.0
+        if n:
+            found.append((x - n * usual) / (n * in_all * (1 - in_all)) ** 0.5)
+    return max(1.0, long_run(found) / _LEFT)
 
 
 def per_request(counted: Sequence[tuple[float, float]]) -> float:
@@ -167,8 +174,9 @@ class Dispersion:
         begin = self._begin()
         found = begin
         if blocks:
-            seen = min(blocks, self._bad_expected() / begin)
             estimated = max(1.0, self._of_both())
+            begin = 1 + (begin - 1) * (1 - self._shared(begin, estimated))
+            seen = min(blocks, self._bad_expected() / begin)
             found = (_BEGIN_BURSTS * begin + seen * estimated) / (_BEGIN_BURSTS + seen)
         self.phi = float(f"{min(max(found, 1.0), _STRONGEST):.1e}")
 
@@ -183,6 +191,22 @@ class Dispersion:
         if self._sticky:
             grows_with = _WHOLE_SESSIONS * (mean.n_old + mean.n_new)
         return 1.0 + max(max(known) * grows_with, self._carried * both)
+
+    def _shared(self, begin: float, estimated: float) -> float:
+        """The part of the old side's bursts that the new side had as well: what fails on both
+        cancels.
+
+        Bursts of the old side alone are seen in the difference too; where it is calm while the old
+        side is not, they were shared.
+        """
+        if begin < _TELLING or len(self._both) < _LEAST_CARRIED:
+            return 0.0
+        mean = self._mean()
+        old = of_one_side([(block.n_old, block.bad_old) for block in self._both if block.n_old])
+        alone = (old - 1) * mean.n_new / (mean.n_old + mean.n_new or 1)
+        if alone < _TELLING:
+            return 0.0
+        return min(1.0, max(0.0, 1 - (estimated - 1) / alone))
 
     def _bad_expected(self) -> float:
         """How many bad ones the side with fewer requests should have had at this step: where they

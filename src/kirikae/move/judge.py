@@ -44,6 +44,8 @@ _STILL_LOG = _SAFE_LOG / 2
 """What a proof must keep of its evidence."""
 _TOP_LOG = _SAFE_LOG + 3
 """More than that is not kept: a proof must not outlive what it was made of."""
+_TOGETHER_S = 5.0
+"""Shorter batches are judged together."""
 _HOUR_S = 3600.0
 _LEAST_OF_HOUR = 100
 _LEAST_TRICKLE = 100
@@ -399,6 +401,44 @@ class Outcome(NamedTuple):
 
 
 @dataclass(slots=True)
+class _Pending:
+    """Batches that are judged as one: seconds one by one would cost more and show no more.  How
+    many are taken together depends on their length alone."""
+
+    cold: bool
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    seconds: float = 0.0
+    n_old: float = 0
+    n_new: float = 0
+
+    def fits(self, outcomes: Mapping[str, Outcome], cold: bool) -> bool:
+        if cold != self.cold or outcomes.keys() != self.outcomes.keys():
+            return False
+        mine = self.outcomes
+        return all(other[4:] == mine[metric][4:] for metric, other in outcomes.items())
+
+    def add(
+        self, seconds: float, n_old: float, n_new: float, outcomes: Mapping[str, Outcome]
+    ) -> None:
+        self.seconds += seconds
+        self.n_old += n_old
+        self.n_new += n_new
+        if not self.outcomes:
+            self.outcomes = dict(outcomes)
+            return
+        for metric, (old, new, old_safe, new_safe, guess, scaled) in outcomes.items():
+            before = self.outcomes[metric]
+            self.outcomes[metric] = Outcome(
+                before[0] + old,
+                before[1] + new,
+                before[2] + old_safe,
+                before[3] + new_safe,
+                guess,
+                scaled,
+            )
+
+
+@dataclass(slots=True)
 class Tally:
     """Counts of one metric at this step, or in a part of it."""
 
@@ -456,6 +496,8 @@ class Judge:
         self._step: int | None = None
         self._share = 0
         self._begun_s = 0.0
+        self.judged = 0
+        """How many batches evidence rests on: unchanged, it is the same."""
         self._lines: dict[tuple[str, bool], tuple[tuple[float, float], tuple[float, float]]] = {}
         self._fresh_step()
 
@@ -464,6 +506,7 @@ class Judge:
         self._tallies = {metric: Tally() for metric in self._weights}
         self._windows: dict[str, list[Tally]] = {metric: [] for metric in self._weights}
         self._baked_s = 0.0
+        self._pending: _Pending | None = None
         for dispersion in self._dispersion.values():
             dispersion.begin_step()
         self._restart()
@@ -490,6 +533,7 @@ class Judge:
         first figures come."""
         if step != self._step:
             if self._step is not None:
+                self._flush()
                 self._fresh_step()
             self._step = step
             self._share = share
@@ -512,12 +556,31 @@ class Judge:
         """One batch of requests on both sides, with the outcomes of the metrics that it tells of.
 
         ``cold``: the new side warms up."""
+        pending = self._pending
+        if pending is not None and not pending.fits(outcomes, cold):
+            self._flush()
+            pending = None
+        if pending is None:
+            pending = self._pending = _Pending(cold)
+        pending.add(seconds, n_old, n_new, outcomes)
+        if pending.seconds >= _TOGETHER_S:
+            self._flush()
+
+    def _flush(self) -> None:
+        pending = self._pending
+        self._pending = None
+        if pending is None:
+            return
+        self.judged += 1
+        seconds = pending.seconds
+        n_old = pending.n_old
+        n_new = pending.n_new
         self._baked_s += seconds
         self._begun_s += seconds
         if self._begun_s >= RESTART_S:
             self._restart()
         trickle = self._share == WHOLE and n_old * _LEAST_TRICKLE < n_new
-        for metric, outcome in outcomes.items():
+        for metric, outcome in pending.outcomes.items():
             self._tallies[metric].add(seconds, n_old, n_new, outcome)
             dispersion = self._dispersion[metric]
             dispersion.expect(seconds, n_old, n_new)
@@ -526,7 +589,7 @@ class Judge:
                 self._add_absolute(metric, outcome, n_new, phi)
                 dispersion.add(seconds, 0, 0, n_new, outcome.new_safe)
             else:
-                self._add_compared(metric, outcome, n_old, n_new, phi, cold)
+                self._add_compared(metric, outcome, n_old, n_new, phi, pending.cold)
                 dispersion.add(seconds, n_old, outcome.old_harm, n_new, outcome.new_harm)
                 self._old[metric].add(seconds, outcome.old_harm, n_old)
 
@@ -601,7 +664,12 @@ class Judge:
 
     def tally(self, metric: str) -> Tally:
         """What was counted of this metric at this step."""
-        return self._tallies[metric]
+        pending = self._pending
+        if pending is None or metric not in pending.outcomes:
+            return self._tallies[metric]
+        found = replace(self._tallies[metric])
+        found.add(pending.seconds, pending.n_old, pending.n_new, pending.outcomes[metric])
+        return found
 
     def tally_of_harm(self, metric: str) -> Tally:
         """The part of this step, up to now, in which the new side differs most: what evidence of
@@ -619,7 +687,7 @@ class Judge:
     @property
     def baked_s(self) -> float:
         """How long figures have been judged at this step."""
-        return self._baked_s
+        return self._baked_s + (self._pending.seconds if self._pending else 0.0)
 
     def log_harm(self) -> float:
         return log_sum(
@@ -635,7 +703,7 @@ class Judge:
     def needed(self, metric: str) -> float:
         """New-side requests still needed to prove this metric safe at today's figures; inf: will
         not be proven."""
-        tally = self._tallies[metric]
+        tally = self.tally(metric)
         rate = self._old[metric].guess(_FIRST_GUESS[metric])
         p_new = (tally.safe_new + _PRIOR * rate) / (
             tally.n_new + _PRIOR
