@@ -65,7 +65,7 @@ def test_show_says_what_blocks_and_ends_with_six(shop):
     assert shown.exit_code == 6 and "4 stand in the way of a traffic move" in shown.stdout
     data = plain("survey", "show")
     assert (data["outcome"], data["kind"], data["in_the_way"]) == ("found", "traffic", 4)
-    assert data["findings"][0]["severity"] == "high" and len(data["findings"]) == 65
+    assert data["findings"][0]["severity"] == "high" and len(data["findings"]) == 69
     assert run("survey", "show", "--kind", "logs", "--all").stdout.count("\n") > 60
 
 

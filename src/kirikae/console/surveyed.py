@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
+from kirikae.console.catalogue import catalogue as every_code
 from kirikae.console.here import Here
 from kirikae.hosts.ssh import Host
 from kirikae.model.bundle import Bundle
 from kirikae.model.errors import UsageProblem
-from kirikae.model.finding import Finding, Trace, with_accepted
+from kirikae.model.finding import Acceptance, Finding, Trace, with_accepted
 from kirikae.model.project import Project
 from kirikae.survey import amazon
+from kirikae.survey.catalogue import catalogue, configured
 from kirikae.survey.errors import NoSurvey
 from kirikae.survey.evidence import traces_of
 from kirikae.survey.fleet import drift
@@ -101,6 +105,9 @@ def survey_findings(here: Here, project: Project) -> list[Finding]:
     seen += _amazon(here, project)
     found = _ages(here, project)
     found += merged(seen)
+    looked_at = not found or not any(map(is_about_survey, found))
+    found = told_of_answers(found, project.accepted, day)
+    found += idle_answers(found, project.accepted, day, looked_at)
     return with_accepted(found, project.accepted, day)
 
 
@@ -185,6 +192,71 @@ def open_questions(here: Here, project: Project) -> list[Finding]:
         raise NoSurvey("nothing has been surveyed yet; run `kirikae survey collect` first")
     found = survey_findings(here, project)
     return [finding for finding in found if finding.blocks and not is_about_survey(finding)]
+
+
+def idle_answers(
+    found: Sequence[Finding],
+    accepted: Sequence[Acceptance],
+    day: date,
+    looked_at: bool,
+) -> list[Finding]:
+    """SV05 for each answer that answers for nothing.
+
+    ``looked_at``: every host was; else nobody knows that nothing is there.
+    """
+    idle = []
+    for answer in accepted:
+        why = _why_idle(answer, found, day, looked_at)
+        if why:
+            idle.append(
+                configured(
+                    "SV05",
+                    where=f"{answer.finding} {answer.where}",
+                    says=f"the answer of {answer.by} to {answer.finding} {why}",
+                    evidence=(),
+                )
+            )
+    return idle
+
+
+def _why_idle(
+    answer: Acceptance,
+    found: Sequence[Finding],
+    day: date,
+    looked_at: bool,
+) -> str:
+    """Empty: it answers for something, or for what other rooms find."""
+    if answer.finding not in every_code():
+        near = ", ".join(get_close_matches(answer.finding, every_code(), n=2))
+        hint = f" (did you mean {near}?)" if near else ""
+        return f"names a code that no finding has{hint}"
+    if answer.until < day:
+        return f"held until {answer.until}, and is over"
+    if answer.finding not in catalogue() or not looked_at:
+        return ""
+    places = [each.where for each in found if each.code == answer.finding]
+    if answer.where in places:
+        return ""
+    near = ", ".join(get_close_matches(answer.where, places, n=1, cutoff=0.5))
+    hint = f" (did you mean {near}?)" if near else ""
+    return f"is for {answer.where}, where nothing was found{hint}"
+
+
+def told_of_answers(
+    found: Sequence[Finding],
+    accepted: Sequence[Acceptance],
+    day: date,
+) -> list[Finding]:
+    """Whoever reads that something blocks reads there that his answer to it is over."""
+    over = {(a.finding, a.where): a for a in accepted if a.until < day}
+    told = []
+    for finding in found:
+        answer = over.get((finding.code, finding.where))
+        if answer is not None:
+            says = f"{finding.says} (the answer of {answer.by} held until {answer.until})"
+            finding = replace(finding, says=says)
+        told.append(finding)
+    return told
 
 
 def is_about_survey(finding: Finding) -> bool:

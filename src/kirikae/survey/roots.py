@@ -114,6 +114,8 @@ def kind_of(path: str) -> str:
 def _kind(view: View, path: str, around: str = "") -> str:
     """By its name, without that of the application around it, and then by what lies in it."""
     kind = kind_of(path.removeprefix(around) or f"/{name_of(path)}")
+    if kind == UNKNOWN and path.endswith(".log"):
+        return "log"
     if kind != UNKNOWN:
         return kind
     names = [file.path for file in view.files_under(path)]

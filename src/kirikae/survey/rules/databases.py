@@ -8,8 +8,14 @@ from kirikae.survey.paths import name_of, parent_of
 from kirikae.survey.view import View
 
 # With its zero byte: ``RRD`` alone hits text files.
-_FORMATS = {b"SQLite format 3".hex(): "SQLite", b"RRD\0".hex(): "RRD"}
-"""First bytes of a file -> the database that it is."""
+_FORMATS = {
+    b"SQLite format 3".hex(): "SQLite",
+    b"RRD\0".hex(): "RRD",
+    "bdb": "Berkeley DB",
+    "gdbm": "GDBM",
+    "lmdb": "LMDB",
+}
+"""First bytes of a file, or what the collector calls them -> the database that it is."""
 _DEPTH_AT_MOST = 6
 """Each database of a cluster has a PG_VERSION of its own further down."""
 

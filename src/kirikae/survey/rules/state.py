@@ -10,6 +10,7 @@ from kirikae.survey.catalogue import Findings, configured, found, observed, pres
 from kirikae.survey.known import debian, matches
 from kirikae.survey.paths import below, under
 from kirikae.survey.roots import UNKNOWN, Root, roots
+from kirikae.survey.rules.databases import databases_in_files
 from kirikae.survey.rules.php import php_sessions_in_files
 from kirikae.survey.services import Service
 from kirikae.survey.view import View
@@ -29,15 +30,24 @@ def written_folders(view: View) -> Findings:
     ST15, ST21, LG01)."""
     every = roots(view)
     taken: set[str] = set()
-    told_by_php = {finding.where for finding in php_sessions_in_files(view)}
     for server in _database_servers(view, every):
         taken.update(server.folders)
         yield _database_server(view, server)
     for root in every:
-        if root.path not in taken and root.path not in told_by_php:
+        if root.path not in taken and not _is_told_elsewhere(view, root):
             judged = _Judged(view, root)
             yield judged.finding()
     yield from _more_than_a_disk(view, every)
+
+
+def _is_told_elsewhere(view: View, root: Root) -> bool:
+    """As sessions of PHP, or as a database in a file; or nothing lies in a package's own folder
+    that nobody's service owns."""
+    if root.path in {finding.where for finding in php_sessions_in_files(view)}:
+        return True
+    if root.path in {finding.where for finding in databases_in_files(view)}:
+        return True
+    return not root.files and not root.services and view.bundle.owner(root.path) is not None
 
 
 # --- database servers
