@@ -117,21 +117,23 @@ def test_files_of_rpm_packages_are_told_from_own_ones():
 
 
 @pytest.mark.parametrize(
-    ("package", "version", "name"),
+    ("package", "version", "name", "command"),
     [
-        ("php", "5.4.16-48.amzn2", "PHP 5.4"),
-        ("ruby", "2.0.0.648-36.amzn2", "Ruby 2.0"),
-        ("nodejs", "18.19.0+dfsg-6~deb12u2", "Node.js 18"),
-        ("nodejs", "2:18.12.1-1", "Node.js 18"),
-        ("php8.2-common", "8.2.7-1", "PHP 8.2"),
-        ("ruby3.1", "3.1.2-7", "Ruby 3.1"),
-        ("python3", "3.7.16-1.amzn2", "Python 3.7"),
+        ("php", "5.4.16-48.amzn2", "PHP 5.4", "/usr/sbin/php-fpm"),
+        ("ruby", "2.0.0.648-36.amzn2", "Ruby 2.0", "/usr/bin/ruby a.rb"),
+        ("nodejs", "18.19.0+dfsg-6~deb12u2", "Node.js 18", "/usr/bin/node a.js"),
+        ("nodejs", "2:18.12.1-1", "Node.js 18", "/usr/bin/npm start"),
+        ("php8.2-common", "8.2.7-1", "PHP 8.2", "/usr/sbin/php-fpm8.2"),
+        ("ruby3.1", "3.1.2-7", "Ruby 3.1", "/usr/bin/puma"),
+        ("python3", "3.7.16-1.amzn2", "Python 3.7", "/usr/bin/gunicorn a"),
     ],
 )
-def test_the_end_of_every_runtime_is_known(package, version, name):
-    """F15: the one end that matters for a service of Node."""
+def test_the_end_of_every_runtime_that_serves_is_known(package, version, name, command):
+    """F15: the one end that matters for a service of Node; what only lies there has none."""
     machine = fleet(1)[0]
     machine.packages[package] = version
+    assert ("PR13", name) not in seen(machine)
+    machine.unit("shop", "deploy", command=command)
     assert ("PR13", name) in seen(machine)
 
 

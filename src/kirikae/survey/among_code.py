@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from kirikae.model.bundle import Code, File
-from kirikae.survey.brought import is_code, is_data, is_settings, is_vendored
+from kirikae.model.bundle import File
+from kirikae.survey.brought import is_data, is_program, is_settings, is_vendored
 from kirikae.survey.paths import below, name_of, parent_of, under
 from kirikae.survey.released import holds_releases
 from kirikae.survey.view import View
@@ -33,6 +33,9 @@ _NAMES = re.compile(
 )
 """Folders of a release that are there to be written into."""
 _PLACES_AT_MOST = 20
+_WHERE_CODE_LIES = ("/srv/", "/opt/", "/home/", "/var/www/", "/usr/local/", "/data/", "/app/")
+_SOME = 2
+_A_PART = 0.2
 
 
 class Kept(NamedTuple):
@@ -54,9 +57,32 @@ def kept_among_code(view: View) -> Iterator[Kept]:
 
     What lies beside releases is looked at as any other folder is.
     """
-    for code in view.code:
-        if not holds_releases(view.bundle, code.root):
-            yield from _Tree(view, code).kept()
+    for root in code_trees(view):
+        if not holds_releases(view.bundle, root):
+            yield from _Tree(view, root).kept()
+
+
+def code_trees(view: View) -> list[str]:
+    """Trees that were read as code, and those that are by their look: nobody names them where the
+    collector looks for names."""
+    trees = [code.root for code in view.code]
+    for folder in sorted(view.bundle.folders, key=lambda folder: folder.path):
+        path = folder.path
+        if under(path, trees) or not path.startswith(_WHERE_CODE_LIES) or is_vendored(path):
+            continue
+        if view.writer(path) is None or any(below(tree, path) for tree in trees):
+            continue
+        if _looks_like_code(view, path):
+            trees.append(path)
+    return trees
+
+
+def _looks_like_code(view: View, folder: str) -> bool:
+    """A part of its files are programs, and some lie in it directly."""
+    files = [file for file in view.files_under(folder) if not is_vendored(file.path)]
+    programs = [file for file in files if is_program(file)]
+    direct = any(parent_of(file.path) == folder for file in programs)
+    return direct and len(programs) >= max(_SOME, len(files) * _A_PART)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +97,10 @@ class _Candidate:
 class _Tree:
     """One tree of code with what else lies in it."""
 
-    def __init__(self, view: View, code: Code) -> None:
+    def __init__(self, view: View, root: str) -> None:
         """Nothing is worked out yet."""
         self._view = view
-        self._root = code.root
+        self._root = root
 
     @cached_property
     def _elsewhere(self) -> list[str]:
@@ -90,17 +116,17 @@ class _Tree:
     @cached_property
     def _brought_at(self) -> list[int]:
         """When code came here, sorted."""
-        return sorted(_came(file) for file in self._files if is_code(file.path))
+        return sorted(_came(file) for file in self._files if is_program(file))
 
     @cached_property
     def _code_in(self) -> Mapping[str, int]:
         """Folder -> files of code in it and below it."""
-        return self._count(file for file in self._files if is_code(file.path))
+        return self._count(file for file in self._files if is_program(file))
 
     @cached_property
     def _data_in(self) -> Mapping[str, int]:
         """Folder -> files of data in it and below it."""
-        return self._count(file for file in self._files if is_data(file.path))
+        return self._count(file for file in self._files if is_data(file))
 
     def _count(self, files: Iterable[File]) -> Mapping[str, int]:
         counts: Counter[str] = Counter()
@@ -173,7 +199,7 @@ class _Tree:
         """Folder -> files of data in it that no release brought."""
         found: dict[str, list[File]] = defaultdict(list)
         for file in self._files:
-            if is_data(file.path) and self._came_alone(file) and self._can_be_written(file):
+            if is_data(file) and self._came_alone(file) and self._can_be_written(file):
                 found[parent_of(file.path)].append(file)
         return found
 
@@ -217,7 +243,7 @@ class _Tree:
     @cached_property
     def _owner(self) -> int | None:
         """Whose the code is."""
-        owners = Counter(file.uid for file in self._files if is_code(file.path))
+        owners = Counter(file.uid for file in self._files if is_program(file))
         return owners.most_common(1)[0][0] if owners else None
 
     def _is_ours(self, path: str) -> bool:

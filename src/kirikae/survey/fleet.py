@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from kirikae.model.bundle import Code, Text
 from kirikae.model.finding import Finding, Trace
-from kirikae.survey.brought import is_data
+from kirikae.survey.brought import is_code, is_settings
 from kirikae.survey.catalogue import Findings, present
 from kirikae.survey.paths import parent_of, under
 from kirikae.survey.roots import kind_of, written
@@ -166,7 +166,7 @@ def code_differs(views: Views) -> Findings:
             for name in _differing_files(every)
             if not _is_written(f"{root}/{name}", places) and not _of_no_account(name)
         ]
-        data = [name for name in names if is_data(name)]
+        data = [name for name in names if not is_code(name) and not is_settings(name)]
         code = [name for name in names if name not in data]
         if code or not told:
             yield _hot_fix(views, root, code, by_host)

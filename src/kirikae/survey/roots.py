@@ -12,8 +12,15 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from kirikae.model.bundle import File, Folder
-from kirikae.survey.among_code import Kept, kept_among_code
-from kirikae.survey.brought import is_media, is_settings, is_vendored, keeps_releases
+from kirikae.survey.among_code import Kept, code_trees, kept_among_code
+from kirikae.survey.brought import (
+    is_media,
+    is_program,
+    is_session,
+    is_settings,
+    is_vendored,
+    keeps_releases,
+)
 from kirikae.survey.paths import below, name_of, parent_of, under
 from kirikae.survey.services import ROOT, Service
 from kirikae.survey.view import View
@@ -56,7 +63,10 @@ PASSING = ("cache", "runtime", "log")
 """What a container makes anew, or writes elsewhere."""
 _SHARED = ("/tmp", "/var/tmp", "/var/crash", "/run/lock", "/var/lock")
 """Everybody may write there, and nobody keeps anything."""
-_CROWDED = ("", "/run", "/tmp", "/var/lib")
+_CROWDED = ("", "/run", "/tmp", "/var/lib", "/var/log", "/var/tmp", "/srv", "/opt", "/data")
+_OF_OTHERS = ("/run/", "/tmp/", "/var/tmp/", "/var/log/", "/var/cache/")
+_DEPTH = 5
+"""Of a path that only its time speaks for: no folder for each day."""
 """Folders of many services: a file in one of them stands for itself."""
 _FOR_EVERYBODY = ("/tmp", "/var/tmp")
 _HASHED = re.compile(r"[0-9a-f]{1,4}|\d+")
@@ -111,14 +121,23 @@ def kind_of(path: str) -> str:
     return UNKNOWN
 
 
-def _kind(view: View, path: str, around: str = "") -> str:
-    """By its name, without that of the application around it, and then by what lies in it."""
+def _kind(
+    view: View,
+    path: str,
+    folders: Iterable[str],
+    around: str = "",
+) -> str:
+    """By files that say it, by its name without that of the application around it, and by what lies
+    in it."""
+    inside = {path, *folders}
+    names = [f.path for f in view.files_under(path) if parent_of(f.path) in inside]
+    if names and sum(map(is_session, names)) * 2 > len(names):
+        return "session"
     kind = kind_of(path.removeprefix(around) or f"/{name_of(path)}")
     if kind == UNKNOWN and path.endswith(".log"):
         return "log"
     if kind != UNKNOWN:
         return kind
-    names = [file.path for file in view.files_under(path)]
     media = sum(map(is_media, names))
     return "upload" if names and media * 2 > len(names) else UNKNOWN
 
@@ -131,8 +150,9 @@ def roots(view: View) -> list[Root]:
     for path, why in _written_to(view):
         if under(path, found):
             continue
+        file = view.file_at(path)
         inside = view.bundle.under(path)
-        found[path] = _root(view, path, inside, why)
+        found[path] = _one(view, file, why) if file else _root(view, path, inside, why)
     return _crowds_as_one(found)
 
 
@@ -184,7 +204,7 @@ def _root(
             services.update(view.writers(folder))
     return Root(
         path=path,
-        kind=_kind(view, path, around),
+        kind=_kind(view, path, (folder.path for folder in inside), around),
         files=sum(folder.files for folder in inside),
         size=sum(folder.size for folder in inside),
         newest=newest.newest if newest else None,
@@ -219,17 +239,21 @@ def _among_code(view: View) -> Iterator[Root]:
 def _single(view: View, kept: Kept) -> Root:
     """One file that lies between code."""
     [file] = [each for each in view.files_under(parent_of(kept.path)) if each.path == kept.path]
+    return replace(_one(view, file, _Why(kept.why, kept.seen)), among_code=True)
+
+
+def _one(view: View, file: File, why: _Why) -> Root:
+    """A single file as a tree of its own."""
     return Root(
-        path=kept.path,
-        kind=_kind(view, kept.path, kept.around),
+        path=file.path,
+        kind=_kind(view, file.path, ()),
         files=1,
         size=file.size,
         newest=file.modified,
         newest_name=file.path,
-        services=view.run_by(file.uid),
-        why=kept.why,
-        seen=kept.seen,
-        among_code=True,
+        services=why.services or view.run_by(file.uid),
+        why=why.says,
+        seen=why.seen,
     )
 
 
@@ -262,8 +286,13 @@ def _holds_state(
         return False
     files = sum(folder.files for folder in inside)
     listed = [file for file in view.files_under(path) if not under(file.path, code)]
-    settings = sum(is_settings(file.path) for file in listed if not is_vendored(file.path))
-    return not files or settings < files
+    brought = sum(_is_brought(file) for file in listed if not is_vendored(file.path))
+    return not files or brought < min(files, max(1, len(listed)))
+
+
+def _is_brought(file: File) -> bool:
+    """By a release or by a person's hand: neither is a service's state."""
+    return is_settings(file.path) or is_program(file)
 
 
 def _inside(
@@ -356,6 +385,7 @@ def _released(view: View) -> list[str]:
             folders += [folder.path, f"{parent_of(folder.path)}/repo"]
     holders = {parent_of(folder) for folder in folders}
     folders += [code.root for code in view.bundle.code if code.root not in holders]
+    folders += [tree for tree in code_trees(view) if tree not in holders]
     for service in view.services:
         named = service.unit.folder
         if named in view.bundle.links:
@@ -375,7 +405,8 @@ def _written_to(view: View) -> Iterator[tuple[str, _Why]]:
             continue
         says = f"{process.unit} has {path} open for writing"
         name = process.unit.removesuffix(".service")
-        yield folder, _Why(says, seen=True, services=(name,))
+        place = path if folder in _CROWDED else folder
+        yield place, _Why(says, seen=True, services=(name,))
     for service in view.services:
         if ROOT in service.uids:
             yield from _written_by_root(view, service)
@@ -386,11 +417,24 @@ def _written_by_root(view: View, service: Service) -> Iterator[tuple[str, _Why]]
     from, or by name."""
     says = f"written since the machine began, by name {service.name}'s"
     why = _Why(says, seen=True, services=(service.name,))
+    alone = service.unit.own and service.uids == {ROOT} and not service.web
+    since = _Why(f"written since {service.name} began, by root", True, (service.name,))
     for file in view.bundle.files:
-        if _fresh(view, file) and _belongs(view, file, service):
-            folder = parent_of(file.path)
-            place = file.path if folder in _CROWDED else folder
+        if not _fresh(view, file):
+            continue
+        folder = parent_of(file.path)
+        place = file.path if folder in _CROWDED else folder
+        if _belongs(view, file, service):
             yield place, why
+        elif alone and _wrote(service, file):
+            yield "/".join(place.split("/")[:_DEPTH]), since
+
+
+def _wrote(service: Service, file: File) -> bool:
+    """Root's own, and younger than the service: where root writes, nothing else tells who it is."""
+    if service.began is None or file.uid != ROOT or file.path.startswith(_OF_OTHERS):
+        return False
+    return file.modified >= service.began
 
 
 def _fresh(view: View, file: File) -> bool:

@@ -47,7 +47,8 @@ def _is_told_elsewhere(view: View, root: Root) -> bool:
         return True
     if root.path in {finding.where for finding in databases_in_files(view)}:
         return True
-    return not root.files and not root.services and view.bundle.owner(root.path) is not None
+    packaged = view.bundle.owner(root.path) is not None
+    return not root.files and packaged and not view.named_after(root.path)
 
 
 # --- database servers

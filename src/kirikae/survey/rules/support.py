@@ -116,7 +116,8 @@ def _said_of_services(view: View) -> Iterator[str]:
     for job in view.schedules.jobs:
         yield job.says
     for text in view.bundle.texts:
-        yield text.path
+        if not text.path.startswith("/etc/"):
+            yield text.path
     for code in view.code:
         yield from code.files
     yield from (link for link in view.bundle.links if "/mods-enabled/" in link)
