@@ -66,19 +66,18 @@ def code_trees(view: View) -> list[str]:
     """Trees that were read as code, and those that are by their look: nobody names them where the
     collector looks for names."""
     trees = [code.root for code in view.code]
-    for folder in sorted(view.bundle.folders, key=lambda folder: folder.path):
-        path = folder.path
-        if under(path, trees) or not path.startswith(_WHERE_CODE_LIES) or is_vendored(path):
-            continue
-        if view.writer(path) is None or any(below(tree, path) for tree in trees):
-            continue
-        if _looks_like_code(view, path):
+    paths = sorted(folder.path for folder in view.bundle.folders)
+    for path in paths:
+        near = under(path, trees) or any(below(tree, path) for tree in trees)
+        if not near and path.startswith(_WHERE_CODE_LIES) and _looks_like_code(view, path):
             trees.append(path)
     return trees
 
 
 def _looks_like_code(view: View, folder: str) -> bool:
     """A part of its files are programs, and some lie in it directly."""
+    if is_vendored(folder) or view.writer(folder) is None:
+        return False
     files = [file for file in view.files_under(folder) if not is_vendored(file.path)]
     programs = [file for file in files if is_program(file)]
     direct = any(parent_of(file.path) == folder for file in programs)

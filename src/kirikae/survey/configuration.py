@@ -67,15 +67,20 @@ def own_texts(
     times = {file.path: file.modified for file in bundle.files}
     for text in bundle.texts:
         path = text.path
-        if under(path, former) or _READ_BY_PEOPLE.search(path):
+        if under(path, former) or _is_the_machine_s(path):
             continue
-        if path in _MADE_AT_INSTALLATION or path.startswith(_OF_THE_MACHINE):
-            continue
-        nobodys = bundle.owner(path) is None and not _installed(
-            bundle, services, path, times.get(path)
-        )
-        if path in touched or nobodys:
+        unowned = bundle.owner(path) is None
+        if unowned and path not in touched:
+            unowned = not _installed(bundle, services, path, times.get(path))
+        if unowned or path in touched:
             yield text
+
+
+def _is_the_machine_s(path: str) -> bool:
+    """A file that no package owns and that says nothing of a service."""
+    if path in _MADE_AT_INSTALLATION or path.startswith(_OF_THE_MACHINE):
+        return True
+    return bool(_READ_BY_PEOPLE.search(path))
 
 
 def _installed(

@@ -33,13 +33,14 @@ def live_code(bundle: Bundle, former: Sequence[str]) -> Iterator[Code]:
     """Trees of code, each file once: without former releases, and without trees that are read by
     themselves."""
     roots = [code.root for code in bundle.code]
+    whole = [root for root in roots if not holds_releases(bundle, root)]
     for code in bundle.code:
-        if under(code.root, former):
-            continue
-        inner = [root for root in roots if below(root, code.root)]
-        if any(below(code.root, root) and not holds_releases(bundle, root) for root in roots):
-            continue  # read as a part of the tree around it
-        apart = [*former, *(root for root in inner if holds_releases(bundle, code.root))]
+        root = code.root
+        if under(root, former) or any(below(root, around) for around in whole):
+            continue  # of no account, or read as a part of the tree around it
+        apart = list(former)
+        if root not in whole:
+            apart += [inner for inner in roots if below(inner, root)]
         yield _without(code, apart)
 
 

@@ -7,7 +7,8 @@ Three tiers, because each source alone was measured to be wrong: a setting names
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -129,17 +130,30 @@ def _kind(
 ) -> str:
     """By files that say it, by its name without that of the application around it, and by what lies
     in it."""
-    inside = {path, *folders}
-    names = [f.path for f in view.files_under(path) if parent_of(f.path) in inside]
-    if names and sum(map(is_session, names)) * 2 > len(names):
+    names = _names_in(view, path, {path, *folders})
+    if _most(names, is_session):
         return "session"
     kind = kind_of(path.removeprefix(around) or f"/{name_of(path)}")
     if kind == UNKNOWN and path.endswith(".log"):
         return "log"
     if kind != UNKNOWN:
         return kind
-    media = sum(map(is_media, names))
-    return "upload" if names and media * 2 > len(names) else UNKNOWN
+    return "upload" if _most(names, is_media) else UNKNOWN
+
+
+def _names_in(
+    view: View,
+    path: str,
+    folders: Container[str],
+) -> list[str]:
+    """Files directly in these folders, as far as they were listed one by one."""
+    names = (file.path for file in view.files_under(path))
+    return [name for name in names if parent_of(name) in folders]
+
+
+def _most(names: Sequence[str], shows: Callable[[str], bool]) -> bool:
+    """More than half of them; of none nothing is said."""
+    return sum(map(shows, names)) * 2 > len(names)
 
 
 def roots(view: View) -> list[Root]:
@@ -158,29 +172,33 @@ def roots(view: View) -> list[Root]:
 
 def _crowds_as_one(found: Mapping[str, Root]) -> list[Root]:
     """What many leave in a folder for everybody is told once."""
-    kept = []
-    crowds: dict[str, list[Root]] = {}
-    for path in sorted(found):
-        root = found[path]
-        crowd = next((each for each in _FOR_EVERYBODY if below(path, each)), None)
-        if crowd is None or root.kind != "cache":
-            kept.append(root)
-        else:
-            crowds.setdefault(crowd, []).append(root)
-    for path, inside in crowds.items():
-        newest = max(inside, key=lambda root: root.newest or 0)
-        services = {name for root in inside for name in root.services}
-        kept.append(
-            replace(
-                newest,
-                path=path,
-                files=sum(root.files for root in inside),
-                size=sum(root.size for root in inside),
-                services=tuple(sorted(services)),
-                seen=any(root.seen for root in inside),
-            )
-        )
-    return sorted(kept, key=lambda root: root.path)
+    crowds: dict[str, list[Root]] = defaultdict(list)
+    for path, root in found.items():
+        crowds[_crowd(root) or path].append(root)
+    return [_together(path, crowds[path]) for path in sorted(crowds)]
+
+
+def _crowd(root: Root) -> str | None:
+    """The folder for everybody that it lies in; None for what keeps more than a cache."""
+    if root.kind != "cache":
+        return None
+    return next((each for each in _FOR_EVERYBODY if below(root.path, each)), None)
+
+
+def _together(path: str, inside: Sequence[Root]) -> Root:
+    """Several trees as one."""
+    newest = max(inside, key=lambda root: root.newest or 0)
+    services: set[str] = set()
+    for root in inside:
+        services.update(root.services)
+    return replace(
+        newest,
+        path=path,
+        files=sum(root.files for root in inside),
+        size=sum(root.size for root in inside),
+        services=tuple(sorted(services)),
+        seen=any(root.seen for root in inside),
+    )
 
 
 def written(view: View) -> list[str]:
@@ -196,24 +214,26 @@ def _root(
     around: str = "",
 ) -> Root:
     """One tree, as what lies inside of it adds up."""
-    written = [folder for folder in inside if folder.newest]
-    newest = max(written, key=lambda folder: folder.newest, default=None)
-    services = set(view.named_after(path)) or set(why.services)
-    if not services:
-        for folder in inside:
-            services.update(view.writers(folder))
+    newest = max(inside, key=lambda folder: folder.newest, default=None)
+    services = set(view.named_after(path) or why.services or _writers(view, inside))
     return Root(
         path=path,
         kind=_kind(view, path, (folder.path for folder in inside), around),
         files=sum(folder.files for folder in inside),
         size=sum(folder.size for folder in inside),
-        newest=newest.newest if newest else None,
+        newest=(newest.newest or None) if newest else None,
         newest_name=newest.newest_name if newest else "",
         services=tuple(sorted(services)),
         why=why.says,
         seen=why.seen,
         among_code=bool(around),
     )
+
+
+def _writers(view: View, folders: Iterable[Folder]) -> Iterator[str]:
+    """Whoever may write into one of them."""
+    for folder in folders:
+        yield from view.writers(folder)
 
 
 # --- in the middle of code
@@ -379,18 +399,21 @@ def _released(view: View) -> list[str]:
 
     A folder around releases holds more than these: `shared`, above all.
     """
-    folders = []
-    for folder in view.bundle.folders:
-        if keeps_releases(folder.path):
-            folders += [folder.path, f"{parent_of(folder.path)}/repo"]
-    holders = {parent_of(folder) for folder in folders}
-    folders += [code.root for code in view.bundle.code if code.root not in holders]
-    folders += [tree for tree in code_trees(view) if tree not in holders]
+    kept = [f.path for f in view.bundle.folders if keeps_releases(f.path)]
+    holders = {parent_of(folder) for folder in kept}
+    read = [code.root for code in view.bundle.code]
+    trees = [tree for tree in (*read, *code_trees(view)) if tree not in holders]
+    mirrors = [f"{holder}/repo" for holder in holders]
+    folders = [*kept, *mirrors, *trees, *_run_from(view)]
+    return [folder for folder in folders if folder.count("/") > 1]
+
+
+def _run_from(view: View) -> Iterator[str]:
+    """Releases that services work in by way of a link."""
     for service in view.services:
         named = service.unit.folder
         if named in view.bundle.links:
-            folders.append(view.bundle.resolve(named))
-    return [folder for folder in folders if folder.count("/") > 1]
+            yield view.bundle.resolve(named)
 
 
 # --- by what was seen
