@@ -10,6 +10,7 @@ from kirikae.console import kinds
 from kirikae.console.context import load_project
 from kirikae.console.here import Answer, Here
 from kirikae.console.options import JSON
+from kirikae.console.surveyed import answers_for_nothing
 
 
 @click.group()
@@ -39,4 +40,9 @@ def check(here: Here) -> Answer:
         f"{here.project_file}: service {found.service}, "
         f"environment {found.environment}, moves: {moves}"
     )
-    return Answer(found.model_dump(mode="json"), (line,))
+    idle = answers_for_nothing(here, found)
+    return Answer(
+        found.model_dump(mode="json") | {"idle_answers": [each.where for each in idle]},
+        (line,),
+        notes=[f"{each.code} {each.says}: {each.remedy}" for each in idle],
+    )

@@ -19,13 +19,16 @@ from kirikae.model.finding import Acceptance, Finding, Trace, with_accepted
 from kirikae.model.project import Project
 from kirikae.survey import amazon
 from kirikae.survey.catalogue import catalogue, configured
-from kirikae.survey.errors import NoSurvey
+from kirikae.survey.errors import BundleProblem, NoSurvey
 from kirikae.survey.evidence import traces_of
 from kirikae.survey.fleet import drift
 from kirikae.survey.paths import below, under
 from kirikae.survey.shelf import Shelf
 from kirikae.survey.survey import ages, findings, merged
 from kirikae.survey.view import View
+
+NO_HOSTS = "the old fleet"
+"""Where SV01 stands for a fleet that names none."""
 
 
 class Hosts(NamedTuple):
@@ -116,7 +119,7 @@ def _ages(here: Here, project: Project) -> list[Finding]:
     shelf = shelf_of(here, project)
     fleet = hosts_of(project).fleet
     if not fleet:
-        return ages({"the old fleet": None}, 0)
+        return ages({NO_HOSTS: None}, 0)
     now = time.time()
     looks = {}
     for host in fleet:
@@ -188,10 +191,26 @@ def differences(
 
 def open_questions(here: Here, project: Project) -> list[Finding]:
     """What blocks, and what no new survey would settle.  Raises NoSurvey."""
-    if not bundles_of(here, project).every:
-        raise NoSurvey("nothing has been surveyed yet; run `kirikae survey collect` first")
     found = survey_findings(here, project)
-    return [finding for finding in found if finding.blocks and not is_about_survey(finding)]
+    asked = [each for each in found if each.blocks and not _is_settled_by_a_look(each)]
+    if not asked and not bundles_of(here, project).every:
+        raise NoSurvey("nothing has been surveyed yet; run `kirikae survey collect` first")
+    return asked
+
+
+def _is_settled_by_a_look(finding: Finding) -> bool:
+    """A fleet that names no hosts cannot be looked at: only a person can answer for it."""
+    return is_about_survey(finding) and finding.where != NO_HOSTS
+
+
+def answers_for_nothing(here: Here, project: Project) -> list[Finding]:
+    """SV05 alone, for whoever only reads the project file; bundles that cannot be read are told by
+    the survey's own verbs."""
+    try:
+        found = survey_findings(here, project)
+    except BundleProblem:
+        found = idle_answers((), project.accepted, today(), looked_at=False)
+    return about_code(found, "SV05")
 
 
 def idle_answers(
@@ -261,7 +280,7 @@ def told_of_answers(
 
 def is_about_survey(finding: Finding) -> bool:
     """That there is none, or that it is too old."""
-    return finding.code.startswith("SV")
+    return finding.code in ("SV01", "SV02")
 
 
 def year_after(day: date) -> date:

@@ -69,11 +69,20 @@ def own_texts(
         path = text.path
         if under(path, former) or _is_the_machine_s(path):
             continue
-        unowned = bundle.owner(path) is None
-        if unowned and path not in touched:
-            unowned = not _installed(bundle, services, path, times.get(path))
-        if unowned or path in touched:
+        if path in touched or _is_somebody_s(bundle, services, path, times.get(path)):
             yield text
+
+
+def _is_somebody_s(
+    bundle: Bundle,
+    services: Sequence[Service],
+    path: str,
+    written: int | None,
+) -> bool:
+    """No package owns it, and none wrote it."""
+    if bundle.owner(path) is not None:
+        return False
+    return not _installed(bundle, services, path, written)
 
 
 def _is_the_machine_s(path: str) -> bool:

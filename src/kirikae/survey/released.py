@@ -36,12 +36,10 @@ def live_code(bundle: Bundle, former: Sequence[str]) -> Iterator[Code]:
     whole = [root for root in roots if not holds_releases(bundle, root)]
     for code in bundle.code:
         root = code.root
-        if under(root, former) or any(below(root, around) for around in whole):
-            continue  # of no account, or read as a part of the tree around it
-        apart = list(former)
-        if root not in whole:
-            apart += [inner for inner in roots if below(inner, root)]
-        yield _without(code, apart)
+        part = any(below(root, around) for around in whole)
+        if not part and not under(root, former):
+            inner = [] if root in whole else roots
+            yield _without(code, [*former, *inner])
 
 
 def holds_releases(bundle: Bundle, root: str) -> bool:
