@@ -289,6 +289,8 @@ def test_logs_are_told_of_who_writes_them():
     machine.folder("/var/log/postgresql", 0, "775", gid=4)
     machine.file("/var/log/postgresql/x.log", 1000, NOW - 5)
     machine.folder("/var/log/gunicorn", 33)
+    machine.folder("/var/log/nginx", 33)
     found = seen(machine)
     assert found["LG01", "/var/log/postgresql"].says.startswith("postgresql@15-main writes")
-    assert "is empty" in found["LG01", "/var/log/gunicorn"].says
+    assert "is empty" in found["LG01", "/var/log/nginx"].says
+    assert ("LG01", "/var/log/gunicorn") not in found

@@ -202,6 +202,18 @@ def test_what_a_package_manager_of_a_language_brought_is_code():
     assert state(machine) == set()
 
 
+def test_code_that_the_service_itself_writes_is_told():
+    """Cached pages and compiled templates: ST10, and no state."""
+    machine = own_service()
+    machine.release("/opt/app", {f"lib/{n}.py": "" for n in range(8)}, uid=1000)
+    for number in range(3):
+        machine.file(f"/opt/app/pages/{number}.html", 1000, NOW - 50)
+    assert ("ST10", "/opt/app/pages") in seen(machine) and state(machine) == set()
+    for number in range(30):
+        machine.file(f"/opt/app/lib/new{number}.py", 1000, NOW - 50)
+    assert not [key for key in seen(machine) if key[0] == "ST10"], "a release without a restart"
+
+
 def test_code_that_nobody_names_is_told_by_its_look():
     """A docroot that the collector did not read: its code is no state, its uploads are."""
     machine = Machine()

@@ -62,6 +62,13 @@ def kept_among_code(view: View) -> Iterator[Kept]:
             yield from _Tree(view, root).kept()
 
 
+def rewritten_code(view: View) -> Iterator[Kept]:
+    """Code that is younger than the service that runs it, while the rest is older."""
+    for root in code_trees(view):
+        if not holds_releases(view.bundle, root):
+            yield from _Tree(view, root).rewritten()
+
+
 def code_trees(view: View) -> list[str]:
     """Trees that were read as code, and those that are by their look: nobody names them where the
     collector looks for names."""
@@ -269,6 +276,21 @@ class _Tree:
             speaking = [trace for trace in traces if not self._view.serves_files(trace)]
             if speaking:
                 yield _Candidate(real, f"named by {speaking[0].at}")
+
+    def rewritten(self) -> Iterator[Kept]:
+        """Folders of such code; where most of it is younger, it is a release without a restart."""
+        code = [file for file in self._files if is_program(file)]
+        young = [file for file in code if self._written(file) and self._can_be_written(file)]
+        if len(young) * 2 > len(code):
+            return
+        folders: dict[str, list[File]] = defaultdict(list)
+        for file in young:
+            folders[parent_of(file.path)].append(file)
+        for folder, files in folders.items():
+            newest = max(files, key=lambda file: file.modified)
+            place = folder if folder != self._root and len(files) > 1 else newest.path
+            why = f"{len(files)} files of code such as {newest.path} are younger than the service"
+            yield Kept(place, why, True, self._root)
 
     def _single(self, folders: Iterable[str]) -> Iterator[Kept]:
         """Files that were written between the code."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kirikae.model.finding import Confidence, Finding, Trace
+from kirikae.survey.among_code import rewritten_code
 from kirikae.survey.catalogue import Findings, configured, found, observed, present
 from kirikae.survey.known import debian, matches
 from kirikae.survey.paths import below, under
@@ -47,8 +48,9 @@ def _is_told_elsewhere(view: View, root: Root) -> bool:
         return True
     if root.path in {finding.where for finding in databases_in_files(view)}:
         return True
-    packaged = view.bundle.owner(root.path) is not None
-    return not root.files and packaged and not view.named_after(root.path)
+    if root.files or view.named_after(root.path):
+        return False
+    return view.bundle.owner(root.path) is not None or (root.kind == "log" and not root.among_code)
 
 
 # --- database servers
@@ -266,6 +268,20 @@ def _more_than_a_disk(view: View, every: Iterable[Root]) -> Findings:
         )
 
 
+# --- code that changes
+
+
+def code_that_changes(view: View) -> Findings:
+    """Pages and templates that a service compiles, modules that it updates: a task loses them."""
+    for kept in rewritten_code(view):
+        yield present(
+            "ST10",
+            where=kept.path,
+            says=f"{kept.why}: a service wrote it, or somebody by hand",
+            evidence=[view.trace(kept.path, kept.why)],
+        )
+
+
 # --- links and mounts
 
 
@@ -320,6 +336,7 @@ def _duration(seconds: int) -> str:
 
 RULES = (
     written_folders,
+    code_that_changes,
     links_out_of_a_release,
     network_file_systems,
 )

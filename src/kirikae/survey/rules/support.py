@@ -83,13 +83,21 @@ def _of_no_package(view: View) -> Iterator[tuple[Support, str]]:
     libraries."""
     paths = [process.exe for process in view.bundle.processes]
     paths += [word for unit in view.bundle.units for word in unit.command.split()[:2]]
-    paths += [f"{folder.path}/" for folder in view.bundle.folders if _OF_ITS_OWN.match(folder.path)]
+    for folder in view.bundle.folders:
+        # Debian's Python makes an empty one of these.
+        if _OF_ITS_OWN.match(folder.path) and _holds_files(view, folder.path):
+            paths.append(f"{folder.path}/")
     for path in paths:
         for name, pattern in _IN_A_PATH.items():
             match = pattern.search(path)
             found = support().runtime(name).series(".".join(match.groups())) if match else None
             if found is not None:
                 yield found, path.rstrip("/")
+
+
+def _holds_files(view: View, path: str) -> bool:
+    """Somewhere in it."""
+    return any(folder.files for folder in view.bundle.under(path))
 
 
 def _in_use(view: View, name: str) -> bool:
