@@ -138,7 +138,7 @@ def compared(host: str, written: list[str], found: list[Finding]) -> dict[str, o
     system = [path for path in theirs if under(path, debian().spools)]
     services = [path for path in theirs if path not in system]
     places = [f.where for f in found if f.code.startswith(_WRITING) and f.where.startswith("/")]
-    missed = sorted({parent_of(path) for path in services if not under(path, places)})
+    missed = sorted(path for path in services if not under(path, places))
     return {
         "host": host,
         "written": len(services),
