@@ -99,6 +99,45 @@ def test_a_default_of_a_package_s_is_nobody_s_choice():
     assert ("CF11", "CACHE") in seen(machine)
 
 
+def test_thirty_files_of_one_moment_are_thirty_files():
+    """T2: another tool took files with one time for a package's."""
+    machine = fleet(1)[0]
+    machine.owned["/etc/nginx"] = "nginx"
+    machine.installed["nginx"] = RELEASED
+    for number in range(30):
+        machine.text(f"/etc/nginx/conf.d/{number}.conf", "server {}")
+    assert sum(key[0] == "CF04" and "/conf.d/" in key[1] for key in seen(machine)) == 30
+
+
+def test_usr_merge_makes_nothing_unowned():
+    """T5: /bin is /usr/bin, and dpkg knows only one of the two names."""
+    machine = fleet(1)[0]
+    machine.owned["/bin/ls"] = "coreutils"
+    bundle = machine.bundle()
+    assert bundle.owner("/usr/bin/ls") == "coreutils" and bundle.owner("/bin/ls") == "coreutils"
+
+
+def test_hosts_that_variables_name_are_peers():
+    """A7: DB_HOST and SMTP_HOST of an environment file."""
+    machine = fleet(1)[0]
+    text = "DB_HOST=db.internal\nSMTP_HOST=localhost\nCACHE_URL=redis://127.0.0.1:6379/0\nHOST=a b"
+    machine.texts["/etc/default/app"] = text
+    found = seen(machine)
+    assert ("NW02", "db.internal") in found
+    assert ("ML01", "/etc/default/app:SMTP_HOST") in found
+    assert ("CF16", "/etc/default/app:CACHE_URL") in found
+
+
+def test_mail_that_arrives_blocks_and_mail_that_starts_a_program_is_told():
+    """ML03, ML04: roundcube and mailman had neither."""
+    machine = fleet(1)[0]
+    machine.text("/etc/aliases", 'root: ann\nsupport: "|/opt/desk/take"')
+    machine.file("/home/deploy/Maildir/new/1", 1000)
+    found = seen(machine)
+    assert found["ML03", "/etc/aliases"].count == 1
+    assert found["ML04", "/home/deploy/Maildir/new"].blocks == ("traffic",)
+
+
 # --- rpm
 
 
