@@ -99,6 +99,45 @@ def test_a_default_of_a_package_s_is_nobody_s_choice():
     assert ("CF11", "CACHE") in seen(machine)
 
 
+def test_thirty_files_of_one_moment_are_thirty_files():
+    """T2: another tool took files with one time for a package's."""
+    machine = fleet(1)[0]
+    machine.owned["/etc/nginx"] = "nginx"
+    machine.installed["nginx"] = RELEASED
+    for number in range(30):
+        machine.text(f"/etc/nginx/conf.d/{number}.conf", "server {}")
+    assert sum(key[0] == "CF04" and "/conf.d/" in key[1] for key in seen(machine)) == 30
+
+
+def test_usr_merge_makes_nothing_unowned():
+    """T5: /bin is /usr/bin, and dpkg knows only one of the two names."""
+    machine = fleet(1)[0]
+    machine.owned["/bin/ls"] = "coreutils"
+    bundle = machine.bundle()
+    assert bundle.owner("/usr/bin/ls") == "coreutils" and bundle.owner("/bin/ls") == "coreutils"
+
+
+def test_hosts_that_variables_name_are_peers():
+    """A7: DB_HOST and SMTP_HOST of an environment file."""
+    machine = fleet(1)[0]
+    text = "DB_HOST=db.internal\nSMTP_HOST=localhost\nCACHE_URL=redis://127.0.0.1:6379/0\nHOST=a b"
+    machine.texts["/etc/default/app"] = text
+    found = seen(machine)
+    assert ("NW02", "db.internal") in found
+    assert ("ML01", "/etc/default/app:SMTP_HOST") in found
+    assert ("CF16", "/etc/default/app:CACHE_URL") in found
+
+
+def test_mail_that_arrives_blocks_and_mail_that_starts_a_program_is_told():
+    """ML03, ML04: roundcube and mailman had neither."""
+    machine = fleet(1)[0]
+    machine.text("/etc/aliases", 'root: ann\nsupport: "|/opt/desk/take"')
+    machine.file("/home/deploy/Maildir/new/1", 1000)
+    found = seen(machine)
+    assert found["ML03", "/etc/aliases"].count == 1
+    assert found["ML04", "/home/deploy/Maildir/new"].blocks == ("traffic",)
+
+
 # --- rpm
 
 
@@ -117,21 +156,23 @@ def test_files_of_rpm_packages_are_told_from_own_ones():
 
 
 @pytest.mark.parametrize(
-    ("package", "version", "name"),
+    ("package", "version", "name", "command"),
     [
-        ("php", "5.4.16-48.amzn2", "PHP 5.4"),
-        ("ruby", "2.0.0.648-36.amzn2", "Ruby 2.0"),
-        ("nodejs", "18.19.0+dfsg-6~deb12u2", "Node.js 18"),
-        ("nodejs", "2:18.12.1-1", "Node.js 18"),
-        ("php8.2-common", "8.2.7-1", "PHP 8.2"),
-        ("ruby3.1", "3.1.2-7", "Ruby 3.1"),
-        ("python3", "3.7.16-1.amzn2", "Python 3.7"),
+        ("php", "5.4.16-48.amzn2", "PHP 5.4", "/usr/sbin/php-fpm"),
+        ("ruby", "2.0.0.648-36.amzn2", "Ruby 2.0", "/usr/bin/ruby a.rb"),
+        ("nodejs", "18.19.0+dfsg-6~deb12u2", "Node.js 18", "/usr/bin/node a.js"),
+        ("nodejs", "2:18.12.1-1", "Node.js 18", "/usr/bin/npm start"),
+        ("php8.2-common", "8.2.7-1", "PHP 8.2", "/usr/sbin/php-fpm8.2"),
+        ("ruby3.1", "3.1.2-7", "Ruby 3.1", "/usr/bin/puma"),
+        ("python3", "3.7.16-1.amzn2", "Python 3.7", "/usr/bin/gunicorn a"),
     ],
 )
-def test_the_end_of_every_runtime_is_known(package, version, name):
-    """F15: the one end that matters for a service of Node."""
+def test_the_end_of_every_runtime_that_serves_is_known(package, version, name, command):
+    """F15: the one end that matters for a service of Node; what only lies there has none."""
     machine = fleet(1)[0]
     machine.packages[package] = version
+    assert ("PR13", name) not in seen(machine)
+    machine.unit("shop", "deploy", command=command)
     assert ("PR13", name) in seen(machine)
 
 
@@ -287,6 +328,8 @@ def test_logs_are_told_of_who_writes_them():
     machine.folder("/var/log/postgresql", 0, "775", gid=4)
     machine.file("/var/log/postgresql/x.log", 1000, NOW - 5)
     machine.folder("/var/log/gunicorn", 33)
+    machine.folder("/var/log/nginx", 33)
     found = seen(machine)
     assert found["LG01", "/var/log/postgresql"].says.startswith("postgresql@15-main writes")
-    assert "is empty" in found["LG01", "/var/log/gunicorn"].says
+    assert "is empty" in found["LG01", "/var/log/nginx"].says
+    assert ("LG01", "/var/log/gunicorn") not in found

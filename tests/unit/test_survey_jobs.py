@@ -5,18 +5,12 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from kirikae.model.bundle import Line
-from kirikae.survey import crontab
-from kirikae.survey.crontab import Dialect
 from kirikae.survey.fleet import single_points
 from kirikae.survey.rules import findings_of
 from tests.machine import NOW, Machine
 
 TODAY = date(2026, 11, 21)
-USERS = {"root": 0}
 
 
 def seen(machine, *codes):
@@ -27,11 +21,6 @@ def seen(machine, *codes):
     }
 
 
-def read(text, system=True, dialect=Dialect.DEBIAN):
-    lines = [Line("/etc/cron.d/x", at, said) for at, said in enumerate(text.split("\n"), 1)]
-    return crontab.read(lines, system, USERS, dialect)
-
-
 def host(**more):
     machine = Machine(**more)
     machine.process("/usr/sbin/cron -f", unit="cron.service")
@@ -39,100 +28,6 @@ def host(**more):
 
 
 GOOD = "*/5 * * * * root /opt/x/job\n"
-
-
-# --- lines
-
-
-@pytest.mark.parametrize(
-    "times",
-    [
-        "* * * * *",
-        "*/60 * * * *",
-        "1-10/20 * * * *",
-        "10-5 * * * *",
-        "05 000 1 jan sun",
-        "1,15 0-23/2 1-31 JAN-mar 1-fri",
-        "5.5,10 * * * *",
-        "1 * * * 1#2",
-        "*5 ** * */5/2 0~30",
-        "0 0 31 2 *",
-        "0 0 * * 7",
-        "@hourly",
-        "@reboot",
-        "@annually",
-    ],
-)
-def test_times_that_debian_s_cron_takes(times):
-    """Also the odd ones: what is dropped in silence does not make a line bad."""
-    entry = read(f"{times} root echo").entries
-    assert [each.command for each in entry] == ["echo"]
-
-
-@pytest.mark.parametrize(
-    "times",
-    [
-        "5/15 * * * *",
-        "70 * * * *",
-        "5, * * * *",
-        ",5 * * * *",
-        "*/0 * * * *",
-        "*/ * * * *",
-        "5- * * * *",
-        "1a * * * *",
-        "? * * * *",
-        "* 24 * * *",
-        "* * 0 * *",
-        "* * * 13 *",
-        "* * * * 8",
-        "* * * january *",
-        "@DAILY",
-        "@every",
-    ],
-)
-def test_times_that_it_refuses(times):
-    assert read(f"{times} root echo").bad
-
-
-@pytest.mark.parametrize(
-    ("line", "setting"),
-    [
-        ("A=b", True),
-        ("A = b", True),
-        ('"A"=b', True),
-        ("MAILTO=", False),
-        ('MAILTO=""', True),
-        ('A="a" b', False),
-        ('A=a"b"', True),
-        ("export A=b", False),
-        ("A B=c", False),
-        ("=x", True),
-    ],
-)
-def test_settings_as_debian_s_cron_takes_them(line, setting):
-    """`MAILTO=` alone makes it pass over the whole file; cronie takes it."""
-    assert bool(read(line).settings) is setting and bool(read(line).bad) is not setting
-    if line == "MAILTO=":
-        assert read(line, dialect=Dialect.CRONIE).settings
-
-
-def test_the_user_ends_at_the_first_blank_of_any_kind():
-    """As in Debian's own /etc/crontab."""
-    [entry] = read("25 6\t* * *\troot\ttest -x /usr/sbin/anacron || x").entries
-    assert (entry.user, entry.command) == ("root", "test -x /usr/sbin/anacron || x")
-
-
-@given(st.lists(st.text(max_size=60), max_size=20), st.booleans(), st.sampled_from(Dialect))
-def test_no_line_is_lost_and_nothing_throws(texts, system, dialect):
-    """Every line is a job, a setting, bad, or says nothing."""
-    lines = [Line("x", at, text) for at, text in enumerate(texts)]
-    found = crontab.read(lines, system, USERS, dialect)
-    told = [each.line for each in (*found.entries, *found.bad)] + list(found.settings)
-    silent = [
-        line for line in lines if not line.text.strip(" \t") or line.text.strip(" \t")[0] == "#"
-    ]
-    assert sorted(told + silent) == lines
-    list(crontab.commented(lines))
 
 
 # --- files
@@ -154,9 +49,9 @@ def test_what_cron_passes_over_is_dead_and_no_job():
     assert {where for code, where in found if code == "JB01"} == {"/etc/cron.d/okjob"}
     dead = {where: each.says for (code, where), each in found.items() if code == "JB15"}
     assert len(dead) == 8
-    assert "line 2: `70` leaves 0 to 59" in dead["/etc/cron.d/badminute"]
+    assert "because of line 2: `70` leaves 0 to 59" in dead["/etc/cron.d/badminute"]
     assert "mode 666" in dead["/etc/cron.d/loose"] and "dot.ted" in dead["/etc/cron.d/dot.ted"]
-    assert "no end" in dead["/var/spool/cron/crontabs/root"]
+    assert "does not end with a line break" in dead["/var/spool/cron/crontabs/root"]
     assert "there is no user ghost" in dead["/etc/cron.d/nobody"]
 
 

@@ -202,6 +202,64 @@ def test_what_a_package_manager_of_a_language_brought_is_code():
     assert state(machine) == set()
 
 
+def test_code_that_the_service_itself_writes_is_told():
+    """Cached pages and compiled templates: ST10, and no state."""
+    machine = own_service()
+    machine.release("/opt/app", {f"lib/{n}.py": "" for n in range(8)}, uid=1000)
+    for number in range(3):
+        machine.file(f"/opt/app/pages/{number}.html", 1000, NOW - 50)
+    assert ("ST10", "/opt/app/pages") in seen(machine) and state(machine) == set()
+    for number in range(30):
+        machine.file(f"/opt/app/lib/new{number}.py", 1000, NOW - 50)
+    assert not [key for key in seen(machine) if key[0] == "ST10"], "a release without a restart"
+
+
+def test_code_that_nobody_names_is_told_by_its_look():
+    """A docroot that the collector did not read: its code is no state, its uploads are."""
+    machine = Machine()
+    machine.unit("php8.2-fpm", "www-data", FragmentPath="/lib/systemd/system/x")
+    for name in ("index.php", "lib/a.php", "lib/b.php", "theme/a.css", "theme/logo.png"):
+        machine.file(f"/var/www/shop/{name}", 33)
+    for number in range(20):
+        machine.file(f"/var/www/shop/pictures/{number}.jpg", 33, NOW - 60 - number)
+    assert state(machine) == {("ST04", "/var/www/shop/pictures")}
+
+
+def test_a_program_without_an_ending_is_code():
+    """/srv/etl/bin/loop, beside what it writes."""
+    machine = Machine()
+    machine.unit("etl", "deploy", "/srv/etl", "/srv/etl/bin/loop")
+    machine.file("/srv/etl/bin/loop", 1000, mode="755")
+    machine.file("/srv/etl/out/1.csv", 1000, NOW - 5)
+    assert state(machine) == {("ST04", "/srv/etl/out")}
+
+
+def test_files_of_sessions_are_told_by_their_names():
+    """Perl's CGI::Session in a folder that is called tmp."""
+    machine = own_service()
+    for number in range(3):
+        machine.file(f"/opt/app/tmp/cgisess_{number}", 1000, NOW - 5)
+    assert state(machine) == {("ST03", "/opt/app/tmp")}
+
+
+def test_what_root_s_own_service_writes_is_told_by_its_time():
+    """Root may write anywhere, and its files say nothing of who wrote them."""
+    machine = Machine()
+    machine.unit("collector", command="/usr/bin/python3 /opt/c/c.py")
+    machine.file("/data/metrics/2026/11/27/a.bin", 0, NOW - 5)
+    machine.file("/data/old/b.bin", 0, RELEASED)
+    assert state(machine) == {("ST01", "/data/metrics/2026/11")}
+
+
+def test_collected_assets_are_no_state_though_a_service_owns_them():
+    """mailman3: 409 of 410 files in web/ are build output."""
+    machine = Machine(users={"root": 0, "list": 38})
+    machine.unit("mailman3-web", "list", FragmentPath="/lib/systemd/system/m.service")
+    for number in range(30):
+        machine.file(f"/var/lib/mailman3/web/static/{number}.css", 38, NOW - 50)
+    assert state(machine) == set()
+
+
 # --- by whom
 
 

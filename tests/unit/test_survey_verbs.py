@@ -65,7 +65,7 @@ def test_show_says_what_blocks_and_ends_with_six(shop):
     assert shown.exit_code == 6 and "4 stand in the way of a traffic move" in shown.stdout
     data = plain("survey", "show")
     assert (data["outcome"], data["kind"], data["in_the_way"]) == ("found", "traffic", 4)
-    assert data["findings"][0]["severity"] == "high" and len(data["findings"]) == 65
+    assert data["findings"][0]["severity"] == "high" and len(data["findings"]) == 69
     assert run("survey", "show", "--kind", "logs", "--all").stdout.count("\n") > 60
 
 
@@ -149,6 +149,68 @@ def test_ask_prints_lines_that_the_project_file_takes(shop):
     assert run("survey", "show").exit_code == 0
     assert run("survey", "ask").stdout == "no open questions\n"
     assert year_after(date(2028, 2, 29)) == date(2029, 2, 28)
+
+
+def test_every_question_is_one_that_a_person_can_answer(shop):
+    """F24: the remedy with a question mark behind it asks nothing."""
+    asked = run("survey", "ask").stdout
+    assert "may all of them be logged out once?" in asked and "?: " not in asked
+    assert "全員が一度ログアウトされてもよいか。" in run("survey", "ask", "--lang", "ja").stdout
+    for code, entry in survey_catalogue().items():
+        if entry.blocks and code not in ("SV01", "SV02"):
+            assert entry.ask.endswith("?"), code
+            assert entry.ask_ja.endswith("か。"), code
+
+
+def test_a_file_that_differs_is_answered_with_the_host_that_is_right(shop):
+    """A12: its remedy demands `use: HOST`, so the line has it."""
+    [line] = [row for row in run("survey", "ask").stdout.splitlines() if "finding: CF05" in row]
+    assert "use: web1, " in line and line.endswith("# use: web1 | web2")
+
+
+def answered(shop, code, where, until="2099-01-01"):
+    text = (
+        f'accepted:\n  - {{finding: {code}, where: "{where}", why: x, by: Ann, until: {until}}}\n'
+    )
+    (shop / "kirikae.yml").write_text(PROJECT + text)
+
+
+SESSIONS = "/var/lib/bookshop/sessions"
+
+
+@pytest.mark.parametrize(
+    ("code", "where", "until", "why"),
+    [
+        ("ST03", SESSIONS, "2020-01-01", "expired"),
+        ("ST03", "/var/lib/bookshop/session", "2099-01-01", "elsewhere"),
+        ("ST99", SESSIONS, "2099-01-01", "no_code_near"),
+    ],
+)
+def test_an_answer_that_answers_for_nothing_is_told(shop, code, where, until, why):
+    """F11: it was passed over in silence, and somebody said at 3 a.m. that he had accepted it."""
+    answered(shop, code, where, until)
+    shown = run("survey", "show", "--json").json
+    assert [each["why"] for each in shown["acceptances"]] == [why]
+    assert "ST03" in run("survey", "ask").stdout, "it is still a question"
+
+
+def test_what_blocks_says_that_its_answer_is_over(shop):
+    """Whoever is refused reads it where he is refused."""
+    answered(shop, "ST03", SESSIONS, "2020-01-01")
+    assert "(the answer of Ann held until 2020-01-01)" in run("survey", "show").stdout
+
+
+def test_an_answer_that_holds_is_not_complained_of(shop):
+    answered(shop, "ST03", SESSIONS)
+    assert "acceptances" not in run("survey", "show", "--all", "--json").json
+
+
+def test_a_fleet_without_hosts_can_be_answered_for(shop):
+    """F20: the place that works stood in the source alone."""
+    text = PROJECT.replace("hosts: [ssh://web1, ssh://web2], ", "")
+    (shop / "kirikae.yml").write_text(text)
+    asked = run("survey", "ask").stdout
+    assert '{finding: SV01, where: "the old fleet"' in asked
 
 
 # --- collecting

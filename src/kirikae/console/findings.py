@@ -19,6 +19,7 @@ from kirikae.model.said import Said, said
 
 Paint = Callable[[Severity, str], str]
 """Colours the head of a line."""
+_CHOOSES_A_HOST = ("CF05",)
 Answers = Sequence[Acceptance]
 """Who answers for what, as the project file has it."""
 
@@ -141,20 +142,33 @@ class Manner:
 
     def question(self, finding: Finding, until: date) -> Iterator[str]:
         """With the line for kirikae.yml that answers it."""
+        entry = catalogue().get(finding.code)
+        asked = entry.asked(self.speech.language) if entry else ""
         yield self._say(
             "question",
             says=self.says(finding),
-            remedy=self.remedy(finding),
+            asked=asked or self.remedy(finding),
         )
+        if asked:
+            yield "  " + self._say("question_else", remedy=self.remedy(finding))
         where = json.dumps(finding.where, ensure_ascii=False)
-        blanks = f'why: "...", by: "...", until: {until}'
-        yield f"    - {{finding: {finding.code}, where: {where}, {blanks}}}"
+        chosen, others = _hosts_to_choose(finding)
+        blanks = f'{chosen}why: "...", by: "...", until: {until}'
+        yield f"    - {{finding: {finding.code}, where: {where}, {blanks}}}{others}"
 
     def questions(self, many: int) -> str:
         """How many there are, after the last one."""
         if many:
             return self._say("questions", n=many)
         return self._say("no_questions")
+
+
+def _hosts_to_choose(finding: Finding) -> tuple[str, str]:
+    """For a file that differs: one of its hosts as an answer, and a remark with all of them."""
+    hosts = finding.hosts
+    if finding.code not in _CHOOSES_A_HOST or not hosts:
+        return "", ""
+    return f"use: {hosts[0]}, ", f"  # use: {' | '.join(hosts)}"
 
 
 def plain(findings: Iterable[Finding]) -> list[dict[str, Any]]:

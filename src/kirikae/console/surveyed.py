@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from kirikae.console.here import Here
 from kirikae.hosts.ssh import Host
 from kirikae.model.bundle import Bundle
 from kirikae.model.errors import UsageProblem
-from kirikae.model.finding import Finding, Trace, with_accepted
+from kirikae.model.finding import Acceptance, Finding, Trace, with_accepted
 from kirikae.model.project import Project
 from kirikae.survey import amazon
 from kirikae.survey.errors import NoSurvey
@@ -23,6 +24,9 @@ from kirikae.survey.paths import below, under
 from kirikae.survey.shelf import Shelf
 from kirikae.survey.survey import ages, findings, merged
 from kirikae.survey.view import View
+
+NO_HOSTS = "the old fleet"
+"""Where SV01 stands for a fleet that names none."""
 
 
 class Hosts(NamedTuple):
@@ -102,6 +106,7 @@ def survey_findings(here: Here, project: Project) -> list[Finding]:
     seen += _amazon(here, project)
     found = _ages(here, project)
     found += merged(seen)
+    found = told_of_answers(found, project.accepted, day)
     return with_accepted(found, project.accepted, day)
 
 
@@ -110,7 +115,7 @@ def _ages(here: Here, project: Project) -> list[Finding]:
     shelf = shelf_of(here, project)
     fleet = hosts_of(project).fleet
     if not fleet:
-        return ages({"the old fleet": None}, 0)
+        return ages({NO_HOSTS: None}, 0)
     now = time.time()
     looks = {}
     for host in fleet:
@@ -181,19 +186,39 @@ def differences(
 
 
 def open_questions(here: Here, project: Project) -> list[Finding]:
-    """What blocks, and what no new survey would settle: without hosts in the project file, that
-    there can be none.  Raises NoSurvey."""
-    if not hosts_of(project).every:
-        return [finding for finding in survey_findings(here, project) if finding.blocks]
-    if not bundles_of(here, project).every:
-        raise NoSurvey("nothing has been surveyed yet; run `kirikae survey collect` first")
+    """What blocks, and what no new survey would settle.  Raises NoSurvey."""
     found = survey_findings(here, project)
-    return [finding for finding in found if finding.blocks and not is_about_survey(finding)]
+    asked = [each for each in found if each.blocks and not _is_settled_by_a_look(each)]
+    if not asked and not bundles_of(here, project).every:
+        raise NoSurvey("nothing has been surveyed yet; run `kirikae survey collect` first")
+    return asked
+
+
+def _is_settled_by_a_look(finding: Finding) -> bool:
+    """A fleet that names no hosts cannot be looked at: only a person can answer for it."""
+    return is_about_survey(finding) and finding.where != NO_HOSTS
+
+
+def told_of_answers(
+    found: Sequence[Finding],
+    accepted: Sequence[Acceptance],
+    day: date,
+) -> list[Finding]:
+    """Whoever reads that something blocks reads there that his answer to it is over."""
+    over = {(a.finding, a.where): a for a in accepted if a.until < day}
+    told = []
+    for finding in found:
+        answer = over.get((finding.code, finding.where))
+        if answer is not None:
+            says = f"{finding.says} (the answer of {answer.by} held until {answer.until})"
+            finding = replace(finding, says=says)
+        told.append(finding)
+    return told
 
 
 def is_about_survey(finding: Finding) -> bool:
     """That there is none, or that it is too old."""
-    return finding.code.startswith("SV")
+    return finding.code in ("SV01", "SV02")
 
 
 def year_after(day: date) -> date:

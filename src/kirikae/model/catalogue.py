@@ -35,6 +35,9 @@ class Entry:
     title_ja: str
     remedy: str
     remedy_ja: str
+    ask: str = ""
+    ask_ja: str = ""
+    """What only a person can answer; empty: nothing is asked."""
 
     def titled(self, language: Language) -> str:
         """What the code means, in this language."""
@@ -43,6 +46,10 @@ class Entry:
     def remedied(self, language: Language) -> str:
         """What to do about it, in this language."""
         return self.remedy_ja if language == "ja" else self.remedy
+
+    def asked(self, language: Language) -> str:
+        """The question to whoever knows the service, in this language."""
+        return self.ask_ja if language == "ja" else self.ask
 
     def found(
         self,
@@ -84,4 +91,6 @@ def _entry(code: str, row: Mapping[str, str]) -> Entry:
         row["title_ja"],
         row["remedy"],
         row.get("remedy_ja", row["remedy"]),
+        row.get("ask", ""),
+        row.get("ask_ja", row.get("ask", "")),
     )

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from kirikae.model.bundle import Code, File
-from kirikae.survey.brought import is_code, is_data, is_settings, is_vendored
+from kirikae.model.bundle import File
+from kirikae.survey.brought import is_data, is_program, is_settings, is_vendored
 from kirikae.survey.paths import below, name_of, parent_of, under
 from kirikae.survey.released import holds_releases
 from kirikae.survey.view import View
@@ -33,6 +33,9 @@ _NAMES = re.compile(
 )
 """Folders of a release that are there to be written into."""
 _PLACES_AT_MOST = 20
+_WHERE_CODE_LIES = ("/srv/", "/opt/", "/home/", "/var/www/", "/usr/local/", "/data/", "/app/")
+_SOME = 2
+_A_PART = 0.2
 
 
 class Kept(NamedTuple):
@@ -54,9 +57,38 @@ def kept_among_code(view: View) -> Iterator[Kept]:
 
     What lies beside releases is looked at as any other folder is.
     """
-    for code in view.code:
-        if not holds_releases(view.bundle, code.root):
-            yield from _Tree(view, code).kept()
+    for root in code_trees(view):
+        if not holds_releases(view.bundle, root):
+            yield from _Tree(view, root).kept()
+
+
+def rewritten_code(view: View) -> Iterator[Kept]:
+    """Code that is younger than the service that runs it, while the rest is older."""
+    for root in code_trees(view):
+        if not holds_releases(view.bundle, root):
+            yield from _Tree(view, root).rewritten()
+
+
+def code_trees(view: View) -> list[str]:
+    """Trees that were read as code, and those that are by their look: nobody names them where the
+    collector looks for names."""
+    trees = [code.root for code in view.code]
+    paths = sorted(folder.path for folder in view.bundle.folders)
+    for path in paths:
+        near = under(path, trees) or any(below(tree, path) for tree in trees)
+        if not near and path.startswith(_WHERE_CODE_LIES) and _looks_like_code(view, path):
+            trees.append(path)
+    return trees
+
+
+def _looks_like_code(view: View, folder: str) -> bool:
+    """A part of its files are programs, and some lie in it directly."""
+    if is_vendored(folder) or view.writer(folder) is None:
+        return False
+    files = [file for file in view.files_under(folder) if not is_vendored(file.path)]
+    programs = [file for file in files if is_program(file)]
+    direct = any(parent_of(file.path) == folder for file in programs)
+    return direct and len(programs) >= max(_SOME, len(files) * _A_PART)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +103,10 @@ class _Candidate:
 class _Tree:
     """One tree of code with what else lies in it."""
 
-    def __init__(self, view: View, code: Code) -> None:
+    def __init__(self, view: View, root: str) -> None:
         """Nothing is worked out yet."""
         self._view = view
-        self._root = code.root
+        self._root = root
 
     @cached_property
     def _elsewhere(self) -> list[str]:
@@ -90,17 +122,17 @@ class _Tree:
     @cached_property
     def _brought_at(self) -> list[int]:
         """When code came here, sorted."""
-        return sorted(_came(file) for file in self._files if is_code(file.path))
+        return sorted(_came(file) for file in self._files if is_program(file))
 
     @cached_property
     def _code_in(self) -> Mapping[str, int]:
         """Folder -> files of code in it and below it."""
-        return self._count(file for file in self._files if is_code(file.path))
+        return self._count(file for file in self._files if is_program(file))
 
     @cached_property
     def _data_in(self) -> Mapping[str, int]:
         """Folder -> files of data in it and below it."""
-        return self._count(file for file in self._files if is_data(file.path))
+        return self._count(file for file in self._files if is_data(file))
 
     def _count(self, files: Iterable[File]) -> Mapping[str, int]:
         counts: Counter[str] = Counter()
@@ -173,7 +205,7 @@ class _Tree:
         """Folder -> files of data in it that no release brought."""
         found: dict[str, list[File]] = defaultdict(list)
         for file in self._files:
-            if is_data(file.path) and self._came_alone(file) and self._can_be_written(file):
+            if is_data(file) and self._came_alone(file) and self._can_be_written(file):
                 found[parent_of(file.path)].append(file)
         return found
 
@@ -217,7 +249,7 @@ class _Tree:
     @cached_property
     def _owner(self) -> int | None:
         """Whose the code is."""
-        owners = Counter(file.uid for file in self._files if is_code(file.path))
+        owners = Counter(file.uid for file in self._files if is_program(file))
         return owners.most_common(1)[0][0] if owners else None
 
     def _is_ours(self, path: str) -> bool:
@@ -244,6 +276,21 @@ class _Tree:
             speaking = [trace for trace in traces if not self._view.serves_files(trace)]
             if speaking:
                 yield _Candidate(real, f"named by {speaking[0].at}")
+
+    def rewritten(self) -> Iterator[Kept]:
+        """Folders of such code; where most of it is younger, it is a release without a restart."""
+        code = [file for file in self._files if is_program(file)]
+        young = [file for file in code if self._written(file) and self._can_be_written(file)]
+        if len(young) * 2 > len(code):
+            return
+        folders: dict[str, list[File]] = defaultdict(list)
+        for file in young:
+            folders[parent_of(file.path)].append(file)
+        for folder, files in folders.items():
+            newest = max(files, key=lambda file: file.modified)
+            place = folder if folder != self._root and len(files) > 1 else newest.path
+            why = f"{len(files)} files of code such as {newest.path} are younger than the service"
+            yield Kept(place, why, True, self._root)
 
     def _single(self, folders: Iterable[str]) -> Iterator[Kept]:
         """Files that were written between the code."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 
+from kirikae.model.bundle import File
 from kirikae.survey.paths import name_of
 
 _CODE = re.compile(
@@ -31,6 +32,8 @@ _VENDORED = re.compile(
     r"|\.plenv|\.rvm|\.gem|\.cargo|\.rustup|\.local/(lib|share/(pipx|uv))|local/lib/perl5"
     r"|\.composer|\.cpanm?)(/|$)",
 )
+_RUNS = 0o100
+_OTHERS_WRITE = 0o022
 _MEDIA = re.compile(
     r"\.(jpe?g|png|gif|webp|bmp|tiff?|heic|avif|pdf|docx?|xlsx?|pptx?|csv|zip|mp[34]|mov|avi|wav"
     r"|ogg|webm|eps|ai|psd)$",
@@ -39,10 +42,21 @@ _MEDIA = re.compile(
 _RELEASES = re.compile(r"/(releases|versions|revisions)$")
 
 
+_SESSION = re.compile(r"^(sess_|cgisess_|ci_session)|^SESSIONS\.ser$|\.session$|^session[-_.]")
+
+
 def is_code(path: str) -> bool:
     """A file that comes with a release, by its name."""
     name = name_of(path)
     return bool(_CODE.search(name) or _CODE_BY_NAME.fullmatch(name))
+
+
+def is_program(file: File) -> bool:
+    """Code by its name, or a file that its owner may run and no other may write."""
+    if is_code(file.path):
+        return True
+    runs = file.mode & _RUNS and not file.mode & _OTHERS_WRITE
+    return bool(runs) and not is_media(file.path)
 
 
 def is_settings(path: str) -> bool:
@@ -50,9 +64,14 @@ def is_settings(path: str) -> bool:
     return bool(_SETTINGS.search(name_of(path)))
 
 
-def is_data(path: str) -> bool:
+def is_data(file: File) -> bool:
     """Neither of the two."""
-    return not is_code(path) and not is_settings(path)
+    return not is_program(file) and not is_settings(file.path)
+
+
+def is_session(path: str) -> bool:
+    """A file in which a session of a user's is kept, by its name."""
+    return bool(_SESSION.search(name_of(path)))
 
 
 def is_media(path: str) -> bool:

@@ -401,7 +401,9 @@ environments() {
 code_roots() {
     {
         printf '%s\n' "$UNIT_FOLDERS"
-        sed -n -e 's/^[ \t]*root[ \t]\{1,\}\([^;]*\);.*$/\1/p' /etc/nginx/nginx.conf /etc/nginx/conf.d/* /etc/nginx/sites-enabled/* 2>/dev/null
+        # Several settings may stand in one line.
+        cat /etc/nginx/nginx.conf /etc/nginx/conf.d/* /etc/nginx/sites-enabled/* 2>/dev/null | sed 's/#.*$//' | tr ';{}' '\n\n\n' \
+            | sed -n -e 's/^[ \t]*\(root\|alias\)[ \t]\{1,\}"\{0,1\}\([^" \t]*\)"\{0,1\}[ \t]*$/\2/p'
         sed -n -e 's/^[ \t]*DocumentRoot[ \t]\{1,\}"\{0,1\}\([^"]*\)"\{0,1\}.*$/\1/p' -e 's/^[ \t]*Alias[ \t]\{1,\}[^ \t]*[ \t]\{1,\}"\{0,1\}\([^"]*\)"\{0,1\}.*$/\1/p' \
             /etc/apache2/sites-enabled/* /etc/apache2/conf-enabled/* /etc/httpd/conf/httpd.conf /etc/httpd/conf.d/* 2>/dev/null
         # Where programs work that nobody wrote a unit for, and what a line of cron or a process names: a folder, or the folder of a program.

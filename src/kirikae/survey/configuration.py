@@ -67,15 +67,29 @@ def own_texts(
     times = {file.path: file.modified for file in bundle.files}
     for text in bundle.texts:
         path = text.path
-        if under(path, former) or _READ_BY_PEOPLE.search(path):
+        if under(path, former) or _is_the_machine_s(path):
             continue
-        if path in _MADE_AT_INSTALLATION or path.startswith(_OF_THE_MACHINE):
-            continue
-        nobodys = bundle.owner(path) is None and not _installed(
-            bundle, services, path, times.get(path)
-        )
-        if path in touched or nobodys:
+        if path in touched or _is_somebody_s(bundle, services, path, times.get(path)):
             yield text
+
+
+def _is_somebody_s(
+    bundle: Bundle,
+    services: Sequence[Service],
+    path: str,
+    written: int | None,
+) -> bool:
+    """No package owns it, and none wrote it."""
+    if bundle.owner(path) is not None:
+        return False
+    return not _installed(bundle, services, path, written)
+
+
+def _is_the_machine_s(path: str) -> bool:
+    """A file that no package owns and that says nothing of a service."""
+    if path in _MADE_AT_INSTALLATION or path.startswith(_OF_THE_MACHINE):
+        return True
+    return bool(_READ_BY_PEOPLE.search(path))
 
 
 def _installed(

@@ -16,9 +16,11 @@ def traces_of(view: View, path: str) -> Iterator[Trace]:
     folder = view.bundle.folder_at.get(path)
     if folder is not None:
         user = view.bundle.user_names.get(folder.uid, str(folder.uid))
+        inside = view.bundle.under(path)
+        files = sum(each.files for each in inside)
+        size = sum(each.size for each in inside)
         yield view.trace(
             path,
-            f"folder, mode {folder.mode:o}, owned by {user}, {folder.files} "
-            f"files of {folder.size} bytes",
+            f"folder, mode {folder.mode:o}, owned by {user}, {files} files of {size} bytes in all",
         )
     yield from view.naming(path)

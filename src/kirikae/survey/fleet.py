@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from kirikae.model.bundle import Code, Text
 from kirikae.model.finding import Finding, Trace
-from kirikae.survey.brought import is_data
+from kirikae.survey.brought import is_code, is_settings
 from kirikae.survey.catalogue import Findings, present
 from kirikae.survey.paths import parent_of, under
 from kirikae.survey.roots import kind_of, written
@@ -17,6 +17,7 @@ from kirikae.survey.view import Declared, View
 
 _FILES_SHOWN = 5
 _PACKAGES_SHOWN = 8
+_ALIKE = 2
 _NOT_RELEASED = ("/etc", "/usr")
 """Where code of packages and configuration lies."""
 Value = TypeVar("Value")
@@ -58,27 +59,35 @@ def files_differ(views: Views) -> Findings:
     """
     own = {text.path for view in views for text in view.own_texts}
     for path in sorted(own):
-        by_host = {}
-        for view in views:
-            mark = _mark(view, path)
-            if mark is not None:
-                by_host[view.bundle.host] = mark
-        if len(by_host) < 2 or not _differ(by_host.values()):
-            continue
-        value, others = majority(by_host)
-        between = f"between {', '.join(by_host)}"
-        if value is not None and len(by_host) > 2:
-            between = f"on {', '.join(others)} from the other {len(by_host) - len(others)}"
-        yield present(
-            "CF05",
-            where=path,
-            says=f"{path} differs {between}{_first_differences(views, path)}",
-            evidence=(
-                view.trace(path, _said_of(by_host[view.bundle.host]))
-                for view in views
-                if view.bundle.host in by_host
-            ),
-        )
+        by_host = _marks(views, path)
+        if _differ(by_host.values()):
+            looked = [view for view in views if view.bundle.host in by_host]
+            between = f"{_between(by_host)}{_first_differences(looked, path)}"
+            yield present(
+                "CF05",
+                where=path,
+                says=f"{path} differs {between}",
+                evidence=(view.trace(path, _told(by_host[view.bundle.host])) for view in looked),
+            )
+
+
+def _marks(views: Views, path: str) -> dict[str, str]:
+    """Host -> fingerprint, of those that were looked at."""
+    by_host = {}
+    for view in views:
+        mark = _mark(view, path)
+        if mark is not None:
+            by_host[view.bundle.host] = mark
+    return by_host
+
+
+def _between(by_host: Mapping[str, str]) -> str:
+    """Who is unlike the others, where most of several are alike."""
+    value, others = majority(by_host)
+    alike = len(by_host) - len(others)
+    if value is None or alike < _ALIKE:
+        return f"between {', '.join(by_host)}"
+    return f"on {', '.join(others)} from the other {alike}"
 
 
 def _mark(view: View, path: str) -> str | None:
@@ -93,7 +102,7 @@ def _mark(view: View, path: str) -> str | None:
     return "" if looked and not there else None
 
 
-def _said_of(mark: str) -> str:
+def _told(mark: str) -> str:
     return f"fingerprint {mark}" if mark else "not there"
 
 
@@ -156,21 +165,28 @@ def code_differs(views: Views) -> Findings:
     trees = _table(views, _released)
     for root in sorted(trees):
         by_host = trees[root]
-        every = list(by_host.values())
-        marks = {tree.fingerprint for tree in every}
-        if len(every) < len(views) or len(marks) == 1:
+        if len(by_host) == len(views) and _differ(tree.fingerprint for tree in by_host.values()):
+            yield from _tree_differs(views, root, by_host, places)
+
+
+def _tree_differs(
+    views: Views,
+    root: str,
+    by_host: Mapping[str, Code],
+    places: Sequence[str],
+) -> Findings:
+    """Code that somebody changed, told from data that some service wrote."""
+    every = list(by_host.values())
+    code: list[str] = []
+    data: list[str] = []
+    for name in _differing_files(every):
+        if _of_no_account(name) or _is_written(f"{root}/{name}", places):
             continue
-        told = all(tree.files for tree in every)
-        names = [
-            name
-            for name in _differing_files(every)
-            if not _is_written(f"{root}/{name}", places) and not _of_no_account(name)
-        ]
-        data = [name for name in names if is_data(name)]
-        code = [name for name in names if name not in data]
-        if code or not told:
-            yield _hot_fix(views, root, code, by_host)
-        yield from _data_differs(views, root, data, by_host)
+        brought = is_code(name) or is_settings(name)
+        (code if brought else data).append(name)
+    if code or not all(tree.files for tree in every):
+        yield _hot_fix(views, root, code, by_host)
+    yield from _data_differs(views, root, data, by_host)
 
 
 def _hot_fix(

@@ -33,14 +33,13 @@ def live_code(bundle: Bundle, former: Sequence[str]) -> Iterator[Code]:
     """Trees of code, each file once: without former releases, and without trees that are read by
     themselves."""
     roots = [code.root for code in bundle.code]
+    whole = [root for root in roots if not holds_releases(bundle, root)]
     for code in bundle.code:
-        if under(code.root, former):
-            continue
-        inner = [root for root in roots if below(root, code.root)]
-        if any(below(code.root, root) and not holds_releases(bundle, root) for root in roots):
-            continue  # read as a part of the tree around it
-        apart = [*former, *(root for root in inner if holds_releases(bundle, code.root))]
-        yield _without(code, apart)
+        root = code.root
+        part = any(below(root, around) for around in whole)
+        if not part and not under(root, former):
+            inner = [] if root in whole else roots
+            yield _without(code, [*former, *inner])
 
 
 def holds_releases(bundle: Bundle, root: str) -> bool:

@@ -7,13 +7,21 @@ Three tiers, because each source alone was measured to be wrong: a setting names
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from kirikae.model.bundle import File, Folder
-from kirikae.survey.among_code import Kept, kept_among_code
-from kirikae.survey.brought import is_media, is_settings, is_vendored, keeps_releases
+from kirikae.survey.among_code import Kept, code_trees, kept_among_code
+from kirikae.survey.brought import (
+    is_media,
+    is_program,
+    is_session,
+    is_settings,
+    is_vendored,
+    keeps_releases,
+)
 from kirikae.survey.paths import below, name_of, parent_of, under
 from kirikae.survey.services import ROOT, Service
 from kirikae.survey.view import View
@@ -56,7 +64,10 @@ PASSING = ("cache", "runtime", "log")
 """What a container makes anew, or writes elsewhere."""
 _SHARED = ("/tmp", "/var/tmp", "/var/crash", "/run/lock", "/var/lock")
 """Everybody may write there, and nobody keeps anything."""
-_CROWDED = ("", "/run", "/tmp", "/var/lib")
+_CROWDED = ("", "/run", "/tmp", "/var/lib", "/var/log", "/var/tmp", "/srv", "/opt", "/data")
+_OF_OTHERS = ("/run/", "/tmp/", "/var/tmp/", "/var/log/", "/var/cache/")
+_DEPTH = 5
+"""Of a path that only its time speaks for: no folder for each day."""
 """Folders of many services: a file in one of them stands for itself."""
 _FOR_EVERYBODY = ("/tmp", "/var/tmp")
 _HASHED = re.compile(r"[0-9a-f]{1,4}|\d+")
@@ -111,14 +122,38 @@ def kind_of(path: str) -> str:
     return UNKNOWN
 
 
-def _kind(view: View, path: str, around: str = "") -> str:
-    """By its name, without that of the application around it, and then by what lies in it."""
+def _kind(
+    view: View,
+    path: str,
+    folders: Iterable[str],
+    around: str = "",
+) -> str:
+    """By files that say it, by its name without that of the application around it, and by what lies
+    in it."""
+    names = _names_in(view, path, {path, *folders})
+    if _most(names, is_session):
+        return "session"
     kind = kind_of(path.removeprefix(around) or f"/{name_of(path)}")
+    if kind == UNKNOWN and path.endswith(".log"):
+        return "log"
     if kind != UNKNOWN:
         return kind
-    names = [file.path for file in view.files_under(path)]
-    media = sum(map(is_media, names))
-    return "upload" if names and media * 2 > len(names) else UNKNOWN
+    return "upload" if _most(names, is_media) else UNKNOWN
+
+
+def _names_in(
+    view: View,
+    path: str,
+    folders: Container[str],
+) -> list[str]:
+    """Files directly in these folders, as far as they were listed one by one."""
+    names = (file.path for file in view.files_under(path))
+    return [name for name in names if parent_of(name) in folders]
+
+
+def _most(names: Sequence[str], shows: Callable[[str], bool]) -> bool:
+    """More than half of them; of none nothing is said."""
+    return sum(map(shows, names)) * 2 > len(names)
 
 
 def roots(view: View) -> list[Root]:
@@ -129,36 +164,41 @@ def roots(view: View) -> list[Root]:
     for path, why in _written_to(view):
         if under(path, found):
             continue
+        file = view.file_at(path)
         inside = view.bundle.under(path)
-        found[path] = _root(view, path, inside, why)
+        found[path] = _one(view, file, why) if file else _root(view, path, inside, why)
     return _crowds_as_one(found)
 
 
 def _crowds_as_one(found: Mapping[str, Root]) -> list[Root]:
     """What many leave in a folder for everybody is told once."""
-    kept = []
-    crowds: dict[str, list[Root]] = {}
-    for path in sorted(found):
-        root = found[path]
-        crowd = next((each for each in _FOR_EVERYBODY if below(path, each)), None)
-        if crowd is None or root.kind != "cache":
-            kept.append(root)
-        else:
-            crowds.setdefault(crowd, []).append(root)
-    for path, inside in crowds.items():
-        newest = max(inside, key=lambda root: root.newest or 0)
-        services = {name for root in inside for name in root.services}
-        kept.append(
-            replace(
-                newest,
-                path=path,
-                files=sum(root.files for root in inside),
-                size=sum(root.size for root in inside),
-                services=tuple(sorted(services)),
-                seen=any(root.seen for root in inside),
-            )
-        )
-    return sorted(kept, key=lambda root: root.path)
+    crowds: dict[str, list[Root]] = defaultdict(list)
+    for path, root in found.items():
+        crowds[_crowd(root) or path].append(root)
+    return [_together(path, crowds[path]) for path in sorted(crowds)]
+
+
+def _crowd(root: Root) -> str | None:
+    """The folder for everybody that it lies in; None for what keeps more than a cache."""
+    if root.kind != "cache":
+        return None
+    return next((each for each in _FOR_EVERYBODY if below(root.path, each)), None)
+
+
+def _together(path: str, inside: Sequence[Root]) -> Root:
+    """Several trees as one."""
+    newest = max(inside, key=lambda root: root.newest or 0)
+    services: set[str] = set()
+    for root in inside:
+        services.update(root.services)
+    return replace(
+        newest,
+        path=path,
+        files=sum(root.files for root in inside),
+        size=sum(root.size for root in inside),
+        services=tuple(sorted(services)),
+        seen=any(root.seen for root in inside),
+    )
 
 
 def written(view: View) -> list[str]:
@@ -174,24 +214,26 @@ def _root(
     around: str = "",
 ) -> Root:
     """One tree, as what lies inside of it adds up."""
-    written = [folder for folder in inside if folder.newest]
-    newest = max(written, key=lambda folder: folder.newest, default=None)
-    services = set(view.named_after(path)) or set(why.services)
-    if not services:
-        for folder in inside:
-            services.update(view.writers(folder))
+    newest = max(inside, key=lambda folder: folder.newest, default=None)
+    services = set(view.named_after(path) or why.services or _writers(view, inside))
     return Root(
         path=path,
-        kind=_kind(view, path, around),
+        kind=_kind(view, path, (folder.path for folder in inside), around),
         files=sum(folder.files for folder in inside),
         size=sum(folder.size for folder in inside),
-        newest=newest.newest if newest else None,
+        newest=(newest.newest or None) if newest else None,
         newest_name=newest.newest_name if newest else "",
         services=tuple(sorted(services)),
         why=why.says,
         seen=why.seen,
         among_code=bool(around),
     )
+
+
+def _writers(view: View, folders: Iterable[Folder]) -> Iterator[str]:
+    """Whoever may write into one of them."""
+    for folder in folders:
+        yield from view.writers(folder)
 
 
 # --- in the middle of code
@@ -217,17 +259,21 @@ def _among_code(view: View) -> Iterator[Root]:
 def _single(view: View, kept: Kept) -> Root:
     """One file that lies between code."""
     [file] = [each for each in view.files_under(parent_of(kept.path)) if each.path == kept.path]
+    return replace(_one(view, file, _Why(kept.why, kept.seen)), among_code=True)
+
+
+def _one(view: View, file: File, why: _Why) -> Root:
+    """A single file as a tree of its own."""
     return Root(
-        path=kept.path,
-        kind=_kind(view, kept.path, kept.around),
+        path=file.path,
+        kind=_kind(view, file.path, ()),
         files=1,
         size=file.size,
         newest=file.modified,
         newest_name=file.path,
-        services=view.run_by(file.uid),
-        why=kept.why,
-        seen=kept.seen,
-        among_code=True,
+        services=why.services or view.run_by(file.uid),
+        why=why.says,
+        seen=why.seen,
     )
 
 
@@ -260,8 +306,13 @@ def _holds_state(
         return False
     files = sum(folder.files for folder in inside)
     listed = [file for file in view.files_under(path) if not under(file.path, code)]
-    settings = sum(is_settings(file.path) for file in listed if not is_vendored(file.path))
-    return not files or settings < files
+    brought = sum(_is_brought(file) for file in listed if not is_vendored(file.path))
+    return not files or brought < min(files, max(1, len(listed)))
+
+
+def _is_brought(file: File) -> bool:
+    """By a release or by a person's hand: neither is a service's state."""
+    return is_settings(file.path) or is_program(file)
 
 
 def _inside(
@@ -348,17 +399,21 @@ def _released(view: View) -> list[str]:
 
     A folder around releases holds more than these: `shared`, above all.
     """
-    folders = []
-    for folder in view.bundle.folders:
-        if keeps_releases(folder.path):
-            folders += [folder.path, f"{parent_of(folder.path)}/repo"]
-    holders = {parent_of(folder) for folder in folders}
-    folders += [code.root for code in view.bundle.code if code.root not in holders]
+    kept = [f.path for f in view.bundle.folders if keeps_releases(f.path)]
+    holders = {parent_of(folder) for folder in kept}
+    read = [code.root for code in view.bundle.code]
+    trees = [tree for tree in (*read, *code_trees(view)) if tree not in holders]
+    mirrors = [f"{holder}/repo" for holder in holders]
+    folders = [*kept, *mirrors, *trees, *_run_from(view)]
+    return [folder for folder in folders if folder.count("/") > 1]
+
+
+def _run_from(view: View) -> Iterator[str]:
+    """Releases that services work in by way of a link."""
     for service in view.services:
         named = service.unit.folder
         if named in view.bundle.links:
-            folders.append(view.bundle.resolve(named))
-    return [folder for folder in folders if folder.count("/") > 1]
+            yield view.bundle.resolve(named)
 
 
 # --- by what was seen
@@ -373,7 +428,8 @@ def _written_to(view: View) -> Iterator[tuple[str, _Why]]:
             continue
         says = f"{process.unit} has {path} open for writing"
         name = process.unit.removesuffix(".service")
-        yield folder, _Why(says, seen=True, services=(name,))
+        place = path if folder in _CROWDED else folder
+        yield place, _Why(says, seen=True, services=(name,))
     for service in view.services:
         if ROOT in service.uids:
             yield from _written_by_root(view, service)
@@ -384,11 +440,24 @@ def _written_by_root(view: View, service: Service) -> Iterator[tuple[str, _Why]]
     from, or by name."""
     says = f"written since the machine began, by name {service.name}'s"
     why = _Why(says, seen=True, services=(service.name,))
+    alone = service.unit.own and service.uids == {ROOT} and not service.web
+    since = _Why(f"written since {service.name} began, by root", True, (service.name,))
     for file in view.bundle.files:
-        if _fresh(view, file) and _belongs(view, file, service):
-            folder = parent_of(file.path)
-            place = file.path if folder in _CROWDED else folder
+        if not _fresh(view, file):
+            continue
+        folder = parent_of(file.path)
+        place = file.path if folder in _CROWDED else folder
+        if _belongs(view, file, service):
             yield place, why
+        elif alone and _wrote(service, file):
+            yield "/".join(place.split("/")[:_DEPTH]), since
+
+
+def _wrote(service: Service, file: File) -> bool:
+    """Root's own, and younger than the service: where root writes, nothing else tells who it is."""
+    if service.began is None or file.uid != ROOT or file.path.startswith(_OF_OTHERS):
+        return False
+    return file.modified >= service.began
 
 
 def _fresh(view: View, file: File) -> bool:

@@ -4,13 +4,14 @@ and what looks like it and never runs, with the reason."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from kirikae.model.bundle import Bundle, Line, Scheduled, Text, Unit
-from kirikae.survey import crontab
-from kirikae.survey.crontab import Dialect
+from kirikae.model.crontab.fields import Dialect
+from kirikae.model.crontab.table import Fault, Table, is_read_in_cron_d, read_entry, read_table
+from kirikae.model.said import Said, Words, words_of
 from kirikae.survey.known import debian, matches
 from kirikae.survey.paths import below, name_of, parent_of, under
 
@@ -18,9 +19,7 @@ SYSTEM_CRONTABS = ("/etc/crontab", "/etc/cron.d")
 _USERS_CRONTABS = ("/var/spool/cron/crontabs", "/var/spool/cron", "/etc/crontabs")
 AT = ("/var/spool/cron/atjobs", "/var/spool/cron/atspool", "/var/spool/at")
 _PERIODS = re.compile(r"/etc/(cron\.|periodic/)(15min|hourly|daily|weekly|monthly)$")
-_GOOD_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _LEFT_BY_RPM = re.compile(r"^\.|~$|\.rpm(save|orig|new)$|,v$|\.swp$")
-_PLAIN_NAMES = "only letters, digits, - and _ may be in it"
 _ANACRON = re.compile(r"\s*(\d+|@\w+)\s+\d+\s+\S+\s+\S")
 _OTHERS_WRITE = 0o022
 _RUNS = 0o111
@@ -79,6 +78,7 @@ class Schedules:
     def __init__(self, bundle: Bundle) -> None:
         """Reads everything."""
         self._bundle = bundle
+        self._dialect = dialect(bundle)
         self._seen = {each.path: each for each in bundle.cron}
         self.crontabs: list[Crontab] = []
         self.jobs: list[Job] = []
@@ -95,68 +95,76 @@ class Schedules:
     # --- crontabs
 
     def _read(self, text: Text) -> None:
-        """One crontab, whole: cron takes or leaves the file first, and then its lines."""
+        """One crontab: cron takes or leaves the file first, and then its lines."""
         package = self._brought_by(text.path)
         if package and self._is_the_system_s(name_of(text.path), package):
-            self.housekeeping += [Line(text.path, 0, f"of package {package}")]
+            self.housekeeping.append(Line(text.path, 0, f"of package {package}"))
             return
         system = under(text.path, SYSTEM_CRONTABS)
-        lines = tuple(text.numbered())
-        seen = crontab.read(lines, system, self._bundle.users, dialect(self._bundle))
-        jobs = tuple(
-            entry.line for entry in seen.entries if not _BY_THE_SYSTEM.search(entry.line.text)
-        )
-        off = tuple(
-            line for line in crontab.commented(lines) if not _BY_THE_SYSTEM.search(line.text)
-        )
-        why = self._file_is_passed_over(text.path, system) or self._for_a_line(seen)
+        why = self._file_is_passed_over(text.path, system)
+        table = self._table(text, system)
+        if not why and table.ignored:
+            fault = table.faults[0]
+            why = f"cron passes over the whole file because of line {fault.line}: {_said(fault)}"
         if why:
-            self._is_dead(text.path, why, lines)
+            self._is_dead(text, why)
             return
-        for passed in seen.bad:
-            self.dead.append(Dead(text.path, passed.why, (passed.line,)))
-        doubles = tuple(line for line in jobs if self._leaves_it_to_a_timer(line))
-        jobs = tuple(line for line in jobs if line not in doubles)
-        self.crontabs.append(Crontab(text.path, package, jobs, seen.settings, off, doubles))
-        self.jobs += [Job(text.path, line, package) for line in jobs]
+        for fault in table.faults:
+            line = _line(text, fault.line)
+            self.dead.append(Dead(text.path, _said(fault), (line,)))
+        self._take(text, table, package)
 
-    def _is_dead(self, path: str, why: str, lines: Iterable[Line]) -> None:
+    def _table(self, text: Text, system: bool) -> Table:
+        """As this host's cron reads it."""
+        seen = self._seen.get(text.path)
+        end = "" if seen is not None and not seen.ends else "\n"
+        return read_table(
+            "\n".join(text.lines) + end,
+            self._dialect,
+            with_user=system,
+            users=self._bundle.users or None,
+        )
+
+    def _take(self, text: Text, table: Table, package: str) -> None:
+        """The lines that run, and those that somebody switched off."""
+        jobs = _of_somebody([_line(text, entry.line) for entry in table.entries])
+        doubles = tuple(line for line in jobs if self._leaves_it_to_a_timer(line))
+        crontab = Crontab(
+            text.path,
+            package,
+            jobs=tuple(line for line in jobs if line not in doubles),
+            settings=tuple(_line(text, variable.line) for variable in table.variables),
+            dead=_of_somebody(_commented(text, self._dialect)),
+            doubles=doubles,
+        )
+        self.crontabs.append(crontab)
+        self.jobs += [Job(text.path, line, package) for line in crontab.jobs]
+
+    def _is_dead(self, text: Text, why: str) -> None:
         """The whole file; one that holds nothing but comments is not worth a word."""
-        live = [
-            line for line in lines if line.text.strip() and not line.text.lstrip().startswith("#")
-        ]
+        live = tuple(text.live("#"))
         if live:
-            self.dead.append(Dead(path, why, tuple(live)))
+            self.dead.append(Dead(text.path, why, live))
 
     def _file_is_passed_over(self, path: str, system: bool) -> str:
         """Why cron does not read it; empty: it does, as far as is known."""
         name = name_of(path)
         if parent_of(path) == "/etc/cron.d":
-            if dialect(self._bundle) is Dialect.DEBIAN and not _GOOD_NAME.fullmatch(name):
-                return f"cron reads no file with a name such as {name}: {_PLAIN_NAMES}"
-            if _LEFT_BY_RPM.search(name):
-                return f"cron passes over a name such as {name}"
-        seen = self._seen.get(path)
-        if seen is not None:
-            why = _not_trusted(seen, system, self._uid_of(name))
+            why = self._refused_name(name)
             if why:
-                return why
-            if not seen.ends and dialect(self._bundle) is Dialect.DEBIAN:
-                return "its last line has no end, and cron passes over the whole file"
-        if not system and self._bundle.users and name not in self._bundle.users:
-            return f"{name} is no user of this host"
-        return ""
-
-    def _uid_of(self, name: str) -> int | None:
+                return f"cron reads no file with a name such as {name}{why}"
+        seen = self._seen.get(path)
         user = self._bundle.users.get(name)
-        return None if user is None else user.uid
+        why = _not_trusted(seen, system, user.uid if user else None) if seen else ""
+        if not why and not system and self._bundle.users and user is None:
+            why = f"{name} is no user of this host"
+        return why
 
-    def _for_a_line(self, seen: crontab.Read) -> str:
-        """Debian's cron passes over the whole file for one bad line in it."""
-        if not seen.bad or dialect(self._bundle) is not Dialect.DEBIAN:
-            return ""
-        first = seen.bad[0]
-        return f"cron passes over the whole file because of line {first.line.number}: {first.why}"
+    def _refused_name(self, name: str) -> str:
+        """Why cron and run-parts pass over a file of this name; empty: they do not."""
+        if self._dialect is Dialect.DEBIAN and not is_read_in_cron_d(name):
+            return ": only letters, digits, - and _ may be in it"
+        return ", as packages and editors leave it" if _LEFT_BY_RPM.search(name) else ""
 
     def _leaves_it_to_a_timer(self, line: Line) -> bool:
         """Does nothing where systemd runs."""
@@ -186,11 +194,9 @@ class Schedules:
     def _not_run(self, seen: Scheduled, folder: str) -> str:
         """Why run-parts passes over it; empty: it does not."""
         name = name_of(seen.path)
-        rpm = dialect(self._bundle) is Dialect.CRONIE
-        if not rpm and not _GOOD_NAME.fullmatch(name):
-            return f"run-parts runs nothing with a name such as {name}: {_PLAIN_NAMES}"
-        if rpm and _LEFT_BY_RPM.search(name):
-            return f"run-parts passes over a name such as {name}"
+        why = self._refused_name(name)
+        if why:
+            return f"run-parts runs nothing with a name such as {name}{why}"
         if seen.mode is None:
             return "it is a link that leads nowhere"
         if not seen.mode & _RUNS:
@@ -286,6 +292,31 @@ def _is_crontab(path: str) -> bool:
     if path == "/etc/crontab" or parent_of(path) == "/etc/cron.d":
         return True
     return parent_of(path) in _USERS_CRONTABS and bool(_LETTERS.search(name_of(path)))
+
+
+def _line(text: Text, number: int) -> Line:
+    return Line(text.path, number, text.lines[number - 1])
+
+
+def _said(fault: Fault) -> str:
+    """Rules speak English."""
+    return Words(words_of("kirikae.model")).say(fault.why, "en")
+
+
+def _of_somebody(lines: Iterable[Line]) -> tuple[Line, ...]:
+    """Without what keeps house for the machine."""
+    return tuple(line for line in lines if not _BY_THE_SYSTEM.search(line.text))
+
+
+def _commented(text: Text, rules: Dialect) -> Iterator[Line]:
+    """Lines that are switched off and would be jobs."""
+    for line in text.numbered():
+        said = line.text.strip(" \t")
+        drawn = "user-name" in said  # how /etc/crontab explains itself
+        if said.startswith("#") and not drawn:
+            entry = read_entry(said.lstrip("# \t"), rules, with_user=False)
+            if not isinstance(entry, Said) and entry.command:
+                yield line
 
 
 def _not_trusted(seen: Scheduled, system: bool, owner: int | None) -> str:

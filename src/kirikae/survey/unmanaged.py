@@ -13,7 +13,8 @@ from kirikae.survey.paths import name_of
 
 _SHELL = re.compile(r"(ba|da|z|k|c|a|fi)?sh|busybox|su|sudo|login|screen|tmux.*|nohup|env|setsid")
 _INTERPRETER = re.compile(
-    r"python[\d.]*|node(js)?|ruby[\d.]*|perl[\d.]*|php[\d.]*|java|(ba|da|z|k|a)?sh|bundle|npm|uwsgi",
+    r"python[\d.]*|node(js)?|ruby[\d.]*|perl[\d.]*|php[\d.]*|java|(ba|da|z|k|a)?sh|bundle|npm"
+    r"|uwsgi",
 )
 _OF_THE_SYSTEM = re.compile(
     r"init|systemd.*|runsvdir|runsv|s6-.*|tini|dumb-init|docker-init|catatonit|supervise|getty"
@@ -36,15 +37,20 @@ def with_services(
     tops = _tops(candidates)
     if not tops:
         return tuple(units), tuple(processes)
-    names = {top.pid: name_of_service(top.command, top.exe) for top in tops.values()}
-    made = {names[top.pid]: _unit(names[top.pid], top, works_in, tops) for top in tops.values()}
-    known = {unit.name for unit in units}
-    moved = [
-        replace(process, unit=names[tops[process.pid].pid]) if process.pid in tops else process
-        for process in processes
-    ]
-    new = [unit for name, unit in made.items() if name not in known]
-    return (*units, *new), tuple(moved)
+    made = {unit.name: unit for unit in units}
+    for top in tops.values():
+        unit = _unit(top, works_in, tops)
+        made.setdefault(unit.name, unit)
+    moved = [_moved(process, tops) for process in processes]
+    return tuple(made.values()), tuple(moved)
+
+
+def _moved(process: Process, tops: Mapping[int, Process]) -> Process:
+    """With the name of the unit that was made for it; others stay as they are."""
+    top = tops.get(process.pid)
+    if top is None:
+        return process
+    return replace(process, unit=name_of_service(top.command, top.exe))
 
 
 def _is_unmanaged(process: Process, systemd: bool) -> bool:
@@ -102,12 +108,12 @@ def _script(words: Iterable[str]) -> str:
 
 
 def _unit(
-    name: str,
     top: Process,
     works_in: Mapping[int, str],
     tops: Mapping[int, Process],
 ) -> Unit:
     """As systemd would show it, as far as a process tells."""
+    name = name_of_service(top.command, top.exe)
     members = [pid for pid, above in tops.items() if above.pid == top.pid]
     folders: Iterator[str] = (works_in[pid] for pid in [top.pid, *members] if pid in works_in)
     return Unit(

@@ -327,6 +327,12 @@ class View:
         files = sorted(self.bundle.files, key=lambda file: file.path)
         return [file.path for file in files], files
 
+    def file_at(self, path: str) -> File | None:
+        """The file at this path, if the collector listed it."""
+        paths, files = self._files
+        at = bisect_left(paths, path)
+        return files[at] if at < len(files) and paths[at] == path else None
+
     def files_under(self, folder: str) -> list[File]:
         """Files that the collector listed one by one, in this folder and below it."""
         paths, files = self._files

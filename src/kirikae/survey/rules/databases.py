@@ -8,8 +8,15 @@ from kirikae.survey.paths import name_of, parent_of
 from kirikae.survey.view import View
 
 # With its zero byte: ``RRD`` alone hits text files.
-_FORMATS = {b"SQLite format 3".hex(): "SQLite", b"RRD\0".hex(): "RRD"}
-"""First bytes of a file -> the database that it is."""
+_FORMATS = {
+    b"SQLite format 3".hex(): "SQLite",
+    b"RRD\0".hex(): "RRD",
+    "bdb": "Berkeley DB",
+    "gdbm": "GDBM",
+    "lmdb": "LMDB",
+}
+"""First bytes of a file, or what the collector calls them -> the database that it is."""
+_WHERE_SERVICES_LIE = ("/srv", "/opt", "/home", "/var/www", "/data", "/app", "/usr/local")
 _DEPTH_AT_MOST = 6
 """Each database of a cluster has a PG_VERSION of its own further down."""
 
@@ -40,7 +47,7 @@ def _somebodys(view: View, path: str) -> bool:
     folder = view.bundle.folder_at.get(parent_of(path))
     if folder is None or view.of_the_system(path):
         return False
-    return folder.uid in view.uids or folder.path.startswith(("/srv", "/opt", "/home"))
+    return folder.uid in view.uids or folder.path.startswith(_WHERE_SERVICES_LIE)
 
 
 def databases_that_do_not_run(view: View) -> Findings:

@@ -17,6 +17,12 @@ _PLACES = ("/var/", "/srv/", "/opt/", "/data/")
 _CHOICE = re.compile(r"\s*\$?([A-Za-z_][A-Za-z0-9_]*)\s*=[^=].*(==|!=|\bin\b|match)")
 """A name gets the answer to a question."""
 _READERS_SHOWN = 3
+_NAMES_A_HOST = re.compile(r"(HOST|HOSTNAME|SERVER|ADDR|ADDRESS|URL|URI|DSN|ENDPOINT)S?$")
+_NAMES_MAIL = re.compile(r"SMTP|MAIL")
+_HOST_IN_A_VALUE = re.compile(
+    r"(?:[a-z][a-z0-9+.-]*://(?:[^/@\s]*@)?)?(?P<host>localhost|[\w-]+(?:\.[\w-]+)+)(?::\d+)?(?:/\S*)?",
+)
+_THIS_HOST = ("localhost", "127.0.0.1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,25 @@ def _reads(view: View) -> Iterator[tuple[Service, str, list[Trace]]]:
             yield service, name, traces
 
 
+def calls_others(view: View) -> Findings:
+    """Hosts that variables name: NW02, or CF16 and ML01 where that is this host."""
+    for shared in _declarations(view):
+        variable = shared.variable
+        match = _HOST_IN_A_VALUE.fullmatch(variable.value)
+        if match is None or not _NAMES_A_HOST.search(variable.name):
+            continue
+        host = match["host"]
+        here = host in _THIS_HOST
+        mail = bool(_NAMES_MAIL.search(variable.name))
+        code = ("ML01" if mail else "CF16") if here else "NW02"
+        yield configured(
+            code,
+            where=shared.where if here else host,
+            says=f"{variable.name} names {host}",
+            evidence=[variable.trace],
+        )
+
+
 def set_nowhere(view: View) -> Findings:
     """A default counts, or nobody has met the line yet."""
     for service, name, traces in _reads(view):
@@ -158,6 +183,7 @@ def choosing_several_things(view: View) -> Findings:
 
 
 RULES = (
+    calls_others,
     secrets,
     static_keys,
     never_read,

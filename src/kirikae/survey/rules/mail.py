@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from kirikae.survey.catalogue import Findings, observed, present
+import re
+
+from kirikae.survey.catalogue import Findings, configured, observed, present
 from kirikae.survey.known import debian, matches
+from kirikae.survey.paths import name_of
 from kirikae.survey.view import View
+
+_SMTP = 25
+_LOOPBACK = ("127.0.0.1", "::1")
+_MAILBOX = re.compile(r"/[Mm]aildir/(new|cur)$")
+_ALIASES = ("/etc/aliases", "/etc/postfix/virtual")
+_TO_A_PROGRAM = re.compile(r"[:,\s]\s*\"?\|\s*\"?/")
 
 
 def servers(view: View) -> Findings:
@@ -32,7 +41,46 @@ def waiting(view: View) -> Findings:
             )
 
 
+def arrives(view: View) -> Findings:
+    """Whoever sends mail here expects a host that is always there, and that keeps it."""
+    for listener in view.bundle.listeners:
+        if listener.port == _SMTP and listener.address not in _LOOPBACK:
+            yield observed(
+                "ML04",
+                where=f"port {_SMTP}",
+                says=f"mail from outside is taken on {listener.address}:{listener.port}",
+                evidence=[view.trace(f"/proc/net/{listener.protocol}", str(listener.port))],
+            )
+    for folder in view.bundle.folders:
+        if _MAILBOX.search(folder.path) and folder.files:
+            yield present(
+                "ML04",
+                where=folder.path,
+                says=f"{folder.files} mails lie in {folder.path}",
+                evidence=[view.trace(folder.path, f"{folder.files} files")],
+                count=folder.files,
+            )
+
+
+def given_to_programs(view: View) -> Findings:
+    """A mail starts a program: a trigger that no crontab has."""
+    for text in view.bundle.texts:
+        if text.path not in _ALIASES and name_of(text.path) != ".forward":
+            continue
+        lines = [line for line in text.live() if _TO_A_PROGRAM.search(line.text)]
+        if lines:
+            yield configured(
+                "ML03",
+                where=text.path,
+                says=f"mail is given to a program by {text.path}",
+                evidence=view.quotes(lines),
+                count=len(lines),
+            )
+
+
 RULES = (
     servers,
     waiting,
+    arrives,
+    given_to_programs,
 )

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kirikae.model.finding import Confidence, Finding, Trace
+from kirikae.survey.among_code import rewritten_code
 from kirikae.survey.catalogue import Findings, configured, found, observed, present
 from kirikae.survey.known import debian, matches
 from kirikae.survey.paths import below, under
 from kirikae.survey.roots import UNKNOWN, Root, roots
+from kirikae.survey.rules.databases import databases_in_files
 from kirikae.survey.rules.php import php_sessions_in_files
 from kirikae.survey.services import Service
 from kirikae.survey.view import View
@@ -29,15 +31,26 @@ def written_folders(view: View) -> Findings:
     ST15, ST21, LG01)."""
     every = roots(view)
     taken: set[str] = set()
-    told_by_php = {finding.where for finding in php_sessions_in_files(view)}
     for server in _database_servers(view, every):
         taken.update(server.folders)
         yield _database_server(view, server)
     for root in every:
-        if root.path not in taken and root.path not in told_by_php:
+        if root.path not in taken and not _is_told_elsewhere(view, root):
             judged = _Judged(view, root)
             yield judged.finding()
     yield from _more_than_a_disk(view, every)
+
+
+def _is_told_elsewhere(view: View, root: Root) -> bool:
+    """As sessions of PHP, or as a database in a file; or nothing lies in a package's own folder
+    that nobody's service owns."""
+    if root.path in {finding.where for finding in php_sessions_in_files(view)}:
+        return True
+    if root.path in {finding.where for finding in databases_in_files(view)}:
+        return True
+    if root.files or view.named_after(root.path):
+        return False
+    return view.bundle.owner(root.path) is not None or (root.kind == "log" and not root.among_code)
 
 
 # --- database servers
@@ -255,6 +268,20 @@ def _more_than_a_disk(view: View, every: Iterable[Root]) -> Findings:
         )
 
 
+# --- code that changes
+
+
+def code_that_changes(view: View) -> Findings:
+    """Pages and templates that a service compiles, modules that it updates: a task loses them."""
+    for kept in rewritten_code(view):
+        yield present(
+            "ST10",
+            where=kept.path,
+            says=f"{kept.why}: a service wrote it, or somebody by hand",
+            evidence=[view.trace(kept.path, kept.why)],
+        )
+
+
 # --- links and mounts
 
 
@@ -309,6 +336,7 @@ def _duration(seconds: int) -> str:
 
 RULES = (
     written_folders,
+    code_that_changes,
     links_out_of_a_release,
     network_file_systems,
 )

@@ -28,8 +28,14 @@ _OF_ITS_OWN = re.compile(
     r"/usr/local/lib/(ruby|python|perl5?)[^/]*(/[\d.]+)?$|/opt/[^/]+$"
     r"|/(home|root|opt|usr/local)/.*/(versions|rubies|perls)/[^/]+(/[^/]+)?$",
 )
-_PERL = re.compile(r"\bperl|\.(pl|cgi|psgi)\b|starman|plackup|hypnotoad")
-_PERL_FILE = re.compile(r"\.(p[lm]|psgi|cgi)$")
+_SERVES = {
+    "Node.js": re.compile(r"\bnode(js)?\b|\bnpm\b|\byarn\b|\bpm2\b|/package\.json$"),
+    "Ruby": re.compile(r"ruby|\bbundle\b|puma|unicorn|passenger|sidekiq|rails|/Gemfile$|\.rb\b"),
+    "Python": re.compile(r"python|gunicorn|uwsgi|celery|/requirements.*\.txt$|\.py\b"),
+    "PHP": re.compile(r"\bphp|/php|\.php\b"),
+    "Perl": re.compile(r"\bperl|starman|plackup|hypnotoad|\.(p[lm]|psgi|cgi)\b"),
+}
+"""How it is called, and what its files are named."""
 
 
 def ends(view: View, today: date) -> Findings:
@@ -77,7 +83,10 @@ def _of_no_package(view: View) -> Iterator[tuple[Support, str]]:
     libraries."""
     paths = [process.exe for process in view.bundle.processes]
     paths += [word for unit in view.bundle.units for word in unit.command.split()[:2]]
-    paths += [f"{folder.path}/" for folder in view.bundle.folders if _OF_ITS_OWN.match(folder.path)]
+    for folder in view.bundle.folders:
+        # Debian's Python makes an empty one of these.
+        if _OF_ITS_OWN.match(folder.path) and _holds_files(view, folder.path):
+            paths.append(f"{folder.path}/")
     for path in paths:
         for name, pattern in _IN_A_PATH.items():
             match = pattern.search(path)
@@ -86,19 +95,37 @@ def _of_no_package(view: View) -> Iterator[tuple[Support, str]]:
                 yield found, path.rstrip("/")
 
 
+def _holds_files(view: View, path: str) -> bool:
+    """Somewhere in it."""
+    return any(folder.files for folder in view.bundle.under(path))
+
+
 def _in_use(view: View, name: str) -> bool:
-    """A server may be brought by a package and never started; Perl is on every Debian."""
+    """Does it serve here?  A package may bring it for others, and Perl is on every Debian.
+
+    Where no service was recognised nobody knows, and it is told.
+    """
     if name in _SERVERS:
         return any(
             unit.running and unit.name.startswith(_SERVERS[name]) for unit in view.bundle.units
         )
-    return name != "Perl" or _runs_perl(view)
+    pattern = _SERVES[name]
+    if any(pattern.search(said) for said in _said_of_services(view)):
+        return True
+    return name != "Perl" and not view.services
 
 
-def _runs_perl(view: View) -> bool:
-    """A service or a job of it."""
-    said = [service.unit.command for service in view.services]
-    said += [process.exe for service in view.services for process in service.processes]
-    said += [job.says for job in view.schedules.jobs if not job.package]
-    names = (name for code in view.code for name in code.files)
-    return any(map(_PERL.search, said)) or any(map(_PERL_FILE.search, names))
+def _said_of_services(view: View) -> Iterator[str]:
+    """Commands and programs of services, lines of jobs, names of files of code."""
+    for service in view.services:
+        yield service.unit.command
+        for process in service.processes:
+            yield process.exe
+    for job in view.schedules.jobs:
+        yield job.says
+    for text in view.bundle.texts:
+        if not text.path.startswith("/etc/"):
+            yield text.path
+    for code in view.code:
+        yield from code.files
+    yield from (link for link in view.bundle.links if "/mods-enabled/" in link)
