@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -19,9 +19,10 @@ from kirikae.hosts.ssh import Host
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.finding import Finding
 from kirikae.model.project import Project
+from kirikae.model.said import Said, said
 from kirikae.move.kind import LISTENER_RULE
 from kirikae.survey import amazon
-from kirikae.survey.collect import Keys, collect, project_key
+from kirikae.survey.collect import TIMEOUT_S, Keys, collect, project_key
 from kirikae.survey.errors import BundleProblem
 from kirikae.survey.shelf import Shelf
 
@@ -111,29 +112,47 @@ def would_collect(hosts: Sequence[Host]) -> Answer:
     return would(lines, {"hosts": [host.url for host in hosts]})
 
 
+def silent(what: Said) -> None:
+    """Nobody is there who would like to hear how it goes on."""
+
+
 def collect_from(
     here: Here,
     project: Project,
     hosts: Sequence[Host],
+    timeout_s: float = TIMEOUT_S,
+    tell: Callable[[Said], None] = silent,
 ) -> Collected:
     """Look at all of them, side by side.  Raises KeyProblem."""
     keys = project_key(state_folder(here, project) / "survey.key")
-    shelf = shelf_of(here, project)
-    look = partial(_look, keys=keys, shelf=shelf)
+    look = partial(_look, keys=keys, shelf=shelf_of(here, project), timeout_s=timeout_s)
+    names = [host.name for host in hosts]
+    tell(said("console.survey.looking", hosts=", ".join(names), seconds=timeout_s))
+    looks: dict[str, Looked] = {}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        looks = pool.map(look, hosts)
-    return Collected(list(looks))
+        for ended in as_completed(pool.submit(look, host) for host in hosts):
+            looked = ended.result()
+            looks[looked.host] = looked
+            tell(_told(looked, len(looks), len(names)))
+    return Collected([looks[name] for name in names])
+
+
+def _told(looked: Looked, done: int, of: int) -> Said:
+    """How one of several looks ended."""
+    key = "console.survey.silent" if looked.trouble else "console.survey.looked"
+    return said(key, host=looked.host, seconds=looked.seconds, done=done, of=of)
 
 
 def _look(
     host: Host,
     keys: Keys,
     shelf: Shelf,
+    timeout_s: float,
 ) -> Looked:
     """One silent host does not keep us from the others."""
     began = time.monotonic()
     try:
-        file = shelf.put(host.name, collect(host, keys))
+        file = shelf.put(host.name, collect(host, keys, timeout_s))
         size = file.stat().st_size
     except (HostSilent, CommandFailed, BundleProblem) as error:
         trouble = str(error).removeprefix(f"{host.name}: ")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+
 import click
 
 from kirikae.console.catalogue import catalogue
@@ -9,13 +12,14 @@ from kirikae.console.collecting import (
     chosen_hosts,
     collect_from,
     look_at_amazon,
+    silent,
     would_collect,
     would_look_at_amazon,
 )
 from kirikae.console.context import load_project
 from kirikae.console.findings import Difference, Explained, Listing, Manner, Questions, plain
 from kirikae.console.here import Answer, Here
-from kirikae.console.options import DRY, JSON, LANG
+from kirikae.console.options import DRY, JSON, LANG, SECONDS
 from kirikae.console.speech import Speech
 from kirikae.console.surveyed import (
     about_code,
@@ -29,6 +33,9 @@ from kirikae.console.surveyed import (
 )
 from kirikae.model.finding import Severity
 from kirikae.model.project import Project
+from kirikae.model.said import Said
+
+TIME_LIMIT = "10m"
 
 _COLOURS = {
     Severity.BLOCKS: "red",
@@ -59,12 +66,20 @@ def survey() -> None:
 
 @survey.command()
 @click.argument("hosts", nargs=-1)
+@click.option(
+    "--time-limit",
+    type=SECONDS,
+    default=TIME_LIMIT,
+    show_default=True,
+    help="How long the look at one host may take, such as 30m for a busy one.",
+)
 @JSON
 @DRY
 @click.pass_obj
 def collect(
     here: Here,
     hosts: tuple[str, ...],
+    time_limit: float,
     dry_run: bool,
 ) -> Answer:
     """Look at HOSTS (default: all of the project file) over SSH; nothing is installed or written
@@ -73,7 +88,15 @@ def collect(
     chosen = chosen_hosts(project, hosts)
     if dry_run:
         return would_collect(chosen)
-    return collect_from(here, project, chosen).answer()
+    return collect_from(here, project, chosen, time_limit, _progress(here)).answer()
+
+
+def _progress(here: Here) -> Callable[[Said], None]:
+    """On a terminal: a look takes minutes on a busy host."""
+    if not sys.stderr.isatty():
+        return silent
+    speech = Speech(here.language())
+    return lambda what: click.echo(speech.say(what), err=True)
 
 
 @survey.command()
