@@ -12,25 +12,13 @@ from kirikae.model.said import LANGUAGES
 from kirikae.model.values import seconds_from
 
 
-class _Seconds(click.ParamType[float]):
-    """A time with its unit, as in the project file."""
+def seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    """A time with its unit, as in the project file; to be named as an option's ``callback``."""
+    try:
+        return seconds_from(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
 
-    name = "time"
-
-    def convert(
-        self,
-        value: object,
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> float:
-        """In seconds."""
-        try:
-            return seconds_from(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-SECONDS = _Seconds()
 
 JSON = click.option(
     "--json", "as_json", is_flag=True, expose_value=False, help="Print JSON, with the outcome."

@@ -19,7 +19,7 @@ from kirikae.console.collecting import (
 from kirikae.console.context import load_project
 from kirikae.console.findings import Difference, Explained, Listing, Manner, Questions, plain
 from kirikae.console.here import Answer, Here
-from kirikae.console.options import DRY, JSON, LANG, SECONDS
+from kirikae.console.options import DRY, JSON, LANG, seconds
 from kirikae.console.speech import Speech
 from kirikae.console.surveyed import (
     about_code,
@@ -68,7 +68,7 @@ def survey() -> None:
 @click.argument("hosts", nargs=-1)
 @click.option(
     "--time-limit",
-    type=SECONDS,
+    callback=seconds,
     default=TIME_LIMIT,
     show_default=True,
     help="How long the look at one host may take, such as 30m for a busy one.",
