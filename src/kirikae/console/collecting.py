@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from kirikae.aws.session import Aws
@@ -22,9 +24,12 @@ from kirikae.model.project import Project
 from kirikae.model.said import Said, said
 from kirikae.move.kind import LISTENER_RULE
 from kirikae.survey import amazon
+from kirikae.survey.bundles import read
 from kirikae.survey.collect import TIMEOUT_S, Keys, collect, project_key
-from kirikae.survey.errors import BundleProblem
+from kirikae.survey.errors import BundleProblem, TreeProblem
+from kirikae.survey.offline import bundle_of
 from kirikae.survey.shelf import Shelf
+from kirikae.survey.trees import FolderTree, TarTree, Tree
 
 # Hosts that are looked at side by side.
 _AT_ONCE = 8
@@ -164,6 +169,64 @@ def _look(
         size=size,
         seconds=time.monotonic() - began,
     )
+
+
+# --- a host's files without the host
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where the files of one host lie: a directory, or an archive."""
+
+    host: str
+    root: Path | None
+    tar: str | None
+
+    def would(self) -> Answer:
+        """What ``--dry-run`` answers; nothing is read."""
+        line = f"would look at the files of {self.host} in {self.root or self.tar}"
+        return would([line], {"host": self.host, "files": str(self.root or self.tar)})
+
+    def tree(self) -> Tree:
+        """Raises TreeProblem."""
+        if self.root is not None:
+            return FolderTree(self.root)
+        if self.tar == "-":
+            return TarTree(sys.stdin.buffer, "standard input")
+        try:
+            with Path(str(self.tar)).open("rb") as file:
+                return TarTree(file, str(self.tar))
+        except OSError as error:
+            raise TreeProblem(f"{self.tar}: {error.strerror}") from error
+
+
+def files_of(
+    hosts: Sequence[Host],
+    root: Path | None,
+    tar: str | None,
+) -> Files:
+    """Raises UsageProblem where it is not said whose files they are."""
+    if root is not None and tar is not None:
+        raise UsageProblem("--root and --tar are two ways to look; give one of them")
+    if len(hosts) != 1:
+        names = ", ".join(host.name for host in hosts)
+        raise UsageProblem(f"whose files are they? Name one host with --root or --tar: {names}")
+    return Files(hosts[0].name, root, tar)
+
+
+def collect_files(
+    here: Here,
+    project: Project,
+    files: Files,
+) -> Collected:
+    """Look at them.  Raises KeyProblem, TreeProblem, NoMasking."""
+    keys = project_key(state_folder(here, project) / "survey.key")
+    began = time.monotonic()
+    text = bundle_of(files.tree(), files.host, keys)
+    read(text, files.host)
+    file = shelf_of(here, project).put(files.host, text)
+    seconds = time.monotonic() - began
+    return Collected([Looked(files.host, size=file.stat().st_size, seconds=seconds)])
 
 
 # --- the AWS side

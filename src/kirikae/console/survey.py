@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
 from kirikae.console.catalogue import catalogue
 from kirikae.console.collecting import (
     chosen_hosts,
+    collect_files,
     collect_from,
+    files_of,
     look_at_amazon,
     silent,
     would_collect,
@@ -73,6 +76,17 @@ def survey() -> None:
     show_default=True,
     help="How long the look at one host may take, such as 30m for a busy one.",
 )
+@click.option(
+    "--root",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Look at the files of one of HOSTS in DIR instead, such as a mounted disk.",
+)
+@click.option(
+    "--tar",
+    metavar="FILE",
+    help="Look at the files of one of HOSTS in a tar archive instead; -: from standard input.",
+)
 @JSON
 @DRY
 @click.pass_obj
@@ -80,12 +94,17 @@ def collect(
     here: Here,
     hosts: tuple[str, ...],
     time_limit: float,
+    root: Path | None,
+    tar: str | None,
     dry_run: bool,
 ) -> Answer:
     """Look at HOSTS (default: all of the project file) over SSH; nothing is installed or written
     there."""
     project = load_project(here)
     chosen = chosen_hosts(project, hosts)
+    if root is not None or tar is not None:
+        files = files_of(chosen, root, tar)
+        return files.would() if dry_run else collect_files(here, project, files).answer()
     if dry_run:
         return would_collect(chosen)
     return collect_from(here, project, chosen, time_limit, _progress(here)).answer()
