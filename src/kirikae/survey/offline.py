@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
+from itertools import islice
 
 from kirikae.survey import unitfiles
 from kirikae.survey.masking import masked
@@ -232,28 +233,26 @@ class _Look:
             if entry.kind == "d" and not _PRUNED.match(path):
                 yield from self._folder(entry, inside[path])
 
-    def _folder(self, folder: Entry, entries: list[Entry]) -> Iterator[str]:
-        """Its files that are listed, then itself."""
-        owned = 0
-        for place, entry in enumerate(entries):
+    def _listed(self, folder: Entry, entries: list[Entry]) -> Iterator[str]:
+        """Files that run as their owner; of the others those that may tell something."""
+        for entry in entries:
             if entry.mode & _SET_ID:
                 yield _row("U", entry)
-            brought = _BROUGHT.search(entry.path) is not None
-            if not brought and self._telling(entry.path):
-                if place < _LISTED_IN_A_FOLDER:
-                    yield _row("F", entry)
-            elif not brought and entry.uid and owned < _OWNED_IN_A_FOLDER:
-                owned += 1
+        telling = entries if self._telling(f"{folder.path}/") else []
+        owned = [entry for entry in entries if entry.uid and not telling]
+        for entry in (*telling[:_LISTED_IN_A_FOLDER], *owned[:_OWNED_IN_A_FOLDER]):
+            if not _BROUGHT.search(entry.path):
                 yield _row("F", entry)
+
+    def _folder(self, folder: Entry, entries: list[Entry]) -> Iterator[str]:
+        """Its files that are listed, then itself."""
+        yield from self._listed(folder, entries)
         newest = max(entries, key=lambda entry: entry.modified, default=None)
-        yield "\t".join(
-            [
-                *("D", f"{folder.mode:o}", str(folder.uid), str(folder.gid)),
-                *(str(folder.modified), str(len(entries)), str(sum(e.size for e in entries))),
-                *(str(newest.modified if newest else 0), newest.path if newest else ""),
-                folder.path,
-            ]
-        )
+        size = sum(entry.size for entry in entries)
+        numbers = [folder.uid, folder.gid, folder.modified, len(entries), size]
+        numbers.append(newest.modified if newest else 0)
+        name = newest.path if newest else ""
+        yield "\t".join(["D", f"{folder.mode:o}", *map(str, numbers), name, folder.path])
 
     def _telling(self, path: str) -> bool:
         """Configuration and code."""
@@ -360,19 +359,19 @@ class _Look:
                 f"missing {root}", ["more than 20,000 files; its code was not read"]
             )
             return
+        yield from self._sums(root, inside)
+        lines = (line for path in inside for line in self._telling_lines(path, root))
+        for line in islice(lines, _LINES_OF_CODE):
+            yield f"|{line[:_WIDTH]}"
+
+    def _sums(self, root: str, inside: list[str]) -> Iterator[str]:
+        """The section's head, and the fingerprint of each file where they are few."""
         sums = sorted(f"{self.tree.sha256(path)}  {path[len(root) + 1 :]}" for path in inside)
         whole = "".join(f"{line}\n" for line in sums)
         yield f"@code {self._mark(whole)} {len(inside)} {root}"
-        if len(inside) <= _FILES_TOLD:
-            for line in sums:
-                digest, _, name = line.partition("  ")
-                yield f"|=\t{self._mark(digest)}\t{name}"
-        told = 0
-        for path in inside:
-            for line in self._telling_lines(path, root):
-                told += 1
-                if told <= _LINES_OF_CODE:
-                    yield f"|{line[:_WIDTH]}"
+        for line in sums if len(inside) <= _FILES_TOLD else ():
+            digest, _, name = line.partition("  ")
+            yield f"|=\t{self._mark(digest)}\t{name}"
 
     def _of_code(self, path: str) -> bool:
         """Not what a package manager laid there."""

@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from kirikae.survey.trees import Entry
 
 # The first place wins (systemd.unit(5), unit file load path).
-_PLACES = ("/etc/systemd/system", "/usr/local/lib/systemd/system", "/lib/systemd/system")
-_ALSO = "/usr/lib/systemd/system"
+_PLACES = (
+    "/etc/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/lib/systemd/system",
+    "/usr/lib/systemd/system",
+)
 _UNIT = re.compile(r"[^/@]+(@[^/]+)?\.(service|timer)")
 _ONCE = (
     *("Description", "User", "Group", "WorkingDirectory", "Type", "KillMode", "KillSignal"),
@@ -21,6 +25,9 @@ _ONCE = (
     *("RuntimeDirectory", "Restart", "AmbientCapabilities", "After", "Persistent", "Unit"),
 )
 _RENAMED = {"TimeoutStopSec": "TimeoutStopUSec", "TimeoutSec": "TimeoutStopUSec"}
+_STATE = ("ActiveState", "SubState", "UnitFileState")
+_ON = ("active", "running", "enabled")
+_OFF = ("inactive", "dead", "disabled")
 _COMMANDS = ("ExecStart", "ExecStartPre", "ExecReload", "ExecStop")
 _CALENDAR = ("OnCalendar",)
 _MONOTONIC = ("OnBootSec", "OnUnitActiveSec", "OnUnitInactiveSec", "OnActiveSec", "OnStartupSec")
@@ -156,19 +163,28 @@ def _properties(unit: Unit) -> Iterator[str]:
     for name, shown in _RENAMED.items():
         if unit.last(name):
             yield f"{shown}={_with_unit(unit.last(name))}"
+    yield from _commands(unit)
+    yield from _environment(unit)
+    for name, value in zip(_STATE, _ON if unit.enabled else _OFF, strict=True):
+        yield f"{name}={value}"
+
+
+def _commands(unit: Unit) -> Iterator[str]:
+    """Programs with their arguments."""
     for name in _COMMANDS:
         for command in unit.said.get(name, ()):
             words = command.lstrip("-@:+!")
             program = words.split(" ")[0]
             yield f"{name}={{ path={program} ; argv[]={words} ; ignore_errors=no }}"
+
+
+def _environment(unit: Unit) -> Iterator[str]:
+    """Variables, and the files that hold some."""
     for said in unit.said.get("EnvironmentFile", ()):
         ignored = "yes" if said.startswith("-") else "no"
         yield f"EnvironmentFiles={said.lstrip('-')} (ignore_errors={ignored})"
     if "Environment" in unit.said:
         yield f"Environment={' '.join(unit.said['Environment'])}"
-    state = ("active", "running", "enabled") if unit.enabled else ("inactive", "dead", "disabled")
-    for name, value in zip(("ActiveState", "SubState", "UnitFileState"), state, strict=True):
-        yield f"{name}={value}"
 
 
 def _with_unit(value: str) -> str:
@@ -178,25 +194,54 @@ def _with_unit(value: str) -> str:
 
 def read(entries: Mapping[str, Entry], text: Callable[[str], str]) -> Units:
     """Every unit with a file, with its drop-ins over it."""
+    files = _files(entries)
+    wanted = _wanted(entries)
+    instances = {name for name in wanted if _template(name) in files}
+    units = []
+    for name in sorted({*files, *instances}):
+        path = files.get(name) or files[_template(name)]
+        # A template is none by itself, and a link to nothing switches a unit off.
+        if "@." not in name and entries[path].target != "/dev/null":
+            said = _said(name, [path, *_drop_ins(entries, name)], text)
+            units.append(Unit(name, path, name in wanted, said))
+    return Units(tuple(units), _workers(units, entries, text))
+
+
+def _files(entries: Mapping[str, Entry]) -> dict[str, str]:
+    """Name -> the file that counts."""
     found: dict[str, str] = {}
-    for folder in (*_PLACES, _ALSO):
+    for folder in _PLACES:
         for path in sorted(entries):
             name = posixpath.basename(path)
             if posixpath.dirname(path) == folder and _UNIT.fullmatch(name):
                 found.setdefault(name, path)
-    wanted = _wanted(entries)
-    names = {*found, *(name for name in wanted if _template(name) in found)}
-    units = []
-    for name in sorted(names):
-        path = found.get(name) or found[_template(name)]
-        if "@." in name or entries[path].target == "/dev/null":
-            continue
-        said: Said = defaultdict(list)
-        for file in (path, *_drop_ins(entries, name)):
-            _add(said, text(file), name)
-        units.append(Unit(name, path, name in wanted, said))
-    workers = {unit.name: _worker(unit.name, entries, text) for unit in units}
-    return Units(tuple(units), {name: user for name, user in workers.items() if user})
+    return found
+
+
+def _said(
+    name: str,
+    paths: list[str],
+    text: Callable[[str], str],
+) -> Said:
+    """What all of a unit's files say together."""
+    said: Said = defaultdict(list)
+    for path in paths:
+        _add(said, text(path), name)
+    return said
+
+
+def _workers(
+    units: list[Unit],
+    entries: Mapping[str, Entry],
+    text: Callable[[str], str],
+) -> dict[str, str]:
+    """Unit -> user, where the unit itself does not say it."""
+    found = {}
+    for unit in units:
+        user = _worker(unit.name, entries, text)
+        if user:
+            found[unit.name] = user
+    return found
 
 
 def _worker(
