@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
+from kirikae.hosts.errors import HostBusy
 from kirikae.hosts.files import create_durably, keep_private, read_privately
 from kirikae.hosts.ssh import Host
 from kirikae.survey.bundles import read
@@ -71,8 +72,19 @@ def script(keys: tuple[str, str]) -> str:
     return f"K1={outer}\nK2={inner}\nMASK={shlex.quote(rules)}\n{body}"
 
 
-def collect(host: Host, keys: tuple[str, str]) -> str:
+def collect(
+    host: Host,
+    keys: tuple[str, str],
+    timeout_s: float = TIMEOUT_S,
+) -> str:
     """The text of a bundle, proven readable.  Raises HostSilent, CommandFailed, BundleProblem."""
-    text = unpacked(host.run(script(keys), timeout_s=TIMEOUT_S))
+    try:
+        text = unpacked(host.run(script(keys), timeout_s=timeout_s))
+    except HostBusy as error:
+        more = round(2 * timeout_s / 60) or 1
+        raise HostBusy(
+            f"{error}; a look runs at the lowest priority, so a busy host needs longer: "
+            f"--time-limit {more}m"
+        ) from error
     read(text, host.name)
     return text

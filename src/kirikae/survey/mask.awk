@@ -18,11 +18,11 @@ function secret_name(k) {
     if (k ~ /(file|files|path|_dir|dirs?|folder|len|length|timeout|expir[a-z]*|ttl|lifetime|polic(y|ies)|[_.-]min|[_.-]max|[_.-]?ids?|keyid|enabled?|disabled?|params?|fields?|hashes|names?|types?|format|header|headers|maps?|algorithm|alg|method|methods|scheme|mechanisms?|provider|providers|class|handler|validators?|hashers?|encoders?|url|uri|urls|endpoint|host|hostname|port|prompt|label|placeholder|regexp?|pattern|strength|history|age|days|attempts|retries|tries|count|size|bits|iterations|rounds|cost|less|[_-]?ref|arn|manager|backend|driver|service|command|cmd|column|table|changed|required|authentication|dialog|encryption|reset|options?|mode|location|version|env|program|issuer|audience|scope|scopes|izer|izers|limit|usage|bucket|rotation|interval|warn|warning|change|notice|message|help|title|text|hint|visible|charset|strategy|storage|filter|rules?|confirmation|confirm|updated_at|created_at)$/ && k !~ /_?keyname$/) return 0
     if (k ~ /(^|[_.-])(min|max|num|n|total|server|context|input|output|prompt|completion|old|eos|bos|pad|unk|sep)_?(tokens?|passwords)/ || k ~ /^(server|max)tokens?$/) return 0
     if (k ~ /(public|pub|ssl_trusted|ca)_?-?key$/) return 0
-    if (k ~ /(passw|passphrase|passwd|pass_?phrase|secret|credential|authori[sz]ation|requirepass|masterauth|dbpass|storepass|keypass)/) return 1
+    if (k ~ /(passw|passphrase|passwd|pass_?phrase|secret|credential|authori[sz]ation|requirepass|masterauth|authtok|dbpass|storepass|keypass)/) return 1
     if (k ~ /(^|[_.-]|[a-z])(pwd|pass|token|tokens|salt|psk|pepper|passcode|pincode|[_.-]pin)$/) return 1
     if (k ~ /(^|[_.-])(pw|otp|seed|auth|apikeys?|sig|signature|dsn_?key|community|nonce)$/ || k ~ /[a-z0-9](pw)$/) return k !~ /(^|[_.-])(seed|nonce|sig|signature|auth)$/ || k ~ /(^x-auth|x-.*signature|^sig|^signature|amz-signature|[_.-]auth)$/
     if (k ~ /^token|[_.-]token[_.-]/) return k !~ /^token(s|ize|iz|_?(bucket|count|url|type))/
-    if (k ~ /(api|access|private|auth|signing|sign|encryption|encrypt|decrypt|app|application|cookie|crypt|crypto|master|session|shared|license|licence|hmac|jwt|jwe|jws|webhook|account|storage|deploy|client|service|server_?side|root|admin|ssh|rsa|aes|des|fernet|blowfish|cipher|hash|machine|validation|integration|routing|ingest|write|read|subscription|instrumentation|stripe|sendgrid|mailgun|twilio|rails|django|flask|laravel|sidekiq|devise)[_.-]?key([_.-]?(base|data|value|seed|s|[0-9]+))?$/) return 1
+    if (k ~ /(api|access|private|consumer|auth|signing|sign|encryption|encrypt|decrypt|app|application|cookie|crypt|crypto|master|session|shared|license|licence|hmac|jwt|jwe|jws|webhook|account|storage|deploy|client|service|server_?side|root|admin|ssh|rsa|aes|des|fernet|blowfish|cipher|hash|machine|validation|integration|routing|ingest|write|read|subscription|instrumentation|stripe|sendgrid|mailgun|twilio|rails|django|flask|laravel|sidekiq|devise)[_.-]?key([_.-]?(base|data|value|seed|s|[0-9]+))?$/) return 1
     return k ~ /^(des_?key|secure_link_secret|rocommunity6?|rwcommunity6?|snmp_?community|cookie|set-cookie|x-auth|x-api-key|x-.*-(auth|key|token|secret)|bindpw|rootpw|userpw|adminpw|setcredential|webhook|connectionstring_?key|activation_?code|recovery_?code[s]?|pass[0-9]|password[0-9])$/
 }
 # Random enough to be somebody's key: classes of letters change all the time, or it is one long number in base 16.
@@ -231,7 +231,7 @@ function of_logins(line,    n, part, at, rest) {
     }
     n = split(line, fields_, ":")
     if (n > 5 && fields_[2] ~ /^[x*!]*$/) return line
-    if (match(line, /^[^ \t]+[ \t]+[^ \t:]+:/)) return substr(line, 1, RLENGTH) taken(substr(line, RLENGTH + 1))
+    if (match(line, /^[^ \t]+[ \t]+[^" \t:]+:/)) return substr(line, 1, RLENGTH) taken(substr(line, RLENGTH + 1))
     if (line ~ /[ \t]/ && line !~ /^[^ \t:]+:[^:]+$/) return line
     if (n < 2) return line ~ /^[^ \t=]+[ \t\r]*$/ && !WORDS_ONLY ? taken(line) : line
     if (line ~ /:\/\// || fields_[1] == "") return line
@@ -249,6 +249,9 @@ function taken(v,    head, tail) {
 
 function commands(line) {
     if (line ~ /stats[ \t]+auth|auth-user|http_auth|basic_auth|htauth/) line = after(line, "(stats[ \t]+auth|http_auth|basic_auth|htauth)[ \t]*[=:]?[ \t]+", ":")
+    if (line ~ /(auth|userpwd|login|creds)["\047]?[ \t]*[:=][ \t]*["\047]?[A-Za-z0-9_.@-]+:[^ \t"\047\/]*[0-9]/) line = after(line, "(auth|userpwd|login|creds)[\"\047]?[ \t]*[:=][ \t]*", ":")
+    if (line ~ /AuthInfo/) line = after(line, "\"P:", "")
+    if (index(line, "@")) line = before_at(line)
     if (line ~ /chpasswd/) line = after(line, "(echo|printf|<<<)[ \t]+(-[en]+[ \t]+)?", ":")
     else if (line ~ /\|[ \t]*(sudo[ \t]+)?(passwd[ \t]|sudo[ \t]+-[a-zA-Z]*S|cryptsetup)|(password|pass)-stdin|passphrase-fd[ =]0/) line = after(line, "(echo|printf)[ \t]+(-[en]+[ \t]+|[\"\047]%s[\"\047\\\\n]*[ \t]+)?", "")
     if (line ~ /IDENTIFIED|identified/) line = after(line, "([Ii][Dd][Ee][Nn][Tt][Ii][Ff][Ii][Ee][Dd]([ \t]+[Ww][Ii][Tt][Hh][ \t]+[^ \t]+)?[ \t]+([Bb][Yy]|[Aa][Ss])[ \t]+([Pp][Aa][Ss][Ss][Ww][Oo][Rr][Dd][ \t]+)?)", "")
@@ -276,6 +279,14 @@ function commands(line) {
     if (line ~ /sqlplus|expdp|impdp|sqlldr|rman/) line = of_oracle(line)
     if (line ~ /[ \t]-[uUl][ \t]*[^ \t-]/ && line ~ /[ \t]-[pP][ \t]+[^ \t\/.~0-9-]/ && line !~ /sudo|runuser|docker|podman|mkdir|rsync|ssh |useradd|systemd-run/) line = after(line, "[ \t]-[pP][ \t]+", "")
     return line
+}
+# "user:word@tcp(db1:3306)/x", as Go writes it, and "user/word@//db1:1521/x", as Oracle does
+function before_at(line,    head, v) {
+    if (!match(line, /(^|[ \t"\047=])[A-Za-z0-9_.-]+(:[^@ \t"\047\/]+@(tcp|udp|unix)\(|\/[^@ \t"\047\/]+@\/\/)/)) return line
+    head = substr(line, 1, RSTART - 1); v = substr(line, RSTART, RLENGTH)
+    match(v, /[A-Za-z0-9_.-]+[:\/]/); head = head substr(v, 1, RSTART + RLENGTH - 1)
+    v = substr(v, RSTART + RLENGTH); sub(/@(tcp\(|udp\(|unix\(|\/\/)$/, "", v)
+    return plain(v) ? line : head take(v) substr(line, length(head) + length(v) + 1)
 }
 # "sqlplus user/word@database"
 function of_oracle(line,    head, v, at) {
@@ -415,7 +426,8 @@ function value_of(key, sep, line,    first, shell, value, quoted) {
     if (QUOTE != "") return quoted_value(key, sep, value)
     if (CODEY && !COMMENT) return value ~ /^[0-9]+[;,]?$/ && length(value) >= 6 && sep ~ /[=:]/ ? value : ""
     if (sep ~ /==|!=|\|\||\?|\/\/|,/) return ""
-    if (WHOLE) { value = line; sub(/[ \t\r]+$/, "", value) }
+    # "A=x B=y" are two.
+    if (WHOLE && line !~ /^[^ \t]+[ \t]+[A-Za-z_][A-Za-z0-9_.-]*=/) { value = line; sub(/[ \t\r]+$/, "", value) }
     if (tolower(key) ~ /authorization$/ && match(value, /^(Bearer|Basic|Token|Digest|ApiKey|OAuth|AWS4-HMAC-SHA256)[ \t]+/)) { LEAD = substr(value, 1, RLENGTH); value = substr(value, RLENGTH + 1); sub(/["\047].*$/, "", value) }
     return unquoted_value(key, sep, value, line)
 }
