@@ -20,13 +20,17 @@ START = 1.5
 """Where nothing is known of the past."""
 _BLOCKS = 120
 _LAGS = 12
-_BEGIN_BLOCKS = 10
-"""The start value weighs as much as so many blocks."""
+_BEGIN_BURSTS = 5
+"""The start value weighs as much as so many bursts on the side that has fewer of them."""
+_WHOLE_SESSIONS = 1.5
+"""A session that fails as a whole is one event, and few are seen: more than is estimated."""
 _LEAST_OLD = 20
 _OLD_EVERY = 5
 _LEAST_CARRIED = 10
 _NOISE = 1.0
 """What an estimate from a few blocks may lie above 1 by chance."""
+_TELLING = 3.0
+"""Less cannot be told from chance."""
 _AROUND = 15
 _STRONGEST = 1e6
 
@@ -166,7 +170,9 @@ class Dispersion:
         found = begin
         if blocks:
             estimated = max(1.0, self._of_both())
-            found = (_BEGIN_BLOCKS * begin + blocks * estimated) / (_BEGIN_BLOCKS + blocks)
+            begin = 1 + (begin - 1) * (1 - self._shared(begin, estimated))
+            seen = min(blocks, self._bad_expected() / begin)
+            found = (_BEGIN_BURSTS * begin + seen * estimated) / (_BEGIN_BURSTS + seen)
         self.phi = float(f"{min(max(found, 1.0), _STRONGEST):.1e}")
 
     def _begin(self) -> float:
@@ -176,8 +182,35 @@ class Dispersion:
             return START
         mean = self._mean()
         both = _both_sides(mean)
-        grows_with = mean.n_old + mean.n_new if self._sticky else both
+        grows_with = both
+        if self._sticky:
+            grows_with = _WHOLE_SESSIONS * (mean.n_old + mean.n_new)
         return 1.0 + max(max(known) * grows_with, self._carried * both)
+
+    def _shared(self, begin: float, estimated: float) -> float:
+        """The part of the old side's bursts that the new side had as well: what fails on both
+        cancels.
+
+        Bursts of the old side alone are seen in the difference too; where it is calm while the old
+        side is not, they were shared.
+        """
+        if begin < _TELLING or len(self._both) < _LEAST_CARRIED:
+            return 0.0
+        mean = self._mean()
+        old = of_one_side([(block.n_old, block.bad_old) for block in self._both if block.n_old])
+        alone = (old - 1) * mean.n_new / (mean.n_old + mean.n_new or 1)
+        if alone < _TELLING:
+            return 0.0
+        return min(1.0, max(0.0, 1 - (estimated - 1) / alone))
+
+    def _bad_expected(self) -> float:
+        """How many bad ones the side with fewer requests should have had at this step: where they
+        are few, that none came in bursts says nothing."""
+        total = Block(*(sum(column) for column in zip(*self._both, strict=True)))
+        both = total.n_old + total.n_new
+        rate = (total.bad_old + total.bad_new + 0.5) / (both + 1)
+        fewer = min(total.n_old, total.n_new) if total.n_old else total.n_new
+        return rate * fewer
 
     def _of_both(self) -> float:
         """Of the standardised difference, each side by its own rate: harm that lasts is none."""

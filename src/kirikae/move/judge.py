@@ -44,7 +44,8 @@ _STILL_LOG = _SAFE_LOG / 2
 """What a proof must keep of its evidence."""
 _TOP_LOG = _SAFE_LOG + 3
 """More than that is not kept: a proof must not outlive what it was made of."""
-_RECHECK_S = 10.0
+_TOGETHER_S = 5.0
+"""Shorter batches are judged together."""
 _HOUR_S = 3600.0
 _LEAST_OF_HOUR = 100
 _LEAST_TRICKLE = 100
@@ -158,10 +159,7 @@ def log_factor(
     only, never validity."""
     if not n_old or not n_new:
         return 0.0
-    good_new, good_old, bad_new, bad_old = _slopes(n_old, n_new, guess, q, r, d)
-    return (
-        (n_new - x_new) * good_new + (n_old - x_old) * good_old + x_new * bad_new + x_old * bad_old
-    )
+    return _along(_slopes(n_old, n_new, guess, q, r, d), x_old, n_old, x_new, n_new)
 
 
 _NOTHING = (0.0, 0.0, 0.0, 0.0)
@@ -213,6 +211,19 @@ def increments(
     good_old = n_old - x_old
     slopes = _all_slopes(n_old, n_new, guess, harm, r, d)
     return [good_new * gn + good_old * go + x_new * bn + x_old * bo for gn, go, bn, bo in slopes]
+
+
+def _along(
+    slopes: tuple[float, float, float, float],
+    x_old: float,
+    n_old: float,
+    x_new: float,
+    n_new: float,
+) -> float:
+    good_new, good_old, bad_new, bad_old = slopes
+    return (
+        (n_new - x_new) * good_new + (n_old - x_old) * good_old + x_new * bad_new + x_old * bad_old
+    )
 
 
 @lru_cache(maxsize=16384)
@@ -267,6 +278,13 @@ def safe_alternatives(line: float, rate: float | None = None) -> list[float]:
     if rate is None or not found[-2] < rate < line:
         return found
     return [*found[1:-1], rate, (rate + line) / 2]
+
+
+@lru_cache(maxsize=1024)
+def _alike(line: float, rate: float) -> int:
+    """Which of the safe alternatives is next to this rate."""
+    found = safe_alternatives(line, rate)
+    return min(range(ALTERNATIVES), key=lambda k: abs(found[k] - rate))
 
 
 def log_mean(logs: Sequence[float]) -> float:
@@ -337,39 +355,33 @@ class _Harm:
 class _Safe:
     """Evidence of safety for one metric at this step.
 
-    Proven is what reached the bar and did not lose it since: from then on evidence grows no further
-    than a little above the bar, so that what comes now counts, however long the step lasts.
+    Proven is what reached the bar and did not lose it since.  From then on one alternative is
+    watched, that the new side is as good as the old one, and its evidence grows no further than a
+    little above the bar: what comes now counts, however long the step lasts.
     """
 
     sums: list[float] = field(default_factory=lambda: [0.0] * ALTERNATIVES)
     now: float = 0.0
     best: float = 0.0
-    proven: bool = False
-    _unseen_s: float = 0.0
+    watched: int | None = None
 
-    def add(self, logs: Sequence[float], phi: float, seconds: float) -> None:
-        pairs = zip(self.sums, logs, strict=True)
-        if not self.proven:
-            self.sums = [s + value / phi for s, value in pairs]
-            self._look()
-            return
-        self.sums = [min(s + value / phi, _TOP_LOG) for s, value in pairs]
-        self._unseen_s += seconds
-        if self._unseen_s >= _RECHECK_S:
-            self._unseen_s = 0.0
-            self._look()
-
-    def _look(self) -> None:
+    def add(self, logs: Sequence[float], phi: float, alike: int) -> None:
+        """Until it is proven.  ``alike``: the alternative next to the old side's rate."""
+        self.sums = [s + value / phi for s, value in zip(self.sums, logs, strict=True)]
         self.now = log_mean(self.sums)
         self.best = max(self.best, self.now)
-        self.proven = self.now >= (_STILL_LOG if self.proven else _SAFE_LOG)
+        if self.now >= _SAFE_LOG:
+            self.watched = alike
+            self.now = _TOP_LOG
 
-    @property
-    def log_evidence(self) -> float:
-        """The most that was shown, where what came last does not take it back."""
-        if self.proven or self.best < _SAFE_LOG:
-            return self.best
-        return self.now
+    def watch(self, log_of_watched: float, phi: float) -> None:
+        """From then on.  What is lost must be proven anew."""
+        self.now = min(self.now + log_of_watched / phi, _TOP_LOG)
+        if self.now < _STILL_LOG:
+            self.sums = [0.0] * ALTERNATIVES
+            self.now = 0.0
+            self.best = 0.0
+            self.watched = None
 
 
 class Outcome(NamedTuple):
@@ -386,6 +398,44 @@ class Outcome(NamedTuple):
     new_safe: float
     guess: float | None = None
     scaled: bool = False
+
+
+@dataclass(slots=True)
+class _Pending:
+    """Batches that are judged as one: seconds one by one would cost more and show no more.  How
+    many are taken together depends on their length alone."""
+
+    cold: bool
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    seconds: float = 0.0
+    n_old: float = 0
+    n_new: float = 0
+
+    def fits(self, outcomes: Mapping[str, Outcome], cold: bool) -> bool:
+        if cold != self.cold or outcomes.keys() != self.outcomes.keys():
+            return False
+        mine = self.outcomes
+        return all(other[4:] == mine[metric][4:] for metric, other in outcomes.items())
+
+    def add(
+        self, seconds: float, n_old: float, n_new: float, outcomes: Mapping[str, Outcome]
+    ) -> None:
+        self.seconds += seconds
+        self.n_old += n_old
+        self.n_new += n_new
+        if not self.outcomes:
+            self.outcomes = dict(outcomes)
+            return
+        for metric, (old, new, old_safe, new_safe, guess, scaled) in outcomes.items():
+            before = self.outcomes[metric]
+            self.outcomes[metric] = Outcome(
+                before[0] + old,
+                before[1] + new,
+                before[2] + old_safe,
+                before[3] + new_safe,
+                guess,
+                scaled,
+            )
 
 
 @dataclass(slots=True)
@@ -446,6 +496,8 @@ class Judge:
         self._step: int | None = None
         self._share = 0
         self._begun_s = 0.0
+        self.judged = 0
+        """How many batches evidence rests on: unchanged, it is the same."""
         self._lines: dict[tuple[str, bool], tuple[tuple[float, float], tuple[float, float]]] = {}
         self._fresh_step()
 
@@ -454,6 +506,7 @@ class Judge:
         self._tallies = {metric: Tally() for metric in self._weights}
         self._windows: dict[str, list[Tally]] = {metric: [] for metric in self._weights}
         self._baked_s = 0.0
+        self._pending: _Pending | None = None
         for dispersion in self._dispersion.values():
             dispersion.begin_step()
         self._restart()
@@ -480,6 +533,7 @@ class Judge:
         first figures come."""
         if step != self._step:
             if self._step is not None:
+                self._flush()
                 self._fresh_step()
             self._step = step
             self._share = share
@@ -502,21 +556,40 @@ class Judge:
         """One batch of requests on both sides, with the outcomes of the metrics that it tells of.
 
         ``cold``: the new side warms up."""
+        pending = self._pending
+        if pending is not None and not pending.fits(outcomes, cold):
+            self._flush()
+            pending = None
+        if pending is None:
+            pending = self._pending = _Pending(cold)
+        pending.add(seconds, n_old, n_new, outcomes)
+        if pending.seconds >= _TOGETHER_S:
+            self._flush()
+
+    def _flush(self) -> None:
+        pending = self._pending
+        self._pending = None
+        if pending is None:
+            return
+        self.judged += 1
+        seconds = pending.seconds
+        n_old = pending.n_old
+        n_new = pending.n_new
         self._baked_s += seconds
         self._begun_s += seconds
         if self._begun_s >= RESTART_S:
             self._restart()
         trickle = self._share == WHOLE and n_old * _LEAST_TRICKLE < n_new
-        for metric, outcome in outcomes.items():
+        for metric, outcome in pending.outcomes.items():
             self._tallies[metric].add(seconds, n_old, n_new, outcome)
             dispersion = self._dispersion[metric]
             dispersion.expect(seconds, n_old, n_new)
             phi = dispersion.phi
             if trickle:
-                self._add_absolute(metric, outcome, n_new, phi, seconds)
+                self._add_absolute(metric, outcome, n_new, phi)
                 dispersion.add(seconds, 0, 0, n_new, outcome.new_safe)
             else:
-                self._add_compared(metric, outcome, n_old, n_new, phi, seconds, cold)
+                self._add_compared(metric, outcome, n_old, n_new, phi, pending.cold)
                 dispersion.add(seconds, n_old, outcome.old_harm, n_new, outcome.new_harm)
                 self._old[metric].add(seconds, outcome.old_harm, n_old)
 
@@ -527,7 +600,6 @@ class Judge:
         n_old: float,
         n_new: float,
         phi: float,
-        seconds: float,
         cold: bool,
     ) -> None:
         guess = coarse(
@@ -539,8 +611,13 @@ class Judge:
         (harm_r, harm_d), (safe_r, safe_d) = self._lines_of(metric, scaled)
         harm_d = max(harm_d, COLD_D) if cold else harm_d
         self._harm[metric].multiply(_factors(old, n_old, new, n_new, guess, harm_r, harm_d, phi))
-        logs = increments(old_safe, n_old, new_safe, n_new, guess, False, safe_r, safe_d)
-        self._safe[metric].add(logs, phi, seconds)
+        safe = self._safe[metric]
+        if safe.watched is None:
+            logs = increments(old_safe, n_old, new_safe, n_new, guess, False, safe_r, safe_d)
+            safe.add(logs, phi, _alike(_below(safe_r * guess + safe_d), guess))
+        else:
+            slopes = _all_slopes(n_old, n_new, guess, False, safe_r, safe_d)[safe.watched]
+            safe.watch(_along(slopes, old_safe, n_old, new_safe, n_new), phi)
 
     def _lines_of(
         self, metric: str, scaled: bool
@@ -562,16 +639,18 @@ class Judge:
             return min(0.9, REJECTED_R * rate + self._margins.errors_at(WHOLE))
         return min(0.9, rate + self._margins.errors_at(WHOLE))
 
-    def _add_absolute(
-        self, metric: str, outcome: Outcome, n: float, phi: float, seconds: float
-    ) -> None:
+    def _add_absolute(self, metric: str, outcome: Outcome, n: float, phi: float) -> None:
         limit = self.limit(metric)
         bad = outcome.new_safe
         harm = [log_factor_absolute(bad, n, limit, q) for q in harm_alternatives(limit)]
         self._harm[metric].multiply(_bounded(harm, phi))
         rate = self._old[metric].guess(_FIRST_GUESS[metric])
-        safe = [log_factor_absolute(bad, n, limit, q) for q in safe_alternatives(limit, rate)]
-        self._safe[metric].add(safe, phi, seconds)
+        logs = [log_factor_absolute(bad, n, limit, q) for q in safe_alternatives(limit, rate)]
+        safe = self._safe[metric]
+        if safe.watched is None:
+            safe.add(logs, phi, _alike(limit, rate))
+        else:
+            safe.watch(logs[safe.watched], phi)
 
     # --- reading
 
@@ -581,11 +660,16 @@ class Judge:
 
     def log_safe_of(self, metric: str) -> float:
         """The best log evidence of safety by this metric at this step that still holds."""
-        return self._safe[metric].log_evidence
+        return self._safe[metric].best
 
     def tally(self, metric: str) -> Tally:
         """What was counted of this metric at this step."""
-        return self._tallies[metric]
+        pending = self._pending
+        if pending is None or metric not in pending.outcomes:
+            return self._tallies[metric]
+        found = replace(self._tallies[metric])
+        found.add(pending.seconds, pending.n_old, pending.n_new, pending.outcomes[metric])
+        return found
 
     def tally_of_harm(self, metric: str) -> Tally:
         """The part of this step, up to now, in which the new side differs most: what evidence of
@@ -603,7 +687,7 @@ class Judge:
     @property
     def baked_s(self) -> float:
         """How long figures have been judged at this step."""
-        return self._baked_s
+        return self._baked_s + (self._pending.seconds if self._pending else 0.0)
 
     def log_harm(self) -> float:
         return log_sum(
@@ -619,7 +703,7 @@ class Judge:
     def needed(self, metric: str) -> float:
         """New-side requests still needed to prove this metric safe at today's figures; inf: will
         not be proven."""
-        tally = self._tallies[metric]
+        tally = self.tally(metric)
         rate = self._old[metric].guess(_FIRST_GUESS[metric])
         p_new = (tally.safe_new + _PRIOR * rate) / (
             tally.n_new + _PRIOR

@@ -171,6 +171,9 @@ class Batch:
 
     def side(self, name: str) -> Arm:
         """All routes of one side together."""
+        if len(self.routes) == 1:
+            for sides in self.routes.values():
+                return sides.get(name, NOBODY)
         found: Arm | None = None
         for sides in self.routes.values():
             if name in sides:

@@ -50,11 +50,11 @@ class Threshold(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """One batch of the old side, as the window keeps it."""
+    """One batch of the old side, as the window keeps it.  ``within``: by bound, in their order."""
 
     at: float
     requests: float
-    within: Mapping[float, float]
+    within: tuple[float, ...]
 
 
 class Window:
@@ -64,94 +64,85 @@ class Window:
     def __init__(self) -> None:
         self._batches: deque[Counted] = deque()
         self._requests: float = 0
-        self._within: dict[float, float] = {}
+        self._bounds: tuple[float, ...] = ()
         self._chosen_at = -inf
         self.thresholds: dict[str, Threshold] = {}
 
     def choose(self, t: float) -> None:
         """Thresholds for what comes next, from what is over."""
-        self._forget(t - WINDOW_S)
         if t - self._chosen_at < THRESHOLDS_EVERY_S and self.thresholds:
             return
+        self._forget(t - WINDOW_S)
         if self._requests < LEAST_FOR_THRESHOLDS:
             return
         self._chosen_at = t
-        bounds = sorted(self._within)
-        reached = [self._within[bound] / self._requests for bound in bounds]
+        within = [sum(column) for column in zip(*(b.within for b in self._batches), strict=True)]
+        reached = [n / self._requests for n in within]
         self.thresholds = {}
         for metric, quantile in QUANTILES.items():
             place = bisect_left(reached, quantile)
-            if place < len(bounds) and reached[place] < 1:
-                over = self._requests - self._within[bounds[place]]
+            if place < len(within) and reached[place] < 1:
+                over = self._requests - within[place]
                 rate = (over + 0.5) / (self._requests + 1)
-                self.thresholds[metric] = Threshold(bounds[place], rate)
+                self.thresholds[metric] = Threshold(self._bounds[place], rate)
 
     def _forget(self, before: float) -> None:
         while self._batches and self._batches[0].at < before:
-            gone = self._batches.popleft()
-            self._requests -= gone.requests
-            for bound, n in gone.within.items():
-                self._within[bound] -= n
+            self._requests -= self._batches.popleft().requests
 
     def add(self, t: float, side: Arm) -> None:
         if not side.within:
             return
-        if self._within and side.within.keys() != self._within.keys():
-            self._begin_anew()
-        self._batches.append(Counted(t, side.requests, side.within))
+        bounds = tuple(side.within)
+        if bounds != self._bounds:
+            self._meet(tuple(sorted(bounds)))
+        in_order = side.within.values() if bounds == self._bounds else self._in_order(side)
+        self._batches.append(Counted(t, side.requests, tuple(in_order)))
         self._requests += side.requests
-        for bound, n in side.within.items():
-            self._within[bound] = self._within.get(bound, 0) + n
 
-    def _begin_anew(self) -> None:
-        """Other bounds from here on."""
+    def _in_order(self, side: Arm) -> list[float]:
+        return [side.within[bound] for bound in self._bounds]
+
+    def _meet(self, bounds: tuple[float, ...]) -> None:
+        """Other bounds from here on?"""
+        if bounds == self._bounds:
+            return
         self._batches.clear()
         self._requests = 0
-        self._within = {}
+        self._bounds = bounds
         self.thresholds = {}
-
-
-class Failed(NamedTuple):
-    """``bad`` of ``of`` requests."""
-
-    bad: float = 0
-    of: float = 0
-
-    def plus(self, other: Failed) -> Failed:
-        return Failed(self.bad + other.bad, self.of + other.of)
-
-    def minus(self, other: Failed) -> Failed:
-        return Failed(self.bad - other.bad, self.of - other.of)
 
 
 class Recent:
     """What was counted in the last ``seconds``, and of more where those hold fewer than ``least``
-    requests."""
+    requests: ``bad`` of ``of``."""
 
     def __init__(self, seconds: float, least: float) -> None:
         self._seconds = seconds
         self._least = least
-        self._kept: deque[tuple[float, Failed]] = deque()
-        self.sum = Failed()
+        self._kept: deque[tuple[float, float, float]] = deque()
+        self.bad: float = 0
+        self.of: float = 0
 
-    def push(self, t: float, counted: Failed) -> Failed:
+    def push(self, t: float, bad: float, of: float) -> tuple[float, float]:
         """Keep this batch; what is forgotten for it."""
-        self._kept.append((t, counted))
-        self.sum = self.sum.plus(counted)
-        gone = Failed()
-        while self._is_old(t):
-            left = self._kept.popleft()[1]
-            gone = gone.plus(left)
-            self.sum = self.sum.minus(left)
-        return gone
-
-    def _is_old(self, t: float) -> bool:
-        at, counted = self._kept[0]
-        return at <= t - self._seconds and self.sum.of - counted.of >= self._least
+        self._kept.append((t, bad, of))
+        self.bad += bad
+        self.of += of
+        gone_bad: float = 0
+        gone_of: float = 0
+        while self._kept[0][0] <= t - self._seconds and self.of - self._kept[0][2] >= self._least:
+            _, bad, of = self._kept.popleft()
+            self.bad -= bad
+            self.of -= of
+            gone_bad += bad
+            gone_of += of
+        return gone_bad, gone_of
 
     def clear(self) -> None:
         self._kept.clear()
-        self.sum = Failed()
+        self.bad = 0
+        self.of = 0
 
 
 class Delivered:
@@ -174,15 +165,16 @@ class Delivered:
         if step != self._step:
             self._step = step
             self._recent.clear()
-        self._recent.push(t, Failed(new, old + new))
+        self._recent.push(t, new, old + new)
         if self._evidence(share / WHOLE) < _SHARE_BAR:
             return None
-        arrived, total = self._recent.sum
-        return said("traffic.mismatch", share=share, part=arrived / total, n=round(total))
+        total = self._recent.of
+        return said("traffic.mismatch", share=share, part=self._recent.bad / total, n=round(total))
 
     def _evidence(self, share: float) -> float:
         """Log evidence against the share that fits best within the band."""
-        new, total = self._recent.sum
+        new = self._recent.bad
+        total = self._recent.of
         old = total - new
         arrived = new / total if total else share
         lowest, highest = _SHARE_BAND
@@ -203,28 +195,31 @@ class Incident:
     def __init__(self, key: str) -> None:
         self._key = key
         self._recent = Recent(_INCIDENT_WINDOW_S, LEAST_FOR_THRESHOLDS)
-        self._calm = Failed()
+        self._calm_bad: float = 0
+        self._calm_of: float = 0
         self._since = 0.0
         self.on = False
 
-    def told(self, t: float, counted: Failed) -> Said | None:
-        gone = self._recent.push(t, counted)
-        now = self._recent.sum
-        usual = self._calm.bad / self._calm.of if self._calm.of else None
+    def told(self, t: float, bad: float, of: float) -> Said | None:
+        gone_bad, gone_of = self._recent.push(t, bad, of)
+        now = self._recent
+        usual = self._calm_bad / self._calm_of if self._calm_of else None
         calm = self._is_calm(usual)
         if calm:
             self._since = t
-            self._calm = self._calm.plus(gone)
+            self._calm_bad += gone_bad
+            self._calm_of += gone_of
         lasting = not calm and t - self._since > INCIDENT_S
         if lasting or (usual is None and now.of >= LEAST_FOR_THRESHOLDS):
-            self._calm = now
+            self._calm_bad = now.bad
+            self._calm_of = now.of
         self.on = not calm
         if calm:
             return None
         return said(self._key, part=now.bad / now.of, n=round(now.of))
 
     def _is_calm(self, usual: float | None) -> bool:
-        now = self._recent.sum
+        now = self._recent
         if usual is None or now.bad < _INCIDENT_LEAST:
             return True
         return now.bad <= max(_INCIDENT_TIMES * usual, _INCIDENT_PART) * now.of
@@ -311,7 +306,7 @@ class Mix:
 
     @staticmethod
     def _other_routes(old: _Asked, new: _Asked) -> Said | None:
-        for route in old.routes.keys() | new.routes.keys():
+        for route in sorted(old.routes.keys() | new.routes.keys(), reverse=True):
             parts = [side.routes.get(route, 0) / side.requests for side in (old, new)]
             if abs(parts[1] - parts[0]) > _MIX_PART:
                 name = route or said("traffic.the_rest")
@@ -357,10 +352,11 @@ class Ceiling:
         self._recent = Recent(_CEILING_S, _CEILING_LEAST)
 
     def add(self, t: float, new: Arm) -> None:
-        self._recent.push(t, Failed(new.errors, new.requests))
+        self._recent.push(t, new.errors, new.requests)
 
     def broken(self) -> Said | None:
-        bad, of = self._recent.sum
+        bad = self._recent.bad
+        of = self._recent.of
         if self._part >= 1 or of < _CEILING_LEAST or bad <= self._part * of:
             return None
         return said("traffic.failed_ceiling", bad=round(bad), of=round(of), ceiling=self._part)
@@ -384,23 +380,28 @@ class Flow:
 
     def __init__(self) -> None:
         self._recent: deque[_Flowed] = deque()
-        self._sum = _Flowed(0.0, 0, 0)
+        self._seconds = 0.0
+        self._old: float = 0
+        self._new: float = 0
 
     def add(self, seconds: float, old: float, new: float) -> None:
         self._recent.append(_Flowed(seconds, old, new))
-        self._sum = _Flowed(self._sum.seconds + seconds, self._sum.old + old, self._sum.new + new)
-        while self._sum.seconds - self._recent[0].seconds >= _FLOW_S:
+        self._seconds += seconds
+        self._old += old
+        self._new += new
+        while self._seconds - self._recent[0].seconds >= _FLOW_S:
             gone = self._recent.popleft()
-            self._sum = _Flowed(
-                self._sum.seconds - gone.seconds, self._sum.old - gone.old, self._sum.new - gone.new
-            )
+            self._seconds -= gone.seconds
+            self._old -= gone.old
+            self._new -= gone.new
 
     def clear(self) -> None:
         self._recent.clear()
-        self._sum = _Flowed(0.0, 0, 0)
+        self._seconds = 0.0
+        self._old = 0
+        self._new = 0
 
     def rates(self) -> Rates:
-        seconds, old, new = self._sum
         if not self._recent:
             return Rates()
-        return Rates(old / seconds, new / seconds)
+        return Rates(self._old / self._seconds, self._new / self._seconds)

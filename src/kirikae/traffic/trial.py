@@ -20,7 +20,6 @@ from kirikae.traffic.batches import NOBODY, Arm, Batch
 from kirikae.traffic.guards import (
     Ceiling,
     Delivered,
-    Failed,
     Flow,
     Incident,
     Mix,
@@ -123,6 +122,9 @@ class Trial:
         self._failed: Said | None = None
         self._held: Said | None = None
         self._tau: Mapping[str, float] = {}
+        self._log_e_of: tuple[int, int | None] = (-1, None)
+        self._kept_log_e: dict[str, float] = {}
+        self._told_judge: tuple[Mapping[str, float], bool] = ({}, False)
 
     def next_share(self, share: int) -> int:
         return self._judge.next_share(share)
@@ -197,20 +199,24 @@ class Trial:
         self._cold = batch.start - self._step_began < self._guards.warm_up_s
         sticky = self._guards.sticky or not batch.exact
         self._held = self._kept_back(batch, old, new, sticky)
-        self._judge.tell(batch.dispersion, sticky)
+        if (batch.dispersion, sticky) != self._told_judge:
+            self._told_judge = (batch.dispersion, sticky)
+            self._judge.tell(batch.dispersion, sticky)
         self._observe(batch, old, new)
 
     def _kept_back(self, batch: Batch, old: Arm, new: Arm, sticky: bool) -> Said | None:
         """Every guard sees every batch; the first that says something is told."""
         t = batch.start
-        found = [self._incident.told(t, Failed(old.errors, old.requests))]
+        found = self._incident.told(t, old.errors, old.requests)
         if batch.unplaced is not None:
-            found.append(self._balancer.told(t, Failed(batch.unplaced, old.asked + new.asked)))
+            unplaced = self._balancer.told(t, batch.unplaced, old.asked + new.asked)
+            found = found or unplaced
         if not sticky and not self._cold:
             step = self._step or 0
-            found.append(self._delivered.mismatch(step, batch.share, t, old.asked, new.asked))
+            mismatch = self._delivered.mismatch(step, batch.share, t, old.asked, new.asked)
+            found = found or mismatch
         self._mix.add(batch)
-        return next((each for each in found if each is not None), None)
+        return found
 
     def _observe(self, batch: Batch, old: Arm, new: Arm) -> None:
         self._window.choose(batch.start)
@@ -316,6 +322,15 @@ class Trial:
         return log_sum([log(1 - ROUTES_WEIGHT) + whole, *parts, rest])
 
     def _log_e(self) -> dict[str, float]:
+        """Made anew only where something was judged since."""
+        judged = self._judge.judged + sum(each.judge.judged for each in self._routes.values())
+        now = (judged, self._step)
+        if now != self._log_e_of:
+            self._log_e_of = now
+            self._kept_log_e = self._fresh_log_e()
+        return self._kept_log_e
+
+    def _fresh_log_e(self) -> dict[str, float]:
         weights = self._margins.weights
         parts = {metric: self._judge.log_harm_of(metric) for metric in weights}
         whole = log_sum([log(weights[metric]) + value for metric, value in parts.items()])
