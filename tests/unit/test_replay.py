@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -61,6 +62,12 @@ def trace(
                     "share": share,
                 }
             )
+
+
+def line(t: int, side: str, requests: int, errors: int = 0, **more: object) -> str:
+    """One line, at a share of a half."""
+    plain = {"t": t, "side": side, "requests": requests, "errors": errors, "share": 500}
+    return json.dumps({**plain, **more})
 
 
 def judged(lines: Iterator[str] | list[str], **more: float) -> list[Look]:
@@ -147,6 +154,7 @@ def test_one_route_alone_is_found():
                             "side": side,
                             "requests": n,
                             "errors": _count(rng, n, p),
+                            "share": 400,
                             "route": route,
                         }
                     )
@@ -160,7 +168,14 @@ def test_wrong_content_caught_by_a_probe():
 
     def line(t: int, side: str, failed: int) -> str:
         return json.dumps(
-            {"t": t, "side": side, "requests": 50, "errors": 0, "probe_failed": failed}
+            {
+                "t": t,
+                "side": side,
+                "requests": 50,
+                "errors": 0,
+                "share": 500,
+                "probe_failed": failed,
+            }
         )
 
     fail = first_fail(
@@ -183,34 +198,26 @@ def test_wrong_content_caught_by_a_probe():
 
 def test_a_ceiling_needs_no_comparison():
     """Half of the requests failed on both sides: with a ceiling it goes back all the same."""
-    lines = [
-        json.dumps({"t": t, "side": s, "requests": 10, "errors": 5})
-        for t in range(10)
-        for s in ("old", "new")
-    ]
+    lines = [line(t, s, 10, 5) for t in range(10) for s in ("old", "new")]
     assert first_fail(judged(lines)) is None and first_fail(judged(lines, ceiling=0.3)) is not None
 
 
 def test_without_figures_of_one_side_the_clock_stands_still():
     """What came meanwhile is judged together with what comes next."""
-    lines = [json.dumps({"t": t, "side": "old", "requests": 100, "errors": 0}) for t in range(50)]
+    lines = [line(t, "old", 100) for t in range(50)]
     found = judged(lines)
     assert (
         found[-1].verdict == "unsure"
         and "new side" in EN(found[-1].reason)
         and found[-1].log_e["harm"] == pytest.approx(0, abs=1e-9)
     )
-    again = judged([*lines, json.dumps({"t": 60, "side": "new", "requests": 30, "errors": 0})])
+    again = judged([*lines, line(60, "new", 30)])
     assert again[-1].exposed == 30
 
 
 def test_seconds_without_any_request_stand_still_too():
     """Nobody asks at all: that is no round of probes, and no pass."""
-    lines = [
-        json.dumps({"t": t, "side": s, "requests": 200 if t < 60 else 0, "errors": 0})
-        for t in range(120)
-        for s in ("old", "new")
-    ]
+    lines = [line(t, s, 200 if t < 60 else 0) for t in range(120) for s in ("old", "new")]
     found = list(looks(lines, "trace", Trial(Margins(0.01, 0.02, 30))))
     assert found[59].verdict == "pass"
     assert all(look.verdict == "unsure" for look in found[60:]) and "the clock stands still" in EN(
@@ -241,30 +248,151 @@ def test_a_share_that_is_not_delivered_holds():
     assert "delivered" in EN(judged(lines)[-1].reason)
 
 
+GOOD = '{"t": 1, "side": "old", "requests": 9, "errors": 0, "share": 10}'
+
+
+def damaged(before: str, after: str) -> str:
+    assert before in GOOD
+    return GOOD.replace(before, after)
+
+
+def more(text: str) -> str:
+    return GOOD.replace("}", f", {text}}}")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "t:1: not JSON"),
+        ("{", "not JSON"),
         ("[1]", "an object"),
-        ('{"t": 1, "side": "mid", "requests": 1}', "side 'mid'"),
-        ('{"t": 1, "side": "old"}', "requests is missing"),
-        ('{"t": 1, "side": "old", "requests": 1.5}', "requests 1.5"),
-        ('{"t": 1, "side": "old", "requests": 1, "errors": 2}', "2 errors of 1"),
-        ('{"t": true, "side": "old", "requests": 1}', "t True"),
-        ('{"t": 1, "side": "old", "requests": 1, "share": 0.5}', "permille"),
-        ('{"t": 1, "side": "old", "requests": 1, "le": {"x": 1}}', "le 'x'"),
-        ('{"t": 1, "side": "old", "requests": 1, "le": {"1": 2}}', "more answers"),
-        ('{"t": 1, "side": "old", "requests": 1, "dt": 0}', "dt 0"),
-        (
-            '{"t": 2, "side": "old", "requests": 1}\n{"t": 1, "side": "old", "requests": 1}',
-            "t:2: t 1 is before",
-        ),
+        ("[" * 100_000, "not JSON"),
+        (more('"le": ' + "[" * 100_000), "not JSON"),
+        (damaged('"old"', '"mid"'), "side 'mid'"),
+        (damaged('"requests": 9, ', ""), "requests is missing"),
+        (damaged('"errors": 0, ', ""), "errors is missing"),
+        (damaged('"errors"', '"error"'), "unknown key 'error'; did you mean errors?"),
+        (damaged(', "share": 10', ""), "share is missing"),
+        (more('"zzz": 1'), "unknown key 'zzz'; the keys are t, side"),
+        (more('"errors": 1'), "the key 'errors' stands twice"),
+        (damaged("9", "1.5"), "requests 1.5"),
+        (damaged("9", "NaN"), "NaN is no number"),
+        (damaged("9", "Infinity"), "Infinity is no number"),
+        (damaged("9", "1e400"), "requests inf"),
+        (damaged("9", "1" + "0" * 400), r"requests 10+\.\.\. \(401 characters\)"),
+        (damaged("9", "1" + "0" * 5000), "not JSON"),
+        (damaged("9", "-1"), "requests -1"),
+        (damaged("9", '"9"'), "requests '9'"),
+        (damaged('"errors": 0', '"errors": 10'), "10 errors of 9"),
+        (damaged('"t": 1', '"t": true'), "t True"),
+        (damaged('"t": 1', '"t": "1"'), "t '1'"),
+        (damaged('"t": 1', '"t": 1795250000000'), "is it in milliseconds"),
+        (damaged('"t": 1', '"t": -1e300'), "t -1e[+]300"),
+        (damaged('"share": 10', '"share": 0.5'), "permille"),
+        (damaged('"share": 10', '"share": "50%"'), r"share '50%': permille, .*50% is 500"),
+        (damaged('"share": 10', '"share": [1]'), r"share \[1\]: permille"),
+        (damaged('"share": 10', '"share": 1001'), "share 1001"),
+        (damaged('"share": 10', '"share": null'), "share None"),
+        (more('"le": [1]'), r"le \[1\]: counts by seconds"),
+        (more('"le": {"x": 1}'), "le 'x'"),
+        (more('"le": {"\uff11": 1}'), "le '\uff11'"),
+        (more('"le": {"-1": 1}'), "le '-1'"),
+        (more('"le": {"1": 10}'), "more answers"),
+        (more('"le": {"1": 3, "1.0": 4}'), "one bound twice"),
+        (more('"le": {"1": 4, "2": 3}'), "le 2 counts fewer answers"),
+        (more('"le": {"2": 3, "1": 4}'), "le 2 counts fewer answers"),
+        (more('"dt": 0'), "dt 0"),
+        (more('"dt": 1e9'), "dt 1e[+]09"),
+        (more('"route": 7'), "route 7"),
+        (more('"step": -1'), "step -1"),
+        (more('"probe_failed": "no"'), "probe_failed 'no'"),
+        (more('"tau": {"p12": 1}'), "tau"),
+        (more('"tau": 3'), "tau 3"),
     ],
 )
-def test_lines_that_cannot_be_read_are_named(text, said):
-    """The file, the line, the value."""
-    with pytest.raises(UsageProblem, match=said):
-        list(looks(text.split("\n"), "t", Trial(MARGINS)))
+def test_a_line_that_is_no_figure_is_refused(text, said):
+    """The file, the line, the value, and what to write."""
+    with pytest.raises(UsageProblem, match=rf"^t:2: .*{said}"):
+        list(looks([GOOD, text], "t", Trial(MARGINS)))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (GOOD, damaged('"t": 1', '"t": 0'), "t 0 is before the line above"),
+        (GOOD, damaged('"share": 10', '"share": 50'), "share 50: the line above .* says 10"),
+        (GOOD, more('"dt": 2'), "dt 2"),
+        (GOOD, more('"step": 2'), "step 2"),
+        (more('"le": {"0.1": 1}'), more('"le": {"0.5": 1}'), "counts at 0.5, .*count at 0.1"),
+        (more('"le": {"0.1": 1}'), GOOD, "counts no times, .*count at 0.1"),
+        (GOOD, more('"le": {"0.1": 1}'), "counts at 0.1, .*count no times"),
+    ],
+)
+def test_a_line_that_does_not_fit_the_ones_above_is_refused(first, second, said):
+    """Order, one share of one time, and the same bounds: what was not counted is not 0."""
+    with pytest.raises(UsageProblem, match=rf"^t:2: .*{said}"):
+        list(looks([first, second.replace('"old"', '"new"')], "t", Trial(MARGINS)))
+
+
+def test_a_side_without_requests_needs_no_times():
+    """And a move that goes on with other settings counts at others, both sides from one time on."""
+    silent = more('"le": {"0.1": 1}'), line(1, "new", 0, share=10)
+    assert len(list(batches(silent, "t"))) == 1
+    moves = [
+        line(t, side, 9, step=3, le={bound: 9})
+        for t, bound in ((1, "0.1"), (2, "0.5"))
+        for side in ("old", "new")
+    ]
+    assert len(list(batches(moves, "t"))) == 2
+    mixed = [*moves[:3], line(2, "new", 9, step=3, le={"0.2": 9})]
+    with pytest.raises(UsageProblem, match=r"^t:4: le counts at 0\.2"):
+        list(batches(mixed, "t"))
+
+
+def test_what_was_recorded_at_share_0_can_be_read():
+    """Rounds of probes before the first step."""
+    batch = Batch(5.0, 1.0, 0, {"": {"old": Arm(probe_failed=0), "new": Arm(probe_failed=0)}}, 1)
+    assert list(batches(lines_of(batch), "t")) == [batch]
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (GOOD.encode("utf-16"), "f:1: the file is UTF-16; save it as plain UTF-8"),
+        (b"\x1f\x8b\x08", "f:1: the file is compressed"),
+        (GOOD.encode() + b'\n{"route": "caf\xe9"}', r"f:2: not UTF-8 text \(byte 0xe9\)"),
+        (b" " * (1 << 21), "f:1: longer than a line"),
+        (b"\0" * 9, "f:1: not JSON"),
+    ],
+)
+def test_a_file_in_another_encoding_is_told(tmp_path, raw, said):
+    """With the line; a file of one endless line is not read to its end."""
+    (tmp_path / "f").write_bytes(raw)
+    ran = run("move", "judge", str(tmp_path / "f"))
+    assert ran.exit_code == 2 and re.search(said, ran.stderr), ran
+
+
+def test_the_mark_of_an_editor_is_no_fault(tmp_path):
+    """UTF-8 with a byte order mark, as some editors save it."""
+    (tmp_path / "f").write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    assert run("move", "judge", str(tmp_path / "f")).exit_code == 5
+
+
+@pytest.mark.parametrize(
+    "option", ["--false-alarms", "--worse-requests", "--bake", "--warm-up", "--ceiling", "--slower"]
+)
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e400"])
+def test_an_option_that_is_no_number_is_refused(tmp_path, option, value):
+    """NaN is neither below nor above a limit."""
+    (tmp_path / "f").write_text(GOOD)
+    ran = run("move", "judge", str(tmp_path / "f"), f"{option}={value}")
+    assert ran.exit_code == 2 and option in ran.stderr, ran
+
+
+def test_a_picture_that_cannot_be_written_is_told(tmp_path):
+    """With the place and what the system says."""
+    (tmp_path / "f").write_text(GOOD)
+    ran = run("move", "judge", str(tmp_path / "f"), "--html", str(tmp_path / "f/p.html"))
+    assert ran.exit_code == 2 and "p.html cannot be written" in ran.stderr, ran
 
 
 def test_what_a_move_recorded_is_judged_alike():

@@ -144,6 +144,14 @@ def balancer_arn(rule_arn: str) -> str:
     return f"{head}:loadbalancer/{tail.rsplit('/', 2)[0]}"
 
 
+def zones(aws: Aws, balancer_dimension: str) -> list[str]:
+    """Availability zones of a load balancer, named as CloudWatch names balancers."""
+    name = balancer_dimension.split("/")[1]
+    with told():
+        found = aws.client("elbv2").describe_load_balancers(Names=[name])["LoadBalancers"]
+    return sorted(zone["ZoneName"] for zone in found[0].get("AvailabilityZones", ()))
+
+
 def group_arns(aws: Aws, names: Sequence[str]) -> list[str]:
     """ARNs of target groups in the order of their names, by one call.  Raises NotThere."""
     with told():

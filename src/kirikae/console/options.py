@@ -6,6 +6,9 @@ asks for its value (``STREAM``).
 
 from __future__ import annotations
 
+from math import isfinite
+from typing import Any
+
 import click
 
 from kirikae.model.said import LANGUAGES
@@ -26,3 +29,15 @@ LANG = click.option(
     default=None,
     help="Language (default: that of the environment, LANG).",
 )
+
+
+class Number(click.FloatRange):
+    """A number within limits.  NaN, which is neither below nor above one, is none; nor is an
+    infinity."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Fails as click does."""
+        found = super().convert(value, param, ctx)
+        if not isfinite(found):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return float(found)

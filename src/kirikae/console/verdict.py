@@ -14,7 +14,7 @@ import click
 from kirikae.console.chart import at, chart
 from kirikae.console.context import load_project, move_of
 from kirikae.console.here import OUTCOMES, Answer, Here, to_json
-from kirikae.console.options import LANG, STREAM
+from kirikae.console.options import LANG, STREAM, Number
 from kirikae.console.speech import Speech
 from kirikae.hosts.files import write_durably
 from kirikae.model.errors import Exit, UsageProblem
@@ -22,7 +22,7 @@ from kirikae.model.evidence import Verdict
 from kirikae.model.said import Said
 from kirikae.move.judge import Margins
 from kirikae.traffic.judging import margins_of, trial_of
-from kirikae.traffic.replay import looks
+from kirikae.traffic.replay import lines_in, looks
 from kirikae.traffic.settings import TrafficMove
 from kirikae.traffic.trial import Guards, Look, Trial
 
@@ -109,35 +109,35 @@ def judge_of_move(here: Here, name: str) -> Judged:
 )
 @click.option(
     "--false-alarms",
-    type=click.FloatRange(1e-6, 0.5),
+    type=Number(1e-6, 0.5),
     default=0.01,
     show_default=True,
     help="Chance of a false fail, all looks together.",
 )
 @click.option(
     "--worse-requests",
-    type=click.FloatRange(1e-6, 0.5),
+    type=Number(1e-6, 0.5),
     default=0.0005,
     show_default=True,
     help="Part of all requests that a step may make worse.",
 )
 @click.option(
     "--bake",
-    type=click.FloatRange(0),
+    type=Number(0),
     default=60.0,
     show_default=True,
     help="Seconds with figures before a step can pass.",
 )
 @click.option(
     "--warm-up",
-    type=click.FloatRange(0),
+    type=Number(0),
     default=0.0,
     show_default=True,
     help="Seconds after each step in which latency is not judged.",
 )
 @click.option(
     "--ceiling",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     default=1.0,
     show_default=True,
     help="Part of failed requests above which it fails at once (1: none).",
@@ -149,12 +149,12 @@ def judge_of_move(here: Here, name: str) -> Judged:
 )
 @click.option(
     "--fast-enough",
-    type=click.FloatRange(1),
+    type=Number(1),
     help="Judge latency by this bound in ms, one that the file counts at.",
 )
 @click.option(
     "--slower",
-    type=click.FloatRange(0, 10),
+    type=Number(0, 10),
     help="How much slower the new side may be (0.1: a tenth); default: as the share grows.",
 )
 @LANG
@@ -182,8 +182,8 @@ def judge_file(
         judged = Judged(Trial(margins, guards=Guards(warm_up, ceiling)), margins)
     speech = Speech(here.language(lang), "traffic")
     kept = Kept()
-    with file.open(encoding="utf-8", errors="replace") as lines:
-        found = kept.pass_on(looks(lines, str(file), judged.trial))
+    with file.open("rb") as recorded:
+        found = kept.pass_on(looks(lines_in(recorded, str(file)), str(file), judged.trial))
         if as_json:
             _print_json(found, kept)
         else:
@@ -191,10 +191,20 @@ def judge_file(
                 pass
     lines_told = [] if as_json else _table(kept, judged, speech)
     if page is not None:
-        write_durably(page, chart(kept.points, file.name, judged.margins, speech))
+        _write(page, chart(kept.points, file.name, judged.margins, speech))
         lines_told.append(f"picture: {page}")
     # The JSON of a day is long: it has been printed as it came.
     return Answer({}, lines_told, kept.exit, silent=as_json)
+
+
+def _write(page: Path, picture: str) -> None:
+    """Raises UsageProblem."""
+    try:
+        write_durably(page, picture)
+    except OSError as error:
+        raise UsageProblem(
+            f"{page} cannot be written: {error.strerror}; name another file with --html"
+        ) from error
 
 
 def _print_json(found: Iterable[Look], kept: Kept) -> None:

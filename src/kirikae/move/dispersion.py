@@ -31,7 +31,9 @@ _NOISE = 1.0
 """What an estimate from a few blocks may lie above 1 by chance."""
 _TELLING = 3.0
 """Less cannot be told from chance."""
-_AROUND = 15
+_AROUND = 30
+_LEFT = 1 - _LAGS / (2 * _AROUND + 1)
+"""What is left of a long-run variance where the mean around is taken off."""
 _STRONGEST = 1e6
 
 
@@ -72,14 +74,17 @@ def of_one_side(counted: Sequence[tuple[float, float]]) -> float:
         requests.append(requests[-1] + n)
         bad.append(bad[-1] + x)
     count = len(counted)
+    in_all = bad[-1] / (requests[-1] or 1)
+    if not 0 < in_all < 1:
+        return 1.0
     found = []
     for k, (n, x) in enumerate(counted):
         low = max(0, k - _AROUND)
         high = min(count, k + _AROUND + 1)
         usual = (bad[high] - bad[low]) / (requests[high] - requests[low] or 1)
-        if n and 0 < usual < 1:
-            found.append((x - n * usual) / (n * usual * (1 - usual)) ** 0.5)
-    return max(1.0, long_run(found)) if found else 1.0
+        if n:
+            found.append((x - n * usual) / (n * in_all * (1 - in_all)) ** 0.5)
+    return max(1.0, long_run(found) / _LEFT)
 
 
 def per_request(counted: Sequence[tuple[float, float]]) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Protocol
 
+from kirikae.aws import elbv2
 from kirikae.aws.cloudwatch import Query, metric_data
 from kirikae.aws.elbv2 import TargetGroup
 from kirikae.aws.session import Aws
@@ -165,29 +166,29 @@ class CloudWatch:
 
     def past(self, until: float, bounds: Mapping[str, float]) -> dict[str, float]:
         end = math.floor(until / PAST_PERIOD_S) * PAST_PERIOD_S
-        counted = self._old_side(end - PAST_S, end, PAST_PERIOD_S, bounds)
+        asked = sorted(set(bounds.values()))
+        counted = self._old_side(end - PAST_S, end, asked)
+        return dispersion_of(list(counted.values()), bounds)
+
+    def parts(self, until: float, bounds: Sequence[float]) -> dict[str, dict[int, Arm]]:
+        """The old side by availability zone over the day before ``until``, by the Unix time of the
+        minute; the whole of it under an empty name."""
+        end = math.floor(until / PAST_PERIOD_S) * PAST_PERIOD_S
+        zones = elbv2.zones(self.aws, self.places.old_balancer)
         found = {}
-        for metric in ("errors", "rejected", *bounds):
-            series = [(arm.requests, bad_of(metric, arm, bounds)) for arm in counted]
-            if len(series) >= _LEAST_PAST:
-                found[metric] = float(f"{per_request(series):.2g}")
+        for zone in (None, *zones):
+            found[zone or ""] = self._old_side(end - PAST_S, end, bounds, zone)
         return found
 
     def _old_side(
-        self,
-        since: float,
-        until: float,
-        period_s: int,
-        bounds: Mapping[str, float],
-        zone: str | None = None,
-    ) -> list[Arm]:
-        """The old side alone, period by period, where anything was asked."""
-        asked = sorted(set(bounds.values()))
-        queries = _queries(self.places.old.dimension, self.places.old_balancer, asked)
+        self, since: float, until: float, bounds: Sequence[float], zone: str | None = None
+    ) -> dict[int, Arm]:
+        """The old side alone, minute by minute, where anything was asked."""
+        queries = _queries(self.places.old.dimension, self.places.old_balancer, bounds)
         queries = [replace(query, zone=zone) for query in queries]
-        found = metric_data(self.aws, queries, since, until, period_s)
+        found = metric_data(self.aws, queries, since, until, PAST_PERIOD_S)
         series = _Series(found[: len(_COUNTS)], found[len(_COUNTS) :])
-        return [series.at(stamp).arm(asked) for stamp in sorted(found[0])]
+        return {stamp: series.at(stamp).arm(bounds) for stamp in sorted(found[0])}
 
     def _read(self, stamps: range, asked: Asked) -> _Read:
         queries: list[Query] = []
@@ -258,7 +259,18 @@ class _Read:
         return sum(_whole(each, stamp) for each in self.balancers)
 
 
-def bad_of(metric: str, arm: Arm, bounds: Mapping[str, float]) -> float:
+def dispersion_of(counted: Sequence[Arm], bounds: Mapping[str, float]) -> dict[str, float]:
+    """By metric, of one side minute by minute; what too few minutes tell of is left out."""
+    if len(counted) < _LEAST_PAST:
+        return {}
+    found = {}
+    for metric in ("errors", "rejected", *bounds):
+        series = [(arm.requests, _bad_of(metric, arm, bounds)) for arm in counted]
+        found[metric] = float(f"{per_request(series):.2g}")
+    return found
+
+
+def _bad_of(metric: str, arm: Arm, bounds: Mapping[str, float]) -> float:
     """What of this side counts as bad by this metric."""
     if metric == "errors":
         return arm.errors

@@ -129,6 +129,47 @@ def forecast(
     return found
 
 
+SMALL_PLAN = (100, 250, 500, WHOLE)
+SMALL_PER_S = 30.0
+"""Below it a first step of 1% takes hours, and saves nobody: harm is found after as many requests
+at 10%."""
+LONG_S = 7 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class SmallPlan:
+    """Steps that fit a small service.  ``seconds``, ``instead_of``: what they and the plan of the
+    project file take; None: not known.
+
+    ``unprovable``: shares of it whose step takes more than a week to prove, or cannot be.
+    """
+
+    steps: tuple[int, ...]
+    seconds: float | None
+    instead_of: float | None
+    unprovable: tuple[int, ...]
+
+
+def smaller_plan(
+    margins: Margins, plan: Sequence[int], known: Today, late_s: float
+) -> SmallPlan | None:
+    """None where the rate is not known, or the plan fits as it is."""
+    if not 0 < known.per_s < SMALL_PER_S:
+        return None
+    smaller = forecast(margins, SMALL_PLAN, known, late_s)
+    seconds = sum(step.seconds for step in smaller)
+    instead_of = sum(step.seconds for step in forecast(margins, plan, known, late_s))
+    if seconds >= instead_of and isfinite(instead_of):
+        return None
+    unprovable = tuple(step.share for step in smaller if step.seconds > LONG_S)
+    return SmallPlan(
+        SMALL_PLAN,
+        seconds if isfinite(seconds) else None,
+        instead_of if isfinite(instead_of) else None,
+        unprovable,
+    )
+
+
 def _next(plan: Sequence[int], share: int) -> int:
     return next((s for s in plan if s > share), WHOLE)
 

@@ -2,21 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import isfinite
 
 from kirikae.model.said import Said, duration, said
-from kirikae.model.share import WHOLE
+from kirikae.model.share import WHOLE, percent
 from kirikae.move.judge import Margins
 from kirikae.move.kind import Fact, Prospect, Prospects
-from kirikae.traffic.forecast import RISE, StepForecast, Today
+from kirikae.traffic.alike import Alike
+from kirikae.traffic.forecast import RISE, SmallPlan, StepForecast, Today
 
 
 def prospects_of(
-    margins: Margins, plan: Sequence[int], known: Today, forecasts: Sequence[StepForecast]
+    margins: Margins,
+    plan: Sequence[int],
+    known: Today,
+    forecasts: Sequence[StepForecast],
+    alike: Alike | None = None,
+    small: SmallPlan | None = None,
 ) -> Prospects:
     steps = [_prospect(margins, plan, forecast) for forecast in forecasts]
-    return Prospects(tuple(steps), (_rate(known),))
+    facts = [_rate(known), _against_itself(alike), *_small(small)]
+    return Prospects(tuple(steps), tuple(facts))
+
+
+def _against_itself(alike: Alike | None) -> Fact:
+    """How often this judge would have failed the old side against itself."""
+    if alike is None:
+        return Fact("against_itself", None, said("traffic.fact.not_against_itself"))
+    bursts = max(alike.dispersion.values(), default=1.0)
+    says = said(
+        "traffic.fact.against_itself",
+        compared=alike.compared,
+        hours=alike.hours,
+        failed=alike.failed,
+        bursts=bursts,
+    )
+    return Fact("against_itself", alike.to_plain(), says)
+
+
+def _small(small: SmallPlan | None) -> Iterator[Fact]:
+    """What fits a small service, and what cannot be shown of one."""
+    if small is None:
+        return
+    plan = [percent(share) for share in small.steps]
+    says = said(
+        "traffic.fact.small_plan",
+        plan=" - ".join(plan),
+        time=_time(small.seconds),
+        instead_of=_time(small.instead_of),
+    )
+    yield Fact("small_plan", {"plan": plan, "seconds": small.seconds}, says)
+    if small.unprovable:
+        shares = [percent(share) for share in small.unprovable]
+        yield Fact("cannot_be_shown_at", shares, said("traffic.fact.cannot_be_shown", at=shares))
+
+
+def _time(seconds: float | None) -> Said:
+    return said("traffic.fact.too_long") if seconds is None else duration(seconds)
 
 
 def _rate(known: Today) -> Fact:

@@ -1,29 +1,57 @@
 """Recorded shifts: JSON lines of both sides' counts, read for the same trial that judges a live
 move, and written by one.
 
-A line is ``{"t": start, "side": "old"|"new", "requests": n, "errors": n, "le": {"0.05": n, ...}}``:
-cumulative counts of answers within so many seconds, errors included.  Optional: ``share``
-(permille), ``route``, ``dt`` (seconds, 1), ``probe_failed``, and what a move records besides:
-``step``, ``tau`` (the old side's quantiles in seconds, as they stood before the batch).  Lines of
-the same ``t`` are one batch.  Everything here is a pure function of the lines.
+A line is ``{"t": start, "side": "old"|"new", "requests": n, "errors": n, "share": permille, "le":
+{"0.05": n, ...}}``: ``le`` has cumulative counts of answers within so many seconds, errors
+included.  Optional: ``le``, ``route``, ``dt`` (seconds, 1), ``probe_failed``, and what a move
+records besides: ``step``, ``tau`` (the old side's quantiles in seconds, as they stood before the
+batch).  Lines of the same ``t`` are one batch.  What is missing, misspelt or no figure is refused:
+a count that is not there is not 0.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
+from difflib import get_close_matches
+from itertools import count, groupby
 from math import inf, isfinite
-from typing import Any, NamedTuple, NoReturn
+from operator import le
+from typing import IO, Any, NamedTuple, NoReturn
 
 from kirikae.model.errors import UsageProblem
 from kirikae.model.share import WHOLE
+from kirikae.model.texts import shortened, text_from
 from kirikae.move.judge import QUANTILES
 from kirikae.traffic.batches import Arm, Batch
 from kirikae.traffic.trial import Look, Trial
 
-_ALWAYS = ("t", "dt", "side", "requests", "errors", "probe_failed")
+_KEYS = (
+    "t",
+    "side",
+    "requests",
+    "errors",
+    "share",
+    "le",
+    "route",
+    "dt",
+    "probe_failed",
+    "step",
+    "tau",
+)
+_NEEDED = _KEYS[:5]
+_ALWAYS = (*_NEEDED, "dt", "probe_failed")
+_EXAMPLE = '{"t": .., "side": "old"|"new", "requests": .., "errors": .., "share": ..}'
+_LATEST = 253402300799.0
+"""The end of the year 9999: what is later is no Unix time in seconds."""
+_LONGEST_S = 366 * 86400.0
+_MOST = 2**53
+"""Counts beyond it are no longer whole in the arithmetic of the judge."""
+_MOST_BOUNDS = 1000
+_LONGEST_LINE = 1 << 20
+_BOUND = re.compile(r"[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]{1,3})?")
 
 
 def lines_of(batch: Batch) -> Iterator[str]:
@@ -52,32 +80,116 @@ class Line(NamedTuple):
     t: float
     dt: float
     side: str
-    share: int | None
+    share: int
     route: str
     counts: Arm
     step: int | None
     tau: Mapping[str, float]
 
 
+def lines_in(file: IO[bytes], name: str) -> Iterator[str]:
+    """The lines of an open file.  Raises UsageProblem for what is no text, or no line."""
+    for number in count(1):
+        raw = file.readline(_LONGEST_LINE + 1)
+        if not raw:
+            return
+        if len(raw) > _LONGEST_LINE:
+            raise UsageProblem(f"{name}:{number}: longer than a line of figures can be (1 MiB)")
+        yield text_from(raw, name, number)
+
+
 def read(lines: Iterable[str], name: str) -> Iterator[Line]:
     """Every line, checked.  Raises UsageProblem naming the file, the line and the value."""
-    last = -inf
+    above = _Above()
     bounds: dict[str, float] = {}
     for number, text in enumerate(lines, 1):
         if not text.strip():
             continue
         reader = _Reader(f"{name}:{number}", _object(text, f"{name}:{number}"), bounds)
         line = reader.line()
-        if line.t < last:
-            reader.refuse(f"t {line.t:g} is before the line above ({last:g}); sort the file by t")
-        last = line.t
+        why = above.against(line)
+        if why:
+            reader.refuse(why)
+        above.keep(line)
         yield line
+
+
+@dataclass(slots=True)
+class _Above:
+    """The lines that were read before, as far as the next one must fit them."""
+
+    line: Line | None = None
+    bounds: Mapping[float, int] | None = None
+    """None: no line has said yet at which times it counts, if at any."""
+
+    def against(self, line: Line) -> str:
+        """Why this line does not fit them; empty: it does."""
+        last = self.line
+        if last is not None and line.t < last.t:
+            return f"t {line.t:g} is before the line above ({last.t:g}); sort the file by t"
+        if last is not None and line.t == last.t:
+            for key, mine, other in (
+                ("share", line.share, last.share),
+                ("dt", line.dt, last.dt),
+                ("step", line.step, last.step),
+            ):
+                if mine != other:
+                    return f"{key} {mine}: the line above is of the same t and says {other}"
+        return self._other_bounds(line)
+
+    def _other_bounds(self, line: Line) -> str:
+        """An answer slower than a bound that was not counted would be none.
+
+        Where the old side's quantiles are given, the sides are asked at bounds of their own.
+        """
+        mine = line.counts.within
+        if self.bounds is None or line.tau or not line.counts.requests:
+            return ""
+        if mine.keys() == self.bounds.keys() or self._goes_on_otherwise(line):
+            return ""
+        above = f"the lines above count {_told(self.bounds)}"
+        return f"le counts {_told(mine)}, and {above}; give every line the same bounds"
+
+    def _goes_on_otherwise(self, line: Line) -> bool:
+        """A move that goes on with other settings counts at others: both sides, from one time
+        on."""
+        if line.step is None:
+            return False
+        return self.line is None or line.t > self.line.t or not line.counts.within
+
+    def keep(self, line: Line) -> None:
+        begins = self.line is None or line.t > self.line.t
+        if line.tau or (begins and line.step is not None):
+            self.bounds = None
+        self.line = line
+        if line.counts.requests and not line.tau:
+            self.bounds = line.counts.within
+
+
+def _told(within: Mapping[float, int]) -> str:
+    return "at " + ", ".join(f"{bound:g}" for bound in within) if within else "no times"
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands twice")
+    return found
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number; leave a count that is not known out of the file")
+
+
+_DECODE = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number).decode
 
 
 def _object(text: str, where: str) -> dict[str, Any]:
     try:
-        raw = json.loads(text)
-    except ValueError as error:
+        raw = _DECODE(text)
+    except (ValueError, RecursionError) as error:
         raise UsageProblem(f"{where}: not JSON: {error}") from error
     if not isinstance(raw, dict):
         raise UsageProblem(f"{where}: an object is needed, not {text.strip()[:60]}")
@@ -99,52 +211,62 @@ class _Reader:
         raise UsageProblem(f"{self.where}: {why}")
 
     def line(self) -> Line:
-        for key in ("t", "side", "requests"):
-            if key not in self.raw:
-                self.refuse(
-                    f"{key} is missing; a line is "
-                    '{"t": .., "side": "old"|"new", "requests": .., "errors": ..}'
-                )
-        if self.raw["side"] not in ("old", "new"):
-            self.refuse(f"side {self.raw['side']!r}: old or new")
+        raw = self.raw
+        if not raw.keys() <= _KNOWN:
+            self._unknown()
+        for key in _NEEDED:
+            if key not in raw:
+                self.refuse(f"{key} is missing; a line is {_EXAMPLE}")
+        if raw["side"] not in ("old", "new"):
+            self.refuse(f"side {shortened(raw['side'])}: old or new")
         return Line(
-            self.seconds("t", self.raw["t"]),
+            self.time(),
             self.length(),
-            self.raw["side"],
+            raw["side"],
             self.share(),
-            str(self.raw.get("route", "")),
+            self.route(),
             self.arm(),
             self.step(),
             self.tau(),
         )
 
+    def _unknown(self) -> NoReturn:
+        key = next(key for key in self.raw if key not in _KNOWN)
+        near = get_close_matches(key, _KEYS, n=1)
+        meant = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(_KEYS)}"
+        self.refuse(f"unknown key {shortened(key)}; {meant}")
+
     def count(self, key: str, value: Any) -> int:
-        if not _is_whole(value) or value < 0:
-            self.refuse(f"{key} {value!r}: a whole number of at least 0 is needed")
+        if not _is_whole(value) or not 0 <= value <= _MOST:
+            self.refuse(f"{key} {shortened(value)}: a whole number of at least 0 is needed")
         return int(value)
 
     def seconds(self, key: str, value: Any) -> float:
-        try:
-            found = float(value)
-        except (TypeError, ValueError):
-            found = inf
-        if isinstance(value, bool) or not isfinite(found):
-            self.refuse(f"{key} {value!r}: a number of seconds is needed")
-        return found
+        if type(value) not in (int, float) or not abs(value) <= _LATEST:
+            hint = "; is it in milliseconds?" if type(value) in (int, float) else ""
+            self.refuse(f"{key} {shortened(value)}: a number of seconds is needed{hint}")
+        return float(value)
+
+    def time(self) -> float:
+        return self.seconds("t", self.raw["t"])
 
     def length(self) -> float:
         dt = self.seconds("dt", self.raw.get("dt", 1))
-        if dt <= 0:
-            self.refuse(f"dt {dt:g}: more than 0 seconds are needed")
+        if not 0 < dt <= _LONGEST_S:
+            self.refuse(f"dt {dt:g}: more than 0 seconds are needed, and at most a year's")
         return dt
 
-    def share(self) -> int | None:
-        share = self.raw.get("share")
-        if share is None:
-            return None
+    def share(self) -> int:
+        share = self.raw["share"]
         if not _is_whole(share) or not 0 <= share <= WHOLE:
-            self.refuse(f"share {share!r}: permille, 0 to {WHOLE}")
+            self.refuse(f"share {shortened(share)}: permille, 0 to {WHOLE} (50% is 500)")
         return int(share)
+
+    def route(self) -> str:
+        route = self.raw.get("route", "")
+        if not isinstance(route, str):
+            self.refuse(f"route {shortened(route)}: text is needed")
+        return route
 
     def step(self) -> int | None:
         step = self.raw.get("step")
@@ -152,7 +274,7 @@ class _Reader:
 
     def arm(self) -> Arm:
         requests = self.count("requests", self.raw["requests"])
-        errors = self.count("errors", self.raw.get("errors", 0))
+        errors = self.count("errors", self.raw["errors"])
         if errors > requests:
             self.refuse(f"{errors} errors of {requests} requests")
         asked = self.raw.get("probe_failed", 0 if requests else None)
@@ -161,24 +283,57 @@ class _Reader:
 
     def within(self, requests: int) -> dict[float, int]:
         """Counts by bound.  A day has millions: what is plainly right is not looked at twice."""
+        raw = self.raw.get("le")
+        if raw is None:
+            return {}
+        if not isinstance(raw, dict) or len(raw) > _MOST_BOUNDS:
+            self.refuse(f'le {shortened(raw)}: counts by seconds are needed, such as {{"0.1": 48}}')
         known = self.bounds
         found = {}
-        for bound, n in (self.raw.get("le") or {}).items():
-            at = known.get(bound)
-            if at is None:
-                if bound == "+Inf":
-                    continue
-                at = known[bound] = self.seconds("le", bound)
+        for bound, n in raw.items():
+            if bound == "+Inf":
+                continue
+            at = known.get(bound) or self.bound(bound)
             found[at] = n if type(n) is int and n >= 0 else self.count(f"le {bound}", n)
         if found and max(found.values()) > requests:
             self.refuse(f"le counts more answers than requests ({requests})")
+        if len(found) + ("+Inf" in raw) < len(raw):
+            self.refuse("le counts at one bound twice")
+        if "tau" not in self.raw:
+            self._rising(found)
         return found
+
+    def _rising(self, found: Mapping[float, int]) -> None:
+        """Counts of a load balancer at bounds that it is asked at may waver; others are read off
+        one histogram."""
+        last = 0
+        for bound in found if _in_order(found) else sorted(found):
+            if found[bound] < last:
+                self.refuse(f"le {bound:g} counts fewer answers than a smaller bound: {last}")
+            last = found[bound]
+
+    def bound(self, text: str) -> float:
+        """A bound in seconds that was not met before."""
+        at = float(text) if _BOUND.fullmatch(text) else inf
+        if not 0 < at <= _LATEST:
+            self.refuse(f"le {shortened(text)}: a bound is a number of seconds above 0")
+        if len(self.bounds) < _MOST_BOUNDS:
+            self.bounds[text] = at
+        return at
 
     def tau(self) -> dict[str, float]:
         tau = self.raw.get("tau") or {}
         if not isinstance(tau, dict) or not tau.keys() <= QUANTILES.keys():
-            self.refuse(f"tau {tau!r}: seconds by {', '.join(QUANTILES)}")
+            self.refuse(f"tau {shortened(tau)}: seconds by {', '.join(QUANTILES)}")
         return {metric: self.seconds("tau", value) for metric, value in tau.items()}
+
+
+_KNOWN = frozenset(_KEYS)
+
+
+def _in_order(found: Mapping[float, int]) -> bool:
+    bounds = list(found)
+    return all(map(le, bounds, bounds[1:]))
 
 
 def _is_whole(value: Any) -> bool:
@@ -195,15 +350,12 @@ def batches(lines: Iterable[str], name: str) -> Iterator[Batch]:
 
 def _batch(t: float, lines: list[Line]) -> Batch:
     routes: dict[str, dict[str, Arm]] = {}
-    share: int | None = None
-    step: int | None = None
     for line in lines:
-        share = share if line.share is None else line.share
-        step = step if line.step is None else line.step
         mine = routes.setdefault(line.route, {})
         counts = line.counts
         mine[line.side] = mine[line.side].plus(counts) if line.side in mine else counts
-    return Batch(t, lines[-1].dt, share, routes, step, lines[-1].tau)
+    last = lines[-1]
+    return Batch(t, last.dt, last.share, routes, last.step, last.tau)
 
 
 def looks(lines: Iterable[str], name: str, trial: Trial) -> Iterator[Look]:

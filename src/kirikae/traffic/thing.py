@@ -22,12 +22,19 @@ from kirikae.move.journal import Journal
 from kirikae.move.kind import Fact, Prospects, Told
 from kirikae.traffic import obstacles, telling
 from kirikae.traffic.access_log import AccessLog
+from kirikae.traffic.alike import Alike, Parts, against_itself, bounds_of
 from kirikae.traffic.batches import Batch, recorded
 from kirikae.traffic.comparison import Comparison
 from kirikae.traffic.cost import extra_cost_per_day
 from kirikae.traffic.errors import NotPrepared, StillAsked
-from kirikae.traffic.figures import CloudWatch, Figures, Places
-from kirikae.traffic.forecast import forecast, today
+from kirikae.traffic.figures import (
+    PAST_PERIOD_S,
+    CloudWatch,
+    Figures,
+    Places,
+    dispersion_of,
+)
+from kirikae.traffic.forecast import Today, forecast, smaller_plan, today
 from kirikae.traffic.judging import margins_of, trial_of
 from kirikae.traffic.old_side import OldSide, Pin
 from kirikae.traffic.places import places_of
@@ -194,8 +201,31 @@ class TrafficThing:
         plan = self.plan()
         now = self._clock()
         known = today(self._aws, self.places, self._margins, plan, now, figures.lateness)
-        forecasts = forecast(self._margins, plan, known, figures.lateness + figures.period)
-        return prospects_of(self._margins, plan, known, forecasts)
+        late_s = figures.lateness + figures.period
+        forecasts = forecast(self._margins, plan, known, late_s)
+        return prospects_of(
+            self._margins,
+            plan,
+            known,
+            forecasts,
+            self._alike(known, now - figures.lateness),
+            smaller_plan(self._margins, plan, known, late_s),
+        )
+
+    def _alike(self, known: Today, until: float) -> Alike | None:
+        """The judge on the old side against itself; None where its parts cannot be told apart."""
+        if not known.per_s:
+            return None
+        places = self.places
+        source = CloudWatch(self._aws, places, PAST_PERIOD_S)
+        tau = {} if self._margins.fast_enough_ms else known.tau
+        by_name = source.parts(until, bounds_of(self._margins, tau))
+        whole = by_name.pop("")
+        bound = self._margins.fast_enough_ms / 1000
+        past = dispersion_of(list(whole.values()), {"latency": bound} if bound else tau)
+        requests = sum(arm.requests for arm in whole.values())
+        parts = Parts(PAST_PERIOD_S, by_name, requests, tau, past)
+        return against_itself(self._margins, parts)
 
     def facts(self, move: Move | None) -> list[Fact]:
         old = self.pin.look(move, self.places.old)

@@ -1,0 +1,123 @@
+"""The judge on the old side against itself: how often would it have failed where nothing was new?
+
+Before a move the old side's availability zones are compared with each other over the day before,
+minute by minute: each zone stands for a new side.  What fails there is no harm, so the bound on
+false alarms becomes a figure that was measured on this very traffic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kirikae.model.evidence import Verdict
+from kirikae.move.judge import Margins
+from kirikae.traffic.batches import NOBODY, Arm, Batch
+from kirikae.traffic.trial import Guards, Trial
+
+SHARE = 500
+"""Zones are of about one size: the margins of a step from half on."""
+_LEAST = 60
+_ONE_FIGURE = 1.2
+"""Where zones have more requests than there are in all, they are not told apart."""
+_NOBODYS = Guards(times=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Parts of the old side, by name and by the Unix time at which a period begins.
+
+    ``whole``: requests of all of it.  ``dispersion``: of all of it (``Figures.past``).
+    """
+
+    period_s: float
+    by_name: Mapping[str, Mapping[int, Arm]]
+    whole: float
+    tau: Mapping[str, float]
+    dispersion: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """What the judge made of the old side against itself.
+
+    ``compared``: parts that stood for a new side.  ``failed``: how often one of them was called
+    harmful.  ``dispersion``: by metric, by how much evidence was divided at the end, at most.
+    """
+
+    compared: int
+    failed: int
+    hours: float
+    dispersion: Mapping[str, float]
+
+    def to_plain(self) -> dict[str, object]:
+        return {
+            "compared": self.compared,
+            "failed": self.failed,
+            "hours": round(self.hours, 1),
+            "dispersion": dict(self.dispersion),
+        }
+
+
+def bounds_of(margins: Margins, tau: Mapping[str, float]) -> list[float]:
+    """Where answers of a part must be counted, be it the old or the new side."""
+    if margins.fast_enough_ms:
+        return [margins.fast_enough_ms / 1000]
+    wider = [bound for each in tau.values() for bound in margins.bounds(each, SHARE)]
+    return sorted({*tau.values(), *wider})
+
+
+def against_itself(margins: Margins, parts: Parts) -> Alike | None:
+    """None: there are not two parts that can be told from each other, or too little is known."""
+    names = [name for name, series in parts.by_name.items() if len(series) >= _LEAST]
+    asked = sum(arm.requests for name in names for arm in parts.by_name[name].values())
+    if len(names) < 2 or asked > _ONE_FIGURE * parts.whole:
+        return None
+    stamps = sorted({stamp for name in names for stamp in parts.by_name[name]})
+    failed = 0
+    dispersion: dict[str, float] = {}
+    for name in names:
+        batches = [_batch(parts, names, name, stamp) for stamp in stamps]
+        found = _failures(margins, batches)
+        failed += found.failed
+        for metric, phi in found.dispersion.items():
+            dispersion[metric] = max(phi, dispersion.get(metric, 1.0))
+    hours = len(stamps) * parts.period_s / 3600
+    return Alike(len(names), failed, hours, dispersion)
+
+
+def _batch(parts: Parts, names: Sequence[str], new: str, stamp: int) -> Batch:
+    old = NOBODY
+    for name in names:
+        if name != new:
+            old = old.plus(parts.by_name[name].get(stamp, NOBODY))
+    sides = {"old": old, "new": parts.by_name[new].get(stamp, NOBODY)}
+    return Batch(
+        float(stamp),
+        parts.period_s,
+        None,  # no share was commanded
+        {"": sides},
+        0,
+        parts.tau,
+        dispersion=parts.dispersion,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    failed: int
+    dispersion: Mapping[str, float]
+
+
+def _failures(margins: Margins, batches: Sequence[Batch]) -> _Found:
+    """After each false alarm it begins anew, as a move that is resumed does."""
+    plan = (SHARE // 2, SHARE, 1000)
+    trial = Trial(margins, plan, _NOBODYS)
+    failed = 0
+    for batch in batches:
+        if trial.look(batch).verdict is Verdict.FAIL:
+            failed += 1
+            trial = Trial(margins, plan, _NOBODYS)
+    figures = trial.evidence().figures
+    found = {m: figures[f"dispersion_{m}"] for m in margins.weights if f"dispersion_{m}" in figures}
+    return _Found(failed, found)
