@@ -9,8 +9,10 @@ import statistics
 import pytest
 
 from kirikae.model.evidence import Verdict
+from kirikae.model.said import Words
 from kirikae.move.dispersion import Dispersion, long_run, of_one_side, per_request
 from kirikae.move.judge import Judge, Margins, Outcome
+from kirikae.traffic import telling
 from kirikae.traffic.batches import Arm, Batch
 from kirikae.traffic.trial import Guards, Trial
 from tests.simulation import binomial, poisson
@@ -113,3 +115,13 @@ def test_targets_that_fail_for_ten_seconds_are_not_called_harm(share):
             )
             failed += trial.look(batch).verdict is Verdict.FAIL
     assert failed == 0
+
+
+def test_bursts_are_shown_where_they_divide_evidence():
+    """In the line that status and watch show; nothing is said where requests fail one by one."""
+    known = {"new_requests": 100.0, "new_errors": 1.0, "old_requests": 900.0, "old_errors": 3.0}
+    bars = {"log_harm": 1.0, "bar_harm": 4.6}
+    say = Words.of("kirikae.traffic").say
+    line = telling.told({**known, **bars, "dispersion_errors": 7.2}).line
+    assert "errors come in bursts of about 7" in say(line)
+    assert "bursts" not in say(telling.told({**known, **bars, "dispersion_errors": 1.2}).line)

@@ -5,8 +5,8 @@ A line is ``{"t": start, "side": "old"|"new", "requests": n, "errors": n, "share
 {"0.05": n, ...}}``: ``le`` has cumulative counts of answers within so many seconds, errors
 included.  Optional: ``le``, ``route``, ``dt`` (seconds, 1), ``probe_failed``, and what a move
 records besides: ``step``, ``tau`` (the old side's quantiles in seconds, as they stood before the
-batch).  Lines of the same ``t`` are one batch.  What is missing, misspelt or no figure is refused:
-a count that is not there is not 0.
+batch), and what ``Arm.more`` and ``Batch.more`` tell.  Lines of the same ``t`` are one batch.  What
+is missing, misspelt or no figure is refused: a count that is not there is not 0.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import count, groupby
 from math import inf, isfinite
 from operator import le
+from types import MappingProxyType
 from typing import IO, Any, NamedTuple, NoReturn
 
 from kirikae.model.errors import UsageProblem
@@ -40,6 +41,13 @@ _KEYS = (
     "probe_failed",
     "step",
     "tau",
+    "rejected",
+    "served",
+    "healthy",
+    "mix",
+    "unplaced",
+    "exact",
+    "dispersion",
 )
 _NEEDED = _KEYS[:5]
 _ALWAYS = (*_NEEDED, "dt", "probe_failed")
@@ -50,6 +58,8 @@ _LONGEST_S = 366 * 86400.0
 _MOST = 2**53
 """Counts beyond it are no longer whole in the arithmetic of the judge."""
 _MOST_BOUNDS = 1000
+_MOST_ROWS = 16
+_WHOLE_ONLY = {int}
 _LONGEST_LINE = 1 << 20
 _BOUND = re.compile(r"[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]{1,3})?")
 
@@ -71,7 +81,13 @@ def lines_of(batch: Batch) -> Iterator[str]:
                 "le": {f"{bound:g}": n for bound, n in arm.within.items()},
                 "tau": dict(batch.tau),
             }
-            yield json.dumps({key: value for key, value in line.items() if value or key in _ALWAYS})
+            line = {key: value for key, value in line.items() if value or key in _ALWAYS}
+            yield json.dumps(line | arm.more() | _of_batch(batch))
+
+
+def _of_batch(batch: Batch) -> dict[str, Any]:
+    """A correction stands in its place as a batch of its own."""
+    return {key: value for key, value in batch.more().items() if key != "corrects"}
 
 
 class Line(NamedTuple):
@@ -85,6 +101,9 @@ class Line(NamedTuple):
     counts: Arm
     step: int | None
     tau: Mapping[str, float]
+    unplaced: int | None
+    exact: bool
+    dispersion: Mapping[str, float]
 
 
 def lines_in(file: IO[bytes], name: str) -> Iterator[str]:
@@ -101,11 +120,12 @@ def lines_in(file: IO[bytes], name: str) -> Iterator[str]:
 def read(lines: Iterable[str], name: str) -> Iterator[Line]:
     """Every line, checked.  Raises UsageProblem naming the file, the line and the value."""
     above = _Above()
-    bounds: dict[str, float] = {}
+    bounds = _Bounds()
     for number, text in enumerate(lines, 1):
         if not text.strip():
             continue
-        reader = _Reader(f"{name}:{number}", _object(text, f"{name}:{number}"), bounds)
+        where = f"{name}:{number}"
+        reader = _Reader(where, _object(text, where), bounds)
         line = reader.line()
         why = above.against(line)
         if why:
@@ -119,7 +139,7 @@ class _Above:
     """The lines that were read before, as far as the next one must fit them."""
 
     line: Line | None = None
-    bounds: Mapping[float, int] | None = None
+    bounds: Mapping[float, float] | None = None
     """None: no line has said yet at which times it counts, if at any."""
 
     def against(self, line: Line) -> str:
@@ -166,7 +186,7 @@ class _Above:
             self.bounds = line.counts.within
 
 
-def _told(within: Mapping[float, int]) -> str:
+def _told(within: Mapping[float, float]) -> str:
     return "at " + ", ".join(f"{bound:g}" for bound in within) if within else "no times"
 
 
@@ -186,9 +206,23 @@ def _no_number(word: str) -> NoReturn:
 _DECODE = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number).decode
 
 
+_QUICKLY = json.JSONDecoder(parse_constant=_no_number).decode
+
+
+def _plainly_once(raw: Any, text: str) -> bool:
+    """A line like most, of which each key and the side's name have two quotes: none stands twice.
+    Every other line is looked at key by key."""
+    if not isinstance(raw, dict) or not raw.keys() <= _PLAIN:
+        return False
+    bounds = raw.get("le", ())
+    return isinstance(bounds, dict) and text.count('"') == 2 * (len(raw) + len(bounds) + 1)
+
+
 def _object(text: str, where: str) -> dict[str, Any]:
     try:
-        raw = _DECODE(text)
+        raw = _QUICKLY(text)
+        if not _plainly_once(raw, text):
+            raw = _DECODE(text)
     except (ValueError, RecursionError) as error:
         raise UsageProblem(f"{where}: not JSON: {error}") from error
     if not isinstance(raw, dict):
@@ -196,29 +230,43 @@ def _object(text: str, where: str) -> dict[str, Any]:
     return raw
 
 
+@dataclass(slots=True)
+class _Bounds:
+    """Bounds as they were written -> seconds: the same few stand in every line.
+
+    ``rows``: all of a line that was read and found right, where they rise.
+    """
+
+    known: dict[str, float] = field(default_factory=dict)
+    rows: dict[tuple[str, ...], tuple[float, ...]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """One line and the checks of its values.
-
-    ``bounds``: as they were written -> seconds; the same few stand in every line.
-    """
+    """One line and the checks of its values."""
 
     where: str
     raw: dict[str, Any]
-    bounds: dict[str, float]
+    bounds: _Bounds
 
     def refuse(self, why: str) -> NoReturn:
         raise UsageProblem(f"{self.where}: {why}")
 
     def line(self) -> Line:
         raw = self.raw
-        if not raw.keys() <= _KNOWN:
+        plain = raw.keys() <= _PLAIN
+        if not plain and not raw.keys() <= _KNOWN:
             self._unknown()
         for key in _NEEDED:
             if key not in raw:
                 self.refuse(f"{key} is missing; a line is {_EXAMPLE}")
         if raw["side"] not in ("old", "new"):
             self.refuse(f"side {shortened(raw['side'])}: old or new")
+        if plain:
+            arm = self.plain_arm()
+            return Line(
+                self.time(), self.length(), raw["side"], self.share(), "", arm, *_NOTHING_MORE
+            )
         return Line(
             self.time(),
             self.length(),
@@ -228,6 +276,9 @@ class _Reader:
             self.arm(),
             self.step(),
             self.tau(),
+            self.optional("unplaced"),
+            self.exact(),
+            self.numbers("dispersion"),
         )
 
     def _unknown(self) -> NoReturn:
@@ -237,6 +288,8 @@ class _Reader:
         self.refuse(f"unknown key {shortened(key)}; {meant}")
 
     def count(self, key: str, value: Any) -> int:
+        if type(value) is int and 0 <= value <= _MOST:
+            return value
         if not _is_whole(value) or not 0 <= value <= _MOST:
             self.refuse(f"{key} {shortened(value)}: a whole number of at least 0 is needed")
         return int(value)
@@ -272,41 +325,101 @@ class _Reader:
         step = self.raw.get("step")
         return None if step is None else self.count("step", step)
 
-    def arm(self) -> Arm:
-        requests = self.count("requests", self.raw["requests"])
-        errors = self.count("errors", self.raw["errors"])
-        if errors > requests:
-            self.refuse(f"{errors} errors of {requests} requests")
-        asked = self.raw.get("probe_failed", 0 if requests else None)
-        probe_failed = None if asked is None else self.count("probe_failed", asked)
-        return Arm(requests, errors, probe_failed, self.within(requests))
+    def optional(self, key: str) -> int | None:
+        value = self.raw.get(key)
+        return None if value is None else self.count(key, value)
 
-    def within(self, requests: int) -> dict[float, int]:
+    def exact(self) -> bool:
+        exact = self.raw.get("exact", True)
+        if not isinstance(exact, bool):
+            self.refuse(f"exact {shortened(exact)}: true or false")
+        return exact
+
+    def numbers(self, key: str) -> dict[str, float]:
+        raw = self.raw.get(key)
+        if raw is None:
+            return {}
+        if not isinstance(raw, dict):
+            self.refuse(f"{key} {shortened(raw)}: numbers by name are needed")
+        return {name: self.number(f"{key} {name}", value) for name, value in raw.items()}
+
+    def number(self, key: str, value: Any) -> float:
+        if type(value) not in (int, float) or not 0 <= value <= _MOST:
+            self.refuse(f"{key} {shortened(value)}: a number of at least 0 is needed")
+        found: float = value  # as it was written: 3 stays whole
+        return found
+
+    def amount(self, key: str, value: Any) -> float:
+        """Whole requests; where each client has one vote (``served``), parts of votes."""
+        return self.number(key, value) if "served" in self.raw else self.count(key, value)
+
+    def part(self, key: str, requests: float) -> float:
+        """No more than there were requests."""
+        found = self.amount(key, self.raw[key])
+        if found > requests:
+            self.refuse(f"{found} {key} of {requests} requests")
+        return found
+
+    def plain_arm(self) -> Arm:
+        requests = self.count("requests", self.raw["requests"])
+        return Arm(requests, self.part("errors", requests), None, self.within(requests))
+
+    def arm(self) -> Arm:
+        requests = self.amount("requests", self.raw["requests"])
+        errors = self.part("errors", requests)
+        return Arm(
+            requests,
+            errors,
+            self.optional("probe_failed"),
+            self.within(requests),
+            self.part("rejected", requests) if "rejected" in self.raw else None,
+            self.optional("served"),
+            self.optional("healthy"),
+            self.numbers("mix"),
+        )
+
+    def within(self, requests: float) -> dict[float, float]:
         """Counts by bound.  A day has millions: what is plainly right is not looked at twice."""
         raw = self.raw.get("le")
         if raw is None:
             return {}
         if not isinstance(raw, dict) or len(raw) > _MOST_BOUNDS:
             self.refuse(f'le {shortened(raw)}: counts by seconds are needed, such as {{"0.1": 48}}')
-        known = self.bounds
-        found = {}
+        return self._as_before(raw, requests) or self._counted(raw, requests)
+
+    def _as_before(self, raw: dict[str, Any], requests: float) -> dict[float, float] | None:
+        """The bounds of a line that was right, and whole counts that rise; None: look at it."""
+        row = self.bounds.rows.get(tuple(raw))
+        if row is None:
+            return None
+        counts = list(raw.values())
+        if set(map(type, counts)) != _WHOLE_ONLY or counts[0] < 0 or counts[-1] > requests:
+            return None
+        rising = all(map(le, counts, counts[1:]))
+        return dict(zip(row, counts, strict=True)) if rising else None
+
+    def _counted(self, raw: dict[str, Any], requests: float) -> dict[float, float]:
+        known = self.bounds.known
+        found: dict[float, float] = {}
         for bound, n in raw.items():
             if bound == "+Inf":
                 continue
             at = known.get(bound) or self.bound(bound)
-            found[at] = n if type(n) is int and n >= 0 else self.count(f"le {bound}", n)
+            found[at] = n if type(n) is int and n >= 0 else self.amount(f"le {bound}", n)
         if found and max(found.values()) > requests:
             self.refuse(f"le counts more answers than requests ({requests})")
         if len(found) + ("+Inf" in raw) < len(raw):
             self.refuse("le counts at one bound twice")
         if "tau" not in self.raw:
             self._rising(found)
+        if found and "+Inf" not in raw and _in_order(found) and len(self.bounds.rows) < _MOST_ROWS:
+            self.bounds.rows[tuple(raw)] = tuple(found)
         return found
 
-    def _rising(self, found: Mapping[float, int]) -> None:
+    def _rising(self, found: Mapping[float, float]) -> None:
         """Counts of a load balancer at bounds that it is asked at may waver; others are read off
         one histogram."""
-        last = 0
+        last: float = 0
         for bound in found if _in_order(found) else sorted(found):
             if found[bound] < last:
                 self.refuse(f"le {bound:g} counts fewer answers than a smaller bound: {last}")
@@ -317,8 +430,8 @@ class _Reader:
         at = float(text) if _BOUND.fullmatch(text) else inf
         if not 0 < at <= _LATEST:
             self.refuse(f"le {shortened(text)}: a bound is a number of seconds above 0")
-        if len(self.bounds) < _MOST_BOUNDS:
-            self.bounds[text] = at
+        if len(self.bounds.known) < _MOST_BOUNDS:
+            self.bounds.known[text] = at
         return at
 
     def tau(self) -> dict[str, float]:
@@ -329,9 +442,13 @@ class _Reader:
 
 
 _KNOWN = frozenset(_KEYS)
+_PLAIN = frozenset(("t", "side", "requests", "errors", "share", "le", "dt"))
+_NO_NUMBERS: Mapping[str, float] = MappingProxyType({})
+_NOTHING_MORE = (None, _NO_NUMBERS, None, True, _NO_NUMBERS)
+"""Step, quantiles, and what the balancer, the router and the past tell: not in a plain line."""
 
 
-def _in_order(found: Mapping[float, int]) -> bool:
+def _in_order(found: Mapping[float, float]) -> bool:
     bounds = list(found)
     return all(map(le, bounds, bounds[1:]))
 
@@ -355,7 +472,18 @@ def _batch(t: float, lines: list[Line]) -> Batch:
         counts = line.counts
         mine[line.side] = mine[line.side].plus(counts) if line.side in mine else counts
     last = lines[-1]
-    return Batch(t, last.dt, last.share, routes, last.step, last.tau)
+    return Batch(
+        t,
+        last.dt,
+        last.share,
+        routes,
+        last.step,
+        last.tau,
+        None,
+        last.unplaced,
+        last.exact,
+        last.dispersion,
+    )
 
 
 def looks(lines: Iterable[str], name: str, trial: Trial) -> Iterator[Look]:

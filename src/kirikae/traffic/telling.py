@@ -9,6 +9,8 @@ from kirikae.model.said import Said, said
 from kirikae.move.judge import QUANTILES
 from kirikae.move.kind import Told
 
+METRICS = ("errors", "rejected", "latency", *QUANTILES)
+_MUCH = 2.0
 _LN10 = log(10)
 Figures = Mapping[str, float]
 
@@ -27,8 +29,29 @@ def _line(figures: Figures) -> Said:
         new=_side(figures, "new"),
         old=_side(figures, "old"),
         delivered=None if part is None else said("traffic.line.delivered", part=part),
-        harm=said("traffic.line.harm", **_powers(figures)),
+        harm=_harm(figures),
     )
+
+
+def _harm(figures: Figures) -> Said:
+    """With what the evidence is divided by, where that is much."""
+    bursts = _bursts(figures)
+    if not bursts:
+        return said("traffic.line.harm", **_powers(figures))
+    return said("traffic.line.harm_divided", **_powers(figures), bursts=bursts)
+
+
+def _bursts(figures: Figures) -> list[Said]:
+    """What does not come one by one: errors in bursts, times that wobble by themselves."""
+    found = []
+    for metric in METRICS:
+        phi = figures.get(f"dispersion_{metric}", 1.0)
+        if phi >= _MUCH:
+            known = said(f"traffic.metric.{metric}")
+            counted = metric in ("errors", "rejected")
+            key = "traffic.line.bursts" if counted else "traffic.line.wobbles"
+            found.append(Said(key, {"metric": known, "bursts": phi}))
+    return found
 
 
 def _powers(figures: Figures) -> dict[str, float]:

@@ -53,12 +53,15 @@ class Look:
     exposed: int
     share: int | None
 
+    def log_e_to_plain(self) -> dict[str, float]:
+        """Rounded, as it is shown."""
+        return {key: round(value, 4) for key, value in self.log_e.items()}
+
     def to_plain(self) -> dict[str, object]:
-        told = {key: round(value, 4) for key, value in self.log_e.items()}
         return {
             "t": self.t,
             "verdict": str(self.verdict),
-            "log_e": told,
+            "log_e": self.log_e_to_plain(),
             "exposed": self.exposed,
             "says": self.reason.to_plain(),
         }
@@ -199,7 +202,7 @@ class Trial:
         self._cold = batch.start - self._step_began < self._guards.warm_up_s
         sticky = self._guards.sticky or not batch.exact
         self._held = self._kept_back(batch, old, new, sticky)
-        if (batch.dispersion, sticky) != self._told_judge:
+        if self._told_judge != (batch.dispersion, sticky):
             self._told_judge = (batch.dispersion, sticky)
             self._judge.tell(batch.dispersion, sticky)
         self._observe(batch, old, new)
