@@ -30,11 +30,10 @@ from benchmarks.peers import is_high
 from benchmarks.worlds import MINUTE_S, Answers, Minute, Stand, World
 from kirikae.model.evidence import Verdict
 from kirikae.model.share import WHOLE
-from kirikae.move.dispersion import per_request
 from kirikae.move.judge import QUANTILES
 from kirikae.traffic.batches import Arm, Batch
 from kirikae.traffic.comparison import bounds_of
-from kirikae.traffic.figures import bad_of
+from kirikae.traffic.figures import dispersion_of
 from kirikae.traffic.judging import margins_of, trial_of
 from kirikae.traffic.settings import TrafficMove
 
@@ -117,9 +116,7 @@ class Kirikae:
         self._begin()
         bounds = sorted(set(self._tau.values()))
         arms = [_arm(answers, bounds) for answers in minutes]
-        for metric in ("errors", *self._tau):
-            counted = [(arm.requests, bad_of(metric, arm, self._tau)) for arm in arms]
-            self._dispersion[metric] = float(f"{per_request(counted):.2g}")
+        self._dispersion = dispersion_of(arms, self._tau)
 
     def _begin(self) -> None:
         """The old side's quantiles as they stand when a step begins."""

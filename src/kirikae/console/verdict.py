@@ -3,7 +3,8 @@ picture."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import log, log10
 from pathlib import Path
@@ -215,12 +216,12 @@ def _print_json(found: Iterable[Look], kept: Kept) -> None:
     """
     english = Speech("en", "traffic")
     trouble: str | None = None
-    told = _Told(english)
-    click.echo('{"looks": [', nl=False)
+    rows = _Rows(english)
+    stream = sys.stdout
+    stream.write('{"looks": [')
     try:
         for number, look in enumerate(found):
-            row = {**look.to_plain(), "reason": told.sentence(look.reason)}
-            click.echo((",\n" if number else "") + writable(to_json(row)), nl=False)
+            stream.write((",\n" if number else "") + writable(rows.of(look)))
     except UsageProblem as error:
         trouble = str(error)
     click.echo("],\n" + writable(to_json(_summary(kept, english, trouble)))[1:])
@@ -229,20 +230,28 @@ def _print_json(found: Iterable[Look], kept: Kept) -> None:
 
 
 @dataclass(slots=True)
-class _Told:
-    """The last sentence: in a day of looks most say the same again."""
+class _Rows:
+    """Looks as JSON.  In a day most say what the one before said: what has not changed is not
+    written out again."""
 
     speech: Speech
+    log_e: Mapping[str, float] | None = None
+    evidence: str = ""
     reason: Said | None = None
     words: str = ""
 
-    def sentence(self, reason: Said) -> str:
-        """The same object for the same reason: a sentence is made again only when the reason has
-        changed."""
-        if reason != self.reason:
-            self.reason = reason
-            self.words = self.speech.say(reason)
-        return self.words
+    def of(self, look: Look) -> str:
+        if look.log_e is not self.log_e:
+            self.log_e = look.log_e
+            self.evidence = to_json(look.log_e_to_plain())
+        if look.reason != self.reason:
+            self.reason = look.reason
+            says = to_json(look.reason.to_plain())
+            self.words = f'"says": {says}, "reason": {to_json(self.speech.say(look.reason))}'
+        return (
+            f'{{"t": {to_json(look.t)}, "verdict": "{look.verdict}", "log_e": {self.evidence}, '
+            f'"exposed": {look.exposed}, {self.words}}}'
+        )
 
 
 def _summary(kept: Kept, english: Speech, trouble: str | None) -> dict[str, Any]:

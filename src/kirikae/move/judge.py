@@ -39,6 +39,7 @@ COLD_D = 0.05
 """While a side warms up, a rise of errors below five points is no harm yet."""
 REJECTED_R = 1.5
 _STRONGEST = 600.0
+_NOT_STAKED = 0.2
 _FULL = 1e290
 _STILL_LOG = _SAFE_LOG / 2
 """What a proof must keep of its evidence."""
@@ -242,7 +243,9 @@ def _factors(
 
 
 def _bounded(logs: Sequence[float], phi: float) -> list[float]:
-    return [exp(min(value / phi, _STRONGEST)) for value in logs]
+    """A part of what is held is not staked on the batch: its expectation stays below 1, and trouble
+    that both sides share for a minute does not take away what many calm ones have shown."""
+    return [_NOT_STAKED + (1 - _NOT_STAKED) * exp(min(value / phi, _STRONGEST)) for value in logs]
 
 
 def coarse(rate: float) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, lgamma, log
 from typing import NamedTuple
@@ -50,7 +50,8 @@ class Threshold(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """One batch of the old side, as the window keeps it.  ``within``: by bound, in their order."""
+    """The old side over about a minute, as the window keeps it.  ``within``: by bound, in their
+    order."""
 
     at: float
     requests: float
@@ -62,8 +63,10 @@ class Window:
     from."""
 
     def __init__(self) -> None:
-        self._batches: deque[Counted] = deque()
-        self._requests: float = 0
+        self._minutes: deque[Counted] = deque()
+        self._latest: list[tuple[float, ...]] = []
+        self._latest_at = 0.0
+        self._latest_requests: float = 0
         self._bounds: tuple[float, ...] = ()
         self._chosen_at = -inf
         self.thresholds: dict[str, Threshold] = {}
@@ -72,23 +75,28 @@ class Window:
         """Thresholds for what comes next, from what is over."""
         if t - self._chosen_at < THRESHOLDS_EVERY_S and self.thresholds:
             return
-        self._forget(t - WINDOW_S)
-        if self._requests < LEAST_FOR_THRESHOLDS:
+        self._close_minute()
+        while self._minutes and self._minutes[0].at < t - WINDOW_S:
+            self._minutes.popleft()
+        requests = sum(minute.requests for minute in self._minutes)
+        if requests < LEAST_FOR_THRESHOLDS:
             return
         self._chosen_at = t
-        within = [sum(column) for column in zip(*(b.within for b in self._batches), strict=True)]
-        reached = [n / self._requests for n in within]
+        within = _columns([minute.within for minute in self._minutes])
+        reached = [n / requests for n in within]
         self.thresholds = {}
         for metric, quantile in QUANTILES.items():
             place = bisect_left(reached, quantile)
             if place < len(within) and reached[place] < 1:
-                over = self._requests - within[place]
-                rate = (over + 0.5) / (self._requests + 1)
+                rate = (requests - within[place] + 0.5) / (requests + 1)
                 self.thresholds[metric] = Threshold(self._bounds[place], rate)
 
-    def _forget(self, before: float) -> None:
-        while self._batches and self._batches[0].at < before:
-            self._requests -= self._batches.popleft().requests
+    def _close_minute(self) -> None:
+        if self._latest:
+            within = tuple(_columns(self._latest))
+            self._minutes.append(Counted(self._latest_at, self._latest_requests, within))
+            self._latest = []
+            self._latest_requests = 0
 
     def add(self, t: float, side: Arm) -> None:
         if not side.within:
@@ -96,21 +104,27 @@ class Window:
         bounds = tuple(side.within)
         if bounds != self._bounds:
             self._meet(tuple(sorted(bounds)))
-        in_order = side.within.values() if bounds == self._bounds else self._in_order(side)
-        self._batches.append(Counted(t, side.requests, tuple(in_order)))
-        self._requests += side.requests
-
-    def _in_order(self, side: Arm) -> list[float]:
-        return [side.within[bound] for bound in self._bounds]
+        in_order: Collection[float] = side.within.values()
+        if bounds != self._bounds:
+            in_order = [side.within[bound] for bound in self._bounds]
+        if not self._latest:
+            self._latest_at = t
+        self._latest.append(tuple(in_order))
+        self._latest_requests += side.requests
 
     def _meet(self, bounds: tuple[float, ...]) -> None:
         """Other bounds from here on?"""
         if bounds == self._bounds:
             return
-        self._batches.clear()
-        self._requests = 0
+        self._minutes.clear()
+        self._latest = []
+        self._latest_requests = 0
         self._bounds = bounds
         self.thresholds = {}
+
+
+def _columns(rows: Sequence[tuple[float, ...]]) -> list[float]:
+    return [sum(column) for column in zip(*rows, strict=True)]
 
 
 class Recent:

@@ -206,9 +206,23 @@ def _no_number(word: str) -> NoReturn:
 _DECODE = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number).decode
 
 
+_QUICKLY = json.JSONDecoder(parse_constant=_no_number).decode
+
+
+def _plainly_once(raw: Any, text: str) -> bool:
+    """A line like most, of which each key and the side's name have two quotes: none stands twice.
+    Every other line is looked at key by key."""
+    if not isinstance(raw, dict) or not raw.keys() <= _PLAIN:
+        return False
+    bounds = raw.get("le", ())
+    return isinstance(bounds, dict) and text.count('"') == 2 * (len(raw) + len(bounds) + 1)
+
+
 def _object(text: str, where: str) -> dict[str, Any]:
     try:
-        raw = _DECODE(text)
+        raw = _QUICKLY(text)
+        if not _plainly_once(raw, text):
+            raw = _DECODE(text)
     except (ValueError, RecursionError) as error:
         raise UsageProblem(f"{where}: not JSON: {error}") from error
     if not isinstance(raw, dict):

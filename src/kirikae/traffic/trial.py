@@ -53,12 +53,15 @@ class Look:
     exposed: int
     share: int | None
 
+    def log_e_to_plain(self) -> dict[str, float]:
+        """Rounded, as it is shown."""
+        return {key: round(value, 4) for key, value in self.log_e.items()}
+
     def to_plain(self) -> dict[str, object]:
-        told = {key: round(value, 4) for key, value in self.log_e.items()}
         return {
             "t": self.t,
             "verdict": str(self.verdict),
-            "log_e": told,
+            "log_e": self.log_e_to_plain(),
             "exposed": self.exposed,
             "says": self.reason.to_plain(),
         }
