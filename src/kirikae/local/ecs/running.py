@@ -184,7 +184,8 @@ def check_launch(params: Plain, definition: Definition) -> None:
     network = params.get("networkConfiguration", {}).get("awsvpcConfiguration")
     if network is not None:
         _check_network(network)
-    if not params.get("launchType") and not params.get("capacityProviderStrategy"):
+    on_fargate = params.get("launchType") == "FARGATE"
+    if not on_fargate and not params.get("capacityProviderStrategy"):
         return
     if "FARGATE" not in definition.get("compatibilities", []):
         raise invalid("Task definition does not support launch_type FARGATE.")
