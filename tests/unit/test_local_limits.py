@@ -486,3 +486,24 @@ def test_creates_may_be_repeated_with_the_same_settings(elb):
         elb.listen(19001, fixed(MessageBody="another"))
     assert told.value.code == "DuplicateListener"
     assert len(elb.plane.state.listeners.all()) == len(elb.plane.state.groups.all()) == 1
+
+
+def test_instances_are_kept_and_never_asked(elb):
+    """The default target type of AWS: there are no instances here, so their health says so, HAProxy
+    is not told of them, and a task cannot be one."""
+    made = elb.ask("CreateTargetGroup", Name="vms", Protocol="HTTP", Port=80)["TargetGroups"][0]
+    assert made["TargetType"] == "instance"
+    arn = made["TargetGroupArn"]
+    target = {"Id": "i-0123456789abcdef0"}
+    elb.ask("RegisterTargets", TargetGroupArn=arn, Targets=[target])
+    elb.ask(
+        "ModifyListener",
+        ListenerArn=elb.listener,
+        DefaultActions=[{"Type": "forward", "TargetGroupArn": arn}],
+    )
+    health = elb.ask("DescribeTargetHealth", TargetGroupArn=arn)["TargetHealthDescriptions"][0]
+    assert (health["Target"]["Id"], health["TargetHealth"]["State"]) == (target["Id"], "unused")
+    assert "i-0123456789abcdef0" not in elb.plane.door.text
+    for wrong in ("10.0.0.1", "i-1", "i-0123456789abcdef0 x"):
+        with pytest.raises(AwsError, match="instance ID"):
+            elb.ask("RegisterTargets", TargetGroupArn=arn, Targets=[{"Id": wrong}])

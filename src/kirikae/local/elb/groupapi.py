@@ -90,6 +90,7 @@ class GroupApi:
         row: Group = {
             **check,
             "id": key,
+            "target_type": params.get("TargetType", "instance"),
             "name": name,
             "arn": f"{self._prefix}targetgroup/{name}/{key}",
             "port": params["Port"],
@@ -105,10 +106,9 @@ class GroupApi:
     def _again(self, known: Group, params: Plain, check: Check) -> Plain:
         """A group of this name is there.  Raises AwsError unless it has the same settings."""
         same_check = all(known[key] == check[key] for key in CHECK_KEYS)
-        if same_check and (known["port"], known["vpc"]) == (
-            params["Port"],
-            params.get("VpcId", ""),
-        ):
+        place = (known["port"], known["vpc"], known.get("target_type", "ip"))
+        asked = (params["Port"], params.get("VpcId", ""), params.get("TargetType", "instance"))
+        if same_check and place == asked:
             return {"TargetGroups": [self._show(known)]}
         raise AwsError(
             "DuplicateTargetGroupName",
@@ -122,8 +122,9 @@ class GroupApi:
         refuse(params, _TAKEN, f"target group {name}")
         if "Port" not in params:
             raise _wrong(name, "A port must be specified")
-        if params.get("TargetType", "instance") != "ip":
-            raise _wrong(name, "kirikae local registers addresses; use TargetType ip")
+        kind = params.get("TargetType", "instance")
+        if kind not in ("ip", "instance"):
+            raise _wrong(name, f"kirikae local has target types ip and instance, not {kind}")
         if params.get("Protocol") != "HTTP":
             raise _wrong(name, "kirikae local speaks HTTP to targets")
 
@@ -135,7 +136,7 @@ class GroupApi:
             "Protocol": "HTTP",
             "Port": row["port"],
             "VpcId": row["vpc"],
-            "TargetType": "ip",
+            "TargetType": row.get("target_type", "ip"),
             "HealthCheckProtocol": "HTTP",
             "HealthCheckPort": row["check_port"],
             "HealthCheckEnabled": True,
@@ -276,7 +277,8 @@ OPERATIONS: Handlers[GroupApi] = {
     "ModifyTargetGroupAttributes": GroupApi.modify_attributes,
 }
 PARTLY = {
-    "CreateTargetGroup": f"targets of type ip over HTTP, at most {SLOTS}; checks over HTTP",
+    "CreateTargetGroup": f"targets of type ip over HTTP, at most {SLOTS}; checks over HTTP; "
+    "instances are kept and told, and asked nothing",
     "ModifyTargetGroup": "as CreateTargetGroup",
     "ModifyTargetGroupAttributes": "attributes listed below",
 }

@@ -38,6 +38,7 @@ _CONTENT_TYPES = (
 )
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _LARGEST_PORT = 65535
+_INSTANCE = re.compile(r"i-([0-9a-f]{8}|[0-9a-f]{17})")
 _PRIVATE = tuple(
     map(
         IPv4Network,
@@ -98,6 +99,12 @@ def check_target(address: str) -> None:
         raise wrong(f"The target '{address}' is not a valid IPv4 address") from error
     if not any(found in network for network in _PRIVATE):
         raise wrong(f"The IP address '{address}' is not within any of the private ranges")
+
+
+def check_instance(instance: str) -> None:
+    """Raise AwsError for what is no instance's ID."""
+    if not _INSTANCE.fullmatch(instance):
+        raise wrong(f"The instance ID '{instance}' is not valid")
 
 
 def check_path(path: str) -> None:
