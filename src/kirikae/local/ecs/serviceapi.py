@@ -96,12 +96,12 @@ class ServiceApi:
         if self._tokens.known("CreateService", params) is not None and known is not None:
             return {"service": self._show(known)}
         definition = self._definitions.startable(params["taskDefinition"])
-        check_launch(params, definition)
         if known is not None and known["status"] == "DRAINING":
             raise invalid("Unable to Start a service that is still Draining.")
         if known is not None and known["status"] == "ACTIVE":
             raise invalid("Creation of service was not idempotent.")
         row = self._new(params, cluster, definition)
+        check_launch(params, definition)
         arn = row["serviceArn"]
         with self._state.together():
             save_tags(self._state, arn, params.get("tags", []))
