@@ -31,6 +31,7 @@ test: ready check clients
 
 bench: ready
 	@PYTHONPATH=. $(PY) benchmarks/start_cost.py
+	@PYTHONPATH=. $(PY) benchmarks/crontab.py
 	@PYTHONPATH=. $(PY) benchmarks/start_time.py
 	@PYTHONPATH=. $(PY) benchmarks/describe_tasks.py
 	@PYTHONPATH=. $(PY) benchmarks/replay.py

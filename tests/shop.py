@@ -156,8 +156,9 @@ class Shop:
 class Hammer:
     """Requests without a pause on keep-alive connections; every failure is kept."""
 
-    def __init__(self, port: int, threads: int = 4, pause_s: float = 0.0) -> None:
+    def __init__(self, port: int, threads: int = 4, pause_s: float = 0.0, path: str = "/") -> None:
         self._pause_s = pause_s
+        self._path = path
         self.port = port
         self.count = 0
         self.failures = list[str]()
@@ -178,7 +179,7 @@ class Hammer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         while not self._stop.is_set():
             try:
-                connection.request("GET", "/")
+                connection.request("GET", self._path)
                 answer = connection.getresponse()
                 answer.read()
                 if answer.status != 200:

@@ -187,7 +187,7 @@ def test_a_store_that_cannot_be_used_stops_nothing(folder, fault, which):
     fault(folder)
     ran = run("back-out", which)
     assert ran.exit_code == 3 and share(folder) == 0
-    assert "the journal cannot be written" in ran.stderr and "press once more" in ran.stderr
+    assert "the journal does not say so yet" in ran.stderr and "press once more" in ran.stderr
     assert "Traceback" not in ran.stderr
     assert "earth: share is 0" in ran.stderr.splitlines()
 
@@ -368,6 +368,24 @@ def test_each_stumble_is_told_and_tried_again(tmp_path):
     assert world.share == 0 and len(told) == 10
     assert "try 10 to set share 0 was not answered" in told[-1]
     assert now[0] < 30, "short pauses"
+
+
+def test_a_stumble_while_it_is_written_down_is_tried_again(folder, monkeypatch):
+    """Share 0 is set; the second and the third call of AWS fail, and it ends as if none had."""
+    running(folder)
+    real = WorldThing.shift
+    calls = iter(range(100))
+
+    def shift(self, *words):
+        if next(calls) in (1, 2):
+            raise AwsUnreachable("AWS could not answer ModifyRule: Throttling")
+        real(self, *words)
+
+    monkeypatch.setattr(WorldThing, "shift", shift)
+    ran = run("back-out", "earth")
+    assert ran.exit_code == 4 and share(folder) == 0, ran.stderr
+    assert "could not be written down, it is tried again" in ran.stderr
+    assert journal_of(folder).read("earth").held is not None
 
 
 def test_after_minutes_it_says_that_the_share_is_still_there(folder, monkeypatch):

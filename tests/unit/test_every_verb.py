@@ -33,6 +33,8 @@ ARGUMENTS = {
     "survey diff": ["web1", "web2"],
     "survey explain": ["ST03"],
     "explain": ["ST03"],
+    "jobs lint": ["no-such-crontab"],
+    "jobs next": ["no-such-crontab"],
     "build explain": ["/etc/passwd"],
     "build image": ["r1"],
     "release create": ["r1", "--from", "."],

@@ -47,6 +47,7 @@ from kirikae.release.hosts_fleet import HostsFleet
 from kirikae.release.ledger import Ledger, Outcome
 from kirikae.release.lock import Lock
 from kirikae.release.manifest import RELEASE_ID, Releases, new_id
+from kirikae.release.on_host import OnHost, units_in
 from kirikae.release.service_deployment import ServiceDeployment
 from kirikae.release.status import ServiceNow, Standing
 
@@ -595,12 +596,58 @@ def test_a_host_that_does_not_serve_in_time_is_told_with_the_reason():
         (answer(body="none"), "web1: GET /books did not contain 'ISBN'"),
         (answer(body="ISBN", release="r1"), "came from release r1, not r2"),
         (answer(body="ISBN", release=None), "came from release none, not r2"),
-        (CommandFailed("web1: refused", 1, ""), "web1: refused"),
+        (CommandFailed("web1: refused", 1, ""), "^web1: refused$"),
     ):
         with pytest.raises(GateShut, match=says):
             gate(check).wait(Answering(wrong), "r2")
     with pytest.raises(HostSilent):
         gate(check).wait(Answering(HostSilent("web1 is off")), "r2")
+
+
+@pytest.mark.parametrize(
+    ("command", "units"),
+    [
+        ("systemctl reload nginx", ["nginx"]),
+        (
+            "sudo -n systemctl --quiet try-reload-or-restart app@1.service nginx",
+            ["app@1.service", "nginx"],
+        ),
+        ("nginx -t && systemctl restart app; systemctl reload nginx", ["app", "nginx"]),
+        ("systemctl restart app && echo done", ["app"]),
+        ("kill -HUP $(cat /run/app.pid)", []),
+        ("systemctl restart $UNIT", []),
+    ],
+)
+def test_the_units_that_a_reload_names_are_asked_for_their_last_words(command, units):
+    assert units_in(command) == units
+
+
+class Logging:
+    """A host whose journal says this."""
+
+    name = "web1"
+
+    def __init__(self, said):
+        self.said = said
+        self.scripts = []
+
+    def run(self, script, **_):
+        self.scripts.append(script)
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
+
+
+def test_what_the_service_logged_last_is_told_without_a_terminal_s_orders():
+    host = Logging(b"Error: Cannot find module 'express'\n\x1b[31mexit 1\n")
+    said = OnHost(host, "/srv/shop").last_words("systemctl restart shop")
+    assert said == "; shop logged last: Error: Cannot find module 'express' | exit 1"
+    assert "-u shop" in host.scripts[0]
+
+
+@pytest.mark.parametrize("said", [b"", HostSilent("web1 is off"), CommandFailed("no", 1, "")])
+def test_a_journal_that_says_nothing_adds_nothing(said):
+    assert OnHost(Logging(said), "/srv/shop").last_words("systemctl restart shop") == ""
 
 
 def test_on_the_way_back_any_release_will_do():

@@ -26,7 +26,6 @@ _IGNORED = (
     ".gitignore",
     "**/__pycache__",
     "**/*.pyc",
-    "**/node_modules",
     "**/.env",
     "**/.env.*",
     "**/*.pem",

@@ -61,7 +61,7 @@ class Answer:
 
     ``plain``: JSON data.  ``lines``: the same for people.  ``notes``: what belongs on the error
     stream.  ``outcome``: in words; by default what the exit code means.  ``silent``: everything has
-    been printed already.
+    been printed already.  ``listed``: where other programs want a bare list, it is the JSON.
     """
 
     plain: Mapping[str, Any] = field(default_factory=dict)
@@ -70,6 +70,7 @@ class Answer:
     outcome: str = ""
     notes: Sequence[str] = ()
     silent: bool = False
+    listed: Sequence[Mapping[str, Any]] | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """The outcome first, so that a program finds it in every answer."""
@@ -77,7 +78,7 @@ class Answer:
 
     def json(self) -> str:
         """One line."""
-        return to_json(self.to_plain())
+        return to_json(self.to_plain() if self.listed is None else self.listed)
 
 
 _FINITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode

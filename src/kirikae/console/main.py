@@ -34,6 +34,11 @@ _GROUPS = {
         "move",
         "Move a thing from the old side to the new side, step by step.",
     ),
+    "jobs": (
+        "kirikae.console.jobs",
+        "jobs",
+        "Read crontabs as the host's own cron does: what odd lines mean, and when they run.",
+    ),
     "explain": (
         "kirikae.console.explaining",
         "explain",

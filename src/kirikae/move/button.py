@@ -114,9 +114,11 @@ def _answered(
     engine: Engine,
     finger: Finger,
 ) -> Move:
-    """The move once the back-out is done: by its driver, or by us as soon as nobody drives."""
+    """The move once the back-out is done: by its driver, or by us as soon as nobody drives.  What
+    AWS does not answer is tried again for as long as late calls are looked out for."""
     name = pressed.name
-    deadline = finger.clock() + ACKNOWLEDGE_S
+    began = finger.clock()
+    deadline = began + ACKNOWLEDGE_S
     told = False
     while True:
         move = journal.read(name)
@@ -134,6 +136,10 @@ def _answered(
             if not told:
                 finger.tell(said("move.button.driver", name=name))
                 told = True
+        except AwsUnreachable as error:
+            if finger.clock() - began > finger.late_s:
+                raise
+            finger.tell(said("move.button.record_again", name=name, error=text(str(error))))
         set_to_zero(mover, name, finger)
         finger.sleep(_ASSERT_EVERY_S)
 

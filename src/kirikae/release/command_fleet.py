@@ -115,4 +115,4 @@ class CommandFleet:
         except HostSilent as error:
             trouble = str(error)
         if trouble:
-            raise NotFinished(f"`{self.command}` says it is done, but {host.name} says: {trouble}")
+            raise NotFinished(f"`{self.command}` says it is done, but {trouble}")

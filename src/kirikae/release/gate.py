@@ -45,12 +45,12 @@ class Gate:
             if passed >= ROUNDS:
                 return
             if trouble and self.clock() > deadline:
-                raise GateShut(f"{host.name}: {trouble}")
+                raise GateShut(trouble)
             self.sleep(POLL_S)
 
     def trouble(self, host: Host, release_id: str | None) -> str | None:
-        """The first check that this host does not pass; None: it passes all.  Raises
-        HostSilent."""
+        """The first check that this host does not pass, told with its name; None: it passes all.
+        Raises HostSilent."""
         for check in self.checks or _ANSWERS_AT_ALL:
             try:
                 answer = host.get(self.port, check.get)
@@ -58,7 +58,7 @@ class Gate:
                 return str(error)
             problem = self._problem(check, answer, release_id)
             if problem is not None:
-                return problem
+                return f"{host.name}: {problem}"
         return None
 
     def _problem(self, check: Check, answer: Answer, release_id: str | None) -> str | None:

@@ -197,8 +197,12 @@ class HostsFleet:
             place.switch(target)
         # Again after a SIGKILL, too: whether the reload was done is not known, and a graceful one
         # more does no harm.
-        place.reload(self.settings.reload or "")
-        self.gate.wait(host, release_id)
+        command = self.settings.reload or ""
+        try:
+            place.reload(command)
+            self.gate.wait(host, release_id)
+        except (CommandFailed, GateShut) as error:
+            raise GateShut(f"{error}{place.last_words(command)}") from error
 
     def _prune(self, host: Host, release_id: str, entry: Deployed) -> None:
         """The release serves already: what is left lying there is told, and changes no outcome."""

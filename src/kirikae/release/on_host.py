@@ -6,11 +6,13 @@ The host needs sh, tar and sha256sum; every script may be run again.
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 
-from kirikae.hosts.errors import CommandFailed
+from kirikae.hosts.errors import CommandFailed, HostSilent
 from kirikae.hosts.ssh import Host
+from kirikae.model.shown import clean
 from kirikae.release.manifest import Manifest
 
 _LONG_S = 600.0
@@ -57,6 +59,12 @@ _HOOK = """set -eu
 cd "$root/releases/$id"
 RELEASE_ID=$id; export RELEASE_ID
 """
+_LAST_WORDS = "journalctl -n 5 --no-pager -o cat $units 2>/dev/null || true"
+_OF_SYSTEMD = re.compile(
+    r"\b(?:systemctl|service)\b[^;&|\n]*?"
+    r"\b(?:try-)?(?:reload|restart)(?:-or-restart)?\s+([^;&|\n]+)"
+)
+_UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.@-]*")
 _PRUNE = """cd "$root/releases" || exit 0
 current=$(readlink "$root/current"); current=${current##*/}
 ls -1t | grep -v -x -F -e "$current" -e "$previous" -e "$id" | tail -n +"$keep" |
@@ -114,6 +122,21 @@ class OnHost:
     def reload(self, command: str) -> None:
         self.host.run(f"set -e\n{command}\n")
 
+    def last_words(self, command: str) -> str:
+        """The newest five lines that the units which this command reloads have logged, told as the
+        end of a sentence; empty where the host does not say."""
+        units = units_in(command)
+        if not units:
+            return ""
+        asked = " ".join(f"-u {unit}" for unit in units)
+        try:
+            said = self.host.run(f"units={shlex.quote(asked)}\n{_LAST_WORDS}")
+        except (CommandFailed, HostSilent):
+            return ""
+        lines = [clean(line) for line in said.decode(errors="replace").splitlines() if line.strip()]
+        named = ", ".join(units)
+        return f"; {named} logged last: {' | '.join(lines)}" if lines else ""
+
     def run_in(self, release_id: str, command: str) -> None:
         """Run a command of the user's in the folder of a release."""
         script = self._script(f"{_HOOK}{command}\n", id=release_id)
@@ -127,3 +150,9 @@ class OnHost:
         given = {"root": self.root, **values}
         heads = [f"{name}={shlex.quote(value)}\n" for name, value in given.items()]
         return "".join(heads) + body
+
+
+def units_in(command: str) -> list[str]:
+    """The systemd units that a command reloads or restarts, as far as it names them."""
+    found = (word for named in _OF_SYSTEMD.findall(command) for word in named.split())
+    return list(dict.fromkeys(word for word in found if _UNIT.fullmatch(word)))

@@ -1,0 +1,1 @@
+"""Jobs: what a crontab means, and when it runs."""

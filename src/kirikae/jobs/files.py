@@ -1,0 +1,59 @@
+"""A crontab from a file, as its place says that cron reads it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from kirikae.jobs.errors import NoCrontab
+from kirikae.model.crontab.fields import Dialect
+from kirikae.model.crontab.table import Table, is_read_in_cron_d, read_table
+from kirikae.model.crontab.zones import Zone
+
+STANDARD_INPUT = "-"
+_MOST_BYTES = 16_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Crontab:
+    """``named``: as it was named.  ``unread``: cron reads no file of this name in its folder."""
+
+    named: str
+    table: Table
+    unread: bool = False
+
+
+def read(named: str, dialect: Dialect, system: bool | None) -> Crontab:
+    """``system``: has it a column of users?  None: by its place, ``/etc/crontab`` and ``cron.d``
+    have.  ``-`` is the standard input.  Raises NoCrontab."""
+    path = Path(named)
+    in_cron_d = path.absolute().parent.name == "cron.d"
+    with_user = system if system is not None else in_cron_d or str(path) == "/etc/crontab"
+    unread = in_cron_d and not is_read_in_cron_d(path.name)
+    return Crontab(named, read_table(_text(named), dialect, with_user), unread)
+
+
+def _text(named: str) -> str:
+    try:
+        if named == STANDARD_INPUT:
+            raw = sys.stdin.buffer.read(_MOST_BYTES + 1)
+        else:
+            with Path(named).open("rb") as file:
+                raw = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise NoCrontab(f"{named} cannot be read: {error.strerror}; name a crontab") from error
+    if len(raw) > _MOST_BYTES:
+        raise NoCrontab(f"{named} is larger than 16 MB: that is no crontab; name one")
+    # cron reads bytes: whatever is no UTF-8 is kept as it is.
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def zone_of(name: str) -> Zone:
+    """Raises NoCrontab."""
+    try:
+        return Zone(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise NoCrontab(
+            f"{name[:80]!r} is no time zone; write one such as Asia/Tokyo or UTC"
+        ) from error
