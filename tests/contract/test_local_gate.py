@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from kirikae.local import control
+from kirikae.local.files import free_port
 from kirikae.local.state import State
 from tests.conftest import Endpoint, web_image
 from tests.pace import eventually
@@ -161,7 +162,7 @@ def test_what_haproxy_cannot_be_told_does_not_keep_up_from_coming_back(tmp_path)
         listener = elb.create_listener(
             LoadBalancerArn=balancer["LoadBalancerArn"],
             Protocol="HTTP",
-            Port=18080,
+            Port=free_port(),
             DefaultActions=[fixed],
         )["Listeners"][0]["ListenerArn"]
         _kill(directory)
@@ -207,11 +208,11 @@ def test_targets_are_told_who_asked(local: Endpoint):
         plainly, through = heard.requests[-2:]
     finally:
         heard.end()
-    assert plainly["X-Forwarded-For"] == "127.0.0.1"
-    assert plainly["X-Forwarded-Port"] == str(shop.port)
-    assert plainly["X-Amzn-Trace-Id"].startswith("Root=1-")
-    assert through["X-Forwarded-For"] == "203.0.113.7, 127.0.0.1"
-    own, root = through["X-Amzn-Trace-Id"].split(";", 1)
+    assert plainly["x-forwarded-for"] == "127.0.0.1"
+    assert plainly["x-forwarded-port"] == str(shop.port)
+    assert plainly["x-amzn-trace-id"].startswith("Root=1-")
+    assert through["x-forwarded-for"] == "203.0.113.7, 127.0.0.1"
+    own, root = through["x-amzn-trace-id"].split(";", 1)
     assert own.startswith("Self=1-") and root.strip(";") == "Root=1-2-3"
 
 
@@ -227,7 +228,7 @@ class _Heard:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 if self.path == "/seen":
-                    heard.requests.append(dict(self.headers.items()))
+                    heard.requests.append({key.lower(): text for key, text in self.headers.items()})
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()

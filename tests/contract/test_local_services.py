@@ -37,7 +37,12 @@ class Cluster:
             "healthCheck": QUICK,
         }
         found = self.ecs.register_task_definition(
-            family=family, containerDefinitions=[container | change]
+            family=family,
+            requiresCompatibilities=["FARGATE"],
+            networkMode="awsvpc",
+            cpu="256",
+            memory="512",
+            containerDefinitions=[container | change],
         )
         return found["taskDefinition"]["taskDefinitionArn"]  # type: ignore[no-any-return]
 
@@ -203,7 +208,8 @@ def test_spot_is_taken_away_and_filled_again(cluster):
         {"capacityProvider": "FARGATE", "base": 1, "weight": 1},
         {"capacityProvider": "FARGATE_SPOT", "weight": 3},
     ]
-    cluster.create("spot", 5, capacityProviderStrategy=strategy)
+    network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
+    cluster.create("spot", 5, capacityProviderStrategy=strategy, networkConfiguration=network)
     where = Counter(t["capacityProviderName"] for t in cluster.running("spot", 5))
     assert where == {"FARGATE": 2, "FARGATE_SPOT": 3}
     request = urllib.request.Request(

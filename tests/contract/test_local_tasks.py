@@ -188,6 +188,27 @@ def test_a_dependency_that_can_never_be_met_ends_the_task(bench):
     assert {c["name"]: c.get("exitCode") for c in seen["containers"]} == {"migrate": 3, "app": None}
 
 
+def test_what_is_not_essential_fails_alone(bench):
+    """A program that is not there, and a dependency that failed: the main container runs on (API
+    reference, ContainerDefinition.essential)."""
+    missing = {**sh("side", "x"), "command": ["/no/such/program"], "essential": False}
+    task = bench.run(
+        "alone",
+        missing,
+        sh("init", "exit 1", essential=False),
+        sh("cache", "sleep 100", essential=False, **after("init", "SUCCESS")),
+        sh("main", ENDS_ON_TERM),
+    )
+    seen = bench.until(task, lambda t: t["lastStatus"] == "RUNNING")
+    states = {each["name"]: each["lastStatus"] for each in seen["containers"]}
+    assert states == {"side": "STOPPED", "init": "STOPPED", "cache": "STOPPED", "main": "RUNNING"}
+    reasons = {each["name"]: each.get("reason", "") for each in seen["containers"]}
+    assert "CannotStartContainerError" in reasons["side"]
+    assert "TaskDependencyError" in reasons["cache"]
+    bench.ecs.stop_task(cluster="tasks", task=task)
+    assert bench.ended(task)["stopCode"] == "UserInitiated"
+
+
 def test_start_timeout_ends_the_wait(bench):
     """A dependency that takes longer than its startTimeout."""
     task = bench.run(

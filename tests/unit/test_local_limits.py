@@ -148,7 +148,8 @@ def test_conditions_that_alb_refuses(elb, condition):
 
 def test_a_rule_has_conditions_and_not_too_many(elb):
     """At least one, at most five values, and each field once."""
-    six = plain("path-pattern", *[f"/{n}" for n in range(6)])
+    six = {"Field": "path-pattern"}
+    six["PathPatternConfig"] = {"Values": [f"/{n}" for n in range(6)]}
     for conditions in ([], [six], [plain("host-header", "a.b"), plain("host-header", "c.d")]):
         with pytest.raises(AwsError, match="rule"):
             elb.rule(*conditions)
@@ -264,9 +265,9 @@ def test_targets_are_private_addresses(elb, address):
 @pytest.mark.parametrize("name", ["a_b", "-a", "a-", "", "x" * 33, "a b", EVIL, "ä"])
 def test_names_of_load_balancers_and_groups(elb, name):
     """1 to 32 alphanumeric characters or hyphens, neither first nor last."""
-    with pytest.raises(AwsError, match="alphanumeric"):
+    with pytest.raises(AwsError, match=r"alphanumeric|cannot be longer"):
         elb.ask("CreateLoadBalancer", Name=name, Subnets=["subnet-1"])
-    with pytest.raises(AwsError, match="alphanumeric"):
+    with pytest.raises(AwsError, match=r"alphanumeric|cannot be longer"):
         elb.ask("CreateTargetGroup", Name=name, Protocol="HTTP", Port=80, TargetType="ip")
 
 
@@ -486,3 +487,24 @@ def test_creates_may_be_repeated_with_the_same_settings(elb):
         elb.listen(19001, fixed(MessageBody="another"))
     assert told.value.code == "DuplicateListener"
     assert len(elb.plane.state.listeners.all()) == len(elb.plane.state.groups.all()) == 1
+
+
+def test_instances_are_kept_and_never_asked(elb):
+    """The default target type of AWS: there are no instances here, so their health says so, HAProxy
+    is not told of them, and a task cannot be one."""
+    made = elb.ask("CreateTargetGroup", Name="vms", Protocol="HTTP", Port=80)["TargetGroups"][0]
+    assert made["TargetType"] == "instance"
+    arn = made["TargetGroupArn"]
+    target = {"Id": "i-0123456789abcdef0"}
+    elb.ask("RegisterTargets", TargetGroupArn=arn, Targets=[target])
+    elb.ask(
+        "ModifyListener",
+        ListenerArn=elb.listener,
+        DefaultActions=[{"Type": "forward", "TargetGroupArn": arn}],
+    )
+    health = elb.ask("DescribeTargetHealth", TargetGroupArn=arn)["TargetHealthDescriptions"][0]
+    assert (health["Target"]["Id"], health["TargetHealth"]["State"]) == (target["Id"], "unused")
+    assert "i-0123456789abcdef0" not in elb.plane.door.text
+    for wrong in ("10.0.0.1", "i-1", "i-0123456789abcdef0 x"):
+        with pytest.raises(AwsError, match="instance ID"):
+            elb.ask("RegisterTargets", TargetGroupArn=arn, Targets=[{"Id": wrong}])

@@ -112,7 +112,9 @@ class Account:
                 "DefaultActions": [{"Type": "forward", "TargetGroupArn": used}],
             },
         )["Listeners"][0]["ListenerArn"]
+        vms = self.ask("elb CreateTargetGroup", {"Name": "vms", "Protocol": "HTTP", "Port": 80})
         self.arns = {
+            "VMS": vms["TargetGroups"][0]["TargetGroupArn"],
             "CLUSTER": cluster,
             "BALANCER": balancer,
             "GROUP": unused,

@@ -711,6 +711,8 @@ class Group(Check):
     arn: str
     port: int
     vpc: str
+    target_type: NotRequired[str]
+    """``ip`` where it is not said; targets of ``instance`` are kept and asked nothing."""
     number: int
     """HAProxy's number of the backend."""
     attributes: dict[str, str]

@@ -94,7 +94,6 @@ class Running:
             raise invalid(f"count must be between 1 and {_MOST_STARTED}.")
         refuse(params, _REFUSED, "RunTask")
         _check_texts(params)
-        check_launch(params, definition)
         if params.get("enableExecuteCommand"):
             raise unsupported("RunTask: kirikae local has no ECS Exec; use `docker exec`")
         if (known := self._tokens.known("RunTask", params)) is not None:
@@ -102,6 +101,7 @@ class Running:
             return _ran(task for task in again if task is not None)
         _check_overrides(definition, params.get("overrides", {}))
         tasks = self._asked(params, count, cluster, definition)
+        check_launch(params, definition)
         tags = self._tags.propagated(params.get("propagateTags"), "", definition)
         with self._state.together():
             self._new.save(tasks, tags + params.get("tags", []))
@@ -184,7 +184,8 @@ def check_launch(params: Plain, definition: Definition) -> None:
     network = params.get("networkConfiguration", {}).get("awsvpcConfiguration")
     if network is not None:
         _check_network(network)
-    if not params.get("launchType") and not params.get("capacityProviderStrategy"):
+    on_fargate = params.get("launchType") == "FARGATE"
+    if not on_fargate and not params.get("capacityProviderStrategy"):
         return
     if "FARGATE" not in definition.get("compatibilities", []):
         raise invalid("Task definition does not support launch_type FARGATE.")

@@ -21,6 +21,7 @@ from kirikae.local.ecs.shown import show_service
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.ecs.taskrow import tasks_of
 from kirikae.local.ecs.tokens import Tokens
+from kirikae.local.elb.configuration import holds_instances
 from kirikae.local.elb.targets import Targets
 from kirikae.local.errors import AwsError
 from kirikae.local.pages import page
@@ -95,12 +96,12 @@ class ServiceApi:
         if self._tokens.known("CreateService", params) is not None and known is not None:
             return {"service": self._show(known)}
         definition = self._definitions.startable(params["taskDefinition"])
-        check_launch(params, definition)
         if known is not None and known["status"] == "DRAINING":
             raise invalid("Unable to Start a service that is still Draining.")
         if known is not None and known["status"] == "ACTIVE":
             raise invalid("Creation of service was not idempotent.")
         row = self._new(params, cluster, definition)
+        check_launch(params, definition)
         arn = row["serviceArn"]
         with self._state.together():
             save_tags(self._state, arn, params.get("tags", []))
@@ -241,9 +242,14 @@ class ServiceApi:
             )
         arn = asked.get("targetGroupArn", "")
         try:
-            self._targets.group(arn)
+            group = self._targets.group(arn)
         except AwsError as error:
             raise invalid(f"The target group {arn} does not exist.") from error
+        if holds_instances(group):
+            raise invalid(
+                f"The provided target group {arn} has target type instance, which is incompatible "
+                "with the awsvpc network mode specified in the task definition."
+            )
         if not self._targets.balancers_of(arn):
             raise invalid(
                 f"The target group with targetGroupArn {arn} does not have an "

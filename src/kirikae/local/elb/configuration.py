@@ -130,8 +130,16 @@ def server_state(target: Target, fail_open: bool) -> str:
     return "ready" if serves else "maint"
 
 
+def holds_instances(group: Group) -> bool:
+    """Are its targets instances, which kirikae local has not?"""
+    return group.get("target_type") == "instance"
+
+
 def servers(group: Group, targets: Iterable[Target]) -> dict[int, Server]:
-    """Slot -> what serves there, for every target of this group."""
+    """Slot -> what serves there, for every target of this group; nothing where they are
+    instances."""
+    if holds_instances(group):
+        return {}
     own = [target for target in targets if target["group"] == group["id"]]
     needed = int(group["attributes"].get(_MINIMUM, "1"))
     fail_open = sum(target["state"] == "healthy" for target in own) < needed

@@ -9,7 +9,7 @@ from kirikae.local.elb import attributes
 from kirikae.local.elb.configuration import SLOTS
 from kirikae.local.elb.door import Door
 from kirikae.local.elb.known import Known, by_arn, by_name, paged, show_attributes, tags_of
-from kirikae.local.elb.limits import check_name, check_path, check_port, refuse
+from kirikae.local.elb.limits import check_name, check_path, check_port, refuse, wrong
 from kirikae.local.elb.names import new_id
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
@@ -50,7 +50,7 @@ _FIRST_NUMBER = 1000
 def check_times(interval_s: int, timeout_s: int, name: str) -> None:
     """Raise AwsError for a check that may take longer than it is long until the next one."""
     if timeout_s >= interval_s:
-        raise _wrong(name, "Health check interval must be greater than the timeout.")
+        raise wrong("Health check interval must be greater than the timeout.")
 
 
 class GroupApi:
@@ -90,6 +90,7 @@ class GroupApi:
         row: Group = {
             **check,
             "id": key,
+            "target_type": params.get("TargetType", "instance"),
             "name": name,
             "arn": f"{self._prefix}targetgroup/{name}/{key}",
             "port": params["Port"],
@@ -105,10 +106,9 @@ class GroupApi:
     def _again(self, known: Group, params: Plain, check: Check) -> Plain:
         """A group of this name is there.  Raises AwsError unless it has the same settings."""
         same_check = all(known[key] == check[key] for key in CHECK_KEYS)
-        if same_check and (known["port"], known["vpc"]) == (
-            params["Port"],
-            params.get("VpcId", ""),
-        ):
+        place = (known["port"], known["vpc"], known.get("target_type", "ip"))
+        asked = (params["Port"], params.get("VpcId", ""), params.get("TargetType", "instance"))
+        if same_check and place == asked:
             return {"TargetGroups": [self._show(known)]}
         raise AwsError(
             "DuplicateTargetGroupName",
@@ -118,12 +118,13 @@ class GroupApi:
 
     def _check_new(self, name: str, params: Plain) -> None:
         """Raise AwsError for a group that cannot be."""
-        check_name("target group", name)
+        check_name("Target group", name)
         refuse(params, _TAKEN, f"target group {name}")
         if "Port" not in params:
-            raise _wrong(name, "A port must be specified")
-        if params.get("TargetType", "instance") != "ip":
-            raise _wrong(name, "kirikae local registers addresses; use TargetType ip")
+            raise wrong("A port must be specified")
+        kind = params.get("TargetType", "instance")
+        if kind not in ("ip", "instance"):
+            raise _wrong(name, f"kirikae local has target types ip and instance, not {kind}")
         if params.get("Protocol") != "HTTP":
             raise _wrong(name, "kirikae local speaks HTTP to targets")
 
@@ -135,7 +136,7 @@ class GroupApi:
             "Protocol": "HTTP",
             "Port": row["port"],
             "VpcId": row["vpc"],
-            "TargetType": "ip",
+            "TargetType": row.get("target_type", "ip"),
             "HealthCheckProtocol": "HTTP",
             "HealthCheckPort": row["check_port"],
             "HealthCheckEnabled": True,
@@ -183,7 +184,7 @@ class GroupApi:
         if self._known.balancers_of(row["arn"]):
             raise AwsError(
                 "ResourceInUse",
-                f"Target group '{row['arn']}' is currently in use by a listener or a rule",
+                f"The target group '{row['arn']}' is currently in use by a listener or a rule",
             )
         self._state.targets.drop_where(lambda target: target["group"] == row["id"])
         self._state.groups.drop(row["id"])
@@ -276,7 +277,8 @@ OPERATIONS: Handlers[GroupApi] = {
     "ModifyTargetGroupAttributes": GroupApi.modify_attributes,
 }
 PARTLY = {
-    "CreateTargetGroup": f"targets of type ip over HTTP, at most {SLOTS}; checks over HTTP",
+    "CreateTargetGroup": f"targets of type ip over HTTP, at most {SLOTS}; checks over HTTP; "
+    "instances are kept and told, and asked nothing",
     "ModifyTargetGroup": "as CreateTargetGroup",
     "ModifyTargetGroupAttributes": "attributes listed below",
 }

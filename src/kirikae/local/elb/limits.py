@@ -18,8 +18,10 @@ from kirikae.local.plain import Plain
 from kirikae.local.rows import Action, Condition, FixedResponse, Forward, GroupWeight, Redirect
 
 _LONGEST_VALUE = 128
+_LONGEST_METHOD = 40
 _MOST_VALUES = 5
 _LONGEST_STICKINESS_S = 604_800
+_LONGEST_NAME = 32
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?")
 # RFC 9110, 5.6.2: a token.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}")
@@ -38,6 +40,7 @@ _CONTENT_TYPES = (
 )
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _LARGEST_PORT = 65535
+_INSTANCE = re.compile(r"i-([0-9a-f]{8}|[0-9a-f]{17})")
 _PRIVATE = tuple(
     map(
         IPv4Network,
@@ -76,16 +79,18 @@ def refuse(params: Plain, keys: Mapping[str, tuple[object, ...]], what: str) -> 
 
 def check_name(what: str, name: str) -> None:
     """Raise AwsError for a name that ELB does not take."""
+    if len(name) > _LONGEST_NAME:
+        raise wrong(f"{what} name '{name}' cannot be longer than '{_LONGEST_NAME}' characters")
     if not _NAME.fullmatch(name):
         raise wrong(
-            f"The {what} name '{name}' must be 1 to 32 alphanumeric characters or hyphens, and "
-            "must not begin or end with a hyphen"
+            f"{what} name '{name}' can only contain characters that are alphanumeric characters or "
+            "hyphens(-), and must not begin or end with a hyphen"
         )
 
 
 def check_balancer_name(name: str) -> None:
     """As every name; ``internal-`` begins the DNS names of internal load balancers."""
-    check_name("load balancer", name)
+    check_name("Load balancer", name)
     if name.startswith("internal-"):
         raise wrong(f"The load balancer name '{name}' must not begin with 'internal-'")
 
@@ -98,6 +103,12 @@ def check_target(address: str) -> None:
         raise wrong(f"The target '{address}' is not a valid IPv4 address") from error
     if not any(found in network for network in _PRIVATE):
         raise wrong(f"The IP address '{address}' is not within any of the private ranges")
+
+
+def check_instance(instance: str) -> None:
+    """Raise AwsError for what is no instance's ID."""
+    if not _INSTANCE.fullmatch(instance):
+        raise wrong(f"The instance ID '{instance}' is not valid")
 
 
 def check_path(path: str) -> None:
@@ -141,8 +152,11 @@ def _check_condition(condition: Condition) -> int:
     config = _config_of(condition, field)
     values: list[Any] = config.get("Values") or condition.get("Values") or []
     expressions: list[str] = config.get("RegexValues") or []
-    if bool(values) == bool(expressions):
-        raise wrong("A condition value must be specified")
+    if not values and not expressions:
+        what = "condition" if field in _PLAIN else f"'{field}'"
+        raise wrong(f"A {what} value must be specified")
+    if values and expressions:
+        raise wrong("You cannot specify both values and regular expressions")
     if expressions and field not in _WITH_REGEX:
         raise wrong(f"RegexValues is not valid for a condition on '{field}'")
     for value in values:
@@ -160,12 +174,14 @@ def _config_of(condition: Condition, field: str) -> Mapping[str, Any]:
     for other in ("RegexValues", *_CONFIGS.values()):
         if other != own and given.get(other):
             raise wrong(f"{other} is not valid for a condition on '{field}'; use {own}")
-    plain = bool(given.get("Values"))
+    plain: list[str] = given.get("Values") or []
     config: Mapping[str, Any] = given.get(own) or {}
+    if field not in _PLAIN and own not in given:
+        raise wrong(f"A '{own}' must be specified with '{field}'")
     if plain and config:
         raise wrong("You cannot specify both condition values and a configuration")
-    if plain and field not in _PLAIN:
-        raise wrong(f"A condition on '{field}' needs {own}")
+    if len(plain) > 1:
+        raise wrong(f"The '{field}' field contains too many values; the limit is '1'")
     return config
 
 
@@ -174,40 +190,57 @@ def _check_value(field: str, config: Mapping[str, Any], value: Any) -> None:
     if field == "query-string":
         _check_pair(value)
         return
-    if len(value) > _LONGEST_VALUE or not value:
-        raise wrong(f"The condition value '{value}' must be 1 to {_LONGEST_VALUE} characters long")
+    longest = _LONGEST_METHOD if field == "http-request-method" else _LONGEST_VALUE
+    _check_length(field, value, longest)
     match field:
         case "host-header":
             _check_pattern(_HOST, field, value)
         case "path-pattern":
             _check_pattern(_PATH, field, value)
         case "http-header":
-            _check_pattern(_TOKEN, "header name", config.get("HttpHeaderName", ""))
+            _check_header(config.get("HttpHeaderName", ""))
             _check_pattern(_PRINTABLE, field, value)
         case "http-request-method":
-            _check_pattern(_METHOD, field, value)
+            if not _METHOD.fullmatch(value):
+                raise wrong(
+                    "The 'http-request-method' value is invalid; the allowed characters are A-Z, "
+                    "hyphen and underscore"
+                )
         case _:
             _check_source(value)
+
+
+def _check_length(what: str, value: str, longest: int) -> None:
+    """Raise AwsError for an empty value, and for one that is too long."""
+    if not value:
+        raise wrong(f"A '{what}' value must be specified")
+    if len(value) > longest:
+        raise wrong(f"The '{what}' value is too long; the limit is '{longest}'")
+
+
+def _check_header(name: str) -> None:
+    """Raise AwsError for what is no header's name."""
+    _check_length("HttpHeaderName", name, _LONGEST_METHOD)
+    _check_pattern(_TOKEN, "HttpHeaderName", name)
+    if name.lower() == "host":
+        raise wrong("Use a host-header condition for the host header")
+    if "'" in name:
+        raise wrong("kirikae local does not carry out header names with an apostrophe")
 
 
 def _check_pattern(allowed: re.Pattern[str], what: str, value: str) -> None:
     """Raise AwsError for a value with other characters."""
     if not allowed.fullmatch(value):
-        raise wrong(f"The {what} '{value}' contains invalid characters or is too long")
-    if what == "header name" and value.lower() == "host":
-        raise wrong("Use a host-header condition for the host header")
-    if what == "header name" and "'" in value:
-        raise wrong("kirikae local does not carry out header names with an apostrophe")
+        raise wrong(f"The '{what}' value {value!r} contains invalid characters")
 
 
 def _check_pair(pair: Any) -> None:
     """A key and a value of a query string."""
     if not pair.get("Value"):
-        raise wrong("A query string condition needs a value")
-    for text in (pair.get("Key", ""), pair["Value"]):
-        if len(text) > _LONGEST_VALUE:
-            raise wrong(f"The query string value '{text}' is longer than {_LONGEST_VALUE}")
-        _check_pattern(_PRINTABLE, "query-string", text)
+        raise wrong("A 'Value' must be specified in 'QueryStringKeyValuePair'")
+    for what, text in (("Key", pair.get("Key", "x")), ("Value", pair["Value"])):
+        _check_length(what, text or "x", _LONGEST_VALUE)
+        _check_pattern(_PRINTABLE, what, text)
 
 
 def _check_source(value: str) -> None:

@@ -55,8 +55,9 @@ class RuleApi:
         not carried out.
         """
         balancer = self._known.balancer(params["LoadBalancerArn"])
-        if "Port" not in params or "Protocol" not in params:
-            raise wrong("A listener of an application load balancer needs a protocol and a port")
+        for key in ("Port", "Protocol"):
+            if key not in params:
+                raise wrong(f"A listener {key.lower()} must be specified")
         port = params["Port"]
         _check_plain(params)
         self._check_actions(params["DefaultActions"])
@@ -212,7 +213,7 @@ class RuleApi:
         for rule in self._state.rules.all():
             same_place = rule["listener"] == listener["arn"] and not rule["default"]
             if same_place and rule["priority"] == priority:
-                raise AwsError("PriorityInUse", f"Priority '{priority}' is currently in use")
+                raise AwsError("PriorityInUse", "The specified priority is in use.")
         row = self._put_rule(
             listener, priority, params["Conditions"], params["Actions"], tags_of(params)
         )

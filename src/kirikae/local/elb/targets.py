@@ -6,11 +6,11 @@ import asyncio
 import logging
 import time
 
-from kirikae.local.elb.configuration import SLOTS
+from kirikae.local.elb.configuration import SLOTS, holds_instances
 from kirikae.local.elb.frontdoor import FrontDoor
 from kirikae.local.elb.health import HealthChecks
 from kirikae.local.elb.known import Known
-from kirikae.local.elb.limits import check_target
+from kirikae.local.elb.limits import check_instance, check_target
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Group, Target
@@ -72,8 +72,9 @@ class Targets:
         Raises AwsError for what is no private address, and beyond 64 targets in a group.
         """
         group = self._known.group(params["TargetGroupArn"])
+        check = check_instance if holds_instances(group) else check_target
         for target in params["Targets"]:
-            check_target(target["Id"])
+            check(target["Id"])
         for target in params["Targets"]:
             self.register(group, target["Id"], target.get("Port", group["port"]))
         await self.tell_door(group["id"])
@@ -239,13 +240,13 @@ class Targets:
                         "Port": port,
                     },
                     "HealthCheckPort": str(port) if traffic else group["check_port"],
-                    "TargetHealth": _show_health(registered.get((address, port)), in_use),
+                    "TargetHealth": _show_health(group, registered.get((address, port)), in_use),
                 }
             )
         return {"TargetHealthDescriptions": answers}
 
 
-def _show_health(target: Target | None, in_use: bool) -> Plain:
+def _show_health(group: Group, target: Target | None, in_use: bool) -> Plain:
     """State and reason code as AWS gives them."""
     if target is None:
         return {
@@ -256,6 +257,12 @@ def _show_health(target: Target | None, in_use: bool) -> Plain:
         return {
             "State": "unused",
             "Reason": "Target.NotInUse",
+        }
+    if holds_instances(group) and target["state"] != "draining":
+        return {
+            "State": "unused",
+            "Reason": "Target.InvalidState",
+            "Description": "kirikae local has no instances",
         }
     health: Plain = {"State": target["state"]}
     if target["reason"]:
