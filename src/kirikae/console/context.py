@@ -36,7 +36,8 @@ def load_project(here: Here) -> Project:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageProblem(
-            f"{path}: {error.strerror}; name the project file with --project FILE"
+            f"{path}: {error.strerror}; name the project file with --project FILE, "
+            "or write a first one with `kirikae init`"
         ) from error
     except UnicodeDecodeError as error:
         raise UsageProblem(
