@@ -183,6 +183,11 @@ def test_a_release_is_deployed_moved_backed_out_moved_again_and_retired(user, lo
         h["who"].startswith("arn:aws:sts::123456789012") for h in history
     )
     assert any("ModifyRule:" in r for h in history for r in h["requests"])
+
+    # As the tutorial does: everybody back after the end, and a new move from 0%.
+    assert user.run("back-out", "web")[0] == 3 and user.weights() == [999, 0]
+    code, out, err = user.run("move", "start", "web", "--detach")
+    assert code == 0 and "web is planned" in out, err
     assert load.failures == []
 
 

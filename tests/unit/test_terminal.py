@@ -230,7 +230,9 @@ def test_codes_are_completed_and_another_project_file_is_read(folder):
     assert completed("move", "plan", "") == []
 
 
-@pytest.mark.parametrize("group", ["move", "survey", "build", "release", "local", "project"])
+@pytest.mark.parametrize(
+    "group", ["move", "survey", "build", "release", "local", "project", "jobs"]
+)
 def test_the_help_of_a_group_cuts_no_sentence(group):
     """Each verb's whole first paragraph."""
     command = cli.get_command(click.Context(cli), group)

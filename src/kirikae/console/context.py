@@ -44,7 +44,10 @@ def read_bytes(path: Path) -> bytes:
             raw = file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise UsageProblem(f"{path}: {why}; name the project file with --project FILE") from error
+        raise UsageProblem(
+            f"{path}: {why}; name the project file with --project FILE, "
+            "or write a first one with `kirikae init`"
+        ) from error
     assert_size(len(raw), str(path))
     return raw
 

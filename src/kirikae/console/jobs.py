@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from kirikae.console.here import Answer, Here
-from kirikae.console.options import JSON, LANG
+from kirikae.console.options import JSON, LANG, Whole
 from kirikae.console.speech import Speech
 from kirikae.jobs.calendar import Due, calendar, utc
 from kirikae.jobs.errors import NoCrontab
@@ -48,7 +48,7 @@ SYSTEM = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Whole)
 def jobs() -> None:
     """Read crontabs as the host's own cron does."""
 
