@@ -49,10 +49,11 @@ class _Writer:
         """Lines of a list: technical words that stand on the page, and what they mean."""
         for name in _term_names():
             pattern = self.speech.say(said(f"console.report.terms.{name}.word"))
-            match = re.search(pattern, said_before, re.IGNORECASE)
-            if match:
-                text = self.word(f"terms.{name}.text")
-                yield f"<li><b>{html.escape(match[0])}</b>: {text}</li>"
+            found = re.finditer(pattern, said_before, re.IGNORECASE)
+            words = dict.fromkeys(match[0].lower() for match in found)
+            if words:
+                shown = html.escape(" / ".join(words))
+                yield f"<li><b>{shown}</b>: {self.word(f'terms.{name}.text')}</li>"
 
     def row(self, task: Task) -> str:
         """A line of the table of tasks, escaped; a code that no catalogue has stands for itself."""
