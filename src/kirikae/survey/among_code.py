@@ -72,6 +72,10 @@ def rewritten_code(view: View) -> Iterator[Kept]:
 def code_trees(view: View) -> list[str]:
     """Trees that were read as code, and those that are by their look: nobody names them where the
     collector looks for names."""
+    return view.once("code_trees", lambda: _code_trees(view))
+
+
+def _code_trees(view: View) -> list[str]:
     trees = [code.root for code in view.code]
     paths = sorted(folder.path for folder in view.bundle.folders)
     for path in paths:

@@ -158,6 +158,10 @@ def _most(names: Sequence[str], shows: Callable[[str], bool]) -> bool:
 
 def roots(view: View) -> list[Root]:
     """Every tree that a service of this host writes into or could."""
+    return view.once("roots", lambda: _roots(view))
+
+
+def _roots(view: View) -> list[Root]:
     found: dict[str, Root] = {}
     for root in [*_writable_roots(view), *_among_code(view)]:
         found.setdefault(root.path, root)

@@ -6,9 +6,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
 from kirikae.model.bundle import (
     MASKED,
@@ -35,6 +36,7 @@ _SHARED = ("/tmp", "/var/tmp", "/var/crash", "/run/lock", "/var/lock")
 _OWNER_WRITES = 0o200
 _GROUP_WRITES = 0o020
 _ALL_WRITE = 0o002
+Found = TypeVar("Found")
 SHOWN = 200
 """Characters of a line that evidence quotes."""
 READS = re.compile(
@@ -78,6 +80,14 @@ class View:
     def __init__(self, bundle: Bundle) -> None:
         """Nothing is worked out yet."""
         self.bundle = bundle
+        self._known: dict[str, Any] = {}
+
+    def once(self, what: str, work: Callable[[], Found]) -> Found:
+        """What modules above this one work out of a host: several rules ask for it."""
+        if what not in self._known:
+            self._known[what] = work()
+        found: Found = self._known[what]
+        return found
 
     def trace(
         self,
