@@ -139,12 +139,13 @@ class _Tree:
         return self._count(file for file in self._files if is_data(file))
 
     def _count(self, files: Iterable[File]) -> Mapping[str, int]:
+        direct = Counter(parent_of(file.path) for file in files)
         counts: Counter[str] = Counter()
-        for file in files:
-            folder = parent_of(file.path)
-            while under(folder, [self._root]):
-                counts[folder] += 1
-                folder = parent_of(folder)
+        for folder, many in direct.items():
+            around = folder
+            while around == self._root or below(around, self._root):
+                counts[around] += many
+                around = parent_of(around)
         return counts
 
     def _mostly_data(self, folder: str) -> bool:
