@@ -45,6 +45,7 @@ _MEDIA = re.compile(
 _RELEASES = re.compile(r"/(releases|versions|revisions)$")
 
 
+_LOG = re.compile(r"\.log(\.\d+)?(\.gz)?$|\.log-\d+(\.gz)?$")
 _SESSION = re.compile(r"^(sess_|cgisess_|ci_session)|^SESSIONS\.ser$|\.session$|^session[-_.]")
 
 
@@ -89,6 +90,11 @@ def is_session(path: str) -> bool:
 def is_media(path: str) -> bool:
     """Such as people send: pictures, documents, sound."""
     return bool(_MEDIA.search(name_of(path)))
+
+
+def is_log(path: str) -> bool:
+    """By its name, rotated or not."""
+    return bool(_LOG.search(path))
 
 
 def is_vendored(path: str) -> bool:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from kirikae.model.bundle import File, Folder
 from kirikae.survey.among_code import Kept, code_trees, kept_among_code
 from kirikae.survey.brought import (
+    is_log,
     is_media,
     is_program,
     is_session,
@@ -134,7 +135,7 @@ def _kind(
     if _most(names, is_session):
         return "session"
     kind = kind_of(path.removeprefix(around) or f"/{name_of(path)}")
-    if kind == UNKNOWN and path.endswith(".log"):
+    if kind == UNKNOWN and _most(names or [path], is_log):
         return "log"
     if kind != UNKNOWN:
         return kind
