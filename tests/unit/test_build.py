@@ -152,6 +152,30 @@ def test_nothing_secret_is_written():
         assert "<masked" not in text and "Tanuki" not in text and "AWS_SECRET" not in text, name
 
 
+def test_a_value_with_a_secret_inside_it_is_passed_as_a_secret():
+    """A URL with a password: never as a plain value, and somebody is told what to put there."""
+    url = "postgres://shop:<masked:c6dbf21f3957a1b9>@db1/shop"
+    change = ("SHOP_REGION=jp", f"SHOP_REGION={url}")
+    bundles = [altered("web1", change), altered("web2", change)]
+    found, written = made(bundles=bundles)
+    task = json.loads(render(written.files["ecs/ecs-task-def.json"], "t", VALUES))
+    app, _ = task["containerDefinitions"]
+    assert "SHOP_REGION" not in {each["name"] for each in app["environment"]}
+    assert {"name": "SHOP_REGION", "valueFrom": "/bookshop/shop-region"} in app["secrets"]
+    assert any("put the whole value into /bookshop/shop-region" in note for note in written.notes)
+    assert all("<masked" not in text for text in written.files.values())
+    codes = {(each.code, each.where) for each in findings(bundles, [], TODAY)}
+    assert ("CF12", "/etc/default/bookshop:SHOP_REGION") in codes
+    assert not found.questions
+
+
+def test_a_command_with_a_secret_stops_the_writing():
+    """It would stand in the image, masked and useless, or in clear in every list of processes."""
+    change = (" --chdir ", " --token <masked:c6dbf21f3957a1b9> --chdir ")
+    found, _ = made(bundles=[altered("web1", change), altered("web2", change)])
+    assert any("the command of bookshop.service holds a secret" in q for q in found.questions)
+
+
 def test_every_path_has_one_place_and_a_reason():
     """Over all folders, files and packaged paths of a host; a path that no rule knows is told, not
     guessed."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,7 +126,14 @@ def test_a_command_that_says_no_is_told_by_its_last_words(client):
 def test_a_host_that_cannot_be_reached_is_another_thing_than_a_failed_command(client, monkeypatch):
     """Nothing was done there, and the message says how to try."""
     client(complaint="no route", code=255)
-    with pytest.raises(HostSilent, match=r"web1: no route; try `ssh web1 true`"):
+    with pytest.raises(HostSilent) as caught:
+        Host("ssh://deploy@Web1:2222").run("true")
+    # The same user, port and options: another command might try something else.
+    tried = re.search(r"^Web1: no route; try `(.*)`$", str(caught.value))
+    assert tried is not None
+    assert tried[1] == f"{os.environ['KIRIKAE_SSH']} -p 2222 deploy@Web1 true"
+    client(complaint="Host key verification failed.", code=255)
+    with pytest.raises(HostSilent, match=r"run `.* web1 true` once by hand, and accept its key"):
         Host("ssh://web1").run("true")
     monkeypatch.setenv("KIRIKAE_SSH", "not-there")
     host = Host("ssh://web1")

@@ -15,6 +15,7 @@ from kirikae.console.catalogue import catalogue
 from kirikae.console.context import load_project
 from kirikae.console.here import Here
 from kirikae.console.kinds import read_project
+from kirikae.console.speech import Speech
 from kirikae.console.surveyed import amazon_file, state_folder, survey_findings, year_after
 from kirikae.survey import amazon
 from kirikae.survey.catalogue import catalogue as survey_catalogue
@@ -244,6 +245,31 @@ def test_one_silent_host_does_not_keep_us_from_the_others(folder, ssh):
     assert one["outcome"] == "done" and one["hosts"][0]["size"] > 100_000
     none = run("survey", "collect", "web2", "--json")
     assert none.exit_code == 1 and none.json["hosts"][0]["kept"] == ""
+
+
+def test_a_busy_host_can_be_given_more_time(folder, ssh):
+    """And is told to: which option, and a time that is longer."""
+    ssh.write_text("#!/bin/sh\nexec sleep 20\n")
+    refused = run("survey", "collect", "web1", "--time-limit", "1s")
+    assert refused.exit_code == 1
+    assert "web1: did not finish within 1 s" in refused.stderr.replace("web1: web1 ", "web1: ")
+    assert "a busy host needs longer: --time-limit 1m" in refused.stderr
+    assert run("survey", "collect", "--time-limit", "soon").exit_code == 2
+
+
+def test_each_host_is_told_as_soon_as_it_is_done(folder, ssh):
+    """In either language; the answer keeps the order of the project file."""
+    heard = []
+    here = Here()
+    project = load_project(here)
+    hosts = collecting.chosen_hosts(project, ["web1", "web2"])
+    collected = collecting.collect_from(here, project, hosts, 60, heard.append)
+    assert [look.host for look in collected.looks] == ["web1", "web2"]
+    for language in ("en", "ja"):
+        first, *rest = (Speech(language).say(each) for each in heard)
+        assert "web1, web2" in first
+        assert len(rest) == 2 and {line[:4] for line in rest} == {"web1", "web2"}
+        assert "2" in rest[1]
 
 
 def test_a_dry_run_of_looking_says_where_it_would_look(folder, ssh):

@@ -54,11 +54,18 @@ def environment_of(workload: Workload, project: Project) -> Environment:
             notes.append(f"{variable.name} is left out: {left_out}")
         elif variable.secret:
             secret[variable.name] = secret_name(project, variable.name)
+            if variable.partly_secret:
+                notes.append(_whole_value(variable.name, secret[variable.name]))
         else:
             plain[variable.name] = variable.value
     plain |= project.build.environment
     named = {name: place for name, place in project.build.secrets.items() if name not in plain}
     return Environment(plain, secret | named, tuple(notes))
+
+
+def _whole_value(name: str, place: str) -> str:
+    """The secret alone would not do."""
+    return f"{name} has a secret inside its value (CF12): put the whole value into {place}"
 
 
 def _why_left_out(variable: Variable) -> str | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from kirikae.aws.session import Aws
@@ -19,11 +21,15 @@ from kirikae.hosts.ssh import Host
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.finding import Finding
 from kirikae.model.project import Project
+from kirikae.model.said import Said, said
 from kirikae.move.kind import LISTENER_RULE
 from kirikae.survey import amazon
-from kirikae.survey.collect import Keys, collect, project_key
-from kirikae.survey.errors import BundleProblem
+from kirikae.survey.bundles import read
+from kirikae.survey.collect import TIMEOUT_S, Keys, collect, project_key
+from kirikae.survey.errors import BundleProblem, TreeProblem
+from kirikae.survey.offline import bundle_of
 from kirikae.survey.shelf import Shelf
+from kirikae.survey.trees import FolderTree, TarTree, Tree
 
 # Hosts that are looked at side by side.
 _AT_ONCE = 8
@@ -111,29 +117,47 @@ def would_collect(hosts: Sequence[Host]) -> Answer:
     return would(lines, {"hosts": [host.url for host in hosts]})
 
 
+def silent(what: Said) -> None:
+    """Nobody is there who would like to hear how it goes on."""
+
+
 def collect_from(
     here: Here,
     project: Project,
     hosts: Sequence[Host],
+    timeout_s: float = TIMEOUT_S,
+    tell: Callable[[Said], None] = silent,
 ) -> Collected:
     """Look at all of them, side by side.  Raises KeyProblem."""
     keys = project_key(state_folder(here, project) / "survey.key")
-    shelf = shelf_of(here, project)
-    look = partial(_look, keys=keys, shelf=shelf)
+    look = partial(_look, keys=keys, shelf=shelf_of(here, project), timeout_s=timeout_s)
+    names = [host.name for host in hosts]
+    tell(said("console.survey.looking", hosts=", ".join(names), seconds=timeout_s))
+    looks: dict[str, Looked] = {}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        looks = pool.map(look, hosts)
-    return Collected(list(looks))
+        for ended in as_completed(pool.submit(look, host) for host in hosts):
+            looked = ended.result()
+            looks[looked.host] = looked
+            tell(_told(looked, len(looks), len(names)))
+    return Collected([looks[name] for name in names])
+
+
+def _told(looked: Looked, done: int, of: int) -> Said:
+    """How one of several looks ended."""
+    key = "console.survey.silent" if looked.trouble else "console.survey.looked"
+    return said(key, host=looked.host, seconds=looked.seconds, done=done, of=of)
 
 
 def _look(
     host: Host,
     keys: Keys,
     shelf: Shelf,
+    timeout_s: float = TIMEOUT_S,
 ) -> Looked:
     """One silent host does not keep us from the others."""
     began = time.monotonic()
     try:
-        file = shelf.put(host.name, collect(host, keys))
+        file = shelf.put(host.name, collect(host, keys, timeout_s))
         size = file.stat().st_size
     except (HostSilent, CommandFailed, BundleProblem) as error:
         trouble = str(error).removeprefix(f"{host.name}: ")
@@ -145,6 +169,64 @@ def _look(
         size=size,
         seconds=time.monotonic() - began,
     )
+
+
+# --- a host's files without the host
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where the files of one host lie: a directory, or an archive."""
+
+    host: str
+    root: Path | None
+    tar: str | None
+
+    def would(self) -> Answer:
+        """What ``--dry-run`` answers; nothing is read."""
+        line = f"would look at the files of {self.host} in {self.root or self.tar}"
+        return would([line], {"host": self.host, "files": str(self.root or self.tar)})
+
+    def tree(self) -> Tree:
+        """Raises TreeProblem."""
+        if self.root is not None:
+            return FolderTree(self.root)
+        if self.tar == "-":
+            return TarTree(sys.stdin.buffer, "standard input")
+        try:
+            with Path(str(self.tar)).open("rb") as file:
+                return TarTree(file, str(self.tar))
+        except OSError as error:
+            raise TreeProblem(f"{self.tar}: {error.strerror}") from error
+
+
+def files_of(
+    hosts: Sequence[Host],
+    root: Path | None,
+    tar: str | None,
+) -> Files:
+    """Raises UsageProblem where it is not said whose files they are."""
+    if root is not None and tar is not None:
+        raise UsageProblem("--root and --tar are two ways to look; give one of them")
+    if len(hosts) != 1:
+        names = ", ".join(host.name for host in hosts)
+        raise UsageProblem(f"whose files are they? Name one host with --root or --tar: {names}")
+    return Files(hosts[0].name, root, tar)
+
+
+def collect_files(
+    here: Here,
+    project: Project,
+    files: Files,
+) -> Collected:
+    """Look at them.  Raises KeyProblem, TreeProblem, NoMasking."""
+    keys = project_key(state_folder(here, project) / "survey.key")
+    began = time.monotonic()
+    text = bundle_of(files.tree(), files.host, keys)
+    read(text, files.host)
+    file = shelf_of(here, project).put(files.host, text)
+    seconds = time.monotonic() - began
+    return Collected([Looked(files.host, size=file.stat().st_size, seconds=seconds)])
 
 
 # --- the AWS side

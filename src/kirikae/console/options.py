@@ -9,6 +9,16 @@ from __future__ import annotations
 import click
 
 from kirikae.model.said import LANGUAGES
+from kirikae.model.values import seconds_from
+
+
+def seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    """A time with its unit, as in the project file; to be named as an option's ``callback``."""
+    try:
+        return seconds_from(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
 
 JSON = click.option(
     "--json", "as_json", is_flag=True, expose_value=False, help="Print JSON, with the outcome."

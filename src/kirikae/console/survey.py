@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
 import click
 
 from kirikae.console.catalogue import catalogue
 from kirikae.console.collecting import (
     chosen_hosts,
+    collect_files,
     collect_from,
+    files_of,
     look_at_amazon,
+    silent,
     would_collect,
     would_look_at_amazon,
 )
 from kirikae.console.context import load_project
 from kirikae.console.findings import Difference, Explained, Listing, Manner, Questions, plain
 from kirikae.console.here import Answer, Here
-from kirikae.console.options import DRY, JSON, LANG
+from kirikae.console.options import DRY, JSON, LANG, seconds
 from kirikae.console.speech import Speech
 from kirikae.console.surveyed import (
     about_code,
@@ -29,6 +36,9 @@ from kirikae.console.surveyed import (
 )
 from kirikae.model.finding import Severity
 from kirikae.model.project import Project
+from kirikae.model.said import Said
+
+TIME_LIMIT = "10m"
 
 _COLOURS = {
     Severity.BLOCKS: "red",
@@ -59,21 +69,53 @@ def survey() -> None:
 
 @survey.command()
 @click.argument("hosts", nargs=-1)
+@click.option(
+    "--time-limit",
+    callback=seconds,
+    default=TIME_LIMIT,
+    show_default=True,
+    help="How long the look at one host may take, such as 30m for a busy one.",
+)
+@click.option(
+    "--root",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Look at the files of one of HOSTS in DIR instead, such as a mounted disk.",
+)
+@click.option(
+    "--tar",
+    metavar="FILE",
+    help="Look at the files of one of HOSTS in a tar archive instead; -: from standard input.",
+)
 @JSON
 @DRY
 @click.pass_obj
 def collect(
     here: Here,
     hosts: tuple[str, ...],
+    time_limit: float,
+    root: Path | None,
+    tar: str | None,
     dry_run: bool,
 ) -> Answer:
     """Look at HOSTS (default: all of the project file) over SSH; nothing is installed or written
     there."""
     project = load_project(here)
     chosen = chosen_hosts(project, hosts)
+    if root is not None or tar is not None:
+        files = files_of(chosen, root, tar)
+        return files.would() if dry_run else collect_files(here, project, files).answer()
     if dry_run:
         return would_collect(chosen)
-    return collect_from(here, project, chosen).answer()
+    return collect_from(here, project, chosen, time_limit, _progress(here)).answer()
+
+
+def _progress(here: Here) -> Callable[[Said], None]:
+    """On a terminal: a look takes minutes on a busy host."""
+    if not sys.stderr.isatty():
+        return silent
+    speech = Speech(here.language())
+    return lambda what: click.echo(speech.say(what), err=True)
 
 
 @survey.command()

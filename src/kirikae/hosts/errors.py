@@ -2,6 +2,7 @@
 
 KirikaeError
 ├── HostSilent        1  the host could not be reached or let nobody in; nothing was done there
+│   └── HostBusy      1  the host did not finish within the time it was given
 └── CommandFailed     1  a command ran on the host and said no
 """
 
@@ -12,6 +13,10 @@ from kirikae.model.errors import KirikaeError
 
 class HostSilent(KirikaeError):
     """The host could not be reached or let nobody in; nothing was done there."""
+
+
+class HostBusy(HostSilent):
+    """The host did not finish within the time it was given."""
 
 
 class CommandFailed(KirikaeError):

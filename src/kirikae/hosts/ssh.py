@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO
 
-from kirikae.hosts.errors import CommandFailed, HostSilent
+from kirikae.hosts.errors import CommandFailed, HostBusy, HostSilent
 from kirikae.model.errors import UsageProblem
 
 _AS_ROOT = (
@@ -34,6 +34,7 @@ _OPTIONS = (
 )
 _NO_CONNECTION = 255
 """The exit status that ssh keeps for trouble of its own (ssh(1), EXIT STATUS)."""
+_UNKNOWN_KEY = "Host key verification failed"
 _BODY_MAX = 1 << 20
 
 
@@ -95,9 +96,11 @@ class Host:
         self.url = url
         self.name = address.name
         self._login = address.login
-        self._client = [*shlex.split(os.environ.get("KIRIKAE_SSH", "ssh")), *_OPTIONS]
-        if address.port is not None:
-            self._client += ["-p", str(address.port)]
+        words = shlex.split(os.environ.get("KIRIKAE_SSH", "ssh"))
+        port = [] if address.port is None else ["-p", str(address.port)]
+        self._client = [*words, *_OPTIONS, *port]
+        # What a person types to see it alone: the same user, port and options, and questions.
+        self._by_hand = shlex.join([*words, *port, address.login, "true"])
 
     def run(self, script: str, given: bytes | None = None, timeout_s: float = 120) -> bytes:
         """Run a POSIX sh script as root where that is allowed, and return what it wrote.
@@ -142,17 +145,25 @@ class Host:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise HostSilent(f"{self.name} did not finish within {timeout_s:.0f} s") from error
+            raise HostBusy(f"{self.name} did not finish within {timeout_s:.0f} s") from error
         except OSError as error:
             raise self._no_client(error) from error
         complaint = done.stderr.decode(errors="replace").strip()
         if done.returncode == _NO_CONNECTION:
             raise HostSilent(
-                f"{self.name}: {complaint or 'the connection failed'}; try `ssh {self.name} true`"
+                f"{self.name}: {complaint or 'the connection failed'}; {self._hint(complaint)}"
             )
         if done.returncode:
             raise self._failed(done.returncode, complaint, done.stdout)
         return done.stdout
+
+    def _hint(self, complaint: str) -> str:
+        """What to do about a connection that failed."""
+        if _UNKNOWN_KEY in complaint:
+            return (
+                f"run `{self._by_hand}` once by hand, and accept its key if it is this host's own"
+            )
+        return f"try `{self._by_hand}`"
 
     def _failed(self, code: int, complaint: str, output: bytes) -> CommandFailed:
         """The last lines of what the command wrote say best why."""

@@ -20,8 +20,13 @@ class Variable:
 
     @property
     def secret(self) -> bool:
-        """Was its value masked by the collector?"""
-        return self.value.startswith(MASKED)
+        """Was its value masked by the collector, or a part of it, as the password in a URL?"""
+        return MASKED in self.value
+
+    @property
+    def partly_secret(self) -> bool:
+        """Does something stand around the secret?"""
+        return self.secret and not (self.value.startswith(MASKED) and self.value.endswith(">"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import shlex
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
+from kirikae.hosts.errors import HostBusy
 from kirikae.hosts.files import create_durably, keep_private, read_privately
 from kirikae.hosts.ssh import Host
 from kirikae.survey.bundles import read
@@ -62,14 +64,27 @@ def _derived(purpose: bytes, raw: bytes) -> str:
 
 
 def script(keys: tuple[str, str]) -> str:
-    """The collecting script with the project's keys before it."""
+    """The collecting script, with the project's keys and the rules for secrets before it."""
     outer, inner = keys
-    body = (files("kirikae.survey") / "collect.sh").read_text(encoding="utf-8")
-    return f"K1={outer}\nK2={inner}\n{body}"
+    room = files("kirikae.survey")
+    body = (room / "collect.sh").read_text(encoding="utf-8")
+    rules = (room / "mask.awk").read_text(encoding="utf-8")
+    return f"K1={outer}\nK2={inner}\nMASK={shlex.quote(rules)}\n{body}"
 
 
-def collect(host: Host, keys: tuple[str, str]) -> str:
+def collect(
+    host: Host,
+    keys: tuple[str, str],
+    timeout_s: float = TIMEOUT_S,
+) -> str:
     """The text of a bundle, proven readable.  Raises HostSilent, CommandFailed, BundleProblem."""
-    text = unpacked(host.run(script(keys), timeout_s=TIMEOUT_S))
+    try:
+        text = unpacked(host.run(script(keys), timeout_s=timeout_s))
+    except HostBusy as error:
+        more = round(2 * timeout_s / 60) or 1
+        raise HostBusy(
+            f"{error}; a look runs at the lowest priority, so a busy host needs longer: "
+            f"--time-limit {more}m"
+        ) from error
     read(text, host.name)
     return text

@@ -1,11 +1,14 @@
 # kirikae survey: looks at this machine and writes what it sees to standard output.
 # POSIX sh.  Reads only: installs nothing, writes no file, opens no pipe, socket or device.  Values that look secret leave this
-# machine only as fingerprints, SHA-256(K1 SHA-256(K2 value)); K1 and K2 are two keys of the project, given above.
+# machine only as fingerprints, SHA-256(K1 SHA-256(K2 value)); K1 and K2 are two keys of the project, given above with MASK (mask.awk).
 # Answer: "@section arguments" lines, each followed by lines that begin with "|"; the last line is "@end".
 set -u
 LC_ALL=C; export LC_ALL
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; export PATH
 renice -n 19 $$ >/dev/null 2>&1
+# One core, the last of those that are allowed: the others are the service's.
+core=$(taskset -pc $$ 2>/dev/null); core=${core##*[ ,-]}
+[ -z "$core" ] || taskset -pc "$core" $$ >/dev/null 2>&1
 ionice -c 3 -p $$ >/dev/null 2>&1
 has() { command -v "$1" >/dev/null 2>&1; }
 section() { printf '@%s\n' "$*"; }
@@ -16,98 +19,36 @@ TAB=$(printf '\t')
 BROKEN='*
 *'
 
-# --- secrets --------------------------------------------------------------------------------------------------------
-MASK='
-function secret(k) {
-    if (k == "PWD" || k == "OLDPWD") return 0
-    k = tolower(k)
-    if (k ~ /^(proxy|fastcgi|uwsgi|scgi|grpc|memcached)_pass$/) return 0
-    if (k ~ /(file|path|_dir|len|length|timeout|expires?|ttl|policy|_min|_max|min_|max_|_id|keyid|enabled?|param|hash|field|name|type|format|header)$/) return 0
-    return k ~ /(passw|passphrase|passwd|pwd$|pass$|secret|token|api_?-?key|access_?-?key|private_?-?key|credential|auth_?-?key|salt$|requirepass|masterauth|psk$|(signing|encryption|app|cookie|crypt)_?-?key|authorization)/
+# --- secrets: MASK is mask.awk, given above ------------------------------------------------------------------------------
+sum_of() { sum=$(printf '%s' "$1" | sha256sum) && printf '%s\n' "${sum%% *}"; }
+fingerprint() { inner=$(sum_of "$K2$1"); outer=$(sum_of "$K1$inner"); printf '%.16s' "$outer"; }
+# "fingerprint<TAB>value" of each value on standard input, the longest first: a value may hold another one.
+fingerprints() {
+    grep . | sort -u | awk '{print length($0) "\t" $0}' | sort -rn | cut -f 2- | head -n "$MOST_SECRETS" | while IFS= read -r value; do
+        printf '%s\t%s\n' "$(fingerprint "$value")" "$value"
+    done
 }
-function plain(v) {
-    if (v == "" || length(v) < 3) return 1
-    if (v ~ /^\$[A-Za-z_{(]/ || v ~ /^%[-a-z(]/ || v ~ /^[{]/ || v ~ /^</ || v ~ /^\/[A-Za-z0-9_.-]+\//) return 1
-    if (v ~ /^[0-9]+$/ && length(v) < 6) return 1
-    return tolower(v) ~ /^(yes|no|true|false|on|off|none|null|nil|undef|required|optional|sufficient|requisite|self|str|string|os\.environ.*|os\.getenv.*|env\(.*|getenv.*|process\.env.*)$/
+# Two processes a value: a host with more of them would be busy for minutes.  The others are masked without a fingerprint.
+MOST_SECRETS=3000
+# Some of each way to tell a secret.  An awk that does not find them all here, or prints one, gets no text to mask.
+PROBE='@text x /etc/probe
+|A_PASSWORD="kirikae probe 1" # kirikae
+|curl -u a:kirikae-probe-2 http://kirikae/ <password>kirikae-probe-3</password>
+|$c["db_pw"] = "kirikae-probe-4"; postgres://a:kirikae-probe-5@b/c
+|passwords: ["kirikae-probe-6"]
+|password: |
+|  kirikae-probe-7
+|Environment=A=b TOKEN=kirikae-probe-8
+|location / {fastcgi_param A_SECRET "kirikae-probe-9"; include kirikae;}
+@environments
+|A_TOKEN=kirikae-probe-0	kirikae.service	1'
+probed() {
+    seen=$(printf '%s\n' "$PROBE" | awk -v MODE=find "$MASK" | sort -u | tr '\n' ' ')
+    [ "$seen" = "$(printf 'kirikae probe 1 %skirikae-probe-9 ' "$(printf 'kirikae-probe-%s ' 0 2 3 4 5 6 7 8)")" ] || return 1
+    seen=$(printf '%s\n' $seen | awk '{printf "0123456789abcdef\t%s\n", $0}' | { cat; printf '0123456789abcdef\tkirikae probe 1\n\001\n\002\n%s\n' "$PROBE"; } | awk -v MODE=mask "$MASK")
+    case $seen in *probe-[0-9]*|*'probe 1'*|*unknown*) return 1 ;; esac
+    [ "$(printf '%s\n' "$seen" | grep -c '<masked:0123456789abcdef>')" -eq 8 ] && [ "$(printf '%s\n' "$seen" | wc -l)" -eq "$(printf '%s\n' "$PROBE" | wc -l)" ]
 }
-function random_looking(v) {
-    return length(v) >= 20 && v ~ /^[A-Za-z0-9+\/_=-]+$/ && v !~ /^\// && v ~ /[0-9]/ && v ~ /[a-z]/ && v ~ /[A-Z]/
-}
-function take(v) {
-    if (MODE == "find") print v
-    return "<masked:" (v in fingerprint ? fingerprint[v] : "unknown") ">"
-}
-function scan(line,    out, key, sep, value, quote, end, first, spaced, m) {
-    if (line ~ /-----BEGIN .*PRIVATE KEY/) { inkey = line !~ /-----END/; return "<masked:private-key>" }
-    if (inkey) { if (line ~ /-----END/) inkey = 0; return "<masked:private-key>" }
-    # URLs with a password, tokens of known forms
-    out = ""
-    while (match(line, /:\/\/[^\/ \t:@"<]*:[^@\/ \t"<]+@/)) {
-        m = substr(line, RSTART, RLENGTH); value = m; sub(/^:\/\/[^:]*:/, "", value); value = substr(value, 1, length(value) - 1)
-        key = substr(m, 1, length(m) - length(value) - 1)
-        out = out substr(line, 1, RSTART - 1) key (plain(value) ? value : take(value)) "@"
-        line = substr(line, RSTART + RLENGTH)
-    }
-    line = out line; out = ""
-    while (match(line, /(AKIA[A-Z0-9]+|ASIA[A-Z0-9]+|gh[pousr]_[A-Za-z0-9]+|github_pat_[A-Za-z0-9_]+|xox[abprs]-[A-Za-z0-9-]+|sk_live_[A-Za-z0-9]+|glpat-[A-Za-z0-9_-]+|(Bearer|Basic) +[A-Za-z0-9+\/=._-]+)/)) {
-        m = substr(line, RSTART, RLENGTH)
-        out = out substr(line, 1, RSTART - 1) (length(m) >= 16 ? take(m) : m)
-        line = substr(line, RSTART + RLENGTH)
-    }
-    line = out line; out = ""; first = 1
-    if (match(line, /mysql[a-z]* [^|;]*-p[^ \t]+/)) {
-        m = substr(line, RSTART, RLENGTH); value = m; sub(/^.* -p/, "", value)
-        if (!plain(value) && length(value) < length(m))
-            line = substr(line, 1, RSTART + RLENGTH - 1 - length(value)) take(value) substr(line, RSTART + RLENGTH)
-    }
-    # a name, then "=", ":", "=>" or, after a quoted name, ",": then its value
-    while (match(line, /[A-Za-z0-9_.-]+[]"\047]*[ \t]*(=>|:=|==|=|:|,|[ \t])[ \t]*/)) {
-        m = substr(line, RSTART, RLENGTH); key = m; sub(/[] "\047\t=>:,].*$/, "", key); sep = substr(m, length(key) + 1)
-        out = out substr(line, 1, RSTART - 1) m
-        first = (out ~ /^[ \t]*(export |Environment=|declare |set |SetEnv |env )?["\047]?[A-Za-z0-9_.-]+["\047]?[ \t]*[=: \t][ \t]*$/)
-        line = substr(line, RSTART + RLENGTH)
-        if (sep ~ /,/ && sep !~ /["\047]/) continue
-        # "NAME VALUE" and "directive NAME VALUE", where the value is one word or quoted, as in SetEnv, fastcgi_param, requirepass
-        spaced = secret(key) && out ~ /^[ \t]*([A-Za-z_]+[ \t]+)?[A-Za-z0-9_.-]+[]"\047]*[ \t]+$/ && (line ~ /^["\047]/ || line !~ /[ \t][^ \t;]/)
-        if (sep ~ /^[ \t]+$/ && key !~ /^--?[A-Za-z]/ && !spaced) continue
-        if (sep ~ /==/) continue
-        quote = substr(line, 1, 1)
-        if (quote == "\"" || quote == "\047") {
-            end = index(substr(line, 2), quote); if (!end) end = length(line)
-            value = substr(line, 2, end - 1)
-        } else {
-            quote = ""
-            value = line
-            if (!(first && sep ~ /[=:]/ && secret(key) && out !~ /[ \t]--?[A-Za-z]/ && !(CODE))) sub(/["\047 \t)].*$/, "", value)
-            sub(/[ \t\r]+$/, "", value)
-        }
-        if (!plain(value) && value !~ /^<masked/ && (secret(key) || (!CODE && sep ~ /[=:]/ && random_looking(value)))) {
-            out = out quote take(value)
-            line = substr(line, length(quote) + length(value) + 1)
-        }
-    }
-    return out line
-}
-function everywhere(line,    i, at, v) {
-    for (i = 1; i <= known; i++) {
-        v = values[i]
-        while ((at = index(line, v))) line = substr(line, 1, at - 1) "<masked:" fingerprint[v] ">" substr(line, at + length(v))
-    }
-    return line
-}
-BEGIN { FS = "\t" }
-MODE == "mask" && !mapped {
-    if ($0 == "\001") { mapped = 1; next }
-    v = substr($0, 18); fingerprint[v] = substr($0, 1, 16)
-    if (length(v) >= 8 && v ~ /[A-Za-z]/ && v ~ /[^A-Za-z]/) values[++known] = v
-    next
-}
-/^@/ { inkey = 0; CODE = ($0 ~ /^@code/); if (MODE == "mask") print everywhere($0); next }
-{ line = scan(substr($0, 2)); if (MODE == "mask") print "|" everywhere(line) }
-'
-sum_of() { printf '%s' "$1" | sha256sum | cut -c 1-64; }
-fingerprint() { inner=$(sum_of "$K2$1"); sum_of "$K1$inner" | cut -c 1-16; }
 
 # --- what is there --------------------------------------------------------------------------------------------------
 about() {
@@ -496,7 +437,7 @@ code() {
         fi | while read -r sum name; do
             [ -n "$name" ] && printf '|=\t%s\t%s\n' "$(sum_of "$K1$sum" | cut -c 1-16)" "$name"
         done
-        find "$@" -exec grep -HnE "$TOKENS" {} + 2>/dev/null | grep -v -E '^(Binary file|grep: .*: binary file matches$)' | cut -c 1-400 | head -n 5000 | sed "s|^$root/|\||; t; s|^|\||"
+        find "$@" -exec grep -HnE "$TOKENS" {} + 2>/dev/null | grep -v -E '^(Binary file|grep: .*: binary file matches$)' | head -n 5000 | sed "s|^$root/|\||; t; s|^|\||" | cut -c 1-2000
     done
 }
 sensitive() {
@@ -516,18 +457,18 @@ main() {
         ARGUMENT_FILES=$(printf '%s\n' "$shown" | grep '^ExecStart=' | grep -o '[ =]/[A-Za-z0-9._/@-]*\.\(conf\|cfg\|ini\|ya\{0,1\}ml\|toml\|json\|properties\|env\)' | cut -c 2- | grep -v '^/usr/lib')
     fi
     # No text leaves this machine through an awk that does not mask.
-    case $(printf '@text x y\n|PROBE_PASSWORD="kirikae probe 1"\n' | awk -v MODE=find "$MASK") in
-        'kirikae probe 1') ;;
-        *) missing secrets 'the awk of this machine does not find secrets: no text was sent'; about; packages; echo @end; return ;;
-    esac
+    probed 2>/dev/null || { missing secrets 'the awk of this machine does not find secrets: no text was sent'; about; packages; echo @end; return; }
     NAMED_FILES=$(named_files)
     FOUND_FILES=$(found_files)
     CODE_ROOTS=$(code_roots)
-    # NUL and \001 never reach awk as separators of ours: values are one a line.
-    secrets=$(sensitive 2>/dev/null | awk -v MODE=find "$MASK" | grep . | sort -u)
-    map=$(printf '%s\n' "$secrets" | while IFS= read -r value; do [ -n "$value" ] && printf '%s\t%s\n' "$(fingerprint "$value")" "$value"; done)
-    { about; packages; walk; magic; sensitive; } 2>/dev/null | { printf '%s\n\001\n' "$map"; cat; } | awk -v MODE=mask "$MASK"
-    unset secrets map
+    # Looked at once: what appeared between two looks would be masked by what the first one knew.
+    looked=$(sensitive 2>/dev/null | tr -d '\000-\010')
+    values=$(printf '%s\n' "$looked" | awk -v MODE=find "$MASK" | sort -u)
+    [ "$(printf '%s\n' "$values" | wc -l)" -le "$MOST_SECRETS" ] || missing secrets "more than $MOST_SECRETS secrets: some are masked without a fingerprint and cannot be compared"
+    map=$(printf '%s\n' "$values" | fingerprints)
+    # \001 ends what awk must know, \002 begins what it must scan: names of files hold no more than what was found elsewhere.
+    { printf '%s\n\001\n' "$map"; { about; packages; walk; magic; } 2>/dev/null; printf '\002\n%s\n' "$looked"; } | awk -v MODE=mask "$MASK"
+    unset looked values map
     echo @end
 }
 if has gzip; then main | gzip -c; else main; fi

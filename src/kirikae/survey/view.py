@@ -65,8 +65,8 @@ class Declared:
 
     @property
     def secret(self) -> bool:
-        """Was its value masked by the collector?"""
-        return self.value.startswith(MASKED)
+        """Was its value masked by the collector, or a part of it, as the password in a URL?"""
+        return MASKED in self.value
 
 
 def by_the_runtime(name: str) -> bool:

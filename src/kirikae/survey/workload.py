@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from kirikae.model.bundle import Bundle, Unit, User
+from kirikae.model.bundle import MASKED, Bundle, Unit, User
 from kirikae.model.project import Accepted, BuildSettings
 from kirikae.model.workload import Measured, Variable, Workload, Writable
 from kirikae.survey.errors import NoSurvey
@@ -60,7 +60,7 @@ def workload(
         nofile=_nofile(unit),
         measured=tuple(one for each in views for one in _measured(each, unit.name)),
         left_out=packages.left_out,
-        questions=(*front.questions, *environment.questions),
+        questions=(*_spoken(unit), *front.questions, *environment.questions),
     )
 
 
@@ -127,6 +127,15 @@ def _user(bundle: Bundle, name: str) -> User | None:
         if user.uid == uid:
             return user
     return None
+
+
+def _spoken(unit: Unit) -> Iterator[str]:
+    """A secret among the arguments would stand in the image, and in every list of processes."""
+    if MASKED in unit.command:
+        yield (
+            f"the command of {unit.name} holds a secret: let the service read it from a variable "
+            "or a file (`EnvironmentFile=`), and survey again"
+        )
 
 
 # --- environment

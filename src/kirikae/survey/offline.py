@@ -1,0 +1,423 @@
+"""Make a bundle of a host's files without the host: the sections that collect.sh writes, but those
+of a living machine, each of which is named as not looked at."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+import shlex
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
+from itertools import islice
+
+from kirikae.survey import unitfiles
+from kirikae.survey.masking import masked
+from kirikae.survey.packaged import packages
+from kirikae.survey.trees import MOST_READ, Entry, Tree
+
+_LINKS_AT_MOST = 40
+_NOT_LOOKED_AT = (
+    ("processes", "a root directory has no processes: none was looked at"),
+    ("open", "open files were not looked at: nothing runs in a root directory"),
+    ("sockets", "listeners and connections were not looked at: nothing runs in a root directory"),
+    ("environments", "environments of processes were not looked at: nothing runs here"),
+    ("sysctl", "the kernel's settings were not looked at: only what files say is known"),
+    ("started", "whether enabled services run was not looked at: they are taken to run"),
+    ("began", "when the machine began is not known: what was written since then neither"),
+)
+_PRUNED = re.compile(
+    r"/(proc|sys|dev|boot)(/|$)|/var/lib/dpkg/|/var/lib/apt/lists/"
+    r"|/usr/(?!local(/|$))|.*/\.git(/|$)"
+)
+_LISTED = ("/etc/", "/opt/", "/srv/", "/usr/local/", "/root/", "/home/", "/var/www/")
+_BROUGHT = re.compile(
+    r"/(node_modules|site-packages|__pycache__"
+    r"|\.(git|pyenv|rbenv|nvm|rustup|cargo|npm|m2|cache))/"
+)
+_LISTED_IN_A_FOLDER = 500
+_OWNED_IN_A_FOLDER = 20
+_SET_ID = 0o6000
+_SPOOLS = (
+    "/var/spool/exim4/input",
+    "/var/spool/postfix/deferred",
+    "/var/spool/postfix/active",
+    "/var/spool/mqueue",
+    "/var/spool/cron/atjobs",
+    "/var/spool/at",
+)
+_CRON = re.compile(
+    r"/etc/(crontab|anacrontab)$|/etc/(cron\.(d|hourly|daily|weekly|monthly)|periodic|crontabs)/"
+    r"|/var/spool/cron/"
+)
+_NAMED = re.compile(
+    r"/(opt|srv|var/www|home)/([^/]*/){0,3}"
+    r"(\.env|[^/]*\.env|crontab[^/]*|Procfile|supervisord\.conf"
+    r"|requirements[^/]*\.txt|package\.json|composer\.json|Gemfile|go\.mod)$"
+)
+_NAMED_SIZE = 64 << 10
+_MAGIC = (
+    (b"SQLite format 3", "53514c69746520666f726d61742033"),
+    (b"RRD\0", "52524400"),
+)
+_DATABASES = ("PG_VERSION", "ibdata1", "dump.rdb")
+_DATA = ("/var/", "/srv/", "/opt/", "/home/", "/usr/local/", "/data/")
+_OF_NGINX = re.compile(r"/etc/nginx/(nginx\.conf$|conf\.d/|sites-enabled/)")
+_OF_APACHE = re.compile(r"/etc/(apache2/(sites|conf)-enabled/|httpd/conf(\.d)?/)")
+_NGINX_ROOT = re.compile(r"^[ \t]*root[ \t]+([^;]*);", re.MULTILINE)
+_APACHE_ROOT = re.compile(
+    r"^[ \t]*(?:DocumentRoot|Alias[ \t]+\S+)[ \t]+\"?([^\"\n]*?)\"?[ \t]*$", re.MULTILINE
+)
+_IN_CRON = re.compile(r"/(?:opt|srv|home|usr/local|var/www)/[A-Za-z0-9._/-]*")
+_NO_CODE = re.compile(
+    r"/(etc|root|proc|sys|dev|run|boot)/|/(|etc|usr|usr/s?bin|usr/lib|var|bin|root|home|usr/share"
+    r"|var/lib|usr/local|usr/local/s?bin|tmp|run|proc)$"
+)
+_FILES_OF_CODE = 20_000
+_FILES_TOLD = 500
+_LINES_OF_CODE = 5_000
+_WIDTH = 2_000
+_NOT_CODE = (".pyc", ".log")
+
+
+@cache
+def _script_says(name: str) -> str:
+    """A pattern of collect.sh: both ways to look read the same files."""
+    body = (files("kirikae.survey") / "collect.sh").read_text(encoding="utf-8")
+    found = re.search(rf"^{name}=(.*)$", body, re.MULTILINE)
+    assert found is not None, name
+    return shlex.split(found[1])[0]
+
+
+@cache
+def _unwanted_in_etc() -> tuple[re.Pattern[str], ...]:
+    """What ``found_files`` of collect.sh leaves out below /etc."""
+    body = (files("kirikae.survey") / "collect.sh").read_text(encoding="utf-8")
+    begin = body.index("find /etc -type f")
+    parts = re.findall(
+        r"^ +-e ('.*?')",
+        body[begin : body.index("find /var/spool/cron -type f", begin)],
+        re.MULTILINE,
+    )
+    return tuple(re.compile(shlex.split(part)[0]) for part in parts)
+
+
+def bundle_of(
+    tree: Tree,
+    host: str,
+    keys: tuple[str, str],
+) -> str:
+    """The text of a bundle.  Raises NoMasking."""
+    look = _Look(tree, keys)
+    plain = "".join(f"{line}\n" for line in look.plain(host))
+    sensitive = "".join(f"{line}\n" for line in look.sensitive())
+    return f"@kirikae-bundle 1\n{masked(plain, sensitive, keys)}@end\n"
+
+
+def _section(head: str, lines: Iterable[str]) -> Iterator[str]:
+    """As collect.sh writes one; a line break in a name is \\x01."""
+    yield f"@{head}"
+    for line in lines:
+        yield "|" + line.replace("\n", "\x01")
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One look at a tree."""
+
+    tree: Tree
+    keys: tuple[str, str]
+
+    # --- paths and texts
+
+    def real(self, path: str) -> str:
+        """Links are followed inside the tree: an absolute one begins at its root."""
+        left = _LINKS_AT_MOST
+        done = "/"
+        todo = [part for part in path.split("/") if part]
+        while todo:
+            part = todo.pop(0)
+            here = posixpath.normpath(posixpath.join(done, part))
+            entry = self.tree.entries.get(here)
+            if entry is None or entry.kind != "l" or not left:
+                done = here
+                continue
+            left -= 1
+            if entry.target.startswith("/"):
+                done = "/"
+            todo = [each for each in entry.target.split("/") if each not in ("", ".")] + todo
+        return done
+
+    def text(self, path: str) -> str:
+        """Empty for what is not there."""
+        raw = self.tree.read(self.real(path)) or b""
+        return raw.decode("utf-8", "surrogateescape")
+
+    def below(self, folder: str) -> list[str]:
+        """Paths in and under a folder, in order."""
+        return [path for path in self.paths if path.startswith(folder.rstrip("/") + "/")]
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """Every path."""
+        return sorted(self.tree.entries)
+
+    @cached_property
+    def units(self) -> unitfiles.Units:
+        """Services and timers, as their files say."""
+        return unitfiles.read(self.tree.entries, self.text)
+
+    # --- what is plain
+
+    def plain(self, host: str) -> Iterator[str]:
+        """Sections that say nothing secret."""
+        yield from _section("meta", self._meta(host))
+        yield from _section("passwd", self._users())
+        yield from _section("group", self._groups())
+        yield from _section("mounts", self._mounts())
+        yield from packages(self.tree, self.paths, self.text)
+        yield from _section("files", self._files())
+        yield from _section("magic", self._magic())
+        for what, why in (*_NOT_LOOKED_AT, *self.tree.lost):
+            yield from _section(f"missing {what}", [why])
+
+    def _meta(self, host: str) -> Iterator[str]:
+        """What files say of the machine; cores and memory are not known."""
+        said = self.text("/etc/hostname").strip()
+        yield f"host\t{said or host}"
+        yield f"now\t{int(time.time())}"
+        yield "uid\t0"
+        zone = self.tree.entries.get("/etc/localtime")
+        if zone is not None:
+            yield f"zone\t{zone.target.rpartition('zoneinfo/')[2]}"
+        for name, _, value in _pairs(self.text("/etc/os-release")):
+            bare = value.strip('"')
+            yield f"os_{name}\t{bare}"
+
+    def _users(self) -> Iterator[str]:
+        """name:uid:gid:home:shell"""
+        for cells in _rows(self.text("/etc/passwd"), 7):
+            yield ":".join([cells[0], cells[2], cells[3], cells[5], cells[6]])
+
+    def _groups(self) -> Iterator[str]:
+        """name:gid:members"""
+        for cells in _rows(self.text("/etc/group"), 4):
+            yield ":".join([cells[0], cells[2], cells[3]])
+
+    def _mounts(self) -> Iterator[str]:
+        """What would be mounted."""
+        for line in self.text("/etc/fstab").splitlines():
+            cells = line.split()
+            if len(cells) >= 3 and not line.lstrip().startswith("#"):
+                yield "\t".join(cells[:3])
+
+    def _files(self) -> Iterator[str]:
+        """Folders with what lies in them, and single entries where they matter."""
+        inside: dict[str, list[Entry]] = defaultdict(list)
+        for path in self.paths:
+            entry = self.tree.entries[path]
+            if _PRUNED.match(path):
+                continue
+            if entry.kind == "f":
+                inside[posixpath.dirname(path)].append(entry)
+            elif entry.kind == "l":
+                yield f"L\t{entry.target}\t{path}"
+            elif entry.kind != "d":
+                yield f"O\t{entry.kind}\t{path}"
+        for path in self.paths:
+            entry = self.tree.entries[path]
+            if entry.kind == "d" and not _PRUNED.match(path):
+                yield from self._folder(entry, inside[path])
+
+    def _listed(self, folder: Entry, entries: list[Entry]) -> Iterator[str]:
+        """Files that run as their owner; of the others those that may tell something."""
+        for entry in entries:
+            if entry.mode & _SET_ID:
+                yield _row("U", entry)
+        telling = entries if self._telling(f"{folder.path}/") else []
+        owned = [entry for entry in entries if entry.uid and not telling]
+        for entry in (*telling[:_LISTED_IN_A_FOLDER], *owned[:_OWNED_IN_A_FOLDER]):
+            if not _BROUGHT.search(entry.path):
+                yield _row("F", entry)
+
+    def _folder(self, folder: Entry, entries: list[Entry]) -> Iterator[str]:
+        """Its files that are listed, then itself."""
+        yield from self._listed(folder, entries)
+        newest = max(entries, key=lambda entry: entry.modified, default=None)
+        size = sum(entry.size for entry in entries)
+        numbers = [folder.uid, folder.gid, folder.modified, len(entries), size]
+        numbers.append(newest.modified if newest else 0)
+        name = newest.path if newest else ""
+        yield "\t".join(["D", f"{folder.mode:o}", *map(str, numbers), name, folder.path])
+
+    def _telling(self, path: str) -> bool:
+        """Configuration and code."""
+        return path.startswith(_LISTED) or any(path.startswith(f"{root}/") for root in self.roots)
+
+    def _magic(self) -> Iterator[str]:
+        """Databases in files, by their first bytes."""
+        for path in self.paths:
+            entry = self.tree.entries[path]
+            if entry.kind != "f" or not entry.size or not path.startswith(_DATA):
+                continue
+            begin = self.tree.head(path)
+            for form, name in _MAGIC:
+                if begin.startswith(form):
+                    yield f"{name}\t{path}"
+            if posixpath.basename(path) in _DATABASES:
+                yield f"-\t{path}"
+
+    # --- what may hold secrets
+
+    def sensitive(self) -> Iterator[str]:
+        """Units, texts and code."""
+        yield from _section("units", self.units.services())
+        yield from _section("timers", self.units.timers())
+        yield from _section("scheduled", self.units.scheduled())
+        yield from _section("activated", self.units.activated())
+        scripts = self.below("/etc/init.d")
+        yield from _section("initd", (posixpath.basename(path) for path in scripts))
+        yield from _section("cron", self._cron())
+        yield from _section("spool", self._spool())
+        yield from self._texts()
+        for root in self.roots:
+            yield from self._code(root)
+
+    def _cron(self) -> Iterator[str]:
+        """mode, uid, whether the last line ends, path"""
+        for path in self.paths:
+            entry = self.tree.entries.get(self.real(path))
+            if entry is None or entry.kind != "f" or not _CRON.match(path):
+                continue
+            ends = self.text(path)[-1:] in ("", "\n")
+            yield f"{entry.mode:o}\t{entry.uid}\t{int(ends)}\t{path}"
+
+    def _spool(self) -> Iterator[str]:
+        """How many wait."""
+        for folder in _SPOOLS:
+            if folder in self.tree.entries:
+                waiting = [p for p in self.below(folder) if self.tree.entries[p].kind == "f"]
+                yield f"{folder}\t{len(waiting)}"
+
+    def _texts(self) -> Iterator[str]:
+        """Configuration that collect.sh would send."""
+        withheld = re.compile(_script_says("WITHHELD"))
+        named = self.units.named_files()
+        for path in sorted({*named, *filter(self._found, self.paths)}):
+            raw = self.tree.read(self.real(path))
+            if raw is None or withheld.search(path) or withheld.search(self.real(path)):
+                continue
+            if b"\0" in raw[:4096]:
+                continue
+            mark = hashlib.sha256(self.keys[0].encode() + raw).hexdigest()[:16]
+            lines = raw.replace(b"\0", b"").decode("utf-8", "surrogateescape").split("\n")
+            yield from _section(f"text {mark} {path}", lines[:-1] if not lines[-1] else lines)
+
+    def _found(self, path: str) -> bool:
+        """Does ``found_files`` of collect.sh name it?"""
+        entry = self.tree.entries[path]
+        if entry.kind != "f" or "\n" in path or entry.size > MOST_READ:
+            return False
+        if path.startswith("/etc/"):
+            return not any(pattern.search(path) for pattern in _unwanted_in_etc())
+        if path.startswith("/var/spool/cron/"):
+            return True
+        named = _NAMED.match(path) is not None and "/node_modules/" not in path
+        return named and entry.size <= _NAMED_SIZE
+
+    # --- code
+
+    @cached_property
+    def roots(self) -> list[str]:
+        """Folders of code: of units, of web servers, of crontabs."""
+        found = set(self.units.folders())
+        for path in self.paths:
+            if _OF_NGINX.match(path):
+                found.update(_NGINX_ROOT.findall(self.text(path)))
+            elif _OF_APACHE.match(path):
+                found.update(_APACHE_ROOT.findall(self.text(path)))
+            elif path.startswith(("/etc/cron", "/var/spool/cron/")):
+                named = _IN_CRON.findall(_without_comments(self.text(path)))
+                found.update(posixpath.dirname(each) for each in named)
+        real = {self.real(each.strip()) for each in found if each.startswith("/")}
+        return sorted(each for each in real if self._is_code(each))
+
+    def _is_code(self, path: str) -> bool:
+        """A folder of somebody's own."""
+        entry = self.tree.entries.get(path)
+        return entry is not None and entry.kind == "d" and not _NO_CODE.match(path)
+
+    def _code(self, root: str) -> Iterator[str]:
+        """Fingerprints of its files, and the lines that say something about their surroundings."""
+        inside = [path for path in self.below(root) if self._of_code(path)]
+        if len(inside) > _FILES_OF_CODE:
+            yield from _section(
+                f"missing {root}", ["more than 20,000 files; its code was not read"]
+            )
+            return
+        yield from self._sums(root, inside)
+        lines = (line for path in inside for line in self._telling_lines(path, root))
+        for line in islice(lines, _LINES_OF_CODE):
+            yield f"|{line[:_WIDTH]}"
+
+    def _sums(self, root: str, inside: list[str]) -> Iterator[str]:
+        """The section's head, and the fingerprint of each file where they are few."""
+        sums = sorted(f"{self.tree.sha256(path)}  {path[len(root) + 1 :]}" for path in inside)
+        whole = "".join(f"{line}\n" for line in sums)
+        yield f"@code {self._mark(whole)} {len(inside)} {root}"
+        for line in sums if len(inside) <= _FILES_TOLD else ():
+            digest, _, name = line.partition("  ")
+            yield f"|=\t{self._mark(digest)}\t{name}"
+
+    def _of_code(self, path: str) -> bool:
+        """Not what a package manager laid there."""
+        entry = self.tree.entries[path]
+        if entry.kind != "f" or path.endswith(_NOT_CODE):
+            return False
+        return not re.search(r"/(\.git|node_modules|__pycache__|site-packages)/", path)
+
+    def _mark(self, text: str) -> str:
+        """As collect.sh has it: not to be tried out without the key."""
+        raw = (self.keys[0] + text).encode("utf-8", "surrogateescape")
+        return hashlib.sha256(raw).hexdigest()[:16]
+
+    def _telling_lines(self, path: str, root: str) -> Iterator[str]:
+        """``name:number:text``, as grep prints it."""
+        raw = self.tree.read(path)
+        if raw is None or b"\0" in raw or "\n" in path:
+            return
+        tokens = re.compile(_script_says("TOKENS"))
+        lines = raw.decode("utf-8", "surrogateescape").split("\n")
+        for number, line in enumerate(lines, 1):
+            if tokens.search(line):
+                yield f"{path[len(root) + 1 :]}:{number}:{line}"
+
+
+def _row(kind: str, entry: Entry) -> str:
+    """mode, uid, gid, bytes, modified, changed, path"""
+    numbers = (entry.uid, entry.gid, entry.size, entry.modified, entry.changed)
+    return "\t".join([kind, f"{entry.mode:o}", *map(str, numbers), entry.path])
+
+
+def _rows(text: str, width: int) -> Iterator[list[str]]:
+    """Of passwd(5) and group(5)."""
+    for line in text.splitlines():
+        cells = line.split(":")
+        if len(cells) >= width:
+            yield cells
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str, str]]:
+    """NAME=value lines."""
+    for line in text.splitlines():
+        if re.match(r"[A-Z_]+=", line):
+            yield line.partition("=")
+
+
+def _without_comments(text: str) -> str:
+    """A path in a comment names no code."""
+    return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
