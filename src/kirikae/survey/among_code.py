@@ -107,7 +107,11 @@ class _Candidate:
 class _Tree:
     """One tree of code with what else lies in it."""
 
-    def __init__(self, view: View, root: str) -> None:
+    def __init__(
+        self,
+        view: View,
+        root: str,
+    ) -> None:
         """Nothing is worked out yet."""
         self._view = view
         self._root = root
@@ -171,7 +175,15 @@ class _Tree:
             if not self._mostly_data(each.folder):
                 continue
             top = self._outermost(each.folder)
-            found.setdefault(top, Kept(top, each.why, each.seen, self._root))
+            found.setdefault(
+                top,
+                Kept(
+                    top,
+                    each.why,
+                    each.seen,
+                    self._root,
+                ),
+            )
         for path in sorted(found):
             if not any(below(path, other) for other in found):
                 yield found[path]
@@ -187,7 +199,11 @@ class _Tree:
             top = around
         return top
 
-    def _is_data_around(self, around: str, inside: str) -> bool:
+    def _is_data_around(
+        self,
+        around: str,
+        inside: str,
+    ) -> bool:
         """What lies in the larger folder and not in the smaller one is data, too."""
         code = self._code_in.get(around, 0) - self._code_in.get(inside, 0)
         data = self._data_in.get(around, 0) - self._data_in.get(inside, 0)
@@ -295,7 +311,12 @@ class _Tree:
             newest = max(files, key=lambda file: file.modified)
             place = folder if folder != self._root and len(files) > 1 else newest.path
             why = f"{len(files)} files of code such as {newest.path} are younger than the service"
-            yield Kept(place, why, True, self._root)
+            yield Kept(
+                place,
+                why,
+                True,
+                self._root,
+            )
 
     def _single(self, folders: Iterable[str]) -> Iterator[Kept]:
         """Files that were written between the code."""
@@ -305,7 +326,13 @@ class _Tree:
             for file in files[:_PLACES_AT_MOST]:
                 if self._written(file) or not is_settings(file.path):
                     why = "it did not come with the code around it"
-                    yield Kept(file.path, why, self._written(file), self._root, single=True)
+                    yield Kept(
+                        file.path,
+                        why,
+                        self._written(file),
+                        self._root,
+                        single=True,
+                    )
 
 
 def _came(file: File) -> int:
