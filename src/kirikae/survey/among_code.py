@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -308,15 +308,15 @@ class _Tree:
         for file in young:
             folders[parent_of(file.path)].append(file)
         for folder, files in folders.items():
-            newest = max(files, key=lambda file: file.modified)
-            place = folder if folder != self._root and len(files) > 1 else newest.path
-            why = f"{len(files)} files of code such as {newest.path} are younger than the service"
-            yield Kept(
-                place,
-                why,
-                True,
-                self._root,
-            )
+            yield self._younger(folder, files)
+
+    def _younger(self, folder: str, files: Sequence[File]) -> Kept:
+        """Code of one folder that is younger than the service; a single file stands for itself."""
+        newest = max(files, key=lambda file: file.modified)
+        whole = folder != self._root and len(files) > 1
+        why = f"{len(files)} files of code such as {newest.path} are younger than the service"
+        place = folder if whole else newest.path
+        return Kept(place, why, seen=True, around=self._root)
 
     def _single(self, folders: Iterable[str]) -> Iterator[Kept]:
         """Files that were written between the code."""
