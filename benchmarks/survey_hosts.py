@@ -1,6 +1,6 @@
 """How much of what the services of a host write does the survey find?
 
-Seven hosts of the usual layouts are made from Debian packages and small applications, driven for
+Eight hosts of the usual layouts are made from Debian packages and small applications, driven for
 real, and looked at by the collector.  What was really written is told by the times of all files.
 
     python benchmarks/survey_hosts.py IMAGE [HOST ...]
@@ -79,6 +79,7 @@ LAYOUTS = {
         " do su postgres -c \"psql -qc 'insert into t values (1)'\"; redis-cli set k$i v"
         " >/dev/null; sleep 1.2; done",
     ),
+    "root": Layout("systemctl enable --now agent", "sleep 8"),
     "plain": Layout(
         "su app -s /bin/sh -c 'setsid sh /srv/app/run.sh </dev/null >/dev/null 2>&1 &'",
         "sleep 8",

@@ -9,12 +9,15 @@ from datetime import date
 import pytest
 
 from kirikae.build.sizes import size_of
+from kirikae.console import decision_page
 from kirikae.console.decision import End, Facts, facts_of
 from kirikae.console.decision_page import page
 from kirikae.console.here import Here
 from kirikae.console.kinds import read_project
 from kirikae.console.speech import Speech
+from kirikae.model.catalogue import load
 from kirikae.model.fargate import dollars_a_day
+from kirikae.model.finding import Severity
 from kirikae.survey.errors import NoSurvey
 from kirikae.survey.shelf import Shelf
 from kirikae.survey.survey import findings
@@ -49,7 +52,7 @@ def test_the_page_for_people_who_decide_speaks_plain_words(facts, language):
     """What ends, what is gained, what it takes, what it costs, the risks; one picture; no codes;
     nothing that must be loaded from elsewhere."""
     html = page(facts, Speech(language))
-    assert html.count("<h2>") == 5 and html.count("<svg") == 1
+    assert html.count("<h2>") == 6 and html.count("<svg") == 1
     assert f'lang="{language}"' in html and "$" not in html.replace("$1.48", "").replace("$44", "")
     for name in ("Debian 12 (LTS)", "Python 3.11", "PostgreSQL 15"):
         assert name in html
@@ -152,3 +155,57 @@ def test_the_page_is_written_once_it_is_asked_for(folder):
     refused = run("report", "--out", "file/page.html")
     assert refused.exit_code == 2 and "--out file/page.html" in refused.stderr
     assert run("--read-only", "report").exit_code == 2
+
+
+TECHNICAL = (
+    "session",
+    "localhost",
+    "cron",
+    "environment variable",
+    "load balancer",
+    "listener rule",
+    "security group",
+    "container engine",
+    "kernel",
+    "syslog",
+    "UDP",
+    "root",
+    "queue",
+    "lock file",
+    "locale",
+    "package",
+    "DNS",
+    "vCPU",
+)
+LATIN = re.compile(r"[A-Za-z][A-Za-z.]+")
+NAMES = {"AWS", "PHP", "ID"}
+
+
+def explained(language, sentence):
+    """Names of the terms that a sentence would put at the page's end."""
+    writer = decision_page._Writer(Speech(language))
+    return list(writer.terms(sentence))
+
+
+@pytest.mark.parametrize("word", TECHNICAL)
+def test_a_technical_word_of_the_page_is_explained_at_its_end(word):
+    """F25: "without technical words", and then localhost, cron, locale, vCPU."""
+    assert explained("en", f"something about {word} here")
+
+
+@pytest.mark.parametrize("code", sorted(load("kirikae.survey")))
+def test_every_latin_word_of_a_japanese_title_is_explained(code):
+    entry = load("kirikae.survey")[code]
+    if entry.severity is Severity.HYGIENE:
+        return
+    foreign = set(LATIN.findall(entry.title_ja)) - NAMES
+    lines = " ".join(explained("ja", entry.title_ja))
+    assert all(word.lower() in lines for word in foreign), foreign
+
+
+def test_what_stands_in_nobody_s_way_is_not_called_first(facts):
+    """F25: the page counted a database on a host that takes no part, the survey did not."""
+    told = facts.findings[0]
+    other = replace(told, code="ST06", severity=Severity.BLOCKS, blocks=(), accepted="")
+    only = replace(facts, findings=[other])
+    assert [task.severity for task in only.tasks()] == ["high"]

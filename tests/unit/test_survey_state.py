@@ -260,6 +260,16 @@ def test_collected_assets_are_no_state_though_a_service_owns_them():
     assert state(machine) == set()
 
 
+def test_a_script_began_when_it_began_and_not_with_its_last_sleep():
+    """`while sleep 1` on a real host: what it wrote passed for what came with the code."""
+    machine = Machine()
+    pid = machine.unit("etl", "deploy", "/srv/etl", "/bin/sh /srv/etl/loop", began=RELEASED + 5)
+    machine.process("/bin/sleep 1", 1000, "etl.service", NOW - 1, parent=pid)
+    machine.release("/srv/etl", {"loop.sh": ""}, uid=1000)
+    machine.file("/srv/etl/out/1.csv", 1000, RELEASED + 10)
+    assert state(machine) == {("ST04", "/srv/etl/out")}
+
+
 # --- by whom
 
 

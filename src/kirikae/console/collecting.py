@@ -152,7 +152,7 @@ def _look(
     host: Host,
     keys: Keys,
     shelf: Shelf,
-    timeout_s: float,
+    timeout_s: float = TIMEOUT_S,
 ) -> Looked:
     """One silent host does not keep us from the others."""
     began = time.monotonic()

@@ -172,9 +172,11 @@ def _point(part: str, name: str, **blanks: object) -> Point:
 
 
 def _severity(finding: Finding) -> str:
-    """What blocks the first visitor comes first, whatever else it is."""
+    """What blocks the first visitor comes first, whatever else it is, and nothing else does."""
     if finding.stops("traffic"):
         return Severity.BLOCKS.value
+    if finding.severity is Severity.BLOCKS:
+        return Severity.HIGH.value
     return finding.severity.value
 
 

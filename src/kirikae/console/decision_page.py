@@ -7,6 +7,7 @@ Everything that goes into it is escaped here; the words come from ``words/``, th
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -17,9 +18,11 @@ from kirikae.console.catalogue import catalogue
 from kirikae.console.decision import End, Facts, Point, Task
 from kirikae.console.speech import Speech
 from kirikae.model.finding import Severity
-from kirikae.model.said import said
+from kirikae.model.said import said, words_of
 
 _YEAR_DAYS = 365
+_TERM = re.compile(r"console\.report\.terms\.(\w+)\.word")
+_TAG = re.compile(r"<[^>]*>")
 _GONE = "#b3261e"
 _SOON = "#e08a00"
 _LATER = "#3c8d40"
@@ -42,6 +45,16 @@ class _Writer:
         text = html.escape(self.speech.say(point.text))
         return f"<li><b>{title}</b> {text}</li>"
 
+    def terms(self, said_before: str) -> Iterator[str]:
+        """Lines of a list: technical words that stand on the page, and what they mean."""
+        for name in _term_names():
+            pattern = self.speech.say(said(f"console.report.terms.{name}.word"))
+            found = re.finditer(pattern, said_before, re.IGNORECASE)
+            words = dict.fromkeys(match[0].lower() for match in found)
+            if words:
+                shown = html.escape(" / ".join(words))
+                yield f"<li><b>{shown}</b>: {self.word(f'terms.{name}.text')}</li>"
+
     def row(self, task: Task) -> str:
         """A line of the table of tasks, escaped; a code that no catalogue has stands for itself."""
         entry = catalogue().get(task.code)
@@ -56,29 +69,49 @@ class _Writer:
         return f'<tr class="{task.severity}">{columns}</tr>'
 
 
+def _term_names() -> list[str]:
+    """In the order in which the file of words has them."""
+    keys = words_of("kirikae.console")["en"]
+    found = (_TERM.fullmatch(key) for key in keys)
+    return [match[1] for match in found if match]
+
+
 def page(facts: Facts, speech: Speech) -> str:
-    """The whole page."""
+    """The whole page; its technical words are explained at its end."""
     write = _Writer(speech)
     tasks = facts.tasks()
-    return _template().substitute(
-        language=speech.language,
-        title=write.word("title", service=facts.project.service),
-        lead=write.word("lead", hosts=facts.hosts, day=facts.day.isoformat()),
-        ends=write.word("ends"),
-        timeline=_timeline(facts, write),
-        gain=write.word("gain"),
-        gains=_lines(write.point(point) for point in facts.gains()),
-        takes=write.word("takes"),
-        takes_lead=_takes_lead(tasks, write),
-        what=write.word("what"),
-        how_many=write.word("how_many"),
-        where=write.word("where"),
-        rows=_lines(write.row(task) for task in tasks),
-        cost=write.word("cost"),
-        cost_text=html.escape(facts.cost_in_words(speech)),
-        risk=write.word("risk"),
-        risks=_lines(write.point(point) for point in facts.risks()),
-    )
+    parts = _parts(facts, tasks, write)
+    text = html.unescape(_TAG.sub(" ", " ".join(parts.values())))
+    terms = _lines(write.terms(text))
+    return _template().substitute(parts, terms=write.word("words"), terms_list=terms)
+
+
+def _parts(
+    facts: Facts,
+    tasks: Sequence[Task],
+    write: _Writer,
+) -> dict[str, str]:
+    """What goes into the form, by name."""
+    speech = write.speech
+    return {
+        "language": speech.language,
+        "title": write.word("title", service=facts.project.service),
+        "lead": write.word("lead", hosts=facts.hosts, day=facts.day.isoformat()),
+        "ends": write.word("ends"),
+        "timeline": _timeline(facts, write),
+        "gain": write.word("gain"),
+        "gains": _lines(write.point(point) for point in facts.gains()),
+        "takes": write.word("takes"),
+        "takes_lead": _takes_lead(tasks, write),
+        "what": write.word("what"),
+        "how_many": write.word("how_many"),
+        "where": write.word("where"),
+        "rows": _lines(write.row(task) for task in tasks),
+        "cost": write.word("cost"),
+        "cost_text": html.escape(facts.cost_in_words(speech)),
+        "risk": write.word("risk"),
+        "risks": _lines(write.point(point) for point in facts.risks()),
+    }
 
 
 def _template() -> Template:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -72,6 +72,10 @@ def rewritten_code(view: View) -> Iterator[Kept]:
 def code_trees(view: View) -> list[str]:
     """Trees that were read as code, and those that are by their look: nobody names them where the
     collector looks for names."""
+    return view.once("code_trees", lambda: _code_trees(view))
+
+
+def _code_trees(view: View) -> list[str]:
     trees = [code.root for code in view.code]
     paths = sorted(folder.path for folder in view.bundle.folders)
     for path in paths:
@@ -103,7 +107,11 @@ class _Candidate:
 class _Tree:
     """One tree of code with what else lies in it."""
 
-    def __init__(self, view: View, root: str) -> None:
+    def __init__(
+        self,
+        view: View,
+        root: str,
+    ) -> None:
         """Nothing is worked out yet."""
         self._view = view
         self._root = root
@@ -135,12 +143,13 @@ class _Tree:
         return self._count(file for file in self._files if is_data(file))
 
     def _count(self, files: Iterable[File]) -> Mapping[str, int]:
+        direct = Counter(parent_of(file.path) for file in files)
         counts: Counter[str] = Counter()
-        for file in files:
-            folder = parent_of(file.path)
-            while under(folder, [self._root]):
-                counts[folder] += 1
-                folder = parent_of(folder)
+        for folder, many in direct.items():
+            around = folder
+            while around == self._root or below(around, self._root):
+                counts[around] += many
+                around = parent_of(around)
         return counts
 
     def _mostly_data(self, folder: str) -> bool:
@@ -166,7 +175,15 @@ class _Tree:
             if not self._mostly_data(each.folder):
                 continue
             top = self._outermost(each.folder)
-            found.setdefault(top, Kept(top, each.why, each.seen, self._root))
+            found.setdefault(
+                top,
+                Kept(
+                    top,
+                    each.why,
+                    each.seen,
+                    self._root,
+                ),
+            )
         for path in sorted(found):
             if not any(below(path, other) for other in found):
                 yield found[path]
@@ -182,7 +199,11 @@ class _Tree:
             top = around
         return top
 
-    def _is_data_around(self, around: str, inside: str) -> bool:
+    def _is_data_around(
+        self,
+        around: str,
+        inside: str,
+    ) -> bool:
         """What lies in the larger folder and not in the smaller one is data, too."""
         code = self._code_in.get(around, 0) - self._code_in.get(inside, 0)
         data = self._data_in.get(around, 0) - self._data_in.get(inside, 0)
@@ -287,10 +308,15 @@ class _Tree:
         for file in young:
             folders[parent_of(file.path)].append(file)
         for folder, files in folders.items():
-            newest = max(files, key=lambda file: file.modified)
-            place = folder if folder != self._root and len(files) > 1 else newest.path
-            why = f"{len(files)} files of code such as {newest.path} are younger than the service"
-            yield Kept(place, why, True, self._root)
+            yield self._younger(folder, files)
+
+    def _younger(self, folder: str, files: Sequence[File]) -> Kept:
+        """Code of one folder that is younger than the service; a single file stands for itself."""
+        newest = max(files, key=lambda file: file.modified)
+        whole = folder != self._root and len(files) > 1
+        why = f"{len(files)} files of code such as {newest.path} are younger than the service"
+        place = folder if whole else newest.path
+        return Kept(place, why, seen=True, around=self._root)
 
     def _single(self, folders: Iterable[str]) -> Iterator[Kept]:
         """Files that were written between the code."""
@@ -300,7 +326,13 @@ class _Tree:
             for file in files[:_PLACES_AT_MOST]:
                 if self._written(file) or not is_settings(file.path):
                     why = "it did not come with the code around it"
-                    yield Kept(file.path, why, self._written(file), self._root, single=True)
+                    yield Kept(
+                        file.path,
+                        why,
+                        self._written(file),
+                        self._root,
+                        single=True,
+                    )
 
 
 def _came(file: File) -> int:

@@ -4,6 +4,7 @@ of a person's, or data."""
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from kirikae.model.bundle import File
 from kirikae.survey.paths import name_of
@@ -32,6 +33,8 @@ _VENDORED = re.compile(
     r"|\.plenv|\.rvm|\.gem|\.cargo|\.rustup|\.local/(lib|share/(pipx|uv))|local/lib/perl5"
     r"|\.composer|\.cpanm?)(/|$)",
 )
+_NAMES_KEPT = 65536
+"""The same names stand in many folders."""
 _RUNS = 0o100
 _OTHERS_WRITE = 0o022
 _MEDIA = re.compile(
@@ -42,12 +45,17 @@ _MEDIA = re.compile(
 _RELEASES = re.compile(r"/(releases|versions|revisions)$")
 
 
+_LOG = re.compile(r"\.log(\.\d+)?(\.gz)?$|\.log-\d+(\.gz)?$")
 _SESSION = re.compile(r"^(sess_|cgisess_|ci_session)|^SESSIONS\.ser$|\.session$|^session[-_.]")
 
 
 def is_code(path: str) -> bool:
     """A file that comes with a release, by its name."""
-    name = name_of(path)
+    return _is_name_of_code(name_of(path))
+
+
+@lru_cache(_NAMES_KEPT)
+def _is_name_of_code(name: str) -> bool:
     return bool(_CODE.search(name) or _CODE_BY_NAME.fullmatch(name))
 
 
@@ -61,7 +69,12 @@ def is_program(file: File) -> bool:
 
 def is_settings(path: str) -> bool:
     """A file that a person or a tool of deployment wrote, by its name."""
-    return bool(_SETTINGS.search(name_of(path)))
+    return _is_name_of_settings(name_of(path))
+
+
+@lru_cache(_NAMES_KEPT)
+def _is_name_of_settings(name: str) -> bool:
+    return bool(_SETTINGS.search(name))
 
 
 def is_data(file: File) -> bool:
@@ -77,6 +90,11 @@ def is_session(path: str) -> bool:
 def is_media(path: str) -> bool:
     """Such as people send: pictures, documents, sound."""
     return bool(_MEDIA.search(name_of(path)))
+
+
+def is_log(path: str) -> bool:
+    """By its name, rotated or not."""
+    return bool(_LOG.search(path))
 
 
 def is_vendored(path: str) -> bool:

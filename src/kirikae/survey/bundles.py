@@ -32,14 +32,32 @@ def read(text: str, host: str) -> Bundle:
 def _read(text: str, host: str) -> Bundle:
     sections = Sections(text)
     meta = sections.pairs("meta")
-    tree = sections.rows("files", 3, rows.entry)
-    opened = sections.rows("open", 3, rows.opened)
+    tree = sections.rows(
+        "files",
+        3,
+        rows.entry,
+    )
+    opened = sections.rows(
+        "open",
+        3,
+        rows.opened,
+    )
     ends = sockets.read(sections)
-    works_in = dict(sections.rows("cwd", 2, rows.works_in))
+    works_in = dict(
+        sections.rows(
+            "cwd",
+            2,
+            rows.works_in,
+        )
+    )
     systemd = bool(sections.named("units"))
     units, processes = with_services(
         tuple(_units(sections, "units")),
-        sections.rows("processes", 10, rows.process),
+        sections.rows(
+            "processes",
+            10,
+            rows.process,
+        ),
         works_in,
         systemd,
     )
@@ -48,31 +66,81 @@ def _read(text: str, host: str) -> Bundle:
         at=number(meta.get("now", "")),
         began=_began(sections),
         meta=meta,
-        users=dict(sections.rows("passwd", 4, rows.user, separator=":")),
-        groups=dict(sections.rows("group", 3, rows.group, separator=":")),
-        mounts=sections.rows("mounts", 3, rows.mount),
+        users=dict(
+            sections.rows(
+                "passwd",
+                4,
+                rows.user,
+                separator=":",
+            )
+        ),
+        groups=dict(
+            sections.rows(
+                "group",
+                3,
+                rows.group,
+                separator=":",
+            )
+        ),
+        mounts=sections.rows(
+            "mounts",
+            3,
+            rows.mount,
+        ),
         packages=tuple(_packages(sections)),
         owners=_owners(sections),
-        changed=sections.rows("changed", 3, rows.changed),
+        changed=sections.rows(
+            "changed",
+            3,
+            rows.changed,
+        ),
         folders=_only(Folder, tree),
         files=_only(File, tree),
         links={link.path: link.target for link in _only(rows.Link, tree)},
         setuid=tuple(entry.file for entry in _only(rows.SetUid, tree)),
-        magic=sections.rows("magic", 2, rows.first_bytes),
+        magic=sections.rows(
+            "magic",
+            2,
+            rows.first_bytes,
+        ),
         units=units,
-        timers=sections.rows("timers", 2, rows.timer),
+        timers=sections.rows(
+            "timers",
+            2,
+            rows.timer,
+        ),
         processes=processes,
         opened=tuple(each for each in opened if each.path.startswith("/")),
         listeners=tuple(sockets.listeners(ends, opened)),
         peers=tuple(sockets.peers(ends)),
-        spool=dict(sections.rows("spool", 2, rows.waiting)),
+        spool=dict(
+            sections.rows(
+                "spool",
+                2,
+                rows.waiting,
+            )
+        ),
         texts=tuple(_texts(sections)),
-        live=sections.rows("environments", 2, rows.live_variable),
+        live=sections.rows(
+            "environments",
+            2,
+            rows.live_variable,
+        ),
         code=tuple(_code(sections)),
-        installed=dict(sections.rows("installed", 2, rows.installed)),
+        installed=dict(
+            sections.rows(
+                "installed",
+                2,
+                rows.installed,
+            )
+        ),
         schedules=tuple(_units(sections, "scheduled")),
         activated=tuple(_units(sections, "activated")),
-        cron=sections.rows("cron", 4, rows.scheduled),
+        cron=sections.rows(
+            "cron",
+            4,
+            rows.scheduled,
+        ),
         folders_of=works_in,
         systemd=systemd,
         # Last: only now is it known what no reader understood.
@@ -93,7 +161,11 @@ def _packages(sections: Sections) -> Iterator[Package]:
     """Installed ones; what was removed may be listed for its configuration files."""
     automatic = set(sections.lines("automatic"))
     depends = sections.pairs("depends")
-    for row in sections.rows("packages", 7, rows.listed):
+    for row in sections.rows(
+        "packages",
+        7,
+        rows.listed,
+    ):
         if row.installed:
             yield Package(
                 name=row.name,
@@ -109,9 +181,17 @@ def _packages(sections: Sections) -> Iterator[Package]:
 def _owners(sections: Sections) -> dict[str, str]:
     """Path -> package; where one package diverted another one's file, both are told apart."""
     owners = {}
-    for owned in sections.rows("owned", 2, rows.owned):
+    for owned in sections.rows(
+        "owned",
+        2,
+        rows.owned,
+    ):
         owners[owned.path] = owned.package
-    for path, moved, package in sections.rows("diverted", 3, rows.diverted):
+    for path, moved, package in sections.rows(
+        "diverted",
+        3,
+        rows.diverted,
+    ):
         owners[moved] = owners.get(path, package)
         owners[path] = package
     return owners
@@ -137,7 +217,11 @@ def _texts(sections: Sections) -> Iterator[Text]:
     for section in sections.named("text"):
         fingerprint, separator, path = section.arguments.partition(" ")
         if separator:
-            yield Text(path, fingerprint, tuple(section.lines))
+            yield Text(
+                path,
+                fingerprint,
+                tuple(section.lines),
+            )
         else:
             sections.lose("text", section.arguments)
 
@@ -168,7 +252,13 @@ def _tree_of_code(section: Section, sections: Sections) -> Code | None:
             lines.append(said)
         elif not _REMARK_OF_GREP.match(line):
             sections.lose("code", line)
-    return Code(root, fingerprint, many, files, tuple(lines))
+    return Code(
+        root,
+        fingerprint,
+        many,
+        files,
+        tuple(lines),
+    )
 
 
 def _missing(sections: Sections) -> Iterator[Missing]:

@@ -166,7 +166,12 @@ def code_differs(views: Views) -> Findings:
     for root in sorted(trees):
         by_host = trees[root]
         if len(by_host) == len(views) and _differ(tree.fingerprint for tree in by_host.values()):
-            yield from _tree_differs(views, root, by_host, places)
+            yield from _tree_differs(
+                views,
+                root,
+                by_host,
+                places,
+            )
 
 
 def _tree_differs(
@@ -185,8 +190,18 @@ def _tree_differs(
         brought = is_code(name) or is_settings(name)
         (code if brought else data).append(name)
     if code or not all(tree.files for tree in every):
-        yield _hot_fix(views, root, code, by_host)
-    yield from _data_differs(views, root, data, by_host)
+        yield _hot_fix(
+            views,
+            root,
+            code,
+            by_host,
+        )
+    yield from _data_differs(
+        views,
+        root,
+        data,
+        by_host,
+    )
 
 
 def _hot_fix(
@@ -281,7 +296,11 @@ def packages_differ(views: Views) -> Findings:
             "CF22",
             where="packages",
             says=f"{len(names)} packages differ: {', '.join(shown)}",
-            evidence=_of_packages(looked, shown, versions),
+            evidence=_of_packages(
+                looked,
+                shown,
+                versions,
+            ),
             count=len(names),
         )
 

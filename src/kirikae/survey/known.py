@@ -109,7 +109,11 @@ def support() -> Supported:
 
 def _runtimes(rows: Mapping[str, Any]) -> Iterator[Runtime]:
     for name, row in rows.items():
-        yield Runtime(name, tuple(row["packages"]), row["ends"])
+        yield Runtime(
+            name,
+            tuple(row["packages"]),
+            row["ends"],
+        )
 
 
 def _supports(rows: Mapping[str, Any]) -> dict[str, Support]:

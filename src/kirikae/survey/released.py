@@ -59,4 +59,8 @@ def _without(code: Code, apart: Sequence[str]) -> Code:
         if not under(f"{code.root}/{name}".rstrip("/"), inside)
     }
     lines = tuple(line for line in code.lines if not under(line.path, inside))
-    return replace(code, files=files, lines=lines)
+    return replace(
+        code,
+        files=files,
+        lines=lines,
+    )

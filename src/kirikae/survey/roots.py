@@ -15,6 +15,7 @@ from typing import NamedTuple
 from kirikae.model.bundle import File, Folder
 from kirikae.survey.among_code import Kept, code_trees, kept_among_code
 from kirikae.survey.brought import (
+    is_log,
     is_media,
     is_program,
     is_session,
@@ -130,11 +131,15 @@ def _kind(
 ) -> str:
     """By files that say it, by its name without that of the application around it, and by what lies
     in it."""
-    names = _names_in(view, path, {path, *folders})
+    names = _names_in(
+        view,
+        path,
+        {path, *folders},
+    )
     if _most(names, is_session):
         return "session"
     kind = kind_of(path.removeprefix(around) or f"/{name_of(path)}")
-    if kind == UNKNOWN and path.endswith(".log"):
+    if kind == UNKNOWN and _most(names or [path], is_log):
         return "log"
     if kind != UNKNOWN:
         return kind
@@ -158,6 +163,10 @@ def _most(names: Sequence[str], shows: Callable[[str], bool]) -> bool:
 
 def roots(view: View) -> list[Root]:
     """Every tree that a service of this host writes into or could."""
+    return view.once("roots", lambda: _roots(view))
+
+
+def _roots(view: View) -> list[Root]:
     found: dict[str, Root] = {}
     for root in [*_writable_roots(view), *_among_code(view)]:
         found.setdefault(root.path, root)
@@ -166,7 +175,20 @@ def roots(view: View) -> list[Root]:
             continue
         file = view.file_at(path)
         inside = view.bundle.under(path)
-        found[path] = _one(view, file, why) if file else _root(view, path, inside, why)
+        found[path] = (
+            _one(
+                view,
+                file,
+                why,
+            )
+            if file
+            else _root(
+                view,
+                path,
+                inside,
+                why,
+            )
+        )
     return _crowds_as_one(found)
 
 
@@ -214,11 +236,20 @@ def _root(
     around: str = "",
 ) -> Root:
     """One tree, as what lies inside of it adds up."""
-    newest = max(inside, key=lambda folder: folder.newest, default=None)
+    newest = max(
+        inside,
+        key=lambda folder: folder.newest,
+        default=None,
+    )
     services = set(view.named_after(path) or why.services or _writers(view, inside))
     return Root(
         path=path,
-        kind=_kind(view, path, (folder.path for folder in inside), around),
+        kind=_kind(
+            view,
+            path,
+            (folder.path for folder in inside),
+            around,
+        ),
         files=sum(folder.files for folder in inside),
         size=sum(folder.size for folder in inside),
         newest=(newest.newest or None) if newest else None,
@@ -251,22 +282,47 @@ def _among_code(view: View) -> Iterator[Root]:
         parts = _split(view, folder)
         for path in parts:
             apart = [part for part in parts if below(part, path)]
-            inside = _inside(view, path, apart)
+            inside = _inside(
+                view,
+                path,
+                apart,
+            )
             seen = kept.seen and path == kept.path
-            yield _root(view, path, inside, _Why(kept.why, seen), kept.around)
+            yield _root(
+                view,
+                path,
+                inside,
+                _Why(kept.why, seen),
+                kept.around,
+            )
 
 
 def _single(view: View, kept: Kept) -> Root:
     """One file that lies between code."""
     [file] = [each for each in view.files_under(parent_of(kept.path)) if each.path == kept.path]
-    return replace(_one(view, file, _Why(kept.why, kept.seen)), among_code=True)
+    return replace(
+        _one(
+            view,
+            file,
+            _Why(kept.why, kept.seen),
+        ),
+        among_code=True,
+    )
 
 
-def _one(view: View, file: File, why: _Why) -> Root:
+def _one(
+    view: View,
+    file: File,
+    why: _Why,
+) -> Root:
     """A single file as a tree of its own."""
     return Root(
         path=file.path,
-        kind=_kind(view, file.path, ()),
+        kind=_kind(
+            view,
+            file.path,
+            (),
+        ),
         files=1,
         size=file.size,
         newest=file.modified,
@@ -290,9 +346,23 @@ def _writable_roots(view: View) -> Iterator[Root]:
         parts = _split(view, top)
         for path in parts:
             apart = (part for part in parts if below(part, path))
-            inside = _inside(view, path, [*code, *apart])
-            if _holds_state(view, path, inside, code):
-                yield _root(view, path, inside, why)
+            inside = _inside(
+                view,
+                path,
+                [*code, *apart],
+            )
+            if _holds_state(
+                view,
+                path,
+                inside,
+                code,
+            ):
+                yield _root(
+                    view,
+                    path,
+                    inside,
+                    why,
+                )
 
 
 def _holds_state(
@@ -302,7 +372,11 @@ def _holds_state(
     code: Sequence[str],
 ) -> bool:
     """More than code, and more than what somebody set there for himself."""
-    if not inside or _only_code(path, inside, code):
+    if not inside or _only_code(
+        path,
+        inside,
+        code,
+    ):
         return False
     files = sum(folder.files for folder in inside)
     listed = [file for file in view.files_under(path) if not under(file.path, code)]
@@ -429,7 +503,14 @@ def _written_to(view: View) -> Iterator[tuple[str, _Why]]:
         says = f"{process.unit} has {path} open for writing"
         name = process.unit.removesuffix(".service")
         place = path if folder in _CROWDED else folder
-        yield place, _Why(says, seen=True, services=(name,))
+        yield (
+            place,
+            _Why(
+                says,
+                seen=True,
+                services=(name,),
+            ),
+        )
     for service in view.services:
         if ROOT in service.uids:
             yield from _written_by_root(view, service)
@@ -439,7 +520,11 @@ def _written_by_root(view: View, service: Service) -> Iterator[tuple[str, _Why]]
     """Root's own services write into folders of root: attributed by the package that both come
     from, or by name."""
     says = f"written since the machine began, by name {service.name}'s"
-    why = _Why(says, seen=True, services=(service.name,))
+    why = _Why(
+        says,
+        seen=True,
+        services=(service.name,),
+    )
     alone = service.unit.own and service.uids == {ROOT} and not service.web
     since = _Why(f"written since {service.name} began, by root", True, (service.name,))
     for file in view.bundle.files:
@@ -447,7 +532,11 @@ def _written_by_root(view: View, service: Service) -> Iterator[tuple[str, _Why]]
             continue
         folder = parent_of(file.path)
         place = file.path if folder in _CROWDED else folder
-        if _belongs(view, file, service):
+        if _belongs(
+            view,
+            file,
+            service,
+        ):
             yield place, why
         elif alone and _wrote(service, file):
             yield "/".join(place.split("/")[:_DEPTH]), since

@@ -111,10 +111,24 @@ class Schedules:
             return
         for fault in table.faults:
             line = _line(text, fault.line)
-            self.dead.append(Dead(text.path, _said(fault), (line,)))
-        self._take(text, table, package)
+            self.dead.append(
+                Dead(
+                    text.path,
+                    _said(fault),
+                    (line,),
+                )
+            )
+        self._take(
+            text,
+            table,
+            package,
+        )
 
-    def _table(self, text: Text, system: bool) -> Table:
+    def _table(
+        self,
+        text: Text,
+        system: bool,
+    ) -> Table:
         """As this host's cron reads it."""
         seen = self._seen.get(text.path)
         end = "" if seen is not None and not seen.ends else "\n"
@@ -125,7 +139,12 @@ class Schedules:
             users=self._bundle.users or None,
         )
 
-    def _take(self, text: Text, table: Table, package: str) -> None:
+    def _take(
+        self,
+        text: Text,
+        table: Table,
+        package: str,
+    ) -> None:
         """The lines that run, and those that somebody switched off."""
         jobs = _of_somebody([_line(text, entry.line) for entry in table.entries])
         doubles = tuple(line for line in jobs if self._leaves_it_to_a_timer(line))
@@ -138,15 +157,36 @@ class Schedules:
             doubles=doubles,
         )
         self.crontabs.append(crontab)
-        self.jobs += [Job(text.path, line, package) for line in crontab.jobs]
+        self.jobs += [
+            Job(
+                text.path,
+                line,
+                package,
+            )
+            for line in crontab.jobs
+        ]
 
-    def _is_dead(self, text: Text, why: str) -> None:
+    def _is_dead(
+        self,
+        text: Text,
+        why: str,
+    ) -> None:
         """The whole file; one that holds nothing but comments is not worth a word."""
         live = tuple(text.live("#"))
         if live:
-            self.dead.append(Dead(text.path, why, live))
+            self.dead.append(
+                Dead(
+                    text.path,
+                    why,
+                    live,
+                )
+            )
 
-    def _file_is_passed_over(self, path: str, system: bool) -> str:
+    def _file_is_passed_over(
+        self,
+        path: str,
+        system: bool,
+    ) -> str:
         """Why cron does not read it; empty: it does, as far as is known."""
         name = name_of(path)
         if parent_of(path) == "/etc/cron.d":
@@ -155,7 +195,15 @@ class Schedules:
                 return f"cron reads no file with a name such as {name}{why}"
         seen = self._seen.get(path)
         user = self._bundle.users.get(name)
-        why = _not_trusted(seen, system, user.uid if user else None) if seen else ""
+        why = (
+            _not_trusted(
+                seen,
+                system,
+                user.uid if user else None,
+            )
+            if seen
+            else ""
+        )
         if not why and not system and self._bundle.users and user is None:
             why = f"{name} is no user of this host"
         return why
@@ -187,11 +235,27 @@ class Schedules:
                 continue
             why = self._not_run(seen, folder)
             if why:
-                self.dead.append(Dead(seen.path, why, (line,)))
+                self.dead.append(
+                    Dead(
+                        seen.path,
+                        why,
+                        (line,),
+                    )
+                )
             else:
-                self.jobs.append(Job(folder, line, package))
+                self.jobs.append(
+                    Job(
+                        folder,
+                        line,
+                        package,
+                    )
+                )
 
-    def _not_run(self, seen: Scheduled, folder: str) -> str:
+    def _not_run(
+        self,
+        seen: Scheduled,
+        folder: str,
+    ) -> str:
         """Why run-parts passes over it; empty: it does not."""
         name = name_of(seen.path)
         why = self._refused_name(name)
@@ -219,7 +283,13 @@ class Schedules:
         package = self._brought_by(text.path)
         for line in text.live():
             if _ANACRON.match(line.text) and not _BY_THE_SYSTEM.search(line.text):
-                self.jobs.append(Job(text.path, line, package))
+                self.jobs.append(
+                    Job(
+                        text.path,
+                        line,
+                        package,
+                    )
+                )
 
     def _brought_by(self, path: str) -> str:
         """The package of a file that nobody has changed since; empty: it is somebody's."""
@@ -243,11 +313,27 @@ class Schedules:
                 continue
             why = _not_waiting(timer, services)
             if why:
-                self.dead.append(Dead(timer.name, why, (line,)))
+                self.dead.append(
+                    Dead(
+                        timer.name,
+                        why,
+                        (line,),
+                    )
+                )
             else:
-                self.jobs.append(Job(timer.name, line, package))
+                self.jobs.append(
+                    Job(
+                        timer.name,
+                        line,
+                        package,
+                    )
+                )
 
-    def _is_the_system_s(self, name: str, package: str) -> bool:
+    def _is_the_system_s(
+        self,
+        name: str,
+        package: str,
+    ) -> bool:
         """By its name or its package's; what somebody wrote himself never is."""
         if not package:
             return name == ".placeholder"
@@ -295,7 +381,11 @@ def _is_crontab(path: str) -> bool:
 
 
 def _line(text: Text, number: int) -> Line:
-    return Line(text.path, number, text.lines[number - 1])
+    return Line(
+        text.path,
+        number,
+        text.lines[number - 1],
+    )
 
 
 def _said(fault: Fault) -> str:
@@ -314,12 +404,20 @@ def _commented(text: Text, rules: Dialect) -> Iterator[Line]:
         said = line.text.strip(" \t")
         drawn = "user-name" in said  # how /etc/crontab explains itself
         if said.startswith("#") and not drawn:
-            entry = read_entry(said.lstrip("# \t"), rules, with_user=False)
+            entry = read_entry(
+                said.lstrip("# \t"),
+                rules,
+                with_user=False,
+            )
             if not isinstance(entry, Said) and entry.command:
                 yield line
 
 
-def _not_trusted(seen: Scheduled, system: bool, owner: int | None) -> str:
+def _not_trusted(
+    seen: Scheduled,
+    system: bool,
+    owner: int | None,
+) -> str:
     """Whom a file belongs to, and who may write it."""
     if seen.mode is not None and seen.mode & _OTHERS_WRITE:
         return (

@@ -84,10 +84,13 @@ def _declared_uids(bundle: Bundle, unit: Unit) -> set[int]:
 
 def _began(processes: Iterable[Process]) -> int | None:
     """When its workers began, not the master that outlives a graceful reload: they are what runs
-    the code of now."""
+    the code of now.
+
+    A worker runs the program that its master runs; what a script calls for a moment is none.
+    """
     every = list(processes)
-    masters = {process.parent for process in every}
-    workers = [process for process in every if process.pid not in masters]
+    masters = {(process.parent, process.exe) for process in every}
+    workers = [process for process in every if (process.pid, process.exe) not in masters]
     return min((process.began for process in workers), default=None)
 
 

@@ -94,7 +94,11 @@ def merged(found: Iterable[Finding]) -> list[Finding]:
 def _one_of(known: Finding, finding: Finding) -> Finding:
     """The one that is surer, with what is known of both."""
     new = (trace for trace in finding.evidence if trace not in known.evidence)
-    surer = max(known, finding, key=_sureness)
+    surer = max(
+        known,
+        finding,
+        key=_sureness,
+    )
     return replace(
         surer,
         evidence=(*known.evidence, *new),
@@ -117,7 +121,11 @@ def ages(ages_s: Mapping[str, float | None], max_age_s: float) -> list[Finding]:
     """SV01 for hosts that were never looked at, SV02 for looks that are too old."""
     found = []
     for host, age_s in ages_s.items():
-        finding = _age(host, age_s, max_age_s)
+        finding = _age(
+            host,
+            age_s,
+            max_age_s,
+        )
         if finding is not None:
             found.append(finding)
     return found

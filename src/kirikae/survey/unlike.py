@@ -84,9 +84,17 @@ def _silence(view: View, what: str) -> str | None:
 def _facts(view: View) -> Iterator[Fact]:
     bundle = view.bundle
     if bundle.zone:
-        yield Fact("CF23", "the time zone", bundle.zone)
+        yield Fact(
+            "CF23",
+            "the time zone",
+            bundle.zone,
+        )
     if bundle.distribution:
-        yield Fact("CF23", "the operating system", bundle.distribution)
+        yield Fact(
+            "CF23",
+            "the operating system",
+            bundle.distribution,
+        )
     for uid in sorted(view.uids):
         name = bundle.user_names.get(uid)
         if name is not None:

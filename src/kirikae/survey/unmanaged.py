@@ -39,7 +39,11 @@ def with_services(
         return tuple(units), tuple(processes)
     made = {unit.name: unit for unit in units}
     for top in tops.values():
-        unit = _unit(top, works_in, tops)
+        unit = _unit(
+            top,
+            works_in,
+            tops,
+        )
         made.setdefault(unit.name, unit)
     moved = [_moved(process, tops) for process in processes]
     return tuple(made.values()), tuple(moved)

@@ -6,9 +6,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
 from kirikae.model.bundle import (
     MASKED,
@@ -35,6 +36,7 @@ _SHARED = ("/tmp", "/var/tmp", "/var/crash", "/run/lock", "/var/lock")
 _OWNER_WRITES = 0o200
 _GROUP_WRITES = 0o020
 _ALL_WRITE = 0o002
+Found = TypeVar("Found")
 SHOWN = 200
 """Characters of a line that evidence quotes."""
 READS = re.compile(
@@ -78,6 +80,18 @@ class View:
     def __init__(self, bundle: Bundle) -> None:
         """Nothing is worked out yet."""
         self.bundle = bundle
+        self._known: dict[str, Any] = {}
+
+    def once(
+        self,
+        what: str,
+        work: Callable[[], Found],
+    ) -> Found:
+        """What modules above this one work out of a host: several rules ask for it."""
+        if what not in self._known:
+            self._known[what] = work()
+        found: Found = self._known[what]
+        return found
 
     def trace(
         self,
@@ -87,11 +101,20 @@ class View:
     ) -> Trace:
         """Evidence on this host; ``at`` is a path or what the machine calls the thing, ``line`` is
         0 where there is none."""
-        return Trace(self.bundle.host, at, says.strip()[:SHOWN], line)
+        return Trace(
+            self.bundle.host,
+            at,
+            says.strip()[:SHOWN],
+            line,
+        )
 
     def quote(self, line: Line) -> Trace:
         """A line of a file as evidence."""
-        return self.trace(line.path, line.text, line.number)
+        return self.trace(
+            line.path,
+            line.text,
+            line.number,
+        )
 
     def quotes(self, lines: Iterable[Line]) -> list[Trace]:
         """Each line as evidence."""
@@ -230,7 +253,11 @@ class View:
             match = _ASSIGNMENT.match(word.strip('"'))
             if match is not None:
                 trace = self.trace(place, match[0])
-                yield Declared(match[1], match[2], trace)
+                yield Declared(
+                    match[1],
+                    match[2],
+                    trace,
+                )
 
     def _in_its_files(self, service: Service) -> Iterator[Declared]:
         """``EnvironmentFile=`` of the unit, as far as these files were collected."""
@@ -239,7 +266,11 @@ class View:
             if match is not None:
                 name = match[1]
                 value = match[2].strip().strip("\"'")
-                yield Declared(name, value, self.quote(line))
+                yield Declared(
+                    name,
+                    value,
+                    self.quote(line),
+                )
 
     def _lines_of_its_files(self, service: Service) -> Iterator[Line]:
         """``/etc/default/x (ignore_errors=no)``, one a line."""
@@ -260,7 +291,11 @@ class View:
                 return code
         return None
 
-    def works_in(self, service: Service, root: str) -> bool:
+    def works_in(
+        self,
+        service: Service,
+        root: str,
+    ) -> bool:
         """Does the service work in this tree, or is its program or script there?"""
         folders = [service.unit.folder, *service.unit.command.split()]
         folders += [self.bundle.folders_of.get(process.pid, "") for process in service.processes]
@@ -301,7 +336,13 @@ class View:
     @cached_property
     def own_texts(self) -> tuple[Text, ...]:
         """Configuration that somebody wrote or changed here."""
-        return tuple(configuration.own_texts(self.bundle, self.services, self.former_releases))
+        return tuple(
+            configuration.own_texts(
+                self.bundle,
+                self.services,
+                self.former_releases,
+            )
+        )
 
     @cached_property
     def web_texts(self) -> tuple[Text, ...]:
@@ -344,7 +385,11 @@ class View:
     def named_paths(self) -> Mapping[str, list[Trace]]:
         """Absolute paths that live configuration, units or code name, and where they do."""
         found: dict[str, list[Trace]] = defaultdict(list)
-        for path, line in named_paths(self.bundle, self.services, self.code):
+        for path, line in named_paths(
+            self.bundle,
+            self.services,
+            self.code,
+        ):
             found[path].append(self.quote(line))
         return found
 

@@ -20,7 +20,8 @@ _READERS_SHOWN = 3
 _NAMES_A_HOST = re.compile(r"(HOST|HOSTNAME|SERVER|ADDR|ADDRESS|URL|URI|DSN|ENDPOINT)S?$")
 _NAMES_MAIL = re.compile(r"SMTP|MAIL")
 _HOST_IN_A_VALUE = re.compile(
-    r"(?:[a-z][a-z0-9+.-]*://(?:[^/@\s]*@)?)?(?P<host>localhost|[\w-]+(?:\.[\w-]+)+)(?::\d+)?(?:/\S*)?",
+    r"(?:[a-z][a-z0-9+.-]*://(?:[^/@\s]*@)?)?"
+    r"(?P<host>localhost|[\w-]+(?:\.[\w-]+)+)(?::\d+)?(?:/\S*)?",
 )
 _THIS_HOST = ("localhost", "127.0.0.1")
 
@@ -91,7 +92,14 @@ def never_read(view: View) -> Findings:
     for shared in _of_somebody_s(view):
         variable = shared.variable
         name = variable.name
-        read = any(_may_read(view, service, name) for service in shared.services)
+        read = any(
+            _may_read(
+                view,
+                service,
+                name,
+            )
+            for service in shared.services
+        )
         if not read and not by_the_runtime(name):
             service = shared.services[0].name
             yield configured(

@@ -144,7 +144,15 @@ def _last_line(text: Text) -> str:
 def schedulers_of_applications(view: View) -> Findings:
     """What they run stands in their code, and in no crontab."""
     lines = [job.line for job in view.schedules.jobs]
-    lines += [Line(unit.name, 0, unit.command) for unit in view.bundle.units if unit.command]
+    lines += [
+        Line(
+            unit.name,
+            0,
+            unit.command,
+        )
+        for unit in view.bundle.units
+        if unit.command
+    ]
     for line in lines:
         if _BY_THE_APPLICATION.search(line.text):
             yield configured(
@@ -209,16 +217,32 @@ class _Sign(NamedTuple):
 
 
 _SIGNS = (
-    _Sign("ST09", "a lock file keeps runs of a job apart", re.compile(r"flock|lockfile|\.lock\b")),
-    _Sign("JB07", "a job throws its output away", re.compile(r">\s*/dev/null")),
+    _Sign(
+        "ST09",
+        "a lock file keeps runs of a job apart",
+        re.compile(r"flock|lockfile|\.lock\b"),
+    ),
+    _Sign(
+        "JB07",
+        "a job throws its output away",
+        re.compile(r">\s*/dev/null"),
+    ),
     _Sign(
         "ML01",
         "a job sends mail through the host",
         re.compile(r"sendmail|\bmail\b|mailx|mutt"),
         blocks=(),
     ),
-    _Sign("JB13", "a job makes a backup", re.compile(r"dump|backup|rsync|tar c")),
-    _Sign("JB12", "a job calls another host", re.compile(r"\b(ssh|scp|sftp)\s|rsync\b.*\S:")),
+    _Sign(
+        "JB13",
+        "a job makes a backup",
+        re.compile(r"dump|backup|rsync|tar c"),
+    ),
+    _Sign(
+        "JB12",
+        "a job calls another host",
+        re.compile(r"\b(ssh|scp|sftp)\s|rsync\b.*\S:"),
+    ),
 )
 
 

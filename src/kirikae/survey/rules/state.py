@@ -72,7 +72,11 @@ def _database_servers(view: View, every: Sequence[Root]) -> Iterator[_Server]:
         title = _database_of(service)
         if title is not None:
             folders = (root.path for root in unknown if service.name in root.services)
-            yield _Server(service, title, tuple(folders))
+            yield _Server(
+                service,
+                title,
+                tuple(folders),
+            )
 
 
 def _database_of(service: Service) -> str | None:
@@ -101,7 +105,11 @@ def _database_server(view: View, server: _Server) -> Finding:
 class _Judged:
     """One tree, and what speaks for and against it being state."""
 
-    def __init__(self, view: View, root: Root) -> None:
+    def __init__(
+        self,
+        view: View,
+        root: Root,
+    ) -> None:
         """Everything the verdict needs is looked up here; ``finding`` only decides."""
         self._view = view
         self._root = root

@@ -81,18 +81,26 @@ def _of_packages(view: View) -> Iterator[tuple[Support, str]]:
 def _of_no_package(view: View) -> Iterator[tuple[Support, str]]:
     """Runtimes that somebody built or unpacked, by the paths of programs that run, and of their
     libraries."""
-    paths = [process.exe for process in view.bundle.processes]
-    paths += [word for unit in view.bundle.units for word in unit.command.split()[:2]]
+    for path in _paths_of_runtimes(view):
+        for name, pattern in _IN_A_PATH.items():
+            match = pattern.search(path)
+            if match is None:
+                continue
+            found = support().runtime(name).series(".".join(match.groups()))
+            if found is not None:
+                yield found, path.rstrip("/")
+
+
+def _paths_of_runtimes(view: View) -> Iterator[str]:
+    """Of programs that run or would, and of libraries that somebody laid down."""
+    for process in view.bundle.processes:
+        yield process.exe
+    for unit in view.bundle.units:
+        yield from unit.command.split()[:2]
     for folder in view.bundle.folders:
         # Debian's Python makes an empty one of these.
         if _OF_ITS_OWN.match(folder.path) and _holds_files(view, folder.path):
-            paths.append(f"{folder.path}/")
-    for path in paths:
-        for name, pattern in _IN_A_PATH.items():
-            match = pattern.search(path)
-            found = support().runtime(name).series(".".join(match.groups())) if match else None
-            if found is not None:
-                yield found, path.rstrip("/")
+            yield f"{folder.path}/"
 
 
 def _holds_files(view: View, path: str) -> bool:
