@@ -122,3 +122,25 @@ def test_no_period_is_no_batch(source):
 def test_quantiles_that_are_not_known_are_left_out(source):
     """Missing is not zero: of an hour in which nobody asked, nothing is told."""
     assert source.quantiles(1_700_000_000.0) == {}
+
+
+def test_a_past_that_is_not_known_is_left_out(source):
+    """Nothing is told of the dispersion of an hour in which nobody asked."""
+    assert source.past(1_700_000_000.0, {"p50": 0.1}) == {}
+
+
+def test_what_was_answered_has_a_time_and_is_no_error(source, shop):
+    """Requests are compared with their times; 4xx are counted, and there are none."""
+    asker = Asker(shop)
+    asker.ask(3)
+    arms = []
+
+    def counted() -> bool:
+        until = time.time() - 3
+        batches = source.batches(_asked(asker.began - 1, until))
+        arms[:] = [batch.side("new") for batch in batches]
+        return sum(arm.requests for arm in arms) >= 3
+
+    eventually(counted, "the requests are counted", 120, watch=lambda: len(arms))
+    assert all(arm.rejected is not None for arm in arms if arm.requests)
+    assert sum(arm.errors for arm in arms) == 0

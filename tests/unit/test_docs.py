@@ -233,7 +233,7 @@ def test_figures_of_the_journal_s_page_can_be_read():
     """Of this format as they are; of format 1 what was counted alike on both sides."""
     now, former = examples("docs/explanation/journal.md", "batch")
     assert Batch.from_plain(json.loads(now)).to_plain() == json.loads(now)
-    assert Batch.from_plain(json.loads(former)).side("old") == (80, 1, None, {})
+    assert Batch.from_plain(json.loads(former)).side("old")[:4] == (80, 1, None, {})
 
 
 WRITERS = ("move/journal.py", "move/lease.py", "release/ledger.py", "release/manifest.py")

@@ -26,6 +26,9 @@ _WHOLE_SESSIONS = 1.5
 """A session that fails as a whole is one event, and few are seen: more than is estimated."""
 _LEAST_OLD = 20
 _OLD_EVERY = 5
+_LATER = 30
+_LATER_EVERY = 4
+"""A minute more or less changes little once half an hour is known."""
 _LEAST_CARRIED = 10
 _NOISE = 1.0
 """What an estimate from a few blocks may lie above 1 by chance."""
@@ -160,7 +163,8 @@ class Dispersion:
             self._old.append((block.n_old, block.bad_old))
             if len(self._old) >= _LEAST_OLD and self._closed % _OLD_EVERY == 0:
                 self._learnt = per_request(self._old)
-        self._set()
+        if len(self._both) < _LATER or self._closed % _LATER_EVERY == 0:
+            self._set()
 
     def _mean(self) -> Block:
         blocks = len(self._both)

@@ -70,20 +70,20 @@ def bounds_of(margins: Margins, tau: Mapping[str, float]) -> list[float]:
 def against_itself(margins: Margins, parts: Parts) -> Alike | None:
     """None: there are not two parts that can be told from each other, or too little is known."""
     names = [name for name, series in parts.by_name.items() if len(series) >= _LEAST]
-    asked = sum(arm.requests for name in names for arm in parts.by_name[name].values())
-    if len(names) < 2 or asked > _ONE_FIGURE * parts.whole:
+    if len(names) < 2 or not _told_apart(parts, names):
         return None
     stamps = sorted({stamp for name in names for stamp in parts.by_name[name]})
-    failed = 0
-    dispersion: dict[str, float] = {}
+    found = []
     for name in names:
         batches = [_batch(parts, names, name, stamp) for stamp in stamps]
-        found = _failures(margins, batches)
-        failed += found.failed
-        for metric, phi in found.dispersion.items():
-            dispersion[metric] = max(phi, dispersion.get(metric, 1.0))
+        found.append(_failures(margins, batches))
     hours = len(stamps) * parts.period_s / 3600
-    return Alike(len(names), failed, hours, dispersion)
+    return Alike(len(names), sum(each.failed for each in found), hours, _worst(found))
+
+
+def _told_apart(parts: Parts, names: Sequence[str]) -> bool:
+    asked = sum(arm.requests for name in names for arm in parts.by_name[name].values())
+    return asked <= _ONE_FIGURE * parts.whole
 
 
 def _batch(parts: Parts, names: Sequence[str], new: str, stamp: int) -> Batch:
@@ -121,3 +121,11 @@ def _failures(margins: Margins, batches: Sequence[Batch]) -> _Found:
     figures = trial.evidence().figures
     found = {m: figures[f"dispersion_{m}"] for m in margins.weights if f"dispersion_{m}" in figures}
     return _Found(failed, found)
+
+
+def _worst(found: Sequence[_Found]) -> dict[str, float]:
+    worst: dict[str, float] = {}
+    for each in found:
+        for metric, phi in each.dispersion.items():
+            worst[metric] = max(phi, worst.get(metric, 1.0))
+    return worst

@@ -35,6 +35,9 @@ _WITH_SUSPECT = {
 }
 
 
+_NO_BATCH = Batch(0.0, 0.0, None, {})
+
+
 @dataclass(slots=True)
 class _Judged:
     """The judge of one step, and what was read for it.
@@ -204,10 +207,11 @@ class Comparison:
         stepped_at = next(entry.at for entry in entries if entry.move.seq == move.stepped)
         # The clock that wrote the entry may have been ahead: no step begins after now.
         began = min(stepped_at + self._router.delay_s, self._clock())
-        read = [b for b in of_step(batches, move.stepped) if not b.only_probes]
-        since = max([began, *(b.start + b.seconds for b in read)]) if read else began
-        last = max((b.start for b in read), default=began)
-        past = next((b for b in reversed(batches) if not b.only_probes), None)
+        figures = [batch for batch in batches if not batch.only_probes]
+        read = of_step(figures, move.stepped)
+        since = max([began, *(batch.start + batch.seconds for batch in read)])
+        last = max((batch.start for batch in read), default=began)
+        past = figures[-1] if figures else None
         return _Judged(move.stepped, trial, began, since, _counted(read), last, past, exact)
 
     def _old_side_of(self, move: Move, judged: _Judged) -> _OldSide:
@@ -218,17 +222,23 @@ class Comparison:
         past = judged.past
         if past is not None and past.step == move.stepped and (past.tau or past.dispersion):
             return self._keep(_OldSide(move.stepped, past.tau, past.dispersion))
-        late = self._clock() - self._settings.figures.lateness
-        tau = self._tau(min(judged.began, late), late)
-        if not tau and past is not None:
-            tau = past.tau  # at 100% nobody asks the old side any more
-        dispersion: Mapping[str, float] = past.dispersion if past is not None else {}
-        known = bool(tau) or bool(self._margins.fast_enough_ms)
-        if known and not dispersion:
-            dispersion = self._source.past(min(judged.began, late), self._past_bounds(tau))
-        found = _OldSide(move.stepped, tau, dispersion)
+        found = self._ask_old_side(move.stepped, judged)
         # Without figures of the old side yet it is asked again at the next look.
-        return self._keep(found) if known else found
+        return self._keep(found) if self._is_known(found.tau) else found
+
+    def _is_known(self, tau: Mapping[str, float]) -> bool:
+        return bool(tau) or bool(self._margins.fast_enough_ms)
+
+    def _ask_old_side(self, step: int, judged: _Judged) -> _OldSide:
+        late = self._clock() - self._settings.figures.lateness
+        began = min(judged.began, late)
+        known = judged.past or _NO_BATCH
+        # At 100% nobody asks the old side any more.
+        tau = self._tau(began, late) or known.tau
+        dispersion = known.dispersion
+        if not dispersion and self._is_known(tau):
+            dispersion = self._source.past(began, self._past_bounds(tau))
+        return _OldSide(step, tau, dispersion)
 
     def _keep(self, found: _OldSide) -> _OldSide:
         self._old_side = found

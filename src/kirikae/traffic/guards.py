@@ -83,13 +83,18 @@ class Window:
             return
         self._chosen_at = t
         within = _columns([minute.within for minute in self._minutes])
+        self.thresholds = self._among(within, requests)
+
+    def _among(self, within: Sequence[float], requests: float) -> dict[str, Threshold]:
+        """The bounds next to the quantiles."""
         reached = [n / requests for n in within]
-        self.thresholds = {}
+        found = {}
         for metric, quantile in QUANTILES.items():
             place = bisect_left(reached, quantile)
             if place < len(within) and reached[place] < 1:
                 rate = (requests - within[place] + 0.5) / (requests + 1)
-                self.thresholds[metric] = Threshold(self._bounds[place], rate)
+                found[metric] = Threshold(self._bounds[place], rate)
+        return found
 
     def _close_minute(self) -> None:
         if self._latest:

@@ -412,9 +412,14 @@ class _Reader:
             self.refuse("le counts at one bound twice")
         if "tau" not in self.raw:
             self._rising(found)
-        if found and "+Inf" not in raw and _in_order(found) and len(self.bounds.rows) < _MOST_ROWS:
-            self.bounds.rows[tuple(raw)] = tuple(found)
+        self._remember(raw, found)
         return found
+
+    def _remember(self, raw: Mapping[str, Any], found: Mapping[float, float]) -> None:
+        """The next line will most likely have the same bounds."""
+        rows = self.bounds.rows
+        if found and len(found) == len(raw) and _in_order(found) and len(rows) < _MOST_ROWS:
+            rows[tuple(raw)] = tuple(found)
 
     def _rising(self, found: Mapping[float, float]) -> None:
         """Counts of a load balancer at bounds that it is asked at may waver; others are read off

@@ -127,6 +127,8 @@ class Trial:
         self._tau: Mapping[str, float] = {}
         self._log_e_of: tuple[int, int | None] = (-1, None)
         self._kept_log_e: dict[str, float] = {}
+        self._told_of: tuple[object, ...] = ()
+        self._kept_missing: list[str] | None = None
         self._told_judge: tuple[Mapping[str, float], bool] = ({}, False)
 
     def next_share(self, share: int) -> int:
@@ -313,7 +315,14 @@ class Trial:
         return [m for m in self._margins.weights if m in told or (always and m != "rejected")]
 
     def _missing(self) -> list[str]:
-        return [m for m in self._metrics() if self._judge.log_safe_of(m) < _SAFE_LOG]
+        """Made anew where something was judged since, or another metric is told of."""
+        self._log_e()
+        told = (len(self._timed), *self._window.thresholds)
+        if self._kept_missing is None or told != self._told_of:
+            self._told_of = told
+            metrics = self._metrics()
+            self._kept_missing = [m for m in metrics if self._judge.log_safe_of(m) < _SAFE_LOG]
+        return self._kept_missing
 
     def _log_harm(self, whole: float) -> float:
         """Evidence of the whole service, and of single routes where there are any."""
@@ -331,6 +340,7 @@ class Trial:
         if now != self._log_e_of:
             self._log_e_of = now
             self._kept_log_e = self._fresh_log_e()
+            self._kept_missing = None
         return self._kept_log_e
 
     def _fresh_log_e(self) -> dict[str, float]:
