@@ -15,7 +15,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -181,13 +181,21 @@ def _arguments(asked: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--healthy", action="store_true", help="healthy scenarios only")
     parser.add_argument("--harmful", action="store_true", help="harmful scenarios only")
     parser.add_argument("--hours", type=int, default=WEEKS_H, help="the most of one run")
+    parser.add_argument(
+        "--long-bake", default="24h", help="before 100%%, where nights do not matter"
+    )
     parser.add_argument("--json", action="store_true")
     return parser.parse_args(asked)
 
 
+def baked_for(scenario: Scenario, long_bake: str) -> Scenario:
+    """With another long bake, where the scenario asks for none itself."""
+    return replace(scenario, judge={"long_bake": long_bake} | dict(scenario.judge))
+
+
 def _scenarios(given: argparse.Namespace) -> list[Scenario]:
     return [
-        scenario
+        baked_for(scenario, given.long_bake)
         for scenario in everything()
         if given.only in scenario.name
         and not (given.healthy and scenario.harmful)

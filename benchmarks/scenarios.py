@@ -201,7 +201,7 @@ def _whole() -> list[Scenario]:
         "knee: x1.3 slower from 50% on": Traffic(new=from_share(500, Change(times=1.3))),
     }
     found = [
-        Scenario("twice the errors by night", night),
+        Scenario("twice the errors by night", night, judge={"long_bake": "24h"}),
         Scenario("one minute of 30% at 100%", incident),
     ]
     for name, traffic in knees.items():

@@ -16,7 +16,8 @@ from benchmarks.climbers import (
     Kayenta,
     climb,
 )
-from benchmarks.scenarios import PLAN, everything
+from benchmarks.realistic import OURS, row_of, run
+from benchmarks.scenarios import PLAN, Scenario, everything
 from benchmarks.worlds import (
     Alone,
     Answers,
@@ -132,3 +133,60 @@ def test_every_peer_is_promoted_on_calm_traffic(tool: str) -> None:
     calm = Traffic(Alone((Users(50.0, 0.0),)))
     ended = climb(PEERS[tool](PLAN), World("3", calm), 400)
     assert (ended.end, ended.reached) == (End.DONE, 500)
+
+
+def named(name: str) -> Scenario:
+    return next(scenario for scenario in everything() if scenario.name == name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sessions of 50, sticky",
+        "4+4 targets fail 10 s in 2 h",
+        "median wobbles 10%",
+        "shared bursts, 10 s of 50% each 10 min",
+        "2 ms service, 0.3 ms more",
+        "1% errors in the first minute",
+    ],
+)
+def test_a_healthy_side_in_real_traffic_is_left_alone(name: str) -> None:
+    """Ten hours of a ladder that the judge of independent requests backs out of."""
+    assert run(OURS, named(name), "slice", 10).end is not End.OUT
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "independent: errors x10",
+        "independent: p50 +20%",
+        "retries x3: errors x10",
+        "4+4 targets fail 10 s in 2 h: new ten times as often",
+        "median wobbles 10%: p50 +30%",
+        "5% hang (504)",
+        "30/s: 5% errors",
+    ],
+)
+def test_harm_in_real_traffic_is_found_early(name: str) -> None:
+    """Below a quarter of the traffic."""
+    ended = run(OURS, named(name), "slice")
+    assert ended.end is End.OUT and ended.reached < 250
+
+
+@pytest.mark.parametrize("name", ["bots on old only", "bots on new only: errors x5"])
+def test_where_the_sides_are_asked_otherwise_it_holds_and_says_so(name: str) -> None:
+    """A comparison of other things is no harm, and no proof."""
+    scenario = named(name)
+    ended = run(OURS, scenario, "slice", 6)
+    assert ended.end is End.OPEN and ended.reason in scenario.holds
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("name", [scenario.name for scenario in everything()])
+def test_every_realistic_scenario(name: str) -> None:
+    """Ten runs each: no healthy side is backed out, all harm is found or held with its reason."""
+    scenario = named(name)
+    row = row_of(scenario, OURS, [run(OURS, scenario, f"prove/{n}") for n in range(10)])
+    held = sum(n for reason, n in row.reasons.items() if reason in scenario.holds)
+    assert not row.false, row
+    assert not scenario.harmful or row.out + held == row.runs, row
