@@ -154,7 +154,7 @@ def test_two_groups_without_ecs_are_not_told_apart(account, hosts):
     account.rule()
     assert "shop-ec2, shop-ecs" in asked()["fleets.old.target_group"][0]
     run("init")
-    assert project().fleets.old.target_group == CHANGE_ME
+    assert project().fleets.old.target_group == f"{CHANGE_ME}-OLD"
 
 
 def test_ecs_that_may_not_be_read_is_not_taken_for_ecs_that_is_empty(account, hosts, monkeypatch):

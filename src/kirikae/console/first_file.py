@@ -143,7 +143,7 @@ def _old(page: _Page, seen: Seen) -> None:
     if old is None:
         names = _names_behind(seen)
         page.ask(2, "fleets.old.target_group", "old_group", groups=names)
-        page.line(f"    target_group: {CHANGE_ME}")
+        page.line(f"    target_group: {CHANGE_ME}-OLD")
     else:
         page.note(2, "group", kind=old.kind, n=len(old.targets), healthy=old.healthy)
         page.line(f"    target_group: {_word(old.name)}")
