@@ -243,8 +243,8 @@ def arn(account: str, region: str = "ap-northeast-1") -> str:
             "is of region us-east-1",
         ),
         (
-            "build: {",
-            "build: {task_role: 'arn:aws:iam::999999999999:role/x', ",
+            "build:\n",
+            "build:\n  task_role: 'arn:aws:iam::999999999999:role/x'\n",
             "build.task_role",
             "is of account 999999999999",
         ),
