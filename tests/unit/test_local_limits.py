@@ -504,6 +504,10 @@ def test_instances_are_kept_and_never_asked(elb):
     )
     health = elb.ask("DescribeTargetHealth", TargetGroupArn=arn)["TargetHealthDescriptions"][0]
     assert (health["Target"]["Id"], health["TargetHealth"]["State"]) == (target["Id"], "unused")
+    assert health["TargetHealth"]["Description"] == "kirikae local has no instances"
+    unknown = elb.ask("DescribeTargetHealth", TargetGroupArn=arn, Targets=[{"Id": "i-01234567"}])
+    told = unknown["TargetHealthDescriptions"][0]["TargetHealth"]
+    assert told["Description"] == "Target is not registered to the target group"
     assert "i-0123456789abcdef0" not in elb.plane.door.text
     for wrong in ("10.0.0.1", "i-1", "i-0123456789abcdef0 x"):
         with pytest.raises(AwsError, match="instance ID"):
