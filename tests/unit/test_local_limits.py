@@ -265,9 +265,9 @@ def test_targets_are_private_addresses(elb, address):
 @pytest.mark.parametrize("name", ["a_b", "-a", "a-", "", "x" * 33, "a b", EVIL, "ä"])
 def test_names_of_load_balancers_and_groups(elb, name):
     """1 to 32 alphanumeric characters or hyphens, neither first nor last."""
-    with pytest.raises(AwsError, match=r"alphanumeric|cannot be longer"):
+    with pytest.raises(AwsError, match=r"alphanumeric|cannot be longer|cannot begin"):
         elb.ask("CreateLoadBalancer", Name=name, Subnets=["subnet-1"])
-    with pytest.raises(AwsError, match=r"alphanumeric|cannot be longer"):
+    with pytest.raises(AwsError, match=r"alphanumeric|cannot be longer|cannot begin"):
         elb.ask("CreateTargetGroup", Name=name, Protocol="HTTP", Port=80, TargetType="ip")
 
 
