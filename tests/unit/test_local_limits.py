@@ -512,3 +512,13 @@ def test_instances_are_kept_and_never_asked(elb):
     for wrong in ("10.0.0.1", "i-1", "i-0123456789abcdef0 x"):
         with pytest.raises(AwsError, match="instance ID"):
             elb.ask("RegisterTargets", TargetGroupArn=arn, Targets=[{"Id": wrong}])
+
+
+def test_the_gate_is_narrow_and_patient_with_no_slow_head(elb):
+    """Every frontend bounds the time of a request's head; only known networks reach the endpoint,
+    and who came from where is HAProxy's word."""
+    gate = elb.plane.configuration.gate().text
+    defaults, _, frontend = gate.partition("frontend aws")
+    assert "timeout http-request 60s" in defaults
+    assert "tcp-request connection reject unless { src 127.0.0.0/8 }" in frontend
+    assert "http-request set-header X-Kirikae-From %[src]" in frontend
