@@ -265,9 +265,9 @@ def test_targets_are_private_addresses(elb, address):
 @pytest.mark.parametrize("name", ["a_b", "-a", "a-", "", "x" * 33, "a b", EVIL, "ä"])
 def test_names_of_load_balancers_and_groups(elb, name):
     """1 to 32 alphanumeric characters or hyphens, neither first nor last."""
-    with pytest.raises(AwsError, match=r"alphanumeric|cannot be longer"):
+    with pytest.raises(AwsError, match=r"alphanumeric|cannot be longer|cannot begin"):
         elb.ask("CreateLoadBalancer", Name=name, Subnets=["subnet-1"])
-    with pytest.raises(AwsError, match=r"alphanumeric|cannot be longer"):
+    with pytest.raises(AwsError, match=r"alphanumeric|cannot be longer|cannot begin"):
         elb.ask("CreateTargetGroup", Name=name, Protocol="HTTP", Port=80, TargetType="ip")
 
 
@@ -504,7 +504,21 @@ def test_instances_are_kept_and_never_asked(elb):
     )
     health = elb.ask("DescribeTargetHealth", TargetGroupArn=arn)["TargetHealthDescriptions"][0]
     assert (health["Target"]["Id"], health["TargetHealth"]["State"]) == (target["Id"], "unused")
+    assert health["TargetHealth"]["Description"] == "kirikae local has no instances"
+    unknown = elb.ask("DescribeTargetHealth", TargetGroupArn=arn, Targets=[{"Id": "i-01234567"}])
+    told = unknown["TargetHealthDescriptions"][0]["TargetHealth"]
+    assert told["Description"] == "Target is not registered to the target group"
     assert "i-0123456789abcdef0" not in elb.plane.door.text
     for wrong in ("10.0.0.1", "i-1", "i-0123456789abcdef0 x"):
         with pytest.raises(AwsError, match="instance ID"):
             elb.ask("RegisterTargets", TargetGroupArn=arn, Targets=[{"Id": wrong}])
+
+
+def test_the_gate_is_narrow_and_patient_with_no_slow_head(elb):
+    """Every frontend bounds the time of a request's head; only known networks reach the endpoint,
+    and who came from where is HAProxy's word."""
+    gate = elb.plane.configuration.gate().text
+    defaults, _, frontend = gate.partition("frontend aws")
+    assert "timeout http-request 60s" in defaults
+    assert "tcp-request connection reject unless { src 127.0.0.0/8 }" in frontend
+    assert "http-request set-header X-Kirikae-From %[src]" in frontend

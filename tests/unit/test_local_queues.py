@@ -265,3 +265,26 @@ def test_consumers_of_many_years_ask_by_the_older_name(tmp_path, name):
         body = json.dumps({"QueueUrl": url, "AttributeNames": [name, "Nonsense"]})
         sqs.params("ReceiveMessage", body.encode())
     queues.close()
+
+
+def test_what_is_empty_is_left_out_and_what_must_not_be_is_refused(tmp_path):
+    """As AWS answers: no empty lists, and no batch, tags or keys of nothing; at most 50 tags."""
+    queues = Queues(tmp_path / "sqs.db", lambda: 1_000_000)
+    operations = Sqs(queues, "r", "http://127.0.0.1:1").operations()
+
+    def ask(operation, **params):
+        return asyncio.run(operations[operation](params))
+
+    assert ask("ListQueues") == {}
+    url = ask("CreateQueue", QueueName="q")["QueueUrl"]
+    assert ask("GetQueueAttributes", QueueUrl=url) == {}
+    for operation in ("SendMessage", "DeleteMessage", "ChangeMessageVisibility"):
+        with pytest.raises(AwsError, match=f"one {operation}BatchRequestEntry"):
+            ask(f"{operation}Batch", QueueUrl=url, Entries=[])
+    with pytest.raises(AwsError, match="Tags"):
+        ask("TagQueue", QueueUrl=url, Tags={})
+    with pytest.raises(AwsError, match="TagKeys"):
+        ask("UntagQueue", QueueUrl=url, TagKeys=[])
+    with pytest.raises(AwsError, match="Too many tags"):
+        ask("TagQueue", QueueUrl=url, Tags={str(number): "x" for number in range(51)})
+    queues.close()

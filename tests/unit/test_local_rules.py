@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from kirikae.local.ecs.capacity import check_strategy, most_crowded, next_provider, wanted_share
 from kirikae.local.ecs.containers import (
+    creation,
     environment_file,
     seen_as,
     should_restart,
@@ -694,3 +695,16 @@ def test_a_task_that_exits_before_a_check_was_passed_counts_for_the_breaker():
     assert failed_to_serve({**exited, "containers": [{"_checked": True, "essential": True}]})
     assert not failed_to_serve({**exited, "_bindings": [{}], "_wasHealthy": True})
     assert failed_to_serve({**exited, "stopCode": "TaskFailedToStart"})
+
+
+def test_the_engine_s_own_log_driver_is_handed_on():
+    """json-file with its limits, where Fargate is not asked for; other options are refused."""
+    logs = {"logDriver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
+    container = {**CONTAINER, "logConfiguration": logs}
+    check_container("f", container, {"a": container}, set())
+    body = creation(container, {"containerDefinitions": [container]}, "x", {}, {}, {})
+    assert body["HostConfig"]["LogConfig"] == {"Type": "json-file", "Config": logs["options"]}
+    for key, value in (("tag", "x"), ("max-size", "10m\n"), ("env", "A")):
+        bad = {**container, "logConfiguration": {**logs, "options": {key: value}}}
+        with pytest.raises(AwsError, match="does not carry out"):
+            check_container("f", bad, {"a": bad}, set())

@@ -22,10 +22,14 @@ _NEVER: Mapping[tuple[str, str], str] = {
     ("application-autoscaling", "PutScalingPolicy"): "services do not scale by themselves",
     ("application-autoscaling", "PutScheduledAction"): "services do not scale by themselves",
 }
+_COLONS = rb"(?:::|%3A%3A)"
 _OF_STACKS = re.compile(
-    rb"AWS(?:::|%3A%3A)"
-    rb"(ECS|ElasticLoadBalancingV2|SQS|ApplicationAutoScaling|Scheduler|CloudFormation(?=(?:::|%3A%3A)"
-    rb"Stack))(?:::|%3A%3A)"
+    rb"AWS"
+    + _COLONS
+    + rb"(ECS|ElasticLoadBalancingV2|SQS|ApplicationAutoScaling|Scheduler|CloudFormation(?="
+    + _COLONS
+    + rb"Stack))"
+    + _COLONS
 )
 """What a stack would make that kirikae local owns; stacks in stacks may hold any of it."""
 _STACK_CHANGES = (

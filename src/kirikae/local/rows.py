@@ -159,7 +159,7 @@ class VolumeFrom(TypedDict, total=False):
 
 
 class LogConfiguration(TypedDict):
-    """``logDriver``: awslogs."""
+    """``logDriver``: awslogs or json-file."""
 
     logDriver: str
     options: NotRequired[dict[str, str]]

@@ -156,6 +156,20 @@ def _linux(parameters: LinuxParameters) -> Plain:
     return out
 
 
+def _log_driver(container: ContainerDefinition) -> Plain:
+    """The engine's own driver, where it is asked for; awslogs is delivered from the engine's
+    default."""
+    logs = container.get("logConfiguration")
+    if logs is None or logs["logDriver"] != "json-file":
+        return {}
+    return {
+        "LogConfig": {
+            "Type": "json-file",
+            "Config": logs.get("options", {}),
+        }
+    }
+
+
 def health_check(check: HealthCheck) -> Plain:
     """An ECS container health check for the engine, which runs it (durations in ns; ECS's
     defaults)."""
@@ -200,7 +214,7 @@ def creation(
             **container.get("dockerLabels", {}),
             **labels,
         },
-        "HostConfig": host | limits(container, definition),
+        "HostConfig": host | limits(container, definition) | _log_driver(container),
         "Healthcheck": check,
         "Tty": bool(container.get("pseudoTerminal")),
         "OpenStdin": bool(container.get("interactive")),

@@ -229,7 +229,7 @@ PARTLY = {
     "RegisterTaskDefinition": (
         f"network mode awsvpc only; refused: {', '.join(REFUSED)}; in containers "
         f"{', '.join(REFUSED_IN_CONTAINERS)}, `systemControls` of "
-        "net.*, log drivers other than awslogs; of volumes "
+        "net.*, log drivers other than awslogs and (not on Fargate) json-file; of volumes "
         f"{', '.join(REFUSED_VOLUMES)}, `host.sourcePath`"
     ),
     "DeleteTaskDefinitions": "gone within a minute after its last task is forgotten",

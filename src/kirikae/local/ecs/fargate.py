@@ -19,6 +19,7 @@ _MACHINES = {
     "x86_64": "X86_64",
     "aarch64": "ARM64",
 }
+_DRIVERS = ("awslogs", "splunk", "awsfirelens")
 _LOGS_NEED = ("awslogs-region", "awslogs-stream-prefix")
 VERSIONS = ("LATEST", "1.4.0", "1.3.0")
 """Platform versions of Linux that a task may still be started on."""
@@ -77,8 +78,13 @@ def _needs_role(containers: Sequence[ContainerDefinition]) -> Iterator[str]:
 def _check_logs(where: str, container: ContainerDefinition) -> None:
     """``awslogs`` needs more on Fargate than on instances (API reference, LogConfiguration)."""
     logs = container.get("logConfiguration")
-    if logs is None or logs["logDriver"] != "awslogs":
+    if logs is None:
         return
+    if logs["logDriver"] not in _DRIVERS:
+        raise refused(
+            f"{where}: Fargate supports the log drivers {', '.join(_DRIVERS)}, not "
+            f"{logs['logDriver']}."
+        )
     for key in _LOGS_NEED:
         if not logs.get("options", {}).get(key):
             raise refused(f"{where}: Log driver awslogs requires option {key} on Fargate.")

@@ -183,9 +183,11 @@ class Logs:
 
 
 def _options(container: ContainerDefinition) -> dict[str, str]:
-    """The options of the container's log driver; none where it has no log configuration."""
+    """The options of awslogs; none where the engine keeps the output by itself."""
     configuration = container.get("logConfiguration")
-    return configuration.get("options", {}) if configuration is not None else {}
+    if configuration is None or configuration["logDriver"] != "awslogs":
+        return {}
+    return configuration.get("options", {})
 
 
 def _stream(task_id: str, container: str, options: dict[str, str]) -> _Stream:

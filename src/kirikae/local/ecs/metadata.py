@@ -119,10 +119,10 @@ class Metadata:
             shown["ExitCode"] = container["exitCode"]
         if container["_checked"]:
             shown["Health"] = {"status": container["healthStatus"]}
-        if options := own.get("logConfiguration", {}).get("options"):
+        if (logs := own.get("logConfiguration")) is not None:
             shown |= {
-                "LogDriver": "awslogs",
-                "LogOptions": options,
+                "LogDriver": logs["logDriver"],
+                "LogOptions": logs.get("options", {}),
             }
         return shown
 

@@ -67,6 +67,8 @@ _LOG_OPTIONS = {
     "mode",
     "max-buffer-size",
 }
+_FILE_OPTIONS = ("max-size", "max-file", "compress")
+_FILE_OPTION = re.compile(r"[0-9]{1,6}[kmg]?|true|false")
 _RANGES: Mapping[str, Mapping[str, tuple[int, int]]] = {
     "healthCheck": {
         "interval": (5, 300),
@@ -302,10 +304,17 @@ def _check_mounts(
 
 
 def _check_logs(where: str, container: ContainerDefinition) -> None:
-    """Raise AwsError for another driver than awslogs, for an option that would be dropped, and for
-    a missing group."""
+    """Raise AwsError for another driver than awslogs and the engine's own, for an option that would
+    be dropped, and for a missing group."""
     logs = container.get("logConfiguration")
     if logs is None:
+        return
+    if logs.get("secretOptions"):
+        raise unsupported(f"{where}: kirikae local does not carry out secretOptions of logs")
+    if logs["logDriver"] == "json-file":
+        for key, value in logs.get("options", {}).items():
+            if key not in _FILE_OPTIONS or not _FILE_OPTION.fullmatch(value):
+                raise unsupported(f"{where}: kirikae local does not carry out {key}={value}")
         return
     if logs["logDriver"] != "awslogs":
         raise unsupported(

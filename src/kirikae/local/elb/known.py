@@ -14,6 +14,12 @@ from kirikae.local.rows import Balancer, ElbTag, Group, Listener, Rule
 from kirikae.local.state import State
 
 _LARGEST_PAGE = 400
+_THINGS = {
+    "LoadBalancerNotFound": "load balancers",
+    "TargetGroupNotFound": "target groups",
+    "ListenerNotFound": "listeners",
+    "RuleNotFound": "rules",
+}
 Row = TypeVar("Row", Balancer, Group, Listener, Rule)
 Named = TypeVar("Named", Balancer, Group)
 
@@ -63,7 +69,7 @@ def _one(rows: Iterable[Row], arn: str, missing: str) -> Row:
     for row in rows:
         if row["arn"] == arn:
             return row
-    raise AwsError(missing, f"'{arn}' was not found")
+    raise AwsError(missing, f"One or more {_THINGS[missing]} not found")
 
 
 def by_arn(rows: Iterable[Row], arns: Sequence[str] | None, one: Callable[[str], Row]) -> list[Row]:
@@ -79,7 +85,7 @@ def by_name(rows: Sequence[Named], names: Sequence[str] | None, missing: str) ->
         return list(rows)
     unknown = set(names) - {row["name"] for row in rows}
     if unknown:
-        raise AwsError(missing, f"'{min(unknown)}' was not found")
+        raise AwsError(missing, f"One or more {_THINGS[missing]} not found: '{min(unknown)}'")
     return [row for row in rows if row["name"] in names]
 
 

@@ -22,6 +22,7 @@ _LONGEST_METHOD = 40
 _MOST_VALUES = 5
 _LONGEST_STICKINESS_S = 604_800
 _LONGEST_NAME = 32
+_NAME_LETTERS = re.compile(r"[A-Za-z0-9-]*")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?")
 # RFC 9110, 5.6.2: a token.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}")
@@ -81,11 +82,13 @@ def check_name(what: str, name: str) -> None:
     """Raise AwsError for a name that ELB does not take."""
     if len(name) > _LONGEST_NAME:
         raise wrong(f"{what} name '{name}' cannot be longer than '{_LONGEST_NAME}' characters")
-    if not _NAME.fullmatch(name):
+    if not _NAME_LETTERS.fullmatch(name):
         raise wrong(
             f"{what} name '{name}' can only contain characters that are alphanumeric characters or "
-            "hyphens(-), and must not begin or end with a hyphen"
+            "hyphens(-)"
         )
+    if not _NAME.fullmatch(name):
+        raise wrong(f"{what} name '{name}' cannot begin or end with a hyphen")
 
 
 def check_balancer_name(name: str) -> None:

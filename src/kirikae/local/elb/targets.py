@@ -246,28 +246,39 @@ class Targets:
         return {"TargetHealthDescriptions": answers}
 
 
+_DESCRIPTIONS = {
+    "Elb.RegistrationInProgress": "Target registration is in progress",
+    "Elb.InitialHealthChecking": "Initial health checks in progress",
+    "Target.NotRegistered": "Target is not registered to the target group",
+    "Target.NotInUse": "Target group is not configured to receive traffic from the load balancer",
+    "Target.DeregistrationInProgress": "Target deregistration is in progress",
+    "Target.InvalidState": "kirikae local has no instances",
+    "Target.Timeout": "Request timed out",
+    "Target.FailedHealthChecks": "Health checks failed",
+    "Target.ResponseCodeMismatch": "Health checks failed with another status code",
+}
+"""AWS's words beside its reason codes; ours for the last one, which AWS follows by the code."""
+
+
 def _show_health(group: Group, target: Target | None, in_use: bool) -> Plain:
-    """State and reason code as AWS gives them."""
-    if target is None:
-        return {
-            "State": "unused",
-            "Reason": "Target.NotRegistered",
-        }
-    if not in_use:
-        return {
-            "State": "unused",
-            "Reason": "Target.NotInUse",
-        }
-    if holds_instances(group) and target["state"] != "draining":
-        return {
-            "State": "unused",
-            "Reason": "Target.InvalidState",
-            "Description": "kirikae local has no instances",
-        }
-    health: Plain = {"State": target["state"]}
-    if target["reason"]:
-        health["Reason"] = target["reason"]
+    """State, reason code and description as AWS gives them."""
+    state, reason = _state_of(group, target, in_use)
+    health: Plain = {"State": state}
+    if reason:
+        health["Reason"] = reason
+        health["Description"] = _DESCRIPTIONS.get(reason, reason)
     return health
+
+
+def _state_of(group: Group, target: Target | None, in_use: bool) -> tuple[str, str]:
+    """State and reason code."""
+    if target is None:
+        return "unused", "Target.NotRegistered"
+    if not in_use:
+        return "unused", "Target.NotInUse"
+    if holds_instances(group) and target["state"] != "draining":
+        return "unused", "Target.InvalidState"
+    return target["state"], target["reason"]
 
 
 OPERATIONS: Handlers[Targets] = {

@@ -96,7 +96,7 @@ class MessageApi:
             """One entry of the batch."""
             return self._send(name, entry)
 
-        return await _batch(entries, one)
+        return await _batch("SendMessage", entries, one)
 
     # --- receiving
 
@@ -183,6 +183,7 @@ class MessageApi:
         """DeleteMessageBatch: each entry by itself."""
         url = params["QueueUrl"]
         return await _batch(
+            "DeleteMessage",
             params["Entries"],
             lambda entry: self.delete(
                 {
@@ -212,6 +213,7 @@ class MessageApi:
             "QueueUrl": params["QueueUrl"],
         }
         return await _batch(
+            "ChangeMessageVisibility",
             params["Entries"],
             lambda entry: self.change_visibility(
                 {
@@ -331,9 +333,13 @@ class _Asked:
         )
 
 
-async def _batch(entries: Sequence[Plain], one: Callable[[Plain], Awaitable[Plain]]) -> Plain:
+async def _batch(
+    what: str,
+    entries: Sequence[Plain],
+    one: Callable[[Plain], Awaitable[Plain]],
+) -> Plain:
     """Each entry by itself: what fails is told beside what went well."""
-    _check_batch(entries)
+    _check_batch(what, entries)
     well = []
     badly = []
     for entry in entries:
@@ -364,11 +370,14 @@ async def _batch(entries: Sequence[Plain], one: Callable[[Plain], Awaitable[Plai
     }
 
 
-def _check_batch(entries: Sequence[Plain]) -> None:
+def _check_batch(what: str, entries: Sequence[Plain]) -> None:
     """Raise AwsError for a batch as a whole: none or more than ten entries, IDs that are none or
     stand there twice."""
     if not entries:
-        raise AwsError("EmptyBatchRequest", "There should be at least one entry in the request.")
+        raise AwsError(
+            "EmptyBatchRequest",
+            f"There should be at least one {what}BatchRequestEntry in the request.",
+        )
     if len(entries) > _MOST_IN_BATCH:
         raise AwsError(
             "TooManyEntriesInBatchRequest",

@@ -16,6 +16,7 @@ from kirikae.local.sqs.limits import (
     LONGEST_WAIT_S,
     is_fifo,
     is_id,
+    missing,
     within,
     wrong,
 )
@@ -58,6 +59,7 @@ _SETTABLE = {
 }
 _LONGEST_NAME = 80
 _LARGEST_PAGE = 1000
+_MOST_TAGS = 50
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _MOST_RECEIVES = 1000
 _PURGE_EVERY_S = 60
@@ -217,14 +219,20 @@ class QueueApi:
         """TagQueue: tags of the same keys are replaced."""
         name = self._queues.named(params)
         row = self._queues.get(name)
+        if not params["Tags"]:
+            raise missing("Tags")
+        tags = {
+            **row["tags"],
+            **params["Tags"],
+        }
+        if len(tags) > _MOST_TAGS:
+            reason = f"Too many tags added for queue {name}."
+            raise AwsError("InvalidParameterValue", reason)
         self._queues.put(
             name,
             {
                 **row,
-                "tags": {
-                    **row["tags"],
-                    **params["Tags"],
-                },
+                "tags": tags,
             },
         )
         return {}
@@ -233,6 +241,8 @@ class QueueApi:
         """UntagQueue: keys that are not there are no error."""
         name = self._queues.named(params)
         row = self._queues.get(name)
+        if not params["TagKeys"]:
+            raise missing("TagKeys")
         left = {key: tag for key, tag in row["tags"].items() if key not in params["TagKeys"]}
         self._queues.put(
             name,
@@ -260,7 +270,9 @@ class QueueApi:
         most = within(params, "MaxResults", 1, _LARGEST_PAGE, "Must be between 1 and 1000.")
         begin = int(token)
         end = begin + (most or _LARGEST_PAGE)
-        answer: Plain = {"QueueUrls": [self._url(name) for name in names[begin:end]]}
+        found = [self._url(name) for name in names[begin:end]]
+        # AWS leaves out what is empty.
+        answer: Plain = {"QueueUrls": found} if found else {}
         if params.get("MaxResults") and end < len(names):
             answer["NextToken"] = str(end)
         return answer
@@ -284,7 +296,7 @@ class QueueApi:
         }
         asked = params.get("AttributeNames", [])
         chosen = {key: value for key, value in every.items() if key in asked or "All" in asked}
-        return {"Attributes": chosen}
+        return {"Attributes": chosen} if chosen else {}
 
     async def list_tags(self, params: Plain) -> Plain:
         """ListQueueTags."""
