@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from kirikae.aws.errors import FiguresIncomplete
+from kirikae.model.errors import AwsUnreachable
 from kirikae.model.evidence import Evidence, Verdict
 from kirikae.model.move import Move
 from kirikae.model.said import Said, said
@@ -119,6 +120,7 @@ class Comparison:
         try:
             alone = self._read(move, judged, until)
         except FiguresIncomplete as error:
+            self._judged = judged
             return self._incomplete(judged, error)
         if not alone:
             # A rival recorded this time: judge what stands in the journal, at the next look.
@@ -237,7 +239,7 @@ class Comparison:
         tau = self._tau(began, late) or known.tau
         dispersion = known.dispersion
         if not dispersion and self._is_known(tau):
-            dispersion = self._source.past(began, self._past_bounds(tau))
+            dispersion = self._past(began, tau)
         return _OldSide(step, tau, dispersion)
 
     def _keep(self, found: _OldSide) -> _OldSide:
@@ -250,6 +252,14 @@ class Comparison:
         if self._margins.fast_enough_ms:
             return {}
         return self._source.quantiles(began) or self._source.quantiles(late)
+
+    def _past(self, began: float, tau: Mapping[str, float]) -> Mapping[str, float]:
+        """A day that cannot be read completely is not known: it is learnt on the way, and asked for
+        again at the next step."""
+        try:
+            return self._source.past(began, self._past_bounds(tau))
+        except FiguresIncomplete:
+            return {}
 
     def _past_bounds(self, tau: Mapping[str, float]) -> Mapping[str, float]:
         """Metric -> the time above which an answer counts."""
@@ -264,7 +274,10 @@ class Comparison:
         if now < self._next_probes:
             return
         self._next_probes = now + PROBE_EVERY_S
-        sides = self._round()
+        try:
+            sides = self._round()
+        except AwsUnreachable:
+            return  # nobody looked; figures may be there all the same
         batch = Batch(round(now, 3), PROBE_EVERY_S, move.share, {"": sides}, move.stepped)
         trouble = any(arm.probe_failed for arm in sides.values()) or sides["new"].healthy == 0
         if trouble or self._troubled:
