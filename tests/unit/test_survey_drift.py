@@ -138,6 +138,13 @@ def test_mail_that_arrives_blocks_and_mail_that_starts_a_program_is_told():
     assert found["ML04", "/home/deploy/Maildir/new"].blocks == ("traffic",)
 
 
+def test_figures_that_fit_the_machine_are_told_from_configuration_too():
+    """CF21: pm.max_children of 40 and 150."""
+    machine = fleet(1)[0]
+    machine.text("/etc/php/8.2/fpm/pool.d/shop.conf", "[shop]\npm.max_children = 150")
+    assert ("CF21", "/etc/php/8.2/fpm/pool.d/shop.conf:2") in seen(machine)
+
+
 # --- rpm
 
 
