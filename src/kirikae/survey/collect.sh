@@ -296,6 +296,17 @@ environments() {
         tr '\n\000' ' \n' <"$folder/environ" 2>/dev/null | grep '=' | sed "s/^/|/; s/\$/$TAB$unit $TAB${folder#/proc/}/"
     done
 }
+# Where a folder really lies.  Whoever may write a crontab could name a link to what root alone may read.
+code_folder() {
+    cd "$1" 2>/dev/null || return
+    real=$(pwd -P); way=$real
+    if [ "$real" != "$1" ] && [ "$(stat -c %u "$real")" = 0 ]; then
+        while [ -n "$way" ]; do
+            case $(stat -c %a "$way") in *[1357]) way=${way%/*} ;; *) return ;; esac
+        done
+    fi
+    printf '%s\n' "$real"
+}
 code_roots() {
     {
         printf '%s\n' "$UNIT_FOLDERS"
@@ -303,7 +314,7 @@ code_roots() {
         sed -n -e 's/^[ \t]*DocumentRoot[ \t]\{1,\}"\{0,1\}\([^"]*\)"\{0,1\}.*$/\1/p' -e 's/^[ \t]*Alias[ \t]\{1,\}[^ \t]*[ \t]\{1,\}"\{0,1\}\([^"]*\)"\{0,1\}.*$/\1/p' \
             /etc/apache2/sites-enabled/* /etc/apache2/conf-enabled/* /etc/httpd/conf/httpd.conf /etc/httpd/conf.d/* 2>/dev/null
         cat /etc/crontab /etc/cron.d/* /var/spool/cron/crontabs/* /var/spool/cron/* 2>/dev/null | grep -v '^#' | grep -o '/\(opt\|srv\|home\|usr/local\|var/www\)/[A-Za-z0-9._/-]*' | sed 's/\/[^/]*$//'
-    } | grep '^/' | while IFS= read -r folder; do (cd "$folder" 2>/dev/null && pwd -P); done | grep -v -E -e '^/(etc|root|proc|sys|dev|run|boot)/' -e '^/(|etc|usr|usr/s?bin|usr/lib|var|bin|root|home|usr/share|var/lib|usr/local|usr/local/s?bin|tmp|run|proc)$' | sort -u
+    } | grep '^/' | while IFS= read -r folder; do (code_folder "$folder"); done | grep -v -E -e '^/(etc|root|proc|sys|dev|run|boot)/' -e '^/(|etc|usr|usr/s?bin|usr/lib|var|bin|root|home|usr/share|var/lib|usr/local|usr/local/s?bin|tmp|run|proc)$' | sort -u
 }
 TOKENS='environ|getenv|ENV\[|process\.env|_ENV\[|_SERVER\[|Getenv|gethostname|hostname|php_uname|169\.254\.169\.254|SERVER_ADDR|platform\.node|os\.uname|save_handler|save_path|FileStore|FileSystemCache|session-file-store|move_uploaded_file|multer|UploadedFile|flock|LOCK_EX|lockf|SysLogHandler|[Ss]yslog|/dev/log|sendmail|smtplib|[^a-z_]mail\(|setlocale|timezone|subprocess|os\.system|popen|shell_exec|proc_open|127\.0\.0\.1|localhost|[Pp]assw|PASSW|[Ss]ecret|SECRET|api_key|API_KEY|["'"'"'=( ]/(var|srv|opt|home|data|mnt|tmp)/[A-Za-z0-9._-]'
 code() {
