@@ -86,6 +86,18 @@ def test_a_secret_that_one_place_names_is_masked_wherever_it_stands(awk, kind):
 
 
 @every_awk
+def test_many_secrets_are_looked_for_as_thoroughly_as_few(awk):
+    """Where there are many, a line is first asked whether any may begin in it."""
+    dice = random.Random(7)
+    values = sorted({KINDS["plainword"](dice) for _ in range(90)})
+    named = "".join(f"|P{n}_PASSWORD={value}\n" for n, value in enumerate(values))
+    aloud = "".join(f"|{'x' * n} {value}\n" for n, value in enumerate(values))
+    out = masked(awk, f"@text x /etc/a.conf\n{named}@text x /etc/b.conf\n{aloud}")
+    assert [value for value in values if value in out] == []
+    assert out.count("<masked:") == 2 * len(values)
+
+
+@every_awk
 def test_sections_that_need_no_scan_are_searched_for_known_values(awk):
     """A file's name may be somebody's token."""
     value = KINDS["github"](random.Random(1))

@@ -16,7 +16,8 @@ from kirikae.survey.sections import unpacked
 SECRET = "Hemlock-73-Mount"
 # A root of its own, its /proc, and everything below it read only: whatever is written fails.
 JAIL = """
-mount --bind "$1" "$1" && mount -t proc proc "$1/proc" && mount --bind /dev/null "$1/dev/null" || exit 99
+mount --bind "$1" "$1" && mount -t proc proc "$1/proc" || exit 99
+mount --bind /dev/null "$1/dev/null" || exit 99
 mount -o remount,bind,ro "$1" || exit 99
 ( : >"$1/srv/try" ) 2>/dev/null && exit 98
 exec chroot "$1" /bin/sh -s

@@ -644,7 +644,15 @@ function scan_cells(line,    n, i, out, cells_) {
     for (i = 1; i <= n; i++) out = out (i > 1 ? "\t" : "") (length(cells_[i]) > 5 ? scan(cells_[i]) : cells_[i])
     return out
 }
+# Does a known value perhaps begin somewhere in a line?  Of many values, looking for each would cost more.
+function perhaps(line,    i, n) {
+    if (known < 40) return known
+    n = length(line) - 3
+    for (i = 1; i <= n; i++) if (substr(line, i, 4) in beginning) return 1
+    return 0
+}
 function everywhere(line,    i, at, v, out, edge) {
+    if (!perhaps(line)) return line
     for (i = 1; i <= known; i++) {
         v = values[i]
         if (!index(line, v)) continue
@@ -687,7 +695,7 @@ BEGIN {
 MODE == "mask" && !mapped {
     if ($0 == "\001") { mapped = 1; next }
     v = substr($0, 18); fingerprint[v] = substr($0, 1, 16)
-    if (distinct(v)) { values[++known] = v; whole[v] = length(v) < 10 || v ~ /^[A-Za-z]+$/ }
+    if (distinct(v)) { values[++known] = v; beginning[substr(v, 1, 4)] = 1; whole[v] = length(v) < 10 || v ~ /^[A-Za-z]+$/ }
     next
 }
 MODE == "mask" && $0 == "\002" { SCANS = 1; next }

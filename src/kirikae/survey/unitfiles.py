@@ -257,7 +257,10 @@ def _worker(
             found = says.search(text(path)) if place.match(path) else None
             if found is not None:
                 return found[1]
-    return ""
+    # A daemon that gives up root's rights becomes the user of its own name, as its package made it.
+    stem = re.split(r"[@.]", name)[0]
+    users = {line.partition(":")[0] for line in text("/etc/passwd").splitlines()}
+    return stem if stem in users else ""
 
 
 def _template(name: str) -> str:
