@@ -81,6 +81,8 @@ def _origin(
         return _CHANGED[view.changed[path]]
     if not path.startswith("/etc/"):
         return None
+    if any(missing.where == "packages" for missing in view.bundle.missing):
+        return None  # nobody knows what belongs to a package
     live = {each.path for each in view.web_texts}
     dead = "/sites-available/" in path and path not in live
     return _DEAD if dead else _NOBODYS
