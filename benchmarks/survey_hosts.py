@@ -46,8 +46,13 @@ _NOBODYS = (
     "/var/log/journal",
     "/etc",
     "/root",
-    "/tmp/drive",
+    "/var/log/syslog",
+    "/var/log/auth.log",
+    "/var/log/cron.log",
+    "/var/log/user.log",
+    "/var/log/mail.log",
 )
+"""What the operating system writes, rsyslog's files among it."""
 _OPTIONS = (
     *("--tmpfs", "/run", "--tmpfs", "/run/lock", "--cgroupns=host", "--cap-add", "SYS_ADMIN"),
     *("--cap-add", "SYS_PTRACE", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw"),

@@ -97,6 +97,38 @@ def test_a_second_name_of_a_file_of_root_s_is_not_sent(host):
     assert SECRET not in text and sent(text) == []
 
 
+def test_a_link_does_not_make_code_of_what_only_root_may_read(host):
+    """Whoever may write a crontab could name one; a release's `current` is read all the same."""
+    text = (files("kirikae.survey") / "collect.sh").read_text(encoding="utf-8")
+    script = text.rpartition("\nif has gzip")[0]
+    private = host / "private"
+    (private / "inside").mkdir(parents=True)
+    release = host / "home/eve/releases/r1"
+    release.mkdir(parents=True)
+    for name, target in (("way", private), ("in", private / "inside"), ("current", release)):
+        (host / "home/eve" / name).symlink_to(target)
+    private.chmod(0o700)
+    # What pytest makes is open to nobody else.
+    for folder in (*host.parents[:2], host):
+        folder.chmod(0o755)
+    asked = "".join(
+        f"(code_folder '{folder}')\n"
+        for folder in (
+            *(host / "home/eve" / name for name in ("way", "in", "current", "nowhere")),
+            private,
+        )
+    )
+    done = subprocess.run(
+        ["sh"], input=f"{script}\n{asked}", capture_output=True, text=True, check=False
+    )
+    for folder in host.parents[:2]:
+        folder.chmod(0o700)
+    assert not done.stderr
+    if os.geteuid() != 0:
+        pytest.skip("only root has folders of root's")
+    assert done.stdout.splitlines() == [str(release), str(private)]
+
+
 @pytest.mark.parametrize("name", ["shadow", "gshadow-", "ssh_host_rsa_key", "site.key", "id_rsa"])
 def test_what_is_withheld_is_withheld_by_whatever_way_it_is_named(host, name):
     """Found, named by a unit, and at the end of a link."""

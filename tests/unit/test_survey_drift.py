@@ -138,6 +138,22 @@ def test_mail_that_arrives_blocks_and_mail_that_starts_a_program_is_told():
     assert found["ML04", "/home/deploy/Maildir/new"].blocks == ("traffic",)
 
 
+def test_figures_that_fit_the_machine_are_told_from_configuration_too():
+    """CF21: pm.max_children of 40 and 150."""
+    machine = fleet(1)[0]
+    machine.text("/etc/php/8.2/fpm/pool.d/shop.conf", "[shop]\npm.max_children = 150")
+    assert ("CF21", "/etc/php/8.2/fpm/pool.d/shop.conf:2") in seen(machine)
+
+
+def test_where_no_packages_are_known_nothing_is_said_to_be_in_none():
+    """A7: 66 false findings on one host."""
+    machine = fleet(1)[0]
+    machine.text("/etc/login.defs", "UMASK 022")
+    assert ("CF04", "/etc/login.defs") in seen(machine)
+    machine.more += ["@missing packages", "|neither dpkg nor rpm nor apk is here"]
+    assert ("CF04", "/etc/login.defs") not in seen(machine)
+
+
 # --- rpm
 
 

@@ -321,6 +321,41 @@ def test_a_skeleton_of_a_home_is_no_state():
     ) in state(machine)
 
 
+def test_a_new_file_deep_below_a_folder_that_nobody_owns_is_found():
+    """T3: nested, and below /opt; another tool stopped at the first folder that it knew."""
+    machine = own_service(folder="/srv/app")
+    machine.folder("/opt", 0)
+    machine.file("/opt/exports/a/b/c/new.dat", 1000, NOW - 9)
+    machine.folders["/opt/exports"] = ("755", 1000, 1000)
+    assert ("ST01", "/opt/exports") in state(machine)
+
+
+def test_configured_sessions_in_files_that_nobody_writes_block_nothing():
+    """T7: php.ini names files, the application keeps its sessions in a database of its own."""
+    machine = Machine()
+    machine.unit("php8.2-fpm", "www-data", FragmentPath="/lib/systemd/system/x")
+    machine.text("/etc/php/8.2/fpm/php.ini", "session.save_handler = files", owner="php8.2-fpm")
+    machine.folder("/var/lib/php/sessions", 0, "1733")
+    machine.file("/var/lib/dbconfig-common/sqlite3/mail/mail", 33, NOW - 5)
+    begins = "53514c69746520666f726d61742033"
+    machine.magic["/var/lib/dbconfig-common/sqlite3/mail/mail"] = begins
+    found = seen(machine)
+    sessions = found["ST02", "/var/lib/php/sessions"]
+    assert sessions.confidence is Confidence.CONFIGURED and not sessions.blocks
+    assert ("ST03", "/var/lib/php/sessions") not in found, "each fact once"
+    assert ("ST05", "/var/lib/dbconfig-common/sqlite3/mail/mail") in found
+
+
+def test_links_of_a_surveyed_host_lead_nowhere_but_into_it():
+    """T1: `current` is an absolute link; this machine's own files have no say."""
+    machine = own_service(folder="/srv/app/releases/r1")
+    machine.links["/srv/app/current"] = "/srv/app/releases/r1"
+    machine.links["/srv/app/releases/r1/uploads"] = "/etc/hostname-of-this-machine/../../data/up"
+    bundle = machine.bundle()
+    assert bundle.resolve("/srv/app/current/uploads") == "/data/up"
+    assert bundle.resolve("/srv/app/current/../../../../etc") == "/etc"
+
+
 # --- between hosts
 
 

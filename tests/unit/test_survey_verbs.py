@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import stat
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -16,7 +17,9 @@ from kirikae.console.context import load_project
 from kirikae.console.here import Here
 from kirikae.console.kinds import read_project
 from kirikae.console.speech import Speech
+from kirikae.console.survey_verdict import judged
 from kirikae.console.surveyed import amazon_file, state_folder, survey_findings, year_after
+from kirikae.model.finding import Trace
 from kirikae.survey import amazon
 from kirikae.survey.catalogue import catalogue as survey_catalogue
 from kirikae.survey.errors import BundleProblem
@@ -212,6 +215,36 @@ def test_a_fleet_without_hosts_can_be_answered_for(shop):
     (shop / "kirikae.yml").write_text(text)
     asked = run("survey", "ask").stdout
     assert '{finding: SV01, where: "the old fleet"' in asked
+
+
+def test_the_verdict_says_where_each_host_s_service_can_run(shop):
+    """Fargate for the web hosts, with its price; nothing is claimed of what was not seen."""
+    data = plain("survey", "verdict")
+    places = {each["host"]: each["place"] for each in data["hosts"]}
+    assert places == {"web1": "fargate", "web2": "fargate", "batch1": "fargate"}
+    assert any("dollars" in line or "$" in line for line in data["cost"])
+    shown = run("survey", "verdict", "--lang", "ja").stdout
+    assert "web1：Fargate。" in shown and not ENGLISH_SENTENCE.search(shown)
+
+
+@pytest.mark.parametrize(
+    ("code", "says", "place"),
+    [
+        ("ST06", "data", "stays"),
+        ("ML04", "mail", "stays"),
+        ("PR11", "docker", "ec2"),
+        ("PR15", "vm.overcommit_memory = 1", "ec2"),
+        ("PR15", "net.core.somaxconn = 1024", "fargate"),
+        ("SV04", "private", "unknown"),
+        ("ST04", "pictures", "fargate"),
+    ],
+)
+def test_what_is_gravest_decides(code, says, place):
+    """And what somebody answers for does not."""
+    entry = survey_catalogue()[code]
+    finding = entry.found("x", says, [Trace("h", "/x", says)])
+    assert judged("h", [finding]).place == place
+    assert judged("h", [replace(finding, accepted="by Ann")]).place == "fargate"
 
 
 # --- collecting

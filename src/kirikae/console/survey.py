@@ -26,6 +26,7 @@ from kirikae.console.findings import Difference, Explained, Listing, Manner, Que
 from kirikae.console.here import Answer, Here
 from kirikae.console.options import DRY, JSON, LANG, Whole, seconds
 from kirikae.console.speech import Speech
+from kirikae.console.survey_verdict import verdict
 from kirikae.console.surveyed import (
     about_code,
     about_path,
@@ -221,3 +222,15 @@ def ask(here: Here, lang: str | None) -> Answer:
     manner = _manner(here, project, lang)
     told = doubts(project, today(), survey_findings(here, project))
     return doubting(questions.answer(manner), told, manner.speech)
+
+
+@survey.command("verdict")
+@LANG
+@JSON
+@click.pass_obj
+def where_it_runs(here: Here, lang: str | None) -> Answer:
+    """Where each host's service can run: on Fargate, on EC2 capacity, or where it is; with what the
+    new side costs."""
+    project = load_project(here)
+    found = survey_findings(here, project)
+    return verdict(here, project, found).answer(_manner(here, project, lang))

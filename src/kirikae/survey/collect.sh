@@ -399,6 +399,17 @@ environments() {
         tr '\n\000' ' \n' <"$folder/environ" 2>/dev/null | grep '=' | sed "s/^/|/; s/\$/$TAB$unit $TAB${folder#/proc/}/"
     done
 }
+# Where a folder really lies.  Whoever may write a crontab could name a link to what root alone may read.
+code_folder() {
+    cd "$1" 2>/dev/null || return
+    real=$(pwd -P); way=$real
+    if [ "$real" != "$1" ] && [ "$(stat -c %u "$real")" = 0 ]; then
+        while [ -n "$way" ]; do
+            case $(stat -c %a "$way") in *[1357]) way=${way%/*} ;; *) return ;; esac
+        done
+    fi
+    printf '%s\n' "$real"
+}
 code_roots() {
     {
         printf '%s\n' "$UNIT_FOLDERS"
@@ -410,13 +421,12 @@ code_roots() {
         # Where programs work that nobody wrote a unit for, and what a line of cron or a process names: a folder, or the folder of a program.
         {
             for folder in /proc/[0-9]*; do readlink "$folder/cwd"; done 2>/dev/null
-
             cat /etc/crontab /etc/cron.d/* /etc/crontabs/* /var/spool/cron/crontabs/* /var/spool/cron/* 2>/dev/null | grep -v '^#'
             for folder in /proc/[0-9]*; do tr '\000' '\n' <"$folder/cmdline"; echo; done 2>/dev/null | grep -E '^/(opt|srv|home|data|app|usr/local|var/www)/'
         } | grep -o '/\(opt\|srv\|home\|data\|app\|usr/local\|var/www\)/[A-Za-z0-9._/-]*' | sort -u | while IFS= read -r named; do
             if [ -d "$named" ]; then printf '%s\n' "$named"; elif [ -f "$named" ]; then printf '%s\n' "${named%/*}"; fi
         done | grep -v -E '^/((srv|opt|data|app|usr/local|var/www)/?|home/[^/]*/?|usr/local/s?bin)$'
-    } | grep '^/' | while IFS= read -r folder; do (cd "$folder" 2>/dev/null && pwd -P); done | grep -v -E -e '^/(etc|root|proc|sys|dev|run|boot)/' -e '^/(|etc|usr|usr/s?bin|usr/lib|var|bin|root|home|usr/share|var/lib|usr/local|usr/local/s?bin|tmp|run|proc)$' | sort -u
+    } | grep '^/' | while IFS= read -r folder; do (code_folder "$folder"); done | grep -v -E -e '^/(etc|root|proc|sys|dev|run|boot)/' -e '^/(|etc|usr|usr/s?bin|usr/lib|var|bin|root|home|usr/share|var/lib|usr/local|usr/local/s?bin|tmp|run|proc)$' | sort -u
 }
 TOKENS='environ|getenv|ENV\[|process\.env|_ENV\[|_SERVER\[|Getenv|gethostname|hostname|php_uname|169\.254\.169\.254|SERVER_ADDR|platform\.node|os\.uname|save_handler|save_path|FileStore|FileSystemCache|session-file-store|move_uploaded_file|multer|UploadedFile|flock|LOCK_EX|lockf|SysLogHandler|[Ss]yslog|/dev/log|sendmail|smtplib|[^a-z_]mail\(|setlocale|timezone|subprocess|os\.system|popen|shell_exec|proc_open|127\.0\.0\.1|localhost|[Pp]assw|PASSW|[Ss]ecret|SECRET|api_key|API_KEY|["'"'"'=( ]/(var|srv|opt|home|data|mnt|tmp)/[A-Za-z0-9._-]'
 code() {

@@ -79,11 +79,16 @@ def _origin(
         return None
     if path in view.changed:
         return _CHANGED[view.changed[path]]
-    if not path.startswith("/etc/"):
+    if not path.startswith("/etc/") or not _knows_packages(view):
         return None
     live = {each.path for each in view.web_texts}
     dead = "/sites-available/" in path and path not in live
     return _DEAD if dead else _NOBODYS
+
+
+def _knows_packages(view: View) -> bool:
+    """Else nobody knows what belongs to one."""
+    return all(missing.where != "packages" for missing in view.bundle.missing)
 
 
 def secrets(view: View) -> Findings:

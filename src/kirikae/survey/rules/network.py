@@ -85,7 +85,7 @@ def called_by_neighbours(view: View) -> Findings:
             yield observed(
                 "CF16",
                 where=heard.where,
-                says=f"{heard.owner} is called on {address} by its neighbours",
+                says=f"{heard.owner} listens on {address}, for its neighbours alone",
                 evidence=[heard.trace],
             )
 

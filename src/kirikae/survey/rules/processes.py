@@ -14,6 +14,10 @@ _STOP_AT_MOST_S = 120
 _USUAL_NOFILE = (1024, 524288, 1048576)
 """What systemd gives by itself, old and new."""
 _WORKERS = re.compile(r"(--workers|-w|--processes|--threads|-Xmx\S*|pm\.max_children)[ =]?(\d*)")
+_TUNED = re.compile(
+    r"\s*(pm\.max_children|worker_(processes|connections)|MaxRequestWorkers|MaxClients"
+    r"|innodb_buffer_pool_size|shared_buffers|maxmemory|max_connections)\b[\s=]+\d",
+)
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|min|h|d)\b")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -104,6 +108,19 @@ def tuned_to_the_machine(view: View) -> Findings:
                 says=f"{service.name} is started with {match[0].strip()}",
                 evidence=[view.trace(unit.get("FragmentPath"), unit.command)],
             )
+
+
+def tuned_in_configuration(view: View) -> Findings:
+    """Children of PHP, workers of a web server, buffers of a database: set for this machine."""
+    for text in view.own_texts:
+        for line in text.live():
+            if _TUNED.match(line.text):
+                yield configured(
+                    "CF21",
+                    where=line.at,
+                    says=f"{text.path} sets {line.text.strip()}",
+                    evidence=[view.quote(line)],
+                )
 
 
 def used(view: View) -> Findings:
@@ -197,6 +214,7 @@ RULES = (
     stops_slowly,
     many_open_files,
     tuned_to_the_machine,
+    tuned_in_configuration,
     used,
     failed,
     container_engines,
