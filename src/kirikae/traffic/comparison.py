@@ -237,7 +237,7 @@ class Comparison:
         tau = self._tau(began, late) or known.tau
         dispersion = known.dispersion
         if not dispersion and self._is_known(tau):
-            dispersion = self._source.past(began, self._past_bounds(tau))
+            dispersion = self._past(began, tau)
         return _OldSide(step, tau, dispersion)
 
     def _keep(self, found: _OldSide) -> _OldSide:
@@ -250,6 +250,14 @@ class Comparison:
         if self._margins.fast_enough_ms:
             return {}
         return self._source.quantiles(began) or self._source.quantiles(late)
+
+    def _past(self, began: float, tau: Mapping[str, float]) -> Mapping[str, float]:
+        """A day that cannot be read completely is not known: it is learnt on the way, and asked for
+        again at the next step."""
+        try:
+            return self._source.past(began, self._past_bounds(tau))
+        except FiguresIncomplete:
+            return {}
 
     def _past_bounds(self, tau: Mapping[str, float]) -> Mapping[str, float]:
         """Metric -> the time above which an answer counts."""
