@@ -232,7 +232,7 @@ class _Figures:
         metric = query["MetricStat"]["Metric"]
         name = metric["MetricName"]
         group = metric["Dimensions"][0]["Value"]
-        if cloud.rng.random() < cloud.faults.incomplete / 8:
+        if cloud.rng.random() < cloud.faults.incomplete / 12:
             status = cloud.rng.choice(("InternalError", "PartialData"))
             return {"Id": query["Id"], "Timestamps": [], "Values": [], "StatusCode": status}
         late = cloud.faults.late_errors_s if name.startswith("HTTPCode") else 1.0

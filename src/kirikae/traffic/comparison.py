@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from kirikae.aws.errors import FiguresIncomplete
+from kirikae.model.errors import AwsUnreachable
 from kirikae.model.evidence import Evidence, Verdict
 from kirikae.model.move import Move
 from kirikae.model.said import Said, said
@@ -119,6 +120,7 @@ class Comparison:
         try:
             alone = self._read(move, judged, until)
         except FiguresIncomplete as error:
+            self._judged = judged
             return self._incomplete(judged, error)
         if not alone:
             # A rival recorded this time: judge what stands in the journal, at the next look.
@@ -272,7 +274,10 @@ class Comparison:
         if now < self._next_probes:
             return
         self._next_probes = now + PROBE_EVERY_S
-        sides = self._round()
+        try:
+            sides = self._round()
+        except AwsUnreachable:
+            return  # nobody looked; figures may be there all the same
         batch = Batch(round(now, 3), PROBE_EVERY_S, move.share, {"": sides}, move.stepped)
         trouble = any(arm.probe_failed for arm in sides.values()) or sides["new"].healthy == 0
         if trouble or self._troubled:

@@ -67,21 +67,23 @@ class Window:
         self._latest: list[tuple[float, ...]] = []
         self._latest_at = 0.0
         self._latest_requests: float = 0
+        self._requests: float = 0
+        """Of all that is kept."""
         self._bounds: tuple[float, ...] = ()
         self._chosen_at = -inf
         self.thresholds: dict[str, Threshold] = {}
 
     def choose(self, t: float) -> None:
         """Thresholds for what comes next, from what is over."""
-        if t - self._chosen_at < THRESHOLDS_EVERY_S and self.thresholds:
+        if t - self._chosen_at < THRESHOLDS_EVERY_S:
             return
-        self._close_minute()
         while self._minutes and self._minutes[0].at < t - WINDOW_S:
-            self._minutes.popleft()
-        requests = sum(minute.requests for minute in self._minutes)
-        if requests < LEAST_FOR_THRESHOLDS:
+            self._requests -= self._minutes.popleft().requests
+        if self._requests < LEAST_FOR_THRESHOLDS:
             return
         self._chosen_at = t
+        self._close_minute()
+        requests = self._requests
         within = _columns([minute.within for minute in self._minutes])
         self.thresholds = self._among(within, requests)
 
@@ -106,6 +108,8 @@ class Window:
     def add(self, t: float, side: Arm) -> None:
         if not side.within:
             return
+        if self._latest and t - self._latest_at >= THRESHOLDS_EVERY_S:
+            self._close_minute()
         bounds = tuple(side.within)
         if bounds != self._bounds:
             self._meet(tuple(sorted(bounds)))
@@ -116,6 +120,7 @@ class Window:
             self._latest_at = t
         self._latest.append(tuple(in_order))
         self._latest_requests += side.requests
+        self._requests += side.requests
 
     def _meet(self, bounds: tuple[float, ...]) -> None:
         """Other bounds from here on?"""
@@ -124,6 +129,8 @@ class Window:
         self._minutes.clear()
         self._latest = []
         self._latest_requests = 0
+        self._requests = 0
+        self._chosen_at = -inf
         self._bounds = bounds
         self.thresholds = {}
 
