@@ -38,6 +38,7 @@ bench: ready
 	@PYTHONPATH=. $(PY) benchmarks/exposure.py
 	@PYTHONPATH=. $(PY) benchmarks/ladder.py
 	@PYTHONPATH=. $(PY) benchmarks/false_alarms.py
+	@PYTHONPATH=. $(PY) benchmarks/realistic.py --runs 8 --long-bake 2h --hours 12
 	@PYTHONPATH=. $(PY) benchmarks/idle.py
 	@PYTHONPATH=. $(PY) benchmarks/zero_loss.py
 	@PYTHONPATH=. $(PY) benchmarks/storm.py

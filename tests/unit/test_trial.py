@@ -237,7 +237,7 @@ def test_a_trickle_that_stays_on_old_neither_blocks_nor_blinds():
         return found
 
     assert Verdict.PASS in judged(0.001)[:30]
-    assert judged(0.05)[2] is Verdict.FAIL
+    assert judged(0.05)[5] is Verdict.FAIL
 
 
 def test_at_the_whole_the_worst_hour_of_the_old_side_is_the_limit():

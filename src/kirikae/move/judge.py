@@ -39,7 +39,12 @@ COLD_D = 0.05
 """While a side warms up, a rise of errors below five points is no harm yet."""
 REJECTED_R = 1.5
 _STRONGEST = 600.0
-_NOT_STAKED = 0.2
+_NOT_STAKED = 0.3
+_NOT_STAKED_S = 20.0
+_NOT_STAKED_SAFE = 0.02
+_MOST_OF_A_MINUTE = 2.0
+"""At 100% nothing tells whose a minute of trouble was: its log evidence of harm counts so far, and
+only trouble that lasts for some minutes backs out."""
 _FULL = 1e290
 _STILL_LOG = _SAFE_LOG / 2
 """What a proof must keep of its evidence."""
@@ -237,15 +242,30 @@ def _factors(
     r: float,
     d: float,
     phi: float,
+    kept: float,
 ) -> list[float]:
     """What one batch multiplies evidence of harm by, for every alternative."""
-    return _bounded(increments(x_old, n_old, x_new, n_new, guess, True, r, d), phi)
+    return _bounded(increments(x_old, n_old, x_new, n_new, guess, True, r, d), phi, kept)
 
 
-def _bounded(logs: Sequence[float], phi: float) -> list[float]:
-    """A part of what is held is not staked on the batch: its expectation stays below 1, and trouble
-    that both sides share for a minute does not take away what many calm ones have shown."""
-    return [_NOT_STAKED + (1 - _NOT_STAKED) * exp(min(value / phi, _STRONGEST)) for value in logs]
+def _bounded(logs: Sequence[float], phi: float, kept: float) -> list[float]:
+    """``kept``: the part of what is held that is not staked on the batch."""
+    return [kept + (1 - kept) * exp(min(value / phi, _STRONGEST)) for value in logs]
+
+
+def _kept(phi: float, seconds: float) -> float:
+    """Whatever is kept back, a batch's expectation stays below 1; and trouble that both sides share
+    for a minute does not take away what many calm ones have shown.
+
+    Short batches, and evidence that is divided by much, need less of it.
+    """
+    return _NOT_STAKED * min(1.0, seconds / _NOT_STAKED_S, 5 / phi)
+
+
+def _softened(logs: Sequence[float], phi: float) -> list[float]:
+    """The same for evidence of safety at 100%: a minute of trouble can be outweighed."""
+    kept = _NOT_STAKED_SAFE
+    return [log(kept + (1 - kept) * exp(min(value / phi, _STRONGEST))) for value in logs]
 
 
 def coarse(rate: float) -> float:
@@ -589,10 +609,10 @@ class Judge:
             dispersion.expect(seconds, n_old, n_new)
             phi = dispersion.phi
             if trickle:
-                self._add_absolute(metric, outcome, n_new, phi)
+                self._add_absolute(metric, outcome, n_new, phi, seconds)
                 dispersion.add(seconds, 0, 0, n_new, outcome.new_safe)
             else:
-                self._add_compared(metric, outcome, n_old, n_new, phi, pending.cold)
+                self._add_compared(metric, outcome, n_old, n_new, phi, pending)
                 dispersion.add(seconds, n_old, outcome.old_harm, n_new, outcome.new_harm)
                 self._old[metric].add(seconds, outcome.old_harm, n_old)
 
@@ -603,7 +623,7 @@ class Judge:
         n_old: float,
         n_new: float,
         phi: float,
-        cold: bool,
+        pending: _Pending,
     ) -> None:
         guess = coarse(
             self._old[metric].guess(_FIRST_GUESS.get(metric, 0.05))
@@ -612,8 +632,11 @@ class Judge:
         )
         old, new, old_safe, new_safe, _, scaled = outcome
         (harm_r, harm_d), (safe_r, safe_d) = self._lines_of(metric, scaled)
-        harm_d = max(harm_d, COLD_D) if cold else harm_d
-        self._harm[metric].multiply(_factors(old, n_old, new, n_new, guess, harm_r, harm_d, phi))
+        harm_d = max(harm_d, COLD_D) if pending.cold else harm_d
+        kept = _kept(phi, pending.seconds)
+        self._harm[metric].multiply(
+            _factors(old, n_old, new, n_new, guess, harm_r, harm_d, phi, kept)
+        )
         safe = self._safe[metric]
         if safe.watched is None:
             logs = increments(old_safe, n_old, new_safe, n_new, guess, False, safe_r, safe_d)
@@ -642,18 +665,24 @@ class Judge:
             return min(0.9, REJECTED_R * rate + self._margins.errors_at(WHOLE))
         return min(0.9, rate + self._margins.errors_at(WHOLE))
 
-    def _add_absolute(self, metric: str, outcome: Outcome, n: float, phi: float) -> None:
+    def _add_absolute(
+        self, metric: str, outcome: Outcome, n: float, phi: float, seconds: float
+    ) -> None:
         limit = self.limit(metric)
         bad = outcome.new_safe
         harm = [log_factor_absolute(bad, n, limit, q) for q in harm_alternatives(limit)]
-        self._harm[metric].multiply(_bounded(harm, phi))
+        most = exp(_MOST_OF_A_MINUTE * seconds / 60)
+        self._harm[metric].multiply(
+            [min(factor, most) for factor in _bounded(harm, phi, _kept(phi, seconds))]
+        )
         rate = self._old[metric].guess(_FIRST_GUESS[metric])
         logs = [log_factor_absolute(bad, n, limit, q) for q in safe_alternatives(limit, rate)]
+        logs = _softened(logs, phi)
         safe = self._safe[metric]
         if safe.watched is None:
-            safe.add(logs, phi, _alike(limit, rate))
+            safe.add(logs, 1.0, _alike(limit, rate))
         else:
-            safe.watch(logs[safe.watched], phi)
+            safe.watch(logs[safe.watched], 1.0)
 
     # --- reading
 
