@@ -3,7 +3,10 @@
 Eight hosts of the usual layouts are made from Debian packages and small applications, driven for
 real, and looked at by the collector.  What was really written is told by the times of all files.
 
+    python benchmarks/survey_hosts.py --dockerfile | docker build -t IMAGE --build-arg BASE=VM -
     python benchmarks/survey_hosts.py IMAGE [HOST ...]
+
+VM is the rehearsal's image of a virtual machine (`bookshop-debian-vm`).
 """
 
 from __future__ import annotations
@@ -161,5 +164,7 @@ def main(image: str, hosts: list[str]) -> None:
         print(json.dumps(looked_at(image, host), ensure_ascii=False), flush=True)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and sys.argv[1] == "--dockerfile":
+    print(DOCKERFILE)
+elif __name__ == "__main__":
     main(sys.argv[1], sys.argv[2:])
