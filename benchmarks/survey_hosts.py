@@ -38,7 +38,7 @@ RUN systemctl mask systemd-udevd.service systemd-modules-load.service sys-kernel
 STOPSIGNAL SIGRTMIN+3
 CMD ["/sbin/init"]
 """
-_HOSTS = Path(__file__).parent / "hosts"
+_HOSTS = Path(__file__).parent / "layouts"
 _KEYS = ("a" * 64, "b" * 64)
 _WRITING = ("ST", "LG", "JB", "ML")
 _NOBODYS = (
@@ -64,7 +64,7 @@ _OPTIONS = (
 
 @dataclass(frozen=True)
 class Layout:
-    """A host: which services run, and what is done to it; ``hosts/NAME.sh`` makes it."""
+    """A host: which services run, and what is done to it; ``layouts/NAME.sh`` makes it."""
 
     start: str
     drive: str
