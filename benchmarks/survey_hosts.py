@@ -3,7 +3,10 @@
 Eight hosts of the usual layouts are made from Debian packages and small applications, driven for
 real, and looked at by the collector.  What was really written is told by the times of all files.
 
+    python benchmarks/survey_hosts.py --dockerfile | docker build -t IMAGE --build-arg BASE=VM -
     python benchmarks/survey_hosts.py IMAGE [HOST ...]
+
+VM is the rehearsal's image of a virtual machine (`bookshop-debian-vm`).
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ RUN systemctl mask systemd-udevd.service systemd-modules-load.service sys-kernel
 STOPSIGNAL SIGRTMIN+3
 CMD ["/sbin/init"]
 """
-_HOSTS = Path(__file__).parent / "hosts"
+_HOSTS = Path(__file__).parent / "layouts"
 _KEYS = ("a" * 64, "b" * 64)
 _WRITING = ("ST", "LG", "JB", "ML")
 _NOBODYS = (
@@ -61,7 +64,7 @@ _OPTIONS = (
 
 @dataclass(frozen=True)
 class Layout:
-    """A host: which services run, and what is done to it; ``hosts/NAME.sh`` makes it."""
+    """A host: which services run, and what is done to it; ``layouts/NAME.sh`` makes it."""
 
     start: str
     drive: str
@@ -161,5 +164,7 @@ def main(image: str, hosts: list[str]) -> None:
         print(json.dumps(looked_at(image, host), ensure_ascii=False), flush=True)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and sys.argv[1] == "--dockerfile":
+    print(DOCKERFILE)
+elif __name__ == "__main__":
     main(sys.argv[1], sys.argv[2:])

@@ -11,11 +11,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples/bookshop"))
 
 import rehearse
+from machine import LEAST_PER_S, MOST_PER_S, Answered, Machine, pace_of
 from report import Row, summarise
 from trouble import Trouble
 from waiting import until
-
-from machine import LEAST_PER_S, MOST_PER_S, Answered, Machine, pace_of
 
 IDLE = Machine(cores=2, free_cores=2.0, container_s=0.3)
 HOGGED = Machine(cores=2, free_cores=0.7, container_s=3.0)

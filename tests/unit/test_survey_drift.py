@@ -10,7 +10,7 @@ import pytest
 from kirikae.survey.fleet import drift
 from kirikae.survey.rules import findings_of
 from kirikae.survey.survey import merged
-from tests.machine import NOW, RELEASED, Machine
+from tests.made_host import NOW, RELEASED, Machine
 
 TODAY = date(2026, 11, 21)
 

@@ -8,7 +8,7 @@ import pytest
 
 from kirikae.survey.fleet import single_points
 from kirikae.survey.rules import findings_of
-from tests.machine import NOW, Machine
+from tests.made_host import NOW, Machine
 
 TODAY = date(2026, 11, 21)
 

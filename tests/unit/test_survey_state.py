@@ -10,7 +10,7 @@ from kirikae.model.finding import Confidence
 from kirikae.survey.fleet import drift
 from kirikae.survey.rules import findings_of
 from kirikae.survey.survey import findings
-from tests.machine import BEGAN, NOW, RELEASED, Machine
+from tests.made_host import BEGAN, NOW, RELEASED, Machine
 
 TODAY = date(2026, 11, 21)
 STATE = ("ST01", "ST03", "ST04", "ST05", "ST08", "ST16")
