@@ -368,3 +368,14 @@ def test_whatever_a_move_records_is_judged_alike_from_its_lines():
     again = Trial(Margins(), PLAN)
     assert [live.look(each) for each in recorded] == list(looks(lines, "t", again))
     assert live.evidence() == again.evidence()
+
+
+@pytest.mark.parametrize(("asked", "each", "held"), [(80, 4.0, True), (80, 10.0, False)])
+def test_clients_of_another_kind_are_seen_by_the_first_requests(
+    asked: int, each: float, held: bool
+) -> None:
+    """Three times as often is told by 60 requests; a smaller difference takes 300."""
+    old = Arm(5920, 6, mix={"per_client": 5920 * 16.0, "writes": 0.0})
+    new = Arm(asked, 0, mix={"per_client": asked * each, "writes": 0.0})
+    reason = Trial(Margins(), PLAN).look(batch(0, 10, old, new)).reason
+    assert (reason.key == "traffic.other_clients") is held

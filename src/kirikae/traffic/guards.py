@@ -39,6 +39,8 @@ _FLOW_S = 300.0
 _MIX_S = 1800.0
 _MIX_LEAST = 300
 _MIX_TIMES = 1.4
+_MIX_FEW = 60
+_MIX_TIMES_OF_FEW = 3.0
 _MIX_PART = 0.2
 
 
@@ -320,11 +322,16 @@ class Mix:
     def differs(self) -> Said | None:
         old = self._sums["old"]
         new = self._sums["new"]
-        if min(old.requests, new.requests) < _MIX_LEAST:
+        fewer = min(old.requests, new.requests)
+        if fewer < _MIX_FEW:
             return None
+        few = fewer < _MIX_LEAST
+        times = _MIX_TIMES_OF_FEW if few else _MIX_TIMES
         askers = old.part("per_client"), new.part("per_client")
-        if min(askers) and not 1 / _MIX_TIMES <= askers[1] / askers[0] <= _MIX_TIMES:
+        if min(askers) and not 1 / times <= askers[1] / askers[0] <= times:
             return said("traffic.other_clients", old=askers[0], new=askers[1])
+        if few:
+            return None
         writes = old.part("writes"), new.part("writes")
         if abs(writes[1] - writes[0]) > _MIX_PART:
             return said("traffic.other_methods", old=writes[0], new=writes[1])
