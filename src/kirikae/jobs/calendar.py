@@ -34,7 +34,15 @@ def calendar(entries: Iterable[Entry], zone: Zone, begin: int, end: int) -> Iter
     """All firings in [begin, end), by time, then by line.  ``@reboot`` has none.  Raises
     NoCrontab for an entry with a zone of its own that there is not."""
     return merge(
-        *(_of_entry(entry, zone, begin, end) for entry in entries),
+        *(
+            _of_entry(
+                entry,
+                zone,
+                begin,
+                end,
+            )
+            for entry in entries
+        ),
         key=lambda due: (due.minute, due.entry.line),
     )
 
@@ -49,4 +57,9 @@ def _of_entry(entry: Entry, zone: Zone, begin: int, end: int) -> Iterator[Due]:
 
 def utc(minute: int) -> datetime:
     """The time of a minute."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)
+    return datetime(
+        1970,
+        1,
+        1,
+        tzinfo=UTC,
+    ) + timedelta(minutes=minute)

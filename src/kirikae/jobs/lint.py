@@ -57,26 +57,51 @@ def lint(crontab: Crontab, zone: Zone, now: int) -> list[Note]:
 def _of_file(crontab: Crontab) -> Iterator[Note]:
     table = crontab.table
     if crontab.unread:
-        yield Note(0, crontab.named, Weight.LOST, said("jobs.lint.unread"))
+        yield Note(
+            0,
+            crontab.named,
+            Weight.LOST,
+            said("jobs.lint.unread"),
+        )
     if table.ignored:
         lines = [fault.line for fault in table.faults]
         says = said("jobs.lint.ignored", lines=lines, n=len(table.written))
-        yield Note(0, crontab.named, Weight.LOST, says)
+        yield Note(
+            0,
+            crontab.named,
+            Weight.LOST,
+            says,
+        )
 
 
 def _of_table(table: Table) -> Iterator[Note]:
     for fault in table.faults:
-        yield Note(fault.line, fault.text, Weight.LOST, fault.why)
+        yield Note(
+            fault.line,
+            fault.text,
+            Weight.LOST,
+            fault.why,
+        )
     count = Counter(entry.text for entry in table.written)
     for entry in table.written:
         if count[entry.text] > 1:
             says = said("jobs.lint.twice", n=count[entry.text])
-            yield Note(entry.line, entry.text, Weight.ODD, says)
+            yield Note(
+                entry.line,
+                entry.text,
+                Weight.ODD,
+                says,
+            )
 
 
 def _of_entry(entry: Entry, dialect: Dialect) -> Iterator[Note]:
     for weight, says in (*_times(entry), *_days(entry), *_command(entry, dialect)):
-        yield Note(entry.line, entry.text, weight, says)
+        yield Note(
+            entry.line,
+            entry.text,
+            weight,
+            says,
+        )
 
 
 def _times(entry: Entry) -> Iterator[tuple[Weight, Said]]:
@@ -94,12 +119,21 @@ def _of_field(field: Field) -> Iterator[Said]:
     name = said(f"jobs.field.{field.span.name}")
     if field.dropped:
         yield said(
-            "jobs.lint.dropped", field=name, text=field.text, rest=field.dropped, means=means
+            "jobs.lint.dropped",
+            field=name,
+            text=field.text,
+            rest=field.dropped,
+            means=means,
         )
     for hollow in field.hollow:
         yield said("jobs.lint.hollow", field=name, text=hollow)
     for step in field.steps_over:
-        yield said("jobs.lint.steps_over", field=name, text=step, means=means)
+        yield said(
+            "jobs.lint.steps_over",
+            field=name,
+            text=step,
+            means=means,
+        )
 
 
 def _days(entry: Entry) -> Iterator[tuple[Weight, Said]]:
@@ -140,7 +174,12 @@ def _of_clock(entry: Entry, zone: Zone, now: int) -> Iterator[Note]:
     minute = now
     while minute < now + _YEAR_MIN:
         minute = zone.stretch(minute).end
-        note = _met(entry, entry.schedule, zone, minute)
+        note = _met(
+            entry,
+            entry.schedule,
+            zone,
+            minute,
+        )
         if note is not None:
             yield note
 
@@ -158,10 +197,22 @@ def _met(entry: Entry, schedule: Schedule, zone: Zone, minute: int) -> Note | No
     wall = schedule.next_wall(begin)
     if wall is None or wall >= end:
         return None
-    return _at_change(entry, key, zone, minute, wall - begin)
+    return _at_change(
+        entry,
+        key,
+        zone,
+        minute,
+        wall - begin,
+    )
 
 
-def _at_change(entry: Entry, key: str, zone: Zone, minute: int, into: int) -> Note:
+def _at_change(
+    entry: Entry,
+    key: str,
+    zone: Zone,
+    minute: int,
+    into: int,
+) -> Note:
     """``into``: minutes from the begin of the gap or of the repeated time."""
     before = zone.wall(minute - 1).replace(tzinfo=None) + timedelta(minutes=1)
     after = zone.wall(minute)
@@ -173,13 +224,23 @@ def _at_change(entry: Entry, key: str, zone: Zone, minute: int, into: int) -> No
         time=f"{begin + timedelta(minutes=into):%H:%M}",
         after=f"{after:%H:%M}",
     )
-    return Note(entry.line, entry.text, Weight.ODD, says)
+    return Note(
+        entry.line,
+        entry.text,
+        Weight.ODD,
+        says,
+    )
 
 
 def _of_variable(variable: Variable, table: Table) -> Iterator[Note]:
     for says in _oddities(variable, table):
         text = f"{variable.name}={variable.value}"
-        yield Note(variable.line, text, Weight.ODD, says)
+        yield Note(
+            variable.line,
+            text,
+            Weight.ODD,
+            says,
+        )
 
 
 def _oddities(variable: Variable, table: Table) -> Iterator[Said]:

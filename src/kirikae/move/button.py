@@ -63,7 +63,14 @@ def set_to_zero(mover: Mover, name: str, finger: Finger) -> None:
                     f"{tries} tries in {finger.persist_s:.0f} s were not answered ({error}); "
                     f"press again: `kirikae back-out {name}`"
                 ) from error
-            finger.tell(said("move.button.again", name=name, n=tries, error=text(str(error))))
+            finger.tell(
+                said(
+                    "move.button.again",
+                    name=name,
+                    n=tries,
+                    error=text(str(error)),
+                )
+            )
         finger.sleep(pause_s)
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
@@ -82,7 +89,14 @@ def back_out(
     journal has to say.
     """
     set_to_zero(mover, name, finger)
-    return write_down(journal, mover, lease, name, reason, finger)
+    return write_down(
+        journal,
+        mover,
+        lease,
+        name,
+        reason,
+        finger,
+    )
 
 
 def write_down(
@@ -97,8 +111,20 @@ def write_down(
     for as long as a call of a former step may be under way."""
     pressed = _press(journal, name, reason)
     patience = Patience(finger.late_s, finger.now, finger.sleep)
-    engine = Engine(journal, mover, lease, patience=patience)
-    after = _answered(journal, mover, lease, pressed, engine, finger)
+    engine = Engine(
+        journal,
+        mover,
+        lease,
+        patience=patience,
+    )
+    after = _answered(
+        journal,
+        mover,
+        lease,
+        pressed,
+        engine,
+        finger,
+    )
     left_s = engine.doubtful_until(after) - finger.now()
     if left_s > 0:
         finger.tell(said("move.button.late", name=name, seconds=left_s))

@@ -48,9 +48,18 @@ class Block(NamedTuple):
     n_new: float = 0
     bad_new: float = 0
 
-    def plus(self, n_old: float, bad_old: float, n_new: float, bad_new: float) -> Block:
+    def plus(
+        self,
+        n_old: float,
+        bad_old: float,
+        n_new: float,
+        bad_new: float,
+    ) -> Block:
         return Block(
-            self.n_old + n_old, self.bad_old + bad_old, self.n_new + n_new, self.bad_new + bad_new
+            self.n_old + n_old,
+            self.bad_old + bad_old,
+            self.n_new + n_new,
+            self.bad_new + bad_new,
         )
 
 
@@ -142,13 +151,28 @@ class Dispersion:
         them failed."""
         if self._expected is None:
             minutes = seconds / BLOCK_S
-            self._expected = Block(n_old / minutes, 0, n_new / minutes, 0)
+            self._expected = Block(
+                n_old / minutes,
+                0,
+                n_new / minutes,
+                0,
+            )
             self._set()
 
     def add(
-        self, seconds: float, n_old: float, bad_old: float, n_new: float, bad_new: float
+        self,
+        seconds: float,
+        n_old: float,
+        bad_old: float,
+        n_new: float,
+        bad_new: float,
     ) -> None:
-        self._open = self._open.plus(n_old, bad_old, n_new, bad_new)
+        self._open = self._open.plus(
+            n_old,
+            bad_old,
+            n_new,
+            bad_new,
+        )
         self._open_s += seconds
         if self._open_s >= BLOCK_S:
             self._close()

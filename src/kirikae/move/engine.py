@@ -128,7 +128,12 @@ def _after_looking(move: Move, evidence: Evidence) -> Order | None:
 def _hands_off(move: Move, found: int | None) -> Order:
     """Somebody else turned the share: it is left as it is."""
     key = "move.hand" if found is not None else "move.hand_unknown"
-    reason = said(key, found=found, share=move.share, name=move.name)
+    reason = said(
+        key,
+        found=found,
+        share=move.share,
+        name=move.name,
+    )
     return Order(Verb.HOLD, reason=reason, why=Why.HAND_ON_KNOB)
 
 
@@ -221,7 +226,12 @@ class Engine:
 
     def _asks(self, move: Move, order: Order) -> Wait:
         key = "move.waits_another" if self._rules.by_another else "move.waits_approval"
-        says = said(key, name=move.name, order=order.says, driver=self._journal.who)
+        says = said(
+            key,
+            name=move.name,
+            order=order.says,
+            driver=self._journal.who,
+        )
         return Wait(Waits.APPROVAL, says)
 
     def order(self, name: str, order: Order) -> Move:
@@ -302,7 +312,13 @@ class Engine:
 
     def keep_down(self, move: Move) -> None:
         """No late call raises the share of a move that was backed out."""
-        keep_down(self._journal, self._mover, move, self.doubtful_until(move), self._patience)
+        keep_down(
+            self._journal,
+            self._mover,
+            move,
+            self.doubtful_until(move),
+            self._patience,
+        )
 
     def clear_up(self, name: str) -> None:
         """Before a driver without a lease leaves: a call of its own that was not answered must not

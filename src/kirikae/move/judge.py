@@ -57,7 +57,13 @@ _LEAST_OF_HOUR = 100
 _LEAST_TRICKLE = 100
 _WINDOWS = 48
 _MOST = 1e9
-WEIGHTS = {"errors": 0.36, "rejected": 0.1, "p50": 0.135, "p95": 0.18, "p99": 0.225}
+WEIGHTS = {
+    "errors": 0.36,
+    "rejected": 0.1,
+    "p50": 0.135,
+    "p95": 0.18,
+    "p99": 0.225,
+}
 """Metrics and their parts of the evidence, where latency is compared with the old side's
 quantiles."""
 ABSOLUTE_WEIGHTS = {"errors": 0.54, "rejected": 0.1, "latency": 0.36}
@@ -165,14 +171,32 @@ def log_factor(
     only, never validity."""
     if not n_old or not n_new:
         return 0.0
-    return _along(_slopes(n_old, n_new, guess, q, r, d), x_old, n_old, x_new, n_new)
+    return _along(
+        _slopes(
+            n_old,
+            n_new,
+            guess,
+            q,
+            r,
+            d,
+        ),
+        x_old,
+        n_old,
+        x_new,
+        n_new,
+    )
 
 
 _NOTHING = (0.0, 0.0, 0.0, 0.0)
 
 
 def _slopes(
-    n_old: float, n_new: float, guess: float, q: float, r: float, d: float
+    n_old: float,
+    n_new: float,
+    guess: float,
+    q: float,
+    r: float,
+    d: float,
 ) -> tuple[float, float, float, float]:
     """What one good answer of the new and of the old side, and one bad answer of each, add to the
     log e-value."""
@@ -189,13 +213,28 @@ def _slopes(
 
 @lru_cache(maxsize=4096)
 def _all_slopes(
-    n_old: float, n_new: float, guess: float, harm: bool, r: float, d: float
+    n_old: float,
+    n_new: float,
+    guess: float,
+    harm: bool,
+    r: float,
+    d: float,
 ) -> list[tuple[float, float, float, float]]:
     """``_slopes`` for every alternative.  Kept: at one rate of traffic the same few batches come
     again and again."""
     line = r * guess + d
     alternatives = harm_alternatives(line) if harm else safe_alternatives(_below(line), guess)
-    return [_slopes(n_old, n_new, guess, q, r, d) for q in alternatives]
+    return [
+        _slopes(
+            n_old,
+            n_new,
+            guess,
+            q,
+            r,
+            d,
+        )
+        for q in alternatives
+    ]
 
 
 def _below(line: float) -> float:
@@ -215,7 +254,14 @@ def increments(
     """``log_factor`` of one batch for every alternative, of harm or of safety."""
     good_new = n_new - x_new
     good_old = n_old - x_old
-    slopes = _all_slopes(n_old, n_new, guess, harm, r, d)
+    slopes = _all_slopes(
+        n_old,
+        n_new,
+        guess,
+        harm,
+        r,
+        d,
+    )
     return [good_new * gn + good_old * go + x_new * bn + x_old * bo for gn, go, bn, bo in slopes]
 
 
@@ -245,7 +291,20 @@ def _factors(
     kept: float,
 ) -> list[float]:
     """What one batch multiplies evidence of harm by, for every alternative."""
-    return _bounded(increments(x_old, n_old, x_new, n_new, guess, True, r, d), phi, kept)
+    return _bounded(
+        increments(
+            x_old,
+            n_old,
+            x_new,
+            n_new,
+            guess,
+            True,
+            r,
+            d,
+        ),
+        phi,
+        kept,
+    )
 
 
 def _bounded(logs: Sequence[float], phi: float, kept: float) -> list[float]:
@@ -441,7 +500,11 @@ class _Pending:
         return all(other[4:] == mine[metric][4:] for metric, other in outcomes.items())
 
     def add(
-        self, seconds: float, n_old: float, n_new: float, outcomes: Mapping[str, Outcome]
+        self,
+        seconds: float,
+        n_old: float,
+        n_new: float,
+        outcomes: Mapping[str, Outcome],
     ) -> None:
         self.seconds += seconds
         self.n_old += n_old
@@ -473,7 +536,13 @@ class Tally:
     scaled: bool = False
     seconds: float = 0.0
 
-    def add(self, seconds: float, n_old: float, n_new: float, outcome: Outcome) -> None:
+    def add(
+        self,
+        seconds: float,
+        n_old: float,
+        n_new: float,
+        outcome: Outcome,
+    ) -> None:
         self.seconds += seconds
         self.n_old += n_old
         self.n_new += n_new
@@ -585,7 +654,12 @@ class Judge:
             pending = None
         if pending is None:
             pending = self._pending = _Pending(cold)
-        pending.add(seconds, n_old, n_new, outcomes)
+        pending.add(
+            seconds,
+            n_old,
+            n_new,
+            outcomes,
+        )
         if pending.seconds >= _TOGETHER_S:
             self._flush()
 
@@ -604,16 +678,46 @@ class Judge:
             self._restart()
         trickle = self._share == WHOLE and n_old * _LEAST_TRICKLE < n_new
         for metric, outcome in pending.outcomes.items():
-            self._tallies[metric].add(seconds, n_old, n_new, outcome)
+            self._tallies[metric].add(
+                seconds,
+                n_old,
+                n_new,
+                outcome,
+            )
             dispersion = self._dispersion[metric]
             dispersion.expect(seconds, n_old, n_new)
             phi = dispersion.phi
             if trickle:
-                self._add_absolute(metric, outcome, n_new, phi, seconds)
-                dispersion.add(seconds, 0, 0, n_new, outcome.new_safe)
+                self._add_absolute(
+                    metric,
+                    outcome,
+                    n_new,
+                    phi,
+                    seconds,
+                )
+                dispersion.add(
+                    seconds,
+                    0,
+                    0,
+                    n_new,
+                    outcome.new_safe,
+                )
             else:
-                self._add_compared(metric, outcome, n_old, n_new, phi, pending)
-                dispersion.add(seconds, n_old, outcome.old_harm, n_new, outcome.new_harm)
+                self._add_compared(
+                    metric,
+                    outcome,
+                    n_old,
+                    n_new,
+                    phi,
+                    pending,
+                )
+                dispersion.add(
+                    seconds,
+                    n_old,
+                    outcome.old_harm,
+                    n_new,
+                    outcome.new_harm,
+                )
                 self._old[metric].add(seconds, outcome.old_harm, n_old)
 
     def _add_compared(
@@ -635,15 +739,50 @@ class Judge:
         harm_d = max(harm_d, COLD_D) if pending.cold else harm_d
         kept = _kept(phi, pending.seconds)
         self._harm[metric].multiply(
-            _factors(old, n_old, new, n_new, guess, harm_r, harm_d, phi, kept)
+            _factors(
+                old,
+                n_old,
+                new,
+                n_new,
+                guess,
+                harm_r,
+                harm_d,
+                phi,
+                kept,
+            )
         )
         safe = self._safe[metric]
         if safe.watched is None:
-            logs = increments(old_safe, n_old, new_safe, n_new, guess, False, safe_r, safe_d)
+            logs = increments(
+                old_safe,
+                n_old,
+                new_safe,
+                n_new,
+                guess,
+                False,
+                safe_r,
+                safe_d,
+            )
             safe.add(logs, phi, _alike(_below(safe_r * guess + safe_d), guess))
         else:
-            slopes = _all_slopes(n_old, n_new, guess, False, safe_r, safe_d)[safe.watched]
-            safe.watch(_along(slopes, old_safe, n_old, new_safe, n_new), phi)
+            slopes = _all_slopes(
+                n_old,
+                n_new,
+                guess,
+                False,
+                safe_r,
+                safe_d,
+            )[safe.watched]
+            safe.watch(
+                _along(
+                    slopes,
+                    old_safe,
+                    n_old,
+                    new_safe,
+                    n_new,
+                ),
+                phi,
+            )
 
     def _lines_of(
         self, metric: str, scaled: bool
@@ -666,17 +805,38 @@ class Judge:
         return min(0.9, rate + self._margins.errors_at(WHOLE))
 
     def _add_absolute(
-        self, metric: str, outcome: Outcome, n: float, phi: float, seconds: float
+        self,
+        metric: str,
+        outcome: Outcome,
+        n: float,
+        phi: float,
+        seconds: float,
     ) -> None:
         limit = self.limit(metric)
         bad = outcome.new_safe
-        harm = [log_factor_absolute(bad, n, limit, q) for q in harm_alternatives(limit)]
+        harm = [
+            log_factor_absolute(
+                bad,
+                n,
+                limit,
+                q,
+            )
+            for q in harm_alternatives(limit)
+        ]
         most = exp(_MOST_OF_A_MINUTE * seconds / 60)
         self._harm[metric].multiply(
             [min(factor, most) for factor in _bounded(harm, phi, _kept(phi, seconds))]
         )
         rate = self._old[metric].guess(_FIRST_GUESS[metric])
-        logs = [log_factor_absolute(bad, n, limit, q) for q in safe_alternatives(limit, rate)]
+        logs = [
+            log_factor_absolute(
+                bad,
+                n,
+                limit,
+                q,
+            )
+            for q in safe_alternatives(limit, rate)
+        ]
         logs = _softened(logs, phi)
         safe = self._safe[metric]
         if safe.watched is None:
@@ -700,7 +860,12 @@ class Judge:
         if pending is None or metric not in pending.outcomes:
             return self._tallies[metric]
         found = replace(self._tallies[metric])
-        found.add(pending.seconds, pending.n_old, pending.n_new, pending.outcomes[metric])
+        found.add(
+            pending.seconds,
+            pending.n_old,
+            pending.n_new,
+            pending.outcomes[metric],
+        )
         return found
 
     def tally_of_harm(self, metric: str) -> Tally:
@@ -744,8 +909,20 @@ class Judge:
         if self._share == WHOLE:
             limit = self.limit(metric)
             gains = [
-                p_new * log_factor_absolute(1, 1, limit, q)
-                + (1 - p_new) * log_factor_absolute(0, 1, limit, q)
+                p_new
+                * log_factor_absolute(
+                    1,
+                    1,
+                    limit,
+                    q,
+                )
+                + (1 - p_new)
+                * log_factor_absolute(
+                    0,
+                    1,
+                    limit,
+                    q,
+                )
                 for q in safe_alternatives(limit, rate)
             ]
         else:
@@ -756,7 +933,15 @@ class Judge:
                 else (self._share, WHOLE - self._share)
             )
             gains = [
-                gain(p_new, rate, n_new, n_old, q, r, d)
+                gain(
+                    p_new,
+                    rate,
+                    n_new,
+                    n_old,
+                    q,
+                    r,
+                    d,
+                )
                 for q in safe_alternatives(_below(r * rate + d), rate)
             ]
         best = max(gains) / self.dispersion(metric)
@@ -769,13 +954,26 @@ def _within_reach(requests: float) -> float:
 
 
 def gain(
-    p_new: float, p_old: float, n_new: float, n_old: float, q: float, r: float, d: float
+    p_new: float,
+    p_old: float,
+    n_new: float,
+    n_old: float,
+    q: float,
+    r: float,
+    d: float,
 ) -> float:
     """Expected log evidence per new-side request at these rates (the factor is linear in its
     counts)."""
     if not n_new or not n_old:
         return 0.0
-    good_new, good_old, bad_new, bad_old = _slopes(n_old, n_new, p_old, q, r, d)
+    good_new, good_old, bad_new, bad_old = _slopes(
+        n_old,
+        n_new,
+        p_old,
+        q,
+        r,
+        d,
+    )
     return (
         p_new * bad_new
         + (1 - p_new) * good_new
@@ -801,14 +999,34 @@ def requests_to_prove(
     if share >= WHOLE:
         limit = min(0.9, p_old * 1.5 if metric in QUANTILES else p_old + d)
         best = max(
-            p_new * log_factor_absolute(1, 1, limit, q)
-            + (1 - p_new) * log_factor_absolute(0, 1, limit, q)
+            p_new
+            * log_factor_absolute(
+                1,
+                1,
+                limit,
+                q,
+            )
+            + (1 - p_new)
+            * log_factor_absolute(
+                0,
+                1,
+                limit,
+                q,
+            )
             for q in safe_alternatives(limit, p_old)
         )
     else:
         line = _below(r * p_old + d)
         best = max(
-            gain(p_new, p_old, share, WHOLE - share, q, r, d)
+            gain(
+                p_new,
+                p_old,
+                share,
+                WHOLE - share,
+                q,
+                r,
+                d,
+            )
             for q in safe_alternatives(line, p_old)
         )
     return _within_reach((_SAFE_LOG + log(ALTERNATIVES)) / best if best > 0 else inf)
@@ -823,7 +1041,15 @@ def requests_to_find(margins: Margins, share: int, p_old: float, p_new: float) -
     r, d = margins.lines("errors", WHOLE)[0]
     best = (
         max(
-            gain(p_new, p_old, share, WHOLE - share, q, r, d)
+            gain(
+                p_new,
+                p_old,
+                share,
+                WHOLE - share,
+                q,
+                r,
+                d,
+            )
             for q in harm_alternatives(r * p_old + d)
         )
         if share < WHOLE

@@ -82,7 +82,13 @@ def _pairs(journal: Journal, move: Move) -> Iterator[tuple[Entry, Entry]]:
         after = entry
 
 
-def keep_down(journal: Journal, mover: Mover, move: Move, until: float, wait: Patience) -> None:
+def keep_down(
+    journal: Journal,
+    mover: Mover,
+    move: Move,
+    until: float,
+    wait: Patience,
+) -> None:
     """Share 0 is looked at and set again until then; whoever goes on with the move ends it."""
     while wait.clock() < until and not _goes_on(journal, move):
         try:

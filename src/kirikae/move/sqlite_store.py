@@ -97,13 +97,22 @@ class SqliteStore:
 
     def create_if_absent(self, key: str, body: str) -> str:
         tag = uuid.uuid4().hex
-        self._run("insert into entry (key, body, tag) values (?, ?, ?)", key, body, tag)
+        self._run(
+            "insert into entry (key, body, tag) values (?, ?, ?)",
+            key,
+            body,
+            tag,
+        )
         return tag
 
     def replace_if_match(self, key: str, body: str, tag: str) -> str:
         fresh = uuid.uuid4().hex
         _, count = self._run(
-            "update entry set body = ?, tag = ? where key = ? and tag = ?", body, fresh, key, tag
+            "update entry set body = ?, tag = ? where key = ? and tag = ?",
+            body,
+            fresh,
+            key,
+            tag,
         )
         if count != 1:
             raise Changed(f"{key} was changed by somebody else")

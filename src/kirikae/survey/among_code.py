@@ -316,7 +316,12 @@ class _Tree:
         whole = folder != self._root and len(files) > 1
         why = f"{len(files)} files of code such as {newest.path} are younger than the service"
         place = folder if whole else newest.path
-        return Kept(place, why, seen=True, around=self._root)
+        return Kept(
+            place,
+            why,
+            seen=True,
+            around=self._root,
+        )
 
     def _single(self, folders: Iterable[str]) -> Iterator[Kept]:
         """Files that were written between the code."""

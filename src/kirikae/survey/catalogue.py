@@ -31,7 +31,13 @@ def found(
     count: int | None = None,
 ) -> Finding:
     """``blocks``: other kinds of move than the catalogue's."""
-    finding = catalogue()[code].found(where, says, evidence, confidence, blocks)
+    finding = catalogue()[code].found(
+        where,
+        says,
+        evidence,
+        confidence,
+        blocks,
+    )
     return replace(finding, count=count)
 
 

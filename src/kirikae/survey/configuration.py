@@ -69,7 +69,12 @@ def own_texts(
         path = text.path
         if under(path, former) or _is_the_machine_s(path):
             continue
-        if path in touched or _is_somebody_s(bundle, services, path, times.get(path)):
+        if path in touched or _is_somebody_s(
+            bundle,
+            services,
+            path,
+            times.get(path),
+        ):
             yield text
 
 
@@ -82,7 +87,12 @@ def _is_somebody_s(
     """No package owns it, and none wrote it."""
     if bundle.owner(path) is not None:
         return False
-    return not _installed(bundle, services, path, written)
+    return not _installed(
+        bundle,
+        services,
+        path,
+        written,
+    )
 
 
 def _is_the_machine_s(path: str) -> bool:

@@ -51,7 +51,12 @@ def front_of(
         return _cannot(
             f"nginx has {len(hosts)} virtual hosts enabled ({paths}); kirikae carries over one",
         )
-    return _carried(views, hosts[0], right, folder)
+    return _carried(
+        views,
+        hosts[0],
+        right,
+        folder,
+    )
 
 
 def _cannot(question: str) -> Front:

@@ -42,7 +42,12 @@ def needed(
     for package in view.bundle.packages:
         if not _asked_for(package, program):
             continue
-        why = _why_not(view, package, program, web)
+        why = _why_not(
+            view,
+            package,
+            program,
+            web,
+        )
         if why is None:
             chosen.append((package.name, package.version))
         else:

@@ -105,7 +105,12 @@ def _package_of(path: str) -> str:
 def _diverted(text: str) -> Iterator[str]:
     """Three lines each: the path, where the other one lies, whose it is (dpkg-divert(1))."""
     lines = text.splitlines()
-    for path, moved, package in zip(lines[::3], lines[1::3], lines[2::3], strict=False):
+    for path, moved, package in zip(
+        lines[::3],
+        lines[1::3],
+        lines[2::3],
+        strict=False,
+    ):
         yield f"|{path}\t{moved}\t{package}"
 
 
@@ -114,7 +119,12 @@ def _conffiles(tree: Tree, said: str) -> Iterator[str]:
     for line in said.splitlines():
         cells = line.split()
         if len(cells) == 2:
-            yield from _compared(tree, "conffile", cells[0], cells[1])
+            yield from _compared(
+                tree,
+                "conffile",
+                cells[0],
+                cells[1],
+            )
 
 
 def _hashed_by_ucf(tree: Tree, said: str) -> Iterator[str]:
@@ -122,7 +132,12 @@ def _hashed_by_ucf(tree: Tree, said: str) -> Iterator[str]:
     for line in said.splitlines():
         cells = line.split()
         if len(cells) == 2:
-            yield from _compared(tree, "ucf", cells[1], cells[0])
+            yield from _compared(
+                tree,
+                "ucf",
+                cells[1],
+                cells[0],
+            )
 
 
 def _compared(

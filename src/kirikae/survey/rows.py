@@ -40,7 +40,12 @@ def user(cells: Cells) -> tuple[str, User] | None:
         return None
     uid, gid = ids
     shell = "".join(cells[4:5])
-    return name, User(uid, gid, home, shell)
+    return name, User(
+        uid,
+        gid,
+        home,
+        shell,
+    )
 
 
 def group(cells: Cells) -> tuple[str, Group] | None:

@@ -73,7 +73,13 @@ def _service(
     every = tuple(processes)
     uids = {process.uid for process in every} or _declared_uids(bundle, unit)
     package = None if unit.own else bundle.owner(unit.get("FragmentPath"))
-    return Service(unit, every, frozenset(uids), _began(every), package)
+    return Service(
+        unit,
+        every,
+        frozenset(uids),
+        _began(every),
+        package,
+    )
 
 
 def _declared_uids(bundle: Bundle, unit: Unit) -> set[int]:

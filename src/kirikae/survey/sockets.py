@@ -65,7 +65,13 @@ def _socket(protocol: str, cells: Cells) -> Socket | None:
     other = _end(cells[1])
     if own is None or other is None:
         return None
-    return Socket(protocol, own, other, cells[2], cells[3])
+    return Socket(
+        protocol,
+        own,
+        other,
+        cells[2],
+        cells[3],
+    )
 
 
 def _end(cell: str) -> End | None:

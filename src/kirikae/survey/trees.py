@@ -258,7 +258,19 @@ class TarTree:
             ) from error
         if not self.entries:
             raise TreeProblem(f"{name} holds no files")
-        self.entries.setdefault("/", Entry("/", "d", 0o755, 0, 0, 0, 0, 0))
+        self.entries.setdefault(
+            "/",
+            Entry(
+                "/",
+                "d",
+                0o755,
+                0,
+                0,
+                0,
+                0,
+                0,
+            ),
+        )
 
     def _take(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         """A member of the same name later in the archive is the newer one."""

@@ -203,7 +203,14 @@ def read(entries: Mapping[str, Entry], text: Callable[[str], str]) -> Units:
         # A template is none by itself, and a link to nothing switches a unit off.
         if "@." not in name and entries[path].target != "/dev/null":
             said = _said(name, [path, *_drop_ins(entries, name)], text)
-            units.append(Unit(name, path, name in wanted, said))
+            units.append(
+                Unit(
+                    name,
+                    path,
+                    name in wanted,
+                    said,
+                )
+            )
     return Units(tuple(units), _workers(units, entries, text))
 
 

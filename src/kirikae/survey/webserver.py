@@ -23,9 +23,24 @@ class _Server(NamedTuple):
 _NGINX = re.compile(r"^\s*include\s+([^;]+);")
 _APACHE = re.compile(r"^\s*Include(?:Optional)?\s+(\S+)")
 _SERVERS = (
-    _Server("nginx", "/etc/nginx", "/etc/nginx/nginx.conf", _NGINX),
-    _Server("apache2", "/etc/apache2", "/etc/apache2/apache2.conf", _APACHE),
-    _Server("httpd", "/etc/httpd", "/etc/httpd/conf/httpd.conf", _APACHE),
+    _Server(
+        "nginx",
+        "/etc/nginx",
+        "/etc/nginx/nginx.conf",
+        _NGINX,
+    ),
+    _Server(
+        "apache2",
+        "/etc/apache2",
+        "/etc/apache2/apache2.conf",
+        _APACHE,
+    ),
+    _Server(
+        "httpd",
+        "/etc/httpd",
+        "/etc/httpd/conf/httpd.conf",
+        _APACHE,
+    ),
 )
 
 
@@ -33,7 +48,12 @@ def live_texts(bundle: Bundle, names: Collection[str]) -> Iterator[Text]:
     """The live configuration of the servers of these names."""
     for server in _SERVERS:
         if server.name in names:
-            yield from _included(bundle, server, server.first, set())
+            yield from _included(
+                bundle,
+                server,
+                server.first,
+                set(),
+            )
 
 
 def _included(
@@ -53,7 +73,12 @@ def _included(
         if match is None:
             continue
         for name in _named(bundle, server, match[1]):
-            yield from _included(bundle, server, name, seen)
+            yield from _included(
+                bundle,
+                server,
+                name,
+                seen,
+            )
 
 
 def _named(

@@ -194,7 +194,12 @@ class AccessLog:
 
     def _fetch(self, since: float, until: float) -> None:
         """Every file that has come since the last look."""
-        for key in logs_bucket.files(self._aws, self._place, since, until + _FILE_S):
+        for key in logs_bucket.files(
+            self._aws,
+            self._place,
+            since,
+            until + _FILE_S,
+        ):
             if key not in self._read:
                 self._take(logs_bucket.lines(self._aws, self._place, key))
                 self._read.add(key)

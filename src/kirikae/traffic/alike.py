@@ -75,10 +75,23 @@ def against_itself(margins: Margins, parts: Parts) -> Alike | None:
     stamps = sorted({stamp for name in names for stamp in parts.by_name[name]})
     found = []
     for name in names:
-        batches = [_batch(parts, names, name, stamp) for stamp in stamps]
+        batches = [
+            _batch(
+                parts,
+                names,
+                name,
+                stamp,
+            )
+            for stamp in stamps
+        ]
         found.append(_failures(margins, batches))
     hours = len(stamps) * parts.period_s / 3600
-    return Alike(len(names), sum(each.failed for each in found), hours, _worst(found))
+    return Alike(
+        len(names),
+        sum(each.failed for each in found),
+        hours,
+        _worst(found),
+    )
 
 
 def _told_apart(parts: Parts, names: Sequence[str]) -> bool:

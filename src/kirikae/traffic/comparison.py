@@ -36,7 +36,12 @@ _WITH_SUSPECT = {
 }
 
 
-_NO_BATCH = Batch(0.0, 0.0, None, {})
+_NO_BATCH = Batch(
+    0.0,
+    0.0,
+    None,
+    {},
+)
 
 
 @dataclass(slots=True)
@@ -176,7 +181,10 @@ class Comparison:
         if evidence.verdict is not Verdict.UNSURE:
             return evidence
         says = said(
-            "traffic.unread", reason=evidence.reason, lines=unread.lines, files=unread.files
+            "traffic.unread",
+            reason=evidence.reason,
+            lines=unread.lines,
+            files=unread.files,
         )
         return replace(evidence, reason=says)
 
@@ -204,7 +212,12 @@ class Comparison:
             return self._judged
         batches = recorded(self._journal, move)
         exact = self._router.exact
-        trial = trial_over(self._settings, move, batches, not exact)
+        trial = trial_over(
+            self._settings,
+            move,
+            batches,
+            not exact,
+        )
         entries = self._journal.entries(move.name)
         stepped_at = next(entry.at for entry in entries if entry.move.seq == move.stepped)
         # The clock that wrote the entry may have been ahead: no step begins after now.
@@ -214,7 +227,16 @@ class Comparison:
         since = max([began, *(batch.start + batch.seconds for batch in read)])
         last = max((batch.start for batch in read), default=began)
         past = figures[-1] if figures else None
-        return _Judged(move.stepped, trial, began, since, _counted(read), last, past, exact)
+        return _Judged(
+            move.stepped,
+            trial,
+            began,
+            since,
+            _counted(read),
+            last,
+            past,
+            exact,
+        )
 
     def _old_side_of(self, move: Move, judged: _Judged) -> _OldSide:
         """The old side's quantiles and over-dispersion as they stood when this step began, whoever
@@ -278,7 +300,13 @@ class Comparison:
             sides = self._round()
         except AwsUnreachable:
             return  # nobody looked; figures may be there all the same
-        batch = Batch(round(now, 3), PROBE_EVERY_S, move.share, {"": sides}, move.stepped)
+        batch = Batch(
+            round(now, 3),
+            PROBE_EVERY_S,
+            move.share,
+            {"": sides},
+            move.stepped,
+        )
         trouble = any(arm.probe_failed for arm in sides.values()) or sides["new"].healthy == 0
         if trouble or self._troubled:
             # Of rounds without trouble only the first after one is worth keeping.

@@ -25,5 +25,10 @@ def extra_cost_per_day(aws: Aws, project: Project) -> float | None:
     tasks = max(service["desiredCount"], service["runningCount"])
     cpu = int(definition["cpu"])
     memory = int(definition["memory"])
-    cost = dollars_a_day(project.region, cpu, memory, tasks)
+    cost = dollars_a_day(
+        project.region,
+        cpu,
+        memory,
+        tasks,
+    )
     return None if cost is None else round(cost, 2)

@@ -143,8 +143,22 @@ class CloudWatch:
         step = 60 if self.period_s >= 60 else 1
         end = math.floor(until / step) * step
         old = self.places.old.dimension
-        queries = [Query(old, self.places.old_balancer, _TIME, metric) for metric in QUANTILES]
-        found = metric_data(self.aws, queries, end - TRAILING_S, end, step)
+        queries = [
+            Query(
+                old,
+                self.places.old_balancer,
+                _TIME,
+                metric,
+            )
+            for metric in QUANTILES
+        ]
+        found = metric_data(
+            self.aws,
+            queries,
+            end - TRAILING_S,
+            end,
+            step,
+        )
         series = zip(QUANTILES, found, strict=True)
         return {metric: round(median(each.values()), 4) for metric, each in series if each}
 
@@ -177,16 +191,31 @@ class CloudWatch:
         zones = elbv2.zones(self.aws, self.places.old_balancer)
         found = {}
         for zone in (None, *zones):
-            found[zone or ""] = self._old_side(end - PAST_S, end, bounds, zone)
+            found[zone or ""] = self._old_side(
+                end - PAST_S,
+                end,
+                bounds,
+                zone,
+            )
         return found
 
     def _old_side(
-        self, since: float, until: float, bounds: Sequence[float], zone: str | None = None
+        self,
+        since: float,
+        until: float,
+        bounds: Sequence[float],
+        zone: str | None = None,
     ) -> dict[int, Arm]:
         """The old side alone, minute by minute, where anything was asked."""
         queries = _queries(self.places.old.dimension, self.places.old_balancer, bounds)
         queries = [replace(query, zone=zone) for query in queries]
-        found = metric_data(self.aws, queries, since, until, PAST_PERIOD_S)
+        found = metric_data(
+            self.aws,
+            queries,
+            since,
+            until,
+            PAST_PERIOD_S,
+        )
         series = _Series(found[: len(_COUNTS)], found[len(_COUNTS) :])
         return {stamp: series.at(stamp).arm(bounds) for stamp in sorted(found[0])}
 
@@ -195,8 +224,24 @@ class CloudWatch:
         for side, group, balancer in self.places.sides:
             queries += _queries(group.dimension, balancer, asked.bounds[side])
         balancers = sorted({balancer for _, _, balancer in self.places.sides})
-        queries += [Query(None, balancer, _UNPLACED, "Sum") for balancer in balancers]
-        found = iter(metric_data(self.aws, queries, stamps.start, stamps.stop, self.period_s))
+        queries += [
+            Query(
+                None,
+                balancer,
+                _UNPLACED,
+                "Sum",
+            )
+            for balancer in balancers
+        ]
+        found = iter(
+            metric_data(
+                self.aws,
+                queries,
+                stamps.start,
+                stamps.stop,
+                self.period_s,
+            )
+        )
         sides = {}
         for side, _, _ in self.places.sides:
             counts = [next(found) for _ in _COUNTS]
@@ -231,7 +276,13 @@ class _Counted:
             bound: self.requests - min(self.requests, n + self.unanswered) for bound, n in over
         }
         rejected = min(self.requests, self.rejected)
-        return Arm(self.requests, errors, None, within, rejected)
+        return Arm(
+            self.requests,
+            errors,
+            None,
+            within,
+            rejected,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +296,14 @@ class _Series:
         """CloudWatch has no data where nothing was counted."""
         requests, failed, refused, rejected, timed = (_whole(each, stamp) for each in self.counts)
         slow = [_whole(each, stamp) for each in self.slow]
-        return _Counted(requests, failed, refused, rejected, timed, slow)
+        return _Counted(
+            requests,
+            failed,
+            refused,
+            rejected,
+            timed,
+            slow,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,5 +343,21 @@ def _whole(series: Mapping[int, float], stamp: int) -> int:
 
 def _queries(group: str, balancer: str, bounds: Sequence[float]) -> list[Query]:
     """What ``_read`` takes apart, in its order."""
-    counts = [Query(group, balancer, metric, statistic) for metric, statistic in _COUNTS]
-    return counts + [Query(group, balancer, _TIME, f"TC({bound:.4f}:)") for bound in bounds]
+    counts = [
+        Query(
+            group,
+            balancer,
+            metric,
+            statistic,
+        )
+        for metric, statistic in _COUNTS
+    ]
+    return counts + [
+        Query(
+            group,
+            balancer,
+            _TIME,
+            f"TC({bound:.4f}:)",
+        )
+        for bound in bounds
+    ]

@@ -50,35 +50,89 @@ class StepForecast:
 
 
 def today(
-    aws: Aws, places: Places, margins: Margins, plan: Sequence[int], now: float, lateness_s: float
+    aws: Aws,
+    places: Places,
+    margins: Margins,
+    plan: Sequence[int],
+    now: float,
+    lateness_s: float,
 ) -> Today:
     until = math.floor((now - lateness_s) / 60) * 60
     old = places.old.dimension
     balancer = places.old_balancer
 
     def hour(queries: Sequence[Query]) -> list[dict[int, float]]:
-        return metric_data(aws, queries, until - _HOUR, until, 60)
+        return metric_data(
+            aws,
+            queries,
+            until - _HOUR,
+            until,
+            60,
+        )
 
     served, failed, served_new, *times = hour(
         [
-            Query(old, balancer, "RequestCount", "Sum"),
-            Query(old, balancer, "HTTPCode_Target_5XX_Count", "Sum"),
-            Query(places.new.dimension, places.new_balancer, "RequestCount", "Sum"),
-            *(Query(old, balancer, _TIME, metric) for metric in QUANTILES),
+            Query(
+                old,
+                balancer,
+                "RequestCount",
+                "Sum",
+            ),
+            Query(
+                old,
+                balancer,
+                "HTTPCode_Target_5XX_Count",
+                "Sum",
+            ),
+            Query(
+                places.new.dimension,
+                places.new_balancer,
+                "RequestCount",
+                "Sum",
+            ),
+            *(
+                Query(
+                    old,
+                    balancer,
+                    _TIME,
+                    metric,
+                )
+                for metric in QUANTILES
+            ),
         ]
     )
     requests = sum(served.values())
     minutes = len(served.keys() | served_new.keys())
     if not requests or not minutes:
-        return Today(0.0, 0.001, {}, {})
+        return Today(
+            0.0,
+            0.001,
+            {},
+            {},
+        )
     tau = _medians(times)
     bounds = _bounds(margins, plan, tau)
-    over = hour([Query(old, balancer, _TIME, f"TC({bound:.4f}:)") for bound in bounds])
+    over = hour(
+        [
+            Query(
+                old,
+                balancer,
+                _TIME,
+                f"TC({bound:.4f}:)",
+            )
+            for bound in bounds
+        ]
+    )
     above = {}
     for bound, values in zip(bounds, over, strict=True):
         above[bound] = sum(values.values()) / requests
     both = requests + sum(served_new.values())
-    return Today(both / (60 * minutes), sum(failed.values()) / requests, tau, above)
+    return Today(
+        both / (60 * minutes),
+        sum(failed.values()) / requests,
+        tau,
+        above,
+    )
 
 
 def _medians(times: Sequence[dict[int, float]]) -> dict[str, float]:
@@ -105,7 +159,12 @@ def forecast(
     found = []
     for share in plan:
         after = margins.measured_by(share, _next(plan, share))
-        needs = _needs(margins, share, after, known)
+        needs = _needs(
+            margins,
+            share,
+            after,
+            known,
+        )
         metric = max(needs, key=lambda m: needs[m])
         per_s = known.per_s * share / WHOLE
         seconds = (
@@ -114,7 +173,10 @@ def forecast(
             else inf
         )
         finds = requests_to_find(
-            margins, share, max(known.errors, 1e-4), max(known.errors, 1e-4) + RISE
+            margins,
+            share,
+            max(known.errors, 1e-4),
+            max(known.errors, 1e-4) + RISE,
         )
         found.append(
             StepForecast(
@@ -156,9 +218,22 @@ def smaller_plan(
     """None where the rate is not known, or the plan fits as it is."""
     if not 0 < known.per_s < SMALL_PER_S:
         return None
-    smaller = forecast(margins, SMALL_PLAN, known, late_s)
+    smaller = forecast(
+        margins,
+        SMALL_PLAN,
+        known,
+        late_s,
+    )
     seconds = sum(step.seconds for step in smaller)
-    instead_of = sum(step.seconds for step in forecast(margins, plan, known, late_s))
+    instead_of = sum(
+        step.seconds
+        for step in forecast(
+            margins,
+            plan,
+            known,
+            late_s,
+        )
+    )
     if seconds >= instead_of and isfinite(instead_of):
         return None
     unprovable = tuple(step.share for step in smaller if step.seconds > LONG_S)
@@ -176,18 +251,38 @@ def _next(plan: Sequence[int], share: int) -> int:
 
 def _needs(margins: Margins, share: int, after: int, known: Today) -> dict[str, float]:
     """Metric -> requests until it is shown, if the new side is like the old one."""
-    needs = {"errors": requests_to_prove(margins, share, after, max(known.errors, 1e-4))}
+    needs = {
+        "errors": requests_to_prove(
+            margins,
+            share,
+            after,
+            max(known.errors, 1e-4),
+        )
+    }
     if margins.fast_enough_ms:
         part = known.above.get(margins.fast_enough_ms / 1000)
         return (
             needs
             if part is None
-            else needs | {"latency": requests_to_prove(margins, share, after, max(part, 1e-4))}
+            else needs
+            | {
+                "latency": requests_to_prove(
+                    margins,
+                    share,
+                    after,
+                    max(part, 1e-4),
+                )
+            }
         )
     for metric, tau in known.tau.items():
         part = known.above.get(margins.bounds(tau, after)[1])
         if part is not None:
             needs[metric] = requests_to_prove(
-                margins, share, after, 1 - QUANTILES[metric], metric, max(part, 1e-4)
+                margins,
+                share,
+                after,
+                1 - QUANTILES[metric],
+                metric,
+                max(part, 1e-4),
             )
     return needs

@@ -186,7 +186,12 @@ class Delivered:
         self._recent = Recent(_SHARE_S, _SHARE_LEAST)
 
     def mismatch(
-        self, step: int, share: int | None, t: float, old: float, new: float
+        self,
+        step: int,
+        share: int | None,
+        t: float,
+        old: float,
+        new: float,
     ) -> Said | None:
         if share is None or not 0 < share < WHOLE:
             return None
@@ -197,7 +202,12 @@ class Delivered:
         if self._evidence(share / WHOLE) < _SHARE_BAR:
             return None
         total = self._recent.of
-        return said("traffic.mismatch", share=share, part=self._recent.bad / total, n=round(total))
+        return said(
+            "traffic.mismatch",
+            share=share,
+            part=self._recent.bad / total,
+            n=round(total),
+        )
 
     def _evidence(self, share: float) -> float:
         """Log evidence against the share that fits best within the band."""
@@ -343,7 +353,12 @@ class Mix:
             parts = [side.routes.get(route, 0) / side.requests for side in (old, new)]
             if abs(parts[1] - parts[0]) > _MIX_PART:
                 name = route or said("traffic.the_rest")
-                return said("traffic.other_routes", route=name, old=parts[0], new=parts[1])
+                return said(
+                    "traffic.other_routes",
+                    route=name,
+                    old=parts[0],
+                    new=parts[1],
+                )
         return None
 
 
@@ -392,7 +407,12 @@ class Ceiling:
         of = self._recent.of
         if self._part >= 1 or of < _CEILING_LEAST or bad <= self._part * of:
             return None
-        return said("traffic.failed_ceiling", bad=round(bad), of=round(of), ceiling=self._part)
+        return said(
+            "traffic.failed_ceiling",
+            bad=round(bad),
+            of=round(of),
+            ceiling=self._part,
+        )
 
 
 class _Flowed(NamedTuple):

@@ -29,7 +29,12 @@ def trial_of(settings: TrafficMove, plan: Sequence[int], sticky: bool = False) -
     judge = settings.judge
     by_dns = settings.router.record is not None  # DNS answers are no share of requests
     ceiling = 1.0 if judge.ceiling is None else judge.ceiling
-    guards = Guards(judge.warm_up, ceiling, sticky or by_dns, times=True)
+    guards = Guards(
+        judge.warm_up,
+        ceiling,
+        sticky or by_dns,
+        times=True,
+    )
     return Trial(margins_of(settings), plan, guards)
 
 

@@ -11,7 +11,13 @@ from kirikae.traffic.thing import TrafficThing
 
 
 def _open(settings: TrafficMove, bench: Bench) -> TrafficThing:
-    return TrafficThing(bench.aws, bench.project, settings, bench.journal, bench.clock)
+    return TrafficThing(
+        bench.aws,
+        bench.project,
+        settings,
+        bench.journal,
+        bench.clock,
+    )
 
 
 def _turns(settings: TrafficMove) -> tuple[Turned, ...]:

@@ -26,15 +26,29 @@ _STOP_S = 30
 
 def _found(code: str, where: str, says: str, confidence: Confidence) -> Finding:
     entry = load("kirikae.traffic")[code]
-    return entry.found(where, entry.title, [Trace("", where, says)], confidence)
+    return entry.found(
+        where,
+        entry.title,
+        [Trace("", where, says)],
+        confidence,
+    )
 
 
 def _observed(code: str, where: str, says: str) -> Finding:
-    return _found(code, where, says, Confidence.OBSERVED)
+    return _found(
+        code,
+        where,
+        says,
+        Confidence.OBSERVED,
+    )
 
 
 def obstacles(
-    aws: Aws, project: Project, settings: TrafficMove, places: Places, now: float
+    aws: Aws,
+    project: Project,
+    settings: TrafficMove,
+    places: Places,
+    now: float,
 ) -> list[Finding]:
     """Everything of the catalogue that is so now."""
     old = places.old
@@ -42,11 +56,21 @@ def obstacles(
         return [_observed("TR09", old.arn, f"both are {old.name}")]
     found: list[Finding] = []
     if places.rule_arn is not None:
-        found += _of_the_rule(aws, settings, places.rule_arn, places)
+        found += _of_the_rule(
+            aws,
+            settings,
+            places.rule_arn,
+            places,
+        )
     states = [target.state for target in elbv2.targets(aws, old)]
     if "healthy" not in states:
         found.append(_observed("TR03", old.arn, "no target is healthy"))
-    longest = _longest_s(aws, old, places.old_balancer, now - settings.figures.lateness)
+    longest = _longest_s(
+        aws,
+        old,
+        places.old_balancer,
+        now - settings.figures.lateness,
+    )
     for group in (old, places.new):
         found += _of_the_group(group, longest)
     found += _of_the_definition(aws, project, longest)
@@ -61,7 +85,12 @@ def _of_the_group(group: elbv2.TargetGroup, longest: float) -> Iterator[Finding]
         yield _observed("TR04", group.arn, says)
     if group.anomaly_mitigation:
         says = "load_balancing.algorithm.anomaly_mitigation is on"
-        yield _found("TR07", group.arn, says, Confidence.CONFIGURED)
+        yield _found(
+            "TR07",
+            group.arn,
+            says,
+            Confidence.CONFIGURED,
+        )
 
 
 def _of_the_rule(
@@ -77,13 +106,29 @@ def _of_the_rule(
         yield _observed("TR02", rule_arn, says)
     owner = owner_of(elbv2.tags(aws, rule_arn))
     if owner is not None:
-        yield _found("TR06", rule_arn, f"its tags say {owner}", Confidence.PRESENT)
+        yield _found(
+            "TR06",
+            rule_arn,
+            f"its tags say {owner}",
+            Confidence.PRESENT,
+        )
 
 
 def _longest_s(aws: Aws, old: elbv2.TargetGroup, balancer: str, until: float) -> float:
     end = math.floor(until / 60) * 60
-    slowest = Query(old.dimension, balancer, "TargetResponseTime", "Maximum")
-    [worst] = metric_data(aws, [slowest], end - 3600, end, 60)
+    slowest = Query(
+        old.dimension,
+        balancer,
+        "TargetResponseTime",
+        "Maximum",
+    )
+    [worst] = metric_data(
+        aws,
+        [slowest],
+        end - 3600,
+        end,
+        60,
+    )
     return max(worst.values(), default=0.0)
 
 
@@ -117,7 +162,12 @@ def _of_the_database(aws: Aws, project: Project, hosts: int) -> Iterator[Finding
             f"another) x {budget.per_task} + {budget.reserved} reserved = {needed}, "
             f"max_connections {budget.max_connections}"
         )
-        yield _found("TR08", "database", says, Confidence.CONFIGURED)
+        yield _found(
+            "TR08",
+            "database",
+            says,
+            Confidence.CONFIGURED,
+        )
 
 
 def _most_tasks(service: dict[str, Any] | None, planned: int) -> int:
@@ -129,10 +179,26 @@ def _most_tasks(service: dict[str, Any] | None, planned: int) -> int:
 
 
 def requests_at(
-    aws: Aws, group: elbv2.TargetGroup, balancer: str, until: float, period_s: int, periods: int
+    aws: Aws,
+    group: elbv2.TargetGroup,
+    balancer: str,
+    until: float,
+    period_s: int,
+    periods: int,
 ) -> int:
     """Requests that a target group answered in the last periods that are known."""
     end = math.floor(until / period_s) * period_s
-    asked = Query(group.dimension, balancer, "RequestCount", "Sum")
-    [served] = metric_data(aws, [asked], end - periods * period_s, end, period_s)
+    asked = Query(
+        group.dimension,
+        balancer,
+        "RequestCount",
+        "Sum",
+    )
+    [served] = metric_data(
+        aws,
+        [asked],
+        end - periods * period_s,
+        end,
+        period_s,
+    )
     return round(sum(served.values()))

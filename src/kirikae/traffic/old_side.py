@@ -67,7 +67,11 @@ class Pin:
     """Raises the old group's minimum and puts it back; each may be called again after a crash."""
 
     def __init__(
-        self, aws: Aws, fleet: OldFleet, journal: Journal, clock: Callable[[], float] = time.time
+        self,
+        aws: Aws,
+        fleet: OldFleet,
+        journal: Journal,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._aws = aws
         self._fleet = fleet
@@ -94,7 +98,12 @@ class Pin:
             least = before["wanted"]
             most = max(before["most"], before["wanted"])
             if autoscaling.group(self._aws, name).least < least:
-                autoscaling.set_bounds(self._aws, name, least, most)
+                autoscaling.set_bounds(
+                    self._aws,
+                    name,
+                    least,
+                    most,
+                )
 
     def release(self, move: Move) -> None:
         """The bounds from before the move; the instances that serve stay until the group's own
@@ -107,7 +116,12 @@ class Pin:
             before["wanted"],
             max(before["most"], before["wanted"]),
         ):  # else somebody set it since
-            autoscaling.set_bounds(self._aws, group.name, before["least"], before["most"])
+            autoscaling.set_bounds(
+                self._aws,
+                group.name,
+                before["least"],
+                before["most"],
+            )
 
     def look(self, move: Move | None, old: elbv2.TargetGroup) -> OldSide:
         states = [target.state for target in elbv2.targets(self._aws, old)]

@@ -32,7 +32,12 @@ def permissions(settings: TrafficMove, bench: Bench) -> list[Statement]:
     """IAM statements.  Where figures come from an access log, AWS is asked for its bucket: raises
     NotThere, AwsUnreachable."""
     return [
-        {"Sid": "Look", "Effect": "Allow", "Action": _LOOKS, "Resource": "*"},
+        {
+            "Sid": "Look",
+            "Effect": "Allow",
+            "Action": _LOOKS,
+            "Resource": "*",
+        },
         _shift(settings.router, bench.project),
         *_pin(bench.project),
         *_log(settings, bench),
@@ -92,7 +97,12 @@ def _log(settings: TrafficMove, bench: Bench) -> Iterator[Statement]:
     place = logs_bucket.place_of(bench.aws, elbv2.balancer_arn(rule_arn))
     bucket = f"arn:aws:s3:::{place.bucket}"
     below = f"{place.prefix.strip('/')}/*" if place.prefix.strip("/") else "*"
-    yield {"Sid": "LogKeys", "Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": bucket}
+    yield {
+        "Sid": "LogKeys",
+        "Effect": "Allow",
+        "Action": ["s3:ListBucket"],
+        "Resource": bucket,
+    }
     yield {
         "Sid": "Log",
         "Effect": "Allow",

@@ -21,7 +21,19 @@ def places_of(aws: Aws, fleets: Fleets, router: Router) -> Places:
                     f"target group {group.name} stands behind no load balancer, "
                     "which is where figures come from"
                 )
-        return Places(None, old, new, old.balancer, new.balancer)
+        return Places(
+            None,
+            old,
+            new,
+            old.balancer,
+            new.balancer,
+        )
     rule_arn = elbv2.find_rule(aws, router.listener_rule)
     balancer = elbv2.rule(aws, rule_arn).balancer_dimension
-    return Places(rule_arn, old, new, balancer, balancer)
+    return Places(
+        rule_arn,
+        old,
+        new,
+        balancer,
+        balancer,
+    )

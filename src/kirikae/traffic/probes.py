@@ -76,12 +76,24 @@ def sign_in_trouble(there: Target, here: Target, settings: SignIn) -> Said | Non
     """Sign in at one target and act at another with its cookies; what went wrong, or None.  Never
     raises."""
     try:
-        signed = _ask(there, "POST", settings.post, _form(settings.form), {"Content-Type": _FORM})
+        signed = _ask(
+            there,
+            "POST",
+            settings.post,
+            _form(settings.form),
+            {"Content-Type": _FORM},
+        )
         refused = _refused(signed, there, settings.post)
         if refused is not None:
             return refused
         cookie = "; ".join(f"{name}={m.coded_value}" for name, m in signed.cookies.items())
-        answer = _ask(here, "GET", settings.then.get, None, {"Cookie": cookie})
+        answer = _ask(
+            here,
+            "GET",
+            settings.then.get,
+            None,
+            {"Cookie": cookie},
+        )
     except (OSError, http.client.HTTPException) as error:
         return said("traffic.probe.sign_in_silent", error=str(error))
     trouble = unmet(settings.then, answer.status, answer.body)
@@ -102,7 +114,10 @@ def _form(fields: Mapping[str, str]) -> str:
 def _refused(answer: Answered, target: Target, path: str) -> Said | None:
     if answer.status >= 400:
         return said(
-            "traffic.probe.sign_in_refused", path=path, target=str(target), status=answer.status
+            "traffic.probe.sign_in_refused",
+            path=path,
+            target=str(target),
+            status=answer.status,
         )
     if not answer.cookies:
         return said("traffic.probe.sign_in_no_cookie", path=path, target=str(target))
@@ -120,12 +135,22 @@ def _ask(
     always = {"User-Agent": "kirikae", "Connection": "close"}
     connection = http.client.HTTPConnection(*target, timeout=TIMEOUT_S)
     try:
-        connection.request(method, path, body, {**always, **(headers or {})})
+        connection.request(
+            method,
+            path,
+            body,
+            {**always, **(headers or {})},
+        )
         answer = connection.getresponse()
         cookies: http.cookies.SimpleCookie = http.cookies.SimpleCookie()
         for header in answer.headers.get_all("Set-Cookie") or ():
             cookies.load(header)
         text = answer.read(_BODY).decode(errors="replace")
-        return Answered(answer.status, answer.headers, cookies, text)
+        return Answered(
+            answer.status,
+            answer.headers,
+            cookies,
+            text,
+        )
     finally:
         connection.close()

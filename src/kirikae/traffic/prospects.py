@@ -98,7 +98,12 @@ def _prospect(margins: Margins, plan: Sequence[int], forecast: StepForecast) -> 
         "judged_by": "absolute limits" if whole else "comparison",
     }
     seconds = forecast.seconds if isfinite(forecast.seconds) else None
-    return Prospect(forecast.share, seconds, says, plain)
+    return Prospect(
+        forecast.share,
+        seconds,
+        says,
+        plain,
+    )
 
 
 def _known(value: float) -> int | None:
@@ -129,4 +134,9 @@ def _finds(requests: int, seconds: int | None) -> Said:
     within = said("traffic.prospect.not_within")
     if seconds is not None:
         within = said("traffic.prospect.within", time=duration(seconds))
-    return said("traffic.prospect.finds", rise=RISE, n=requests, within=within)
+    return said(
+        "traffic.prospect.finds",
+        rise=RISE,
+        n=requests,
+        within=within,
+    )

@@ -79,11 +79,26 @@ class Readiness:
                 trouble = _failed(members, probes)
                 releases |= {probe.release for probe in probes}
             if trouble is not None:
-                return Evidence(Verdict.UNSURE, trouble, None, figures)
+                return Evidence(
+                    Verdict.UNSURE,
+                    trouble,
+                    None,
+                    figures,
+                )
         trouble = self._releases(releases) or self._sign_in(old, new)
         if trouble is not None:
-            return Evidence(Verdict.UNSURE, trouble, None, figures)
-        return Evidence(Verdict.PASS, self._ready(old, new, releases), None, figures)
+            return Evidence(
+                Verdict.UNSURE,
+                trouble,
+                None,
+                figures,
+            )
+        return Evidence(
+            Verdict.PASS,
+            self._ready(old, new, releases),
+            None,
+            figures,
+        )
 
     def _releases(self, found: set[str | None]) -> Said | None:
         if not self.project.release_header or (len(found) == 1 and None not in found):
@@ -103,7 +118,10 @@ class Readiness:
             trouble = sign_in_trouble(there.healthy[0], here.healthy[0], settings)
             if trouble is not None:
                 return said(
-                    "traffic.ready.sign_in", there=there.says, here=here.says, trouble=trouble
+                    "traffic.ready.sign_in",
+                    there=there.says,
+                    here=here.says,
+                    trouble=trouble,
                 )
         return None
 

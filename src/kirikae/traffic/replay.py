@@ -265,7 +265,13 @@ class _Reader:
         if plain:
             arm = self.plain_arm()
             return Line(
-                self.time(), self.length(), raw["side"], self.share(), "", arm, *_NOTHING_MORE
+                self.time(),
+                self.length(),
+                raw["side"],
+                self.share(),
+                "",
+                arm,
+                *_NOTHING_MORE,
             )
         return Line(
             self.time(),
@@ -362,7 +368,12 @@ class _Reader:
 
     def plain_arm(self) -> Arm:
         requests = self.count("requests", self.raw["requests"])
-        return Arm(requests, self.part("errors", requests), None, self.within(requests))
+        return Arm(
+            requests,
+            self.part("errors", requests),
+            None,
+            self.within(requests),
+        )
 
     def arm(self) -> Arm:
         requests = self.amount("requests", self.raw["requests"])

@@ -56,7 +56,13 @@ class RuleRouter:
 
     delay_s = 0.0
 
-    def __init__(self, aws: Aws, rule_arn: str, old: str, new: str) -> None:
+    def __init__(
+        self,
+        aws: Aws,
+        rule_arn: str,
+        old: str,
+        new: str,
+    ) -> None:
         """``old``, ``new``: ARNs of target groups."""
         self._aws = aws
         self._rule = rule_arn
@@ -103,7 +109,12 @@ def rule_router(aws: Aws, project: Project, name: str) -> RuleRouter:
             f"these credentials are of account {account}, the project file says {project.account}; "
             "choose another profile (AWS_PROFILE) or correct `account`"
         )
-    return RuleRouter(aws, elbv2.find_rule(aws, name), old, new)
+    return RuleRouter(
+        aws,
+        elbv2.find_rule(aws, name),
+        old,
+        new,
+    )
 
 
 class RecordRouter:
@@ -116,7 +127,11 @@ class RecordRouter:
     exact = False
 
     def __init__(
-        self, aws: Aws, settings: Record, journal: Journal, clock: Callable[[], float] = time.time
+        self,
+        aws: Aws,
+        settings: Record,
+        journal: Journal,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._aws = aws
         self._settings = settings
@@ -129,7 +144,12 @@ class RecordRouter:
         return max(route53.ttl_of(record) for record in self._records())
 
     def _records(self) -> list[route53.Plain]:
-        found = route53.records(self._aws, self._zone, self._settings.name, self._settings.type)
+        found = route53.records(
+            self._aws,
+            self._zone,
+            self._settings.name,
+            self._settings.type,
+        )
         if not found:
             raise NotARecord(
                 f"{self._settings.name} has no {self._settings.type} record; write the "
@@ -169,7 +189,12 @@ class RecordRouter:
                 ("UPSERT", {**new, "Weight": w_new}),
             ]
         note = f"kirikae: {percent(share)} to the new side"
-        route53.change(self._aws, self._zone, changes, note)
+        route53.change(
+            self._aws,
+            self._zone,
+            changes,
+            note,
+        )
 
     def back_out(self) -> None:
         if self._sides(self._records()) is not None:
@@ -207,7 +232,10 @@ class RecordRouter:
         if ttl > int(self._settings.ttl):
             lowered = {**simple, "TTL": int(self._settings.ttl)}
             route53.change(
-                self._aws, self._zone, [("UPSERT", lowered)], "kirikae: TTL lowered ahead of a move"
+                self._aws,
+                self._zone,
+                [("UPSERT", lowered)],
+                "kirikae: TTL lowered ahead of a move",
             )
 
     def not_ready(self, move: Move) -> Said | None:

@@ -69,7 +69,12 @@ class TrafficThing:
         self._clock = clock
         self._margins = margins_of(settings)
         self._onlooker = _Onlooker()
-        self.pin = Pin(aws, project.fleets.old, journal, clock)
+        self.pin = Pin(
+            aws,
+            project.fleets.old,
+            journal,
+            clock,
+        )
 
     @property
     def subject(self) -> str:
@@ -88,7 +93,12 @@ class TrafficThing:
     def router(self) -> Router:
         record = self._settings.router.record
         if record is not None:
-            return RecordRouter(self._aws, record, self._journal, self._clock)
+            return RecordRouter(
+                self._aws,
+                record,
+                self._journal,
+                self._clock,
+            )
         name = self._settings.router.listener_rule
         assert name is not None
         return rule_router(self._aws, self._project, name)
@@ -104,7 +114,13 @@ class TrafficThing:
         place = logs_bucket.place_of(self._aws, elbv2.balancer_arn(places.rule_arn))
         per_client = settings.count == "clients"
         return AccessLog(
-            self._aws, place, places.old, places.new, period_s, settings.routes, per_client
+            self._aws,
+            place,
+            places.old,
+            places.new,
+            period_s,
+            settings.routes,
+            per_client,
         )
 
     @cached_property
@@ -114,7 +130,12 @@ class TrafficThing:
     @cached_property
     def comparison(self) -> Comparison:
         return Comparison(
-            self._settings, self._journal, self.router, self.source, self.readiness, self._clock
+            self._settings,
+            self._journal,
+            self.router,
+            self.source,
+            self.readiness,
+            self._clock,
         )
 
     # --- the seven acts
@@ -192,7 +213,13 @@ class TrafficThing:
 
     def obstacles(self) -> list[Finding]:
         now = self._clock()
-        found = obstacles.obstacles(self._aws, self._project, self._settings, self.places, now)
+        found = obstacles.obstacles(
+            self._aws,
+            self._project,
+            self._settings,
+            self.places,
+            now,
+        )
         day = datetime.fromtimestamp(now, UTC).date()
         return with_accepted(found, self._project.accepted, day)
 
@@ -200,16 +227,33 @@ class TrafficThing:
         figures = self._settings.figures
         plan = self.plan()
         now = self._clock()
-        known = today(self._aws, self.places, self._margins, plan, now, figures.lateness)
+        known = today(
+            self._aws,
+            self.places,
+            self._margins,
+            plan,
+            now,
+            figures.lateness,
+        )
         late_s = figures.lateness + figures.period
-        forecasts = forecast(self._margins, plan, known, late_s)
+        forecasts = forecast(
+            self._margins,
+            plan,
+            known,
+            late_s,
+        )
         return prospects_of(
             self._margins,
             plan,
             known,
             forecasts,
             self._alike(known, now - figures.lateness),
-            smaller_plan(self._margins, plan, known, late_s),
+            smaller_plan(
+                self._margins,
+                plan,
+                known,
+                late_s,
+            ),
         )
 
     def _alike(self, known: Today, until: float) -> Alike | None:
@@ -224,7 +268,13 @@ class TrafficThing:
         bound = self._margins.fast_enough_ms / 1000
         past = dispersion_of(list(whole.values()), {"latency": bound} if bound else tau)
         requests = sum(arm.requests for arm in whole.values())
-        parts = Parts(PAST_PERIOD_S, by_name, requests, tau, past)
+        parts = Parts(
+            PAST_PERIOD_S,
+            by_name,
+            requests,
+            tau,
+            past,
+        )
         return against_itself(self._margins, parts)
 
     def facts(self, move: Move | None) -> list[Fact]:
@@ -287,7 +337,12 @@ class TrafficThing:
         periods = math.ceil(seconds / period_s)
         until = self._clock() - source.lateness
         asked = obstacles.requests_at(
-            self._aws, places.old, places.old_balancer, until, period_s, periods
+            self._aws,
+            places.old,
+            places.old_balancer,
+            until,
+            period_s,
+            periods,
         )
         if asked:
             raise StillAsked(
@@ -298,7 +353,12 @@ class TrafficThing:
 
     def removal(self, move: Move) -> Said:
         record = self._settings.router.record
-        return removal_plan(move.name, self._project, self.places, record)
+        return removal_plan(
+            move.name,
+            self._project,
+            self.places,
+            record,
+        )
 
 
 class _Onlooker:

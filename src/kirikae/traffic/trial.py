@@ -203,13 +203,24 @@ class Trial:
     def _weigh(self, batch: Batch, old: Arm, new: Arm) -> None:
         self._cold = batch.start - self._step_began < self._guards.warm_up_s
         sticky = self._guards.sticky or not batch.exact
-        self._held = self._kept_back(batch, old, new, sticky)
+        self._held = self._kept_back(
+            batch,
+            old,
+            new,
+            sticky,
+        )
         if self._told_judge != (batch.dispersion, sticky):
             self._told_judge = (batch.dispersion, sticky)
             self._judge.tell(batch.dispersion, sticky)
         self._observe(batch, old, new)
 
-    def _kept_back(self, batch: Batch, old: Arm, new: Arm, sticky: bool) -> Said | None:
+    def _kept_back(
+        self,
+        batch: Batch,
+        old: Arm,
+        new: Arm,
+        sticky: bool,
+    ) -> Said | None:
         """Every guard sees every batch; the first that says something is told."""
         t = batch.start
         found = self._incident.told(t, old.errors, old.requests)
@@ -218,7 +229,13 @@ class Trial:
             found = found or unplaced
         if not sticky and not self._cold:
             step = self._step or 0
-            mismatch = self._delivered.mismatch(step, batch.share, t, old.asked, new.asked)
+            mismatch = self._delivered.mismatch(
+                step,
+                batch.share,
+                t,
+                old.asked,
+                new.asked,
+            )
             found = found or mismatch
         self._mix.add(batch)
         return found
@@ -229,7 +246,13 @@ class Trial:
         self._tau = batch.tau
         outcomes = self._outcomes(batch, old, new)
         self._timed |= outcomes.keys()
-        self._judge.observe(batch.seconds, old.requests, new.requests, outcomes, self._cold)
+        self._judge.observe(
+            batch.seconds,
+            old.requests,
+            new.requests,
+            outcomes,
+            self._cold,
+        )
         if len(batch.routes) > 1:
             self._observe_routes(batch)
         self._window.add(batch.start, old)
@@ -243,7 +266,13 @@ class Trial:
             judge.at(self._step or 0, self._share)
             if old.requests and new.requests:
                 errors = {"errors": _alike(old.errors, new.errors)}
-                judge.observe(batch.seconds, old.requests, new.requests, errors, self._cold)
+                judge.observe(
+                    batch.seconds,
+                    old.requests,
+                    new.requests,
+                    errors,
+                    self._cold,
+                )
 
     def _route(self, route: str) -> _Route:
         if route not in self._routes:
@@ -282,7 +311,13 @@ class Trial:
             if asked_old and bounds is not None:
                 harm, safe = bounds
                 slow = old.over(quantile) if old.requests else 0
-                found[metric] = Outcome(slow, new.over(harm), slow, new.over(safe), scaled=True)
+                found[metric] = Outcome(
+                    slow,
+                    new.over(harm),
+                    slow,
+                    new.over(safe),
+                    scaled=True,
+                )
         return found
 
     def _bounds_asked(self, tau: float, new: Arm) -> tuple[float, float] | None:
@@ -359,7 +394,14 @@ class Trial:
         if self._failed is None:
             self._failed = self._why_failed(log_e["harm"])
         verdict, reason = self._verdict()
-        return Look(t, verdict, reason, log_e, self._exposed, self._share)
+        return Look(
+            t,
+            verdict,
+            reason,
+            log_e,
+            self._exposed,
+            self._share,
+        )
 
     @property
     def guard(self) -> Said | None:
@@ -498,7 +540,13 @@ class Trial:
             asked = self._judge.tally("errors").n_new
             reason = self._forecast() if asked else said("traffic.no_figures")
         plainly = self._plainly(verdict)
-        return Evidence(verdict, reason, None, self._figures(), plainly)
+        return Evidence(
+            verdict,
+            reason,
+            None,
+            self._figures(),
+            plainly,
+        )
 
     def _figures(self) -> dict[str, float]:
         counted = self._judge.tally("errors")
@@ -555,7 +603,12 @@ class Trial:
         per_s = self.rates().new
         if not per_s:
             return said("traffic.needs", metric=name, needed=needed)
-        return said("traffic.needs_for", metric=name, needed=needed, seconds=needed / per_s)
+        return said(
+            "traffic.needs_for",
+            metric=name,
+            needed=needed,
+            seconds=needed / per_s,
+        )
 
     # --- for somebody who reads no figures
 
@@ -587,7 +640,12 @@ class Trial:
             return said("traffic.plainly.never", next=after)
         per_s = self.rates().new
         time = duration(needed / per_s) if per_s else said("traffic.plainly.rate_unknown")
-        return said("traffic.plainly.eta", next=after, needed=round(needed), time=time)
+        return said(
+            "traffic.plainly.eta",
+            next=after,
+            needed=round(needed),
+            time=time,
+        )
 
 
 _NOT_SHOWN = "traffic.not_shown"
@@ -606,7 +664,13 @@ def _shown(count: float) -> float:
 
 def _alike(old: float, new: float, guess: float | None = None) -> Outcome:
     """Counted at the same bound on both sides."""
-    return Outcome(old, new, old, new, guess)
+    return Outcome(
+        old,
+        new,
+        old,
+        new,
+        guess,
+    )
 
 
 def _permille(old: float, new: float) -> int:

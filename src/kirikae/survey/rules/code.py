@@ -78,7 +78,12 @@ _SIGNS = (
     _Sign("CF13", "the code asks for the name of its host", _asks_for_its_host),
     _Sign("CF17", "the code tells its environment by the name of the host", _chooses_by_its_host),
     # A lock in the code of a web application keeps no two runs of a job apart.
-    _Sign("ST09", "the code takes a local lock", _LOCK.search, blocks=()),
+    _Sign(
+        "ST09",
+        "the code takes a local lock",
+        _LOCK.search,
+        blocks=(),
+    ),
     _Sign("LG02", "the code writes to syslog", _SYSLOG.search),
     _Sign("ML01", "the code sends mail through the host", _MAIL.search),
     _Sign("CF16", "the code calls localhost", _calls_localhost),

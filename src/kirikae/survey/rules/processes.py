@@ -19,7 +19,14 @@ _TUNED = re.compile(
     r"|innodb_buffer_pool_size|shared_buffers|maxmemory|max_connections)\b[\s=]+\d",
 )
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|min|h|d)\b")
-_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_SECONDS = {
+    "us": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+}
 
 
 def seconds(text: str) -> float | None:
