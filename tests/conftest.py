@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from kirikae.console.main import TRACEBACK
 from tests.pace import PACE, eventually
 from tests.tidy import (
     SESSION,
@@ -225,6 +226,8 @@ def assert_nothing_is_left(
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "shares: its tests share what is on the endpoint")
     os.environ[SESSION] = uuid.uuid4().hex
+    # A fault of our own must be seen whole here.
+    os.environ[TRACEBACK] = "1"
     config.stash[_BEFORE] = OnThisMachine.now()
 
 

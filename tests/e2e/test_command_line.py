@@ -284,8 +284,8 @@ def test_a_rule_that_is_not_ours_is_refused_before_anything_is_changed(user):
         RuleArn=user.shop.rule, Actions=[{"Type": "forward", "TargetGroupArn": other}]
     )
     try:
-        code, out, _ = user.run("move", "plan", "web")
-        assert code == 1 and "blocks TR01" in out
+        code, out, err = user.run("move", "plan", "web")
+        assert code == 1 and "blocks TR01" in out, (out, err)
         code, _, err = user.run("move", "start", "web")
         assert code == 1 and "point the rule at the old target group first" in err
     finally:
@@ -305,8 +305,9 @@ def test_what_should_be_known_before_a_move_is_shown_and_what_must_not_be_blocks
         TargetGroupArn=user.shop.groups["a"], Attributes=[{"Key": delay, "Value": "0"}]
     )
     try:
-        code, out, _ = user.run("move", "plan", "web")
-        assert code == 0 and "high TR06" in out and "ignore_changes" in out and "high TR04" in out
+        code, out, err = user.run("move", "plan", "web")
+        assert code == 0, (out, err)
+        assert "high TR06" in out and "ignore_changes" in out and "high TR04" in out
         file = user.folder / "kirikae.yml"
         file.write_text(
             file.read_text() + "database: {max_connections: 40, per_host: 20, per_task: 10}\n"
@@ -333,7 +334,7 @@ def test_a_move_without_a_survey_is_refused_and_says_what_to_do(user):
     assert code == 1 and "SV01" in err and "kirikae survey collect" in err
     assert user.run("move", "status", "web")[0] == 2, "not even a journal entry was written"
     code, out, _ = user.run("survey", "show")
-    assert code == 6 and "1 stand in the way of a traffic move" in out
+    assert code == 6 and "1 stands in the way of a traffic move" in out
     assert "survey collect" in user.run("report", "--lang", "ja")[2]
     assert user.run("build", "plan")[0] == 1 and user.run("survey", "collect")[0] == 2
 

@@ -14,7 +14,7 @@ from tests.conftest import Endpoint
 from tests.shop import Shop
 
 pytestmark = pytest.mark.engine
-ADDRESS = "192.0.2.17"
+ADDRESS = "10.99.0.17"
 SSH = f"#!/bin/sh\ncat >/dev/null\necho addresses {ADDRESS}\necho root /srv/shop\n"
 
 

@@ -13,7 +13,7 @@ import pytest
 from kirikae.aws.session import Aws
 from kirikae.console import kinds
 from kirikae.console.here import DRY_RUN, NOTHING_TO_DO, OUTCOMES
-from kirikae.console.main import _GROUPS, cli
+from kirikae.console.main import _GROUPS, TRACEBACK, cli
 from kirikae.traffic.kind import TRAFFIC
 from tests.command import run
 from tests.world import WORLD
@@ -168,3 +168,17 @@ def test_the_table_of_verbs_and_their_modules_agree():
     """A group's line in the table names what its module has."""
     assert set(_GROUPS) == set(cli.list_commands(click.Context(cli)))
     assert {verb.split()[0] for verb in VERBS} == set(_GROUPS)
+
+
+def test_a_fault_of_our_own_is_one_line_and_never_done(folder, monkeypatch):
+    """Whether something was changed is not known: exit code 3, and what to do next."""
+    monkeypatch.delenv(TRACEBACK)
+
+    def broken(*_):
+        raise KeyError("ZoneName")
+
+    monkeypatch.setattr(kinds, "read_project", broken)
+    ran = run("move", "status", "earth", "--json")
+    assert ran.exit_code == 3 and ran.json["outcome"] == "unfinished"
+    assert "KeyError: 'ZoneName'" in ran.json["message"] and "Traceback" not in ran.stderr
+    assert "KIRIKAE_TRACEBACK=1" in run("move", "status", "earth").stderr

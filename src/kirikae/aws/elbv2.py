@@ -166,11 +166,13 @@ def balancer_arn(rule_arn: str) -> str:
 
 
 def zones(aws: Aws, balancer_dimension: str) -> list[str]:
-    """Availability zones of a load balancer, named as CloudWatch names balancers."""
+    """Availability zones of a load balancer, named as CloudWatch names balancers; those that have
+    a name."""
     name = balancer_dimension.split("/")[1]
     with told():
         found = aws.client("elbv2").describe_load_balancers(Names=[name])["LoadBalancers"]
-    return sorted(zone["ZoneName"] for zone in found[0].get("AvailabilityZones", ()))
+    named = (zone.get("ZoneName") for zone in found[0].get("AvailabilityZones", ()))
+    return sorted(name for name in named if name)
 
 
 def group_arns(aws: Aws, names: Sequence[str]) -> list[str]:

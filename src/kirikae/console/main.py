@@ -4,7 +4,10 @@ help is quick."""
 from __future__ import annotations
 
 import io
+import os
 import sys
+import traceback
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +17,8 @@ from kirikae.console.here import Answer, Here, refused
 from kirikae.model.errors import Exit, KirikaeError
 from kirikae.model.shown import clean, writable
 
+TRACEBACK = "KIRIKAE_TRACEBACK"
+"""Set: a fault of kirikae's own is shown whole."""
 _GROUPS = {
     "init": (
         "kirikae.console.init",
@@ -140,10 +145,26 @@ def _answer_of(words: list[str], as_json: bool) -> Answer:
         return Answer(exit=Exit.USAGE, silent=True)
     except KirikaeError as error:
         return refused(error.exit, str(error))
+    except Exception as error:
+        if TRACEBACK in os.environ:
+            raise
+        return _our_own_fault(error)
     if isinstance(found, Answer):
         return found
     # ``--help`` and ``--version`` end with a number, and have printed what they had to say.
     return Answer(exit=Exit(found) if isinstance(found, int) else Exit.DONE, silent=True)
+
+
+def _our_own_fault(error: Exception) -> Answer:
+    """A fault of kirikae's own: whether something was changed is not known."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(place.filename).name}:{place.lineno}"
+    return refused(
+        Exit.UNFINISHED,
+        f"kirikae itself failed ({type(error).__name__}: {error}; {where}): what was begun is "
+        "written down, and `kirikae move status` looks again; please report it with what "
+        f"{TRACEBACK}=1 shows",
+    )
 
 
 def _show(answer: Answer, as_json: bool) -> None:
