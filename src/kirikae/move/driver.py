@@ -60,7 +60,8 @@ class Driver:
         try:
             with self.lease.held():
                 look = self._until_nothing_more(tell)
-        except LeaseLost:
+        except KirikaeError:
+            # Also one that gives up while AWS does not answer may have slept in a call of its own.
             self.engine.clear_up(self.name)
             raise
         self._keep_down(look.move, tell)
