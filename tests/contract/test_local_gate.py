@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import threading
+import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -199,6 +200,7 @@ def test_targets_are_told_who_asked(local: Endpoint):
             TargetGroupArn=shop.groups["a"], Targets=[{"Id": address, "Port": port}]
         )
         eventually(lambda: shop.health("a") == ["healthy"], "the target is healthy", 60)
+        eventually(lambda: _answers(shop), "HAProxy has heard of it", 60)
         for sent in (
             {},
             {"X-Forwarded-For": "203.0.113.7", "X-Amzn-Trace-Id": "Root=1-2-3;Self=x"},
@@ -214,6 +216,14 @@ def test_targets_are_told_who_asked(local: Endpoint):
     assert through["x-forwarded-for"] == "203.0.113.7, 127.0.0.1"
     own, root = through["x-amzn-trace-id"].split(";", 1)
     assert own.startswith("Self=1-") and root.strip(";") == "Root=1-2-3"
+
+
+def _answers(shop: Shop) -> bool:
+    try:
+        shop.get("/ready")
+    except urllib.error.HTTPError:
+        return False
+    return True
 
 
 class _Heard:

@@ -32,7 +32,8 @@ _MOST_STARTED = 10
 _MOST_DESCRIBED = 100
 _MOST_SUBNETS = 16
 _MOST_GROUPS = 5
-_STARTED_BY = re.compile(r"[A-Za-z0-9/_-]{0,128}")
+_STARTED_BY = re.compile(r"[A-Za-z0-9 /_-]{0,128}")
+"""The API reference names no blank, and ecs-deploy sends one ("ECS Deploy") that AWS takes."""
 _REFUSED = ("placementConstraints", "placementStrategy", "volumeConfigurations")
 
 
