@@ -218,7 +218,12 @@ def check(shop: Shop, rounds: int) -> None:
 
     eventually(engine_agrees, f"the engine has just these containers: {live_ids}", 60)
     for side in ("a", "b"):
-        assert set(shop.health(side)) == {"healthy"}
+        eventually(
+            lambda side=side: set(shop.health(side)) == {"healthy"},
+            f"all targets of {side} are healthy",
+            60,
+            lambda side=side: shop.health(side),
+        )
 
 
 @pytest.fixture
