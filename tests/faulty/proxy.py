@@ -31,6 +31,13 @@ class Answer:
     body: bytes
 
 
+class _Quiet(ThreadingHTTPServer):
+    """Says nothing of clients that were killed in the middle of a question."""
+
+    def handle_error(self, *_: Any) -> None:
+        """Nothing."""
+
+
 class FaultyProxy:
     """``url`` stands for AWS.  ``on``: only while it is set anything goes wrong."""
 
@@ -57,7 +64,7 @@ class FaultyProxy:
             def log_message(self, *_: Any) -> None:
                 """Nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Quiet(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
