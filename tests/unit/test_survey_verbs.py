@@ -143,6 +143,12 @@ def test_diff_says_what_differs_and_ends_with_six(shop):
     assert "survey collect" in run("survey", "diff", "web1", "web9").stderr
 
 
+@pytest.mark.parametrize("name", ["../bundles/web1", "x" * 5000, "web1/", "", "*"])
+def test_a_name_that_is_no_host_is_no_folder_either(shop, name):
+    ran = run("survey", "diff", "web2", name)
+    assert ran.exit_code == 1 and "survey collect" in ran.stderr
+
+
 def test_ask_prints_lines_that_the_project_file_takes(shop):
     """Each is an answer, once somebody has filled it in."""
     asked = run("survey", "ask").stdout

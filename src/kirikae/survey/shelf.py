@@ -42,7 +42,9 @@ class Shelf:
         return sorted({file.parent.name for file in self._folder.glob("*/*.gz")})
 
     def newest(self, host: str) -> Path | None:
-        """None for a host that was never looked at."""
+        """None for a host that was never looked at; a name never leads out of the folder."""
+        if host not in self.hosts():
+            return None
         return max((self._folder / host).glob("*.gz"), default=None)
 
     def age_s(self, host: str, now: float) -> float | None:
