@@ -182,3 +182,9 @@ def test_a_fault_of_our_own_is_one_line_and_never_done(folder, monkeypatch):
     assert ran.exit_code == 3 and ran.json["outcome"] == "unfinished"
     assert "KeyError: 'ZoneName'" in ran.json["message"] and "Traceback" not in ran.stderr
     assert "KIRIKAE_TRACEBACK=1" in run("move", "status", "earth").stderr
+
+
+def test_a_name_that_no_file_can_have_is_wrong_usage(folder):
+    ran = run("release", "create", "r1", "--from", "[" * 5000)
+    assert ran.exit_code == 2 and "no file can have so long a name" in ran.stderr
+    assert len(ran.stderr) < 400

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import traceback
+from errno import ENAMETOOLONG
 from pathlib import Path
 from typing import Any
 
@@ -145,14 +146,24 @@ def _answer_of(words: list[str], as_json: bool) -> Answer:
         return Answer(exit=Exit.USAGE, silent=True)
     except KirikaeError as error:
         return refused(error.exit, str(error))
-    except Exception as error:
-        if TRACEBACK in os.environ:
-            raise
-        return _our_own_fault(error)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the last one before a person
+        return _raised(error)
     if isinstance(found, Answer):
         return found
     # ``--help`` and ``--version`` end with a number, and have printed what they had to say.
     return Answer(exit=Exit(found) if isinstance(found, int) else Exit.DONE, silent=True)
+
+
+def _raised(error: Exception) -> Answer:
+    """What no room has an error of its own for."""
+    if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
+        named = f"{str(error.filename)[:80]}..."
+        return refused(Exit.USAGE, f"{named}: no file can have so long a name; write another")
+    if TRACEBACK in os.environ:
+        raise error
+    return _our_own_fault(error)
 
 
 def _our_own_fault(error: Exception) -> Answer:
