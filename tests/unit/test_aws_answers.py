@@ -12,7 +12,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import UnauthorizedSSOTokenError
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 
-from kirikae.aws import cloudwatch, elbv2
+from kirikae.aws import cloudwatch, ecs, elbv2
 from kirikae.aws.cloudwatch import Query
 from kirikae.aws.errors import AwsRefused, CredentialsExpired, FiguresIncomplete
 from kirikae.aws.s3_store import S3Store
@@ -46,7 +46,8 @@ class Answering:
     def _answer(self, request: Any, **_: Any) -> AWSResponse:
         self.asked += 1
         status, text = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
-        headers = {"date": formatdate(time.time(), usegmt=True), "content-type": "text/xml"}
+        kind = "text/html" if text == HTML else "text/xml"
+        headers = {"date": formatdate(time.time(), usegmt=True), "content-type": kind}
         return AWSResponse(request.url, status, headers, _Body(text.encode()))
 
 
@@ -89,6 +90,14 @@ def test_what_is_no_answer_of_aws_is_tried_again(monkeypatch, status, text):
     aws = Answering(monkeypatch, (status, text)).on("elbv2")
     with pytest.raises(AwsUnreachable):
         elbv2.rule(aws, RULE)
+
+
+@pytest.mark.parametrize("text", [HTML, "", "{}", '{"taskDefinition": null}', "[]", "7"])
+def test_what_is_no_answer_in_json_is_tried_again(monkeypatch, text):
+    """Of a page botocore makes an answer of JSON without anything in it."""
+    aws = Answering(monkeypatch, (200, text)).on("ecs")
+    with pytest.raises(AwsUnreachable):
+        ecs.task_definition(aws, "shop")
 
 
 def test_a_refusal_stays_one(monkeypatch):

@@ -132,7 +132,7 @@ def maximum(
             Period=period_s,
             Statistics=["Maximum"],
         )["Datapoints"]
-    return max((float(point["Maximum"]) for point in points), default=None)
+        return max((float(point["Maximum"]) for point in points), default=None)
 
 
 def heartbeat(aws: Aws, dimensions: Mapping[str, str]) -> None:

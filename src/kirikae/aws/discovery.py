@@ -88,7 +88,7 @@ def balancers(aws: Aws, name: str | None = None) -> list[Balancer]:
             for each in page["LoadBalancers"]:
                 one = Balancer(each["LoadBalancerName"], each["LoadBalancerArn"], each["Type"])
                 found.append(one)
-    return found
+        return found
 
 
 def forwards(aws: Aws, balancer: Balancer) -> list[Forward]:
@@ -127,7 +127,7 @@ def groups(aws: Aws, balancer: Balancer) -> list[Group]:
             for each in page["TargetGroups"]:
                 arn = each["TargetGroupArn"]
                 found.append(_group(each, elbv2.targets_at(aws, arn)))
-    return found
+        return found
 
 
 def _group(row: Mapping[str, Any], targets: Sequence[elbv2.Target]) -> Group:
@@ -149,7 +149,7 @@ def services(aws: Aws) -> list[Served]:
         for page in client.get_paginator("list_clusters").paginate():
             for cluster in page["clusterArns"]:
                 found += list(_services(client, cluster))
-    return found
+        return found
 
 
 def _services(client: Any, cluster: str) -> Iterator[Served]:
@@ -174,7 +174,7 @@ def machines(aws: Aws, targets: Iterable[str]) -> list[Machine]:
         for page in aws.client("ec2").get_paginator("describe_instances").paginate():
             for reservation in page["Reservations"]:
                 found += [_machine(row) for row in reservation["Instances"] if _runs(row)]
-    return [one for one in found if wanted & {one.id, *one.addresses}]
+        return [one for one in found if wanted & {one.id, *one.addresses}]
 
 
 def _runs(row: Mapping[str, Any]) -> bool:

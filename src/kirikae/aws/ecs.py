@@ -14,7 +14,7 @@ def register_task_definition(aws: Aws, definition: Plain) -> str:
     """The ARN of the new revision."""
     with told():
         answer = aws.client("ecs").register_task_definition(**definition)
-    return str(answer["taskDefinition"]["taskDefinitionArn"])
+        return str(answer["taskDefinition"]["taskDefinitionArn"])
 
 
 def task_definition(aws: Aws, name: str) -> Plain:
@@ -24,7 +24,7 @@ def task_definition(aws: Aws, name: str) -> Plain:
     """
     with told():
         answer = aws.client("ecs").describe_task_definition(taskDefinition=name)
-    return dict(answer["taskDefinition"])
+        return dict(answer["taskDefinition"])
 
 
 def service(aws: Aws, cluster: str, name: str) -> Plain | None:

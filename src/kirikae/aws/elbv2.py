@@ -80,7 +80,7 @@ def target_group(aws: Aws, name: str) -> TargetGroup:
 def tags(aws: Aws, arn: str) -> dict[str, str]:
     with told():
         found = aws.client("elbv2").describe_tags(ResourceArns=[arn])["TagDescriptions"]
-    return {tag["Key"]: tag["Value"] for description in found for tag in description["Tags"]}
+        return {tag["Key"]: tag["Value"] for description in found for tag in description["Tags"]}
 
 
 def targets(aws: Aws, group: TargetGroup) -> list[Target]:

@@ -66,7 +66,7 @@ def principal(aws: Aws, caller: str) -> str:
     # The path of the role is not in the session's ARN.
     with told():
         found = aws.client("iam").get_role(RoleName=assumed["role"])
-    return str(found["Role"]["Arn"])
+        return str(found["Role"]["Arn"])
 
 
 def simulate(aws: Aws, source: str, asked: Asked) -> list[Ruling]:

@@ -17,4 +17,4 @@ def last_lines(aws: Aws, region: str, group: str, stream: str, count: int) -> li
         answer = client.get_log_events(
             logGroupName=group, logStreamName=stream, limit=count, startFromHead=False
         )
-    return [str(event["message"]) for event in answer["events"]]
+        return [str(event["message"]) for event in answer["events"]]

@@ -73,7 +73,14 @@ _TO_BE_RENEWED = (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
-_NO_ANSWER = (ResponseParserError, LookupError, TypeError, ValueError, RecursionError)
+_NO_ANSWER = (
+    ResponseParserError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    RecursionError,
+)
 """botocore follows a 301 of S3 without a region round and round."""
 _THROTTLED = 429
 _CLOCK_SAMPLES = 32
@@ -145,7 +152,12 @@ class Aws:
 
     def _after(self, parsed: Any, model: Any, **_: Any) -> None:
         about = parsed.get("ResponseMetadata", {})
-        self._clock.hear(about.get("HTTPHeaders", {}))
+        headers = about.get("HTTPHeaders", {})
+        is_page = "html" in headers.get("content-type", "") and "Error" not in parsed
+        if is_page and model.service_model.service_name != "s3":
+            # Of JSON that is none, botocore makes an answer without anything in it.
+            raise ResponseParserError("a page of HTML")
+        self._clock.hear(headers)
         request_id = about.get("RequestId")
         with self._guard:
             if request_id and not _READS.match(model.name):
