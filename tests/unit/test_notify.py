@@ -7,6 +7,7 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from kirikae.console import notify
 from kirikae.console.notices import Announcer
 from kirikae.console.notify import Notifier
 from kirikae.console.speech import Speech
+from kirikae.model.move import Phase
 from kirikae.model.project import Notify, Project, Slack
 from kirikae.move.engine import Look
 from tests.world import Bench
@@ -67,6 +69,20 @@ def notifier(bench: Bench, complaints: list[str]) -> Notifier:
 def moved(bench: Bench) -> None:
     bench.plan()
     bench.drive()
+
+
+def test_who_stays_on_the_new_side_without_a_driver_is_told_once(tmp_path, hook):
+    """A drive that ends by a closed terminal ends in front of nobody: the chat hears of it."""
+    bench = Bench(tmp_path)
+    bench.plan()
+    move = bench.journal.read("web")
+    bench.journal.write(replace(move, phase=Phase.RUNNING, share=100, seq=move.seq + 1))
+    for _ in range(2):
+        teller = notifier(Bench(tmp_path), [])
+        teller.left("web")
+        teller.close()
+    assert len(hook.texts) == 1 and "nobody judges or backs them out" in hook.texts[0]
+    assert "kirikae move start web" in hook.texts[0]
 
 
 def test_two_drivers_tell_each_event_once(tmp_path, hook):

@@ -114,6 +114,8 @@ class _Lazy(click.Group):
 def cli(ctx: click.Context, project_file: str, read_only: bool) -> None:
     """Move a service from virtual machines into containers on Amazon ECS without stopping it."""
     ctx.obj = Here(project_file, read_only)
+    if os.environ.get("NO_COLOR"):  # no-color.org: set and not empty
+        ctx.color = False
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -87,6 +87,15 @@ class Notifier:
         except (KirikaeError, AwsUnreachable) as error:
             self._complain(f"a message could not be prepared: {error}")
 
+    def left(self, name: str) -> None:
+        """Nobody drives it from now on: told where users are on the new side."""
+        try:
+            move = self._journal.read(name)
+            if move.live and move.share:
+                self._put(move, f"left-{move.seq}", self._announcer.of_leaving(move))
+        except (KirikaeError, AwsUnreachable) as error:
+            self._complain(f"a message could not be prepared: {error}")
+
     def _entries(self, move: Move) -> None:
         """News of the journal since the last look.
 
