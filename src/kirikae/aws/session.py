@@ -255,6 +255,12 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:120]
 
 
+def _says_not_there(code: str) -> bool:
+    """SQS has words of its own: one in its model, one for clients of its former protocol."""
+    says = ("NotFound", "NonExistentQueue", "QueueDoesNotExist")
+    return code.startswith("NoSuch") or any(each in code for each in says)
+
+
 def _mapped(error: ClientError) -> KirikaeError:
     code = error.response["Error"].get("Code", "")
     message = error.response["Error"].get("Message", "")
@@ -263,5 +269,5 @@ def _mapped(error: ClientError) -> KirikaeError:
         return CredentialsExpired(f"{code}: {message}")
     if status >= 500 or status == _THROTTLED or code in TRY_AGAIN:
         return AwsUnreachable(f"AWS could not answer {error.operation_name}: {code}: {message}")
-    kind = NotThere if "NotFound" in code or code.startswith("NoSuch") else AwsRefused
+    kind = NotThere if _says_not_there(code) else AwsRefused
     return kind(error.operation_name, code, message)
