@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from kirikae.local.errors import AwsError
 from kirikae.local.sqs.api import Sqs
 from kirikae.local.sqs.limits import attributes_md5, message_bytes
+from kirikae.local.sqs.places import Place
 from kirikae.local.sqs.queues import Counts, Draft, Queues
 from kirikae.local.wire import Json
 
@@ -256,7 +257,7 @@ def test_consumers_of_many_years_ask_by_the_older_name(tmp_path, name):
     asked = {"QueueUrl": url, "AttributeNames": [name]}
     params = sqs.params("ReceiveMessage", json.dumps(asked).encode())
     queues = Queues(tmp_path / "sqs.db", lambda: 1_000_000)
-    operations = Sqs(queues, "r", "http://127.0.0.1:1").operations()
+    operations = Sqs(queues, Place("r", "r", "http://127.0.0.1:1")).operations()
     asyncio.run(operations["CreateQueue"]({"QueueName": "q"}))
     asyncio.run(operations["SendMessage"]({"QueueUrl": url, "MessageBody": "x"}))
     message = asyncio.run(operations["ReceiveMessage"](params))["Messages"][0]
@@ -270,7 +271,7 @@ def test_consumers_of_many_years_ask_by_the_older_name(tmp_path, name):
 def test_what_is_empty_is_left_out_and_what_must_not_be_is_refused(tmp_path):
     """As AWS answers: no empty lists, and no batch, tags or keys of nothing; at most 50 tags."""
     queues = Queues(tmp_path / "sqs.db", lambda: 1_000_000)
-    operations = Sqs(queues, "r", "http://127.0.0.1:1").operations()
+    operations = Sqs(queues, Place("r", "r", "http://127.0.0.1:1")).operations()
 
     def ask(operation, **params):
         return asyncio.run(operations[operation](params))

@@ -44,6 +44,7 @@ create table if not exists request (
 ) strict;
 create index if not exists by_object on request (object) where object <> '';
 """
+RESET = "/moto-api/reset"
 _CBOR = re.compile(r"/service/[^/]+/operation/([A-Za-z0-9]+)")
 """Where Smithy's rpc-v2-cbor says which operation is meant."""
 _READS = (
@@ -189,6 +190,11 @@ class Journal:
                 self._db.execute("rollback")
             raise
 
+    def clear(self) -> None:
+        """Nothing of before is done again."""
+        self._db.execute("delete from request")
+        self._pinned.clear()
+
     def read(self) -> Iterable[tuple[int, Environ, bytes]]:
         """Seed, environment and body of every request, in the order in which they were carried
         out."""
@@ -279,6 +285,8 @@ class Keeper:
         with self._one:
             if not changes_something(environ, body):
                 answer = self._asked(environ)
+                if (kept["REQUEST_METHOD"], kept["PATH_INFO"]) == ("POST", RESET):
+                    self._journal.clear()
             else:
                 seed = secrets.randbits(62)
                 answer = self._carry_out(environ, seed)

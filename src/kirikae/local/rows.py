@@ -660,7 +660,18 @@ class ElbTag(TypedDict):
     Value: str
 
 
-class Balancer(TypedDict):
+class BalancerPlace(TypedDict):
+    """Where a load balancer would have its addresses."""
+
+    subnets: list[str]
+    zones: NotRequired[dict[str, str]]
+    """Subnet -> its zone, where it is known."""
+    mappings: NotRequired[list[Plain]]
+    """Fixed addresses of its subnets, as they were asked for."""
+    vpc: NotRequired[str]
+
+
+class Balancer(BalancerPlace):
     """A load balancer."""
 
     id: str
@@ -668,7 +679,9 @@ class Balancer(TypedDict):
     arn: str
     created: float
     scheme: str
-    subnets: list[str]
+    type: NotRequired[str]
+    """``application`` where it is not said; the others are only kept and told."""
+    address_type: NotRequired[str]
     groups: list[str]
     attributes: dict[str, str]
     """All of them, with the default where nobody set one."""
@@ -689,6 +702,9 @@ class Check(TypedDict):
     """Failed checks in a row."""
     matcher: str
     """Status codes that pass, such as ``200``, ``200,302`` or ``200-299``."""
+    check_protocol: NotRequired[str]
+    """``HTTP`` where it is not said; others belong to groups that are only kept."""
+    check_enabled: NotRequired[bool]
 
 
 class CheckChange(TypedDict, total=False):
@@ -701,6 +717,8 @@ class CheckChange(TypedDict, total=False):
     healthy_threshold: int
     unhealthy_threshold: int
     matcher: str
+    check_protocol: str
+    check_enabled: bool
 
 
 class Group(Check):
@@ -712,7 +730,11 @@ class Group(Check):
     port: int
     vpc: str
     target_type: NotRequired[str]
-    """``ip`` where it is not said; targets of ``instance`` are kept and asked nothing."""
+    """``ip`` where it is not said; other targets are kept and asked nothing."""
+    protocol: NotRequired[str]
+    """``HTTP`` where it is not said; empty for functions."""
+    protocol_version: NotRequired[str]
+    address_type: NotRequired[str]
     number: int
     """HAProxy's number of the backend."""
     attributes: dict[str, str]
@@ -720,13 +742,28 @@ class Group(Check):
     tags: list[ElbTag]
 
 
-class Listener(TypedDict):
+class ListenerForm(TypedDict, total=False):
+    """How a listener speaks; only HTTP is carried out, the rest is kept and told."""
+
+    protocol: str
+    """``HTTP`` where it is not said; empty for gateways."""
+    certificates: list[str]
+    """ARNs; the default one is the first."""
+    policy: str
+    alpn: list[str]
+    mutual: Plain
+
+
+class Listener(ListenerForm):
     """Keyed by its ARN; its default action is a rule."""
 
     id: str
     arn: str
     balancer: str
     port: int
+    """0 for gateways' listeners, which have none."""
+    attributes: NotRequired[dict[str, str]]
+    """Those that were set."""
     tags: list[ElbTag]
 
 

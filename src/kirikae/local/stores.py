@@ -105,9 +105,9 @@ class Stores:
 
     # --- asking it
 
-    def _headers(self, service: str) -> dict[str, str]:
+    def _headers(self, service: str, region: str = "") -> dict[str, str]:
         """moto takes service and region from the scope; the signature is not looked at."""
-        scope = f"kirikae/20260101/{self._region}/{service}/aws4_request"
+        scope = f"kirikae/20260101/{region or self._region}/{service}/aws4_request"
         return {
             "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
         }
@@ -134,6 +134,24 @@ class Stores:
             code = str(told.get("__type", answer.status)).rpartition("#")[2]
             message = told.get("message") or told.get("Message") or told
             raise AwsError(code, str(message), answer.status)
+        return told
+
+    async def query(
+        self,
+        service: str,
+        params: Mapping[str, str],
+        region: str,
+    ) -> str:
+        """One call of a query service.  Raises AwsError where it is refused, OSError where the
+        store does not answer."""
+        headers = self._headers(service, region)
+        try:
+            async with self.http.post(self.url, data=dict(params), headers=headers) as answer:
+                told = await answer.text()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise OSError(f"the store of {service} does not answer: {error}") from error
+        if answer.status != 200:
+            raise AwsError("InternalFailure", told[:200], answer.status)
         return told
 
     async def secret(self, value_from: str) -> str:

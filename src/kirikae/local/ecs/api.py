@@ -62,7 +62,7 @@ class Ecs:
         self._clusters = clusters.Clusters(state, self.tags, prefix)
         self._definitions = definitions.Definitions(state, self.tags, prefix)
         self._settings = settings.AccountSettings(state)
-        self.new_tasks = NewTasks(state, self._definitions, self.tags, tasks, prefix)
+        self.new_tasks = NewTasks(state, self._definitions, self.tags, tasks)
         lookup = Lookup(state, self._clusters, prefix)
         self.protection = protection.Protection(state, self._clusters, lookup, agenda)
         self._running = running.Running(

@@ -35,14 +35,12 @@ class NewTasks:
         definitions: Definitions,
         tags: Tags,
         tasks: Tasks,
-        prefix: str,
     ) -> None:
-        """``prefix`` is the beginning of every ARN of this region and account."""
+        """A task's ARN begins as its cluster's does."""
         self._state = state
         self._definitions = definitions
         self._tags = tags
         self._tasks = tasks
-        self._prefix = prefix
 
     def blank(
         self,
@@ -55,9 +53,10 @@ class NewTasks:
         task_id = uuid.uuid4().hex
         sized = with_overrides(definition, overrides or {})
         place = f"{short(cluster_arn)}/{task_id}"
+        prefix = cluster_arn.partition("cluster/")[0]
         return {
             "id": task_id,
-            "taskArn": f"{self._prefix}task/{place}",
+            "taskArn": f"{prefix}task/{place}",
             "clusterArn": cluster_arn,
             "taskDefinitionArn": definition["taskDefinitionArn"],
             "group": group,
@@ -67,7 +66,9 @@ class NewTasks:
             "healthStatus": "UNKNOWN",
             "connectivity": "DISCONNECTED",
             "version": 1,
-            "containers": [self._blank(place, each) for each in sized["containerDefinitions"]],
+            "containers": [
+                _blank(f"{prefix}container/{place}", each) for each in sized["containerDefinitions"]
+            ],
             "overrides": overrides or {},
             "cpu": sized.get("cpu", "0"),
             "memory": sized.get("memory", "0"),
@@ -77,27 +78,6 @@ class NewTasks:
             "_bindings": [],
             "_revision": "",
         }
-
-    def _blank(self, place: str, definition: ContainerDefinition) -> Container:
-        """A container's row.
-
-        ``_checked`` says whether the definition has a health check that counts; the image's own
-        HEALTHCHECK never does.
-        """
-        check = definition.get("healthCheck")
-        container: Container = {
-            "name": definition["name"],
-            "image": definition["image"],
-            "lastStatus": "PENDING",
-            "healthStatus": "UNKNOWN",
-            "essential": definition["essential"],
-            "containerArn": f"{self._prefix}container/{place}/{uuid.uuid4()}",
-            "_checked": check is not None and check.get("command", _NO_CHECK) != _NO_CHECK,
-        }
-        for key in ("cpu", "memory", "memoryReservation"):
-            if key in definition:
-                container[key] = str(definition[key])
-        return container
 
     def save(self, tasks: Sequence[Task], tags: Sequence[Tag]) -> None:
         """Write tasks and their tags down in one transaction; only a poke sets them in motion."""
@@ -130,3 +110,25 @@ class NewTasks:
         self.save([task], tags)
         self._tasks.poke(task["id"])
         return task
+
+
+def _blank(arn: str, definition: ContainerDefinition) -> Container:
+    """A container's row; ``arn`` begins its own.
+
+    ``_checked`` says whether the definition has a health check that counts; the image's own
+    HEALTHCHECK never does.
+    """
+    check = definition.get("healthCheck")
+    container: Container = {
+        "name": definition["name"],
+        "image": definition["image"],
+        "lastStatus": "PENDING",
+        "healthStatus": "UNKNOWN",
+        "essential": definition["essential"],
+        "containerArn": f"{arn}/{uuid.uuid4()}",
+        "_checked": check is not None and check.get("command", _NO_CHECK) != _NO_CHECK,
+    }
+    for key in ("cpu", "memory", "memoryReservation"):
+        if key in definition:
+            container[key] = str(definition[key])
+    return container

@@ -21,9 +21,7 @@ from kirikae.local.ecs.shown import show_service
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.ecs.taskrow import tasks_of
 from kirikae.local.ecs.tokens import Tokens
-from kirikae.local.elb.configuration import holds_instances
 from kirikae.local.elb.targets import Targets
-from kirikae.local.errors import AwsError
 from kirikae.local.pages import page
 from kirikae.local.plain import Plain
 from kirikae.local.rows import (
@@ -241,11 +239,10 @@ class ServiceApi:
                 "loadBalancers (native blue/green)"
             )
         arn = asked.get("targetGroupArn", "")
-        try:
-            group = self._targets.group(arn)
-        except AwsError as error:
-            raise invalid(f"The target group {arn} does not exist.") from error
-        if holds_instances(group):
+        group = next((each for each in self._state.groups.all() if each["arn"] == arn), None)
+        if group is None:
+            raise invalid(f"The target group {arn} does not exist.")
+        if group.get("target_type") == "instance":
             raise invalid(
                 f"The provided target group {arn} has target type instance, which is incompatible "
                 "with the awsvpc network mode specified in the task definition."

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 
 from kirikae.local.sqs import messageapi, queueapi
 from kirikae.local.sqs.messageapi import MessageApi
+from kirikae.local.sqs.places import Place
 from kirikae.local.sqs.queueapi import QueueApi
 from kirikae.local.sqs.queues import Queues
-from kirikae.local.wire import ACCOUNT, Operation, bound
+from kirikae.local.wire import Operation, bound
 
 NAMES: frozenset[str] = frozenset([*queueapi.OPERATIONS, *messageapi.OPERATIONS])
 """Every operation that is carried out."""
@@ -36,19 +37,17 @@ awsQueryCompatible trait)."""
 
 
 class Sqs:
-    """Queues and messages under one endpoint and one clock."""
+    """Queues and messages of one region, under one clock."""
 
     def __init__(
         self,
         queues: Queues,
-        region: str,
-        endpoint: str,
+        place: Place,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``endpoint`` begins the URLs of queues; ``clock`` answers Unix seconds."""
-        arn = f"arn:aws:sqs:{region}:{ACCOUNT}:"
-        self._queues = QueueApi(queues, arn, endpoint, clock)
-        self._messages = MessageApi(queues, arn, clock)
+        """``clock`` answers Unix seconds."""
+        self._queues = QueueApi(queues, place, clock)
+        self._messages = MessageApi(queues, place, clock)
 
     def operations(self) -> dict[str, Operation]:
         """Operation's name -> what carries it out; its keys are ``NAMES``."""

@@ -20,8 +20,9 @@ from kirikae.local.sqs.limits import (
     within,
     wrong,
 )
+from kirikae.local.sqs.places import Place, key_of_arn
 from kirikae.local.sqs.queues import Queues
-from kirikae.local.wire import ACCOUNT, Handlers
+from kirikae.local.wire import Handlers
 
 _RANGES = {
     "DelaySeconds": (0, LONGEST_DELAY_S),
@@ -72,20 +73,13 @@ class QueueApi:
     def __init__(
         self,
         queues: Queues,
-        arn: str,
-        endpoint: str,
+        place: Place,
         clock: Callable[[], float],
     ) -> None:
-        """``arn`` begins the ARNs of queues, ``endpoint`` their URLs; ``clock`` answers Unix
-        seconds."""
+        """``place`` is the region that is asked; ``clock`` answers Unix seconds."""
         self._queues = queues
-        self._arn = arn
-        self._endpoint = endpoint
+        self._place = place
         self._clock = clock
-
-    def _url(self, name: str) -> str:
-        """Where clients ask for this queue; only the last part of it counts."""
-        return f"{self._endpoint}/{ACCOUNT}/{name}"
 
     # --- making and changing
 
@@ -113,7 +107,7 @@ class QueueApi:
         1 to 1000, a dead-letter queue that is not there or of the other type."""
         try:
             policy = json.loads(text)
-            target = str(policy["deadLetterTargetArn"]).rpartition(":")[2]
+            target = key_of_arn(policy["deadLetterTargetArn"], self._place.home)
             most = int(policy.get("maxReceiveCount", 10))
         except (ValueError, KeyError, TypeError) as error:
             raise AwsError(
@@ -139,7 +133,8 @@ class QueueApi:
         name = params["QueueName"]
         asked = {key: str(value) for key, value in params.get("Attributes", {}).items()}
         _check_name(name, is_fifo(asked))
-        known = self._queues.find(name)
+        key = self._place.key(name)
+        known = self._queues.find(key)
         wanted = {key: value for key, value in asked.items() if key != "FifoQueue"}
         if is_fifo(asked):
             wanted["FifoQueue"] = "true"
@@ -153,17 +148,17 @@ class QueueApi:
                 "modified": now,
                 "purged": 0,
             }
-            self._queues.put(name, row)
+            self._queues.put(key, row)
         elif any(known["attributes"].get(key) != value for key, value in asked.items()):
             raise AwsError(
                 "QueueNameExists",
                 "A queue already exists with the same name and a different value for an attribute.",
             )
-        return {"QueueUrl": self._url(name)}
+        return {"QueueUrl": self._place.url(name)}
 
     async def delete(self, params: Plain) -> Plain:
         """DeleteQueue, with all its messages.  Raises AwsError for one that does not exist."""
-        self._queues.delete(self._queues.named(params))
+        self._queues.delete(self._queues.named(params, self._place))
         return {}
 
     async def set_attributes(self, params: Plain) -> Plain:
@@ -171,7 +166,7 @@ class QueueApi:
 
         Raises AwsError for what SQS refuses; a queue never becomes FIFO, nor ceases to be.
         """
-        name = self._queues.named(params)
+        name = self._queues.named(params, self._place)
         row = self._queues.get(name)
         asked = {key: str(value) for key, value in params["Attributes"].items()}
         now_fifo = row["attributes"].get("FifoQueue")
@@ -198,7 +193,7 @@ class QueueApi:
 
         Raises AwsError within a minute of the last time.
         """
-        name = self._queues.named(params)
+        name = self._queues.named(params, self._place)
         row = self._queues.get(name)
         if self._clock() - row["purged"] < _PURGE_EVERY_S:
             raise AwsError(
@@ -217,7 +212,7 @@ class QueueApi:
 
     async def tag(self, params: Plain) -> Plain:
         """TagQueue: tags of the same keys are replaced."""
-        name = self._queues.named(params)
+        name = self._queues.named(params, self._place)
         row = self._queues.get(name)
         if not params["Tags"]:
             raise missing("Tags")
@@ -239,7 +234,7 @@ class QueueApi:
 
     async def untag(self, params: Plain) -> Plain:
         """UntagQueue: keys that are not there are no error."""
-        name = self._queues.named(params)
+        name = self._queues.named(params, self._place)
         row = self._queues.get(name)
         if not params["TagKeys"]:
             raise missing("TagKeys")
@@ -257,20 +252,21 @@ class QueueApi:
 
     async def get_url(self, params: Plain) -> Plain:
         """GetQueueUrl.  Raises AwsError for a queue that does not exist."""
-        self._queues.get(params["QueueName"])
-        return {"QueueUrl": self._url(params["QueueName"])}
+        self._queues.get(self._place.key(params["QueueName"]))
+        return {"QueueUrl": self._place.url(params["QueueName"])}
 
     async def list_queues(self, params: Plain) -> Plain:
         """ListQueues, by name: a thousand without pages, unless fewer are asked for."""
         begins = params.get("QueueNamePrefix", "")
-        names = [name for name in self._queues.names() if name.startswith(begins)]
+        here = map(self._place.name, filter(self._place.is_here, self._queues.names()))
+        names = [name for name in here if name.startswith(begins)]
         token = params.get("NextToken") or "0"
         if not _NUMBER.fullmatch(token):
             raise wrong("NextToken", token, "Invalid or expired next token.")
         most = within(params, "MaxResults", 1, _LARGEST_PAGE, "Must be between 1 and 1000.")
         begin = int(token)
         end = begin + (most or _LARGEST_PAGE)
-        found = [self._url(name) for name in names[begin:end]]
+        found = [self._place.url(name) for name in names[begin:end]]
         # AWS leaves out what is empty.
         answer: Plain = {"QueueUrls": found} if found else {}
         if params.get("MaxResults") and end < len(names):
@@ -282,12 +278,12 @@ class QueueApi:
 
         The numbers of messages are exact here.
         """
-        name = self._queues.named(params)
+        name = self._queues.named(params, self._place)
         row = self._queues.get(name)
         counts = self._queues.counts(name)
         every = {
             **row["attributes"],
-            "QueueArn": self._arn + name,
+            "QueueArn": self._place.arn(name),
             "CreatedTimestamp": str(row["created"]),
             "LastModifiedTimestamp": str(row["modified"]),
             "ApproximateNumberOfMessages": str(counts.visible),
@@ -300,12 +296,12 @@ class QueueApi:
 
     async def list_tags(self, params: Plain) -> Plain:
         """ListQueueTags."""
-        return {"Tags": self._queues.get(self._queues.named(params))["tags"]}
+        return {"Tags": self._queues.get(self._queues.named(params, self._place))["tags"]}
 
     async def list_sources(self, params: Plain) -> Plain:
         """Queues whose dead letters come here."""
-        sources = self._queues.sources(self._queues.named(params))
-        return {"queueUrls": [self._url(name) for name in sources]}
+        sources = self._queues.sources(self._queues.named(params, self._place))
+        return {"queueUrls": [self._place.url(name) for name in sources]}
 
 
 def _check_name(name: str, fifo: bool) -> None:
