@@ -64,6 +64,11 @@ class Service:
         """Set, don't add: asking again for the same changes nothing."""
         ecs.update_service(self._aws, self.cluster, self.name, {"desiredCount": tasks})
 
+    def ending(self) -> int:
+        """Tasks that were told to stop and still end what they have begun."""
+        told = ecs.tasks(self._aws, self.cluster, self.name, "STOPPED")
+        return sum(each.get("lastStatus") != "STOPPED" for each in told)
+
     def why_not(self) -> str:
         """Why the last task stopped, in AWS's words; empty where it is not known."""
         try:

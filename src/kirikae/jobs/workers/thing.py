@@ -141,6 +141,10 @@ class WorkersThing:
     def _readiness(self) -> Evidence:
         states = self.units.states()
         trouble = _differs(states, self.units, self.ladder.units_at(0))
+        # What tasks of before still log must not be laid to the ones that come.
+        ending = self.service.ending()
+        if trouble is None and ending:
+            trouble = said("workers.ending", tasks=ending)
         if trouble is not None:
             return Evidence(Verdict.UNSURE, trouble)
         says = said(
@@ -352,7 +356,7 @@ class WorkersThing:
             says = said(
                 "workers.fact.queue", queue=name, waiting=queue.waiting, flying=queue.flying
             )
-            yield Fact("waiting", queue.waiting, says)
+            yield Fact("messages", {"waiting": queue.waiting, "in_hand": queue.flying}, says)
         oldest = queues.oldest_s(self._aws, name, self._clock())
         says = said("workers.fact.oldest_unknown")
         if oldest is not None:
