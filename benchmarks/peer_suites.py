@@ -3,8 +3,9 @@
 ``python benchmarks/peer_suites.py CHECKOUT [ecs sqs elbv2]``: CHECKOUT is a folder that holds the
 peer's ``tests``; nothing is fetched here.  The tests run in the peer's server mode, one after
 another, against an endpoint of their own in the test mode.  There is no engine behind it: a task is
-RUNNING at once, and what is asked of it stays what it is.  Left out, for kirikae local refuses it
-by name or has it not: CloudFormation, Lambda and real EC2 instances, and the peer's own server."""
+RUNNING at once, and what is asked of it stays what it is.  ``PEER_LIBRARIES``: a folder with what
+the peer's tests import beside moto (freezegun).  Left out, for kirikae local refuses it by name or
+has it not: CloudFormation, Lambda and real EC2 instances, and the peer's own server."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from pathlib import Path
 SUITES = ("ecs", "sqs", "elbv2")
 LEFT_OUT = ("cloudformation", "integration", "authentication", "test_server", "efs.py")
 REGION = "us-east-1"
-_OUTCOME = re.compile(r"^(PASSED|FAILED|ERROR|SKIPPED) (\S+)(?: - (.*))?$")
+_OUTCOME = re.compile(r"^(PASSED|FAILED|ERROR|SKIPPED) (.+?)(?: - (.*))?$")
 _NUMBER = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}[0-9a-f-]*\b|\d+")
 
 
@@ -81,6 +82,7 @@ def run(checkout: Path, suite: str, address: str, only: str) -> list[re.Match[st
     ]
     environment = {
         **os.environ,
+        "PYTHONPATH": os.environ.get("PEER_LIBRARIES", ""),
         "TEST_SERVER_MODE": "true",
         "TEST_SERVER_MODE_ENDPOINT": address,
         "AWS_ACCESS_KEY_ID": "peer",
@@ -101,7 +103,7 @@ def run(checkout: Path, suite: str, address: str, only: str) -> list[re.Match[st
     )
     found = [_OUTCOME.match(line) for line in told.stdout.splitlines()]
     lines = [each for each in found if each is not None]
-    if not lines:
+    if not any("::" in line[2] for line in lines):
         sys.exit(told.stdout[-3000:] + told.stderr[-3000:])
     return lines
 
@@ -114,7 +116,7 @@ def tell(suite: str, lines: list[re.Match[str]], with_names: bool) -> None:
     failed = [line for line in lines if line[1] in ("FAILED", "ERROR")]
     reasons = Counter(_NUMBER.sub("N", line[3] or "")[:180] for line in failed)
     for reason, count in reasons.most_common():
-        print(f"  {count:3} {reason}")
+        print(f"  {count} x {reason}")
     if with_names:
         for line in failed:
             print(f"    {line[2].partition('::')[2]}: {line[3]}")

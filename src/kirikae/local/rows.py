@@ -63,6 +63,60 @@ class Cluster(TypedDict):
     configuration: NotRequired[Plain]
 
 
+class Attribute(TypedDict):
+    """Of a container instance."""
+
+    name: str
+    value: NotRequired[str]
+    targetId: NotRequired[str]
+    targetType: NotRequired[str]
+
+
+class Instance(TypedDict):
+    """A container instance; keyed by its ARN."""
+
+    containerInstanceArn: str
+    clusterArn: str
+    ec2InstanceId: str
+    status: str
+    version: int
+    versionInfo: Plain
+    attributes: list[Attribute]
+    registeredAt: float
+    _total: dict[str, int]
+    """CPU units and MiB that it was registered with."""
+
+
+class Provider(TypedDict):
+    """A capacity provider of an Auto Scaling group; keyed by its ARN."""
+
+    capacityProviderArn: str
+    name: str
+    status: str
+    autoScalingGroupProvider: Plain
+
+
+class TaskSet(TypedDict):
+    """Of a service with the controller EXTERNAL; keyed by its ARN."""
+
+    id: str
+    taskSetArn: str
+    serviceArn: str
+    clusterArn: str
+    status: str
+    taskDefinition: str
+    scale: Plain
+    externalId: str
+    launchType: NotRequired[str]
+    platformVersion: NotRequired[str]
+    capacityProviderStrategy: NotRequired[list[StrategyItem]]
+    loadBalancers: list[Plain]
+    serviceRegistries: list[Plain]
+    networkConfiguration: NotRequired[Plain]
+    createdAt: float
+    updatedAt: float
+
+
 class Setting(TypedDict):
     """An account setting."""
 
@@ -421,6 +475,8 @@ class Task(TypedDict):
     executionStoppedAt: NotRequired[float]
     stoppedAt: NotRequired[float]
     capacityProviderName: NotRequired[str]
+    containerInstanceArn: NotRequired[str]
+    """Of the launch type EC2: the record where it is placed."""
     platformVersion: NotRequired[str]
     address: NotRequired[str]
     """On the instance's bridge; missing before it has a network."""
@@ -569,6 +625,8 @@ class Service(TypedDict):
     networkConfiguration: NotRequired[Plain]
     launchType: NotRequired[str]
     capacityProviderStrategy: NotRequired[list[StrategyItem]]
+    _controller: NotRequired[str]
+    """``ECS`` where it is not said; whoever is EXTERNAL keeps his task sets himself."""
     _lastGood: NotRequired[str]
     """The last revision of which a deployment was completed."""
 

@@ -99,6 +99,9 @@ class State:
         """One table for each kind of row."""
         self.marks: Table[rows.Mark] = Table(self, "meta")
         self.clusters: Table[rows.Cluster] = Table(self, "cluster")
+        self.instances: Table[rows.Instance] = Table(self, "instance")
+        self.providers: Table[rows.Provider] = Table(self, "provider")
+        self.task_sets: Table[rows.TaskSet] = Table(self, "taskset")
         self.settings: Table[rows.Setting] = Table(self, "setting")
         self.tokens: Table[rows.Token] = Table(self, "token")
         self.tags: Table[rows.Tags] = Table(self, "tags")
@@ -268,6 +271,9 @@ class State:
 _ARN_KEYED = frozenset(
     (
         "cluster",
+        "instance",
+        "provider",
+        "taskset",
         "tags",
         "definition",
         "service",

@@ -6,9 +6,11 @@ import time
 import uuid
 from collections.abc import Sequence
 
+from kirikae.local.ecs.capacity import PROVIDERS
 from kirikae.local.ecs.containers import with_overrides
 from kirikae.local.ecs.definitions import Definitions
 from kirikae.local.ecs.names import short
+from kirikae.local.ecs.placing import chosen
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.ecs.tasks import Tasks
 from kirikae.local.rows import (
@@ -16,6 +18,7 @@ from kirikae.local.rows import (
     ContainerDefinition,
     Definition,
     Deployment,
+    Instance,
     Overrides,
     Service,
     Tag,
@@ -86,13 +89,23 @@ class NewTasks:
                 self._state.tasks.put(task["id"], task)
                 save_tags(self._state, task["taskArn"], tags)
 
+    def instances(self, cluster_arn: str) -> list[Instance]:
+        """Those of this cluster."""
+        return [each for each in self._state.instances.all() if each["clusterArn"] == cluster_arn]
+
+    def place(self, task: Task, beside: Sequence[Task]) -> Instance | None:
+        """Where it goes, with these others that are not written down yet."""
+        tasks = [*self._state.tasks.all(), *beside]
+        return chosen(self.instances(task["clusterArn"]), task, tasks)
+
     def start_of_service(
         self,
         service: Service,
         deployment: Deployment,
         provider: str,
-    ) -> Task:
-        """One task of this deployment; it is written down and on its way."""
+    ) -> Task | None:
+        """One task of this deployment; it is written down and on its way.  None where it wants a
+        container instance, and none has room."""
         revision = self._state.revisions[deployment["_revision"]]
         definition = self._definitions.find(deployment["taskDefinition"])
         group = f"service:{service['serviceName']}"
@@ -104,12 +117,22 @@ class NewTasks:
         }
         if provider:
             task["capacityProviderName"] = provider
+        if on_instances(service.get("launchType"), provider):
+            instance = self.place(task, [])
+            if instance is None:
+                return None
+            task["containerInstanceArn"] = instance["containerInstanceArn"]
         tags = self._tags.propagated(
             service.get("propagateTags"), service["serviceArn"], definition
         )
         self.save([task], tags)
         self._tasks.poke(task["id"])
         return task
+
+
+def on_instances(launch_type: str | None, provider: str) -> bool:
+    """Does it go to a container instance?  Fargate's tasks have none."""
+    return provider not in PROVIDERS if provider else launch_type == "EC2"
 
 
 def _blank(arn: str, definition: ContainerDefinition) -> Container:

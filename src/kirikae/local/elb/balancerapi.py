@@ -273,7 +273,8 @@ def _zone(row: Balancer, subnet: str) -> Plain:
         if mapping.get("SubnetId") == subnet:
             fixed = ("AllocationId", "PrivateIPv4Address", "IPv6Address")
             addresses.append({key: mapping[key] for key in fixed if mapping.get(key)})
-    zone["LoadBalancerAddresses"] = [each for each in addresses if each]
+    if any(addresses):
+        zone["LoadBalancerAddresses"] = [each for each in addresses if each]
     return zone
 
 

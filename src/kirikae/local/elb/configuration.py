@@ -297,7 +297,7 @@ class Configuration:
         Those without a target are there too, in maintenance, so that a target can come without a
         reload.
         """
-        attributes = {**OF_GROUPS, **group["attributes"]}
+        attributes = OF_GROUPS if is_record(group) else group["attributes"]
         algorithm = _ALGORITHMS.get(attributes["load_balancing.algorithm.type"], "roundrobin")
         sticky = _stickiness(attributes)
         lines = [

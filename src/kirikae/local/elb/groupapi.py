@@ -131,6 +131,7 @@ class GroupApi:
         if not arns:
             rows = by_name(rows, params.get("Names"), "TargetGroupNotFound")
         if balancer := params.get("LoadBalancerArn"):
+            self._known.balancer(balancer)
             rows = [row for row in rows if balancer in self._known.balancers_of(row["arn"])]
         return paged("TargetGroups", [self._show(row) for row in rows], params)
 

@@ -23,6 +23,7 @@ from kirikae.local.sqs.limits import (
     attributes_md5,
     body_md5,
     check_fifo,
+    check_ids,
     check_message,
     check_system,
     is_fifo,
@@ -92,6 +93,11 @@ class MessageApi:
                 "BatchRequestTooLong",
                 f"Batch requests cannot be longer than {LARGEST_BYTES} bytes.",
             )
+
+        queue = self._queues.get(name)["attributes"]
+        for entry in entries if is_fifo(queue) else ():
+            # What a FIFO queue needs of each message is asked of the request as a whole.
+            check_ids(queue, entry.get("MessageGroupId"), entry.get("MessageDeduplicationId"))
 
         async def one(entry: Plain) -> Plain:
             """One entry of the batch."""
@@ -259,6 +265,13 @@ class MessageApi:
         found = [move for move in self._moves.values() if move["SourceArn"] == source]
         return {"Results": found[::-1][: params.get("MaxResults", 1)]}
 
+    async def cancel_move(self, params: Plain) -> Plain:
+        """CancelMessageMoveTask: here every move is over when it is answered, so there is none to
+        be cancelled; AWS refuses that, too."""
+        if params["TaskHandle"] not in self._moves:
+            raise AwsError("ResourceNotFoundException", "The task handle does not exist.")
+        raise AwsError("UnsupportedOperation", "Only active tasks can be cancelled.")
+
 
 def _size_of(entry: Plain) -> int:
     """Of one message of a batch; 0 for one that will be refused by itself."""
@@ -385,7 +398,8 @@ def _check_batch(what: str, entries: Sequence[Plain]) -> None:
     if not all(map(is_id, ids)):
         raise AwsError(
             "InvalidBatchEntryId",
-            "A batch entry id can only contain alphanumeric characters, hyphens and underscores.",
+            "A batch entry id can only contain alphanumeric characters, hyphens and underscores. "
+            "It can be at most 80 letters long.",
         )
     if len(set(ids)) < len(ids):
         raise AwsError(
@@ -419,6 +433,10 @@ OPERATIONS: Handlers[MessageApi] = {
     "ChangeMessageVisibilityBatch": MessageApi.change_visibility_batch,
     "StartMessageMoveTask": MessageApi.start_move,
     "ListMessageMoveTasks": MessageApi.list_moves,
+    "CancelMessageMoveTask": MessageApi.cancel_move,
 }
-PARTLY = {"StartMessageMoveTask": "done at once, at any rate"}
+PARTLY = {
+    "StartMessageMoveTask": "done at once, at any rate",
+    "CancelMessageMoveTask": "none is ever under way",
+}
 """Operations of which something is missing, and what."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Queue
+from kirikae.local.sqs import permissions
 from kirikae.local.sqs.limits import (
     LARGEST_BYTES,
     LONGEST_DELAY_S,
@@ -64,7 +65,11 @@ _MOST_TAGS = 50
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _MOST_RECEIVES = 1000
 _PURGE_EVERY_S = 60
-_BAD_NAME = "1 to 80 alphanumeric characters, hyphens, or underscores; FIFO queues end in .fifo"
+_BAD_NAME = "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length"
+_BAD_FIFO_NAME = (
+    "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, "
+    "must end with .fifo suffix and be 1 to 80 in length."
+)
 
 
 class QueueApi:
@@ -188,6 +193,30 @@ class QueueApi:
         )
         return {}
 
+    async def add_permission(self, params: Plain) -> Plain:
+        """AddPermission: one statement more in the queue's policy."""
+        name = self._queues.named(params, self._place)
+        policy = self._queues.get(name)["attributes"].get("Policy", "")
+        self._put_policy(name, permissions.added(policy, self._place.arn(name), params))
+        return {}
+
+    async def remove_permission(self, params: Plain) -> Plain:
+        """RemovePermission: by the label under which it was added."""
+        name = self._queues.named(params, self._place)
+        policy = self._queues.get(name)["attributes"].get("Policy", "")
+        arn = self._place.arn(name)
+        self._put_policy(name, permissions.removed(policy, arn, params["Label"]))
+        return {}
+
+    def _put_policy(self, name: str, policy: str) -> None:
+        """An empty one is none."""
+        row = self._queues.get(name)
+        attributes = {key: value for key, value in row["attributes"].items() if key != "Policy"}
+        if policy:
+            attributes["Policy"] = policy
+        now = int(self._clock())
+        self._queues.put(name, {**row, "attributes": attributes, "modified": now})
+
     async def purge(self, params: Plain) -> Plain:
         """PurgeQueue: all messages are gone at once, those in flight too.
 
@@ -237,7 +266,8 @@ class QueueApi:
         name = self._queues.named(params, self._place)
         row = self._queues.get(name)
         if not params["TagKeys"]:
-            raise missing("TagKeys")
+            reason = "Tag keys must be between 1 and 128 characters in length."
+            raise AwsError("InvalidParameterValue", reason)
         left = {key: tag for key, tag in row["tags"].items() if key not in params["TagKeys"]}
         self._queues.put(
             name,
@@ -291,6 +321,9 @@ class QueueApi:
             "ApproximateNumberOfMessagesDelayed": str(counts.delayed),
         }
         asked = params.get("AttributeNames", [])
+        for key in asked:
+            if key not in (*_SETTABLE, *every, "All"):
+                raise AwsError("InvalidAttributeName", f"Unknown Attribute {key}.")
         chosen = {key: value for key, value in every.items() if key in asked or "All" in asked}
         return {"Attributes": chosen} if chosen else {}
 
@@ -307,8 +340,10 @@ class QueueApi:
 def _check_name(name: str, fifo: bool) -> None:
     """Raise AwsError for a name that is none, or that does not say whether it is a FIFO queue's."""
     is_named = is_id(name.removesuffix(".fifo")) and len(name) <= _LONGEST_NAME
-    if not is_named or fifo != name.endswith(".fifo"):
-        raise wrong("QueueName", name, _BAD_NAME)
+    if fifo and not (is_named and name.endswith(".fifo")):
+        raise AwsError("InvalidParameterValue", _BAD_FIFO_NAME)
+    if not is_named or (name.endswith(".fifo") and not fifo):
+        raise AwsError("InvalidParameterValue", _BAD_NAME)
 
 
 def _check_attribute(key: str, value: str, fifo: bool) -> None:
@@ -338,12 +373,16 @@ OPERATIONS: Handlers[QueueApi] = {
     "GetQueueAttributes": QueueApi.get_attributes,
     "SetQueueAttributes": QueueApi.set_attributes,
     "PurgeQueue": QueueApi.purge,
+    "AddPermission": QueueApi.add_permission,
+    "RemovePermission": QueueApi.remove_permission,
     "TagQueue": QueueApi.tag,
     "UntagQueue": QueueApi.untag,
     "ListQueueTags": QueueApi.list_tags,
     "ListDeadLetterSourceQueues": QueueApi.list_sources,
 }
 PARTLY = {
+    "AddPermission": "kept in the policy, without effect",
+    "RemovePermission": "as AddPermission",
     "DeleteQueue": "the name is free again at once",
     "SetQueueAttributes": (
         "Policy, KMS and redrive-allow attributes are kept and told, without effect"

@@ -432,10 +432,7 @@ class Queues:
         """
         seq, dash, _ = receipt.partition("-")
         if not dash or not seq.isdigit():
-            raise AwsError(
-                "ReceiptHandleIsInvalid",
-                f'The input receipt handle "{receipt}" is not a valid receipt handle.',
-            )
+            raise AwsError("ReceiptHandleIsInvalid", "The input receipt handle is invalid.")
         found = self._db.execute(
             "select * from message where queue = ? and seq = ?", (name, int(seq))
         ).fetchone()
