@@ -23,10 +23,11 @@ from kirikae.console.collecting import (
 from kirikae.console.completion import CODES, HOSTS
 from kirikae.console.context import load_project
 from kirikae.console.findings import Difference, Explained, Listing, Manner, Questions, plain
-from kirikae.console.here import Answer, Here
-from kirikae.console.options import DRY, JSON, LANG, Whole, seconds
+from kirikae.console.here import Answer, Here, to_json
+from kirikae.console.options import DRY, JSON, LANG, STREAM, Whole, seconds
 from kirikae.console.speech import Speech
 from kirikae.console.survey_verdict import verdict
+from kirikae.console.survey_watch import Seen, Watched, Watching, findings_of_watch, would_watch
 from kirikae.console.surveyed import (
     about_code,
     about_path,
@@ -40,6 +41,7 @@ from kirikae.console.surveyed import (
 from kirikae.model.finding import Severity
 from kirikae.model.project import Project
 from kirikae.model.said import Said
+from kirikae.model.shown import clean, writable
 
 TIME_LIMIT = "10m"
 
@@ -222,6 +224,63 @@ def ask(here: Here, lang: str | None) -> Answer:
     manner = _manner(here, project, lang)
     told = doubts(project, today(), survey_findings(here, project))
     return doubting(questions.answer(manner), told, manner.speech)
+
+
+@survey.command()
+@click.argument("hosts", nargs=-1, shell_complete=HOSTS)
+@click.option(
+    "--for",
+    "for_s",
+    callback=seconds,
+    default="24h",
+    show_default=True,
+    help="How long each host is watched, such as 7d to see a whole week.",
+)
+@click.option(
+    "--every",
+    "every_s",
+    callback=seconds,
+    default="10m",
+    show_default=True,
+    help="How often each host is looked at.",
+)
+@LANG
+@STREAM
+@DRY
+@click.pass_obj
+def watch(
+    here: Here,
+    hosts: tuple[str, ...],
+    for_s: float,
+    every_s: float,
+    lang: str | None,
+    as_json: bool,
+    dry_run: bool,
+) -> Answer:
+    """Watch HOSTS (default: all of the project file) and say what is really written there; a watch
+    that was stopped goes on."""
+    project = load_project(here)
+    chosen = chosen_hosts(project, hosts)
+    if dry_run:
+        return would_watch(chosen, for_s, every_s)
+    speech = Speech(here.language(lang))
+
+    def tell(seen: Seen) -> None:
+        """One object a line; for people on the error stream, so that a pipe gets the end alone."""
+        if as_json:
+            click.echo(writable(to_json(seen.to_plain())))
+        else:
+            click.echo(clean(speech.say(seen.in_words(for_s))), err=True)
+
+    seen = Watching(
+        here,
+        project,
+        chosen,
+        for_s,
+        every_s,
+        tell,
+    ).run()
+    return Watched(seen, findings_of_watch(here, project), for_s).answer(speech)
 
 
 @survey.command("verdict")
