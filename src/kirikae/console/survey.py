@@ -26,6 +26,7 @@ from kirikae.console.findings import Difference, Explained, Listing, Manner, Que
 from kirikae.console.here import Answer, Here, to_json
 from kirikae.console.options import DRY, JSON, LANG, STREAM, Whole, seconds
 from kirikae.console.speech import Speech
+from kirikae.console.survey_report import report
 from kirikae.console.survey_verdict import verdict
 from kirikae.console.survey_watch import Seen, Watched, Watching, findings_of_watch, would_watch
 from kirikae.console.surveyed import (
@@ -293,3 +294,6 @@ def where_it_runs(here: Here, lang: str | None) -> Answer:
     project = load_project(here)
     found = survey_findings(here, project)
     return verdict(here, project, found).answer(_manner(here, project, lang))
+
+
+survey.add_command(report)
