@@ -24,7 +24,7 @@ from kirikae.console.completion import CODES, HOSTS
 from kirikae.console.context import load_project
 from kirikae.console.findings import Difference, Explained, Listing, Manner, Questions, plain
 from kirikae.console.here import Answer, Here, to_json
-from kirikae.console.options import DRY, JSON, LANG, STREAM, Whole, seconds
+from kirikae.console.options import DRY, JSON, LANG, STREAM, YEN, Whole, seconds
 from kirikae.console.speech import Speech
 from kirikae.console.survey_report import report
 from kirikae.console.survey_verdict import verdict
@@ -285,15 +285,21 @@ def watch(
 
 
 @survey.command("verdict")
+@YEN
 @LANG
 @JSON
 @click.pass_obj
-def where_it_runs(here: Here, lang: str | None) -> Answer:
+def where_it_runs(
+    here: Here,
+    yen_per_dollar: float | None,
+    lang: str | None,
+) -> Answer:
     """Where each host's service can run: on Fargate, on EC2 capacity, or where it is; with what the
     new side costs."""
     project = load_project(here)
     found = survey_findings(here, project)
-    return verdict(here, project, found).answer(_manner(here, project, lang))
+    judged = verdict(here, project, found, yen_per_dollar)
+    return judged.answer(_manner(here, project, lang))
 
 
 survey.add_command(report)
