@@ -2,9 +2,9 @@
 
     python benchmarks/integrity.py
 
-Looks at this machine (a Debian with many packages), read only, then asks ``dpkg --verify``.  One file
-of a package is covered by another one in a mount namespace of its own (as root): the gate must name
-it.  Goal: 1 s per 50,000 packaged files.
+Looks at this machine (a Debian with many packages), read only, then asks ``dpkg --verify``.
+One file of a package is covered by another one in a mount namespace of its own (as root): the gate
+must name it.  Goal: 1 s per 50,000 packaged files.
 """
 
 from __future__ import annotations

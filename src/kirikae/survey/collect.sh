@@ -413,7 +413,7 @@ code_roots() {
     {
         printf '%s\n' "$UNIT_FOLDERS"
         # Several settings may stand in one line.
-        cat /etc/nginx/nginx.conf /etc/nginx/conf.d/* /etc/nginx/sites-enabled/* 2>/dev/null | sed 's/#.*$//' | tr ';{}' '\n\n\n' \
+        cat /etc/nginx/nginx.conf /etc/nginx/conf.d/* /etc/nginx/http.d/* /etc/nginx/sites-enabled/* 2>/dev/null | sed 's/#.*$//' | tr ';{}' '\n\n\n' \
             | sed -n -e 's/^[ \t]*\(root\|alias\)[ \t]\{1,\}"\{0,1\}\([^" \t]*\)"\{0,1\}[ \t]*$/\2/p'
         sed -n -e 's/^[ \t]*DocumentRoot[ \t]\{1,\}"\{0,1\}\([^"]*\)"\{0,1\}.*$/\1/p' -e 's/^[ \t]*Alias[ \t]\{1,\}[^ \t]*[ \t]\{1,\}"\{0,1\}\([^"]*\)"\{0,1\}.*$/\1/p' \
             /etc/apache2/sites-enabled/* /etc/apache2/conf-enabled/* /etc/httpd/conf/httpd.conf /etc/httpd/conf.d/* 2>/dev/null

@@ -22,8 +22,14 @@ from kirikae.survey.errors import TreeProblem
 
 MOST_READ = 256 << 10
 """Larger files are no configuration and no code that somebody wrote."""
-_RECORDS = ("/var/lib/dpkg/", "/lib/apk/db/", "/var/lib/apt/extended_states")
-_MOST_OF_RECORDS = 64 << 20
+_RECORDS = (
+    "/var/lib/dpkg/",
+    "/lib/apk/db/",
+    "/var/lib/apt/extended_states",
+    "/var/lib/rpm/",
+    "/usr/lib/sysimage/rpm/",
+)
+_MOST_OF_RECORDS = 256 << 20
 """What package managers write down of a whole system."""
 HEAD = 20
 _AT_ONCE = 1 << 20
@@ -39,7 +45,10 @@ _WANTED = (
     "/usr/lib/systemd/",
     "/usr/lib/os-release",
     "/lib/apk/db/",
+    "/usr/lib/sysimage/rpm/",
 )
+_SUMMED = ("/usr/", "/bin/", "/sbin/", "/lib", "/etc/")
+"""What packages keep MD5 sums of."""
 _UNWANTED = ("/var/log/", "/var/cache/", "/var/lib/apt/lists/")
 
 
@@ -72,6 +81,9 @@ class Tree(Protocol):
 
     def sha256(self, path: str) -> str:
         """Of the whole file, in hexadecimal; empty where it could not be read."""
+
+    def md5(self, path: str) -> str:
+        """The same, of what packages may own: they keep sums of this kind."""
 
 
 def most_of(path: str) -> int:
@@ -165,6 +177,13 @@ class FolderTree:
             return hashlib.file_digest(file, "sha256").hexdigest()
         return ""
 
+    def md5(self, path: str) -> str:
+        """As Tree."""
+        with suppress(OSError), self._open(path) as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+            return digest.hexdigest()
+        return ""
+
 
 _KINDS = (
     (stat.S_ISDIR, "d"),
@@ -238,6 +257,7 @@ class TarTree:
         self.lost: list[tuple[str, str]] = []
         self.entries: dict[str, Entry] = {}
         self._kept: dict[str, _Kept] = {}
+        self._sums: dict[str, str] = {}
         try:
             stream = _Stream(file)
             with tarfile.open(fileobj=stream, mode="r|", errorlevel=1) as archive:
@@ -279,11 +299,16 @@ class TarTree:
             self._second_name(path, _path_in(member.linkname))
             return
         self.entries[path] = _member(path, member)
-        if not member.isreg() or not _wanted(path):
+        if not member.isreg() or not (_wanted(path) or path.startswith(_SUMMED)):
             return
         file = archive.extractfile(member)
-        if file is not None:
-            self._kept[path] = _keep(file, member.size <= most_of(path), member.size)
+        if file is None:
+            return
+        read = _Summing(file, path.startswith(_SUMMED))
+        if _wanted(path):
+            self._kept[path] = _keep(read, member.size <= most_of(path), member.size)
+        if path.startswith(_SUMMED):
+            self._sums[path] = read.md5()
 
     def _second_name(self, path: str, first: str) -> None:
         """A hard link: the same file under another name."""
@@ -294,6 +319,8 @@ class TarTree:
         self.entries[path] = known._replace(path=path)
         if first in self._kept:
             self._kept[path] = self._kept[first]
+        if first in self._sums:
+            self._sums[path] = self._sums[first]
 
     def read(self, path: str) -> bytes | None:
         """As Tree."""
@@ -309,6 +336,31 @@ class TarTree:
         """As Tree."""
         kept = self._kept.get(path)
         return "" if kept is None else kept.sha256
+
+    def md5(self, path: str) -> str:
+        """As Tree."""
+        return self._sums.get(path, "")
+
+
+class _Summing:
+    """A member that is read once: its MD5 comes of what others read of it, and of the rest."""
+
+    def __init__(self, file: IO[bytes], wanted: bool) -> None:
+        self._file = file
+        self._digest = hashlib.md5(usedforsecurity=False) if wanted else None
+
+    def read(self, size: int) -> bytes:
+        """As a file does."""
+        block = self._file.read(size)
+        if self._digest is not None:
+            self._digest.update(block)
+        return block
+
+    def md5(self) -> str:
+        """Of the whole file."""
+        while self.read(_AT_ONCE):
+            pass
+        return "" if self._digest is None else self._digest.hexdigest()
 
 
 def _wanted(path: str) -> bool:
@@ -339,7 +391,7 @@ def _member(path: str, member: tarfile.TarInfo) -> Entry:
 
 
 def _keep(
-    file: IO[bytes],
+    file: _Summing,
     whole: bool,
     size: int,
 ) -> _Kept:
