@@ -71,8 +71,8 @@ _MAGIC = (
 )
 _NO_DATABASE = re.compile(
     r"/var/(lib/(dpkg|apt)|cache|log)(/|$)|.*/(node_modules|\.git)(/|$)|.*/sess_[^/]*$"
-    r"|.*\.(jp[^/]*g|png|gif|webp|svg|pdf|html|php|pyc?|js|css|rb|p[lm]|log|gz|txt|xml|json|md|mo|so"
-    r"|mp4|zip)$",
+    r"|.*\.(jp[^/]*g|png|gif|webp|svg|pdf|html|php|pyc?|js|css|rb|p[lm]|log|gz|txt|xml|json|md"
+    r"|mo|so|mp4|zip)$",
     re.DOTALL,
 )
 """Where ``magic`` of collect.sh does not look."""
@@ -80,7 +80,10 @@ _DATABASES = ("PG_VERSION", "ibdata1", "dump.rdb")
 _DATA = ("/var/", "/srv/", "/opt/", "/home/", "/usr/local/", "/data/")
 _OF_NGINX = re.compile(r"/etc/nginx/(nginx\.conf$|(conf|http)\.d/|sites-enabled/)")
 _OF_APACHE = re.compile(r"/etc/(apache2/(sites|conf)-enabled/|httpd/conf(\.d)?/)")
-_NGINX_ROOT = re.compile(r"(?:^|[;{}])[ \t]*(?:root|alias)[ \t]+\"?([^\" \t;{}]+)", re.MULTILINE)
+_NGINX_ROOT = re.compile(
+    r"(?:^|[;{}])[ \t]*(?:root|alias)[ \t]+\"?([^\" \t;{}]+)",
+    re.MULTILINE,
+)
 _APACHE_ROOT = re.compile(
     r"^[ \t]*(?:DocumentRoot|Alias[ \t]+\S+)[ \t]+\"?([^\"\n]*?)\"?[ \t]*$", re.MULTILINE
 )
@@ -133,7 +136,10 @@ def bundle_of(
     return f"@kirikae-bundle 1\n{masked(plain, sensitive, keys)}@end\n"
 
 
-def _section(head: str, lines: Iterable[str]) -> Iterator[str]:
+def _section(
+    head: str,
+    lines: Iterable[str],
+) -> Iterator[str]:
     """As collect.sh writes one; a line break in a name is \\x01."""
     yield f"@{head}"
     for line in lines:
@@ -149,7 +155,10 @@ class _Look:
 
     # --- paths and texts
 
-    def real(self, path: str) -> str:
+    def real(
+        self,
+        path: str,
+    ) -> str:
         """Links are followed inside the tree: an absolute one begins at its root."""
         left = _LINKS_AT_MOST
         done = "/"
@@ -167,12 +176,18 @@ class _Look:
             todo = [each for each in entry.target.split("/") if each not in ("", ".")] + todo
         return done
 
-    def text(self, path: str) -> str:
+    def text(
+        self,
+        path: str,
+    ) -> str:
         """Empty for what is not there."""
         raw = self.tree.read(self.real(path)) or b""
         return raw.decode("utf-8", "surrogateescape")
 
-    def below(self, folder: str) -> list[str]:
+    def below(
+        self,
+        folder: str,
+    ) -> list[str]:
         """Paths in and under a folder, in order."""
         return [path for path in self.paths if path.startswith(folder.rstrip("/") + "/")]
 
@@ -195,7 +210,10 @@ class _Look:
 
     # --- what is plain
 
-    def plain(self, host: str) -> Iterator[str]:
+    def plain(
+        self,
+        host: str,
+    ) -> Iterator[str]:
         """Sections that say nothing secret."""
         yield from _section("meta", self._meta(host))
         yield from _section("passwd", self._users())
@@ -207,7 +225,10 @@ class _Look:
         for what, why in (*_NOT_LOOKED_AT, *self.tree.lost):
             yield from _section(f"missing {what}", [why])
 
-    def _meta(self, host: str) -> Iterator[str]:
+    def _meta(
+        self,
+        host: str,
+    ) -> Iterator[str]:
         """What files say of the machine; cores and memory are not known."""
         said = self.text("/etc/hostname").strip()
         yield f"host\t{said or host}"
@@ -255,7 +276,11 @@ class _Look:
             if entry.kind == "d" and not _PRUNED.match(path):
                 yield from self._folder(entry, inside[path])
 
-    def _listed(self, folder: Entry, entries: list[Entry]) -> Iterator[str]:
+    def _listed(
+        self,
+        folder: Entry,
+        entries: list[Entry],
+    ) -> Iterator[str]:
         """Files that run as their owner; of the others those that may tell something."""
         for entry in entries:
             if entry.mode & _SET_ID:
@@ -272,7 +297,11 @@ class _Look:
             if listed:
                 yield _row("F", entry)
 
-    def _folder(self, folder: Entry, entries: list[Entry]) -> Iterator[str]:
+    def _folder(
+        self,
+        folder: Entry,
+        entries: list[Entry],
+    ) -> Iterator[str]:
         """Its files that are listed, then itself."""
         yield from self._listed(folder, entries)
         newest = max(entries, key=lambda entry: entry.modified, default=None)
@@ -282,7 +311,10 @@ class _Look:
         name = newest.path if newest else ""
         yield "\t".join(["D", f"{folder.mode:o}", *map(str, numbers), name, folder.path])
 
-    def _telling(self, path: str) -> bool:
+    def _telling(
+        self,
+        path: str,
+    ) -> bool:
         """Configuration and code."""
         return path.startswith(_LISTED) or any(path.startswith(f"{root}/") for root in self.roots)
 
@@ -349,7 +381,10 @@ class _Look:
             lines = raw.replace(b"\0", b"").decode("utf-8", "surrogateescape").split("\n")
             yield from _section(f"text {mark} {path}", lines[:-1] if not lines[-1] else lines)
 
-    def _found(self, path: str) -> bool:
+    def _found(
+        self,
+        path: str,
+    ) -> bool:
         """Does ``found_files`` of collect.sh name it?"""
         entry = self.tree.entries[path]
         if entry.kind != "f" or "\n" in path or entry.size > MOST_READ:
@@ -380,7 +415,10 @@ class _Look:
         real = {self.real(each.strip()) for each in found if each.startswith("/")}
         return sorted(each for each in real if self._is_code(each))
 
-    def _folders_of(self, named: Iterable[str]) -> Iterator[str]:
+    def _folders_of(
+        self,
+        named: Iterable[str],
+    ) -> Iterator[str]:
         """A folder, or the folder of a program; where many put theirs is nobody's code."""
         for path in named:
             entry = self.tree.entries.get(self.real(path))
@@ -390,12 +428,18 @@ class _Look:
             if not _OF_MANY.match(folder):
                 yield folder.rstrip("/")
 
-    def _is_code(self, path: str) -> bool:
+    def _is_code(
+        self,
+        path: str,
+    ) -> bool:
         """A folder of somebody's own."""
         entry = self.tree.entries.get(path)
         return entry is not None and entry.kind == "d" and not _NO_CODE.match(path)
 
-    def _code(self, root: str) -> Iterator[str]:
+    def _code(
+        self,
+        root: str,
+    ) -> Iterator[str]:
         """Fingerprints of its files, and the lines that say something about their surroundings."""
         inside = [path for path in self.below(root) if self._of_code(path)]
         if len(inside) > _FILES_OF_CODE:
@@ -408,7 +452,11 @@ class _Look:
         for line in islice(lines, _LINES_OF_CODE):
             yield f"|{line[:_WIDTH]}"
 
-    def _sums(self, root: str, inside: list[str]) -> Iterator[str]:
+    def _sums(
+        self,
+        root: str,
+        inside: list[str],
+    ) -> Iterator[str]:
         """The section's head, and the fingerprint of each file where they are few."""
         summed = (path for path in inside if not path.endswith(".log"))
         sums = sorted(f"{self.tree.sha256(path)}  {path[len(root) + 1 :]}" for path in summed)
@@ -418,19 +466,29 @@ class _Look:
             digest, _, name = line.partition("  ")
             yield f"|=\t{self._mark(digest)}\t{name}"
 
-    def _of_code(self, path: str) -> bool:
+    def _of_code(
+        self,
+        path: str,
+    ) -> bool:
         """Not what a package manager laid there."""
         entry = self.tree.entries[path]
         if entry.kind != "f" or entry.size > _MOST_OF_CODE or "\n" in path:
             return False
         return not _BY_A_MANAGER.search(path)
 
-    def _mark(self, text: str) -> str:
+    def _mark(
+        self,
+        text: str,
+    ) -> str:
         """As collect.sh has it: not to be tried out without the key."""
         raw = (self.keys[0] + text).encode("utf-8", "surrogateescape")
         return hashlib.sha256(raw).hexdigest()[:16]
 
-    def _telling_lines(self, path: str, root: str) -> Iterator[str]:
+    def _telling_lines(
+        self,
+        path: str,
+        root: str,
+    ) -> Iterator[str]:
         """``name:number:text``, as grep prints it."""
         raw = self.tree.read(path)
         if raw is None or b"\0" in raw or "\n" in path:
@@ -458,13 +516,19 @@ def _by_folder(sums: Sequence[str]) -> list[str]:
     return told
 
 
-def _row(kind: str, entry: Entry) -> str:
+def _row(
+    kind: str,
+    entry: Entry,
+) -> str:
     """mode, uid, gid, bytes, modified, changed, path"""
     numbers = (entry.uid, entry.gid, entry.size, entry.modified, entry.changed)
     return "\t".join([kind, f"{entry.mode:o}", *map(str, numbers), entry.path])
 
 
-def _rows(text: str, width: int) -> Iterator[list[str]]:
+def _rows(
+    text: str,
+    width: int,
+) -> Iterator[list[str]]:
     """Of passwd(5) and group(5)."""
     for line in text.splitlines():
         cells = line.split(":")

@@ -27,7 +27,10 @@ _OF_THE_SYSTEM = frozenset(
 Text = Callable[[str], str]
 
 
-def services(entries: Mapping[str, Entry], text: Text) -> Iterator[str]:
+def services(
+    entries: Mapping[str, Entry],
+    text: Text,
+) -> Iterator[str]:
     """Blocks of properties with an empty line after each, as ``systemctl show`` prints them; what
     is switched on is taken to run."""
     names = {posixpath.basename(path) for path in entries if _RUNLEVELS.match(path)}
@@ -37,7 +40,10 @@ def services(entries: Mapping[str, Entry], text: Text) -> Iterator[str]:
             yield from _properties(name, script, text)
 
 
-def folders(entries: Mapping[str, Entry], text: Text) -> Iterator[str]:
+def folders(
+    entries: Mapping[str, Entry],
+    text: Text,
+) -> Iterator[str]:
     """Where they work, and where the programs lie that their command lines name."""
     for line in services(entries, text):
         name, _, value = line.partition("=")
@@ -79,7 +85,10 @@ def _settings(text: str) -> dict[str, str]:
     return {name: value.strip("\"'") for name, value in _SETTING.findall(text)}
 
 
-def _filled(name: str, said: Mapping[str, str]) -> str:
+def _filled(
+    name: str,
+    said: Mapping[str, str],
+) -> str:
     """With other settings in it, where they are known."""
     value = said.get(name, "")
     for _ in range(_DEPTH):

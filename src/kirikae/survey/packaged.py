@@ -126,7 +126,10 @@ def _diverted(text: str) -> Iterator[str]:
         yield f"|{path}\t{moved}\t{package}"
 
 
-def _conffiles(tree: Tree, said: str) -> Iterator[str]:
+def _conffiles(
+    tree: Tree,
+    said: str,
+) -> Iterator[str]:
     """``PATH MD5``; an obsolete one is its package's no more."""
     for line in said.splitlines():
         cells = line.split()
@@ -139,7 +142,10 @@ def _conffiles(tree: Tree, said: str) -> Iterator[str]:
             )
 
 
-def _hashed_by_ucf(tree: Tree, said: str) -> Iterator[str]:
+def _hashed_by_ucf(
+    tree: Tree,
+    said: str,
+) -> Iterator[str]:
     """``MD5  PATH``"""
     for line in said.splitlines():
         cells = line.split()
@@ -190,7 +196,10 @@ def _sums(said: str) -> dict[str, str]:
     return {f"/{path}": digest for digest, path in rows}
 
 
-def _merged(tree: Tree, path: str) -> str:
+def _merged(
+    tree: Tree,
+    path: str,
+) -> str:
     """Where /bin is a link to /usr/bin."""
     first = "/" + path.split("/")[1]
     link = tree.entries.get(first)

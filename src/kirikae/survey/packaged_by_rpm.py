@@ -62,7 +62,10 @@ def _told(
     yield from list(_changed(tree, packages))[:_CHANGED_AT_MOST]
 
 
-def _changed(tree: Tree, packages: list[Rpm]) -> Iterator[str]:
+def _changed(
+    tree: Tree,
+    packages: list[Rpm],
+) -> Iterator[str]:
     """Configuration by its content; everything else only where it is gone."""
     for package in packages:
         for owned in package.files:
@@ -74,7 +77,10 @@ def _changed(tree: Tree, packages: list[Rpm]) -> Iterator[str]:
                 yield f"|conffile\tmodified\t{owned.path}"
 
 
-def _is_there(tree: Tree, path: str) -> bool:
+def _is_there(
+    tree: Tree,
+    path: str,
+) -> bool:
     """Where /bin is a link to usr/bin, a package may still name /bin."""
     if path in tree.entries:
         return True

@@ -10,14 +10,35 @@ from __future__ import annotations
 import sqlite3
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from enum import IntEnum
 from typing import NamedTuple
 
-_NAME, _VERSION, _RELEASE, _INSTALLED, _GROUP, _ARCH = 1000, 1001, 1002, 1008, 1016, 1022
-_DIGESTS, _FLAGS, _DIRECTORY_OF, _NAMES, _DIRECTORIES = 1035, 1037, 1116, 1117, 1118
-_ALGORITHM = 5011
-_INT32, _STRING, _STRINGS, _I18N = 4, 6, 8, 9
+
+class _Tag(IntEnum):
+    """What is asked of a header."""
+
+    NAME = 1000
+    VERSION = 1001
+    RELEASE = 1002
+    INSTALLED = 1008
+    GROUP = 1016
+    ARCH = 1022
+    DIGESTS = 1035
+    FLAGS = 1037
+    DIRECTORY_OF = 1116
+    NAMES = 1117
+    DIRECTORIES = 1118
+    ALGORITHM = 5011
+
+
+_INT32 = 4
+_STRING = 6
+_STRINGS = 8
+_I18N = 9
+_SHA256 = 8
 _ENTRY = struct.Struct(">4I")
-_CONFIG, _GHOST = 1, 64
+_CONFIG = 1
+_GHOST = 64
 _COUNTER = 4
 _MOST = 1 << 20
 """Entries of a header, bytes of a page: more is damage."""
@@ -185,16 +206,16 @@ def package_from(blob: bytes) -> Rpm | None:
         tags = _tags(blob)
     except (struct.error, ValueError, IndexError):
         return None
-    name = _first(tags, _NAME)
+    name = _first(tags, _Tag.NAME)
     if not name:
         return None
     return Rpm(
         name=name,
-        version=f"{_first(tags, _VERSION)}-{_first(tags, _RELEASE)}",
-        architecture=_first(tags, _ARCH),
-        group=_first(tags, _GROUP),
-        installed=_number(tags, _INSTALLED),
-        algorithm="sha256" if _number(tags, _ALGORITHM) == 8 else "md5",
+        version=f"{_first(tags, _Tag.VERSION)}-{_first(tags, _Tag.RELEASE)}",
+        architecture=_first(tags, _Tag.ARCH),
+        group=_first(tags, _Tag.GROUP),
+        installed=_number(tags, _Tag.INSTALLED),
+        algorithm="sha256" if _number(tags, _Tag.ALGORITHM) == _SHA256 else "md5",
         files=tuple(_files(tags)),
     )
 
@@ -217,19 +238,22 @@ def _tags(blob: bytes) -> Tags:
     return found
 
 
-_WANTED = frozenset(
-    (
-        *(_NAME, _VERSION, _RELEASE, _INSTALLED, _GROUP, _ARCH, _DIGESTS, _FLAGS),
-        *(_DIRECTORY_OF, _NAMES, _DIRECTORIES, _ALGORITHM),
-    )
-)
+_WANTED = frozenset(_Tag)
 
 
-def _numbers(store: bytes, offset: int, count: int) -> list[int]:
+def _numbers(
+    store: bytes,
+    offset: int,
+    count: int,
+) -> list[int]:
     return list(struct.unpack_from(f">{min(count, len(store))}I", store, offset))
 
 
-def _strings(store: bytes, offset: int, count: int) -> list[str]:
+def _strings(
+    store: bytes,
+    offset: int,
+    count: int,
+) -> list[str]:
     """Each ends with a zero byte."""
     if count > len(store):
         raise ValueError("more strings than bytes")
@@ -241,7 +265,11 @@ def _strings(store: bytes, offset: int, count: int) -> list[str]:
     return found
 
 
-def _string(store: bytes, offset: int, _: int) -> list[str]:
+def _string(
+    store: bytes,
+    offset: int,
+    _: int,
+) -> list[str]:
     return _strings(store, offset, 1)
 
 
@@ -253,12 +281,18 @@ _READERS: dict[int, Callable[[bytes, int, int], Sequence[str] | Sequence[int]]] 
 }
 
 
-def _first(tags: Tags, tag: int) -> str:
+def _first(
+    tags: Tags,
+    tag: int,
+) -> str:
     """Empty for a tag that is not there."""
     return str(next(iter(tags.get(tag, ())), ""))
 
 
-def _number(tags: Tags, tag: int) -> int | None:
+def _number(
+    tags: Tags,
+    tag: int,
+) -> int | None:
     """None for a tag that is not there."""
     found = next(iter(tags.get(tag, ())), None)
     return found if isinstance(found, int) else None
@@ -267,16 +301,21 @@ def _number(tags: Tags, tag: int) -> int | None:
 def _files(tags: Tags) -> Iterator[Owned]:
     """A name, the number of its folder, its digest and flags stand at the same place of four
     lists."""
-    folders = tags.get(_DIRECTORIES, ())
-    digests = tags.get(_DIGESTS, ())
-    flags = tags.get(_FLAGS, ())
-    for at, (name, folder) in enumerate(
-        zip(tags.get(_NAMES, ()), tags.get(_DIRECTORY_OF, ()), strict=False)
-    ):
+    folders = tags.get(_Tag.DIRECTORIES, ())
+    digests = tags.get(_Tag.DIGESTS, ())
+    flags = tags.get(_Tag.FLAGS, ())
+    names = zip(
+        tags.get(_Tag.NAMES, ()),
+        tags.get(_Tag.DIRECTORY_OF, ()),
+        strict=False,
+    )
+    for at, (name, folder) in enumerate(names):
         if not isinstance(folder, int) or folder >= len(folders):
             continue
+        digest = digests[at] if at < len(digests) else ""
+        flag = flags[at] if at < len(flags) else 0
         yield Owned(
             path=f"{folders[folder]}{name}",
-            digest=str(digests[at]) if at < len(digests) else "",
-            flags=int(flags[at]) if at < len(flags) else 0,
+            digest=str(digest),
+            flags=int(flag),
         )

@@ -73,16 +73,28 @@ class Tree(Protocol):
     lost: list[tuple[str, str]]
     """(path, why) of what could not be read."""
 
-    def read(self, path: str) -> bytes | None:
+    def read(
+        self,
+        path: str,
+    ) -> bytes | None:
         """A regular file that is not larger than ``most_of`` says; None for anything else."""
 
-    def head(self, path: str) -> bytes:
+    def head(
+        self,
+        path: str,
+    ) -> bytes:
         """What it begins with."""
 
-    def sha256(self, path: str) -> str:
+    def sha256(
+        self,
+        path: str,
+    ) -> str:
         """Of the whole file, in hexadecimal; empty where it could not be read."""
 
-    def md5(self, path: str) -> str:
+    def md5(
+        self,
+        path: str,
+    ) -> str:
         """The same, of what packages may own: they keep sums of this kind."""
 
 
@@ -97,7 +109,10 @@ def most_of(path: str) -> int:
 class FolderTree:
     """An unpacked root, such as a mounted disk."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(
+        self,
+        root: Path,
+    ) -> None:
         """Raises TreeProblem."""
         if not root.is_dir():
             raise TreeProblem(f"{root} is no directory; name the root of the host's file system")
@@ -126,11 +141,17 @@ class FolderTree:
                     elif path not in (b"/proc", b"/sys", b"/dev"):
                         todo.append(path)
 
-    def _place(self, path: bytes) -> bytes:
+    def _place(
+        self,
+        path: bytes,
+    ) -> bytes:
         """Where it lies on this machine."""
         return self._root + path
 
-    def _entry(self, path: bytes) -> Entry:
+    def _entry(
+        self,
+        path: bytes,
+    ) -> Entry:
         """Raises OSError."""
         place = self._place(path)
         seen = os.lstat(place)
@@ -148,12 +169,18 @@ class FolderTree:
             target=target,
         )
 
-    def _open(self, path: str) -> io.BufferedReader:
+    def _open(
+        self,
+        path: str,
+    ) -> io.BufferedReader:
         """Only what the walk saw as a regular file.  Raises OSError."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
         return os.fdopen(os.open(self._place(os.fsencode(path)), flags), "rb")
 
-    def read(self, path: str) -> bytes | None:
+    def read(
+        self,
+        path: str,
+    ) -> bytes | None:
         """As Tree."""
         entry = self.entries.get(path)
         if entry is None or entry.kind != "f" or entry.size > most_of(path):
@@ -165,19 +192,28 @@ class FolderTree:
             self.lost.append((path, error.strerror or "unreadable"))
             return None
 
-    def head(self, path: str) -> bytes:
+    def head(
+        self,
+        path: str,
+    ) -> bytes:
         """As Tree."""
         with suppress(OSError), self._open(path) as file:
             return file.read(HEAD)
         return b""
 
-    def sha256(self, path: str) -> str:
+    def sha256(
+        self,
+        path: str,
+    ) -> str:
         """As Tree."""
         with suppress(OSError), self._open(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
         return ""
 
-    def md5(self, path: str) -> str:
+    def md5(
+        self,
+        path: str,
+    ) -> str:
         """As Tree."""
         with suppress(OSError), self._open(path) as file:
             digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
@@ -209,7 +245,10 @@ class _Stream(io.RawIOBase):
 
     _END = bytes(1024)
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(
+        self,
+        file: IO[bytes],
+    ) -> None:
         """Compressed or not, told by how it begins."""
         packed = io.BufferedReader(file)  # type: ignore[type-var]
         begin = packed.peek(8)
@@ -218,7 +257,10 @@ class _Stream(io.RawIOBase):
         self._file: IO[bytes] = packed if opener is None else opener(packed)
         self._last = b""
 
-    def read(self, size: int = -1) -> bytes:
+    def read(
+        self,
+        size: int = -1,
+    ) -> bytes:
         """As a file does."""
         block = self._file.read(size)
         self._last = (self._last + block)[-len(self._END) :]
@@ -252,7 +294,11 @@ class TarTree:
     """A tar archive, compressed or not, from a file or a pipe: read once, from its begin to its
     end, and kept in memory as far as it may be asked for."""
 
-    def __init__(self, file: IO[bytes], name: str) -> None:
+    def __init__(
+        self,
+        file: IO[bytes],
+        name: str,
+    ) -> None:
         """Raises TreeProblem."""
         self.lost: list[tuple[str, str]] = []
         self.entries: dict[str, Entry] = {}
@@ -292,7 +338,11 @@ class TarTree:
             ),
         )
 
-    def _take(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+    def _take(
+        self,
+        archive: tarfile.TarFile,
+        member: tarfile.TarInfo,
+    ) -> None:
         """A member of the same name later in the archive is the newer one."""
         path = _path_in(member.name)
         if member.islnk():
@@ -310,7 +360,11 @@ class TarTree:
         if path.startswith(_SUMMED):
             self._sums[path] = read.md5()
 
-    def _second_name(self, path: str, first: str) -> None:
+    def _second_name(
+        self,
+        path: str,
+        first: str,
+    ) -> None:
         """A hard link: the same file under another name."""
         known = self.entries.get(first)
         if known is None:
@@ -322,22 +376,34 @@ class TarTree:
         if first in self._sums:
             self._sums[path] = self._sums[first]
 
-    def read(self, path: str) -> bytes | None:
+    def read(
+        self,
+        path: str,
+    ) -> bytes | None:
         """As Tree."""
         kept = self._kept.get(path)
         return None if kept is None or kept.packed is None else zlib.decompress(kept.packed)
 
-    def head(self, path: str) -> bytes:
+    def head(
+        self,
+        path: str,
+    ) -> bytes:
         """As Tree."""
         kept = self._kept.get(path)
         return b"" if kept is None else kept.head
 
-    def sha256(self, path: str) -> str:
+    def sha256(
+        self,
+        path: str,
+    ) -> str:
         """As Tree."""
         kept = self._kept.get(path)
         return "" if kept is None else kept.sha256
 
-    def md5(self, path: str) -> str:
+    def md5(
+        self,
+        path: str,
+    ) -> str:
         """As Tree."""
         return self._sums.get(path, "")
 
@@ -345,11 +411,18 @@ class TarTree:
 class _Summing:
     """A member that is read once: its MD5 comes of what others read of it, and of the rest."""
 
-    def __init__(self, file: IO[bytes], wanted: bool) -> None:
+    def __init__(
+        self,
+        file: IO[bytes],
+        wanted: bool,
+    ) -> None:
         self._file = file
         self._digest = hashlib.md5(usedforsecurity=False) if wanted else None
 
-    def read(self, size: int) -> bytes:
+    def read(
+        self,
+        size: int,
+    ) -> bytes:
         """As a file does."""
         block = self._file.read(size)
         if self._digest is not None:
@@ -374,7 +447,10 @@ def _path_in(name: str) -> str:
     return "/" + "/".join(parts)
 
 
-def _member(path: str, member: tarfile.TarInfo) -> Entry:
+def _member(
+    path: str,
+    member: tarfile.TarInfo,
+) -> Entry:
     """An archive has no time of change."""
     kinds = ((member.isdir(), "d"), (member.isreg(), "f"), (member.issym(), "l"))
     return Entry(

@@ -52,7 +52,10 @@ class Watch:
         """A clock that was put back has watched nothing."""
         return max(0, self.looked - self.began)
 
-    def after(self, look: Look) -> Watch:
+    def after(
+        self,
+        look: Look,
+    ) -> Watch:
         """With what one more look saw."""
         known = dict(self.written)
         crowd = Counter(parent_of(path) for path, each in known.items() if not each.folder)
@@ -108,7 +111,10 @@ def _take(
     )
 
 
-def _again(before: Watched, new: Watched) -> Watched:
+def _again(
+    before: Watched,
+    new: Watched,
+) -> Watched:
     """Written once more."""
     return replace(
         before,
@@ -119,7 +125,10 @@ def _again(before: Watched, new: Watched) -> Watched:
     )
 
 
-def watch_from(text: str, name: str) -> Watch:
+def watch_from(
+    text: str,
+    name: str,
+) -> Watch:
     """What was kept.  Raises BundleProblem."""
     try:
         plain = json.loads(text)
@@ -155,7 +164,10 @@ def look_at(
     return look_from(unpacked(host.run(script(since), timeout_s=timeout_s)), host.name)
 
 
-def look_from(text: str, host: str) -> Look:
+def look_from(
+    text: str,
+    host: str,
+) -> Look:
     """What a host answered.  Raises BundleProblem."""
     sections = Sections(text)
     now = number(sections.pairs("meta").get("now", ""))

@@ -46,7 +46,10 @@ def _around(seen: Iterable[Watched]) -> Iterator[str]:
             folder = parent_of(folder)
 
 
-def _is_nobodys(view: View, each: Watched) -> bool:
+def _is_nobodys(
+    view: View,
+    each: Watched,
+) -> bool:
     """The system's, a package's that was brought up to date, a person's own, or a release's."""
     path = each.path
     if view.of_the_system(path) or matches(path, debian().written_by_the_system):
@@ -60,7 +63,10 @@ def _is_nobodys(view: View, each: Watched) -> bool:
     return _is_released(view, each)
 
 
-def _is_a_services(view: View, folder: Watched) -> bool:
+def _is_a_services(
+    view: View,
+    folder: Watched,
+) -> bool:
     """Root's folders change with every package; what a service owns changes by the service.
 
     Where many put their things, the time says nothing about whose they are."""
@@ -69,7 +75,10 @@ def _is_a_services(view: View, folder: Watched) -> bool:
     return folder.uid in view.uids or bool(view.named_after(folder.path))
 
 
-def _is_released(view: View, each: Watched) -> bool:
+def _is_released(
+    view: View,
+    each: Watched,
+) -> bool:
     """Code that came once, while we looked on."""
     if each.folder or each.times > 1:
         return False
@@ -78,12 +87,18 @@ def _is_released(view: View, each: Watched) -> bool:
     return is_code(each.path) or is_settings(each.path) or is_vendored(each.path)
 
 
-def inside(view: View, place: str) -> list[Watched]:
+def inside(
+    view: View,
+    place: str,
+) -> list[Watched]:
     """What was written there."""
     return [each for each in written(view) if under(each.path, [place])]
 
 
-def traces(view: View, place: str) -> list[Trace]:
+def traces(
+    view: View,
+    place: str,
+) -> list[Trace]:
     """The last of what was written there, as evidence."""
     seen = sorted(inside(view, place), key=lambda each: each.last, reverse=True)
     return [view.trace(each.path, in_words(each)) for each in seen[:_SHOWN]]
@@ -107,7 +122,10 @@ def _moment(at: int) -> str:
 # --- what no other finding speaks of
 
 
-def uncovered(view: View, found: Sequence[Finding]) -> Findings:
+def uncovered(
+    view: View,
+    found: Sequence[Finding],
+) -> Findings:
     """ST22: written while watched, and no rule knew of it."""
     places = list(_places(view, found))
     for place, seen in _by_place(view, places).items():
@@ -121,7 +139,10 @@ def uncovered(view: View, found: Sequence[Finding]) -> Findings:
         )
 
 
-def _places(view: View, found: Iterable[Finding]) -> Iterator[str]:
+def _places(
+    view: View,
+    found: Iterable[Finding],
+) -> Iterator[str]:
     """Where something is told to be written on this host."""
     for finding in found:
         if finding.code.startswith(_WRITING):
@@ -131,7 +152,10 @@ def _places(view: View, found: Iterable[Finding]) -> Iterator[str]:
                     yield trace.at
 
 
-def _by_place(view: View, places: Sequence[str]) -> dict[str, list[Watched]]:
+def _by_place(
+    view: View,
+    places: Sequence[str],
+) -> dict[str, list[Watched]]:
     """A folder with several files is one place."""
     folders: dict[str, list[Watched]] = {}
     for each in written(view):
@@ -145,7 +169,10 @@ def _by_place(view: View, places: Sequence[str]) -> dict[str, list[Watched]]:
     return placed
 
 
-def _who(view: View, seen: Iterable[Watched]) -> str:
+def _who(
+    view: View,
+    seen: Iterable[Watched],
+) -> str:
     """Services by their user, else the user."""
     names: dict[str, None] = {}
     for each in seen:
