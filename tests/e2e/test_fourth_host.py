@@ -201,6 +201,40 @@ def test_a_host_of_other_packages_is_surveyed_completely_and_without_false_state
     assert {"JB01", "CF12", "NW01", "PK01"} <= {f.code for f in found}
 
 
+# What only a living host can say: its listeners, what it uses, its memory, what was written just now.
+LIVING = {"NW01", "NW02", "NW11", "SZ01", "ST14", "LG01", "PR03", "PR04"}
+
+
+def test_its_files_alone_say_the_same_but_for_what_only_a_living_host_can_say(host):
+    """An archive of the same machine: no finding more, and none less that files can tell."""
+    from kirikae.survey.collect import script
+    from kirikae.survey.offline import bundle_of
+    from kirikae.survey.sections import unpacked
+    from kirikae.survey.trees import TarTree
+
+    keys = ("a" * 64, "b" * 64)
+    done = subprocess.run(
+        ["docker", "exec", "-i", host.name, "sh", "-s"],
+        input=script(keys).encode(),
+        capture_output=True,
+        check=True,
+    )
+    with subprocess.Popen(["docker", "export", host.name], stdout=subprocess.PIPE) as export:
+        offline = bundle_of(TarTree(export.stdout, "export"), "fourth", keys)
+    assert SECRET not in offline
+
+    def told(text: str) -> set[tuple[str, str]]:
+        return {
+            (found.code, found.where)
+            for found in findings([read(text, "fourth")], [], date(2026, 11, 21))
+            if found.code not in LIVING | {"unreadable"}
+        }
+
+    living, files = told(unpacked(done.stdout)), told(offline)
+    assert living - files == set()
+    assert files - living == set()
+
+
 @pytest.mark.parametrize("shell", ["dash", "bash --posix", "busybox sh"])
 def test_the_collector_needs_no_shell_but_a_posix_one(host, monkeypatch, tmp_path, shell):
     """The same facts from each shell."""

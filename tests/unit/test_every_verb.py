@@ -151,7 +151,7 @@ def test_a_dry_run_answers_in_json_and_changes_nothing(verb, folder):
     }, verb
 
 
-ONLY_LOOKS = ("survey aws", "survey collect")
+ONLY_LOOKS = ("survey aws", "survey collect", "survey watch")
 """They send reading calls and commands only; what they keep lies in ``.kirikae``."""
 CHANGING = [v for v in DRY if not v.startswith("local ") and v not in ONLY_LOOKS]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kirikae.model.finding import Confidence, Finding, Trace
+from kirikae.survey import watched
 from kirikae.survey.among_code import rewritten_code
 from kirikae.survey.catalogue import Findings, configured, found, observed, present
 from kirikae.survey.known import debian, matches
@@ -159,6 +160,7 @@ class _Judged:
         if ago is not None:
             changed = f"changed {max(0, ago)} s before the survey"
             found.append(view.trace(root.newest_name, changed))
+        found += watched.traces(view, root.path)
         found += self._naming[:_NAMING_AT_MOST]
         return found
 
