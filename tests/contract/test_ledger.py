@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
 from kirikae.jobs.errors import LedgerAway, LedgerOwned
+from kirikae.jobs.http_ledger import HttpLedger
 from kirikae.jobs.job import Firing, Job, OnCrash, Overlap, Owner, Policy, State
 from kirikae.jobs.law import KILL_GRACE_S
 from kirikae.jobs.ledger import (
@@ -22,6 +24,7 @@ from kirikae.jobs.ledger import (
     Wanted,
     Why,
 )
+from kirikae.jobs.serving import Server
 from kirikae.jobs.sqlite_rows import sqlite_ledger
 
 NOON = 29_000_000
@@ -42,19 +45,36 @@ class Clock:
         self.now += seconds
 
 
-Makes = Callable[[], Ledger]
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "http"])
 def ledger(request, tmp_path, clock) -> Iterator[Ledger]:
     made = sqlite_ledger(tmp_path / "deep" / "jobs.db", clock)
-    yield made
+    if request.param == "sqlite":
+        yield made
+    else:
+        with served(made) as url:
+            yield HttpLedger(url, TOKEN)
     made.close()
+
+
+TOKEN = "t" * 64
+
+
+@contextmanager
+def served(ledger: Ledger) -> Iterator[str]:
+    """Its address."""
+    server = Server(("127.0.0.1", 0), ledger, TOKEN)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def admit(ledger: Ledger, job: str = "a", due: int = NOON, **policy) -> Firing:

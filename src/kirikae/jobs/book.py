@@ -99,7 +99,7 @@ class Book:
 
     def finish(self, hold: Hold, ending: Ending) -> bool:
         return self._rows.together(
-            partial(_finish, hold=hold, ending=ending, now=self.now()),
+            partial(_finish, hold=hold, ending=law.kept_short(ending), now=self.now()),
         )
 
     def _held(self, hold: Hold, change: Callable[[Firing], Firing]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kirikae.jobs import wire
-from kirikae.jobs.errors import LedgerAway
+from kirikae.jobs.errors import LedgerAway, NoLedger
 from kirikae.jobs.job import Firing, Job, Owner
 from kirikae.jobs.ledger import (
     LEASE_S,
@@ -23,7 +23,6 @@ from kirikae.jobs.ledger import (
     Refused,
     Wanted,
 )
-from kirikae.model.errors import UsageProblem
 
 _TIMEOUT_S = 10.0
 _GONE = (OSError, http.client.HTTPException)
@@ -33,10 +32,10 @@ class HttpLedger:
     """A ``Ledger``.  Each thread keeps a connection of its own open."""
 
     def __init__(self, url: str, token: str, timeout_s: float = _TIMEOUT_S) -> None:
-        """Raises UsageProblem for an address that is none."""
+        """Raises NoLedger for an address that is none."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
-            raise UsageProblem(f"{url[:80]!r} is no ledger; write one as http://127.0.0.1:8062")
+            raise NoLedger(f"{url[:80]!r} is no ledger; write one as http://127.0.0.1:8062")
         self._url = url
         self._parts = parts
         self._token = token

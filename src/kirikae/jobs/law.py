@@ -15,6 +15,8 @@ from kirikae.jobs.ledger import BEAT_S, Claim, Ending, Hold, Mark, Refused, Want
 KILL_GRACE_S = 20.0
 """How long a replaced run may take to notice at its next heartbeat and to end its command."""
 _LONGEST_BACKOFF_S = 3600.0
+_MOST_TAIL = 4096
+_MOST_REASON = 500
 UNKNOWN_FOR_S = 600.0
 """A firing that only a guard wrote down waits so long for a scheduler that knows the job."""
 
@@ -179,6 +181,12 @@ def started(firing: Firing, now: float, task: str) -> Firing:
     assert run is not None
     begun = replace(run, started=run.started or now, task=task or run.task)
     return firing.changed(state=State.RUNNING, runs=firing.with_run(begun))
+
+
+def kept_short(ending: Ending) -> Ending:
+    """A row holds the end of the output, not all of it."""
+    reason = ending.reason[:_MOST_REASON]
+    return replace(ending, tail=ending.tail[-_MOST_TAIL:], reason=reason)
 
 
 def finished(firing: Firing, ending: Ending, now: float) -> Firing:

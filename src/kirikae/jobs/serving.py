@@ -78,8 +78,7 @@ def _admit(ledger: Ledger, asked: Mapping[str, Any]) -> Any:
 
 
 def _finish(ledger: Ledger, asked: Mapping[str, Any]) -> Any:
-    ending = wire.kept_short(wire.ending_from(asked["ending"]))
-    return ledger.finish(Hold(**asked["hold"]), ending)
+    return ledger.finish(Hold(**asked["hold"]), wire.ending_from(asked["ending"]))
 
 
 def _own(ledger: Ledger, asked: Mapping[str, Any]) -> Any:
@@ -148,9 +147,7 @@ _BY_LINES: dict[str, Callable[[Ledger, Lines], list[str]]] = {
     "claim": _claim_lines,
     "start": lambda ledger, lines: _counts(ledger.start(lines.hold(), lines.one("task", ""))),
     "heartbeat": lambda ledger, lines: _counts(ledger.heartbeat(lines.hold(), lines.lease_s())),
-    "finish": lambda ledger, lines: _counts(
-        ledger.finish(lines.hold(), wire.kept_short(lines.ending()))
-    ),
+    "finish": lambda ledger, lines: _counts(ledger.finish(lines.hold(), lines.ending())),
     "own": _own_lines,
     "owner": lambda ledger, lines: [
         f"owner={ledger.owners().get(lines.one('job'), Owner.OLD)}",
@@ -253,6 +250,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(raw)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+    def log_message(self, format: str, *args: Any) -> None:
         """Every heartbeat would be a line."""
         log.debug(format, *args)

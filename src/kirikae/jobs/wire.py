@@ -6,7 +6,7 @@ The format is public: docs/reference/jobs-ledger.md.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 from kirikae.jobs.job import Firing, Owner, Policy, State, firing_id, read_stamp, stamp
@@ -261,8 +261,3 @@ def claimed_lines(found: Firing | Refused, lease_s: float) -> list[str]:
         f"fence={found.fence}",
         f"lease={lease_s:.0f}",
     ]
-
-
-def kept_short(ending: Ending, most: int = 4096) -> Ending:
-    """A row holds the end of the output, not all of it."""
-    return replace(ending, tail=ending.tail[-most:], reason=ending.reason[:500])
