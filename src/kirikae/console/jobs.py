@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from kirikae.console.here import Answer, Here
+from kirikae.console.jobs_serve import serve
 from kirikae.console.options import JSON, LANG, Whole
 from kirikae.console.speech import Speech
 from kirikae.jobs.calendar import Due, calendar, utc
@@ -201,3 +202,6 @@ def _ignored(crontab: Crontab, speech: Speech) -> list[str]:
 def _line(due: Due) -> str:
     wall = due.zone.wall(due.minute)
     return f"{wall:%Y-%m-%d %a %H:%M %z}  {due.utc}  {due.entry.line:>4}  {due.entry.command}"
+
+
+jobs.add_command(serve)

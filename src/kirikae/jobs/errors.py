@@ -1,14 +1,30 @@
 """What the jobs can end in, besides done.
 
 KirikaeError
-└── UsageProblem
-    └── NoCrontab    2  what was named cannot be read as a crontab, or names no time zone
+├── UsageProblem
+│   ├── NoCrontab    2  what was named cannot be read as a crontab, or names no time zone
+│   └── NoLedger     2  what was named is no ledger, or its token is missing
+├── LedgerOwned      1  another process owns the ledger's file
+└── Unfinished
+    └── LedgerAway   3  the ledger cannot be reached or written; nothing is known of the call
 """
 
 from __future__ import annotations
 
-from kirikae.model.errors import UsageProblem
+from kirikae.model.errors import KirikaeError, Unfinished, UsageProblem
 
 
 class NoCrontab(UsageProblem):
     """What was named cannot be read as a crontab, or names no time zone."""
+
+
+class NoLedger(UsageProblem):
+    """What was named is no ledger, or its token is missing."""
+
+
+class LedgerOwned(KirikaeError):
+    """Another process owns the ledger's file."""
+
+
+class LedgerAway(Unfinished):
+    """The ledger cannot be reached or written; nothing is known of the call."""
