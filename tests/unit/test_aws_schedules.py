@@ -1,4 +1,4 @@
-"""AWS's schedule expressions, and crontab entries turned into them: the same minutes, or a reason."""
+"""AWS's schedule expressions; crontab entries turned into them: the same minutes, or a reason."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kirikae.model.crontab.aws import Cron, Rate, Service, dues, read_expression
 from kirikae.model.crontab.schedule import DAY_MIN, bits_of
 from kirikae.model.crontab.table import Entry, read_table
 from kirikae.model.crontab.zones import Zone, minute_of
-from kirikae.model.said import Said, words_of, Words
+from kirikae.model.said import Said, Words, words_of
 
 RULES = Service.RULES
 SCHEDULER = Service.SCHEDULER
