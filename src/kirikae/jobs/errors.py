@@ -3,7 +3,8 @@
 KirikaeError
 ├── UsageProblem
 │   ├── NoCrontab    2  what was named cannot be read as a crontab, or names no time zone
-│   └── NoLedger     2  what was named is no ledger, or its token is missing
+│   ├── NoLedger     2  what was named is no ledger, or its token is missing
+│   └── WrongRequest 2  a request to the ledger is not what docs/reference/jobs-ledger.md says
 ├── LedgerOwned      1  another process owns the ledger's file
 └── Unfinished
     └── LedgerAway   3  the ledger cannot be reached or written; nothing is known of the call
@@ -20,6 +21,10 @@ class NoCrontab(UsageProblem):
 
 class NoLedger(UsageProblem):
     """What was named is no ledger, or its token is missing."""
+
+
+class WrongRequest(UsageProblem):
+    """A request to the ledger is not what docs/reference/jobs-ledger.md says."""
 
 
 class LedgerOwned(KirikaeError):
