@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
 
+from kirikae.jobs.book import Book
+from kirikae.jobs.dynamo_rows import dynamo_ledger, make_table
 from kirikae.jobs.errors import LedgerAway, LedgerOwned
 from kirikae.jobs.http_ledger import HttpLedger
 from kirikae.jobs.job import Firing, Job, OnCrash, Overlap, Owner, Policy, State
@@ -26,6 +29,7 @@ from kirikae.jobs.ledger import (
 )
 from kirikae.jobs.serving import Server
 from kirikae.jobs.sqlite_rows import sqlite_ledger
+from tests.keeper import KeeperProcess
 
 NOON = 29_000_000
 DONE = Ending(State.SUCCEEDED, 0)
@@ -50,8 +54,28 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["sqlite", "http"])
+@pytest.fixture(scope="session")
+def keeper(tmp_path_factory) -> Iterator[KeeperProcess]:
+    """One for all tests; each has a table of its own."""
+    found = KeeperProcess(tmp_path_factory.mktemp("keeper"))
+    yield found
+    found.kill()
+
+
+def dynamo(keeper: KeeperProcess, clock: Clock) -> Book:
+    """A ledger in a fresh table."""
+    table = f"jobs-{uuid.uuid4().hex}"
+    make_table(keeper.aws, table)
+    return dynamo_ledger(keeper.aws, table, clock)
+
+
+@pytest.fixture(params=["sqlite", "http", "dynamodb"])
 def ledger(request, tmp_path, clock) -> Iterator[Ledger]:
+    if request.param == "dynamodb":
+        table = dynamo(request.getfixturevalue("keeper"), clock)
+        yield table
+        table.close()
+        return
     made = sqlite_ledger(tmp_path / "deep" / "jobs.db", clock)
     if request.param == "sqlite":
         yield made
@@ -68,7 +92,7 @@ TOKEN = "t" * 64
 def served(ledger: Ledger) -> Iterator[str]:
     """Its address."""
     server = Server(("127.0.0.1", 0), ledger, TOKEN)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -113,9 +137,11 @@ def stands(ledger: Ledger, job: str = "a", due: int = NOON) -> Firing:
 def test_a_firing_is_admitted_once(ledger):
     """Whoever comes second finds what the first wrote."""
     ledger.own(["a"], Owner.NEW)
-    first, again = ledger.admit([Wanted("a", NOON, "d1", 1), Wanted("a", NOON, "d2", 2)])
-    assert first.fresh and not again.fresh
-    assert again.firing == first.firing and first.firing.digest == "d1"
+    twice = ledger.admit([Wanted("a", NOON, "d", 1)] * 2)
+    assert sorted(each.fresh for each in twice) == [False, True]
+    (again,) = ledger.admit([Wanted("a", NOON, "another", 2)])
+    assert not again.fresh and {each.firing for each in (*twice, again)} == {again.firing}
+    assert again.firing.digest == "d"
 
 
 def test_of_many_schedulers_each_firing_is_fresh_for_one(ledger):

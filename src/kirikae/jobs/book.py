@@ -20,10 +20,8 @@ from kirikae.jobs.ledger import (
     Wanted,
     Why,
 )
-from kirikae.jobs.rows import Key, Listed, Rows, View, Written
+from kirikae.jobs.rows import KEPT_MIN, Key, Listed, Rows, View, Written
 
-KEPT_MIN = 15 * 24 * 60
-"""Rows stay fifteen days, longer than any catch-up window; an older firing is never admitted."""
 _UNSENT = "unsent"
 _LIVE = "live"
 _WAITING = "waiting"

@@ -3,7 +3,10 @@
 KirikaeError
 ├── UsageProblem
 │   ├── NoCrontab    2  what was named cannot be read as a crontab, or names no time zone
-│   └── NoLedger     2  what was named is no ledger, or its token is missing
+│   ├── NoTable      2  a crontab cannot be taken as a table of jobs
+│   ├── NoLedger     2  what was named is no ledger, or its token is missing
+│   └── WrongRequest 2  a request to the ledger is not what docs/reference/jobs-ledger.md says
+├── Poison           1  a message that nobody can carry out
 ├── LedgerOwned      1  another process owns the ledger's file
 └── Unfinished
     └── LedgerAway   3  the ledger cannot be reached or written; nothing is known of the call
@@ -18,8 +21,20 @@ class NoCrontab(UsageProblem):
     """What was named cannot be read as a crontab, or names no time zone."""
 
 
+class NoTable(UsageProblem):
+    """A crontab cannot be taken as a table of jobs."""
+
+
 class NoLedger(UsageProblem):
     """What was named is no ledger, or its token is missing."""
+
+
+class WrongRequest(UsageProblem):
+    """A request to the ledger is not what docs/reference/jobs-ledger.md says."""
+
+
+class Poison(KirikaeError):
+    """A message that nobody can carry out."""
 
 
 class LedgerOwned(KirikaeError):

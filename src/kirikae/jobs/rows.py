@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 Plain = Mapping[str, Any]
 T = TypeVar("T")
+KEPT_MIN = 15 * 24 * 60
+"""Rows stay fifteen days, longer than any catch-up window; an older firing is never admitted."""
 
 
 class Key(NamedTuple):

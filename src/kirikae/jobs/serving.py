@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from kirikae.jobs import wire
-from kirikae.jobs.errors import LedgerAway
+from kirikae.jobs.errors import LedgerAway, WrongRequest
 from kirikae.jobs.job import Firing, Job, Owner
 from kirikae.jobs.ledger import Hold, Ledger, Mark
-from kirikae.jobs.wire import Lines, Wrong
+from kirikae.jobs.wire import Lines
 
 log = logging.getLogger(__name__)
 PORT = 8062
@@ -129,7 +129,7 @@ def _claim_lines(ledger: Ledger, lines: Lines) -> list[str]:
 
 def _own_lines(ledger: Ledger, lines: Lines) -> list[str]:
     if lines.one("owner") not in list(Owner):
-        raise Wrong("owner= is old or new")
+        raise WrongRequest("owner= is old or new")
     lines.one("job")
     ledger.own(lines.values["job"], Owner(lines.one("owner")))
     return ["ok=yes"]
@@ -157,19 +157,21 @@ _BY_LINES: dict[str, Callable[[Ledger, Lines], list[str]]] = {
 
 
 def answer_json(ledger: Ledger, verb: str, body: bytes) -> Any:
-    """Raises Wrong, LookupError for a verb that is none, LedgerAway."""
+    """Raises WrongRequest, LookupError for a verb that is none, LedgerAway."""
     asked = _BY_JSON[verb]
     try:
         plain = json.loads(body or b"{}")
         if not isinstance(plain, dict):
-            raise Wrong("the body is no object")
+            raise WrongRequest("the body is no object")
         return asked(ledger, plain)
+    except WrongRequest:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Wrong(f"{verb}: {type(error).__name__}: {error}") from error
+        raise WrongRequest(f"{verb}: {type(error).__name__}: {error}") from error
 
 
 def answer_lines(ledger: Ledger, verb: str, body: bytes) -> list[str]:
-    """Raises Wrong, LookupError for a verb that is none, LedgerAway."""
+    """Raises WrongRequest, LookupError for a verb that is none, LedgerAway."""
     answer = _BY_LINES[verb]
     return answer(ledger, Lines.read(verb, body.decode("utf-8", "replace")))
 
@@ -230,7 +232,7 @@ class _Handler(BaseHTTPRequestHandler):
         answer = answer_json if self._speaks_json else answer_lines
         try:
             return HTTPStatus.OK, answer(self.server.ledger, verb, body)
-        except Wrong as error:
+        except WrongRequest as error:
             return HTTPStatus.BAD_REQUEST, {"error": str(error)[:500]}
         except LedgerAway as error:
             return HTTPStatus.SERVICE_UNAVAILABLE, {"error": str(error)[:500]}

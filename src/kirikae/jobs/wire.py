@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from kirikae.jobs.errors import WrongRequest
 from kirikae.jobs.job import Firing, Owner, Policy, State, firing_id, read_stamp, stamp
 from kirikae.jobs.ledger import (
     LEASE_S,
@@ -40,10 +41,6 @@ _KEYS = {
     "owner": frozenset({"job"}),
     "health": frozenset[str](),
 }
-
-
-class Wrong(ValueError):
-    """The request is not what the page says."""
 
 
 # --- JSON
@@ -110,69 +107,69 @@ class Lines:
 
     @classmethod
     def read(cls, verb: str, text: str) -> Lines:
-        """Raises Wrong."""
+        """Raises WrongRequest."""
         values: dict[str, list[str]] = {}
         for line in text.splitlines():
             if not line.strip():
                 continue
             key, equals, value = line.partition("=")
             if not equals or key not in _KEYS[verb]:
-                raise Wrong(f"{line[:60]!r} is no key of {verb}")
+                raise WrongRequest(f"{line[:60]!r} is no key of {verb}")
             values.setdefault(key, []).append(value)
         return cls(verb, values)
 
     def one(self, key: str, default: str | None = None) -> str:
-        """Raises Wrong where it must be given."""
+        """Raises WrongRequest where it must be given."""
         found = self.values.get(key)
         if found:
             return found[-1]
         if default is None:
-            raise Wrong(f"{self.verb} needs {key}=")
+            raise WrongRequest(f"{self.verb} needs {key}=")
         return default
 
     def number(self, key: str, default: float | None = None) -> float:
-        """Raises Wrong."""
+        """Raises WrongRequest."""
         text = self.one(key, None if default is None else str(default))
         try:
             found = float(text)
         except ValueError as error:
-            raise Wrong(f"{key}={text[:40]} is no number") from error
+            raise WrongRequest(f"{key}={text[:40]} is no number") from error
         if not -1e15 < found < 1e15:
-            raise Wrong(f"{key}={text[:40]} is no number that can be")
+            raise WrongRequest(f"{key}={text[:40]} is no number that can be")
         return found
 
     def whole(self, key: str) -> int | None:
-        """None where it was not given.  Raises Wrong."""
+        """None where it was not given.  Raises WrongRequest."""
         return int(self.number(key)) if self.values.get(key) else None
 
     def yes(self, key: str, default: bool = False) -> bool:
-        """Raises Wrong."""
+        """Raises WrongRequest."""
         text = self.one(key, "yes" if default else "no")
         if text not in ("yes", "no"):
-            raise Wrong(f"{key}={text[:40]}: write yes or no")
+            raise WrongRequest(f"{key}={text[:40]}: write yes or no")
         return text == "yes"
 
     def due(self) -> int:
-        """Raises Wrong."""
+        """Raises WrongRequest."""
         text = self.one("due")
         try:
             return read_stamp(text)
         except ValueError as error:
-            raise Wrong(f"due={text[:40]} is no minute such as 20260308T0700Z") from error
+            raise WrongRequest(f"due={text[:40]} is no minute such as 20260308T0700Z") from error
 
     def hold(self) -> Hold:
-        """Raises Wrong."""
+        """Raises WrongRequest."""
         return Hold(self.one("job"), self.due(), int(self.number("fence")))
 
     def lease_s(self) -> float:
-        """Raises Wrong."""
+        """Raises WrongRequest."""
         found = self.number("lease", LEASE_S)
         if not 1 <= found <= 86400:
-            raise Wrong("lease= is between 1 and 86400 seconds")
+            raise WrongRequest("lease= is between 1 and 86400 seconds")
         return found
 
     def claim(self, now: float) -> Claim:
-        """Raises Wrong."""
+        """Raises WrongRequest."""
         side = _chosen(Owner, self.one("side", "old"), "side")
         admit = self.yes("admit", side is Owner.OLD)
         return Claim(
@@ -191,7 +188,7 @@ class Lines:
         try:
             return Policy.from_plain(given)
         except ValueError as error:
-            raise Wrong(str(error)) from error
+            raise WrongRequest(str(error)) from error
 
     def _latest_due(self, now: float) -> int:
         at = int(self.number("at", now) // 60)
@@ -202,11 +199,11 @@ class Lines:
             at,
         )
         if found is None:
-            raise Wrong(f"{self.one('when')[:60]!r} was never due in nine years")
+            raise WrongRequest(f"{self.one('when')[:60]!r} was never due in nine years")
         return found
 
     def ending(self) -> Ending:
-        """Raises Wrong."""
+        """Raises WrongRequest."""
         code = self.whole("exit")
         by_code = "" if code is None else State.SUCCEEDED if code == 0 else State.FAILED
         return Ending(
@@ -224,18 +221,20 @@ def _chosen(kind: Any, text: str, key: str) -> Any:
         return kind(text)
     except ValueError as error:
         known = ", ".join(str(each) for each in kind)
-        raise Wrong(f"{key}={text[:40]} is none of {known}") from error
+        raise WrongRequest(f"{key}={text[:40]} is none of {known}") from error
 
 
 def latest_due(when: str, zone: str, dialect: Dialect, at: int) -> int | None:
-    """The latest due minute that is not after ``at``; None: none in nine years.  Raises Wrong."""
+    """The latest due minute that is not after ``at``; None: none in nine years.
+
+    Raises WrongRequest."""
     entry = read_entry(f"{when} true", dialect, with_user=False)
     if isinstance(entry, Said) or entry.schedule is None or entry.command != "true":
-        raise Wrong(f"when={when[:60]}: write the five time fields of the crontab line")
+        raise WrongRequest(f"when={when[:60]}: write the five time fields of the crontab line")
     try:
         clock = Zone(zone)
     except (KeyError, ValueError, OSError) as error:
-        raise Wrong(f"zone={zone[:60]} is no time zone such as Asia/Tokyo") from error
+        raise WrongRequest(f"zone={zone[:60]} is no time zone such as Asia/Tokyo") from error
     for back in _LOOK_BACK_MIN:
         dues = list(clock.dues(entry.schedule, at + 1 - back, at + 1))
         if dues:
