@@ -6,6 +6,7 @@ once (``model/crontab/zones.py``).
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from kirikae.jobs.tables import jobs_of
+from kirikae.jobs.wrapping import Manner, wrapped
 from kirikae.model.crontab.table import Entry, Table, read_table
 from kirikae.model.crontab.zones import Zone
 from tests.oracle.crontabs import BROKEN, LEGAL, ODD, Author
@@ -164,3 +167,28 @@ def test_a_slice_of_random_crontabs_runs_as_in_debians_cron(tmp_path: Path) -> N
 def test_random_crontabs_run_as_in_debians_cron(tmp_path: Path, window: Window) -> None:
     """200 crontabs, each over two days in each of these zones and times of the year."""
     assert assert_agree(tmp_path, crontabs(200, "prove"), window) > 1000
+
+
+def test_a_wrapped_crontab_gives_its_shell_the_same(tmp_path: Path) -> None:
+    """Real cron takes a file with the guard in it, at the same minutes, and the guard's last word
+    is the command as cron gave it before."""
+    window = Window("Asia/Tokyo", "2026-12-31T22:00", 240)
+    files = crontabs(24, "wrap")
+    guarded = {name: _wrapped(name, file) for name, file in files.items()}
+    former = run(tmp_path / "former", files, window.zone, window.first * 60, window.minutes)
+    found = run(tmp_path / "guarded", guarded, window.zone, window.first * 60, window.minutes)
+    assert former.ignored == found.ignored
+    assert Counter(map(_given, former.started)) == Counter(map(_given, found.started))
+    assert any("kirikae-guard" in job.command for job in found.started)
+
+
+def _wrapped(name: str, file: File) -> File:
+    table = read_table(file.text, with_user=file.system, users={"root"})
+    jobs = jobs_of(table, file.text, name, Zone("Asia/Tokyo"))
+    return File(wrapped(file.text, table, jobs, Manner()).after, file.system)
+
+
+def _given(job: Started) -> tuple[object, ...]:
+    guarded = "kirikae-guard" in job.command
+    command = shlex.split(job.command)[-1] if guarded else job.command
+    return (job.variables["AT"], job.at // 60, job.shell, command, job.stdin)

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from kirikae.jobs.shift import Days, Piece, TooHard, direct, shifted
+from kirikae.jobs.errors import TooHard
+from kirikae.jobs.shift import Days, Piece, direct, shifted
 from kirikae.model.crontab.aws import MOST_LETTERS, Cron, Service, dues, read_expression
 from kirikae.model.crontab.schedule import DAY_MIN
 from kirikae.model.crontab.table import Entry

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from kirikae.jobs.errors import TooHard
 from kirikae.model.crontab.aws import LAST_YEAR
 from kirikae.model.crontab.fields import ranges_of
 from kirikae.model.crontab.schedule import DAY_MIN, Schedule
-from kirikae.model.said import Said, said
+from kirikae.model.said import said
 
 _ALL_DAYS = (1 << 32) - 2
 _ALL_MONTHS = (1 << 13) - 2
@@ -27,14 +28,6 @@ _LEAP_YEARS = 18
 _OTHER_YEARS = 40
 """So many are written out: an expression has 256 letters."""
 _WEEKS = tuple(((1 << 7) - 1) << 1 + 7 * week for week in range(4))
-
-
-class TooHard(Exception):
-    """This entry has no such form; ``why``: words of ``jobs.export``."""
-
-    def __init__(self, why: Said) -> None:
-        super().__init__(why.key)
-        self.why = why
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from kirikae.model.crontab.aws_fields import DayRule, Refused, Values, read_days, read_values
+from kirikae.model.crontab.aws_fields import DayRule, Values, read_days, read_values
 from kirikae.model.crontab.fields import HOUR, MINUTE, MONTH
 from kirikae.model.crontab.schedule import DAY_MIN, month_of
 from kirikae.model.crontab.zones import Zone
+from kirikae.model.errors import RefusedByAws
 from kirikae.model.said import Said, said
 
 MOST_LETTERS = 256
@@ -113,7 +114,7 @@ def _cron(inner: str) -> Cron | Said:
     minute, hour, day, month, weekday, year = words
     try:
         if (day == "?") is (weekday == "?"):
-            raise Refused(said("model.aws_schedule.question", day=day, weekday=weekday))
+            raise RefusedByAws(said("model.aws_schedule.question", day=day, weekday=weekday))
         years = read_values(year, "year", FIRST_YEAR, LAST_YEAR)
         return Cron(
             read_values(minute, MINUTE.name, 0, 59),
@@ -122,7 +123,7 @@ def _cron(inner: str) -> Cron | Said:
             read_days(day, weekday),
             None if year == "*" else frozenset(years.all()),
         )
-    except Refused as error:
+    except RefusedByAws as error:
         return error.why
 
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kirikae.model.crontab.fields import WEEKDAY
-from kirikae.model.said import Said, said
+from kirikae.model.errors import RefusedByAws
+from kirikae.model.said import said
 
 _ITEM = re.compile(
     r"(?:(?P<star>\*)|(?P<first>[A-Za-z0-9]+)(?:-(?P<last>[A-Za-z0-9]+))?)(?:/(?P<step>[0-9]{1,4}))?"
@@ -21,14 +22,6 @@ _NTH = re.compile(r"(?P<day>[A-Za-z0-9]+)#(?P<nth>[1-5])")
 _NEAREST = re.compile(r"(?P<day>[0-9]{1,2})W")
 _LAST_WEEKDAY = re.compile(r"(?P<day>[A-Za-z0-9]+)L")
 _SATURDAY = 6
-
-
-class Refused(Exception):
-    """Inside the reading of one expression; ``why``: words of ``model.aws_schedule``."""
-
-    def __init__(self, why: Said) -> None:
-        super().__init__(why.key)
-        self.why = why
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +92,7 @@ def _nearest(day: int, first: int, length: int) -> int:
 def read_values(
     text: str, name: str, low: int, high: int, names: Mapping[str, int] | None = None
 ) -> Values:
-    """Raises Refused."""
+    """Raises RefusedByAws."""
     mask = 0
     for item in text.split(","):
         found = _ITEM.fullmatch(item)
@@ -126,9 +119,11 @@ def _ends(
     if first is None or last is None:
         raise _wrong(name, text)
     if not (low <= first <= high and low <= last <= high):
-        raise Refused(said("model.aws_schedule.range", name=name, value=text, low=low, high=high))
+        raise RefusedByAws(
+            said("model.aws_schedule.range", name=name, value=text, low=low, high=high)
+        )
     if first > last:
-        raise Refused(said("model.aws_schedule.wraps", name=name, value=text))
+        raise RefusedByAws(said("model.aws_schedule.wraps", name=name, value=text))
     return first, last
 
 
@@ -138,12 +133,12 @@ def _value(word: str, names: Mapping[str, int]) -> int | None:
     return names.get(word.lower())
 
 
-def _wrong(name: str, text: str) -> Refused:
-    return Refused(said("model.aws_schedule.shape", name=name, value=text))
+def _wrong(name: str, text: str) -> RefusedByAws:
+    return RefusedByAws(said("model.aws_schedule.shape", name=name, value=text))
 
 
 def read_days(day: str, weekday: str) -> DayRule:
-    """One of them is ``?``.  Raises Refused."""
+    """One of them is ``?``.  Raises RefusedByAws."""
     return _of_day(day) if weekday == "?" else _of_weekday(weekday)
 
 

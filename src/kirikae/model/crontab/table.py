@@ -354,17 +354,23 @@ def split_percent(raw: str, dialect: Dialect = Dialect.DEBIAN) -> tuple[str, str
 
     ``\\%`` is ``%``.  Debian makes one backslash of two, in the command alone; cronie leaves both.
     """
-    escapes = "%\\" if dialect is Dialect.DEBIAN else "%"
-    command: list[str] = []
-    escaped = False
-    for at, letter in enumerate(raw):
-        if letter == "%" and not escaped:
-            return "".join(command), _stdin(raw[at + 1 :])
-        if escaped and letter in escapes:
-            command.pop()
-        command.append(letter)
-        escaped = letter == "\\" and not escaped
-    return "".join(command), None
+    end = stdin_at(raw)
+    escaped = r"\\([\\%])" if dialect is Dialect.DEBIAN else r"\\(?:(%)|([^%]))"
+    command = re.sub(escaped, _kept, raw[:end], flags=re.DOTALL)
+    return command, None if end == len(raw) else _stdin(raw[end + 1 :])
+
+
+def _kept(found: re.Match[str]) -> str:
+    """The second letter of an escape; both where the backslash stays."""
+    return found[1] or found[0]
+
+
+def stdin_at(raw: str) -> int:
+    """Where the ``%`` stands that ends the command; its length where there is none."""
+    at = 0
+    while at < len(raw) and raw[at] != "%":
+        at += 2 if raw[at] == "\\" else 1
+    return min(at, len(raw))
 
 
 def _stdin(raw: str) -> str:
