@@ -6,12 +6,9 @@ from __future__ import annotations
 import os
 import re
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from botocore.exceptions import (
@@ -28,7 +25,16 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from kirikae.aws.errors import AwsRefused, CredentialsExpired, NotThere, ReadOnly, WrongAccount
+from kirikae.aws.clock import ServerClock
+from kirikae.aws.errors import (
+    EXPIRED,
+    TRY_AGAIN,
+    AwsRefused,
+    CredentialsExpired,
+    NotThere,
+    ReadOnly,
+    WrongAccount,
+)
 from kirikae.model.errors import AwsUnreachable, KirikaeError
 
 _CONNECT_S = 2
@@ -37,36 +43,6 @@ _READ_S = 6
 lease; no retries."""
 _READS = re.compile(r"^(Describe|List|Get|Head|Lookup|Simulate)")
 
-TRY_AGAIN = frozenset(
-    {
-        "Throttling",
-        "ThrottlingException",
-        "ThrottledException",
-        "RequestThrottledException",
-        "TooManyRequestsException",
-        "ProvisionedThroughputExceededException",
-        "TransactionInProgressException",
-        "RequestLimitExceeded",
-        "BandwidthLimitExceeded",
-        "LimitExceededException",
-        "RequestThrottled",
-        "SlowDown",
-        "PriorRequestNotComplete",
-        "EC2ThrottledException",
-        "RequestTimeout",
-        "RequestTimeoutException",
-        "InternalError",
-        "InternalFailure",
-        "InternalServerError",
-        "ServiceUnavailable",
-    }
-)
-"""The same call may succeed later: botocore's own table (a test compares them), and what AWS says
-of itself."""
-EXPIRED = frozenset(
-    ["ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"]
-)
-"""Credentials that somebody may renew beside us, such as by `aws sso login`."""
 _TO_BE_RENEWED = (
     CredentialRetrievalError,
     SSOTokenLoadError,
@@ -83,8 +59,6 @@ _NO_ANSWER = (
 )
 """botocore follows a 301 of S3 without a region round and round."""
 _THROTTLED = 429
-_CLOCK_SAMPLES = 32
-_CLOCK_SLACK_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,37 +163,6 @@ class Aws:
                 "choose another profile (AWS_PROFILE) or correct `account`"
             )
         return caller.arn
-
-
-class ServerClock:
-    """What AWS's answers say of the time.
-
-    A Date header names the second in which the answer was made, so the truth lies within the
-    second after it.  A clock of this machine that agrees is believed, since it is finer.
-    """
-
-    def __init__(
-        self,
-        clock: Callable[[], float] = time.time,
-        steady: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._clock = clock
-        self._steady = steady
-        self._ahead: deque[float] = deque(maxlen=_CLOCK_SAMPLES)
-
-    def hear(self, headers: Mapping[str, str]) -> None:
-        try:
-            said = parsedate_to_datetime(headers["date"]).timestamp()
-        except (KeyError, TypeError, ValueError):
-            return
-        self._ahead.append(said - self._steady())
-
-    def now(self) -> float:
-        here = self._clock()
-        if not self._ahead:
-            return here
-        there = max(self._ahead) + self._steady()
-        return here if abs(here - there) <= _CLOCK_SLACK_S else there
 
 
 @contextmanager

@@ -31,10 +31,11 @@ def read(named: str, dialect: Dialect, system: bool | None) -> Crontab:
     in_cron_d = path.absolute().parent.name == "cron.d"
     with_user = system if system is not None else in_cron_d or str(path) == "/etc/crontab"
     unread = in_cron_d and not is_read_in_cron_d(path.name)
-    return Crontab(named, read_table(_text(named), dialect, with_user), unread)
+    return Crontab(named, read_table(read_text(named), dialect, with_user), unread)
 
 
-def _text(named: str) -> str:
+def read_text(named: str) -> str:
+    """``-`` is the standard input.  Raises NoCrontab."""
     try:
         if named == STANDARD_INPUT:
             raw = sys.stdin.buffer.read(_MOST_BYTES + 1)
