@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from kirikae.model.errors import StoreBroken, Taken
 from kirikae.model.evidence import Evidence
 from kirikae.model.move import Move
 from kirikae.model.store import Store
+from kirikae.model.texts import shortened
 from kirikae.move.errors import Beaten, NewerFormat, UnknownMove
 
 FORMAT = 3
@@ -136,7 +138,7 @@ class Journal:
         [raw] = self._bodies([key])
         try:
             return self._read(key, raw)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise StoreBroken(
                 f"the journal's entry {key} cannot be read ({type(error).__name__}: {error}); "
                 "put it back from a backup, or begin a journal of its own (`store`)"
@@ -148,8 +150,13 @@ class Journal:
                 f"{key} has format {raw['format']}, this kirikae reads up to {FORMAT}; "
                 "upgrade kirikae"
             )
+        move = Move.from_plain(raw["move"])
+        if key != self._key(move.name, move.seq):
+            raise ValueError(f"it is entry {move.seq} of {shortened(move.name)}")
+        if not isinstance(raw["at"], int | float) or not isfinite(raw["at"]):
+            raise ValueError(f"at is {shortened(raw['at'])}")
         return Entry(
-            Move.from_plain(raw["move"]),
+            move,
             raw["at"],
             raw["who"],
             raw["where"],
@@ -230,6 +237,19 @@ class Journal:
 
     def _records(self, move: Move) -> str:
         return f"figures/{self._scope}/{move.name}/{move.attempt:08d}"
+
+
+BEATEN_AT_MOST = 100
+"""How often somebody may come before us.  A driver writes a few entries a second, and stops at the
+first order of a person that it sees."""
+
+
+def never_shown(name: str) -> StoreBroken:
+    """Where it was more often."""
+    return StoreBroken(
+        f"the journal's store says again and again that the next entry of {name} is written, and "
+        "does not show it; look at the store, then run this once more"
+    )
 
 
 def _json(key: str, body: str) -> Any:

@@ -19,7 +19,8 @@ from pathlib import Path
 from kirikae.hosts.files import read_privately, write_privately
 from kirikae.model.errors import Taken, UsageProblem
 from kirikae.model.store import Store
-from kirikae.release.contents import LeftOut, contents, strange_members
+from kirikae.release.archive import assert_harmless
+from kirikae.release.contents import LeftOut, contents
 from kirikae.release.errors import NoRelease, ReleaseTaken
 
 RELEASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -127,18 +128,6 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> int:
     return 1
 
 
-def _assert_stays_inside(file: Path, archive: bytes) -> None:
-    """Former versions packed links that lead anywhere.  Raises NoRelease."""
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        members = [(each.name, each.linkname, each.issym() or each.islnk()) for each in tar]
-    strange = next(strange_members(members), None)
-    if strange is not None:
-        raise NoRelease(
-            f"{file} holds {strange}, which leads out of the release's folder: on a host that "
-            "would be another file; create a release under a new ID without it"
-        )
-
-
 class Releases:
     """All releases of one service: manifests in the store, archives in a folder beside it."""
 
@@ -204,7 +193,7 @@ class Releases:
                 f"{file} is not what was released (its checksum is another one); create "
                 "the release again from the same files"
             )
-        _assert_stays_inside(file, archive)
+        assert_harmless(file, archive)
         return manifest, archive
 
     def _unknown(self, release_id: str) -> NoRelease:
