@@ -20,6 +20,8 @@ from kirikae.move.button import Finger, write_down
 from kirikae.move.driver import hold_without_lease
 from kirikae.move.journal import Journal
 from kirikae.move.sqlite_store import SqliteStore
+from kirikae.release.ledger import Ledger
+from kirikae.release.manifest import Releases
 from tests.command import run
 from tests.unit.test_button import folder, journal_of, running, share
 from tests.world import PLAN, Bench
@@ -162,7 +164,7 @@ def test_a_look_says_what_cannot_be_read(folder, fault, verb):
 def test_an_entry_that_says_what_cannot_be_is_not_believed(folder, fault):
     """Its number is that of its key, its move is that of its key, shares are permille."""
     (FIELDS | KEYS)[fault](folder)
-    with pytest.raises(StoreBroken, match=r"the journal's entry .* cannot be read"):
+    with pytest.raises(StoreBroken, match=r"move/test/shop/earth/.* cannot be read"):
         journal_of(folder).read("earth")
 
 
@@ -187,3 +189,72 @@ def test_a_store_that_always_says_taken_is_not_asked_for_ever(tmp_path):
     ):
         with pytest.raises(StoreBroken, match="does not show it"):
             act()
+
+
+# --- releases
+
+
+GOOD_ENTRY = {
+    "seq": 1,
+    "release": "r1",
+    "fleet": "new",
+    "who": "me",
+    "at": 1.0,
+    "outcome": "done",
+    "detail": "arn:aws:ecs:x:1:task-definition/shop:1",
+    "previous": {},
+}
+LEDGER = {
+    **NO_BODIES,
+    **{f"at {word}": json.dumps(GOOD_ENTRY | {"at": wrong}) for word, wrong in WRONG.items()},
+    **{f"previous {word}": json.dumps(GOOD_ENTRY | {"previous": w}) for word, w in WRONG.items()},
+    "another word": json.dumps(GOOD_ENTRY | {"outcome": "perhaps"}),
+    "a key of tomorrow": json.dumps(GOOD_ENTRY | {"mood": "good"}),
+}
+MANIFEST = {"id": "r1", "sha256": "0", "size": 1, "files": 1, "git": "", "who": "me", "at": 1.0}
+MANIFESTS = {
+    **NO_BODIES,
+    "another release": json.dumps(MANIFEST | {"id": "r2"}),
+    "no time": json.dumps(MANIFEST | {"at": "noon"}),
+    "a key of tomorrow": json.dumps(MANIFEST | {"mood": "good"}),
+    "a key less": json.dumps({"id": "r1"}),
+}
+HARMLESS = ("at less than none", "at half", "at true")
+"""Times long ago."""
+
+
+@pytest.mark.parametrize("body", [body for body in LEDGER if body not in HARMLESS])
+def test_an_entry_of_the_ledger_that_is_none_is_told(tmp_path, body):
+    """Never a rollback to what a damaged entry says."""
+    store = SqliteStore(tmp_path / "state.db")
+    store.create_if_absent("release/test/shop/00000001", LEDGER[body])
+    with pytest.raises(StoreBroken, match="release/test/shop/00000001 of the store cannot be read"):
+        Ledger(store, "test", "shop", "me").all()
+
+
+@pytest.mark.parametrize("body", MANIFESTS)
+def test_a_manifest_that_is_none_is_told(tmp_path, body):
+    """Nothing of it is put on a host."""
+    store = SqliteStore(tmp_path / "state.db")
+    store.create_if_absent("releases/test/shop/r1", MANIFESTS[body])
+    with pytest.raises(StoreBroken, match="releases/test/shop/r1 of the store cannot be read"):
+        Releases(store, "test", "shop", tmp_path).get("r1")
+
+
+@pytest.mark.parametrize("body", NO_BODIES)
+def test_images_that_are_none_are_told(tmp_path, body):
+    """No definition names them."""
+    store = SqliteStore(tmp_path / "state.db")
+    store.create_if_absent("images-releases/test/shop/r1", NO_BODIES[body])
+    with pytest.raises(StoreBroken, match="images-releases/test/shop/r1"):
+        Releases(store, "test", "shop", tmp_path).images("r1")
+
+
+@pytest.mark.parametrize("body", NO_BODIES)
+def test_a_note_of_a_move_that_is_none_is_told(tmp_path, body):
+    """The size that the old side had, or the TTL of its record."""
+    store = SqliteStore(tmp_path / "state.db")
+    move = Move("web", PLAN, seq=1)
+    store.create_if_absent("note/test/shop/web/00000001/old-side", NO_BODIES[body])
+    with pytest.raises(StoreBroken, match="old-side of the store cannot be read"):
+        Journal(store, "test", "shop", "me", "here").note(move, "old-side")

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from kirikae.hosts.files import read_privately, write_privately
 from kirikae.model.errors import Taken, UsageProblem
-from kirikae.model.store import Store
+from kirikae.model.store import Store, plain_of, readable
+from kirikae.model.texts import shortened
 from kirikae.release.archive import assert_harmless
 from kirikae.release.contents import LeftOut, contents
 from kirikae.release.errors import NoRelease, ReleaseTaken
@@ -167,8 +168,15 @@ class Releases:
         return manifest
 
     def find(self, release_id: str) -> Manifest | None:
-        stored = self._store.get(f"{self._scope}/{release_id}")
-        return Manifest(**json.loads(stored.body)) if stored else None
+        key = f"{self._scope}/{release_id}"
+        stored = self._store.get(key)
+        if stored is None:
+            return None
+        with readable(key):
+            found = Manifest(**plain_of(stored.body))
+            if found.id != release_id or not isinstance(found.at, int | float):
+                raise ValueError(f"it is the release {shortened(found.id)}")
+            return found
 
     def all(self) -> list[Manifest]:
         keys = self._store.list(f"{self._scope}/")
@@ -218,5 +226,9 @@ class Releases:
 
     def images(self, release_id: str) -> dict[str, str]:
         """Container name -> image, by digest or image ID; empty before `build image`."""
-        stored = self._store.get(f"images-{self._scope}/{release_id}")
-        return dict(json.loads(stored.body)) if stored else {}
+        key = f"images-{self._scope}/{release_id}"
+        stored = self._store.get(key)
+        if stored is None:
+            return {}
+        with readable(key):
+            return {name: str(image) for name, image in plain_of(stored.body).items()}
