@@ -14,6 +14,7 @@ from kirikae.aws.session import Aws
 from kirikae.console import kinds
 from kirikae.console.here import DRY_RUN, NOTHING_TO_DO, OUTCOMES
 from kirikae.console.main import _GROUPS, TRACEBACK, cli
+from kirikae.console.options import Number
 from kirikae.traffic.kind import TRAFFIC
 from tests.command import run
 from tests.world import WORLD
@@ -63,6 +64,17 @@ def leaves(
 
 VERBS = dict(leaves(cli))
 OUTCOME_WORDS = {*OUTCOMES.values(), DRY_RUN, NOTHING_TO_DO}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_number_is_without_limits(verb):
+    """NaN is never over: who waits until it is waits for ever."""
+    for param in VERBS[verb].params:
+        kind = param.type
+        if isinstance(kind, click.types.FloatParamType):
+            assert isinstance(kind, Number) and kind.min is not None, param.name
+        if isinstance(kind, click.types.IntParamType):
+            assert isinstance(kind, click.IntRange) and kind.min is not None, param.name
 
 
 def has(command: click.Command, option: str) -> bool:
