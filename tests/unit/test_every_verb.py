@@ -77,6 +77,30 @@ def test_no_number_is_without_limits(verb):
             assert isinstance(kind, click.IntRange) and kind.min is not None, param.name
 
 
+def not_a_folder(folder: Path) -> None:
+    (folder / ".kirikae").mkdir()
+    (folder / ".kirikae" / "releases").touch()
+
+
+def a_folder_in_its_place(folder: Path) -> None:
+    (folder / ".kirikae" / "releases" / "r1.tar.gz").mkdir(parents=True)
+
+
+@pytest.mark.parametrize("trouble", [not_a_folder, a_folder_in_its_place])
+def test_a_disk_that_does_not_take_it_is_told_with_the_file(tmp_path, monkeypatch, trouble):
+    """It is no fault of kirikae's own, and who works here can mend it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kirikae.yml").write_text(PROJECT.split("moves:")[0])
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "x").touch()
+    trouble(tmp_path)
+    for words in (["--json"], []):
+        ran = run("release", "create", "r1", "--from", "app", *words)
+        told = ran.json["message"] if words else ran.stderr
+        assert ran.exit_code == 3 and "releases" in told and "see to the disk" in told
+        assert "kirikae itself failed" not in told
+
+
 def has(command: click.Command, option: str) -> bool:
     return any(option in param.opts for param in command.params)
 
