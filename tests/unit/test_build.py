@@ -15,6 +15,7 @@ import pytest
 from botocore.validate import ParamValidator
 
 from kirikae.build.errors import CannotBuild, EngineProblem
+from kirikae.build.images import app_dockerfile, ignore_file
 from kirikae.build.places import place_of
 from kirikae.build.plan import plan
 from kirikae.build.sizes import size_of
@@ -167,6 +168,77 @@ def test_a_value_with_a_secret_inside_it_is_passed_as_a_secret():
     codes = {(each.code, each.where) for each in findings(bundles, [], TODAY)}
     assert ("CF12", "/etc/default/bookshop:SHOP_REGION") in codes
     assert not found.questions
+
+
+OF_LIBRARIES = """
+NODE_ENV RAILS_ENV RACK_ENV APP_ENV APP_DEBUG APP_KEY FLASK_ENV DJANGO_SETTINGS_MODULE MIX_ENV
+SECRET_KEY_BASE DATABASE_URL REDIS_URL SENTRY_DSN OTEL_SERVICE_NAME DD_ENV NEW_RELIC_APP_NAME PGHOST
+PGSSLMODE MYSQL_HOST GIN_MODE ASPNETCORE_ENVIRONMENT SPRING_PROFILES_ACTIVE PHP_INI_SCAN_DIR RUBYOPT
+BUNDLE_GEMFILE GEM_HOME JAVA_OPTS CATALINA_OPTS NPM_CONFIG_LOGLEVEL DEBUG LOG_LEVEL RUST_LOG
+SSL_CERT_FILE REQUESTS_CA_BUNDLE NODE_EXTRA_CA_CERTS http_proxy no_proxy HTTP_PROXY PYTHONUNBUFFERED
+UV_THREADPOOL_SIZE UWSGI_PROCESSES WEB_CONCURRENCY MALLOC_ARENA_MAX LD_PRELOAD GOMAXPROCS PORT
+XDG_CACHE_HOME OPENSSL_CONF ERL_FLAGS KAFKA_OPTS OMP_NUM_THREADS GUNICORN_CMD_ARGS RAILS_MAX_THREADS
+CELERY_BROKER_URL
+"""
+
+
+def test_what_frameworks_and_libraries_read_is_kept():
+    """Their code is looked at by nobody: without NODE_ENV Express tells users its stack traces."""
+    names = OF_LIBRARIES.split()
+    more = "".join(f"\n|{name}=v" for name in [*names, "BOOKSHOP_OF_2014"])
+    change = ("SHOP_REGION=jp", f"SHOP_REGION=jp{more}")
+    _, written = made(bundles=[altered("web1", change), altered("web2", change)])
+    task = json.loads(render(written.files["ecs/ecs-task-def.json"], "t", VALUES))
+    app, _ = task["containerDefinitions"]
+    given = {each["name"] for each in app["environment"]}
+    assert set(names) <= given and "BOOKSHOP_OF_2014" not in given
+    [note] = [each for each in written.notes if each.startswith("BOOKSHOP_OF_2014")]
+    assert "no code reads it (CF08)" in note and "`build.environment`" in note
+
+
+def test_what_the_project_file_calls_a_secret_is_one():
+    """Whatever its value looks like on the hosts."""
+    text = PROJECT.replace("[subnet-1]", "[subnet-1], secrets: {SHOP_REGION: /shop/region}")
+    task = json.loads(render(made(text)[1].files["ecs/ecs-task-def.json"], "t", VALUES))
+    app, _ = task["containerDefinitions"]
+    assert {"name": "SHOP_REGION", "valueFrom": "/shop/region"} in app["secrets"]
+    assert "SHOP_REGION" not in {each["name"] for each in app["environment"]}
+
+
+@pytest.mark.parametrize(
+    "value", ["{{ name }}", "{{ must_env `HOME` }}", "{{{x}}}", "a{{b}}c{{", "\\{{"]
+)
+def test_a_value_of_a_host_is_no_template(value):
+    """It reaches the task as it stood on the hosts."""
+    change = ("SHOP_REGION=jp", f"SHOP_REGION={value}")
+    bundles = [altered("web1", change), altered("web2", change)]
+    found, written = made(bundles=bundles)
+    [there] = [each.value for each in found.environment if each.name == "SHOP_REGION"]
+    task = json.loads(render(written.files["ecs/ecs-task-def.json"], "t", VALUES))
+    app, _ = task["containerDefinitions"]
+    assert {"name": "SHOP_REGION", "value": there} in app["environment"]
+    assert "{{" in there
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("/srv/shop/current", "COPY release/ /srv/shop/current/"),
+        ("/srv/my shop", 'COPY ["release/", "/srv/my shop/"]'),
+        ("/srv/$shop", 'COPY ["release/", "/srv/\\\\$shop/"]'),
+    ],
+)
+def test_a_path_of_a_host_is_data_for_docker(path, line):
+    """Blanks and dollar signs begin nothing of their own."""
+    found, _ = made()
+    text = app_dockerfile(replace(found, folder=path))
+    assert line in text.splitlines()
+
+
+def test_the_image_has_all_of_the_release():
+    """What must not be in it was left out when the release was made: both sides run the same."""
+    lines = ignore_file().splitlines()
+    assert lines[-2:] == ["!release", "!release/**"]
 
 
 def test_a_command_with_a_secret_stops_the_writing():

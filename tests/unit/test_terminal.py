@@ -214,6 +214,7 @@ def test_the_removal_list_names_what_lives_on_the_hosts(folder, monkeypatch):
         ),
         Finding("ST04", "/srv/shop/uploads", "174 files", "move them"),
         Finding("PR13", "-", "Python 3.11 ends", "raise it"),
+        Finding("JB01", "/etc/cron.d/x\n- [x] done", "<img src=x>\x1b[2J\u202e* * *", "move it"),
     ]
     monkeypatch.setattr("kirikae.console.orders.survey_findings", lambda *_: seen)
     (folder / "world").write_text("1000\n")
@@ -223,6 +224,8 @@ def test_the_removal_list_names_what_lives_on_the_hosts(folder, monkeypatch):
     page = (folder / "removal-earth.md").read_text()
     assert "- [ ] JB13 /etc/cron.d/backup (web1): pg_dump at 02:30" in page
     assert "- [ ] ST04 /srv/shop/uploads (-): 174 files" in page and "PR13" not in page
+    assert r"- [ ] JB01 /etc/cron.d/x - \[x\] done (-): \<img src=x\>" in page
+    assert "\x1b" not in page and "\u202e" not in page and r"\* \* \*" in page
 
 
 # --- progress

@@ -41,7 +41,11 @@ _IGNORED = (
     "**/tests",
     "**/test",
     "**/.venv",
+    "!release",
+    "!release/**",
 )
+"""The release last, and whole: what must not be in it was left out when it was made, and both sides
+run the same files (a service may read its .sql, its CA's .pem, a package called test)."""
 # Exact versions disappear from the package servers: where one is gone, the newest is taken, and
 # that is written down. Keys that packages make at installation would be the same in every
 # container, and setuid bits must not be in an image (`build verify`).
@@ -115,7 +119,7 @@ def _locale(locale: str) -> str:
     name, charset = locale.split(".", 1)
     return (
         "# CF19: the service runs in this locale.\n"
-        f"RUN echo '{name}.{charset} {charset.upper()}' >/etc/locale.gen && "
+        f"RUN echo {shlex.quote(f'{name}.{charset} {charset.upper()}')} >/etc/locale.gen && "
         "locale-gen >/dev/null"
     )
 
@@ -124,8 +128,8 @@ def _zone(zone: str) -> str:
     """As on the hosts: jobs and paths of logs follow it."""
     return (
         "# CF19: the hosts' time zone.\n"
-        f"RUN ln -sf /usr/share/zoneinfo/{zone} /etc/localtime && echo "
-        f"{zone} >/etc/timezone"
+        f"RUN ln -sf {shlex.quote(f'/usr/share/zoneinfo/{zone}')} /etc/localtime && echo "
+        f"{shlex.quote(zone)} >/etc/timezone"
     )
 
 
@@ -136,7 +140,7 @@ def _user(workload: Workload) -> str:
         "# PR05: the same numbers as on the hosts, so that ownership of shared data "
         "still fits.\n"
         f"RUN groupadd -o -g {workload.gid} {user} && "
-        f"useradd -o -u {workload.uid} -g {workload.gid} -M -d {workload.folder} -s "
+        f"useradd -o -u {workload.uid} -g {workload.gid} -M -d {shlex.quote(workload.folder)} -s "
         f"/usr/sbin/nologin {user}"
     )
 
@@ -146,11 +150,26 @@ def app_dockerfile(workload: Workload) -> str:
     return f"""# The app storey: the release's code; changes with every release.  {NOTE}.
 ARG BASE
 FROM ${{BASE}}
-COPY release/ {workload.folder}/
-WORKDIR {workload.folder}
+{_copy("release/", f"{workload.folder}/")}
+WORKDIR {_literally(workload.folder)}
 USER {workload.uid}:{workload.gid}
 CMD {json.dumps(list(workload.command))}
 """
+
+
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._@%+=:,-]+")
+
+
+def _copy(source: str, target: str) -> str:
+    """A path with blanks needs the form of JSON (Dockerfile reference, COPY)."""
+    if _PLAIN_PATH.fullmatch(source + target):
+        return f"COPY {source} {target}"
+    return f"COPY {json.dumps([_literally(source), _literally(target)], ensure_ascii=False)}"
+
+
+def _literally(path: str) -> str:
+    """No variable of the Dockerfile is meant, and no line goes on."""
+    return path.replace("\\", "\\\\").replace("$", "\\$")
 
 
 def web_dockerfile(web: WebServer, workload: Workload) -> str:
@@ -159,7 +178,7 @@ def web_dockerfile(web: WebServer, workload: Workload) -> str:
     nginx finishes what it has begun when it gets SIGQUIT; 33 is www-data's number on Debian.
     """
     copies = "\n".join(
-        f"COPY release/{folder}/ {workload.folder}/{folder}/" for folder in web.static
+        _copy(f"release/{folder}/", f"{workload.folder}/{folder}/") for folder in web.static
     )
     return f"""# The web sidecar: nginx, its virtual host as on the hosts, and static files (AS01).
 # {NOTE}.

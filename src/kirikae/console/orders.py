@@ -20,6 +20,7 @@ from kirikae.model.finding import Finding
 from kirikae.model.move import Move, Order, Phase, Verb
 from kirikae.model.said import Language, Said, said, text
 from kirikae.model.share import percent
+from kirikae.model.shown import markdown
 from kirikae.move.driver import hold_without_lease
 from kirikae.move.journal import Entry
 
@@ -92,7 +93,7 @@ def _what_lives_there(here: Here, desk: Desk, speech: Speech) -> list[str]:
     try:
         found = survey_findings(here, desk.project)
     except KirikaeError as error:
-        return [*told, speech.say(said("console.retired.unknown", why=str(error)))]
+        return [*told, speech.say(said("console.retired.unknown", why=markdown(str(error))))]
     rows = [_box(each, speech) for each in found if each.code.startswith(_GONE_WITH_HOSTS)]
     return told + (rows or [speech.say(said("console.retired.none"))])
 
@@ -103,7 +104,12 @@ def _box(finding: Finding, speech: Speech) -> str:
     entry = catalogue().get(finding.code)
     japanese = speech.language == "ja" and entry is not None
     says = entry.title_ja if entry is not None and japanese else finding.says
-    blanks = {"code": finding.code, "where": finding.where, "hosts": hosts, "says": says}
+    blanks = {
+        "code": finding.code,
+        "where": markdown(finding.where),
+        "hosts": [markdown(host) for host in hosts],
+        "says": markdown(says),
+    }
     return speech.say(Said("console.retired.finding", blanks))
 
 

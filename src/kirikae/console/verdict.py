@@ -21,7 +21,7 @@ from kirikae.hosts.files import write_durably
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.evidence import Verdict
 from kirikae.model.said import Said
-from kirikae.model.shown import writable
+from kirikae.model.shown import clean, writable
 from kirikae.move.judge import Margins
 from kirikae.traffic.judging import margins_of, trial_of
 from kirikae.traffic.replay import lines_in, looks
@@ -202,7 +202,7 @@ def judge_file(
 def _write(page: Path, picture: str) -> None:
     """Raises UsageProblem."""
     try:
-        write_durably(page, picture)
+        write_durably(page, clean(picture))
     except OSError as error:
         raise UsageProblem(
             f"{page} cannot be written: {error.strerror}; name another file with --html"
