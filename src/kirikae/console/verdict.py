@@ -20,7 +20,7 @@ from kirikae.console.speech import Speech
 from kirikae.hosts.files import write_durably
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.evidence import Verdict
-from kirikae.model.said import Said
+from kirikae.model.said import Said, plain_of, text
 from kirikae.model.shown import writable
 from kirikae.move.judge import Margins
 from kirikae.traffic.judging import margins_of, trial_of
@@ -59,7 +59,8 @@ class Kept:
     def _keep(self, look: Look) -> None:
         """Where there are too many points, every second one goes, and from then on only half as
         many are taken: memory stays bounded for a file of any length."""
-        changed = self.last is None or _gist(look) != _gist(self.last)
+        last = self.last
+        changed = last is None or _gist(look) != _gist(last)
         if changed and len(self.changes) < _CHANGES:
             self.changes.append(look)
         if look.verdict is Verdict.FAIL and self.first_fail is None:
@@ -221,12 +222,20 @@ def _print_json(found: Iterable[Look], kept: Kept) -> None:
     stream.write('{"looks": [')
     try:
         for number, look in enumerate(found):
-            stream.write((",\n" if number else "") + writable(rows.of(look)))
+            stream.write((",\n" if number else "") + rows.of(look))
     except UsageProblem as error:
         trouble = str(error)
     click.echo("],\n" + writable(to_json(_summary(kept, english, trouble)))[1:])
     if trouble is not None:
         click.get_current_context().exit(Exit.USAGE)
+
+
+class _Blank(NamedTuple):
+    """What fills a blank, as JSON and as it is said."""
+
+    value: Any
+    plain: str
+    words: Any
 
 
 @dataclass(slots=True)
@@ -239,19 +248,35 @@ class _Rows:
     evidence: str = ""
     reason: Said | None = None
     words: str = ""
+    blanks: dict[str, _Blank] = field(default_factory=dict)
 
     def of(self, look: Look) -> str:
         if look.log_e is not self.log_e:
             self.log_e = look.log_e
             self.evidence = to_json(look.log_e_to_plain())
-        if look.reason != self.reason:
+        if look.reason is not self.reason:
             self.reason = look.reason
-            says = to_json(look.reason.to_plain())
-            self.words = f'"says": {says}, "reason": {to_json(self.speech.say(look.reason))}'
+            self.words = writable(self._reason_as_json(look.reason))
         return (
-            f'{{"t": {to_json(look.t)}, "verdict": "{look.verdict}", "log_e": {self.evidence}, '
+            f'{{"t": {look.t!r}, "verdict": "{look.verdict}", "log_e": {self.evidence}, '
             f'"exposed": {look.exposed}, {self.words}}}'
         )
+
+    def _reason_as_json(self, reason: Said) -> str:
+        blanks = {name: self._blank(name, value) for name, value in reason.blanks.items()}
+        self.blanks = blanks
+        plain = ", ".join(f"{to_json(name)}: {blank.plain}" for name, blank in blanks.items())
+        words = Said(reason.key, {name: blank.words for name, blank in blanks.items()})
+        says = f'{{"says": {to_json(reason.key)}, "blanks": {{{plain}}}}}'
+        return f'"says": {says}, "reason": {to_json(self.speech.say(words))}'
+
+    def _blank(self, name: str, value: Any) -> _Blank:
+        known = self.blanks.get(name)
+        if known is not None and known.value is value:
+            return known
+        plain = to_json(plain_of(value))
+        words = text(self.speech.say(value)) if isinstance(value, Said) else value
+        return _Blank(value, plain, words)
 
 
 def _summary(kept: Kept, english: Speech, trouble: str | None) -> dict[str, Any]:

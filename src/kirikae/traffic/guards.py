@@ -199,7 +199,7 @@ class Delivered:
             self._step = step
             self._recent.clear()
         self._recent.push(t, new, old + new)
-        if self._evidence(share / WHOLE) < _SHARE_BAR:
+        if not self._beyond_band(share / WHOLE) or self._evidence(share / WHOLE) < _SHARE_BAR:
             return None
         total = self._recent.of
         return said(
@@ -209,16 +209,26 @@ class Delivered:
             n=round(total),
         )
 
+    def _beyond_band(self, share: float) -> bool:
+        """Within the band there is no evidence: what arrived fits itself best."""
+        low, high = _band(share)
+        total = self._recent.of
+        return bool(total) and not low <= self._recent.bad / total <= high
+
     def _evidence(self, share: float) -> float:
         """Log evidence against the share that fits best within the band."""
         new = self._recent.bad
         total = self._recent.of
         old = total - new
-        arrived = new / total if total else share
-        lowest, highest = _SHARE_BAND
-        fitting = min(max(arrived, lowest * share), min(highest * share, 0.5 + share / 2))
+        low, high = _band(share)
+        fitting = min(max(new / total, low), high)
         mixture = lgamma(1 + new) + lgamma(1 + old) - lgamma(2 + total)
         return mixture - new * log(fitting) - old * log(1 - fitting)
+
+
+def _band(share: float) -> tuple[float, float]:
+    lowest, highest = _SHARE_BAND
+    return lowest * share, min(highest * share, 0.5 + share / 2)
 
 
 class Incident:
