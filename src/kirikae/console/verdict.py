@@ -6,9 +6,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import log, log10
+from math import isfinite, log, log10
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import click
 
@@ -32,6 +32,7 @@ _LN10 = log(10)
 _POINTS = 1200
 """Looks that the picture shows at most: of more, the telling ones of each stretch."""
 _CHANGES = 200
+_ROWS_AT_ONCE = 500
 _EXITS = {
     Verdict.PASS: Exit.DONE,
     Verdict.FAIL: Exit.BACKED_OUT,
@@ -218,16 +219,37 @@ def _print_json(found: Iterable[Look], kept: Kept) -> None:
     english = Speech("en", "traffic")
     trouble: str | None = None
     rows = _Rows(english)
-    stream = sys.stdout
-    stream.write('{"looks": [')
+    written = _Written(sys.stdout)
+    sys.stdout.write('{"looks": [')
     try:
-        for number, look in enumerate(found):
-            stream.write((",\n" if number else "") + rows.of(look))
+        for look in found:
+            written.add(rows.of(look))
     except UsageProblem as error:
         trouble = str(error)
+    written.flush()
     click.echo("],\n" + writable(to_json(_summary(kept, english, trouble)))[1:])
     if trouble is not None:
         click.get_current_context().exit(Exit.USAGE)
+
+
+@dataclass(slots=True)
+class _Written:
+    """Rows of a list in JSON, some hundred at a time: a stream may have no buffer of its own."""
+
+    stream: TextIO
+    rows: list[str] = field(default_factory=list)
+    between: str = ""
+
+    def add(self, row: str) -> None:
+        self.rows.append(row)
+        if len(self.rows) >= _ROWS_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.rows:
+            self.stream.write(self.between + ",\n".join(self.rows))
+            self.between = ",\n"
+            self.rows.clear()
 
 
 class _Blank(NamedTuple):
@@ -263,17 +285,20 @@ class _Rows:
         )
 
     def _reason_as_json(self, reason: Said) -> str:
-        blanks = {name: self._blank(name, value) for name, value in reason.blanks.items()}
-        self.blanks = blanks
-        plain = ", ".join(f"{to_json(name)}: {blank.plain}" for name, blank in blanks.items())
+        former = self.blanks
+        blanks = self.blanks = {}
+        for name, value in reason.blanks.items():
+            known = former.get(name)
+            same = known is not None and known.value is value
+            blanks[name] = known if known is not None and same else self._blank(value)
+        plain = ", ".join([f'"{name}": {blank.plain}' for name, blank in blanks.items()])
         words = Said(reason.key, {name: blank.words for name, blank in blanks.items()})
-        says = f'{{"says": {to_json(reason.key)}, "blanks": {{{plain}}}}}'
+        says = f'{{"says": "{reason.key}", "blanks": {{{plain}}}}}'
         return f'"says": {says}, "reason": {to_json(self.speech.say(words))}'
 
-    def _blank(self, name: str, value: Any) -> _Blank:
-        known = self.blanks.get(name)
-        if known is not None and known.value is value:
-            return known
+    def _blank(self, value: Any) -> _Blank:
+        if isinstance(value, float) and isfinite(value):
+            return _Blank(value, repr(value), value)
         plain = to_json(plain_of(value))
         words = text(self.speech.say(value)) if isinstance(value, Said) else value
         return _Blank(value, plain, words)

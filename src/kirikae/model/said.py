@@ -133,6 +133,7 @@ class Words:
             mine = self._tables[language] = {TEXT: "{text}"}
             for table in tables:
                 mine.update(table[language])
+        self._fillers = {language: _Filler(self, language) for language in LANGUAGES}
 
     @classmethod
     def of(cls, *packages: str) -> Self:
@@ -159,11 +160,13 @@ class Words:
         """
         if what is None:
             return ""
+        if what.key == TEXT and isinstance(what.blanks.get("text"), str):
+            return str(what.blanks["text"])
         template = self._tables[language].get(what.key)
         if template is None:
             return _as_it_stands(what)
         try:
-            return _Filler(self, language).filled(template, what.blanks)
+            return self._fillers[language].filled(template, what.blanks)
         except (KeyError, ValueError, TypeError):
             return _as_it_stands(what)
 

@@ -125,7 +125,7 @@ def lines_in(file: IO[bytes], name: str) -> Iterator[str]:
             return
         if len(raw) > _LONGEST_LINE:
             raise UsageProblem(f"{name}:{number}: longer than a line of figures can be (1 MiB)")
-        yield text_from(raw, name, number)
+        yield raw.decode() if number > 1 and raw.isascii() else text_from(raw, name, number)
 
 
 def read(lines: Iterable[str], name: str) -> Iterator[Line]:
@@ -136,10 +136,11 @@ def read(lines: Iterable[str], name: str) -> Iterator[Line]:
         if text.isspace() or not text:
             continue
         line = reader.line_of(number, text)
-        why = above.against(line)
-        if why:
-            reader.refuse(why)
-        above.keep(line)
+        if not above.goes_on(line):
+            why = above.against(line)
+            if why:
+                reader.refuse(why)
+            above.keep(line)
         yield line
 
 
@@ -150,6 +151,18 @@ class _Above:
     line: Line | None = None
     bounds: tuple[float, ...] | None = None
     """None: no line has said yet at which times it counts, if at any."""
+
+    def goes_on(self, line: Line) -> bool:
+        """A plain line that is like the plain one above it, as most are: it fits, and is kept."""
+        last = self.line
+        if last is None or last.more is not _NOTHING_MORE or line.more is not _NOTHING_MORE:
+            return False
+        if line.share != last.share or line.dt != last.dt or line.t < last.t:
+            return False
+        if tuple(line.counts.within) != self.bounds:
+            return False
+        self.line = line
+        return True
 
     def against(self, line: Line) -> str:
         """Why this line does not fit them; empty: it does."""
@@ -296,9 +309,9 @@ class _Reader:
         """A plain line of which every value is right at the first glance; None: look at each.  A
         day has 172,800 lines."""
         raw = self.raw
-        counts = self._plain_counts()
+        counts = self._plain_counts(raw)
         t: Any = raw.get("t")
-        dt = raw.get("dt", 1)
+        dt = raw.get("dt", 1.0)
         if counts is None or type(t) not in _NUMBERS or type(dt) not in _NUMBERS:
             return None
         share = raw.get("share")
@@ -317,15 +330,15 @@ class _Reader:
             _NOTHING_MORE,
         )
 
-    def _plain_counts(self) -> Arm | None:
-        requests = self.raw.get("requests")
-        errors = self.raw.get("errors")
+    def _plain_counts(self, raw: Mapping[str, Any]) -> Arm | None:
+        requests = raw.get("requests")
+        errors = raw.get("errors")
         if type(requests) is not int or type(errors) is not int:
             return None
         if not 0 <= errors <= requests <= _MOST:
             return None
-        raw = self.raw.get("le", _NO_BOUNDS)
-        within = self._as_before(raw, requests) if type(raw) is dict else None
+        counted = raw.get("le", _NO_BOUNDS)
+        within = self._as_before(counted, requests) if type(counted) is dict else None
         return None if within is None else Arm(requests, errors, None, within)
 
     def _checked(self) -> Line:

@@ -7,7 +7,7 @@ verdict that it got.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from math import exp, inf, isfinite, log
 from typing import NamedTuple
@@ -40,8 +40,7 @@ _SAFE_LOG = log(SAFE_BAR)
 _STRONGEST = 700.0
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """The verdict after one batch.
 
     ``exposed``: requests that the new side answered so far.
@@ -104,6 +103,7 @@ class _Standing(NamedTuple):
     log_e: dict[str, float]
     timed: int
     thresholds: Mapping[str, Threshold]
+    metrics: list[str]
     missing: list[str]
     not_shown: Said
 
@@ -284,7 +284,7 @@ class Trial:
         self._flow.add(batch.seconds, old.requests, new.requests)
         self._tau = batch.tau
         outcomes = self._outcomes(batch, old, new)
-        self._timed |= outcomes.keys()
+        self._timed.update(outcomes)
         self._judge.observe(
             batch.seconds,
             old.requests,
@@ -377,7 +377,15 @@ class Trial:
         found = {}
         for metric, (bound, rate) in self._window.thresholds.items():
             if bound in old.within and bound in new.within:
-                found[metric] = _alike(old.over(bound), new.over(bound), rate)
+                slow_old = old.over(bound)
+                slow_new = new.over(bound)
+                found[metric] = Outcome(
+                    slow_old,
+                    slow_new,
+                    slow_old,
+                    slow_new,
+                    rate,
+                )
         return found
 
     # --- reading
@@ -405,6 +413,7 @@ class Trial:
                 log_e,
                 len(self._timed),
                 thresholds,
+                metrics,
                 missing,
                 said(_NOT_SHOWN, metrics=[_metric(m) for m in missing]),
             )
@@ -479,13 +488,13 @@ class Trial:
         left = max(0.0, self._margins.bake_at(self._share) - self._judge.baked_s)
         if left or self._waiting is not None:
             return Verdict.UNSURE, said("traffic.baking", seconds=left)
-        return Verdict.PASS, self._why_passed()
+        return Verdict.PASS, self._why_passed(stands.metrics)
 
-    def _why_passed(self) -> Said:
+    def _why_passed(self, metrics: list[str]) -> Said:
         next_share = self._judge.measured_by(self._share)
         of = (
             next_share,
-            self._metrics(),
+            metrics,
             self._tau,
             self._window.thresholds,
         )
@@ -728,14 +737,13 @@ def _shown(count: float) -> float:
     return int(count) if count == int(count) else round(count, 1)
 
 
-def _alike(old: float, new: float, guess: float | None = None) -> Outcome:
-    """Counted at the same bound on both sides."""
+def _alike(old: float, new: float) -> Outcome:
+    """Counted alike on both sides."""
     return Outcome(
         old,
         new,
         old,
         new,
-        guess,
     )
 
 
