@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 BLOCK_S = 60.0
@@ -70,9 +71,7 @@ def long_run(values: Sequence[float]) -> float:
     if count <= lags:
         return 1.0
     mean = sum(values) / count
-    sums = [0.0]
-    for value in values:
-        sums.append(sums[-1] + value - mean)
+    sums = list(accumulate(values, lambda so_far, value: so_far + value - mean, initial=0.0))
     spans = [(sums[k + lags] - sums[k]) ** 2 for k in range(count - lags + 1)]
     return sum(spans) / len(spans) / lags / (1 - lags / count)
 
@@ -80,19 +79,16 @@ def long_run(values: Sequence[float]) -> float:
 def of_one_side(counted: Sequence[tuple[float, float]]) -> float:
     """Over-dispersion of (requests, bad ones) a minute about what is usual around it: slow drift,
     which both sides share, is none."""
-    requests = [0.0]
-    bad = [0.0]
-    for n, x in counted:
-        requests.append(requests[-1] + n)
-        bad.append(bad[-1] + x)
+    requests = list(accumulate([n for n, _ in counted], initial=0.0))
+    bad = list(accumulate([x for _, x in counted], initial=0.0))
     count = len(counted)
     in_all = bad[-1] / (requests[-1] or 1)
     if not 0 < in_all < 1:
         return 1.0
     found = []
     for k, (n, x) in enumerate(counted):
-        low = max(0, k - _AROUND)
-        high = min(count, k + _AROUND + 1)
+        low = k - _AROUND if k > _AROUND else 0
+        high = k + _AROUND + 1 if k + _AROUND < count else count
         usual = (bad[high] - bad[low]) / (requests[high] - requests[low] or 1)
         if n:
             found.append((x - n * usual) / (n * in_all * (1 - in_all)) ** 0.5)

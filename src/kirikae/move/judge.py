@@ -488,16 +488,17 @@ class _Pending:
     many are taken together depends on their length alone."""
 
     cold: bool
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    parts: list[Mapping[str, Outcome]] = field(default_factory=list)
+    shape: list[tuple[object, ...]] = field(default_factory=list)
     seconds: float = 0.0
     n_old: float = 0
     n_new: float = 0
 
     def fits(self, outcomes: Mapping[str, Outcome], cold: bool) -> bool:
-        if cold != self.cold or outcomes.keys() != self.outcomes.keys():
+        """Of the same metrics, and counted alike."""
+        if cold != self.cold or _shape(outcomes) != self.shape:
             return False
-        mine = self.outcomes
-        return all(other[4:] == mine[metric][4:] for metric, other in outcomes.items())
+        return outcomes.keys() == self.parts[0].keys()
 
     def add(
         self,
@@ -509,19 +510,37 @@ class _Pending:
         self.seconds += seconds
         self.n_old += n_old
         self.n_new += n_new
-        if not self.outcomes:
-            self.outcomes = dict(outcomes)
-            return
-        for metric, (old, new, old_safe, new_safe, guess, scaled) in outcomes.items():
-            before = self.outcomes[metric]
-            self.outcomes[metric] = Outcome(
-                before[0] + old,
-                before[1] + new,
-                before[2] + old_safe,
-                before[3] + new_safe,
-                guess,
-                scaled,
-            )
+        if not self.parts:
+            self.shape = _shape(outcomes)
+        self.parts.append(outcomes)
+
+    def outcomes(self) -> dict[str, Outcome]:
+        """All parts as one."""
+        return {metric: self.outcome(metric) for metric in self.parts[0]}
+
+    def outcome(self, metric: str) -> Outcome:
+        old: float = 0
+        new: float = 0
+        old_safe: float = 0
+        new_safe: float = 0
+        for part in self.parts:
+            one = part[metric]
+            old += one[0]
+            new += one[1]
+            old_safe += one[2]
+            new_safe += one[3]
+        return Outcome(
+            old,
+            new,
+            old_safe,
+            new_safe,
+            *one[4:],
+        )
+
+
+def _shape(outcomes: Mapping[str, Outcome]) -> list[tuple[object, ...]]:
+    """How each metric was counted, whatever the counts."""
+    return [outcome[4:] for outcome in outcomes.values()]
 
 
 @dataclass(slots=True)
@@ -677,7 +696,7 @@ class Judge:
         if self._begun_s >= RESTART_S:
             self._restart()
         trickle = self._share == WHOLE and n_old * _LEAST_TRICKLE < n_new
-        for metric, outcome in pending.outcomes.items():
+        for metric, outcome in pending.outcomes().items():
             self._tallies[metric].add(
                 seconds,
                 n_old,
@@ -857,14 +876,14 @@ class Judge:
     def tally(self, metric: str) -> Tally:
         """What was counted of this metric at this step."""
         pending = self._pending
-        if pending is None or metric not in pending.outcomes:
+        if pending is None or metric not in pending.parts[0]:
             return self._tallies[metric]
         found = replace(self._tallies[metric])
         found.add(
             pending.seconds,
             pending.n_old,
             pending.n_new,
-            pending.outcomes[metric],
+            pending.outcome(metric),
         )
         return found
 
