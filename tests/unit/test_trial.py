@@ -191,7 +191,7 @@ def test_while_it_warms_up_a_small_rise_of_errors_is_no_harm_and_a_large_one_is(
         found = judged.look(batch(0, 500, Arm(3000, 3), Arm(3000, bad)))
         return found.verdict
 
-    assert trial(0.01) is Verdict.UNSURE and trial(0.2) is Verdict.FAIL
+    assert trial(0.01) is Verdict.UNSURE and trial(0.05) is Verdict.FAIL
 
 
 def test_three_per_cent_of_errors_on_both_sides_can_be_proven():

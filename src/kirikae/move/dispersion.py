@@ -143,9 +143,9 @@ class Dispersion:
         self._expected = None
 
     def expect(self, seconds: float, n_old: float, n_new: float) -> None:
-        """The first batch of a step has come: how many requests it has is known before how many of
-        them failed."""
-        if self._expected is None:
+        """The first batch of a step has come, or a part of it: how many requests it has is known
+        before how many of them failed."""
+        if not self._both and not self._open_s:
             minutes = seconds / BLOCK_S
             self._expected = Block(
                 n_old / minutes,
