@@ -326,6 +326,17 @@ def test_a_bound_that_one_side_did_not_count_is_not_zero():
     assert "times are not known" in EN(trial.evidence().reason)
 
 
+def test_where_no_share_was_commanded_a_side_without_requests_is_waited_for():
+    """Zones compared with each other: in one minute the others were asked nothing."""
+    trial = Trial(Margins(), PLAN)
+    for t, n_old in ((0, 3000), (60, 0), (120, 3000)):
+        look = trial.look(
+            Batch(float(t), MINUTE, None, {"": {"old": Arm(n_old), "new": Arm(9)}}, 0)
+        )
+        assert look.verdict is Verdict.UNSURE
+    assert trial.evidence().figures["new_requests"] == 27
+
+
 def test_a_router_that_makes_clients_stick_is_judged_alike_by_whoever_reads():
     """It stands in the batch that the share is not tested."""
     for exact in (True, False):
