@@ -131,6 +131,13 @@ def on_fewer_targets(past: Mapping[str, float], old: int, new: int) -> dict[str,
     return {metric: excess * times for metric, excess in past.items()}
 
 
+def at_share(excess: float, per_s: float, share: float) -> float:
+    """The over-dispersion of the difference of both sides at this part (0 to 1) of so many requests
+    a second, by what the past says of each request a minute."""
+    n_new = per_s * BLOCK_S * share
+    return 1 + excess * _both_sides(Block(per_s * BLOCK_S - n_new, 0, n_new, 0))
+
+
 class Dispersion:
     """The over-dispersion of one metric, learnt block by block."""
 
