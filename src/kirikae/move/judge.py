@@ -503,6 +503,7 @@ class _Pending:
     cold: bool
     parts: list[_Part] = field(default_factory=list)
     shape: list[tuple[object, ...]] = field(default_factory=list)
+    rare: list[str] = field(default_factory=list)
     seconds: float = 0.0
     n_old: float = 0
     n_new: float = 0
@@ -525,7 +526,15 @@ class _Pending:
         self.n_new += n_new
         if not self.parts:
             self.shape = _shape(outcomes)
+            self.rare = [metric for metric in outcomes if metric in _RARE]
         self.parts.append(_Part(n_old, n_new, outcomes))
+
+    def has_rare(self, outcomes: Mapping[str, Outcome]) -> bool:
+        """Anything bad on the new side that few answers are."""
+        bad: float = 0
+        for metric in self.rare:
+            bad += outcomes[metric].new_harm
+        return bad > 0
 
     @property
     def metrics(self) -> Collection[str]:
@@ -731,19 +740,17 @@ class Judge:
         )
         if pending.seconds >= _TOGETHER_S:
             self._flush()
-        else:
-            self._look_ahead(pending, outcomes)
+        elif self._ahead or pending.has_rare(outcomes):
+            self._look_ahead(pending)
 
-    def _look_ahead(self, pending: _Pending, outcomes: Mapping[str, Outcome]) -> None:
+    def _look_ahead(self, pending: _Pending) -> None:
         """Plain harm does not wait until batches enough for one are there.
 
         It is the evidence that these batches will have then, if nothing else comes: each of them
         is counted by itself then as well, so that evidence may be read at any of them.
         """
-        for metric in _RARE & outcomes.keys():
-            if not outcomes[metric].new_harm and metric not in self._ahead:
-                continue
-            if self._plain(metric, pending):
+        for metric in pending.rare:
+            if metric in self._ahead or self._plain(metric, pending):
                 self._dispersion[metric].expect(pending.seconds, pending.n_old, pending.n_new)
                 factors = self._factors_by_part(metric, pending)
                 self._ahead[metric] = self._harm[metric].log_evidence_with(factors)
@@ -796,6 +803,7 @@ class Judge:
         if pending is None:
             return
         self.judged += 1
+        looked_at = frozenset(self._ahead)
         self._ahead.clear()
         seconds = pending.seconds
         n_old = pending.n_old
@@ -838,6 +846,7 @@ class Judge:
                     n_new,
                     phi,
                     pending,
+                    looked_at,
                 )
                 dispersion.add(
                     seconds,
@@ -856,11 +865,12 @@ class Judge:
         n_new: float,
         phi: float,
         pending: _Pending,
+        looked_at: Collection[str],
     ) -> None:
         guess = self._guess(metric, pending)
         old, new, old_safe, new_safe, _, scaled = outcome
         _, (safe_r, safe_d) = self._lines_of(metric, scaled)
-        if metric in _RARE and len(pending.parts) > 1:
+        if metric in looked_at:
             factors = self._factors_by_part(metric, pending)
         else:
             harm_r, harm_d = self._harm_line(metric, pending)
