@@ -22,9 +22,10 @@ START = 1.5
 _BLOCKS = 120
 _LAGS = 12
 _BEGIN_BURSTS = 5
-_TOLD_BURSTS = 20
-"""The start value weighs as much as so many bursts on the side that has fewer of them; one that a
-day of the past has told weighs more."""
+_TOLD_BURSTS = 60
+"""The start value weighs as much as so many bursts on the side that has fewer of them.  One that a
+day of the past has told weighs more, as long as the move sees less: what lasts for many minutes is
+underestimated by the few that a step has."""
 _WHOLE_SESSIONS = 1.5
 """A session that fails as a whole is one event, and few are seen: more than is estimated."""
 _LEAST_OLD = 20
@@ -232,7 +233,8 @@ class Dispersion:
             estimated = max(1.0, self._of_both())
             begin = 1 + (begin - 1) * (1 - self._shared(begin, estimated))
             seen = min(blocks, self._bad_expected() / begin)
-            weight = _TOLD_BURSTS if self._told is not None else _BEGIN_BURSTS
+            calmer = self._told is not None and estimated < begin
+            weight = _TOLD_BURSTS if calmer else _BEGIN_BURSTS
             found = (weight * begin + seen * estimated) / (weight + seen)
         self.phi = float(f"{min(max(found, 1.0), _STRONGEST):.1e}")
 

@@ -820,57 +820,74 @@ class Judge:
                 n_new,
                 outcome,
             )
-            dispersion = self._dispersion[metric]
-            dispersion.expect(seconds, n_old, n_new)
-            phi = dispersion.phi
+            self._dispersion[metric].expect(seconds, n_old, n_new)
             if trickle:
-                self._add_absolute(
-                    metric,
-                    outcome,
-                    n_new,
-                    phi,
-                    seconds,
-                )
-                dispersion.add(
-                    seconds,
-                    0,
-                    0,
-                    n_new,
-                    outcome.new_safe,
-                )
+                self._add_alone(metric, outcome, pending)
             else:
-                self._add_compared(
+                self._add_both(
                     metric,
                     outcome,
-                    n_old,
-                    n_new,
-                    phi,
                     pending,
-                    looked_at,
+                    metric in looked_at,
                 )
-                dispersion.add(
-                    seconds,
-                    n_old,
-                    outcome.old_harm,
-                    n_new,
-                    outcome.new_harm,
-                )
-                self._old[metric].add(seconds, outcome.old_harm, n_old)
+
+    def _add_alone(self, metric: str, outcome: Outcome, pending: _Pending) -> None:
+        """What the new side answers where there is nothing left to compare with."""
+        dispersion = self._dispersion[metric]
+        seconds = pending.seconds
+        self._add_absolute(
+            metric,
+            outcome,
+            pending.n_new,
+            dispersion.phi,
+            seconds,
+        )
+        dispersion.add(
+            seconds,
+            0,
+            0,
+            pending.n_new,
+            outcome.new_safe,
+        )
+
+    def _add_both(
+        self,
+        metric: str,
+        outcome: Outcome,
+        pending: _Pending,
+        looked_at: bool,
+    ) -> None:
+        dispersion = self._dispersion[metric]
+        self._add_compared(
+            metric,
+            outcome,
+            dispersion.phi,
+            pending,
+            looked_at,
+        )
+        dispersion.add(
+            pending.seconds,
+            pending.n_old,
+            outcome.old_harm,
+            pending.n_new,
+            outcome.new_harm,
+        )
+        self._old[metric].add(pending.seconds, outcome.old_harm, pending.n_old)
 
     def _add_compared(
         self,
         metric: str,
         outcome: Outcome,
-        n_old: float,
-        n_new: float,
         phi: float,
         pending: _Pending,
-        looked_at: Collection[str],
+        looked_at: bool,
     ) -> None:
+        n_old = pending.n_old
+        n_new = pending.n_new
         guess = self._guess(metric, pending)
         old, new, old_safe, new_safe, _, scaled = outcome
         _, (safe_r, safe_d) = self._lines_of(metric, scaled)
-        if metric in looked_at:
+        if looked_at:
             factors = self._factors_by_part(metric, pending)
         else:
             harm_r, harm_d = self._harm_line(metric, pending)
