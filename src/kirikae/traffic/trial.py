@@ -229,7 +229,7 @@ class Trial:
         self._step_began = min(self._step_began, batch.start)
         if not new.requests:
             self._wait(batch, said("traffic.silent_new"))
-        elif not old.requests and self._share != WHOLE:
+        elif not old.requests and batch.share != WHOLE:
             self._wait(batch, said("traffic.silent_old"))
         else:
             self._weigh(batch, old, new)
