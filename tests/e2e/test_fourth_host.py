@@ -235,6 +235,40 @@ def test_its_files_alone_say_the_same_but_for_what_only_a_living_host_can_say(ho
     assert files - living == set()
 
 
+def test_a_look_writes_nothing_even_where_it_could_and_needs_nothing_to_write_on(host):
+    """T10: whole on a root file system that is mounted read-only; on the living host the engine
+    sees no file that it changed."""
+    from kirikae.survey.collect import script
+    from kirikae.survey.sections import unpacked
+
+    keys = ("a" * 64, "b" * 64)
+    alone = ["docker", "run", "--rm", "-i", "--read-only", "--network", "none"]
+    done = subprocess.run(
+        [*alone, "--entrypoint", "sh", "kirikae-test-fourth:1", "-s"],
+        input=script(keys).encode(),
+        capture_output=True,
+        check=True,
+    )
+    assert read(unpacked(done.stdout), "fourth").texts
+    stopped = ["docker", "run", "-d", "-i", "--network", "none", "--entrypoint", "cat"]
+    name = subprocess.run(
+        [*stopped, "kirikae-test-fourth:1"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    try:
+        subprocess.run(
+            ["docker", "exec", "-i", name, "sh", "-s"],
+            input=script(keys).encode(),
+            capture_output=True,
+            check=True,
+        )
+        changed = subprocess.run(
+            ["docker", "diff", name], capture_output=True, text=True, check=True
+        )
+    finally:
+        subprocess.run(["docker", "rm", "-f", "-v", name], capture_output=True, check=False)
+    assert changed.stdout == ""
+
+
 @pytest.mark.parametrize("shell", ["dash", "bash --posix", "busybox sh"])
 def test_the_collector_needs_no_shell_but_a_posix_one(host, monkeypatch, tmp_path, shell):
     """The same facts from each shell."""
