@@ -239,6 +239,18 @@ def test_nothing_but_regular_files_is_opened(root):
     assert without_times(from_folder(root)) == without_times(from_archive(root))
 
 
+@pytest.mark.parametrize("look", [from_folder, from_archive])
+def test_who_may_log_in_is_counted_and_not_kept(root, look):
+    """As on a living host; the keys themselves stay out."""
+    for home in ("root", "home/ann"):
+        folder = root / home / ".ssh"
+        folder.mkdir(parents=True)
+        (folder / "authorized_keys").write_text("# a comment\nssh-ed25519 AAAAkey x\n")
+    text = look(root)
+    assert "AAAAkey" not in text and "|public_key_logins\t2\n" in text
+    assert "SE04" in {each.code for each in seen(text)}
+
+
 def test_what_vanishes_while_it_is_looked_at_is_told_and_stops_nothing(root, monkeypatch):
     """T4: a file, a folder that is walked into, and one that nobody may look into."""
     (root / "srv/shop/private").mkdir()

@@ -44,6 +44,7 @@ _WANTED = (
     "/lib/systemd/",
     "/usr/lib/systemd/",
     "/usr/lib/os-release",
+    "/root/.ssh/authorized_keys",
     "/lib/apk/db/",
     "/usr/lib/sysimage/rpm/",
 )
