@@ -235,6 +235,25 @@ def test_its_files_alone_say_the_same_but_for_what_only_a_living_host_can_say(ho
     assert files - living == set()
 
 
+def test_what_is_written_between_two_looks_over_ssh_is_named(host, monkeypatch):
+    """`survey watch` on a living host: what its service writes, and what no rule knew of."""
+    from kirikae.survey.watch import look_at
+
+    monkeypatch.setenv("KIRIKAE_SSH", host.ssh)
+    machine = Host("ssh://fourth")
+    first = look_at(machine, None, 300)
+    before = host.metadata()
+    look_at(machine, first.at, 300)
+    assert host.metadata() == before
+    host.sh(
+        "curl -fsS -o /dev/null http://127.0.0.1/; mkdir -p /srv/ledger; echo x >/srv/ledger/book"
+    )
+    look = look_at(machine, first.at, 300)
+    paths = {each.path for each in look.written}
+    assert {"/srv/ledger/book", "/var/lib/guestbook/entries.sqlite"} <= paths
+    assert not look.missing
+
+
 def test_a_look_writes_nothing_even_where_it_could_and_needs_nothing_to_write_on(host):
     """T10: whole on a root file system that is mounted read-only; on the living host the engine
     sees no file that it changed."""
