@@ -19,6 +19,7 @@ from kirikae.hosts.ssh import Host
 from kirikae.survey.bundles import read
 from kirikae.survey.collect import collect
 from kirikae.survey.survey import findings
+from tests.pace import eventually
 
 pytestmark = pytest.mark.engine
 ROOT = Path(__file__).parents[2]
@@ -119,6 +120,14 @@ class Machine:
 
     def sh(self, script: str) -> str:
         return str(self._run("docker", "exec", self.name, "sh", "-c", script))
+
+    def serves(self) -> bool:
+        """Its web server answers, and its sshd: others may begin now."""
+        web = "curl -fsS -o /dev/null http://127.0.0.1/"
+        asked = self.sh(f"{web} && systemctl is-active ssh && echo up || true")
+        if not asked.strip().endswith("up"):
+            return False
+        return subprocess.run([*self.ssh.split(), "fourth", "true"], check=False).returncode == 0
 
     def metadata(self) -> str:
         """Everything that a collector could have changed; what sshd itself and the running services write aside."""
@@ -240,6 +249,7 @@ def test_what_is_written_between_two_looks_over_ssh_is_named(host, monkeypatch):
     from kirikae.survey.watch import look_at
 
     monkeypatch.setenv("KIRIKAE_SSH", host.ssh)
+    eventually(host.serves, "the host serves")
     machine = Host("ssh://fourth")
     first = look_at(machine, None, 300)
     before = host.metadata()

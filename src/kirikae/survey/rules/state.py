@@ -185,6 +185,8 @@ class _Judged:
         root = self._root
         what = "logs" if root.kind == "log" else f"{root.kind} files"
         says = f"{self._who} writes {what} in {root.path}"
+        if root.newest_name == root.path:
+            says = f"{self._who} writes the file {root.path}"
         if not root.files and not root.seen:
             says = f"{root.path} is empty, and {self._who} could write {what} there"
         return found(
