@@ -147,6 +147,14 @@ def test_what_is_written_between_code_is_state(machine):
     assert told(machine, wrote("/var/log/app/a.log", uid=1000)) == {("LG01", "/var/log/app")}
 
 
+def test_what_many_leave_in_a_folder_for_everybody_is_told_once(machine):
+    """It belongs to a package, which did not write there."""
+    machine.folder("/tmp", 0, "1777")
+    machine.owned["/tmp"] = "base-files"
+    seen = [wrote(f"/tmp/{name}/a/b/c.json") for name in ("x", "y")]
+    assert told(machine, *seen, wrote("/tmp/z")) == {("ST14", "/tmp")}
+
+
 def test_what_no_rule_knows_of_becomes_a_finding(machine):
     """A service that writes into /etc, in more looks than one."""
     assert told(machine, wrote("/etc/app/state", times=3)) == {("ST22", "/etc/app/state")}

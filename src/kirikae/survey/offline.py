@@ -62,6 +62,8 @@ _NAMED = re.compile(
     r"|requirements[^/]*\.txt|package\.json|composer\.json|Gemfile|go\.mod)$"
 )
 _NAMED_SIZE = 64 << 10
+_LOGINS = re.compile(r"/(root|home/[^/]+)/\.ssh/authorized_keys$")
+"""Who may log in is counted, not kept."""
 _MAGIC = (
     (re.compile(rb"SQLite format 3"), "53514c69746520666f726d61742033"),
     (re.compile(rb"RRD\0"), "52524400"),
@@ -237,6 +239,9 @@ class _Look:
         zone = self.tree.entries.get("/etc/localtime")
         if zone is not None:
             yield f"zone\t{zone.target.rpartition('zoneinfo/')[2]}"
+        keys = (self.text(path) for path in self.paths if _LOGINS.match(path))
+        logins = sum(line[:1].islower() for text in keys for line in text.splitlines())
+        yield f"public_key_logins\t{logins}"
         for name, _, value in _pairs(self.text("/etc/os-release")):
             bare = value.strip('"')
             yield f"os_{name}\t{bare}"

@@ -511,7 +511,7 @@ def _written_while_watched(view: View) -> Iterator[tuple[str, _Why]]:
         deep = place if under(folder, code) else "/".join(place.split("/")[:_DEPTH])
         yield (
             deep,
-            _Why(watched.in_words(each), seen=True, services=view.run_by(each.uid)),
+            _Why(watched.in_words(each), True, watched.services_of(view, each.uid)),
         )
 
 

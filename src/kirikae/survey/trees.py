@@ -44,6 +44,7 @@ _WANTED = (
     "/lib/systemd/",
     "/usr/lib/systemd/",
     "/usr/lib/os-release",
+    "/root/.ssh/authorized_keys",
     "/lib/apk/db/",
     "/usr/lib/sysimage/rpm/",
 )
@@ -124,22 +125,31 @@ class FolderTree:
         """Folders before what lies in them; never into another file system's /proc or /sys."""
         todo = [b"/"]
         while todo:
-            folder = todo.pop()
-            yield self._entry(folder)
-            try:
-                with os.scandir(self._place(folder)) as found:
-                    names = sorted(each.name for each in found)
-            except OSError as error:
-                self.lost.append((os.fsdecode(folder), error.strerror or "unreadable"))
+            path = todo.pop()
+            entry = self._seen(path)
+            if entry is None:
                 continue
-            for name in names:
-                path = folder.rstrip(b"/") + b"/" + name
-                with suppress(OSError):
-                    entry = self._entry(path)
-                    if entry.kind != "d":
-                        yield entry
-                    elif path not in (b"/proc", b"/sys", b"/dev"):
-                        todo.append(path)
+            yield entry
+            if entry.kind == "d" and path not in (b"/proc", b"/sys", b"/dev"):
+                names = self._names_in(path)
+                todo += [path.rstrip(b"/") + b"/" + name for name in reversed(names)]
+
+    def _seen(self, path: bytes) -> Entry | None:
+        """It may have vanished: the walk goes on, and says so."""
+        try:
+            return self._entry(path)
+        except OSError as error:
+            self.lost.append((os.fsdecode(path), error.strerror or "unreadable"))
+            return None
+
+    def _names_in(self, folder: bytes) -> list[bytes]:
+        """In order; none of one that nobody may look into, which is told."""
+        try:
+            with os.scandir(self._place(folder)) as found:
+                return sorted(each.name for each in found)
+        except OSError as error:
+            self.lost.append((os.fsdecode(folder), error.strerror or "unreadable"))
+            return []
 
     def _place(
         self,

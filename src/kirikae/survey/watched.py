@@ -119,6 +119,15 @@ def _moment(at: int) -> str:
         return str(at)
 
 
+def services_of(view: View, uid: int) -> tuple[str, ...]:
+    """Who runs as this user; a master that is root only to give its rights up writes nothing."""
+    names = view.run_by(uid)
+    if uid != ROOT:
+        return names
+    alone = {service.name for service in view.services if service.uids == {ROOT}}
+    return tuple(name for name in names if name in alone)
+
+
 # --- what no other finding speaks of
 
 
@@ -177,5 +186,5 @@ def _who(
     names: dict[str, None] = {}
     for each in seen:
         user = view.bundle.user_names.get(each.uid, str(each.uid))
-        names.update(dict.fromkeys(view.run_by(each.uid) or (user,)))
+        names.update(dict.fromkeys(services_of(view, each.uid) or (user,)))
     return " or ".join(names)

@@ -49,7 +49,7 @@ def _is_told_elsewhere(view: View, root: Root) -> bool:
         return True
     if root.path in {finding.where for finding in databases_in_files(view)}:
         return True
-    if root.files or view.named_after(root.path):
+    if root.files or root.seen or view.named_after(root.path):
         return False
     return view.bundle.owner(root.path) is not None or (root.kind == "log" and not root.among_code)
 
@@ -185,7 +185,9 @@ class _Judged:
         root = self._root
         what = "logs" if root.kind == "log" else f"{root.kind} files"
         says = f"{self._who} writes {what} in {root.path}"
-        if not root.files:
+        if root.newest_name == root.path:
+            says = f"{self._who} writes the file {root.path}"
+        if not root.files and not root.seen:
             says = f"{root.path} is empty, and {self._who} could write {what} there"
         return found(
             root.code,
