@@ -116,7 +116,7 @@ class Gateway:
             raise refused()
         if request.path == RESET and self._reset is not None:
             await self._reset()
-        return await self._forward(request, await request.read())
+        return await self._forward(request, await request.read(), {OWN_HEADER: "1"})
 
     async def _aws(self, request: web.Request) -> web.Response:
         """One request of AWS's API: carried out here, or passed on to moto."""
@@ -136,10 +136,12 @@ class Gateway:
             headers=reply.headers,
         )
 
-    async def _forward(self, request: web.Request, body: bytes) -> web.Response:
-        """To moto, whatever it is."""
+    async def _forward(
+        self, request: web.Request, body: bytes, more: Mapping[str, str] | None = None
+    ) -> web.Response:
+        """To moto, whatever it is, with these headers more."""
         url = f"{self._stores.url}{request.path_qs}"
-        headers = _without(request.headers, _NOT_PASSED_ON)
+        headers = {**_without(request.headers, _NOT_PASSED_ON), **(more or {})}
         try:
             async with self._stores.http.request(
                 request.method, url, data=body, headers=headers
