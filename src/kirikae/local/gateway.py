@@ -18,7 +18,7 @@ from kirikae.local.errors import AwsError
 from kirikae.local.reset import PATH, RESET, Reset, refused
 from kirikae.local.status import Status
 from kirikae.local.stores import Stores
-from kirikae.local.wire import Service, own_fault
+from kirikae.local.wire import OPERATION_HEADER, Service, own_fault
 
 log = logging.getLogger("kirikae.local.gateway")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -34,6 +34,8 @@ _ALSO_BY_QUERY = ("sqs", "monitoring")
 _FIGURES = ("GetMetricData", "GetMetricStatistics", "ListMetrics")
 _PERCENTS = frozenset(str(percent) for percent in range(1, 101))
 _OURS = (b"AWS/ApplicationELB", b"AWS/ECS")
+_OF_PATH = re.compile(r"/service/[^/]+/operation/([A-Za-z]+)")
+"""Where Smithy's rpc-v2-cbor says which operation is meant."""
 _ACTION = re.compile(rb"(?:^|&)Action=([A-Za-z]+)")
 _FACTS = (b"DescribeSSLPolicies",)
 """Of load balancing, what is the same whatever was made."""
@@ -126,9 +128,13 @@ class Gateway:
         service = services.get(name)
         if service is None or _is_of_stores(name, request, body):
             return await self._forward(request, body)
-        if name in _ALSO_BY_QUERY and "X-Amz-Target" not in request.headers:
+        headers: Mapping[str, str] = request.headers
+        if (path := _OF_PATH.fullmatch(request.path)) is not None and f"{name}-cbor" in services:
+            service = services[f"{name}-cbor"]
+            headers = {OPERATION_HEADER: path[1]}
+        elif name in _ALSO_BY_QUERY and "X-Amz-Target" not in request.headers:
             service = services[f"{name}-query"]
-        reply = await service.serve(request.headers, body)
+        reply = await service.serve(headers, body)
         return web.Response(
             status=reply.status,
             body=reply.body,
@@ -185,7 +191,9 @@ def _is_of_stores(name: str, request: web.Request, body: bytes) -> bool:
 def _about_balancers(request: web.Request, body: bytes) -> bool:
     """CloudWatch calls about load balancers and services are ours; other namespaces are kept by
     moto."""
-    if "X-Amz-Target" in request.headers:
+    if (path := _OF_PATH.fullmatch(request.path)) is not None:
+        operation = path[1]
+    elif "X-Amz-Target" in request.headers:
         operation = request.headers["X-Amz-Target"].rpartition(".")[2]
     else:
         body = unquote_to_bytes(body)
