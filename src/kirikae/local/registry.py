@@ -12,6 +12,7 @@ import aiohttp
 from kirikae.hosts.files import write_durably
 from kirikae.local.errors import LocalError
 from kirikae.local.files import OURS_ALONE, Daemon
+from kirikae.local.patience import Patience
 
 _CONFIG = """\
 version: 0.1
