@@ -8,7 +8,14 @@ from datetime import datetime
 from typing import Any
 
 _DEEPEST = 64
-_FALSE, _TRUE, _NULL, _UNDEFINED, _HALF, _SINGLE, _DOUBLE, _BREAK = 20, 21, 22, 23, 25, 26, 27, 31
+_FALSE = 20
+_TRUE = 21
+_NULL = 22
+_UNDEFINED = 23
+_HALF = 25
+_SINGLE = 26
+_DOUBLE = 27
+_BREAK = 31
 _EPOCH = 1
 """The tag of a number of seconds since 1970."""
 _BIG = (2, 3)
@@ -62,7 +69,8 @@ class _Reader:
         if depth > _DEEPEST:
             raise ValueError("it is nested too deeply")
         head = self._bytes(1)[0]
-        major, info = head >> 5, head & 31
+        major = head >> 5
+        info = head & 31
         if 27 < info < _BREAK:
             raise ValueError(f"a head of {head}")
         if major == 7:
