@@ -129,12 +129,12 @@ class LocalPlane:
         self.configuration = Configuration(self.state, places)
         self.door = Door(self.configuration)
         self.stores = stores or NoStores()
-        self._tasks: Any = (AtOnce if runs_at_once else Nobody)(self.state)
+        self.tasks: Any = (AtOnce if runs_at_once else Nobody)(self.state)
         known = Known(self.state)
         door: Any = self.door
-        self.targets = Targets(self.state, known, door, self._tasks)
+        self.targets = Targets(self.state, known, door, self.tasks)
         self.agenda = Agenda(time.time)
-        self.ecs = Ecs(self.state, self._tasks, self.targets, self.agenda, region)
+        self.ecs = Ecs(self.state, self.tasks, self.targets, self.agenda, region)
         self.elb = Elb(self.state, known, door, self.targets, self.stores.put_object, PREFIX)
         self.changing = asyncio.Lock()
         engine: Any = None
@@ -142,7 +142,7 @@ class LocalPlane:
             self.state,
             engine,
             EngineNames("kirikae-00000000"),
-            self._tasks.definition,
+            self.tasks.definition,
             region,
             self.ecs.protection,
             self.ecs.tags,
@@ -159,7 +159,7 @@ class LocalPlane:
         return Regions(
             self.state,
             self.queues,
-            self._tasks,
+            self.tasks,
             self.targets,
             door,
             self.agenda,

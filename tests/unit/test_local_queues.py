@@ -285,7 +285,7 @@ def test_what_is_empty_is_left_out_and_what_must_not_be_is_refused(tmp_path):
             ask(f"{operation}Batch", QueueUrl=url, Entries=[])
     with pytest.raises(AwsError, match="Tags"):
         ask("TagQueue", QueueUrl=url, Tags={})
-    with pytest.raises(AwsError, match="TagKeys"):
+    with pytest.raises(AwsError, match="Tag keys"):
         ask("UntagQueue", QueueUrl=url, TagKeys=[])
     with pytest.raises(AwsError, match="Too many tags"):
         ask("TagQueue", QueueUrl=url, Tags={str(number): "x" for number in range(51)})

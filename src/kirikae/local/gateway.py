@@ -19,7 +19,7 @@ from kirikae.local.reset import PATH, RESET, Reset, refused
 from kirikae.local.sqs.api import addressed
 from kirikae.local.status import Status
 from kirikae.local.stores import Stores
-from kirikae.local.wire import Service, own_fault
+from kirikae.local.wire import OPERATION_HEADER, Service, own_fault
 
 log = logging.getLogger("kirikae.local.gateway")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -35,6 +35,8 @@ _ALSO_BY_QUERY = ("sqs", "monitoring")
 _FIGURES = ("GetMetricData", "GetMetricStatistics", "ListMetrics")
 _PERCENTS = frozenset(str(percent) for percent in range(1, 101))
 _OURS = (b"AWS/ApplicationELB", b"AWS/ECS")
+_OF_PATH = re.compile(r"/service/[^/]+/operation/([A-Za-z]+)")
+"""Where Smithy's rpc-v2-cbor says which operation is meant."""
 _ACTION = re.compile(rb"(?:^|&)Action=([A-Za-z]+)")
 _FACTS = (b"DescribeSSLPolicies",)
 """Of load balancing, what is the same whatever was made."""
@@ -117,7 +119,7 @@ class Gateway:
             raise refused()
         if request.path == RESET and self._reset is not None:
             await self._reset()
-        return await self._forward(request, await request.read())
+        return await self._forward(request, await request.read(), {OWN_HEADER: "1"})
 
     async def _aws(self, request: web.Request) -> web.Response:
         """One request of AWS's API: carried out here, or passed on to moto."""
@@ -127,11 +129,15 @@ class Gateway:
         service = services.get(name)
         if service is None or _is_of_stores(name, request, body):
             return await self._forward(request, body)
-        if name in _ALSO_BY_QUERY and "X-Amz-Target" not in request.headers:
+        headers: Mapping[str, str] = request.headers
+        if (path := _OF_PATH.fullmatch(request.path)) is not None and f"{name}-cbor" in services:
+            service = services[f"{name}-cbor"]
+            headers = {OPERATION_HEADER: path[1]}
+        elif name in _ALSO_BY_QUERY and "X-Amz-Target" not in request.headers:
             service = services[f"{name}-query"]
             if name == "sqs":
                 body = addressed(str(request.url.with_query(None)), body)
-        reply = await service.serve(request.headers, body)
+        reply = await service.serve(headers, body)
         return web.Response(
             status=reply.status,
             body=reply.body,
@@ -139,10 +145,12 @@ class Gateway:
             headers=reply.headers,
         )
 
-    async def _forward(self, request: web.Request, body: bytes) -> web.Response:
-        """To moto, whatever it is."""
+    async def _forward(
+        self, request: web.Request, body: bytes, more: Mapping[str, str] | None = None
+    ) -> web.Response:
+        """To moto, whatever it is, with these headers more."""
         url = f"{self._stores.url}{request.path_qs}"
-        headers = _without(request.headers, _NOT_PASSED_ON)
+        headers = {**_without(request.headers, _NOT_PASSED_ON), **(more or {})}
         try:
             async with self._stores.http.request(
                 request.method, url, data=body, headers=headers
@@ -186,7 +194,9 @@ def _is_of_stores(name: str, request: web.Request, body: bytes) -> bool:
 def _about_balancers(request: web.Request, body: bytes) -> bool:
     """CloudWatch calls about load balancers and services are ours; other namespaces are kept by
     moto."""
-    if "X-Amz-Target" in request.headers:
+    if (path := _OF_PATH.fullmatch(request.path)) is not None:
+        operation = path[1]
+    elif "X-Amz-Target" in request.headers:
         operation = request.headers["X-Amz-Target"].rpartition(".")[2]
     else:
         body = unquote_to_bytes(body)

@@ -54,7 +54,7 @@ from kirikae.local.sqs.queues import Queues
 from kirikae.local.state import State, Within
 from kirikae.local.status import Status, status_of
 from kirikae.local.stores import Stores
-from kirikae.local.wire import ACCOUNT, Json, Query, Service, bound
+from kirikae.local.wire import ACCOUNT, Cbor, Json, Query, Service, bound
 
 _REGION = re.compile(r"[a-z]{2}(-[a-z]{2,10}){1,3}-[0-9]")
 
@@ -316,6 +316,7 @@ def services_of(
             Query("elbv2", "ValidationError"), elb.operations(), "InvalidAction"
         ),
         "monitoring": Service(Json("cloudwatch", wrong_figure), figures, "InvalidAction"),
+        "monitoring-cbor": Service(Cbor("cloudwatch", wrong_figure), figures, "InvalidAction"),
         "monitoring-query": Service(
             Query("cloudwatch", "InvalidParameterValue"), figures, "InvalidAction"
         ),

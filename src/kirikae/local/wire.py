@@ -26,6 +26,7 @@ from moto.core.parse import QueryParser
 from moto.core.serialize import SerializationContext, get_serializer_class
 from moto.core.utils import get_service_model
 
+from kirikae.local import cbor
 from kirikae.local.errors import AwsError, LocalError
 from kirikae.local.plain import Plain
 
@@ -70,6 +71,11 @@ _OLDER_WORDS = frozenset(
 API reference, ReceiveMessage.AttributeNames)."""
 _CHECKED_THERE = frozenset(("GetQueueAttributesRequest.AttributeNames",))
 """Places of words that the service itself looks at: it has an error of its own for unknown ones."""
+OPERATION_HEADER = "X-Kirikae-Operation"
+"""Set by the gateway where the path names the operation."""
+_SMITHY = "smithy-protocol"
+RPC_CBOR = "rpc-v2-cbor"
+_CBOR_TYPE = "application/cbor"
 _SIZED = ("list", "map", "string")
 
 
@@ -128,6 +134,47 @@ class Json:
                 "message": error.message,
             }
         ).encode(), self._type
+
+
+class Cbor:
+    """Smithy's rpc-v2-cbor: CloudWatch for newer clients."""
+
+    def __init__(self, service: str, invalid: str) -> None:
+        """``invalid`` is the service's error code for parameters that are not taken."""
+        self.model = service_model(service)
+        self._invalid = invalid
+
+    def operation(self, headers: Mapping[str, str], body: bytes) -> str:
+        """Empty where the request names none; the gateway has taken it from the path."""
+        return headers.get(OPERATION_HEADER, "")
+
+    def params(self, operation: str, body: bytes) -> Plain:
+        """Raises AwsError for a body that is not CBOR, and for parameters that the model does not
+        know."""
+        try:
+            raw = cbor.decoded(body) if body else {}
+        except ValueError as error:
+            raise AwsError(
+                "SerializationException", f"the request body is not CBOR: {error}"
+            ) from error
+        shape = self.model.operation_model(operation).input_shape
+        validate(shape, raw, self._invalid)
+        params: Plain = with_seconds(shape, raw) if shape is not None else {}
+        return params
+
+    def answer(
+        self,
+        operation: str,
+        result: Plain,
+        request_id: str,
+    ) -> tuple[bytes, str]:
+        """Body and content type."""
+        shape = self.model.operation_model(operation).output_shape
+        return cbor.encoded(shape, result) if shape is not None else b"", _CBOR_TYPE
+
+    def error(self, error: AwsError, request_id: str) -> tuple[bytes, str]:
+        """Body and content type."""
+        return cbor.error_of(error.code, error.message), _CBOR_TYPE
 
 
 class Query:
@@ -329,7 +376,7 @@ class Service:
 
     def __init__(
         self,
-        protocol: Json | Query,
+        protocol: Json | Query | Cbor,
         operations: Mapping[str, Operation],
         unsupported: str,
         query_codes: Mapping[str, str] | None = None,
@@ -347,7 +394,10 @@ class Service:
             operation = self._protocol.operation(headers, body)
             result = await self._carry_out(operation, body)
             content, kind = self._protocol.answer(operation, result, request_id)
-            return Reply(200, content, kind, {"x-amzn-RequestId": request_id})
+            told = {"x-amzn-RequestId": request_id}
+            if isinstance(self._protocol, Cbor):
+                told[_SMITHY] = RPC_CBOR
+            return Reply(200, content, kind, told)
         except AwsError as error:
             return self._refusal(error, request_id)
         except (LocalError, sqlite3.OperationalError) as error:
@@ -372,6 +422,8 @@ class Service:
         """The error in the request's own protocol, with SQS's older code in a header where SDKs
         look for it."""
         headers = {"x-amzn-RequestId": request_id}
+        if isinstance(self._protocol, Cbor):
+            headers[_SMITHY] = RPC_CBOR
         if self._codes is not None:
             code = self._codes.get(error.code, error.code)
             headers["x-amzn-query-error"] = f"{code};{_fault(error)}"

@@ -247,6 +247,7 @@ class Running:
 
     async def describe(self, params: Plain) -> Plain:
         """DescribeTasks: at most 100; what is not there stands in ``failures`` as MISSING."""
+        self._clusters.find(params.get("cluster"))
         if not params["tasks"]:
             raise invalid("Tasks cannot be empty.")
         found, failures = self._lookup.tasks(params, _MOST_DESCRIBED)

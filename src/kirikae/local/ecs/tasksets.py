@@ -135,10 +135,14 @@ class TaskSets:
     async def make_primary(self, params: Plain) -> Plain:
         """UpdateServicePrimaryTaskSet: the former one is ACTIVE then."""
         chosen = self._one(params, "primaryTaskSet")
+        service = self._service(params)
         with self._state.together():
-            for row in self._of(self._service(params)):
+            for row in self._of(service):
                 status = "PRIMARY" if row["id"] == chosen["id"] else "ACTIVE"
                 self._state.task_sets.put(row["taskSetArn"], {**row, "status": status})
+            # What the primary one has goes over to the service.
+            primary: Service = {**service, "taskDefinition": chosen["taskDefinition"]}
+            self._state.services.put(service["serviceArn"], primary)
         return {"taskSet": self._show(self._state.task_sets[chosen["taskSetArn"]], False)}
 
     async def delete(self, params: Plain) -> Plain:

@@ -76,7 +76,8 @@ class CertificateApi:
         row = self._known.listener(params["ListenerArn"])
         known = self._attributes(row)
         for each in params["Attributes"]:
-            key, value = each.get("Key", ""), each.get("Value", "")
+            key = each.get("Key", "")
+            value = each.get("Value", "")
             if key not in known:
                 raise AwsError(
                     "InvalidConfigurationRequest",

@@ -69,7 +69,7 @@ frontend aws
     http-request set-header {came_from} %[src]
     http-request set-var(txn.service) req.fhdr(authorization),word(4,/)
     use_backend control if {{ var(txn.service) -m str {ours} }}
-    use_backend control if {{ path_beg /_kirikae }}
+    use_backend control if {{ path_beg /_kirikae /moto-api/ }}
     use_backend control if {{ hdr_beg(x-amz-target) AmazonEC2ContainerService }}
     use_backend control if {{ hdr_beg(x-amz-target) GraniteService AmazonSQS }}
     default_backend stores
