@@ -40,6 +40,7 @@ from kirikae.console.surveyed import (
 from kirikae.model.finding import Severity
 from kirikae.model.project import Project
 from kirikae.model.said import Said
+from kirikae.model.shown import clean
 
 TIME_LIMIT = "10m"
 
@@ -118,7 +119,7 @@ def _progress(here: Here) -> Callable[[Said], None]:
     if not sys.stderr.isatty():
         return silent
     speech = Speech(here.language())
-    return lambda what: click.echo(speech.say(what), err=True)
+    return lambda what: click.echo(clean(speech.say(what)), err=True)
 
 
 @survey.command()
