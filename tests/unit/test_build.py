@@ -398,12 +398,45 @@ def test_files_are_written_once_and_an_edited_one_is_left_alone(here):
     assert [path for path, state in states.items() if state == "changed"] == [
         "ecs/ecs-service-def.json"
     ]
-    (here.folder / "image/nginx.conf").write_text("mine")
-    with pytest.raises(CannotBuild, match=r"image/nginx.conf were not written.*--force"):
-        build.written(here, force=False, dry_run=False)
-    assert "subnet-1" in (here.folder / "ecs/ecs-service-def.json").read_text()
-    assert "wrote image/nginx.conf (edited)" in build.written(here, True, False).lines
+    conf = here.folder / "image/nginx.conf"
+    conf.write_text("mine")
+    told = build.written(here, force=False, dry_run=False)
+    assert told.exit == 0 and conf.read_text() == "mine"
+    assert "image/nginx.conf is as somebody edited it; its plan has not changed" in told.lines
     assert "subnet-2" in (here.folder / "ecs/ecs-service-def.json").read_text()
+    assert "wrote image/nginx.conf (edited)" in build.written(here, True, False).lines
+    assert conf.read_text() != "mine"
+
+
+def test_the_new_text_is_put_beside_what_somebody_edited(here):
+    """One hand edit keeps nobody from a new survey, and is never lost."""
+    build.written(here, force=False, dry_run=False)
+    service = here.folder / "ecs/ecs-service-def.json"
+    new = here.folder / "ecs/ecs-service-def.json.new"
+    service.write_text("mine")
+    (here.folder / "kirikae.yml").write_text(PROJECT.replace("subnet-1", "subnet-2"))
+    would = build.written(here, force=False, dry_run=True)
+    assert would.exit == 0 and not new.exists()
+    told = build.written(here, force=False, dry_run=False)
+    assert told.exit == 6 and told.plain["beside"] == ["ecs/ecs-service-def.json"]
+    assert any("`diff ecs/ecs-service-def.json ecs/ecs" in line for line in told.lines)
+    assert service.read_text() == "mine" and "subnet-2" in new.read_text()
+    new.unlink()
+    again = build.written(here, force=False, dry_run=False)
+    assert again.outcome == "nothing to do" and again.exit == 0 and not new.exists()
+    (here.folder / "kirikae.yml").write_text(PROJECT.replace("subnet-1", "subnet-3"))
+    assert build.written(here, force=False, dry_run=False).exit == 6
+    assert service.read_text() == "mine" and "subnet-3" in new.read_text()
+
+
+def test_a_file_that_was_there_before_kirikae_is_never_written_over(here):
+    """A team's own Dockerfile, met at the first writing."""
+    own = here.folder / "image/app.Dockerfile"
+    own.parent.mkdir()
+    own.write_text("FROM ours")
+    told = build.written(here, force=False, dry_run=False)
+    assert told.exit == 6 and told.plain["beside"] == ["image/app.Dockerfile"]
+    assert own.read_text() == "FROM ours" and (here.folder / "image/base.Dockerfile").exists()
 
 
 @pytest.mark.parametrize("body", ["{", "[1]", "\x00", "[" * 9_000])
