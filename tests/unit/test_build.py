@@ -15,7 +15,7 @@ import pytest
 from botocore.validate import ParamValidator
 
 from kirikae.build.errors import CannotBuild, EngineProblem
-from kirikae.build.images import app_dockerfile, ignore_file
+from kirikae.build.images import app_dockerfile, ignore_file, nginx_conf
 from kirikae.build.places import place_of
 from kirikae.build.plan import plan
 from kirikae.build.sizes import size_of
@@ -25,10 +25,11 @@ from kirikae.console.here import Here
 from kirikae.console.kinds import read_project
 from kirikae.model.errors import UsageProblem
 from kirikae.model.fargate import SIZES
-from kirikae.model.workload import Measured
+from kirikae.model.workload import Measured, WebServer
 from kirikae.release.definitions import render
 from kirikae.release.errors import NoRelease
 from kirikae.survey.errors import NoSurvey
+from kirikae.survey.front import _static
 from kirikae.survey.survey import findings
 from kirikae.survey.workload import workload
 from tests.unit.test_survey import DATA as BUNDLES
@@ -151,6 +152,54 @@ def test_nothing_secret_is_written():
     """Neither a fingerprint nor a static key."""
     for name, text in made()[1].files.items():
         assert "<masked" not in text and "Tanuki" not in text and "AWS_SECRET" not in text, name
+
+
+@pytest.mark.parametrize(
+    ("line", "written"),
+    [
+        ("access_log /var/log/nginx/shop.access.log;", "access_log /dev/stdout;"),
+        ("access_log /var/log/nginx/a.log main buffer=32k flush=1m;", "access_log /dev/stdout;"),
+        ("  access_log /var/log/a.log combined;", "  access_log /dev/stdout combined;"),
+        ("access_log /var/log/$host.log own;", "access_log /dev/stdout own;"),
+        ("error_log /var/log/nginx/e.log warn;", "error_log stderr warn;"),
+        ("error_log /var/log/nginx/e.log;", "error_log stderr;"),
+        ("access_log off;", "access_log off;"),
+        ("access_log syslog:server=10.0.0.1 main;", "access_log syslog:server=10.0.0.1 main;"),
+        ("location /s/ { access_log /a.log; alias /x/; }", None),
+        ("# access_log /var/log/a.log;", "# access_log /var/log/a.log;"),
+    ],
+)
+def test_logs_of_a_site_go_to_where_a_task_can_write(line, written):
+    """Almost every site has them, and nginx would not start."""
+    web = WebServer(
+        "nginx", "1", "/etc/nginx/sites-enabled/a", ("log_format own '$uri';", line), 80, ()
+    )
+    conf = nginx_conf(web, 8080)
+    wanted = written or "location /s/ { access_log /dev/stdout; alias /x/; }"
+    assert f"    {wanted}" in conf.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("text", "static"),
+    [
+        ("location /static/ { alias /srv/shop/current/public/; expires 1h; }", ["public"]),
+        ("location /static/ {\n  root /srv/shop/current;\n}", ["static"]),
+        (
+            "server {\n root /srv/shop/current/public;\n location / { try_files $uri @app; }\n}",
+            ["public"],
+        ),
+        (
+            "root '/srv/shop/current/public/'; location ^~ /a { root /srv/shop/current/public/a; }",
+            ["public"],
+        ),
+        ("# root /srv/shop/current/old;\nroot /var/www/html;", []),
+        ("alias /srv/shop/current/$1/x; alias /srv/shop/current/../shared;", []),
+        ("location /up/ { alias /srv/shop/shared/up/; }", []),
+    ],
+)
+def test_static_files_are_found_however_a_site_names_them(text, static):
+    """`root` and `alias`, in a location and around it, on one line and on many."""
+    assert list(_static(text, "/srv/shop/current")) == static
 
 
 def test_a_value_with_a_secret_inside_it_is_passed_as_a_secret():
