@@ -158,7 +158,8 @@ def written(here: Here, force: bool, dry_run: bool) -> Answer:
     made = planned(here)
     files = files_of(here, made)
     _assert_answered(made)
-    over, aside = files.over(force), files.beside(force)
+    over = files.over(force)
+    aside = files.beside(force)
     if not dry_run:
         files.write(force)
     does = "would write" if dry_run else "wrote"
