@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from kirikae.aws.s3_store import S3Store
+from kirikae.aws.session import Aws
 from kirikae.console import pressing
 from kirikae.model.errors import StoreBroken, Taken
 from kirikae.model.move import Move, Phase
@@ -189,6 +191,27 @@ def test_a_store_that_always_says_taken_is_not_asked_for_ever(tmp_path):
     ):
         with pytest.raises(StoreBroken, match="does not show it"):
             act()
+
+
+class Bucket:
+    """What boto3's client answers to a list."""
+
+    def __init__(self, *keys: str) -> None:
+        self.keys = keys
+
+    def get_paginator(self, _: str) -> Bucket:
+        return self
+
+    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+        return [{"Contents": [{"Key": key} for key in self.keys]}, {}]
+
+
+def test_a_folder_of_the_console_is_no_entry(monkeypatch):
+    """An empty object whose key ends with a slash."""
+    aws = Aws("ap-northeast-1")
+    bucket = Bucket("team/", "team/move/x/web/", "team/move/x/web/00000001")
+    monkeypatch.setattr(Aws, "client", lambda *_: bucket)
+    assert S3Store(aws, "b", "team").list("move/x/web/") == ["move/x/web/00000001"]
 
 
 # --- releases

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from kirikae.build.note import NOTE
 from kirikae.model.project import Project
@@ -61,6 +61,9 @@ _INSTALL = r"""RUN set -eu; apt-get update -qq; mkdir -p /usr/share/kirikae; wan
     rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /var/log/apt /var/log/dpkg.log; \
     rm -rf /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssh/ssh_host_*; \
     find / -xdev -type f -perm /6000 -exec chmod ug-s {} +"""
+_FORMAT = re.compile(r"^\s*log_format\s+(\S+)")
+_ACCESS_LOG = re.compile(r"(\baccess_log\s+)(?!off\s*;|syslog:)([^;{}]+);")
+_ERROR_LOG = re.compile(r"(\berror_log\s+)(?!syslog:|stderr\b)([^;{}]+);")
 _LISTEN = re.compile(r"^(\s*listen\s+)(?:\S+:)?(\d+)(\b[^;]*;)")
 
 
@@ -201,7 +204,9 @@ def web_packages_file(web: WebServer) -> str:
 
 def nginx_conf(web: WebServer, port: int) -> str:
     """The virtual host as it is, on a port that needs no root."""
-    host = "\n".join(f"    {_moved(line, web.port, port)}".rstrip() for line in web.lines)
+    formats = {name for line in web.lines for name in _FORMAT.findall(line)} | {"combined"}
+    lines = (_to_stdout(_moved(line, web.port, port), formats) for line in web.lines)
+    host = "\n".join(f"    {line}".rstrip() for line in lines)
     return f"""# The virtual host of {web.path}, on port {port} and without root.  {NOTE}.
 worker_processes 1;
 pid /tmp/nginx.pid;
@@ -220,6 +225,25 @@ http {{
 {host}
 }}
 """
+
+
+def _to_stdout(line: str, formats: Collection[str]) -> str:
+    """A file of the host's would not open: the root is read-only, and nginx no root.  A format that
+    stood in the main file is not known here, so nginx's own is taken."""
+
+    def access(found: re.Match[str]) -> str:
+        words = found[2].split()
+        named = f" {words[1]}" if len(words) > 1 and words[1] in formats else ""
+        return f"{found[1]}/dev/stdout{named};"
+
+    def error(found: re.Match[str]) -> str:
+        words = found[2].split()
+        level = f" {words[1]}" if len(words) > 1 else ""
+        return f"{found[1]}stderr{level};"
+
+    if line.lstrip().startswith("#"):
+        return line
+    return _ERROR_LOG.sub(error, _ACCESS_LOG.sub(access, line))
 
 
 def _moved(line: str, port_there: int, port: int) -> str:

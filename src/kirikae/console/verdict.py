@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TextIO
 import click
 
 from kirikae.console.chart import at, chart
+from kirikae.console.completion import MOVES
 from kirikae.console.context import load_project, move_of
 from kirikae.console.here import OUTCOMES, Answer, Here, to_json
 from kirikae.console.options import LANG, STREAM, Number
@@ -149,6 +150,7 @@ def judge_of_move(here: Here, name: str) -> Judged:
 @click.option(
     "--move",
     "name",
+    shell_complete=MOVES,
     help="Judge as this move of the project file is judged; the options below are then not needed.",
 )
 @click.option(

@@ -27,7 +27,7 @@ _NAMES = (
     r"ELIXIR_\w+|PHX_\w+|RELEASE_\w+",
     # clients of databases and clouds, and what watches a service
     r"PG[A-Z]+|MYSQL_\w+|REDIS_\w+|KAFKA_\w+|ORACLE_\w+|NLS_\w+|TNS_ADMIN|ODBC\w+",
-    r"AWS_\w+|GOOGLE_\w+|AZURE_\w+|SENTRY_\w+|OTEL_\w+|DD_\w+|DATADOG_\w+|NEW_RELIC_\w+|NEWRELIC_\w+",
+    r"AWS_\w+|GOOGLE_\w+|AZURE_\w+|SENTRY_\w+|OTEL_\w+|DD_\w+|DATADOG_\w+|NEW_?RELIC_\w+",
     r"ELASTIC_\w+|ROLLBAR_\w+|BUGSNAG_\w+|HONEYBADGER_\w+|AIRBRAKE_\w+|STATSD_\w+|SCOUT_\w+",
 )
 _READ_BY_OTHERS = re.compile("|".join(_NAMES))
