@@ -9,6 +9,8 @@ KirikaeError
 │   └── WrongRequest 2  a request to the ledger is not what docs/reference/jobs-ledger.md says
 ├── Poison           1  a message that nobody can carry out
 ├── LedgerOwned      1  another process owns the ledger's file
+├── NotPrepared      1  jobs cannot be handed over as the project file stands
+├── StillRuns        1  the old side is still needed: nothing is retired yet
 └── Unfinished
     └── LedgerAway   3  the ledger cannot be reached or written; nothing is known of the call
 """
@@ -49,6 +51,14 @@ class LedgerOwned(KirikaeError):
 
 class LedgerAway(Unfinished):
     """The ledger cannot be reached or written; nothing is known of the call."""
+
+
+class NotPrepared(KirikaeError):
+    """Jobs cannot be handed over as the project file stands."""
+
+
+class StillRuns(KirikaeError):
+    """The old side is still needed."""
 
 
 class TooHard(Exception):
