@@ -35,8 +35,11 @@ def judged(settings: JobsMove, move: Move, count: Count, left_s: float) -> tuple
     harm = _harm(settings, count)
     if harm is not None:
         return Verdict.FAIL, harm
+    if count.silent:
+        # It would run twice as soon as it is handed over, in whichever step that is.
+        return Verdict.UNSURE, said("jobs.judge.silent", jobs=_some(count.silent))
     if not move.share and move.phase is Phase.RUNNING:
-        return _ready(count, left_s)
+        return _ready(count, left_s, bool(settings.bake))
     if left_s > 0:
         return Verdict.UNSURE, said("jobs.judge.bakes", seconds=left_s, **_blanks(count))
     if not count.new and settings.bake:
@@ -44,12 +47,12 @@ def judged(settings: JobsMove, move: Move, count: Count, left_s: float) -> tuple
     return Verdict.PASS, said("jobs.judge.well", **_blanks(count))
 
 
-def _ready(count: Count, left_s: float) -> tuple[Verdict, Said]:
-    """A job whose guard is silent would run twice as soon as it is handed over."""
-    if count.silent:
-        return Verdict.UNSURE, said("jobs.judge.silent", jobs=_some(count.silent))
+def _ready(count: Count, left_s: float, watched: bool) -> tuple[Verdict, Said]:
+    """Schedulers and guards are there."""
     if left_s > 0:
         return Verdict.UNSURE, said("jobs.judge.listens", seconds=left_s, old=count.old)
+    if not count.old and watched:
+        return Verdict.UNSURE, said("jobs.judge.none_heard")
     return Verdict.PASS, said("jobs.judge.ready", old=count.old)
 
 
