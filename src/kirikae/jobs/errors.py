@@ -7,6 +7,7 @@ KirikaeError
 │   ├── NoLedger     2  what was named is no ledger, or its token is missing
 │   └── WrongRequest 2  a request to the ledger is not what docs/reference/jobs-ledger.md says
 ├── Poison           1  a message that nobody can carry out
+├── NotStarted       1  a command could not be started
 ├── LedgerOwned      1  another process owns the ledger's file
 └── Unfinished
     └── LedgerAway   3  the ledger cannot be reached or written; nothing is known of the call
@@ -35,6 +36,10 @@ class WrongRequest(UsageProblem):
 
 class Poison(KirikaeError):
     """A message that nobody can carry out."""
+
+
+class NotStarted(KirikaeError):
+    """A command could not be started."""
 
 
 class LedgerOwned(KirikaeError):

@@ -152,6 +152,8 @@ class Job:
     timeout_s: float | None = None
     catch_up: CatchUp = CatchUp.AS_CRON
     window_s: float = 300.0
+    runs_unheld: bool = False
+    """Run it although the ledger is away: the queue alone then stands against a second run."""
     match: str = ""
     notify: tuple[str, ...] = ()
 
