@@ -243,8 +243,9 @@ class Firing:
 
     @property
     def group(self) -> str:
-        """The queue's message group: what must not overlap shares one."""
-        return self.id if self.policy.overlap is Overlap.ALLOW else self.lock
+        """The queue's message group: what has to wait for another shares one."""
+        waits = self.policy.overlap in (Overlap.SKIP, Overlap.QUEUE_ONE)
+        return self.lock if waits else self.id
 
     @property
     def start_by(self) -> float | None:
