@@ -8,6 +8,7 @@ KirikaeError
 │   ├── NotReviewed  2  an edit of a crontab is not the one that was looked at
 │   └── WrongRequest 2  a request to the ledger is not what docs/reference/jobs-ledger.md says
 ├── Poison           1  a message that nobody can carry out
+├── NotStarted       1  a command could not be started
 ├── LedgerOwned      1  another process owns the ledger's file
 ├── NotPrepared      1  jobs cannot be handed over as the project file stands
 ├── StillRuns        1  the old side is still needed: nothing is retired yet
@@ -43,6 +44,10 @@ class WrongRequest(UsageProblem):
 
 class Poison(KirikaeError):
     """A message that nobody can carry out."""
+
+
+class NotStarted(KirikaeError):
+    """A command could not be started."""
 
 
 class LedgerOwned(KirikaeError):
