@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,16 +43,31 @@ def lint_survey(here: Here, lang: str | None) -> Answer:
     if not bundles:
         raise NoSurvey("nothing has been surveyed yet; run `kirikae survey collect` first")
     speech = speech_of(here, lang)
-    linted = [one for bundle in bundles for one in _linted(bundle)]
-    elsewhere = [each for bundle in bundles for each in _elsewhere(bundle)]
-    odd = any(one.passed_over or one.notes for one in linted)
-    lines = [line for one in linted for line in _lines(one, speech)]
-    lines += [f"{host}: {job.where}: {speech.say(says)}" for host, job, says in elsewhere]
-    plain = {
-        "crontabs": [_plain(one) for one in linted],
-        "elsewhere": [_elsewhere_plain(*each) for each in elsewhere],
-    }
-    return Answer(plain, lines, Exit.FOUND if odd else Exit.DONE)
+    linted: list[Linted] = []
+    elsewhere: list[tuple[str, Job, Said]] = []
+    for bundle in bundles:
+        linted += _linted(bundle)
+        elsewhere += _elsewhere(bundle)
+    return Answer(
+        {
+            "crontabs": [_plain(one) for one in linted],
+            "elsewhere": [_elsewhere_plain(*each) for each in elsewhere],
+        },
+        list(_told(linted, elsewhere, speech)),
+        Exit.FOUND if any(one.passed_over or one.notes for one in linted) else Exit.DONE,
+    )
+
+
+def _told(
+    linted: Sequence[Linted],
+    elsewhere: Sequence[tuple[str, Job, Said]],
+    speech: Speech,
+) -> Iterator[str]:
+    """Crontabs first."""
+    for one in linted:
+        yield from _lines(one, speech)
+    for host, job, says in elsewhere:
+        yield f"{host}: {job.where}: {speech.say(says)}"
 
 
 def _linted(bundle: Bundle) -> Iterator[Linted]:
@@ -63,7 +78,16 @@ def _linted(bundle: Bundle) -> Iterator[Linted]:
     now = int(time.time() // 60)
     for tab in Schedules(bundle).tabs():
         crontab = Crontab(f"{bundle.host}:{tab.path}", tab.table)
-        yield Linted(bundle.host, crontab, tab.passed_over, lint(crontab, zone, now))
+        yield Linted(
+            bundle.host,
+            crontab,
+            tab.passed_over,
+            lint(
+                crontab,
+                zone,
+                now,
+            ),
+        )
 
 
 def _lines(one: Linted, speech: Speech) -> Iterator[str]:
@@ -75,7 +99,11 @@ def _lines(one: Linted, speech: Speech) -> Iterator[str]:
         at = f"{named}:{note.line}" if note.line else named
         yield f"{at}: {speech.say(note.says)}"
     if not one.notes:
-        nothing = said("jobs.lint.none", file=named, n=len(one.crontab.table.entries))
+        nothing = said(
+            "jobs.lint.none",
+            file=named,
+            n=len(one.crontab.table.entries),
+        )
         yield speech.say(nothing)
 
 
@@ -101,7 +129,11 @@ def _meaning(job: Job) -> Said:
     lines = [" ".join(filter(None, each)) for each in times if each is not None]
     if len(lines) < len(waits) or not all(each.startswith(_CALENDAR) for each in waits):
         return said("jobs.lint.timer_odd", job=job.says)
-    return said("jobs.lint.timer", job=job.says, lines=lines)
+    return said(
+        "jobs.lint.timer",
+        job=job.says,
+        lines=lines,
+    )
 
 
 def _plain(one: Linted) -> dict[str, Any]:
@@ -125,7 +157,19 @@ def _plain(one: Linted) -> dict[str, Any]:
     }
 
 
-def _elsewhere_plain(host: str, job: Job, says: Said) -> dict[str, Any]:
+def _elsewhere_plain(
+    host: str,
+    job: Job,
+    says: Said,
+) -> dict[str, Any]:
     english = Words.of("kirikae.jobs")
-    told = {"says": says.to_plain(), "sentence": english.say(says)}
-    return {"host": host, "where": job.where, "job": job.says, **told}
+    told = {
+        "says": says.to_plain(),
+        "sentence": english.say(says),
+    }
+    return {
+        "host": host,
+        "where": job.where,
+        "job": job.says,
+        **told,
+    }

@@ -22,7 +22,11 @@ _A_BOX_FOR_EACH = "JB01"
 """Tells how many jobs stand in a file: each of them has a box of its own here."""
 
 
-def what_lives_there(here: Here, project: Project, speech: Speech) -> list[str]:
+def what_lives_there(
+    here: Here,
+    project: Project,
+    speech: Speech,
+) -> list[str]:
     """Whoever follows the list must not lose what only lies there."""
     told = [speech.say(said("console.retired.lives")), ""]
     try:
@@ -30,11 +34,15 @@ def what_lives_there(here: Here, project: Project, speech: Speech) -> list[str]:
         jobs = [each for bundle in bundles_of(here, project).every for each in _jobs(bundle)]
     except KirikaeError as error:
         return [*told, speech.say(said("console.retired.unknown", why=str(error)))]
-    gone = [each for each in found if each.code.startswith(_GONE_WITH_HOSTS)]
-    counted = [each for each in gone if each.code != _A_BOX_FOR_EACH or not jobs]
-    rows = [_box(each, speech) for each in counted]
+    rows = [_box(each, speech) for each in found if _has_a_box(each, bool(jobs))]
     rows += [speech.say(job) for job in jobs]
     return told + (rows or [speech.say(said("console.retired.none"))])
+
+
+def _has_a_box(finding: Finding, jobs_by_line: bool) -> bool:
+    """Where each job has a box of its own, their number has none."""
+    counted = finding.code == _A_BOX_FOR_EACH and jobs_by_line
+    return finding.code.startswith(_GONE_WITH_HOSTS) and not counted
 
 
 def _jobs(bundle: Bundle) -> Iterator[Said]:
@@ -42,11 +50,21 @@ def _jobs(bundle: Bundle) -> Iterator[Said]:
     found = Schedules(bundle)
     for job in found.jobs:
         at = job.line.at if job.line.number else job.where
-        yield said("console.retired.job", host=bundle.host, where=at, says=job.says)
+        yield said(
+            "console.retired.job",
+            host=bundle.host,
+            where=at,
+            says=job.says,
+        )
     for text in found.waiting:
         last = [line.text for line in text.numbered() if line.text.strip()][-1:]
         says = f"at: {last[0] if last else ''}"
-        yield said("console.retired.job", host=bundle.host, where=text.path, says=says)
+        yield said(
+            "console.retired.job",
+            host=bundle.host,
+            where=text.path,
+            says=says,
+        )
 
 
 def _box(finding: Finding, speech: Speech) -> str:
@@ -55,5 +73,10 @@ def _box(finding: Finding, speech: Speech) -> str:
     entry = catalogue().get(finding.code)
     japanese = speech.language == "ja" and entry is not None
     says = entry.title_ja if entry is not None and japanese else finding.says
-    blanks = {"code": finding.code, "where": finding.where, "hosts": hosts, "says": says}
+    blanks = {
+        "code": finding.code,
+        "where": finding.where,
+        "hosts": hosts,
+        "says": says,
+    }
     return speech.say(Said("console.retired.finding", blanks))

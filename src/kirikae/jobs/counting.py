@@ -47,8 +47,15 @@ class Count:
             name: float(len(getattr(self, name)))
             for name in ("missing", "extra", "late", "lost", "failed", "silent")
         }
-        sides = {"new": float(self.new), "old": float(self.old)}
-        return {"planned": float(self.planned), **sides, **counted}
+        sides = {
+            "new": float(self.new),
+            "old": float(self.old),
+        }
+        return {
+            "planned": float(self.planned),
+            **sides,
+            **counted,
+        }
 
 
 @dataclass(slots=True)
@@ -74,7 +81,12 @@ class Seen:
     log: Sequence[Logged] | None = None
 
 
-def counted(jobs: Sequence[Timed], seen: Seen, window: Window, late_s: float) -> Count:
+def counted(
+    jobs: Sequence[Timed],
+    seen: Seen,
+    window: Window,
+    late_s: float,
+) -> Count:
     """Everything of these jobs in this window."""
     rows = {(firing.job, firing.due): firing for firing in seen.firings}
     well = _were_well(seen.firings)
@@ -83,11 +95,34 @@ def counted(jobs: Sequence[Timed], seen: Seen, window: Window, late_s: float) ->
         planned = set(_planned(timed, window))
         for due in sorted(planned):
             tally.planned += 1
-            _one(tally, timed.job.id, due, rows.get((timed.job.id, due)), late_s, well, seen.owned)
-        _unplanned(tally, timed.job.id, planned, seen.firings, window)
+            _one(
+                tally,
+                timed.job.id,
+                due,
+                rows.get((timed.job.id, due)),
+                late_s,
+                well,
+                seen.owned,
+            )
+        _unplanned(
+            tally,
+            timed.job.id,
+            planned,
+            seen.firings,
+            window,
+        )
     if seen.log is not None:
-        tally.extra += _by_cron(jobs, seen, window)
-        tally.missing += _not_by_cron(jobs, rows, seen, window)
+        tally.extra += _by_cron(
+            jobs,
+            seen,
+            window,
+        )
+        tally.missing += _not_by_cron(
+            jobs,
+            rows,
+            seen,
+            window,
+        )
     silent = sorted(tally.due - tally.heard)
     return Count(
         tally.planned,
@@ -105,7 +140,11 @@ def counted(jobs: Sequence[Timed], seen: Seen, window: Window, late_s: float) ->
 def _planned(timed: Timed, window: Window) -> Iterator[int]:
     schedule = timed.entry.schedule
     if schedule is not None:
-        yield from timed.zone.dues(schedule, window.begin, window.end)
+        yield from timed.zone.dues(
+            schedule,
+            window.begin,
+            window.end,
+        )
 
 
 def _were_well(firings: Iterable[Firing]) -> Mapping[str, bool]:
@@ -135,10 +174,20 @@ def _one(
         if side is Owner.NEW and not skipped:
             tally.missing.append(named)
         return
-    _ran(tally, row, late_s, well)
+    _ran(
+        tally,
+        row,
+        late_s,
+        well,
+    )
 
 
-def _ran(tally: _Tally, row: Firing, late_s: float, well: Mapping[str, bool]) -> None:
+def _ran(
+    tally: _Tally,
+    row: Firing,
+    late_s: float,
+    well: Mapping[str, bool],
+) -> None:
     if row.side is Owner.OLD:
         tally.old += 1
         tally.heard.add(row.job)
@@ -156,7 +205,11 @@ def _ran(tally: _Tally, row: Firing, late_s: float, well: Mapping[str, bool]) ->
 
 
 def _unplanned(
-    tally: _Tally, job: str, planned: set[int], firings: Iterable[Firing], window: Window
+    tally: _Tally,
+    job: str,
+    planned: set[int],
+    firings: Iterable[Firing],
+    window: Window,
 ) -> None:
     """A row whose minute the crontab does not have: schedulers or guards read another one."""
     for firing in firings:
@@ -165,7 +218,11 @@ def _unplanned(
             tally.extra.append(firing.id)
 
 
-def _by_cron(jobs: Sequence[Timed], seen: Seen, window: Window) -> list[str]:
+def _by_cron(
+    jobs: Sequence[Timed],
+    seen: Seen,
+    window: Window,
+) -> list[str]:
     """cron runs a job of the new side's past any guard: it runs twice."""
     commands = {timed.job.command.strip(): timed.job.id for timed in jobs}
     assert seen.log is not None
@@ -187,11 +244,22 @@ def _not_by_cron(
     assert seen.log is not None
     begun = {(line.job or line.command, line.minute) for line in seen.log}
     for timed in jobs:
-        if timed.job.id in seen.owned:
-            continue
-        for due in _planned(timed, window):
-            row = rows.get((timed.job.id, due))
-            ran = row is not None and (row.runs or row.side is Owner.NEW)
-            names = (timed.job.id, timed.job.command.strip())
-            if not ran and not any((name, due) in begun for name in names):
-                yield firing_id(timed.job.id, due)
+        if timed.job.id not in seen.owned:
+            for due in _planned(timed, window):
+                if not _was_run(rows.get((timed.job.id, due))) and not _was_logged(
+                    timed,
+                    due,
+                    begun,
+                ):
+                    yield firing_id(timed.job.id, due)
+
+
+def _was_run(row: Firing | None) -> bool:
+    """Or is it the other side's own affair?"""
+    return row is not None and (bool(row.runs) or row.side is Owner.NEW)
+
+
+def _was_logged(timed: Timed, due: int, begun: set[tuple[str, int]]) -> bool:
+    """By its guard's line, or by its command."""
+    names = (timed.job.id, timed.job.command.strip())
+    return any((name, due) in begun for name in names)

@@ -31,22 +31,39 @@ class Logged:
     job: str | None
 
 
-def read_log(text: str, zone: Zone, now: int) -> Iterator[Logged]:
+def read_log(
+    text: str,
+    zone: Zone,
+    now: int,
+) -> Iterator[Logged]:
     """``zone``: in which times without an offset are.  ``now``: a minute of UTC, since such lines
     have no year; what would lie in the future is of the year before."""
     for line in text.splitlines():
         found = _CMD.fullmatch(line)
         if found is None:
             continue
-        minute = _minute(found["time"], zone, now)
+        minute = _minute(
+            found["time"],
+            zone,
+            now,
+        )
         if minute is None:
             continue
         command = found["command"].strip()
         guarded = _GUARDED.match(command)
-        yield Logged(minute, found["user"], command, guarded["job"] if guarded else None)
+        yield Logged(
+            minute,
+            found["user"],
+            command,
+            guarded["job"] if guarded else None,
+        )
 
 
-def _minute(text: str, zone: Zone, now: int) -> int | None:
+def _minute(
+    text: str,
+    zone: Zone,
+    now: int,
+) -> int | None:
     try:
         if text[0].isdigit():
             found = datetime.fromisoformat(text)

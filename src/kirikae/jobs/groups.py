@@ -33,7 +33,11 @@ class Ladder:
 
     def owned(self, share: int) -> list[str]:
         """The jobs that the new side has at this share; a larger one has them all, too."""
-        reached = zip(self.groups, self.shares, strict=True)
+        reached = zip(
+            self.groups,
+            self.shares,
+            strict=True,
+        )
         return [job for group, at in reached if at <= share for job in group]
 
     def share_of(self, owned: Iterable[str]) -> int:
@@ -57,7 +61,11 @@ class Ladder:
         return tuple(dict.fromkeys(reached))
 
 
-def ladder(jobs: Sequence[Job], order: Sequence[str], together: Sequence[Sequence[str]]) -> Ladder:
+def ladder(
+    jobs: Sequence[Job],
+    order: Sequence[str],
+    together: Sequence[Sequence[str]],
+) -> Ladder:
     """``order``: the most harmless first.  ``together``: what a person knows to be chained."""
     groups = sorted(chained(jobs, together), key=_harm(jobs, order))
     total = len(jobs)
@@ -78,7 +86,11 @@ def _rising(shares: Sequence[int]) -> tuple[int, ...]:
 class _Harm:
     """The place of a group: as named; else those that may be run again, then smaller groups."""
 
-    def __init__(self, jobs: Sequence[Job], order: Sequence[str]) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        order: Sequence[str],
+    ) -> None:
         self._named = {job: place for place, job in enumerate(order)}
         self._place = {job.id: place for place, job in enumerate(jobs)}
         self._fragile = {job.id for job in jobs if job.policy.on_crash is not OnCrash.RERUN}

@@ -67,7 +67,11 @@ class JobsMove(MoveSettings):
         description="IDs of jobs that move together, beside those that are seen to share a lock or "
         "a file",
     )
-    stays: tuple[Stays, ...] = Field(default=(), strict=False, description="jobs that do not move")
+    stays: tuple[Stays, ...] = Field(
+        default=(),
+        strict=False,
+        description="jobs that do not move",
+    )
     bake: Seconds = Field(
         default=86_400.0,
         description="least time at each share, and before the first step",

@@ -30,7 +30,12 @@ def unknown(settings: JobsMove, jobs: Jobs) -> list[str]:
     return [job for job in dict.fromkeys(named) if job not in set(jobs.ids)]
 
 
-def judged(settings: JobsMove, move: Move, count: Count, left_s: float) -> tuple[Verdict, Said]:
+def judged(
+    settings: JobsMove,
+    move: Move,
+    count: Count,
+    left_s: float,
+) -> tuple[Verdict, Said]:
     """What harms is told at once; what is well has to last."""
     harm = _harm(settings, count)
     if harm is not None:
@@ -39,18 +44,34 @@ def judged(settings: JobsMove, move: Move, count: Count, left_s: float) -> tuple
         # It would run twice as soon as it is handed over, in whichever step that is.
         return Verdict.UNSURE, said("jobs.judge.silent", jobs=_some(count.silent))
     if not move.share and move.phase is Phase.RUNNING:
-        return _ready(count, left_s, bool(settings.bake))
+        return _ready(
+            count,
+            left_s,
+            bool(settings.bake),
+        )
     if left_s > 0:
-        return Verdict.UNSURE, said("jobs.judge.bakes", seconds=left_s, **_blanks(count))
+        return Verdict.UNSURE, said(
+            "jobs.judge.bakes",
+            seconds=left_s,
+            **_blanks(count),
+        )
     if not count.new and settings.bake:
         return Verdict.UNSURE, said("jobs.judge.none_due", **_blanks(count))
     return Verdict.PASS, said("jobs.judge.well", **_blanks(count))
 
 
-def _ready(count: Count, left_s: float, watched: bool) -> tuple[Verdict, Said]:
+def _ready(
+    count: Count,
+    left_s: float,
+    watched: bool,
+) -> tuple[Verdict, Said]:
     """Schedulers and guards are there."""
     if left_s > 0:
-        return Verdict.UNSURE, said("jobs.judge.listens", seconds=left_s, old=count.old)
+        return Verdict.UNSURE, said(
+            "jobs.judge.listens",
+            seconds=left_s,
+            old=count.old,
+        )
     if not count.old and watched:
         return Verdict.UNSURE, said("jobs.judge.none_heard")
     return Verdict.PASS, said("jobs.judge.ready", old=count.old)
@@ -64,10 +85,19 @@ def _harm(settings: JobsMove, count: Count) -> Said | None:
         ("failed", count.failed),
     ):
         if found:
-            return said(f"jobs.judge.{key}", n=len(found), firings=_some(found))
+            return said(
+                f"jobs.judge.{key}",
+                n=len(found),
+                firings=_some(found),
+            )
     if len(count.late) > settings.late_at_most * count.new:
         late = _some(count.late)
-        return said("jobs.judge.late", n=len(count.late), seconds=settings.late, firings=late)
+        return said(
+            "jobs.judge.late",
+            n=len(count.late),
+            seconds=settings.late,
+            firings=late,
+        )
     return None
 
 
@@ -77,41 +107,96 @@ def _some(names: Sequence[str]) -> list[str]:
 
 
 def _blanks(count: Count) -> dict[str, int]:
-    return {"planned": count.planned, "new": count.new, "old": count.old, "late": len(count.late)}
+    return {
+        "planned": count.planned,
+        "new": count.new,
+        "old": count.old,
+        "late": len(count.late),
+    }
 
 
-def prospects(settings: JobsMove, ladder: Ladder, plan: Sequence[int]) -> Prospects:
+def prospects(
+    settings: JobsMove,
+    ladder: Ladder,
+    plan: Sequence[int],
+) -> Prospects:
     """Which jobs each step hands over."""
     steps = []
     before: list[str] = []
     for share in plan:
         owned = ladder.owned(share)
         jobs = [job for job in owned if job not in set(before)]
-        says = said("jobs.prospect.step", n=len(jobs), jobs=_some(jobs), seconds=settings.bake)
-        steps.append(Prospect(share, settings.bake, (says,), {"jobs": jobs}))
+        says = said(
+            "jobs.prospect.step",
+            n=len(jobs),
+            jobs=_some(jobs),
+            seconds=settings.bake,
+        )
+        steps.append(
+            Prospect(
+                share,
+                settings.bake,
+                (says,),
+                {"jobs": jobs},
+            )
+        )
         before = owned
     return Prospects(tuple(steps))
 
 
 def facts(
-    settings: JobsMove, ladder: Ladder, found: int | None, owned: Sequence[str]
+    settings: JobsMove,
+    ladder: Ladder,
+    found: int | None,
+    owned: Sequence[str],
 ) -> list[Fact]:
     """The share, who has what, and what stays with its reason."""
     every = sum(len(group) for group in ladder.groups)
     chained = [list(group) for group in ladder.groups if len(group) > 1]
     stays = [
-        {"job": each.job, "reason": each.reason, "until": str(each.until)}
+        {
+            "job": each.job,
+            "reason": each.reason,
+            "until": str(each.until),
+        }
         for each in settings.stays
     ]
     told = [
-        Fact("found_share", found, said("jobs.fact.share", share=found)),
-        Fact("owned", list(owned), said("jobs.fact.owned", n=len(owned), all=every)),
-        Fact("chained", chained, _chained(chained)),
+        Fact(
+            "found_share",
+            found,
+            said("jobs.fact.share", share=found),
+        ),
+        Fact(
+            "owned",
+            list(owned),
+            said(
+                "jobs.fact.owned",
+                n=len(owned),
+                all=every,
+            ),
+        ),
+        Fact(
+            "chained",
+            chained,
+            _chained(chained),
+        ),
         Fact("stays", stays),
     ]
     for each in settings.stays:
-        says = said("jobs.fact.stays", job=each.job, reason=each.reason, until=str(each.until))
-        told.append(Fact(f"stays.{each.job}", str(each.until), says))
+        says = said(
+            "jobs.fact.stays",
+            job=each.job,
+            reason=each.reason,
+            until=str(each.until),
+        )
+        told.append(
+            Fact(
+                f"stays.{each.job}",
+                str(each.until),
+                says,
+            )
+        )
     return told
 
 
@@ -130,7 +215,11 @@ def told(evidence: Evidence) -> Told | None:
     return Told(said("jobs.told.line", **blanks), said("jobs.told.sentence", **blanks))
 
 
-def removal(move: Move, settings: JobsMove, moving: Sequence[Timed]) -> Said:
+def removal(
+    move: Move,
+    settings: JobsMove,
+    moving: Sequence[Timed],
+) -> Said:
     """A Markdown checklist: every line of the crontab that is not needed any more, by its place."""
     lines = [
         f"- [ ] {timed.job.source}: `{timed.entry.when} {timed.entry.raw_command}`"

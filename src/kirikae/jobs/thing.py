@@ -84,14 +84,28 @@ class JobsThing:
         settings = self._settings
         zone = zone_of(settings.time_zone)
         text = read_text(str(self._folder / settings.crontab))
-        table = read_table(text, settings.rules, settings.system)
+        table = read_table(
+            text,
+            settings.rules,
+            settings.system,
+        )
         if table.ignored:
             lines = ", ".join(str(fault.line) for fault in table.faults)
             raise NoCrontab(
                 f"cron ignores {settings.crontab} as a whole because of line {lines}: "
                 f"`kirikae jobs lint {settings.crontab}` says why"
             )
-        return _Tab(table, jobs_of(table, text, settings.named, zone, settings.crontab), zone)
+        return _Tab(
+            table,
+            jobs_of(
+                table,
+                text,
+                settings.named,
+                zone,
+                settings.crontab,
+            ),
+            zone,
+        )
 
     @cached_property
     def moving(self) -> list[Timed]:
@@ -106,7 +120,11 @@ class JobsThing:
     def ladder(self) -> Ladder:
         """Groups in their order."""
         jobs = [timed.job for timed in self.moving]
-        return ladder(jobs, self._settings.order, self._settings.groups)
+        return ladder(
+            jobs,
+            self._settings.order,
+            self._settings.groups,
+        )
 
     @property
     def subject(self) -> str:
@@ -125,12 +143,21 @@ class JobsThing:
                 f"{move.name}: there is no job {', '.join(unknown)} in {self._settings.crontab}; "
                 "mend `stays`, `order` or `groups`"
             )
-        self.ledger.own(self._ids(), Owner.OLD, only_new=True)
+        self.ledger.own(
+            self._ids(),
+            Owner.OLD,
+            only_new=True,
+        )
 
     def start(self, move: Move) -> None:
         self.prepare(move)
 
-    def shift(self, name: str, share: int, expected: tuple[int, ...] | None) -> None:
+    def shift(
+        self,
+        name: str,
+        share: int,
+        expected: tuple[int, ...] | None,
+    ) -> None:
         """One call hands over, one takes back: at no moment has a job two owners."""
         found = self.found()
         if expected is not None and found not in expected:
@@ -152,7 +179,11 @@ class JobsThing:
         """The ledger is kept, and so are the owners; guards are taken away by hand, afterwards."""
 
     def discard(self, move: Move) -> None:
-        self.shift(move.name, 0, None)
+        self.shift(
+            move.name,
+            0,
+            None,
+        )
 
     def _ids(self) -> list[str]:
         return [timed.job.id for timed in self.moving]
@@ -167,14 +198,32 @@ class JobsThing:
         found = self.found()
         schedulers = self._schedulers()
         if schedulers is not None:
-            return Evidence(Verdict.UNSURE, schedulers, found)
+            return Evidence(
+                Verdict.UNSURE,
+                schedulers,
+                found,
+            )
         window = self._window(move)
         log = self._log()
         if isinstance(log, Said):
-            return Evidence(Verdict.UNSURE, log, found)
+            return Evidence(
+                Verdict.UNSURE,
+                log,
+                found,
+            )
         count = self._count(window, log)
-        verdict, reason = telling.judged(self._settings, move, count, self._left_s(move))
-        return Evidence(verdict, reason, found, count.figures())
+        verdict, reason = telling.judged(
+            self._settings,
+            move,
+            count,
+            self._left_s(move),
+        )
+        return Evidence(
+            verdict,
+            reason,
+            found,
+            count.figures(),
+        )
 
     def _schedulers(self) -> Said | None:
         """Why nothing can be said yet: no scheduler admits the table's minutes."""
@@ -185,7 +234,11 @@ class JobsThing:
         if mark is None:
             return said("jobs.judge.no_scheduler", table=self._settings.named)
         if mark.serial != self.tab.jobs.serial:
-            return said("jobs.judge.serial", found=mark.serial, wanted=self.tab.jobs.serial)
+            return said(
+                "jobs.judge.serial",
+                found=mark.serial,
+                wanted=self.tab.jobs.serial,
+            )
         silent = self._minute() - mark.minute
         if silent > _SCHEDULERS_SILENT_MIN:
             return said("jobs.judge.scheduler_silent", seconds=silent * 60)
@@ -209,14 +262,32 @@ class JobsThing:
         begin = max(int(self._stepped_at(move) // 60) + 1, end - _AT_MOST_MIN)
         return Window(begin, max(begin, end))
 
-    def _count(self, window: Window, log: Sequence[Logged] | None) -> Count:
-        seen = Seen(self._firings(window), frozenset(self._owned()), log)
-        return counted(self.moving, seen, window, self._settings.late)
+    def _count(
+        self,
+        window: Window,
+        log: Sequence[Logged] | None,
+    ) -> Count:
+        seen = Seen(
+            self._firings(window),
+            frozenset(self._owned()),
+            log,
+        )
+        return counted(
+            self.moving,
+            seen,
+            window,
+            self._settings.late,
+        )
 
     def _firings(self, window: Window) -> list[Firing]:
         """And those before, by which a failure is told from an old one."""
         begin = window.begin - _AT_MOST_MIN
-        return self.ledger.history(None, begin, window.end, _MOST_FIRINGS)
+        return self.ledger.history(
+            None,
+            begin,
+            window.end,
+            _MOST_FIRINGS,
+        )
 
     def _log(self) -> list[Logged] | Said | None:
         """None: the project file names none."""
@@ -226,8 +297,18 @@ class JobsThing:
         try:
             text = self._log_text(named)
         except (HostSilent, CommandFailed, NoCrontab) as error:
-            return said("jobs.judge.no_log", log=named, why=str(error))
-        return list(read_log(text, self.tab.zone, self._minute()))
+            return said(
+                "jobs.judge.no_log",
+                log=named,
+                why=str(error),
+            )
+        return list(
+            read_log(
+                text,
+                self.tab.zone,
+                self._minute(),
+            )
+        )
 
     def _log_text(self, named: str) -> str:
         if not named.startswith("ssh://"):
@@ -242,33 +323,87 @@ class JobsThing:
         try:
             tab = self.tab
         except (NoCrontab, NoTable) as error:
-            return [self._finding("JM01", self._settings.crontab, str(error))]
+            return [
+                self._finding(
+                    "JM01",
+                    self._settings.crontab,
+                    str(error),
+                )
+            ]
         found = []
         for job in telling.unknown(self._settings, tab.jobs):
-            found.append(self._finding("JM02", job, f"there is no job {job}"))
+            found.append(
+                self._finding(
+                    "JM02",
+                    job,
+                    f"there is no job {job}",
+                )
+            )
         today = datetime.fromtimestamp(self._clock(), UTC).date()
         for stays in self._settings.stays:
             if stays.until < today:
                 says = f"{stays.job} was to stay until {stays.until}: {stays.reason}"
-                found.append(self._finding("JM03", stays.job, says))
+                found.append(
+                    self._finding(
+                        "JM03",
+                        stays.job,
+                        says,
+                    )
+                )
         for timed in tab.jobs.timed:
             if timed.entry.schedule is None:
                 says = f"@reboot in line {timed.entry.line}: {timed.job.command}"
-                found.append(self._finding("JM04", timed.job.id, says))
+                found.append(
+                    self._finding(
+                        "JM04",
+                        timed.job.id,
+                        says,
+                    )
+                )
             elif timed.entry.variables.get("MAILTO"):
                 mailto = timed.entry.variables["MAILTO"]
                 says = f"line {timed.entry.line} tells {mailto} by mail"
-                found.append(self._finding("JM05", timed.job.id, says))
+                found.append(
+                    self._finding(
+                        "JM05",
+                        timed.job.id,
+                        says,
+                    )
+                )
         return found
 
-    def _finding(self, code: str, where: str, says: str) -> Finding:
-        return CATALOGUE[code].found(where, says, [Trace("", self._settings.crontab, says)])
+    def _finding(
+        self,
+        code: str,
+        where: str,
+        says: str,
+    ) -> Finding:
+        return CATALOGUE[code].found(
+            where,
+            says,
+            [
+                Trace(
+                    "",
+                    self._settings.crontab,
+                    says,
+                )
+            ],
+        )
 
     def prospects(self) -> Prospects:
-        return telling.prospects(self._settings, self.ladder, self.plan())
+        return telling.prospects(
+            self._settings,
+            self.ladder,
+            self.plan(),
+        )
 
     def facts(self, move: Move | None) -> list[Fact]:
-        return telling.facts(self._settings, self.ladder, self.found(), self._owned())
+        return telling.facts(
+            self._settings,
+            self.ladder,
+            self.found(),
+            self._owned(),
+        )
 
     def recorded(self, move: Move) -> Evidence | None:
         """The ledger is the record."""
@@ -292,7 +427,11 @@ class JobsThing:
             raise StillRuns("not all jobs that move are the new side's")
 
     def removal(self, move: Move) -> Said:
-        return telling.removal(move, self._settings, self.moving)
+        return telling.removal(
+            move,
+            self._settings,
+            self.moving,
+        )
 
 
 CATALOGUE = load("kirikae.jobs")

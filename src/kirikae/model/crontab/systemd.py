@@ -34,24 +34,26 @@ def crontab_times(calendar: str) -> tuple[str, str | None] | None:
     """(five time fields, its own zone); None: a crontab has no such form."""
     text = _WORDS.get(calendar.strip().lower(), calendar.strip())
     found = _FORM.fullmatch(text)
-    if found is None or not text:
+    if found is None or not any(found.group("month", "hour", "weekdays")):
         return None
-    day_given = found["month"] is not None
-    time_given = found["hour"] is not None
-    if not (day_given or time_given or found["weekdays"]):
-        return None
-    fields = [
-        _field(found["minute"] if time_given else "0", MINUTE),
-        _field(found["hour"] if time_given else "0", HOUR),
-        _field(found["day"] if day_given else "*", DAY),
-        _field(found["month"] if day_given else "*", MONTH),
-        _field(found["weekdays"] or "*", WEEKDAY),
-    ]
-    words = [field for field in fields if field is not None]
-    if len(words) < len(fields) or (words[2] != "*" and words[4] != "*"):
+    words = _fields(found)
+    if words is None or (words[2] != "*" and words[4] != "*"):
         # A crontab takes either of day and weekday; a timer wants both.
         return None
     return " ".join(words), found["zone"]
+
+
+def _fields(found: re.Match[str]) -> list[str] | None:
+    """A time that is not given is midnight, a day that is not given every day."""
+    fields = [
+        _field(found["minute"] or "0", MINUTE),
+        _field(found["hour"] or "0", HOUR),
+        _field(found["day"] or "*", DAY),
+        _field(found["month"] or "*", MONTH),
+        _field(found["weekdays"] or "*", WEEKDAY),
+    ]
+    words = [field for field in fields if field is not None]
+    return words if len(words) == len(fields) else None
 
 
 def _field(text: str, span: Span) -> str | None:
@@ -62,20 +64,23 @@ def _field(text: str, span: Span) -> str | None:
 
 def _item(text: str, span: Span) -> str | None:
     found = _ITEM.fullmatch(text)
-    if found is None:
+    if found is None or found["step"] == "0":
         return None
     step = f"/{int(found['step'])}" if found["step"] else ""
-    if step == "/0":
-        return None
     if found["star"]:
         return f"*{step}"
     first = _value(found["first"], span)
-    last = _value(found["last"], span) if found["last"] else None
-    if first is None or (found["last"] and last is None):
+    last = _last(found, first, span)
+    if first is None or last is None or first > last:
         return None
-    if last is not None:
-        return f"{first}-{last}{step}" if first <= last else None
-    return f"{first}-{span.high}{step}" if step else str(first)
+    return str(first) if first == last and not step else f"{first}-{last}{step}"
+
+
+def _last(found: re.Match[str], first: int | None, span: Span) -> int | None:
+    """A step without an end goes on to the highest value."""
+    if found["last"]:
+        return _value(found["last"], span)
+    return span.high if found["step"] else first
 
 
 def _value(word: str, span: Span) -> int | None:
