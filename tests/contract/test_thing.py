@@ -13,6 +13,9 @@ import pytest
 
 from kirikae.aws.session import Aws
 from kirikae.console import kinds
+from kirikae.jobs.job import Owner
+from kirikae.jobs.ledger import Ledger, Mark
+from kirikae.jobs.sqlite_rows import sqlite_ledger
 from kirikae.model.evidence import Verdict
 from kirikae.model.move import Move, Phase
 from kirikae.model.said import LANGUAGES, Said, Words, said
@@ -23,6 +26,7 @@ from kirikae.move.kind import Bench, Thing
 from kirikae.move.sqlite_store import SqliteStore
 from tests.conftest import WEB_IMAGE
 from tests.consumers import Hosts
+from tests.contract.test_ledger import TOKEN, served
 from tests.pace import eventually
 from tests.shop import Shop
 from tests.tidy import gone
@@ -192,9 +196,55 @@ def _workers(folder: Path, queued: Queued, monkeypatch: pytest.MonkeyPatch) -> C
 ENGINE = [pytest.mark.engine, pytest.mark.shares]
 
 
+JOBS_PROJECT = """\
+service: shop
+environment: test
+account: "123456789012"
+fleets:
+  old: {target_group: thing-a}
+  new: {cluster: thing, ecs_service: b, target_group: thing-b}
+moves:
+  web:
+    kind: jobs
+    crontab: batch
+    ledger: "LEDGER"
+    token_file: token
+    plan: ["10%", "50%", "100%"]
+    bake: 0s
+"""
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[tuple[str, Ledger]]:
+    """One that another process owns: here a thread."""
+    book = sqlite_ledger(tmp_path / "jobs.db")
+    with served(book) as url:
+        yield url, book
+    book.close()
+
+
+def _jobs(folder: Path, url: str, book: Ledger) -> Case:
+    """Ten jobs, and a scheduler that has just been heard."""
+    lines = [f"# kirikae: id=j{number}\n{number} 4 * * * true\n" for number in range(10)]
+    (folder / "batch").write_text("".join(lines))
+    (folder / "token").write_text(f"{TOKEN}\n")
+    book.raise_mark("batch", Mark(0, int(time.time() // 60) + 60))
+    project = kinds.read_project(JOBS_PROJECT.replace("LEDGER", url), "kirikae.yml")
+    journal = Journal(SqliteStore(folder / "state.db"), "test", "shop", "me", "here")
+    settings = project.moves[NAME]
+    bench = Bench(NAME, project, None, journal, time.time, folder)
+
+    def turn(share: int) -> None:
+        book.own([f"j{number}" for number in range(10)], Owner.OLD)
+        book.own([f"j{number}" for number in range(share // 100)], Owner.NEW)
+
+    return Case(kinds.kind_of(settings).open(settings, bench), journal, turn, kinds.words())
+
+
 @pytest.fixture(
     params=[
         "world",
+        "jobs",
         pytest.param("traffic", marks=ENGINE),
         pytest.param("workers", marks=ENGINE),
     ]
@@ -204,6 +254,8 @@ def case(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         return _world(tmp_path)
     if request.param == "workers":
         return _workers(tmp_path, request.getfixturevalue("queued"), monkeypatch)
+    if request.param == "jobs":
+        return _jobs(tmp_path, *request.getfixturevalue("ledger"))
     return _traffic(tmp_path, request.getfixturevalue("shop"), monkeypatch)
 
 

@@ -40,7 +40,8 @@ def jobs() -> None:
 
 
 @jobs.command("lint")
-@FILE
+@click.argument("file", type=click.Path(allow_dash=True), required=False)
+@click.option("--survey", is_flag=True, help="Every crontab that the survey has collected.")
 @DIALECT
 @ZONE
 @SYSTEM
@@ -48,12 +49,25 @@ def jobs() -> None:
 @JSON
 @click.pass_obj
 def lint(
-    here: Here, file: str, dialect: str, zone: str, system: bool | None, lang: str | None
+    here: Here,
+    file: str | None,
+    survey: bool,
+    dialect: str,
+    zone: str,
+    system: bool | None,
+    lang: str | None,
 ) -> Answer:
     """What every odd line of the crontab FILE really means (exit code 6: some are odd).
 
-    FILE may be - for the standard input.
+    FILE may be - for the standard input.  With --survey instead: every crontab of every host, by
+    its own cron's rules and in its own zone, and what else runs there by time.
     """
+    if survey is (file is not None):
+        raise NoCrontab("name a crontab, or --survey for those that the survey has collected")
+    if file is None:
+        from kirikae.console.jobs_survey import lint_survey
+
+        return lint_survey(here, lang)
     crontab = read(file, Dialect(dialect), system)
     notes = notes_of(crontab, zone_of(zone), int(time.time() // 60))
     speech = speech_of(here, lang)

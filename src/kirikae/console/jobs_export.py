@@ -29,7 +29,11 @@ from kirikae.model.said import Words, said
     required=True,
     help="EventBridge Scheduler (a zone for each schedule), or rules of an event bus (UTC).",
 )
-@click.option("--worker", is_flag=True, help="kirikae's worker runs the commands.")
+@click.option(
+    "--worker",
+    is_flag=True,
+    help="kirikae's worker runs the commands.",
+)
 @DIALECT
 @ZONE
 @SYSTEM
@@ -51,19 +55,40 @@ def export(
     It prints and changes nothing, so it has no --dry-run.  The minutes are exactly cron's, but for
     those that are told.
     """
-    crontab = read(file, Dialect(dialect), system)
-    wish = Wish(Service(target), zone_of(zone), int(time.time() // 60), worker)
+    crontab = read(
+        file,
+        Dialect(dialect),
+        system,
+    )
+    wish = Wish(
+        Service(target),
+        zone_of(zone),
+        int(time.time() // 60),
+        worker,
+    )
     entries = () if crontab.unread else crontab.table.entries
     found = exported(entries, wish)
     speech = speech_of(here, lang)
     lines = [line for one in found for line in _lines(one, speech)]
     refused = any(one.refused is not None for one in found)
-    plain = {"file": file, "target": target, "jobs": [_plain(one) for one in found]}
-    return Answer(plain, lines, Exit.FOUND if refused else Exit.DONE)
+    plain = {
+        "file": file,
+        "target": target,
+        "jobs": [_plain(one) for one in found],
+    }
+    return Answer(
+        plain,
+        lines,
+        Exit.FOUND if refused else Exit.DONE,
+    )
 
 
 def _lines(one: Export, speech: Speech) -> Iterator[str]:
-    when = said("jobs.export.line", line=one.entry.line, when=one.entry.when)
+    when = said(
+        "jobs.export.line",
+        line=one.entry.line,
+        when=one.entry.when,
+    )
     yield f"{speech.say(when)}  {one.entry.command}"
     if one.refused is not None:
         yield "    " + speech.say(said("jobs.export.refused", why=one.refused))
@@ -91,9 +116,16 @@ def _plain(one: Export) -> dict[str, Any]:
         "schedules": schedules,
         "until": one.until,
         "warnings": [
-            {"says": each.to_plain(), "sentence": english.say(each)} for each in one.warnings
+            {
+                "says": each.to_plain(),
+                "sentence": english.say(each),
+            }
+            for each in one.warnings
         ],
         "refused": None
         if one.refused is None
-        else {"says": one.refused.to_plain(), "sentence": english.say(one.refused)},
+        else {
+            "says": one.refused.to_plain(),
+            "sentence": english.say(one.refused),
+        },
     }

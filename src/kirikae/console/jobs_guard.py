@@ -24,7 +24,12 @@ from kirikae.model.errors import Exit
 from kirikae.model.said import said
 
 FILE = click.argument("file", type=click.Path(dir_okay=False))
-JOB = click.option("--job", "only", multiple=True, help="Only this job, by its ID; repeatable.")
+JOB = click.option(
+    "--job",
+    "only",
+    multiple=True,
+    help="Only this job, by its ID; repeatable.",
+)
 REVIEWED = click.option(
     "--reviewed",
     metavar="DIGEST",
@@ -60,8 +65,17 @@ class _Order:
 @SYSTEM
 @NAME
 @JOB
-@click.option("--guard", default=GUARD, show_default=True, help="The guard's path on the host.")
-@click.option("--conf", default="", help="Where the guard finds the ledger, on the host.")
+@click.option(
+    "--guard",
+    default=GUARD,
+    show_default=True,
+    help="The guard's path on the host.",
+)
+@click.option(
+    "--conf",
+    default="",
+    help="Where the guard finds the ledger, on the host.",
+)
 @click.option(
     "--unreachable",
     type=click.Choice(["open", "closed"]),
@@ -93,12 +107,44 @@ def wrap(
     Shows the diff and its digest; `--reviewed DIGEST` writes exactly that, and keeps the former
     file.  A file that cron ignores is refused.
     """
-    crontab, text = _live(here, file, dialect, system, lang)
-    jobs = jobs_of(crontab.table, text, name or Path(file).name, zone_of(zone), file)
-    manner = Manner(guard, conf, frozenset(only), unreachable or "")
+    crontab, text = _live(
+        here,
+        file,
+        dialect,
+        system,
+        lang,
+    )
+    jobs = jobs_of(
+        crontab.table,
+        text,
+        name or Path(file).name,
+        zone_of(zone),
+        file,
+    )
+    manner = Manner(
+        guard,
+        conf,
+        frozenset(only),
+        unreachable or "",
+    )
     _assert_known(only, jobs.ids)
-    edit = wrapped(text, crontab.table, jobs, manner)
-    return _carry_out(edit, _Order(here, file, "wrap", reviewed, dry_run, lang))
+    edit = wrapped(
+        text,
+        crontab.table,
+        jobs,
+        manner,
+    )
+    return _carry_out(
+        edit,
+        _Order(
+            here,
+            file,
+            "wrap",
+            reviewed,
+            dry_run,
+            lang,
+        ),
+    )
 
 
 @click.command("unwrap")
@@ -125,22 +171,56 @@ def unwrap(
 
     Shows the diff and its digest; `--reviewed DIGEST` writes exactly that.
     """
-    crontab = read(file, Dialect(dialect), system)
-    edit = unwrapped(read_text(file), crontab.table, frozenset(only))
-    return _carry_out(edit, _Order(here, file, "unwrap", reviewed, dry_run, lang))
+    crontab = read(
+        file,
+        Dialect(dialect),
+        system,
+    )
+    edit = unwrapped(
+        read_text(file),
+        crontab.table,
+        frozenset(only),
+    )
+    return _carry_out(
+        edit,
+        _Order(
+            here,
+            file,
+            "unwrap",
+            reviewed,
+            dry_run,
+            lang,
+        ),
+    )
 
 
 def _live(
-    here: Here, file: str, dialect: str, system: bool | None, lang: str | None
+    here: Here,
+    file: str,
+    dialect: str,
+    system: bool | None,
+    lang: str | None,
 ) -> tuple[Crontab, str]:
     """Raises NoCrontab for one that cron passes over."""
-    crontab = read(file, Dialect(dialect), system)
+    crontab = read(
+        file,
+        Dialect(dialect),
+        system,
+    )
     speech = speech_of(here, lang)
     if crontab.unread:
         raise NoCrontab(speech.say(said("jobs.wrap.unread", file=file)))
     if crontab.table.ignored:
         lines = [fault.line for fault in crontab.table.faults]
-        raise NoCrontab(speech.say(said("jobs.wrap.ignored", file=file, lines=lines)))
+        raise NoCrontab(
+            speech.say(
+                said(
+                    "jobs.wrap.ignored",
+                    file=file,
+                    lines=lines,
+                )
+            )
+        )
     return crontab, read_text(file)
 
 
@@ -152,12 +232,26 @@ def _assert_known(only: tuple[str, ...], known: list[str]) -> None:
 
 def _carry_out(edit: Edit, order: _Order) -> Answer:
     speech = speech_of(order.here, order.lang)
-    left = [speech.say(said("jobs.wrap.left", line=line.line, why=line.why)) for line in edit.left]
+    left = [
+        speech.say(
+            said(
+                "jobs.wrap.left",
+                line=line.line,
+                why=line.why,
+            )
+        )
+        for line in edit.left
+    ]
     plain = {
         "file": order.file,
         "jobs": list(edit.jobs),
         "left": [
-            {"line": line.line, "text": line.text, "why": line.why.to_plain()} for line in edit.left
+            {
+                "line": line.line,
+                "text": line.text,
+                "why": line.why.to_plain(),
+            }
+            for line in edit.left
         ],
         "digest": edit.digest,
     }
@@ -169,16 +263,43 @@ def _carry_out(edit: Edit, order: _Order) -> Answer:
         review = speech.say(said("jobs.wrap.review", digest=edit.digest))
         outcome = "dry run" if order.dry_run else ""
         code = Exit.DONE if order.dry_run else Exit.WAITING
-        return Answer({**plain, "diff": diff}, [*diff, *left, review], code, outcome)
+        return Answer(
+            {
+                **plain,
+                "diff": diff,
+            },
+            [*diff, *left, review],
+            code,
+            outcome,
+        )
     if order.reviewed != edit.digest:
         raise NotReviewed(speech.say(said("jobs.wrap.other", digest=order.reviewed)))
     order.here.assert_may_change(f"jobs {order.verb}")
-    kept = _write(order.here, order.file, edit)
-    told = said("jobs.wrap.written", file=order.file, n=len(edit.jobs), kept=str(kept))
-    return Answer({**plain, "kept": str(kept)}, [*diff, *left, speech.say(told)])
+    kept = _write(
+        order.here,
+        order.file,
+        edit,
+    )
+    told = said(
+        "jobs.wrap.written",
+        file=order.file,
+        n=len(edit.jobs),
+        kept=str(kept),
+    )
+    return Answer(
+        {
+            **plain,
+            "kept": str(kept),
+        },
+        [*diff, *left, speech.say(told)],
+    )
 
 
-def _write(here: Here, file: str, edit: Edit) -> Path:
+def _write(
+    here: Here,
+    file: str,
+    edit: Edit,
+) -> Path:
     """The former file is kept outside of cron's folders, where cron would run it, too."""
     path = Path(file).resolve()
     raw = path.read_bytes()
@@ -190,5 +311,10 @@ def _write(here: Here, file: str, edit: Edit) -> Path:
     found = path.stat()
     # cron looks at owner and mode as soon as the file is there.
     owner = (found.st_uid, found.st_gid)
-    write_durably(path, edit.after, stat.S_IMODE(found.st_mode), owner)
+    write_durably(
+        path,
+        edit.after,
+        stat.S_IMODE(found.st_mode),
+        owner,
+    )
     return kept

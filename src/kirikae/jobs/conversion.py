@@ -73,7 +73,11 @@ def _export(entry: Entry, wish: Wish) -> Export:
         return Export(entry, refused=why)
     zone = _zone_of(entry, wish)
     try:
-        pieces = _pieces(entry, wish, zone)
+        pieces = _pieces(
+            entry,
+            wish,
+            zone,
+        )
     except TooHard as error:
         return Export(entry, refused=error.why)
     expressions = tuple(piece.expression() for piece in pieces)
@@ -85,7 +89,14 @@ def _export(entry: Entry, wish: Wish) -> Export:
         expressions,
         zone.name if wish.service is Service.SCHEDULER else None,
         min(years, default=None),
-        tuple(_warnings(entry, wish, zone, pieces)),
+        tuple(
+            _warnings(
+                entry,
+                wish,
+                zone,
+                pieces,
+            )
+        ),
     )
 
 
@@ -106,7 +117,11 @@ def _refused(entry: Entry, wish: Wish) -> Said | None:
     return said("jobs.export.shell", names=own) if own else None
 
 
-def _pieces(entry: Entry, wish: Wish, zone: Zone) -> list[Piece]:
+def _pieces(
+    entry: Entry,
+    wish: Wish,
+    zone: Zone,
+) -> list[Piece]:
     """Raises TooHard."""
     assert entry.schedule is not None
     days = Days.of(entry.schedule)
@@ -115,7 +130,14 @@ def _pieces(entry: Entry, wish: Wish, zone: Zone) -> list[Piece]:
     offset = _fixed_offset(zone, wish.now)
     if offset is None:
         raise TooHard(said("jobs.export.clock_changes", zone=zone.name))
-    return list(shifted(entry.schedule, days, offset, zone.wall(wish.now).year))
+    return list(
+        shifted(
+            entry.schedule,
+            days,
+            offset,
+            zone.wall(wish.now).year,
+        )
+    )
 
 
 def _fixed_offset(zone: Zone, now: int) -> int | None:
@@ -138,7 +160,12 @@ class _Differences:
     extra: list[int] = field(default_factory=list)
 
 
-def _warnings(entry: Entry, wish: Wish, zone: Zone, pieces: Sequence[Piece]) -> Iterator[Said]:
+def _warnings(
+    entry: Entry,
+    wish: Wish,
+    zone: Zone,
+    pieces: Sequence[Piece],
+) -> Iterator[Said]:
     assert entry.schedule is not None
     if len(pieces) > 1 and any(piece.meets for piece in pieces):
         yield said("jobs.export.meets")
@@ -149,17 +176,30 @@ def _warnings(entry: Entry, wish: Wish, zone: Zone, pieces: Sequence[Piece]) -> 
         begin = change - DAY_MIN
         end = change + DAY_MIN
         by_cron = set(zone.dues(entry.schedule, begin, end))
-        by_aws: set[int] = set()
-        for piece in pieces:
-            read = read_expression(piece.expression(), Service.SCHEDULER)
-            assert isinstance(read, Cron), read
-            by_aws.update(dues(read, zone, begin, end))
+        by_aws = _by_aws(pieces, zone, begin, end)
         found.missing += sorted(by_cron - by_aws)
         found.extra += sorted(by_aws - by_cron)
     if found.missing:
         yield _differs("jobs.export.missing", found.missing, zone)
     if found.extra:
         yield _differs("jobs.export.extra", found.extra, zone)
+
+
+def _by_aws(pieces: Sequence[Piece], zone: Zone, begin: int, end: int) -> set[int]:
+    """All minutes of UTC in [begin, end) in which one of them is due."""
+    found: set[int] = set()
+    for piece in pieces:
+        read = read_expression(piece.expression(), Service.SCHEDULER)
+        assert isinstance(read, Cron), read
+        found.update(
+            dues(
+                read,
+                zone,
+                begin,
+                end,
+            )
+        )
+    return found
 
 
 def _changes(zone: Zone, now: int) -> Iterator[int]:
@@ -172,6 +212,15 @@ def _changes(zone: Zone, now: int) -> Iterator[int]:
             yield minute
 
 
-def _differs(key: str, minutes: Sequence[int], zone: Zone) -> Said:
+def _differs(
+    key: str,
+    minutes: Sequence[int],
+    zone: Zone,
+) -> Said:
     first = f"{zone.wall(minutes[0]):%Y-%m-%d %H:%M %z}"
-    return said(key, n=len(minutes), first=first, years=_LOOKED_AHEAD_YEARS)
+    return said(
+        key,
+        n=len(minutes),
+        first=first,
+        years=_LOOKED_AHEAD_YEARS,
+    )

@@ -8,9 +8,12 @@ KirikaeError
 │   ├── NotReviewed  2  an edit of a crontab is not the one that was looked at
 │   └── WrongRequest 2  a request to the ledger is not what docs/reference/jobs-ledger.md says
 ├── Poison           1  a message that nobody can carry out
+├── NotStarted       1  a command could not be started
 ├── LedgerOwned      1  another process owns the ledger's file
 ├── WorkersNotReady  1  what must stand before workers may be moved does not stand
 ├── StillConsuming   1  a unit of the old side still works on messages
+├── NotPrepared      1  jobs cannot be handed over as the project file stands
+├── StillRuns        1  the old side is still needed: nothing is retired yet
 └── Unfinished
     ├── LedgerAway        3  the ledger cannot be reached or written; nothing is known of the call
     └── WorkersNotThere   3  tasks or units do not run yet as the share asks for
@@ -46,12 +49,24 @@ class Poison(KirikaeError):
     """A message that nobody can carry out."""
 
 
+class NotStarted(KirikaeError):
+    """A command could not be started."""
+
+
 class LedgerOwned(KirikaeError):
     """Another process owns the ledger's file."""
 
 
 class LedgerAway(Unfinished):
     """The ledger cannot be reached or written; nothing is known of the call."""
+
+
+class NotPrepared(KirikaeError):
+    """Jobs cannot be handed over as the project file stands."""
+
+
+class StillRuns(KirikaeError):
+    """The old side is still needed."""
 
 
 class TooHard(Exception):

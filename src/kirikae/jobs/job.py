@@ -152,6 +152,8 @@ class Job:
     timeout_s: float | None = None
     catch_up: CatchUp = CatchUp.AS_CRON
     window_s: float = 300.0
+    runs_unheld: bool = False
+    """Run it although the ledger is away: the queue alone then stands against a second run."""
     match: str = ""
     notify: tuple[str, ...] = ()
 
@@ -241,8 +243,9 @@ class Firing:
 
     @property
     def group(self) -> str:
-        """The queue's message group: what must not overlap shares one."""
-        return self.id if self.policy.overlap is Overlap.ALLOW else self.lock
+        """The queue's message group: what has to wait for another shares one."""
+        waits = self.policy.overlap in (Overlap.SKIP, Overlap.QUEUE_ONE)
+        return self.lock if waits else self.id
 
     @property
     def start_by(self) -> float | None:

@@ -252,10 +252,12 @@ def swept(firing: Firing, now: float) -> Firing | None:
 
 
 def _missed(firing: Firing, now: float) -> str:
-    if firing.state not in (State.ADMITTED, State.SENT):
+    if firing.state not in (State.RECORDED, State.ADMITTED, State.SENT):
         return ""
     if firing.start_by is not None and firing.start_by < now:
         return "did not start before its deadline"
+    if firing.state is State.RECORDED:
+        return ""
     if not firing.digest and firing.created + UNKNOWN_FOR_S < now:
         return "no scheduler knows this job"
     return ""

@@ -48,11 +48,21 @@ class Days:
         every_day = schedule.days & _ALL_DAYS == _ALL_DAYS
         every_weekday = schedule.weekdays & _ALL_WEEKDAYS == _ALL_WEEKDAYS
         if not schedule.both and (every_day or every_weekday):
-            return cls(schedule.months, None, None, False)
+            return cls(
+                schedule.months,
+                None,
+                None,
+                False,
+            )
         days = None if every_day else schedule.days
         weekdays = None if every_weekday else schedule.weekdays
         both = schedule.both and days is not None and weekdays is not None
-        return cls(schedule.months, days, weekdays, both)
+        return cls(
+            schedule.months,
+            days,
+            weekdays,
+            both,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +117,45 @@ class _Time(NamedTuple):
 
 def direct(schedule: Schedule, days: Days) -> Iterator[Piece]:
     """Nothing is shifted.  Raises TooHard."""
-    yield from _with_days(_Time(schedule.minutes, schedule.hours, 0), days, 0)
+    yield from _with_days(
+        _Time(
+            schedule.minutes,
+            schedule.hours,
+            0,
+        ),
+        days,
+        0,
+    )
 
 
-def shifted(schedule: Schedule, days: Days, offset: int, year: int) -> Iterator[Piece]:
+def shifted(
+    schedule: Schedule,
+    days: Days,
+    offset: int,
+    year: int,
+) -> Iterator[Piece]:
     """``offset``: minutes that the wall is ahead of UTC.  ``year``: where lists of years begin.
 
     Raises TooHard.
     """
     every_day = days.days is None and days.weekdays is None and days.months == _ALL_MONTHS
-    for time in _times(schedule, offset, every_day):
-        yield from _with_days(time, days, year)
+    for time in _times(
+        schedule,
+        offset,
+        every_day,
+    ):
+        yield from _with_days(
+            time,
+            days,
+            year,
+        )
 
 
-def _times(schedule: Schedule, offset: int, every_day: bool) -> list[_Time]:
+def _times(
+    schedule: Schedule,
+    offset: int,
+    every_day: bool,
+) -> list[_Time]:
     """``every_day``: the day does not matter, so that nothing has to be split by it."""
     hours_of: dict[tuple[int, int], int] = defaultdict(int)
     for minute in _values(schedule.minutes):
@@ -130,19 +165,40 @@ def _times(schedule: Schedule, offset: int, every_day: bool) -> list[_Time]:
     minutes_of: dict[tuple[int, int], int] = defaultdict(int)
     for (turn, minute), hours in hours_of.items():
         minutes_of[turn, hours] |= 1 << minute
-    return [_Time(minutes, hours, turn) for (turn, hours), minutes in sorted(minutes_of.items())]
+    return [
+        _Time(
+            minutes,
+            hours,
+            turn,
+        )
+        for (turn, hours), minutes in sorted(minutes_of.items())
+    ]
 
 
-def _with_days(time: _Time, days: Days, year: int) -> Iterator[Piece]:
+def _with_days(
+    time: _Time,
+    days: Days,
+    year: int,
+) -> Iterator[Piece]:
     if days.both:
         yield from _in_both(time, days)
         return
     if days.days is None and days.weekdays is None:
-        yield from _by_day(time, _ALL_DAYS, days.months, year)
+        yield from _by_day(
+            time,
+            _ALL_DAYS,
+            days.months,
+            year,
+        )
         return
     meets = days.days is not None and days.weekdays is not None
     if days.days is not None:
-        for piece in _by_day(time, days.days, days.months, year):
+        for piece in _by_day(
+            time,
+            days.days,
+            days.months,
+            year,
+        ):
             yield replace(piece, meets=meets)
     if days.weekdays is not None:
         yield replace(_by_weekday(time, days), meets=meets)
@@ -154,7 +210,13 @@ def _by_weekday(time: _Time, days: Days) -> Piece:
         raise TooHard(said("jobs.export.weekday_and_month"))
     twice = days.weekdays | days.weekdays << 7
     turned = twice >> -time.turn % 7 & _ALL_WEEKDAYS
-    return Piece(time.minutes, time.hours, "?", days.months, _weekday_text(turned))
+    return Piece(
+        time.minutes,
+        time.hours,
+        "?",
+        days.months,
+        _weekday_text(turned),
+    )
 
 
 def _in_both(time: _Time, days: Days) -> Iterator[Piece]:
@@ -166,17 +228,46 @@ def _in_both(time: _Time, days: Days) -> Iterator[Piece]:
         raise TooHard(said("jobs.export.both"))
     for week in weeks:
         for weekday in _values(days.weekdays):
-            yield Piece(time.minutes, time.hours, "?", days.months, f"{weekday + 1}#{week}")
+            yield Piece(
+                time.minutes,
+                time.hours,
+                "?",
+                days.months,
+                f"{weekday + 1}#{week}",
+            )
 
 
-def _by_day(time: _Time, days: int, months: int, year: int) -> Iterator[Piece]:
+def _by_day(
+    time: _Time,
+    days: int,
+    months: int,
+    year: int,
+) -> Iterator[Piece]:
     everything = days == _ALL_DAYS and months == _ALL_MONTHS
     if not time.turn or everything:
         text = _written(days, _ALL_DAYS)
-        yield Piece(time.minutes, time.hours, text, months, "?")
+        yield Piece(
+            time.minutes,
+            time.hours,
+            text,
+            months,
+            "?",
+        )
         return
-    for found in _turned(days, months, time.turn, year):
-        yield Piece(time.minutes, time.hours, found.day, found.months, "?", found.years)
+    for found in _turned(
+        days,
+        months,
+        time.turn,
+        year,
+    ):
+        yield Piece(
+            time.minutes,
+            time.hours,
+            found.day,
+            found.months,
+            "?",
+            found.years,
+        )
 
 
 class _Turned(NamedTuple):
@@ -185,18 +276,39 @@ class _Turned(NamedTuple):
     years: tuple[int, ...] = ()
 
 
-def _turned(days: int, months: int, turn: int, year: int) -> Iterator[_Turned]:
+def _turned(
+    days: int,
+    months: int,
+    turn: int,
+    year: int,
+) -> Iterator[_Turned]:
     """Days that became the one before (``turn`` -1) or the one after."""
-    inside = _inside(days, months, turn)
+    inside = _inside(
+        days,
+        months,
+        turn,
+    )
     for mask, fit in _by_mask(inside):
         yield _Turned(_written(mask, _ALL_DAYS), fit)
     if turn < 0:
-        yield from _back(days, months, year)
+        yield from _back(
+            days,
+            months,
+            year,
+        )
     else:
-        yield from _on(days, months, year)
+        yield from _on(
+            days,
+            months,
+            year,
+        )
 
 
-def _inside(days: int, months: int, turn: int) -> Mapping[int, int]:
+def _inside(
+    days: int,
+    months: int,
+    turn: int,
+) -> Mapping[int, int]:
     """Month -> its days that stay in it, each as long as in a common year."""
     found = {}
     for month in _values(months):
@@ -215,16 +327,28 @@ def _by_mask(inside: Mapping[int, int]) -> list[tuple[int, int]]:
     return sorted(found.items())
 
 
-def _back(days: int, months: int, year: int) -> Iterator[_Turned]:
+def _back(
+    days: int,
+    months: int,
+    year: int,
+) -> Iterator[_Turned]:
     """The 1st is the last day of the month before; a 29 February is the 28th of a leap year."""
     if days >> 1 & 1:
         before = months >> 1 & _ALL_MONTHS | (1 << 12 if months >> 1 & 1 else 0)
         yield _Turned("L", before)
     if days >> 29 & 1 and months & _FEBRUARY:
-        yield _Turned("28", _FEBRUARY, _leap_years(year))
+        yield _Turned(
+            "28",
+            _FEBRUARY,
+            _leap_years(year),
+        )
 
 
-def _on(days: int, months: int, year: int) -> Iterator[_Turned]:
+def _on(
+    days: int,
+    months: int,
+    year: int,
+) -> Iterator[_Turned]:
     """A month's last day is the next one's 1st; the 28 February is so in common years alone."""
     last = 0
     for month in _values(months & ~_FEBRUARY):
@@ -236,9 +360,17 @@ def _on(days: int, months: int, year: int) -> Iterator[_Turned]:
         return
     if days >> 28 & 1:
         yield _Turned("29", _FEBRUARY)
-        yield _Turned("1", _MARCH, _common_years(year))
+        yield _Turned(
+            "1",
+            _MARCH,
+            _common_years(year),
+        )
     if days >> 29 & 1:
-        yield _Turned("1", _MARCH, _leap_years(year))
+        yield _Turned(
+            "1",
+            _MARCH,
+            _leap_years(year),
+        )
 
 
 def _leap_years(year: int) -> tuple[int, ...]:

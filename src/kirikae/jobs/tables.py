@@ -181,6 +181,12 @@ def _chosen(kind: Any) -> Callable[[str], Any]:
     return read
 
 
+def _runs_unheld(text: str) -> bool:
+    if text not in ("wait", "run"):
+        raise ValueError("write wait or run")
+    return text == "run"
+
+
 def _count(text: str) -> int:
     if _RETRIES.fullmatch(text) is None:
         raise ValueError("write a number up to 99")
@@ -208,6 +214,7 @@ _JOB: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "catch-up": ("catch_up", _chosen(CatchUp)),
     "window": ("window_s", seconds_of),
     "runs-in": ("runs_in", _chosen(RunsIn)),
+    "ledger-away": ("runs_unheld", _runs_unheld),
     "match": ("match", _pattern),
     "notify": ("notify", lambda text: tuple(text.split(","))),
 }

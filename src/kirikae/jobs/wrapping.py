@@ -65,10 +65,23 @@ class Edit:
         """As ``diff -u`` shows it."""
         before = self.before.splitlines()
         after = self.after.splitlines()
-        return list(unified_diff(before, after, name, f"{name} (new)", lineterm=""))
+        return list(
+            unified_diff(
+                before,
+                after,
+                name,
+                f"{name} (new)",
+                lineterm="",
+            )
+        )
 
 
-def wrapped(text: str, table: Table, jobs: Jobs, manner: Manner) -> Edit:
+def wrapped(
+    text: str,
+    table: Table,
+    jobs: Jobs,
+    manner: Manner,
+) -> Edit:
     """``table`` and ``jobs``: read from this text."""
     lines = text.split("\n")
     changed: list[str] = []
@@ -79,18 +92,47 @@ def wrapped(text: str, table: Table, jobs: Jobs, manner: Manner) -> Edit:
         if not chosen or _guarded(entry.raw_command) is not None:
             continue
         line = lines[entry.line - 1]
-        options = _options(entry, timed.zone.name, table, manner)
-        new = _line(line, entry, " ".join([manner.guard, *options, f"{timed.job.id} -c"]))
-        why = _differs(new, entry, table.dialect)
+        options = _options(
+            entry,
+            timed.zone.name,
+            table,
+            manner,
+        )
+        new = _line(
+            line,
+            entry,
+            " ".join([manner.guard, *options, f"{timed.job.id} -c"]),
+        )
+        why = _differs(
+            new,
+            entry,
+            table.dialect,
+        )
         if why is not None:
-            left.append(Left(entry.line, line, why))
+            left.append(
+                Left(
+                    entry.line,
+                    line,
+                    why,
+                )
+            )
             continue
         lines[entry.line - 1] = new
         changed.append(timed.job.id)
-    return Edit(text, "\n".join(lines), tuple(changed), tuple(left))
+    return Edit(
+        text,
+        "\n".join(lines),
+        tuple(changed),
+        tuple(left),
+    )
 
 
-def _options(entry: Entry, zone: str, table: Table, manner: Manner) -> Iterator[str]:
+def _options(
+    entry: Entry,
+    zone: str,
+    table: Table,
+    manner: Manner,
+) -> Iterator[str]:
     yield f"-w '{entry.when}' -z {zone}"
     if table.dialect is not Dialect.DEBIAN:
         yield f"-d {table.dialect}"
@@ -100,7 +142,11 @@ def _options(entry: Entry, zone: str, table: Table, manner: Manner) -> Iterator[
         yield f"-f {shlex.quote(manner.conf)}"
 
 
-def _line(line: str, entry: Entry, begun: str) -> str:
+def _line(
+    line: str,
+    entry: Entry,
+    begun: str,
+) -> str:
     """What stands before the command, and what follows the first ``%``, is not touched."""
     head = line[: len(line) - len(entry.raw_command)]
     end = stdin_at(entry.raw_command)
@@ -109,7 +155,11 @@ def _line(line: str, entry: Entry, begun: str) -> str:
     return f"{head}{begun} {_QUOTE}{quoted}{_QUOTE}{entry.raw_command[end:]}"
 
 
-def _differs(line: str, entry: Entry, dialect: Dialect) -> Said | None:
+def _differs(
+    line: str,
+    entry: Entry,
+    dialect: Dialect,
+) -> Said | None:
     """Why this line would not do what the former one did; None: it does."""
     if entry.when == REBOOT:
         return said("jobs.wrap.reboot")
@@ -118,7 +168,11 @@ def _differs(line: str, entry: Entry, dialect: Dialect) -> Said | None:
     shell = entry.variables.get("SHELL", "/bin/sh")
     if shell.rpartition("/")[2] not in _SHELLS:
         return said("jobs.wrap.shell", shell=shell)
-    read = read_entry(line.lstrip(" \t"), dialect, bool(entry.user))
+    read = read_entry(
+        line.lstrip(" \t"),
+        dialect,
+        bool(entry.user),
+    )
     if isinstance(read, Said):
         return read
     same = read.schedule == entry.schedule and read.stdin == entry.stdin
@@ -145,7 +199,11 @@ def _guarded(raw: str) -> _Guarded | None:
     return None if found is None else _Guarded(found["job"], raw[found.end() :])
 
 
-def unwrapped(text: str, table: Table, only: frozenset[str] = frozenset()) -> Edit:
+def unwrapped(
+    text: str,
+    table: Table,
+    only: frozenset[str] = frozenset(),
+) -> Edit:
     """The former lines, byte by byte."""
     lines = text.split("\n")
     changed: list[str] = []
@@ -157,12 +215,23 @@ def unwrapped(text: str, table: Table, only: frozenset[str] = frozenset()) -> Ed
         line = lines[entry.line - 1]
         command = _unquoted(guarded.rest)
         if command is None:
-            left.append(Left(entry.line, line, said("jobs.wrap.by_hand")))
+            left.append(
+                Left(
+                    entry.line,
+                    line,
+                    said("jobs.wrap.by_hand"),
+                )
+            )
             continue
         head = line[: len(line) - len(entry.raw_command)]
         lines[entry.line - 1] = head + command
         changed.append(guarded.job)
-    return Edit(text, "\n".join(lines), tuple(changed), tuple(left))
+    return Edit(
+        text,
+        "\n".join(lines),
+        tuple(changed),
+        tuple(left),
+    )
 
 
 def _unquoted(rest: str) -> str | None:

@@ -209,7 +209,10 @@ class _Faults:
 
     def _unknown_key(self, key: str) -> str:
         """With a guess at what was meant."""
-        near = get_close_matches(key, _known_keys(self.kinds), n=1)
+        known = _known_keys(self.kinds)
+        if key in known:
+            return "this key stands elsewhere, not here"
+        near = get_close_matches(key, known, n=1)
         if near:
             return f"unknown key; did you mean `{near[0]}`?"
         return "unknown key; remove it or see `kirikae project schema`"

@@ -43,7 +43,11 @@ class Cron:
     days: DayRule
     years: frozenset[int] | None
 
-    def days_of(self, year: int, month: int) -> int:
+    def days_of(
+        self,
+        year: int,
+        month: int,
+    ) -> int:
         """Bit d stands for day d of this month."""
         if self.years is not None and year not in self.years:
             return 0
@@ -53,7 +57,11 @@ class Cron:
         """The minutes of each of its days."""
         return [hour * 60 + minute for hour in self.hours.all() for minute in self.minutes.all()]
 
-    def walls(self, begin: int, end: int) -> Iterator[int]:
+    def walls(
+        self,
+        begin: int,
+        end: int,
+    ) -> Iterator[int]:
         """All wall minutes in [begin, end) at which it is due."""
         times = self.minutes_of_day()
         for day in range(begin // DAY_MIN, (end - 1) // DAY_MIN + 1):
@@ -88,7 +96,11 @@ Expression = Cron | Rate | At
 def read_expression(text: str, service: Service) -> Expression | Said:
     """Words of ``model.crontab.aws`` where this service refuses it."""
     if len(text) > MOST_LETTERS:
-        return said("model.aws_schedule.long", n=len(text), most=MOST_LETTERS)
+        return said(
+            "model.aws_schedule.long",
+            n=len(text),
+            most=MOST_LETTERS,
+        )
     found = _FORM.fullmatch(text)
     if found is None:
         return said("model.aws_schedule.form", text=text)
@@ -103,7 +115,11 @@ def read_expression(text: str, service: Service) -> Expression | Said:
 
 _FORM = re.compile(r"(?P<form>cron|rate|at)\((?P<inner>[^()]*)\)")
 _RATE = re.compile(r"(?P<count>[0-9]{1,9}) (?P<unit>minute|hour|day)(?P<many>s?)")
-_MINUTES = {"minute": 1, "hour": 60, "day": DAY_MIN}
+_MINUTES = {
+    "minute": 1,
+    "hour": 60,
+    "day": DAY_MIN,
+}
 _AT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}")
 
 
@@ -114,12 +130,39 @@ def _cron(inner: str) -> Cron | Said:
     minute, hour, day, month, weekday, year = words
     try:
         if (day == "?") is (weekday == "?"):
-            raise RefusedByAws(said("model.aws_schedule.question", day=day, weekday=weekday))
-        years = read_values(year, "year", FIRST_YEAR, LAST_YEAR)
+            raise RefusedByAws(
+                said(
+                    "model.aws_schedule.question",
+                    day=day,
+                    weekday=weekday,
+                )
+            )
+        years = read_values(
+            year,
+            "year",
+            FIRST_YEAR,
+            LAST_YEAR,
+        )
         return Cron(
-            read_values(minute, MINUTE.name, 0, 59),
-            read_values(hour, HOUR.name, 0, 23),
-            read_values(month, MONTH.name, 1, 12, MONTH.names),
+            read_values(
+                minute,
+                MINUTE.name,
+                0,
+                59,
+            ),
+            read_values(
+                hour,
+                HOUR.name,
+                0,
+                23,
+            ),
+            read_values(
+                month,
+                MONTH.name,
+                1,
+                12,
+                MONTH.names,
+            ),
             read_days(day, weekday),
             None if year == "*" else frozenset(years.all()),
         )
@@ -162,31 +205,62 @@ def dues(
     """
     match expression:
         case Cron():
-            for wall in _walls(expression, zone, begin, end):
-                yield from _once(zone, wall, begin, end)
+            for wall in _walls(
+                expression,
+                zone,
+                begin,
+                end,
+            ):
+                yield from _once(
+                    zone,
+                    wall,
+                    begin,
+                    end,
+                )
         case Rate():
             if first is not None:
                 late = (begin - first) % expression.every_min
                 yield from range(
-                    begin + (expression.every_min - late if late else 0), end, expression.every_min
+                    begin + (expression.every_min - late if late else 0),
+                    end,
+                    expression.every_min,
                 )
         case At():
-            yield from _once(zone, _wall_minute(expression.wall), begin, end)
+            yield from _once(
+                zone,
+                _wall_minute(expression.wall),
+                begin,
+                end,
+            )
 
 
-def _walls(cron: Cron, zone: Zone, begin: int, end: int) -> Iterator[int]:
+def _walls(
+    cron: Cron,
+    zone: Zone,
+    begin: int,
+    end: int,
+) -> Iterator[int]:
     """Somewhat more than enough: no zone is farther from UTC than a day."""
     return cron.walls(begin - DAY_MIN, end + DAY_MIN)
 
 
-def _once(zone: Zone, wall: int, begin: int, end: int) -> Iterator[int]:
+def _once(
+    zone: Zone,
+    wall: int,
+    begin: int,
+    end: int,
+) -> Iterator[int]:
     """Not in a gap, and of two times the first."""
     minute = zone.first_at(wall)
     if minute is not None and begin <= minute < end:
         yield minute
 
 
-_EPOCH = datetime(1970, 1, 1)
+_EPOCH = datetime(
+    1970,
+    1,
+    1,
+)
 
 
 def _wall_minute(wall: datetime) -> int:

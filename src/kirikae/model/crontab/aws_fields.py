@@ -15,7 +15,8 @@ from kirikae.model.errors import RefusedByAws
 from kirikae.model.said import said
 
 _ITEM = re.compile(
-    r"(?:(?P<star>\*)|(?P<first>[A-Za-z0-9]+)(?:-(?P<last>[A-Za-z0-9]+))?)(?:/(?P<step>[0-9]{1,4}))?"
+    r"(?:(?P<star>\*)|(?P<first>[A-Za-z0-9]+)(?:-(?P<last>[A-Za-z0-9]+))?)"
+    r"(?:/(?P<step>[0-9]{1,4}))?"
 )
 _WEEKDAYS = {name: number + 1 for name, number in WEEKDAY.names.items()}
 _NTH = re.compile(r"(?P<day>[A-Za-z0-9]+)#(?P<nth>[1-5])")
@@ -50,7 +51,11 @@ class DayRule:
     last_weekday: int | None = None
     nth: tuple[int, int] | None = None
 
-    def mask(self, first: int, length: int) -> int:
+    def mask(
+        self,
+        first: int,
+        length: int,
+    ) -> int:
         """Of a month whose first day is this weekday (Sunday is 0), and which is so long."""
         exists = (1 << length + 1) - 2
         if self.days is not None:
@@ -58,13 +63,21 @@ class DayRule:
         if self.last:
             return 1 << length
         if self.nearest is not None:
-            return _nearest(self.nearest, first, length)
+            return _nearest(
+                self.nearest,
+                first,
+                length,
+            )
         if self.weekdays is not None:
             fit = (day for day in range(1, length + 1) if self.weekdays >> _weekday(first, day) & 1)
             return sum(1 << day for day in fit)
         return self._of_one_weekday(first, length)
 
-    def _of_one_weekday(self, first: int, length: int) -> int:
+    def _of_one_weekday(
+        self,
+        first: int,
+        length: int,
+    ) -> int:
         if self.nth is not None:
             which, weekday = self.nth
             day = 1 + (weekday - first) % 7 + 7 * (which - 1)
@@ -77,7 +90,11 @@ def _weekday(first: int, day: int) -> int:
     return (first + day - 1) % 7
 
 
-def _nearest(day: int, first: int, length: int) -> int:
+def _nearest(
+    day: int,
+    first: int,
+    length: int,
+) -> int:
     """A Saturday goes back, a Sunday on, neither into another month; Quartz, whose ``W`` it is."""
     if day > length:
         return 0
@@ -90,7 +107,11 @@ def _nearest(day: int, first: int, length: int) -> int:
 
 
 def read_values(
-    text: str, name: str, low: int, high: int, names: Mapping[str, int] | None = None
+    text: str,
+    name: str,
+    low: int,
+    high: int,
+    names: Mapping[str, int] | None = None,
 ) -> Values:
     """Raises RefusedByAws."""
     mask = 0
@@ -98,17 +119,33 @@ def read_values(
         found = _ITEM.fullmatch(item)
         if found is None:
             raise _wrong(name, text)
-        first, last = _ends(found, name, text, low, high, names or {})
+        first, last = _ends(
+            found,
+            name,
+            text,
+            low,
+            high,
+            names or {},
+        )
         step = int(found["step"] or 1)
         if not step:
             raise _wrong(name, text)
-        for value in range(first, last + 1, step):
+        for value in range(
+            first,
+            last + 1,
+            step,
+        ):
             mask |= 1 << value
     return Values(mask)
 
 
 def _ends(
-    found: re.Match[str], name: str, text: str, low: int, high: int, names: Mapping[str, int]
+    found: re.Match[str],
+    name: str,
+    text: str,
+    low: int,
+    high: int,
+    names: Mapping[str, int],
 ) -> tuple[int, int]:
     if found["star"]:
         return low, high
@@ -120,10 +157,22 @@ def _ends(
         raise _wrong(name, text)
     if not (low <= first <= high and low <= last <= high):
         raise RefusedByAws(
-            said("model.aws_schedule.range", name=name, value=text, low=low, high=high)
+            said(
+                "model.aws_schedule.range",
+                name=name,
+                value=text,
+                low=low,
+                high=high,
+            )
         )
     if first > last:
-        raise RefusedByAws(said("model.aws_schedule.wraps", name=name, value=text))
+        raise RefusedByAws(
+            said(
+                "model.aws_schedule.wraps",
+                name=name,
+                value=text,
+            )
+        )
     return first, last
 
 
@@ -134,7 +183,13 @@ def _value(word: str, names: Mapping[str, int]) -> int | None:
 
 
 def _wrong(name: str, text: str) -> RefusedByAws:
-    return RefusedByAws(said("model.aws_schedule.shape", name=name, value=text))
+    return RefusedByAws(
+        said(
+            "model.aws_schedule.shape",
+            name=name,
+            value=text,
+        )
+    )
 
 
 def read_days(day: str, weekday: str) -> DayRule:
@@ -147,7 +202,14 @@ def _of_day(text: str) -> DayRule:
         return DayRule(last=True)
     nearest = _NEAREST.fullmatch(text)
     if nearest is None:
-        return DayRule(days=read_values(text, "day", 1, 31).mask)
+        return DayRule(
+            days=read_values(
+                text,
+                "day",
+                1,
+                31,
+            ).mask
+        )
     day = int(nearest["day"])
     if not 1 <= day <= 31:
         raise _wrong("day", text)
@@ -163,7 +225,16 @@ def _of_weekday(text: str) -> DayRule:
     last = _LAST_WEEKDAY.fullmatch(text)
     if last is not None:
         return DayRule(last_weekday=_one_weekday(last["day"], text))
-    return DayRule(weekdays=read_values(text, "weekday", 1, 7, _WEEKDAYS).mask >> 1)
+    return DayRule(
+        weekdays=read_values(
+            text,
+            "weekday",
+            1,
+            7,
+            _WEEKDAYS,
+        ).mask
+        >> 1
+    )
 
 
 def _one_weekday(word: str, text: str) -> int:
