@@ -127,6 +127,11 @@ class Scheduler:
         self._since: dict[str, int] = {}
         self.counts.registered = len(first.timed)
 
+    @property
+    def jobs(self) -> Jobs:
+        """The table that is in force."""
+        return self._jobs
+
     # --- the loop
 
     def run(self, stopped: threading.Event) -> None:

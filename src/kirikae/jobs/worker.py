@@ -7,6 +7,7 @@ worker that was paused, a delete that failed change nothing of it.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import threading
@@ -35,7 +36,6 @@ from kirikae.jobs.runner import PASSED, Ended, Running, environment_of
 from kirikae.model.errors import KirikaeError
 
 log = logging.getLogger(__name__)
-VISIBLE_S = 60
 LONGEST_HELD_S = 11 * 3600.0
 """SQS holds a message for twelve hours in all: a longer run is acknowledged before."""
 _ASK_AGAIN_S = 15
@@ -84,6 +84,11 @@ class Settings:
     passed: tuple[str, ...] = PASSED
     held_s: float = LONGEST_HELD_S
     receive_s: int = _RECEIVE_S
+
+    @property
+    def visible_s(self) -> int:
+        """A message is hidden from others for as long as the lease of its run."""
+        return max(1, math.ceil(self.lease_s))
 
 
 @dataclass(slots=True)
@@ -230,7 +235,9 @@ class Worker:
 
     def _received(self, most: int) -> list[Received]:
         try:
-            found = self._queue.receive(min(most, 10), self._settings.receive_s, VISIBLE_S)
+            found = self._queue.receive(
+                min(most, 10), self._settings.receive_s, self._settings.visible_s
+            )
         except KirikaeError as error:
             log.warning("the queue does not answer: %s", error)
             self._stopped.wait(_PAUSE_S)
@@ -495,4 +502,4 @@ class Worker:
             run.acknowledged = True
             self._delete(run.received)
             return
-        self._later(run.received.receipt, VISIBLE_S)
+        self._later(run.received.receipt, self._settings.visible_s)
