@@ -36,6 +36,15 @@ ARGUMENTS = {
     "explain": ["ST03"],
     "jobs lint": ["no-such-crontab"],
     "jobs next": ["no-such-crontab"],
+    "jobs wrap": ["no-such-crontab"],
+    "jobs unwrap": ["no-such-crontab"],
+    "jobs export": ["no-such-crontab", "--target", "rules"],
+    "jobs serve": ["--listen", "nowhere"],
+    "jobs schedule": ["no-such-crontab", "--queue", "q.fifo", "--ledger", "nowhere"],
+    "jobs work": ["--queue", "q.fifo", "--ledger", "nowhere"],
+    "jobs history": ["--ledger", "nowhere"],
+    "jobs show": ["a@20260308T0700Z", "--ledger", "nowhere"],
+    "jobs own": ["new", "a", "--ledger", "nowhere"],
     "build explain": ["/etc/passwd"],
     "build image": ["r1"],
     "release create": ["r1", "--from", "."],
@@ -187,7 +196,7 @@ def test_a_dry_run_answers_in_json_and_changes_nothing(verb, folder):
     }, verb
 
 
-ONLY_LOOKS = ("survey aws", "survey collect")
+ONLY_LOOKS = ("survey aws", "survey collect", "survey watch")
 """They send reading calls and commands only; what they keep lies in ``.kirikae``."""
 CHANGING = [v for v in DRY if not v.startswith("local ") and v not in ONLY_LOOKS]
 

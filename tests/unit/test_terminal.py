@@ -4,6 +4,7 @@ completes, help that is whole, and who is left where when they press Ctrl-C."""
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 
 import click
@@ -26,6 +27,7 @@ from kirikae.move.kind import Told
 from kirikae.move.sqlite_store import SqliteStore
 from kirikae.traffic.kind import TRAFFIC
 from tests.command import run
+from tests.unit.test_survey import DATA as BUNDLES
 from tests.world import PLAN, WORLD
 
 ARN = "arn:aws:iam::123456789012:user/sre"
@@ -213,10 +215,11 @@ def test_the_removal_list_names_what_lives_on_the_hosts(folder, monkeypatch):
             (Trace("web1", "/etc/cron.d/backup", "30 2 * * *"),),
         ),
         Finding("ST04", "/srv/shop/uploads", "174 files", "move them"),
+        Finding("ML02", "postfix", "12 mails wait", "send them"),
         Finding("PR13", "-", "Python 3.11 ends", "raise it"),
         Finding("JB01", "/etc/cron.d/x\n- [x] done", "<img src=x>\x1b[2J\u202e* * *", "move it"),
     ]
-    monkeypatch.setattr("kirikae.console.orders.survey_findings", lambda *_: seen)
+    monkeypatch.setattr("kirikae.console.leavings.survey_findings", lambda *_: seen)
     (folder / "world").write_text("1000\n")
     journal(folder).write(Move("earth", PLAN, Phase.SETTLED, 1000, seq=1, attempt=1, stepped=1))
     ran = run("move", "retire", "earth")
@@ -226,6 +229,22 @@ def test_the_removal_list_names_what_lives_on_the_hosts(folder, monkeypatch):
     assert "- [ ] ST04 /srv/shop/uploads (-): 174 files" in page and "PR13" not in page
     assert r"- [ ] JB01 /etc/cron.d/x - \[x\] done (-): \<img src=x\>" in page
     assert "\x1b" not in page and "\u202e" not in page and r"\* \* \*" in page
+    assert "- [ ] ML02 postfix (-): 12 mails wait" in page
+
+
+def test_the_removal_list_has_a_box_for_every_job_of_every_host(folder):
+    """Each line of a crontab by itself, whatever kind of move has ended."""
+    project = (folder / "kirikae.yml").read_text()
+    (folder / "kirikae.yml").write_text(project.replace("ssh://web2", "ssh://batch1"))
+    kept = folder / ".kirikae/bundles/batch1"
+    kept.mkdir(parents=True)
+    shutil.copy(BUNDLES / "batch1.gz", kept / "20261121T000000Z.gz")
+    (folder / "world").write_text("1000\n")
+    journal(folder).write(Move("earth", PLAN, Phase.SETTLED, 1000, seq=1, attempt=1, stepped=1))
+    assert run("move", "retire", "earth").exit_code == 0
+    page = (folder / "removal-earth.md").read_text()
+    lines = [line for line in page.splitlines() if "batch1 /etc/cron.d/bookshop:" in line]
+    assert len(lines) == 7 and all(line.startswith("- [ ] ") for line in lines)
 
 
 # --- progress

@@ -50,7 +50,10 @@ class Arm(NamedTuple):
 
     def over(self, bound: float) -> Count:
         """Answers slower than a bound that was counted."""
-        return max(0, self.requests - self.within[bound]) if self.requests else 0
+        if not self.requests:
+            return 0
+        slow = self.requests - self.within[bound]
+        return slow if slow > 0 else 0
 
     def plus(self, other: Arm) -> Arm:
         """Both batches as one.  What only one of them counted is lost."""
