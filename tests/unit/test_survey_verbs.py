@@ -132,6 +132,14 @@ def test_explain_tells_what_is_known_of_a_path(shop):
     assert nothing.stdout == "nothing was found about /nowhere\n" and nothing.exit_code == 0
 
 
+@pytest.mark.parametrize("what", ["NOPE", "ST3", "etc/nginx/nginx.conf", "st03 "])
+def test_what_is_neither_code_nor_path_is_no_clean_bill(shop, what):
+    """A slip of the finger: exit code 2, with what may be meant."""
+    ran = run("survey", "explain", what)
+    assert ran.exit_code == 2 and "no finding has this code" in ran.stderr
+    assert run("survey", "explain", "st03").stdout.startswith("ST03 (")
+
+
 def test_diff_says_what_differs_and_ends_with_six(shop):
     """Nothing does: 0; the same host twice: refused; a host without a survey: refused."""
     assert run("survey", "diff", "web1", "web2").exit_code == 6
