@@ -39,7 +39,8 @@ moves:
     kind: traffic
     router: {{listener_rule: {name}/main}}
     plan: ["20%", "50%", "100%"]
-    judge: {{worse_requests_at_most: "5%", bake: 4s, warm_up: 1s, fast_enough: 20s}}
+    advance: auto
+    judge: {{worse_requests_at_most: "5%", bake: 600s, warm_up: 1s, fast_enough: 20s}}
     figures: {{{figures}}}
 accepted:
   - {{finding: SV01, where: the old fleet, why: "containers of this test", by: "test",

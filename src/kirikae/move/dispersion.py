@@ -79,9 +79,12 @@ def long_run(values: Sequence[float], lags: int = _LAGS) -> float:
     return sum(spans) / len(spans) / lags / (1 - lags / count)
 
 
-def of_one_side(counted: Sequence[tuple[float, float]]) -> float:
+def of_one_side(counted: Sequence[tuple[float, float]], wanders: bool = False) -> float:
     """Over-dispersion of (requests, bad ones) a minute about what is usual around it: slow drift,
-    which both sides share, is none."""
+    which both sides share, is none.
+
+    ``wanders``: as times do, for many minutes; errors come in bursts that are over in a few.
+    """
     requests = list(accumulate([n for n, _ in counted], initial=0.0))
     bad = list(accumulate([x for _, x in counted], initial=0.0))
     count = len(counted)
@@ -96,7 +99,7 @@ def of_one_side(counted: Sequence[tuple[float, float]]) -> float:
         if n:
             found.append((x - n * usual) / (n * in_all * (1 - in_all)) ** 0.5)
     short = long_run(found) / _left_of(_LAGS)
-    if count < _LONG:
+    if not wanders or count < _LONG:
         return max(1.0, short)
     # What lasts for many minutes is underestimated by Bartlett's weights, by half as much where
     # lags are twice as many: what is left then is known (Politis and Romano, 1995).
@@ -109,7 +112,7 @@ def _left_of(lags: int) -> float:
     return 1 - lags / (2 * _AROUND + 1)
 
 
-def per_request(counted: Sequence[tuple[float, float]]) -> float:
+def per_request(counted: Sequence[tuple[float, float]], wanders: bool = False) -> float:
     """By how much one side's over-dispersion grows with each request a minute: bursts of a target
     or of a neighbour take a part of what is asked meanwhile.
 
@@ -118,7 +121,7 @@ def per_request(counted: Sequence[tuple[float, float]]) -> float:
     asked = [each for each in counted if each[0]]
     if len(asked) < _LEAST_OLD:
         return 0.0
-    return (of_one_side(asked) - 1) / (sum(n for n, _ in asked) / len(asked))
+    return (of_one_side(asked, wanders) - 1) / (sum(n for n, _ in asked) / len(asked))
 
 
 def on_fewer_targets(past: Mapping[str, float], old: int, new: int) -> dict[str, float]:
