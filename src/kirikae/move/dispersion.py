@@ -23,9 +23,9 @@ _BLOCKS = 120
 _LAGS = 12
 _BEGIN_BURSTS = 5
 _TOLD_BURSTS = 60
-"""The start value weighs as much as so many bursts on the side that has fewer of them.  One that a
-day of the past has told weighs more, as long as the move sees less: what lasts for many minutes is
-underestimated by the few that a step has."""
+"""The start value weighs as much as so many bursts on the side that has fewer of them.  Of what
+wanders, one that a day of the past has told weighs more as long as the move sees less: what lasts
+for many minutes is underestimated by the few that a step has."""
 _WHOLE_SESSIONS = 1.5
 """A session that fails as a whole is one event, and few are seen: more than is estimated."""
 _LEAST_OLD = 20
@@ -143,9 +143,13 @@ def at_share(excess: float, per_s: float, share: float) -> float:
 
 
 class Dispersion:
-    """The over-dispersion of one metric, learnt block by block."""
+    """The over-dispersion of one metric, learnt block by block.
 
-    def __init__(self) -> None:
+    ``wanders``: as times do (``of_one_side``).
+    """
+
+    def __init__(self, wanders: bool = False) -> None:
+        self._wanders = wanders
         self._open = Block()
         self._open_s = 0.0
         self._old: deque[tuple[float, float]] = deque(maxlen=_BLOCKS)
@@ -236,8 +240,8 @@ class Dispersion:
             estimated = max(1.0, self._of_both())
             begin = 1 + (begin - 1) * (1 - self._shared(begin, estimated))
             seen = min(blocks, self._bad_expected() / begin)
-            calmer = self._told is not None and estimated < begin
-            weight = _TOLD_BURSTS if calmer else _BEGIN_BURSTS
+            told = self._wanders and self._told is not None and estimated < begin
+            weight = _TOLD_BURSTS if told else _BEGIN_BURSTS
             found = (weight * begin + seen * estimated) / (weight + seen)
         self.phi = float(f"{min(max(found, 1.0), _STRONGEST):.1e}")
 
