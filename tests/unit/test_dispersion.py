@@ -91,7 +91,7 @@ def test_what_wanders_for_many_minutes_is_not_underestimated():
         for _ in range(1440):
             now = 0.8 * now + rng.gauss(0, 0.018)
             counted.append((6000, binomial(rng, 6000, min(0.9, max(0.1, 0.5 + now)))))
-        excess.append(per_request(counted))
+        excess.append(per_request(counted, wanders=True))
     truth = 9 * 0.018**2 / (1 - 0.8**2) / 0.25
     assert 0.75 * truth < sum(excess) / len(excess) < 1.3 * truth
 

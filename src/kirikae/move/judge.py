@@ -55,6 +55,7 @@ _TOGETHER_S = 5.0
 _RARE = frozenset({"errors", "rejected", "latency"})
 """Outcomes that few answers have: of these every batch counts as it comes, where it is told that
 harm may be plain before batches enough for one are there."""
+_WANDER = frozenset({"latency", *QUANTILES})
 _PLAIN_LEAST = 3
 _PLAIN_TIMES = 2
 _HOUR_S = 3600.0
@@ -660,7 +661,7 @@ class Judge:
         self._weights = dict(weights)
         self._old = {metric: _Rate() for metric in weights}
         self._harm = {metric: _Harm() for metric in weights}
-        self._dispersion = {metric: Dispersion() for metric in weights}
+        self._dispersion = {metric: Dispersion(metric in _WANDER) for metric in weights}
         self._step: int | None = None
         self._share = 0
         self._begun_s = 0.0
