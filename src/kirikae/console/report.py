@@ -15,6 +15,7 @@ from kirikae.console.speech import Speech
 from kirikae.hosts.files import write_durably
 from kirikae.model.errors import UsageProblem
 from kirikae.model.said import LANGUAGES, Language
+from kirikae.model.shown import clean
 
 
 @click.command()
@@ -62,6 +63,6 @@ def report(
 def _write(target: Path, text: str) -> None:
     """Raises UsageProblem where that is no place to write to."""
     try:
-        write_durably(target, text)
+        write_durably(target, clean(text))
     except OSError as error:
         raise UsageProblem(f"--out {target}: {error.strerror}") from error

@@ -121,7 +121,7 @@ def _progress(here: Here) -> Callable[[Said], None]:
     if not sys.stderr.isatty():
         return silent
     speech = Speech(here.language())
-    return lambda what: click.echo(speech.say(what), err=True)
+    return lambda what: click.echo(clean(speech.say(what)), err=True)
 
 
 @survey.command()
