@@ -34,8 +34,8 @@ def decoded(body: bytes) -> Any:
     return item
 
 
-class _End(ValueError):
-    """The end of something whose length was not said; anywhere else it may not be."""
+_END = object()
+"""Stands where something ends whose length was not said."""
 
 
 class _Reader:
@@ -65,7 +65,14 @@ class _Reader:
         return int.from_bytes(self._bytes(1 << (info - 24)), "big")
 
     def item(self, depth: int) -> Any:
-        """The next item, with all that is in it.  Raises _End at a break."""
+        """The next item, with all that is in it."""
+        found = self._next(depth)
+        if found is _END:
+            raise ValueError("a break where none may be")
+        return found
+
+    def _next(self, depth: int) -> Any:
+        """The next item, or the end."""
         if depth > _DEEPEST:
             raise ValueError("it is nested too deeply")
         head = self._bytes(1)[0]
@@ -100,14 +107,11 @@ class _Reader:
 
     def _items(self, count: int | None, depth: int) -> list[Any]:
         """So many items, or all until a break."""
+        if count is not None:
+            return [self.item(depth + 1) for _ in range(count)]
         found: list[Any] = []
-        while count is None or len(found) < count:
-            try:
-                found.append(self.item(depth + 1))
-            except _End:
-                if count is None:
-                    return found
-                raise ValueError("a break where none may be") from None
+        while (item := self._next(depth + 1)) is not _END:
+            found.append(item)
         return found
 
     def _tagged(self, tag: int, depth: int) -> Any:
@@ -125,7 +129,7 @@ class _Reader:
         if info in formats:
             return struct.unpack(formats[info], self._bytes(struct.calcsize(formats[info])))[0]
         if info == _BREAK:
-            raise _End
+            return _END
         known = {_FALSE: False, _TRUE: True, _NULL: None, _UNDEFINED: None}
         if info not in known:
             raise ValueError(f"a simple value of {info}")
