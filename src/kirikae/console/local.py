@@ -246,7 +246,9 @@ def interrupt_spot(place: Place, percent: int, dry_run: bool) -> Answer:
 
 
 @local.command()
-@click.option("--lines", type=int, default=50, show_default=True, help="How many.")
+@click.option(
+    "--lines", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many."
+)
 @JSON
 @click.pass_obj
 def logs(place: Place, lines: int) -> Answer:

@@ -16,6 +16,7 @@ from kirikae.local.callers import OWN_HEADER, stranger, turned_away
 from kirikae.local.ecs.metadata import Metadata
 from kirikae.local.errors import AwsError
 from kirikae.local.reset import PATH, RESET, Reset, refused
+from kirikae.local.sqs.api import addressed
 from kirikae.local.status import Status
 from kirikae.local.stores import Stores
 from kirikae.local.wire import OPERATION_HEADER, Service, own_fault
@@ -134,6 +135,8 @@ class Gateway:
             headers = {OPERATION_HEADER: path[1]}
         elif name in _ALSO_BY_QUERY and "X-Amz-Target" not in request.headers:
             service = services[f"{name}-query"]
+            if name == "sqs":
+                body = addressed(str(request.url.with_query(None)), body)
         reply = await service.serve(headers, body)
         return web.Response(
             status=reply.status,

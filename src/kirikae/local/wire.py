@@ -38,7 +38,12 @@ Handlers = Mapping[str, Callable[[Owner, Plain], Awaitable[Plain]]]
 """Name of an operation -> the method of its owner that carries it out."""
 
 ACCOUNT = "123456789012"
-_XMLNS = "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/"
+_XMLNS = {
+    "elbv2": "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
+    "sqs": "http://queue.amazonaws.com/doc/2012-11-05/",
+    "cloudwatch": "http://monitoring.amazonaws.com/doc/2010-08-01/",
+}
+"""Service -> the namespace of its answers in the query protocol."""
 _NUMBERS = ("integer", "long", "float", "double")
 _CLASSES = {
     r"\p{L}": r"\w",
@@ -178,6 +183,7 @@ class Query:
     def __init__(self, service: str, invalid: str) -> None:
         """``invalid`` is the service's error code for parameters that are not taken."""
         self.model = service_model(service)
+        self._xmlns = _XMLNS[service]
         self._invalid = invalid
         self._serializer = get_serializer_class(service, "query")
 
@@ -224,7 +230,7 @@ class Query:
             f"<Message>{escape(_NOT_IN_XML.sub('?', error.message))}</Message>",
         )
         body = (
-            f'<ErrorResponse xmlns="{_XMLNS}"><Error>{"".join(parts)}</Error>'
+            f'<ErrorResponse xmlns="{self._xmlns}"><Error>{"".join(parts)}</Error>'
             f"<RequestId>{request_id}</RequestId></ErrorResponse>"
         )
         return body.encode(), "text/xml"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
+from urllib.parse import quote, urlsplit
 
 from kirikae.local.sqs import messageapi, queueapi
 from kirikae.local.sqs.messageapi import MessageApi
@@ -19,6 +21,7 @@ PARTLY: Mapping[str, str] = {
     **messageapi.PARTLY,
 }
 """Operations of which something is missing, and what."""
+_OF_A_QUEUE = re.compile(r"/[0-9]{12}/[A-Za-z0-9_.-]{1,80}")
 QUERY_CODES = {
     "QueueDoesNotExist": "AWS.SimpleQueueService.NonExistentQueue",
     "QueueNameExists": "QueueAlreadyExists",
@@ -34,6 +37,15 @@ QUERY_CODES = {
 }
 """JSON error names whose older query code differs; SDKs show the query code (the model's
 awsQueryCompatible trait)."""
+
+
+def addressed(url: str, body: bytes) -> bytes:
+    """A request of the query protocol that was sent to a queue's own URL, as Celery's does, names
+    the queue by that (developer guide, "Making Query API requests for Amazon SQS")."""
+    path = urlsplit(url).path
+    if b"QueueUrl=" in body or not _OF_A_QUEUE.fullmatch(path):
+        return body
+    return body + b"&QueueUrl=" + quote(url, safe="").encode()
 
 
 class Sqs:
