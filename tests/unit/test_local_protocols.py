@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -108,7 +109,7 @@ def test_figures_are_alike_by_every_protocol(tmp_path, operation, other):
         ("fbc010666666666666", -4.1),
         ("f4", False),
         ("f6", None),
-        ("c1fb41d452d9ec200000", 1363896240.5),
+        ("c1fb41d452d9ec200000", datetime(2013, 3, 21, 20, 4, 0, 500000, UTC)),
         ("62c3bc", "ü"),
         ("83010203", [1, 2, 3]),
         ("a26161016162820203", {"a": 1, "b": [2, 3]}),

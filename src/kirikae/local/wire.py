@@ -288,8 +288,8 @@ def validate(shape: Any, params: Any, code: str) -> None:
 
 def _in_seconds(stamp: Any) -> float:
     """moto's reader of the query protocol gives a time of UTC that does not say so."""
-    if isinstance(stamp, datetime) and stamp.tzinfo is None:
-        return stamp.replace(tzinfo=UTC).timestamp()
+    if isinstance(stamp, datetime):
+        return (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
     if isinstance(stamp, (int, float)):
         return float(stamp)
     return float(parse_timestamp(stamp).timestamp())
