@@ -3,18 +3,17 @@ and the service must have all of them again."""
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import boto3
+from chaoslib.experiment import run_experiment
 
 
-def experiment(name: str) -> dict[str, Any]:
+def experiment(name: str, task: str) -> dict[str, Any]:
     """As its documentation writes one."""
+    wait = f"{sys.executable} {Path(__file__)} --wait {name} {task}"
     of = {"cluster": name, "service": "app"}
 
     def step(kind: str, module: str, function: str, **arguments: Any) -> dict[str, Any]:
@@ -33,21 +32,27 @@ def experiment(name: str) -> dict[str, Any]:
             {
                 "type": "probe",
                 "name": "wait",
-                "provider": {"type": "process", "path": "sh", "arguments": ["-c", WAIT]},
+                "provider": {"type": "process", "path": "sh", "arguments": ["-c", wait]},
             },
         ],
         "rollbacks": [],
     }
 
 
-WAIT = f"{sys.executable} {Path(__file__)} --wait"
+OFTEN = {"Delay": 1, "MaxAttempts": 300}
 
 
-def wait(name: str) -> None:
-    """Until the service has all its tasks again; services are steady on AWS no sooner."""
+def stable(name: str) -> None:
+    """Until the service has all its tasks."""
     waiter = boto3.client("ecs").get_waiter("services_stable")
-    config = {"Delay": 1, "MaxAttempts": 300}
-    waiter.wait(cluster=name, services=["app"], WaiterConfig=config)
+    waiter.wait(cluster=name, services=["app"], WaiterConfig=OFTEN)
+
+
+def wait(name: str, task: str) -> None:
+    """Until this task has stopped, and the service has all its tasks again."""
+    waiter = boto3.client("ecs").get_waiter("tasks_stopped")
+    waiter.wait(cluster=name, tasks=[task], WaiterConfig=OFTEN)
+    stable(name)
 
 
 def main(name: str, image: str) -> None:
@@ -71,31 +76,20 @@ def main(name: str, image: str) -> None:
         launchType="FARGATE",
         networkConfiguration={"awsvpcConfiguration": {"subnets": [subnet]}},
     )
-    wait(name)
+    stable(name)
     before = ecs.list_tasks(cluster=name, serviceName="app")["taskArns"]
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "experiment.json"
-        file.write_text(json.dumps(experiment(name)).replace("--wait", f"--wait {name}"))
-        chaos = [
-            str(Path(sys.executable).parent / "chaos"),
-            "run",
-            "--journal-path",
-            "journal.json",
-        ]
-        subprocess.run([*chaos, str(file)], cwd=folder, check=True)
-        journal = json.loads((Path(folder) / "journal.json").read_text())
+    journal = run_experiment(experiment(name, before[0]))
     assert journal["status"] == "completed" and not journal["deviated"], journal
     after = ecs.list_tasks(cluster=name, serviceName="app")["taskArns"]
     assert len(after) == 2 and not set(before) & set(after), (before, after)
     ecs.delete_service(cluster=name, service="app", force=True)
-    ecs.get_waiter("services_inactive").wait(
-        cluster=name, services=["app"], WaiterConfig={"Delay": 1, "MaxAttempts": 300}
-    )
+    inactive = ecs.get_waiter("services_inactive")
+    inactive.wait(cluster=name, services=["app"], WaiterConfig=OFTEN)
     ecs.delete_cluster(cluster=name)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "--wait":
-        wait(sys.argv[2])
+        wait(sys.argv[2], sys.argv[3])
     else:
         main(sys.argv[1], sys.argv[2])

@@ -171,7 +171,8 @@ def test_what_haproxy_cannot_be_told_does_not_keep_up_from_coming_back(tmp_path)
         found = control.up(directory, None, "ap-northeast-1")
         assert "cannot be told to HAProxy" in control.status(directory)["trouble"], found
         elb.delete_listener(ListenerArn=listener)
-        assert elb.describe_listeners(ListenerArns=[])["Listeners"] == []
+        asked = {"LoadBalancerArn": balancer["LoadBalancerArn"]}
+        assert elb.describe_listeners(**asked)["Listeners"] == []
     finally:
         control.down(directory)
 

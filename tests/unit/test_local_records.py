@@ -373,3 +373,23 @@ def test_records_are_of_their_region(account):
     assert elsewhere.instances.all() == [] and elsewhere.clusters.all() == []
     here = Within(account.plane.state, REGION, REGION)
     assert len(here.instances.all()) == 1
+
+
+def test_the_interface_of_a_task_says_where_it_is(account):
+    """Its subnet is the one that was asked for; before the task has an address there is none."""
+    cluster_of(account)
+    network = {"awsvpcConfiguration": {"subnets": ["subnet-7", "subnet-8"]}}
+    ran = account.ask("ecs RunTask", taskDefinition="web", networkConfiguration=network)
+    task = ran["tasks"][0]["taskArn"].rpartition("/")[2]
+    assert ran["tasks"][0]["attachments"][0]["details"] == []
+    tasks = account.plane.state.tasks
+    tasks.put(task, {**tasks[task], "address": "172.18.0.255"})
+    told = account.ask("ecs DescribeTasks", tasks=[task])["tasks"][0]["attachments"][0]
+    details = {each["name"]: each["value"] for each in told["details"]}
+    assert details == {
+        "subnetId": "subnet-7",
+        "networkInterfaceId": f"eni-{task[:17]}",
+        "macAddress": "02:42:ac:12:00:ff",
+        "privateDnsName": f"ip-172-18-0-255.{REGION}.compute.internal",
+        "privateIPv4Address": "172.18.0.255",
+    }

@@ -480,6 +480,8 @@ class Task(TypedDict):
     platformVersion: NotRequired[str]
     address: NotRequired[str]
     """On the instance's bridge; missing before it has a network."""
+    _subnet: NotRequired[str]
+    """The first of those that were asked for."""
     _pause: NotRequired[str]
     """The pause container that holds its network."""
     _pulled: NotRequired[bool]

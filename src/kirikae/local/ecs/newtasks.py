@@ -13,6 +13,7 @@ from kirikae.local.ecs.names import short
 from kirikae.local.ecs.placing import chosen
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.ecs.tasks import Tasks
+from kirikae.local.plain import Plain
 from kirikae.local.rows import (
     Container,
     ContainerDefinition,
@@ -115,6 +116,7 @@ class NewTasks:
             "_bindings": revision.get("loadBalancers", []),
             "_revision": revision["serviceRevisionArn"],
         }
+        with_subnet(task, revision.get("networkConfiguration", {}))
         if provider:
             task["capacityProviderName"] = provider
         if on_instances(service.get("launchType"), provider):
@@ -128,6 +130,13 @@ class NewTasks:
         self.save([task], tags)
         self._tasks.poke(task["id"])
         return task
+
+
+def with_subnet(task: Task, network: Plain) -> None:
+    """Keep where the task was asked to be; it has its address on this machine all the same."""
+    subnets = network.get("awsvpcConfiguration", {}).get("subnets", [])
+    if subnets:
+        task["_subnet"] = subnets[0]
 
 
 def on_instances(launch_type: str | None, provider: str) -> bool:

@@ -14,7 +14,7 @@ from kirikae.local.ecs.fargate import VERSIONS
 from kirikae.local.ecs.instances import Instances
 from kirikae.local.ecs.lookup import Lookup
 from kirikae.local.ecs.names import invalid, missing, refuse, short, unsupported
-from kirikae.local.ecs.newtasks import NewTasks, on_instances
+from kirikae.local.ecs.newtasks import NewTasks, on_instances, with_subnet
 from kirikae.local.ecs.placing import lacks
 from kirikae.local.ecs.shown import show_task
 from kirikae.local.ecs.tags import Tags
@@ -154,6 +154,7 @@ class Running:
         overrides = params.get("overrides", {})
         task = self._new.blank(cluster["clusterArn"], definition, group, overrides)
         task["startedBy"] = params.get("startedBy", "")
+        with_subnet(task, params.get("networkConfiguration", {}))
         return task
 
     def _placed(

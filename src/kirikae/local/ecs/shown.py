@@ -16,6 +16,7 @@ def _members(shape: str) -> frozenset[str]:
     return frozenset(service_model("ecs").shape_for(shape).members)
 
 
+_ENI_DIGITS = 17
 _TASK = _members("Task")
 _CONTAINER = _members("Container")
 _SERVICE = _members("Service")
@@ -51,20 +52,32 @@ def _show_container(container: Container, row: Task, address: str | None) -> Pla
 
 
 def _show_interface(row: Task, address: str | None) -> Plain:
-    """The network interface that Fargate attaches; here it only tells the address."""
+    """The network interface that Fargate attaches.
+
+    Its address and its subnet are those that are; its ID is made of the task's, and nobody else
+    knows it (ours).
+    """
     status = "DELETED" if row["lastStatus"] == "STOPPED" else "ATTACHED"
+    details = _interface_of(row, address) if address else {}
     return {
         "id": row["id"],
         "type": "ElasticNetworkInterface",
         "status": status if address else "PRECREATED",
-        "details": [
-            {
-                "name": "privateIPv4Address",
-                "value": address,
-            }
-        ]
-        if address
-        else [],
+        "details": [{"name": name, "value": value} for name, value in details.items() if value],
+    }
+
+
+def _interface_of(row: Task, address: str) -> dict[str, str]:
+    """As ECS tells it (developer guide, "Task networking")."""
+    numbers = address.split(".")
+    region = row["taskArn"].split(":")[3]
+    return {
+        "subnetId": row.get("_subnet", ""),
+        "networkInterfaceId": f"eni-{row['id'][:_ENI_DIGITS]}",
+        # As the engine makes it of the address.
+        "macAddress": ":".join(["02", "42", *(f"{int(number):02x}" for number in numbers)]),
+        "privateDnsName": f"ip-{'-'.join(numbers)}.{region}.compute.internal",
+        "privateIPv4Address": address,
     }
 
 
