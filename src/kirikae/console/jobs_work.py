@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -25,9 +26,12 @@ from kirikae.console.jobs_common import (
 from kirikae.console.options import DRY, JSON
 
 if TYPE_CHECKING:
+    from kirikae.aws.light import LightAws
     from kirikae.jobs.job import State
+    from kirikae.jobs.ledger import Ledger
+    from kirikae.jobs.own_task import TaskRun, Tasks
     from kirikae.jobs.runner import Ended
-    from kirikae.jobs.worker import Run, Worker
+    from kirikae.jobs.worker import Run, Starts, Worker
 
 
 @click.command("work")
@@ -58,6 +62,12 @@ if TYPE_CHECKING:
     metavar="PATTERN",
     help="Variables of this container that commands get, too, such as 'DB_*'.",
 )
+@click.option("--cluster", help="Jobs with runs-in=own-task: the cluster of their tasks.")
+@click.option("--task-definition", help="Family or ARN that those tasks are of.")
+@click.option("--container", default="job", show_default=True, help="Whose command is replaced.")
+@click.option("--subnet", "subnets", multiple=True, help="Of those tasks; may be repeated.")
+@click.option("--security-group", "groups", multiple=True, help="Of those tasks.")
+@click.option("--spot", is_flag=True, help="FARGATE_SPOT for jobs with on-crash=rerun.")
 @STATS
 @DRY
 @JSON
@@ -71,6 +81,12 @@ def work(
     stop_within: float,
     lease: float,
     passed: tuple[str, ...],
+    cluster: str | None,
+    task_definition: str | None,
+    container: str,
+    subnets: tuple[str, ...],
+    groups: tuple[str, ...],
+    spot: bool,
     stats: str | None,
     dry_run: bool,
 ) -> Answer:
@@ -82,6 +98,7 @@ def work(
         return would([f"would run at most {at_once} firings of {queue_named} at once"])
     here.assert_may_change("jobs work")
     from kirikae.aws.sqs import queue_named as queue_of
+    from kirikae.jobs.own_task import Tasks
     from kirikae.jobs.reaping import adopt
     from kirikae.jobs.runner import PASSED
     from kirikae.jobs.worker import Hands, Settings, Worker
@@ -90,7 +107,11 @@ def work(
     aws = aws_here()
     ledger = ledger_of(ledger_named, token_file, aws)
     settings = Settings(at_once, stop_within, lease, lease / 4, (*PASSED, *passed))
-    hands = Hands(tell=_tell, log=_line)
+    in_task: Starts | None = None
+    if cluster is not None and task_definition is not None:
+        tasks = Tasks(cluster, task_definition, container, subnets, groups, spot)
+        in_task = partial(_in_task, aws, tasks, ledger)
+    hands = Hands(in_task, _tell, _line)
     worker = Worker(ledger, queue_of(aws, queue_named), settings, hands)
     adopt()
     with ExitStack() as stack:
@@ -99,6 +120,18 @@ def work(
         print_line({"event": "working", "at_once": at_once})
         _work(worker, ended_by_signals())
     return Answer({"counts": worker.counts.to_plain()}, ("stopped",))
+
+
+def _in_task(
+    aws: LightAws, tasks: Tasks, ledger: Ledger, run: Run, extra: dict[str, str]
+) -> TaskRun:
+    from kirikae.jobs.own_task import TaskRun
+
+    def is_over() -> bool:
+        found = ledger.firing(run.firing.job, run.firing.due)
+        return found is not None and found.state.over
+
+    return TaskRun(aws, tasks, run.job, run.firing, extra, is_over)
 
 
 def _stats(worker: Worker, listen: str) -> Callable[[], None]:

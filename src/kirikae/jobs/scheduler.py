@@ -258,7 +258,7 @@ class Scheduler:
             return []
         since = self._ledger.since(names, minute)
         return [
-            Wanted(timed.job.id, since[name], timed.digest, jobs.serial, timed.job.policy)
+            Wanted(timed.job.id, since[name], timed.digest, jobs.serial, timed.job.in_ledger)
             for timed, name in zip(starting, names, strict=True)
         ]
 

@@ -133,7 +133,13 @@ class Run:
         return policy.on_crash is OnCrash.RERUN or policy.overlap is not Overlap.ALLOW
 
 
-Starts = Callable[["Run", dict[str, str]], Runs]
+class RunsApart(Runs, Protocol):
+    """A task of its own."""
+
+    arn: str
+
+
+Starts = Callable[["Run", dict[str, str]], RunsApart]
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,7 +389,10 @@ class Worker:
         if run.job.runs_in is RunsIn.OWN_TASK:
             if self._hands.in_task is None:
                 raise NotStarted("this worker starts no tasks: give it --cluster and --definition")
-            return self._hands.in_task(run, extra)
+            found = self._hands.in_task(run, extra)
+            if run.hold is not None:
+                self._ledger.start(run.hold, found.arn)
+            return found
         passed = self._settings.passed
         environment = environment_of(run.job, self._hands.environment, passed, extra)
         firing = run.firing.id
@@ -393,13 +402,16 @@ class Worker:
 
     def _end(self, run: Run, ended: Ended, state: State) -> None:
         """Written down, then acknowledged: a delete that is lost finds it written."""
-        stopped = self._stopped.is_set() and state is State.FAILED
-        again = not (stopped and run.job.policy.on_crash is OnCrash.FAIL)
-        give_back = stopped and run.job.policy.on_crash is OnCrash.RERUN
-        ending = Ending(state, ended.exit_code, ended.reason, ended.tail, again, give_back)
+        broken = state is State.FAILED and (self._stopped.is_set() or ended.crashed)
+        again = not (broken and run.job.policy.on_crash is OnCrash.FAIL)
+        give_back = ended.let_go or (broken and run.job.policy.on_crash is OnCrash.RERUN)
+        said = State.LOST if ended.let_go else state
+        ending = Ending(said, ended.exit_code, ended.reason, ended.tail, again, give_back)
         counts = self._finish(run, ending)
         if state is State.SUCCEEDED:
             self.counts.succeeded += 1
+        elif ended.let_go:
+            log.info("%s goes on without this worker", run.firing.id)
         elif state is State.FAILED:
             self.counts.errored += 1
         if not counts:
