@@ -47,9 +47,9 @@ _GROUPS = {
         "Move a thing from the old side to the new side, step by step.",
     ),
     "jobs": (
-        "kirikae.console.jobs",
+        "kirikae.console.jobs_verbs",
         "jobs",
-        "Read crontabs as the host's own cron does: what odd lines mean, and when they run.",
+        "Read crontabs as the host's own cron does, and run their jobs on redundant machines.",
     ),
     "explain": (
         "kirikae.console.explaining",

@@ -12,11 +12,12 @@ from typing import Any
 import click
 
 from kirikae.model.said import LANGUAGES
-from kirikae.model.values import seconds_from
 
 
 def seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
     """A time with its unit, as in the project file; to be named as an option's ``callback``."""
+    from kirikae.model.values import seconds_from  # pydantic: no worker needs it
+
     try:
         return seconds_from(value)
     except ValueError as error:

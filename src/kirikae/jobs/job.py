@@ -172,6 +172,13 @@ class Job:
         return cls(**known)
 
     @property
+    def in_ledger(self) -> Policy:
+        """A task of its own outlives the worker that watches it: another one takes over."""
+        if self.runs_in is RunsIn.OWN_TASK:
+            return replace(self.policy, on_crash=OnCrash.RERUN)
+        return self.policy
+
+    @property
     def digest(self) -> str:
         """Names this definition; a changed command has another one, the job is the same."""
         text = json.dumps(self.to_plain(), sort_keys=True)
@@ -194,6 +201,8 @@ class Run:
     tail: str = ""
     task: str = ""
     """The ARN of the ECS task, where it has one of its own."""
+    lost: bool = False
+    """Its worker went away or gave it back: a task of its own may still run."""
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:

@@ -202,7 +202,12 @@ def _ended(firing: Firing, ending: Ending, now: float) -> Firing:
     run = firing.last_run()
     assert run is not None
     last = replace(
-        run, ended=now, exit_code=ending.exit_code, reason=ending.reason, tail=ending.tail
+        run,
+        ended=now,
+        exit_code=ending.exit_code,
+        reason=ending.reason,
+        tail=ending.tail,
+        lost=ending.state is State.LOST,
     )
     return firing.changed(
         state=ending.state,

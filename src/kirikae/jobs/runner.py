@@ -57,6 +57,10 @@ class Ended:
     tail: str
     matched: tuple[str, ...] = ()
     matches: int = 0
+    crashed: bool = False
+    """Not by its own doing: its task vanished, or its capacity was taken away."""
+    let_go: bool = False
+    """It goes on, and the next worker finds it."""
 
 
 @dataclass(slots=True)

@@ -127,6 +127,11 @@ class Scheduler:
         self._since: dict[str, int] = {}
         self.counts.registered = len(first.timed)
 
+    @property
+    def jobs(self) -> Jobs:
+        """The table that is in force."""
+        return self._jobs
+
     # --- the loop
 
     def run(self, stopped: threading.Event) -> None:
@@ -253,7 +258,7 @@ class Scheduler:
             return []
         since = self._ledger.since(names, minute)
         return [
-            Wanted(timed.job.id, since[name], timed.digest, jobs.serial, timed.job.policy)
+            Wanted(timed.job.id, since[name], timed.digest, jobs.serial, timed.job.in_ledger)
             for timed, name in zip(starting, names, strict=True)
         ]
 

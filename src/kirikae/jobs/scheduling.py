@@ -120,4 +120,4 @@ def _chosen(timed: Timed, inside: Sequence[int]) -> Sequence[int]:
 def _wanted(timed: Timed, jobs: Jobs, minute: int, at: Moment, missed: bool = False) -> Wanted:
     late_by_s = float((at.minute - minute) * 60)
     job = timed.job
-    return Wanted(job.id, minute, timed.digest, jobs.serial, job.policy, late_by_s, missed)
+    return Wanted(job.id, minute, timed.digest, jobs.serial, job.in_ledger, late_by_s, missed)

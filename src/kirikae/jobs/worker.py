@@ -7,6 +7,7 @@ worker that was paused, a delete that failed change nothing of it.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import threading
@@ -35,7 +36,6 @@ from kirikae.jobs.runner import PASSED, Ended, Running, environment_of
 from kirikae.model.errors import KirikaeError
 
 log = logging.getLogger(__name__)
-VISIBLE_S = 60
 LONGEST_HELD_S = 11 * 3600.0
 """SQS holds a message for twelve hours in all: a longer run is acknowledged before."""
 _ASK_AGAIN_S = 15
@@ -85,6 +85,11 @@ class Settings:
     held_s: float = LONGEST_HELD_S
     receive_s: int = _RECEIVE_S
 
+    @property
+    def visible_s(self) -> int:
+        """A message is hidden from others for as long as the lease of its run."""
+        return max(1, math.ceil(self.lease_s))
+
 
 @dataclass(slots=True)
 class Counts:
@@ -128,7 +133,13 @@ class Run:
         return policy.on_crash is OnCrash.RERUN or policy.overlap is not Overlap.ALLOW
 
 
-Starts = Callable[["Run", dict[str, str]], Runs]
+class RunsApart(Runs, Protocol):
+    """A task of its own."""
+
+    arn: str
+
+
+Starts = Callable[["Run", dict[str, str]], RunsApart]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +241,9 @@ class Worker:
 
     def _received(self, most: int) -> list[Received]:
         try:
-            found = self._queue.receive(min(most, 10), self._settings.receive_s, VISIBLE_S)
+            found = self._queue.receive(
+                min(most, 10), self._settings.receive_s, self._settings.visible_s
+            )
         except KirikaeError as error:
             log.warning("the queue does not answer: %s", error)
             self._stopped.wait(_PAUSE_S)
@@ -376,7 +389,10 @@ class Worker:
         if run.job.runs_in is RunsIn.OWN_TASK:
             if self._hands.in_task is None:
                 raise NotStarted("this worker starts no tasks: give it --cluster and --definition")
-            return self._hands.in_task(run, extra)
+            found = self._hands.in_task(run, extra)
+            if run.hold is not None:
+                self._ledger.start(run.hold, found.arn)
+            return found
         passed = self._settings.passed
         environment = environment_of(run.job, self._hands.environment, passed, extra)
         firing = run.firing.id
@@ -386,13 +402,16 @@ class Worker:
 
     def _end(self, run: Run, ended: Ended, state: State) -> None:
         """Written down, then acknowledged: a delete that is lost finds it written."""
-        stopped = self._stopped.is_set() and state is State.FAILED
-        again = not (stopped and run.job.policy.on_crash is OnCrash.FAIL)
-        give_back = stopped and run.job.policy.on_crash is OnCrash.RERUN
-        ending = Ending(state, ended.exit_code, ended.reason, ended.tail, again, give_back)
+        broken = state is State.FAILED and (self._stopped.is_set() or ended.crashed)
+        again = not (broken and run.job.policy.on_crash is OnCrash.FAIL)
+        give_back = ended.let_go or (broken and run.job.policy.on_crash is OnCrash.RERUN)
+        said = State.LOST if ended.let_go else state
+        ending = Ending(said, ended.exit_code, ended.reason, ended.tail, again, give_back)
         counts = self._finish(run, ending)
         if state is State.SUCCEEDED:
             self.counts.succeeded += 1
+        elif ended.let_go:
+            log.info("%s goes on without this worker", run.firing.id)
         elif state is State.FAILED:
             self.counts.errored += 1
         if not counts:
@@ -495,4 +514,4 @@ class Worker:
             run.acknowledged = True
             self._delete(run.received)
             return
-        self._later(run.received.receipt, VISIBLE_S)
+        self._later(run.received.receipt, self._settings.visible_s)
