@@ -14,6 +14,7 @@ from kirikae.aws.session import Aws
 from kirikae.jobs.job import Owner
 from kirikae.jobs.ledger import Ledger, Mark
 from kirikae.jobs.sqlite_rows import sqlite_ledger
+from kirikae.jobs.thing import JobsThing
 from tests.command import run
 from tests.contract.test_ledger import TOKEN, served
 
@@ -57,6 +58,7 @@ TAB = """\
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     """A project folder, a ledger that answers over HTTP, and a scheduler that is alive."""
     monkeypatch.setattr(Aws, "identity", lambda self, account: ARN)
+    monkeypatch.setattr(JobsThing, "look_every_s", 0.1)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.chdir(tmp_path)
     book = sqlite_ledger(tmp_path / "jobs.db")
@@ -95,7 +97,7 @@ def test_a_crontab_is_moved_back_and_moved_again(ledger: Ledger, tmp_path: Path)
     status = run("move", "status", "batch", "--json")
     assert status.json["found_share"] == "0%", status
     assert run("move", "resume", "batch").exit_code == 0
-    driven = run("move", "drive", "batch", "--json")
+    driven = run("move", "start", "batch", "--json")
     assert driven.exit_code == 0, driven
     assert "tape" not in owned(ledger) and len(owned(ledger)) == 4
     assert run("move", "retire", "batch").exit_code == 0
