@@ -22,7 +22,7 @@ from kirikae.console.jobs_common import (
     log_lines,
     print_line,
 )
-from kirikae.console.options import DRY, JSON
+from kirikae.console.options import DRY, JSON, Number
 from kirikae.model.crontab.fields import Dialect
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 @click.option("--system/--user", "system", default=None, help="With a column of users, or without.")
 @click.option(
     "--offset",
-    type=click.FloatRange(0, 30),
+    type=Number(0, 30),
     default=0.0,
     show_default=True,
     help="Seconds after the minute; 0, 1, 2 for several, so that the later ones send less.",

@@ -23,7 +23,7 @@ from kirikae.console.jobs_common import (
     log_lines,
     print_line,
 )
-from kirikae.console.options import DRY, JSON
+from kirikae.console.options import DRY, JSON, Number
 
 if TYPE_CHECKING:
     from kirikae.aws.light import LightAws
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--stop-within",
-    type=click.FloatRange(1, 7200),
+    type=Number(1, 7200),
     default=30.0,
     show_default=True,
     help="Seconds between SIGTERM and SIGKILL here: stopTimeout of the task definition.",
 )
 @click.option(
     "--lease",
-    type=click.FloatRange(2, 3600),
+    type=Number(2, 3600),
     default=60.0,
     show_default=True,
     help="Seconds without a heartbeat after which a run counts as dead; four are sent in it.",

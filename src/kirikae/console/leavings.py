@@ -14,6 +14,7 @@ from kirikae.model.errors import KirikaeError
 from kirikae.model.finding import Finding
 from kirikae.model.project import Project
 from kirikae.model.said import Said, said
+from kirikae.model.shown import markdown
 from kirikae.survey.schedules import Schedules
 
 _GONE_WITH_HOSTS = ("JB", "ST", "ML")
@@ -33,7 +34,7 @@ def what_lives_there(
         found = survey_findings(here, project)
         jobs = [each for bundle in bundles_of(here, project).every for each in _jobs(bundle)]
     except KirikaeError as error:
-        return [*told, speech.say(said("console.retired.unknown", why=str(error)))]
+        return [*told, speech.say(said("console.retired.unknown", why=markdown(str(error))))]
     rows = [_box(each, speech) for each in found if _has_a_box(each, bool(jobs))]
     rows += [speech.say(job) for job in jobs]
     return told + (rows or [speech.say(said("console.retired.none"))])
@@ -53,8 +54,8 @@ def _jobs(bundle: Bundle) -> Iterator[Said]:
         yield said(
             "console.retired.job",
             host=bundle.host,
-            where=at,
-            says=job.says,
+            where=markdown(at),
+            says=markdown(job.says),
         )
     for text in found.waiting:
         last = [line.text for line in text.numbered() if line.text.strip()][-1:]
@@ -62,8 +63,8 @@ def _jobs(bundle: Bundle) -> Iterator[Said]:
         yield said(
             "console.retired.job",
             host=bundle.host,
-            where=text.path,
-            says=says,
+            where=markdown(text.path),
+            says=markdown(says),
         )
 
 
@@ -75,8 +76,8 @@ def _box(finding: Finding, speech: Speech) -> str:
     says = entry.title_ja if entry is not None and japanese else finding.says
     blanks = {
         "code": finding.code,
-        "where": finding.where,
-        "hosts": hosts,
-        "says": says,
+        "where": markdown(finding.where),
+        "hosts": [markdown(host) for host in hosts],
+        "says": markdown(says),
     }
     return speech.say(Said("console.retired.finding", blanks))

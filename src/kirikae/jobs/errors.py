@@ -11,10 +11,13 @@ KirikaeError
 ├── Poison           1  a message that nobody can carry out
 ├── NotStarted       1  a command could not be started
 ├── LedgerOwned      1  another process owns the ledger's file
+├── WorkersNotReady  1  what must stand before workers may be moved does not stand
+├── StillConsuming   1  a unit of the old side still works on messages
 ├── NotPrepared      1  jobs cannot be handed over as the project file stands
 ├── StillRuns        1  the old side is still needed: nothing is retired yet
 └── Unfinished
-    └── LedgerAway   3  the ledger cannot be reached or written; nothing is known of the call
+    ├── LedgerAway        3  the ledger cannot be reached or written; nothing is known of the call
+    └── WorkersNotThere   3  tasks or units do not run yet as the share asks for
 """
 
 from __future__ import annotations
@@ -77,3 +80,15 @@ class TooHard(Exception):
     def __init__(self, why: Said) -> None:
         super().__init__(why.key)
         self.why = why
+
+
+class WorkersNotReady(KirikaeError):
+    """What must stand before workers may be moved does not stand."""
+
+
+class StillConsuming(KirikaeError):
+    """A unit of the old side still works on messages."""
+
+
+class WorkersNotThere(Unfinished):
+    """Tasks or units do not run yet as the share asks for: tried again."""

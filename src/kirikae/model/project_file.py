@@ -132,7 +132,7 @@ class _Faults:
         """``file:line: key: what to do``."""
         path = self._path(fault["loc"])
         if fault["type"] == "union_tag_invalid":
-            path.append("kind")
+            path.append("kind")  # pydantic names the move alone
         return self._line(path, self._remedy(fault, path))
 
     def contradiction(self, found: Contradiction) -> str:
