@@ -36,7 +36,11 @@ def run_task(aws: LightAws, wanted: Mapping[str, Any]) -> str | NotPlaced:
 
     Raises AwsRefused, AwsUnreachable: then it is not known whether it was started."""
     try:
-        told = aws.call(ECS, "RunTask", wanted)
+        told = aws.call(
+            ECS,
+            "RunTask",
+            wanted,
+        )
     except AwsRefused as error:
         # The token was used with other parameters: AWS names the tasks that it brought.
         known = error.told.get("resourceIds") or ()
@@ -50,7 +54,14 @@ def run_task(aws: LightAws, wanted: Mapping[str, Any]) -> str | NotPlaced:
 
 def task_state(aws: LightAws, cluster: str, arn: str, container: str) -> TaskState | None:
     """None: ECS knows it no more, about an hour after it has stopped."""
-    told = aws.call(ECS, "DescribeTasks", {"cluster": cluster, "tasks": [arn]})
+    told = aws.call(
+        ECS,
+        "DescribeTasks",
+        {
+            "cluster": cluster,
+            "tasks": [arn],
+        },
+    )
     if not told.get("tasks"):
         return None
     task = told["tasks"][0]
@@ -74,5 +85,13 @@ def _container(task: Plain, name: str) -> Plain:
 
 def stop_task(aws: LightAws, cluster: str, arn: str, reason: str) -> None:
     """Harmless where it has stopped already."""
-    asked = {"cluster": cluster, "task": arn, "reason": reason[:255]}
-    aws.call(ECS, "StopTask", asked)
+    asked = {
+        "cluster": cluster,
+        "task": arn,
+        "reason": reason[:255],
+    }
+    aws.call(
+        ECS,
+        "StopTask",
+        asked,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -15,6 +16,7 @@ from kirikae.console.jobs_common import (
     LEDGER,
     QUEUE,
     STATS,
+    TELL,
     TOKEN,
     address_of,
     aws_here,
@@ -22,6 +24,7 @@ from kirikae.console.jobs_common import (
     ledger_of,
     log_lines,
     print_line,
+    teller_of,
 )
 from kirikae.console.options import DRY, JSON, Number
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from kirikae.jobs.ledger import Ledger
     from kirikae.jobs.own_task import TaskRun, Tasks
     from kirikae.jobs.runner import Ended
+    from kirikae.jobs.telling import Notice, Teller
     from kirikae.jobs.worker import Run, Starts, Worker
 
 
@@ -64,10 +68,30 @@ if TYPE_CHECKING:
 )
 @click.option("--cluster", help="Jobs with runs-in=own-task: the cluster of their tasks.")
 @click.option("--task-definition", help="Family or ARN that those tasks are of.")
-@click.option("--container", default="job", show_default=True, help="Whose command is replaced.")
-@click.option("--subnet", "subnets", multiple=True, help="Of those tasks; may be repeated.")
-@click.option("--security-group", "groups", multiple=True, help="Of those tasks.")
-@click.option("--spot", is_flag=True, help="FARGATE_SPOT for jobs with on-crash=rerun.")
+@click.option(
+    "--container",
+    default="job",
+    show_default=True,
+    help="Whose command is replaced.",
+)
+@click.option(
+    "--subnet",
+    "subnets",
+    multiple=True,
+    help="Of those tasks; may be repeated.",
+)
+@click.option(
+    "--security-group",
+    "groups",
+    multiple=True,
+    help="Of those tasks.",
+)
+@click.option(
+    "--spot",
+    is_flag=True,
+    help="FARGATE_SPOT for jobs with on-crash=rerun.",
+)
+@TELL
 @STATS
 @DRY
 @JSON
@@ -87,6 +111,7 @@ def work(
     subnets: tuple[str, ...],
     groups: tuple[str, ...],
     spot: bool,
+    ways: tuple[str, ...],
     stats: str | None,
     dry_run: bool,
 ) -> Answer:
@@ -105,19 +130,59 @@ def work(
 
     log_lines()
     aws = aws_here()
-    ledger = ledger_of(ledger_named, token_file, aws)
-    settings = Settings(at_once, stop_within, lease, lease / 4, (*PASSED, *passed))
+    ledger = ledger_of(
+        ledger_named,
+        token_file,
+        aws,
+    )
+    settings = Settings(
+        at_once,
+        stop_within,
+        lease,
+        lease / 4,
+        (*PASSED, *passed),
+    )
     in_task: Starts | None = None
     if cluster is not None and task_definition is not None:
-        tasks = Tasks(cluster, task_definition, container, subnets, groups, spot)
-        in_task = partial(_in_task, aws, tasks, ledger)
-    hands = Hands(in_task, _tell, _line)
-    worker = Worker(ledger, queue_of(aws, queue_named), settings, hands)
+        tasks = Tasks(
+            cluster,
+            task_definition,
+            container,
+            subnets,
+            groups,
+            spot,
+        )
+        in_task = partial(
+            _in_task,
+            aws,
+            tasks,
+            ledger,
+        )
+    hands = Hands(
+        in_task,
+        partial(
+            _tell,
+            teller_of(ways),
+            ledger,
+        ),
+        _line,
+    )
+    worker = Worker(
+        ledger,
+        queue_of(aws, queue_named),
+        settings,
+        hands,
+    )
     adopt()
     with ExitStack() as stack:
         if stats is not None:
             stack.callback(_stats(worker, stats))
-        print_line({"event": "working", "at_once": at_once})
+        print_line(
+            {
+                "event": "working",
+                "at_once": at_once,
+            }
+        )
         _work(worker, ended_by_signals())
     return Answer({"counts": worker.counts.to_plain()}, ("stopped",))
 
@@ -131,7 +196,14 @@ def _in_task(
         found = ledger.firing(run.firing.job, run.firing.due)
         return found is not None and found.state.over
 
-    return TaskRun(aws, tasks, run.job, run.firing, extra, is_over)
+    return TaskRun(
+        aws,
+        tasks,
+        run.job,
+        run.firing,
+        extra,
+        is_over,
+    )
 
 
 def _stats(worker: Worker, listen: str) -> Callable[[], None]:
@@ -159,10 +231,17 @@ def _work(worker: Worker, ended: threading.Event) -> None:
 
 
 def _line(firing: str, stream: str, line: str) -> None:
-    print_line({"event": "output", "firing": firing, "stream": stream, "line": line})
+    print_line(
+        {
+            "event": "output",
+            "firing": firing,
+            "stream": stream,
+            "line": line,
+        }
+    )
 
 
-def _tell(run: Run, ended: Ended, state: State) -> None:
+def _tell(teller: Teller, ledger: Ledger, run: Run, ended: Ended, state: State) -> None:
     print_line(
         {
             "event": "ended",
@@ -174,3 +253,35 @@ def _tell(run: Run, ended: Ended, state: State) -> None:
             "matches": ended.matches,
         }
     )
+    now = time.time()
+    notice = _notice(
+        ledger,
+        run,
+        ended,
+        state,
+    )
+    if notice is not None:
+        teller.tell(
+            notice,
+            run.job.notify,
+            now,
+        )
+    teller.look(now)
+
+
+def _notice(ledger: Ledger, run: Run, ended: Ended, state: State) -> Notice | None:
+    """What is told of this run; a success after a failure, too."""
+    from kirikae.jobs import telling
+    from kirikae.jobs.errors import LedgerAway
+
+    if ended.let_go:
+        return None
+    found = telling.of_ending(
+        run.firing, state, ended.reason, ended.matched, ended.matches, ended.tail
+    )
+    if found is not None:
+        return found
+    try:
+        return telling.of_recovery(run.firing, ledger.history(run.firing.job, most=10))
+    except LedgerAway:
+        return None

@@ -43,10 +43,19 @@ class Tasks:
 
 def wanted_task(tasks: Tasks, job: Job, firing: Firing, extra: Mapping[str, str]) -> dict[str, Any]:
     """What RunTask is asked for: pure, and the same for the same firing and task."""
-    environment = {**job.environment, **_without_attempt(extra)}
+    environment = {
+        **job.environment,
+        **_without_attempt(extra),
+    }
     if job.stdin is not None:
         environment["KIRIKAE_STDIN"] = job.stdin
-    pairs = [{"name": name, "value": value} for name, value in sorted(environment.items())]
+    pairs = [
+        {
+            "name": name,
+            "value": value,
+        }
+        for name, value in sorted(environment.items())
+    ]
     override = {
         "name": tasks.container,
         "command": [job.environment.get("SHELL", "/bin/sh"), "-c", _command(job)],
@@ -61,7 +70,12 @@ def wanted_task(tasks: Tasks, job: Job, firing: Firing, extra: Mapping[str, str]
         "overrides": {"containerOverrides": [override]},
     }
     if tasks.spot and job.policy.on_crash is OnCrash.RERUN:
-        wanted["capacityProviderStrategy"] = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
+        wanted["capacityProviderStrategy"] = [
+            {
+                "capacityProvider": "FARGATE_SPOT",
+                "weight": 1,
+            }
+        ]
     else:
         wanted["launchType"] = "FARGATE"
     if tasks.subnets:
@@ -109,7 +123,15 @@ class TaskRun:
         self._is_over = is_over
         self._let_go = threading.Event()
         self._why = ""
-        self.arn = self._started(wanted_task(tasks, job, firing, extra), firing.start_by)
+        self.arn = self._started(
+            wanted_task(
+                tasks,
+                job,
+                firing,
+                extra,
+            ),
+            firing.start_by,
+        )
 
     def _started(self, wanted: Mapping[str, Any], start_by: float | None) -> str:
         """No room and no answer are tried again until the start deadline, under the same token."""
@@ -142,12 +164,22 @@ class TaskRun:
         timed_out = ""
         while not self._let_go.wait(self._tasks.look_s):
             try:
-                found = task_state(self._aws, self._tasks.cluster, self.arn, self._tasks.container)
+                found = task_state(
+                    self._aws,
+                    self._tasks.cluster,
+                    self.arn,
+                    self._tasks.container,
+                )
             except (AwsRefused, AwsUnreachable):
                 continue
             unknown = unknown + 1 if found is None else 0
             if unknown >= _VANISHED:
-                return Ended(-1, "its task vanished", "", crashed=True)
+                return Ended(
+                    -1,
+                    "its task vanished",
+                    "",
+                    crashed=True,
+                )
             if found is not None and found.stopped:
                 return _ended(found, timed_out)
             timeout_s = self._job.timeout_s
@@ -156,11 +188,21 @@ class TaskRun:
                 self._end_task(timed_out)
         if self._is_over():
             self._end_task(self._why)
-        return Ended(-1, self._why, "", let_go=True)
+        return Ended(
+            -1,
+            self._why,
+            "",
+            let_go=True,
+        )
 
     def _end_task(self, reason: str) -> None:
         try:
-            stop_task(self._aws, self._tasks.cluster, self.arn, reason)
+            stop_task(
+                self._aws,
+                self._tasks.cluster,
+                self.arn,
+                reason,
+            )
         except (AwsRefused, AwsUnreachable):
             """Looked at again, and asked again where it must be."""
 
@@ -168,8 +210,22 @@ class TaskRun:
 def _ended(found: TaskState, timed_out: str) -> Ended:
     if found.exit_code is None:
         reason = timed_out or found.reason or "its task stopped without an exit status"
-        return Ended(-1, reason, "", crashed=not timed_out)
+        return Ended(
+            -1,
+            reason,
+            "",
+            crashed=not timed_out,
+        )
     if timed_out:
-        return Ended(found.exit_code, timed_out, "")
+        return Ended(
+            found.exit_code,
+            timed_out,
+            "",
+        )
     reason = "" if found.exit_code == 0 else f"exit status {found.exit_code}"
-    return Ended(found.exit_code, reason, "", crashed=found.taken_away)
+    return Ended(
+        found.exit_code,
+        reason,
+        "",
+        crashed=found.taken_away,
+    )
