@@ -33,6 +33,8 @@ class QueueServer:
         self.away = False
         self.refuse_deletes = 0
         self.calls: list[str] = []
+        self.others: dict[str, Callable[[dict[str, Any]], tuple[int, Any]]] = {}
+        """Operations of other services, as a test answers them."""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -75,6 +77,8 @@ class QueueServer:
 
     def answer(self, name: str, asked: dict[str, Any]) -> tuple[int, Any]:
         self.calls.append(name)
+        if name in self.others:
+            return self.others[name](asked)
         if self.away:
             return 503, {"__type": "ServiceUnavailable"}
         if name == "DeleteMessage" and self.refuse_deletes:
