@@ -305,6 +305,19 @@ def test_what_no_message_carries_is_found_until_it_is_sent(ledger):
     assert ledger.unsent() == []
 
 
+def test_a_message_that_nobody_claims_is_sent_once_more(ledger, clock):
+    """It may be in the dead-letter queue, or gone with a purge; the same attempt."""
+    admit(ledger)
+    clock.go(899)
+    assert ledger.sweep() == [] and ledger.unsent() == []
+    clock.go(2)
+    ledger.sweep()
+    (waits,) = ledger.unsent()
+    assert waits.attempt == 1
+    ledger.sent([waits])
+    assert claim(ledger, attempt=1)
+
+
 def test_a_job_that_nobody_handed_over_is_the_old_sides(ledger):
     """Its firings are written down and never sent."""
     (admitted,) = ledger.admit([Wanted("a", NOON, "d", 1)])
