@@ -39,7 +39,10 @@ def command_line() -> str:
         lines.append(f"{_first(command.help)}\n")
         lines += _options(command)
         if isinstance(command, click.Group):
-            for sub_name, sub in sorted(command.commands.items()):
+            context = click.Context(command)
+            for sub_name in sorted(command.list_commands(context)):
+                sub = command.get_command(context, sub_name)
+                assert sub is not None
                 arguments = " ".join(
                     p.make_metavar(click.Context(sub))
                     for p in sub.params

@@ -17,7 +17,7 @@ from typing import Any
 from botocore.exceptions import ClientError, ConnectTimeoutError
 from botocore.parsers import ResponseParserError
 
-from kirikae.aws.session import ServerClock
+from kirikae.aws.clock import ServerClock
 from kirikae.model.errors import AwsUnreachable, Changed, StoreBroken, Taken
 from kirikae.model.store import Stored
 

@@ -13,10 +13,11 @@ from botocore.exceptions import UnauthorizedSSOTokenError
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 
 from kirikae.aws import cloudwatch, ecs, elbv2
+from kirikae.aws.clock import ServerClock
 from kirikae.aws.cloudwatch import Query
-from kirikae.aws.errors import AwsRefused, CredentialsExpired, FiguresIncomplete
+from kirikae.aws.errors import EXPIRED, TRY_AGAIN, AwsRefused, CredentialsExpired, FiguresIncomplete
 from kirikae.aws.s3_store import S3Store
-from kirikae.aws.session import EXPIRED, TRY_AGAIN, Aws, ServerClock, told
+from kirikae.aws.session import Aws, told
 from kirikae.model.errors import AwsUnreachable, StoreBroken, Unfinished
 
 RULE = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/shop/1/2/3"

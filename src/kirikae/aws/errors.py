@@ -2,7 +2,8 @@
 
 KirikaeError
 ├── AwsRefused       1  AWS said no (its code and message are kept)
-│   └── NotThere     1  the named thing does not exist
+│   ├── NotThere     1  the named thing does not exist
+│   └── ItemChanged  1  an item of DynamoDB is not the one any more that was read
 ├── WrongAccount     1  the credentials belong to another account than the project file says
 ├── ReadOnly         1  --read-only: the call would change something and was not sent
 └── AwsUnreachable   3  no answer (model/errors.py)
@@ -12,7 +13,41 @@ KirikaeError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from kirikae.model.errors import AwsUnreachable, KirikaeError
+
+TRY_AGAIN = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottledException",
+        "TooManyRequestsException",
+        "ProvisionedThroughputExceededException",
+        "TransactionInProgressException",
+        "RequestLimitExceeded",
+        "BandwidthLimitExceeded",
+        "LimitExceededException",
+        "RequestThrottled",
+        "SlowDown",
+        "PriorRequestNotComplete",
+        "EC2ThrottledException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "ServiceUnavailable",
+    }
+)
+"""The same call may succeed later: botocore's own table (a test compares them), and what AWS says
+of itself."""
+EXPIRED = frozenset(
+    ["ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"]
+)
+"""Credentials that somebody may renew beside us, such as by `aws sso login`."""
 
 
 class AwsRefused(KirikaeError):
@@ -23,10 +58,16 @@ class AwsRefused(KirikaeError):
         super().__init__(f"AWS refused {operation}: {code}: {message}")
         self.operation = operation
         self.code = code
+        self.told: Mapping[str, Any] = {}
+        """The rest of what AWS answered, where it was kept."""
 
 
 class NotThere(AwsRefused):
     """The thing that was named does not exist."""
+
+
+class ItemChanged(AwsRefused):
+    """An item of DynamoDB is not the one any more that was read: read again."""
 
 
 class WrongAccount(KirikaeError):

@@ -6,12 +6,9 @@ from __future__ import annotations
 import os
 import re
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from botocore.exceptions import (
@@ -28,7 +25,16 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from kirikae.aws.errors import AwsRefused, CredentialsExpired, NotThere, ReadOnly, WrongAccount
+from kirikae.aws.clock import ServerClock
+from kirikae.aws.errors import (
+    EXPIRED,
+    TRY_AGAIN,
+    AwsRefused,
+    CredentialsExpired,
+    NotThere,
+    ReadOnly,
+    WrongAccount,
+)
 from kirikae.model.errors import AwsUnreachable, KirikaeError
 
 _CONNECT_S = 2
@@ -37,36 +43,6 @@ _READ_S = 6
 lease; no retries."""
 _READS = re.compile(r"^(Describe|List|Get|Head|Lookup|Simulate)")
 
-TRY_AGAIN = frozenset(
-    {
-        "Throttling",
-        "ThrottlingException",
-        "ThrottledException",
-        "RequestThrottledException",
-        "TooManyRequestsException",
-        "ProvisionedThroughputExceededException",
-        "TransactionInProgressException",
-        "RequestLimitExceeded",
-        "BandwidthLimitExceeded",
-        "LimitExceededException",
-        "RequestThrottled",
-        "SlowDown",
-        "PriorRequestNotComplete",
-        "EC2ThrottledException",
-        "RequestTimeout",
-        "RequestTimeoutException",
-        "InternalError",
-        "InternalFailure",
-        "InternalServerError",
-        "ServiceUnavailable",
-    }
-)
-"""The same call may succeed later: botocore's own table (a test compares them), and what AWS says
-of itself."""
-EXPIRED = frozenset(
-    ["ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"]
-)
-"""Credentials that somebody may renew beside us, such as by `aws sso login`."""
 _TO_BE_RENEWED = (
     CredentialRetrievalError,
     SSOTokenLoadError,
@@ -83,8 +59,6 @@ _NO_ANSWER = (
 )
 """botocore follows a 301 of S3 without a region round and round."""
 _THROTTLED = 429
-_CLOCK_SAMPLES = 32
-_CLOCK_SLACK_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +124,12 @@ class Aws:
                 f"--read-only: {model.service_model.service_name} {model.name} was not sent"
             )
 
-    def _after(self, parsed: Any, model: Any, **_: Any) -> None:
+    def _after(self, http_response: Any, parsed: Any, model: Any, **_: Any) -> None:
         about = parsed.get("ResponseMetadata", {})
         headers = about.get("HTTPHeaders", {})
-        is_page = "html" in headers.get("content-type", "") and "Error" not in parsed
-        if is_page and model.service_model.service_name != "s3":
-            # Of JSON that is none, botocore makes an answer without anything in it.
-            raise ResponseParserError("a page of HTML")
+        # S3's bodies are the users' own, and may be read but once.
+        if model.service_model.service_name != "s3" and "Error" not in parsed:
+            _assert_no_page(http_response.content)
         self._clock.hear(headers)
         request_id = about.get("RequestId")
         with self._guard:
@@ -192,37 +165,6 @@ class Aws:
         return caller.arn
 
 
-class ServerClock:
-    """What AWS's answers say of the time.
-
-    A Date header names the second in which the answer was made, so the truth lies within the
-    second after it.  A clock of this machine that agrees is believed, since it is finer.
-    """
-
-    def __init__(
-        self,
-        clock: Callable[[], float] = time.time,
-        steady: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._clock = clock
-        self._steady = steady
-        self._ahead: deque[float] = deque(maxlen=_CLOCK_SAMPLES)
-
-    def hear(self, headers: Mapping[str, str]) -> None:
-        try:
-            said = parsedate_to_datetime(headers["date"]).timestamp()
-        except (KeyError, TypeError, ValueError):
-            return
-        self._ahead.append(said - self._steady())
-
-    def now(self) -> float:
-        here = self._clock()
-        if not self._ahead:
-            return here
-        there = max(self._ahead) + self._steady()
-        return here if abs(here - there) <= _CLOCK_SLACK_S else there
-
-
 @contextmanager
 def told() -> Iterator[None]:
     """Map every botocore error to ours, and what is no answer of AWS at all."""
@@ -255,6 +197,19 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:120]
 
 
+def _assert_no_page(body: bytes) -> None:
+    """Of JSON that is none, botocore makes an answer without anything in it.  Raises
+    ResponseParserError."""
+    if body[:64].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise ResponseParserError("a page of HTML")
+
+
+def _says_not_there(code: str) -> bool:
+    """SQS has words of its own: one in its model, one for clients of its former protocol."""
+    says = ("NotFound", "NonExistentQueue", "QueueDoesNotExist")
+    return code.startswith("NoSuch") or any(each in code for each in says)
+
+
 def _mapped(error: ClientError) -> KirikaeError:
     code = error.response["Error"].get("Code", "")
     message = error.response["Error"].get("Message", "")
@@ -263,5 +218,5 @@ def _mapped(error: ClientError) -> KirikaeError:
         return CredentialsExpired(f"{code}: {message}")
     if status >= 500 or status == _THROTTLED or code in TRY_AGAIN:
         return AwsUnreachable(f"AWS could not answer {error.operation_name}: {code}: {message}")
-    kind = NotThere if "NotFound" in code or code.startswith("NoSuch") else AwsRefused
+    kind = NotThere if _says_not_there(code) else AwsRefused
     return kind(error.operation_name, code, message)

@@ -12,11 +12,12 @@ from typing import Any
 import click
 
 from kirikae.model.said import LANGUAGES
-from kirikae.model.values import seconds_from
 
 
 def seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
     """A time with its unit, as in the project file; to be named as an option's ``callback``."""
+    from kirikae.model.values import seconds_from  # pydantic: no worker needs it
+
     try:
         return seconds_from(value)
     except ValueError as error:
@@ -66,3 +67,12 @@ class Number(click.FloatRange):
         if not isfinite(found):
             self.fail(f"{value} is not a number.", param, ctx)
         return float(found)
+
+
+YEN = click.option(
+    "--yen-per-dollar",
+    type=Number(min=0, min_open=True, max=1_000_000),
+    default=None,
+    metavar="RATE",
+    help="Say costs in yen, too, at this rate; kirikae knows none of its own.",
+)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TextIO
 import click
 
 from kirikae.console.chart import at, chart
+from kirikae.console.completion import MOVES
 from kirikae.console.context import load_project, move_of
 from kirikae.console.here import OUTCOMES, Answer, Here, to_json
 from kirikae.console.options import LANG, STREAM, Number
@@ -21,7 +22,7 @@ from kirikae.hosts.files import write_durably
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.evidence import Verdict
 from kirikae.model.said import Said, plain_of, text
-from kirikae.model.shown import writable
+from kirikae.model.shown import clean, writable
 from kirikae.move.judge import Margins
 from kirikae.traffic.judging import margins_of, trial_of
 from kirikae.traffic.replay import lines_in, looks
@@ -149,6 +150,7 @@ def judge_of_move(here: Here, name: str) -> Judged:
 @click.option(
     "--move",
     "name",
+    shell_complete=MOVES,
     help="Judge as this move of the project file is judged; the options below are then not needed.",
 )
 @click.option(
@@ -204,7 +206,7 @@ def judge_file(
 def _write(page: Path, picture: str) -> None:
     """Raises UsageProblem."""
     try:
-        write_durably(page, picture)
+        write_durably(page, clean(picture))
     except OSError as error:
         raise UsageProblem(
             f"{page} cannot be written: {error.strerror}; name another file with --html"

@@ -28,13 +28,23 @@ def read(named: str, dialect: Dialect, system: bool | None) -> Crontab:
     """``system``: has it a column of users?  None: by its place, ``/etc/crontab`` and ``cron.d``
     have.  ``-`` is the standard input.  Raises NoCrontab."""
     path = Path(named)
-    in_cron_d = path.absolute().parent.name == "cron.d"
-    with_user = system if system is not None else in_cron_d or str(path) == "/etc/crontab"
-    unread = in_cron_d and not is_read_in_cron_d(path.name)
-    return Crontab(named, read_table(_text(named), dialect, with_user), unread)
+    unread = _in_cron_d(path) and not is_read_in_cron_d(path.name)
+    return Crontab(named, table_of(named, read_text(named), dialect, system), unread)
 
 
-def _text(named: str) -> str:
+def _in_cron_d(path: Path) -> bool:
+    return path.absolute().parent.name == "cron.d"
+
+
+def table_of(named: str, text: str, dialect: Dialect, system: bool | None) -> Table:
+    """A text that was read from there."""
+    path = Path(named)
+    with_user = system if system is not None else _in_cron_d(path) or str(path) == "/etc/crontab"
+    return read_table(text, dialect, with_user)
+
+
+def read_text(named: str) -> str:
+    """``-`` is the standard input.  Raises NoCrontab."""
     try:
         if named == STANDARD_INPUT:
             raw = sys.stdin.buffer.read(_MOST_BYTES + 1)

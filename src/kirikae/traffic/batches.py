@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from kirikae.model.move import Move
+from kirikae.model.store import readable
 from kirikae.move.journal import Journal
 
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
@@ -263,7 +264,8 @@ def record(journal: Journal, move: Move, batch: Batch) -> bool:
 
 def recorded(journal: Journal, move: Move) -> list[Batch]:
     """All batches of the current attempt, oldest first."""
-    return [Batch.from_plain(raw) for raw in journal.records(move)]
+    with readable(f"a record of {move.name}"):
+        return [Batch.from_plain(raw) for raw in journal.records(move)]
 
 
 def correction(read: Batch, counted: Batch, start: float) -> Batch | None:

@@ -1,0 +1,150 @@
+"""``kirikae jobs schedule``: one of any number of schedulers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kirikae.console.here import Answer, Here, would
+from kirikae.console.jobs_common import (
+    LEDGER,
+    QUEUE,
+    STATS,
+    TOKEN,
+    address_of,
+    aws_here,
+    ended_by_signals,
+    ledger_of,
+    log_lines,
+    print_line,
+)
+from kirikae.console.options import DRY, JSON, Number
+from kirikae.model.crontab.fields import Dialect
+
+if TYPE_CHECKING:
+    from kirikae.jobs.job import Firing
+    from kirikae.jobs.tables import Jobs
+
+
+@click.command("schedule")
+@click.argument("crontab", type=click.Path())
+@QUEUE
+@LEDGER
+@TOKEN
+@click.option("--name", help="Name of the table (default: the file's); generated IDs begin so.")
+@click.option(
+    "--dialect",
+    type=click.Choice([str(each) for each in Dialect]),
+    default=str(Dialect.DEBIAN),
+    show_default=True,
+    help="Whose rules count.",
+)
+@click.option("--zone", default="UTC", show_default=True, help="The zone that cron ran in.")
+@click.option("--system/--user", "system", default=None, help="With a column of users, or without.")
+@click.option(
+    "--offset",
+    type=Number(0, 30),
+    default=0.0,
+    show_default=True,
+    help="Seconds after the minute; 0, 1, 2 for several, so that the later ones send less.",
+)
+@click.option("--release", default="", help="Run @reboot entries once for this release.")
+@click.option("--take-unowned", is_flag=True, help="Jobs that nobody owns become the new side's.")
+@STATS
+@DRY
+@JSON
+@click.pass_obj
+def schedule(
+    here: Here,
+    crontab: str,
+    queue_named: str,
+    ledger_named: str,
+    token_file: str | None,
+    name: str | None,
+    dialect: str,
+    zone: str,
+    system: bool | None,
+    offset: float,
+    release: str,
+    take_unowned: bool,
+    stats: str | None,
+    dry_run: bool,
+) -> Answer:
+    """Admit each due firing of CRONTAB once to the ledger, and send it to the queue.
+
+    Any number of them may run at once. Jobs of the old side are written down and not sent.
+    """
+    load = loader(crontab, name or Path(crontab).name, Dialect(dialect), system, zone)
+    if dry_run:
+        found = load()
+        count = 0 if found is None else len(found.timed)
+        return would([f"would schedule {count} jobs of {crontab} through {queue_named}"])
+    here.assert_may_change("jobs schedule")
+    from kirikae.aws.sqs import queue_named as queue_of
+    from kirikae.jobs.job import Owner
+    from kirikae.jobs.scheduler import Clocks, Scheduler
+    from kirikae.jobs.stats import Stats
+
+    log_lines()
+    aws = aws_here()
+    ledger = ledger_of(ledger_named, token_file, aws)
+    scheduler = Scheduler(
+        load,
+        ledger,
+        queue_of(aws, queue_named),
+        Clocks(skews=(aws.skew_s,)),
+        _tell,
+        offset,
+        release,
+    )
+    if take_unowned:
+        ledger.own(scheduler.jobs.ids, Owner.NEW, only_new=True)
+    with ExitStack() as stack:
+        if stats is not None:
+            counts = scheduler.counts
+            pages = {"/stats/metrics": counts.as_sqsjfr, "/metrics.json": counts.to_plain}
+            stack.callback(Stats(address_of(stats), pages).close)
+        print_line({"event": "scheduling", "jobs": scheduler.counts.registered})
+        scheduler.run(ended_by_signals())
+    return Answer({"counts": scheduler.counts.to_plain()}, ("stopped",))
+
+
+def loader(
+    crontab: str, name: str, dialect: Dialect, system: bool | None, zone: str
+) -> Callable[[], Jobs | None]:
+    """Reads the file; None where it has not changed since the last time."""
+    from kirikae.jobs.errors import NoTable
+    from kirikae.jobs.files import read_text, table_of, zone_of
+    from kirikae.jobs.tables import jobs_of
+
+    clock = zone_of(zone)
+    known: list[str] = []
+
+    def load() -> Jobs | None:
+        text = read_text(crontab)
+        if known == [text]:
+            return None
+        table = table_of(crontab, text, dialect, system)
+        if table.ignored:
+            lines = ", ".join(str(fault.line) for fault in table.faults)
+            raise NoTable(
+                f"{crontab}: cron ignores this file as a whole because of line {lines}; "
+                "`kirikae jobs lint` says why"
+            )
+        found = jobs_of(table, text, name, clock, crontab)
+        known[:] = [text]
+        return found
+
+    return load
+
+
+def _tell(says: str, firing: Firing | None) -> None:
+    if firing is None:
+        print_line({"event": "trouble", "says": says})
+    else:
+        about = {"firing": firing.id, "state": str(firing.state), "reason": firing.reason}
+        print_line({"event": says, **about})
