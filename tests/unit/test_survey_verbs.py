@@ -272,6 +272,7 @@ def test_ec2_capacity_is_the_cheapest_that_holds_all_tasks_and_one_more(
     [
         ("ST06", "data", "stays"),
         ("ML04", "mail", "stays"),
+        ("PR10", "cap_net_admin", "ec2"),
         ("PR11", "docker", "ec2"),
         ("PR15", "vm.overcommit_memory = 1", "ec2"),
         ("PR15", "net.core.somaxconn = 1024", "fargate"),
