@@ -10,10 +10,15 @@ from typing import Any
 import pytest
 
 from kirikae.local.ecs.making import _or_failed, ran_out_of_time
+from kirikae.local.elb.health import HealthChecks
+from kirikae.local.elb.known import Known
 from kirikae.local.elb.runtime import Runtime
+from kirikae.local.elb.targets import Targets
 from kirikae.local.errors import AwsError, EngineError, StartFailed
 from kirikae.local.patience import Patience
+from kirikae.local.pulse import Pulse
 from kirikae.local.stores import Stores
+from tests.local_plane import LocalPlane
 
 
 class Starved:
@@ -142,3 +147,62 @@ def test_a_file_in_a_store_that_does_not_answer_fails_no_task(tmp_path: Path) ->
 
     with pytest.raises(OSError, match="does not answer"):
         asyncio.run(asked())
+
+
+# --- health
+
+
+def test_a_target_is_shown_as_healthy_once_requests_go_there(tmp_path, monkeypatch):
+    """HAProxy may take its time on a busy machine; who waits for a healthy target asks it at
+    once."""
+
+    async def all_of_it() -> list[str]:
+        plane = LocalPlane(tmp_path)
+        hears = asyncio.Event()
+        heard = asyncio.Event()
+
+        async def tell(target: Any) -> None:
+            heard.set()
+            await hears.wait()
+
+        async def passes(self: HealthChecks, target: Any, group: Any) -> tuple[str, bool]:
+            return "", False
+
+        monkeypatch.setattr(HealthChecks, "_check", passes)
+        health = HealthChecks(plane.state, Pulse(), tell)
+        door: Any = plane.door
+        targets = Targets(plane.state, Known(plane.state), door, health)
+        elb = plane.elb.operations()
+        group = {"Name": "a", "Protocol": "HTTP", "Port": 80, "TargetType": "ip"}
+        made = await elb["CreateTargetGroup"](
+            {**group, "VpcId": "vpc-1", "HealthyThresholdCount": 2, "HealthCheckTimeoutSeconds": 2}
+        )
+        arn = made["TargetGroups"][0]["TargetGroupArn"]
+        subnets = ["subnet-1", "subnet-2"]
+        balancer = await elb["CreateLoadBalancer"]({"Name": "a", "Subnets": subnets})
+        asked = {
+            "LoadBalancerArn": balancer["LoadBalancers"][0]["LoadBalancerArn"],
+            "Port": 19001,
+            "Protocol": "HTTP",
+            "DefaultActions": [{"Type": "forward", "TargetGroupArn": arn}],
+        }
+        await elb["CreateListener"](asked)
+        row = plane.state.groups.all()[0]
+        plane.state.groups.put(row["id"], {**row, "interval_s": 0})
+        await targets.register_targets({"TargetGroupArn": arn, "Targets": [{"Id": "10.0.0.1"}]})
+
+        async def shown() -> str:
+            told = await targets.describe_health({"TargetGroupArn": arn})
+            return str(told["TargetHealthDescriptions"][0]["TargetHealth"]["State"])
+
+        await heard.wait()
+        seen = [str(plane.state.targets.all()[0]["state"]), await shown()]
+        hears.set()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        seen.append(await shown())
+        await health.close()
+        plane.close()
+        return seen
+
+    assert asyncio.run(all_of_it()) == ["healthy", "initial", "healthy"]

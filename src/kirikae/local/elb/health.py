@@ -108,6 +108,7 @@ class HealthChecks:
         self._pulse = pulse
         self._on_change = on_change
         self._loops: dict[str, asyncio.Task[None]] = {}
+        self._telling: set[str] = set()
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, force_close=True)
         )
@@ -184,14 +185,23 @@ class HealthChecks:
             after.pop("doubted", None)
         if after == target:
             return
-        self._state.targets.put(key, after)
         if after["state"] == target["state"]:
+            self._state.targets.put(key, after)
             return
+        self._telling.add(key)
+        self._state.targets.put(key, after)
         log.info("target %s is %s %s", key, after["state"], after["reason"])
         try:
             await self._on_change(after)
         except (OSError, LocalError) as error:
             log.warning("HAProxy did not hear of it: %s; it is told when it answers again", error)
+        finally:
+            self._telling.discard(key)
+
+    def is_told(self, key: str) -> bool:
+        """Has HAProxy heard of the newest change of this target's health?  Whoever waits for a
+        healthy target asks it at once, and must be answered."""
+        return key not in self._telling
 
     async def _check(self, target: Target, group: Group) -> tuple[str, bool]:
         """AWS's reason code, empty if it passed; and was this machine too busy meanwhile?"""

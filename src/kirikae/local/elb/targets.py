@@ -243,10 +243,18 @@ class Targets:
                 {
                     "Target": {"Id": address, "Port": port} if port else {"Id": address},
                     "HealthCheckPort": str(port) if traffic else group["check_port"],
-                    "TargetHealth": _show_health(group, registered.get((address, port)), in_use),
+                    "TargetHealth": _show_health(
+                        group, self._as_told(registered.get((address, port))), in_use
+                    ),
                 }
             )
         return {"TargetHealthDescriptions": answers}
+
+    def _as_told(self, target: Target | None) -> Target | None:
+        """A target that has just become healthy is shown so once requests go there."""
+        if target is None or target["state"] != "healthy" or self._health.is_told(target["key"]):
+            return target
+        return {**target, "state": "initial", "reason": "Elb.InitialHealthChecking"}
 
 
 _CHECKS = {
