@@ -52,4 +52,6 @@ lock:  # after a change of the ranges in pyproject.toml; needs pip-tools
 	  --no-header --extra local --extra dev -o requirements/dev.txt pyproject.toml
 	cd tests/clients && pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras \
 	  --allow-unsafe --no-header -o requirements.txt requirements.in
+	for set in more former; do (cd tests/clients/$$set && pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-emit-trusted-host --strip-extras --allow-unsafe --no-header -o requirements.txt requirements.in); done
 	cd tests/clients && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund

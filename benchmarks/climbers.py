@@ -30,6 +30,7 @@ from benchmarks.peers import is_high
 from benchmarks.worlds import MINUTE_S, Answers, Minute, Stand, World
 from kirikae.model.evidence import Verdict
 from kirikae.model.share import WHOLE
+from kirikae.move.dispersion import on_fewer_targets
 from kirikae.move.judge import QUANTILES
 from kirikae.traffic.batches import Arm, Batch
 from kirikae.traffic.comparison import bounds_of
@@ -97,7 +98,11 @@ def climb(climber: Climber, world: World, horizon: int) -> Climb:
 class Kirikae:
     """The judge of a live move, fed as a move feeds it."""
 
-    def __init__(self, settings: TrafficMove, sticky: bool = False) -> None:
+    def __init__(
+        self, settings: TrafficMove, sticky: bool = False, targets: tuple[int, int] = (1, 1)
+    ) -> None:
+        """``targets``: healthy ones of the old and of the new side."""
+        self._targets = targets
         self._margins = margins_of(settings)
         self._plan = settings.plan
         self._trial = trial_of(settings, settings.plan, sticky)
@@ -116,7 +121,8 @@ class Kirikae:
         self._begin()
         bounds = sorted(set(self._tau.values()))
         arms = [_arm(answers, bounds) for answers in minutes]
-        self._dispersion = dispersion_of(arms, self._tau)
+        past = dispersion_of(arms, self._tau)
+        self._dispersion = on_fewer_targets(past, *self._targets)
 
     def _begin(self) -> None:
         """The old side's quantiles as they stand when a step begins."""

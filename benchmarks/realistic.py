@@ -31,7 +31,9 @@ WEEKS_H = 10_000
 
 def climber_of(tool: str, scenario: Scenario) -> Climber:
     if tool == OURS:
-        return Kirikae(scenario.settings(), scenario.sticky)
+        outages = scenario.traffic.outages
+        targets = (outages.old, outages.new) if outages else (1, 1)
+        return Kirikae(scenario.settings(), scenario.sticky, targets)
     return PEERS[tool](scenario.plan)
 
 

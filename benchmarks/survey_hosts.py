@@ -15,7 +15,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +25,8 @@ from kirikae.survey.collect import script
 from kirikae.survey.known import debian
 from kirikae.survey.paths import parent_of, under
 from kirikae.survey.survey import findings
+from kirikae.survey.watch import Watch, look_from
+from kirikae.survey.watch import script as watch_script
 
 DOCKERFILE = """
 ARG BASE
@@ -127,6 +129,7 @@ def looked_at(image: str, host: str) -> dict[str, object]:
         sh(name, f"systemctl daemon-reload 2>/dev/null; {layout.start}")
         time.sleep(3)
         sh(name, "touch /dev/shm/marker; sleep 1.1")
+        since = int(sh(name, "date +%s"))
         sh(name, layout.drive)
         written = sh(name, "find / -xdev -newer /dev/shm/marker -type f 2>/dev/null", check=False)
         body, _, _ = script(_KEYS).rpartition("\nif has gzip")
@@ -134,11 +137,28 @@ def looked_at(image: str, host: str) -> dict[str, object]:
         text = sh(name, f"{body}\nmain\ntimes >/dev/shm/times\n")
         took = time.monotonic() - before
         cpu = sh(name, "cat /dev/shm/times").split("\n")[1]
+        watch = watched(name, since)
     finally:
         subprocess.run(["docker", "rm", "-f", "-v", name], capture_output=True, check=False)
     Path(f"/tmp/survey-{host}.txt").write_bytes(text.encode("utf-8", "surrogateescape"))
-    found = findings([read(text, host)], [], datetime.now(UTC).date())
-    return compared(host, written.split("\n"), found) | {"seconds": round(took, 1), "cpu": cpu}
+    bundle = read(text, host)
+    day = datetime.now(UTC).date()
+    found = findings([bundle], [], day)
+    seen = findings([replace(bundle, watched=tuple(watch.written.values()))], [], day)
+    more = {(each.code, each.where) for each in seen} - {(f.code, f.where) for f in found}
+    return compared(host, written.split("\n"), found) | {
+        "seconds": round(took, 1),
+        "cpu": cpu,
+        "watched": len(watch.written),
+        "by watching alone": sorted(map(" ".join, more)),
+    }
+
+
+def watched(name: str, since: int) -> Watch:
+    """One look of `survey watch` behind the collector's: what was written since then."""
+    body, _, _ = watch_script(since).rpartition("\nif command -v gzip")
+    look = look_from(sh(name, f"{body}\nmain\n"), name)
+    return Watch(name, since, since).after(look)
 
 
 def compared(host: str, written: list[str], found: list[Finding]) -> dict[str, object]:

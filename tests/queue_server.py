@@ -16,6 +16,7 @@ from kirikae.aws.light import LightAws
 from kirikae.aws.sqs import Queue, make_queue
 from kirikae.local.errors import AwsError
 from kirikae.local.sqs.api import Sqs
+from kirikae.local.sqs.places import Place
 from kirikae.local.sqs.queues import Queues
 
 REGION = "eu-west-1"
@@ -69,7 +70,7 @@ class QueueServer:
 
     async def _made(self, path: Path, clock: Callable[[], float]) -> dict[str, Any]:
         queues = Queues(path, lambda: int(clock() * 1000))
-        return dict(Sqs(queues, REGION, self.endpoint, clock).operations())
+        return dict(Sqs(queues, Place(REGION, REGION, self.endpoint), clock).operations())
 
     def _on_loop(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

@@ -13,6 +13,9 @@ import pytest
 
 from kirikae.aws.session import Aws
 from kirikae.console import kinds
+from kirikae.jobs.job import Owner
+from kirikae.jobs.ledger import Ledger, Mark
+from kirikae.jobs.sqlite_rows import sqlite_ledger
 from kirikae.model.evidence import Verdict
 from kirikae.model.move import Move, Phase
 from kirikae.model.said import LANGUAGES, Said, Words, said
@@ -21,8 +24,12 @@ from kirikae.move.errors import HandOnKnob
 from kirikae.move.journal import Journal
 from kirikae.move.kind import Bench, Thing
 from kirikae.move.sqlite_store import SqliteStore
+from tests.conftest import WEB_IMAGE
+from tests.consumers import Hosts
+from tests.contract.test_ledger import TOKEN, served
 from tests.pace import eventually
 from tests.shop import Shop
+from tests.tidy import gone
 from tests.world import PLAN, WORDS, WORLD, World, WorldThing
 
 NAME = "web"
@@ -99,12 +106,156 @@ def _traffic(folder: Path, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Case:
     return Case(thing, journal, lambda share: shop.weigh(1000 - share, share), kinds.words())
 
 
+WORKERS = """\
+service: shop
+environment: test
+account: "123456789012"
+fleets:
+  old: {target_group: thing-a, hosts: ["ssh://w1", "ssh://w2"]}
+  new: {cluster: queues, ecs_service: b, target_group: thing-b}
+moves:
+  web:
+    kind: workers
+    queue: mail
+    old: {units: [celery@1.service, celery@2.service]}
+    new: {ecs_service: mail, tasks: 10}
+"""
+
+
+class Queued:
+    """A queue and a service that would consume it, with no task yet."""
+
+    def __init__(self, local: Any) -> None:
+        self.local = local
+        self.ecs = local.client("ecs")
+        sqs = local.client("sqs")
+        local.scope.owns |= {"service queues/", "task queues/"}
+        url = sqs.create_queue(QueueName="mail", Attributes={"VisibilityTimeout": "30"})["QueueUrl"]
+        local.scope.add(lambda: gone(sqs.delete_queue, QueueUrl=url))
+        self.ecs.create_cluster(clusterName="queues")
+        container = {
+            "name": "worker",
+            "image": WEB_IMAGE,
+            "command": ["sleep", "3600"],
+            "stopTimeout": 30,
+            "logConfiguration": {
+                "logDriver": "awslogs",
+                "options": {
+                    "awslogs-group": "/ecs/mail",
+                    "awslogs-region": local.status["region"],
+                    "awslogs-stream-prefix": "mail",
+                },
+            },
+            "linuxParameters": {"initProcessEnabled": True},
+        }
+        local.client("logs").create_log_group(logGroupName="/ecs/mail")
+        definition = self.ecs.register_task_definition(
+            family="mail",
+            networkMode="awsvpc",
+            requiresCompatibilities=["FARGATE"],
+            cpu="256",
+            memory="512",
+            executionRoleArn="arn:aws:iam::123456789012:role/run",
+            containerDefinitions=[container],
+        )["taskDefinition"]["taskDefinitionArn"]
+        subnet = local.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+        self.ecs.create_service(
+            cluster="queues",
+            serviceName="mail",
+            taskDefinition=definition,
+            desiredCount=0,
+            launchType="FARGATE",
+            networkConfiguration={"awsvpcConfiguration": {"subnets": [subnet]}},
+        )
+        local.scope.add(
+            lambda: gone(self.ecs.delete_service, cluster="queues", service="mail", force=True)
+        )
+
+    def turn(self, share: int) -> None:
+        self.ecs.update_service(cluster="queues", service="mail", desiredCount=share // 100)
+
+
+@pytest.fixture(scope="module")
+def queued(local: Any) -> Queued:
+    return Queued(local)
+
+
+def _workers(folder: Path, queued: Queued, monkeypatch: pytest.MonkeyPatch) -> Case:
+    hosts = Hosts(folder / "hosts", ("w1", "w2"), ("celery@1.service", "celery@2.service")).make()
+    for key, value in {**queued.local.environment, **hosts.environment}.items():
+        monkeypatch.setenv(key, value)
+    queued.turn(0)
+    project = kinds.read_project(WORKERS, "kirikae.yml")
+    journal = Journal(SqliteStore(folder / "state.db"), "test", "shop", "me", "here")
+    settings = project.moves[NAME]
+    bench = Bench(NAME, project, Aws(project.region), journal, time.time, folder)
+    thing = kinds.kind_of(settings).open(settings, bench)
+    return Case(thing, journal, queued.turn, kinds.words())
+
+
+ENGINE = [pytest.mark.engine, pytest.mark.shares]
+
+
+JOBS_PROJECT = """\
+service: shop
+environment: test
+account: "123456789012"
+fleets:
+  old: {target_group: thing-a}
+  new: {cluster: thing, ecs_service: b, target_group: thing-b}
+moves:
+  web:
+    kind: jobs
+    crontab: batch
+    ledger: "LEDGER"
+    token_file: token
+    plan: ["10%", "50%", "100%"]
+    bake: 0s
+"""
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[tuple[str, Ledger]]:
+    """One that another process owns: here a thread."""
+    book = sqlite_ledger(tmp_path / "jobs.db")
+    with served(book) as url:
+        yield url, book
+    book.close()
+
+
+def _jobs(folder: Path, url: str, book: Ledger) -> Case:
+    """Ten jobs, and a scheduler that has just been heard."""
+    lines = [f"# kirikae: id=j{number}\n{number} 4 * * * true\n" for number in range(10)]
+    (folder / "batch").write_text("".join(lines))
+    (folder / "token").write_text(f"{TOKEN}\n")
+    book.raise_mark("batch", Mark(0, int(time.time() // 60) + 60))
+    project = kinds.read_project(JOBS_PROJECT.replace("LEDGER", url), "kirikae.yml")
+    journal = Journal(SqliteStore(folder / "state.db"), "test", "shop", "me", "here")
+    settings = project.moves[NAME]
+    bench = Bench(NAME, project, None, journal, time.time, folder)
+
+    def turn(share: int) -> None:
+        book.own([f"j{number}" for number in range(10)], Owner.OLD)
+        book.own([f"j{number}" for number in range(share // 100)], Owner.NEW)
+
+    return Case(kinds.kind_of(settings).open(settings, bench), journal, turn, kinds.words())
+
+
 @pytest.fixture(
-    params=["world", pytest.param("traffic", marks=[pytest.mark.engine, pytest.mark.shares])]
+    params=[
+        "world",
+        "jobs",
+        pytest.param("traffic", marks=ENGINE),
+        pytest.param("workers", marks=ENGINE),
+    ]
 )
 def case(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
     if request.param == "world":
         return _world(tmp_path)
+    if request.param == "workers":
+        return _workers(tmp_path, request.getfixturevalue("queued"), monkeypatch)
+    if request.param == "jobs":
+        return _jobs(tmp_path, *request.getfixturevalue("ledger"))
     return _traffic(tmp_path, request.getfixturevalue("shop"), monkeypatch)
 
 

@@ -321,6 +321,19 @@ def test_a_rollback_that_a_host_stopped_is_gone_on_with(hosts, tmp_path):
     assert roll_back(tmp_path).trouble is None and hosts.serving() == ["r1", "r1"]
 
 
+def test_a_link_that_is_meant_from_its_own_folder_is_gone_back_to(hosts, tmp_path):
+    """`current -> releases/r1`: by itself where the release fails, and by a rollback."""
+    for name in hosts.names:
+        link = hosts.folder / name / "srv/current"
+        link.unlink()
+        link.symlink_to("releases/r1")
+    with pytest.raises(RolledBack):
+        deploy(tmp_path, on_hosts(tmp_path), "bad")
+    assert hosts.serving() == ["r1", "r1"]
+    deploy(tmp_path, on_hosts(tmp_path), "r2")
+    assert roll_back(tmp_path).trouble is None and hosts.serving() == ["r1", "r1"]
+
+
 def test_a_folder_that_kirikae_did_not_make_is_never_overwritten(hosts, tmp_path):
     """The ID of a release that the old script put there cannot be taken."""
     release(tmp_path, "r1", app="one")

@@ -23,10 +23,15 @@ HERE = Path(__file__).parents[1] / "clients"
 CLIENTS = Path(__file__).parents[2] / ".cache" / "clients"
 LONGEST_S = 200
 """Without a word: the longest that a client waits for one thing."""
+PYTHON = str(CLIENTS / "more" / "bin" / "python")
 LIVES = {
     "aws-cli": ["sh", str(HERE / "life.sh"), "life-cli", WEB_IMAGE],
     "boto3": [sys.executable, str(HERE / "life_boto3.py"), "life-boto3", WEB_IMAGE],
     "javascript-sdk": ["node", str(HERE / "life.mjs"), "life-js", WEB_IMAGE],
+    "celery": [PYTHON, str(HERE / "life_celery.py"), "life-celery"],
+    "aioboto3": [PYTHON, str(HERE / "life_aioboto3.py"), "life-aioboto3"],
+    "chaos-toolkit": [PYTHON, str(HERE / "life_chaos.py"), "life-chaos", WEB_IMAGE],
+    "aws-cli-of-2023": ["sh", str(HERE / "life_former.sh"), "life-former"],
     "ecs-deploy": ["sh", str(HERE / "life_ecs_deploy.sh"), "life-ecs-deploy", WEB_IMAGE],
 }
 
@@ -55,9 +60,12 @@ def lives(
     for name, command in LIVES.items():
         out = folder / name
         extra = [str(free_port())] if name == "boto3" else []
+        own = environment
+        if name == "aws-cli-of-2023":
+            own = {**environment, "PATH": f"{CLIENTS / 'former' / 'bin'}:{os.environ['PATH']}"}
         with out.open("wb") as file:
             started[name] = (
-                subprocess.Popen(command + extra, stdout=file, stderr=file, env=environment),
+                subprocess.Popen(command + extra, stdout=file, stderr=file, env=own),
                 out,
             )
     yield started
@@ -69,11 +77,7 @@ def lives(
 def remove(local: Endpoint) -> None:
     """What a client that failed did not come to remove."""
     names = {command[2] for command in LIVES.values()}
-    left = {
-        thing
-        for thing in local.look(thoroughly=True)
-        if any(name in thing.split() or f"{name}/" in thing for name in names)
-    }
+    left = {thing for thing in local.look(thoroughly=True) if any(name in thing for name in names)}
     take_away(local, left)
 
 

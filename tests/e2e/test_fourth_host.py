@@ -19,6 +19,7 @@ from kirikae.hosts.ssh import Host
 from kirikae.survey.bundles import read
 from kirikae.survey.collect import collect
 from kirikae.survey.survey import findings
+from tests.pace import eventually
 
 pytestmark = pytest.mark.engine
 ROOT = Path(__file__).parents[2]
@@ -120,6 +121,14 @@ class Machine:
     def sh(self, script: str) -> str:
         return str(self._run("docker", "exec", self.name, "sh", "-c", script))
 
+    def serves(self) -> bool:
+        """Its web server answers, and its sshd: others may begin now."""
+        web = "curl -fsS -o /dev/null http://127.0.0.1/"
+        asked = self.sh(f"{web} && systemctl is-active ssh && echo up || true")
+        if not asked.strip().endswith("up"):
+            return False
+        return subprocess.run([*self.ssh.split(), "fourth", "true"], check=False).returncode == 0
+
     def metadata(self) -> str:
         """Everything that a collector could have changed; what sshd itself and the running services write aside."""
         return self.sh(
@@ -199,6 +208,94 @@ def test_a_host_of_other_packages_is_surveyed_completely_and_without_false_state
         "traffic" in state[w].blocks for w in ("/var/lib/php/sessions", "/var/lib/mosquitto")
     )
     assert {"JB01", "CF12", "NW01", "PK01"} <= {f.code for f in found}
+
+
+# What only a living host can say: its listeners, what it uses, its memory, what was written just now.
+LIVING = {"NW01", "NW02", "NW11", "SZ01", "ST14", "LG01", "PR03", "PR04"}
+
+
+def test_its_files_alone_say_the_same_but_for_what_only_a_living_host_can_say(host):
+    """An archive of the same machine: no finding more, and none less that files can tell."""
+    from kirikae.survey.collect import script
+    from kirikae.survey.offline import bundle_of
+    from kirikae.survey.sections import unpacked
+    from kirikae.survey.trees import TarTree
+
+    keys = ("a" * 64, "b" * 64)
+    done = subprocess.run(
+        ["docker", "exec", "-i", host.name, "sh", "-s"],
+        input=script(keys).encode(),
+        capture_output=True,
+        check=True,
+    )
+    with subprocess.Popen(["docker", "export", host.name], stdout=subprocess.PIPE) as export:
+        offline = bundle_of(TarTree(export.stdout, "export"), "fourth", keys)
+    assert SECRET not in offline
+
+    def told(text: str) -> set[tuple[str, str]]:
+        return {
+            (found.code, found.where)
+            for found in findings([read(text, "fourth")], [], date(2026, 11, 21))
+            if found.code not in LIVING | {"unreadable"}
+        }
+
+    living, files = told(unpacked(done.stdout)), told(offline)
+    assert living - files == set()
+    assert files - living == set()
+
+
+def test_what_is_written_between_two_looks_over_ssh_is_named(host, monkeypatch):
+    """`survey watch` on a living host: what its service writes, and what no rule knew of."""
+    from kirikae.survey.watch import look_at
+
+    monkeypatch.setenv("KIRIKAE_SSH", host.ssh)
+    eventually(host.serves, "the host serves")
+    machine = Host("ssh://fourth")
+    first = look_at(machine, None, 300)
+    before = host.metadata()
+    look_at(machine, first.at, 300)
+    assert host.metadata() == before
+    host.sh(
+        "curl -fsS -o /dev/null http://127.0.0.1/; mkdir -p /srv/ledger; echo x >/srv/ledger/book"
+    )
+    look = look_at(machine, first.at, 300)
+    paths = {each.path for each in look.written}
+    assert {"/srv/ledger/book", "/var/lib/guestbook/entries.sqlite"} <= paths
+    assert not look.missing
+
+
+def test_a_look_writes_nothing_even_where_it_could_and_needs_nothing_to_write_on(host):
+    """T10: whole on a root file system that is mounted read-only; on the living host the engine
+    sees no file that it changed."""
+    from kirikae.survey.collect import script
+    from kirikae.survey.sections import unpacked
+
+    keys = ("a" * 64, "b" * 64)
+    alone = ["docker", "run", "--rm", "-i", "--read-only", "--network", "none"]
+    done = subprocess.run(
+        [*alone, "--entrypoint", "sh", "kirikae-test-fourth:1", "-s"],
+        input=script(keys).encode(),
+        capture_output=True,
+        check=True,
+    )
+    assert read(unpacked(done.stdout), "fourth").texts
+    stopped = ["docker", "run", "-d", "-i", "--network", "none", "--entrypoint", "cat"]
+    name = subprocess.run(
+        [*stopped, "kirikae-test-fourth:1"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    try:
+        subprocess.run(
+            ["docker", "exec", "-i", name, "sh", "-s"],
+            input=script(keys).encode(),
+            capture_output=True,
+            check=True,
+        )
+        changed = subprocess.run(
+            ["docker", "diff", name], capture_output=True, text=True, check=True
+        )
+    finally:
+        subprocess.run(["docker", "rm", "-f", "-v", name], capture_output=True, check=False)
+    assert changed.stdout == ""
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash --posix", "busybox sh"])

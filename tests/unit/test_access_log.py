@@ -3,13 +3,19 @@ route."""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
+
 import pytest
 
 from kirikae.aws import logs_bucket
 from kirikae.aws.elbv2 import TargetGroup
-from kirikae.traffic.access_log import AccessLog, Votes, request_of
+from kirikae.model.evidence import Verdict
+from kirikae.move.judge import Margins
+from kirikae.traffic.access_log import AccessLog, Request, Votes, request_of
 from kirikae.traffic.batches import Batch
 from kirikae.traffic.figures import Asked, Unread
+from kirikae.traffic.trial import Trial
 
 OLD = "arn:aws:elasticloadbalancing:ap-northeast-1:123456789012:targetgroup/old/50dc6c495c0c9188"
 LINE = (
@@ -124,6 +130,39 @@ def test_a_vote_is_the_failed_part_whichever_side_answered():
     assert sides["old"].errors == pytest.approx(1 / 19, abs=1e-6)
     assert (sides["old"].requests, sides["new"].requests, sides["new"].errors) == (1, 1, 0)
     assert (sides["old"].asked, sides["new"].asked) == (19, 1)
+
+
+def minutes_of_clients(share: int, errors: float, minutes: int) -> Iterator[Batch]:
+    """300 clients, each of which asks twenty times a minute."""
+    rng = random.Random(share)
+    for minute in range(minutes):
+        counted = Votes(per_client=True)
+        for number in range(300 * 20):
+            side = "new" if rng.random() < share / 1000 else "old"
+            bad = rng.random() < (errors if side == "new" else 0.001)
+            counted.add(Request(60.0 * minute, side, str(number % 300), bad, 0.1, "/"))
+        yield Batch(60.0 * minute, 60.0, share, counted.routes(BOUND), 1)
+
+
+@pytest.mark.parametrize("share", [10, 50])
+def test_harm_of_clients_that_ask_often_is_found(share):
+    """Ten times the errors at 1% and at 5%, within an hour; no share is called another one."""
+    trial = Trial(Margins(), (10, 50, 250, 500, 750, 900, 1000))
+    for batch in minutes_of_clients(share, 0.01, 60):
+        look = trial.look(batch)
+        assert look.reason.key != "traffic.mismatch"
+        if look.verdict is Verdict.FAIL:
+            return
+    raise AssertionError(look)
+
+
+@pytest.mark.parametrize("share", [750, 900])
+def test_where_most_are_on_the_new_side_clients_that_ask_often_are_no_harm(share):
+    """Almost every client is on both sides, with many requests here and few there."""
+    trial = Trial(Margins(), (10, 50, 250, 500, 750, 900, 1000))
+    for batch in minutes_of_clients(share, 0.001, 24):
+        look = trial.look(batch)
+        assert look.verdict is not Verdict.FAIL and look.reason.key != "traffic.mismatch"
 
 
 def test_all_routes_together_are_one_vote():

@@ -15,6 +15,7 @@ import pytest
 from botocore.validate import ParamValidator
 
 from kirikae.build.errors import CannotBuild, EngineProblem
+from kirikae.build.images import app_dockerfile, ignore_file, nginx_conf
 from kirikae.build.places import place_of
 from kirikae.build.plan import plan
 from kirikae.build.sizes import size_of
@@ -24,10 +25,11 @@ from kirikae.console.here import Here
 from kirikae.console.kinds import read_project
 from kirikae.model.errors import UsageProblem
 from kirikae.model.fargate import SIZES
-from kirikae.model.workload import Measured
+from kirikae.model.workload import Measured, WebServer
 from kirikae.release.definitions import render
 from kirikae.release.errors import NoRelease
 from kirikae.survey.errors import NoSurvey
+from kirikae.survey.front import _static
 from kirikae.survey.survey import findings
 from kirikae.survey.workload import workload
 from tests.unit.test_survey import DATA as BUNDLES
@@ -152,6 +154,54 @@ def test_nothing_secret_is_written():
         assert "<masked" not in text and "Tanuki" not in text and "AWS_SECRET" not in text, name
 
 
+@pytest.mark.parametrize(
+    ("line", "written"),
+    [
+        ("access_log /var/log/nginx/shop.access.log;", "access_log /dev/stdout;"),
+        ("access_log /var/log/nginx/a.log main buffer=32k flush=1m;", "access_log /dev/stdout;"),
+        ("  access_log /var/log/a.log combined;", "  access_log /dev/stdout combined;"),
+        ("access_log /var/log/$host.log own;", "access_log /dev/stdout own;"),
+        ("error_log /var/log/nginx/e.log warn;", "error_log stderr warn;"),
+        ("error_log /var/log/nginx/e.log;", "error_log stderr;"),
+        ("access_log off;", "access_log off;"),
+        ("access_log syslog:server=10.0.0.1 main;", "access_log syslog:server=10.0.0.1 main;"),
+        ("location /s/ { access_log /a.log; alias /x/; }", None),
+        ("# access_log /var/log/a.log;", "# access_log /var/log/a.log;"),
+    ],
+)
+def test_logs_of_a_site_go_to_where_a_task_can_write(line, written):
+    """Almost every site has them, and nginx would not start."""
+    web = WebServer(
+        "nginx", "1", "/etc/nginx/sites-enabled/a", ("log_format own '$uri';", line), 80, ()
+    )
+    conf = nginx_conf(web, 8080)
+    wanted = written or "location /s/ { access_log /dev/stdout; alias /x/; }"
+    assert f"    {wanted}" in conf.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("text", "static"),
+    [
+        ("location /static/ { alias /srv/shop/current/public/; expires 1h; }", ["public"]),
+        ("location /static/ {\n  root /srv/shop/current;\n}", ["static"]),
+        (
+            "server {\n root /srv/shop/current/public;\n location / { try_files $uri @app; }\n}",
+            ["public"],
+        ),
+        (
+            "root '/srv/shop/current/public/'; location ^~ /a { root /srv/shop/current/public/a; }",
+            ["public"],
+        ),
+        ("# root /srv/shop/current/old;\nroot /var/www/html;", []),
+        ("alias /srv/shop/current/$1/x; alias /srv/shop/current/../shared;", []),
+        ("location /up/ { alias /srv/shop/shared/up/; }", []),
+    ],
+)
+def test_static_files_are_found_however_a_site_names_them(text, static):
+    """`root` and `alias`, in a location and around it, on one line and on many."""
+    assert list(_static(text, "/srv/shop/current")) == static
+
+
 def test_a_value_with_a_secret_inside_it_is_passed_as_a_secret():
     """A URL with a password: never as a plain value, and somebody is told what to put there."""
     url = "postgres://shop:<masked:c6dbf21f3957a1b9>@db1/shop"
@@ -167,6 +217,77 @@ def test_a_value_with_a_secret_inside_it_is_passed_as_a_secret():
     codes = {(each.code, each.where) for each in findings(bundles, [], TODAY)}
     assert ("CF12", "/etc/default/bookshop:SHOP_REGION") in codes
     assert not found.questions
+
+
+OF_LIBRARIES = """
+NODE_ENV RAILS_ENV RACK_ENV APP_ENV APP_DEBUG APP_KEY FLASK_ENV DJANGO_SETTINGS_MODULE MIX_ENV
+SECRET_KEY_BASE DATABASE_URL REDIS_URL SENTRY_DSN OTEL_SERVICE_NAME DD_ENV NEW_RELIC_APP_NAME PGHOST
+PGSSLMODE MYSQL_HOST GIN_MODE ASPNETCORE_ENVIRONMENT SPRING_PROFILES_ACTIVE PHP_INI_SCAN_DIR RUBYOPT
+BUNDLE_GEMFILE GEM_HOME JAVA_OPTS CATALINA_OPTS NPM_CONFIG_LOGLEVEL DEBUG LOG_LEVEL RUST_LOG
+SSL_CERT_FILE REQUESTS_CA_BUNDLE NODE_EXTRA_CA_CERTS http_proxy no_proxy HTTP_PROXY PYTHONUNBUFFERED
+UV_THREADPOOL_SIZE UWSGI_PROCESSES WEB_CONCURRENCY MALLOC_ARENA_MAX LD_PRELOAD GOMAXPROCS PORT
+XDG_CACHE_HOME OPENSSL_CONF ERL_FLAGS KAFKA_OPTS OMP_NUM_THREADS GUNICORN_CMD_ARGS RAILS_MAX_THREADS
+CELERY_BROKER_URL
+"""
+
+
+def test_what_frameworks_and_libraries_read_is_kept():
+    """Their code is looked at by nobody: without NODE_ENV Express tells users its stack traces."""
+    names = OF_LIBRARIES.split()
+    more = "".join(f"\n|{name}=v" for name in [*names, "BOOKSHOP_OF_2014"])
+    change = ("SHOP_REGION=jp", f"SHOP_REGION=jp{more}")
+    _, written = made(bundles=[altered("web1", change), altered("web2", change)])
+    task = json.loads(render(written.files["ecs/ecs-task-def.json"], "t", VALUES))
+    app, _ = task["containerDefinitions"]
+    given = {each["name"] for each in app["environment"]}
+    assert set(names) <= given and "BOOKSHOP_OF_2014" not in given
+    [note] = [each for each in written.notes if each.startswith("BOOKSHOP_OF_2014")]
+    assert "no code reads it (CF08)" in note and "`build.environment`" in note
+
+
+def test_what_the_project_file_calls_a_secret_is_one():
+    """Whatever its value looks like on the hosts."""
+    text = PROJECT.replace("[subnet-1]", "[subnet-1], secrets: {SHOP_REGION: /shop/region}")
+    task = json.loads(render(made(text)[1].files["ecs/ecs-task-def.json"], "t", VALUES))
+    app, _ = task["containerDefinitions"]
+    assert {"name": "SHOP_REGION", "valueFrom": "/shop/region"} in app["secrets"]
+    assert "SHOP_REGION" not in {each["name"] for each in app["environment"]}
+
+
+@pytest.mark.parametrize(
+    "value", ["{{ name }}", "{{ must_env `HOME` }}", "{{{x}}}", "a{{b}}c{{", "\\{{"]
+)
+def test_a_value_of_a_host_is_no_template(value):
+    """It reaches the task as it stood on the hosts."""
+    change = ("SHOP_REGION=jp", f"SHOP_REGION={value}")
+    bundles = [altered("web1", change), altered("web2", change)]
+    found, written = made(bundles=bundles)
+    [there] = [each.value for each in found.environment if each.name == "SHOP_REGION"]
+    task = json.loads(render(written.files["ecs/ecs-task-def.json"], "t", VALUES))
+    app, _ = task["containerDefinitions"]
+    assert {"name": "SHOP_REGION", "value": there} in app["environment"]
+    assert "{{" in there
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("/srv/shop/current", "COPY release/ /srv/shop/current/"),
+        ("/srv/my shop", 'COPY ["release/", "/srv/my shop/"]'),
+        ("/srv/$shop", 'COPY ["release/", "/srv/\\\\$shop/"]'),
+    ],
+)
+def test_a_path_of_a_host_is_data_for_docker(path, line):
+    """Blanks and dollar signs begin nothing of their own."""
+    found, _ = made()
+    text = app_dockerfile(replace(found, folder=path))
+    assert line in text.splitlines()
+
+
+def test_the_image_has_all_of_the_release():
+    """What must not be in it was left out when the release was made: both sides run the same."""
+    lines = ignore_file().splitlines()
+    assert lines[-2:] == ["!release", "!release/**"]
 
 
 def test_a_command_with_a_secret_stops_the_writing():
@@ -326,12 +447,45 @@ def test_files_are_written_once_and_an_edited_one_is_left_alone(here):
     assert [path for path, state in states.items() if state == "changed"] == [
         "ecs/ecs-service-def.json"
     ]
-    (here.folder / "image/nginx.conf").write_text("mine")
-    with pytest.raises(CannotBuild, match=r"image/nginx.conf were not written.*--force"):
-        build.written(here, force=False, dry_run=False)
-    assert "subnet-1" in (here.folder / "ecs/ecs-service-def.json").read_text()
-    assert "wrote image/nginx.conf (edited)" in build.written(here, True, False).lines
+    conf = here.folder / "image/nginx.conf"
+    conf.write_text("mine")
+    told = build.written(here, force=False, dry_run=False)
+    assert told.exit == 0 and conf.read_text() == "mine"
+    assert "image/nginx.conf is as somebody edited it; its plan has not changed" in told.lines
     assert "subnet-2" in (here.folder / "ecs/ecs-service-def.json").read_text()
+    assert "wrote image/nginx.conf (edited)" in build.written(here, True, False).lines
+    assert conf.read_text() != "mine"
+
+
+def test_the_new_text_is_put_beside_what_somebody_edited(here):
+    """One hand edit keeps nobody from a new survey, and is never lost."""
+    build.written(here, force=False, dry_run=False)
+    service = here.folder / "ecs/ecs-service-def.json"
+    new = here.folder / "ecs/ecs-service-def.json.new"
+    service.write_text("mine")
+    (here.folder / "kirikae.yml").write_text(PROJECT.replace("subnet-1", "subnet-2"))
+    would = build.written(here, force=False, dry_run=True)
+    assert would.exit == 0 and not new.exists()
+    told = build.written(here, force=False, dry_run=False)
+    assert told.exit == 6 and told.plain["beside"] == ["ecs/ecs-service-def.json"]
+    assert any("`diff ecs/ecs-service-def.json ecs/ecs" in line for line in told.lines)
+    assert service.read_text() == "mine" and "subnet-2" in new.read_text()
+    new.unlink()
+    again = build.written(here, force=False, dry_run=False)
+    assert again.outcome == "nothing to do" and again.exit == 0 and not new.exists()
+    (here.folder / "kirikae.yml").write_text(PROJECT.replace("subnet-1", "subnet-3"))
+    assert build.written(here, force=False, dry_run=False).exit == 6
+    assert service.read_text() == "mine" and "subnet-3" in new.read_text()
+
+
+def test_a_file_that_was_there_before_kirikae_is_never_written_over(here):
+    """A team's own Dockerfile, met at the first writing."""
+    own = here.folder / "image/app.Dockerfile"
+    own.parent.mkdir()
+    own.write_text("FROM ours")
+    told = build.written(here, force=False, dry_run=False)
+    assert told.exit == 6 and told.plain["beside"] == ["image/app.Dockerfile"]
+    assert own.read_text() == "FROM ours" and (here.folder / "image/base.Dockerfile").exists()
 
 
 @pytest.mark.parametrize("body", ["{", "[1]", "\x00", "[" * 9_000])

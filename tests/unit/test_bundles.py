@@ -54,6 +54,12 @@ SECTIONS = (
     "code aa 1 /srv/x",
     "code aa",
     "missing x",
+    "installed",
+    "scheduled",
+    "activated",
+    "openrc",
+    "cron",
+    "cwd",
 )
 
 

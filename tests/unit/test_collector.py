@@ -9,6 +9,8 @@ from importlib.resources import files
 
 import pytest
 
+from kirikae.survey.bundles import read
+
 SECRET = "a secret of root's"
 
 
@@ -136,3 +138,27 @@ def test_what_is_withheld_is_withheld_by_whatever_way_it_is_named(host, name):
     (host / "etc/link.conf").symlink_to(host / "etc" / name)
     for named in (host / "etc" / name, host / "etc/link.conf"):
         assert SECRET not in collected(host, named=str(named))
+
+
+def test_a_find_that_shows_no_times_is_told_and_files_are_listed_all_the_same(host):
+    """T9, A6: busybox; once what was said about it was lost, and an empty line told instead."""
+    (host / "home/eve/data").write_text("12345")
+    text = (files("kirikae.survey") / "collect.sh").read_text(encoding="utf-8")
+    script = text.rpartition("\nif has gzip")[0].replace("find / ", f"find {host} ")
+    shim = (
+        'find() { case "$*" in *-printf*) return 1 ;; esac; command find "$@"; }\n'
+        "CODE_ROOTS=\nwalk\necho @end\n"
+    )
+    done = subprocess.run(
+        ["sh"], input=f"{script}\n{shim}", capture_output=True, text=True, check=False
+    )
+    assert not done.stderr
+    found = read(f"@kirikae-bundle 1\n{done.stdout}", "host")
+    assert [each.where for each in found.missing] == ["names"]
+    assert "find has no -printf" in found.missing[0].why
+    if os.geteuid() == 0:
+        # Of a folder's own there is nothing; of files of root's, those since the machine began.
+        assert {each.path for each in found.files} == {
+            f"{host}/home/eve/data",
+            f"{host}/root/notes",
+        }

@@ -295,21 +295,36 @@ def test_a_long_value_is_cut_in_silence():
     [
         ("date +%d", "date +", "d\n"),
         (r"date +\%d", "date +%d", None),
-        (r"echo a\\%b", r"echo a\\", "b\n"),
+        (r"echo a\\%b", "echo a\\", "b\n"),
+        (r"echo a\\\%b", r"echo a\%b", None),
+        (r"sed 's/\\./x/'", r"sed 's/\./x/'", None),
         ("cat%one%two", "cat", "one\ntwo\n"),
         ("cat%%", "cat", "\n"),
+        ("cat%", "cat", ""),
         (r"cat% a \% b ", "cat", " a % b \n"),
         (r"printf '%s'", "printf '", "s'\n"),
         (r"a \n b", r"a \n b", None),
         (r"cat%a\b\\", "cat", "a\\b\\\\\n"),
+        (r"cat%\\", "cat", r"\\"),
     ],
 )
 def test_a_percent_sign(raw, command, stdin):
+    """As Debian's packaged cron was seen to do; the last line is ended only if a letter stands in
+    it that is no backslash."""
     assert split_percent(raw) == (command, stdin)
+
+
+def test_cronie_keeps_two_backslashes():
+    assert split_percent(r"sed 's/\\./x/' a\\%b", CRONIE) == (r"sed 's/\\./x/' a\\", "b\n")
 
 
 def lines(*texts, dialect=DEBIAN, **more):
     return read_table("\n".join(texts) + "\n", dialect, **more)
+
+
+def test_a_value_is_cut_at_a_byte():
+    [cut] = lines("V=" + "ø" * 600, "* * * * * true").variables
+    assert cut.cut and cut.value == "ø" * 498
 
 
 def test_variables_hold_for_what_stands_below():
@@ -340,6 +355,26 @@ def test_a_file_of_the_system_has_a_user():
     [entry] = lines("0 1 * * * root true", with_user=True).entries
     assert (entry.user, entry.command) == ("root", "true")
     assert lines("@daily root true", with_user=True).entries[0].user == "root"
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("* * * * * root  two", " two"),
+        ("* * * * * root\t\ttwo", "\ttwo"),
+        ("* * * * * root * two", "* two"),
+        ("* * * * * root ", ""),
+        ("* * * * * root", None),
+        ("* * * * * root\r", None),
+        ("* * * * * root " + " " * 20 + "x" * 979, None),
+        ("* * * * * root " + "ø" * 499, "ø" * 499),
+        ("* * * * * root " + "ø" * 500, None),
+    ],
+)
+def test_debian_takes_one_blank_after_the_user_and_counts_bytes(line, command):
+    """As its packaged cron was seen to do under ``tests/oracle``; None: the file is ignored."""
+    table = lines(line, with_user=True, users={"root"})
+    assert [entry.command for entry in table.entries] == ([] if command is None else [command])
 
 
 @pytest.mark.parametrize(

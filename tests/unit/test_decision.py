@@ -10,7 +10,7 @@ import pytest
 
 from kirikae.build.sizes import size_of
 from kirikae.console import decision_page
-from kirikae.console.decision import End, Facts, facts_of
+from kirikae.console.decision import End, Facts, Task, effort_of, facts_of
 from kirikae.console.decision_page import page
 from kirikae.console.here import Here
 from kirikae.console.kinds import read_project
@@ -89,6 +89,30 @@ def test_the_number_of_jobs_is_a_value_and_not_a_sentence(facts):
         gain.endswith("7 jobs run on a single machine today; if it fails, they do not run.")
         for gain in plain["gains"]
     )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_yen_are_said_at_the_rate_that_somebody_gave_and_never_otherwise(facts, language):
+    """The rate stands beside them; an unknown price has none in yen either."""
+    speech = Speech(language)
+    word = {"en": "yen", "ja": "円"}[language]
+    assert word not in facts.to_plain(speech)["cost"]
+    told = replace(facts, yen=150.0).to_plain(speech)["cost"]
+    day = dollars_a_day("ap-northeast-1", facts.size.cpu, facts.size.memory, 2)
+    assert f"{day * 150:,.0f}" in told and f"{day * 150 * 30:,.0f}" in told and "150" in told
+    assert word not in replace(facts, yen=150.0, size=None).to_plain(speech)["cost"]
+
+
+def test_person_days_are_the_sum_of_what_is_said_beside_them(facts):
+    """Two kinds, one of them in three places; the page says how it comes about."""
+    tasks = [Task("blocks", "ST03", 1, "web1"), Task("work", "CF01", 3, "web1")]
+    found = effort_of(tasks)
+    assert (found.least, found.most) == (1.4, 6.5)  # 1 + 0.25 + 2 x 0.1; 5 + 1 + 2 x 0.25
+    assert found.kinds == {"blocks": 1, "high": 0, "work": 1} and found.further == 2
+    assert effort_of([]).most == 0
+    for language in LANGUAGES:
+        says = facts.to_plain(Speech(language))["effort"]["says"]
+        assert says in " ".join(text_of(page(facts, Speech(language))).split())
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

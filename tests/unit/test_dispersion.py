@@ -10,7 +10,13 @@ import pytest
 
 from kirikae.model.evidence import Verdict
 from kirikae.model.said import Words
-from kirikae.move.dispersion import Dispersion, long_run, of_one_side, per_request
+from kirikae.move.dispersion import (
+    Dispersion,
+    long_run,
+    of_one_side,
+    on_fewer_targets,
+    per_request,
+)
 from kirikae.move.judge import Judge, Margins, Outcome
 from kirikae.traffic import telling
 from kirikae.traffic.batches import Arm, Batch
@@ -72,6 +78,31 @@ def test_it_lasts_longer_than_a_minute_is_counted_too():
         wobble = 0.8 * wobble + 0.6 * rng.gauss(0, 1)
         values.append(wobble)
     assert long_run(values) > 3 * statistics.pvariance(values)
+
+
+def test_what_wanders_for_many_minutes_is_not_underestimated():
+    """A median that wanders by itself (0.8 of it is left a minute later): what a day of it shows is
+    near the truth, (1 + 0.8) / (1 - 0.8) times what minutes by themselves would show."""
+    excess = []
+    for seed in range(6):
+        rng = random.Random(seed)
+        now = 0.0
+        counted = []
+        for _ in range(1440):
+            now = 0.8 * now + rng.gauss(0, 0.018)
+            counted.append((6000, binomial(rng, 6000, min(0.9, max(0.1, 0.5 + now)))))
+        excess.append(per_request(counted))
+    truth = 9 * 0.018**2 / (1 - 0.8**2) / 0.25
+    assert 0.75 * truth < sum(excess) / len(excess) < 1.3 * truth
+
+
+def test_a_side_with_fewer_targets_has_larger_bursts():
+    """One target of four on the old side, and the only one of the new side."""
+    past = {"errors": 0.02}
+    assert on_fewer_targets(past, 4, 4) == past
+    assert on_fewer_targets(past, 4, 1) == {"errors": 0.05}
+    assert on_fewer_targets(past, 4, 8) == past, "more of them: never less careful"
+    assert on_fewer_targets(past, 4, 0) == past, "not known"
 
 
 def test_harm_that_lasts_is_no_dispersion():

@@ -14,6 +14,7 @@ from kirikae.aws.session import Aws
 from kirikae.console import kinds
 from kirikae.console.here import DRY_RUN, NOTHING_TO_DO, OUTCOMES
 from kirikae.console.main import _GROUPS, TRACEBACK, cli
+from kirikae.console.options import Number
 from kirikae.traffic.kind import TRAFFIC
 from tests.command import run
 from tests.world import WORLD
@@ -35,6 +36,9 @@ ARGUMENTS = {
     "explain": ["ST03"],
     "jobs lint": ["no-such-crontab"],
     "jobs next": ["no-such-crontab"],
+    "jobs wrap": ["no-such-crontab"],
+    "jobs unwrap": ["no-such-crontab"],
+    "jobs export": ["no-such-crontab", "--target", "rules"],
     "jobs serve": ["--listen", "nowhere"],
     "jobs schedule": ["no-such-crontab", "--queue", "q.fifo", "--ledger", "nowhere"],
     "jobs work": ["--queue", "q.fifo", "--ledger", "nowhere"],
@@ -69,6 +73,41 @@ def leaves(
 
 VERBS = dict(leaves(cli))
 OUTCOME_WORDS = {*OUTCOMES.values(), DRY_RUN, NOTHING_TO_DO}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_number_is_without_limits(verb):
+    """NaN is never over: who waits until it is waits for ever."""
+    for param in VERBS[verb].params:
+        kind = param.type
+        if isinstance(kind, click.types.FloatParamType):
+            assert isinstance(kind, Number) and kind.min is not None, param.name
+        if isinstance(kind, click.types.IntParamType):
+            assert isinstance(kind, click.IntRange) and kind.min is not None, param.name
+
+
+def not_a_folder(folder: Path) -> None:
+    (folder / ".kirikae").mkdir()
+    (folder / ".kirikae" / "releases").touch()
+
+
+def a_folder_in_its_place(folder: Path) -> None:
+    (folder / ".kirikae" / "releases" / "r1.tar.gz").mkdir(parents=True)
+
+
+@pytest.mark.parametrize("trouble", [not_a_folder, a_folder_in_its_place])
+def test_a_disk_that_does_not_take_it_is_told_with_the_file(tmp_path, monkeypatch, trouble):
+    """It is no fault of kirikae's own, and who works here can mend it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kirikae.yml").write_text(PROJECT.split("moves:")[0])
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "x").touch()
+    trouble(tmp_path)
+    for words in (["--json"], []):
+        ran = run("release", "create", "r1", "--from", "app", *words)
+        told = ran.json["message"] if words else ran.stderr
+        assert ran.exit_code == 3 and "releases" in told and "see to the disk" in told
+        assert "kirikae itself failed" not in told
 
 
 def has(command: click.Command, option: str) -> bool:
@@ -157,7 +196,7 @@ def test_a_dry_run_answers_in_json_and_changes_nothing(verb, folder):
     }, verb
 
 
-ONLY_LOOKS = ("survey aws", "survey collect")
+ONLY_LOOKS = ("survey aws", "survey collect", "survey watch")
 """They send reading calls and commands only; what they keep lies in ``.kirikae``."""
 CHANGING = [v for v in DRY if not v.startswith("local ") and v not in ONLY_LOOKS]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -156,6 +157,17 @@ def test_zones_that_are_not_told_apart_say_nothing():
     assert against_itself(Margins(), Parts(60.0, {"a": same.by_name["a"]}, 1, {}, {})) is None
 
 
+def test_where_zones_cannot_be_told_apart_two_days_are_compared():
+    """And the plan says that it is days."""
+    days = replace(zones(bursts=False), of="days")
+    found = against_itself(Margins(), days)
+    assert found is not None and found.of == "days"
+    assert (
+        "yesterday against the day before"
+        in facts(Today(50.0, 0.001, {}, {}), found)["against_itself"]
+    )
+
+
 # --- what a plan says
 
 
@@ -177,6 +189,16 @@ def test_a_small_service_gets_a_plan_that_fits_it():
     assert "small_plan" not in facts(Today(300.0, 0.001, {}, {}))
     assert "cannot_be_shown_at" not in small
     assert "50%" in facts(Today(0.05, 0.001, {}, {}))["cannot_be_shown_at"]
+
+
+def test_bursts_of_the_past_make_a_plan_longer():
+    """As many times as they divide evidence: at 50% of 50 requests a second, one minute has 3,000
+    requests, and each adds its part."""
+    calm = Today(50.0, 0.001, {}, {})
+    bursty = Today(50.0, 0.001, {}, {}, {"errors": 0.002})
+    steps = [forecast(Margins(), (500, 1000), known, 180)[0] for known in (calm, bursty)]
+    assert steps[1].needed == pytest.approx(steps[0].needed * (1 + 0.002 * 1500))
+    assert steps[1].finds == pytest.approx(steps[0].finds * (1 + 0.002 * 1500))
 
 
 def test_a_plan_says_how_often_this_judge_would_have_failed_the_old_side():

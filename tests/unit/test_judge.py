@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 from itertools import product
-from math import comb, exp, isfinite
+from math import comb, exp, isfinite, log
 
 import pytest
 
 from kirikae.model.evidence import Verdict
 from kirikae.model.said import Words
 from kirikae.move.judge import (
+    Judge,
     Margins,
+    Outcome,
     harm_alternatives,
     log_factor,
     log_factor_absolute,
@@ -63,6 +65,51 @@ def test_the_expectation_never_exceeds_one_on_the_null(n_old, n_new, r, d):
         for q in safe_alternatives(r * guess + d)[::4]:
             for p_new in (line, min(1.0, line * 1.5)):
                 assert expectation(n_old, n_new, p_old, p_new, guess, q, r, d) <= 1 + 1e-9
+
+
+def seconds_of_errors(*counted):
+    """A judge that has seen these seconds: old, bad old, new, bad new."""
+    found = Judge(Margins(), PLAN, {"errors": 1.0}).at(0, 100)
+    for n_old, old, n_new, new in counted:
+        errors = Outcome(old, new, old, new)
+        found.observe(1.0, n_old, n_new, {"errors": errors})
+    return found
+
+
+@pytest.mark.parametrize("p_old", [0.001, 0.02, 0.1, 0.3])
+def test_plain_harm_is_looked_at_before_five_seconds_are_there_and_stays_valid(p_old):
+    """Exact: whatever the first second showed, the next one is not expected to add to it on the
+    null line, so evidence may be read at each of them."""
+    first = (8, 0, 4, 3)
+    shown = exp(seconds_of_errors(first).log_harm())
+    assert shown > exp(seconds_of_errors((8, 0, 4, 0)).log_harm())
+    p_new = 1.25 * p_old + 0.0005
+    expected = 0.0
+    for old, new in product(range(7), range(4)):
+        weight = comb(6, old) * p_old**old * (1 - p_old) ** (6 - old)
+        weight *= comb(3, new) * p_new**new * (1 - p_new) ** (3 - new)
+        expected += weight * exp(seconds_of_errors(first, (6, old, 3, new)).log_harm())
+    assert expected <= shown * (1 + 1e-9)
+
+
+def test_what_was_seen_ahead_is_what_the_batches_have_in_the_end():
+    """The last second of the five changes nothing but what it adds itself."""
+    ahead = seconds_of_errors(*[(90, 0, 10, 2)] * 4, (90, 0, 10, 1)).log_harm()
+    four = seconds_of_errors(*[(90, 0, 10, 2)] * 4).log_harm()
+    assert log(100) < four < ahead < four + 8
+
+
+def test_a_tenth_of_errors_is_found_within_seconds():
+    """The rehearsal: 220 requests a second, 10% of them on the new side, of which one in ten fails;
+    former versions waited until five seconds were there."""
+    found = []
+    for seed in range(10):
+        trial = Trial(Margins(), PLAN)
+        for each in batches(seed, 60, 220, 100, 0.0005, 0.1):
+            if trial.look(each).verdict is Verdict.FAIL:
+                found.append(each.start + 1)
+                break
+    assert len(found) == 10 and sorted(found)[5] < 5
 
 
 def test_the_absolute_factor_is_valid_too():

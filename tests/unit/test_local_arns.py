@@ -10,6 +10,7 @@ import pytest
 
 from kirikae.local.errors import AwsError
 from kirikae.local.sqs.api import Sqs
+from kirikae.local.sqs.places import Place
 from tests.local_plane import REGION, LocalPlane
 
 PREFIX = f"arn:aws:ecs:{REGION}:123456789012:"
@@ -101,7 +102,7 @@ def test_a_task_of_another_cluster_is_not_found(account):
 def test_a_queue_of_another_account_is_not_there(tmp_path):
     """Whatever the host of its URL is."""
     plane = LocalPlane(tmp_path)
-    ask = Sqs(plane.queues, REGION, "http://127.0.0.1:1").operations()
+    ask = Sqs(plane.queues, Place(REGION, REGION, "http://127.0.0.1:1")).operations()
     asyncio.run(ask["CreateQueue"]({"QueueName": "q"}))
     for host in ("127.0.0.1:1", "172.18.0.1:4566", "sqs.eu-west-1.amazonaws.com"):
         asyncio.run(ask["GetQueueAttributes"]({"QueueUrl": f"http://{host}/123456789012/q"}))

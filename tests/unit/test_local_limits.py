@@ -30,7 +30,7 @@ class Balancer:
             "LoadBalancers"
         ][0]["LoadBalancerArn"]
         self.group = self.ask(
-            "CreateTargetGroup", Name="a", Protocol="HTTP", Port=80, TargetType="ip"
+            "CreateTargetGroup", Name="a", Protocol="HTTP", Port=80, TargetType="ip", VpcId="vpc-1"
         )["TargetGroups"][0]["TargetGroupArn"]
         self.listener = self.listen(19001, FIXED)["Listeners"][0]["ListenerArn"]
 
@@ -268,7 +268,9 @@ def test_names_of_load_balancers_and_groups(elb, name):
     with pytest.raises(AwsError, match=r"alphanumeric|cannot be longer|cannot begin"):
         elb.ask("CreateLoadBalancer", Name=name, Subnets=["subnet-1"])
     with pytest.raises(AwsError, match=r"alphanumeric|cannot be longer|cannot begin"):
-        elb.ask("CreateTargetGroup", Name=name, Protocol="HTTP", Port=80, TargetType="ip")
+        elb.ask(
+            "CreateTargetGroup", Name=name, Protocol="HTTP", Port=80, TargetType="ip", VpcId="vpc-1"
+        )
 
 
 @pytest.mark.parametrize(
@@ -291,7 +293,7 @@ def test_names_of_load_balancers_and_groups(elb, name):
 )
 def test_checks_that_alb_refuses_or_that_would_be_dropped(elb, change):
     """When a group is made; a check also when it is changed."""
-    base = {"Name": "b", "Protocol": "HTTP", "Port": 80, "TargetType": "ip"}
+    base = {"Name": "b", "Protocol": "HTTP", "Port": 80, "TargetType": "ip", "VpcId": "vpc-1"}
     with pytest.raises(AwsError):
         elb.ask("CreateTargetGroup", **base, **change)
     if any(key.startswith(("HealthCheck", "Matcher")) for key in change):
@@ -475,7 +477,7 @@ def test_file_systems_are_named_by_their_ids(tmp_path, efs):
 
 def test_creates_may_be_repeated_with_the_same_settings(elb):
     """ELB API reference, CreateTargetGroup and CreateListener: "each call succeeds"."""
-    group = {"Name": "a", "Protocol": "HTTP", "Port": 80, "TargetType": "ip"}
+    group = {"Name": "a", "Protocol": "HTTP", "Port": 80, "TargetType": "ip", "VpcId": "vpc-1"}
     again = elb.ask("CreateTargetGroup", **group)["TargetGroups"][0]["TargetGroupArn"]
     assert again == elb.group
     with pytest.raises(AwsError, match="different settings"):
@@ -492,7 +494,9 @@ def test_creates_may_be_repeated_with_the_same_settings(elb):
 def test_instances_are_kept_and_never_asked(elb):
     """The default target type of AWS: there are no instances here, so their health says so, HAProxy
     is not told of them, and a task cannot be one."""
-    made = elb.ask("CreateTargetGroup", Name="vms", Protocol="HTTP", Port=80)["TargetGroups"][0]
+    made = elb.ask("CreateTargetGroup", Name="vms", Protocol="HTTP", Port=80, VpcId="vpc-1")[
+        "TargetGroups"
+    ][0]
     assert made["TargetType"] == "instance"
     arn = made["TargetGroupArn"]
     target = {"Id": "i-0123456789abcdef0"}
@@ -504,7 +508,10 @@ def test_instances_are_kept_and_never_asked(elb):
     )
     health = elb.ask("DescribeTargetHealth", TargetGroupArn=arn)["TargetHealthDescriptions"][0]
     assert (health["Target"]["Id"], health["TargetHealth"]["State"]) == (target["Id"], "unused")
-    assert health["TargetHealth"]["Description"] == "kirikae local has no instances"
+    assert (
+        health["TargetHealth"]["Description"]
+        == "kirikae local keeps this target, and asks it nothing"
+    )
     unknown = elb.ask("DescribeTargetHealth", TargetGroupArn=arn, Targets=[{"Id": "i-01234567"}])
     told = unknown["TargetHealthDescriptions"][0]["TargetHealth"]
     assert told["Description"] == "Target is not registered to the target group"

@@ -6,14 +6,16 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kirikae.local.errors import AwsError
-from kirikae.local.sqs.api import Sqs
+from kirikae.local.sqs.api import Sqs, addressed
 from kirikae.local.sqs.limits import attributes_md5, message_bytes
+from kirikae.local.sqs.places import Place
 from kirikae.local.sqs.queues import Counts, Draft, Queues
 from kirikae.local.wire import Json
 
@@ -256,7 +258,7 @@ def test_consumers_of_many_years_ask_by_the_older_name(tmp_path, name):
     asked = {"QueueUrl": url, "AttributeNames": [name]}
     params = sqs.params("ReceiveMessage", json.dumps(asked).encode())
     queues = Queues(tmp_path / "sqs.db", lambda: 1_000_000)
-    operations = Sqs(queues, "r", "http://127.0.0.1:1").operations()
+    operations = Sqs(queues, Place("r", "r", "http://127.0.0.1:1")).operations()
     asyncio.run(operations["CreateQueue"]({"QueueName": "q"}))
     asyncio.run(operations["SendMessage"]({"QueueUrl": url, "MessageBody": "x"}))
     message = asyncio.run(operations["ReceiveMessage"](params))["Messages"][0]
@@ -270,7 +272,7 @@ def test_consumers_of_many_years_ask_by_the_older_name(tmp_path, name):
 def test_what_is_empty_is_left_out_and_what_must_not_be_is_refused(tmp_path):
     """As AWS answers: no empty lists, and no batch, tags or keys of nothing; at most 50 tags."""
     queues = Queues(tmp_path / "sqs.db", lambda: 1_000_000)
-    operations = Sqs(queues, "r", "http://127.0.0.1:1").operations()
+    operations = Sqs(queues, Place("r", "r", "http://127.0.0.1:1")).operations()
 
     def ask(operation, **params):
         return asyncio.run(operations[operation](params))
@@ -283,8 +285,29 @@ def test_what_is_empty_is_left_out_and_what_must_not_be_is_refused(tmp_path):
             ask(f"{operation}Batch", QueueUrl=url, Entries=[])
     with pytest.raises(AwsError, match="Tags"):
         ask("TagQueue", QueueUrl=url, Tags={})
-    with pytest.raises(AwsError, match="TagKeys"):
+    with pytest.raises(AwsError, match="Tag keys"):
         ask("UntagQueue", QueueUrl=url, TagKeys=[])
     with pytest.raises(AwsError, match="Too many tags"):
         ask("TagQueue", QueueUrl=url, Tags={str(number): "x" for number in range(51)})
     queues.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "body", "named"),
+    [
+        ("http://192.168.0.1:5/123456789012/mail", b"Action=ReceiveMessage", True),
+        ("http://192.168.0.1:5/123456789012/mail.fifo", b"Action=ReceiveMessage", True),
+        (
+            "http://127.0.0.1:5/123456789012/mail",
+            b"Action=X&QueueUrl=http%3A%2F%2Fa%2F1%2Fb",
+            False,
+        ),
+        ("http://127.0.0.1:5/", b"Action=CreateQueue&QueueName=mail", False),
+        ("http://127.0.0.1:5/123456789012/a/b", b"Action=ReceiveMessage", False),
+    ],
+)
+def test_a_request_at_a_queues_own_url_names_it_by_that(url, body, named):
+    """As Celery's transport sends it: the body alone does not say which queue."""
+    told = dict(parse_qsl(addressed(url, body).decode()))
+    assert (told.get("QueueUrl") == url) is named
+    assert addressed(url, body).startswith(body)

@@ -96,7 +96,7 @@ class Account:
         balancer = self.ask(
             "elb CreateLoadBalancer", {"Name": "a", "Subnets": ["subnet-1", "subnet-2"]}
         )["LoadBalancers"][0]["LoadBalancerArn"]
-        group = {"Protocol": "HTTP", "Port": 80, "TargetType": "ip"}
+        group = {"Protocol": "HTTP", "Port": 80, "TargetType": "ip", "VpcId": "vpc-1"}
         unused, used = (
             self.ask("elb CreateTargetGroup", {"Name": name, **group})["TargetGroups"][0][
                 "TargetGroupArn"
@@ -112,7 +112,10 @@ class Account:
                 "DefaultActions": [{"Type": "forward", "TargetGroupArn": used}],
             },
         )["Listeners"][0]["ListenerArn"]
-        vms = self.ask("elb CreateTargetGroup", {"Name": "vms", "Protocol": "HTTP", "Port": 80})
+        vms = self.ask(
+            "elb CreateTargetGroup",
+            {"Name": "vms", "Protocol": "HTTP", "Port": 80, "VpcId": "vpc-1"},
+        )
         self.arns = {
             "VMS": vms["TargetGroups"][0]["TargetGroupArn"],
             "CLUSTER": cluster,

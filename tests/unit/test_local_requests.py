@@ -45,7 +45,7 @@ async def _begun(plane: LocalPlane) -> dict[str, str]:
     )["LoadBalancers"][0]["LoadBalancerArn"]
     group = (
         await elb["CreateTargetGroup"](
-            {"Name": "a", "Protocol": "HTTP", "Port": 80, "TargetType": "ip"}
+            {"Name": "a", "Protocol": "HTTP", "Port": 80, "TargetType": "ip", "VpcId": "vpc-1"}
         )
     )["TargetGroups"][0]["TargetGroupArn"]
     asked = {"LoadBalancerArn": balancer, "Port": 19001, "Protocol": "HTTP"}

@@ -239,6 +239,49 @@ def test_nothing_but_regular_files_is_opened(root):
     assert without_times(from_folder(root)) == without_times(from_archive(root))
 
 
+@pytest.mark.parametrize("look", [from_folder, from_archive])
+def test_who_may_log_in_is_counted_and_not_kept(root, look):
+    """As on a living host; the keys themselves stay out."""
+    for home in ("root", "home/ann"):
+        folder = root / home / ".ssh"
+        folder.mkdir(parents=True)
+        (folder / "authorized_keys").write_text("# a comment\nssh-ed25519 AAAAkey x\n")
+    text = look(root)
+    assert "AAAAkey" not in text and "|public_key_logins\t2\n" in text
+    assert "SE04" in {each.code for each in seen(text)}
+
+
+def test_what_vanishes_while_it_is_looked_at_is_told_and_stops_nothing(root, monkeypatch):
+    """T4: a file, a folder that is walked into, and one that nobody may look into."""
+    (root / "srv/shop/private").mkdir()
+    gone = {str(root / name) for name in ("etc/group", "etc/nginx")}
+    private = str(root / "srv/shop/private")
+    lstat, scandir = os.lstat, os.scandir
+
+    def look(place):
+        if os.fsdecode(place) in gone:
+            raise FileNotFoundError(2, "No such file or directory")
+        return lstat(place)
+
+    def walk(place):
+        if os.fsdecode(place) == private:
+            raise PermissionError(13, "Permission denied")
+        return scandir(place)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lstat", look)
+        patch.setattr(os, "scandir", walk)
+        text = from_folder(root)
+    bundle = read(text, "web1")
+    lost = {(each.where, each.why) for each in bundle.missing}
+    assert {
+        ("/etc/group", "No such file or directory"),
+        ("/etc/nginx", "No such file or directory"),
+        ("/srv/shop/private", "Permission denied"),
+    } <= lost
+    assert bundle.text("/etc/default/shop") is not None
+
+
 @pytest.mark.parametrize("raw", [b"", b"no archive", b"\x1f\x8b\x08 cut", bytes(10240)])
 def test_what_is_no_archive_says_how_to_make_one(raw):
     """Also an empty one."""

@@ -28,7 +28,7 @@ FAULTS = [
         "moves.web.advance",
         "choose one of 'ask', 'window' or 'auto'",
     ),
-    ("kind: traffic", "kind: jobs", "moves.web.kind", "cannot be moved by this release"),
+    ("kind: traffic", "kind: emails", "moves.web.kind", "cannot be moved by this release"),
     ("bake: 8s", "bake: 8", "moves.web.judge.bake", "not a duration"),
     ('false_alarms: "1%"', 'false_alarms: "70%"', "moves.web.judge.false_alarms", "less than 0.5"),
     ("fast_enough: 1s", "{fast_enough: 1s", "", "not YAML"),
@@ -273,7 +273,7 @@ def test_the_line_is_the_line_of_the_fault():
 
 def test_every_fault_is_told_at_once():
     """Not one per run."""
-    text = GOOD.replace("bake: 8s", "bake: 8").replace("kind: traffic", "kind: jobs")
+    text = GOOD.replace("bake: 8s", "bake: 8") + "\nweather: rain\n"
     with pytest.raises(ProjectProblem) as caught:
         read_project(text, "kirikae.yml")
     assert len(str(caught.value).splitlines()) == 2

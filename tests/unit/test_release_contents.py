@@ -18,7 +18,8 @@ from kirikae.console.context import load_project
 from kirikae.console.here import Here
 from kirikae.model.errors import UsageProblem
 from kirikae.move.sqlite_store import SqliteStore
-from kirikae.release.contents import contents, in_words, strange_members
+from kirikae.release.archive import strange_members
+from kirikae.release.contents import contents, in_words
 from kirikae.release.errors import NoRelease
 from kirikae.release.manifest import Packed, Releases, pack
 
@@ -242,11 +243,50 @@ def test_an_archive_of_a_former_version_that_leads_out_is_not_given_to_a_host(
         releases.get("r1")
 
 
+def member(name, kind=tarfile.REGTYPE, target="", mode=0o644):
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname, entry.mode = kind, target, mode
+    return entry
+
+
 def test_a_member_below_a_link_is_strange():
     """It would be written where the link leads."""
-    assert list(strange_members([("a", "b", True), ("a/x", "", False), ("b/x", "", False)])) == [
-        "a/x"
+    link = member("a", tarfile.SYMTYPE, "b")
+    [strange] = strange_members([link, member("a/x"), member("b/x")])
+    assert strange.startswith("a/x, which leads out")
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        (member("a/b", tarfile.LNKTYPE, "../x"), "leads out"),
+        (member("a/b", tarfile.LNKTYPE, "/etc/shadow"), "leads out"),
+        (member("null", tarfile.CHRTYPE), "neither file, folder nor link"),
+        (member("sda", tarfile.BLKTYPE), "neither file, folder nor link"),
+        (member("pipe", tarfile.FIFOTYPE), "neither file, folder nor link"),
+        (member("sh", mode=0o4755), "its owner's rights"),
+        (member("d", tarfile.DIRTYPE, mode=0o2755), "its owner's rights"),
+    ],
+)
+def test_nothing_but_files_folders_and_links_is_unpacked(entry, why):
+    """A second name is told from the archive's top: GNU tar's reading of it is not relied upon."""
+    [strange] = strange_members([entry])
+    assert why in strange
+    kept = [
+        member("a/b", tarfile.LNKTYPE, "a/c"),
+        member("a/c", tarfile.SYMTYPE, "../d"),
+        member("holes", tarfile.GNUTYPE_SPARSE),
     ]
+    assert not list(strange_members(kept))
+
+
+def test_what_is_no_archive_is_told(tmp_path):
+    """Its checksum is right: it was never one."""
+    releases = Releases(SqliteStore(tmp_path / "s.db"), "test", "shop", tmp_path / "releases")
+    for number, body in enumerate((b"", b"<html>", gzip.compress(b"x" * 5000), b"\x1f\x8b\x08cut")):
+        releases.keep(f"r{number}", Packed(body, 1, []), "", "me", 1.0)
+        with pytest.raises(NoRelease, match=r"is no archive|leads out|create the release again"):
+            releases.get(f"r{number}")
 
 
 NAMES = st.sampled_from([".env", "id_rsa", "a", "b", ".kirikae", "RELEASE", "x.log", ".git", "é"])

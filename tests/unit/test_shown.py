@@ -16,7 +16,7 @@ from kirikae.console.telling import Teller
 from kirikae.model.evidence import Evidence, Verdict
 from kirikae.model.move import Move
 from kirikae.model.said import text
-from kirikae.model.shown import clean, writable
+from kirikae.model.shown import clean, markdown, writable
 from kirikae.move.engine import Look, Wait, Waits
 from tests.command import run
 
@@ -49,6 +49,22 @@ def test_nothing_that_a_terminal_obeys_is_left(text):
     assert not [each for each in shown if ord(each) < 32 and each not in "\t\n"]
     assert not any(0x7F <= ord(each) < 0xA0 for each in shown)
     shown.encode()
+
+
+@pytest.mark.parametrize(
+    ("given_", "shown"),
+    [
+        ("a\n## b\n- [ ] c", "a ## b - \\[ \\] c"),
+        ("<script>alert(1)</script>", "\\<script\\>alert(1)\\</script\\>"),
+        ("![x](http://evil/?q)", "!\\[x\\](http://evil/?q)"),
+        ("`rm` *all* | x", "\\`rm\\` \\*all\\* \\| x"),
+        ("a\u2028b\x1b]8;;http://evil\x07c\u202ed", "a bc\ufffdd"),
+        ("/srv/my_app/ファイル", "/srv/my_app/ファイル"),
+    ],
+)
+def test_data_in_markdown_is_one_line_of_text(given_, shown):
+    """What a host calls a file begins no heading, no box and no link."""
+    assert markdown(given_) == shown
 
 
 @given(st.text(max_size=30))

@@ -346,6 +346,28 @@ def test_configured_sessions_in_files_that_nobody_writes_block_nothing():
     assert ("ST05", "/var/lib/dbconfig-common/sqlite3/mail/mail") in found
 
 
+def test_sessions_of_a_module_of_httpd_are_php_s():
+    """A7: on RPM hosts they came as sessions of anybody's (ST03)."""
+    machine = Machine()
+    machine.unit("httpd", "www-data", FragmentPath="/usr/lib/systemd/system/httpd.service")
+    machine.text(
+        "/etc/httpd/conf.modules.d/10-php.conf",
+        "LoadModule php5_module modules/libphp5.so",
+        owner="php",
+    )
+    machine.text(
+        "/etc/httpd/conf.d/php.conf",
+        'php_value session.save_handler "files"\n'
+        'php_value session.save_path    "/var/lib/php/session"',
+        owner="php",
+    )
+    machine.file("/var/lib/php/session/sess_1", 33, NOW - 5)
+    machine.folder("/var/lib/php/session", 33, "770")
+    found = seen(machine)
+    assert found["ST02", "/var/lib/php/session"].confidence is Confidence.OBSERVED
+    assert ("ST03", "/var/lib/php/session") not in found
+
+
 def test_links_of_a_surveyed_host_lead_nowhere_but_into_it():
     """T1: `current` is an absolute link; this machine's own files have no say."""
     machine = own_service(folder="/srv/app/releases/r1")

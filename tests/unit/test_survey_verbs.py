@@ -19,6 +19,7 @@ from kirikae.console.kinds import read_project
 from kirikae.console.speech import Speech
 from kirikae.console.survey_verdict import judged
 from kirikae.console.surveyed import amazon_file, state_folder, survey_findings, year_after
+from kirikae.model.ec2 import capacity
 from kirikae.model.finding import Trace
 from kirikae.survey import amazon
 from kirikae.survey.catalogue import catalogue as survey_catalogue
@@ -229,8 +230,33 @@ def test_the_verdict_says_where_each_host_s_service_can_run(shop):
     places = {each["host"]: each["place"] for each in data["hosts"]}
     assert places == {"web1": "fargate", "web2": "fargate", "batch1": "fargate"}
     assert any("dollars" in line or "$" in line for line in data["cost"])
+    assert any("On EC2 capacity" in line and "2 c6i.large" in line for line in data["cost"])
+    assert not any("yen" in line for line in data["cost"])
+    yen = plain("survey", "verdict", "--yen-per-dollar", "150")["cost"]
+    assert sum("At 150.0 yen a dollar" in line for line in yen) == 2
+    assert run("survey", "verdict", "--yen-per-dollar", "0").exit_code == 2
     shown = run("survey", "verdict", "--lang", "ja").stdout
     assert "web1：Fargate。" in shown and not ENGLISH_SENTENCE.search(shown)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "memory", "tasks", "expected"),
+    [
+        (256, 512, 2, (2, "c6i.large")),
+        (1024, 2048, 1, (1, "m6i.large")),
+        (1024, 8192, 2, (3, "r6i.large")),
+        (16384, 122880, 1, (2, "r6i.4xlarge")),
+        (32768, 122880, 1, None),
+        (256, 512, 9, (5, "c6i.large")),
+    ],
+)
+def test_ec2_capacity_is_the_cheapest_that_holds_all_tasks_and_one_more(
+    cpu, memory, tasks, expected
+):
+    """By CPU, memory and network interfaces (two of three are the tasks'); two zones for two."""
+    found = capacity("ap-northeast-1", cpu, memory, tasks)
+    assert (found and (found.many, found.instance.name)) == expected
+    assert capacity("sa-east-1", cpu, memory, tasks) is None
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,10 @@ completes, help that is whole, and who is left where when they press Ctrl-C."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+
 import click
 import pytest
 from click.shell_completion import ShellComplete
@@ -14,7 +18,7 @@ from kirikae.console.progress import Progress
 from kirikae.console.telling import Teller, cut
 from kirikae.model.evidence import Evidence, Verdict
 from kirikae.model.finding import Confidence, Finding, Severity, Trace
-from kirikae.model.move import Move, Phase
+from kirikae.model.move import Hold, Move, Phase, Why
 from kirikae.model.said import text
 from kirikae.move.driver import Driver
 from kirikae.move.engine import Look, Wait, Waits
@@ -23,6 +27,7 @@ from kirikae.move.kind import Told
 from kirikae.move.sqlite_store import SqliteStore
 from kirikae.traffic.kind import TRAFFIC
 from tests.command import run
+from tests.unit.test_survey import DATA as BUNDLES
 from tests.world import PLAN, WORLD
 
 ARN = "arn:aws:iam::123456789012:user/sre"
@@ -115,6 +120,56 @@ def test_ctrl_c_says_who_stays_where_and_that_nobody_looks_after_them(
     assert words in run("move", "start", "earth", "--json").json["message"]
 
 
+@pytest.mark.parametrize("sign", [signal.SIGHUP, signal.SIGTERM])
+def test_a_closed_terminal_or_a_kill_ends_a_drive_as_ctrl_c_does(folder, monkeypatch, sign):
+    """The lease is given back, who stays where is told, and the former handlers are back."""
+    journal(folder).write(Move("earth", PLAN, Phase.RUNNING, 100, seq=1, attempt=1, stepped=1))
+    monkeypatch.setattr("kirikae.console.driving._assert_may_begin", lambda *_: None)
+    former = signal.getsignal(sign)
+
+    def driven(self, tell):
+        with self.lease.held():
+            os.kill(os.getpid(), sign)
+            signal.pause()
+
+    monkeypatch.setattr(Driver, "drive", driven)
+    ran = run("move", "start", "earth")
+    assert ran.exit_code == 3 and "10% of your users stay on the new side" in ran.stderr
+    assert signal.getsignal(sign) == former
+
+    def found_free(self, tell):
+        with self.lease.held():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Driver, "drive", found_free)
+    assert run("move", "start", "earth").stderr == ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("move", "colour"),
+    [
+        (Move("earth", PLAN, Phase.RUNNING, 0, held=Hold(Why.BACKED_OUT, text("harm"))), "31"),
+        (Move("earth", PLAN, Phase.SETTLED, 1000), "32"),
+        (Move("earth", PLAN, Phase.RUNNING, 100), None),
+    ],
+)
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_what_needs_somebody_is_red_and_what_is_done_is_green(
+    monkeypatch, capsys, move, colour, no_color
+):
+    """Unless NO_COLOR says otherwise; what AWS or a host said brings no colours of its own."""
+    monkeypatch.setenv("NO_COLOR", no_color)
+    context = click.Context(cli, obj=None)
+    context.color = True
+    with context.scope():
+        context.invoke(cli.callback, project_file="kirikae.yml", read_only=False)
+        Teller(False, lambda _: None, live=False)(Look(move, None, None))
+    out = capsys.readouterr().out
+    painted = colour is not None and not no_color
+    assert ("\x1b[" in out) == painted
+    assert not painted or out.startswith(f"\x1b[{colour}m")
+
+
 @pytest.mark.parametrize(
     ("phase", "share", "says"),
     [
@@ -160,9 +215,11 @@ def test_the_removal_list_names_what_lives_on_the_hosts(folder, monkeypatch):
             (Trace("web1", "/etc/cron.d/backup", "30 2 * * *"),),
         ),
         Finding("ST04", "/srv/shop/uploads", "174 files", "move them"),
+        Finding("ML02", "postfix", "12 mails wait", "send them"),
         Finding("PR13", "-", "Python 3.11 ends", "raise it"),
+        Finding("JB01", "/etc/cron.d/x\n- [x] done", "<img src=x>\x1b[2J\u202e* * *", "move it"),
     ]
-    monkeypatch.setattr("kirikae.console.orders.survey_findings", lambda *_: seen)
+    monkeypatch.setattr("kirikae.console.leavings.survey_findings", lambda *_: seen)
     (folder / "world").write_text("1000\n")
     journal(folder).write(Move("earth", PLAN, Phase.SETTLED, 1000, seq=1, attempt=1, stepped=1))
     ran = run("move", "retire", "earth")
@@ -170,6 +227,24 @@ def test_the_removal_list_names_what_lives_on_the_hosts(folder, monkeypatch):
     page = (folder / "removal-earth.md").read_text()
     assert "- [ ] JB13 /etc/cron.d/backup (web1): pg_dump at 02:30" in page
     assert "- [ ] ST04 /srv/shop/uploads (-): 174 files" in page and "PR13" not in page
+    assert r"- [ ] JB01 /etc/cron.d/x - \[x\] done (-): \<img src=x\>" in page
+    assert "\x1b" not in page and "\u202e" not in page and r"\* \* \*" in page
+    assert "- [ ] ML02 postfix (-): 12 mails wait" in page
+
+
+def test_the_removal_list_has_a_box_for_every_job_of_every_host(folder):
+    """Each line of a crontab by itself, whatever kind of move has ended."""
+    project = (folder / "kirikae.yml").read_text()
+    (folder / "kirikae.yml").write_text(project.replace("ssh://web2", "ssh://batch1"))
+    kept = folder / ".kirikae/bundles/batch1"
+    kept.mkdir(parents=True)
+    shutil.copy(BUNDLES / "batch1.gz", kept / "20261121T000000Z.gz")
+    (folder / "world").write_text("1000\n")
+    journal(folder).write(Move("earth", PLAN, Phase.SETTLED, 1000, seq=1, attempt=1, stepped=1))
+    assert run("move", "retire", "earth").exit_code == 0
+    page = (folder / "removal-earth.md").read_text()
+    lines = [line for line in page.splitlines() if "batch1 /etc/cron.d/bookshop:" in line]
+    assert len(lines) == 7 and all(line.startswith("- [ ] ") for line in lines)
 
 
 # --- progress

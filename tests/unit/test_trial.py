@@ -191,7 +191,7 @@ def test_while_it_warms_up_a_small_rise_of_errors_is_no_harm_and_a_large_one_is(
         found = judged.look(batch(0, 500, Arm(3000, 3), Arm(3000, bad)))
         return found.verdict
 
-    assert trial(0.01) is Verdict.UNSURE and trial(0.2) is Verdict.FAIL
+    assert trial(0.01) is Verdict.UNSURE and trial(0.05) is Verdict.FAIL
 
 
 def test_three_per_cent_of_errors_on_both_sides_can_be_proven():
@@ -324,6 +324,17 @@ def test_a_bound_that_one_side_did_not_count_is_not_zero():
         trial.look(batch(t * MINUTE, 500, old, Arm(3000, 0, None, {0.2: 3000})))
     assert trial.evidence().verdict is Verdict.UNSURE
     assert "times are not known" in EN(trial.evidence().reason)
+
+
+def test_where_no_share_was_commanded_a_side_without_requests_is_waited_for():
+    """Zones compared with each other: in one minute the others were asked nothing."""
+    trial = Trial(Margins(), PLAN)
+    for t, n_old in ((0, 3000), (60, 0), (120, 3000)):
+        look = trial.look(
+            Batch(float(t), MINUTE, None, {"": {"old": Arm(n_old), "new": Arm(9)}}, 0)
+        )
+        assert look.verdict is Verdict.UNSURE
+    assert trial.evidence().figures["new_requests"] == 27
 
 
 def test_a_router_that_makes_clients_stick_is_judged_alike_by_whoever_reads():

@@ -57,9 +57,9 @@ class S3Store:
                     Prefix=self._prefix + prefix,
                     **self._whose,
                 ):
-                    keys += [
-                        entry["Key"][len(self._prefix) :] for entry in page.get("Contents", ())
-                    ]
+                    found = [entry["Key"] for entry in page.get("Contents", ())]
+                    # Who makes a "folder" in the console makes an empty object that ends so.
+                    keys += [key[len(self._prefix) :] for key in found if not key.endswith("/")]
         except NotThere as error:
             raise self._no_bucket(error) from error
         except AwsRefused as error:

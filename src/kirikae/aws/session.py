@@ -124,13 +124,12 @@ class Aws:
                 f"--read-only: {model.service_model.service_name} {model.name} was not sent"
             )
 
-    def _after(self, parsed: Any, model: Any, **_: Any) -> None:
+    def _after(self, http_response: Any, parsed: Any, model: Any, **_: Any) -> None:
         about = parsed.get("ResponseMetadata", {})
         headers = about.get("HTTPHeaders", {})
-        is_page = "html" in headers.get("content-type", "") and "Error" not in parsed
-        if is_page and model.service_model.service_name != "s3":
-            # Of JSON that is none, botocore makes an answer without anything in it.
-            raise ResponseParserError("a page of HTML")
+        # S3's bodies are the users' own, and may be read but once.
+        if model.service_model.service_name != "s3" and "Error" not in parsed:
+            _assert_no_page(http_response.content)
         self._clock.hear(headers)
         request_id = about.get("RequestId")
         with self._guard:
@@ -198,6 +197,19 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:120]
 
 
+def _assert_no_page(body: bytes) -> None:
+    """Of JSON that is none, botocore makes an answer without anything in it.  Raises
+    ResponseParserError."""
+    if body[:64].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise ResponseParserError("a page of HTML")
+
+
+def _says_not_there(code: str) -> bool:
+    """SQS has words of its own: one in its model, one for clients of its former protocol."""
+    says = ("NotFound", "NonExistentQueue", "QueueDoesNotExist")
+    return code.startswith("NoSuch") or any(each in code for each in says)
+
+
 def _mapped(error: ClientError) -> KirikaeError:
     code = error.response["Error"].get("Code", "")
     message = error.response["Error"].get("Message", "")
@@ -206,5 +218,5 @@ def _mapped(error: ClientError) -> KirikaeError:
         return CredentialsExpired(f"{code}: {message}")
     if status >= 500 or status == _THROTTLED or code in TRY_AGAIN:
         return AwsUnreachable(f"AWS could not answer {error.operation_name}: {code}: {message}")
-    kind = NotThere if "NotFound" in code or code.startswith("NoSuch") else AwsRefused
+    kind = NotThere if _says_not_there(code) else AwsRefused
     return kind(error.operation_name, code, message)

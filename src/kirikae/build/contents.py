@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
 
+from kirikae.model.private import why_by_name
 from kirikae.model.workload import Workload
 
 _NEVER = re.compile(
     r"(^|/)(\.git/|\.env$|id_[a-z0-9]+$|\.npmrc$|\.netrc$|\.pgpass$|\.aws/"
     r"|ssl-cert-snakeoil\.key$|ssh_host_\w+$)|\.(p12|jks)$"
-    r"|^(home|root|srv|opt|var/www)/.*\.(pem|key)$",
+    r"|^(home|root|srv|opt|var/www)/.*\.key$",
 )
+_OWN = re.compile(r"(home|root|srv|opt|var/www)/")
+"""Where people put files, and packages do not."""
 _MAY_BE_THERE = ("cache", "runtime", "log")
 """Kinds of trees that hold nothing that somebody would miss."""
 _SETUID_OR_SETGID = 0o6000
@@ -20,10 +24,14 @@ _SETUID_OR_SETGID = 0o6000
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """A regular file of an image; ``path`` is relative to its root."""
+    """A regular file of an image; ``path`` is relative to its root.
+
+    ``holds``: what it holds that is private, where that was looked for (``looked_into``).
+    """
 
     path: str
     mode: int
+    holds: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +66,24 @@ def unwanted(image: str, files: Iterable[ImageFile], state: Sequence[str]) -> li
     return found
 
 
+def looked_into(path: str) -> bool:
+    """A certificate is wanted, and a key in a file of the same kind is not."""
+    return _OWN.match(path) is not None and path.endswith(".pem")
+
+
+def _is_private(path: str) -> bool:
+    """Elsewhere a distribution has files of such names."""
+    return _OWN.match(path) is not None and why_by_name(PurePosixPath(path)) != ""
+
+
 def _why_unwanted(file: ImageFile, state: Sequence[str]) -> str | None:
     """None for a file that may be there."""
     if any(file.path.startswith(tree + "/") for tree in state):
         return "state of the hosts"
-    if _NEVER.search(file.path):
+    if _NEVER.search(file.path) or _is_private(file.path):
         return "a secret, or a leftover"
+    if file.holds:
+        return file.holds
     if file.mode & _SETUID_OR_SETGID:
         return f"setuid or setgid (mode {file.mode:o})"
     return None

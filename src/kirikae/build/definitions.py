@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kirikae.build.sizes import Size
 from kirikae.model.project import Project
+from kirikae.model.variables import read_by_others
 from kirikae.model.workload import Variable, Workload
 
 Definition = dict[str, Any]
@@ -21,7 +21,9 @@ _TMP_MIB = 64
 _RELEASE_ID = "RELEASE_ID"
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _REGIONS = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION")
-_READ_BY_LIBRARIES = re.compile(r"(LANG|LC_\w+|TZ|AWS_\w+)$")
+_BRACE = "\ue0ff"
+"""Stands for a brace of a value until it is JSON: written as ``\\u007b`` there, two of them are no
+template of the definition file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,12 @@ def environment_of(workload: Workload, project: Project) -> Environment:
         left_out = _why_left_out(variable)
         if left_out is not None:
             notes.append(f"{variable.name} is left out: {left_out}")
-        elif variable.secret:
+        elif variable.secret or variable.name in project.build.secrets:
             secret[variable.name] = secret_name(project, variable.name)
             if variable.partly_secret:
                 notes.append(_whole_value(variable.name, secret[variable.name]))
         else:
-            plain[variable.name] = variable.value
+            plain[variable.name] = variable.value.replace("{{", f"{{{_BRACE}")
     plain |= project.build.environment
     named = {name: place for name, place in project.build.secrets.items() if name not in plain}
     return Environment(plain, secret | named, tuple(notes))
@@ -72,8 +74,11 @@ def _why_left_out(variable: Variable) -> str | None:
     """None for a variable that the task is given."""
     if variable.name in _KEYS:
         return "the task has a role (SE01)"
-    if variable.read is False and not _READ_BY_LIBRARIES.match(variable.name):
-        return "no code reads it (CF08)"
+    if variable.read is False and not read_by_others(variable.name):
+        return (
+            "no code reads it (CF08); where a library does, write it into `build.environment` (or "
+            "`build.secrets`)"
+        )
     if variable.name in _REGIONS:
         return "ECS tells a task its region"
     return None
@@ -236,4 +241,5 @@ def _front(workload: Workload, project: Project) -> Definition:
 
 def as_file(definition: Definition) -> str:
     """JSON that a person can read and change; the same definition gives the same text."""
-    return json.dumps(definition, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(definition, indent=2, ensure_ascii=False)
+    return text.replace(_BRACE, r"\u007b") + "\n"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from kirikae.build.note import NOTE
 from kirikae.model.project import Project
@@ -41,7 +41,11 @@ _IGNORED = (
     "**/tests",
     "**/test",
     "**/.venv",
+    "!release",
+    "!release/**",
 )
+"""The release last, and whole: what must not be in it was left out when it was made, and both sides
+run the same files (a service may read its .sql, its CA's .pem, a package called test)."""
 # Exact versions disappear from the package servers: where one is gone, the newest is taken, and
 # that is written down. Keys that packages make at installation would be the same in every
 # container, and setuid bits must not be in an image (`build verify`).
@@ -57,6 +61,9 @@ _INSTALL = r"""RUN set -eu; apt-get update -qq; mkdir -p /usr/share/kirikae; wan
     rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /var/log/apt /var/log/dpkg.log; \
     rm -rf /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssh/ssh_host_*; \
     find / -xdev -type f -perm /6000 -exec chmod ug-s {} +"""
+_FORMAT = re.compile(r"^\s*log_format\s+(\S+)")
+_ACCESS_LOG = re.compile(r"(\baccess_log\s+)(?!off\s*;|syslog:)([^;{}]+);")
+_ERROR_LOG = re.compile(r"(\berror_log\s+)(?!syslog:|stderr\b)([^;{}]+);")
 _LISTEN = re.compile(r"^(\s*listen\s+)(?:\S+:)?(\d+)(\b[^;]*;)")
 
 
@@ -115,7 +122,7 @@ def _locale(locale: str) -> str:
     name, charset = locale.split(".", 1)
     return (
         "# CF19: the service runs in this locale.\n"
-        f"RUN echo '{name}.{charset} {charset.upper()}' >/etc/locale.gen && "
+        f"RUN echo {shlex.quote(f'{name}.{charset} {charset.upper()}')} >/etc/locale.gen && "
         "locale-gen >/dev/null"
     )
 
@@ -124,8 +131,8 @@ def _zone(zone: str) -> str:
     """As on the hosts: jobs and paths of logs follow it."""
     return (
         "# CF19: the hosts' time zone.\n"
-        f"RUN ln -sf /usr/share/zoneinfo/{zone} /etc/localtime && echo "
-        f"{zone} >/etc/timezone"
+        f"RUN ln -sf {shlex.quote(f'/usr/share/zoneinfo/{zone}')} /etc/localtime && echo "
+        f"{shlex.quote(zone)} >/etc/timezone"
     )
 
 
@@ -136,7 +143,7 @@ def _user(workload: Workload) -> str:
         "# PR05: the same numbers as on the hosts, so that ownership of shared data "
         "still fits.\n"
         f"RUN groupadd -o -g {workload.gid} {user} && "
-        f"useradd -o -u {workload.uid} -g {workload.gid} -M -d {workload.folder} -s "
+        f"useradd -o -u {workload.uid} -g {workload.gid} -M -d {shlex.quote(workload.folder)} -s "
         f"/usr/sbin/nologin {user}"
     )
 
@@ -146,11 +153,26 @@ def app_dockerfile(workload: Workload) -> str:
     return f"""# The app storey: the release's code; changes with every release.  {NOTE}.
 ARG BASE
 FROM ${{BASE}}
-COPY release/ {workload.folder}/
-WORKDIR {workload.folder}
+{_copy("release/", f"{workload.folder}/")}
+WORKDIR {_literally(workload.folder)}
 USER {workload.uid}:{workload.gid}
 CMD {json.dumps(list(workload.command))}
 """
+
+
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._@%+=:,-]+")
+
+
+def _copy(source: str, target: str) -> str:
+    """A path with blanks needs the form of JSON (Dockerfile reference, COPY)."""
+    if _PLAIN_PATH.fullmatch(source + target):
+        return f"COPY {source} {target}"
+    return f"COPY {json.dumps([_literally(source), _literally(target)], ensure_ascii=False)}"
+
+
+def _literally(path: str) -> str:
+    """No variable of the Dockerfile is meant, and no line goes on."""
+    return path.replace("\\", "\\\\").replace("$", "\\$")
 
 
 def web_dockerfile(web: WebServer, workload: Workload) -> str:
@@ -159,7 +181,7 @@ def web_dockerfile(web: WebServer, workload: Workload) -> str:
     nginx finishes what it has begun when it gets SIGQUIT; 33 is www-data's number on Debian.
     """
     copies = "\n".join(
-        f"COPY release/{folder}/ {workload.folder}/{folder}/" for folder in web.static
+        _copy(f"release/{folder}/", f"{workload.folder}/{folder}/") for folder in web.static
     )
     return f"""# The web sidecar: nginx, its virtual host as on the hosts, and static files (AS01).
 # {NOTE}.
@@ -182,7 +204,9 @@ def web_packages_file(web: WebServer) -> str:
 
 def nginx_conf(web: WebServer, port: int) -> str:
     """The virtual host as it is, on a port that needs no root."""
-    host = "\n".join(f"    {_moved(line, web.port, port)}".rstrip() for line in web.lines)
+    formats = {name for line in web.lines for name in _FORMAT.findall(line)} | {"combined"}
+    lines = (_to_stdout(_moved(line, web.port, port), formats) for line in web.lines)
+    host = "\n".join(f"    {line}".rstrip() for line in lines)
     return f"""# The virtual host of {web.path}, on port {port} and without root.  {NOTE}.
 worker_processes 1;
 pid /tmp/nginx.pid;
@@ -201,6 +225,25 @@ http {{
 {host}
 }}
 """
+
+
+def _to_stdout(line: str, formats: Collection[str]) -> str:
+    """A file of the host's would not open: the root is read-only, and nginx no root.  A format that
+    stood in the main file is not known here, so nginx's own is taken."""
+
+    def access(found: re.Match[str]) -> str:
+        words = found[2].split()
+        named = f" {words[1]}" if len(words) > 1 and words[1] in formats else ""
+        return f"{found[1]}/dev/stdout{named};"
+
+    def error(found: re.Match[str]) -> str:
+        words = found[2].split()
+        level = f" {words[1]}" if len(words) > 1 else ""
+        return f"{found[1]}stderr{level};"
+
+    if line.lstrip().startswith("#"):
+        return line
+    return _ERROR_LOG.sub(error, _ACCESS_LOG.sub(access, line))
 
 
 def _moved(line: str, port_there: int, port: int) -> str:

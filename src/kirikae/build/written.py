@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
 
+BESIDE = ".new"
+"""What is added to the name of a file that somebody edited."""
 RECORD = ".kirikae-written.json"
 """The file, below ``build.folder``, that keeps the checksum of every file that was written."""
 
@@ -44,6 +46,17 @@ def states(
     return {
         path: state_of(text, there.get(path), recorded.get(path)) for path, text in wanted.items()
     }
+
+
+def beside(
+    wanted: Mapping[str, str],
+    found: Mapping[str, State],
+    recorded: Mapping[str, str],
+) -> list[str]:
+    """Files that somebody edited, and whose plan is another one than at the last writing: the new
+    text is put beside them.  An edit of a plan that has not changed stands."""
+    edited = [path for path in wanted if found[path] is State.EDITED]
+    return [path for path in edited if recorded.get(path) != checksum(wanted[path].encode())]
 
 
 def record_of(wanted: Mapping[str, str], recorded: Mapping[str, str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ verify."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from kirikae.build.errors import CannotBuild
 from kirikae.build.places import Where, place_of
 from kirikae.build.plan import Plan
 from kirikae.build.plan import plan as plan_of
-from kirikae.build.written import RECORD, State, record_of, states
+from kirikae.build.written import BESIDE, RECORD, State, beside, record_of, states
 from kirikae.console.acceptances import doubting, doubts
 from kirikae.console.completion import RELEASES
 from kirikae.console.container_engine import ContainerEngine
@@ -82,15 +82,22 @@ class Files:
         """Paths of the planned files that are in this state, in the plan's order."""
         return [path for path, found in self.states.items() if found is state]
 
-    @property
-    def to_write(self) -> list[str]:
-        """Paths of everything that is not yet as it is planned, edited files among them."""
-        return [path for path, found in self.states.items() if found is not State.SAME]
+    def over(self, force: bool) -> list[str]:
+        """Paths of what is not yet as it is planned; what somebody edited only where that is
+        wanted."""
+        left = (State.SAME,) if force else (State.SAME, State.EDITED)
+        return [path for path, found in self.states.items() if found not in left]
 
-    def write(self) -> None:
+    def beside(self, force: bool) -> list[str]:
+        """Paths of edited files beside which the new text is put."""
+        return [] if force else beside(self.wanted, self.states, self.recorded)
+
+    def write(self, force: bool) -> None:
         """The record comes last: a file that was written and not recorded counts as edited."""
-        for path in self.to_write:
+        for path in self.over(force):
             write_durably(self.folder / path, self.wanted[path])
+        for path in self.beside(force):
+            write_durably(self.folder / f"{path}{BESIDE}", self.wanted[path])
         record = record_of(self.wanted, self.recorded)
         write_durably(self.record, json.dumps(record, indent=1, sort_keys=True) + "\n")
 
@@ -145,42 +152,46 @@ def _size_line(plan: Plan) -> str:
 
 
 def written(here: Here, force: bool, dry_run: bool) -> Answer:
-    """Write what is not as it is planned, or say what would be written.  Raises CannotBuild."""
+    """Write what is not as it is planned, or say what would be written; the new text of what
+    somebody edited is put beside it (Exit.FOUND).  Raises CannotBuild."""
     here.assert_may_change("build write", dry_run)
     made = planned(here)
     files = files_of(here, made)
-    _assert_may_write(made, files, force)
+    _assert_answered(made)
+    over = files.over(force)
+    aside = files.beside(force)
     if not dry_run:
-        files.write()
+        files.write(force)
     does = "would write" if dry_run else "wrote"
-    lines = [f"{does} {path} ({files.states[path]})" for path in files.to_write]
+    lines = [f"{does} {path} ({files.states[path]})" for path in over]
+    lines += [
+        f"{does} {path}{BESIDE}: somebody edited {path}; take over what you want of it (`diff "
+        f"{path} {path}{BESIDE}`), or use --force"
+        for path in aside
+    ]
     same = files.with_state(State.SAME)
     lines.append(f"{len(same)} files are as they were; {_size_line(made.plan)}")
+    kept = [path for path in files.with_state(State.EDITED) if path not in (*over, *aside)]
+    lines += [f"{path} is as somebody edited it; its plan has not changed" for path in kept]
     lines += [f"note: {note}" for note in made.plan.notes]
-    plain = {"files": dict(files.states), "notes": list(made.plan.notes)}
-    return Answer(plain, lines, outcome=_outcome(dry_run, files))
+    plain = {"files": dict(files.states), "beside": aside, "notes": list(made.plan.notes)}
+    ends = Exit.FOUND if aside and not dry_run else Exit.DONE
+    return Answer(plain, lines, ends, _outcome(dry_run, [*over, *aside]))
 
 
-def _outcome(dry_run: bool, files: Files) -> str:
+def _outcome(dry_run: bool, to_write: Sequence[str]) -> str:
     """Empty: what the exit code says."""
     if dry_run:
         return DRY_RUN
-    return "" if files.to_write else NOTHING_TO_DO
+    return "" if to_write else NOTHING_TO_DO
 
 
-def _assert_may_write(made: Planned, files: Files, force: bool) -> None:
-    """Raises CannotBuild, before the first file is written, while a question is open, and for
-    edited files unless somebody insists."""
+def _assert_answered(made: Planned) -> None:
+    """Raises CannotBuild, before the first file is written, while a question is open."""
     if made.workload.questions:
         raise CannotBuild(
             "nothing was written; these must be answered first:\n"
             + "\n".join(f"- {question}" for question in made.workload.questions),
-        )
-    edited = files.with_state(State.EDITED)
-    if edited and not force:
-        raise CannotBuild(
-            f"nothing was written: {', '.join(edited)} were not written by kirikae, or "
-            "were edited since; look at them, then use --force",
         )
 
 
@@ -286,7 +297,7 @@ def plan(here: Here) -> Answer:
 @click.pass_obj
 def write(here: Here, force: bool, dry_run: bool) -> Answer:
     """Write Dockerfiles, .dockerignore, definitions, sidecar and sizes; the same survey gives the
-    same bytes."""
+    same bytes.  What somebody edited stays, and its new text is put beside it (exit code 6)."""
     return _doubting(here, lambda: written(here, force, dry_run))
 
 

@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
-from kirikae.build.contents import ImageFile
+from kirikae.build.contents import ImageFile, looked_into
 from kirikae.build.errors import EngineProblem
+from kirikae.model.private import why_by_content
 
 _SHOWN = 1500
 """So many characters of what the engine complains of are shown: the end says why."""
+
+_LOOKED_AT = 1 << 20
+"""Bytes of a file of an image in which a key is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,14 @@ def _named(option: str, values: Iterable[tuple[str, str]]) -> list[str]:
 def _regular_files(stream: IO[bytes]) -> list[ImageFile]:
     """Paths relative to the root, without folders, links and devices."""
     with tarfile.open(fileobj=stream, mode="r|") as tar:
-        return [
-            ImageFile(entry.name.removeprefix("./"), entry.mode) for entry in tar if entry.isfile()
-        ]
+        return [_file_of(tar, entry) for entry in tar if entry.isfile()]
+
+
+def _file_of(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> ImageFile:
+    """What can hold a key is looked into as it goes by."""
+    path = entry.name.removeprefix("./")
+    if not looked_into(path):
+        return ImageFile(path, entry.mode)
+    body = tar.extractfile(entry)
+    holds = why_by_content(path, body.read(_LOOKED_AT)) if body is not None else ""
+    return ImageFile(path, entry.mode, holds)

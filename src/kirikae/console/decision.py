@@ -27,7 +27,15 @@ _GAINS = ("JB04", "ST03", "ST04", "CF12", "CF05")
 _COUNTED = ("JB04",)
 """One finding speaks of several things."""
 _GRAVEST_FIRST = [severity.value for severity in Severity]
-_MONTH_DAYS = 30
+MONTH_DAYS = 30
+_DAYS_OF_A_KIND = {
+    Severity.BLOCKS.value: (1.0, 5.0),
+    Severity.HIGH.value: (0.5, 3.0),
+    Severity.WORK.value: (0.25, 1.0),
+}
+"""Person-days for the first place of a kind of work, least and most: a rule of thumb (ours)."""
+_DAYS_OF_A_PLACE = (0.1, 0.25)
+"""For each further place of the same kind."""
 
 
 class End(NamedTuple):
@@ -67,9 +75,39 @@ class Task(NamedTuple):
         return self._asdict()
 
 
+class Effort(NamedTuple):
+    """Person-days, and what they are the sum of."""
+
+    least: float
+    most: float
+    kinds: dict[str, int]
+    further: int
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``, with the rates."""
+        rates: dict[str, Any] = {name: list(rate) for name, rate in _DAYS_OF_A_KIND.items()}
+        return self._asdict() | {"rates": rates, "rate_of_a_further_place": list(_DAYS_OF_A_PLACE)}
+
+
+def effort_of(tasks: Iterable[Task]) -> Effort:
+    """A rate for each kind of work, a smaller one for each further place of it."""
+    least = most = 0.0
+    kinds = dict.fromkeys(_DAYS_OF_A_KIND, 0)
+    further = 0
+    for task in tasks:
+        low, high = _DAYS_OF_A_KIND[task.severity]
+        more = task.places - 1
+        least += low + more * _DAYS_OF_A_PLACE[0]
+        most += high + more * _DAYS_OF_A_PLACE[1]
+        kinds[task.severity] += 1
+        further += more
+    return Effort(round(least, 1), round(most, 1), kinds, further)
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """``size`` is None where no service could be told apart."""
+    """``size`` is None where no service could be told apart; ``yen`` is what somebody says that a
+    dollar costs, None: nobody did."""
 
     project: Project
     findings: Sequence[Finding]
@@ -77,6 +115,7 @@ class Facts:
     ends: Sequence[End]
     size: Size | None
     day: date
+    yen: float | None = None
 
     def gains(self) -> list[Point]:
         """What the findings promise, and what every such move brings."""
@@ -139,12 +178,34 @@ class Facts:
             vcpu=size.cpu / 1024,
             memory=size.memory / 1024,
             day=day,
-            month=day * _MONTH_DAYS,
+            month=day * MONTH_DAYS,
             region=region,
         )
-        if size.measured:
-            return [text]
-        return [text, said("console.report.cost_guess")]
+        sentences = [text, *self.in_yen(day)]
+        if not size.measured:
+            sentences.append(said("console.report.cost_guess"))
+        return sentences
+
+    def in_yen(self, day: float) -> list[Said]:
+        """The same money, where somebody said what a dollar costs: no rate is ours to say."""
+        if self.yen is None:
+            return []
+        yen = day * self.yen
+        blanks = {"rate": self.yen, "day": yen, "month": yen * MONTH_DAYS}
+        return [said("console.report.cost_yen", **blanks)]
+
+    def effort(self) -> Said:
+        """How many person-days the work is, and how that comes about."""
+        found = effort_of(self.tasks())
+        return said(
+            "console.report.effort",
+            least=found.least,
+            most=found.most,
+            first=found.kinds[Severity.BLOCKS.value],
+            grave=found.kinds[Severity.HIGH.value],
+            work=found.kinds[Severity.WORK.value],
+            further=found.further,
+        )
 
     def to_plain(self, speech: Speech) -> dict[str, Any]:
         """Plain data for ``--json``; sentences in the page's language."""
@@ -153,6 +214,7 @@ class Facts:
             "ends": [end.to_plain() for end in self.ends],
             "gains": [point.plain(speech) for point in self.gains()],
             "takes": [task.to_plain() for task in self.tasks()],
+            "effort": effort_of(self.tasks()).to_plain() | {"says": speech.say(self.effort())},
             "cost": self.cost_in_words(speech),
             "risks": [point.plain(speech) for point in self.risks()],
         }
@@ -193,8 +255,8 @@ def _order(task: Task) -> tuple[int, str]:
     return _GRAVEST_FIRST.index(task.severity), task.code
 
 
-def facts_of(here: Here) -> Facts:
-    """Raises NoSurvey, BundleProblem."""
+def facts_of(here: Here, yen: float | None = None) -> Facts:
+    """``yen``: what a dollar costs, as somebody says.  Raises NoSurvey, BundleProblem."""
     project = load_project(here)
     bundles = bundles_of(here, project)
     if not bundles.fleet:
@@ -213,6 +275,7 @@ def facts_of(here: Here) -> Facts:
         ends=_ends(found),
         size=size,
         day=today(),
+        yen=yen,
     )
 
 

@@ -103,6 +103,7 @@ def _parts(
         "gains": _lines(write.point(point) for point in facts.gains()),
         "takes": write.word("takes"),
         "takes_lead": _takes_lead(tasks, write),
+        "effort": html.escape(speech.say(facts.effort())),
         "what": write.word("what"),
         "how_many": write.word("how_many"),
         "where": write.word("where"),
@@ -138,10 +139,10 @@ def _takes_lead(tasks: Sequence[Task], write: _Writer) -> str:
 
 # --- the picture of what ends when
 
-_WIDTH = 860
-_LEFT = 10
-_RIGHT = 200
-_ROW = 34
+_WIDTH = 520
+_LEFT = 6
+_RIGHT = 10
+_ROW = 44
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ def _timeline(facts: Facts, write: _Writer) -> str:
     parts = [f'<svg viewBox="{box}" role="img" aria-label="{label}">']
     parts += _today(facts.day, scale, height, write)
     for number, end in enumerate(facts.ends, 1):
-        y = _ROW * number + 6
+        y = _ROW * number
         parts += _bar(end, facts.day, y, scale, write)
     parts.append("</svg>")
     return _lines(parts)
@@ -189,7 +190,8 @@ def _today(
         f'<line x1="{x:.0f}" x2="{x:.0f}" y1="18" y2="{height}" '
         'stroke="#2a7de1" stroke-dasharray="4 3"/>'
     )
-    yield f'<text x="{x + 4:.0f}" y="14">{words}</text>'
+    side = "end" if x > _WIDTH / 2 else "start"
+    yield f'<text x="{x:.0f}" y="14" text-anchor="{side}">{words}</text>'
 
 
 def _bar(
@@ -211,13 +213,12 @@ def _bar(
         day=end.day.isoformat(),
         left=said(f"console.report.{key}", days=abs(days)),
     )
-    beside = f"{right + 6:.0f}"
     yield (
-        f'<rect x="{left:.0f}" y="{y}" width="{right - left:.0f}" height="14" '
+        f'<rect x="{left:.0f}" y="{y}" width="{right - left:.0f}" height="12" '
         f'rx="3" fill="{_colour(days)}" opacity=".75"/>'
     )
-    yield f'<text x="{beside}" y="{y + 6}">{name}</text>'
-    yield f'<text class="note" x="{beside}" y="{y + 20}">{note}</text>'
+    # Above the bar: on a phone there is no room beside it.
+    yield f'<text x="{_LEFT}" y="{y - 6}">{name} <tspan class="note">{note}</tspan></text>'
 
 
 def _colour(days_left: int) -> str:

@@ -32,7 +32,7 @@ from kirikae.model.share import percent
 from kirikae.model.shown import clean
 from kirikae.move.driver import Service
 from kirikae.move.engine import Look
-from kirikae.move.errors import LeaseLost, Stopped
+from kirikae.move.errors import LeaseLost, LeftAlone, Stopped
 
 
 def _assert_may_begin(here: Here, desk: Desk, found: Move | None) -> None:
@@ -72,7 +72,7 @@ def _telling(
     teller: Callable[[Look], None] = shower or _nobody
     notifier = notifier_of(desk, _complain)
     try:
-        with _with_notes(teller, notifier) as tell:
+        with _with_notes(desk, teller, notifier) as tell:
             yield tell
     finally:
         if shower is not None:
@@ -81,7 +81,7 @@ def _telling(
 
 @contextmanager
 def _with_notes(
-    teller: Callable[[Look], None], notifier: Notifier | None
+    desk: Desk, teller: Callable[[Look], None], notifier: Notifier | None
 ) -> Iterator[Callable[[Look], None]]:
     """Beside the terminal, people in a chat."""
     if notifier is None:
@@ -94,6 +94,9 @@ def _with_notes(
 
     try:
         yield both
+    except (KeyboardInterrupt, LeftAlone):
+        notifier.left(desk.name)
+        raise
     finally:
         notifier.close()
 
@@ -128,11 +131,27 @@ def start(
         return about(desk.journal.read(name), "left to its driver;")
     speech = Speech(here.language(lang), desk.kind.name)
     try:
-        with _telling(desk, speech, as_json) as tell:
+        with _ends_as_ctrl_c(), _telling(desk, speech, as_json) as tell:
             look = desk.driver.drive(tell)
     except KeyboardInterrupt:
         return _interrupted(desk.journal.read(name), speech)
-    return _ended(look.move, speech)
+    return _ended(look.move)
+
+
+@contextmanager
+def _ends_as_ctrl_c() -> Iterator[None]:
+    """A closed terminal and a plain `kill` end a drive as Ctrl-C does: the lease is given back,
+    and who is left on the new side is told."""
+    former = {sign: signal.signal(sign, _interrupt) for sign in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for sign, handler in former.items():
+            signal.signal(sign, handler)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _interrupted(found: Move, speech: Speech) -> Answer:
@@ -153,15 +172,15 @@ def _would_start(desk: Desk, found: Move | None) -> Answer:
     return Answer(told.plain, (f"would plan {desk.name}: {shares}",), Exit.DONE, DRY_RUN)
 
 
-def _ended(found: Move, speech: Speech) -> Answer:
-    told = about(found, speech=speech)
-    lines = list(told.lines)
+def _ended(found: Move) -> Answer:
+    """Where it stands has been told by the last look: here what goes on from there."""
+    lines = []
     if found.held is not None:
         lines.append(
             f"`kirikae move resume {found.name}` goes on from {percent(found.share)}; "
             f"`kirikae move history {found.name}` shows why it stands"
         )
-    return Answer(told.plain, lines, exit_of(found))
+    return Answer(shown(found), lines, exit_of(found))
 
 
 @click.command()

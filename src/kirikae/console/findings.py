@@ -77,6 +77,26 @@ class Manner:
             return finding.remedy
         return entry.remedied(self.speech.language)
 
+    def remedy_line(self, finding: Finding) -> str:
+        """The same, and that it is what to do."""
+        return self._say("remedy", remedy=self.remedy(finding)).strip()
+
+    def seen_on(self, finding: Finding) -> str:
+        """On which hosts, how sure, and what it blocks."""
+        blocks: Said | str = ""
+        if finding.blocks:
+            blocks = said("console.survey.blocks", kinds=blocked(finding.blocks))
+        return self._say(
+            "seen_on",
+            hosts=finding.hosts or said("console.survey.aws"),
+            confidence=said(f"console.survey.{finding.confidence}"),
+            blocks=blocks,
+        )
+
+    def more_evidence(self, many: int) -> str:
+        """What a written form leaves out."""
+        return self._say("more_evidence", n=many)
+
     def accepted(self, finding: Finding) -> str:
         """Who answers for it; empty: nobody."""
         if not finding.accepted:

@@ -105,8 +105,17 @@ def _context(storeys: Storeys, manifest: Manifest, archive: bytes) -> Iterator[S
         release.mkdir()
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             tar.extractall(release, filter="data")
-        (release / "RELEASE").write_text(f"{manifest.id}\n")
+        _write_id(release / "RELEASE", manifest.id)
         yield Storeys(folder, storeys.distribution)
+
+
+def _write_id(file: Path, release_id: str) -> None:
+    """Whatever the archive holds under this name, a link above all, is not written through."""
+    if file.is_dir() and not file.is_symlink():
+        shutil.rmtree(file)
+    else:
+        file.unlink(missing_ok=True)
+    file.write_text(f"{release_id}\n")
 
 
 def _base_image(engine: ContainerEngine, storeys: Storeys, service: str, progress: Progress) -> str:

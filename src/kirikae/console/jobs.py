@@ -12,6 +12,9 @@ from typing import Any
 import click
 
 from kirikae.console.here import Answer, Here
+from kirikae.console.jobs_export import export
+from kirikae.console.jobs_guard import guard, unwrap, wrap
+from kirikae.console.jobs_options import DIALECT, FILE, SYSTEM, ZONE, speech_of
 from kirikae.console.jobs_serve import serve
 from kirikae.console.options import JSON, LANG, Whole
 from kirikae.console.speech import Speech
@@ -23,30 +26,12 @@ from kirikae.jobs.lint import lint as notes_of
 from kirikae.model.crontab.fields import Dialect
 from kirikae.model.crontab.zones import Zone, minute_of
 from kirikae.model.errors import Exit
-from kirikae.model.said import Words, said, words_of
+from kirikae.model.said import Words, said
 
 _DAY_MIN = 1440
 _YEARS = range(1971, 2200)
 _LONGEST_MIN = 3653 * _DAY_MIN
 _MOST = 200
-
-FILE = click.argument("file", type=click.Path(allow_dash=True))
-DIALECT = click.option(
-    "--dialect",
-    type=click.Choice([str(each) for each in Dialect]),
-    default=str(Dialect.DEBIAN),
-    show_default=True,
-    help="Whose rules count: Debian's and Ubuntu's cron, or cronie (RHEL, Amazon Linux).",
-)
-ZONE = click.option(
-    "--zone", default="UTC", show_default=True, help="The time zone that cron runs in."
-)
-SYSTEM = click.option(
-    "--system/--user",
-    "system",
-    default=None,
-    help="With a column of users, or without (default: by the file's place).",
-)
 
 
 @click.group(cls=Whole)
@@ -54,13 +39,9 @@ def jobs() -> None:
     """Read crontabs as the host's own cron does."""
 
 
-def _speech(here: Here, lang: str | None) -> Speech:
-    common = Speech(here.language(lang))
-    return Speech(common.language, words=common.words.plus(words_of("kirikae.jobs")))
-
-
 @jobs.command("lint")
-@FILE
+@click.argument("file", type=click.Path(allow_dash=True), required=False)
+@click.option("--survey", is_flag=True, help="Every crontab that the survey has collected.")
 @DIALECT
 @ZONE
 @SYSTEM
@@ -68,15 +49,28 @@ def _speech(here: Here, lang: str | None) -> Speech:
 @JSON
 @click.pass_obj
 def lint(
-    here: Here, file: str, dialect: str, zone: str, system: bool | None, lang: str | None
+    here: Here,
+    file: str | None,
+    survey: bool,
+    dialect: str,
+    zone: str,
+    system: bool | None,
+    lang: str | None,
 ) -> Answer:
     """What every odd line of the crontab FILE really means (exit code 6: some are odd).
 
-    FILE may be - for the standard input.
+    FILE may be - for the standard input.  With --survey instead: every crontab of every host, by
+    its own cron's rules and in its own zone, and what else runs there by time.
     """
+    if survey is (file is not None):
+        raise NoCrontab("name a crontab, or --survey for those that the survey has collected")
+    if file is None:
+        from kirikae.console.jobs_survey import lint_survey
+
+        return lint_survey(here, lang)
     crontab = read(file, Dialect(dialect), system)
     notes = notes_of(crontab, zone_of(zone), int(time.time() // 60))
-    speech = _speech(here, lang)
+    speech = speech_of(here, lang)
     lines = [f"{_at(file, note)}: {speech.say(note.says)}" for note in notes]
     if not notes:
         nothing = said("jobs.lint.none", file=file, n=len(crontab.table.entries))
@@ -174,7 +168,7 @@ def next_(
     crontab = read(file, Dialect(dialect), system)
     clock = zone_of(zone)
     period = _period(clock, begin, end)
-    speech = _speech(here, lang)
+    speech = speech_of(here, lang)
     entries = () if crontab.unread else crontab.table.entries
     found = list(calendar(entries, clock, period.begin, period.end))
     lines = [_line(due) for due in islice(found, most)]
@@ -204,4 +198,5 @@ def _line(due: Due) -> str:
     return f"{wall:%Y-%m-%d %a %H:%M %z}  {due.utc}  {due.entry.line:>4}  {due.entry.command}"
 
 
-jobs.add_command(serve)
+for _verb in (serve, guard, wrap, unwrap, export):
+    jobs.add_command(_verb)

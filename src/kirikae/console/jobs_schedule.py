@@ -26,13 +26,13 @@ from kirikae.console.jobs_common import (
     print_line,
     teller_of,
 )
-from kirikae.console.options import DRY, JSON
+from kirikae.console.options import DRY, JSON, Number
 from kirikae.model.crontab.fields import Dialect
 
 if TYPE_CHECKING:
     from kirikae.jobs.job import Firing
+    from kirikae.jobs.notices import Teller
     from kirikae.jobs.tables import Jobs
-    from kirikae.jobs.telling import Teller
 
 
 @click.command("schedule")
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--offset",
-    type=click.FloatRange(0, 30),
+    type=Number(0, 30),
     default=0.0,
     show_default=True,
     help="Seconds after the minute; 0, 1, 2 for several, so that the later ones send less.",
@@ -202,7 +202,7 @@ def loader(
 
 
 def _tell(teller: Teller, says: str, firing: Firing | None) -> None:
-    from kirikae.jobs.telling import Event, Notice
+    from kirikae.jobs.notices import Event, Notice
 
     now = time.time()
     teller.look(now)

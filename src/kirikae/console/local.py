@@ -40,13 +40,19 @@ class Place:
 # --- what the verbs answer
 
 
-def brought_up(place: Place, port: int | None, region: str, figures: str | None) -> Answer:
+def brought_up(
+    place: Place,
+    port: int | None,
+    region: str,
+    figures: str | None,
+    test_mode: bool,
+) -> Answer:
     """Start what is not running yet."""
     before = control.status(place.directory)
     if before is None:
         Progress().step("starting the control plane, HAProxy and moto")
     delay_s = None if figures is None else control.FIGURES_DELAY_S[figures]
-    found = control.up(place.directory, port, region, figures_delay_s=delay_s)
+    found = control.up(place.directory, port, region, figures_delay_s=delay_s, test_mode=test_mode)
     ran = before is not None and before["pid"] == found["pid"]
     line = (
         f"kirikae local answers at {found['endpoint']} (network {found['network']}); "
@@ -185,12 +191,26 @@ def local(ctx: click.Context, directory: Path | None) -> None:
     help="Show CloudWatch figures at once and by the second, or whole minutes a minute later "
     "as AWS does (default: delayed; kept).",
 )
+@click.option(
+    "--test-mode",
+    is_flag=True,
+    help="For test suites: POST /moto-api/reset forgets everything (a new instance only; kept).",
+)
 @JSON
 @DRY
 @click.pass_obj
-def up(place: Place, port: int | None, region: str, figures: str | None, dry_run: bool) -> Answer:
+def up(
+    place: Place,
+    port: int | None,
+    region: str,
+    figures: str | None,
+    test_mode: bool,
+    dry_run: bool,
+) -> Answer:
     """Start what is not running yet."""
-    return would_bring_up(place) if dry_run else brought_up(place, port, region, figures)
+    if dry_run:
+        return would_bring_up(place)
+    return brought_up(place, port, region, figures, test_mode)
 
 
 @local.command()
@@ -226,7 +246,9 @@ def interrupt_spot(place: Place, percent: int, dry_run: bool) -> Answer:
 
 
 @local.command()
-@click.option("--lines", type=int, default=50, show_default=True, help="How many.")
+@click.option(
+    "--lines", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many."
+)
 @JSON
 @click.pass_obj
 def logs(place: Place, lines: int) -> Answer:

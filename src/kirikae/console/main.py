@@ -114,6 +114,8 @@ class _Lazy(click.Group):
 def cli(ctx: click.Context, project_file: str, read_only: bool) -> None:
     """Move a service from virtual machines into containers on Amazon ECS without stopping it."""
     ctx.obj = Here(project_file, read_only)
+    if os.environ.get("NO_COLOR"):  # no-color.org: set and not empty
+        ctx.color = False
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -161,9 +163,23 @@ def _raised(error: Exception) -> Answer:
     if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
         named = f"{str(error.filename)[:80]}..."
         return refused(Exit.USAGE, f"{named}: no file can have so long a name; write another")
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return _disk(error)
     if TRACEBACK in os.environ:
         raise error
     return _our_own_fault(error)
+
+
+def _disk(error: OSError) -> Answer:
+    """A full disk, a folder that may not be written, a file where a folder is needed: who works
+    here can mend it, and how far it came is not known."""
+    file = error.filename2 or error.filename
+    return refused(
+        Exit.UNFINISHED,
+        f"{os.fsdecode(file) if not isinstance(file, int) else file}: {error.strerror}; see to the "
+        "disk, the folder and its owner, then run the same command again: what was begun is "
+        "written down",
+    )
 
 
 def _our_own_fault(error: Exception) -> Answer:

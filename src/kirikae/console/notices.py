@@ -94,6 +94,13 @@ class Announcer:
         verdict = self._say(f"notice.{waits}", name=move.name, share=move.share)
         return Notice(verdict, self.speech.say(self._figures(evidence)), " · ".join(commands))
 
+    def of_leaving(self, move: Move) -> Notice:
+        """Its driver ended, and users are on the new side."""
+        verdict = self.speech.say(
+            said("console.interrupted.somebody", name=move.name, share=move.share)
+        )
+        return Notice(verdict, "", "")
+
 
 def explain(speech: Speech, move: Move, evidence: Evidence | None) -> str:
     """Why the move stands where it stands, in one sentence.  ``evidence``: what the record says, if

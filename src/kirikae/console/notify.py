@@ -8,6 +8,7 @@ each message names its move."""
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import queue
@@ -29,11 +30,23 @@ from kirikae.console.speech import Speech
 from kirikae.model.errors import AwsUnreachable, KirikaeError
 from kirikae.model.move import Move
 from kirikae.model.project import Project
+from kirikae.model.shown import clean
+from kirikae.model.texts import shortened
 from kirikae.move.engine import Look, Waits
 from kirikae.move.journal import Journal
 
 _TRIES = 3
 _PAUSE_S = 2.0
+_NOT_DELIVERED = (
+    KirikaeError,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+)
+"""Whatever a chat answers ends one message, and never the thread that sends the next."""
 _TIMEOUT_S = 5.0
 _TOLD_WAITS = (Waits.APPROVAL, Waits.WINDOW)
 _FRESH_S = 900.0
@@ -84,6 +97,15 @@ class Notifier:
                 on = look.wait.on
                 notice = self._announcer.of_waiting(on, look.move, look.evidence)
                 self._put(look.move, f"{on}-{look.move.stepped}", notice)
+        except (KirikaeError, AwsUnreachable) as error:
+            self._complain(f"a message could not be prepared: {error}")
+
+    def left(self, name: str) -> None:
+        """Nobody drives it from now on: told where users are on the new side."""
+        try:
+            move = self._journal.read(name)
+            if move.live and move.share:
+                self._put(move, f"left-{move.seq}", self._announcer.of_leaving(move))
         except (KirikaeError, AwsUnreachable) as error:
             self._complain(f"a message could not be prepared: {error}")
 
@@ -141,7 +163,7 @@ class Notifier:
             try:
                 send(move, notice)
                 return
-            except (KirikaeError, AwsUnreachable, OSError, ValueError) as error:
+            except _NOT_DELIVERED as error:
                 if attempt + 1 == _TRIES:
                     self._complain(f"a message was not delivered ({error}): {notice.verdict}")
                 else:
@@ -157,7 +179,7 @@ class Notifier:
             self._aws,
             topic,
             f"[kirikae] {self._title}: {move.name}".encode("ascii", "replace").decode(),
-            notice.text(),
+            clean(notice.text()),
             move.name,
         )
 
@@ -167,8 +189,16 @@ class Notifier:
         assert slack is not None and slack.webhook is not None
         _post(
             self._secret(slack.webhook),
-            {"text": f"*{self._title} · {move.name}*\n{notice.text()}"},
+            {"text": self._for_slack(move, notice)},
         )
+
+    def _for_slack(self, move: Move, notice: Notice) -> str:
+        """What people, hosts and AWS wrote is text: it calls no channel and is no link (Slack API,
+        "Escaping text")."""
+        text = clean(notice.text())
+        for letter, stands_for in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+            text = text.replace(letter, stands_for)
+        return f"*{self._title} · {move.name}*\n{text}"
 
     def _to_channel(self, move: Move, notice: Notice) -> None:
         """To a Slack channel, in the move's thread; the first message begins it, and its ``ts`` is
@@ -178,14 +208,17 @@ class Notifier:
         thread = self._journal.note(move, "slack-thread")
         body: dict[str, Any] = {
             "channel": slack.channel,
-            "text": f"*{self._title} · {move.name}*\n{notice.text()}",
+            "text": self._for_slack(move, notice),
         }
         if thread is not None:
-            body["thread_ts"] = thread["ts"]
-        answer = json.loads(_post(f"{slack.api}/chat.postMessage", body, self._secret(slack.token)))
-        if not answer.get("ok"):
-            raise NotSent(f"Slack says {answer.get('error', answer)}")
-        self._journal.note_once(move, "slack-thread", {"ts": answer["ts"]})
+            body["thread_ts"] = thread.get("ts")
+        said = _post(f"{slack.api}/chat.postMessage", body, self._secret(slack.token))
+        answer = json.loads(said)
+        if not isinstance(answer, dict) or not answer.get("ok"):
+            why = answer.get("error") if isinstance(answer, dict) else None
+            raise NotSent(f"Slack says {why or shortened(answer)}")
+        if isinstance(answer.get("ts"), str):
+            self._journal.note_once(move, "slack-thread", {"ts": answer["ts"]})
 
     def _secret(self, where: str) -> str:
         """``env:NAME`` or ``ssm:NAME``: never in the project file itself."""
@@ -215,6 +248,13 @@ def tell_once(desk: Desk, complain: Callable[[str], None]) -> None:
         notifier.close()
 
 
+class _Straight(urllib.request.HTTPRedirectHandler):
+    """A redirect would carry the token to whom nobody named."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """It stands as the answer that it is."""
+
+
 def _post(url: str, body: dict[str, Any], token: str = "") -> str:
     """Raises NotSent without the URL: it may hold the secret."""
     headers = {"Content-Type": "application/json; charset=utf-8"} | (
@@ -222,9 +262,10 @@ def _post(url: str, body: dict[str, Any], token: str = "") -> str:
     )
     try:
         request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+        opener = urllib.request.build_opener(_Straight)
+        with opener.open(request, timeout=_TIMEOUT_S) as answer:
             return str(answer.read(1 << 16).decode())
     except urllib.error.HTTPError as error:
         raise NotSent(f"the chat answered {error.code}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise NotSent(f"the chat does not answer: {type(error).__name__}") from error

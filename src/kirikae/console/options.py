@@ -67,3 +67,12 @@ class Number(click.FloatRange):
         if not isfinite(found):
             self.fail(f"{value} is not a number.", param, ctx)
         return float(found)
+
+
+YEN = click.option(
+    "--yen-per-dollar",
+    type=Number(min=0, min_open=True, max=1_000_000),
+    default=None,
+    metavar="RATE",
+    help="Say costs in yen, too, at this rate; kirikae knows none of its own.",
+)

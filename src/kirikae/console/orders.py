@@ -6,25 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from kirikae.console.catalogue import catalogue
 from kirikae.console.context import Desk
 from kirikae.console.errors import NothingToApprove
 from kirikae.console.here import DRY_RUN, Answer, Here
+from kirikae.console.leavings import what_lives_there
 from kirikae.console.notify import tell_once
 from kirikae.console.speech import Speech
-from kirikae.console.surveyed import survey_findings
 from kirikae.console.telling import about, shown, shown_evidence
 from kirikae.hosts.files import write_durably
-from kirikae.model.errors import Exit, KirikaeError
-from kirikae.model.finding import Finding
+from kirikae.model.errors import Exit
 from kirikae.model.move import Move, Order, Phase, Verb
-from kirikae.model.said import Language, Said, said, text
+from kirikae.model.said import Language, said, text
 from kirikae.model.share import percent
 from kirikae.move.driver import hold_without_lease
 from kirikae.move.journal import Entry
 
-_GONE_WITH_HOSTS = ("JB", "ST")
-"""How codes of the survey begin for jobs, backups among them, and for state."""
 Complain = Callable[[str], None]
 
 
@@ -79,32 +75,10 @@ def _write_removal_plan(here: Here, desk: Desk, move: Move) -> str:
     parts = [
         speech.say(desk.thing.removal(move)).strip(),
         "",
-        *_what_lives_there(here, desk, speech),
+        *what_lives_there(here, desk.project, speech),
     ]
     write_durably(file, "\n".join(parts) + "\n")
     return f"nothing is deleted; what may be removed, and in which order, stands in {file}"
-
-
-def _what_lives_there(here: Here, desk: Desk, speech: Speech) -> list[str]:
-    """Jobs, backups and state of the old hosts, a box each: whoever follows the list must not lose
-    what only lies there."""
-    told = [speech.say(said("console.retired.lives")), ""]
-    try:
-        found = survey_findings(here, desk.project)
-    except KirikaeError as error:
-        return [*told, speech.say(said("console.retired.unknown", why=str(error)))]
-    rows = [_box(each, speech) for each in found if each.code.startswith(_GONE_WITH_HOSTS)]
-    return told + (rows or [speech.say(said("console.retired.none"))])
-
-
-def _box(finding: Finding, speech: Speech) -> str:
-    """What a rule quotes from a host is not translated; its place is the same in both."""
-    hosts = list(finding.hosts) or ["-"]
-    entry = catalogue().get(finding.code)
-    japanese = speech.language == "ja" and entry is not None
-    says = entry.title_ja if entry is not None and japanese else finding.says
-    blanks = {"code": finding.code, "where": finding.where, "hosts": hosts, "says": says}
-    return speech.say(Said("console.retired.finding", blanks))
 
 
 def approve(desk: Desk, dry_run: bool) -> Answer:

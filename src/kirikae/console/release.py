@@ -19,7 +19,7 @@ from kirikae.aws.session import Aws
 from kirikae.console.completion import RELEASES, SIDES
 from kirikae.console.context import load_project, open_aws, open_store
 from kirikae.console.here import Answer, Here, would
-from kirikae.console.options import DRY, JSON, Whole
+from kirikae.console.options import DRY, JSON, Number, Whole
 from kirikae.console.progress import Progress, as_json
 from kirikae.console.surveyed import state_folder
 from kirikae.model.project import Project
@@ -35,6 +35,7 @@ from kirikae.release.manifest import Releases, checked_id, git_commit, new_id, p
 from kirikae.release.status import ServiceNow, Standing, standing
 
 _ROLLED_BACK = "rolled back"
+_LONGEST_S = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +211,7 @@ _TO = click.option(
 _TIMEOUT = click.option(
     "--timeout",
     "timeout_s",
-    type=float,
+    type=Number(1, _LONGEST_S),
     default=600.0,
     show_default=True,
     help="Seconds to wait for each fleet.",

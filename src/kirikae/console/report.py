@@ -10,11 +10,12 @@ from kirikae.console.acceptances import doubting, doubts
 from kirikae.console.decision import facts_of
 from kirikae.console.decision_page import page
 from kirikae.console.here import Answer, Here, would
-from kirikae.console.options import DRY
+from kirikae.console.options import DRY, YEN
 from kirikae.console.speech import Speech
 from kirikae.hosts.files import write_durably
 from kirikae.model.errors import UsageProblem
 from kirikae.model.said import LANGUAGES, Language
+from kirikae.model.shown import clean
 
 
 @click.command()
@@ -32,6 +33,7 @@ from kirikae.model.said import LANGUAGES, Language
     help="Where to write it (default decision-LANG.html).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what the page says as JSON instead.")
+@YEN
 @DRY
 @click.pass_obj
 def report(
@@ -39,12 +41,13 @@ def report(
     lang: Language,
     out: Path | None,
     as_json: bool,
+    yen_per_dollar: float | None,
     dry_run: bool,
 ) -> Answer:
     """Write the page for people who decide: what ends, what is gained, what it takes, what it
     costs, the risks."""
     here.assert_may_change("report", dry_run or as_json)
-    facts = facts_of(here)
+    facts = facts_of(here, yen_per_dollar)
     speech = Speech(lang)
     target = out or Path(f"decision-{lang}.html")
     plain = facts.to_plain(speech)
@@ -60,6 +63,6 @@ def report(
 def _write(target: Path, text: str) -> None:
     """Raises UsageProblem where that is no place to write to."""
     try:
-        write_durably(target, text)
+        write_durably(target, clean(text))
     except OSError as error:
         raise UsageProblem(f"--out {target}: {error.strerror}") from error

@@ -23,10 +23,12 @@ from kirikae.console.collecting import (
 from kirikae.console.completion import CODES, HOSTS
 from kirikae.console.context import load_project
 from kirikae.console.findings import Difference, Explained, Listing, Manner, Questions, plain
-from kirikae.console.here import Answer, Here
-from kirikae.console.options import DRY, JSON, LANG, Whole, seconds
+from kirikae.console.here import Answer, Here, to_json
+from kirikae.console.options import DRY, JSON, LANG, STREAM, YEN, Whole, seconds
 from kirikae.console.speech import Speech
+from kirikae.console.survey_report import report
 from kirikae.console.survey_verdict import verdict
+from kirikae.console.survey_watch import Seen, Watched, Watching, findings_of_watch, would_watch
 from kirikae.console.surveyed import (
     about_code,
     about_path,
@@ -40,6 +42,7 @@ from kirikae.console.surveyed import (
 from kirikae.model.finding import Severity
 from kirikae.model.project import Project
 from kirikae.model.said import Said
+from kirikae.model.shown import clean, writable
 
 TIME_LIMIT = "10m"
 
@@ -118,7 +121,7 @@ def _progress(here: Here) -> Callable[[Said], None]:
     if not sys.stderr.isatty():
         return silent
     speech = Speech(here.language())
-    return lambda what: click.echo(speech.say(what), err=True)
+    return lambda what: click.echo(clean(speech.say(what)), err=True)
 
 
 @survey.command()
@@ -224,13 +227,79 @@ def ask(here: Here, lang: str | None) -> Answer:
     return doubting(questions.answer(manner), told, manner.speech)
 
 
+@survey.command()
+@click.argument("hosts", nargs=-1, shell_complete=HOSTS)
+@click.option(
+    "--for",
+    "for_s",
+    callback=seconds,
+    default="24h",
+    show_default=True,
+    help="How long each host is watched, such as 7d to see a whole week.",
+)
+@click.option(
+    "--every",
+    "every_s",
+    callback=seconds,
+    default="10m",
+    show_default=True,
+    help="How often each host is looked at.",
+)
+@LANG
+@STREAM
+@DRY
+@click.pass_obj
+def watch(
+    here: Here,
+    hosts: tuple[str, ...],
+    for_s: float,
+    every_s: float,
+    lang: str | None,
+    as_json: bool,
+    dry_run: bool,
+) -> Answer:
+    """Watch HOSTS (default: all of the project file) and say what is really written there; a watch
+    that was stopped goes on."""
+    project = load_project(here)
+    chosen = chosen_hosts(project, hosts)
+    if dry_run:
+        return would_watch(chosen, for_s, every_s)
+    speech = Speech(here.language(lang))
+
+    def tell(seen: Seen) -> None:
+        """One object a line; for people on the error stream, so that a pipe gets the end alone."""
+        if as_json:
+            click.echo(writable(to_json(seen.to_plain())))
+        else:
+            click.echo(clean(speech.say(seen.in_words(for_s))), err=True)
+
+    seen = Watching(
+        here,
+        project,
+        chosen,
+        for_s,
+        every_s,
+        tell,
+    ).run()
+    return Watched(seen, findings_of_watch(here, project), for_s).answer(speech)
+
+
 @survey.command("verdict")
+@YEN
 @LANG
 @JSON
 @click.pass_obj
-def where_it_runs(here: Here, lang: str | None) -> Answer:
+def where_it_runs(
+    here: Here,
+    yen_per_dollar: float | None,
+    lang: str | None,
+) -> Answer:
     """Where each host's service can run: on Fargate, on EC2 capacity, or where it is; with what the
     new side costs."""
     project = load_project(here)
     found = survey_findings(here, project)
-    return verdict(here, project, found).answer(_manner(here, project, lang))
+    judged = verdict(here, project, found, yen_per_dollar)
+    return judged.answer(_manner(here, project, lang))
+
+
+survey.add_command(report)

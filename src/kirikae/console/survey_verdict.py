@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from kirikae.console.decision import facts_of
+from kirikae.console.decision import MONTH_DAYS, Facts, facts_of
 from kirikae.console.findings import Manner
 from kirikae.console.here import Answer, Here
 from kirikae.console.surveyed import bundles_of
+from kirikae.model.ec2 import READ, capacity
 from kirikae.model.finding import Finding
 from kirikae.model.project import Project
 from kirikae.model.said import Said, said
@@ -116,14 +117,38 @@ def verdict(
     here: Here,
     project: Project,
     findings: Sequence[Finding],
+    yen: float | None = None,
 ) -> Verdict:
-    """Of the hosts that were surveyed.  Raises NoSurvey, BundleProblem."""
-    facts = facts_of(here)
+    """Of the hosts that were surveyed; EC2 capacity is priced beside Fargate, so that they can be
+    compared.  Raises NoSurvey, BundleProblem."""
+    facts = facts_of(here, yen)
     hosts = []
     for bundle in bundles_of(here, project).every:
         own = [each for each in findings if bundle.host in (*each.hosts, each.where)]
         hosts.append(judged(bundle.host, own))
-    cost = facts.cost()
-    if any(each.place is Place.EC2 for each in hosts):
-        cost = [*cost, said("console.verdict.no_price_of_ec2")]
-    return Verdict(hosts, cost)
+    return Verdict(hosts, [*facts.cost(), *cost_of_ec2(facts)])
+
+
+def cost_of_ec2(facts: Facts) -> list[Said]:
+    """Instances that hold the same tasks, by list price; a service of unknown size has no price."""
+    if facts.size is None:
+        return []
+    region = facts.project.region
+    found = capacity(
+        region,
+        facts.size.cpu,
+        facts.size.memory,
+        facts.project.build.tasks,
+    )
+    if found is None:
+        return [said("console.verdict.no_price_of_ec2", region=region)]
+    text = said(
+        "console.verdict.price_of_ec2",
+        many=found.many,
+        name=found.instance.name,
+        day=found.day,
+        month=found.day * MONTH_DAYS,
+        region=region,
+        read=READ,
+    )
+    return [text, *facts.in_yen(found.day)]

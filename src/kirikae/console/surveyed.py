@@ -11,19 +11,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kirikae.console.here import Here
+from kirikae.hosts.files import read_privately
 from kirikae.hosts.ssh import Host
 from kirikae.model.bundle import Bundle
 from kirikae.model.errors import UsageProblem
 from kirikae.model.finding import Acceptance, Finding, Trace, with_accepted
 from kirikae.model.project import Project
 from kirikae.survey import amazon
-from kirikae.survey.errors import NoSurvey
+from kirikae.survey.errors import BundleProblem, NoSurvey
 from kirikae.survey.evidence import traces_of
 from kirikae.survey.fleet import drift
 from kirikae.survey.paths import below, under
 from kirikae.survey.shelf import Shelf
 from kirikae.survey.survey import ages, findings, merged
 from kirikae.survey.view import View
+from kirikae.survey.watch import Watch, watch_from
 
 NO_HOSTS = "the old fleet"
 """Where SV01 stands for a fleet that names none."""
@@ -92,9 +94,47 @@ def bundles_of(here: Here, project: Project) -> Bundles:
 
     def newest(part: Sequence[Host]) -> list[Bundle]:
         """Of these hosts, without those that were never looked at."""
-        return [shelf.load(host.name) for host in part if host.name in kept]
+        names = [host.name for host in part if host.name in kept]
+        return [_with_watch(here, project, shelf.load(name)) for name in names]
 
     return Bundles(newest(hosts.fleet), newest(hosts.others))
+
+
+def watch_file(
+    here: Here,
+    project: Project,
+    host: str,
+) -> Path:
+    """What was seen being written on a host (`survey watch`)."""
+    return state_folder(here, project) / "watches" / f"{host}.json"
+
+
+def watch_of(
+    here: Here,
+    project: Project,
+    host: str,
+) -> Watch | None:
+    """None for a host that was never watched.  Raises BundleProblem."""
+    file = watch_file(here, project, host)
+    if not file.exists():
+        return None
+    try:
+        text = read_privately(file).decode("utf-8", "surrogateescape")
+    except OSError as error:
+        raise BundleProblem(f"{file}: {error.strerror}") from error
+    return watch_from(text, str(file))
+
+
+def _with_watch(
+    here: Here,
+    project: Project,
+    bundle: Bundle,
+) -> Bundle:
+    """What was seen there while it was watched is evidence as well."""
+    watch = watch_of(here, project, bundle.host)
+    if watch is None:
+        return bundle
+    return replace(bundle, watched=tuple(watch.written.values()))
 
 
 def survey_findings(here: Here, project: Project) -> list[Finding]:

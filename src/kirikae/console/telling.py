@@ -25,6 +25,11 @@ from kirikae.move.engine import Look, Wait, held_in_words
 from kirikae.move.kind import Told
 
 _INDENT = 2
+_OF_VERDICT: dict[Verdict, str | None] = {
+    Verdict.PASS: "green",
+    Verdict.FAIL: "red",
+    Verdict.UNSURE: None,
+}
 _CLEAR = "\r\x1b[K"
 """To the line's beginning, and away with what stands there (ECMA-48, EL)."""
 
@@ -131,11 +136,13 @@ class Teller:
         self.close()
         evidence = look.evidence
         if evidence is not None and evidence.verdict is not Verdict.UNSURE:
-            _print(f"  {evidence.verdict}: {self.speech.say(evidence.reason)}")
+            told = f"  {evidence.verdict}: {self.speech.say(evidence.reason)}"
+            _print(told, _OF_VERDICT[evidence.verdict])
         where = self.speech.where(look.move)
         name = look.move.name
         now = f"{datetime.now():%H:%M:%S}"
-        _print(f"{now} {self.speech.say(said('console.is', name=name, where=where))}")
+        stands = self.speech.say(said("console.is", name=name, where=where))
+        _print(f"{now} {stands}", _of_move(look.move))
         self._seq = look.move.seq
         self._last = ""
 
@@ -149,9 +156,18 @@ class Teller:
         return f"{waits} ({figures})" if waits else figures
 
 
-def _print(line: str) -> None:
-    """What a reason or a person says may hold what AWS or a host said."""
-    click.echo(clean(line))
+def _of_move(move: Move) -> str | None:
+    """Where somebody has to act it is red; where it is done, green."""
+    if move.held is not None:
+        return "red"
+    return "green" if move.over or move.phase is Phase.SETTLED else None
+
+
+def _print(line: str, colour: str | None = None) -> None:
+    """What a reason or a person says may hold what AWS or a host said: cleaned before it is
+    coloured.  click takes colours out of pipes."""
+    told = clean(line)
+    click.echo(told if colour is None else click.style(told, fg=colour))
 
 
 def _one_line(text: str) -> str:

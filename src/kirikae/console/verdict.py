@@ -6,13 +6,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import log, log10
+from math import isfinite, log, log10
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import click
 
 from kirikae.console.chart import at, chart
+from kirikae.console.completion import MOVES
 from kirikae.console.context import load_project, move_of
 from kirikae.console.here import OUTCOMES, Answer, Here, to_json
 from kirikae.console.options import LANG, STREAM, Number
@@ -20,8 +21,8 @@ from kirikae.console.speech import Speech
 from kirikae.hosts.files import write_durably
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.evidence import Verdict
-from kirikae.model.said import Said
-from kirikae.model.shown import writable
+from kirikae.model.said import Said, plain_of, text
+from kirikae.model.shown import clean, writable
 from kirikae.move.judge import Margins
 from kirikae.traffic.judging import margins_of, trial_of
 from kirikae.traffic.replay import lines_in, looks
@@ -32,6 +33,7 @@ _LN10 = log(10)
 _POINTS = 1200
 """Looks that the picture shows at most: of more, the telling ones of each stretch."""
 _CHANGES = 200
+_ROWS_AT_ONCE = 500
 _EXITS = {
     Verdict.PASS: Exit.DONE,
     Verdict.FAIL: Exit.BACKED_OUT,
@@ -59,7 +61,8 @@ class Kept:
     def _keep(self, look: Look) -> None:
         """Where there are too many points, every second one goes, and from then on only half as
         many are taken: memory stays bounded for a file of any length."""
-        changed = self.last is None or _gist(look) != _gist(self.last)
+        last = self.last
+        changed = last is None or _gist(look) != _gist(last)
         if changed and len(self.changes) < _CHANGES:
             self.changes.append(look)
         if look.verdict is Verdict.FAIL and self.first_fail is None:
@@ -147,6 +150,7 @@ def judge_of_move(here: Here, name: str) -> Judged:
 @click.option(
     "--move",
     "name",
+    shell_complete=MOVES,
     help="Judge as this move of the project file is judged; the options below are then not needed.",
 )
 @click.option(
@@ -202,7 +206,7 @@ def judge_file(
 def _write(page: Path, picture: str) -> None:
     """Raises UsageProblem."""
     try:
-        write_durably(page, picture)
+        write_durably(page, clean(picture))
     except OSError as error:
         raise UsageProblem(
             f"{page} cannot be written: {error.strerror}; name another file with --html"
@@ -217,16 +221,45 @@ def _print_json(found: Iterable[Look], kept: Kept) -> None:
     english = Speech("en", "traffic")
     trouble: str | None = None
     rows = _Rows(english)
-    stream = sys.stdout
-    stream.write('{"looks": [')
+    written = _Written(sys.stdout)
+    sys.stdout.write('{"looks": [')
     try:
-        for number, look in enumerate(found):
-            stream.write((",\n" if number else "") + writable(rows.of(look)))
+        for look in found:
+            written.add(rows.of(look))
     except UsageProblem as error:
         trouble = str(error)
+    written.flush()
     click.echo("],\n" + writable(to_json(_summary(kept, english, trouble)))[1:])
     if trouble is not None:
         click.get_current_context().exit(Exit.USAGE)
+
+
+@dataclass(slots=True)
+class _Written:
+    """Rows of a list in JSON, some hundred at a time: a stream may have no buffer of its own."""
+
+    stream: TextIO
+    rows: list[str] = field(default_factory=list)
+    between: str = ""
+
+    def add(self, row: str) -> None:
+        self.rows.append(row)
+        if len(self.rows) >= _ROWS_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.rows:
+            self.stream.write(self.between + ",\n".join(self.rows))
+            self.between = ",\n"
+            self.rows.clear()
+
+
+class _Blank(NamedTuple):
+    """What fills a blank, as JSON and as it is said."""
+
+    value: Any
+    plain: str
+    words: Any
 
 
 @dataclass(slots=True)
@@ -239,19 +272,38 @@ class _Rows:
     evidence: str = ""
     reason: Said | None = None
     words: str = ""
+    blanks: dict[str, _Blank] = field(default_factory=dict)
 
     def of(self, look: Look) -> str:
         if look.log_e is not self.log_e:
             self.log_e = look.log_e
             self.evidence = to_json(look.log_e_to_plain())
-        if look.reason != self.reason:
+        if look.reason is not self.reason:
             self.reason = look.reason
-            says = to_json(look.reason.to_plain())
-            self.words = f'"says": {says}, "reason": {to_json(self.speech.say(look.reason))}'
+            self.words = writable(self._reason_as_json(look.reason))
         return (
-            f'{{"t": {to_json(look.t)}, "verdict": "{look.verdict}", "log_e": {self.evidence}, '
+            f'{{"t": {look.t!r}, "verdict": "{look.verdict}", "log_e": {self.evidence}, '
             f'"exposed": {look.exposed}, {self.words}}}'
         )
+
+    def _reason_as_json(self, reason: Said) -> str:
+        former = self.blanks
+        blanks = self.blanks = {}
+        for name, value in reason.blanks.items():
+            known = former.get(name)
+            same = known is not None and known.value is value
+            blanks[name] = known if known is not None and same else self._blank(value)
+        plain = ", ".join([f'"{name}": {blank.plain}' for name, blank in blanks.items()])
+        words = Said(reason.key, {name: blank.words for name, blank in blanks.items()})
+        says = f'{{"says": "{reason.key}", "blanks": {{{plain}}}}}'
+        return f'"says": {says}, "reason": {to_json(self.speech.say(words))}'
+
+    def _blank(self, value: Any) -> _Blank:
+        if isinstance(value, float) and isfinite(value):
+            return _Blank(value, repr(value), value)
+        plain = to_json(plain_of(value))
+        words = text(self.speech.say(value)) if isinstance(value, Said) else value
+        return _Blank(value, plain, words)
 
 
 def _summary(kept: Kept, english: Speech, trouble: str | None) -> dict[str, Any]:

@@ -14,10 +14,16 @@ _PRIVATE_FILE = 0o600
 _PRIVATE_FOLDER = 0o700
 
 
-def write_durably(path: Path, body: str | bytes, mode: int = 0o644) -> None:
+def write_durably(
+    path: Path,
+    body: str | bytes,
+    mode: int = 0o644,
+    owner: tuple[int, int] | None = None,
+) -> None:
     """Write to a temporary file beside it, sync, rename, sync the folder.
 
-    The folder is made where it is missing.  Raises OSError; the former file then stands as it was.
+    The folder is made where it is missing.  ``owner``: user and group; None: who writes it.
+    Raises OSError; the former file then stands as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -27,6 +33,8 @@ def write_durably(path: Path, body: str | bytes, mode: int = 0o644) -> None:
             file.write(_bytes(body))
             file.flush()
             os.fchmod(file.fileno(), mode)
+            if owner is not None:
+                os.fchown(file.fileno(), *owner)
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:

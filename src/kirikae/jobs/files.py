@@ -44,7 +44,7 @@ def table_of(named: str, text: str, dialect: Dialect, system: bool | None) -> Ta
 
 
 def read_text(named: str) -> str:
-    """Raises NoCrontab."""
+    """``-`` is the standard input.  Raises NoCrontab."""
     try:
         if named == STANDARD_INPUT:
             raw = sys.stdin.buffer.read(_MOST_BYTES + 1)

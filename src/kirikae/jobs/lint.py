@@ -157,6 +157,8 @@ def _command(entry: Entry, dialect: Dialect) -> Iterator[tuple[Weight, Said]]:
         return
     if entry.stdin is not None:
         yield Weight.ODD, said("jobs.lint.percent", command=entry.command, stdin=entry.stdin)
+    elif dialect is Dialect.DEBIAN and "\\\\" in entry.raw_command:
+        yield Weight.ODD, said("jobs.lint.backslashes", command=entry.command)
     if entry.raw_command.endswith("\r"):
         yield Weight.ODD, said("jobs.lint.return")
     first = entry.raw_command.split()[0]

@@ -55,18 +55,23 @@ def up(
     region: str,
     wait_s: float = 90,
     figures_delay_s: int | None = None,
+    test_mode: bool = False,
 ) -> Status:
     """Start what is not running; the answer is the status.  Harmless when all runs already.  Raises
-    LocalError."""
+    LocalError; also where an instance that was not made for tests is asked to be one."""
     if shutil.which("haproxy") is None:
         raise LocalError("haproxy is not installed; on Debian: apt-get install haproxy")
     directory = directory.resolve()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not Settings.exist(directory):
         assert_empty(directory)
-        _new_settings(directory, port, region).save(directory)
-    else:
-        Settings.load(directory)
+        settings = _new_settings(directory, port, region)
+        replace(settings, test_mode=test_mode).save(directory)
+    elif test_mode and not Settings.load(directory).test_mode:
+        raise LocalError(
+            f"{directory} was not made for tests, and whoever resets it would lose what it holds: "
+            "name another folder with --dir, or run `kirikae local down` first"
+        )
     if figures_delay_s is not None:
         _set_figures_delay(directory, figures_delay_s, wait_s)
     return _bring_up(directory, wait_s)

@@ -15,9 +15,11 @@ from aiohttp import web
 from kirikae.local.callers import OWN_HEADER, stranger, turned_away
 from kirikae.local.ecs.metadata import Metadata
 from kirikae.local.errors import AwsError
+from kirikae.local.reset import PATH, RESET, Reset, refused
+from kirikae.local.sqs.api import addressed
 from kirikae.local.status import Status
 from kirikae.local.stores import Stores
-from kirikae.local.wire import Service, own_fault
+from kirikae.local.wire import OPERATION_HEADER, Service, own_fault
 
 log = logging.getLogger("kirikae.local.gateway")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -33,7 +35,11 @@ _ALSO_BY_QUERY = ("sqs", "monitoring")
 _FIGURES = ("GetMetricData", "GetMetricStatistics", "ListMetrics")
 _PERCENTS = frozenset(str(percent) for percent in range(1, 101))
 _OURS = (b"AWS/ApplicationELB", b"AWS/ECS")
+_OF_PATH = re.compile(r"/service/[^/]+/operation/([A-Za-z]+)")
+"""Where Smithy's rpc-v2-cbor says which operation is meant."""
 _ACTION = re.compile(rb"(?:^|&)Action=([A-Za-z]+)")
+_FACTS = (b"DescribeSSLPolicies",)
+"""Of load balancing, what is the same whatever was made."""
 _NOT_PASSED_ON = ("host", "content-length", "transfer-encoding")
 _NOT_PASSED_BACK = ("content-length", "transfer-encoding", "connection", "content-encoding")
 
@@ -43,19 +49,22 @@ class Gateway:
 
     def __init__(
         self,
-        services: Mapping[str, Service],
+        services: Callable[[str], Mapping[str, Service]],
         stores: Stores,
         metadata: Metadata,
         status: Callable[[], Status],
         interrupt_spot: Callable[[int, bool], list[str]],
+        reset: Reset | None = None,
     ) -> None:
-        """``services`` are those of kirikae local, by signing name; ``interrupt_spot`` takes a
-        percentage, and whether it is only asked."""
+        """``services`` are those of kirikae local in a region, by signing name; ``interrupt_spot``
+        takes a percentage, and whether it is only asked; ``reset`` is there in the test mode
+        alone."""
         self._services = services
         self._stores = stores
         self._metadata = metadata
         self._status = status
         self._interrupt_spot = interrupt_spot
+        self._reset = reset
 
     def application(self) -> web.Application:
         """Every path of the endpoint.
@@ -68,6 +77,7 @@ class Gateway:
         metadata = web.Application()
         self._metadata.routes(metadata)
         app.add_subapp("/_kirikae/metadata", metadata)
+        app.router.add_route("*", PATH + "{rest:.*}", self._of_moto)
         app.router.add_route("*", "/{rest:.*}", self._aws)
         return app
 
@@ -102,16 +112,32 @@ class Gateway:
         tasks = self._interrupt_spot(int(percent), request.query.get("dry") == "1")
         return web.json_response({"tasks": tasks})
 
+    async def _of_moto(self, request: web.Request) -> web.Response:
+        """moto's own paths: they are looked at by whoever wants to, and change something in the
+        test mode alone.  A reset is ours as well as moto's."""
+        if request.method not in ("GET", "HEAD") and self._reset is None:
+            raise refused()
+        if request.path == RESET and self._reset is not None:
+            await self._reset()
+        return await self._forward(request, await request.read(), {OWN_HEADER: "1"})
+
     async def _aws(self, request: web.Request) -> web.Response:
         """One request of AWS's API: carried out here, or passed on to moto."""
         body = await request.read()
-        name = _service_name(request)
-        service = self._services.get(name)
-        if service is None or (name == "monitoring" and not _about_balancers(request, body)):
+        region, name = _scope(request)
+        services = self._services(region)
+        service = services.get(name)
+        if service is None or _is_of_stores(name, request, body):
             return await self._forward(request, body)
-        if name in _ALSO_BY_QUERY and "X-Amz-Target" not in request.headers:
-            service = self._services[f"{name}-query"]
-        reply = await service.serve(request.headers, body)
+        headers: Mapping[str, str] = request.headers
+        if (path := _OF_PATH.fullmatch(request.path)) is not None and f"{name}-cbor" in services:
+            service = services[f"{name}-cbor"]
+            headers = {OPERATION_HEADER: path[1]}
+        elif name in _ALSO_BY_QUERY and "X-Amz-Target" not in request.headers:
+            service = services[f"{name}-query"]
+            if name == "sqs":
+                body = addressed(str(request.url.with_query(None)), body)
+        reply = await service.serve(headers, body)
         return web.Response(
             status=reply.status,
             body=reply.body,
@@ -119,10 +145,12 @@ class Gateway:
             headers=reply.headers,
         )
 
-    async def _forward(self, request: web.Request, body: bytes) -> web.Response:
-        """To moto, whatever it is."""
+    async def _forward(
+        self, request: web.Request, body: bytes, more: Mapping[str, str] | None = None
+    ) -> web.Response:
+        """To moto, whatever it is, with these headers more."""
         url = f"{self._stores.url}{request.path_qs}"
-        headers = _without(request.headers, _NOT_PASSED_ON)
+        headers = {**_without(request.headers, _NOT_PASSED_ON), **(more or {})}
         try:
             async with self._stores.http.request(
                 request.method, url, data=body, headers=headers
@@ -146,18 +174,29 @@ def _json_error(error: AwsError) -> web.Response:
     )
 
 
-def _service_name(request: web.Request) -> str:
-    """From the signature's scope, else from the target."""
+def _scope(request: web.Request) -> tuple[str, str]:
+    """Region and service from the signature's scope; without one no region, and the service from
+    the target."""
     scope = request.headers.get("Authorization", "").split("/")
     if len(scope) > 4:
-        return scope[3]
-    return _TARGETS.get(request.headers.get("X-Amz-Target", "").partition(".")[0], "")
+        return scope[2], scope[3]
+    return "", _TARGETS.get(request.headers.get("X-Amz-Target", "").partition(".")[0], "")
+
+
+def _is_of_stores(name: str, request: web.Request, body: bytes) -> bool:
+    """Is it one of the calls of our services that moto answers?"""
+    if name == "elasticloadbalancing":
+        found = _ACTION.search(body)
+        return found is not None and found[1] in _FACTS
+    return name == "monitoring" and not _about_balancers(request, body)
 
 
 def _about_balancers(request: web.Request, body: bytes) -> bool:
     """CloudWatch calls about load balancers and services are ours; other namespaces are kept by
     moto."""
-    if "X-Amz-Target" in request.headers:
+    if (path := _OF_PATH.fullmatch(request.path)) is not None:
+        operation = path[1]
+    elif "X-Amz-Target" in request.headers:
         operation = request.headers["X-Amz-Target"].rpartition(".")[2]
     else:
         body = unquote_to_bytes(body)

@@ -28,7 +28,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
-from kirikae.local.callers import stranger
+from kirikae.local.callers import OWN_HEADER, stranger
 from kirikae.local.neveract import refusal
 
 log = logging.getLogger("kirikae.local.keeper")
@@ -44,6 +44,8 @@ create table if not exists request (
 ) strict;
 create index if not exists by_object on request (object) where object <> '';
 """
+_OWN = f"HTTP_{OWN_HEADER.upper().replace('-', '_')}"
+RESET = "/moto-api/reset"
 _CBOR = re.compile(r"/service/[^/]+/operation/([A-Za-z0-9]+)")
 """Where Smithy's rpc-v2-cbor says which operation is meant."""
 _READS = (
@@ -189,6 +191,11 @@ class Journal:
                 self._db.execute("rollback")
             raise
 
+    def clear(self) -> None:
+        """Nothing of before is done again."""
+        self._db.execute("delete from request")
+        self._pinned.clear()
+
     def read(self) -> Iterable[tuple[int, Environ, bytes]]:
         """Seed, environment and body of every request, in the order in which they were carried
         out."""
@@ -245,7 +252,12 @@ class Keeper:
             return _refused(environ, _own_fault(error), start_response)
 
     def _refusal(self, environ: Environ, body: bytes) -> str | None:
-        """Why a request is not carried out."""
+        """Why a request is not carried out.  moto's own levers are the control plane's alone: it
+        knows whether this is an instance for tests."""
+        is_lever = str(environ["PATH_INFO"]).startswith("/moto-api/")
+        only_looks = environ["REQUEST_METHOD"] in ("GET", "HEAD")
+        if is_lever and not only_looks and _OWN not in environ:
+            return "ask the endpoint of kirikae local for this, not its stores"
         return refusal(service(environ), operation(environ, body), environ, body, self._object)
 
     def _object(self, place: str) -> bytes | None:
@@ -279,6 +291,8 @@ class Keeper:
         with self._one:
             if not changes_something(environ, body):
                 answer = self._asked(environ)
+                if (kept["REQUEST_METHOD"], kept["PATH_INFO"]) == ("POST", RESET):
+                    self._journal.clear()
             else:
                 seed = secrets.randbits(62)
                 answer = self._carry_out(environ, seed)

@@ -3,8 +3,11 @@ made."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +37,7 @@ from kirikae.local.elb.figures import Recorder
 from kirikae.local.elb.frontdoor import FrontDoor
 from kirikae.local.elb.health import HealthChecks
 from kirikae.local.elb.known import Known
+from kirikae.local.elb.networking import OfStores
 from kirikae.local.elb.targets import Targets
 from kirikae.local.engine import Engine, engine_socket
 from kirikae.local.errors import EngineError, LocalError
@@ -41,14 +45,18 @@ from kirikae.local.gateway import Gateway
 from kirikae.local.house import House, Household
 from kirikae.local.pulse import Pulse
 from kirikae.local.registry import Registry
+from kirikae.local.reset import Reset
 from kirikae.local.rows import Target
 from kirikae.local.settings import Settings
 from kirikae.local.sqs.api import QUERY_CODES, Sqs
+from kirikae.local.sqs.places import Place
 from kirikae.local.sqs.queues import Queues
-from kirikae.local.state import State
+from kirikae.local.state import State, Within
 from kirikae.local.status import Status, status_of
 from kirikae.local.stores import Stores
-from kirikae.local.wire import ACCOUNT, Json, Query, Service, bound
+from kirikae.local.wire import ACCOUNT, Cbor, Json, Query, Service, bound
+
+_REGION = re.compile(r"[a-z]{2}(-[a-z]{2,10}){1,3}-[0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +80,7 @@ class Base:
             directory,
             settings,
             State(directory / "state.db"),
-            Queues(directory / "sqs.db", lambda: int(time.time() * 1000)),
+            Queues(directory / "sqs.db", lambda: int(time.time() * 1000), settings.region),
             pulse,
             Engine(engine_socket(), pulse.heard),
             Stores(directory, settings.stores_port, settings.region),
@@ -193,6 +201,7 @@ class Working:
     tasks: Tasks
     ecs: Ecs
     services: Services
+    agenda: Agenda
 
     @classmethod
     def of(
@@ -220,7 +229,7 @@ class Working:
         tasks = Tasks(base.state, agenda, hands)
         ecs = Ecs(base.state, tasks, balancing.targets, agenda, base.settings.region)
         services = Services(base.state, agenda, tasks, ecs.new_tasks.start_of_service, pace.room)
-        return cls(names, pool, logs, pace, tasks, ecs, services)
+        return cls(names, pool, logs, pace, tasks, ecs, services, agenda)
 
 
 def _maker(base: Base, network: Network, names: EngineNames) -> Maker:
@@ -239,20 +248,50 @@ def _maker(base: Base, network: Network, names: EngineNames) -> Maker:
     return Maker(base.state, base.engine, base.stores, images, names, told)
 
 
-def _services(base: Base, balancing: Balancing, ecs: Ecs) -> dict[str, Service]:
-    """Signing name -> who answers."""
-    settings = base.settings
-    elb = Elb(
-        base.state,
-        balancing.known,
-        balancing.door,
-        balancing.targets,
-        base.stores.put_object,
-        f"arn:aws:elasticloadbalancing:{settings.region}:{ACCOUNT}:",
-    )
-    figures = CloudWatch(base.state, settings.figures_delay_s)
-    sqs = Sqs(base.queues, settings.region, f"http://127.0.0.1:{settings.port}")
-    return services_of(ecs, elb, figures, sqs)
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """Every region has its own API over the same rows; whoever runs tasks and carries requests
+    knows nothing of regions."""
+
+    state: State
+    queues: Queues
+    tasks: Tasks
+    targets: Targets
+    door: FrontDoor
+    agenda: Agenda
+    stores: Stores
+    home: str
+    endpoint: str
+    figures_delay_s: int
+    changing: asyncio.Lock
+    known: dict[str, Mapping[str, Service]]
+    """Those that were asked already."""
+
+    def services(self, region: str) -> Mapping[str, Service]:
+        """Signing name -> who answers in this region; the instance's own one where it is none."""
+        if not _REGION.fullmatch(region):
+            region = self.home
+        if region not in self.known:
+            self.known[region] = self._services(region)
+        return self.known[region]
+
+    def _services(self, region: str) -> Mapping[str, Service]:
+        """The API of one region."""
+        state = Within(self.state, region, self.home)
+        elb = Elb(
+            state,
+            Known(state),
+            self.door,
+            self.targets,
+            self.stores.put_object,
+            f"arn:aws:elasticloadbalancing:{region}:{ACCOUNT}:",
+            self.changing,
+            OfStores(self.stores, region),
+        )
+        ecs = Ecs(state, self.tasks, self.targets, self.agenda, region)
+        figures = CloudWatch(state, self.figures_delay_s)
+        sqs = Sqs(self.queues, Place(region, self.home, self.endpoint))
+        return services_of(ecs, elb, figures, sqs)
 
 
 def services_of(
@@ -277,6 +316,7 @@ def services_of(
             Query("elbv2", "ValidationError"), elb.operations(), "InvalidAction"
         ),
         "monitoring": Service(Json("cloudwatch", wrong_figure), figures, "InvalidAction"),
+        "monitoring-cbor": Service(Cbor("cloudwatch", wrong_figure), figures, "InvalidAction"),
         "monitoring-query": Service(
             Query("cloudwatch", "InvalidParameterValue"), figures, "InvalidAction"
         ),
@@ -294,6 +334,8 @@ class Plane:
     balancing: Balancing
     working: Working
     house: House
+    changing: asyncio.Lock
+    """Held by whoever changes rows that HAProxy is told of."""
 
     @classmethod
     def of(cls, base: Base, network: Network) -> Plane:
@@ -318,7 +360,7 @@ class Plane:
             working.names.label,
             base.settings.figures_delay_s == 0,
         )
-        return cls(base, network, balancing, working, House(household))
+        return cls(base, network, balancing, working, House(household), asyncio.Lock())
 
     def gateway(self) -> Gateway:
         """The HTTP side; made once everything else stands."""
@@ -332,11 +374,40 @@ class Plane:
             self.working.ecs.tags,
         )
         return Gateway(
-            _services(self.base, self.balancing, self.working.ecs),
+            self._regions().services,
             self.base.stores,
             metadata,
             self.status,
             self.working.ecs.interrupt_spot,
+            self._reset() if self.base.settings.test_mode else None,
+        )
+
+    def _regions(self) -> Regions:
+        """The API, region by region."""
+        settings = self.base.settings
+        return Regions(
+            self.base.state,
+            self.base.queues,
+            self.working.tasks,
+            self.balancing.targets,
+            self.balancing.door,
+            self.working.agenda,
+            self.base.stores,
+            settings.region,
+            f"http://127.0.0.1:{settings.port}",
+            settings.figures_delay_s,
+            self.changing,
+            {},
+        )
+
+    def _reset(self) -> Reset:
+        """In the order in which a task's life ends: no request, then no container."""
+        return Reset(
+            self.base.state,
+            self.base.queues,
+            self.changing,
+            self.balancing.door.assert_all,
+            self.working.tasks.forget_all,
         )
 
     def status(self) -> Status:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import aiohttp
@@ -14,6 +12,7 @@ import aiohttp
 from kirikae.hosts.files import write_durably
 from kirikae.local.errors import LocalError
 from kirikae.local.files import OURS_ALONE, Daemon
+from kirikae.local.patience import Patience
 
 _CONFIG = """\
 version: 0.1
@@ -49,14 +48,14 @@ class Registry:
         if self._program is None or self._daemon.pid() is not None:
             return False
         process = self._start(self._program)
-        deadline = time.monotonic() + _LONGEST_START_S
+        patience = Patience(_LONGEST_START_S, 0.05)
         async with aiohttp.ClientSession() as http:
-            while time.monotonic() < deadline and process.poll() is None:
+            while process.poll() is None and await patience.lasts():
                 try:
                     async with http.get(f"http://{self.place}/v2/"):
                         return True
                 except (aiohttp.ClientError, OSError):
-                    await asyncio.sleep(0.05)
+                    continue
         raise LocalError(f"docker-registry did not start on port {self._port}; see {self._log}")
 
     def _start(self, program: str) -> subprocess.Popen[bytes]:

@@ -63,6 +63,60 @@ class Cluster(TypedDict):
     configuration: NotRequired[Plain]
 
 
+class Attribute(TypedDict):
+    """Of a container instance."""
+
+    name: str
+    value: NotRequired[str]
+    targetId: NotRequired[str]
+    targetType: NotRequired[str]
+
+
+class Instance(TypedDict):
+    """A container instance; keyed by its ARN."""
+
+    containerInstanceArn: str
+    clusterArn: str
+    ec2InstanceId: str
+    status: str
+    version: int
+    versionInfo: Plain
+    attributes: list[Attribute]
+    registeredAt: float
+    _total: dict[str, int]
+    """CPU units and MiB that it was registered with."""
+
+
+class Provider(TypedDict):
+    """A capacity provider of an Auto Scaling group; keyed by its ARN."""
+
+    capacityProviderArn: str
+    name: str
+    status: str
+    autoScalingGroupProvider: Plain
+
+
+class TaskSet(TypedDict):
+    """Of a service with the controller EXTERNAL; keyed by its ARN."""
+
+    id: str
+    taskSetArn: str
+    serviceArn: str
+    clusterArn: str
+    status: str
+    taskDefinition: str
+    scale: Plain
+    externalId: str
+    launchType: NotRequired[str]
+    platformVersion: NotRequired[str]
+    capacityProviderStrategy: NotRequired[list[StrategyItem]]
+    loadBalancers: list[Plain]
+    serviceRegistries: list[Plain]
+    networkConfiguration: NotRequired[Plain]
+    createdAt: float
+    updatedAt: float
+
+
 class Setting(TypedDict):
     """An account setting."""
 
@@ -421,6 +475,8 @@ class Task(TypedDict):
     executionStoppedAt: NotRequired[float]
     stoppedAt: NotRequired[float]
     capacityProviderName: NotRequired[str]
+    containerInstanceArn: NotRequired[str]
+    """Of the launch type EC2: the record where it is placed."""
     platformVersion: NotRequired[str]
     address: NotRequired[str]
     """On the instance's bridge; missing before it has a network."""
@@ -569,6 +625,8 @@ class Service(TypedDict):
     networkConfiguration: NotRequired[Plain]
     launchType: NotRequired[str]
     capacityProviderStrategy: NotRequired[list[StrategyItem]]
+    _controller: NotRequired[str]
+    """``ECS`` where it is not said; whoever is EXTERNAL keeps his task sets himself."""
     _lastGood: NotRequired[str]
     """The last revision of which a deployment was completed."""
 
@@ -660,7 +718,18 @@ class ElbTag(TypedDict):
     Value: str
 
 
-class Balancer(TypedDict):
+class BalancerPlace(TypedDict):
+    """Where a load balancer would have its addresses."""
+
+    subnets: list[str]
+    zones: NotRequired[dict[str, str]]
+    """Subnet -> its zone, where it is known."""
+    mappings: NotRequired[list[Plain]]
+    """Fixed addresses of its subnets, as they were asked for."""
+    vpc: NotRequired[str]
+
+
+class Balancer(BalancerPlace):
     """A load balancer."""
 
     id: str
@@ -668,7 +737,9 @@ class Balancer(TypedDict):
     arn: str
     created: float
     scheme: str
-    subnets: list[str]
+    type: NotRequired[str]
+    """``application`` where it is not said; the others are only kept and told."""
+    address_type: NotRequired[str]
     groups: list[str]
     attributes: dict[str, str]
     """All of them, with the default where nobody set one."""
@@ -689,6 +760,9 @@ class Check(TypedDict):
     """Failed checks in a row."""
     matcher: str
     """Status codes that pass, such as ``200``, ``200,302`` or ``200-299``."""
+    check_protocol: NotRequired[str]
+    """``HTTP`` where it is not said; others belong to groups that are only kept."""
+    check_enabled: NotRequired[bool]
 
 
 class CheckChange(TypedDict, total=False):
@@ -701,6 +775,8 @@ class CheckChange(TypedDict, total=False):
     healthy_threshold: int
     unhealthy_threshold: int
     matcher: str
+    check_protocol: str
+    check_enabled: bool
 
 
 class Group(Check):
@@ -712,7 +788,11 @@ class Group(Check):
     port: int
     vpc: str
     target_type: NotRequired[str]
-    """``ip`` where it is not said; targets of ``instance`` are kept and asked nothing."""
+    """``ip`` where it is not said; other targets are kept and asked nothing."""
+    protocol: NotRequired[str]
+    """``HTTP`` where it is not said; empty for functions."""
+    protocol_version: NotRequired[str]
+    address_type: NotRequired[str]
     number: int
     """HAProxy's number of the backend."""
     attributes: dict[str, str]
@@ -720,13 +800,28 @@ class Group(Check):
     tags: list[ElbTag]
 
 
-class Listener(TypedDict):
+class ListenerForm(TypedDict, total=False):
+    """How a listener speaks; only HTTP is carried out, the rest is kept and told."""
+
+    protocol: str
+    """``HTTP`` where it is not said; empty for gateways."""
+    certificates: list[str]
+    """ARNs; the default one is the first."""
+    policy: str
+    alpn: list[str]
+    mutual: Plain
+
+
+class Listener(ListenerForm):
     """Keyed by its ARN; its default action is a rule."""
 
     id: str
     arn: str
     balancer: str
     port: int
+    """0 for gateways' listeners, which have none."""
+    attributes: NotRequired[dict[str, str]]
+    """Those that were set."""
     tags: list[ElbTag]
 
 

@@ -22,7 +22,8 @@ _INSTANCE = re.compile(r"kirikae-[0-9a-f]{8}")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``run``: the folder of the sockets.  ``pool``: pause containers that are kept started."""
+    """``run``: the folder of the sockets.  ``pool``: pause containers that are kept started.
+    ``test_mode``: may one request forget everything?"""
 
     instance: str
     region: str
@@ -33,6 +34,7 @@ class Settings:
     registry_port: int = 0
     figures_delay_s: int = CLOUDWATCH_DELAY_S
     pool: int = 4
+    test_mode: bool = False
 
     @classmethod
     def load(cls, directory: Path) -> Self:

@@ -48,11 +48,14 @@ class Table(Generic[Row]):
 
     def get(self, key: str) -> Row | None:
         """None where there is no such row."""
-        return self._rows().get(key)
+        row: Row | None = self._state.row(self.kind, key)
+        return row
 
     def __getitem__(self, key: str) -> Row:
         """Raises KeyError where there is no such row."""
-        return self._rows()[key]
+        if (row := self.get(key)) is None:
+            raise KeyError(key)
+        return row
 
     def all(self) -> list[Row]:
         """A list of its own: rows may be put and dropped while somebody walks over it."""
@@ -86,8 +89,19 @@ class State:
         self._path = path
         self._db = _opened(path)
         self._rows: dict[str, dict[str, Any]] = {}
+        self._lay_out()
+        for kind, key, body in self._db.execute("select kind, id, body from thing"):
+            self._rows.setdefault(kind, {})[key] = json.loads(body)
+        if self.marks.get("format") is None:
+            self.marks.put("format", {"is": FORMAT})
+
+    def _lay_out(self) -> None:
+        """One table for each kind of row."""
         self.marks: Table[rows.Mark] = Table(self, "meta")
         self.clusters: Table[rows.Cluster] = Table(self, "cluster")
+        self.instances: Table[rows.Instance] = Table(self, "instance")
+        self.providers: Table[rows.Provider] = Table(self, "provider")
+        self.task_sets: Table[rows.TaskSet] = Table(self, "taskset")
         self.settings: Table[rows.Setting] = Table(self, "setting")
         self.tokens: Table[rows.Token] = Table(self, "token")
         self.tags: Table[rows.Tags] = Table(self, "tags")
@@ -103,12 +117,17 @@ class State:
         self.listeners: Table[rows.Listener] = Table(self, "listener")
         self.rules: Table[rows.Rule] = Table(self, "rule")
         self.targets: Table[rows.Target] = Table(self, "target")
-        for kind, key, body in self._db.execute("select kind, id, body from thing"):
-            self._rows.setdefault(kind, {})[key] = json.loads(body)
-        if self.marks.get("format") is None:
-            self.marks.put("format", {"is": FORMAT})
+
+    @property
+    def whole(self) -> State:
+        """All that is known, whatever region it is of."""
+        return self
 
     # --- what the tables are made of
+
+    def row(self, kind: str, key: str) -> Any:
+        """One row; None where there is none."""
+        return self._rows.get(kind, {}).get(key)
 
     def of_kind(self, kind: str) -> Mapping[str, Any]:
         """Key -> row, live; nobody outside changes it."""
@@ -235,9 +254,122 @@ class State:
         """Drop those of before this second."""
         self._db.execute("delete from figure where second < ?", (before,))
 
+    def forget_all(self) -> None:
+        """Every row but what we remember of ourselves and of what runs: the format, the last event
+        heard, pause containers."""
+        with self.together():
+            for kind in self._rows.keys() - {self.marks.kind, self.pauses.kind}:
+                for key in list(self.of_kind(kind)):
+                    self.erase(kind, key)
+            self._write("delete from figure")
+
     def close(self) -> None:
         """What was put is in the file already."""
         self._db.close()
+
+
+_ARN_KEYED = frozenset(
+    (
+        "cluster",
+        "instance",
+        "provider",
+        "taskset",
+        "tags",
+        "definition",
+        "service",
+        "revision",
+        "servicedeployment",
+        "listener",
+        "rule",
+    )
+)
+"""Kinds of rows that stand under their ARNs."""
+_ARN_MEMBER = {
+    "task": "taskArn",
+    "balancer": "arn",
+    "group": "arn",
+}
+"""Where the ARN stands in rows that are found by something else."""
+_BY_REGION = frozenset(("setting", "token"))
+"""Kinds of rows whose keys say nothing of a region."""
+
+
+class Within(State):
+    """What one region sees of it: rows of others are not there.
+
+    The instance's own region finds settings and tokens under their plain keys, others under theirs
+    with the region before it.
+    """
+
+    def __init__(
+        self,
+        whole: State,
+        region: str,
+        home: str,
+    ) -> None:
+        """Reads and writes the whole one; nothing is kept here."""
+        self._whole = whole
+        self._path = whole._path
+        self._db = whole._db
+        self._region = region
+        self._begin = "" if region == home else f"{region}|"
+        self._lay_out()
+
+    @property
+    def whole(self) -> State:
+        """All regions."""
+        return self._whole
+
+    def _is_here(self, kind: str, key: str, row: Mapping[str, Any]) -> bool:
+        """Is this row of our region?"""
+        if kind in _BY_REGION:
+            own = key.partition("/")[0].rpartition("|")
+            return f"{own[0]}{own[1]}" == self._begin
+        if kind in _ARN_KEYED:
+            return self._is_of_region(key)
+        return kind not in _ARN_MEMBER or self._is_of_region(row[_ARN_MEMBER[kind]])
+
+    def _is_of_region(self, arn: str) -> bool:
+        """Does the ARN say our region?"""
+        return arn.split(":", 4)[3] == self._region
+
+    def _key(self, kind: str, key: str) -> str:
+        """Under which key it stands in the whole."""
+        return self._begin + key if kind in _BY_REGION else key
+
+    def row(self, kind: str, key: str) -> Any:
+        """None also for one of another region."""
+        key = self._key(kind, key)
+        row = self._whole.row(kind, key)
+        return row if row is not None and self._is_here(kind, key, row) else None
+
+    def of_kind(self, kind: str) -> Mapping[str, Any]:
+        """Those of our region, by the keys that are known here."""
+        begin = self._begin if kind in _BY_REGION else ""
+        return {
+            key.removeprefix(begin): row
+            for key, row in self._whole.of_kind(kind).items()
+            if self._is_here(kind, key, row)
+        }
+
+    def write(
+        self,
+        kind: str,
+        key: str,
+        row: Mapping[str, object],
+    ) -> None:
+        """Into the whole."""
+        self._whole.write(kind, self._key(kind, key), row)
+
+    def erase(self, kind: str, key: str) -> None:
+        """From the whole."""
+        self._whole.erase(kind, self._key(kind, key))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """One transaction of the whole."""
+        with self._whole.together():
+            yield
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NotRequired, TypedDict
 
 from kirikae.local.ecs.pace import Pace
+from kirikae.local.elb.kinds import listens
 from kirikae.local.pulse import MUCH, Load, Measure
 from kirikae.local.settings import Settings
 from kirikae.local.state import State
@@ -58,6 +59,7 @@ def status_of(
     """Taken from the rows at this moment; asking changes nothing."""
     live = [task for task in state.tasks.all() if task["lastStatus"] != "STOPPED"]
     active = [service for service in state.services.all() if service["status"] == "ACTIVE"]
+    listeners = state.listeners.all()
     in_doubt = [task for task in live if any("_excused" in each for each in task["containers"])]
     return {
         "instance": settings.instance,
@@ -68,7 +70,7 @@ def status_of(
         "tasks": len(live),
         "services": len(active),
         "registry": registry,
-        "listeners": [f"127.0.0.1:{listener['port']}" for listener in state.listeners.all()],
+        "listeners": [f"127.0.0.1:{each['port']}" for each in filter(listens, listeners)],
         "load": _load_status(load, pace, len(in_doubt)),
     }
 

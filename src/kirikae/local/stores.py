@@ -3,12 +3,10 @@ its own that forgets nothing."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,10 +17,13 @@ import aiohttp
 
 from kirikae.local.errors import AwsError, LocalError, StartFailed
 from kirikae.local.files import Daemon
+from kirikae.local.patience import Patience
 from kirikae.local.plain import Plain
 from kirikae.local.wire import ACCOUNT
 
 _LONGEST_START_S = 120
+_FAULT = 500
+"""From this status on it is the store that failed, not what was asked."""
 _UNREADABLE = "ResourceInitializationError: unable to pull secrets or registry auth"
 _NO_FILE = "ResourceInitializationError: failed to download env files"
 
@@ -72,13 +73,13 @@ class Stores:
         if self._daemon.pid() is not None:
             return False
         process = self._start()
-        deadline = time.monotonic() + _LONGEST_START_S
-        while time.monotonic() < deadline and process.poll() is None:
+        patience = Patience(_LONGEST_START_S, 0.1)
+        while process.poll() is None and await patience.lasts():
             try:
                 async with self.http.get(f"{self.url}/moto-api/data.json"):
                     return True
             except (aiohttp.ClientError, OSError):
-                await asyncio.sleep(0.1)
+                continue
         raise LocalError(f"moto did not start on port {self._port}; see {self._log}")
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -105,9 +106,9 @@ class Stores:
 
     # --- asking it
 
-    def _headers(self, service: str) -> dict[str, str]:
+    def _headers(self, service: str, region: str = "") -> dict[str, str]:
         """moto takes service and region from the scope; the signature is not looked at."""
-        scope = f"kirikae/20260101/{self._region}/{service}/aws4_request"
+        scope = f"kirikae/20260101/{region or self._region}/{service}/aws4_request"
         return {
             "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
         }
@@ -136,16 +137,39 @@ class Stores:
             raise AwsError(code, str(message), answer.status)
         return told
 
+    async def query(
+        self,
+        service: str,
+        params: Mapping[str, str],
+        region: str,
+    ) -> str:
+        """One call of a query service.  Raises AwsError where it is refused, OSError where the
+        store does not answer."""
+        headers = self._headers(service, region)
+        try:
+            async with self.http.post(self.url, data=dict(params), headers=headers) as answer:
+                told = await answer.text()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise OSError(f"the store of {service} does not answer: {error}") from error
+        if answer.status != 200:
+            raise AwsError("InternalFailure", told[:200], answer.status)
+        return told
+
     async def secret(self, value_from: str) -> str:
         """The value that a container definition's ``valueFrom`` names: a parameter's name or ARN,
-        or ``secret-ARN[:json-key[:version-stage[:version-id]]]``.  Raises StartFailed."""
+        or ``secret-ARN[:json-key[:version-stage[:version-id]]]``.  Raises StartFailed; OSError
+        where the store does not answer, which is worth another try."""
         try:
             if ":secretsmanager:" in value_from:
                 return await self._of_secrets_manager(SecretName.read(value_from))
             return await self._of_ssm(value_from)
         except KeyError as error:
             raise StartFailed(f"{_UNREADABLE}: {value_from}: {error.args[0]}") from error
-        except (AwsError, OSError, ValueError) as error:
+        except AwsError as error:
+            if error.status >= _FAULT:
+                raise OSError(str(error)) from error
+            raise StartFailed(f"{_UNREADABLE}: {value_from}: {error}") from error
+        except ValueError as error:
             raise StartFailed(f"{_UNREADABLE}: {value_from}: {error}") from error
 
     async def _of_secrets_manager(self, name: SecretName) -> str:
@@ -186,13 +210,15 @@ class Stores:
         return str(told["Parameter"]["Value"])
 
     async def object_text(self, arn: str) -> str:
-        """An S3 object by its ARN.  Raises StartFailed."""
+        """An S3 object by its ARN.  Raises StartFailed; OSError where the store does not answer."""
         path = quote(arn.partition(":::")[2])
         try:
             async with self.http.get(f"{self.url}/{path}", headers=self._headers("s3")) as answer:
                 body = await answer.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise StartFailed(f"{_NO_FILE}: {arn}: {error}") from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise OSError(f"S3 does not answer: {error}") from error
+        if answer.status >= _FAULT:
+            raise OSError(f"S3 does not answer: status {answer.status}")
         if answer.status != 200:
             raise StartFailed(f"{_NO_FILE}: {arn}: status {answer.status}")
         return body.decode(errors="replace")

@@ -26,6 +26,7 @@ from moto.core.parse import QueryParser
 from moto.core.serialize import SerializationContext, get_serializer_class
 from moto.core.utils import get_service_model
 
+from kirikae.local import cbor
 from kirikae.local.errors import AwsError, LocalError
 from kirikae.local.plain import Plain
 
@@ -37,7 +38,12 @@ Handlers = Mapping[str, Callable[[Owner, Plain], Awaitable[Plain]]]
 """Name of an operation -> the method of its owner that carries it out."""
 
 ACCOUNT = "123456789012"
-_XMLNS = "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/"
+_XMLNS = {
+    "elbv2": "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
+    "sqs": "http://queue.amazonaws.com/doc/2012-11-05/",
+    "cloudwatch": "http://monitoring.amazonaws.com/doc/2010-08-01/",
+}
+"""Service -> the namespace of its answers in the query protocol."""
 _NUMBERS = ("integer", "long", "float", "double")
 _CLASSES = {
     r"\p{L}": r"\w",
@@ -63,6 +69,13 @@ _OLDER_WORDS = frozenset(
 )
 """Place and word: what the model's enumeration leaves out, and its text says that AWS takes (SQS
 API reference, ReceiveMessage.AttributeNames)."""
+_CHECKED_THERE = frozenset(("GetQueueAttributesRequest.AttributeNames",))
+"""Places of words that the service itself looks at: it has an error of its own for unknown ones."""
+OPERATION_HEADER = "X-Kirikae-Operation"
+"""Set by the gateway where the path names the operation."""
+_SMITHY = "smithy-protocol"
+RPC_CBOR = "rpc-v2-cbor"
+_CBOR_TYPE = "application/cbor"
 _SIZED = ("list", "map", "string")
 
 
@@ -123,12 +136,54 @@ class Json:
         ).encode(), self._type
 
 
+class Cbor:
+    """Smithy's rpc-v2-cbor: CloudWatch for newer clients."""
+
+    def __init__(self, service: str, invalid: str) -> None:
+        """``invalid`` is the service's error code for parameters that are not taken."""
+        self.model = service_model(service)
+        self._invalid = invalid
+
+    def operation(self, headers: Mapping[str, str], body: bytes) -> str:
+        """Empty where the request names none; the gateway has taken it from the path."""
+        return headers.get(OPERATION_HEADER, "")
+
+    def params(self, operation: str, body: bytes) -> Plain:
+        """Raises AwsError for a body that is not CBOR, and for parameters that the model does not
+        know."""
+        try:
+            raw = cbor.decoded(body) if body else {}
+        except ValueError as error:
+            raise AwsError(
+                "SerializationException", f"the request body is not CBOR: {error}"
+            ) from error
+        shape = self.model.operation_model(operation).input_shape
+        validate(shape, raw, self._invalid)
+        params: Plain = with_seconds(shape, raw) if shape is not None else {}
+        return params
+
+    def answer(
+        self,
+        operation: str,
+        result: Plain,
+        request_id: str,
+    ) -> tuple[bytes, str]:
+        """Body and content type."""
+        shape = self.model.operation_model(operation).output_shape
+        return cbor.encoded(shape, result) if shape is not None else b"", _CBOR_TYPE
+
+    def error(self, error: AwsError, request_id: str) -> tuple[bytes, str]:
+        """Body and content type."""
+        return cbor.error_of(error.code, error.message), _CBOR_TYPE
+
+
 class Query:
     """AWS query with XML answers: Elastic Load Balancing, and SQS for older clients."""
 
     def __init__(self, service: str, invalid: str) -> None:
         """``invalid`` is the service's error code for parameters that are not taken."""
         self.model = service_model(service)
+        self._xmlns = _XMLNS[service]
         self._invalid = invalid
         self._serializer = get_serializer_class(service, "query")
 
@@ -175,7 +230,7 @@ class Query:
             f"<Message>{escape(_NOT_IN_XML.sub('?', error.message))}</Message>",
         )
         body = (
-            f'<ErrorResponse xmlns="{_XMLNS}"><Error>{"".join(parts)}</Error>'
+            f'<ErrorResponse xmlns="{self._xmlns}"><Error>{"".join(parts)}</Error>'
             f"<RequestId>{request_id}</RequestId></ErrorResponse>"
         )
         return body.encode(), "text/xml"
@@ -233,8 +288,8 @@ def validate(shape: Any, params: Any, code: str) -> None:
 
 def _in_seconds(stamp: Any) -> float:
     """moto's reader of the query protocol gives a time of UTC that does not say so."""
-    if isinstance(stamp, datetime) and stamp.tzinfo is None:
-        return stamp.replace(tzinfo=UTC).timestamp()
+    if isinstance(stamp, datetime):
+        return (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
     if isinstance(stamp, (int, float)):
         return float(stamp)
     return float(parse_timestamp(stamp).timestamp())
@@ -270,7 +325,8 @@ def _beyond(shape: Any, value: Any, where: str) -> Iterator[str]:
 
 def _other_text(shape: Any, value: str, where: str) -> Iterator[str]:
     """A text that is none of the model's words, or not of its pattern."""
-    if shape.enum and value not in shape.enum and (where, value) not in _OLDER_WORDS:
+    is_known = not shape.enum or value in shape.enum or (where, value) in _OLDER_WORDS
+    if not is_known and where not in _CHECKED_THERE:
         yield f"{where}: {value!r} is not one of {', '.join(shape.enum)}"
     pattern = shape.metadata.get("pattern")
     if pattern and not matches(pattern, value):
@@ -320,7 +376,7 @@ class Service:
 
     def __init__(
         self,
-        protocol: Json | Query,
+        protocol: Json | Query | Cbor,
         operations: Mapping[str, Operation],
         unsupported: str,
         query_codes: Mapping[str, str] | None = None,
@@ -338,7 +394,10 @@ class Service:
             operation = self._protocol.operation(headers, body)
             result = await self._carry_out(operation, body)
             content, kind = self._protocol.answer(operation, result, request_id)
-            return Reply(200, content, kind, {"x-amzn-RequestId": request_id})
+            told = {"x-amzn-RequestId": request_id}
+            if isinstance(self._protocol, Cbor):
+                told[_SMITHY] = RPC_CBOR
+            return Reply(200, content, kind, told)
         except AwsError as error:
             return self._refusal(error, request_id)
         except (LocalError, sqlite3.OperationalError) as error:
@@ -363,6 +422,8 @@ class Service:
         """The error in the request's own protocol, with SQS's older code in a header where SDKs
         look for it."""
         headers = {"x-amzn-RequestId": request_id}
+        if isinstance(self._protocol, Cbor):
+            headers[_SMITHY] = RPC_CBOR
         if self._codes is not None:
             code = self._codes.get(error.code, error.code)
             headers["x-amzn-query-error"] = f"{code};{_fault(error)}"

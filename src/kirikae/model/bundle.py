@@ -274,6 +274,22 @@ class LiveVariable(NamedTuple):
     value: str
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What was written while the host was watched: a file, or a folder in which entries came and
+    went.  ``first`` and ``last`` are the host's own times, ``times`` counts looks."""
+
+    path: str
+    folder: bool
+    uid: int
+    size: int
+    first: int
+    last: int
+    times: int = 1
+    files: int = 0
+    """Of a folder: further files in it that are not named one by one."""
+
+
 class Missing(NamedTuple):
     """What could not be seen, and why."""
 
@@ -325,6 +341,8 @@ class Bundle:
     """process -> where it works"""
     systemd: bool = True
     missing: tuple[Missing, ...] = field(default=())
+    watched: tuple[Watched, ...] = ()
+    """What `survey watch` saw being written; it is kept beside the bundle"""
 
     @property
     def zone(self) -> str:

@@ -26,6 +26,7 @@ def contradictions(project: Project) -> Iterator[Contradiction]:
     yield from _fleets(project)
     yield from _hosts(project)
     yield from _turned_twice(project)
+    yield from _told_twice(project)
     yield from _answered_twice(project)
 
 
@@ -96,6 +97,16 @@ def _named_by_arn(project: Project) -> Iterator[tuple[Path, str]]:
     for move, settings in project.moves.items():
         for place, name in settings.turns.items():
             yield ("moves", move, *place), name
+
+
+def _told_twice(project: Project) -> Iterator[Contradiction]:
+    """ECS takes a name as a value or as a secret (API reference, ContainerDefinition.secrets)."""
+    for name in project.build.secrets:
+        if name in project.build.environment:
+            yield Contradiction(
+                ("build", "secrets", name),
+                f"{name} stands in `build.environment` as well; a variable is a value or a secret",
+            )
 
 
 def _answered_twice(project: Project) -> Iterator[Contradiction]:

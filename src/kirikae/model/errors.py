@@ -16,6 +16,10 @@ KirikaeError                 1  refused or failed, nothing changed
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kirikae.model.said import Said
 
 
 class Exit(IntEnum):
@@ -82,3 +86,12 @@ class Taken(KirikaeError):
 
 class Changed(KirikaeError):
     """``replace_if_match``: the body is no longer the one that was read."""
+
+
+class RefusedByAws(Exception):
+    """Inside the reading of one schedule expression; nobody outside of it meets this.  ``why``:
+    words of ``model.aws_schedule``."""
+
+    def __init__(self, why: Said) -> None:
+        super().__init__(why.key)
+        self.why = why

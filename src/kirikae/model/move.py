@@ -20,6 +20,10 @@ from typing import Any, Self
 from kirikae.model.errors import OutOfOrder
 from kirikae.model.said import Said, said, text
 from kirikae.model.share import WHOLE, percent
+from kirikae.model.texts import shortened
+
+_LAST = 99_999_999
+"""Numbers of entries are written with eight digits."""
 
 
 class Phase(StrEnum):
@@ -248,8 +252,11 @@ class Move:
 
     @classmethod
     def from_plain(cls, raw: Mapping[str, Any]) -> Self:
-        """Read what ``to_plain`` wrote, in this format or a former one."""
+        """Read what ``to_plain`` wrote, in this format or a former one.  Raises ValueError,
+        KeyError, TypeError for what neither did."""
         fields = {name: raw[name] for name in _AS_THEY_ARE if name in raw}
+        for name, value in fields.items():
+            _assert_kind(name, value)
         return cls(
             **fields,
             plan=tuple(raw["plan"]),
@@ -260,7 +267,19 @@ class Move:
 
 
 _AS_THEY_ARE = ("name", "share", "seq", "attempt", "stepped", "planned", "subject")
+_TEXTS = ("name", "subject")
 _FORMER_BACK_OUT = "backed out: "
+
+
+def _assert_kind(name: str, value: Any) -> None:
+    """Raises ValueError for a text that is none, or a number that nobody counted so far."""
+    if name in _TEXTS:
+        right = isinstance(value, str)
+    else:
+        most = WHOLE if name == "share" else _LAST
+        right = type(value) is int and 0 <= value <= most
+    if not right:
+        raise ValueError(f"{name} is {shortened(value)}")
 
 
 def _reason(raw: Any) -> Said | None:
@@ -293,5 +312,6 @@ def _intent(raw: Any) -> Order | None:
     """In this format or a former one, which did not say why something is held."""
     if raw is None:
         return None
+    _assert_kind("share", raw["share"])
     why = Why(raw.get("why", Why.BY_HAND))
     return Order(Verb(raw["verb"]), raw["share"], _reason(raw["reason"]), why)

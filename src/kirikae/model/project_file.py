@@ -131,6 +131,8 @@ class _Faults:
     def told(self, fault: ErrorDetails) -> str:
         """``file:line: key: what to do``."""
         path = self._path(fault["loc"])
+        if fault["type"] == "union_tag_invalid":
+            path.append("kind")  # pydantic names the move alone
         return self._line(path, self._remedy(fault, path))
 
     def contradiction(self, found: Contradiction) -> str:
@@ -207,7 +209,10 @@ class _Faults:
 
     def _unknown_key(self, key: str) -> str:
         """With a guess at what was meant."""
-        near = get_close_matches(key, _known_keys(self.kinds), n=1)
+        known = _known_keys(self.kinds)
+        if key in known:
+            return "this key stands elsewhere, not here"
+        near = get_close_matches(key, known, n=1)
         if near:
             return f"unknown key; did you mean `{near[0]}`?"
         return "unknown key; remove it or see `kirikae project schema`"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from kirikae.model.share import percent
 
@@ -35,7 +35,7 @@ class Said:
 
     def to_plain(self) -> dict[str, Any]:
         """Plain data for the journal and for ``--json``; ``from_plain`` reads it back."""
-        blanks = {name: _plain(value) for name, value in self.blanks.items()}
+        blanks = {name: plain_of(value) for name, value in self.blanks.items()}
         return {"says": self.key, "blanks": blanks}
 
     @classmethod
@@ -55,12 +55,12 @@ def text(words: str) -> Said:
     return Said(TEXT, {"text": words})
 
 
-def _plain(value: Any) -> Any:
+def plain_of(value: Any) -> Any:
     """A blank's value for the journal."""
     if isinstance(value, Said):
         return value.to_plain()
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [plain_of(each) for each in value]
     return value
 
 
@@ -98,9 +98,24 @@ def _flat(prefix: str, table: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             yield from _flat(f"{prefix}.{key}", value)
 
 
+class _Part(NamedTuple):
+    """Words of a template, and the blank that follows them (None: the end) with its form."""
+
+    words: str
+    blank: str | None
+    form: str
+
+
+@cache
+def _parts(template: str) -> tuple[_Part, ...]:
+    """A sentence may be said at every look of a day: its template is taken apart once."""
+    parsed = string.Formatter().parse(template)
+    return tuple(_Part(words, blank, form or "") for words, blank, form, _ in parsed)
+
+
 def blanks_of(template: str) -> set[str]:
     """The names of the blanks in a template."""
-    return {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+    return {part.blank for part in _parts(template) if part.blank is not None}
 
 
 class Words:
@@ -118,6 +133,7 @@ class Words:
             mine = self._tables[language] = {TEXT: "{text}"}
             for table in tables:
                 mine.update(table[language])
+        self._fillers = {language: _Filler(self, language) for language in LANGUAGES}
 
     @classmethod
     def of(cls, *packages: str) -> Self:
@@ -144,22 +160,24 @@ class Words:
         """
         if what is None:
             return ""
+        if what.key == TEXT and isinstance(what.blanks.get("text"), str):
+            return str(what.blanks["text"])
         template = self._tables[language].get(what.key)
         if template is None:
             return _as_it_stands(what)
         try:
-            return _Filler(self, language).vformat(template, (), what.blanks)
+            return self._fillers[language].filled(template, what.blanks)
         except (KeyError, ValueError, TypeError):
             return _as_it_stands(what)
 
 
 def _as_it_stands(what: Said) -> str:
     """Its key and what would fill its blanks."""
-    blanks = ", ".join(f"{name}={_plain(value)}" for name, value in what.blanks.items())
+    blanks = ", ".join(f"{name}={plain_of(value)}" for name, value in what.blanks.items())
     return f"{what.key} ({blanks})" if blanks else what.key
 
 
-class _Filler(string.Formatter):
+class _Filler:
     """Fills one sentence's blanks in one language."""
 
     def __init__(self, words: Words, language: Language) -> None:
@@ -167,7 +185,16 @@ class _Filler(string.Formatter):
         self._words = words
         self._language = language
 
-    def format_field(self, value: Any, format_spec: str) -> str:
+    def filled(self, template: str, blanks: Mapping[str, Any]) -> str:
+        """Raises KeyError, ValueError or TypeError where a blank does not fit."""
+        told = []
+        for words, blank, form in _parts(template):
+            told.append(words)
+            if blank is not None:
+                told.append(self._shown(blanks[blank], form))
+        return "".join(told)
+
+    def _shown(self, value: Any, form: str) -> str:
         """One blank: what is not known is said to be unknown, never shown as 0."""
         say = self._words.say
         match value:
@@ -176,8 +203,8 @@ class _Filler(string.Formatter):
             case Said():
                 return say(value, self._language)
             case list() | tuple():
-                return self._joined(value, format_spec)
-        match format_spec:
+                return self._joined(value, form)
+        match form:
             case "share":
                 return percent(value)
             case "duration":
@@ -187,12 +214,12 @@ class _Filler(string.Formatter):
             case counted if "|" in counted:
                 return _counted(value, counted)
             case _:
-                return format(value, format_spec)
+                return format(value, form)
 
-    def _joined(self, values: Sequence[Any], format_spec: str) -> str:
+    def _joined(self, values: Sequence[Any], form: str) -> str:
         """``{parts:;}``: with semicolons; otherwise with commas."""
-        apart = format_spec == ";"
-        parts = [self.format_field(each, "" if apart else format_spec) for each in values]
+        apart = form == ";"
+        parts = [self._shown(each, "" if apart else form) for each in values]
         joiner = Said("model.semicolon" if apart else "model.comma")
         return self._words.say(joiner, self._language).join(parts)
 

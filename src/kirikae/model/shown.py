@@ -24,6 +24,19 @@ def clean(text: str) -> str:
     return _UNFIT.sub(_STAND_IN, _ORDERS.sub("", text.replace("\r\n", "\n")))
 
 
+def one_line(text: str) -> str:
+    """For a place where a line break would begin something else."""
+    return " ".join(clean(text).split())
+
+
+_OF_MARKDOWN = re.compile(r"[\\`*\[\]<>|]")
+
+
+def markdown(text: str) -> str:
+    """Data for a line of Markdown: no heading, no link, no picture, no HTML of its own."""
+    return _OF_MARKDOWN.sub(r"\\\g<0>", one_line(text))
+
+
 def escaped(json: str) -> str:
     """JSON in which every character that a terminal may obey is written as ``\\uXXXX``: the same
     data.  (ASCII's own are written so by JSON itself.)"""

@@ -15,7 +15,7 @@ from kirikae.model.move import Move, Order, Verb
 from kirikae.model.said import Said, said, text
 from kirikae.move.engine import ACKNOWLEDGE_S, Engine
 from kirikae.move.errors import Beaten, Driven, StillThere
-from kirikae.move.journal import Journal
+from kirikae.move.journal import BEATEN_AT_MOST, Journal, never_shown
 from kirikae.move.late import LATE_S, Patience
 from kirikae.move.lease import Lease
 from kirikae.move.mover import Mover
@@ -173,7 +173,7 @@ def _answered(
 def _press(journal: Journal, name: str, reason: Said | None) -> Move:
     """Append the back-out, whatever else is written at the same time.  Raises OutOfOrder where it
     is not lawful."""
-    while True:
+    for _ in range(BEATEN_AT_MOST):
         move = journal.read(name)
         if move.intent is not None and move.intent.verb is Verb.BACK_OUT:
             return move
@@ -181,6 +181,7 @@ def _press(journal: Journal, name: str, reason: Said | None) -> Move:
             return journal.write(move.intending(Order(Verb.BACK_OUT, reason=reason)))
         except Beaten:
             continue
+    raise never_shown(name)
 
 
 def share_found(mover: Mover) -> tuple[bool, int | None]:

@@ -11,7 +11,8 @@ Annals of Statistics 2024; the estimate: Newey and West, Econometrica 1987).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 BLOCK_S = 60.0
@@ -21,7 +22,10 @@ START = 1.5
 _BLOCKS = 120
 _LAGS = 12
 _BEGIN_BURSTS = 5
-"""The start value weighs as much as so many bursts on the side that has fewer of them."""
+_TOLD_BURSTS = 60
+"""The start value weighs as much as so many bursts on the side that has fewer of them.  One that a
+day of the past has told weighs more, as long as the move sees less: what lasts for many minutes is
+underestimated by the few that a step has."""
 _WHOLE_SESSIONS = 1.5
 """A session that fails as a whole is one event, and few are seen: more than is estimated."""
 _LEAST_OLD = 20
@@ -34,9 +38,9 @@ _NOISE = 1.0
 """What an estimate from a few blocks may lie above 1 by chance."""
 _TELLING = 3.0
 """Less cannot be told from chance."""
-_AROUND = 30
-_LEFT = 1 - _LAGS / (2 * _AROUND + 1)
-"""What is left of a long-run variance where the mean around is taken off."""
+_AROUND = 60
+_LONG = 600
+"""From so many blocks on more lags can be told apart."""
 _STRONGEST = 1e6
 
 
@@ -63,16 +67,14 @@ class Block(NamedTuple):
         )
 
 
-def long_run(values: Sequence[float]) -> float:
+def long_run(values: Sequence[float], lags: int = _LAGS) -> float:
     """The long-run variance about their own mean: Bartlett's weights, as sums over neighbours."""
     count = len(values)
-    lags = max(1, min(_LAGS, count // 4))
+    lags = max(1, min(lags, count // 4))
     if count <= lags:
         return 1.0
     mean = sum(values) / count
-    sums = [0.0]
-    for value in values:
-        sums.append(sums[-1] + value - mean)
+    sums = list(accumulate(values, lambda so_far, value: so_far + value - mean, initial=0.0))
     spans = [(sums[k + lags] - sums[k]) ** 2 for k in range(count - lags + 1)]
     return sum(spans) / len(spans) / lags / (1 - lags / count)
 
@@ -80,23 +82,31 @@ def long_run(values: Sequence[float]) -> float:
 def of_one_side(counted: Sequence[tuple[float, float]]) -> float:
     """Over-dispersion of (requests, bad ones) a minute about what is usual around it: slow drift,
     which both sides share, is none."""
-    requests = [0.0]
-    bad = [0.0]
-    for n, x in counted:
-        requests.append(requests[-1] + n)
-        bad.append(bad[-1] + x)
+    requests = list(accumulate([n for n, _ in counted], initial=0.0))
+    bad = list(accumulate([x for _, x in counted], initial=0.0))
     count = len(counted)
     in_all = bad[-1] / (requests[-1] or 1)
     if not 0 < in_all < 1:
         return 1.0
     found = []
     for k, (n, x) in enumerate(counted):
-        low = max(0, k - _AROUND)
-        high = min(count, k + _AROUND + 1)
+        low = k - _AROUND if k > _AROUND else 0
+        high = k + _AROUND + 1 if k + _AROUND < count else count
         usual = (bad[high] - bad[low]) / (requests[high] - requests[low] or 1)
         if n:
             found.append((x - n * usual) / (n * in_all * (1 - in_all)) ** 0.5)
-    return max(1.0, long_run(found) / _LEFT)
+    short = long_run(found) / _left_of(_LAGS)
+    if count < _LONG:
+        return max(1.0, short)
+    # What lasts for many minutes is underestimated by Bartlett's weights, by half as much where
+    # lags are twice as many: what is left then is known (Politis and Romano, 1995).
+    longer = long_run(found, 2 * _LAGS) / _left_of(2 * _LAGS)
+    return max(1.0, short, 2 * longer - short)
+
+
+def _left_of(lags: int) -> float:
+    """What is left of a long-run variance where the mean around is taken off."""
+    return 1 - lags / (2 * _AROUND + 1)
 
 
 def per_request(counted: Sequence[tuple[float, float]]) -> float:
@@ -109,6 +119,24 @@ def per_request(counted: Sequence[tuple[float, float]]) -> float:
     if len(asked) < _LEAST_OLD:
         return 0.0
     return (of_one_side(asked) - 1) / (sum(n for n, _ in asked) / len(asked))
+
+
+def on_fewer_targets(past: Mapping[str, float], old: int, new: int) -> dict[str, float]:
+    """What the old side's past says of both sides where the new one has fewer targets: what befalls
+    one of them takes more of that side.
+
+    By how much the part of bad answers varies on a side falls with the number of its targets; the
+    difference of both sides has the sum.
+    """
+    times = max(1.0, (1 + old / new) / 2) if old and new else 1.0
+    return {metric: excess * times for metric, excess in past.items()}
+
+
+def at_share(excess: float, per_s: float, share: float) -> float:
+    """The over-dispersion of the difference of both sides at this part (0 to 1) of so many requests
+    a second, by what the past says of each request a minute."""
+    n_new = per_s * BLOCK_S * share
+    return 1 + excess * _both_sides(Block(per_s * BLOCK_S - n_new, 0, n_new, 0))
 
 
 class Dispersion:
@@ -147,9 +175,9 @@ class Dispersion:
         self._expected = None
 
     def expect(self, seconds: float, n_old: float, n_new: float) -> None:
-        """The first batch of a step has come: how many requests it has is known before how many of
-        them failed."""
-        if self._expected is None:
+        """The first batch of a step has come, or a part of it: how many requests it has is known
+        before how many of them failed."""
+        if not self._both and not self._open_s:
             minutes = seconds / BLOCK_S
             self._expected = Block(
                 n_old / minutes,
@@ -205,7 +233,9 @@ class Dispersion:
             estimated = max(1.0, self._of_both())
             begin = 1 + (begin - 1) * (1 - self._shared(begin, estimated))
             seen = min(blocks, self._bad_expected() / begin)
-            found = (_BEGIN_BURSTS * begin + seen * estimated) / (_BEGIN_BURSTS + seen)
+            calmer = self._told is not None and estimated < begin
+            weight = _TOLD_BURSTS if calmer else _BEGIN_BURSTS
+            found = (weight * begin + seen * estimated) / (weight + seen)
         self.phi = float(f"{min(max(found, 1.0), _STRONGEST):.1e}")
 
     def _begin(self) -> float:

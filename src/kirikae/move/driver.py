@@ -26,7 +26,7 @@ from kirikae.move.errors import (
     Stopped,
     UnknownMove,
 )
-from kirikae.move.journal import Journal
+from kirikae.move.journal import BEATEN_AT_MOST, Journal, never_shown
 from kirikae.move.lease import Lease
 
 LOOK_S = 1.0
@@ -158,13 +158,15 @@ def hold_without_lease(journal: Journal, name: str, reason: Said | None) -> Move
 
     Raises OutOfOrder if the move is over, or if an open act must be finished first.
     """
-    while True:
+    for _ in range(BEATEN_AT_MOST):
         try:
             order = Order(Verb.HOLD, reason=reason)
             held = journal.write(journal.read(name).intending(order))
             break
         except Beaten:
             continue
+    else:
+        raise never_shown(name)
     try:
         return journal.write(held.done())
     except Beaten:

@@ -16,9 +16,12 @@ from typing import Any
 from kirikae.model.errors import StoreBroken, Taken
 from kirikae.model.evidence import Evidence
 from kirikae.model.move import Move
-from kirikae.model.store import Store
+from kirikae.model.store import Store, plain_of, readable
+from kirikae.model.texts import shortened
 from kirikae.move.errors import Beaten, NewerFormat, UnknownMove
 
+_LATEST = 253402300799
+"""The end of the year 9999, in Unix time."""
 FORMAT = 3
 """2: figures with bounds and routes.  3: reasons are values, a hold says why.  All are read."""
 
@@ -134,13 +137,8 @@ class Journal:
 
     def _entry(self, key: str) -> Entry:
         [raw] = self._bodies([key])
-        try:
+        with readable(key):
             return self._read(key, raw)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise StoreBroken(
-                f"the journal's entry {key} cannot be read ({type(error).__name__}: {error}); "
-                "put it back from a backup, or begin a journal of its own (`store`)"
-            ) from error
 
     def _read(self, key: str, raw: Any) -> Entry:
         if raw["format"] > FORMAT:
@@ -148,8 +146,13 @@ class Journal:
                 f"{key} has format {raw['format']}, this kirikae reads up to {FORMAT}; "
                 "upgrade kirikae"
             )
+        move = Move.from_plain(raw["move"])
+        if key != self._key(move.name, move.seq):
+            raise ValueError(f"it is entry {move.seq} of {shortened(move.name)}")
+        if not isinstance(raw["at"], int | float) or not 0 <= raw["at"] <= _LATEST:
+            raise ValueError(f"at is {shortened(raw['at'])}")
         return Entry(
-            Move.from_plain(raw["move"]),
+            move,
             raw["at"],
             raw["who"],
             raw["where"],
@@ -174,7 +177,10 @@ class Journal:
     def note(self, move: Move, what: str) -> dict[str, Any] | None:
         """The note of this life of the move, if there is one."""
         stored = self._store.get(self._note_key(move, what))
-        return None if stored is None else dict(_json(self._note_key(move, what), stored.body))
+        if stored is None:
+            return None
+        with readable(self._note_key(move, what)):
+            return plain_of(stored.body)
 
     def claim(self, move: Move, what: str) -> bool:
         """True for the first who asks, in this life of the move."""
@@ -204,9 +210,9 @@ class Journal:
 
     def approved_by(self, move: Move) -> list[str]:
         """Who said yes to the step that follows, in the order of their names."""
-        return sorted(
-            raw["who"] for raw in self._bodies(self._store.list(f"{self._approvals(move)}/"))
-        )
+        keys = self._store.list(f"{self._approvals(move)}/")
+        with readable(f"{self._approvals(move)}/"):
+            return sorted(str(raw["who"]) for raw in self._bodies(keys))
 
     def _approvals(self, move: Move) -> str:
         return f"approval/{self._scope}/{move.name}/{move.stepped:08d}"
@@ -232,8 +238,19 @@ class Journal:
         return f"figures/{self._scope}/{move.name}/{move.attempt:08d}"
 
 
+BEATEN_AT_MOST = 100
+"""How often somebody may come before us.  A driver writes a few entries a second, and stops at the
+first order of a person that it sees."""
+
+
+def never_shown(name: str) -> StoreBroken:
+    """Where it was more often."""
+    return StoreBroken(
+        f"the journal's store says again and again that the next entry of {name} is written, and "
+        "does not show it; look at the store, then run this once more"
+    )
+
+
 def _json(key: str, body: str) -> Any:
-    try:
+    with readable(key):
         return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise StoreBroken(f"{key} of the journal's store is not JSON: {error}") from error

@@ -12,7 +12,7 @@ independently of each other; where they do not, evidence is divided by what the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import exp, inf, isfinite, log, log1p
@@ -35,8 +35,8 @@ LONG_FROM = 900
 _WATCHED_AS = 250
 """While most are on the new side few are left to compare with: what was proven at the step before
 is watched by the margins of this share."""
-COLD_D = 0.05
-"""While a side warms up, a rise of errors below five points is no harm yet."""
+COLD_D = 0.02
+"""While a side warms up, a rise of errors below two points is no harm yet."""
 REJECTED_R = 1.5
 _STRONGEST = 600.0
 _NOT_STAKED = 0.3
@@ -52,6 +52,11 @@ _TOP_LOG = _SAFE_LOG + 3
 """More than that is not kept: a proof must not outlive what it was made of."""
 _TOGETHER_S = 5.0
 """Shorter batches are judged together."""
+_RARE = frozenset({"errors", "rejected", "latency"})
+"""Outcomes that few answers have: of these every batch counts as it comes, where it is told that
+harm may be plain before batches enough for one are there."""
+_PLAIN_LEAST = 3
+_PLAIN_TIMES = 2
 _HOUR_S = 3600.0
 _LEAST_OF_HOUR = 100
 _LEAST_TRICKLE = 100
@@ -428,9 +433,17 @@ class _Harm:
             self.mass = [min(mass, _FULL) for mass in self.mass]
 
     def log_evidence(self) -> float:
-        return log(
-            1 / (self.started + 1) + sum(self.mass) / ALTERNATIVES
-        )  # copies that have not begun count as 1
+        return self._log_of(self.mass)
+
+    def log_evidence_with(self, factors: Sequence[float]) -> float:
+        """As it would be after one more multiplication."""
+        return self._log_of(
+            [mass * factor for mass, factor in zip(self.mass, factors, strict=True)]
+        )
+
+    def _log_of(self, masses: Sequence[float]) -> float:
+        # copies that have not begun count as 1
+        return log(1 / (self.started + 1) + min(sum(masses), _FULL) / ALTERNATIVES)
 
 
 @dataclass(slots=True)
@@ -488,16 +501,18 @@ class _Pending:
     many are taken together depends on their length alone."""
 
     cold: bool
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    parts: list[_Part] = field(default_factory=list)
+    shape: list[tuple[object, ...]] = field(default_factory=list)
+    rare: list[str] = field(default_factory=list)
     seconds: float = 0.0
     n_old: float = 0
     n_new: float = 0
 
     def fits(self, outcomes: Mapping[str, Outcome], cold: bool) -> bool:
-        if cold != self.cold or outcomes.keys() != self.outcomes.keys():
+        """Of the same metrics, and counted alike."""
+        if cold != self.cold or _shape(outcomes) != self.shape:
             return False
-        mine = self.outcomes
-        return all(other[4:] == mine[metric][4:] for metric, other in outcomes.items())
+        return outcomes.keys() == self.metrics
 
     def add(
         self,
@@ -509,19 +524,80 @@ class _Pending:
         self.seconds += seconds
         self.n_old += n_old
         self.n_new += n_new
-        if not self.outcomes:
-            self.outcomes = dict(outcomes)
-            return
-        for metric, (old, new, old_safe, new_safe, guess, scaled) in outcomes.items():
-            before = self.outcomes[metric]
-            self.outcomes[metric] = Outcome(
-                before[0] + old,
-                before[1] + new,
-                before[2] + old_safe,
-                before[3] + new_safe,
-                guess,
-                scaled,
-            )
+        if not self.parts:
+            self.shape = _shape(outcomes)
+            self.rare = [metric for metric in outcomes if metric in _RARE]
+        self.parts.append(_Part(n_old, n_new, outcomes))
+
+    def has_rare(self, outcomes: Mapping[str, Outcome]) -> bool:
+        """Anything bad on the new side that few answers are."""
+        bad: float = 0
+        for metric in self.rare:
+            bad += outcomes[metric].new_harm
+        return bad > 0
+
+    @property
+    def metrics(self) -> Collection[str]:
+        return self.parts[0].outcomes.keys()
+
+    def outcomes(self) -> dict[str, Outcome]:
+        """All parts as one."""
+        return {metric: self.outcome(metric) for metric in self.metrics}
+
+    def by_size(self, metric: str) -> list[_OfSize]:
+        """What an answer weighs depends on how many there were on each side: batches that are alike
+        in this are counted as one."""
+        found: dict[tuple[float, float], _OfSize] = {}
+        for n_old, n_new, outcomes in self.parts:
+            outcome = outcomes[metric]
+            alike = found.setdefault((n_old, n_new), _OfSize())
+            alike.n_old += n_old
+            alike.n_new += n_new
+            alike.old += outcome.old_harm
+            alike.new += outcome.new_harm
+        return list(found.values())
+
+    def outcome(self, metric: str) -> Outcome:
+        old: float = 0
+        new: float = 0
+        old_safe: float = 0
+        new_safe: float = 0
+        for part in self.parts:
+            one = part.outcomes[metric]
+            old += one[0]
+            new += one[1]
+            old_safe += one[2]
+            new_safe += one[3]
+        return Outcome(
+            old,
+            new,
+            old_safe,
+            new_safe,
+            *one[4:],
+        )
+
+
+@dataclass(slots=True)
+class _OfSize:
+    """Requests of both sides, and bad ones, of batches that are as large."""
+
+    n_old: float = 0
+    n_new: float = 0
+    old: float = 0
+    new: float = 0
+
+
+class _Part(NamedTuple):
+    """One batch of those that are judged as one."""
+
+    n_old: float
+    n_new: float
+    outcomes: Mapping[str, Outcome]
+
+
+def _shape(outcomes: Mapping[str, Outcome]) -> list[tuple[object, ...]]:
+    """How each metric was counted, whatever the counts."""
+    return [outcome[4:] for outcome in outcomes.values()]
 
 
 @dataclass(slots=True)
@@ -589,7 +665,9 @@ class Judge:
         self._share = 0
         self._begun_s = 0.0
         self.judged = 0
-        """How many batches evidence rests on: unchanged, it is the same."""
+        """How often something was judged: unchanged, evidence is the same."""
+        self._ahead: dict[str, float] = {}
+        """Metric -> its log evidence of harm with what waits to be judged, where that is plain."""
         self._lines: dict[tuple[str, bool], tuple[tuple[float, float], tuple[float, float]]] = {}
         self._fresh_step()
 
@@ -662,6 +740,62 @@ class Judge:
         )
         if pending.seconds >= _TOGETHER_S:
             self._flush()
+        elif self._ahead or pending.has_rare(outcomes):
+            self._look_ahead(pending)
+
+    def _look_ahead(self, pending: _Pending) -> None:
+        """Plain harm does not wait until batches enough for one are there.
+
+        It is the evidence that these batches will have then, if nothing else comes: each of them
+        is counted by itself then as well, so that evidence may be read at any of them.
+        """
+        for metric in pending.rare:
+            if metric in self._ahead or self._plain(metric, pending):
+                self._dispersion[metric].expect(pending.seconds, pending.n_old, pending.n_new)
+                factors = self._factors_by_part(metric, pending)
+                self._ahead[metric] = self._harm[metric].log_evidence_with(factors)
+                self.judged += 1
+
+    def _plain(self, metric: str, pending: _Pending) -> bool:
+        """Are so many bad that it is worth a look?"""
+        if self._share == WHOLE:
+            return False
+        r, d = self._harm_line(metric, pending)
+        bad = sum(part.outcomes[metric].new_harm for part in pending.parts)
+        most = _PLAIN_TIMES * (r * self._guess(metric, pending) + d) * pending.n_new
+        return bad >= _PLAIN_LEAST and bad > most
+
+    def _guess(self, metric: str, pending: _Pending) -> float:
+        """The old side's rate, as it was known before these batches."""
+        told = pending.parts[0].outcomes[metric].guess
+        if told is not None:
+            return coarse(told)
+        return coarse(self._old[metric].guess(_FIRST_GUESS.get(metric, 0.05)))
+
+    def _harm_line(self, metric: str, pending: _Pending) -> tuple[float, float]:
+        scaled = pending.parts[0].outcomes[metric].scaled
+        (r, d), _ = self._lines_of(metric, scaled)
+        return r, max(d, COLD_D) if pending.cold else d
+
+    def _factors_by_part(self, metric: str, pending: _Pending) -> list[float]:
+        """What these batches, each counted by itself, multiply evidence of harm by."""
+        guess = self._guess(metric, pending)
+        r, d = self._harm_line(metric, pending)
+        found = [0.0] * ALTERNATIVES
+        for alike in pending.by_size(metric):
+            logs = increments(
+                alike.old,
+                alike.n_old,
+                alike.new,
+                alike.n_new,
+                guess,
+                True,
+                r,
+                d,
+            )
+            found = [so_far + value for so_far, value in zip(found, logs, strict=True)]
+        phi = self._dispersion[metric].phi
+        return _bounded(found, phi, _kept(phi, max(pending.seconds, _TOGETHER_S)))
 
     def _flush(self) -> None:
         pending = self._pending
@@ -669,6 +803,8 @@ class Judge:
         if pending is None:
             return
         self.judged += 1
+        looked_at = frozenset(self._ahead)
+        self._ahead.clear()
         seconds = pending.seconds
         n_old = pending.n_old
         n_new = pending.n_new
@@ -677,69 +813,85 @@ class Judge:
         if self._begun_s >= RESTART_S:
             self._restart()
         trickle = self._share == WHOLE and n_old * _LEAST_TRICKLE < n_new
-        for metric, outcome in pending.outcomes.items():
+        for metric, outcome in pending.outcomes().items():
             self._tallies[metric].add(
                 seconds,
                 n_old,
                 n_new,
                 outcome,
             )
-            dispersion = self._dispersion[metric]
-            dispersion.expect(seconds, n_old, n_new)
-            phi = dispersion.phi
+            self._dispersion[metric].expect(seconds, n_old, n_new)
             if trickle:
-                self._add_absolute(
-                    metric,
-                    outcome,
-                    n_new,
-                    phi,
-                    seconds,
-                )
-                dispersion.add(
-                    seconds,
-                    0,
-                    0,
-                    n_new,
-                    outcome.new_safe,
-                )
+                self._add_alone(metric, outcome, pending)
             else:
-                self._add_compared(
+                self._add_both(
                     metric,
                     outcome,
-                    n_old,
-                    n_new,
-                    phi,
                     pending,
+                    metric in looked_at,
                 )
-                dispersion.add(
-                    seconds,
-                    n_old,
-                    outcome.old_harm,
-                    n_new,
-                    outcome.new_harm,
-                )
-                self._old[metric].add(seconds, outcome.old_harm, n_old)
+
+    def _add_alone(self, metric: str, outcome: Outcome, pending: _Pending) -> None:
+        """What the new side answers where there is nothing left to compare with."""
+        dispersion = self._dispersion[metric]
+        seconds = pending.seconds
+        self._add_absolute(
+            metric,
+            outcome,
+            pending.n_new,
+            dispersion.phi,
+            seconds,
+        )
+        dispersion.add(
+            seconds,
+            0,
+            0,
+            pending.n_new,
+            outcome.new_safe,
+        )
+
+    def _add_both(
+        self,
+        metric: str,
+        outcome: Outcome,
+        pending: _Pending,
+        looked_at: bool,
+    ) -> None:
+        dispersion = self._dispersion[metric]
+        self._add_compared(
+            metric,
+            outcome,
+            dispersion.phi,
+            pending,
+            looked_at,
+        )
+        dispersion.add(
+            pending.seconds,
+            pending.n_old,
+            outcome.old_harm,
+            pending.n_new,
+            outcome.new_harm,
+        )
+        self._old[metric].add(pending.seconds, outcome.old_harm, pending.n_old)
 
     def _add_compared(
         self,
         metric: str,
         outcome: Outcome,
-        n_old: float,
-        n_new: float,
         phi: float,
         pending: _Pending,
+        looked_at: bool,
     ) -> None:
-        guess = coarse(
-            self._old[metric].guess(_FIRST_GUESS.get(metric, 0.05))
-            if outcome.guess is None
-            else outcome.guess
-        )
+        n_old = pending.n_old
+        n_new = pending.n_new
+        guess = self._guess(metric, pending)
         old, new, old_safe, new_safe, _, scaled = outcome
-        (harm_r, harm_d), (safe_r, safe_d) = self._lines_of(metric, scaled)
-        harm_d = max(harm_d, COLD_D) if pending.cold else harm_d
-        kept = _kept(phi, pending.seconds)
-        self._harm[metric].multiply(
-            _factors(
+        _, (safe_r, safe_d) = self._lines_of(metric, scaled)
+        if looked_at:
+            factors = self._factors_by_part(metric, pending)
+        else:
+            harm_r, harm_d = self._harm_line(metric, pending)
+            factors = _factors(
                 old,
                 n_old,
                 new,
@@ -748,9 +900,9 @@ class Judge:
                 harm_r,
                 harm_d,
                 phi,
-                kept,
+                _kept(phi, pending.seconds),
             )
-        )
+        self._harm[metric].multiply(factors)
         safe = self._safe[metric]
         if safe.watched is None:
             logs = increments(
@@ -848,7 +1000,8 @@ class Judge:
 
     def log_harm_of(self, metric: str) -> float:
         """Log evidence of harm by this metric alone."""
-        return self._harm[metric].log_evidence()
+        ahead = self._ahead.get(metric)
+        return self._harm[metric].log_evidence() if ahead is None else ahead
 
     def log_safe_of(self, metric: str) -> float:
         """The best log evidence of safety by this metric at this step that still holds."""
@@ -857,21 +1010,21 @@ class Judge:
     def tally(self, metric: str) -> Tally:
         """What was counted of this metric at this step."""
         pending = self._pending
-        if pending is None or metric not in pending.outcomes:
+        if pending is None or metric not in pending.metrics:
             return self._tallies[metric]
         found = replace(self._tallies[metric])
         found.add(
             pending.seconds,
             pending.n_old,
             pending.n_new,
-            pending.outcomes[metric],
+            pending.outcome(metric),
         )
         return found
 
     def tally_of_harm(self, metric: str) -> Tally:
         """The part of this step, up to now, in which the new side differs most: what evidence of
         harm rests on, where harm began late."""
-        whole = self._tallies[metric]
+        whole = self.tally(metric) if metric in self._ahead else self._tallies[metric]
         rate = self._old[metric].guess(_FIRST_GUESS[metric])
         parts = [whole.since(before) for before in self._windows[metric]]
         told = [part for part in parts if part.n_new] or [whole]
@@ -887,15 +1040,11 @@ class Judge:
         return self._baked_s + (self._pending.seconds if self._pending else 0.0)
 
     def log_harm(self) -> float:
-        return log_sum(
-            [log(self._weights[m]) + self._harm[m].log_evidence() for m in self._weights]
-        )
+        return log_sum([log(self._weights[m]) + self.log_harm_of(m) for m in self._weights])
 
     def worst(self) -> str:
         """The metric that shows most harm."""
-        return max(
-            self._weights, key=lambda m: log(self._weights[m]) + self._harm[m].log_evidence()
-        )
+        return max(self._weights, key=lambda m: log(self._weights[m]) + self.log_harm_of(m))
 
     def needed(self, metric: str) -> float:
         """New-side requests still needed to prove this metric safe at today's figures; inf: will

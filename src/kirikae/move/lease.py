@@ -20,11 +20,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from kirikae.model.errors import Changed, KirikaeError, StoreBroken, Taken
 from kirikae.model.store import Store, Stored
+from kirikae.model.texts import shortened
 from kirikae.move.errors import Driven, LeaseLost
 
 TERM_S = 20.0
@@ -32,6 +34,7 @@ TERM_S = 20.0
 ACT_S = 12.0
 _BEAT_S = 3.0
 _WATCH_S = 1.0
+_NO_LEASE = (ValueError, TypeError, AttributeError, OverflowError, RecursionError)
 _FIELDS = {"id", "host", "boot", "pid", "started", "until"}
 
 
@@ -148,9 +151,14 @@ class Lease:
         try:
             raw: dict[str, Any] = json.loads(stored.body)
             if not raw.keys() >= _FIELDS:
-                raise ValueError(f"it has {', '.join(raw)}")
-        except (ValueError, TypeError, AttributeError) as error:
-            raise StoreBroken(f"the lease {self._key} cannot be read: {error}") from error
+                raise ValueError(f"it has {shortened(sorted(raw))}")
+            if not isinstance(raw["until"], int | float) or not isfinite(raw["until"]):
+                raise ValueError(f"until is {shortened(raw['until'])}")
+        except _NO_LEASE as error:
+            raise StoreBroken(
+                f"the lease {self._key} cannot be read ({error}); once you know that nobody "
+                "drives this move, remove that key from the store"
+            ) from error
         return raw
 
     def _is_free(self, stored: Stored) -> bool:

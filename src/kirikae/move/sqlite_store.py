@@ -20,7 +20,7 @@ _SCHEMA = (
     "not null) strict"
 )
 
-
+_TAKEN = (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE)
 _OWN_FOLDER = ".kirikae"
 """A folder of another name may hold more than kirikae's state: its mode is the user's."""
 
@@ -75,9 +75,9 @@ class SqliteStore:
                 return cursor.fetchall(), cursor.rowcount
             finally:
                 connection.close()
-        except sqlite3.IntegrityError as error:
-            raise Taken(str(values[0])) from error
         except (OSError, sqlite3.Error) as error:
+            if getattr(error, "sqlite_errorcode", 0) in _TAKEN:
+                raise Taken(str(values[0])) from error
             raise StoreBroken(
                 f"the journal {self._path} cannot be used: {error}; check the disk and "
                 "the file's owner, then run this again"

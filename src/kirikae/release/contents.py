@@ -1,16 +1,18 @@
 """What of a folder goes into a release's archive, and what never does: kirikae's own state, version
-control, private keys, environment files, caches, and what ``.kirikaeignore`` names.
+control, what is private (``model/private.py``), caches, and what ``.kirikaeignore`` names.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+import mmap
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from kirikae.model.errors import UsageProblem
+from kirikae.model.private import why_by_content, why_by_name
 
 IGNORE_FILE = ".kirikaeignore"
 _OWN = "kirikae's own state"
@@ -21,43 +23,21 @@ _NAMES = {
     ".hg": "version control",
     ".svn": "version control",
     ".bzr": "version control",
-    "CVS": "version control",
+    "cvs": "version control",
+    "_darcs": "version control",
+    ".jj": "version control",
+    ".fslckout": "version control",
     "__pycache__": "a cache",
     ".mypy_cache": "a cache",
     ".pytest_cache": "a cache",
     ".ruff_cache": "a cache",
     ".venv": "a virtual environment of this machine",
+    ".tox": "a virtual environment of this machine",
+    ".terraform": "Terraform's own, of this machine",
 }
-_PATTERNS = (
-    (".env", "an environment file"),
-    (".env.*", "an environment file"),
-    (".envrc", "an environment file"),
-    ("id_rsa", "a private key"),
-    ("id_dsa", "a private key"),
-    ("id_ecdsa", "a private key"),
-    ("id_ecdsa_sk", "a private key"),
-    ("id_ed25519", "a private key"),
-    ("id_ed25519_sk", "a private key"),
-    ("*.ppk", "a private key"),
-    ("*.p12", "a private key"),
-    ("*.pfx", "a private key"),
-    ("*.jks", "a private key"),
-    ("*.keystore", "a private key"),
-    (".netrc", "passwords"),
-    (".pgpass", "passwords"),
-)
-"""Names of files and folders, wherever they lie."""
+"""Names of files and folders, wherever they lie, in small letters."""
 WRITTEN_THERE = "RELEASE"
 """kirikae writes this file itself, on each host and in each image."""
-# A program that only speaks of keys has no line of base64 after such a line.
-_PRIVATE_KEY = re.compile(
-    rb"^-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----[ \t]*\r?\n"
-    rb"(?:[A-Za-z-]+: .*\r?\n)*(?:[ \t]*\r?\n)?[A-Za-z0-9+/=]{16,}",
-    re.M,
-)
-_PUTTY_KEY = b"PuTTY-User-Key-File-"
-_LOOKED_AT = 1 << 20
-"""Bytes of a file in which a key is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +88,7 @@ class Pattern:
                 f"{place}: {line!r} is not understood; a line is a name or a path with *, ? and "
                 "[...], with / at its end for folders only"
             )
+        line = line.removeprefix("./")
         glob = line.rstrip("/")
         return cls(glob.removeprefix("/"), "/" in glob, line.endswith("/"))
 
@@ -126,7 +107,8 @@ def patterns_of(folder: Path) -> list[Pattern]:
     """Of the folder's ``.kirikaeignore``; none where it has none.  Raises UsageProblem."""
     file = folder / IGNORE_FILE
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        # The mark of an editor would hide the first line from its file.
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
@@ -162,15 +144,16 @@ class _Walk:
     def _why_not(self, path: Path) -> str:
         """Empty: it goes into the archive."""
         name = PurePosixPath(path.relative_to(self.root).as_posix())
-        if name.name in _NAMES:
-            return _NAMES[name.name]
+        own = _NAMES.get(name.name.lower())
+        if own:
+            return own
         if path.absolute() in self.without:
             return _OWN
         if name == PurePosixPath(WRITTEN_THERE):
             return "kirikae writes it, on each host and in each image"
         if any(pattern.takes(name, _is_folder(path)) for pattern in self.patterns):
             return f"{IGNORE_FILE} names it"
-        return _why_secret(path)
+        return _why_private(path)
 
     def _told(self, path: Path, why: str) -> LeftOut:
         name = path.relative_to(self.root).as_posix()
@@ -185,18 +168,16 @@ def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 
 
-def _why_secret(path: Path) -> str:
-    """By name and by content; empty: it is none."""
-    for glob, why in _PATTERNS:
-        if fnmatchcase(path.name, glob):
-            return why
-    if path.is_symlink() or not path.is_file():
-        return ""
+def _why_private(path: Path) -> str:
+    """By name and by content; empty: it is not."""
+    why = why_by_name(path)
+    if why or path.is_symlink() or not path.is_file():
+        return why
     with path.open("rb") as file:
-        begins = file.read(_LOOKED_AT)
-    if begins.startswith(_PUTTY_KEY) or _PRIVATE_KEY.search(begins):
-        return "it holds a private key"
-    return ""
+        if not os.fstat(file.fileno()).st_size:
+            return ""
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as body:
+            return why_by_content(path.name, body)
 
 
 def contents(folder: Path, without: Iterable[Path] = ()) -> Contents:
@@ -228,28 +209,3 @@ def _assert_leads_inside(root: Path, path: Path) -> None:
             f"{path}: the link leads out of the release (to {path.readlink()}), and on a host it "
             f"would lead elsewhere; make it there in `before`, or name it in {IGNORE_FILE}"
         )
-
-
-def _climbs_out(start: Sequence[str], steps: Sequence[str]) -> bool:
-    depth = len(start)
-    for step in steps:
-        depth += -1 if step == ".." else 1
-        if depth < 0:
-            return True
-    return False
-
-
-def strange_members(names: Iterable[tuple[str, str, bool]]) -> Iterator[str]:
-    """Those of an archive's members (name, target of a link, is a link) that could be written
-    outside of its folder."""
-    links: list[PurePosixPath] = []
-    for name, target, is_link in names:
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or any(link in path.parents for link in links):
-            yield name
-        elif is_link:
-            links.append(path)
-            if PurePosixPath(target).is_absolute() or _climbs_out(
-                path.parent.parts, PurePosixPath(target).parts
-            ):
-                yield f"{name} -> {target}"

@@ -6,11 +6,12 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
 from kirikae.model.errors import Taken
-from kirikae.model.store import Store
+from kirikae.model.store import Store, plain_of, readable
 
 
 class Outcome(StrEnum):
@@ -42,8 +43,13 @@ class Deployed:
 
     @classmethod
     def from_body(cls, body: str) -> Self:
-        raw: dict[str, Any] = json.loads(body)
-        return cls(**{**raw, "outcome": Outcome(raw["outcome"])})
+        """Raises what ``readable`` knows for what is no entry."""
+        raw = plain_of(body)
+        datetime.fromtimestamp(raw["at"])
+        previous = {str(name): str(what) for name, what in raw["previous"].items()}
+        texts = {name: str(raw[name]) for name in ("release", "fleet", "who", "detail")}
+        fields = {"seq": int(raw["seq"]), "outcome": Outcome(raw["outcome"]), "previous": previous}
+        return cls(**{**raw, **texts, **fields})
 
     def to_plain(self) -> dict[str, Any]:
         """``rollback`` only where it is one: entries of former versions know no such key."""
@@ -94,8 +100,13 @@ class Ledger:
         return f"{self._scope}/{seq:08d}"
 
     def all(self) -> list[Deployed]:
-        bodies = [self._store.get(key) for key in self._store.list(f"{self._scope}/")]
-        return [Deployed.from_body(stored.body) for stored in bodies if stored is not None]
+        found = []
+        for key in self._store.list(f"{self._scope}/"):
+            stored = self._store.get(key)
+            if stored is not None:
+                with readable(key):
+                    found.append(Deployed.from_body(stored.body))
+        return found
 
     def of(self, fleet: str) -> list[Deployed]:
         """The entries of one fleet, oldest first."""

@@ -18,8 +18,10 @@ from pathlib import Path
 
 from kirikae.hosts.files import read_privately, write_privately
 from kirikae.model.errors import Taken, UsageProblem
-from kirikae.model.store import Store
-from kirikae.release.contents import LeftOut, contents, strange_members
+from kirikae.model.store import Store, plain_of, readable
+from kirikae.model.texts import shortened
+from kirikae.release.archive import assert_harmless
+from kirikae.release.contents import LeftOut, contents
 from kirikae.release.errors import NoRelease, ReleaseTaken
 
 RELEASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -127,18 +129,6 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> int:
     return 1
 
 
-def _assert_stays_inside(file: Path, archive: bytes) -> None:
-    """Former versions packed links that lead anywhere.  Raises NoRelease."""
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        members = [(each.name, each.linkname, each.issym() or each.islnk()) for each in tar]
-    strange = next(strange_members(members), None)
-    if strange is not None:
-        raise NoRelease(
-            f"{file} holds {strange}, which leads out of the release's folder: on a host that "
-            "would be another file; create a release under a new ID without it"
-        )
-
-
 class Releases:
     """All releases of one service: manifests in the store, archives in a folder beside it."""
 
@@ -178,8 +168,15 @@ class Releases:
         return manifest
 
     def find(self, release_id: str) -> Manifest | None:
-        stored = self._store.get(f"{self._scope}/{release_id}")
-        return Manifest(**json.loads(stored.body)) if stored else None
+        key = f"{self._scope}/{release_id}"
+        stored = self._store.get(key)
+        if stored is None:
+            return None
+        with readable(key):
+            found = Manifest(**plain_of(stored.body))
+            if found.id != release_id or not isinstance(found.at, int | float):
+                raise ValueError(f"it is the release {shortened(found.id)}")
+            return found
 
     def all(self) -> list[Manifest]:
         keys = self._store.list(f"{self._scope}/")
@@ -204,7 +201,7 @@ class Releases:
                 f"{file} is not what was released (its checksum is another one); create "
                 "the release again from the same files"
             )
-        _assert_stays_inside(file, archive)
+        assert_harmless(file, archive)
         return manifest, archive
 
     def _unknown(self, release_id: str) -> NoRelease:
@@ -229,5 +226,9 @@ class Releases:
 
     def images(self, release_id: str) -> dict[str, str]:
         """Container name -> image, by digest or image ID; empty before `build image`."""
-        stored = self._store.get(f"images-{self._scope}/{release_id}")
-        return dict(json.loads(stored.body)) if stored else {}
+        key = f"images-{self._scope}/{release_id}"
+        stored = self._store.get(key)
+        if stored is None:
+            return {}
+        with readable(key):
+            return {name: str(image) for name, image in plain_of(stored.body).items()}

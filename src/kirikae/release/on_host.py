@@ -87,16 +87,19 @@ class OnHost:
         return f"{self.root}/releases/{release_id}"
 
     def current(self) -> str:
-        """The folder that ``current`` names; empty if there is none."""
-        named = self.host.run(self._script(_CURRENT))
+        """The folder that ``current`` names, from the root of the host on; empty if there is
+        none."""
+        link = self.host.run(self._script(_CURRENT))
         try:
-            return named.decode().strip()
+            named = link.decode().strip()
         except UnicodeDecodeError as error:
             raise CommandFailed(
                 f"{self.host.name}: {self.root}/current has no UTF-8 name: rename it",
                 0,
                 "",
             ) from error
+        # Some tools link to releases/ID: that is meant from the link's own folder on.
+        return f"{self.root}/{named}" if named and not named.startswith("/") else named
 
     def in_the_way(self) -> str:
         """What would make a release fail here, and what to do about it; empty: nothing."""

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from kirikae.model.bundle import Bundle, Code, File, Folder, Missing, Package, Text, Unit
+from kirikae.model.bundle import (
+    Bundle,
+    Code,
+    File,
+    Folder,
+    Missing,
+    Opened,
+    Package,
+    Process,
+    Text,
+    Unit,
+)
 from kirikae.survey import rows, sockets
 from kirikae.survey.errors import BundleProblem
 from kirikae.survey.sections import Section, Sections, number
@@ -32,120 +43,88 @@ def read(text: str, host: str) -> Bundle:
 def _read(text: str, host: str) -> Bundle:
     sections = Sections(text)
     meta = sections.pairs("meta")
-    tree = sections.rows(
-        "files",
-        3,
-        rows.entry,
-    )
-    opened = sections.rows(
-        "open",
-        3,
-        rows.opened,
-    )
+    tree = _tree(sections)
+    running = _running(sections)
     ends = sockets.read(sections)
-    works_in = dict(
-        sections.rows(
-            "cwd",
-            2,
-            rows.works_in,
-        )
-    )
-    systemd = bool(sections.named("units"))
-    units, processes = with_services(
-        tuple(_units(sections, "units")),
-        sections.rows(
-            "processes",
-            10,
-            rows.process,
-        ),
-        works_in,
-        systemd,
-    )
     return Bundle(
         host=host,
         at=number(meta.get("now", "")),
         began=_began(sections),
         meta=meta,
-        users=dict(
-            sections.rows(
-                "passwd",
-                4,
-                rows.user,
-                separator=":",
-            )
-        ),
-        groups=dict(
-            sections.rows(
-                "group",
-                3,
-                rows.group,
-                separator=":",
-            )
-        ),
-        mounts=sections.rows(
-            "mounts",
-            3,
-            rows.mount,
-        ),
+        users=dict(sections.rows("passwd", 4, rows.user, separator=":")),
+        groups=dict(sections.rows("group", 3, rows.group, separator=":")),
+        mounts=sections.rows("mounts", 3, rows.mount),
         packages=tuple(_packages(sections)),
         owners=_owners(sections),
-        changed=sections.rows(
-            "changed",
-            3,
-            rows.changed,
-        ),
-        folders=_only(Folder, tree),
-        files=_only(File, tree),
-        links={link.path: link.target for link in _only(rows.Link, tree)},
-        setuid=tuple(entry.file for entry in _only(rows.SetUid, tree)),
-        magic=sections.rows(
-            "magic",
-            2,
-            rows.first_bytes,
-        ),
-        units=units,
-        timers=sections.rows(
-            "timers",
-            2,
-            rows.timer,
-        ),
-        processes=processes,
-        opened=tuple(each for each in opened if each.path.startswith("/")),
-        listeners=tuple(sockets.listeners(ends, opened)),
+        changed=sections.rows("changed", 3, rows.changed),
+        folders=tree.folders,
+        files=tree.files,
+        links=tree.links,
+        setuid=tree.setuid,
+        magic=sections.rows("magic", 2, rows.first_bytes),
+        units=running.units,
+        timers=sections.rows("timers", 2, rows.timer),
+        processes=running.processes,
+        opened=tuple(each for each in running.opened if each.path.startswith("/")),
+        listeners=tuple(sockets.listeners(ends, running.opened)),
         peers=tuple(sockets.peers(ends)),
-        spool=dict(
-            sections.rows(
-                "spool",
-                2,
-                rows.waiting,
-            )
-        ),
+        spool=dict(sections.rows("spool", 2, rows.waiting)),
         texts=tuple(_texts(sections)),
-        live=sections.rows(
-            "environments",
-            2,
-            rows.live_variable,
-        ),
+        live=sections.rows("environments", 2, rows.live_variable),
         code=tuple(_code(sections)),
-        installed=dict(
-            sections.rows(
-                "installed",
-                2,
-                rows.installed,
-            )
-        ),
+        installed=dict(sections.rows("installed", 2, rows.installed)),
         schedules=tuple(_units(sections, "scheduled")),
         activated=tuple(_units(sections, "activated")),
-        cron=sections.rows(
-            "cron",
-            4,
-            rows.scheduled,
-        ),
-        folders_of=works_in,
-        systemd=systemd,
+        cron=sections.rows("cron", 4, rows.scheduled),
+        folders_of=running.works_in,
+        systemd=running.systemd,
         # Last: only now is it known what no reader understood.
         missing=tuple(_missing(sections)),
     )
+
+
+class _Tree(NamedTuple):
+    """What lies on the disk."""
+
+    folders: tuple[Folder, ...]
+    files: tuple[File, ...]
+    links: dict[str, str]
+    setuid: tuple[File, ...]
+
+
+def _tree(sections: Sections) -> _Tree:
+    """One section has entries of all kinds."""
+    entries = sections.rows("files", 3, rows.entry)
+    return _Tree(
+        folders=_only(Folder, entries),
+        files=_only(File, entries),
+        links={link.path: link.target for link in _only(rows.Link, entries)},
+        setuid=tuple(entry.file for entry in _only(rows.SetUid, entries)),
+    )
+
+
+class _Running(NamedTuple):
+    """What runs; of a host without systemd, with units made of its processes."""
+
+    units: tuple[Unit, ...]
+    processes: tuple[Process, ...]
+    opened: tuple[Opened, ...]
+    works_in: dict[int, str]
+    systemd: bool
+
+
+def _running(sections: Sections) -> _Running:
+    """Services of OpenRC are told where nothing runs: in a root directory."""
+    systemd = bool(sections.named("units"))
+    works_in = dict(sections.rows("cwd", 2, rows.works_in))
+    units, processes = with_services(
+        (*_units(sections, "units"), *_units(sections, "openrc")),
+        sections.rows("processes", 10, rows.process),
+        works_in,
+        systemd,
+    )
+    opened = sections.rows("open", 3, rows.opened)
+    return _Running(units, processes, opened, works_in, systemd)
 
 
 def _only(kind: type[Wanted], entries: Iterable[object]) -> tuple[Wanted, ...]:
@@ -161,11 +140,7 @@ def _packages(sections: Sections) -> Iterator[Package]:
     """Installed ones; what was removed may be listed for its configuration files."""
     automatic = set(sections.lines("automatic"))
     depends = sections.pairs("depends")
-    for row in sections.rows(
-        "packages",
-        7,
-        rows.listed,
-    ):
+    for row in sections.rows("packages", 7, rows.listed):
         if row.installed:
             yield Package(
                 name=row.name,
@@ -181,17 +156,9 @@ def _packages(sections: Sections) -> Iterator[Package]:
 def _owners(sections: Sections) -> dict[str, str]:
     """Path -> package; where one package diverted another one's file, both are told apart."""
     owners = {}
-    for owned in sections.rows(
-        "owned",
-        2,
-        rows.owned,
-    ):
+    for owned in sections.rows("owned", 2, rows.owned):
         owners[owned.path] = owned.package
-    for path, moved, package in sections.rows(
-        "diverted",
-        3,
-        rows.diverted,
-    ):
+    for path, moved, package in sections.rows("diverted", 3, rows.diverted):
         owners[moved] = owners.get(path, package)
         owners[path] = package
     return owners

@@ -129,10 +129,6 @@ packaged_files() {
     {
         find /var/lib/dpkg/info -name '*.list' -printf 'P\t%T@\t%C@\t%f\n' 2>/dev/null
         find /usr /bin /sbin /lib /lib64 -printf 'F\t%T@\t%C@\t%p\n' 2>/dev/null
-        for list in /var/lib/dpkg/info/*.list; do
-            printf '\001%s\n' "${list##*/}"
-            grep -e ^/usr/ -e ^/bin/ -e ^/sbin/ -e ^/lib "$list"
-        done
     } | awk -F '\t' '
         function merged(path) { return path ~ /^\/(bin|sbin|lib|lib32|lib64|libx32)\// ? "/usr" path : path }
         function sums(package,    file, line) {
@@ -142,9 +138,12 @@ packaged_files() {
             while ((getline line < file) > 0) sum[package, merged("/" substr(line, 35))] = substr(line, 1, 32)
             close(file)
         }
-        $1 == "P" {written[$4] = $2; if ($3 - $2 > 86400) unpacked++; lists++; next}
-        $1 == "F" {path = merged($4); at[path] = $2; on[path] = $3; next}
-        /^\001/ {list = substr($0, 2); package = list; sub(/\.list$/, "", package); next}
+        # First what there is, from standard input; then the lists, one file after the other.
+        FNR == 1 && NR > 1 {listing = 1; list = FILENAME; sub(/^.*\//, "", list); package = list; sub(/\.list$/, "", package)}
+        !listing && $1 == "P" {written[$4] = $2; if ($3 - $2 > 86400) unpacked++; lists++; next}
+        !listing && $1 == "F" {path = merged($4); at[path] = $2; on[path] = $3; next}
+        # Of a find that shows no times nothing is known, and nothing is said.
+        !lists || !/^\/(usr|bin|sbin|lib)/ {next}
         {
             path = merged($0)
             if (!(path in at)) {
@@ -158,7 +157,7 @@ packaged_files() {
                 sums(package)
                 if ((package, path) in sum) print sum[package, path] "  " path
             }
-        }' | {
+        }' - /var/lib/dpkg/info/*.list 2>/dev/null | {
         rows=$(cat)
         printf '%s\n' "$rows" | sed -n "s/^missing$TAB/packaged${TAB}missing$TAB/p"
         printf '%s\n' "$rows" | grep '^[0-9a-f]\{32\}  ' | md5sum -c 2>/dev/null | sed -n "s/^\(.*\): FAILED$/packaged${TAB}modified$TAB\1/p" | head -n 200
@@ -414,7 +413,7 @@ code_roots() {
     {
         printf '%s\n' "$UNIT_FOLDERS"
         # Several settings may stand in one line.
-        cat /etc/nginx/nginx.conf /etc/nginx/conf.d/* /etc/nginx/sites-enabled/* 2>/dev/null | sed 's/#.*$//' | tr ';{}' '\n\n\n' \
+        cat /etc/nginx/nginx.conf /etc/nginx/conf.d/* /etc/nginx/http.d/* /etc/nginx/sites-enabled/* 2>/dev/null | sed 's/#.*$//' | tr ';{}' '\n\n\n' \
             | sed -n -e 's/^[ \t]*\(root\|alias\)[ \t]\{1,\}"\{0,1\}\([^" \t]*\)"\{0,1\}[ \t]*$/\2/p'
         sed -n -e 's/^[ \t]*DocumentRoot[ \t]\{1,\}"\{0,1\}\([^"]*\)"\{0,1\}.*$/\1/p' -e 's/^[ \t]*Alias[ \t]\{1,\}[^ \t]*[ \t]\{1,\}"\{0,1\}\([^"]*\)"\{0,1\}.*$/\1/p' \
             /etc/apache2/sites-enabled/* /etc/apache2/conf-enabled/* /etc/httpd/conf/httpd.conf /etc/httpd/conf.d/* 2>/dev/null

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kirikae.model.finding import Trace
+from kirikae.survey import watched
 from kirikae.survey.view import View
 
 
 def traces_of(view: View, path: str) -> Iterator[Trace]:
-    """Its package, its folder, and who names it."""
+    """Its package, its folder, what was written there while watched, and who names it."""
     owner = view.bundle.owner(path)
     if owner is not None:
         yield view.trace(path, f"belongs to package {owner}")
@@ -23,4 +24,5 @@ def traces_of(view: View, path: str) -> Iterator[Trace]:
             path,
             f"folder, mode {folder.mode:o}, owned by {user}, {files} files of {size} bytes in all",
         )
+    yield from watched.traces(view, path)
     yield from view.naming(path)

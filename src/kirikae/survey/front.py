@@ -17,6 +17,8 @@ _MAIN = "/etc/nginx/nginx.conf"
 _VIRTUAL_HOST = re.compile(r"\s*server\s*\{")
 _LISTEN = re.compile(r"^\s*listen\s+(?:\S+:)?(\d+)", re.MULTILINE)
 _STATIC = re.compile(r"location\s+(?:\^~\s+)?(/\S*)\s*\{[^}]*?\broot\s+([^;]+);")
+_SERVED = re.compile(r"\b(?:root|alias)\s+([^;{}]+);")
+_COMMENT = re.compile(r"(?m)(?:^|\s)#.*$")
 _HTTP = 80
 
 
@@ -150,7 +152,19 @@ def _package(view: View) -> Package | None:
 
 
 def _static(text: str, folder: str) -> Iterator[str]:
-    """Folders below the service's own that the web server serves by itself."""
-    for location, served in _STATIC.findall(text):
-        if served.strip().rstrip("/") == folder:
-            yield location.strip("/")
+    """Folders below the service's own that the web server serves by itself, each once."""
+    told = _COMMENT.sub("", text)
+    found = [
+        location.strip("/") for location, served in _STATIC.findall(told) if _path(served) == folder
+    ]
+    for served in _SERVED.findall(told):
+        path = _path(served)
+        if path.startswith(f"{folder}/") and "$" not in path and ".." not in path:
+            found.append(path.removeprefix(f"{folder}/"))
+    for each in dict.fromkeys(found):
+        if each and not any(each.startswith(f"{other}/") for other in found):
+            yield each
+
+
+def _path(written: str) -> str:
+    return written.strip().strip("\"'").rstrip("/")

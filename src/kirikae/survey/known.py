@@ -29,6 +29,8 @@ class Debian:
     web_servers: tuple[str, ...]
     container_engines: tuple[str, ...]
     mail_servers: tuple[str, ...]
+    written_by_the_system: tuple[str, ...]
+    """Files that change by themselves, or by whoever logs in."""
     databases: Mapping[str, str]
     """Unit -> what it is."""
 

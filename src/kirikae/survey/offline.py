@@ -9,13 +9,13 @@ import re
 import shlex
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
 from itertools import islice
 
-from kirikae.survey import unitfiles
+from kirikae.survey import openrc, unitfiles
 from kirikae.survey.masking import masked
 from kirikae.survey.packaged import packages
 from kirikae.survey.trees import MOST_READ, Entry, Tree
@@ -41,6 +41,8 @@ _BROUGHT = re.compile(
 )
 _LISTED_IN_A_FOLDER = 500
 _OWNED_IN_A_FOLDER = 20
+_MEDIA_IN_A_FOLDER = 50
+_MEDIA = re.compile(r"\.(jpe?g|png|gif|webp|pdf|csv|mp4|zip|gz|log)$")
 _SET_ID = 0o6000
 _SPOOLS = (
     "/var/spool/exim4/input",
@@ -60,19 +62,36 @@ _NAMED = re.compile(
     r"|requirements[^/]*\.txt|package\.json|composer\.json|Gemfile|go\.mod)$"
 )
 _NAMED_SIZE = 64 << 10
+_LOGINS = re.compile(r"/(root|home/[^/]+)/\.ssh/authorized_keys$")
+"""Who may log in is counted, not kept."""
 _MAGIC = (
-    (b"SQLite format 3", "53514c69746520666f726d61742033"),
-    (b"RRD\0", "52524400"),
+    (re.compile(rb"SQLite format 3"), "53514c69746520666f726d61742033"),
+    (re.compile(rb"RRD\0"), "52524400"),
+    (re.compile(rb"\0{12}(a\x15\x06|b1\x05|S\x01\x06)\0"), "bdb"),
+    (re.compile(rb"[\xce\xcd\xcf]\x9aW\x13"), "gdbm"),
+    (re.compile(rb".{16}\xde\xc0\xef\xbe", re.DOTALL), "lmdb"),
 )
+_NO_DATABASE = re.compile(
+    r"/var/(lib/(dpkg|apt)|cache|log)(/|$)|.*/(node_modules|\.git)(/|$)|.*/sess_[^/]*$"
+    r"|.*\.(jp[^/]*g|png|gif|webp|svg|pdf|html|php|pyc?|js|css|rb|p[lm]|log|gz|txt|xml|json|md"
+    r"|mo|so|mp4|zip)$",
+    re.DOTALL,
+)
+"""Where ``magic`` of collect.sh does not look."""
 _DATABASES = ("PG_VERSION", "ibdata1", "dump.rdb")
 _DATA = ("/var/", "/srv/", "/opt/", "/home/", "/usr/local/", "/data/")
-_OF_NGINX = re.compile(r"/etc/nginx/(nginx\.conf$|conf\.d/|sites-enabled/)")
+_OF_NGINX = re.compile(r"/etc/nginx/(nginx\.conf$|(conf|http)\.d/|sites-enabled/)")
 _OF_APACHE = re.compile(r"/etc/(apache2/(sites|conf)-enabled/|httpd/conf(\.d)?/)")
-_NGINX_ROOT = re.compile(r"^[ \t]*root[ \t]+([^;]*);", re.MULTILINE)
+_NGINX_ROOT = re.compile(
+    r"(?:^|[;{}])[ \t]*(?:root|alias)[ \t]+\"?([^\" \t;{}]+)",
+    re.MULTILINE,
+)
 _APACHE_ROOT = re.compile(
     r"^[ \t]*(?:DocumentRoot|Alias[ \t]+\S+)[ \t]+\"?([^\"\n]*?)\"?[ \t]*$", re.MULTILINE
 )
-_IN_CRON = re.compile(r"/(?:opt|srv|home|usr/local|var/www)/[A-Za-z0-9._/-]*")
+_IN_CRON = re.compile(r"/(?:opt|srv|home|data|app|usr/local|var/www)/[A-Za-z0-9._/-]*")
+_OF_MANY = re.compile(r"/((srv|opt|data|app|usr/local|var/www)/?|home/[^/]*/?|usr/local/s?bin)$")
+_TABLES = ("/etc/crontab", "/etc/cron.d/", "/etc/crontabs/", "/var/spool/cron/")
 _NO_CODE = re.compile(
     r"/(etc|root|proc|sys|dev|run|boot)/|/(|etc|usr|usr/s?bin|usr/lib|var|bin|root|home|usr/share"
     r"|var/lib|usr/local|usr/local/s?bin|tmp|run|proc)$"
@@ -81,7 +100,8 @@ _FILES_OF_CODE = 20_000
 _FILES_TOLD = 500
 _LINES_OF_CODE = 5_000
 _WIDTH = 2_000
-_NOT_CODE = (".pyc", ".log")
+_MOST_OF_CODE = 4096 << 10
+_BY_A_MANAGER = re.compile(r"/(\.git|node_modules|__pycache__|site-packages|vendor/bundle)/")
 
 
 @cache
@@ -118,7 +138,10 @@ def bundle_of(
     return f"@kirikae-bundle 1\n{masked(plain, sensitive, keys)}@end\n"
 
 
-def _section(head: str, lines: Iterable[str]) -> Iterator[str]:
+def _section(
+    head: str,
+    lines: Iterable[str],
+) -> Iterator[str]:
     """As collect.sh writes one; a line break in a name is \\x01."""
     yield f"@{head}"
     for line in lines:
@@ -134,7 +157,10 @@ class _Look:
 
     # --- paths and texts
 
-    def real(self, path: str) -> str:
+    def real(
+        self,
+        path: str,
+    ) -> str:
         """Links are followed inside the tree: an absolute one begins at its root."""
         left = _LINKS_AT_MOST
         done = "/"
@@ -152,12 +178,18 @@ class _Look:
             todo = [each for each in entry.target.split("/") if each not in ("", ".")] + todo
         return done
 
-    def text(self, path: str) -> str:
+    def text(
+        self,
+        path: str,
+    ) -> str:
         """Empty for what is not there."""
         raw = self.tree.read(self.real(path)) or b""
         return raw.decode("utf-8", "surrogateescape")
 
-    def below(self, folder: str) -> list[str]:
+    def below(
+        self,
+        folder: str,
+    ) -> list[str]:
         """Paths in and under a folder, in order."""
         return [path for path in self.paths if path.startswith(folder.rstrip("/") + "/")]
 
@@ -166,6 +198,13 @@ class _Look:
         """Every path."""
         return sorted(self.tree.entries)
 
+    @property
+    def runs_systemd(self) -> bool:
+        """OpenRC keeps links of what it starts; a host of systemd has no such folder."""
+        return "/etc/runlevels" not in self.tree.entries or "/run/systemd/system" in (
+            self.tree.entries
+        )
+
     @cached_property
     def units(self) -> unitfiles.Units:
         """Services and timers, as their files say."""
@@ -173,7 +212,10 @@ class _Look:
 
     # --- what is plain
 
-    def plain(self, host: str) -> Iterator[str]:
+    def plain(
+        self,
+        host: str,
+    ) -> Iterator[str]:
         """Sections that say nothing secret."""
         yield from _section("meta", self._meta(host))
         yield from _section("passwd", self._users())
@@ -185,7 +227,10 @@ class _Look:
         for what, why in (*_NOT_LOOKED_AT, *self.tree.lost):
             yield from _section(f"missing {what}", [why])
 
-    def _meta(self, host: str) -> Iterator[str]:
+    def _meta(
+        self,
+        host: str,
+    ) -> Iterator[str]:
         """What files say of the machine; cores and memory are not known."""
         said = self.text("/etc/hostname").strip()
         yield f"host\t{said or host}"
@@ -194,6 +239,9 @@ class _Look:
         zone = self.tree.entries.get("/etc/localtime")
         if zone is not None:
             yield f"zone\t{zone.target.rpartition('zoneinfo/')[2]}"
+        keys = (self.text(path) for path in self.paths if _LOGINS.match(path))
+        logins = sum(line[:1].islower() for text in keys for line in text.splitlines())
+        yield f"public_key_logins\t{logins}"
         for name, _, value in _pairs(self.text("/etc/os-release")):
             bare = value.strip('"')
             yield f"os_{name}\t{bare}"
@@ -233,18 +281,32 @@ class _Look:
             if entry.kind == "d" and not _PRUNED.match(path):
                 yield from self._folder(entry, inside[path])
 
-    def _listed(self, folder: Entry, entries: list[Entry]) -> Iterator[str]:
+    def _listed(
+        self,
+        folder: Entry,
+        entries: list[Entry],
+    ) -> Iterator[str]:
         """Files that run as their owner; of the others those that may tell something."""
         for entry in entries:
             if entry.mode & _SET_ID:
                 yield _row("U", entry)
-        telling = entries if self._telling(f"{folder.path}/") else []
-        owned = [entry for entry in entries if entry.uid and not telling]
-        for entry in (*telling[:_LISTED_IN_A_FOLDER], *owned[:_OWNED_IN_A_FOLDER]):
-            if not _BROUGHT.search(entry.path):
+        named = [entry for entry in entries if not _BROUGHT.search(entry.path)]
+        telling = self._telling(f"{folder.path}/")
+        owned = 0
+        for number, entry in enumerate(named, 1):
+            most = _MEDIA_IN_A_FOLDER if _MEDIA.search(entry.path) else _LISTED_IN_A_FOLDER
+            listed = telling and number <= most
+            if not listed and entry.uid:
+                owned += 1
+                listed = owned <= _OWNED_IN_A_FOLDER
+            if listed:
                 yield _row("F", entry)
 
-    def _folder(self, folder: Entry, entries: list[Entry]) -> Iterator[str]:
+    def _folder(
+        self,
+        folder: Entry,
+        entries: list[Entry],
+    ) -> Iterator[str]:
         """Its files that are listed, then itself."""
         yield from self._listed(folder, entries)
         newest = max(entries, key=lambda entry: entry.modified, default=None)
@@ -254,7 +316,10 @@ class _Look:
         name = newest.path if newest else ""
         yield "\t".join(["D", f"{folder.mode:o}", *map(str, numbers), name, folder.path])
 
-    def _telling(self, path: str) -> bool:
+    def _telling(
+        self,
+        path: str,
+    ) -> bool:
         """Configuration and code."""
         return path.startswith(_LISTED) or any(path.startswith(f"{root}/") for root in self.roots)
 
@@ -264,9 +329,9 @@ class _Look:
             entry = self.tree.entries[path]
             if entry.kind != "f" or not entry.size or not path.startswith(_DATA):
                 continue
-            begin = self.tree.head(path)
+            begin = b"" if _NO_DATABASE.match(path) else self.tree.head(path)
             for form, name in _MAGIC:
-                if begin.startswith(form):
+                if form.match(begin):
                     yield f"{name}\t{path}"
             if posixpath.basename(path) in _DATABASES:
                 yield f"-\t{path}"
@@ -275,7 +340,11 @@ class _Look:
 
     def sensitive(self) -> Iterator[str]:
         """Units, texts and code."""
-        yield from _section("units", self.units.services())
+        if self.runs_systemd:
+            yield from _section("units", self.units.services())
+        else:
+            yield from _section("openrc", openrc.services(self.tree.entries, self.text))
+            yield from _section("missing units", ["there is no systemd here; see openrc"])
         yield from _section("timers", self.units.timers())
         yield from _section("scheduled", self.units.scheduled())
         yield from _section("activated", self.units.activated())
@@ -317,7 +386,10 @@ class _Look:
             lines = raw.replace(b"\0", b"").decode("utf-8", "surrogateescape").split("\n")
             yield from _section(f"text {mark} {path}", lines[:-1] if not lines[-1] else lines)
 
-    def _found(self, path: str) -> bool:
+    def _found(
+        self,
+        path: str,
+    ) -> bool:
         """Does ``found_files`` of collect.sh name it?"""
         entry = self.tree.entries[path]
         if entry.kind != "f" or "\n" in path or entry.size > MOST_READ:
@@ -335,23 +407,44 @@ class _Look:
     def roots(self) -> list[str]:
         """Folders of code: of units, of web servers, of crontabs."""
         found = set(self.units.folders())
+        if not self.runs_systemd:
+            found.update(openrc.folders(self.tree.entries, self.text))
         for path in self.paths:
             if _OF_NGINX.match(path):
-                found.update(_NGINX_ROOT.findall(self.text(path)))
+                found.update(_NGINX_ROOT.findall(_without_comments(self.text(path))))
             elif _OF_APACHE.match(path):
                 found.update(_APACHE_ROOT.findall(self.text(path)))
-            elif path.startswith(("/etc/cron", "/var/spool/cron/")):
+            elif path.startswith(_TABLES):
                 named = _IN_CRON.findall(_without_comments(self.text(path)))
-                found.update(posixpath.dirname(each) for each in named)
+                found.update(self._folders_of(named))
         real = {self.real(each.strip()) for each in found if each.startswith("/")}
         return sorted(each for each in real if self._is_code(each))
 
-    def _is_code(self, path: str) -> bool:
+    def _folders_of(
+        self,
+        named: Iterable[str],
+    ) -> Iterator[str]:
+        """A folder, or the folder of a program; where many put theirs is nobody's code."""
+        for path in named:
+            entry = self.tree.entries.get(self.real(path))
+            if entry is None:
+                continue
+            folder = path if entry.kind == "d" else posixpath.dirname(path)
+            if not _OF_MANY.match(folder):
+                yield folder.rstrip("/")
+
+    def _is_code(
+        self,
+        path: str,
+    ) -> bool:
         """A folder of somebody's own."""
         entry = self.tree.entries.get(path)
         return entry is not None and entry.kind == "d" and not _NO_CODE.match(path)
 
-    def _code(self, root: str) -> Iterator[str]:
+    def _code(
+        self,
+        root: str,
+    ) -> Iterator[str]:
         """Fingerprints of its files, and the lines that say something about their surroundings."""
         inside = [path for path in self.below(root) if self._of_code(path)]
         if len(inside) > _FILES_OF_CODE:
@@ -364,28 +457,43 @@ class _Look:
         for line in islice(lines, _LINES_OF_CODE):
             yield f"|{line[:_WIDTH]}"
 
-    def _sums(self, root: str, inside: list[str]) -> Iterator[str]:
+    def _sums(
+        self,
+        root: str,
+        inside: list[str],
+    ) -> Iterator[str]:
         """The section's head, and the fingerprint of each file where they are few."""
-        sums = sorted(f"{self.tree.sha256(path)}  {path[len(root) + 1 :]}" for path in inside)
+        summed = (path for path in inside if not path.endswith(".log"))
+        sums = sorted(f"{self.tree.sha256(path)}  {path[len(root) + 1 :]}" for path in summed)
         whole = "".join(f"{line}\n" for line in sums)
         yield f"@code {self._mark(whole)} {len(inside)} {root}"
-        for line in sums if len(inside) <= _FILES_TOLD else ():
+        for line in sums if len(inside) <= _FILES_TOLD else _by_folder(sums):
             digest, _, name = line.partition("  ")
             yield f"|=\t{self._mark(digest)}\t{name}"
 
-    def _of_code(self, path: str) -> bool:
+    def _of_code(
+        self,
+        path: str,
+    ) -> bool:
         """Not what a package manager laid there."""
         entry = self.tree.entries[path]
-        if entry.kind != "f" or path.endswith(_NOT_CODE):
+        if entry.kind != "f" or entry.size > _MOST_OF_CODE or "\n" in path:
             return False
-        return not re.search(r"/(\.git|node_modules|__pycache__|site-packages)/", path)
+        return not _BY_A_MANAGER.search(path)
 
-    def _mark(self, text: str) -> str:
+    def _mark(
+        self,
+        text: str,
+    ) -> str:
         """As collect.sh has it: not to be tried out without the key."""
         raw = (self.keys[0] + text).encode("utf-8", "surrogateescape")
         return hashlib.sha256(raw).hexdigest()[:16]
 
-    def _telling_lines(self, path: str, root: str) -> Iterator[str]:
+    def _telling_lines(
+        self,
+        path: str,
+        root: str,
+    ) -> Iterator[str]:
         """``name:number:text``, as grep prints it."""
         raw = self.tree.read(path)
         if raw is None or b"\0" in raw or "\n" in path:
@@ -397,13 +505,35 @@ class _Look:
                 yield f"{path[len(root) + 1 :]}:{number}:{line}"
 
 
-def _row(kind: str, entry: Entry) -> str:
+def _by_folder(sums: Sequence[str]) -> list[str]:
+    """Of a large tree, the sums of its folders two levels down, as collect.sh makes them."""
+    parts: dict[str, list[str]] = defaultdict(list)
+    for line in sums:
+        name = line.partition("  ")[2]
+        parts["".join(f"{part}/" for part in name.split("/")[:-1][:2]) or name].append(line)
+    told = []
+    for part in sorted(parts)[:_FILES_TOLD]:
+        # A file's line counts in each folder whose name its own begins with.
+        inside = [line for line in sums if line[66:].startswith(part)]
+        text = "".join(f"{line}\n" for line in inside)
+        raw = text.encode("utf-8", "surrogateescape")
+        told.append(f"{hashlib.sha256(raw).hexdigest()}  {part}")
+    return told
+
+
+def _row(
+    kind: str,
+    entry: Entry,
+) -> str:
     """mode, uid, gid, bytes, modified, changed, path"""
     numbers = (entry.uid, entry.gid, entry.size, entry.modified, entry.changed)
     return "\t".join([kind, f"{entry.mode:o}", *map(str, numbers), entry.path])
 
 
-def _rows(text: str, width: int) -> Iterator[list[str]]:
+def _rows(
+    text: str,
+    width: int,
+) -> Iterator[list[str]]:
     """Of passwd(5) and group(5)."""
     for line in text.splitlines():
         cells = line.split(":")

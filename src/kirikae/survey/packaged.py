@@ -7,12 +7,20 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from kirikae.survey.packaged_by_rpm import FOLDERS as _RPM
+from kirikae.survey.packaged_by_rpm import rpm_sections
 from kirikae.survey.trees import Tree
 
 _STATUS = "/var/lib/dpkg/status"
 _INFO = "/var/lib/dpkg/info/"
 _APK = "/lib/apk/db/installed"
-_RPM = ("/var/lib/rpm", "/usr/lib/sysimage/rpm")
+_PROGRAMS = ("/usr/", "/bin/", "/sbin/", "/lib")
+LEFT_OUT = re.compile(
+    r"^/usr/share/(doc|man|locale|info|lintian|help|groff)(/|$)|__pycache__|^/usr/lib/locale/"
+)
+"""What an image leaves out on purpose is no loss."""
+_GONE_AT_MOST = 200
+_INSTALLING_S = 60
 Text = Callable[[str], str]
 Paragraph = dict[str, str]
 
@@ -28,11 +36,10 @@ def packages(
     elif _APK in tree.entries:
         yield from _apk(text)
     elif any(folder in tree.entries for folder in _RPM):
-        yield "@missing packages"
-        yield "|packages of rpm are told over SSH only: its database was not read here"
+        yield from rpm_sections(tree)
     else:
         yield "@missing packages"
-        yield "|neither dpkg nor apk is here: files of packages cannot be told from others"
+        yield "|neither dpkg nor rpm nor apk is here: files of packages cannot be told from others"
 
 
 def _paragraphs(text: str) -> Iterator[Paragraph]:
@@ -71,27 +78,32 @@ def _dpkg(
     yield "@depends"
     for each in known:
         yield f"|{each['Package']}\t{each.get('Pre-Depends', '')}, {each.get('Depends', '')}"
-    yield from _lists(tree, paths, text)
+    lists = [path for path in paths if path.startswith(_INFO) and path.endswith(".list")]
+    yield from _lists(tree, lists, text)
     yield "@diverted"
     yield from _diverted(text("/var/lib/dpkg/diversions"))
     yield "@changed"
     for each in known:
         yield from _conffiles(tree, each.get("Conffiles", ""))
     yield from _hashed_by_ucf(tree, text("/var/lib/ucf/hashfile"))
+    yield from _files_of_packages(tree, lists, text)
 
 
 def _lists(
     tree: Tree,
-    paths: Sequence[str],
+    lists: Sequence[str],
     text: Text,
 ) -> Iterator[str]:
-    """Who owns what, and since when."""
-    lists = [path for path in paths if path.startswith(_INFO) and path.endswith(".list")]
+    """Who owns what, and since when; files of ucf stand in no list of dpkg's."""
     yield "@owned"
     for path in lists:
         for line in text(path).splitlines():
             if line not in ("/.", ""):
                 yield f"|{_package_of(path)}\t{line}"
+    for line in text("/var/lib/ucf/registry").splitlines():
+        cells = line.split()
+        if len(cells) == 2:
+            yield f"|{cells[0]}\t{cells[1]}"
     yield "@installed"
     for path in lists:
         yield f"|{tree.entries[path].modified}\t{_package_of(path)}"
@@ -114,7 +126,10 @@ def _diverted(text: str) -> Iterator[str]:
         yield f"|{path}\t{moved}\t{package}"
 
 
-def _conffiles(tree: Tree, said: str) -> Iterator[str]:
+def _conffiles(
+    tree: Tree,
+    said: str,
+) -> Iterator[str]:
     """``PATH MD5``; an obsolete one is its package's no more."""
     for line in said.splitlines():
         cells = line.split()
@@ -127,7 +142,10 @@ def _conffiles(tree: Tree, said: str) -> Iterator[str]:
             )
 
 
-def _hashed_by_ucf(tree: Tree, said: str) -> Iterator[str]:
+def _hashed_by_ucf(
+    tree: Tree,
+    said: str,
+) -> Iterator[str]:
     """``MD5  PATH``"""
     for line in said.splitlines():
         cells = line.split()
@@ -138,6 +156,54 @@ def _hashed_by_ucf(tree: Tree, said: str) -> Iterator[str]:
                 cells[1],
                 cells[0],
             )
+
+
+def _files_of_packages(
+    tree: Tree,
+    lists: Sequence[str],
+    text: Text,
+) -> Iterator[str]:
+    """As ``packaged_files`` of collect.sh: files that are gone, or younger than their package and
+    other ones by their checksum."""
+    if "/usr" not in tree.entries:
+        return  # only a part of the host
+    gone = 0
+    for each in lists:
+        sums: dict[str, str] | None = None
+        for path in _of_programs(text(each)):
+            entry = tree.entries.get(_merged(tree, path))
+            if entry is None:
+                gone += not LEFT_OUT.search(path)
+                if not LEFT_OUT.search(path) and gone <= _GONE_AT_MOST:
+                    yield f"|packaged\tmissing\t{path}"
+            elif entry.kind == "f" and entry.modified > tree.entries[each].modified + _INSTALLING_S:
+                sums = (
+                    _sums(text(each.removesuffix(".list") + ".md5sums")) if sums is None else sums
+                )
+                seen = tree.md5(entry.path)
+                if path in sums and seen and seen != sums[path]:
+                    yield f"|packaged\tmodified\t{path}"
+
+
+def _of_programs(listed: str) -> Iterator[str]:
+    """What collect.sh looks at."""
+    return (line for line in listed.splitlines() if line.startswith(_PROGRAMS))
+
+
+def _sums(said: str) -> dict[str, str]:
+    """``MD5  PATH`` without the slash at its begin."""
+    rows = (line.split("  ", 1) for line in said.splitlines() if "  " in line)
+    return {f"/{path}": digest for digest, path in rows}
+
+
+def _merged(
+    tree: Tree,
+    path: str,
+) -> str:
+    """Where /bin is a link to /usr/bin."""
+    first = "/" + path.split("/")[1]
+    link = tree.entries.get(first)
+    return f"/usr{path}" if link is not None and link.kind == "l" else path
 
 
 def _compared(

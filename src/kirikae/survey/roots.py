@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from kirikae.model.bundle import File, Folder
+from kirikae.survey import watched
 from kirikae.survey.among_code import Kept, code_trees, kept_among_code
 from kirikae.survey.brought import (
     is_log,
@@ -169,8 +170,8 @@ def roots(view: View) -> list[Root]:
 def _roots(view: View) -> list[Root]:
     found: dict[str, Root] = {}
     for root in [*_writable_roots(view), *_among_code(view)]:
-        found.setdefault(root.path, root)
-    for path, why in _written_to(view):
+        found.setdefault(root.path, _as_watched(view, root))
+    for path, why in (*_written_to(view), *_written_while_watched(view)):
         if under(path, found):
             continue
         file = view.file_at(path)
@@ -491,6 +492,27 @@ def _run_from(view: View) -> Iterator[str]:
 
 
 # --- by what was seen
+
+
+def _as_watched(view: View, root: Root) -> Root:
+    """What was written while the host was watched is in use, whatever its times said before."""
+    seen = root.seen or bool(watched.inside(view, root.path))
+    return replace(root, seen=seen)
+
+
+def _written_while_watched(view: View) -> Iterator[tuple[str, _Why]]:
+    """Folders of what was written; between code each file stands for itself."""
+    code = _released(view)
+    for each in watched.written(view):
+        folder = each.path if each.folder else parent_of(each.path)
+        place = each.path if folder in _CROWDED or under(folder, code) else folder
+        if under(place, ["/etc"]):
+            continue  # nobody's state by its place: what no rule knows is told as ST22
+        deep = place if under(folder, code) else "/".join(place.split("/")[:_DEPTH])
+        yield (
+            deep,
+            _Why(watched.in_words(each), True, watched.services_of(view, each.uid)),
+        )
 
 
 def _written_to(view: View) -> Iterator[tuple[str, _Why]]:

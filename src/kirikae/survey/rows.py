@@ -20,6 +20,7 @@ from kirikae.model.bundle import (
     Scheduled,
     Timer,
     User,
+    Watched,
 )
 from kirikae.survey.sections import Cells, number, octal
 
@@ -186,6 +187,23 @@ def live_variable(cells: Cells) -> LiveVariable | None:
     """NAME=value, unit, pid"""
     name, separator, value = cells[0].partition("=")
     return LiveVariable(cells[1].strip(), name, value) if separator else None
+
+
+def written(cells: Cells) -> Watched | None:
+    """type, uid, bytes, modified, changed, path"""
+    known = _whole(*map(number, cells[1:5]))
+    if known is None or cells[0] not in ("f", "d"):
+        return None
+    uid, size, modified, changed = known
+    when = max(modified, changed)
+    return Watched(
+        path=_path(cells[5:]),
+        folder=cells[0] == "d",
+        uid=uid,
+        size=size,
+        first=when,
+        last=when,
+    )
 
 
 # --- the tree of files

@@ -71,6 +71,16 @@ class Crontab:
     doubles: tuple[Line, ...]
 
 
+class Tab(NamedTuple):
+    """One crontab of a host, as its cron reads it.  ``passed_over``: why cron does not read the
+    file at all; empty: it does, as far as is known."""
+
+    path: str
+    text: str
+    table: Table
+    passed_over: str
+
+
 class Schedules:
     """What one host runs by time; asked for as often as one likes, worked out once by each
     asker."""
@@ -217,6 +227,21 @@ class Schedules:
     def _leaves_it_to_a_timer(self, line: Line) -> bool:
         """Does nothing where systemd runs."""
         return self._bundle.systemd and bool(_GUARDED.search(line.text))
+
+    def tabs(self) -> Iterator[Tab]:
+        """Every crontab that was collected, also those that never run."""
+        for text in self._bundle.texts:
+            if _is_crontab(text.path):
+                system = under(text.path, SYSTEM_CRONTABS)
+                why = self._file_is_passed_over(text.path, system)
+                whole = "\n".join(text.lines)
+                yield Tab(text.path, whole, self._table(text, system), why)
+
+    @property
+    def elsewhere(self) -> list[Job]:
+        """Jobs that stand in no crontab: of run-parts, anacron and timers."""
+        files = {crontab.path for crontab in self.crontabs}
+        return [job for job in self.jobs if job.where not in files]
 
     # --- run-parts and anacron
 

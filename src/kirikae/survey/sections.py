@@ -81,6 +81,8 @@ class Sections:
                 self._sections[name].append(Section(arguments, body))
             elif line.startswith("|"):
                 body.append(line[1:])
+            elif line:
+                self.lose("bundle", line)
 
     def named(self, name: str) -> list[Section]:
         """There may be several of one name, each with its own arguments."""

@@ -12,6 +12,7 @@ from kirikae.survey.catalogue import configured
 from kirikae.survey.fleet import drift, single_points
 from kirikae.survey.rules import findings_of
 from kirikae.survey.view import View
+from kirikae.survey.watched import uncovered
 
 _GRAVEST_FIRST = list(Severity)
 _WEAKEST_FIRST = list(Confidence)
@@ -31,11 +32,14 @@ def findings(
     other_views = [View(bundle) for bundle in others]
     found: list[Finding] = []
     for view in views:
-        found += findings_of(view, today)
+        own = findings_of(view, today)
+        found += own
+        found += uncovered(view, own)
         found += not_seen(view)
     found += drift(views)
     for view in other_views:
-        found += map(_without_traffic, findings_of(view, today))
+        own = findings_of(view, today)
+        found += map(_without_traffic, (*own, *uncovered(view, own)))
     found += single_points([*views, *other_views])
     return merged(found)
 

@@ -22,8 +22,14 @@ from kirikae.survey.errors import TreeProblem
 
 MOST_READ = 256 << 10
 """Larger files are no configuration and no code that somebody wrote."""
-_RECORDS = ("/var/lib/dpkg/", "/lib/apk/db/", "/var/lib/apt/extended_states")
-_MOST_OF_RECORDS = 64 << 20
+_RECORDS = (
+    "/var/lib/dpkg/",
+    "/lib/apk/db/",
+    "/var/lib/apt/extended_states",
+    "/var/lib/rpm/",
+    "/usr/lib/sysimage/rpm/",
+)
+_MOST_OF_RECORDS = 256 << 20
 """What package managers write down of a whole system."""
 HEAD = 20
 _AT_ONCE = 1 << 20
@@ -38,8 +44,12 @@ _WANTED = (
     "/lib/systemd/",
     "/usr/lib/systemd/",
     "/usr/lib/os-release",
+    "/root/.ssh/authorized_keys",
     "/lib/apk/db/",
+    "/usr/lib/sysimage/rpm/",
 )
+_SUMMED = ("/usr/", "/bin/", "/sbin/", "/lib", "/etc/")
+"""What packages keep MD5 sums of."""
 _UNWANTED = ("/var/log/", "/var/cache/", "/var/lib/apt/lists/")
 
 
@@ -64,14 +74,29 @@ class Tree(Protocol):
     lost: list[tuple[str, str]]
     """(path, why) of what could not be read."""
 
-    def read(self, path: str) -> bytes | None:
+    def read(
+        self,
+        path: str,
+    ) -> bytes | None:
         """A regular file that is not larger than ``most_of`` says; None for anything else."""
 
-    def head(self, path: str) -> bytes:
+    def head(
+        self,
+        path: str,
+    ) -> bytes:
         """What it begins with."""
 
-    def sha256(self, path: str) -> str:
+    def sha256(
+        self,
+        path: str,
+    ) -> str:
         """Of the whole file, in hexadecimal; empty where it could not be read."""
+
+    def md5(
+        self,
+        path: str,
+    ) -> str:
+        """The same, of what packages may own: they keep sums of this kind."""
 
 
 def most_of(path: str) -> int:
@@ -85,7 +110,10 @@ def most_of(path: str) -> int:
 class FolderTree:
     """An unpacked root, such as a mounted disk."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(
+        self,
+        root: Path,
+    ) -> None:
         """Raises TreeProblem."""
         if not root.is_dir():
             raise TreeProblem(f"{root} is no directory; name the root of the host's file system")
@@ -97,28 +125,43 @@ class FolderTree:
         """Folders before what lies in them; never into another file system's /proc or /sys."""
         todo = [b"/"]
         while todo:
-            folder = todo.pop()
-            yield self._entry(folder)
-            try:
-                with os.scandir(self._place(folder)) as found:
-                    names = sorted(each.name for each in found)
-            except OSError as error:
-                self.lost.append((os.fsdecode(folder), error.strerror or "unreadable"))
+            path = todo.pop()
+            entry = self._seen(path)
+            if entry is None:
                 continue
-            for name in names:
-                path = folder.rstrip(b"/") + b"/" + name
-                with suppress(OSError):
-                    entry = self._entry(path)
-                    if entry.kind != "d":
-                        yield entry
-                    elif path not in (b"/proc", b"/sys", b"/dev"):
-                        todo.append(path)
+            yield entry
+            if entry.kind == "d" and path not in (b"/proc", b"/sys", b"/dev"):
+                names = self._names_in(path)
+                todo += [path.rstrip(b"/") + b"/" + name for name in reversed(names)]
 
-    def _place(self, path: bytes) -> bytes:
+    def _seen(self, path: bytes) -> Entry | None:
+        """It may have vanished: the walk goes on, and says so."""
+        try:
+            return self._entry(path)
+        except OSError as error:
+            self.lost.append((os.fsdecode(path), error.strerror or "unreadable"))
+            return None
+
+    def _names_in(self, folder: bytes) -> list[bytes]:
+        """In order; none of one that nobody may look into, which is told."""
+        try:
+            with os.scandir(self._place(folder)) as found:
+                return sorted(each.name for each in found)
+        except OSError as error:
+            self.lost.append((os.fsdecode(folder), error.strerror or "unreadable"))
+            return []
+
+    def _place(
+        self,
+        path: bytes,
+    ) -> bytes:
         """Where it lies on this machine."""
         return self._root + path
 
-    def _entry(self, path: bytes) -> Entry:
+    def _entry(
+        self,
+        path: bytes,
+    ) -> Entry:
         """Raises OSError."""
         place = self._place(path)
         seen = os.lstat(place)
@@ -136,12 +179,18 @@ class FolderTree:
             target=target,
         )
 
-    def _open(self, path: str) -> io.BufferedReader:
+    def _open(
+        self,
+        path: str,
+    ) -> io.BufferedReader:
         """Only what the walk saw as a regular file.  Raises OSError."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
         return os.fdopen(os.open(self._place(os.fsencode(path)), flags), "rb")
 
-    def read(self, path: str) -> bytes | None:
+    def read(
+        self,
+        path: str,
+    ) -> bytes | None:
         """As Tree."""
         entry = self.entries.get(path)
         if entry is None or entry.kind != "f" or entry.size > most_of(path):
@@ -153,16 +202,32 @@ class FolderTree:
             self.lost.append((path, error.strerror or "unreadable"))
             return None
 
-    def head(self, path: str) -> bytes:
+    def head(
+        self,
+        path: str,
+    ) -> bytes:
         """As Tree."""
         with suppress(OSError), self._open(path) as file:
             return file.read(HEAD)
         return b""
 
-    def sha256(self, path: str) -> str:
+    def sha256(
+        self,
+        path: str,
+    ) -> str:
         """As Tree."""
         with suppress(OSError), self._open(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+        return ""
+
+    def md5(
+        self,
+        path: str,
+    ) -> str:
+        """As Tree."""
+        with suppress(OSError), self._open(path) as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+            return digest.hexdigest()
         return ""
 
 
@@ -190,7 +255,10 @@ class _Stream(io.RawIOBase):
 
     _END = bytes(1024)
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(
+        self,
+        file: IO[bytes],
+    ) -> None:
         """Compressed or not, told by how it begins."""
         packed = io.BufferedReader(file)  # type: ignore[type-var]
         begin = packed.peek(8)
@@ -199,7 +267,10 @@ class _Stream(io.RawIOBase):
         self._file: IO[bytes] = packed if opener is None else opener(packed)
         self._last = b""
 
-    def read(self, size: int = -1) -> bytes:
+    def read(
+        self,
+        size: int = -1,
+    ) -> bytes:
         """As a file does."""
         block = self._file.read(size)
         self._last = (self._last + block)[-len(self._END) :]
@@ -233,11 +304,16 @@ class TarTree:
     """A tar archive, compressed or not, from a file or a pipe: read once, from its begin to its
     end, and kept in memory as far as it may be asked for."""
 
-    def __init__(self, file: IO[bytes], name: str) -> None:
+    def __init__(
+        self,
+        file: IO[bytes],
+        name: str,
+    ) -> None:
         """Raises TreeProblem."""
         self.lost: list[tuple[str, str]] = []
         self.entries: dict[str, Entry] = {}
         self._kept: dict[str, _Kept] = {}
+        self._sums: dict[str, str] = {}
         try:
             stream = _Stream(file)
             with tarfile.open(fileobj=stream, mode="r|", errorlevel=1) as archive:
@@ -272,20 +348,33 @@ class TarTree:
             ),
         )
 
-    def _take(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+    def _take(
+        self,
+        archive: tarfile.TarFile,
+        member: tarfile.TarInfo,
+    ) -> None:
         """A member of the same name later in the archive is the newer one."""
         path = _path_in(member.name)
         if member.islnk():
             self._second_name(path, _path_in(member.linkname))
             return
         self.entries[path] = _member(path, member)
-        if not member.isreg() or not _wanted(path):
+        if not member.isreg() or not (_wanted(path) or path.startswith(_SUMMED)):
             return
         file = archive.extractfile(member)
-        if file is not None:
-            self._kept[path] = _keep(file, member.size <= most_of(path), member.size)
+        if file is None:
+            return
+        read = _Summing(file, path.startswith(_SUMMED))
+        if _wanted(path):
+            self._kept[path] = _keep(read, member.size <= most_of(path), member.size)
+        if path.startswith(_SUMMED):
+            self._sums[path] = read.md5()
 
-    def _second_name(self, path: str, first: str) -> None:
+    def _second_name(
+        self,
+        path: str,
+        first: str,
+    ) -> None:
         """A hard link: the same file under another name."""
         known = self.entries.get(first)
         if known is None:
@@ -294,21 +383,67 @@ class TarTree:
         self.entries[path] = known._replace(path=path)
         if first in self._kept:
             self._kept[path] = self._kept[first]
+        if first in self._sums:
+            self._sums[path] = self._sums[first]
 
-    def read(self, path: str) -> bytes | None:
+    def read(
+        self,
+        path: str,
+    ) -> bytes | None:
         """As Tree."""
         kept = self._kept.get(path)
         return None if kept is None or kept.packed is None else zlib.decompress(kept.packed)
 
-    def head(self, path: str) -> bytes:
+    def head(
+        self,
+        path: str,
+    ) -> bytes:
         """As Tree."""
         kept = self._kept.get(path)
         return b"" if kept is None else kept.head
 
-    def sha256(self, path: str) -> str:
+    def sha256(
+        self,
+        path: str,
+    ) -> str:
         """As Tree."""
         kept = self._kept.get(path)
         return "" if kept is None else kept.sha256
+
+    def md5(
+        self,
+        path: str,
+    ) -> str:
+        """As Tree."""
+        return self._sums.get(path, "")
+
+
+class _Summing:
+    """A member that is read once: its MD5 comes of what others read of it, and of the rest."""
+
+    def __init__(
+        self,
+        file: IO[bytes],
+        wanted: bool,
+    ) -> None:
+        self._file = file
+        self._digest = hashlib.md5(usedforsecurity=False) if wanted else None
+
+    def read(
+        self,
+        size: int,
+    ) -> bytes:
+        """As a file does."""
+        block = self._file.read(size)
+        if self._digest is not None:
+            self._digest.update(block)
+        return block
+
+    def md5(self) -> str:
+        """Of the whole file."""
+        while self.read(_AT_ONCE):
+            pass
+        return "" if self._digest is None else self._digest.hexdigest()
 
 
 def _wanted(path: str) -> bool:
@@ -322,7 +457,10 @@ def _path_in(name: str) -> str:
     return "/" + "/".join(parts)
 
 
-def _member(path: str, member: tarfile.TarInfo) -> Entry:
+def _member(
+    path: str,
+    member: tarfile.TarInfo,
+) -> Entry:
     """An archive has no time of change."""
     kinds = ((member.isdir(), "d"), (member.isreg(), "f"), (member.issym(), "l"))
     return Entry(
@@ -339,7 +477,7 @@ def _member(path: str, member: tarfile.TarInfo) -> Entry:
 
 
 def _keep(
-    file: IO[bytes],
+    file: _Summing,
     whole: bool,
     size: int,
 ) -> _Kept:

@@ -110,9 +110,9 @@ class Units:
             yield ""
 
     def activated(self) -> Iterator[str]:
-        """What the timers start."""
+        """What the timers start: nobody switches such a service on."""
         names = {self._started_by(unit) for unit in self._of("timer")}
-        for unit in self._of("service"):
+        for unit in self.every:
             if unit.name in names:
                 yield from _properties(unit)
                 yield ""

@@ -28,6 +28,7 @@ class Parts:
     """Parts of the old side, by name and by the Unix time at which a period begins.
 
     ``whole``: requests of all of it.  ``dispersion``: of all of it (``Figures.past``).
+    ``of``: what the parts are: ``zones``, or ``days`` at the same time of the day.
     """
 
     period_s: float
@@ -35,6 +36,18 @@ class Parts:
     whole: float
     tau: Mapping[str, float]
     dispersion: Mapping[str, float]
+    of: str = "zones"
+
+    def names(self) -> list[str]:
+        """Those of which enough is known."""
+        return [name for name, series in self.by_name.items() if len(series) >= _LEAST]
+
+    @property
+    def told_apart(self) -> bool:
+        """There are two, and they are not each the whole."""
+        names = self.names()
+        asked = sum(arm.requests for name in names for arm in self.by_name[name].values())
+        return len(names) >= 2 and asked <= _ONE_FIGURE * self.whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +62,11 @@ class Alike:
     failed: int
     hours: float
     dispersion: Mapping[str, float]
+    of: str = "zones"
 
     def to_plain(self) -> dict[str, object]:
         return {
+            "parts": self.of,
             "compared": self.compared,
             "failed": self.failed,
             "hours": round(self.hours, 1),
@@ -69,8 +84,8 @@ def bounds_of(margins: Margins, tau: Mapping[str, float]) -> list[float]:
 
 def against_itself(margins: Margins, parts: Parts) -> Alike | None:
     """None: there are not two parts that can be told from each other, or too little is known."""
-    names = [name for name, series in parts.by_name.items() if len(series) >= _LEAST]
-    if len(names) < 2 or not _told_apart(parts, names):
+    names = parts.names()
+    if not parts.told_apart:
         return None
     stamps = sorted({stamp for name in names for stamp in parts.by_name[name]})
     found = []
@@ -91,12 +106,8 @@ def against_itself(margins: Margins, parts: Parts) -> Alike | None:
         sum(each.failed for each in found),
         hours,
         _worst(found),
+        parts.of,
     )
-
-
-def _told_apart(parts: Parts, names: Sequence[str]) -> bool:
-    asked = sum(arm.requests for name in names for arm in parts.by_name[name].values())
-    return asked <= _ONE_FIGURE * parts.whole
 
 
 def _batch(parts: Parts, names: Sequence[str], new: str, stamp: int) -> Batch:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from kirikae.model.move import Move
+from kirikae.model.store import readable
 from kirikae.move.journal import Journal
 
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
@@ -49,7 +50,10 @@ class Arm(NamedTuple):
 
     def over(self, bound: float) -> Count:
         """Answers slower than a bound that was counted."""
-        return max(0, self.requests - self.within[bound]) if self.requests else 0
+        if not self.requests:
+            return 0
+        slow = self.requests - self.within[bound]
+        return slow if slow > 0 else 0
 
     def plus(self, other: Arm) -> Arm:
         """Both batches as one.  What only one of them counted is lost."""
@@ -260,7 +264,8 @@ def record(journal: Journal, move: Move, batch: Batch) -> bool:
 
 def recorded(journal: Journal, move: Move) -> list[Batch]:
     """All batches of the current attempt, oldest first."""
-    return [Batch.from_plain(raw) for raw in journal.records(move)]
+    with readable(f"a record of {move.name}"):
+        return [Batch.from_plain(raw) for raw in journal.records(move)]
 
 
 def correction(read: Batch, counted: Batch, start: float) -> Batch | None:

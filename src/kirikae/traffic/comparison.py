@@ -10,6 +10,7 @@ from kirikae.model.errors import AwsUnreachable
 from kirikae.model.evidence import Evidence, Verdict
 from kirikae.model.move import Move
 from kirikae.model.said import Said, said
+from kirikae.move.dispersion import on_fewer_targets
 from kirikae.move.journal import Journal
 from kirikae.move.judge import Margins
 from kirikae.traffic.batches import (
@@ -279,9 +280,19 @@ class Comparison:
         """A day that cannot be read completely is not known: it is learnt on the way, and asked for
         again at the next step."""
         try:
-            return self._source.past(began, self._past_bounds(tau))
+            past = self._source.past(began, self._past_bounds(tau))
         except FiguresIncomplete:
             return {}
+        return on_fewer_targets(past, *self._targets())
+
+    def _targets(self) -> tuple[int, int]:
+        """Healthy targets of the old and of the new side; 0: not known."""
+        try:
+            old = self._readiness.members("old")
+            new = self._readiness.members("new")
+        except AwsUnreachable:
+            return 0, 0
+        return len(old.healthy), len(new.healthy)
 
     def _past_bounds(self, tau: Mapping[str, float]) -> Mapping[str, float]:
         """Metric -> the time above which an answer counts."""

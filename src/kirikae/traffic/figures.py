@@ -199,6 +199,16 @@ class CloudWatch:
             )
         return found
 
+    def days(self, until: float, bounds: Sequence[float]) -> dict[str, dict[int, Arm]]:
+        """The old side over each of the two days before ``until``, the earlier one as if it were
+        the later one."""
+        end = math.floor(until / PAST_PERIOD_S) * PAST_PERIOD_S
+        found = {}
+        for name, back in (("yesterday", 0), ("the day before", PAST_S)):
+            counted = self._old_side(end - PAST_S - back, end - back, bounds)
+            found[name] = {stamp + back: arm for stamp, arm in counted.items()}
+        return found
+
     def _old_side(
         self,
         since: float,

@@ -4,13 +4,14 @@ found."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import inf, isfinite
 
 from kirikae.aws.cloudwatch import Query, metric_data
 from kirikae.aws.session import Aws
 from kirikae.model.share import WHOLE
+from kirikae.move.dispersion import at_share
 from kirikae.move.judge import QUANTILES, Margins, requests_to_find, requests_to_prove
 from kirikae.traffic.figures import Places
 
@@ -25,12 +26,19 @@ class Today:
     """The old and the new side together over the last hour that is known.
 
     ``per_s``: requests a second; 0: not known.  ``errors``: part of the old side's.  ``tau``: its
-    quantiles in seconds. ``above``: bound in seconds -> part of its answers that took longer."""
+    quantiles in seconds. ``above``: bound in seconds -> part of its answers that took longer.
+    ``dispersion``: how much more its last day varied than chance would, by metric
+    (``Figures.past``)."""
 
     per_s: float
     errors: float
     tau: dict[str, float]
     above: dict[float, float]
+    dispersion: Mapping[str, float] = field(default_factory=dict)
+
+    def times(self, metric: str, share: int) -> float:
+        """By how much more requests it takes than where they fail independently."""
+        return at_share(self.dispersion.get(metric, 0.0), self.per_s, share / WHOLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +173,7 @@ def forecast(
             after,
             known,
         )
+        needs = {m: each * known.times(m, share) for m, each in needs.items()}
         metric = max(needs, key=lambda m: needs[m])
         per_s = known.per_s * share / WHOLE
         seconds = (
@@ -177,7 +186,7 @@ def forecast(
             share,
             max(known.errors, 1e-4),
             max(known.errors, 1e-4) + RISE,
-        )
+        ) * known.times("errors", share)
         found.append(
             StepForecast(
                 share,

@@ -154,13 +154,15 @@ class Recent:
 
     def push(self, t: float, bad: float, of: float) -> tuple[float, float]:
         """Keep this batch; what is forgotten for it."""
-        self._kept.append((t, bad, of))
+        kept = self._kept
+        kept.append((t, bad, of))
         self.bad += bad
         self.of += of
         gone_bad: float = 0
         gone_of: float = 0
-        while self._kept[0][0] <= t - self._seconds and self.of - self._kept[0][2] >= self._least:
-            _, bad, of = self._kept.popleft()
+        until = t - self._seconds
+        while kept[0][0] <= until and self.of - kept[0][2] >= self._least:
+            _, bad, of = kept.popleft()
             self.bad -= bad
             self.of -= of
             gone_bad += bad
@@ -183,6 +185,8 @@ class Delivered:
 
     def __init__(self) -> None:
         self._step: int | None = None
+        self._share = 0
+        self._band = (0.0, 1.0)
         self._recent = Recent(_SHARE_S, _SHARE_LEAST)
 
     def mismatch(
@@ -198,8 +202,11 @@ class Delivered:
         if step != self._step:
             self._step = step
             self._recent.clear()
+        if share != self._share:
+            self._share = share
+            self._band = _band(share / WHOLE)
         self._recent.push(t, new, old + new)
-        if self._evidence(share / WHOLE) < _SHARE_BAR:
+        if not self._beyond_band() or self._evidence() < _SHARE_BAR:
             return None
         total = self._recent.of
         return said(
@@ -209,16 +216,26 @@ class Delivered:
             n=round(total),
         )
 
-    def _evidence(self, share: float) -> float:
+    def _beyond_band(self) -> bool:
+        """Within the band there is no evidence: what arrived fits itself best."""
+        low, high = self._band
+        total = self._recent.of
+        return bool(total) and not low <= self._recent.bad / total <= high
+
+    def _evidence(self) -> float:
         """Log evidence against the share that fits best within the band."""
         new = self._recent.bad
         total = self._recent.of
         old = total - new
-        arrived = new / total if total else share
-        lowest, highest = _SHARE_BAND
-        fitting = min(max(arrived, lowest * share), min(highest * share, 0.5 + share / 2))
+        low, high = self._band
+        fitting = min(max(new / total, low), high)
         mixture = lgamma(1 + new) + lgamma(1 + old) - lgamma(2 + total)
         return mixture - new * log(fitting) - old * log(1 - fitting)
+
+
+def _band(share: float) -> tuple[float, float]:
+    lowest, highest = _SHARE_BAND
+    return lowest * share, min(highest * share, 0.5 + share / 2)
 
 
 class Incident:
@@ -317,7 +334,7 @@ class Mix:
         self._sums = {side: _Asked() for side in ("old", "new")}
 
     def add(self, batch: Batch) -> None:
-        if len(batch.routes) < 2 and not any(arm.mix for arm in batch.routes.get("", {}).values()):
+        if len(batch.routes) < 2 and not _tells_mix(batch):
             return
         asked = {side: _asked(batch, side) for side in self._sums}
         self._recent.append((batch.start, asked))
@@ -362,6 +379,11 @@ class Mix:
         return None
 
 
+def _tells_mix(batch: Batch) -> bool:
+    sides = batch.routes.get("")
+    return sides is not None and any(arm.mix for arm in sides.values())
+
+
 @dataclass(slots=True)
 class _Asked:
     """What one side was asked: requests in all, by route, and sums of what is told of them."""
@@ -400,12 +422,13 @@ class Ceiling:
         self._recent = Recent(_CEILING_S, _CEILING_LEAST)
 
     def add(self, t: float, new: Arm) -> None:
-        self._recent.push(t, new.errors, new.requests)
+        if self._part < 1:
+            self._recent.push(t, new.errors, new.requests)
 
     def broken(self) -> Said | None:
         bad = self._recent.bad
         of = self._recent.of
-        if self._part >= 1 or of < _CEILING_LEAST or bad <= self._part * of:
+        if of < _CEILING_LEAST or bad <= self._part * of:
             return None
         return said(
             "traffic.failed_ceiling",
@@ -413,12 +436,6 @@ class Ceiling:
             of=round(of),
             ceiling=self._part,
         )
-
-
-class _Flowed(NamedTuple):
-    seconds: float
-    old: float
-    new: float
 
 
 class Rates(NamedTuple):
@@ -432,21 +449,23 @@ class Flow:
     """Requests a second over the last five minutes of a step."""
 
     def __init__(self) -> None:
-        self._recent: deque[_Flowed] = deque()
+        self._recent: deque[tuple[float, float, float]] = deque()
+        """Seconds, and requests of the old and of the new side."""
         self._seconds = 0.0
         self._old: float = 0
         self._new: float = 0
 
     def add(self, seconds: float, old: float, new: float) -> None:
-        self._recent.append(_Flowed(seconds, old, new))
+        recent = self._recent
+        recent.append((seconds, old, new))
         self._seconds += seconds
         self._old += old
         self._new += new
-        while self._seconds - self._recent[0].seconds >= _FLOW_S:
-            gone = self._recent.popleft()
-            self._seconds -= gone.seconds
-            self._old -= gone.old
-            self._new -= gone.new
+        while self._seconds - recent[0][0] >= _FLOW_S:
+            gone_s, gone_old, gone_new = recent.popleft()
+            self._seconds -= gone_s
+            self._old -= gone_old
+            self._new -= gone_new
 
     def clear(self) -> None:
         self._recent.clear()

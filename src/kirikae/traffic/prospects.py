@@ -32,7 +32,7 @@ def _against_itself(alike: Alike | None) -> Fact:
         return Fact("against_itself", None, said("traffic.fact.not_against_itself"))
     bursts = max(alike.dispersion.values(), default=1.0)
     says = said(
-        "traffic.fact.against_itself",
+        f"traffic.fact.against_itself_by_{alike.of}",
         compared=alike.compared,
         hours=alike.hours,
         failed=alike.failed,

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from itertools import count, groupby
+from itertools import count
 from math import inf, isfinite
 from operator import le
 from types import MappingProxyType
@@ -61,6 +61,7 @@ _MOST_BOUNDS = 1000
 _MOST_ROWS = 16
 _WHOLE_ONLY = {int}
 _LONGEST_LINE = 1 << 20
+_NO_NUMBERS: Mapping[str, float] = MappingProxyType({})
 _BOUND = re.compile(r"[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]{1,3})?")
 
 
@@ -90,6 +91,20 @@ def _of_batch(batch: Batch) -> dict[str, Any]:
     return {key: value for key, value in batch.more().items() if key != "corrects"}
 
 
+class More(NamedTuple):
+    """What a plain line does not tell: the step, its quantiles, and what the balancer, the router
+    and the past say."""
+
+    step: int | None = None
+    tau: Mapping[str, float] = _NO_NUMBERS
+    unplaced: int | None = None
+    exact: bool = True
+    dispersion: Mapping[str, float] = _NO_NUMBERS
+
+
+_NOTHING_MORE = More()
+
+
 class Line(NamedTuple):
     """One side of one batch, as it was written."""
 
@@ -99,11 +114,7 @@ class Line(NamedTuple):
     share: int
     route: str
     counts: Arm
-    step: int | None
-    tau: Mapping[str, float]
-    unplaced: int | None
-    exact: bool
-    dispersion: Mapping[str, float]
+    more: More
 
 
 def lines_in(file: IO[bytes], name: str) -> Iterator[str]:
@@ -114,23 +125,22 @@ def lines_in(file: IO[bytes], name: str) -> Iterator[str]:
             return
         if len(raw) > _LONGEST_LINE:
             raise UsageProblem(f"{name}:{number}: longer than a line of figures can be (1 MiB)")
-        yield text_from(raw, name, number)
+        yield raw.decode() if number > 1 and raw.isascii() else text_from(raw, name, number)
 
 
 def read(lines: Iterable[str], name: str) -> Iterator[Line]:
     """Every line, checked.  Raises UsageProblem naming the file, the line and the value."""
     above = _Above()
-    bounds = _Bounds()
+    reader = _Reader(name)
     for number, text in enumerate(lines, 1):
-        if not text.strip():
+        if text.isspace() or not text:
             continue
-        where = f"{name}:{number}"
-        reader = _Reader(where, _object(text, where), bounds)
-        line = reader.line()
-        why = above.against(line)
-        if why:
-            reader.refuse(why)
-        above.keep(line)
+        line = reader.line_of(number, text)
+        if not above.goes_on(line):
+            why = above.against(line)
+            if why:
+                reader.refuse(why)
+            above.keep(line)
         yield line
 
 
@@ -139,33 +149,52 @@ class _Above:
     """The lines that were read before, as far as the next one must fit them."""
 
     line: Line | None = None
-    bounds: Mapping[float, float] | None = None
+    bounds: tuple[float, ...] | None = None
     """None: no line has said yet at which times it counts, if at any."""
+
+    def goes_on(self, line: Line) -> bool:
+        """A plain line that is like the plain one above it, as most are: it fits, and is kept."""
+        last = self.line
+        if last is None or last.more is not _NOTHING_MORE or line.more is not _NOTHING_MORE:
+            return False
+        if line.share != last.share or line.dt != last.dt or line.t < last.t:
+            return False
+        if tuple(line.counts.within) != self.bounds:
+            return False
+        self.line = line
+        return True
 
     def against(self, line: Line) -> str:
         """Why this line does not fit them; empty: it does."""
         last = self.line
-        if last is not None and line.t < last.t:
-            return f"t {line.t:g} is before the line above ({last.t:g}); sort the file by t"
-        if last is not None and line.t == last.t:
-            for key, mine, other in (
-                ("share", line.share, last.share),
-                ("dt", line.dt, last.dt),
-                ("step", line.step, last.step),
-            ):
-                if mine != other:
-                    return f"{key} {mine}: the line above is of the same t and says {other}"
+        if last is not None and line.t <= last.t:
+            why = self._same_time(line, last)
+            if why:
+                return why
         return self._other_bounds(line)
+
+    @staticmethod
+    def _same_time(line: Line, last: Line) -> str:
+        if line.t < last.t:
+            return f"t {line.t:g} is before the line above ({last.t:g}); sort the file by t"
+        for key, mine, other in (
+            ("share", line.share, last.share),
+            ("dt", line.dt, last.dt),
+            ("step", line.more.step, last.more.step),
+        ):
+            if mine != other:
+                return f"{key} {mine}: the line above is of the same t and says {other}"
+        return ""
 
     def _other_bounds(self, line: Line) -> str:
         """An answer slower than a bound that was not counted would be none.
 
         Where the old side's quantiles are given, the sides are asked at bounds of their own.
         """
-        mine = line.counts.within
-        if self.bounds is None or line.tau or not line.counts.requests:
+        if self.bounds is None or line.more.tau or not line.counts.requests:
             return ""
-        if mine.keys() == self.bounds.keys() or self._goes_on_otherwise(line):
+        mine = tuple(line.counts.within)
+        if mine == self.bounds or set(mine) == set(self.bounds) or self._goes_on_otherwise(line):
             return ""
         above = f"the lines above count {_told(self.bounds)}"
         return f"le counts {_told(mine)}, and {above}; give every line the same bounds"
@@ -173,21 +202,25 @@ class _Above:
     def _goes_on_otherwise(self, line: Line) -> bool:
         """A move that goes on with other settings counts at others: both sides, from one time
         on."""
-        if line.step is None:
+        if line.more.step is None:
             return False
         return self.line is None or line.t > self.line.t or not line.counts.within
 
     def keep(self, line: Line) -> None:
-        begins = self.line is None or line.t > self.line.t
-        if line.tau or (begins and line.step is not None):
-            self.bounds = None
+        if line.more is not _NOTHING_MORE:
+            self._keep_more(line)
         self.line = line
-        if line.counts.requests and not line.tau:
-            self.bounds = line.counts.within
+        if line.counts.requests and not line.more.tau:
+            self.bounds = tuple(line.counts.within)
+
+    def _keep_more(self, line: Line) -> None:
+        begins = self.line is None or line.t > self.line.t
+        if line.more.tau or (begins and line.more.step is not None):
+            self.bounds = None
 
 
-def _told(within: Mapping[float, float]) -> str:
-    return "at " + ", ".join(f"{bound:g}" for bound in within) if within else "no times"
+def _told(bounds: Sequence[float]) -> str:
+    return "at " + ", ".join(f"{bound:g}" for bound in bounds) if bounds else "no times"
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -206,23 +239,26 @@ def _no_number(word: str) -> NoReturn:
 _DECODE = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number).decode
 
 
-_QUICKLY = json.JSONDecoder(parse_constant=_no_number).decode
+_QUICKLY = json.JSONDecoder(parse_constant=_no_number).raw_decode
+_NUMBERS = (int, float)
+_NO_BOUNDS: dict[str, int] = {}
+_LINE_ENDS = ("\n", "\r\n", "")
 
 
-def _plainly_once(raw: Any, text: str) -> bool:
-    """A line like most, of which each key and the side's name have two quotes: none stands twice.
-    Every other line is looked at key by key."""
-    if not isinstance(raw, dict) or not raw.keys() <= _PLAIN:
-        return False
+def _quickly(text: str) -> dict[str, Any] | None:
+    """A line like most: an object with only the usual keys, of which each one and the side's name
+    have two quotes, so that none stands twice.  None: it must be looked at key by key."""
+    raw, end = _QUICKLY(text)
+    if type(raw) is not dict or text[end:] not in _LINE_ENDS or not raw.keys() <= _PLAIN:
+        return None
     bounds = raw.get("le", ())
-    return isinstance(bounds, dict) and text.count('"') == 2 * (len(raw) + len(bounds) + 1)
+    once = type(bounds) is dict and text.count('"') == 2 * (len(raw) + len(bounds) + 1)
+    return raw if once else None
 
 
 def _object(text: str, where: str) -> dict[str, Any]:
     try:
-        raw = _QUICKLY(text)
-        if not _plainly_once(raw, text):
-            raw = _DECODE(text)
+        raw = _DECODE(text)
     except (ValueError, RecursionError) as error:
         raise UsageProblem(f"{where}: not JSON: {error}") from error
     if not isinstance(raw, dict):
@@ -241,18 +277,72 @@ class _Bounds:
     rows: dict[tuple[str, ...], tuple[float, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
 class _Reader:
-    """One line and the checks of its values."""
+    """Reads one line after another, and checks its values."""
 
-    where: str
-    raw: dict[str, Any]
-    bounds: _Bounds
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._number = 0
+        self._bounds = _Bounds()
+        self.raw: dict[str, Any] = {}
+
+    @property
+    def _where(self) -> str:
+        return f"{self._name}:{self._number}"
 
     def refuse(self, why: str) -> NoReturn:
-        raise UsageProblem(f"{self.where}: {why}")
+        raise UsageProblem(f"{self._where}: {why}")
 
-    def line(self) -> Line:
+    def line_of(self, number: int, text: str) -> Line:
+        self._number = number
+        try:
+            raw = _quickly(text)
+        except (ValueError, RecursionError):
+            raw = None  # what is wrong with it is said by the careful reader
+        if raw is None:
+            self.raw = _object(text, self._where)
+            return self._checked()
+        self.raw = raw
+        return self._plainly_right() or self._checked()
+
+    def _plainly_right(self) -> Line | None:
+        """A plain line of which every value is right at the first glance; None: look at each.  A
+        day has 172,800 lines."""
+        raw = self.raw
+        counts = self._plain_counts(raw)
+        t: Any = raw.get("t")
+        dt = raw.get("dt", 1.0)
+        if counts is None or type(t) not in _NUMBERS or type(dt) not in _NUMBERS:
+            return None
+        share = raw.get("share")
+        if type(share) is not int or not 0 <= share <= WHOLE:
+            return None
+        side = raw.get("side")
+        if side not in _SIDES or not -_LATEST <= t <= _LATEST or not 0 < dt <= _LONGEST_S:
+            return None
+        return Line(
+            float(t),
+            float(dt),
+            side,
+            share,
+            "",
+            counts,
+            _NOTHING_MORE,
+        )
+
+    def _plain_counts(self, raw: Mapping[str, Any]) -> Arm | None:
+        requests = raw.get("requests")
+        errors = raw.get("errors")
+        if type(requests) is not int or type(errors) is not int:
+            return None
+        if not 0 <= errors <= requests <= _MOST:
+            return None
+        counted = raw.get("le", _NO_BOUNDS)
+        within = self._as_before(counted, requests) if type(counted) is dict else None
+        return None if within is None else Arm(requests, errors, None, within)
+
+    def _checked(self) -> Line:
+        """Value by value: right, or refused with what is wrong."""
         raw = self.raw
         plain = raw.keys() <= _PLAIN
         if not plain and not raw.keys() <= _KNOWN:
@@ -260,19 +350,8 @@ class _Reader:
         for key in _NEEDED:
             if key not in raw:
                 self.refuse(f"{key} is missing; a line is {_EXAMPLE}")
-        if raw["side"] not in ("old", "new"):
+        if raw["side"] not in _SIDES:
             self.refuse(f"side {shortened(raw['side'])}: old or new")
-        if plain:
-            arm = self.plain_arm()
-            return Line(
-                self.time(),
-                self.length(),
-                raw["side"],
-                self.share(),
-                "",
-                arm,
-                *_NOTHING_MORE,
-            )
         return Line(
             self.time(),
             self.length(),
@@ -280,6 +359,11 @@ class _Reader:
             self.share(),
             self.route(),
             self.arm(),
+            _NOTHING_MORE if plain else self.more(),
+        )
+
+    def more(self) -> More:
+        return More(
             self.step(),
             self.tau(),
             self.optional("unplaced"),
@@ -366,15 +450,6 @@ class _Reader:
             self.refuse(f"{found} {key} of {requests} requests")
         return found
 
-    def plain_arm(self) -> Arm:
-        requests = self.count("requests", self.raw["requests"])
-        return Arm(
-            requests,
-            self.part("errors", requests),
-            None,
-            self.within(requests),
-        )
-
     def arm(self) -> Arm:
         requests = self.amount("requests", self.raw["requests"])
         errors = self.part("errors", requests)
@@ -400,17 +475,18 @@ class _Reader:
 
     def _as_before(self, raw: dict[str, Any], requests: float) -> dict[float, float] | None:
         """The bounds of a line that was right, and whole counts that rise; None: look at it."""
-        row = self.bounds.rows.get(tuple(raw))
+        if not raw:
+            return {}
+        row = self._bounds.rows.get(tuple(raw))
         if row is None:
             return None
         counts = list(raw.values())
         if set(map(type, counts)) != _WHOLE_ONLY or counts[0] < 0 or counts[-1] > requests:
             return None
-        rising = all(map(le, counts, counts[1:]))
-        return dict(zip(row, counts, strict=True)) if rising else None
+        return dict(zip(row, counts, strict=True)) if counts == sorted(counts) else None
 
     def _counted(self, raw: dict[str, Any], requests: float) -> dict[float, float]:
-        known = self.bounds.known
+        known = self._bounds.known
         found: dict[float, float] = {}
         for bound, n in raw.items():
             if bound == "+Inf":
@@ -428,7 +504,7 @@ class _Reader:
 
     def _remember(self, raw: Mapping[str, Any], found: Mapping[float, float]) -> None:
         """The next line will most likely have the same bounds."""
-        rows = self.bounds.rows
+        rows = self._bounds.rows
         if found and len(found) == len(raw) and _in_order(found) and len(rows) < _MOST_ROWS:
             rows[tuple(raw)] = tuple(found)
 
@@ -446,8 +522,8 @@ class _Reader:
         at = float(text) if _BOUND.fullmatch(text) else inf
         if not 0 < at <= _LATEST:
             self.refuse(f"le {shortened(text)}: a bound is a number of seconds above 0")
-        if len(self.bounds.known) < _MOST_BOUNDS:
-            self.bounds.known[text] = at
+        if len(self._bounds.known) < _MOST_BOUNDS:
+            self._bounds.known[text] = at
         return at
 
     def tau(self) -> dict[str, float]:
@@ -458,10 +534,8 @@ class _Reader:
 
 
 _KNOWN = frozenset(_KEYS)
+_SIDES = ("old", "new")
 _PLAIN = frozenset(("t", "side", "requests", "errors", "share", "le", "dt"))
-_NO_NUMBERS: Mapping[str, float] = MappingProxyType({})
-_NOTHING_MORE = (None, _NO_NUMBERS, None, True, _NO_NUMBERS)
-"""Step, quantiles, and what the balancer, the router and the past tell: not in a plain line."""
 
 
 def _in_order(found: Mapping[float, float]) -> bool:
@@ -477,28 +551,35 @@ def _is_whole(value: Any) -> bool:
 
 def batches(lines: Iterable[str], name: str) -> Iterator[Batch]:
     """Lines of the same ``t`` as one batch.  Raises UsageProblem."""
-    for t, group in groupby(read(lines, name), key=lambda line: line.t):
-        yield _batch(t, list(group))
+    same: list[Line] = []
+    for line in read(lines, name):
+        if same and line.t != same[0].t:
+            yield _batch(same)
+            same = []
+        same.append(line)
+    if same:
+        yield _batch(same)
 
 
-def _batch(t: float, lines: list[Line]) -> Batch:
+def _batch(lines: Sequence[Line]) -> Batch:
     routes: dict[str, dict[str, Arm]] = {}
     for line in lines:
         mine = routes.setdefault(line.route, {})
         counts = line.counts
         mine[line.side] = mine[line.side].plus(counts) if line.side in mine else counts
     last = lines[-1]
+    more = last.more
     return Batch(
-        t,
+        last.t,
         last.dt,
         last.share,
         routes,
-        last.step,
-        last.tau,
+        more.step,
+        more.tau,
         None,
-        last.unplaced,
-        last.exact,
-        last.dispersion,
+        more.unplaced,
+        more.exact,
+        more.dispersion,
     )
 
 

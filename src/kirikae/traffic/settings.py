@@ -85,7 +85,7 @@ class JudgeSettings(Strict):
     warm_up: Seconds = Field(
         default=60.0,
         description="after each step, for so long latency is shown and not judged, and a rise of "
-        "errors by less than five points is no harm",
+        "errors by less than two points is no harm",
         json_schema_extra=shown("60s"),
     )
     ceiling: Part | None = Field(

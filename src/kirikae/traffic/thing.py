@@ -22,7 +22,7 @@ from kirikae.move.journal import Journal
 from kirikae.move.kind import Fact, Prospects, Told
 from kirikae.traffic import obstacles, telling
 from kirikae.traffic.access_log import AccessLog
-from kirikae.traffic.alike import Alike, Parts, against_itself, bounds_of
+from kirikae.traffic.alike import Parts, against_itself, bounds_of
 from kirikae.traffic.batches import Batch, recorded
 from kirikae.traffic.comparison import Comparison
 from kirikae.traffic.cost import extra_cost_per_day
@@ -236,6 +236,9 @@ class TrafficThing:
             figures.lateness,
         )
         late_s = figures.lateness + figures.period
+        parts = self._parts(known, now - figures.lateness)
+        if parts is not None:
+            known = replace(known, dispersion=parts.dispersion)
         forecasts = forecast(
             self._margins,
             plan,
@@ -247,7 +250,7 @@ class TrafficThing:
             plan,
             known,
             forecasts,
-            self._alike(known, now - figures.lateness),
+            None if parts is None else against_itself(self._margins, parts),
             smaller_plan(
                 self._margins,
                 plan,
@@ -256,26 +259,31 @@ class TrafficThing:
             ),
         )
 
-    def _alike(self, known: Today, until: float) -> Alike | None:
-        """The judge on the old side against itself; None where its parts cannot be told apart."""
+    def _parts(self, known: Today, until: float) -> Parts | None:
+        """The old side's last day by its parts; None where nothing is known of it."""
         if not known.per_s:
             return None
         places = self.places
         source = CloudWatch(self._aws, places, PAST_PERIOD_S)
         tau = {} if self._margins.fast_enough_ms else known.tau
-        by_name = source.parts(until, bounds_of(self._margins, tau))
+        bounds = bounds_of(self._margins, tau)
+        by_name = source.parts(until, bounds)
         whole = by_name.pop("")
         bound = self._margins.fast_enough_ms / 1000
         past = dispersion_of(list(whole.values()), {"latency": bound} if bound else tau)
         requests = sum(arm.requests for arm in whole.values())
-        parts = Parts(
+        zones = Parts(
             PAST_PERIOD_S,
             by_name,
             requests,
             tau,
             past,
         )
-        return against_itself(self._margins, parts)
+        if zones.told_apart:
+            return zones
+        days = source.days(until, bounds)
+        asked = sum(arm.requests for day in days.values() for arm in day.values())
+        return replace(zones, by_name=days, whole=asked, of="days")
 
     def facts(self, move: Move | None) -> list[Fact]:
         old = self.pin.look(move, self.places.old)

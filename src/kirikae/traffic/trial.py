@@ -7,7 +7,7 @@ verdict that it got.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from math import exp, inf, isfinite, log
 from typing import NamedTuple
@@ -26,6 +26,7 @@ from kirikae.traffic.guards import (
     ProbeRow,
     Rates,
     TargetRow,
+    Threshold,
     Window,
 )
 
@@ -39,8 +40,7 @@ _SAFE_LOG = log(SAFE_BAR)
 _STRONGEST = 700.0
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """The verdict after one batch.
 
     ``exposed``: requests that the new side answered so far.
@@ -93,6 +93,29 @@ class _Route(NamedTuple):
     judge: Judge
 
 
+class _Standing(NamedTuple):
+    """What evidence shows since something was judged last.
+
+    ``timed``, ``thresholds``: of which metrics figures told.  ``missing``: those that are not
+    proven safe; ``not_shown`` says so.
+    """
+
+    log_e: dict[str, float]
+    timed: int
+    thresholds: Mapping[str, Threshold]
+    metrics: list[str]
+    missing: list[str]
+    not_shown: Said
+
+
+class _Passed(NamedTuple):
+    """What a pass says at every look alike, and what it was made of."""
+
+    of: tuple[object, ...]
+    errors: float
+    times: Said
+
+
 class Trial:
     """Feed it the batches of one attempt, oldest first; each gives a look, and ``evidence`` reads
     it at any moment."""
@@ -103,6 +126,7 @@ class Trial:
         self._margins = margins
         self._plan = tuple(plan)
         self._guards = guards
+        self._bar = log(1 / margins.false_alarms)
         self._judge = Judge(margins, plan, margins.weights)
         self._routes: dict[str, _Route] = {}
         self._window = Window()
@@ -127,8 +151,8 @@ class Trial:
         self._tau: Mapping[str, float] = {}
         self._log_e_of: tuple[int, int | None] = (-1, None)
         self._kept_log_e: dict[str, float] = {}
-        self._told_of: tuple[object, ...] = ()
-        self._kept_missing: list[str] | None = None
+        self._standing: _Standing | None = None
+        self._passed: _Passed | None = None
         self._told_judge: tuple[Mapping[str, float], bool] = ({}, False)
 
     def next_share(self, share: int) -> int:
@@ -166,8 +190,10 @@ class Trial:
         nobody = not old.requests and not new.requests
         if nobody and batch.only_probes:
             self.at(step, self._share if batch.share is None else batch.share)
+        elif self._waiting is not None and step == self._step:
+            self._take_with_waiting(batch, step)
         else:
-            self._take(batch, step)
+            self._take(batch, step, old, new)
         return self._told(batch.start)
 
     def _step_of(self, batch: Batch) -> int:
@@ -178,19 +204,32 @@ class Trial:
         changed = batch.share is not None and batch.share != self._commanded
         return self._step + 1 if changed else self._step
 
-    def _take(self, batch: Batch, step: int) -> None:
-        """Figures: judged if they tell of both sides, and kept for the next ones otherwise."""
-        if self._waiting is not None and step == self._step:
+    def _take_with_waiting(self, batch: Batch, step: int) -> None:
+        """Together with what waits for these figures."""
+        if self._waiting is not None:
             batch = self._waiting.then(batch)
+        self._take(
+            batch,
+            step,
+            batch.side("old"),
+            batch.side("new"),
+        )
+
+    def _take(
+        self,
+        batch: Batch,
+        step: int,
+        old: Arm,
+        new: Arm,
+    ) -> None:
+        """Figures: judged if they tell of both sides, and kept for the next ones otherwise."""
         self._waiting = None
-        old = batch.side("old")
-        new = batch.side("new")
         share = _permille(old.requests, new.requests) if batch.share is None else batch.share
         self.at(step, share)
         self._step_began = min(self._step_began, batch.start)
         if not new.requests:
             self._wait(batch, said("traffic.silent_new"))
-        elif not old.requests and self._share != WHOLE:
+        elif not old.requests and batch.share != WHOLE:
             self._wait(batch, said("traffic.silent_old"))
         else:
             self._weigh(batch, old, new)
@@ -245,7 +284,7 @@ class Trial:
         self._flow.add(batch.seconds, old.requests, new.requests)
         self._tau = batch.tau
         outcomes = self._outcomes(batch, old, new)
-        self._timed |= outcomes.keys()
+        self._timed.update(outcomes)
         self._judge.observe(
             batch.seconds,
             old.requests,
@@ -338,7 +377,15 @@ class Trial:
         found = {}
         for metric, (bound, rate) in self._window.thresholds.items():
             if bound in old.within and bound in new.within:
-                found[metric] = _alike(old.over(bound), new.over(bound), rate)
+                slow_old = old.over(bound)
+                slow_new = new.over(bound)
+                found[metric] = Outcome(
+                    slow_old,
+                    slow_new,
+                    slow_old,
+                    slow_new,
+                    rate,
+                )
         return found
 
     # --- reading
@@ -349,15 +396,28 @@ class Trial:
         always = self._guards.times
         return [m for m in self._margins.weights if m in told or (always and m != "rejected")]
 
-    def _missing(self) -> list[str]:
+    def _stands(self) -> _Standing:
         """Made anew where something was judged since, or another metric is told of."""
-        self._log_e()
-        told = (len(self._timed), *self._window.thresholds)
-        if self._kept_missing is None or told != self._told_of:
-            self._told_of = told
+        log_e = self._log_e()
+        thresholds = self._window.thresholds
+        known = self._standing
+        if (
+            known is None
+            or known.log_e is not log_e
+            or known.timed != len(self._timed)
+            or known.thresholds is not thresholds
+        ):
             metrics = self._metrics()
-            self._kept_missing = [m for m in metrics if self._judge.log_safe_of(m) < _SAFE_LOG]
-        return self._kept_missing
+            missing = [m for m in metrics if self._judge.log_safe_of(m) < _SAFE_LOG]
+            known = self._standing = _Standing(
+                log_e,
+                len(self._timed),
+                thresholds,
+                metrics,
+                missing,
+                said(_NOT_SHOWN, metrics=[_metric(m) for m in missing]),
+            )
+        return known
 
     def _log_harm(self, whole: float) -> float:
         """Evidence of the whole service, and of single routes where there are any."""
@@ -370,12 +430,13 @@ class Trial:
 
     def _log_e(self) -> dict[str, float]:
         """Made anew only where something was judged since."""
-        judged = self._judge.judged + sum(each.judge.judged for each in self._routes.values())
+        judged = self._judge.judged
+        if self._routes:
+            judged += sum(each.judge.judged for each in self._routes.values())
         now = (judged, self._step)
         if now != self._log_e_of:
             self._log_e_of = now
             self._kept_log_e = self._fresh_log_e()
-            self._kept_missing = None
         return self._kept_log_e
 
     def _fresh_log_e(self) -> dict[str, float]:
@@ -390,15 +451,15 @@ class Trial:
         return log_e
 
     def _told(self, t: float) -> Look:
-        log_e = self._log_e()
+        stands = self._stands()
         if self._failed is None:
-            self._failed = self._why_failed(log_e["harm"])
-        verdict, reason = self._verdict()
+            self._failed = self._why_failed(stands.log_e["harm"])
+        verdict, reason = self._verdict(stands)
         return Look(
             t,
             verdict,
             reason,
-            log_e,
+            stands.log_e,
             self._exposed,
             self._share,
         )
@@ -416,28 +477,36 @@ class Trial:
             return said("traffic.targets_again")
         return self._mix.differs()
 
-    def _verdict(self) -> tuple[Verdict, Said]:
+    def _verdict(self, stands: _Standing) -> tuple[Verdict, Said]:
         if self._failed is not None:
             return Verdict.FAIL, self._failed
         guard = self.guard
         if guard is not None:
             return Verdict.UNSURE, guard
-        missing = self._missing()
-        if missing:
-            return Verdict.UNSURE, said(_NOT_SHOWN, metrics=[_metric(m) for m in missing])
+        if stands.missing:
+            return Verdict.UNSURE, stands.not_shown
         left = max(0.0, self._margins.bake_at(self._share) - self._judge.baked_s)
         if left or self._waiting is not None:
             return Verdict.UNSURE, said("traffic.baking", seconds=left)
-        return Verdict.PASS, self._why_passed()
+        return Verdict.PASS, self._why_passed(stands.metrics)
 
-    def _why_passed(self) -> Said:
+    def _why_passed(self, metrics: list[str]) -> Said:
         next_share = self._judge.measured_by(self._share)
-        absolute = self._share == WHOLE
+        of = (
+            next_share,
+            metrics,
+            self._tau,
+            self._window.thresholds,
+        )
+        known = self._passed
+        if known is None or known.of != of:
+            errors = self._margins.errors_at(next_share)
+            known = self._passed = _Passed(of, errors, self._times_passed(next_share))
         return said(
             "traffic.passed",
-            errors=self._margins.errors_at(next_share),
-            times=self._times_passed(next_share),
-            by=said("traffic.by_limits" if absolute else "traffic.by_comparison"),
+            errors=known.errors,
+            times=known.times,
+            by=_by("limits" if self._share == WHOLE else "comparison"),
             baked=self._judge.baked_s,
         )
 
@@ -468,7 +537,7 @@ class Trial:
         broken = self._ceiling.broken()
         if broken is not None:
             return broken
-        bar = log(1 / self._margins.false_alarms)
+        bar = self._bar
         if log_harm < bar or self._mix.differs() is not None:
             return None
         return self._harm(exp(min(log_harm, _STRONGEST)), exp(bar))
@@ -535,7 +604,7 @@ class Trial:
 
     def evidence(self) -> Evidence:
         """The verdict now with every figure and, where it is unsure, a forecast."""
-        verdict, reason = self._verdict()
+        verdict, reason = self._verdict(self._stands())
         if reason.key == _NOT_SHOWN:
             asked = self._judge.tally("errors").n_new
             reason = self._forecast() if asked else said("traffic.no_figures")
@@ -554,7 +623,7 @@ class Trial:
         log_e = self._log_e()
         figures: dict[str, float] = {
             "log_harm": log_e["harm"],
-            "bar_harm": log(1 / self._margins.false_alarms),
+            "bar_harm": self._bar,
             "bar_safe": _SAFE_LOG,
             "old_requests": counted.n_old,
             "old_errors": counted.bad_old,
@@ -587,7 +656,7 @@ class Trial:
     def needed(self) -> dict[str, float]:
         """Metric not yet shown -> new-side requests that it still needs; inf: will not be proven at
         these figures."""
-        return {metric: self._judge.needed(metric) for metric in self._missing()}
+        return {metric: self._judge.needed(metric) for metric in self._stands().missing}
 
     def _forecast(self) -> Said:
         parts = [self._forecast_of(metric, n) for metric, n in self.needed().items()]
@@ -652,6 +721,12 @@ _NOT_SHOWN = "traffic.not_shown"
 
 
 @cache
+def _by(what: str) -> Said:
+    """How a step was judged."""
+    return said(f"traffic.by_{what}")
+
+
+@cache
 def _metric(name: str) -> Said:
     """The few names of metrics in words: said at every look, made once."""
     return said(f"traffic.metric.{name}")
@@ -662,14 +737,13 @@ def _shown(count: float) -> float:
     return int(count) if count == int(count) else round(count, 1)
 
 
-def _alike(old: float, new: float, guess: float | None = None) -> Outcome:
-    """Counted at the same bound on both sides."""
+def _alike(old: float, new: float) -> Outcome:
+    """Counted alike on both sides."""
     return Outcome(
         old,
         new,
         old,
         new,
-        guess,
     )
 
 

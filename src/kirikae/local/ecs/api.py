@@ -8,11 +8,14 @@ from kirikae.local.ecs import (
     clusters,
     definitions,
     deploymentapi,
+    instances,
     protection,
+    providers,
     running,
     serviceapi,
     settings,
     tags,
+    tasksets,
 )
 from kirikae.local.ecs.agenda import Agenda
 from kirikae.local.ecs.lookup import Lookup
@@ -26,7 +29,19 @@ from kirikae.local.wire import ACCOUNT, Operation, bound
 
 # AWS shows a stopped task for about an hour (botocore, ecs ListTasks).
 STOPPED_KEPT_S = 3600
-_PARTS = (clusters, settings, definitions, tags, running, protection, serviceapi, deploymentapi)
+_PARTS = (
+    clusters,
+    instances,
+    providers,
+    settings,
+    definitions,
+    tags,
+    running,
+    protection,
+    serviceapi,
+    tasksets,
+    deploymentapi,
+)
 NAMES: frozenset[str] = frozenset(name for part in _PARTS for name in part.OPERATIONS)
 """Every operation that is carried out."""
 PARTLY: Mapping[str, str] = {
@@ -35,6 +50,9 @@ PARTLY: Mapping[str, str] = {
     **serviceapi.PARTLY,
     **clusters.PARTLY,
     **settings.PARTLY,
+    **instances.PARTLY,
+    **providers.PARTLY,
+    **tasksets.PARTLY,
 }
 """Operations of which something is missing, and what."""
 
@@ -60,9 +78,11 @@ class Ecs:
         self._tokens = Tokens(state)
         self.tags = tags.Tags(state)
         self._clusters = clusters.Clusters(state, self.tags, prefix)
+        self._instances = instances.Instances(state, self._clusters, self.tags, prefix)
+        self._providers = providers.Providers(state, self.tags, prefix)
         self._definitions = definitions.Definitions(state, self.tags, prefix)
         self._settings = settings.AccountSettings(state)
-        self.new_tasks = NewTasks(state, self._definitions, self.tags, tasks, prefix)
+        self.new_tasks = NewTasks(state, self._definitions, self.tags, tasks)
         lookup = Lookup(state, self._clusters, prefix)
         self.protection = protection.Protection(state, self._clusters, lookup, agenda)
         self._running = running.Running(
@@ -74,6 +94,7 @@ class Ecs:
             self._tokens,
             tasks,
             self.new_tasks,
+            self._instances,
         )
         self._services = serviceapi.ServiceApi(
             state,
@@ -85,6 +106,9 @@ class Ecs:
             targets,
             agenda,
         )
+        self._task_sets = tasksets.TaskSets(
+            state, self._clusters, self._definitions, self.tags, lookup
+        )
         self._deployments = deploymentapi.DeploymentApi(
             state, self._clusters, self._definitions, lookup, agenda
         )
@@ -94,12 +118,15 @@ class Ecs:
         ``NAMES``."""
         return {
             **bound(clusters.OPERATIONS, self._clusters),
+            **bound(instances.OPERATIONS, self._instances),
+            **bound(providers.OPERATIONS, self._providers),
             **bound(settings.OPERATIONS, self._settings),
             **bound(definitions.OPERATIONS, self._definitions),
             **bound(tags.OPERATIONS, self.tags),
             **bound(running.OPERATIONS, self._running),
             **bound(protection.OPERATIONS, self.protection),
             **bound(serviceapi.OPERATIONS, self._services),
+            **bound(tasksets.OPERATIONS, self._task_sets),
             **bound(deploymentapi.OPERATIONS, self._deployments),
         }
 

@@ -3,7 +3,7 @@ goes (pure functions)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from kirikae.local.ecs.names import invalid
 from kirikae.local.rows import StrategyItem
@@ -14,11 +14,17 @@ MOST_WEIGHT = 1000
 Strategy = Sequence[StrategyItem]
 
 
-def check_strategy(strategy: Strategy, of_cluster: Iterable[str]) -> None:
-    """Raise AwsError for what AWS refuses (ECS API reference, CapacityProviderStrategyItem)."""
-    known = set(of_cluster)
+def check_strategy(
+    strategy: Strategy,
+    of_cluster: Iterable[str],
+    known: Collection[str] = PROVIDERS,
+) -> None:
+    """Raise AwsError for what AWS refuses (ECS API reference, CapacityProviderStrategyItem);
+    ``known``: every provider that there is."""
+    associated = set(of_cluster)
     for item in strategy:
-        _check_item(item, known)
+        check_provider(item["capacityProvider"], known)
+        _check_item(item, associated)
     if sum(item.get("base", 0) > 0 for item in strategy) > 1:
         raise invalid(
             "Only one capacity provider in a capacity provider strategy can have a base defined."
@@ -33,10 +39,9 @@ def check_strategy(strategy: Strategy, of_cluster: Iterable[str]) -> None:
 
 
 def _check_item(item: StrategyItem, of_cluster: set[str]) -> None:
-    """Raise AwsError for a provider that is unknown or not of the cluster, and for weights or bases
-    outside what AWS takes."""
+    """Raise AwsError for a provider that is not of the cluster, and for weights or bases outside
+    what AWS takes."""
     name = item["capacityProvider"]
-    check_provider(name)
     if name not in of_cluster:
         raise invalid(
             f"The capacity provider {name} is not associated with the cluster; use "
@@ -48,12 +53,12 @@ def _check_item(item: StrategyItem, of_cluster: set[str]) -> None:
         )
 
 
-def check_provider(name: str) -> None:
-    """Raise AwsError for a provider that kirikae local has not."""
-    if name not in PROVIDERS:
+def check_provider(name: str, known: Collection[str] = PROVIDERS) -> None:
+    """Raise AwsError for a provider that there is not."""
+    if name not in known:
         raise invalid(
-            f"The specified capacity provider {name} was not found; kirikae local "
-            f"has {' and '.join(PROVIDERS)}."
+            f"The specified capacity provider {name} was not found; there are "
+            f"{' and '.join(known)}."
         )
 
 

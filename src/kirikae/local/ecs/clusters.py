@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kirikae.local.ecs.capacity import PROVIDERS, check_provider, check_strategy
-from kirikae.local.ecs.names import check_name, invalid, is_arn, missing, short, unsupported
+from kirikae.local.ecs.names import check_name, invalid, is_arn, missing, unsupported
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.ecs.taskrow import STARTING
 from kirikae.local.errors import AwsError
@@ -60,6 +60,23 @@ class Clusters:
                 save_tags(self._state, arn, params.get("tags", []))
         return {"cluster": self._show(row)}
 
+    def known_providers(self) -> list[str]:
+        """Fargate's two, and those that were made."""
+        return [*PROVIDERS, *(row["name"] for row in self._state.providers.all())]
+
+    def _check(self, providers: Sequence[str], strategy: Sequence[StrategyItem]) -> None:
+        """Raise AwsError for a provider that there is not, or for a strategy of others than
+        these."""
+        known = self.known_providers()
+        for name in providers:
+            check_provider(name, known)
+        check_strategy(strategy, providers, known)
+
+    def _instances(self, cluster: Cluster) -> int:
+        """How many container instances it has."""
+        arn = cluster["clusterArn"]
+        return sum(row["clusterArn"] == arn for row in self._state.instances.all())
+
     def _new(
         self,
         name: str,
@@ -72,7 +89,7 @@ class Clusters:
         """
         providers = params.get("capacityProviders", [])
         strategy = params.get("defaultCapacityProviderStrategy", [])
-        _check(providers, strategy)
+        self._check(providers, strategy)
         row: Cluster = {
             "clusterArn": arn,
             "clusterName": name,
@@ -102,7 +119,7 @@ class Clusters:
             "statistics": [],
             "runningTasksCount": sum(task["lastStatus"] == "RUNNING" for task in tasks),
             "pendingTasksCount": sum(task["lastStatus"] in STARTING for task in tasks),
-            "registeredContainerInstancesCount": 0,
+            "registeredContainerInstancesCount": self._instances(row),
         }
 
     async def describe(self, params: Plain) -> Plain:
@@ -115,9 +132,13 @@ class Clusters:
         failures = []
         for name in names:
             try:
-                found.append(self._show(self.find(name)))
+                shown = self._show(self.find(name))
             except AwsError:
                 failures.append(missing(self._arn(name)))
+                continue
+            if "TAGS" not in params.get("include", []):
+                shown["tags"] = []
+            found.append(shown)
         return {
             "clusters": found,
             "failures": failures,
@@ -151,7 +172,7 @@ class Clusters:
         row = self.find(params["cluster"])
         providers = params["capacityProviders"]
         strategy = params["defaultCapacityProviderStrategy"]
-        _check(providers, strategy)
+        self._check(providers, strategy)
         changed: Cluster = {
             **row,
             "capacityProviders": providers,
@@ -159,31 +180,16 @@ class Clusters:
         }
         return {"cluster": self._show(self._state.clusters.put(row["clusterArn"], changed))}
 
-    async def describe_capacity_providers(self, params: Plain) -> Plain:
-        """FARGATE and FARGATE_SPOT; any other name stands in ``failures`` as MISSING."""
-        asked = [short(name) for name in params.get("capacityProviders") or PROVIDERS]
-        arn = f"{self._prefix}capacity-provider/"
-        shown = [
-            {
-                "capacityProviderArn": arn + name,
-                "name": name,
-                "status": "ACTIVE",
-                "type": name,
-            }
-            for name in asked
-            if name in PROVIDERS
-        ]
-        unknown = [missing(arn + name) for name in asked if name not in PROVIDERS]
-        return {
-            "capacityProviders": shown,
-            "failures": unknown,
-        }
-
     async def delete(self, params: Plain) -> Plain:
         """Raises AwsError while services are active or tasks run: as on AWS, they are ended
         first."""
         row = self.find(params["cluster"])
         shown = self._show(row)
+        if shown["registeredContainerInstancesCount"]:
+            raise AwsError(
+                "ClusterContainsContainerInstancesException",
+                "The Cluster cannot be deleted while Container Instances are active or draining.",
+            )
         if shown["activeServicesCount"]:
             raise AwsError(
                 "ClusterContainsServicesException",
@@ -202,28 +208,6 @@ class Clusters:
             }
         }
 
-    async def list_instances(self, params: Plain) -> Plain:
-        """Always none: tasks run as on Fargate."""
-        self.find(params.get("cluster"))
-        return {"containerInstanceArns": []}
-
-    async def describe_instances(self, params: Plain) -> Plain:
-        """Every instance asked for is MISSING: tasks run as on Fargate."""
-        self.find(params.get("cluster"))
-        unknown = [missing(name) for name in params["containerInstances"]]
-        return {
-            "containerInstances": [],
-            "failures": unknown,
-        }
-
-
-def _check(providers: Sequence[str], strategy: Sequence[StrategyItem]) -> None:
-    """Raise AwsError for a provider that kirikae local has not, or for a strategy of others than
-    these."""
-    for name in providers:
-        check_provider(name)
-    check_strategy(strategy, providers)
-
 
 OPERATIONS: Handlers[Clusters] = {
     "CreateCluster": Clusters.create,
@@ -233,14 +217,8 @@ OPERATIONS: Handlers[Clusters] = {
     "UpdateCluster": Clusters.update,
     "UpdateClusterSettings": Clusters.update,
     "PutClusterCapacityProviders": Clusters.put_capacity_providers,
-    "DescribeCapacityProviders": Clusters.describe_capacity_providers,
-    "ListContainerInstances": Clusters.list_instances,
-    "DescribeContainerInstances": Clusters.describe_instances,
 }
 PARTLY = {
-    "DescribeCapacityProviders": "FARGATE and FARGATE_SPOT",
-    "ListContainerInstances": "always none",
-    "DescribeContainerInstances": "always MISSING",
     "UpdateCluster": "kept and told, without effect; refused: Service Connect",
     "UpdateClusterSettings": "kept and told, without effect",
 }

@@ -26,6 +26,10 @@ from kirikae.local.wire import Handlers
 # botocore's model of DeleteTaskDefinitions: up to 10 at a time.
 _MOST_DELETED = 10
 _UNKNOWN = "The specified task definition does not exist. Specify a valid task definition."
+_NO_IDENTIFIER = (
+    "The specified task definition identifier is invalid. Specify a valid name or ARN and try "
+    "again."
+)
 _STILL_ACTIVE = (
     "The specified task definition is still in ACTIVE status. Please deregister the "
     "target and try again."
@@ -99,6 +103,8 @@ class Definitions:
                 raise refused("Unable to describe task definition.")
             name = name.removeprefix(begin)
         family, _, revision = name.partition(":")
+        if revision and not revision.isdecimal():
+            raise refused(f"Invalid revision number. Number: {revision}")
         rows = self._of_family(family)
         if revision:
             rows = [each for each in rows if str(each["revision"]) == revision]
@@ -179,12 +185,13 @@ class Definitions:
         failures = []
         for name in params["taskDefinitions"]:
             try:
+                _check_identifier(name)
                 row = self.find(name)
-            except AwsError:
+            except AwsError as error:
                 failures.append(
                     {
                         "arn": name,
-                        "reason": _UNKNOWN,
+                        "reason": error.message if error.message == _NO_IDENTIFIER else _UNKNOWN,
                     }
                 )
                 continue
@@ -215,6 +222,12 @@ class Definitions:
                 row["status"] == "DELETE_IN_PROGRESS" and row["taskDefinitionArn"] not in used
             )
         )
+
+
+def _check_identifier(name: str) -> None:
+    """Raise AwsError for a family without its revision: no whole family is deleted."""
+    if ":" not in short(name):
+        raise refused(_NO_IDENTIFIER)
 
 
 OPERATIONS: Handlers[Definitions] = {

@@ -24,6 +24,8 @@ from kirikae.local.stores import Stores
 
 log = logging.getLogger("kirikae.local.logs")
 
+_FAULT = 500
+"""From this status on it is the store that failed, not what was asked."""
 _BATCH = 1000
 _GATHER_S = 0.5
 _FINISH_S = 10
@@ -85,6 +87,8 @@ class Logs:
                     "ResourceNotFoundException", f"The specified log group does not exist: {group}"
                 )
         except AwsError as error:
+            if error.status >= _FAULT:
+                raise OSError(str(error)) from error
             raise StartFailed(
                 f"ResourceInitializationError: failed to validate logger args: {error}"
             ) from error

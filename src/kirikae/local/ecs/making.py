@@ -4,6 +4,7 @@ Raises StartFailed, with the prefix that the ECS agent gives, where a task can n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,10 @@ from kirikae.local.rows import Container, ContainerDefinition, Definition, Task,
 from kirikae.local.state import State
 from kirikae.local.stores import Stores
 
+_FAULT = 500
+_LATE = re.compile(r"deadline exceeded|timed out", re.IGNORECASE)
+"""What the engine says of a start that had to wait for too long ("failed to start shim: context
+deadline exceeded")."""
 _WITH_CREDENTIALS = "http://169.254.170.2"
 
 
@@ -206,10 +211,17 @@ class Maker:
 
 
 async def _or_failed(call: Awaitable[None], prefix: str) -> None:
-    """What the engine refuses can never start; where it does not answer, it is asked again."""
+    """What the engine refuses can never start; where it does not answer, or ran out of time itself,
+    it is asked again."""
     try:
         await call
     except EngineError as error:
-        if error.status == 0:
+        if error.status == 0 or ran_out_of_time(error):
             raise
         raise StartFailed(f"{prefix}: {error}") from error
+
+
+def ran_out_of_time(error: EngineError) -> bool:
+    """Did the engine not come to it in time?  That says something of this machine, and nothing of
+    the container."""
+    return error.status >= _FAULT and _LATE.search(error.message) is not None

@@ -6,9 +6,11 @@ import time
 import uuid
 from collections.abc import Sequence
 
+from kirikae.local.ecs.capacity import PROVIDERS
 from kirikae.local.ecs.containers import with_overrides
 from kirikae.local.ecs.definitions import Definitions
 from kirikae.local.ecs.names import short
+from kirikae.local.ecs.placing import chosen
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.ecs.tasks import Tasks
 from kirikae.local.rows import (
@@ -16,6 +18,7 @@ from kirikae.local.rows import (
     ContainerDefinition,
     Definition,
     Deployment,
+    Instance,
     Overrides,
     Service,
     Tag,
@@ -35,14 +38,12 @@ class NewTasks:
         definitions: Definitions,
         tags: Tags,
         tasks: Tasks,
-        prefix: str,
     ) -> None:
-        """``prefix`` is the beginning of every ARN of this region and account."""
+        """A task's ARN begins as its cluster's does."""
         self._state = state
         self._definitions = definitions
         self._tags = tags
         self._tasks = tasks
-        self._prefix = prefix
 
     def blank(
         self,
@@ -55,9 +56,10 @@ class NewTasks:
         task_id = uuid.uuid4().hex
         sized = with_overrides(definition, overrides or {})
         place = f"{short(cluster_arn)}/{task_id}"
+        prefix = cluster_arn.partition("cluster/")[0]
         return {
             "id": task_id,
-            "taskArn": f"{self._prefix}task/{place}",
+            "taskArn": f"{prefix}task/{place}",
             "clusterArn": cluster_arn,
             "taskDefinitionArn": definition["taskDefinitionArn"],
             "group": group,
@@ -67,7 +69,9 @@ class NewTasks:
             "healthStatus": "UNKNOWN",
             "connectivity": "DISCONNECTED",
             "version": 1,
-            "containers": [self._blank(place, each) for each in sized["containerDefinitions"]],
+            "containers": [
+                _blank(f"{prefix}container/{place}", each) for each in sized["containerDefinitions"]
+            ],
             "overrides": overrides or {},
             "cpu": sized.get("cpu", "0"),
             "memory": sized.get("memory", "0"),
@@ -78,27 +82,6 @@ class NewTasks:
             "_revision": "",
         }
 
-    def _blank(self, place: str, definition: ContainerDefinition) -> Container:
-        """A container's row.
-
-        ``_checked`` says whether the definition has a health check that counts; the image's own
-        HEALTHCHECK never does.
-        """
-        check = definition.get("healthCheck")
-        container: Container = {
-            "name": definition["name"],
-            "image": definition["image"],
-            "lastStatus": "PENDING",
-            "healthStatus": "UNKNOWN",
-            "essential": definition["essential"],
-            "containerArn": f"{self._prefix}container/{place}/{uuid.uuid4()}",
-            "_checked": check is not None and check.get("command", _NO_CHECK) != _NO_CHECK,
-        }
-        for key in ("cpu", "memory", "memoryReservation"):
-            if key in definition:
-                container[key] = str(definition[key])
-        return container
-
     def save(self, tasks: Sequence[Task], tags: Sequence[Tag]) -> None:
         """Write tasks and their tags down in one transaction; only a poke sets them in motion."""
         with self._state.together():
@@ -106,13 +89,23 @@ class NewTasks:
                 self._state.tasks.put(task["id"], task)
                 save_tags(self._state, task["taskArn"], tags)
 
+    def instances(self, cluster_arn: str) -> list[Instance]:
+        """Those of this cluster."""
+        return [each for each in self._state.instances.all() if each["clusterArn"] == cluster_arn]
+
+    def place(self, task: Task, beside: Sequence[Task]) -> Instance | None:
+        """Where it goes, with these others that are not written down yet."""
+        tasks = [*self._state.tasks.all(), *beside]
+        return chosen(self.instances(task["clusterArn"]), task, tasks)
+
     def start_of_service(
         self,
         service: Service,
         deployment: Deployment,
         provider: str,
-    ) -> Task:
-        """One task of this deployment; it is written down and on its way."""
+    ) -> Task | None:
+        """One task of this deployment; it is written down and on its way.  None where it wants a
+        container instance, and none has room."""
         revision = self._state.revisions[deployment["_revision"]]
         definition = self._definitions.find(deployment["taskDefinition"])
         group = f"service:{service['serviceName']}"
@@ -124,9 +117,41 @@ class NewTasks:
         }
         if provider:
             task["capacityProviderName"] = provider
+        if on_instances(service.get("launchType"), provider):
+            instance = self.place(task, [])
+            if instance is None:
+                return None
+            task["containerInstanceArn"] = instance["containerInstanceArn"]
         tags = self._tags.propagated(
             service.get("propagateTags"), service["serviceArn"], definition
         )
         self.save([task], tags)
         self._tasks.poke(task["id"])
         return task
+
+
+def on_instances(launch_type: str | None, provider: str) -> bool:
+    """Does it go to a container instance?  Fargate's tasks have none."""
+    return provider not in PROVIDERS if provider else launch_type == "EC2"
+
+
+def _blank(arn: str, definition: ContainerDefinition) -> Container:
+    """A container's row; ``arn`` begins its own.
+
+    ``_checked`` says whether the definition has a health check that counts; the image's own
+    HEALTHCHECK never does.
+    """
+    check = definition.get("healthCheck")
+    container: Container = {
+        "name": definition["name"],
+        "image": definition["image"],
+        "lastStatus": "PENDING",
+        "healthStatus": "UNKNOWN",
+        "essential": definition["essential"],
+        "containerArn": f"{arn}/{uuid.uuid4()}",
+        "_checked": check is not None and check.get("command", _NO_CHECK) != _NO_CHECK,
+    }
+    for key in ("cpu", "memory", "memoryReservation"):
+        if key in definition:
+            container[key] = str(definition[key])
+    return container

@@ -135,6 +135,8 @@ def _named(family: str, given: Sequence[Plain]) -> list[ContainerDefinition]:
     """
     names = [container.get("name") for container in given]
     if not given or None in names or len(set(names)) != len(names):
+        if any(not name for name in names):
+            raise refused("Container.name should not be null or empty.")
         raise refused(f"{family}: every container needs a name of its own")
     if len(given) > _MOST_CONTAINERS:
         raise refused(f"{family}: Too many containers: at most {_MOST_CONTAINERS} in a task.")
@@ -166,7 +168,7 @@ def check_container(
     _check_carried_out(where, container)
     _check_linux(where, container)
     if not container.get("image"):
-        raise refused(f"{where}: Container.image should not be null or empty.")
+        raise refused("Container.image should not be null or empty.")
     _check_image(where, container["image"])
     _check_ranges(where, container)
     _check_memory(where, container)
@@ -424,7 +426,7 @@ def check_size(params: Plain, containers: Sequence[ContainerDefinition]) -> Size
         for container in containers:
             if not container.get("memory") and not container.get("memoryReservation"):
                 raise refused(
-                    f"{family}/{container['name']}: Invalid setting: at least one of "
+                    f"Invalid setting for container '{container['name']}'. At least one of "
                     "'memory' or 'memoryReservation' must be specified."
                 )
     return size

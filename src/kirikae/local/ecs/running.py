@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from kirikae.local.ecs.capacity import PROVIDERS, Strategy, check_strategy, next_provider
 from kirikae.local.ecs.clusters import Clusters
 from kirikae.local.ecs.containers import with_overrides
 from kirikae.local.ecs.definitions import Definitions
 from kirikae.local.ecs.fargate import VERSIONS
+from kirikae.local.ecs.instances import Instances
 from kirikae.local.ecs.lookup import Lookup
-from kirikae.local.ecs.names import invalid, refuse, short, unsupported
-from kirikae.local.ecs.newtasks import NewTasks
+from kirikae.local.ecs.names import invalid, missing, refuse, short, unsupported
+from kirikae.local.ecs.newtasks import NewTasks, on_instances
+from kirikae.local.ecs.placing import lacks
 from kirikae.local.ecs.shown import show_task
 from kirikae.local.ecs.tags import Tags
 from kirikae.local.ecs.taskrow import family_and_revision
@@ -22,7 +24,7 @@ from kirikae.local.ecs.tokens import Tokens
 from kirikae.local.errors import AwsError
 from kirikae.local.pages import page
 from kirikae.local.plain import Plain
-from kirikae.local.rows import Cluster, Definition, Overrides, Task
+from kirikae.local.rows import Cluster, Definition, Instance, Overrides, Task
 from kirikae.local.state import State
 from kirikae.local.wire import Handlers
 from kirikae.model.fargate import size_problem
@@ -37,8 +39,9 @@ _STARTED_BY = re.compile(r"[A-Za-z0-9 /_-]{0,128}")
 _REFUSED = ("placementConstraints", "placementStrategy", "volumeConfigurations")
 
 
-def strategy_of(params: Plain, cluster: Cluster) -> Strategy:
-    """What was asked, else the cluster's default where no launch type was asked."""
+def strategy_of(params: Plain, cluster: Cluster, known: Collection[str]) -> Strategy:
+    """What was asked, else the cluster's default where no launch type was asked; ``known``: every
+    capacity provider that there is."""
     asked: Strategy = params.get("capacityProviderStrategy", [])
     launch_type = params.get("launchType")
     if asked and launch_type:
@@ -46,12 +49,12 @@ def strategy_of(params: Plain, cluster: Cluster) -> Strategy:
             "Specifying both a launch type and capacity provider strategy is not "
             "supported. Remove one and try again."
         )
-    if launch_type not in (None, "FARGATE"):
-        raise unsupported(f"kirikae local runs launch type FARGATE, not {launch_type}")
+    if launch_type not in (None, "FARGATE", "EC2"):
+        raise unsupported(f"kirikae local runs launch types FARGATE and EC2, not {launch_type}")
     strategy = asked
     if not asked and not launch_type:
         strategy = cluster["defaultCapacityProviderStrategy"]
-    check_strategy(strategy, cluster["capacityProviders"] or (PROVIDERS if asked else []))
+    check_strategy(strategy, cluster["capacityProviders"] or (PROVIDERS if asked else []), known)
     return strategy
 
 
@@ -68,6 +71,7 @@ class Running:
         tokens: Tokens,
         tasks: Tasks,
         new: NewTasks,
+        instances: Instances,
     ) -> None:
         """``new`` writes rows down, ``tasks`` sets them in motion; ``tokens`` answers repeated
         requests."""
@@ -79,6 +83,7 @@ class Running:
         self._tokens = tokens
         self._tasks = tasks
         self._new = new
+        self._instances = instances
 
     async def run(self, params: Plain) -> Plain:
         """RunTask: up to ten tasks of a startable definition.
@@ -99,17 +104,28 @@ class Running:
             raise unsupported("RunTask: kirikae local has no ECS Exec; use `docker exec`")
         if (known := self._tokens.known("RunTask", params)) is not None:
             again = [self._state.tasks.get(task_id) for task_id in known]
-            return _ran(task for task in again if task is not None)
+            return self._ran([task for task in again if task is not None], [])
         _check_overrides(definition, params.get("overrides", {}))
-        tasks = self._asked(params, count, cluster, definition)
+        asked = self._asked(params, count, cluster, definition)
         check_launch(params, definition)
+        tasks, failures = self._placed(asked, params.get("launchType"))
+        self._begin("RunTask", tasks, params, definition)
+        return self._ran(tasks, failures)
+
+    def _begin(
+        self,
+        operation: str,
+        tasks: Sequence[Task],
+        params: Plain,
+        definition: Definition,
+    ) -> None:
+        """Written down, and only then set in motion."""
         tags = self._tags.propagated(params.get("propagateTags"), "", definition)
         with self._state.together():
             self._new.save(tasks, tags + params.get("tags", []))
-            self._tokens.remember("RunTask", params, [task["id"] for task in tasks])
+            self._tokens.remember(operation, params, [task["id"] for task in tasks])
         for task in tasks:
             self._tasks.poke(task["id"])
-        return _ran(tasks)
 
     def _asked(
         self,
@@ -119,15 +135,11 @@ class Running:
         definition: Definition,
     ) -> list[Task]:
         """The rows of the tasks that a RunTask asks for."""
-        strategy = strategy_of(params, cluster)
-        group = params.get("group") or f"family:{definition['family']}"
+        strategy = strategy_of(params, cluster, self._clusters.known_providers())
         placed: Counter[str] = Counter()
         tasks = []
         for _ in range(count):
-            task = self._new.blank(
-                cluster["clusterArn"], definition, group, params.get("overrides", {})
-            )
-            task["startedBy"] = params.get("startedBy", "")
+            task = self._one(params, cluster, definition)
             if provider := next_provider(strategy, placed):
                 task["capacityProviderName"] = provider
             if platform := params.get("platformVersion"):
@@ -135,6 +147,89 @@ class Running:
             placed[provider] += 1
             tasks.append(task)
         return tasks
+
+    def _one(self, params: Plain, cluster: Cluster, definition: Definition) -> Task:
+        """A row as RunTask and StartTask ask for it."""
+        group = params.get("group") or f"family:{definition['family']}"
+        overrides = params.get("overrides", {})
+        task = self._new.blank(cluster["clusterArn"], definition, group, overrides)
+        task["startedBy"] = params.get("startedBy", "")
+        return task
+
+    def _placed(
+        self, asked: Sequence[Task], launch_type: str | None
+    ) -> tuple[list[Task], list[Plain]]:
+        """Those that have a place, and for the others why each instance does not take them.
+
+        Where nobody says a launch type, they go to instances if the cluster has any (as on AWS),
+        else they run as on Fargate (ours).
+        """
+        placed: list[Task] = []
+        failures: list[Plain] = []
+        for task in asked:
+            instances = self._new.instances(task["clusterArn"])
+            wanted = launch_type or ("EC2" if instances else "FARGATE")
+            if not on_instances(wanted, task.get("capacityProviderName", "")):
+                placed.append(task)
+                continue
+            if not instances:
+                raise invalid("No Container Instances were found in your cluster.")
+            place = self._new.place(task, placed)
+            if place is None:
+                failures += self._reasons(instances, task, placed)
+                continue
+            task["containerInstanceArn"] = place["containerInstanceArn"]
+            placed.append(task)
+        return placed, failures
+
+    def _reasons(
+        self, instances: Iterable[Instance], task: Task, beside: Sequence[Task]
+    ) -> Iterable[Plain]:
+        """Why each of them does not take the task."""
+        tasks = [*self._state.tasks.all(), *beside]
+        for instance in instances:
+            yield {
+                "arn": instance["containerInstanceArn"],
+                "reason": lacks(instance, task, tasks),
+            }
+
+    def _ran(self, tasks: Iterable[Task], failures: list[Plain]) -> Plain:
+        """The answer of a RunTask or StartTask; on a busy machine tasks only start later."""
+        return {
+            "tasks": [
+                {**show_task(task), "tags": self._tags.of(task["taskArn"])} for task in tasks
+            ],
+            "failures": failures,
+        }
+
+    async def start(self, params: Plain) -> Plain:
+        """StartTask: one task on each of the named container instances."""
+        cluster = self._clusters.find(params.get("cluster"))
+        definition = self._definitions.startable(params["taskDefinition"])
+        names = params["containerInstances"]
+        if not names:
+            raise invalid("Container Instances cannot be empty.")
+        if len(names) > _MOST_STARTED:
+            raise invalid(f"Container Instances cannot be more than {_MOST_STARTED}.")
+        refuse(params, _REFUSED, "StartTask")
+        _check_texts(params)
+        if params.get("enableExecuteCommand"):
+            raise unsupported("StartTask: kirikae local has no ECS Exec; use `docker exec`")
+        _check_overrides(definition, params.get("overrides", {}))
+        tasks: list[Task] = []
+        failures: list[Plain] = []
+        for name in names:
+            task = self._one(params, cluster, definition)
+            instance = self._instances.find(cluster, name)
+            if instance is None:
+                failures.append(missing(self._instances.arn(cluster, name)))
+            elif reason := lacks(instance, task, [*self._state.tasks.all(), *tasks]):
+                failures.append({"arn": instance["containerInstanceArn"], "reason": reason})
+            else:
+                task["containerInstanceArn"] = instance["containerInstanceArn"]
+                tasks.append(task)
+        self._begin("StartTask", tasks, params, definition)
+        return self._ran(tasks, failures)
 
     async def stop(self, params: Plain) -> Plain:
         """StopTask.
@@ -152,6 +247,9 @@ class Running:
 
     async def describe(self, params: Plain) -> Plain:
         """DescribeTasks: at most 100; what is not there stands in ``failures`` as MISSING."""
+        self._clusters.find(params.get("cluster"))
+        if not params["tasks"]:
+            raise invalid("Tasks cannot be empty.")
         found, failures = self._lookup.tasks(params, _MOST_DESCRIBED)
         shown = [show_task(task) for task in found]
         if "TAGS" in params.get("include", []):
@@ -215,17 +313,6 @@ def _check_texts(params: Plain) -> None:
         raise invalid("The group name 'service:' is reserved.")
 
 
-def _ran(tasks: Iterable[Task]) -> Plain:
-    """The answer of a RunTask.
-
-    ``failures`` is always empty: on a busy machine tasks only start later.
-    """
-    return {
-        "tasks": [show_task(task) for task in tasks],
-        "failures": [],
-    }
-
-
 def _listed(task: Task, cluster: Cluster, params: Plain) -> bool:
     """Does ListTasks name it?  What is not asked for does not matter."""
     family, _ = family_and_revision(task)
@@ -235,10 +322,17 @@ def _listed(task: Task, cluster: Cluster, params: Plain) -> bool:
         and task["desiredStatus"] == params.get("desiredStatus", "RUNNING")
         and params.get("family") in (None, "", family)
         and params.get("startedBy") in (None, "", task["startedBy"])
-        and params.get("launchType", "FARGATE") == "FARGATE"
-        and not params.get("containerInstance")
+        and params.get("launchType") in (None, launch_type_of(task))
     )
+    instance = params.get("containerInstance")
+    if instance and short(instance) != short(task.get("containerInstanceArn", "")):
+        return False
     return same and (not service or task["group"] == f"service:{short(service)}")
+
+
+def launch_type_of(task: Task) -> str:
+    """As it is shown."""
+    return "EC2" if task.get("containerInstanceArn") else "FARGATE"
 
 
 def _check_overrides(definition: Definition, overrides: Overrides) -> None:
@@ -263,12 +357,15 @@ def _check_overrides(definition: Definition, overrides: Overrides) -> None:
 
 OPERATIONS: Handlers[Running] = {
     "RunTask": Running.run,
+    "StartTask": Running.start,
     "StopTask": Running.stop,
     "DescribeTasks": Running.describe,
     "ListTasks": Running.list_tasks,
 }
 PARTLY = {
-    "RunTask": "launch type FARGATE; `networkConfiguration` is required where the request says "
+    "StartTask": "as RunTask",
+    "RunTask": "launch types FARGATE and EC2 (on container instances, which are records: all tasks "
+    "run on this machine); `networkConfiguration` is required where the request says "
     "Fargate, and kept without effect; refused: "
     f"{', '.join(_REFUSED)}, ECS Exec",
 }

@@ -20,10 +20,9 @@ from kirikae.local.ecs.running import check_launch, strategy_of
 from kirikae.local.ecs.shown import show_service
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.ecs.taskrow import tasks_of
+from kirikae.local.ecs.tasksets import check_controller, show_task_set
 from kirikae.local.ecs.tokens import Tokens
-from kirikae.local.elb.configuration import holds_instances
 from kirikae.local.elb.targets import Targets
-from kirikae.local.errors import AwsError
 from kirikae.local.pages import page
 from kirikae.local.plain import Plain
 from kirikae.local.rows import (
@@ -90,37 +89,56 @@ class ServiceApi:
         cluster = self._clusters.find(params.get("cluster"))
         check_name("Service name", params["serviceName"])
         _check_carried_out(params)
-        if "taskDefinition" not in params:
+        controller = params.get("deploymentController", {}).get("type", "ECS")
+        if "taskDefinition" not in params and controller == "ECS":
             raise invalid("TaskDefinition is required.")
         known = self._lookup.service(cluster, params["serviceName"])
         if self._tokens.known("CreateService", params) is not None and known is not None:
             return {"service": self._show(known)}
-        definition = self._definitions.startable(params["taskDefinition"])
         if known is not None and known["status"] == "DRAINING":
             raise invalid("Unable to Start a service that is still Draining.")
         if known is not None and known["status"] == "ACTIVE":
             raise invalid("Creation of service was not idempotent.")
-        row = self._new(params, cluster, definition)
-        check_launch(params, definition)
+        row = self._wanted(params, cluster, controller)
         arn = row["serviceArn"]
         with self._state.together():
             save_tags(self._state, arn, params.get("tags", []))
-            row = begin(self._state, row)
+            if controller == "ECS":
+                row = begin(self._state, row)
+            else:
+                self._state.services.put(arn, row)
             self._tokens.remember("CreateService", params, [arn])
         self._agenda.wake(arn)
         return {"service": self._show(row)}
+
+    def _wanted(
+        self,
+        params: Plain,
+        cluster: Cluster,
+        controller: str,
+    ) -> Service:
+        """The row of the service that is asked for.  One whose controller is EXTERNAL needs no
+        definition: its task sets have one each."""
+        if controller == "EXTERNAL" and "taskDefinition" not in params:
+            return {**self._new(params, cluster, None), "_controller": controller}
+        definition = self._definitions.startable(params["taskDefinition"])
+        row = self._new(params, cluster, definition)
+        if controller == "EXTERNAL":
+            return {**row, "_controller": controller}
+        check_launch(params, definition)
+        return row
 
     def _new(
         self,
         params: Plain,
         cluster: Cluster,
-        definition: Definition,
+        definition: Definition | None,
     ) -> Service:
         """A service's row, not written down yet.
 
         Raises AwsError for a load balancer, a strategy or percentages that cannot be.
         """
-        strategy = strategy_of(params, cluster)
+        strategy = strategy_of(params, cluster, self._clusters.known_providers())
         configuration = configuration_of(params.get("deploymentConfiguration", {}), None)
         row: Service = {
             "serviceArn": self._lookup.service_arn(cluster, params["serviceName"]),
@@ -128,8 +146,8 @@ class ServiceApi:
             "clusterArn": cluster["clusterArn"],
             "status": "ACTIVE",
             "desiredCount": _desired(params.get("desiredCount", 1)),
-            "taskDefinition": definition["taskDefinitionArn"],
-            "loadBalancers": self._bindings(params.get("loadBalancers", []), definition),
+            "taskDefinition": definition["taskDefinitionArn"] if definition is not None else "",
+            "loadBalancers": [],
             "createdAt": time.time(),
             "createdBy": f"arn:aws:iam::{ACCOUNT}:root",
             "events": [],
@@ -144,15 +162,23 @@ class ServiceApi:
             "maximumPercent": configuration["maximumPercent"],
             "deploymentCircuitBreaker": configuration["deploymentCircuitBreaker"],
         }
+        if definition is not None:
+            row["loadBalancers"] = self._bindings(params.get("loadBalancers", []), definition)
         if strategy:
             row["capacityProviderStrategy"] = list(strategy)
         else:
-            row["launchType"] = "FARGATE"
+            row["launchType"] = params.get("launchType") or self._usual_launch_type(cluster)
         kept = _kept(params)
         return {
             **row,
             **kept,
         }
+
+    def _usual_launch_type(self, cluster: Cluster) -> str:
+        """EC2 where the cluster has container instances, as on AWS; else as on Fargate (ours)."""
+        arn = cluster["clusterArn"]
+        has_some = any(each["clusterArn"] == arn for each in self._state.instances.all())
+        return "EC2" if has_some else "FARGATE"
 
     async def update(self, params: Plain) -> Plain:
         """UpdateService: what is not given stays.
@@ -172,7 +198,8 @@ class ServiceApi:
         differs = any(
             key in params and changed.get(key) != row.get(key) for key in _STARTS_DEPLOYMENT
         )
-        if differs or params.get("forceNewDeployment"):
+        of_others = row.get("_controller") == "EXTERNAL"
+        if (differs or params.get("forceNewDeployment")) and not of_others:
             changed = begin(self._state, changed)
         else:
             self._state.services.put(row["serviceArn"], changed)
@@ -182,6 +209,11 @@ class ServiceApi:
     def _changed(self, row: Service, params: Plain) -> Service:
         """The service as it is now asked to be."""
         named = params.get("taskDefinition")
+        if row.get("_controller") == "EXTERNAL":
+            changed = _kept(params)
+            if "desiredCount" in params:
+                changed["desiredCount"] = _desired(params["desiredCount"])
+            return {**row, **changed}
         if named:
             definition = self._definitions.startable(named)
         else:
@@ -195,20 +227,21 @@ class ServiceApi:
         if "loadBalancers" in params:
             changes["loadBalancers"] = self._bindings(params["loadBalancers"], definition)
         configuration = configuration_of(params.get("deploymentConfiguration", {}), row)
-        changed: Service = {
+        after: Service = {
             **row,
             **changes,
             **configuration,
         }
         if "capacityProviderStrategy" in params:
-            return self._with_strategy(changed, params)
-        return changed
+            return self._with_strategy(after, params)
+        return after
 
     def _with_strategy(self, row: Service, params: Plain) -> Service:
         """No new deployment: the newest one goes on with it."""
         strategy = params["capacityProviderStrategy"]
         cluster = self._clusters.find(params.get("cluster"))
-        check_strategy(strategy, cluster["capacityProviders"] or PROVIDERS)
+        known = self._clusters.known_providers()
+        check_strategy(strategy, cluster["capacityProviders"] or PROVIDERS, known)
         changed: Service = {
             **row,
             "capacityProviderStrategy": strategy,
@@ -241,11 +274,10 @@ class ServiceApi:
                 "loadBalancers (native blue/green)"
             )
         arn = asked.get("targetGroupArn", "")
-        try:
-            group = self._targets.group(arn)
-        except AwsError as error:
-            raise invalid(f"The target group {arn} does not exist.") from error
-        if holds_instances(group):
+        group = next((each for each in self._state.groups.all() if each["arn"] == arn), None)
+        if group is None:
+            raise invalid(f"The target group {arn} does not exist.")
+        if group.get("target_type") == "instance":
             raise invalid(
                 f"The provided target group {arn} has target type instance, which is incompatible "
                 "with the awsvpc network mode specified in the task definition."
@@ -265,7 +297,15 @@ class ServiceApi:
 
     def _show(self, row: Service) -> Plain:
         """A service as AWS shows it; its counts are taken from its tasks at this moment."""
-        return show_service(row, tasks_of(row, self._state.tasks.all()))
+        shown = show_service(row, tasks_of(row, self._state.tasks.all()))
+        if row.get("_controller") == "EXTERNAL":
+            arn = row["serviceArn"]
+            shown["taskSets"] = [
+                show_task_set(each, row)
+                for each in self._state.task_sets.all()
+                if each["serviceArn"] == arn
+            ]
+        return shown
 
     async def describe(self, params: Plain) -> Plain:
         """DescribeServices: at most ten.
@@ -332,8 +372,7 @@ def _check_carried_out(params: Plain) -> None:
         raise unsupported(
             "kirikae local runs services of the strategy REPLICA (Fargate has no DAEMON)"
         )
-    if params.get("deploymentController", {}).get("type", "ECS") != "ECS":
-        raise unsupported("kirikae local has the deployment controller ECS only")
+    check_controller(params.get("deploymentController", {}).get("type", "ECS"))
     if params.get("enableExecuteCommand"):
         raise unsupported(f"{name}: kirikae local has no ECS Exec; use `docker exec`")
 
@@ -381,7 +420,8 @@ OPERATIONS: Handlers[ServiceApi] = {
 }
 PARTLY = {
     "CreateService": (
-        "strategy REPLICA, controller ECS, rolling deployments; refused: "
+        "strategy REPLICA, controller ECS, rolling deployments; with the controller EXTERNAL a "
+        "record whose task sets start nothing; refused: "
         + ", ".join(REFUSED)
         + ", ECS Exec, deployment alarms, "
         "hooks, early success, BLUE_GREEN, LINEAR, CANARY"

@@ -36,6 +36,9 @@ _STUCK = (
     "deployment configuration. "
     "Update the minimumHealthyPercent or maximumPercent value and try again."
 )
+_NO_INSTANCE = (
+    "was unable to place a task because no container instance met all of its requirements."
+)
 _BREAKER = "ECS deployment circuit breaker: tasks failed to start."
 _SCHEDULER = "ServiceSchedulerInitiated"
 
@@ -52,8 +55,9 @@ class Stopper(Protocol):
         """Ask for this task's end."""
 
 
-StartTask = Callable[[Service, Deployment, str], Task]
-"""Start one task of this deployment of the service, on this capacity provider."""
+StartTask = Callable[[Service, Deployment, str], Task | None]
+"""Start one task of this deployment of the service, on this capacity provider; None where no
+container instance has room for it."""
 Room = Callable[[], int | None]
 """How many more tasks may be asked for now; None: as many as are wanted."""
 
@@ -175,6 +179,8 @@ class Services:
             tasks = tasks_of(service, self._state.tasks.all())
         if service["status"] == "DRAINING":
             after = self._drain(service, tasks)
+        elif service.get("_controller") == "EXTERNAL":
+            return
         else:
             after = self._count_failures(service, tasks, now)
             after = self._roll(after, [task for task in tasks if is_live(task)], now)
@@ -311,9 +317,16 @@ class Services:
             own = {name: placed[name] for name in (item["capacityProvider"] for item in strategy)}
             provider = next_provider(strategy, own)
             placed[provider] += 1
-            started.append(self._start_task(service, entry, provider))
-        self._started[service["serviceArn"]] += [now] * allowed
-        return with_event(service, f"has started {allowed} tasks: {_listed(started)}.", now)
+            task = self._start_task(service, entry, provider)
+            if task is None:
+                self._agenda.at(service["serviceArn"], now + SWEEP_S)
+                service = with_event(service, _NO_INSTANCE, now)
+                break
+            started.append(task)
+        self._started[service["serviceArn"]] += [now] * len(started)
+        if not started:
+            return service
+        return with_event(service, f"has started {len(started)} tasks: {_listed(started)}.", now)
 
     def _allowed(
         self,

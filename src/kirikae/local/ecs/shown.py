@@ -32,6 +32,9 @@ def show_task(row: Task) -> Plain:
     shown: Plain = {key: value for key, value in row.items() if key in _TASK and value != ""}
     shown["containers"] = [_show_container(each, row, address) for each in row["containers"]]
     shown["attachments"] = [_show_interface(row, address)]
+    if row.get("containerInstanceArn"):
+        shown["launchType"] = "EC2"
+        return shown
     shown["platformFamily"] = "Linux"
     shown.setdefault("platformVersion", "1.4.0")
     if not row.get("capacityProviderName"):
@@ -68,7 +71,9 @@ def _show_interface(row: Task, address: str | None) -> Plain:
 def show_service(row: Service, tasks: Sequence[Task]) -> Plain:
     """A service as DescribeServices shows it, with its counts taken from ``tasks``, which are its
     own."""
-    shown: Plain = {key: value for key, value in row.items() if key in _SERVICE}
+    shown: Plain = {key: value for key, value in row.items() if key in _SERVICE and value != ""}
+    if row.get("launchType") == "EC2":
+        shown.pop("platformVersion", None)
     entries = row["deployments"]
     deployments = [
         _show_deployment(entry, row, tasks, position) for position, entry in enumerate(entries)
@@ -86,7 +91,7 @@ def show_service(row: Service, tasks: Sequence[Task]) -> Plain:
         "schedulingStrategy": "REPLICA",
         **counts(tasks),
         "deploymentConfiguration": show_configuration(row),
-        "deploymentController": {"type": "ECS"},
+        "deploymentController": {"type": row.get("_controller", "ECS")},
         "serviceRegistries": [],
         "placementConstraints": [],
         "placementStrategy": [],

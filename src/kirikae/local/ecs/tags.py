@@ -72,6 +72,12 @@ class Tags:
                 return self._state.clusters.get(arn) is not None
             case "service":
                 return self._state.services.get(arn) is not None
+            case "container-instance":
+                return self._state.instances.get(arn) is not None
+            case "capacity-provider":
+                return self._state.providers.get(arn) is not None
+            case "task-set":
+                return self._state.task_sets.get(arn) is not None
             case "task-definition":
                 return self._state.definitions.get(arn) is not None
             case "task":

@@ -541,7 +541,18 @@ class Tasks:
             stopping[container["name"]] = asyncio.create_task(stop(container))
         await asyncio.gather(*stopping.values())
 
-    # --- after a restart
+    # --- after a reset, or a restart
+
+    async def forget_all(self) -> None:
+        """Every task at once and without its SIGTERM: their rows are gone already, so whatever the
+        engine still has of them was asked for by nobody."""
+        drives = list(self._drives.values())
+        for drive in drives:
+            drive.cancel()
+        await asyncio.gather(*drives, return_exceptions=True)
+        self._drives.clear()
+        self._wakes.clear()
+        await self.recover()
 
     async def recover(self) -> None:
         """Join what the engine has with what the store says; remove what nobody asked for; go on

@@ -44,6 +44,119 @@ OF_BALANCERS = {
     "zonal_shift.config.enabled": "false",
     "load_balancing.cross_zone.enabled": "true",
 }
+_ROUTING = {
+    "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": "1",
+    "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": "off",
+    "target_group_health.dns_failover.minimum_healthy_targets.count": "1",
+    "target_group_health.dns_failover.minimum_healthy_targets.percentage": "off",
+    "load_balancing.cross_zone.enabled": "use_load_balancer_configuration",
+}
+_OF_NETWORK_GROUPS = {
+    **_ROUTING,
+    "deregistration_delay.timeout_seconds": "300",
+    "deregistration_delay.connection_termination.enabled": "false",
+    "preserve_client_ip.enabled": "true",
+    "proxy_protocol_v2.enabled": "false",
+    "stickiness.enabled": "false",
+    "stickiness.type": "source_ip",
+    "target_health_state.unhealthy.connection_termination.enabled": "true",
+    "target_health_state.unhealthy.draining_interval_seconds": "0",
+}
+_OF_GATEWAY_GROUPS = {
+    "deregistration_delay.timeout_seconds": "300",
+    "stickiness.enabled": "false",
+    "stickiness.type": "source_ip_dest_ip_proto",
+    "target_failover.on_deregistration": "no_rebalance",
+    "target_failover.on_unhealthy": "no_rebalance",
+}
+_OF_FUNCTIONS = {
+    **_ROUTING,
+    "lambda.multi_value_headers.enabled": "false",
+}
+_OF_NETWORKS = {
+    "access_logs.s3.enabled": "false",
+    "access_logs.s3.bucket": "",
+    "access_logs.s3.prefix": "",
+    "deletion_protection.enabled": "false",
+    "dns_record.client_routing_policy": "any_availability_zone",
+    "ipv6.deny_all_igw_traffic": "false",
+    "load_balancing.cross_zone.enabled": "false",
+    "secondary_ips.auto_assigned.per_subnet": "0",
+    "zonal_shift.config.enabled": "false",
+}
+_OF_GATEWAYS = {
+    "deletion_protection.enabled": "false",
+    "load_balancing.cross_zone.enabled": "false",
+}
+_STICKY = {
+    "HTTP": ("lb_cookie", "app_cookie"),
+    "HTTPS": ("lb_cookie", "app_cookie"),
+    "TCP": ("source_ip",),
+    "UDP": ("source_ip",),
+    "TCP_UDP": ("source_ip",),
+    "TLS": ("source_ip",),
+}
+_GATEWAY_STICKY = ("source_ip_dest_ip_proto", "source_ip_dest_ip")
+
+
+def of_balancers(kind: str) -> Mapping[str, str]:
+    """A new load balancer's, by its kind."""
+    return {"network": _OF_NETWORKS, "gateway": _OF_GATEWAYS}.get(kind, OF_BALANCERS)
+
+
+def of_groups(kind: str, protocol: str) -> Mapping[str, str]:
+    """A new target group's, by the kind of its targets and its protocol."""
+    if kind == "lambda":
+        return _OF_FUNCTIONS
+    if protocol == "GENEVE":
+        return _OF_GATEWAY_GROUPS
+    return OF_GROUPS if protocol in ("HTTP", "HTTPS") else _OF_NETWORK_GROUPS
+
+
+def check_stickiness(asked: Iterable[Plain], known: Mapping[str, str], protocol: str) -> None:
+    """Raise AwsError for a stickiness that groups of this protocol have not (ELB API reference,
+    TargetGroupAttribute)."""
+    wanted = {each.get("Key", ""): each.get("Value", "") for each in asked}
+    kind = wanted.get("stickiness.type")
+    if protocol == "GENEVE":
+        _check_keys(wanted, known, "Target group")
+        if kind is not None and kind not in _GATEWAY_STICKY:
+            raise _wrong(f"'{kind}' must be one of [{', '.join(_GATEWAY_STICKY)}]")
+        return
+    if kind is None or protocol not in _STICKY:
+        return
+    if kind not in ("app_cookie", "lb_cookie", "source_ip"):
+        raise _wrong("'Stickiness type' must be one of [app_cookie, lb_cookie, source_ip]")
+    if kind not in _STICKY[protocol]:
+        raise _wrong(
+            f"Stickiness type '{kind}' is not supported for target groups with the {protocol} "
+            "protocol"
+        )
+    if protocol == "TLS" and wanted.get("stickiness.enabled") == "true":
+        raise _wrong("You cannot enable stickiness on target groups with the TLS protocol")
+
+
+def kept(
+    before: Mapping[str, str], asked: Iterable[Plain], known: Mapping[str, str]
+) -> dict[str, str]:
+    """The attributes of what is only a record.  Raises AwsError for unknown ones, and for values
+    that are not allowed."""
+    wanted = {each.get("Key", ""): each.get("Value", "") for each in asked}
+    _check_keys(wanted, known, "Load balancing")
+    for key, value in wanted.items():
+        rule = CARRIED_OUT.get(key)
+        if key != "stickiness.type" and rule is not None and not allowed(rule, value):
+            raise _wrong(f"{key}={value}: allowed is {rule.replace('|', ' or ')}")
+    return {**before, **wanted}
+
+
+def _check_keys(wanted: Iterable[str], known: Mapping[str, str], what: str) -> None:
+    """Raise AwsError for an attribute that there is not."""
+    for key in wanted:
+        if key not in known:
+            raise _wrong(f"{what} attribute key '{key}' is not recognized")
+
+
 CARRIED_OUT = {
     "deregistration_delay.timeout_seconds": "0-3600",
     "stickiness.enabled": "true|false",

@@ -5,29 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from itertools import cycle
 
 from kirikae.local.elb import attributes
 from kirikae.local.elb.configuration import SLOTS
 from kirikae.local.elb.door import Door
+from kirikae.local.elb.kinds import APPLICATION, GATEWAY, IN_ARNS, hosted_zone
 from kirikae.local.elb.known import Known, by_arn, by_name, paged, show_attributes, tags_of
 from kirikae.local.elb.limits import check_balancer_name, refuse, wrong
 from kirikae.local.elb.names import new_id
+from kirikae.local.elb.networking import Networking
 from kirikae.local.elb.ruleapi import drop_listener
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
-from kirikae.local.rows import Balancer
+from kirikae.local.rows import Balancer, BalancerPlace
 from kirikae.local.state import State
 from kirikae.local.wire import ACCOUNT, Handlers
 
 _TAKEN = {
-    "IpAddressType": ("ipv4",),
     "CustomerOwnedIpv4Pool": (),
     "EnablePrefixForIpv6SourceNat": ("off",),
     "IpamPools": (),
 }
-HOSTED_ZONE = "Z14GRHDCWA56QT"
-"""Of application load balancers in ap-northeast-1 (AWS General Reference, "Elastic Load Balancing
-endpoints"); an alias record needs one, and leads nowhere here."""
+_LETTERS = "abcdef"
+_ANY_REGION = "ap-northeast-1"
+"""Whose hosted zone is told where a region's own is not known."""
 PutObject = Callable[[str, str, bytes], Awaitable[None]]
 """Bucket, key, body.  Raises OSError where it cannot be written."""
 
@@ -41,6 +43,7 @@ class BalancerApi:
         known: Known,
         door: Door,
         put_object: PutObject,
+        networking: Networking,
         prefix: str,
     ) -> None:
         """``prefix`` is the beginning of every ARN of this region and account."""
@@ -48,35 +51,62 @@ class BalancerApi:
         self._known = known
         self._door = door
         self._put_object = put_object
+        self._networking = networking
         self._prefix = prefix
 
     async def create(self, params: Plain) -> Plain:
         """CreateLoadBalancer.
 
-        One of this name that is there is answered as it is, so it may be asked again.  Raises
-        AwsError for any type but application.
+        One of this name that is there is answered as it is, so it may be asked again.  Those of
+        other types than application are only kept and told.
         """
-        if params.get("Type", "application") != "application":
-            raise AwsError("ValidationError", "kirikae local has application load balancers only")
         name = params["Name"]
         check_balancer_name(name)
         refuse(params, _TAKEN, f"load balancer {name}")
         for known in self._state.balancers.all():
             if known["name"] == name:
                 return {"LoadBalancers": [_show(known)]}
+        row = await self._new(params)
+        return {"LoadBalancers": [_show(self._state.balancers.put(row["id"], row))]}
+
+    async def _new(self, params: Plain) -> Balancer:
+        """A load balancer's row, not written down yet."""
         key = new_id()
-        row: Balancer = {
+        kind = params.get("Type", APPLICATION)
+        groups = params.get("SecurityGroups", [])
+        if groups and kind == GATEWAY:
+            raise AwsError("InvalidConfigurationRequest", "Gateways have no security groups")
+        return {
             "id": key,
-            "name": name,
-            "arn": f"{self._prefix}loadbalancer/app/{name}/{key}",
+            "name": params["Name"],
+            "arn": f"{self._prefix}loadbalancer/{IN_ARNS[kind]}/{params['Name']}/{key}",
             "created": time.time(),
+            "type": kind,
+            "address_type": params.get("IpAddressType", "ipv4"),
             "scheme": params.get("Scheme", "internet-facing"),
-            "subnets": _subnets(params),
-            "groups": params.get("SecurityGroups", []),
-            "attributes": dict(attributes.OF_BALANCERS),
+            **await self._placed(params),
+            "groups": groups,
+            "attributes": dict(attributes.of_balancers(kind)),
             "tags": tags_of(params),
         }
-        return {"LoadBalancers": [_show(self._state.balancers.put(key, row))]}
+
+    async def _placed(self, params: Plain) -> BalancerPlace:
+        """Its subnets with their zones; those that EC2's part does not know are in one zone after
+        the other."""
+        subnets = _subnets(params)
+        known = await self._networking.subnets(subnets)
+        region = self._prefix.split(":")[3]
+        zones = {
+            subnet: known[subnet].zone if subnet in known else f"{region}{letter}"
+            for subnet, letter in zip(subnets, cycle(_LETTERS), strict=False)
+        }
+        vpcs = [subnet.vpc for subnet in known.values()]
+        return {
+            "subnets": subnets,
+            "zones": zones,
+            "mappings": params.get("SubnetMappings", []),
+            "vpc": vpcs[0] if vpcs else "",
+        }
 
     async def describe(self, params: Plain) -> Plain:
         """DescribeLoadBalancers: raises AwsError for an ARN or a name that is not there."""
@@ -122,10 +152,10 @@ class BalancerApi:
         that cannot be written.
         """
         row = self._known.balancer(params["LoadBalancerArn"])
-        changed = attributes.changed(
-            row["attributes"], params["Attributes"], attributes.OF_BALANCERS
-        )
-        if changed["access_logs.s3.enabled"] == "true":
+        kind = row.get("type", APPLICATION)
+        change = attributes.changed if kind == APPLICATION else attributes.kept
+        changed = change(row["attributes"], params["Attributes"], attributes.of_balancers(kind))
+        if changed.get("access_logs.s3.enabled") == "true":
             await self._check_bucket(changed["access_logs.s3.bucket"])
         row = self._state.balancers.put(
             row["id"],
@@ -153,14 +183,18 @@ class BalancerApi:
         """The load balancer listens on loopback whatever its subnets are."""
         row = self._known.balancer(params["LoadBalancerArn"])
         refuse(params, _TAKEN, f"load balancer {row['name']}")
-        row = self._state.balancers.put(
-            row["id"],
-            {
-                **row,
-                "subnets": _subnets(params),
-            },
-        )
-        return {"AvailabilityZones": _show(row)["AvailabilityZones"]}
+        placed: Balancer = {**row, **await self._placed(params)}
+        if "IpAddressType" in params:
+            placed["address_type"] = params["IpAddressType"]
+        shown = _show(self._state.balancers.put(row["id"], placed))
+        return {key: shown[key] for key in ("AvailabilityZones", "IpAddressType")}
+
+    async def set_address_type(self, params: Plain) -> Plain:
+        """Clients come by loopback whatever it is."""
+        row = self._known.balancer(params["LoadBalancerArn"])
+        changed: Balancer = {**row, "address_type": params["IpAddressType"]}
+        self._state.balancers.put(row["id"], changed)
+        return {"IpAddressType": params["IpAddressType"]}
 
     async def set_security_groups(self, params: Plain) -> Plain:
         """Nothing is filtered on loopback."""
@@ -208,19 +242,40 @@ def _show(row: Balancer) -> Plain:
 
     Its name in the DNS leads nowhere: listeners are asked on 127.0.0.1.
     """
-    return {
+    kind = row.get("type", APPLICATION)
+    shown: Plain = {
         "LoadBalancerArn": row["arn"],
         "LoadBalancerName": row["name"],
-        "Type": "application",
-        "Scheme": row["scheme"],
+        "Type": kind,
         "DNSName": f"{row['name']}-{row['id']}.elb.localhost",
         "State": {"Code": "active"},
-        "IpAddressType": "ipv4",
+        "IpAddressType": row.get("address_type", "ipv4"),
         "CreatedTime": datetime.fromtimestamp(row["created"], UTC),
-        "CanonicalHostedZoneId": HOSTED_ZONE,
-        "SecurityGroups": row["groups"],
-        "AvailabilityZones": [{"SubnetId": subnet} for subnet in row["subnets"]],
+        "AvailabilityZones": [_zone(row, subnet) for subnet in row["subnets"]],
+        "VpcId": row.get("vpc", ""),
     }
+    region = row["arn"].split(":")[3]
+    if zone := hosted_zone(kind, region) or hosted_zone(kind, _ANY_REGION):
+        shown["CanonicalHostedZoneId"] = zone
+    if kind != GATEWAY:
+        shown["Scheme"] = row["scheme"]
+        shown["SecurityGroups"] = row["groups"]
+    return shown
+
+
+def _zone(row: Balancer, subnet: str) -> Plain:
+    """Where it would have an address."""
+    zone: Plain = {"SubnetId": subnet}
+    if name := row.get("zones", {}).get(subnet):
+        zone["ZoneName"] = name
+    addresses: list[Plain] = []
+    for mapping in row.get("mappings", []):
+        if mapping.get("SubnetId") == subnet:
+            fixed = ("AllocationId", "PrivateIPv4Address", "IPv6Address")
+            addresses.append({key: mapping[key] for key in fixed if mapping.get(key)})
+    if any(addresses):
+        zone["LoadBalancerAddresses"] = [each for each in addresses if each]
+    return zone
 
 
 OPERATIONS: Handlers[BalancerApi] = {
@@ -231,10 +286,13 @@ OPERATIONS: Handlers[BalancerApi] = {
     "ModifyLoadBalancerAttributes": BalancerApi.modify_attributes,
     "SetSubnets": BalancerApi.set_subnets,
     "SetSecurityGroups": BalancerApi.set_security_groups,
+    "SetIpAddressType": BalancerApi.set_address_type,
     "DescribeAccountLimits": BalancerApi.describe_account_limits,
 }
 PARTLY = {
-    "CreateLoadBalancer": "application load balancers",
+    "CreateLoadBalancer": "application load balancers; those of networks and gateways are records: "
+    "kept and told, without listening",
+    "SetIpAddressType": "kept and told, without effect",
     "SetSubnets": "kept and told, without effect",
     "SetSecurityGroups": "kept and told, without effect",
     "DescribeAccountLimits": "the limits of kirikae local",

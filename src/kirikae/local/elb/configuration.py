@@ -17,8 +17,10 @@ from kirikae.local.elb.actions import (
     group_stickiness,
     redirect,
 )
+from kirikae.local.elb.attributes import OF_GROUPS
 from kirikae.local.elb.conditions import acl
 from kirikae.local.elb.figures import LINE
+from kirikae.local.elb.kinds import is_record, listens
 from kirikae.local.errors import LocalError
 from kirikae.local.rows import Action, Group, Listener, Rule, Target
 from kirikae.local.state import State
@@ -67,7 +69,7 @@ frontend aws
     http-request set-header {came_from} %[src]
     http-request set-var(txn.service) req.fhdr(authorization),word(4,/)
     use_backend control if {{ var(txn.service) -m str {ours} }}
-    use_backend control if {{ path_beg /_kirikae }}
+    use_backend control if {{ path_beg /_kirikae /moto-api/ }}
     use_backend control if {{ hdr_beg(x-amz-target) AmazonEC2ContainerService }}
     use_backend control if {{ hdr_beg(x-amz-target) GraniteService AmazonSQS }}
     default_backend stores
@@ -130,15 +132,9 @@ def server_state(target: Target, fail_open: bool) -> str:
     return "ready" if serves else "maint"
 
 
-def holds_instances(group: Group) -> bool:
-    """Are its targets instances, which kirikae local has not?"""
-    return group.get("target_type") == "instance"
-
-
 def servers(group: Group, targets: Iterable[Target]) -> dict[int, Server]:
-    """Slot -> what serves there, for every target of this group; nothing where they are
-    instances."""
-    if holds_instances(group):
+    """Slot -> what serves there, for every target of this group; nothing where it is a record."""
+    if is_record(group):
         return {}
     own = [target for target in targets if target["group"] == group["id"]]
     needed = int(group["attributes"].get(_MINIMUM, "1"))
@@ -212,7 +208,7 @@ class Configuration:
 
     def _structure(self) -> str:
         """The gate of the AWS endpoint, and a frontend for each listener."""
-        frontends = [self._frontend(listener) for listener in self._state.listeners.all()]
+        frontends = [self._frontend(each) for each in self._state.listeners.all() if listens(each)]
         return "".join([self._head(), *frontends])
 
     def _head(self) -> str:
@@ -301,7 +297,7 @@ class Configuration:
         Those without a target are there too, in maintenance, so that a target can come without a
         reload.
         """
-        attributes = group["attributes"]
+        attributes = OF_GROUPS if is_record(group) else group["attributes"]
         algorithm = _ALGORITHMS.get(attributes["load_balancing.algorithm.type"], "roundrobin")
         sticky = _stickiness(attributes)
         lines = [
@@ -323,7 +319,7 @@ class Configuration:
 
 def _idle_s(attributes: Mapping[str, str]) -> int:
     """Seconds after which a connection without traffic is closed."""
-    return int(attributes["idle_timeout.timeout_seconds"])
+    return int(attributes.get("idle_timeout.timeout_seconds", _DEFAULT_IDLE_S))
 
 
 def _frontend_head(listener: Listener, is_logged: bool, idle_s: int) -> list[str]:

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import os
 import subprocess
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from kirikae.local.elb.configuration import (
 from kirikae.local.elb.runtime import Runtime
 from kirikae.local.errors import LocalError
 from kirikae.local.files import OURS_ALONE, Daemon
+from kirikae.local.patience import Patience
 from kirikae.local.rows import Group
 from kirikae.local.state import State
 
@@ -201,12 +201,11 @@ class FrontDoor:
     async def _launch(self) -> None:
         """Start the process and wait for its answer.  Raises LocalError with what it said."""
         process = self._start()
-        deadline = time.monotonic() + _LONGEST_START_S
+        patience = Patience(_LONGEST_START_S, 0.05)
         while not await self.is_running():
-            if process.poll() is not None or time.monotonic() > deadline:
+            if process.poll() is not None or not await patience.lasts():
                 said = self._errors.read_text()[-400:]
                 raise LocalError(f"HAProxy did not start: {said.strip()}")
-            await asyncio.sleep(0.05)
 
     def _start(self) -> subprocess.Popen[bytes]:
         """It outlives us on purpose."""
@@ -232,11 +231,10 @@ class FrontDoor:
         """
         before = await self._runtime.worker()
         await self._runtime.master("reload")
-        deadline = time.monotonic() + _LONGEST_START_S
+        patience = Patience(_LONGEST_START_S, 0.02)
         while await self._runtime.worker() == before:
-            if time.monotonic() > deadline:
+            if not await patience.lasts():
                 raise LocalError(f"HAProxy did not reload; see {self._errors}")
-            await asyncio.sleep(0.02)
         for _ in range(_LOOKS_AFTER_RELOAD):
             if await self._runtime.former_take_nothing_new():
                 return

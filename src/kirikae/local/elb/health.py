@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 
-from kirikae.local.elb.configuration import holds_instances
+from kirikae.local.elb.kinds import is_record
 from kirikae.local.errors import LocalError
 from kirikae.local.pulse import BEAT_S, Pulse
 from kirikae.local.rows import Check, Group, Health, Target
@@ -127,7 +127,7 @@ class HealthChecks:
             if loop is not None and loop.done():
                 _report(key, loop)
             group = self._state.groups.get(target["group"])
-            if group is None or holds_instances(group):
+            if group is None or is_record(group):
                 continue
             if target["state"] != "draining" and (loop is None or loop.done()):
                 self._loops[key] = asyncio.create_task(self._watch(key))

@@ -114,6 +114,18 @@ def check_instance(instance: str) -> None:
         raise wrong(f"The instance ID '{instance}' is not valid")
 
 
+def check_function(arn: str) -> None:
+    """Raise AwsError for what is no function's ARN."""
+    if ":lambda:" not in arn or not arn.startswith("arn:"):
+        raise wrong(f"The target '{arn}' is not a valid Lambda function ARN")
+
+
+def check_balancer_arn(arn: str) -> None:
+    """Raise AwsError for what is no application load balancer's ARN."""
+    if ":loadbalancer/app/" not in arn or not arn.startswith("arn:"):
+        raise wrong(f"The target '{arn}' is not a valid application load balancer ARN")
+
+
 def check_path(path: str) -> None:
     """Raise AwsError for a health check's path that is none."""
     if not path.startswith("/") or " " in path or not _PRINTABLE.fullmatch(path):

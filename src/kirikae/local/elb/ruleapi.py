@@ -6,19 +6,28 @@ from collections.abc import Sequence
 
 from kirikae.local.elb.actions import but_weights, forward_groups
 from kirikae.local.elb.door import Door
+from kirikae.local.elb.kinds import APPLICATION, DEFAULT_POLICY, GATEWAY, SECURE, listens
 from kirikae.local.elb.known import Known, by_arn, paged, tags_of
 from kirikae.local.elb.limits import check_actions, check_conditions, refuse, wrong
+from kirikae.local.elb.listenerforms import (
+    check_forwards,
+    check_place,
+    check_protocol,
+    kind_of,
+    secured,
+)
 from kirikae.local.elb.names import new_id
 from kirikae.local.errors import AwsError
 from kirikae.local.files import port_is_free
 from kirikae.local.plain import Plain
-from kirikae.local.rows import Action, Condition, ElbTag, Listener, Rule
+from kirikae.local.rows import Action, Condition, ElbTag, Listener, ListenerForm, Rule
 from kirikae.local.state import State
 from kirikae.local.wire import Handlers
 
 _MOST_GROUPS = 5
 _LARGEST_WEIGHT = 999
-_NO_TLS = "kirikae local listens for HTTP; put TLS in front of it yourself"
+_FORM = ("Protocol", "Certificates", "SslPolicy", "AlpnPolicy", "MutualAuthentication")
+"""What a request says of how a listener speaks."""
 DEFAULT = None
 """The priority of a default rule."""
 
@@ -51,52 +60,64 @@ class RuleApi:
     async def create_listener(self, params: Plain) -> Plain:
         """CreateListener, with its default rule.
 
-        Raises AwsError for TLS, for a port that is taken on this machine, and for actions that are
-        not carried out.
+        Raises AwsError for a port that is taken on this machine, and for actions that are not
+        carried out.
         """
         balancer = self._known.balancer(params["LoadBalancerArn"])
-        for key in ("Port", "Protocol"):
-            if key not in params:
-                raise wrong(f"A listener {key.lower()} must be specified")
-        port = params["Port"]
-        _check_plain(params)
-        self._check_actions(params["DefaultActions"])
-        if (known := self._same_listener(balancer["id"], port, params)) is not None:
+        kind = kind_of(balancer)
+        check_place(kind, params)
+        port = params.get("Port", 0)
+        form = secured(params, params.get("Protocol", ""), {})
+        self._check_actions(params["DefaultActions"], kind)
+        if (known := self._same_listener(balancer["id"], port, form, params)) is not None:
             return {"Listeners": [self._show_listener(known)]}
-        self._check_port(port)
         key = new_id()
-        arn = f"{self._prefix}listener/app/{balancer['name']}/{balancer['id']}/{key}"
+        arn = balancer["arn"].replace(":loadbalancer/", ":listener/") + f"/{key}"
         row: Listener = {
+            **form,
             "id": key,
             "arn": arn,
             "balancer": balancer["id"],
             "port": port,
+            "attributes": {},
             "tags": tags_of(params),
         }
+        self._check_port(row)
         with self._state.together():
             self._state.listeners.put(arn, row)
             self._put_rule(row, DEFAULT, [], params["DefaultActions"], [])
         await self._door.tell_all()
         return {"Listeners": [self._show_listener(row)]}
 
-    def _same_listener(self, balancer: str, port: int, params: Plain) -> Listener | None:
+    def _same_listener(
+        self,
+        balancer: str,
+        port: int,
+        form: ListenerForm,
+        params: Plain,
+    ) -> Listener | None:
         """The listener that is asked for, where it is there with the same settings: CreateListener
         may be repeated."""
         for row in self._state.listeners.all():
             if (row["balancer"], row["port"]) == (balancer, port):
                 actions = self._known.default_rule(row)["actions"]
-                return row if actions == params["DefaultActions"] else None
+                same = all(row.get(key, "HTTP") == value for key, value in form.items())
+                return row if same and actions == params["DefaultActions"] else None
         return None
 
-    def _check_port(self, port: int) -> None:
+    def _check_port(self, row: Listener) -> None:
         """Raise AwsError where another listener has this port, also one of another load balancer
-        (all listen on 127.0.0.1), or another program has it."""
-        if any(listener["port"] == port for listener in self._state.listeners.all()):
-            raise AwsError(
-                "DuplicateListener",
-                f"A listener already exists on port {port} of this machine's loopback address",
-            )
-        if not port_is_free(port):
+        (all that are carried out listen on 127.0.0.1), or another program has it."""
+        port = row["port"]
+        for other in self._state.listeners.all():
+            both_listen = listens(row) and listens(other)
+            same_place = row["balancer"] == other["balancer"] or both_listen
+            if other["port"] == port and same_place and other["arn"] != row["arn"]:
+                raise AwsError(
+                    "DuplicateListener",
+                    f"A listener already exists on port {port} of this machine's loopback address",
+                )
+        if listens(row) and not port_is_free(port):
             raise AwsError(
                 "InvalidConfigurationRequest",
                 f"port {port} of 127.0.0.1 is taken by another program; choose a free one",
@@ -105,17 +126,29 @@ class RuleApi:
     def _show_listener(self, row: Listener) -> Plain:
         """A listener as AWS shows it."""
         balancer = self._state.balancers.get(row["balancer"])
-        return {
+        shown: Plain = {
             "ListenerArn": row["arn"],
             "LoadBalancerArn": balancer["arn"] if balancer is not None else None,
-            "Port": row["port"],
-            "Protocol": "HTTP",
-            "DefaultActions": self._known.default_rule(row)["actions"],
+            "DefaultActions": _show_actions(self._known.default_rule(row)["actions"]),
         }
+        if protocol := row.get("protocol", "HTTP"):
+            shown |= {"Port": row["port"], "Protocol": protocol}
+        if protocol in SECURE:
+            shown |= {
+                "SslPolicy": row.get("policy", DEFAULT_POLICY),
+                "Certificates": [{"CertificateArn": arn} for arn in row["certificates"][:1]],
+            }
+        if alpn := row.get("alpn"):
+            shown["AlpnPolicy"] = alpn
+        if mutual := row.get("mutual"):
+            shown["MutualAuthentication"] = mutual
+        return shown
 
     async def describe_listeners(self, params: Plain) -> Plain:
         """DescribeListeners: by ARN, or all of one load balancer."""
         arns = params.get("ListenerArns")
+        if not arns and not params.get("LoadBalancerArn"):
+            raise wrong("You must specify either listener ARNs or a load balancer ARN")
         rows = by_arn(self._state.listeners.all(), arns, self._known.listener)
         if arn := params.get("LoadBalancerArn"):
             balancer = self._known.balancer(arn)
@@ -125,13 +158,12 @@ class RuleApi:
     async def modify_listener(self, params: Plain) -> Plain:
         """ModifyListener: its port and its default actions; what is not given stays.
 
-        Raises AwsError for TLS and for a port that is taken.
+        Raises AwsError for a port that is taken.
         """
         row = self._known.listener(params["ListenerArn"])
-        _check_plain(params)
-        port: int = params.get("Port") or row["port"]
-        if port != row["port"]:
-            self._check_port(port)
+        changed = self._changed_listener(row, params)
+        if changed["port"] != row["port"] or listens(changed) != listens(row):
+            self._check_port(changed)
         if "DefaultActions" in params:
             actions = params["DefaultActions"]
             rule = self._known.default_rule(row)
@@ -141,16 +173,25 @@ class RuleApi:
                     "Actions": actions,
                 }
             )
-        if port != row["port"]:
-            row = self._state.listeners.put(
-                row["arn"],
-                {
-                    **row,
-                    "port": port,
-                },
-            )
+        if changed != row:
+            self._state.listeners.put(row["arn"], changed)
             await self._door.tell_all()
-        return {"Listeners": [self._show_listener(row)]}
+        return {"Listeners": [self._show_listener(changed)]}
+
+    def _changed_listener(self, row: Listener, params: Plain) -> Listener:
+        """The listener as it is asked to be, but for its actions."""
+        protocol = params.get("Protocol") or row.get("protocol", "HTTP")
+        kind = self._kind_of(row)
+        if kind != GATEWAY:
+            check_protocol(kind, protocol)
+        is_asked = any(params.get(key) is not None for key in _FORM)
+        form = secured(params, protocol, row) if is_asked else {}
+        return {**row, **form, "port": params.get("Port") or row["port"]}
+
+    def _kind_of(self, listener: Listener) -> str:
+        """Of its load balancer."""
+        balancer = self._state.balancers.get(listener["balancer"])
+        return kind_of(balancer) if balancer is not None else APPLICATION
 
     async def delete_listener(self, params: Plain) -> Plain:
         """DeleteListener, with its rules.  Raises AwsError for one that is not there."""
@@ -183,11 +224,13 @@ class RuleApi:
         }
         return self._state.rules.put(arn, row)
 
-    def _check_actions(self, actions: Sequence[Action]) -> None:
+    def _check_actions(self, actions: Sequence[Action], kind: str) -> None:
         """Raise AwsError for actions that are not carried out, and for what they forward to."""
         check_actions(actions)
         for action in actions:
             self._check_groups(forward_groups([action]))
+        arns = [arn for arn, _ in forward_groups(actions)]
+        check_forwards(kind, actions, [self._known.group(arn) for arn in arns])
 
     def _check_groups(self, groups: Sequence[tuple[str, int]]) -> None:
         """Raise AwsError for target groups that are not there, and beyond what ALB takes: five
@@ -207,7 +250,7 @@ class RuleApi:
         """
         listener = self._known.listener(params["ListenerArn"])
         refuse(params, {"Transforms": ()}, "CreateRule")
-        self._check_actions(params["Actions"])
+        self._check_actions(params["Actions"], self._kind_of(listener))
         check_conditions(params["Conditions"])
         priority = params["Priority"]
         for rule in self._state.rules.all():
@@ -235,7 +278,8 @@ class RuleApi:
         row = self._known.rule(params["RuleArn"])
         refuse(params, {"Transforms": ()}, "ModifyRule")
         if "Actions" in params:
-            self._check_actions(params["Actions"])
+            listener = self._known.listener(row["listener"])
+            self._check_actions(params["Actions"], self._kind_of(listener))
         if "Conditions" in params:
             if row["default"]:
                 raise AwsError("OperationNotPermitted", "the default rule has no conditions")
@@ -298,17 +342,15 @@ def _asked_priorities(params: Plain) -> dict[str, int]:
     return {each["RuleArn"]: each["Priority"] for each in given}
 
 
-def _check_plain(params: Plain) -> None:
-    """Raise AwsError for a listener that would have to speak TLS."""
-    tls = ("Certificates", "SslPolicy", "AlpnPolicy", "MutualAuthentication")
-    if params.get("Protocol", "HTTP") != "HTTP" or any(params.get(key) for key in tls):
-        raise AwsError("UnsupportedProtocol", _NO_TLS)
-
-
 def _but_weights(rule: Rule) -> tuple[object, ...]:
     """All that HAProxy is told of a rule, but its weights."""
     groups = [arn for arn, _ in forward_groups(rule["actions"])]
     return groups, but_weights(rule["actions"]), rule["conditions"]
+
+
+def _show_actions(actions: Sequence[Action]) -> list[Plain]:
+    """As they were asked for."""
+    return [dict(action) for action in actions]
 
 
 def _show_rule(row: Rule) -> Plain:
@@ -317,7 +359,7 @@ def _show_rule(row: Rule) -> Plain:
         "RuleArn": row["arn"],
         "Priority": "default" if row["default"] else str(row["priority"]),
         "Conditions": row["conditions"],
-        "Actions": row["actions"],
+        "Actions": _show_actions(row["actions"]),
         "IsDefault": row["default"],
     }
 
@@ -334,7 +376,8 @@ OPERATIONS: Handlers[RuleApi] = {
     "SetRulePriorities": RuleApi.set_rule_priorities,
 }
 PARTLY = {
-    "CreateListener": "HTTP on 127.0.0.1; actions forward, redirect, fixed-response",
+    "CreateListener": "HTTP on 127.0.0.1; actions forward, redirect, fixed-response; listeners of "
+    "HTTPS, TLS, TCP, UDP, TCP_UDP and gateways are records: kept and told, without listening",
     "ModifyListener": "as CreateListener",
     "CreateRule": "actions forward, redirect, fixed-response; no transforms",
     "ModifyRule": "as CreateRule",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from kirikae.local.elb.configuration import Server
+from kirikae.local.patience import Patience
 from kirikae.local.rows import Group
 
 _ANSWER_S = 5
@@ -30,14 +30,13 @@ class Runtime:
 
     async def command(self, line: str) -> str:
         """Ask the runtime socket; right after a reload it may refuse for a moment."""
-        deadline = time.monotonic() + _PATIENCE_S
+        patience = Patience(_PATIENCE_S, 0.05)
         while True:
             try:
                 return await self._exchange("haproxy.sock", line)
             except OSError:
-                if time.monotonic() > deadline:
+                if not await patience.lasts():
                     raise
-                await asyncio.sleep(0.05)
 
     async def master(self, line: str) -> str:
         """Ask the master process, or one of its workers with ``@!pid``."""

@@ -11,6 +11,9 @@ from kirikae.local.rows import ElbTag
 from kirikae.local.state import State
 from kirikae.local.wire import Handlers
 
+_MOST = 50
+"""ELB API reference, AddTags: the quota of tags per resource."""
+
 
 class TagApi:
     """Tags stand in the rows themselves."""
@@ -25,6 +28,8 @@ class TagApi:
         asked: Sequence[ElbTag] = params["Tags"]
         for arn in params["ResourceArns"]:
             tags = {tag["Key"]: tag for tag in [*self._of(arn), *asked]}
+            if len(tags) > _MOST:
+                raise AwsError("TooManyTags", f"A resource can have at most {_MOST} tags")
             self._put(arn, list(tags.values()))
         return {}
 

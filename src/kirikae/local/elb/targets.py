@@ -6,11 +6,17 @@ import asyncio
 import logging
 import time
 
-from kirikae.local.elb.configuration import SLOTS, holds_instances
+from kirikae.local.elb.configuration import SLOTS
 from kirikae.local.elb.frontdoor import FrontDoor
 from kirikae.local.elb.health import HealthChecks
+from kirikae.local.elb.kinds import is_record
 from kirikae.local.elb.known import Known
-from kirikae.local.elb.limits import check_instance, check_target
+from kirikae.local.elb.limits import (
+    check_balancer_arn,
+    check_function,
+    check_instance,
+    check_target,
+)
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Group, Target
@@ -72,7 +78,7 @@ class Targets:
         Raises AwsError for what is no private address, and beyond 64 targets in a group.
         """
         group = self._known.group(params["TargetGroupArn"])
-        check = check_instance if holds_instances(group) else check_target
+        check = _CHECKS[group.get("target_type", "ip")]
         for target in params["Targets"]:
             check(target["Id"])
         for target in params["Targets"]:
@@ -235,10 +241,7 @@ class Targets:
             traffic = group["check_port"] == "traffic-port"
             answers.append(
                 {
-                    "Target": {
-                        "Id": address,
-                        "Port": port,
-                    },
+                    "Target": {"Id": address, "Port": port} if port else {"Id": address},
                     "HealthCheckPort": str(port) if traffic else group["check_port"],
                     "TargetHealth": _show_health(group, registered.get((address, port)), in_use),
                 }
@@ -246,13 +249,20 @@ class Targets:
         return {"TargetHealthDescriptions": answers}
 
 
+_CHECKS = {
+    "ip": check_target,
+    "instance": check_instance,
+    "lambda": check_function,
+    "alb": check_balancer_arn,
+}
+"""What a target's ID must be."""
 _DESCRIPTIONS = {
     "Elb.RegistrationInProgress": "Target registration is in progress",
     "Elb.InitialHealthChecking": "Initial health checks in progress",
     "Target.NotRegistered": "Target is not registered to the target group",
     "Target.NotInUse": "Target group is not configured to receive traffic from the load balancer",
     "Target.DeregistrationInProgress": "Target deregistration is in progress",
-    "Target.InvalidState": "kirikae local has no instances",
+    "Target.InvalidState": "kirikae local keeps this target, and asks it nothing",
     "Target.Timeout": "Request timed out",
     "Target.FailedHealthChecks": "Health checks failed",
     "Target.ResponseCodeMismatch": "Health checks failed with another status code",
@@ -276,7 +286,7 @@ def _state_of(group: Group, target: Target | None, in_use: bool) -> tuple[str, s
         return "unused", "Target.NotRegistered"
     if not in_use:
         return "unused", "Target.NotInUse"
-    if holds_instances(group) and target["state"] != "draining":
+    if is_record(group) and target["state"] != "draining":
         return "unused", "Target.InvalidState"
     return target["state"], target["reason"]
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
+from urllib.parse import quote, urlsplit
 
 from kirikae.local.sqs import messageapi, queueapi
 from kirikae.local.sqs.messageapi import MessageApi
+from kirikae.local.sqs.places import Place
 from kirikae.local.sqs.queueapi import QueueApi
 from kirikae.local.sqs.queues import Queues
-from kirikae.local.wire import ACCOUNT, Operation, bound
+from kirikae.local.wire import Operation, bound
 
 NAMES: frozenset[str] = frozenset([*queueapi.OPERATIONS, *messageapi.OPERATIONS])
 """Every operation that is carried out."""
@@ -18,6 +21,7 @@ PARTLY: Mapping[str, str] = {
     **messageapi.PARTLY,
 }
 """Operations of which something is missing, and what."""
+_OF_A_QUEUE = re.compile(r"/[0-9]{12}/[A-Za-z0-9_.-]{1,80}")
 QUERY_CODES = {
     "QueueDoesNotExist": "AWS.SimpleQueueService.NonExistentQueue",
     "QueueNameExists": "QueueAlreadyExists",
@@ -35,20 +39,27 @@ QUERY_CODES = {
 awsQueryCompatible trait)."""
 
 
+def addressed(url: str, body: bytes) -> bytes:
+    """A request of the query protocol that was sent to a queue's own URL, as Celery's does, names
+    the queue by that (developer guide, "Making Query API requests for Amazon SQS")."""
+    path = urlsplit(url).path
+    if b"QueueUrl=" in body or not _OF_A_QUEUE.fullmatch(path):
+        return body
+    return body + b"&QueueUrl=" + quote(url, safe="").encode()
+
+
 class Sqs:
-    """Queues and messages under one endpoint and one clock."""
+    """Queues and messages of one region, under one clock."""
 
     def __init__(
         self,
         queues: Queues,
-        region: str,
-        endpoint: str,
+        place: Place,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``endpoint`` begins the URLs of queues; ``clock`` answers Unix seconds."""
-        arn = f"arn:aws:sqs:{region}:{ACCOUNT}:"
-        self._queues = QueueApi(queues, arn, endpoint, clock)
-        self._messages = MessageApi(queues, arn, clock)
+        """``clock`` answers Unix seconds."""
+        self._queues = QueueApi(queues, place, clock)
+        self._messages = MessageApi(queues, place, clock)
 
     def operations(self) -> dict[str, Operation]:
         """Operation's name -> what carries it out; its keys are ``NAMES``."""

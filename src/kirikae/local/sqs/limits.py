@@ -76,8 +76,11 @@ def check_message(queue: Mapping[str, str], body: str, attributes: Attributes) -
     size = message_bytes(body, attributes)
     largest = queue["MaximumMessageSize"]
     if size > int(largest):
-        reason = f"Message must be shorter than {largest} bytes."
-        raise wrong("MessageBody", f"of {size} bytes", reason)
+        raise AwsError(
+            "InvalidParameterValue",
+            "One or more parameters are invalid. Reason: Message must be shorter than "
+            f"{largest} bytes.",
+        )
     if len(attributes) > MOST_ATTRIBUTES:
         reason = "Number of message attributes exceeds the allowed maximum [10]."
         raise wrong("MessageAttributes", len(attributes), reason)
@@ -98,10 +101,17 @@ def _check_attribute(name: str, attribute: MessageAttribute) -> None:
     message metadata")."""
     kind = attribute["DataType"]
     if not _ATTRIBUTE_NAME.fullmatch(name) or name.lower().startswith(("aws.", "amazon.")):
-        raise wrong("MessageAttribute.Name", name, "Invalid attribute name.")
+        raise AwsError(
+            "InvalidParameterValue",
+            f"The message attribute name '{name}' is invalid. Attribute name can contain A-Z, a-z, "
+            "0-9, underscore (_), hyphen (-), and period (.) characters.",
+        )
     if kind.partition(".")[0] not in ("String", "Number", "Binary"):
-        reason = "The type must be String, Number or Binary, with a label of your own behind a dot."
-        raise wrong(f"MessageAttribute.{name}.DataType", kind, reason)
+        raise AwsError(
+            "InvalidParameterValue",
+            f"The message attribute '{name}' has an invalid message attribute type, the set of "
+            "supported type prefixes is Binary, Number, and String.",
+        )
     try:
         is_empty = not _value(attribute)
     except ValueError as error:
@@ -118,14 +128,7 @@ def check_fifo(
     delay_s: int | None,
 ) -> None:
     """Raise AwsError for what a FIFO queue does not take."""
-    if not group:
-        raise missing("MessageGroupId")
-    if not dedup and queue["ContentBasedDeduplication"] != "true":
-        raise AwsError(
-            "InvalidParameterValue",
-            "The queue should either have ContentBasedDeduplication enabled or "
-            "MessageDeduplicationId provided explicitly",
-        )
+    check_ids(queue, group, dedup)
     for key, value in (("MessageGroupId", group), ("MessageDeduplicationId", dedup)):
         if value and not _TOKEN.fullmatch(value):
             reason = (
@@ -136,6 +139,19 @@ def check_fifo(
     if delay_s:
         reason = "The request include parameter that is not valid for this queue type."
         raise wrong("DelaySeconds", delay_s, reason)
+
+
+def check_ids(queue: Mapping[str, str], group: str | None, dedup: str | None) -> None:
+    """Raise AwsError for a message without its group, or without an ID where its content is
+    none."""
+    if not group:
+        raise missing("MessageGroupId")
+    if not dedup and queue["ContentBasedDeduplication"] != "true":
+        raise AwsError(
+            "InvalidParameterValue",
+            "The queue should either have ContentBasedDeduplication enabled or "
+            "MessageDeduplicationId provided explicitly",
+        )
 
 
 # --- sizes and digests

@@ -23,6 +23,7 @@ from kirikae.local.sqs.limits import (
     attributes_md5,
     body_md5,
     check_fifo,
+    check_ids,
     check_message,
     check_system,
     is_fifo,
@@ -31,6 +32,7 @@ from kirikae.local.sqs.limits import (
     within,
     wrong,
 )
+from kirikae.local.sqs.places import Place, key_of_arn
 from kirikae.local.sqs.queues import Draft, Queues, missing_queue
 from kirikae.local.wire import ACCOUNT, Handlers
 
@@ -44,12 +46,12 @@ class MessageApi:
     def __init__(
         self,
         queues: Queues,
-        arn: str,
+        place: Place,
         clock: Callable[[], float],
     ) -> None:
-        """``arn`` is the beginning of every queue's ARN; ``clock`` answers Unix seconds."""
+        """``place`` is the region that is asked; ``clock`` answers Unix seconds."""
         self._queues = queues
-        self._arn = arn
+        self._place = place
         self._clock = clock
         self._news: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._moves: dict[str, Plain] = {}
@@ -62,7 +64,7 @@ class MessageApi:
         Raises AwsError for a message that this queue does not take.  On a FIFO queue it may be
         asked again within five minutes: a duplicate is answered alike and stored nowhere.
         """
-        return self._send(self._queues.named(params), params)
+        return self._send(self._queues.named(params, self._place), params)
 
     def _send(self, name: str, params: Plain) -> Plain:
         """Store one message, and wake whoever waits for it."""
@@ -83,7 +85,7 @@ class MessageApi:
     async def send_batch(self, params: Plain) -> Plain:
         """SendMessageBatch: at most ten messages of at most 1 MiB together; each may fail by
         itself."""
-        name = self._queues.named(params)
+        name = self._queues.named(params, self._place)
         entries = params["Entries"]
         sizes = [_size_of(entry) for entry in entries]
         if sum(sizes) > LARGEST_BYTES:
@@ -91,6 +93,11 @@ class MessageApi:
                 "BatchRequestTooLong",
                 f"Batch requests cannot be longer than {LARGEST_BYTES} bytes.",
             )
+
+        queue = self._queues.get(name)["attributes"]
+        for entry in entries if is_fifo(queue) else ():
+            # What a FIFO queue needs of each message is asked of the request as a whole.
+            check_ids(queue, entry.get("MessageGroupId"), entry.get("MessageDeduplicationId"))
 
         async def one(entry: Plain) -> Plain:
             """One entry of the batch."""
@@ -102,7 +109,7 @@ class MessageApi:
 
     async def receive(self, params: Plain) -> Plain:
         """Long polling ends as soon as one message is there."""
-        name = self._queues.named(params)
+        name = self._queues.named(params, self._place)
         asked = _Asked.of(params, self._queues.get(name)["attributes"])
         deadline = time.monotonic() + asked.wait_s
         while True:
@@ -161,7 +168,7 @@ class MessageApi:
             system["SequenceNumber"] = f"{row['seq']:020d}"
             system["MessageDeduplicationId"] = row["dedup"]
         if row["source"]:
-            system["DeadLetterQueueSourceArn"] = self._arn + row["source"]
+            system["DeadLetterQueueSourceArn"] = self._place.arn(row["source"])
         for name, value in json.loads(row["system"]).items():
             system[name] = value["StringValue"]
         return system
@@ -174,7 +181,7 @@ class MessageApi:
         A receipt that is not the newest deletes nothing on a standard queue; on a FIFO queue it
         raises AwsError once it has expired.
         """
-        name = self._queues.named(params)
+        name = self._queues.named(params, self._place)
         self._queues.remove(name, params["ReceiptHandle"])
         self._news[name].set()  # a group may be free now
         return {}
@@ -198,7 +205,7 @@ class MessageApi:
 
         Raises AwsError for one that is not in flight.
         """
-        name = self._queues.named(params)
+        name = self._queues.named(params, self._place)
         visibility_s = within(
             params, "VisibilityTimeout", 0, LONGEST_VISIBILITY_S, "Must be between 0 and 43200."
         )
@@ -227,9 +234,11 @@ class MessageApi:
 
     async def start_move(self, params: Plain) -> Plain:
         """Done at once, whatever rate was asked for (ours)."""
-        source = _queue_of(params["SourceArn"])
-        target = _queue_of(params["DestinationArn"]) if params.get("DestinationArn") else None
-        if self._queues.find(source) is None or (target and self._queues.find(target) is None):
+        source = key_of_arn(params["SourceArn"], self._place.home)
+        to = params.get("DestinationArn")
+        target = key_of_arn(to, self._place.home) if to else None
+        keys = [source, target] if target else [source]
+        if not all(self._place.is_here(key) and self._queues.find(key) for key in keys):
             raise AwsError(
                 "ResourceNotFoundException",
                 "The queue of SourceArn or DestinationArn doesn't exist.",
@@ -256,6 +265,13 @@ class MessageApi:
         found = [move for move in self._moves.values() if move["SourceArn"] == source]
         return {"Results": found[::-1][: params.get("MaxResults", 1)]}
 
+    async def cancel_move(self, params: Plain) -> Plain:
+        """CancelMessageMoveTask: here every move is over when it is answered, so there is none to
+        be cancelled; AWS refuses that, too."""
+        if params["TaskHandle"] not in self._moves:
+            raise AwsError("ResourceNotFoundException", "The task handle does not exist.")
+        raise AwsError("UnsupportedOperation", "Only active tasks can be cancelled.")
+
 
 def _size_of(entry: Plain) -> int:
     """Of one message of a batch; 0 for one that will be refused by itself."""
@@ -263,11 +279,6 @@ def _size_of(entry: Plain) -> int:
         return message_bytes(entry["MessageBody"], entry.get("MessageAttributes") or {})
     except ValueError:
         return 0
-
-
-def _queue_of(arn: str) -> str:
-    """The queue's name in its ARN."""
-    return str(arn).rpartition(":")[2]
 
 
 def _draft(queue: Mapping[str, str], params: Plain) -> Draft:
@@ -387,7 +398,8 @@ def _check_batch(what: str, entries: Sequence[Plain]) -> None:
     if not all(map(is_id, ids)):
         raise AwsError(
             "InvalidBatchEntryId",
-            "A batch entry id can only contain alphanumeric characters, hyphens and underscores.",
+            "A batch entry id can only contain alphanumeric characters, hyphens and underscores. "
+            "It can be at most 80 letters long.",
         )
     if len(set(ids)) < len(ids):
         raise AwsError(
@@ -421,6 +433,10 @@ OPERATIONS: Handlers[MessageApi] = {
     "ChangeMessageVisibilityBatch": MessageApi.change_visibility_batch,
     "StartMessageMoveTask": MessageApi.start_move,
     "ListMessageMoveTasks": MessageApi.list_moves,
+    "CancelMessageMoveTask": MessageApi.cancel_move,
 }
-PARTLY = {"StartMessageMoveTask": "done at once, at any rate"}
+PARTLY = {
+    "StartMessageMoveTask": "done at once, at any rate",
+    "CancelMessageMoveTask": "none is ever under way",
+}
 """Operations of which something is missing, and what."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Queue
+from kirikae.local.sqs import permissions
 from kirikae.local.sqs.limits import (
     LARGEST_BYTES,
     LONGEST_DELAY_S,
@@ -20,8 +21,9 @@ from kirikae.local.sqs.limits import (
     within,
     wrong,
 )
+from kirikae.local.sqs.places import Place, key_of_arn
 from kirikae.local.sqs.queues import Queues
-from kirikae.local.wire import ACCOUNT, Handlers
+from kirikae.local.wire import Handlers
 
 _RANGES = {
     "DelaySeconds": (0, LONGEST_DELAY_S),
@@ -63,7 +65,11 @@ _MOST_TAGS = 50
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _MOST_RECEIVES = 1000
 _PURGE_EVERY_S = 60
-_BAD_NAME = "1 to 80 alphanumeric characters, hyphens, or underscores; FIFO queues end in .fifo"
+_BAD_NAME = "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length"
+_BAD_FIFO_NAME = (
+    "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, "
+    "must end with .fifo suffix and be 1 to 80 in length."
+)
 
 
 class QueueApi:
@@ -72,20 +78,13 @@ class QueueApi:
     def __init__(
         self,
         queues: Queues,
-        arn: str,
-        endpoint: str,
+        place: Place,
         clock: Callable[[], float],
     ) -> None:
-        """``arn`` begins the ARNs of queues, ``endpoint`` their URLs; ``clock`` answers Unix
-        seconds."""
+        """``place`` is the region that is asked; ``clock`` answers Unix seconds."""
         self._queues = queues
-        self._arn = arn
-        self._endpoint = endpoint
+        self._place = place
         self._clock = clock
-
-    def _url(self, name: str) -> str:
-        """Where clients ask for this queue; only the last part of it counts."""
-        return f"{self._endpoint}/{ACCOUNT}/{name}"
 
     # --- making and changing
 
@@ -113,7 +112,7 @@ class QueueApi:
         1 to 1000, a dead-letter queue that is not there or of the other type."""
         try:
             policy = json.loads(text)
-            target = str(policy["deadLetterTargetArn"]).rpartition(":")[2]
+            target = key_of_arn(policy["deadLetterTargetArn"], self._place.home)
             most = int(policy.get("maxReceiveCount", 10))
         except (ValueError, KeyError, TypeError) as error:
             raise AwsError(
@@ -139,7 +138,8 @@ class QueueApi:
         name = params["QueueName"]
         asked = {key: str(value) for key, value in params.get("Attributes", {}).items()}
         _check_name(name, is_fifo(asked))
-        known = self._queues.find(name)
+        key = self._place.key(name)
+        known = self._queues.find(key)
         wanted = {key: value for key, value in asked.items() if key != "FifoQueue"}
         if is_fifo(asked):
             wanted["FifoQueue"] = "true"
@@ -153,17 +153,17 @@ class QueueApi:
                 "modified": now,
                 "purged": 0,
             }
-            self._queues.put(name, row)
+            self._queues.put(key, row)
         elif any(known["attributes"].get(key) != value for key, value in asked.items()):
             raise AwsError(
                 "QueueNameExists",
                 "A queue already exists with the same name and a different value for an attribute.",
             )
-        return {"QueueUrl": self._url(name)}
+        return {"QueueUrl": self._place.url(name)}
 
     async def delete(self, params: Plain) -> Plain:
         """DeleteQueue, with all its messages.  Raises AwsError for one that does not exist."""
-        self._queues.delete(self._queues.named(params))
+        self._queues.delete(self._queues.named(params, self._place))
         return {}
 
     async def set_attributes(self, params: Plain) -> Plain:
@@ -171,7 +171,7 @@ class QueueApi:
 
         Raises AwsError for what SQS refuses; a queue never becomes FIFO, nor ceases to be.
         """
-        name = self._queues.named(params)
+        name = self._queues.named(params, self._place)
         row = self._queues.get(name)
         asked = {key: str(value) for key, value in params["Attributes"].items()}
         now_fifo = row["attributes"].get("FifoQueue")
@@ -193,12 +193,36 @@ class QueueApi:
         )
         return {}
 
+    async def add_permission(self, params: Plain) -> Plain:
+        """AddPermission: one statement more in the queue's policy."""
+        name = self._queues.named(params, self._place)
+        policy = self._queues.get(name)["attributes"].get("Policy", "")
+        self._put_policy(name, permissions.added(policy, self._place.arn(name), params))
+        return {}
+
+    async def remove_permission(self, params: Plain) -> Plain:
+        """RemovePermission: by the label under which it was added."""
+        name = self._queues.named(params, self._place)
+        policy = self._queues.get(name)["attributes"].get("Policy", "")
+        arn = self._place.arn(name)
+        self._put_policy(name, permissions.removed(policy, arn, params["Label"]))
+        return {}
+
+    def _put_policy(self, name: str, policy: str) -> None:
+        """An empty one is none."""
+        row = self._queues.get(name)
+        attributes = {key: value for key, value in row["attributes"].items() if key != "Policy"}
+        if policy:
+            attributes["Policy"] = policy
+        now = int(self._clock())
+        self._queues.put(name, {**row, "attributes": attributes, "modified": now})
+
     async def purge(self, params: Plain) -> Plain:
         """PurgeQueue: all messages are gone at once, those in flight too.
 
         Raises AwsError within a minute of the last time.
         """
-        name = self._queues.named(params)
+        name = self._queues.named(params, self._place)
         row = self._queues.get(name)
         if self._clock() - row["purged"] < _PURGE_EVERY_S:
             raise AwsError(
@@ -217,7 +241,7 @@ class QueueApi:
 
     async def tag(self, params: Plain) -> Plain:
         """TagQueue: tags of the same keys are replaced."""
-        name = self._queues.named(params)
+        name = self._queues.named(params, self._place)
         row = self._queues.get(name)
         if not params["Tags"]:
             raise missing("Tags")
@@ -239,10 +263,11 @@ class QueueApi:
 
     async def untag(self, params: Plain) -> Plain:
         """UntagQueue: keys that are not there are no error."""
-        name = self._queues.named(params)
+        name = self._queues.named(params, self._place)
         row = self._queues.get(name)
         if not params["TagKeys"]:
-            raise missing("TagKeys")
+            reason = "Tag keys must be between 1 and 128 characters in length."
+            raise AwsError("InvalidParameterValue", reason)
         left = {key: tag for key, tag in row["tags"].items() if key not in params["TagKeys"]}
         self._queues.put(
             name,
@@ -257,20 +282,21 @@ class QueueApi:
 
     async def get_url(self, params: Plain) -> Plain:
         """GetQueueUrl.  Raises AwsError for a queue that does not exist."""
-        self._queues.get(params["QueueName"])
-        return {"QueueUrl": self._url(params["QueueName"])}
+        self._queues.get(self._place.key(params["QueueName"]))
+        return {"QueueUrl": self._place.url(params["QueueName"])}
 
     async def list_queues(self, params: Plain) -> Plain:
         """ListQueues, by name: a thousand without pages, unless fewer are asked for."""
         begins = params.get("QueueNamePrefix", "")
-        names = [name for name in self._queues.names() if name.startswith(begins)]
+        here = map(self._place.name, filter(self._place.is_here, self._queues.names()))
+        names = [name for name in here if name.startswith(begins)]
         token = params.get("NextToken") or "0"
         if not _NUMBER.fullmatch(token):
             raise wrong("NextToken", token, "Invalid or expired next token.")
         most = within(params, "MaxResults", 1, _LARGEST_PAGE, "Must be between 1 and 1000.")
         begin = int(token)
         end = begin + (most or _LARGEST_PAGE)
-        found = [self._url(name) for name in names[begin:end]]
+        found = [self._place.url(name) for name in names[begin:end]]
         # AWS leaves out what is empty.
         answer: Plain = {"QueueUrls": found} if found else {}
         if params.get("MaxResults") and end < len(names):
@@ -282,12 +308,12 @@ class QueueApi:
 
         The numbers of messages are exact here.
         """
-        name = self._queues.named(params)
+        name = self._queues.named(params, self._place)
         row = self._queues.get(name)
         counts = self._queues.counts(name)
         every = {
             **row["attributes"],
-            "QueueArn": self._arn + name,
+            "QueueArn": self._place.arn(name),
             "CreatedTimestamp": str(row["created"]),
             "LastModifiedTimestamp": str(row["modified"]),
             "ApproximateNumberOfMessages": str(counts.visible),
@@ -295,24 +321,29 @@ class QueueApi:
             "ApproximateNumberOfMessagesDelayed": str(counts.delayed),
         }
         asked = params.get("AttributeNames", [])
+        for key in asked:
+            if key not in (*_SETTABLE, *every, "All"):
+                raise AwsError("InvalidAttributeName", f"Unknown Attribute {key}.")
         chosen = {key: value for key, value in every.items() if key in asked or "All" in asked}
         return {"Attributes": chosen} if chosen else {}
 
     async def list_tags(self, params: Plain) -> Plain:
         """ListQueueTags."""
-        return {"Tags": self._queues.get(self._queues.named(params))["tags"]}
+        return {"Tags": self._queues.get(self._queues.named(params, self._place))["tags"]}
 
     async def list_sources(self, params: Plain) -> Plain:
         """Queues whose dead letters come here."""
-        sources = self._queues.sources(self._queues.named(params))
-        return {"queueUrls": [self._url(name) for name in sources]}
+        sources = self._queues.sources(self._queues.named(params, self._place))
+        return {"queueUrls": [self._place.url(name) for name in sources]}
 
 
 def _check_name(name: str, fifo: bool) -> None:
     """Raise AwsError for a name that is none, or that does not say whether it is a FIFO queue's."""
     is_named = is_id(name.removesuffix(".fifo")) and len(name) <= _LONGEST_NAME
-    if not is_named or fifo != name.endswith(".fifo"):
-        raise wrong("QueueName", name, _BAD_NAME)
+    if fifo and not (is_named and name.endswith(".fifo")):
+        raise AwsError("InvalidParameterValue", _BAD_FIFO_NAME)
+    if not is_named or (name.endswith(".fifo") and not fifo):
+        raise AwsError("InvalidParameterValue", _BAD_NAME)
 
 
 def _check_attribute(key: str, value: str, fifo: bool) -> None:
@@ -342,12 +373,16 @@ OPERATIONS: Handlers[QueueApi] = {
     "GetQueueAttributes": QueueApi.get_attributes,
     "SetQueueAttributes": QueueApi.set_attributes,
     "PurgeQueue": QueueApi.purge,
+    "AddPermission": QueueApi.add_permission,
+    "RemovePermission": QueueApi.remove_permission,
     "TagQueue": QueueApi.tag,
     "UntagQueue": QueueApi.untag,
     "ListQueueTags": QueueApi.list_tags,
     "ListDeadLetterSourceQueues": QueueApi.list_sources,
 }
 PARTLY = {
+    "AddPermission": "kept in the policy, without effect",
+    "RemovePermission": "as AddPermission",
     "DeleteQueue": "the name is free again at once",
     "SetQueueAttributes": (
         "Policy, KMS and redrive-allow attributes are kept and told, without effect"

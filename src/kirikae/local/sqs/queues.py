@@ -22,6 +22,7 @@ from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Message, MessageAttribute, Queue
 from kirikae.local.sqs.limits import is_fifo
+from kirikae.local.sqs.places import Place, key_of_arn
 from kirikae.local.wire import ACCOUNT
 
 # Counted from the accepted send, whatever became of the message since: so IDs have a table of their
@@ -92,13 +93,19 @@ class Queues:
     FIFO rules are kept by the queries themselves, so a restart forgets none of them.
     """
 
-    def __init__(self, path: Path, now_ms: Callable[[], int]) -> None:
-        """Opens or makes the file.
+    def __init__(
+        self,
+        path: Path,
+        now_ms: Callable[[], int],
+        home: str | None = None,
+    ) -> None:
+        """Opens or makes the file; ``home`` is the region whose queues stand there by their names.
 
         With WAL and ``synchronous=normal`` a killed process loses nothing that was answered; only a
         machine that loses its power may (sqlite.org, "PRAGMA synchronous").
         """
         self._now = now_ms
+        self._home = home
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.row_factory = sqlite3.Row
         self._db.execute("pragma journal_mode=wal")
@@ -146,15 +153,16 @@ class Queues:
             raise missing_queue()
         return queue
 
-    def named(self, params: Plain) -> str:
-        """The queue that a URL names, whatever its host is: tasks and this machine see different
-        addresses.  Raises AwsError where it names one of another account."""
-        place, _, name = str(params["QueueUrl"]).rstrip("/").rpartition("/")
-        account = place.rpartition("/")[2]
+    def named(self, params: Plain, place: Place) -> str:
+        """The queue of this place that a URL names, whatever its host is: tasks and this machine
+        see different addresses.  Raises AwsError where it names one of another account."""
+        before, _, name = str(params["QueueUrl"]).rstrip("/").rpartition("/")
+        account = before.rpartition("/")[2]
         if _ACCOUNT.fullmatch(account) and account != ACCOUNT:
             raise missing_queue()
-        self.get(name)
-        return name
+        key = place.key(name)
+        self.get(key)
+        return key
 
     def put(self, name: str, body: Queue) -> None:
         """Make or change a queue; its messages stay."""
@@ -168,6 +176,12 @@ class Queues:
                 self._db.execute(f"delete from {table} where queue = ?", (name,))
             self._db.execute("delete from queue where name = ?", (name,))
 
+    def forget_all(self) -> None:
+        """Every queue with all that it holds."""
+        with self._transaction():
+            for table in ("message", "dedup", "attempt", "queue"):
+                self._db.execute(f"delete from {table}")
+
     def purge(self, name: str) -> None:
         """All messages.
 
@@ -177,11 +191,12 @@ class Queues:
 
     def sources(self, name: str) -> list[str]:
         """Queues whose dead letters come here."""
-        return [
-            other
-            for other in self.names()
-            if f':{name}"' in self.get(other)["attributes"].get("RedrivePolicy", "")
-        ]
+        return [other for other in self.names() if self.dead_letters(self.get(other)) == name]
+
+    def dead_letters(self, queue: Queue) -> str | None:
+        """Key of the queue where this one's dead letters go; None where they go nowhere."""
+        policy = json.loads(queue["attributes"].get("RedrivePolicy") or "{}")
+        return key_of_arn(policy["deadLetterTargetArn"], self._home) if policy else None
 
     def counts(self, name: str) -> Counts:
         """At this moment, without those that are older than the queue keeps them."""
@@ -392,7 +407,7 @@ class Queues:
         policy = json.loads(queue.get("RedrivePolicy") or "{}")
         if not policy:
             return
-        target = str(policy["deadLetterTargetArn"]).rpartition(":")[2]
+        target = key_of_arn(policy["deadLetterTargetArn"], self._home)
         if target not in self.names():
             return
         self._db.execute(
@@ -417,10 +432,7 @@ class Queues:
         """
         seq, dash, _ = receipt.partition("-")
         if not dash or not seq.isdigit():
-            raise AwsError(
-                "ReceiptHandleIsInvalid",
-                f'The input receipt handle "{receipt}" is not a valid receipt handle.',
-            )
+            raise AwsError("ReceiptHandleIsInvalid", "The input receipt handle is invalid.")
         found = self._db.execute(
             "select * from message where queue = ? and seq = ?", (name, int(seq))
         ).fetchone()

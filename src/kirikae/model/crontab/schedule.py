@@ -113,7 +113,7 @@ class Schedule:
 
     def _days_of(self, year: int, month: int) -> int:
         """Bit d stands for day d of this month."""
-        first, length = _month(year, month)
+        first, length = month_of(year, month)
         exists = (1 << length + 1) - 2
         weekdays = _days_by_weekday(self.weekdays, first)
         found = self.days & weekdays if self.both else self.days | weekdays
@@ -126,7 +126,7 @@ def _low(mask: int) -> int:
 
 
 @lru_cache(4096)
-def _month(year: int, month: int) -> tuple[int, int]:
+def month_of(year: int, month: int) -> tuple[int, int]:
     """(weekday of its first day, Sunday is 0; its length)."""
     first, length = monthrange(year, month)
     return (first + 1) % 7, length

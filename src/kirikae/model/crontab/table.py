@@ -17,9 +17,10 @@ from kirikae.model.crontab.schedule import Schedule
 from kirikae.model.said import Said, said
 
 DEBIAN_COMMAND = 998
+"""In bytes, as the other lengths here."""
 CRONIE_COMMAND = 131_072
 DEBIAN_VARIABLE = 998
-"""Debian cuts ``NAME=value`` to so many characters in silence."""
+"""Debian cuts ``NAME=value`` to so many bytes in silence."""
 _BLANK = " \t"
 _NICKNAMES: Mapping[str, str] = {
     "@yearly": "0 0 1 1 *",
@@ -183,9 +184,21 @@ def read_variable(text: str, dialect: Dialect) -> Variable | None:
     value = _value(found["value"], dialect)
     if value is None:
         return None
-    whole = f"{name}={value}"
-    cut = dialect is Dialect.DEBIAN and len(whole) > DEBIAN_VARIABLE
-    return Variable(0, name, whole[:DEBIAN_VARIABLE][len(name) + 1 :] if cut else value, cut)
+    cut = dialect is Dialect.DEBIAN and _bytes(f"{name}={value}") > DEBIAN_VARIABLE
+    if cut:
+        value = _cut(value, DEBIAN_VARIABLE - _bytes(f"{name}="))
+    return Variable(0, name, value, cut)
+
+
+def _bytes(text: str) -> int:
+    """cron counts bytes, not letters."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogateescape"))
+
+
+def _cut(text: str, most: int) -> str:
+    """Its first bytes; a letter may be cut in two."""
+    raw = text.encode("utf-8", "surrogateescape")[: max(most, 0)]
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def _value(text: str, dialect: Dialect) -> str | None:
@@ -220,14 +233,28 @@ def read_entry(text: str, dialect: Dialect, with_user: bool) -> Entry | Said:
     user = ""
     rest = timed.rest
     if with_user:
-        user, rest = _word(rest)
-        if not user:
-            return said("model.crontab.no_user")
-    refused = _refused_command(rest, dialect)
+        divided = _user(rest, dialect)
+        if isinstance(divided, Said):
+            return divided
+        user, rest = divided
+    refused = _refused_command(rest, dialect, with_user)
     if refused is not None:
         return refused
-    command, stdin = split_percent(rest)
+    command, stdin = split_percent(rest, dialect)
     return Entry(0, text, timed.fields, timed.schedule, user, command, stdin, rest)
+
+
+def _user(text: str, dialect: Dialect) -> tuple[str, str] | Said:
+    """(the user, the command).  Debian takes one blank away after the user and leaves the rest to
+    the command; without any blank there is no command to it, not even an empty one."""
+    user, rest = _word(text)
+    if not user:
+        return said("model.crontab.no_user")
+    if dialect is Dialect.CRONIE:
+        return user, rest
+    if user == text:
+        return said("model.crontab.no_command")
+    return user, text[len(user) + 1 :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,52 +334,62 @@ def _word(text: str) -> tuple[str, str]:
     return found[1], text[found.end() :]
 
 
-def _refused_command(command: str, dialect: Dialect) -> Said | None:
+def _refused_command(command: str, dialect: Dialect, with_user: bool) -> Said | None:
     if dialect is Dialect.DEBIAN:
-        if command.startswith("*"):
+        # After a user it takes this, too: measured with 3.0pl1-162.
+        if command.startswith("*") and not with_user:
             return said("model.crontab.star_command")
-        if len(command) > DEBIAN_COMMAND:
-            return said("model.crontab.long", n=len(command), most=DEBIAN_COMMAND)
+        if _bytes(command) > DEBIAN_COMMAND:
+            return said("model.crontab.long", n=_bytes(command), most=DEBIAN_COMMAND)
         return None
     if not command:
         return said("model.crontab.no_command")
-    if len(command) > CRONIE_COMMAND:
-        return said("model.crontab.long", n=len(command), most=CRONIE_COMMAND)
+    if _bytes(command) > CRONIE_COMMAND:
+        return said("model.crontab.long", n=_bytes(command), most=CRONIE_COMMAND)
     return None
 
 
-def split_percent(raw: str) -> tuple[str, str | None]:
-    """(the command, its standard input): the first ``%`` without a backslash ends the command, each
-    later one is a line break, and a last line break is added."""
-    if "%" not in raw:
-        return raw, None
-    command: list[str] = []
-    escaped = False
-    for at, letter in enumerate(raw):
-        if letter == "%" and not escaped:
-            return "".join(command), _stdin(raw[at + 1 :])
-        if letter == "%":
-            command.pop()
-        command.append(letter)
-        escaped = letter == "\\" and not escaped
-    return "".join(command), None
+def split_percent(raw: str, dialect: Dialect = Dialect.DEBIAN) -> tuple[str, str | None]:
+    """(the command, its standard input): the first ``%`` without a backslash ends the command.
+
+    ``\\%`` is ``%``.  Debian makes one backslash of two, in the command alone; cronie leaves both.
+    """
+    end = stdin_at(raw)
+    escaped = r"\\([\\%])" if dialect is Dialect.DEBIAN else r"\\(?:(%)|([^%]))"
+    command = re.sub(escaped, _kept, raw[:end], flags=re.DOTALL)
+    return command, None if end == len(raw) else _stdin(raw[end + 1 :])
+
+
+def _kept(found: re.Match[str]) -> str:
+    """The second letter of an escape; both where the backslash stays."""
+    return found[1] or found[0]
+
+
+def stdin_at(raw: str) -> int:
+    """Where the ``%`` stands that ends the command; its length where there is none."""
+    at = 0
+    while at < len(raw) and raw[at] != "%":
+        at += 2 if raw[at] == "\\" else 1
+    return min(at, len(raw))
 
 
 def _stdin(raw: str) -> str:
+    """Each ``%`` without a backslash is a line break, and one is added where the last letter is
+    none; a backslash does not count as a letter here."""
     found: list[str] = []
     escaped = False
+    open_line = False
     for letter in raw:
         if escaped and letter != "%":
             found.append("\\")
-        if letter == "%" and not escaped:
-            found.append("\n")
-        elif letter != "\\":
-            found.append(letter)
+        written = "\n" if letter == "%" and not escaped else letter
         escaped = letter == "\\"
+        if not escaped:
+            found.append(written)
+            open_line = written != "\n"
     if escaped:
         found.append("\\")
-    said_all = "".join(found)
-    return said_all if said_all.endswith("\n") else said_all + "\n"
+    return "".join(found) + ("\n" if open_line else "")
 
 
 _CRON_D_NAME = re.compile(r"[A-Za-z0-9_-]+")

@@ -121,6 +121,14 @@ class Zone:
         """What the clock on the wall shows."""
         return _time(minute).astimezone(self.info)
 
+    def first_at(self, wall: int) -> int | None:
+        """The first minute of UTC at which the wall shows this minute; None: a gap left it out."""
+        for before in (_DAY_MIN, -_DAY_MIN):
+            minute = wall - self.stretch(wall - before).offset
+            if minute + self.stretch(minute).offset == wall:
+                return minute
+        return None
+
     def minute_of(self, wall: datetime) -> int:
         """The minute of UTC of a wall time; of one that comes twice, the first."""
         return minute_of(wall.replace(tzinfo=self.info))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from kirikae.model.bundle import Line, Text
@@ -13,8 +13,12 @@ from kirikae.survey.services import Service
 from kirikae.survey.view import View
 
 _PHP_SETTING = re.compile(
-    r"\s*(?:php_(?:admin_)?value\[)?session\.(save_handler|save_path)\]?\s*=\s*\"?([^\"\s]+)",
+    r"\s*(?:php_(?:admin_)?value(?:\[|\s+))?session\.(save_handler|save_path)\]?\s*[=\s]\s*"
+    r"\"?([^\"\s]+)",
 )
+"""As php.ini, a pool of php-fpm and Apache write it."""
+_PHP_MODULE = re.compile(r"\s*LoadModule\s+php\w*_module\s", re.IGNORECASE)
+_APACHE = "/etc/httpd/"
 _PHP_SESSIONS = "/var/lib/php/sessions"
 
 
@@ -68,8 +72,17 @@ def _runs_php(view: View, service: Service) -> bool:
     """PHP's own server, or Apache with a module of PHP enabled."""
     if "php" in service.name:
         return True
+    if service.name == "httpd":
+        return any(_PHP_MODULE.match(line.text) for line in _lines_of_httpd(view))
     enabled = (link for link in view.bundle.links if "/mods-enabled/" in link)
     return service.name == "apache2" and any("php" in link for link in enabled)
+
+
+def _lines_of_httpd(view: View) -> Iterator[Line]:
+    """Apache as RHEL and Amazon Linux lay it down."""
+    for text in view.bundle.texts:
+        if text.path.startswith(_APACHE):
+            yield from text.live()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +116,8 @@ def _php_settings(view: View) -> _PhpSettings:
 
 def _serves_php(text: Text) -> bool:
     """A configuration of PHP, and not that of its command line."""
+    if text.path.startswith(_APACHE):
+        return True
     return "/php" in text.path and "/cli/" not in text.path
 
 

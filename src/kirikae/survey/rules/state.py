@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kirikae.model.finding import Confidence, Finding, Trace
+from kirikae.survey import watched
 from kirikae.survey.among_code import rewritten_code
 from kirikae.survey.catalogue import Findings, configured, found, observed, present
 from kirikae.survey.known import debian, matches
@@ -48,7 +49,7 @@ def _is_told_elsewhere(view: View, root: Root) -> bool:
         return True
     if root.path in {finding.where for finding in databases_in_files(view)}:
         return True
-    if root.files or view.named_after(root.path):
+    if root.files or root.seen or view.named_after(root.path):
         return False
     return view.bundle.owner(root.path) is not None or (root.kind == "log" and not root.among_code)
 
@@ -159,6 +160,7 @@ class _Judged:
         if ago is not None:
             changed = f"changed {max(0, ago)} s before the survey"
             found.append(view.trace(root.newest_name, changed))
+        found += watched.traces(view, root.path)
         found += self._naming[:_NAMING_AT_MOST]
         return found
 
@@ -183,7 +185,9 @@ class _Judged:
         root = self._root
         what = "logs" if root.kind == "log" else f"{root.kind} files"
         says = f"{self._who} writes {what} in {root.path}"
-        if not root.files:
+        if root.newest_name == root.path:
+            says = f"{self._who} writes the file {root.path}"
+        if not root.files and not root.seen:
             says = f"{root.path} is empty, and {self._who} could write {what} there"
         return found(
             root.code,

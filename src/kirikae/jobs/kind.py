@@ -1,0 +1,68 @@
+"""The kind of move ``jobs``: what is registered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kirikae.jobs.ledger import Ledger
+from kirikae.jobs.opening import DYNAMO, open_ledger
+from kirikae.jobs.settings import JobsMove
+from kirikae.jobs.thing import CATALOGUE, JobsThing
+from kirikae.model.said import words_of
+from kirikae.move.kind import Bench, Kind, Statement, Turned
+
+_ROWS = ("GetItem", "PutItem", "Query")
+"""A transaction of puts asks for no other right (DynamoDB developer guide, "Using IAM with DynamoDB
+transactions")."""
+
+
+def _open(settings: JobsMove, bench: Bench) -> JobsThing:
+    def ledger() -> Ledger:
+        token = settings.token_file
+        named = None if token is None else str(bench.folder / token)
+        return open_ledger(settings.ledger, named, table)
+
+    def table(name: str) -> Ledger:
+        from kirikae.aws.light import LightAws
+        from kirikae.jobs.dynamo_rows import dynamo_ledger
+
+        return dynamo_ledger(LightAws(bench.project.region), name)
+
+    return JobsThing(
+        settings,
+        ledger,
+        bench.journal,
+        bench.clock,
+        bench.folder,
+    )
+
+
+def _permissions(settings: JobsMove, bench: Bench) -> Sequence[Statement]:
+    """A ledger over HTTP asks for its token, and for nothing of AWS."""
+    if not settings.ledger.startswith(DYNAMO):
+        return ()
+    table = settings.ledger.removeprefix(DYNAMO)
+    project = bench.project
+    return (
+        {
+            "Sid": "Ledger",
+            "Effect": "Allow",
+            "Action": [f"dynamodb:{action}" for action in _ROWS],
+            "Resource": f"arn:aws:dynamodb:{project.region}:{project.account}:table/{table}",
+        },
+    )
+
+
+def _turns(settings: JobsMove) -> tuple[Turned, ...]:
+    return (Turned("jobs", settings.named),)
+
+
+JOBS: Kind[JobsMove] = Kind(
+    name="jobs",
+    settings=JobsMove,
+    words=words_of("kirikae.jobs"),
+    open=_open,
+    permissions=_permissions,
+    turns=_turns,
+    catalogue=CATALOGUE,
+)

@@ -1,0 +1,102 @@
+"""Container instances as records: where a task of the launch type EC2 would be (pure functions).
+
+All of them run on this machine; what an instance was registered with is what its tasks may take of
+it together, as on AWS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from kirikae.local.plain import Plain
+from kirikae.local.rows import Instance, Task
+
+DEFAULT_TOTAL = (("CPU", 4096), ("MEMORY", 16_384))
+"""CPU units and MiB of an instance whose registration does not say (ours)."""
+RESERVED_PORTS = ("22", "2375", "2376", "51678", "51679")
+"""Ports of an instance that ECS's agent and Docker keep for themselves (developer guide, "Amazon
+ECS-optimized AMI")."""
+
+
+def total_of(asked: Sequence[Plain]) -> dict[str, int]:
+    """CPU units and MiB that an instance is registered with."""
+    given = {each.get("name"): int(each.get("integerValue") or 0) for each in asked}
+    return {name: given.get(name) or usual for name, usual in DEFAULT_TOTAL}
+
+
+def needs_of(task: Task) -> dict[str, int]:
+    """What a task takes of its instance: its own size, else the sum of its containers'."""
+    cpu = int(task["cpu"] or 0) or sum(int(each.get("cpu") or 0) for each in task["containers"])
+    memory = int(task["memory"] or 0) or sum(
+        int(each.get("memoryReservation") or each.get("memory") or 0) for each in task["containers"]
+    )
+    return {"CPU": cpu, "MEMORY": memory}
+
+
+def on(instance: Instance, tasks: Iterable[Task]) -> list[Task]:
+    """Tasks that take room there: all that have not stopped."""
+    arn = instance["containerInstanceArn"]
+    return [
+        task
+        for task in tasks
+        if task.get("containerInstanceArn") == arn and task["lastStatus"] != "STOPPED"
+    ]
+
+
+def left_of(instance: Instance, tasks: Iterable[Task]) -> dict[str, int]:
+    """What is still free there."""
+    taken = [needs_of(task) for task in on(instance, tasks)]
+    return {
+        name: total - sum(each[name] for each in taken)
+        for name, total in instance["_total"].items()
+    }
+
+
+def lacks(instance: Instance, task: Task, tasks: Iterable[Task]) -> str | None:
+    """Why this task does not go there, in ECS's words; None where it does."""
+    if instance["status"] != "ACTIVE":
+        return "INACTIVE"
+    left = left_of(instance, tasks)
+    return next((f"RESOURCE:{name}" for name, n in needs_of(task).items() if n > left[name]), None)
+
+
+def chosen(
+    instances: Sequence[Instance],
+    task: Task,
+    tasks: Sequence[Task],
+) -> Instance | None:
+    """The instance with the fewest tasks among those that have room (ours; AWS spreads by zone);
+    None where none has."""
+    fitting = [each for each in instances if lacks(each, task, tasks) is None]
+    if not fitting:
+        return None
+    return min(fitting, key=lambda each: (len(on(each, tasks)), each["containerInstanceArn"]))
+
+
+def show_resources(amounts: dict[str, int]) -> list[Plain]:
+    """As DescribeContainerInstances gives what was registered, or is left."""
+    ports = [("PORTS", list(RESERVED_PORTS)), ("PORTS_UDP", [])]
+    shown: list[Plain] = [_amount(name, number) for name, number in amounts.items()]
+    return [*shown, *(_texts(name, texts) for name, texts in ports)]
+
+
+def _amount(name: str, number: int) -> Plain:
+    """A resource that is counted."""
+    return {
+        "name": name,
+        "type": "INTEGER",
+        "doubleValue": 0.0,
+        "longValue": 0,
+        "integerValue": number,
+    }
+
+
+def _texts(name: str, texts: list[str]) -> Plain:
+    """A resource that is listed."""
+    return {
+        "name": name,
+        "type": "STRINGSET",
+        "doubleValue": 0.0,
+        "longValue": 0,
+        "integerValue": 0,
+        "stringSetValue": texts,
+    }

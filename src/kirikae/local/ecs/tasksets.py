@@ -1,0 +1,189 @@
+"""Task sets of services with the controller EXTERNAL: records that start no task."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import cast
+
+from kirikae.local.ecs.clusters import Clusters
+from kirikae.local.ecs.definitions import Definitions
+from kirikae.local.ecs.lookup import Lookup
+from kirikae.local.ecs.names import invalid, missing, unsupported
+from kirikae.local.ecs.tags import Tags, save_tags
+from kirikae.local.errors import AwsError
+from kirikae.local.plain import Plain
+from kirikae.local.rows import Service, TaskSet
+from kirikae.local.state import State
+from kirikae.local.wire import Handlers
+
+_KEPT = ("platformVersion", "capacityProviderStrategy", "networkConfiguration")
+_WHOLE = {
+    "value": 100.0,
+    "unit": "PERCENT",
+}
+
+
+class TaskSets:
+    """Somebody else decides there what runs, and says so; what he says is kept and told."""
+
+    def __init__(
+        self,
+        state: State,
+        clusters: Clusters,
+        definitions: Definitions,
+        tags: Tags,
+        lookup: Lookup,
+    ) -> None:
+        """Keeps nothing itself."""
+        self._state = state
+        self._clusters = clusters
+        self._definitions = definitions
+        self._tags = tags
+        self._lookup = lookup
+
+    def _service(self, params: Plain) -> Service:
+        """Raises AwsError for a service that has no task sets."""
+        service = self._lookup.active_service(params)
+        if service.get("_controller", "ECS") != "EXTERNAL":
+            raise invalid("Unable to use task sets: the deployment controller is not EXTERNAL.")
+        return service
+
+    async def create(self, params: Plain) -> Plain:
+        """CreateTaskSet: a hundred per cent of the service unless it is said."""
+        service = self._service(params)
+        definition = self._definitions.startable(params["taskDefinition"])
+        launch_type = params.get("launchType")
+        if launch_type and params.get("capacityProviderStrategy"):
+            raise invalid("Specify a launch type or a capacity provider strategy, not both.")
+        own = f"ecs-svc/{uuid.uuid4().int % 10**19:019d}"
+        place = service["serviceArn"].replace(":service/", ":task-set/")
+        now = time.time()
+        row = {
+            "id": own,
+            "taskSetArn": f"{place}/{own}",
+            "serviceArn": service["serviceArn"],
+            "clusterArn": service["clusterArn"],
+            "status": "ACTIVE",
+            "taskDefinition": definition["taskDefinitionArn"],
+            "scale": {**_WHOLE, **params.get("scale", {})},
+            "externalId": params.get("externalId", ""),
+            "loadBalancers": params.get("loadBalancers", []),
+            "serviceRegistries": params.get("serviceRegistries", []),
+            "createdAt": now,
+            "updatedAt": now,
+            "platformVersion": "LATEST",
+            **{key: params[key] for key in _KEPT if key in params},
+        }
+        if "capacityProviderStrategy" not in params:
+            row["launchType"] = launch_type or "EC2"
+        with self._state.together():
+            # Members that are not looked into are kept and told as they came.
+            self._state.task_sets.put(str(row["taskSetArn"]), cast(TaskSet, row))
+            save_tags(self._state, str(row["taskSetArn"]), params.get("tags", []))
+        return {"taskSet": self._show(cast(TaskSet, row), True)}
+
+    def _show(self, row: TaskSet, with_tags: bool) -> Plain:
+        """As AWS shows it."""
+        shown = show_task_set(row, self._state.services.get(row["serviceArn"]))
+        if with_tags:
+            shown["tags"] = self._tags.of(row["taskSetArn"])
+        return shown
+
+    def _of(self, service: Service) -> list[TaskSet]:
+        """All of this service, the oldest first."""
+        arn = service["serviceArn"]
+        rows = [row for row in self._state.task_sets.all() if row["serviceArn"] == arn]
+        return sorted(rows, key=lambda row: row["createdAt"])
+
+    def _one(self, params: Plain, key: str) -> TaskSet:
+        """By ID or ARN.  Raises AwsError where the service has no such one."""
+        found = self._find(self._service(params), params[key])
+        if found is None:
+            raise AwsError("TaskSetNotFoundException", "The specified task set does not exist.")
+        return found
+
+    def _find(self, service: Service, name: str) -> TaskSet | None:
+        """None where the service has no such one."""
+        rows = self._of(service)
+        return next((row for row in rows if name in (row["taskSetArn"], row["id"])), None)
+
+    async def describe(self, params: Plain) -> Plain:
+        """DescribeTaskSets: all of the service, or those that were asked for."""
+        service = self._service(params)
+        with_tags = "TAGS" in params.get("include", [])
+        names = params.get("taskSets") or [row["taskSetArn"] for row in self._of(service)]
+        rows = {name: self._find(service, name) for name in names}
+        return {
+            "taskSets": [self._show(row, with_tags) for row in rows.values() if row is not None],
+            "failures": [missing(name) for name, row in rows.items() if row is None],
+        }
+
+    async def update(self, params: Plain) -> Plain:
+        """UpdateTaskSet: its scale."""
+        row = self._one(params, "taskSet")
+        if not 0 <= params["scale"].get("value", 100) <= 100:
+            raise invalid("scale.value must be between 0 and 100.")
+        changed: TaskSet = {
+            **row,
+            "scale": {**_WHOLE, **params["scale"]},
+            "updatedAt": time.time(),
+        }
+        self._state.task_sets.put(row["taskSetArn"], changed)
+        return {"taskSet": self._show(changed, False)}
+
+    async def make_primary(self, params: Plain) -> Plain:
+        """UpdateServicePrimaryTaskSet: the former one is ACTIVE then."""
+        chosen = self._one(params, "primaryTaskSet")
+        service = self._service(params)
+        with self._state.together():
+            for row in self._of(service):
+                status = "PRIMARY" if row["id"] == chosen["id"] else "ACTIVE"
+                self._state.task_sets.put(row["taskSetArn"], {**row, "status": status})
+            # What the primary one has goes over to the service.
+            primary: Service = {**service, "taskDefinition": chosen["taskDefinition"]}
+            self._state.services.put(service["serviceArn"], primary)
+        return {"taskSet": self._show(self._state.task_sets[chosen["taskSetArn"]], False)}
+
+    async def delete(self, params: Plain) -> Plain:
+        """DeleteTaskSet.  Raises AwsError for one that is scaled above zero, unless it is
+        forced."""
+        row = self._one(params, "taskSet")
+        self._state.task_sets.drop(row["taskSetArn"])
+        self._state.tags.drop(row["taskSetArn"])
+        return {"taskSet": {**self._show(row, False), "status": "DRAINING"}}
+
+
+def show_task_set(row: TaskSet, service: Service | None) -> Plain:
+    """As AWS shows it: nothing runs of it."""
+    wanted = service["desiredCount"] if service is not None else 0
+    return {
+        **{key: value for key, value in row.items() if value != ""},
+        "computedDesiredCount": round(wanted * row["scale"]["value"] / 100),
+        "pendingCount": 0,
+        "runningCount": 0,
+        "stabilityStatus": "STABILIZING",
+    }
+
+
+def check_controller(controller: str) -> None:
+    """Raise AwsError for a deployment controller that is not there."""
+    if controller not in ("ECS", "EXTERNAL"):
+        raise unsupported(
+            f"kirikae local has the deployment controllers ECS and EXTERNAL, not {controller}"
+        )
+
+
+OPERATIONS: Handlers[TaskSets] = {
+    "CreateTaskSet": TaskSets.create,
+    "DescribeTaskSets": TaskSets.describe,
+    "UpdateTaskSet": TaskSets.update,
+    "DeleteTaskSet": TaskSets.delete,
+    "UpdateServicePrimaryTaskSet": TaskSets.make_primary,
+}
+PARTLY = {
+    "CreateTaskSet": "a record: no task is started",
+    "UpdateTaskSet": "kept and told",
+    "UpdateServicePrimaryTaskSet": "kept and told",
+}
+"""Operations of which something is missing, and what."""

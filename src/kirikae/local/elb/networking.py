@@ -1,0 +1,79 @@
+"""What load balancers know of the network: subnets and VPCs, as EC2's part of the stores has
+them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from xml.etree import ElementTree
+
+from kirikae.local.errors import AwsError
+
+_EC2 = "2016-11-15"
+
+
+@dataclass(frozen=True, slots=True)
+class Subnet:
+    """Where an address of a load balancer would be."""
+
+    id: str
+    zone: str
+    vpc: str
+
+
+class Networking(Protocol):
+    """Asked when a load balancer or a group is made.
+
+    Names that EC2's part does not know are taken as they are: rehearsals name subnets of another
+    account (ours).
+    """
+
+    async def subnets(self, ids: Sequence[str]) -> Mapping[str, Subnet]:
+        """Those that are known, by ID."""
+
+
+class Unknown:
+    """Where there is nobody to ask."""
+
+    async def subnets(self, ids: Sequence[str]) -> Mapping[str, Subnet]:
+        """None is known."""
+        return {}
+
+
+class Asking(Protocol):
+    """A call of the query protocol."""
+
+    async def query(
+        self,
+        service: str,
+        params: Mapping[str, str],
+        region: str,
+    ) -> str:
+        """The answer's XML.  Raises AwsError, and OSError where nobody answers."""
+
+
+class OfStores:
+    """moto's EC2."""
+
+    def __init__(self, stores: Asking, region: str) -> None:
+        """Asks each time anew: subnets come and go."""
+        self._stores = stores
+        self._region = region
+
+    async def subnets(self, ids: Sequence[str]) -> Mapping[str, Subnet]:
+        """All of the region are asked for, for one that is unknown would be an error."""
+        params = {"Action": "DescribeSubnets", "Version": _EC2}
+        try:
+            told = await self._stores.query("ec2", params, self._region)
+        except (AwsError, OSError):
+            return {}
+        return {subnet.id: subnet for subnet in _read(told) if subnet.id in ids}
+
+
+def _read(told: str) -> Iterable[Subnet]:
+    """The subnets of an answer of DescribeSubnets."""
+    for each in ElementTree.fromstring(told).iter():
+        values = {child.tag.rpartition("}")[2]: child.text or "" for child in each}
+        if {"subnetId", "availabilityZone", "vpcId"} <= values.keys():
+            yield Subnet(values["subnetId"], values["availabilityZone"], values["vpcId"])
