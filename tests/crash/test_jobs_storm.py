@@ -155,7 +155,9 @@ def rage(storm: Storm, kills: int, seed: int) -> None:
             timeout_s=120,
             watch=storm.ended,
         )
-        victim = storm.processes[turn % 6] if turn < 6 else chance.choice(storm.processes)
+        victim = (
+            storm.processes[turn] if turn < len(storm.processes) else chance.choice(storm.processes)
+        )
         if chance.random() < 0.25 and victim is not storm.processes[0]:
             victim.running.send_signal(signal.SIGSTOP)
             time.sleep(LEASE_S * 1.2)

@@ -253,8 +253,10 @@ def _list(firing: Firing) -> Listed | None:
         return Listed(_UNSENT, firing.not_before)
     if firing.state.live:
         return Listed(_LIVE, firing.lease_until)
-    if firing.state is State.SENT and firing.start_by is not None:
-        return Listed(_WAITING, firing.start_by)
+    if firing.state is State.SENT:
+        start_by = firing.start_by
+        resent_at = law.resent_at(firing)
+        return Listed(_WAITING, resent_at if start_by is None else min(start_by, resent_at))
     return None
 
 

@@ -17,6 +17,7 @@ KILL_GRACE_S = 20.0
 _LONGEST_BACKOFF_S = 3600.0
 _MOST_TAIL = 4096
 _MOST_REASON = 500
+RESENT_S = 900.0
 UNKNOWN_FOR_S = 600.0
 """A firing that only a guard wrote down waits so long for a scheduler that knows the job."""
 
@@ -302,15 +303,22 @@ def swept(firing: Firing, now: float) -> Firing | None:
     if firing.state.live:
         return _abandoned(firing, now) if firing.lease_until <= now else None
     reason = _missed(firing, now)
-    return (
-        firing.changed(
+    if reason:
+        return firing.changed(
             state=State.MISSED,
             ended=now,
             reason=reason,
         )
-        if reason
-        else None
-    )
+    if firing.state is State.SENT and resent_at(firing) <= now:
+        # Its message may be in the dead-letter queue, or gone with a purge: the ledger refuses a
+        # second one, should both arrive.
+        return firing.changed(state=State.ADMITTED, sent_at=None)
+    return None
+
+
+def resent_at(firing: Firing) -> float:
+    """When a message that nobody claimed is sent once more."""
+    return (firing.sent_at or firing.created) + RESENT_S
 
 
 def _missed(firing: Firing, now: float) -> str:

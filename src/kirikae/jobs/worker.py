@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -170,6 +170,14 @@ def ending_of(job: Job, ended: Ended, state: State, stopping: bool) -> Ending:
     )
 
 
+def _in_order(messages: Sequence[Received]) -> list[list[Received]]:
+    """By group; without one each by itself."""
+    groups: dict[str, list[Received]] = {}
+    for message in messages:
+        groups.setdefault(message.group or message.id, []).append(message)
+    return list(groups.values())
+
+
 class Worker:
     """``at_once`` runs at the same time, each in a thread."""
 
@@ -256,15 +264,16 @@ class Worker:
         while free < self._settings.at_once and self._free.acquire(blocking=False):
             free += 1
         messages = self._received(free)
-        for message in messages:
-            thread = threading.Thread(
-                target=self._handle,
-                args=(message,),
-                daemon=True,
-            )
+        for batch in _in_order(messages):
+            thread = threading.Thread(target=self._handle_all, args=(batch,), daemon=True)
             thread.start()
         for _ in range(free - len(messages)):
             self._free.release()
+
+    def _handle_all(self, messages: Sequence[Received]) -> None:
+        """One after another: what shares a group has an order."""
+        for message in messages:
+            self._handle(message)
 
     def _received(self, most: int) -> list[Received]:
         try:
@@ -346,6 +355,29 @@ class Worker:
             beaten,
         )
         self._run(run)
+
+    def _granted(
+        self,
+        message: Received,
+        found: Ours | Foreign,
+        claim: Claim,
+    ) -> Firing | Refused | None:
+        """None: it ran without the ledger, as its job says.
+
+        The message is kept while the ledger is away: given back, it would be received again and
+        again until it counts as poison.  Raises LedgerAway when this worker is to stop."""
+        while True:
+            try:
+                return self._ledger.claim(claim)
+            except LedgerAway as error:
+                self.counts.ledger_away += 1
+                if self._run_unheld(message, found, claim):
+                    return None
+                if self._stopped.is_set():
+                    raise
+                log.warning("not run yet, the ledger is away: %s", error)
+                self._later(message.receipt, self._settings.visible_s)
+                self._stopped.wait(_PAUSE_S)
 
     def _run_unheld(self, message: Received, found: Ours | Foreign, claim: Claim) -> bool:
         """Without the ledger the queue alone stands against a second run: only where the job says
