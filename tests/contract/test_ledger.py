@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from kirikae.aws.light import LightAws
 from kirikae.jobs.book import Book
 from kirikae.jobs.dynamo_rows import dynamo_ledger, make_table
 from kirikae.jobs.errors import LedgerAway, LedgerOwned
@@ -494,3 +495,20 @@ def test_one_process_owns_the_file(tmp_path):
     again = sqlite_ledger(tmp_path / "jobs.db")
     assert again.owners() == {"a": Owner.NEW}
     again.close()
+
+
+@pytest.mark.engine
+def test_kirikae_local_answers_the_ledgers_table(local, clock):
+    """Through its one port, beside all the other services."""
+    aws = LightAws(local.status["region"], local.environment)
+    table = f"jobs-{uuid.uuid4().hex}"
+    assert make_table(aws, table) and not make_table(aws, table)
+    ledger = dynamo_ledger(aws, table, clock)
+    admit(ledger, retries=1, backoff_s=0)
+    assert ledger.finish(hold(claim(ledger, start=True)), FAILED)
+    (again,) = ledger.unsent()
+    ledger.sent([again])
+    assert ledger.finish(hold(claim(ledger, attempt=2, start=True)), DONE)
+    assert [each.state for each in ledger.history()] == [State.SUCCEEDED]
+    assert abs(dynamo_ledger(aws, table).now() - aws.now()) < 3600
+    ledger.close()

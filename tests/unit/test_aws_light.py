@@ -156,7 +156,7 @@ def test_a_worker_starts_without_boto3_and_the_projects_models():
 import sys
 import kirikae.console.main, kirikae.console.jobs_verbs, kirikae.console.jobs_work
 import kirikae.aws.sqs, kirikae.jobs.worker, kirikae.jobs.opening, kirikae.jobs.stats
-import kirikae.jobs.dynamo_rows, kirikae.jobs.own_task, kirikae.jobs.telling
+import kirikae.jobs.dynamo_rows, kirikae.jobs.own_task, kirikae.jobs.notices
 heavy = {"boto3", "botocore", "pydantic", "ruamel", "jinja2", "moto", "aiohttp"}
 print(sorted(heavy & {name.partition(".")[0] for name in sys.modules}))
 """

@@ -18,7 +18,7 @@ from kirikae.model.errors import KirikaeError, UsageProblem
 if TYPE_CHECKING:
     from kirikae.aws.light import LightAws
     from kirikae.jobs.ledger import Ledger
-    from kirikae.jobs.telling import Teller
+    from kirikae.jobs.notices import Teller
 
 LEDGER = click.option(
     "--ledger",
@@ -55,7 +55,7 @@ TELL = click.option(
 
 def teller_of(ways: Sequence[str]) -> Teller:
     """Raises NoWay."""
-    from kirikae.jobs.telling import Teller, way_named
+    from kirikae.jobs.notices import Teller, way_named
 
     return Teller([way_named(way, _publish) for way in ways])
 

@@ -31,8 +31,8 @@ from kirikae.model.crontab.fields import Dialect
 
 if TYPE_CHECKING:
     from kirikae.jobs.job import Firing
+    from kirikae.jobs.notices import Teller
     from kirikae.jobs.tables import Jobs
-    from kirikae.jobs.telling import Teller
 
 
 @click.command("schedule")
@@ -202,7 +202,7 @@ def loader(
 
 
 def _tell(teller: Teller, says: str, firing: Firing | None) -> None:
-    from kirikae.jobs.telling import Event, Notice
+    from kirikae.jobs.notices import Event, Notice
 
     now = time.time()
     teller.look(now)

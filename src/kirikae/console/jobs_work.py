@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from kirikae.aws.light import LightAws
     from kirikae.jobs.job import State
     from kirikae.jobs.ledger import Ledger
+    from kirikae.jobs.notices import Notice, Teller
     from kirikae.jobs.own_task import TaskRun, Tasks
     from kirikae.jobs.runner import Ended
-    from kirikae.jobs.telling import Notice, Teller
     from kirikae.jobs.worker import Run, Starts, Worker
 
 
@@ -271,17 +271,17 @@ def _tell(teller: Teller, ledger: Ledger, run: Run, ended: Ended, state: State) 
 
 def _notice(ledger: Ledger, run: Run, ended: Ended, state: State) -> Notice | None:
     """What is told of this run; a success after a failure, too."""
-    from kirikae.jobs import telling
+    from kirikae.jobs import notices
     from kirikae.jobs.errors import LedgerAway
 
     if ended.let_go:
         return None
-    found = telling.of_ending(
+    found = notices.of_ending(
         run.firing, state, ended.reason, ended.matched, ended.matches, ended.tail
     )
     if found is not None:
         return found
     try:
-        return telling.of_recovery(run.firing, ledger.history(run.firing.job, most=10))
+        return notices.of_recovery(run.firing, ledger.history(run.firing.job, most=10))
     except LedgerAway:
         return None

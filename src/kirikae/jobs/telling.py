@@ -1,260 +1,237 @@
-"""Tell people of runs that failed, were missed, or wrote what their pattern finds; and that it is
-well again.  One notice for a run, at most one for a job in ten minutes, the rest as a digest."""
+"""What a move of jobs tells: its verdict, its steps, its figures, what may be removed; pure."""
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-import re
-import subprocess
-import threading
-import time
-import urllib.request
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
-from functools import partial
+import shlex
+from collections.abc import Sequence
 
-from kirikae.jobs.errors import NoWay
-from kirikae.jobs.job import Firing, State
+from kirikae.jobs.counting import Count
+from kirikae.jobs.groups import Ladder
+from kirikae.jobs.settings import JobsMove
+from kirikae.jobs.tables import Jobs, Timed
+from kirikae.model.evidence import Evidence, Verdict
+from kirikae.model.move import Move, Phase
+from kirikae.model.said import Said, said
+from kirikae.model.share import percent
+from kirikae.move.kind import Fact, Prospect, Prospects, Told
 
-log = logging.getLogger(__name__)
-QUIET_S = 600.0
-SLACK = "KIRIKAE_SLACK_WEBHOOK"
-_TIMEOUT_S = 20.0
-_LINES = 20
-_ADDRESS = r"[A-Za-z0-9][^\s,;<>]*@[A-Za-z0-9.-]+"
-Way = Callable[[str, str], None]
-"""Sends (subject, text)."""
-Publish = Callable[[str, str, str], None]
-"""Sends (topic, subject, text) by SNS."""
+_NAMED = 5
+"""So many are named; the rest is counted."""
 
 
-class Event(StrEnum):
-    """What is told of."""
-
-    FAILURE = "failure"
-    MISSED = "missed"
-    STDERR = "stderr"
-    RECOVERED = "recovered"
+def quoted(path: str) -> str:
+    """For a shell."""
+    return shlex.quote(path)
 
 
-EVERY = tuple(Event)
+def unknown(settings: JobsMove, jobs: Jobs) -> list[str]:
+    """IDs in the project file that the crontab does not have."""
+    named = [each.job for each in settings.stays]
+    named += [*settings.order, *(job for group in settings.groups for job in group)]
+    return [job for job in dict.fromkeys(named) if job not in set(jobs.ids)]
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """About one run of a job."""
-
-    event: Event
-    job: str
-    firing: str
-    says: str
-    lines: tuple[str, ...] = ()
-
-    @property
-    def subject(self) -> str:
-        """One line."""
-        return f"[{self.event}] {self.firing}: {self.says}"[:200]
-
-
-@dataclass(slots=True)
-class _Quiet:
-    """A job that was told of a short while ago, and what has come since."""
-
-    until: float
-    held: list[Notice] = field(default_factory=list)
-
-
-class Digest:
-    """Which notices are sent when: pure but for what it remembers."""
-
-    def __init__(self, quiet_s: float = QUIET_S) -> None:
-        self._quiet_s = quiet_s
-        self._quiet: dict[str, _Quiet] = {}
-
-    def take(self, notice: Notice, now: float) -> list[tuple[str, str]]:
-        """What is sent at once: (subject, text)."""
-        quiet = self._quiet.get(notice.job)
-        if quiet is not None and now < quiet.until:
-            quiet.held.append(notice)
-            return []
-        held = [] if quiet is None else quiet.held
-        self._quiet[notice.job] = _Quiet(now + self._quiet_s)
-        return [_text([*held, notice])]
-
-    def due(self, now: float) -> list[tuple[str, str]]:
-        """Digests whose ten minutes are over."""
-        texts = []
-        for job, quiet in list(self._quiet.items()):
-            if now < quiet.until:
-                continue
-            if not quiet.held:
-                del self._quiet[job]
-                continue
-            texts.append(_text(quiet.held))
-            self._quiet[job] = _Quiet(now + self._quiet_s)
-        return texts
-
-
-def _text(notices: Sequence[Notice]) -> tuple[str, str]:
-    last = notices[-1]
-    if len(notices) == 1:
-        return last.subject, "\n".join([last.subject, *last.lines[-_LINES:]])
-    subject = f"{last.job}: {len(notices)} notices; the last: {last.subject}"[:200]
-    return subject, "\n".join([subject, *(each.subject for each in notices), *last.lines])
-
-
-def of_ending(
-    firing: Firing, state: State, says: str, matched: Sequence[str], matches: int, tail: str
-) -> Notice | None:
-    """None: nothing to tell."""
-    lines = tuple(tail.splitlines())
-    if state is not State.SUCCEEDED:
-        return Notice(
-            Event.FAILURE,
-            firing.job,
-            firing.id,
-            says or str(state),
-            lines,
+def judged(
+    settings: JobsMove,
+    move: Move,
+    count: Count,
+    left_s: float,
+) -> tuple[Verdict, Said]:
+    """What harms is told at once; what is well has to last."""
+    harm = _harm(settings, count)
+    if harm is not None:
+        return Verdict.FAIL, harm
+    if count.silent:
+        # It would run twice as soon as it is handed over, in whichever step that is.
+        return Verdict.UNSURE, said("jobs.judge.silent", jobs=_some(count.silent))
+    if not move.share and move.phase is Phase.RUNNING:
+        return _ready(
+            count,
+            left_s,
+            bool(settings.bake),
         )
-    if matched:
-        found = f"{matches} lines match: {matched[0][:120]}"
-        return Notice(
-            Event.STDERR,
-            firing.job,
-            firing.id,
-            found,
-            tuple(matched),
+    if left_s > 0:
+        return Verdict.UNSURE, said(
+            "jobs.judge.bakes",
+            seconds=left_s,
+            **_blanks(count),
+        )
+    if not count.new and settings.bake:
+        return Verdict.UNSURE, said("jobs.judge.none_due", **_blanks(count))
+    return Verdict.PASS, said("jobs.judge.well", **_blanks(count))
+
+
+def _ready(
+    count: Count,
+    left_s: float,
+    watched: bool,
+) -> tuple[Verdict, Said]:
+    """Schedulers and guards are there."""
+    if left_s > 0:
+        return Verdict.UNSURE, said(
+            "jobs.judge.listens",
+            seconds=left_s,
+            old=count.old,
+        )
+    if not count.old and watched:
+        return Verdict.UNSURE, said("jobs.judge.none_heard")
+    return Verdict.PASS, said("jobs.judge.ready", old=count.old)
+
+
+def _harm(settings: JobsMove, count: Count) -> Said | None:
+    for key, found in (
+        ("missing", count.missing),
+        ("extra", count.extra),
+        ("lost", count.lost),
+        ("failed", count.failed),
+    ):
+        if found:
+            return said(
+                f"jobs.judge.{key}",
+                n=len(found),
+                firings=_some(found),
+            )
+    if len(count.late) > settings.late_at_most * count.new:
+        late = _some(count.late)
+        return said(
+            "jobs.judge.late",
+            n=len(count.late),
+            seconds=settings.late,
+            firings=late,
         )
     return None
 
 
-def of_recovery(firing: Firing, before: Sequence[Firing]) -> Notice | None:
-    """``before``: the job's firings, the newest first; None where the one before was well."""
-    earlier = [each for each in before if each.due < firing.due and each.state.over]
-    bad = (State.FAILED, State.LOST, State.MISSED, State.NOT_STARTED)
-    if not earlier or earlier[0].state not in bad:
+def _some(names: Sequence[str]) -> list[str]:
+    more = [f"+{len(names) - _NAMED}"] if len(names) > _NAMED else []
+    return [*names[:_NAMED], *more]
+
+
+def _blanks(count: Count) -> dict[str, int]:
+    return {
+        "planned": count.planned,
+        "new": count.new,
+        "old": count.old,
+        "late": len(count.late),
+    }
+
+
+def prospects(
+    settings: JobsMove,
+    ladder: Ladder,
+    plan: Sequence[int],
+) -> Prospects:
+    """Which jobs each step hands over."""
+    steps = []
+    before: list[str] = []
+    for share in plan:
+        owned = ladder.owned(share)
+        jobs = [job for job in owned if job not in set(before)]
+        says = said(
+            "jobs.prospect.step",
+            n=len(jobs),
+            jobs=_some(jobs),
+            seconds=settings.bake,
+        )
+        steps.append(
+            Prospect(
+                share,
+                settings.bake,
+                (says,),
+                {"jobs": jobs},
+            )
+        )
+        before = owned
+    return Prospects(tuple(steps))
+
+
+def facts(
+    settings: JobsMove,
+    ladder: Ladder,
+    found: int | None,
+    owned: Sequence[str],
+) -> list[Fact]:
+    """The share, who has what, and what stays with its reason."""
+    every = sum(len(group) for group in ladder.groups)
+    chained = [list(group) for group in ladder.groups if len(group) > 1]
+    stays = [
+        {
+            "job": each.job,
+            "reason": each.reason,
+            "until": str(each.until),
+        }
+        for each in settings.stays
+    ]
+    told = [
+        Fact(
+            "found_share",
+            None if found is None else percent(found),
+            said("jobs.fact.share", share=found),
+        ),
+        Fact(
+            "owned",
+            list(owned),
+            said(
+                "jobs.fact.owned",
+                n=len(owned),
+                all=every,
+            ),
+        ),
+        Fact(
+            "chained",
+            chained,
+            _chained(chained),
+        ),
+        Fact("stays", stays),
+    ]
+    for each in settings.stays:
+        says = said(
+            "jobs.fact.stays",
+            job=each.job,
+            reason=each.reason,
+            until=str(each.until),
+        )
+        told.append(
+            Fact(
+                f"stays.{each.job}",
+                str(each.until),
+                says,
+            )
+        )
+    return told
+
+
+def _chained(groups: Sequence[Sequence[str]]) -> Said | None:
+    if not groups:
         return None
-    says = f"runs again; {earlier[0].id} was {earlier[0].state}"
-    return Notice(
-        Event.RECOVERED,
-        firing.job,
-        firing.id,
-        says,
-    )
+    return said("jobs.fact.chained", groups=[" + ".join(group) for group in groups])
 
 
-class Teller:
-    """Sends in a thread of its own: a chat that hangs holds no run up."""
-
-    def __init__(self, ways: Sequence[Way], digest: Digest | None = None) -> None:
-        self._ways = ways
-        self._digest = digest or Digest()
-        self._guard = threading.Lock()
-
-    def tell(self, notice: Notice, events: Sequence[str], now: float) -> None:
-        """``events``: those that its job wants told; empty: all."""
-        if events and notice.event not in events:
-            return
-        with self._guard:
-            texts = self._digest.take(notice, now)
-        if not texts:
-            later = threading.Timer(QUIET_S, lambda: self.look(time.time()))
-            later.daemon = True
-            later.start()
-        self._send(texts)
-
-    def look(self, now: float) -> None:
-        """From time to time: digests are sent."""
-        with self._guard:
-            texts = self._digest.due(now)
-        self._send(texts)
-
-    def _send(self, texts: Sequence[tuple[str, str]]) -> None:
-        if texts and self._ways:
-            threading.Thread(
-                target=self._all,
-                args=(texts,),
-                daemon=False,
-            ).start()
-
-    def _all(self, texts: Sequence[tuple[str, str]]) -> None:
-        for subject, text in texts:
-            for way in self._ways:
-                try:
-                    way(subject, text)
-                except (OSError, ValueError, subprocess.SubprocessError) as error:
-                    log.error(
-                        "a notice was not sent (%s): %s",
-                        subject,
-                        error,
-                    )
+def told(evidence: Evidence) -> Told | None:
+    """None where nothing was counted."""
+    figures = evidence.figures
+    if "planned" not in figures:
+        return None
+    blanks = {name: int(value) for name, value in figures.items()}
+    return Told(said("jobs.told.line", **blanks), said("jobs.told.sentence", **blanks))
 
 
-def way_named(
-    named: str, publish: Publish | None = None, environment: Mapping[str, str] | None = None
-) -> Way:
-    """``slack``, ``sns:ARN``, ``mail:ADDRESS`` or ``command:COMMAND``.  Raises NoWay."""
-    kind, _, rest = named.partition(":")
-    known = os.environ if environment is None else environment
-    way: Way | None = None
-    match kind:
-        case "slack":
-            return partial(_to_slack, _webhook(known))
-        case "sns" if rest.startswith("arn:") and publish is not None:
-            way = partial(publish, rest)
-        case "mail" if re.fullmatch(_ADDRESS, rest):
-            way = partial(_to_mail, rest)
-        case "command" if rest:
-            way = partial(_to_command, ["/bin/sh", "-c", rest])
-    if way is None:
-        ways = "slack, sns:ARN, mail:ADDRESS or command:COMMAND"
-        raise NoWay(f"--tell {named[:60]!r}: write {ways}")
-    return way
-
-
-def _webhook(environment: Mapping[str, str]) -> str:
-    url = environment.get(SLACK, "")
-    if not url.startswith(("https://", "http://127.0.0.1")):
-        raise NoWay(f"--tell slack needs the URL of an incoming webhook in {SLACK}")
-    return url
-
-
-def _to_slack(url: str, subject: str, text: str) -> None:
-    """An incoming webhook takes ``text`` (Slack, "Sending messages using incoming webhooks")."""
-    body = json.dumps({"text": text}).encode()
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(
-        url,
-        body,
-        headers,
-    )
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
-        answer.read()
-
-
-def _to_mail(address: str, subject: str, text: str) -> None:
-    """By the machine's own sendmail, as cron does."""
-    head = f"To: {address}\nSubject: {subject}\nContent-Type: text/plain; charset=utf-8\n\n"
-    _to_command(
-        ["/usr/sbin/sendmail", "-t", "-i"],
-        subject,
-        head + text,
-    )
-
-
-def _to_command(command: Sequence[str], subject: str, text: str) -> None:
-    """The text on its standard input, as sqsjkr's trigger gets it."""
-    subprocess.run(
-        command,
-        input=f"{text}\n".encode(),
-        env={
-            **os.environ,
-            "KIRIKAE_SUBJECT": subject,
-        },
-        stdout=subprocess.DEVNULL,
-        check=True,
-        timeout=_TIMEOUT_S,
+def removal(
+    move: Move,
+    settings: JobsMove,
+    moving: Sequence[Timed],
+) -> Said:
+    """A Markdown checklist: every line of the crontab that is not needed any more, by its place."""
+    lines = [
+        f"- [ ] {timed.job.source}: `{timed.entry.when} {timed.entry.raw_command}`"
+        for timed in moving
+    ]
+    stays = [f"- {each.job} ({each.reason}; {each.until})" for each in settings.stays]
+    return said(
+        "jobs.removal.plan",
+        name=move.name,
+        table=settings.named,
+        crontab=settings.crontab,
+        lines="\n".join(lines),
+        stays="\n".join(stays) or "-",
     )

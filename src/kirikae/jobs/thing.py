@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kirikae.hosts.errors import CommandFailed, HostSilent
 from kirikae.hosts.ssh import Host
-from kirikae.jobs import judging
+from kirikae.jobs import telling
 from kirikae.jobs.counting import Count, Seen, Window, counted
 from kirikae.jobs.cronlog import Logged, read_log
 from kirikae.jobs.errors import LedgerAway, NoCrontab, NoTable, NotPrepared, StillRuns
@@ -137,7 +137,7 @@ class JobsThing:
 
     def prepare(self, move: Move) -> None:
         """Every job has an owner: the old side, unless it has one.  Raises NotPrepared."""
-        unknown = judging.unknown(self._settings, self.tab.jobs)
+        unknown = telling.unknown(self._settings, self.tab.jobs)
         if unknown:
             raise NotPrepared(
                 f"{move.name}: there is no job {', '.join(unknown)} in {self._settings.crontab}; "
@@ -212,7 +212,7 @@ class JobsThing:
                 found,
             )
         count = self._count(window, log)
-        verdict, reason = judging.judged(
+        verdict, reason = telling.judged(
             self._settings,
             move,
             count,
@@ -314,7 +314,7 @@ class JobsThing:
         if not named.startswith("ssh://"):
             return read_text(str(self._folder / named))
         host, slash, path = named.removeprefix("ssh://").partition("/")
-        script = f"grep -a ' CMD (' {judging.quoted(slash + path)} || test $? = 1\n"
+        script = f"grep -a ' CMD (' {telling.quoted(slash + path)} || test $? = 1\n"
         return Host(f"ssh://{host}").run(script).decode("utf-8", "surrogateescape")
 
     # --- looks
@@ -331,7 +331,7 @@ class JobsThing:
                 )
             ]
         found = []
-        for job in judging.unknown(self._settings, tab.jobs):
+        for job in telling.unknown(self._settings, tab.jobs):
             found.append(
                 self._finding(
                     "JM02",
@@ -391,14 +391,14 @@ class JobsThing:
         )
 
     def prospects(self) -> Prospects:
-        return judging.prospects(
+        return telling.prospects(
             self._settings,
             self.ladder,
             self.plan(),
         )
 
     def facts(self, move: Move | None) -> list[Fact]:
-        return judging.facts(
+        return telling.facts(
             self._settings,
             self.ladder,
             self.found(),
@@ -411,7 +411,7 @@ class JobsThing:
         return self.compare(move) if above else None
 
     def told(self, evidence: Evidence) -> Told | None:
-        return judging.told(evidence)
+        return telling.told(evidence)
 
     def assert_may_retire(self, move: Move) -> None:
         """Raises StillRuns while cron's side runs a job that is no longer its own."""
@@ -427,7 +427,7 @@ class JobsThing:
             raise StillRuns("not all jobs that move are the new side's")
 
     def removal(self, move: Move) -> Said:
-        return judging.removal(
+        return telling.removal(
             move,
             self._settings,
             self.moving,

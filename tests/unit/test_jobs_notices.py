@@ -11,7 +11,7 @@ import pytest
 
 from kirikae.jobs.errors import NoWay
 from kirikae.jobs.job import Firing, Owner, State
-from kirikae.jobs.telling import (
+from kirikae.jobs.notices import (
     SLACK,
     Digest,
     Event,
