@@ -43,6 +43,12 @@ def test_a_failure_is_told_and_lines_that_match():
     assert of_ending(firing(), State.SUCCEEDED, "", (), 0, "fine") is None
 
 
+def test_a_subject_is_one_line():
+    """A mail's head ends where a line does."""
+    found = of_ending(firing(), State.FAILED, "no\nBcc: x@y", (), 0, "")
+    assert found is not None and "\n" not in found.subject
+
+
 def test_that_it_is_well_again_is_told_once():
     """Only after one that was not."""
     bad = firing(NOON - 1, State.FAILED)

@@ -55,8 +55,9 @@ class Notice:
 
     @property
     def subject(self) -> str:
-        """One line."""
-        return f"[{self.event}] {self.firing}: {self.says}"[:200]
+        """One line, whatever a command wrote."""
+        says = " ".join(self.says.split())
+        return f"[{self.event}] {self.firing}: {says}"[:200]
 
 
 @dataclass(slots=True)
