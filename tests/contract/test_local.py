@@ -284,6 +284,11 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     (
         "create_task_set",
         {"cluster": "shop", "service": "a", "taskDefinition": "shop"},
+        "InvalidParameterException",
+    ),
+    (
+        "execute_command",
+        {"cluster": "shop", "task": "a", "command": "ls", "interactive": True},
         "UnsupportedFeatureException",
     ),
     (

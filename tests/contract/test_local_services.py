@@ -66,6 +66,8 @@ class Cluster:
 
         eventually(lambda: counts() == (count, 0), f"{count} tasks of {service} run", 60, counts)
         arns = self.ecs.list_tasks(cluster=self.name, serviceName=service)["taskArns"]
+        if not arns:
+            return []
         return self.ecs.describe_tasks(cluster=self.name, tasks=arns)["tasks"]  # type: ignore[no-any-return]
 
     def complete(self, service: str) -> dict[str, Any]:
