@@ -34,6 +34,8 @@ _LATER = 30
 _LATER_EVERY = 4
 """A minute more or less changes little once half an hour is known."""
 _LEAST_CARRIED = 10
+_LEAST_SHARED = 60
+"""In fewer minutes two sides that wander by themselves may seem to do so together."""
 _NOISE = 1.0
 """What an estimate from a few blocks may lie above 1 by chance."""
 _TELLING = 3.0
@@ -264,7 +266,8 @@ class Dispersion:
         Bursts of the old side alone are seen in the difference too; where it is calm while the old
         side is not, they were shared.
         """
-        if begin < _TELLING or len(self._both) < _LEAST_CARRIED:
+        least = _LEAST_SHARED if self._wanders else _LEAST_CARRIED
+        if begin < _TELLING or len(self._both) < least:
             return 0.0
         mean = self._mean()
         old = of_one_side([(block.n_old, block.bad_old) for block in self._both if block.n_old])
