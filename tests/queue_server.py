@@ -23,6 +23,15 @@ REGION = "eu-west-1"
 FIFO = {"FifoQueue": "true", "VisibilityTimeout": "30"}
 
 
+class _Server(ThreadingHTTPServer):
+    """A caller that was killed is nothing to print."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Its next one comes."""
+
+
 class QueueServer:
     """``away``: answers 503, as a queue that is out of reach does."""
 
@@ -55,8 +64,7 @@ class QueueServer:
             def log_message(self, format: str, *args: Any) -> None:
                 """Nothing."""
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
+        self._http = _Server(("127.0.0.1", 0), Handler)
         self.endpoint = f"http://127.0.0.1:{self._http.server_port}"
         self._operations = self._on_loop(self._made(path, clock))
         threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
