@@ -80,10 +80,10 @@ class Storm:
         self.known(minutes)
         named = ["--queue", "jobs.fifo", "--ledger", url, "--token-file", str(token)]
         environment = self.server.environment
-        work = ["work", *named, "--lease", str(LEASE_S), "--at-once", "6"]
+        work = ["worker", *named, "--lease", str(LEASE_S), "--at-once", "6"]
         self.processes = [
             serve,
-            *(Process(["schedule", "crontab", *named], folder, environment) for _ in range(2)),
+            *(Process(["scheduler", "crontab", *named], folder, environment) for _ in range(2)),
             *(Process(work, folder, environment) for _ in range(workers)),
         ]
 

@@ -1,4 +1,4 @@
-"""``kirikae jobs schedule``: one of any number of schedulers."""
+"""``kirikae jobs scheduler``: one of any number of schedulers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from kirikae.jobs.tables import Jobs
 
 
-@click.command("schedule")
+@click.command("scheduler")
 @click.argument("crontab", type=click.Path())
 @QUEUE
 @LEDGER
@@ -114,7 +114,7 @@ def schedule(
         found = load()
         count = 0 if found is None else len(found.timed)
         return would([f"would schedule {count} jobs of {crontab} through {queue_named}"])
-    here.assert_may_change("jobs schedule")
+    here.assert_may_change("jobs scheduler")
     from kirikae.aws.sqs import queue_named as queue_of
     from kirikae.jobs.job import Owner
     from kirikae.jobs.scheduler import Clocks, Scheduler

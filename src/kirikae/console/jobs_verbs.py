@@ -14,8 +14,8 @@ from kirikae.console.options import Whole
 
 _LIGHT = {
     "serve": ("kirikae.console.jobs_serve", "serve"),
-    "schedule": ("kirikae.console.jobs_schedule", "schedule"),
-    "work": ("kirikae.console.jobs_work", "work"),
+    "scheduler": ("kirikae.console.jobs_schedule", "schedule"),
+    "worker": ("kirikae.console.jobs_work", "work"),
     "own": ("kirikae.console.jobs_history", "own"),
     "history": ("kirikae.console.jobs_history", "history"),
     "show": ("kirikae.console.jobs_history", "show"),

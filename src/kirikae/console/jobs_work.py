@@ -1,4 +1,4 @@
-"""``kirikae jobs work``: one of any number of workers, small enough for a user's container."""
+"""``kirikae jobs worker``: one of any number of workers, small enough for a user's container."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from kirikae.jobs.worker import Run, Starts, Worker
 
 
-@click.command("work")
+@click.command("worker")
 @QUEUE
 @LEDGER
 @TOKEN
@@ -121,7 +121,7 @@ def work(
     """
     if dry_run:
         return would([f"would run at most {at_once} firings of {queue_named} at once"])
-    here.assert_may_change("jobs work")
+    here.assert_may_change("jobs worker")
     from kirikae.aws.sqs import queue_named as queue_of
     from kirikae.jobs.own_task import Tasks
     from kirikae.jobs.reaping import adopt
