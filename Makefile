@@ -32,6 +32,7 @@ test: ready check clients
 bench: ready
 	@PYTHONPATH=. $(PY) benchmarks/start_cost.py
 	@PYTHONPATH=. $(PY) benchmarks/crontab.py
+	@PYTHONPATH=. $(PY) benchmarks/jobs.py
 	@PYTHONPATH=. $(PY) benchmarks/start_time.py
 	@PYTHONPATH=. $(PY) benchmarks/describe_tasks.py
 	@PYTHONPATH=. $(PY) benchmarks/replay.py

@@ -3,7 +3,10 @@ Kayenta's rules on the same traces.
 
 Set-up as in tests/simulation.py: Poisson arrivals, old side 0.1% errors, lognormal answers; one
 look per second.  The old side's rates above its own quantiles count as known (it has been looked at
-before).  The peers are in benchmarks/peers.py.  A peer counts in a cell only where it backs out of
+before).  ``python benchmarks/exposure.py planted`` measures only what the rehearsal's planted fault
+costs, with the trial of a live move.
+
+The peers are in benchmarks/peers.py.  A peer counts in a cell only where it backs out of
 identical sides in at most 1% of the runs within 10,000 s (2,000 s at 1,000 requests/s)."""
 
 from __future__ import annotations
@@ -14,13 +17,26 @@ import random
 import statistics
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from itertools import count
 
-from tests.simulation import HARMS, SAME, TAU, Second, Truth, seconds
+from tests.simulation import HARMS, SAME, TAU, Second, Truth, binomial, poisson, seconds
 
 from benchmarks.peers import Kayenta, argo, flagger
+from kirikae.model.evidence import Verdict
 from kirikae.move.judge import QUANTILES, WEIGHTS, Judge, Margins, Outcome
+from kirikae.traffic.batches import Arm, Batch
+from kirikae.traffic.trial import Guards, Trial
 
-RUNS = int(sys.argv[1]) if __name__ == "__main__" and len(sys.argv) > 1 else 40
+ASKED = sys.argv[1:] if __name__ == "__main__" else []
+RUNS = int(ASKED[0]) if ASKED and ASKED[0] != "planted" else 40
+PLANTED = (
+    (220, 100, 0.1, 4),
+    (220, 100, 0.1, 60),
+    (220, 100, 0.5, 60),
+    (1000, 50, 0.05, 60),
+    (100, 10, 0.1, 60),
+)
+"""Requests a second, share, part of errors, seconds of warm-up."""
 CELLS = ((100, 10), (100, 50), (100, 250), (1000, 10), (1000, 50))
 NAMES = ("kirikae", "Flagger", "Flagger + p99", "Argo", "Kayenta fleet", "Kayenta equal")
 BAR = math.log(100)
@@ -77,7 +93,40 @@ def _run(arguments: tuple[str, int, int, Truth, int]) -> dict[str, int | None]:
     return run(*arguments)
 
 
+def planted(seed: int, rps: int, share: int, errors: float, warm_up_s: float) -> tuple[int, int]:
+    """Seconds and requests on the new side from the step to the fail."""
+    rng = random.Random(seed)
+    margins = Margins(0.01, 0.02, 8.0, fast_enough_ms=1000)
+    trial = Trial(margins, (share, 500, 1000), Guards(warm_up_s))
+    exposed = 0
+    for t in count():
+        n_new = poisson(rng, rps * share / 1000)
+        n_old = poisson(rng, rps * (1 - share / 1000))
+        sides = {
+            "old": Arm(n_old, binomial(rng, n_old, 0.0005), None, {1.0: n_old}),
+            "new": Arm(n_new, binomial(rng, n_new, errors), None, {1.0: n_new}),
+        }
+        exposed += n_new
+        if trial.look(Batch(float(t), 1.0, share, {"": sides}, 1)).verdict is Verdict.FAIL:
+            return t + 1, exposed
+    raise AssertionError
+
+
+def tell_planted() -> None:
+    for rps, share, errors, warm_up_s in PLANTED:
+        found = [planted(seed, rps, share, errors, warm_up_s) for seed in range(20)]
+        seconds_s, requests = (statistics.median(column) for column in zip(*found, strict=True))
+        print(
+            f"{rps} requests/s, share {share / 10:g}%, {errors:.0%} errors from the step on, "
+            f"warm-up {warm_up_s} s: fail after {seconds_s:g} s and {requests:g} requests "
+            "(medians of 20)"
+        )
+
+
 def main() -> None:
+    if ASKED == ["planted"]:
+        tell_planted()
+        return
     print(
         f"{RUNS} runs a cell, {os.cpu_count()} cores; medians of exposed requests, in "
         "brackets the part that was detected"

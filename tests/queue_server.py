@@ -23,6 +23,15 @@ REGION = "eu-west-1"
 FIFO = {"FifoQueue": "true", "VisibilityTimeout": "30"}
 
 
+class _Server(ThreadingHTTPServer):
+    """A caller that was killed is nothing to print."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Its next one comes."""
+
+
 class QueueServer:
     """``away``: answers 503, as a queue that is out of reach does."""
 
@@ -33,6 +42,8 @@ class QueueServer:
         self.away = False
         self.refuse_deletes = 0
         self.calls: list[str] = []
+        self.others: dict[str, Callable[[dict[str, Any]], tuple[int, Any]]] = {}
+        """Operations of other services, as a test answers them."""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -53,8 +64,7 @@ class QueueServer:
             def log_message(self, format: str, *args: Any) -> None:
                 """Nothing."""
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
+        self._http = _Server(("127.0.0.1", 0), Handler)
         self.endpoint = f"http://127.0.0.1:{self._http.server_port}"
         self._operations = self._on_loop(self._made(path, clock))
         threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
@@ -75,6 +85,8 @@ class QueueServer:
 
     def answer(self, name: str, asked: dict[str, Any]) -> tuple[int, Any]:
         self.calls.append(name)
+        if name in self.others:
+            return self.others[name](asked)
         if self.away:
             return 503, {"__type": "ServiceUnavailable"}
         if name == "DeleteMessage" and self.refuse_deletes:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from kirikae.aws.light import LightAws
 from kirikae.jobs.book import Book
 from kirikae.jobs.dynamo_rows import dynamo_ledger, make_table
 from kirikae.jobs.errors import LedgerAway, LedgerOwned
@@ -305,6 +306,19 @@ def test_what_no_message_carries_is_found_until_it_is_sent(ledger):
     assert ledger.unsent() == []
 
 
+def test_a_message_that_nobody_claims_is_sent_once_more(ledger, clock):
+    """It may be in the dead-letter queue, or gone with a purge; the same attempt."""
+    admit(ledger)
+    clock.go(899)
+    assert ledger.sweep() == [] and ledger.unsent() == []
+    clock.go(2)
+    ledger.sweep()
+    (waits,) = ledger.unsent()
+    assert waits.attempt == 1
+    ledger.sent([waits])
+    assert claim(ledger, attempt=1)
+
+
 def test_a_job_that_nobody_handed_over_is_the_old_sides(ledger):
     """Its firings are written down and never sent."""
     (admitted,) = ledger.admit([Wanted("a", NOON, "d", 1)])
@@ -481,3 +495,20 @@ def test_one_process_owns_the_file(tmp_path):
     again = sqlite_ledger(tmp_path / "jobs.db")
     assert again.owners() == {"a": Owner.NEW}
     again.close()
+
+
+@pytest.mark.engine
+def test_kirikae_local_answers_the_ledgers_table(local, clock):
+    """Through its one port, beside all the other services."""
+    aws = LightAws(local.status["region"], local.environment)
+    table = f"jobs-{uuid.uuid4().hex}"
+    assert make_table(aws, table) and not make_table(aws, table)
+    ledger = dynamo_ledger(aws, table, clock)
+    admit(ledger, retries=1, backoff_s=0)
+    assert ledger.finish(hold(claim(ledger, start=True)), FAILED)
+    (again,) = ledger.unsent()
+    ledger.sent([again])
+    assert ledger.finish(hold(claim(ledger, attempt=2, start=True)), DONE)
+    assert [each.state for each in ledger.history()] == [State.SUCCEEDED]
+    assert abs(dynamo_ledger(aws, table).now() - aws.now()) < 3600
+    ledger.close()

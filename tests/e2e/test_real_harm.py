@@ -39,7 +39,8 @@ moves:
     kind: traffic
     router: {{listener_rule: {name}/main}}
     plan: ["20%", "50%", "100%"]
-    judge: {{worse_requests_at_most: "5%", bake: 4s, warm_up: 1s, fast_enough: 20s}}
+    advance: auto
+    judge: {{worse_requests_at_most: "5%", bake: 600s, warm_up: 1s, fast_enough: 20s}}
     figures: {{{figures}}}
 accepted:
   - {{finding: SV01, where: the old fleet, why: "containers of this test", by: "test",
@@ -49,7 +50,7 @@ PAGE = "/cgi-bin/shop"
 SHARE = 200
 GIVES_UP_S = 5
 """After so long the balancer answers 504 itself."""
-CALM = 5
+CALM = 3
 """So many looks at a new side on which nothing is wrong."""
 
 
@@ -126,26 +127,30 @@ def _take_out(shop: FaultShop) -> None:
 
 @dataclass(frozen=True)
 class Harm:
-    """``said``: the reason that the verdict must name.  ``most``: bad answers of the new side that
-    the figures may show until then; None: figures do not show them."""
+    """``said``: the reasons that are true; the verdict names one of them.  ``most``: bad answers of
+    the new side that the figures may show until then."""
 
     plant: Callable[[FaultShop], None]
-    said: str
-    most: int | None
+    said: tuple[str, ...]
+    most: int
     figures: str = "period: 1s, lateness: 2s"
     sticky: bool = False
     clients: int = 6
     visits: int | None = None
 
 
+_BY_FIGURES = ("traffic.harm",)
+_GONE = ("traffic.failed_targets", "traffic.harm")
+"""Whichever comes first: three rounds without a healthy target, or the figures of who was asking
+while the last tasks went."""
 HARMS = {
-    "workers hang": Harm(_hang, "traffic.harm", 40),
-    "all new tasks are gone": Harm(_stop_all, "traffic.failed_targets", None),
-    "the balancer answers 503": Harm(_take_out, "traffic.failed_targets", None),
-    "clients stick": Harm(_fail, "traffic.harm", 100, sticky=True, visits=20),
+    "workers hang": Harm(_hang, _BY_FIGURES, 40),
+    "all new tasks are gone": Harm(_stop_all, _GONE, 400),
+    "the balancer answers 503": Harm(_take_out, _GONE, 400),
+    "clients stick": Harm(_fail, _BY_FIGURES, 100, sticky=True, visits=20),
     "an access log of clients that ask often": Harm(
         _fail,
-        "traffic.harm",
+        _BY_FIGURES,
         100,
         figures="source: access_log, period: 5s, lateness: 25s",
         clients=300,
@@ -192,12 +197,12 @@ def stick(shop: Shop, sticky: bool) -> None:
 
 
 def heal(shop: FaultShop) -> None:
-    """Fresh tasks where the former ones are gone, or hang."""
-    new = shop.ecs.update_service(
-        cluster=shop.name, service="b", desiredCount=4, forceNewDeployment=True
-    )
-    assert new["service"]["desiredCount"] == 4
-    shop.complete("b", 120)
+    """Fresh tasks where the former ones are gone, or known to nobody."""
+    if not shop.targets("b"):
+        shop.ecs.update_service(
+            cluster=shop.name, service="b", desiredCount=4, forceNewDeployment=True
+        )
+        shop.complete("b", 120)
     shop.heal()
 
 
@@ -256,7 +261,7 @@ def test_harm_of_a_real_service_is_found(name: str, shop: FaultShop, tmp_path: P
                 f"{CALM} looks at the new side",
                 90,
                 lambda: len(visitors.seen),
-                1.0,
+                2.0,
             )
             calm = mover.looks()
             harm.plant(shop)
@@ -269,6 +274,5 @@ def test_harm_of_a_real_service_is_found(name: str, shop: FaultShop, tmp_path: P
     assert "traffic.mismatch" not in {look["says"]["says"] for look in calm}
     assert driver.returncode == 4 and shop.share() == 0, (out, err)
     last = judged["looks"][-1]
-    assert (last["verdict"], last["says"]["says"]) == ("fail", harm.said), (out, err)
-    if harm.most is not None:
-        assert mover.bad_until(judged["first_fail_t"]) <= harm.most
+    assert last["verdict"] == "fail" and last["says"]["says"] in harm.said, (out, err)
+    assert mover.bad_until(judged["first_fail_t"]) <= harm.most

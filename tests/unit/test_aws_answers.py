@@ -101,6 +101,19 @@ def test_what_is_no_answer_in_json_is_tried_again(monkeypatch, text):
         ecs.task_definition(aws, "shop")
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 407])
+@pytest.mark.parametrize("text", [HTML, "", ERROR.format(code="AccessDenied"), "[]", "null"])
+@pytest.mark.parametrize("ask", ["ecs", "cloudwatch"])
+def test_an_error_without_a_code_is_no_refusal(monkeypatch, status, text, ask):
+    """Of JSON's and CBOR's services: what a proxy says in its own words is not AWS's no."""
+    aws = Answering(monkeypatch, (status, text)).on(ask)
+    with pytest.raises(AwsUnreachable):
+        if ask == "ecs":
+            ecs.task_definition(aws, "shop")
+        else:
+            cloudwatch.maximum(aws, "AWS/ECS", "CPUUtilization", {}, 0.0, 60.0, 60)
+
+
 def test_a_refusal_stays_one(monkeypatch):
     """AccessDenied is not tried for minutes."""
     aws = Answering(monkeypatch, (403, ERROR.format(code="AccessDenied"))).on("elbv2")

@@ -93,6 +93,14 @@ def test_a_driver_that_comes_late_judges_by_the_times_from_before_the_step(journ
     assert source.asked[0].tau == {"p50": 0.1} and source.asked[0].dispersion == {"errors": 0.25}
 
 
+def test_a_side_with_fewer_targets_is_judged_by_larger_bursts(journal):
+    """Four healthy targets on the old side when the step began, one on the new one."""
+    move = running(journal, 500)
+    source = Source(known_until=BEGAN)
+    look(journal, move, source, BEGAN + 1, World(old=4, new=1))
+    assert source.asked[0].dispersion == {"errors": 0.25 * (1 + 4) / 2}
+
+
 def test_a_driver_that_is_there_asks_what_is_known_by_now(journal):
     """Figures are two minutes late: all of them are from before the step."""
     move = running(journal, 500)

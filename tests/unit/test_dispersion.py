@@ -91,9 +91,27 @@ def test_what_wanders_for_many_minutes_is_not_underestimated():
         for _ in range(1440):
             now = 0.8 * now + rng.gauss(0, 0.018)
             counted.append((6000, binomial(rng, 6000, min(0.9, max(0.1, 0.5 + now)))))
-        excess.append(per_request(counted))
+        excess.append(per_request(counted, wanders=True))
     truth = 9 * 0.018**2 / (1 - 0.8**2) / 0.25
     assert 0.75 * truth < sum(excess) / len(excess) < 1.3 * truth
+
+
+def test_what_wanders_alike_for_a_quarter_of_an_hour_may_do_so_by_chance():
+    """Two sides whose times wander by themselves: that they went together for twenty minutes does
+    not take away what a day has told."""
+    wanders = Dispersion(wanders=True)
+    bursts_ = Dispersion()
+    for dispersion in (wanders, bursts_):
+        dispersion.tell(0.03, sticky=False)
+        rng = random.Random(4)
+        now = 0.0
+        for _ in range(20):
+            now = 0.8 * now + rng.gauss(0, 0.02)
+            slow = 0.05 + min(0.04, max(-0.04, now))
+            n_new = binomial(rng, 300, slow)
+            dispersion.expect(60.0, 5700, 300)
+            dispersion.add(60.0, 5700, binomial(rng, 5700, slow), 300, n_new)
+    assert wanders.phi > 8 > bursts_.phi
 
 
 def test_a_side_with_fewer_targets_has_larger_bursts():

@@ -36,7 +36,7 @@ ARGUMENTS = {
     "explain": ["ST03"],
     "jobs lint": ["no-such-crontab"],
     "jobs next": ["no-such-crontab"],
-    "jobs wrap": ["no-such-crontab"],
+    "jobs wrap": ["no-such-crontab", "--zone", "UTC"],
     "jobs unwrap": ["no-such-crontab"],
     "jobs export": ["no-such-crontab", "--target", "rules"],
     "jobs serve": ["--listen", "nowhere"],

@@ -443,3 +443,12 @@ def test_more_missed_firings_than_can_be_listed_are_counted():
     missed = [wanted for wanted in found.wanted if wanted.missed]
     assert len(missed) == 10_000 and found.untold > 0
     assert replace(missed[-1], missed=False).due > NOON - 5000
+
+
+def test_row_24_many_jobs_of_one_minute_are_all_sent_each_in_a_group_of_its_own(place):
+    """None waits for another; benchmarks/jobs.py measures a thousand."""
+    text = "".join(f"# kirikae: id=j{n}\n* * * * * x\n" for n in range(200))
+    machine = place.machine(jobs(text)).look()
+    assert machine.scheduler.counts.sent == 200
+    groups = [message.group for _ in range(20) for message in place.queue.receive(10, 0, 30)]
+    assert len(groups) == len(set(groups)) == 200

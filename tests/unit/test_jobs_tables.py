@@ -17,7 +17,7 @@ PATH=/opt/bin:/usr/bin
 # kirikae: id=report overlap=skip timeout=20m
 # kirikae: on-crash=rerun retries=2 backoff=30s start-within=10m
 0 7 * * * report --day=$(date +\\%d)%one%two
-# kirikae: runs-in=own-task catch-up=all window=1h match=(?i)error lock=db notify=slack,sns
+# kirikae: runs-in=own-task catch-up=all window=1h match=(?i)error lock=db notify=failure,missed
 
 30 7 * * * away from its comment
 * * * * * same
@@ -47,12 +47,12 @@ def test_every_setting_is_read():
     """Each of them, as it is written."""
     text = (
         "# kirikae: runs-in=own-task catch-up=all window=1h match=(?i)error lock=db "
-        "notify=slack,sns\n* * * * * x\n"
+        "notify=failure,missed\n* * * * * x\n"
     )
     (timed,) = jobs(text).timed
     job = timed.job
     assert (job.runs_in, job.catch_up, job.window_s) == (RunsIn.OWN_TASK, CatchUp.ALL, 3600)
-    assert (job.match, job.policy.lock, job.notify) == ("(?i)error", "db", ("slack", "sns"))
+    assert (job.match, job.policy.lock, job.notify) == ("(?i)error", "db", ("failure", "missed"))
 
 
 def test_two_identical_lines_are_two_jobs():
@@ -81,6 +81,8 @@ def test_an_edit_of_the_command_is_the_same_job_with_another_definition():
         "id=a/b",
         "match=(",
         "on-crash=again",
+        "notify=me",
+        "ledger-away=perhaps",
     ],
 )
 def test_a_setting_that_is_none_is_refused_with_its_place(comment):

@@ -77,7 +77,7 @@ class Place:
         """Admitted and sent, as a scheduler does."""
         (timed,) = self.table(command, settings, name).timed
         self.ledger.own([name], Owner.NEW)
-        wanted = Wanted(name, due, timed.digest, 0, timed.job.policy)
+        wanted = Wanted(name, due, timed.digest, 0, timed.job.in_ledger)
         (admitted,) = self.ledger.admit([wanted])
         self.send_again()
         return admitted.firing
@@ -94,10 +94,14 @@ class Place:
             log=lambda firing, stream, line: self.output.append(line),
         )
         worker = Worker(ledger or self.ledger, self.queue, settings, hands)
+        self.adopt(worker)
+        return worker
+
+    def adopt(self, worker: Worker) -> None:
+        """It works until ``stop``."""
         thread = threading.Thread(target=worker.run, daemon=True)
         thread.start()
         self._workers.append((worker, thread))
-        return worker
 
     def stop(self) -> None:
         for worker, thread in self._workers:

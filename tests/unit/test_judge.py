@@ -271,6 +271,15 @@ def test_at_the_whole_absolute_limits_judge():
     assert judged.evidence().verdict is Verdict.FAIL
 
 
+def test_at_the_whole_times_are_held_to_the_worst_ten_minutes_of_the_old_side():
+    """A p99 that wandered to three times as many for ten minutes: an hour would hide it."""
+    found = Judge(Margins(), PLAN).at(0, 500)
+    for minute in range(60):
+        slow = 90 if 20 <= minute < 30 else 30
+        found.observe(60.0, 3000, 3000, {"p99": Outcome(slow, slow, slow, slow)})
+    assert found.limit("p99") == pytest.approx(1.5 * 0.03, rel=0.01)
+
+
 def test_margins_tighten_as_the_share_grows():
     """The same allowance of worse requests, spread over more of them."""
     margins = Margins()

@@ -240,6 +240,35 @@ def test_nothing_but_regular_files_is_opened(root):
 
 
 @pytest.mark.parametrize("look", [from_folder, from_archive])
+def test_files_of_packages_that_are_gone_or_changed_are_told(root, look):
+    """By the time of writing and the package's own checksum; what images leave out is no loss, and
+    /bin may be a link to /usr/bin."""
+    came = 1_700_000_000
+    texts = {"same": "x", "fixed": "hot fix", "older": "other text", "young": "x"}
+    for name, text in texts.items():
+        file = root / "usr/bin" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        os.utime(file, (came, came) if name in ("same", "older") else (came + 900, came + 900))
+    (root / "bin").symlink_to("usr/bin")
+    names = ("bin/same", "usr/bin/fixed", "usr/bin/older", "usr/bin/young")
+    gone = ("usr/bin/gone", "usr/share/doc/tool/README")
+    info = root / "var/lib/dpkg/info"
+    (info / "tool.list").write_text("/.\n" + "".join(f"/{name}\n" for name in (*names, *gone)))
+    digest = hashlib.md5(b"x").hexdigest()
+    (info / "tool.md5sums").write_text("".join(f"{digest}  {name}\n" for name in names))
+    os.utime(info / "tool.list", (came, came))
+    bundle = read(look(root), "web1")
+    packaged = {(each.state, each.path) for each in bundle.changed if each.kind == "packaged"}
+    assert {("modified", "/usr/bin/fixed"), ("missing", "/usr/bin/gone")} <= packaged
+    assert not {path for _, path in packaged if "/usr/bin/" in path or "doc" in path} - {
+        "/usr/bin/fixed",
+        "/usr/bin/gone",
+    }
+    assert "/bin/same" not in {path for _, path in packaged}
+
+
+@pytest.mark.parametrize("look", [from_folder, from_archive])
 def test_who_may_log_in_is_counted_and_not_kept(root, look):
     """As on a living host; the keys themselves stay out."""
     for home in ("root", "home/ann"):

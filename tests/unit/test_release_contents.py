@@ -166,6 +166,8 @@ def test_a_file_of_the_user_s_says_what_else_is_left_out(tmp_path):
         "sub/docs/x",
         "tmp2/tmp",
     ]
+    (tmp_path / ".kirikaeignore").write_bytes("\ufeff*.log\n./docs\n".encode())
+    assert {"a.log", "sub/b.log", "docs/"} <= set(left_out(pack(tmp_path)))
     for line in ("!keep.log", "**/x"):
         (tmp_path / ".kirikaeignore").write_text(f"a\n{line}\n")
         with pytest.raises(UsageProblem, match=r"\.kirikaeignore:2: .* is not understood"):

@@ -349,3 +349,20 @@ def test_logs_are_told_of_who_writes_them():
     assert found["LG01", "/var/log/postgresql"].says.startswith("postgresql@15-main writes")
     assert "is empty" in found["LG01", "/var/log/nginx"].says
     assert ("LG01", "/var/log/gunicorn") not in found
+
+
+@pytest.mark.parametrize(
+    ("asked", "more"),
+    [
+        ("cap_net_bind_service", None),
+        ("cap_net_bind_service cap_net_admin", "cap_net_admin"),
+        ("CAP_SYS_PTRACE", None),
+        ("", None),
+    ],
+)
+def test_rights_that_a_task_does_not_get_are_told(asked, more):
+    """What an engine gives by default is none of them."""
+    machine = Machine()
+    machine.unit("vpn", "deploy", AmbientCapabilities=asked)
+    says = [each.says for each in findings_of(machine.view(), TODAY) if each.code == "PR10"]
+    assert says == ([f"vpn needs {more}"] if more else [])

@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 
 from kirikae.model.finding import Confidence
+from kirikae.survey.evidence import traces_of
 from kirikae.survey.fleet import drift
 from kirikae.survey.rules import findings_of
 from kirikae.survey.survey import findings
@@ -482,3 +483,13 @@ def test_a_process_outside_any_unit_has_state_as_well():
     machine.file("/var/lib/q/jobs/1", 1000, NOW - 3)
     assert "worker" in {service.name for service in machine.view().services}
     assert any(key[1].startswith("/var/lib/q") for key in state(machine))
+
+
+def test_what_is_known_of_a_folder_counts_all_that_lies_below_it():
+    """A12: "0 files of 0 bytes" for a tree of uploads."""
+    machine = own_service(folder="/srv/app")
+    machine.folder("/srv/uploads", 1000)
+    for day in ("1", "2"):
+        machine.file(f"/srv/uploads/{day}/a.jpg", 1000, size=10)
+    told = [trace.says for trace in traces_of(machine.view(), "/srv/uploads")]
+    assert any("2 files of 20 bytes in all" in says for says in told)

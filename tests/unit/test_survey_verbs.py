@@ -132,6 +132,14 @@ def test_explain_tells_what_is_known_of_a_path(shop):
     assert nothing.stdout == "nothing was found about /nowhere\n" and nothing.exit_code == 0
 
 
+@pytest.mark.parametrize("what", ["NOPE", "ST3", "etc/nginx/nginx.conf", "st03 "])
+def test_what_is_neither_code_nor_path_is_no_clean_bill(shop, what):
+    """A slip of the finger: exit code 2, with what may be meant."""
+    ran = run("survey", "explain", what)
+    assert ran.exit_code == 2 and "no finding has this code" in ran.stderr
+    assert run("survey", "explain", "st03").stdout.startswith("ST03 (")
+
+
 def test_diff_says_what_differs_and_ends_with_six(shop):
     """Nothing does: 0; the same host twice: refused; a host without a survey: refused."""
     assert run("survey", "diff", "web1", "web2").exit_code == 6
@@ -264,6 +272,7 @@ def test_ec2_capacity_is_the_cheapest_that_holds_all_tasks_and_one_more(
     [
         ("ST06", "data", "stays"),
         ("ML04", "mail", "stays"),
+        ("PR10", "cap_net_admin", "ec2"),
         ("PR11", "docker", "ec2"),
         ("PR15", "vm.overcommit_memory = 1", "ec2"),
         ("PR15", "net.core.somaxconn = 1024", "fargate"),

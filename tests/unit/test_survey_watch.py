@@ -145,6 +145,8 @@ def test_what_is_written_between_code_is_state(machine):
     }
     assert told(machine, wrote("/opt/x/uploads/a.jpg")) == {("ST04", "/opt/x/uploads")}
     assert told(machine, wrote("/var/log/app/a.log", uid=1000)) == {("LG01", "/var/log/app")}
+    mine = wrote("/home/deploy/.pm2/dump", uid=1000)
+    assert told(machine, mine) == {("ST01", "/home/deploy/.pm2")}
 
 
 def test_what_many_leave_in_a_folder_for_everybody_is_told_once(machine):

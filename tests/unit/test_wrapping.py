@@ -137,16 +137,18 @@ def tab(tmp_path, monkeypatch):
 def test_nothing_is_written_before_it_was_reviewed(tab, tmp_path):
     """The diff first; its digest writes exactly that; the former file is kept; the way back."""
     before = tab.read_bytes()
-    first = run("jobs", "wrap", str(tab), "--json")
+    first = run("jobs", "wrap", str(tab), "--zone", "UTC", "--json")
     assert first.exit_code == 5 and tab.read_bytes() == before
     assert [line[0] for line in first.json["diff"][3:]] == [" ", " ", "-", "+"]
-    wrong = run("jobs", "wrap", str(tab), "--reviewed", "0" * 12)
+    wrong = run("jobs", "wrap", str(tab), "--zone", "UTC", "--reviewed", "0" * 12)
     assert wrong.exit_code == 2 and tab.read_bytes() == before
-    done = run("jobs", "wrap", str(tab), "--reviewed", first.json["digest"], "--json")
+    done = run(
+        "jobs", "wrap", str(tab), "--zone", "UTC", "--reviewed", first.json["digest"], "--json"
+    )
     assert done.exit_code == 0 and done.json["jobs"] == ["report"]
     assert (tmp_path / done.json["kept"]).read_bytes() == before
     assert tab.stat().st_mode & 0o777 == 0o640
-    assert run("jobs", "wrap", str(tab)).exit_code == 0
+    assert run("jobs", "wrap", str(tab), "--zone", "UTC").exit_code == 0
     back = run("jobs", "unwrap", str(tab), "--json")
     run("jobs", "unwrap", str(tab), "--reviewed", back.json["digest"])
     assert tab.read_bytes() == before
@@ -154,26 +156,26 @@ def test_nothing_is_written_before_it_was_reviewed(tab, tmp_path):
 
 def test_dry_run_shows_and_writes_nothing(tab):
     before = tab.read_bytes()
-    ran = run("jobs", "wrap", str(tab), "--dry-run", "--reviewed", "x", "--json")
+    ran = run("jobs", "wrap", str(tab), "--zone", "UTC", "--dry-run", "--reviewed", "x", "--json")
     assert (ran.exit_code, ran.json["outcome"]) == (0, "dry run") and ran.json["diff"]
     assert tab.read_bytes() == before
 
 
 def test_read_only_refuses(tab):
-    digest = run("jobs", "wrap", str(tab), "--json").json["digest"]
-    ran = run("--read-only", "jobs", "wrap", str(tab), "--reviewed", digest)
+    digest = run("jobs", "wrap", str(tab), "--zone", "UTC", "--json").json["digest"]
+    ran = run("--read-only", "jobs", "wrap", str(tab), "--zone", "UTC", "--reviewed", digest)
     assert ran.exit_code == 2 and b"guard" not in tab.read_bytes()
 
 
 def test_a_file_that_cron_ignores_is_refused(tmp_path):
     bad = tmp_path / "bad"
     bad.write_text("0 7 * * * true\n5/15 * * * * true\n")
-    ran = run("jobs", "wrap", str(bad))
+    ran = run("jobs", "wrap", str(bad), "--zone", "UTC")
     assert ran.exit_code == 2 and "because of line 2" in ran.stderr
     folder = tmp_path / "cron.d"
     folder.mkdir()
     (folder / "a.b").write_text("0 7 * * * root true\n")
-    assert run("jobs", "wrap", str(folder / "a.b")).exit_code == 2
+    assert run("jobs", "wrap", str(folder / "a.b"), "--zone", "UTC").exit_code == 2
 
 
 def test_the_guard_is_printed():

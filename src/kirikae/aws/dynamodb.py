@@ -60,8 +60,14 @@ class Table:
         deadline = time.monotonic() + _LONGEST_MAKING_S
         while not self.stands() and time.monotonic() < deadline:
             time.sleep(1)
-        specification = {"Enabled": True, "AttributeName": expires}
-        asked = {"TableName": self.name, "TimeToLiveSpecification": specification}
+        specification = {
+            "Enabled": True,
+            "AttributeName": expires,
+        }
+        asked = {
+            "TableName": self.name,
+            "TimeToLiveSpecification": specification,
+        }
         self._call("UpdateTimeToLive", asked)
         return True
 
@@ -76,7 +82,12 @@ class Table:
             "GetItem",
             {
                 "TableName": self.name,
-                "Key": _typed({"part": part, "sort": sort}),
+                "Key": _typed(
+                    {
+                        "part": part,
+                        "sort": sort,
+                    }
+                ),
                 "ConsistentRead": True,
             },
         )
@@ -89,7 +100,10 @@ class Table:
                 self._call("PutItem", self._put(wanted[0]))
             else:
                 puts = [{"Put": self._put(each)} for each in wanted]
-                asked = {"TransactItems": puts, "ClientRequestToken": token[:36]}
+                asked = {
+                    "TransactItems": puts,
+                    "ClientRequestToken": token[:36],
+                }
                 self._call("TransactWriteItems", asked)
         except AwsRefused as error:
             if not _is_conflict(error):
@@ -97,12 +111,22 @@ class Table:
             first = wanted[0].item
             stands = self.get(str(first["part"]), str(first["sort"]))
             if stands is None or stands["nonce"] != token:
-                raise ItemChanged(error.operation, error.code, "somebody was quicker") from error
+                raise ItemChanged(
+                    error.operation,
+                    error.code,
+                    "somebody was quicker",
+                ) from error
 
     def _put(self, wanted: Replacing) -> dict[str, Any]:
-        asked: dict[str, Any] = {"TableName": self.name, "Item": _typed(wanted.item)}
+        asked: dict[str, Any] = {
+            "TableName": self.name,
+            "Item": _typed(wanted.item),
+        }
         if wanted.nonce is None:
-            return {**asked, "ConditionExpression": "attribute_not_exists(part)"}
+            return {
+                **asked,
+                "ConditionExpression": "attribute_not_exists(part)",
+            }
         return {
             **asked,
             "ConditionExpression": "nonce = :nonce",
@@ -121,10 +145,17 @@ class Table:
 
     def between(self, part: str, first: str, last: str, most: int) -> list[Item]:
         """Items of a part, both ends among them; the last one first."""
-        values = {":part": part, ":first": first, ":last": last}
+        values = {
+            ":part": part,
+            ":first": first,
+            ":last": last,
+        }
         asked = {
             "KeyConditionExpression": "#part = :part and #sort between :first and :last",
-            "ExpressionAttributeNames": {"#part": "part", "#sort": "sort"},
+            "ExpressionAttributeNames": {
+                "#part": "part",
+                "#sort": "sort",
+            },
             "ExpressionAttributeValues": _typed(values),
             "ConsistentRead": True,
             "ScanIndexForward": False,
@@ -135,12 +166,21 @@ class Table:
         self, index: Index, value: str, low: float, high: float, most: int, falling: bool = False
     ) -> list[Item]:
         """By another order, both ends among them; a moment old."""
-        names = {"#hash": index.hash, "#range": index.range}
+        names = {
+            "#hash": index.hash,
+            "#range": index.range,
+        }
         asked = {
             "IndexName": index.name,
             "KeyConditionExpression": "#hash = :value and #range between :low and :high",
             "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": _typed({":value": value, ":low": low, ":high": high}),
+            "ExpressionAttributeValues": _typed(
+                {
+                    ":value": value,
+                    ":low": low,
+                    ":high": high,
+                }
+            ),
             "ScanIndexForward": not falling,
         }
         return self._query(asked, most)
@@ -148,7 +188,10 @@ class Table:
     def _query(self, asked: Mapping[str, Any], most: int | None) -> list[Item]:
         """Page by page."""
         found: list[Item] = []
-        page: dict[str, Any] = {"TableName": self.name, **asked}
+        page: dict[str, Any] = {
+            "TableName": self.name,
+            **asked,
+        }
         while most is None or len(found) < most:
             if most is not None:
                 page["Limit"] = most - len(found)
@@ -160,7 +203,11 @@ class Table:
         return found
 
     def _call(self, operation: str, asked: Mapping[str, Any]) -> dict[str, Any]:
-        return self._aws.call(DYNAMODB, operation, asked)
+        return self._aws.call(
+            DYNAMODB,
+            operation,
+            asked,
+        )
 
 
 def _is_conflict(error: AwsRefused) -> bool:
@@ -175,14 +222,24 @@ def _is_conflict(error: AwsRefused) -> bool:
 
 
 def _definition(name: str, indexes: Sequence[Index]) -> dict[str, Any]:
-    kinds = {"part": "S", "sort": "S"}
+    kinds = {
+        "part": "S",
+        "sort": "S",
+    }
     for index in indexes:
-        kinds |= {index.hash: "S", index.range: "N"}
+        kinds |= {
+            index.hash: "S",
+            index.range: "N",
+        }
     return {
         "TableName": name,
         "BillingMode": "PAY_PER_REQUEST",
         "AttributeDefinitions": [
-            {"AttributeName": key, "AttributeType": kind} for key, kind in kinds.items()
+            {
+                "AttributeName": key,
+                "AttributeType": kind,
+            }
+            for key, kind in kinds.items()
         ],
         "KeySchema": _schema("part", "sort"),
         "GlobalSecondaryIndexes": [
@@ -198,8 +255,14 @@ def _definition(name: str, indexes: Sequence[Index]) -> dict[str, Any]:
 
 def _schema(hash_key: str, range_key: str) -> list[dict[str, str]]:
     return [
-        {"AttributeName": hash_key, "KeyType": "HASH"},
-        {"AttributeName": range_key, "KeyType": "RANGE"},
+        {
+            "AttributeName": hash_key,
+            "KeyType": "HASH",
+        },
+        {
+            "AttributeName": range_key,
+            "KeyType": "RANGE",
+        },
     ]
 
 

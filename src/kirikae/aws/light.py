@@ -56,8 +56,16 @@ class Service:
 
 SQS = Service("sqs", "AmazonSQS")
 DYNAMODB = Service("dynamodb", "DynamoDB_20120810")
-ECS = Service("ecs", "AmazonEC2ContainerServiceV20141113", "1.1")
-SSM = Service("ssm", "AmazonSSM", "1.1")
+ECS = Service(
+    "ecs",
+    "AmazonEC2ContainerServiceV20141113",
+    "1.1",
+)
+SSM = Service(
+    "ssm",
+    "AmazonSSM",
+    "1.1",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +111,12 @@ class LightAws:
         if self._read_only and not _READS.match(operation):
             raise ReadOnly(f"--read-only: {service.name} {operation} was not sent")
         body = json.dumps(asked).encode()
-        request = _Request(service, operation, body, self._endpoint(service))
+        request = _Request(
+            service,
+            operation,
+            body,
+            self._endpoint(service),
+        )
         try:
             status, headers, raw = self._sent(request, wait_s)
         except _GONE as error:
@@ -111,7 +124,11 @@ class LightAws:
                 f"AWS does not answer {service.name} {operation}: {type(error).__name__}: {error}"
             ) from error
         self._clock.hear(headers)
-        return self._read(operation, status, raw)
+        return self._read(
+            operation,
+            status,
+            raw,
+        )
 
     def _endpoint(self, service: Service) -> urllib.parse.SplitResult:
         own = self._environment.get(f"AWS_ENDPOINT_URL_{service.name.upper()}")
@@ -122,17 +139,31 @@ class LightAws:
 
     def _sent(self, request: _Request, wait_s: float) -> tuple[int, Mapping[str, str], bytes]:
         """A connection that fell asleep is opened anew, once: the request did not go out."""
-        headers = request.signed(self._region, self.credentials(), self.now())
+        headers = request.signed(
+            self._region,
+            self.credentials(),
+            self.now(),
+        )
         connection = self._connection(request.endpoint)
         fresh = connection.sock is None
         try:
-            return _exchanged(connection, request, headers, wait_s)
+            return _exchanged(
+                connection,
+                request,
+                headers,
+                wait_s,
+            )
         except _GONE:
             connection.close()
             if fresh:
                 raise
         try:
-            return _exchanged(connection, request, headers, wait_s)
+            return _exchanged(
+                connection,
+                request,
+                headers,
+                wait_s,
+            )
         except _GONE:
             connection.close()
             raise
@@ -144,7 +175,11 @@ class LightAws:
             secure = endpoint.scheme == "https"
             kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
             host = endpoint.hostname or ""
-            kept[endpoint.netloc] = kind(host, endpoint.port, timeout=_CONNECT_S)
+            kept[endpoint.netloc] = kind(
+                host,
+                endpoint.port,
+                timeout=_CONNECT_S,
+            )
         return kept[endpoint.netloc]
 
     def _read(self, operation: str, status: int, raw: bytes) -> Plain:
@@ -164,7 +199,11 @@ class LightAws:
             raise CredentialsExpired(f"{code}: {message}")
         if status >= 500 or status == _THROTTLED or code in TRY_AGAIN:
             raise AwsUnreachable(f"AWS could not answer {operation}: {code}: {message}")
-        refused = _refused(operation, code, message)
+        refused = _refused(
+            operation,
+            code,
+            message,
+        )
         refused.told = answer
         raise refused
 
@@ -185,7 +224,11 @@ def _no_answer(operation: str) -> AwsUnreachable:
 
 def _refused(operation: str, code: str, message: str) -> AwsRefused:
     missing = "NotFound" in code or "NonExistent" in code or "DoesNotExist" in code
-    return (NotThere if missing else AwsRefused)(operation, code, message)
+    return (NotThere if missing else AwsRefused)(
+        operation,
+        code,
+        message,
+    )
 
 
 def _exchanged(
@@ -197,7 +240,12 @@ def _exchanged(
     if connection.sock is None:
         connection.connect()
     connection.sock.settimeout(_ANSWER_S + wait_s)
-    connection.request("POST", request.path, request.body, dict(headers))
+    connection.request(
+        "POST",
+        request.path,
+        request.body,
+        dict(headers),
+    )
     answer = connection.getresponse()
     found = {name.lower(): value for name, value in answer.getheaders()}
     return answer.status, found, answer.read()
@@ -227,7 +275,12 @@ class _Request:
             headers["x-amz-security-token"] = credentials.session
         names = ";".join(sorted(headers))
         scope = f"{at:%Y%m%d}/{region}/{self.service.name}/aws4_request"
-        signature = _signature(self._canonical(headers, names), headers, scope, credentials.secret)
+        signature = _signature(
+            self._canonical(headers, names),
+            headers,
+            scope,
+            credentials.secret,
+        )
         headers["authorization"] = (
             f"AWS4-HMAC-SHA256 Credential={credentials.key}/{scope}, "
             f"SignedHeaders={names}, Signature={signature}"
@@ -245,8 +298,16 @@ def _signature(canonical: str, headers: Mapping[str, str], scope: str, secret: s
     to_sign = f"AWS4-HMAC-SHA256\n{headers['x-amz-date']}\n{scope}\n{digest}"
     key = f"AWS4{secret}".encode()
     for part in scope.split("/"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    return hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
+        key = hmac.new(
+            key,
+            part.encode(),
+            hashlib.sha256,
+        ).digest()
+    return hmac.new(
+        key,
+        to_sign.encode(),
+        hashlib.sha256,
+    ).hexdigest()
 
 
 # --- credentials
@@ -258,7 +319,11 @@ def credentials_of(environment: Mapping[str, str]) -> Credentials:
     key = environment.get("AWS_ACCESS_KEY_ID")
     secret = environment.get("AWS_SECRET_ACCESS_KEY")
     if key and secret:
-        return Credentials(key, secret, environment.get("AWS_SESSION_TOKEN", ""))
+        return Credentials(
+            key,
+            secret,
+            environment.get("AWS_SESSION_TOKEN", ""),
+        )
     url = _task_url(environment)
     if url is not None:
         return _of_task(url, environment)
@@ -277,10 +342,18 @@ def _of_task(url: str, environment: Mapping[str, str]) -> Credentials:
     parts = urllib.parse.urlsplit(url)
     secure = parts.scheme == "https"
     kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=_CONNECT_S)
+    connection = kind(
+        parts.hostname or "",
+        parts.port,
+        timeout=_CONNECT_S,
+    )
     try:
         query = f"?{parts.query}" if parts.query else ""
-        connection.request("GET", parts.path + query, headers=_task_headers(environment))
+        connection.request(
+            "GET",
+            parts.path + query,
+            headers=_task_headers(environment),
+        )
         answer = connection.getresponse()
         told = json.loads(answer.read())
         until = datetime.fromisoformat(told["Expiration"].replace("Z", "+00:00"))

@@ -218,5 +218,11 @@ def _mapped(error: ClientError) -> KirikaeError:
         return CredentialsExpired(f"{code}: {message}")
     if status >= 500 or status == _THROTTLED or code in TRY_AGAIN:
         return AwsUnreachable(f"AWS could not answer {error.operation_name}: {code}: {message}")
+    if code == str(status) and not error.operation_name.startswith("Head"):
+        # botocore's word for an error without a code; AWS leaves it out where no body may be.
+        return AwsUnreachable(
+            f"what came back to {error.operation_name} is no answer of AWS (status {status}); is a "
+            f"proxy in between? ({message[:120]})"
+        )
     kind = NotThere if _says_not_there(code) else AwsRefused
     return kind(error.operation_name, code, message)

@@ -41,7 +41,15 @@ class Queue:
         self.url = url
 
     def _call(self, operation: str, wait_s: float = 0, **asked: object) -> Plain:
-        return self._aws.call(SQS, operation, {"QueueUrl": self.url, **asked}, wait_s)
+        return self._aws.call(
+            SQS,
+            operation,
+            {
+                "QueueUrl": self.url,
+                **asked,
+            },
+            wait_s,
+        )
 
     def send(self, messages: Sequence[Outgoing]) -> list[bool]:
         """Which of them the queue took; a duplicate is taken and delivered to nobody.
@@ -115,11 +123,22 @@ def queue_named(aws: LightAws, named: str) -> Queue:
     """By its URL or its name.  Raises NotThere."""
     if named.startswith(("http://", "https://")):
         return Queue(aws, named)
-    told = aws.call(SQS, "GetQueueUrl", {"QueueName": named})
+    told = aws.call(
+        SQS,
+        "GetQueueUrl",
+        {"QueueName": named},
+    )
     return Queue(aws, str(told["QueueUrl"]))
 
 
 def make_queue(aws: LightAws, name: str, attributes: dict[str, str]) -> Queue:
     """The queue with these attributes; asking again for the same is harmless."""
-    told = aws.call(SQS, "CreateQueue", {"QueueName": name, "Attributes": attributes})
+    told = aws.call(
+        SQS,
+        "CreateQueue",
+        {
+            "QueueName": name,
+            "Attributes": attributes,
+        },
+    )
     return Queue(aws, str(told["QueueUrl"]))

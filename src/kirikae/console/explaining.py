@@ -26,7 +26,8 @@ def entry_of(code: str) -> Entry:
         near = ", ".join(get_close_matches(code.upper(), known, n=3))
         hint = f"did you mean {near}? " if near else ""
         raise UsageProblem(
-            f"{code}: no finding has this code; {hint}all stand in docs/reference/findings.md",
+            f"{code}: no finding has this code; {hint}all stand in docs/reference/findings.md "
+            "(a path of a host begins with /)",
         )
     return found
 

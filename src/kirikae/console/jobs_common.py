@@ -8,16 +8,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kirikae.model.errors import UsageProblem
+from kirikae.model.errors import KirikaeError, UsageProblem
 
 if TYPE_CHECKING:
     from kirikae.aws.light import LightAws
     from kirikae.jobs.ledger import Ledger
+    from kirikae.jobs.notices import Teller
 
 LEDGER = click.option(
     "--ledger",
@@ -30,12 +31,51 @@ TOKEN = click.option(
     type=click.Path(dir_okay=False),
     help="The ledger's token over HTTP (default: what KIRIKAE_JOBS_TOKEN holds).",
 )
-QUEUE = click.option("--queue", "queue_named", required=True, help="Name or URL of the FIFO queue.")
+QUEUE = click.option(
+    "--queue",
+    "queue_named",
+    required=True,
+    help="Name or URL of the FIFO queue.",
+)
 STATS = click.option(
     "--stats",
     metavar="ADDRESS:PORT",
     help="Answer figures here: /stats/metrics, as sqsjfr and sqsjkr do, and /metrics.json.",
 )
+
+
+TELL = click.option(
+    "--tell",
+    "ways",
+    multiple=True,
+    metavar="WAY",
+    help="Tell of failed and missed runs: slack, sns:ARN, mail:ADDRESS or command:COMMAND.",
+)
+
+
+def teller_of(ways: Sequence[str]) -> Teller:
+    """Raises NoWay."""
+    from kirikae.jobs.notices import Teller, way_named
+
+    return Teller([way_named(way, _publish) for way in ways])
+
+
+def _publish(topic: str, subject: str, text: str) -> None:
+    """The one call that needs boto3: made when there is something to tell.  Raises OSError."""
+    from kirikae.aws.light import region_of
+    from kirikae.aws.messages import publish
+    from kirikae.aws.session import Aws
+
+    try:
+        publish(
+            Aws(region_of() or "us-east-1"),
+            topic,
+            subject,
+            text,
+            "jobs",
+        )
+    except KirikaeError as error:
+        raise OSError(str(error)) from error
 
 
 def aws_here(read_only: bool = False) -> LightAws:
@@ -57,7 +97,11 @@ def ledger_of(named: str, token_file: str | None, aws: LightAws | None = None) -
 
         return dynamo_ledger(aws or aws_here(), name)
 
-    return open_ledger(named, token_file, table)
+    return open_ledger(
+        named,
+        token_file,
+        table,
+    )
 
 
 def address_of(listen: str) -> tuple[str, int]:
@@ -94,10 +138,23 @@ def log_lines() -> None:
     """Every log record of ours to the error stream."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(
+        level=logging.INFO,
+        handlers=[handler],
+        force=True,
+    )
 
 
 def print_line(plain: Mapping[str, Any]) -> None:
     """What happened, one JSON object a line, on the standard output."""
     at = {"at": round(time.time(), 3)}
-    print(json.dumps({**at, **plain}, ensure_ascii=True), flush=True)
+    print(
+        json.dumps(
+            {
+                **at,
+                **plain,
+            },
+            ensure_ascii=True,
+        ),
+        flush=True,
+    )

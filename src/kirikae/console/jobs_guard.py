@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from kirikae.console.here import Answer, Here
-from kirikae.console.jobs_options import DIALECT, NAME, SYSTEM, ZONE, speech_of
+from kirikae.console.jobs_options import DIALECT, NAME, SYSTEM, speech_of
 from kirikae.console.options import DRY, JSON, LANG
 from kirikae.hosts.files import create_durably, write_durably
 from kirikae.jobs.errors import NoCrontab, NotReviewed
@@ -24,6 +24,12 @@ from kirikae.model.errors import Exit
 from kirikae.model.said import said
 
 FILE = click.argument("file", type=click.Path(dir_okay=False))
+HOST_ZONE = click.option(
+    "--zone",
+    required=True,
+    help="The time zone that the host's cron runs in: with another one, guards would ask for other "
+    "minutes.",
+)
 JOB = click.option(
     "--job",
     "only",
@@ -61,7 +67,7 @@ class _Order:
 @click.command("wrap")
 @FILE
 @DIALECT
-@ZONE
+@HOST_ZONE
 @SYSTEM
 @NAME
 @JOB

@@ -35,7 +35,12 @@ def _line(firing: Firing) -> str:
 @click.argument("job", required=False)
 @LEDGER
 @TOKEN
-@click.option("--most", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option(
+    "--most",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+)
 @JSON
 @click.pass_obj
 def history(
@@ -64,12 +69,21 @@ def show(here: Here, firing: str, ledger_named: str, token_file: str | None) -> 
     found = ledger_of(ledger_named, token_file).firing(job, due)
     if found is None:
         message = f"the ledger holds no {firing}; `kirikae jobs history {job}` shows what there is"
-        return Answer({"message": message}, (), Exit.REFUSED, "", (message,))
+        return Answer(
+            {"message": message},
+            (),
+            Exit.REFUSED,
+            "",
+            (message,),
+        )
     return Answer(_plain(found), _lines(found))
 
 
 def _plain(firing: Firing) -> dict[str, Any]:
-    return {"firing": firing.id, **firing.to_plain()}
+    return {
+        "firing": firing.id,
+        **firing.to_plain(),
+    }
 
 
 def _lines(firing: Firing) -> list[str]:
@@ -97,7 +111,11 @@ def _run_lines(run: Run) -> list[str]:
 
 @click.command("own")
 @click.argument("owner", type=click.Choice(["old", "new"]))
-@click.argument("jobs", nargs=-1, required=True)
+@click.argument(
+    "jobs",
+    nargs=-1,
+    required=True,
+)
 @LEDGER
 @TOKEN
 @DRY
@@ -119,4 +137,10 @@ def own(
 
     ledger_of(ledger_named, token_file).own(list(jobs), Owner(owner))
     lines = [f"{job} is the {owner} side's" for job in jobs]
-    return Answer({"owner": owner, "jobs": list(jobs)}, lines)
+    return Answer(
+        {
+            "owner": owner,
+            "jobs": list(jobs),
+        },
+        lines,
+    )

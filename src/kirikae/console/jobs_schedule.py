@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from kirikae.console.jobs_common import (
     LEDGER,
     QUEUE,
     STATS,
+    TELL,
     TOKEN,
     address_of,
     aws_here,
@@ -21,12 +24,14 @@ from kirikae.console.jobs_common import (
     ledger_of,
     log_lines,
     print_line,
+    teller_of,
 )
 from kirikae.console.options import DRY, JSON, Number
 from kirikae.model.crontab.fields import Dialect
 
 if TYPE_CHECKING:
     from kirikae.jobs.job import Firing
+    from kirikae.jobs.notices import Teller
     from kirikae.jobs.tables import Jobs
 
 
@@ -43,8 +48,18 @@ if TYPE_CHECKING:
     show_default=True,
     help="Whose rules count.",
 )
-@click.option("--zone", default="UTC", show_default=True, help="The zone that cron ran in.")
-@click.option("--system/--user", "system", default=None, help="With a column of users, or without.")
+@click.option(
+    "--zone",
+    default="UTC",
+    show_default=True,
+    help="The zone that cron ran in.",
+)
+@click.option(
+    "--system/--user",
+    "system",
+    default=None,
+    help="With a column of users, or without.",
+)
 @click.option(
     "--offset",
     type=Number(0, 30),
@@ -52,8 +67,17 @@ if TYPE_CHECKING:
     show_default=True,
     help="Seconds after the minute; 0, 1, 2 for several, so that the later ones send less.",
 )
-@click.option("--release", default="", help="Run @reboot entries once for this release.")
-@click.option("--take-unowned", is_flag=True, help="Jobs that nobody owns become the new side's.")
+@click.option(
+    "--release",
+    default="",
+    help="Run @reboot entries once for this release.",
+)
+@click.option(
+    "--take-unowned",
+    is_flag=True,
+    help="Jobs that nobody owns become the new side's.",
+)
+@TELL
 @STATS
 @DRY
 @JSON
@@ -71,6 +95,7 @@ def schedule(
     offset: float,
     release: str,
     take_unowned: bool,
+    ways: tuple[str, ...],
     stats: str | None,
     dry_run: bool,
 ) -> Answer:
@@ -78,7 +103,13 @@ def schedule(
 
     Any number of them may run at once. Jobs of the old side are written down and not sent.
     """
-    load = loader(crontab, name or Path(crontab).name, Dialect(dialect), system, zone)
+    load = loader(
+        crontab,
+        name or Path(crontab).name,
+        Dialect(dialect),
+        system,
+        zone,
+    )
     if dry_run:
         found = load()
         count = 0 if found is None else len(found.timed)
@@ -90,25 +121,42 @@ def schedule(
     from kirikae.jobs.stats import Stats
 
     log_lines()
+    teller = teller_of(ways)
     aws = aws_here()
-    ledger = ledger_of(ledger_named, token_file, aws)
+    ledger = ledger_of(
+        ledger_named,
+        token_file,
+        aws,
+    )
     scheduler = Scheduler(
         load,
         ledger,
         queue_of(aws, queue_named),
         Clocks(skews=(aws.skew_s,)),
-        _tell,
+        partial(_tell, teller),
         offset,
         release,
     )
     if take_unowned:
-        ledger.own(scheduler.jobs.ids, Owner.NEW, only_new=True)
+        ledger.own(
+            scheduler.jobs.ids,
+            Owner.NEW,
+            only_new=True,
+        )
     with ExitStack() as stack:
         if stats is not None:
             counts = scheduler.counts
-            pages = {"/stats/metrics": counts.as_sqsjfr, "/metrics.json": counts.to_plain}
+            pages = {
+                "/stats/metrics": counts.as_sqsjfr,
+                "/metrics.json": counts.to_plain,
+            }
             stack.callback(Stats(address_of(stats), pages).close)
-        print_line({"event": "scheduling", "jobs": scheduler.counts.registered})
+        print_line(
+            {
+                "event": "scheduling",
+                "jobs": scheduler.counts.registered,
+            }
+        )
         scheduler.run(ended_by_signals())
     return Answer({"counts": scheduler.counts.to_plain()}, ("stopped",))
 
@@ -128,23 +176,63 @@ def loader(
         text = read_text(crontab)
         if known == [text]:
             return None
-        table = table_of(crontab, text, dialect, system)
+        table = table_of(
+            crontab,
+            text,
+            dialect,
+            system,
+        )
         if table.ignored:
             lines = ", ".join(str(fault.line) for fault in table.faults)
             raise NoTable(
                 f"{crontab}: cron ignores this file as a whole because of line {lines}; "
                 "`kirikae jobs lint` says why"
             )
-        found = jobs_of(table, text, name, clock, crontab)
+        found = jobs_of(
+            table,
+            text,
+            name,
+            clock,
+            crontab,
+        )
         known[:] = [text]
         return found
 
     return load
 
 
-def _tell(says: str, firing: Firing | None) -> None:
+def _tell(teller: Teller, says: str, firing: Firing | None) -> None:
+    from kirikae.jobs.notices import Event, Notice
+
+    now = time.time()
+    teller.look(now)
     if firing is None:
-        print_line({"event": "trouble", "says": says})
-    else:
-        about = {"firing": firing.id, "state": str(firing.state), "reason": firing.reason}
-        print_line({"event": says, **about})
+        print_line(
+            {
+                "event": "trouble",
+                "says": says,
+            }
+        )
+        return
+    about = {
+        "firing": firing.id,
+        "state": str(firing.state),
+        "reason": firing.reason,
+    }
+    print_line(
+        {
+            "event": says,
+            **about,
+        }
+    )
+    notice = Notice(
+        Event(says),
+        firing.job,
+        firing.id,
+        firing.reason,
+    )
+    teller.tell(
+        notice,
+        (),
+        now,
+    )

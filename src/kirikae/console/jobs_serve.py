@@ -30,7 +30,12 @@ _LISTEN = "127.0.0.1:8062"
     show_default=True,
     help="The ledger's file; no other process opens it.",
 )
-@click.option("--listen", default=_LISTEN, show_default=True, help="Address and port.")
+@click.option(
+    "--listen",
+    default=_LISTEN,
+    show_default=True,
+    help="Address and port.",
+)
 @DRY
 @STREAM
 @click.pass_obj
@@ -44,7 +49,11 @@ def serve(here: Here, file: Path, listen: str, dry_run: bool, as_json: bool) -> 
         return would([f"would own {file} and answer at http://{address[0]}:{address[1]}"])
     here.assert_may_change("jobs serve")
     with _server(address, file) as server:
-        return _serve(server, file, as_json)
+        return _serve(
+            server,
+            file,
+            as_json,
+        )
 
 
 def _address(listen: str) -> tuple[str, int]:
@@ -65,7 +74,11 @@ def _server(address: tuple[str, int], file: Path) -> Iterator[Server]:
     try:
         token = token_at(token_file(file))
         try:
-            server = Server(address, ledger, token)
+            server = Server(
+                address,
+                ledger,
+                token,
+            )
         except OSError as error:
             raise UsageProblem(
                 f"{address[0]}:{address[1]} cannot be listened at: {error.strerror}; "
@@ -81,12 +94,29 @@ def _serve(server: Server, file: Path, as_json: bool) -> Answer:
     ended = threading.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: ended.set())
-    answering = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
+    answering = threading.Thread(
+        target=server.serve_forever,
+        args=(0.1,),
+        daemon=True,
+    )
     answering.start()
     url = f"http://{server.server_address[0]!s}:{server.server_port}"
     line = f"the ledger {file} answers at {url}; the token is in {file}.token"
-    click.echo(to_json({"url": url, "ledger": str(file)}) if as_json else line)
+    click.echo(
+        to_json(
+            {
+                "url": url,
+                "ledger": str(file),
+            }
+        )
+        if as_json
+        else line
+    )
     ended.wait()
     server.shutdown()
     answering.join()
-    return Answer({"url": url}, (), Exit.DONE)
+    return Answer(
+        {"url": url},
+        (),
+        Exit.DONE,
+    )

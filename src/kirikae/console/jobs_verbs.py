@@ -13,6 +13,7 @@ import click
 from kirikae.console.options import Whole
 
 _LIGHT = {
+    "serve": ("kirikae.console.jobs_serve", "serve"),
     "schedule": ("kirikae.console.jobs_schedule", "schedule"),
     "work": ("kirikae.console.jobs_work", "work"),
     "own": ("kirikae.console.jobs_history", "own"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +16,7 @@ from kirikae.console.jobs_common import (
     LEDGER,
     QUEUE,
     STATS,
+    TELL,
     TOKEN,
     address_of,
     aws_here,
@@ -21,13 +24,18 @@ from kirikae.console.jobs_common import (
     ledger_of,
     log_lines,
     print_line,
+    teller_of,
 )
 from kirikae.console.options import DRY, JSON, Number
 
 if TYPE_CHECKING:
+    from kirikae.aws.light import LightAws
     from kirikae.jobs.job import State
+    from kirikae.jobs.ledger import Ledger
+    from kirikae.jobs.notices import Notice, Teller
+    from kirikae.jobs.own_task import TaskRun, Tasks
     from kirikae.jobs.runner import Ended
-    from kirikae.jobs.worker import Run, Worker
+    from kirikae.jobs.worker import Run, Starts, Worker
 
 
 @click.command("work")
@@ -58,6 +66,32 @@ if TYPE_CHECKING:
     metavar="PATTERN",
     help="Variables of this container that commands get, too, such as 'DB_*'.",
 )
+@click.option("--cluster", help="Jobs with runs-in=own-task: the cluster of their tasks.")
+@click.option("--task-definition", help="Family or ARN that those tasks are of.")
+@click.option(
+    "--container",
+    default="job",
+    show_default=True,
+    help="Whose command is replaced.",
+)
+@click.option(
+    "--subnet",
+    "subnets",
+    multiple=True,
+    help="Of those tasks; may be repeated.",
+)
+@click.option(
+    "--security-group",
+    "groups",
+    multiple=True,
+    help="Of those tasks.",
+)
+@click.option(
+    "--spot",
+    is_flag=True,
+    help="FARGATE_SPOT for jobs with on-crash=rerun.",
+)
+@TELL
 @STATS
 @DRY
 @JSON
@@ -71,6 +105,13 @@ def work(
     stop_within: float,
     lease: float,
     passed: tuple[str, ...],
+    cluster: str | None,
+    task_definition: str | None,
+    container: str,
+    subnets: tuple[str, ...],
+    groups: tuple[str, ...],
+    spot: bool,
+    ways: tuple[str, ...],
     stats: str | None,
     dry_run: bool,
 ) -> Answer:
@@ -82,23 +123,87 @@ def work(
         return would([f"would run at most {at_once} firings of {queue_named} at once"])
     here.assert_may_change("jobs work")
     from kirikae.aws.sqs import queue_named as queue_of
+    from kirikae.jobs.own_task import Tasks
     from kirikae.jobs.reaping import adopt
     from kirikae.jobs.runner import PASSED
     from kirikae.jobs.worker import Hands, Settings, Worker
 
     log_lines()
     aws = aws_here()
-    ledger = ledger_of(ledger_named, token_file, aws)
-    settings = Settings(at_once, stop_within, lease, lease / 4, (*PASSED, *passed))
-    hands = Hands(tell=_tell, log=_line)
-    worker = Worker(ledger, queue_of(aws, queue_named), settings, hands)
+    ledger = ledger_of(
+        ledger_named,
+        token_file,
+        aws,
+    )
+    settings = Settings(
+        at_once,
+        stop_within,
+        lease,
+        lease / 4,
+        (*PASSED, *passed),
+    )
+    in_task: Starts | None = None
+    if cluster is not None and task_definition is not None:
+        tasks = Tasks(
+            cluster,
+            task_definition,
+            container,
+            subnets,
+            groups,
+            spot,
+        )
+        in_task = partial(
+            _in_task,
+            aws,
+            tasks,
+            ledger,
+        )
+    hands = Hands(
+        in_task,
+        partial(
+            _tell,
+            teller_of(ways),
+            ledger,
+        ),
+        _line,
+    )
+    worker = Worker(
+        ledger,
+        queue_of(aws, queue_named),
+        settings,
+        hands,
+    )
     adopt()
     with ExitStack() as stack:
         if stats is not None:
             stack.callback(_stats(worker, stats))
-        print_line({"event": "working", "at_once": at_once})
+        print_line(
+            {
+                "event": "working",
+                "at_once": at_once,
+            }
+        )
         _work(worker, ended_by_signals())
     return Answer({"counts": worker.counts.to_plain()}, ("stopped",))
+
+
+def _in_task(
+    aws: LightAws, tasks: Tasks, ledger: Ledger, run: Run, extra: dict[str, str]
+) -> TaskRun:
+    from kirikae.jobs.own_task import TaskRun
+
+    def is_over() -> bool:
+        found = ledger.firing(run.firing.job, run.firing.due)
+        return found is not None and found.state.over
+
+    return TaskRun(
+        aws,
+        tasks,
+        run.job,
+        run.firing,
+        extra,
+        is_over,
+    )
 
 
 def _stats(worker: Worker, listen: str) -> Callable[[], None]:
@@ -126,10 +231,17 @@ def _work(worker: Worker, ended: threading.Event) -> None:
 
 
 def _line(firing: str, stream: str, line: str) -> None:
-    print_line({"event": "output", "firing": firing, "stream": stream, "line": line})
+    print_line(
+        {
+            "event": "output",
+            "firing": firing,
+            "stream": stream,
+            "line": line,
+        }
+    )
 
 
-def _tell(run: Run, ended: Ended, state: State) -> None:
+def _tell(teller: Teller, ledger: Ledger, run: Run, ended: Ended, state: State) -> None:
     print_line(
         {
             "event": "ended",
@@ -141,3 +253,35 @@ def _tell(run: Run, ended: Ended, state: State) -> None:
             "matches": ended.matches,
         }
     )
+    now = time.time()
+    notice = _notice(
+        ledger,
+        run,
+        ended,
+        state,
+    )
+    if notice is not None:
+        teller.tell(
+            notice,
+            run.job.notify,
+            now,
+        )
+    teller.look(now)
+
+
+def _notice(ledger: Ledger, run: Run, ended: Ended, state: State) -> Notice | None:
+    """What is told of this run; a success after a failure, too."""
+    from kirikae.jobs import notices
+    from kirikae.jobs.errors import LedgerAway
+
+    if ended.let_go:
+        return None
+    found = notices.of_ending(
+        run.firing, state, ended.reason, ended.matched, ended.matches, ended.tail
+    )
+    if found is not None:
+        return found
+    try:
+        return notices.of_recovery(run.firing, ledger.history(run.firing.job, most=10))
+    except LedgerAway:
+        return None

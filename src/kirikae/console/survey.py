@@ -22,6 +22,7 @@ from kirikae.console.collecting import (
 )
 from kirikae.console.completion import CODES, HOSTS
 from kirikae.console.context import load_project
+from kirikae.console.explaining import entry_of
 from kirikae.console.findings import Difference, Explained, Listing, Manner, Questions, plain
 from kirikae.console.here import Answer, Here, to_json
 from kirikae.console.options import DRY, JSON, LANG, STREAM, YEN, Whole, seconds
@@ -188,11 +189,15 @@ def explain(
     project = load_project(here)
     manner = _manner(here, project, lang)
     found = survey_findings(here, project)
-    entry = catalogue().get(what)
+    entry = catalogue().get(what.upper())
     if entry is not None:
-        return Explained(what, entry, about_code(found, what)).answer(manner)
+        return Explained(entry.code, entry, about_code(found, entry.code)).answer(manner)
     evidence = evidence_of(here, project, what)
-    return Explained(what, None, about_path(found, what), evidence).answer(manner)
+    there = about_path(found, what)
+    if not what.startswith("/") and not there and not evidence:
+        # A code that was mistyped, or a path without its beginning: not a clean bill.
+        entry_of(what)
+    return Explained(what, None, there, evidence).answer(manner)
 
 
 @survey.command()

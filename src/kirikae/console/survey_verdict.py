@@ -20,8 +20,8 @@ from kirikae.model.said import Said, said
 _NOT_SEEN = ("SV01", "SV02", "SV03", "SV04")
 _STAYS = ("ST06", "ML04")
 """Data of a server, mail that arrives: a container keeps neither."""
-_NEEDS_EC2 = ("PR11",)
-"""A container engine: Fargate has no privileged containers."""
+_NEEDS_EC2 = ("PR10", "PR11")
+"""Rights of the kernel; a container engine: Fargate has no privileged containers."""
 _KERNEL = "PR15"
 _NOT_ON_FARGATE = ("vm.", "fs.", "kernel.")
 """Of sysctl, Fargate takes net.* and the IPC namespace alone (ECS API, SystemControl)."""

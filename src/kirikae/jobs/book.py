@@ -54,30 +54,74 @@ class Book:
         return {job: Owner(plain["owner"]) for job, plain in found}
 
     def own(self, jobs: Sequence[str], owner: Owner, only_new: bool = False) -> None:
-        acts = [partial(_own, job=job, owner=owner, only_new=only_new) for job in jobs]
+        acts = [
+            partial(
+                _own,
+                job=job,
+                owner=owner,
+                only_new=only_new,
+            )
+            for job in jobs
+        ]
         self._rows.each(acts)
 
     def since(self, jobs: Sequence[str], minute: int) -> Mapping[str, int]:
-        acts = [partial(_since, job=job, minute=minute) for job in jobs]
-        return dict(zip(jobs, self._rows.each(acts), strict=True))
+        acts = [
+            partial(
+                _since,
+                job=job,
+                minute=minute,
+            )
+            for job in jobs
+        ]
+        return dict(
+            zip(
+                jobs,
+                self._rows.each(acts),
+                strict=True,
+            )
+        )
 
     def mark(self, table: str) -> Mark | None:
         return self._rows.together(partial(_mark, table=table))
 
     def raise_mark(self, table: str, mark: Mark) -> Mark:
-        return self._rows.together(partial(_raise_mark, table=table, mark=mark))
+        return self._rows.together(
+            partial(
+                _raise_mark,
+                table=table,
+                mark=mark,
+            )
+        )
 
     # -- the life of a firing
 
     def admit(self, wanted: Sequence[Wanted]) -> list[Admitted]:
         now = self.now()
         oldest = int(now // 60) - KEPT_MIN
-        acts = [partial(_admit, wanted=each, now=now, oldest=oldest) for each in wanted]
+        acts = [
+            partial(
+                _admit,
+                wanted=each,
+                now=now,
+                oldest=oldest,
+            )
+            for each in wanted
+        ]
         return self._rows.each(acts)
 
     def sent(self, firings: Sequence[Firing]) -> None:
         now = self.now()
-        self._rows.each([partial(_sent, firing=firing, now=now) for firing in firings])
+        self._rows.each(
+            [
+                partial(
+                    _sent,
+                    firing=firing,
+                    now=now,
+                )
+                for firing in firings
+            ]
+        )
 
     def unsent(self, most: int = 1000) -> list[Firing]:
         found = self._listed(_UNSENT, most)
@@ -85,11 +129,24 @@ class Book:
         return [each for each in found if each.digest and law.swept(each, now) is None]
 
     def claim(self, claim: Claim) -> Firing | Refused:
-        return self._rows.together(partial(_claim, claim=claim, now=self.now()))
+        return self._rows.together(
+            partial(
+                _claim,
+                claim=claim,
+                now=self.now(),
+            )
+        )
 
     def start(self, hold: Hold, task: str = "") -> bool:
         now = self.now()
-        return self._held(hold, lambda firing: law.started(firing, now, task))
+        return self._held(
+            hold,
+            lambda firing: law.started(
+                firing,
+                now,
+                task,
+            ),
+        )
 
     def heartbeat(self, hold: Hold, lease_s: float = LEASE_S) -> bool:
         until = self.now() + lease_s
@@ -97,18 +154,33 @@ class Book:
 
     def finish(self, hold: Hold, ending: Ending) -> bool:
         return self._rows.together(
-            partial(_finish, hold=hold, ending=law.kept_short(ending), now=self.now()),
+            partial(
+                _finish,
+                hold=hold,
+                ending=law.kept_short(ending),
+                now=self.now(),
+            ),
         )
 
     def _held(self, hold: Hold, change: Callable[[Firing], Firing]) -> bool:
-        act = partial(_held, hold=hold, change=change, now=self.now())
+        act = partial(
+            _held,
+            hold=hold,
+            change=change,
+            now=self.now(),
+        )
         return self._rows.together(act)
 
     def sweep(self, most: int = 1000) -> list[Firing]:
         now = self.now()
         self._rows.forget(int(now // 60) - KEPT_MIN)
         acts = [
-            partial(_sweep, job=firing.job, due=firing.due, now=now)
+            partial(
+                _sweep,
+                job=firing.job,
+                due=firing.due,
+                now=now,
+            )
             for name in (_LIVE, _WAITING, _UNSENT)
             for firing in self._listed(name, most)
             if law.swept(firing, now) is not None
@@ -116,13 +188,23 @@ class Book:
         return [firing for firing in self._rows.each(acts) if firing is not None]
 
     def _listed(self, name: str, most: int) -> list[Firing]:
-        found = self._rows.listed(name, self.now(), most)
+        found = self._rows.listed(
+            name,
+            self.now(),
+            most,
+        )
         return [Firing.from_plain(plain) for plain in found]
 
     # -- looking
 
     def firing(self, job: str, due: int) -> Firing | None:
-        return self._rows.together(partial(_firing, job=job, due=due))
+        return self._rows.together(
+            partial(
+                _firing,
+                job=job,
+                due=due,
+            )
+        )
 
     def history(
         self,
@@ -132,7 +214,12 @@ class Book:
         most: int = 200,
     ) -> list[Firing]:
         part = None if job is None else _part(job)
-        found = self._rows.newest(part, since, until, most)
+        found = self._rows.newest(
+            part,
+            since,
+            until,
+            most,
+        )
         return [Firing.from_plain(plain) for plain in found]
 
 
@@ -150,7 +237,14 @@ def _firing(view: View, job: str, due: int) -> Firing | None:
 
 
 def _put(view: View, firing: Firing) -> None:
-    view.put(_key(firing.job, firing.due), Written(firing.to_plain(), _list(firing), firing.due))
+    view.put(
+        _key(firing.job, firing.due),
+        Written(
+            firing.to_plain(),
+            _list(firing),
+            firing.due,
+        ),
+    )
 
 
 def _list(firing: Firing) -> Listed | None:
@@ -159,8 +253,10 @@ def _list(firing: Firing) -> Listed | None:
         return Listed(_UNSENT, firing.not_before)
     if firing.state.live:
         return Listed(_LIVE, firing.lease_until)
-    if firing.state is State.SENT and firing.start_by is not None:
-        return Listed(_WAITING, firing.start_by)
+    if firing.state is State.SENT:
+        start_by = firing.start_by
+        resent_at = law.resent_at(firing)
+        return Listed(_WAITING, resent_at if start_by is None else min(start_by, resent_at))
     return None
 
 
@@ -205,10 +301,18 @@ def _raise_mark(view: View, table: str, mark: Mark) -> Mark:
 
 
 def _admit(view: View, wanted: Wanted, now: float, oldest: int) -> Admitted:
-    stands = _firing(view, wanted.job, wanted.due)
+    stands = _firing(
+        view,
+        wanted.job,
+        wanted.due,
+    )
     if stands is None:
         late = replace(wanted, missed=True) if wanted.due < oldest else wanted
-        fresh = law.written(late, _owner(view, wanted.job), now)
+        fresh = law.written(
+            late,
+            _owner(view, wanted.job),
+            now,
+        )
         if wanted.due < oldest:
             # Its row may have been there and gone: not written again, and never run.
             return Admitted(fresh, False)
@@ -221,7 +325,11 @@ def _admit(view: View, wanted: Wanted, now: float, oldest: int) -> Admitted:
 
 
 def _sent(view: View, firing: Firing, now: float) -> None:
-    stands = _firing(view, firing.job, firing.due)
+    stands = _firing(
+        view,
+        firing.job,
+        firing.due,
+    )
     if stands is None or stands.attempt != firing.attempt:
         return
     if stands.state is State.ADMITTED:
@@ -229,19 +337,42 @@ def _sent(view: View, firing: Firing, now: float) -> None:
 
 
 def _claim(view: View, claim: Claim, now: float) -> Firing | Refused:
-    firing = _firing(view, claim.job, claim.due)
+    firing = _firing(
+        view,
+        claim.job,
+        claim.due,
+    )
     if firing is None:
         if claim.admit is None:
             return Refused(Why.UNKNOWN)
-        firing = _admitted_by(view, claim, claim.admit, now)
+        firing = _admitted_by(
+            view,
+            claim,
+            claim.admit,
+            now,
+        )
     settled = law.swept(firing, now)
     if settled is not None:
-        _settle(view, firing, settled, now)
+        _settle(
+            view,
+            firing,
+            settled,
+            now,
+        )
         firing = settled
-    granted = law.claimed(firing, claim, now)
+    granted = law.claimed(
+        firing,
+        claim,
+        now,
+    )
     if isinstance(granted, Refused):
         return granted
-    refused = _overlapped(view, granted, firing, now)
+    refused = _overlapped(
+        view,
+        granted,
+        firing,
+        now,
+    )
     if refused is not None:
         return refused
     _put(view, granted)
@@ -251,8 +382,16 @@ def _claim(view: View, claim: Claim, now: float) -> Firing | Refused:
 
 def _admitted_by(view: View, claim: Claim, policy: Policy, now: float) -> Firing:
     """The one who asks first writes it down; from then on its side is settled."""
-    wanted = Wanted(claim.job, claim.due, policy=policy)
-    firing = law.written(wanted, _owner(view, claim.job), now)
+    wanted = Wanted(
+        claim.job,
+        claim.due,
+        policy=policy,
+    )
+    firing = law.written(
+        wanted,
+        _owner(view, claim.job),
+        now,
+    )
     _put(view, firing)
     return firing
 
@@ -275,45 +414,104 @@ def _overlapped(view: View, granted: Firing, firing: Firing, now: float) -> Refu
     if firing.policy.overlap is Overlap.ALLOW:
         return None
     slot = _slot(view, firing)
-    why = law.overlap(firing, slot, now)
+    why = law.overlap(
+        firing,
+        slot,
+        now,
+    )
     if why is None or slot is None:
         return None
     if why is Why.SKIPPED:
-        skipped = law.skipped(firing, slot, now)
+        skipped = law.skipped(
+            firing,
+            slot,
+            now,
+        )
         _put(view, skipped)
         return Refused(why, skipped)
     if firing.policy.overlap is Overlap.KILL_OLD:
-        slot = _replace(view, slot, firing, now)
-    return Refused(why, firing, slot.lease_until)
+        slot = _replace(
+            view,
+            slot,
+            firing,
+            now,
+        )
+    return Refused(
+        why,
+        firing,
+        slot.lease_until,
+    )
 
 
 def _replace(view: View, slot: Slot, firing: Firing, now: float) -> Slot:
     """End the earlier run on paper; its lock stays until it can have noticed."""
-    old = _firing(view, slot.job, slot.due)
+    old = _firing(
+        view,
+        slot.job,
+        slot.due,
+    )
     if old is None or not old.state.live or old.fence != slot.fence:
         return slot
-    _put(view, law.replaced(old, firing.id, now))
+    _put(
+        view,
+        law.replaced(
+            old,
+            firing.id,
+            now,
+        ),
+    )
     waning = law.waning(slot, now)
     view.put(_slot_key(firing), Written(asdict(waning)))
     return waning
 
 
 def _held(view: View, hold: Hold, change: Callable[[Firing], Firing], now: float) -> bool:
-    firing = _firing(view, hold.job, hold.due)
+    firing = _firing(
+        view,
+        hold.job,
+        hold.due,
+    )
     if firing is None or not law.holds(firing, hold):
         return False
-    _settle(view, firing, change(firing), now)
+    _settle(
+        view,
+        firing,
+        change(firing),
+        now,
+    )
     return True
 
 
 def _finish(view: View, hold: Hold, ending: Ending, now: float) -> bool:
-    if _held(view, hold, lambda firing: law.finished(firing, ending, now), now):
+    if _held(
+        view,
+        hold,
+        lambda firing: law.finished(
+            firing,
+            ending,
+            now,
+        ),
+        now,
+    ):
         return True
-    firing = _firing(view, hold.job, hold.due)
+    firing = _firing(
+        view,
+        hold.job,
+        hold.due,
+    )
     if firing is None:
         return False
-    _unlock(view, firing, hold, now)
-    return law.said_before(firing, hold, ending)
+    _unlock(
+        view,
+        firing,
+        hold,
+        now,
+    )
+    return law.said_before(
+        firing,
+        hold,
+        ending,
+    )
 
 
 def _unlock(view: View, firing: Firing, hold: Hold, now: float) -> None:
@@ -334,14 +532,27 @@ def _settle(view: View, before: Firing, after: Firing, now: float) -> None:
     if slot is None or slot.firing != before.id or slot.fence != before.fence:
         return
     ended = None if after.state.live else now
-    kept = replace(slot, lease_until=after.lease_until, ended=ended)
+    kept = replace(
+        slot,
+        lease_until=after.lease_until,
+        ended=ended,
+    )
     view.put(_slot_key(before), Written(asdict(kept)))
 
 
 def _sweep(view: View, job: str, due: int, now: float) -> Firing | None:
-    firing = _firing(view, job, due)
+    firing = _firing(
+        view,
+        job,
+        due,
+    )
     settled = None if firing is None else law.swept(firing, now)
     if firing is None or settled is None:
         return None
-    _settle(view, firing, settled, now)
+    _settle(
+        view,
+        firing,
+        settled,
+        now,
+    )
     return settled

@@ -26,8 +26,16 @@ from kirikae.jobs.rows import KEPT_MIN, Key, Plain, View, Written
 from kirikae.model.errors import AwsUnreachable
 
 T = TypeVar("T")
-_LISTED = Index("listed", "list", "at")
-_BY_DAY = Index("by-day", "day", "minute")
+_LISTED = Index(
+    "listed",
+    "list",
+    "at",
+)
+_BY_DAY = Index(
+    "by-day",
+    "day",
+    "minute",
+)
 INDEXES = (_LISTED, _BY_DAY)
 EXPIRES = "expires"
 _AT_ONCE = 16
@@ -38,7 +46,13 @@ _LAST_SORT = "9" * 12
 
 def dynamo_ledger(aws: LightAws, table: str, clock: Callable[[], float] | None = None) -> Book:
     """The table must be there; ``make_table`` makes it."""
-    return Book(DynamoRows(aws, table, clock))
+    return Book(
+        DynamoRows(
+            aws,
+            table,
+            clock,
+        )
+    )
 
 
 def make_table(aws: LightAws, table: str) -> bool:
@@ -98,7 +112,14 @@ class DynamoRows:
         if view.wanted:
             nonce = uuid.uuid4().hex
             wanted = [
-                Replacing(_item(key, written, nonce), nonces[key])
+                Replacing(
+                    _item(
+                        key,
+                        written,
+                        nonce,
+                    ),
+                    nonces[key],
+                )
                 for key, written in view.wanted.items()
             ]
             self._table.put(wanted, nonce)
@@ -109,7 +130,13 @@ class DynamoRows:
 
     def listed(self, name: str, until: float, most: int) -> list[Plain]:
         with self._told():
-            found = self._table.by_index(_LISTED, name, 0, until, most)
+            found = self._table.by_index(
+                _LISTED,
+                name,
+                0,
+                until,
+                most,
+            )
         return [_body(item) for item in found]
 
     def part(self, part: str) -> list[tuple[str, Plain]]:
@@ -122,12 +149,24 @@ class DynamoRows:
     ) -> list[Plain]:
         with self._told():
             if part is None:
-                return self._newest_of_all(since, until, most)
+                return self._newest_of_all(
+                    since,
+                    until,
+                    most,
+                )
             first = f"{since or 0:012d}"
             last = _LAST_SORT if until is None else f"{until - 1:012d}"
             if last < first:
                 return []
-            return [_body(item) for item in self._table.between(part, first, last, most)]
+            return [
+                _body(item)
+                for item in self._table.between(
+                    part,
+                    first,
+                    last,
+                    most,
+                )
+            ]
 
     def _newest_of_all(self, since: int | None, until: int | None, most: int) -> list[Plain]:
         """Day by day, back to the oldest that is kept."""
@@ -157,7 +196,11 @@ def _most_of_day(most: int) -> int:
 
 def _day_of(minute: int) -> datetime:
     moment = datetime.fromtimestamp(minute * 60, UTC)
-    return moment.replace(hour=0, minute=0, second=0)
+    return moment.replace(
+        hour=0,
+        minute=0,
+        second=0,
+    )
 
 
 def _body(item: Item) -> Plain:
@@ -173,7 +216,10 @@ def _item(key: Key, written: Written, nonce: str) -> Item:
         "body": json.dumps(written.body),
     }
     if written.listed is not None:
-        item |= {"list": written.listed.name, "at": written.listed.at}
+        item |= {
+            "list": written.listed.name,
+            "at": written.listed.at,
+        }
     if written.minute is not None:
         item |= {
             "minute": written.minute,

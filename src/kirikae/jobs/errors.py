@@ -4,6 +4,7 @@ KirikaeError
 ├── UsageProblem
 │   ├── NoCrontab    2  what was named cannot be read as a crontab, or names no time zone
 │   ├── NoTable      2  a crontab cannot be taken as a table of jobs
+│   ├── NoWay        2  no such way to tell people
 │   ├── NoStats      2  the address for figures cannot be listened at
 │   ├── NoLedger     2  what was named is no ledger, or its token is missing
 │   ├── NotReviewed  2  an edit of a crontab is not the one that was looked at
@@ -32,6 +33,10 @@ class NoCrontab(UsageProblem):
 
 class NoTable(UsageProblem):
     """A crontab cannot be taken as a table of jobs."""
+
+
+class NoWay(UsageProblem):
+    """No such way to tell people."""
 
 
 class NoStats(UsageProblem):

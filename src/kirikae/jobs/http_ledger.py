@@ -44,18 +44,30 @@ class HttpLedger:
 
     def close(self) -> None:
         """This thread's connection."""
-        connection = getattr(self._kept, "connection", None)
+        connection = getattr(
+            self._kept,
+            "connection",
+            None,
+        )
         if connection is not None:
             connection.close()
             self._kept.connection = None
 
     def _connection(self) -> http.client.HTTPConnection:
-        kept: http.client.HTTPConnection | None = getattr(self._kept, "connection", None)
+        kept: http.client.HTTPConnection | None = getattr(
+            self._kept,
+            "connection",
+            None,
+        )
         if kept is None:
             secure = self._parts.scheme == "https"
             kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
             assert self._parts.hostname is not None
-            kept = kind(self._parts.hostname, self._parts.port, timeout=self._timeout_s)
+            kept = kind(
+                self._parts.hostname,
+                self._parts.port,
+                timeout=self._timeout_s,
+            )
             self._kept.connection = kept
         return kept
 
@@ -87,7 +99,12 @@ class HttpLedger:
             "Content-Type": "application/json",
         }
         path = f"{self._parts.path.rstrip('/')}/v1/{verb}"
-        connection.request("POST", path, body, headers)
+        connection.request(
+            "POST",
+            path,
+            body,
+            headers,
+        )
         answer = connection.getresponse()
         return answer.status, answer.read()
 
@@ -106,10 +123,19 @@ class HttpLedger:
         return {job: Owner(owner) for job, owner in found.items()}
 
     def own(self, jobs: Sequence[str], owner: Owner, only_new: bool = False) -> None:
-        self._ask("own", jobs=list(jobs), owner=owner, only_new=only_new)
+        self._ask(
+            "own",
+            jobs=list(jobs),
+            owner=owner,
+            only_new=only_new,
+        )
 
     def since(self, jobs: Sequence[str], minute: int) -> Mapping[str, int]:
-        found: Mapping[str, int] = self._ask("since", jobs=list(jobs), minute=minute)
+        found: Mapping[str, int] = self._ask(
+            "since",
+            jobs=list(jobs),
+            minute=minute,
+        )
         return found
 
     def mark(self, table: str) -> Mark | None:
@@ -117,7 +143,13 @@ class HttpLedger:
         return None if plain is None else Mark(**plain)
 
     def raise_mark(self, table: str, mark: Mark) -> Mark:
-        return Mark(**self._ask("raise-mark", table=table, mark=asdict(mark)))
+        return Mark(
+            **self._ask(
+                "raise-mark",
+                table=table,
+                mark=asdict(mark),
+            )
+        )
 
     def admit(self, wanted: Sequence[Wanted]) -> list[Admitted]:
         asked = [asdict(each) for each in wanted]
@@ -133,19 +165,41 @@ class HttpLedger:
         return wire.claimed_from(self._ask("claim", **asdict(claim)))
 
     def start(self, hold: Hold, task: str = "") -> bool:
-        return bool(self._ask("start", hold=asdict(hold), task=task))
+        return bool(
+            self._ask(
+                "start",
+                hold=asdict(hold),
+                task=task,
+            )
+        )
 
     def heartbeat(self, hold: Hold, lease_s: float = LEASE_S) -> bool:
-        return bool(self._ask("heartbeat", hold=asdict(hold), lease_s=lease_s))
+        return bool(
+            self._ask(
+                "heartbeat",
+                hold=asdict(hold),
+                lease_s=lease_s,
+            )
+        )
 
     def finish(self, hold: Hold, ending: Ending) -> bool:
-        return bool(self._ask("finish", hold=asdict(hold), ending=asdict(ending)))
+        return bool(
+            self._ask(
+                "finish",
+                hold=asdict(hold),
+                ending=asdict(ending),
+            )
+        )
 
     def sweep(self, most: int = 1000) -> list[Firing]:
         return [Firing.from_plain(plain) for plain in self._ask("sweep", most=most)]
 
     def firing(self, job: str, due: int) -> Firing | None:
-        plain = self._ask("firing", job=job, due=due)
+        plain = self._ask(
+            "firing",
+            job=job,
+            due=due,
+        )
         return None if plain is None else Firing.from_plain(plain)
 
     def history(
@@ -155,5 +209,10 @@ class HttpLedger:
         until: int | None = None,
         most: int = 200,
     ) -> list[Firing]:
-        asked = {"job": job, "since": since, "until": until, "most": most}
+        asked = {
+            "job": job,
+            "since": since,
+            "until": until,
+            "most": most,
+        }
         return [Firing.from_plain(plain) for plain in self._ask("history", **asked)]

@@ -172,6 +172,13 @@ class Job:
         return cls(**known)
 
     @property
+    def in_ledger(self) -> Policy:
+        """A task of its own outlives the worker that watches it: another one takes over."""
+        if self.runs_in is RunsIn.OWN_TASK:
+            return replace(self.policy, on_crash=OnCrash.RERUN)
+        return self.policy
+
+    @property
     def digest(self) -> str:
         """Names this definition; a changed command has another one, the job is the same."""
         text = json.dumps(self.to_plain(), sort_keys=True)
@@ -194,11 +201,18 @@ class Run:
     tail: str = ""
     task: str = ""
     """The ARN of the ECS task, where it has one of its own."""
+    lost: bool = False
+    """Its worker went away or gave it back: a task of its own may still run."""
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
         """The same again."""
-        return cls(**{**plain, "side": Owner(plain["side"])})
+        return cls(
+            **{
+                **plain,
+                "side": Owner(plain["side"]),
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +271,10 @@ class Firing:
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON."""
-        return asdict(self)
+        plain = {name: getattr(self, name) for name in self.__slots__}
+        plain["policy"] = _flat(self.policy)
+        plain["runs"] = [_flat(run) for run in self.runs]
+        return plain
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
@@ -280,7 +297,16 @@ class Firing:
 
     def changed(self, **what: Any) -> Self:
         """A new one, one version later."""
-        return replace(self, version=self.version + 1, **what)
+        return replace(
+            self,
+            version=self.version + 1,
+            **what,
+        )
+
+
+def _flat(noun: Policy | Run) -> dict[str, Any]:
+    """``asdict`` without its copies: a ledger writes thousands of these a second."""
+    return {name: getattr(noun, name) for name in noun.__slots__}
 
 
 def firing_id(job: str, due: int) -> str:

@@ -17,6 +17,7 @@ KILL_GRACE_S = 20.0
 _LONGEST_BACKOFF_S = 3600.0
 _MOST_TAIL = 4096
 _MOST_REASON = 500
+RESENT_S = 900.0
 UNKNOWN_FOR_S = 600.0
 """A firing that only a guard wrote down waits so long for a scheduler that knows the job."""
 
@@ -67,7 +68,11 @@ def completed(firing: Firing, wanted: Wanted) -> Firing | None:
     """A guard that asked first knew no definition; the scheduler adds it.  None: nothing to add."""
     if firing.digest or not wanted.digest or firing.state.over:
         return None
-    return firing.changed(digest=wanted.digest, serial=wanted.serial, policy=wanted.policy)
+    return firing.changed(
+        digest=wanted.digest,
+        serial=wanted.serial,
+        policy=wanted.policy,
+    )
 
 
 def claimed(firing: Firing, claim: Claim, now: float) -> Firing | Refused:
@@ -81,12 +86,24 @@ def claimed(firing: Firing, claim: Claim, now: float) -> Firing | Refused:
         return Refused(Why.SUPERSEDED if late else Why.UNKNOWN, firing)
     if firing.state.live:
         if firing.holder != claim.holder:
-            return Refused(Why.HELD, firing, firing.lease_until)
+            return Refused(
+                Why.HELD,
+                firing,
+                firing.lease_until,
+            )
         # The same claim again: its answer was lost on the way.
         return firing.changed(lease_until=now + claim.lease_s)
     if firing.not_before > now:
-        return Refused(Why.TOO_EARLY, firing, firing.not_before)
-    return _granted(firing, claim, now)
+        return Refused(
+            Why.TOO_EARLY,
+            firing,
+            firing.not_before,
+        )
+    return _granted(
+        firing,
+        claim,
+        now,
+    )
 
 
 def _granted(firing: Firing, claim: Claim, now: float) -> Firing:
@@ -131,12 +148,20 @@ def _end(slot: Slot, now: float) -> float:
 def skipped(firing: Firing, slot: Slot, now: float) -> Firing:
     """Its row says why it never ran."""
     reason = f"{slot.firing} had not ended when it was due"
-    return firing.changed(state=State.SKIPPED, ended=now, reason=reason)
+    return firing.changed(
+        state=State.SKIPPED,
+        ended=now,
+        reason=reason,
+    )
 
 
 def replaced(firing: Firing, by: str, now: float) -> Firing:
     """``kill-old``: its fence counts no more, so its worker ends the command at its next beat."""
-    return _ended(firing, Ending(State.FAILED, reason=f"replaced by {by}"), now)
+    return _ended(
+        firing,
+        Ending(State.FAILED, reason=f"replaced by {by}"),
+        now,
+    )
 
 
 def waning(slot: Slot, now: float) -> Slot:
@@ -179,22 +204,38 @@ def started(firing: Firing, now: float, task: str) -> Firing:
     """The command begins."""
     run = firing.last_run()
     assert run is not None
-    begun = replace(run, started=run.started or now, task=task or run.task)
+    begun = replace(
+        run,
+        started=run.started or now,
+        task=task or run.task,
+    )
     return firing.changed(state=State.RUNNING, runs=firing.with_run(begun))
 
 
 def kept_short(ending: Ending) -> Ending:
     """A row holds the end of the output, not all of it."""
     reason = ending.reason[:_MOST_REASON]
-    return replace(ending, tail=ending.tail[-_MOST_TAIL:], reason=reason)
+    return replace(
+        ending,
+        tail=ending.tail[-_MOST_TAIL:],
+        reason=reason,
+    )
 
 
 def finished(firing: Firing, ending: Ending, now: float) -> Firing:
     """As its worker says; a failure with retries left goes back to be sent once more."""
     if ending.give_back:
-        return _given_back(firing, ending, now)
+        return _given_back(
+            firing,
+            ending,
+            now,
+        )
     retry = ending.state is not State.SUCCEEDED and ending.again
-    ended = _ended(firing, ending, now)
+    ended = _ended(
+        firing,
+        ending,
+        now,
+    )
     return _once_more(ended, now) if retry and _may_retry(ended, now) else ended
 
 
@@ -202,7 +243,12 @@ def _ended(firing: Firing, ending: Ending, now: float) -> Firing:
     run = firing.last_run()
     assert run is not None
     last = replace(
-        run, ended=now, exit_code=ending.exit_code, reason=ending.reason, tail=ending.tail
+        run,
+        ended=now,
+        exit_code=ending.exit_code,
+        reason=ending.reason,
+        tail=ending.tail,
+        lost=ending.state is State.LOST,
     )
     return firing.changed(
         state=ending.state,
@@ -216,9 +262,18 @@ def _ended(firing: Firing, ending: Ending, now: float) -> Firing:
 
 def _given_back(firing: Firing, ending: Ending, now: float) -> Firing:
     """Not started, or allowed to run again: the message is there for somebody else."""
-    ended = _ended(firing, ending, now)
+    ended = _ended(
+        firing,
+        ending,
+        now,
+    )
     if firing.state is State.CLAIMED:
-        return replace(ended, state=_waiting(firing), ended=None, reason="")
+        return replace(
+            ended,
+            state=_waiting(firing),
+            ended=None,
+            reason="",
+        )
     return replace(_once_more(ended, now), not_before=now)
 
 
@@ -248,7 +303,22 @@ def swept(firing: Firing, now: float) -> Firing | None:
     if firing.state.live:
         return _abandoned(firing, now) if firing.lease_until <= now else None
     reason = _missed(firing, now)
-    return firing.changed(state=State.MISSED, ended=now, reason=reason) if reason else None
+    if reason:
+        return firing.changed(
+            state=State.MISSED,
+            ended=now,
+            reason=reason,
+        )
+    if firing.state is State.SENT and resent_at(firing) <= now:
+        # Its message may be in the dead-letter queue, or gone with a purge: the ledger refuses a
+        # second one, should both arrive.
+        return firing.changed(state=State.ADMITTED, sent_at=None)
+    return None
+
+
+def resent_at(firing: Firing) -> float:
+    """When a message that nobody claimed is sent once more."""
+    return (firing.sent_at or firing.created) + RESENT_S
 
 
 def _missed(firing: Firing, now: float) -> str:
@@ -267,10 +337,23 @@ def _abandoned(firing: Firing, now: float) -> Firing:
     """Its worker does not beat any more."""
     if firing.state is State.CLAIMED:
         reason = "its worker went away before the start"
-        ended = _ended(firing, Ending(State.LOST, reason=reason), now)
-        return replace(ended, state=_waiting(firing), ended=None, reason="")
+        ended = _ended(
+            firing,
+            Ending(State.LOST, reason=reason),
+            now,
+        )
+        return replace(
+            ended,
+            state=_waiting(firing),
+            ended=None,
+            reason="",
+        )
     reason = "its worker went away in the middle"
-    ended = _ended(firing, Ending(State.LOST, reason=reason), now)
+    ended = _ended(
+        firing,
+        Ending(State.LOST, reason=reason),
+        now,
+    )
     if firing.policy.on_crash is OnCrash.RERUN and firing.side is Owner.NEW:
         return replace(_once_more(ended, now), not_before=now)
     return ended

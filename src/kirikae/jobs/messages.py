@@ -46,7 +46,11 @@ def outgoing(firing: Firing) -> Outgoing:
         "attempt": firing.attempt,
         "digest": firing.digest,
     }
-    return Outgoing(json.dumps(body), _group(firing.group), token(firing.id, firing.attempt))
+    return Outgoing(
+        json.dumps(body),
+        _group(firing.group),
+        token(firing.id, firing.attempt),
+    )
 
 
 def _group(text: str) -> str:
@@ -72,7 +76,12 @@ def read(received: Received) -> Ours | Foreign:
 
 def _ours(plain: Mapping[str, Any]) -> Ours:
     job, due = read_firing_id(plain["firing"])
-    return Ours(job, due, int(plain["attempt"]), str(plain.get("digest", "")))
+    return Ours(
+        job,
+        due,
+        int(plain["attempt"]),
+        str(plain.get("digest", "")),
+    )
 
 
 def _foreign(plain: Mapping[str, Any], received: Received) -> Foreign:
@@ -94,7 +103,11 @@ def _foreign(plain: Mapping[str, Any], received: Received) -> Foreign:
         "UTC",
         command,
         environment={str(key): str(value) for key, value in (plain.get("envs") or {}).items()},
-        policy=_policy(plain, received, due),
+        policy=_policy(
+            plain,
+            received,
+            due,
+        ),
     )
     return Foreign(job, due)
 
@@ -107,7 +120,11 @@ def _policy(plain: Mapping[str, Any], received: Received, due: int) -> Policy:
     if lock:
         overlap = Overlap.SKIP if plain.get("abort_if_locked") else Overlap.QUEUE_ONE
     within_s = received.sent_at + life_s - due * 60 if life_s else None
-    return Policy(overlap=overlap, lock=lock, start_within_s=within_s)
+    return Policy(
+        overlap=overlap,
+        lock=lock,
+        start_within_s=within_s,
+    )
 
 
 def _life_s(value: object) -> float:

@@ -20,7 +20,16 @@ def adopt() -> bool:
         import ctypes
 
         libc = ctypes.CDLL(None, use_errno=True)
-        return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+        return bool(
+            libc.prctl(
+                _PR_SET_CHILD_SUBREAPER,
+                1,
+                0,
+                0,
+                0,
+            )
+            == 0
+        )
     except (ImportError, OSError, AttributeError):
         return False
 
@@ -51,7 +60,11 @@ class Children:
         count = 0
         with self._guard, contextlib.suppress(ChildProcessError):
             while True:
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                found = os.waitid(
+                    os.P_ALL,
+                    0,
+                    os.WEXITED | os.WNOHANG | os.WNOWAIT,
+                )
                 if found is None or found.si_pid in self._own:
                     return count
                 os.waitpid(found.si_pid, os.WNOHANG)

@@ -57,6 +57,10 @@ class Ended:
     tail: str
     matched: tuple[str, ...] = ()
     matches: int = 0
+    crashed: bool = False
+    """Not by its own doing: its task vanished, or its capacity was taken away."""
+    let_go: bool = False
+    """It goes on, and the next worker finds it."""
 
 
 @dataclass(slots=True)
@@ -131,16 +135,27 @@ def environment_of(
         for name, value in own.items()
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in passed)
     }
-    found |= {"HOME": user.pw_dir, "PATH": _CRONS_PATH, "SHELL": "/bin/sh"}
+    found |= {
+        "HOME": user.pw_dir,
+        "PATH": _CRONS_PATH,
+        "SHELL": "/bin/sh",
+    }
     if job.dialect in ("cronie", "message"):
         found["USER"] = user.pw_name
     if job.dialect == "message":
-        found = {**own, **found, "PATH": own.get("PATH", _CRONS_PATH)}
+        found = {
+            **own,
+            **found,
+            "PATH": own.get("PATH", _CRONS_PATH),
+        }
     found |= job.environment
     found["LOGNAME"] = user.pw_name
     if job.dialect == "cronie":
         found["USER"] = user.pw_name
-    return {**found, **(extra or {})}
+    return {
+        **found,
+        **(extra or {}),
+    }
 
 
 def _user(job: Job) -> pwd.struct_passwd:
@@ -209,10 +224,18 @@ class Running:
         outputs = [Output(name, self._listener.hear) for name in ("stdout", "stderr")]
         try:
             with selectors.DefaultSelector() as selector:
-                for stream, output in zip(streams, outputs, strict=True):
+                for stream, output in zip(
+                    streams,
+                    outputs,
+                    strict=True,
+                ):
                     assert stream is not None
                     os.set_blocking(stream.fileno(), False)
-                    selector.register(stream, selectors.EVENT_READ, output)
+                    selector.register(
+                        stream,
+                        selectors.EVENT_READ,
+                        output,
+                    )
                 self._watch(selector)
             for output in outputs:
                 output.end()
@@ -265,7 +288,13 @@ class Running:
             reason = f"exit status {code}"
         listener = self._listener
         tail = "\n".join(listener.last)
-        return Ended(code, reason, tail, tuple(listener.matched), listener.matches)
+        return Ended(
+            code,
+            reason,
+            tail,
+            tuple(listener.matched),
+            listener.matches,
+        )
 
 
 @dataclass(slots=True)
@@ -276,7 +305,11 @@ class _Stop:
 
 def _has_ended(pid: int) -> bool:
     """Without waiting for it: its number stays its own."""
-    found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    found = os.waitid(
+        os.P_PID,
+        pid,
+        os.WEXITED | os.WNOHANG | os.WNOWAIT,
+    )
     return found is not None
 
 
@@ -323,7 +356,11 @@ def _as_user(job: Job) -> dict[str, Any]:
         return {}
     user = _user(job)
     groups = os.getgrouplist(user.pw_name, user.pw_gid)
-    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups}
+    return {
+        "user": user.pw_uid,
+        "group": user.pw_gid,
+        "extra_groups": groups,
+    }
 
 
 def _guardian(group: int) -> subprocess.Popen[bytes]:

@@ -65,7 +65,10 @@ class Counts:
         """What sqsjfr answers at ``/stats/metrics``, so that its monitoring goes on."""
         return {
             "entries": {"registered": self.registered},
-            "invocations": {"succeeded": self.sent, "failed": self.send_failed},
+            "invocations": {
+                "succeeded": self.sent,
+                "failed": self.send_failed,
+            },
         }
 
 
@@ -214,7 +217,11 @@ class Scheduler:
         memory.steady = steady
         if memory.alive_since is None:
             memory.alive_since = minute
-        return Moment(minute, memory.alive_since, jumped)
+        return Moment(
+            minute,
+            memory.alive_since,
+            jumped,
+        )
 
     def _tick(self, minute: int) -> None:
         jobs = self._jobs
@@ -231,11 +238,20 @@ class Scheduler:
             ahead = mark.minute - minute
             self._complain("mark", f"somebody admitted firings {ahead} minutes ahead of this clock")
         self._announce(jobs, minute)
-        found = plan(jobs, mark, self._moment(minute), self._since)
+        found = plan(
+            jobs,
+            mark,
+            self._moment(minute),
+            self._since,
+        )
         if found.untold:
             self._complain("missed", f"{found.untold} more firings were missed than are listed")
         wanted = [*found.wanted, *self._at_release(jobs, minute)]
-        for at in range(0, len(wanted), _AT_ONCE):
+        for at in range(
+            0,
+            len(wanted),
+            _AT_ONCE,
+        ):
             self._admitted(self._ledger.admit(wanted[at : at + _AT_ONCE]))
         self._ledger.raise_mark(jobs.name, Mark(jobs.serial, minute))
 
@@ -258,8 +274,18 @@ class Scheduler:
             return []
         since = self._ledger.since(names, minute)
         return [
-            Wanted(timed.job.id, since[name], timed.digest, jobs.serial, timed.job.policy)
-            for timed, name in zip(starting, names, strict=True)
+            Wanted(
+                timed.job.id,
+                since[name],
+                timed.digest,
+                jobs.serial,
+                timed.job.in_ledger,
+            )
+            for timed, name in zip(
+                starting,
+                names,
+                strict=True,
+            )
         ]
 
     def _admitted(self, answers: Sequence[Admitted]) -> None:
@@ -282,7 +308,11 @@ class Scheduler:
 
     def _send(self, waiting: Sequence[Firing]) -> bool:
         taken: list[Firing] = []
-        for at in range(0, len(waiting), 10):
+        for at in range(
+            0,
+            len(waiting),
+            10,
+        ):
             batch = waiting[at : at + 10]
             try:
                 answers = self._queue.send([outgoing(firing) for firing in batch])
@@ -290,7 +320,15 @@ class Scheduler:
                 self.counts.send_failed += len(batch)
                 self._complain("queue", f"{len(waiting) - at} firings wait for the queue: {error}")
                 break
-            taken += [firing for firing, ok in zip(batch, answers, strict=True) if ok]
+            taken += [
+                firing
+                for firing, ok in zip(
+                    batch,
+                    answers,
+                    strict=True,
+                )
+                if ok
+            ]
             self.counts.send_failed += answers.count(False)
         if taken:
             self._ledger.sent(taken)

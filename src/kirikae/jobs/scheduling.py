@@ -66,10 +66,21 @@ def plan(jobs: Jobs, mark: Mark | None, at: Moment, since: Mapping[str, int]) ->
             if minute < since.get(timed.job.id, at.minute):
                 continue
             if minute == at.minute or _lived_through(minute, at):
-                found.append(_wanted(timed, jobs, minute, at))
+                found.append(
+                    _wanted(
+                        timed,
+                        jobs,
+                        minute,
+                        at,
+                    )
+                )
             else:
                 late.setdefault(timed.job.id, _Late(timed)).minutes.append(minute)
-    made_up, missed = _made_up(late.values(), jobs, at)
+    made_up, missed = _made_up(
+        late.values(),
+        jobs,
+        at,
+    )
     told = sorted(missed, key=lambda wanted: -wanted.due)[:MOST_MISSED]
     ordered = sorted([*made_up, *told, *found], key=lambda wanted: wanted.due)
     return Plan(tuple(ordered), len(missed) - len(told))
@@ -93,10 +104,24 @@ def _made_up(late: Iterable[_Late], jobs: Jobs, at: Moment) -> tuple[list[Wanted
     missed: list[Wanted] = []
     for each in late:
         job = each.timed.job
-        inside = [minute for minute in each.minutes if _inside(minute, at, job)]
+        inside = [
+            minute
+            for minute in each.minutes
+            if _inside(
+                minute,
+                at,
+                job,
+            )
+        ]
         chosen = set(_chosen(each.timed, inside))
         for minute in each.minutes:
-            wanted = _wanted(each.timed, jobs, minute, at, missed=minute not in chosen)
+            wanted = _wanted(
+                each.timed,
+                jobs,
+                minute,
+                at,
+                missed=minute not in chosen,
+            )
             (missed if wanted.missed else made_up).append(wanted)
     return made_up, missed
 
@@ -120,4 +145,12 @@ def _chosen(timed: Timed, inside: Sequence[int]) -> Sequence[int]:
 def _wanted(timed: Timed, jobs: Jobs, minute: int, at: Moment, missed: bool = False) -> Wanted:
     late_by_s = float((at.minute - minute) * 60)
     job = timed.job
-    return Wanted(job.id, minute, timed.digest, jobs.serial, job.policy, late_by_s, missed)
+    return Wanted(
+        job.id,
+        minute,
+        timed.digest,
+        jobs.serial,
+        job.in_ledger,
+        late_by_s,
+        missed,
+    )

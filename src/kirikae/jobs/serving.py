@@ -33,8 +33,16 @@ def token_at(path: Path) -> str:
     """The token of this file; a new one where there is none.  Raises LedgerAway."""
     try:
         with suppress(FileExistsError):
-            opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(opened, "w", encoding="ascii") as file:
+            opened = os.open(
+                path,
+                os.O_WRONLY | os.O_CREAT | os.O_EXCL,
+                0o600,
+            )
+            with os.fdopen(
+                opened,
+                "w",
+                encoding="ascii",
+            ) as file:
                 file.write(secrets.token_hex(32) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
@@ -82,7 +90,11 @@ def _finish(ledger: Ledger, asked: Mapping[str, Any]) -> Any:
 
 
 def _own(ledger: Ledger, asked: Mapping[str, Any]) -> Any:
-    ledger.own(asked["jobs"], Owner(asked["owner"]), asked.get("only_new", False))
+    ledger.own(
+        asked["jobs"],
+        Owner(asked["owner"]),
+        asked.get("only_new", False),
+    )
 
 
 def _sent(ledger: Ledger, asked: Mapping[str, Any]) -> Any:
@@ -116,7 +128,10 @@ def _health(ledger: Ledger) -> dict[str, Any]:
     """A write that is on the disk, not only a process that listens."""
     ledger.own([], Owner.OLD)
     ledger.raise_mark("health", Mark(0, int(ledger.now() // 60)))
-    return {"ok": True, "now": ledger.now()}
+    return {
+        "ok": True,
+        "now": ledger.now(),
+    }
 
 
 # --- lines: what a guard asks
@@ -231,7 +246,11 @@ class _Handler(BaseHTTPRequestHandler):
             return HTTPStatus.NOT_FOUND, {"error": f"there is no {self.path[:80]}"}
         answer = answer_json if self._speaks_json else answer_lines
         try:
-            return HTTPStatus.OK, answer(self.server.ledger, verb, body)
+            return HTTPStatus.OK, answer(
+                self.server.ledger,
+                verb,
+                body,
+            )
         except WrongRequest as error:
             return HTTPStatus.BAD_REQUEST, {"error": str(error)[:500]}
         except LedgerAway as error:

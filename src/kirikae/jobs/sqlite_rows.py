@@ -70,7 +70,11 @@ class SqliteRows:
         self._closed = False
         self._lock_file = _owned(path)
         opened: Future[None] = Future()
-        self._writer = threading.Thread(target=self._write, args=(opened,), daemon=True)
+        self._writer = threading.Thread(
+            target=self._write,
+            args=(opened,),
+            daemon=True,
+        )
         self._writer.start()
         try:
             opened.result()
@@ -136,7 +140,11 @@ class SqliteRows:
             for asked in batch:
                 asked.answer.set_exception(self._away(error))
             return
-        for asked, answer in zip(batch, answers, strict=True):
+        for asked, answer in zip(
+            batch,
+            answers,
+            strict=True,
+        ):
             if isinstance(answer, _Failed):
                 asked.answer.set_exception(answer.error)
             else:
@@ -178,7 +186,11 @@ class SqliteRows:
         where = " and ".join(wanted)
         order = "sort desc" if part is not None else "minute desc, part"
         sql = f"select body from row where {where} order by {order} limit ?"
-        return self._select(sql, *values, most)
+        return self._select(
+            sql,
+            *values,
+            most,
+        )
 
     def _select(self, sql: str, *values: object) -> list[Plain]:
         rows = self._ask(lambda connection: connection.execute(sql, values).fetchall())
@@ -232,8 +244,16 @@ def _owned(path: Path) -> int:
     """A lock that ends with the process, however it ends."""
     lock = path.with_name(path.name + ".lock")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        opened = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        path.parent.mkdir(
+            parents=True,
+            exist_ok=True,
+            mode=0o700,
+        )
+        opened = os.open(
+            lock,
+            os.O_RDWR | os.O_CREAT | os.O_CLOEXEC,
+            0o600,
+        )
     except OSError as error:
         raise LedgerAway(f"{lock} cannot be made: {error.strerror}; check the folder") from error
     try:
@@ -249,8 +269,18 @@ def _owned(path: Path) -> int:
 
 def _open(path: Path) -> sqlite3.Connection:
     with suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+        os.close(
+            os.open(
+                path,
+                os.O_RDWR | os.O_CREAT | os.O_EXCL,
+                0o600,
+            )
+        )
+    connection = sqlite3.connect(
+        path,
+        timeout=0,
+        isolation_level=None,
+    )
     connection.execute("pragma locking_mode=exclusive")
     connection.execute("pragma journal_mode=truncate")
     connection.execute("pragma synchronous=full")

@@ -28,7 +28,11 @@ class Stats:
             ) from error
         self._server.daemon_threads = True
         self.port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, args=(0.5,), daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever,
+            args=(0.5,),
+            daemon=True,
+        ).start()
 
     def close(self) -> None:
         """It answers no more."""

@@ -23,7 +23,12 @@ from kirikae.model.crontab.zones import Zone
 _SETTINGS = re.compile(r"\s*#\s*kirikae:\s*(.*)")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _DURATION = re.compile(r"([0-9]{1,7})(s|m|h|d)")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SECONDS = {
+    "s": 1,
+    "m": 60,
+    "h": 3600,
+    "d": 86400,
+}
 _RETRIES = re.compile(r"[0-9]{1,2}")
 _SERIAL = re.compile(r"\s*#\s*kirikae-table:.*\bserial=([0-9]{1,18})\b")
 
@@ -72,15 +77,41 @@ def jobs_of(table: Table, text: str, name: str, zone: Zone, source: str = "") ->
     counted: dict[str, int] = {}
     timed = []
     for entry in table.entries:
-        settings = _settings(lines, entry.line, source or name)
+        settings = _settings(
+            lines,
+            entry.line,
+            source or name,
+        )
         ordinal = counted[entry.when] = counted.get(entry.when, 0) + 1
         own_zone = zone if entry.zone is None else _zone(entry.zone)
-        given = settings.pop("id", "") or generated_id(name, entry.when, ordinal)
-        job = _job(entry, given, f"{source or name}:{entry.line}", table, own_zone)
+        given = settings.pop("id", "") or generated_id(
+            name,
+            entry.when,
+            ordinal,
+        )
+        job = _job(
+            entry,
+            given,
+            f"{source or name}:{entry.line}",
+            table,
+            own_zone,
+        )
         job = _with(job, settings)
-        timed.append(Timed(job, entry, own_zone, job.digest))
+        timed.append(
+            Timed(
+                job,
+                entry,
+                own_zone,
+                job.digest,
+            )
+        )
     _assert_distinct(timed)
-    return Jobs(name, serial_of(text), tuple(timed), tuple(_groups(timed)))
+    return Jobs(
+        name,
+        serial_of(text),
+        tuple(timed),
+        tuple(_groups(timed)),
+    )
 
 
 def _groups(timed: Sequence[Timed]) -> Iterator[Group]:
@@ -91,7 +122,11 @@ def _groups(timed: Sequence[Timed]) -> Iterator[Group]:
         due = [(each, each.entry.schedule) for each in own if each.entry.schedule is not None]
         if due:
             schedules = tuple(schedule for _, schedule in due)
-            yield Group(own[0].zone, tuple(each for each, _ in due), schedules)
+            yield Group(
+                own[0].zone,
+                tuple(each for each, _ in due),
+                schedules,
+            )
 
 
 def generated_id(name: str, when: str, ordinal: int) -> str:
@@ -102,7 +137,14 @@ def generated_id(name: str, when: str, ordinal: int) -> str:
 
 
 def _plain_name(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]", "-", Path(name).name).strip("-.")[:60] or "job"
+    return (
+        re.sub(
+            r"[^A-Za-z0-9._-]",
+            "-",
+            Path(name).name,
+        ).strip("-.")[:60]
+        or "job"
+    )
 
 
 def serial_of(text: str) -> int:
@@ -139,7 +181,10 @@ def _settings(lines: list[str], number: int, source: str) -> dict[str, str]:
     while at >= 0 and lines[at].lstrip().startswith("#"):
         found = _SETTINGS.match(lines[at])
         if found is not None:
-            settings = {**_words(found[1], f"{source}:{at + 1}"), **settings}
+            settings = {
+                **_words(found[1], f"{source}:{at + 1}"),
+                **settings,
+            }
         at -= 1
     return settings
 
@@ -187,6 +232,16 @@ def _runs_unheld(text: str) -> bool:
     return text == "run"
 
 
+_EVENTS = ("failure", "missed", "stderr", "recovered", "none")
+
+
+def _events(text: str) -> tuple[str, ...]:
+    found = tuple(text.split(","))
+    if not set(found) <= set(_EVENTS):
+        raise ValueError(f"write some of {', '.join(_EVENTS)}")
+    return found
+
+
 def _count(text: str) -> int:
     if _RETRIES.fullmatch(text) is None:
         raise ValueError("write a number up to 99")
@@ -216,9 +271,15 @@ _JOB: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "runs-in": ("runs_in", _chosen(RunsIn)),
     "ledger-away": ("runs_unheld", _runs_unheld),
     "match": ("match", _pattern),
-    "notify": ("notify", lambda text: tuple(text.split(","))),
+    "notify": ("notify", _events),
 }
-_READERS = {key: read for key, (_, read) in {**_POLICY, **_JOB}.items()}
+_READERS = {
+    key: read
+    for key, (_, read) in {
+        **_POLICY,
+        **_JOB,
+    }.items()
+}
 _KNOWN = ", ".join(_READERS)
 
 
@@ -228,7 +289,11 @@ def _with(job: Job, settings: Mapping[str, str]) -> Job:
         field: read(settings[key]) for key, (field, read) in _POLICY.items() if key in settings
     }
     own = {field: read(settings[key]) for key, (field, read) in _JOB.items() if key in settings}
-    return replace(job, policy=replace(Policy(), **policy), **own)
+    return replace(
+        job,
+        policy=replace(Policy(), **policy),
+        **own,
+    )
 
 
 def _assert_distinct(timed: Sequence[Timed]) -> None:

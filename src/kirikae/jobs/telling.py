@@ -12,6 +12,7 @@ from kirikae.jobs.tables import Jobs, Timed
 from kirikae.model.evidence import Evidence, Verdict
 from kirikae.model.move import Move, Phase
 from kirikae.model.said import Said, said
+from kirikae.model.share import percent
 from kirikae.move.kind import Fact, Prospect, Prospects, Told
 
 _NAMED = 5
@@ -164,7 +165,7 @@ def facts(
     told = [
         Fact(
             "found_share",
-            found,
+            None if found is None else percent(found),
             said("jobs.fact.share", share=found),
         ),
         Fact(

@@ -60,20 +60,38 @@ def claim_from(plain: Plain) -> Claim:
 
 def wanted_from(plain: Plain) -> Wanted:
     """Of JSON."""
-    return Wanted(**{**plain, "policy": Policy.from_plain(plain.get("policy", {}))})
+    return Wanted(
+        **{
+            **plain,
+            "policy": Policy.from_plain(plain.get("policy", {})),
+        }
+    )
 
 
 def ending_from(plain: Plain) -> Ending:
     """Of JSON."""
-    return Ending(**{**plain, "state": State(plain["state"])})
+    return Ending(
+        **{
+            **plain,
+            "state": State(plain["state"]),
+        }
+    )
 
 
 def claimed_plain(found: Firing | Refused) -> dict[str, Any]:
     """As JSON."""
     if isinstance(found, Firing):
-        return {"granted": True, "firing": found.to_plain()}
+        return {
+            "granted": True,
+            "firing": found.to_plain(),
+        }
     firing = None if found.firing is None else found.firing.to_plain()
-    return {"granted": False, "why": str(found.why), "firing": firing, "until": found.until}
+    return {
+        "granted": False,
+        "why": str(found.why),
+        "firing": firing,
+        "until": found.until,
+    }
 
 
 def claimed_from(plain: Plain) -> Firing | Refused:
@@ -82,12 +100,22 @@ def claimed_from(plain: Plain) -> Firing | Refused:
     if plain["granted"]:
         assert firing is not None
         return firing
-    return Refused(Why(plain["why"]), firing, plain["until"])
+    return Refused(
+        Why(plain["why"]),
+        firing,
+        plain["until"],
+    )
 
 
 def admitted_plain(found: Sequence[Admitted]) -> list[dict[str, Any]]:
     """As JSON."""
-    return [{"firing": each.firing.to_plain(), "fresh": each.fresh} for each in found]
+    return [
+        {
+            "firing": each.firing.to_plain(),
+            "fresh": each.fresh,
+        }
+        for each in found
+    ]
 
 
 def admitted_from(plain: Sequence[Plain]) -> list[Admitted]:
@@ -159,7 +187,11 @@ class Lines:
 
     def hold(self) -> Hold:
         """Raises WrongRequest."""
-        return Hold(self.one("job"), self.due(), int(self.number("fence")))
+        return Hold(
+            self.one("job"),
+            self.due(),
+            int(self.number("fence")),
+        )
 
     def lease_s(self) -> float:
         """Raises WrongRequest."""
@@ -170,7 +202,11 @@ class Lines:
 
     def claim(self, now: float) -> Claim:
         """Raises WrongRequest."""
-        side = _chosen(Owner, self.one("side", "old"), "side")
+        side = _chosen(
+            Owner,
+            self.one("side", "old"),
+            "side",
+        )
         admit = self.yes("admit", side is Owner.OLD)
         return Claim(
             self.one("job"),
@@ -195,7 +231,11 @@ class Lines:
         found = latest_due(
             self.one("when"),
             self.one("zone", "UTC"),
-            _chosen(Dialect, self.one("dialect", "debian"), "dialect"),
+            _chosen(
+                Dialect,
+                self.one("dialect", "debian"),
+                "dialect",
+            ),
             at,
         )
         if found is None:
@@ -207,7 +247,11 @@ class Lines:
         code = self.whole("exit")
         by_code = "" if code is None else State.SUCCEEDED if code == 0 else State.FAILED
         return Ending(
-            _chosen(State, self.one("state", by_code or None), "state"),
+            _chosen(
+                State,
+                self.one("state", by_code or None),
+                "state",
+            ),
             code,
             self.one("reason", ""),
             "\n".join(self.values.get("tail", ())),
@@ -228,7 +272,11 @@ def latest_due(when: str, zone: str, dialect: Dialect, at: int) -> int | None:
     """The latest due minute that is not after ``at``; None: none in nine years.
 
     Raises WrongRequest."""
-    entry = read_entry(f"{when} true", dialect, with_user=False)
+    entry = read_entry(
+        f"{when} true",
+        dialect,
+        with_user=False,
+    )
     if isinstance(entry, Said) or entry.schedule is None or entry.command != "true":
         raise WrongRequest(f"when={when[:60]}: write the five time fields of the crontab line")
     try:
@@ -236,7 +284,13 @@ def latest_due(when: str, zone: str, dialect: Dialect, at: int) -> int | None:
     except (KeyError, ValueError, OSError) as error:
         raise WrongRequest(f"zone={zone[:60]} is no time zone such as Asia/Tokyo") from error
     for back in _LOOK_BACK_MIN:
-        dues = list(clock.dues(entry.schedule, at + 1 - back, at + 1))
+        dues = list(
+            clock.dues(
+                entry.schedule,
+                at + 1 - back,
+                at + 1,
+            )
+        )
         if dues:
             return dues[-1]
     return None

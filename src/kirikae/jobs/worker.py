@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -133,7 +133,13 @@ class Run:
         return policy.on_crash is OnCrash.RERUN or policy.overlap is not Overlap.ALLOW
 
 
-Starts = Callable[["Run", dict[str, str]], Runs]
+class RunsApart(Runs, Protocol):
+    """A task of its own."""
+
+    arn: str
+
+
+Starts = Callable[["Run", dict[str, str]], RunsApart]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +151,31 @@ class Hands:
     tell: Callable[[Run, Ended, State], None] = lambda run, ended, state: None
     log: Callable[[str, str, str], None] = lambda firing, stream, line: None
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+
+def ending_of(job: Job, ended: Ended, state: State, stopping: bool) -> Ending:
+    """What the ledger is told.  ``stopping``: this worker was told to end.
+
+    What did not end by its own doing is given to somebody else if its policy allows it, and is not
+    retried otherwise."""
+    broken = state is State.FAILED and (stopping or ended.crashed)
+    reruns = job.policy.on_crash is OnCrash.RERUN
+    return Ending(
+        State.LOST if ended.let_go else state,
+        ended.exit_code,
+        ended.reason,
+        ended.tail,
+        again=reruns or not broken,
+        give_back=ended.let_go or (broken and reruns),
+    )
+
+
+def _in_order(messages: Sequence[Received]) -> list[list[Received]]:
+    """By group; without one each by itself."""
+    groups: dict[str, list[Received]] = {}
+    for message in messages:
+        groups.setdefault(message.group or message.id, []).append(message)
+    return list(groups.values())
 
 
 class Worker:
@@ -175,13 +206,19 @@ class Worker:
 
     def as_sqsjkr(self) -> dict[str, Any]:
         """sqsjkr's ``/stats/metrics``."""
-        return {"idle_worker": self._settings.at_once - self._busy, "busy_worker": self._busy}
+        return {
+            "idle_worker": self._settings.at_once - self._busy,
+            "busy_worker": self._busy,
+        }
 
     def as_sqsjkr_v2(self) -> dict[str, Any]:
         """sqsjkr's ``/v2``."""
         counts = self.counts
         return {
-            "workers": {"busy": self._busy, "idle": self._settings.at_once - self._busy},
+            "workers": {
+                "busy": self._busy,
+                "idle": self._settings.at_once - self._busy,
+            },
             "invocations": {
                 "succeeded": counts.succeeded,
                 "failed": counts.not_started + counts.poison,
@@ -227,11 +264,16 @@ class Worker:
         while free < self._settings.at_once and self._free.acquire(blocking=False):
             free += 1
         messages = self._received(free)
-        for message in messages:
-            thread = threading.Thread(target=self._handle, args=(message,), daemon=True)
+        for batch in _in_order(messages):
+            thread = threading.Thread(target=self._handle_all, args=(batch,), daemon=True)
             thread.start()
         for _ in range(free - len(messages)):
             self._free.release()
+
+    def _handle_all(self, messages: Sequence[Received]) -> None:
+        """One after another: what shares a group has an order."""
+        for message in messages:
+            self._handle(message)
 
     def _received(self, most: int) -> list[Received]:
         try:
@@ -282,13 +324,21 @@ class Worker:
         try:
             granted = self._ledger.claim(claim)
         except LedgerAway:
-            if self._run_unheld(message, found, claim):
+            if self._run_unheld(
+                message,
+                found,
+                claim,
+            ):
                 return
             raise
         if isinstance(granted, Refused):
             self._refused(message, granted)
             return
-        hold = Hold(granted.job, granted.due, granted.fence)
+        hold = Hold(
+            granted.job,
+            granted.due,
+            granted.fence,
+        )
         job = found.job if isinstance(found, Foreign) else self._definition(granted)
         if job is None:
             reason = "its definition is not in the ledger"
@@ -296,8 +346,38 @@ class Worker:
             self.counts.not_started += 1
             self._delete(message)
             return
-        run = Run(message, granted, job, hold, received_at, beaten)
+        run = Run(
+            message,
+            granted,
+            job,
+            hold,
+            received_at,
+            beaten,
+        )
         self._run(run)
+
+    def _granted(
+        self,
+        message: Received,
+        found: Ours | Foreign,
+        claim: Claim,
+    ) -> Firing | Refused | None:
+        """None: it ran without the ledger, as its job says.
+
+        The message is kept while the ledger is away: given back, it would be received again and
+        again until it counts as poison.  Raises LedgerAway when this worker is to stop."""
+        while True:
+            try:
+                return self._ledger.claim(claim)
+            except LedgerAway as error:
+                self.counts.ledger_away += 1
+                if self._run_unheld(message, found, claim):
+                    return None
+                if self._stopped.is_set():
+                    raise
+                log.warning("not run yet, the ledger is away: %s", error)
+                self._later(message.receipt, self._settings.visible_s)
+                self._stopped.wait(_PAUSE_S)
 
     def _run_unheld(self, message: Received, found: Ours | Foreign, claim: Claim) -> bool:
         """Without the ledger the queue alone stands against a second run: only where the job says
@@ -306,8 +386,22 @@ class Worker:
         if job is None or not job.runs_unheld:
             return False
         now = time.time()
-        firing = Firing(claim.job, claim.due, claim.side, State.SENT, now, claim.attempt or 1)
-        run = Run(message, firing, job, None, time.monotonic(), time.monotonic())
+        firing = Firing(
+            claim.job,
+            claim.due,
+            claim.side,
+            State.SENT,
+            now,
+            claim.attempt or 1,
+        )
+        run = Run(
+            message,
+            firing,
+            job,
+            None,
+            time.monotonic(),
+            time.monotonic(),
+        )
         log.warning("%s runs without the ledger, as it says", firing.id)
         self._run(run)
         return True
@@ -319,8 +413,22 @@ class Worker:
         if isinstance(found, Foreign):
             # Nobody handed it over: its sender is the old side's scheduler.
             job = found.job
-            return Claim(job.id, found.due, Owner.OLD, holder, lease_s, admit=job.policy)
-        return Claim(found.job, found.due, Owner.NEW, holder, lease_s, found.attempt)
+            return Claim(
+                job.id,
+                found.due,
+                Owner.OLD,
+                holder,
+                lease_s,
+                admit=job.policy,
+            )
+        return Claim(
+            found.job,
+            found.due,
+            Owner.NEW,
+            holder,
+            lease_s,
+            found.attempt,
+        )
 
     def _definition(self, firing: Firing) -> Job | None:
         known = self._definitions.get(firing.digest)
@@ -354,7 +462,14 @@ class Worker:
     def _started_and_ended(self, run: Run) -> None:
         if self._stopped.is_set():
             reason = "the worker was told to stop"
-            self._finish(run, Ending(State.NOT_STARTED, reason=reason, give_back=True))
+            self._finish(
+                run,
+                Ending(
+                    State.NOT_STARTED,
+                    reason=reason,
+                    give_back=True,
+                ),
+            )
             self._later(run.received.receipt, 0)
             return
         if run.hold is not None and not self._ledger.start(run.hold):
@@ -366,13 +481,25 @@ class Worker:
                 run.running = self._start(run)
         except NotStarted as error:
             self.counts.not_started += 1
-            self._end(run, Ended(-1, str(error), ""), State.NOT_STARTED)
+            self._end(
+                run,
+                Ended(
+                    -1,
+                    str(error),
+                    "",
+                ),
+                State.NOT_STARTED,
+            )
             return
         if self._stopped.is_set():
             self.stop()
         ended = run.running.wait()
         state = State.SUCCEEDED if ended.exit_code == 0 and not ended.reason else State.FAILED
-        self._end(run, ended, state)
+        self._end(
+            run,
+            ended,
+            state,
+        )
 
     def _start(self, run: Run) -> Runs:
         extra = {
@@ -383,31 +510,46 @@ class Worker:
         if run.job.runs_in is RunsIn.OWN_TASK:
             if self._hands.in_task is None:
                 raise NotStarted("this worker starts no tasks: give it --cluster and --definition")
-            return self._hands.in_task(run, extra)
+            found = self._hands.in_task(run, extra)
+            if run.hold is not None:
+                self._ledger.start(run.hold, found.arn)
+            return found
         passed = self._settings.passed
-        environment = environment_of(run.job, self._hands.environment, passed, extra)
+        environment = environment_of(
+            run.job,
+            self._hands.environment,
+            passed,
+            extra,
+        )
         firing = run.firing.id
         return Running(
-            run.job, environment, lambda stream, line: self._hands.log(firing, stream, line)
+            run.job,
+            environment,
+            lambda stream, line: self._hands.log(
+                firing,
+                stream,
+                line,
+            ),
         )
 
     def _end(self, run: Run, ended: Ended, state: State) -> None:
         """Written down, then acknowledged: a delete that is lost finds it written."""
-        stopped = self._stopped.is_set() and state is State.FAILED
-        again = not (stopped and run.job.policy.on_crash is OnCrash.FAIL)
-        give_back = stopped and run.job.policy.on_crash is OnCrash.RERUN
-        ending = Ending(state, ended.exit_code, ended.reason, ended.tail, again, give_back)
-        counts = self._finish(run, ending)
-        if state is State.SUCCEEDED:
-            self.counts.succeeded += 1
-        elif state is State.FAILED:
-            self.counts.errored += 1
-        if not counts:
+        ending = ending_of(run.job, ended, state, self._stopped.is_set())
+        if not self._finish(run, ending):
             self.counts.lease_lost += 1
             log.error("%s: its lease was lost, this ending does not count", run.firing.id)
+        self._count(run, ended, state)
         self._hands.tell(run, ended, state)
         if not run.acknowledged:
             self._delete(run.received)
+
+    def _count(self, run: Run, ended: Ended, state: State) -> None:
+        if ended.let_go:
+            log.info("%s goes on without this worker", run.firing.id)
+        elif state is State.SUCCEEDED:
+            self.counts.succeeded += 1
+        elif state is State.FAILED:
+            self.counts.errored += 1
 
     def _finish(self, run: Run, ending: Ending) -> bool:
         """Until the ledger has heard it: an ending that is not written down is a lost run."""
@@ -417,9 +559,17 @@ class Worker:
             except LedgerAway as error:
                 self.counts.ledger_away += 1
                 if run.hold is None:
-                    log.error("%s ran, and nobody wrote it down: %s", run.firing.id, error)
+                    log.error(
+                        "%s ran, and nobody wrote it down: %s",
+                        run.firing.id,
+                        error,
+                    )
                     return True
-                log.warning("%s has ended; asking the ledger again: %s", run.firing.id, error)
+                log.warning(
+                    "%s has ended; asking the ledger again: %s",
+                    run.firing.id,
+                    error,
+                )
                 time.sleep(_PAUSE_S)
 
     def _finished(self, run: Run, ending: Ending) -> bool:
@@ -436,7 +586,11 @@ class Worker:
             granted = self._ledger.claim(claim)
             if isinstance(granted, Refused):
                 return False
-            run.hold = Hold(granted.job, granted.due, granted.fence)
+            run.hold = Hold(
+                granted.job,
+                granted.due,
+                granted.fence,
+            )
         return self._ledger.finish(run.hold, ending)
 
     # --- the queue
@@ -447,7 +601,11 @@ class Worker:
         except KirikaeError as error:
             # It comes once more; then the ledger says that it is over.
             self.counts.delete_failed += 1
-            log.warning("message %s was not deleted: %s", message.id, error)
+            log.warning(
+                "message %s was not deleted: %s",
+                message.id,
+                error,
+            )
 
     def _later(self, receipt: str, seconds: int) -> None:
         try:
@@ -476,7 +634,11 @@ class Worker:
             holds = self._ledger.heartbeat(hold, self._settings.lease_s)
         except LedgerAway as error:
             self.counts.ledger_away += 1
-            log.warning("no heartbeat of %s: %s", run.firing.id, error)
+            log.warning(
+                "no heartbeat of %s: %s",
+                run.firing.id,
+                error,
+            )
             overdue = asked > run.beaten + self._settings.lease_s
             if overdue and run.may_run_elsewhere:
                 self._lose(run, "the ledger was away for longer than its lease")

@@ -23,9 +23,9 @@ _BLOCKS = 120
 _LAGS = 12
 _BEGIN_BURSTS = 5
 _TOLD_BURSTS = 60
-"""The start value weighs as much as so many bursts on the side that has fewer of them.  One that a
-day of the past has told weighs more, as long as the move sees less: what lasts for many minutes is
-underestimated by the few that a step has."""
+"""The start value weighs as much as so many bursts on the side that has fewer of them.  Of what
+wanders, one that a day of the past has told weighs more as long as the move sees less: what lasts
+for many minutes is underestimated by the few that a step has."""
 _WHOLE_SESSIONS = 1.5
 """A session that fails as a whole is one event, and few are seen: more than is estimated."""
 _LEAST_OLD = 20
@@ -34,6 +34,8 @@ _LATER = 30
 _LATER_EVERY = 4
 """A minute more or less changes little once half an hour is known."""
 _LEAST_CARRIED = 10
+_LEAST_SHARED = 60
+"""In fewer minutes two sides that wander by themselves may seem to do so together."""
 _NOISE = 1.0
 """What an estimate from a few blocks may lie above 1 by chance."""
 _TELLING = 3.0
@@ -79,9 +81,12 @@ def long_run(values: Sequence[float], lags: int = _LAGS) -> float:
     return sum(spans) / len(spans) / lags / (1 - lags / count)
 
 
-def of_one_side(counted: Sequence[tuple[float, float]]) -> float:
+def of_one_side(counted: Sequence[tuple[float, float]], wanders: bool = False) -> float:
     """Over-dispersion of (requests, bad ones) a minute about what is usual around it: slow drift,
-    which both sides share, is none."""
+    which both sides share, is none.
+
+    ``wanders``: as times do, for many minutes; errors come in bursts that are over in a few.
+    """
     requests = list(accumulate([n for n, _ in counted], initial=0.0))
     bad = list(accumulate([x for _, x in counted], initial=0.0))
     count = len(counted)
@@ -96,7 +101,7 @@ def of_one_side(counted: Sequence[tuple[float, float]]) -> float:
         if n:
             found.append((x - n * usual) / (n * in_all * (1 - in_all)) ** 0.5)
     short = long_run(found) / _left_of(_LAGS)
-    if count < _LONG:
+    if not wanders or count < _LONG:
         return max(1.0, short)
     # What lasts for many minutes is underestimated by Bartlett's weights, by half as much where
     # lags are twice as many: what is left then is known (Politis and Romano, 1995).
@@ -109,7 +114,7 @@ def _left_of(lags: int) -> float:
     return 1 - lags / (2 * _AROUND + 1)
 
 
-def per_request(counted: Sequence[tuple[float, float]]) -> float:
+def per_request(counted: Sequence[tuple[float, float]], wanders: bool = False) -> float:
     """By how much one side's over-dispersion grows with each request a minute: bursts of a target
     or of a neighbour take a part of what is asked meanwhile.
 
@@ -118,7 +123,7 @@ def per_request(counted: Sequence[tuple[float, float]]) -> float:
     asked = [each for each in counted if each[0]]
     if len(asked) < _LEAST_OLD:
         return 0.0
-    return (of_one_side(asked) - 1) / (sum(n for n, _ in asked) / len(asked))
+    return (of_one_side(asked, wanders) - 1) / (sum(n for n, _ in asked) / len(asked))
 
 
 def on_fewer_targets(past: Mapping[str, float], old: int, new: int) -> dict[str, float]:
@@ -140,9 +145,13 @@ def at_share(excess: float, per_s: float, share: float) -> float:
 
 
 class Dispersion:
-    """The over-dispersion of one metric, learnt block by block."""
+    """The over-dispersion of one metric, learnt block by block.
 
-    def __init__(self) -> None:
+    ``wanders``: as times do (``of_one_side``).
+    """
+
+    def __init__(self, wanders: bool = False) -> None:
+        self._wanders = wanders
         self._open = Block()
         self._open_s = 0.0
         self._old: deque[tuple[float, float]] = deque(maxlen=_BLOCKS)
@@ -233,8 +242,8 @@ class Dispersion:
             estimated = max(1.0, self._of_both())
             begin = 1 + (begin - 1) * (1 - self._shared(begin, estimated))
             seen = min(blocks, self._bad_expected() / begin)
-            calmer = self._told is not None and estimated < begin
-            weight = _TOLD_BURSTS if calmer else _BEGIN_BURSTS
+            told = self._wanders and self._told is not None and estimated < begin
+            weight = _TOLD_BURSTS if told else _BEGIN_BURSTS
             found = (weight * begin + seen * estimated) / (weight + seen)
         self.phi = float(f"{min(max(found, 1.0), _STRONGEST):.1e}")
 
@@ -257,7 +266,8 @@ class Dispersion:
         Bursts of the old side alone are seen in the difference too; where it is calm while the old
         side is not, they were shared.
         """
-        if begin < _TELLING or len(self._both) < _LEAST_CARRIED:
+        least = _LEAST_SHARED if self._wanders else _LEAST_CARRIED
+        if begin < _TELLING or len(self._both) < least:
             return 0.0
         mean = self._mean()
         old = of_one_side([(block.n_old, block.bad_old) for block in self._both if block.n_old])

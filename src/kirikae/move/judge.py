@@ -55,10 +55,13 @@ _TOGETHER_S = 5.0
 _RARE = frozenset({"errors", "rejected", "latency"})
 """Outcomes that few answers have: of these every batch counts as it comes, where it is told that
 harm may be plain before batches enough for one are there."""
+_WANDER = frozenset({"latency", *QUANTILES})
 _PLAIN_LEAST = 3
 _PLAIN_TIMES = 2
 _HOUR_S = 3600.0
 _LEAST_OF_HOUR = 100
+_WANDERS_S = 600.0
+_LEAST_OF_WANDERING = 2000
 _LEAST_TRICKLE = 100
 _WINDOWS = 48
 _MOST = 1e9
@@ -385,8 +388,13 @@ def log_sum(logs: Sequence[float]) -> float:
 
 @dataclass(slots=True)
 class _Rate:
-    """The old side's rate as known before the next batch, over all and in its worst hour."""
+    """The old side's rate as known before the next batch, over all and in its worst hour.
 
+    ``stretch_s``, ``least``: how long an hour is, and with how many requests at the least.
+    """
+
+    stretch_s: float = _HOUR_S
+    least: float = _LEAST_OF_HOUR
     bad: float = 0
     of: float = 0
     worst: float = 0.0
@@ -403,11 +411,16 @@ class _Rate:
         self._hour_s += seconds
         self._hour_bad += bad
         self._hour_of += of
-        if self._hour_s >= _HOUR_S and self._hour_of >= _LEAST_OF_HOUR:
+        if self._hour_s >= self.stretch_s and self._hour_of >= self.least:
             self.worst = max(self.worst, (self._hour_bad + 0.5) / (self._hour_of + 1))
             self._hour_s = 0.0
             self._hour_bad = 0
             self._hour_of = 0
+
+
+def _rate_of(metric: str) -> _Rate:
+    """Times wander by themselves for some minutes, which an hour would hide."""
+    return _Rate(_WANDERS_S, _LEAST_OF_WANDERING) if metric in _WANDER else _Rate()
 
 
 @dataclass(slots=True)
@@ -658,9 +671,9 @@ class Judge:
         self._margins = margins
         self._plan = tuple(plan)
         self._weights = dict(weights)
-        self._old = {metric: _Rate() for metric in weights}
+        self._old = {metric: _rate_of(metric) for metric in weights}
         self._harm = {metric: _Harm() for metric in weights}
-        self._dispersion = {metric: Dispersion() for metric in weights}
+        self._dispersion = {metric: Dispersion(metric in _WANDER) for metric in weights}
         self._step: int | None = None
         self._share = 0
         self._begun_s = 0.0

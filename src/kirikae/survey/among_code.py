@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from kirikae.model.bundle import File
 from kirikae.survey.brought import is_data, is_program, is_settings, is_vendored
+from kirikae.survey.counted import counted
 from kirikae.survey.paths import below, name_of, parent_of, under
 from kirikae.survey.released import holds_releases
 from kirikae.survey.view import View
@@ -314,7 +315,8 @@ class _Tree:
         """Code of one folder that is younger than the service; a single file stands for itself."""
         newest = max(files, key=lambda file: file.modified)
         whole = folder != self._root and len(files) > 1
-        why = f"{len(files)} files of code such as {newest.path} are younger than the service"
+        many = counted(len(files), "file", "files")
+        why = f"{many} of code, such as {newest.path}, younger than the service"
         place = folder if whole else newest.path
         return Kept(
             place,

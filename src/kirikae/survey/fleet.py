@@ -10,6 +10,7 @@ from kirikae.model.bundle import Code, Text
 from kirikae.model.finding import Finding, Trace
 from kirikae.survey.brought import is_code, is_settings
 from kirikae.survey.catalogue import Findings, present
+from kirikae.survey.counted import counted
 from kirikae.survey.paths import parent_of, under
 from kirikae.survey.roots import kind_of, written
 from kirikae.survey.unlike import facts_differ, majority
@@ -295,7 +296,7 @@ def packages_differ(views: Views) -> Findings:
         yield present(
             "CF22",
             where="packages",
-            says=f"{len(names)} packages differ: {', '.join(shown)}",
+            says=f"{counted(len(names), 'package differs', 'packages differ')}: {', '.join(shown)}",
             evidence=_of_packages(
                 looked,
                 shown,
@@ -344,7 +345,7 @@ def single_points(views: Views) -> list[Finding]:
     finding = present(
         "JB04",
         where=hosts,
-        says=f"{len(alone)} jobs run on {hosts} alone",
+        says=f"{counted(len(alone), 'job runs', 'jobs run')} on {hosts} alone",
         evidence=alone,
         count=len(alone),
     )

@@ -291,16 +291,9 @@ class _Look:
             if entry.mode & _SET_ID:
                 yield _row("U", entry)
         named = [entry for entry in entries if not _BROUGHT.search(entry.path)]
-        telling = self._telling(f"{folder.path}/")
-        owned = 0
-        for number, entry in enumerate(named, 1):
-            most = _MEDIA_IN_A_FOLDER if _MEDIA.search(entry.path) else _LISTED_IN_A_FOLDER
-            listed = telling and number <= most
-            if not listed and entry.uid:
-                owned += 1
-                listed = owned <= _OWNED_IN_A_FOLDER
-            if listed:
-                yield _row("F", entry)
+        listed = _first(named) if self._telling(f"{folder.path}/") else []
+        for entry in (*listed, *_owned(named, set(listed))):
+            yield _row("F", entry)
 
     def _folder(
         self,
@@ -503,6 +496,25 @@ class _Look:
         for number, line in enumerate(lines, 1):
             if tokens.search(line):
                 yield f"{path[len(root) + 1 :]}:{number}:{line}"
+
+
+def _first(entries: Iterable[Entry]) -> list[Entry]:
+    """Fewer of what people send or programs log: the first of them say what the folder is."""
+    found = []
+    for number, entry in enumerate(entries, 1):
+        most = _MEDIA_IN_A_FOLDER if _MEDIA.search(entry.path) else _LISTED_IN_A_FOLDER
+        if number <= most:
+            found.append(entry)
+    return found
+
+
+def _owned(
+    entries: Iterable[Entry],
+    without: set[Entry],
+) -> Iterator[Entry]:
+    """A few that a service may own."""
+    owned = (entry for entry in entries if entry.uid and entry not in without)
+    return islice(owned, _OWNED_IN_A_FOLDER)
 
 
 def _by_folder(sums: Sequence[str]) -> list[str]:

@@ -6,10 +6,11 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from kirikae.survey.packaged_by_rpm import FOLDERS as _RPM
 from kirikae.survey.packaged_by_rpm import rpm_sections
-from kirikae.survey.trees import Tree
+from kirikae.survey.trees import Entry, Tree
 
 _STATUS = "/var/lib/dpkg/status"
 _INFO = "/var/lib/dpkg/info/"
@@ -167,22 +168,39 @@ def _files_of_packages(
     other ones by their checksum."""
     if "/usr" not in tree.entries:
         return  # only a part of the host
-    gone = 0
+    gone = (path for each in lists for path in _gone(tree, text(each)))
+    for path in islice(gone, _GONE_AT_MOST):
+        yield f"|packaged\tmissing\t{path}"
     for each in lists:
-        sums: dict[str, str] | None = None
-        for path in _of_programs(text(each)):
-            entry = tree.entries.get(_merged(tree, path))
-            if entry is None:
-                gone += not LEFT_OUT.search(path)
-                if not LEFT_OUT.search(path) and gone <= _GONE_AT_MOST:
-                    yield f"|packaged\tmissing\t{path}"
-            elif entry.kind == "f" and entry.modified > tree.entries[each].modified + _INSTALLING_S:
-                sums = (
-                    _sums(text(each.removesuffix(".list") + ".md5sums")) if sums is None else sums
-                )
-                seen = tree.md5(entry.path)
-                if path in sums and seen and seen != sums[path]:
-                    yield f"|packaged\tmodified\t{path}"
+        younger = list(_younger(tree, each, text(each)))
+        sums = _sums(text(each.removesuffix(".list") + ".md5sums")) if younger else {}
+        for path, entry in younger:
+            seen = tree.md5(entry.path)
+            if seen and seen != sums.get(path, seen):
+                yield f"|packaged\tmodified\t{path}"
+
+
+def _gone(
+    tree: Tree,
+    listed: str,
+) -> Iterator[str]:
+    """Of a package's list, without what images leave out."""
+    for path in _of_programs(listed):
+        if _merged(tree, path) not in tree.entries and not LEFT_OUT.search(path):
+            yield path
+
+
+def _younger(
+    tree: Tree,
+    place: str,
+    listed: str,
+) -> Iterator[tuple[str, Entry]]:
+    """Files that were written after the list was, and so after the package came."""
+    since = tree.entries[place].modified + _INSTALLING_S
+    for path in _of_programs(listed):
+        entry = tree.entries.get(_merged(tree, path))
+        if entry is not None and entry.kind == "f" and entry.modified > since:
+            yield path, entry
 
 
 def _of_programs(listed: str) -> Iterator[str]:

@@ -16,7 +16,6 @@ from kirikae.survey.view import View
 
 _WRITING = ("ST", "LG", "JB", "ML")
 """Findings that speak of what is written."""
-_HOMES = ("/root/", "/home/")
 _FOR_EVERYBODY = ("/", "/tmp", "/var/tmp", "/run", "/run/lock", "/var/lock", "/dev/shm")
 _OF_MANY = ("/var", "/var/lib", "/var/log", "/srv", "/opt", "/home", "/data", "/etc", "/mnt")
 _SHOWN = 3
@@ -57,8 +56,6 @@ def _is_nobodys(
     if not each.folder and view.bundle.owner(path) is not None:
         return True
     if each.folder and not each.files and not _is_a_services(view, each):
-        return True
-    if path.startswith(_HOMES) and any(part.startswith(".") for part in path.split("/")):
         return True
     return _is_released(view, each)
 

@@ -334,7 +334,8 @@ def dispersion_of(counted: Sequence[Arm], bounds: Mapping[str, float]) -> dict[s
     found = {}
     for metric in ("errors", "rejected", *bounds):
         series = [(arm.requests, _bad_of(metric, arm, bounds)) for arm in counted]
-        found[metric] = float(f"{per_request(series):.2g}")
+        excess = per_request(series, wanders=metric in bounds)
+        found[metric] = float(f"{excess:.2g}")
     return found
 
 

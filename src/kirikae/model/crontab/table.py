@@ -354,6 +354,8 @@ def split_percent(raw: str, dialect: Dialect = Dialect.DEBIAN) -> tuple[str, str
 
     ``\\%`` is ``%``.  Debian makes one backslash of two, in the command alone; cronie leaves both.
     """
+    if "%" not in raw and "\\" not in raw:
+        return raw, None
     end = stdin_at(raw)
     escaped = r"\\([\\%])" if dialect is Dialect.DEBIAN else r"\\(?:(%)|([^%]))"
     command = re.sub(escaped, _kept, raw[:end], flags=re.DOTALL)

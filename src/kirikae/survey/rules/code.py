@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from kirikae.model.bundle import MASKED, Line
 from kirikae.survey.catalogue import Findings, present
+from kirikae.survey.counted import counted
 from kirikae.survey.view import READS, View
 
 _COMMENT = ("#", "//", "*")
@@ -103,7 +104,7 @@ def signs(view: View) -> Findings:
         yield present(
             sign.code,
             where=traces[0].at,
-            says=f"{sign.says} ({len(lines)} places)",
+            says=f"{sign.says} ({counted(len(lines), 'place', 'places')})",
             evidence=traces[:_SHOWN],
             blocks=sign.blocks,
             count=len(lines),

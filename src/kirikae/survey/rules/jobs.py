@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from kirikae.model.bundle import Line, Text
 from kirikae.survey.catalogue import Findings, configured, observed, present
+from kirikae.survey.counted import counted
 from kirikae.survey.paths import name_of, under
 from kirikae.survey.schedules import Crontab, Job
 from kirikae.survey.view import View
@@ -50,7 +51,7 @@ def jobs(view: View) -> Findings:
         yield present(
             "JB01",
             where=where,
-            says=f"{many} jobs in {where}{of}",
+            says=f"{counted(many, 'job', 'jobs')} in {where}{of}",
             evidence=view.quotes(job.line for job in found),
             count=many,
         )
@@ -77,8 +78,10 @@ def nothing_runs_cron(view: View) -> Findings:
         yield observed(
             "JB15",
             where="cron",
-            says=f"no cron runs on this host: jobs in {len(files)} files do not run",
-            evidence=(view.trace(each.path, f"{len(each.jobs)} jobs") for each in files),
+            says=f"no cron runs here: nothing in {counted(len(files), 'file', 'files')} runs",
+            evidence=(
+                view.trace(each.path, counted(len(each.jobs), "job", "jobs")) for each in files
+            ),
             count=len(files),
         )
 
@@ -87,10 +90,11 @@ def left_to_timers(view: View) -> Findings:
     """The same job twice: whoever counts both runs it twice."""
     for crontab in view.schedules.crontabs:
         if crontab.doubles:
+            lines = counted(len(crontab.doubles), "line", "lines")
             yield present(
                 "JB02",
                 where=crontab.path,
-                says=f"{len(crontab.doubles)} lines of {crontab.path} leave their work to systemd",
+                says=f"{lines} of {crontab.path} left to systemd",
                 evidence=view.quotes(crontab.doubles),
                 count=len(crontab.doubles),
             )
@@ -117,7 +121,7 @@ def of_the_machine(view: View) -> Findings:
         yield present(
             "JB11",
             where="housekeeping",
-            says=f"{len(lines)} jobs keep house for the machine alone",
+            says=f"{counted(len(lines), 'job keeps', 'jobs keep')} house for the machine alone",
             evidence=view.quotes(lines),
             count=len(lines),
         )
@@ -130,7 +134,7 @@ def waiting_once(view: View) -> Findings:
         yield present(
             "JB14",
             where="at",
-            says=f"{len(waiting)} jobs of `at` wait to be run",
+            says=f"{counted(len(waiting), 'job', 'jobs')} of `at`, not run yet",
             evidence=(view.trace(text.path, _last_line(text)) for text in waiting),
             count=len(waiting),
         )
@@ -255,7 +259,7 @@ def signs(view: View) -> Findings:
                 yield configured(
                     sign.code,
                     where=crontab.path,
-                    says=f"{sign.says} ({len(lines)} lines)",
+                    says=f"{sign.says} ({counted(len(lines), 'line', 'lines')})",
                     evidence=view.quotes(lines),
                     blocks=sign.blocks,
                     count=len(lines),
@@ -273,7 +277,7 @@ def local_times(view: View) -> Findings:
             yield configured(
                 "JB10",
                 where=crontab.path,
-                says=f"{len(timed)} jobs are due at times of {zone}",
+                says=f"{counted(len(timed), 'job is', 'jobs are')} due at times of {zone}",
                 evidence=view.quotes(timed),
                 count=len(timed),
             )

@@ -8,6 +8,15 @@ from kirikae.model.bundle import Line
 from kirikae.survey.catalogue import Findings, configured
 from kirikae.survey.view import View
 
+_OF_A_CONTAINER = frozenset(
+    (
+        *("audit_write", "chown", "dac_override", "fowner", "fsetid", "kill", "mknod"),
+        *("net_bind_service", "net_raw", "setfcap", "setgid", "setpcap", "setuid"),
+        *("sys_chroot", "sys_ptrace"),
+    )
+)
+"""Those that an engine gives by default, and the one that Fargate adds."""
+
 
 def _own_lines(view: View, beginning: str) -> Iterator[Line]:
     """Of files that somebody wrote or changed, by how their path begins."""
@@ -42,7 +51,25 @@ def settings_of_the_kernel(view: View) -> Findings:
         )
 
 
+def capabilities(view: View) -> Findings:
+    """Beyond what a container has by itself, Fargate adds SYS_PTRACE alone (ECS API,
+    KernelCapabilities)."""
+    for service in view.services:
+        asked = service.unit.get("AmbientCapabilities").lower().split()
+        more = sorted(name for name in asked if name.removeprefix("cap_") not in _OF_A_CONTAINER)
+        if more:
+            place = service.unit.get("FragmentPath") or service.unit.name
+            line = f"AmbientCapabilities={' '.join(asked)}"
+            yield configured(
+                "PR10",
+                where=service.unit.name,
+                says=f"{service.name} needs {', '.join(more)}",
+                evidence=[view.trace(place, line)],
+            )
+
+
 RULES = (
+    capabilities,
     limits_of_users,
     settings_of_the_kernel,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from kirikae.survey.catalogue import Findings, configured, observed, present
+from kirikae.survey.counted import counted
 from kirikae.survey.known import debian, matches
 from kirikae.survey.paths import name_of
 from kirikae.survey.view import View
@@ -35,8 +36,8 @@ def waiting(view: View) -> Findings:
             yield present(
                 "ML02",
                 where=queue,
-                says=f"{files} files of mail wait in {queue}",
-                evidence=[view.trace(queue, f"{files} files")],
+                says=f"{counted(files, 'mail waits', 'mails wait')} in {queue}",
+                evidence=[view.trace(queue, counted(files, "file", "files"))],
                 count=files,
             )
 
@@ -57,7 +58,7 @@ def arrives(view: View) -> Findings:
                 "ML04",
                 where=folder.path,
                 says=f"{folder.files} mails lie in {folder.path}",
-                evidence=[view.trace(folder.path, f"{folder.files} files")],
+                evidence=[view.trace(folder.path, counted(folder.files, "file", "files"))],
                 count=folder.files,
             )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from kirikae.model.bundle import Package
 from kirikae.model.finding import Trace
 from kirikae.survey.catalogue import Findings, present
+from kirikae.survey.counted import counted
 from kirikae.survey.known import debian, matches
 from kirikae.survey.sections import number
 from kirikae.survey.view import View
@@ -46,7 +47,7 @@ def chosen(view: View) -> Findings:
         yield present(
             "PK01",
             where="packages",
-            says=f"{many} packages were chosen: {names}",
+            says=f"{counted(many, 'package was', 'packages were')} chosen: {names}",
             evidence=_traces(view, packages),
             count=many,
         )
@@ -60,7 +61,7 @@ def for_a_host_only(view: View) -> Findings:
         yield present(
             "PK05",
             where="packages",
-            says=f"{many} packages are of use on a host only",
+            says=f"{counted(many, 'package is', 'packages are')} of use on a host only",
             evidence=_traces(view, packages),
             count=many,
         )
@@ -73,7 +74,7 @@ def not_as_packaged(view: View) -> Findings:
         yield present(
             "CF03",
             where="packages",
-            says=f"{len(found)} files are not what their packages brought",
+            says=f"{counted(len(found), 'file is', 'files are')} not what packages brought",
             evidence=(view.trace(each.path, each.state) for each in found[:_SHOWN]),
             count=len(found),
         )

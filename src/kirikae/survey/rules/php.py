@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from kirikae.model.bundle import Line, Text
 from kirikae.model.finding import Confidence
 from kirikae.survey.catalogue import Findings, found
+from kirikae.survey.counted import counted
 from kirikae.survey.services import Service
 from kirikae.survey.view import View
 
@@ -47,8 +48,8 @@ def php_sessions_in_files(view: View) -> Findings:
     yield found(
         "ST02",
         where=folder,
-        says=f"PHP keeps sessions in files under {folder} ({files} files)",
-        evidence=[where, view.trace(folder, f"{files} files")],
+        says=f"PHP keeps sessions in files under {folder} ({counted(files, 'file', 'files')})",
+        evidence=[where, view.trace(folder, counted(files, "file", "files"))],
         confidence=_confidence_in_sessions(serving, files, newest),
         blocks=None if files else (),
     )

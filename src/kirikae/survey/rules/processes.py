@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from kirikae.survey.catalogue import Findings, configured, observed
+from kirikae.survey.counted import counted
 from kirikae.survey.known import debian, matches
 from kirikae.survey.services import ROOT, Service
 from kirikae.survey.view import View
@@ -159,7 +160,7 @@ def _memory(service: Service) -> str:
     known = [size for size in sizes if size is not None]
     if len(known) < len(sizes):
         return "memory not measured"
-    return f"{sum(known) // 1024} MiB in {len(known)} processes"
+    return f"{sum(known) // 1024} MiB in {counted(len(known), 'process', 'processes')}"
 
 
 # --- what else there is

@@ -9,6 +9,7 @@ from kirikae.model.finding import Confidence, Finding, Trace
 from kirikae.survey import watched
 from kirikae.survey.among_code import rewritten_code
 from kirikae.survey.catalogue import Findings, configured, found, observed, present
+from kirikae.survey.counted import counted
 from kirikae.survey.known import debian, matches
 from kirikae.survey.paths import below, under
 from kirikae.survey.roots import UNKNOWN, Root, roots
@@ -116,7 +117,7 @@ class _Judged:
         self._root = root
         # Who of those that share a user it is cannot be told.
         self._who = " or ".join(root.services) or "a service"
-        self._amount = f"{root.files} files, {_size(root.size)}"
+        self._amount = f"{counted(root.files, 'file', 'files')}, {_size(root.size)}"
         self._naming = list(self._named_elsewhere())
         self._began = self._when_it_began()
 
