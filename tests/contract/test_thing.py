@@ -141,14 +141,16 @@ class Queued:
             "logConfiguration": {
                 "logDriver": "awslogs",
                 "options": {
-                    "awslogs-group": "/ecs/mail",
+                    "awslogs-group": "/ecs/moved-mail",
                     "awslogs-region": local.status["region"],
                     "awslogs-stream-prefix": "mail",
                 },
             },
             "linuxParameters": {"initProcessEnabled": True},
         }
-        local.client("logs").create_log_group(logGroupName="/ecs/mail")
+        logs = local.client("logs")
+        logs.create_log_group(logGroupName="/ecs/moved-mail")
+        local.scope.add(lambda: gone(logs.delete_log_group, logGroupName="/ecs/moved-mail"))
         definition = self.ecs.register_task_definition(
             family="mail",
             networkMode="awsvpc",

@@ -141,7 +141,9 @@ class Mails:
         self.ecs = local.client("ecs")
         local.scope.owns |= {"service mails/", "task mails/"}
         self.ecs.create_cluster(clusterName="mails")
-        local.client("logs").create_log_group(logGroupName="/ecs/mail")
+        logs = local.client("logs")
+        logs.create_log_group(logGroupName="/ecs/mail")
+        local.scope.add(lambda: gone(logs.delete_log_group, logGroupName="/ecs/mail"))
         subnet = local.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
         self.ecs.create_service(
             cluster="mails",

@@ -183,7 +183,9 @@ class Engine:
         that was not answered and takes effect now: the journal's share is set again."""
         if self._is_own_late_call(found):
             self._set_again(move)
-        recent = self._patience.clock() - self._acted < _STALE_S
+        # A driver that was killed since may have acted as lately: its entry says when.
+        acted = max(self._acted, self._journal.last(move.name).at)
+        recent = self._patience.clock() - acted < _STALE_S
         if not recent and found != 0:
             return found
         until = self._patience.clock() + (_STALE_S if recent else ACKNOWLEDGE_S)
