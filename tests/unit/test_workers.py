@@ -11,10 +11,13 @@ import pytest
 from kirikae.console import kinds
 from kirikae.hosts.errors import HostSilent
 from kirikae.hosts.ssh import Host
+from kirikae.jobs.errors import WorkersNotThere
 from kirikae.jobs.workers.figures import counting
 from kirikae.jobs.workers.ladder import Ladder
 from kirikae.jobs.workers.prospects import Today, prospects_of, told
 from kirikae.jobs.workers.settings import Outcomes
+from kirikae.jobs.workers.tasks import Wanted
+from kirikae.jobs.workers.thing import WorkersThing
 from kirikae.jobs.workers.trial import Period, Trial
 from kirikae.jobs.workers.units import Consumer, Counted, Units
 from kirikae.model.errors import UsageProblem
@@ -251,6 +254,34 @@ def test_a_host_that_does_not_answer_is_told_and_the_others_are_turned(hosts):
     troubles = units.keep(0)
     assert len(troubles) == 1 and "w1" in troubles[0]
     assert [hosts.state("w2", unit) for unit in hosts.units] == ["inactive"] * 2
+
+
+def test_the_red_button_takes_the_tasks_away_before_it_asks_a_host(hosts):
+    """A host that is away, or hangs, cannot keep it; what could not be started there is told."""
+    wanted: list[tuple[int, list[str]]] = []
+
+    def w2() -> list[str]:
+        return [hosts.state("w2", unit) for unit in hosts.units]
+
+    class Service:
+        name = "mail"
+
+        def look(self):
+            return Wanted(2, 2, 0, "mail:1", False)
+
+        def want(self, tasks):
+            wanted.append((tasks, w2()))
+
+    settings = kinds.read_project(PROJECT, "kirikae.yml").moves["mail"]
+    thing = WorkersThing(None, None, settings, None, time.time)
+    thing.service = Service()
+    thing.units = units_of(hosts)
+    assert thing.units.keep(0) == []
+    hosts.away("w1")
+    with pytest.raises(WorkersNotThere, match="w1"):
+        thing.shift("mail", 0, None)
+    assert wanted == [(0, ["inactive"] * 2)], "no unit had been started when the tasks went"
+    assert w2() == ["active"] * 2
 
 
 def test_lines_are_counted_in_the_period_in_which_they_were_logged(hosts):

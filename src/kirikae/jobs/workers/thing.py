@@ -262,13 +262,10 @@ class WorkersThing:
         return wanted
 
     def _lower_to(self, share: int) -> None:
-        """Units first, tasks all the same: whatever hosts say, the new side takes no more
-        messages.  What waits stays in the queue."""
-        try:
-            troubles = self.units.keep(self.ladder.units_at(share))
-        finally:
-            self.service.want(self.ladder.tasks_at(share))
-        _assert_none(troubles)
+        """Tasks first: a host that hangs must not keep the red button, and what nobody takes
+        meanwhile stays in the queue."""
+        self.service.want(self.ladder.tasks_at(share))
+        self._keep(share)
 
     def _keep(self, share: int) -> None:
         _assert_none(self.units.keep(self.ladder.units_at(share)))
