@@ -14,6 +14,7 @@ import stat
 import sys
 import time
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import cast
 
@@ -33,6 +34,9 @@ from kirikae.local.stores import Stores
 _LONGEST_SOCKET_PATH = 90
 _LONGEST_SOCKET_NAME = 20
 _ANSWER_S = 5
+_LATE_S = 20
+"""What a killed control plane asked for last comes into being so late, on a busy machine."""
+_IN_USE = (HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT)
 _STATUS = "/_kirikae/status"
 FIGURES_DELAY_S = {
     "now": 0,
@@ -260,27 +264,53 @@ def down(directory: Path) -> list[str]:
 async def _remove_containers(names: EngineNames) -> list[str]:
     """Remove what carries this instance's label: containers, volumes, then the network.
 
-    Answers their names.  An engine that has nothing of it is no error, so `down` may be run again;
-    raises LocalError where the engine does not answer.
+    Answers their names.  What the killed control plane had asked for last may still come into
+    being, so it looks again until the engine lets the network go.  An engine that has nothing of it
+    is no error, so `down` may be run again; raises LocalError where the engine does not answer, or
+    keeps something.
     """
     engine = Engine(engine_socket())
-    removed = []
+    removed: list[str] = []
+    until = time.monotonic() + _LATE_S
     try:
-        for seen in await engine.containers(names.label):
-            name = seen["Names"][0].lstrip("/")
-            await engine.remove(name)
-            removed.append(name)
-        for volume in await engine.volumes(names.label):
-            await engine.remove_volume(volume)
-            removed.append(volume)
-        await engine.remove_network(names.instance)
-        removed.append(names.instance)
-    except EngineError as error:
-        if error.status != 404:
-            raise LocalError(
-                f"containers could not be removed: {error}; start the engine and run "
-                "`kirikae local down` again"
-            ) from error
+        while True:
+            try:
+                await _sweep(engine, names, removed)
+                return removed
+            except EngineError as error:
+                if error.status not in _IN_USE or time.monotonic() >= until:
+                    to_do = (
+                        f"look at `docker network inspect {names.instance}`"
+                        if error.status
+                        else "start the engine"
+                    )
+                    raise LocalError(
+                        f"containers could not be removed: {error}; {to_do} and run "
+                        "`kirikae local down` again"
+                    ) from error
+            await asyncio.sleep(0.2)
     finally:
         await engine.close()
-    return removed
+
+
+async def _sweep(engine: Engine, names: EngineNames, removed: list[str]) -> None:
+    """Remove all that is there now and add its names to ``removed``.
+
+    Raises EngineError where something is in use, by what came since or by containers that are not
+    ours.
+    """
+    for seen in await engine.containers(names.label):
+        name = seen["Names"][0].lstrip("/")
+        await engine.remove(name)
+        removed.append(name)
+    for volume in await engine.volumes(names.label):
+        await engine.remove_volume(volume)
+        removed.append(volume)
+    try:
+        await engine.disconnect_the_dead(names.instance)
+        await engine.remove_network(names.instance)
+    except EngineError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+    else:
+        removed.append(names.instance)

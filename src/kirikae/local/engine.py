@@ -23,7 +23,8 @@ _SLOW_S = 10
 # Longer than the longest stop of a container: stopTimeout is 120 s at the most.
 _LONGEST_S = 150
 _FOR_EVER = aiohttp.ClientTimeout(total=None)
-_TRIES_TO_REMOVE = 20
+_REMOVAL_S = 60
+"""A removal that another call began is waited for so long; a busy machine takes seconds."""
 _RAW = "application/vnd.docker.raw-stream"
 Heard = Callable[[str, float], None]
 """Told of each answer: method and path, and how many seconds it took."""
@@ -167,6 +168,15 @@ class Engine:
         }
         await self._call("POST", "/networks/create", body)
 
+    async def disconnect_the_dead(self, name: str) -> None:
+        """Take off a network what the engine left on it of containers that are gone: it names them
+        ``ep-…``, by their endpoint.  Raises EngineError 404 where there is no such network."""
+        left = (await self.network(name)).get("Containers") or {}
+        for key, seen in left.items():
+            if key.startswith("ep-"):
+                body = {"Container": seen["Name"], "Force": True}
+                await self._call("POST", f"/networks/{name}/disconnect", body)
+
     async def remove_network(self, name: str) -> None:
         """Raises EngineError 404 where there is none, 403 while containers are on it."""
         await self._call("DELETE", f"/networks/{name}")
@@ -233,15 +243,19 @@ class Engine:
         await self._call("POST", f"/exec/{found['Id']}/start", {"Detach": False})
 
     async def remove(self, name: str) -> None:
-        """Kill and remove; a container that is gone already is fine."""
-        for _ in range(_TRIES_TO_REMOVE):
+        """Kill and remove; answers when it is gone, and one that is gone already is fine.
+
+        Raises EngineError 409 where a removal that is already in progress does not come to an end.
+        """
+        until = time.monotonic() + _REMOVAL_S
+        while True:
             try:
                 await self._call("DELETE", f"/containers/{name}", force="1", v="1")
                 return
             except EngineError as error:
                 if error.status == 404:
                     return
-                if error.status != 409:
+                if error.status != 409 or time.monotonic() >= until:
                     raise
             await asyncio.sleep(0.1)  # 409: its removal is already in progress
 
