@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 import time
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from kirikae.model.errors import AwsUnreachable, StoreBroken
 from kirikae.model.evidence import Verdict
 from kirikae.model.move import Move, Order, Phase, Verb
 from kirikae.model.said import text
-from kirikae.move import button
+from kirikae.move import button, sqlite_store
 from kirikae.move.button import Finger, back_out, set_to_zero
 from kirikae.move.errors import StillThere
 from kirikae.move.journal import Journal
@@ -241,6 +242,28 @@ def test_a_locked_file_does_not_keep_the_share(folder, monkeypatch):
     assert seen and seen[0] - began < 2
     lock.close()
     assert run("back-out", "earth").exit_code == 4, "the file is free again"
+
+
+@pytest.mark.parametrize("at", [100, 1000])
+def test_a_disk_that_hangs_keeps_neither_the_share_nor_another_move(folder, monkeypatch, at):
+    """A network share whose server is gone: no call on it ever comes back."""
+    running(folder)
+    (folder / "world").write_text(f"{at}\n")
+    (folder / "moon").write_text("500\n")
+    monkeypatch.setattr(pressing, "STORE_PATIENCE_S", 0.1)
+    monkeypatch.setattr(sqlite_store, "_HANGS_S", 0.2)
+    server = threading.Event()
+
+    def connect(*_, **__):
+        server.wait()
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(sqlite_store.sqlite3, "connect", connect)
+    ran = run("back-out", "--all")
+    server.set()
+    assert ran.exit_code == 3 and share(folder) == share(folder, "moon") == 0
+    assert "did not answer" in ran.stderr and "check the disk" in ran.stderr
+    assert "earth: share is 0" in ran.stderr.splitlines()
 
 
 # --- who we are

@@ -51,6 +51,7 @@ class Pressed:
 
     ``share``: what the weights said before, None where they said nothing.  ``move``: as the journal
     has it afterwards, None where that is not known.  ``trouble``: what a person must know.
+    ``by_hand``: what a person can do without kirikae.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Pressed:
     move: Move | None = None
     delay_s: float = 0.0
     trouble: Said | None = None
+    by_hand: Said | None = None
 
     @property
     def ours(self) -> bool:
@@ -164,9 +166,15 @@ class _Hand:
             set_to_zero(desk.thing, name, Finger(self._tell))
         except KirikaeError as error:
             trouble = said("console.button.refused", name=name, error=str(error))
-            return Pressed(name, End.STILL, known, trouble=trouble)
+            by_hand = self._by_hand(desk)
+            return Pressed(name, End.STILL, known, trouble=trouble, by_hand=by_hand)
         self._tell(said("console.button.zero", name=name))
         return self._written_down(self._desk(name, aws, who), looked, share)
+
+    def _by_hand(self, desk: Desk) -> Said | None:
+        """Share 0 without kirikae; None where its kind knows no way."""
+        way = desk.kind.by_hand
+        return None if way is None else way(desk.settings, self.project)
 
     def _tell(self, says: Said) -> None:
         """In the language of whoever pressed."""
@@ -258,6 +266,7 @@ def _answer(pressed: Sequence[Pressed], dry_run: bool, speech: Speech) -> Answer
     if all(each.end is End.NOTHING for each in pressed):
         lines.append(speech.say(said("console.button.none")))
     notes = [speech.say(trouble) for trouble in _troubles(pressed)]
+    notes += [speech.say(each.by_hand) for each in pressed if each.by_hand]
     if not dry_run:
         notes += [speech.say(_last(each)) for each in pressed]
     code, outcome = _outcome([each.end for each in pressed], dry_run)

@@ -151,6 +151,8 @@ class Kind(Generic[S]):
     is said instead of ``move.notice.x`` or ``move.explain.x``.
     ``permissions``: what a driver of this move calls, and no more.
     ``turns``: what is turned, for people who ask what could be changed.
+    ``by_hand``: share 0 without kirikae, for who has pressed the red button and AWS did not
+    answer: commands of AWS's own command line and of the hosts.
     """
 
     name: str
@@ -159,4 +161,5 @@ class Kind(Generic[S]):
     open: Callable[[S, Bench], Thing]
     permissions: Callable[[S, Bench], Sequence[Statement]]
     turns: Callable[[S], tuple[Turned, ...]]
+    by_hand: Callable[[S, Project], Said] | None = None
     catalogue: Mapping[str, Entry] = field(default_factory=dict)

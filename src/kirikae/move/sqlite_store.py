@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import threading
 import uuid
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,6 +25,12 @@ _SCHEMA = (
 _TAKEN = (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE)
 _OWN_FOLDER = ".kirikae"
 """A folder of another name may hold more than kirikae's state: its mode is the user's."""
+_HANGS_S = 20.0
+"""Longer than a lock is waited for by so much: the disk, or the server of the share it lies on,
+does not answer."""
+
+_Rows = tuple[list[tuple[str, ...]], int]
+"""What was selected, and how many rows were changed."""
 
 
 def _keep_private(folder: Path) -> None:
@@ -61,7 +69,28 @@ class SqliteStore:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         _close(self._path, 0o600)
 
-    def _run(self, sql: str, *values: str) -> tuple[list[tuple[str, ...]], int]:
+    def _run(self, sql: str, *values: str) -> _Rows:
+        """One statement.  What hangs in the operating system cannot be broken off: it is left
+        behind in a thread of its own, and may still be done; so is what a killed process began."""
+        answer: Future[_Rows] = Future()
+
+        def work() -> None:
+            try:
+                answer.set_result(self._rows(sql, *values))
+            except Exception as error:  # noqa: BLE001 - it is raised again where it was asked
+                answer.set_exception(error)
+
+        threading.Thread(target=work, daemon=True, name="journal").start()
+        try:
+            return answer.result(self._patience_s + _HANGS_S)
+        except TimeoutError as error:
+            raise StoreBroken(
+                f"the journal {self._path} did not answer in {self._patience_s + _HANGS_S:.0f} s; "
+                "check the disk, or the server of the network share it lies on, then run this again"
+            ) from error
+
+    def _rows(self, sql: str, *values: str) -> _Rows:
+        """Raises StoreBroken, Taken."""
         try:
             if not self._made:
                 self._make()

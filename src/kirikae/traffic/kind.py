@@ -5,6 +5,7 @@ from __future__ import annotations
 from kirikae.model.catalogue import load
 from kirikae.model.said import words_of
 from kirikae.move.kind import LISTENER_RULE, Bench, Kind, Turned
+from kirikae.traffic.by_hand import by_hand
 from kirikae.traffic.permissions import permissions
 from kirikae.traffic.settings import TrafficMove
 from kirikae.traffic.thing import TrafficThing
@@ -34,5 +35,6 @@ TRAFFIC: Kind[TrafficMove] = Kind(
     open=_open,
     permissions=permissions,
     turns=_turns,
+    by_hand=by_hand,
     catalogue=load("kirikae.traffic"),
 )
