@@ -19,7 +19,7 @@ AWS_CLI = Path(__file__).parents[2] / ".cache" / "clients" / "bin"
 PROJECT = """
 service: shop
 environment: test
-account: "000000000000"
+account: "123456789012"
 region: ap-northeast-1
 fleets:
   old: {{target_group: by-hand-a, hosts: ["ssh://web1"]}}
