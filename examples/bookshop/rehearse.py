@@ -3,7 +3,8 @@ it is under load.
 
 Uses kirikae as anybody would, through its command line.  Everything runs on this machine's loopback
 address and one docker bridge.  ``--keep`` leaves it all running; ``--clean`` removes every
-container, process and file.
+container, process and file.  ``ACTS=web`` or ``ACTS=jobs`` in the environment plays one of the two
+moves.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from ruamel.yaml import YAML
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "rehearsal"))
 
+import batch
 import hosts
 import machine
 import old_deploy
@@ -98,6 +100,8 @@ class Rehearsal:
     machines: hosts.Machines
     amazon: Amazon
     host_environment: dict[str, str]
+    gateway: str
+    batch: batch.Batch
 
     def __init__(self) -> None:
         self.crowd = Crowd(URL, FOLDER)
@@ -121,7 +125,8 @@ class Rehearsal:
         self.machines.start(images)
         self.story.tell("web1, web2, batch1 and db1 are up: systemd, sshd, nginx, cron, PostgreSQL")
         self.amazon = Amazon(up["region"], PORT, DATABASE_PASSWORD)
-        self.host_environment = _environment_of_hosts(up)
+        self.gateway = _gateway(up["network"])
+        self.host_environment = _environment_of_hosts(up, self.gateway)
         self.kirikae.environment["KIRIKAE_SSH"] = f"ssh -F {self.machines.ssh_config}"
         self._deploy_r1()
         self.crowd.log_in_regulars()
@@ -217,6 +222,23 @@ class Rehearsal:
     def _deploy(self, release: str, fleets: str) -> None:
         timeout = ("--timeout", str(DEPLOY_S))
         self.kirikae("release", "deploy", release, "--to", fleets, *timeout)
+
+    # --- beside the acts that follow: the crontab
+
+    def crontab(self) -> None:
+        self.batch = batch.Batch(
+            self.kirikae,
+            self.story,
+            self.machines,
+            FOLDER,
+            self.machine.slowness,
+            self._still_s,
+        )
+        self.batch.begin("bookshop-app:r2", self.host_environment, self.gateway)
+
+    def crontab_has_moved(self) -> None:
+        self.facts["crontab"] = self.batch.end()
+        self.kirikae("move", "retire", batch.MOVE)
 
     # --- acts 5 and 6: a fault shows, and is repaired
 
@@ -434,10 +456,14 @@ class Rehearsal:
         return report.write(OUT, self.crowd.load, rehearsed)
 
 
-def _environment_of_hosts(up: dict[str, Any]) -> dict[str, str]:
+def _gateway(network: str) -> str:
+    """Where containers of this network reach this machine."""
+    seen = json.loads(hosts.run("docker", "network", "inspect", network))[0]
+    return str(seen["IPAM"]["Config"][0]["Gateway"])
+
+
+def _environment_of_hosts(up: dict[str, Any], gateway: str) -> dict[str, str]:
     """What the old deploy script writes on each host."""
-    network = json.loads(hosts.run("docker", "network", "inspect", up["network"]))[0]
-    gateway = network["IPAM"]["Config"][0]["Gateway"]
     return {
         "DATABASE_HOST": "db1",
         "DATABASE_PASSWORD": DATABASE_PASSWORD,
@@ -481,17 +507,42 @@ def _content(file: Path) -> bytes:
     return gzip.decompress(raw) if zipped else raw
 
 
-ACTS: tuple[tuple[str, str, Callable[[Rehearsal], None]], ...] = (
-    ("old", "the old side: two web VMs, one batch VM, a database, r1", Rehearsal.old_side),
-    ("load", "virtual users come and never leave", Rehearsal.load),
-    ("survey", "the survey, and a refusal", Rehearsal.survey),
-    ("prepare", "r2 to the old side under load, and a second survey", Rehearsal.prepare),
-    ("new", "images and definitions are made; r2 comes up on ECS", Rehearsal.new_side),
-    ("fault", "the move begins, and a fault shows", Rehearsal.fault),
-    ("repair", "r3 to both sides", Rehearsal.repair),
-    ("move", "the move goes on, and everything is tried", Rehearsal.go_on),
-    ("end", "settle and retire", Rehearsal.end),
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One act.  ``moves``: for which of them it is played."""
+
+    name: str
+    title: str
+    play: Callable[[Rehearsal], None]
+    moves: frozenset[str] = frozenset({"web", "jobs"})
+
+
+WEB = frozenset({"web"})
+JOBS = frozenset({"jobs"})
+ACTS = (
+    Scene("old", "the old side: two web VMs, one batch VM, a database, r1", Rehearsal.old_side),
+    Scene("load", "virtual users come and never leave", Rehearsal.load),
+    Scene("survey", "the survey, and a refusal", Rehearsal.survey),
+    Scene("prepare", "r2 to the old side under load, and a second survey", Rehearsal.prepare),
+    Scene("new", "images and definitions are made; r2 comes up on ECS", Rehearsal.new_side),
+    Scene("crontab", "the crontab's move begins, beside all that follows", Rehearsal.crontab, JOBS),
+    Scene("fault", "the move begins, and a fault shows", Rehearsal.fault, WEB),
+    Scene("repair", "r3 to both sides", Rehearsal.repair, WEB),
+    Scene("move", "the move goes on, and everything is tried", Rehearsal.go_on, WEB),
+    Scene("end", "settle and retire", Rehearsal.end, WEB),
+    Scene("jobs", "the crontab has moved", Rehearsal.crontab_has_moved, JOBS),
 )
+
+
+def moves_asked() -> frozenset[str]:
+    """ACTS of the environment: which moves are played, by default all.  Raises Trouble."""
+    known = WEB | JOBS
+    asked = frozenset(filter(None, re.split(r"[|, ]+", os.environ.get("ACTS", ""))))
+    if unknown := asked - known:
+        raise Trouble(
+            f"ACTS names {', '.join(sorted(unknown))}", f"choose of {', '.join(sorted(known))}"
+        )
+    return asked or known
 
 
 # --- begin, end, and leave nothing behind
@@ -532,16 +583,18 @@ def one_at_a_time() -> Iterator[None]:
 
 def rehearse(keep: bool) -> int:
     """Play all acts; 0 if every promise was kept."""
+    moves = moves_asked()
     clean(images=False)
     assert_port_is_free()
     FOLDER.mkdir(parents=True)
     rehearsal = Rehearsal()
     kept = False
     try:
-        play(rehearsal)
+        play(rehearsal, moves)
         if not keep:
             rehearsal.crowd.go()
-        conclude(rehearsal)
+        if moves >= WEB:
+            conclude(rehearsal)
         kept = keep
     except Trouble:
         kept = keep or bool(os.environ.get("REHEARSAL_KEEP_FAILED"))
@@ -551,14 +604,16 @@ def rehearse(keep: bool) -> int:
         if not kept:
             rehearsal.crowd.go()
             clean(images=False)
-    print(f"\nreport: {OUT / 'report.html'}")
+    if moves >= WEB:
+        print(f"\nreport: {OUT / 'report.html'}")
     return 0
 
 
-def play(rehearsal: Rehearsal) -> None:
-    for number, (name, title, scene) in enumerate(ACTS):
-        with rehearsal.story.act(name, f"Act {number} · {title}"):
-            scene(rehearsal)
+def play(rehearsal: Rehearsal, moves: frozenset[str]) -> None:
+    scenes = [scene for scene in ACTS if scene.moves & moves]
+    for number, scene in enumerate(scenes):
+        with rehearsal.story.act(scene.name, f"Act {number} · {scene.title}"):
+            scene.play(rehearsal)
         rehearsal.look_back()
 
 

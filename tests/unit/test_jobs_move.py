@@ -216,6 +216,16 @@ def test_a_step_that_is_well_passes_when_it_was_watched(stage):
     assert stage.thing.told(evidence) is not None
 
 
+def test_a_minute_counts_as_soon_as_it_is_settled(stage):
+    """Not a minute later: a rehearsal has few of them."""
+    move = stage.begin(250)
+    stage.pass_minutes(10)
+    stage.now += stage.thing._settings.settles_within - 1
+    assert stage.thing._count(stage.thing._window(move), None).planned == 0
+    stage.now += 1
+    assert stage.thing._count(stage.thing._window(move), None).planned == 2
+
+
 @pytest.mark.parametrize(
     ("harm", "key"),
     [("missing", "missing"), ("failed", "failed"), ("extra", "extra"), ("late", "late")],

@@ -231,10 +231,21 @@ def in_words(summary: Plain) -> str:
         f"{summary['sessions_lost']} sessions lost",
         f"  red button: share 0 after {facts['red_button_s']} s",
         f"  margins: {margins}",
+        *_crontab_in_words(facts.get("crontab")),
         *(f"  expected turn: {turn}" for turn in facts["turns"]),
         *(_act_in_words(act) for act in summary["acts"]),
     ]
     return "\n".join(lines)
+
+
+def _crontab_in_words(crontab: Plain | None) -> Iterator[str]:
+    """Nothing where the crontab did not move."""
+    if crontab is not None:
+        yield (
+            f"  the crontab: {crontab['due']} firings were due, {crontab['once']} run once "
+            f"({crontab['on_ecs']} of them on ECS), {crontab['doubled']} doubled, "
+            f"{crontab['missing']} missing; a scheduler, a worker and the driver were killed"
+        )
 
 
 def _act_in_words(act: Plain) -> str:

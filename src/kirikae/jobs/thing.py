@@ -257,8 +257,8 @@ class JobsThing:
         return self._stepped_at(move) + self._settings.bake - self._clock()
 
     def _window(self, move: Move) -> Window:
-        """From the first whole minute of this step to the last one that must be settled."""
-        end = int((self._clock() - self._settings.settles_within) // 60)
+        """From the first minute that began in this step to the last one that must be settled."""
+        end = int((self._clock() - self._settings.settles_within) // 60) + 1
         begin = max(int(self._stepped_at(move) // 60) + 1, end - _AT_MOST_MIN)
         return Window(begin, max(begin, end))
 
