@@ -321,8 +321,10 @@ class Batch:
         self._kirikae("move", "resume", MOVE)
 
     def _share(self) -> int:
-        told = self._kirikae.json("move", "status", MOVE)
-        return round(10 * float(str(told["share"]).rstrip("%")))
+        """0 before it has begun: such a look is wrong usage."""
+        look = self._kirikae("move", "status", MOVE, "--json", expect=(0, 2, 6), show=False)
+        told = json.loads(look.text.strip().splitlines()[-1])
+        return round(10 * float(str(told.get("share", "0%")).rstrip("%")))
 
     def _kill_one(self, name: str) -> None:
         """One task's container, as when a machine dies; a worker in the middle of a job."""
