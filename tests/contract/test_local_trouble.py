@@ -15,6 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from kirikae.local import control
+from kirikae.local.ecs.pause import IMAGE
 from tests.conftest import Endpoint
 from tests.pace import eventually
 from tests.shop import Hammer, Shop
@@ -144,7 +145,7 @@ def test_a_full_disk_is_told_and_outlived(local):
 
 
 def test_containers_removed_by_hand_are_replaced(local):
-    """An application's container, and a task's network."""
+    """An application's container, a task's network, and the image of such networks."""
     shop = Shop(local, "hands")
     shop.serve("a", "a", 2)
     shop.complete("a")
@@ -169,6 +170,9 @@ def test_containers_removed_by_hand_are_replaced(local):
         t["stoppedReason"] for t in shop.ecs.describe_tasks(cluster="hands", tasks=stopped)["tasks"]
     ]
     assert any("network is gone" in reason for reason in told), told
+    subprocess.run(["docker", "rmi", "-f", IMAGE], check=True, capture_output=True)
+    shop.ecs.update_service(cluster="hands", service="a", desiredCount=6)
+    shop.serving("a", 6)
 
 
 def test_an_older_state_is_not_guessed_at(tmp_path):

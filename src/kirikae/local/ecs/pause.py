@@ -160,7 +160,13 @@ class PausePool:
             },
             "HostConfig": {"NetworkMode": self._names.instance},
         }
-        await self._engine.create(name, body)
+        try:
+            await self._engine.create(name, body)
+        except EngineError as error:
+            if error.status != 404:
+                raise
+            await self.prepare()  # somebody has removed the image
+            await self._engine.create(name, body)
         await self._engine.start(name)
         return await self.address(name)
 
