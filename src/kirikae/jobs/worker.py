@@ -320,17 +320,9 @@ class Worker:
         received_at = time.monotonic()
         found = read(message)
         claim = self._claim_of(found)
-        beaten = time.monotonic()
-        try:
-            granted = self._ledger.claim(claim)
-        except LedgerAway:
-            if self._run_unheld(
-                message,
-                found,
-                claim,
-            ):
-                return
-            raise
+        granted, beaten = self._granted(message, found, claim)
+        if granted is None:
+            return
         if isinstance(granted, Refused):
             self._refused(message, granted)
             return
@@ -361,18 +353,20 @@ class Worker:
         message: Received,
         found: Ours | Foreign,
         claim: Claim,
-    ) -> Firing | Refused | None:
-        """None: it ran without the ledger, as its job says.
+    ) -> tuple[Firing | Refused | None, float]:
+        """And when it was asked, by the steady clock.  None: it ran without the ledger, as its job
+        says.
 
         The message is kept while the ledger is away: given back, it would be received again and
         again until it counts as poison.  Raises LedgerAway when this worker is to stop."""
         while True:
+            asked = time.monotonic()
             try:
-                return self._ledger.claim(claim)
+                return self._ledger.claim(claim), asked
             except LedgerAway as error:
                 self.counts.ledger_away += 1
                 if self._run_unheld(message, found, claim):
-                    return None
+                    return None, asked
                 if self._stopped.is_set():
                     raise
                 log.warning("not run yet, the ledger is away: %s", error)
