@@ -1,5 +1,5 @@
-"""Guards of a host that was asleep: each made-up minute runs once (JOBS.md's table of what cron runs
-on waking), and nothing runs that cron would not have started."""
+"""Guards of a host that was asleep: each made-up minute runs once, as Debian's cron does, and
+nothing runs that cron would not have started."""
 
 from __future__ import annotations
 

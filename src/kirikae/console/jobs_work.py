@@ -91,6 +91,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="FARGATE_SPOT for jobs with on-crash=rerun.",
 )
+@click.option(
+    "--mail-output",
+    is_flag=True,
+    help="Mail what a job wrote to its MAILTO, as cron does, by /usr/sbin/sendmail.",
+)
 @TELL
 @STATS
 @DRY
@@ -111,6 +116,7 @@ def work(
     subnets: tuple[str, ...],
     groups: tuple[str, ...],
     spot: bool,
+    mail_output: bool,
     ways: tuple[str, ...],
     stats: str | None,
     dry_run: bool,
@@ -160,11 +166,7 @@ def work(
         )
     hands = Hands(
         in_task,
-        partial(
-            _tell,
-            teller_of(ways),
-            ledger,
-        ),
+        partial(_tell, teller_of(ways), ledger, mail_output),
         _line,
     )
     worker = Worker(
@@ -241,7 +243,9 @@ def _line(firing: str, stream: str, line: str) -> None:
     )
 
 
-def _tell(teller: Teller, ledger: Ledger, run: Run, ended: Ended, state: State) -> None:
+def _tell(
+    teller: Teller, ledger: Ledger, mail_output: bool, run: Run, ended: Ended, state: State
+) -> None:
     print_line(
         {
             "event": "ended",
@@ -253,6 +257,8 @@ def _tell(teller: Teller, ledger: Ledger, run: Run, ended: Ended, state: State) 
             "matches": ended.matches,
         }
     )
+    if mail_output:
+        _mail(run, ended)
     now = time.time()
     notice = _notice(
         ledger,
@@ -267,6 +273,15 @@ def _tell(teller: Teller, ledger: Ledger, run: Run, ended: Ended, state: State) 
             now,
         )
     teller.look(now)
+
+
+def _mail(run: Run, ended: Ended) -> None:
+    """MAILTO's meaning: any output."""
+    from kirikae.jobs import notices
+
+    found = notices.of_output(run.job, run.firing, ended.tail)
+    if found is not None:
+        notices.mail(*found)
 
 
 def _notice(ledger: Ledger, run: Run, ended: Ended, state: State) -> Notice | None:

@@ -1,4 +1,4 @@
-"""A host that was asleep: cron starts its job once for each minute that it makes up, all of them now.
+"""A host that was asleep: cron starts its job once for each minute that it makes up, all at once.
 
 None of these guards knows its minute.  The first is given the latest one; whoever comes after it
 from the same host is given the next older one that nobody has run.  Up to five minutes every minute
