@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,9 @@ def test_schedulers_are_redundant_and_the_queue_has_a_dead_letter_queue(tmp_path
     assert redrive["deadLetterTargetArn"].endswith(f":{dead['QueueName']}")
     assert (attributes["FifoQueue"], redrive["maxReceiveCount"]) == ("true", "3")
     worker = found["worker-task-def.json"]["containerDefinitions"][0]
-    assert worker["stopTimeout"] == 120 and worker["entryPoint"][0].startswith("/opt/kirikae-worker")
+    assert worker["stopTimeout"] == 120 and worker["entryPoint"][0].startswith(
+        "/opt/kirikae-worker"
+    )
     assert {"name": "DB_PASSWORD", "valueFrom": "/shop/db-password"} in worker["secrets"]
 
 
@@ -239,3 +242,29 @@ def test_a_worker_that_starts_tasks_may_start_only_its_own(tmp_path):
     assert by_sid["Run"]["Condition"]["ArnEquals"]["ecs:cluster"].endswith("cluster/shop")
     assert by_sid["Pass"]["Resource"] == ["arn:aws:iam::123456789012:role/job"]
     assert by_sid["Watch"]["Action"] == ["ecs:DescribeTasks", "ecs:StopTask"]
+
+
+def worker_dockerfile() -> str:
+    """What `jobs write` writes for a worker in the application's image."""
+    with tempfile.TemporaryDirectory() as folder:
+        place(Path(folder))
+        write(Path(folder))
+        return (Path(folder) / HERE / "worker.Dockerfile").read_text()
+
+
+def test_the_application_s_image_keeps_its_entry_point_and_gets_one_folder_more(tmp_path):
+    lines = worker_dockerfile().splitlines()
+    orders = [line.split()[0] for line in lines if line and not line.startswith(("#", " "))]
+    assert orders == [
+        "ARG",
+        "ARG",
+        "FROM",
+        "USER",
+        "COPY",
+        "RUN",
+        "FROM",
+        "COPY",
+        "RUN",
+        "ARG",
+        "USER",
+    ]

@@ -32,32 +32,28 @@ COPY {crontab}
 def worker(stack: Stack) -> str:
     """The application's image with a worker beside it.  Its entry point, user and variables stay
     as they are: the task definition says what is started."""
-    mail = ""
-    if stack.new.relay is not None:
-        mail = f"""# Programs that mail find a sendmail, if they have none of their own.
-USER root
-RUN [ -e /usr/sbin/sendmail ] || {{ mkdir -p /usr/sbin && \\
-    ln -s {SENDMAIL} /usr/sbin/sendmail; }}
-"""
+    relay = stack.new.relay is not None
     return f"""# The worker, in the image of your application, which needs no Python for it:
 #   docker build --build-arg APPLICATION=... -f {stack.folder}/worker.Dockerfile {stack.folder}
 # APPLICATION: any image of the same kind of processor that has /bin/sh (its jobs need one, too).
-# With a USER of its own, build with --build-arg RUN_AS=that user: the last line goes back to it.
 ARG KIRIKAE=kirikae
 ARG APPLICATION
 FROM ${{KIRIKAE}} AS kirikae
 USER root
 COPY {COLLECT} /tmp/{COLLECT}
-RUN sh /tmp/{COLLECT} /opt/kirikae-worker
+RUN sh /tmp/{COLLECT} /opt/kirikae-worker{_LINK if relay else ""}
 FROM ${{APPLICATION}}
 COPY --from=kirikae /opt/kirikae-worker /opt/kirikae-worker
-# It runs here, or this image cannot have a worker in it: give its jobs runs-in=own-task then.
+{_MAIL if relay else ""}# It runs here, or this image cannot have a worker in it: give its jobs runs-in=own-task then.
 RUN {IN_APPLICATION} jobs worker --help >/dev/null
-{mail}ARG RUN_AS=root
-USER ${{RUN_AS}}
 """
 
 
+_LINK = f" && mkdir /tmp/sbin && ln -s {SENDMAIL} /tmp/sbin/sendmail"
+_MAIL = """\
+# Programs that mail give it to the relay beside the worker: no mail server of this image runs.
+COPY --from=kirikae /tmp/sbin/ /usr/sbin/
+"""
 RELAY = f"""# Takes the mail of jobs at localhost and passes it on to RELAY_TO, as RELAY_LOGIN.
 ARG DISTRIBUTION=debian:12-slim
 FROM ${{DISTRIBUTION}}
