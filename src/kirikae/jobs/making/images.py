@@ -44,7 +44,7 @@ COPY {COLLECT} /tmp/{COLLECT}
 RUN sh /tmp/{COLLECT} /opt/kirikae-worker{_LINK if relay else ""}
 FROM ${{APPLICATION}}
 COPY --from=kirikae /opt/kirikae-worker /opt/kirikae-worker
-{_MAIL if relay else ""}# It runs here, or this image cannot have a worker in it: give its jobs runs-in=own-task then.
+{_MAIL if relay else ""}# It runs here, or no worker can be in this image: give its jobs runs-in=own-task then.
 RUN {IN_APPLICATION} jobs worker --help >/dev/null
 """
 
