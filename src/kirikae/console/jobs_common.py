@@ -61,19 +61,14 @@ def teller_of(ways: Sequence[str]) -> Teller:
 
 
 def _publish(topic: str, subject: str, text: str) -> None:
-    """The one call that needs boto3: made when there is something to tell.  Raises OSError."""
-    from kirikae.aws.light import region_of
-    from kirikae.aws.messages import publish
-    from kirikae.aws.session import Aws
+    """Raises OSError."""
+    from kirikae.aws.light import SNS, LightAws
 
+    asked = {"TopicArn": topic, "Subject": subject[:100], "Message": text}
+    if topic.endswith(".fifo"):
+        asked["MessageGroupId"] = "jobs"
     try:
-        publish(
-            Aws(region_of() or "us-east-1"),
-            topic,
-            subject,
-            text,
-            "jobs",
-        )
+        LightAws(topic.split(":")[3]).call(SNS, "Publish", asked)
     except KirikaeError as error:
         raise OSError(str(error)) from error
 

@@ -44,11 +44,12 @@ COPY {COLLECT} /tmp/{COLLECT}
 RUN sh /tmp/{COLLECT} /opt/kirikae-worker{_LINK if relay else ""}
 FROM ${{APPLICATION}}
 COPY --from=kirikae /opt/kirikae-worker /opt/kirikae-worker
-{_MAIL if relay else ""}# It runs here, or no worker can be in this image: give its jobs runs-in=own-task then.
+{_MAIL if relay else ""}{_CHECK}
 RUN {IN_APPLICATION} jobs worker --help >/dev/null
 """
 
 
+_CHECK = "# It runs here, or no worker can be in this image: give its jobs runs-in=own-task then."
 _LINK = f" && mkdir /tmp/sbin && ln -s {SENDMAIL} /tmp/sbin/sendmail"
 _MAIL = """\
 # Programs that mail give it to the relay beside the worker: no mail server of this image runs.
