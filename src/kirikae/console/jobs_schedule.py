@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,7 +132,7 @@ def schedule(
         ledger,
         queue_of(aws, queue_named),
         Clocks(skews=(aws.skew_s,)),
-        partial(_tell, teller),
+        lambda says, firing: _tell(teller, scheduler.jobs, says, firing),
         offset,
         release,
     )
@@ -201,8 +200,10 @@ def loader(
     return load
 
 
-def _tell(teller: Teller, says: str, firing: Firing | None) -> None:
+def _tell(teller: Teller, jobs: Jobs, says: str, firing: Firing | None) -> None:
+    """``says``: an event, of a firing; else what is wrong."""
     from kirikae.jobs.notices import Event, Notice
+    from kirikae.jobs.watching import waits
 
     now = time.time()
     teller.look(now)
@@ -225,14 +226,9 @@ def _tell(teller: Teller, says: str, firing: Firing | None) -> None:
             **about,
         }
     )
-    notice = Notice(
-        Event(says),
-        firing.job,
-        firing.id,
-        firing.reason,
-    )
-    teller.tell(
-        notice,
-        (),
-        now,
-    )
+    if says == Event.LATE:
+        notice = waits(firing, now)
+    else:
+        notice = Notice(Event(says), firing.job, firing.id, firing.reason)
+    job = jobs.get(firing.job)
+    teller.tell(notice, () if job is None else job.notify, now)

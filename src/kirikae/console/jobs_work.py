@@ -28,6 +28,8 @@ from kirikae.console.jobs_common import (
 )
 from kirikae.console.options import DRY, JSON, Number
 
+_SHORTEST_PERIOD_S = 60.0
+
 if TYPE_CHECKING:
     from kirikae.aws.light import LightAws
     from kirikae.jobs.job import State
@@ -164,9 +166,11 @@ def work(
             tasks,
             ledger,
         )
+    teller = teller_of(ways)
     hands = Hands(
         in_task,
-        partial(_tell, teller_of(ways), ledger, mail_output),
+        partial(_tell, teller, ledger, mail_output),
+        partial(_see, teller),
         _line,
     )
     worker = Worker(
@@ -275,6 +279,21 @@ def _tell(
     teller.look(now)
 
 
+def _see(teller: Teller, run: Run) -> None:
+    """Called again and again while it runs: each thing is told once."""
+    from kirikae.jobs.watching import Seen, next_due, seen
+
+    now = time.time()
+    lasts = now - run.started > _SHORTEST_PERIOD_S and run.job.overrun_s is None
+    due = next_due(run.job, run.firing) if lasts and "overrun" not in run.told else None
+    matched = ((), 0) if run.running is None else run.running.matched()
+    for notice in seen(Seen(run.job, run.firing, run.started, now, *matched, due)):
+        if notice.event not in run.told:
+            run.told.add(notice.event)
+            print_line({"event": str(notice.event), "firing": notice.firing, "says": notice.says})
+            teller.tell(notice, run.job.notify, now)
+
+
 def _mail(run: Run, ended: Ended) -> None:
     """MAILTO's meaning: any output."""
     from kirikae.jobs import notices
@@ -288,13 +307,14 @@ def _notice(ledger: Ledger, run: Run, ended: Ended, state: State) -> Notice | No
     """What is told of this run; a success after a failure, too."""
     from kirikae.jobs import notices
     from kirikae.jobs.errors import LedgerAway
+    from kirikae.jobs.notices import Event
 
     if ended.let_go:
         return None
     found = notices.of_ending(
         run.firing, state, ended.reason, ended.matched, ended.matches, ended.tail
     )
-    if found is not None:
+    if found is not None and (found.event is not Event.STDERR or Event.STDERR not in run.told):
         return found
     try:
         return notices.of_recovery(run.firing, ledger.history(run.firing.job, most=10))

@@ -38,6 +38,10 @@ class Event(StrEnum):
 
     FAILURE = "failure"
     MISSED = "missed"
+    LATE = "late"
+    """It has not begun, or began, long after its due minute."""
+    OVERRUN = "overrun"
+    """It runs longer than it should."""
     STDERR = "stderr"
     RECOVERED = "recovered"
 
@@ -104,9 +108,16 @@ class Digest:
 def _text(notices: Sequence[Notice]) -> tuple[str, str]:
     last = notices[-1]
     if len(notices) == 1:
-        return last.subject, "\n".join([last.subject, *last.lines[-_LINES:]])
+        lines = [last.subject, *last.lines[-_LINES:], _more(last)]
+        return last.subject, "\n".join(lines)
     subject = f"{last.job}: {len(notices)} notices; the last: {last.subject}"[:200]
-    return subject, "\n".join([subject, *(each.subject for each in notices), *last.lines])
+    told = [each.subject for each in notices]
+    return subject, "\n".join([subject, *told, *last.lines[-_LINES:], _more(last)])
+
+
+def _more(notice: Notice) -> str:
+    """Where all of it is to be read."""
+    return f"more: kirikae jobs show {notice.firing}"
 
 
 def of_ending(

@@ -67,6 +67,10 @@ class Runs(Protocol):
         """End it, sooner or later by force."""
         ...
 
+    def matched(self) -> tuple[tuple[str, ...], int]:
+        """What its pattern has found until now: lines, and how many there were."""
+        ...
+
     def wait(self) -> Ended:
         """How it ended."""
         ...
@@ -122,6 +126,10 @@ class Run:
     received_at: float
     beaten: float
     running: Runs | None = None
+    started: float = 0.0
+    """By this machine's clock, in seconds since 1970."""
+    told: set[str] = field(default_factory=set)
+    """Of which people have heard while it runs."""
     acknowledged: bool = False
     lost: bool = False
     guard: threading.Lock = field(default_factory=threading.Lock)
@@ -149,6 +157,8 @@ class Hands:
 
     in_task: Starts | None = None
     tell: Callable[[Run, Ended, State], None] = lambda run, ended, state: None
+    see: Callable[[Run], None] = lambda run: None
+    """Looks at each run at its start and at every beat."""
     log: Callable[[str, str, str], None] = lambda firing, stream, line: None
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
@@ -470,6 +480,7 @@ class Worker:
             self.counts.lease_lost += 1
             return
         self.counts.started += 1
+        run.started = time.time()
         try:
             with run.guard:
                 run.running = self._start(run)
@@ -487,6 +498,7 @@ class Worker:
             return
         if self._stopped.is_set():
             self.stop()
+        self._hands.see(run)
         ended = run.running.wait()
         state = State.SUCCEEDED if ended.exit_code == 0 and not ended.reason else State.FAILED
         self._end(
@@ -614,6 +626,8 @@ class Worker:
         while not self._ended.wait(self._settings.beat_s):
             for run in self._under_way():
                 self._beat(run)
+                if run.running is not None:
+                    self._hands.see(run)
             CHILDREN.reap()
 
     def _beat(self, run: Run) -> None:

@@ -23,6 +23,9 @@ rm -rf "$out/python/lib/$version/idlelib" "$out/python/lib/$version/tkinter" "$o
 rm -rf "$out/python/lib/$version"/config-* "$out/python/lib/$version"/lib-dynload/_tkinter*
 cp -RL "$site/kirikae" "$out/site/kirikae"
 cp -RL "$click" "$out/site/click"
+if zones=$("$python" -c 'import tzdata, os; print(os.path.dirname(tzdata.__file__))' 2>/dev/null); then
+    cp -RL "$zones" "$out/site/tzdata"
+fi
 
 # Every library of Python and of its modules, wherever it lies; those that are not there belong to modules nobody imports here.
 find "$out/python" -type f \( -name '*.so' -o -name '*.so.*' -o -name python3 \) -exec ldd {} \; 2>/dev/null |
