@@ -40,9 +40,15 @@ QUEUE = click.option(
 STATS = click.option(
     "--stats",
     metavar="ADDRESS:PORT",
-    help="Answer figures here: /stats/metrics, as sqsjfr and sqsjkr do, and /metrics.json.",
+    help="Answer figures here: /metrics for Prometheus, /metrics.json, and /stats/metrics as "
+    "sqsjfr and sqsjkr do.",
 )
 
+EMF = click.option(
+    "--emf",
+    is_flag=True,
+    help="Print figures each minute in CloudWatch's embedded metric format.",
+)
 
 TELL = click.option(
     "--tell",

@@ -13,6 +13,7 @@ import click
 
 from kirikae.console.here import Answer, Here, would
 from kirikae.console.jobs_common import (
+    EMF,
     LEDGER,
     QUEUE,
     STATS,
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
 )
 @TELL
 @STATS
+@EMF
 @DRY
 @JSON
 @click.pass_obj
@@ -121,6 +123,7 @@ def work(
     mail_output: bool,
     ways: tuple[str, ...],
     stats: str | None,
+    emf: bool,
     dry_run: bool,
 ) -> Answer:
     """Take firings from the queue and run them as cron would, each under a lease.
@@ -131,6 +134,7 @@ def work(
         return would([f"would run at most {at_once} firings of {queue_named} at once"])
     here.assert_may_change("jobs worker")
     from kirikae.aws.sqs import queue_named as queue_of
+    from kirikae.jobs.metrics import each_minute
     from kirikae.jobs.own_task import Tasks
     from kirikae.jobs.reaping import adopt
     from kirikae.jobs.runner import PASSED
@@ -183,6 +187,8 @@ def work(
     with ExitStack() as stack:
         if stats is not None:
             stack.callback(_stats(worker, stats))
+        if emf:
+            stack.callback(each_minute("worker", worker.figures, print_line, time.time))
         print_line(
             {
                 "event": "working",
@@ -213,6 +219,7 @@ def _in_task(
 
 
 def _stats(worker: Worker, listen: str) -> Callable[[], None]:
+    from kirikae.jobs.metrics import prometheus
     from kirikae.jobs.stats import Stats
 
     v2 = worker.as_sqsjkr_v2
@@ -221,6 +228,7 @@ def _stats(worker: Worker, listen: str) -> Callable[[], None]:
         "/stats/metrics/v2": v2,
         "/v2": v2,
         "/metrics.json": worker.counts.to_plain,
+        "/metrics": lambda: prometheus("worker", worker.figures()),
     }
     return Stats(address_of(listen), pages).close
 

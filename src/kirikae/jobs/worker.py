@@ -109,6 +109,11 @@ class Counts:
     lease_lost: int = 0
     ledger_away: int = 0
     delete_failed: int = 0
+    skipped_overlap: int = 0
+    run_s: float = 0.0
+    """Of all runs that ended, together."""
+    late_s: float = 0.0
+    """From the due minute to the start of each first attempt, together."""
 
     def to_plain(self) -> dict[str, Any]:
         """All of them."""
@@ -213,6 +218,10 @@ class Worker:
         self.counts = Counts()
 
     # --- what is asked from outside
+
+    def figures(self) -> dict[str, float]:
+        """For monitoring."""
+        return {**self.counts.to_plain(), "busy": self._busy}
 
     def as_sqsjkr(self) -> dict[str, Any]:
         """sqsjkr's ``/stats/metrics``."""
@@ -444,6 +453,8 @@ class Worker:
 
     def _refused(self, message: Received, refused: Refused) -> None:
         self.counts.refused += 1
+        if refused.why is Why.SKIPPED:
+            self.counts.skipped_overlap += 1
         if refused.why.final:
             self._delete(message)
             return
@@ -481,6 +492,8 @@ class Worker:
             return
         self.counts.started += 1
         run.started = time.time()
+        if run.firing.attempt == 1:
+            self.counts.late_s += max(0.0, run.started - run.firing.due * 60.0)
         try:
             with run.guard:
                 run.running = self._start(run)
@@ -544,6 +557,7 @@ class Worker:
         if not self._finish(run, ending):
             self.counts.lease_lost += 1
             log.error("%s: its lease was lost, this ending does not count", run.firing.id)
+        self.counts.run_s += time.time() - run.started
         self._count(run, ended, state)
         self._hands.tell(run, ended, state)
         if not run.acknowledged:

@@ -31,7 +31,7 @@ def _scheduling(stack: Stack, at: int) -> list[str]:
     words = ["jobs", "scheduler", f"{CRONTAB}/{settings.named}", "--name", settings.named]
     words += ["--dialect", settings.dialect, "--zone", settings.time_zone]
     words += ["--system" if settings.system else "--user", "--offset", str(at)]
-    return [*words, *_places(stack), *_told(stack)]
+    return [*words, *_places(stack), "--emf", *_told(stack)]
 
 
 def _places(stack: Stack) -> list[str]:
@@ -68,7 +68,7 @@ def worker(stack: Stack) -> Definition:
 
 def _working(stack: Stack) -> list[str]:
     new = stack.new
-    words = ["jobs", "worker", *_places(stack), "--at-once", str(new.at_once)]
+    words = ["jobs", "worker", *_places(stack), "--emf", "--at-once", str(new.at_once)]
     words += ["--stop-within", f"{new.stop_within:g}"]
     for pattern in new.passed:
         words += ["--pass", pattern]
