@@ -18,7 +18,7 @@ from botocore.credentials import Credentials as TheirCredentials
 
 from kirikae.aws import light
 from kirikae.aws.errors import AwsRefused, CredentialsExpired, NotThere, ReadOnly
-from kirikae.aws.light import DYNAMODB, SQS, Credentials, LightAws, credentials_of
+from kirikae.aws.light import DYNAMODB, SNS, SQS, Credentials, LightAws, credentials_of
 from kirikae.model.errors import AwsUnreachable
 
 NOW = 1772953200.0
@@ -71,11 +71,11 @@ def aws(answering: Answering, **more: str) -> LightAws:
 
 
 @pytest.mark.parametrize("session", ["", "token=="])
-@pytest.mark.parametrize("service", [SQS, DYNAMODB])
+@pytest.mark.parametrize("service", [SQS, DYNAMODB, SNS])
 def test_the_signature_is_botocores(service, session, monkeypatch):
     """Of the same request at the same second."""
     url = f"https://{service.name}.eu-west-1.amazonaws.com"
-    body = json.dumps({"QueueUrl": "切り替え"}).encode()
+    body = service.body("Receive", {"QueueUrl": "切り替え"})
     request = light._Request(service, "Receive", body, urlsplit(url))
     own = request.signed("eu-west-1", Credentials("AKIDEXAMPLE", "secret", session), NOW)
     names = [name for name in own if name not in ("authorization", "x-amz-security-token")]
@@ -110,6 +110,25 @@ def test_every_answer_becomes_an_error_of_ours(answering, status, body, error):
     answering.answers = [(status, body)]
     with pytest.raises(error):
         aws(answering).call(SQS, "GetQueueUrl", {})
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (404, b"<E><Error><Code>NotFound</Code><Message>no</Message></Error></E>", NotThere),
+        (403, b"<E><Error><Code>AuthorizationError</Code></Error></E>", AwsRefused),
+        (400, b"<E><Error><Code>ExpiredToken</Code></Error></E>", CredentialsExpired),
+        (400, b"<E><Error><Code>Throttling</Code></Error></E>", AwsUnreachable),
+        (500, b"", AwsUnreachable),
+        (200, b"<html>a proxy</html>", AwsUnreachable),
+    ],
+)
+def test_a_service_of_forms_and_xml_has_the_same_errors(answering, status, body, error):
+    answering.answers = [(status, body)]
+    with pytest.raises(error):
+        aws(answering).call(SNS, "Publish", {"TopicArn": "arn", "Message": "x"})
+    answering.answers = [(200, b"<PublishResponse><MessageId>1</MessageId></PublishResponse>")]
+    assert aws(answering).call(SNS, "Publish", {"TopicArn": "arn", "Message": "x"}) == {}
 
 
 def test_nobody_there_is_unreachable():

@@ -38,6 +38,7 @@ ARGUMENTS = {
     "jobs next": ["no-such-crontab"],
     "jobs wrap": ["no-such-crontab", "--zone", "UTC"],
     "jobs unwrap": ["no-such-crontab"],
+    "jobs write": ["batch"],
     "jobs export": ["no-such-crontab", "--target", "rules"],
     "jobs serve": ["--listen", "nowhere"],
     "jobs scheduler": ["no-such-crontab", "--queue", "q.fifo", "--ledger", "nowhere"],

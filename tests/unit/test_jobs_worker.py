@@ -344,6 +344,22 @@ def test_row_19_without_the_ledger_nothing_is_run(place):
     eventually(lambda: place.passes(5) and place.effects() == ["x"], "it runs afterwards")
 
 
+def test_row_19_a_message_is_no_poison_because_the_ledger_is_away_for_long(place):
+    """It is kept, not given back: three receives would make it a dead letter."""
+    place.send("echo x >>effects")
+    ledger = Away(place.ledger)
+    ledger.away = {"all"}
+    worker = place.worker(ledger)
+    for _ in range(8):
+        asked = worker.counts.ledger_away
+        eventually(lambda at=asked: worker.counts.ledger_away > at + 1, "it asks and holds again")
+        place.clock.go(50)
+    assert worker.counts.received == 1 and worker.counts.poison == 0
+    ledger.away = set()
+    eventually(lambda: place.passes(5) and place.effects() == ["x"], "it runs afterwards")
+    assert place.dead.receive(1, 0, 30) == []
+
+
 def test_row_19_a_job_may_say_that_it_runs_without_the_ledger(place):
     """Fail open: only the queue stands against a second run, until it is written down."""
     table = place.table("echo x >>effects", "ledger-away=run")

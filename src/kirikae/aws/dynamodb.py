@@ -52,7 +52,7 @@ class Table:
 
         Raises AwsRefused, AwsUnreachable."""
         try:
-            self._call("CreateTable", _definition(self.name, indexes))
+            self._call("CreateTable", definition(self.name, indexes))
         except AwsRefused as error:
             if error.code != "ResourceInUseException":
                 raise
@@ -221,7 +221,7 @@ def _is_conflict(error: AwsRefused) -> bool:
     return bool(codes & _CHANGED) or any(code in error.args[0] for code in _CHANGED)
 
 
-def _definition(name: str, indexes: Sequence[Index]) -> dict[str, Any]:
+def definition(name: str, indexes: Sequence[Index]) -> dict[str, Any]:
     kinds = {
         "part": "S",
         "sort": "S",

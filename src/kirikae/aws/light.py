@@ -47,11 +47,28 @@ _GONE = (OSError, http.client.HTTPException)
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """``prefix`` and ``version``: of the JSON protocol."""
+    """``prefix`` and ``version``: of the JSON protocol.  Without a prefix it speaks forms and XML
+    (the query protocol); ``version`` is the API's then."""
 
     name: str
     prefix: str
     version: str = "1.0"
+
+    def body(self, operation: str, asked: Mapping[str, Any]) -> bytes:
+        """As it is sent."""
+        if self.prefix:
+            return json.dumps(asked).encode()
+        form = {"Action": operation, "Version": self.version, **asked}
+        return urllib.parse.urlencode(form).encode()
+
+    def headers(self, operation: str) -> dict[str, str]:
+        """Those that say what is asked."""
+        if not self.prefix:
+            return {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+        return {
+            "content-type": f"application/x-amz-json-{self.version}",
+            "x-amz-target": f"{self.prefix}.{operation}",
+        }
 
 
 SQS = Service("sqs", "AmazonSQS")
@@ -66,6 +83,7 @@ SSM = Service(
     "AmazonSSM",
     "1.1",
 )
+SNS = Service("sns", "", "2010-03-31")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +128,8 @@ class LightAws:
         AwsUnreachable."""
         if self._read_only and not _READS.match(operation):
             raise ReadOnly(f"--read-only: {service.name} {operation} was not sent")
-        body = json.dumps(asked).encode()
-        request = _Request(
-            service,
-            operation,
-            body,
-            self._endpoint(service),
-        )
+        body = service.body(operation, asked)
+        request = _Request(service, operation, body, self._endpoint(service))
         try:
             status, headers, raw = self._sent(request, wait_s)
         except _GONE as error:
@@ -124,11 +137,9 @@ class LightAws:
                 f"AWS does not answer {service.name} {operation}: {type(error).__name__}: {error}"
             ) from error
         self._clock.hear(headers)
-        return self._read(
-            operation,
-            status,
-            raw,
-        )
+        if not service.prefix:
+            raw = _as_json(status, raw)
+        return self._read(operation, status, raw)
 
     def _endpoint(self, service: Service) -> urllib.parse.SplitResult:
         own = self._environment.get(f"AWS_ENDPOINT_URL_{service.name.upper()}")
@@ -216,6 +227,23 @@ class LightAws:
             return found
 
 
+_CODE = re.compile(rb"<Code>([^<]{1,100})</Code>")
+_MESSAGE = re.compile(rb"<Message>([^<]{0,1000})</Message>")
+
+
+def _as_json(status: int, raw: bytes) -> bytes:
+    """What is needed of an answer in XML: that it is one, or which error."""
+    if status == 200:
+        return b"{}" if raw.lstrip().startswith((b"<?xml", b"<Publish")) else raw
+    code, message = _CODE.search(raw), _MESSAGE.search(raw)
+    if code is None:
+        return raw
+    told = {"__type": code[1].decode("utf-8", "replace")}
+    if message is not None:
+        told["message"] = message[1].decode("utf-8", "replace")
+    return json.dumps(told).encode()
+
+
 def _no_answer(operation: str) -> AwsUnreachable:
     return AwsUnreachable(
         f"what came back of {operation} is no answer of AWS; is a proxy in between?"
@@ -266,10 +294,9 @@ class _Request:
         """All headers, the signature among them."""
         at = datetime.fromtimestamp(now, UTC)
         headers = {
-            "content-type": f"application/x-amz-json-{self.service.version}",
+            **self.service.headers(self.operation),
             "host": self.endpoint.netloc,
             "x-amz-date": f"{at:%Y%m%dT%H%M%SZ}",
-            "x-amz-target": f"{self.service.prefix}.{self.operation}",
         }
         if credentials.session:
             headers["x-amz-security-token"] = credentials.session

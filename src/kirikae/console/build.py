@@ -104,13 +104,15 @@ class Files:
 
 def files_of(here: Here, made: Planned) -> Files:
     """Reads what lies there; nothing is written."""
-    wanted = made.plan.files
-    there = {
-        path: (here.folder / path).read_bytes() for path in wanted if (here.folder / path).exists()
-    }
     record = here.folder / made.project.build.folder / RECORD
+    return files_at(here.folder, made.plan.files, record)
+
+
+def files_at(folder: Path, wanted: Mapping[str, str], record: Path) -> Files:
+    """``wanted``: texts by their paths from ``folder``.  Raises CannotBuild."""
+    there = {path: (folder / path).read_bytes() for path in wanted if (folder / path).exists()}
     recorded = _recorded(record)
-    return Files(here.folder, wanted, states(wanted, there, recorded), recorded, record)
+    return Files(folder, wanted, states(wanted, there, recorded), recorded, record)
 
 
 def _recorded(record: Path) -> dict[str, str]:

@@ -16,6 +16,7 @@ from kirikae.console.jobs_export import export
 from kirikae.console.jobs_guard import guard, unwrap, wrap
 from kirikae.console.jobs_options import DIALECT, FILE, SYSTEM, ZONE, speech_of
 from kirikae.console.jobs_serve import serve
+from kirikae.console.jobs_write import write
 from kirikae.console.options import JSON, LANG, Whole
 from kirikae.console.speech import Speech
 from kirikae.jobs.calendar import Due, calendar, utc
@@ -198,5 +199,5 @@ def _line(due: Due) -> str:
     return f"{wall:%Y-%m-%d %a %H:%M %z}  {due.utc}  {due.entry.line:>4}  {due.entry.command}"
 
 
-for _verb in (serve, guard, wrap, unwrap, export):
+for _verb in (serve, guard, wrap, unwrap, export, write):
     jobs.add_command(_verb)

@@ -40,9 +40,15 @@ QUEUE = click.option(
 STATS = click.option(
     "--stats",
     metavar="ADDRESS:PORT",
-    help="Answer figures here: /stats/metrics, as sqsjfr and sqsjkr do, and /metrics.json.",
+    help="Answer figures here: /metrics for Prometheus, /metrics.json, and /stats/metrics as "
+    "sqsjfr and sqsjkr do.",
 )
 
+EMF = click.option(
+    "--emf",
+    is_flag=True,
+    help="Print figures each minute in CloudWatch's embedded metric format.",
+)
 
 TELL = click.option(
     "--tell",
@@ -61,19 +67,14 @@ def teller_of(ways: Sequence[str]) -> Teller:
 
 
 def _publish(topic: str, subject: str, text: str) -> None:
-    """The one call that needs boto3: made when there is something to tell.  Raises OSError."""
-    from kirikae.aws.light import region_of
-    from kirikae.aws.messages import publish
-    from kirikae.aws.session import Aws
+    """Raises OSError."""
+    from kirikae.aws.light import SNS, LightAws
 
+    asked = {"TopicArn": topic, "Subject": subject[:100], "Message": text}
+    if topic.endswith(".fifo"):
+        asked["MessageGroupId"] = "jobs"
     try:
-        publish(
-            Aws(region_of() or "us-east-1"),
-            topic,
-            subject,
-            text,
-            "jobs",
-        )
+        LightAws(topic.split(":")[3]).call(SNS, "Publish", asked)
     except KirikaeError as error:
         raise OSError(str(error)) from error
 

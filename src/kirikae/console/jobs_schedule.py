@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import click
 
 from kirikae.console.here import Answer, Here, would
 from kirikae.console.jobs_common import (
+    EMF,
     LEDGER,
     QUEUE,
     STATS,
@@ -28,10 +28,13 @@ from kirikae.console.jobs_common import (
 )
 from kirikae.console.options import DRY, JSON, Number
 from kirikae.model.crontab.fields import Dialect
+from kirikae.model.errors import KirikaeError
 
 if TYPE_CHECKING:
+    from kirikae.aws.sqs import Queue
     from kirikae.jobs.job import Firing
     from kirikae.jobs.notices import Teller
+    from kirikae.jobs.scheduler import Counts
     from kirikae.jobs.tables import Jobs
 
 
@@ -79,6 +82,7 @@ if TYPE_CHECKING:
 )
 @TELL
 @STATS
+@EMF
 @DRY
 @JSON
 @click.pass_obj
@@ -97,6 +101,7 @@ def schedule(
     take_unowned: bool,
     ways: tuple[str, ...],
     stats: str | None,
+    emf: bool,
     dry_run: bool,
 ) -> Answer:
     """Admit each due firing of CRONTAB once to the ledger, and send it to the queue.
@@ -117,6 +122,7 @@ def schedule(
     here.assert_may_change("jobs scheduler")
     from kirikae.aws.sqs import queue_named as queue_of
     from kirikae.jobs.job import Owner
+    from kirikae.jobs.metrics import each_minute, prometheus
     from kirikae.jobs.scheduler import Clocks, Scheduler
     from kirikae.jobs.stats import Stats
 
@@ -128,12 +134,13 @@ def schedule(
         token_file,
         aws,
     )
+    queue = queue_of(aws, queue_named)
     scheduler = Scheduler(
         load,
         ledger,
-        queue_of(aws, queue_named),
+        queue,
         Clocks(skews=(aws.skew_s,)),
-        partial(_tell, teller),
+        lambda says, firing: _tell(teller, scheduler.jobs, says, firing),
         offset,
         release,
     )
@@ -149,8 +156,12 @@ def schedule(
             pages = {
                 "/stats/metrics": counts.as_sqsjfr,
                 "/metrics.json": counts.to_plain,
+                "/metrics": lambda: prometheus("scheduler", _figures(counts, queue)),
             }
             stack.callback(Stats(address_of(stats), pages).close)
+        if emf:
+            plain = scheduler.counts.to_plain
+            stack.callback(each_minute("scheduler", plain, print_line, time.time))
         print_line(
             {
                 "event": "scheduling",
@@ -159,6 +170,17 @@ def schedule(
         )
         scheduler.run(ended_by_signals())
     return Answer({"counts": scheduler.counts.to_plain()}, ("stopped",))
+
+
+def _figures(counts: Counts, queue: Queue) -> dict[str, float]:
+    """The queue's depth is left out where it cannot be asked: missing is not zero."""
+    found: dict[str, float] = dict(counts.to_plain())
+    try:
+        told = queue.attributes()
+        found["queue_depth"] = float(told["ApproximateNumberOfMessages"])
+    except (KirikaeError, KeyError, ValueError):
+        """No permission for sqs:GetQueueAttributes, or no answer."""
+    return found
 
 
 def loader(
@@ -201,8 +223,10 @@ def loader(
     return load
 
 
-def _tell(teller: Teller, says: str, firing: Firing | None) -> None:
+def _tell(teller: Teller, jobs: Jobs, says: str, firing: Firing | None) -> None:
+    """``says``: an event, of a firing; else what is wrong."""
     from kirikae.jobs.notices import Event, Notice
+    from kirikae.jobs.watching import waits
 
     now = time.time()
     teller.look(now)
@@ -225,14 +249,9 @@ def _tell(teller: Teller, says: str, firing: Firing | None) -> None:
             **about,
         }
     )
-    notice = Notice(
-        Event(says),
-        firing.job,
-        firing.id,
-        firing.reason,
-    )
-    teller.tell(
-        notice,
-        (),
-        now,
-    )
+    if says == Event.LATE:
+        notice = waits(firing, now)
+    else:
+        notice = Notice(Event(says), firing.job, firing.id, firing.reason)
+    job = jobs.get(firing.job)
+    teller.tell(notice, () if job is None else job.notify, now)

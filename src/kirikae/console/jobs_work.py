@@ -13,6 +13,7 @@ import click
 
 from kirikae.console.here import Answer, Here, would
 from kirikae.console.jobs_common import (
+    EMF,
     LEDGER,
     QUEUE,
     STATS,
@@ -27,6 +28,8 @@ from kirikae.console.jobs_common import (
     teller_of,
 )
 from kirikae.console.options import DRY, JSON, Number
+
+_SHORTEST_PERIOD_S = 60.0
 
 if TYPE_CHECKING:
     from kirikae.aws.light import LightAws
@@ -91,8 +94,14 @@ if TYPE_CHECKING:
     is_flag=True,
     help="FARGATE_SPOT for jobs with on-crash=rerun.",
 )
+@click.option(
+    "--mail-output",
+    is_flag=True,
+    help="Mail what a job wrote to its MAILTO, as cron does, by /usr/sbin/sendmail.",
+)
 @TELL
 @STATS
+@EMF
 @DRY
 @JSON
 @click.pass_obj
@@ -111,8 +120,10 @@ def work(
     subnets: tuple[str, ...],
     groups: tuple[str, ...],
     spot: bool,
+    mail_output: bool,
     ways: tuple[str, ...],
     stats: str | None,
+    emf: bool,
     dry_run: bool,
 ) -> Answer:
     """Take firings from the queue and run them as cron would, each under a lease.
@@ -123,6 +134,7 @@ def work(
         return would([f"would run at most {at_once} firings of {queue_named} at once"])
     here.assert_may_change("jobs worker")
     from kirikae.aws.sqs import queue_named as queue_of
+    from kirikae.jobs.metrics import each_minute
     from kirikae.jobs.own_task import Tasks
     from kirikae.jobs.reaping import adopt
     from kirikae.jobs.runner import PASSED
@@ -158,13 +170,11 @@ def work(
             tasks,
             ledger,
         )
+    teller = teller_of(ways)
     hands = Hands(
         in_task,
-        partial(
-            _tell,
-            teller_of(ways),
-            ledger,
-        ),
+        partial(_tell, teller, ledger, mail_output),
+        partial(_see, teller),
         _line,
     )
     worker = Worker(
@@ -177,6 +187,8 @@ def work(
     with ExitStack() as stack:
         if stats is not None:
             stack.callback(_stats(worker, stats))
+        if emf:
+            stack.callback(each_minute("worker", worker.figures, print_line, time.time))
         print_line(
             {
                 "event": "working",
@@ -207,6 +219,7 @@ def _in_task(
 
 
 def _stats(worker: Worker, listen: str) -> Callable[[], None]:
+    from kirikae.jobs.metrics import prometheus
     from kirikae.jobs.stats import Stats
 
     v2 = worker.as_sqsjkr_v2
@@ -215,6 +228,7 @@ def _stats(worker: Worker, listen: str) -> Callable[[], None]:
         "/stats/metrics/v2": v2,
         "/v2": v2,
         "/metrics.json": worker.counts.to_plain,
+        "/metrics": lambda: prometheus("worker", worker.figures()),
     }
     return Stats(address_of(listen), pages).close
 
@@ -241,7 +255,9 @@ def _line(firing: str, stream: str, line: str) -> None:
     )
 
 
-def _tell(teller: Teller, ledger: Ledger, run: Run, ended: Ended, state: State) -> None:
+def _tell(
+    teller: Teller, ledger: Ledger, mail_output: bool, run: Run, ended: Ended, state: State
+) -> None:
     print_line(
         {
             "event": "ended",
@@ -253,6 +269,8 @@ def _tell(teller: Teller, ledger: Ledger, run: Run, ended: Ended, state: State) 
             "matches": ended.matches,
         }
     )
+    if mail_output:
+        _mail(run, ended)
     now = time.time()
     notice = _notice(
         ledger,
@@ -269,17 +287,42 @@ def _tell(teller: Teller, ledger: Ledger, run: Run, ended: Ended, state: State) 
     teller.look(now)
 
 
+def _see(teller: Teller, run: Run) -> None:
+    """Called again and again while it runs: each thing is told once."""
+    from kirikae.jobs.watching import Seen, next_due, seen
+
+    now = time.time()
+    lasts = now - run.started > _SHORTEST_PERIOD_S and run.job.overrun_s is None
+    due = next_due(run.job, run.firing) if lasts and "overrun" not in run.told else None
+    matched = ((), 0) if run.running is None else run.running.matched()
+    for notice in seen(Seen(run.job, run.firing, run.started, now, *matched, due)):
+        if notice.event not in run.told:
+            run.told.add(notice.event)
+            print_line({"event": str(notice.event), "firing": notice.firing, "says": notice.says})
+            teller.tell(notice, run.job.notify, now)
+
+
+def _mail(run: Run, ended: Ended) -> None:
+    """MAILTO's meaning: any output."""
+    from kirikae.jobs import notices
+
+    found = notices.of_output(run.job, run.firing, ended.tail)
+    if found is not None:
+        notices.mail(*found)
+
+
 def _notice(ledger: Ledger, run: Run, ended: Ended, state: State) -> Notice | None:
     """What is told of this run; a success after a failure, too."""
     from kirikae.jobs import notices
     from kirikae.jobs.errors import LedgerAway
+    from kirikae.jobs.notices import Event
 
     if ended.let_go:
         return None
     found = notices.of_ending(
         run.firing, state, ended.reason, ended.matched, ended.matches, ended.tail
     )
-    if found is not None:
+    if found is not None and (found.event is not Event.STDERR or Event.STDERR not in run.told):
         return found
     try:
         return notices.of_recovery(run.firing, ledger.history(run.firing.job, most=10))

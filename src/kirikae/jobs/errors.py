@@ -11,6 +11,7 @@ KirikaeError
 │   └── WrongRequest 2  a request to the ledger is not what docs/reference/jobs-ledger.md says
 ├── Poison           1  a message that nobody can carry out
 ├── NotStarted       1  a command could not be started
+├── NotAnswered      1  what `jobs write` has to know does not stand in the project file
 ├── LedgerOwned      1  another process owns the ledger's file
 ├── WorkersNotReady  1  what must stand before workers may be moved does not stand
 ├── StillConsuming   1  a unit of the old side still works on messages
@@ -57,6 +58,10 @@ class WrongRequest(UsageProblem):
 
 class Poison(KirikaeError):
     """A message that nobody can carry out."""
+
+
+class NotAnswered(KirikaeError):
+    """What `jobs write` has to know does not stand in the project file."""
 
 
 class NotStarted(KirikaeError):

@@ -155,7 +155,13 @@ class Job:
     runs_unheld: bool = False
     """Run it although the ledger is away: the queue alone then stands against a second run."""
     match: str = ""
+    match_stdout: bool = False
+    """Standard output is looked at, too."""
     notify: tuple[str, ...] = ()
+    late_s: float = 300.0
+    """Told when it has not begun so long after its due minute."""
+    overrun_s: float | None = None
+    """Told when it runs for longer; None: when it still runs at its next due minute."""
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON."""
@@ -163,8 +169,8 @@ class Job:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
-        """The same again."""
-        known = dict(plain)
+        """The same again; what a newer version has written besides is passed over."""
+        known = {name: value for name, value in plain.items() if name in cls.__slots__}
         known["policy"] = Policy.from_plain(known.get("policy", {}))
         known["runs_in"] = RunsIn(known.get("runs_in", RunsIn.WORKER))
         known["catch_up"] = CatchUp(known.get("catch_up", CatchUp.AS_CRON))

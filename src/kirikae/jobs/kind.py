@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kirikae.jobs.ledger import Ledger
+from kirikae.jobs.making.roles import of_ledger
 from kirikae.jobs.opening import DYNAMO, open_ledger
 from kirikae.jobs.settings import JobsMove
 from kirikae.jobs.thing import CATALOGUE, JobsThing
 from kirikae.model.said import words_of
 from kirikae.move.kind import Bench, Kind, Statement, Turned
-
-_ROWS = ("GetItem", "PutItem", "Query")
-"""A transaction of puts asks for no other right (DynamoDB developer guide, "Using IAM with DynamoDB
-transactions")."""
 
 
 def _open(settings: JobsMove, bench: Bench) -> JobsThing:
@@ -41,16 +38,8 @@ def _permissions(settings: JobsMove, bench: Bench) -> Sequence[Statement]:
     """A ledger over HTTP asks for its token, and for nothing of AWS."""
     if not settings.ledger.startswith(DYNAMO):
         return ()
-    table = settings.ledger.removeprefix(DYNAMO)
     project = bench.project
-    return (
-        {
-            "Sid": "Ledger",
-            "Effect": "Allow",
-            "Action": [f"dynamodb:{action}" for action in _ROWS],
-            "Resource": f"arn:aws:dynamodb:{project.region}:{project.account}:table/{table}",
-        },
-    )
+    return (of_ledger(project.region, project.account, settings.ledger.removeprefix(DYNAMO)),)
 
 
 def _turns(settings: JobsMove) -> tuple[Turned, ...]:

@@ -17,14 +17,16 @@ from enum import StrEnum
 from functools import partial
 
 from kirikae.jobs.errors import NoWay
-from kirikae.jobs.job import Firing, State
+from kirikae.jobs.job import Firing, Job, State
 
 log = logging.getLogger(__name__)
 QUIET_S = 600.0
 SLACK = "KIRIKAE_SLACK_WEBHOOK"
+SENDMAIL = "/usr/sbin/sendmail"
 _TIMEOUT_S = 20.0
 _LINES = 20
 _ADDRESS = r"[A-Za-z0-9][^\s,;<>]*@[A-Za-z0-9.-]+"
+_MAILTO = r"[A-Za-z0-9][A-Za-z0-9._%+-]*(@[A-Za-z0-9.-]+)?"
 Way = Callable[[str, str], None]
 """Sends (subject, text)."""
 Publish = Callable[[str, str, str], None]
@@ -36,6 +38,10 @@ class Event(StrEnum):
 
     FAILURE = "failure"
     MISSED = "missed"
+    LATE = "late"
+    """It has not begun, or began, long after its due minute."""
+    OVERRUN = "overrun"
+    """It runs longer than it should."""
     STDERR = "stderr"
     RECOVERED = "recovered"
 
@@ -102,9 +108,16 @@ class Digest:
 def _text(notices: Sequence[Notice]) -> tuple[str, str]:
     last = notices[-1]
     if len(notices) == 1:
-        return last.subject, "\n".join([last.subject, *last.lines[-_LINES:]])
+        lines = [last.subject, *last.lines[-_LINES:], _more(last)]
+        return last.subject, "\n".join(lines)
     subject = f"{last.job}: {len(notices)} notices; the last: {last.subject}"[:200]
-    return subject, "\n".join([subject, *(each.subject for each in notices), *last.lines])
+    told = [each.subject for each in notices]
+    return subject, "\n".join([subject, *told, *last.lines[-_LINES:], _more(last)])
+
+
+def _more(notice: Notice) -> str:
+    """Where all of it is to be read."""
+    return f"more: kirikae jobs show {notice.firing}"
 
 
 def of_ending(
@@ -130,6 +143,22 @@ def of_ending(
             tuple(matched),
         )
     return None
+
+
+def of_output(job: Job, firing: Firing, tail: str) -> tuple[str, str, str] | None:
+    """What cron would mail: (addresses, subject, text).  None: MAILTO names nobody, or nothing was
+    written.  All of it stands in the log; the mail has its end."""
+    to = [each.strip() for each in job.environment.get("MAILTO", "").split(",") if each.strip()]
+    if not tail.strip() or not to:
+        return None
+    wrong = [each for each in to if re.fullmatch(_MAILTO, each) is None]
+    if wrong:
+        log.error("%s: MAILTO=%.60s is no address; nothing is mailed", job.id, wrong[0])
+        return None
+    user = job.user or job.environment.get("LOGNAME", "")
+    subject = f"Cron <{user}@{firing.id}> {' '.join(job.command.split())}"[:200]
+    text = f"{firing.id}, the last lines that it wrote:\n\n{tail}\n"
+    return ", ".join(to), subject, text
 
 
 def of_recovery(firing: Firing, before: Sequence[Firing]) -> Notice | None:
@@ -239,11 +268,19 @@ def _to_slack(url: str, subject: str, text: str) -> None:
 def _to_mail(address: str, subject: str, text: str) -> None:
     """By the machine's own sendmail, as cron does."""
     head = f"To: {address}\nSubject: {subject}\nContent-Type: text/plain; charset=utf-8\n\n"
-    _to_command(
-        ["/usr/sbin/sendmail", "-t", "-i"],
-        subject,
-        head + text,
-    )
+    _to_command([SENDMAIL, "-t", "-i"], subject, head + text)
+
+
+def mail(addresses: str, subject: str, text: str) -> None:
+    """In a thread of its own, as every notice: what cannot be sent is told in the log."""
+
+    def send() -> None:
+        try:
+            _to_mail(addresses, subject, text)
+        except (OSError, subprocess.SubprocessError) as error:
+            log.error("the output of a job was not mailed (%s): %s", subject, error)
+
+    threading.Thread(target=send, daemon=False).start()
 
 
 def _to_command(command: Sequence[str], subject: str, text: str) -> None:

@@ -157,6 +157,10 @@ class TaskRun:
         self._why = reason
         self._let_go.set()
 
+    def matched(self) -> tuple[tuple[str, ...], int]:
+        """Its output is looked at when it has ended."""
+        return (), 0
+
     def wait(self) -> Ended:
         """DescribeTasks decides, whatever events were lost."""
         unknown = 0

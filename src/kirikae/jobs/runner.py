@@ -105,6 +105,7 @@ class Listener:
 
     pattern: re.Pattern[str] | None
     log: Callable[[str, str], None]
+    both: bool = False
     last: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     matched: list[str] = field(default_factory=list)
     matches: int = 0
@@ -113,7 +114,8 @@ class Listener:
         """One line."""
         self.log(stream, line)
         self.last.append(line[:_KEPT_OF_LINE])
-        if stream == "stderr" and self.pattern is not None and self.pattern.search(line):
+        asked = self.pattern is not None and (self.both or stream == "stderr")
+        if asked and self.pattern is not None and self.pattern.search(line):
             self.matches += 1
             if len(self.matched) < KEPT_LINES:
                 self.matched.append(line[:_KEPT_OF_LINE])
@@ -185,7 +187,7 @@ class Running:
         """Raises NotStarted."""
         self._job = job
         pattern = re.compile(job.match) if job.match else None
-        self._listener = Listener(pattern, log)
+        self._listener = Listener(pattern, log, job.match_stdout)
         self._guard = threading.Lock()
         self._stopping: _Stop | None = None
         self._over = False
@@ -193,6 +195,10 @@ class Running:
         self._process = _start(job, environment)
         self._guardian = _guardian(self._process.pid)
         threading.Thread(target=self._feed, daemon=True).start()
+
+    def matched(self) -> tuple[tuple[str, ...], int]:
+        """Lines that its pattern has found so far, and how many there were."""
+        return tuple(self._listener.matched), self._listener.matches
 
     @property
     def pid(self) -> int:

@@ -20,6 +20,7 @@ from kirikae.jobs.ledger import Admitted, Ledger, Mark, Wanted
 from kirikae.jobs.messages import outgoing
 from kirikae.jobs.scheduling import CORRECTION_MIN, Moment, plan
 from kirikae.jobs.tables import Jobs
+from kirikae.jobs.watching import not_begun, window
 from kirikae.model.errors import KirikaeError
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ WARN_SKEW_S = 5.0
 MOST_SKEW_S = 60.0
 _AHEAD_MIN = 5
 _AT_ONCE = 1000
+_MOST_LOOKED_AT = 5000
 _SWEEP_S = 5.0
 _RELOAD_S = 5.0
 _LOOK_S = 1.0
@@ -50,6 +52,7 @@ class Counts:
     sent: int = 0
     send_failed: int = 0
     missed: int = 0
+    late: int = 0
     lost: int = 0
     skipped_ticks: int = 0
     stale: int = 0
@@ -157,6 +160,7 @@ class Scheduler:
             if self._memory.ticked != minute and self._clock_agrees(now):
                 self._tick(minute)
                 self._memory.ticked = minute
+                self._tell_waiting(minute)
             self.send_waiting()
             self._sweep()
         except LedgerAway as error:
@@ -297,6 +301,19 @@ class Scheduler:
                 self._tell("missed", answer.firing)
             else:
                 self.counts.admitted += 1
+
+    def _tell_waiting(self, minute: int) -> None:
+        """Firings that nobody began.  One of all schedulers tells it."""
+        jobs = {timed.job.id: timed.job for timed in self._jobs.timed}
+        begin, end = window(jobs.values(), minute)
+        rows = self._ledger.history(None, begin, end, _MOST_LOOKED_AT)
+        for firing in not_begun(rows, jobs, self._clocks.wall()):
+            name = f"late:{firing.job}"
+            told = self._ledger.mark(name)
+            if told is None or told.minute < firing.due:
+                self._ledger.raise_mark(name, Mark(0, firing.due))
+                self.counts.late += 1
+                self._tell("late", firing)
 
     # --- the queue, and what was left behind
 

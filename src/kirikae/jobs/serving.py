@@ -19,6 +19,7 @@ from kirikae.jobs import wire
 from kirikae.jobs.errors import LedgerAway, WrongRequest
 from kirikae.jobs.job import Firing, Job, Owner
 from kirikae.jobs.ledger import Hold, Ledger, Mark
+from kirikae.jobs.waking import claimed_after_sleep
 from kirikae.jobs.wire import Lines
 
 log = logging.getLogger(__name__)
@@ -139,7 +140,10 @@ def _health(ledger: Ledger) -> dict[str, Any]:
 
 def _claim_lines(ledger: Ledger, lines: Lines) -> list[str]:
     claim = lines.claim(ledger.now())
-    return wire.claimed_lines(ledger.claim(claim), claim.lease_s)
+    times = lines.times()
+    if times is None:
+        return wire.claimed_lines(ledger.claim(claim), claim.lease_s)
+    return wire.claimed_lines(claimed_after_sleep(ledger, claim, *times), claim.lease_s)
 
 
 def _own_lines(ledger: Ledger, lines: Lines) -> list[str]:

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from kirikae.model.crontab.fields import Dialect
 from kirikae.model.project import MoveSettings
 from kirikae.model.share import WHOLE
-from kirikae.model.values import Part, Seconds, Share, Strict, shown
+from kirikae.model.values import Given, Part, Seconds, Share, Strict, shown
 
 
 class Stays(Strict):
@@ -21,6 +21,82 @@ class Stays(Strict):
     job: str = Field(description="the job's ID")
     reason: str = Field(min_length=1, description="why it stays")
     until: datetime.date = Field(description="until when that is so")
+
+
+class Relay(Strict):
+    """Where the mail of jobs goes that use the host's own mail server: a sidecar takes it, keeps it
+    while the other end is away, and passes it on."""
+
+    to: str = Field(
+        pattern=r"^[A-Za-z0-9.-]+:[0-9]{1,5}$",
+        description="the mail server that takes it, with TLS",
+        json_schema_extra={"examples": ["email-smtp.eu-west-1.amazonaws.com:587"]},
+    )
+    login: Given = Field(
+        description="secret (SSM parameter or Secrets Manager ARN) that holds NAME:PASSWORD"
+    )
+    image: Given = Field(description="image made of the relay.Dockerfile that `jobs write` writes")
+
+
+class NewJobs(Strict):
+    """What `jobs write` makes: queue, ledger, schedulers and workers of the new side."""
+
+    queue: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_-]{1,70}\.fifo$",
+        description="the FIFO queue (default: SERVICE-MOVE.fifo)",
+    )
+    image: Given = Field(
+        description="image made of the scheduler.Dockerfile that `jobs write` writes"
+    )
+    worker_image: str | None = Field(
+        default=None,
+        min_length=1,
+        description="image made of the worker.Dockerfile that `jobs write` writes: the "
+        "application's own, with a worker in it (default: `image`; then every job needs "
+        "`runs-in=own-task`)",
+    )
+    task_definition: str | None = Field(
+        default=None,
+        min_length=1,
+        description="family of the tasks of jobs with `runs-in=own-task`",
+    )
+    task_roles: tuple[Given, ...] = Field(
+        default=(),
+        strict=False,
+        description="ARNs of the roles in that task definition: the worker has to pass them on",
+    )
+    container: Given = Field(
+        default="job", description="the container of that task definition whose command is replaced"
+    )
+    schedulers: int = Field(default=2, ge=1, le=3, description="all of them are active at once")
+    workers: int = Field(default=2, ge=1, le=1000, description="tasks of the worker's service")
+    at_once: int = Field(default=4, ge=1, le=1000, description="runs of one worker")
+    cpu: int = Field(default=512, description="CPU units of a worker's task")
+    memory: int = Field(default=1024, description="MiB of a worker's task")
+    stop_within: Seconds = Field(
+        default=120.0,
+        ge=20,
+        le=120,
+        description="from SIGTERM to SIGKILL: the worker's stopTimeout",
+        json_schema_extra=shown("120s"),
+    )
+    passed: tuple[Given, ...] = Field(
+        default=(),
+        strict=False,
+        description="patterns of variables of the worker's task that commands get, such as `DB_*`",
+    )
+    tell: tuple[Given, ...] = Field(
+        default=(),
+        strict=False,
+        description="who is told: `sns:ARN`, `slack`, `mail:ADDRESS` or `command:COMMAND`",
+    )
+    token_secret: str | None = Field(
+        default=None,
+        min_length=1,
+        description="secret that holds the token of a ledger over HTTP",
+    )
+    relay: Relay | None = Field(default=None, description="for jobs that send mail")
 
 
 class JobsMove(MoveSettings):
@@ -93,6 +169,7 @@ class JobsMove(MoveSettings):
         "run it",
         json_schema_extra=shown("5m"),
     )
+    new: NewJobs | None = Field(default=None, description="what `jobs write` makes")
     log: str | None = Field(
         default=None,
         description="cron's own log, with its CMD lines: a file here, or ssh://HOST/PATH",

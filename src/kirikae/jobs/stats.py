@@ -1,4 +1,4 @@
-"""Figures over HTTP, in the shapes that the monitoring of sqsjfr and sqsjkr reads."""
+"""Figures over HTTP, in the shapes that the monitoring of sqsjfr, sqsjkr and Prometheus reads."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 from kirikae.jobs.errors import NoStats
 
 Pages = Mapping[str, Callable[[], Any]]
+"""A page that is text is answered as it is, as Prometheus reads it."""
+_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Stats:
@@ -46,9 +48,11 @@ def _handler(pages: Pages) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             page = pages.get(self.path.partition("?")[0])
-            raw = b"{}" if page is None else json.dumps(page()).encode()
+            found = {} if page is None else page()
+            as_text = isinstance(found, str)
+            raw = found.encode() if isinstance(found, str) else json.dumps(found).encode()
             self.send_response(404 if page is None else 200)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", _TEXT if as_text else "application/json")
             self.send_header("Content-Length", str(len(raw)))
             self.end_headers()
             self.wfile.write(raw)

@@ -232,7 +232,13 @@ def _runs_unheld(text: str) -> bool:
     return text == "run"
 
 
-_EVENTS = ("failure", "missed", "stderr", "recovered", "none")
+def _matches_stdout(text: str) -> bool:
+    if text not in ("stderr", "both"):
+        raise ValueError("write stderr or both")
+    return text == "both"
+
+
+_EVENTS = ("failure", "missed", "late", "overrun", "stderr", "recovered", "none")
 
 
 def _events(text: str) -> tuple[str, ...]:
@@ -271,6 +277,9 @@ _JOB: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "runs-in": ("runs_in", _chosen(RunsIn)),
     "ledger-away": ("runs_unheld", _runs_unheld),
     "match": ("match", _pattern),
+    "match-in": ("match_stdout", _matches_stdout),
+    "late": ("late_s", seconds_of),
+    "overrun": ("overrun_s", seconds_of),
     "notify": ("notify", _events),
 }
 _READERS = {

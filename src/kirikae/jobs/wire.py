@@ -22,6 +22,7 @@ from kirikae.jobs.ledger import (
     Why,
 )
 from kirikae.model.crontab.fields import Dialect
+from kirikae.model.crontab.schedule import Schedule
 from kirikae.model.crontab.table import read_entry
 from kirikae.model.crontab.zones import Zone
 from kirikae.model.said import Said
@@ -226,18 +227,19 @@ class Lines:
         except ValueError as error:
             raise WrongRequest(str(error)) from error
 
+    def times(self) -> tuple[Schedule, Zone] | None:
+        """The line's own; None where the caller names the minute itself.  Raises WrongRequest."""
+        if "due" in self.values:
+            return None
+        return times_of(self.one("when"), self.one("zone", "UTC"), self._dialect())
+
+    def _dialect(self) -> Dialect:
+        found: Dialect = _chosen(Dialect, self.one("dialect", "debian"), "dialect")
+        return found
+
     def _latest_due(self, now: float) -> int:
         at = int(self.number("at", now) // 60)
-        found = latest_due(
-            self.one("when"),
-            self.one("zone", "UTC"),
-            _chosen(
-                Dialect,
-                self.one("dialect", "debian"),
-                "dialect",
-            ),
-            at,
-        )
+        found = latest_due(self.one("when"), self.one("zone", "UTC"), self._dialect(), at)
         if found is None:
             raise WrongRequest(f"{self.one('when')[:60]!r} was never due in nine years")
         return found
@@ -268,29 +270,24 @@ def _chosen(kind: Any, text: str, key: str) -> Any:
         raise WrongRequest(f"{key}={text[:40]} is none of {known}") from error
 
 
+def times_of(when: str, zone: str, dialect: Dialect) -> tuple[Schedule, Zone]:
+    """Raises WrongRequest."""
+    entry = read_entry(f"{when} true", dialect, with_user=False)
+    if isinstance(entry, Said) or entry.schedule is None or entry.command != "true":
+        raise WrongRequest(f"when={when[:60]}: write the five time fields of the crontab line")
+    try:
+        return entry.schedule, Zone(zone)
+    except (KeyError, ValueError, OSError) as error:
+        raise WrongRequest(f"zone={zone[:60]} is no time zone such as Asia/Tokyo") from error
+
+
 def latest_due(when: str, zone: str, dialect: Dialect, at: int) -> int | None:
     """The latest due minute that is not after ``at``; None: none in nine years.
 
     Raises WrongRequest."""
-    entry = read_entry(
-        f"{when} true",
-        dialect,
-        with_user=False,
-    )
-    if isinstance(entry, Said) or entry.schedule is None or entry.command != "true":
-        raise WrongRequest(f"when={when[:60]}: write the five time fields of the crontab line")
-    try:
-        clock = Zone(zone)
-    except (KeyError, ValueError, OSError) as error:
-        raise WrongRequest(f"zone={zone[:60]} is no time zone such as Asia/Tokyo") from error
+    schedule, clock = times_of(when, zone, dialect)
     for back in _LOOK_BACK_MIN:
-        dues = list(
-            clock.dues(
-                entry.schedule,
-                at + 1 - back,
-                at + 1,
-            )
-        )
+        dues = list(clock.dues(schedule, at + 1 - back, at + 1))
         if dues:
             return dues[-1]
     return None

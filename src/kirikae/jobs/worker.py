@@ -67,6 +67,10 @@ class Runs(Protocol):
         """End it, sooner or later by force."""
         ...
 
+    def matched(self) -> tuple[tuple[str, ...], int]:
+        """What its pattern has found until now: lines, and how many there were."""
+        ...
+
     def wait(self) -> Ended:
         """How it ended."""
         ...
@@ -105,6 +109,11 @@ class Counts:
     lease_lost: int = 0
     ledger_away: int = 0
     delete_failed: int = 0
+    skipped_overlap: int = 0
+    run_s: float = 0.0
+    """Of all runs that ended, together."""
+    late_s: float = 0.0
+    """From the due minute to the start of each first attempt, together."""
 
     def to_plain(self) -> dict[str, Any]:
         """All of them."""
@@ -122,6 +131,10 @@ class Run:
     received_at: float
     beaten: float
     running: Runs | None = None
+    started: float = 0.0
+    """By this machine's clock, in seconds since 1970."""
+    told: set[str] = field(default_factory=set)
+    """Of which people have heard while it runs."""
     acknowledged: bool = False
     lost: bool = False
     guard: threading.Lock = field(default_factory=threading.Lock)
@@ -149,6 +162,8 @@ class Hands:
 
     in_task: Starts | None = None
     tell: Callable[[Run, Ended, State], None] = lambda run, ended, state: None
+    see: Callable[[Run], None] = lambda run: None
+    """Looks at each run at its start and at every beat."""
     log: Callable[[str, str, str], None] = lambda firing, stream, line: None
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
@@ -203,6 +218,10 @@ class Worker:
         self.counts = Counts()
 
     # --- what is asked from outside
+
+    def figures(self) -> dict[str, float]:
+        """For monitoring."""
+        return {**self.counts.to_plain(), "busy": self._busy}
 
     def as_sqsjkr(self) -> dict[str, Any]:
         """sqsjkr's ``/stats/metrics``."""
@@ -320,17 +339,9 @@ class Worker:
         received_at = time.monotonic()
         found = read(message)
         claim = self._claim_of(found)
-        beaten = time.monotonic()
-        try:
-            granted = self._ledger.claim(claim)
-        except LedgerAway:
-            if self._run_unheld(
-                message,
-                found,
-                claim,
-            ):
-                return
-            raise
+        granted, beaten = self._granted(message, found, claim)
+        if granted is None:
+            return
         if isinstance(granted, Refused):
             self._refused(message, granted)
             return
@@ -361,18 +372,20 @@ class Worker:
         message: Received,
         found: Ours | Foreign,
         claim: Claim,
-    ) -> Firing | Refused | None:
-        """None: it ran without the ledger, as its job says.
+    ) -> tuple[Firing | Refused | None, float]:
+        """And when it was asked, by the steady clock.  None: it ran without the ledger, as its job
+        says.
 
         The message is kept while the ledger is away: given back, it would be received again and
         again until it counts as poison.  Raises LedgerAway when this worker is to stop."""
         while True:
+            asked = time.monotonic()
             try:
-                return self._ledger.claim(claim)
+                return self._ledger.claim(claim), asked
             except LedgerAway as error:
                 self.counts.ledger_away += 1
                 if self._run_unheld(message, found, claim):
-                    return None
+                    return None, asked
                 if self._stopped.is_set():
                     raise
                 log.warning("not run yet, the ledger is away: %s", error)
@@ -440,6 +453,8 @@ class Worker:
 
     def _refused(self, message: Received, refused: Refused) -> None:
         self.counts.refused += 1
+        if refused.why is Why.SKIPPED:
+            self.counts.skipped_overlap += 1
         if refused.why.final:
             self._delete(message)
             return
@@ -476,6 +491,9 @@ class Worker:
             self.counts.lease_lost += 1
             return
         self.counts.started += 1
+        run.started = time.time()
+        if run.firing.attempt == 1:
+            self.counts.late_s += max(0.0, run.started - run.firing.due * 60.0)
         try:
             with run.guard:
                 run.running = self._start(run)
@@ -493,6 +511,7 @@ class Worker:
             return
         if self._stopped.is_set():
             self.stop()
+        self._hands.see(run)
         ended = run.running.wait()
         state = State.SUCCEEDED if ended.exit_code == 0 and not ended.reason else State.FAILED
         self._end(
@@ -538,6 +557,7 @@ class Worker:
         if not self._finish(run, ending):
             self.counts.lease_lost += 1
             log.error("%s: its lease was lost, this ending does not count", run.firing.id)
+        self.counts.run_s += time.time() - run.started
         self._count(run, ended, state)
         self._hands.tell(run, ended, state)
         if not run.acknowledged:
@@ -620,6 +640,8 @@ class Worker:
         while not self._ended.wait(self._settings.beat_s):
             for run in self._under_way():
                 self._beat(run)
+                if run.running is not None:
+                    self._hands.see(run)
             CHILDREN.reap()
 
     def _beat(self, run: Run) -> None:

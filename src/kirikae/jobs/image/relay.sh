@@ -1,0 +1,18 @@
+#!/bin/sh
+# A mail server that takes mail at localhost only and passes all of it on to RELAY_TO (HOST:PORT) with TLS, as RELAY_LOGIN
+# (NAME:PASSWORD) says.  What the other end does not take is tried again while this container lives.  postconf(5).
+set -eu
+: "${RELAY_TO:?HOST:PORT}" "${RELAY_LOGIN:?NAME:PASSWORD}"
+host=${RELAY_TO%:*}
+port=${RELAY_TO##*:}
+umask 077
+printf '[%s]:%s %s\n' "$host" "$port" "$RELAY_LOGIN" >/etc/postfix/sasl
+postmap /etc/postfix/sasl
+rm /etc/postfix/sasl
+umask 022
+postconf -e "relayhost = [$host]:$port" 'inet_interfaces = loopback-only' 'mydestination =' 'mynetworks = 127.0.0.0/8 [::1]/128' \
+    'smtp_tls_security_level = encrypt' 'smtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt' 'smtp_sasl_auth_enable = yes' \
+    'smtp_sasl_security_options = noanonymous' 'smtp_sasl_password_maps = hash:/etc/postfix/sasl' 'maillog_file = /dev/stdout' \
+    'smtpd_relay_restrictions = permit_mynetworks, reject' 'local_transport = error:mail for this host is passed on'
+unset RELAY_LOGIN
+exec postfix start-fg
