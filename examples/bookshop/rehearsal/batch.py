@@ -32,15 +32,36 @@ from kirikae import __file__ as KIRIKAE
 
 HERE = hosts.SHOP / "batch"
 JOBS = ("stock", "ranking", "digest", "feed")
-TABLE = "bookshop-jobs"
-QUEUE = "bookshop-jobs.fifo"
-LEDGER = f"dynamodb://{TABLE}"
+LEDGER = "dynamodb://bookshop-jobs"
 MOVE = "batch"
 ZONE = "Asia/Tokyo"
-SERVICES = {"scheduler": "bookshop-scheduler", "worker": "bookshop-worker"}
+SCHEDULER_IMAGE = "bookshop-scheduler:1"
+WORKER_IMAGE = "bookshop-worker:1"
+SCHEDULERS = ("bookshop-batch-scheduler-1", "bookshop-batch-scheduler-2")
+WORKERS = "bookshop-batch-worker"
+SERVICES = {**dict.fromkeys(SCHEDULERS, 1), WORKERS: 2}
+"""How many tasks of each run."""
+CALLS = (
+    ("dead-queue.json", "sqs", "create_queue"),
+    ("queue.json", "sqs", "create_queue"),
+    ("table.json", "dynamodb", "create_table"),
+    ("table-expiry.json", "dynamodb", "update_time_to_live"),
+    ("log-group.json", "logs", "create_log_group"),
+    ("scheduler-role.json", "iam", "create_role"),
+    ("scheduler-policy.json", "iam", "put_role_policy"),
+    ("worker-role.json", "iam", "create_role"),
+    ("worker-policy.json", "iam", "put_role_policy"),
+    ("scheduler-1-task-def.json", "ecs", "register_task_definition"),
+    ("scheduler-2-task-def.json", "ecs", "register_task_definition"),
+    ("worker-task-def.json", "ecs", "register_task_definition"),
+    ("scheduler-1-service-def.json", "ecs", "create_service"),
+    ("scheduler-2-service-def.json", "ecs", "create_service"),
+    ("worker-service-def.json", "ecs", "create_service"),
+)
 DATABASE = "create table if not exists ran (job text, due timestamptz, host text, given text)"
 PASSWORD = "/bookshop/database-password"
 LEASE_S = 15
+"""So soon another worker takes over from one that died."""
 SETTLED_S = 20
 WAITING = 5
 BACKED_OUT = 4
@@ -83,6 +104,8 @@ class Batch:
         self._story = story
         self._machines = machines
         self._folder = folder
+        self._project = folder / "project"
+        self._written = self._project / "ecs" / f"jobs-{MOVE}"
         self._settled_s = SETTLED_S * max(1.0, slowness)
         self._still_s = 4 * still_s
         self._trouble: Trouble | None = None
@@ -95,11 +118,12 @@ class Batch:
         """``image``: the application's own, of a release; ``environment``: what its containers
         have; ``gateway``: where the hosts reach this machine."""
         self._crontab_of_old(environment)
-        self._aws()
-        self._serve(self._image(image), environment)
+        self._write_move()
+        self._kirikae("jobs", "write", MOVE, show=False)
+        self._images(image)
+        self._make(environment["DATABASE_HOST"])
         self._guard(gateway)
         self._first = int(time.time() // 60) + 2
-        self._write_move()
         self._story.tell(
             f"{len(JOBS)} jobs of every minute on batch1 have a guard; two schedulers and two "
             "workers stand ready on ECS"
@@ -126,99 +150,58 @@ class Batch:
         )
         self._machines.ssh("batch1", command, given=content)
 
-    def _aws(self) -> None:
-        """A table for the ledger, a queue, and one for what cannot be read."""
-        from kirikae.aws.light import LightAws
-        from kirikae.jobs.dynamo_rows import make_table
-
-        make_table(LightAws(str(boto3.session.Session().region_name)), TABLE)
-        sqs = boto3.client("sqs")
-        dead = sqs.create_queue(QueueName=f"dead-{QUEUE}", Attributes={"FifoQueue": "true"})
-        arn = sqs.get_queue_attributes(QueueUrl=dead["QueueUrl"], AttributeNames=["QueueArn"])
-        redrive = {
-            "deadLetterTargetArn": arn["Attributes"]["QueueArn"],
-            "maxReceiveCount": "3",
-        }
-        sqs.create_queue(
-            QueueName=QUEUE,
-            Attributes={"FifoQueue": "true", "RedrivePolicy": json.dumps(redrive)},
-        )
-
-    def _image(self, application: str) -> str:
-        """The application's image, with its jobs, the crontab and kirikae in it.  kirikae's
-        schedulers and workers need nothing but Python and click."""
+    def _images(self, application: str) -> None:
+        """kirikae's own, from this checkout: it needs nothing but Python and click; then the
+        schedulers' and the workers', by the Dockerfiles that `jobs write` wrote."""
         place = self._folder / "batch-image"
         shutil.rmtree(place, ignore_errors=True)
         ignored = shutil.ignore_patterns("__pycache__")
         for package in (KIRIKAE, CLICK):
             source = Path(package).parent
-            shutil.copytree(source, place / "kirikae" / source.name, ignore=ignored)
-        shutil.copytree(HERE, place / "batch")
+            shutil.copytree(source, place / "site" / source.name, ignore=ignored)
+        start = '#!/bin/sh\nexec /opt/kirikae/bin/python3 -m kirikae "$@"\n'
+        (place / "kirikae").write_text(start)
         lines = [
             f"FROM {application}",
-            "COPY kirikae /opt/kirikae",
-            "COPY batch /opt/batch",
-            "ENV PYTHONPATH=/opt/kirikae",
+            "USER root",
+            "COPY site /opt/kirikae/site",
+            "COPY kirikae /opt/kirikae/bin/kirikae",
+            "RUN chmod 755 /opt/kirikae/bin/kirikae && ln -s /usr/bin/python3 /opt/kirikae/bin/",
+            "ENV PYTHONPATH=/opt/kirikae/site",
         ]
         (place / "Dockerfile").write_text("\n".join(lines) + "\n")
-        name = f"bookshop-jobs:{self._folder.name}"
-        hosts.run("docker", "build", "-q", "-t", name, place)
-        return name
+        _build("bookshop-kirikae:1", place / "Dockerfile", place)
+        own = "KIRIKAE=bookshop-kirikae:1"
+        written = self._written
+        _build(SCHEDULER_IMAGE, written / "scheduler.Dockerfile", self._project, own)
+        _build(
+            f"{WORKER_IMAGE}-bare",
+            written / "worker.Dockerfile",
+            written,
+            own,
+            f"APPLICATION={application}",
+        )
+        (place / "Dockerfile").write_text(f"FROM {WORKER_IMAGE}-bare\nCOPY batch /opt/batch\n")
+        shutil.copytree(HERE, place / "batch")
+        _build(WORKER_IMAGE, place / "Dockerfile", place)
 
-    def _serve(self, image: str, environment: dict[str, str]) -> None:
-        common = ("--queue", QUEUE, "--ledger", LEDGER)
-        zone = ("--zone", ZONE, "--system")
-        commands = {
-            "scheduler": ("scheduler", "/opt/batch/minutes", *zone, *common),
-            "worker": ("worker", *common, "--lease", str(LEASE_S), "--pass", "DATABASE_*"),
-        }
-        for name, command in commands.items():
-            self._service(name, image, list(command), environment)
+    def _make(self, database_host: str) -> None:
+        """What create.sh makes, in its order; alarms are not for kirikae local.  The worker gets
+        what its jobs need."""
+        for file, service, call in CALLS:
+            body = json.loads((self._written / file).read_text())
+            if file == "worker-task-def.json":
+                _give_to_jobs(body["containerDefinitions"][0], database_host)
+            getattr(boto3.client(service), call)(**body)
         until(
             "schedulers and workers run",
             lambda: [self._running(name) for name in SERVICES],
-            lambda counts: counts == [2, 2],
+            lambda counts: counts == list(SERVICES.values()),
             self._still_s,
         )
 
-    def _service(
-        self, name: str, image: str, command: list[str], environment: dict[str, str]
-    ) -> None:
-        """Two tasks of it."""
-        ecs = boto3.client("ecs")
-        container: dict[str, Any] = {
-            "name": name,
-            "image": image,
-            "command": ["/usr/bin/python3", "-m", "kirikae", "jobs", *command],
-            "stopTimeout": 30,
-        }
-        if name == "worker":
-            host = environment["DATABASE_HOST"]
-            container["environment"] = [{"name": "DATABASE_HOST", "value": host}]
-            container["secrets"] = [{"name": "DATABASE_PASSWORD", "valueFrom": PASSWORD}]
-        family = SERVICES[name]
-        ecs.register_task_definition(
-            family=family,
-            requiresCompatibilities=["FARGATE"],
-            networkMode="awsvpc",
-            cpu="256",
-            memory="512",
-            taskRoleArn="arn:aws:iam::123456789012:role/bookshop-jobs",
-            executionRoleArn="arn:aws:iam::123456789012:role/bookshop-execution",
-            containerDefinitions=[container],
-        )
-        subnet = boto3.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
-        ecs.create_service(
-            cluster=CLUSTER,
-            serviceName=family,
-            taskDefinition=family,
-            desiredCount=2,
-            launchType="FARGATE",
-            networkConfiguration={"awsvpcConfiguration": {"subnets": [subnet]}},
-        )
-
     def _running(self, name: str) -> int:
-        found = boto3.client("ecs").describe_services(cluster=CLUSTER, services=[SERVICES[name]])
+        found = boto3.client("ecs").describe_services(cluster=CLUSTER, services=[name])
         return int(found["services"][0]["runningCount"])
 
     def _guard(self, gateway: str) -> None:
@@ -239,10 +222,7 @@ class Batch:
 
     def _wrapped(self) -> bytes:
         """The crontab with a guard before each line: looked at, then written."""
-        project = self._folder / "project"
-        (project / "crontab").mkdir(exist_ok=True)
-        shutil.copy(HERE / "minutes", project / "crontab" / "minutes")
-        copy = project / "host-minutes"
+        copy = self._project / "host-minutes"
         shutil.copy(HERE / "minutes", copy)
         words = ("jobs", "wrap", str(copy), "--zone", ZONE, "--system", "--name", "minutes")
         shown = self._kirikae(*words, expect=(WAITING,))
@@ -265,8 +245,11 @@ class Batch:
             "bake": "30s",
             "late": "180s",
             "settles_within": f"{self._settled_s:.0f}s",
+            "new": {"image": SCHEDULER_IMAGE, "worker_image": WORKER_IMAGE},
         }
-        file = self._folder / "project" / "kirikae.yml"
+        (self._project / "crontab").mkdir(exist_ok=True)
+        shutil.copy(HERE / "minutes", self._project / "crontab" / "minutes")
+        file = self._project / "kirikae.yml"
         text = file.read_text()
         head, found, rest = text.partition("\nmoves:\n")
         if not found:
@@ -283,9 +266,9 @@ class Batch:
 
     def _drive_through(self) -> None:
         driver = self._reach(250, self._drive())
-        self._kill_one("scheduler")
+        self._kill_one(SCHEDULERS[0])
         driver = self._reach(500, driver)
-        self._kill_one("worker")
+        self._kill_one(WORKERS)
         driver.kill()
         self._story.mark("kill", "the driver of the jobs' move was killed with SIGKILL at 50%")
         driver = self._drive()
@@ -326,20 +309,17 @@ class Batch:
         told = json.loads(look.text.strip().splitlines()[-1])
         return round(10 * float(str(told.get("share", "0%")).rstrip("%")))
 
-    def _kill_one(self, name: str) -> None:
-        """One task's container, as when a machine dies; a worker in the middle of a job."""
-        if name == "worker":
+    def _kill_one(self, service: str) -> None:
+        """A container of one of its tasks, as when a machine dies; a worker in the middle of a
+        job."""
+        if service == WORKERS:
             time.sleep(65 - time.time() % 60)
-        filters = (
-            f"label=com.amazonaws.ecs.container-name={name}",
-            f"label=com.amazonaws.ecs.task-definition-family={SERVICES[name]}",
-        )
-        words = [word for each in filters for word in ("--filter", each)]
-        victims = hosts.run("docker", "ps", "-q", *words).split()
+        family = f"label=com.amazonaws.ecs.task-definition-family={service}"
+        victims = hosts.run("docker", "ps", "-q", "--filter", family).split()
         if not victims:
-            raise Trouble(f"no {name} runs that could be killed")
+            raise Trouble(f"no task of {service} runs that could be killed")
         hosts.run("docker", "kill", "-s", "KILL", victims[0])
-        self._story.mark("kill", f"one {name} of the jobs was killed with SIGKILL")
+        self._story.mark("kill", f"a task of {service} was killed with SIGKILL")
 
     # --- afterwards
 
@@ -385,6 +365,20 @@ class Batch:
             tuple(f"{job} at {minute}" for job, minute in due if seen[job, minute] > 1),
             tuple(f"{job} at {minute}" for job, minute in due if not seen[job, minute]),
         )
+
+
+def _build(name: str, dockerfile: Path, context: Path, *arguments: str) -> None:
+    """Anew each time: layers that did not change are there."""
+    given = [word for argument in arguments for word in ("--build-arg", argument)]
+    hosts.run("docker", "build", "-q", "-t", name, "-f", dockerfile, *given, context)
+
+
+def _give_to_jobs(worker: dict[str, Any], database_host: str) -> None:
+    """What a team writes into the worker's definition by hand: what its jobs need."""
+    worker["command"] += ["--lease", str(LEASE_S), "--pass", "DATABASE_*"]
+    worker["environment"].append({"name": "DATABASE_HOST", "value": database_host})
+    secret = {"name": "DATABASE_PASSWORD", "valueFrom": PASSWORD}
+    worker["secrets"] = [*worker.get("secrets", ()), secret]
 
 
 def _free_port() -> int:
