@@ -318,7 +318,10 @@ def _factors(
 
 def _bounded(logs: Sequence[float], phi: float, kept: float) -> list[float]:
     """``kept``: the part of what is held that is not staked on the batch."""
-    return [kept + (1 - kept) * exp(min(value / phi, _STRONGEST)) for value in logs]
+    staked = 1 - kept
+    if max(logs) < _STRONGEST:  # phi is at least 1
+        return [kept + staked * exp(value / phi) for value in logs]
+    return [kept + staked * exp(min(value / phi, _STRONGEST)) for value in logs]
 
 
 def _kept(phi: float, seconds: float) -> float:
