@@ -1,8 +1,9 @@
 """``kirikae move judge`` on 24 hours of one-second figures of both sides with 16 latency bounds,
 and one look of the live judge.
 
-Goals: under 10 s and 100 MB for the day; one look under 1 ms.  The peer of the same run is reading
-the same lines with ``json`` alone."""
+Goals: under 10 s and 100 MB for the day; one look under 1 ms; at most ten times what the peer of
+the same run takes, which is reading the same lines with ``json`` alone.  All of it is CPU time, the
+start of the command included: what else the machine does is not measured."""
 
 from __future__ import annotations
 
@@ -55,22 +56,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "day.jsonl"
         write_day(file)
-        began = time.perf_counter()
+        began = time.process_time()
         with file.open() as lines:
             for line in lines:
                 json.loads(line)
-        peer = time.perf_counter() - began
-        began = time.perf_counter()
+        peer = time.process_time() - began
         subprocess.run(
             [sys.executable, "-m", "kirikae", "move", "judge", str(file), "--json"],
             stdout=subprocess.DEVNULL,
             check=False,
             env=_as_installed(),
         )
-        took = time.perf_counter() - began
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    took = used.ru_utime + used.ru_stime
+    memory = used.ru_maxrss / 1024
     each = 1000 * took / SECONDS
-    told = f"{took:.1f} s (goal 10), {memory:.0f} MB (goal 100), {each:.2f} ms a look (goal 1)"
+    told = f"{took:.1f} s of CPU (goal 10), {memory:.0f} MB (goal 100), {each:.2f} ms a look (goal 1)"
     print(
         f"a day of one-second figures judged again: {told}; json alone {peer:.1f} s, "
         f"ratio {took / peer:.1f} ({os.cpu_count()} cores)"

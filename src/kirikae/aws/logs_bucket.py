@@ -42,13 +42,17 @@ class Place:
     def holds(self, key: str, since: float) -> bool:
         """Is it a file of this load balancer that may hold requests from this time on?  Its name
         carries when its five minutes ended."""
-        match = _ENDED.search(key)
-        if f"_{self.name.replace('/', '.')}_" not in key or match is None:
+        if f"_{self.name.replace('/', '.')}_" not in key or _ENDED.search(key) is None:
             return False
-        return (
-            datetime.strptime(match[1], "%Y%m%dT%H%MZ").replace(tzinfo=UTC).timestamp()
-            >= since - _MINUTE_S
-        )
+        return ended(key) >= since - _MINUTE_S
+
+
+def ended(key: str) -> float:
+    """When a file's five minutes ended (Unix time), by its name."""
+    match = _ENDED.search(key)
+    if match is None:
+        return 0.0
+    return datetime.strptime(match[1], "%Y%m%dT%H%MZ").replace(tzinfo=UTC).timestamp()
 
 
 def place_of(aws: Aws, balancer_arn: str) -> Place:

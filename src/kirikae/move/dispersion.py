@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from operator import sub
 from typing import NamedTuple
 
 BLOCK_S = 60.0
@@ -93,13 +94,13 @@ def of_one_side(counted: Sequence[tuple[float, float]], wanders: bool = False) -
     in_all = bad[-1] / (requests[-1] or 1)
     if not 0 < in_all < 1:
         return 1.0
-    found = []
-    for k, (n, x) in enumerate(counted):
-        low = k - _AROUND if k > _AROUND else 0
-        high = k + _AROUND + 1 if k + _AROUND < count else count
-        usual = (bad[high] - bad[low]) / (requests[high] - requests[low] or 1)
-        if n:
-            found.append((x - n * usual) / (n * in_all * (1 - in_all)) ** 0.5)
+    around = zip(counted, _around(bad), _around(requests), strict=True)
+    left = 1 - in_all
+    found = [
+        (x - n * (bad_there / (there or 1))) / (n * in_all * left) ** 0.5
+        for (n, x), bad_there, there in around
+        if n
+    ]
     short = long_run(found) / _left_of(_LAGS)
     if not wanders or count < _LONG:
         return max(1.0, short)
@@ -107,6 +108,15 @@ def of_one_side(counted: Sequence[tuple[float, float]], wanders: bool = False) -
     # lags are twice as many: what is left then is known (Politis and Romano, 1995).
     longer = long_run(found, 2 * _LAGS) / _left_of(2 * _LAGS)
     return max(1.0, short, 2 * longer - short)
+
+
+def _around(sums: Sequence[float]) -> list[float]:
+    """By minute, the sum over it and an hour before and after, where there are such; ``sums``: of
+    what came before each minute, and of all."""
+    count = len(sums) - 1
+    ends = [*sums[_AROUND + 1 :], *[sums[-1]] * min(_AROUND, count)]
+    begins = [*[sums[0]] * min(_AROUND, count), *sums[: max(count - _AROUND, 0)]]
+    return list(map(sub, ends, begins))
 
 
 def _left_of(lags: int) -> float:
@@ -176,8 +186,9 @@ class Dispersion:
     def begin_step(self) -> None:
         """Another share: the difference of the sides has another dispersion."""
         if len(self._both) >= _LEAST_CARRIED:
-            excess = max(0.0, self._of_both() - 1 - _NOISE)
-            self._carried = excess / _both_sides(self._mean())
+            total = self._total()
+            excess = max(0.0, self._of_both(total) - 1 - _NOISE)
+            self._carried = excess / _both_sides(self._mean(total))
         self._both.clear()
         self._open = Block()
         self._open_s = 0.0
@@ -227,39 +238,44 @@ class Dispersion:
         if len(self._both) < _LATER or self._closed % _LATER_EVERY == 0:
             self._set()
 
-    def _mean(self) -> Block:
+    def _total(self) -> Block:
+        """Of all minutes that are kept of this step."""
+        return Block(*map(sum, zip(*self._both, strict=True)))
+
+    def _mean(self, total: Block) -> Block:
         blocks = len(self._both)
         if not blocks:
             return self._expected or Block()
-        return Block(*(sum(column) / blocks for column in zip(*self._both, strict=True)))
+        return Block(*[column / blocks for column in total])
 
     def _set(self) -> None:
         """What is known now, to two digits, holds until the next block is over."""
         blocks = len(self._both)
-        begin = self._begin()
+        total = self._total()
+        mean = self._mean(total)
+        begin = self._begin(mean)
         found = begin
         if blocks:
-            estimated = max(1.0, self._of_both())
-            begin = 1 + (begin - 1) * (1 - self._shared(begin, estimated))
-            seen = min(blocks, self._bad_expected() / begin)
+            estimated = max(1.0, self._of_both(total))
+            begin = 1 + (begin - 1) * (1 - self._shared(mean, begin, estimated))
+            seen = min(blocks, _bad_expected(total) / begin)
             told = self._wanders and self._told is not None and estimated < begin
             weight = _TOLD_BURSTS if told else _BEGIN_BURSTS
             found = (weight * begin + seen * estimated) / (weight + seen)
         self.phi = float(f"{min(max(found, 1.0), _STRONGEST):.1e}")
 
-    def _begin(self) -> float:
+    def _begin(self, mean: Block) -> float:
         """By the old side's past, and by the steps before."""
         known = [each for each in (self._told, self._learnt) if each is not None]
         if not known:
             return START
-        mean = self._mean()
         both = _both_sides(mean)
         grows_with = both
         if self._sticky:
             grows_with = _WHOLE_SESSIONS * (mean.n_old + mean.n_new)
         return 1.0 + max(max(known) * grows_with, self._carried * both)
 
-    def _shared(self, begin: float, estimated: float) -> float:
+    def _shared(self, mean: Block, begin: float, estimated: float) -> float:
         """The part of the old side's bursts that the new side had as well: what fails on both
         cancels.
 
@@ -269,27 +285,16 @@ class Dispersion:
         least = _LEAST_SHARED if self._wanders else _LEAST_CARRIED
         if begin < _TELLING or len(self._both) < least:
             return 0.0
-        mean = self._mean()
         old = of_one_side([(block.n_old, block.bad_old) for block in self._both if block.n_old])
         alone = (old - 1) * mean.n_new / (mean.n_old + mean.n_new or 1)
         if alone < _TELLING:
             return 0.0
         return min(1.0, max(0.0, 1 - (estimated - 1) / alone))
 
-    def _bad_expected(self) -> float:
-        """How many bad ones the side with fewer requests should have had at this step: where they
-        are few, that none came in bursts says nothing."""
-        total = Block(*(sum(column) for column in zip(*self._both, strict=True)))
-        both = total.n_old + total.n_new
-        rate = (total.bad_old + total.bad_new + 0.5) / (both + 1)
-        fewer = min(total.n_old, total.n_new) if total.n_old else total.n_new
-        return rate * fewer
-
-    def _of_both(self) -> float:
+    def _of_both(self, total: Block) -> float:
         """Of the standardised difference, each side by its own rate: harm that lasts is none."""
-        total = Block(*(sum(column) for column in zip(*self._both, strict=True)))
         if not total.n_old:
-            return self._of_new()
+            return self._of_new(total)
         old = (total.bad_old + 0.5) / (total.n_old + 1)
         new = (total.bad_new + 0.5) / (total.n_new + 0.5 / old)
         found = []
@@ -299,10 +304,9 @@ class Dispersion:
                 found.append((bad_new / n_new - bad_old / n_old) / max(spread, 1e-12) ** 0.5)
         return long_run(found)
 
-    def _of_new(self) -> float:
+    def _of_new(self, total: Block) -> float:
         """At 100%: of the new side about its own mean."""
-        total = sum(block.n_new for block in self._both)
-        usual = (sum(block.bad_new for block in self._both) + 0.5) / (total + 1)
+        usual = (total.bad_new + 0.5) / (total.n_new + 1)
         spread = usual * (1 - usual)
         return long_run(
             [
@@ -311,6 +315,15 @@ class Dispersion:
                 if b.n_new
             ]
         )
+
+
+def _bad_expected(total: Block) -> float:
+    """How many bad ones the side with fewer requests should have had at this step: where they are
+    few, that none came in bursts says nothing."""
+    both = total.n_old + total.n_new
+    rate = (total.bad_old + total.bad_new + 0.5) / (both + 1)
+    fewer = min(total.n_old, total.n_new) if total.n_old else total.n_new
+    return rate * fewer
 
 
 def _both_sides(mean: Block) -> float:

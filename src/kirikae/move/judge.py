@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import exp, inf, isfinite, log, log1p
+from operator import mul
 from typing import NamedTuple
 
 from kirikae.model.share import WHOLE
@@ -317,7 +318,10 @@ def _factors(
 
 def _bounded(logs: Sequence[float], phi: float, kept: float) -> list[float]:
     """``kept``: the part of what is held that is not staked on the batch."""
-    return [kept + (1 - kept) * exp(min(value / phi, _STRONGEST)) for value in logs]
+    staked = 1 - kept
+    if max(logs) < _STRONGEST:  # phi is at least 1
+        return [kept + staked * exp(value / phi) for value in logs]
+    return [kept + staked * exp(min(value / phi, _STRONGEST)) for value in logs]
 
 
 def _kept(phi: float, seconds: float) -> float:
@@ -335,6 +339,7 @@ def _softened(logs: Sequence[float], phi: float) -> list[float]:
     return [log(kept + (1 - kept) * exp(min(value / phi, _STRONGEST))) for value in logs]
 
 
+@lru_cache(maxsize=4096)
 def coarse(rate: float) -> float:
     """A guess to two digits: any guess is valid, and equal ones can be kept."""
     return float(f"{rate:.1e}")
@@ -441,7 +446,7 @@ class _Harm:
         self.mass = [mass + fresh for mass in self.mass]
 
     def multiply(self, factors: Sequence[float]) -> None:
-        self.mass = [mass * factor for mass, factor in zip(self.mass, factors, strict=True)]
+        self.mass = list(map(mul, self.mass, factors))
         if max(self.mass) > _FULL:  # proven beyond any doubt, and no number for it
             self.mass = [min(mass, _FULL) for mass in self.mass]
 
@@ -450,9 +455,7 @@ class _Harm:
 
     def log_evidence_with(self, factors: Sequence[float]) -> float:
         """As it would be after one more multiplication."""
-        return self._log_of(
-            [mass * factor for mass, factor in zip(self.mass, factors, strict=True)]
-        )
+        return self._log_of(list(map(mul, self.mass, factors)))
 
     def _log_of(self, masses: Sequence[float]) -> float:
         # copies that have not begun count as 1
@@ -515,7 +518,6 @@ class _Pending:
 
     cold: bool
     parts: list[_Part] = field(default_factory=list)
-    shape: list[tuple[object, ...]] = field(default_factory=list)
     rare: list[str] = field(default_factory=list)
     seconds: float = 0.0
     n_old: float = 0
@@ -523,9 +525,14 @@ class _Pending:
 
     def fits(self, outcomes: Mapping[str, Outcome], cold: bool) -> bool:
         """Of the same metrics, and counted alike."""
-        if cold != self.cold or _shape(outcomes) != self.shape:
+        first = self.parts[0].outcomes
+        if cold != self.cold or outcomes.keys() != first.keys():
             return False
-        return outcomes.keys() == self.metrics
+        for metric, outcome in outcomes.items():
+            counted = first[metric]
+            if outcome.guess != counted.guess or outcome.scaled != counted.scaled:
+                return False
+        return True
 
     def add(
         self,
@@ -538,7 +545,6 @@ class _Pending:
         self.n_old += n_old
         self.n_new += n_new
         if not self.parts:
-            self.shape = _shape(outcomes)
             self.rare = [metric for metric in outcomes if metric in _RARE]
         self.parts.append(_Part(n_old, n_new, outcomes))
 
@@ -606,11 +612,6 @@ class _Part(NamedTuple):
     n_old: float
     n_new: float
     outcomes: Mapping[str, Outcome]
-
-
-def _shape(outcomes: Mapping[str, Outcome]) -> list[tuple[object, ...]]:
-    """How each metric was counted, whatever the counts."""
-    return [outcome[4:] for outcome in outcomes.values()]
 
 
 @dataclass(slots=True)
@@ -786,8 +787,7 @@ class Judge:
         return coarse(self._old[metric].guess(_FIRST_GUESS.get(metric, 0.05)))
 
     def _harm_line(self, metric: str, pending: _Pending) -> tuple[float, float]:
-        scaled = pending.parts[0].outcomes[metric].scaled
-        (r, d), _ = self._lines_of(metric, scaled)
+        (r, d), _ = self._lines_of(metric, pending.parts[0].outcomes[metric].scaled)
         return r, max(d, COLD_D) if pending.cold else d
 
     def _factors_by_part(self, metric: str, pending: _Pending) -> list[float]:

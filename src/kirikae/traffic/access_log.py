@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -24,10 +25,11 @@ from kirikae.aws.elbv2 import TargetGroup
 from kirikae.aws.session import Aws
 from kirikae.move.judge import QUANTILES
 from kirikae.traffic.batches import Arm, Batch
-from kirikae.traffic.figures import TRAILING_S, Asked, Unread, periods
+from kirikae.traffic.figures import PAST_S, TRAILING_S, Asked, Unread, periods
 
 _FIELD = re.compile(r'"[^"]*"|\S+')
 _CLIENT = 3
+_TARGET = 4
 _TARGET_S = 6
 _STATUS = 8
 _REQUEST = 12
@@ -40,13 +42,16 @@ _READS = ("GET", "HEAD", "OPTIONS", "-")
 _DIGITS = 6
 _SAMPLE = 20_000
 _LEAST = 100
+MOST_LINES = 1_000_000
+"""Of the past: some ten seconds of reading."""
 _FILE_S = 900.0
 """A file is looked for so long after its requests began: five minutes of log, and its delivery."""
 
 
 class Request(NamedTuple):
     """One line.  ``at``: when it arrived.  ``seconds``: the target's time, None if it did not
-    answer.  ``rejected``: answered with 4xx.  ``writes``: it is no GET or HEAD."""
+    answer.  ``rejected``: answered with 4xx.  ``writes``: it is no GET or HEAD.
+    ``target``: address and port of who was asked; empty where nobody could be."""
 
     at: float
     side: str
@@ -56,6 +61,7 @@ class Request(NamedTuple):
     path: str
     rejected: bool = False
     writes: bool = False
+    target: str = ""
 
 
 def request_of(line: str, groups: dict[str, str]) -> Request | None:
@@ -89,7 +95,15 @@ def request_of(line: str, groups: dict[str, str]) -> Request | None:
         urlsplit(rest.rpartition(" ")[0]).path,
         400 <= status < 500,
         method not in _READS,
+        fields[_TARGET].strip("-"),
     )
+
+
+class Logged(NamedTuple):
+    """A file of the log.  ``ended``: when its five minutes did."""
+
+    ended: float
+    requests: Iterable[Request]
 
 
 class Votes:
@@ -148,17 +162,37 @@ class _Sum:
         self._mix["writes"] += request.writes
 
     def arm(self, voted: bool) -> Arm:
-        votes = _count(self._votes)
-        within = {bound: max(0, votes - _count(slow)) for bound, slow in self._slow.items()}
-        return Arm(
-            votes,
-            min(votes, _count(self._bad)),
-            None,
-            {bound: _count(n) for bound, n in within.items()},
-            min(votes, _count(self._rejected)),
+        return arm_of(
+            self._votes,
+            self._bad,
+            self._rejected,
+            self._slow,
             self._served if voted else None,
-            mix=self._mix,
+            self._mix,
         )
+
+
+def arm_of(
+    votes: float,
+    bad: float,
+    rejected: float,
+    slow: Mapping[float, float],
+    served: int | None,
+    mix: Mapping[str, float],
+) -> Arm:
+    """Votes, of which these are bad.  ``served``: the requests that they stand for; None: each
+    request is one."""
+    of = _count(votes)
+    within = {bound: max(0, of - _count(n)) for bound, n in slow.items()}
+    return Arm(
+        of,
+        min(of, _count(bad)),
+        None,
+        {bound: _count(n) for bound, n in within.items()},
+        min(of, _count(rejected)),
+        served,
+        mix=mix,
+    )
 
 
 def _count(weights: float) -> float:
@@ -185,7 +219,7 @@ class AccessLog:
         self._place = place
         self._period_s = period_s
         self._routes = routes
-        self._per_client = per_client
+        self.per_client = per_client
         self._groups = {old.arn: "old", new.arn: "new"}
         self._read: set[str] = set()
         self._unread = Unread()
@@ -248,9 +282,30 @@ class AccessLog:
         """Not known: a day of log files is more than a look may read; it is learnt on the way."""
         return {}
 
+    def back_from(self, until: float) -> Iterator[Logged]:
+        """The old side's requests of the day before, the latest file first; where it is more than
+        a million lines, of as much of the day."""
+        since = until - PAST_S
+        lines = 0
+        for key in reversed(logs_bucket.files(self._aws, self._place, since, until + _FILE_S)):
+            found = logs_bucket.lines(self._aws, self._place, key) or ()
+            yield Logged(logs_bucket.ended(key), self._of_old(found))
+            lines += len(found)
+            if lines >= MOST_LINES:
+                return
+        yield Logged(since, ())
+
+    def _of_old(self, lines: Iterable[str]) -> Iterator[Request]:
+        """What cannot be read is nobody's."""
+        for line in lines:
+            with suppress(ValueError):
+                request = request_of(line, self._groups)
+                if request is not None and request.side == "old":
+                    yield request
+
     def _votes(self, stamps: range) -> dict[int, Votes]:
         """By period; nobody asks for older ones again."""
-        votes = {stamp: Votes(self._per_client) for stamp in stamps}
+        votes = {stamp: Votes(self.per_client) for stamp in stamps}
         for request in self._waiting:
             if stamps.start <= request.at < stamps.stop:
                 stamp = int(request.at // self._period_s) * self._period_s

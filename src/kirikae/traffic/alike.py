@@ -1,22 +1,25 @@
 """The judge on the old side against itself: how often would it have failed where nothing was new?
 
 Before a move the old side's availability zones are compared with each other over the day before,
-minute by minute: each zone stands for a new side.  What fails there is no harm, so the bound on
-false alarms becomes a figure that was measured on this very traffic.
+minute by minute: each zone stands for a new side.  Where the access log is the source its targets
+are.  What fails there is no harm, so the bound on false alarms becomes a figure that was measured
+on this very traffic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kirikae.model.evidence import Verdict
+from kirikae.model.share import WHOLE
 from kirikae.move.judge import Margins
 from kirikae.traffic.batches import NOBODY, Arm, Batch
 from kirikae.traffic.trial import Guards, Trial
 
 SHARE = 500
-"""Zones are of about one size: the margins of a step from half on."""
+"""Whatever part of the requests a zone or a target has: the margins of a step to half."""
+_PLAN = (SHARE // 2, SHARE, WHOLE)
 _LEAST = 60
 _ONE_FIGURE = 1.2
 """Where zones have more requests than there are in all, they are not told apart."""
@@ -28,7 +31,9 @@ class Parts:
     """Parts of the old side, by name and by the Unix time at which a period begins.
 
     ``whole``: requests of all of it.  ``dispersion``: of all of it (``Figures.past``).
-    ``of``: what the parts are: ``zones``, or ``days`` at the same time of the day.
+    ``of``: what the parts are: ``zones``, ``targets``, or ``days`` at the same time of the day.
+    ``others``: by name, what all the other parts have together; empty: their sum (where each
+    client has one vote, votes do not add up).
     """
 
     period_s: float
@@ -37,6 +42,17 @@ class Parts:
     tau: Mapping[str, float]
     dispersion: Mapping[str, float]
     of: str = "zones"
+    others: Mapping[str, Mapping[int, Arm]] = field(default_factory=dict)
+
+    def beside(self, name: str, stamp: int) -> Arm:
+        """All parts but this one."""
+        if self.others:
+            return self.others[name].get(stamp, NOBODY)
+        found = NOBODY
+        for other in self.names():
+            if other != name:
+                found = found.plus(self.by_name[other].get(stamp, NOBODY))
+        return found
 
     def names(self) -> list[str]:
         """Those of which enough is known."""
@@ -46,7 +62,7 @@ class Parts:
     def told_apart(self) -> bool:
         """There are two, and they are not each the whole."""
         names = self.names()
-        asked = sum(arm.requests for name in names for arm in self.by_name[name].values())
+        asked = sum(arm.asked for name in names for arm in self.by_name[name].values())
         return len(names) >= 2 and asked <= _ONE_FIGURE * self.whole
 
 
@@ -93,7 +109,6 @@ def against_itself(margins: Margins, parts: Parts) -> Alike | None:
         batches = [
             _batch(
                 parts,
-                names,
                 name,
                 stamp,
             )
@@ -110,16 +125,14 @@ def against_itself(margins: Margins, parts: Parts) -> Alike | None:
     )
 
 
-def _batch(parts: Parts, names: Sequence[str], new: str, stamp: int) -> Batch:
-    old = NOBODY
-    for name in names:
-        if name != new:
-            old = old.plus(parts.by_name[name].get(stamp, NOBODY))
-    sides = {"old": old, "new": parts.by_name[new].get(stamp, NOBODY)}
+def _batch(parts: Parts, new: str, stamp: int) -> Batch:
+    """At one share, whatever arrived: the bounds at which answers were counted follow from it.
+    That another share arrives holds a step, and is no harm."""
+    sides = {"old": parts.beside(new, stamp), "new": parts.by_name[new].get(stamp, NOBODY)}
     return Batch(
         float(stamp),
         parts.period_s,
-        None,  # no share was commanded
+        _PLAN[0],
         {"": sides},
         0,
         parts.tau,
@@ -135,13 +148,12 @@ class _Found:
 
 def _failures(margins: Margins, batches: Sequence[Batch]) -> _Found:
     """After each false alarm it begins anew, as a move that is resumed does."""
-    plan = (SHARE // 2, SHARE, 1000)
-    trial = Trial(margins, plan, _NOBODYS)
+    trial = Trial(margins, _PLAN, _NOBODYS)
     failed = 0
     for batch in batches:
         if trial.look(batch).verdict is Verdict.FAIL:
             failed += 1
-            trial = Trial(margins, plan, _NOBODYS)
+            trial = Trial(margins, _PLAN, _NOBODYS)
     figures = trial.evidence().figures
     found = {m: figures[f"dispersion_{m}"] for m in margins.weights if f"dispersion_{m}" in figures}
     return _Found(failed, found)

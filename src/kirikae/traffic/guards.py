@@ -113,10 +113,9 @@ class Window:
         if self._latest and t - self._latest_at >= THRESHOLDS_EVERY_S:
             self._close_minute()
         bounds = tuple(side.within)
-        if bounds != self._bounds:
-            self._meet(tuple(sorted(bounds)))
         in_order: Collection[float] = side.within.values()
         if bounds != self._bounds:
+            self._meet(tuple(sorted(bounds)))
             in_order = [side.within[bound] for bound in self._bounds]
         if not self._latest:
             self._latest_at = t

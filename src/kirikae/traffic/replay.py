@@ -249,7 +249,7 @@ def _quickly(text: str) -> dict[str, Any] | None:
     """A line like most: an object with only the usual keys, of which each one and the side's name
     have two quotes, so that none stands twice.  None: it must be looked at key by key."""
     raw, end = _QUICKLY(text)
-    if type(raw) is not dict or text[end:] not in _LINE_ENDS or not raw.keys() <= _PLAIN:
+    if type(raw) is not dict or text[end:] not in _LINE_ENDS or not _PLAIN.issuperset(raw):
         return None
     bounds = raw.get("le", ())
     once = type(bounds) is dict and text.count('"') == 2 * (len(raw) + len(bounds) + 1)
@@ -563,10 +563,9 @@ def batches(lines: Iterable[str], name: str) -> Iterator[Batch]:
 
 def _batch(lines: Sequence[Line]) -> Batch:
     routes: dict[str, dict[str, Arm]] = {}
-    for line in lines:
-        mine = routes.setdefault(line.route, {})
-        counts = line.counts
-        mine[line.side] = mine[line.side].plus(counts) if line.side in mine else counts
+    for _, _, side, _, route, counts, _ in lines:
+        mine = routes.setdefault(route, {})
+        mine[side] = mine[side].plus(counts) if side in mine else counts
     last = lines[-1]
     more = last.more
     return Batch(

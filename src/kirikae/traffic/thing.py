@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from kirikae.aws import elbv2, logs_bucket
+from kirikae.aws.errors import AwsRefused
 from kirikae.aws.session import Aws
 from kirikae.model.errors import AwsUnreachable, KirikaeError
 from kirikae.model.evidence import Evidence, Verdict
@@ -22,7 +23,7 @@ from kirikae.move.journal import Journal
 from kirikae.move.kind import Fact, Prospects, Told
 from kirikae.traffic import obstacles, telling
 from kirikae.traffic.access_log import AccessLog
-from kirikae.traffic.alike import Parts, against_itself, bounds_of
+from kirikae.traffic.alike import against_itself
 from kirikae.traffic.batches import Batch, recorded
 from kirikae.traffic.comparison import Comparison
 from kirikae.traffic.cost import extra_cost_per_day
@@ -32,11 +33,11 @@ from kirikae.traffic.figures import (
     CloudWatch,
     Figures,
     Places,
-    dispersion_of,
 )
 from kirikae.traffic.forecast import Today, forecast, smaller_plan, today
 from kirikae.traffic.judging import margins_of, trial_of
 from kirikae.traffic.old_side import OldSide, Pin
+from kirikae.traffic.past import Past, past_of
 from kirikae.traffic.places import places_of
 from kirikae.traffic.prospects import prospects_of
 from kirikae.traffic.readiness import Readiness
@@ -236,9 +237,9 @@ class TrafficThing:
             figures.lateness,
         )
         late_s = figures.lateness + figures.period
-        parts = self._parts(known, now - figures.lateness)
-        if parts is not None:
-            known = replace(known, dispersion=parts.dispersion)
+        past = self._past(known, now - figures.lateness)
+        if past is not None:
+            known = replace(known, dispersion=past.zones.dispersion)
         forecasts = forecast(
             self._margins,
             plan,
@@ -250,7 +251,7 @@ class TrafficThing:
             plan,
             known,
             forecasts,
-            None if parts is None else against_itself(self._margins, parts),
+            None if past is None else against_itself(self._margins, past.parts()),
             smaller_plan(
                 self._margins,
                 plan,
@@ -259,31 +260,26 @@ class TrafficThing:
             ),
         )
 
-    def _parts(self, known: Today, until: float) -> Parts | None:
-        """The old side's last day by its parts; None where nothing is known of it."""
+    def _past(self, known: Today, until: float) -> Past | None:
+        """None where nothing is known of the old side."""
         if not known.per_s:
             return None
-        places = self.places
-        source = CloudWatch(self._aws, places, PAST_PERIOD_S)
-        tau = {} if self._margins.fast_enough_ms else known.tau
-        bounds = bounds_of(self._margins, tau)
-        by_name = source.parts(until, bounds)
-        whole = by_name.pop("")
-        bound = self._margins.fast_enough_ms / 1000
-        past = dispersion_of(list(whole.values()), {"latency": bound} if bound else tau)
-        requests = sum(arm.requests for arm in whole.values())
-        zones = Parts(
-            PAST_PERIOD_S,
-            by_name,
-            requests,
-            tau,
-            past,
+        logs = self._settings.figures.source == "access_log"
+        return past_of(
+            CloudWatch(self._aws, self.places, PAST_PERIOD_S),
+            self._access_log() if logs else None,
+            self._margins,
+            known.tau,
+            until,
         )
-        if zones.told_apart:
-            return zones
-        days = source.days(until, bounds)
-        asked = sum(arm.requests for day in days.values() for arm in day.values())
-        return replace(zones, by_name=days, whole=asked, of="days")
+
+    def _access_log(self) -> AccessLog | None:
+        """None: a plan may be made before the log can be read, and says that it is not known."""
+        try:
+            source = self.source
+        except AwsRefused:
+            return None
+        return source if isinstance(source, AccessLog) else None
 
     def facts(self, move: Move | None) -> list[Fact]:
         old = self.pin.look(move, self.places.old)

@@ -128,6 +128,7 @@ class Trial:
         self._guards = guards
         self._bar = log(1 / margins.false_alarms)
         self._judge = Judge(margins, plan, margins.weights)
+        self._log_weights = {metric: log(part) for metric, part in margins.weights.items()}
         self._routes: dict[str, _Route] = {}
         self._window = Window()
         self._delivered = Delivered()
@@ -376,9 +377,11 @@ class Trial:
         """The source counts at bounds of its own: the ones next to the quantiles are taken."""
         found = {}
         for metric, (bound, rate) in self._window.thresholds.items():
-            if bound in old.within and bound in new.within:
-                slow_old = old.over(bound)
-                slow_new = new.over(bound)
+            fast_old = old.within.get(bound)
+            fast_new = new.within.get(bound)
+            if fast_old is not None and fast_new is not None:
+                slow_old = max(0, old.requests - fast_old)
+                slow_new = max(0, new.requests - fast_new)
                 found[metric] = Outcome(
                     slow_old,
                     slow_new,
@@ -409,13 +412,14 @@ class Trial:
         ):
             metrics = self._metrics()
             missing = [m for m in metrics if self._judge.log_safe_of(m) < _SAFE_LOG]
+            same = known is not None and known.missing == missing
             known = self._standing = _Standing(
                 log_e,
                 len(self._timed),
                 thresholds,
                 metrics,
                 missing,
-                said(_NOT_SHOWN, metrics=[_metric(m) for m in missing]),
+                known.not_shown if known is not None and same else _not_shown(missing),
             )
         return known
 
@@ -440,12 +444,15 @@ class Trial:
         return self._kept_log_e
 
     def _fresh_log_e(self) -> dict[str, float]:
-        weights = self._margins.weights
-        parts = {metric: self._judge.log_harm_of(metric) for metric in weights}
-        whole = log_sum([log(weights[metric]) + value for metric, value in parts.items()])
-        log_e = {"harm": self._log_harm(whole)}
-        log_e |= {f"harm_{metric}": value for metric, value in parts.items()}
-        log_e |= {f"safe_{metric}": self._judge.log_safe_of(metric) for metric in weights}
+        judge = self._judge
+        log_e = {"harm": 0.0}
+        weighed = []
+        for metric, log_weight in self._log_weights.items():
+            value = log_e[f"harm_{metric}"] = judge.log_harm_of(metric)
+            weighed.append(log_weight + value)
+        for metric in self._log_weights:
+            log_e[f"safe_{metric}"] = judge.log_safe_of(metric)
+        log_e["harm"] = self._log_harm(log_sum(weighed))
         for name, route in self._routes.items():
             log_e[f"harm_errors {name}"] = route.judge.log_harm_of("errors")
         return log_e
@@ -718,6 +725,10 @@ class Trial:
 
 
 _NOT_SHOWN = "traffic.not_shown"
+
+
+def _not_shown(missing: Sequence[str]) -> Said:
+    return said(_NOT_SHOWN, metrics=[_metric(metric) for metric in missing])
 
 
 @cache
