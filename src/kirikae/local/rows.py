@@ -61,6 +61,10 @@ class Cluster(TypedDict):
     defaultCapacityProviderStrategy: list[StrategyItem]
     """For tasks and services that name neither a strategy nor a launch type."""
     configuration: NotRequired[Plain]
+    serviceConnectDefaults: NotRequired[Plain]
+    """Kept and told; services with Service Connect are refused."""
+    deletedAt: NotRequired[float]
+    """Unix seconds.  Such a cluster is INACTIVE: it is shown for a while, and takes nothing."""
 
 
 class Attribute(TypedDict):

@@ -139,6 +139,7 @@ class Ecs:
                 self._state.tasks.drop(task["id"])
                 self._state.tags.drop(task["taskArn"])
         self._tokens.forget(now)
+        self._clusters.forget_deleted(now)
         used = {task["taskDefinitionArn"] for task in self._state.tasks.all()}
         used |= {service["taskDefinition"] for service in self._state.services.all()}
         self._definitions.forget_deleted(used)

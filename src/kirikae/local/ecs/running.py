@@ -278,27 +278,41 @@ def check_launch(params: Plain, definition: Definition) -> None:
     Where the request says Fargate, by launch type or provider, it is held to what Fargate asks;
     without a word it runs all the same (ours; AWS would look for an instance).
     """
-    version = params.get("platformVersion")
-    if version and version not in VERSIONS:
-        raise AwsError("PlatformUnknownException", "The specified platform does not exist.")
     network = params.get("networkConfiguration", {}).get("awsvpcConfiguration")
     if network is not None:
         _check_network(network)
+    version = params.get("platformVersion")
+    if version and version not in VERSIONS:
+        raise AwsError("PlatformUnknownException", "The specified platform does not exist.")
     on_fargate = params.get("launchType") == "FARGATE"
     if not on_fargate and not params.get("capacityProviderStrategy"):
         return
-    if "FARGATE" not in definition.get("compatibilities", []):
-        raise invalid("Task definition does not support launch_type FARGATE.")
     if network is None:
         raise invalid(
             "Network Configuration must be provided when networkMode 'awsvpc' is specified."
         )
+    if "FARGATE" not in definition.get("compatibilities", []):
+        raise invalid("Task definition does not support launch_type FARGATE.")
 
 
 def _check_network(network: Plain) -> None:
-    """Raise AwsError beyond ECS's limits (API reference, AwsVpcConfiguration)."""
+    """Raise AwsError beyond ECS's limits (API reference, AwsVpcConfiguration), and for what can be
+    no ID of EC2's (EC2 user guide, "Resource IDs").  IDs of AWS's form are taken as they are: a
+    rehearsal names those of another account (ours)."""
     if not network["subnets"]:
         raise invalid("subnets can not be empty.")
+    for subnet in network["subnets"]:
+        if not subnet.startswith("subnet-"):
+            raise invalid(
+                f"Error retrieving subnet information for [{subnet}]: The subnet ID '{subnet}' "
+                "does not exist (ErrorCode: InvalidSubnetID.NotFound)"
+            )
+    for group in network.get("securityGroups", []):
+        if not group.startswith("sg-"):
+            raise invalid(
+                f"Error retrieving security group information for [{group}]: The security group "
+                f"'{group}' does not exist (ErrorCode: InvalidGroup.NotFound)"
+            )
     for key, most in (("subnets", _MOST_SUBNETS), ("securityGroups", _MOST_GROUPS)):
         if len(network.get(key, [])) > most:
             raise invalid(f"{key} can have at most {most} items.")

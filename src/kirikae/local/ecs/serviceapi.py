@@ -12,14 +12,14 @@ from kirikae.local.ecs.capacity import PROVIDERS, check_strategy
 from kirikae.local.ecs.clusters import Clusters
 from kirikae.local.ecs.configuration import configuration_of
 from kirikae.local.ecs.definitions import Definitions
-from kirikae.local.ecs.deployments import begin, with_event
+from kirikae.local.ecs.deployments import begin, deleted
 from kirikae.local.ecs.lookup import Lookup
-from kirikae.local.ecs.names import check_name, invalid, missing, refuse, unsupported
+from kirikae.local.ecs.names import check_name, invalid, refuse, unsupported
 from kirikae.local.ecs.ports import ports_of
 from kirikae.local.ecs.running import check_launch, strategy_of
 from kirikae.local.ecs.shown import show_service
 from kirikae.local.ecs.tags import Tags, save_tags
-from kirikae.local.ecs.taskrow import tasks_of
+from kirikae.local.ecs.taskrow import ENDING, tasks_of
 from kirikae.local.ecs.tasksets import check_controller, show_task_set
 from kirikae.local.ecs.tokens import Tokens
 from kirikae.local.elb.targets import Targets
@@ -321,7 +321,7 @@ class ServiceApi:
         for name in params["services"]:
             row = self._lookup.service(cluster, name)
             if row is None:
-                failures.append(missing(self._lookup.service_arn(cluster, name)))
+                failures.append(self._lookup.missing_service(name))
                 continue
             shown = self._show(row)
             if "TAGS" in params.get("include", []):
@@ -347,21 +347,26 @@ class ServiceApi:
         return page("serviceArns", arns, params, 10)
 
     async def delete(self, params: Plain) -> Plain:
-        """DeleteService: it is DRAINING until its tasks have stopped.
+        """DeleteService: it is DRAINING until its tasks have stopped, and INACTIVE at once where it
+        has none.
 
         Raises AwsError while tasks are wanted, unless it is forced.
         """
         row = self._lookup.active_service(params)
         if row["desiredCount"] and not params.get("force"):
             raise invalid("The service cannot be stopped while it is scaled above 0.")
-        draining: Service = {
-            **with_event(row, "is being deleted.", time.time()),
+        tasks = tasks_of(row, self._state.tasks.all())
+        going: Service = {
+            **row,
             "status": "DRAINING",
             "desiredCount": 0,
         }
-        self._state.services.put(row["serviceArn"], draining)
+        with self._state.together():
+            if all(task["lastStatus"] in ENDING for task in tasks):
+                going = deleted(self._state, going)
+            self._state.services.put(row["serviceArn"], going)
         self._agenda.wake(row["serviceArn"])
-        return {"service": self._show(draining)}
+        return {"service": self._show(going)}
 
 
 def _check_carried_out(params: Plain) -> None:
