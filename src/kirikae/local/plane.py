@@ -49,6 +49,7 @@ from kirikae.local.reset import Reset
 from kirikae.local.rows import Target
 from kirikae.local.settings import Settings
 from kirikae.local.sqs.api import QUERY_CODES, Sqs
+from kirikae.local.sqs.figures import QueueFigures
 from kirikae.local.sqs.places import Place
 from kirikae.local.sqs.queues import Queues
 from kirikae.local.state import State, Within
@@ -289,8 +290,9 @@ class Regions:
             OfStores(self.stores, region),
         )
         ecs = Ecs(state, self.tasks, self.targets, self.agenda, region)
-        figures = CloudWatch(state, self.figures_delay_s)
-        sqs = Sqs(self.queues, Place(region, self.home, self.endpoint))
+        place = Place(region, self.home, self.endpoint)
+        figures = CloudWatch(state, self.figures_delay_s, place=place)
+        sqs = Sqs(self.queues, place)
         return services_of(ecs, elb, figures, sqs)
 
 
@@ -356,6 +358,7 @@ class Plane:
             working.tasks,
             working.ecs,
             Usage(base.state, base.engine, working.names),
+            QueueFigures(base.queues, base.state),
             network.bridge,
             working.names.label,
             base.settings.figures_delay_s == 0,

@@ -373,6 +373,12 @@ def _check_carried_out(params: Plain) -> None:
     """Raise AwsError for what AWS would do with a service and kirikae local would not."""
     name = params["serviceName"]
     refuse(params, REFUSED, name)
+    if params.get("role"):
+        # botocore's model of CreateService: every network mode that is run here needs ECS's own
+        # role, and takes no other.
+        raise invalid(
+            "You cannot specify an IAM role for services that require a service linked role."
+        )
     if params.get("schedulingStrategy", "REPLICA") != "REPLICA":
         raise unsupported(
             "kirikae local runs services of the strategy REPLICA (Fargate has no DAEMON)"
