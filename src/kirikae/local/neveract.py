@@ -5,7 +5,6 @@ that moto would make inside itself, where kirikae local's own services never see
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,17 +20,10 @@ _NEVER: Mapping[tuple[str, str], str] = {
     ("application-autoscaling", "RegisterScalableTarget"): "services do not scale by themselves",
     ("application-autoscaling", "PutScalingPolicy"): "services do not scale by themselves",
     ("application-autoscaling", "PutScheduledAction"): "services do not scale by themselves",
+    ("codedeploy", "CreateDeployment"): "nothing is deployed by CodeDeploy",
 }
-_COLONS = rb"(?:::|%3A%3A)"
-_OF_STACKS = re.compile(
-    rb"AWS"
-    + _COLONS
-    + rb"(ECS|ElasticLoadBalancingV2|SQS|ApplicationAutoScaling|Scheduler|CloudFormation(?="
-    + _COLONS
-    + rb"Stack))"
-    + _COLONS
-)
-"""What a stack would make that kirikae local owns; stacks in stacks may hold any of it."""
+_STEPS = re.compile(rb":states:::(aws-sdk:)?(ecs|sqs|elasticloadbalancingv2|scheduler):")
+"""Steps of a state machine that would call what kirikae local owns."""
 _STACK_CHANGES = (
     "CreateStack",
     "UpdateStack",
@@ -53,25 +45,47 @@ def refusal(service: str, name: str, environ: Environ, body: bytes, read: Read) 
     """Why a request is not carried out; None for one that is."""
     if (why := _NEVER.get((service, name))) is not None:
         return f"kirikae local does not carry out {name}: {why} here yet"
-    if service == "scheduler" and _makes_a_schedule(environ):
-        return "kirikae local does not carry out schedules yet: they would never fire"
+    if (why := _by_path(service, environ)) is not None:
+        return f"kirikae local does not carry out {why}"
     if _notifies_queues(environ, body):
         return "kirikae local does not send S3 notifications to queues yet"
     if name == "PutTargets":
         for sign, what in _TARGETS.items():
             if sign in body:
                 return f"kirikae local does not deliver PutTargets to {what} yet"
-    if name == "PutSubscriptionFilter" and b":sqs:" in body:
-        return "kirikae local does not deliver PutSubscriptionFilter to queues yet"
-    if name == "Subscribe" and b"sqs" in body.lower():
-        return "kirikae local does not deliver SNS messages to queues yet"
+    if (what := _to_queues(service, name, environ, body)) is not None:
+        return f"kirikae local does not deliver {what} to queues yet"
+    if name in ("CreateStateMachine", "UpdateStateMachine") and _STEPS.search(body):
+        return f"kirikae local does not carry out steps of state machines yet ({name})"
     return _of_stacks(body, read) if name in _STACK_CHANGES else None
 
 
-def _makes_a_schedule(environ: Environ) -> bool:
-    """Is it CreateSchedule or UpdateSchedule?"""
+def _to_queues(service: str, name: str, environ: Environ, body: bytes) -> str | None:
+    """What would put messages into queues, or take them from there; None for the rest."""
+    text = body.lower()
+    if b"sqs" not in text:
+        return None
     path = str(environ["PATH_INFO"])
-    return environ["REQUEST_METHOD"] in ("POST", "PUT") and path.startswith("/schedules/")
+    if service == "pipes" or (service == "lambda" and "event-source-mappings" in path):
+        return f"{service}'s messages" if environ["REQUEST_METHOD"] in ("POST", "PUT") else None
+    words = {
+        "PutSubscriptionFilter": "PutSubscriptionFilter",
+        "Subscribe": "SNS messages",
+        "SetSubscriptionAttributes": "SNS messages",
+    }
+    return words.get(name)
+
+
+def _by_path(service: str, environ: Environ) -> str | None:
+    """What would never act of the services that name their operations by paths."""
+    if environ["REQUEST_METHOD"] not in ("POST", "PUT"):
+        return None
+    path = str(environ["PATH_INFO"])
+    if service == "scheduler" and path.startswith("/schedules/"):
+        return "schedules yet: they would never fire"
+    if service == "fis" and path == "/experiments":
+        return "experiments of FIS: no fault would ever happen"
+    return None
 
 
 def _notifies_queues(environ: Environ, body: bytes) -> bool:
@@ -82,25 +96,20 @@ def _notifies_queues(environ: Environ, body: bytes) -> bool:
 
 def _of_stacks(body: bytes, read: Read) -> str | None:
     """Why no stack is made of this template, whichever way it comes: in the request, or in S3."""
-    found = _OF_STACKS.search(body)
-    url = parse_qs(body.decode(errors="replace")).get("TemplateURL", [""])[0]
-    if found is None and url:
+    # Read here, because few processes ever see a template, and a reader of YAML takes its time.
+    from kirikae.local.stacks import refused_kind
+
+    form = parse_qs(body.decode(errors="replace"))
+    url = form.get("TemplateURL", [""])[0]
+    template: bytes | None = form.get("TemplateBody", [""])[0].encode()
+    if url:
         template = read(place_of(url))
         if template is None:
             return f"kirikae local cannot read the template {url}"
-        found = _OF_STACKS.search(_plain(template))
-    if found is None:
+    kind = refused_kind(template or b"")
+    if kind is None:
         return None
-    kind = found[1].decode()
-    return f"kirikae local makes no AWS::{kind} resources from CloudFormation stacks yet"
-
-
-def _plain(template: bytes) -> bytes:
-    """JSON without escapes; YAML as it is."""
-    try:
-        return json.dumps(json.loads(template), ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        return template
+    return f"kirikae local makes no {kind} resources from CloudFormation stacks yet"
 
 
 def place_of(url: str) -> str:
