@@ -188,6 +188,16 @@ def test_and_where_the_template_lies_in_s3(url, template):
     assert asked("cloudformation", form(Action="CreateStack", TemplateURL=url), objects) is None
 
 
+@pytest.mark.parametrize("name", ["AssumeRole", "AssumeRoleWithWebIdentity"])
+def test_there_is_one_account(name):
+    """Credentials of another one would act in this one, and say that they did there."""
+    theirs = form(Action=name, RoleArn="arn:aws:iam::222222222222:role/deploy")
+    why = asked("sts", theirs)
+    assert why is not None and "one account, 123456789012" in why
+    ours = form(Action=name, RoleArn="arn:aws:iam::123456789012:role/deploy")
+    assert asked("sts", ours) is None
+
+
 def test_a_template_that_is_not_there_is_told():
     """Not taken for an empty one."""
     why = asked("cloudformation", form(Action="CreateStack", TemplateURL=URLS[0]))

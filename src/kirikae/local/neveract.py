@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from kirikae.local.account import ACCOUNT
+
 Environ = dict[str, Any]
 Read = Callable[[str], bytes | None]
 """The contents of an S3 object at ``/bucket/key``; None where there is none."""
@@ -22,6 +24,7 @@ _NEVER: Mapping[tuple[str, str], str] = {
     ("application-autoscaling", "PutScheduledAction"): "services do not scale by themselves",
     ("codedeploy", "CreateDeployment"): "nothing is deployed by CodeDeploy",
 }
+_ACCOUNT_OF_ARN = 4
 _STEPS = re.compile(rb":states:::(aws-sdk:)?(ecs|sqs|elasticloadbalancingv2|scheduler):")
 """Steps of a state machine that would call what kirikae local owns."""
 _STACK_CHANGES = (
@@ -53,11 +56,22 @@ def refusal(service: str, name: str, environ: Environ, body: bytes, read: Read) 
         for sign, what in _TARGETS.items():
             if sign in body:
                 return f"kirikae local does not deliver PutTargets to {what} yet"
+    if service == "sts" and name.startswith("AssumeRole"):
+        return _elsewhere(body)
     if (what := _to_queues(service, name, environ, body)) is not None:
         return f"kirikae local does not deliver {what} to queues yet"
     if name in ("CreateStateMachine", "UpdateStateMachine") and _STEPS.search(body):
         return f"kirikae local does not carry out steps of state machines yet ({name})"
     return _of_stacks(body, read) if name in _STACK_CHANGES else None
+
+
+def _elsewhere(body: bytes) -> str | None:
+    """Why this role is not assumed: whoever has another account's keys would act in this one."""
+    arn = parse_qs(body.decode(errors="replace")).get("RoleArn", [""])[0]
+    parts = arn.split(":")
+    if len(parts) < _ACCOUNT_OF_ARN + 1 or parts[_ACCOUNT_OF_ARN] == ACCOUNT:
+        return None
+    return f"kirikae local has one account, {ACCOUNT}: {arn} is a role of another"
 
 
 def _to_queues(service: str, name: str, environ: Environ, body: bytes) -> str | None:

@@ -27,6 +27,7 @@ from moto.core.serialize import SerializationContext, get_serializer_class
 from moto.core.utils import get_service_model
 
 from kirikae.local import cbor
+from kirikae.local.account import ACCOUNT as ACCOUNT
 from kirikae.local.errors import AwsError, LocalError
 from kirikae.local.plain import Plain
 
@@ -37,7 +38,6 @@ Owner = TypeVar("Owner")
 Handlers = Mapping[str, Callable[[Owner, Plain], Awaitable[Plain]]]
 """Name of an operation -> the method of its owner that carries it out."""
 
-ACCOUNT = "123456789012"
 _XMLNS = {
     "elbv2": "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
     "sqs": "http://queue.amazonaws.com/doc/2012-11-05/",
