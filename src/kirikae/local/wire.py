@@ -44,6 +44,8 @@ _XMLNS = {
     "cloudwatch": "http://monitoring.amazonaws.com/doc/2010-08-01/",
 }
 """Service -> the namespace of its answers in the query protocol."""
+_FORMER = {"elbv2": {"2012-06-01": "Classic Load Balancers (elb); use elbv2"}}
+"""Service -> versions of its API that mean another service."""
 _NUMBERS = ("integer", "long", "float", "double")
 _CLASSES = {
     r"\p{L}": r"\w",
@@ -186,10 +188,15 @@ class Query:
         self._xmlns = _XMLNS[service]
         self._invalid = invalid
         self._serializer = get_serializer_class(service, "query")
+        self._of_former = _FORMER.get(service, {})
 
     def operation(self, headers: Mapping[str, str], body: bytes) -> str:
-        """Empty where the request names none."""
-        return _form(body).get("Action", "")
+        """Empty where the request names none.  Raises AwsError for a request of another service
+        that has the same name."""
+        form = _form(body)
+        if (other := self._of_former.get(form.get("Version", ""))) is not None:
+            raise AwsError("InvalidAction", f"kirikae local has no {other}")
+        return form.get("Action", "")
 
     def params(self, operation: str, body: bytes) -> Plain:
         """Raises AwsError for what cannot be read, and for parameters that the model does not
