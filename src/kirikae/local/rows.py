@@ -631,6 +631,8 @@ class Service(TypedDict):
     networkConfiguration: NotRequired[Plain]
     launchType: NotRequired[str]
     capacityProviderStrategy: NotRequired[list[StrategyItem]]
+    _heldToFargate: NotRequired[bool]
+    """Was it made by a request that said Fargate?  Its definitions must be for it then."""
     _controller: NotRequired[str]
     """``ECS`` where it is not said; whoever is EXTERNAL keeps his task sets himself."""
     _lastGood: NotRequired[str]

@@ -278,21 +278,37 @@ def check_launch(params: Plain, definition: Definition) -> None:
     Where the request says Fargate, by launch type or provider, it is held to what Fargate asks;
     without a word it runs all the same (ours; AWS would look for an instance).
     """
+    check_place(params)
+    if not says_fargate(params):
+        return
+    if params.get("networkConfiguration", {}).get("awsvpcConfiguration") is None:
+        raise invalid(
+            "Network Configuration must be provided when networkMode 'awsvpc' is specified."
+        )
+    check_compatible(definition)
+
+
+def says_fargate(params: Plain) -> bool:
+    """By launch type, or by one of Fargate's capacity providers."""
+    strategy: Strategy = params.get("capacityProviderStrategy") or []
+    named = any(item["capacityProvider"] in PROVIDERS for item in strategy)
+    return named or params.get("launchType") == "FARGATE"
+
+
+def check_compatible(definition: Definition) -> None:
+    """Raise AwsError for a definition that Fargate does not run."""
+    if "FARGATE" not in definition.get("compatibilities", []):
+        raise invalid("Task definition does not support launch_type FARGATE.")
+
+
+def check_place(params: Plain) -> None:
+    """Raise AwsError for a network or a platform that there is not."""
     network = params.get("networkConfiguration", {}).get("awsvpcConfiguration")
     if network is not None:
         _check_network(network)
     version = params.get("platformVersion")
     if version and version not in VERSIONS:
         raise AwsError("PlatformUnknownException", "The specified platform does not exist.")
-    on_fargate = params.get("launchType") == "FARGATE"
-    if not on_fargate and not params.get("capacityProviderStrategy"):
-        return
-    if network is None:
-        raise invalid(
-            "Network Configuration must be provided when networkMode 'awsvpc' is specified."
-        )
-    if "FARGATE" not in definition.get("compatibilities", []):
-        raise invalid("Task definition does not support launch_type FARGATE.")
 
 
 def _check_network(network: Plain) -> None:

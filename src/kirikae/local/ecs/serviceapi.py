@@ -16,7 +16,13 @@ from kirikae.local.ecs.deployments import begin, deleted
 from kirikae.local.ecs.lookup import Lookup
 from kirikae.local.ecs.names import check_name, invalid, refuse, unsupported
 from kirikae.local.ecs.ports import ports_of
-from kirikae.local.ecs.running import check_launch, strategy_of
+from kirikae.local.ecs.running import (
+    check_compatible,
+    check_launch,
+    check_place,
+    says_fargate,
+    strategy_of,
+)
 from kirikae.local.ecs.shown import show_service
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.ecs.taskrow import ENDING, tasks_of
@@ -126,7 +132,7 @@ class ServiceApi:
         if controller == "EXTERNAL":
             return {**row, "_controller": controller}
         check_launch(params, definition)
-        return row
+        return {**row, "_heldToFargate": True} if says_fargate(params) else row
 
     def _new(
         self,
@@ -214,8 +220,11 @@ class ServiceApi:
             if "desiredCount" in params:
                 changed["desiredCount"] = _desired(params["desiredCount"])
             return {**row, **changed}
+        check_place(params)
         if named:
             definition = self._definitions.startable(named)
+            if row.get("_heldToFargate"):
+                check_compatible(definition)
         else:
             definition = self._definitions.find(row["taskDefinition"])
         changes: ServiceChange = {
@@ -400,7 +409,7 @@ def _kept(params: Plain) -> ServiceChange:
     if "networkConfiguration" in params:
         kept["networkConfiguration"] = params["networkConfiguration"]
     if "healthCheckGracePeriodSeconds" in params:
-        kept["healthCheckGracePeriodSeconds"] = params["healthCheckGracePeriodSeconds"]
+        kept["healthCheckGracePeriodSeconds"] = _grace(params["healthCheckGracePeriodSeconds"])
     return kept
 
 
@@ -413,6 +422,13 @@ def _ports(definition: Definition, container: str | None) -> set[int]:
         for mapping in each.get("portMappings", [])
         for port in ports_of(mapping)
     }
+
+
+def _grace(seconds: int) -> int:
+    """Raises AwsError for a negative number (API reference, CreateService)."""
+    if seconds < 0:
+        raise invalid("healthCheckGracePeriodSeconds must not be negative.")
+    return seconds
 
 
 def _desired(count: int) -> int:
