@@ -362,7 +362,12 @@ def test_task_sets_are_told_and_start_nothing(account):
     assert primary["taskSet"]["status"] == "PRIMARY"
     shown = account.ask("ecs DescribeServices", services=["theirs"])["services"][0]
     assert [each["id"] for each in shown["taskSets"]] == [made["id"]]
-    account.ask("ecs DeleteTaskSet", **of, taskSet=made["taskSetArn"])
+    with pytest.raises(AwsError, match="scaled above 0"):
+        account.ask("ecs DeleteTaskSet", **of, taskSet=made["taskSetArn"])
+    tenth = {"value": 10.0, "unit": "PERCENT"}
+    scaled = account.ask("ecs UpdateTaskSet", **of, taskSet=made["id"], scale=tenth)["taskSet"]
+    assert scaled["computedDesiredCount"] == 1
+    account.ask("ecs DeleteTaskSet", **of, taskSet=made["taskSetArn"], force=True)
     assert account.ask("ecs DescribeTaskSets", **of)["taskSets"] == []
 
 

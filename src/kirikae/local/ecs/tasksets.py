@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from typing import cast
@@ -149,6 +150,8 @@ class TaskSets:
         """DeleteTaskSet.  Raises AwsError for one that is scaled above zero, unless it is
         forced."""
         row = self._one(params, "taskSet")
+        if row["scale"]["value"] and not params.get("force"):
+            raise invalid("The task set cannot be deleted while it is scaled above 0.")
         self._state.task_sets.drop(row["taskSetArn"])
         self._state.tags.drop(row["taskSetArn"])
         return {"taskSet": {**self._show(row, False), "status": "DRAINING"}}
@@ -159,7 +162,8 @@ def show_task_set(row: TaskSet, service: Service | None) -> Plain:
     wanted = service["desiredCount"] if service is not None else 0
     return {
         **{key: value for key, value in row.items() if value != ""},
-        "computedDesiredCount": round(wanted * row["scale"]["value"] / 100),
+        # Always rounded up (API reference, TaskSet).
+        "computedDesiredCount": math.ceil(round(wanted * row["scale"]["value"] / 100, 6)),
         "pendingCount": 0,
         "runningCount": 0,
         "stabilityStatus": "STABILIZING",
