@@ -46,23 +46,36 @@ _TARGETS = {
 
 def refusal(service: str, name: str, environ: Environ, body: bytes, read: Read) -> str | None:
     """Why a request is not carried out; None for one that is."""
-    if (why := _NEVER.get((service, name))) is not None:
-        return f"kirikae local does not carry out {name}: {why} here yet"
-    if (why := _by_path(service, environ)) is not None:
-        return f"kirikae local does not carry out {why}"
-    if _notifies_queues(environ, body):
-        return "kirikae local does not send S3 notifications to queues yet"
-    if name == "PutTargets":
-        for sign, what in _TARGETS.items():
-            if sign in body:
-                return f"kirikae local does not deliver PutTargets to {what} yet"
     if service == "sts" and name.startswith("AssumeRole"):
         return _elsewhere(body)
-    if (what := _to_queues(service, name, environ, body)) is not None:
-        return f"kirikae local does not deliver {what} to queues yet"
+    if name in _STACK_CHANGES:
+        return _of_stacks(body, read)
+    what = _undone(service, name, environ, body)
+    if what is not None:
+        return f"kirikae local does not carry out {what}"
+    what = _undelivered(service, name, environ, body)
+    return f"kirikae local does not deliver {what} yet" if what is not None else None
+
+
+def _undone(service: str, name: str, environ: Environ, body: bytes) -> str | None:
+    """What nobody here does, and why; None for the rest."""
+    if (why := _NEVER.get((service, name))) is not None:
+        return f"{name}: {why} here yet"
     if name in ("CreateStateMachine", "UpdateStateMachine") and _STEPS.search(body):
-        return f"kirikae local does not carry out steps of state machines yet ({name})"
-    return _of_stacks(body, read) if name in _STACK_CHANGES else None
+        return f"{name}: steps of state machines call nothing here yet"
+    return _by_path(service, environ)
+
+
+def _undelivered(service: str, name: str, environ: Environ, body: bytes) -> str | None:
+    """What would have to reach something of kirikae local's own; None for the rest."""
+    if _notifies_queues(environ, body):
+        return "S3 notifications to queues"
+    if name == "PutTargets":
+        reached = (what for sign, what in _TARGETS.items() if sign in body)
+        what = next(reached, None)
+        return f"PutTargets to {what}" if what is not None else None
+    what = _to_queues(service, name, environ, body)
+    return f"{what} to queues" if what is not None else None
 
 
 def _elsewhere(body: bytes) -> str | None:

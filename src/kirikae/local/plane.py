@@ -279,6 +279,7 @@ class Regions:
     def _services(self, region: str) -> Mapping[str, Service]:
         """The API of one region."""
         state = Within(self.state, region, self.home)
+        networking = OfStores(self.stores, region)
         elb = Elb(
             state,
             Known(state),
@@ -287,9 +288,9 @@ class Regions:
             self.stores.put_object,
             f"arn:aws:elasticloadbalancing:{region}:{ACCOUNT}:",
             self.changing,
-            OfStores(self.stores, region),
+            networking,
         )
-        ecs = Ecs(state, self.tasks, self.targets, self.agenda, region)
+        ecs = Ecs(state, self.tasks, self.targets, self.agenda, region, networking)
         place = Place(region, self.home, self.endpoint)
         figures = CloudWatch(state, self.figures_delay_s, place=place)
         sqs = Sqs(self.queues, place)

@@ -71,7 +71,14 @@ _OLDER_WORDS = frozenset(
 )
 """Place and word: what the model's enumeration leaves out, and its text says that AWS takes (SQS
 API reference, ReceiveMessage.AttributeNames)."""
-_CHECKED_THERE = frozenset(("GetQueueAttributesRequest.AttributeNames",))
+_CHECKED_THERE = frozenset(
+    (
+        "GetQueueAttributesRequest.AttributeNames",
+        "RunTaskRequest.launchType",
+        "CreateServiceRequest.launchType",
+        "CreateTaskSetRequest.launchType",
+    )
+)
 """Places of words that the service itself looks at: it has an error of its own for unknown ones."""
 OPERATION_HEADER = "X-Kirikae-Operation"
 """Set by the gateway where the path names the operation."""

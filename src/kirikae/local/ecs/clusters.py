@@ -119,8 +119,7 @@ class Clusters:
             if service["clusterArn"] == arn and service["status"] == "ACTIVE"
         ]
         return {
-            **{key: value for key, value in row.items() if key not in _OURS},
-            "status": "INACTIVE" if "deletedAt" in row else "ACTIVE",
+            **_told(row),
             "activeServicesCount": len(services),
             "tags": self._tags.of(arn),
             "statistics": [],
@@ -215,6 +214,12 @@ class Clusters:
         self._state.clusters.drop_where(
             lambda row: now - row.get("deletedAt", now) > DELETED_KEPT_S
         )
+
+
+def _told(row: Cluster) -> Plain:
+    """What of a cluster's row AWS shows, and how it stands."""
+    shown = {key: value for key, value in row.items() if key not in _OURS}
+    return {**shown, "status": "INACTIVE" if "deletedAt" in row else "ACTIVE"}
 
 
 OPERATIONS: Handlers[Clusters] = {

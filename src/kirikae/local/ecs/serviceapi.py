@@ -13,12 +13,14 @@ from kirikae.local.ecs.clusters import Clusters
 from kirikae.local.ecs.configuration import configuration_of
 from kirikae.local.ecs.definitions import Definitions
 from kirikae.local.ecs.deployments import begin, deleted
+from kirikae.local.ecs.grounds import Grounds
 from kirikae.local.ecs.lookup import Lookup
 from kirikae.local.ecs.names import check_name, invalid, refuse, unsupported
 from kirikae.local.ecs.ports import ports_of
 from kirikae.local.ecs.running import (
     check_compatible,
     check_launch,
+    check_launch_type,
     check_place,
     says_fargate,
     strategy_of,
@@ -72,6 +74,7 @@ class ServiceApi:
         tokens: Tokens,
         targets: Targets,
         agenda: Agenda,
+        grounds: Grounds,
     ) -> None:
         """Starts and stops nothing itself: whatever is asked ends in a row, and in a wake."""
         self._state = state
@@ -82,6 +85,7 @@ class ServiceApi:
         self._tokens = tokens
         self._targets = targets
         self._agenda = agenda
+        self._grounds = grounds
 
     # --- making and changing
 
@@ -92,6 +96,8 @@ class ServiceApi:
         a second request for an ACTIVE service raises AwsError, as AWS does.  The row, its tags, its
         first deployment and the token are one transaction.
         """
+        check_launch_type(params.get("launchType"))
+        await self._grounds.check(params)
         cluster = self._clusters.find(params.get("cluster"))
         check_name("Service name", params["serviceName"])
         _check_carried_out(params)
@@ -193,6 +199,7 @@ class ServiceApi:
         network differ, or where it is forced; a new number of tasks alone begins none.  Raises
         AwsError for a service that is not there or not ACTIVE.
         """
+        await self._grounds.check(params)
         row = self._lookup.active_service(params)
         _check_carried_out(
             {

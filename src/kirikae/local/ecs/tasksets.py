@@ -11,6 +11,7 @@ from kirikae.local.ecs.clusters import Clusters
 from kirikae.local.ecs.definitions import Definitions
 from kirikae.local.ecs.lookup import Lookup
 from kirikae.local.ecs.names import invalid, missing, unsupported
+from kirikae.local.ecs.running import check_launch_type
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
@@ -52,9 +53,10 @@ class TaskSets:
 
     async def create(self, params: Plain) -> Plain:
         """CreateTaskSet: a hundred per cent of the service unless it is said."""
+        launch_type = params.get("launchType")
+        check_launch_type(launch_type)
         service = self._service(params)
         definition = self._definitions.startable(params["taskDefinition"])
-        launch_type = params.get("launchType")
         if launch_type and params.get("capacityProviderStrategy"):
             raise invalid("Specify a launch type or a capacity provider strategy, not both.")
         own = f"ecs-svc/{uuid.uuid4().int % 10**19:019d}"
