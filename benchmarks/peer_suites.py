@@ -33,6 +33,7 @@ _NUMBER = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}[0-9a-f-]*\b|\d+")
 
 async def _serve(folder: Path) -> None:
     """Until it is ended; says its address on its first line."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))  # where our own tests are
     from aiohttp import web
     from tests.local_plane import LocalPlane
 

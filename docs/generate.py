@@ -203,6 +203,10 @@ def local() -> str:
         f"| `AWS/ECS` | {_names(figures.OF_SERVICES)} of services, once a minute | "
         "Average, Minimum, Maximum |"
     )
+    lines.append(
+        f"| `AWS/SQS` | {_names(figures.OF_QUEUES)}, once a minute | Sum, Average, Minimum, "
+        "Maximum |"
+    )
     return "\n".join(lines) + "\n"
 
 

@@ -69,7 +69,7 @@ def test_what_an_arn_names_is_found(account):
         told = account.ask("DescribeServices", cluster="x1", services=[name])
         assert [each["clusterArn"] for each in told["services"]] == [f"{PREFIX}cluster/x1"]
     account.ask("DeleteService", cluster="x2", service=f"{PREFIX}service/x2/web", force=True)
-    assert (account.status("x1"), account.status("x2")) == ("ACTIVE", "DRAINING")
+    assert (account.status("x1"), account.status("x2")) == ("ACTIVE", "INACTIVE")
 
 
 @pytest.mark.parametrize("begin", ELSEWHERE)

@@ -15,7 +15,31 @@ STACK = json.dumps({"Resources": {"C": {"Type": "AWS::ECS::Cluster"}}})
 ESCAPED = STACK.replace("::", "\\u003a\\u003a")
 YAML = "Resources:\n  Q:\n    Type: AWS::SQS::Queue\n"
 NESTED = "Resources:\n  S:\n    Type: AWS::CloudFormation::Stack\n"
-FINE = "Resources:\n  B:\n    Type: AWS::S3::Bucket\n"
+FINE = "Resources:\n  B:\n    Type: AWS::S3::Bucket\n    Properties: {BucketName: !Ref N}\n"
+QUOTED = (
+    'Resources:\n  Q:\n    Type: "AWS\\x3a:SQS::Queue"\n    Properties: {QueueName: !Sub "${N}"}\n'
+)
+ALARM = json.dumps({"Resources": {"A": {"Type": "AWS::CloudWatch::Alarm"}}})
+INCLUDED = "Transform: {Name: AWS::Include, Parameters: {Location: s3://b/t.json}}\n" + FINE
+TARGET = {"Arn": {"Fn::GetAtt": ["C", "Arn"]}, "EcsParameters": {"TaskCount": 1}}
+RULE = json.dumps(
+    {"Resources": {"R": {"Type": "AWS::Events::Rule", "Properties": {"Targets": [TARGET]}}}}
+)
+TOLD = "Resources:\n  S:\n    Type: AWS::SNS::Subscription\n    Properties: {Protocol: sqs}\n"
+NOTIFIED = FINE.replace(
+    "BucketName: !Ref N", "NotificationConfiguration: {QueueConfigurations: [{Queue: q}]}"
+)
+HIDDEN = [STACK, ESCAPED, YAML, QUOTED, NESTED, ALARM, INCLUDED, RULE, TOLD, NOTIFIED]
+LOGGED = json.dumps(
+    {
+        "Resources": {
+            "R": {
+                "Type": "AWS::Events::Rule",
+                "Properties": {"Targets": [{"Arn": "arn:aws:logs:r:1:log-group:g"}]},
+            }
+        }
+    }
+)
 URLS = [
     "https://tmpl.s3.amazonaws.com/a/t.json",
     "https://tmpl.s3.eu-west-1.amazonaws.com/a/t.json",
@@ -78,6 +102,30 @@ def target(name: str) -> dict[str, str]:
             target("AWSEvents.PutTargets"),
         ),
         ("events", b'{"Targets": [{"Arn": "arn:aws:sqs:r:1:q"}]}', target("AWSEvents.PutTargets")),
+        ("sns", form(Action="Subscribe", Protocol="sqs"), {}),
+        (
+            "sns",
+            form(Action="SetSubscriptionAttributes", AttributeValue="arn:aws:sqs:r:1:q"),
+            {},
+        ),
+        ("pipes", b'{"Source": "arn:aws:sqs:r:1:q"}', {"PATH_INFO": "/v1/pipes/p"}),
+        (
+            "lambda",
+            b'{"EventSourceArn": "arn:aws:sqs:r:1:q"}',
+            {"PATH_INFO": "/2015-03-31/event-source-mappings/"},
+        ),
+        (
+            "states",
+            b'{"definition": "arn:aws:states:::ecs:runTask.sync"}',
+            target("AWSStepFunctions.CreateStateMachine"),
+        ),
+        (
+            "states",
+            b'{"definition": "arn:aws:states:::aws-sdk:sqs:sendMessage"}',
+            target("AWSStepFunctions.UpdateStateMachine"),
+        ),
+        ("fis", b"{}", {"PATH_INFO": "/experiments"}),
+        ("codedeploy", b"{}", target("CodeDeploy_20141006.CreateDeployment")),
     ],
 )
 def test_what_never_acts_is_refused(of, body, more):
@@ -104,6 +152,12 @@ def test_what_never_acts_is_refused(of, body, more):
             target("AWSEvents.PutTargets"),
         ),
         ("cloudformation", form(Action="CreateStack", TemplateBody=FINE), {}),
+        ("cloudformation", form(Action="CreateStack", TemplateBody=LOGGED), {}),
+        ("cloudformation", form(Action="CreateStack", TemplateBody="{"), {}),
+        ("sns", form(Action="Subscribe", Protocol="https"), {}),
+        ("states", b'{"definition": "{}"}', target("AWSStepFunctions.CreateStateMachine")),
+        ("lambda", b"{}", {"PATH_INFO": "/2015-03-31/functions"}),
+        ("fis", b"{}", {"PATH_INFO": "/experimentTemplates"}),
         ("autoscaling", form(Action="PutScalingPolicy"), {}),
     ],
 )
@@ -115,7 +169,7 @@ def test_the_rest_is_carried_out(of, body, more):
 @pytest.mark.parametrize(
     "name", ["CreateStack", "UpdateStack", "CreateChangeSet", "CreateStackSet"]
 )
-@pytest.mark.parametrize("template", [STACK, YAML, NESTED])
+@pytest.mark.parametrize("template", HIDDEN)
 def test_stacks_of_what_we_own_are_refused_in_the_request(name, template):
     """A stack inside of a stack may hold any of it."""
     why = asked("cloudformation", form(Action=name, TemplateBody=template))
@@ -123,7 +177,7 @@ def test_stacks_of_what_we_own_are_refused_in_the_request(name, template):
 
 
 @pytest.mark.parametrize("url", URLS)
-@pytest.mark.parametrize("template", [STACK, ESCAPED, YAML, NESTED])
+@pytest.mark.parametrize("template", HIDDEN)
 def test_and_where_the_template_lies_in_s3(url, template):
     """As `cloudformation deploy --s3-bucket`, SAM and the CDK send it; it once said CREATE_COMPLETE
     and nothing was there."""
@@ -132,6 +186,16 @@ def test_and_where_the_template_lies_in_s3(url, template):
     assert why is not None and "CloudFormation stacks" in why
     objects = {"/tmpl/a/t.json": FINE.encode()}
     assert asked("cloudformation", form(Action="CreateStack", TemplateURL=url), objects) is None
+
+
+@pytest.mark.parametrize("name", ["AssumeRole", "AssumeRoleWithWebIdentity"])
+def test_there_is_one_account(name):
+    """Credentials of another one would act in this one, and say that they did there."""
+    theirs = form(Action=name, RoleArn="arn:aws:iam::222222222222:role/deploy")
+    why = asked("sts", theirs)
+    assert why is not None and "one account, 123456789012" in why
+    ours = form(Action=name, RoleArn="arn:aws:iam::123456789012:role/deploy")
+    assert asked("sts", ours) is None
 
 
 def test_a_template_that_is_not_there_is_told():

@@ -147,3 +147,19 @@ def test_a_body_that_is_no_cbor_has_an_answer(tmp_path):
 
     status, said = asyncio.run(ask())
     assert status == 400 and said["__type"] == "SerializationException"
+
+
+def test_classic_load_balancers_are_refused_by_name(tmp_path):
+    """They are signed for as the others are, and an operation of theirs has the same name."""
+
+    async def ask() -> tuple[int, str]:
+        plane = LocalPlane(tmp_path)
+        scope = SCOPE.replace("monitoring", "elasticloadbalancing")
+        async with TestClient(TestServer(plane.gateway().application())) as client:
+            body = urlencode({"Action": "DescribeLoadBalancers", "Version": "2012-06-01"})
+            told = await client.post("/", data=body.encode(), headers={"Authorization": scope})
+            plane.close()
+            return told.status, await told.text()
+
+    status, said = asyncio.run(ask())
+    assert status == 400 and "kirikae local has no Classic Load Balancers" in said

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from kirikae.local.ecs.agenda import Agenda
+from kirikae.local.ecs.grounds import Grounds
 from kirikae.local.ecs.services import Services
 from kirikae.local.elb.networking import OfStores
 from kirikae.local.errors import AwsError
@@ -362,7 +363,12 @@ def test_task_sets_are_told_and_start_nothing(account):
     assert primary["taskSet"]["status"] == "PRIMARY"
     shown = account.ask("ecs DescribeServices", services=["theirs"])["services"][0]
     assert [each["id"] for each in shown["taskSets"]] == [made["id"]]
-    account.ask("ecs DeleteTaskSet", **of, taskSet=made["taskSetArn"])
+    with pytest.raises(AwsError, match="scaled above 0"):
+        account.ask("ecs DeleteTaskSet", **of, taskSet=made["taskSetArn"])
+    tenth = {"value": 10.0, "unit": "PERCENT"}
+    scaled = account.ask("ecs UpdateTaskSet", **of, taskSet=made["id"], scale=tenth)["taskSet"]
+    assert scaled["computedDesiredCount"] == 1
+    account.ask("ecs DeleteTaskSet", **of, taskSet=made["taskSetArn"], force=True)
     assert account.ask("ecs DescribeTaskSets", **of)["taskSets"] == []
 
 
@@ -373,6 +379,35 @@ def test_records_are_of_their_region(account):
     assert elsewhere.instances.all() == [] and elsewhere.clusters.all() == []
     here = Within(account.plane.state, REGION, REGION)
     assert len(here.instances.all()) == 1
+
+
+@pytest.mark.parametrize(
+    ("subnet", "group", "taken"),
+    [
+        ("subnet-known", "sg-known", True),
+        ("subnet-known", "sg-unknown", False),
+        ("subnet-unknown", "sg-unknown", True),
+    ],
+)
+def test_security_groups_are_where_their_subnets_are(subnet, group, taken):
+    """Who made the subnets in EC2's part made the groups there; others name another account's."""
+
+    class Stores:
+        async def query(self, service: str, params: Any, region: str) -> str:
+            known = {
+                "DescribeSubnets": "<subnetId>subnet-known</subnetId><vpcId>v</vpcId>"
+                "<availabilityZone>a</availabilityZone>",
+                "DescribeSecurityGroups": "<groupId>sg-known</groupId>",
+            }
+            return f"<r><item>{known[params['Action']]}</item></r>"
+
+    network = {"awsvpcConfiguration": {"subnets": [subnet], "securityGroups": [group]}}
+    asked = Grounds(OfStores(Stores(), REGION)).check({"networkConfiguration": network})
+    if taken:
+        asyncio.run(asked)
+        return
+    with pytest.raises(AwsError, match="The security group 'sg-unknown' does not exist"):
+        asyncio.run(asked)
 
 
 def test_the_interface_of_a_task_says_where_it_is(account):

@@ -12,13 +12,20 @@ from typing import Any
 import pytest
 
 from kirikae.local.errors import AwsError
+from kirikae.local.sqs.api import Sqs
+from kirikae.local.sqs.places import Place
 from kirikae.local.wire import Json, Query, validate
-from tests.local_plane import LocalPlane
+from tests.local_plane import REGION, LocalPlane
 
 FILE = Path(__file__).parents[1] / "data" / "refusals.toml"
 TABLE: list[dict[str, str]] = tomllib.loads(FILE.read_text(encoding="utf-8"))["refusal"]
-LEAST = 60
-INVALID = {"ecs": "InvalidParameterException", "elb": "ValidationError"}
+LEAST = 200
+INVALID = {
+    "ecs": "InvalidParameterException",
+    "elb": "ValidationError",
+    "sqs": "InvalidParameterValue",
+}
+QUEUES = Place(REGION, REGION, "http://127.0.0.1:1")
 
 NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-1", "subnet-2"]}}
 PATH = {"Field": "path-pattern", "Values": ["/x"]}
@@ -75,6 +82,27 @@ RIGHT: dict[str, dict[str, Any]] = {
         "Actions": [FIXED],
     },
     "elb RegisterTargets": {"TargetGroupArn": "GROUP", "Targets": [{"Id": "10.0.0.1"}]},
+    "ecs UpdateService": {"service": "kept", "desiredCount": 0},
+    "ecs CreateCapacityProvider": {
+        "name": "group",
+        "autoScalingGroupProvider": {"autoScalingGroupArn": "arn:aws:autoscaling:::x"},
+    },
+    "ecs StopTask": {"task": "TASK"},
+    "sqs CreateQueue": {"QueueName": "one"},
+    "sqs SendMessage": {"QueueUrl": "QUEUE", "MessageBody": "x"},
+    "sqs ReceiveMessage": {"QueueUrl": "QUEUE"},
+    "sqs SetQueueAttributes": {"QueueUrl": "QUEUE", "Attributes": {"DelaySeconds": "1"}},
+    "sqs ChangeMessageVisibility": {
+        "QueueUrl": "QUEUE",
+        "ReceiptHandle": "RECEIPT",
+        "VisibilityTimeout": 1,
+    },
+    "sqs DeleteMessage": {"QueueUrl": "QUEUE", "ReceiptHandle": "RECEIPT"},
+    "sqs SendMessageBatch": {
+        "QueueUrl": "QUEUE",
+        "Entries": [{"Id": "a", "MessageBody": "x"}],
+    },
+    "sqs TagQueue": {"QueueUrl": "QUEUE", "Tags": {"a": "b"}},
 }
 """A right call of each operation: each row of the table changes one."""
 
@@ -88,6 +116,7 @@ class Account:
         self._answering: dict[str, Any] = {
             "ecs": (Json("ecs", INVALID["ecs"]), self.plane.ecs.operations()),
             "elb": (Query("elbv2", INVALID["elb"]), self.plane.elb.operations()),
+            "sqs": (Json("sqs", INVALID["sqs"]), Sqs(self.plane.queues, QUEUES).operations()),
         }
         cluster = self.ask("ecs CreateCluster", {})["cluster"]["clusterArn"]
         self.ask("ecs RegisterTaskDefinition", DEFINITION)
@@ -123,7 +152,23 @@ class Account:
             "GROUP": unused,
             "USED": used,
             "LISTENER": listener,
+            **self._queues(),
+            **self._running(),
         }
+
+    def _queues(self) -> dict[str, str]:
+        """A queue with a message in flight, and a FIFO queue."""
+        url = self.ask("sqs CreateQueue", {"QueueName": "q"})["QueueUrl"]
+        self.ask("sqs SendMessage", {"QueueUrl": url, "MessageBody": "x"})
+        [took] = self.ask("sqs ReceiveMessage", {"QueueUrl": url})["Messages"]
+        fifo = {"QueueName": "f.fifo", "Attributes": {"FifoQueue": "true"}}
+        of_fifo = self.ask("sqs CreateQueue", fifo)["QueueUrl"]
+        return {"QUEUE": url, "RECEIPT": took["ReceiptHandle"], "FIFO": of_fifo}
+
+    def _running(self) -> dict[str, str]:
+        """A task, and a service ``kept``."""
+        self.ask("ecs CreateService", {**RIGHT["ecs CreateService"], "serviceName": "kept"})
+        return {"TASK": self.ask("ecs RunTask", RIGHT["ecs RunTask"])["tasks"][0]["taskArn"]}
 
     def ask(self, call: str, params: Any) -> Any:
         """As a client would: checked against the model, then carried out."""

@@ -34,7 +34,7 @@ _TARGETS = {
 _ALSO_BY_QUERY = ("sqs", "monitoring")
 _FIGURES = ("GetMetricData", "GetMetricStatistics", "ListMetrics")
 _PERCENTS = frozenset(str(percent) for percent in range(1, 101))
-_OURS = (b"AWS/ApplicationELB", b"AWS/ECS")
+_OURS = (b"AWS/ApplicationELB", b"AWS/ECS", b"AWS/SQS")
 _OF_PATH = re.compile(r"/service/[^/]+/operation/([A-Za-z]+)")
 """Where Smithy's rpc-v2-cbor says which operation is meant."""
 _ACTION = re.compile(rb"(?:^|&)Action=([A-Za-z]+)")
@@ -192,8 +192,8 @@ def _is_of_stores(name: str, request: web.Request, body: bytes) -> bool:
 
 
 def _about_balancers(request: web.Request, body: bytes) -> bool:
-    """CloudWatch calls about load balancers and services are ours; other namespaces are kept by
-    moto."""
+    """CloudWatch calls about load balancers, services and queues are ours; other namespaces are
+    kept by moto."""
     if (path := _OF_PATH.fullmatch(request.path)) is not None:
         operation = path[1]
     elif "X-Amz-Target" in request.headers:

@@ -22,6 +22,7 @@ from kirikae.local.elb.targets import Targets
 from kirikae.local.engine import Engine
 from kirikae.local.errors import AwsError, EngineError, LocalError
 from kirikae.local.registry import Registry
+from kirikae.local.sqs.figures import QueueFigures
 from kirikae.local.state import State
 from kirikae.local.stores import Stores
 
@@ -58,6 +59,7 @@ class Household:
     tasks: Tasks
     ecs: Ecs
     usage: Usage
+    queue_figures: QueueFigures
     bridge: str
     label: str
     """Of our containers."""
@@ -95,6 +97,7 @@ class House:
             Duty("targets", 1, self._assert_targets),
             Duty("load balancer", _REPAIR_EVERY_S, self._repair),
             Duty("gauges", GAUGES_EVERY_S, self._write_gauges),
+            Duty("queues", GAUGES_EVERY_S, self._write_queues),
             Duty("tidying", _TIDY_EVERY_S, self._tidy),
             Duty("access log", access_log_every_s, self._of.access_logs.deliver),
         )
@@ -125,6 +128,10 @@ class House:
     async def _write_gauges(self) -> None:
         """Hosts by health, and open connections."""
         self._of.recorder.write_gauges(time.time(), await self._of.door.connections())
+
+    async def _write_queues(self) -> None:
+        """What was sent, received and deleted, and what waits."""
+        self._of.queue_figures.write(time.time())
 
     async def _assert_door(self) -> None:
         """HAProxy runs, and does what the store says."""

@@ -21,7 +21,9 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
 from kirikae.local.callers import OWN_HEADER, stranger
+from kirikae.local.items import items_now, mark_of, may_be_replaced
 from kirikae.local.neveract import refusal
 
 log = logging.getLogger("kirikae.local.keeper")
@@ -123,6 +126,8 @@ def plain_object(environ: Environ) -> str:
     return path if path.count("/") > 1 and not path.endswith("/") else ""
 
 
+MOST_CHANGES = 1000
+"""Of items in a region, beyond twice what is needed to put the items there."""
 _OF_THE_SERVER = ("SERVER_SOFTWARE", "werkzeug.")
 """What begins so in a request's environment says nothing of the request."""
 
@@ -143,8 +148,17 @@ class Journal:
         self._pinned: set[str] = set()
         """Buckets whose former versions, and objects whose former contents, later requests refer
         to."""
-        for (environ,) in self._db.execute("select environ from request"):
-            self._pin(json.loads(environ))
+        self._long: Counter[str] = Counter()
+        self._short: Counter[str] = Counter()
+        """Mark of DynamoDB's items in a region -> how many requests change them, now and when they
+        were replaced last."""
+        for seq, text in self._db.execute("select seq, environ from request").fetchall():
+            environ = json.loads(text)
+            self._pin(environ)
+            if mark := mark_of(environ):
+                self._long[mark] += 1
+                # Those of a former version bear none.
+                self._db.execute("update request set object = ? where seq = ?", (mark, seq))
 
     def _pin(self, environ: Environ) -> None:
         """A copy's source and what a versioned bucket holds must be there when the journal is done
@@ -172,29 +186,63 @@ class Journal:
         path = plain_object(environ)
         if self._is_pinned(path):
             path = ""
+        mark = mark_of(environ)
+        with self._transaction():
+            if path:
+                self._db.execute("delete from request where object = ?", (path,))
+            self._insert(environ, body, seed, path or mark)
+        if mark:
+            self._long[mark] += 1
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing."""
+        self._db.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+            raise
+        self._db.execute("commit")
+
+    def _insert(self, environ: Environ, body: bytes, seed: int, place: str) -> None:
+        """One request more, with what of its environment can be kept."""
         kept = {
             key: value
             for key, value in environ.items()
             if isinstance(value, str) and not key.startswith(_OF_THE_SERVER)
         }
-        self._db.execute("begin immediate")
-        try:
-            if path:
-                self._db.execute("delete from request where object = ?", (path,))
-            self._db.execute(
-                "insert into request (stamp, seed, object, environ, body) values (?, ?, ?, ?, ?)",
-                (time.time(), seed, path, json.dumps(kept), body),
-            )
-            self._db.execute("commit")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("rollback")
-            raise
+        self._db.execute(
+            "insert into request (stamp, seed, object, environ, body) values (?, ?, ?, ?, ?)",
+            (time.time(), seed, place, json.dumps(kept), body),
+        )
+
+    def is_long(self, mark: str) -> bool:
+        """Do so many requests change items that they are worth replacing?"""
+        return self._long[mark] > MOST_CHANGES + 2 * self._short[mark]
+
+    def replace(self, mark: str, requests: Iterable[tuple[Environ, bytes]]) -> None:
+        """These in the place of all that bear this mark.  Nothing is done where some request of
+        DynamoDB means items that nobody can tell."""
+        others = self._db.execute("select environ from request where object = ''")
+        if not all(may_be_replaced(json.loads(environ)) for (environ,) in others):
+            self._short[mark] = self._long[mark]
+            return
+        with self._transaction():
+            self._db.execute("delete from request where object = ?", (mark,))
+            count = 0
+            for environ, body in requests:
+                self._insert(environ, body, 0, mark)
+                count += 1
+        self._long[mark] = self._short[mark] = count
 
     def clear(self) -> None:
         """Nothing of before is done again."""
         self._db.execute("delete from request")
         self._pinned.clear()
+        self._long.clear()
+        self._short.clear()
 
     def read(self) -> Iterable[tuple[int, Environ, bytes]]:
         """Seed, environment and body of every request, in the order in which they were carried
@@ -306,8 +354,26 @@ class Keeper:
                             f"kirikae local cannot keep this: {error}; free some disk space "
                             "and try again\n".encode()
                         ]
+                    self._shorten(mark_of(kept))
         start_response(answer.status, _without_cors(answer.headers))
         return answer.body
+
+    def _shorten(self, mark: str) -> None:
+        """Items in the place of their changes, where these have become many.  What cannot be done
+        now is done after a later request."""
+        if not mark or not self._journal.is_long(mark):
+            return
+        try:
+            self._journal.replace(mark, items_now(self._told, mark))
+        except (sqlite3.Error, ValueError, KeyError) as error:
+            log.warning("the journal stays long: %s", error)
+
+    def _told(self, environ: Environ, body: bytes) -> bytes:
+        """Of a request that only reads.  Raises ValueError where it is refused."""
+        answer = self._asked(_served(environ, body))
+        if answer.status >= "400":
+            raise ValueError(f"{environ['HTTP_X_AMZ_TARGET']}: {answer.status}")
+        return b"".join(answer.body)
 
     def _asked(self, environ: Environ) -> _Answer:
         """One request, whole."""

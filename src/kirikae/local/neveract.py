@@ -5,11 +5,12 @@ that moto would make inside itself, where kirikae local's own services never see
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from kirikae.local.account import ACCOUNT
 
 Environ = dict[str, Any]
 Read = Callable[[str], bytes | None]
@@ -21,17 +22,11 @@ _NEVER: Mapping[tuple[str, str], str] = {
     ("application-autoscaling", "RegisterScalableTarget"): "services do not scale by themselves",
     ("application-autoscaling", "PutScalingPolicy"): "services do not scale by themselves",
     ("application-autoscaling", "PutScheduledAction"): "services do not scale by themselves",
+    ("codedeploy", "CreateDeployment"): "nothing is deployed by CodeDeploy",
 }
-_COLONS = rb"(?:::|%3A%3A)"
-_OF_STACKS = re.compile(
-    rb"AWS"
-    + _COLONS
-    + rb"(ECS|ElasticLoadBalancingV2|SQS|ApplicationAutoScaling|Scheduler|CloudFormation(?="
-    + _COLONS
-    + rb"Stack))"
-    + _COLONS
-)
-"""What a stack would make that kirikae local owns; stacks in stacks may hold any of it."""
+_ACCOUNT_OF_ARN = 4
+_STEPS = re.compile(rb":states:::(aws-sdk:)?(ecs|sqs|elasticloadbalancingv2|scheduler):")
+"""Steps of a state machine that would call what kirikae local owns."""
 _STACK_CHANGES = (
     "CreateStack",
     "UpdateStack",
@@ -51,27 +46,73 @@ _TARGETS = {
 
 def refusal(service: str, name: str, environ: Environ, body: bytes, read: Read) -> str | None:
     """Why a request is not carried out; None for one that is."""
+    if service == "sts" and name.startswith("AssumeRole"):
+        return _elsewhere(body)
+    if name in _STACK_CHANGES:
+        return _of_stacks(body, read)
+    what = _undone(service, name, environ, body)
+    if what is not None:
+        return f"kirikae local does not carry out {what}"
+    what = _undelivered(service, name, environ, body)
+    return f"kirikae local does not deliver {what} yet" if what is not None else None
+
+
+def _undone(service: str, name: str, environ: Environ, body: bytes) -> str | None:
+    """What nobody here does, and why; None for the rest."""
     if (why := _NEVER.get((service, name))) is not None:
-        return f"kirikae local does not carry out {name}: {why} here yet"
-    if service == "scheduler" and _makes_a_schedule(environ):
-        return "kirikae local does not carry out schedules yet: they would never fire"
+        return f"{name}: {why} here yet"
+    if name in ("CreateStateMachine", "UpdateStateMachine") and _STEPS.search(body):
+        return f"{name}: steps of state machines call nothing here yet"
+    return _by_path(service, environ)
+
+
+def _undelivered(service: str, name: str, environ: Environ, body: bytes) -> str | None:
+    """What would have to reach something of kirikae local's own; None for the rest."""
     if _notifies_queues(environ, body):
-        return "kirikae local does not send S3 notifications to queues yet"
+        return "S3 notifications to queues"
     if name == "PutTargets":
-        for sign, what in _TARGETS.items():
-            if sign in body:
-                return f"kirikae local does not deliver PutTargets to {what} yet"
-    if name == "PutSubscriptionFilter" and b":sqs:" in body:
-        return "kirikae local does not deliver PutSubscriptionFilter to queues yet"
-    if name == "Subscribe" and b"sqs" in body.lower():
-        return "kirikae local does not deliver SNS messages to queues yet"
-    return _of_stacks(body, read) if name in _STACK_CHANGES else None
+        reached = (what for sign, what in _TARGETS.items() if sign in body)
+        what = next(reached, None)
+        return f"PutTargets to {what}" if what is not None else None
+    what = _to_queues(service, name, environ, body)
+    return f"{what} to queues" if what is not None else None
 
 
-def _makes_a_schedule(environ: Environ) -> bool:
-    """Is it CreateSchedule or UpdateSchedule?"""
+def _elsewhere(body: bytes) -> str | None:
+    """Why this role is not assumed: whoever has another account's keys would act in this one."""
+    arn = parse_qs(body.decode(errors="replace")).get("RoleArn", [""])[0]
+    parts = arn.split(":")
+    if len(parts) < _ACCOUNT_OF_ARN + 1 or parts[_ACCOUNT_OF_ARN] == ACCOUNT:
+        return None
+    return f"kirikae local has one account, {ACCOUNT}: {arn} is a role of another"
+
+
+def _to_queues(service: str, name: str, environ: Environ, body: bytes) -> str | None:
+    """What would put messages into queues, or take them from there; None for the rest."""
+    text = body.lower()
+    if b"sqs" not in text:
+        return None
     path = str(environ["PATH_INFO"])
-    return environ["REQUEST_METHOD"] in ("POST", "PUT") and path.startswith("/schedules/")
+    if service == "pipes" or (service == "lambda" and "event-source-mappings" in path):
+        return f"{service}'s messages" if environ["REQUEST_METHOD"] in ("POST", "PUT") else None
+    words = {
+        "PutSubscriptionFilter": "PutSubscriptionFilter",
+        "Subscribe": "SNS messages",
+        "SetSubscriptionAttributes": "SNS messages",
+    }
+    return words.get(name)
+
+
+def _by_path(service: str, environ: Environ) -> str | None:
+    """What would never act of the services that name their operations by paths."""
+    if environ["REQUEST_METHOD"] not in ("POST", "PUT"):
+        return None
+    path = str(environ["PATH_INFO"])
+    if service == "scheduler" and path.startswith("/schedules/"):
+        return "schedules yet: they would never fire"
+    if service == "fis" and path == "/experiments":
+        return "experiments of FIS: no fault would ever happen"
+    return None
 
 
 def _notifies_queues(environ: Environ, body: bytes) -> bool:
@@ -82,25 +123,20 @@ def _notifies_queues(environ: Environ, body: bytes) -> bool:
 
 def _of_stacks(body: bytes, read: Read) -> str | None:
     """Why no stack is made of this template, whichever way it comes: in the request, or in S3."""
-    found = _OF_STACKS.search(body)
-    url = parse_qs(body.decode(errors="replace")).get("TemplateURL", [""])[0]
-    if found is None and url:
+    # Read here, because few processes ever see a template, and a reader of YAML takes its time.
+    from kirikae.local.stacks import refused_kind
+
+    form = parse_qs(body.decode(errors="replace"))
+    url = form.get("TemplateURL", [""])[0]
+    template: bytes | None = form.get("TemplateBody", [""])[0].encode()
+    if url:
         template = read(place_of(url))
         if template is None:
             return f"kirikae local cannot read the template {url}"
-        found = _OF_STACKS.search(_plain(template))
-    if found is None:
+    kind = refused_kind(template or b"")
+    if kind is None:
         return None
-    kind = found[1].decode()
-    return f"kirikae local makes no AWS::{kind} resources from CloudFormation stacks yet"
-
-
-def _plain(template: bytes) -> bytes:
-    """JSON without escapes; YAML as it is."""
-    try:
-        return json.dumps(json.loads(template), ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        return template
+    return f"kirikae local makes no {kind} resources from CloudFormation stacks yet"
 
 
 def place_of(url: str) -> str:

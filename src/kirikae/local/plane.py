@@ -49,6 +49,7 @@ from kirikae.local.reset import Reset
 from kirikae.local.rows import Target
 from kirikae.local.settings import Settings
 from kirikae.local.sqs.api import QUERY_CODES, Sqs
+from kirikae.local.sqs.figures import QueueFigures
 from kirikae.local.sqs.places import Place
 from kirikae.local.sqs.queues import Queues
 from kirikae.local.state import State, Within
@@ -278,6 +279,7 @@ class Regions:
     def _services(self, region: str) -> Mapping[str, Service]:
         """The API of one region."""
         state = Within(self.state, region, self.home)
+        networking = OfStores(self.stores, region)
         elb = Elb(
             state,
             Known(state),
@@ -286,11 +288,12 @@ class Regions:
             self.stores.put_object,
             f"arn:aws:elasticloadbalancing:{region}:{ACCOUNT}:",
             self.changing,
-            OfStores(self.stores, region),
+            networking,
         )
-        ecs = Ecs(state, self.tasks, self.targets, self.agenda, region)
-        figures = CloudWatch(state, self.figures_delay_s)
-        sqs = Sqs(self.queues, Place(region, self.home, self.endpoint))
+        ecs = Ecs(state, self.tasks, self.targets, self.agenda, region, networking)
+        place = Place(region, self.home, self.endpoint)
+        figures = CloudWatch(state, self.figures_delay_s, place=place)
+        sqs = Sqs(self.queues, place)
         return services_of(ecs, elb, figures, sqs)
 
 
@@ -356,6 +359,7 @@ class Plane:
             working.tasks,
             working.ecs,
             Usage(base.state, base.engine, working.names),
+            QueueFigures(base.queues, base.state),
             network.bridge,
             working.names.label,
             base.settings.figures_delay_s == 0,

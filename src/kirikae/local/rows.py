@@ -61,6 +61,10 @@ class Cluster(TypedDict):
     defaultCapacityProviderStrategy: list[StrategyItem]
     """For tasks and services that name neither a strategy nor a launch type."""
     configuration: NotRequired[Plain]
+    serviceConnectDefaults: NotRequired[Plain]
+    """Kept and told; services with Service Connect are refused."""
+    deletedAt: NotRequired[float]
+    """Unix seconds.  Such a cluster is INACTIVE: it is shown for a while, and takes nothing."""
 
 
 class Attribute(TypedDict):
@@ -627,6 +631,8 @@ class Service(TypedDict):
     networkConfiguration: NotRequired[Plain]
     launchType: NotRequired[str]
     capacityProviderStrategy: NotRequired[list[StrategyItem]]
+    _heldToFargate: NotRequired[bool]
+    """Was it made by a request that said Fargate?  Its definitions must be for it then."""
     _controller: NotRequired[str]
     """``ECS`` where it is not said; whoever is EXTERNAL keeps his task sets himself."""
     _lastGood: NotRequired[str]

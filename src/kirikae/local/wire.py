@@ -27,6 +27,7 @@ from moto.core.serialize import SerializationContext, get_serializer_class
 from moto.core.utils import get_service_model
 
 from kirikae.local import cbor
+from kirikae.local.account import ACCOUNT as ACCOUNT
 from kirikae.local.errors import AwsError, LocalError
 from kirikae.local.plain import Plain
 
@@ -37,13 +38,14 @@ Owner = TypeVar("Owner")
 Handlers = Mapping[str, Callable[[Owner, Plain], Awaitable[Plain]]]
 """Name of an operation -> the method of its owner that carries it out."""
 
-ACCOUNT = "123456789012"
 _XMLNS = {
     "elbv2": "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
     "sqs": "http://queue.amazonaws.com/doc/2012-11-05/",
     "cloudwatch": "http://monitoring.amazonaws.com/doc/2010-08-01/",
 }
 """Service -> the namespace of its answers in the query protocol."""
+_FORMER = {"elbv2": {"2012-06-01": "Classic Load Balancers (elb); use elbv2"}}
+"""Service -> versions of its API that mean another service."""
 _NUMBERS = ("integer", "long", "float", "double")
 _CLASSES = {
     r"\p{L}": r"\w",
@@ -69,7 +71,14 @@ _OLDER_WORDS = frozenset(
 )
 """Place and word: what the model's enumeration leaves out, and its text says that AWS takes (SQS
 API reference, ReceiveMessage.AttributeNames)."""
-_CHECKED_THERE = frozenset(("GetQueueAttributesRequest.AttributeNames",))
+_CHECKED_THERE = frozenset(
+    (
+        "GetQueueAttributesRequest.AttributeNames",
+        "RunTaskRequest.launchType",
+        "CreateServiceRequest.launchType",
+        "CreateTaskSetRequest.launchType",
+    )
+)
 """Places of words that the service itself looks at: it has an error of its own for unknown ones."""
 OPERATION_HEADER = "X-Kirikae-Operation"
 """Set by the gateway where the path names the operation."""
@@ -186,10 +195,15 @@ class Query:
         self._xmlns = _XMLNS[service]
         self._invalid = invalid
         self._serializer = get_serializer_class(service, "query")
+        self._of_former = _FORMER.get(service, {})
 
     def operation(self, headers: Mapping[str, str], body: bytes) -> str:
-        """Empty where the request names none."""
-        return _form(body).get("Action", "")
+        """Empty where the request names none.  Raises AwsError for a request of another service
+        that has the same name."""
+        form = _form(body)
+        if (other := self._of_former.get(form.get("Version", ""))) is not None:
+            raise AwsError("InvalidAction", f"kirikae local has no {other}")
+        return form.get("Action", "")
 
     def params(self, operation: str, body: bytes) -> Plain:
         """Raises AwsError for what cannot be read, and for parameters that the model does not

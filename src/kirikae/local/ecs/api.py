@@ -18,11 +18,13 @@ from kirikae.local.ecs import (
     tasksets,
 )
 from kirikae.local.ecs.agenda import Agenda
+from kirikae.local.ecs.grounds import Grounds
 from kirikae.local.ecs.lookup import Lookup
 from kirikae.local.ecs.newtasks import NewTasks
 from kirikae.local.ecs.taskrow import is_live
 from kirikae.local.ecs.tasks import Tasks
 from kirikae.local.ecs.tokens import Tokens
+from kirikae.local.elb.networking import Networking
 from kirikae.local.elb.targets import Targets
 from kirikae.local.state import State
 from kirikae.local.wire import ACCOUNT, Operation, bound
@@ -70,8 +72,10 @@ class Ecs:
         targets: Targets,
         agenda: Agenda,
         region: str,
+        networking: Networking | None = None,
     ) -> None:
         """Only puts the parts together: nothing is read, started or written here."""
+        grounds = Grounds(networking)
         prefix = f"arn:aws:ecs:{region}:{ACCOUNT}:"
         self._state = state
         self._tasks = tasks
@@ -95,6 +99,7 @@ class Ecs:
             tasks,
             self.new_tasks,
             self._instances,
+            grounds,
         )
         self._services = serviceapi.ServiceApi(
             state,
@@ -105,6 +110,7 @@ class Ecs:
             self._tokens,
             targets,
             agenda,
+            grounds,
         )
         self._task_sets = tasksets.TaskSets(
             state, self._clusters, self._definitions, self.tags, lookup
@@ -139,6 +145,7 @@ class Ecs:
                 self._state.tasks.drop(task["id"])
                 self._state.tags.drop(task["taskArn"])
         self._tokens.forget(now)
+        self._clusters.forget_deleted(now)
         used = {task["taskDefinitionArn"] for task in self._state.tasks.all()}
         used |= {service["taskDefinition"] for service in self._state.services.all()}
         self._definitions.forget_deleted(used)

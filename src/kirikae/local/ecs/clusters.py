@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from typing import cast
 
 from kirikae.local.ecs.capacity import PROVIDERS, check_provider, check_strategy
-from kirikae.local.ecs.names import check_name, invalid, is_arn, missing, unsupported
+from kirikae.local.ecs.names import check_name, invalid, is_arn, missing
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.ecs.taskrow import STARTING
 from kirikae.local.errors import AwsError
@@ -17,6 +19,11 @@ from kirikae.local.wire import Handlers
 
 # botocore's model of DescribeClusters: up to 100 at a time.
 _MOST = 100
+DELETED_KEPT_S = 3600
+"""How long a deleted cluster is shown as INACTIVE (ours; the API reference of DeleteCluster says
+"for a period of time")."""
+_AS_ASKED = ("settings", "configuration", "serviceConnectDefaults")
+_OURS = ("deletedAt",)
 
 
 class Clusters:
@@ -37,7 +44,7 @@ class Clusters:
     def find(self, name: str | None) -> Cluster:
         """By name or ARN; ``default`` without one."""
         row = self._state.clusters.get(self._arn(name or "default"))
-        if row is None:
+        if row is None or "deletedAt" in row:
             raise AwsError("ClusterNotFoundException", "Cluster not found.")
         return row
 
@@ -49,11 +56,9 @@ class Clusters:
         """Creating one that is there answers it as it is."""
         name = params.get("clusterName", "default")
         check_name("Cluster name", name)
-        if params.get("serviceConnectDefaults"):
-            raise unsupported("kirikae local does not carry out Service Connect")
         arn = f"{self._prefix}cluster/{name}"
         row = self._state.clusters.get(arn)
-        if row is None:
+        if row is None or "deletedAt" in row:
             row = self._new(name, arn, params)
             with self._state.together():
                 self._state.clusters.put(arn, row)
@@ -99,6 +104,8 @@ class Clusters:
         }
         if "configuration" in params:
             row["configuration"] = params["configuration"]
+        if "serviceConnectDefaults" in params:
+            row["serviceConnectDefaults"] = params["serviceConnectDefaults"]
         return row
 
     def _show(self, row: Cluster) -> Plain:
@@ -112,8 +119,7 @@ class Clusters:
             if service["clusterArn"] == arn and service["status"] == "ACTIVE"
         ]
         return {
-            **row,
-            "status": "ACTIVE",
+            **_told(row),
             "activeServicesCount": len(services),
             "tags": self._tags.of(arn),
             "statistics": [],
@@ -131,11 +137,11 @@ class Clusters:
         found = []
         failures = []
         for name in names:
-            try:
-                shown = self._show(self.find(name))
-            except AwsError:
+            row = self._state.clusters.get(self._arn(name))
+            if row is None:
                 failures.append(missing(self._arn(name)))
                 continue
+            shown = self._show(row)
             if "TAGS" not in params.get("include", []):
                 shown["tags"] = []
             found.append(shown)
@@ -145,23 +151,16 @@ class Clusters:
         }
 
     async def list_clusters(self, params: Plain) -> Plain:
-        """One page of ARNs, at most 100."""
+        """One page of ARNs, at most 100; deleted ones are among them while they are shown."""
         arns = [cluster["clusterArn"] for cluster in self._state.clusters.all()]
         return page("clusterArns", arns, params, 100)
 
     async def update(self, params: Plain) -> Plain:
-        """UpdateCluster and UpdateClusterSettings: what is not given stays.
-
-        Raises AwsError for Service Connect, which is not carried out here.
-        """
+        """UpdateCluster and UpdateClusterSettings: what is not given stays."""
         row = self.find(params["cluster"])
-        if params.get("serviceConnectDefaults"):
-            raise unsupported("kirikae local does not carry out Service Connect")
-        changed: Cluster = {**row}
-        if "settings" in params:
-            changed["settings"] = params["settings"]
-        if "configuration" in params:
-            changed["configuration"] = params["configuration"]
+        asked = {key: params[key] for key in _AS_ASKED if key in params}
+        # Members that are not looked into are kept and told as they came.
+        changed = cast(Cluster, {**row, **asked})
         return {"cluster": self._show(self._state.clusters.put(row["clusterArn"], changed))}
 
     async def put_capacity_providers(self, params: Plain) -> Plain:
@@ -200,13 +199,27 @@ class Clusters:
                 "ClusterContainsTasksException",
                 "The Cluster cannot be deleted while Tasks are active.",
             )
-        self._state.clusters.drop(row["clusterArn"])
+        with self._state.together():
+            self._state.clusters.put(row["clusterArn"], {**row, "deletedAt": time.time()})
+            self._state.tags.drop(row["clusterArn"])
         return {
             "cluster": {
                 **shown,
                 "status": "INACTIVE",
             }
         }
+
+    def forget_deleted(self, now: float) -> None:
+        """Drop those that were shown long enough."""
+        self._state.clusters.drop_where(
+            lambda row: now - row.get("deletedAt", now) > DELETED_KEPT_S
+        )
+
+
+def _told(row: Cluster) -> Plain:
+    """What of a cluster's row AWS shows, and how it stands."""
+    shown = {key: value for key, value in row.items() if key not in _OURS}
+    return {**shown, "status": "INACTIVE" if "deletedAt" in row else "ACTIVE"}
 
 
 OPERATIONS: Handlers[Clusters] = {
@@ -219,7 +232,9 @@ OPERATIONS: Handlers[Clusters] = {
     "PutClusterCapacityProviders": Clusters.put_capacity_providers,
 }
 PARTLY = {
-    "UpdateCluster": "kept and told, without effect; refused: Service Connect",
+    "CreateCluster": "settings, configuration and `serviceConnectDefaults` are kept and told as "
+    "they came (no Cloud Map namespace is made); services with Service Connect are refused",
+    "UpdateCluster": "kept and told, without effect",
     "UpdateClusterSettings": "kept and told, without effect",
 }
 """Operations of which something is missing, and what."""

@@ -25,7 +25,10 @@ from kirikae.local.wire import Handlers
 
 # botocore's model of DeleteTaskDefinitions: up to 10 at a time.
 _MOST_DELETED = 10
-_UNKNOWN = "The specified task definition does not exist. Specify a valid task definition."
+_UNKNOWN = (
+    "The specified task definition does not exist. Specify a valid account, family, revision and "
+    "try again."
+)
 _NO_IDENTIFIER = (
     "The specified task definition identifier is invalid. Specify a valid name or ARN and try "
     "again."

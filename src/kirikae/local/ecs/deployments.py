@@ -169,6 +169,17 @@ def finish(
     state.service_deployments.put(arn, ended)
 
 
+def deleted(state: State, service: Service) -> Service:
+    """A deleted service whose last task is on its way out; its deployments end with it."""
+    for entry in service["deployments"]:
+        finish(state, entry["_serviceDeployment"], "STOPPED", "The service was deleted.")
+    return {
+        **service,
+        "status": "INACTIVE",
+        "deployments": [],
+    }
+
+
 def failed_entry(service: Service, reason: str, now: float) -> tuple[Deployment, Service]:
     """The newest deployment as failed, and the service that has it so."""
     failed: Deployment = {

@@ -187,7 +187,9 @@ class Instances:
         for each in asked:
             for row in self._targets(cluster, each):
                 others = [one for one in row["attributes"] if one["name"] != each["name"]]
-                own: Attribute = {"name": each["name"], "value": each.get("value", "")}
+                own: Attribute = {"name": each["name"]}
+                if "value" in each:
+                    own["value"] = each["value"]
                 changed: Instance = {**row, "attributes": [*others, own]}
                 self._state.instances.put(row["containerInstanceArn"], changed)
         return {"attributes": asked}

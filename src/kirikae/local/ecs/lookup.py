@@ -57,6 +57,10 @@ class Lookup:
             return f"{self._prefix}service/{cluster['clusterName']}/{short(name)}"
         return name
 
+    def missing_service(self, name: str) -> Plain:
+        """An entry of ``failures``: AWS tells a name without its cluster there."""
+        return missing(name if is_arn(name) else f"{self._prefix}service/{name}")
+
     def service(self, cluster: Cluster, name: str) -> Service | None:
         """Also one that is INACTIVE but still kept; None if it never was, is forgotten, or is of
         another cluster."""

@@ -91,6 +91,7 @@ def check_definition(params: Plain) -> list[ContainerDefinition]:
     refuses and for what is not carried out here."""
     family = params["family"]
     check_name("Family", family)
+    _check_process_space(params)
     for key in REFUSED:
         if params.get(key):
             raise unsupported(f"{family}: kirikae local does not carry out {key}")
@@ -114,6 +115,16 @@ def check_definition(params: Plain) -> list[ContainerDefinition]:
             raise refused(f"{family}: Role is not valid: {role}={params[role]}")
     check_platform(params)
     return [_with_ports(family, container) for container in containers]
+
+
+def _check_process_space(params: Plain) -> None:
+    """Raise AwsError for the host's processes on Fargate (API reference, RegisterTaskDefinition,
+    ``pidMode``); that ``task`` is not carried out is told elsewhere."""
+    if params.get("pidMode") == "host" and "FARGATE" in params.get("requiresCompatibilities", []):
+        raise refused(
+            "Tasks using the Fargate launch type do not support pidMode 'host'. The supported "
+            "value for pidMode is 'task'."
+        )
 
 
 def _with_ports(family: str, container: ContainerDefinition) -> ContainerDefinition:

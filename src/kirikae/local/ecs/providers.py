@@ -96,7 +96,8 @@ class Providers:
         if name in PROVIDERS:
             raise refused(f"The capacity provider {name} cannot be deleted.")
         row = self._one(params["capacityProvider"])
-        if any(name in cluster["capacityProviders"] for cluster in self._state.clusters.all()):
+        living = [each for each in self._state.clusters.all() if "deletedAt" not in each]
+        if any(name in cluster["capacityProviders"] for cluster in living):
             raise refused("The capacity provider is in use and cannot be removed.")
         self._state.providers.drop(row["capacityProviderArn"])
         shown = self._show(row, True)

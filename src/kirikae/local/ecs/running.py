@@ -11,6 +11,7 @@ from kirikae.local.ecs.clusters import Clusters
 from kirikae.local.ecs.containers import with_overrides
 from kirikae.local.ecs.definitions import Definitions
 from kirikae.local.ecs.fargate import VERSIONS
+from kirikae.local.ecs.grounds import Grounds, missing_group
 from kirikae.local.ecs.instances import Instances
 from kirikae.local.ecs.lookup import Lookup
 from kirikae.local.ecs.names import invalid, missing, refuse, short, unsupported
@@ -36,6 +37,7 @@ _MOST_SUBNETS = 16
 _MOST_GROUPS = 5
 _STARTED_BY = re.compile(r"[A-Za-z0-9 /_-]{0,128}")
 """The API reference names no blank, and ecs-deploy sends one ("ECS Deploy") that AWS takes."""
+_LAUNCH_TYPES = ("EC2", "FARGATE", "EXTERNAL")
 _REFUSED = ("placementConstraints", "placementStrategy", "volumeConfigurations")
 
 
@@ -49,13 +51,21 @@ def strategy_of(params: Plain, cluster: Cluster, known: Collection[str]) -> Stra
             "Specifying both a launch type and capacity provider strategy is not "
             "supported. Remove one and try again."
         )
-    if launch_type not in (None, "FARGATE", "EC2"):
-        raise unsupported(f"kirikae local runs launch types FARGATE and EC2, not {launch_type}")
+    check_launch_type(launch_type)
     strategy = asked
     if not asked and not launch_type:
         strategy = cluster["defaultCapacityProviderStrategy"]
     check_strategy(strategy, cluster["capacityProviders"] or (PROVIDERS if asked else []), known)
     return strategy
+
+
+def check_launch_type(launch_type: str | None) -> None:
+    """Raise AwsError for one that there is not, in ECS's own words (Managed Instances are asked for
+    by capacity provider alone: API reference, RunTask.launchType), or that is not here."""
+    if launch_type not in (None, *_LAUNCH_TYPES):
+        raise invalid(f"launch type should be one of [{','.join(_LAUNCH_TYPES)}]")
+    if launch_type == "EXTERNAL":
+        raise unsupported("kirikae local runs launch types FARGATE and EC2, not EXTERNAL")
 
 
 class Running:
@@ -72,6 +82,7 @@ class Running:
         tasks: Tasks,
         new: NewTasks,
         instances: Instances,
+        grounds: Grounds,
     ) -> None:
         """``new`` writes rows down, ``tasks`` sets them in motion; ``tokens`` answers repeated
         requests."""
@@ -84,6 +95,7 @@ class Running:
         self._tasks = tasks
         self._new = new
         self._instances = instances
+        self._grounds = grounds
 
     async def run(self, params: Plain) -> Plain:
         """RunTask: up to ten tasks of a startable definition.
@@ -93,6 +105,8 @@ class Running:
         so a crash starts none twice and loses none.  Raises AwsError for what AWS refuses and for
         what is not carried out.
         """
+        check_launch_type(params.get("launchType"))
+        await self._grounds.check(params)
         cluster = self._clusters.find(params.get("cluster"))
         definition = self._definitions.startable(params["taskDefinition"])
         count = params.get("count", 1)
@@ -278,27 +292,54 @@ def check_launch(params: Plain, definition: Definition) -> None:
     Where the request says Fargate, by launch type or provider, it is held to what Fargate asks;
     without a word it runs all the same (ours; AWS would look for an instance).
     """
-    version = params.get("platformVersion")
-    if version and version not in VERSIONS:
-        raise AwsError("PlatformUnknownException", "The specified platform does not exist.")
-    network = params.get("networkConfiguration", {}).get("awsvpcConfiguration")
-    if network is not None:
-        _check_network(network)
-    on_fargate = params.get("launchType") == "FARGATE"
-    if not on_fargate and not params.get("capacityProviderStrategy"):
+    check_place(params)
+    if not says_fargate(params):
         return
-    if "FARGATE" not in definition.get("compatibilities", []):
-        raise invalid("Task definition does not support launch_type FARGATE.")
-    if network is None:
+    if params.get("networkConfiguration", {}).get("awsvpcConfiguration") is None:
         raise invalid(
             "Network Configuration must be provided when networkMode 'awsvpc' is specified."
         )
+    check_compatible(definition)
+
+
+def says_fargate(params: Plain) -> bool:
+    """By launch type, or by one of Fargate's capacity providers."""
+    strategy: Strategy = params.get("capacityProviderStrategy") or []
+    named = any(item["capacityProvider"] in PROVIDERS for item in strategy)
+    return named or params.get("launchType") == "FARGATE"
+
+
+def check_compatible(definition: Definition) -> None:
+    """Raise AwsError for a definition that Fargate does not run."""
+    if "FARGATE" not in definition.get("compatibilities", []):
+        raise invalid("Task definition does not support launch_type FARGATE.")
+
+
+def check_place(params: Plain) -> None:
+    """Raise AwsError for a network or a platform that there is not."""
+    network = params.get("networkConfiguration", {}).get("awsvpcConfiguration")
+    if network is not None:
+        _check_network(network)
+    version = params.get("platformVersion")
+    if version and version not in VERSIONS:
+        raise AwsError("PlatformUnknownException", "The specified platform does not exist.")
 
 
 def _check_network(network: Plain) -> None:
-    """Raise AwsError beyond ECS's limits (API reference, AwsVpcConfiguration)."""
+    """Raise AwsError beyond ECS's limits (API reference, AwsVpcConfiguration), and for what can be
+    no ID of EC2's (EC2 user guide, "Resource IDs").  IDs of AWS's form are taken as they are: a
+    rehearsal names those of another account (ours)."""
     if not network["subnets"]:
         raise invalid("subnets can not be empty.")
+    for subnet in network["subnets"]:
+        if not subnet.startswith("subnet-"):
+            raise invalid(
+                f"Error retrieving subnet information for [{subnet}]: The subnet ID '{subnet}' "
+                "does not exist (ErrorCode: InvalidSubnetID.NotFound)"
+            )
+    for group in network.get("securityGroups", []):
+        if not group.startswith("sg-"):
+            raise missing_group(group)
     for key, most in (("subnets", _MOST_SUBNETS), ("securityGroups", _MOST_GROUPS)):
         if len(network.get(key, [])) > most:
             raise invalid(f"{key} can have at most {most} items.")

@@ -12,14 +12,22 @@ from kirikae.local.ecs.capacity import PROVIDERS, check_strategy
 from kirikae.local.ecs.clusters import Clusters
 from kirikae.local.ecs.configuration import configuration_of
 from kirikae.local.ecs.definitions import Definitions
-from kirikae.local.ecs.deployments import begin, with_event
+from kirikae.local.ecs.deployments import begin, deleted
+from kirikae.local.ecs.grounds import Grounds
 from kirikae.local.ecs.lookup import Lookup
-from kirikae.local.ecs.names import check_name, invalid, missing, refuse, unsupported
+from kirikae.local.ecs.names import check_name, invalid, refuse, unsupported
 from kirikae.local.ecs.ports import ports_of
-from kirikae.local.ecs.running import check_launch, strategy_of
+from kirikae.local.ecs.running import (
+    check_compatible,
+    check_launch,
+    check_launch_type,
+    check_place,
+    says_fargate,
+    strategy_of,
+)
 from kirikae.local.ecs.shown import show_service
 from kirikae.local.ecs.tags import Tags, save_tags
-from kirikae.local.ecs.taskrow import tasks_of
+from kirikae.local.ecs.taskrow import ENDING, tasks_of
 from kirikae.local.ecs.tasksets import check_controller, show_task_set
 from kirikae.local.ecs.tokens import Tokens
 from kirikae.local.elb.targets import Targets
@@ -66,6 +74,7 @@ class ServiceApi:
         tokens: Tokens,
         targets: Targets,
         agenda: Agenda,
+        grounds: Grounds,
     ) -> None:
         """Starts and stops nothing itself: whatever is asked ends in a row, and in a wake."""
         self._state = state
@@ -76,6 +85,7 @@ class ServiceApi:
         self._tokens = tokens
         self._targets = targets
         self._agenda = agenda
+        self._grounds = grounds
 
     # --- making and changing
 
@@ -86,6 +96,8 @@ class ServiceApi:
         a second request for an ACTIVE service raises AwsError, as AWS does.  The row, its tags, its
         first deployment and the token are one transaction.
         """
+        check_launch_type(params.get("launchType"))
+        await self._grounds.check(params)
         cluster = self._clusters.find(params.get("cluster"))
         check_name("Service name", params["serviceName"])
         _check_carried_out(params)
@@ -126,7 +138,7 @@ class ServiceApi:
         if controller == "EXTERNAL":
             return {**row, "_controller": controller}
         check_launch(params, definition)
-        return row
+        return {**row, "_heldToFargate": True} if says_fargate(params) else row
 
     def _new(
         self,
@@ -187,6 +199,7 @@ class ServiceApi:
         network differ, or where it is forced; a new number of tasks alone begins none.  Raises
         AwsError for a service that is not there or not ACTIVE.
         """
+        await self._grounds.check(params)
         row = self._lookup.active_service(params)
         _check_carried_out(
             {
@@ -214,8 +227,11 @@ class ServiceApi:
             if "desiredCount" in params:
                 changed["desiredCount"] = _desired(params["desiredCount"])
             return {**row, **changed}
+        check_place(params)
         if named:
             definition = self._definitions.startable(named)
+            if row.get("_heldToFargate"):
+                check_compatible(definition)
         else:
             definition = self._definitions.find(row["taskDefinition"])
         changes: ServiceChange = {
@@ -321,7 +337,7 @@ class ServiceApi:
         for name in params["services"]:
             row = self._lookup.service(cluster, name)
             if row is None:
-                failures.append(missing(self._lookup.service_arn(cluster, name)))
+                failures.append(self._lookup.missing_service(name))
                 continue
             shown = self._show(row)
             if "TAGS" in params.get("include", []):
@@ -347,27 +363,38 @@ class ServiceApi:
         return page("serviceArns", arns, params, 10)
 
     async def delete(self, params: Plain) -> Plain:
-        """DeleteService: it is DRAINING until its tasks have stopped.
+        """DeleteService: it is DRAINING until its tasks have stopped, and INACTIVE at once where it
+        has none.
 
         Raises AwsError while tasks are wanted, unless it is forced.
         """
         row = self._lookup.active_service(params)
         if row["desiredCount"] and not params.get("force"):
             raise invalid("The service cannot be stopped while it is scaled above 0.")
-        draining: Service = {
-            **with_event(row, "is being deleted.", time.time()),
+        tasks = tasks_of(row, self._state.tasks.all())
+        going: Service = {
+            **row,
             "status": "DRAINING",
             "desiredCount": 0,
         }
-        self._state.services.put(row["serviceArn"], draining)
+        with self._state.together():
+            if all(task["lastStatus"] in ENDING for task in tasks):
+                going = deleted(self._state, going)
+            self._state.services.put(row["serviceArn"], going)
         self._agenda.wake(row["serviceArn"])
-        return {"service": self._show(draining)}
+        return {"service": self._show(going)}
 
 
 def _check_carried_out(params: Plain) -> None:
     """Raise AwsError for what AWS would do with a service and kirikae local would not."""
     name = params["serviceName"]
     refuse(params, REFUSED, name)
+    if params.get("role"):
+        # botocore's model of CreateService: every network mode that is run here needs ECS's own
+        # role, and takes no other.
+        raise invalid(
+            "You cannot specify an IAM role for services that require a service linked role."
+        )
     if params.get("schedulingStrategy", "REPLICA") != "REPLICA":
         raise unsupported(
             "kirikae local runs services of the strategy REPLICA (Fargate has no DAEMON)"
@@ -389,7 +416,7 @@ def _kept(params: Plain) -> ServiceChange:
     if "networkConfiguration" in params:
         kept["networkConfiguration"] = params["networkConfiguration"]
     if "healthCheckGracePeriodSeconds" in params:
-        kept["healthCheckGracePeriodSeconds"] = params["healthCheckGracePeriodSeconds"]
+        kept["healthCheckGracePeriodSeconds"] = _grace(params["healthCheckGracePeriodSeconds"])
     return kept
 
 
@@ -402,6 +429,13 @@ def _ports(definition: Definition, container: str | None) -> set[int]:
         for mapping in each.get("portMappings", [])
         for port in ports_of(mapping)
     }
+
+
+def _grace(seconds: int) -> int:
+    """Raises AwsError for a negative number (API reference, CreateService)."""
+    if seconds < 0:
+        raise invalid("healthCheckGracePeriodSeconds must not be negative.")
+    return seconds
 
 
 def _desired(count: int) -> int:

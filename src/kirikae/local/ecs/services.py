@@ -16,9 +16,16 @@ from typing import Protocol
 from kirikae.local.ecs.agenda import Agenda
 from kirikae.local.ecs.capacity import next_provider
 from kirikae.local.ecs.crew import Crew, crew_of, going, provider_of, surplus, tick_of
-from kirikae.local.ecs.deployments import STEADY, failed_entry, finish, roll_back, with_event
+from kirikae.local.ecs.deployments import (
+    STEADY,
+    deleted,
+    failed_entry,
+    finish,
+    roll_back,
+    with_event,
+)
 from kirikae.local.ecs.rolling import STARTS_PER_SECOND, breaker_threshold, retry_delay_s, stuck
-from kirikae.local.ecs.taskrow import is_live, service_of, target_keys, tasks_of
+from kirikae.local.ecs.taskrow import ENDING, is_live, service_of, target_keys, tasks_of
 from kirikae.local.errors import LocalError
 from kirikae.local.rows import Deployment, Event, Service, Task
 from kirikae.local.state import State
@@ -207,16 +214,9 @@ class Services:
         for task in tasks:
             if is_live(task):
                 self._tasks.stop(task["id"], _SCHEDULER, reason)
-        ending = ("STOPPING", "DEPROVISIONING", "STOPPED")
-        if not all(task["lastStatus"] in ending for task in tasks):
+        if not all(task["lastStatus"] in ENDING for task in tasks):
             return service
-        for entry in service["deployments"]:
-            finish(self._state, entry["_serviceDeployment"], "STOPPED", "The service was deleted.")
-        return {
-            **service,
-            "status": "INACTIVE",
-            "deployments": [],
-        }
+        return deleted(self._state, service)
 
     def _roll(
         self,

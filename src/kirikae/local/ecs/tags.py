@@ -89,12 +89,22 @@ class Tags:
     async def tag(self, params: Plain) -> Plain:
         """TagResource: tags of the same keys are replaced.  Raises AwsError beyond 50."""
         arn = self._known(params["resourceArn"])
+        self._check_active(arn)
         asked: list[Tag] = params["tags"]
         check_tags(asked)
-        tags = {tag["key"]: tag for tag in [*self.of(arn), *asked]}
-        check_tags(list(tags.values()))
-        self._state.tags.put(arn, {"tags": list(tags.values())})
+        replaced = {tag["key"] for tag in asked}
+        tags = [*(tag for tag in self.of(arn) if tag["key"] not in replaced), *asked]
+        check_tags(tags)
+        self._state.tags.put(arn, {"tags": tags})
         return {}
+
+    def _check_active(self, arn: str) -> None:
+        """Raise AwsError for a cluster that was deleted and is still told of."""
+        cluster = self._state.clusters.get(arn)
+        if cluster is not None and "deletedAt" in cluster:
+            raise invalid(
+                "The specified cluster is inactive. Specify an active cluster and try again."
+            )
 
     async def untag(self, params: Plain) -> Plain:
         """UntagResource: keys that are not there are no error."""

@@ -10,6 +10,9 @@ from kirikae.local.rows import Service, Task
 STARTING = ("PROVISIONING", "PENDING", "ACTIVATING")
 
 
+ENDING = ("STOPPING", "DEPROVISIONING", "STOPPED")
+
+
 def is_live(task: Task) -> bool:
     """Does it count in a deployment's arithmetic?  PENDING or RUNNING and not asked to stop."""
     return task["desiredStatus"] == "RUNNING" and task["lastStatus"] != "STOPPED"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from typing import cast
@@ -10,6 +11,7 @@ from kirikae.local.ecs.clusters import Clusters
 from kirikae.local.ecs.definitions import Definitions
 from kirikae.local.ecs.lookup import Lookup
 from kirikae.local.ecs.names import invalid, missing, unsupported
+from kirikae.local.ecs.running import check_launch_type
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
@@ -51,9 +53,10 @@ class TaskSets:
 
     async def create(self, params: Plain) -> Plain:
         """CreateTaskSet: a hundred per cent of the service unless it is said."""
+        launch_type = params.get("launchType")
+        check_launch_type(launch_type)
         service = self._service(params)
         definition = self._definitions.startable(params["taskDefinition"])
-        launch_type = params.get("launchType")
         if launch_type and params.get("capacityProviderStrategy"):
             raise invalid("Specify a launch type or a capacity provider strategy, not both.")
         own = f"ecs-svc/{uuid.uuid4().int % 10**19:019d}"
@@ -149,6 +152,8 @@ class TaskSets:
         """DeleteTaskSet.  Raises AwsError for one that is scaled above zero, unless it is
         forced."""
         row = self._one(params, "taskSet")
+        if row["scale"]["value"] and not params.get("force"):
+            raise invalid("The task set cannot be deleted while it is scaled above 0.")
         self._state.task_sets.drop(row["taskSetArn"])
         self._state.tags.drop(row["taskSetArn"])
         return {"taskSet": {**self._show(row, False), "status": "DRAINING"}}
@@ -159,7 +164,8 @@ def show_task_set(row: TaskSet, service: Service | None) -> Plain:
     wanted = service["desiredCount"] if service is not None else 0
     return {
         **{key: value for key, value in row.items() if value != ""},
-        "computedDesiredCount": round(wanted * row["scale"]["value"] / 100),
+        # Always rounded up (API reference, TaskSet).
+        "computedDesiredCount": math.ceil(round(wanted * row["scale"]["value"] / 100, 6)),
         "pendingCount": 0,
         "runningCount": 0,
         "stabilityStatus": "STABILIZING",

@@ -1,5 +1,5 @@
-"""CloudWatch for ``AWS/ApplicationELB`` and ``AWS/ECS``: GetMetricData, GetMetricStatistics and
-ListMetrics over the figures that are kept.
+"""CloudWatch for ``AWS/ApplicationELB``, ``AWS/ECS`` and ``AWS/SQS``: GetMetricData,
+GetMetricStatistics and ListMetrics over the figures that are kept.
 
 Periods are 60 and multiples; without CloudWatch's delay also 1 (an own extension, for rehearsals
 that take minutes)."""
@@ -16,6 +16,8 @@ from typing import Self, TypeVar
 from kirikae.local.elb.statistics import of_counts, of_gauge, of_latency, wrong
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Counted, Gauge
+from kirikae.local.sqs.figures import AGE, OF_QUEUES, subject_of
+from kirikae.local.sqs.places import Place
 from kirikae.local.state import State
 from kirikae.local.wire import Handlers
 
@@ -45,6 +47,8 @@ GAUGES = {*_HOSTS, "ActiveConnectionCount"}
 OF_SERVICES = {"CPUUtilization", "MemoryUtilization"}
 _OF_BALANCERS = "AWS/ApplicationELB"
 _OF_ECS = "AWS/ECS"
+_OF_SQS = "AWS/SQS"
+_ONE_A_MINUTE = OF_SERVICES | OF_QUEUES
 Row = TypeVar("Row")
 
 
@@ -90,7 +94,7 @@ class Metric:
         """As CloudWatch gives it beside a data point."""
         if self.namespace == _OF_ECS:
             return "Percent"
-        return "Seconds" if self.name == LATENCY else "Count"
+        return "Seconds" if self.name in (LATENCY, AGE) else "Count"
 
 
 Points = dict[int, float]
@@ -108,14 +112,16 @@ class CloudWatch:
         state: State,
         delay_s: int = 0,
         clock: Callable[[], float] = time.time,
+        place: Place | None = None,
     ) -> None:
-        """``clock`` answers Unix seconds.
+        """``clock`` answers Unix seconds; ``place`` is the region whose queues are meant.
 
         Figures come from the recorder and the usage, by way of the store.
         """
         self._state = state
         self._delay_s = delay_s
         self._clock = clock
+        self._place = place
 
     # --- the API
 
@@ -211,6 +217,15 @@ class CloudWatch:
                     "ServiceName": service,
                 }
                 metrics += _metrics(_OF_ECS, OF_SERVICES, place)
+        return metrics + self._listed_queues(known)
+
+    def _listed_queues(self, known: Iterable[str]) -> list[Plain]:
+        """Those of this region's queues."""
+        metrics: list[Plain] = []
+        for subject in known:
+            kind, _, key = subject.partition("/")
+            if kind == "sqs" and self._place is not None and self._place.is_here(key):
+                metrics += _metrics(_OF_SQS, OF_QUEUES, {"QueueName": self._place.name(key)})
         return metrics
 
     # --- points
@@ -228,7 +243,7 @@ class CloudWatch:
             whole = int(self._clock() - self._delay_s) // _MINUTE_S * _MINUTE_S
             until = min(until, whole)
         span = Span(span.begin, until, span.period)
-        if metric.name in GAUGES | OF_SERVICES:
+        if metric.name in GAUGES | _ONE_A_MINUTE:
             return self._gauged(metric, span, statistic)
         if metric.name == PER_TARGET:
             return self._per_target(metric, span, statistic)
@@ -329,7 +344,7 @@ class CloudWatch:
 
     def _gauges(self, metric: Metric, span: Span) -> dict[int, list[Gauge]]:
         """A point's begin -> what was measured in its time."""
-        prefix = "" if metric.name in OF_SERVICES else "gauge/"
+        prefix = "" if metric.name in _ONE_A_MINUTE else "gauge/"
         return span.by_point(
             one
             for subject in self._subjects(metric)
@@ -346,6 +361,8 @@ class CloudWatch:
             return [f"ecs/{dimensions['ClusterName']}/{dimensions.get('ServiceName', '')}"]
         if "TargetGroup" in dimensions:
             return [dimensions["TargetGroup"].rpartition("/")[2]]
+        if "QueueName" in dimensions and self._place is not None:
+            return [subject_of(self._place.key(dimensions["QueueName"]))]
         balancer = dimensions.get("LoadBalancer", "").rpartition("/")[2]
         listeners = self._state.listeners.all()
         return [listener["id"] for listener in listeners if listener["balancer"] == balancer]
@@ -387,9 +404,10 @@ OPERATIONS: Handlers[CloudWatch] = {
     "ListMetrics": CloudWatch.list_metrics,
 }
 PARTLY = {
-    "GetMetricData": "AWS/ApplicationELB and AWS/ECS (CPU and memory of services); MetricStat, no "
-    "expressions; other namespaces: moto",
-    "GetMetricStatistics": "AWS/ApplicationELB and AWS/ECS; other namespaces: moto",
-    "ListMetrics": "AWS/ApplicationELB and AWS/ECS where the namespace is given; else moto",
+    "GetMetricData": "AWS/ApplicationELB, AWS/ECS (CPU and memory of services) and AWS/SQS; "
+    "MetricStat, no expressions; other namespaces: moto",
+    "GetMetricStatistics": "AWS/ApplicationELB, AWS/ECS and AWS/SQS; other namespaces: moto",
+    "ListMetrics": "AWS/ApplicationELB, AWS/ECS and AWS/SQS where the namespace is given; else "
+    "moto",
 }
 """Operations of which something is missing, and what."""

@@ -1,9 +1,9 @@
-"""What load balancers know of the network: subnets and VPCs, as EC2's part of the stores has
-them."""
+"""What load balancers and tasks know of the network: subnets, VPCs and security groups, as EC2's
+part of the stores has them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from xml.etree import ElementTree
@@ -32,6 +32,9 @@ class Networking(Protocol):
     async def subnets(self, ids: Sequence[str]) -> Mapping[str, Subnet]:
         """Those that are known, by ID."""
 
+    async def security_groups(self, ids: Sequence[str]) -> Collection[str]:
+        """Those that are known."""
+
 
 class Unknown:
     """Where there is nobody to ask."""
@@ -39,6 +42,10 @@ class Unknown:
     async def subnets(self, ids: Sequence[str]) -> Mapping[str, Subnet]:
         """None is known."""
         return {}
+
+    async def security_groups(self, ids: Sequence[str]) -> Collection[str]:
+        """None is known."""
+        return ()
 
 
 class Asking(Protocol):
@@ -69,6 +76,21 @@ class OfStores:
         except (AwsError, OSError):
             return {}
         return {subnet.id: subnet for subnet in _read(told) if subnet.id in ids}
+
+    async def security_groups(self, ids: Sequence[str]) -> Collection[str]:
+        """As subnets are asked for; where nobody answers, all are taken as they are."""
+        params = {"Action": "DescribeSecurityGroups", "Version": _EC2}
+        try:
+            told = await self._stores.query("ec2", params, self._region)
+        except (AwsError, OSError):
+            return ids
+        found = (each.text or "" for each in ElementTree.fromstring(told).iter() if _is_id(each))
+        return set(found) & set(ids)
+
+
+def _is_id(element: ElementTree.Element) -> bool:
+    """Does it name a security group?"""
+    return element.tag.rpartition("}")[2] == "groupId"
 
 
 def _read(told: str) -> Iterable[Subnet]:

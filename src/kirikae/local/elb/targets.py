@@ -79,6 +79,8 @@ class Targets:
         """
         group = self._known.group(params["TargetGroupArn"])
         check = _CHECKS[group.get("target_type", "ip")]
+        if not params["Targets"]:
+            raise AwsError("ValidationError", "At least one target must be specified")
         for target in params["Targets"]:
             check(target["Id"])
         for target in params["Targets"]:

@@ -14,6 +14,7 @@ from typing import Self
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Message
+from kirikae.local.sqs.figures import DELETED, EMPTY, RECEIVED, SENT
 from kirikae.local.sqs.limits import (
     LARGEST_BYTES,
     LONGEST_DELAY_S,
@@ -71,6 +72,7 @@ class MessageApi:
         queue = self._queues.get(name)["attributes"]
         draft = _draft(queue, params)
         sent = self._queues.send(name, draft)
+        self._queues.count(name, SENT, int(sent.fresh))
         self._news[name].set()
         told: Plain = {
             "MessageId": sent.id,
@@ -117,8 +119,10 @@ class MessageApi:
             found = self._queues.receive(name, asked.most, asked.visibility_s, asked.attempt)
             left = deadline - time.monotonic()
             if found:
+                self._queues.count(name, RECEIVED, len(found))
                 return {"Messages": [self._show(row, params) for row in found]}
             if left <= 0:
+                self._queues.count(name, EMPTY)
                 return {}
             await self._wait(name, left)
 
@@ -182,7 +186,8 @@ class MessageApi:
         raises AwsError once it has expired.
         """
         name = self._queues.named(params, self._place)
-        self._queues.remove(name, params["ReceiptHandle"])
+        if self._queues.remove(name, params["ReceiptHandle"]):
+            self._queues.count(name, DELETED)
         self._news[name].set()  # a group may be free now
         return {}
 

@@ -62,6 +62,8 @@ _SETTABLE = {
 _LONGEST_NAME = 80
 _LARGEST_PAGE = 1000
 _MOST_TAGS = 50
+_LONGEST_TAG_KEY = 128
+_BAD_TAG_KEY = "Tag keys must be between 1 and 128 characters in length."
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _MOST_RECEIVES = 1000
 _PURGE_EVERY_S = 60
@@ -144,6 +146,7 @@ class QueueApi:
         if is_fifo(asked):
             wanted["FifoQueue"] = "true"
         attributes = self._attributes(wanted, {})
+        _check_tags(name, params.get("tags", {}))
         if known is None:
             now = int(self._clock())
             row: Queue = {
@@ -249,9 +252,7 @@ class QueueApi:
             **row["tags"],
             **params["Tags"],
         }
-        if len(tags) > _MOST_TAGS:
-            reason = f"Too many tags added for queue {name}."
-            raise AwsError("InvalidParameterValue", reason)
+        _check_tags(name, tags)
         self._queues.put(
             name,
             {
@@ -266,8 +267,7 @@ class QueueApi:
         name = self._queues.named(params, self._place)
         row = self._queues.get(name)
         if not params["TagKeys"]:
-            reason = "Tag keys must be between 1 and 128 characters in length."
-            raise AwsError("InvalidParameterValue", reason)
+            raise AwsError("InvalidParameterValue", _BAD_TAG_KEY)
         left = {key: tag for key, tag in row["tags"].items() if key not in params["TagKeys"]}
         self._queues.put(
             name,
@@ -344,6 +344,15 @@ def _check_name(name: str, fifo: bool) -> None:
         raise AwsError("InvalidParameterValue", _BAD_FIFO_NAME)
     if not is_named or (name.endswith(".fifo") and not fifo):
         raise AwsError("InvalidParameterValue", _BAD_NAME)
+
+
+def _check_tags(name: str, tags: Mapping[str, str]) -> None:
+    """Raise AwsError for too many, and for keys that are none (developer guide, "Amazon SQS cost
+    allocation tags")."""
+    if len(tags) > _MOST_TAGS:
+        raise AwsError("InvalidParameterValue", f"Too many tags added for queue {name}.")
+    if not all(1 <= len(key) <= _LONGEST_TAG_KEY for key in tags):
+        raise AwsError("InvalidParameterValue", _BAD_TAG_KEY)
 
 
 def _check_attribute(key: str, value: str, fifo: bool) -> None:

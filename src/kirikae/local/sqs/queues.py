@@ -12,6 +12,7 @@ import re
 import secrets
 import sqlite3
 import uuid
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ from kirikae.local.wire import ACCOUNT
 DEDUPLICATION_MS = 5 * 60 * 1000
 # Beyond it a FIFO queue just returns nothing, and a standard one answers OverLimit.
 MOST_IN_FLIGHT = 120_000
+_OFTEN = 3
+"""What was received more often does not count for the age of a queue (SQS developer guide,
+ApproximateAgeOfOldestMessage)."""
 _SECOND_MS = 1000
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _SCHEMA = """
@@ -111,6 +115,7 @@ class Queues:
         self._db.execute("pragma journal_mode=wal")
         self._db.execute("pragma synchronous=normal")
         self._db.executescript(_SCHEMA)
+        self._tally: dict[str, Counter[str]] = defaultdict(Counter)
 
     def close(self) -> None:
         """What was answered is in the file already."""
@@ -175,12 +180,14 @@ class Queues:
             for table in ("message", "dedup", "attempt"):
                 self._db.execute(f"delete from {table} where queue = ?", (name,))
             self._db.execute("delete from queue where name = ?", (name,))
+        self._tally.pop(name, None)
 
     def forget_all(self) -> None:
         """Every queue with all that it holds."""
         with self._transaction():
             for table in ("message", "dedup", "attempt", "queue"):
                 self._db.execute(f"delete from {table}")
+        self._tally.clear()
 
     def purge(self, name: str) -> None:
         """All messages.
@@ -208,6 +215,25 @@ class Queues:
             (now, now, now, name),
         ).fetchone()
         return Counts(*(int(count or 0) for count in row))
+
+    def oldest_s(self, name: str) -> int:
+        """The age of the oldest message, in seconds; 0 where there is none."""
+        often = "and received <= ?" if not is_fifo(self.get(name)["attributes"]) else ""
+        row = self._db.execute(
+            f"select min(sent) from message where queue = ? {often}",
+            (name, *([_OFTEN] if often else [])),
+        ).fetchone()
+        return 0 if row[0] is None else max(0, self._now() - int(row[0])) // _SECOND_MS
+
+    # --- figures
+
+    def count(self, name: str, what: str, number: int = 1) -> None:
+        """So many more of this figure."""
+        self._tally[name][what] += number
+
+    def take_tally(self, name: str) -> Counter[str]:
+        """What was counted since the last time that somebody asked."""
+        return self._tally.pop(name, Counter())
 
     def _expire(self, name: str) -> None:
         """Drop what is older than the queue keeps it."""
@@ -438,22 +464,24 @@ class Queues:
         ).fetchone()
         return None if found is None else _message(found)
 
-    def remove(self, name: str, receipt: str) -> None:
-        """Delete by receipt.  One that is not the newest deletes nothing; on FIFO queues an expired
-        one is an error."""
+    def remove(self, name: str, receipt: str) -> bool:
+        """Delete by receipt; was something deleted?  One that is not the newest deletes nothing; on
+        FIFO queues an expired one is an error."""
         fifo = is_fifo(self.get(name)["attributes"])
         with self._transaction():
             row = self._by_receipt(name, receipt)
             if row is None:
-                return
+                return False
             if fifo and (row["receipt"] != receipt or row["visible"] <= self._now()):
                 expired = (
                     f"Value {receipt} for parameter ReceiptHandle is invalid. Reason: The "
                     "receipt handle has expired."
                 )
                 raise AwsError("InvalidParameterValue", expired)
-            if row["receipt"] == receipt:
+            is_newest = row["receipt"] == receipt
+            if is_newest:
                 self._db.execute("delete from message where seq = ?", (row["seq"],))
+            return is_newest
 
     def set_visibility(
         self,

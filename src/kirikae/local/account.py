@@ -1,0 +1,5 @@
+"""The one account that there is."""
+
+from __future__ import annotations
+
+ACCOUNT = "123456789012"
