@@ -341,7 +341,9 @@ def no_health_route(real):
 @case("NW09", "/srv/shop")
 def a_bundle_of_before(real):
     """Its code was not asked for health."""
-    return meta(web("location / { proxy_pass http://a; }", "'/x'"), **({"tokens": 2} if real else {}))
+    return meta(
+        web("location / { proxy_pass http://a; }", "'/x'"), **({"tokens": 2} if real else {})
+    )
 
 
 @case("NW10", "host1")

@@ -24,9 +24,9 @@ _DAY_S = 86400
 _NOTICE_S = 120
 """A task on Spot capacity is told so long before it is taken away."""
 _NOT_TWICE = re.compile(
-    r"(^|[/_.\s-])(bill(ing)?|invoices?|charge[sd]?|payments?|payouts?|settle(ment)?|subscription"
-    r"|send|mail(er|ing|s)?|newsletter|notif(y|ier|ications?)|remind(er|ers)?|push|sms|tweet|post"
-    r"|import|ingest|transfer|export|order(s)?|ship(ping)?|renew(al|als)?|expire|points?|coupons?"
+    r"(^|[/_.\s:-])(bill(ing)?|invoices?|charge[sd]?|payments?|payouts?|settle(ment)?|subscriptions?"
+    r"|send|mail(er|ing|s)?|newsletters?|notif(y|ier|ications?)|remind(er|ers)?|sms|tweets?"
+    r"|import(er|s)?|ingest|transfers?|ship(ping)?|renew(al|als)?|points?|coupons?"
     r"|accounting|closing|seikyu|kessai)([/_.:\s-]|$)",
     re.IGNORECASE,
 )
