@@ -427,7 +427,11 @@ may_leave() {
 }
 text() {
     may_leave "$1" "$2" || { printf '@missing %s\n|not the file that is named so: a link, or a second name of another file\n' "$2"; return; }
-    [ "$(head -c 4096 /proc/self/fd/3 | tr -dc '\000' | wc -c)" -eq 0 ] || return
+    if [ "$(head -c 4096 /proc/self/fd/3 | tr -dc '\000' | wc -c)" -ne 0 ]; then
+        # awk would see no word of it; a program's own form is nothing to tell of.
+        case $(head -c 2 /proc/self/fd/3 | od -An -tx1 | tr -d ' ') in fffe|feff) printf '@missing %s\n|written in UTF-16: it was not read\n' "$2" ;; esac
+        return
+    fi
     keyed=$({ printf '%s' "$K1"; cat /proc/self/fd/3; } | sha256sum | cut -c 1-16)
     printf '@text %s %s\n' "$keyed" "$2"
     sed 's/^/|/' /proc/self/fd/3; tail -c 1 /proc/self/fd/3 | tr -d '\n' | grep -q . && echo
