@@ -196,6 +196,7 @@ walk() {
     if find / -maxdepth 0 -printf '' 2>/dev/null; then
         find / \( -path /proc -o -path /sys -o -path /dev -o -path /boot -o -path '/var/lib/dpkg/*' -o -path '/var/lib/apt/lists/*' \
             -o -path '/usr/*' ! -path '/usr/local' ! -path '/usr/local/*' -o -path '*/.git/*' \
+            -o -path '/var/lib/docker/overlay2/*' -o -path '/var/lib/containerd/*/snapshots/*' -o -path '/var/lib/containers/storage/overlay/*' \
             -o -fstype nfs -o -fstype nfs4 -o -fstype cifs -o -fstype fuse.sshfs -o -fstype fuse.s3fs \) -prune \
             -o -printf '%y\t%m\t%U\t%G\t%s\t%T@\t%C@\t%l\t%p\0' 2>/dev/null | tr '\000\n' '\n\001'
     else
@@ -241,7 +242,7 @@ walk() {
 magic() {
     section magic
     # A database in a file is told by its first bytes, not by its name: SQLite, RRD, Berkeley DB, GDBM, LMDB.
-    find /var /srv /opt /home /usr/local /data -xdev \( -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/cache -o -path /var/log \
+    find /var /srv /opt /home /usr/local /data -xdev \( -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/cache -o -path /var/log -o -path /var/lib/docker -o -path /var/lib/containerd -o -path /var/lib/containers -o -path /var/lib/snapd \
         -o -name node_modules -o -name .git \) -prune -o -type f -size +0 ! -path "$BROKEN" \
         ! -name '*.jp*g' ! -name '*.png' ! -name '*.gif' ! -name '*.webp' ! -name '*.svg' ! -name '*.pdf' ! -name '*.html' ! -name '*.php' ! -name '*.py' \
         ! -name '*.pyc' ! -name '*.js' ! -name '*.css' ! -name '*.rb' ! -name '*.p[lm]' ! -name '*.log' ! -name '*.gz' ! -name '*.txt' ! -name '*.xml' \
@@ -265,7 +266,7 @@ magic() {
 keys() {
     section keys
     {
-        find /etc /opt /srv /home /root /var/www /var/lib -xdev -maxdepth 5 \( -name node_modules -o -name .git -o -path /var/lib/dpkg \) -prune \
+        find /etc /opt /srv /home /root /var/www /var/lib -xdev -maxdepth 5 \( -name node_modules -o -name .git -o -path /var/lib/dpkg -o -path /var/lib/docker -o -path /var/lib/containerd -o -path /var/lib/containers \) -prune \
             -o -type f -size +0 -size -64k ! -path "$BROKEN" \( -name 'id_rsa' -o -name 'id_dsa' -o -name 'id_ecdsa' -o -name 'id_ed25519' -o -name 'ssh_host_*_key' \
             -o -name '*.key' -o -name '*.pem' -o -name '*.p12' -o -name '*.pfx' -o -name '*.jks' -o -name '*.keytab' -o -name '*.ppk' \) -print 2>/dev/null
     } | head -n 200 | while IFS= read -r file; do
@@ -290,7 +291,7 @@ certificates() {
 # Logs by their sizes and times; of some that are written now, how many of the last lines hold what: the lines themselves stay here.
 logs() {
     section logs
-    find /var/log /srv /opt /home /var/www /var/lib -xdev -maxdepth 6 \( -name node_modules -o -name .git -o -path /var/log/journal -o -path /var/lib/dpkg -o -path /var/lib/apt \) -prune \
+    find /var/log /srv /opt /home /var/www /var/lib -xdev -maxdepth 6 \( -name node_modules -o -name .git -o -path /var/log/journal -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/lib/docker -o -path /var/lib/containerd -o -path /var/lib/containers \) -prune \
         -o -type f ! -path "$BROKEN" \( -path '/var/log/*' -o -name '*.log' -o -name '*.log[.-][0-9]*' \) -exec stat -c '%s	%Y	%n' {} + 2>/dev/null \
         | head -n 1000 | awk -F '\t' -v now="$(date +%s)" '{
             young = $1 > 0 && now - $2 < 604800 && $3 !~ /\.(gz|xz|bz2|zst)$|\/(wtmp|btmp|lastlog|faillog)/ && ++many <= 30

@@ -34,6 +34,7 @@ _NOT_LOOKED_AT = (
 _PRUNED = re.compile(
     r"/(proc|sys|dev|boot)(/|$)|/var/lib/dpkg/|/var/lib/apt/lists/"
     r"|/usr/(?!local(/|$))|.*/\.git/"
+    r"|/var/lib/(docker/overlay2|containerd/[^/]+/snapshots|containers/storage/overlay)/"
 )
 _LISTED = ("/etc/", "/opt/", "/srv/", "/usr/local/", "/root/", "/home/", "/var/www/")
 _BROUGHT = re.compile(
@@ -76,7 +77,7 @@ _MAGIC = (
     (re.compile(rb"\x7fELF"), "elf"),
 )
 _NO_DATABASE = re.compile(
-    r"/var/(lib/(dpkg|apt)|cache|log)(/|$)|.*/(node_modules|\.git)(/|$)|.*/sess_[^/]*$"
+    r"/var/(lib/(dpkg|apt|docker|containerd|containers|snapd)|cache|log)(/|$)|.*/(node_modules|\.git)(/|$)|.*/sess_[^/]*$"
     r"|.*\.(jp[^/]*g|png|gif|webp|svg|pdf|html|php|pyc?|js|css|rb|p[lm]|log|gz|txt|xml|json|md"
     r"|mo|so|mp4|zip)$",
     re.DOTALL,

@@ -30,6 +30,7 @@ _WITH_PYTHON = ("pip", "setuptools", "wheel", "distribute", "pkg_resources", "np
 _INSTALLED = re.compile(r"(.*)/lib/python[\d.]+/site-packages/([^/]+)-(\d[\w.!+]*)\.dist-info$")
 _PIN = re.compile(r"^\s*([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?\s*==\s*(\d[\w.!+]*)\s*(?:[;#\\].*)?$")
 _LOOSE = re.compile(r"^\s*([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?\s*(?:[<>~!]=?[^=].*)?$")
+_WHERE_PROGRAMS_LIE = ("/usr/local/", "/opt/", "/srv/", "/home/", "/data/", "/var/www/")
 _OLD_DAYS = 60
 _DAY_S = 86400
 _KERNEL = re.compile(r"(^|-)dkms$|^nvidia-|^kmod-|-modules-dkms$|^wireguard-dkms")
@@ -97,9 +98,13 @@ def of_no_package(view: View) -> Findings:
 
 def of_one_machine_only(view: View) -> Findings:
     """They do not run on Graviton."""
-    kinds = {each.path: each.begins for each in view.bundle.magic}
-    built = [path for path, begins in kinds.items() if begins == "elf-x86-64"]
-    built = sorted(path for path in built if view.bundle.owner(path) is None)
+    built = sorted(
+        each.path
+        for each in view.bundle.magic
+        if each.begins == "elf-x86-64"
+        and each.path.startswith(_WHERE_PROGRAMS_LIE)
+        and view.bundle.owner(each.path) is None
+    )
     if built:
         yield present(
             "PK08",
