@@ -21,7 +21,9 @@ _DEPTH_OF_KEYS = 6
 _KEY_SIZE = 64 << 10
 _KEYS_AT_MOST = 200
 _MACHINE = "/etc/machine-id"
-_NOT_LOOKED_INTO = re.compile(r"/(node_modules|\.git)/|/var/lib/(dpkg|apt|docker|containerd|containers)/|/var/log/journal/")
+_NOT_LOOKED_INTO = re.compile(
+    r"/(node_modules|\.git)/|/var/lib/(dpkg|apt|docker|containerd|containers)/|/var/log/journal/"
+)
 _NGINX = re.compile(r"(?:^|[;{}])[ \t]*ssl_certificate[ \t]+\"?([^\" \t;{}]+)", re.MULTILINE)
 _APACHE = re.compile(r"^[ \t]*SSLCertificateFile[ \t]+\"?([^\" \t\n]+)", re.MULTILINE)
 _OF_NGINX = re.compile(r"/etc/nginx/(nginx\.conf$|(conf|http)\.d/|sites-enabled/)")
