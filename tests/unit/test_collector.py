@@ -64,7 +64,7 @@ def test_what_is_looked_for_is_sent(host):
 
 @pytest.mark.parametrize("code", ["utf-16", "utf-16-be"])
 def test_what_no_awk_can_read_is_not_sent(host, code):
-    """A secret in UTF-16 would not be told; that it was not read is, where its first bytes say so."""
+    """A secret in UTF-16 would not be told; that it was not read is."""
     (host / "etc/app.conf").write_bytes("\ufeffDB_PASSWORD=Hemlock-73\n".encode(code))
     text = collected(host)
     assert sent(text) == [] and "emlock" not in text.replace("\0", "")

@@ -280,8 +280,8 @@ keys() {
 certificates() {
     section certificates
     {
-        cat /etc/nginx/nginx.conf /etc/nginx/conf.d/* /etc/nginx/http.d/* /etc/nginx/sites-enabled/* 2>/dev/null | sed 's/#.*$//' | tr ';{}' '\n\n\n' | sed -n 's/^[ \t]*ssl_certificate[ \t]\{1,\}"\{0,1\}\([^" \t]*\).*$/\1/p'
-        sed -n 's/^[ \t]*SSLCertificateFile[ \t]\{1,\}"\{0,1\}\([^" \t]*\).*$/\1/p' /etc/apache2/sites-enabled/* /etc/apache2/conf-enabled/* /etc/httpd/conf/httpd.conf /etc/httpd/conf.d/* 2>/dev/null
+        cat /etc/nginx/nginx.conf /etc/nginx/conf.d/* /etc/nginx/http.d/* /etc/nginx/sites-enabled/* 2>/dev/null | sed 's/#.*$//' | tr ';{}' '\n\n\n' | tr -d "\"'" | sed -n 's/^[ \t]*ssl_certificate[ \t]\{1,\}\([^ \t]*\).*$/\1/p'
+        sed -n "s/^[ \t]*SSLCertificateFile[ \t]\{1,\}[\"']\{0,1\}\([^\"' \t]*\).*$/\1/p" /etc/apache2/sites-enabled/* /etc/apache2/conf-enabled/* /etc/httpd/conf/httpd.conf /etc/httpd/conf.d/* 2>/dev/null
         ls -d /etc/letsencrypt/live/*/cert.pem 2>/dev/null
     } | grep '^/' | sort -u | head -n 50 | while IFS= read -r file; do
         [ -f "$file" ] && printf '%s\t%s\n' "$(openssl x509 -noout -enddate -in "$file" 2>/dev/null | sed -n 's/^notAfter=//p')" "$file"
@@ -470,10 +470,10 @@ code_roots() {
     {
         printf '%s\n' "$UNIT_FOLDERS"
         # Several settings may stand in one line.
-        cat /etc/nginx/nginx.conf /etc/nginx/conf.d/* /etc/nginx/http.d/* /etc/nginx/sites-enabled/* 2>/dev/null | sed 's/#.*$//' | tr ';{}' '\n\n\n' \
-            | sed -n -e 's/^[ \t]*\(root\|alias\)[ \t]\{1,\}"\{0,1\}\([^" \t]*\)"\{0,1\}[ \t]*$/\2/p'
-        sed -n -e 's/^[ \t]*DocumentRoot[ \t]\{1,\}"\{0,1\}\([^"]*\)"\{0,1\}.*$/\1/p' -e 's/^[ \t]*Alias[ \t]\{1,\}[^ \t]*[ \t]\{1,\}"\{0,1\}\([^"]*\)"\{0,1\}.*$/\1/p' \
-            /etc/apache2/sites-enabled/* /etc/apache2/conf-enabled/* /etc/httpd/conf/httpd.conf /etc/httpd/conf.d/* 2>/dev/null
+        cat /etc/nginx/nginx.conf /etc/nginx/conf.d/* /etc/nginx/http.d/* /etc/nginx/sites-enabled/* 2>/dev/null | sed 's/#.*$//' | tr ';{}' '\n\n\n' | tr -d "\"'" \
+            | sed -n -e 's/^[ \t]*\(root\|alias\)[ \t]\{1,\}\([^ \t]*\)[ \t]*$/\2/p'
+        cat /etc/apache2/sites-enabled/* /etc/apache2/conf-enabled/* /etc/httpd/conf/httpd.conf /etc/httpd/conf.d/* 2>/dev/null | tr -d "\"'" \
+            | sed -n -e 's/^[ \t]*[Dd]ocument[Rr]oot[ \t]\{1,\}\([^ \t]*\).*$/\1/p' -e 's/^[ \t]*[Aa]lias[ \t]\{1,\}[^ \t]*[ \t]\{1,\}\([^ \t]*\).*$/\1/p'
         # Where programs work that nobody wrote a unit for, and what a line of cron or a process names: a folder, or the folder of a program.
         {
             for folder in /proc/[0-9]*; do readlink "$folder/cwd"; done 2>/dev/null

@@ -24,7 +24,7 @@ _MACHINE = "/etc/machine-id"
 _NOT_LOOKED_INTO = re.compile(
     r"/(node_modules|\.git)/|/var/lib/(dpkg|apt|docker|containerd|containers)/|/var/log/journal/"
 )
-_NGINX = re.compile(r"(?:^|[;{}])[ \t]*ssl_certificate[ \t]+\"?([^\" \t;{}]+)", re.MULTILINE)
+_NGINX = re.compile(r"(?:^|[;{}])[ \t]*ssl_certificate[ \t]+[\"']?([^\"' \t;{}]+)", re.MULTILINE)
 _APACHE = re.compile(r"^[ \t]*SSLCertificateFile[ \t]+\"?([^\" \t\n]+)", re.MULTILINE)
 _OF_NGINX = re.compile(r"/etc/nginx/(nginx\.conf$|(conf|http)\.d/|sites-enabled/)")
 _OF_APACHE = re.compile(r"/etc/(apache2/(sites|conf)-enabled/|httpd/conf(\.d)?/)")

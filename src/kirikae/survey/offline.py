@@ -88,11 +88,12 @@ _DATA = ("/var/", "/srv/", "/opt/", "/home/", "/usr/local/", "/data/")
 _OF_NGINX = re.compile(r"/etc/nginx/(nginx\.conf$|(conf|http)\.d/|sites-enabled/)")
 _OF_APACHE = re.compile(r"/etc/(apache2/(sites|conf)-enabled/|httpd/conf(\.d)?/)")
 _NGINX_ROOT = re.compile(
-    r"(?:^|[;{}])[ \t]*(?:root|alias)[ \t]+\"?([^\" \t;{}]+)",
+    r"(?:^|[;{}])[ \t]*(?:root|alias)[ \t]+[\"']?([^\"' \t;{}]+)",
     re.MULTILINE,
 )
 _APACHE_ROOT = re.compile(
-    r"^[ \t]*(?:DocumentRoot|Alias[ \t]+\S+)[ \t]+\"?([^\"\n]*?)\"?[ \t]*$", re.MULTILINE
+    r"^[ \t]*(?:DocumentRoot|Alias[ \t]+\S+)[ \t]+[\"']?([^\"'\n]*?)[\"']?[ \t]*$",
+    re.MULTILINE | re.IGNORECASE,
 )
 _IN_CRON = re.compile(r"/(?:opt|srv|home|data|app|usr/local|var/www)/[A-Za-z0-9._/-]*")
 _OF_MANY = re.compile(r"/((srv|opt|data|app|usr/local|var/www)/?|home/[^/]*/?|usr/local/s?bin)$")

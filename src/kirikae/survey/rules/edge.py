@@ -51,7 +51,11 @@ _HEALTH = re.compile(
 _WITH_HEALTH = "2"
 """Bundles of before hold no lines of code that speak of health."""
 _LEFT = ("node_modules", ".svn", ".hg", "bower_components", "tests", "spec", ".sass-cache")
-_ROOT = re.compile(r"\b(?:root|alias|DocumentRoot)\s+\"?([^;\"\s]+)")
+_ROOT = re.compile(
+    r"\b(?:root|alias|DocumentRoot)\s+[\"']?([^;\"'\s]+)"
+    r"|^\s*(?:Script)?Alias\s+\S+\s+[\"']?([^;\"'\s]+)",
+    re.IGNORECASE,
+)
 _SECRET_FILES = re.compile(
     r"/(\.env(\.[^/]*)?|[^/]*\.(sql|dump|bak|old|orig|swp|pem|key)|[^/]*\.sql\.(gz|bz2|xz|zip)"
     r"|phpinfo\.php|info\.php|\.htpasswd|id_rsa|web\.config\.bak|wp-config\.php[^/]*~"
@@ -251,8 +255,8 @@ def served_folders(view: View) -> list[str]:
     """Document roots and aliases, where they really lie."""
     found = set()
     for line in view.web_lines:
-        for path in _ROOT.findall(line.text):
-            real = view.bundle.resolve(path.rstrip("/"))
+        for root, alias in _ROOT.findall(line.text):
+            real = view.bundle.resolve((root or alias).rstrip("/"))
             if real.count("/") > 1:
                 found.add(real)
     return sorted(found)

@@ -15,13 +15,16 @@ _CLIENT = re.compile(
     r"set_real_ip_from|real_ip_header|RemoteIPHeader|^\s*(allow|deny|Require ip)\s",
 )
 _STICKY = re.compile(r"ip_hash|\bsticky\b")
-_LOCATION = re.compile(r"^\s*location\s+(?:[=~*^]+\s+)?(\S+)\s*\{")
-_FOLDER = re.compile(r"(?:^|[\s;{])(?:root|alias)\s+\"?([^;\"\s]+)")
-_ALIAS = re.compile(r"^\s*(?:Script)?Alias(?:Match)?\s+\"?([^\"\s]+)\"?\s+\"?([^\"\s]+)")
+_LOCATION = re.compile(r"(?:^|[\s;{])location\s+(?:[=~*^]+\s+)?(\S+)\s*\{")
+_FOLDER = re.compile(r"(?:^|[\s;{])(?:root|alias)\s+[\"']?([^;\"'\s]+)")
+_ALIAS = re.compile(
+    r"^\s*(?:Script)?Alias(?:Match)?\s+[\"']?([^\"'\s]+)[\"']?\s+[\"']?([^\"'\s]+)", re.IGNORECASE
+)
 _WELCOME = ("index.html", "index.nginx-debian.html")
 """What a package lays down so that something is seen."""
-_DOCUMENT_ROOT = re.compile(r"^\s*(?:root|DocumentRoot)\s+\"?([^;\"\s]+)")
-_ANY_ROOT = re.compile(r"\b(?:root|DocumentRoot)\s+\"?([^;\"\s]+)")
+_DOCUMENT_ROOT = re.compile(
+    r"(?:^|[\s;{])(?:root|DocumentRoot)\s+[\"']?([^;\"'\s]+)", re.IGNORECASE
+)
 
 
 def decides_by_address(view: View) -> Findings:
@@ -65,7 +68,7 @@ def _locations(view: View) -> Iterator[_Location]:
             opened = _LOCATION.search(line.text)
             if opened:
                 address, depth = opened[1], 0
-            folder = _FOLDER.search(line.text)
+            folder = _FOLDER.search(line.text, opened.end() if opened else 0)
             if address and folder:
                 yield _Location(address, folder[1], line)
             depth += line.text.count("{") - line.text.count("}")
@@ -106,8 +109,10 @@ def _document_roots(view: View) -> Iterator[_Root]:
     """Folders that a server or virtual host serves, without those of single locations."""
     of_locations = {each.line for each in _locations(view)}
     for line in view.web_lines:
-        match = _DOCUMENT_ROOT.match(line.text)
-        if match and line not in of_locations:
+        match = _DOCUMENT_ROOT.search(line.text)
+        opened = _LOCATION.search(line.text)
+        before = match and opened and match.start() < opened.start()
+        if match and (before or line not in of_locations):
             yield _Root(match[1], line)
 
 
@@ -149,7 +154,7 @@ def history_under_a_root(view: View) -> Findings:
     served = {
         match[1].rstrip("/")
         for line in view.web_lines
-        if (match := _ANY_ROOT.search(line.text)) is not None
+        if (match := _DOCUMENT_ROOT.search(line.text)) is not None
     }
     for folder in view.bundle.folders:
         if name_of(folder.path) == ".git" and parent_of(folder.path) in served:
