@@ -62,6 +62,15 @@ def test_what_is_looked_for_is_sent(host):
     assert "|A=1\n" in text and "|B=2\n" in text
 
 
+@pytest.mark.parametrize("code", ["utf-16", "utf-16-be"])
+def test_what_no_awk_can_read_is_not_sent(host, code):
+    """A secret in UTF-16 would not be told; that it was not read is."""
+    (host / "etc/app.conf").write_bytes("\ufeffDB_PASSWORD=Hemlock-73\n".encode(code))
+    text = collected(host)
+    assert sent(text) == [] and "emlock" not in text.replace("\0", "")
+    assert f"@missing {host}/etc/app.conf\n|written in UTF-16" in text
+
+
 def test_a_name_with_a_line_break_names_no_other_file(host):
     """`x<LF>/root/` with a file `notes<LF>.env` in it was the name of /root/notes."""
     folder = host / f"home/eve/x\n{host}/root"

@@ -54,6 +54,17 @@ def test_every_form_is_masked_and_every_name_stays(awk, seed):
             assert name.strip() in text, (case.lines, lines)
 
 
+def test_ends_of_lines_as_windows_has_them_change_nothing():
+    """A file that was written there: masked as ever, and its lines end as they did."""
+    cases = [each for each in forms(2) if each.head.startswith("@text")]
+    windows = [
+        Case(each.head, tuple(f"{line}\r" for line in each.lines), each.kept, each.secrets)
+        for each in cases
+    ]
+    for case, lines in zip(windows, answers(AWKS[0], windows), strict=True):
+        assert leaks(case, lines) == [], (case.lines, lines)
+
+
 @every_awk
 def test_what_only_looks_like_a_secret_stays(awk):
     """Also beside real secrets."""

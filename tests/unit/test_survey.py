@@ -27,6 +27,8 @@ from kirikae.survey.view import View
 
 DATA = Path(__file__).parents[1] / "data/bundles"
 TODAY = date(2026, 11, 21)
+FOUND = len((DATA.parent / "findings/bookshop.tsv").read_text(encoding="utf-8").splitlines())
+"""Findings of the captured fleet."""
 
 
 PROJECT = """

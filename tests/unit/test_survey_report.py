@@ -19,7 +19,7 @@ from kirikae.console.survey_summary import Summary
 from kirikae.model.finding import Finding, Severity, Trace
 from kirikae.survey.shelf import Shelf
 from tests.command import run
-from tests.unit.test_survey import PROJECT, bundle_text
+from tests.unit.test_survey import FOUND, PROJECT, bundle_text
 
 LANGUAGES = ("en", "ja")
 HOSTILE = '<script>alert("x")</script> & $title `code` | [a](http://b) \ud800 \x1b]0;t\x07 \n# head'
@@ -203,11 +203,11 @@ def test_sarif_is_a_log_of_version_2_1_0_and_nothing_else(shop, language):
     jsonschema.validate(log, SHAPE)
     [found] = log["runs"]
     rules = [rule["id"] for rule in found["tool"]["driver"]["rules"]]
-    assert len(found["results"]) == 69 and rules == sorted(set(rules))
+    assert len(found["results"]) == FOUND and rules == sorted(set(rules))
     for result in found["results"]:
         assert rules[result["ruleIndex"]] == result["ruleId"]
     marks = {result["partialFingerprints"]["kirikae/v1"] for result in found["results"]}
-    assert len(marks) == 69
+    assert len(marks) == FOUND
     [drift] = [each for each in found["results"] if each["ruleId"] == "CF05"]
     place = drift["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
     assert place == "ssh://web1/etc/nginx/sites-available/bookshop" and drift["level"] == "error"
@@ -233,7 +233,7 @@ def test_the_page_is_one_file_that_loads_nothing_and_runs_nothing(shop, language
     assert not read.open or read.open == ["html"]
     names = [tag for tag, _ in read.tags]
     assert not {"script", "img", "link", "iframe", "object"} & set(names)
-    assert names.count("details") == 69 and names.count("summary") == 69
+    assert names.count("details") == FOUND and names.count("summary") == FOUND
     for tag, attributes in read.tags:
         assert not any(name.startswith("on") or name == "src" for name in attributes), tag
         assert attributes.get("href", "#").startswith("#")
@@ -248,7 +248,7 @@ def test_the_page_is_one_file_that_loads_nothing_and_runs_nothing(shop, language
 def test_markdown_tells_every_finding_gravest_first(shop, language):
     """With what to do and its evidence."""
     text = run("survey", "report", "--format", "markdown", "--lang", language).stdout
-    assert text.count("\n### ") == 69 and text.startswith("# ")
+    assert text.count("\n### ") == FOUND and text.startswith("# ")
     heads = re.findall(r"^## (\S+)", text, re.MULTILINE)
     assert heads == (
         ["high", "work", "hygiene"] if language == "en" else ["重大", "要作業", "参考"]
@@ -295,7 +295,7 @@ def test_out_writes_a_file_and_says_which(shop):
     assert done.stdout == "wrote f.html\n" and done.exit_code == 0
     assert (shop / "f.html").read_text().rstrip().endswith("</html>")
     data = run("survey", "report", "--format", "sarif", "--out", "f.sarif", "--json").json
-    assert (data["outcome"], data["file"], len(data["findings"])) == ("done", "f.sarif", 69)
+    assert (data["outcome"], data["file"], len(data["findings"])) == ("done", "f.sarif", FOUND)
     refused = run("survey", "report", "--format", "html", "--out", "kirikae.yml/x")
     assert refused.exit_code == 2 and "--out" in refused.stderr
     unwilling = run("--read-only", "survey", "report", "--format", "html", "--out", "g.html")

@@ -26,7 +26,7 @@ from kirikae.survey.catalogue import catalogue as survey_catalogue
 from kirikae.survey.errors import BundleProblem
 from kirikae.survey.shelf import Shelf
 from tests.command import run
-from tests.unit.test_survey import PROJECT, bundle_text
+from tests.unit.test_survey import FOUND, PROJECT, bundle_text
 
 HOSTS = ("web1", "web2", "batch1")
 ENGLISH_SENTENCE = re.compile(r"[A-Za-z]{3,} [a-z]{2,} [a-z]{2,}")
@@ -70,7 +70,7 @@ def test_show_says_what_blocks_and_ends_with_six(shop):
     assert shown.exit_code == 6 and "4 stand in the way of a traffic move" in shown.stdout
     data = plain("survey", "show")
     assert (data["outcome"], data["kind"], data["in_the_way"]) == ("found", "traffic", 4)
-    assert data["findings"][0]["severity"] == "high" and len(data["findings"]) == 69
+    assert data["findings"][0]["severity"] == "high" and len(data["findings"]) == FOUND
     assert run("survey", "show", "--kind", "logs", "--all").stdout.count("\n") > 60
 
 

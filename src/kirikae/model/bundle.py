@@ -7,6 +7,7 @@ import posixpath
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from typing import NamedTuple
 
@@ -100,6 +101,8 @@ class Package:
     priority: str
     section: str
     depends: str = ""
+    held: bool = False
+    """Somebody forbade newer versions of it."""
 
     @property
     def standard(self) -> bool:
@@ -148,6 +151,44 @@ class Peer(NamedTuple):
     protocol: str
     address: str
     port: int
+
+
+class Connections(NamedTuple):
+    """How many connections were open at the moment of the look: from here to a server elsewhere
+    (``outward``), or from others to a port of this host; ``address`` is empty for the latter."""
+
+    outward: bool
+    address: str
+    port: int
+    many: int
+
+
+class Key(NamedTuple):
+    """A file that is secret as a whole, by its fingerprint: the content never left the host."""
+
+    fingerprint: str
+    path: str
+
+
+class Certificate(NamedTuple):
+    """A certificate of a web server; ``ends`` is None where its day could not be read."""
+
+    ends: date | None
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A file of logs.  ``lines`` is None where none were counted; of its last lines: those that go
+    on a line before them, hold addresses of people, or hold a secret by its name."""
+
+    path: str
+    size: int
+    modified: int
+    lines: int | None = None
+    going_on: int = 0
+    people: int = 0
+    secrets: int = 0
 
 
 class Line(NamedTuple):
@@ -340,6 +381,10 @@ class Bundle:
     folders_of: Mapping[int, str] = field(default_factory=dict)
     """process -> where it works"""
     systemd: bool = True
+    connections: tuple[Connections, ...] = ()
+    keys: tuple[Key, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
+    logs: tuple[Log, ...] = ()
     missing: tuple[Missing, ...] = field(default=())
     watched: tuple[Watched, ...] = ()
     """What `survey watch` saw being written; it is kept beside the bundle"""

@@ -27,6 +27,8 @@ _SETTINGS = re.compile(
     r"^\.|\.(ya?ml|toml|ini|cfg|conf|env|properties|plist|pem|crt|key|cnf|dist|example|sample)$",
     re.IGNORECASE,
 )
+_OF_AN_ARCHIVE = re.compile(r"/(WEB-INF|META-INF)/")
+"""An application of Java, unpacked."""
 _VENDORED = re.compile(
     r"/(node_modules|bower_components|vendor|bundle|\.bundle|gems|s?venv|\.venv|env/lib"
     r"|site-packages|dist-packages|__pycache__|\.git|\.svn|\.hg|\.npm|\.yarn|\.rbenv|\.nvm|\.pyenv"
@@ -51,7 +53,7 @@ _SESSION = re.compile(r"^(sess_|cgisess_|ci_session)|^SESSIONS\.ser$|\.session$|
 
 def is_code(path: str) -> bool:
     """A file that comes with a release, by its name."""
-    return _is_name_of_code(name_of(path))
+    return _is_name_of_code(name_of(path)) or bool(_OF_AN_ARCHIVE.search(path))
 
 
 @lru_cache(_NAMES_KEPT)

@@ -68,6 +68,10 @@ def _read(text: str, host: str) -> Bundle:
         opened=tuple(each for each in running.opened if each.path.startswith("/")),
         listeners=tuple(sockets.listeners(ends, running.opened)),
         peers=tuple(sockets.peers(ends)),
+        connections=tuple(sockets.connections(ends)),
+        keys=sections.rows("keys", 2, rows.key),
+        certificates=sections.rows("certificates", 2, rows.certificate),
+        logs=sections.rows("logs", 7, rows.log),
         spool=dict(sections.rows("spool", 2, rows.waiting)),
         texts=tuple(_texts(sections)),
         live=sections.rows("environments", 2, rows.live_variable),
@@ -150,6 +154,7 @@ def _packages(sections: Sections) -> Iterator[Package]:
                 priority=row.priority,
                 section=row.section,
                 depends=depends.get(row.name, ""),
+                held=row.held,
             )
 
 

@@ -66,6 +66,11 @@ about() {
         zone=$(readlink /etc/localtime 2>/dev/null); printf 'zone\t%s\n' "${zone#*zoneinfo/}"
         sed -n 's/^\([A-Z_]*\)="\{0,1\}\([^"]*\)"\{0,1\}$/os_\1\t\2/p' /etc/os-release 2>/dev/null
         printf 'locales\t%s\n' "$(locale -a 2>/dev/null | tr '\n' ' ')"
+        awk '$1 == "SwapTotal:" {print "swap_kib\t" $2} $1 == "SwapFree:" {print "swap_free_kib\t" $2} $1 == "HugePages_Total:" {print "huge_pages\t" $2}' /proc/meminfo
+        printf 'product\t%s\n' "$(cat /sys/devices/virtual/dmi/id/product_name 2>/dev/null)"
+        printf 'user_data\t%s\n' "$(stat -c %s /var/lib/cloud/instance/user-data.txt 2>/dev/null)"
+        # Which words of code were looked for: what none of them tells may be there all the same.
+        printf "tokens\t2\n"
         printf 'public_key_logins\t%s\n' "$(cat ~root/.ssh/authorized_keys /home/*/.ssh/authorized_keys 2>/dev/null | grep -c '^[a-z]')"
     } | bar
     section passwd; cut -d: -f1,3,4,6,7 /etc/passwd | bar
@@ -190,7 +195,8 @@ walk() {
     section files
     if find / -maxdepth 0 -printf '' 2>/dev/null; then
         find / \( -path /proc -o -path /sys -o -path /dev -o -path /boot -o -path '/var/lib/dpkg/*' -o -path '/var/lib/apt/lists/*' \
-            -o -path '/usr/*' ! -path '/usr/local' ! -path '/usr/local/*' -o -name .git -path '*/.git' \
+            -o -path '/usr/*' ! -path '/usr/local' ! -path '/usr/local/*' -o -path '*/.git/*' \
+            -o -path '/var/lib/docker/overlay2/*' -o -path '/var/lib/containerd/*/snapshots/*' -o -path '/var/lib/containers/storage/overlay/*' \
             -o -fstype nfs -o -fstype nfs4 -o -fstype cifs -o -fstype fuse.sshfs -o -fstype fuse.s3fs \) -prune \
             -o -printf '%y\t%m\t%U\t%G\t%s\t%T@\t%C@\t%l\t%p\0' 2>/dev/null | tr '\000\n' '\n\001'
     else
@@ -236,7 +242,7 @@ walk() {
 magic() {
     section magic
     # A database in a file is told by its first bytes, not by its name: SQLite, RRD, Berkeley DB, GDBM, LMDB.
-    find /var /srv /opt /home /usr/local /data -xdev \( -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/cache -o -path /var/log \
+    find /var /srv /opt /home /usr/local /data -xdev \( -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/cache -o -path /var/log -o -path /var/lib/docker -o -path /var/lib/containerd -o -path /var/lib/containers -o -path /var/lib/snapd \
         -o -name node_modules -o -name .git \) -prune -o -type f -size +0 ! -path "$BROKEN" \
         ! -name '*.jp*g' ! -name '*.png' ! -name '*.gif' ! -name '*.webp' ! -name '*.svg' ! -name '*.pdf' ! -name '*.html' ! -name '*.php' ! -name '*.py' \
         ! -name '*.pyc' ! -name '*.js' ! -name '*.css' ! -name '*.rb' ! -name '*.p[lm]' ! -name '*.log' ! -name '*.gz' ! -name '*.txt' ! -name '*.xml' \
@@ -250,9 +256,56 @@ magic() {
         /^\001\001\001\001\001\001\001\001\001\001\001\001(a\025\006|b1\005|S\001\006)\001/ {begins = "bdb"}
         /^(\316|\315|\317)\232W\023/ {begins = "gdbm"}
         /^.?.?.?.?.?.?.?.?.?.?.?.?.?.?.?.?\336\300\357\276/ {begins = "lmdb"}
+        /^\177ELF/ {begins = substr($0, 19, 1) == ">" ? "elf-x86-64" : substr($0, 19, 1) == "\267" ? "elf-arm64" : "elf"}
         begins != "" {print "|" begins "\t" path}'
     find /var /srv /opt /home /data -xdev -maxdepth 8 -type f ! -path "$BROKEN" \( -name PG_VERSION -o -name ibdata1 -o -name dump.rdb \) 2>/dev/null \
         | head -n 200 | sed "s/^/|-$TAB/"
+}
+
+# Of keys, and of what a machine is known by, a fingerprint alone: the same one on two hosts came with an image or was copied.
+keys() {
+    section keys
+    {
+        find /etc /opt /srv /home /root /var/www /var/lib -xdev -maxdepth 5 \( -name node_modules -o -name .git -o -path /var/lib/dpkg -o -path /var/lib/docker -o -path /var/lib/containerd -o -path /var/lib/containers \) -prune \
+            -o -type f -size +0 -size -64k ! -path "$BROKEN" \( -name 'id_rsa' -o -name 'id_dsa' -o -name 'id_ecdsa' -o -name 'id_ed25519' -o -name 'ssh_host_*_key' \
+            -o -name '*.key' -o -name '*.pem' -o -name '*.p12' -o -name '*.pfx' -o -name '*.jks' -o -name '*.keytab' -o -name '*.ppk' \) -print 2>/dev/null
+    } | head -n 200 | while IFS= read -r file; do
+        case $file in *.key|*.pem) grep -q 'PRIVATE KEY' "$file" 2>/dev/null || continue ;; esac
+        printf '%s\t%s\n' "$({ printf '%s' "$K1"; cat "$file"; } 2>/dev/null | sha256sum | cut -c 1-16)" "$file"
+    done | bar
+    [ ! -s /etc/machine-id ] || printf '|%s\t/etc/machine-id\n' "$({ printf '%s' "$K1"; cat /etc/machine-id; } | sha256sum | cut -c 1-16)"
+}
+
+# When certificates end that a web server or certbot names: they are public, and nothing of them but their day is sent.
+certificates() {
+    section certificates
+    {
+        cat /etc/nginx/nginx.conf /etc/nginx/conf.d/* /etc/nginx/http.d/* /etc/nginx/sites-enabled/* 2>/dev/null | sed 's/#.*$//' | tr ';{}' '\n\n\n' | tr -d "\"'" | sed -n 's/^[ \t]*ssl_certificate[ \t]\{1,\}\([^ \t]*\).*$/\1/p'
+        sed -n "s/^[ \t]*SSLCertificateFile[ \t]\{1,\}[\"']\{0,1\}\([^\"' \t]*\).*$/\1/p" /etc/apache2/sites-enabled/* /etc/apache2/conf-enabled/* /etc/httpd/conf/httpd.conf /etc/httpd/conf.d/* 2>/dev/null
+        ls -d /etc/letsencrypt/live/*/cert.pem 2>/dev/null
+    } | grep '^/' | sort -u | head -n 50 | while IFS= read -r file; do
+        [ -f "$file" ] && printf '%s\t%s\n' "$(openssl x509 -noout -enddate -in "$file" 2>/dev/null | sed -n 's/^notAfter=//p')" "$file"
+    done | bar
+}
+
+# Logs by their sizes and times; of some that are written now, how many of the last lines hold what: the lines themselves stay here.
+logs() {
+    section logs
+    find /var/log /srv /opt /home /var/www /var/lib -xdev -maxdepth 6 \( -name node_modules -o -name .git -o -path /var/log/journal -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/lib/docker -o -path /var/lib/containerd -o -path /var/lib/containers \) -prune \
+        -o -type f ! -path "$BROKEN" \( -path '/var/log/*' -o -name '*.log' -o -name '*.log[.-][0-9]*' \) -exec stat -c '%s	%Y	%n' {} + 2>/dev/null \
+        | head -n 1000 | awk -F '\t' -v now="$(date +%s)" '{
+            young = $1 > 0 && now - $2 < 604800 && $3 !~ /\.(gz|xz|bz2|zst)$|\/(wtmp|btmp|lastlog|faillog)/ && ++many <= 30
+            print (young ? "look" : "know") "\t" $0}' | while IFS="$TAB" read -r how size when file; do
+        counts="$TAB$TAB$TAB"
+        [ "$how" = know ] || [ ! -r "$file" ] || counts=$(tail -c 16384 "$file" 2>/dev/null | tr -d '\000' | awk '
+            NR == 1 && FNR == 1 {next}
+            {lines++; low = tolower($0)}
+            /^[ \t]/ {going_on++}
+            low ~ /[a-z0-9._%+-][a-z0-9._%+-]*@[a-z0-9-][a-z0-9-]*\.[a-z][a-z]/ {people++}
+            low ~ /(^|[?&; "{,(])"?(password|passwd|token|access_token|api_?key|secret|authorization|sessionid|phpsessid)"?[=:] *[^ &*x<]/ {secrets++}
+            END {printf "%d\t%d\t%d\t%d", lines, going_on, people, secrets}')
+        printf '%s\t%s\t%s\t%s\n' "$size" "$when" "$counts" "$file"
+    done | bar
 }
 
 services() {
@@ -261,7 +314,7 @@ services() {
         units=$( { systemctl list-unit-files --type=service --state=enabled,enabled-runtime,generated --no-legend --plain 2>/dev/null
             systemctl list-units --type=service --all --no-legend --plain 2>/dev/null; } | awk '{print $1}' | grep -v '@\.service$' | sort -u)
         # shellcheck disable=SC2086
-        [ -z "$units" ] || systemctl show $units -p Id,Description,FragmentPath,DropInPaths,User,Group,ExecStart,ExecStartPre,ExecReload,ExecStop,WorkingDirectory,EnvironmentFiles,Environment,LimitNOFILE,LimitNPROC,KillMode,KillSignal,TimeoutStopUSec,Type,MainPID,ActiveState,SubState,UnitFileState,StateDirectory,CacheDirectory,LogsDirectory,RuntimeDirectory,ExecMainStartTimestamp,NRestarts,Restart,AmbientCapabilities,After 2>/dev/null | bar
+        [ -z "$units" ] || systemctl show $units -p Id,Description,FragmentPath,DropInPaths,User,Group,ExecStart,ExecStartPre,ExecReload,ExecStop,WorkingDirectory,EnvironmentFiles,Environment,LimitNOFILE,LimitNPROC,KillMode,KillSignal,TimeoutStopUSec,Type,MainPID,ActiveState,SubState,UnitFileState,StateDirectory,CacheDirectory,LogsDirectory,RuntimeDirectory,ExecMainStartTimestamp,NRestarts,Restart,AmbientCapabilities,After,CPUAffinity,CPUSchedulingPolicy,InactiveExitTimestampMonotonic,ActiveEnterTimestampMonotonic 2>/dev/null | bar
         section started
         for unit in $(systemctl list-units --type=service --state=running --no-legend --plain 2>/dev/null | awk '{print $1}'); do
             printf '%s\t%s\n' "$unit" "$(systemctl show "$unit" -p ExecMainStartTimestampMonotonic --value 2>/dev/null)"
@@ -375,7 +428,11 @@ may_leave() {
 }
 text() {
     may_leave "$1" "$2" || { printf '@missing %s\n|not the file that is named so: a link, or a second name of another file\n' "$2"; return; }
-    [ "$(head -c 4096 /proc/self/fd/3 | tr -dc '\000' | wc -c)" -eq 0 ] || return
+    if [ "$(head -c 4096 /proc/self/fd/3 | tr -dc '\000' | wc -c)" -ne 0 ]; then
+        # awk would see no word of it; a program's own form is nothing to tell of.
+        case $(head -c 2 /proc/self/fd/3 | od -An -tx1 | tr -d ' ') in fffe|feff) printf '@missing %s\n|written in UTF-16: it was not read\n' "$2" ;; esac
+        return
+    fi
     keyed=$({ printf '%s' "$K1"; cat /proc/self/fd/3; } | sha256sum | cut -c 1-16)
     printf '@text %s %s\n' "$keyed" "$2"
     sed 's/^/|/' /proc/self/fd/3; tail -c 1 /proc/self/fd/3 | tr -d '\n' | grep -q . && echo
@@ -413,10 +470,10 @@ code_roots() {
     {
         printf '%s\n' "$UNIT_FOLDERS"
         # Several settings may stand in one line.
-        cat /etc/nginx/nginx.conf /etc/nginx/conf.d/* /etc/nginx/http.d/* /etc/nginx/sites-enabled/* 2>/dev/null | sed 's/#.*$//' | tr ';{}' '\n\n\n' \
-            | sed -n -e 's/^[ \t]*\(root\|alias\)[ \t]\{1,\}"\{0,1\}\([^" \t]*\)"\{0,1\}[ \t]*$/\2/p'
-        sed -n -e 's/^[ \t]*DocumentRoot[ \t]\{1,\}"\{0,1\}\([^"]*\)"\{0,1\}.*$/\1/p' -e 's/^[ \t]*Alias[ \t]\{1,\}[^ \t]*[ \t]\{1,\}"\{0,1\}\([^"]*\)"\{0,1\}.*$/\1/p' \
-            /etc/apache2/sites-enabled/* /etc/apache2/conf-enabled/* /etc/httpd/conf/httpd.conf /etc/httpd/conf.d/* 2>/dev/null
+        cat /etc/nginx/nginx.conf /etc/nginx/conf.d/* /etc/nginx/http.d/* /etc/nginx/sites-enabled/* 2>/dev/null | sed 's/#.*$//' | tr ';{}' '\n\n\n' | tr -d "\"'" \
+            | sed -n -e 's/^[ \t]*\(root\|alias\)[ \t]\{1,\}\([^ \t]*\)[ \t]*$/\2/p'
+        cat /etc/apache2/sites-enabled/* /etc/apache2/conf-enabled/* /etc/httpd/conf/httpd.conf /etc/httpd/conf.d/* 2>/dev/null | tr -d "\"'" \
+            | sed -n -e 's/^[ \t]*[Dd]ocument[Rr]oot[ \t]\{1,\}\([^ \t]*\).*$/\1/p' -e 's/^[ \t]*[Aa]lias[ \t]\{1,\}[^ \t]*[ \t]\{1,\}\([^ \t]*\).*$/\1/p'
         # Where programs work that nobody wrote a unit for, and what a line of cron or a process names: a folder, or the folder of a program.
         {
             for folder in /proc/[0-9]*; do readlink "$folder/cwd"; done 2>/dev/null
@@ -427,7 +484,7 @@ code_roots() {
         done | grep -v -E '^/((srv|opt|data|app|usr/local|var/www)/?|home/[^/]*/?|usr/local/s?bin)$'
     } | grep '^/' | while IFS= read -r folder; do (code_folder "$folder"); done | grep -v -E -e '^/(etc|root|proc|sys|dev|run|boot)/' -e '^/(|etc|usr|usr/s?bin|usr/lib|var|bin|root|home|usr/share|var/lib|usr/local|usr/local/s?bin|tmp|run|proc)$' | sort -u
 }
-TOKENS='environ|getenv|ENV\[|process\.env|_ENV\[|_SERVER\[|Getenv|gethostname|hostname|php_uname|169\.254\.169\.254|SERVER_ADDR|platform\.node|os\.uname|save_handler|save_path|FileStore|FileSystemCache|session-file-store|move_uploaded_file|multer|UploadedFile|flock|LOCK_EX|lockf|SysLogHandler|[Ss]yslog|/dev/log|sendmail|smtplib|[^a-z_]mail\(|setlocale|timezone|subprocess|os\.system|popen|shell_exec|proc_open|127\.0\.0\.1|localhost|[Pp]assw|PASSW|[Ss]ecret|SECRET|api_key|API_KEY|["'"'"'=( ]/(var|srv|opt|home|data|mnt|tmp)/[A-Za-z0-9._-]'
+TOKENS='environ|getenv|ENV\[|process\.env|_ENV\[|_SERVER\[|Getenv|gethostname|hostname|php_uname|169\.254\.169\.254|SERVER_ADDR|platform\.node|os\.uname|save_handler|save_path|FileStore|FileSystemCache|session-file-store|move_uploaded_file|multer|UploadedFile|flock|LOCK_EX|lockf|SysLogHandler|[Ss]yslog|/dev/log|sendmail|smtplib|[^a-z_]mail\(|setlocale|timezone|subprocess|os\.system|popen|shell_exec|proc_open|127\.0\.0\.1|localhost|[Pp]assw|PASSW|[Ss]ecret|SECRET|api_key|API_KEY|passthru|child_process|execFile|Open3|[^A-Za-z_.>](system|exec)\(|X-Accel|X-Sendfile|XSendFile|cpu_count|cpus\(\)|nproc|availableProcessors|["'"'"'/]health|["'"'"'](ping|status|alive|ready|up)["'"'"'/]|6379|11211|pool_size|max_overflow|connectionLimit|["'"'"'=( ]/(var|srv|opt|home|data|mnt|tmp)/[A-Za-z0-9._-]'
 code() {
     printf '%s\n' "$CODE_ROOTS" | while IFS= read -r root; do
         [ -n "$root" ] || continue
@@ -476,7 +533,7 @@ main() {
     [ "$(printf '%s\n' "$values" | wc -l)" -le "$MOST_SECRETS" ] || missing secrets "more than $MOST_SECRETS secrets: some are masked without a fingerprint and cannot be compared"
     map=$(printf '%s\n' "$values" | fingerprints)
     # \001 ends what awk must know, \002 begins what it must scan: names of files hold no more than what was found elsewhere.
-    { printf '%s\n\001\n' "$map"; { about; packages; walk; magic; } 2>/dev/null; printf '\002\n%s\n' "$looked"; } | awk -v MODE=mask "$MASK"
+    { printf '%s\n\001\n' "$map"; { about; packages; walk; magic; keys; certificates; logs; } 2>/dev/null; printf '\002\n%s\n' "$looked"; } | awk -v MODE=mask "$MASK"
     unset looked values map
     echo @end
 }

@@ -11,6 +11,7 @@ from kirikae.model.finding import Finding, Trace
 from kirikae.survey.brought import is_code, is_settings
 from kirikae.survey.catalogue import Findings, present
 from kirikae.survey.counted import counted
+from kirikae.survey.in_common import assets_differ, keys_in_common
 from kirikae.survey.paths import parent_of, under
 from kirikae.survey.roots import kind_of, written
 from kirikae.survey.unlike import facts_differ, majority
@@ -330,6 +331,8 @@ _RULES: tuple[Callable[[Views], Findings], ...] = (
     code_differs,
     packages_differ,
     facts_differ,
+    assets_differ,
+    keys_in_common,
 )
 
 

@@ -9,12 +9,14 @@
 # Does a name say that its value is secret?
 function secret(name,    k) {
     if (name in said_secret) return said_secret[name]
+    # PWD is where a shell works; nobody writes that in small letters.
+    if (name == "pwd" || name == "Pwd") return said_secret[name] = 1
     k = tolower(name)
     sub(/^.*[ \t$]/, "", k); gsub(/^[-_.]+|[-_.]+$/, "", k)
     return said_secret[name] = secret_name(k)
 }
 function secret_name(k) {
-    if (k ~ /^(pwd|oldpwd|nopasswd|(proxy|fastcgi|uwsgi|scgi|grpc|memcached)_pass|htpasswd|htdigest|.*(bypass|compass|encompass|onepass|by_pass|first_pass))$/) return 0
+    if (k ~ /^(pwd|oldpwd|nopasswd|existing_?secret|image_?pull_?secrets|(proxy|fastcgi|uwsgi|scgi|grpc|memcached)_pass|htpasswd|htdigest|.*(bypass|compass|encompass|onepass|by_pass|first_pass))$/) return 0
     if (k ~ /(file|files|path|_dir|dirs?|folder|len|length|timeout|expir[a-z]*|ttl|lifetime|polic(y|ies)|[_.-]min|[_.-]max|[_.-]?ids?|keyid|enabled?|disabled?|params?|fields?|hashes|names?|types?|format|header|headers|maps?|algorithm|alg|method|methods|scheme|mechanisms?|provider|providers|class|handler|validators?|hashers?|encoders?|url|uri|urls|endpoint|host|hostname|port|prompt|label|placeholder|regexp?|pattern|strength|history|age|days|attempts|retries|tries|count|size|bits|iterations|rounds|cost|less|[_-]?ref|arn|manager|backend|driver|service|command|cmd|column|table|changed|required|authentication|dialog|encryption|reset|options?|mode|location|version|env|program|issuer|audience|scope|scopes|izer|izers|limit|usage|bucket|rotation|interval|warn|warning|change|notice|message|help|title|text|hint|visible|charset|strategy|storage|filter|rules?|confirmation|confirm|updated_at|created_at)$/ && k !~ /_?keyname$/) return 0
     if (k ~ /(^|[_.-])(min|max|num|n|total|server|context|input|output|prompt|completion|old|eos|bos|pad|unk|sep)_?(tokens?|passwords)/ || k ~ /^(server|max)tokens?$/) return 0
     if (k ~ /(public|pub|ssl_trusted|ca)_?-?key$/) return 0
@@ -252,6 +254,7 @@ function commands(line) {
     if (line ~ /(auth|userpwd|login|creds)["\047]?[ \t]*[:=][ \t]*["\047]?[A-Za-z0-9_.@-]+:[^ \t"\047\/]*[0-9]/) line = after(line, "(auth|userpwd|login|creds)[\"\047]?[ \t]*[:=][ \t]*", ":")
     if (line ~ /AuthInfo/) line = after(line, "\"P:", "")
     if (index(line, "@")) line = before_at(line)
+    if (line ~ /BUNDLE_/) line = after(line, "BUNDLE_[A-Z0-9_]+__[A-Z0-9_]+[\"\047]?[ \t]*[:=][ \t]*", ":")
     if (line ~ /chpasswd/) line = after(line, "(echo|printf|<<<)[ \t]+(-[en]+[ \t]+)?", ":")
     else if (line ~ /\|[ \t]*(sudo[ \t]+)?(passwd[ \t]|sudo[ \t]+-[a-zA-Z]*S|cryptsetup)|(password|pass)-stdin|passphrase-fd[ =]0/) line = after(line, "(echo|printf)[ \t]+(-[en]+[ \t]+|[\"\047]%s[\"\047\\\\n]*[ \t]+)?", "")
     if (line ~ /IDENTIFIED|identified/) line = after(line, "([Ii][Dd][Ee][Nn][Tt][Ii][Ff][Ii][Ee][Dd]([ \t]+[Ww][Ii][Tt][Hh][ \t]+[^ \t]+)?[ \t]+([Bb][Yy]|[Aa][Ss])[ \t]+([Pp][Aa][Ss][Ss][Ww][Oo][Rr][Dd][ \t]+)?)", "")
@@ -282,7 +285,7 @@ function commands(line) {
 }
 # "user:word@tcp(db1:3306)/x", as Go writes it, and "user/word@//db1:1521/x", as Oracle does
 function before_at(line,    head, v) {
-    if (!match(line, /(^|[ \t"\047=])[A-Za-z0-9_.-]+(:[^@ \t"\047\/]+@(tcp|udp|unix)\(|\/[^@ \t"\047\/]+@\/\/)/)) return line
+    if (!match(line, /(^|[ \t"\047=:])[A-Za-z0-9_.-]+(:[^@ \t"\047\/]+@(tcp|udp|unix)\(|\/[^@ \t"\047\/]+@\/\/)/)) return line
     head = substr(line, 1, RSTART - 1); v = substr(line, RSTART, RLENGTH)
     match(v, /[A-Za-z0-9_.-]+[:\/]/); head = head substr(v, 1, RSTART + RLENGTH - 1)
     v = substr(v, RSTART + RLENGTH); sub(/@(tcp\(|udp\(|unix\(|\/\/)$/, "", v)
@@ -410,7 +413,7 @@ function named(line,    out, key, sep, value, m, kept, list, low) {
 function long_word(line) { return line ~ /[A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-]/ }
 function of_a_sum(key) { return tolower(key) ~ /(sha[0-9]*|md5|sum|hash|digest|integrity|commit|revision|rev|ref|version|etag|fingerprint|thumbprint|uuid|guid|id|checksum|build|release|tag|image|machine|boot|git|head|path|file|url|certificate|cert|certificate-authority-data|client-certificate-data|ca|public|pub|pubkey|resolved|reference|algorithm|alg|method|ciphers?|protocols?|type|serial|pin-sha256|name|class|user|host|domain|bucket|zone|p|v|ssh-rsa|ssh-ed25519)$/ }
 # What stands behind the name and is secret; LEAD is the quote before it.  "" for what is none.
-function value_of(key, sep, line,    first, shell, value, quoted) {
+function value_of(key, sep, line,    value, tag) {
     LEAD = ""; CLOSED = 1
     if (sep ~ /::/) return ""
     if (!CODE && line ~ /^\\[ \t\r]*$/) { CONTINUED = 1; return "" }
@@ -420,7 +423,10 @@ function value_of(key, sep, line,    first, shell, value, quoted) {
     if (BEFORE ~ /\$\{[!#]?$/ || BEFORE ~ /%\($/) return ""
     # "lists" has taken what stands in brackets.
     if (line ~ /^[({[]/ && line ~ /["\047]/ && sep !~ /,/) return ""
-    word(line, stops_of(key, sep)); LEAD = QUOTE; value = WORD
+    # "password: &anchor x", "password: !!str x"
+    tag = ""
+    if (!CODE && sep ~ /:[ \t]*$/ && match(line, /^(&[A-Za-z0-9_-]+|!!str)[ \t]+/)) { tag = substr(line, 1, RLENGTH); line = substr(line, RLENGTH + 1) }
+    word(line, stops_of(key, sep)); LEAD = tag QUOTE; value = WORD
     if (!CLOSED && value == "" && !CODE && !COMMENT) { OPENED = QUOTE; sub(/^[^"\047]*/, "", OPENED); OPENLINES = 0; return "" }
     if (tolower(key) == "setcredential" && index(value, ":")) { LEAD = LEAD substr(value, 1, index(value, ":")); return substr(value, index(value, ":") + 1) }
     if (QUOTE != "") return quoted_value(key, sep, value)
@@ -428,13 +434,13 @@ function value_of(key, sep, line,    first, shell, value, quoted) {
     if (sep ~ /==|!=|\|\||\?|\/\/|,/) return ""
     # "A=x B=y" are two.
     if (WHOLE && line !~ /^[^ \t]+[ \t]+[A-Za-z_][A-Za-z0-9_.-]*=/) { value = line; sub(/[ \t\r]+$/, "", value) }
-    if (tolower(key) ~ /authorization$/ && match(value, /^(Bearer|Basic|Token|Digest|ApiKey|OAuth|AWS4-HMAC-SHA256)[ \t]+/)) { LEAD = substr(value, 1, RLENGTH); value = substr(value, RLENGTH + 1); sub(/["\047].*$/, "", value) }
+    if (tolower(key) ~ /authorization$/ && match(value, /^(Bearer|Basic|Token|Digest|ApiKey|OAuth|AWS4-HMAC-SHA256)[ \t]+/)) { LEAD = tag substr(value, 1, RLENGTH); value = substr(value, RLENGTH + 1); sub(/["\047].*$/, "", value) }
     return unquoted_value(key, sep, value, line)
 }
 # Where a value without quotes ends: at the end of its line, of the text around it, of its query.
 function stops_of(key, sep,    quote) {
     WHOLE = 0
-    if (BEFORE ~ /[?&]$/) return "[&# \t\"\047<>`)]"
+    if (BEFORE ~ /[?&]$/) return "[&#; \t\"\047<>`)]"
     if (BEFORE ~ /[A-Za-z0-9],$|[ \t]-o[ \t]*$/ && KIND != "code") return "[, \t\"\047]"
     quote = substr(BEFORE, length(BEFORE))
     if (quote ~ /["\047]/ && sep !~ /["\047]/ && sep ~ /:[ \t]*$/) return quote
@@ -605,6 +611,7 @@ function scan(line,    done, rest, trimmed) {
         line = elements(line)
         if (KIND == "text" || CODE) line = pairs(line)
         if (CODE || CODEY) line = calls(line)
+        if (CODEY && line ~ /@(tcp|udp|unix)\(|@\/\//) line = before_at(line)
         line = lists(line)
         line = named(line)
         line = urls(line)
@@ -705,9 +712,11 @@ QUIET { if (MODE == "mask") print shown($0); next }
 {
     # Known values first: what a line alone would take for a part of one is masked as a whole.
     line = substr($0, 2)
+    # Windows ends lines so; it belongs to no value.
+    ending = sub(/\r$/, "", line) ? "\r" : ""
     if (MODE == "mask") line = everywhere(line)
     line = CODE ? scan_code(line) : KIND == "text" || KIND == "units" ? scan(line) : scan_cells(line)
     # Until here a mask has no colon that could be taken for one of the text's own.
     gsub(/<masked\002/, "<masked:", line)
-    if (MODE == "mask") print "|" line
+    if (MODE == "mask") print "|" line ending
 }

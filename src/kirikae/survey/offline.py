@@ -15,7 +15,7 @@ from functools import cache, cached_property
 from importlib.resources import files
 from itertools import islice
 
-from kirikae.survey import openrc, unitfiles
+from kirikae.survey import laid, openrc, unitfiles
 from kirikae.survey.masking import masked
 from kirikae.survey.packaged import packages
 from kirikae.survey.trees import MOST_READ, Entry, Tree
@@ -26,13 +26,15 @@ _NOT_LOOKED_AT = (
     ("open", "open files were not looked at: nothing runs in a root directory"),
     ("sockets", "listeners and connections were not looked at: nothing runs in a root directory"),
     ("environments", "environments of processes were not looked at: nothing runs here"),
+    ("logs", "what stands in logs was not looked at: of these files sizes and times are known"),
     ("sysctl", "the kernel's settings were not looked at: only what files say is known"),
     ("started", "whether enabled services run was not looked at: they are taken to run"),
     ("began", "when the machine began is not known: what was written since then neither"),
 )
 _PRUNED = re.compile(
     r"/(proc|sys|dev|boot)(/|$)|/var/lib/dpkg/|/var/lib/apt/lists/"
-    r"|/usr/(?!local(/|$))|.*/\.git(/|$)"
+    r"|/usr/(?!local(/|$))|.*/\.git/"
+    r"|/var/lib/(docker/overlay2|containerd/[^/]+/snapshots|containers/storage/overlay)/"
 )
 _LISTED = ("/etc/", "/opt/", "/srv/", "/usr/local/", "/root/", "/home/", "/var/www/")
 _BROUGHT = re.compile(
@@ -70,9 +72,12 @@ _MAGIC = (
     (re.compile(rb"\0{12}(a\x15\x06|b1\x05|S\x01\x06)\0"), "bdb"),
     (re.compile(rb"[\xce\xcd\xcf]\x9aW\x13"), "gdbm"),
     (re.compile(rb".{16}\xde\xc0\xef\xbe", re.DOTALL), "lmdb"),
+    (re.compile(rb"\x7fELF.{14}>", re.DOTALL), "elf-x86-64"),
+    (re.compile(rb"\x7fELF.{14}\xb7", re.DOTALL), "elf-arm64"),
+    (re.compile(rb"\x7fELF"), "elf"),
 )
 _NO_DATABASE = re.compile(
-    r"/var/(lib/(dpkg|apt)|cache|log)(/|$)|.*/(node_modules|\.git)(/|$)|.*/sess_[^/]*$"
+    r"/var/(lib/(dpkg|apt|docker|containerd|containers|snapd)|cache|log)(/|$)|.*/(node_modules|\.git)(/|$)|.*/sess_[^/]*$"
     r"|.*\.(jp[^/]*g|png|gif|webp|svg|pdf|html|php|pyc?|js|css|rb|p[lm]|log|gz|txt|xml|json|md"
     r"|mo|so|mp4|zip)$",
     re.DOTALL,
@@ -83,11 +88,12 @@ _DATA = ("/var/", "/srv/", "/opt/", "/home/", "/usr/local/", "/data/")
 _OF_NGINX = re.compile(r"/etc/nginx/(nginx\.conf$|(conf|http)\.d/|sites-enabled/)")
 _OF_APACHE = re.compile(r"/etc/(apache2/(sites|conf)-enabled/|httpd/conf(\.d)?/)")
 _NGINX_ROOT = re.compile(
-    r"(?:^|[;{}])[ \t]*(?:root|alias)[ \t]+\"?([^\" \t;{}]+)",
+    r"(?:^|[;{}])[ \t]*(?:root|alias)[ \t]+[\"']?([^\"' \t;{}]+)",
     re.MULTILINE,
 )
 _APACHE_ROOT = re.compile(
-    r"^[ \t]*(?:DocumentRoot|Alias[ \t]+\S+)[ \t]+\"?([^\"\n]*?)\"?[ \t]*$", re.MULTILINE
+    r"^[ \t]*(?:DocumentRoot|Alias[ \t]+\S+)[ \t]+[\"']?([^\"'\n]*?)[\"']?[ \t]*$",
+    re.MULTILINE | re.IGNORECASE,
 )
 _IN_CRON = re.compile(r"/(?:opt|srv|home|data|app|usr/local|var/www)/[A-Za-z0-9._/-]*")
 _OF_MANY = re.compile(r"/((srv|opt|data|app|usr/local|var/www)/?|home/[^/]*/?|usr/local/s?bin)$")
@@ -224,6 +230,7 @@ class _Look:
         yield from packages(self.tree, self.paths, self.text)
         yield from _section("files", self._files())
         yield from _section("magic", self._magic())
+        yield from laid.sections(self.tree, self.paths, self.text, self.keys[0])
         for what, why in (*_NOT_LOOKED_AT, *self.tree.lost):
             yield from _section(f"missing {what}", [why])
 
@@ -236,6 +243,7 @@ class _Look:
         yield f"host\t{said or host}"
         yield f"now\t{int(time.time())}"
         yield "uid\t0"
+        yield "tokens\t2"
         zone = self.tree.entries.get("/etc/localtime")
         if zone is not None:
             yield f"zone\t{zone.target.rpartition('zoneinfo/')[2]}"
@@ -326,6 +334,7 @@ class _Look:
             for form, name in _MAGIC:
                 if form.match(begin):
                     yield f"{name}\t{path}"
+                    break
             if posixpath.basename(path) in _DATABASES:
                 yield f"-\t{path}"
 

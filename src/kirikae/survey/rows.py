@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from kirikae.model.bundle import (
+    Certificate,
     Changed,
     File,
     FirstBytes,
     Folder,
     Group,
+    Key,
     Line,
     LiveVariable,
+    Log,
     Mount,
     Opened,
     Process,
@@ -93,8 +97,13 @@ class Listed(NamedTuple):
 
     @property
     def installed(self) -> bool:
-        """dpkg's status: wanted, and installed."""
-        return self.status.startswith("ii")
+        """dpkg's status: wanted and installed, or installed and held back."""
+        return self.status.startswith(("ii", "hi"))
+
+    @property
+    def held(self) -> bool:
+        """dpkg's status: nobody may bring a newer one."""
+        return self.status.startswith("hi")
 
 
 def listed(cells: Cells) -> Listed:
@@ -181,6 +190,44 @@ def waiting(cells: Cells) -> tuple[str, int] | None:
     """A queue, and how many files wait in it."""
     files = number(cells[1])
     return None if files is None else (cells[0], files)
+
+
+def key(cells: Cells) -> Key | None:
+    """fingerprint, path"""
+    return Key(cells[0], _path(cells[1:])) if cells[0] else None
+
+
+def certificate(cells: Cells) -> Certificate:
+    """its last day as openssl prints it, path"""
+    return Certificate(_day(cells[0]), _path(cells[1:]))
+
+
+def _day(said: str) -> date | None:
+    """``Jan  1 00:00:00 2027 GMT``; None for what is none."""
+    try:
+        day = said.removesuffix(" GMT")
+        return datetime.strptime(day, "%b %d %H:%M:%S %Y").replace(tzinfo=UTC).date()
+    except ValueError:
+        return None
+
+
+def log(cells: Cells) -> Log | None:
+    """bytes, modified; of its last lines: all, those going on, with people, with secrets; path"""
+    known = _whole(*map(number, cells[:2]))
+    if known is None:
+        return None
+    size, modified = known
+    lines, *counts = map(number, cells[2:6])
+    going_on, people, secrets = (each or 0 for each in counts)
+    return Log(
+        path=_path(cells[6:]),
+        size=size,
+        modified=modified,
+        lines=lines,
+        going_on=going_on,
+        people=people,
+        secrets=secrets,
+    )
 
 
 def live_variable(cells: Cells) -> LiveVariable | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from kirikae.model.bundle import Listener, Opened, Peer
+from kirikae.model.bundle import Connections, Listener, Opened, Peer
 from kirikae.survey.sections import Cells, Sections
 
 _LISTENS = {"tcp": "0A", "udp": "07"}
@@ -118,6 +119,23 @@ def peers(sockets: Sequence[Socket]) -> list[Peer]:
         if not ours or peer.port < _PRIVILEGED:
             found.add(peer)
     return sorted(found)
+
+
+def connections(sockets: Sequence[Socket]) -> list[Connections]:
+    """How many were open to each server elsewhere, and from elsewhere to each port of ours."""
+    served = {(each.protocol, each.own.port) for each in sockets if each.listens}
+    outward: Counter[End] = Counter()
+    inward: Counter[int] = Counter()
+    for each in sockets:
+        if each.protocol != "tcp" or each.state != _ESTABLISHED:
+            continue
+        if (each.protocol, each.own.port) in served:
+            inward[each.own.port] += not ipaddress.ip_address(each.other.address).is_loopback
+        elif _is_server(each.other):
+            outward[each.other] += 1
+    found = [Connections(True, *end, many) for end, many in sorted(outward.items())]
+    found += [Connections(False, "", port, many) for port, many in sorted(inward.items()) if many]
+    return found
 
 
 def _is_server(end: End) -> bool:

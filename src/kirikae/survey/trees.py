@@ -44,7 +44,7 @@ _WANTED = (
     "/lib/systemd/",
     "/usr/lib/systemd/",
     "/usr/lib/os-release",
-    "/root/.ssh/authorized_keys",
+    "/root/.ssh/",
     "/lib/apk/db/",
     "/usr/lib/sysimage/rpm/",
 )

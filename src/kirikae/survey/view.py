@@ -391,6 +391,11 @@ class View:
             self.code,
         ):
             found[path].append(self.quote(line))
+        for link in self.bundle.links:
+            # A release that leads to a folder uses it, whether or not any line says so.
+            if any(below(link, code.root) for code in self.code):
+                target = self.bundle.links[link]
+                found[self.bundle.resolve(link)].append(self.trace(link, f"-> {target}"))
         return found
 
     def naming(self, folder: str) -> list[Trace]:

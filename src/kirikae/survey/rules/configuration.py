@@ -18,6 +18,7 @@ _WARNING = re.compile(
     re.IGNORECASE,
 )
 _COPY = re.compile(r"^/etc/.*\.(dpkg-old|rpmsave|bak|orig)$", re.DOTALL)
+_LINES_SHOWN = 8
 _UTC = ("Etc/UTC", "UTC", "Universal", "Zulu", "Etc/Universal")
 _PLAIN_LOCALE = re.compile(r"C(\.|$)|POSIX")
 
@@ -95,14 +96,17 @@ def secrets(view: View) -> Findings:
     """In files; those in declared variables are told by name."""
     declaring = _declaring(view)
     for text in view.own_texts:
-        for line in text.live():
-            if text.path not in declaring and _holds_a_secret(line):
-                yield configured(
-                    "CF12",
-                    where=line.at,
-                    says=f"{line.at} holds a secret in clear text",
-                    evidence=[view.quote(line)],
-                )
+        lines = [line for line in text.live() if _holds_a_secret(line)]
+        if lines and text.path not in declaring:
+            numbers = ", ".join(str(line.number) for line in lines[:_LINES_SHOWN])
+            of_lines = f"{'line' if len(lines) == 1 else 'lines'} {numbers}"
+            yield configured(
+                "CF12",
+                where=text.path,
+                says=f"{text.path} holds secrets in clear text ({of_lines})",
+                evidence=view.quotes(lines),
+                count=len(lines),
+            )
 
 
 def _holds_a_secret(line: Line) -> bool:

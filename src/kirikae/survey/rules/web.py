@@ -15,9 +15,16 @@ _CLIENT = re.compile(
     r"set_real_ip_from|real_ip_header|RemoteIPHeader|^\s*(allow|deny|Require ip)\s",
 )
 _STICKY = re.compile(r"ip_hash|\bsticky\b")
-_LOCATION = re.compile(r"^\s*location\s+(\S+)\s*\{.*\b(?:root|alias)\s+([^;]+);")
-_DOCUMENT_ROOT = re.compile(r"^\s*(?:root|DocumentRoot)\s+\"?([^;\"\s]+)")
-_ANY_ROOT = re.compile(r"\b(?:root|DocumentRoot)\s+\"?([^;\"\s]+)")
+_LOCATION = re.compile(r"(?:^|[\s;{])location\s+(?:[=~*^]+\s+)?(\S+)\s*\{")
+_FOLDER = re.compile(r"(?:^|[\s;{])(?:root|alias)\s+[\"']?([^;\"'\s]+)")
+_ALIAS = re.compile(
+    r"^\s*(?:Script)?Alias(?:Match)?\s+[\"']?([^\"'\s]+)[\"']?\s+[\"']?([^\"'\s]+)", re.IGNORECASE
+)
+_WELCOME = ("index.html", "index.nginx-debian.html")
+"""What a package lays down so that something is seen."""
+_DOCUMENT_ROOT = re.compile(
+    r"(?:^|[\s;{])(?:root|DocumentRoot)\s+[\"']?([^;\"'\s]+)", re.IGNORECASE
+)
 
 
 def decides_by_address(view: View) -> Findings:
@@ -44,16 +51,46 @@ def ties_users(view: View) -> Findings:
             )
 
 
+class _Location(NamedTuple):
+    """A part of a site that is served from a folder of its own."""
+
+    address: str
+    folder: str
+    line: Line
+
+
+def _locations(view: View) -> Iterator[_Location]:
+    """As nginx has them, on one line or on several, and as Apache does."""
+    for text in view.web_texts:
+        address = ""
+        depth = 0
+        for line in text.live():
+            opened = _LOCATION.search(line.text)
+            if opened:
+                address, depth = opened[1], 0
+            folder = _FOLDER.search(line.text, opened.end() if opened else 0)
+            if address and folder:
+                yield _Location(address, folder[1], line)
+            depth += line.text.count("{") - line.text.count("}")
+            if depth <= 0:
+                address = ""
+            alias = _ALIAS.match(line.text)
+            if alias:
+                yield _Location(alias[1], alias[2], line)
+
+
 def serves_a_location(view: View) -> Findings:
-    """The sidecar needs these files, too."""
-    for line in view.web_lines:
-        if match := _LOCATION.search(line.text):
-            yield configured(
-                "AS01",
-                where=line.at,
-                says=f"{match[1]} is served from {match[2]} on the host",
-                evidence=[view.quote(line)],
-            )
+    """The sidecar needs these files, too; what a package's own settings name comes with that."""
+    for each in _locations(view):
+        path = each.line.path
+        if view.bundle.owner(path) is not None and path not in view.changed:
+            continue
+        yield configured(
+            "AS01",
+            where=each.line.at,
+            says=f"{each.address} is served from {each.folder} on the host",
+            evidence=[view.quote(each.line)],
+        )
 
 
 class _Root(NamedTuple):
@@ -70,22 +107,34 @@ class _Root(NamedTuple):
 
 def _document_roots(view: View) -> Iterator[_Root]:
     """Folders that a server or virtual host serves, without those of single locations."""
+    of_locations = {each.line for each in _locations(view)}
     for line in view.web_lines:
-        match = _DOCUMENT_ROOT.match(line.text)
-        if match and "location" not in line.text:
+        match = _DOCUMENT_ROOT.search(line.text)
+        opened = _LOCATION.search(line.text)
+        before = match and opened and match.start() < opened.start()
+        if match and (before or line not in of_locations):
             yield _Root(match[1], line)
 
 
 def serves_a_folder(view: View) -> Findings:
     """The sidecar needs these files, too."""
     for root in _document_roots(view):
-        if root.there(view):
+        if root.there(view) and not _only_welcomes(view, root.folder):
             yield configured(
                 "AS01",
                 where=root.folder,
                 says=f"files under {root.folder} are served by the host",
                 evidence=[view.quote(root.line)],
             )
+
+
+def _only_welcomes(view: View, folder: str) -> bool:
+    """A package's own page, and nothing else: the site lies elsewhere."""
+    real = view.bundle.resolve(folder)
+    files = view.files_under(real)
+    return bool(files) and all(
+        name_of(file.path) in _WELCOME and view.came_with_a_package(file) for file in files
+    )
 
 
 def serves_what_is_not_there(view: View) -> Findings:
@@ -105,7 +154,7 @@ def history_under_a_root(view: View) -> Findings:
     served = {
         match[1].rstrip("/")
         for line in view.web_lines
-        if (match := _ANY_ROOT.search(line.text)) is not None
+        if (match := _DOCUMENT_ROOT.search(line.text)) is not None
     }
     for folder in view.bundle.folders:
         if name_of(folder.path) == ".git" and parent_of(folder.path) in served:
