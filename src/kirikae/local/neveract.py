@@ -40,21 +40,20 @@ _STACK_CHANGES = (
     "UpdateStackSet",
 )
 _TARGETS = {
-    b":ecs:": "tasks",
-    b"EcsParameters": "tasks",
     b":lambda:": "functions",
     b":states:": "state machines",
-    b":sqs:": "queues",
 }
 """What EventBridge would have to reach."""
+_REACHED = re.compile(rb'"Arn"\s*:\s*"arn:aws[a-z-]*:(sqs|ecs):')
+"""Targets of schedules."""
 
 
 def refusal(service: str, name: str, environ: Environ, body: bytes, read: Read) -> str | None:
     """Why a request is not carried out; None for one that is."""
     if (why := _NEVER.get((service, name))) is not None:
         return f"kirikae local does not carry out {name}: {why} here yet"
-    if service == "scheduler" and _makes_a_schedule(environ):
-        return "kirikae local does not carry out schedules yet: they would never fire"
+    if service == "scheduler" and _makes_a_schedule(environ) and not _REACHED.search(body):
+        return "kirikae local does not deliver schedules to other targets than SQS and ECS yet"
     if _notifies_queues(environ, body):
         return "kirikae local does not send S3 notifications to queues yet"
     if name == "PutTargets":
