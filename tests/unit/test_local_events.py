@@ -7,16 +7,21 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from kirikae.local.events.clockwork import Clockwork, Listening
 from kirikae.local.events.delivery import Delivery, Order, run_task_of
 from kirikae.local.events.kept import Target, Timed, refusal, rule_of, schedule_of
 from kirikae.local.events.making import clockwork_of
+from kirikae.local.events.moto import OfMoto
 from kirikae.local.events.patterns import fits
+from kirikae.local.stores import Stores
+from tests.keeper import KeeperProcess
 from tests.local_plane import REGION, LocalPlane
 
 NOON = int(datetime(2026, 3, 8, 12, tzinfo=UTC).timestamp() // 60)
@@ -349,6 +354,53 @@ def test_tasks_are_run_in_a_cluster_and_their_changes_are_told(place):
     events = [json.loads(body) for body in bodies]
     assert {event["detail"]["taskArn"] for event in events} == {t["taskArn"] for t in tasks}
     assert {event["detail-type"] for event in events} == {"ECS Task State Change"}
+
+
+def test_schedules_and_rules_are_read_as_moto_keeps_them(tmp_path):
+    """Written through boto3, with a group, a zone and targets; the deleted one is gone."""
+    keeper = KeeperProcess(tmp_path)
+    try:
+        client = partial(
+            boto3.client,
+            region_name=REGION,
+            endpoint_url=keeper.environment["AWS_ENDPOINT_URL"],
+            aws_access_key_id="k",
+            aws_secret_access_key="k",
+        )
+        schedules, rules = client("scheduler"), client("events")
+        schedules.create_schedule_group(Name="jobs")
+        sqs = {"Arn": f"{SQS}jobs.fifo", "RoleArn": "arn:aws:iam::123456789012:role/r"}
+        schedules.create_schedule(
+            Name="nightly",
+            GroupName="jobs",
+            ScheduleExpression="cron(0 3 * * ? *)",
+            ScheduleExpressionTimezone="Asia/Tokyo",
+            FlexibleTimeWindow={"Mode": "OFF"},
+            Target={**sqs, "SqsParameters": {"MessageGroupId": "g"}, "Input": "x"},
+        )
+        rules.put_rule(Name="tick", ScheduleExpression="rate(5 minutes)")
+        rules.put_rule(Name="stops", EventPattern='{"source": ["aws.ecs"]}')
+        rules.put_rule(Name="off", ScheduleExpression="rate(1 minute)", State="DISABLED")
+        for name in ("tick", "stops", "off"):
+            rules.put_targets(Rule=name, Targets=[{"Id": "1", "Arn": f"{SQS}jobs"}])
+        asyncio.run(_read_back(Stores(tmp_path, keeper.port, REGION)))
+    finally:
+        keeper.kill()
+
+
+async def _read_back(stores: Stores) -> None:
+    kept = OfMoto(stores)
+    found = {each.name: each for each in await kept.timed(REGION)}
+    assert set(found) == {"nightly", "tick"}
+    nightly = found["nightly"]
+    assert nightly.zone.name == "Asia/Tokyo" and nightly.targets[0].group == "g"
+    assert nightly.targets[0].input == "x" and found["tick"].targets[0].arn == f"{SQS}jobs"
+    [listening] = await kept.listening(REGION)
+    assert listening.pattern == {"source": ["aws.ecs"]}
+    await kept.gone(REGION, nightly)
+    assert [each.name for each in await kept.timed(REGION)] == ["tick"]
+    assert await kept.timed("us-west-2") == []
+    await stores.close()
 
 
 def test_what_fails_is_tried_again_with_the_same_token_until_it_is_given_up():

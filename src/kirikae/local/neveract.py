@@ -42,6 +42,8 @@ _STACK_CHANGES = (
 _TARGETS = {
     b":lambda:": "functions",
     b":states:": "state machines",
+    b"InputTransformer": "targets with an input transformer",
+    b'"InputPath"': "targets with an input path",
 }
 """What EventBridge would have to reach."""
 _REACHED = re.compile(rb'"Arn"\s*:\s*"arn:aws[a-z-]*:(sqs|ecs):')
