@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """How many claims a second the ledger grants, and how long a thousand jobs of one minute take.
 
-``python benchmarks/jobs.py``: SQLite on this disk with full sync; over HTTP as workers ask; a tick
+``python benchmarks/jobs.py``: SQLite on this disk with full sync; over HTTP as workers ask, who are
+process of their own, as `kirikae jobs serve` is; a tick
 of a scheduler with 1,000 due jobs up to the last accepted SendMessageBatch of kirikae local's SQS.
 """
 
 from __future__ import annotations
 
+import json
 import statistics
+import subprocess
+import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +25,6 @@ from kirikae.jobs.http_ledger import HttpLedger
 from kirikae.jobs.job import Owner, State
 from kirikae.jobs.ledger import Claim, Ending, Hold, Ledger, Wanted
 from kirikae.jobs.scheduler import Scheduler
-from kirikae.jobs.serving import Server
 from kirikae.jobs.sqlite_rows import sqlite_ledger
 from kirikae.jobs.tables import Jobs, jobs_of
 from kirikae.model.crontab.table import read_table
@@ -31,17 +33,20 @@ from kirikae.model.crontab.zones import Zone
 JOBS = 1000
 THREADS = 64
 ROUNDS = 5
-TOKEN = "t" * 64
 
 
 @contextmanager
-def served(ledger: Ledger) -> Iterator[HttpLedger]:
-    """Over HTTP, in this process: both ends pay."""
-    server = Server(("127.0.0.1", 0), ledger, TOKEN)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield HttpLedger(f"http://127.0.0.1:{server.server_port}", TOKEN)
-    server.shutdown()
-    server.server_close()
+def served(folder: Path) -> Iterator[HttpLedger]:
+    """`kirikae jobs serve`, a process of its own."""
+    command = [sys.executable, "-m", "kirikae", "jobs", "serve", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(
+        [*command, "--ledger", str(folder / "served.db"), "--json"], stdout=subprocess.PIPE
+    ) as running:
+        assert running.stdout is not None
+        url = json.loads(running.stdout.readline())["url"]
+        token = (folder / "served.db.token").read_text().strip()
+        yield HttpLedger(url, token)
+        running.terminate()
 
 
 def per_second(ledger: Ledger, due: int) -> tuple[float, float]:
@@ -94,9 +99,9 @@ def main() -> None:
         folder = Path(name)
         ledger = sqlite_ledger(folder / "jobs.db")
         direct = [per_second(ledger, now + n) for n in range(ROUNDS)]
-        with served(ledger) as asked:
-            remote = [per_second(asked, now + 100 + n) for n in range(ROUNDS)]
         ledger.close()
+        with served(folder) as asked:
+            remote = [per_second(asked, now + 100 + n) for n in range(ROUNDS)]
         ticks = []
         for n in range(ROUNDS):
             place = folder / str(n)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -190,3 +191,53 @@ def test_a_second_owner_is_refused(tmp_path):
             check=False,
         )
         assert second.returncode == 1 and "another process owns" in second.stderr
+
+
+def raw(url: str, *parts: bytes) -> bytes:
+    """Byte by byte, until the other end closes."""
+    place = urlsplit(url)
+    with socket.create_connection((place.hostname, place.port), 60) as connection:
+        for part in parts:
+            connection.sendall(part)
+        connection.shutdown(socket.SHUT_WR)
+        found = b""
+        while more := connection.recv(65536):
+            found += more
+    return found
+
+
+_TOKEN = f"Authorization: Bearer {TOKEN}\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"POST /v1/owner HTTP/1.1\r\nContent-Length: no\r\n\r\n", 400),
+        (b"POST /v1/owner HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", 400),
+        (b"POST /v1/owner HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (b"POST /v1/owner HTTP/1.1\r\nno header\r\n\r\n", 400),
+        (b"POST /v1/owner HTTP/1.1\r\nX : folded\r\n\r\n", 400),
+        (b"what is this\r\n\r\n", 400),
+        (b"POST /v1/owner HTTP/1.1\r\nX: " + b"x" * 20_000, 400),
+        (b"POST /v1/owner HTTP/1.1\r\n" + b"X: x\r\n" * 200 + b"\r\n", 400),
+        (b"POST /v1/owner HTTP/1.1\r\n\r\n", 401),
+        (b"GET /v1/owner HTTP/1.1\r\n" + _TOKEN + b"\r\n", 405),
+        (b"POST /v2/owner HTTP/1.1\r\n" + _TOKEN + b"\r\n", 404),
+    ],
+)
+def test_what_is_no_request_is_refused_and_the_ledger_goes_on(url, sent, status):
+    assert raw(url, sent).startswith(f"HTTP/1.1 {status} ".encode())
+    assert post(url, "health")[0] == 200
+
+
+def test_requests_of_every_kind_of_client_are_answered(url):
+    """One after another in one connection; of HTTP/1.0; with a body that waits to be asked for."""
+    body = b"job=report\n"
+    ask = b"POST /v1/owner HTTP/1.%d\r\n" + _TOKEN + b"Content-Length: 11\r\n%s\r\n"
+    twice = (ask % (1, b"") + body) * 2
+    assert raw(url, twice).count(b"owner=old\n") == 2
+    assert raw(url, (ask % (1, b"Connection: close\r\n") + body) * 2).count(b"owner=old\n") == 1
+    assert raw(url, (ask % (0, b"") + body) * 2).count(b"owner=old\n") == 1
+    waited = raw(url, ask % (1, b"Expect: 100-continue\r\n"), body)
+    assert waited.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
+    assert raw(url, ask % (1, b"") + b"job") == b"", "a body that was cut off is not carried out"

@@ -92,8 +92,13 @@ def target(name: str) -> dict[str, str]:
         ("scheduler", b"{}", {"PATH_INFO": "/schedules/nightly"}),
         ("scheduler", b"{}", {"PATH_INFO": "/schedules/nightly", "REQUEST_METHOD": "PUT"}),
         (
+            "scheduler",
+            b'{"Target": {"Arn": "arn:aws:lambda:r:1:function:f"}}',
+            {"PATH_INFO": "/schedules/nightly"},
+        ),
+        (
             "events",
-            b'{"Targets": [{"Arn": "arn:aws:ecs:r:1:cluster/c"}]}',
+            b'{"Targets": [{"Arn": "arn:aws:sqs:r:1:q", "InputTransformer": {}}]}',
             target("AWSEvents.PutTargets"),
         ),
         (
@@ -101,7 +106,6 @@ def target(name: str) -> dict[str, str]:
             b'{"Targets": [{"Arn": "arn:aws:lambda:r:1:function:f"}]}',
             target("AWSEvents.PutTargets"),
         ),
-        ("events", b'{"Targets": [{"Arn": "arn:aws:sqs:r:1:q"}]}', target("AWSEvents.PutTargets")),
         ("sns", form(Action="Subscribe", Protocol="sqs"), {}),
         (
             "sns",
@@ -146,6 +150,17 @@ def test_what_never_acts_is_refused(of, body, more):
         ),
         ("scheduler", b"", {"PATH_INFO": "/schedules", "REQUEST_METHOD": "GET"}),
         ("events", b'{"Name": "r"}', target("AWSEvents.PutRule")),
+        ("events", b'{"Targets": [{"Arn": "arn:aws:sqs:r:1:q"}]}', target("AWSEvents.PutTargets")),
+        (
+            "events",
+            b'{"Targets": [{"Arn": "arn:aws:ecs:r:1:cluster/c"}]}',
+            target("AWSEvents.PutTargets"),
+        ),
+        (
+            "scheduler",
+            b'{"Target": {"Arn": "arn:aws:sqs:r:1:q"}}',
+            {"PATH_INFO": "/schedules/nightly"},
+        ),
         (
             "events",
             b'{"Targets": [{"Arn": "arn:aws:logs:r:1:log-group:g"}]}',

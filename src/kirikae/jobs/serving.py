@@ -11,20 +11,20 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
 from kirikae.jobs import wire
 from kirikae.jobs.errors import LedgerAway, WrongRequest
 from kirikae.jobs.job import Firing, Job, Owner
 from kirikae.jobs.ledger import Hold, Ledger, Mark
+from kirikae.jobs.requests import CONTINUE, Request, read_request, response
 from kirikae.jobs.waking import claimed_after_sleep
 from kirikae.jobs.wire import Lines
 
 log = logging.getLogger(__name__)
 PORT = 8062
-_MOST_BYTES = 16_000_000
 _IDLE_S = 120
 _PREFIX = "/v1/"
 Asked = Callable[[Ledger, Mapping[str, Any]], Any]
@@ -195,15 +195,17 @@ def answer_lines(ledger: Ledger, verb: str, body: bytes) -> list[str]:
     return answer(ledger, Lines.read(verb, body.decode("utf-8", "replace")))
 
 
-class Server(ThreadingHTTPServer):
+class Server(ThreadingTCPServer):
     """One ledger, one token."""
 
     daemon_threads = True
+    allow_reuse_address = True
     request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], ledger: Ledger, token: str) -> None:
         """Raises OSError where the address cannot be had."""
         super().__init__(address, _Handler)
+        self.server_port = int(self.server_address[1])
         self.ledger = ledger
         self.token = token
 
@@ -212,69 +214,64 @@ class Server(ThreadingHTTPServer):
         log.debug("a caller went away", exc_info=True)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(StreamRequestHandler):
     timeout = _IDLE_S
     disable_nagle_algorithm = True
-    wbufsize = -1
     server: Server
 
-    def do_POST(self) -> None:
+    def handle(self) -> None:
+        """Request after request of one connection."""
         try:
-            length = int(self.headers.get("Content-Length", "0"))
-        except ValueError:
-            length = -1
-        if not 0 <= length <= _MOST_BYTES:
-            self.close_connection = True
-            self._say(HTTPStatus.BAD_REQUEST, {"error": "no length, or too long"})
-            return
+            while self._one():
+                """As long as the caller wants."""
+        except WrongRequest as error:
+            self._say(HTTPStatus.BAD_REQUEST, {"error": str(error)}, False, False)
+        except OSError as error:
+            log.debug("a caller went away: %s", error)
+
+    def _one(self) -> bool:
+        """False: it was the last one.  Raises WrongRequest where nothing after it can be read."""
+        request = read_request(self.rfile)
+        if request is None:
+            return False
+        length = request.length
+        if request.headers.get("expect", "").lower() == "100-continue":
+            self.wfile.write(CONTINUE)
         body = self.rfile.read(length)
-        if not self._knows_token():
-            self._say(HTTPStatus.UNAUTHORIZED, {"error": "the token is missing or another one"})
-            return
-        self._say(*self._answer(body))
+        if len(body) < length:
+            return False
+        as_json = "json" in request.headers.get("content-type", "")
+        self._say(*self._answer(request, body, as_json), as_json, request.stays)
+        return request.stays
 
-    def _knows_token(self) -> bool:
-        given = self.headers.get("Authorization", "")
-        expected = f"Bearer {self.server.token}"
-        return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
-
-    @property
-    def _speaks_json(self) -> bool:
-        return "json" in self.headers.get("Content-Type", "")
-
-    def _answer(self, body: bytes) -> tuple[HTTPStatus, Any]:
-        verb = self.path.removeprefix(_PREFIX)
-        known: Mapping[str, Any] = _BY_JSON if self._speaks_json else _BY_LINES
-        if not self.path.startswith(_PREFIX) or verb not in known:
-            return HTTPStatus.NOT_FOUND, {"error": f"there is no {self.path[:80]}"}
-        answer = answer_json if self._speaks_json else answer_lines
+    def _answer(self, request: Request, body: bytes, as_json: bool) -> tuple[HTTPStatus, Any]:
+        if not self._knows_token(request):
+            return HTTPStatus.UNAUTHORIZED, {"error": "the token is missing or another one"}
+        if request.method != "POST":
+            return HTTPStatus.METHOD_NOT_ALLOWED, {"error": "every call is a POST"}
+        verb = request.path.removeprefix(_PREFIX)
+        known: Mapping[str, Any] = _BY_JSON if as_json else _BY_LINES
+        if not request.path.startswith(_PREFIX) or verb not in known:
+            return HTTPStatus.NOT_FOUND, {"error": f"there is no {request.path[:80]}"}
+        answer = answer_json if as_json else answer_lines
         try:
-            return HTTPStatus.OK, answer(
-                self.server.ledger,
-                verb,
-                body,
-            )
+            return HTTPStatus.OK, answer(self.server.ledger, verb, body)
         except WrongRequest as error:
             return HTTPStatus.BAD_REQUEST, {"error": str(error)[:500]}
         except LedgerAway as error:
             return HTTPStatus.SERVICE_UNAVAILABLE, {"error": str(error)[:500]}
 
-    def _say(self, status: HTTPStatus, answer: Any) -> None:
-        if self._speaks_json:
+    def _knows_token(self, request: Request) -> bool:
+        given = request.headers.get("authorization", "")
+        expected = f"Bearer {self.server.token}"
+        return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
+
+    def _say(self, status: HTTPStatus, answer: Any, as_json: bool, stays: bool) -> None:
+        if as_json:
             kind = "application/json"
             text = json.dumps(answer)
         else:
             kind = "text/plain; charset=utf-8"
             lines = [f"error={answer['error']}"] if isinstance(answer, dict) else answer
             text = "".join(f"{line}\n" for line in lines)
-        raw = text.encode()
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Every heartbeat would be a line."""
-        log.debug(format, *args)
+        self.wfile.write(response(status, kind, text.encode(), stays))

@@ -15,6 +15,7 @@ from aiohttp import web
 from kirikae.local.callers import OWN_HEADER, stranger, turned_away
 from kirikae.local.ecs.metadata import Metadata
 from kirikae.local.errors import AwsError
+from kirikae.local.events.making import assert_expression
 from kirikae.local.reset import PATH, RESET, Reset, refused
 from kirikae.local.sqs.api import addressed
 from kirikae.local.status import Status
@@ -128,6 +129,7 @@ class Gateway:
         services = self._services(region)
         service = services.get(name)
         if service is None or _is_of_stores(name, request, body):
+            assert_expression(name, request, body)
             return await self._forward(request, body)
         headers: Mapping[str, str] = request.headers
         if (path := _OF_PATH.fullmatch(request.path)) is not None and f"{name}-cbor" in services:

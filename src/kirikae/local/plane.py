@@ -41,6 +41,8 @@ from kirikae.local.elb.networking import OfStores
 from kirikae.local.elb.targets import Targets
 from kirikae.local.engine import Engine, engine_socket
 from kirikae.local.errors import EngineError, LocalError
+from kirikae.local.events.clockwork import Clockwork
+from kirikae.local.events.making import clockwork_of
 from kirikae.local.gateway import Gateway
 from kirikae.local.house import House, Household
 from kirikae.local.pulse import Pulse
@@ -268,6 +270,27 @@ class Regions:
     known: dict[str, Mapping[str, Service]]
     """Those that were asked already."""
 
+    @classmethod
+    def of(
+        cls, base: Base, balancing: Balancing, working: Working, changing: asyncio.Lock
+    ) -> Regions:
+        """The API, region by region."""
+        settings = base.settings
+        return cls(
+            base.state,
+            base.queues,
+            working.tasks,
+            balancing.targets,
+            balancing.door,
+            working.agenda,
+            base.stores,
+            settings.region,
+            f"http://127.0.0.1:{settings.port}",
+            settings.figures_delay_s,
+            changing,
+            {},
+        )
+
     def services(self, region: str) -> Mapping[str, Service]:
         """Signing name -> who answers in this region; the instance's own one where it is none."""
         if not _REGION.fullmatch(region):
@@ -339,6 +362,8 @@ class Plane:
     house: House
     changing: asyncio.Lock
     """Held by whoever changes rows that HAProxy is told of."""
+    regions: Regions
+    clockwork: Clockwork
 
     @classmethod
     def of(cls, base: Base, network: Network) -> Plane:
@@ -364,7 +389,11 @@ class Plane:
             working.names.label,
             base.settings.figures_delay_s == 0,
         )
-        return cls(base, network, balancing, working, House(household), asyncio.Lock())
+        changing = asyncio.Lock()
+        regions = Regions.of(base, balancing, working, changing)
+        clockwork = clockwork_of(base.state, base.stores, regions)
+        house = House(household)
+        return cls(base, network, balancing, working, house, changing, regions, clockwork)
 
     def gateway(self) -> Gateway:
         """The HTTP side; made once everything else stands."""
@@ -378,30 +407,12 @@ class Plane:
             self.working.ecs.tags,
         )
         return Gateway(
-            self._regions().services,
+            self.regions.services,
             self.base.stores,
             metadata,
             self.status,
             self.working.ecs.interrupt_spot,
             self._reset() if self.base.settings.test_mode else None,
-        )
-
-    def _regions(self) -> Regions:
-        """The API, region by region."""
-        settings = self.base.settings
-        return Regions(
-            self.base.state,
-            self.base.queues,
-            self.working.tasks,
-            self.balancing.targets,
-            self.balancing.door,
-            self.working.agenda,
-            self.base.stores,
-            settings.region,
-            f"http://127.0.0.1:{settings.port}",
-            settings.figures_delay_s,
-            self.changing,
-            {},
         )
 
     def _reset(self) -> Reset:

@@ -58,6 +58,7 @@ def _loops(plane: Plane) -> list[asyncio.Task[None]]:
         plane.house.listen(),
         plane.house.keep(),
         plane.house.measure(),
+        plane.clockwork.run(),
     )
     return [asyncio.create_task(loop) for loop in loops]
 

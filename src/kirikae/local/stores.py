@@ -106,7 +106,7 @@ class Stores:
 
     # --- asking it
 
-    def _headers(self, service: str, region: str = "") -> dict[str, str]:
+    def headers(self, service: str, region: str = "") -> dict[str, str]:
         """moto takes service and region from the scope; the signature is not looked at."""
         scope = f"kirikae/20260101/{region or self._region}/{service}/aws4_request"
         return {
@@ -122,7 +122,7 @@ class Stores:
         """One call of a JSON service.  Raises AwsError as the store answers, OSError if it does
         not."""
         headers = {
-            **self._headers(service),
+            **self.headers(service),
             "X-Amz-Target": target,
             "Content-Type": "application/x-amz-json-1.1",
         }
@@ -145,7 +145,7 @@ class Stores:
     ) -> str:
         """One call of a query service.  Raises AwsError where it is refused, OSError where the
         store does not answer."""
-        headers = self._headers(service, region)
+        headers = self.headers(service, region)
         try:
             async with self.http.post(self.url, data=dict(params), headers=headers) as answer:
                 told = await answer.text()
@@ -213,7 +213,7 @@ class Stores:
         """An S3 object by its ARN.  Raises StartFailed; OSError where the store does not answer."""
         path = quote(arn.partition(":::")[2])
         try:
-            async with self.http.get(f"{self.url}/{path}", headers=self._headers("s3")) as answer:
+            async with self.http.get(f"{self.url}/{path}", headers=self.headers("s3")) as answer:
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise OSError(f"S3 does not answer: {error}") from error
@@ -232,7 +232,7 @@ class Stores:
         """Raises OSError if the bucket is not there or the store does not answer."""
         url = f"{self.url}/{bucket}/{quote(key)}"
         try:
-            async with self.http.put(url, data=body, headers=self._headers("s3")) as answer:
+            async with self.http.put(url, data=body, headers=self.headers("s3")) as answer:
                 told = await answer.text()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise OSError(f"S3 does not answer: {error}") from error

@@ -1,0 +1,1 @@
+"""EventBridge, as far as kirikae local fires it: moto keeps schedules and rules, they fire here."""
