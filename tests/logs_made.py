@@ -78,7 +78,7 @@ def made(
     for number in range(count):
         offset = length * (number / count)
         zone = ZoneInfo(zones[0] if rng.random() < 0.9 else rng.choice(zones))
-        when = (begin + offset).astimezone(UTC).astimezone(zone).replace(microsecond=0)
+        when = (begin.astimezone(UTC) + offset).astimezone(zone).replace(microsecond=0)
         fault = rng.choice(FAULTS) if rng.random() < faults else ""
         _add(out, name, when, number, fault)
     return out

@@ -116,23 +116,23 @@ class Blocks:
 
     chunks: Iterable[bytes]
     unterminated: bool = False
-    bytes: int = 0
+    length: int = 0
     """So many came out, without the newline that was missing."""
 
     def __iter__(self) -> Iterator[bytes]:
         """Raises BrokenObject."""
         held: list[bytes] = []
-        length = 0
+        pending = 0
         for chunk in self.chunks:
             held.append(chunk)
-            length += len(chunk)
-            self.bytes += len(chunk)
-            if length < BLOCK:
+            pending += len(chunk)
+            self.length += len(chunk)
+            if pending < BLOCK:
                 continue
             whole, rest = _cut(b"".join(held))
             held = [rest] if rest else []
-            length = len(rest)
-            if length > LONGEST_LINE:
+            pending = len(rest)
+            if pending > LONGEST_LINE:
                 raise BrokenObject(f"it has a line of more than {LONGEST_LINE >> 20} MiB")
             if whole:
                 yield whole

@@ -79,7 +79,7 @@ class _View:
     """A block and its lines as numbers."""
 
     block: bytes
-    bytes: NDArray[np.uint8]
+    raw: NDArray[np.uint8]
     words: Words
     starts: Numbers
     ends: Numbers
@@ -102,7 +102,7 @@ class _View:
         """Of each line the place after the first such byte; beyond the line where it has none."""
         import numpy as np
 
-        found = np.flatnonzero(self.bytes[: len(self.block)] == byte)
+        found = np.flatnonzero(self.raw[: len(self.block)] == byte)
         found = np.append(found, len(self.block))
         at: Numbers = found[np.searchsorted(found, self.starts)] + 1
         return np.minimum(at, self.ends)

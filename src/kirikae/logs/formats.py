@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 from typing import Any
@@ -187,6 +187,10 @@ class Format:
     stamp: Callable[[bytes, bytes], Stamp]
     key: bytes = b"time"
     headed: bool = False
+
+    def labelled(self, key: str) -> Format:
+        """With another label of the time."""
+        return replace(self, key=key.encode())
 
 
 FORMATS: Mapping[str, Format] = {
