@@ -179,7 +179,7 @@ def test_the_boundary_gets_only_what_the_new_writer_has_not_put_there(tmp_path):
     world.put("2026/11/20/a.gz", packed(b"\n".join(twice) + b"\n"))
     hour = "2026/11/20/01/"
     mine = [line for line in twice if hour_of(line) == hour]
-    live = mine[60:] + [line_of("combined", datetime.fromtimestamp(on, UTC), 77)]
+    live = [*mine[60:], line_of("combined", datetime.fromtimestamp(on, UTC), 77)]
     world.put_new(f"{hour}firehose-1.gz", packed(b"\n".join(live) + b"\n"))
     world.put_new(f"{hour}firehose-2.gz", packed(mine[61] + b"\n"))
     for later in {hour_of(line) for line in twice if hour_of(line) > hour}:
