@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from kirikae.logs.backfill import Backfill, Done
 from kirikae.logs.folder import FolderObjects
 from kirikae.logs.layout import Layout
-from kirikae.logs.manifest import Judged, Manifest
+from kirikae.logs.manifest import Judged, Manifest, Part, Row
 from kirikae.logs.mover import Mover
 from kirikae.logs.owners import Owners
 from kirikae.logs.throttle import Throttle
@@ -146,7 +146,7 @@ class LogsWorld:
         return _FusedPlace(self.trees, self.owners, old, new, self.fuse, self.written)
 
     def manifest(self) -> Manifest:
-        return Manifest(self.folder / "state" / "logs.db")
+        return _FusedManifest(self.folder / "state" / "logs.db", self.fuse)
 
     def backfill(self, workers: int = 1, open_window: Callable[[], bool] = lambda: True) -> Done:
         self.written.clear()
@@ -179,13 +179,40 @@ class LogsWorld:
         return {str(file.relative_to(self.new_root)): file.read_bytes() for file in files}
 
 
+class _FusedManifest(Manifest):
+    """Passes a point before and after what it keeps."""
+
+    def __init__(self, file: Path, fuse: Fuse) -> None:
+        super().__init__(file)
+        self._fuse = fuse
+
+    def keep_all(self, outcomes: Iterable[tuple[Row, Iterable[Part]]]) -> None:
+        kept = list(outcomes)
+        if kept:
+            self._fuse.point()
+            super().keep_all(kept)
+            self._fuse.point()
+
+
+class _FusedFolder(FolderObjects):
+    """Passes a point when a file is whole and has no name yet."""
+
+    def __init__(self, root: Path, fuse: Fuse) -> None:
+        super().__init__(root)
+        self._fuse = fuse
+
+    def _link(self, pending: Path, target: Path, key: str) -> None:
+        self._fuse.point()
+        super()._link(pending, target, key)
+
+
 @dataclass(frozen=True)
 class _FusedPlace(Place):
     fuse: Fuse
     written: list[str]
 
     def mover(self, aws: object = None) -> Mover:
-        new = FolderObjects(Path(self.new.url))
+        new = _FusedFolder(Path(self.new.url), self.fuse)
         new.sweep()
         fused = FusedObjects(new, self.fuse, self.written)
         return Mover(self.trees, self.owners, self.old.open(), fused, Hand(self.trees))

@@ -8,7 +8,8 @@ import click
 
 from kirikae.console.here import Answer, Here
 from kirikae.console.logs_common import MOVE, LogsDesk, desk_of, speech_of
-from kirikae.console.options import JSON, LANG, Whole
+from kirikae.console.options import JSON, LANG
+from kirikae.console.speech import Speech
 from kirikae.logs.layout import OURS, UNPARSED
 from kirikae.logs.manifest import Manifest
 from kirikae.logs.measured import first_record
@@ -18,53 +19,50 @@ from kirikae.model.errors import Exit
 from kirikae.model.said import said
 
 
-@click.group("double", cls=Whole)
-def double() -> None:
-    """Let the old writer write both trees for a while."""
-
-
-@double.command("on")
+@click.command("double")
+@click.argument("what", type=click.Choice(["on", "off", "status"]))
 @MOVE
 @click.option("--tag", default="access", show_default=True, help="What the writer calls the lines.")
 @LANG
 @JSON
 @click.pass_obj
-def on(here: Here, move: str, tag: str, lang: str | None) -> Answer:
-    """Print the second output for the old writer's configuration; it changes nothing itself."""
-    desk = desk_of(here, move)
-    url, layout = desk.settings.new.layout(here.folder)
-    writer = desk.settings.old.writer
-    text = double_on(writer, url, layout, desk.project.region, tag)
-    lead = speech_of(here, lang).say(said("logs.double.put_in", writer=writer))
-    return Answer({"writer": writer, "configuration": text}, [lead, "", *text.splitlines()])
+def double(here: Here, what: str, move: str, tag: str, lang: str | None) -> Answer:
+    """Let the old writer write both trees: print its configuration (on, off), or measure (status).
 
-
-@double.command("off")
-@MOVE
-@LANG
-@JSON
-@click.pass_obj
-def off(here: Here, move: str, lang: str | None) -> Answer:
-    """Print what is taken out of the old writer's configuration again."""
-    desk = desk_of(here, move)
-    text = double_off(desk.settings.old.writer)
-    lead = speech_of(here, lang).say(said("logs.double.take_out"))
-    return Answer({"writer": desk.settings.old.writer, "remove": text}, [lead, text])
-
-
-@double.command("status")
-@MOVE
-@LANG
-@JSON
-@click.pass_obj
-def status(here: Here, move: str, lang: str | None) -> Answer:
-    """Since when the new tree gets lines, measured from the first record in it (exit 5: none yet).
-
-    What kirikae itself has put there does not count.
+    It changes nothing itself.  status: since when the new tree gets lines, from the first record in
+    it that kirikae has not put there (exit 5: none yet).
     """
     desk = desk_of(here, move)
     speech = speech_of(here, lang)
-    url = desk.settings.new.layout(here.folder)[0]
+    if what == "on":
+        return _on(desk, tag, speech)
+    return _off(desk, speech) if what == "off" else _status(desk, speech)
+
+
+def _on(desk: LogsDesk, tag: str, speech: Speech) -> Answer:
+    url, layout = desk.settings.new.layout(desk.here.folder)
+    writer = desk.settings.old.writer
+    text = double_on(
+        writer,
+        url,
+        layout,
+        desk.project.region,
+        tag,
+    )
+    lead = speech.say(said("logs.double.put_in", writer=writer))
+    plain = {"writer": writer, "configuration": text}
+    return Answer(plain, [lead, "", *text.splitlines()])
+
+
+def _off(desk: LogsDesk, speech: Speech) -> Answer:
+    writer = desk.settings.old.writer
+    text = double_off(writer)
+    lead = speech.say(said("logs.double.take_out"))
+    return Answer({"writer": writer, "remove": text}, [lead, text])
+
+
+def _status(desk: LogsDesk, speech: Speech) -> Answer:
+    url = desk.settings.new.layout(desk.here.folder)[0]
     found = _measured(desk)
     set_to = desk.settings.double_write_since
     told = None if set_to is None else set_to.isoformat()

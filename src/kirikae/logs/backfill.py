@@ -86,7 +86,8 @@ class Backfill:
         """What is to be done, shuffled so that no one prefix of S3 is hit; and what lies at the
         boundary, in the order of keys."""
         known = self.manifest.rows()
-        wanted, boundary = [], []
+        wanted: list[Classified] = []
+        boundary: list[Classified] = []
         for listed in mover.old.list():
             row = known.pop(listed.key, None)
             found = classified(mover.trees, listed)
