@@ -30,7 +30,8 @@ from kirikae.model.errors import Unfinished
 from kirikae.model.objects import Listed
 
 Outcome = tuple[Row, list[Part]]
-_TRIES = 6
+_TRIES = 12
+_LONGEST_REST_S = 30.0
 _AT_ONCE = 64
 _KEPT_WITHIN_S = 1.0
 
@@ -160,7 +161,7 @@ class Backfill:
                 self.throttle.refused()
                 if attempt + 1 == _TRIES:
                     raise
-                self.sleep(0.2 * 2**attempt)
+                self.sleep(min(0.2 * 2**attempt, _LONGEST_REST_S))
             else:
                 self.throttle.passed()
                 return outcome

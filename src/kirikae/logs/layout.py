@@ -68,10 +68,13 @@ class Layout:
         if begin is None:
             return None
         named = self._name.fullmatch(name) if self.name and self.slice_s else None
+        whole = self._spanned(begin, self.grain.length)
         finer = None if named is None else _time(named)
-        if finer is not None and self.slice_s is not None:
-            return self._spanned(finer, timedelta(seconds=self.slice_s))
-        return self._spanned(begin, self.grain.length)
+        if finer is None or self.slice_s is None:
+            return whole
+        found = self._spanned(finer, timedelta(seconds=self.slice_s))
+        # A name that contradicts its folder says nothing.
+        return found if whole.begin <= found.begin and found.end <= whole.end else whole
 
     def _spanned(self, begin: datetime, length: timedelta) -> Span:
         return span_of(begin, length, zone_named(self.zone))
