@@ -27,6 +27,7 @@ from kirikae.move.sqlite_store import SqliteStore
 from tests.conftest import WEB_IMAGE
 from tests.consumers import Hosts
 from tests.contract.test_ledger import TOKEN, served
+from tests.logs_place import LogsPlace
 from tests.pace import eventually
 from tests.shop import Shop
 from tests.tidy import gone
@@ -243,10 +244,21 @@ def _jobs(folder: Path, url: str, book: Ledger) -> Case:
     return Case(kinds.kind_of(settings).open(settings, bench), journal, turn, kinds.words())
 
 
+def _logs(folder: Path) -> Case:
+    """Three days of the past, moved and proven; the hand writes the view as kirikae would."""
+    place = LogsPlace(folder)
+    place.fill(days=3)
+    place.backfill_and_verify()
+    view = place.thing.view
+    begins = place.thing._begins(place.thing.judged())
+    return Case(place.thing, place.journal, lambda share: view.set(share, begins), kinds.words())
+
+
 @pytest.fixture(
     params=[
         "world",
         "jobs",
+        "logs",
         pytest.param("traffic", marks=ENGINE),
         pytest.param("workers", marks=ENGINE),
     ]
@@ -254,6 +266,8 @@ def _jobs(folder: Path, url: str, book: Ledger) -> Case:
 def case(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
     if request.param == "world":
         return _world(tmp_path)
+    if request.param == "logs":
+        return _logs(tmp_path)
     if request.param == "workers":
         return _workers(tmp_path, request.getfixturevalue("queued"), monkeypatch)
     if request.param == "jobs":

@@ -6,13 +6,14 @@ from typing import Any
 
 from kirikae.jobs.kind import JOBS
 from kirikae.jobs.workers.kind import WORKERS
+from kirikae.logs.kind import LOGS
 from kirikae.model.project import MoveSettings, Project
 from kirikae.model.project_file import project_from, schema
 from kirikae.model.said import Words
 from kirikae.move.kind import Kind, Turned
 from kirikae.traffic.kind import TRAFFIC
 
-KINDS: tuple[Kind[Any], ...] = (TRAFFIC, JOBS, WORKERS)
+KINDS: tuple[Kind[Any], ...] = (TRAFFIC, JOBS, WORKERS, LOGS)
 
 
 def kind_of(settings: MoveSettings) -> Kind[Any]:

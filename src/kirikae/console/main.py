@@ -51,6 +51,11 @@ _GROUPS = {
         "jobs",
         "Read crontabs as the host's own cron does, and run their jobs on redundant machines.",
     ),
+    "logs": (
+        "kirikae.console.logs_verbs",
+        "logs",
+        "Move logs between trees of any time zone, and prove that no line is lost or doubled.",
+    ),
     "explain": (
         "kirikae.console.explaining",
         "explain",

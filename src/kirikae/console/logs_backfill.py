@@ -1,0 +1,141 @@
+"""``kirikae logs backfill``: move the past."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import click
+
+from kirikae.console.here import Answer, Here, would
+from kirikae.console.logs_common import MOVE, LogsDesk, desk_of, speech_of
+from kirikae.console.options import DRY, JSON, LANG, Number
+from kirikae.console.speech import Speech
+from kirikae.logs.backfill import Backfill, Done
+from kirikae.logs.manifest import State
+from kirikae.logs.throttle import FASTEST, Throttle
+from kirikae.model.calendar import window_from
+from kirikae.model.errors import Exit, UsageProblem
+from kirikae.model.said import said
+
+_MEGABYTE = 1_000_000
+_FOR_A_PERSON = (State.BROKEN, State.CHANGED, State.CONFLICT, State.SPECIAL)
+
+
+@click.command("backfill")
+@MOVE
+@click.option(
+    "--rate",
+    type=Number(min=0.1, max=100_000),
+    default=FASTEST,
+    show_default=True,
+    help="Requests a second at most.",
+)
+@click.option(
+    "--mbps",
+    type=Number(min=0.001, max=100_000),
+    default=None,
+    help="Megabytes that are read a second, at most.",
+)
+@click.option(
+    "--window",
+    metavar="HH:MM-HH:MM",
+    help="Begin objects only then, each day, in the project's time zone.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that work on objects.",
+)
+@DRY
+@LANG
+@JSON
+@click.pass_obj
+def backfill(
+    here: Here,
+    move: str,
+    rate: float,
+    mbps: float | None,
+    window: str | None,
+    workers: int,
+    dry_run: bool,
+    lang: str | None,
+) -> Answer:
+    """Move the past of MOVE: copy or split each old object; go on where it stopped.
+
+    Nothing is overwritten and nothing deleted: run it again after a crash, or when new objects have
+    come.  What cannot be read to its end is told and left (exit code 6).
+    """
+    desk = desk_of(here, move)
+    speech = speech_of(here, lang)
+    if dry_run:
+        return _would(desk, speech)
+    here.assert_may_change("logs backfill")
+    throttle = Throttle(
+        time.monotonic,
+        time.sleep,
+        rate,
+        None if mbps is None else mbps * _MEGABYTE,
+    )
+    run = Backfill(
+        desk.place,
+        desk.manifest(),
+        throttle,
+        workers,
+        _window(window, desk.project.time_zone),
+        _tell,
+    )
+    return _answer(desk, run.run(desk.aws), speech)
+
+
+def _tell(line: str) -> None:
+    """For who looks on; nobody does over a pipe."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{line}", nl=False, err=True)
+
+
+def _window(text: str | None, zone: str) -> Callable[[], bool]:
+    """Raises UsageProblem."""
+    if text is None:
+        return lambda: True
+    try:
+        window = window_from(f"Mon-Sun {text}")
+    except ValueError as error:
+        raise UsageProblem(f"--window: {error}; write it such as 01:00-06:00") from error
+    return lambda: window.holds(datetime.now(UTC).astimezone(ZoneInfo(zone)))
+
+
+def _would(desk: LogsDesk, speech: Speech) -> Answer:
+    mover = desk.mover()
+    objects = sum(1 for _ in mover.old.list())
+    urls = {"old": mover.old.url, "new": mover.new.url}
+    told = speech.say(said("logs.shown.would_move", objects=objects, **urls))
+    return would([told], {"would": [told], "objects": objects, **urls})
+
+
+def _answer(desk: LogsDesk, done: Done, speech: Speech) -> Answer:
+    told = [
+        said("logs.shown.state", state=state, count=done.states[state]) for state in done.states
+    ]
+    told.append(said("logs.shown.written", written=done.written, unchanged=done.unchanged))
+    if done.slowed:
+        told.append(said("logs.shown.slowed", times=done.slowed))
+    if done.stopped:
+        told.append(said("logs.shown.window"))
+    for_a_person = any(done.states[str(state)] for state in _FOR_A_PERSON)
+    if for_a_person:
+        told.append(said("logs.shown.look", name=desk.name))
+    lines = [speech.say(each) for each in told]
+    return Answer(done.to_plain(), lines, _exit(done, for_a_person))
+
+
+def _exit(done: Done, for_a_person: bool) -> Exit:
+    if for_a_person:
+        return Exit.FOUND
+    waits = done.stopped or done.states[str(State.WAITS)]
+    return Exit.WAITING if waits else Exit.DONE

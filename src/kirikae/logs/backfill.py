@@ -1,0 +1,223 @@
+"""Move the past: all objects of the old tree, in shuffled order, as fast as is allowed.
+
+One process owns the manifest and the throttle; with several workers each object is worked on in one
+of them.  Killed at any point, the next run does what was in flight once more, finds it there, and
+writes nothing twice.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from typing import Any
+
+from kirikae.logs import worker
+from kirikae.logs.classify import Class, Classified, classified
+from kirikae.logs.codec import library
+from kirikae.logs.folder import FolderObjects
+from kirikae.logs.manifest import Manifest, Part, Row, State
+from kirikae.logs.mover import Mover
+from kirikae.logs.owners import Owner
+from kirikae.logs.throttle import Throttle
+from kirikae.logs.worker import Place
+from kirikae.model.errors import Unfinished
+from kirikae.model.objects import Listed
+
+Outcome = tuple[Row, list[Part]]
+_TRIES = 12
+_LONGEST_REST_S = 30.0
+_AT_ONCE = 64
+_KEPT_WITHIN_S = 1.0
+
+
+@dataclass
+class Done:
+    """What a run did.  ``left``: objects that another run must look at."""
+
+    states: Counter[str] = field(default_factory=Counter)
+    written: int = 0
+    unchanged: int = 0
+    slowed: int = 0
+    stopped: bool = False
+
+    def to_plain(self) -> dict[str, Any]:
+        return {
+            "objects": dict(sorted(self.states.items())),
+            "parts_written": self.written,
+            "unchanged": self.unchanged,
+            "slowed_down": self.slowed,
+            "window_closed": self.stopped,
+        }
+
+
+@dataclass
+class Backfill:
+    """``open_window``: may an object be begun now?"""
+
+    place: Place
+    manifest: Manifest
+    throttle: Throttle
+    workers: int = 1
+    open_window: Callable[[], bool] = lambda: True
+    tell: Callable[[str], None] = lambda line: None
+    sleep: Callable[[float], None] = time.sleep
+
+    def run(self, aws: Any = None) -> Done:
+        """Raises ManifestOwned, TreeTrouble, AwsUnreachable where it does not get better."""
+        with self.manifest.owned():
+            mover = self.place.mover(aws)
+            if isinstance(mover.new, FolderObjects):
+                mover.new.sweep()
+            self.manifest.set_head("codec", library()[0])
+            done = Done()
+            wanted, boundary = self._wanted(mover, done)
+            self._all(mover, wanted, done)
+            if not done.stopped:
+                self._reconcile(mover, boundary, done)
+            done.slowed = self.throttle.slowed
+            return done
+
+    def _wanted(self, mover: Mover, done: Done) -> tuple[list[Classified], list[Classified]]:
+        """What is to be done, shuffled so that no one prefix of S3 is hit; and what lies at the
+        boundary, in the order of keys."""
+        known = self.manifest.rows()
+        wanted: list[Classified] = []
+        boundary: list[Classified] = []
+        for listed in mover.old.list():
+            row = known.pop(listed.key, None)
+            found = classified(mover.trees, listed)
+            if Owner.BOUNDARY in map(mover.owners.of, _labels(found, row)):
+                boundary.append(found)
+            elif row is not None and row.state is State.DONE:
+                self._look_again(row, listed, done)
+            else:
+                wanted.append(found)
+        random.Random(mover.old.url).shuffle(wanted)
+        for row in known.values():
+            self._vanished(row, done)
+        return wanted, boundary
+
+    def _look_again(self, row: Row, listed: Listed, done: Done) -> None:
+        """An object that changed after it was moved is told, never moved a second time."""
+        if row.listed.etag == listed.etag:
+            done.unchanged += 1
+            return
+        self._keep_changed(row, "it was changed after it had been moved")
+        done.states[str(State.CHANGED)] += 1
+
+    def _vanished(self, row: Row, done: Done) -> None:
+        self._keep_changed(row, "it is no longer there")
+        done.states[str(State.CHANGED)] += 1
+
+    def _keep_changed(self, row: Row, why: str) -> None:
+        parts = [part for part in self.manifest.parts() if part.old_key == row.listed.key]
+        changed = Row(
+            row.listed, row.kind, row.why, State.CHANGED, row.labels, why, row.sums, row.facts
+        )
+        self.manifest.keep_all([(changed, parts)])
+
+    def _all(self, mover: Mover, wanted: list[Classified], done: Done) -> None:
+        outcomes = self._by_workers(wanted) if self.workers > 1 else self._here(mover, wanted)
+        kept: list[Outcome] = []
+        last = time.monotonic()
+        try:
+            for outcome in outcomes:
+                kept.append(outcome)
+                _count(done, outcome)
+                if len(kept) >= _AT_ONCE or time.monotonic() - last > _KEPT_WITHIN_S:
+                    self.manifest.keep_all(kept)
+                    kept = []
+                    last = time.monotonic()
+                    self.tell(_progress(done, len(wanted)))
+        finally:
+            self.manifest.keep_all(kept)
+        done.stopped = sum(done.states.values()) < len(wanted) and not self.open_window()
+
+    def _begun(self, wanted: Iterable[Classified]) -> Iterator[Classified]:
+        """As fast as the throttle and the window allow."""
+        for found in wanted:
+            if not self.open_window():
+                return
+            copied = found.kind is Class.COPY
+            self.throttle.before(2 if copied else 3, 0 if copied else found.listed.size)
+            yield found
+
+    def _here(self, mover: Mover, wanted: list[Classified]) -> Iterator[Outcome]:
+        for found in self._begun(wanted):
+            yield self._patiently(partial(mover.moved, found.listed))
+
+    def _patiently(self, work: Callable[[], Outcome]) -> Outcome:
+        """503 and silence are tried again, more slowly each time."""
+        for attempt in range(_TRIES):
+            try:
+                outcome = work()
+            except Unfinished:
+                self.throttle.refused()
+                if attempt + 1 == _TRIES:
+                    raise
+                self.sleep(min(0.2 * 2**attempt, _LONGEST_REST_S))
+            else:
+                self.throttle.passed()
+                return outcome
+        raise AssertionError("the last attempt returns or raises")
+
+    def _by_workers(self, wanted: list[Classified]) -> Iterator[Outcome]:
+        """Two objects for each worker are in flight."""
+        pool = ProcessPoolExecutor(self.workers, get_context("spawn"), worker.begin, (self.place,))
+        with pool:
+            flying: dict[Future[Outcome], Listed] = {}
+            for found in self._begun(wanted):
+                flying[pool.submit(worker.moved, found.listed)] = found.listed
+                while len(flying) >= 2 * self.workers:
+                    yield from self._landed(pool, flying)
+            while flying:
+                yield from self._landed(pool, flying)
+
+    def _landed(
+        self, pool: ProcessPoolExecutor, flying: dict[Future[Outcome], Listed]
+    ) -> Iterator[Outcome]:
+        ready, _ = wait(flying, return_when=FIRST_COMPLETED)
+        for future in ready:
+            listed = flying.pop(future)
+            first = [future]
+
+            def work(listed: Listed = listed, first: list[Future[Outcome]] = first) -> Outcome:
+                return (first.pop() if first else pool.submit(worker.moved, listed)).result()
+
+            yield self._patiently(work)
+
+    def _reconcile(self, mover: Mover, boundary: list[Classified], done: Done) -> None:
+        """All of them in the order of keys, or none: what is missing depends on what came
+        before."""
+        known = self.manifest.rows()
+        rows = [known.get(found.listed.key) for found in boundary]
+        if all(row is not None and row.state is State.DONE for row in rows):
+            done.unchanged += len(boundary)
+            return
+        present = self.place.present(mover, boundary)
+        for found in boundary:
+            outcome = self._patiently(partial(mover.moved, found.listed, present))
+            self.manifest.keep_all([outcome])
+            _count(done, outcome)
+        extra = {label: sum(counts.values()) for label, counts in present.items()}
+        self.manifest.set_head("boundary_extra", extra)
+
+
+def _labels(found: Classified, row: Row | None) -> tuple[str, ...]:
+    return found.labels or (() if row is None else row.labels)
+
+
+def _count(done: Done, outcome: Outcome) -> None:
+    row, parts = outcome
+    done.states[str(row.state)] += 1
+    done.written += len(parts)
+
+
+def _progress(done: Done, of: int) -> str:
+    return f"{sum(done.states.values())} of {of} objects"

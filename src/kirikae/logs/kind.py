@@ -1,0 +1,58 @@
+"""The kind of move ``logs``: what is registered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kirikae.logs.settings import LogsMove
+from kirikae.logs.thing import CATALOGUE, LogsThing
+from kirikae.logs.trees import S3
+from kirikae.model.said import words_of
+from kirikae.move.kind import Bench, Kind, Statement, Turned
+
+
+def _open(settings: LogsMove, bench: Bench) -> LogsThing:
+    return LogsThing(
+        settings,
+        bench.project,
+        bench.journal,
+        bench.clock,
+        bench.folder,
+        bench.name,
+    )
+
+
+def _permissions(settings: LogsMove, bench: Bench) -> Sequence[Statement]:
+    """What `kirikae logs backfill` and `verify` ask of S3; trees in folders ask for nothing."""
+    statements: list[dict[str, Any]] = []
+    rights = (
+        ("Old", settings.old.at, ["s3:GetObject"]),
+        ("New", settings.new.at, ["s3:GetObject", "s3:PutObject"]),
+    )
+    for side, at, actions in rights:
+        if not at.startswith(S3):
+            continue
+        root = at.partition("%")[0].removeprefix(S3)
+        below = root[: root.rfind("/") + 1]
+        statements.append(_allowed(f"{side}Tree", actions, f"arn:aws:s3:::{below}*"))
+        bucket = f"arn:aws:s3:::{below.partition('/')[0]}"
+        statements.append(_allowed(f"{side}Keys", ["s3:ListBucket"], bucket))
+    return statements
+
+
+def _allowed(name: str, actions: list[str], resource: str) -> dict[str, Any]:
+    return {"Sid": name, "Effect": "Allow", "Action": actions, "Resource": resource}
+
+
+LOGS: Kind[LogsMove] = Kind(
+    name="logs",
+    settings=LogsMove,
+    words=words_of("kirikae.logs"),
+    open=_open,
+    permissions=_permissions,
+    turns=lambda settings: (
+        Turned("view", f"{settings.readers.database}.{settings.readers.view}"),
+    ),
+    catalogue=CATALOGUE,
+)

@@ -1,0 +1,39 @@
+"""Since when the new tree gets lines: from the first record seen in it, never from the time of a
+change of configuration."""
+
+from __future__ import annotations
+
+from kirikae.logs.codec import Blocks, inflated
+from kirikae.logs.errors import BrokenObject
+from kirikae.logs.formats import Untimed
+from kirikae.logs.mover import Mover
+from kirikae.model.objects import Listed
+
+_FOLDERS = 2
+"""Of the oldest ones all objects are read: lines of one hour may lie in the next."""
+
+
+def first_record(mover: Mover, theirs: list[Listed]) -> int | None:
+    """The earliest time of a line, in Unix seconds; None where there is none.  Raises Changed."""
+    folders = sorted({listed.key[: listed.key.rfind("/") + 1] for listed in theirs})[:_FOLDERS]
+    found = [
+        first
+        for listed in theirs
+        if listed.key[: listed.key.rfind("/") + 1] in folders
+        and (first := _first_of(mover, listed)) is not None
+    ]
+    return min(found, default=None)
+
+
+def _first_of(mover: Mover, listed: Listed) -> int | None:
+    reader = mover.trees.reader()
+    first: int | None = None
+    try:
+        for block in Blocks(inflated(mover.new.read(listed))):
+            for line in block.split(b"\n")[:-1]:
+                when = reader.clock.epoch(reader.format.stamp(line, reader.format.key))
+                if not isinstance(when, Untimed) and (first is None or when < first):
+                    first = when
+    except BrokenObject:
+        return first
+    return first

@@ -1,0 +1,82 @@
+"""One process that works on objects; its owner throttles it and writes down what it did."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from kirikae.logs.classify import Classified
+from kirikae.logs.manifest import Part, Row
+from kirikae.logs.mover import Mover
+from kirikae.logs.owners import Owner, Owners
+from kirikae.logs.sums import Sums, digest
+from kirikae.logs.trees import Door
+from kirikae.logs.work import Hand, Read, Trees
+from kirikae.model.objects import Listed
+
+_LOOKS_EVERY_S = 1.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """All that a worker must know; it can be sent to another process."""
+
+    trees: Trees
+    owners: Owners
+    old: Door
+    new: Door
+
+    def mover(self, aws: Any = None) -> Mover:
+        hand = Hand(self.trees)
+        return Mover(self.trees, self.owners, self.old.open(aws), self.new.open(aws), hand)
+
+    def present(self, mover: Mover, boundary: Iterable[Classified]) -> dict[str, Counter[int]]:
+        """What the new writer has put into the folders at the boundary, but for our own parts."""
+        objects = list(boundary)
+        labels = {label for found in objects for label in found.labels}
+        mine = {self.trees.part_key(label, found.listed) for found in objects for label in labels}
+        counts: dict[str, Counter[int]] = {}
+        for label in sorted(labels):
+            if self.owners.of(label) is Owner.BOUNDARY:
+                counts[label] = _hashes(mover, label, mine)
+        return counts
+
+
+def _hashes(mover: Mover, label: str, mine: set[str]) -> Counter[int]:
+    """Whatever the hour in which a line happened: its folder counts."""
+    counts: Counter[int] = Counter()
+    hash_of = digest()
+
+    def take(read: Read, _: str, lines: bytes, sums: Sums) -> None:
+        counts.update(map(hash_of, lines.split(b"\n")[:-1]))
+
+    for listed in mover.new.list(label):
+        if listed.key not in mine:
+            mover.hand.read(mover.new.read(listed), listed.key, take)
+    return counts
+
+
+_mine: list[Mover] = []
+
+
+def begin(place: Place) -> None:
+    """Called once in each worker."""
+    _mine.append(place.mover())
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """A worker whose owner was killed would wait for work for ever."""
+    while os.getppid() == parent:
+        time.sleep(_LOOKS_EVERY_S)
+    os._exit(1)
+
+
+def moved(listed: Listed) -> tuple[Row, list[Part]]:
+    """In a worker."""
+    return _mine[-1].moved(listed)

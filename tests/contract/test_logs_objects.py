@@ -1,0 +1,191 @@
+"""What every tree of objects must keep: one suite for folders and for buckets, and what S3 answers
+when it has trouble."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from moto import mock_aws
+
+from kirikae.aws.s3_objects import objects_at
+from kirikae.aws.session import Aws
+from kirikae.logs.backfill import Backfill
+from kirikae.logs.folder import FolderObjects
+from kirikae.logs.manifest import Manifest
+from kirikae.logs.owners import Owners
+from kirikae.logs.throttle import Throttle
+from kirikae.logs.trees import Door
+from kirikae.logs.verify import Verifier
+from kirikae.logs.work import Trees
+from kirikae.logs.worker import Place
+from kirikae.model.errors import AwsUnreachable, Changed, Taken
+from kirikae.model.objects import Listed, Objects
+from tests.logs_made import inflated
+from tests.logs_world import DAILY, HOURLY, NOW, UTC_HOURS, LogsWorld
+
+REGION = "ap-northeast-1"
+ODD = "a=1/50%+b c/日本.gz"
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(key, "x")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        found = Aws(REGION)
+        where = {"LocationConstraint": REGION}
+        for bucket in ("old-logs", "new-logs"):
+            found.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration=where)
+        yield found
+
+
+@pytest.fixture(params=["folder", "s3"])
+def trees(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Objects, Objects]:
+    if request.param == "folder":
+        return FolderObjects(tmp_path / "old"), FolderObjects(tmp_path / "new")
+    session = request.getfixturevalue("aws")
+    return objects_at(session, "s3://old-logs/logs/"), objects_at(session, "s3://new-logs/utc/")
+
+
+def read(objects: Objects, listed: Listed) -> bytes:
+    return b"".join(objects.read(listed))
+
+
+def test_what_was_written_is_listed_and_read(trees):
+    """Below the tree's root; keys as they are, whatever letters they have."""
+    old, _ = trees
+    for key in (ODD, "a/1", "b"):
+        old.create(key, io.BytesIO(key.encode()))
+    assert [listed.key for listed in old.list()] == sorted([ODD, "a/1", "b"])
+    assert [listed.key for listed in old.list("a/")] == ["a/1"]
+    for listed in old.list():
+        assert read(old, listed) == listed.key.encode() and listed.size == len(listed.key.encode())
+        assert old.look(listed.key) == listed
+    assert old.look("nothing") is None
+
+
+def test_nothing_is_overwritten(trees):
+    """Neither by what is written nor by what is copied."""
+    old, _ = trees
+    written = old.create("a", io.BytesIO(b"first"))
+    with pytest.raises(Taken):
+        old.create("a", io.BytesIO(b"second"))
+    assert read(old, written) == b"first"
+
+
+def test_a_copy_is_the_same_object_under_another_key(trees):
+    """With the same tag, so that it is known again."""
+    old, new = trees
+    source = old.create(ODD, io.BytesIO(b"x" * 5000))
+    copied = new.copy_from(old, source, "2026/11/26/22/50%+b.gz")
+    assert (copied.size, copied.etag) == (source.size, source.etag)
+    assert read(new, copied) == b"x" * 5000
+
+
+def test_an_object_that_was_replaced_is_not_read_as_the_one_that_was_listed(trees):
+    """Nor is one that is gone, and neither is deleted."""
+    old, _ = trees
+    listed = old.create("a", io.BytesIO(b"first"))
+    old.delete(listed)
+    for act in (lambda: read(old, listed), lambda: old.delete(listed)):
+        if isinstance(old, FolderObjects) or act.__code__.co_names[0] == "read":
+            with pytest.raises(Changed):
+                act()
+    old.create("a", io.BytesIO(b"second"))
+    with pytest.raises(Changed):
+        read(old, listed)
+
+
+def test_a_copy_within_s3_is_guarded_on_both_sides(aws):
+    """The service that answers here looks at neither condition: what is sent is looked at."""
+    old = objects_at(aws, "s3://old-logs/logs/")
+    sent: list[dict[str, Any]] = []
+    aws.client("s3").meta.events.register(
+        "before-send.s3.CopyObject", lambda request, **_: sent.append(dict(request.headers))
+    )
+    source = old.create("a", io.BytesIO(b"x"))
+    objects_at(aws, "s3://new-logs/utc/").copy_from(old, source, "b")
+    [headers] = sent
+    assert headers["x-amz-copy-source-if-match"] == source.etag.encode()
+    assert headers["If-None-Match"] == b"*"
+    assert headers["x-amz-storage-class"] == b"STANDARD"
+
+
+ERROR = b"<Error><Code>%s</Code><Message>please wait</Message></Error>"
+
+
+class Trouble:
+    """Answers the first calls of an operation by itself."""
+
+    def __init__(self, aws: Aws, operation: str, times: int, status: int, code: bytes) -> None:
+        self.left = times
+        self._answer = (status, ERROR % code)
+        aws.client("s3").meta.events.register(f"before-send.s3.{operation}", self._send)
+
+    def _send(self, request: Any, **_: Any) -> AWSResponse | None:
+        if not self.left:
+            return None
+        self.left -= 1
+        status, body = self._answer
+        raw = io.BytesIO(body)
+        raw.stream = lambda *_, **__: iter([body])  # type: ignore[attr-defined]
+        return AWSResponse(request.url, status, {"content-type": "application/xml"}, raw)
+
+
+def test_a_200_with_an_error_in_its_body_is_no_copy(aws):
+    """S3 says 200 before a copy is done; asked again it is one."""
+    old = objects_at(aws, "s3://old-logs/logs/")
+    new = objects_at(aws, "s3://new-logs/utc/")
+    source = old.create("a", io.BytesIO(b"x"))
+    Trouble(aws, "CopyObject", 1, 200, b"InternalError")
+    with pytest.raises(AwsUnreachable):
+        new.copy_from(old, source, "b")
+    assert new.copy_from(old, source, "b").size == 1
+
+
+def filled(aws: Aws, folder: Path, layout: Any) -> tuple[LogsWorld, Place]:
+    """A world's old tree in a bucket."""
+    world = LogsWorld(folder, layout)
+    world.fill(days=1)
+    objects = objects_at(aws, "s3://old-logs/logs/")
+    for file in sorted(world.old_root.rglob("*.GZ")):
+        with file.open("rb") as body:
+            objects.create(str(file.relative_to(world.old_root)), body)
+    trees = Trees(layout, UTC_HOURS, NOW)
+    owners = Owners(UTC_HOURS, NOW, 900)
+    old = Door("s3://old-logs/logs/", REGION)
+    return world, Place(trees, owners, old, Door("s3://new-logs/utc/", REGION))
+
+
+@pytest.mark.parametrize("layout", [DAILY, HOURLY], ids=["split", "copied"])
+def test_a_backfill_within_s3_through_a_storm_of_503(aws, tmp_path, layout):
+    """It slows down, goes on, and every line is there once; the second run writes nothing."""
+    world, place = filled(aws, tmp_path, layout)
+    asked = ("PutObject", "GetObject") if layout is DAILY else ("CopyObject",)
+    for operation in asked:
+        Trouble(aws, operation, 3, 503, b"SlowDown")
+    manifest = Manifest(tmp_path / "logs.db")
+    throttle = Throttle(time.monotonic, lambda seconds: None, 1e6)
+    run = Backfill(place, manifest, throttle, sleep=lambda seconds: None)
+    done = run.run(aws)
+    assert done.slowed and set(done.states) == {"done"}
+    new = objects_at(aws, "s3://new-logs/utc/")
+    lines = [
+        line for listed in new.list() for line in inflated(read(new, listed)).split(b"\n")[:-1]
+    ]
+    assert sorted(lines) == sorted(world.old_lines().elements())
+    judged = Verifier(place.mover(aws), manifest, deep=True).run(NOW)
+    assert {each.verdict for each in judged.values()} == {"pass"}
+    if layout is HOURLY:
+        return  # who answers here copies again, whatever the condition
+    before = [listed.modified for listed in new.list()]
+    (tmp_path / "logs.db").unlink()
+    Backfill(place, Manifest(tmp_path / "logs.db"), throttle).run(aws)
+    assert [listed.modified for listed in new.list()] == before
