@@ -106,7 +106,7 @@ class Batch:
         self._folder = folder
         self._project = folder / "project"
         self._written = self._project / "ecs" / f"jobs-{MOVE}"
-        self._settled_s = SETTLED_S * max(1.0, slowness)
+        self._settled_s = SETTLED_S * (1 + max(0.0, slowness - 1) / 2)
         self._still_s = 4 * still_s
         self._trouble: Trouble | None = None
         self._moving = threading.Thread(target=self._move, daemon=True, name="batch")
