@@ -541,7 +541,7 @@ def test_4xx_that_one_side_alone_counts_are_refused(told):
     """They would be compared with nothing, and a pass would not have looked at them."""
     sides = [{"t": 0, "side": side, "requests": 100, "errors": 0, "share": 500} for side in ARMS]
     lines = [side | ({"rejected": 90} if side["side"] in told else {}) for side in sides]
-    with pytest.raises(UsageProblem, match="f:2: rejected: this line tells .* unlike those above"):
+    with pytest.raises(UsageProblem, match=r"f:2: rejected: this line tells .* unlike"):
         list(batches(map(json.dumps, lines), "f"))
     quiet = [lines[0] | {"requests": 0, "errors": 0, "rejected": 0}, lines[1]]
     assert len(list(batches(map(json.dumps, quiet), "f"))) == 1, "who answered nothing says nothing"
