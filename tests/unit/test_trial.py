@@ -129,6 +129,19 @@ def test_4xx_are_no_times():
         assert told in EN(found.reason) and "4xx" not in EN(found.reason)
 
 
+def test_what_figures_no_longer_tell_of_is_proven_no_more():
+    """4xx were as they should be for an hour; then nobody counts them.  Figures that tell of them
+    again go on."""
+    trial = Trial(Margins(0.01, 0.02, 60), PLAN)
+    verdicts = []
+    for t in range(90):
+        arm = Arm(3000, 3, rejected=None if 60 <= t < 75 else 60)
+        verdicts.append(trial.look(batch(t * MINUTE, 500, arm, arm)))
+    assert {look.verdict for look in verdicts[60:75]} == {Verdict.UNSURE}
+    assert "no longer tell of 4xx" in EN(verdicts[70].reason)
+    assert (verdicts[59].verdict, verdicts[-1].verdict) == (Verdict.PASS, Verdict.PASS)
+
+
 def test_a_mix_that_one_side_alone_tells_is_not_compared():
     """What is missing is not zero: the new side is not without writing requests."""
     trial = Trial(Margins(0.01, 0.02, 60), PLAN)

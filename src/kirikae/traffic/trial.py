@@ -39,6 +39,8 @@ SILENT_S = 30.0
 """Without figures of one side for so long, the verdict says so; until then it only waits."""
 _SAFE_LOG = log(SAFE_BAR)
 _NO_TIMES = ("errors", "rejected")
+_TOLD_ALWAYS = ("rejected", "latency")
+"""By a source that tells of them at all."""
 _STRONGEST = 700.0
 
 
@@ -289,6 +291,7 @@ class Trial:
         self._flow.add(batch.seconds, old.requests, new.requests)
         self._tau = batch.tau
         outcomes = self._outcomes(batch, old, new)
+        self._held = self._held or self._untold(batch, outcomes)
         self._timed.update(outcomes)
         self._judge.observe(
             batch.seconds,
@@ -301,6 +304,14 @@ class Trial:
             self._observe_routes(batch)
         self._window.add(batch.start, old)
         self._ceiling.add(batch.start, new)
+
+    def _untold(self, batch: Batch, outcomes: Mapping[str, Outcome]) -> Said | None:
+        """Metrics that this step's figures told of, and no longer do: what was proven of them says
+        nothing of now."""
+        gone = [m for m in (*_TOLD_ALWAYS, *batch.tau) if m in self._timed and m not in outcomes]
+        if not gone:
+            return None
+        return said("traffic.no_longer_told", metrics=[_metric(metric) for metric in gone])
 
     def _observe_routes(self, batch: Batch) -> None:
         for route, sides in batch.routes.items():
