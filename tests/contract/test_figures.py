@@ -13,6 +13,7 @@ from kirikae.aws import elbv2, logs_bucket
 from kirikae.aws.session import Aws
 from kirikae.traffic.access_log import AccessLog
 from kirikae.traffic.batches import Batch
+from kirikae.traffic.by_target import by_target
 from kirikae.traffic.figures import Asked, CloudWatch, Figures, Places
 from tests.pace import eventually
 from tests.shop import Shop
@@ -144,3 +145,6 @@ def test_what_was_answered_has_a_time_and_is_no_error(source, shop):
     eventually(counted, "the requests are counted", 120, watch=lambda: len(arms))
     assert all(arm.rejected is not None for arm in arms if arm.requests)
     assert sum(arm.errors for arm in arms) == 0
+    if isinstance(source, AccessLog):
+        [alone] = by_target(source, time.time() + 120, (1.0, 5.0)).alone.values()
+        assert sum(arm.requests for arm in alone.values()) >= 3, "the old side's only target"

@@ -118,7 +118,7 @@ def test_a_side_with_fewer_targets_has_larger_bursts():
     """One target of four on the old side, and the only one of the new side."""
     past = {"errors": 0.02}
     assert on_fewer_targets(past, 4, 4) == past
-    assert on_fewer_targets(past, 4, 1) == {"errors": 0.05}
+    assert on_fewer_targets(past, 4, 1) == {"errors": 0.08}
     assert on_fewer_targets(past, 4, 8) == past, "more of them: never less careful"
     assert on_fewer_targets(past, 4, 0) == past, "not known"
 

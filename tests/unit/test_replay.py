@@ -534,3 +534,39 @@ def test_by_dns_the_share_that_arrives_is_not_tested(router, held):
     for t in range(60):
         trial.look(Batch(float(t), 1.0, 500, {"": {"old": Arm(99), "new": Arm(1)}}, 3))
     assert ("delivered" in EN(trial.evidence().reason)) is held
+
+
+@pytest.mark.parametrize("told", [("old",), ("new",)])
+def test_4xx_that_one_side_alone_counts_are_refused(told):
+    """They would be compared with nothing, and a pass would not have looked at them."""
+    sides = [{"t": 0, "side": side, "requests": 100, "errors": 0, "share": 500} for side in ARMS]
+    lines = [side | ({"rejected": 90} if side["side"] in told else {}) for side in sides]
+    with pytest.raises(UsageProblem, match=r"f:2: rejected: this line tells .* unlike"):
+        list(batches(map(json.dumps, lines), "f"))
+    quiet = [lines[0] | {"requests": 0, "errors": 0, "rejected": 0}, lines[1]]
+    assert len(list(batches(map(json.dumps, quiet), "f"))) == 1, "who answered nothing says nothing"
+
+
+def test_4xx_that_are_no_longer_counted_are_refused_and_a_move_records_what_its_source_tells():
+    """Two minutes later they may be all there is."""
+    lines = [
+        {"t": t, "side": side, "requests": 100, "errors": 0, "share": 500}
+        | ({"rejected": 2} if t < 2 else {})
+        for t in range(4)
+        for side in ARMS
+    ]
+    with pytest.raises(UsageProblem, match="f:5: rejected: this line tells of none"):
+        list(batches(map(json.dumps, lines), "f"))
+    of_a_move = [json.dumps(line | {"step": 1}) for line in lines]
+    assert len(list(batches(of_a_move, "f"))) == 4
+
+
+@pytest.mark.parametrize("key", ["mix", "dispersion"])
+def test_a_misspelt_name_within_a_line_is_refused(key):
+    """It would be taken for what is not known."""
+    line = {"t": 0, "side": "old", "requests": 9, "errors": 0, "share": 500, key: {"error": 0.1}}
+    with pytest.raises(UsageProblem, match=f"f:1: {key} .*numbers by"):
+        list(batches([json.dumps(line)], "f"))
+
+
+ARMS = ("old", "new")

@@ -63,6 +63,14 @@ def test_a_side_without_targets_is_harm_in_three_rounds():
     assert "no healthy target in 3 rounds" in EN(trial.evidence().reason)
 
 
+def test_targets_of_an_old_side_that_nobody_looked_at_are_not_known():
+    """Then it may be without any as well."""
+    trial = Trial(Margins(), PLAN).at(3, 100)
+    sides = {"old": Arm(), "new": Arm(healthy=0)}
+    for t in range(10):
+        assert trial.look(Batch(5.0 * t, 5.0, 100, {"": sides}, 3)).verdict is Verdict.UNSURE
+
+
 def test_where_neither_side_has_targets_there_is_nowhere_to_go():
     """Both are gone: that is an incident, no harm of the new side."""
     trial = Trial(Margins(), PLAN).at(3, 100)
@@ -87,6 +95,89 @@ def test_what_the_balancer_answers_itself_above_its_past_holds():
             assert trial.evidence().verdict is Verdict.PASS
     assert trial.evidence().verdict is Verdict.UNSURE
     assert "the load balancer itself answered 5xx" in EN(trial.evidence().reason)
+
+
+def test_what_the_balancer_goes_on_answering_itself_holds_until_somebody_resumes():
+    """Nobody knows whose it is, so it does not become usual by itself; a new step at the same
+    share is a person who has looked."""
+    trial = Trial(Margins(0.01, 0.02, 60), PLAN)
+    verdicts = []
+    for t in range(140):
+        bad = 5 if t < 15 else 300
+        step = 1 if t < 120 else 2
+        found = batch(t * MINUTE, 500, Arm(3000, 3), Arm(3000, 3), unplaced=bad, step=step)
+        verdicts.append(trial.look(found).verdict)
+    assert set(verdicts[15:120]) == {Verdict.UNSURE}, "an hour and three quarters"
+    assert verdicts[-1] is Verdict.PASS
+
+
+def test_4xx_are_no_times():
+    """A pass claims no times where 4xx are all that is known beside errors, nor of them where
+    times are."""
+    counts = (1500, 1700, 2850, 2900, 2970, 2990)
+    within = dict(zip((0.05, 0.0575, 0.08, 0.092, 0.1, 0.115), counts, strict=True))
+    for arm, told in (
+        (Arm(3000, 3, rejected=60), "times are not known"),
+        (None, "slower by p50, p95, p99"),
+    ):
+        trial = Trial(Margins(0.01, 0.02, 60, slower=0.15), PLAN)
+        sides = arm or Arm(3000, 3, None, within, rejected=60)
+        for t in range(60):
+            tau = {} if arm else {"p50": 0.05, "p95": 0.08, "p99": 0.1}
+            found = trial.look(batch(t * MINUTE, 500, sides, sides, tau=tau))
+        assert found.verdict is Verdict.PASS
+        assert told in EN(found.reason) and "4xx" not in EN(found.reason)
+
+
+def test_what_figures_no_longer_tell_of_is_proven_no_more():
+    """4xx were as they should be for an hour; then nobody counts them.  Figures that tell of them
+    again go on."""
+    trial = Trial(Margins(0.01, 0.02, 60), PLAN)
+    verdicts = []
+    for t in range(90):
+        arm = Arm(3000, 3, rejected=None if 60 <= t < 75 else 60)
+        verdicts.append(trial.look(batch(t * MINUTE, 500, arm, arm)))
+    assert {look.verdict for look in verdicts[60:75]} == {Verdict.UNSURE}
+    assert "no longer tell of 4xx" in EN(verdicts[70].reason)
+    assert (verdicts[59].verdict, verdicts[-1].verdict) == (Verdict.PASS, Verdict.PASS)
+
+
+def test_a_mix_that_one_side_alone_tells_is_not_compared():
+    """What is missing is not zero: the new side is not without writing requests."""
+    trial = Trial(Margins(0.01, 0.02, 60), PLAN)
+    told = Arm(3000, 3, rejected=60, mix={"per_client": 9000.0, "writes": 1500.0})
+    for t in range(30):
+        found = trial.look(batch(t * MINUTE, 500, told, told._replace(mix={})))
+    assert found.verdict is Verdict.PASS
+    for t in range(30, 60):
+        other = told._replace(mix={"per_client": 9000.0, "writes": 0.0})
+        found = trial.look(batch(t * MINUTE, 500, told, other))
+    assert found.verdict is Verdict.UNSURE and "50% of the old side's requests" in EN(found.reason)
+
+
+def test_a_pass_says_that_4xx_are_not_known():
+    """A file that does not count them is judged without them, and they are not claimed."""
+    for rejected, told in ((None, True), (60, False)):
+        trial = Trial(Margins(0.01, 0.02, 60), PLAN)
+        arm = Arm(3000, 3, rejected=rejected)
+        for t in range(30):
+            found = trial.look(batch(t * MINUTE, 500, arm, arm))
+        assert found.verdict is Verdict.PASS
+        assert ("4xx are not known" in EN(found.reason)) is told
+
+
+def test_at_whole_the_sentence_says_what_the_new_side_was_held_to():
+    """A trickle on the old side is nobody to compare with; where it never answered, the limit is
+    assumed; where it still answers a twentieth, it is a comparison."""
+    broken = Trial(Margins(), PLAN)
+    for t in range(10):
+        found = broken.look(batch(t * MINUTE, 1000, Arm(18, 0), Arm(6000, 120)))
+    assert found.verdict is Verdict.FAIL and "against a limit of 0.15%" in EN(found.reason)
+    for old, told in ((0, "too little was seen of the old side"), (300, "comparison of both")):
+        trial = Trial(Margins(0.01, 0.02, 60), PLAN)
+        for t in range(60):
+            found = trial.look(batch(t * MINUTE, 1000, Arm(old, 0), Arm(6000, 3)))
+        assert found.verdict is Verdict.PASS and told in EN(found.reason)
 
 
 def test_4xx_for_everybody_is_harm():

@@ -62,7 +62,7 @@ class Kept:
         """Where there are too many points, every second one goes, and from then on only half as
         many are taken: memory stays bounded for a file of any length."""
         last = self.last
-        changed = last is None or _gist(look) != _gist(last)
+        changed = last is None or not _alike(look, last)
         if changed and len(self.changes) < _CHANGES:
             self.changes.append(look)
         if look.verdict is Verdict.FAIL and self.first_fail is None:
@@ -81,9 +81,9 @@ class Kept:
         return _EXITS[self.last.verdict if self.last else Verdict.UNSURE]
 
 
-def _gist(look: Look) -> tuple[Verdict, str]:
-    """What makes a change worth a line: verdict and reason, without the figures in it."""
-    return look.verdict, look.reason.key
+def _alike(look: Look, other: Look) -> bool:
+    """No change worth a line: the same verdict and reason, whatever the figures in it."""
+    return look.verdict is other.verdict and look.reason.key == other.reason.key
 
 
 class Judged(NamedTuple):

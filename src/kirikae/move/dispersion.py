@@ -140,10 +140,11 @@ def on_fewer_targets(past: Mapping[str, float], old: int, new: int) -> dict[str,
     """What the old side's past says of both sides where the new one has fewer targets: what befalls
     one of them takes more of that side.
 
-    By how much the part of bad answers varies on a side falls with the number of its targets; the
-    difference of both sides has the sum.
+    As many times as it has fewer: so much more of it one burst takes at once.  The variance of the
+    difference grows less, by half of it, but few bursts are no bell curve: what is called harm is
+    the rare row of two or three of them, and that goes by their size.
     """
-    times = max(1.0, (1 + old / new) / 2) if old and new else 1.0
+    times = max(1.0, old / new) if old and new else 1.0
     return {metric: excess * times for metric, excess in past.items()}
 
 

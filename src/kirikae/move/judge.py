@@ -958,6 +958,15 @@ class Judge:
             self._lines[metric, scaled] = lines
         return lines
 
+    def by_limits(self, tally: Tally) -> bool:
+        """Is there too little of the old side to compare with?"""
+        return self._share == WHOLE and tally.n_old * _LEAST_TRICKLE < tally.n_new
+
+    @property
+    def knows_old(self) -> bool:
+        """Has the old side answered anything in this attempt?"""
+        return self._old["errors"].of > 0
+
     def limit(self, metric: str) -> float:
         """What the new side is held to where there is no old side left to compare with: the old
         side's worst hour, and what is allowed beside it."""

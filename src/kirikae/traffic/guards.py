@@ -243,11 +243,12 @@ class Incident:
 
     More than five times as many errors as in calm times, and more than half a point of all, in the
     last minute is an incident; one that lasts half an hour is how things are now.
-    ``key``: what it says.
+    ``key``: what it says.  ``lasts_s``: after how long it is no incident any more.
     """
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, lasts_s: float = INCIDENT_S) -> None:
         self._key = key
+        self._lasts_s = lasts_s
         self._recent = Recent(_INCIDENT_WINDOW_S, LEAST_FOR_THRESHOLDS)
         self._calm_bad: float = 0
         self._calm_of: float = 0
@@ -263,7 +264,7 @@ class Incident:
             self._since = t
             self._calm_bad += gone_bad
             self._calm_of += gone_of
-        lasting = not calm and t - self._since > INCIDENT_S
+        lasting = not calm and t - self._since > self._lasts_s
         if lasting or (usual is None and now.of >= LEAST_FOR_THRESHOLDS):
             self._calm_bad = now.bad
             self._calm_of = now.of
@@ -277,6 +278,12 @@ class Incident:
         if usual is None or now.bad < _INCIDENT_LEAST:
             return True
         return now.bad <= max(_INCIDENT_TIMES * usual, _INCIDENT_PART) * now.of
+
+
+def balancer_incident() -> Incident:
+    """Of the balancer's own answers nobody knows which side they were for, so that they may be the
+    new side's for as long as they last: a person who knows why resumes the move."""
+    return Incident("traffic.unplaced", inf)
 
 
 @dataclass(slots=True)
@@ -307,7 +314,7 @@ class TargetRow:
         """A batch in which nobody looked leaves the row as it is."""
         if new.healthy is None:
             return
-        gone = new.healthy == 0 and old.healthy != 0
+        gone = new.healthy == 0 and bool(old.healthy)
         self.in_a_row = self.in_a_row + 1 if gone else 0
 
     @property
@@ -333,9 +340,10 @@ class Mix:
         self._sums = {side: _Asked() for side in ("old", "new")}
 
     def add(self, batch: Batch) -> None:
-        if len(batch.routes) < 2 and not _tells_mix(batch):
+        tells = _tells_mix(batch)
+        if len(batch.routes) < 2 and not tells:
             return
-        asked = {side: _asked(batch, side) for side in self._sums}
+        asked = {side: _asked(batch, side, tells) for side in self._sums}
         self._recent.append((batch.start, asked))
         self._change(asked, 1)
         while self._recent[0][0] <= batch.start - _MIX_S:
@@ -379,34 +387,46 @@ class Mix:
 
 
 def _tells_mix(batch: Batch) -> bool:
-    sides = batch.routes.get("")
-    return sides is not None and any(arm.mix for arm in sides.values())
+    """Of every request: what one side alone tells cannot be compared."""
+    for sides in batch.routes.values():
+        for arm in sides.values():
+            if arm.requests and not arm.mix:
+                return False
+    return True
 
 
 @dataclass(slots=True)
 class _Asked:
-    """What one side was asked: requests in all, by route, and sums of what is told of them."""
+    """What one side was asked: requests in all, by route, and sums of what is told of them.
+
+    ``told``: of so many requests.
+    """
 
     requests: float = 0
+    told: float = 0
     mix: dict[str, float] = field(default_factory=dict)
     routes: dict[str, float] = field(default_factory=dict)
 
     def change(self, other: _Asked, sign: int) -> None:
         self.requests += sign * other.requests
+        self.told += sign * other.told
         for mine, its in ((self.mix, other.mix), (self.routes, other.routes)):
             for key, value in its.items():
                 mine[key] = mine.get(key, 0) + sign * value
 
     def part(self, key: str) -> float:
-        return self.mix.get(key, 0) / self.requests
+        return self.mix.get(key, 0) / self.told if self.told else 0.0
 
 
-def _asked(batch: Batch, side: str) -> _Asked:
+def _asked(batch: Batch, side: str, tells: bool) -> _Asked:
+    """``tells``: is the mix known of both sides?"""
     found = _Asked()
     for route, sides in batch.routes.items():
         arm = sides.get(side)
         if arm is not None:
-            found.change(_Asked(arm.asked, dict(arm.mix), {route: arm.asked}), 1)
+            mix = dict(arm.mix) if tells else {}
+            told = arm.asked if tells else 0
+            found.change(_Asked(arm.asked, told, mix, {route: arm.asked}), 1)
     return found
 
 

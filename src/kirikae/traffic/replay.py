@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import count
@@ -50,6 +50,8 @@ _KEYS = (
     "dispersion",
 )
 _NEEDED = _KEYS[:5]
+_METRICS = ("errors", "rejected", "latency", *QUANTILES)
+_MIX = ("per_client", "writes")
 _ALWAYS = (*_NEEDED, "dt", "probe_failed")
 _EXAMPLE = '{"t": .., "side": "old"|"new", "requests": .., "errors": .., "share": ..}'
 _LATEST = 253402300799.0
@@ -151,6 +153,8 @@ class _Above:
     line: Line | None = None
     bounds: tuple[float, ...] | None = None
     """None: no line has said yet at which times it counts, if at any."""
+    rejected: bool | None = None
+    """Do the lines tell of 4xx?  None: no line has said."""
 
     def goes_on(self, line: Line) -> bool:
         """A plain line that is like the plain one above it, as most are: it fits, and is kept."""
@@ -171,7 +175,17 @@ class _Above:
             why = self._same_time(line, last)
             if why:
                 return why
-        return self._other_bounds(line)
+        return self._other_bounds(line) or self._other_rejected(line)
+
+    def _other_rejected(self, line: Line) -> str:
+        """4xx that one side is not asked for, or no longer, are none of it.  A move records what
+        its source tells."""
+        if self.rejected is None or line.more.step is not None or not line.counts.requests:
+            return ""
+        if (line.counts.rejected is not None) == self.rejected:
+            return ""
+        told = "tells of none" if self.rejected else "tells of 4xx"
+        return f"rejected: this line {told}, unlike those above; give it in every line, or in none"
 
     @staticmethod
     def _same_time(line: Line, last: Line) -> str:
@@ -212,6 +226,8 @@ class _Above:
         self.line = line
         if line.counts.requests and not line.more.tau:
             self.bounds = tuple(line.counts.within)
+        if line.counts.requests and line.more.step is None:
+            self.rejected = line.counts.rejected is not None
 
     def _keep_more(self, line: Line) -> None:
         begins = self.line is None or line.t > self.line.t
@@ -368,7 +384,7 @@ class _Reader:
             self.tau(),
             self.optional("unplaced"),
             self.exact(),
-            self.numbers("dispersion"),
+            self.numbers("dispersion", _METRICS),
         )
 
     def _unknown(self) -> NoReturn:
@@ -425,12 +441,12 @@ class _Reader:
             self.refuse(f"exact {shortened(exact)}: true or false")
         return exact
 
-    def numbers(self, key: str) -> dict[str, float]:
+    def numbers(self, key: str, names: Collection[str]) -> dict[str, float]:
         raw = self.raw.get(key)
         if raw is None:
             return {}
-        if not isinstance(raw, dict):
-            self.refuse(f"{key} {shortened(raw)}: numbers by name are needed")
+        if not isinstance(raw, dict) or not raw.keys() <= set(names):
+            self.refuse(f"{key} {shortened(raw)}: numbers by {', '.join(names)} are needed")
         return {name: self.number(f"{key} {name}", value) for name, value in raw.items()}
 
     def number(self, key: str, value: Any) -> float:
@@ -461,7 +477,7 @@ class _Reader:
             self.part("rejected", requests) if "rejected" in self.raw else None,
             self.optional("served"),
             self.optional("healthy"),
-            self.numbers("mix"),
+            self.numbers("mix", _MIX),
         )
 
     def within(self, requests: float) -> dict[float, float]:

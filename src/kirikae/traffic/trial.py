@@ -28,6 +28,7 @@ from kirikae.traffic.guards import (
     TargetRow,
     Threshold,
     Window,
+    balancer_incident,
 )
 
 PLAN = (10, 50, 250, 500, WHOLE)
@@ -37,6 +38,9 @@ it."""
 SILENT_S = 30.0
 """Without figures of one side for so long, the verdict says so; until then it only waits."""
 _SAFE_LOG = log(SAFE_BAR)
+_NO_TIMES = ("errors", "rejected")
+_TOLD_ALWAYS = ("rejected", "latency")
+"""By a source that tells of them at all."""
 _STRONGEST = 700.0
 
 
@@ -133,7 +137,7 @@ class Trial:
         self._window = Window()
         self._delivered = Delivered()
         self._incident = Incident("traffic.incident")
-        self._balancer = Incident("traffic.unplaced")
+        self._balancer = balancer_incident()
         self._mix = Mix()
         self._probes = ProbeRow()
         self._targets = TargetRow()
@@ -166,6 +170,8 @@ class Trial:
     def at(self, step: int, share: int) -> Trial:
         """Stand at this step, even before its first figures come."""
         if step != self._step:
+            if share == self._share:  # a person has looked, and goes on
+                self._balancer = balancer_incident()
             self._step = step
             self._step_began = inf
             self._waiting = None
@@ -285,6 +291,7 @@ class Trial:
         self._flow.add(batch.seconds, old.requests, new.requests)
         self._tau = batch.tau
         outcomes = self._outcomes(batch, old, new)
+        self._held = self._held or self._untold(batch, outcomes)
         self._timed.update(outcomes)
         self._judge.observe(
             batch.seconds,
@@ -297,6 +304,14 @@ class Trial:
             self._observe_routes(batch)
         self._window.add(batch.start, old)
         self._ceiling.add(batch.start, new)
+
+    def _untold(self, batch: Batch, outcomes: Mapping[str, Outcome]) -> Said | None:
+        """Metrics that this step's figures told of, and no longer do: what was proven of them says
+        nothing of now."""
+        gone = [m for m in (*_TOLD_ALWAYS, *batch.tau) if m in self._timed and m not in outcomes]
+        if not gone:
+            return None
+        return said("traffic.no_longer_told", metrics=[_metric(metric) for metric in gone])
 
     def _observe_routes(self, batch: Batch) -> None:
         for route, sides in batch.routes.items():
@@ -510,15 +525,24 @@ class Trial:
             errors = self._margins.errors_at(next_share)
             known = self._passed = _Passed(of, errors, self._times_passed(next_share))
         return said(
-            "traffic.passed",
+            "traffic.passed" if "rejected" in metrics else "traffic.passed_4xx_unknown",
             errors=known.errors,
             times=known.times,
-            by=_by("limits" if self._share == WHOLE else "comparison"),
+            by=self._by(),
             baked=self._judge.baked_s,
         )
 
+    def _by(self) -> Said:
+        """What the new side was held to."""
+        judge = self._judge
+        if self._share != WHOLE or not judge.by_limits(judge.tally("errors")):
+            return _by("comparison")
+        if judge.knows_old:
+            return _by("limits")
+        return said("traffic.by_limits_assumed", limit=judge.limit("errors"))
+
     def _times_passed(self, next_share: int) -> Said:
-        timed = [metric for metric in self._metrics() if metric != "errors"]
+        timed = [metric for metric in self._metrics() if metric not in _NO_TIMES]
         margins = self._margins
         if not timed:
             return said("traffic.times_unknown")
@@ -574,7 +598,7 @@ class Trial:
         """What was counted of this metric on both sides, while the evidence grew."""
         tally = judge.tally_of_harm(metric)
         against = said("traffic.against_limit", limit=judge.limit(metric))
-        if tally.n_old:
+        if not judge.by_limits(tally):
             against = said("traffic.against_old", bad=_shown(tally.bad_old), of=_shown(tally.n_old))
         blanks = {
             "bad": _shown(tally.bad_new),
