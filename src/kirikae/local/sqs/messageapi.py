@@ -93,7 +93,8 @@ class MessageApi:
         if sum(sizes) > LARGEST_BYTES:
             raise AwsError(
                 "BatchRequestTooLong",
-                f"Batch requests cannot be longer than {LARGEST_BYTES} bytes.",
+                f"Batch requests cannot be longer than {LARGEST_BYTES} bytes. You have sent "
+                f"{sum(sizes)} bytes.",
             )
 
         queue = self._queues.get(name)["attributes"]
@@ -406,10 +407,9 @@ def _check_batch(what: str, entries: Sequence[Plain]) -> None:
             "A batch entry id can only contain alphanumeric characters, hyphens and underscores. "
             "It can be at most 80 letters long.",
         )
-    if len(set(ids)) < len(ids):
-        raise AwsError(
-            "BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id."
-        )
+    again = next((each for at, each in enumerate(ids) if each in ids[:at]), None)
+    if again is not None:
+        raise AwsError("BatchEntryIdsNotDistinct", f"Id {again} repeated.")
 
 
 def _chosen(system: Mapping[str, str], wanted: Iterable[str]) -> dict[str, str]:
