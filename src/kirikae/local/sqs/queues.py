@@ -458,7 +458,10 @@ class Queues:
         """
         seq, dash, _ = receipt.partition("-")
         if not dash or not seq.isdigit():
-            raise AwsError("ReceiptHandleIsInvalid", "The input receipt handle is invalid.")
+            raise AwsError(
+                "ReceiptHandleIsInvalid",
+                f'The input receipt handle "{receipt}" is not a valid receipt handle.',
+            )
         found = self._db.execute(
             "select * from message where queue = ? and seq = ?", (name, int(seq))
         ).fetchone()
