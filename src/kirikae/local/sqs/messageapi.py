@@ -34,7 +34,7 @@ from kirikae.local.sqs.limits import (
     wrong,
 )
 from kirikae.local.sqs.places import Place, key_of_arn
-from kirikae.local.sqs.queues import Draft, Queues, missing_queue
+from kirikae.local.sqs.queues import BAD_RECEIPT, Draft, Queues, missing_queue
 from kirikae.local.wire import ACCOUNT, Handlers
 
 _MOST_IN_BATCH = 10
@@ -373,7 +373,7 @@ async def _batch(
             failed = {
                 "SenderFault": True,
                 "Code": error.code,
-                "Message": error.message,
+                "Message": _words(error, entry),
             }
             badly.append(
                 {
@@ -385,6 +385,14 @@ async def _batch(
         "Successful": well,
         "Failed": badly,
     }
+
+
+def _words(error: AwsError, entry: Plain) -> str:
+    """Of a batch's entry, AWS names the receipt."""
+    if error.code != BAD_RECEIPT:
+        return error.message
+    receipt = entry["ReceiptHandle"]
+    return f'The input receipt handle "{receipt}" is not a valid receipt handle.'
 
 
 def _check_batch(what: str, entries: Sequence[Plain]) -> None:
