@@ -311,3 +311,15 @@ def test_a_request_at_a_queues_own_url_names_it_by_that(url, body, named):
     told = dict(parse_qsl(addressed(url, body).decode()))
     assert (told.get("QueueUrl") == url) is named
     assert addressed(url, body).startswith(body)
+
+
+def test_entries_of_a_batch_name_the_receipt_that_is_none(tmp_path):
+    """One message alone says that its receipt is invalid; a batch's entry says which."""
+    queues = Queues(tmp_path / "sqs.db", lambda: 0, "r")
+    ask = Sqs(queues, Place("r", "r", "http://127.0.0.1:1")).operations()
+    url = asyncio.run(ask["CreateQueue"]({"QueueName": "q"}))["QueueUrl"]
+    with pytest.raises(AwsError, match="The input receipt handle is invalid"):
+        asyncio.run(ask["DeleteMessage"]({"QueueUrl": url, "ReceiptHandle": "none"}))
+    entries = [{"Id": "a", "ReceiptHandle": "none"}]
+    told = asyncio.run(ask["DeleteMessageBatch"]({"QueueUrl": url, "Entries": entries}))
+    assert told["Failed"][0]["Message"].startswith('The input receipt handle "none" is not')

@@ -312,7 +312,7 @@ def test_bad_requests_are_refused_in_aws_s_words():
     for body, said in (
         (b'{"count": "three", "taskDefinition": "x"}', "Invalid type"),
         (b'{"taskDefinition": "x", "colour": 1}', "colour"),
-        (b'{"taskDefinition": "x", "launchType": "MOON"}', "is not one of"),
+        (b'{"taskDefinition": "x", "propagateTags": "MOON"}', "is not one of"),
         (b"{}", "Missing required"),
         (b"{", "not JSON"),
     ):

@@ -34,7 +34,7 @@ from kirikae.local.sqs.limits import (
     wrong,
 )
 from kirikae.local.sqs.places import Place, key_of_arn
-from kirikae.local.sqs.queues import Draft, Queues, missing_queue
+from kirikae.local.sqs.queues import BAD_RECEIPT, Draft, Queues, missing_queue
 from kirikae.local.wire import ACCOUNT, Handlers
 
 _MOST_IN_BATCH = 10
@@ -93,7 +93,8 @@ class MessageApi:
         if sum(sizes) > LARGEST_BYTES:
             raise AwsError(
                 "BatchRequestTooLong",
-                f"Batch requests cannot be longer than {LARGEST_BYTES} bytes.",
+                f"Batch requests cannot be longer than {LARGEST_BYTES} bytes. You have sent "
+                f"{sum(sizes)} bytes.",
             )
 
         queue = self._queues.get(name)["attributes"]
@@ -372,7 +373,7 @@ async def _batch(
             failed = {
                 "SenderFault": True,
                 "Code": error.code,
-                "Message": error.message,
+                "Message": _words(error, entry),
             }
             badly.append(
                 {
@@ -384,6 +385,14 @@ async def _batch(
         "Successful": well,
         "Failed": badly,
     }
+
+
+def _words(error: AwsError, entry: Plain) -> str:
+    """Of a batch's entry, AWS names the receipt."""
+    if error.code != BAD_RECEIPT:
+        return error.message
+    receipt = entry["ReceiptHandle"]
+    return f'The input receipt handle "{receipt}" is not a valid receipt handle.'
 
 
 def _check_batch(what: str, entries: Sequence[Plain]) -> None:
@@ -406,10 +415,9 @@ def _check_batch(what: str, entries: Sequence[Plain]) -> None:
             "A batch entry id can only contain alphanumeric characters, hyphens and underscores. "
             "It can be at most 80 letters long.",
         )
-    if len(set(ids)) < len(ids):
-        raise AwsError(
-            "BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id."
-        )
+    again = next((each for at, each in enumerate(ids) if each in ids[:at]), None)
+    if again is not None:
+        raise AwsError("BatchEntryIdsNotDistinct", f"Id {again} repeated.")
 
 
 def _chosen(system: Mapping[str, str], wanted: Iterable[str]) -> dict[str, str]:

@@ -31,6 +31,7 @@ from kirikae.local.wire import ACCOUNT
 DEDUPLICATION_MS = 5 * 60 * 1000
 # Beyond it a FIFO queue just returns nothing, and a standard one answers OverLimit.
 MOST_IN_FLIGHT = 120_000
+BAD_RECEIPT = "ReceiptHandleIsInvalid"
 _OFTEN = 3
 """What was received more often does not count for the age of a queue (SQS developer guide,
 ApproximateAgeOfOldestMessage)."""
@@ -458,7 +459,7 @@ class Queues:
         """
         seq, dash, _ = receipt.partition("-")
         if not dash or not seq.isdigit():
-            raise AwsError("ReceiptHandleIsInvalid", "The input receipt handle is invalid.")
+            raise AwsError(BAD_RECEIPT, "The input receipt handle is invalid.")
         found = self._db.execute(
             "select * from message where queue = ? and seq = ?", (name, int(seq))
         ).fetchone()
