@@ -27,7 +27,7 @@ from kirikae.model.finding import Trace
 from kirikae.survey import configuration, webserver
 from kirikae.survey.known import debian
 from kirikae.survey.naming import named_paths
-from kirikae.survey.paths import below, parent_of, under
+from kirikae.survey.paths import around, below, parent_of, under
 from kirikae.survey.released import former_releases, live_code
 from kirikae.survey.schedules import Schedules
 from kirikae.survey.services import ROOT, Service, services_of, uid_of
@@ -433,7 +433,8 @@ class View:
 
     def of_the_system(self, path: str) -> bool:
         """Does the operating system write there by itself?"""
-        return under(path, debian().spools) or "/systemd-private-" in path
+        spools = self.once("spools", lambda: frozenset(debian().spools))
+        return any(each in spools for each in around(path)) or "/systemd-private-" in path
 
     # --- by time
 
