@@ -125,6 +125,15 @@ def a_table_that_cron_fetches(real):
     return machine
 
 
+@case("ST17", "/srv/geo/list")
+def copied_from_elsewhere(real):
+    """What is copied away is named as well, and is fetched by nobody."""
+    ends = "feed@192.0.2.9:list /srv/geo/list" if real else "/srv/geo/list feed@192.0.2.9:list"
+    machine = crontab(f"7 3 * * 1 root rsync -a {ends}")
+    machine.text("/etc/shop.ini", "geo = /srv/geo/list")
+    return machine
+
+
 @case("ST17", "geoipupdate")
 def geoipupdate(real):
     return crontab(f"7 3 * * 1 root /usr/bin/{'geoipupdate' if real else 'geo-report'}")
@@ -346,13 +355,13 @@ def a_bundle_of_before(real):
     )
 
 
-@case("NW10", "host1")
+@case("NW10", "source address")
 def a_partner_by_sftp(real):
     line = "sftp -b /srv/shop/b partner.example.com" if real else "/srv/shop/report"
     return crontab(f"5 1 * * * deploy {line}")
 
 
-@case("NW10", "host1")
+@case("NW10", "source address")
 def a_public_server(real):
     there = "8.8.4.4" if real else "10.2.3.4"
     return connections(shop(), ("10.0.0.5", 0), (there, 8443), 1)
@@ -377,7 +386,7 @@ def dnsmasq(real):
     return machine
 
 
-@case("NW14", "host1")
+@case("NW14", "names of sites")
 def sites(real):
     second = "admin.example.net" if real else "shop.example.net"
     return web(f"server_name shop.example.net;\nserver_name {second} _;")
@@ -412,7 +421,7 @@ def reads_uploads(real):
     return machine
 
 
-@case("JB09", "host1")
+@case("JB09", "jobs")
 def sends_bills(real):
     return crontab(f"5 1 * * * deploy /srv/shop/bin/{'send_invoices' if real else 'tidy'}")
 
@@ -671,7 +680,7 @@ def a_pool(real):
     return machine
 
 
-@case("SZ05", "host1")
+@case("SZ05", "t3.medium")
 def credit(real):
     return meta(shop(), product="t3.medium" if real else "m5.large")
 
@@ -699,6 +708,15 @@ def test_what_only_looks_like_it_is_not_told(name):
     """The same host with one thing otherwise."""
     code, where, made = CASES[name]
     assert shown(made(False), code, where) == []
+
+
+def test_a_module_of_the_machine_s_own_stands_in_nobody_s_way():
+    """A firewall's; one of a service's may."""
+    for module, blocks in (("nf_conntrack", ()), ("wireguard", ("traffic",))):
+        machine = shop()
+        machine.text("/etc/modules-load.d/x.conf", module)
+        [finding] = shown(machine, "PK09", "/etc/modules-load.d/x.conf")
+        assert finding.blocks == blocks
 
 
 def two(first, second):

@@ -24,7 +24,7 @@ from kirikae.survey.workload import workload
 
 _GAINS = ("JB04", "ST03", "ST04", "CF12", "CF05")
 """Findings whose end is a gain, in the order in which they are told."""
-_COUNTED = ("JB04",)
+_COUNTED = ("JB04", "CF12")
 """One finding speaks of several things."""
 _GRAVEST_FIRST = [severity.value for severity in Severity]
 MONTH_DAYS = 30

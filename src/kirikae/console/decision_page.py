@@ -50,9 +50,11 @@ class _Writer:
         for name in _term_names():
             pattern = self.speech.say(said(f"console.report.terms.{name}.word"))
             found = re.finditer(pattern, said_before, re.IGNORECASE)
-            words = dict.fromkeys(match[0].lower() for match in found)
+            words: dict[str, str] = {}
+            for match in found:
+                words.setdefault(match[0].lower(), match[0])
             if words:
-                shown = html.escape(" / ".join(words))
+                shown = html.escape(" / ".join(words.values()))
                 yield f"<li><b>{shown}</b>: {self.word(f'terms.{name}.text')}</li>"
 
     def row(self, task: Task) -> str:

@@ -22,6 +22,7 @@ _STAYS = ("ST06", "ML04")
 """Data of a server, mail that arrives: a container keeps neither."""
 _NEEDS_EC2 = ("PR10", "PR11")
 """Rights of the kernel; a container engine: Fargate has no privileged containers."""
+_MODULES = "PK09"
 _KERNEL = "PR15"
 _NOT_ON_FARGATE = ("vm.", "fs.", "kernel.")
 """Of sysctl, Fargate takes net.* and the IPC namespace alone (ECS API, SystemControl)."""
@@ -71,7 +72,8 @@ def _asks_for(finding: Finding) -> Place:
         return Place.UNKNOWN
     if finding.code in _STAYS:
         return Place.STAYS
-    if finding.code in _NEEDS_EC2 or _sets_the_kernel(finding):
+    loads = finding.code == _MODULES and finding.blocks
+    if finding.code in _NEEDS_EC2 or loads or _sets_the_kernel(finding):
         return Place.EC2
     return Place.FARGATE
 

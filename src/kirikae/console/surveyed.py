@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from kirikae.console.catalogue import catalogue
 from kirikae.console.here import Here
 from kirikae.hosts.files import read_privately
 from kirikae.hosts.ssh import Host
@@ -226,12 +227,20 @@ def differences(
 
 
 def open_questions(here: Here, project: Project) -> list[Finding]:
-    """What blocks, and what no new survey would settle.  Raises NoSurvey."""
+    """What blocks, and what only a person knows though it blocks nothing; without what a new survey
+    would settle.  Raises NoSurvey."""
     found = survey_findings(here, project)
-    asked = [each for each in found if each.blocks and not _is_settled_by_a_look(each)]
+    asked = [each for each in found if _is_asked(each) and not _is_settled_by_a_look(each)]
     if not asked and not bundles_of(here, project).every:
         raise NoSurvey("nothing has been surveyed yet; run `kirikae survey collect` first")
     return asked
+
+
+def _is_asked(finding: Finding) -> bool:
+    """Of what blocks nothing, codes that are a question by themselves, until somebody answers."""
+    entry = catalogue().get(finding.code)
+    question = entry is not None and entry.ask and not entry.blocks and not finding.accepted
+    return bool(finding.blocks or question)
 
 
 def _is_settled_by_a_look(finding: Finding) -> bool:

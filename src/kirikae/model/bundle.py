@@ -12,6 +12,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 MASKED = "<masked:"
+_OF_NO_PACKAGE = ("/etc/", "/usr/local/", "/opt/", "/srv/", "/home/", "/root/", "/data/")
+"""Where nobody's package puts a unit."""
 _LINKS_AT_MOST = 40
 """As many as the kernel follows in one path."""
 
@@ -267,7 +269,14 @@ class Unit:
     @property
     def own(self) -> bool:
         """Written on this host, not by a package."""
-        return self.get("FragmentPath").startswith("/etc/")
+        return self.get("FragmentPath").startswith(_OF_NO_PACKAGE) or self.get("Own") == "yes"
+
+    @property
+    def changed(self) -> bool:
+        """Somebody of this host has a say in it: its own file, or one that is laid over it."""
+        return self.own or any(
+            path.startswith(_OF_NO_PACKAGE) for path in self.words("DropInPaths")
+        )
 
     @property
     def command(self) -> str:

@@ -20,6 +20,7 @@ from kirikae.model.bundle import (
 )
 from kirikae.survey import rows, sockets
 from kirikae.survey.errors import BundleProblem
+from kirikae.survey.paths import parent_of
 from kirikae.survey.sections import Section, Sections, number
 from kirikae.survey.unmanaged import with_services
 
@@ -121,14 +122,29 @@ def _running(sections: Sections) -> _Running:
     """Services of OpenRC are told where nothing runs: in a root directory."""
     systemd = bool(sections.named("units"))
     works_in = dict(sections.rows("cwd", 2, rows.works_in))
+    owners = _owners(sections)
+    told = [_with_owner(unit, owners) for unit in _units(sections, "units")]
     units, processes = with_services(
-        (*_units(sections, "units"), *_units(sections, "openrc")),
+        (*told, *_units(sections, "openrc")),
         sections.rows("processes", 10, rows.process),
         works_in,
         systemd,
     )
     opened = sections.rows("open", 3, rows.opened)
     return _Running(units, processes, opened, works_in, systemd)
+
+
+def _with_owner(unit: Unit, owners: dict[str, str]) -> Unit:
+    """A unit among those of packages that is none's was put there by somebody."""
+    path = unit.get("FragmentPath")
+    folder = parent_of(path)
+    merged = f"/usr{path}" if path.startswith("/lib/") else path.removeprefix("/usr")
+    places = {folder, f"/usr{folder}", folder.removeprefix("/usr")}
+    if not folder.endswith("lib/systemd/system") or not places & owners.keys():
+        return unit
+    if path in owners or merged in owners:
+        return unit
+    return Unit(unit.name, {**unit.properties, "Own": "yes"})
 
 
 def _only(kind: type[Wanted], entries: Iterable[object]) -> tuple[Wanted, ...]:

@@ -402,6 +402,7 @@ found_files() {
             -e '^/etc/(alternatives|ssl|ca-certificates|apparmor|apparmor\.d|X11|fonts|dpkg|apt/trusted|init\.d|rc[0-9S]\.d|pam\.d|selinux|skel|bash_completion\.d|python3[.0-9]*|perl|vim|emacs|ImageMagick-[0-9]*|java[^/]*|udev|modprobe\.d|kernel|grub\.d|initramfs-tools|terminfo|mime\.types|magic|sgml|xml|gss|iproute2|binfmt\.d|security/(access|group|namespace|pam_env|time|faillock|opasswd|pwhistory|sepermit))(/|\.|$)' \
             -e '/(g?shadow-?|passwd-?|group-?|subuid-?|subgid-?|ssh_host_[^/]*|machine-id|ld\.so\.cache|\.pwd\.lock|moduli|services|protocols|rpc|mailcap[^/]*|mime\.types|bash\.bashrc|locale\.alias|locale\.gen|deluser\.conf|adduser\.conf|debconf\.conf|gai\.conf|nanorc|wgetrc|inputrc|zsh[^/]*|[^/]*\.(gz|pem|crt|key|p12|jks|gpg|asc|db|dpkg-(old|dist|new|tmp)|ucf-[a-z]*|bak|orig|rej|swp)|[^/]*~)$'
         find /var/spool/cron -type f ! -path "$BROKEN" 2>/dev/null
+        find /home /root -maxdepth 6 -type f -size -64k -path '*/.config/systemd/user/*' ! -path "$BROKEN" \( -name '*.timer' -o -name '*.service' \) 2>/dev/null
         find /opt /srv /var/www /home -maxdepth 4 -type f -size -64k ! -path "$BROKEN" \( -name '.env' -o -name '*.env' -o -name 'crontab*' -o -name 'Procfile' -o -name 'supervisord.conf' \
             -o -name 'requirements*.txt' -o -name 'package.json' -o -name 'composer.json' -o -name 'Gemfile' -o -name 'go.mod' \) 2>/dev/null | grep -v /node_modules/
     } | grep '^/' | grep -v -E -e "$WITHHELD" | sort -u
@@ -520,7 +521,8 @@ main() {
         shown=$(systemctl show '*.service' -p EnvironmentFiles,WorkingDirectory,ExecStart,FragmentPath 2>/dev/null)
         ENVIRONMENT_FILES=$(printf '%s\n' "$shown" | sed -n 's/^EnvironmentFiles=-\{0,1\}\(.*\) (ignore.*$/\1/p')
         UNIT_FOLDERS=$(printf '%s\n' "$shown" | sed -n 's/^WorkingDirectory=!\{0,1\}\(.*\)$/\1/p')
-        ARGUMENT_FILES=$(printf '%s\n' "$shown" | grep '^ExecStart=' | grep -o '[ =]/[A-Za-z0-9._/@-]*\.\(conf\|cfg\|ini\|ya\{0,1\}ml\|toml\|json\|properties\|env\)' | cut -c 2- | grep -v '^/usr/lib')
+        ARGUMENT_FILES=$(printf '%s\n' "$shown" | grep '^ExecStart=' | grep -o '[ =]/[A-Za-z0-9._/@-]*\.\(conf\|cfg\|ini\|ya\{0,1\}ml\|toml\|json\|properties\|env\)' | cut -c 2- | grep -v '^/usr/lib'
+            printf '%s\n' "$shown" | sed -n 's,^FragmentPath=\(/\(usr/local\|opt\|srv\|home\|data\)/.*\)$,\1,p')
     fi
     # No text leaves this machine through an awk that does not mask.
     probed 2>/dev/null || { missing secrets 'the awk of this machine does not find secrets: no text was sent'; about; packages; echo @end; return; }

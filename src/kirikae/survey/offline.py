@@ -15,7 +15,7 @@ from functools import cache, cached_property
 from importlib.resources import files
 from itertools import islice
 
-from kirikae.survey import laid, openrc, unitfiles
+from kirikae.survey import laid, openrc, sysv, unitfiles
 from kirikae.survey.masking import masked
 from kirikae.survey.packaged import packages
 from kirikae.survey.trees import MOST_READ, Entry, Tree
@@ -63,6 +63,7 @@ _NAMED = re.compile(
     r"(\.env|[^/]*\.env|crontab[^/]*|Procfile|supervisord\.conf"
     r"|requirements[^/]*\.txt|package\.json|composer\.json|Gemfile|go\.mod)$"
 )
+_OF_A_USER = re.compile(r"/(home/[^/]+|root)/\.config/systemd/user/[^/]+\.(timer|service)$")
 _NAMED_SIZE = 64 << 10
 _LOGINS = re.compile(r"/(root|home/[^/]+)/\.ssh/authorized_keys$")
 """Who may log in is counted, not kept."""
@@ -207,9 +208,10 @@ class _Look:
     @property
     def runs_systemd(self) -> bool:
         """OpenRC keeps links of what it starts; a host of systemd has no such folder."""
-        return "/etc/runlevels" not in self.tree.entries or "/run/systemd/system" in (
-            self.tree.entries
-        )
+        entries = self.tree.entries
+        if "/run/systemd/system" in entries:
+            return True
+        return "/etc/runlevels" not in entries and not sysv.runs_here(entries)
 
     @cached_property
     def units(self) -> unitfiles.Units:
@@ -344,6 +346,9 @@ class _Look:
         """Units, texts and code."""
         if self.runs_systemd:
             yield from _section("units", self.units.services())
+        elif sysv.runs_here(self.tree.entries):
+            yield from _section("openrc", sysv.services(self.tree.entries, self.text))
+            yield from _section("missing units", ["no systemd here: scripts of /etc/init.d told"])
         else:
             yield from _section("openrc", openrc.services(self.tree.entries, self.text))
             yield from _section("missing units", ["there is no systemd here; see openrc"])
@@ -398,7 +403,7 @@ class _Look:
             return False
         if path.startswith("/etc/"):
             return not any(pattern.search(path) for pattern in _unwanted_in_etc())
-        if path.startswith("/var/spool/cron/"):
+        if path.startswith("/var/spool/cron/") or _OF_A_USER.match(path):
             return True
         named = _NAMED.match(path) is not None and "/node_modules/" not in path
         return named and entry.size <= _NAMED_SIZE
@@ -410,7 +415,8 @@ class _Look:
         """Folders of code: of units, of web servers, of crontabs."""
         found = set(self.units.folders())
         if not self.runs_systemd:
-            found.update(openrc.folders(self.tree.entries, self.text))
+            starts = sysv if sysv.runs_here(self.tree.entries) else openrc
+            found.update(starts.folders(self.tree.entries, self.text))
         for path in self.paths:
             if _OF_NGINX.match(path):
                 found.update(_NGINX_ROOT.findall(_without_comments(self.text(path))))

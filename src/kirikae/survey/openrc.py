@@ -60,8 +60,8 @@ def _properties(
 ) -> Iterator[str]:
     """One service."""
     said = {"RC_SVCNAME": name}
-    said.update(_settings(text(script)))
-    said.update(_settings(text(f"/etc/conf.d/{name}")))
+    said.update(settings_of(text(script)))
+    said.update(settings_of(text(f"/etc/conf.d/{name}")))
     command = f"{_filled('command', said)} {_filled('command_args', said)}".strip()
     user = _filled("command_user", said).partition(":")[0]
     folder = _filled("directory", said)
@@ -80,7 +80,7 @@ def _properties(
     yield ""
 
 
-def _settings(text: str) -> dict[str, str]:
+def settings_of(text: str) -> dict[str, str]:
     """Those of whole lines; what functions do is not followed."""
     return {name: value.strip("\"'") for name, value in _SETTING.findall(text)}
 
@@ -90,7 +90,14 @@ def _filled(
     said: Mapping[str, str],
 ) -> str:
     """With other settings in it, where they are known."""
-    value = said.get(name, "")
+    return filled_in(said.get(name, ""), said)
+
+
+def filled_in(
+    value: str,
+    said: Mapping[str, str],
+) -> str:
+    """A value of shell, with settings in it where they are known."""
     for _ in range(_DEPTH):
         value = _BLANK.sub(lambda found: said.get(found[1], found[2] or ""), value)
     return " ".join(value.split())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 def parent_of(path: str) -> str:
@@ -18,6 +18,13 @@ def name_of(path: str) -> str:
 def below(path: str, folder: str) -> bool:
     """Whether a path lies somewhere in a folder, and is not the folder itself."""
     return path.startswith(folder + "/")
+
+
+def around(path: str) -> Iterator[str]:
+    """A path, and every folder that it lies in, without the root."""
+    while path:
+        yield path
+        path = parent_of(path)
 
 
 def under(path: str, folders: Iterable[str]) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from kirikae.model.bundle import Bundle, Code
 from kirikae.survey.brought import keeps_releases
-from kirikae.survey.paths import below, parent_of, under
+from kirikae.survey.paths import around, below, parent_of, under
 
 
 def former_releases(bundle: Bundle, run_from: Sequence[str]) -> list[str]:
@@ -17,16 +17,13 @@ def former_releases(bundle: Bundle, run_from: Sequence[str]) -> list[str]:
     """
     led_to = {bundle.resolve(link) for link in bundle.links}
     led_to.update(bundle.resolve(folder) for folder in run_from)
+    # Somebody leads to it, or into it.
+    ways = {folder for place in led_to for folder in around(place)}
     found = []
     for folder in bundle.folders:
-        if keeps_releases(parent_of(folder.path)) and not _is_on_a_way(folder.path, led_to):
+        if keeps_releases(parent_of(folder.path)) and folder.path not in ways:
             found.append(folder.path)
     return found
-
-
-def _is_on_a_way(folder: str, led_to: set[str]) -> bool:
-    """Somebody leads to it, or into it."""
-    return any(under(place, [folder]) for place in led_to)
 
 
 def live_code(bundle: Bundle, former: Sequence[str]) -> Iterator[Code]:

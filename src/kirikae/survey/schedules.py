@@ -18,6 +18,9 @@ from kirikae.survey.paths import below, name_of, parent_of, under
 SYSTEM_CRONTABS = ("/etc/crontab", "/etc/cron.d")
 _USERS_CRONTABS = ("/var/spool/cron/crontabs", "/var/spool/cron", "/etc/crontabs")
 AT = ("/var/spool/cron/atjobs", "/var/spool/cron/atspool", "/var/spool/at")
+_OF_A_USER = re.compile(r"/(home/[^/]+|root)/\.config/systemd/user/[^/]+\.timer$")
+_TIMES = re.compile(r"\s*On\w+\s*=\s*\S")
+_NAMED_CRONTAB = re.compile(r"\b(?:supercronic|yacron|go-crond|ofelia)\b[^\n]*?\s(/[^\s;]+)")
 _PERIODS = re.compile(r"/etc/(cron\.|periodic/)(15min|hourly|daily|weekly|monthly)$")
 _LEFT_BY_RPM = re.compile(r"^\.|~$|\.rpm(save|orig|new)$|,v$|\.swp$")
 _ANACRON = re.compile(r"\s*(\d+|@\w+)\s+\d+\s+\S+\s+\S")
@@ -101,6 +104,8 @@ class Schedules:
                 self._anacron(text)
         self._run_parts()
         self._timers()
+        self._of_users()
+        self._of_programs()
 
     # --- crontabs
 
@@ -353,6 +358,29 @@ class Schedules:
                         package,
                     )
                 )
+
+    def _of_users(self) -> None:
+        """Timers that a user's own systemd starts: once he logs in, or always where he lingers."""
+        for text in self._bundle.texts:
+            if not _OF_A_USER.match(text.path):
+                continue
+            times = tuple(line for line in text.live() if _TIMES.match(line.text))
+            link = f"{parent_of(text.path)}/timers.target.wants/{name_of(text.path)}"
+            if link in self._bundle.links:
+                self.jobs += [Job(text.path, line) for line in times[:1]]
+            else:
+                self.dead.append(Dead(text.path, "nobody has enabled this timer", times))
+
+    def _of_programs(self) -> None:
+        """Crontabs that a program of somebody's choice reads, such as supercronic."""
+        commands = [unit.command for unit in self._bundle.units]
+        commands += [process.command for process in self._bundle.processes]
+        for path in dict.fromkeys(_NAMED_CRONTAB.findall("\n".join(commands))):
+            text = self._bundle.text(path)
+            if text is not None and not _is_crontab(text.path):
+                table = self._table(text, system=False)
+                lines = [_line(text, entry.line) for entry in table.entries]
+                self.jobs += [Job(text.path, line) for line in lines]
 
     def _is_the_system_s(
         self,

@@ -23,6 +23,7 @@ _ONCE = (
     *("Description", "User", "Group", "WorkingDirectory", "Type", "KillMode", "KillSignal"),
     *("LimitNOFILE", "LimitNPROC", "StateDirectory", "CacheDirectory", "LogsDirectory"),
     *("RuntimeDirectory", "Restart", "AmbientCapabilities", "After", "Persistent", "Unit"),
+    *("CPUAffinity", "CPUSchedulingPolicy"),
 )
 _RENAMED = {"TimeoutStopSec": "TimeoutStopUSec", "TimeoutSec": "TimeoutStopUSec"}
 _STATE = ("ActiveState", "SubState", "UnitFileState")
@@ -67,6 +68,8 @@ class Unit:
     path: str
     enabled: bool
     said: Mapping[str, list[str]]
+    over: tuple[str, ...] = ()
+    """Files that are laid over its own."""
 
     def last(self, name: str) -> str:
         """The value that counts; empty where none is set."""
@@ -132,6 +135,8 @@ class Units:
             for command in unit.said.get("ExecStart", ()):
                 named = _FILE_OF_ARGUMENTS.findall(command)
                 yield from (each for each in named if not each.startswith("/usr/lib"))
+            if unit.path.startswith("/usr/local/"):
+                yield unit.path
 
     def _of(self, kind: str) -> list[Unit]:
         """Those of a kind that somebody switched on, or wrote here."""
@@ -157,6 +162,8 @@ def _properties(unit: Unit) -> Iterator[str]:
     """As ``systemctl show`` has them.  Nothing runs in a tree: what is enabled is taken to run."""
     yield f"Id={unit.name}"
     yield f"FragmentPath={unit.path}"
+    if unit.over:
+        yield f"DropInPaths={' '.join(unit.over)}"
     for name in _ONCE:
         if unit.last(name):
             yield f"{name}={unit.last(name)}"
@@ -202,13 +209,14 @@ def read(entries: Mapping[str, Entry], text: Callable[[str], str]) -> Units:
         path = files.get(name) or files[_template(name)]
         # A template is none by itself, and a link to nothing switches a unit off.
         if "@." not in name and entries[path].target != "/dev/null":
-            said = _said(name, [path, *_drop_ins(entries, name)], text)
+            over = _drop_ins(entries, name)
             units.append(
                 Unit(
                     name,
                     path,
                     name in wanted,
-                    said,
+                    _said(name, [path, *over], text),
+                    tuple(over),
                 )
             )
     return Units(tuple(units), _workers(units, entries, text))

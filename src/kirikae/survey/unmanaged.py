@@ -4,7 +4,7 @@ what somebody began by hand in a session and left running."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from kirikae.model.bundle import Process, Unit
@@ -33,7 +33,8 @@ def with_services(
 ) -> tuple[tuple[Unit, ...], tuple[Process, ...]]:
     """The units and processes, each process of such a service with the name of a unit made for
     it."""
-    candidates = [each for each in processes if _is_unmanaged(each, systemd)]
+    names = {unit.name for unit in units}
+    candidates = [each for each in processes if _is_unmanaged(each, systemd, names)]
     tops = _tops(candidates)
     if not tops:
         return tuple(units), tuple(processes)
@@ -57,9 +58,13 @@ def _moved(process: Process, tops: Mapping[int, Process]) -> Process:
     return replace(process, unit=name_of_service(top.command, top.exe))
 
 
-def _is_unmanaged(process: Process, systemd: bool) -> bool:
-    """Neither a unit's nor the system's own, nor somebody's shell."""
-    if systemd and not process.unit.startswith(_SESSION):
+def _is_unmanaged(process: Process, systemd: bool, names: Container[str]) -> bool:
+    """Neither a unit's nor the system's own, nor somebody's shell.
+
+    Units that a user's own systemd starts are none of the machine's.
+    """
+    of_a_user = process.unit.endswith(".service") and process.unit not in names
+    if systemd and not process.unit.startswith(_SESSION) and not of_a_user:
         return False
     program = name_of_service(process.command, process.exe)
     if not program or _OF_THE_SYSTEM.fullmatch(program):

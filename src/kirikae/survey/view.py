@@ -21,12 +21,13 @@ from kirikae.model.bundle import (
     Line,
     Process,
     Text,
+    Unit,
 )
 from kirikae.model.finding import Trace
 from kirikae.survey import configuration, webserver
 from kirikae.survey.known import debian
 from kirikae.survey.naming import named_paths
-from kirikae.survey.paths import below, parent_of, under
+from kirikae.survey.paths import around, below, parent_of, under
 from kirikae.survey.released import former_releases, live_code
 from kirikae.survey.schedules import Schedules
 from kirikae.survey.services import ROOT, Service, services_of, uid_of
@@ -246,18 +247,26 @@ class View:
 
     def _in_the_unit(self, service: Service) -> Iterator[Declared]:
         """``Environment=`` of the unit (systemd.exec(5))."""
-        unit = service.unit
-        place = unit.get("FragmentPath") or unit.name
-        words = _WORD.findall(unit.get("Environment"))
+        words = _WORD.findall(service.unit.get("Environment"))
         for word in words:
             match = _ASSIGNMENT.match(word.strip('"'))
             if match is not None:
+                place = self._says_of_a_unit(service.unit, f"{match[1]}=")
                 trace = self.trace(place, match[0])
                 yield Declared(
                     match[1],
                     match[2],
                     trace,
                 )
+
+    def _says_of_a_unit(self, unit: Unit, said: str) -> str:
+        """The last of a unit's files that says it; its own file where none was collected."""
+        own = unit.get("FragmentPath")
+        for path in reversed((own, *unit.words("DropInPaths"))):
+            text = self.bundle.text(path) if path else None
+            if text is not None and any(said in line.text for line in text.live()):
+                return path
+        return own or unit.name
 
     def _in_its_files(self, service: Service) -> Iterator[Declared]:
         """``EnvironmentFile=`` of the unit, as far as these files were collected."""
@@ -424,7 +433,8 @@ class View:
 
     def of_the_system(self, path: str) -> bool:
         """Does the operating system write there by itself?"""
-        return under(path, debian().spools) or "/systemd-private-" in path
+        spools = self.once("spools", lambda: frozenset(debian().spools))
+        return any(each in spools for each in around(path)) or "/systemd-private-" in path
 
     # --- by time
 

@@ -67,6 +67,19 @@ def own_files(view: View) -> Findings:
             )
 
 
+def own_units(view: View) -> Findings:
+    """Those that lie where packages put theirs, or in a place of somebody's own."""
+    for service in view.services:
+        path = service.unit.get("FragmentPath")
+        if service.unit.own and path and not path.startswith("/etc/"):
+            yield present(
+                "CF04",
+                where=path,
+                says=f"{path} {_WRITTEN_HERE}",
+                evidence=[view.trace(service.unit.name, service.unit.command)],
+            )
+
+
 def _origin(
     view: View,
     text: Text,
@@ -187,6 +200,7 @@ def locale(view: View) -> Findings:
 
 RULES = (
     own_files,
+    own_units,
     secrets,
     warnings,
     copies,

@@ -203,7 +203,7 @@ def many_sites(view: View) -> Findings:
         shown = ", ".join(sorted(lines)[:_SHOWN])
         yield configured(
             "NW14",
-            where=view.bundle.host,
+            where="names of sites",
             says=f"{len(lines)} names are served here: {shown}",
             evidence=view.quotes(list(lines.values())[:_SHOWN]),
             count=len(lines),

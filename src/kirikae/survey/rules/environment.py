@@ -56,7 +56,7 @@ def secrets(view: View) -> Findings:
             yield configured(
                 "CF12",
                 where=shared.where,
-                says=f"{variable.name} holds a secret in clear text",
+                says=f"{variable.name} in {variable.trace.at} holds a secret in clear text",
                 evidence=[variable.trace],
             )
 
@@ -156,7 +156,7 @@ def calls_others(view: View) -> Findings:
         yield configured(
             code,
             where=shared.where if here else host,
-            says=f"{variable.name} names {host}",
+            says=f"{variable.name} in {variable.trace.at} names {host}",
             evidence=[variable.trace],
         )
 

@@ -17,6 +17,7 @@ from kirikae.survey.view import View
 _BY_THE_APPLICATION = re.compile(
     r"schedule:(run|work)|cron:run|cron\.php|wp-cron|\bwp cron|drush .*cron|runcrons"
     r"|celery\b.* beat"
+    r"|\bwhile\s+(true|:|sleep\b).*\bsleep\b|\bwatch\s+-n"
     r"|celery\b.* -B|clockwork|resque-scheduler|rqscheduler|sidekiq|supercronic|rake .*schedul",
 )
 _REQUIREMENTS = re.compile(r"/(requirements[^/]*\.txt|package\.json|Gemfile|composer\.json)$")

@@ -64,7 +64,7 @@ def snakeoil(view: View) -> Findings:
             yield present(
                 "SE05",
                 where=line.at,
-                says="the web server uses the key that came with the machine's image",
+                says="the web server uses a key that the system made for trials (snakeoil)",
                 evidence=[view.quote(line)],
             )
 

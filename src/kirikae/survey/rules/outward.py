@@ -104,8 +104,8 @@ def known_by_its_address(view: View) -> Findings:
     if traces:
         yield configured(
             "NW10",
-            where=view.bundle.host,
-            says=f"{counted(len(traces), 'sign', 'signs')} that others know this host's address",
+            where="source address",
+            says=f"{counted(len(traces), 'sign', 'signs')} that others may know the host's address",
             evidence=traces[:_SHOWN],
             count=len(traces),
         )

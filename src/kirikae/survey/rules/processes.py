@@ -87,7 +87,7 @@ def many_open_files(view: View) -> Findings:
     for service in view.services:
         unit = service.unit
         said = unit.get("LimitNOFILE")
-        if unit.own and _is_above_the_default(said):
+        if unit.changed and _is_above_the_default(said):
             yield configured(
                 "PR14",
                 where=unit.name,
@@ -109,7 +109,7 @@ def tuned_to_the_machine(view: View) -> Findings:
     for service in view.services:
         unit = service.unit
         match = _WORKERS.search(unit.command)
-        if match and unit.own:
+        if match and unit.changed:
             yield configured(
                 "CF21",
                 where=unit.name,

@@ -113,9 +113,10 @@ def not_twice(view: View) -> Findings:
     if lines:
         yield configured(
             "JB09",
-            where=view.bundle.host,
+            where="jobs",
             says=(
-                f"{counted(len(lines), 'job', 'jobs')} by name send, charge or take over something"
+                f"names of {counted(len(lines), 'job', 'jobs')} speak of sending, charging or "
+                "importing"
             ),
             evidence=view.quotes(lines[:_SHOWN]),
             count=len(lines),

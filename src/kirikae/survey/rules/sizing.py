@@ -71,8 +71,8 @@ def borrowed_speed(view: View) -> Findings:
     if _BURSTABLE.fullmatch(kind):
         yield present(
             "SZ05",
-            where=view.bundle.host,
-            says=f"this host is a {kind}, which is faster for a while than for long",
+            where=kind,
+            says=f"the machine is a {kind}, which is faster for a while than for long",
             evidence=[view.trace("/sys/devices/virtual/dmi/id/product_name", kind)],
         )
 

@@ -34,6 +34,11 @@ _WHERE_PROGRAMS_LIE = ("/usr/local/", "/opt/", "/srv/", "/home/", "/data/", "/va
 _OLD_DAYS = 60
 _DAY_S = 86400
 _KERNEL = re.compile(r"(^|-)dkms$|^nvidia-|^kmod-|-modules-dkms$|^wireguard-dkms")
+_OF_THE_MACHINE = re.compile(
+    r"(nf_|nft_|ip_|ip6|ipt|xt_|iptable|br_netfilter|overlay|bonding|8021q|tcp_|virtio|xen|ena\b|nvme"
+    r"|loop|fuse|kvm|vhost|dm_|raid|softdog|i2c|lp\b|rtc)"
+)
+"""Drivers, walls and networks: the machine's own business, whatever the service does."""
 _SHOWN = 8
 
 
@@ -231,6 +236,7 @@ def modules_of_the_kernel(view: View) -> Findings:
             where=line.at,
             says=f"the module {line.text.strip()} is loaded at the start of the machine",
             evidence=[view.quote(line)],
+            blocks=() if _OF_THE_MACHINE.match(line.text.strip()) else None,
         )
 
 

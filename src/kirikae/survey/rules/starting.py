@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from kirikae.model.bundle import Line, Process, Unit
-from kirikae.survey.catalogue import Findings, configured, observed, present
+from kirikae.model.finding import Confidence
+from kirikae.survey.catalogue import Findings, configured, found, observed, present
 from kirikae.survey.counted import counted
 from kirikae.survey.paths import name_of, under
 from kirikae.survey.sections import number
@@ -68,14 +69,14 @@ def _is_for_people(process: Process) -> bool:
 
 def _programs(view: View) -> list[Line]:
     """Those that supervisor's configuration names; ``text`` is the name alone."""
-    found = []
+    programs = []
     for text in view.bundle.texts:
         if "supervisor" in text.path and not under(text.path, view.former_releases):
             for line in text.live():
                 match = _PROGRAM.match(line.text)
                 if match:
-                    found.append(Line(line.path, line.number, match[1]))
-    return found
+                    programs.append(Line(line.path, line.number, match[1]))
+    return programs
 
 
 def goes_to_the_background(view: View) -> Findings:
@@ -139,29 +140,31 @@ def _begins_with_a_shell(unit: Unit) -> bool:
 def queue_workers(view: View) -> Findings:
     """They serve nobody's requests, and grow by what waits."""
     seen = set()
-    for where, command in _commands(view):
+    for where, command, runs in _commands(view):
         match = _WORKERS.search(command)
         if match and match[0] not in seen:
             seen.add(match[0])
-            yield observed(
+            yield found(
                 "PR18",
                 where=where,
                 says=f"a worker takes jobs from a queue ({match[0]})",
                 evidence=[view.trace(where, command)],
+                confidence=Confidence.OBSERVED if runs else Confidence.CONFIGURED,
             )
 
 
-def _commands(view: View) -> Iterator[tuple[str, str]]:
-    """Of services, of what supervisor starts, and of processes."""
+def _commands(view: View) -> Iterator[tuple[str, str, bool]]:
+    """Place, command, whether it was seen to run: of services, of what supervisor starts, and of
+    processes."""
     for service in view.services:
-        yield service.unit.name, service.unit.command
+        yield service.unit.name, service.unit.command, bool(service.processes)
     for text in view.bundle.texts:
         if "supervisor" in text.path or name_of(text.path) == "Procfile":
             for line in text.live():
                 if "command" in line.text or ":" in line.text:
-                    yield line.at, line.text
+                    yield line.at, line.text, False
     for process in view.bundle.processes:
-        yield name_of(process.exe) or "process", process.command
+        yield name_of(process.exe) or "process", process.command, True
 
 
 def runtime_of_no_package(view: View) -> Findings:

@@ -27,7 +27,9 @@ _OF_THE_SYSTEM = re.compile(
 )
 """The first disk, and what a machine or a container engine mounts for itself."""
 _FETCHES = re.compile(r"\b(curl|wget|aria2c|rsync|scp|aws\s+s3\s+(cp|sync)|gsutil)\b")
-_TARGET = re.compile(r"(?:-o|-O|--output|--output-document|-P|>)[\s=]*(/[\w./@-]+)|\s(/[\w./@-]+)")
+_TARGET = re.compile(r"(?:\s-\w*[oO]|--output|--output-document|>)[\s=]*(/[\w./@-]+)")
+_COPIES = re.compile(r"\b(?:rsync|scp|cp|sync)\b.*\s(/[\w./@-]+)/?\s*(?:[>|;&].*)?$")
+"""What copies names the place last; before it stands what is taken."""
 _REFRESHERS = re.compile(r"\b(geoipupdate|geoip-database|freshclam|sa-update|update-ipsets)\b")
 
 
@@ -92,9 +94,10 @@ def fetched_by_jobs(view: View) -> Findings:
 
 def _fetched(view: View, line: Line) -> Findings:
     """Files that the line brings, where something else on the host names them."""
-    for match in _TARGET.finditer(line.text):
-        path = match[1] or match[2]
+    for path in [*_TARGET.findall(line.text), *_COPIES.findall(line.text)]:
         readers = [trace for trace in view.named_paths.get(path, ()) if trace.at != line.path]
+        if path.startswith("/dev/"):
+            continue
         if readers:
             yield present(
                 "ST17",
