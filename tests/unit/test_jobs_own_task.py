@@ -5,6 +5,7 @@ ECS is scripted here: no single-machine ECS has no room, or forgets a task."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,11 +27,26 @@ class Ecs:
         self.answers: list[tuple[int, Any]] = []
         self.tasks: dict[str, dict[str, Any]] = {}
         self.stopped: list[str] = []
+        self.driver = "awslogs"
+        self.read: list[dict[str, Any]] = []
+        self.output: tuple[int, Any] = (200, {"events": []})
         place.server.others = {
             "RunTask": self._run,
             "DescribeTasks": self._describe,
             "StopTask": self._stop,
+            "DescribeTaskDefinition": self._defined,
+            "GetLogEvents": self._logged,
         }
+
+    def _defined(self, asked: dict[str, Any]) -> tuple[int, Any]:
+        options = {"awslogs-group": "/ecs/batch", "awslogs-stream-prefix": "job"}
+        log = {"logDriver": self.driver, "options": options}
+        containers = [{"name": "web"}, {"name": "job", "logConfiguration": log}]
+        return 200, {"taskDefinition": {"containerDefinitions": containers}}
+
+    def _logged(self, asked: dict[str, Any]) -> tuple[int, Any]:
+        self.read.append(asked)
+        return self.output
 
     def _run(self, asked: dict[str, Any]) -> tuple[int, Any]:
         self.asked.append(asked)
@@ -95,6 +111,43 @@ def test_a_task_is_started_once_for_a_firing_and_its_exit_status_is_written_down
     assert asked["clientToken"] == token(firing.id, 1) and len(asked["clientToken"]) == 64
     assert asked["startedBy"] == firing.id and asked["launchType"] == "FARGATE"
     assert done.runs[0].task.startswith("arn:task/")
+
+
+def test_the_last_lines_of_a_task_stand_in_the_ledger(place, ecs):
+    """Read from its own stream; those that its pattern finds are told."""
+    lines = ["one", "FATAL: two", "three"]
+    ecs.output = (200, {"events": [{"message": line} for line in lines]})
+    place.send("true", "runs-in=own-task match=FATAL")
+    made = worker(place)
+    made._hands = replace(made._hands, tell=lambda *told: place.told.append(told))
+    eventually(lambda: ecs.tasks, "it is started")
+    ecs.end(1)
+    done = place.until(State.FAILED)
+    assert done.runs[-1].tail.splitlines() == lines
+    [arn] = ecs.tasks
+    assert ecs.read[0]["logStreamName"] == f"job/job/{arn.rpartition('/')[2]}"
+    eventually(lambda: place.told, "it is told")
+    assert place.told[0][1].matched == ("FATAL: two",)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("output", [(400, {"__type": "ResourceNotFoundException"}), (500, {})])
+def test_a_task_whose_output_cannot_be_read_has_ended_all_the_same(place, ecs, output):
+    ecs.output = output
+    place.send("true", "runs-in=own-task")
+    worker(place)
+    eventually(lambda: ecs.tasks, "it is started")
+    ecs.end(0)
+    assert place.until(State.SUCCEEDED).runs[-1].tail == ""
+
+
+def test_a_task_that_logs_elsewhere_is_not_asked(place, ecs):
+    ecs.driver = "awsfirelens"
+    place.send("true", "runs-in=own-task")
+    worker(place)
+    eventually(lambda: ecs.tasks, "it is started")
+    ecs.end(0)
+    place.until(State.SUCCEEDED)
+    assert ecs.read == []
 
 
 def test_spot_only_where_a_rerun_is_allowed(place, ecs):

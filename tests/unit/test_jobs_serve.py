@@ -10,19 +10,22 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from kirikae.jobs.dynamo_rows import make_table
 from kirikae.jobs.http_ledger import HttpLedger
-from kirikae.jobs.job import Firing, Owner, State, read_stamp
-from kirikae.jobs.ledger import Claim, Ending, Hold, Wanted
+from kirikae.jobs.job import LIKE_CRON, Firing, Owner, State, read_stamp
+from kirikae.jobs.ledger import Claim, Ending, Hold, Refused, Wanted
 from kirikae.jobs.serving import token_at
 from kirikae.jobs.sqlite_rows import sqlite_ledger
 from kirikae.jobs.wire import latest_due
 from kirikae.model.crontab.fields import Dialect
 from tests.contract.test_ledger import TOKEN, served
+from tests.keeper import KeeperProcess
 from tests.pace import ended
 
 NOON = read_stamp("20260308T1200Z")
@@ -142,21 +145,24 @@ def test_the_token_is_its_owners_alone(tmp_path):
 
 
 @contextmanager
-def process(folder: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], HttpLedger]]:
-    """A real `kirikae jobs serve`."""
-    command = [sys.executable, "-m", "kirikae", "jobs", "serve", "--ledger", "jobs.db"]
+def process(
+    folder: Path, port: int = 0, named: str = "jobs.db", **more: str
+) -> Iterator[tuple[subprocess.Popen[str], HttpLedger]]:
+    """A real `kirikae jobs serve`; of a table it is told the token, else it makes one."""
+    command = [sys.executable, "-m", "kirikae", "jobs", "serve", "--ledger", named]
     running = subprocess.Popen(
         [*command, "--listen", f"127.0.0.1:{port}"],
         cwd=folder,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **more},
     )
     assert running.stdout is not None
     try:
         line = running.stdout.readline()
         url = line.split("answers at ")[1].split(";")[0]
-        yield running, HttpLedger(url, (folder / "jobs.db.token").read_text().strip())
+        token = more.get("KIRIKAE_JOBS_TOKEN") or (folder / f"{named}.token").read_text().strip()
+        yield running, HttpLedger(url, token)
     finally:
         running.kill()
         running.wait()
@@ -178,6 +184,32 @@ def test_what_was_answered_is_there_after_a_sigkill(tmp_path):
         assert ledger.heartbeat(hold) and ledger.finish(hold, Ending(State.SUCCEEDED, 0))
         running.send_signal(signal.SIGTERM)
         assert ended(running) == 0
+
+
+def test_two_that_answer_for_one_table_know_the_same(tmp_path):
+    """Guards speak HTTP: before a table of DynamoDB any number of them stand."""
+    keeper = KeeperProcess(tmp_path)
+    told = {**keeper.environment, "KIRIKAE_JOBS_TOKEN": TOKEN}
+    try:
+        make_table(keeper.aws, "jobs")
+        one = process(tmp_path, named="dynamodb://jobs", **told)
+        other = process(tmp_path, named="dynamodb://jobs", **told)
+        with one as (_, first), other as (_, second):
+            claim = Claim("a", int(first.now() // 60), Owner.OLD, "vm1:1:0", admit=LIKE_CRON)
+            granted = first.claim(claim)
+            assert isinstance(granted, Firing)
+            assert isinstance(second.claim(replace(claim, holder="vm2:1:0")), Refused)
+            hold = Hold("a", claim.due, granted.fence)
+            assert second.finish(hold, Ending(State.SUCCEEDED, 0))
+            found = first.firing("a", claim.due)
+            assert found is not None and found.state is State.SUCCEEDED
+        del told["KIRIKAE_JOBS_TOKEN"]
+        command = [sys.executable, "-m", "kirikae", "jobs", "serve", "--ledger", "dynamodb://jobs"]
+        clean = {name: value for name, value in os.environ.items() if "TOKEN" not in name}
+        refused = subprocess.run(command, env={**clean, **told}, capture_output=True, text=True)
+        assert refused.returncode == 2 and "KIRIKAE_JOBS_TOKEN" in refused.stderr
+    finally:
+        keeper.kill()
 
 
 def test_a_second_owner_is_refused(tmp_path):

@@ -25,15 +25,15 @@ class Host:
         self.ledger = ledger
         self._started = 0
 
-    def start(self, when: str, at: float, host: str = "vm1") -> int | Why:
+    def start(self, when: str, at: float, host: str = "vm1", zone: str = "UTC") -> int | Why:
         """``at``: minutes after midnight, by the host's clock."""
-        schedule, zone = times_of(when, "UTC", Dialect.DEBIAN)
-        latest = list(zone.dues(schedule, MIDNIGHT - 3000, MIDNIGHT + int(at) + 1))[-1]
+        schedule, clock = times_of(when, zone, Dialect.DEBIAN)
+        latest = list(clock.dues(schedule, MIDNIGHT - 3000, MIDNIGHT + int(at) + 1))[-1]
         self._started += 1
         holder = f"{host}:{self._started}:{int((MIDNIGHT + at) * 60)}"
         claim = Claim("a", latest, Owner.OLD, holder, admit=LIKE_CRON, start=True)
-        found = claimed_after_sleep(self.ledger, claim, schedule, zone)
-        again = claimed_after_sleep(self.ledger, claim, schedule, zone)
+        found = claimed_after_sleep(self.ledger, claim, schedule, clock)
+        again = claimed_after_sleep(self.ledger, claim, schedule, clock)
         assert _plain(again) == _plain(found), "an answer that was lost is asked for again"
         if isinstance(found, Refused):
             return found.why
@@ -103,3 +103,39 @@ def test_a_minute_that_the_new_side_owns_is_not_made_up_by_the_old(host):
     host.ledger.admit([Wanted("a", MIDNIGHT + 11, "digest")])
     host.ledger.own(["a"], Owner.OLD)
     assert [host.start("* * * * *", 13.1) for _ in range(3)] == [13, 12, 10]
+
+
+def test_a_clock_that_was_put_back_runs_nothing_again(host):
+    """cron repeats wild entries after a step back; the ledger knows their minutes."""
+    for at in (8, 9, 10):
+        assert host.start("* * * * *", at) == at
+    assert [host.start("* * * * *", at) for at in (8.1, 9.1, 10.1)] == [Why.OVER] * 3
+    assert host.start("* * * * *", 11) == 11
+
+
+def test_a_host_whose_clock_is_wrong_runs_each_minute_once(host):
+    """Ten minutes ahead: whoever comes for the same minute later, by the right time, is refused."""
+    assert host.start("* * * * *", 20) == 20
+    assert host.start("* * * * *", 20.2, host="vm2") is Why.OVER
+    [admitted] = host.ledger.admit([Wanted("a", MIDNIGHT + 20, "digest")])
+    assert not admitted.fresh
+
+
+def test_after_a_gap_cron_starts_an_entry_twice_and_it_runs_once(host):
+    """`0 1-4` in New York, 8 March: cron starts it twice at 03:00 (07:00 UTC)."""
+    new_york = {"zone": "America/New_York"}
+    day = read_stamp("20260308T0000Z") - MIDNIGHT
+    one, three = day + 6 * 60, day + 7 * 60
+    assert host.start("0 1-4 * * *", one, **new_york) == one
+    assert host.start("0 1-4 * * *", three, **new_york) == three
+    assert host.start("0 1-4 * * *", three + 0.2, **new_york) is Why.OVER
+    assert host.start("0 1-4 * * *", three + 60, **new_york) == three + 60
+
+
+def test_in_an_hour_that_comes_twice_a_wild_entry_runs_in_both(host):
+    """And a fixed one in the first; cron does not start it again."""
+    new_york = {"zone": "America/New_York"}
+    day = read_stamp("20261101T0000Z") - MIDNIGHT
+    first, second = day + 5 * 60 + 30, day + 6 * 60 + 30
+    assert host.start("30 * * * *", first, **new_york) == first
+    assert host.start("30 * * * *", second, **new_york) == second

@@ -83,6 +83,11 @@ SSM = Service(
     "AmazonSSM",
     "1.1",
 )
+LOGS = Service(
+    "logs",
+    "Logs_20140328",
+    "1.1",
+)
 SNS = Service("sns", "", "2010-03-31")
 
 

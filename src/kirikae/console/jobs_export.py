@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 
 from kirikae.console.here import Answer, Here
-from kirikae.console.jobs_options import DIALECT, FILE, SYSTEM, ZONE, speech_of
+from kirikae.console.jobs_options import DIALECT, FILE, NAME, SYSTEM, ZONE, speech_of
 from kirikae.console.options import JSON, LANG
 from kirikae.console.speech import Speech
 from kirikae.jobs.conversion import Export, Wish
 from kirikae.jobs.conversion import export as exported
-from kirikae.jobs.files import read, zone_of
+from kirikae.jobs.files import read, read_text, zone_of
+from kirikae.jobs.replica import Replica, created
+from kirikae.jobs.tables import jobs_of
 from kirikae.model.crontab.aws import Service
 from kirikae.model.crontab.fields import Dialect
-from kirikae.model.errors import Exit
+from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.said import Words, said
 
 
@@ -34,6 +37,13 @@ from kirikae.model.said import Words, said
     is_flag=True,
     help="kirikae's worker runs the commands.",
 )
+@click.option(
+    "--queue",
+    help="ARN of the jobs' FIFO queue: schedules become one more scheduler before the same ledger "
+    "(with --target scheduler); --json has CreateSchedule's parameters.",
+)
+@click.option("--role", help="With --queue: ARN of the role that may send to it.")
+@NAME
 @DIALECT
 @ZONE
 @SYSTEM
@@ -45,6 +55,9 @@ def export(
     file: str,
     target: str,
     worker: bool,
+    queue: str | None,
+    role: str | None,
+    name: str | None,
     dialect: str,
     zone: str,
     system: bool | None,
@@ -55,6 +68,7 @@ def export(
     It prints and changes nothing, so it has no --dry-run.  The minutes are exactly cron's, but for
     those that are told.
     """
+    _assert_replica(target, queue, role)
     crontab = read(
         file,
         Dialect(dialect),
@@ -64,23 +78,38 @@ def export(
         Service(target),
         zone_of(zone),
         int(time.time() // 60),
-        worker,
+        worker or queue is not None,
     )
     entries = () if crontab.unread else crontab.table.entries
     found = exported(entries, wish)
     speech = speech_of(here, lang)
     lines = [line for one in found for line in _lines(one, speech)]
     refused = any(one.refused is not None for one in found)
-    plain = {
+    plain: dict[str, Any] = {
         "file": file,
         "target": target,
         "jobs": [_plain(one) for one in found],
     }
+    if queue is not None and role is not None:
+        jobs = jobs_of(crontab.table, read_text(file), name or Path(file).name, wish.zone, file)
+        plain["create"] = list(created(found, jobs, Replica(queue, role)))
+        lines.append(speech.say(said("jobs.export.replica", n=len(plain["create"]))))
     return Answer(
         plain,
         lines,
         Exit.FOUND if refused else Exit.DONE,
     )
+
+
+def _assert_replica(target: str, queue: str | None, role: str | None) -> None:
+    """Raises UsageProblem."""
+    if (queue is None) != (role is None):
+        raise UsageProblem("--queue and --role belong together")
+    if queue is not None and target != str(Service.SCHEDULER):
+        raise UsageProblem(
+            "--queue needs --target scheduler: a rule cannot tell its target for which minute it "
+            "fires without an input transformer, and knows no zone"
+        )
 
 
 def _lines(one: Export, speech: Speech) -> Iterator[str]:

@@ -30,6 +30,8 @@ from kirikae.console.options import DRY, JSON, Number
 from kirikae.model.crontab.fields import Dialect
 from kirikae.model.errors import KirikaeError
 
+AWS = "aws"
+
 if TYPE_CHECKING:
     from kirikae.aws.sqs import Queue
     from kirikae.jobs.job import Firing
@@ -46,10 +48,10 @@ if TYPE_CHECKING:
 @click.option("--name", help="Name of the table (default: the file's); generated IDs begin so.")
 @click.option(
     "--dialect",
-    type=click.Choice([str(each) for each in Dialect]),
+    type=click.Choice([*(str(each) for each in Dialect), AWS]),
     default=str(Dialect.DEBIAN),
     show_default=True,
-    help="Whose rules count.",
+    help="Whose rules count; aws: lines of cron(...), rate(...) or at(...) and a command.",
 )
 @click.option(
     "--zone",
@@ -111,7 +113,7 @@ def schedule(
     load = loader(
         crontab,
         name or Path(crontab).name,
-        Dialect(dialect),
+        dialect,
         system,
         zone,
     )
@@ -184,9 +186,10 @@ def _figures(counts: Counts, queue: Queue) -> dict[str, float]:
 
 
 def loader(
-    crontab: str, name: str, dialect: Dialect, system: bool | None, zone: str
+    crontab: str, name: str, dialect: str, system: bool | None, zone: str
 ) -> Callable[[], Jobs | None]:
     """Reads the file; None where it has not changed since the last time."""
+    from kirikae.jobs.aws_table import aws_jobs
     from kirikae.jobs.errors import NoTable
     from kirikae.jobs.files import read_text, table_of, zone_of
     from kirikae.jobs.tables import jobs_of
@@ -198,12 +201,11 @@ def loader(
         text = read_text(crontab)
         if known == [text]:
             return None
-        table = table_of(
-            crontab,
-            text,
-            dialect,
-            system,
-        )
+        if dialect == AWS:
+            expressed = aws_jobs(text, name, clock, crontab)
+            known[:] = [text]
+            return expressed
+        table = table_of(crontab, text, Dialect(dialect), system)
         if table.ignored:
             lines = ", ".join(str(fault.line) for fault in table.faults)
             raise NoTable(

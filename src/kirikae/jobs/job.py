@@ -186,8 +186,9 @@ class Job:
 
     @property
     def digest(self) -> str:
-        """Names this definition; a changed command has another one, the job is the same."""
-        text = json.dumps(self.to_plain(), sort_keys=True)
+        """Names this definition; a changed command has another one, the job is the same.  Where the
+        file lies that it was read from is no part of it."""
+        text = json.dumps({**self.to_plain(), "source": ""}, sort_keys=True)
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 

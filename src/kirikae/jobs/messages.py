@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from kirikae.aws.sqs import Outgoing, Received
@@ -28,6 +29,19 @@ class Ours:
     due: int
     attempt: int
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clocked:
+    """A schedule of EventBridge says that a job is due: one more scheduler before the ledger.
+
+    ``table`` and ``serial``: of the crontab that it was exported from."""
+
+    job: str
+    due: int
+    digest: str
+    table: str
+    serial: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +74,36 @@ def _group(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read(received: Received) -> Ours | Foreign:
+SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
+"""EventBridge Scheduler puts the time there (User Guide, "Adding context attributes")."""
+
+
+def clocked_input(found: Clocked) -> str:
+    """The input of a schedule; its due minute is put in when it fires, so each is another one for
+    the queue."""
+    body = {
+        "kirikae": _VERSION,
+        "job": found.job,
+        "due": SCHEDULED_TIME,
+        "digest": found.digest,
+        "table": found.table,
+        "serial": found.serial,
+    }
+    return json.dumps(body)
+
+
+def _clocked(plain: Mapping[str, Any]) -> Clocked:
+    at = datetime.fromisoformat(str(plain["due"]).replace("Z", "+00:00"))
+    return Clocked(
+        str(plain["job"]),
+        int(at.timestamp() // 60),
+        str(plain["digest"]),
+        str(plain["table"]),
+        int(plain["serial"]),
+    )
+
+
+def read(received: Received) -> Ours | Clocked | Foreign:
     """Raises Poison."""
     try:
         plain = json.loads(received.body)
@@ -69,6 +112,8 @@ def read(received: Received) -> Ours | Foreign:
     if not isinstance(plain, dict):
         raise Poison(f"message {received.id} is no object")
     try:
+        if "kirikae" in plain and "job" in plain:
+            return _clocked(plain)
         return _ours(plain) if "firing" in plain else _foreign(plain, received)
     except (KeyError, TypeError, ValueError) as error:
         raise Poison(f"message {received.id}: {type(error).__name__}: {error}") from error

@@ -6,20 +6,24 @@ over is told the same task, running or stopped, and starts none beside it.
 
 from __future__ import annotations
 
+import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kirikae.aws.errors import AwsRefused
 from kirikae.aws.light import LightAws
 from kirikae.aws.run_task import NotPlaced, TaskState, run_task, stop_task, task_state
+from kirikae.aws.task_output import last_lines
 from kirikae.jobs.errors import NotStarted
 from kirikae.jobs.job import Firing, Job, OnCrash, token
-from kirikae.jobs.runner import Ended
+from kirikae.jobs.runner import KEPT_LINES, KEPT_OF_LINE, Ended
 from kirikae.model.errors import AwsUnreachable
 
+log = logging.getLogger(__name__)
 _LONGEST_START_S = 600.0
 _FIRST_PAUSE_S = 2.0
 _LONGEST_PAUSE_S = 60.0
@@ -185,7 +189,7 @@ class TaskRun:
                     crashed=True,
                 )
             if found is not None and found.stopped:
-                return _ended(found, timed_out)
+                return self._with_output(_ended(found, timed_out))
             timeout_s = self._job.timeout_s
             if not timed_out and timeout_s is not None and time.monotonic() > began + timeout_s:
                 timed_out = f"timed out after {timeout_s:g} s"
@@ -198,6 +202,20 @@ class TaskRun:
             "",
             let_go=True,
         )
+
+    def _with_output(self, ended: Ended) -> Ended:
+        """Its last lines, and those that its pattern finds among them; without them it has ended
+        all the same."""
+        definition, container = self._tasks.definition, self._tasks.container
+        try:
+            lines = last_lines(self._aws, definition, container, self.arn, KEPT_LINES)
+        except (AwsRefused, AwsUnreachable) as error:
+            log.warning("the output of %s cannot be read: %s", self.arn, error)
+            return ended
+        pattern = re.compile(self._job.match) if self._job.match else None
+        matched = tuple(line for line in lines if pattern is not None and pattern.search(line))
+        tail = "\n".join(line[:KEPT_OF_LINE] for line in lines)
+        return replace(ended, tail=tail, matched=matched, matches=len(matched))
 
     def _end_task(self, reason: str) -> None:
         try:

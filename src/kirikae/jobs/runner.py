@@ -29,7 +29,7 @@ from kirikae.jobs.reaping import CHILDREN
 
 LONGEST_LINE = 64 * 1024
 KEPT_LINES = 20
-_KEPT_OF_LINE = 1000
+KEPT_OF_LINE = 1000
 TERM_GRACE_S = 10.0
 EXIT_GRACE_S = 2.0
 _LOOK_S = 0.2
@@ -113,12 +113,12 @@ class Listener:
     def hear(self, stream: str, line: str) -> None:
         """One line."""
         self.log(stream, line)
-        self.last.append(line[:_KEPT_OF_LINE])
+        self.last.append(line[:KEPT_OF_LINE])
         asked = self.pattern is not None and (self.both or stream == "stderr")
         if asked and self.pattern is not None and self.pattern.search(line):
             self.matches += 1
             if len(self.matched) < KEPT_LINES:
-                self.matched.append(line[:_KEPT_OF_LINE])
+                self.matched.append(line[:KEPT_OF_LINE])
 
 
 def environment_of(

@@ -272,7 +272,11 @@ class Scheduler:
         saw."""
         if not self._release:
             return []
-        starting = [timed for timed in jobs.timed if timed.entry.schedule is None]
+        starting = [
+            timed
+            for timed in jobs.timed
+            if timed.entry.schedule is None and timed.expression is None
+        ]
         names = [f"{timed.job.id}@{self._release}" for timed in starting]
         if not names:
             return []

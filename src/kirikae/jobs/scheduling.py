@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from kirikae.jobs.job import CatchUp, Job
 from kirikae.jobs.ledger import Mark, Wanted
 from kirikae.jobs.tables import Jobs, Timed
+from kirikae.model.crontab.aws import dues
 
 SUSPENDED_MIN = 5
 MOST_MISSED = 10_000
@@ -62,7 +63,7 @@ def plan(jobs: Jobs, mark: Mark | None, at: Moment, since: Mapping[str, int]) ->
     found: list[Wanted] = []
     late: dict[str, _Late] = {}
     for minute in range(begin, at.minute + 1):
-        for timed in due_at(jobs, minute):
+        for timed in due_at(jobs, minute, since):
             if minute < since.get(timed.job.id, at.minute):
                 continue
             if minute == at.minute or _lived_through(minute, at):
@@ -90,12 +91,18 @@ def _lived_through(minute: int, at: Moment) -> bool:
     return minute >= at.alive_since and at.minute - minute <= SUSPENDED_MIN
 
 
-def due_at(jobs: Jobs, minute: int) -> Iterator[Timed]:
-    """Zone by zone, in the order of the file."""
+def due_at(jobs: Jobs, minute: int, since: Mapping[str, int]) -> Iterator[Timed]:
+    """Zone by zone, in the order of the file.  ``since``: a rate begins when its job is first
+    heard of."""
     for group in jobs.groups:
         moment = group.zone.moment(minute)
         for at in moment.select(group.schedules):
             yield group.timed[at]
+    for timed in jobs.expressed:
+        assert timed.expression is not None
+        first = since.get(timed.job.id)
+        if [*dues(timed.expression, timed.zone, minute, minute + 1, first)]:
+            yield timed
 
 
 def _made_up(late: Iterable[_Late], jobs: Jobs, at: Moment) -> tuple[list[Wanted], list[Wanted]]:

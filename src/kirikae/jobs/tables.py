@@ -16,6 +16,7 @@ from typing import Any
 
 from kirikae.jobs.errors import NoTable
 from kirikae.jobs.job import CatchUp, Job, OnCrash, Overlap, Policy, RunsIn
+from kirikae.model.crontab.aws import Expression
 from kirikae.model.crontab.schedule import Schedule
 from kirikae.model.crontab.table import Entry, Table
 from kirikae.model.crontab.zones import Zone
@@ -41,6 +42,8 @@ class Timed:
     entry: Entry
     zone: Zone
     digest: str
+    expression: Expression | None = None
+    """Of AWS; then the entry has no schedule of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Jobs:
     serial: int
     timed: tuple[Timed, ...]
     groups: tuple[Group, ...] = ()
+    expressed: tuple[Timed, ...] = ()
+    """Those that go by an expression of AWS."""
 
     @property
     def ids(self) -> list[str]:
@@ -77,13 +82,13 @@ def jobs_of(table: Table, text: str, name: str, zone: Zone, source: str = "") ->
     counted: dict[str, int] = {}
     timed = []
     for entry in table.entries:
-        settings = _settings(
+        settings = settings_above(
             lines,
             entry.line,
             source or name,
         )
         ordinal = counted[entry.when] = counted.get(entry.when, 0) + 1
-        own_zone = zone if entry.zone is None else _zone(entry.zone)
+        own_zone = zone if entry.zone is None else zone_named(entry.zone)
         given = settings.pop("id", "") or generated_id(
             name,
             entry.when,
@@ -96,7 +101,7 @@ def jobs_of(table: Table, text: str, name: str, zone: Zone, source: str = "") ->
             table,
             own_zone,
         )
-        job = _with(job, settings)
+        job = with_settings(job, settings)
         timed.append(
             Timed(
                 job,
@@ -105,7 +110,7 @@ def jobs_of(table: Table, text: str, name: str, zone: Zone, source: str = "") ->
                 job.digest,
             )
         )
-    _assert_distinct(timed)
+    assert_distinct(timed)
     return Jobs(
         name,
         serial_of(text),
@@ -153,7 +158,7 @@ def serial_of(text: str) -> int:
     return int(found[-1]) if found else 0
 
 
-def _zone(name: str) -> Zone:
+def zone_named(name: str) -> Zone:
     try:
         return Zone(name)
     except (KeyError, ValueError, OSError) as error:
@@ -174,7 +179,7 @@ def _job(entry: Entry, given: str, source: str, table: Table, zone: Zone) -> Job
     )
 
 
-def _settings(lines: list[str], number: int, source: str) -> dict[str, str]:
+def settings_above(lines: list[str], number: int, source: str) -> dict[str, str]:
     """Of the comments right above the line, which counts from 1.  Raises NoTable."""
     settings: dict[str, str] = {}
     at = number - 2
@@ -292,20 +297,20 @@ _READERS = {
 _KNOWN = ", ".join(_READERS)
 
 
-def _with(job: Job, settings: Mapping[str, str]) -> Job:
+def with_settings(
+    job: Job, settings: Mapping[str, str], variables: Mapping[str, str] | None = None
+) -> Job:
     """The settings have been read once: they are right."""
     policy = {
         field: read(settings[key]) for key, (field, read) in _POLICY.items() if key in settings
     }
     own = {field: read(settings[key]) for key, (field, read) in _JOB.items() if key in settings}
-    return replace(
-        job,
-        policy=replace(Policy(), **policy),
-        **own,
-    )
+    environment = job.environment if variables is None else variables
+    policies = replace(Policy(), **policy)
+    return replace(job, policy=policies, environment=environment, **own)
 
 
-def _assert_distinct(timed: Sequence[Timed]) -> None:
+def assert_distinct(timed: Sequence[Timed]) -> None:
     seen: dict[str, str] = {}
     for each in timed:
         if each.job.id in seen:

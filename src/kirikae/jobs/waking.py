@@ -28,7 +28,7 @@ def claimed_after_sleep(
     """``claim``: of the latest due minute.  Every claim may be repeated by its holder, so this may
     be, too."""
     answer = ledger.claim(claim)
-    if not isinstance(answer, Refused) or answer.why not in _TAKEN or claim.side is Owner.NEW:
+    if not isinstance(answer, Refused) or claim.side is Owner.NEW or not _by_host(answer, claim):
         return answer
     back = WILD_MIN if schedule.wild else FIXED_MIN
     rows = ledger.history(claim.job, claim.due - FIXED_MIN * 8, claim.due + 1, 2000)
@@ -39,6 +39,13 @@ def claimed_after_sleep(
         if not isinstance(found, Refused):
             return found
     return answer
+
+
+def _by_host(answer: Refused, claim: Claim) -> bool:
+    """This very host has it: of another one's nothing is to be learnt, and nothing is asked."""
+    if answer.why not in _TAKEN or answer.firing is None:
+        return False
+    return any(_host(run.holder) == _host(claim.holder) for run in answer.firing.runs)
 
 
 def made_up(dues: Sequence[int], rows: Iterable[Firing], host: str) -> list[int]:

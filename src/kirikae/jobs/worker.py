@@ -28,9 +28,10 @@ from kirikae.jobs.ledger import (
     Hold,
     Ledger,
     Refused,
+    Wanted,
     Why,
 )
-from kirikae.jobs.messages import Foreign, Ours, read
+from kirikae.jobs.messages import Clocked, Foreign, Ours, read
 from kirikae.jobs.reaping import CHILDREN
 from kirikae.jobs.runner import PASSED, Ended, Running, environment_of
 from kirikae.model.errors import KirikaeError
@@ -338,6 +339,11 @@ class Worker:
         """Raises Poison, LedgerAway: then nothing was started."""
         received_at = time.monotonic()
         found = read(message)
+        if isinstance(found, Clocked):
+            stands = self._admitted(message, found)
+            if stands is None:
+                return
+            found = stands
         claim = self._claim_of(found)
         granted, beaten = self._granted(message, found, claim)
         if granted is None:
@@ -366,6 +372,22 @@ class Worker:
             beaten,
         )
         self._run(run)
+
+    def _admitted(self, message: Received, found: Clocked) -> Ours | None:
+        """As a scheduler would.  None: a newer crontab is in force.  Raises Poison, LedgerAway."""
+        mark = self._ledger.mark(found.table)
+        if mark is not None and mark.serial > found.serial:
+            self.counts.refused += 1
+            log.warning("%s: a newer crontab than the schedule's is in force", found.job)
+            self._delete(message)
+            return None
+        job = self._definitions.get(found.digest) or self._ledger.definition(found.digest)
+        if job is None or job.id != found.job:
+            raise Poison(f"message {message.id}: no scheduler has ever told this job's definition")
+        self._definitions[found.digest] = job
+        wanted = Wanted(job.id, found.due, found.digest, found.serial, job.in_ledger)
+        [admitted] = self._ledger.admit([wanted])
+        return Ours(job.id, found.due, 1, admitted.firing.digest)
 
     def _granted(
         self,

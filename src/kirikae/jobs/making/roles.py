@@ -95,6 +95,9 @@ def _tasks(stack: Stack, family: str) -> Iterator[Definition]:
     yield allow("Run", "ecs", ("RunTask",), definition) | {"Condition": within}
     tasks = stack.arn("ecs", f"task/{stack.cluster}/*")
     yield allow("Watch", "ecs", ("DescribeTasks", "StopTask"), tasks)
+    # Its output, wherever its definition says that it lies.
+    yield allow("Definition", "ecs", ("DescribeTaskDefinition",), "*")
+    yield allow("Output", "logs", ("GetLogEvents",), stack.arn("logs", "log-group:*"))
     if stack.new.task_roles:
         to = {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
         yield allow("Pass", "iam", ("PassRole",), *stack.new.task_roles) | {"Condition": to}
