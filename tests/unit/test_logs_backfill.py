@@ -118,10 +118,10 @@ def test_an_object_that_changes_in_the_middle_is_not_moved(tmp_path, monkeypatch
     world.fill(days=1)
     real = LogsWorld.place.fget
     place = real(world)
-    mover = place.mover()
-    [listed] = mover.old.list()
+    carrier = place.carrier()
+    [listed] = carrier.old.list()
     stale = Listed(listed.key, "0-0", listed.size, listed.modified)
-    row, parts = mover.moved(stale)
+    row, parts = carrier.moved(stale)
     assert (row.state, parts, world.tree()) == (State.CHANGED, [], {})
     world.backfill()
     world.put(listed.key, packed(b"something else\n"))
