@@ -12,10 +12,10 @@ from typing import IO
 from zoneinfo import ZoneInfo
 
 from kirikae.logs.backfill import Backfill, Done
+from kirikae.logs.carrier import Carrier
 from kirikae.logs.folder import FolderObjects
 from kirikae.logs.layout import Layout
 from kirikae.logs.manifest import Judged, Manifest, Part, Row
-from kirikae.logs.carrier import Carrier
 from kirikae.logs.owners import Owners
 from kirikae.logs.throttle import Throttle
 from kirikae.logs.trees import Door

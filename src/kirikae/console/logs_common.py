@@ -12,8 +12,8 @@ import click
 from kirikae.console.context import load_project, move_of
 from kirikae.console.here import Here
 from kirikae.console.speech import Speech
-from kirikae.logs.manifest import Manifest
 from kirikae.logs.carrier import Carrier
+from kirikae.logs.manifest import Manifest
 from kirikae.logs.owners import Owners
 from kirikae.logs.settings import LogsMove
 from kirikae.logs.thing import manifest_file

@@ -18,11 +18,11 @@ from multiprocessing import get_context
 from typing import Any
 
 from kirikae.logs import worker
+from kirikae.logs.carrier import Carrier
 from kirikae.logs.classify import Class, Classified, classified
 from kirikae.logs.codec import library
 from kirikae.logs.folder import FolderObjects
 from kirikae.logs.manifest import Manifest, Part, Row, State
-from kirikae.logs.carrier import Carrier
 from kirikae.logs.owners import Owner
 from kirikae.logs.throttle import Throttle
 from kirikae.logs.worker import Place

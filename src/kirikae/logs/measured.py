@@ -3,10 +3,10 @@ change of configuration."""
 
 from __future__ import annotations
 
+from kirikae.logs.carrier import Carrier
 from kirikae.logs.codec import Blocks, inflated
 from kirikae.logs.errors import BrokenObject
 from kirikae.logs.formats import Untimed
-from kirikae.logs.carrier import Carrier
 from kirikae.model.objects import Listed
 
 _FOLDERS = 2

@@ -11,10 +11,10 @@ import io
 import json
 from typing import Any
 
+from kirikae.logs.carrier import Carrier
 from kirikae.logs.folder import digest_of
 from kirikae.logs.layout import OURS
 from kirikae.logs.manifest import Judged, Manifest, Part
-from kirikae.logs.carrier import Carrier
 from kirikae.model.errors import Taken
 
 FORMAT = 1

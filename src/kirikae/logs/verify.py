@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from kirikae.logs.carrier import Carrier
 from kirikae.logs.errors import BrokenObject
 from kirikae.logs.folder import digest_of
 from kirikae.logs.layout import OURS
 from kirikae.logs.manifest import Judged, Manifest, Part, Row, State
-from kirikae.logs.carrier import Carrier
 from kirikae.logs.owners import Owner
 from kirikae.logs.sums import NOTHING, Sums, digest, total_of
 from kirikae.logs.work import Read

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from kirikae.logs.carrier import Carrier
 from kirikae.logs.classify import Classified
 from kirikae.logs.manifest import Part, Row
-from kirikae.logs.carrier import Carrier
 from kirikae.logs.owners import Owner, Owners
 from kirikae.logs.sums import Sums, digest
 from kirikae.logs.trees import Door
