@@ -33,7 +33,8 @@ class FolderObjects:
     def list(self, prefix: str = "") -> Iterator[Listed]:
         """In the order of keys."""
         with _told(self._root):
-            found = sorted(self._files(self._root))
+            begin = self._root / prefix[: prefix.rfind("/") + 1]
+            found = sorted(self._files(begin))
         for key in found:
             if key.startswith(prefix):
                 listed = self.look(key)
@@ -44,7 +45,7 @@ class FolderObjects:
         for folder, names, files in os.walk(root):
             names[:] = [name for name in names if name != PENDING]
             for name in files:
-                yield str((Path(folder) / name).relative_to(root))
+                yield str((Path(folder) / name).relative_to(self._root))
 
     def look(self, key: str) -> Listed | None:
         try:

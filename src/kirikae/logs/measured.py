@@ -14,7 +14,10 @@ _FOLDERS = 2
 
 
 def first_record(carrier: Carrier, theirs: list[Listed]) -> int | None:
-    """The earliest time of a line, in Unix seconds; None where there is none.  Raises Changed."""
+    """The earliest time of a line, in Unix seconds; None where there is none.  Raises Changed.
+
+    A line that came late does not count from before the first folder that was written.
+    """
     folders = sorted({listed.key[: listed.key.rfind("/") + 1] for listed in theirs})[:_FOLDERS]
     found = [
         first
@@ -22,7 +25,10 @@ def first_record(carrier: Carrier, theirs: list[Listed]) -> int | None:
         if listed.key[: listed.key.rfind("/") + 1] in folders
         and (first := _first_of(carrier, listed)) is not None
     ]
-    return min(found, default=None)
+    if not found:
+        return None
+    begins = carrier.trees.new.label_span(folders[0])
+    return min(found) if begins is None else max(min(found), begins.begin)
 
 
 def _first_of(carrier: Carrier, listed: Listed) -> int | None:

@@ -7,20 +7,20 @@ unread, both copies are.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from kirikae.logs.carrier import Carrier
+from kirikae.logs.counting import new_folders, new_lines, old_lines
 from kirikae.logs.errors import BrokenObject
 from kirikae.logs.folder import digest_of
 from kirikae.logs.layout import OURS
 from kirikae.logs.manifest import Judged, Manifest, Part, Row, State
 from kirikae.logs.owners import Owner
-from kirikae.logs.sums import NOTHING, Sums, digest, total_of
-from kirikae.logs.work import Read
+from kirikae.logs.sums import NOTHING, Sums, total_of
 from kirikae.logs.zones import Span
 from kirikae.model.errors import Changed
 from kirikae.model.evidence import Verdict
@@ -82,7 +82,7 @@ class Verifier:
         there = self._there()
         found: dict[str, Judged] = {}
         for label in self._labels(rows, parts, there):
-            seen = _seen(there.get(label, {}))
+            seen = self._seen(label, there)
             if self._as_before(before.get(label), seen):
                 found[label] = before[label]
                 continue
@@ -107,6 +107,15 @@ class Verifier:
             )
             self.manifest.judge(found[label])
         return found
+
+    def _seen(self, label: str, there: Mapping[str, Mapping[str, Listed]]) -> str:
+        """What lies where lines of this folder may be, by keys and tags."""
+        folders = new_folders(self.carrier, label)
+        listed = [each for folder in folders for each in there.get(folder, {}).values()]
+        if self.carrier.owners.of(label) is Owner.LIVE:
+            listed += self._near(label)
+        rows = sorted(f"{each.key} {each.etag}\n" for each in listed)
+        return digest_of("".join(rows))
 
     def _as_before(
         self,
@@ -152,7 +161,7 @@ class Verifier:
             case.add(Verdict.UNSURE, said("logs.verdict.open"))
             return case
         if owner in (Owner.LIVE, Owner.BOUNDARY):
-            self._as_multisets(case, label, there)
+            self._as_multisets(case, label)
         if owner is Owner.LIVE:
             return case
         mine = [row for row in rows.values() if label in row.labels]
@@ -231,19 +240,14 @@ class Verifier:
             raise Changed(f"{part.old_key} of the old tree is no longer there")
         return self.carrier.hand.sums(self.carrier.old.read(listed))
 
-    def _as_multisets(
-        self,
-        case: _Case,
-        label: str,
-        there: Mapping[str, Listed],
-    ) -> None:
+    def _as_multisets(self, case: _Case, label: str) -> None:
         """Both writers were at work: every line of the old tree must be in the new one, as often.
 
         What the new one has besides is told: the new fleet's own lines, or some that came twice.
         """
         try:
-            old = self._old_lines(label)
-            new = self._new_lines(there)
+            old = old_lines(self.carrier, label, self._near(label))
+            new = new_lines(self.carrier, label)
         except (BrokenObject, Changed) as error:
             case.add(Verdict.UNSURE, said("logs.verdict.not_compared", why=str(error)))
             return
@@ -259,23 +263,6 @@ class Verifier:
         elif extra:
             case.reasons.append(said("logs.verdict.extra", lines=extra))
 
-    def _old_lines(self, label: str) -> Counter[int]:
-        counts: Counter[int] = Counter()
-        hash_of = digest()
-
-        def take(
-            read: Read,
-            found: str,
-            lines: bytes,
-            sums: Sums,
-        ) -> None:
-            if found == label:
-                counts.update(map(hash_of, lines.split(b"\n")[:-1]))
-
-        for listed in self._near(label):
-            self.carrier.hand.read(self.carrier.old.read(listed), listed.key, take)
-        return counts
-
     def _near(self, label: str) -> Iterator[Listed]:
         """Old objects that may hold lines of this folder: late ones come within the lateness."""
         span = self.carrier.trees.new.label_span(label)
@@ -284,27 +271,6 @@ class Verifier:
             theirs = self.carrier.trees.old.span(listed.key)
             if _near(theirs, span, late):
                 yield listed
-
-    def _new_lines(self, there: Mapping[str, Listed]) -> Counter[int]:
-        counts: Counter[int] = Counter()
-        hash_of = digest()
-
-        def take(
-            read: Read,
-            found: str,
-            lines: bytes,
-            sums: Sums,
-        ) -> None:
-            counts.update(map(hash_of, lines.split(b"\n")[:-1]))
-
-        for listed in there.values():
-            self.carrier.hand.read(self.carrier.new.read(listed), listed.key, take)
-        return counts
-
-
-def _seen(there: Mapping[str, Listed]) -> str:
-    """What a folder holds, by keys and tags."""
-    return digest_of("".join(f"{key} {there[key].etag}\n" for key in sorted(there)))
 
 
 def _near(

@@ -114,11 +114,13 @@ class Hand:
         chunks: Iterable[bytes],
         key: str,
         take: Take = lambda read, label, lines, sums: None,
+        home: str | None = None,
     ) -> Read:
-        """``take``: gets all lines, piece by piece.  Raises BrokenObject, Changed."""
+        """``take``: gets all lines, piece by piece.  ``home``: where lines without a time go; by
+        default where the old tree's key says.  Raises BrokenObject, Changed."""
         found = Read()
         blocks = Blocks(inflated(chunks))
-        placing = Placing(self.trees.home(key), self.trees.multiline, found.reasons)
+        placing = Placing(home or self.trees.home(key), self.trees.multiline, found.reasons)
         counted = Sums()
         for number, block in enumerate(blocks):
             lines = self._without_header(block, found) if number == 0 else block

@@ -12,11 +12,11 @@ from typing import Any
 
 from kirikae.logs.carrier import Carrier
 from kirikae.logs.classify import Classified
+from kirikae.logs.counting import new_lines
 from kirikae.logs.manifest import Part, Row
 from kirikae.logs.owners import Owner, Owners
-from kirikae.logs.sums import Sums, digest
 from kirikae.logs.trees import Door
-from kirikae.logs.work import Hand, Read, Trees
+from kirikae.logs.work import Hand, Trees
 from kirikae.model.objects import Listed
 
 _LOOKS_EVERY_S = 1.0
@@ -53,31 +53,8 @@ class Place:
         counts: dict[str, Counter[int]] = {}
         for label in sorted(labels):
             if self.owners.of(label) is Owner.BOUNDARY:
-                counts[label] = _hashes(carrier, label, mine)
+                counts[label] = new_lines(carrier, label, mine)
         return counts
-
-
-def _hashes(
-    carrier: Carrier,
-    label: str,
-    mine: set[str],
-) -> Counter[int]:
-    """Whatever the hour in which a line happened: its folder counts."""
-    counts: Counter[int] = Counter()
-    hash_of = digest()
-
-    def take(
-        read: Read,
-        _: str,
-        lines: bytes,
-        sums: Sums,
-    ) -> None:
-        counts.update(map(hash_of, lines.split(b"\n")[:-1]))
-
-    for listed in carrier.new.list(label):
-        if listed.key not in mine:
-            carrier.hand.read(carrier.new.read(listed), listed.key, take)
-    return counts
 
 
 _mine: list[Carrier] = []
