@@ -12,10 +12,10 @@ from typing import IO
 from zoneinfo import ZoneInfo
 
 from kirikae.logs.backfill import Backfill, Done
+from kirikae.logs.carrier import Carrier
 from kirikae.logs.folder import FolderObjects
 from kirikae.logs.layout import Layout
 from kirikae.logs.manifest import Judged, Manifest, Part, Row
-from kirikae.logs.mover import Mover
 from kirikae.logs.owners import Owners
 from kirikae.logs.throttle import Throttle
 from kirikae.logs.trees import Door
@@ -157,7 +157,7 @@ class LogsWorld:
         return Backfill(place, self.manifest(), throttle, workers, open_window).run()
 
     def verify(self, deep: bool = False) -> dict[str, Judged]:
-        return Verifier(self.place.mover(), self.manifest(), deep).run(self.now)
+        return Verifier(self.place.carrier(), self.manifest(), deep).run(self.now)
 
     def verdicts(self, deep: bool = False) -> dict[str, str]:
         return {label: each.verdict for label, each in self.verify(deep).items()}
@@ -211,11 +211,11 @@ class _FusedPlace(Place):
     fuse: Fuse
     written: list[str]
 
-    def mover(self, aws: object = None) -> Mover:
+    def carrier(self, aws: object = None) -> Carrier:
         new = _FusedFolder(Path(self.new.url), self.fuse)
         new.sweep()
         fused = FusedObjects(new, self.fuse, self.written)
-        return Mover(self.trees, self.owners, self.old.open(), fused, Hand(self.trees))
+        return Carrier(self.trees, self.owners, self.old.open(), fused, Hand(self.trees))
 
 
 def _lines(root: Path) -> Iterator[tuple[str, bytes]]:

@@ -181,7 +181,7 @@ def test_a_backfill_within_s3_through_a_storm_of_503(aws, tmp_path, layout):
         line for listed in new.list() for line in inflated(read(new, listed)).split(b"\n")[:-1]
     ]
     assert sorted(lines) == sorted(world.old_lines().elements())
-    judged = Verifier(place.mover(aws), manifest, deep=True).run(NOW)
+    judged = Verifier(place.carrier(aws), manifest, deep=True).run(NOW)
     assert {each.verdict for each in judged.values()} == {"pass"}
     if layout is HOURLY:
         return  # who answers here copies again, whatever the condition

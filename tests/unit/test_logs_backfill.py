@@ -118,10 +118,10 @@ def test_an_object_that_changes_in_the_middle_is_not_moved(tmp_path, monkeypatch
     world.fill(days=1)
     real = LogsWorld.place.fget
     place = real(world)
-    mover = place.mover()
-    [listed] = mover.old.list()
+    carrier = place.carrier()
+    [listed] = carrier.old.list()
     stale = Listed(listed.key, "0-0", listed.size, listed.modified)
-    row, parts = mover.moved(stale)
+    row, parts = carrier.moved(stale)
     assert (row.state, parts, world.tree()) == (State.CHANGED, [], {})
     world.backfill()
     world.put(listed.key, packed(b"something else\n"))
@@ -195,6 +195,28 @@ def test_the_boundary_gets_only_what_the_new_writer_has_not_put_there(tmp_path):
     (tmp_path / "state" / "logs.db").unlink()
     world.backfill()
     assert world.tree() == first and not world.written
+
+
+def test_by_arrival_lines_of_an_hour_are_looked_for_in_the_next_folder_too(tmp_path):
+    """Firehose files an object by its oldest record: at the edges a line lies an hour later, and is
+    neither lost nor put there again."""
+    on = int((BEGIN + timedelta(hours=10, minutes=20)).timestamp())
+    arrival = Layout("%Y/%m/%d/%H/", "UTC", writes="arrival")
+    world = LogsWorld(tmp_path, new_layout=arrival, on=on)
+    found = made("combined", BEGIN, timedelta(hours=24), 24 * 60, 1, faults=0)
+    world.put("2026/11/20/a.gz", packed(found.body))
+    live = [line for line in found.lines if hour_of(line) >= "2026/11/20/01/"][20:]
+    for at in range(0, len(live), 60):
+        first = hour_of(live[at])
+        world.put_new(f"{first}firehose-{at}.gz", packed(b"\n".join(live[at : at + 60]) + b"\n"))
+    world.backfill()
+    assert all_of(world) == Counter(found.lines), "each line once"
+    verdicts = world.verify()
+    assert {each.verdict for each in verdicts.values()} == {"pass"}
+    assert not any(each.facts.get("both", {}).get("extra") for each in verdicts.values())
+    key = next(key for key in reversed(world.tree()) if "firehose" in key)
+    (world.new_root / key).unlink()
+    assert "fail" in world.verdicts().values()
 
 
 def test_an_hour_that_may_still_get_lines_is_left_alone(tmp_path):

@@ -111,14 +111,25 @@ def _window(text: str | None, zone: str) -> Callable[[], bool]:
 
 
 def _would(desk: LogsDesk, speech: Speech) -> Answer:
-    mover = desk.mover()
-    objects = sum(1 for _ in mover.old.list())
-    urls = {"old": mover.old.url, "new": mover.new.url}
+    carrier = desk.carrier()
+    objects = sum(1 for _ in carrier.old.list())
+    urls = {"old": carrier.old.url, "new": carrier.new.url}
     told = speech.say(said("logs.shown.would_move", objects=objects, **urls))
-    return would([told], {"would": [told], "objects": objects, **urls})
+    return would(
+        [told],
+        {
+            "would": [told],
+            "objects": objects,
+            **urls,
+        },
+    )
 
 
-def _answer(desk: LogsDesk, done: Done, speech: Speech) -> Answer:
+def _answer(
+    desk: LogsDesk,
+    done: Done,
+    speech: Speech,
+) -> Answer:
     told = [
         said("logs.shown.state", state=state, count=done.states[state]) for state in done.states
     ]

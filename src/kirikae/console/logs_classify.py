@@ -39,21 +39,33 @@ own."""
 @LANG
 @JSON
 @click.pass_obj
-def classify(here: Here, move: str, put_price: float, get_price: float, lang: str | None) -> Answer:
+def classify(
+    here: Here,
+    move: str,
+    put_price: float,
+    get_price: float,
+    lang: str | None,
+) -> Answer:
     """How each old object of MOVE can be moved: copied, read first, split; objects, bytes, money.
 
     A is copied unread, B is read first, C is split by the time of each line, D has no time in its
     lines, E needs a person first.  It lists the old tree and reads nothing of it.
     """
     desk = desk_of(here, move)
-    mover = desk.mover()
-    report = Report.of(classified(mover.trees, listed) for listed in mover.old.list())
+    carrier = desk.carrier()
+    report = Report.of(classified(carrier.trees, listed) for listed in carrier.old.list())
     speech = speech_of(here, lang)
     dollars = report.dollars(put_price, get_price)
     plain = _plain(report, dollars)
     if not report.total.objects:
-        nothing = speech.say(said("logs.shown.nothing_there", url=mover.old.url))
-        return Answer({**plain, "message": nothing}, (), Exit.FOUND, "", (nothing,))
+        nothing = speech.say(said("logs.shown.nothing_there", url=carrier.old.url))
+        return Answer(
+            {**plain, "message": nothing},
+            (),
+            Exit.FOUND,
+            "",
+            (nothing,),
+        )
     money = said(
         "logs.shown.money",
         puts=report.total.puts,
@@ -73,7 +85,11 @@ def _plain(report: Report, dollars: float) -> dict[str, Any]:
             str(kind): report.by_class[kind].to_plain() for kind in sorted(report.by_class)
         },
         "reasons": [
-            {"why": why, "objects": count, "example": report.examples[why]}
+            {
+                "why": why,
+                "objects": count,
+                "example": report.examples[why],
+            }
             for why, count in sorted(report.reasons.items())
         ],
         "total": report.total.to_plain(),
@@ -88,12 +104,23 @@ def _lines(report: Report, speech: Speech) -> list[str]:
         tally = report.by_class.get(kind)
         if tally is not None:
             what = said(f"logs.kind.{kind}")
-            blanks = {"objects": tally.objects, "bytes": size(tally.bytes), "what": what}
+            blanks = {
+                "objects": tally.objects,
+                "bytes": size(tally.bytes),
+                "what": what,
+            }
             told.append(said("logs.shown.class", letter=str(kind), **blanks))
     for why, count in sorted(report.reasons.items()):
         named = said(f"logs.class.{why}")
         example = report.examples[why]
-        told.append(said("logs.shown.reason", count=count, why=named, example=example))
+        told.append(
+            said(
+                "logs.shown.reason",
+                count=count,
+                why=named,
+                example=example,
+            )
+        )
     total = report.total
     told.append(
         said(

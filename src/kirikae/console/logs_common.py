@@ -12,8 +12,8 @@ import click
 from kirikae.console.context import load_project, move_of
 from kirikae.console.here import Here
 from kirikae.console.speech import Speech
+from kirikae.logs.carrier import Carrier
 from kirikae.logs.manifest import Manifest
-from kirikae.logs.mover import Mover
 from kirikae.logs.owners import Owners
 from kirikae.logs.settings import LogsMove
 from kirikae.logs.thing import manifest_file
@@ -49,16 +49,31 @@ class LogsDesk:
     @cached_property
     def place(self) -> Place:
         trees = self.settings.trees(self.here.folder, self.now)
-        owners = Owners(trees.new, self.now, self.settings.lateness, self.settings.on)
-        return Place(trees, owners, self._door("old"), self._door("new"))
+        owners = Owners(
+            trees.new,
+            self.now,
+            self.settings.lateness,
+            self.settings.on,
+        )
+        return Place(
+            trees,
+            owners,
+            self._door("old"),
+            self._door("new"),
+        )
 
     def _door(self, side: str) -> Door:
         tree = self.settings.old if side == "old" else self.settings.new
         url = tree.layout(self.here.folder)[0]
-        return Door(url, self.project.region, self.project.account, self.here.read_only)
+        return Door(
+            url,
+            self.project.region,
+            self.project.account,
+            self.here.read_only,
+        )
 
-    def mover(self) -> Mover:
-        return self.place.mover(self.aws)
+    def carrier(self) -> Carrier:
+        return self.place.carrier(self.aws)
 
     def manifest(self, must_be_there: bool = False) -> Manifest:
         """Raises NoManifest."""
@@ -73,7 +88,13 @@ def desk_of(here: Here, name: str) -> LogsDesk:
         raise UsageProblem(
             f"{name} is a move of {settings.kind}, not of logs; {here.project_file} says `kind`"
         )
-    return LogsDesk(here, name, project, settings, time.time())
+    return LogsDesk(
+        here,
+        name,
+        project,
+        settings,
+        time.time(),
+    )
 
 
 def speech_of(here: Here, lang: str | None) -> Speech:

@@ -22,11 +22,22 @@ from kirikae.model.said import said
 @click.command("double")
 @click.argument("what", type=click.Choice(["on", "off", "status"]))
 @MOVE
-@click.option("--tag", default="access", show_default=True, help="What the writer calls the lines.")
+@click.option(
+    "--tag",
+    default="access",
+    show_default=True,
+    help="What the writer calls the lines.",
+)
 @LANG
 @JSON
 @click.pass_obj
-def double(here: Here, what: str, move: str, tag: str, lang: str | None) -> Answer:
+def double(
+    here: Here,
+    what: str,
+    move: str,
+    tag: str,
+    lang: str | None,
+) -> Answer:
     """Let the old writer write both trees: print its configuration (on, off), or measure (status).
 
     It changes nothing itself.  status: since when the new tree gets lines, from the first record in
@@ -39,7 +50,11 @@ def double(here: Here, what: str, move: str, tag: str, lang: str | None) -> Answ
     return _off(desk, speech) if what == "off" else _status(desk, speech)
 
 
-def _on(desk: LogsDesk, tag: str, speech: Speech) -> Answer:
+def _on(
+    desk: LogsDesk,
+    tag: str,
+    speech: Speech,
+) -> Answer:
     url, layout = desk.settings.new.layout(desk.here.folder)
     writer = desk.settings.old.writer
     text = double_on(
@@ -80,10 +95,10 @@ def _status(desk: LogsDesk, speech: Speech) -> Answer:
 def _measured(desk: LogsDesk) -> int | None:
     file = manifest_file(desk.here.folder, desk.name)
     mine = {part.new_key for part in Manifest(file).parts()} if file.exists() else set()
-    mover = desk.mover()
+    carrier = desk.carrier()
     theirs = [
         listed
-        for listed in mover.new.list()
+        for listed in carrier.new.list()
         if listed.key not in mine and not listed.key.startswith((OURS, UNPARSED))
     ]
-    return first_record(mover, theirs)
+    return first_record(carrier, theirs)

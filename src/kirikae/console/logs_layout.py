@@ -22,7 +22,11 @@ from kirikae.model.said import said
 @LANG
 @JSON
 @click.pass_obj
-def layout(here: Here, tree: str, lang: str | None) -> Answer:
+def layout(
+    here: Here,
+    tree: str,
+    lang: str | None,
+) -> Answer:
     """Say what the TREE (s3://BUCKET/PREFIX/ or a folder) looks like: paths, time zone, format.
 
     It reads some objects from all over the tree, and writes what belongs into kirikae.yml.
@@ -35,7 +39,14 @@ def layout(here: Here, tree: str, lang: str | None) -> Answer:
     found = inferred(all_listed, samples, objects.url)
     yaml = _yaml(objects.url, found)
     lines = [*_lines(objects.url, found, speech_of(here, lang)), yaml]
-    return Answer({"url": objects.url, **found.to_plain(), "yaml": yaml}, lines)
+    return Answer(
+        {
+            "url": objects.url,
+            **found.to_plain(),
+            "yaml": yaml,
+        },
+        lines,
+    )
 
 
 def _door(here: Here, tree: str) -> Door:
@@ -49,18 +60,37 @@ def _door(here: Here, tree: str) -> Door:
     region = configured_region()
     if region is None:
         raise UsageProblem("which region? set AWS_REGION, or `eval $(kirikae local env)`")
-    return Door(slashed, region, "", here.read_only)
+    return Door(
+        slashed,
+        region,
+        "",
+        here.read_only,
+    )
 
 
-def _lines(url: str, found: Inferred, speech: Speech) -> list[str]:
+def _lines(
+    url: str,
+    found: Inferred,
+    speech: Speech,
+) -> list[str]:
     how = said("logs.layout.by_event")
     if found.layout.writes == "arrival":
         how = said("logs.layout.by_arrival", inside=found.inside, sampled=found.sampled)
     what = found.layout
     told = [
         said("logs.layout.tree", url=url, objects=found.objects),
-        said("logs.layout.format", format=what.format, timed=found.timed, lines=found.lines),
-        said("logs.layout.zone", template=what.prefix, zone=what.zone, how=how),
+        said(
+            "logs.layout.format",
+            format=what.format,
+            timed=found.timed,
+            lines=found.lines,
+        ),
+        said(
+            "logs.layout.zone",
+            template=what.prefix,
+            zone=what.zone,
+            how=how,
+        ),
     ]
     if len(found.offsets) > 1:
         told.append(said("logs.layout.mixed", offsets=list(found.offsets)))

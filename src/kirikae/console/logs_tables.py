@@ -27,13 +27,37 @@ from kirikae.model.objects import Objects
 
 @click.command("tables")
 @MOVE
-@click.option("--projection", "wants", flag_value="projection", help="Tables over both trees.")
-@click.option("--map", "wants", flag_value="map", help="UTC hours over the old tree, uncopied.")
-@click.option("--map-back", "wants", flag_value="back", help="Old hours over the new tree.")
-@click.option("--view", "wants", flag_value="view", help="The view as it stands now.")
+@click.option(
+    "--projection",
+    "wants",
+    flag_value="projection",
+    help="Tables over both trees.",
+)
+@click.option(
+    "--map",
+    "wants",
+    flag_value="map",
+    help="UTC hours over the old tree, uncopied.",
+)
+@click.option(
+    "--map-back",
+    "wants",
+    flag_value="back",
+    help="Old hours over the new tree.",
+)
+@click.option(
+    "--view",
+    "wants",
+    flag_value="view",
+    help="The view as it stands now.",
+)
 @JSON
 @click.pass_obj
-def tables(here: Here, move: str, wants: str | None) -> Answer:
+def tables(
+    here: Here,
+    move: str,
+    wants: str | None,
+) -> Answer:
     """Print SQL for Athena: tables over both trees, a map without a copy, or the view of MOVE.
 
     What cannot be mapped (a folder whose lines belong to several) is told: exit code 6.
@@ -60,9 +84,9 @@ def _folders(objects: Objects) -> list[str]:
 
 
 def _projection(desk: LogsDesk) -> str:
-    mover = desk.mover()
+    carrier = desk.carrier()
     parts = []
-    for table, objects in zip(_both(desk), (mover.old, mover.new), strict=True):
+    for table, objects in zip(_both(desk), (carrier.old, carrier.new), strict=True):
         named = (each for each in _folders(objects) if table.layout.label_span(each))
         first = next(named, None)
         if first is None:
@@ -80,17 +104,32 @@ def _view(desk: LogsDesk) -> str:
 
 def _map(desk: LogsDesk, back: bool) -> Answer:
     old, new = _both(desk)
-    mover = desk.mover()
-    of, by, objects = (new, old, mover.new) if back else (old, new, mover.old)
+    carrier = desk.carrier()
+    of, by, objects = (new, old, carrier.new) if back else (old, new, carrier.old)
     found = list(mapped(of.layout, by.layout, _folders(objects)))
     rows = [each for each in found if isinstance(each, Mapped)]
     left = [each for each in found if isinstance(each, str)]
-    named = Table(by.database, f"{by.name}_map", of.url, by.layout)
+    named = Table(
+        by.database,
+        f"{by.name}_map",
+        of.url,
+        by.layout,
+    )
     statements = [map_table(named), *map_statements(named, of.url, rows)]
     notes = list(_left(left))
-    plain = {"sql": "\n".join(statements), "mapped": len(rows), "not_mapped": left}
+    plain = {
+        "sql": "\n".join(statements),
+        "mapped": len(rows),
+        "not_mapped": left,
+    }
     lines = "\n".join(statements).splitlines()
-    return Answer(plain, lines, Exit.FOUND if left else Exit.DONE, "", notes)
+    return Answer(
+        plain,
+        lines,
+        Exit.FOUND if left else Exit.DONE,
+        "",
+        notes,
+    )
 
 
 def _left(folders: list[str]) -> Iterator[str]:

@@ -23,7 +23,11 @@ class _Verbs(Whole):
         """In the order in which they are used."""
         return list(_VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(
+        self,
+        ctx: click.Context,
+        cmd_name: str,
+    ) -> click.Command | None:
         """Imports no more than this verb needs."""
         if cmd_name not in _VERBS:
             return None

@@ -34,7 +34,12 @@ from kirikae.model.said import Said, said
 @JSON
 @click.pass_obj
 def verify(
-    here: Here, move: str, deep: bool, folders: tuple[str, ...], export: bool, lang: str | None
+    here: Here,
+    move: str,
+    deep: bool,
+    folders: tuple[str, ...],
+    export: bool,
+    lang: str | None,
 ) -> Answer:
     """Prove for each folder of MOVE that no line is lost or doubled (exit 6: one is; 5: unsure).
 
@@ -44,18 +49,28 @@ def verify(
         here.assert_may_change("logs verify --export")
     desk = desk_of(here, move)
     manifest = desk.manifest(must_be_there=True)
-    mover = desk.mover()
+    carrier = desk.carrier()
     with manifest.owned():
-        judged = Verifier(mover, manifest, deep, folders).run(desk.now)
+        judged = Verifier(
+            carrier,
+            manifest,
+            deep,
+            folders,
+        ).run(desk.now)
         _assert_known(judged, folders)
         passed = [each for each in judged.values() if each.verdict == Verdict.PASS]
-        proofs = [exported(mover, manifest, each) for each in passed] if export else []
+        proofs = [exported(carrier, manifest, each) for each in passed] if export else []
     speech = speech_of(here, lang)
     lines = _lines(judged, speech)
     if export:
         written = sum(fresh for _, fresh in proofs)
         there = len(proofs) - written
-        says = said("logs.shown.exported", written=written, there=there, url=mover.new.url)
+        says = said(
+            "logs.shown.exported",
+            written=written,
+            there=there,
+            url=carrier.new.url,
+        )
         lines.append(speech.say(says))
     plain = {**_plain(judged, speech), "proofs": [key for key, _ in proofs]}
     return Answer(plain, lines, _exit(judged))
@@ -79,11 +94,20 @@ def _lines(judged: Mapping[str, Judged], speech: Speech) -> list[str]:
         if not reasons:
             continue
         for reason in reasons:
-            says = said("logs.shown.folder", verdict=each.verdict, folder=each.label, why=reason)
+            says = said(
+                "logs.shown.folder",
+                verdict=each.verdict,
+                folder=each.label,
+                why=reason,
+            )
             lines.append(speech.say(says))
         lines += [speech.say(said("logs.shown.redo", key=key)) for key in each.facts["redo"]]
     counts = Counter(each.verdict for each in judged.values())
-    blanks = {"passed": counts["pass"], "failed": counts["fail"], "unsure": counts["unsure"]}
+    blanks = {
+        "passed": counts["pass"],
+        "failed": counts["fail"],
+        "unsure": counts["unsure"],
+    }
     lines.append(speech.say(said("logs.shown.verified", **blanks)))
     if unread:
         lines.append(speech.say(said("logs.shown.unread", parts=unread)))

@@ -18,11 +18,11 @@ from multiprocessing import get_context
 from typing import Any
 
 from kirikae.logs import worker
+from kirikae.logs.carrier import Carrier
 from kirikae.logs.classify import Class, Classified, classified
 from kirikae.logs.codec import library
 from kirikae.logs.folder import FolderObjects
 from kirikae.logs.manifest import Manifest, Part, Row, State
-from kirikae.logs.mover import Mover
 from kirikae.logs.owners import Owner
 from kirikae.logs.throttle import Throttle
 from kirikae.logs.worker import Place
@@ -71,39 +71,48 @@ class Backfill:
     def run(self, aws: Any = None) -> Done:
         """Raises ManifestOwned, TreeTrouble, AwsUnreachable where it does not get better."""
         with self.manifest.owned():
-            mover = self.place.mover(aws)
-            if isinstance(mover.new, FolderObjects):
-                mover.new.sweep()
+            carrier = self.place.carrier(aws)
+            if isinstance(carrier.new, FolderObjects):
+                carrier.new.sweep()
             self.manifest.set_head("codec", library()[0])
             done = Done()
-            wanted, boundary = self._wanted(mover, done)
-            self._all(mover, wanted, done)
+            wanted, boundary = self._wanted(carrier, done)
+            self._all(carrier, wanted, done)
             if not done.stopped:
-                self._reconcile(mover, boundary, done)
+                self._reconcile(carrier, boundary, done)
             done.slowed = self.throttle.slowed
             return done
 
-    def _wanted(self, mover: Mover, done: Done) -> tuple[list[Classified], list[Classified]]:
+    def _wanted(
+        self,
+        carrier: Carrier,
+        done: Done,
+    ) -> tuple[list[Classified], list[Classified]]:
         """What is to be done, shuffled so that no one prefix of S3 is hit; and what lies at the
         boundary, in the order of keys."""
         known = self.manifest.rows()
         wanted: list[Classified] = []
         boundary: list[Classified] = []
-        for listed in mover.old.list():
+        for listed in carrier.old.list():
             row = known.pop(listed.key, None)
-            found = classified(mover.trees, listed)
-            if Owner.BOUNDARY in map(mover.owners.of, _labels(found, row)):
+            found = classified(carrier.trees, listed)
+            if Owner.BOUNDARY in map(carrier.owners.of, _labels(found, row)):
                 boundary.append(found)
             elif row is not None and row.state is State.DONE:
                 self._look_again(row, listed, done)
             else:
                 wanted.append(found)
-        random.Random(mover.old.url).shuffle(wanted)
+        random.Random(carrier.old.url).shuffle(wanted)
         for row in known.values():
             self._vanished(row, done)
         return wanted, boundary
 
-    def _look_again(self, row: Row, listed: Listed, done: Done) -> None:
+    def _look_again(
+        self,
+        row: Row,
+        listed: Listed,
+        done: Done,
+    ) -> None:
         """An object that changed after it was moved is told, never moved a second time."""
         if row.listed.etag == listed.etag:
             done.unchanged += 1
@@ -111,19 +120,39 @@ class Backfill:
         self._keep_changed(row, "it was changed after it had been moved")
         done.states[str(State.CHANGED)] += 1
 
-    def _vanished(self, row: Row, done: Done) -> None:
+    def _vanished(
+        self,
+        row: Row,
+        done: Done,
+    ) -> None:
         self._keep_changed(row, "it is no longer there")
         done.states[str(State.CHANGED)] += 1
 
-    def _keep_changed(self, row: Row, why: str) -> None:
+    def _keep_changed(
+        self,
+        row: Row,
+        why: str,
+    ) -> None:
         parts = [part for part in self.manifest.parts() if part.old_key == row.listed.key]
         changed = Row(
-            row.listed, row.kind, row.why, State.CHANGED, row.labels, why, row.sums, row.facts
+            row.listed,
+            row.kind,
+            row.why,
+            State.CHANGED,
+            row.labels,
+            why,
+            row.sums,
+            row.facts,
         )
         self.manifest.keep_all([(changed, parts)])
 
-    def _all(self, mover: Mover, wanted: list[Classified], done: Done) -> None:
-        outcomes = self._by_workers(wanted) if self.workers > 1 else self._here(mover, wanted)
+    def _all(
+        self,
+        carrier: Carrier,
+        wanted: list[Classified],
+        done: Done,
+    ) -> None:
+        outcomes = self._by_workers(wanted) if self.workers > 1 else self._here(carrier, wanted)
         kept: list[Outcome] = []
         last = time.monotonic()
         try:
@@ -148,9 +177,13 @@ class Backfill:
             self.throttle.before(2 if copied else 3, 0 if copied else found.listed.size)
             yield found
 
-    def _here(self, mover: Mover, wanted: list[Classified]) -> Iterator[Outcome]:
+    def _here(
+        self,
+        carrier: Carrier,
+        wanted: list[Classified],
+    ) -> Iterator[Outcome]:
         for found in self._begun(wanted):
-            yield self._patiently(partial(mover.moved, found.listed))
+            yield self._patiently(partial(carrier.moved, found.listed))
 
     def _patiently(self, work: Callable[[], Outcome]) -> Outcome:
         """503 and silence are tried again, more slowly each time."""
@@ -169,7 +202,12 @@ class Backfill:
 
     def _by_workers(self, wanted: list[Classified]) -> Iterator[Outcome]:
         """Two objects for each worker are in flight."""
-        pool = ProcessPoolExecutor(self.workers, get_context("spawn"), worker.begin, (self.place,))
+        pool = ProcessPoolExecutor(
+            self.workers,
+            get_context("spawn"),
+            worker.begin,
+            (self.place,),
+        )
         with pool:
             flying: dict[Future[Outcome], Listed] = {}
             for found in self._begun(wanted):
@@ -180,7 +218,9 @@ class Backfill:
                 yield from self._landed(pool, flying)
 
     def _landed(
-        self, pool: ProcessPoolExecutor, flying: dict[Future[Outcome], Listed]
+        self,
+        pool: ProcessPoolExecutor,
+        flying: dict[Future[Outcome], Listed],
     ) -> Iterator[Outcome]:
         ready, _ = wait(flying, return_when=FIRST_COMPLETED)
         for future in ready:
@@ -192,7 +232,12 @@ class Backfill:
 
             yield self._patiently(work)
 
-    def _reconcile(self, mover: Mover, boundary: list[Classified], done: Done) -> None:
+    def _reconcile(
+        self,
+        carrier: Carrier,
+        boundary: list[Classified],
+        done: Done,
+    ) -> None:
         """All of them in the order of keys, or none: what is missing depends on what came
         before."""
         known = self.manifest.rows()
@@ -200,9 +245,9 @@ class Backfill:
         if all(row is not None and row.state is State.DONE for row in rows):
             done.unchanged += len(boundary)
             return
-        present = self.place.present(mover, boundary)
+        present = self.place.present(carrier, boundary)
         for found in boundary:
-            outcome = self._patiently(partial(mover.moved, found.listed, present))
+            outcome = self._patiently(partial(carrier.moved, found.listed, present))
             self.manifest.keep_all([outcome])
             _count(done, outcome)
         extra = {label: sum(counts.values()) for label, counts in present.items()}

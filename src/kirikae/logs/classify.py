@@ -53,19 +53,55 @@ def classified(trees: Trees, listed: Listed) -> Classified:
     special = _special(listed)
     span = trees.old.span(listed.key)
     if special:
-        return Classified(listed, Class.SPECIAL, special, _labels(trees, span), span)
+        return Classified(
+            listed,
+            Class.SPECIAL,
+            special,
+            _labels(trees, span),
+            span,
+        )
     if span is None or span.empty:
         return _unknown(trees, listed, "no_path" if span is None else "no_hour")
     labels = _labels(trees, span)
     if not trees.old.has_time:
         if len(labels) == 1:
-            return Classified(listed, Class.COPY, "one_folder", labels, span)
-        return Classified(listed, Class.TIMELESS, "no_time", labels, span)
+            return Classified(
+                listed,
+                Class.COPY,
+                "one_folder",
+                labels,
+                span,
+            )
+        return Classified(
+            listed,
+            Class.TIMELESS,
+            "no_time",
+            labels,
+            span,
+        )
     if trees.old.writes == "arrival":
-        return Classified(listed, Class.SCAN, "arrival", labels, span)
+        return Classified(
+            listed,
+            Class.SCAN,
+            "arrival",
+            labels,
+            span,
+        )
     if len(labels) == 1:
-        return Classified(listed, Class.COPY, "one_folder", labels, span)
-    return Classified(listed, Class.SPLIT, "several_folders", labels, span)
+        return Classified(
+            listed,
+            Class.COPY,
+            "one_folder",
+            labels,
+            span,
+        )
+    return Classified(
+        listed,
+        Class.SPLIT,
+        "several_folders",
+        labels,
+        span,
+    )
 
 
 def _labels(trees: Trees, span: Span | None) -> tuple[str, ...]:
@@ -74,7 +110,11 @@ def _labels(trees: Trees, span: Span | None) -> tuple[str, ...]:
     return trees.new.labels(span)
 
 
-def _unknown(trees: Trees, listed: Listed, why: str) -> Classified:
+def _unknown(
+    trees: Trees,
+    listed: Listed,
+    why: str,
+) -> Classified:
     kind = Class.SCAN if trees.old.has_time else Class.TIMELESS
     return Classified(listed, kind, why)
 
@@ -154,7 +194,11 @@ class Report:
             out.gets += tally.gets
         return out
 
-    def dollars(self, per_1000_puts: float, per_1000_gets: float) -> float:
+    def dollars(
+        self,
+        per_1000_puts: float,
+        per_1000_gets: float,
+    ) -> float:
         """Requests alone; there is no price for bytes within a Region (S3 pricing page)."""
         total = self.total
         return total.puts / 1000 * per_1000_puts + total.gets / 1000 * per_1000_gets

@@ -16,9 +16,9 @@ from typing import Any, Protocol
 from kirikae.logs.errors import BrokenObject
 
 MAGIC = b"\x1f\x8b"
-BLOCK = 4 << 20
+BLOCK = 2 << 20
 LONGEST_LINE = 64 << 20
-_AT_ONCE = 1 << 20
+_AT_ONCE = 256 << 10
 _OTHERS = (".zst", ".bz2", ".xz", ".zip", ".lz4", ".snappy", ".parquet", ".orc")
 _GZIP = 31
 """zlib's ``wbits`` for gzip."""

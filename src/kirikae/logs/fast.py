@@ -66,7 +66,11 @@ class _Form:
         return fits
 
 
-_LIMITS = {"0": 0x7F - 9, "5": 0x7F - 5, "?": 0}
+_LIMITS = {
+    "0": 0x7F - 9,
+    "5": 0x7F - 5,
+    "?": 0,
+}
 
 
 def _number(eight: bytes) -> int:
@@ -90,13 +94,25 @@ class _View:
 
         padded = block + _PAD
         raw = np.frombuffer(padded, np.uint8)
-        words = np.ndarray((len(padded) - 7,), np.dtype("<u8"), padded, 0, (1,))
+        words = np.ndarray(
+            (len(padded) - 7,),
+            np.dtype("<u8"),
+            padded,
+            0,
+            (1,),
+        )
         ends = np.flatnonzero(raw[: len(block)] == 10) + 1
         starts = np.empty_like(ends)
         if len(ends):
             starts[0] = 0
             starts[1:] = ends[:-1]
-        return cls(block, raw, words, starts, ends)
+        return cls(
+            block,
+            raw,
+            words,
+            starts,
+            ends,
+        )
 
     def first(self, byte: int) -> Numbers:
         """Of each line the place after the first such byte; beyond the line where it has none."""
@@ -132,12 +148,20 @@ _MINUTES = _Form.of(":50:50??")
 _BEFORE_OFFSET = _Form.of(":50:50 ?")
 
 
-def _at(view: _View, places: Numbers, offset: int) -> Words:
+def _at(
+    view: _View,
+    places: Numbers,
+    offset: int,
+) -> Words:
     found: Words = view.words[places + offset]
     return found
 
 
-def _enough(view: _View, places: Numbers, length: int) -> Marks:
+def _enough(
+    view: _View,
+    places: Numbers,
+    length: int,
+) -> Marks:
     """Places near the end of a line are left to the plain reader; the padding keeps what is read
     for them inside of the buffer."""
     enough: Marks = places + length <= view.ends
@@ -151,7 +175,11 @@ def _combined(view: _View, reader: Reader) -> _Keys:
     return _Keys(fits, [_at(view, at, 0), _at(view, at, 6), _at(view, at, 21)], time)
 
 
-def _iso(view: _View, at: Numbers, ends_with: bytes) -> _Keys:
+def _iso(
+    view: _View,
+    at: Numbers,
+    ends_with: bytes,
+) -> _Keys:
     """``ends_with``: what follows the time.  Which form of offset the block has, its first line
     says."""
     import numpy as np
@@ -174,7 +202,11 @@ def _iso_pattern(between: bytes, ends_with: bytes) -> re.Pattern[bytes]:
     return re.compile(rb"\d{4}-\d\d-\d\d-\d\d" + between + rb"\d\d" + offset)
 
 
-def _after(view: _View, lead: bytes, ends_with: bytes) -> _Keys:
+def _after(
+    view: _View,
+    lead: bytes,
+    ends_with: bytes,
+) -> _Keys:
     """Lines that begin with ``lead`` and then the time."""
     import numpy as np
 
@@ -293,7 +325,11 @@ class Fast:
         byte = self._finder.offset_minutes
         return byte is not None and _half_hours(keys, byte)
 
-    def _cut(self, view: _View, keys: _Keys) -> list[Stretch]:
+    def _cut(
+        self,
+        view: _View,
+        keys: _Keys,
+    ) -> list[Stretch]:
         import numpy as np
 
         cuts = _changes(keys)
@@ -303,7 +339,14 @@ class Fast:
         fits = keys.fits[cuts].tolist()
         rows = zip(*(word[cuts].tolist() for word in keys.words), strict=True)
         out: list[Stretch] = []
-        for begin, first, end, fit, row in zip(begins, firsts, ends, fits, rows, strict=True):
+        for begin, first, end, fit, row in zip(
+            begins,
+            firsts,
+            ends,
+            fits,
+            rows,
+            strict=True,
+        ):
             place = self._place(view.block[begin : first - 1], row) if fit else None
             if isinstance(place, str):
                 out.append(Stretch(place, begin, end))
@@ -311,12 +354,21 @@ class Fast:
                 out.extend(self._each(view.block, begin, end))
         return out
 
-    def _each(self, block: bytes, begin: int, end: int) -> Iterator[Stretch]:
+    def _each(
+        self,
+        block: bytes,
+        begin: int,
+        end: int,
+    ) -> Iterator[Stretch]:
         """Line by line."""
         for stretch in plain(block[begin:end], self.reader):
             yield Stretch(stretch.place, begin + stretch.begin, begin + stretch.end)
 
-    def _place(self, line: bytes, row: tuple[int, ...]) -> Place | None:
+    def _place(
+        self,
+        line: bytes,
+        row: tuple[int, ...],
+    ) -> Place | None:
         """None: these bytes do not decide by themselves."""
         if row not in self._known:
             eights = b"".join(word.to_bytes(8, "little") for word in row)

@@ -33,7 +33,8 @@ class FolderObjects:
     def list(self, prefix: str = "") -> Iterator[Listed]:
         """In the order of keys."""
         with _told(self._root):
-            found = sorted(self._files(self._root))
+            begin = self._root / prefix[: prefix.rfind("/") + 1]
+            found = sorted(self._files(begin))
         for key in found:
             if key.startswith(prefix):
                 listed = self.look(key)
@@ -44,7 +45,7 @@ class FolderObjects:
         for folder, names, files in os.walk(root):
             names[:] = [name for name in names if name != PENDING]
             for name in files:
-                yield str((Path(folder) / name).relative_to(root))
+                yield str((Path(folder) / name).relative_to(self._root))
 
     def look(self, key: str) -> Listed | None:
         try:
@@ -53,7 +54,12 @@ class FolderObjects:
             return None
         except OSError as error:
             raise _trouble(self._root / key, error) from error
-        return Listed(key, _tag(found), found.st_size, found.st_mtime)
+        return Listed(
+            key,
+            _tag(found),
+            found.st_size,
+            found.st_mtime,
+        )
 
     def read(self, listed: Listed) -> Iterator[bytes]:
         with _told(self._root / listed.key), self._opened(listed) as file:
@@ -75,14 +81,28 @@ class FolderObjects:
                 raise _changed(listed)
             yield file
 
-    def create(self, key: str, body: IO[bytes]) -> Listed:
+    def create(
+        self,
+        key: str,
+        body: IO[bytes],
+    ) -> Listed:
         return self._written(key, body, None)
 
-    def copy_from(self, source: Objects, listed: Listed, key: str) -> Listed:
+    def copy_from(
+        self,
+        source: Objects,
+        listed: Listed,
+        key: str,
+    ) -> Listed:
         """The time of change is kept, and so the tag."""
         return self._written(key, _Chunks(source.read(listed)), listed)
 
-    def _written(self, key: str, body: IO[bytes] | _Chunks, like: Listed | None) -> Listed:
+    def _written(
+        self,
+        key: str,
+        body: IO[bytes] | _Chunks,
+        like: Listed | None,
+    ) -> Listed:
         target = self._root / key
         pending = self._root / PENDING / uuid.uuid4().hex
         with _told(target):
@@ -104,7 +124,12 @@ class FolderObjects:
         assert written is not None
         return written
 
-    def _link(self, pending: Path, target: Path, key: str) -> None:
+    def _link(
+        self,
+        pending: Path,
+        target: Path,
+        key: str,
+    ) -> None:
         """A link is made only where nothing is: of two writers one is refused."""
         try:
             os.link(pending, target)

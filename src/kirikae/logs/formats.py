@@ -70,11 +70,22 @@ _ALB = re.compile(rb"(?:http|https|h2|grpcs|ws|wss) (\S+) ")
 _CLOUDFRONT = re.compile(rb"(\d{4}-\d\d-\d\d)\t(\d\d:\d\d:\d\d)\t")
 
 
-def _made(parts: tuple[bytes, ...], month: int, offset: bytes | None) -> Stamp:
+def _made(
+    parts: tuple[bytes, ...],
+    month: int,
+    offset: bytes | None,
+) -> Stamp:
     """``parts``: year, day, hour, minute, second.  A leap second is the one before it."""
     year, day, hour, minute, second = map(int, parts)
     try:
-        found = datetime(year, month, day, hour, minute, 59 if second == 60 else second)
+        found = datetime(
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            59 if second == 60 else second,
+        )
         return found if offset is None else found.replace(tzinfo=_offset(offset))
     except ValueError:
         return Untimed.MALFORMED
@@ -226,7 +237,12 @@ class Clock:
     latest: int
 
     @classmethod
-    def at(cls, zone: ZoneInfo, now: float, began: int = 0) -> Clock:
+    def at(
+        cls,
+        zone: ZoneInfo,
+        now: float,
+        began: int = 0,
+    ) -> Clock:
         """``began``: before it the service was not there.  A day ahead is put up with."""
         last = int(now) // HOUR_S * HOUR_S + DAY_S + HOUR_S
         return cls(zone, began // HOUR_S * HOUR_S, last)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -125,37 +125,53 @@ def _stamps(form: Format, lines: list[bytes]) -> Iterator[datetime]:
             yield stamp
 
 
-def inferred(all_listed: list[Listed], samples: list[Sampled], url: str) -> Inferred:
+def inferred(
+    all_listed: list[Listed],
+    samples: list[Sampled],
+    url: str,
+) -> Inferred:
     """Raises NoLayout."""
+    template = _template(all_listed, url)
+    name = _format_of(samples)
+    dated = [each for each in samples if each.stamps[name]]
+    grain = Grain.HOUR if "%H" in template else Grain.DAY
+    plain = Layout(template, grain=grain, format=name, has_time=bool(dated))
+    zones, inside = _zones(plain, samples)
+    writes: Writes = "event" if inside == len(dated) else "arrival"
+    return Inferred(
+        replace(plain, zone=zones[0], writes=writes),
+        zones,
+        len(all_listed),
+        len(dated),
+        inside,
+        sum(each.lines for each in samples),
+        sum(len(each.stamps[name]) for each in samples),
+        _offsets(dated, name),
+    )
+
+
+def _template(all_listed: list[Listed], url: str) -> str:
+    """The one that most keys have.  Raises NoLayout."""
     templates = Counter(template_of(listed.key) for listed in all_listed)
-    template = templates.most_common(1)[0][0] if templates else None
-    if template is None:
+    found = templates.most_common(1)[0][0] if templates else None
+    if found is None:
         raise NoLayout(
             f"{url}: no day can be seen in the paths of its objects; name the folder above those "
             "of the years, or write `at` by hand"
         )
-    name = _format_of(samples)
-    grain = Grain.HOUR if "%H" in template else Grain.DAY
-    lines = sum(each.lines for each in samples)
-    timed = sum(len(each.stamps[name]) for each in samples)
-    plain = Layout(template, grain=grain, format=name, has_time=timed > 0)
-    fits = sorted(_fits(plain, samples), key=lambda fit: -fit[1])
-    best = fits[0][1]
-    zones = tuple(zone for zone, inside in fits if inside == best)
-    dated = [each for each in samples if each.stamps[name]]
-    writes: Writes = "event" if best == len(dated) else "arrival"
-    layout = Layout(template, zones[0], grain, writes, name, has_time=timed > 0)
-    offsets = {_offset(when) for each in samples for when in each.stamps[name]}
-    return Inferred(
-        layout,
-        zones,
-        len(all_listed),
-        len(dated),
-        best,
-        lines,
-        timed,
-        tuple(sorted(offsets)),
-    )
+    return found
+
+
+def _zones(plain: Layout, samples: list[Sampled]) -> tuple[tuple[str, ...], int]:
+    """Those that fit best, and how many objects lie within their folder then."""
+    fits = dict(_fits(plain, samples))
+    best = max(fits.values())
+    return tuple(zone for zone, inside in fits.items() if inside == best), best
+
+
+def _offsets(samples: list[Sampled], name: str) -> tuple[str, ...]:
+    found = {_offset(when) for each in samples for when in each.stamps[name]}
+    return tuple(sorted(found))
 
 
 def _format_of(samples: list[Sampled]) -> str:
@@ -167,11 +183,21 @@ def _format_of(samples: list[Sampled]) -> str:
 def _fits(plain: Layout, samples: list[Sampled]) -> Iterator[tuple[str, int]]:
     """(zone, how many objects' lines all lie in their folder, were it the paths' zone)."""
     for zone in _ZONES:
-        layout = Layout(plain.prefix, zone, plain.grain, "event", plain.format)
+        layout = Layout(
+            plain.prefix,
+            zone,
+            plain.grain,
+            "event",
+            plain.format,
+        )
         yield zone, sum(_inside(layout, each, zone) for each in samples)
 
 
-def _inside(layout: Layout, sample: Sampled, zone: str) -> bool:
+def _inside(
+    layout: Layout,
+    sample: Sampled,
+    zone: str,
+) -> bool:
     span = layout.span(sample.key)
     stamps = sample.stamps[layout.format]
     if span is None or not stamps:

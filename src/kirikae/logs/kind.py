@@ -41,8 +41,17 @@ def _permissions(settings: LogsMove, bench: Bench) -> Sequence[Statement]:
     return statements
 
 
-def _allowed(name: str, actions: list[str], resource: str) -> dict[str, Any]:
-    return {"Sid": name, "Effect": "Allow", "Action": actions, "Resource": resource}
+def _allowed(
+    name: str,
+    actions: list[str],
+    resource: str,
+) -> dict[str, Any]:
+    return {
+        "Sid": name,
+        "Effect": "Allow",
+        "Action": actions,
+        "Resource": resource,
+    }
 
 
 LOGS: Kind[LogsMove] = Kind(

@@ -20,7 +20,13 @@ Writes = Literal["event", "arrival"]
 UNPARSED = "_unparsed/"
 OURS = "_kirikae/"
 """Below the new tree; readers of Hive's conventions leave out what begins with an underscore."""
-_WIDTHS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2}
+_WIDTHS = {
+    "Y": 4,
+    "m": 2,
+    "d": 2,
+    "H": 2,
+    "M": 2,
+}
 _LETTERS = "YmdHM"
 
 
@@ -76,7 +82,11 @@ class Layout:
         # A name that contradicts its folder says nothing.
         return found if whole.begin <= found.begin and found.end <= whole.end else whole
 
-    def _spanned(self, begin: datetime, length: timedelta) -> Span:
+    def _spanned(
+        self,
+        begin: datetime,
+        length: timedelta,
+    ) -> Span:
         return span_of(begin, length, zone_named(self.zone))
 
     def label(self, epoch: int) -> str:

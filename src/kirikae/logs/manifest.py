@@ -105,7 +105,11 @@ def _dumped(sums: Mapping[str, Sums] | None) -> str | None:
 class Manifest:
     """Reads for everybody; ``owned`` for who writes."""
 
-    def __init__(self, file: Path, must_be_there: bool = False) -> None:
+    def __init__(
+        self,
+        file: Path,
+        must_be_there: bool = False,
+    ) -> None:
         """Raises NoManifest, TreeTrouble."""
         if must_be_there and not file.exists():
             raise NoManifest(
@@ -149,7 +153,11 @@ class Manifest:
             found = self._rows.execute("SELECT value FROM head WHERE name = ?", (name,)).fetchone()
         return None if found is None else json.loads(found[0])
 
-    def set_head(self, name: str, value: Any) -> None:
+    def set_head(
+        self,
+        name: str,
+        value: Any,
+    ) -> None:
         with self._told():
             self._rows.execute("REPLACE INTO head VALUES (?, ?)", (name, json.dumps(value)))
 
@@ -160,7 +168,11 @@ class Manifest:
             for row, parts in outcomes:
                 self._keep(row, parts)
 
-    def _keep(self, row: Row, parts: Iterable[Part]) -> None:
+    def _keep(
+        self,
+        row: Row,
+        parts: Iterable[Part],
+    ) -> None:
         listed = row.listed
         values = (
             listed.key,
@@ -182,7 +194,11 @@ class Manifest:
         for part in parts:
             self._keep_part(listed.key, part)
 
-    def _keep_part(self, old_key: str, part: Part) -> None:
+    def _keep_part(
+        self,
+        old_key: str,
+        part: Part,
+    ) -> None:
         sums = None if part.sums is None else json.dumps(part.sums.to_plain())
         values = (part.new_key, old_key, part.label, part.mode, part.etag, part.size, sums)
         self._rows.execute("REPLACE INTO part VALUES (?, ?, ?, ?, ?, ?, ?)", values)
@@ -203,7 +219,11 @@ class Manifest:
             ).fetchall()
         return [_part(each) for each in found]
 
-    def learn(self, new_key: str, sums: Sums) -> None:
+    def learn(
+        self,
+        new_key: str,
+        sums: Sums,
+    ) -> None:
         """What lies in a part that was copied unread."""
         with self._told():
             self._rows.execute(
@@ -219,13 +239,27 @@ class Manifest:
     def judged(self) -> dict[str, Judged]:
         with self._told():
             found = self._rows.execute("SELECT * FROM verdict ORDER BY label").fetchall()
-        return {each[0]: Judged(each[0], each[1], json.loads(each[2]), each[3]) for each in found}
+        return {
+            each[0]: Judged(
+                each[0],
+                each[1],
+                json.loads(each[2]),
+                each[3],
+            )
+            for each in found
+        }
 
 
 def _row(values: tuple[Any, ...]) -> Row:
     key, etag, size, modified, storage, kind, why, labels, state, error, sums, facts = values
     return Row(
-        Listed(key, etag, size, modified, storage),
+        Listed(
+            key,
+            etag,
+            size,
+            modified,
+            storage,
+        ),
         kind,
         why,
         State(state),
@@ -239,7 +273,15 @@ def _row(values: tuple[Any, ...]) -> Row:
 def _part(values: tuple[Any, ...]) -> Part:
     new_key, label, mode, etag, size, sums, old_key = values
     found = None if sums is None else Sums.from_plain(json.loads(sums))
-    return Part(new_key, label, mode, etag, size, found, old_key)
+    return Part(
+        new_key,
+        label,
+        mode,
+        etag,
+        size,
+        found,
+        old_key,
+    )
 
 
 def total_sums(parts: Iterable[Part]) -> Sums | None:

@@ -11,17 +11,21 @@ import io
 import json
 from typing import Any
 
+from kirikae.logs.carrier import Carrier
 from kirikae.logs.folder import digest_of
 from kirikae.logs.layout import OURS
 from kirikae.logs.manifest import Judged, Manifest, Part
-from kirikae.logs.mover import Mover
 from kirikae.model.errors import Taken
 
 FORMAT = 1
 METHOD = "lines, bytes with one newline a line, sum of XXH3-128 of each line modulo 2^128"
 
 
-def exported(mover: Mover, manifest: Manifest, judged: Judged) -> tuple[str, bool]:
+def exported(
+    carrier: Carrier,
+    manifest: Manifest,
+    judged: Judged,
+) -> tuple[str, bool]:
     """The proof's key, and whether it was written now.  Raises TreeTrouble, AwsRefused."""
     rows = {row.listed.key: row for row in manifest.rows().values()}
     head = {
@@ -29,10 +33,10 @@ def exported(mover: Mover, manifest: Manifest, judged: Judged) -> tuple[str, boo
         "folder": judged.label,
         "verdict": judged.verdict,
         "method": METHOD,
-        "old": mover.old.url,
-        "new": mover.new.url,
-        "zone": mover.trees.new.zone,
-        "grain": str(mover.trees.new.grain),
+        "old": carrier.old.url,
+        "new": carrier.new.url,
+        "zone": carrier.trees.new.zone,
+        "grain": str(carrier.trees.new.grain),
         "codec": manifest.head("codec"),
     }
     lines: list[dict[str, Any]] = [head]
@@ -42,7 +46,7 @@ def exported(mover: Mover, manifest: Manifest, judged: Judged) -> tuple[str, boo
     named = judged.label.strip("/").replace("/", "_")
     key = f"{OURS}proof/{named}-{digest_of(body)}.jsonl"
     try:
-        mover.new.create(key, io.BytesIO(body.encode()))
+        carrier.new.create(key, io.BytesIO(body.encode()))
     except Taken:
         return key, False
     return key, True

@@ -222,7 +222,11 @@ class LogsMove(MoveSettings):
         when = self.double_write_since
         return None if when is None else int(when.timestamp())
 
-    def trees(self, folder: Path, now: float) -> Trees:
+    def trees(
+        self,
+        folder: Path,
+        now: float,
+    ) -> Trees:
         """Both layouts, and how lines are read."""
         began = datetime.datetime.combine(self.began, datetime.time(), datetime.UTC)
         return Trees(

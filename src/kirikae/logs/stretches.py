@@ -78,7 +78,11 @@ class Placing:
     _last: str | None = None
     _cut: bool = False
 
-    def placed(self, block: bytes, stretches: Iterable[Stretch]) -> Iterator[tuple[str, int, int]]:
+    def placed(
+        self,
+        block: bytes,
+        stretches: Iterable[Stretch],
+    ) -> Iterator[tuple[str, int, int]]:
         """(folder, begin, end); neighbours of one folder are one."""
         folder: str | None = None
         begin = 0

@@ -36,7 +36,11 @@ class Sums:
         )
 
     def to_plain(self) -> dict[str, Any]:
-        return {"lines": self.lines, "bytes": self.bytes, "sum128": f"{self.hash:032x}"}
+        return {
+            "lines": self.lines,
+            "bytes": self.bytes,
+            "sum128": f"{self.hash:032x}",
+        }
 
     @classmethod
     def from_plain(cls, raw: Mapping[str, Any]) -> Self:

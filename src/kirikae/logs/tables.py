@@ -20,7 +20,13 @@ from kirikae.model.share import WHOLE
 MOST_CHARACTERS = 200_000
 COLUMN = "dt"
 """The partition column: the folder as it is written."""
-_JAVA = {"%Y": "yyyy", "%m": "MM", "%d": "dd", "%H": "HH", "%M": "mm"}
+_JAVA = {
+    "%Y": "yyyy",
+    "%m": "MM",
+    "%d": "dd",
+    "%H": "HH",
+    "%M": "mm",
+}
 _COMBINED = (
     "host STRING, ident STRING, user_name STRING, time STRING, request STRING, status STRING, "
     "size STRING, referer STRING, user_agent STRING"
@@ -94,7 +100,11 @@ def _head(table: Table) -> str:
     )
 
 
-def projection(table: Table, first: str, now: float) -> str:
+def projection(
+    table: Table,
+    first: str,
+    now: float,
+) -> str:
     """A table whose partitions are reckoned from the template.  ``first``: its oldest folder."""
     ahead = ahead_hours(table.layout, now)
     end = f"NOW+{ahead}HOURS" if ahead else "NOW"
@@ -125,7 +135,11 @@ class Mapped:
     folder: str
 
 
-def mapped(of: Layout, by: Layout, folders: Iterable[str]) -> Iterator[Mapped | str]:
+def mapped(
+    of: Layout,
+    by: Layout,
+    folders: Iterable[str],
+) -> Iterator[Mapped | str]:
     """Which folders of the tree ``of`` are whole partitions of the layout ``by``; the names of
     those that are not (their lines belong to several, or to none)."""
     for folder in folders:
@@ -139,7 +153,11 @@ def map_table(table: Table) -> str:
     return f"{_head(table).rstrip()};\n"
 
 
-def map_statements(table: Table, url: str, rows: Iterable[Mapped]) -> Iterator[str]:
+def map_statements(
+    table: Table,
+    url: str,
+    rows: Iterable[Mapped],
+) -> Iterator[str]:
     """``url``: the root of the tree that the folders lie in.  Several folders of one partition
     cannot be mapped: the first is, and the others are told as a comment."""
     taken: set[str] = set()
@@ -194,7 +212,11 @@ def view_sql(view: View) -> str:
     )
 
 
-def _part(view: View, table: Table, before: bool) -> str:
+def _part(
+    view: View,
+    table: Table,
+    before: bool,
+) -> str:
     """The partition is compared, so that little is read; then the time of each line, so that it
     comes from one tree only."""
     names = [column.split()[0] for column in _columns(table.layout).split(", ")]

@@ -125,19 +125,44 @@ class LogsThing:
         figures = _figures(judged)
         decides = worst(judged)
         if decides is None:
-            return Evidence(Verdict.UNSURE, said("logs.unproven"), None, figures)
+            return Evidence(
+                Verdict.UNSURE,
+                said("logs.unproven"),
+                None,
+                figures,
+            )
         if decides.verdict != Verdict.PASS:
             return self._against(move, decides, figures)
         age = self._clock() - min(each.at for each in judged.values())
         if age > self._settings.proof_max_age:
-            return Evidence(Verdict.UNSURE, said("logs.old_proof", seconds=age), None, figures)
+            return Evidence(
+                Verdict.UNSURE,
+                said("logs.old_proof", seconds=age),
+                None,
+                figures,
+            )
         left = 0.0 if move.share == 0 else self._left_s(move)
         if left > 0:
-            return Evidence(Verdict.UNSURE, said("logs.baking", seconds=left), None, figures)
+            return Evidence(
+                Verdict.UNSURE,
+                said("logs.baking", seconds=left),
+                None,
+                figures,
+            )
         says = said("logs.proven", folders=len(judged), lines=int(figures["lines"]))
-        return Evidence(Verdict.PASS, says, None, figures)
+        return Evidence(
+            Verdict.PASS,
+            says,
+            None,
+            figures,
+        )
 
-    def _against(self, move: Move, decides: Judged, figures: dict[str, float]) -> Evidence:
+    def _against(
+        self,
+        move: Move,
+        decides: Judged,
+        figures: dict[str, float],
+    ) -> Evidence:
         """A folder that readers get and that is wrong sends them back; one that they do not get yet
         only keeps the next step from being taken."""
         reasons = [Said.from_plain(raw) for raw in decides.facts["reasons"]]
@@ -148,14 +173,24 @@ class LogsThing:
         )
         failed = decides.verdict == Verdict.FAIL and move.share > 0
         verdict = Verdict.FAIL if failed else Verdict.UNSURE
-        return Evidence(verdict, says, None, figures)
+        return Evidence(
+            verdict,
+            says,
+            None,
+            figures,
+        )
 
     def _left_s(self, move: Move) -> float:
         entries = self._journal.entries(move.name)
         began = next(entry.at for entry in entries if entry.move.seq == move.stepped)
         return began + self._settings.bake - self._clock()
 
-    def shift(self, name: str, share: int, expected: tuple[int, ...] | None) -> None:
+    def shift(
+        self,
+        name: str,
+        share: int,
+        expected: tuple[int, ...] | None,
+    ) -> None:
         found = self.found()
         if expected is not None and found not in expected:
             raise HandOnKnob(found, expected[0])
@@ -199,7 +234,12 @@ class LogsThing:
             says = f"nobody gives {self._settings.readers.file} to the query engine"
             yield self._finding("LM05", self._settings.readers.file, says)
 
-    def _finding(self, code: str, where: str, says: str) -> Finding:
+    def _finding(
+        self,
+        code: str,
+        where: str,
+        says: str,
+    ) -> Finding:
         return CATALOGUE[code].found(where, says, [Trace("", where, says)])
 
     def prospects(self) -> Prospects:
@@ -207,11 +247,25 @@ class LogsThing:
         steps = [self._prospect(share, folders) for share in self.plan()]
         return Prospects(tuple(steps))
 
-    def _prospect(self, share: int, folders: int) -> Prospect:
+    def _prospect(
+        self,
+        share: int,
+        folders: int,
+    ) -> Prospect:
         mine = -(-folders * share // WHOLE)
         bake = self._settings.bake
-        says = said("logs.prospect.step", folders=mine, all=folders, seconds=bake)
-        return Prospect(share, bake, (says,), {"folders": mine, "all_folders": folders})
+        says = said(
+            "logs.prospect.step",
+            folders=mine,
+            all=folders,
+            seconds=bake,
+        )
+        return Prospect(
+            share,
+            bake,
+            (says,),
+            {"folders": mine, "all_folders": folders},
+        )
 
     def facts(self, move: Move | None) -> list[Fact]:
         share = self.found()

@@ -29,7 +29,11 @@ class Throttle:
     def __post_init__(self) -> None:
         self.now_rate = self.rate
 
-    def before(self, requests: int, size: int) -> None:
+    def before(
+        self,
+        requests: int,
+        size: int,
+    ) -> None:
         """Wait until so much may be asked for."""
         now = self.clock()
         if self._free_at > now:

@@ -7,20 +7,20 @@ unread, both copies are.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from kirikae.logs.carrier import Carrier
+from kirikae.logs.counting import new_folders, new_lines, old_lines
 from kirikae.logs.errors import BrokenObject
 from kirikae.logs.folder import digest_of
 from kirikae.logs.layout import OURS
 from kirikae.logs.manifest import Judged, Manifest, Part, Row, State
-from kirikae.logs.mover import Mover
 from kirikae.logs.owners import Owner
-from kirikae.logs.sums import NOTHING, Sums, digest, total_of
-from kirikae.logs.work import Read
+from kirikae.logs.sums import NOTHING, Sums, total_of
 from kirikae.logs.zones import Span
 from kirikae.model.errors import Changed
 from kirikae.model.evidence import Verdict
@@ -52,7 +52,12 @@ class _Case:
     redo: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
 
-    def add(self, verdict: Verdict, reason: Said, redo: str = "") -> None:
+    def add(
+        self,
+        verdict: Verdict,
+        reason: Said,
+        redo: str = "",
+    ) -> None:
         if _SEVERITY.index(verdict) > _SEVERITY.index(self.verdict):
             self.verdict = verdict
         self.reasons.append(reason)
@@ -64,7 +69,7 @@ class _Case:
 class Verifier:
     """``only``: folders to look at; empty: all."""
 
-    mover: Mover
+    carrier: Carrier
     manifest: Manifest
     deep: bool = False
     only: tuple[str, ...] = ()
@@ -77,23 +82,46 @@ class Verifier:
         there = self._there()
         found: dict[str, Judged] = {}
         for label in self._labels(rows, parts, there):
-            seen = _seen(there.get(label, {}))
+            seen = self._seen(label, there)
             if self._as_before(before.get(label), seen):
                 found[label] = before[label]
                 continue
-            case = self._judge(label, rows, parts.get(label, []), there.get(label, {}))
+            case = self._judge(
+                label,
+                rows,
+                parts.get(label, []),
+                there.get(label, {}),
+            )
             facts = {
-                "owner": str(self.mover.owners.of(label)),
+                "owner": str(self.carrier.owners.of(label)),
                 "seen": seen,
                 "reasons": [reason.to_plain() for reason in case.reasons],
                 "redo": case.redo,
                 **case.figures,
             }
-            found[label] = Judged(label, str(case.verdict), facts, now)
+            found[label] = Judged(
+                label,
+                str(case.verdict),
+                facts,
+                now,
+            )
             self.manifest.judge(found[label])
         return found
 
-    def _as_before(self, before: Judged | None, seen: str) -> bool:
+    def _seen(self, label: str, there: Mapping[str, Mapping[str, Listed]]) -> str:
+        """What lies where lines of this folder may be, by keys and tags."""
+        folders = new_folders(self.carrier, label)
+        listed = [each for folder in folders for each in there.get(folder, {}).values()]
+        if self.carrier.owners.of(label) is Owner.LIVE:
+            listed += self._near(label)
+        rows = sorted(f"{each.key} {each.etag}\n" for each in listed)
+        return digest_of("".join(rows))
+
+    def _as_before(
+        self,
+        before: Judged | None,
+        seen: str,
+    ) -> bool:
         """Folders of both writers are read whole: once is enough, as long as nothing changes."""
         if before is None or self.deep or before.verdict != Verdict.PASS:
             return False
@@ -101,11 +129,11 @@ class Verifier:
 
     @cached_property
     def _old_objects(self) -> list[Listed]:
-        return list(self.mover.old.list())
+        return list(self.carrier.old.list())
 
     def _there(self) -> dict[str, dict[str, Listed]]:
         found: dict[str, dict[str, Listed]] = defaultdict(dict)
-        for listed in self.mover.new.list():
+        for listed in self.carrier.new.list():
             if not listed.key.startswith(OURS):
                 label = listed.key[: listed.key.rfind("/") + 1]
                 found[label][listed.key] = listed
@@ -118,32 +146,50 @@ class Verifier:
         return sorted(label for label in known if not self.only or label in self.only)
 
     def _is_folder(self, label: str) -> bool:
-        return self.mover.trees.new.label_span(label) is not None
+        return self.carrier.trees.new.label_span(label) is not None
 
     def _judge(
-        self, label: str, rows: Mapping[str, Row], parts: list[Part], there: Mapping[str, Listed]
+        self,
+        label: str,
+        rows: Mapping[str, Row],
+        parts: list[Part],
+        there: Mapping[str, Listed],
     ) -> _Case:
-        owner = self.mover.owners.of(label)
+        owner = self.carrier.owners.of(label)
         case = _Case()
-        if not self.mover.owners.closed(label):
+        if not self.carrier.owners.closed(label):
             case.add(Verdict.UNSURE, said("logs.verdict.open"))
             return case
         if owner in (Owner.LIVE, Owner.BOUNDARY):
-            self._as_multisets(case, label, there)
+            self._as_multisets(case, label)
         if owner is Owner.LIVE:
             return case
         mine = [row for row in rows.values() if label in row.labels]
         _states(case, mine)
-        self._listed(case, parts, there, owner)
+        self._listed(
+            case,
+            parts,
+            there,
+            owner,
+        )
         if owner is Owner.BACKFILL:
-            _algebra(case, label, mine, parts)
+            _algebra(
+                case,
+                label,
+                mine,
+                parts,
+            )
         if self.deep:
             self._deep(case, parts, there)
         case.figures |= _figures(label, mine, parts)
         return case
 
     def _listed(
-        self, case: _Case, parts: list[Part], there: Mapping[str, Listed], owner: Owner
+        self,
+        case: _Case,
+        parts: list[Part],
+        there: Mapping[str, Listed],
+        owner: Owner,
     ) -> None:
         """What the new tree has, beside what the manifest says that it should have."""
         for part in parts:
@@ -157,13 +203,18 @@ class Verifier:
         for key in sorted(set(there) - {part.new_key for part in parts}):
             case.add(Verdict.FAIL, said("logs.verdict.foreign", key=key))
 
-    def _deep(self, case: _Case, parts: list[Part], there: Mapping[str, Listed]) -> None:
+    def _deep(
+        self,
+        case: _Case,
+        parts: list[Part],
+        there: Mapping[str, Listed],
+    ) -> None:
         for part in parts:
             listed = there.get(part.new_key)
             if listed is None:
                 continue
             try:
-                found = self.mover.hand.sums(self.mover.new.read(listed))
+                found = self.carrier.hand.sums(self.carrier.new.read(listed))
                 expected = self._expected(part)
             except (BrokenObject, Changed) as error:
                 reason = said("logs.verdict.unreadable", key=part.new_key, why=str(error))
@@ -184,69 +235,49 @@ class Verifier:
         """Of what was copied unread, the old object is read now.  Raises Changed."""
         if part.sums is not None:
             return part.sums
-        listed = self.mover.old.look(part.old_key)
+        listed = self.carrier.old.look(part.old_key)
         if listed is None:
             raise Changed(f"{part.old_key} of the old tree is no longer there")
-        return self.mover.hand.sums(self.mover.old.read(listed))
+        return self.carrier.hand.sums(self.carrier.old.read(listed))
 
-    def _as_multisets(self, case: _Case, label: str, there: Mapping[str, Listed]) -> None:
+    def _as_multisets(self, case: _Case, label: str) -> None:
         """Both writers were at work: every line of the old tree must be in the new one, as often.
 
         What the new one has besides is told: the new fleet's own lines, or some that came twice.
         """
         try:
-            old = self._old_lines(label)
-            new = self._new_lines(there)
+            old = old_lines(self.carrier, label, self._near(label))
+            new = new_lines(self.carrier, label)
         except (BrokenObject, Changed) as error:
             case.add(Verdict.UNSURE, said("logs.verdict.not_compared", why=str(error)))
             return
         lost = (old - new).total()
         extra = (new - old).total()
-        case.figures["both"] = {"old": old.total(), "new": new.total(), "extra": extra}
+        case.figures["both"] = {
+            "old": old.total(),
+            "new": new.total(),
+            "extra": extra,
+        }
         if lost:
             case.add(Verdict.FAIL, said("logs.verdict.missing", lines=lost, of=old.total()))
         elif extra:
             case.reasons.append(said("logs.verdict.extra", lines=extra))
 
-    def _old_lines(self, label: str) -> Counter[int]:
-        counts: Counter[int] = Counter()
-        hash_of = digest()
-
-        def take(read: Read, found: str, lines: bytes, sums: Sums) -> None:
-            if found == label:
-                counts.update(map(hash_of, lines.split(b"\n")[:-1]))
-
-        for listed in self._near(label):
-            self.mover.hand.read(self.mover.old.read(listed), listed.key, take)
-        return counts
-
     def _near(self, label: str) -> Iterator[Listed]:
         """Old objects that may hold lines of this folder: late ones come within the lateness."""
-        span = self.mover.trees.new.label_span(label)
-        late = self.mover.owners.lateness_s
+        span = self.carrier.trees.new.label_span(label)
+        late = self.carrier.owners.lateness_s
         for listed in self._old_objects:
-            theirs = self.mover.trees.old.span(listed.key)
+            theirs = self.carrier.trees.old.span(listed.key)
             if _near(theirs, span, late):
                 yield listed
 
-    def _new_lines(self, there: Mapping[str, Listed]) -> Counter[int]:
-        counts: Counter[int] = Counter()
-        hash_of = digest()
 
-        def take(read: Read, found: str, lines: bytes, sums: Sums) -> None:
-            counts.update(map(hash_of, lines.split(b"\n")[:-1]))
-
-        for listed in there.values():
-            self.mover.hand.read(self.mover.new.read(listed), listed.key, take)
-        return counts
-
-
-def _seen(there: Mapping[str, Listed]) -> str:
-    """What a folder holds, by keys and tags."""
-    return digest_of("".join(f"{key} {there[key].etag}\n" for key in sorted(there)))
-
-
-def _near(theirs: Span | None, span: Span | None, late: float) -> bool:
+def _near(
+    theirs: Span | None,
+    span: Span | None,
+    late: float,
+) -> bool:
     """What says nothing of its time may hold any line."""
     if span is None or theirs is None or theirs.empty:
         return True
@@ -262,7 +293,12 @@ def _states(case: _Case, rows: list[Row]) -> None:
             case.add(Verdict.UNSURE, said(_UNSURE[row.state], key=key, why=row.error), key)
 
 
-def _algebra(case: _Case, label: str, rows: list[Row], parts: list[Part]) -> None:
+def _algebra(
+    case: _Case,
+    label: str,
+    rows: list[Row],
+    parts: list[Part],
+) -> None:
     """What was read of old objects is what was written of them."""
     written = {part.old_key: part for part in parts}
     for row in rows:
@@ -285,7 +321,11 @@ def _by_label(parts: list[Part]) -> dict[str, list[Part]]:
     return found
 
 
-def _figures(label: str, rows: list[Row], parts: list[Part]) -> dict[str, Any]:
+def _figures(
+    label: str,
+    rows: list[Row],
+    parts: list[Part],
+) -> dict[str, Any]:
     """``unread``: parts whose lines nobody has counted: they were copied byte by byte."""
     counted = total_of(part.sums for part in parts if part.sums is not None)
     unread = sum(part.sums is None for part in parts)

@@ -30,14 +30,28 @@ class ViewFile:
     def file(self) -> Path:
         return self.folder / self.settings.readers.file
 
-    def view(self, share: int, boundary: int | None) -> View:
+    def view(
+        self,
+        share: int,
+        boundary: int | None,
+    ) -> View:
         readers = self.settings.readers
         old_url, old = self.settings.old.layout(self.folder)
         new_url, new = self.settings.new.layout(self.folder)
         return View(
             readers.view,
-            Table(readers.database, readers.old, old_url, old),
-            Table(readers.database, readers.new, new_url, new),
+            Table(
+                readers.database,
+                readers.old,
+                old_url,
+                old,
+            ),
+            Table(
+                readers.database,
+                readers.new,
+                new_url,
+                new,
+            ),
             int(self.settings.lateness),
             share,
             boundary,
@@ -56,7 +70,11 @@ class ViewFile:
             return None
         return told[0]
 
-    def set(self, share: int, begins: list[int]) -> None:
+    def set(
+        self,
+        share: int,
+        begins: list[int],
+    ) -> None:
         """Raises LogsNotReady, TreeTrouble."""
         boundary = boundary_of(share, begins)
         if boundary is None and share not in (0, WHOLE):

@@ -53,7 +53,11 @@ class Trees:
             return UNPARSED
         return self.new.label(span.begin)
 
-    def part_key(self, label: str, listed: Listed) -> str:
+    def part_key(
+        self,
+        label: str,
+        listed: Listed,
+    ) -> str:
         """Depends on the folder and on the old object alone: whoever does it again writes the same.
 
         The extension is in small letters: Athena takes ``.GZ`` for plain text (Athena user guide,
@@ -90,7 +94,11 @@ Take = Callable[[Read, str, bytes, Sums], None]
 class Hand:
     """Works on the objects of one pair of trees; remembers what it has learnt of times."""
 
-    def __init__(self, trees: Trees, quick: bool = True) -> None:
+    def __init__(
+        self,
+        trees: Trees,
+        quick: bool = True,
+    ) -> None:
         """``quick``: False for line by line."""
         self.trees = trees
         self._reader = trees.reader()
@@ -106,11 +114,13 @@ class Hand:
         chunks: Iterable[bytes],
         key: str,
         take: Take = lambda read, label, lines, sums: None,
+        home: str | None = None,
     ) -> Read:
-        """``take``: gets all lines, piece by piece.  Raises BrokenObject, Changed."""
+        """``take``: gets all lines, piece by piece.  ``home``: where lines without a time go; by
+        default where the old tree's key says.  Raises BrokenObject, Changed."""
         found = Read()
         blocks = Blocks(inflated(chunks))
-        placing = Placing(self.trees.home(key), self.trees.multiline, found.reasons)
+        placing = Placing(home or self.trees.home(key), self.trees.multiline, found.reasons)
         counted = Sums()
         for number, block in enumerate(blocks):
             lines = self._without_header(block, found) if number == 0 else block
@@ -119,13 +129,22 @@ class Hand:
                 piece = lines[begin:end]
                 sums = sums_of_block(piece)
                 found.sums[label] = found.sums.get(label, NOTHING) + sums
-                take(found, label, piece, sums)
+                take(
+                    found,
+                    label,
+                    piece,
+                    sums,
+                )
         found.unterminated = blocks.unterminated
         found.length = blocks.length
         _assert_same(counted, found.total)
         return found
 
-    def _without_header(self, block: bytes, found: Read) -> bytes:
+    def _without_header(
+        self,
+        block: bytes,
+        found: Read,
+    ) -> bytes:
         if not self._reader.format.headed:
             return block
         length = header_length(block)
@@ -159,7 +178,11 @@ class _Part:
     sums: Sums = NOTHING
 
     @classmethod
-    def begun(cls, packed: bool, header: bytes) -> _Part:
+    def begun(
+        cls,
+        packed: bool,
+        header: bytes,
+    ) -> _Part:
         part = cls(
             tempfile.SpooledTemporaryFile(_IN_MEMORY),  # noqa: SIM115 - closed when it is written
             deflater() if packed else None,
@@ -171,7 +194,11 @@ class _Part:
     def write(self, data: bytes) -> None:
         self.file.write(data if self.deflater is None else self.deflater.compress(data))
 
-    def add(self, lines: bytes, sums: Sums) -> None:
+    def add(
+        self,
+        lines: bytes,
+        sums: Sums,
+    ) -> None:
         self.write(lines)
         self.sums += sums
 
@@ -192,7 +219,13 @@ class Parts:
     packed: bool = True
     made: dict[str, _Part] = field(default_factory=dict)
 
-    def take(self, read: Read, label: str, lines: bytes, sums: Sums) -> None:
+    def take(
+        self,
+        read: Read,
+        label: str,
+        lines: bytes,
+        sums: Sums,
+    ) -> None:
         if not self.wanted(label):
             return
         kept = self.keep(label, lines)

@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from kirikae.logs.carrier import Carrier
 from kirikae.logs.classify import Classified
+from kirikae.logs.counting import new_lines
 from kirikae.logs.manifest import Part, Row
-from kirikae.logs.mover import Mover
 from kirikae.logs.owners import Owner, Owners
-from kirikae.logs.sums import Sums, digest
 from kirikae.logs.trees import Door
-from kirikae.logs.work import Hand, Read, Trees
+from kirikae.logs.work import Hand, Trees
 from kirikae.model.objects import Listed
 
 _LOOKS_EVERY_S = 1.0
@@ -31,11 +31,21 @@ class Place:
     old: Door
     new: Door
 
-    def mover(self, aws: Any = None) -> Mover:
+    def carrier(self, aws: Any = None) -> Carrier:
         hand = Hand(self.trees)
-        return Mover(self.trees, self.owners, self.old.open(aws), self.new.open(aws), hand)
+        return Carrier(
+            self.trees,
+            self.owners,
+            self.old.open(aws),
+            self.new.open(aws),
+            hand,
+        )
 
-    def present(self, mover: Mover, boundary: Iterable[Classified]) -> dict[str, Counter[int]]:
+    def present(
+        self,
+        carrier: Carrier,
+        boundary: Iterable[Classified],
+    ) -> dict[str, Counter[int]]:
         """What the new writer has put into the folders at the boundary, but for our own parts."""
         objects = list(boundary)
         labels = {label for found in objects for label in found.labels}
@@ -43,30 +53,16 @@ class Place:
         counts: dict[str, Counter[int]] = {}
         for label in sorted(labels):
             if self.owners.of(label) is Owner.BOUNDARY:
-                counts[label] = _hashes(mover, label, mine)
+                counts[label] = new_lines(carrier, label, mine)
         return counts
 
 
-def _hashes(mover: Mover, label: str, mine: set[str]) -> Counter[int]:
-    """Whatever the hour in which a line happened: its folder counts."""
-    counts: Counter[int] = Counter()
-    hash_of = digest()
-
-    def take(read: Read, _: str, lines: bytes, sums: Sums) -> None:
-        counts.update(map(hash_of, lines.split(b"\n")[:-1]))
-
-    for listed in mover.new.list(label):
-        if listed.key not in mine:
-            mover.hand.read(mover.new.read(listed), listed.key, take)
-    return counts
-
-
-_mine: list[Mover] = []
+_mine: list[Carrier] = []
 
 
 def begin(place: Place) -> None:
     """Called once in each worker."""
-    _mine.append(place.mover())
+    _mine.append(place.carrier())
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
 

@@ -14,10 +14,22 @@ from kirikae.logs.layout import Layout
 from kirikae.logs.trees import S3
 
 _STRFTIME_AND_REST = re.compile("(%[YmdHM])")
-_NAMES = {"%Y": "year", "%m": "month", "%d": "day", "%H": "hour", "%M": "minute"}
+_NAMES = {
+    "%Y": "year",
+    "%m": "month",
+    "%d": "day",
+    "%H": "hour",
+    "%M": "minute",
+}
 
 
-def double_on(writer: str, url: str, layout: Layout, region: str, tag: str = "access") -> str:
+def double_on(
+    writer: str,
+    url: str,
+    layout: Layout,
+    region: str,
+    tag: str = "access",
+) -> str:
     """The second output.  Raises NoLayout for a writer that cannot do it."""
     makers = {
         "fluentd": _fluentd,
@@ -30,7 +42,12 @@ def double_on(writer: str, url: str, layout: Layout, region: str, tag: str = "ac
             f"`writer: {writer}` writes one tree only, or is not known here; "
             f"`logs double` knows {', '.join(makers)}"
         )
-    return makers[writer](url, layout, region, tag)
+    return makers[writer](
+        url,
+        layout,
+        region,
+        tag,
+    )
 
 
 def double_off(writer: str) -> str:
@@ -54,7 +71,12 @@ def _timekey(layout: Layout) -> str:
     return "1h" if layout.grain.value == "hour" else "1d"
 
 
-def _fluentd(url: str, layout: Layout, region: str, tag: str) -> str:
+def _fluentd(
+    url: str,
+    layout: Layout,
+    region: str,
+    tag: str,
+) -> str:
     """An error of one store stops the others, so the new one is told not to; the old one stays
     first and as it is.  A full buffer must not stop it either: `logs verify` finds what is then
     missing."""
@@ -90,7 +112,12 @@ def _fluentd(url: str, layout: Layout, region: str, tag: str) -> str:
 """
 
 
-def _fluent_bit(url: str, layout: Layout, region: str, tag: str) -> str:
+def _fluent_bit(
+    url: str,
+    layout: Layout,
+    region: str,
+    tag: str,
+) -> str:
     """Its paths are always in UTC, by the first record of a file: an arrival-time tree at its
     edges."""
     bucket, prefix = _bucket(url)
@@ -117,7 +144,12 @@ def _fluent_bit(url: str, layout: Layout, region: str, tag: str) -> str:
 """
 
 
-def _vector(url: str, layout: Layout, region: str, tag: str) -> str:
+def _vector(
+    url: str,
+    layout: Layout,
+    region: str,
+    tag: str,
+) -> str:
     bucket, prefix = _bucket(url)
     return f"""\
 [sinks.kirikae_utc]
@@ -136,7 +168,12 @@ buffer.max_size = 1073741824
 """
 
 
-def _rsyslog(url: str, layout: Layout, region: str, tag: str) -> str:
+def _rsyslog(
+    url: str,
+    layout: Layout,
+    region: str,
+    tag: str,
+) -> str:
     """Files of this machine; what carries them to a bucket carries this folder as well."""
     if layout.zone != "UTC":
         raise NoLayout(

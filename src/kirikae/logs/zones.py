@@ -68,7 +68,11 @@ def wall_of(epoch: int, zone: ZoneInfo) -> datetime:
     return datetime.fromtimestamp(epoch, UTC).astimezone(zone).replace(tzinfo=None)
 
 
-def span_of(begin: datetime, length: timedelta, zone: ZoneInfo) -> Span:
+def span_of(
+    begin: datetime,
+    length: timedelta,
+    zone: ZoneInfo,
+) -> Span:
     """What a slice that begins at this time of the wall holds: two hours of an hour that is there
     twice, none of one that is leapt over."""
     return Span(epoch_of(begin, zone), epoch_of(begin + length, zone))
@@ -77,13 +81,23 @@ def span_of(begin: datetime, length: timedelta, zone: ZoneInfo) -> Span:
 def begin_of(wall: datetime, grain: Grain) -> datetime:
     """The slice that this time lies in."""
     hour = 0 if grain is Grain.DAY else wall.hour
-    return wall.replace(hour=hour, minute=0, second=0, microsecond=0)
+    return wall.replace(
+        hour=hour,
+        minute=0,
+        second=0,
+        microsecond=0,
+    )
 
 
 @cache
 def whole_hours(zone: ZoneInfo) -> bool:
     """Are all offsets of this zone whole hours, for as long as there have been logs?"""
-    first = datetime(1995, 1, 1, tzinfo=UTC)
+    first = datetime(
+        1995,
+        1,
+        1,
+        tzinfo=UTC,
+    )
     weeks = (first + timedelta(weeks=number) for number in range(52 * 45))
     return all(_is_whole(each.astimezone(zone)) for each in weeks)
 

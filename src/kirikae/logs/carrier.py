@@ -23,7 +23,7 @@ what is found to be the same is taken out."""
 
 
 @dataclass
-class Mover:
+class Carrier:
     """Works on one object after the other."""
 
     trees: Trees
@@ -32,7 +32,11 @@ class Mover:
     new: Objects
     hand: Hand
 
-    def moved(self, listed: Listed, present: Present | None = None) -> tuple[Row, list[Part]]:
+    def moved(
+        self,
+        listed: Listed,
+        present: Present | None = None,
+    ) -> tuple[Row, list[Part]]:
         """What became of it.  ``present``: only then folders at the boundary are written."""
         found = classified(self.trees, listed)
         try:
@@ -44,13 +48,17 @@ class Mover:
         except Conflict as error:
             return _row(found, State.CONFLICT, str(error)), []
 
-    def _moved(self, found: Classified, present: Present | None) -> tuple[Row, list[Part]]:
+    def _moved(
+        self,
+        found: Classified,
+        present: Present | None,
+    ) -> tuple[Row, list[Part]]:
         if found.kind is Class.SPECIAL:
             return _row(found, State.SPECIAL), []
         if found.kind is Class.TIMELESS:
             return self._timeless(found)
         owners = {self.owners.of(label) for label in found.labels}
-        if Owner.OPEN in owners or (Owner.BOUNDARY in owners and present is None):
+        if self._must_wait(owners, present):
             return _row(found, State.WAITS), []
         if owners == {Owner.LIVE}:
             return _row(found, State.DONE), []
@@ -59,6 +67,10 @@ class Mover:
         if found.kind is Class.SCAN:
             return self._scanned(found, present)
         return self._split(found, present)
+
+    def _must_wait(self, owners: set[Owner], present: Present | None) -> bool:
+        """For lines that may still come, or for the boundary, which is done last."""
+        return Owner.OPEN in owners or (Owner.BOUNDARY in owners and present is None)
 
     def _timeless(self, found: Classified) -> tuple[Row, list[Part]]:
         """As a whole: nothing in it says how to split it."""
@@ -71,7 +83,10 @@ class Mover:
         return self._copied_to(found, label)
 
     def _copied_to(
-        self, found: Classified, label: str, read: Read | None = None
+        self,
+        found: Classified,
+        label: str,
+        read: Read | None = None,
     ) -> tuple[Row, list[Part]]:
         key = self.trees.part_key(label, found.listed)
         try:
@@ -79,10 +94,22 @@ class Mover:
         except Taken:
             there = self._same_copy(found.listed, key)
         sums = None if read is None else read.total
-        part = Part(key, label, "copy", there.etag, there.size, sums, found.listed.key)
+        part = Part(
+            key,
+            label,
+            "copy",
+            there.etag,
+            there.size,
+            sums,
+            found.listed.key,
+        )
         return _done(found, read), [part]
 
-    def _same_copy(self, listed: Listed, key: str) -> Listed:
+    def _same_copy(
+        self,
+        listed: Listed,
+        key: str,
+    ) -> Listed:
         """What lies there is the same: by length and tag, else by its lines.  A copy of an object
         that came in several parts has another tag (S3 user guide, "Checking object integrity")."""
         there = self.new.look(key)
@@ -94,25 +121,31 @@ class Mover:
             raise Conflict(f"{self.new.url}{key} is there and holds other lines")
         return there
 
-    def _scanned(self, found: Classified, present: Present | None) -> tuple[Row, list[Part]]:
+    def _scanned(
+        self,
+        found: Classified,
+        present: Present | None,
+    ) -> tuple[Row, list[Part]]:
         """Only reading tells where its lines belong."""
         read = self.hand.read(self.old.read(found.listed), found.listed.key)
         owners = {self.owners.of(label) for label in read.sums}
-        if Owner.OPEN in owners or (Owner.BOUNDARY in owners and present is None):
+        if self._must_wait(owners, present):
             return _row(found, State.WAITS, labels=tuple(sorted(read.sums))), []
         if len(read.sums) == 1 and owners == {Owner.BACKFILL}:
             return self._copied_to(found, next(iter(read.sums)), read)
         return self._split(found, present)
 
-    def _split(self, found: Classified, present: Present | None) -> tuple[Row, list[Part]]:
+    def _split(
+        self,
+        found: Classified,
+        present: Present | None,
+    ) -> tuple[Row, list[Part]]:
         listed = found.listed
         packed, chunks = peeked(self.old.read(listed))
         parts = Parts(self._wanted, self._keep(present), packed)
         read = self.hand.read(chunks, listed.key, parts.take)
-        if any(self.owners.of(label) is Owner.OPEN for label in read.sums):
+        if self._must_wait({self.owners.of(label) for label in read.sums}, present):
             # Late or early lines of another folder than its path says.
-            return _row(found, State.WAITS, labels=tuple(sorted(read.sums))), []
-        if present is None and any(map(self._at_boundary, read.sums)):
             return _row(found, State.WAITS, labels=tuple(sorted(read.sums))), []
         made = [self._written(listed, *each) for each in parts.finished()]
         return _done(found, read), made
@@ -131,7 +164,13 @@ class Mover:
 
         return keep
 
-    def _written(self, listed: Listed, label: str, body: IO[bytes], sums: Sums) -> Part:
+    def _written(
+        self,
+        listed: Listed,
+        label: str,
+        body: IO[bytes],
+        sums: Sums,
+    ) -> Part:
         key = self.trees.part_key(label, listed)
         mode = "boundary" if self._at_boundary(label) else "split"
         with body:
@@ -139,9 +178,21 @@ class Mover:
                 there = self.new.create(key, body)
             except Taken:
                 there = self._same_part(key, sums)
-        return Part(key, label, mode, there.etag, there.size, sums, listed.key)
+        return Part(
+            key,
+            label,
+            mode,
+            there.etag,
+            there.size,
+            sums,
+            listed.key,
+        )
 
-    def _same_part(self, key: str, sums: Sums) -> Listed:
+    def _same_part(
+        self,
+        key: str,
+        sums: Sums,
+    ) -> Listed:
         """Packed by another library the bytes may differ; the lines may not."""
         there = self.new.look(key)
         if there is None:
@@ -170,10 +221,20 @@ def _lines(block: bytes) -> list[bytes]:
 
 
 def _row(
-    found: Classified, state: State, error: str = "", labels: tuple[str, ...] | None = None
+    found: Classified,
+    state: State,
+    error: str = "",
+    labels: tuple[str, ...] | None = None,
 ) -> Row:
     named = found.labels if labels is None else labels
-    return Row(found.listed, str(found.kind), found.why, state, named, error)
+    return Row(
+        found.listed,
+        str(found.kind),
+        found.why,
+        state,
+        named,
+        error,
+    )
 
 
 def _done(found: Classified, read: Read | None) -> Row:

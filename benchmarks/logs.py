@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""How many megabytes of logs a CPU-second re-partitions, beside gawk and pigz in the same run.
+
+``python benchmarks/logs.py [MEGABYTES]``: days of access logs by Japan time, packed by gzip, become
+one packed object for each hour of UTC.  Figures are MB (10^6 plain bytes) for each CPU-second of
+user and system time; ours with and without line sums, line by line and by the fast path; the
+scan alone.  Counts of lines of every hour must be equal, or it fails.
+
+gawk and pigz are Debian's packages: ``apt-get install gawk pigz``.  Without them only ours runs.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from kirikae.logs import work
+from kirikae.logs.folder import FolderObjects
+from kirikae.logs.layout import Layout
+from kirikae.logs.sums import Sums
+from kirikae.logs.work import Hand, Parts, Trees, peeked
+from kirikae.logs.zones import Grain
+
+TOKYO = ZoneInfo("Asia/Tokyo")
+BEGIN = datetime(2026, 11, 20, tzinfo=TOKYO)
+ROUNDS = 3
+AWK = r"""
+BEGIN { split("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec", names, " ")
+        for (n in names) month[names[n]] = n }
+{ key = substr($4, 2, 14)
+  if (!(key in hour)) {
+    split(key, part, /[\/:]/)
+    when = mktime(part[3] " " month[part[2]] " " part[1] " " part[4] " 00 00") - 32400
+    hour[key] = strftime("%Y%m%d%H", when)
+  }
+  print | ("pigz -1 -p 1 > " folder "/" hour[key] ".gz") }
+"""
+
+
+def written(folder: Path, megabytes: int) -> int:
+    """Days of an access log with Japanese paths, agents and referers; plain bytes."""
+    rng = random.Random(17)
+    agents = [f"Mozilla/5.0 (X11; Linux {n}) AppleWebKit/{500 + n}.36" for n in range(40)]
+    days = max(1, megabytes // 64)
+    each = megabytes * 1_000_000 // days
+    total = 0
+    for day in range(days):
+        lines: list[bytes] = []
+        length = 0
+        count = each // 170
+        for number in range(count):
+            seconds = number * 86400 / count - (3600 if rng.random() < 0.002 else 0)
+            when = BEGIN + timedelta(days=day, seconds=max(0, seconds))
+            line = (
+                f"10.{rng.randrange(4)}.{rng.randrange(256)}.{rng.randrange(256)} - - "
+                f'[{when:%d/%b/%Y:%H:%M:%S +0900}] "GET /items/{rng.randrange(9000)}'
+                f'?page={rng.randrange(20)} HTTP/1.1" 200 {rng.randrange(50000)} '
+                f'"https://shop.example/c/{rng.randrange(90)}" "{rng.choice(agents)}"\n'
+            ).encode()
+            lines.append(line)
+            length += len(line)
+        name = folder / (BEGIN + timedelta(days=day)).strftime("%Y/%m/%d/web.log.gz")
+        name.parent.mkdir(parents=True)
+        name.write_bytes(gzip.compress(b"".join(lines), 6, mtime=0))
+        total += length
+    return total
+
+
+def _made_elsewhere(folder: Path, megabytes: int) -> int:
+    """In a process of its own, whose memory is not ours."""
+    with ProcessPoolExecutor(1) as pool:
+        return pool.submit(written, folder, megabytes).result()
+
+
+def cpu() -> float:
+    mine = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return mine.ru_utime + mine.ru_stime + children.ru_utime + children.ru_stime
+
+
+def ours(old: Path, new: Path, quick: bool = True) -> None:
+    """As a backfill does it, without the manifest."""
+    source = FolderObjects(old)
+    target = FolderObjects(new)
+    trees = Trees(Layout("%Y/%m/%d/", "Asia/Tokyo", Grain.DAY), Layout("%Y%m%d%H/"), time.time())
+    hand = Hand(trees, quick)
+    for listed in source.list():
+        packed, chunks = peeked(source.read(listed))
+        parts = Parts(packed=packed)
+        hand.read(chunks, listed.key, parts.take)
+        for label, body, _ in parts.finished():
+            target.create(trees.part_key(label, listed), body)
+
+
+def without_sums(old: Path, new: Path) -> None:
+    """What hashing costs: lines and bytes are still counted, since they are checked."""
+    real = work.sums_of_block
+    work.sums_of_block = lambda block: Sums(block.count(b"\n"), len(block))
+    try:
+        ours(old, new)
+    finally:
+        work.sums_of_block = real
+
+
+def scan(old: Path, new: Path) -> None:
+    """Which lines belong where; nothing is written or hashed."""
+    real = work.sums_of_block
+    work.sums_of_block = lambda block: Sums(block.count(b"\n"), len(block))
+    try:
+        source = FolderObjects(old)
+        layout = Layout("%Y/%m/%d/", "Asia/Tokyo", Grain.DAY)
+        hand = Hand(Trees(layout, Layout("%Y%m%d%H/"), time.time()))
+        for listed in source.list():
+            hand.read(source.read(listed), listed.key)
+    finally:
+        work.sums_of_block = real
+
+
+def plainly(old: Path, new: Path) -> None:
+    ours(old, new, quick=False)
+
+
+def gawk_and_pigz(old: Path, new: Path) -> None:
+    files = " ".join(str(file) for file in sorted(old.rglob("*.gz")))
+    script = f"pigz -dc -p 1 {files} | gawk -v folder={new} -f {new}.awk"
+    Path(f"{new}.awk").write_text(AWK)
+    environment = {**os.environ, "TZ": "UTC", "LC_ALL": "C"}
+    subprocess.run(["sh", "-c", script], check=True, env=environment)
+
+
+def counted(folder: Path) -> Counter[str]:
+    """Lines of each hour."""
+    found: Counter[str] = Counter()
+    for file in folder.rglob("*.gz"):
+        hour = str(file.relative_to(folder))[:10]
+        found[hour] += gzip.decompress(file.read_bytes()).count(b"\n")
+    return found
+
+
+def measured(what: Callable[[Path, Path], None], old: Path, work_in: Path) -> tuple[float, Path]:
+    """The best of some rounds: others are at work on this machine."""
+    best = float("inf")
+    for number in range(ROUNDS):
+        new = work_in / f"{what.__name__}-{number}"
+        new.mkdir()
+        before = cpu()
+        what(old, new)
+        best = min(best, cpu() - before)
+        if number < ROUNDS - 1:
+            shutil.rmtree(new)
+    return best, new
+
+
+def main() -> None:
+    megabytes = int(sys.argv[1]) if len(sys.argv) > 1 else 128
+    with tempfile.TemporaryDirectory() as name:
+        old = Path(name) / "old"
+        old.mkdir()
+        total = _made_elsewhere(old, megabytes) / 1e6
+        there = bool(shutil.which("gawk") and shutil.which("pigz"))
+        print(f"{total:.0f} MB; best of {ROUNDS}; load {os.getloadavg()[0]:.0f}")
+        truth: Counter[str] | None = None
+        whats = [scan, without_sums, ours, plainly, *([gawk_and_pigz] if there else [])]
+        for what in whats:
+            seconds, new = measured(what, old, Path(name))
+            print(f"{what.__name__:15} {total / seconds:6.0f} MB per CPU-second")
+            if what is scan:
+                continue
+            found = counted(new)
+            truth = truth or found
+            if found != truth:
+                sys.exit(f"{what.__name__} counts other lines: {found - truth}, {truth - found}")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"every hour has the same lines; peak memory of this process {peak:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
