@@ -61,6 +61,8 @@ def test_the_bookshop_moves_without_losing_a_request():
     assert report["journal"][-1]["phase"] == "retired"
     # A second for the driver to answer, and what any command takes on this machine at this moment.
     facts = report["facts"]
+    crontab = facts["crontab"]
+    assert crontab["once"] == crontab["due"] > crontab["on_ecs"] > 0
     assert facts["red_button_s"] < 1.5 + 2 * facts["status_s"]
     assert "<svg" in (ROOT / "rehearsal/report.html").read_text()
     # The independent generator asks for `/`, which neither the planted fault nor the killed task's
