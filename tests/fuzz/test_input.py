@@ -294,8 +294,9 @@ def host_url(url: str) -> None:
         assert ran.stderr.startswith("kirikae.yml:9: "), ran.stderr
 
 
-NOT_HERE = ("back-out", "local ", "build image", "move drive")
-"""They try for minutes, or reach for a container engine."""
+SERVING = ("jobs serve", "jobs scheduler", "jobs worker")
+NOT_HERE = ("back-out", "local ", "build image", "move drive", *SERVING)
+"""They try for minutes, reach for a container engine, or go on until they are stopped."""
 CALLED = [verb for verb in VERBS if not verb.startswith(NOT_HERE)]
 WORDS = st.one_of(
     JUNK.filter(lambda word: "\0" not in word),
