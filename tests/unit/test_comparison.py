@@ -98,7 +98,7 @@ def test_a_side_with_fewer_targets_is_judged_by_larger_bursts(journal):
     move = running(journal, 500)
     source = Source(known_until=BEGAN)
     look(journal, move, source, BEGAN + 1, World(old=4, new=1))
-    assert source.asked[0].dispersion == {"errors": 0.25 * (1 + 4) / 2}
+    assert source.asked[0].dispersion == {"errors": 0.25 * 4}
 
 
 def test_a_driver_that_is_there_asks_what_is_known_by_now(journal):

@@ -40,9 +40,11 @@ def markdown(text: str) -> str:
 def escaped(json: str) -> str:
     """JSON in which every character that a terminal may obey is written as ``\\uXXXX``: the same
     data.  (ASCII's own are written so by JSON itself.)"""
+    if json.isascii() and "\x7f" not in json:
+        return json
     return _BEYOND_ASCII.sub(lambda found: f"\\u{ord(found[0]):04x}", json)
 
 
 def writable(text: str) -> str:
     """Data as it is, but for halves of characters: no encoding can write them."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
