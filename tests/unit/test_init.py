@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from moto import mock_aws
 
+from kirikae.aws import discovery
 from kirikae.aws.session import Aws
 from kirikae.console import kinds
 from kirikae.console.first_file import CHANGE_ME
@@ -164,6 +165,24 @@ def test_ecs_that_may_not_be_read_is_not_taken_for_ecs_that_is_empty(account, ho
     _deny(monkeypatch, "ListClusters")
     assert "ECS could not be read" in asked()["fleets.new"][0]
     assert "fleets.old.target_group" in asked()
+
+
+def test_a_deleted_cluster_is_passed_over(account, hosts, monkeypatch):
+    """AWS names it for a while, and refuses to list its services."""
+    account.rule()
+    account.service()
+    ecs = client("ecs")
+    gone = ecs.create_cluster(clusterName="gone")["cluster"]["clusterArn"]
+    ecs.delete_cluster(cluster="gone")
+    assert gone in ecs.list_clusters()["clusterArns"]
+    real = discovery._services
+
+    def refused(client, cluster):
+        assert cluster != gone, "Cluster not found."
+        return real(client, cluster)
+
+    monkeypatch.setattr(discovery, "_services", refused)
+    assert "fleets.new" not in asked()
 
 
 def test_instances_that_may_not_be_read_are_asked_for(account, hosts, monkeypatch):

@@ -147,9 +147,18 @@ def services(aws: Aws) -> list[Served]:
     found = []
     with told():
         for page in client.get_paginator("list_clusters").paginate():
-            for cluster in page["clusterArns"]:
+            for cluster in _living(client, page["clusterArns"]):
                 found += list(_services(client, cluster))
         return found
+
+
+def _living(client: Any, clusters: Sequence[str]) -> Iterator[str]:
+    """ListClusters names deleted ones for a while, too, and they have no services to ask for (ECS
+    API reference, DeleteCluster)."""
+    if clusters:
+        for row in client.describe_clusters(clusters=clusters)["clusters"]:
+            if row["status"] == "ACTIVE":
+                yield row["clusterArn"]
 
 
 def _services(client: Any, cluster: str) -> Iterator[Served]:

@@ -152,12 +152,14 @@ class Journal:
         self._short: Counter[str] = Counter()
         """Mark of DynamoDB's items in a region -> how many requests change them, now and when they
         were replaced last."""
-        for seq, text in self._db.execute("select seq, environ from request").fetchall():
+        rows = self._db.execute("select seq, object, environ from request").fetchall()
+        for seq, place, text in rows:
             environ = json.loads(text)
             self._pin(environ)
-            if mark := mark_of(environ):
-                self._long[mark] += 1
-                # Those of a former version bear none.
+            mark = mark_of(environ)
+            self._long.update([mark] if mark else [])
+            if mark and not place:
+                # One of a former version.
                 self._db.execute("update request set object = ? where seq = ?", (mark, seq))
 
     def _pin(self, environ: Environ) -> None:
