@@ -44,6 +44,8 @@ _BROUGHT = re.compile(
 _LISTED_IN_A_FOLDER = 500
 _OWNED_IN_A_FOLDER = 20
 _MEDIA_IN_A_FOLDER = 50
+_MEDIA_AT_MOST = 50_000
+_FEW_MEDIA = 2
 _MEDIA = re.compile(r"\.(jpe?g|png|gif|webp|pdf|csv|mp4|zip|gz|log)$")
 _SET_ID = 0o6000
 _SPOOLS = (
@@ -301,9 +303,15 @@ class _Look:
             if entry.mode & _SET_ID:
                 yield _row("U", entry)
         named = [entry for entry in entries if not _BROUGHT.search(entry.path)]
-        listed = _first(named) if self._telling(f"{folder.path}/") else []
+        pictures = _FEW_MEDIA if self._full_of_pictures else _MEDIA_IN_A_FOLDER
+        listed = _first(named, pictures) if self._telling(f"{folder.path}/") else []
         for entry in (*listed, *_owned(named, set(listed))):
             yield _row("F", entry)
+
+    @cached_property
+    def _full_of_pictures(self) -> bool:
+        """Of very many a few in each folder say as much."""
+        return sum(_MEDIA.search(path) is not None for path in self.paths) > _MEDIA_AT_MOST
 
     def _folder(
         self,
@@ -513,11 +521,14 @@ class _Look:
                 yield f"{path[len(root) + 1 :]}:{number}:{line}"
 
 
-def _first(entries: Iterable[Entry]) -> list[Entry]:
+def _first(
+    entries: Iterable[Entry],
+    pictures: int,
+) -> list[Entry]:
     """Fewer of what people send or programs log: the first of them say what the folder is."""
     found = []
     for number, entry in enumerate(entries, 1):
-        most = _MEDIA_IN_A_FOLDER if _MEDIA.search(entry.path) else _LISTED_IN_A_FOLDER
+        most = pictures if _MEDIA.search(entry.path) else _LISTED_IN_A_FOLDER
         if number <= most:
             found.append(entry)
     return found
