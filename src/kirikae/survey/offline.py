@@ -80,7 +80,8 @@ _MAGIC = (
     (re.compile(rb"\x7fELF"), "elf"),
 )
 _NO_DATABASE = re.compile(
-    r"/var/(lib/(dpkg|apt|docker|containerd|containers|snapd)|cache|log)(/|$)|.*/(node_modules|\.git)(/|$)|.*/sess_[^/]*$"
+    r"/var/(lib/(dpkg|apt|docker|containerd|containers|snapd)|cache|log)(/|$)"
+    r"|.*/(node_modules|\.git)(/|$)|.*/sess_[^/]*$"
     r"|.*\.(jp[^/]*g|png|gif|webp|svg|pdf|html|php|pyc?|js|css|rb|p[lm]|log|gz|txt|xml|json|md"
     r"|mo|so|mp4|zip)$",
     re.DOTALL,
@@ -421,10 +422,7 @@ class _Look:
     @cached_property
     def roots(self) -> list[str]:
         """Folders of code: of units, of web servers, of crontabs."""
-        found = set(self.units.folders())
-        if not self.runs_systemd:
-            starts = sysv if sysv.runs_here(self.tree.entries) else openrc
-            found.update(starts.folders(self.tree.entries, self.text))
+        found = set(self._folders_of_services())
         for path in self.paths:
             if _OF_NGINX.match(path):
                 found.update(_NGINX_ROOT.findall(_without_comments(self.text(path))))
@@ -435,6 +433,13 @@ class _Look:
                 found.update(self._folders_of(named))
         real = {self.real(each.strip()) for each in found if each.startswith("/")}
         return sorted(each for each in real if self._is_code(each))
+
+    def _folders_of_services(self) -> Iterator[str]:
+        """Of systemd, of OpenRC, or of scripts."""
+        yield from self.units.folders()
+        if not self.runs_systemd:
+            starts = sysv if sysv.runs_here(self.tree.entries) else openrc
+            yield from starts.folders(self.tree.entries, self.text)
 
     def _folders_of(
         self,
