@@ -55,7 +55,8 @@ def made(root: Path, count: int) -> None:
     for number in range(count // _IN_A_FOLDER):
         folder = uploads / f"{number % 256:02x}/{number // 256 % 256:02x}/{number // 65536}"
         folder.mkdir(parents=True, exist_ok=True)
-        os.chown(folder, _SERVES, _SERVES)
+        for each in (folder, folder.parent, folder.parent.parent, uploads):
+            os.chown(each, _SERVES, _SERVES)
         _fill(folder, number)
 
 

@@ -534,7 +534,7 @@ def a_repository_is_served(real):
 @case("PK02", "/etc/apt/sources.list.d/x.list:1")
 def another_source(real):
     machine = shop()
-    host = "apt.example.com" if real else "deb.debian.org"
+    host = "apt.example.com" if real else "deb.debian.net"
     machine.text("/etc/apt/sources.list.d/x.list", f"deb https://{host}/debian stable main")
     return machine
 

@@ -473,10 +473,10 @@ class Bundle:
         found = [self.folder_at[path]] if path in self.folder_at else []
         prefix = path.rstrip("/") + "/"
         start = bisect_right(paths, prefix)
-        for candidate in paths[start:]:
-            if not candidate.startswith(prefix):
-                break
-            found.append(self.folder_at[candidate])
+        at = start
+        while at < len(paths) and paths[at].startswith(prefix):
+            found.append(self.folder_at[paths[at]])
+            at += 1
         return found
 
 

@@ -227,7 +227,9 @@ walk() {
             # Code, what lies between it, and a few files of every folder that a service may own: what they are is told by their names and times.
             brought = path ~ /\/(node_modules|site-packages|__pycache__|\.(git|pyenv|rbenv|nvm|rustup|cargo|npm|m2|cache))\//
             listed = !brought && (path ~ /^\/(etc|opt|srv|usr\/local|root|home|var\/www)\// || in_code(path)) \
-                && ++many[folder] <= (path ~ /\.(jpe?g|png|gif|webp|pdf|csv|mp4|zip|gz|log)$/ ? 50 : 500)
+                && ++many[folder] <= (path !~ /\.(jpe?g|png|gif|webp|pdf|csv|mp4|zip|gz|log)$/ ? 500 : pictures < 50000 ? 50 : 2)
+            # Of very many pictures a few in each folder say as much.
+            if (listed && path ~ /\.(jpe?g|png|gif|webp|pdf|csv|mp4|zip|gz|log)$/) pictures++
             if (!listed && !brought) listed = $3 != "0" && ++some[folder] <= 20 && ++others <= 30000 || time >= began - 1 && ++fresh <= 5000
             if (listed) print "|F\t" $2 "\t" $3 "\t" $4 "\t" $5 "\t" time "\t" int($7) "\t" path
             next

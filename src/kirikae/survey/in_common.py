@@ -23,13 +23,7 @@ _SHOWN = 5
 
 def assets_differ(views: Views) -> Findings:
     """A page that one host sends names files that the other does not have."""
-    trees: dict[str, dict[str, set[str]]] = defaultdict(dict)
-    for view in views:
-        for code in view.code:
-            assets = {name for name in code.files if _ASSET.search(name)}
-            if assets:
-                trees[code.root][view.bundle.host] = assets
-    for root, by_host in sorted(trees.items()):
+    for root, by_host in sorted(_assets(views).items()):
         every = set().union(*by_host.values())
         common = set.intersection(*by_host.values())
         lacking = sorted(every - common)
@@ -49,6 +43,17 @@ def assets_differ(views: Views) -> Findings:
                 ],
                 count=len(lacking),
             )
+
+
+def _assets(views: Views) -> dict[str, dict[str, set[str]]]:
+    """Tree -> host -> names."""
+    trees: dict[str, dict[str, set[str]]] = defaultdict(dict)
+    for view in views:
+        for code in view.code:
+            assets = {name for name in code.files if _ASSET.search(name)}
+            if assets:
+                trees[code.root][view.bundle.host] = assets
+    return trees
 
 
 def keys_in_common(views: Views) -> Findings:

@@ -9,6 +9,7 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from kirikae.survey.trees import Tree
 
@@ -75,16 +76,17 @@ def _keys(
     paths: Sequence[str],
 ) -> Iterator[str]:
     """Files that are keys by their names, and what the machine is known by."""
-    found = 0
-    for path in paths:
-        entry = tree.entries[path]
-        named = _KEY.search(path) and path.startswith(_WHERE_KEYS_LIE)
-        if entry.kind != "f" or not entry.size or not (named or path == _MACHINE):
-            continue
-        deep = path.count("/") > _DEPTH_OF_KEYS or _NOT_LOOKED_INTO.search(path)
-        if not deep and "\n" not in path and entry.size < _KEY_SIZE and found < _KEYS_AT_MOST:
-            found += 1
-            yield path
+    named = (path for path in paths if path == _MACHINE or _is_named_so(path))
+    files = (path for path in named if tree.entries[path].kind == "f")
+    small = (path for path in files if 0 < tree.entries[path].size < _KEY_SIZE)
+    yield from islice(small, _KEYS_AT_MOST)
+
+
+def _is_named_so(path: str) -> bool:
+    """As collect.sh looks for them, and as deep."""
+    if not _KEY.search(path) or not path.startswith(_WHERE_KEYS_LIE) or "\n" in path:
+        return False
+    return path.count("/") <= _DEPTH_OF_KEYS and not _NOT_LOOKED_INTO.search(path)
 
 
 def _named_certificates(

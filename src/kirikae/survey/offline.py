@@ -44,6 +44,8 @@ _BROUGHT = re.compile(
 _LISTED_IN_A_FOLDER = 500
 _OWNED_IN_A_FOLDER = 20
 _MEDIA_IN_A_FOLDER = 50
+_MEDIA_AT_MOST = 50_000
+_FEW_MEDIA = 2
 _MEDIA = re.compile(r"\.(jpe?g|png|gif|webp|pdf|csv|mp4|zip|gz|log)$")
 _SET_ID = 0o6000
 _SPOOLS = (
@@ -78,7 +80,8 @@ _MAGIC = (
     (re.compile(rb"\x7fELF"), "elf"),
 )
 _NO_DATABASE = re.compile(
-    r"/var/(lib/(dpkg|apt|docker|containerd|containers|snapd)|cache|log)(/|$)|.*/(node_modules|\.git)(/|$)|.*/sess_[^/]*$"
+    r"/var/(lib/(dpkg|apt|docker|containerd|containers|snapd)|cache|log)(/|$)"
+    r"|.*/(node_modules|\.git)(/|$)|.*/sess_[^/]*$"
     r"|.*\.(jp[^/]*g|png|gif|webp|svg|pdf|html|php|pyc?|js|css|rb|p[lm]|log|gz|txt|xml|json|md"
     r"|mo|so|mp4|zip)$",
     re.DOTALL,
@@ -301,9 +304,15 @@ class _Look:
             if entry.mode & _SET_ID:
                 yield _row("U", entry)
         named = [entry for entry in entries if not _BROUGHT.search(entry.path)]
-        listed = _first(named) if self._telling(f"{folder.path}/") else []
+        pictures = _FEW_MEDIA if self._full_of_pictures else _MEDIA_IN_A_FOLDER
+        listed = _first(named, pictures) if self._telling(f"{folder.path}/") else []
         for entry in (*listed, *_owned(named, set(listed))):
             yield _row("F", entry)
+
+    @cached_property
+    def _full_of_pictures(self) -> bool:
+        """Of very many a few in each folder say as much."""
+        return sum(_MEDIA.search(path) is not None for path in self.paths) > _MEDIA_AT_MOST
 
     def _folder(
         self,
@@ -413,10 +422,7 @@ class _Look:
     @cached_property
     def roots(self) -> list[str]:
         """Folders of code: of units, of web servers, of crontabs."""
-        found = set(self.units.folders())
-        if not self.runs_systemd:
-            starts = sysv if sysv.runs_here(self.tree.entries) else openrc
-            found.update(starts.folders(self.tree.entries, self.text))
+        found = set(self._folders_of_services())
         for path in self.paths:
             if _OF_NGINX.match(path):
                 found.update(_NGINX_ROOT.findall(_without_comments(self.text(path))))
@@ -427,6 +433,13 @@ class _Look:
                 found.update(self._folders_of(named))
         real = {self.real(each.strip()) for each in found if each.startswith("/")}
         return sorted(each for each in real if self._is_code(each))
+
+    def _folders_of_services(self) -> Iterator[str]:
+        """Of systemd, of OpenRC, or of scripts."""
+        yield from self.units.folders()
+        if not self.runs_systemd:
+            starts = sysv if sysv.runs_here(self.tree.entries) else openrc
+            yield from starts.folders(self.tree.entries, self.text)
 
     def _folders_of(
         self,
@@ -513,11 +526,14 @@ class _Look:
                 yield f"{path[len(root) + 1 :]}:{number}:{line}"
 
 
-def _first(entries: Iterable[Entry]) -> list[Entry]:
+def _first(
+    entries: Iterable[Entry],
+    pictures: int,
+) -> list[Entry]:
     """Fewer of what people send or programs log: the first of them say what the folder is."""
     found = []
     for number, entry in enumerate(entries, 1):
-        most = _MEDIA_IN_A_FOLDER if _MEDIA.search(entry.path) else _LISTED_IN_A_FOLDER
+        most = pictures if _MEDIA.search(entry.path) else _LISTED_IN_A_FOLDER
         if number <= most:
             found.append(entry)
     return found

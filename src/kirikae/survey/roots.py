@@ -24,7 +24,7 @@ from kirikae.survey.brought import (
     is_vendored,
     keeps_releases,
 )
-from kirikae.survey.paths import below, name_of, parent_of, under
+from kirikae.survey.paths import around, below, name_of, parent_of, under
 from kirikae.survey.services import ROOT, Service
 from kirikae.survey.view import View
 
@@ -419,15 +419,15 @@ def _only_code(
 
 def _tops(view: View) -> Iterator[tuple[Folder, _Why]]:
     """The outermost folders that a service may write into."""
-    found: list[str] = []
+    found: set[str] = set()
     folders = sorted(view.bundle.folders, key=lambda folder: folder.path)
     for folder in folders:
         path = folder.path
-        if view.of_the_system(path) or under(path, found):
+        if view.of_the_system(path) or any(each in found for each in around(path)):
             continue
         says = view.writer(path)
         if says is not None:
-            found.append(path)
+            found.add(path)
             yield folder, _Why(says)
 
 

@@ -126,15 +126,16 @@ def connections(sockets: Sequence[Socket]) -> list[Connections]:
     served = {(each.protocol, each.own.port) for each in sockets if each.listens}
     outward: Counter[End] = Counter()
     inward: Counter[int] = Counter()
-    for each in sockets:
-        if each.protocol != "tcp" or each.state != _ESTABLISHED:
+    established = (each for each in sockets if each.state == _ESTABLISHED)
+    for each in established:
+        if each.protocol != "tcp":
             continue
         if (each.protocol, each.own.port) in served:
             inward[each.own.port] += not ipaddress.ip_address(each.other.address).is_loopback
         elif _is_server(each.other):
             outward[each.other] += 1
     found = [Connections(True, *end, many) for end, many in sorted(outward.items())]
-    found += [Connections(False, "", port, many) for port, many in sorted(inward.items()) if many]
+    found += [Connections(False, "", port, many) for port, many in sorted((+inward).items())]
     return found
 
 

@@ -230,17 +230,22 @@ def no_health_route(view: View) -> Findings:
     read = [code for code in view.code if code.count and _serves(view, code.root)]
     if not read or not view.web or view.bundle.meta.get("tokens") != _WITH_HEALTH:
         return
-    lines = [line for line in view.web_lines if _HEALTH.search(line.text)]
-    for code in view.code:
-        lines += [line for line in code.lines if _HEALTH.search(line.text)]
-        lines += [Line(name, 0, name) for name in code.files if _HEALTH.search(f"/{name}")]
-    if not lines:
+    if not any(_HEALTH.search(said) for said in _said_of_routes(view)):
         yield configured(
             "NW09",
             where=read[0].root,
             says="neither the code nor the web server seems to have a route for health checks",
             evidence=[view.trace(code.root, f"{code.count} files were read") for code in read],
         )
+
+
+def _said_of_routes(view: View) -> Iterator[str]:
+    """Lines of the web server and of code, and names of files of code."""
+    for line in view.web_lines:
+        yield line.text
+    for code in view.code:
+        yield from (line.text for line in code.lines)
+        yield from (f"/{name}" for name in code.files)
 
 
 def _serves(view: View, root: str) -> bool:

@@ -14,7 +14,7 @@ from kirikae.survey.known import debian, matches
 from kirikae.survey.view import View
 
 _READS_LOGS = re.compile(
-    r"\b(z?grep|awk|sed|tail|z?cat|goaccess|awstats|webalizer|pflogsumm|analog|visitors|alp|kataribe"
+    r"\b(z?grep|awk|sed|tail|z?cat|goaccess|awstats|webalizer|pflogsumm|analog|visitors|alp"
     r"|logwatch|logcheck|multitail|perl|python3?|ruby|php)\b[^|;]*(/var/log/|\.log\b)"
 )
 _READERS = ("fail2ban*", "logwatch*", "logcheck*", "crowdsec*", "swatch*", "denyhosts*")
@@ -39,7 +39,7 @@ _GOING_ON_AT_LEAST = 3
 _SHOWN = 8
 
 
-def read_by_others(view: View) -> Findings:
+def read_by_jobs(view: View) -> Findings:
     """They read a file that will not be there."""
     lines = [job.line for job in view.schedules.jobs if _READS_LOGS.search(job.says)]
     if lines:
@@ -49,6 +49,10 @@ def read_by_others(view: View) -> Findings:
             says=f"{counted(len(lines), 'job reads', 'jobs read')} log files",
             evidence=view.quotes(lines[:_SHOWN]),
         )
+
+
+def read_by_services(view: View) -> Findings:
+    """They shut callers out, or write reports."""
     for unit in view.bundle.units:
         if unit.running and matches(unit.name, _READERS):
             yield observed(
@@ -57,6 +61,10 @@ def read_by_others(view: View) -> Findings:
                 says=f"{unit.name} reads log files and acts on them",
                 evidence=[view.trace(unit.name, unit.command)],
             )
+
+
+def done_at_rotation(view: View) -> Findings:
+    """Somebody's step between two files of a log."""
     for text in view.own_texts:
         if text.path.startswith("/etc/logrotate"):
             steps = [line for line in text.live() if _AFTER_ROTATION.search(line.text)]
@@ -73,13 +81,18 @@ def hard_to_join(view: View) -> Findings:
     """Nothing tells which lines belong to one request, or where one begins."""
     writes = [line for line in view.web_lines if _ACCESS_LOG.search(line.text)]
     formats = [line for line in view.web_lines if _LOG_FORMAT.search(line.text)]
-    if writes and not any(_JOINS.search(line.text) for line in (*writes, *formats, *_whole(view))):
+    said = (*writes, *formats, *_whole(view))
+    if writes and not any(_JOINS.search(line.text) for line in said):
         yield configured(
             "LG06",
             where=writes[0].at,
             says="lines of the access log bear nothing that tells requests apart",
             evidence=view.quotes([*writes, *formats][:_SHOWN]),
         )
+
+
+def of_several_lines(view: View) -> Findings:
+    """Each line would be an entry of its own."""
     for log in _of_services(view):
         if log.lines and log.going_on >= _GOING_ON_AT_LEAST:
             yield observed(
@@ -221,8 +234,11 @@ def _rule(line: Line) -> bool:
 
 
 RULES = (
-    read_by_others,
+    read_by_jobs,
+    read_by_services,
+    done_at_rotation,
     hard_to_join,
+    of_several_lines,
     tells_too_much,
     bytes_a_day,
     dead_logs,

@@ -151,15 +151,15 @@ def mail_without_a_relay(view: View) -> Findings:
 
 def _servers_that_send(view: View) -> Iterator[Line]:
     """Mail servers of this host that need no other one to deliver."""
-    running = any(
-        unit.running and matches(unit.name, debian().mail_servers) for unit in view.bundle.units
-    )
+    units = (unit.name for unit in view.bundle.units if unit.running)
+    if not any(matches(name, debian().mail_servers) for name in units):
+        return
     exim = view.bundle.text("/etc/exim4/update-exim4.conf.conf")
-    for line in exim.live() if exim and running else ():
+    for line in exim.live() if exim else ():
         if _SENDS_ITSELF.match(line.text):
             yield line
     postfix = view.bundle.text("/etc/postfix/main.cf")
-    if postfix and running and not any(_RELAY.match(line.text) for line in postfix.live()):
+    if postfix and not any(_RELAY.match(line.text) for line in postfix.live()):
         yield Line(postfix.path, 0, "no relayhost is set")
 
 

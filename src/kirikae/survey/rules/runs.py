@@ -24,7 +24,7 @@ _DAY_S = 86400
 _NOTICE_S = 120
 """A task on Spot capacity is told so long before it is taken away."""
 _NOT_TWICE = re.compile(
-    r"(^|[/_.\s:-])(bill(ing)?|invoices?|charge[sd]?|payments?|payouts?|settle(ment)?|subscriptions?"
+    r"(^|[/_.\s:-])(bill(ing)?|invoices?|charge[sd]?|payments?|payouts?|settle(ment)?|subscription"
     r"|send|mail(er|ing|s)?|newsletters?|notif(y|ier|ications?)|remind(er|ers)?|sms|tweets?"
     r"|import(er|s)?|ingest|transfers?|ship(ping)?|renew(al|als)?|points?|coupons?"
     r"|accounting|closing|seikyu|kessai)([/_.:\s-]|$)",
@@ -40,7 +40,8 @@ def gap_s(line: str) -> int | None:
     match = _FIELDS.match(line)
     if match is None or not re.fullmatch(r"[\d*/,-]+", match[1] + match[2]):
         return None
-    minute, hour = match[1], match[2]
+    minute = match[1]
+    hour = match[2]
     step = _STEP.match(minute)
     if minute == "*" or step:
         return _MINUTE_S * (int(step[2]) if step else 1)

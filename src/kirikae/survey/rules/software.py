@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from kirikae.model.bundle import Line
+from kirikae.model.bundle import Line, Text
 from kirikae.survey.catalogue import Findings, configured, present
 from kirikae.survey.counted import counted
 from kirikae.survey.paths import name_of, parent_of, under
@@ -35,8 +35,8 @@ _OLD_DAYS = 60
 _DAY_S = 86400
 _KERNEL = re.compile(r"(^|-)dkms$|^nvidia-|^kmod-|-modules-dkms$|^wireguard-dkms")
 _OF_THE_MACHINE = re.compile(
-    r"(nf_|nft_|ip_|ip6|ipt|xt_|iptable|br_netfilter|overlay|bonding|8021q|tcp_|virtio|xen|ena\b|nvme"
-    r"|loop|fuse|kvm|vhost|dm_|raid|softdog|i2c|lp\b|rtc)"
+    r"(nf_|nft_|ip_|ip6|ipt|xt_|iptable|br_netfilter|overlay|bonding|8021q|tcp_|virtio|xen|ena\b"
+    r"|nvme|loop|fuse|kvm|vhost|dm_|raid|softdog|i2c|lp\b|rtc)"
 )
 """Drivers, walls and networks: the machine's own business, whatever the service does."""
 _SHOWN = 8
@@ -141,14 +141,18 @@ def of_languages(view: View) -> Findings:
         )
 
 
+def _lists(view: View) -> Iterator[Text]:
+    """What pip would install of live code."""
+    for text in view.bundle.texts:
+        named = name_of(text.path).startswith("requirements")
+        if named and not under(text.path, view.former_releases):
+            yield text
+
+
 def unlike_their_list(view: View) -> Findings:
     """What runs is not what the list would install again."""
     installed = _installed(view)
-    for text in view.bundle.texts:
-        if not name_of(text.path).startswith("requirements"):
-            continue
-        if under(text.path, view.former_releases):
-            continue
+    for text in _lists(view):
         lines = [line for line in text.live() if _is_other(line, installed)]
         if lines:
             many = counted(len(lines), "library is", "libraries are")
@@ -156,14 +160,14 @@ def unlike_their_list(view: View) -> Findings:
                 "PK04",
                 where=text.path,
                 says=f"{many} not as {text.path} says",
-                evidence=[
-                    view.trace(
-                        line.at, f"{line.text.strip()}, installed is {_seen(line, installed)}"
-                    )
-                    for line in lines[:_SHOWN]
-                ],
+                evidence=[view.trace(line.at, _beside(line, installed)) for line in lines[:_SHOWN]],
                 count=len(lines),
             )
+
+
+def without_a_version(view: View) -> Findings:
+    """Another day's image has another one."""
+    for text in _lists(view):
         loose = [line for line in text.live() if _LOOSE.match(line.text)]
         if loose:
             yield configured(
@@ -173,6 +177,11 @@ def unlike_their_list(view: View) -> Findings:
                 evidence=view.quotes(loose[:_SHOWN]),
                 count=len(loose),
             )
+
+
+def _beside(line: Line, installed: dict[str, set[str]]) -> str:
+    """What the list says, and what is there."""
+    return f"{line.text.strip()}, installed is {_seen(line, installed)}"
 
 
 def _installed(view: View) -> dict[str, set[str]]:
@@ -254,6 +263,7 @@ RULES = (
     of_one_machine_only,
     of_languages,
     unlike_their_list,
+    without_a_version,
     not_brought_up_to_date,
     modules_of_the_kernel,
 )

@@ -114,8 +114,7 @@ def behind_a_shell(view: View) -> Findings:
     for service in view.services:
         unit = service.unit
         main = view.process_at.get(number(unit.get("MainPID")) or 0)
-        children = [each for each in service.processes if main and each.parent == main.pid]
-        if main and name_of(main.exe) in _SHELLS and children:
+        if main is not None and _waits_as_a_shell(main, service):
             yield observed(
                 "PR08",
                 where=unit.name,
@@ -129,6 +128,12 @@ def behind_a_shell(view: View) -> Findings:
                 says=f"{service.name} is started by a shell",
                 evidence=[view.trace(unit.get("FragmentPath") or unit.name, unit.command)],
             )
+
+
+def _waits_as_a_shell(main: Process, service: Service) -> bool:
+    """It has started something, and did not give its place up for that."""
+    children = [each for each in service.processes if each.parent == main.pid]
+    return bool(children) and name_of(main.exe) in _SHELLS
 
 
 def _begins_with_a_shell(unit: Unit) -> bool:

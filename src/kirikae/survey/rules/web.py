@@ -67,7 +67,8 @@ def _locations(view: View) -> Iterator[_Location]:
         for line in text.live():
             opened = _LOCATION.search(line.text)
             if opened:
-                address, depth = opened[1], 0
+                address = opened[1]
+                depth = 0
             folder = _FOLDER.search(line.text, opened.end() if opened else 0)
             if address and folder:
                 yield _Location(address, folder[1], line)
