@@ -139,7 +139,8 @@ class Clockwork:
     def _changed(self) -> list[Task]:
         """Since the last look; the first one only remembers."""
         now = {task.arn: task for task in tasks_of(self._state)}
-        before, self._tasks = self._tasks, now
+        before = self._tasks
+        self._tasks = now
         if before is None:
             return []
         return [task for task in now.values() if before.get(task.arn) != task]
