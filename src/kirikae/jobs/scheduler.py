@@ -157,11 +157,14 @@ class Scheduler:
         try:
             now = self._clocks.wall()
             minute = int((now - self._offset_s) // 60)
-            if self._memory.ticked != minute and self._clock_agrees(now):
+            begins = self._memory.ticked != minute and self._clock_agrees(now)
+            if begins:
                 self._tick(minute)
                 self._memory.ticked = minute
-                self._tell_waiting(minute)
             self.send_waiting()
+            if begins:
+                # Afterwards: whoever is due now does not wait for it.
+                self._tell_waiting(minute)
             self._sweep()
         except LedgerAway as error:
             self.counts.ledger_away += 1
