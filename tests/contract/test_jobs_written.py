@@ -42,11 +42,22 @@ def _made(local: Endpoint, folder: Path, call: Call) -> None:
 def stack(local: Endpoint, tmp_path: Path) -> Iterator[Stack]:
     """All of it was made; queues and services go with the test."""
     crontab = f"HOME={tmp_path}\n# kirikae: id=every\n* * * * * echo $KIRIKAE_FIRING >>effects\n"
-    place(tmp_path, crontab, "workers: 1, token_secret: /shop/token")
-    text = (tmp_path / "kirikae.yml").read_text().replace("eu-west-1", local.status["region"])
-    (tmp_path / "kirikae.yml").write_text(text)
-    write(tmp_path)
-    found = stack_of(Here(str(tmp_path / "kirikae.yml")), "batch")
+    found = planned(local, tmp_path, crontab)
+    make(local, tmp_path, found)
+    yield found
+
+
+def planned(local: Endpoint, folder: Path, crontab: str, name: str = "shop") -> Stack:
+    """The files are written."""
+    place(folder, crontab, "workers: 1, token_secret: /shop/token")
+    text = (folder / "kirikae.yml").read_text().replace("eu-west-1", local.status["region"])
+    (folder / "kirikae.yml").write_text(text.replace("service: shop", f"service: {name}"))
+    write(folder)
+    return stack_of(Here(str(folder / "kirikae.yml")), "batch")
+
+
+def make(local: Endpoint, folder: Path, found: Stack) -> None:
+    """In the order of `create.sh`."""
     local.client("ecs").create_cluster(clusterName=found.cluster)
     ssm = local.client("ssm")
     for name in ("/shop/token", "/shop/db-password"):
@@ -54,8 +65,7 @@ def stack(local: Endpoint, tmp_path: Path) -> Iterator[Stack]:
     _removed_after(local, found)
     for call in calls(found):
         if call.operation != _NOT_HERE:
-            _made(local, tmp_path, call)
-    yield found
+            _made(local, folder, call)
 
 
 def _removed_after(local: Endpoint, stack: Stack) -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from kirikae.aws.light import LightAws
+from kirikae.jobs.dynamo_rows import dynamo_ledger
 from kirikae.jobs.job import Firing, Owner, State
 from kirikae.jobs.ledger import Wanted
 from kirikae.jobs.making import images
@@ -23,6 +25,8 @@ from kirikae.jobs.sqlite_rows import sqlite_ledger
 from kirikae.jobs.tables import jobs_of
 from kirikae.model.crontab.table import read_table
 from kirikae.model.crontab.zones import Zone
+from tests.conftest import Endpoint
+from tests.contract.test_jobs_written import make, planned
 from tests.contract.test_ledger import TOKEN, served
 from tests.pace import eventually
 from tests.queue_server import QueueServer
@@ -151,6 +155,37 @@ def test_a_worker_runs_a_job_where_there_is_no_python(tmp_path, kirikae, kind):
     roles = {each for each in variables if each.startswith("AWS_")}
     shell = {"PWD", "SHLVL", "_", "OLDPWD"}
     assert variables - ours - roles - shell == {"HOME", "LOGNAME", "PATH", "SHELL"}
+
+
+def test_the_written_services_run_a_job_in_the_application_s_image(
+    tmp_path: Path, kirikae: str, local: Endpoint
+) -> None:
+    """All of `jobs write` on kirikae local: its images, its definitions, its services; two
+    schedulers and a worker as ECS tasks, the ledger in DynamoDB, Perl without Python."""
+    crontab = "# kirikae: id=every\n* * * * * perl -e 'print \"perl runs\\n\"'\n"
+    stack = planned(local, tmp_path, crontab, "written")
+    built = tmp_path / stack.folder
+    base = ["--build-arg", f"KIRIKAE={kirikae}"]
+    scheduler = ["-t", stack.new.image, "-f", str(built / "scheduler.Dockerfile")]
+    docker("build", "-q", *base, *scheduler, str(tmp_path))
+    assert stack.new.worker_image is not None
+    worker = ["-t", stack.new.worker_image, "-f", str(built / "worker.Dockerfile")]
+    application = ["--build-arg", f"APPLICATION={perl(tmp_path)}"]
+    docker("build", "-q", *base, *application, *worker, str(built))
+    ledger = dynamo_ledger(LightAws(local.status["region"], local.environment), "shop-jobs")
+    try:
+        make(local, tmp_path, stack)
+        ledger.own(["every"], Owner.NEW)
+
+        def succeeded() -> list[Firing]:
+            found = ledger.history("every")
+            return [each for each in found if each.state is State.SUCCEEDED]
+
+        firing = eventually(succeeded, lambda: str(ledger.history("every")), 180)[0]
+        assert firing.runs[-1].tail == "perl runs"
+    finally:
+        ledger.close()
+        local.scope.add(lambda: docker("rmi", "-f", stack.new.image, stack.new.worker_image))
 
 
 def _dockerfile() -> str:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,13 @@ def test_the_environment_is_crons_and_nothing_else(monkeypatch):
     names = {line.partition("=")[0] for line in found} - {"PWD", "_", "OLDPWD", "SHLVL"}
     assert names == {"HOME", "LOGNAME", "PATH", "SHELL", "MAILTO", "A"}
     assert "PATH=/usr/bin:/bin" in found and "A=b c" in found
+
+
+def test_a_message_of_sqsjkr_inherits_all_but_the_worker_s_own_secrets():
+    """As sqsjkr's commands do; the ledger's token is nobody else's."""
+    own = {"APP": "1", "KIRIKAE_JOBS_TOKEN": "t", "KIRIKAE_SLACK_WEBHOOK": "https://x"}
+    found = environment_of(replace(job("true"), dialect="message"), own)
+    assert found["APP"] == "1" and not {name for name in found if name.startswith("KIRIKAE_")}
 
 
 def test_what_is_named_is_handed_on_and_the_crontab_wins():

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from kirikae.jobs.dynamo_rows import make_table
+from kirikae.jobs.errors import LedgerAway
 from kirikae.jobs.http_ledger import HttpLedger
 from kirikae.jobs.job import LIKE_CRON, Firing, Owner, State, read_stamp
 from kirikae.jobs.ledger import Claim, Ending, Hold, Refused, Wanted
@@ -273,3 +275,51 @@ def test_requests_of_every_kind_of_client_are_answered(url):
     waited = raw(url, ask % (1, b"Expect: 100-continue\r\n"), body)
     assert waited.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
     assert raw(url, ask % (1, b"") + b"job") == b"", "a body that was cut off is not carried out"
+
+
+@contextmanager
+def answering(*answers: bytes) -> Iterator[str]:
+    """One connection after another, each with one answer and an end."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            for answer in answers:
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 5\r\n\r\nsorry",
+        b"HTTP/1.1 200 OK\r\nConte",
+    ],
+)
+def test_what_is_no_answer_of_the_ledger_is_a_ledger_that_is_away(answer):
+    """Nothing is known of the call then; it was asked again once."""
+    with answering(answer, answer) as url:
+        ledger = HttpLedger(url, TOKEN)
+        with pytest.raises(LedgerAway):
+            ledger.now()
+        if b"502" in answer:
+            with pytest.raises(LedgerAway):
+                ledger.now()
+
+
+def test_a_connection_that_fell_asleep_is_opened_anew():
+    good = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n1.5"
+    with answering(good, good) as url:
+        ledger = HttpLedger(url, TOKEN)
+        assert [ledger.now(), ledger.now()] == [1.5, 1.5]

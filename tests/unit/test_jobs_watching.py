@@ -11,7 +11,7 @@ from kirikae.console.jobs_work import _notice, _see
 from kirikae.jobs.job import Firing, Job, Owner, State
 from kirikae.jobs.notices import Event, Notice
 from kirikae.jobs.runner import Ended
-from kirikae.jobs.watching import Seen, next_due, not_begun, seen, window
+from kirikae.jobs.watching import Seen, next_due, not_begun, seen, windows
 from tests.pace import eventually
 from tests.unit.test_jobs_scheduler import NOON, jobs
 from tests.unit.test_jobs_scheduler import place as scheduling
@@ -42,8 +42,14 @@ AT = NOON * 60.0
 def test_a_firing_that_nobody_begins_is_told(change, after_s, told):
     row = replace(FIRING, **change)
     assert [*not_begun([row], {"a": JOB}, AT + after_s)] == ([row] if told else [])
-    begin, end = window([JOB], NOON + after_s // 60)
+    [(begin, end)] = windows([JOB], NOON + after_s // 60)
     assert not told or begin <= NOON < end
+
+
+def test_a_patient_job_does_not_make_the_others_rows_be_read_by_the_week():
+    patient = replace(JOB, late_s=7 * 86_400.0)
+    found = windows([JOB, patient, JOB], NOON)
+    assert len(found) == 2 and all(end - begin < 10 for begin, end in found)
 
 
 @pytest.mark.parametrize(

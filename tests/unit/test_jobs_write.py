@@ -256,3 +256,58 @@ def test_the_application_s_image_keeps_its_entry_point_and_gets_one_folder_more(
     lines = worker_dockerfile().splitlines()
     orders = [line.split()[0] for line in lines if line and not line.startswith(("#", " "))]
     assert orders == ["ARG", "ARG", "FROM", "USER", "COPY", "RUN", "FROM", "COPY", "RUN"]
+
+
+_AWS = """\
+#!/bin/sh
+echo "$@" >>"$CALLS"
+case "$1 $2" in
+    "ecs describe-services") echo "$SERVICES"; exit ;;
+    "$FAILS") echo "An error occurred ($CODE) when calling it" >&2; exit 254 ;;
+esac
+"""
+
+
+def create(folder: Path, services: str = "None", fails: str = "none", code: str = "") -> Any:
+    """create.sh with an AWS command line that writes down what it is asked."""
+    tools = folder / "tools"
+    tools.mkdir(exist_ok=True)
+    (tools / "aws").write_text(_AWS)
+    (tools / "aws").chmod(0o755)
+    calls_made = folder / "calls"
+    calls_made.write_text("")
+    told = {"CALLS": str(calls_made), "SERVICES": services, "FAILS": fails, "CODE": code}
+    ran = subprocess.run(
+        ["sh", str(folder / HERE / "create.sh")],
+        env={"PATH": f"{tools}:/usr/bin:/bin", **told},
+        capture_output=True,
+        text=True,
+    )
+    return ran, calls_made.read_text().splitlines()
+
+
+def test_the_script_makes_every_file_once_in_its_order(tmp_path):
+    write(place(tmp_path))
+    ran, made_by_it = create(tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    files = [word.removeprefix("file://") for line in made_by_it for word in line.split()]
+    assert [each for each in files if each.endswith(".json")] == list(made(tmp_path))
+    first = made_by_it[0].split()
+    assert first[:2] == ["sqs", "create-queue"] and first[-1] == "file://dead-queue.json"
+
+
+def test_the_script_may_be_run_again(tmp_path):
+    """A table that is there stays; services that are there take the new definition."""
+    write(place(tmp_path))
+    fails = {"fails": "dynamodb create-table", "code": "ResourceInUseException"}
+    ran, made_by_it = create(tmp_path, "ACTIVE", **fails)
+    assert ran.returncode == 0 and "table.json: there already" in ran.stdout
+    assert not [line for line in made_by_it if "create-service" in line]
+    assert len([line for line in made_by_it if "update-service" in line]) == 3
+
+
+def test_the_script_stops_at_what_it_does_not_expect(tmp_path):
+    write(place(tmp_path))
+    ran, made_by_it = create(tmp_path, fails="iam create-role", code="AccessDenied")
+    assert ran.returncode != 0 and "AccessDenied" in ran.stderr
+    assert not [line for line in made_by_it if "register-task-definition" in line]

@@ -18,7 +18,7 @@ from kirikae.local.events.clockwork import Clockwork, Listening
 from kirikae.local.events.delivery import Delivery, Order, run_task_of
 from kirikae.local.events.kept import Target, Timed, refusal, rule_of, schedule_of
 from kirikae.local.events.making import clockwork_of
-from kirikae.local.events.moto import OfMoto
+from kirikae.local.events.moto import OfMoto, _read
 from kirikae.local.events.patterns import fits
 from kirikae.local.stores import Stores
 from tests.keeper import KeeperProcess
@@ -354,6 +354,12 @@ def test_tasks_are_run_in_a_cluster_and_their_changes_are_told(place):
     events = [json.loads(body) for body in bodies]
     assert {event["detail"]["taskArn"] for event in events} == {t["taskArn"] for t in tasks}
     assert {event["detail-type"] for event in events} == {"ECS Task State Change"}
+
+
+@pytest.mark.parametrize("change", [{"ScheduleExpressionTimezone": "Mars/Base"}, {"Target": None}])
+def test_what_cannot_be_read_does_not_fire_and_stops_nothing(change):
+    told = {"Arn": SCHEDULE, "Name": "x", "ScheduleExpression": "rate(1 minute)"}
+    assert _read(schedule_of, {**told, "Target": {"Arn": f"{SQS}jobs"}, **change}) is None
 
 
 def test_schedules_and_rules_are_read_as_moto_keeps_them(tmp_path):

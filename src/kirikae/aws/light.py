@@ -240,7 +240,8 @@ def _as_json(status: int, raw: bytes) -> bytes:
     """What is needed of an answer in XML: that it is one, or which error."""
     if status == 200:
         return b"{}" if raw.lstrip().startswith((b"<?xml", b"<Publish")) else raw
-    code, message = _CODE.search(raw), _MESSAGE.search(raw)
+    code = _CODE.search(raw)
+    message = _MESSAGE.search(raw)
     if code is None:
         return raw
     told = {"__type": code[1].decode("utf-8", "replace")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import threading
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kirikae.jobs import wire
-from kirikae.jobs.errors import LedgerAway, NoLedger
+from kirikae.jobs.errors import LedgerAway, NoLedger, WrongRequest
 from kirikae.jobs.job import Firing, Job, Owner
 from kirikae.jobs.ledger import (
     LEASE_S,
@@ -23,9 +22,10 @@ from kirikae.jobs.ledger import (
     Refused,
     Wanted,
 )
+from kirikae.jobs.requests import Connection
 
 _TIMEOUT_S = 10.0
-_GONE = (OSError, http.client.HTTPException)
+_GONE = (OSError, WrongRequest)
 
 
 class HttpLedger:
@@ -53,21 +53,13 @@ class HttpLedger:
             connection.close()
             self._kept.connection = None
 
-    def _connection(self) -> http.client.HTTPConnection:
-        kept: http.client.HTTPConnection | None = getattr(
-            self._kept,
-            "connection",
-            None,
-        )
+    def _connection(self) -> Connection:
+        kept: Connection | None = getattr(self._kept, "connection", None)
         if kept is None:
             secure = self._parts.scheme == "https"
-            kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+            port = self._parts.port or (443 if secure else 80)
             assert self._parts.hostname is not None
-            kept = kind(
-                self._parts.hostname,
-                self._parts.port,
-                timeout=self._timeout_s,
-            )
+            kept = Connection((self._parts.hostname, port), secure, self._timeout_s)
             self._kept.connection = kept
         return kept
 
@@ -93,20 +85,13 @@ class HttpLedger:
         return answer
 
     def _send(self, verb: str, body: bytes) -> tuple[int, bytes]:
-        connection = self._connection()
         headers = {
+            "Host": self._parts.netloc.rpartition("@")[2],
             "Authorization": f"Bearer {self._token}",
             "Content-Type": "application/json",
         }
         path = f"{self._parts.path.rstrip('/')}/v1/{verb}"
-        connection.request(
-            "POST",
-            path,
-            body,
-            headers,
-        )
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        return self._connection().ask(path, headers, body)
 
     def now(self) -> float:
         return float(self._ask("now"))

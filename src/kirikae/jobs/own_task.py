@@ -206,9 +206,9 @@ class TaskRun:
     def _with_output(self, ended: Ended) -> Ended:
         """Its last lines, and those that its pattern finds among them; without them it has ended
         all the same."""
-        definition, container = self._tasks.definition, self._tasks.container
+        tasks = self._tasks
         try:
-            lines = last_lines(self._aws, definition, container, self.arn, KEPT_LINES)
+            lines = last_lines(self._aws, tasks.definition, tasks.container, self.arn, KEPT_LINES)
         except (AwsRefused, AwsUnreachable) as error:
             log.warning("the output of %s cannot be read: %s", self.arn, error)
             return ended

@@ -1,11 +1,14 @@
-"""One HTTP request as callers of the ledger send it: read by hand, for a thousand claims a second.
+"""HTTP between the ledger and those who ask it, by hand: for a thousand claims a second.
 
-``http.server`` reads headers with the parser of mails, which costs more than the claim itself.
+``http.server`` and ``http.client`` read headers with the parser of mails, which costs more than the
+claim itself.
 Sources: RFC 9112, "HTTP/1.1"; RFC 9110, section 10.1.1 (``Expect``).
 """
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -92,3 +95,50 @@ def response(status: HTTPStatus, kind: str, body: bytes, stays: bool) -> bytes:
         f"Connection: {'keep-alive' if stays else 'close'}\r\n\r\n"
     )
     return head.encode("latin-1") + body
+
+
+class Connection:
+    """The other end: one request after another over one connection.
+
+    Raises OSError where the other end goes away or does not answer in time, WrongRequest where
+    what it answers is none of the ledger's."""
+
+    def __init__(self, address: tuple[str, int], secure: bool, timeout_s: float) -> None:
+        """Connected at once."""
+        self._socket = socket.create_connection(address, timeout_s)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if secure:
+            context = ssl.create_default_context()
+            self._socket = context.wrap_socket(self._socket, server_hostname=address[0])
+        self._stream = self._socket.makefile("rb")
+
+    def close(self) -> None:
+        """May be called again."""
+        self._stream.close()
+        self._socket.close()
+
+    def ask(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        """Status and body."""
+        lines = [f"POST {path} HTTP/1.1", *(f"{name}: {told}" for name, told in headers.items())]
+        head = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""])
+        self._socket.sendall(head.encode("latin-1") + body)
+        status = self._status()
+        found = _headers(self._stream)
+        if found is None:
+            raise ConnectionResetError("the answer was cut off")
+        length = found.get("content-length", "")
+        if not length.isdigit() or int(length) > MOST_BYTES:
+            raise WrongRequest("an answer without a length: is a proxy in between?")
+        raw = self._stream.read(int(length))
+        if len(raw) < int(length):
+            raise ConnectionResetError("the answer was cut off")
+        return status, raw
+
+    def _status(self) -> int:
+        line = _line(self._stream)
+        if line is None:
+            raise ConnectionResetError("the connection was closed")
+        words = line.split(" ", 2)
+        if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
+            raise WrongRequest("that is no answer of HTTP/1.1")
+        return int(words[1])

@@ -43,6 +43,8 @@ PASSED = (
     "ECS_CONTAINER_METADATA_URI*",
 )
 """What a virtual machine's role and metadata need no variables for, and a container's do."""
+_OURS = ("KIRIKAE_JOBS_TOKEN", "KIRIKAE_SLACK_WEBHOOK")
+"""Secrets of the worker itself: no command gets them, whatever else it inherits."""
 _CRONS_PATH = "/usr/bin:/bin"
 _GUARDIAN = 'read -r x; kill -s KILL -- "-$1" 2>/dev/null'
 
@@ -146,7 +148,7 @@ def environment_of(
         found["USER"] = user.pw_name
     if job.dialect == "message":
         found = {
-            **own,
+            **{name: value for name, value in own.items() if name not in _OURS},
             **found,
             "PATH": own.get("PATH", _CRONS_PATH),
         }

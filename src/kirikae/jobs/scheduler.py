@@ -20,7 +20,7 @@ from kirikae.jobs.ledger import Admitted, Ledger, Mark, Wanted
 from kirikae.jobs.messages import outgoing
 from kirikae.jobs.scheduling import CORRECTION_MIN, Moment, plan
 from kirikae.jobs.tables import Jobs
-from kirikae.jobs.watching import not_begun, window
+from kirikae.jobs.watching import not_begun, windows
 from kirikae.model.errors import KirikaeError
 
 log = logging.getLogger(__name__)
@@ -157,11 +157,14 @@ class Scheduler:
         try:
             now = self._clocks.wall()
             minute = int((now - self._offset_s) // 60)
-            if self._memory.ticked != minute and self._clock_agrees(now):
+            begins = self._memory.ticked != minute and self._clock_agrees(now)
+            if begins:
                 self._tick(minute)
                 self._memory.ticked = minute
-                self._tell_waiting(minute)
             self.send_waiting()
+            if begins:
+                # Afterwards: whoever is due now does not wait for it.
+                self._tell_waiting(minute)
             self._sweep()
         except LedgerAway as error:
             self.counts.ledger_away += 1
@@ -309,9 +312,11 @@ class Scheduler:
     def _tell_waiting(self, minute: int) -> None:
         """Firings that nobody began.  One of all schedulers tells it."""
         jobs = {timed.job.id: timed.job for timed in self._jobs.timed}
-        begin, end = window(jobs.values(), minute)
-        rows = self._ledger.history(None, begin, end, _MOST_LOOKED_AT)
-        for firing in not_begun(rows, jobs, self._clocks.wall()):
+        rows: dict[str, Firing] = {}
+        for begin, end in windows(jobs.values(), minute):
+            found = self._ledger.history(None, begin, end, _MOST_LOOKED_AT)
+            rows |= {firing.id: firing for firing in found}
+        for firing in not_begun(rows.values(), jobs, self._clocks.wall()):
             name = f"late:{firing.job}"
             told = self._ledger.mark(name)
             if told is None or told.minute < firing.due:

@@ -25,10 +25,11 @@ def not_begun(rows: Iterable[Firing], jobs: Mapping[str, Job], now: float) -> It
             yield row
 
 
-def window(jobs: Iterable[Job], minute: int) -> tuple[int, int]:
-    """Due minutes, the last not included, of which some may be told now."""
-    late = [int(job.late_s // 60) for job in jobs]
-    return minute - max(late, default=0) - LOOKED_AT_MIN - 1, minute - min(late, default=0) + 1
+def windows(jobs: Iterable[Job], minute: int) -> list[tuple[int, int]]:
+    """Due minutes, each time the last not included, of which some may be told now: a few minutes
+    for each patience that there is, however far apart these are."""
+    late = sorted({int(job.late_s // 60) for job in jobs})
+    return [(minute - each - LOOKED_AT_MIN - 1, minute - each + 1) for each in late]
 
 
 def waits(firing: Firing, now: float) -> Notice:

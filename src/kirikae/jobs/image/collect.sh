@@ -2,11 +2,12 @@
 # Collect a worker that needs nothing of the image it is copied into but /bin/sh: Python, kirikae, and every library that they
 # load, the C library and its loader among them.  So it runs beside any application, on Debian, Alpine and others.
 #
-#   collect.sh FOLDER [PYTHON]      PYTHON: one that has kirikae (default: /opt/kirikae/bin/python3)
+#   collect.sh FOLDER [PYTHON]      FOLDER: where it will lie, too; PYTHON: one that has kirikae (/opt/kirikae/bin/python3)
 #
 # Run in an image of the same kind of processor.  Nothing in FOLDER is on anybody's PATH or library path.
 set -eu
-out=$1
+mkdir -p "$1"
+out=$(cd "$1" && pwd)
 python=${2:-/opt/kirikae/bin/python3}
 
 told() { "$python" -c "import os, sys, sysconfig; print($1)"; }
@@ -55,13 +56,12 @@ from kirikae.console.main import main
 
 main()
 END
-# No variable is set for them: what the worker runs must not find this folder's libraries.  Both may be called by a link.
+# No variable is set for them: what the worker runs must not find this folder's libraries.
 start() {
     cat <<END
 #!/bin/sh
-here=\$(readlink -f "\$0") && here=\${here%/*}/.. || exit 1
-exec "\$here/lib/loader" --library-path "\$here/lib" --argv0 "\$here/python/bin/python3" \\
-    "\$here/python/bin/python3" -I "\$here/run.py" $1"\$@"
+exec '$out/lib/loader' --library-path '$out/lib' --argv0 '$out/python/bin/python3' \\
+    '$out/python/bin/python3' -I '$out/run.py' $1"\$@"
 END
 }
 start '' >"$out/bin/kirikae"

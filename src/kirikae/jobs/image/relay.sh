@@ -14,5 +14,7 @@ postconf -e "relayhost = [$host]:$port" 'inet_interfaces = loopback-only' 'mydes
     'smtp_tls_security_level = encrypt' 'smtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt' 'smtp_sasl_auth_enable = yes' \
     'smtp_sasl_security_options = noanonymous' 'smtp_sasl_password_maps = hash:/etc/postfix/sasl' 'maillog_file = /dev/stdout' \
     'smtpd_relay_restrictions = permit_mynetworks, reject' 'local_transport = error:mail for this host is passed on'
+# Debian's services run below /var/spool/postfix, where there is no resolv.conf unless an init script puts it there.
+postconf -F '*/*/chroot = n'
 unset RELAY_LOGIN
 exec postfix start-fg

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypedDict
 
-from kirikae.local.errors import AwsError
+from kirikae.local.errors import AwsError, LocalError
 from kirikae.local.events.delivery import Delivery, Order
 from kirikae.local.events.kept import Target, Timed
 from kirikae.local.events.patterns import fits
@@ -104,8 +104,8 @@ class Clockwork:
         while True:
             try:
                 await self.look()
-            except (AwsError, OSError) as error:
-                log.warning("schedules and rules cannot be read now: %s", error)
+            except (AwsError, LocalError, OSError) as error:
+                log.warning("nothing fires now: %s", error)
             await asyncio.sleep(_LOOK_S)
 
     async def look(self) -> None:
@@ -139,7 +139,8 @@ class Clockwork:
     def _changed(self) -> list[Task]:
         """Since the last look; the first one only remembers."""
         now = {task.arn: task for task in tasks_of(self._state)}
-        before, self._tasks = self._tasks, now
+        before = self._tasks
+        self._tasks = now
         if before is None:
             return []
         return [task for task in now.values() if before.get(task.arn) != task]

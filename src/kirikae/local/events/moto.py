@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -14,6 +16,17 @@ from kirikae.local.events.kept import Timed, rule_of, schedule_of, target_of_rul
 from kirikae.local.plain import Plain
 from kirikae.local.stores import Stores
 
+log = logging.getLogger("kirikae.local.events")
+
+
+def _read(read: Callable[[Plain], Timed | None], told: Plain) -> Timed | None:
+    """What cannot be read does not fire, and keeps nothing else from it."""
+    try:
+        return read(told)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        log.warning("%s does not fire: %s: %s", told.get("Arn"), type(error).__name__, error)
+        return None
+
 
 class OfMoto:
     """``Kept`` of the clockwork."""
@@ -23,10 +36,11 @@ class OfMoto:
 
     async def timed(self, region: str) -> list[Timed]:
         """Schedules and rules of this region."""
-        found = [schedule_of(each) for each in await self._schedules(region)]
+        found = [_read(schedule_of, each) for each in await self._schedules(region)]
         for rule in await self._rules(region):
             if rule.get("ScheduleExpression"):
-                found.append(rule_of(rule, await self._targets(region, rule)))
+                targets = await self._targets(region, rule)
+                found.append(_read(partial(rule_of, targets=targets), rule))
         return [each for each in found if each is not None]
 
     async def listening(self, region: str) -> list[Listening]:
