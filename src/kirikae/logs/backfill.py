@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -21,7 +21,10 @@ from kirikae.logs import worker
 from kirikae.logs.carrier import Carrier
 from kirikae.logs.classify import Class, Classified, classified
 from kirikae.logs.codec import library
+from kirikae.logs.counting import name_of
+from kirikae.logs.errors import LogsNotReady
 from kirikae.logs.folder import FolderObjects
+from kirikae.logs.layout import OURS
 from kirikae.logs.manifest import Manifest, Part, Row, State
 from kirikae.logs.owners import Owner
 from kirikae.logs.throttle import Throttle
@@ -67,6 +70,8 @@ class Backfill:
     open_window: Callable[[], bool] = lambda: True
     tell: Callable[[str], None] = lambda line: None
     sleep: Callable[[float], None] = time.sleep
+    _names: set[str] = field(default_factory=set)
+    """Of all parts that old objects can become."""
 
     def run(self, aws: Any = None) -> Done:
         """Raises ManifestOwned, TreeTrouble, AwsUnreachable where it does not get better."""
@@ -76,29 +81,52 @@ class Backfill:
                 carrier.new.sweep()
             self.manifest.set_head("codec", library()[0])
             done = Done()
-            wanted, boundary = self._wanted(carrier, done)
+            objects = list(carrier.old.list())
+            self._names = {name_of(carrier.trees.part_key("", each)) for each in objects}
+            self._names |= {name_of(part.new_key) for part in self.manifest.parts()}
+            self._assert_nobody_else(carrier)
+            wanted, boundary = self._wanted(carrier, objects, done)
             self._all(carrier, wanted, done)
             if not done.stopped:
                 self._reconcile(carrier, boundary, done)
             done.slowed = self.throttle.slowed
             return done
 
+    def _assert_nobody_else(self, carrier: Carrier) -> None:
+        """Where another writer is at work, it must be known since when: else its lines would be
+        there twice.  Raises LogsNotReady."""
+        if carrier.owners.on is not None:
+            return
+        for listed in carrier.new.list():
+            if listed.key.startswith(OURS) or name_of(listed.key) in self._names:
+                continue
+            if carrier.trees.new.label_span(listed.key[: listed.key.rfind("/") + 1]) is not None:
+                raise LogsNotReady(
+                    f"{carrier.new.url}{listed.key} is there, and kirikae has not put it there: "
+                    "somebody writes the new tree already; measure since when with `kirikae logs "
+                    "double status MOVE`, and write it as `double_write_since`"
+                )
+
     def _wanted(
         self,
         carrier: Carrier,
+        objects: Iterable[Listed],
         done: Done,
     ) -> tuple[list[Classified], list[Classified]]:
         """What is to be done, shuffled so that no one prefix of S3 is hit; and what lies at the
         boundary, in the order of keys."""
         known = self.manifest.rows()
+        parts = _by_old_key(self.manifest.parts())
         wanted: list[Classified] = []
         boundary: list[Classified] = []
-        for listed in carrier.old.list():
+        for listed in objects:
             row = known.pop(listed.key, None)
             found = classified(carrier.trees, listed)
-            if Owner.BOUNDARY in map(carrier.owners.of, _labels(found, row)):
+            if row is not None and _changed_since(row, parts[listed.key], listed):
+                self._look_again(row, listed, done)
+            elif Owner.BOUNDARY in map(carrier.owners.of, _labels(found, row)):
                 boundary.append(found)
-            elif row is not None and row.state is State.DONE:
+            elif row is not None and _settled(row, parts[listed.key], carrier):
                 self._look_again(row, listed, done)
             else:
                 wanted.append(found)
@@ -114,7 +142,7 @@ class Backfill:
         done: Done,
     ) -> None:
         """An object that changed after it was moved is told, never moved a second time."""
-        if row.listed.etag == listed.etag:
+        if row.listed.etag == listed.etag and row.state is State.DONE:
             done.unchanged += 1
             return
         self._keep_changed(row, "it was changed after it had been moved")
@@ -241,17 +269,58 @@ class Backfill:
         """All of them in the order of keys, or none: what is missing depends on what came
         before."""
         known = self.manifest.rows()
-        rows = [known.get(found.listed.key) for found in boundary]
-        if all(row is not None and row.state is State.DONE for row in rows):
+        parts = _by_old_key(self.manifest.parts())
+        folders = list(carrier.owners.at_boundary())
+        settled = (
+            (row := known.get(found.listed.key)) is not None
+            and _settled(row, parts[found.listed.key], carrier)
+            for found in boundary
+        )
+        if self.manifest.head("reconciled") == folders and all(settled):
             done.unchanged += len(boundary)
             return
-        present = self.place.present(carrier, boundary)
+        present = self.place.present(carrier, self._names)
         for found in boundary:
             outcome = self._patiently(partial(carrier.moved, found.listed, present))
             self.manifest.keep_all([outcome])
             _count(done, outcome)
         extra = {label: sum(counts.values()) for label, counts in present.items()}
         self.manifest.set_head("boundary_extra", extra)
+        self.manifest.set_head("reconciled", folders)
+
+
+def _by_old_key(parts: list[Part]) -> dict[str, set[str]]:
+    """The folders in which an old object has parts."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for part in parts:
+        found[part.old_key].add(part.label)
+    return found
+
+
+def _changed_since(
+    row: Row,
+    parts: set[str],
+    listed: Listed,
+) -> bool:
+    """After some of it was written: what it holds now must not be moved beside it."""
+    return bool(parts) and row.listed.etag != listed.etag
+
+
+def _settled(
+    row: Row,
+    parts: set[str],
+    carrier: Carrier,
+) -> bool:
+    """Nothing more is to be written of it: it is whole, or it changed after some of it was.
+
+    Whose a folder is may change with `double_write_since`: then a part of it may be missing.
+    """
+    if row.state is State.CHANGED:
+        return bool(parts)
+    if row.state is not State.DONE:
+        return False
+    mine = {label for label in row.labels if carrier.owners.of(label) is Owner.BACKFILL}
+    return mine <= parts
 
 
 def _labels(found: Classified, row: Row | None) -> tuple[str, ...]:
