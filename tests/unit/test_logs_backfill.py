@@ -275,6 +275,20 @@ def test_an_hour_that_may_still_get_lines_is_left_alone(tmp_path):
     assert world.backfill().states == {"done": 1}
 
 
+def test_many_in_flight_give_the_same_tree(tmp_path):
+    """In threads: S3 is waited for by many at once."""
+    one = LogsWorld(tmp_path / "one")
+    many = LogsWorld(tmp_path / "many")
+    for world in (one, many):
+        world.fill(days=6, count=60)
+        for file in world.old_root.rglob("*.GZ"):
+            os.utime(file, ns=(0, 1))
+    one.backfill()
+    assert many.backfill(at_once=4).states == {"done": 6}
+    assert many.tree() == one.tree()
+    assert set(many.verdicts(deep=True).values()) == {"pass"}
+
+
 def test_a_closed_window_stops_before_the_next_object(tmp_path):
     """And the same command goes on."""
     world = LogsWorld(tmp_path, HOURLY)

@@ -11,9 +11,18 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from multiprocessing import get_context
 from typing import Any
 
@@ -22,7 +31,7 @@ from kirikae.logs.carrier import Carrier
 from kirikae.logs.classify import Class, Classified, classified
 from kirikae.logs.codec import library
 from kirikae.logs.counting import name_of
-from kirikae.logs.errors import LogsNotReady
+from kirikae.logs.errors import LogsNotReady, TreeTrouble
 from kirikae.logs.folder import FolderObjects
 from kirikae.logs.layout import OURS
 from kirikae.logs.manifest import Manifest, Part, Row, State
@@ -67,6 +76,8 @@ class Backfill:
     manifest: Manifest
     throttle: Throttle
     workers: int = 1
+    at_once: int = 1
+    """With one worker: objects in flight, each in a thread."""
     open_window: Callable[[], bool] = lambda: True
     tell: Callable[[str], None] = lambda line: None
     sleep: Callable[[float], None] = time.sleep
@@ -180,11 +191,12 @@ class Backfill:
         wanted: list[Classified],
         done: Done,
     ) -> None:
-        outcomes = self._by_workers(wanted) if self.workers > 1 else self._here(carrier, wanted)
+        seen = 0
         kept: list[Outcome] = []
         last = time.monotonic()
         try:
-            for outcome in outcomes:
+            for outcome in self._outcomes(carrier, wanted):
+                seen += 1
                 kept.append(outcome)
                 _count(done, outcome)
                 if len(kept) >= _AT_ONCE or time.monotonic() - last > _KEPT_WITHIN_S:
@@ -194,7 +206,7 @@ class Backfill:
                     self.tell(_progress(done, len(wanted)))
         finally:
             self.manifest.keep_all(kept)
-        done.stopped = sum(done.states.values()) < len(wanted) and not self.open_window()
+        done.stopped = seen < len(wanted)
 
     def _begun(self, wanted: Iterable[Classified]) -> Iterator[Classified]:
         """As fast as the throttle and the window allow."""
@@ -204,14 +216,6 @@ class Backfill:
             copied = found.kind is Class.COPY
             self.throttle.before(2 if copied else 3, 0 if copied else found.listed.size)
             yield found
-
-    def _here(
-        self,
-        carrier: Carrier,
-        wanted: list[Classified],
-    ) -> Iterator[Outcome]:
-        for found in self._begun(wanted):
-            yield self._patiently(partial(carrier.moved, found.listed))
 
     def _patiently(self, work: Callable[[], Outcome]) -> Outcome:
         """503 and silence are tried again, more slowly each time."""
@@ -228,37 +232,62 @@ class Backfill:
                 return outcome
         raise AssertionError("the last attempt returns or raises")
 
-    def _by_workers(self, wanted: list[Classified]) -> Iterator[Outcome]:
-        """Two objects for each worker are in flight."""
-        pool = ProcessPoolExecutor(
-            self.workers,
-            get_context("spawn"),
-            worker.begin,
-            (self.place,),
-        )
-        with pool:
-            flying: dict[Future[Outcome], Listed] = {}
+    def _outcomes(
+        self,
+        carrier: Carrier,
+        wanted: list[Classified],
+    ) -> Iterator[Outcome]:
+        """One after the other; or many in flight: what S3 copies costs us waiting only."""
+        if self.workers > 1:
+            pool: Executor = ProcessPoolExecutor(
+                self.workers,
+                get_context("spawn"),
+                worker.begin,
+                (self.place,),
+            )
+            yield from self._in_flight(wanted, pool, worker.moved, 2 * self.workers)
+        elif self.at_once > 1:
+            pool = ThreadPoolExecutor(self.at_once, "logs")
+            yield from self._in_flight(wanted, pool, carrier.moved, self.at_once)
+        else:
             for found in self._begun(wanted):
-                flying[pool.submit(worker.moved, found.listed)] = found.listed
-                while len(flying) >= 2 * self.workers:
-                    yield from self._landed(pool, flying)
+                yield self._patiently(partial(carrier.moved, found.listed))
+
+    def _in_flight(
+        self,
+        wanted: list[Classified],
+        pool: Executor,
+        moved: Callable[[Listed], Outcome],
+        most: int,
+    ) -> Iterator[Outcome]:
+        def submit(listed: Listed) -> Future[Outcome]:
+            return pool.submit(moved, listed)
+
+        flying: dict[Future[Outcome], Listed] = {}
+        try:
+            for found in self._begun(wanted):
+                flying[submit(found.listed)] = found.listed
+                while len(flying) >= most:
+                    yield from self._landed(submit, flying)
             while flying:
-                yield from self._landed(pool, flying)
+                yield from self._landed(submit, flying)
+        except BrokenExecutor as error:
+            raise TreeTrouble(
+                "a worker was killed (by the system, for its memory?); run the same command again, "
+                "with fewer --workers: what is done is not done twice"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _landed(
         self,
-        pool: ProcessPoolExecutor,
+        submit: Callable[[Listed], Future[Outcome]],
         flying: dict[Future[Outcome], Listed],
     ) -> Iterator[Outcome]:
         ready, _ = wait(flying, return_when=FIRST_COMPLETED)
         for future in ready:
-            listed = flying.pop(future)
-            first = [future]
-
-            def work(listed: Listed = listed, first: list[Future[Outcome]] = first) -> Outcome:
-                return (first.pop() if first else pool.submit(worker.moved, listed)).result()
-
-            yield self._patiently(work)
+            tries = chain([future], _again(submit, flying.pop(future)))
+            yield self._patiently(lambda tries=tries: next(tries).result())  # type: ignore[misc]
 
     def _reconcile(
         self,
@@ -287,6 +316,15 @@ class Backfill:
         extra = {label: sum(counts.values()) for label, counts in present.items()}
         self.manifest.set_head("boundary_extra", extra)
         self.manifest.set_head("reconciled", folders)
+
+
+def _again(
+    submit: Callable[[Listed], Future[Outcome]],
+    listed: Listed,
+) -> Iterator[Future[Outcome]]:
+    """Once more, as often as is asked."""
+    while True:
+        yield submit(listed)
 
 
 def _by_old_key(parts: list[Part]) -> dict[str, set[str]]:
