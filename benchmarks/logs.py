@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """How many megabytes of logs a CPU-second re-partitions, beside gawk and pigz in the same run.
 
-``python benchmarks/logs.py [MEGABYTES]``: days of access logs by Japan time, packed by gzip, become
-one packed object for each hour of UTC.  Figures are MB (10^6 plain bytes) for each CPU-second of
-user and system time; ours with and without line sums, line by line and by the fast path; the
-scan alone.  Counts of lines of every hour must be equal, or it fails.
+``python benchmarks/logs.py [MEGABYTES] [ltsv]``: days of access logs by Japan time, packed by gzip,
+become one packed object for each hour of UTC.  Figures are MB (10^6 plain bytes) for each
+CPU-second of user and system time; ours with and without line sums, line by line and by the fast
+path; the scan alone.  Counts of lines of every hour must be equal, or it fails.
 
 gawk and pigz are Debian's packages: ``apt-get install gawk pigz``.  Without them only ours runs.
 """
@@ -37,13 +37,16 @@ from kirikae.logs.zones import Grain
 TOKYO = ZoneInfo("Asia/Tokyo")
 BEGIN = datetime(2026, 11, 20, tzinfo=TOKYO)
 ROUNDS = 3
+FORMAT = sys.argv[2] if len(sys.argv) > 2 else "combined"
 AWK = r"""
 BEGIN { split("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec", names, " ")
         for (n in names) month[names[n]] = n }
-{ key = substr($4, 2, 14)
+{ key = form == "ltsv" ? substr($0, 6, 13) : substr($4, 2, 14)
   if (!(key in hour)) {
-    split(key, part, /[\/:]/)
-    when = mktime(part[3] " " month[part[2]] " " part[1] " " part[4] " 00 00") - 32400
+    split(key, part, /[\/:T-]/)
+    day = form == "ltsv" ? part[1] " " part[2] " " part[3] \
+                         : part[3] " " month[part[2]] " " part[1]
+    when = mktime(day " " part[4] " 00 00") - 32400
     hour[key] = strftime("%Y%m%d%H", when)
   }
   print | ("pigz -1 -p 1 > " folder "/" hour[key] ".gz") }
@@ -64,12 +67,7 @@ def written(folder: Path, megabytes: int) -> int:
         for number in range(count):
             seconds = number * 86400 / count - (3600 if rng.random() < 0.002 else 0)
             when = BEGIN + timedelta(days=day, seconds=max(0, seconds))
-            line = (
-                f"10.{rng.randrange(4)}.{rng.randrange(256)}.{rng.randrange(256)} - - "
-                f'[{when:%d/%b/%Y:%H:%M:%S +0900}] "GET /items/{rng.randrange(9000)}'
-                f'?page={rng.randrange(20)} HTTP/1.1" 200 {rng.randrange(50000)} '
-                f'"https://shop.example/c/{rng.randrange(90)}" "{rng.choice(agents)}"\n'
-            ).encode()
+            line = _line(rng, when, rng.choice(agents))
             lines.append(line)
             length += len(line)
         name = folder / (BEGIN + timedelta(days=day)).strftime("%Y/%m/%d/web.log.gz")
@@ -77,6 +75,24 @@ def written(folder: Path, megabytes: int) -> int:
         name.write_bytes(gzip.compress(b"".join(lines), 6, mtime=0))
         total += length
     return total
+
+
+def _line(rng: random.Random, when: datetime, agent: str) -> bytes:
+    host = f"10.{rng.randrange(4)}.{rng.randrange(256)}.{rng.randrange(256)}"
+    path = f"/items/{rng.randrange(9000)}?page={rng.randrange(20)}"
+    size = rng.randrange(50000)
+    referer = f"https://shop.example/c/{rng.randrange(90)}"
+    if FORMAT == "ltsv":
+        text = (
+            f"time:{when.isoformat(timespec='seconds')}\thost:{host}\treq:GET {path} HTTP/1.1\t"
+            f"status:200\tsize:{size}\treferer:{referer}\tua:{agent}\n"
+        )
+    else:
+        text = (
+            f'{host} - - [{when:%d/%b/%Y:%H:%M:%S +0900}] "GET {path} HTTP/1.1" 200 {size} '
+            f'"{referer}" "{agent}"\n'
+        )
+    return text.encode()
 
 
 def _made_elsewhere(folder: Path, megabytes: int) -> int:
@@ -95,7 +111,11 @@ def ours(old: Path, new: Path, quick: bool = True) -> None:
     """As a backfill does it, without the manifest."""
     source = FolderObjects(old)
     target = FolderObjects(new)
-    trees = Trees(Layout("%Y/%m/%d/", "Asia/Tokyo", Grain.DAY), Layout("%Y%m%d%H/"), time.time())
+    trees = Trees(
+        Layout("%Y/%m/%d/", "Asia/Tokyo", Grain.DAY, format=FORMAT),
+        Layout("%Y%m%d%H/"),
+        time.time(),
+    )
     hand = Hand(trees, quick)
     for listed in source.list():
         packed, chunks = peeked(source.read(listed))
@@ -121,7 +141,7 @@ def scan(old: Path, new: Path) -> None:
     work.sums_of_block = lambda block: Sums(block.count(b"\n"), len(block))
     try:
         source = FolderObjects(old)
-        layout = Layout("%Y/%m/%d/", "Asia/Tokyo", Grain.DAY)
+        layout = Layout("%Y/%m/%d/", "Asia/Tokyo", Grain.DAY, format=FORMAT)
         hand = Hand(Trees(layout, Layout("%Y%m%d%H/"), time.time()))
         for listed in source.list():
             hand.read(source.read(listed), listed.key)
@@ -135,7 +155,7 @@ def plainly(old: Path, new: Path) -> None:
 
 def gawk_and_pigz(old: Path, new: Path) -> None:
     files = " ".join(str(file) for file in sorted(old.rglob("*.gz")))
-    script = f"pigz -dc -p 1 {files} | gawk -v folder={new} -f {new}.awk"
+    script = f"pigz -dc -p 1 {files} | gawk -v folder={new} -v form={FORMAT} -f {new}.awk"
     Path(f"{new}.awk").write_text(AWK)
     environment = {**os.environ, "TZ": "UTC", "LC_ALL": "C"}
     subprocess.run(["sh", "-c", script], check=True, env=environment)

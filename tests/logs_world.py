@@ -148,13 +148,22 @@ class LogsWorld:
     def manifest(self) -> Manifest:
         return _FusedManifest(self.folder / "state" / "logs.db", self.fuse)
 
-    def backfill(self, workers: int = 1, open_window: Callable[[], bool] = lambda: True) -> Done:
+    def backfill(
+        self, workers: int = 1, at_once: int = 1, open_window: Callable[[], bool] = lambda: True
+    ) -> Done:
         self.written.clear()
         throttle = Throttle(time.monotonic, time.sleep)
         place = self.place
         if workers > 1:
             place = Place(place.trees, place.owners, place.old, place.new)
-        return Backfill(place, self.manifest(), throttle, workers, open_window).run()
+        return Backfill(
+            place,
+            self.manifest(),
+            throttle,
+            workers,
+            at_once,
+            open_window,
+        ).run()
 
     def verify(self, deep: bool = False) -> dict[str, Judged]:
         return Verifier(self.place.carrier(), self.manifest(), deep).run(self.now)

@@ -173,7 +173,7 @@ def test_a_backfill_within_s3_through_a_storm_of_503(aws, tmp_path, layout):
         Trouble(aws, operation, 3, 503, b"SlowDown")
     manifest = Manifest(tmp_path / "logs.db")
     throttle = Throttle(time.monotonic, lambda seconds: None, 1e6)
-    run = Backfill(place, manifest, throttle, sleep=lambda seconds: None)
+    run = Backfill(place, manifest, throttle, at_once=4, sleep=lambda seconds: None)
     done = run.run(aws)
     assert done.slowed and set(done.states) == {"done"}
     new = objects_at(aws, "s3://new-logs/utc/")

@@ -6,9 +6,15 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from datetime import UTC, timedelta
 from pathlib import Path
 
+import pytest
+
+from kirikae.logs.backfill import Backfill
+from kirikae.logs.errors import TreeTrouble
+from kirikae.logs.throttle import Throttle
 from tests.crash.test_sigkill import in_child
 from tests.logs_made import made, packed
 from tests.logs_world import BEGIN, LogsWorld
@@ -71,3 +77,23 @@ def test_killed_again_and_again_at_random(tmp_path):
     world.backfill()
     assert world.tree() == whole.tree()
     assert world.verdicts(deep=True) == whole.verdicts(deep=True)
+
+
+def test_a_full_disk_of_the_manifest_is_told_and_made_up_for(tmp_path):
+    """Exit code 3 with its file; the next run finds what was written, and writes the rest."""
+    whole = world_in(tmp_path / "whole")
+    whole.backfill()
+    world = world_in(tmp_path / "other")
+    manifest = world.manifest()
+    rows = manifest._rows
+    pages = rows.execute("PRAGMA page_count").fetchone()[0]
+    rows.execute(f"PRAGMA max_page_count = {pages}")
+    throttle = Throttle(time.monotonic, time.sleep)
+    with pytest.raises(TreeTrouble, match=r"logs\.db"):
+        for number in range(1000):
+            manifest.set_head(f"what fills it {number}", "x" * 2000)
+    with pytest.raises(TreeTrouble, match=r"logs\.db"):
+        Backfill(world.place, manifest, throttle).run()
+    manifest.close()
+    world.backfill()
+    assert world.tree() == whole.tree()

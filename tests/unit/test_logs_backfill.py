@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from kirikae.logs.errors import LogsNotReady
 from kirikae.logs.layout import Layout
 from kirikae.logs.manifest import State
 from kirikae.logs.zones import Grain
@@ -129,6 +130,51 @@ def test_an_object_that_changes_in_the_middle_is_not_moved(tmp_path, monkeypatch
     assert "fail" not in world.verdicts().values() and "unsure" in world.verdicts().values()
 
 
+def test_what_changed_after_it_was_moved_is_never_moved_a_second_time(tmp_path):
+    """However often it is run."""
+    world = LogsWorld(tmp_path)
+    world.fill(days=1)
+    world.backfill()
+    before = world.tree()
+    world.put("2026/11/20/web1_0.log.GZ", packed(b"something else\n"))
+    for _ in range(3):
+        assert world.backfill().states == {"changed": 1} and world.tree() == before
+
+
+def test_nothing_is_moved_into_a_tree_that_somebody_else_writes_since_an_unknown_time(tmp_path):
+    """Its lines would be there twice."""
+    world = LogsWorld(tmp_path)
+    world.fill(days=1)
+    world.put_new("2026/11/20/01/firehose-1.gz", packed(b"line\n"))
+    with pytest.raises(LogsNotReady, match="double_write_since"):
+        world.backfill()
+    assert list(world.tree()) == ["2026/11/20/01/firehose-1.gz"]
+
+
+@pytest.mark.parametrize("layout", [DAILY, HOURLY], ids=["split", "copied"])
+def test_a_double_write_that_began_later_than_was_said_is_made_up(tmp_path, layout):
+    """Hours that were the new writer's become the backfill's: what is missing there is told, and
+    the next run writes it."""
+    hours = (BEGIN + timedelta(hours=5), BEGIN + timedelta(hours=15))
+    early, late = (int(hour.timestamp()) for hour in hours)
+    world = LogsWorld(tmp_path, layout, on=early)
+    found = made("combined", BEGIN, timedelta(hours=24), 24 * 20, 1, faults=0)
+    for number in range(24 if layout is HOURLY else 1):
+        begin = BEGIN + timedelta(hours=number)
+        each = found.lines[number * 20 : number * 20 + 20] if layout is HOURLY else found.lines
+        world.put(f"{begin.strftime(layout.prefix)}a.gz", packed(b"\n".join(each) + b"\n"))
+    for line in found.lines:
+        if hour_of(line) >= "2026/11/20/06/":
+            world.put_new(f"{hour_of(line)}{hash(line)}.gz", packed(line + b"\n"))
+    world.backfill()
+    assert "fail" in world.verdicts().values()
+    world.on = late
+    assert "fail" in world.verdicts().values()
+    world.backfill()
+    assert set(world.verdicts(deep=True).values()) == {"pass"}
+    assert all_of(world) == Counter(found.lines)
+
+
 def planted(world: LogsWorld, change: str) -> tuple[str, dict[str, str]]:
     """Change one line of one part; which folder, and the verdicts afterwards."""
     key, data = next(iter(world.tree().items()))
@@ -227,6 +273,20 @@ def test_an_hour_that_may_still_get_lines_is_left_alone(tmp_path):
     assert set(world.verdicts().values()) == {"unsure"}
     world.now += 900
     assert world.backfill().states == {"done": 1}
+
+
+def test_many_in_flight_give_the_same_tree(tmp_path):
+    """In threads: S3 is waited for by many at once."""
+    one = LogsWorld(tmp_path / "one")
+    many = LogsWorld(tmp_path / "many")
+    for world in (one, many):
+        world.fill(days=6, count=60)
+        for file in world.old_root.rglob("*.GZ"):
+            os.utime(file, ns=(0, 1))
+    one.backfill()
+    assert many.backfill(at_once=4).states == {"done": 6}
+    assert many.tree() == one.tree()
+    assert set(many.verdicts(deep=True).values()) == {"pass"}
 
 
 def test_a_closed_window_stops_before_the_next_object(tmp_path):

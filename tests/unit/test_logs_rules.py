@@ -254,7 +254,7 @@ def test_a_projected_table_of_japan_time_shows_its_newest_hours():
     assert "'s3://b/utc/${dt}/'" in text
     hive = Layout("dt=%Y-%m-%d/hour=%H/", "Asia/Kolkata")
     text = projection(Table("logs", "x", "s3://b/", hive), "dt=2026-11-20/hour=07/", NOW)
-    assert "NOW+6HOURS" in text and "''dt=''yyyy-MM-dd''/hour=''HH" in text
+    assert "NOW+6HOURS" in text and r"'\'dt=\'yyyy-MM-dd\'/hour=\'HH'" in text
 
 
 def test_the_map_points_hours_of_utc_to_folders_of_japan_time():

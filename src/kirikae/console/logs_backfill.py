@@ -17,11 +17,14 @@ from kirikae.console.speech import Speech
 from kirikae.logs.backfill import Backfill, Done
 from kirikae.logs.manifest import State
 from kirikae.logs.throttle import FASTEST, Throttle
+from kirikae.logs.trees import S3
 from kirikae.model.calendar import window_from
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.said import said
 
 _MEGABYTE = 1_000_000
+_IN_S3 = 10
+"""As many connections as botocore keeps for one client."""
 _FOR_A_PERSON = (State.BROKEN, State.CHANGED, State.CONFLICT, State.SPECIAL)
 
 
@@ -52,6 +55,12 @@ _FOR_A_PERSON = (State.BROKEN, State.CHANGED, State.CONFLICT, State.SPECIAL)
     show_default=True,
     help="Processes that work on objects.",
 )
+@click.option(
+    "--at-once",
+    type=click.IntRange(1, 256),
+    default=None,
+    help="Objects in flight with one worker (default: 10 in S3, 1 in folders).",
+)
 @DRY
 @LANG
 @JSON
@@ -63,6 +72,7 @@ def backfill(
     mbps: float | None,
     window: str | None,
     workers: int,
+    at_once: int | None,
     dry_run: bool,
     lang: str | None,
 ) -> Answer:
@@ -87,6 +97,7 @@ def backfill(
         desk.manifest(),
         throttle,
         workers,
+        at_once or (_IN_S3 if desk.settings.old.at.startswith(S3) else 1),
         _window(window, desk.project.time_zone),
         _tell,
     )

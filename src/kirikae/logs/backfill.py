@@ -9,11 +9,20 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from multiprocessing import get_context
 from typing import Any
 
@@ -21,7 +30,10 @@ from kirikae.logs import worker
 from kirikae.logs.carrier import Carrier
 from kirikae.logs.classify import Class, Classified, classified
 from kirikae.logs.codec import library
+from kirikae.logs.counting import name_of
+from kirikae.logs.errors import LogsNotReady, TreeTrouble
 from kirikae.logs.folder import FolderObjects
+from kirikae.logs.layout import OURS
 from kirikae.logs.manifest import Manifest, Part, Row, State
 from kirikae.logs.owners import Owner
 from kirikae.logs.throttle import Throttle
@@ -64,9 +76,13 @@ class Backfill:
     manifest: Manifest
     throttle: Throttle
     workers: int = 1
+    at_once: int = 1
+    """With one worker: objects in flight, each in a thread."""
     open_window: Callable[[], bool] = lambda: True
     tell: Callable[[str], None] = lambda line: None
     sleep: Callable[[float], None] = time.sleep
+    _names: set[str] = field(default_factory=set)
+    """Of all parts that old objects can become."""
 
     def run(self, aws: Any = None) -> Done:
         """Raises ManifestOwned, TreeTrouble, AwsUnreachable where it does not get better."""
@@ -76,29 +92,52 @@ class Backfill:
                 carrier.new.sweep()
             self.manifest.set_head("codec", library()[0])
             done = Done()
-            wanted, boundary = self._wanted(carrier, done)
+            objects = list(carrier.old.list())
+            self._names = {name_of(carrier.trees.part_key("", each)) for each in objects}
+            self._names |= {name_of(part.new_key) for part in self.manifest.parts()}
+            self._assert_nobody_else(carrier)
+            wanted, boundary = self._wanted(carrier, objects, done)
             self._all(carrier, wanted, done)
             if not done.stopped:
                 self._reconcile(carrier, boundary, done)
             done.slowed = self.throttle.slowed
             return done
 
+    def _assert_nobody_else(self, carrier: Carrier) -> None:
+        """Where another writer is at work, it must be known since when: else its lines would be
+        there twice.  Raises LogsNotReady."""
+        if carrier.owners.on is not None:
+            return
+        for listed in carrier.new.list():
+            if listed.key.startswith(OURS) or name_of(listed.key) in self._names:
+                continue
+            if carrier.trees.new.label_span(listed.key[: listed.key.rfind("/") + 1]) is not None:
+                raise LogsNotReady(
+                    f"{carrier.new.url}{listed.key} is there, and kirikae has not put it there: "
+                    "somebody writes the new tree already; measure since when with `kirikae logs "
+                    "double status MOVE`, and write it as `double_write_since`"
+                )
+
     def _wanted(
         self,
         carrier: Carrier,
+        objects: Iterable[Listed],
         done: Done,
     ) -> tuple[list[Classified], list[Classified]]:
         """What is to be done, shuffled so that no one prefix of S3 is hit; and what lies at the
         boundary, in the order of keys."""
         known = self.manifest.rows()
+        parts = _by_old_key(self.manifest.parts())
         wanted: list[Classified] = []
         boundary: list[Classified] = []
-        for listed in carrier.old.list():
+        for listed in objects:
             row = known.pop(listed.key, None)
             found = classified(carrier.trees, listed)
-            if Owner.BOUNDARY in map(carrier.owners.of, _labels(found, row)):
+            if row is not None and _changed_since(row, parts[listed.key], listed):
+                self._look_again(row, listed, done)
+            elif Owner.BOUNDARY in map(carrier.owners.of, _labels(found, row)):
                 boundary.append(found)
-            elif row is not None and row.state is State.DONE:
+            elif row is not None and _settled(row, parts[listed.key], carrier):
                 self._look_again(row, listed, done)
             else:
                 wanted.append(found)
@@ -114,7 +153,7 @@ class Backfill:
         done: Done,
     ) -> None:
         """An object that changed after it was moved is told, never moved a second time."""
-        if row.listed.etag == listed.etag:
+        if row.listed.etag == listed.etag and row.state is State.DONE:
             done.unchanged += 1
             return
         self._keep_changed(row, "it was changed after it had been moved")
@@ -152,11 +191,12 @@ class Backfill:
         wanted: list[Classified],
         done: Done,
     ) -> None:
-        outcomes = self._by_workers(wanted) if self.workers > 1 else self._here(carrier, wanted)
+        seen = 0
         kept: list[Outcome] = []
         last = time.monotonic()
         try:
-            for outcome in outcomes:
+            for outcome in self._outcomes(carrier, wanted):
+                seen += 1
                 kept.append(outcome)
                 _count(done, outcome)
                 if len(kept) >= _AT_ONCE or time.monotonic() - last > _KEPT_WITHIN_S:
@@ -166,7 +206,7 @@ class Backfill:
                     self.tell(_progress(done, len(wanted)))
         finally:
             self.manifest.keep_all(kept)
-        done.stopped = sum(done.states.values()) < len(wanted) and not self.open_window()
+        done.stopped = seen < len(wanted)
 
     def _begun(self, wanted: Iterable[Classified]) -> Iterator[Classified]:
         """As fast as the throttle and the window allow."""
@@ -176,14 +216,6 @@ class Backfill:
             copied = found.kind is Class.COPY
             self.throttle.before(2 if copied else 3, 0 if copied else found.listed.size)
             yield found
-
-    def _here(
-        self,
-        carrier: Carrier,
-        wanted: list[Classified],
-    ) -> Iterator[Outcome]:
-        for found in self._begun(wanted):
-            yield self._patiently(partial(carrier.moved, found.listed))
 
     def _patiently(self, work: Callable[[], Outcome]) -> Outcome:
         """503 and silence are tried again, more slowly each time."""
@@ -200,37 +232,62 @@ class Backfill:
                 return outcome
         raise AssertionError("the last attempt returns or raises")
 
-    def _by_workers(self, wanted: list[Classified]) -> Iterator[Outcome]:
-        """Two objects for each worker are in flight."""
-        pool = ProcessPoolExecutor(
-            self.workers,
-            get_context("spawn"),
-            worker.begin,
-            (self.place,),
-        )
-        with pool:
-            flying: dict[Future[Outcome], Listed] = {}
+    def _outcomes(
+        self,
+        carrier: Carrier,
+        wanted: list[Classified],
+    ) -> Iterator[Outcome]:
+        """One after the other; or many in flight: what S3 copies costs us waiting only."""
+        if self.workers > 1:
+            pool: Executor = ProcessPoolExecutor(
+                self.workers,
+                get_context("spawn"),
+                worker.begin,
+                (self.place,),
+            )
+            yield from self._in_flight(wanted, pool, worker.moved, 2 * self.workers)
+        elif self.at_once > 1:
+            pool = ThreadPoolExecutor(self.at_once, "logs")
+            yield from self._in_flight(wanted, pool, carrier.moved, self.at_once)
+        else:
             for found in self._begun(wanted):
-                flying[pool.submit(worker.moved, found.listed)] = found.listed
-                while len(flying) >= 2 * self.workers:
-                    yield from self._landed(pool, flying)
+                yield self._patiently(partial(carrier.moved, found.listed))
+
+    def _in_flight(
+        self,
+        wanted: list[Classified],
+        pool: Executor,
+        moved: Callable[[Listed], Outcome],
+        most: int,
+    ) -> Iterator[Outcome]:
+        def submit(listed: Listed) -> Future[Outcome]:
+            return pool.submit(moved, listed)
+
+        flying: dict[Future[Outcome], Listed] = {}
+        try:
+            for found in self._begun(wanted):
+                flying[submit(found.listed)] = found.listed
+                while len(flying) >= most:
+                    yield from self._landed(submit, flying)
             while flying:
-                yield from self._landed(pool, flying)
+                yield from self._landed(submit, flying)
+        except BrokenExecutor as error:
+            raise TreeTrouble(
+                "a worker was killed (by the system, for its memory?); run the same command again, "
+                "with fewer --workers: what is done is not done twice"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _landed(
         self,
-        pool: ProcessPoolExecutor,
+        submit: Callable[[Listed], Future[Outcome]],
         flying: dict[Future[Outcome], Listed],
     ) -> Iterator[Outcome]:
         ready, _ = wait(flying, return_when=FIRST_COMPLETED)
         for future in ready:
-            listed = flying.pop(future)
-            first = [future]
-
-            def work(listed: Listed = listed, first: list[Future[Outcome]] = first) -> Outcome:
-                return (first.pop() if first else pool.submit(worker.moved, listed)).result()
-
-            yield self._patiently(work)
+            tries = chain([future], _again(submit, flying.pop(future)))
+            yield self._patiently(lambda tries=tries: next(tries).result())  # type: ignore[misc]
 
     def _reconcile(
         self,
@@ -241,17 +298,67 @@ class Backfill:
         """All of them in the order of keys, or none: what is missing depends on what came
         before."""
         known = self.manifest.rows()
-        rows = [known.get(found.listed.key) for found in boundary]
-        if all(row is not None and row.state is State.DONE for row in rows):
+        parts = _by_old_key(self.manifest.parts())
+        folders = list(carrier.owners.at_boundary())
+        settled = (
+            (row := known.get(found.listed.key)) is not None
+            and _settled(row, parts[found.listed.key], carrier)
+            for found in boundary
+        )
+        if self.manifest.head("reconciled") == folders and all(settled):
             done.unchanged += len(boundary)
             return
-        present = self.place.present(carrier, boundary)
+        present = self.place.present(carrier, self._names)
         for found in boundary:
             outcome = self._patiently(partial(carrier.moved, found.listed, present))
             self.manifest.keep_all([outcome])
             _count(done, outcome)
         extra = {label: sum(counts.values()) for label, counts in present.items()}
         self.manifest.set_head("boundary_extra", extra)
+        self.manifest.set_head("reconciled", folders)
+
+
+def _again(
+    submit: Callable[[Listed], Future[Outcome]],
+    listed: Listed,
+) -> Iterator[Future[Outcome]]:
+    """Once more, as often as is asked."""
+    while True:
+        yield submit(listed)
+
+
+def _by_old_key(parts: list[Part]) -> dict[str, set[str]]:
+    """The folders in which an old object has parts."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for part in parts:
+        found[part.old_key].add(part.label)
+    return found
+
+
+def _changed_since(
+    row: Row,
+    parts: set[str],
+    listed: Listed,
+) -> bool:
+    """After some of it was written: what it holds now must not be moved beside it."""
+    return bool(parts) and row.listed.etag != listed.etag
+
+
+def _settled(
+    row: Row,
+    parts: set[str],
+    carrier: Carrier,
+) -> bool:
+    """Nothing more is to be written of it: it is whole, or it changed after some of it was.
+
+    Whose a folder is may change with `double_write_since`: then a part of it may be missing.
+    """
+    if row.state is State.CHANGED:
+        return bool(parts)
+    if row.state is not State.DONE:
+        return False
+    mine = {label for label in row.labels if carrier.owners.of(label) is Owner.BACKFILL}
+    return mine <= parts
 
 
 def _labels(found: Classified, row: Row | None) -> tuple[str, ...]:

@@ -103,7 +103,7 @@ class Carrier:
             sums,
             found.listed.key,
         )
-        return _done(found, read), [part]
+        return _done(found, read, (label,)), [part]
 
     def _same_copy(
         self,
@@ -148,7 +148,7 @@ class Carrier:
             # Late or early lines of another folder than its path says.
             return _row(found, State.WAITS, labels=tuple(sorted(read.sums))), []
         made = [self._written(listed, *each) for each in parts.finished()]
-        return _done(found, read), made
+        return _done(found, read, tuple(sorted(read.sums))), made
 
     def _wanted(self, label: str) -> bool:
         return self.owners.of(label) in (Owner.BACKFILL, Owner.BOUNDARY)
@@ -237,8 +237,13 @@ def _row(
     )
 
 
-def _done(found: Classified, read: Read | None) -> Row:
-    row = _row(found, State.DONE)
+def _done(
+    found: Classified,
+    read: Read | None,
+    labels: tuple[str, ...],
+) -> Row:
+    """``labels``: the folders that its lines are in, as far as that is known."""
+    row = _row(found, State.DONE, labels=labels)
     if read is None:
         return row
     facts = {"reasons": dict(read.reasons), "unterminated": read.unterminated}
@@ -247,7 +252,7 @@ def _done(found: Classified, read: Read | None) -> Row:
         row.kind,
         row.why,
         row.state,
-        tuple(sorted(read.sums)),
+        labels,
         "",
         dict(read.sums),
         facts,

@@ -29,14 +29,19 @@ def new_lines(
     label: str,
     without: Set[str] = frozenset(),
 ) -> Counter[int]:
-    """``without``: keys that do not count.  Where folders go by when things happened, all that lies
-    in one is of its time.  Raises BrokenObject, Changed."""
+    """``without``: names of objects that do not count.  Where folders go by when things happened,
+    all that lies in one is of its time.  Raises BrokenObject, Changed."""
     found: Counter[int] = Counter()
     everything = carrier.trees.new.writes == "event"
     for folder in new_folders(carrier, label):
-        theirs = [listed for listed in carrier.new.list(folder) if listed.key not in without]
+        theirs = [each for each in carrier.new.list(folder) if name_of(each.key) not in without]
         found += _counted(carrier, carrier.new, theirs, label, everything, home=label)
     return found
+
+
+def name_of(key: str) -> str:
+    """Without its folders."""
+    return key[key.rfind("/") + 1 :]
 
 
 def old_lines(

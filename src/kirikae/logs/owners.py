@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kirikae.logs.layout import Layout
+from kirikae.logs.zones import Span
 
 
 class Owner(StrEnum):
@@ -43,6 +44,13 @@ class Owners:
         if self.on is None or span.end <= self.on - self.lateness_s:
             return Owner.BACKFILL
         return Owner.BOUNDARY
+
+    def at_boundary(self) -> tuple[str, ...]:
+        """The folders in which both the backfill and the new writer have lines."""
+        if self.on is None:
+            return ()
+        near = self.new.labels(Span(self.on - int(self.lateness_s) - 1, self.on + 1))
+        return tuple(label for label in near if self.of(label) is Owner.BOUNDARY)
 
     def closed(self, label: str) -> bool:
         """Is its lateness over?"""

@@ -28,14 +28,14 @@ _JAVA = {
     "%M": "mm",
 }
 _COMBINED = (
-    "host STRING, ident STRING, user_name STRING, time STRING, request STRING, status STRING, "
+    "host STRING, ident STRING, user_name STRING, logged STRING, request STRING, status STRING, "
     "size STRING, referer STRING, user_agent STRING"
 )
 _COMBINED_REGEX = (
     r"^(\\S+) (\\S+) (.*?) \\[([^\\]]*)\\] \"(.*?)\" (\\S+) (\\S+) \"(.*?)\" \"(.*?)\".*$"
 )
 _EVENT_TIME = {
-    "combined": "parse_datetime(time, 'dd/MMM/yyyy:HH:mm:ss Z')",
+    "combined": "parse_datetime(logged, 'dd/MMM/yyyy:HH:mm:ss Z')",
     "ltsv": r"from_iso8601_timestamp(regexp_extract(line, '(?:^|\t){key}:([^\t]*)', 1))",
     "json": "from_iso8601_timestamp(json_extract_scalar(line, '$.{key}'))",
     "out_file": r"from_iso8601_timestamp(regexp_extract(line, '^([^\t]*)\t', 1))",
@@ -72,6 +72,11 @@ def _sql(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def _ddl(text: str) -> str:
+    """In statements that define tables (Hive's own syntax)."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 def ahead_hours(layout: Layout, now: float) -> int:
     """By how much this zone is ahead of UTC: projected dates are made in UTC, and would hide so
     many of the newest hours."""
@@ -96,7 +101,7 @@ def _head(table: Table) -> str:
         f"PARTITIONED BY ({COLUMN} STRING)\n"
         "ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.RegexSerDe'\n"
         f"WITH SERDEPROPERTIES ('input.regex' = '{_regex(table.layout)}')\n"
-        f"LOCATION {_sql(table.url)}\n"
+        f"LOCATION {_ddl(table.url)}\n"
     )
 
 
@@ -119,7 +124,7 @@ def projection(
         "storage.location.template": f"{table.url}${{{COLUMN}}}/",
         **_skipped(table.layout),
     }
-    rows = ",\n".join(f"  {_sql(key)} = {_sql(value)}" for key, value in properties.items())
+    rows = ",\n".join(f"  {_ddl(key)} = {_ddl(value)}" for key, value in properties.items())
     return f"{_head(table)}TBLPROPERTIES (\n{rows}\n);\n"
 
 
@@ -170,7 +175,7 @@ def map_statements(
             yield f"-- not mapped: {row.folder} is {label} as well\n"
             continue
         taken.add(label)
-        line = f"  PARTITION ({COLUMN} = {_sql(label)}) LOCATION {_sql(url + row.folder)}"
+        line = f"  PARTITION ({COLUMN} = {_ddl(label)}) LOCATION {_ddl(url + row.folder)}"
         if length + len(line) > MOST_CHARACTERS:
             yield head + "\n".join(lines) + ";\n"
             lines = []

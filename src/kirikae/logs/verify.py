@@ -299,19 +299,21 @@ def _algebra(
     rows: list[Row],
     parts: list[Part],
 ) -> None:
-    """What was read of old objects is what was written of them."""
+    """Of each old object that has lines here there is a part, and it holds what was read."""
     written = {part.old_key: part for part in parts}
     for row in rows:
-        if row.state is not State.DONE or row.sums is None or label not in row.sums:
+        if row.state is not State.DONE:
             continue
-        if not _holds(written.get(row.listed.key), row.sums[label]):
+        part = written.get(row.listed.key)
+        sums = None if row.sums is None else row.sums.get(label)
+        if part is None or not _same(part.sums, sums):
             key = row.listed.key
             case.add(Verdict.FAIL, said("logs.verdict.not_written", key=key), key)
 
 
-def _holds(part: Part | None, sums: Sums) -> bool:
+def _same(written: Sums | None, read: Sums | None) -> bool:
     """A part that was never read is judged by its length and tag, or by ``deep``."""
-    return part is not None and (part.sums is None or part.sums == sums)
+    return written is None or read is None or written == read
 
 
 def _by_label(parts: list[Part]) -> dict[str, list[Part]]:

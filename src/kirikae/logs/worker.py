@@ -6,17 +6,18 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
 from kirikae.logs.carrier import Carrier
-from kirikae.logs.classify import Classified
 from kirikae.logs.counting import new_lines
+from kirikae.logs.errors import LogsNotReady, TreeTrouble
 from kirikae.logs.manifest import Part, Row
-from kirikae.logs.owners import Owner, Owners
+from kirikae.logs.owners import Owners
 from kirikae.logs.trees import Door
 from kirikae.logs.work import Hand, Trees
+from kirikae.model.errors import KirikaeError, Unfinished
 from kirikae.model.objects import Listed
 
 _LOOKS_EVERY_S = 1.0
@@ -44,17 +45,11 @@ class Place:
     def present(
         self,
         carrier: Carrier,
-        boundary: Iterable[Classified],
+        names: Set[str],
     ) -> dict[str, Counter[int]]:
-        """What the new writer has put into the folders at the boundary, but for our own parts."""
-        objects = list(boundary)
-        labels = {label for found in objects for label in found.labels}
-        mine = {self.trees.part_key(label, found.listed) for found in objects for label in labels}
-        counts: dict[str, Counter[int]] = {}
-        for label in sorted(labels):
-            if self.owners.of(label) is Owner.BOUNDARY:
-                counts[label] = new_lines(carrier, label, mine)
-        return counts
+        """What the new writer has put into the folders at the boundary.  ``names``: of our own
+        parts, which do not count."""
+        return {label: new_lines(carrier, label, names) for label in self.owners.at_boundary()}
 
 
 _mine: list[Carrier] = []
@@ -74,5 +69,10 @@ def _end_with(parent: int) -> None:
 
 
 def moved(listed: Listed) -> tuple[Row, list[Part]]:
-    """In a worker."""
-    return _mine[-1].moved(listed)
+    """In a worker.  What another process gets as an error must be made of its message alone."""
+    try:
+        return _mine[-1].moved(listed)
+    except Unfinished as error:
+        raise TreeTrouble(str(error)) from None
+    except KirikaeError as error:
+        raise LogsNotReady(str(error)) from None
