@@ -423,7 +423,7 @@ def reads_uploads(real):
 
 @case("JB09", "jobs")
 def sends_bills(real):
-    return crontab(f"5 1 * * * deploy /srv/shop/bin/{'send_invoices' if real else 'tidy'}")
+    return crontab(f"5 1 * * * deploy /srv/mailer/bin/{'send_invoices' if real else 'tidy'}")
 
 
 @case("JB09", "/etc/cron.d/shop:1")

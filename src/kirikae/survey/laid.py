@@ -16,6 +16,10 @@ from kirikae.survey.trees import Tree
 _KEY = re.compile(
     r"/(id_(rsa|dsa|ecdsa|ed25519)|ssh_host_[^/]*_key|[^/]*\.(key|pem|p12|pfx|jks|keytab|ppk))$"
 )
+_ENDS_OF_KEYS = (
+    *("_rsa", "_dsa", "_ecdsa", "_ed25519", "_key", ".key", ".pem"),
+    *(".p12", ".pfx", ".jks", ".keytab", ".ppk"),
+)
 _WHERE_KEYS_LIE = ("/etc/", "/opt/", "/srv/", "/home/", "/root/", "/var/www/", "/var/lib/")
 _TEXTS_OF_KEYS = (".key", ".pem")
 _DEPTH_OF_KEYS = 6
@@ -39,7 +43,8 @@ _VALIDITY = re.compile(
 _UTC_TIME = b"\x17\x0d"
 _THIS_CENTURY = 50
 _LOG = re.compile(r"/var/log/|.*\.log([.-]\d[^/]*)?$")
-_WHERE_LOGS_LIE = ("/var/log/", "/srv/", "/opt/", "/home/", "/var/www/", "/var/lib/")
+_OF_LOGS = "/var/log/"
+_WHERE_LOGS_LIE = (_OF_LOGS, "/srv/", "/opt/", "/home/", "/var/www/", "/var/lib/")
 _LOGS_AT_MOST = 1000
 _MONTHS = (
     *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
@@ -84,7 +89,9 @@ def _keys(
 
 def _is_named_so(path: str) -> bool:
     """As collect.sh looks for them, and as deep."""
-    if not _KEY.search(path) or not path.startswith(_WHERE_KEYS_LIE) or "\n" in path:
+    if not path.endswith(_ENDS_OF_KEYS) or not _KEY.search(path):
+        return False
+    if not path.startswith(_WHERE_KEYS_LIE) or "\n" in path:
         return False
     return path.count("/") <= _DEPTH_OF_KEYS and not _NOT_LOOKED_INTO.search(path)
 
@@ -135,6 +142,8 @@ def _logs(
     """bytes, modified, four counts that nobody made, path"""
     found = 0
     for path in paths:
+        if ".log" not in path and not path.startswith(_OF_LOGS):
+            continue
         entry = tree.entries[path]
         if entry.kind != "f" or not path.startswith(_WHERE_LOGS_LIE) or not _LOG.match(path):
             continue

@@ -8,6 +8,7 @@ import posixpath
 import re
 import shlex
 import time
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,10 @@ _MEDIA_IN_A_FOLDER = 50
 _MEDIA_AT_MOST = 50_000
 _FEW_MEDIA = 2
 _MEDIA = re.compile(r"\.(jpe?g|png|gif|webp|pdf|csv|mp4|zip|gz|log)$")
+_ENDS_OF_MEDIA = (
+    *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".pdf"),
+    *(".csv", ".mp4", ".zip", ".gz", ".log"),
+)
 _SET_ID = 0o6000
 _SPOOLS = (
     "/var/spool/exim4/input",
@@ -201,7 +206,10 @@ class _Look:
         folder: str,
     ) -> list[str]:
         """Paths in and under a folder, in order."""
-        return [path for path in self.paths if path.startswith(folder.rstrip("/") + "/")]
+        name = folder.rstrip("/")
+        first = bisect_left(self.paths, f"{name}/")
+        last = bisect_left(self.paths, f"{name}0")  # the character after the slash
+        return self.paths[first:last]
 
     @cached_property
     def paths(self) -> list[str]:
@@ -306,13 +314,15 @@ class _Look:
         named = [entry for entry in entries if not _BROUGHT.search(entry.path)]
         pictures = _FEW_MEDIA if self._full_of_pictures else _MEDIA_IN_A_FOLDER
         listed = _first(named, pictures) if self._telling(f"{folder.path}/") else []
-        for entry in (*listed, *_owned(named, set(listed))):
+        most = 1 if self._full_of_pictures else _OWNED_IN_A_FOLDER
+        for entry in (*listed, *_owned(named, set(listed), most)):
             yield _row("F", entry)
 
     @cached_property
     def _full_of_pictures(self) -> bool:
         """Of very many a few in each folder say as much."""
-        return sum(_MEDIA.search(path) is not None for path in self.paths) > _MEDIA_AT_MOST
+        pictures = (path for path in self.paths if path.endswith(_ENDS_OF_MEDIA))
+        return sum(1 for _ in islice(pictures, _MEDIA_AT_MOST + 1)) > _MEDIA_AT_MOST
 
     def _folder(
         self,
@@ -542,10 +552,11 @@ def _first(
 def _owned(
     entries: Iterable[Entry],
     without: set[Entry],
+    most: int,
 ) -> Iterator[Entry]:
     """A few that a service may own."""
     owned = (entry for entry in entries if entry.uid and entry not in without)
-    return islice(owned, _OWNED_IN_A_FOLDER)
+    return islice(owned, most)
 
 
 def _by_folder(sums: Sequence[str]) -> list[str]:

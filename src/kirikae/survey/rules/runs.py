@@ -140,6 +140,8 @@ def _harms_twice(job: Job) -> bool:
     match = _FIELDS.match(job.says)
     command = job.says[match.end() :] if match else job.says
     command = re.split(r"\s\d?>", command)[0]
+    # A folder says what the whole service does, and not this job.
+    command = re.sub(r"/\S*/", "/", command)
     return bool(_NOT_TWICE.search(command)) and not _OF_NO_EFFECT.search(command)
 
 

@@ -19,7 +19,7 @@ _OF_THE_SYSTEM = re.compile(
     r"|rockylinux\.org|almalinux\.org|fedoraproject\.org|alpinelinux\.org|freexian\.com|debian\.net"
     r"|amazonlinux\S*|\$\w+\S*)$|^$"
 )
-_PROGRAMS = re.compile(r"/usr/local/s?bin/[^/]+$|/opt/[^/]+/s?bin/[^/]+$")
+_PROGRAMS = re.compile(r"/usr/local/s?bin/[^/]+$|/opt/s?bin/[^/]+$")
 _OF_A_LANGUAGE = re.compile(
     r"/usr/local/lib/python[\d.]+/(?:dist|site)-packages/([^/]+)-(\d[\w.!+]*)\.(?:dist|egg)-info"
     r"|/usr/local/lib/node_modules/((?:@[^/]+/)?[^/@.][^/]*)"
@@ -76,15 +76,10 @@ def _unpackaged(view: View) -> list[str]:
     """Programs on the paths of everybody that no package brought."""
     found = []
     for file in view.bundle.files:
-        known = view.bundle.owner(file.path) or _owned_folder(view, file.path)
+        known = view.bundle.owner(file.path) is not None
         if _PROGRAMS.match(file.path) and file.mode & 0o111 and not known:
             found.append(file.path)
     return sorted(found)
-
-
-def _owned_folder(view: View, path: str) -> bool:
-    """A package's own folder in /opt; /usr/local is everybody's, whoever made it."""
-    return path.startswith("/opt/") and view.bundle.owner(parent_of(path)) is not None
 
 
 def of_no_package(view: View) -> Findings:
