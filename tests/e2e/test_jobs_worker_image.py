@@ -188,6 +188,31 @@ def test_the_written_services_run_a_job_in_the_application_s_image(
         local.scope.add(lambda: docker("rmi", "-f", stack.new.image, stack.new.worker_image))
 
 
+def test_the_relay_takes_a_job_s_mail_and_keeps_it_while_the_other_end_is_away(
+    tmp_path: Path, kirikae: str
+) -> None:
+    """Beside it, in its network, as in one task: kirikae's sendmail gives a mail to it."""
+    (tmp_path / "Dockerfile").write_text(images.RELAY)
+    (tmp_path / images.RELAY_START).write_text(images.packaged(images.RELAY_START))
+    base = ["--build-arg", f"DISTRIBUTION={debian()}"]
+    image = docker("build", "-q", *base, str(tmp_path))
+    told = ["-e", "RELAY_TO=smtp.invalid:587", "-e", "RELAY_LOGIN=name:password"]
+    relay = docker("run", "-d", *told, image)
+    try:
+        program = "import sys; from kirikae.jobs.sendmail import main; sys.exit(main(['c@d.jp']))"
+        beside = ["--network", f"container:{relay}", "--entrypoint", "/opt/kirikae/bin/python3"]
+
+        def taken() -> bool:
+            words = ["docker", "run", "--rm", "-i", *beside, kirikae, "-c", program]
+            return subprocess.run(words, input=b"Subject: x\n\nhi\n").returncode == 0
+
+        eventually(taken, lambda: docker("logs", relay))
+        eventually(lambda: "c@d.jp" in docker("exec", relay, "postqueue", "-p"), "it is kept")
+    finally:
+        docker("rm", "-f", relay)
+        docker("rmi", "-f", image)
+
+
 def _dockerfile() -> str:
     """As `jobs write` writes it."""
     from tests.unit.test_jobs_write import worker_dockerfile

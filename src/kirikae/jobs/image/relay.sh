@@ -6,13 +6,13 @@ set -eu
 host=${RELAY_TO%:*}
 port=${RELAY_TO##*:}
 umask 077
-printf '[%s]:%s %s\n' "$host" "$port" "$RELAY_LOGIN" >/etc/postfix/sasl
-postmap /etc/postfix/sasl
-rm /etc/postfix/sasl
+printf '[%s]:%s %s\n' "$host" "$port" "$RELAY_LOGIN" >/etc/postfix/relay_login
+postmap /etc/postfix/relay_login
+rm /etc/postfix/relay_login
 umask 022
 postconf -e "relayhost = [$host]:$port" 'inet_interfaces = loopback-only' 'mydestination =' 'mynetworks = 127.0.0.0/8 [::1]/128' \
     'smtp_tls_security_level = encrypt' 'smtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt' 'smtp_sasl_auth_enable = yes' \
-    'smtp_sasl_security_options = noanonymous' 'smtp_sasl_password_maps = hash:/etc/postfix/sasl' 'maillog_file = /dev/stdout' \
+    'smtp_sasl_security_options = noanonymous' 'smtp_sasl_password_maps = hash:/etc/postfix/relay_login' 'maillog_file = /dev/stdout' \
     'smtpd_relay_restrictions = permit_mynetworks, reject' 'local_transport = error:mail for this host is passed on'
 # Debian's services run below /var/spool/postfix, where there is no resolv.conf unless an init script puts it there.
 postconf -F '*/*/chroot = n'
