@@ -22,20 +22,29 @@ FAULTS = ("late", "malformed", "no time", "duplicate", "bracket", "NUL", "not UT
 
 def line_of(name: str, when: datetime, number: int) -> bytes:
     """One record of this format; ``when`` has its offset."""
-    clf = when.strftime("%d/%b/%Y:%H:%M:%S %z")
     iso = when.isoformat()
-    utc = when.astimezone(UTC)
-    made = {
-        "combined": f'10.0.0.{number % 250} - u{number} [{clf}] "GET /{number} HTTP/1.1" 200 '
-        f'{number} "-" "curl/8"',
-        "ltsv": f"time:{iso}\thost:10.0.0.1\tstatus:200\tsize:{number}",
-        "json": json.dumps({"time": iso, "n": number}, separators=(",", ":")),
-        "out_file": f'{iso}\tapp.access\t{{"n":{number}}}',
-        "alb": f"https {utc:%Y-%m-%dT%H:%M:%S}.{number % 10**6:06d}Z app/web/1 10.0.0.1:1 "
-        f'200 "GET https://x/{number} HTTP/2.0"',
-        "cloudfront": f"{utc:%Y-%m-%d\t%H:%M:%S}\tNRT1\t{number}\t10.0.0.1\tGET\t/x",
-    }
-    return made[name].encode()
+    match name:
+        case "combined":
+            text = (
+                f"10.0.0.{number % 250} - u{number} [{when:%d/%b/%Y:%H:%M:%S %z}] "
+                f'"GET /{number} HTTP/1.1" 200 {number} "-" "curl/8"'
+            )
+        case "ltsv":
+            text = f"time:{iso}\thost:10.0.0.1\tstatus:200\tsize:{number}"
+        case "json":
+            text = json.dumps({"time": iso, "n": number}, separators=(",", ":"))
+        case "out_file":
+            text = f'{iso}\tapp.access\t{{"n":{number}}}'
+        case "alb":
+            utc = when.astimezone(UTC)
+            text = (
+                f"https {utc:%Y-%m-%dT%H:%M:%S}.{number % 10**6:06d}Z app/web/1 10.0.0.1:1 "
+                f'200 "GET https://x/{number} HTTP/2.0"'
+            )
+        case _:
+            utc = when.astimezone(UTC)
+            text = f"{utc:%Y-%m-%d\t%H:%M:%S}\tNRT1\t{number}\t10.0.0.1\tGET\t/x"
+    return text.encode()
 
 
 def timeless(name: str, number: int) -> bytes:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kirikae.aws.session import Aws
+from kirikae.logs.thing import LogsThing
 from kirikae.model.said import LANGUAGES
 from tests.logs_made import line_of, made, packed
 from tests.logs_place import PROJECT, LogsPlace
@@ -156,6 +157,7 @@ def test_readers_are_shifted_only_over_what_is_proven(place, monkeypatch):
     """The whole way of the move: plan, start, retire refused while the double write has shown
     nothing, back out."""
     monkeypatch.setattr(Aws, "identity", lambda self, account: ARN)
+    monkeypatch.setattr(LogsThing, "look_every_s", 0.01)  # nothing here comes by waiting
     accepted = "accepted:\n  - {finding: SV01, where: web1, why: x, by: x, until: 2099-12-31}\n"
     (place.folder / "kirikae.yml").write_text(PROJECT + accepted)
     assert place.json("move", "plan", "web")["findings"][0]["code"] == "LM01"
