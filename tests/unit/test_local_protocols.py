@@ -163,3 +163,25 @@ def test_classic_load_balancers_are_refused_by_name(tmp_path):
 
     status, said = asyncio.run(ask())
     assert status == 400 and "kirikae local has no Classic Load Balancers" in said
+
+
+@pytest.mark.parametrize("by_query", [False, True])
+def test_figures_of_queues_are_ours_by_either_protocol(tmp_path, by_query):
+    """They are not passed on to the stores, which have none."""
+
+    async def ask() -> tuple[int, str]:
+        plane = LocalPlane(tmp_path)
+        plane.state.put_figure("sqs/q", int(time.time()) - 120, {"NumberOfMessagesSent": 1})
+        headers = {"Authorization": SCOPE}
+        form = {"Action": "ListMetrics", "Version": "2010-08-01", "Namespace": "AWS/SQS"}
+        body = urlencode(form)
+        if not by_query:
+            headers["X-Amz-Target"] = "GraniteServiceVersion20100801.ListMetrics"
+            body = json.dumps({"Namespace": "AWS/SQS"})
+        async with TestClient(TestServer(plane.gateway().application())) as client:
+            told = await client.post("/", data=body.encode(), headers=headers)
+            plane.close()
+            return told.status, await told.text()
+
+    status, said = asyncio.run(ask())
+    assert status == 200 and "NumberOfMessagesSent" in said and "QueueName" in said
