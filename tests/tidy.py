@@ -93,7 +93,10 @@ class Look:
             yield from page.get(key, [])
 
     def _clusters(self) -> list[str]:
-        return list(self._pages(self._ecs, "list_clusters", "clusterArns"))
+        """Those that can hold something: deleted ones are listed for a while."""
+        arns = list(self._pages(self._ecs, "list_clusters", "clusterArns"))
+        found = self._ecs.describe_clusters(clusters=arns)["clusters"] if arns else []
+        return [cluster["clusterArn"] for cluster in found if cluster["status"] == "ACTIVE"]
 
     def _services(self) -> Iterator[str]:
         for cluster in self._clusters():

@@ -212,6 +212,8 @@ def test_a_host_of_other_packages_is_surveyed_completely_and_without_false_state
 
 # What only a living host can say: its listeners, what it uses, its memory, what was written just now.
 LIVING = {"NW01", "NW02", "NW11", "SZ01", "ST14", "LG01", "PR03", "PR04"}
+LAID_BY_DOCKER = "/etc/resolv.conf"
+"""Mounted over the machine's own files while it runs: an export has it empty."""
 
 
 def test_its_files_alone_say_the_same_but_for_what_only_a_living_host_can_say(host):
@@ -236,7 +238,7 @@ def test_its_files_alone_say_the_same_but_for_what_only_a_living_host_can_say(ho
         return {
             (found.code, found.where)
             for found in findings([read(text, "fourth")], [], date(2026, 11, 21))
-            if found.code not in LIVING | {"unreadable"}
+            if found.code not in LIVING | {"unreadable"} and found.where != LAID_BY_DOCKER
         }
 
     living, files = told(unpacked(done.stdout)), told(offline)

@@ -49,7 +49,7 @@ def test_the_bookshop_moves_without_losing_a_request():
     assert process.stdout is not None
     for line in process.stdout:
         lines.append(line)
-        if line.startswith("Act 1"):
+        if line.startswith("Act 1 "):
             threading.Timer(1.0, hammer.__enter__).start()
         if line.strip() == "Summary":
             hammer.__exit__()
