@@ -80,8 +80,8 @@ def test_what_the_stores_keep_is_there_after_a_sigkill(local):
     assert iam.get_role(RoleName="app")["Role"]["RoleId"] == role
 
 
-def test_what_would_end_in_a_queue_that_nobody_reads_is_refused(local):
-    """S3 notifications, rules and stacks that moto would carry out inside itself."""
+def test_what_moto_would_carry_out_inside_itself_is_refused(local):
+    """S3 notifications, rules and stacks."""
     s3, events, stacks = map(local.client, ("s3", "events", "cloudformation"))
     s3.create_bucket(
         Bucket="notes", CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"}
@@ -95,8 +95,9 @@ def test_what_would_end_in_a_queue_that_nobody_reads_is_refused(local):
             Bucket="notes", NotificationConfiguration={"QueueConfigurations": [queue]}
         )
     events.put_rule(Name="r", ScheduleExpression="rate(1 minute)")
+    function = "arn:aws:lambda:ap-northeast-1:123456789012:function:f"
     with pytest.raises(ClientError, match="kirikae local does not deliver"):
-        events.put_targets(Rule="r", Targets=[{"Id": "1", "Arn": queue["QueueArn"]}])
+        events.put_targets(Rule="r", Targets=[{"Id": "1", "Arn": function}])
     template = json.dumps({"Resources": {"C": {"Type": "AWS::ECS::Cluster"}}})
     with pytest.raises(ClientError, match="kirikae local"):
         stacks.create_stack(StackName="s", TemplateBody=template)
