@@ -403,8 +403,8 @@ def test_figures_of_balancers_and_groups(shop):
         _metric(shop, "HTTPCode_ELB_3XX_Count", "Sum", of_balancer) >= 1
         and _metric(shop, "ProcessedBytes", "Sum", of_balancer) > 1000
     )
-    # The best minute of the last ten: tests before this one may have had a second host, and a minute
-    # that began with none has to end first.
+    # The best minute of the last ten: tests before this one may have had a second host, and a
+    # minute that began with none has to end first.
     eventually(
         lambda: _metric(shop, "HealthyHostCount", "Average", of_group) >= 1,
         "hosts are counted",
