@@ -32,7 +32,7 @@ from kirikae.model.finding import Finding, Trace
 from kirikae.model.move import Move, Phase
 from kirikae.model.said import Said, said
 from kirikae.model.share import WHOLE
-from kirikae.move.errors import HandOnKnob
+from kirikae.move.errors import assert_no_hand
 from kirikae.move.journal import Journal
 from kirikae.move.kind import Fact, Prospects, Told
 
@@ -160,8 +160,7 @@ class JobsThing:
     ) -> None:
         """One call hands over, one takes back: at no moment has a job two owners."""
         found = self.found()
-        if expected is not None and found not in expected:
-            raise HandOnKnob(found, expected[0])
+        assert_no_hand(found, expected)
         new = self.ladder.owned(share)
         old = [job for job in self._ids() if job not in set(new)]
         if old:
@@ -247,19 +246,14 @@ class JobsThing:
     def _minute(self) -> int:
         return int(self._clock() // 60)
 
-    def _stepped_at(self, move: Move) -> float:
-        """When this step was written down."""
-        entries = self._journal.entries(move.name)
-        return next(entry.at for entry in entries if entry.move.seq == move.stepped)
-
     def _left_s(self, move: Move) -> float:
         """Of the bake."""
-        return self._stepped_at(move) + self._settings.bake - self._clock()
+        return self._journal.stepped_at(move) + self._settings.bake - self._clock()
 
     def _window(self, move: Move) -> Window:
         """From the first minute that began in this step to the last one that must be settled."""
         end = int((self._clock() - self._settings.settles_within) // 60) + 1
-        begin = max(int(self._stepped_at(move) // 60) + 1, end - _AT_MOST_MIN)
+        begin = max(int(self._journal.stepped_at(move) // 60) + 1, end - _AT_MOST_MIN)
         return Window(begin, max(begin, end))
 
     def _count(

@@ -29,7 +29,7 @@ from kirikae.model.move import Move, Phase
 from kirikae.model.project import Project
 from kirikae.model.said import Said, said
 from kirikae.model.share import WHOLE, percent
-from kirikae.move.errors import HandOnKnob
+from kirikae.move.errors import assert_no_hand
 from kirikae.move.journal import Journal
 from kirikae.move.kind import Fact, Prospect, Prospects, Told
 
@@ -181,9 +181,7 @@ class LogsThing:
         )
 
     def _left_s(self, move: Move) -> float:
-        entries = self._journal.entries(move.name)
-        began = next(entry.at for entry in entries if entry.move.seq == move.stepped)
-        return began + self._settings.bake - self._clock()
+        return self._journal.stepped_at(move) + self._settings.bake - self._clock()
 
     def shift(
         self,
@@ -192,8 +190,7 @@ class LogsThing:
         expected: tuple[int, ...] | None,
     ) -> None:
         found = self.found()
-        if expected is not None and found not in expected:
-            raise HandOnKnob(found, expected[0])
+        assert_no_hand(found, expected)
         if found != share:
             self.view.set(share, self._begins(self._closed()))
 

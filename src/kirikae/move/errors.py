@@ -47,6 +47,12 @@ class HandOnKnob(KirikaeError):
         self.expected = expected
 
 
+def assert_no_hand(found: int | None, expected: tuple[int, ...] | None) -> None:
+    """``expected``: the shares (permille) that may be found; None: any.  Raises HandOnKnob."""
+    if expected is not None and found not in expected:
+        raise HandOnKnob(found, expected[0])
+
+
 class AnotherSubject(KirikaeError):
     """What the project file names is not what this move began with."""
 

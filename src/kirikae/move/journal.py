@@ -120,6 +120,11 @@ class Journal:
         self._bodies(keys)
         return [self._entry(key) for key in keys]
 
+    def stepped_at(self, move: Move) -> float:
+        """When (Unix time) this step of the move was written down, by the writer's clock."""
+        entries = self.entries(move.name)
+        return next(entry.at for entry in entries if entry.move.seq == move.stepped)
+
     def before(self, move: Move) -> Iterator[Entry]:
         """The entries before this state of the move, the latest first."""
         for seq in range(move.seq - 1, 0, -1):

@@ -219,10 +219,8 @@ class Comparison:
             batches,
             not exact,
         )
-        entries = self._journal.entries(move.name)
-        stepped_at = next(entry.at for entry in entries if entry.move.seq == move.stepped)
         # The clock that wrote the entry may have been ahead: no step begins after now.
-        began = min(stepped_at + self._router.delay_s, self._clock())
+        began = min(self._journal.stepped_at(move) + self._router.delay_s, self._clock())
         figures = [batch for batch in batches if not batch.only_probes]
         read = of_step(figures, move.stepped)
         since = max([began, *(batch.start + batch.seconds for batch in read)])

@@ -18,7 +18,7 @@ from kirikae.model.move import Move, Phase
 from kirikae.model.project import Project
 from kirikae.model.said import Said, said
 from kirikae.model.share import WHOLE, percent
-from kirikae.move.errors import HandOnKnob
+from kirikae.move.errors import assert_no_hand
 from kirikae.move.journal import Journal
 from kirikae.move.kind import Fact, Prospects, Told
 from kirikae.traffic import obstacles, telling
@@ -182,8 +182,7 @@ class TrafficThing:
             return
         if expected is not None:
             found = self.router.share()
-            if found not in expected:
-                raise HandOnKnob(found, expected[0])
+            assert_no_hand(found, expected)
             if found == share:
                 return
         self.router.set_share(share)

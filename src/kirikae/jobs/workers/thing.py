@@ -30,7 +30,7 @@ from kirikae.model.move import Move, Phase
 from kirikae.model.project import Project
 from kirikae.model.said import Said, said
 from kirikae.model.share import WHOLE, percent
-from kirikae.move.errors import HandOnKnob
+from kirikae.move.errors import HandOnKnob, assert_no_hand
 from kirikae.move.journal import Journal
 from kirikae.move.judge import Margins
 from kirikae.move.kind import Fact, Prospects, Told
@@ -210,8 +210,7 @@ class WorkersThing:
         """Figures count from the first whole second after the share was set."""
         if self._judged is not None and self._judged.step == move.stepped:
             return self._judged
-        entries = self._journal.entries(move.name)
-        began = next(entry.at for entry in entries if entry.move.seq == move.stepped)
+        began = self._journal.stepped_at(move)
         periods = recorded(self._journal, move)
         ends = [each.start + each.seconds for each in periods if each.step == move.stepped]
         trial = self._trial_over(move)
@@ -228,8 +227,7 @@ class WorkersThing:
     def shift(self, name: str, share: int, expected: tuple[int, ...] | None) -> None:
         wanted = self.service.look()
         found = self.ladder.share_of(wanted.desired)
-        if expected is not None and found not in expected:
-            raise HandOnKnob(found, expected[0])
+        assert_no_hand(found, expected)
         if share and share >= found:
             self._raise_to(share)
         else:
