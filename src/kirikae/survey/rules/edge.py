@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from kirikae.model.bundle import Line
 from kirikae.survey.catalogue import Findings, configured, observed, present
 from kirikae.survey.counted import counted
-from kirikae.survey.known import matches
 from kirikae.survey.paths import below, name_of, under
+from kirikae.survey.rules.running import running
 from kirikae.survey.view import View
 
 _EVERYWHERE = ("0.0.0.0", "::", "127.0.0.1", "::1")
@@ -86,14 +86,7 @@ def bound_to_an_address(view: View) -> Findings:
 
 def wandering_address(view: View) -> Findings:
     """Two hosts hand an address to each other; tasks stand behind a load balancer."""
-    for unit in view.bundle.units:
-        if unit.running and matches(unit.name, _FAILOVER):
-            yield observed(
-                "NW04",
-                where=unit.name,
-                says=f"{unit.name} hands an address from host to host",
-                evidence=[view.trace(unit.name, unit.command)],
-            )
+    yield from running(view, "NW04", _FAILOVER, "{unit} hands an address from host to host")
 
 
 def walls(view: View) -> Findings:
@@ -158,14 +151,7 @@ def _renewals(view: View) -> Findings:
 
 def name_caches(view: View) -> Findings:
     """The VPC answers by itself."""
-    for unit in view.bundle.units:
-        if unit.running and matches(unit.name, _CACHES):
-            yield observed(
-                "NW13",
-                where=unit.name,
-                says=f"{unit.name} answers for names here",
-                evidence=[view.trace(unit.name, unit.command)],
-            )
+    yield from running(view, "NW13", _CACHES, "{unit} answers for names here")
 
 
 def long_requests(view: View) -> Findings:

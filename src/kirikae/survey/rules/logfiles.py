@@ -11,12 +11,14 @@ from kirikae.model.bundle import Line, Log
 from kirikae.survey.catalogue import Findings, configured, observed, present
 from kirikae.survey.counted import counted
 from kirikae.survey.known import debian, matches
+from kirikae.survey.rules.running import running
 from kirikae.survey.view import View
 
 _READS_LOGS = re.compile(
     r"\b(z?grep|awk|sed|tail|z?cat|goaccess|awstats|webalizer|pflogsumm|analog|visitors|alp"
     r"|logwatch|logcheck|multitail|perl|python3?|ruby|php)\b[^|;]*(/var/log/|\.log\b)"
 )
+_WITNESSES = ("auditd*", "snoopy*", "osquery*", "wazuh*")
 _READERS = ("fail2ban*", "logwatch*", "logcheck*", "crowdsec*", "swatch*", "denyhosts*")
 _AFTER_ROTATION = re.compile(r"^\s*(copytruncate|postrotate|prerotate|lastaction|firstaction)\b")
 _LOG_FORMAT = re.compile(r"^\s*(log_format|LogFormat)\s")
@@ -53,14 +55,7 @@ def read_by_jobs(view: View) -> Findings:
 
 def read_by_services(view: View) -> Findings:
     """They shut callers out, or write reports."""
-    for unit in view.bundle.units:
-        if unit.running and matches(unit.name, _READERS):
-            yield observed(
-                "LG05",
-                where=unit.name,
-                says=f"{unit.name} reads log files and acts on them",
-                evidence=[view.trace(unit.name, unit.command)],
-            )
+    yield from running(view, "LG05", _READERS, "{unit} reads log files and acts on them")
 
 
 def done_at_rotation(view: View) -> Findings:
@@ -208,14 +203,7 @@ def dead_logs(view: View) -> Findings:
 
 def duty_to_keep(view: View) -> Findings:
     """Who did what on a machine: the duty stays when the machine goes."""
-    for unit in view.bundle.units:
-        if unit.running and matches(unit.name, ("auditd*", "snoopy*", "osquery*", "wazuh*")):
-            yield observed(
-                "LG10",
-                where=unit.name,
-                says=f"{unit.name} writes down what people do on this host",
-                evidence=[view.trace(unit.name, unit.command)],
-            )
+    yield from running(view, "LG10", _WITNESSES, "{unit} writes down what people do on this host")
     for text in view.own_texts:
         lines = [line for line in text.live() if "pam_tty_audit" in line.text or _rule(line)]
         if lines:

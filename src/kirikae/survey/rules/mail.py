@@ -6,8 +6,9 @@ import re
 
 from kirikae.survey.catalogue import Findings, configured, observed, present
 from kirikae.survey.counted import counted
-from kirikae.survey.known import debian, matches
+from kirikae.survey.known import debian
 from kirikae.survey.paths import name_of
+from kirikae.survey.rules.running import running
 from kirikae.survey.view import View
 
 _SMTP = 25
@@ -19,14 +20,7 @@ _TO_A_PROGRAM = re.compile(r"[:,\s]\s*\"?\|\s*\"?/")
 
 def servers(view: View) -> Findings:
     """A container has none."""
-    for unit in view.bundle.units:
-        if unit.running and matches(unit.name, debian().mail_servers):
-            yield observed(
-                "ML01",
-                where=unit.name,
-                says=f"a mail server runs here ({unit.name})",
-                evidence=[view.trace(unit.name, unit.command)],
-            )
+    yield from running(view, "ML01", debian().mail_servers, "a mail server runs here ({unit})")
 
 
 def waiting(view: View) -> Findings:

@@ -6,7 +6,8 @@ import re
 
 from kirikae.survey.catalogue import Findings, configured, observed
 from kirikae.survey.counted import counted
-from kirikae.survey.known import debian, matches
+from kirikae.survey.known import debian
+from kirikae.survey.rules.running import running
 from kirikae.survey.services import ROOT, Service
 from kirikae.survey.view import View
 
@@ -15,6 +16,7 @@ _STOP_AT_MOST_S = 120
 _USUAL_NOFILE = (1024, 524288, 1048576)
 """What systemd gives by itself, old and new."""
 _WORKERS = re.compile(r"(--workers|-w|--processes|--threads|-Xmx\S*|pm\.max_children)[ =]?(\d*)")
+_HERE = "{unit} runs here"
 _TUNED = re.compile(
     r"\s*(pm\.max_children|worker_(processes|connections)|MaxRequestWorkers|MaxClients"
     r"|innodb_buffer_pool_size|shared_buffers|maxmemory|max_connections)\b[\s=]+\d",
@@ -180,28 +182,12 @@ def failed(view: View) -> Findings:
 
 def container_engines(view: View) -> Findings:
     """What runs in it was not looked at."""
-    yield from _running(view, "PR11", debian().container_engines)
+    yield from running(view, "PR11", debian().container_engines, _HERE)
 
 
 def agents(view: View) -> Findings:
     """They watch a host, and a task has none."""
-    yield from _running(view, "PR17", debian().agents)
-
-
-def _running(
-    view: View,
-    code: str,
-    patterns: tuple[str, ...],
-) -> Findings:
-    """A finding for each running unit that fits."""
-    for unit in view.bundle.units:
-        if unit.running and matches(unit.name, patterns):
-            yield observed(
-                code,
-                where=unit.name,
-                says=f"{unit.name} runs here",
-                evidence=[view.trace(unit.name, unit.command)],
-            )
+    yield from running(view, "PR17", debian().agents, _HERE)
 
 
 def outside_any_service(view: View) -> Findings:
