@@ -13,6 +13,7 @@ import pytest
 from kirikae.local import keeper as keepers
 from kirikae.local.items import mark_of
 from kirikae.local.keeper import Journal, Keeper
+from kirikae.local.ownrequest import own_request
 
 REGION = "eu-north-1"
 KEYS = {
@@ -41,23 +42,12 @@ class Stores:
 
     def ask(self, name: str, **params: Any) -> Any:
         body = json.dumps(params).encode()
-        scope = f"AWS4-HMAC-SHA256 Credential=k/20260101/{REGION}/dynamodb/aws4_request"
-        environ = {
-            "REQUEST_METHOD": "POST",
-            "PATH_INFO": "/",
-            "SCRIPT_NAME": "",
-            "QUERY_STRING": "",
-            "SERVER_NAME": "127.0.0.1",
-            "SERVER_PORT": "80",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "HTTP_HOST": "127.0.0.1",
-            "HTTP_AUTHORIZATION": f"{scope}, SignedHeaders=host, Signature=0",
+        more = {
             "HTTP_X_AMZ_TARGET": f"DynamoDB_20120810.{name}",
             "CONTENT_TYPE": "application/x-amz-json-1.0",
-            "CONTENT_LENGTH": str(len(body)),
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(body),
         }
+        environ = own_request("dynamodb", REGION, body=body, **more)
+        environ["wsgi.input"] = io.BytesIO(body)
         told: list[str] = []
         answer = b"".join(self._keeper(environ, lambda status, headers: told.append(status)))
         assert told[0].startswith("200"), answer

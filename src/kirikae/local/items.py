@@ -10,6 +10,8 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from kirikae.local.ownrequest import own_request
+
 Environ = dict[str, Any]
 Ask = Callable[[Environ, bytes], bytes]
 """One request of the stores; the answer's body.  Raises ValueError where it is refused."""
@@ -94,22 +96,10 @@ def _putting(region: str, table: str, items: Sequence[Any]) -> tuple[Environ, by
 
 
 def _request(region: str, name: str, params: Any) -> tuple[Environ, bytes]:
-    """As a client's request comes, but for what the server adds to it."""
+    """One of DynamoDB."""
     body = json.dumps(params).encode()
-    scope = f"AWS4-HMAC-SHA256 Credential=kirikae/20260101/{region}/dynamodb/aws4_request"
-    environ = {
-        "REQUEST_METHOD": "POST",
-        "PATH_INFO": "/",
-        "SCRIPT_NAME": "",
-        "QUERY_STRING": "",
-        "SERVER_NAME": "127.0.0.1",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "HTTP_HOST": "127.0.0.1",
-        "HTTP_AUTHORIZATION": f"{scope}, SignedHeaders=host, Signature=0",
+    more = {
         "HTTP_X_AMZ_TARGET": f"{_TARGET}{name}",
         "CONTENT_TYPE": "application/x-amz-json-1.0",
-        "CONTENT_LENGTH": str(len(body)),
-        "wsgi.url_scheme": "http",
     }
-    return environ, body
+    return own_request("dynamodb", region, body=body, **more), body

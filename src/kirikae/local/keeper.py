@@ -33,6 +33,7 @@ from xml.sax.saxutils import escape
 from kirikae.local.callers import OWN_HEADER, stranger
 from kirikae.local.items import items_now, mark_of, may_be_replaced
 from kirikae.local.neveract import refusal
+from kirikae.local.ownrequest import own_request
 
 log = logging.getLogger("kirikae.local.keeper")
 
@@ -312,20 +313,7 @@ class Keeper:
 
     def _object(self, place: str) -> bytes | None:
         """An object of S3, as moto has it now."""
-        scope = "AWS4-HMAC-SHA256 Credential=kirikae/20260101/us-east-1/s3/aws4_request"
-        asked = {
-            "REQUEST_METHOD": "GET",
-            "PATH_INFO": place,
-            "SCRIPT_NAME": "",
-            "QUERY_STRING": "",
-            "SERVER_NAME": "127.0.0.1",
-            "SERVER_PORT": "80",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "HTTP_HOST": "127.0.0.1",
-            "HTTP_AUTHORIZATION": f"{scope}, SignedHeaders=host, Signature=0",
-            "wsgi.url_scheme": "http",
-            "CONTENT_LENGTH": "0",
-        }
+        asked = own_request("s3", "us-east-1", "GET", place)
         with self._one:
             answer = self._asked(_served(asked, b""))
         return b"".join(answer.body) if answer.status < "400" else None
