@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from kirikae.local.ecs.agenda import Agenda
 from kirikae.local.ecs.containers import (
@@ -561,8 +562,7 @@ class Tasks:
         live = {task["id"]: task for task in tasks if task["lastStatus"] != "STOPPED"}
         running = await self._running(live)
         for pause in self._state.pauses.all():
-            if pause["name"] not in running:
-                await self._engine.remove(pause["name"])
+            if pause["name"] not in running and await self._is_away(pause["name"]):
                 self._state.pauses.drop(pause["name"])
         for name in await self._engine.volumes(self._names.label):
             owner = self._names.task_of_volume(name)
@@ -585,8 +585,20 @@ class Tasks:
             ours = name in pauses if is_pause else labels.get("kirikae.task") in live
             if not ours:
                 log.info("removing a container that nobody asked for: %s", name)
-                await self._engine.remove(name)
+                await self._is_away(name)
         return running
+
+    async def _is_away(self, name: str) -> bool:
+        """Remove a container of before; one whose removal does not come to an end keeps nobody from
+        coming back, and is looked at again at the next start."""
+        try:
+            await self._engine.remove(name)
+        except EngineError as error:
+            if error.status != HTTPStatus.CONFLICT:
+                raise
+            log.warning("a container of before does not go: %s", error)
+            return False
+        return True
 
     async def _take_up(self, task: Task, has_network: bool) -> None:
         """Go on with a task of before: its containers may have ended, and its network may be gone,
