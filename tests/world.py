@@ -15,7 +15,7 @@ from kirikae.model.evidence import Evidence, Verdict
 from kirikae.model.finding import Finding, Severity, Trace
 from kirikae.model.move import Move, Phase
 from kirikae.model.project import MoveSettings
-from kirikae.model.said import Said, Words, said
+from kirikae.model.said import Said, Words, said, text
 from kirikae.model.store import Store, Stored
 from kirikae.move.driver import Driver
 from kirikae.move.engine import Engine, Look, Rules
@@ -179,6 +179,7 @@ WORLD: Kind[WorldMove] = Kind(
     open=_open,
     permissions=lambda settings, bench: [{"Sid": "World", "Effect": "Allow"}],
     turns=lambda settings: (Turned("file", settings.file),),
+    by_hand=lambda settings, project: text(f"echo 0 >{settings.file}"),
     catalogue=CATALOGUE,
 )
 

@@ -30,7 +30,8 @@ moves:
 
 
 def test_the_lines_set_share_0(local: Endpoint):
-    """Whether the project file names the rule by its tag or by its ARN."""
+    """Whether the project file names the rule by its tag or by its ARN; it is one of more than tags
+    are told of at once."""
     shop = Shop(local, "by-hand")
     rule = shop.elb.create_rule(
         ListenerArn=shop.listener,
@@ -39,6 +40,13 @@ def test_the_lines_set_share_0(local: Endpoint):
         Actions=shop.forward(0, 1),
         Tags=[{"Key": "Name", "Value": "main rule"}],
     )["Rules"][0]["RuleArn"]
+    for priority in range(2, 23):
+        shop.elb.create_rule(
+            ListenerArn=shop.listener,
+            Priority=priority,
+            Conditions=[{"Field": "path-pattern", "Values": [f"/{priority}/*"]}],
+            Actions=shop.forward(1, 0),
+        )
     for name in ("by-hand/main rule", rule):
         shop.elb.modify_rule(RuleArn=rule, Actions=shop.forward(0, 1))
         done = typed(local, name)

@@ -146,6 +146,7 @@ def test_all_backs_out_what_is_live_whatever_else_is_broken(folder, monkeypatch)
     assert ran.json["ends"] == {"earth": "backed out", "moon": "still"}
     told = run("back-out", "--all").stderr.splitlines()
     assert told[-1] == "moon: share is STILL 50%"
+    assert "echo 0 >moon" in told and "echo 0 >world" not in told
 
 
 # --- a store that cannot be used
@@ -305,6 +306,7 @@ def test_the_wrong_account_is_never_touched(folder, monkeypatch):
     ran = run("back-out", "earth")
     assert ran.exit_code == 3 and share(folder) == 100
     assert ran.stderr.splitlines()[-1] == "earth: share is STILL 10%"
+    assert "echo 0" not in ran.stderr, "nobody is told to type anything with another account's keys"
 
 
 # --- the project file

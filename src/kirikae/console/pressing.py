@@ -166,7 +166,8 @@ class _Hand:
             set_to_zero(desk.thing, name, Finger(self._tell))
         except KirikaeError as error:
             trouble = said("console.button.refused", name=name, error=str(error))
-            by_hand = self._by_hand(desk)
+            # Whoever holds the keys of another account must not be told to type anything.
+            by_hand = None if isinstance(error, WrongAccount) else self._by_hand(desk)
             return Pressed(name, End.STILL, known, trouble=trouble, by_hand=by_hand)
         self._tell(said("console.button.zero", name=name))
         return self._written_down(self._desk(name, aws, who), looked, share)

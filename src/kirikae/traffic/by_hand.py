@@ -9,6 +9,8 @@ from kirikae.model.said import Said, said, text
 from kirikae.traffic.routers import NEW, OLD
 from kirikae.traffic.settings import Record, TrafficMove
 
+_TAGS_AT_ONCE = 20
+"""DescribeTags takes so many resources."""
 _ARN_OF_GROUP = "TargetGroups[0].TargetGroupArn"
 
 
@@ -25,8 +27,11 @@ def by_hand(settings: TrafficMove, project: Project) -> Said:
         _group("OLD", project.fleets.old.target_group),
         _group("NEW", project.fleets.new.target_group),
         *_rule(router.listener_rule or ""),
-        'aws elbv2 modify-rule --rule-arn "$RULE" --actions "Type=forward,ForwardConfig='
-        '{TargetGroups=[{TargetGroupArn=$OLD,Weight=1},{TargetGroupArn=$NEW,Weight=0}]}"',
+        'test "$(aws sts get-caller-identity --query Account --output text)" = '
+        f"{shlex.quote(project.account)} && aws elbv2 modify-rule --rule-arn $RULE --actions "
+        '"Type=forward,ForwardConfig={TargetGroups=[{TargetGroupArn=$OLD,Weight=1},'
+        '{TargetGroupArn=$NEW,Weight=0}]}" || echo "NOT SET: see above; without a word there, '
+        f'these are not the keys of account {project.account}"',
     ]
     return said("traffic.by_hand.rule", commands=text("\n".join(lines)))
 
@@ -48,10 +53,10 @@ def _rule(name: str) -> list[str]:
         f"BALANCER=$(aws elbv2 describe-load-balancers --names {shlex.quote(balancer)} "
         "--query 'LoadBalancers[0].LoadBalancerArn' --output text)",
         'RULE=$(for LISTENER in $(aws elbv2 describe-listeners --load-balancer-arn "$BALANCER" '
-        "--query 'Listeners[].ListenerArn' --output text); do aws elbv2 describe-tags "
-        '--resource-arns $(aws elbv2 describe-rules --listener-arn "$LISTENER" '
-        f"--query 'Rules[].RuleArn' --output text) --query {shlex.quote(query)} --output text; "
-        "done)",
+        "--query 'Listeners[].ListenerArn' --output text); do aws elbv2 describe-rules "
+        "--listener-arn \"$LISTENER\" --query 'Rules[].RuleArn' --output text | xargs "
+        f"-n {_TAGS_AT_ONCE} aws elbv2 describe-tags --query {shlex.quote(query)} --output text "
+        "--resource-arns; done)",
     ]
 
 

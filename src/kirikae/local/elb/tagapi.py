@@ -15,6 +15,10 @@ _MOST = 50
 """ELB API reference, AddTags: the quota of tags per resource."""
 
 
+_AT_ONCE = 20
+"""ELB API reference, DescribeTags: "up to 20 resources in a single call"."""
+
+
 class TagApi:
     """Tags stand in the rows themselves."""
 
@@ -40,7 +44,10 @@ class TagApi:
         return {}
 
     async def describe(self, params: Plain) -> Plain:
-        """DescribeTags.  Raises AwsError for a resource that is not there."""
+        """DescribeTags.  Raises AwsError for a resource that is not there, and for too many."""
+        if len(params["ResourceArns"]) > _AT_ONCE:
+            message = f"Cannot have more than {_AT_ONCE} resources described"
+            raise AwsError("ValidationError", message)
         described = [
             {
                 "ResourceArn": arn,
