@@ -24,6 +24,7 @@ from kirikae.jobs.tables import Jobs, jobs_of
 from kirikae.jobs.worker import Hands, Run, Settings, Worker
 from kirikae.model.crontab.table import read_table
 from kirikae.model.crontab.zones import Zone
+from tests.command import run
 from tests.contract.test_ledger import Clock
 from tests.pace import eventually
 from tests.queue_server import QueueServer
@@ -457,3 +458,12 @@ def test_a_run_knows_whether_somebody_else_would_begin_it(place):
     run = Run(message, firing, timed.job, None, 0, 0)
     assert run.may_run_elsewhere
     assert not Run(message, firing, own_task_job(), None, 0, 0).may_run_elsewhere
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"), [("--cluster", "--task-definition"), ("--task-definition", "--cluster")]
+)
+def test_tasks_of_their_own_need_a_cluster_and_a_definition(given, missing):
+    """With one of them every such job would be refused, one by one."""
+    ran = run("jobs", "worker", "--queue", "q", "--ledger", "dynamodb://t", given, "x", "--dry-run")
+    assert ran.exit_code == 2 and f"need {missing}, too" in ran.stderr

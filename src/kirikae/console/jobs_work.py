@@ -28,6 +28,7 @@ from kirikae.console.jobs_common import (
     teller_of,
 )
 from kirikae.console.options import DRY, JSON, Number
+from kirikae.model.errors import UsageProblem
 
 _SHORTEST_PERIOD_S = 60.0
 
@@ -130,13 +131,12 @@ def work(
 
     Every line of a command's output is one JSON object on the standard output.
     """
+    _assert_both(cluster, task_definition)
     if dry_run:
         return would([f"would run at most {at_once} firings of {queue_named} at once"])
     here.assert_may_change("jobs worker")
     from kirikae.aws.sqs import queue_named as queue_of
-    from kirikae.jobs.metrics import each_minute
     from kirikae.jobs.own_task import Tasks
-    from kirikae.jobs.reaping import adopt
     from kirikae.jobs.runner import PASSED
     from kirikae.jobs.worker import Hands, Settings, Worker
 
@@ -156,20 +156,8 @@ def work(
     )
     in_task: Starts | None = None
     if cluster is not None and task_definition is not None:
-        tasks = Tasks(
-            cluster,
-            task_definition,
-            container,
-            subnets,
-            groups,
-            spot,
-        )
-        in_task = partial(
-            _in_task,
-            aws,
-            tasks,
-            ledger,
-        )
+        tasks = Tasks(cluster, task_definition, container, subnets, groups, spot)
+        in_task = partial(_in_task, aws, tasks, ledger)
     teller = teller_of(ways)
     hands = Hands(
         in_task,
@@ -177,26 +165,31 @@ def work(
         partial(_see, teller),
         _line,
     )
-    worker = Worker(
-        ledger,
-        queue_of(aws, queue_named),
-        settings,
-        hands,
-    )
+    worker = Worker(ledger, queue_of(aws, queue_named), settings, hands)
+    _until_stopped(worker, at_once, stats, emf)
+    return Answer({"counts": worker.counts.to_plain()}, ("stopped",))
+
+
+def _assert_both(cluster: str | None, task_definition: str | None) -> None:
+    """Jobs with runs-in=own-task need both; with one of them they would be refused one by one."""
+    if (cluster is None) != (task_definition is None):
+        missing = "--cluster" if cluster is None else "--task-definition"
+        raise UsageProblem(f"jobs with runs-in=own-task need {missing}, too; name both, or none")
+
+
+def _until_stopped(worker: Worker, at_once: int, stats: str | None, emf: bool) -> None:
+    """``stats``: where figures are answered; ``emf``: they are printed each minute."""
+    from kirikae.jobs.metrics import each_minute
+    from kirikae.jobs.reaping import adopt
+
     adopt()
     with ExitStack() as stack:
         if stats is not None:
             stack.callback(_stats(worker, stats))
         if emf:
             stack.callback(each_minute("worker", worker.figures, print_line, time.time))
-        print_line(
-            {
-                "event": "working",
-                "at_once": at_once,
-            }
-        )
+        print_line({"event": "working", "at_once": at_once})
         _work(worker, ended_by_signals())
-    return Answer({"counts": worker.counts.to_plain()}, ("stopped",))
 
 
 def _in_task(
