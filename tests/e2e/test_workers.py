@@ -34,7 +34,7 @@ RUN systemctl disable nginx postgresql exim4 cron >/dev/null 2>&1; \\
     systemctl mask systemd-udevd.service systemd-modules-load.service getty.target \\
       sys-kernel-config.mount sys-kernel-debug.mount console-getty.service \\
       systemd-networkd.service systemd-timesyncd.service >/dev/null 2>&1; \\
-    mkdir -p /root/.ssh /srv/mail && chmod 700 /root/.ssh
+    mkdir -p ~/.ssh /srv/mail && chmod 700 ~/.ssh
 COPY mail.py /srv/mail/
 COPY celery@.service /etc/systemd/system/
 STOPSIGNAL SIGRTMIN+3

@@ -297,11 +297,19 @@ class Batch:
 
     def _go_on_after(self, driver: Running, code: int) -> None:
         """Nothing but what this machine's slowness explains is gone on after."""
-        late = "start" in driver.text and "late" in driver.text
-        if code != BACKED_OUT or not late:
+        if code != BACKED_OUT or not self._only_late():
             raise Trouble(f"the jobs' move ended with exit code {code}: {driver.text[-1500:]}")
         self._story.mark("turn", "the jobs' move was backed out: this machine starts jobs late")
         self._kirikae("move", "resume", MOVE)
+
+    def _only_late(self) -> bool:
+        """Did the last verdict against the new side find firings late, and nothing worse?"""
+        said = self._kirikae("move", "history", MOVE, "--json", show=False).text
+        entries = [json.loads(line) for line in said.splitlines() if line.strip()]
+        found = [entry["evidence"] for entry in entries if entry.get("evidence")]
+        failed = [evidence["figures"] for evidence in found if evidence["verdict"] == "fail"]
+        worse = ("missing", "extra", "lost", "failed")
+        return bool(failed) and failed[-1]["late"] > 0 and not any(map(failed[-1].get, worse))
 
     def _share(self) -> int:
         """0 before it has begun: such a look is wrong usage."""
