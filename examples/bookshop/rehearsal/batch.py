@@ -339,7 +339,7 @@ class Batch:
             self._story.live()
         if self._trouble is not None:
             raise self._trouble
-        last = int(time.time() // 60)
+        last = int(time.time() // 60) - 1
         whole = (last + 1) * 60 + self._settled_s + LEASE_S
         until("the last minute is settled", time.time, lambda now: now > whole, self._still_s)
         ran = self._ran(last)
