@@ -56,6 +56,11 @@ _GROUPS = {
         "logs",
         "Move logs between trees of any time zone, and prove that no line is lost or doubled.",
     ),
+    "capacity": (
+        "kirikae.console.capacity",
+        "capacity",
+        "Try scaling rules on your own load before AWS acts by them, and price them.",
+    ),
     "explain": (
         "kirikae.console.explaining",
         "explain",

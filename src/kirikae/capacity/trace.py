@@ -1,0 +1,181 @@
+"""Load over time: requests of each minute, read from a file, or made up with a seed."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kirikae.capacity.errors import TraceProblem
+from kirikae.model.texts import shortened
+
+MINUTE = 60
+MOST_MINUTES = 10 * 366 * 24 * 60
+_MOST_HOLES = 5
+"""Minutes in a row without a figure that are filled by a straight line; more are a hole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """``rates``: requests per second in each minute from ``begins`` (seconds since 1970, a whole
+    minute).  ``filled``: minutes without a figure that were filled from their neighbours."""
+
+    begins: int
+    rates: NDArray[np.float64]
+    filled: int = 0
+
+    @property
+    def minutes(self) -> int:
+        return len(self.rates)
+
+    def scaled(self, factor: float) -> Trace:
+        """The same days with so many times the load."""
+        return Trace(self.begins, self.rates * factor, self.filled)
+
+    def weeks(self) -> Iterator[Trace]:
+        """Its whole weeks, one after the other."""
+        week = 7 * 24 * 60
+        for begin in range(0, self.minutes - week + 1, week):
+            yield Trace(self.begins + begin * MINUTE, self.rates[begin : begin + week])
+
+
+def read(path: Path) -> Trace:
+    """A CSV file with a head line: ``time`` (ISO 8601 with an offset, or seconds since 1970) and
+    ``requests`` of the period that begins there; periods of a minute or of whole minutes.
+
+    Raises TraceProblem with the line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TraceProblem(f"{path}: cannot be read: {error}") from error
+    rows = csv.DictReader(io.StringIO(text))
+    missing = {"time", "requests"} - set(rows.fieldnames or ())
+    if missing:
+        raise TraceProblem(
+            f"{path}:1: the head line lacks {' and '.join(sorted(missing))}; write for example\n"
+            "time,requests\n2026-11-01T00:00:00Z,1200"
+        )
+    points = [
+        (_time(row["time"], path, number), _requests(row["requests"], path, number))
+        for number, row in enumerate(rows, 2)
+    ]
+    return _of(points, path)
+
+
+def _time(text: str | None, path: Path, line: int) -> int:
+    value = (text or "").strip()
+    try:
+        if value.isascii() and value.isdigit():
+            seconds = int(value)
+        else:
+            at = datetime.datetime.fromisoformat(value)
+            if at.tzinfo is None:
+                raise ValueError("no offset from UTC")
+            seconds = int(at.timestamp())
+        if not 0 <= seconds < 2**33:
+            raise ValueError("out of range")
+    except (ValueError, OverflowError) as error:
+        raise TraceProblem(
+            f"{path}:{line}: time {shortened(value)} is none ({error}); "
+            "write 2026-11-01T00:00:00+09:00, or seconds since 1970"
+        ) from error
+    if seconds % MINUTE:
+        raise TraceProblem(f"{path}:{line}: time {value} does not begin a minute")
+    return seconds
+
+
+def _requests(text: str | None, path: Path, line: int) -> float:
+    """Empty: no figure, which is not zero."""
+    value = (text or "").strip()
+    if not value:
+        return math.nan
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.inf
+    if not 0 <= number < 1e12:
+        raise TraceProblem(f"{path}:{line}: requests {shortened(value)} are no number from 0 on")
+    return number
+
+
+def _of(points: list[tuple[int, float]], path: Path) -> Trace:
+    if len(points) < 2:
+        raise TraceProblem(f"{path}: {len(points)} lines of figures; a trace has two at least")
+    times = np.array([time for time, _ in points], np.int64)
+    gaps = np.diff(times)
+    if (gaps <= 0).any():
+        line = int(np.argmax(gaps <= 0)) + 3
+        raise TraceProblem(f"{path}:{line}: its time is not after the line's before; sort the file")
+    period = int(gaps.min())
+    if (gaps % period).any():
+        line = int(np.argmax(gaps % period != 0)) + 3
+        raise TraceProblem(f"{path}:{line}: lies between the periods of {period} s of this file")
+    count = int((times[-1] - times[0]) // period) + 1
+    if count * period // MINUTE > MOST_MINUTES:
+        raise TraceProblem(f"{path}: is longer than ten years; cut out the weeks that matter")
+    rates = np.full(count, np.nan)
+    rates[(times - times[0]) // period] = [requests / period for _, requests in points]
+    filled = _fill(rates, int(times[0]), period, path)
+    return Trace(int(times[0]), np.repeat(rates, period // MINUTE), filled * period // MINUTE)
+
+
+def _fill(rates: NDArray[np.float64], begins: int, period: int, path: Path) -> int:
+    """Straight lines through short holes; answers the number of filled periods."""
+    missing = np.isnan(rates)
+    if missing[0] or missing[-1]:
+        raise TraceProblem(f"{path}: the first and the last period need a figure; cut them off")
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], missing.astype(np.int8), [0]))))
+    for begin, end in edges.reshape(-1, 2):
+        if (end - begin) * period > _MOST_HOLES * MINUTE and end - begin > 1:
+            at = datetime.datetime.fromtimestamp(begins + int(begin) * period, datetime.UTC)
+            raise TraceProblem(
+                f"{path}: no figures from {at:%Y-%m-%dT%H:%M}Z for {(end - begin) * period // 60} "
+                "minutes; cut the file there, or fill them by what you know"
+            )
+    known = np.flatnonzero(~missing)
+    rates[missing] = np.interp(np.flatnonzero(missing), known, rates[known])
+    return int(missing.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A made-up load: ``peak`` requests/s, ``times`` its trough at night, ``weekend`` its share on
+    Saturday and Sunday, ``crowds`` flash crowds a week."""
+
+    peak: float
+    times: float = 5.0
+    weekend: float = 0.8
+    crowds: float = 2.0
+    days: int = 7
+    seed: int = 1
+
+
+def made(of: Made, begins: int = 1_790_553_600) -> Trace:
+    """Two waves a day (noon and evening), noise that drifts (AR(1), 0.95, 3% a minute), flash
+    crowds of 2.2 times that rise within a minute and halve in seven.  ``begins`` should be a
+    Monday 00:00 of the service's own time."""
+    draw = np.random.default_rng(of.seed)
+    minute = np.arange(of.days * 24 * 60)
+    day = 2 * np.pi * (minute % 1440) / 1440
+    wave = -np.cos(day - 2 * np.pi * 4 / 24) - 0.35 * np.cos(2 * (day - 2 * np.pi * 8 / 24))
+    wave = (wave - wave.min()) / (wave.max() - wave.min())
+    trough = of.peak / of.times
+    rates = trough + (of.peak - trough) * wave
+    rates[(minute // 1440) % 7 >= 5] *= of.weekend
+    noise = np.zeros(len(minute))
+    shocks = draw.normal(0, 0.03 * math.sqrt(1 - 0.95**2), len(minute))
+    for index in range(1, len(minute)):
+        noise[index] = 0.95 * noise[index - 1] + shocks[index]
+    rates *= np.exp(noise)
+    for begin in draw.integers(0, len(minute), draw.poisson(of.crowds * of.days / 7)):
+        after = minute[begin:] - begin
+        rates[begin:] *= 1 + 1.2 * np.exp(-after / 10)
+    return Trace(begins, rates)
