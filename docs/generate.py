@@ -38,22 +38,29 @@ def command_line() -> str:
         lines.append(f"\n## `kirikae {name}`\n")
         lines.append(f"{_first(command.help)}\n")
         lines += _options(command)
-        if isinstance(command, click.Group):
-            context = click.Context(command)
-            for sub_name in sorted(command.list_commands(context)):
-                sub = command.get_command(context, sub_name)
-                assert sub is not None
-                arguments = " ".join(
-                    p.make_metavar(click.Context(sub))
-                    for p in sub.params
-                    if isinstance(p, click.Argument)
-                )
-                lines.append(
-                    f"\n### `kirikae {name} {sub_name}{' ' + arguments if arguments else ''}`\n"
-                )
-                lines.append(f"{_first(sub.help)}\n")
-                lines += _options(sub)
+        lines += _below(command, name, "###")
     return "\n".join(lines) + "\n"
+
+
+def _below(command: click.Command, path: str, heading: str) -> list[str]:
+    """The verbs of a group, and of the groups in it, one level deeper each."""
+    if not isinstance(command, click.Group):
+        return []
+    lines = []
+    context = click.Context(command)
+    for name in sorted(command.list_commands(context)):
+        verb = command.get_command(context, name)
+        assert verb is not None
+        arguments = [
+            f" {each.make_metavar(click.Context(verb))}"
+            for each in verb.params
+            if isinstance(each, click.Argument)
+        ]
+        lines.append(f"\n{heading} `kirikae {path} {name}{''.join(arguments)}`\n")
+        lines.append(f"{_first(verb.help)}\n")
+        lines += _options(verb)
+        lines += _below(verb, f"{path} {name}", f"{heading}#")
+    return lines
 
 
 def _first(text: str | None) -> str:

@@ -122,8 +122,8 @@ def cloudwatch(
             f"CloudWatch has no RequestCount of {load_balancer} in these {days} days; it is named "
             "app/NAME/ID, the end of the load balancer's ARN"
         )
-    first, last = min(found), max(found)
-    rows = [(at, found.get(at)) for at in range(first, last + 1, period)]
+    first = min(found)
+    rows = [(at, found.get(at)) for at in range(first, max(found) + 1, period)]
     if dry_run:
         return would([str(out)])
     here.assert_may_change("capacity trace cloudwatch")
