@@ -61,6 +61,11 @@ _GROUPS = {
         "capacity",
         "Try scaling rules on your own load before AWS acts by them, and price them.",
     ),
+    "drill": (
+        "kirikae.console.drill",
+        "drill",
+        "Load a service with one verdict for every request, whatever the service does.",
+    ),
     "explain": (
         "kirikae.console.explaining",
         "explain",

@@ -1,0 +1,284 @@
+"""``kirikae drill load``: requests at fixed times, judged by limits."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import inf, isfinite
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kirikae.console.here import Answer, Here, would
+from kirikae.console.options import DRY, JSON, LANG, seconds
+from kirikae.console.progress import Progress
+from kirikae.console.speech import Speech
+from kirikae.drill import files, slo
+from kirikae.drill.columns import Columns
+from kirikae.drill.engine import Settings, attack
+from kirikae.drill.plan import Plan
+from kirikae.drill.plan import read as read_plan
+from kirikae.drill.targets import Target
+from kirikae.drill.targets import read as read_targets
+from kirikae.drill.targets import target as target_of
+from kirikae.drill.verdict import Checked, Figures, Outcome, judged
+from kirikae.hosts.files import write_durably
+from kirikae.model.errors import Exit, Unfinished, UsageProblem
+from kirikae.model.said import Said, said, words_of
+from kirikae.model.values import milliseconds_from
+
+_EXITS = {"pass": Exit.DONE, "fail": Exit.REFUSED, "unsure": Exit.WAITING}
+_ROUTES = 20
+
+
+@click.command("load")
+@click.argument("plan")
+@click.option("--target", "urls", multiple=True, help="A URL to GET; may be repeated.")
+@click.option(
+    "--targets",
+    "file",
+    type=click.Path(path_type=Path),
+    help="A file of targets, in either of vegeta's forms.",
+)
+@click.option(
+    "--slo", "limits", multiple=True, help="A limit, such as p99<300ms, errors<0.1%, lost==0."
+)
+@click.option("--slow", help="Answers later than this are slow, such as 500ms.")
+@click.option(
+    "--expect", type=click.IntRange(100, 599), multiple=True, help="A status that is right."
+)
+@click.option(
+    "--warm-up",
+    callback=seconds,
+    default="2s",
+    show_default=True,
+    help="Left out of the judgement.",
+)
+@click.option("--timeout", callback=seconds, default="30s", show_default=True)
+@click.option("--connections", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True)
+@click.option("--processes", type=click.IntRange(1, 64), help="Default: one for each core but one.")
+@click.option("--insecure", is_flag=True, help="Take any certificate.")
+@click.option("--report", type=click.Path(path_type=Path), help="Write vegeta's JSON report there.")
+@click.option(
+    "--csv", "csv_file", type=click.Path(path_type=Path), help="Write vegeta's CSV there."
+)
+@click.option("--hgrm", "hgrm_file", type=click.Path(path_type=Path), help="Write a histogram.")
+@DRY
+@LANG
+@JSON
+@click.pass_obj
+def load(
+    here: Here,
+    plan: str,
+    urls: tuple[str, ...],
+    file: Path | None,
+    limits: tuple[str, ...],
+    slow: str | None,
+    expect: tuple[int, ...],
+    warm_up: float,
+    timeout: float,
+    connections: int,
+    processes: int | None,
+    insecure: bool,
+    report: Path | None,
+    csv_file: Path | None,
+    hgrm_file: Path | None,
+    dry_run: bool,
+    lang: str | None,
+) -> Answer:
+    """Send requests at the times of PLAN, such as "100/s for 30s" or "10/s..200/s for 1m", to the
+    targets in turn, whatever the service does (exit code 1: a limit is broken, 5: no verdict).
+
+    Every request has a verdict: ok, slow, wrong, lost, or not sent, which is the engine's fault.
+    Times count from when a request was due.
+    """
+    speech = speech_of(here, lang)
+    found = read_plan(plan)
+    targets = _targets(urls, file, frozenset(expect))
+    judge_by = [slo.read(limit) for limit in limits]
+    slow_s = _slow(slow)
+    if dry_run:
+        asked = sorted({target.name for target in targets})
+        told = f"{found.requests} requests in {found.seconds:g} s: {', '.join(asked[:_ROUTES])}"
+        return would([told], {"requests": found.requests, "seconds": found.seconds})
+    here.assert_may_change("drill load")
+    settings = Settings(
+        processes=processes or max(1, (os.cpu_count() or 1) - 1),
+        timeout_s=timeout,
+        connections=connections,
+        insecure=insecure,
+    )
+    record = attack(found, targets, settings, _Looking(found, speech).look)
+    outcome = judged(record, targets, judge_by, slow_s, min(warm_up, found.seconds / 2))
+    wrote = list(_write(record_files(record, outcome, targets, report, csv_file, hgrm_file)))
+    told_all = [*_told(outcome, found), *(said("drill.wrote", file=each) for each in wrote)]
+    return Answer(
+        {**_plain(outcome), "wrote": wrote},
+        [speech.say(each) for each in told_all],
+        _EXITS[outcome.word],
+    )
+
+
+def speech_of(here: Here, lang: str | None) -> Speech:
+    """With the words of the room ``drill``."""
+    common = Speech(here.language(lang))
+    return Speech(common.language, words=common.words.plus(words_of("kirikae.drill")))
+
+
+def _targets(urls: Sequence[str], file: Path | None, expected: frozenset[int]) -> list[Target]:
+    """Raises UsageProblem."""
+    if bool(urls) == (file is not None):
+        raise UsageProblem("say what to ask: --target URL, or --targets FILE")
+    found = (
+        [target_of("GET", url, "--target") for url in urls] if file is None else read_targets(file)
+    )
+    return [replace(target, expected=expected) for target in found]
+
+
+def _slow(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return milliseconds_from(text) / 1000
+    except ValueError as error:
+        raise UsageProblem(f"--slow: {error}") from error
+
+
+class _Looking:
+    """A line every five seconds for whoever looks on."""
+
+    def __init__(self, plan: Plan, speech: Speech):
+        self._plan = plan
+        self._speech = speech
+        self._progress = Progress()
+        self._told = 0.0
+
+    def look(self, columns: Columns, at: float) -> None:
+        """Called some times a second."""
+        if at - self._told < 5:
+            return
+        self._told = at
+        counts = {name: sum(columns.counted(name)) for name in ("sent", "failed")}
+        self._progress.step(
+            self._speech.say(said("drill.looking", all=self._plan.requests, **counts))
+        )
+
+
+def _told(outcome: Outcome, plan: Plan) -> Iterator[Said]:
+    figures = outcome.figures
+    yield said("drill.asked", requests=figures.requests, seconds=plan.seconds, rate=figures.rate)
+    yield said("drill.counts", **figures.counts)
+    yield said(
+        "drill.latency",
+        p50=_time(figures.percentile(50)),
+        p95=_time(figures.percentile(95)),
+        p99=_time(figures.percentile(99)),
+        most=_time(figures.percentile(100)),
+    )
+    if figures.errors:
+        yield said("drill.errors", errors=_pairs(figures.errors))
+    if set(figures.statuses) - {200}:
+        yield said("drill.statuses", statuses=_pairs(figures.statuses))
+    if len(outcome.routes) > 1:
+        yield from _routes(outcome.routes)
+    yield said("drill.pace", p50=outcome.pace_p50_s * 1000, p99=outcome.pace_p99_s * 1000)
+    yield from map(_checked, outcome.checked)
+    yield from outcome.doubts
+    yield said(f"drill.{outcome.word}") if outcome.checked else said("drill.unlimited")
+
+
+def _routes(routes: dict[str, Figures]) -> Iterator[Said]:
+    """The slowest first."""
+    slowest = sorted(routes.items(), key=lambda each: -each[1].percentile(99))
+    for name, figures in slowest[:_ROUTES]:
+        yield said(
+            "drill.route",
+            name=name,
+            requests=figures.requests,
+            errors=figures.share("errors"),
+            p99=_time(figures.percentile(99)),
+        )
+
+
+def _pairs(counts: dict[Any, int]) -> str:
+    return ", ".join(f"{name} {many:,}" for name, many in counts.items())
+
+
+def _checked(each: Checked) -> Said:
+    mark = {True: "holds", False: "broken", None: "unknown"}[each.holds]
+    found: object = said("drill.not_asked")
+    if each.found is not None:
+        limit = each.limit
+        found = f"{each.found:.3%}" if limit.share else f"{each.found:g}"
+        if limit.figure not in (*slo.COUNTS, "rate"):
+            found = _time(each.found)
+    return said("drill.limit", mark=said(f"drill.{mark}"), limit=each.limit.text, found=found)
+
+
+def _time(found: float) -> object:
+    return f"{found * 1000:.1f} ms" if isfinite(found) else said("drill.no_answer")
+
+
+def _plain(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "verdict": outcome.word if outcome.checked else None,
+        "figures": _figures(outcome.figures),
+        "routes": {name: _figures(figures) for name, figures in outcome.routes.items()},
+        "limits": [
+            {
+                "limit": each.limit.text,
+                "found": None if each.found == inf else each.found,
+                "holds": each.holds,
+            }
+            for each in outcome.checked
+        ],
+        "doubts": [each.to_plain() for each in outcome.doubts],
+        "pace_ms": {"p50": outcome.pace_p50_s * 1000, "p99": outcome.pace_p99_s * 1000},
+    }
+
+
+def _figures(figures: Figures) -> dict[str, Any]:
+    """Milliseconds; null: so many had no answer."""
+    return {
+        "requests": figures.requests,
+        **figures.counts,
+        "right_answers_per_s": figures.rate,
+        "latency_ms": {
+            f"p{of:g}": figures.percentile(of) * 1000 for of in (50, 90, 95, 99, 99.9, 100)
+        },
+        "statuses": {str(status): many for status, many in figures.statuses.items()},
+        "errors": figures.errors,
+    }
+
+
+def record_files(
+    record: Any,
+    outcome: Outcome,
+    targets: Sequence[Target],
+    report: Path | None,
+    csv_file: Path | None,
+    hgrm_file: Path | None,
+) -> Iterator[tuple[Path, str]]:
+    """The files that were asked for."""
+    import json
+
+    if report is not None:
+        yield report, json.dumps(files.vegeta_report(record, outcome.figures), indent=1) + "\n"
+    if csv_file is not None:
+        out = io.StringIO()
+        files.vegeta_csv(out, record, targets)
+        yield csv_file, out.getvalue()
+    if hgrm_file is not None:
+        yield hgrm_file, "\n".join((*files.hgrm(outcome.figures.waited), ""))
+
+
+def _write(wanted: Iterator[tuple[Path, str]]) -> Iterator[str]:
+    for path, text in wanted:
+        try:
+            write_durably(path, text)
+        except OSError as error:
+            raise Unfinished(f"{path}: cannot be written: {error}") from error
+        yield str(path)

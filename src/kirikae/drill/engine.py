@@ -1,0 +1,566 @@
+"""The load engine: sends every request when it is due, whatever the server does.
+
+One process for each core: an own asyncio protocol on uvloop, requests made before the run, one
+timer of the kernel, no object for a request.  A request that finds no idle connection opens a new
+one: with a fixed pool, a hung server would eat the pool, and the engine's own queue would be taken
+for the service's slowness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import multiprocessing
+import os
+import resource
+import signal
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import httptools
+import numpy as np
+import uvloop
+
+from kirikae.drill.columns import Columns, Error, Record
+from kirikae.drill.errors import TargetsProblem
+from kirikae.drill.plan import Plan
+from kirikae.drill.targets import Target
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_NONBLOCK_CLOEXEC = 0o4000 | 0o2000000
+_ABSOLUTE = 1
+_LEAD_NS = 300_000_000
+"""From the fork until the first request is due."""
+_SWEEP_S = 0.05
+_KEPT_FILES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``timeout_s``: a request without a complete answer so long after it was due is lost.
+    ``connections``: at most, of all processes."""
+
+    processes: int = 1
+    timeout_s: float = 30.0
+    connections: int = 10_000
+    insecure: bool = False
+
+
+class _Alarm:
+    """Rings at absolute times of CLOCK_MONOTONIC, far finer than the millisecond timers of the
+    loop (timerfd_create(2); Python has it from 3.13 on)."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]):
+        self._fd = _LIBC.timerfd_create(time.CLOCK_MONOTONIC, _NONBLOCK_CLOEXEC)
+        if self._fd < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_create")
+        self._spec = (ctypes.c_long * 4)()
+        self._ring = ring
+        loop.add_reader(self._fd, self._rung)
+
+    def _rung(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._fd, 8)
+        self._ring()
+
+    def at(self, when_ns: int) -> None:
+        """A time that is past rings at once."""
+        self._spec[2], self._spec[3] = divmod(max(when_ns, 1), 1_000_000_000)
+        _LIBC.timerfd_settime(self._fd, _ABSOLUTE, self._spec, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where connections go."""
+
+    address: tuple[str, int]
+    tls: ssl.SSLContext | None
+    host: str
+
+
+class _Connection(asyncio.Protocol):
+    """Carries one request at a time.  ``request``: its number; -1: idle."""
+
+    __slots__ = ("_closing", "_parser", "_request", "_reused", "_sender", "origin", "transport")
+
+    def __init__(self, sender: _Sender, origin: int):
+        self._sender = sender
+        self.origin = origin
+        self._request = -1
+        self._reused = False
+        self._parser: _Answer | None = None
+        self._closing = False
+        self.transport: Any = None
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def carries(self, request: int) -> bool:
+        """Is it this one that waits here?"""
+        return self._request == request
+
+    def send(self, request: int, wire: bytes) -> None:
+        """Only an idle connection is given one."""
+        self._request = request
+        self.transport.write(wire)
+
+    def data_received(self, data: bytes) -> None:
+        request = self._request
+        if request < 0:
+            self.transport.abort()
+            return
+        now = time.monotonic_ns()
+        sender = self._sender
+        if not sender.columns.first[request]:
+            sender.columns.first[request] = now
+        if self._parser is None:
+            read = _read_whole(data, sender.is_head(request))
+            if read is not None:
+                status, keep = read
+                self._answered(request, status, len(data), now, keep)
+                return
+            self._parser = _Answer(sender.is_head(request))
+        self._parse(request, data, now)
+
+    def _parse(self, request: int, data: bytes, now: int) -> None:
+        """What does not come whole in one piece, or is not told by its length."""
+        parser = self._parser
+        assert parser is not None
+        try:
+            parser.feed(data)
+        except httptools.HttpParserError:
+            self._fail(request, Error.NO_HTTP)
+            return
+        if parser.complete:
+            self._answered(request, parser.status, parser.octets, now, parser.keep)
+
+    def _answered(self, request: int, status: int, octets: int, now: int, keep: bool) -> None:
+        columns = self._sender.columns
+        columns.done[request] = now
+        columns.status[request] = status
+        columns.octets[request] = octets
+        columns.error[request] = Error.NONE
+        self._request = -1
+        self._parser = None
+        self._reused = True
+        if keep:
+            self._sender.idle(self)
+        else:
+            self._closing = True
+            self.transport.close()
+        self._sender.ended(Error.NONE)
+
+    def _fail(self, request: int, error: Error) -> None:
+        self._request = -1
+        self._closing = True
+        self._sender.columns.error[request] = error
+        self.transport.abort()
+        self._sender.ended(error)
+
+    def give_up(self) -> None:
+        """No answer came in time."""
+        if self._request >= 0:
+            self._fail(self._request, Error.TIMED_OUT)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        request = self._request
+        self._sender.gone(self)
+        if request < 0:
+            return
+        self._request = -1
+        parser = self._parser
+        if parser is not None and exc is None and parser.ended_by_close():
+            columns = self._sender.columns
+            columns.done[request] = time.monotonic_ns()
+            columns.status[request] = parser.status
+            columns.octets[request] = parser.octets
+            columns.error[request] = Error.NONE
+            self._sender.ended(Error.NONE)
+        elif self._reused and parser is None and not self._sender.columns.first[request]:
+            # The server closed an idle connection as we sent: every client asks once more.
+            self._sender.again(request)
+        else:
+            self._sender.columns.error[request] = Error.CLOSED
+            self._sender.ended(Error.CLOSED)
+
+
+def _read_whole(data: bytes, head_only: bool) -> tuple[int, bool] | None:
+    """(status, the connection stays open) of an answer that came in one piece and tells its length;
+    None for every other one."""
+    end = data.find(b"\r\n\r\n")
+    if end < 0 or data[:9] != b"HTTP/1.1 ":
+        return None
+    head = data[:end].lower()
+    try:
+        status = int(data[9:12])
+    except ValueError:
+        return None
+    if status < 200 or b"\r\ntransfer-encoding:" in head:
+        return None
+    keep = b"\r\nconnection: close" not in head
+    if head_only or status in (204, 304):
+        return (status, keep) if len(data) == end + 4 else None
+    at = head.find(b"\r\ncontent-length:")
+    if at < 0:
+        return None
+    stop = head.find(b"\r", at + 2)
+    length = head[at + 17 : stop if stop > 0 else None].strip()
+    if not length.isdigit() or len(data) != end + 4 + int(length):
+        return None
+    return status, keep
+
+
+class _Answer:
+    """An answer that comes in pieces, read by httptools; what that one gets wrong is mended here:
+    an answer to HEAD has no body, and 100 Continue is none."""
+
+    __slots__ = (
+        "_begun",
+        "_head_only",
+        "_length",
+        "_parser",
+        "complete",
+        "keep",
+        "octets",
+        "status",
+    )
+
+    def __init__(self, head_only: bool):
+        self._parser = httptools.HttpResponseParser(self)
+        self._head_only = head_only
+        self._begun = False
+        self._length = False
+        self.status = 0
+        self.octets = 0
+        self.complete = False
+        self.keep = False
+
+    def feed(self, data: bytes) -> None:
+        """Raises httptools' HttpParserError."""
+        self.octets += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            if not self.complete:
+                raise
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() in (b"content-length", b"transfer-encoding"):
+            self._length = True
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        self._begun = self.status >= 200
+        if self._begun and self._head_only:
+            self._end()
+
+    def on_message_complete(self) -> None:
+        if self._begun:
+            self._end()
+        self._length = False
+
+    def _end(self) -> None:
+        if not self.complete:
+            self.complete = True
+            self.keep = self._parser.should_keep_alive() and not self._head_only
+
+    def ended_by_close(self) -> bool:
+        """A body without a length ends where the connection does."""
+        return self._begun and not self._length and not self.complete
+
+
+class _Sender:
+    """One process of the engine: its share of the requests."""
+
+    def __init__(
+        self,
+        columns: Columns,
+        number: int,
+        requests: Sequence[int],
+        wires: Sequence[tuple[bytes, int, bool]],
+        origins: Sequence[_Origin],
+        settings: Settings,
+        ends_ns: int,
+    ):
+        self.columns = columns
+        self._number = number
+        self._requests = requests
+        self._wires = wires
+        self._origins = origins
+        self._settings = settings
+        self._grace_ns = ends_ns + int(settings.timeout_s * 1e9)
+        self._most = max(1, settings.connections // settings.processes)
+        self._next = 0
+        self._waiting: deque[int] = deque()
+        self._idle: list[list[_Connection]] = [[] for _ in origins]
+        self._open = 0
+        self._in_flight: deque[tuple[int, _Connection]] = deque()
+        self._counts = {"sent": 0, "answered": 0, "failed": 0}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Until every request has ended, or time is up."""
+        self._loop = asyncio.get_running_loop()
+        self._finished = self._loop.create_future()
+        self._alarm = _Alarm(self._loop, self._ring)
+        self._sweep()
+        self._ring()
+        await self._finished
+        for task in self._tasks:
+            task.cancel()
+
+    def is_head(self, request: int) -> bool:
+        """Was it HEAD that was asked?"""
+        return self._wires[request % len(self._wires)][2]
+
+    def _ring(self) -> None:
+        """Send all that is due, and be woken for the next one."""
+        due = self.columns.due
+        requests = self._requests
+        at = self._next
+        many = len(requests)
+        now = time.monotonic_ns()
+        while at < many and due[requests[at]] <= now:
+            self._send(requests[at])
+            at += 1
+        self._next = at
+        if at < many:
+            self._alarm.at(due[requests[at]])
+
+    def _send(self, request: int) -> None:
+        wire, origin, _ = self._wires[request % len(self._wires)]
+        idle = self._idle[origin]
+        if idle:
+            self._give(idle.pop(), request, wire)
+        elif self._open < self._most:
+            self._connect(request, origin)
+        else:
+            self._waiting.append(request)
+
+    def _give(self, connection: _Connection, request: int, wire: bytes) -> None:
+        self._begin(request)
+        self._in_flight.append((request, connection))
+        connection.send(request, wire)
+
+    def _begin(self, request: int) -> None:
+        """From here on the time is the service's: to connect is part of its answer."""
+        if not self.columns.sent[request]:
+            self.columns.sent[request] = time.monotonic_ns()
+            self._counts["sent"] += 1
+
+    def _connect(self, request: int, origin: int) -> None:
+        self._open += 1
+        self._begin(request)
+        task = self._loop.create_task(self._connected(request, origin))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connected(self, request: int, origin: int) -> None:
+        where = self._origins[origin]
+        connection = _Connection(self, origin)
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                await self._loop.create_connection(
+                    lambda: connection,
+                    *where.address,
+                    ssl=where.tls,
+                    server_hostname=where.host if where.tls is not None else None,
+                )
+        except (OSError, TimeoutError, ssl.SSLError) as error:
+            self._open -= 1
+            refused = not isinstance(error, TimeoutError)
+            self.columns.error[request] = Error.REFUSED if refused else Error.TIMED_OUT
+            self.ended(Error.REFUSED)
+            return
+        self._give(connection, request, self._wires[request % len(self._wires)][0])
+
+    def idle(self, connection: _Connection) -> None:
+        """It may carry the next one; whoever waits comes first."""
+        waiting = self._waiting
+        if waiting:
+            wire, origin, _ = self._wires[waiting[0] % len(self._wires)]
+            if origin == connection.origin:
+                self._give(connection, waiting.popleft(), wire)
+                return
+        self._idle[connection.origin].append(connection)
+
+    def gone(self, connection: _Connection) -> None:
+        """The connection is no more."""
+        self._open -= 1
+        with suppress(ValueError):
+            self._idle[connection.origin].remove(connection)
+        if self._waiting and self._open < self._most:
+            request = self._waiting.popleft()
+            self._connect(request, self._wires[request % len(self._wires)][1])
+
+    def again(self, request: int) -> None:
+        """On a connection of its own."""
+        self._connect(request, self._wires[request % len(self._wires)][1])
+
+    def ended(self, error: Error) -> None:
+        """One request less."""
+        self._counts["answered" if error == Error.NONE else "failed"] += 1
+        if self._counts["answered"] + self._counts["failed"] >= len(self._requests):
+            self._finish()
+
+    def _sweep(self) -> None:
+        """What waits too long is lost; whoever looks on is told; a stop is heard."""
+        now = time.monotonic_ns()
+        limit = now - int(self._settings.timeout_s * 1e9)
+        flying = self._in_flight
+        while flying and (
+            not flying[0][1].carries(flying[0][0]) or self.columns.due[flying[0][0]] < limit
+        ):
+            request, connection = flying.popleft()
+            if connection.carries(request):
+                connection.give_up()
+        for name, value in self._counts.items():
+            self.columns.count(self._number, name, value)
+        if self.columns.stop[0] or now > self._grace_ns:
+            self._finish()
+        elif not self._finished.done():
+            self._loop.call_later(_SWEEP_S, self._sweep)
+
+    def _finish(self) -> None:
+        if self._finished.done():
+            return
+        stopped = bool(self.columns.stop[0])
+        for request, connection in self._in_flight:
+            if connection.carries(request):
+                self.columns.error[request] = Error.STOPPED if stopped else Error.TIMED_OUT
+        if stopped:
+            for request in (*self._waiting, *self._requests[self._next :]):
+                self.columns.error[request] = Error.STOPPED
+        for name, value in self._counts.items():
+            self.columns.count(self._number, name, value)
+        self.columns.count(self._number, "cpu_ns", time.process_time_ns())
+        self._finished.set_result(None)
+
+
+def attack(
+    plan: Plan,
+    targets: Sequence[Target],
+    settings: Settings,
+    look: Callable[[Columns, float], None] = lambda columns, seconds: None,
+) -> Record:
+    """Send the plan to the targets in turn, from forked processes; a KeyboardInterrupt stops it,
+    and what was sent so far is the record.
+
+    ``look``: called four times a second with the seconds since the plan's begin.  Raises
+    TargetsProblem where a host's name has no address.
+    """
+    origins, numbers = _origins(targets, settings)
+    wires = [(target.wire(), numbers[target.origin], target.method == "HEAD") for target in targets]
+    begins = time.monotonic_ns() + _LEAD_NS
+    wall = time.time() + _LEAD_NS / 1e9
+    due = begins + (plan.due * 1e9).astype(np.int64)
+    columns = Columns.made(due, settings.processes)
+    ends = begins + int(plan.seconds * 1e9)
+    context = multiprocessing.get_context("fork")
+    children = [
+        context.Process(
+            target=_child,
+            args=(columns, number, wires, origins, settings, ends),
+            daemon=True,
+        )
+        for number in range(settings.processes)
+    ]
+    for child in children:
+        child.start()
+    _watch(children, columns, begins, look)
+    return _record(columns, begins, wall, len(targets), (time.monotonic_ns() - begins) / 1e9)
+
+
+def _child(
+    columns: Columns,
+    number: int,
+    wires: Sequence[tuple[bytes, int, bool]],
+    origins: Sequence[_Origin],
+    settings: Settings,
+    ends_ns: int,
+) -> None:
+    """A process of its own: Ctrl-C is for the parent, which tells it to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _many_files(settings.connections // settings.processes + _KEPT_FILES)
+    requests = range(number, len(columns.due), settings.processes)
+    sender = _Sender(columns, number, requests, wires, origins, settings, ends_ns)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(sender.run())
+
+
+def _many_files(wanted: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if most > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _watch(
+    children: Sequence[Any],
+    columns: Columns,
+    begins: int,
+    look: Callable[[Columns, float], None],
+) -> None:
+    while any(child.is_alive() for child in children):
+        try:
+            children[0].join(0.25)
+            look(columns, (time.monotonic_ns() - begins) / 1e9)
+        except KeyboardInterrupt:
+            columns.stop[0] = 1
+    for child in children:
+        child.join()
+
+
+def _record(columns: Columns, begins: int, wall: float, targets: int, lasted: float) -> Record:
+    due = np.frombuffer(columns.due, np.int64).copy()
+    return Record(
+        due=due,
+        sent=np.frombuffer(columns.sent, np.int64).copy(),
+        first=np.frombuffer(columns.first, np.int64).copy(),
+        done=np.frombuffer(columns.done, np.int64).copy(),
+        status=np.frombuffer(columns.status, np.int16).copy(),
+        error=np.frombuffer(columns.error, np.uint8).copy(),
+        octets=np.frombuffer(columns.octets, np.int64).copy(),
+        target=np.arange(len(due)) % targets,
+        began_ns=begins,
+        wall=wall,
+        cores=tuple(cpu / 1e9 / max(lasted, 1e-9) for cpu in columns.counted("cpu_ns")),
+    )
+
+
+def _origins(
+    targets: Sequence[Target], settings: Settings
+) -> tuple[list[_Origin], dict[tuple[str, int, bool], int]]:
+    """Each host is looked up once, before the run."""
+    numbers: dict[tuple[str, int, bool], int] = {}
+    found: list[_Origin] = []
+    for target in targets:
+        if target.origin in numbers:
+            continue
+        host, port, tls = target.origin
+        try:
+            address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
+        except OSError as error:
+            raise TargetsProblem(f"{host} has no address: {error}; is its name right?") from error
+        numbers[target.origin] = len(found)
+        context = _tls(settings.insecure) if tls else None
+        found.append(_Origin((str(address[0]), int(address[1])), context, host))
+    return found, numbers
+
+
+def _tls(insecure: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
