@@ -1,6 +1,6 @@
 """How much of what the services of a host write does the survey find?
 
-Eight hosts of the usual layouts are made from Debian packages and small applications, driven for
+Nine hosts of the usual layouts are made from Debian packages and small applications, driven for
 real, and looked at by the collector.  What was really written is told by the times of all files.
 
     python benchmarks/survey_hosts.py --dockerfile | docker build -t IMAGE --build-arg BASE=VM -
@@ -32,7 +32,8 @@ DOCKERFILE = """
 ARG BASE
 FROM ${BASE}
 RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \\
-    --no-install-recommends php-fpm php-sqlite3 nodejs redis-server libplack-perl starman sqlite3
+    --no-install-recommends php-fpm php-sqlite3 nodejs redis-server libplack-perl starman sqlite3 \\
+    rpm
 RUN systemctl mask systemd-udevd.service systemd-modules-load.service sys-kernel-config.mount \\
     sys-kernel-debug.mount getty.target console-getty.service systemd-networkd.service \\
     systemd-timesyncd.service; \\
@@ -89,6 +90,7 @@ LAYOUTS = {
         " do su postgres -c \"psql -qc 'insert into t values (1)'\"; redis-cli set k$i v"
         " >/dev/null; sleep 1.2; done",
     ),
+    "rpm": Layout("systemctl enable --now shopd", _GET.format(url="http://127.0.0.1:8080/")),
     "root": Layout("systemctl enable --now agent", "sleep 8"),
     "plain": Layout(
         "su app -s /bin/sh -c 'setsid sh /srv/app/run.sh </dev/null >/dev/null 2>&1 &'",

@@ -227,6 +227,8 @@ def findings() -> str:
     lines = [NOTE, (REFERENCE / "findings.head.md").read_text(encoding="utf-8").rstrip("\n")]
     for entry in catalogue().values():
         blocks = ", ".join(entry.blocks) or "nothing"
+        if entry.mends:
+            blocks += f"; mended by {', '.join(entry.mends)}"
         cells = (entry.code, entry.title, str(entry.severity), blocks, entry.remedy)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -8,7 +8,7 @@ from datetime import date
 
 import pytest
 
-from kirikae.console.acceptances import doubts
+from kirikae.console.acceptances import doubts, needless
 from kirikae.console.kinds import read_project
 from kirikae.model.finding import Finding
 from kirikae.survey.shelf import Shelf
@@ -59,6 +59,18 @@ def test_two_answers_of_one_code_do_not_doubt_each_other():
     """What is found at the other place has its own answer."""
     project = read_project(accepting("ST03", "/gone"), "kirikae.yml")
     assert doubts(project, DAY, [finding("ST03", "/b", accepted="by SRE")]) == []
+
+
+def test_an_answer_for_what_a_move_of_the_file_mends_is_told_to_be_needless():
+    """By the kinds of its moves: the shop has one of jobs, and none of logs."""
+    moves = PROJECT + 'moves:\n  crontab: {kind: jobs, crontab: tab, ledger: "dynamodb://t"}\n'
+    text = "accepted:\n" + "".join(
+        f"  - {{finding: {code}, where: /a, why: w, by: SRE, until: 2099-12-31}}\n"
+        for code in ("JB04", "LG04", "ST03")
+    )
+    told = needless(read_project(moves + text, "kirikae.yml"))
+    assert [each.blanks["code"] for each in told] == ["JB04"]
+    assert told[0].blanks["moves"] == ["crontab"]
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from kirikae.jobs.sqlite_rows import sqlite_ledger
 from kirikae.jobs.thing import JobsThing
 from kirikae.model.crontab.zones import Zone
 from kirikae.model.evidence import Verdict
+from kirikae.model.finding import blocking
 from kirikae.model.move import Move, Phase
 from kirikae.move.journal import Journal
 from kirikae.move.sqlite_store import SqliteStore
@@ -282,15 +283,26 @@ def test_what_stays_has_a_reason_and_a_day(stage):
         "stays": [{"job": "d", "reason": "it mails the tape robot", "until": date(2026, 3, 7)}]
     }
     assert stage.thing.plan() == (333, 1000)
-    assert [finding.code for finding in stage.thing.obstacles()] == ["JM03"]
+    assert [finding.code for finding in blocking(stage.thing.obstacles(), "jobs")] == ["JM03"]
     assert {fact.key for fact in stage.thing.facts(None)} >= {"found_share", "stays.d"}
 
 
 def test_a_job_that_is_not_there_is_an_obstacle(stage):
     stage.settings = {"order": ["nobody"]}
-    assert [finding.code for finding in stage.thing.obstacles()] == ["JM02"]
+    assert [finding.code for finding in blocking(stage.thing.obstacles(), "jobs")] == ["JM02"]
     with pytest.raises(NotPrepared, match="nobody"):
         stage.thing.prepare(stage.move)
+
+
+def test_a_lock_file_is_told_until_the_ledger_keeps_the_firings_apart(stage):
+    """Two workers hold two lock files, and nothing says what becomes of the second firing."""
+    told = [each.where for each in stage.thing.obstacles() if each.code == "JM06"]
+    tab = stage.folder / "batch"
+    text = tab.read_text()
+    assert told and len(told) == text.count("flock")
+    tab.write_text(text.replace("# kirikae: id=", "# kirikae: overlap=skip id="))
+    stage.settings = {}
+    assert [each.code for each in stage.thing.obstacles()] == []
 
 
 def test_a_file_that_cron_ignores_is_an_obstacle(stage):

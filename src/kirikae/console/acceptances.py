@@ -71,6 +71,27 @@ def _elsewhere(answer: Accepted, found: Iterable[Finding]) -> Iterator[Doubt]:
         yield Doubt("elsewhere", answer, tuple(places))
 
 
+def needless(project: Project) -> list[Said]:
+    """Answers for what a move of this very file ends: they harm nobody, and nobody has to renew
+    them."""
+    codes = catalogue()
+    told = []
+    for answer in project.accepted:
+        entry = codes.get(answer.finding)
+        mends = entry.mends if entry is not None and not entry.blocks else ()
+        moves = [name for name, move in project.moves.items() if move.kind in mends]
+        if moves:
+            told.append(
+                said(
+                    "console.doubt.needless",
+                    code=answer.finding,
+                    where=answer.where,
+                    moves=moves,
+                )
+            )
+    return told
+
+
 def doubting(answer: Answer, told: Sequence[Doubt], speech: Speech) -> Answer:
     """The answer, and on the error stream what does not hold."""
     if not told:

@@ -20,12 +20,13 @@ from kirikae.console.here import DRY_RUN, NOTHING_TO_DO, Answer, Here
 from kirikae.console.notify import Notifier, notifier_of
 from kirikae.console.options import DRY, LANG, STREAM
 from kirikae.console.orders import dry
+from kirikae.console.outlook import mends_it
 from kirikae.console.speech import Speech
 from kirikae.console.surveyed import refusal, survey_findings, today
 from kirikae.console.telling import Teller, about, exit_of, shown, shown_look
 from kirikae.hosts.files import write_durably
 from kirikae.model.errors import AwsUnreachable, Exit, KirikaeError, UsageProblem
-from kirikae.model.finding import blocking
+from kirikae.model.finding import blocking, mended
 from kirikae.model.move import Move
 from kirikae.model.said import said
 from kirikae.model.share import percent
@@ -51,6 +52,9 @@ def _assert_may_begin(here: Here, desk: Desk, found: Move | None) -> None:
     in_the_way = blocking(surveyed, kind)
     if in_the_way:
         raise SurveySaysNo(refusal(in_the_way, kind, desk.name))
+    speech = Speech(here.language(), kind)
+    for finding in mended(surveyed, kind):
+        _complain(speech.say(mends_it(finding, speech)))
 
 
 def _plan_it(desk: Desk, found: Move | None) -> None:

@@ -40,7 +40,7 @@ def blocked(kinds: Sequence[str]) -> Said | list[str]:
 
 
 def told(entry: Entry, speech: Speech) -> list[str]:
-    """Title, what it blocks, what to do."""
+    """Title, what it blocks, what to do, and which kind of move does it."""
     says = said(
         "console.explain.entry",
         code=entry.code,
@@ -49,7 +49,10 @@ def told(entry: Entry, speech: Speech) -> list[str]:
         blocks=blocked(entry.blocks),
         remedy=entry.remedied(speech.language),
     )
-    return speech.say(says).split("\n")
+    lines = speech.say(says).split("\n")
+    if entry.mends:
+        lines.append(speech.say(said("console.explain.mends", kinds=list(entry.mends))))
+    return lines
 
 
 @click.command("explain")
@@ -64,6 +67,7 @@ def explain(here: Here, code: str, lang: str | None) -> Answer:
         "code": entry.code,
         "severity": str(entry.severity),
         "blocks": list(entry.blocks),
+        "mends": list(entry.mends),
         "title": {"en": entry.title, "ja": entry.title_ja},
         "remedy": {"en": entry.remedy, "ja": entry.remedy_ja},
     }

@@ -14,8 +14,8 @@ from kirikae.console.here import Answer
 from kirikae.console.speech import Speech
 from kirikae.model.catalogue import Entry
 from kirikae.model.errors import Exit
-from kirikae.model.finding import Acceptance, Finding, Severity, Trace, blocking
-from kirikae.model.said import Said, said
+from kirikae.model.finding import Acceptance, Finding, Severity, Trace, blocking, mended
+from kirikae.model.said import said
 
 Paint = Callable[[Severity, str], str]
 """Colours the head of a line."""
@@ -44,17 +44,23 @@ class Manner:
             severity=self.severity(finding),
             code=finding.code,
         )
-        blocks: Said | str = ""
-        if finding.blocks:
-            blocks = said("console.survey.blocks", kinds=blocked(finding.blocks))
         return self._say(
             "seen",
             head=self.paint(finding.severity, head),
             says=self.says(finding),
             hosts=finding.hosts or said("console.survey.aws"),
             confidence=said(f"console.survey.{finding.confidence}"),
-            blocks=blocks,
+            blocks=self._moves(finding),
         )
+
+    def _moves(self, finding: Finding) -> str:
+        """Which kinds of move it blocks, and which ones mend it."""
+        told = ""
+        if finding.blocks:
+            told += self._say("blocks", kinds=blocked(finding.blocks))
+        if finding.mends and not finding.accepted:
+            told += self._say("mends", kinds=list(finding.mends))
+        return told
 
     def severity(self, finding: Finding) -> str:
         """Its word, in the reader's language."""
@@ -82,15 +88,12 @@ class Manner:
         return self._say("remedy", remedy=self.remedy(finding)).strip()
 
     def seen_on(self, finding: Finding) -> str:
-        """On which hosts, how sure, and what it blocks."""
-        blocks: Said | str = ""
-        if finding.blocks:
-            blocks = said("console.survey.blocks", kinds=blocked(finding.blocks))
+        """On which hosts, how sure, what it blocks and what mends it."""
         return self._say(
             "seen_on",
             hosts=finding.hosts or said("console.survey.aws"),
             confidence=said(f"console.survey.{finding.confidence}"),
-            blocks=blocks,
+            blocks=self._moves(finding),
         )
 
     def more_evidence(self, many: int) -> str:
@@ -138,6 +141,13 @@ class Manner:
     ) -> str:
         """How many findings, and how many stand in the way."""
         return self._say("counted", n=many, in_the_way=in_the_way, kind=kind)
+
+    def mended(self, findings: Sequence[Finding], kind: str) -> list[str]:
+        """What the move itself ends; nothing where it ends none."""
+        if not findings:
+            return []
+        codes = sorted({finding.code for finding in findings})
+        return [self._say("counted_mended", n=len(findings), codes=codes, kind=kind)]
 
     def alike(self, first: str, second: str) -> str:
         """Two hosts do not differ."""
@@ -208,12 +218,18 @@ class Listing:
         """Findings because of which no move of this kind starts."""
         return blocking(self.findings, self.kind)
 
+    @property
+    def mended(self) -> list[Finding]:
+        """Findings that a move of this kind ends by being carried out."""
+        return mended(self.findings, self.kind)
+
     def to_plain(self) -> dict[str, Any]:
         """Plain data for ``--json``: always all findings."""
         return {
             "findings": plain(self.findings),
             "kind": self.kind,
             "in_the_way": len(self.in_the_way),
+            "mended": len(self.mended),
         }
 
     def lines(self, manner: Manner, everything: bool) -> list[str]:
@@ -224,7 +240,7 @@ class Listing:
             len(self.in_the_way),
             self.kind,
         )
-        return [*lines, counted]
+        return [*lines, counted, *manner.mended(self.mended, self.kind)]
 
     def answer(self, manner: Manner, everything: bool = False) -> Answer:
         """Exit.FOUND while something stands in the way."""

@@ -9,12 +9,13 @@ from typing import Any
 
 from kirikae.console.acceptances import Doubt, doubting, doubts
 from kirikae.console.context import Desk
+from kirikae.console.findings import Manner
 from kirikae.console.here import Answer, Here
 from kirikae.console.speech import Speech
 from kirikae.console.surveyed import survey_findings, today
 from kirikae.console.telling import shown
 from kirikae.model.errors import Exit
-from kirikae.model.finding import Finding, blocking
+from kirikae.model.finding import Finding, blocking, mended
 from kirikae.model.move import Move, Order, Phase, Verb
 from kirikae.model.said import Said, duration, said
 from kirikae.model.share import WHOLE, percent
@@ -38,6 +39,8 @@ class Outlook:
     findings: Sequence[Finding]
     advances: Said
     doubts: Sequence[Doubt] = ()
+    mended: Sequence[Finding] = ()
+    """What this very move ends: nobody answers for it before."""
 
     @property
     def exit(self) -> Exit:
@@ -54,6 +57,7 @@ class Outlook:
             "move": self.name,
             "steps": steps,
             "findings": [finding.to_plain() for finding in self.findings],
+            "mended": [finding.to_plain() for finding in self.mended],
             "advance": self.advance,
             **{fact.key: fact.plain for fact in (*self.prospects.facts, *self.facts)},
         }
@@ -69,7 +73,8 @@ class Outlook:
         told.append(speech.say(self._whole_plan()))
         told.append(speech.say(self.advances))
         told += [speech.say(fact.says) for fact in self.facts if fact.says]
-        return told + [speech.finding(finding) for finding in self.findings]
+        told += [speech.finding(finding) for finding in self.findings]
+        return told + [speech.say(mends_it(finding, speech)) for finding in self.mended]
 
     def _whole_plan(self) -> Said:
         """How long all steps take, where that is known."""
@@ -103,7 +108,14 @@ def outlook(here: Here, desk: Desk) -> Outlook:
         [*found, *obstacles],
         _how_it_advances(desk),
         doubts(desk.project, today(), [*surveyed, *obstacles]),
+        mended(surveyed, desk.kind.name),
     )
+
+
+def mends_it(finding: Finding, speech: Speech) -> Said:
+    """What stands there today, and that this move is the remedy."""
+    manner = Manner(speech)
+    return said("console.plan.mends", code=finding.code, says=manner.says(finding))
 
 
 def _how_it_advances(desk: Desk) -> Said:

@@ -7,7 +7,7 @@ import json
 import click
 
 from kirikae.console import kinds
-from kirikae.console.acceptances import doubting, doubts
+from kirikae.console.acceptances import doubting, doubts, needless
 from kirikae.console.context import load_project
 from kirikae.console.here import Answer, Here
 from kirikae.console.options import JSON, LANG, Whole
@@ -47,5 +47,7 @@ def check(here: Here, lang: str | None) -> Answer:
     )
     told = doubts(found, today())
     ends = Exit.FOUND if told else Exit.DONE
-    answer = Answer(found.model_dump(mode="json"), (line,), ends)
-    return doubting(answer, told, Speech(here.language(lang)))
+    speech = Speech(here.language(lang))
+    notes = [speech.say(each) for each in needless(found)]
+    answer = Answer(found.model_dump(mode="json"), (line,), ends, notes=notes)
+    return doubting(answer, told, speech)

@@ -54,7 +54,7 @@ def _rule(code: str, manner: Manner) -> Plain:
         "shortDescription": {"text": entry.titled(language)},
         "help": {"text": entry.remedied(language)},
         "defaultConfiguration": {"level": _LEVELS[entry.severity]},
-        "properties": {"blocks": list(entry.blocks)},
+        "properties": {"blocks": list(entry.blocks), "mends": list(entry.mends)},
     }
 
 
@@ -71,6 +71,7 @@ def _result(finding: Finding, rule: int, manner: Manner) -> Plain:
             "severity": finding.severity.value,
             "confidence": finding.confidence.value,
             "blocks": list(finding.blocks),
+            "mends": list(finding.mends),
             "hosts": list(finding.hosts),
             "remedy": manner.remedy(finding),
         },

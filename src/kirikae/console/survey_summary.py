@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from kirikae.console.findings import Manner
-from kirikae.model.finding import Finding, Severity, blocking
+from kirikae.model.finding import Finding, Severity, blocking, mended
 from kirikae.model.said import Said, said
 
 
@@ -47,6 +47,7 @@ class Summary:
             self.in_the_way,
             self.kind,
         )
+        yield from manner.mended(mended(self.findings, self.kind), self.kind)
 
 
 def by_severity(findings: Sequence[Finding]) -> Iterator[tuple[Said, list[Finding]]]:

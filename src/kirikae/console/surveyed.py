@@ -237,9 +237,14 @@ def open_questions(here: Here, project: Project) -> list[Finding]:
 
 
 def _is_asked(finding: Finding) -> bool:
-    """Of what blocks nothing, codes that are a question by themselves, until somebody answers."""
+    """Of what blocks nothing, codes that are a question by themselves, until somebody answers.
+
+    What a move mends is no question: nobody has to answer for it.
+    """
+    if finding.accepted or finding.mends:
+        return bool(finding.blocks)
     entry = catalogue().get(finding.code)
-    question = entry is not None and entry.ask and not entry.blocks and not finding.accepted
+    question = entry is not None and entry.ask and not entry.blocks
     return bool(finding.blocks or question)
 
 

@@ -144,11 +144,16 @@ class _Bonds:
         return sorted(each, key=lambda group: place[group[0]])
 
 
+def locks_of(command: str) -> set[str]:
+    """The lock files that a command takes."""
+    return {lock.strip("\"'") for lock in _LOCK.findall(command)}
+
+
 def _by_lock(jobs: Sequence[Job]) -> Mapping[str, list[str]]:
     found: dict[str, list[str]] = {}
     for job in jobs:
-        for lock in {*_LOCK.findall(job.command), *filter(None, [job.policy.lock])}:
-            found.setdefault(lock.strip("\"'"), []).append(job.id)
+        for lock in {*locks_of(job.command), *filter(None, [job.policy.lock])}:
+            found.setdefault(lock, []).append(job.id)
     return found
 
 

@@ -6,7 +6,7 @@ heard; above, firings that were planned are compared with those that happened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,8 +19,8 @@ from kirikae.jobs.counting import Count, Seen, Window, counted
 from kirikae.jobs.cronlog import Logged, read_log
 from kirikae.jobs.errors import LedgerAway, NoCrontab, NoTable, NotPrepared, StillRuns
 from kirikae.jobs.files import read_text, zone_of
-from kirikae.jobs.groups import Ladder, ladder
-from kirikae.jobs.job import Firing, Owner
+from kirikae.jobs.groups import Ladder, ladder, locks_of
+from kirikae.jobs.job import Firing, Overlap, Owner
 from kirikae.jobs.ledger import Ledger
 from kirikae.jobs.settings import JobsMove
 from kirikae.jobs.tables import Jobs, Timed, jobs_of
@@ -364,7 +364,16 @@ class JobsThing:
                         says,
                     )
                 )
-        return found
+        return [*found, *self._locked()]
+
+    def _locked(self) -> Iterator[Finding]:
+        """Two workers hold two lock files: only the ledger keeps two firings apart then."""
+        for timed in self.tab.jobs.timed:
+            locks = locks_of(timed.job.command)
+            if locks and timed.job.policy.overlap is Overlap.ALLOW:
+                names = ", ".join(sorted(locks))
+                says = f"line {timed.entry.line} takes the lock file {names}"
+                yield self._finding("JM06", timed.job.id, says)
 
     def _finding(
         self,

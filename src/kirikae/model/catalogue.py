@@ -5,6 +5,7 @@ Each room that finds something keeps a ``catalogue.toml`` of this form; all are 
     [ST03]
     severity = "high"            # blocks, high, work, hygiene
     blocks = ["traffic"]         # kinds of move that must not start while it stands
+    mends = ["jobs"]             # kinds of move that are its remedy; none where it is left out
     title = "logins are kept in local files"
     title_ja = "..."
     remedy = "keep sessions where both sides see them"
@@ -26,7 +27,7 @@ from kirikae.model.said import Language
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One code.  ``blocks``: kinds of move, empty for none."""
+    """One code.  ``blocks``, ``mends``: kinds of move, empty for none; none is in both."""
 
     code: str
     severity: Severity
@@ -38,6 +39,7 @@ class Entry:
     ask: str = ""
     ask_ja: str = ""
     """What only a person can answer; empty: nothing is asked."""
+    mends: tuple[str, ...] = ()
 
     def titled(self, language: Language) -> str:
         """What the code means, in this language."""
@@ -59,8 +61,10 @@ class Entry:
         confidence: Confidence = Confidence.CONFIGURED,
         blocks: tuple[str, ...] | None = None,
         remedy: str = "",
+        mends: tuple[str, ...] | None = None,
     ) -> Finding:
-        """A finding of this code.  ``blocks``, ``remedy``: other ones than the catalogue's."""
+        """A finding of this code.  ``blocks``, ``remedy``, ``mends``: other ones than the
+        catalogue's."""
         return Finding(
             self.code,
             where,
@@ -70,6 +74,7 @@ class Entry:
             confidence,
             self.blocks if blocks is None else blocks,
             tuple(evidence),
+            mends=self.mends if mends is None else mends,
         )
 
 
@@ -93,4 +98,5 @@ def _entry(code: str, row: Mapping[str, str]) -> Entry:
         row.get("remedy_ja", row["remedy"]),
         row.get("ask", ""),
         row.get("ask_ja", row.get("ask", "")),
+        tuple(row.get("mends", ())),
     )

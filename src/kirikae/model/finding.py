@@ -47,7 +47,8 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``blocks`` names the kinds of move that must not start while this stands (empty: none)."""
+    """``blocks`` names the kinds of move that must not start while this stands (empty: none).
+    ``mends`` those that end it by being carried out: nobody has to answer for it before them."""
 
     code: str
     where: str
@@ -61,6 +62,7 @@ class Finding:
     """Who answers for it, until when and why; empty: nobody."""
     count: int | None = None
     """How many things it speaks of, where it counts some."""
+    mends: tuple[str, ...] = ()
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -69,6 +71,8 @@ class Finding:
 
     def stops(self, kind: str) -> bool:
         """Must a move of this kind not start while it stands?"""
+        if kind in self.mends:
+            return False
         return kind in self.blocks or EVERY_KIND in self.blocks
 
     def to_plain(self) -> dict[str, Any]:
@@ -124,3 +128,8 @@ def with_accepted(
 def blocking(findings: Iterable[Finding], kind: str) -> list[Finding]:
     """Those that stand in the way of this kind of move."""
     return [finding for finding in findings if finding.stops(kind)]
+
+
+def mended(findings: Iterable[Finding], kind: str) -> list[Finding]:
+    """Those that this kind of move ends, without those that somebody answers for anyway."""
+    return [each for each in findings if kind in each.mends and not each.accepted]

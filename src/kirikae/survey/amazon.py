@@ -149,4 +149,5 @@ def _finding(row: Mapping[str, Any]) -> Finding:
         evidence=tuple(Trace(**trace) for trace in row["evidence"]),
         accepted=row["accepted"],
         count=row.get("count"),
+        mends=tuple(row.get("mends", ())),
     )

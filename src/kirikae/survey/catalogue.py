@@ -12,7 +12,7 @@ from kirikae.model.finding import Confidence, Finding, Trace
 
 Findings = Iterator[Finding]
 Kinds = tuple[str, ...]
-"""Of moves, that a finding blocks."""
+"""Of moves, that a finding blocks or that mend it."""
 
 
 def catalogue() -> Mapping[str, Entry]:
@@ -29,14 +29,16 @@ def found(
     confidence: Confidence,
     blocks: Kinds | None = None,
     count: int | None = None,
+    mends: Kinds | None = None,
 ) -> Finding:
-    """``blocks``: other kinds of move than the catalogue's."""
+    """``blocks``, ``mends``: other kinds of move than the catalogue's."""
     finding = catalogue()[code].found(
         where,
         says,
         evidence,
         confidence,
         blocks,
+        mends=mends,
     )
     return replace(finding, count=count)
 

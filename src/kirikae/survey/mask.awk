@@ -16,6 +16,7 @@ function secret(name,    k) {
     return said_secret[name] = secret_name(k)
 }
 function secret_name(k) {
+    if (k ~ /^clear-?text$|cipher[_.-]?seed$/) return 1
     if (k ~ /^(pwd|oldpwd|nopasswd|existing_?secret|image_?pull_?secrets|(proxy|fastcgi|uwsgi|scgi|grpc|memcached)_pass|htpasswd|htdigest|.*(bypass|compass|encompass|onepass|by_pass|first_pass))$/) return 0
     if (k ~ /(file|files|path|_dir|dirs?|folder|len|length|timeout|expir[a-z]*|ttl|lifetime|polic(y|ies)|[_.-]min|[_.-]max|[_.-]?ids?|keyid|enabled?|disabled?|params?|fields?|hashes|names?|types?|format|header|headers|maps?|algorithm|alg|method|methods|scheme|mechanisms?|provider|providers|class|handler|validators?|hashers?|encoders?|url|uri|urls|endpoint|host|hostname|port|prompt|label|placeholder|regexp?|pattern|strength|history|age|days|attempts|retries|tries|count|size|bits|iterations|rounds|cost|less|[_-]?ref|arn|manager|backend|driver|service|command|cmd|column|table|changed|required|authentication|dialog|encryption|reset|options?|mode|location|version|env|program|issuer|audience|scope|scopes|izer|izers|limit|usage|bucket|rotation|interval|warn|warning|change|notice|message|help|title|text|hint|visible|charset|strategy|storage|filter|rules?|confirmation|confirm|updated_at|created_at)$/ && k !~ /_?keyname$/) return 0
     if (k ~ /(^|[_.-])(min|max|num|n|total|server|context|input|output|prompt|completion|old|eos|bos|pad|unk|sep)_?(tokens?|passwords)/ || k ~ /^(server|max)tokens?$/) return 0
@@ -24,7 +25,7 @@ function secret_name(k) {
     if (k ~ /(^|[_.-]|[a-z])(pwd|pass|token|tokens|salt|psk|pepper|passcode|pincode|[_.-]pin)$/) return 1
     if (k ~ /(^|[_.-])(pw|otp|seed|auth|apikeys?|sig|signature|dsn_?key|community|nonce)$/ || k ~ /[a-z0-9](pw)$/) return k !~ /(^|[_.-])(seed|nonce|sig|signature|auth)$/ || k ~ /(^x-auth|x-.*signature|^sig|^signature|amz-signature|[_.-]auth)$/
     if (k ~ /^token|[_.-]token[_.-]/) return k !~ /^token(s|ize|iz|_?(bucket|count|url|type))/
-    if (k ~ /(api|access|private|consumer|auth|signing|sign|encryption|encrypt|decrypt|app|application|cookie|crypt|crypto|master|session|shared|license|licence|hmac|jwt|jwe|jws|webhook|account|storage|deploy|client|service|server_?side|root|admin|ssh|rsa|aes|des|fernet|blowfish|cipher|hash|machine|validation|integration|routing|ingest|write|read|subscription|instrumentation|stripe|sendgrid|mailgun|twilio|rails|django|flask|laravel|sidekiq|devise)[_.-]?key([_.-]?(base|data|value|seed|s|[0-9]+))?$/) return 1
+    if (k ~ /(api|access|private|consumer|sec|upgrade|auth|signing|sign|encryption|encrypt|decrypt|app|application|cookie|crypt|crypto|master|session|shared|license|licence|hmac|jwt|jwe|jws|webhook|account|storage|deploy|client|service|server_?side|root|admin|ssh|rsa|aes|des|fernet|blowfish|cipher|hash|machine|validation|integration|routing|ingest|write|read|subscription|instrumentation|stripe|sendgrid|mailgun|twilio|rails|django|flask|laravel|sidekiq|devise)[_.-]?key([_.-]?(base|data|value|seed|s|[0-9]+))?$/) return 1
     return k ~ /^(des_?key|secure_link_secret|rocommunity6?|rwcommunity6?|snmp_?community|cookie|set-cookie|x-auth|x-api-key|x-.*-(auth|key|token|secret)|bindpw|rootpw|userpw|adminpw|setcredential|webhook|connectionstring_?key|activation_?code|recovery_?code[s]?|pass[0-9]|password[0-9])$/
 }
 # Random enough to be somebody's key: classes of letters change all the time, or it is one long number in base 16.
@@ -71,6 +72,7 @@ function plain(v,    w) {
     if (v ~ /^[0-9]+$/ && length(v) < 6 || v ~ /^[-=*_.#x?X~+!:,;|\/ \\]+$/ || v ~ /^[#;] /) return 1
     if (v ~ /^[a-zA-Z_][A-Za-z0-9_.]*(->[a-zA-Z_]+)*[[(]/ && v !~ /^[A-Za-z0-9]*[0-9][A-Za-z0-9]*[[(][^])]*$/ && v ~ /[])]/) return 1
     if (v ~ /^[A-Za-z_]+\.[A-Za-z_]+(\.[A-Za-z_]+)*$/ && v ~ /^(os|env|config|settings|process|self|this|app|args|options|opts|params|request|req|var|local|data|module|vault|secrets|github|credentials|system|conf|cfg|context|ctx|current_app|rails|node)\./) return 1
+    if (v ~ /^%[0-9]\]?$|^[][(){}^$.*+?|\\]+$/) return 1
     if (v ~ /^arn:|^AWS::|^\{\{|^ENC\[|^ENC\(/) return 1
     if (v ~ /^[a-z]+(\|[a-z]+)+$/) return 1
     w = tolower(v); sub(/[,;.]+$/, "", w)
@@ -138,7 +140,7 @@ function after(line, place, part,    out, v, head, at, kept) {
         out = out substr(line, 1, RSTART + RLENGTH - 1); line = substr(line, RSTART + RLENGTH)
         word(line, "[ \t\"\047`|;<>()]"); v = WORD; head = ""
         if (part != "") { at = index(v, part); if (!at) continue; head = substr(v, 1, at); v = substr(v, at + 1) }
-        if (v == "" || plain(v) || v ~ /^<masked/ || head ~ /\/\// || part == ":" && (v ~ /^[0-9]+$/ && length(v) < 6 || v ":" == head)) continue
+        if (v == "" || plain(v) || v ~ /^<masked/ || head ~ /\/\// || part == ":" && v ~ /^\/\// || part == ":" && (v ~ /^[0-9]+$/ && length(v) < 6 || v ":" == head)) continue
         kept = QUOTE head
         out = out kept take(v); line = substr(line, length(kept) + length(v) + 1)
     }
@@ -151,9 +153,9 @@ function after(line, place, part,    out, v, head, at, kept) {
 function forms(line,    out, m, head, start) {
     if (line !~ /AKIA|ASIA|gh[pousr]_|github_pat|xox|xapp-|[sr]k_|sk-|whsec|glpat|glrt|gldt|SG\.|key-|AIza|ya29|eyJ|npm_|pypi-|dop_v1|shp|hvs\.|hvb\.|EAAC|sq0|rzp_|AGE-SECRET|Bearer|Basic|bearer|basic|LS0tLS1|\$[1-9ays][a-zA-Z0-9-]*\$|\{[A-Z0-9-]+\}|SCRAM-SHA|pbkdf2|bcrypt|argon2|md5[0-9a-f]|\*[0-9A-F]|hooks\.|webhook|api\.telegram|Tc4|dckr_|nfp_|lin_api|PMAK|sntr|ATATT|figd_|hf_|r8_|tskey-|CFPAT|glsa_|dapi|phx_/) return line
     out = ""
-    while (match(line, /(AKIA|ASIA)[A-Z0-9]+|gh[pousr]_[A-Za-z0-9]+|github_pat_[A-Za-z0-9_]+|xox[abeprs]-[A-Za-z0-9-]+|xapp-[A-Za-z0-9-]+|[sr]k_(live|test)_[A-Za-z0-9]+|sk-[A-Za-z0-9_-]+|whsec_[A-Za-z0-9+\/=]+|gl(pat|rt|dt|sa)[-_][A-Za-z0-9_-]+|SG\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+|key-[0-9a-f]+|AIza[A-Za-z0-9_-]+|ya29\.[A-Za-z0-9_-]+|eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.?[A-Za-z0-9_-]*|npm_[A-Za-z0-9]+|pypi-[A-Za-z0-9_-]+|dop_v1_[a-f0-9]+|shp(at|ca|pa|ss)_[a-fA-F0-9]+|hv[sb]\.[A-Za-z0-9_-]+|EAAC[A-Za-z0-9]+|sq0(atp|csp)-[A-Za-z0-9_-]+|rzp_(live|test)_[A-Za-z0-9]+|AGE-SECRET-KEY-[A-Z0-9]+|dckr_pat_[A-Za-z0-9_-]+|nfp_[A-Za-z0-9]+|lin_api_[A-Za-z0-9]+|PMAK-[A-Za-z0-9-]+|sntr[a-z]_[A-Za-z0-9_=+\/-]+|ATATT[A-Za-z0-9_=-]+|figd_[A-Za-z0-9_-]+|hf_[A-Za-z0-9]+|r8_[A-Za-z0-9]+|tskey-[A-Za-z0-9-]+|CFPAT-[A-Za-z0-9_-]+|dapi[0-9a-f]+|phx_[A-Za-z0-9]+|LS0tLS1CRUdJTi[A-Za-z0-9+\/=]+|([Bb]earer|[Bb]asic) +[A-Za-z0-9+\/=._~-]+|\$(1|2[abxy]?|5|6|7|y|gy|apr1|sha1|md5|argon2[a-z]*|scrypt|pbkdf2[a-z0-9-]*|bcrypt-sha256)\$[A-Za-z0-9.\/+=$,*-]+|\{(SHA|SSHA|SHA256|SSHA256|SHA512|SSHA512|MD5|SMD5|CRYPT|PLAIN|PLAIN-MD5|CLEARTEXT|BLF-CRYPT|SHA512-CRYPT|SHA256-CRYPT|CRAM-MD5|ARGON2I|ARGON2ID|PBKDF2|LDAP-MD5|NTLM|LANMAN|SCRAM-SHA-1|SCRAM-SHA-256)\}[^ \t:"\047,;]+|SCRAM-SHA-(1|256)\$[0-9]+:[A-Za-z0-9+\/=:$]+|(pbkdf2_sha(1|256|512)|bcrypt(_sha256)?|argon2|scrypt|md5|sha1)\$[A-Za-z0-9.\/+=$,_-]+|md5[0-9a-f]+|\*[0-9A-F]+|hooks\.slack\.com\/(services|workflows|triggers)\/[A-Za-z0-9_\/-]+|discord(app)?\.com\/api\/webhooks\/[A-Za-z0-9_\/-]+|webhook\.office\.com\/[A-Za-z0-9_@\/-]+|hooks\.zapier\.com\/hooks\/[A-Za-z0-9_\/-]+|chat\.googleapis\.com\/v1\/spaces\/[^"\047 \t]+|api\.telegram\.org\/bot[A-Za-z0-9:_-]+/)) {
+    while (match(line, /(AKIA|ASIA)[A-Z0-9]+|gh[pousr]_[A-Za-z0-9]+|github_pat_[A-Za-z0-9_]+|xox[abeprs]-[A-Za-z0-9-]+|xapp-[A-Za-z0-9-]+|[sr]k_(live|test)_[A-Za-z0-9]+|sk-[A-Za-z0-9_-]+|whsec_[A-Za-z0-9+\/=]+|gl(pat|rt|dt|sa)[-_][A-Za-z0-9_-]+|SG\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+|key-[0-9a-f]+|AIza[A-Za-z0-9_-]+|ya29\.[A-Za-z0-9_-]+|eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.?[A-Za-z0-9_-]*|npm_[A-Za-z0-9]+|pypi-[A-Za-z0-9_-]+|dop_v1_[a-f0-9]+|shp(at|ca|pa|ss)_[a-fA-F0-9]+|hv[sb]\.[A-Za-z0-9_-]+|EAAC[A-Za-z0-9]+|sq0(atp|csp)-[A-Za-z0-9_-]+|rzp_(live|test)_[A-Za-z0-9]+|AGE-SECRET-KEY-[A-Z0-9]+|dckr_pat_[A-Za-z0-9_-]+|nfp_[A-Za-z0-9]+|lin_api_[A-Za-z0-9]+|PMAK-[A-Za-z0-9-]+|sntr[a-z]_[A-Za-z0-9_=+\/-]+|ATATT[A-Za-z0-9_=-]+|figd_[A-Za-z0-9_-]+|hf_[A-Za-z0-9]+|r8_[A-Za-z0-9]+|tskey-[A-Za-z0-9-]+|CFPAT-[A-Za-z0-9_-]+|dapi[0-9a-f]+|phx_[A-Za-z0-9]+|LS0tLS1CRUdJTi[A-Za-z0-9+\/=]+|([Bb]earer|[Bb]asic)\\? +[A-Za-z0-9+\/=._~-]+|\$(1|2[abxy]?|5|6|7|y|gy|apr1|sha1|md5|argon2[a-z]*|scrypt|pbkdf2[a-z0-9-]*|bcrypt-sha256)\$[A-Za-z0-9.\/+=$,*-]+|\{(SHA|SSHA|SHA256|SSHA256|SHA512|SSHA512|MD5|SMD5|CRYPT|PLAIN|PLAIN-MD5|CLEARTEXT|BLF-CRYPT|SHA512-CRYPT|SHA256-CRYPT|CRAM-MD5|ARGON2I|ARGON2ID|PBKDF2|LDAP-MD5|NTLM|LANMAN|SCRAM-SHA-1|SCRAM-SHA-256)\}[^ \t:"\047,;]+|SCRAM-SHA-(1|256)\$[0-9]+:[A-Za-z0-9+\/=:$]+|(pbkdf2_sha(1|256|512)|bcrypt(_sha256)?|argon2|scrypt|md5|sha1)\$[A-Za-z0-9.\/+=$,_-]+|md5[0-9a-f]+|\*[0-9A-F]+|hooks\.slack\.com\/(services|workflows|triggers)\/[A-Za-z0-9_\/-]+|discord(app)?\.com\/api\/webhooks\/[A-Za-z0-9_\/-]+|webhook\.office\.com\/[A-Za-z0-9_@\/-]+|hooks\.zapier\.com\/hooks\/[A-Za-z0-9_\/-]+|chat\.googleapis\.com\/v1\/spaces\/[^"\047 \t]+|api\.telegram\.org\/bot[A-Za-z0-9:_-]+/)) {
         m = substr(line, RSTART, RLENGTH); start = RSTART; head = ""
-        if (m ~ /^([Bb]earer|[Bb]asic) /) { head = m; sub(/ +.*$/, " ", head) }
+        if (m ~ /^([Bb]earer|[Bb]asic)\\? /) { head = m; sub(/ +.*$/, " ", head) }
         else if (m ~ /^\{/) { head = m; sub(/\}.*$/, "}", head) }
         else if (match(m, /\/(services|workflows|triggers|api\/webhooks|hooks|v1\/spaces)\/|\.office\.com\/|\.org\/bot/) && m ~ /^(hooks|disc|webh|chat|api)/) head = substr(m, 1, RSTART + RLENGTH - 1)
         out = out substr(line, 1, start - 1) masked_form(head, substr(m, length(head) + 1), start > 1 ? substr(line, start - 1, 1) : "")
@@ -163,7 +165,7 @@ function forms(line,    out, m, head, start) {
 }
 function masked_form(head, v, before,    n) {
     n = length(v)
-    if (head ~ /^([Bb]earer|[Bb]asic) /) return head (n >= 8 && v ~ /[0-9A-Z=_]/ && v !~ /^[A-Z]?[a-z]+$/ ? take(v) : v)
+    if (head ~ /^([Bb]earer|[Bb]asic)\\? /) return head (n >= 8 && v ~ /[0-9A-Z=_]/ && v !~ /^[A-Z]?[a-z]+$/ ? take(v) : v)
     if (head != "") return head (n >= 3 && !plain(v) ? take(v) : v)
     if (v ~ /^md5/ || v ~ /^\*/) return (n == 35 || n == 41) && before !~ /[A-Za-z0-9_]/ ? take(v) : v
     if (v ~ /^(sk-|key-|r8_|hf_|phx_|nfp_|dapi|EAAC)/ && (before ~ /[A-Za-z0-9_-]/ || v !~ /[0-9]/ || n < 24)) return v
@@ -181,8 +183,8 @@ function urls(line,    out, rest, user, at, body, cut, stop) {
         rest = match(line, /[ \t"\047<>`,|)]/) ? substr(line, 1, RSTART - 1) : line
         if (substr(line, length(rest) + 1, 1) == "," && rest !~ /@/ && match(line, /^[^ \t"\047\/]*@/)) rest = substr(line, 1, RLENGTH)
         stop = match(rest, /[\/?#]/) ? RSTART - 1 : length(rest)
-        cut = last_at(substr(rest, 1, stop))
-        if (!cut && match(rest, /^[^:\/@?#]*:[^\/?#]*/) && substr(rest, 1, RLENGTH) !~ /:[0-9]*$/ && rest !~ /^\[/) cut = last_at(rest)
+        cut = last_of(substr(rest, 1, stop), "@")
+        if (!cut && match(rest, /^[^:\/@?#]*:[^\/?#]*/) && substr(rest, 1, RLENGTH) !~ /:[0-9]*$/ && rest !~ /^\[/) cut = last_of(rest, "@")
         if (!cut) {
             if (CUT && rest == line && match(rest, /^[^:\/@?#]*:/) && rest !~ /^[^:]*:[0-9]*([\/?#].*)?$/) cut = length(rest) + 1
             else continue
@@ -193,10 +195,6 @@ function urls(line,    out, rest, user, at, body, cut, stop) {
         out = out user take(body); line = substr(line, length(user) + length(body) + 1)
     }
     return out line
-}
-function last_at(text,    at, found) {
-    while ((at = index(substr(text, found + 1), "@"))) found += at
-    return found + 0
 }
 
 # --- private keys, and what is public in the same dress --------------------------------------------------------------
@@ -224,6 +222,9 @@ function of_a_key(line,    rest, head) {
 
 function of_logins(line,    n, part, at, rest) {
     if (line ~ /^[ \t]*([#;]|$|<\?|\[[^]]*\][ \t]*$)/) return line
+    # "192.0.2.7 word", of racoon; "https://dav.example.com/ user word", of davfs2
+    if (BASE ~ /psk/ && match(line, /^[^ \t=:]+[ \t]+/)) return substr(line, 1, RLENGTH) taken(substr(line, RLENGTH + 1))
+    if (line ~ /^[ \t]*"?(https?:\/)?\// && match(line, /^[ \t]*("[^"]*"|[^ \t]+)[ \t]+("[^"]*"|[^ \t]+)[ \t]+/) && substr(line, RLENGTH + 1) ~ /^("[^"]*"|[^ \t"]+)[ \t]*$/) return substr(line, 1, RLENGTH) taken(substr(line, RLENGTH + 1))
     if (BASE ~ /(chap|pap)-secrets/) return after(line, "^[ \t]*(\"[^\"]*\"|[^ \t]+)[ \t]+(\"[^\"]*\"|[^ \t]+)[ \t]+", "")
     if (line ~ /^[ \t]*[A-Za-z_"\047.-]+[ \t]*(=|:[ \t])/ && BASE !~ /sasl|htpasswd|htdigest|pgpass/ || line ~ /[{}]/ && line !~ /:\{/ || line ~ /^[ \t]*(-|[a-z]+[ \t]+[a-z]+[ \t])/) return line
     if (BASE ~ /pgpass/) {
@@ -235,7 +236,7 @@ function of_logins(line,    n, part, at, rest) {
     if (n > 5 && fields_[2] ~ /^[x*!]*$/) return line
     if (match(line, /^[^ \t]+[ \t]+[^" \t:]+:/)) return substr(line, 1, RLENGTH) taken(substr(line, RLENGTH + 1))
     if (line ~ /[ \t]/ && line !~ /^[^ \t:]+:[^:]+$/) return line
-    if (n < 2) return line ~ /^[^ \t=]+[ \t\r]*$/ && !WORDS_ONLY ? taken(line) : line
+    if (n < 2) return (line ~ /^[^ \t=]+[ \t\r]*$/ || line ~ /^[A-Za-z0-9+\/]+==?$/ && length(line) % 4 == 0) && (!WORDS_ONLY || strong(line)) ? taken(line) : line
     if (line ~ /:\/\// || fields_[1] == "") return line
     if (n == 2) return fields_[1] ":" taken(fields_[2])
     if (n == 3) return fields_[1] ":" (fields_[1] ~ /[.*]/ || fields_[3] ~ /^[0-9a-f]+$/ && length(fields_[3]) == 32 ? fields_[2] ":" taken(fields_[3]) : taken(substr(line, length(fields_[1]) + 2)))
@@ -254,25 +255,40 @@ function commands(line) {
     if (line ~ /(auth|userpwd|login|creds)["\047]?[ \t]*[:=][ \t]*["\047]?[A-Za-z0-9_.@-]+:[^ \t"\047\/]*[0-9]/) line = after(line, "(auth|userpwd|login|creds)[\"\047]?[ \t]*[:=][ \t]*", ":")
     if (line ~ /AuthInfo/) line = after(line, "\"P:", "")
     if (index(line, "@")) line = before_at(line)
-    if (line ~ /BUNDLE_/) line = after(line, "BUNDLE_[A-Z0-9_]+__[A-Z0-9_]+[\"\047]?[ \t]*[:=][ \t]*", ":")
+    if (line ~ /BUNDLE_/) line = after(line, "BUNDLE_[A-Z0-9_]+__[A-Z0-9_]+[\"\047]?[ \t]*[:=][ \t]*", line ~ /[ "\047=][0-9a-f]+:[0-9a-f]+["\047]?[ \t]*$/ ? "" : ":")
+    if (BASE ~ /curlrc/) line = after(line, "^[ \t]*-*(user|proxy-user|proxy-header|u)[ \t]*[=:]?[ \t]*", ":")
+    if (line ~ /SQLConnectInfo/) line = after(line, "SQLConnectInfo[ \t]+[^ \t]+[ \t]+[^ \t]+[ \t]+", "")
+    if (line ~ /secure_link_md5/) line = after(line, "secure_link_md5[ \t]+\"?[^\" \t;]+[ \t]+", "")
+    if (line ~ /%\{HTTP:/) line = after(line, "%\\{HTTP:[A-Za-z-]*([Kk]ey|[Tt]oken|[Aa]uth[a-z]*|[Ss]ecret)\\}[ \t]+\"?!?=+", "")
+    if (line ~ /put-parameter/ && line ~ /SecureString|pass|secret|token|key/) line = after(line, "put-parameter[ \t]([^|;]*[ \t])?--value[= \t]+", "")
     if (line ~ /chpasswd/) line = after(line, "(echo|printf|<<<)[ \t]+(-[en]+[ \t]+)?", ":")
-    else if (line ~ /\|[ \t]*(sudo[ \t]+)?(passwd[ \t]|sudo[ \t]+-[a-zA-Z]*S|cryptsetup)|(password|pass)-stdin|passphrase-fd[ =]0/) line = after(line, "(echo|printf)[ \t]+(-[en]+[ \t]+|[\"\047]%s[\"\047\\\\n]*[ \t]+)?", "")
+    else if (line ~ /\|[ \t]*(sudo[ \t]+)?(passwd[ \t]|sudo[ \t]+-[a-zA-Z]*S|cryptsetup|kinit|smbpasswd|vncpasswd|openconnect)|(password|pass)-stdin|passphrase-fd[ =]0|pass[a-z]*-?(file|fd)?[= \t]*<\((echo|printf)/) line = after(line, "(echo|printf)[ \t]+(-[en]+[ \t]+|[\"\047]%s[\"\047\\\\n]*[ \t]+)?", "")
     if (line ~ /IDENTIFIED|identified/) line = after(line, "([Ii][Dd][Ee][Nn][Tt][Ii][Ff][Ii][Ee][Dd]([ \t]+[Ww][Ii][Tt][Hh][ \t]+[^ \t]+)?[ \t]+([Bb][Yy]|[Aa][Ss])[ \t]+([Pp][Aa][Ss][Ss][Ww][Oo][Rr][Dd][ \t]+)?)", "")
+    if (line ~ /PASSWORD[ \t]*\([ \t]*["\047]/) line = after(line, "PASSWORD[ \t]*\\([ \t]*", "")
+    if (line ~ /^\$USER[0-9]/) line = after(line, "^\\$USER[0-9]+\\$=[ \t]*", "")
+    if (line ~ /^usmUser/) line = after(line, "[ \t]0x", "")
+    if (line ~ /ConvertTo-SecureString/) line = after(line, "ConvertTo-SecureString[ \t]+(-String[ \t]+)?", "")
+    if (line ~ /net[ \t]+use[ \t].*(\/user:[^ \t]+[ \t]+|\\\\[^ \t]+[ \t]+)[^ \t\/]/) line = after(line, line ~ /\/user:[^ \t]+[ \t]+[^ \t\/]/ ? "net[ \t]+use[ \t].*\/user:[^ \t]+[ \t]+" : "net[ \t]+use[ \t]+([A-Za-z*]:?[ \t]+)?\\\\\\\\[^ \t]+[ \t]+", "")
+    if (line ~ /kv[ \t]+put|etcdctl|redis-cli/) line = put(line)
+    if (line ~ /mc[ \t]+(alias|config)/) line = after(line, "mc[ \t]+(alias[ \t]+set|config[ \t]+host[ \t]+add)[ \t]+[^ \t]+[ \t]+[^ \t]+[ \t]+[^ \t]+[ \t]+", "")
     if (line ~ /: *(PSK|XAUTH|EAP|PIN) +/) line = after(line, ":[ \t]*(PSK|XAUTH|EAP|PIN)[ \t]+", "")
     if (line ~ /(login|user|username|account)[ \t]+[^ \t]+[ \t]+(there[ \t]+)?(with[ \t]+)?(insecure-)?(password|passwd|pass|secret)[ \t]/) line = after(line, "(login|user|username|account)[ \t]+[^ \t]+[ \t]+(there[ \t]+)?(with[ \t]+)?(insecure-)?(password|passwd|pass|secret)[ \t]+([0-9][ \t]+)?", "")
     if (line ~ /neighbor[ \t].*password|enable[ \t]+(password|secret)|createUser/) { line = after(line, "(neighbor[ \t]+[^ \t]+|enable)[ \t]+(password|secret)[ \t]+([0-9][ \t]+)?", ""); line = after(line, "(MD5|SHA|SHA-256|SHA-512|DES|AES)[ \t]+", "") }
     if (line ~ /aws_s/) line = after(line, "(aws_secret_access_key|aws_session_token)[ \t]+", "")
     if (line ~ /auth-pass/) line = after(line, "auth-pass[ \t]+[^ \t]+[ \t]+", "")
-    if (line ~ /community|com2sec/) line = after(line, "((ro|rw)community6?[ \t]+|com2sec6?[ \t]+[^ \t]+[ \t]+[^ \t]+[ \t]+)", "")
+    if (line ~ /[cC]ommunity|com2sec/) line = after(line, "((ro|rw)community6?[ \t]+|authCommunity[ \t]+[^ \t]+[ \t]+|com2sec6?[ \t]+[^ \t]+[ \t]+[^ \t]+[ \t]+)", "")
     if (line ~ /^[ \t]*user[ \t].*[ \t][>#]/) line = after(line, "user[ \t]+[^ \t]+[ \t]+([^ \t>#]+[ \t]+)*[>#]", "")
-    if (line !~ /[ \t"\047(,\[]-[A-Za-z-]/ && line !~ /sqlplus|rabbitmqctl|vault|^-/) return line
+    if (line !~ /[ \t"\047(,\[]-[A-Za-z-]/ && line !~ /sqlplus|expdp|impdp|sqlldr|rman|rabbitmqctl|vault|^-/) return line
     line = after(line, "(mysql[a-z_]*|mariadb[a-z-]*|mytop|xtrabackup|innobackupex|mydumper|myloader)[ \t]([^|;]*[ \t])?-p", "")
     if (line ~ /7z/) line = after(line, "7z[a-z]*[ \t]([^|;]*[ \t])?-p", "")
-    if (line !~ /docker|podman|nerdctl|chown/) line = after(line, "(^|[ \t(\"\047`,\\[])(-u|-U|--user|--proxy-user|--auth|--userpwd|--creds|--login|--basic-auth|--http-user)[\"\047]?(=|,?[ \t]+|$)", ":")
+    if (line !~ /docker|podman|nerdctl|chown/) line = after(line, "(^|[ \t(\"\047`,\\[])(-u|-U|--user|--proxy-user|-auth|--auth|--userpwd|--creds|--login|--basic-auth|--http-user)[\"\047]?(=|,?[ \t]+|$)", ":")
     if (line !~ /docker|podman|nerdctl|chown|sudo/) line = after(line, "[ \t]-u", ":")
     line = after(line, "(smb[a-z]+|rpcclient|net|winexe|mount)[ \t]([^|;]*[ \t])?(-U|--user)[= \t]*", "%")
-    if (line ~ /lftp/) line = after(line, "lftp[ \t]([^|;]*[ \t])?-u[ \t]*", ",")
-    line = after(line, "(sshpass[ \t]([^|;]*[ \t])?-p|redis-cli[ \t]([^|;]*[ \t])?(-a|--pass)|ldap[a-z]+[ \t]([^|;]*[ \t])?-w|(un)?zip[ \t]([^|;]*[ \t])?-P|ipmitool[ \t]([^|;]*[ \t])?-P|(sqlcmd|isql|bcp|tsql)[ \t]([^|;]*[ \t])?-P|(docker|podman|helm|az|skopeo|buildah|crane|oras|nerdctl|registry|oc)[ \t][^|;]*login[ \t]([^|;]*[ \t])?(-p|--password)|mongo[a-z]*[ \t]([^|;]*[ \t])?-p|ncftp[a-z]*[ \t]([^|;]*[ \t])?-p|openssl[ \t]([^|;]*[ \t])?-(k|K|hmac)|snmp[a-z]+[ \t]([^|;]*[ \t])?-[cAX]|check_[a-z_]+[ \t]([^|;]*[ \t])?-[pPC])[ \t]*", "")
+    if (line ~ /lftp|open[ \t]/) line = after(line, "(lftp|open)[ \t]([^|;]*[ \t])?-u[ \t]*", ",")
+    if (line ~ /curl/) line = after(line, "curl[ \t]([^|;]*[ \t])?-[a-zA-Z]+u[ \t]*", ":")
+    if (line ~ /(https?|xhs?|ab)[ \t]/) { line = after(line, "(^|[ \t\/])(https?|xhs?)[ \t]([^|;]*[ \t])?-a[ \t]*", ":"); line = after(line, "(^|[ \t\/])ab[ \t]([^|;]*[ \t])?-[AP][ \t]*", ":") }
+    if (line ~ /snmp/) { line = after(line, "snmp[a-z]+[ \t]([^|;]*[ \t])?-A[ \t]*", ""); line = after(line, "snmp[a-z]+[ \t]([^|;]*[ \t])?-X[ \t]*", "") }
+    line = after(line, "(sshpass[ \t]([^|;]*[ \t])?-p|redis-cli[ \t]([^|;]*[ \t])?(-a|--pass)|ldap[a-z]+[ \t]([^|;]*[ \t])?-w|(un)?zip[ \t]([^|;]*[ \t])?-P|ipmitool[ \t]([^|;]*[ \t])?-P|(sqlcmd|isql|bcp|tsql)[ \t]([^|;]*[ \t])?-P|(docker|podman|helm|az|skopeo|buildah|crane|oras|nerdctl|registry|oc)[ \t][^|;]*login[ \t]([^|;]*[ \t])?(-p|--password[= \t])|mongo[a-z]*[ \t]([^|;]*[ \t])?-p|ncftp[a-z]*[ \t]([^|;]*[ \t])?-p|openssl[ \t]([^|;]*[ \t])?-(k|K|hmac)|snmp[a-z]+[ \t]([^|;]*[ \t])?-c|check_[a-z_]+[ \t]([^|;]*[ \t])?-[pPC]|send[Ee]mail[ \t]([^|;]*[ \t])?-xp|swaks[ \t]([^|;]*[ \t])?(-ap|--ap|--auth-password)[= \t]|mosquitto_[a-z]+[ \t]([^|;]*[ \t])?-P)[ \t]*", "")
     if (line ~ /check_/) line = after(line, "check_[a-z_]+[ \t]([^|;]*[ \t])?-a[ \t]*", ":")
     line = after(line, "-(pass|passin|passout|password)[ \t]+pass:", "")
     if (line ~ /htpasswd/) line = after(line, line ~ /-[a-zA-Z]*n/ ? "htpasswd[ \t]+(-[a-zA-Z]+[ \t]+)+[^ \t-][^ \t]*[ \t]+" : "htpasswd[ \t]+(-[a-zA-Z]+[ \t]+)+[^ \t-][^ \t]*[ \t]+[^ \t]+[ \t]+", "")
@@ -282,6 +298,15 @@ function commands(line) {
     if (line ~ /sqlplus|expdp|impdp|sqlldr|rman/) line = of_oracle(line)
     if (line ~ /[ \t]-[uUl][ \t]*[^ \t-]/ && line ~ /[ \t]-[pP][ \t]+[^ \t\/.~0-9-]/ && line !~ /sudo|runuser|docker|podman|mkdir|rsync|ssh |useradd|systemd-run/) line = after(line, "[ \t]-[pP][ \t]+", "")
     return line
+}
+# "consul kv put shop/db_password word"
+function put(line,    head, name) {
+    if (!match(line, /(consul[ \t]+kv[ \t]+put|etcdctl[ \t]+(put|set)|redis-cli[ \t]+([^|;]*[ \t])?(set|SET))[ \t]+[^ \t=-][^ \t=]*[ \t]+/)) return line
+    head = substr(line, 1, RSTART + RLENGTH - 1); line = substr(line, RSTART + RLENGTH)
+    name = head; sub(/[ \t]+$/, "", name); sub(/^.*[ \t\/:]/, "", name)
+    if (!secret(name)) return head line
+    word(line, "[ \t\"\047`|;<>()]")
+    return plain(WORD) ? head line : head QUOTE take(WORD) substr(line, length(QUOTE) + length(WORD) + 1)
 }
 # "user:word@tcp(db1:3306)/x", as Go writes it, and "user/word@//db1:1521/x", as Oracle does
 function before_at(line,    head, v) {
@@ -325,11 +350,27 @@ function pairs(line,    name, at) {
     if (match(line, /(^|[ \t{,(<"\047-])["\047]?([Nn]ame|[Kk]ey|param-name|ParameterKey|Variable|variable|property)["\047]?[ \t]*([:=>]|=>)[ \t]*["\047]?[A-Za-z0-9_.-]+["\047]?/)) {
         name = substr(line, RSTART, RLENGTH); at = RSTART + RLENGTH; sub(/["\047]$/, "", name); sub(/^.*[:=>"\047 \t]/, "", name)
         PAIR = secret(name) && !(line ~ /secretKeyRef|valueFrom/) ? 3 : 0
-        if (PAIR) return substr(line, 1, at - 1) paired(substr(line, at))
-        return line
+        if (!PAIR) { VALUED = ""; return line }
+        # The value may stand before its name: on this line, or on the one before it.
+        if (VALUED != "" && MODE == "find") print VALUED
+        VALUED = ""; name = substr(line, 1, at - 1); line = substr(line, at)
+        at = last_of(name, "{"); if (at) name = substr(name, 1, at) paired(substr(name, at + 1))
+        if (!PAIR) return name line
+        return name paired(line)
     }
+    if (!PAIR) VALUED = line ~ /["\047]?[Vv]alue/ ? valued(line) : ""
     if (PAIR) { PAIR--; if (line ~ /valueFrom|secretKeyRef|fieldRef|configMapKeyRef/) PAIR = 0; return paired(line) }
     return line
+}
+function last_of(text, sign,    at, found) {
+    while ((at = index(substr(text, found + 1), sign))) found += at
+    return found + 0
+}
+# The value that a line of its own gives, before anybody knows whose it is.
+function valued(line) {
+    if (!match(line, /^[ \t]*(- )?[{<]?["\047]?([Vv]alue|param-value|ParameterValue)["\047]?[ \t]*[:=>][ \t]*/)) return ""
+    word(substr(line, RLENGTH + 1), "[<,}\"\047]|[ \t]*$")
+    return length(WORD) < 6 || plain(WORD) ? "" : WORD
 }
 function paired(line,    out, v) {
     if (!match(line, /(^|[ \t{,(<"\047\/])["\047]?([Vv]alue|param-value|string|ParameterValue|default|[Dd]efault[Vv]alue)["\047]?[ \t]*(=>|[:=>])[ \t]*/)) return line
@@ -340,19 +381,26 @@ function paired(line,    out, v) {
     return out QUOTE take(v) substr(line, length(QUOTE) + length(v) + 1)
 }
 # Calls that take a secret by its place among the arguments.
-function calls(line,    out, m, place) {
+function calls(line,    out, m, place, rest_) {
     if (!index(line, "(")) return line
     out = ""
-    while (match(line, /(mysqli?_p?connect|mysqli_real_connect|real_connect|new +mysqli|new +\\?PDO|new +\\?MongoClient|DBI->connect(_cached)?|DBI->connect|(MySQLdb|pymysql|mysql\.connector|cx_Oracle|oracledb|pymssql|MySQL)\.connect|Mysql2?::Client\.new|getConnection|new +Sequelize|createConnection|odbc_p?connect|oci_p?connect|oci_new_connect|sqlsrv_connect|mssql_p?connect|sybase_connect|ftp_login|ldap_bind|imap_open|ssh2_auth_password|ssh2_auth_pubkey_file|simple_bind(_s)?|bind_s|[Ll]ogin|HTTPBasicAuth|HTTPDigestAuth|basic_auth|basicAuth|http_basic_auth|setBasicAuth|authenticate|NetworkCredential|PasswordAuthentication|UsernamePasswordCredentials|http_basic_authenticate_with|auth|AUTH|set_?[Pp]assword|setPass|with[A-Z]?[a-zA-Z]*Password|[Pp]assword|set_?[Ss]ecret|set_?[Tt]oken|jwt\.(sign|encode|verify|decode)|JWT(::|\.)(encode|decode)|createHmac|hash_hmac|hmac\.new|cookieParser|cookieSession|openssl_(en|de)crypt|Fernet|URLSafeTimedSerializer|TimestampSigner|Signer|set_auth|setAuth|setCredentials|BasicAWSCredentials|AwsCredentials|StaticCredentials|Credentials|login_user|Authenticator) *\(/)) {
+    while (match(line, /(mysqli?_p?connect|mysqli_real_connect|real_connect|new +mysqli|new +\\?PDO|new +\\?MongoClient|DBI->connect(_cached)?|DBI->connect|(MySQLdb|pymysql|mysql\.connector|cx_Oracle|oracledb|pymssql|MySQL)\.connect|Mysql2?::Client\.new|getConnection|new +Sequelize|createConnection|odbc_p?connect|oci_p?connect|oci_new_connect|sqlsrv_connect|mssql_p?connect|sybase_connect|ftp_login|ldap_bind|imap_open|ssh2_auth_password|ssh2_auth_pubkey_file|simple_bind(_s)?|bind_s|[Ll]ogin|HTTPBasicAuth|HTTPDigestAuth|basic_auth|basicAuth|http_basic_auth|setBasicAuth|authenticate|NetworkCredential|PasswordAuthentication|UsernamePasswordCredentials|http_basic_authenticate_with|auth|AUTH|set_?[Pp]assword|setPass|with[A-Z]?[a-zA-Z]*Password|[Pp]assword|set_?[Ss]ecret|set_?[Tt]oken|jwt\.(sign|encode|verify|decode)|JWT(::|\.)(encode|decode)|createHmac|hash_hmac|hmac\.new|cookieParser|cookieSession|openssl_(en|de)crypt|Fernet|URLSafeTimedSerializer|TimestampSigner|Signer|set_auth|setAuth|setCredentials|BasicAWSCredentials|AwsCredentials|StaticCredentials|Credentials|login_user|Authenticator|Net::SMTP\.start|AMQP[A-Za-z]*Connection|JedisPool|->credentials|authorization_basic|\.Bind|HMAC\.(hex|base64)?digest|Net::FTP\.(open|new)|ftplib\.FTP(_TLS)?|Mysql\.new|PlainAuth|SetBasicAuth|UserPassword|UsernamePasswordToken|UsernamePasswordAuthenticationToken) *\(/)) {
         m = substr(line, RSTART, RLENGTH)
         out = out substr(line, 1, RSTART + RLENGTH - 1); before_ = RSTART > 1 ? substr(line, RSTART - 1, 1) : ""; line = substr(line, RSTART + RLENGTH)
         if (before_ ~ /[A-Za-z0-9]/ && m ~ /^[a-z]/ && m !~ /^(login|auth|password|getC|createC)/) continue
         place = place_in(m)
-        line = at_argument(line, place)
+        rest_ = at_argument(line, place)
+        # A robot logs in with a token alone.
+        if (rest_ == line && m ~ /[Ll]ogin/ && match(line, /^[ \t]*["\047][^"\047]+["\047]/) && random_looking(substr(line, RSTART + 1, RLENGTH - 2))) rest_ = at_argument(line, 1)
+        line = rest_
     }
     return out line
 }
 function place_in(m) {
+    if (m ~ /SMTP\.start|JedisPool/) return 5
+    if (m ~ /AMQP|->credentials/) return 4
+    if (m ~ /FTP\.(open|new)|ftplib|Mysql\.new|PlainAuth/) return 3
+    if (m ~ /SetBasicAuth|UsernamePassword|\.Bind|HMAC|authorization_basic/) return 2
     if (m ~ /ftp_login|ldap_bind|imap_open|ssh2_auth_password|[Cc]onnect|new +mysqli|PDO|MySQL|Mysql|cx_Oracle|Sequelize|DriverManager|getConnection|createHmac|hash_hmac|openssl_|oci_|odbc_/) return m ~ /createHmac/ ? 2 : m ~ /odbc_|oci_|sqlsrv/ ? (m ~ /oci_/ ? 2 : 3) : m ~ /createConnection/ ? 0 : 3
     if (m ~ /[Ss]et_?[Pp]ass|withPassw|with[A-Z]|^[Pp]assword|[Ss]et_?([Ss]ecret|[Tt]oken)|cookie|Fernet|Serializer|Signer|hmac\.new|^auth|^AUTH/) return m ~ /^(auth|AUTH)/ ? -1 : 1
     if (m ~ /jwt|JWT/) return 2
@@ -381,6 +429,17 @@ function at_argument(line, place,    n, i, c, start, depth, end, kept, ends) {
     return substr(line, 1, start + length(QUOTE) - 1) take(WORD) substr(line, start + length(QUOTE) + length(WORD))
 }
 
+# Calls without brackets, pairs for a login, and several names that get several values at once.
+function together(line,    head, n, i, names_) {
+    if (line ~ /basic_auth|login|authenticate/) line = after(line, "(basic_auth|login|authenticate)[ \t]+[\"\047][^\"\047]*[\"\047],[ \t]*", "")
+    if (line ~ /auth["\047]?[ \t]*(=>|=|:)[ \t]*[(\[]/) line = after(line, "auth[\"\047]?[ \t]*(=>|=|:)[ \t]*[(\\[][ \t]*[\"\047][^\"\047]*[\"\047],[ \t]*", "")
+    if (!match(line, /[$@A-Za-z0-9_]+[ \t]*,[$@A-Za-z0-9_, \t]*[])]?[ \t]*:?=[ \t]*[([]?[ \t]*["\047]/)) return line
+    head = substr(line, 1, RSTART + RLENGTH - 2); line = substr(line, RSTART + RLENGTH - 1)
+    n = split(substr(head, RSTART), names_, /[ \t]*[,=][ \t]*/)
+    for (i = 1; i < n; i++) { gsub(/[^A-Za-z0-9_]/, "", names_[i]); if (secret(names_[i])) line = at_argument(line, i) }
+    return head line
+}
+
 # --- names with their values -----------------------------------------------------------------------------------------
 
 function named(line,    out, key, sep, value, m, kept, list, low) {
@@ -389,12 +448,12 @@ function named(line,    out, key, sep, value, m, kept, list, low) {
     HASNAMES = low ~ /pass|pwd|pw|secret|token|key|cred|auth|salt|psk|pepper|pin|otp|seed|community|cookie|webhook|nonce|sig|code/
     if (!HASNAMES && (CODE || !long_word(line))) return line
     COMMENT = line ~ /^[ \t]*(#|\/\/|\*|;|--|<!--|rem )/
-    while (match(line, /[A-Za-z0-9_.-]+[]"\047\\)}]*[ \t]*(=>|:=|===|==|!==|!=|=|::|:|,|\|\||\?\?|\?:|\/\/|[ \t])[ \t]*/)) {
-        m = substr(line, RSTART, RLENGTH); key = m; sub(/[]"\047\\ \t=>:,)}|?!\/].*$/, "", key); sep = substr(m, length(key) + 1)
+    while (match(line, /[A-Za-z0-9_.-]+[]"\047\\)}$]*[ \t]*(=>|:=|\?=|\|\|=|===|==|!==|!=|=|::|:|,|\|\||\?\?|\?:|\/\/|[ \t])[ \t]*/)) {
+        m = substr(line, RSTART, RLENGTH); key = m; sub(/[]"\047\\ \t=>:,)}|?!$\/].*$/, "", key); sep = substr(m, length(key) + 1)
         BEFORE = out substr(line, 1, RSTART - 1)
         out = BEFORE m; line = substr(line, RSTART + RLENGTH)
         if (line == "") { empty_value(key, sep, BEFORE); break }
-        if (BEFORE ~ /arn:aws[^ \t]*:$/) continue
+        if (BEFORE ~ /arn:aws[^ \t]*:$/ || BEFORE ~ /:\/\/$/ && line ~ /^[^ \t\/]+@/) continue
         if (!secret(key) && !(BEFORE ~ /[?&]$/ && tolower(key) ~ /^(auth|key|sig|signature|pw)$/)) {
             if (!CODE && sep ~ /[=:]/ && sep !~ /==|::|!=/ ) {
                 word(line, "[ \t\"\047`,;)&]"); value = WORD
@@ -411,14 +470,33 @@ function named(line,    out, key, sep, value, m, kept, list, low) {
     return out line
 }
 function long_word(line) { return line ~ /[A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-][A-Za-z0-9+\/_-]/ }
-function of_a_sum(key) { return tolower(key) ~ /(sha[0-9]*|md5|sum|hash|digest|integrity|commit|revision|rev|ref|version|etag|fingerprint|thumbprint|uuid|guid|id|checksum|build|release|tag|image|machine|boot|git|head|path|file|url|certificate|cert|certificate-authority-data|client-certificate-data|ca|public|pub|pubkey|resolved|reference|algorithm|alg|method|ciphers?|protocols?|type|serial|pin-sha256|name|class|user|host|domain|bucket|zone|p|v|ssh-rsa|ssh-ed25519)$/ }
+function of_a_sum(key) { return tolower(key) ~ /(sha[0-9]*|md5|sum|hash|digest|integrity|commit|revision|rev|ref|version|etag|fingerprint|thumbprint|uuid|guid|id|checksum|build|release|tag|image|machine|boot|git|head|path|file|url|certificate|cert|certificate-authority-data|client-certificate-data|ca|public|pub|pubkey|public_?key|resolved|reference|algorithm|alg|method|ciphers?|protocols?|type|serial|pin-sha256|name|class|user|host|domain|bucket|zone|p|v|ssh-rsa|ssh-ed25519)$/ }
 # What stands behind the name and is secret; LEAD is the quote before it.  "" for what is none.
 function value_of(key, sep, line,    value, tag) {
     LEAD = ""; CLOSED = 1
-    if (sep ~ /::/) return ""
+    # "userPassword:: x" of LDIF
+    if (sep ~ /::/ && (CODEY || sep !~ /^::[ \t]+$/ || BEFORE !~ /^[ \t]*$/)) return ""
+    # "X-Auth:\ x", as one word of a shell
+    if (!CODE && match(line, /^\\[ \t]+((Bearer|Basic|Token)\\[ \t]+)?/)) { value = substr(line, 1, RLENGTH); LEAD = value_of(key, sep, substr(line, RLENGTH + 1)) == "" ? "" : value LEAD; return LEAD == "" ? "" : WORD }
+    # Erlang: {password, <<"x">>} and {password, "x"}
+    if (line ~ /^<<"/ || BEFORE ~ /\{[ \t]*$/ && sep ~ /^,/ && line ~ /^"/) { tag = line ~ /^<</ ? "<<" : ""; word(substr(line, length(tag) + 1), "^"); LEAD = tag QUOTE; return CLOSED && !plain(WORD) ? WORD : "" }
+    # "--password", "x": a command as a list of words
+    if (key ~ /^--?[A-Za-z]/ && sep ~ /^\\?["\047],[ \t]*$/ && line ~ /^\\?["\047]/) { word(line, "^"); LEAD = QUOTE; return CLOSED && !plain(WORD) && WORD !~ /^-/ ? WORD : "" }
+    # curl_setopt($c, CURLOPT_USERPWD, "user:x")
+    if (key ~ /USERPWD$/ && sep ~ /^,/ && line ~ /^["\047][^"\047]*:/) { word(line, "^"); LEAD = QUOTE substr(WORD, 1, index(WORD, ":")); value = substr(WORD, index(WORD, ":") + 1); return plain(value) ? "" : value }
+    # getenv("SECRET_KEY", default="x")
+    if (sep ~ /^["\047],/ && match(line, /^(default|fallback|defaultValue)[ \t]*[=:][ \t]*["\047]/)) { tag = substr(line, 1, RLENGTH - 1); word(substr(line, RLENGTH), "^"); LEAD = tag QUOTE; return plain(WORD) || code_word(WORD) ? "" : WORD }
+    # os.environ.get("API_TOKEN") or "x"
+    if (CODEY && sep ~ /[])][ \t]*$/ && match(line, /^or[ \t]+["\047]/)) { tag = substr(line, 1, RLENGTH - 1); word(substr(line, RLENGTH), "^"); LEAD = tag QUOTE; return CLOSED && !plain(WORD) && !code_word(WORD) ? WORD : "" }
+    # set :session_secret, "x"
+    if (CODEY && sep ~ /^,/ && BEFORE ~ /(^|[ \t])(set|config|default)[ \t]+:$/ && line ~ /^["\047]/) { word(line, "^"); LEAD = QUOTE; return CLOSED && !plain(WORD) && !code_word(WORD) ? WORD : "" }
+    # if ($arg_token != x) of nginx
+    if (sep ~ /[!=]=/ && !CODEY && BEFORE ~ /if[ \t]*\([ \t]*\$$/ && line !~ /^["\047]/) { word(line, "[ \t)]"); return plain(WORD) ? "" : WORD }
     if (!CODE && line ~ /^\\[ \t\r]*$/) { CONTINUED = 1; return "" }
     if (sep ~ /^[ \t]+$/) return spaced_value(key, line)
     if (sep ~ /,/ && (sep !~ /["\047]/ || BEFORE !~ /\([ \t]*[bru]?\\?["\047]$/)) return ""
+    # ${DB_PASSWORD:=x} and ${DB_PASSWORD=x} of shells, ${DB_PASSWORD:x} of Spring
+    if (BEFORE ~ /\$\{[!#]?$/ && (sep ~ /^:?=$/ || sep == ":" && line !~ /^[-=?+ ]/)) { value = line; sub(/\}.*$/, "", value); return plain(value) || value ~ /^-?[0-9]+(:-?[0-9]+)?$/ ? "" : value }
     if (BEFORE ~ /\$\{[!#]?$/ && sep ~ /^:[ \t]*$/ && line ~ /^[-=]/) { LEAD = substr(line, 1, 1); value = substr(line, 2); sub(/\}.*$/, "", value); return plain(value) ? "" : value }
     if (BEFORE ~ /\$\{[!#]?$/ || BEFORE ~ /%\($/) return ""
     # "lists" has taken what stands in brackets.
@@ -430,18 +508,33 @@ function value_of(key, sep, line,    value, tag) {
     if (!CLOSED && value == "" && !CODE && !COMMENT) { OPENED = QUOTE; sub(/^[^"\047]*/, "", OPENED); OPENLINES = 0; return "" }
     if (tolower(key) == "setcredential" && index(value, ":")) { LEAD = LEAD substr(value, 1, index(value, ":")); return substr(value, index(value, ":") + 1) }
     if (QUOTE != "") return quoted_value(key, sep, value)
+    if (CODEY && QUOTE == "" && (sep == "=" || sep ~ /^:[ \t]+$/ && (key ~ /-/ || tolower(key) == "authorization")) && within_text(BEFORE)) return in_text(value)
     if (CODEY && !COMMENT) return value ~ /^[0-9]+[;,]?$/ && length(value) >= 6 && sep ~ /[=:]/ ? value : ""
-    if (sep ~ /==|!=|\|\||\?|\/\/|,/) return ""
+    if (sep ~ /==|!=|\|\||\?|\/\/|,/ && sep !~ /\?=/) return ""
     # "A=x B=y" are two.
     if (WHOLE && line !~ /^[^ \t]+[ \t]+[A-Za-z_][A-Za-z0-9_.-]*=/) { value = line; sub(/[ \t\r]+$/, "", value) }
     if (tolower(key) ~ /authorization$/ && match(value, /^(Bearer|Basic|Token|Digest|ApiKey|OAuth|AWS4-HMAC-SHA256)[ \t]+/)) { LEAD = tag substr(value, 1, RLENGTH); value = substr(value, RLENGTH + 1); sub(/["\047].*$/, "", value) }
     return unquoted_value(key, sep, value, line)
 }
+# Stands a place of code in the middle of a text?
+function within_text(before,    n) {
+    gsub(/\\["\047`]/, "", before)
+    if (index(before, "\"")) { n = before; if (gsub(/"/, "", n) % 2) return 1 }
+    if (index(before, "\047")) { n = before; if (gsub(/\047/, "", n) % 2) return 1 }
+    return 0
+}
+# "host=db1 user=u password=x" as an argument: of such settings even a word of letters is one.
+function in_text(value) {
+    sub(/[&;,)].*$/, "", value)
+    if (match(value, /^(Bearer|Basic|Token|Digest|ApiKey) +/)) { LEAD = substr(value, 1, RLENGTH); value = substr(value, RLENGTH + 1) }
+    if (plain(value) || value ~ /^[:?+.]/ || code_word(value)) return ""
+    return strong(value) || tolower(BEFORE) ~ /(host|server|user|uid|user id|dbname|database|port)=[^=]*[ ;,&]$/ ? value : ""
+}
 # Where a value without quotes ends: at the end of its line, of the text around it, of its query.
 function stops_of(key, sep,    quote) {
     WHOLE = 0
     if (BEFORE ~ /[?&]$/) return "[&#; \t\"\047<>`)]"
-    if (BEFORE ~ /[A-Za-z0-9],$|[ \t]-o[ \t]*$/ && KIND != "code") return "[, \t\"\047]"
+    if ((BEFORE ~ /[A-Za-z0-9],$|[ \t]-o[ \t]*$/ || BEFORE ~ /--set(-string)?[= \t][^ \t]*$/) && KIND != "code") return "[, \t\"\047]"
     quote = substr(BEFORE, length(BEFORE))
     if (quote ~ /["\047]/ && sep !~ /["\047]/ && sep ~ /:[ \t]*$/) return quote
     if (quote ~ /["\047]/ && sep !~ /["\047]/ && BEFORE ~ /(^|[ \t=])["\047]$/ && KIND ~ /units/) return quote
@@ -451,13 +544,13 @@ function stops_of(key, sep,    quote) {
 }
 function quoted_value(key, sep, value,    call) {
     if (plain(value) || tolower(value) == tolower(key)) return ""
-    if (QUOTE ~ /`/ && !CODEY) return ""
+    if (QUOTE ~ /`/ && !CODEY) return CLOSED && strong(value) && value !~ /[ \t\/$|]/ ? value : ""
     if (!CLOSED && (CODE || COMMENT || value ~ /^[.,;:)]/)) return CODE && CUT ? value : ""
     if (tolower(key) ~ /authorization$/ && match(value, /^(Bearer|Basic|Token|Digest|ApiKey|OAuth)[ \t]+/)) { LEAD = LEAD substr(value, 1, RLENGTH); value = substr(value, RLENGTH + 1); return plain(value) ? "" : value }
     if (sep ~ /==|!=/) return strong(value) && value !~ /^[A-Z_]+$/ ? value : ""
     if (sep ~ /,/) {
         call = BEFORE; sub(/[ \t]*\([ \t]*[bru]?\\?["\047]$/, "", call); sub(/^.*[^A-Za-z_]/, "", call)
-        if (tolower(call) ~ /set|put|add|define|env|config|property|const|get|fetch|default|header|param|append|string/) return code_word(value) && tolower(call) !~ /define|setenv|putenv/ ? "" : value
+        if (tolower(call) ~ /set|put|add|write|define|env|config|property|const|get|fetch|default|header|param|append|string/) return code_word(value) && tolower(call) !~ /define|setenv|putenv/ ? "" : value
         return strong(value) && !code_word(value) ? value : ""
     }
     if (OF_PACKAGES && value ~ /^[\^~<>=v ]*[0-9]+(\.[0-9x*]+)*/) return ""
@@ -483,7 +576,7 @@ function spaced_value(key, line,    head) {
         word(line, "[ \t\"\047`;|)]"); LEAD = QUOTE
         return plain(WORD) || prose(line) && COMMENT ? "" : WORD
     }
-    if (CODEY || BEFORE !~ /(^|[{;])[ \t]*([A-Za-z_.-]+[ \t]+)*$/ && line !~ /^["\047]/) return ""
+    if (CODEY || BEFORE !~ /(^|[{;])[ \t]*([A-Za-z_.-]+[ \t]+)*$/ && BEFORE !~ /(^|[{;])[ \t]*set[ \t]+\$$/ && line !~ /^["\047]/) return ""
     head = BEFORE; sub(/^.*[{;]/, "", head)
     if (line ~ /^["\047]/) {
         if (COMMENT && head ~ /[a-z] [a-z]+ [a-z]+/) return ""
@@ -596,6 +689,21 @@ function answered(line,    head, v) {
 
 # --- a line ----------------------------------------------------------------------------------------------------------
 
+# map $http_x_api_key $known { "x" 1; }: what clients must send
+function of_a_map(line,    head, v) {
+    if (match(line, /map[ \t]+"?\$(http|arg|cookie)_[A-Za-z0-9_]+"?[ \t]+\$[A-Za-z0-9_]+[ \t]*\{/)) {
+        head = substr(line, 1, RSTART + RLENGTH - 1); v = head; sub(/^.*map[ \t]+"?\$/, "", v); sub(/[" \t].*$/, "", v); sub(/^cookie_.*$/, "", v)
+        MAPPED = secret(v)
+        return MAPPED ? head of_a_map(substr(line, length(head) + 1)) : line
+    }
+    if (match(line, /^[ \t]*(default|include|hostnames|volatile)[ \t;][^;]*;?/)) { head = substr(line, 1, RLENGTH); return line == head ? line : head of_a_map(substr(line, RLENGTH + 1)) }
+    if (index(line, "}") && line ~ /^[ \t]*\}/) { MAPPED = 0; return line }
+    if (!match(line, /^[ \t]*["\047]?[^ \t"\047~$;{}#][^ \t"\047;{}]*["\047]?[ \t]+[^; \t]+;/)) return line
+    match(line, /^[ \t]*/); head = substr(line, 1, RLENGTH); word(substr(line, RLENGTH + 1), "[ \t]"); head = head QUOTE; v = WORD
+    line = substr(line, length(head) + length(v) + 1)
+    match(line, /;/)
+    return head (plain(v) ? v : take(v)) substr(line, 1, RSTART) of_a_map(substr(line, RSTART + 1))
+}
 function scan(line,    done, rest, trimmed) {
     done = CODE ? "" : going_on(line)
     if (done != "") return done
@@ -606,11 +714,13 @@ function scan(line,    done, rest, trimmed) {
     if (!CODE && begins_block(line)) return line
     BELOW = ""
     if (LOGINS) line = of_logins(line)
+    if (MAPPED || line ~ /map[ \t].*\$(http|arg)_/) line = of_a_map(line)
     if (index(line, "=") || index(line, ":") || index(line, " ") || index(line, "<") || index(line, "(")) {
         if (!CODE || !CODEY) line = commands(line)
         line = elements(line)
         if (KIND == "text" || CODE) line = pairs(line)
-        if (CODE || CODEY) line = calls(line)
+        if (CODE || CODEY || index(line, "NetworkCredential(")) line = calls(line)
+        if (CODE || CODEY) line = together(line)
         if (CODEY && line ~ /@(tcp|udp|unix)\(|@\/\//) line = before_at(line)
         line = lists(line)
         line = named(line)
@@ -681,13 +791,13 @@ function distinct(v) {
     return length(v) >= 6
 }
 function begins(head,    path) {
-    INKEY = INPUBLIC = INPUTTY = BLANKS = ASKED = PAIR = CONTINUED = BLOCK = 0; BELOW = OPENED = INELEMENT = ""
+    INKEY = INPUBLIC = INPUTTY = BLANKS = ASKED = PAIR = CONTINUED = BLOCK = MAPPED = 0; BELOW = VALUED = OPENED = INELEMENT = ""
     KIND = substr($1, 2); CODE = KIND == "code"; CODEY = LOGINS = OF_SUMS = OF_PACKAGES = CUT = 0; BASE = ""
     QUIET = KIND ~ /^(missing|initd|started|open|sockets|sysctl|spool|end)$/
     if (KIND != "text") return
     path = head; sub(/^@text [^ ]* /, "", path); BASE = tolower(path); sub(/^.*\//, "", BASE)
     CODEY = is_program(path) && path !~ /\.(txt|md|inc|t)$/
-    LOGINS = BASE ~ /(htpasswd|htdigest|passwd|password|sasl|pgpass|secret|credential|^\.?auth|users?(\.|$|_|-)|users$|accounts?(\.|$)|logins?(\.|$)|chap|^pap|\.pw$|[_.-]key(\.txt)?$|master\.key)/ && BASE !~ /\.(ya?ml|json|xml|toml|php|py|rb|js|sh|service)$/ && path !~ /\/pam\.d\/|nsswitch|default\/useradd|adduser|login\.defs/
+    LOGINS = BASE ~ /(htpasswd|htdigest|passwd|password|sasl|pgpass|psk|secret|credential|^\.?auth|users?(\.|$|_|-)|users$|accounts?(\.|$)|logins?(\.|$)|chap|^pap|\.pw$|[_.-]key(\.txt)?$|master\.key|cookie$)/ && BASE !~ /\.(ya?ml|json|xml|toml|php|py|rb|js|sh|service)$/ && path !~ /\/pam\.d\/|nsswitch|default\/useradd|adduser|login\.defs/
     WORDS_ONLY = BASE ~ /^users|accounts|logins|^passwd$/
     OF_SUMS = BASE ~ /(^|[._-])(revision|head|commit|version|build|release|sha[0-9]*|md5|sums?|sha[0-9]*sums?|checksums?|digest|hash|fingerprint|etag|machine-id|.*-id|integrity|lock)([._-]|$)/ || BASE ~ /\.lock$|-lock\.|\.sum$|known_hosts|authorized_keys|\.pub$/
     OF_PACKAGES = BASE ~ /^(package(-lock)?\.json|npm-shrinkwrap\.json|composer\.(json|lock)|.*\.lock|gemfile.*|requirements.*|go\.(mod|sum)|pipfile.*|yarn\.lock|pyproject\.toml)$/

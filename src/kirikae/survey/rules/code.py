@@ -67,23 +67,25 @@ def _holds_a_secret(line: str) -> bool:
 
 
 class _Sign(NamedTuple):
-    """``blocks``: None for what the catalogue says."""
+    """``blocks``, ``mends``: None for what the catalogue says."""
 
     code: str
     says: str
     shows: Callable[[str], object]
     blocks: tuple[str, ...] | None = None
+    mends: tuple[str, ...] | None = None
 
 
 _SIGNS = (
     _Sign("CF13", "the code asks for the name of its host", _asks_for_its_host),
     _Sign("CF17", "the code tells its environment by the name of the host", _chooses_by_its_host),
-    # A lock in the code of a web application keeps no two runs of a job apart.
+    # A lock in the code of a web application keeps no two runs of a job apart, and no move of jobs
+    # takes its place.
     _Sign(
         "ST09",
         "the code takes a local lock",
         _LOCK.search,
-        blocks=(),
+        mends=(),
     ),
     _Sign("LG02", "the code writes to syslog", _SYSLOG.search),
     _Sign("ML01", "the code sends mail through the host", _MAIL.search),
@@ -107,6 +109,7 @@ def signs(view: View) -> Findings:
             says=f"{sign.says} ({counted(len(lines), 'place', 'places')})",
             evidence=traces[:_SHOWN],
             blocks=sign.blocks,
+            mends=sign.mends,
             count=len(lines),
         )
 
