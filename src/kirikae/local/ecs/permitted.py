@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from kirikae.local.ecs.constraints import MOST_CONSTRAINTS, check_constraints
 from kirikae.local.ecs.fargate import check_fargate, check_platform
 from kirikae.local.ecs.names import check_name, refused, unsupported
 from kirikae.local.ecs.order import launch_order
-from kirikae.local.ecs.ports import filled
+from kirikae.local.ecs.ports import check_bridge, filled, network_mode
 from kirikae.local.plain import Plain
 from kirikae.local.rows import ContainerDefinition, Dependency, EnvironmentFile, Volume
 
@@ -23,7 +24,6 @@ REFUSED = (
     "ipcMode",
     "proxyConfiguration",
     "inferenceAccelerators",
-    "placementConstraints",
     "trustedExecutionConfiguration",
 )
 REFUSED_IN_CONTAINERS = (
@@ -108,13 +108,27 @@ def check_definition(params: Plain) -> list[ContainerDefinition]:
         launch_order(containers)
     except ValueError as error:
         raise refused(f"{family}: {error}") from error
-    if params.get("networkMode", "awsvpc") != "awsvpc":
-        raise refused(f"{family}: kirikae local runs network mode awsvpc")
     for role in ("taskRoleArn", "executionRoleArn"):
         if params.get(role) and not _ROLE.fullmatch(params[role]):
             raise refused(f"{family}: Role is not valid: {role}={params[role]}")
     check_platform(params)
-    return [_with_ports(family, container) for container in containers]
+    _check_placement(params)
+    mode = network_mode(params)
+    filled_in = [_with_ports(family, container, mode) for container in containers]
+    if mode == "bridge":
+        check_bridge(family, filled_in)
+    return filled_in
+
+
+def _check_placement(params: Plain) -> None:
+    """Raise AwsError for placement constraints that there are not (API reference,
+    TaskDefinitionPlacementConstraint)."""
+    asked = params.get("placementConstraints") or []
+    if asked and "FARGATE" in params.get("requiresCompatibilities", []):
+        raise refused("Placement constraints are not supported for tasks run on Fargate.")
+    if len(asked) > MOST_CONSTRAINTS:
+        raise refused(f"placementConstraints can have at most {MOST_CONSTRAINTS} items.")
+    check_constraints(asked, ["memberOf"])
 
 
 def _check_process_space(params: Plain) -> None:
@@ -127,7 +141,7 @@ def _check_process_space(params: Plain) -> None:
         )
 
 
-def _with_ports(family: str, container: ContainerDefinition) -> ContainerDefinition:
+def _with_ports(family: str, container: ContainerDefinition, mode: str) -> ContainerDefinition:
     """Its port mappings as AWS fills them in."""
     mappings = container.get("portMappings")
     if mappings is None:
@@ -135,7 +149,7 @@ def _with_ports(family: str, container: ContainerDefinition) -> ContainerDefinit
     where = f"{family}/{container['name']}"
     return {
         **container,
-        "portMappings": filled(where, mappings),
+        "portMappings": filled(where, mappings, mode),
     }
 
 
