@@ -17,9 +17,9 @@ _DEEPEST = 50
 _MOST_REPETITIONS = 3
 _REPEATED_GROUP = re.compile(r"\)[*+{?]")
 _TOKEN = re.compile(
-    r"""\s*(?: "(?P<quoted>[^"]*)"
+    r"""\s*(?: (?P<quoted>"[^"]*"|'[^']*')
            | (?P<sign>&&|\|\||==|!=|>=|<=|=~|!~|!exists|!in|[()\[\],<>!])
-           | (?P<word>[^\s()\[\],=!<>&|"]+) )""",
+           | (?P<word>[^\s()\[\],=!<>&|"']+) )""",
     re.VERBOSE,
 )
 _PATTERN = re.compile(r"\s*(\S+)")
@@ -42,6 +42,7 @@ _SAME = {
 _OPERATORS = ("==", "!=", ">", ">=", "<", "<=", "exists", "!exists", "in", "!in", "=~", "!~")
 _SUBJECTS = ("agentConnected", "agentVersion", "ec2InstanceId", "registeredAt", "runningTasksCount")
 _ATTRIBUTE = "attribute:"
+_NAMED = re.compile(r"attribute:[A-Za-z0-9_./\\-]{1,128}")
 _TASK_GROUP = "task:group"
 
 
@@ -86,8 +87,10 @@ class _Reader:
             if self._text[self._at :].strip():
                 raise self.fault(f"it cannot be read from '{self._text[self._at :][:40]}' on")
             return "", self._at
-        word = next(each for each in found.groups() if each is not None)
-        return (word if found["quoted"] is not None else _SAME.get(word, word)), found.end()
+        if found["quoted"] is not None:
+            return found["quoted"][1:-1], found.end()
+        word = found["sign"] or found["word"]
+        return _SAME.get(word, word), found.end()
 
     def token(self) -> str:
         """The next one, which stays the next."""
@@ -137,8 +140,7 @@ class _Reader:
     def _comparison(self) -> Test:
         """``subject operator argument``."""
         subject = self.take()
-        known = subject in (*_SUBJECTS, _TASK_GROUP)
-        if not known and not subject.removeprefix(_ATTRIBUTE) != subject:
+        if subject not in (*_SUBJECTS, _TASK_GROUP) and not _NAMED.fullmatch(subject):
             raise self.fault(f"'{subject}' is no subject")
         operator = self.take()
         if operator not in _OPERATORS:

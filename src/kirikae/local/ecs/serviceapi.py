@@ -365,6 +365,8 @@ class ServiceApi:
         asked for."""
         cluster = self._clusters.find(params.get("cluster"))
         asked = params.get("launchType")
+        if params.get("schedulingStrategy", "REPLICA") != "REPLICA":
+            return page("serviceArns", [], params, 10)
         arns = [
             service["serviceArn"]
             for service in self._state.services.all()

@@ -14,7 +14,7 @@ from kirikae.local.elb.kinds import APPLICATION, GATEWAY, IN_ARNS, hosted_zone
 from kirikae.local.elb.known import Known, by_arn, by_name, paged, show_attributes, tags_of
 from kirikae.local.elb.limits import check_balancer_name, refuse, wrong
 from kirikae.local.elb.names import new_id
-from kirikae.local.elb.networking import Networking
+from kirikae.local.elb.networking import Networking, check_groups, check_subnets
 from kirikae.local.elb.ruleapi import drop_listener
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
@@ -74,6 +74,7 @@ class BalancerApi:
         key = new_id()
         kind = params.get("Type", APPLICATION)
         groups = params.get("SecurityGroups", [])
+        check_groups(groups)
         if groups and kind == GATEWAY:
             raise AwsError("InvalidConfigurationRequest", "Gateways have no security groups")
         return {
@@ -199,6 +200,7 @@ class BalancerApi:
     async def set_security_groups(self, params: Plain) -> Plain:
         """Nothing is filtered on loopback."""
         row = self._known.balancer(params["LoadBalancerArn"])
+        check_groups(params["SecurityGroups"])
         self._state.balancers.put(
             row["id"],
             {
@@ -234,6 +236,7 @@ def _subnets(params: Plain) -> list[str]:
     found = plain or [mapping.get("SubnetId", "") for mapping in mappings]
     if not all(found) or len(set(found)) < len(found):
         raise wrong("Every subnet needs an ID of its own")
+    check_subnets(found)
     return list(found)
 
 

@@ -73,6 +73,8 @@ def check_new(params: Plain) -> None:
     for key, what in (("Protocol", "protocol"), ("Port", "port"), ("VpcId", "VPC ID")):
         if not params.get(key):
             raise wrong(f"A {what} must be specified")
+    if not params["VpcId"].startswith("vpc-"):
+        raise wrong(f"The VPC ID '{params['VpcId']}' is not found")
     protocol = params["Protocol"]
     if protocol not in GROUPS:
         raise wrong(f"kirikae local has no target groups of {protocol}")

@@ -114,6 +114,21 @@ class OfStores:
         return next(named, None) or ""
 
 
+def check_subnets(ids: Iterable[str]) -> None:
+    """Raise AwsError for what can be no ID of EC2's (EC2 user guide, "Resource IDs"); those that can
+    are taken as they are (ours)."""
+    for each in ids:
+        if not each.startswith("subnet-"):
+            raise AwsError("SubnetNotFound", f"The subnet ID '{each}' does not exist")
+
+
+def check_groups(ids: Iterable[str]) -> None:
+    """As ``check_subnets``."""
+    for each in ids:
+        if not each.startswith("sg-"):
+            raise AwsError("InvalidSecurityGroup", f"The security group '{each}' does not exist")
+
+
 def _is_id(element: ElementTree.Element) -> bool:
     """Does it name a security group?"""
     return element.tag.rpartition("}")[2] == "groupId"
