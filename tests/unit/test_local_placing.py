@@ -73,7 +73,7 @@ def test_an_expression_means_what_the_developer_guide_says(text, holds):
 )
 def test_what_is_no_expression_is_refused(text):
     """Patterns that could keep the control plane busy for ever, too."""
-    with pytest.raises(AwsError, match="expression|patterns"):
+    with pytest.raises(AwsError, match=r"expression|patterns"):
         parsed(text)
 
 

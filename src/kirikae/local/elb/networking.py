@@ -115,8 +115,8 @@ class OfStores:
 
 
 def check_subnets(ids: Iterable[str]) -> None:
-    """Raise AwsError for what can be no ID of EC2's (EC2 user guide, "Resource IDs"); those that can
-    are taken as they are (ours)."""
+    """Raise AwsError for what can be no ID of EC2's (EC2 user guide, "Resource IDs"); others are
+    taken as they are (ours)."""
     for each in ids:
         if not each.startswith("subnet-"):
             raise AwsError("SubnetNotFound", f"The subnet ID '{each}' does not exist")
