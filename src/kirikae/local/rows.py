@@ -322,6 +322,7 @@ class AuthorizationConfig(TypedDict, total=False):
     """Of an EFS volume."""
 
     accessPointId: str
+    iam: str
 
 
 class Efs(TypedDict):
@@ -329,6 +330,8 @@ class Efs(TypedDict):
 
     fileSystemId: str
     rootDirectory: NotRequired[str]
+    transitEncryption: NotRequired[str]
+    transitEncryptionPort: NotRequired[int]
     authorizationConfig: NotRequired[AuthorizationConfig]
 
 

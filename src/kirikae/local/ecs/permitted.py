@@ -17,7 +17,7 @@ from kirikae.local.ecs.names import check_name, refused, unsupported
 from kirikae.local.ecs.order import launch_order
 from kirikae.local.ecs.ports import check_bridge, filled, network_mode
 from kirikae.local.plain import Plain
-from kirikae.local.rows import ContainerDefinition, Dependency, EnvironmentFile, Volume
+from kirikae.local.rows import ContainerDefinition, Dependency, Efs, EnvironmentFile, Volume
 
 REFUSED = (
     "pidMode",
@@ -58,6 +58,8 @@ REFUSED_VOLUMES = (
 MOST_IGNORED_EXIT_CODES = 50
 SMALLEST_MEMORY_MIB = 6
 _MOST_CONTAINERS = 10
+_MOST_FILES = 10
+_LARGEST_PORT = 65535
 _LOG_OPTIONS = {
     "awslogs-group",
     "awslogs-region",
@@ -67,6 +69,7 @@ _LOG_OPTIONS = {
     "mode",
     "max-buffer-size",
 }
+_MODES = ("blocking", "non-blocking")
 _FILE_OPTIONS = ("max-size", "max-file", "compress")
 _FILE_OPTION = re.compile(r"[0-9]{1,6}[kmg]?|true|false")
 _RANGES: Mapping[str, Mapping[str, tuple[int, int]]] = {
@@ -204,7 +207,10 @@ def check_container(
     _check_mounts(where, container, containers, volumes)
     _check_logs(where, container)
     _check_variables(where, container)
-    for file in container.get("environmentFiles", []):
+    files = container.get("environmentFiles", [])
+    if len(files) > _MOST_FILES:
+        raise refused(f"{where}: environmentFiles can have at most {_MOST_FILES} items.")
+    for file in files:
         _check_environment_file(where, file)
 
 
@@ -354,6 +360,8 @@ def _check_logs(where: str, container: ContainerDefinition) -> None:
         raise refused(
             f"{where}: Log driver awslogs requires options: awslogs-group, awslogs-region"
         )
+    if options.get("mode", _MODES[0]) not in _MODES:
+        raise refused(f"{where}: The log option mode must be one of {', '.join(_MODES)}.")
 
 
 def _check_variables(where: str, container: ContainerDefinition) -> None:
@@ -404,9 +412,23 @@ def _check_efs(where: str, volume: Volume) -> None:
         raise refused(f"{where}: invalid fileSystemId {efs['fileSystemId']!r}")
     if not _FOLDER.fullmatch(efs.get("rootDirectory", "/")):
         raise refused(f"{where}: invalid rootDirectory {efs['rootDirectory']!r}")
-    access_point = efs.get("authorizationConfig", {}).get("accessPointId")
+    if not 0 <= efs.get("transitEncryptionPort", 0) <= _LARGEST_PORT:
+        raise refused(f"{where}: invalid transitEncryptionPort {efs['transitEncryptionPort']}")
+    _check_authorization(where, efs)
+
+
+def _check_authorization(where: str, efs: Efs) -> None:
+    """Raise AwsError for what EFS authorizes only under encryption, or at its root (API reference,
+    EFSAuthorizationConfig)."""
+    asked = efs.get("authorizationConfig", {})
+    access_point = asked.get("accessPointId")
     if access_point and not _ACCESS_POINT.fullmatch(access_point):
         raise refused(f"{where}: invalid accessPointId {access_point!r}")
+    is_encrypted = efs.get("transitEncryption") == "ENABLED"
+    if (access_point or asked.get("iam") == "ENABLED") and not is_encrypted:
+        raise refused(f"{where}: transitEncryption must be ENABLED for authorizationConfig.")
+    if access_point and efs.get("rootDirectory", "/") != "/":
+        raise refused(f"{where}: rootDirectory must be omitted or / where accessPointId is given.")
 
 
 # --- sizes

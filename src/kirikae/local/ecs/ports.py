@@ -10,6 +10,7 @@ from kirikae.local.plain import Plain
 from kirikae.local.rows import ContainerDefinition, HostPort, PortMapping
 
 _RANGE = re.compile(r"([1-9][0-9]{0,4})-([1-9][0-9]{0,4})")
+_NAME = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
 _LARGEST = 65535
 _MOST_RANGES = 100
 MODES = ("awsvpc", "bridge")
@@ -64,6 +65,11 @@ def filled(
 
 def _check(where: str, mapping: PortMapping, mode: str) -> None:
     """One mapping."""
+    if not _NAME.fullmatch(mapping.get("name", "a")):
+        raise refused(
+            f"{where}: Invalid 'name' setting for port mapping: up to 64 lowercase letters, "
+            "numbers, underscores and hyphens, not beginning with a hyphen."
+        )
     port = mapping.get("containerPort")
     span = mapping.get("containerPortRange")
     host = mapping.get("hostPort")

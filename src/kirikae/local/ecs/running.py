@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -33,6 +34,9 @@ from kirikae.model.fargate import size_problem
 # botocore's model: RunTask starts 1 to 10 tasks, DescribeTasks takes up to 100.
 _MOST_STARTED = 10
 _MOST_DESCRIBED = 100
+_LONGEST_OVERRIDES = 8192
+"""Formatting included (API reference, RunTask.overrides)."""
+_LONGEST_REFERENCE = 1024
 _STARTED_BY = re.compile(r"[A-Za-z0-9 /_-]{0,128}")
 """The API reference names no blank, and ecs-deploy sends one ("ECS Deploy") that AWS takes."""
 _REFUSED = ("volumeConfigurations",)
@@ -293,6 +297,12 @@ def _check_texts(params: Plain) -> None:
         )
     if params.get("group", "").startswith("service:"):
         raise invalid("The group name 'service:' is reserved.")
+    if params.get("propagateTags") == "SERVICE":
+        raise invalid("propagateTags: SERVICE is for tasks of services.")
+    if len(json.dumps(params.get("overrides", {}))) > _LONGEST_OVERRIDES:
+        raise invalid(f"overrides can have at most {_LONGEST_OVERRIDES} characters.")
+    if len(params.get("referenceId", "")) > _LONGEST_REFERENCE:
+        raise invalid(f"referenceId can have at most {_LONGEST_REFERENCE} characters.")
 
 
 def _listed(task: Task, cluster: Cluster, params: Plain) -> bool:

@@ -32,7 +32,7 @@ from kirikae.local.ecs.shown import show_service
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.ecs.taskrow import ENDING, tasks_of
 from kirikae.local.ecs.tasksets import check_controller, show_task_set
-from kirikae.local.ecs.tokens import Tokens
+from kirikae.local.ecs.tokens import Tokens, check_token
 from kirikae.local.elb.targets import Targets
 from kirikae.local.pages import page
 from kirikae.local.plain import Plain
@@ -49,6 +49,9 @@ from kirikae.local.wire import ACCOUNT, Handlers
 
 # botocore's model of DescribeServices: up to 10 at a time.
 _MOST_DESCRIBED = 10
+# botocore's model of CreateService.
+_LONGEST_TOKEN = 36
+_MOST_BINDINGS = 5
 REFUSED = (
     "serviceRegistries",
     "serviceConnectConfiguration",
@@ -98,6 +101,7 @@ class ServiceApi:
         first deployment and the token are one transaction.
         """
         check_launch_type(params.get("launchType"))
+        check_token(params, _LONGEST_TOKEN)
         await self._grounds.check(params)
         cluster = self._clusters.find(params.get("cluster"))
         check_name("Service name", params["serviceName"])
@@ -295,7 +299,13 @@ class ServiceApi:
 
     def _bindings(self, asked: Iterable[Plain], definition: Definition) -> list[Binding]:
         """The service's load balancers, checked against the definition and the target groups."""
-        return [self._binding(each, definition) for each in asked]
+        found = [self._binding(each, definition) for each in asked]
+        if len(found) > _MOST_BINDINGS:
+            raise invalid(f"loadBalancers can have at most {_MOST_BINDINGS} items.")
+        groups = [each["targetGroupArn"] for each in found]
+        if len(set(groups)) < len(groups):
+            raise invalid("loadBalancers: each target group can be named once.")
+        return found
 
     def _binding(self, asked: Plain, definition: Definition) -> Binding:
         """Raises AwsError unless the target group is there, a load balancer forwards to it and the
@@ -342,6 +352,8 @@ class ServiceApi:
         ``failures`` as MISSING.
         """
         cluster = self._clusters.find(params.get("cluster"))
+        if not params["services"]:
+            raise invalid("Services cannot be empty.")
         if len(params["services"]) > _MOST_DESCRIBED:
             raise invalid(f"Services cannot be more than {_MOST_DESCRIBED}.")
         found = []

@@ -11,7 +11,7 @@ from kirikae.local.elb import attributes
 from kirikae.local.elb.configuration import SLOTS
 from kirikae.local.elb.door import Door
 from kirikae.local.elb.kinds import APPLICATION, GATEWAY, IN_ARNS, hosted_zone
-from kirikae.local.elb.known import Known, by_arn, by_name, paged, show_attributes, tags_of
+from kirikae.local.elb.known import Known, by_arn, by_name, one_of, paged, show_attributes, tags_of
 from kirikae.local.elb.limits import check_balancer_name, refuse, wrong
 from kirikae.local.elb.names import new_id
 from kirikae.local.elb.networking import Networking, check_groups, check_subnets
@@ -75,6 +75,8 @@ class BalancerApi:
         kind = params.get("Type", APPLICATION)
         groups = params.get("SecurityGroups", [])
         check_groups(groups)
+        if params.get("Scheme") and kind == GATEWAY:
+            raise wrong("A scheme cannot be specified for gateway load balancers")
         if groups and kind == GATEWAY:
             raise AwsError("InvalidConfigurationRequest", "Gateways have no security groups")
         return {
@@ -111,6 +113,7 @@ class BalancerApi:
 
     async def describe(self, params: Plain) -> Plain:
         """DescribeLoadBalancers: raises AwsError for an ARN or a name that is not there."""
+        one_of(params, "LoadBalancerArns", "Names")
         arns = params.get("LoadBalancerArns")
         rows = by_arn(self._state.balancers.all(), arns, self._known.balancer)
         if not arns:
@@ -156,6 +159,11 @@ class BalancerApi:
         kind = row.get("type", APPLICATION)
         change = attributes.changed if kind == APPLICATION else attributes.kept
         changed = change(row["attributes"], params["Attributes"], attributes.of_balancers(kind))
+        if changed.get("access_logs.s3.enabled") == "true" and not changed["access_logs.s3.bucket"]:
+            raise AwsError(
+                "InvalidConfigurationRequest",
+                "The value of 'access_logs.s3.bucket' cannot be empty when access logs are enabled",
+            )
         if changed.get("access_logs.s3.enabled") == "true":
             await self._check_bucket(changed["access_logs.s3.bucket"])
         row = self._state.balancers.put(

@@ -89,6 +89,9 @@ def _check_pair(kind: str, protocol: str, params: Plain) -> None:
         raise wrong(f"Port must be {_GENEVE_PORT} for GENEVE target groups")
     if kind == "alb" and protocol != "TCP":
         raise wrong("Target groups with target type 'alb' must have the protocol TCP")
+    of_grpc = (params.get("Matcher") or {}).get("GrpcCode")
+    if of_grpc and params.get("ProtocolVersion") != "GRPC":
+        raise wrong("GrpcCode is for target groups with protocol version GRPC")
     if params.get("ProtocolVersion") and protocol not in OF_APPLICATIONS:
         raise wrong(f"Protocol version cannot be specified for target groups of {protocol}")
 
