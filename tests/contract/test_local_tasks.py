@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from kirikae.local.files import free_port
 from tests.conftest import WEB_IMAGE, Endpoint
 from tests.pace import eventually
 from tests.tidy import gone
@@ -491,3 +494,43 @@ def test_images_come_from_the_loopback_registry(bench):
         "CannotPullContainerError" in seen["stoppedReason"]
         and "shop/web:r2" in seen["stoppedReason"]
     )
+
+
+def test_a_task_of_bridge_publishes_its_ports(bench):
+    """On an instance: a port that was asked for, which is given once, and one that is free."""
+    # Whatever the machine has to spare is found before it is asked for.
+    port = free_port()
+    bench.ecs.create_cluster(clusterName="bridge")
+    where = {"cluster": "bridge", "instanceIdentityDocument": '{"instanceId": "i-1"}'}
+    arn = bench.ecs.register_container_instance(**where)["containerInstance"]
+    taken = {"cluster": "bridge", "containerInstance": arn["containerInstanceArn"], "force": True}
+    bench.local.scope.add(lambda: gone(bench.ecs.deregister_container_instance, **taken))
+    mappings = [{"containerPort": 8000, "hostPort": port}, {"containerPort": 8001}]
+    script = "mkdir /w; echo bridged >/w/index.html; exec httpd -f -p 8000 -h /w"
+    bench.define("bridged", sh("a", script, portMappings=mappings))
+    asked = {"cluster": "bridge", "taskDefinition": "bridged", "count": 2}
+    begun = bench.ecs.run_task(**asked)
+    (task,) = (each["taskArn"] for each in begun["tasks"])
+    bench.local.scope.add(lambda: gone(bench.ecs.stop_task, cluster="bridge", task=task))
+    assert [each["reason"] for each in begun["failures"]] == ["RESOURCE:PORTS"]
+
+    def seen() -> dict[str, Any]:
+        told = bench.ecs.describe_tasks(cluster="bridge", tasks=[task])["tasks"]
+        return told[0]  # type: ignore[no-any-return]
+
+    eventually(lambda: seen()["lastStatus"] == "RUNNING", "it runs", 60, lambda: seen()["version"])
+    bindings = seen()["containers"][0]["networkBindings"]
+    assert {each["containerPort"]: each["bindIP"] for each in bindings} == {
+        8000: "127.0.0.1",
+        8001: "127.0.0.1",
+    }
+    assert [each["hostPort"] for each in bindings if each["containerPort"] == 8000] == [port]
+    assert all(each["hostPort"] for each in bindings)
+
+    def answers() -> bool:
+        url = f"http://127.0.0.1:{port}/"
+        with suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.read() == b"bridged\n")
+        return False
+
+    eventually(answers, "it answers at the port that was asked for", 30)

@@ -3,7 +3,8 @@ is lost (ECS API reference, DeploymentCircuitBreaker)."""
 
 from __future__ import annotations
 
-import multiprocessing
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -101,25 +102,17 @@ def test_a_bad_deployment_goes_back_and_loses_nothing(deployments, kind):
     goes_back(*deployments[kind])
 
 
-def _hog() -> None:
-    """Takes a core for itself."""
-    while True:
-        pass
-
-
 @contextmanager
 def busy(hogs: int) -> Iterator[None]:
     """So many processes that want a core each."""
-    spawn = multiprocessing.get_context("spawn")
-    made = [spawn.Process(target=_hog, daemon=True) for _ in range(hogs)]
-    for hog in made:
-        hog.start()
+    hog = [sys.executable, "-c", "while True: pass"]
+    made = [subprocess.Popen(hog) for _ in range(hogs)]
     try:
         yield
     finally:
-        for hog in made:
-            hog.kill()
-            hog.join()
+        for each in made:
+            each.kill()
+            each.wait()
 
 
 @pytest.mark.prove

@@ -56,7 +56,12 @@ def test_a_deleted_cluster_is_told_for_a_while_and_takes_nothing(account):
 def test_a_deleted_cluster_can_be_made_again(account):
     """Without anything of the former one."""
     tags = [{"key": "a", "value": "b"}]
-    account.ask("CreateCluster", clusterName="two", tags=tags, settings=[{"name": "x"}])
+    account.ask(
+        "CreateCluster",
+        clusterName="two",
+        tags=tags,
+        settings=[{"name": "containerInsights", "value": "enabled"}],
+    )
     account.ask("DeleteCluster", cluster="two")
     made = account.ask("CreateCluster", clusterName="two")["cluster"]
     assert (made["status"], made["tags"], made["settings"]) == ("ACTIVE", [], [])

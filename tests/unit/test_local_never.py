@@ -97,6 +97,23 @@ def target(name: str) -> dict[str, str]:
             {"PATH_INFO": "/schedules/nightly"},
         ),
         (
+            "scheduler",
+            b'{"Target": {"Arn": "arn:aws:lambda:r:1:function:f", '
+            b'"DeadLetterConfig": {"Arn": "arn:aws:sqs:r:1:q"}}}',
+            {"PATH_INFO": "/schedules/nightly"},
+        ),
+        (
+            "scheduler",
+            b'{"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:ecs:runTask"}}',
+            {"PATH_INFO": "/schedules/nightly"},
+        ),
+        ("scheduler", b"[]", {"PATH_INFO": "/schedules/nightly"}),
+        (
+            "events",
+            b'{"Targets": [{"Arn": "arn:aws:sqs:r:1:q"}, {"Arn": "arn:aws:sns:r:1:t"}]}',
+            target("AWSEvents.PutTargets"),
+        ),
+        (
             "events",
             b'{"Targets": [{"Arn": "arn:aws:sqs:r:1:q", "InputTransformer": {}}]}',
             target("AWSEvents.PutTargets"),

@@ -19,7 +19,7 @@ from tests.local_plane import REGION, LocalPlane
 
 FILE = Path(__file__).parents[1] / "data" / "refusals.toml"
 TABLE: list[dict[str, str]] = tomllib.loads(FILE.read_text(encoding="utf-8"))["refusal"]
-LEAST = 200
+LEAST = 290
 INVALID = {
     "ecs": "InvalidParameterException",
     "elb": "ValidationError",
@@ -103,6 +103,35 @@ RIGHT: dict[str, dict[str, Any]] = {
         "Entries": [{"Id": "a", "MessageBody": "x"}],
     },
     "sqs TagQueue": {"QueueUrl": "QUEUE", "Tags": {"a": "b"}},
+    "sqs GetQueueUrl": {"QueueName": "q"},
+    "ecs DescribeServices": {"services": ["kept"]},
+    "ecs ListClusters": {},
+    "ecs ListTasks": {},
+    "ecs ListTaskDefinitions": {},
+    "ecs DeleteCluster": {"cluster": "free"},
+    "ecs DeleteService": {"service": "kept", "force": True},
+    "ecs DeregisterTaskDefinition": {"taskDefinition": "web:1"},
+    "ecs UpdateTaskProtection": {
+        "cluster": "default",
+        "tasks": ["TASK"],
+        "protectionEnabled": True,
+    },
+    "ecs PutAccountSetting": {"name": "containerInsights", "value": "enhanced"},
+    "elb AddTags": {"ResourceArns": ["BALANCER"], "Tags": [{"Key": "a", "Value": "b"}]},
+    "elb DescribeRules": {"ListenerArn": "LISTENER"},
+    "elb DescribeListeners": {"LoadBalancerArn": "BALANCER"},
+    "elb DescribeTargetGroups": {"Names": ["a"]},
+    "elb DescribeLoadBalancers": {"Names": ["a"]},
+    "elb ModifyTargetGroupAttributes": {
+        "TargetGroupArn": "GROUP",
+        "Attributes": [{"Key": "slow_start.duration_seconds", "Value": "30"}],
+    },
+    "elb ModifyLoadBalancerAttributes": {
+        "LoadBalancerArn": "BALANCER",
+        "Attributes": [{"Key": "idle_timeout.timeout_seconds", "Value": "4000"}],
+    },
+    "elb SetSecurityGroups": {"LoadBalancerArn": "BALANCER", "SecurityGroups": ["sg-1"]},
+    "elb DeleteTargetGroup": {"TargetGroupArn": "GROUP"},
 }
 """A right call of each operation: each row of the table changes one."""
 
@@ -119,9 +148,13 @@ class Account:
             "sqs": (Json("sqs", INVALID["sqs"]), Sqs(self.plane.queues, QUEUES).operations()),
         }
         cluster = self.ask("ecs CreateCluster", {})["cluster"]["clusterArn"]
+        self.ask("ecs CreateCluster", {"clusterName": "free"})
         self.ask("ecs RegisterTaskDefinition", DEFINITION)
         plain = [{"name": "web", "image": "x", "memory": 64}]
         self.ask("ecs RegisterTaskDefinition", {"family": "plain", "containerDefinitions": plain})
+        mapping = {"portMappings": [{"containerPort": 8000, "hostPort": 80}]}
+        published = {"family": "published", "containerDefinitions": [{**plain[0], **mapping}]}
+        self.ask("ecs RegisterTaskDefinition", published)
         balancer = self.ask(
             "elb CreateLoadBalancer", {"Name": "a", "Subnets": ["subnet-1", "subnet-2"]}
         )["LoadBalancers"][0]["LoadBalancerArn"]

@@ -5,12 +5,14 @@ that moto would make inside itself, where kirikae local's own services never see
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from kirikae.local.account import ACCOUNT
+from kirikae.local.plain import Plain
 
 Environ = dict[str, Any]
 Read = Callable[[str], bytes | None]
@@ -24,6 +26,7 @@ _NEVER: Mapping[tuple[str, str], str] = {
     ("application-autoscaling", "PutScheduledAction"): "services do not scale by themselves",
     ("codedeploy", "CreateDeployment"): "nothing is deployed by CodeDeploy",
 }
+_SERVICE_OF_ARN = 2
 _ACCOUNT_OF_ARN = 4
 _STEPS = re.compile(rb":states:::(aws-sdk:)?(ecs|sqs|elasticloadbalancingv2|scheduler):")
 """Steps of a state machine that would call what kirikae local owns."""
@@ -34,15 +37,13 @@ _STACK_CHANGES = (
     "CreateStackSet",
     "UpdateStackSet",
 )
-_TARGETS = {
-    b":lambda:": "functions",
-    b":states:": "state machines",
-    b"InputTransformer": "targets with an input transformer",
-    b'"InputPath"': "targets with an input path",
+_CHANGED_INPUTS = {
+    "InputTransformer": "targets with an input transformer",
+    "InputPath": "targets with an input path",
 }
-"""What EventBridge would have to reach."""
-_REACHED = re.compile(rb'"Arn"\s*:\s*"arn:aws[a-z-]*:(sqs|ecs):')
-"""Targets of schedules."""
+_OF_RULES = ("sqs", "ecs", "logs", "events")
+"""Services that EventBridge's rules reach here; ``events``: another bus."""
+_OF_SCHEDULES = ("sqs", "ecs")
 
 
 def refusal(service: str, name: str, environ: Environ, body: bytes, read: Read) -> str | None:
@@ -71,16 +72,45 @@ def _undone(service: str, name: str, environ: Environ, body: bytes) -> str | Non
 
 def _undelivered(service: str, name: str, environ: Environ, body: bytes) -> str | None:
     """What would have to reach something that nothing here reaches; None for the rest."""
-    if service == "scheduler" and _makes_a_schedule(environ) and not _REACHED.search(body):
-        return "schedules to other targets than SQS and ECS"
+    if service == "scheduler" and _makes_a_schedule(environ):
+        target = _read(body).get("Target")
+        if _service_of(target) not in _OF_SCHEDULES:
+            return "schedules to other targets than SQS and ECS"
+        return None
     if _notifies_queues(environ, body):
         return "S3 notifications to queues"
     if name == "PutTargets":
-        reached = (what for sign, what in _TARGETS.items() if sign in body)
-        what = next(reached, None)
-        return f"PutTargets to {what}" if what is not None else None
+        return _unreached(_read(body).get("Targets"))
     what = _to_queues(service, name, environ, body)
     return f"{what} to queues" if what is not None else None
+
+
+def _read(body: bytes) -> Plain:
+    """A request in JSON; nothing for what is none, which moto refuses itself."""
+    try:
+        found = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _service_of(target: object) -> str:
+    """Of its ARN; empty for what has none."""
+    arn = target.get("Arn") if isinstance(target, dict) else None
+    parts = arn.split(":") if isinstance(arn, str) else []
+    return str(parts[_SERVICE_OF_ARN]) if len(parts) > _SERVICE_OF_ARN else ""
+
+
+def _unreached(targets: object) -> str | None:
+    """What EventBridge would have to reach, or to change first; None where it reaches all."""
+    for target in targets if isinstance(targets, list) else []:
+        service = _service_of(target)
+        if service and service not in _OF_RULES:
+            return f"PutTargets to {service}"
+        for sign, what in _CHANGED_INPUTS.items():
+            if isinstance(target, dict) and sign in target:
+                return f"PutTargets to {what}"
+    return None
 
 
 def _elsewhere(body: bytes) -> str | None:

@@ -21,7 +21,7 @@ def page(
 ) -> Plain:
     """One page; the token is the number of items already given.  Raises AwsError for a size or
     token that is none."""
-    size = params.get("maxResults") or default
+    size = params.get("maxResults", default)
     if not 1 <= size <= _LARGEST:
         raise AwsError("InvalidParameterException", f"maxResults must be between 1 and {_LARGEST}.")
     token = params.get("nextToken") or "0"

@@ -176,6 +176,30 @@ class PortMapping(TypedDict):
     appProtocol: NotRequired[str]
 
 
+class HostPort(TypedDict):
+    """A port of this machine that a task of the network mode bridge publishes.  ``hostPort`` 0: any
+    that is free."""
+
+    containerName: str
+    containerPort: int
+    hostPort: int
+    protocol: str
+
+
+class PlacementConstraint(TypedDict):
+    """``type``: distinctInstance or memberOf."""
+
+    type: str
+    expression: NotRequired[str]
+
+
+class PlacementStrategy(TypedDict):
+    """``type``: random, spread or binpack."""
+
+    type: str
+    field: NotRequired[str]
+
+
 class Dependency(TypedDict):
     """``condition``: START, COMPLETE, SUCCESS or HEALTHY."""
 
@@ -298,6 +322,7 @@ class AuthorizationConfig(TypedDict, total=False):
     """Of an EFS volume."""
 
     accessPointId: str
+    iam: str
 
 
 class Efs(TypedDict):
@@ -305,6 +330,8 @@ class Efs(TypedDict):
 
     fileSystemId: str
     rootDirectory: NotRequired[str]
+    transitEncryption: NotRequired[str]
+    transitEncryptionPort: NotRequired[int]
     authorizationConfig: NotRequired[AuthorizationConfig]
 
 
@@ -336,6 +363,7 @@ class Definition(TypedDict):
     registeredAt: float
     compatibilities: list[str]
     requiresCompatibilities: NotRequired[list[str]]
+    placementConstraints: NotRequired[list[PlacementConstraint]]
     cpu: NotRequired[str]
     """CPU units, 1024 to a vCPU, as text; missing where the containers say it."""
     memory: NotRequired[str]
@@ -403,6 +431,8 @@ class Container(TypedDict):
     imageDigest: NotRequired[str]
     runtimeId: NotRequired[str]
     """The engine's ID of it."""
+    networkBindings: NotRequired[list[Plain]]
+    """Ports of this machine; of the network mode bridge alone."""
     exitCode: NotRequired[int]
     reason: NotRequired[str]
     """Why it has stopped, with the ECS agent's prefix, such as ``OutOfMemoryError``."""
@@ -484,6 +514,8 @@ class Task(TypedDict):
     platformVersion: NotRequired[str]
     address: NotRequired[str]
     """On the instance's bridge; missing before it has a network."""
+    _ports: NotRequired[list[HostPort]]
+    """Those of this machine that it publishes; missing where its network mode is awsvpc."""
     _subnet: NotRequired[str]
     """The first of those that were asked for."""
     _pause: NotRequired[str]
@@ -631,6 +663,8 @@ class Service(TypedDict):
     networkConfiguration: NotRequired[Plain]
     launchType: NotRequired[str]
     capacityProviderStrategy: NotRequired[list[StrategyItem]]
+    placementConstraints: NotRequired[list[PlacementConstraint]]
+    placementStrategy: NotRequired[list[PlacementStrategy]]
     _heldToFargate: NotRequired[bool]
     """Was it made by a request that said Fargate?  Its definitions must be for it then."""
     _controller: NotRequired[str]
@@ -654,6 +688,8 @@ class ServiceChange(TypedDict, total=False):
     networkConfiguration: Plain
     launchType: str
     capacityProviderStrategy: list[StrategyItem]
+    placementConstraints: list[PlacementConstraint]
+    placementStrategy: list[PlacementStrategy]
     deployments: list[Deployment]
 
 

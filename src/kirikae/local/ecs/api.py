@@ -82,7 +82,7 @@ class Ecs:
         self._tokens = Tokens(state)
         self.tags = tags.Tags(state)
         self._clusters = clusters.Clusters(state, self.tags, prefix)
-        self._instances = instances.Instances(state, self._clusters, self.tags, prefix)
+        self._instances = instances.Instances(state, self._clusters, self.tags, prefix, networking)
         self._providers = providers.Providers(state, self.tags, prefix)
         self._definitions = definitions.Definitions(state, self.tags, prefix)
         self._settings = settings.AccountSettings(state)

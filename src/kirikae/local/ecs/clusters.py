@@ -22,6 +22,8 @@ _MOST = 100
 DELETED_KEPT_S = 3600
 """How long a deleted cluster is shown as INACTIVE (ours; the API reference of DeleteCluster says
 "for a period of time")."""
+INSIGHTS = ("enabled", "disabled", "enhanced")
+"""Values of containerInsights, the one setting that clusters have."""
 _AS_ASKED = ("settings", "configuration", "serviceConnectDefaults")
 _OURS = ("deletedAt",)
 
@@ -95,6 +97,7 @@ class Clusters:
         providers = params.get("capacityProviders", [])
         strategy = params.get("defaultCapacityProviderStrategy", [])
         self._check(providers, strategy)
+        _check_settings(params)
         row: Cluster = {
             "clusterArn": arn,
             "clusterName": name,
@@ -158,6 +161,7 @@ class Clusters:
     async def update(self, params: Plain) -> Plain:
         """UpdateCluster and UpdateClusterSettings: what is not given stays."""
         row = self.find(params["cluster"])
+        _check_settings(params)
         asked = {key: params[key] for key in _AS_ASKED if key in params}
         # Members that are not looked into are kept and told as they came.
         changed = cast(Cluster, {**row, **asked})
@@ -220,6 +224,17 @@ def _told(row: Cluster) -> Plain:
     """What of a cluster's row AWS shows, and how it stands."""
     shown = {key: value for key, value in row.items() if key not in _OURS}
     return {**shown, "status": "INACTIVE" if "deletedAt" in row else "ACTIVE"}
+
+
+def _check_settings(params: Plain) -> None:
+    """Raise AwsError for a value that a setting of clusters has not (API reference,
+    ClusterSetting)."""
+    for setting in params.get("settings", []):
+        if setting.get("value") not in INSIGHTS:
+            raise invalid(
+                f"The value of the cluster setting {setting.get('name')} must be one of "
+                f"[{','.join(INSIGHTS)}]"
+            )
 
 
 OPERATIONS: Handlers[Clusters] = {

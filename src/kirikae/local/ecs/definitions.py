@@ -15,6 +15,7 @@ from kirikae.local.ecs.permitted import (
     check_definition,
     check_size,
 )
+from kirikae.local.ecs.ports import MODES, network_mode
 from kirikae.local.ecs.tags import Tags, check_tags, save_tags
 from kirikae.local.errors import AwsError
 from kirikae.local.pages import page
@@ -68,9 +69,10 @@ class Definitions:
         arn = f"{self._prefix}task-definition/{family}:{revision}"
         row: Plain = {
             "volumes": [],
+            "placementConstraints": [],
             **{key: value for key, value in params.items() if key != "tags"},
             "containerDefinitions": containers,
-            "networkMode": "awsvpc",
+            "networkMode": network_mode(params),
             "taskDefinitionArn": arn,
             "revision": revision,
             "status": "ACTIVE",
@@ -243,7 +245,7 @@ OPERATIONS: Handlers[Definitions] = {
 }
 PARTLY = {
     "RegisterTaskDefinition": (
-        f"network mode awsvpc only; refused: {', '.join(REFUSED)}; in containers "
+        f"network modes {', '.join(MODES)}; refused: {', '.join(REFUSED)}; in containers "
         f"{', '.join(REFUSED_IN_CONTAINERS)}, `systemControls` of "
         "net.*, log drivers other than awslogs and (not on Fargate) json-file; of volumes "
         f"{', '.join(REFUSED_VOLUMES)}, `host.sourcePath`"

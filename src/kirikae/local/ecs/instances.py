@@ -9,10 +9,12 @@ import uuid
 from collections.abc import Sequence
 
 from kirikae.local.ecs.clusters import Clusters
-from kirikae.local.ecs.names import invalid, is_arn, missing, refuse, refused
-from kirikae.local.ecs.placing import left_of, on, show_resources, total_of
+from kirikae.local.ecs.constraints import matching, on
+from kirikae.local.ecs.names import invalid, is_arn, missing, refused
+from kirikae.local.ecs.placing import left_of, show_resources, total_of
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.ecs.taskrow import STARTING
+from kirikae.local.elb.networking import Networking, Unknown
 from kirikae.local.errors import AwsError
 from kirikae.local.pages import page
 from kirikae.local.plain import Plain
@@ -43,8 +45,11 @@ class Instances:
         clusters: Clusters,
         tags: Tags,
         prefix: str,
+        networking: Networking | None = None,
     ) -> None:
-        """``prefix`` is the beginning of every ARN of this region and account."""
+        """``prefix`` is the beginning of every ARN of this region and account; ``networking`` knows
+        EC2's instances."""
+        self._networking = networking or Unknown()
         self._state = state
         self._clusters = clusters
         self._tags = tags
@@ -58,6 +63,7 @@ class Instances:
         cluster = self._clusters.find(params.get("cluster"))
         document = _document(params.get("instanceIdentityDocument", ""))
         instance_id = str(document.get("instanceId", ""))
+        system = await self._networking.platform(instance_id) if instance_id else ""
         key = self._registered(cluster, params, instance_id)
         arn = key or f"{self._prefix}{_KIND}/{cluster['clusterName']}/{uuid.uuid4()}"
         row: Instance = {
@@ -67,7 +73,7 @@ class Instances:
             "status": "ACTIVE",
             "version": 1,
             "versionInfo": params.get("versionInfo", {}),
-            "attributes": [*_own_attributes(document), *params.get("attributes", [])],
+            "attributes": [*_own_attributes(document, system), *params.get("attributes", [])],
             "registeredAt": time.time(),
             "_total": total_of(params.get("totalResources", [])),
         }
@@ -114,7 +120,7 @@ class Instances:
             **{key: value for key, value in row.items() if not key.startswith("_")},
             "agentConnected": True,
             "registeredResources": show_resources(row["_total"]),
-            "remainingResources": show_resources(left_of(row, tasks)),
+            "remainingResources": show_resources(left_of(row, tasks), own),
             "runningTasksCount": sum(task["lastStatus"] == "RUNNING" for task in own),
             "pendingTasksCount": sum(task["lastStatus"] in STARTING for task in own),
             "attachments": [],
@@ -137,9 +143,10 @@ class Instances:
     async def list_instances(self, params: Plain) -> Plain:
         """ListContainerInstances: one page of ARNs; of all but the deregistered ones unless a
         status is asked for."""
-        refuse(params, ("filter",), "ListContainerInstances")
         status = params.get("status")
         rows = self._of(self._clusters.find(params.get("cluster")))
+        if params.get("filter"):
+            rows = matching(params["filter"], rows, self._state.tasks.all())
         arns = [row["containerInstanceArn"] for row in rows if status in (None, row["status"])]
         return page("containerInstanceArns", arns, params, _MOST_DESCRIBED)
 
@@ -240,12 +247,13 @@ def _document(text: str) -> Plain:
     return found if isinstance(found, dict) else {}
 
 
-def _own_attributes(document: Plain) -> list[Attribute]:
-    """Those that ECS puts on every instance."""
+def _own_attributes(document: Plain, system: str) -> list[Attribute]:
+    """Those that ECS puts on every instance; the system is what EC2 calls it."""
     said = {
         "ecs.availability-zone": document.get("availabilityZone"),
         "ecs.instance-type": document.get("instanceType"),
         "ecs.ami-id": document.get("imageId"),
+        "ecs.os-type": system,
     }
     return [{"name": name, "value": str(said.get(name) or usual)} for name, usual in _OWN]
 
@@ -269,9 +277,7 @@ OPERATIONS: Handlers[Instances] = {
 PARTLY = {
     "RegisterContainerInstance": "a record that placement honours: its tasks run on this machine; "
     "signatures are not checked",
-    "ListContainerInstances": "without filter",
     "UpdateContainerInstancesState": "nothing new is placed on a draining one; tasks of services "
     "that are there stay",
-    "PutAttributes": "kept and told; placement constraints are refused",
 }
 """Operations of which something is missing, and what."""

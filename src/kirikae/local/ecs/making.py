@@ -13,6 +13,7 @@ from kirikae.local.ecs.enginenames import EngineNames
 from kirikae.local.ecs.images import Images
 from kirikae.local.ecs.names import short
 from kirikae.local.ecs.order import creation_order
+from kirikae.local.ecs.taskrow import launch_type_of
 from kirikae.local.engine import Engine
 from kirikae.local.errors import EngineError, StartFailed
 from kirikae.local.plain import Plain
@@ -193,7 +194,7 @@ class Maker:
         metadata = self._told.metadata
         told = {
             **self._told.environment,
-            "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE",
+            "AWS_EXECUTION_ENV": f"AWS_ECS_{launch_type_of(task)}",
             "ECS_CONTAINER_METADATA_URI_V4": f"{metadata}/v4/{token}",
             "ECS_CONTAINER_METADATA_URI": f"{metadata}/v3/{token}",
             "ECS_AGENT_URI": f"{metadata}/api/{token}",

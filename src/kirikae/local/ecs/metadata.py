@@ -258,7 +258,7 @@ def _networks(task: Task) -> list[Plain]:
     return (
         [
             {
-                "NetworkMode": "awsvpc",
+                "NetworkMode": "bridge" if "_ports" in task else "awsvpc",
                 "IPv4Addresses": [address],
             }
         ]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
+from typing import cast
 
 from kirikae.local.ecs.capacity import PROVIDERS
+from kirikae.local.ecs.constraints import Wish, checked
 from kirikae.local.ecs.containers import with_overrides
 from kirikae.local.ecs.definitions import Definitions
 from kirikae.local.ecs.names import short
 from kirikae.local.ecs.placing import chosen
+from kirikae.local.ecs.ports import of_host
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.ecs.tasks import Tasks
 from kirikae.local.plain import Plain
@@ -58,7 +61,7 @@ class NewTasks:
         sized = with_overrides(definition, overrides or {})
         place = f"{short(cluster_arn)}/{task_id}"
         prefix = cluster_arn.partition("cluster/")[0]
-        return {
+        task: Task = {
             "id": task_id,
             "taskArn": f"{prefix}task/{place}",
             "clusterArn": cluster_arn,
@@ -82,6 +85,9 @@ class NewTasks:
             "_bindings": [],
             "_revision": "",
         }
+        if definition["networkMode"] == "bridge":
+            task["_ports"] = of_host(definition["containerDefinitions"])
+        return task
 
     def save(self, tasks: Sequence[Task], tags: Sequence[Tag]) -> None:
         """Write tasks and their tags down in one transaction; only a poke sets them in motion."""
@@ -94,10 +100,10 @@ class NewTasks:
         """Those of this cluster."""
         return [each for each in self._state.instances.all() if each["clusterArn"] == cluster_arn]
 
-    def place(self, task: Task, beside: Sequence[Task]) -> Instance | None:
+    def place(self, task: Task, beside: Sequence[Task], wish: Wish) -> Instance | None:
         """Where it goes, with these others that are not written down yet."""
         tasks = [*self._state.tasks.all(), *beside]
-        return chosen(self.instances(task["clusterArn"]), task, tasks)
+        return chosen(self.instances(task["clusterArn"]), task, tasks, wish)
 
     def start_of_service(
         self,
@@ -120,7 +126,8 @@ class NewTasks:
         if provider:
             task["capacityProviderName"] = provider
         if on_instances(service.get("launchType"), provider):
-            instance = self.place(task, [])
+            wish = checked(cast(Plain, service), definition.get("placementConstraints", []))
+            instance = self.place(task, [], wish)
             if instance is None:
                 return None
             task["containerInstanceArn"] = instance["containerInstanceArn"]

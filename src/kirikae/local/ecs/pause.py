@@ -11,16 +11,17 @@ import asyncio
 import io
 import logging
 import platform
+import re
 import struct
 import tarfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kirikae.local.ecs.enginenames import EngineNames
 from kirikae.local.engine import Engine
-from kirikae.local.errors import EngineError, LocalError
+from kirikae.local.errors import EngineError, LocalError, StartFailed
 from kirikae.local.plain import Plain
-from kirikae.local.rows import Pause, Task
+from kirikae.local.rows import HostPort, Pause, Task
 from kirikae.local.state import State
 
 log = logging.getLogger("kirikae.local.ecs.pause")
@@ -35,6 +36,9 @@ _CODE: Mapping[str, bytes] = {
 _ELF_X86_64 = 62
 _BASE = 0x400000
 _HEAD_BYTES = 64 + 56
+_TAKEN = re.compile("port is already allocated|address already in use")
+_ONLY_HERE = "127.0.0.1"
+"""What a task publishes is for this machine's own programs."""
 
 
 def elf(code: bytes, machine: str) -> bytes:
@@ -64,6 +68,16 @@ def pause_tar() -> bytes:
             entry.mode = 0o755
             tar.addfile(entry, io.BytesIO(program))
     return out.getvalue()
+
+
+def _exposed(port: HostPort) -> str:
+    """In the engine's words."""
+    return f"{port['containerPort']}/{port['protocol']}"
+
+
+def _published(port: HostPort) -> Plain:
+    """Any port that is free where none is said."""
+    return {"HostIp": _ONLY_HERE, "HostPort": str(port["hostPort"] or "")}
 
 
 class PausePool:
@@ -105,9 +119,10 @@ class PausePool:
 
     async def take(self, task_id: str) -> str:
         """A started pause container for this task: its address.  Taking is written down before it
-        is used."""
+        is used.  One that publishes ports is made for its task."""
+        ports = self._state.tasks[task_id].get("_ports", [])
         spare = next(iter(self._state.pauses.all()), None)
-        if spare is not None:
+        if spare is not None and not ports:
             with self._state.together():
                 self._state.pauses.drop(spare["name"])
                 self._give(task_id, spare)
@@ -125,7 +140,7 @@ class PausePool:
                 "_pause": name,
             },
         )
-        address = await self._make(name)
+        address = await self._make(name, ports)
         self._give(
             task_id,
             {
@@ -150,15 +165,38 @@ class PausePool:
         start."""
         return self._names.pause(uuid.uuid4().hex[:12])
 
-    async def _make(self, name: str) -> str:
-        """Create and start one; the answer is its address."""
+    async def bindings(self, name: str, ports: Sequence[HostPort]) -> dict[str, list[Plain]]:
+        """Container -> its ports and those of this machine, as DescribeTasks shows them."""
+        if not ports:
+            return {}
+        seen = await self._engine.inspect(name)
+        published = ((seen or {}).get("NetworkSettings") or {}).get("Ports") or {}
+        found: dict[str, list[Plain]] = {}
+        for port in ports:
+            for each in published.get(_exposed(port)) or []:
+                binding = {
+                    "bindIP": each["HostIp"],
+                    "containerPort": port["containerPort"],
+                    "hostPort": int(each["HostPort"]),
+                    "protocol": port["protocol"],
+                }
+                found.setdefault(port["containerName"], []).append(binding)
+        return found
+
+    async def _make(self, name: str, ports: Sequence[HostPort] = ()) -> str:
+        """Create and start one; the answer is its address.  Raises StartFailed for a port of this
+        machine that somebody has."""
         body: Plain = {
             "Image": IMAGE,
             "Labels": {
                 **self._names.labels,
                 "kirikae.role": "pause",
             },
-            "HostConfig": {"NetworkMode": self._names.instance},
+            "HostConfig": {
+                "NetworkMode": self._names.instance,
+                "PortBindings": {_exposed(each): [_published(each)] for each in ports},
+            },
+            "ExposedPorts": {_exposed(each): {} for each in ports},
         }
         try:
             await self._engine.create(name, body)
@@ -167,7 +205,12 @@ class PausePool:
                 raise
             await self.prepare()  # somebody has removed the image
             await self._engine.create(name, body)
-        await self._engine.start(name)
+        try:
+            await self._engine.start(name)
+        except EngineError as error:
+            if ports and _TAKEN.search(str(error)):
+                raise StartFailed(f"CannotStartContainerError: {error}") from error
+            raise
         return await self.address(name)
 
     def fill(self) -> None:

@@ -11,19 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from kirikae.local.ecs.constraints import MOST_CONSTRAINTS, check_constraints
 from kirikae.local.ecs.fargate import check_fargate, check_platform
 from kirikae.local.ecs.names import check_name, refused, unsupported
 from kirikae.local.ecs.order import launch_order
-from kirikae.local.ecs.ports import filled
+from kirikae.local.ecs.ports import check_bridge, filled, network_mode
 from kirikae.local.plain import Plain
-from kirikae.local.rows import ContainerDefinition, Dependency, EnvironmentFile, Volume
+from kirikae.local.rows import ContainerDefinition, Dependency, Efs, EnvironmentFile, Volume
 
 REFUSED = (
     "pidMode",
     "ipcMode",
     "proxyConfiguration",
     "inferenceAccelerators",
-    "placementConstraints",
     "trustedExecutionConfiguration",
 )
 REFUSED_IN_CONTAINERS = (
@@ -58,6 +58,8 @@ REFUSED_VOLUMES = (
 MOST_IGNORED_EXIT_CODES = 50
 SMALLEST_MEMORY_MIB = 6
 _MOST_CONTAINERS = 10
+_MOST_FILES = 10
+_LARGEST_PORT = 65535
 _LOG_OPTIONS = {
     "awslogs-group",
     "awslogs-region",
@@ -67,6 +69,7 @@ _LOG_OPTIONS = {
     "mode",
     "max-buffer-size",
 }
+_MODES = ("blocking", "non-blocking")
 _FILE_OPTIONS = ("max-size", "max-file", "compress")
 _FILE_OPTION = re.compile(r"[0-9]{1,6}[kmg]?|true|false")
 _RANGES: Mapping[str, Mapping[str, tuple[int, int]]] = {
@@ -108,13 +111,27 @@ def check_definition(params: Plain) -> list[ContainerDefinition]:
         launch_order(containers)
     except ValueError as error:
         raise refused(f"{family}: {error}") from error
-    if params.get("networkMode", "awsvpc") != "awsvpc":
-        raise refused(f"{family}: kirikae local runs network mode awsvpc")
     for role in ("taskRoleArn", "executionRoleArn"):
         if params.get(role) and not _ROLE.fullmatch(params[role]):
             raise refused(f"{family}: Role is not valid: {role}={params[role]}")
     check_platform(params)
-    return [_with_ports(family, container) for container in containers]
+    _check_placement(params)
+    mode = network_mode(params)
+    filled_in = [_with_ports(family, container, mode) for container in containers]
+    if mode == "bridge":
+        check_bridge(family, filled_in)
+    return filled_in
+
+
+def _check_placement(params: Plain) -> None:
+    """Raise AwsError for placement constraints that there are not (API reference,
+    TaskDefinitionPlacementConstraint)."""
+    asked = params.get("placementConstraints") or []
+    if asked and "FARGATE" in params.get("requiresCompatibilities", []):
+        raise refused("Placement constraints are not supported for tasks run on Fargate.")
+    if len(asked) > MOST_CONSTRAINTS:
+        raise refused(f"placementConstraints can have at most {MOST_CONSTRAINTS} items.")
+    check_constraints(asked, ["memberOf"])
 
 
 def _check_process_space(params: Plain) -> None:
@@ -127,7 +144,7 @@ def _check_process_space(params: Plain) -> None:
         )
 
 
-def _with_ports(family: str, container: ContainerDefinition) -> ContainerDefinition:
+def _with_ports(family: str, container: ContainerDefinition, mode: str) -> ContainerDefinition:
     """Its port mappings as AWS fills them in."""
     mappings = container.get("portMappings")
     if mappings is None:
@@ -135,7 +152,7 @@ def _with_ports(family: str, container: ContainerDefinition) -> ContainerDefinit
     where = f"{family}/{container['name']}"
     return {
         **container,
-        "portMappings": filled(where, mappings),
+        "portMappings": filled(where, mappings, mode),
     }
 
 
@@ -190,7 +207,10 @@ def check_container(
     _check_mounts(where, container, containers, volumes)
     _check_logs(where, container)
     _check_variables(where, container)
-    for file in container.get("environmentFiles", []):
+    files = container.get("environmentFiles", [])
+    if len(files) > _MOST_FILES:
+        raise refused(f"{where}: environmentFiles can have at most {_MOST_FILES} items.")
+    for file in files:
         _check_environment_file(where, file)
 
 
@@ -340,6 +360,8 @@ def _check_logs(where: str, container: ContainerDefinition) -> None:
         raise refused(
             f"{where}: Log driver awslogs requires options: awslogs-group, awslogs-region"
         )
+    if options.get("mode", _MODES[0]) not in _MODES:
+        raise refused(f"{where}: The log option mode must be one of {', '.join(_MODES)}.")
 
 
 def _check_variables(where: str, container: ContainerDefinition) -> None:
@@ -390,9 +412,23 @@ def _check_efs(where: str, volume: Volume) -> None:
         raise refused(f"{where}: invalid fileSystemId {efs['fileSystemId']!r}")
     if not _FOLDER.fullmatch(efs.get("rootDirectory", "/")):
         raise refused(f"{where}: invalid rootDirectory {efs['rootDirectory']!r}")
-    access_point = efs.get("authorizationConfig", {}).get("accessPointId")
+    if not 0 <= efs.get("transitEncryptionPort", 0) <= _LARGEST_PORT:
+        raise refused(f"{where}: invalid transitEncryptionPort {efs['transitEncryptionPort']}")
+    _check_authorization(where, efs)
+
+
+def _check_authorization(where: str, efs: Efs) -> None:
+    """Raise AwsError for what EFS authorizes only under encryption, or at its root (API reference,
+    EFSAuthorizationConfig)."""
+    asked = efs.get("authorizationConfig", {})
+    access_point = asked.get("accessPointId")
     if access_point and not _ACCESS_POINT.fullmatch(access_point):
         raise refused(f"{where}: invalid accessPointId {access_point!r}")
+    is_encrypted = efs.get("transitEncryption") == "ENABLED"
+    if (access_point or asked.get("iam") == "ENABLED") and not is_encrypted:
+        raise refused(f"{where}: transitEncryption must be ENABLED for authorizationConfig.")
+    if access_point and efs.get("rootDirectory", "/") != "/":
+        raise refused(f"{where}: rootDirectory must be omitted or / where accessPointId is given.")
 
 
 # --- sizes

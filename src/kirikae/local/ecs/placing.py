@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from kirikae.local.ecs.constraints import Wish, on, rank, unsatisfied
+from kirikae.local.ecs.ports import RESERVED
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Instance, Task
 
 DEFAULT_TOTAL = (("CPU", 4096), ("MEMORY", 16_384))
 """CPU units and MiB of an instance whose registration does not say (ours)."""
-RESERVED_PORTS = ("22", "2375", "2376", "51678", "51679")
-"""Ports of an instance that ECS's agent and Docker keep for themselves (developer guide, "Amazon
-ECS-optimized AMI")."""
+_ANYWHERE = Wish()
 
 
 def total_of(asked: Sequence[Plain]) -> dict[str, int]:
@@ -32,16 +32,6 @@ def needs_of(task: Task) -> dict[str, int]:
     return {"CPU": cpu, "MEMORY": memory}
 
 
-def on(instance: Instance, tasks: Iterable[Task]) -> list[Task]:
-    """Tasks that take room there: all that have not stopped."""
-    arn = instance["containerInstanceArn"]
-    return [
-        task
-        for task in tasks
-        if task.get("containerInstanceArn") == arn and task["lastStatus"] != "STOPPED"
-    ]
-
-
 def left_of(instance: Instance, tasks: Iterable[Task]) -> dict[str, int]:
     """What is still free there."""
     taken = [needs_of(task) for task in on(instance, tasks)]
@@ -51,30 +41,69 @@ def left_of(instance: Instance, tasks: Iterable[Task]) -> dict[str, int]:
     }
 
 
-def lacks(instance: Instance, task: Task, tasks: Iterable[Task]) -> str | None:
-    """Why this task does not go there, in ECS's words; None where it does."""
+def ports_taken(tasks: Iterable[Task]) -> set[tuple[str, int]]:
+    """Ports of this machine that these tasks publish: protocol and number."""
+    return {
+        (each["protocol"], each["hostPort"])
+        for task in tasks
+        for each in task.get("_ports", [])
+        if each["hostPort"] and task["lastStatus"] != "STOPPED"
+    }
+
+
+def lacks(
+    instance: Instance,
+    task: Task,
+    tasks: Sequence[Task],
+    wish: Wish = _ANYWHERE,
+) -> str | None:
+    """Why this task does not go there, in ECS's words; None where it does.
+
+    All instances are this machine: a port that a task of one publishes is free on none (ours).
+    """
     if instance["status"] != "ACTIVE":
         return "INACTIVE"
     left = left_of(instance, tasks)
-    return next((f"RESOURCE:{name}" for name, n in needs_of(task).items() if n > left[name]), None)
+    for name, needed in needs_of(task).items():
+        if needed > left[name]:
+            return f"RESOURCE:{name}"
+    if ports_taken([task]) & ports_taken(tasks):
+        return "RESOURCE:PORTS"
+    return unsatisfied(wish, instance, task, on(instance, tasks))
 
 
 def chosen(
     instances: Sequence[Instance],
     task: Task,
     tasks: Sequence[Task],
+    wish: Wish = _ANYWHERE,
 ) -> Instance | None:
-    """The instance with the fewest tasks among those that have room (ours; AWS spreads by zone);
-    None where none has."""
-    fitting = [each for each in instances if lacks(each, task, tasks) is None]
+    """The instance that the strategies prefer, then the one with the fewest tasks, among those that
+    have room (ours; AWS spreads by zone); None where none has."""
+    fitting = [each for each in instances if lacks(each, task, tasks, wish) is None]
     if not fitting:
         return None
-    return min(fitting, key=lambda each: (len(on(each, tasks)), each["containerInstanceArn"]))
+    beside = [
+        (each, other)
+        for each in instances
+        for other in on(each, tasks)
+        if other["group"] == task["group"]
+    ]
+    return min(
+        fitting,
+        key=lambda each: (
+            rank(wish, each, left_of(each, tasks), task, beside),
+            len(on(each, tasks)),
+            each["containerInstanceArn"],
+        ),
+    )
 
 
-def show_resources(amounts: dict[str, int]) -> list[Plain]:
-    """As DescribeContainerInstances gives what was registered, or is left."""
-    ports = [("PORTS", list(RESERVED_PORTS)), ("PORTS_UDP", [])]
+def show_resources(amounts: dict[str, int], tasks: Iterable[Task] = ()) -> list[Plain]:
+    """As DescribeContainerInstances gives what was registered, or is left beside these tasks."""
+    taken = sorted(ports_taken(tasks))
+    tcp, udp = ([str(n) for kind, n in taken if kind == each] for each in ("tcp", "udp"))
+    ports = [("PORTS", [*RESERVED, *tcp]), ("PORTS_UDP", udp)]
     shown: list[Plain] = [_amount(name, number) for name, number in amounts.items()]
     return [*shown, *(_texts(name, texts) for name, texts in ports)]
 

@@ -61,6 +61,8 @@ class Protection:
         minutes = params.get("expiresInMinutes", MINUTES)
         if not 1 <= minutes <= _MOST_MINUTES:
             raise invalid(f"expiresInMinutes must be between 1 and {_MOST_MINUTES}.")
+        if not params["tasks"]:
+            raise invalid("Tasks cannot be empty.")
         now = time.time()
         until = now + minutes * _MINUTE_S if params["protectionEnabled"] else 0.0
         found, failures = self._lookup.tasks(params, _MOST_CHANGED)

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from kirikae.local.ecs.capacity import PROVIDERS, Strategy, check_strategy, next_provider
 from kirikae.local.ecs.clusters import Clusters
+from kirikae.local.ecs.constraints import Wish, checked
 from kirikae.local.ecs.containers import with_overrides
 from kirikae.local.ecs.definitions import Definitions
-from kirikae.local.ecs.fargate import VERSIONS
-from kirikae.local.ecs.grounds import Grounds, missing_group
+from kirikae.local.ecs.grounds import Grounds
 from kirikae.local.ecs.instances import Instances
+from kirikae.local.ecs.launching import check_launch, check_launch_type, check_mode, wants_instance
 from kirikae.local.ecs.lookup import Lookup
 from kirikae.local.ecs.names import invalid, missing, refuse, short, unsupported
 from kirikae.local.ecs.newtasks import NewTasks, on_instances, with_subnet
 from kirikae.local.ecs.placing import lacks
 from kirikae.local.ecs.shown import show_task
 from kirikae.local.ecs.tags import Tags
-from kirikae.local.ecs.taskrow import family_and_revision
+from kirikae.local.ecs.taskrow import family_and_revision, launch_type_of
 from kirikae.local.ecs.tasks import Tasks
 from kirikae.local.ecs.tokens import Tokens
-from kirikae.local.errors import AwsError
 from kirikae.local.pages import page
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Cluster, Definition, Instance, Overrides, Task
@@ -33,12 +34,12 @@ from kirikae.model.fargate import size_problem
 # botocore's model: RunTask starts 1 to 10 tasks, DescribeTasks takes up to 100.
 _MOST_STARTED = 10
 _MOST_DESCRIBED = 100
-_MOST_SUBNETS = 16
-_MOST_GROUPS = 5
+_LONGEST_OVERRIDES = 8192
+"""Formatting included (API reference, RunTask.overrides)."""
+_LONGEST_REFERENCE = 1024
 _STARTED_BY = re.compile(r"[A-Za-z0-9 /_-]{0,128}")
 """The API reference names no blank, and ecs-deploy sends one ("ECS Deploy") that AWS takes."""
-_LAUNCH_TYPES = ("EC2", "FARGATE", "EXTERNAL")
-_REFUSED = ("placementConstraints", "placementStrategy", "volumeConfigurations")
+_REFUSED = ("volumeConfigurations",)
 
 
 def strategy_of(params: Plain, cluster: Cluster, known: Collection[str]) -> Strategy:
@@ -57,15 +58,6 @@ def strategy_of(params: Plain, cluster: Cluster, known: Collection[str]) -> Stra
         strategy = cluster["defaultCapacityProviderStrategy"]
     check_strategy(strategy, cluster["capacityProviders"] or (PROVIDERS if asked else []), known)
     return strategy
-
-
-def check_launch_type(launch_type: str | None) -> None:
-    """Raise AwsError for one that there is not, in ECS's own words (Managed Instances are asked for
-    by capacity provider alone: API reference, RunTask.launchType), or that is not here."""
-    if launch_type not in (None, *_LAUNCH_TYPES):
-        raise invalid(f"launch type should be one of [{','.join(_LAUNCH_TYPES)}]")
-    if launch_type == "EXTERNAL":
-        raise unsupported("kirikae local runs launch types FARGATE and EC2, not EXTERNAL")
 
 
 class Running:
@@ -122,7 +114,11 @@ class Running:
         _check_overrides(definition, params.get("overrides", {}))
         asked = self._asked(params, count, cluster, definition)
         check_launch(params, definition)
-        tasks, failures = self._placed(asked, params.get("launchType"))
+        wish = checked(params, definition.get("placementConstraints", []))
+        launch_type = params.get("launchType")
+        if not launch_type and wants_instance(definition, wish):
+            launch_type = "EC2"
+        tasks, failures = self._placed(asked, launch_type, wish)
         self._begin("RunTask", tasks, params, definition)
         return self._ran(tasks, failures)
 
@@ -172,7 +168,10 @@ class Running:
         return task
 
     def _placed(
-        self, asked: Sequence[Task], launch_type: str | None
+        self,
+        asked: Sequence[Task],
+        launch_type: str | None,
+        wish: Wish,
     ) -> tuple[list[Task], list[Plain]]:
         """Those that have a place, and for the others why each instance does not take them.
 
@@ -189,31 +188,34 @@ class Running:
                 continue
             if not instances:
                 raise invalid("No Container Instances were found in your cluster.")
-            place = self._new.place(task, placed)
+            place = self._new.place(task, placed, wish)
             if place is None:
-                failures += self._reasons(instances, task, placed)
+                failures += self._reasons(instances, task, placed, wish)
                 continue
             task["containerInstanceArn"] = place["containerInstanceArn"]
             placed.append(task)
         return placed, failures
 
     def _reasons(
-        self, instances: Iterable[Instance], task: Task, beside: Sequence[Task]
+        self,
+        instances: Iterable[Instance],
+        task: Task,
+        beside: Sequence[Task],
+        wish: Wish,
     ) -> Iterable[Plain]:
         """Why each of them does not take the task."""
         tasks = [*self._state.tasks.all(), *beside]
         for instance in instances:
             yield {
                 "arn": instance["containerInstanceArn"],
-                "reason": lacks(instance, task, tasks),
+                "reason": lacks(instance, task, tasks, wish),
             }
 
     def _ran(self, tasks: Iterable[Task], failures: list[Plain]) -> Plain:
-        """The answer of a RunTask or StartTask; on a busy machine tasks only start later."""
+        """The answer of a RunTask or StartTask: tasks as they are now."""
+        rows = [self._state.tasks.get(task["id"]) or task for task in tasks]
         return {
-            "tasks": [
-                {**show_task(task), "tags": self._tags.of(task["taskArn"])} for task in tasks
-            ],
+            "tasks": [{**show_task(row), "tags": self._tags.of(row["taskArn"])} for row in rows],
             "failures": failures,
         }
 
@@ -231,6 +233,7 @@ class Running:
         if params.get("enableExecuteCommand"):
             raise unsupported("StartTask: kirikae local has no ECS Exec; use `docker exec`")
         _check_overrides(definition, params.get("overrides", {}))
+        check_mode(definition, params.get("networkConfiguration"))
         tasks: list[Task] = []
         failures: list[Plain] = []
         for name in names:
@@ -286,65 +289,6 @@ class Running:
         return page("taskArns", arns, params, 100)
 
 
-def check_launch(params: Plain, definition: Definition) -> None:
-    """Raise AwsError for what AWS does not start.
-
-    Where the request says Fargate, by launch type or provider, it is held to what Fargate asks;
-    without a word it runs all the same (ours; AWS would look for an instance).
-    """
-    check_place(params)
-    if not says_fargate(params):
-        return
-    if params.get("networkConfiguration", {}).get("awsvpcConfiguration") is None:
-        raise invalid(
-            "Network Configuration must be provided when networkMode 'awsvpc' is specified."
-        )
-    check_compatible(definition)
-
-
-def says_fargate(params: Plain) -> bool:
-    """By launch type, or by one of Fargate's capacity providers."""
-    strategy: Strategy = params.get("capacityProviderStrategy") or []
-    named = any(item["capacityProvider"] in PROVIDERS for item in strategy)
-    return named or params.get("launchType") == "FARGATE"
-
-
-def check_compatible(definition: Definition) -> None:
-    """Raise AwsError for a definition that Fargate does not run."""
-    if "FARGATE" not in definition.get("compatibilities", []):
-        raise invalid("Task definition does not support launch_type FARGATE.")
-
-
-def check_place(params: Plain) -> None:
-    """Raise AwsError for a network or a platform that there is not."""
-    network = params.get("networkConfiguration", {}).get("awsvpcConfiguration")
-    if network is not None:
-        _check_network(network)
-    version = params.get("platformVersion")
-    if version and version not in VERSIONS:
-        raise AwsError("PlatformUnknownException", "The specified platform does not exist.")
-
-
-def _check_network(network: Plain) -> None:
-    """Raise AwsError beyond ECS's limits (API reference, AwsVpcConfiguration), and for what can be
-    no ID of EC2's (EC2 user guide, "Resource IDs").  IDs of AWS's form are taken as they are: a
-    rehearsal names those of another account (ours)."""
-    if not network["subnets"]:
-        raise invalid("subnets can not be empty.")
-    for subnet in network["subnets"]:
-        if not subnet.startswith("subnet-"):
-            raise invalid(
-                f"Error retrieving subnet information for [{subnet}]: The subnet ID '{subnet}' "
-                "does not exist (ErrorCode: InvalidSubnetID.NotFound)"
-            )
-    for group in network.get("securityGroups", []):
-        if not group.startswith("sg-"):
-            raise missing_group(group)
-    for key, most in (("subnets", _MOST_SUBNETS), ("securityGroups", _MOST_GROUPS)):
-        if len(network.get(key, [])) > most:
-            raise invalid(f"{key} can have at most {most} items.")
-
-
 def _check_texts(params: Plain) -> None:
     """Raise AwsError for texts that ECS does not take."""
     if not _STARTED_BY.fullmatch(params.get("startedBy", "")):
@@ -353,6 +297,12 @@ def _check_texts(params: Plain) -> None:
         )
     if params.get("group", "").startswith("service:"):
         raise invalid("The group name 'service:' is reserved.")
+    if params.get("propagateTags") == "SERVICE":
+        raise invalid("propagateTags: SERVICE is for tasks of services.")
+    if len(json.dumps(params.get("overrides", {}))) > _LONGEST_OVERRIDES:
+        raise invalid(f"overrides can have at most {_LONGEST_OVERRIDES} characters.")
+    if len(params.get("referenceId", "")) > _LONGEST_REFERENCE:
+        raise invalid(f"referenceId can have at most {_LONGEST_REFERENCE} characters.")
 
 
 def _listed(task: Task, cluster: Cluster, params: Plain) -> bool:
@@ -370,11 +320,6 @@ def _listed(task: Task, cluster: Cluster, params: Plain) -> bool:
     if instance and short(instance) != short(task.get("containerInstanceArn", "")):
         return False
     return same and (not service or task["group"] == f"service:{short(service)}")
-
-
-def launch_type_of(task: Task) -> str:
-    """As it is shown."""
-    return "EC2" if task.get("containerInstanceArn") else "FARGATE"
 
 
 def _check_overrides(definition: Definition, overrides: Overrides) -> None:

@@ -11,25 +11,28 @@ from kirikae.local.ecs.agenda import Agenda
 from kirikae.local.ecs.capacity import PROVIDERS, check_strategy
 from kirikae.local.ecs.clusters import Clusters
 from kirikae.local.ecs.configuration import configuration_of
+from kirikae.local.ecs.constraints import Wish, checked, wished
 from kirikae.local.ecs.definitions import Definitions
 from kirikae.local.ecs.deployments import begin, deleted
 from kirikae.local.ecs.grounds import Grounds
-from kirikae.local.ecs.lookup import Lookup
-from kirikae.local.ecs.names import check_name, invalid, refuse, unsupported
-from kirikae.local.ecs.ports import ports_of
-from kirikae.local.ecs.running import (
+from kirikae.local.ecs.launching import (
     check_compatible,
     check_launch,
     check_launch_type,
+    check_mode,
     check_place,
     says_fargate,
-    strategy_of,
+    wants_instance,
 )
+from kirikae.local.ecs.lookup import Lookup
+from kirikae.local.ecs.names import check_name, invalid, refuse, unsupported
+from kirikae.local.ecs.ports import ports_of
+from kirikae.local.ecs.running import strategy_of
 from kirikae.local.ecs.shown import show_service
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.ecs.taskrow import ENDING, tasks_of
 from kirikae.local.ecs.tasksets import check_controller, show_task_set
-from kirikae.local.ecs.tokens import Tokens
+from kirikae.local.ecs.tokens import Tokens, check_token
 from kirikae.local.elb.targets import Targets
 from kirikae.local.pages import page
 from kirikae.local.plain import Plain
@@ -46,14 +49,15 @@ from kirikae.local.wire import ACCOUNT, Handlers
 
 # botocore's model of DescribeServices: up to 10 at a time.
 _MOST_DESCRIBED = 10
+# botocore's model of CreateService.
+_LONGEST_TOKEN = 36
+_MOST_BINDINGS = 5
 REFUSED = (
     "serviceRegistries",
     "serviceConnectConfiguration",
     "volumeConfigurations",
     "vpcLatticeConfigurations",
     "gatewayConnectors",
-    "placementConstraints",
-    "placementStrategy",
     "monitoring",
 )
 # What starts a service deployment where it differs (botocore's model of UpdateService); the others
@@ -97,6 +101,7 @@ class ServiceApi:
         first deployment and the token are one transaction.
         """
         check_launch_type(params.get("launchType"))
+        check_token(params, _LONGEST_TOKEN)
         await self._grounds.check(params)
         cluster = self._clusters.find(params.get("cluster"))
         check_name("Service name", params["serviceName"])
@@ -174,21 +179,32 @@ class ServiceApi:
             "maximumPercent": configuration["maximumPercent"],
             "deploymentCircuitBreaker": configuration["deploymentCircuitBreaker"],
         }
+        wish = checked(params)
         if definition is not None:
+            checked(params, definition.get("placementConstraints", []))
             row["loadBalancers"] = self._bindings(params.get("loadBalancers", []), definition)
         if strategy:
             row["capacityProviderStrategy"] = list(strategy)
         else:
-            row["launchType"] = params.get("launchType") or self._usual_launch_type(cluster)
-        kept = _kept(params)
+            usual = self._usual_launch_type(cluster, definition, wish)
+            row["launchType"] = params.get("launchType") or usual
         return {
             **row,
-            **kept,
+            **_kept(params),
+            **wished(wish),
         }
 
-    def _usual_launch_type(self, cluster: Cluster) -> str:
-        """EC2 where the cluster has container instances, as on AWS; else as on Fargate (ours)."""
+    def _usual_launch_type(
+        self,
+        cluster: Cluster,
+        definition: Definition | None,
+        wish: Wish,
+    ) -> str:
+        """EC2 where the cluster has container instances, as on AWS, or where nothing else will do;
+        else as on Fargate (ours)."""
         arn = cluster["clusterArn"]
+        if definition is not None and wants_instance(definition, wish):
+            return "EC2"
         has_some = any(each["clusterArn"] == arn for each in self._state.instances.all())
         return "EC2" if has_some else "FARGATE"
 
@@ -247,7 +263,11 @@ class ServiceApi:
             **row,
             **changes,
             **configuration,
+            **wished(checked({**cast(Plain, row), **params})),
         }
+        check_mode(definition, after.get("networkConfiguration"))
+        if after["loadBalancers"] and named:
+            self._bindings(cast(list[Plain], after["loadBalancers"]), definition)
         if "capacityProviderStrategy" in params:
             return self._with_strategy(after, params)
         return after
@@ -279,7 +299,13 @@ class ServiceApi:
 
     def _bindings(self, asked: Iterable[Plain], definition: Definition) -> list[Binding]:
         """The service's load balancers, checked against the definition and the target groups."""
-        return [self._binding(each, definition) for each in asked]
+        found = [self._binding(each, definition) for each in asked]
+        if len(found) > _MOST_BINDINGS:
+            raise invalid(f"loadBalancers can have at most {_MOST_BINDINGS} items.")
+        groups = [each["targetGroupArn"] for each in found]
+        if len(set(groups)) < len(groups):
+            raise invalid("loadBalancers: each target group can be named once.")
+        return found
 
     def _binding(self, asked: Plain, definition: Definition) -> Binding:
         """Raises AwsError unless the target group is there, a load balancer forwards to it and the
@@ -293,11 +319,7 @@ class ServiceApi:
         group = next((each for each in self._state.groups.all() if each["arn"] == arn), None)
         if group is None:
             raise invalid(f"The target group {arn} does not exist.")
-        if group.get("target_type") == "instance":
-            raise invalid(
-                f"The provided target group {arn} has target type instance, which is incompatible "
-                "with the awsvpc network mode specified in the task definition."
-            )
+        _check_target_type(arn, group.get("target_type", "ip"), definition["networkMode"])
         if not self._targets.balancers_of(arn):
             raise invalid(
                 f"The target group with targetGroupArn {arn} does not have an "
@@ -330,6 +352,8 @@ class ServiceApi:
         ``failures`` as MISSING.
         """
         cluster = self._clusters.find(params.get("cluster"))
+        if not params["services"]:
+            raise invalid("Services cannot be empty.")
         if len(params["services"]) > _MOST_DESCRIBED:
             raise invalid(f"Services cannot be more than {_MOST_DESCRIBED}.")
         found = []
@@ -353,6 +377,8 @@ class ServiceApi:
         asked for."""
         cluster = self._clusters.find(params.get("cluster"))
         asked = params.get("launchType")
+        if params.get("schedulingStrategy", "REPLICA") != "REPLICA":
+            return page("serviceArns", [], params, 10)
         arns = [
             service["serviceArn"]
             for service in self._state.services.all()
@@ -429,6 +455,21 @@ def _ports(definition: Definition, container: str | None) -> set[int]:
         for mapping in each.get("portMappings", [])
         for port in ports_of(mapping)
     }
+
+
+def _check_target_type(arn: str, target_type: str, mode: str) -> None:
+    """Raise AwsError for a group whose targets are none of this network mode's; that of instances
+    is a record here, which no request reaches."""
+    if target_type != ("ip" if mode == "awsvpc" else "instance"):
+        raise invalid(
+            f"The provided target group {arn} has target type {target_type}, which is incompatible "
+            f"with the {mode} network mode specified in the task definition."
+        )
+    if target_type == "instance":
+        raise unsupported(
+            "kirikae local balances tasks of the network mode awsvpc; target groups of instances "
+            "are records"
+        )
 
 
 def _grace(seconds: int) -> int:

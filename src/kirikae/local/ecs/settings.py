@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kirikae.local.ecs.clusters import INSIGHTS
 from kirikae.local.ecs.names import invalid, refused
 from kirikae.local.pages import page
 from kirikae.local.plain import Plain
@@ -12,6 +13,17 @@ from kirikae.local.wire import ACCOUNT, Handlers
 _ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 
 
+_ON_OR_OFF = ("enabled", "disabled", "on", "off")
+_VALUES = {
+    "containerInsights": INSIGHTS,
+    "fargateTaskRetirementWaitPeriod": ("0", "7", "14"),
+    "fargateEventWindows": _ON_OR_OFF,
+    "defaultLogDriverMode": ("blocking", "non-blocking"),
+}
+"""Values of a setting (API reference, PutAccountSetting); of the others: on or off, in either
+words."""
+
+
 class AccountSettings:
     """By name and principal; who asks for none asks for the account's own."""
 
@@ -20,7 +32,14 @@ class AccountSettings:
         self._state = state
 
     async def put(self, params: Plain) -> Plain:
-        """PutAccountSetting: a value of before is replaced; asking twice is harmless."""
+        """PutAccountSetting: a value of before is replaced; asking twice is harmless.  Raises
+        AwsError for a value that this setting has not."""
+        values = _VALUES.get(params["name"], _ON_OR_OFF)
+        if params["value"] not in values:
+            raise invalid(
+                f"value '{params['value']}' is not valid for {params['name']}: one of "
+                f"[{','.join(values)}]"
+            )
         setting: Setting = {
             "name": params["name"],
             "value": params["value"],

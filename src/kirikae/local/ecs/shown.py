@@ -32,7 +32,7 @@ def show_task(row: Task) -> Plain:
     address = row.get("address")
     shown: Plain = {key: value for key, value in row.items() if key in _TASK and value != ""}
     shown["containers"] = [_show_container(each, row, address) for each in row["containers"]]
-    shown["attachments"] = [_show_interface(row, address)]
+    shown["attachments"] = [] if "_ports" in row else [_show_interface(row, address)]
     if row.get("containerInstanceArn"):
         shown["launchType"] = "EC2"
         return shown
@@ -44,9 +44,12 @@ def show_task(row: Task) -> Plain:
 
 
 def _show_container(container: Container, row: Task, address: str | None) -> Plain:
-    """A container of a task; its network interface appears once the task has an address."""
+    """A container of a task; its network interface appears once the task has an address, and of one
+    that publishes ports the ports do."""
     shown: Plain = {key: value for key, value in container.items() if key in _CONTAINER}
     shown["taskArn"] = row["taskArn"]
+    if "_ports" in row:
+        return {"networkBindings": [], "networkInterfaces": [], **shown}
     shown["networkInterfaces"] = [{"privateIpv4Address": address}] if address else []
     return shown
 
@@ -106,8 +109,8 @@ def show_service(row: Service, tasks: Sequence[Task]) -> Plain:
         "deploymentConfiguration": show_configuration(row),
         "deploymentController": {"type": row.get("_controller", "ECS")},
         "serviceRegistries": [],
-        "placementConstraints": [],
-        "placementStrategy": [],
+        "placementConstraints": row.get("placementConstraints", []),
+        "placementStrategy": row.get("placementStrategy", []),
     }
 
 

@@ -49,3 +49,8 @@ def family_and_revision(task: Task) -> tuple[str, str]:
     """The family and the revision of the definition that it runs, as texts."""
     family, _, revision = short(task["taskDefinitionArn"]).partition(":")
     return family, revision
+
+
+def launch_type_of(task: Task) -> str:
+    """As it is shown."""
+    return "EC2" if task.get("containerInstanceArn") else "FARGATE"

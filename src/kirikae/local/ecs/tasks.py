@@ -249,6 +249,12 @@ class Tasks:
                 return
         await self._logs.prepare(definition)
         containers = await self._maker.with_images(self._state.tasks[task_id], definition)
+        bound = await self._pool.bindings(
+            self._state.tasks[task_id]["_pause"], task.get("_ports", [])
+        )
+        for container in containers:
+            if container["name"] in bound:
+                container["networkBindings"] = bound[container["name"]]
         known = self._step(task_id, {"containers": containers})
         if known is not None:
             await self._maker.make(known, definition)

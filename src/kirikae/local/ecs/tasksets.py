@@ -9,9 +9,9 @@ from typing import cast
 
 from kirikae.local.ecs.clusters import Clusters
 from kirikae.local.ecs.definitions import Definitions
+from kirikae.local.ecs.launching import check_launch_type
 from kirikae.local.ecs.lookup import Lookup
 from kirikae.local.ecs.names import invalid, missing, unsupported
-from kirikae.local.ecs.running import check_launch_type
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain

@@ -28,8 +28,7 @@ class Tokens:
         token = params.get("clientToken")
         if not token:
             return None
-        if len(token) > _LONGEST:
-            raise invalid(f"clientToken must be {_LONGEST} characters or less.")
+        check_token(params, _LONGEST)
         known = self._state.tokens.get(f"{operation}/{token}")
         if known is None or time.time() - known["at"] > KEPT_S:
             return None
@@ -61,6 +60,16 @@ class Tokens:
     def forget(self, now: float) -> None:
         """Drop what is older than a day."""
         self._state.tokens.drop_where(lambda row: now - row["at"] > KEPT_S)
+
+
+def check_token(params: Plain, longest: int) -> None:
+    """Raise AwsError for a token that is none: ASCII from 33 to 126 (API reference,
+    CreateService.clientToken)."""
+    token = params.get("clientToken") or ""
+    if len(token) > longest:
+        raise invalid(f"clientToken must be {longest} characters or less.")
+    if not all("!" <= letter <= "~" for letter in token):
+        raise invalid("clientToken can have ASCII characters in the range of 33-126.")
 
 
 def _hash(params: Plain) -> str:

@@ -208,6 +208,8 @@ def _check(key: str, value: str, known: Mapping[str, str]) -> None:
             raise _wrong(f"kirikae local does not carry out {key}={value} yet")
     elif key in _FORMS and value and not _FORMS[key].fullmatch(value):
         raise _wrong(f"{key}={value!r} is not valid")
+    elif key == "stickiness.app_cookie.cookie_name" and value.startswith("AWSALB"):
+        raise _wrong(f"{key}={value}: names that begin with AWSALB are the load balancer's own")
     elif not allowed(CARRIED_OUT[key], value):
         raise _wrong(f"{key}={value}: allowed is {CARRIED_OUT[key].replace('|', ' or ')}")
 

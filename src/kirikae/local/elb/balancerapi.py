@@ -11,10 +11,10 @@ from kirikae.local.elb import attributes
 from kirikae.local.elb.configuration import SLOTS
 from kirikae.local.elb.door import Door
 from kirikae.local.elb.kinds import APPLICATION, GATEWAY, IN_ARNS, hosted_zone
-from kirikae.local.elb.known import Known, by_arn, by_name, paged, show_attributes, tags_of
+from kirikae.local.elb.known import Known, by_arn, by_name, one_of, paged, show_attributes, tags_of
 from kirikae.local.elb.limits import check_balancer_name, refuse, wrong
 from kirikae.local.elb.names import new_id
-from kirikae.local.elb.networking import Networking
+from kirikae.local.elb.networking import Networking, check_groups, check_subnets
 from kirikae.local.elb.ruleapi import drop_listener
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
@@ -74,6 +74,9 @@ class BalancerApi:
         key = new_id()
         kind = params.get("Type", APPLICATION)
         groups = params.get("SecurityGroups", [])
+        check_groups(groups)
+        if params.get("Scheme") and kind == GATEWAY:
+            raise wrong("A scheme cannot be specified for gateway load balancers")
         if groups and kind == GATEWAY:
             raise AwsError("InvalidConfigurationRequest", "Gateways have no security groups")
         return {
@@ -110,6 +113,7 @@ class BalancerApi:
 
     async def describe(self, params: Plain) -> Plain:
         """DescribeLoadBalancers: raises AwsError for an ARN or a name that is not there."""
+        one_of(params, "LoadBalancerArns", "Names")
         arns = params.get("LoadBalancerArns")
         rows = by_arn(self._state.balancers.all(), arns, self._known.balancer)
         if not arns:
@@ -155,6 +159,11 @@ class BalancerApi:
         kind = row.get("type", APPLICATION)
         change = attributes.changed if kind == APPLICATION else attributes.kept
         changed = change(row["attributes"], params["Attributes"], attributes.of_balancers(kind))
+        if changed.get("access_logs.s3.enabled") == "true" and not changed["access_logs.s3.bucket"]:
+            raise AwsError(
+                "InvalidConfigurationRequest",
+                "The value of 'access_logs.s3.bucket' cannot be empty when access logs are enabled",
+            )
         if changed.get("access_logs.s3.enabled") == "true":
             await self._check_bucket(changed["access_logs.s3.bucket"])
         row = self._state.balancers.put(
@@ -199,6 +208,7 @@ class BalancerApi:
     async def set_security_groups(self, params: Plain) -> Plain:
         """Nothing is filtered on loopback."""
         row = self._known.balancer(params["LoadBalancerArn"])
+        check_groups(params["SecurityGroups"])
         self._state.balancers.put(
             row["id"],
             {
@@ -234,6 +244,7 @@ def _subnets(params: Plain) -> list[str]:
     found = plain or [mapping.get("SubnetId", "") for mapping in mappings]
     if not all(found) or len(set(found)) < len(found):
         raise wrong("Every subnet needs an ID of its own")
+    check_subnets(found)
     return list(found)
 
 

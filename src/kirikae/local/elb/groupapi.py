@@ -16,7 +16,7 @@ from kirikae.local.elb.groupforms import (
     with_check,
 )
 from kirikae.local.elb.kinds import OF_APPLICATIONS, is_record, protocol_of
-from kirikae.local.elb.known import Known, by_arn, by_name, paged, show_attributes, tags_of
+from kirikae.local.elb.known import Known, by_arn, by_name, one_of, paged, show_attributes, tags_of
 from kirikae.local.elb.names import new_id
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
@@ -126,6 +126,7 @@ class GroupApi:
 
     async def describe(self, params: Plain) -> Plain:
         """DescribeTargetGroups: raises AwsError for an ARN or a name that is not there."""
+        one_of(params, "TargetGroupArns", "Names", "LoadBalancerArn")
         arns = params.get("TargetGroupArns")
         rows = by_arn(self._state.groups.all(), arns, self._known.group)
         if not arns:

@@ -73,6 +73,8 @@ def check_new(params: Plain) -> None:
     for key, what in (("Protocol", "protocol"), ("Port", "port"), ("VpcId", "VPC ID")):
         if not params.get(key):
             raise wrong(f"A {what} must be specified")
+    if not params["VpcId"].startswith("vpc-"):
+        raise wrong(f"The VPC ID '{params['VpcId']}' is not found")
     protocol = params["Protocol"]
     if protocol not in GROUPS:
         raise wrong(f"kirikae local has no target groups of {protocol}")
@@ -87,6 +89,9 @@ def _check_pair(kind: str, protocol: str, params: Plain) -> None:
         raise wrong(f"Port must be {_GENEVE_PORT} for GENEVE target groups")
     if kind == "alb" and protocol != "TCP":
         raise wrong("Target groups with target type 'alb' must have the protocol TCP")
+    of_grpc = (params.get("Matcher") or {}).get("GrpcCode")
+    if of_grpc and params.get("ProtocolVersion") != "GRPC":
+        raise wrong("GrpcCode is for target groups with protocol version GRPC")
     if params.get("ProtocolVersion") and protocol not in OF_APPLICATIONS:
         raise wrong(f"Protocol version cannot be specified for target groups of {protocol}")
 

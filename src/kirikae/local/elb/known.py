@@ -20,6 +20,8 @@ _THINGS = {
     "ListenerNotFound": "listeners",
     "RuleNotFound": "rules",
 }
+MOST_TAGS = 50
+"""ELB API reference, AddTags: the quota of tags per resource."""
 Row = TypeVar("Row", Balancer, Group, Listener, Rule)
 Named = TypeVar("Named", Balancer, Group)
 
@@ -89,6 +91,15 @@ def by_name(rows: Sequence[Named], names: Sequence[str] | None, missing: str) ->
     return [row for row in rows if row["name"] in names]
 
 
+def one_of(params: Plain, *keys: str) -> None:
+    """Raise AwsError for a request that asks in two ways at once."""
+    given = [key for key in keys if params.get(key)]
+    if len(given) > 1:
+        raise AwsError(
+            "ValidationError", f"{' and '.join(given)} cannot be specified at the same time"
+        )
+
+
 def paged(key: str, items: Sequence[Plain], params: Plain) -> Plain:
     """ELB's pages: ``PageSize`` 1 to 400, the marker is the number of items already given."""
     size = params.get("PageSize", _LARGEST_PAGE)
@@ -106,8 +117,22 @@ def paged(key: str, items: Sequence[Plain], params: Plain) -> Plain:
 
 
 def tags_of(params: Plain) -> list[ElbTag]:
-    """Tags of a request that makes something; none unless they are given."""
-    return list(params.get("Tags", []))
+    """Tags of a request that makes something; none unless they are given.  Raises AwsError for what
+    ELB does not take."""
+    tags: list[ElbTag] = list(params.get("Tags", []))
+    check_tags(tags)
+    return tags
+
+
+def check_tags(tags: Sequence[ElbTag]) -> None:
+    """Raise AwsError for a key that comes twice, and for AWS's own (ELB API reference, Tag)."""
+    keys = [tag["Key"] for tag in tags]
+    if len(set(keys)) < len(keys):
+        raise AwsError("DuplicateTagKeys", "A tag key was specified more than once")
+    if len(keys) > MOST_TAGS:
+        raise AwsError("TooManyTags", f"A resource can have at most {MOST_TAGS} tags")
+    if any(key.lower().startswith("aws:") for key in keys):
+        raise AwsError("ValidationError", "Tag keys must not begin with 'aws:', which is reserved")
 
 
 def show_attributes(attributes: Mapping[str, str]) -> Plain:

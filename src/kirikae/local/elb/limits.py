@@ -290,6 +290,7 @@ def check_actions(actions: Sequence[Action]) -> None:
     if len(actions) > 1:
         raise wrong("A rule must have exactly one forward, redirect or fixed-response action")
     for action in actions:
+        _check_alone(action)
         match action["Type"]:
             case "fixed-response":
                 _check_fixed(_config(action, "FixedResponseConfig"))
@@ -302,6 +303,23 @@ def check_actions(actions: Sequence[Action]) -> None:
                     "InvalidLoadBalancerAction",
                     f"kirikae local does not carry out the action {other} yet",
                 )
+
+
+_OWN_CONFIGS = {
+    "fixed-response": ("FixedResponseConfig",),
+    "redirect": ("RedirectConfig",),
+    "forward": ("ForwardConfig", "TargetGroupArn"),
+}
+"""What an action of a type is configured by (ELB API reference, Action)."""
+
+
+def _check_alone(action: Action) -> None:
+    """Raise AwsError for the configuration of another type."""
+    own = _OWN_CONFIGS.get(action["Type"], ())
+    for keys in _OWN_CONFIGS.values():
+        for key in keys:
+            if key not in own and own and cast(Mapping[str, Any], action).get(key):
+                raise wrong(f"{key} cannot be specified for actions of type '{action['Type']}'")
 
 
 def _config(action: Action, key: str) -> Any:

@@ -71,6 +71,7 @@ def secured(params: Plain, protocol: str, before: ListenerForm) -> ListenerForm:
     if protocol not in SECURE:
         if asked or params.get("SslPolicy") or params.get("MutualAuthentication"):
             raise wrong(f"Certificates and policies cannot be specified for {protocol} listeners")
+        _alpn(params, protocol)
         return {"protocol": protocol}
     certificates = asked or before.get("certificates", [])
     if not certificates and "Certificates" not in params and not before:

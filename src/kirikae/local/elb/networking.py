@@ -35,6 +35,9 @@ class Networking(Protocol):
     async def security_groups(self, ids: Sequence[str]) -> Collection[str]:
         """Those that are known."""
 
+    async def platform(self, instance_id: str) -> str:
+        """``windows`` of an instance that EC2 calls so; empty of others."""
+
 
 class Unknown:
     """Where there is nobody to ask."""
@@ -46,6 +49,10 @@ class Unknown:
     async def security_groups(self, ids: Sequence[str]) -> Collection[str]:
         """None is known."""
         return ()
+
+    async def platform(self, instance_id: str) -> str:
+        """None is known."""
+        return ""
 
 
 class Asking(Protocol):
@@ -86,6 +93,40 @@ class OfStores:
             return ids
         found = (each.text or "" for each in ElementTree.fromstring(told).iter() if _is_id(each))
         return set(found) & set(ids)
+
+    async def platform(self, instance_id: str) -> str:
+        """Of an instance that is not known, nothing is known."""
+        params = {
+            "Action": "DescribeInstances",
+            "Version": _EC2,
+            "Filter.1.Name": "instance-id",
+            "Filter.1.Value.1": instance_id,
+        }
+        try:
+            told = await self._stores.query("ec2", params, self._region)
+        except (AwsError, OSError):
+            return ""
+        named = (
+            each.text
+            for each in ElementTree.fromstring(told).iter()
+            if each.tag.rpartition("}")[2] == "platform"
+        )
+        return next(named, None) or ""
+
+
+def check_subnets(ids: Iterable[str]) -> None:
+    """Raise AwsError for what can be no ID of EC2's (EC2 user guide, "Resource IDs"); others are
+    taken as they are (ours)."""
+    for each in ids:
+        if not each.startswith("subnet-"):
+            raise AwsError("SubnetNotFound", f"The subnet ID '{each}' does not exist")
+
+
+def check_groups(ids: Iterable[str]) -> None:
+    """As ``check_subnets``."""
+    for each in ids:
+        if not each.startswith("sg-"):
+            raise AwsError("InvalidSecurityGroup", f"The security group '{each}' does not exist")
 
 
 def _is_id(element: ElementTree.Element) -> bool:

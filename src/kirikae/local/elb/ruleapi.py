@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from kirikae.local.elb.actions import but_weights, forward_groups
 from kirikae.local.elb.door import Door
 from kirikae.local.elb.kinds import APPLICATION, DEFAULT_POLICY, GATEWAY, SECURE, listens
-from kirikae.local.elb.known import Known, by_arn, paged, tags_of
+from kirikae.local.elb.known import Known, by_arn, one_of, paged, tags_of
 from kirikae.local.elb.limits import check_actions, check_conditions, refuse, wrong
 from kirikae.local.elb.listenerforms import (
     check_forwards,
@@ -149,6 +149,7 @@ class RuleApi:
         arns = params.get("ListenerArns")
         if not arns and not params.get("LoadBalancerArn"):
             raise wrong("You must specify either listener ARNs or a load balancer ARN")
+        one_of(params, "ListenerArns", "LoadBalancerArn")
         rows = by_arn(self._state.listeners.all(), arns, self._known.listener)
         if arn := params.get("LoadBalancerArn"):
             balancer = self._known.balancer(arn)
@@ -265,6 +266,9 @@ class RuleApi:
 
     async def describe_rules(self, params: Plain) -> Plain:
         """DescribeRules: by priority, the default rule last."""
+        if not params.get("RuleArns") and not params.get("ListenerArn"):
+            raise wrong("You must specify either a listener ARN or one or more rule ARNs")
+        one_of(params, "RuleArns", "ListenerArn")
         rows = by_arn(self._state.rules.all(), params.get("RuleArns"), self._known.rule)
         if arn := params.get("ListenerArn"):
             self._known.listener(arn)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kirikae.local.elb.known import Known
+from kirikae.local.elb.known import Known, check_tags
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
 from kirikae.local.rows import ElbTag
 from kirikae.local.state import State
 from kirikae.local.wire import Handlers
-
-_MOST = 50
-"""ELB API reference, AddTags: the quota of tags per resource."""
-
 
 _AT_ONCE = 20
 """ELB API reference, DescribeTags: "up to 20 resources in a single call"."""
@@ -30,11 +26,15 @@ class TagApi:
     async def add(self, params: Plain) -> Plain:
         """AddTags: tags of the same keys are replaced."""
         asked: Sequence[ElbTag] = params["Tags"]
-        for arn in params["ResourceArns"]:
-            tags = {tag["Key"]: tag for tag in [*self._of(arn), *asked]}
-            if len(tags) > _MOST:
-                raise AwsError("TooManyTags", f"A resource can have at most {_MOST} tags")
-            self._put(arn, list(tags.values()))
+        check_tags(asked)
+        after = {
+            arn: list({tag["Key"]: tag for tag in [*self._of(arn), *asked]}.values())
+            for arn in params["ResourceArns"]
+        }
+        for tags in after.values():
+            check_tags(tags)
+        for arn, tags in after.items():
+            self._put(arn, tags)
         return {}
 
     async def remove(self, params: Plain) -> Plain:

@@ -100,6 +100,10 @@ def run_task_of(order: Order, text: str) -> Plain:
         ("EnableExecuteCommand", "enableExecuteCommand"),
         ("PropagateTags", "propagateTags"),
         ("CapacityProviderStrategy", "capacityProviderStrategy"),
+        ("PlacementConstraints", "placementConstraints"),
+        ("PlacementStrategy", "placementStrategy"),
+        ("EnableECSManagedTags", "enableECSManagedTags"),
+        ("ReferenceId", "referenceId"),
     ):
         if theirs in told:
             asked[ours] = told[theirs]
@@ -107,10 +111,17 @@ def run_task_of(order: Order, text: str) -> Plain:
     if network:
         inside = {name[0].lower() + name[1:]: value for name, value in network.items()}
         asked["networkConfiguration"] = {"awsvpcConfiguration": inside}
+    if tags := [_tag(each) for each in told.get("Tags") or []]:
+        asked["tags"] = tags
     overrides = _overrides(text)
     if overrides:
         asked["overrides"] = overrides
     return asked
+
+
+def _tag(told: Mapping[str, str]) -> Plain:
+    """Rules write ``Key`` and ``Value``, schedules any case."""
+    return {name.lower(): value for name, value in told.items()}
 
 
 def _overrides(text: str) -> Plain:

@@ -22,6 +22,7 @@ Attributes = Mapping[str, MessageAttribute]
 _ALLOWED_TEXT = re.compile("[\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _ATTRIBUTE_NAME = re.compile(r"(?!\.)(?!.*\.\.)[A-Za-z0-9_.-]{1,256}(?<!\.)")
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _TOKEN = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]{1,128}")
 
 
@@ -116,9 +117,35 @@ def _check_attribute(name: str, attribute: MessageAttribute) -> None:
         is_empty = not _value(attribute)
     except ValueError as error:
         raise wrong(f"MessageAttribute.{name}", "BinaryValue", "It is no base64.") from error
+    field = "BinaryValue" if kind.partition(".")[0] == "Binary" else "StringValue"
+    if field not in attribute:
+        raise AwsError(
+            "InvalidParameterValue",
+            f"The message attribute '{name}' with type '{kind}' must use field "
+            f"'{field.removesuffix('Value')}'.",
+        )
+    if kind.partition(".")[0] == "Number" and not _is_number(attribute["StringValue"]):
+        raise AwsError(
+            "InvalidParameterValue",
+            f"Can't cast the value of message attribute '{name}' to a number.",
+        )
     if is_empty:
         reason = f"The message attribute '{name}' must contain a non-empty value."
         raise AwsError("InvalidParameterValue", reason)
+
+
+def _is_number(text: str) -> bool:
+    """As SQS takes it; an empty one is refused in other words."""
+    return not text or _DECIMAL.fullmatch(text) is not None
+
+
+def check_token(key: str, value: str) -> None:
+    """Raise AwsError for a group or an ID of other characters than SQS takes."""
+    if value and not _TOKEN.fullmatch(value):
+        reason = (
+            f"{key} can only include alphanumeric and punctuation characters. 1 to 128 in length."
+        )
+        raise wrong(key, value, reason)
 
 
 def check_fifo(
@@ -130,12 +157,7 @@ def check_fifo(
     """Raise AwsError for what a FIFO queue does not take."""
     check_ids(queue, group, dedup)
     for key, value in (("MessageGroupId", group), ("MessageDeduplicationId", dedup)):
-        if value and not _TOKEN.fullmatch(value):
-            reason = (
-                f"{key} can only include alphanumeric and punctuation characters. 1 to 128 in "
-                "length."
-            )
-            raise wrong(key, value, reason)
+        check_token(key, value)
     if delay_s:
         reason = "The request include parameter that is not valid for this queue type."
         raise wrong("DelaySeconds", delay_s, reason)

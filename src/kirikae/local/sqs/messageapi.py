@@ -27,6 +27,7 @@ from kirikae.local.sqs.limits import (
     check_ids,
     check_message,
     check_system,
+    check_token,
     is_fifo,
     is_id,
     message_bytes,
@@ -297,6 +298,7 @@ def _draft(queue: Mapping[str, str], params: Plain) -> Draft:
     check_system(params.get("MessageSystemAttributes") or {})
     reason = "DelaySeconds must be >= 0 and <= 900."
     delay_s = within(params, "DelaySeconds", 0, LONGEST_DELAY_S, reason)
+    check_token("MessageGroupId", group)
     if is_fifo(queue):
         check_fifo(queue, group, dedup, delay_s)
     elif dedup:
@@ -342,11 +344,15 @@ class _Asked:
             "Must be between 0 and 43200, if provided.",
         )
         own_wait_s = int(queue["ReceiveMessageWaitTimeSeconds"])
+        attempt = params.get("ReceiveRequestAttemptId", "")
+        if attempt and not is_fifo(queue):
+            reason = "The request includes a parameter that is not valid for this queue type."
+            raise wrong("ReceiveRequestAttemptId", attempt, reason)
         return cls(
             1 if most is None else most,
             own_wait_s if wait_s is None else wait_s,
             visibility_s,
-            params.get("ReceiveRequestAttemptId", ""),
+            attempt,
         )
 
 

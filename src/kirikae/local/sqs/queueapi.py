@@ -22,8 +22,8 @@ from kirikae.local.sqs.limits import (
     wrong,
 )
 from kirikae.local.sqs.places import Place, key_of_arn
-from kirikae.local.sqs.queues import Queues
-from kirikae.local.wire import Handlers
+from kirikae.local.sqs.queues import Queues, missing_queue
+from kirikae.local.wire import ACCOUNT, Handlers
 
 _RANGES = {
     "DelaySeconds": (0, LONGEST_DELAY_S),
@@ -59,6 +59,21 @@ _SETTABLE = {
     "FifoThroughputLimit",
     "SqsManagedSseEnabled",
 }
+_TRUE_OR_FALSE = ("true", "false")
+_WORDS = {
+    "ContentBasedDeduplication": _TRUE_OR_FALSE,
+    "SqsManagedSseEnabled": _TRUE_OR_FALSE,
+    "DeduplicationScope": ("messageGroup", "queue"),
+    "FifoThroughputLimit": ("perQueue", "perMessageGroupId"),
+}
+_PAIRED = {
+    "FifoThroughputLimit",
+    "DeduplicationScope",
+    "KmsMasterKeyId",
+    "SqsManagedSseEnabled",
+}
+_PERMISSIONS = ("allowAll", "denyAll", "byQueue")
+_MOST_SOURCES = 10
 _LONGEST_NAME = 80
 _LARGEST_PAGE = 1000
 _MOST_TAGS = 50
@@ -102,12 +117,16 @@ class QueueApi:
             _check_attribute(key, value, fifo)
         if policy := asked.get("RedrivePolicy"):
             self._check_redrive(policy, fifo)
-        return {
+        after = {
             **_DEFAULTS,
             **(_FIFO_DEFAULTS if fifo else {}),
             **before,
             **asked,
         }
+        if asked.get("KmsMasterKeyId") and "SqsManagedSseEnabled" not in asked:
+            after["SqsManagedSseEnabled"] = "false"
+        _check_pairs(asked, after)
+        return after
 
     def _check_redrive(self, text: str, fifo: bool) -> None:
         """Raise AwsError for a redrive policy that cannot be carried out: not JSON, a count outside
@@ -281,7 +300,10 @@ class QueueApi:
     # --- asking
 
     async def get_url(self, params: Plain) -> Plain:
-        """GetQueueUrl.  Raises AwsError for a queue that does not exist."""
+        """GetQueueUrl.  Raises AwsError for a queue that does not exist; another account has
+        none."""
+        if params.get("QueueOwnerAWSAccountId") not in (None, "", ACCOUNT):
+            raise missing_queue()
         self._queues.get(self._place.key(params["QueueName"]))
         return {"QueueUrl": self._place.url(params["QueueName"])}
 
@@ -353,6 +375,8 @@ def _check_tags(name: str, tags: Mapping[str, str]) -> None:
         raise AwsError("InvalidParameterValue", f"Too many tags added for queue {name}.")
     if not all(1 <= len(key) <= _LONGEST_TAG_KEY for key in tags):
         raise AwsError("InvalidParameterValue", _BAD_TAG_KEY)
+    if any(key.lower().startswith("aws:") for key in tags):
+        raise AwsError("InvalidParameterValue", "Tag keys must not begin with 'aws:'.")
 
 
 def _check_attribute(key: str, value: str, fifo: bool) -> None:
@@ -362,10 +386,61 @@ def _check_attribute(key: str, value: str, fifo: bool) -> None:
         raise AwsError("InvalidAttributeName", f"Unknown Attribute {key}.")
     if key in _RANGES and not _is_within(value, *_RANGES[key]):
         raise AwsError("InvalidAttributeValue", f"Invalid value for the parameter {key}.")
+    _check_text(key, value)
     if key in _FIFO_DEFAULTS and not fifo:
         raise AwsError(
             "InvalidAttributeName",
             f"Unknown Attribute {key}. You can specify the {key} only when FifoQueue is set.",
+        )
+
+
+def _check_pairs(asked: Mapping[str, str], attributes: Mapping[str, str]) -> None:
+    """Raise AwsError for attributes that do not go together (SQS API reference,
+    SetQueueAttributes); whoever asks for something else is not stopped by those of before."""
+    if not asked.keys() & _PAIRED:
+        return
+    by_group = attributes.get("FifoThroughputLimit") == "perMessageGroupId"
+    if by_group and attributes.get("DeduplicationScope") != "messageGroup":
+        raise AwsError(
+            "InvalidAttributeValue",
+            "The perMessageGroupId value is allowed only when the value for DeduplicationScope is "
+            "messageGroup.",
+        )
+    if attributes.get("KmsMasterKeyId") and attributes.get("SqsManagedSseEnabled") == "true":
+        raise AwsError(
+            "InvalidAttributeValue",
+            "You can use one type of server-side encryption (SSE) at one time. You can either "
+            "enable KMS SSE or SQS SSE.",
+        )
+
+
+def _check_text(key: str, value: str) -> None:
+    """Raise AwsError for a word that this attribute has not, and for a policy that is no JSON."""
+    words = _WORDS.get(key)
+    if words is not None and value not in words:
+        raise AwsError("InvalidAttributeValue", f"Invalid value for the parameter {key}.")
+    if key not in ("Policy", "RedriveAllowPolicy") or not value:
+        return
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise AwsError("InvalidAttributeValue", f"Invalid value for the parameter {key}.")
+    if key == "RedriveAllowPolicy":
+        _check_allowed(found)
+
+
+def _check_allowed(policy: Plain) -> None:
+    """Raise AwsError for a redrive permission that there is not, and for sources that it needs or
+    does not take (SQS API reference, SetQueueAttributes: up to 10)."""
+    kind = policy.get("redrivePermission")
+    sources = policy.get("sourceQueueArns")
+    needs = kind == "byQueue"
+    fits = isinstance(sources, list) and 1 <= len(sources) <= _MOST_SOURCES
+    if kind not in _PERMISSIONS or needs != (sources is not None) or (needs and not fits):
+        raise AwsError(
+            "InvalidAttributeValue", "Invalid value for the parameter RedriveAllowPolicy."
         )
 
 
