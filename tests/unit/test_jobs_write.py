@@ -18,6 +18,7 @@ from kirikae.console.jobs_write import stack_of
 from kirikae.jobs.dynamo_rows import dynamo_ledger, make_table
 from kirikae.jobs.job import Owner, State
 from kirikae.jobs.ledger import Claim, Ending, Hold, Wanted
+from kirikae.jobs.levels import Levels
 from kirikae.jobs.making import roles
 from kirikae.jobs.making.files import calls
 from kirikae.jobs.messages import outgoing
@@ -206,7 +207,7 @@ def test_a_role_allows_what_its_part_calls_and_nothing_else(tmp_path):
     keeper = KeeperProcess(tmp_path / "keeper")
     try:
         make_table(keeper.aws, "jobs")
-        server.queue()
+        server.queue(dead="dead.fifo")
         send, take = set[str](), set[str]()
         ledger = dynamo_ledger(Recording(keeper.aws, send), "jobs")
         queue = queue_named(Recording(server.aws, send), "jobs.fifo")
@@ -216,6 +217,11 @@ def test_a_role_allows_what_its_part_calls_and_nothing_else(tmp_path):
         queue.send([outgoing(firing) for firing in waiting])
         ledger.sent(waiting)
         ledger.sweep()
+        assert set(Levels(ledger, queue).figures()) == {
+            "queue_depth",
+            "dead_letters",
+            "oldest_age_s",
+        }
         theirs = dynamo_ledger(Recording(keeper.aws, take), "jobs")
         queue = queue_named(Recording(server.aws, take), "jobs.fifo")
         [message] = queue.receive(1, 0, 30)
