@@ -68,48 +68,38 @@ def export(
     It prints and changes nothing, so it has no --dry-run.  The minutes are exactly cron's, but for
     those that are told.
     """
-    _assert_replica(target, queue, role)
-    crontab = read(
-        file,
-        Dialect(dialect),
-        system,
-    )
-    wish = Wish(
-        Service(target),
-        zone_of(zone),
-        int(time.time() // 60),
-        worker or queue is not None,
-    )
-    entries = () if crontab.unread else crontab.table.entries
-    found = exported(entries, wish)
+    replica = _replica(target, queue, role)
+    crontab = read(file, Dialect(dialect), system)
+    now = int(time.time() // 60)
+    wish = Wish(Service(target), zone_of(zone), now, worker or replica is not None)
+    found = exported(() if crontab.unread else crontab.table.entries, wish)
     speech = speech_of(here, lang)
     lines = [line for one in found for line in _lines(one, speech)]
-    refused = any(one.refused is not None for one in found)
     plain: dict[str, Any] = {
         "file": file,
         "target": target,
         "jobs": [_plain(one) for one in found],
     }
-    if queue is not None and role is not None:
+    if replica is not None:
         jobs = jobs_of(crontab.table, read_text(file), name or Path(file).name, wish.zone, file)
-        plain["create"] = list(created(found, jobs, Replica(queue, role)))
+        plain["create"] = list(created(found, jobs, replica))
         lines.append(speech.say(said("jobs.export.replica", n=len(plain["create"]))))
-    return Answer(
-        plain,
-        lines,
-        Exit.FOUND if refused else Exit.DONE,
-    )
+    refused = any(one.refused is not None for one in found)
+    return Answer(plain, lines, Exit.FOUND if refused else Exit.DONE)
 
 
-def _assert_replica(target: str, queue: str | None, role: str | None) -> None:
+def _replica(target: str, queue: str | None, role: str | None) -> Replica | None:
     """Raises UsageProblem."""
-    if (queue is None) != (role is None):
+    if queue is None and role is None:
+        return None
+    if queue is None or role is None:
         raise UsageProblem("--queue and --role belong together")
-    if queue is not None and target != str(Service.SCHEDULER):
+    if target != str(Service.SCHEDULER):
         raise UsageProblem(
             "--queue needs --target scheduler: a rule cannot tell its target for which minute it "
             "fires without an input transformer, and knows no zone"
         )
+    return Replica(queue, role)
 
 
 def _lines(one: Export, speech: Speech) -> Iterator[str]:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -238,67 +239,30 @@ def _assert_known(only: tuple[str, ...], known: list[str]) -> None:
 
 def _carry_out(edit: Edit, order: _Order) -> Answer:
     speech = speech_of(order.here, order.lang)
-    left = [
-        speech.say(
-            said(
-                "jobs.wrap.left",
-                line=line.line,
-                why=line.why,
-            )
-        )
-        for line in edit.left
-    ]
-    plain = {
-        "file": order.file,
-        "jobs": list(edit.jobs),
-        "left": [
-            {
-                "line": line.line,
-                "text": line.text,
-                "why": line.why.to_plain(),
-            }
-            for line in edit.left
-        ],
-        "digest": edit.digest,
-    }
+    left = [speech.say(said("jobs.wrap.left", line=each.line, why=each.why)) for each in edit.left]
+    plain = _plain(edit, order.file)
     if edit.before == edit.after:
-        lines = [*left, speech.say(said("jobs.wrap.nothing_to_do", file=order.file))]
-        return Answer(plain, lines)
+        nothing = said("jobs.wrap.nothing_to_do", file=order.file)
+        return Answer(plain, [*left, speech.say(nothing)])
     diff = edit.diff(order.file)
     if order.dry_run or order.reviewed is None:
         review = speech.say(said("jobs.wrap.review", digest=edit.digest))
         outcome = "dry run" if order.dry_run else ""
         code = Exit.DONE if order.dry_run else Exit.WAITING
-        return Answer(
-            {
-                **plain,
-                "diff": diff,
-            },
-            [*diff, *left, review],
-            code,
-            outcome,
-        )
+        return Answer({**plain, "diff": diff}, [*diff, *left, review], code, outcome)
     if order.reviewed != edit.digest:
         raise NotReviewed(speech.say(said("jobs.wrap.other", digest=order.reviewed)))
     order.here.assert_may_change(f"jobs {order.verb}")
-    kept = _write(
-        order.here,
-        order.file,
-        edit,
-    )
-    told = said(
-        "jobs.wrap.written",
-        file=order.file,
-        n=len(edit.jobs),
-        kept=str(kept),
-    )
-    return Answer(
-        {
-            **plain,
-            "kept": str(kept),
-        },
-        [*diff, *left, speech.say(told)],
-    )
+    kept = str(_write(order.here, order.file, edit))
+    told = said("jobs.wrap.written", file=order.file, n=len(edit.jobs), kept=kept)
+    return Answer({**plain, "kept": kept}, [*diff, *left, speech.say(told)])
+
+
+def _plain(edit: Edit, file: str) -> dict[str, Any]:
+    left = [
+        {"line": each.line, "text": each.text, "why": each.why.to_plain()} for each in edit.left
+    ]
+    return {"file": file, "jobs": list(edit.jobs), "left": left, "digest": edit.digest}
 
 
 def _write(
