@@ -15,7 +15,7 @@ from kirikae.console.options import JSON, LANG
 from kirikae.console.speech import Speech
 from kirikae.jobs.conversion import Export, Wish
 from kirikae.jobs.conversion import export as exported
-from kirikae.jobs.files import read, read_text, zone_of
+from kirikae.jobs.files import read, zone_of
 from kirikae.jobs.replica import Replica, created
 from kirikae.jobs.tables import jobs_of
 from kirikae.model.crontab.aws import Service
@@ -81,7 +81,7 @@ def export(
         "jobs": [_plain(one) for one in found],
     }
     if replica is not None:
-        jobs = jobs_of(crontab.table, read_text(file), name or Path(file).name, wish.zone, file)
+        jobs = jobs_of(crontab.table, crontab.text, name or Path(file).name, wish.zone, file)
         plain["create"] = list(created(found, jobs, replica))
         lines.append(speech.say(said("jobs.export.replica", n=len(plain["create"]))))
     refused = any(one.refused is not None for one in found)

@@ -17,6 +17,14 @@ DIALECT = click.option(
     show_default=True,
     help="Whose rules count: Debian's and Ubuntu's cron, or cronie (RHEL, Amazon Linux).",
 )
+AWS = "aws"
+ANY_DIALECT = click.option(
+    "--dialect",
+    type=click.Choice([*(str(each) for each in Dialect), AWS]),
+    default=str(Dialect.DEBIAN),
+    show_default=True,
+    help="Whose rules count; aws: lines of cron(...), rate(...) or at(...) and a command.",
+)
 ZONE = click.option(
     "--zone", default="UTC", show_default=True, help="The time zone that cron runs in."
 )

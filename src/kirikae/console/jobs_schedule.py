@@ -26,10 +26,9 @@ from kirikae.console.jobs_common import (
     print_line,
     teller_of,
 )
+from kirikae.console.jobs_options import ANY_DIALECT, AWS
 from kirikae.console.options import DRY, JSON, Number
 from kirikae.model.crontab.fields import Dialect
-
-AWS = "aws"
 
 if TYPE_CHECKING:
     from kirikae.jobs.job import Firing
@@ -46,13 +45,7 @@ if TYPE_CHECKING:
 @LEDGER
 @TOKEN
 @click.option("--name", help="Name of the table (default: the file's); generated IDs begin so.")
-@click.option(
-    "--dialect",
-    type=click.Choice([*(str(each) for each in Dialect), AWS]),
-    default=str(Dialect.DEBIAN),
-    show_default=True,
-    help="Whose rules count; aws: lines of cron(...), rate(...) or at(...) and a command.",
-)
+@ANY_DIALECT
 @click.option(
     "--zone",
     default="UTC",
