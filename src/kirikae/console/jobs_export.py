@@ -10,16 +10,15 @@ from typing import Any
 import click
 
 from kirikae.console.here import Answer, Here
-from kirikae.console.jobs_options import DIALECT, FILE, NAME, SYSTEM, ZONE, speech_of
+from kirikae.console.jobs_options import DIALECT, FILE, NAME, SYSTEM, ZONE, live, speech_of
 from kirikae.console.options import JSON, LANG
 from kirikae.console.speech import Speech
 from kirikae.jobs.conversion import Export, Wish
 from kirikae.jobs.conversion import export as exported
-from kirikae.jobs.files import read, zone_of
+from kirikae.jobs.files import zone_of
 from kirikae.jobs.replica import Replica, created
 from kirikae.jobs.tables import jobs_of
 from kirikae.model.crontab.aws import Service
-from kirikae.model.crontab.fields import Dialect
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.said import Words, said
 
@@ -69,11 +68,11 @@ def export(
     those that are told.
     """
     replica = _replica(target, queue, role)
-    crontab = read(file, Dialect(dialect), system)
+    speech = speech_of(here, lang)
+    crontab = live(file, dialect, system, speech)
     now = int(time.time() // 60)
     wish = Wish(Service(target), zone_of(zone), now, worker or replica is not None)
-    found = exported(() if crontab.unread else crontab.table.entries, wish)
-    speech = speech_of(here, lang)
+    found = exported(crontab.table.entries, wish)
     lines = [line for one in found for line in _lines(one, speech)]
     plain: dict[str, Any] = {
         "file": file,
