@@ -3,8 +3,8 @@ it is under load.
 
 Uses kirikae as anybody would, through its command line.  Everything runs on this machine's loopback
 address and one docker bridge.  ``--keep`` leaves it all running; ``--clean`` removes every
-container, process and file.  ``ACTS=web`` or ``ACTS=jobs`` in the environment plays one of the two
-moves.
+container, process and file.  ``ACTS=web``, ``ACTS=jobs`` or ``ACTS=workers`` in the environment
+plays one of the moves.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "rehearsal"))
 
 import batch
 import hosts
+import letters
 import machine
 import old_deploy
 import report
@@ -102,6 +103,7 @@ class Rehearsal:
     host_environment: dict[str, str]
     gateway: str
     batch: batch.Batch
+    letters: letters.Letters
 
     def __init__(self) -> None:
         self.crowd = Crowd(URL, FOLDER)
@@ -223,7 +225,21 @@ class Rehearsal:
         timeout = ("--timeout", str(DEPLOY_S))
         self.kirikae("release", "deploy", release, "--to", fleets, *timeout)
 
-    # --- beside the acts that follow: the crontab
+    # --- beside the acts that follow: the Celery workers, and the crontab
+
+    def workers(self) -> None:
+        self.letters = letters.Letters(
+            self.kirikae,
+            self.story,
+            self.machines,
+            PROJECT,
+            self.pace,
+            self._still_s,
+        )
+        self.letters.begin(letters.image(self.distribution), self.host_environment)
+
+    def workers_have_moved(self) -> None:
+        self.facts["letters"] = self.letters.end()
 
     def crontab(self) -> None:
         self.batch = batch.Batch(
@@ -514,29 +530,32 @@ class Scene:
     name: str
     title: str
     play: Callable[[Rehearsal], None]
-    moves: frozenset[str] = frozenset({"web", "jobs"})
+    moves: frozenset[str] = frozenset({"web", "jobs", "workers"})
 
 
 WEB = frozenset({"web"})
 JOBS = frozenset({"jobs"})
+WORKERS = frozenset({"workers"})
 ACTS = (
     Scene("old", "the old side: two web VMs, one batch VM, a database, r1", Rehearsal.old_side),
     Scene("load", "virtual users come and never leave", Rehearsal.load),
     Scene("survey", "the survey, and a refusal", Rehearsal.survey),
     Scene("prepare", "r2 to the old side under load, and a second survey", Rehearsal.prepare),
-    Scene("new", "images and definitions are made; r2 comes up on ECS", Rehearsal.new_side),
+    Scene("workers", "Celery's move begins, beside all that follows", Rehearsal.workers, WORKERS),
+    Scene("new", "images and definitions are made; r2 comes up", Rehearsal.new_side, WEB | JOBS),
     Scene("crontab", "the crontab's move begins, beside all that follows", Rehearsal.crontab, JOBS),
     Scene("fault", "the move begins, and a fault shows", Rehearsal.fault, WEB),
     Scene("repair", "r3 to both sides", Rehearsal.repair, WEB),
     Scene("move", "the move goes on, and everything is tried", Rehearsal.go_on, WEB),
     Scene("end", "settle and retire", Rehearsal.end, WEB),
     Scene("jobs", "the crontab has moved", Rehearsal.crontab_has_moved, JOBS),
+    Scene("letters", "Celery has moved", Rehearsal.workers_have_moved, WORKERS),
 )
 
 
 def moves_asked() -> frozenset[str]:
     """ACTS of the environment: which moves are played, by default all.  Raises Trouble."""
-    known = WEB | JOBS
+    known = WEB | JOBS | WORKERS
     asked = frozenset(filter(None, re.split(r"[|, ]+", os.environ.get("ACTS", ""))))
     if unknown := asked - known:
         raise Trouble(

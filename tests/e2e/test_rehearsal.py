@@ -63,6 +63,8 @@ def test_the_bookshop_moves_without_losing_a_request():
     facts = report["facts"]
     crontab = facts["crontab"]
     assert crontab["once"] == crontab["due"] > crontab["on_ecs"] > 0
+    letters = facts["letters"]
+    assert letters["once"] == letters["asked"] > letters["on_ecs"] > 0
     assert facts["red_button_s"] < 1.5 + 2 * facts["status_s"]
     assert "<svg" in (ROOT / "rehearsal/report.html").read_text()
     # The independent generator asks for `/`, which neither the planted fault nor the killed task's

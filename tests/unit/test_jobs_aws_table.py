@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
 
+from kirikae.jobs.aws_lint import lint_aws
 from kirikae.jobs.aws_table import aws_jobs
 from kirikae.jobs.errors import NoTable
 from kirikae.jobs.job import Overlap
 from kirikae.jobs.scheduling import due_at
 from kirikae.jobs.tables import Jobs
 from kirikae.model.crontab.zones import Zone
+from tests.command import run
 from tests.unit.test_jobs_scheduler import NOON, Place
 from tests.unit.test_jobs_scheduler import place as scheduling
 
@@ -102,3 +105,61 @@ def test_schedulers_admit_it_once_and_run_nothing_of_it_at_a_release(scheduling:
         scheduling.clock.go(60)
     assert sorted(scheduling.states("a")) == [0, 2, 4]
     assert scheduling.clock.now == (NOON + 5) * 60.0
+
+
+ODD = """\
+cron(0 9 ? * 2-6 *) /app/weekdays
+cron(30 2 * * ? *) /app/night
+rate(7 minutes) /app/poll
+at(2020-01-01T00:00:00) /app/once
+cron(0 0 1 1 ? 2199) /app/later
+cron(0 0 31 2 ? *) /app/never
+cron(0 9 ? * MON#1 *) /app/month
+# kirikae: overlp=skip
+cron(0/15 * * * ? *) /app/often
+"""
+
+
+def test_lint_says_what_odd_lines_mean():
+    """Numbers of weekdays, times that a change of the clock leaves out, rates, what never runs; a
+    line that reads as it runs has no note."""
+    notes = lint_aws(ODD, Zone("America/New_York"), minute("2026-01-01"), "jobs.aws")
+    said = {note.line: (str(note.weight), note.says.key, note.says.blanks) for note in notes}
+    assert said[1][:2] == ("odd", "jobs.aws_table.weekday")
+    assert said[1][2]["means"] == ["MON", "TUE", "WED", "THU", "FRI"]
+    assert said[2][:2] == ("odd", "jobs.lint.gap_wild") and said[2][2]["day"] == "2026-03-08"
+    assert said[3][:2] == ("odd", "jobs.aws_table.rate")
+    assert said[4][:2] == ("lost", "jobs.aws_table.past")
+    assert said[6][:2] == ("lost", "jobs.lint.never")
+    assert said[9][:2] == ("odd", "jobs.lint.settings")
+    assert set(said) == {1, 2, 3, 4, 6, 9}
+
+
+def test_lint_names_every_line_that_cannot_be_read():
+    """Schedulers stop at the first one, and refuse all of the file."""
+    text = "nonsense\nCRON_TZ=Mars/Base\ncron(1 2) x\nrate(1 hour) y\n"
+    notes = lint_aws(text, Zone("UTC"), 0, "jobs.aws")
+    lost = [note for note in notes if str(note.weight) == "lost"]
+    assert [note.line for note in lost] == [0, 1, 2, 3] and lost[0].says.blanks["lines"] == [
+        1,
+        2,
+        3,
+    ]
+
+
+def test_next_is_a_calendar_of_expressions(tmp_path):
+    """In any zone; a rate counts from the begin, and that is told."""
+    file = tmp_path / "jobs.aws"
+    file.write_text("cron(30 9 ? * 2 *) a\nCRON_TZ=Asia/Tokyo\nrate(12 hours) b\n")
+    words = ["--dialect", "aws", "--zone", "UTC", "--from", "2026-03-09", "--until", "2026-03-10"]
+    listed = run("jobs", "next", str(file), *words, "--json")
+    assert listed.exit_code == 0 and json.loads(listed.stdout) == [
+        {"line": 3, "due": "2026-03-09T00:00Z"},
+        {"line": 1, "due": "2026-03-09T09:30Z"},
+        {"line": 3, "due": "2026-03-09T12:00Z"},
+    ]
+    shown = run("jobs", "next", str(file), *words)
+    assert "2026-03-09 Mon 21:00 +0900" in shown.stdout and "first sees its job" in shown.stderr
+    file.write_text("cron(30 9 ? * 2 *)\n")
+    refused = run("jobs", "next", str(file), *words)
+    assert refused.exit_code == 2 and "jobs.aws:1" in refused.stderr

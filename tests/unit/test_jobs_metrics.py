@@ -5,11 +5,19 @@ from __future__ import annotations
 import urllib.request
 from typing import Any
 
+from kirikae.aws.sqs import Outgoing
 from kirikae.jobs import metrics
+from kirikae.jobs.job import Owner
+from kirikae.jobs.ledger import Claim
+from kirikae.jobs.levels import Levels
 from kirikae.jobs.metrics import NAMESPACE, each_minute, embedded, prometheus
 from kirikae.jobs.stats import Stats
 from kirikae.jobs.worker import Counts
 from tests.pace import eventually
+from tests.unit.test_jobs_scheduler import NOON, Place, jobs
+from tests.unit.test_jobs_scheduler import place as scheduling
+
+place = scheduling
 
 
 def test_prometheus_gets_counters_seconds_and_levels():
@@ -53,3 +61,35 @@ def test_the_last_minute_is_told_when_it_ends(monkeypatch):
     counts.started += 3
     stop()
     assert sum(line["started"] for line in lines) == 3
+
+
+def test_the_oldest_firing_that_waits_has_an_age_and_dead_letters_are_counted(place: Place):
+    """It grows while nobody begins it, and is 0 when nothing waits; a firing of the old side waits
+    for nobody."""
+    table = jobs("# kirikae: id=a\n* * * * * a\n# kirikae: id=theirs\n* * * * * b\n")
+    place.ledger.own(["theirs"], Owner.OLD)
+    place.machine(table).look()
+    queue = place.server.queue("other.fifo", dead="dead.fifo")
+    queue.send([Outgoing("nobody can work on it", "a", "1")])
+    levels = Levels(place.ledger, queue)
+    place.clock.now += 90
+    found = levels.figures()
+    assert found == {"queue_depth": 1, "dead_letters": 0, "oldest_age_s": 90}
+    place.clock.now += 30
+    assert levels.figures()["oldest_age_s"] == 120
+    place.ledger.claim(Claim("a", NOON, Owner.NEW, "w1"))
+    assert levels.figures()["oldest_age_s"] == 0
+    for _ in range(4):
+        queue.receive(1, 0, 0)
+    assert levels.figures()["dead_letters"] == 1
+
+
+def test_a_level_that_cannot_be_asked_is_left_out(place: Place):
+    """Missing is not zero."""
+    levels = Levels(place.ledger, place.queue)
+    assert levels.figures() == {"queue_depth": 0, "oldest_age_s": 0}
+    place.server.away = True
+    assert levels.figures() == {"oldest_age_s": 0}
+    text = prometheus("scheduler", {"oldest_age_s": 12.5, "dead_letters": 2})
+    assert 'kirikae_jobs_oldest_age_seconds{part="scheduler"} 12.5' in text
+    assert "# TYPE kirikae_jobs_dead_letters gauge" in text

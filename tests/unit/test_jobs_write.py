@@ -4,6 +4,7 @@ called and nothing else."""
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import tempfile
 from pathlib import Path
@@ -15,12 +16,15 @@ from kirikae.aws.light import LightAws, Service
 from kirikae.aws.sqs import queue_named
 from kirikae.console.here import Here
 from kirikae.console.jobs_write import stack_of
+from kirikae.jobs.by_hand import by_hand
 from kirikae.jobs.dynamo_rows import dynamo_ledger, make_table
 from kirikae.jobs.job import Owner, State
 from kirikae.jobs.ledger import Claim, Ending, Hold, Wanted
+from kirikae.jobs.levels import Levels
 from kirikae.jobs.making import roles
 from kirikae.jobs.making.files import calls
 from kirikae.jobs.messages import outgoing
+from kirikae.model.said import Language, Words
 from tests.command import run
 from tests.keeper import KeeperProcess
 from tests.queue_server import QueueServer
@@ -116,6 +120,23 @@ def test_schedulers_are_redundant_and_the_queue_has_a_dead_letter_queue(tmp_path
     assert {"name": "DB_PASSWORD", "valueFrom": "/shop/db-password"} in worker["secrets"]
 
 
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_red_button_names_the_services_that_were_written(tmp_path, language: Language):
+    """For who must hand the jobs back while neither kirikae nor the ledger answers: every service
+    that could run one is stopped, by commands that can be typed as they stand."""
+    stack = stack_of(Here(str(place(tmp_path) / "kirikae.yml")), "batch")
+    words = Words.of("kirikae.jobs")
+    told = words.say(by_hand(stack.settings, stack.project), language)
+    commands = [shlex.split(line) for line in told.splitlines() if line.startswith("aws ")]
+    named = [command[command.index("--service") + 1] for command in commands]
+    services = {name for name in made(tmp_path) if name.endswith("-service-def.json")}
+    assert sorted(named) == sorted(made(tmp_path)[each]["serviceName"] for each in services)
+    assert all(command[command.index("--desired-count") + 1] == "0" for command in commands)
+    assert "unreachable=open" in told and ".kirikae/crontabs" in told
+    elsewhere = stack.settings.model_copy(update={"new": None})
+    assert "aws " not in words.say(by_hand(elsewhere, stack.project))
+
+
 @pytest.mark.parametrize(
     ("crontab", "more", "says"),
     [
@@ -206,7 +227,7 @@ def test_a_role_allows_what_its_part_calls_and_nothing_else(tmp_path):
     keeper = KeeperProcess(tmp_path / "keeper")
     try:
         make_table(keeper.aws, "jobs")
-        server.queue()
+        server.queue(dead="dead.fifo")
         send, take = set[str](), set[str]()
         ledger = dynamo_ledger(Recording(keeper.aws, send), "jobs")
         queue = queue_named(Recording(server.aws, send), "jobs.fifo")
@@ -216,6 +237,11 @@ def test_a_role_allows_what_its_part_calls_and_nothing_else(tmp_path):
         queue.send([outgoing(firing) for firing in waiting])
         ledger.sent(waiting)
         ledger.sweep()
+        assert set(Levels(ledger, queue).figures()) == {
+            "queue_depth",
+            "dead_letters",
+            "oldest_age_s",
+        }
         theirs = dynamo_ledger(Recording(keeper.aws, take), "jobs")
         queue = queue_named(Recording(server.aws, take), "jobs.fifo")
         [message] = queue.receive(1, 0, 30)

@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples/bookshop"))
 
 import rehearse
+from letters import Written, written_of
 from machine import LEAST_PER_S, MOST_PER_S, Answered, Machine, pace_of
 from report import Row, summarise
 from trouble import Trouble
@@ -91,3 +92,30 @@ def test_what_failed_is_told_apart():
     assert found["met_the_planted_fault"] == 3 and found["in_flight_of_the_killed_task"] == 2
     assert [row["reason"] for row in found["outside"]] == ["logged out"]
     assert found["totals"] == {"lost": 5, "wrong": 1, "slow": 5}
+
+
+def test_letters_are_counted_by_what_the_workers_wrote():
+    """Each row is a letter that was asked for: its number, how often it was written and by whom,
+    how often it was begun.  One begun twice and written once is no doubled one."""
+    rows = [
+        ["1", "1", "batch1", "1"],
+        ["2", "1", "0a1b2c", "2"],
+        ["3", "2", "0a1b2c", "2"],
+        ["4", "0", "", "1"],
+    ]
+    assert written_of(rows) == Written(asked=4, once=2, on_ecs=1, doubled=1, missing=1, again=2)
+    assert written_of([]) == Written(0, 0, 0, 0, 0, 0)
+
+
+def test_each_part_of_the_story_can_be_played_alone(monkeypatch):
+    """ACTS names moves; each has an act that begins it and one that ends it, and what is not known
+    is refused with what is."""
+    for move, acts in (("jobs", {"crontab", "jobs"}), ("workers", {"workers", "letters"})):
+        monkeypatch.setenv("ACTS", move)
+        moves = rehearse.moves_asked()
+        played = {scene.name for scene in rehearse.ACTS if scene.moves & moves}
+        assert acts <= played and "fault" not in played
+    monkeypatch.setenv("ACTS", "web|werkers")
+    with pytest.raises(Trouble, match="werkers") as refused:
+        rehearse.moves_asked()
+    assert "workers" in refused.value.what_to_do

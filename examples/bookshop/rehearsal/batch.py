@@ -11,20 +11,21 @@ import re
 import secrets
 import shutil
 import socket
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import beside
 import boto3
 import hosts
+from beside import Beside, Figures
 from click import __file__ as CLICK
 from hosts import Machines
 from story import Story
-from team import CLUSTER
-from tool import Kirikae, Running
+from team import CLUSTER, PASSWORD
+from tool import Kirikae
 from trouble import Trouble
 from waiting import until
 
@@ -59,12 +60,10 @@ CALLS = (
     ("worker-service-def.json", "ecs", "create_service"),
 )
 DATABASE = "create table if not exists ran (job text, due timestamptz, host text, given text)"
-PASSWORD = "/bookshop/database-password"
 LEASE_S = 15
 """So soon another worker takes over from one that died."""
 SETTLED_S = 20
 WAITING = 5
-BACKED_OUT = 4
 _MINUTE = "to_char(due at time zone 'UTC', 'YYYY-MM-DD HH24:MI')"
 
 
@@ -108,8 +107,7 @@ class Batch:
         self._written = self._project / "ecs" / f"jobs-{MOVE}"
         self._settled_s = SETTLED_S * (1 + max(0.0, slowness - 1) / 2)
         self._still_s = 4 * still_s
-        self._trouble: Trouble | None = None
-        self._moving = threading.Thread(target=self._move, daemon=True, name="batch")
+        self._beside = Beside(kirikae, story, MOVE, "jobs", self._still_s, _only_late)
         self._first = 0
 
     # --- what there must be
@@ -128,7 +126,7 @@ class Batch:
             f"{len(JOBS)} jobs of every minute on batch1 have a guard; two schedulers and two "
             "workers stand ready on ECS"
         )
-        self._moving.start()
+        self._beside.begin(self._move)
 
     def _crontab_of_old(self, environment: dict[str, str]) -> None:
         """As it has been for years."""
@@ -142,13 +140,7 @@ class Batch:
         self._lay("/etc/cron.d/minutes", (HERE / "minutes").read_bytes(), "644")
 
     def _lay(self, path: str, content: bytes, mode: str, owner: str = "root:root") -> None:
-        """A file on batch1, whole or not at all."""
-        fresh = f"{path}.fresh" if "/cron.d/" not in path else "/etc/fresh-crontab"
-        command = (
-            f"mkdir -p $(dirname {path}) && cat >{fresh} && chmod {mode} {fresh} && "
-            f"chown {owner} {fresh} && mv {fresh} {path}"
-        )
-        self._machines.ssh("batch1", command, given=content)
+        beside.lay(self._machines.ssh, "batch1", path, content, mode, owner)
 
     def _images(self, application: str) -> None:
         """kirikae's own, from this checkout: it needs nothing but Python and click; then the
@@ -249,67 +241,17 @@ class Batch:
         }
         (self._project / "crontab").mkdir(exist_ok=True)
         shutil.copy(HERE / "minutes", self._project / "crontab" / "minutes")
-        file = self._project / "kirikae.yml"
-        text = file.read_text()
-        head, found, rest = text.partition("\nmoves:\n")
-        if not found:
-            raise Trouble("the project file has no `moves`")
-        file.write_text(f"{head}{found}  {MOVE}: {json.dumps(move)}\n{rest}")
+        beside.write_move(self._project, MOVE, move)
 
     # --- the move, beside everything else
 
     def _move(self) -> None:
-        try:
-            self._drive_through()
-        except Trouble as trouble:
-            self._trouble = trouble
-
-    def _drive_through(self) -> None:
-        driver = self._reach(250, self._drive())
+        driver = self._beside.reach(250, self._beside.drive())
         self._kill_one(SCHEDULERS[0])
-        driver = self._reach(500, driver)
+        driver = self._beside.reach(500, driver)
         self._kill_one(WORKERS)
-        driver.kill()
-        self._story.mark("kill", "the driver of the jobs' move was killed with SIGKILL at 50%")
-        driver = self._drive()
-        while (code := driver.end(self._still_s)) != 0:
-            self._go_on_after(driver, code)
-            driver = self._drive()
+        self._beside.settle(self._beside.kill(driver))
         self._story.mark("jobs", "all jobs of the crontab run on ECS")
-
-    def _drive(self) -> Running:
-        return self._kirikae.begin("move", "start", MOVE, show=False)
-
-    def _reach(self, share: int, driver: Running) -> Running:
-        def look() -> tuple[int, int]:
-            return _share_told(driver), len(driver.lines)
-
-        def there(seen: tuple[int, int]) -> bool:
-            return driver.over or seen[0] >= share
-
-        while True:
-            until(f"the jobs' move reaches {share // 10}%", look, there, self._still_s)
-            if not driver.over:
-                self._story.mark("jobs", f"{share // 10}% of the jobs run on ECS")
-                return driver
-            self._go_on_after(driver, driver.end(self._still_s))
-            driver = self._drive()
-
-    def _go_on_after(self, driver: Running, code: int) -> None:
-        """Nothing but what this machine's slowness explains is gone on after."""
-        if code != BACKED_OUT or not self._only_late():
-            raise Trouble(f"the jobs' move ended with exit code {code}: {driver.text[-1500:]}")
-        self._story.mark("turn", "the jobs' move was backed out: this machine starts jobs late")
-        self._kirikae("move", "resume", MOVE)
-
-    def _only_late(self) -> bool:
-        """Did the last verdict against the new side find firings late, and nothing worse?"""
-        said = self._kirikae("move", "history", MOVE, "--json", show=False).text
-        entries = [json.loads(line) for line in said.splitlines() if line.strip()]
-        found = [entry["evidence"] for entry in entries if entry.get("evidence")]
-        failed = [evidence["figures"] for evidence in found if evidence["verdict"] == "fail"]
-        worse = ("missing", "extra", "lost", "failed")
-        return bool(failed) and failed[-1]["late"] > 0 and not any(map(failed[-1].get, worse))
 
     def _kill_one(self, service: str) -> None:
         """A container of one of its tasks, as when a machine dies; a worker in the middle of a
@@ -327,12 +269,7 @@ class Batch:
 
     def end(self) -> dict[str, Any]:
         """What became of every firing, by the rows that the jobs wrote."""
-        self._story.tell("the jobs' move goes to its end")
-        while self._moving.is_alive():
-            self._moving.join(timeout=1)
-            self._story.live()
-        if self._trouble is not None:
-            raise self._trouble
+        self._beside.end()
         last = int(time.time() // 60) - 1
         whole = (last + 1) * 60 + self._settled_s + LEASE_S
         until("the last minute is settled", time.time, lambda now: now > whole, self._still_s)
@@ -347,11 +284,7 @@ class Batch:
 
     def _ran(self, last: int) -> Ran:
         """Of minutes [first, last]."""
-        sql = f"select job, {_MINUTE}, host from ran"
-        said = self._machines.ssh(
-            "db1", f'su postgres -c "psql -qAt -F , -d bookshop -c \\"{sql}\\""'
-        )
-        rows = [line.split(",") for line in said.splitlines() if line.count(",") == 2]
+        rows = beside.rows(self._machines.ssh, f"select job, {_MINUTE}, host from ran")
         seen = Counter((job, minute) for job, minute, _ in rows)
         on_ecs = {(job, minute) for job, minute, host in rows if host != "batch1"}
         due = [
@@ -375,11 +308,10 @@ def _build(name: str, dockerfile: Path, context: Path, *arguments: str) -> None:
     hosts.run("docker", "build", "-q", "-t", name, "-f", dockerfile, *given, context)
 
 
-def _share_told(driver: Running) -> int:
-    """The share (permille) that the driver told last; asking for it would cost a process each
-    time."""
-    told = re.findall(r" is (?:running|settled) at ([\d.]+)%", driver.text)
-    return round(10 * float(told[-1])) if told else 0
+def _only_late(figures: Figures) -> bool:
+    """Were firings late, and nothing worse?"""
+    worse = ("missing", "extra", "lost", "failed")
+    return figures["late"] > 0 and not any(map(figures.get, worse))
 
 
 def _give_to_jobs(worker: dict[str, Any], database_host: str) -> None:

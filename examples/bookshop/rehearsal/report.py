@@ -232,6 +232,7 @@ def in_words(summary: Plain) -> str:
         f"  red button: share 0 after {facts['red_button_s']} s",
         f"  margins: {margins}",
         *_crontab_in_words(facts.get("crontab")),
+        *_letters_in_words(facts.get("letters")),
         *(f"  expected turn: {turn}" for turn in facts["turns"]),
         *(_act_in_words(act) for act in summary["acts"]),
     ]
@@ -245,6 +246,17 @@ def _crontab_in_words(crontab: Plain | None) -> Iterator[str]:
             f"  the crontab: {crontab['due']} firings were due, {crontab['once']} run once "
             f"({crontab['on_ecs']} of them on ECS), {crontab['doubled']} doubled, "
             f"{crontab['missing']} missing; a scheduler, a worker and the driver were killed"
+        )
+
+
+def _letters_in_words(letters: Plain | None) -> Iterator[str]:
+    """Nothing where the Celery workers did not move."""
+    if letters is not None:
+        yield (
+            f"  Celery: {letters['asked']} letters were asked for, {letters['once']} written once "
+            f"({letters['on_ecs']} of them on ECS), {letters['doubled']} doubled, "
+            f"{letters['missing']} missing; {letters['again']} begun again: a worker and the "
+            "driver were killed"
         )
 
 

@@ -9,6 +9,7 @@ import boto3
 BUCKET = "bookshop-pictures"
 CLUSTER = "bookshop"
 SERVICE = "bookshop-web"
+PASSWORD = "/bookshop/database-password"
 
 
 class Amazon:
@@ -21,7 +22,7 @@ class Amazon:
             Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": region}
         )
         boto3.client("ssm").put_parameter(
-            Name="/bookshop/database-password", Value=database_password, Type="SecureString"
+            Name=PASSWORD, Value=database_password, Type="SecureString"
         )
         subnet = boto3.client("ec2").describe_subnets()["Subnets"][0]
         self.old_group = self._group(

@@ -108,9 +108,9 @@ class Kirikae:
         """What it answers as JSON."""
         return json.loads(self(*arguments, "--json", show=False).text)
 
-    def history(self) -> list[dict[str, Any]]:
+    def history(self, move: str = "web") -> list[dict[str, Any]]:
         """The journal of the move, oldest entry first."""
-        said = self("move", "history", "web", "--json", show=False).text
+        said = self("move", "history", move, "--json", show=False).text
         plain = [json.loads(line) for line in said.splitlines() if line.strip()]
         return [entry for entry in plain if "seq" in entry]
 

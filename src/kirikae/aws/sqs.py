@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -10,6 +11,7 @@ from kirikae.aws.light import SQS, LightAws, Plain
 
 _MOST_IN_BATCH = 10
 _LONGEST_WAIT_S = 20
+_WAITING = "ApproximateNumberOfMessages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,20 @@ class Queue:
         """How many messages there are, and the rules of the queue."""
         told = self._call("GetQueueAttributes", AttributeNames=["All"])
         return dict(told.get("Attributes", {}))
+
+    def waiting(self) -> int:
+        """Messages that nobody has in hand, about.  Raises AwsRefused, AwsUnreachable."""
+        return int(self.attributes()[_WAITING])
+
+    def dead_letters(self) -> int | None:
+        """Messages that nobody could work on; None: it has no dead-letter queue.
+
+        Raises AwsRefused, AwsUnreachable."""
+        redrive = self.attributes().get("RedrivePolicy")
+        if redrive is None:
+            return None
+        named = str(json.loads(redrive)["deadLetterTargetArn"]).rpartition(":")[2]
+        return queue_named(self._aws, named).waiting()
 
 
 def _batches(messages: Sequence[Outgoing]) -> Iterator[list[Outgoing]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,16 +15,20 @@ import click
 from kirikae.console.here import Answer, Here
 from kirikae.console.jobs_export import export
 from kirikae.console.jobs_guard import guard, unwrap, wrap
-from kirikae.console.jobs_options import DIALECT, FILE, SYSTEM, ZONE, speech_of
+from kirikae.console.jobs_options import ANY_DIALECT, AWS, FILE, SYSTEM, ZONE, speech_of
 from kirikae.console.jobs_serve import serve
 from kirikae.console.jobs_write import write
 from kirikae.console.options import JSON, LANG, Whole
 from kirikae.console.speech import Speech
-from kirikae.jobs.calendar import Due, calendar, utc
+from kirikae.jobs.aws_lint import lint_aws
+from kirikae.jobs.aws_table import aws_jobs, read_lines
+from kirikae.jobs.calendar import Due, calendar, expressed, utc
 from kirikae.jobs.errors import NoCrontab
-from kirikae.jobs.files import Crontab, read, zone_of
+from kirikae.jobs.files import Crontab, read, read_text, zone_of
 from kirikae.jobs.lint import Note
 from kirikae.jobs.lint import lint as notes_of
+from kirikae.jobs.tables import Jobs
+from kirikae.model.crontab.aws import Rate
 from kirikae.model.crontab.fields import Dialect
 from kirikae.model.crontab.zones import Zone, minute_of
 from kirikae.model.errors import Exit
@@ -43,7 +48,7 @@ def jobs() -> None:
 @jobs.command("lint")
 @click.argument("file", type=click.Path(allow_dash=True), required=False)
 @click.option("--survey", is_flag=True, help="Every crontab that the survey has collected.")
-@DIALECT
+@ANY_DIALECT
 @ZONE
 @SYSTEM
 @LANG
@@ -69,27 +74,50 @@ def lint(
         from kirikae.console.jobs_survey import lint_survey
 
         return lint_survey(here, lang)
-    crontab = read(file, Dialect(dialect), system)
-    notes = notes_of(crontab, zone_of(zone), int(time.time() // 60))
+    linted = _linted(file, dialect, zone_of(zone), system, int(time.time() // 60))
     speech = speech_of(here, lang)
-    lines = [f"{_at(file, note)}: {speech.say(note.says)}" for note in notes]
-    if not notes:
-        nothing = said("jobs.lint.none", file=file, n=len(crontab.table.entries))
+    lines = [f"{_at(file, note)}: {speech.say(note.says)}" for note in linted.notes]
+    if not linted.notes:
+        nothing = said("jobs.lint.none", file=file, n=linted.jobs)
         lines.append(speech.say(nothing))
-    return Answer(_plain(crontab, notes), lines, Exit.FOUND if notes else Exit.DONE)
+    return Answer(_plain(linted), lines, Exit.FOUND if linted.notes else Exit.DONE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Linted:
+    """``ignored``: nothing in it runs.  ``jobs``: that do."""
+
+    file: str
+    dialect: str
+    ignored: bool
+    jobs: int
+    notes: Sequence[Note]
+
+
+def _linted(file: str, dialect: str, zone: Zone, system: bool | None, now: int) -> _Linted:
+    if dialect == AWS:
+        text = read_text(file)
+        notes = lint_aws(text, zone, now, file)
+        lines = list(read_lines(text, zone))
+        ignored = any(line.wrong is not None for line in lines)
+        return _Linted(file, dialect, ignored, 0 if ignored else len(lines), notes)
+    crontab = read(file, Dialect(dialect), system)
+    jobs = 0 if crontab.unread else len(crontab.table.entries)
+    ignored = crontab.table.ignored or crontab.unread
+    return _Linted(file, dialect, ignored, jobs, notes_of(crontab, zone, now))
 
 
 def _at(file: str, note: Note) -> str:
     return f"{file}:{note.line}" if note.line else file
 
 
-def _plain(crontab: Crontab, notes: Sequence[Note]) -> dict[str, Any]:
+def _plain(linted: _Linted) -> dict[str, Any]:
     english = Words.of("kirikae.jobs")
     return {
-        "file": crontab.named,
-        "dialect": str(crontab.table.dialect),
-        "ignored": crontab.table.ignored or crontab.unread,
-        "jobs": 0 if crontab.unread else len(crontab.table.entries),
+        "file": linted.file,
+        "dialect": linted.dialect,
+        "ignored": linted.ignored,
+        "jobs": linted.jobs,
         "notes": [
             {
                 "line": note.line,
@@ -98,7 +126,7 @@ def _plain(crontab: Crontab, notes: Sequence[Note]) -> dict[str, Any]:
                 "says": note.says.to_plain(),
                 "sentence": english.say(note.says),
             }
-            for note in notes
+            for note in linted.notes
         ],
     }
 
@@ -136,7 +164,7 @@ def _minute(zone: Zone, text: str, option: str) -> int:
 
 @jobs.command("next")
 @FILE
-@DIALECT
+@ANY_DIALECT
 @ZONE
 @SYSTEM
 @click.option("--from", "begin", help="First time of the calendar (default: now).")
@@ -166,12 +194,18 @@ def next_(
 
     --json is a list: [{"line": 3, "due": "2026-03-08T07:00Z"}].
     """
-    crontab = read(file, Dialect(dialect), system)
     clock = zone_of(zone)
     period = _period(clock, begin, end)
     speech = speech_of(here, lang)
-    entries = () if crontab.unread else crontab.table.entries
-    found = list(calendar(entries, clock, period.begin, period.end))
+    if dialect == AWS:
+        table = aws_jobs(read_text(file), Path(file).name, clock, file)
+        found = list(expressed(table.timed, period.begin, period.end))
+        notes = _rates(table, period, speech)
+    else:
+        crontab = read(file, Dialect(dialect), system)
+        entries = () if crontab.unread else crontab.table.entries
+        found = list(calendar(entries, clock, period.begin, period.end))
+        notes = _ignored(crontab, speech)
     lines = [_line(due) for due in islice(found, most)]
     if len(found) > most:
         lines.append(speech.say(said("jobs.next.more", n=len(found) - most, all=len(found))))
@@ -179,9 +213,24 @@ def next_(
         times = {"begin": f"{utc(period.begin):%Y-%m-%dT%H:%MZ}"}
         times["end"] = f"{utc(period.end):%Y-%m-%dT%H:%MZ}"
         lines.append(speech.say(said("jobs.next.none", file=file, **times)))
-    return Answer(
-        lines=lines, notes=_ignored(crontab, speech), listed=[due.to_plain() for due in found]
-    )
+    return Answer(lines=lines, notes=notes, listed=[due.to_plain() for due in found])
+
+
+def _rates(table: Jobs, period: _Period, speech: Speech) -> list[str]:
+    """Nobody knows the phase of a rate before a scheduler has seen it."""
+    begin = f"{utc(period.begin):%Y-%m-%dT%H:%MZ}"
+    rates = [each for each in table.timed if isinstance(each.expression, Rate)]
+    return [
+        speech.say(
+            said(
+                "jobs.aws_table.rate_here",
+                line=each.entry.line,
+                when=each.job.when,
+                begin=begin,
+            )
+        )
+        for each in rates
+    ]
 
 
 def _ignored(crontab: Crontab, speech: Speech) -> list[str]:

@@ -10,16 +10,15 @@ from typing import Any
 import click
 
 from kirikae.console.here import Answer, Here
-from kirikae.console.jobs_options import DIALECT, FILE, NAME, SYSTEM, ZONE, speech_of
+from kirikae.console.jobs_options import DIALECT, FILE, NAME, SYSTEM, ZONE, live, speech_of
 from kirikae.console.options import JSON, LANG
 from kirikae.console.speech import Speech
 from kirikae.jobs.conversion import Export, Wish
 from kirikae.jobs.conversion import export as exported
-from kirikae.jobs.files import read, read_text, zone_of
+from kirikae.jobs.files import zone_of
 from kirikae.jobs.replica import Replica, created
 from kirikae.jobs.tables import jobs_of
 from kirikae.model.crontab.aws import Service
-from kirikae.model.crontab.fields import Dialect
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.said import Words, said
 
@@ -68,48 +67,38 @@ def export(
     It prints and changes nothing, so it has no --dry-run.  The minutes are exactly cron's, but for
     those that are told.
     """
-    _assert_replica(target, queue, role)
-    crontab = read(
-        file,
-        Dialect(dialect),
-        system,
-    )
-    wish = Wish(
-        Service(target),
-        zone_of(zone),
-        int(time.time() // 60),
-        worker or queue is not None,
-    )
-    entries = () if crontab.unread else crontab.table.entries
-    found = exported(entries, wish)
+    replica = _replica(target, queue, role)
     speech = speech_of(here, lang)
+    crontab = live(file, dialect, system, speech)
+    now = int(time.time() // 60)
+    wish = Wish(Service(target), zone_of(zone), now, worker or replica is not None)
+    found = exported(crontab.table.entries, wish)
     lines = [line for one in found for line in _lines(one, speech)]
-    refused = any(one.refused is not None for one in found)
     plain: dict[str, Any] = {
         "file": file,
         "target": target,
         "jobs": [_plain(one) for one in found],
     }
-    if queue is not None and role is not None:
-        jobs = jobs_of(crontab.table, read_text(file), name or Path(file).name, wish.zone, file)
-        plain["create"] = list(created(found, jobs, Replica(queue, role)))
+    if replica is not None:
+        jobs = jobs_of(crontab.table, crontab.text, name or Path(file).name, wish.zone, file)
+        plain["create"] = list(created(found, jobs, replica))
         lines.append(speech.say(said("jobs.export.replica", n=len(plain["create"]))))
-    return Answer(
-        plain,
-        lines,
-        Exit.FOUND if refused else Exit.DONE,
-    )
+    refused = any(one.refused is not None for one in found)
+    return Answer(plain, lines, Exit.FOUND if refused else Exit.DONE)
 
 
-def _assert_replica(target: str, queue: str | None, role: str | None) -> None:
+def _replica(target: str, queue: str | None, role: str | None) -> Replica | None:
     """Raises UsageProblem."""
-    if (queue is None) != (role is None):
+    if queue is None and role is None:
+        return None
+    if queue is None or role is None:
         raise UsageProblem("--queue and --role belong together")
-    if queue is not None and target != str(Service.SCHEDULER):
+    if target != str(Service.SCHEDULER):
         raise UsageProblem(
             "--queue needs --target scheduler: a rule cannot tell its target for which minute it "
             "fires without an input transformer, and knows no zone"
         )
+    return Replica(queue, role)
 
 
 def _lines(one: Export, speech: Speech) -> Iterator[str]:

@@ -8,15 +8,16 @@ import time
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import click
 
 from kirikae.console.here import Answer, Here
-from kirikae.console.jobs_options import DIALECT, NAME, SYSTEM, speech_of
+from kirikae.console.jobs_options import DIALECT, NAME, SYSTEM, live, speech_of
 from kirikae.console.options import DRY, JSON, LANG
 from kirikae.hosts.files import create_durably, write_durably
 from kirikae.jobs.errors import NoCrontab, NotReviewed
-from kirikae.jobs.files import Crontab, read, read_text, zone_of
+from kirikae.jobs.files import read, zone_of
 from kirikae.jobs.tables import jobs_of
 from kirikae.jobs.wrapping import GUARD, Edit, Manner, unwrapped, wrapped
 from kirikae.model.crontab.fields import Dialect
@@ -113,44 +114,13 @@ def wrap(
     Shows the diff and its digest; `--reviewed DIGEST` writes exactly that, and keeps the former
     file.  A file that cron ignores is refused.
     """
-    crontab, text = _live(
-        here,
-        file,
-        dialect,
-        system,
-        lang,
-    )
-    jobs = jobs_of(
-        crontab.table,
-        text,
-        name or Path(file).name,
-        zone_of(zone),
-        file,
-    )
-    manner = Manner(
-        guard,
-        conf,
-        frozenset(only),
-        unreachable or "",
-    )
+    crontab = live(file, dialect, system, speech_of(here, lang))
+    named = name or Path(file).name
+    jobs = jobs_of(crontab.table, crontab.text, named, zone_of(zone), file)
+    manner = Manner(guard, conf, frozenset(only), unreachable or "")
     _assert_known(only, jobs.ids)
-    edit = wrapped(
-        text,
-        crontab.table,
-        jobs,
-        manner,
-    )
-    return _carry_out(
-        edit,
-        _Order(
-            here,
-            file,
-            "wrap",
-            reviewed,
-            dry_run,
-            lang,
-        ),
-    )
+    edit = wrapped(crontab.text, crontab.table, jobs, manner)
+    return _carry_out(edit, _Order(here, file, "wrap", reviewed, dry_run, lang))
 
 
 @click.command("unwrap")
@@ -177,57 +147,9 @@ def unwrap(
 
     Shows the diff and its digest; `--reviewed DIGEST` writes exactly that.
     """
-    crontab = read(
-        file,
-        Dialect(dialect),
-        system,
-    )
-    edit = unwrapped(
-        read_text(file),
-        crontab.table,
-        frozenset(only),
-    )
-    return _carry_out(
-        edit,
-        _Order(
-            here,
-            file,
-            "unwrap",
-            reviewed,
-            dry_run,
-            lang,
-        ),
-    )
-
-
-def _live(
-    here: Here,
-    file: str,
-    dialect: str,
-    system: bool | None,
-    lang: str | None,
-) -> tuple[Crontab, str]:
-    """Raises NoCrontab for one that cron passes over."""
-    crontab = read(
-        file,
-        Dialect(dialect),
-        system,
-    )
-    speech = speech_of(here, lang)
-    if crontab.unread:
-        raise NoCrontab(speech.say(said("jobs.wrap.unread", file=file)))
-    if crontab.table.ignored:
-        lines = [fault.line for fault in crontab.table.faults]
-        raise NoCrontab(
-            speech.say(
-                said(
-                    "jobs.wrap.ignored",
-                    file=file,
-                    lines=lines,
-                )
-            )
-        )
-    return crontab, read_text(file)
+    crontab = read(file, Dialect(dialect), system)
+    edit = unwrapped(crontab.text, crontab.table, frozenset(only))
+    return _carry_out(edit, _Order(here, file, "unwrap", reviewed, dry_run, lang))
 
 
 def _assert_known(only: tuple[str, ...], known: list[str]) -> None:
@@ -238,67 +160,30 @@ def _assert_known(only: tuple[str, ...], known: list[str]) -> None:
 
 def _carry_out(edit: Edit, order: _Order) -> Answer:
     speech = speech_of(order.here, order.lang)
-    left = [
-        speech.say(
-            said(
-                "jobs.wrap.left",
-                line=line.line,
-                why=line.why,
-            )
-        )
-        for line in edit.left
-    ]
-    plain = {
-        "file": order.file,
-        "jobs": list(edit.jobs),
-        "left": [
-            {
-                "line": line.line,
-                "text": line.text,
-                "why": line.why.to_plain(),
-            }
-            for line in edit.left
-        ],
-        "digest": edit.digest,
-    }
+    left = [speech.say(said("jobs.wrap.left", line=each.line, why=each.why)) for each in edit.left]
+    plain = _plain(edit, order.file)
     if edit.before == edit.after:
-        lines = [*left, speech.say(said("jobs.wrap.nothing_to_do", file=order.file))]
-        return Answer(plain, lines)
+        nothing = said("jobs.wrap.nothing_to_do", file=order.file)
+        return Answer(plain, [*left, speech.say(nothing)])
     diff = edit.diff(order.file)
     if order.dry_run or order.reviewed is None:
         review = speech.say(said("jobs.wrap.review", digest=edit.digest))
         outcome = "dry run" if order.dry_run else ""
         code = Exit.DONE if order.dry_run else Exit.WAITING
-        return Answer(
-            {
-                **plain,
-                "diff": diff,
-            },
-            [*diff, *left, review],
-            code,
-            outcome,
-        )
+        return Answer({**plain, "diff": diff}, [*diff, *left, review], code, outcome)
     if order.reviewed != edit.digest:
         raise NotReviewed(speech.say(said("jobs.wrap.other", digest=order.reviewed)))
     order.here.assert_may_change(f"jobs {order.verb}")
-    kept = _write(
-        order.here,
-        order.file,
-        edit,
-    )
-    told = said(
-        "jobs.wrap.written",
-        file=order.file,
-        n=len(edit.jobs),
-        kept=str(kept),
-    )
-    return Answer(
-        {
-            **plain,
-            "kept": str(kept),
-        },
-        [*diff, *left, speech.say(told)],
-    )
+    kept = str(_write(order.here, order.file, edit))
+    told = said("jobs.wrap.written", file=order.file, n=len(edit.jobs), kept=kept)
+    return Answer({**plain, "kept": kept}, [*diff, *left, speech.say(told)])
+
+
+def _plain(edit: Edit, file: str) -> dict[str, Any]:
+    left = [
+        {"line": each.line, "text": each.text, "why": each.why.to_plain()} for each in edit.left
+    ]
+    return {"file": file, "jobs": list(edit.jobs), "left": left, "digest": edit.digest}
 
 
 def _write(

@@ -6,8 +6,10 @@ import click
 
 from kirikae.console.here import Here
 from kirikae.console.speech import Speech
+from kirikae.jobs.errors import NoCrontab
+from kirikae.jobs.files import Crontab, read
 from kirikae.model.crontab.fields import Dialect
-from kirikae.model.said import words_of
+from kirikae.model.said import said, words_of
 
 FILE = click.argument("file", type=click.Path(allow_dash=True))
 DIALECT = click.option(
@@ -16,6 +18,14 @@ DIALECT = click.option(
     default=str(Dialect.DEBIAN),
     show_default=True,
     help="Whose rules count: Debian's and Ubuntu's cron, or cronie (RHEL, Amazon Linux).",
+)
+AWS = "aws"
+ANY_DIALECT = click.option(
+    "--dialect",
+    type=click.Choice([*(str(each) for each in Dialect), AWS]),
+    default=str(Dialect.DEBIAN),
+    show_default=True,
+    help="Whose rules count; aws: lines of cron(...), rate(...) or at(...) and a command.",
 )
 ZONE = click.option(
     "--zone", default="UTC", show_default=True, help="The time zone that cron runs in."
@@ -37,3 +47,14 @@ def speech_of(here: Here, lang: str | None) -> Speech:
     """With the words of the room ``jobs``."""
     common = Speech(here.language(lang))
     return Speech(common.language, words=common.words.plus(words_of("kirikae.jobs")))
+
+
+def live(file: str, dialect: str, system: bool | None, speech: Speech) -> Crontab:
+    """One that cron reads.  Raises NoCrontab for one that it passes over, with the reason."""
+    crontab = read(file, Dialect(dialect), system)
+    if crontab.unread:
+        raise NoCrontab(speech.say(said("jobs.wrap.unread", file=file)))
+    if crontab.table.ignored:
+        lines = [fault.line for fault in crontab.table.faults]
+        raise NoCrontab(speech.say(said("jobs.wrap.ignored", file=file, lines=lines)))
+    return crontab

@@ -26,17 +26,16 @@ from kirikae.console.jobs_common import (
     print_line,
     teller_of,
 )
+from kirikae.console.jobs_options import ANY_DIALECT, AWS
 from kirikae.console.options import DRY, JSON, Number
 from kirikae.model.crontab.fields import Dialect
-from kirikae.model.errors import KirikaeError
-
-AWS = "aws"
 
 if TYPE_CHECKING:
-    from kirikae.aws.sqs import Queue
     from kirikae.jobs.job import Firing
+    from kirikae.jobs.levels import Levels
+    from kirikae.jobs.metrics import Figures
     from kirikae.jobs.notices import Teller
-    from kirikae.jobs.scheduler import Counts
+    from kirikae.jobs.scheduler import Counts, Scheduler
     from kirikae.jobs.tables import Jobs
 
 
@@ -46,13 +45,7 @@ if TYPE_CHECKING:
 @LEDGER
 @TOKEN
 @click.option("--name", help="Name of the table (default: the file's); generated IDs begin so.")
-@click.option(
-    "--dialect",
-    type=click.Choice([*(str(each) for each in Dialect), AWS]),
-    default=str(Dialect.DEBIAN),
-    show_default=True,
-    help="Whose rules count; aws: lines of cron(...), rate(...) or at(...) and a command.",
-)
+@ANY_DIALECT
 @click.option(
     "--zone",
     default="UTC",
@@ -110,13 +103,7 @@ def schedule(
 
     Any number of them may run at once. Jobs of the old side are written down and not sent.
     """
-    load = loader(
-        crontab,
-        name or Path(crontab).name,
-        dialect,
-        system,
-        zone,
-    )
+    load = loader(crontab, name or Path(crontab).name, dialect, system, zone)
     if dry_run:
         found = load()
         count = 0 if found is None else len(found.timed)
@@ -124,18 +111,13 @@ def schedule(
     here.assert_may_change("jobs scheduler")
     from kirikae.aws.sqs import queue_named as queue_of
     from kirikae.jobs.job import Owner
-    from kirikae.jobs.metrics import each_minute, prometheus
+    from kirikae.jobs.levels import Levels
     from kirikae.jobs.scheduler import Clocks, Scheduler
-    from kirikae.jobs.stats import Stats
 
     log_lines()
     teller = teller_of(ways)
     aws = aws_here()
-    ledger = ledger_of(
-        ledger_named,
-        token_file,
-        aws,
-    )
+    ledger = ledger_of(ledger_named, token_file, aws)
     queue = queue_of(aws, queue_named)
     scheduler = Scheduler(
         load,
@@ -147,42 +129,39 @@ def schedule(
         release,
     )
     if take_unowned:
-        ledger.own(
-            scheduler.jobs.ids,
-            Owner.NEW,
-            only_new=True,
-        )
-    with ExitStack() as stack:
-        if stats is not None:
-            counts = scheduler.counts
-            pages = {
-                "/stats/metrics": counts.as_sqsjfr,
-                "/metrics.json": counts.to_plain,
-                "/metrics": lambda: prometheus("scheduler", _figures(counts, queue)),
-            }
-            stack.callback(Stats(address_of(stats), pages).close)
-        if emf:
-            plain = scheduler.counts.to_plain
-            stack.callback(each_minute("scheduler", plain, print_line, time.time))
-        print_line(
-            {
-                "event": "scheduling",
-                "jobs": scheduler.counts.registered,
-            }
-        )
-        scheduler.run(ended_by_signals())
+        ledger.own(scheduler.jobs.ids, Owner.NEW, only_new=True)
+    _until_stopped(scheduler, Levels(ledger, queue), stats, emf)
     return Answer({"counts": scheduler.counts.to_plain()}, ("stopped",))
 
 
-def _figures(counts: Counts, queue: Queue) -> dict[str, float]:
-    """The queue's depth is left out where it cannot be asked: missing is not zero."""
-    found: dict[str, float] = dict(counts.to_plain())
-    try:
-        told = queue.attributes()
-        found["queue_depth"] = float(told["ApproximateNumberOfMessages"])
-    except (KirikaeError, KeyError, ValueError):
-        """No permission for sqs:GetQueueAttributes, or no answer."""
-    return found
+def _until_stopped(scheduler: Scheduler, levels: Levels, stats: str | None, emf: bool) -> None:
+    """``stats``: where figures are answered; ``emf``: they are printed each minute."""
+    from kirikae.jobs.metrics import each_minute
+
+    counts = scheduler.counts
+
+    def figures() -> dict[str, float]:
+        return {**counts.to_plain(), **levels.figures()}
+
+    with ExitStack() as stack:
+        if stats is not None:
+            stack.callback(_stats(counts, figures, stats))
+        if emf:
+            stack.callback(each_minute("scheduler", figures, print_line, time.time))
+        print_line({"event": "scheduling", "jobs": counts.registered})
+        scheduler.run(ended_by_signals())
+
+
+def _stats(counts: Counts, figures: Callable[[], Figures], listen: str) -> Callable[[], None]:
+    from kirikae.jobs.metrics import prometheus
+    from kirikae.jobs.stats import Stats
+
+    pages = {
+        "/stats/metrics": counts.as_sqsjfr,
+        "/metrics.json": figures,
+        "/metrics": lambda: prometheus("scheduler", figures()),
+    }
+    return Stats(address_of(listen), pages).close
 
 
 def loader(

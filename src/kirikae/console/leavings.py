@@ -17,8 +17,9 @@ from kirikae.model.said import Said, said
 from kirikae.model.shown import markdown
 from kirikae.survey.schedules import Schedules
 
-_GONE_WITH_HOSTS = ("JB", "ST", "ML")
-"""How codes of the survey begin for jobs, backups among them, for state and for mail."""
+_GONE_WITH_HOSTS = ("JB", "ST", "ML", "PR18")
+"""How codes of the survey begin for jobs, backups among them, for state, for mail and for workers
+of a queue."""
 _A_BOX_FOR_EACH = "JB01"
 """Tells how many jobs stand in a file: each of them has a box of its own here."""
 

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from heapq import merge
 
 from kirikae.jobs.files import zone_of
+from kirikae.jobs.tables import Timed
+from kirikae.model.crontab.aws import dues
 from kirikae.model.crontab.table import Entry
 from kirikae.model.crontab.zones import Zone
 
@@ -53,6 +55,20 @@ def _of_entry(entry: Entry, zone: Zone, begin: int, end: int) -> Iterator[Due]:
     own = zone if entry.zone is None else zone_of(entry.zone)
     for minute in own.dues(entry.schedule, begin, end):
         yield Due(minute, entry, own)
+
+
+def expressed(timed: Iterable[Timed], begin: int, end: int) -> Iterator[Due]:
+    """All firings of jobs by AWS's expressions, in the same order; a rate counts from ``begin``."""
+    return merge(
+        *(_of_expression(each, begin, end) for each in timed),
+        key=lambda due: (due.minute, due.entry.line),
+    )
+
+
+def _of_expression(timed: Timed, begin: int, end: int) -> Iterator[Due]:
+    assert timed.expression is not None
+    minutes = set(dues(timed.expression, timed.zone, begin, end, begin))
+    return (Due(minute, timed.entry, timed.zone) for minute in sorted(minutes))
 
 
 def utc(minute: int) -> datetime:

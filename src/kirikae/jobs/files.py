@@ -17,11 +17,13 @@ _MOST_BYTES = 16_000_000
 
 @dataclass(frozen=True, slots=True)
 class Crontab:
-    """``named``: as it was named.  ``unread``: cron reads no file of this name in its folder."""
+    """``named``: as it was named.  ``unread``: cron reads no file of this name in its folder.
+    ``text``: what stands in it; empty where nobody kept it."""
 
     named: str
     table: Table
     unread: bool = False
+    text: str = ""
 
 
 def read(named: str, dialect: Dialect, system: bool | None) -> Crontab:
@@ -29,7 +31,8 @@ def read(named: str, dialect: Dialect, system: bool | None) -> Crontab:
     have.  ``-`` is the standard input.  Raises NoCrontab."""
     path = Path(named)
     unread = _in_cron_d(path) and not is_read_in_cron_d(path.name)
-    return Crontab(named, table_of(named, read_text(named), dialect, system), unread)
+    text = read_text(named)
+    return Crontab(named, table_of(named, text, dialect, system), unread, text)
 
 
 def _in_cron_d(path: Path) -> bool:

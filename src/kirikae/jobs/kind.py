@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kirikae.jobs.by_hand import by_hand
 from kirikae.jobs.ledger import Ledger
 from kirikae.jobs.making.roles import of_ledger
 from kirikae.jobs.opening import DYNAMO, open_ledger
@@ -53,5 +54,6 @@ JOBS: Kind[JobsMove] = Kind(
     open=_open,
     permissions=_permissions,
     turns=_turns,
+    by_hand=by_hand,
     catalogue=CATALOGUE,
 )

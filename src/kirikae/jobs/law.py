@@ -130,14 +130,20 @@ def overlap(firing: Firing, slot: Slot | None, now: float) -> Why | None:
     rule = firing.policy.overlap
     if rule is Overlap.ALLOW or slot is None or slot.firing == firing.id:
         return None
+    if _left_out(firing, slot, now):
+        return Why.SKIPPED
+    return Why.OVERLAP if slot.held(now) else None
+
+
+def _left_out(firing: Firing, slot: Slot, now: float) -> bool:
+    """Was the lock held when it was due (``skip``), or did another wait for it already
+    (``queue-one``)?"""
+    rule = firing.policy.overlap
     asked = max(firing.due * 60.0, firing.created)
     earlier = slot.due * 60.0 <= asked
     if rule is Overlap.SKIP:
-        busy_then = earlier and asked < (slot.ended or _end(slot, now))
-        return Why.SKIPPED if busy_then or slot.held(now) else None
-    if rule is Overlap.QUEUE_ONE and earlier and asked < slot.began:
-        return Why.SKIPPED
-    return Why.OVERLAP if slot.held(now) else None
+        return slot.held(now) or (earlier and asked < (slot.ended or _end(slot, now)))
+    return rule is Overlap.QUEUE_ONE and earlier and asked < slot.began
 
 
 def _end(slot: Slot, now: float) -> float:

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import Protocol
 
+from kirikae.jobs.errors import NoTable
 from kirikae.jobs.files import Crontab
+from kirikae.jobs.tables import jobs_of, settings_above
 from kirikae.model.crontab.fields import Dialect, Field, ranges_of
 from kirikae.model.crontab.schedule import Schedule
 from kirikae.model.crontab.table import Entry, Table, Variable
 from kirikae.model.crontab.zones import Zone
 from kirikae.model.said import Said, said
+from kirikae.model.said import text as words
 
 _YEAR_MIN = 366 * 1440
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -45,7 +49,7 @@ class Note:
 
 def lint(crontab: Crontab, zone: Zone, now: int) -> list[Note]:
     """By line.  ``now``: minutes of UTC; changes of the clock within a year from then are told."""
-    notes = [*_of_file(crontab), *_of_table(crontab.table)]
+    notes = [*_of_file(crontab), *_of_table(crontab.table), *_of_settings(crontab, zone)]
     for entry in crontab.table.written:
         notes += _of_entry(entry, crontab.table.dialect)
         notes += _of_clock(entry, zone, now)
@@ -92,6 +96,45 @@ def _of_table(table: Table) -> Iterator[Note]:
                 Weight.ODD,
                 says,
             )
+
+
+def _of_settings(crontab: Crontab, zone: Zone) -> Iterator[Note]:
+    """Comments to cron; schedulers and guards read them."""
+    if not crontab.text:
+        return
+    found = list(settings_notes(crontab.text, crontab.table.entries, crontab.named))
+    yield from found
+    if found:
+        return
+    try:
+        jobs_of(crontab.table, crontab.text, crontab.named, zone, crontab.named)
+    except NoTable as error:
+        # Two jobs of one ID.
+        yield Note(0, crontab.named, Weight.ODD, _refused(error))
+
+
+class Placed(Protocol):
+    """A line that is a job."""
+
+    @property
+    def line(self) -> int: ...
+
+    @property
+    def text(self) -> str: ...
+
+
+def settings_notes(text: str, jobs: Iterable[Placed], named: str) -> Iterator[Note]:
+    """Settings above these lines that are none."""
+    lines = text.split("\n")
+    for job in jobs:
+        try:
+            settings_above(lines, job.line, named)
+        except NoTable as error:
+            yield Note(job.line, job.text, Weight.ODD, _refused(error))
+
+
+def _refused(error: NoTable) -> Said:
+    return said("jobs.lint.settings", why=words(str(error)))
 
 
 def _of_entry(entry: Entry, dialect: Dialect) -> Iterator[Note]:
@@ -173,17 +216,18 @@ def _of_clock(entry: Entry, zone: Zone, now: int) -> Iterator[Note]:
     to do so."""
     if entry.schedule is None or entry.fields[1].whole:
         return
-    minute = now
-    while minute < now + _YEAR_MIN:
-        minute = zone.stretch(minute).end
-        note = _met(
-            entry,
-            entry.schedule,
-            zone,
-            minute,
-        )
+    for minute in changes(zone, now):
+        note = _met(entry, entry.schedule, zone, minute)
         if note is not None:
             yield note
+
+
+def changes(zone: Zone, now: int) -> Iterator[int]:
+    """The first minute after each change of the clock within a year, and after a year's end."""
+    minute = zone.stretch(now).end
+    while minute < now + _YEAR_MIN:
+        yield minute
+        minute = zone.stretch(minute).end
 
 
 def _met(entry: Entry, schedule: Schedule, zone: Zone, minute: int) -> Note | None:
@@ -199,38 +243,20 @@ def _met(entry: Entry, schedule: Schedule, zone: Zone, minute: int) -> Note | No
     wall = schedule.next_wall(begin)
     if wall is None or wall >= end:
         return None
-    return _at_change(
-        entry,
-        key,
-        zone,
-        minute,
-        wall - begin,
-    )
+    return Note(entry.line, entry.text, Weight.ODD, at_change(key, zone, minute, wall - begin))
 
 
-def _at_change(
-    entry: Entry,
-    key: str,
-    zone: Zone,
-    minute: int,
-    into: int,
-) -> Note:
+def at_change(key: str, zone: Zone, minute: int, into: int) -> Said:
     """``into``: minutes from the begin of the gap or of the repeated time."""
     before = zone.wall(minute - 1).replace(tzinfo=None) + timedelta(minutes=1)
     after = zone.wall(minute)
     begin = before if before < after.replace(tzinfo=None) else after.replace(tzinfo=None)
-    says = said(
+    return said(
         key,
         zone=zone.name,
         day=f"{before:%Y-%m-%d}",
         time=f"{begin + timedelta(minutes=into):%H:%M}",
         after=f"{after:%H:%M}",
-    )
-    return Note(
-        entry.line,
-        entry.text,
-        Weight.ODD,
-        says,
     )
 
 

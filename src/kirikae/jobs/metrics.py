@@ -13,8 +13,8 @@ from typing import Any
 Figures = Mapping[str, float]
 NAMESPACE = "kirikae/jobs"
 EVERY_S = 60.0
-SECONDS = frozenset({"run_s", "late_s"})
-LEVELS = frozenset({"registered", "busy", "queue_depth"})
+SECONDS = frozenset({"run_s", "late_s", "oldest_age_s"})
+LEVELS = frozenset({"registered", "busy", "queue_depth", "dead_letters", "oldest_age_s"})
 """What rises and falls; everything else only rises."""
 
 

@@ -182,26 +182,22 @@ class TaskRun:
                 continue
             unknown = unknown + 1 if found is None else 0
             if unknown >= _VANISHED:
-                return Ended(
-                    -1,
-                    "its task vanished",
-                    "",
-                    crashed=True,
-                )
+                return Ended(-1, "its task vanished", "", crashed=True)
             if found is not None and found.stopped:
                 return self._with_output(_ended(found, timed_out))
-            timeout_s = self._job.timeout_s
-            if not timed_out and timeout_s is not None and time.monotonic() > began + timeout_s:
-                timed_out = f"timed out after {timeout_s:g} s"
-                self._end_task(timed_out)
+            timed_out = timed_out or self._timed_out(time.monotonic() - began)
         if self._is_over():
             self._end_task(self._why)
-        return Ended(
-            -1,
-            self._why,
-            "",
-            let_go=True,
-        )
+        return Ended(-1, self._why, "", let_go=True)
+
+    def _timed_out(self, lasted_s: float) -> str:
+        """Why its task is told to end; empty: it may go on."""
+        timeout_s = self._job.timeout_s
+        if timeout_s is None or lasted_s <= timeout_s:
+            return ""
+        reason = f"timed out after {timeout_s:g} s"
+        self._end_task(reason)
+        return reason
 
     def _with_output(self, ended: Ended) -> Ended:
         """Its last lines, and those that its pattern finds among them; without them it has ended

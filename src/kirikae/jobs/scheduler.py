@@ -54,7 +54,6 @@ class Counts:
     missed: int = 0
     late: int = 0
     lost: int = 0
-    skipped_ticks: int = 0
     stale: int = 0
     stood_down: int = 0
     reload_failed: int = 0

@@ -56,38 +56,33 @@ class _Late:
 
 def plan(jobs: Jobs, mark: Mark | None, at: Moment, since: Mapping[str, int]) -> Plan:
     """Everything in (mark, now].  ``since``: the minute at which each job was first heard of."""
-    known = mark is not None and not at.jumped
-    # The present minute always: what another version of this table admitted may not be all of it.
-    begin = min(mark.minute + 1, at.minute) if mark is not None and known else at.minute
-    begin = max(begin, at.minute - _furthest(jobs))
     found: list[Wanted] = []
     late: dict[str, _Late] = {}
-    for minute in range(begin, at.minute + 1):
+    for minute in range(_begin(jobs, mark, at), at.minute + 1):
         for timed in due_at(jobs, minute, since):
             if minute < since.get(timed.job.id, at.minute):
                 continue
-            if minute == at.minute or _lived_through(minute, at):
-                found.append(
-                    _wanted(
-                        timed,
-                        jobs,
-                        minute,
-                        at,
-                    )
-                )
+            if _lived_through(minute, at):
+                found.append(_wanted(timed, jobs, minute, at))
             else:
                 late.setdefault(timed.job.id, _Late(timed)).minutes.append(minute)
-    made_up, missed = _made_up(
-        late.values(),
-        jobs,
-        at,
-    )
+    made_up, missed = _made_up(late.values(), jobs, at)
     told = sorted(missed, key=lambda wanted: -wanted.due)[:MOST_MISSED]
     ordered = sorted([*made_up, *told, *found], key=lambda wanted: wanted.due)
     return Plan(tuple(ordered), len(missed) - len(told))
 
 
+def _begin(jobs: Jobs, mark: Mark | None, at: Moment) -> int:
+    """The present minute always: what another version of this table admitted may not be all of
+    it."""
+    if mark is None or at.jumped:
+        return at.minute
+    return max(min(mark.minute + 1, at.minute), at.minute - _furthest(jobs))
+
+
 def _lived_through(minute: int, at: Moment) -> bool:
+    if minute == at.minute:
+        return True
     return minute >= at.alive_since and at.minute - minute <= SUSPENDED_MIN
 
 

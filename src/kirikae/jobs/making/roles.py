@@ -13,7 +13,8 @@ from kirikae.jobs.making.stack import Definition, Stack
 ROWS = ("GetItem", "PutItem", "Query")
 """A transaction of puts asks for no other right (DynamoDB developer guide, "Using IAM with DynamoDB
 transactions")."""
-SENDS = ("GetQueueUrl", "SendMessage")
+SENDS = ("GetQueueAttributes", "GetQueueUrl", "SendMessage")
+COUNTS = ("GetQueueAttributes", "GetQueueUrl")
 TAKES = ("ChangeMessageVisibility", "DeleteMessage", "GetQueueUrl", "ReceiveMessage")
 _PULLS = ("BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer")
 
@@ -76,6 +77,7 @@ def _telling(stack: Stack) -> Iterator[Definition]:
 def _scheduler(stack: Stack) -> Iterator[Definition]:
     yield from _ledger(stack)
     yield allow("Send", "sqs", SENDS, stack.arn("sqs", stack.queue))
+    yield allow("Count", "sqs", COUNTS, stack.arn("sqs", stack.dead_queue))
     yield from _telling(stack)
 
 

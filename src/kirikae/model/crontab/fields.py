@@ -164,17 +164,12 @@ def _ends(item: re.Match[str], span: Span, dialect: Dialect) -> tuple[int, int] 
     last = first if item["dash"] is None else _value(item["last"], span)
     if first is None or last is None:
         return Wrong.SHAPE
-    within = range(span.low, span.high + 1)
-    if first not in within or last not in within:
+    if not span.low <= min(first, last) <= max(first, last) <= span.high:
         return Wrong.RANGE
-    if item["dash"] and first and not last and _ends_on_sunday(span, dialect):
+    if first > last == 0 and span is WEEKDAY and dialect is Dialect.CRONIE:
+        # cronie takes the end of ``fri-sun`` for the Sunday after.
         return first, 7
     return first, last
-
-
-def _ends_on_sunday(span: Span, dialect: Dialect) -> bool:
-    """cronie takes the end of ``fri-sun`` for the Sunday after."""
-    return span is WEEKDAY and dialect is Dialect.CRONIE
 
 
 def _value(word: str, span: Span) -> int | None:
