@@ -13,6 +13,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from moto import mock_aws
 
+from kirikae.aws.s3_copy import Copier
 from kirikae.aws.s3_objects import objects_at
 from kirikae.aws.session import Aws
 from kirikae.logs.backfill import Backfill
@@ -38,6 +39,8 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(key, "x")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    # Here botocore is tried; the quick way has its own server in tests/unit/test_s3_copy.py.
+    monkeypatch.setattr(Copier, "copied", lambda copier, copy: None)
     with mock_aws():
         found = Aws(REGION)
         where = {"LocationConstraint": REGION}

@@ -8,10 +8,10 @@ one by arrival time holds what arrived then (Firehose user guide, "Custom prefix
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from kirikae.logs.errors import NoLayout
 from kirikae.logs.zones import QUARTER_S, Grain, Span, begin_of, span_of, wall_of, zone_named
@@ -48,7 +48,12 @@ class Layout:
     slice_s: int | None = None
     has_time: bool = True
     key: str = ""
-    _labels: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
+    _labels: dict[int, str] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process goes what it looks like, and not what was reckoned here."""
+        known = [getattr(self, each.name) for each in fields(self) if each.init]
+        return type(self), tuple(known)
 
     @cached_property
     def _path(self) -> re.Pattern[str]:

@@ -134,6 +134,24 @@ class Readers(Strict):
     )
 
 
+class Scale(Strict):
+    """Workers as ECS tasks, where one machine is not enough: `logs backfill --on ecs:N`."""
+
+    image: Given = Field(description="an image with kirikae[logs,scale] of the very same version")
+    cpu: int = Field(default=1024, ge=256, le=16384, description="CPU units of a worker")
+    memory: int = Field(default=2048, ge=512, le=122880, description="MiB of a worker")
+    task_role: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:iam::",
+        description="role with which workers read and write both trees",
+    )
+    execution_role: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:iam::",
+        description="role with which ECS pulls the image and writes logs",
+    )
+
+
 class LogsMove(MoveSettings):
     """Logs: from a tree of paths in one time zone to another tree, folder by folder."""
 
@@ -170,6 +188,7 @@ class LogsMove(MoveSettings):
         description="so many folders that both writers filled must hold the same lines before the "
         "old one may stop",
     )
+    scale: Scale | None = None
     plan: tuple[Share, ...] = Field(
         default=(100, 500, WHOLE),
         strict=False,
