@@ -57,6 +57,10 @@ def lines(aws: Aws, group: str, since: float, until: float) -> Iterator[str]:
         extra = {"nextToken": answer["nextToken"]}
 
 
+_SAME_MOMENT = 20
+"""So many lines that follow may bear the same millisecond."""
+
+
 def events(aws: Aws, group: str, since: float, pattern: str = "") -> Iterator[LogEvent]:
     """What bears a time from ``since`` on, in the order in which it is answered.  A page may be
     empty and not the last (API reference, FilterLogEvents).
@@ -90,7 +94,7 @@ def lines_before(aws: Aws, event: LogEvent, count: int) -> list[str]:
             logGroupName=event.group,
             logStreamName=event.stream,
             endTime=at + 1,
-            limit=count + 1,
+            limit=count + _SAME_MOMENT,
             startFromHead=False,
         )
     found = [str(each["message"]) for each in answer["events"]]

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from kirikae.aws.errors import AwsRefused
 from kirikae.console.here import Answer, Here, to_json, would
 from kirikae.console.jobs_common import ended_by_signals
 from kirikae.console.logs_chat import chat, sentence
@@ -35,9 +36,9 @@ from kirikae.logs.alert_state import Alert, AlertState, Send
 from kirikae.logs.alerts import Heard, Seen, redacted
 from kirikae.logs.listening import Ear, Source
 from kirikae.logs.patterns import Rule, infrastructure, rule_of
-from kirikae.model.errors import Exit, UsageProblem
+from kirikae.model.errors import AwsUnreachable, Exit, UsageProblem
 from kirikae.model.project import Project
-from kirikae.model.said import said
+from kirikae.model.said import said, text
 from kirikae.model.shown import clean
 
 _TRIED = 50
@@ -214,9 +215,14 @@ def _try(desk: _Desk, since_s: float) -> Answer:
     ear = Ear(desk.source(), desk.rule.hits, Seen(0.0, now - since_s), now - since_s)
     found = ear.fresh(now)
     shown = [redacted(heard.line) for heard in found]
-    differs = _differs(desk, found) if desk.groups else []
     lines = [*map(clean, shown), desk.speech.say(said("logs.alert.would", lines=len(found)))]
-    lines += [desk.speech.say(said("logs.alert.differs", line=line)) for line in differs]
+    differs: list[str] | None = None
+    if desk.groups:
+        try:
+            differs = _differs(desk, found)
+        except (AwsRefused, AwsUnreachable) as error:
+            lines.append(desk.speech.say(said("logs.alert.untried", why=text(str(error)))))
+    lines += [desk.speech.say(said("logs.alert.differs", line=line)) for line in differs or ()]
     plain = {
         "name": desk.name,
         "pattern": desk.rule.asked,
