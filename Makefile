@@ -34,6 +34,7 @@ bench: ready
 	@PYTHONPATH=. $(PY) benchmarks/crontab.py
 	@PYTHONPATH=. $(PY) benchmarks/jobs.py
 	@PYTHONPATH=. $(PY) benchmarks/logs.py
+	@PYTHONPATH=. $(PY) benchmarks/logs_copy.py
 	@PYTHONPATH=. $(PY) benchmarks/start_time.py
 	@PYTHONPATH=. $(PY) benchmarks/describe_tasks.py
 	@PYTHONPATH=. $(PY) benchmarks/replay.py

@@ -118,8 +118,8 @@ def ours(old: Path, new: Path, quick: bool = True) -> None:
     )
     hand = Hand(trees, quick)
     for listed in source.list():
-        packed, chunks = peeked(source.read(listed))
-        parts = Parts(packed=packed)
+        packing, chunks = peeked(source.read(listed))
+        parts = Parts(packing=packing)
         hand.read(chunks, listed.key, parts.take)
         for label, body, _ in parts.finished():
             target.create(trees.part_key(label, listed), body)

@@ -118,10 +118,10 @@ def backfill(
             throttle,
             workers,
             at_once or (_IN_S3 if desk.place.old.in_s3 else 1),
-            crew.address,
-            crew.keep_up,
             _window(window, desk.project.time_zone),
             _tell,
+            on=crew.address,
+            keep_up=crew.keep_up,
         )
         done = run.run(desk.aws)
     return _answer(desk, done, speech)

@@ -21,9 +21,10 @@ _MOST = 200
 _DOCKERFILE = """\
 # kirikae for the workers of `logs backfill --on`; build it beside the wheels of the same version:
 #   pip wheel --wheel-dir wheels 'kirikae[logs,scale]=={version}' && docker build -t {image} .
-FROM python:3.11-slim
+ARG BASE=python:3.11-slim
+FROM ${{BASE}}
 COPY wheels/ /tmp/wheels/
-RUN python -m venv /opt/kirikae \\
+RUN python3 -m venv /opt/kirikae \\
  && /opt/kirikae/bin/pip install --no-cache-dir --no-index --find-links /tmp/wheels \\
     'kirikae[logs,scale]=={version}' \\
  && rm -rf /tmp/wheels && useradd --create-home kirikae

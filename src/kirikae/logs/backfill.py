@@ -69,13 +69,13 @@ class Backfill:
     workers: int = 1
     at_once: int = 1
     """With one worker: objects in flight, each in a thread."""
+    open_window: Callable[[], bool] = lambda: True
+    tell: Callable[[str], None] = lambda line: None
+    sleep: Callable[[float], None] = time.sleep
     on: str = ""
     """``dask://HOST:PORT``: workers elsewhere."""
     keep_up: Callable[[], None] = lambda: None
     """Called now and then: workers that were lost may be made up for."""
-    open_window: Callable[[], bool] = lambda: True
-    tell: Callable[[str], None] = lambda line: None
-    sleep: Callable[[float], None] = time.sleep
     _names: set[str] = field(default_factory=set)
     """Of all parts that old objects can become."""
 

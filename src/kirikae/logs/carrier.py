@@ -141,8 +141,8 @@ class Carrier:
         present: Present | None,
     ) -> tuple[Row, list[Part]]:
         listed = found.listed
-        packed, chunks = peeked(self.old.read(listed))
-        parts = Parts(self._wanted, self._keep(present), packed)
+        packing, chunks = peeked(self.old.read(listed))
+        parts = Parts(self._wanted, self._keep(present), packing)
         read = self.hand.read(chunks, listed.key, parts.take)
         if self._must_wait({self.owners.of(label) for label in read.sums}, present):
             # Late or early lines of another folder than its path says.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from kirikae.logs.codec import MAGIC, Blocks, Deflater, deflater, inflated
+from kirikae.logs.codec import GZIP, PLAIN, Blocks, Deflater, deflater, inflated, packing_of
 from kirikae.logs.errors import BrokenObject
 from kirikae.logs.fast import Fast, usable
 from kirikae.logs.folder import digest_of
@@ -180,12 +180,12 @@ class _Part:
     @classmethod
     def begun(
         cls,
-        packed: bool,
+        packing: str,
         header: bytes,
     ) -> _Part:
         part = cls(
             tempfile.SpooledTemporaryFile(_IN_MEMORY),  # noqa: SIM115 - closed when it is written
-            deflater() if packed else None,
+            None if packing == PLAIN else deflater(packing),
         )
         if header:
             part.write(header)
@@ -216,7 +216,7 @@ class Parts:
 
     wanted: Callable[[str], bool] = lambda label: True
     keep: Keep = lambda label, lines: lines
-    packed: bool = True
+    packing: str = GZIP
     made: dict[str, _Part] = field(default_factory=dict)
 
     def take(
@@ -232,7 +232,7 @@ class Parts:
         if not kept:
             return
         if label not in self.made:
-            self.made[label] = _Part.begun(self.packed, read.header)
+            self.made[label] = _Part.begun(self.packing, read.header)
         self.made[label].add(kept, sums if kept is lines else sums_of_block(kept))
 
     def finished(self) -> Iterator[tuple[str, IO[bytes], Sums]]:
@@ -243,15 +243,15 @@ class Parts:
             yield label, part.file, part.sums
 
 
-def peeked(chunks: Iterator[bytes]) -> tuple[bool, Iterator[bytes]]:
-    """Is it gzip?  And all of it."""
+def peeked(chunks: Iterator[bytes]) -> tuple[str, Iterator[bytes]]:
+    """How it is packed, and all of it."""
     first = next(chunks, b"")
 
     def whole() -> Iterator[bytes]:
         yield first
         yield from chunks
 
-    return first.startswith(MAGIC), whole()
+    return packing_of(first), whole()
 
 
 def plain_sums(sums: Mapping[str, Sums]) -> dict[str, Any]:
