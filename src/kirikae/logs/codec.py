@@ -169,27 +169,25 @@ class Blocks:
 
     def __iter__(self) -> Iterator[bytes]:
         """Raises BrokenObject."""
-        held: list[bytes] = []
+        held: list[bytes | memoryview] = []
         pending = 0
+        unended = 0
         for chunk in self.chunks:
-            held.append(chunk)
-            pending += len(chunk)
             self.length += len(chunk)
-            if pending < BLOCK:
+            end = chunk.rfind(b"\n") + 1
+            unended = len(chunk) - end if end else unended + len(chunk)
+            if unended > LONGEST_LINE:
+                raise BrokenObject(f"it has a line of more than {LONGEST_LINE >> 20} MiB")
+            if pending + len(chunk) < BLOCK or not end:
+                held.append(chunk)
+                pending += len(chunk)
                 continue
-            whole, rest = _cut(b"".join(held))
+            # Put together once: a block is copied no more than it must be.
+            yield b"".join([*held, memoryview(chunk)[:end]])
+            rest = chunk[end:]
             held = [rest] if rest else []
             pending = len(rest)
-            if pending > LONGEST_LINE:
-                raise BrokenObject(f"it has a line of more than {LONGEST_LINE >> 20} MiB")
-            if whole:
-                yield whole
         last = b"".join(held)
         if last:
             self.unterminated = not last.endswith(b"\n")
             yield last + b"\n" if self.unterminated else last
-
-
-def _cut(data: bytes) -> tuple[bytes, bytes]:
-    end = data.rfind(b"\n") + 1
-    return data[:end], data[end:]

@@ -104,10 +104,11 @@ class Hand:
         self._reader = trees.reader()
         self._fast = Fast(self._reader) if quick and usable() else None
 
-    def _stretches(self, block: bytes) -> Iterable[Stretch]:
+    def _stretches(self, block: bytes) -> tuple[Iterable[Stretch], int]:
+        """And how many lines there are, counted apart from what becomes of them."""
         if self._fast is not None:
-            return self._fast.stretches(block)
-        return plain(block, self._reader)
+            return self._fast.stretches(block), self._fast.lines
+        return plain(block, self._reader), block.count(b"\n")
 
     def read(
         self,
@@ -124,8 +125,9 @@ class Hand:
         counted = Sums()
         for number, block in enumerate(blocks):
             lines = self._without_header(block, found) if number == 0 else block
-            counted += Sums(lines.count(b"\n"), len(lines))
-            for label, begin, end in placing.placed(lines, self._stretches(lines)):
+            stretches, count = self._stretches(lines)
+            counted += Sums(count, len(lines))
+            for label, begin, end in placing.placed(lines, stretches):
                 piece = lines[begin:end]
                 sums = sums_of_block(piece)
                 found.sums[label] = found.sums.get(label, NOTHING) + sums
