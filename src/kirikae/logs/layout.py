@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from kirikae.logs.errors import NoLayout
+from kirikae.logs.wrapping import Wrapped
 from kirikae.logs.zones import QUARTER_S, Grain, Span, begin_of, span_of, wall_of, zone_named
 
 Writes = Literal["event", "arrival"]
@@ -36,7 +37,8 @@ class Layout:
 
     ``prefix``: template of the folder, with ``/`` at its end.  ``name``: template of names, empty:
     they say nothing.  ``slice_s``: how long the time in a name stands for.  ``has_time``: do lines
-    say when they happened?
+    say when they happened?  ``wrapped``: by whom its lines are.  ``errors``: below it lies what the
+    writer could not file.
     """
 
     prefix: str
@@ -48,6 +50,8 @@ class Layout:
     slice_s: int | None = None
     has_time: bool = True
     key: str = ""
+    wrapped: Wrapped = ""
+    errors: str = ""
     _labels: dict[int, str] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:

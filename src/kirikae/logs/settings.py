@@ -68,6 +68,18 @@ class Tree(Strict):
     slice: Seconds | None = Field(
         default=None, description="with `name`: how long the time in a name stands for"
     )
+    wrapped: Literal["", "firelens", "cloudwatch"] = Field(
+        default="",
+        description="of the new tree: lines stand inside of records of FireLens (in `log`), or of "
+        "a subscription filter; they are taken out to be compared with the old side's",
+    )
+    errors: str = Field(
+        default="",
+        pattern=r"^([^/].*/)?$",
+        description="of the new tree: below this prefix of it lies what the writer could not file "
+        "(Firehose's ErrorOutputPrefix)",
+        json_schema_extra={"examples": ["errors/"]},
+    )
     writer: Literal["fluentd", "fluent-bit", "vector", "rsyslog", "firehose", "other"] = Field(
         default="other", description="who writes it; `logs double` writes its configuration"
     )
@@ -116,6 +128,8 @@ class Tree(Strict):
             None if self.slice is None else int(self.slice),
             self.has_time,
             self.key,
+            self.wrapped,
+            self.errors,
         )
 
 
@@ -233,6 +247,8 @@ class LogsMove(MoveSettings):
             raise ValueError("both trees are the same one: nothing would move")
         if self.old.at.startswith(S3) is not self.new.at.startswith(S3):
             raise ValueError("both trees lie in buckets, or both in folders of this machine")
+        if self.old.wrapped or self.old.errors:
+            raise ValueError("`wrapped` and `errors` are of the new tree")
         return self
 
     @property
