@@ -14,7 +14,7 @@ from kirikae.logs.manifest import Part, Row, State
 from kirikae.logs.owners import Owner, Owners
 from kirikae.logs.sums import Sums, digest
 from kirikae.logs.work import Hand, Parts, Read, Trees, peeked
-from kirikae.model.errors import Changed, Taken
+from kirikae.model.errors import Changed, Taken, Withheld
 from kirikae.model.objects import Listed, Objects
 
 Present = Mapping[str, Counter[int]]
@@ -45,6 +45,8 @@ class Carrier:
             return _row(found, State.BROKEN, str(error)), []
         except Changed as error:
             return _row(found, State.CHANGED, str(error)), []
+        except Withheld as error:
+            return _row(found, State.SPECIAL, str(error)), []
         except Conflict as error:
             return _row(found, State.CONFLICT, str(error)), []
 
