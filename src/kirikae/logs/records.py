@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property, lru_cache
 from typing import Any
 
 from kirikae.logs.errors import NoLayout
@@ -25,9 +26,10 @@ TIME = "event_time"
 UNPARSED = "unparsed"
 _SAMPLED = 2000
 _MOST_COLUMNS = 200
+_MOST_KNOWN = 100_000
+_QUOTED = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
 _COMBINED = re.compile(
-    r'(\S+) (\S+) (.*?) \[([^\]]*)\] "((?:[^"\\]|\\.)*)" (\S+) (\S+)'
-    r'(?: "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)")?(.*)',
+    rf"(\S+) (\S+) (.*?) \[([^\]]*)\] {_QUOTED} (\S+) (\S+)(?: {_QUOTED} {_QUOTED})?(.*)",
     re.DOTALL,
 )
 _COMBINED_COLUMNS = (
@@ -210,6 +212,15 @@ _SPLITS: Mapping[str, tuple[Split, tuple[str, ...]]] = {
 }
 
 
+_TIMES = {
+    "combined": ("logged",),
+    "out_file": ("time",),
+    "alb": ("time",),
+    "cloudfront": ("date", "time"),
+}
+"""The columns that a time stands in, where a line has no labels."""
+
+
 def columns_of(name: str, lines: Iterable[bytes]) -> tuple[str, ...]:
     """Of lines without labels the known ones; else the labels of some lines, in their order."""
     _, known = _SPLITS[name]
@@ -251,9 +262,16 @@ class Records:
     clock: Clock
     columns: tuple[str, ...]
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return (*self.columns, TIME)
+    @cached_property
+    def _known(self) -> dict[str, int | None]:
+        """Times by their text: a second has many lines."""
+        return {}
+
+    @cached_property
+    def _places(self) -> tuple[int, ...]:
+        """Of the columns that the time stands in."""
+        named = _TIMES.get(self.format.name, (self.format.key.decode(),))
+        return tuple(self.columns.index(name) for name in named if name in self.columns)
 
     def row(self, line: bytes) -> tuple[Row, int | None] | None:
         """The columns and Unix seconds; None: it stays as it is."""
@@ -263,11 +281,26 @@ class Records:
             return None
         if "\0" in text:
             return None
-        split, _ = _SPLITS[self.format.name]
-        found = split(text, self.columns)
-        return None if found is None else (found, self._time(line))
+        found = self._split(text, self.columns)
+        return None if found is None else (found, self._time(line, found))
 
-    def _time(self, line: bytes) -> int | None:
+    @cached_property
+    def _split(self) -> Split:
+        return _SPLITS[self.format.name][0]
+
+    def _time(self, line: bytes, row: Row) -> int | None:
+        """As the format tells it.  Where a second bracket could be meant, nothing is remembered."""
+        texts = [row[place] for place in self._places]
+        text = "".join(each for each in texts if each is not None)
+        if not text or (self.format.name == "combined" and line.count(b"[") != 1):
+            return self._told(line)
+        if text not in self._known:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[text] = self._told(line)
+        return self._known[text]
+
+    def _told(self, line: bytes) -> int | None:
         found = self.clock.epoch(self.format.stamp(line, self.format.key))
         return None if isinstance(found, Untimed) else found
 
@@ -300,8 +333,22 @@ def to_json(records: Records, row: Row, when: int | None) -> bytes:
         name: text for name, text in zip(records.columns, row, strict=True) if text is not None
     }
     if when is not None:
-        plain[TIME] = f"{datetime.fromtimestamp(when, UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode()
+        plain[TIME] = _written(when)
+    return _ENCODE(plain).encode()
+
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+@lru_cache(maxsize=_MOST_KNOWN)
+def _written(when: int) -> str:
+    return f"{datetime.fromtimestamp(when, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+@lru_cache(maxsize=_MOST_KNOWN)
+def _seconds(written: str) -> int:
+    """Raises ValueError."""
+    return int(datetime.fromisoformat(written.replace("Z", "+00:00")).timestamp())
 
 
 def unparsed_to_json(line: bytes) -> bytes:
@@ -311,11 +358,9 @@ def unparsed_to_json(line: bytes) -> bytes:
 
 def from_json(records: Records, line: bytes) -> bytes:
     """What is counted of an object that ``to_json`` made.  Raises ValueError, LookupError."""
-    plain = json.loads(line)
+    plain = json.loads(line.decode())
     if UNPARSED in plain:
         return canonical_unparsed(base64.b64decode(plain[UNPARSED]))
     when = plain.get(TIME)
-    seconds = None
-    if when is not None:
-        seconds = int(datetime.fromisoformat(when.replace("Z", "+00:00")).timestamp())
-    return canonical(tuple(plain.get(name) for name in records.columns), seconds)
+    row = tuple(map(plain.get, records.columns))
+    return canonical(row, None if when is None else _seconds(when))
