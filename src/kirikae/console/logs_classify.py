@@ -92,7 +92,8 @@ def classify(
 def _encryption(carrier: Carrier) -> dict[str, Any] | None:
     """Of some objects from all over the old tree, since no listing tells it; and what the new
     bucket gives by itself.  None: folders of this machine."""
-    old, new = carrier.old, carrier.new
+    old = carrier.old
+    new = carrier.new
     if not isinstance(old, S3Objects) or not isinstance(new, S3Objects):
         return None
     all_listed = [each for each in old.list() if each.storage not in ARCHIVED]
@@ -108,13 +109,15 @@ def _encryption(carrier: Carrier) -> dict[str, Any] | None:
 def _of_keys(keys: dict[str, Any] | None) -> Iterator[Said]:
     if keys is None:
         return
+    counts = dict(keys["old"])
     sampled = keys["sampled"]
-    for kind, objects in keys["old"].items():
-        if kind == CUSTOMERS_KEY:
-            yield said("logs.shown.customers_key", objects=objects, sampled=sampled)
-        elif kind.startswith(_KMS):
+    customers = counts.pop(CUSTOMERS_KEY, 0)
+    if customers:
+        yield said("logs.shown.customers_key", objects=customers, sampled=sampled)
+    for kind, objects in counts.items():
+        if kind.startswith(_KMS):
             yield said("logs.shown.encrypted", objects=objects, sampled=sampled, kind=kind)
-    kinds = {kind for kind in keys["old"] if kind != CUSTOMERS_KEY} | {keys["new"]}
+    kinds = {*counts, keys["new"]}
     if len(kinds) > 1 and any(kind.startswith(_KMS) for kind in kinds):
         yield said("logs.shown.reencrypted", kind=keys["new"] or None)
         yield said("logs.shown.rights")

@@ -31,7 +31,7 @@ from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.evidence import Verdict
 from kirikae.model.move import Phase
 from kirikae.model.objects import Objects
-from kirikae.model.said import said, text
+from kirikae.model.said import Said, said, text
 from kirikae.move.errors import UnknownMove
 from kirikae.move.journal import Journal
 
@@ -265,27 +265,27 @@ def _answer(
     speech: Speech,
 ) -> Answer:
     found = list(results)
-    counts = Counter(each.fate for each in found)
-    lines = []
-    for each in found:
-        if each.fate in _BAD:
-            what = said(f"logs.derive.{each.fate}", folder=each.label, why=text(each.why))
-            lines.append(speech.say(what))
+    counts = Counter(str(each.fate) for each in found)
+    bad = [each for each in found if each.fate in _BAD]
+    told = [said(f"logs.derive.{each.fate}", folder=each.label, why=text(each.why)) for each in bad]
     made = [each for each in found if each.fate is Fate.MADE]
-    total = said(
+    told.append(_total(made, counts[Fate.UNCHANGED]))
+    lines = [*map(speech.say, told), *sql.splitlines()]
+    plain: dict[str, Any] = {
+        "fates": dict(sorted(counts.items())),
+        "folders": [each.to_plain() for each in found],
+        "sql": sql,
+    }
+    return Answer(plain, lines, Exit.FOUND if bad else Exit.DONE)
+
+
+def _total(made: list[Result], unchanged: int) -> Said:
+    return said(
         "logs.derive.made",
         folders=len(made),
         before=sum(each.objects[0] for each in made),
         after=sum(each.objects[1] for each in made),
         lines=sum(each.sums.lines for each in made if each.sums is not None),
         unparsed=sum(each.unparsed for each in made),
-        unchanged=counts[Fate.UNCHANGED],
+        unchanged=unchanged,
     )
-    lines += [speech.say(total), *sql.splitlines()]
-    plain: dict[str, Any] = {
-        "fates": {str(fate): count for fate, count in sorted(counts.items())},
-        "folders": [each.to_plain() for each in found],
-        "sql": sql,
-    }
-    bad = any(counts[fate] for fate in _BAD)
-    return Answer(plain, lines, Exit.FOUND if bad else Exit.DONE)

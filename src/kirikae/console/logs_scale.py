@@ -88,16 +88,21 @@ def written(
     if dry_run:
         return would([f"would write {name}" for name in names], {"files": names})
     here.assert_may_change("logs backfill --write")
+    _assert_nothing_else(folder, files)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        write_durably(folder / name, text)
+    return Answer({"files": names}, [f"written: {name}" for name in names])
+
+
+def _assert_nothing_else(folder: Path, files: dict[str, str]) -> None:
+    """Raises UsageProblem."""
     for name, text in files.items():
         file = folder / name
         if file.exists() and file.read_text("utf-8") != text:
             raise UsageProblem(
                 f"{file} is there and says something else; take it away, or name another folder"
             )
-    for name, text in files.items():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_durably(folder / name, text)
-    return Answer({"files": names}, [f"written: {name}" for name in names])
 
 
 def _wanted(desk: LogsDesk) -> Wanted:

@@ -88,12 +88,12 @@ class Derive:
 
     def folder(self, label: str) -> Result:
         """Raises TreeTrouble, AwsRefused, AwsUnreachable."""
-        listed = [each for each in self.new.list(label) if _directly(each.key, label)]
+        listed = _directly_in(self.new, label)
         if not listed:
             return Result(label, Fate.EMPTY)
         mark = digest_of("".join(f"{each.key} {each.etag}\n" for each in listed))
         stem = f"{label}{self.maker.name}-{mark}-"
-        there = [each for each in self.target.list(label) if _directly(each.key, label)]
+        there = _directly_in(self.target, label)
         others = [each.key for each in there if not each.key.startswith(stem)]
         if others:
             return Result(label, Fate.STALE, (len(listed), len(there)), why=others[0])
@@ -189,9 +189,9 @@ class Derive:
         return Result(label, Fate.MADE, objects, made.put_in, made.unparsed)
 
 
-def _directly(key: str, label: str) -> bool:
+def _directly_in(objects: Objects, label: str) -> list[Listed]:
     """In this folder, not in one below it."""
-    return "/" not in key[len(label) :]
+    return [each for each in objects.list(label) if "/" not in each.key[len(label) :]]
 
 
 def _found(objects: Objects, key: str) -> Listed:
