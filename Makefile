@@ -36,6 +36,7 @@ bench: ready
 	@PYTHONPATH=. $(PY) benchmarks/logs.py
 	@PYTHONPATH=. $(PY) benchmarks/capacity.py
 	@PYTHONPATH=. $(PY) benchmarks/load_engine.py
+	@PYTHONPATH=. $(PY) benchmarks/logs_copy.py
 	@PYTHONPATH=. $(PY) benchmarks/start_time.py
 	@PYTHONPATH=. $(PY) benchmarks/describe_tasks.py
 	@PYTHONPATH=. $(PY) benchmarks/replay.py
@@ -52,7 +53,8 @@ prove: ready clients
 
 lock:  # after a change of the ranges in pyproject.toml; needs pip-tools
 	pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe \
-	  --no-header --extra local --extra logs --extra capacity --extra drill --extra dev -o requirements/dev.txt pyproject.toml
+	  --no-header --extra local --extra logs --extra parquet --extra scale --extra capacity --extra drill --extra dev \
+	  -o requirements/dev.txt pyproject.toml
 	cd tests/clients && pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras \
 	  --allow-unsafe --no-header -o requirements.txt requirements.in
 	for set in more former; do (cd tests/clients/$$set && pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links \

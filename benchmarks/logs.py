@@ -4,14 +4,17 @@
 ``python benchmarks/logs.py [MEGABYTES] [ltsv]``: days of access logs by Japan time, packed by gzip,
 become one packed object for each hour of UTC.  Figures are MB (10^6 plain bytes) for each
 CPU-second of user and system time; ours with and without line sums, line by line and by the fast
-path; the scan alone.  Counts of lines of every hour must be equal, or it fails.
+path; the scan alone; a whole backfill by one process and by two; the first day as JSON and as
+Parquet.  Counts of lines of every hour must be equal, or it fails.
 
-gawk and pigz are Debian's packages: ``apt-get install gawk pigz``.  Without them only ours runs.
+gawk, pigz and Miller are Debian's packages (``apt-get install gawk pigz miller``), DuckDB is
+Python's (``pip install duckdb``); what is not there does not run.  Miller takes the first day only.
 """
 
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import os
 import random
 import resource
@@ -28,10 +31,20 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from kirikae.logs import work
+from kirikae.logs.backfill import Backfill
+from kirikae.logs.derived import Derive, Fate
 from kirikae.logs.folder import FolderObjects
+from kirikae.logs.formats import Clock, format_named
 from kirikae.logs.layout import Layout
+from kirikae.logs.makers import Json, Parquet
+from kirikae.logs.manifest import Manifest
+from kirikae.logs.owners import Owners
+from kirikae.logs.records import Records, columns_of
 from kirikae.logs.sums import Sums
+from kirikae.logs.throttle import Throttle
+from kirikae.logs.trees import Door
 from kirikae.logs.work import Hand, Parts, Trees, peeked
+from kirikae.logs.worker import Place
 from kirikae.logs.zones import Grain
 
 TOKYO = ZoneInfo("Asia/Tokyo")
@@ -118,8 +131,8 @@ def ours(old: Path, new: Path, quick: bool = True) -> None:
     )
     hand = Hand(trees, quick)
     for listed in source.list():
-        packed, chunks = peeked(source.read(listed))
-        parts = Parts(packed=packed)
+        packing, chunks = peeked(source.read(listed))
+        parts = Parts(packing=packing)
         hand.read(chunks, listed.key, parts.take)
         for label, body, _ in parts.finished():
             target.create(trees.part_key(label, listed), body)
@@ -153,6 +166,49 @@ def plainly(old: Path, new: Path) -> None:
     ours(old, new, quick=False)
 
 
+def duckdb(old: Path, new: Path) -> None:
+    """By a regular expression: read as CSV, it drops lines that it cannot read and says nothing.
+
+    Each line's text is kept; what it writes is one file of each hour, packed by gzip.
+    """
+    import duckdb as engine
+
+    time_of = {
+        "combined": r"strptime(regexp_extract(l, '\[([^\]]{20})', 1), '%d/%b/%Y:%H:%M:%S')",
+        "ltsv": r"strptime(regexp_extract(l, 'time:([^+\t]*)', 1), '%Y-%m-%dT%H:%M:%S')",
+    }[FORMAT]
+    source = (
+        f"read_csv('{old}/**/*.gz', columns={{'l': 'VARCHAR'}}, delim='\x01', quote='', escape='',"
+    )
+    source += " header=false, auto_detect=false)"
+    hour = f"strftime({time_of} - INTERVAL 9 HOUR, '%Y%m%d%H')"
+    options = (
+        "FORMAT CSV, DELIM '\\x01', QUOTE '', ESCAPE '', HEADER false, COMPRESSION gzip, "
+        "PARTITION_BY (h), WRITE_PARTITION_COLUMNS false, OVERWRITE_OR_IGNORE"
+    )
+    with engine.connect() as base:
+        base.execute("SET threads = 1")
+        base.execute(f"COPY (SELECT l, {hour} AS h FROM {source}) TO '{new}' ({options})")
+    for folder in new.glob("h=*"):
+        for number, file in enumerate(folder.iterdir()):
+            target = new / folder.name[2:]
+            target.mkdir(exist_ok=True)
+            file.rename(target / f"{number}.gz")
+        folder.rmdir()
+
+
+def miller(old: Path, new: Path) -> None:
+    """The first day only, and only where lines have labels."""
+    file = sorted(old.rglob("*.gz"))[0]
+    verbs = (
+        '$h = strftime(strptime(splitax($time, "+")[1], "%Y-%m-%dT%H:%M:%S") - 32400, "%Y%m%d%H");'
+        f'tee > "{new}/" . $h . ".ltsv", mapexcept($*, "h")'
+    )
+    words = ["mlr", "--fs", "tab", "--ps", ":", "--gzin", "put", "-q", verbs, str(file)]
+    subprocess.run(words, check=True)
+    subprocess.run(["sh", "-c", f"pigz -1 -p 1 {new}/*.ltsv"], check=True)
+
+
 def gawk_and_pigz(old: Path, new: Path) -> None:
     files = " ".join(str(file) for file in sorted(old.rglob("*.gz")))
     script = f"pigz -dc -p 1 {files} | gawk -v folder={new} -v form={FORMAT} -f {new}.awk"
@@ -184,6 +240,68 @@ def measured(what: Callable[[Path, Path], None], old: Path, work_in: Path) -> tu
     return best, new
 
 
+def backfilled(old: Path, new: Path, workers: int) -> float:
+    """With manifest, sums and fsync, as it is used; how long it took on the wall."""
+    layout = Layout("%Y/%m/%d/", "Asia/Tokyo", Grain.DAY, format=FORMAT)
+    target = Layout("%Y%m%d%H/")
+    now = time.time()
+    place = Place(
+        Trees(layout, target, now),
+        Owners(target, now, 900),
+        Door(f"{old}/"),
+        Door(f"{new}/"),
+    )
+    manifest = Manifest(new.with_suffix(".db"))
+    begun = time.monotonic()
+    done = Backfill(place, manifest, Throttle(time.monotonic, time.sleep), workers).run()
+    assert set(done.states) == {"done"}, done
+    return time.monotonic() - begun
+
+
+def both_workers(old: Path, work_in: Path, total: float, truth: Counter[str]) -> None:
+    """One process, then two: CPU and the wall."""
+    for workers in (1, 2):
+        new = work_in / f"backfill-{workers}"
+        new.mkdir()
+        before = cpu()
+        seconds = backfilled(old, new, workers)
+        used = cpu() - before
+        if counted(new) != truth:
+            sys.exit(f"a backfill by {workers} counts other lines")
+        print(
+            f"backfill by {workers}   {total / used:6.0f} MB per CPU-second, "
+            f"{total / seconds:.0f} MB per second on the wall"
+        )
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"peak memory of a worker (of all children) {peak:.0f} MiB")
+
+
+def converted(old: Path, work_in: Path) -> None:
+    """The first day's lines, as JSON and as Parquet, read again and counted."""
+    first = sorted(old.rglob("*.gz"))[0]
+    folder = work_in / "day" / "x"
+    folder.mkdir(parents=True)
+    shutil.copy(first, folder)
+    body = gzip.decompress(first.read_bytes())
+    clock = Clock.at(TOKYO, time.time())
+    columns = columns_of(FORMAT, body[:100_000].split(b"\n")[:-1])
+    records = Records(format_named(FORMAT), clock, columns)
+    makers: list[Json | Parquet] = [Json(records)]
+    if importlib.util.find_spec("pyarrow"):
+        makers.append(Parquet(records))
+    for maker in makers:
+        target = FolderObjects(work_in / maker.name)
+        before = cpu()
+        result = Derive(FolderObjects(work_in / "day"), target, maker).folder("x/")
+        used = cpu() - before
+        if result.fate is not Fate.MADE or result.sums is None:
+            sys.exit(f"{maker.name}: {result}")
+        if result.sums.lines != body.count(b"\n"):
+            sys.exit(f"{maker.name} counts other lines")
+        rate = len(body) / 1e6 / used
+        print(f"as {maker.name:12} {rate:6.0f} MB per CPU-second, read again and counted")
+
+
 def main() -> None:
     megabytes = int(sys.argv[1]) if len(sys.argv) > 1 else 128
     with tempfile.TemporaryDirectory() as name:
@@ -194,6 +312,8 @@ def main() -> None:
         print(f"{total:.0f} MB; best of {ROUNDS}; load {os.getloadavg()[0]:.0f}")
         truth: Counter[str] | None = None
         whats = [scan, without_sums, ours, plainly, *([gawk_and_pigz] if there else [])]
+        if importlib.util.find_spec("duckdb"):
+            whats.append(duckdb)
         for what in whats:
             seconds, new = measured(what, old, Path(name))
             print(f"{what.__name__:15} {total / seconds:6.0f} MB per CPU-second")
@@ -205,6 +325,13 @@ def main() -> None:
                 sys.exit(f"{what.__name__} counts other lines: {found - truth}, {truth - found}")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"every hour has the same lines; peak memory of this process {peak:.0f} MiB")
+        assert truth is not None
+        both_workers(old, Path(name), total, truth)
+        converted(old, Path(name))
+        if FORMAT == "ltsv" and shutil.which("mlr"):
+            day = len(gzip.decompress(sorted(old.rglob("*.gz"))[0].read_bytes())) / 1e6
+            seconds, _ = measured(miller, old, Path(name))
+            print(f"{'miller':15} {day / seconds:6.0f} MB per CPU-second")
 
 
 if __name__ == "__main__":

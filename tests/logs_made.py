@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import zstandard
+
 FORMATS = ("combined", "ltsv", "json", "out_file", "alb", "cloudfront")
 FAULTS = ("late", "malformed", "no time", "duplicate", "bracket", "NUL", "not UTF-8", "CR", "empty")
 
@@ -119,7 +121,9 @@ def _broken(name: str, line: bytes) -> bytes:
 
 
 def packed(body: bytes, fault: str = "") -> bytes:
-    """gzip.  Each fault as it was measured on real readers."""
+    """gzip, or zstd.  Each fault as it was measured on real readers."""
+    if fault.startswith("zstd"):
+        return _zstd_with(body, fault)
     half = body.index(b"\n", len(body) // 2) + 1
     two = gzip.compress(body[:half], 1, mtime=0) + gzip.compress(body[half:], 1, mtime=0)
     whole = gzip.compress(body, 1, mtime=0)
@@ -143,8 +147,27 @@ def packed(body: bytes, fault: str = "") -> bytes:
             return whole
 
 
+def _zstd_with(body: bytes, fault: str) -> bytes:
+    half = body.index(b"\n", len(body) // 2) + 1
+    whole = _zstd(body)
+    at = len(whole) // 2
+    return {
+        "zstd": whole,
+        "zstd frames": _zstd(body[:half]) + _zstd(body[half:]) + _zstd(b""),
+        "zstd cut": whole[:-9],
+        "zstd bit": whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :],
+    }[fault]
+
+
+def _zstd(body: bytes) -> bytes:
+    return zstandard.ZstdCompressor(write_checksum=True).compress(body)
+
+
 def inflated(data: bytes) -> bytes:
-    """By Python's own library, as an auditor would."""
+    """By Python's own library, as an auditor would; zstd by the library that everybody has."""
+    if data[:4] == b"\x28\xb5\x2f\xfd":
+        with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as reader:
+            return reader.read()
     return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
 
 

@@ -13,6 +13,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from moto import mock_aws
 
+from kirikae.aws.s3_copy import Copier
 from kirikae.aws.s3_objects import objects_at
 from kirikae.aws.session import Aws
 from kirikae.logs.backfill import Backfill
@@ -38,6 +39,8 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(key, "x")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    # Here botocore is tried; the quick way has its own server in tests/unit/test_s3_copy.py.
+    monkeypatch.setattr(Copier, "copied", lambda copier, copy: None)
     with mock_aws():
         found = Aws(REGION)
         where = {"LocationConstraint": REGION}
@@ -189,3 +192,70 @@ def test_a_backfill_within_s3_through_a_storm_of_503(aws, tmp_path, layout):
     (tmp_path / "logs.db").unlink()
     Backfill(place, Manifest(tmp_path / "logs.db"), throttle).run(aws)
     assert [listed.modified for listed in new.list()] == before
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("AccessDenied", "not authorized to perform: kms:Decrypt"),
+        ("KMS.DisabledException", "it is disabled"),
+        ("InvalidObjectState", "the storage class does not allow it"),
+        ("InvalidRequest", "The object was stored using a form of Server Side Encryption"),
+    ],
+)
+def test_an_object_that_cannot_be_had_is_told_and_keeps_no_other_waiting(
+    aws, tmp_path, code, message
+):
+    """It is for a person: its key is not ours, or it is archived after all."""
+    _, place = filled(aws, tmp_path, DAILY)
+    objects_at(aws, "s3://old-logs/logs/").create("2026/11/21/a.gz", io.BytesIO(b"no time\n"))
+    trouble = Trouble(aws, "GetObject", 1, 403, code.encode())
+    trouble._answer = (403, ERROR.replace(b"please wait", message.encode()) % code.encode())
+    manifest = Manifest(tmp_path / "logs.db")
+    throttle = Throttle(time.monotonic, lambda seconds: None, 1e6)
+    done = Backfill(place, manifest, throttle, sleep=lambda seconds: None).run(aws)
+    assert done.states == {"special": 1, "done": 1}
+    [row] = [row for row in manifest.rows().values() if row.state == "special"]
+    assert message in row.error
+    assert Backfill(place, manifest, throttle).run(aws).states == {"done": 1}
+
+
+def test_how_objects_are_encrypted_is_asked_of_some(aws):
+    """A listing does not tell; nor does it tell what the new bucket will do."""
+    s3 = aws.client("s3")
+    kms = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "the-key"}
+    s3.put_object(Bucket="old-logs", Key="logs/a", Body=b"x", **kms)
+    s3.put_object(Bucket="old-logs", Key="logs/b", Body=b"x", ServerSideEncryption="AES256")
+    old = objects_at(aws, "s3://old-logs/logs/")
+    kinds = [old.encryption(listed) for listed in old.list()]  # type: ignore[attr-defined]
+    assert kinds == ["aws:kms the-key", "AES256"]
+    rule = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "another"}
+    s3.put_bucket_encryption(
+        Bucket="new-logs",
+        ServerSideEncryptionConfiguration={
+            "Rules": [{"ApplyServerSideEncryptionByDefault": rule}],
+        },
+    )
+    assert objects_at(aws, "s3://new-logs/utc/").default_encryption() == "aws:kms another"
+    # HEAD has no body; botocore asks once more whether it is the right Region.
+    Trouble(aws, "HeadObject", 9, 400, b"")._answer = (400, b"")
+    assert old.encryption(next(iter(old.list()))) == "SSE-C"  # type: ignore[attr-defined]
+
+
+def test_classify_says_whose_keys_there_are(aws, tmp_path, monkeypatch):
+    """And what whoever moves them must be allowed; a copy begins its life anew."""
+    from tests.logs_place import PROJECT, LogsPlace
+
+    monkeypatch.setenv("AWS_REGION", REGION)
+    monkeypatch.setattr(Aws, "identity", lambda self, account: "arn:aws:iam::1:user/me")
+    place = LogsPlace(tmp_path)
+    text = PROJECT.replace('"old/', '"s3://old-logs/logs/').replace('"new/', '"s3://new-logs/utc/')
+    (place.folder / "kirikae.yml").write_text(f"region: {REGION}\n{text}")
+    kms = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "the-key"}
+    aws.client("s3").put_object(Bucket="old-logs", Key="logs/2026/11/20/a.gz", Body=b"x", **kms)
+    told = place.run("logs", "classify", "web")
+    assert told.exit_code == 0, told.stderr
+    assert "aws:kms the-key" in told.stdout and "kms:Decrypt" in told.stdout
+    assert "rules of lifecycle count its age from now on" in told.stdout
+    plain = place.json("logs", "classify", "web")["encryption"]
+    assert plain["sampled"] == 1 and plain["old"] == {"aws:kms the-key": 1}

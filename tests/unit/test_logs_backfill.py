@@ -12,6 +12,7 @@ import pytest
 from kirikae.logs.errors import LogsNotReady
 from kirikae.logs.layout import Layout
 from kirikae.logs.manifest import State
+from kirikae.logs.proof import exported
 from kirikae.logs.zones import Grain
 from kirikae.model.objects import Listed
 from tests.logs_made import FORMATS, inflated, line_of, made, packed
@@ -80,7 +81,7 @@ def test_every_format_is_split(tmp_path, name):
     assert set(world.verdicts(deep=True).values()) == {"pass"}
 
 
-@pytest.mark.parametrize("fault", ["cut", "bit", "garbage"])
+@pytest.mark.parametrize("fault", ["cut", "bit", "garbage", "zstd cut", "zstd bit"])
 def test_a_broken_object_is_never_half_moved(tmp_path, fault):
     """Told by name; the others are moved; its folders are unsure until somebody looks."""
     world = LogsWorld(tmp_path)
@@ -93,7 +94,7 @@ def test_a_broken_object_is_never_half_moved(tmp_path, fault):
     assert Counter(verdicts.values()).keys() == {"pass", "unsure"}
 
 
-@pytest.mark.parametrize("fault", ["members", "zeros", "plain"])
+@pytest.mark.parametrize("fault", ["members", "zeros", "plain", "zstd", "zstd frames"])
 def test_what_gzip_readers_put_up_with_is_read(tmp_path, fault):
     """Many members, an empty one, zeros at the end, and text that is not packed at all."""
     world = LogsWorld(tmp_path)
@@ -185,10 +186,72 @@ def planted(world: LogsWorld, change: str) -> tuple[str, dict[str, str]]:
         lines = [*lines, lines[0]]
     elif change == "altered":
         lines[0] = lines[0].replace(b"GET", b"PUT")
+    rewritten(world, key, lines)
+    return key[: key.rfind("/") + 1], world.verdicts(deep=True)
+
+
+def rewritten(world: LogsWorld, key: str, lines: list[bytes]) -> None:
+    """With the time of before: the listing alone does not show it."""
     before = (world.new_root / key).stat()
     (world.new_root / key).write_bytes(packed(b"\n".join(lines) + b"\n"))
     os.utime(world.new_root / key, ns=(before.st_atime_ns, before.st_mtime_ns))
-    return key[: key.rfind("/") + 1], world.verdicts(deep=True)
+
+
+def test_lines_that_two_folders_have_swapped_are_found_in_both(tmp_path):
+    """Although as many are there as before, and in all the same."""
+    world = LogsWorld(tmp_path)
+    world.fill(days=1, faults=0)
+    world.backfill()
+    [first, other] = list(world.tree())[:2]
+    lines = {key: inflated(world.tree()[key]).split(b"\n")[:-1] for key in (first, other)}
+    mine, theirs = lines[first][0], lines[other][0]
+    rewritten(world, first, [theirs, *lines[first][1:]])
+    rewritten(world, other, [mine, *lines[other][1:]])
+    failed = {label for label, verdict in world.verdicts(deep=True).items() if verdict == "fail"}
+    assert failed == {key[: key.rfind("/") + 1] for key in (first, other)}
+    assert all_of(world) == world.old_lines()
+
+
+OFFSETS = ("Asia/Tokyo", "UTC", "Asia/Kolkata", "Asia/Kathmandu", "America/New_York")
+
+
+@pytest.mark.parametrize("name", ["combined", "ltsv", "json", "out_file"])
+def test_several_offsets_in_one_object_are_lawful(tmp_path, name):
+    """Each line's own counts: +09:00, UTC, +05:30, +05:45 and -05:00 beside each other."""
+    world = LogsWorld(tmp_path, Layout("%Y/%m/%d/", TOKYO, Grain.DAY, format=name))
+    lines: list[bytes] = []
+    hours: Counter[str] = Counter()
+    for number in range(200):
+        zone = ZoneInfo(OFFSETS[number % len(OFFSETS)])
+        when = (BEGIN.astimezone(UTC) + timedelta(minutes=7 * number)).astimezone(zone)
+        lines.append(line_of(name, when, number))
+        hours[when.astimezone(UTC).strftime("%Y/%m/%d/%H/")] += 1
+    world.put("2026/11/20/a.gz", packed(b"\n".join(lines) + b"\n"))
+    world.backfill()
+    assert {label: found.total() for label, found in world.new_lines().items()} == dict(hours)
+    assert all_of(world) == Counter(lines)
+    assert set(world.verdicts(deep=True).values()) == {"pass"}
+
+
+def test_what_comes_later_makes_a_new_part_and_amends_the_proof(tmp_path):
+    """The former parts and the former proof stay as they are."""
+    world = LogsWorld(tmp_path)
+    world.fill(days=1, faults=0)
+    world.backfill()
+    before = world.tree()
+    folder = next(iter(before))[: next(iter(before)).rfind("/") + 1]
+    carrier = world.place.carrier()
+    first, _ = exported(carrier, world.manifest(), world.verify(deep=True)[folder])
+    late = next(line for line in world.new_lines()[folder])
+    world.put("2026/11/20/late.gz", packed(late + b"\n"))
+    assert world.backfill().written == 1
+    assert world.new_lines()[folder][late] == 2
+    judged = world.verify(deep=True)[folder]
+    assert judged.verdict == "pass"
+    second, fresh = exported(carrier, world.manifest(), judged)
+    assert fresh and second != first
+    after = world.tree()
+    assert {key: after[key] for key in before} == before and first in after
 
 
 @pytest.mark.parametrize("change", ["lost", "doubled", "altered"])

@@ -160,7 +160,7 @@ TIMELESS = Layout("%Y/%m/%d/", TOKYO, Grain.DAY, has_time=False)
         (ARRIVAL, "2026/11/20/07/a.gz", Class.SCAN, "arrival"),
         (HOURLY, "by-hand/a.gz", Class.SCAN, "no_path"),
         (TIMELESS, "2026/11/20/a.gz", Class.TIMELESS, "no_time"),
-        (HOURLY, "2026/11/20/07/a.zst", Class.SPECIAL, "packed"),
+        (HOURLY, "2026/11/20/07/a.bz2", Class.SPECIAL, "packed"),
         (Layout("%Y/%m/%d/%H/", "Asia/Kolkata"), "2026/11/20/07/a", Class.SPLIT, "several_folders"),
         (
             Layout("%Y/%m/%d/%H/", "America/New_York"),
@@ -206,7 +206,7 @@ def test_each_folder_has_one_owner():
 # --- gzip
 
 
-@pytest.mark.parametrize("fault", ["", "members", "zeros", "plain"])
+@pytest.mark.parametrize("fault", ["", "members", "zeros", "plain", "zstd", "zstd frames"])
 def test_what_is_read(fault):
     """In pieces of any length."""
     data = packed(BODY, fault)
@@ -215,7 +215,7 @@ def test_what_is_read(fault):
         assert b"".join(inflated(chunks)) == BODY
 
 
-@pytest.mark.parametrize("fault", ["cut", "bit", "garbage"])
+@pytest.mark.parametrize("fault", ["cut", "bit", "garbage", "zstd cut", "zstd bit"])
 def test_what_is_broken(fault):
     """Told, whatever the pieces."""
     data = packed(BODY, fault)

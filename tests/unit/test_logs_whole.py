@@ -18,6 +18,7 @@ from tests.logs_world import BEGIN, TOKYO
 MEGABYTES = int(os.environ.get("KIRIKAE_LOGS_MB", "1000"))
 _LINES = 40_000
 _FAULTS = ("", "members", "zeros", "plain")
+_BROKEN = ("cut", "bit", "garbage")
 
 
 @pytest.mark.prove
@@ -31,7 +32,8 @@ def test_a_gigabyte_is_accounted_for_line_by_line(tmp_path):
     number = 0
     while size < MEGABYTES * 1_000_000:
         begin = BEGIN - timedelta(days=number % 300)
-        found = made("combined", begin, timedelta(hours=24), _LINES, number, (TOKYO,), 0.02)
+        zones = (TOKYO, "UTC", "Asia/Kolkata", "Asia/Kathmandu")
+        found = made("combined", begin, timedelta(hours=24), _LINES, number, zones, 0.02)
         home = begin.astimezone(UTC)
         hours.update(_folder(when or home) for when in found.hours)
         sums.append(sums_of(found.lines))
@@ -40,11 +42,14 @@ def test_a_gigabyte_is_accounted_for_line_by_line(tmp_path):
         packing = _FAULTS[number % len(_FAULTS)]
         place.put(f"{begin:%Y/%m/%d}/web{number}.log.gz", packed(body, packing))
         number += 1
+    for at, fault in enumerate(_BROKEN):
+        place.put(f"{BEGIN - timedelta(days=400 + 3 * at):%Y/%m/%d}/x.gz", packed(body, fault))
     moved = place.json("logs", "backfill", "web")
-    assert moved["objects"] == {"done": number}
+    assert moved["objects"] == {"done": number, "broken": len(_BROKEN)}
     proven = place.json("logs", "verify", "web", "--deep")
-    assert proven["fail"] == proven["unsure"] == 0
-    found_sums = {each["folder"]: each["sums"] for each in proven["folders"]}
+    assert proven["fail"] == 0 and proven["unsure"] == 24 * len(_BROKEN)
+    passed = [each for each in proven["folders"] if each["verdict"] == "pass"]
+    found_sums = {each["folder"]: each["sums"] for each in passed}
     assert {folder: each["lines"] for folder, each in found_sums.items()} == dict(hours)
     parts = Manifest(manifest_file(place.folder, "web")).parts()
     assert total_of(part.sums for part in parts) == total_of(sums)

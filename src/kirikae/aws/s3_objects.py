@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from kirikae.aws.errors import AwsRefused, NotThere
+from kirikae.aws.s3_copy import Copier, Copy
 from kirikae.aws.session import Aws, told
-from kirikae.model.errors import Changed, KirikaeError, Taken
+from kirikae.model.errors import Changed, KirikaeError, Taken, Withheld
 from kirikae.model.objects import Listed, Objects
 
 _CHUNK = 1 << 20
 _CONFLICTS = 5
+CUSTOMERS_KEY = "SSE-C"
 
 
 class S3Objects:
@@ -30,6 +32,7 @@ class S3Objects:
         self.bucket = bucket
         self.prefix = prefix
         self._whose = {"ExpectedBucketOwner": owner} if owner else {}
+        self._copier = Copier(aws)
 
     @property
     def url(self) -> str:
@@ -100,32 +103,80 @@ class S3Objects:
         return self._there(key)
 
     def copy_from(self, source: Objects, listed: Listed, key: str) -> Listed:
-        """Within S3: no byte of it comes here."""
+        """Within S3: no byte of it comes here.  What S3 answers says what lies there now."""
         assert isinstance(source, S3Objects)
-        asked = {
-            **self._named(key),
-            "CopySource": {"Bucket": source.bucket, "Key": source.prefix + listed.key},
-            "CopySourceIfMatch": listed.etag,
-            "IfNoneMatch": "*",
-            # Without it the copy would be STANDARD, whatever the source was.
-            "StorageClass": listed.storage,
-        }
         try:
             with _meant(Taken, key):
-                _again(lambda: self._aws.client("s3").copy_object(**asked))
+                etag = _again(lambda: self._copied(source, listed, key))
         except Taken:
             # One status for both conditions: whose was it?
             found = source.look(listed.key)
             if found is None or found.etag != listed.etag:
                 raise Changed(f"{source.url}{listed.key} has changed since it was listed") from None
             raise
-        return self._there(key)
+        return Listed(
+            key,
+            etag,
+            listed.size,
+            self._aws.now(),
+            listed.storage,
+        )
+
+    def _copied(self, source: S3Objects, listed: Listed, key: str) -> str:
+        """The tag of the copy.  Quickly, or by botocore where something is out of the ordinary."""
+        quick = self._copier.copied(
+            Copy(
+                source.bucket,
+                source.prefix + listed.key,
+                listed.etag,
+                self.bucket,
+                self.prefix + key,
+                listed.storage,
+                self._whose.get("ExpectedBucketOwner", ""),
+            )
+        )
+        if quick is not None:
+            return quick
+        answer = self._aws.client("s3").copy_object(
+            **self._named(key),
+            CopySource={"Bucket": source.bucket, "Key": source.prefix + listed.key},
+            CopySourceIfMatch=listed.etag,
+            IfNoneMatch="*",
+            # Without it the copy would be STANDARD, whatever the source was.
+            StorageClass=listed.storage,
+        )
+        return str(answer["CopyObjectResult"]["ETag"])
 
     def _there(self, key: str) -> Listed:
         found = self.look(key)
         if found is None:
             raise Changed(f"{self.url}{key} was written and is not there")
         return found
+
+    def encryption(self, listed: Listed) -> str:
+        """``AES256``, ``aws:kms KEY``, ``SSE-C`` for a customer's own key, or empty (S3 API
+        reference, HeadObject)."""
+        try:
+            with told():
+                found = self._aws.client("s3").head_object(**self._named(listed.key))
+        except AwsRefused as error:
+            if error.code in ("400", "BadRequest", "InvalidRequest"):
+                return CUSTOMERS_KEY
+            raise
+        kind = str(found.get("ServerSideEncryption", ""))
+        return " ".join(filter(None, (kind, found.get("SSEKMSKeyId"))))
+
+    def default_encryption(self) -> str:
+        """What a new object of this bucket gets; empty where it is not told."""
+        asked = {"Bucket": self.bucket, **self._whose}
+        try:
+            with told():
+                found = self._aws.client("s3").get_bucket_encryption(**asked)
+        except AwsRefused:
+            return ""
+        rules = found["ServerSideEncryptionConfiguration"]["Rules"]
+        rule = rules[0].get("ApplyServerSideEncryptionByDefault", {}) if rules else {}
+        return " ".join(filter(None, (rule.get("SSEAlgorithm"), rule.get("KMSMasterKeyID"))))
 
     def delete(self, listed: Listed) -> None:
         with _meant(Changed, listed.key), told():
@@ -142,10 +193,22 @@ def _meant(error: type[KirikaeError], key: str) -> Iterator[None]:
     except AwsRefused as found:
         if found.code in _NOT_MET or found.code == "NoSuchKey":
             raise error(f"{key}: {found}") from found
+        if _withheld(found):
+            raise Withheld(f"{key}: {found}") from found
         raise
 
 
 _NOT_MET = ("PreconditionFailed", "ConditionalRequestConflict")
+
+
+def _withheld(error: AwsRefused) -> bool:
+    """Of this object alone: it is archived, or encrypted by a customer's own key (SSE-C), or by a
+    key of KMS that we may not use (S3 API reference, "Error responses")."""
+    if error.code == "AccessDenied":
+        return "kms:" in str(error)
+    about_keys = "encrypt" in str(error).lower()
+    customers_key = error.code in ("InvalidRequest", "InvalidArgument") and about_keys
+    return customers_key or error.code == "InvalidObjectState" or error.code.startswith("KMS.")
 
 
 def _again(call: Any) -> Any:

@@ -102,6 +102,20 @@ class Aws:
         """Where calls go: an own endpoint (kirikae local), or empty for AWS itself."""
         return os.environ.get("AWS_ENDPOINT_URL", "")
 
+    @property
+    def region(self) -> str:
+        return self._region
+
+    @property
+    def read_only(self) -> bool:
+        return self._read_only
+
+    def credentials(self) -> Any:
+        """The session's own, renewed where they run out: ``access_key``, ``secret_key``, ``token``;
+        None where there are none."""
+        found = self._session.get_credentials()
+        return None if found is None else found.get_frozen_credentials()
+
     def client(self, service: str) -> Any:
         from botocore.config import Config
 

@@ -6,18 +6,19 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
 
 from kirikae.console.here import Answer, Here, would
 from kirikae.console.logs_common import MOVE, LogsDesk, desk_of, speech_of
+from kirikae.console.logs_scale import elsewhere, written
 from kirikae.console.options import DRY, JSON, LANG, Number
 from kirikae.console.speech import Speech
 from kirikae.logs.backfill import Backfill, Done
 from kirikae.logs.manifest import State
 from kirikae.logs.throttle import FASTEST, Throttle
-from kirikae.logs.trees import S3
 from kirikae.model.calendar import window_from
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.said import said
@@ -61,6 +62,18 @@ _FOR_A_PERSON = (State.BROKEN, State.CHANGED, State.CONFLICT, State.SPECIAL)
     default=None,
     help="Objects in flight with one worker (default: 10 in S3, 1 in folders).",
 )
+@click.option(
+    "--on",
+    metavar="dask://HOST:PORT|ecs:N",
+    help="Workers of a Dask cluster that is there, or N tasks of ECS started for this run.",
+)
+@click.option(
+    "--write",
+    "write_in",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="With --on ecs:N: write the task definitions and a Dockerfile here, and move nothing.",
+)
 @DRY
 @LANG
 @JSON
@@ -73,6 +86,8 @@ def backfill(
     window: str | None,
     workers: int,
     at_once: int | None,
+    on: str | None,
+    write_in: Path | None,
     dry_run: bool,
     lang: str | None,
 ) -> Answer:
@@ -83,6 +98,10 @@ def backfill(
     """
     desk = desk_of(here, move)
     speech = speech_of(here, lang)
+    if on is not None and workers > 1:
+        raise UsageProblem("--on and --workers exclude each other: which one is to work?")
+    if write_in is not None:
+        return written(here, desk, on, write_in, dry_run)
     if dry_run:
         return _would(desk, speech)
     here.assert_may_change("logs backfill")
@@ -92,16 +111,20 @@ def backfill(
         rate,
         None if mbps is None else mbps * _MEGABYTE,
     )
-    run = Backfill(
-        desk.place,
-        desk.manifest(),
-        throttle,
-        workers,
-        at_once or (_IN_S3 if desk.settings.old.at.startswith(S3) else 1),
-        _window(window, desk.project.time_zone),
-        _tell,
-    )
-    return _answer(desk, run.run(desk.aws), speech)
+    with elsewhere(desk, on) as crew:
+        run = Backfill(
+            desk.place,
+            desk.manifest(),
+            throttle,
+            workers,
+            at_once or (_IN_S3 if desk.place.old.in_s3 else 1),
+            _window(window, desk.project.time_zone),
+            _tell,
+            on=crew.address,
+            keep_up=crew.keep_up,
+        )
+        done = run.run(desk.aws)
+    return _answer(desk, done, speech)
 
 
 def _tell(line: str) -> None:

@@ -15,6 +15,10 @@ _VERBS = {
     "backfill": ("kirikae.console.logs_backfill", "backfill"),
     "verify": ("kirikae.console.logs_verify", "verify"),
     "tables": ("kirikae.console.logs_tables", "tables"),
+    "compact": ("kirikae.console.logs_derive", "compact"),
+    "convert": ("kirikae.console.logs_derive", "convert"),
+    "tail": ("kirikae.console.logs_tail", "tail"),
+    "alert": ("kirikae.console.logs_alert", "alert"),
 }
 
 

@@ -187,18 +187,13 @@ class Notifier:
         """To Slack's incoming webhook."""
         slack = self._settings.slack
         assert slack is not None and slack.webhook is not None
-        _post(
-            self._secret(slack.webhook),
+        post(
+            secret_of(self._aws, slack.webhook),
             {"text": self._for_slack(move, notice)},
         )
 
     def _for_slack(self, move: Move, notice: Notice) -> str:
-        """What people, hosts and AWS wrote is text: it calls no channel and is no link (Slack API,
-        "Escaping text")."""
-        text = clean(notice.text())
-        for letter, stands_for in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-            text = text.replace(letter, stands_for)
-        return f"*{self._title} · {move.name}*\n{text}"
+        return f"*{self._title} · {move.name}*\n{for_slack(notice.text())}"
 
     def _to_channel(self, move: Move, notice: Notice) -> None:
         """To a Slack channel, in the move's thread; the first message begins it, and its ``ts`` is
@@ -212,7 +207,8 @@ class Notifier:
         }
         if thread is not None:
             body["thread_ts"] = thread.get("ts")
-        said = _post(f"{slack.api}/chat.postMessage", body, self._secret(slack.token))
+        token = secret_of(self._aws, slack.token)
+        said = post(f"{slack.api}/chat.postMessage", body, token)
         answer = json.loads(said)
         if not isinstance(answer, dict) or not answer.get("ok"):
             why = answer.get("error") if isinstance(answer, dict) else None
@@ -220,14 +216,16 @@ class Notifier:
         if isinstance(answer.get("ts"), str):
             self._journal.note_once(move, "slack-thread", {"ts": answer["ts"]})
 
-    def _secret(self, where: str) -> str:
-        """``env:NAME`` or ``ssm:NAME``: never in the project file itself."""
-        kind, _, name = where.partition(":")
-        if kind == "ssm":
-            return messages.parameter(self._aws, name)
-        if name not in os.environ:
-            raise NotSent(f"the environment variable {name} is not set")
-        return os.environ[name]
+
+def secret_of(aws: Aws, where: str) -> str:
+    """``env:NAME`` or ``ssm:NAME``: never in the project file itself.  Raises NotSent, and what AWS
+    says."""
+    kind, _, name = where.partition(":")
+    if kind == "ssm":
+        return messages.parameter(aws, name)
+    if name not in os.environ:
+        raise NotSent(f"the environment variable {name} is not set")
+    return os.environ[name]
 
 
 def notifier_of(desk: Desk, complain: Callable[[str], None]) -> Notifier | None:
@@ -248,6 +246,15 @@ def tell_once(desk: Desk, complain: Callable[[str], None]) -> None:
         notifier.close()
 
 
+def for_slack(text: str) -> str:
+    """What people, hosts and AWS wrote is text: it calls no channel and is no link (Slack API,
+    "Escaping text")."""
+    text = clean(text)
+    for letter, stands_for in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        text = text.replace(letter, stands_for)
+    return text
+
+
 class _Straight(urllib.request.HTTPRedirectHandler):
     """A redirect would carry the token to whom nobody named."""
 
@@ -255,7 +262,7 @@ class _Straight(urllib.request.HTTPRedirectHandler):
         """It stands as the answer that it is."""
 
 
-def _post(url: str, body: dict[str, Any], token: str = "") -> str:
+def post(url: str, body: dict[str, Any], token: str = "") -> str:
     """Raises NotSent without the URL: it may hold the secret."""
     headers = {"Content-Type": "application/json; charset=utf-8"} | (
         {"Authorization": f"Bearer {token}"} if token else {}

@@ -11,41 +11,32 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    wait,
-)
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from multiprocessing import get_context
 from typing import Any
 
-from kirikae.logs import worker
 from kirikae.logs.carrier import Carrier
 from kirikae.logs.classify import Class, Classified, classified
 from kirikae.logs.codec import library
 from kirikae.logs.counting import name_of
-from kirikae.logs.errors import LogsNotReady, TreeTrouble
+from kirikae.logs.errors import LogsNotReady
 from kirikae.logs.folder import FolderObjects
 from kirikae.logs.layout import OURS
 from kirikae.logs.manifest import Manifest, Part, Row, State
 from kirikae.logs.owners import Owner
+from kirikae.logs.pools import DaskPool, Outcome, Pool, processes, threads
 from kirikae.logs.throttle import Throttle
 from kirikae.logs.worker import Place
 from kirikae.model.errors import Unfinished
 from kirikae.model.objects import Listed
 
-Outcome = tuple[Row, list[Part]]
 _TRIES = 12
 _LONGEST_REST_S = 30.0
 _AT_ONCE = 64
 _KEPT_WITHIN_S = 1.0
+_LOOKS_EVERY_S = 5.0
 
 
 @dataclass
@@ -81,6 +72,10 @@ class Backfill:
     open_window: Callable[[], bool] = lambda: True
     tell: Callable[[str], None] = lambda line: None
     sleep: Callable[[float], None] = time.sleep
+    on: str = ""
+    """``dask://HOST:PORT``: workers elsewhere."""
+    keep_up: Callable[[], None] = lambda: None
+    """Called now and then: workers that were lost may be made up for."""
     _names: set[str] = field(default_factory=set)
     """Of all parts that old objects can become."""
 
@@ -238,55 +233,48 @@ class Backfill:
         wanted: list[Classified],
     ) -> Iterator[Outcome]:
         """One after the other; or many in flight: what S3 copies costs us waiting only."""
+        pool = self._pool(carrier)
+        if pool is not None:
+            yield from self._in_flight(wanted, pool)
+            return
+        for found in self._begun(wanted):
+            yield self._patiently(partial(carrier.moved, found.listed))
+
+    def _pool(self, carrier: Carrier) -> Pool | None:
+        if self.on:
+            return DaskPool(self.place, self.on)
         if self.workers > 1:
-            pool: Executor = ProcessPoolExecutor(
-                self.workers,
-                get_context("spawn"),
-                worker.begin,
-                (self.place,),
-            )
-            yield from self._in_flight(wanted, pool, worker.moved, 2 * self.workers)
-        elif self.at_once > 1:
-            pool = ThreadPoolExecutor(self.at_once, "logs")
-            yield from self._in_flight(wanted, pool, carrier.moved, self.at_once)
-        else:
-            for found in self._begun(wanted):
-                yield self._patiently(partial(carrier.moved, found.listed))
+            return processes(self.place, self.workers)
+        return threads(carrier.moved, self.at_once) if self.at_once > 1 else None
 
     def _in_flight(
         self,
         wanted: list[Classified],
-        pool: Executor,
-        moved: Callable[[Listed], Outcome],
-        most: int,
+        pool: Pool,
     ) -> Iterator[Outcome]:
-        def submit(listed: Listed) -> Future[Outcome]:
-            return pool.submit(moved, listed)
-
         flying: dict[Future[Outcome], Listed] = {}
         try:
             for found in self._begun(wanted):
-                flying[submit(found.listed)] = found.listed
-                while len(flying) >= most:
-                    yield from self._landed(submit, flying)
+                flying[pool.submit(found.listed)] = found.listed
+                while len(flying) >= pool.most():
+                    yield from self._landed(pool, flying)
             while flying:
-                yield from self._landed(submit, flying)
-        except BrokenExecutor as error:
-            raise TreeTrouble(
-                "a worker was killed (by the system, for its memory?); run the same command again, "
-                "with fewer --workers: what is done is not done twice"
-            ) from error
+                yield from self._landed(pool, flying)
+        except pool.ends as error:
+            raise pool.explained(error) from error
         finally:
-            pool.shutdown(cancel_futures=True)
+            pool.close()
 
     def _landed(
         self,
-        submit: Callable[[Listed], Future[Outcome]],
+        pool: Pool,
         flying: dict[Future[Outcome], Listed],
     ) -> Iterator[Outcome]:
-        ready, _ = wait(flying, return_when=FIRST_COMPLETED)
+        ready, _ = wait(flying, _LOOKS_EVERY_S, FIRST_COMPLETED)
+        pool.assert_alive()
+        self.keep_up()
         for future in ready:
-            tries = chain([future], _again(submit, flying.pop(future)))
+            tries = chain([future], _again(pool, flying.pop(future)))
             yield self._patiently(lambda tries=tries: next(tries).result())  # type: ignore[misc]
 
     def _reconcile(
@@ -318,13 +306,10 @@ class Backfill:
         self.manifest.set_head("reconciled", folders)
 
 
-def _again(
-    submit: Callable[[Listed], Future[Outcome]],
-    listed: Listed,
-) -> Iterator[Future[Outcome]]:
+def _again(pool: Pool, listed: Listed) -> Iterator[Future[Outcome]]:
     """Once more, as often as is asked."""
     while True:
-        yield submit(listed)
+        yield pool.submit(listed)
 
 
 def _by_old_key(parts: list[Part]) -> dict[str, set[str]]:

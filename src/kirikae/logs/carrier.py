@@ -14,7 +14,7 @@ from kirikae.logs.manifest import Part, Row, State
 from kirikae.logs.owners import Owner, Owners
 from kirikae.logs.sums import Sums, digest
 from kirikae.logs.work import Hand, Parts, Read, Trees, peeked
-from kirikae.model.errors import Changed, Taken
+from kirikae.model.errors import Changed, Taken, Withheld
 from kirikae.model.objects import Listed, Objects
 
 Present = Mapping[str, Counter[int]]
@@ -45,6 +45,8 @@ class Carrier:
             return _row(found, State.BROKEN, str(error)), []
         except Changed as error:
             return _row(found, State.CHANGED, str(error)), []
+        except Withheld as error:
+            return _row(found, State.SPECIAL, str(error)), []
         except Conflict as error:
             return _row(found, State.CONFLICT, str(error)), []
 
@@ -141,8 +143,8 @@ class Carrier:
         present: Present | None,
     ) -> tuple[Row, list[Part]]:
         listed = found.listed
-        packed, chunks = peeked(self.old.read(listed))
-        parts = Parts(self._wanted, self._keep(present), packed)
+        packing, chunks = peeked(self.old.read(listed))
+        parts = Parts(self._wanted, self._keep(present), packing)
         read = self.hand.read(chunks, listed.key, parts.take)
         if self._must_wait({self.owners.of(label) for label in read.sums}, present):
             # Late or early lines of another folder than its path says.

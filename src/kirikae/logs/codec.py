@@ -1,26 +1,36 @@
-"""Objects as they lie there, gzip or plain text, and as blocks of whole lines.
+"""Objects as they lie there, gzip, zstd or plain text, and as blocks of whole lines.
 
 gzip (RFC 1952): members may follow each other, and empty ones and zeros at the end are put up with;
 what ends within a member, has a wrong check sum, or goes on with something else is broken.  A cut
 just at the end of a member cannot be seen in the bytes: the length is compared with the listed one.
+zstd (RFC 8878): frames follow each other in the same way; whether one has a check sum is up to
+whoever wrote it, and what we write has.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Protocol
 
 from kirikae.logs.errors import BrokenObject
 
-MAGIC = b"\x1f\x8b"
+GZIP = "gzip"
+ZSTD = "zstd"
+PLAIN = ""
+_MAGICS = {
+    GZIP: b"\x1f\x8b",
+    ZSTD: b"\x28\xb5\x2f\xfd",
+}
+_LONGEST_MAGIC = 4
 BLOCK = 2 << 20
 LONGEST_LINE = 64 << 20
 _AT_ONCE = 256 << 10
-_OTHERS = (".zst", ".bz2", ".xz", ".zip", ".lz4", ".snappy", ".parquet", ".orc")
-_GZIP = 31
+_ZST = ".zst"
+_OTHERS = (".bz2", ".xz", ".zip", ".lz4", ".snappy", ".parquet", ".orc")
+_WBITS = 31
 """zlib's ``wbits`` for gzip."""
 
 
@@ -48,32 +58,55 @@ def library() -> tuple[str, Any, type[Exception]]:
     return "isal", isal_zlib, broken
 
 
-def deflater() -> Deflater:
+@cache
+def _zstandard() -> Any:
+    """None where it is not installed."""
+    try:
+        import zstandard
+    except ImportError:
+        return None
+    return zstandard
+
+
+def deflater(packing: str = GZIP) -> Deflater:
     """One member; the same bytes in, the same bytes out, as long as the library is the same."""
-    found: Deflater = library()[1].compressobj(level=1, wbits=_GZIP)
+    if packing == ZSTD:
+        made: Deflater = _zstandard().ZstdCompressor(level=1, write_checksum=True).compressobj()
+        return made
+    found: Deflater = library()[1].compressobj(level=1, wbits=_WBITS)
     return found
 
 
 def unreadable(key: str) -> str:
     """The extension of a compression that is not read here; empty: none."""
-    return next((end for end in _OTHERS if key.lower().endswith(end)), "")
+    low = key.lower()
+    if low.endswith(_ZST):
+        return "" if _zstandard() is not None else _ZST
+    return next((end for end in _OTHERS if low.endswith(end)), "")
+
+
+def packing_of(begin: bytes) -> str:
+    """``begin``: some of its first bytes."""
+    found = (name for name, magic in _MAGICS.items() if begin.startswith(magic))
+    return next(found, PLAIN)
 
 
 def inflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Plain bytes, whatever the object is.  Raises BrokenObject."""
     source = _pieces(chunks)
     first = next(source, b"")
-    while len(first) < len(MAGIC):
+    while len(first) < _LONGEST_MAGIC:
         more = next(source, b"")
         if not more:
             break
         first += more
-    if not first.startswith(MAGIC):
+    packing = packing_of(first)
+    if packing == PLAIN:
         if first:
             yield first
         yield from source
         return
-    yield from _members(first, source)
+    yield from _members(first, source, packing)
 
 
 def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -83,11 +116,26 @@ def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
             yield chunk[at : at + _AT_ONCE]
 
 
-def _members(first: bytes, source: Iterator[bytes]) -> Iterator[bytes]:
-    _, module, broken = library()
+def _inflaters(packing: str) -> tuple[Callable[[], _Inflater], type[Exception]]:
+    """What begins a member, and what it raises.  Raises BrokenObject."""
+    if packing == ZSTD:
+        module = _zstandard()
+        if module is None:
+            raise BrokenObject("it is packed by zstd; `pip install 'kirikae[logs]'` reads it")
+        return module.ZstdDecompressor().decompressobj, module.ZstdError
+    _, library_of_gzip, broken = library()
+    return partial(library_of_gzip.decompressobj, wbits=_WBITS), broken
+
+
+def _members(
+    first: bytes,
+    source: Iterator[bytes],
+    packing: str,
+) -> Iterator[bytes]:
+    begun, broken = _inflaters(packing)
     data = first
     ended = True
-    member: _Inflater = module.decompressobj(wbits=_GZIP)
+    member = begun()
     while data:
         if ended:
             data = data.lstrip(b"\0")
@@ -96,18 +144,18 @@ def _members(first: bytes, source: Iterator[bytes]) -> Iterator[bytes]:
             try:
                 out = member.decompress(data)
             except broken as error:
-                raise BrokenObject(f"its gzip is damaged ({error})") from error
+                raise BrokenObject(f"its {packing} is damaged ({error})") from error
             if out:
                 yield out
         if member.eof:
             data = member.unused_data
-            member = module.decompressobj(wbits=_GZIP)
+            member = begun()
             ended = True
         else:
             data = b""
         data = data or next(source, b"")
     if not ended:
-        raise BrokenObject("it ends in the middle of a gzip member")
+        raise BrokenObject(f"it ends in the middle of a {packing} member")
 
 
 @dataclass
@@ -121,27 +169,25 @@ class Blocks:
 
     def __iter__(self) -> Iterator[bytes]:
         """Raises BrokenObject."""
-        held: list[bytes] = []
+        held: list[bytes | memoryview] = []
         pending = 0
+        unended = 0
         for chunk in self.chunks:
-            held.append(chunk)
-            pending += len(chunk)
             self.length += len(chunk)
-            if pending < BLOCK:
+            end = chunk.rfind(b"\n") + 1
+            unended = len(chunk) - end if end else unended + len(chunk)
+            if unended > LONGEST_LINE:
+                raise BrokenObject(f"it has a line of more than {LONGEST_LINE >> 20} MiB")
+            if pending + len(chunk) < BLOCK or not end:
+                held.append(chunk)
+                pending += len(chunk)
                 continue
-            whole, rest = _cut(b"".join(held))
+            # Put together once: a block is copied no more than it must be.
+            yield b"".join([*held, memoryview(chunk)[:end]])
+            rest = chunk[end:]
             held = [rest] if rest else []
             pending = len(rest)
-            if pending > LONGEST_LINE:
-                raise BrokenObject(f"it has a line of more than {LONGEST_LINE >> 20} MiB")
-            if whole:
-                yield whole
         last = b"".join(held)
         if last:
             self.unterminated = not last.endswith(b"\n")
             yield last + b"\n" if self.unterminated else last
-
-
-def _cut(data: bytes) -> tuple[bytes, bytes]:
-    end = data.rfind(b"\n") + 1
-    return data[:end], data[end:]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Set
 from kirikae.logs.carrier import Carrier
 from kirikae.logs.sums import Sums, digest
 from kirikae.logs.work import Read
+from kirikae.logs.wrapping import unwrapped
 from kirikae.logs.zones import Span
 from kirikae.model.objects import Listed, Objects
 
@@ -73,6 +74,8 @@ def _counted(
         if everything or found == label:
             counts.update(map(hash_of, lines.split(b"\n")[:-1]))
 
+    wrapped = carrier.trees.new.wrapped if home is not None else ""
     for listed in all_listed:
-        carrier.hand.read(objects.read(listed), listed.key, take, home)
+        lines = unwrapped(objects.read(listed), wrapped)
+        carrier.hand.read(lines, listed.key, take, home)
     return counts

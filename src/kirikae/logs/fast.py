@@ -294,6 +294,8 @@ class Fast:
     reader: Reader
     fell_back: int = 0
     """Blocks in which this way did not pass its own check."""
+    lines: int = 0
+    """Of the last block: as many as it has newlines."""
     _known: dict[tuple[int, ...], Place | None] = field(default_factory=dict)
 
     @property
@@ -302,6 +304,7 @@ class Fast:
 
     def stretches(self, block: bytes) -> list[Stretch]:
         """As ``plain`` gives them."""
+        self.lines = 0
         if not block:
             return []
         found = self._stretches(block)
@@ -312,6 +315,7 @@ class Fast:
 
     def _stretches(self, block: bytes) -> list[Stretch]:
         view = _View.of(block)
+        self.lines = len(view.ends)
         keys = self._finder.find(view, self.reader)
         if self._minutes_decide(keys):
             keys.words.append(_quarters(keys.minutes))

@@ -7,7 +7,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -149,12 +149,13 @@ class FolderObjects:
             (self._root / listed.key).unlink()
 
     def sweep(self) -> None:
-        """Remove what a killed writer left; only the owner of the manifest may."""
+        """Remove what a killed writer left; only the owner of the manifest may.  Workers of a
+        killed owner may still be at it: what they lose here is done again."""
         with _told(self._root):
             for left in (self._root / PENDING).glob("*"):
                 left.unlink(missing_ok=True)
-            if (self._root / PENDING).is_dir():
-                (self._root / PENDING).rmdir()
+        with suppress(OSError):
+            (self._root / PENDING).rmdir()
 
 
 class _Chunks:

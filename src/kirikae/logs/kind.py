@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from kirikae.logs.settings import LogsMove
+from kirikae.logs.settings import LogsMove, Scale
 from kirikae.logs.thing import CATALOGUE, LogsThing
 from kirikae.logs.trees import S3
 from kirikae.model.said import words_of
@@ -26,6 +26,8 @@ def _open(settings: LogsMove, bench: Bench) -> LogsThing:
 def _permissions(settings: LogsMove, bench: Bench) -> Sequence[Statement]:
     """What `kirikae logs backfill` and `verify` ask of S3; trees in folders ask for nothing."""
     statements: list[dict[str, Any]] = []
+    if settings.scale is not None:
+        statements += _of_tasks(settings.scale)
     rights = (
         ("Old", settings.old.at, ["s3:GetObject"]),
         ("New", settings.new.at, ["s3:GetObject", "s3:PutObject"]),
@@ -37,8 +39,29 @@ def _permissions(settings: LogsMove, bench: Bench) -> Sequence[Statement]:
         below = root[: root.rfind("/") + 1]
         statements.append(_allowed(f"{side}Tree", actions, f"arn:aws:s3:::{below}*"))
         bucket = f"arn:aws:s3:::{below.partition('/')[0]}"
-        statements.append(_allowed(f"{side}Keys", ["s3:ListBucket"], bucket))
+        asked = ["s3:ListBucket"]
+        if side == "New":
+            asked.append("s3:GetEncryptionConfiguration")
+        statements.append(_allowed(f"{side}Keys", asked, bucket))
     return statements
+
+
+def _of_tasks(scale: Scale) -> Iterator[dict[str, Any]]:
+    """Workers as ECS tasks (`logs backfill --on ecs:N`)."""
+    yield _allowed(
+        "Workers",
+        [
+            "ecs:RegisterTaskDefinition",
+            "ecs:RunTask",
+            "ecs:ListTasks",
+            "ecs:DescribeTasks",
+            "ecs:StopTask",
+        ],
+        "*",
+    )
+    for name, role in (("Task", scale.task_role), ("Execution", scale.execution_role)):
+        if role is not None:
+            yield _allowed(f"Pass{name}Role", ["iam:PassRole"], role)
 
 
 def _allowed(

@@ -8,12 +8,13 @@ one by arrival time holds what arrived then (Firehose user guide, "Custom prefix
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from kirikae.logs.errors import NoLayout
+from kirikae.logs.wrapping import Wrapped
 from kirikae.logs.zones import QUARTER_S, Grain, Span, begin_of, span_of, wall_of, zone_named
 
 Writes = Literal["event", "arrival"]
@@ -36,7 +37,8 @@ class Layout:
 
     ``prefix``: template of the folder, with ``/`` at its end.  ``name``: template of names, empty:
     they say nothing.  ``slice_s``: how long the time in a name stands for.  ``has_time``: do lines
-    say when they happened?
+    say when they happened?  ``wrapped``: by whom its lines are.  ``errors``: below it lies what the
+    writer could not file.
     """
 
     prefix: str
@@ -48,7 +50,14 @@ class Layout:
     slice_s: int | None = None
     has_time: bool = True
     key: str = ""
-    _labels: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
+    wrapped: Wrapped = ""
+    errors: str = ""
+    _labels: dict[int, str] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process goes what it looks like, and not what was reckoned here."""
+        known = [getattr(self, each.name) for each in fields(self) if each.init]
+        return type(self), tuple(known)
 
     @cached_property
     def _path(self) -> re.Pattern[str]:

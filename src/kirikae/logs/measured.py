@@ -7,6 +7,7 @@ from kirikae.logs.carrier import Carrier
 from kirikae.logs.codec import Blocks, inflated
 from kirikae.logs.errors import BrokenObject
 from kirikae.logs.formats import Untimed
+from kirikae.logs.wrapping import unwrapped
 from kirikae.model.objects import Listed
 
 _FOLDERS = 2
@@ -35,7 +36,8 @@ def _first_of(carrier: Carrier, listed: Listed) -> int | None:
     reader = carrier.trees.reader()
     first: int | None = None
     try:
-        for block in Blocks(inflated(carrier.new.read(listed))):
+        lines = unwrapped(carrier.new.read(listed), carrier.trees.new.wrapped)
+        for block in Blocks(inflated(lines)):
             for line in block.split(b"\n")[:-1]:
                 when = reader.clock.epoch(reader.format.stamp(line, reader.format.key))
                 if not isinstance(when, Untimed) and (first is None or when < first):

@@ -68,6 +68,18 @@ class Tree(Strict):
     slice: Seconds | None = Field(
         default=None, description="with `name`: how long the time in a name stands for"
     )
+    wrapped: Literal["", "firelens", "cloudwatch"] = Field(
+        default="",
+        description="of the new tree: lines stand inside of records of FireLens (in `log`), or of "
+        "a subscription filter; they are taken out to be compared with the old side's",
+    )
+    errors: str = Field(
+        default="",
+        pattern=r"^([^/].*/)?$",
+        description="of the new tree: below this prefix of it lies what the writer could not file "
+        "(Firehose's ErrorOutputPrefix)",
+        json_schema_extra={"examples": ["errors/"]},
+    )
     writer: Literal["fluentd", "fluent-bit", "vector", "rsyslog", "firehose", "other"] = Field(
         default="other", description="who writes it; `logs double` writes its configuration"
     )
@@ -116,6 +128,8 @@ class Tree(Strict):
             None if self.slice is None else int(self.slice),
             self.has_time,
             self.key,
+            self.wrapped,
+            self.errors,
         )
 
 
@@ -131,6 +145,24 @@ class Readers(Strict):
         default=None,
         description="a shell command that gives the view to your query engine; it gets the SQL on "
         "its standard input",
+    )
+
+
+class Scale(Strict):
+    """Workers as ECS tasks, where one machine is not enough: `logs backfill --on ecs:N`."""
+
+    image: Given = Field(description="an image with kirikae[logs,scale] of the very same version")
+    cpu: int = Field(default=1024, ge=256, le=16384, description="CPU units of a worker")
+    memory: int = Field(default=2048, ge=512, le=122880, description="MiB of a worker")
+    task_role: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:iam::",
+        description="role with which workers read and write both trees",
+    )
+    execution_role: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:iam::",
+        description="role with which ECS pulls the image and writes logs",
     )
 
 
@@ -170,6 +202,7 @@ class LogsMove(MoveSettings):
         description="so many folders that both writers filled must hold the same lines before the "
         "old one may stop",
     )
+    scale: Scale | None = None
     plan: tuple[Share, ...] = Field(
         default=(100, 500, WHOLE),
         strict=False,
@@ -214,6 +247,8 @@ class LogsMove(MoveSettings):
             raise ValueError("both trees are the same one: nothing would move")
         if self.old.at.startswith(S3) is not self.new.at.startswith(S3):
             raise ValueError("both trees lie in buckets, or both in folders of this machine")
+        if self.old.wrapped or self.old.errors:
+            raise ValueError("`wrapped` and `errors` are of the new tree")
         return self
 
     @property

@@ -111,10 +111,20 @@ def projection(
     now: float,
 ) -> str:
     """A table whose partitions are reckoned from the template.  ``first``: its oldest folder."""
+    properties = _projected(table, first, now) | _skipped(table.layout)
+    return f"{_head(table)}{_properties(properties)}"
+
+
+def _properties(properties: dict[str, str]) -> str:
+    rows = ",\n".join(f"  {_ddl(key)} = {_ddl(value)}" for key, value in properties.items())
+    return f"TBLPROPERTIES (\n{rows}\n);\n"
+
+
+def _projected(table: Table, first: str, now: float) -> dict[str, str]:
     ahead = ahead_hours(table.layout, now)
     end = f"NOW+{ahead}HOURS" if ahead else "NOW"
     unit = "HOURS" if table.layout.grain.value == "hour" else "DAYS"
-    properties = {
+    return {
         "projection.enabled": "true",
         f"projection.{COLUMN}.type": "date",
         f"projection.{COLUMN}.format": _java(table.layout.prefix),
@@ -122,10 +132,32 @@ def projection(
         f"projection.{COLUMN}.interval": "1",
         f"projection.{COLUMN}.interval.unit": unit,
         "storage.location.template": f"{table.url}${{{COLUMN}}}/",
-        **_skipped(table.layout),
     }
-    rows = ",\n".join(f"  {_ddl(key)} = {_ddl(value)}" for key, value in properties.items())
-    return f"{_head(table)}TBLPROPERTIES (\n{rows}\n);\n"
+
+
+_FORMS = {
+    "parquet": "STORED AS PARQUET",
+    "json": "ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'",
+}
+
+
+def records_table(
+    table: Table,
+    columns: tuple[str, ...],
+    first: str,
+    now: float,
+    form: str = "parquet",
+) -> str:
+    """Over what `logs convert` made: texts, the time in UTC, and lines that are no record."""
+    time, unparsed = ("STRING", "STRING") if form == "json" else ("TIMESTAMP", "BINARY")
+    rows = [f"  `{name}` STRING" for name in columns]
+    rows += [f"  event_time {time}", f"  unparsed {unparsed}"]
+    return (
+        f"CREATE EXTERNAL TABLE IF NOT EXISTS {table.database}.{table.name} (\n"
+        + ",\n".join(rows)
+        + f"\n)\nPARTITIONED BY ({COLUMN} STRING)\n{_FORMS[form]}\n"
+        f"LOCATION {_ddl(table.url)}\n{_properties(_projected(table, first, now))}"
+    )
 
 
 def _skipped(layout: Layout) -> dict[str, str]:

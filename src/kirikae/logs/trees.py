@@ -26,9 +26,13 @@ class Door:
     account: str = ""
     read_only: bool = False
 
+    @property
+    def in_s3(self) -> bool:
+        return self.url.startswith(S3)
+
     def open(self, aws: Any = None) -> Objects:
         """``aws``: a session that is there already."""
-        if not self.url.startswith(S3):
+        if not self.in_s3:
             return FolderObjects(Path(self.url))
         from kirikae.aws.s3_objects import objects_at
         from kirikae.aws.session import Aws

@@ -146,7 +146,12 @@ class Verifier:
         return sorted(label for label in known if not self.only or label in self.only)
 
     def _is_folder(self, label: str) -> bool:
-        return self.carrier.trees.new.label_span(label) is not None
+        return self.carrier.trees.new.label_span(label) is not None or self._is_aside(label)
+
+    def _is_aside(self, label: str) -> bool:
+        """What the new writer could not file lies here, and not in its hour."""
+        errors = self.carrier.trees.new.errors
+        return bool(errors) and label.startswith(errors)
 
     def _judge(
         self,
@@ -157,6 +162,9 @@ class Verifier:
     ) -> _Case:
         owner = self.carrier.owners.of(label)
         case = _Case()
+        if self._is_aside(label):
+            case.add(Verdict.UNSURE, said("logs.verdict.aside", objects=len(there)))
+            return case
         if not self.carrier.owners.closed(label):
             case.add(Verdict.UNSURE, said("logs.verdict.open"))
             return case

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from kirikae.logs.codec import MAGIC, Blocks, Deflater, deflater, inflated
+from kirikae.logs.codec import GZIP, PLAIN, Blocks, Deflater, deflater, inflated, packing_of
 from kirikae.logs.errors import BrokenObject
 from kirikae.logs.fast import Fast, usable
 from kirikae.logs.folder import digest_of
@@ -104,10 +104,11 @@ class Hand:
         self._reader = trees.reader()
         self._fast = Fast(self._reader) if quick and usable() else None
 
-    def _stretches(self, block: bytes) -> Iterable[Stretch]:
+    def _stretches(self, block: bytes) -> tuple[Iterable[Stretch], int]:
+        """And how many lines there are, counted apart from what becomes of them."""
         if self._fast is not None:
-            return self._fast.stretches(block)
-        return plain(block, self._reader)
+            return self._fast.stretches(block), self._fast.lines
+        return plain(block, self._reader), block.count(b"\n")
 
     def read(
         self,
@@ -124,8 +125,9 @@ class Hand:
         counted = Sums()
         for number, block in enumerate(blocks):
             lines = self._without_header(block, found) if number == 0 else block
-            counted += Sums(lines.count(b"\n"), len(lines))
-            for label, begin, end in placing.placed(lines, self._stretches(lines)):
+            stretches, count = self._stretches(lines)
+            counted += Sums(count, len(lines))
+            for label, begin, end in placing.placed(lines, stretches):
                 piece = lines[begin:end]
                 sums = sums_of_block(piece)
                 found.sums[label] = found.sums.get(label, NOTHING) + sums
@@ -180,12 +182,12 @@ class _Part:
     @classmethod
     def begun(
         cls,
-        packed: bool,
+        packing: str,
         header: bytes,
     ) -> _Part:
         part = cls(
             tempfile.SpooledTemporaryFile(_IN_MEMORY),  # noqa: SIM115 - closed when it is written
-            deflater() if packed else None,
+            None if packing == PLAIN else deflater(packing),
         )
         if header:
             part.write(header)
@@ -216,7 +218,7 @@ class Parts:
 
     wanted: Callable[[str], bool] = lambda label: True
     keep: Keep = lambda label, lines: lines
-    packed: bool = True
+    packing: str = GZIP
     made: dict[str, _Part] = field(default_factory=dict)
 
     def take(
@@ -232,7 +234,7 @@ class Parts:
         if not kept:
             return
         if label not in self.made:
-            self.made[label] = _Part.begun(self.packed, read.header)
+            self.made[label] = _Part.begun(self.packing, read.header)
         self.made[label].add(kept, sums if kept is lines else sums_of_block(kept))
 
     def finished(self) -> Iterator[tuple[str, IO[bytes], Sums]]:
@@ -243,15 +245,15 @@ class Parts:
             yield label, part.file, part.sums
 
 
-def peeked(chunks: Iterator[bytes]) -> tuple[bool, Iterator[bytes]]:
-    """Is it gzip?  And all of it."""
+def peeked(chunks: Iterator[bytes]) -> tuple[str, Iterator[bytes]]:
+    """How it is packed, and all of it."""
     first = next(chunks, b"")
 
     def whole() -> Iterator[bytes]:
         yield first
         yield from chunks
 
-    return first.startswith(MAGIC), whole()
+    return packing_of(first), whole()
 
 
 def plain_sums(sums: Mapping[str, Sums]) -> dict[str, Any]:

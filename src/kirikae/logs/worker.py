@@ -8,8 +8,10 @@ import time
 from collections import Counter
 from collections.abc import Set
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+from kirikae import __version__
 from kirikae.logs.carrier import Carrier
 from kirikae.logs.counting import new_lines
 from kirikae.logs.errors import LogsNotReady, TreeTrouble
@@ -69,9 +71,33 @@ def _end_with(parent: int) -> None:
 
 
 def moved(listed: Listed) -> tuple[Row, list[Part]]:
-    """In a worker.  What another process gets as an error must be made of its message alone."""
+    """In a worker that was begun."""
+    return _told(_mine[-1], listed)
+
+
+def moved_at(
+    place: Place,
+    wanted: str,
+    listed: Listed,
+) -> tuple[Row, list[Part]]:
+    """In a worker that knows nothing yet, on whatever machine.  ``wanted``: the owner's version:
+    another one might write other bytes.  Raises LogsNotReady."""
+    if wanted != __version__:
+        raise LogsNotReady(
+            f"a worker has kirikae {__version__}, its owner {wanted}: give it an image of the same"
+        )
+    return _told(_carrier_of(place), listed)
+
+
+@cache
+def _carrier_of(place: Place) -> Carrier:
+    return place.carrier()
+
+
+def _told(carrier: Carrier, listed: Listed) -> tuple[Row, list[Part]]:
+    """What another process gets as an error must be made of its message alone."""
     try:
-        return _mine[-1].moved(listed)
+        return carrier.moved(listed)
     except Unfinished as error:
         raise TreeTrouble(str(error)) from None
     except KirikaeError as error:

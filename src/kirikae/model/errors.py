@@ -10,6 +10,7 @@ KirikaeError                 1  refused or failed, nothing changed
 ├── Waiting                  5  unsure, held, or an approval is pending
 ├── OutOfOrder               1  an order that does not fit the phase the move is in
 ├── Taken                    1  somebody else wrote this key of the store first
+├── Withheld                 1  an object is there and cannot be had: archived, or not our key
 └── Changed                  1  the body in the store is no longer the one that was read
 """
 
@@ -82,6 +83,11 @@ class OutOfOrder(KirikaeError):
 
 class Taken(KirikaeError):
     """``create_if_absent``: somebody else wrote this key first."""
+
+
+class Withheld(KirikaeError):
+    """An object is there and cannot be had: it is archived, or encrypted by a key that is not
+    ours."""
 
 
 class Changed(KirikaeError):
