@@ -154,6 +154,7 @@ def local() -> str:
     from kirikae.local.ecs import api as ecs
     from kirikae.local.elb import api as elb
     from kirikae.local.elb import cloudwatch as figures
+    from kirikae.local.firehose import api as firehose
     from kirikae.local.sqs import api as sqs
     from kirikae.local.wire import service_model
 
@@ -161,6 +162,7 @@ def local() -> str:
         "ecs": (ecs.NAMES, ecs.PARTLY),
         "elbv2": (elb.NAMES, elb.PARTLY),
         "sqs": (sqs.NAMES, sqs.PARTLY),
+        "firehose": (frozenset(firehose.OPERATIONS), firehose.PARTLY),
         "cloudwatch": (frozenset(figures.OPERATIONS), figures.PARTLY),
     }
     lines = [NOTE, (REFERENCE / "local.head.md").read_text(encoding="utf-8").rstrip("\n")]

@@ -21,6 +21,7 @@ _FILES = (
     "control.log",
     "state.db*",
     "sqs.db*",
+    "firehose.db*",
     "stores.db*",
     "stores.pid",
     "stores.log",

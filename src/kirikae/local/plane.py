@@ -7,7 +7,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,7 @@ from kirikae.local.registry import Registry
 from kirikae.local.reset import Reset
 from kirikae.local.rows import Target
 from kirikae.local.settings import Settings
+from kirikae.local.shipping import Shipping
 from kirikae.local.sqs.api import QUERY_CODES, Sqs
 from kirikae.local.sqs.figures import QueueFigures
 from kirikae.local.sqs.places import Place
@@ -251,6 +252,11 @@ def _maker(base: Base, network: Network, names: EngineNames) -> Maker:
     return Maker(base.state, base.engine, base.stores, images, names, told)
 
 
+def _no_more(region: str) -> Mapping[str, Service]:
+    """No services but those of ``Regions``."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Regions:
     """Every region has its own API over the same rows; whoever runs tasks and carries requests
@@ -269,10 +275,17 @@ class Regions:
     changing: asyncio.Lock
     known: dict[str, Mapping[str, Service]]
     """Those that were asked already."""
+    more: Callable[[str], Mapping[str, Service]] = _no_more
+    """Region -> the services that bring logs on their way."""
 
     @classmethod
     def of(
-        cls, base: Base, balancing: Balancing, working: Working, changing: asyncio.Lock
+        cls,
+        base: Base,
+        balancing: Balancing,
+        working: Working,
+        changing: asyncio.Lock,
+        more: Callable[[str], Mapping[str, Service]],
     ) -> Regions:
         """The API, region by region."""
         settings = base.settings
@@ -289,6 +302,7 @@ class Regions:
             settings.figures_delay_s,
             changing,
             {},
+            more,
         )
 
     def services(self, region: str) -> Mapping[str, Service]:
@@ -317,7 +331,7 @@ class Regions:
         place = Place(region, self.home, self.endpoint)
         figures = CloudWatch(state, self.figures_delay_s, place=place)
         sqs = Sqs(self.queues, place)
-        return services_of(ecs, elb, figures, sqs)
+        return {**services_of(ecs, elb, figures, sqs), **self.more(region)}
 
 
 def services_of(
@@ -364,6 +378,7 @@ class Plane:
     """Held by whoever changes rows that HAProxy is told of."""
     regions: Regions
     clockwork: Clockwork
+    shipping: Shipping
 
     @classmethod
     def of(cls, base: Base, network: Network) -> Plane:
@@ -390,10 +405,11 @@ class Plane:
             base.settings.figures_delay_s == 0,
         )
         changing = asyncio.Lock()
-        regions = Regions.of(base, balancing, working, changing)
+        shipping = Shipping.of(base.directory, base.state, base.stores)
+        regions = Regions.of(base, balancing, working, changing, shipping.services)
         clockwork = clockwork_of(base.state, base.stores, regions)
         house = House(household)
-        return cls(base, network, balancing, working, house, changing, regions, clockwork)
+        return cls(base, network, balancing, working, house, changing, regions, clockwork, shipping)
 
     def gateway(self) -> Gateway:
         """The HTTP side; made once everything else stands."""
@@ -413,6 +429,7 @@ class Plane:
             self.status,
             self.working.ecs.interrupt_spot,
             self._reset() if self.base.settings.test_mode else None,
+            self.shipping.clock if self.base.settings.test_mode else None,
         )
 
     def _reset(self) -> Reset:
@@ -423,6 +440,7 @@ class Plane:
             self.changing,
             self.balancing.door.assert_all,
             self.working.tasks.forget_all,
+            self.shipping.forget_all,
         )
 
     def status(self) -> Status:
@@ -442,4 +460,5 @@ class Plane:
         await self.working.tasks.close()
         await self.working.logs.close()
         await self.balancing.health.close()
+        await self.shipping.close()
         await self.base.close()
