@@ -151,6 +151,7 @@ def _kind(part: dict[str, Any], defs: dict[str, Any]) -> tuple[str, dict[str, An
 
 
 def local() -> str:
+    from kirikae.local.athena import api as athena
     from kirikae.local.ecs import api as ecs
     from kirikae.local.elb import api as elb
     from kirikae.local.elb import cloudwatch as figures
@@ -163,6 +164,7 @@ def local() -> str:
         "elbv2": (elb.NAMES, elb.PARTLY),
         "sqs": (sqs.NAMES, sqs.PARTLY),
         "firehose": (frozenset(firehose.OPERATIONS), firehose.PARTLY),
+        "athena": (frozenset(athena.OPERATIONS), athena.PARTLY),
         "cloudwatch": (frozenset(figures.OPERATIONS), figures.PARTLY),
     }
     lines = [NOTE, (REFERENCE / "local.head.md").read_text(encoding="utf-8").rstrip("\n")]
@@ -179,6 +181,11 @@ def local() -> str:
             lines.append(
                 "\nEverything else is moto's: metrics are kept while it runs, alarms "
                 "never evaluate."
+            )
+        elif service == "athena":
+            lines.append(
+                "\nEverything else is moto's (workgroups, catalogs, named queries), without effect "
+                "on queries but a workgroup's place of results."
             )
         elif refused:
             lines.append(

@@ -13,7 +13,7 @@ from kirikae.local.errors import LocalError
 _LAST = "settings.json"
 """By this file an instance is known: it goes last, so that a `down` that is killed can be run
 again."""
-_FOLDERS = ("registry", "accesslogs")
+_FOLDERS = ("registry", "accesslogs", "athena")
 _FILES = (
     "lock",
     ".settings.json.????????",
@@ -22,6 +22,7 @@ _FILES = (
     "state.db*",
     "sqs.db*",
     "firehose.db*",
+    "athena.log",
     "stores.db*",
     "stores.pid",
     "stores.log",

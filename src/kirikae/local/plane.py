@@ -405,7 +405,8 @@ class Plane:
             base.settings.figures_delay_s == 0,
         )
         changing = asyncio.Lock()
-        shipping = Shipping.of(base.directory, base.state, base.stores)
+        port = base.settings.stores_port
+        shipping = Shipping.of(base.directory, base.state, base.stores, port)
         regions = Regions.of(base, balancing, working, changing, shipping.services)
         clockwork = clockwork_of(base.state, base.stores, regions)
         house = House(household)
