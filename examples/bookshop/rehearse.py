@@ -3,8 +3,8 @@ it is under load.
 
 Uses kirikae as anybody would, through its command line.  Everything runs on this machine's loopback
 address and one docker bridge.  ``--keep`` leaves it all running; ``--clean`` removes every
-container, process and file.  ``ACTS=web`` or ``ACTS=jobs`` in the environment plays one of the two
-moves.
+container, process and file.  ``ACTS=web``, ``ACTS=jobs`` or ``ACTS=logs`` in the environment plays
+one of the moves.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ from ruamel.yaml import YAML
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "rehearsal"))
 
+import archive
 import batch
 import hosts
+import logs
 import machine
 import old_deploy
 import report
@@ -102,6 +104,8 @@ class Rehearsal:
     host_environment: dict[str, str]
     gateway: str
     batch: batch.Batch
+    logs: logs.Logs
+    tails: archive.Tails
 
     def __init__(self) -> None:
         self.crowd = Crowd(URL, FOLDER)
@@ -163,6 +167,21 @@ class Rehearsal:
         self.story.tell(self.machine.told(most))
         self.story.tell(self.pace.told())
         _write_project(self.pace, self.machine)
+
+    # --- beside all acts: the access log
+
+    def shipper(self) -> None:
+        archive.log_every_request(self.machines)
+        self.tails = archive.Tails(self.machines)
+        self.logs = logs.Logs(self.kirikae, self.story, PROJECT, self._still_s)
+        self.logs.ship(os.environ["AWS_REGION"], self.tails.take)
+
+    def logs_begin(self) -> None:
+        self.logs.begin()
+
+    def logs_have_moved(self) -> None:
+        self.facts["logs"] = self.logs.end()
+        self.tails.close()
 
     # --- act 1: people
 
@@ -514,29 +533,35 @@ class Scene:
     name: str
     title: str
     play: Callable[[Rehearsal], None]
-    moves: frozenset[str] = frozenset({"web", "jobs"})
+    moves: frozenset[str] = frozenset({"web", "jobs", "logs"})
 
 
 WEB = frozenset({"web"})
 JOBS = frozenset({"jobs"})
+LOGS = frozenset({"logs"})
 ACTS = (
     Scene("old", "the old side: two web VMs, one batch VM, a database, r1", Rehearsal.old_side),
+    Scene(
+        "shipper", "years of logs, and a shipper that writes both trees", Rehearsal.shipper, LOGS
+    ),
     Scene("load", "virtual users come and never leave", Rehearsal.load),
     Scene("survey", "the survey, and a refusal", Rehearsal.survey),
     Scene("prepare", "r2 to the old side under load, and a second survey", Rehearsal.prepare),
-    Scene("new", "images and definitions are made; r2 comes up on ECS", Rehearsal.new_side),
+    Scene("logs", "the logs' move begins, beside all that follows", Rehearsal.logs_begin, LOGS),
+    Scene("new", "images and definitions; r2 comes up on ECS", Rehearsal.new_side, WEB | JOBS),
     Scene("crontab", "the crontab's move begins, beside all that follows", Rehearsal.crontab, JOBS),
     Scene("fault", "the move begins, and a fault shows", Rehearsal.fault, WEB),
     Scene("repair", "r3 to both sides", Rehearsal.repair, WEB),
     Scene("move", "the move goes on, and everything is tried", Rehearsal.go_on, WEB),
     Scene("end", "settle and retire", Rehearsal.end, WEB),
     Scene("jobs", "the crontab has moved", Rehearsal.crontab_has_moved, JOBS),
+    Scene("archive", "the logs have moved", Rehearsal.logs_have_moved, LOGS),
 )
 
 
 def moves_asked() -> frozenset[str]:
     """ACTS of the environment: which moves are played, by default all.  Raises Trouble."""
-    known = WEB | JOBS
+    known = WEB | JOBS | LOGS
     asked = frozenset(filter(None, re.split(r"[|, ]+", os.environ.get("ACTS", ""))))
     if unknown := asked - known:
         raise Trouble(

@@ -232,6 +232,7 @@ def in_words(summary: Plain) -> str:
         f"  red button: share 0 after {facts['red_button_s']} s",
         f"  margins: {margins}",
         *_crontab_in_words(facts.get("crontab")),
+        *_logs_in_words(facts.get("logs")),
         *(f"  expected turn: {turn}" for turn in facts["turns"]),
         *(_act_in_words(act) for act in summary["acts"]),
     ]
@@ -245,6 +246,18 @@ def _crontab_in_words(crontab: Plain | None) -> Iterator[str]:
             f"  the crontab: {crontab['due']} firings were due, {crontab['once']} run once "
             f"({crontab['on_ecs']} of them on ECS), {crontab['doubled']} doubled, "
             f"{crontab['missing']} missing; a scheduler, a worker and the driver were killed"
+        )
+
+
+def _logs_in_words(logs: Plain | None) -> Iterator[str]:
+    """Nothing where the logs did not move."""
+    if logs is not None:
+        yield (
+            f"  the logs: {logs['lines']} lines ({logs['now']} written meanwhile), {logs['missing']} "
+            f"missing in the new tree, {logs['doubled_by_the_shipper']} sent twice by the shipper; "
+            f"{logs['folders']} hours proven; a planted lost line was found in {logs['lost']}, a "
+            f"doubled one in {logs['doubled']}; readers counted {logs['counted']} times during the "
+            "shift, each time right; the backfill was killed in its middle"
         )
 
 

@@ -179,6 +179,9 @@ class Gateway:
             ) as answer:
                 content = await answer.read()
                 kept = _without(answer.headers, _NOT_PASSED_BACK)
+                if request.method == "HEAD" and "Content-Length" in answer.headers:
+                    # That of an object, which is not sent now.
+                    kept["Content-Length"] = answer.headers["Content-Length"]
                 return web.Response(status=answer.status, body=content, headers=kept)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             message = f"the stores do not answer: {error}; `kirikae local status` says more"
