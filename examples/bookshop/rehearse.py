@@ -35,7 +35,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "rehearsal"))
 import archive
 import batch
 import hosts
-import logs
 import machine
 import old_deploy
 import report
@@ -46,6 +45,8 @@ from team import BUCKET, Amazon
 from tool import Kirikae, Running, end_processes, processes_of
 from trouble import Stopped, Trouble
 from waiting import until
+
+import logs
 
 SHOP = Path(__file__).resolve().parent
 ROOT = SHOP.parent.parent

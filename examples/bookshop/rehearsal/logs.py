@@ -241,8 +241,8 @@ class Logs:
         return _folder(lost), _folder(doubled)
 
     def _repair(self) -> None:
-        """What is wrong goes by hand, and so does the manifest, which is a cache: the backfill looks
-        at every object again, and writes those two anew."""
+        """What is wrong goes by hand, and so does the manifest, which is a cache: the backfill
+        looks at every object again, and writes those two anew."""
         s3 = boto3.client("s3")
         for key in self._planted:
             s3.delete_object(Bucket=BUCKET, Key=key)

@@ -253,8 +253,9 @@ def _logs_in_words(logs: Plain | None) -> Iterator[str]:
     """Nothing where the logs did not move."""
     if logs is not None:
         yield (
-            f"  the logs: {logs['lines']} lines ({logs['now']} written meanwhile), {logs['missing']} "
-            f"missing in the new tree, {logs['doubled_by_the_shipper']} sent twice by the shipper; "
+            f"  the logs: {logs['lines']} lines ({logs['now']} written meanwhile), "
+            f"{logs['missing']} missing in the new tree, {logs['doubled_by_the_shipper']} sent "
+            f"twice by the shipper; "
             f"{logs['folders']} hours proven; a planted lost line was found in {logs['lost']}, a "
             f"doubled one in {logs['doubled']}; readers counted {logs['counted']} times during the "
             "shift, each time right; the backfill was killed in its middle"
