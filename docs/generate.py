@@ -156,6 +156,7 @@ def local() -> str:
     from kirikae.local.elb import api as elb
     from kirikae.local.elb import cloudwatch as figures
     from kirikae.local.firehose import api as firehose
+    from kirikae.local.logs import api as logs
     from kirikae.local.sqs import api as sqs
     from kirikae.local.wire import service_model
 
@@ -164,6 +165,7 @@ def local() -> str:
         "elbv2": (elb.NAMES, elb.PARTLY),
         "sqs": (sqs.NAMES, sqs.PARTLY),
         "firehose": (frozenset(firehose.OPERATIONS), firehose.PARTLY),
+        "logs": (frozenset(logs.OPERATIONS), logs.PARTLY),
         "athena": (frozenset(athena.OPERATIONS), athena.PARTLY),
         "cloudwatch": (frozenset(figures.OPERATIONS), figures.PARTLY),
     }
@@ -181,6 +183,12 @@ def local() -> str:
             lines.append(
                 "\nEverything else is moto's: metrics are kept while it runs, alarms "
                 "never evaluate."
+            )
+        elif service == "logs":
+            lines.append(
+                "\nEverything else is moto's, which keeps the lines. `aws logs tail` works, also with "
+                "`--follow` and a pattern; StartLiveTail needs a host name of its own and is not "
+                "answered."
             )
         elif service == "athena":
             lines.append(

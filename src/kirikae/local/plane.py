@@ -17,7 +17,7 @@ from kirikae.local.ecs.api import Ecs
 from kirikae.local.ecs.doubt import Doubt
 from kirikae.local.ecs.enginenames import EngineNames
 from kirikae.local.ecs.images import Images
-from kirikae.local.ecs.logs import Logs
+from kirikae.local.ecs.logs import Arrived, Logs
 from kirikae.local.ecs.making import Maker, Told
 from kirikae.local.ecs.metadata import Metadata
 from kirikae.local.ecs.pace import Pace
@@ -214,11 +214,12 @@ class Working:
         network: Network,
         balancing: Balancing,
         agenda: Agenda,
+        arrived: Arrived | None = None,
     ) -> Working:
         """Wired only: no task is driven, no service looked at."""
         names = EngineNames(base.settings.instance)
         pool = PausePool(base.engine, base.state, names, base.settings.pool)
-        logs = Logs(base.state, base.engine, base.stores)
+        logs = Logs(base.state, base.engine, base.stores, arrived)
         pace = Pace(base.pulse.load, os.cpu_count() or 1)
         hands = Hands(
             base.engine,
@@ -385,7 +386,8 @@ class Plane:
         """Everything wired, nothing begun: that is the server's."""
         agenda = Agenda(time.time)
         balancing = Balancing.of(base, network, agenda)
-        working = Working.of(base, network, balancing, agenda)
+        shipping = Shipping.of(base.directory, base.state, base.stores, base.settings)
+        working = Working.of(base, network, balancing, agenda, shipping.arrived)
         household = Household(
             base.state,
             base.engine,
@@ -405,8 +407,6 @@ class Plane:
             base.settings.figures_delay_s == 0,
         )
         changing = asyncio.Lock()
-        port = base.settings.stores_port
-        shipping = Shipping.of(base.directory, base.state, base.stores, port)
         regions = Regions.of(base, balancing, working, changing, shipping.services)
         clockwork = clockwork_of(base.state, base.stores, regions)
         house = House(household)

@@ -4,10 +4,10 @@ what came of it."""
 from __future__ import annotations
 
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kirikae.local.athena import api as athena
 from kirikae.local.athena.child import Child
@@ -15,6 +15,11 @@ from kirikae.local.clock import Clock
 from kirikae.local.firehose import api as firehose
 from kirikae.local.firehose.delivery import Delivery
 from kirikae.local.firehose.streams import Streams
+from kirikae.local.logs import api as logs
+from kirikae.local.logs.arriving import Arriving
+from kirikae.local.logs.rows import Event
+from kirikae.local.plain import Plain
+from kirikae.local.settings import Settings
 from kirikae.local.state import State
 from kirikae.local.stores import Stores
 from kirikae.local.wire import Service
@@ -28,15 +33,24 @@ class Shipping:
     streams: Streams
     delivery: Delivery
     queries: athena.Queries
+    lines: Arriving
+    home: str
+    stores: Stores
 
     @classmethod
-    def of(cls, directory: Path, state: State, stores: Stores, stores_port: int) -> Shipping:
+    def of(cls, directory: Path, state: State, stores: Stores, settings: Settings) -> Shipping:
         """Wired only: nothing is delivered yet."""
         clock = Clock()
         streams = Streams(directory / "firehose.db")
-        child = Child(stores_port, directory / "athena.log")
+        child = Child(settings.stores_port, directory / "athena.log")
         queries = athena.Queries(state, directory / "athena", child, stores)
-        return cls(clock, streams, Delivery(streams, stores, clock), queries)
+        delivery = Delivery(streams, stores, clock)
+
+        def receive(arn: str, records: list[bytes]) -> None:
+            firehose.Firehose(streams, arn.split(":")[3], clock).receive(arn, records)
+
+        lines = Arriving(state, receive, stores)
+        return cls(clock, streams, delivery, queries, lines, settings.region, stores)
 
     def services(self, region: str) -> Mapping[str, Service]:
         """Signing name -> who answers in this region."""
@@ -45,7 +59,13 @@ class Shipping:
         return {
             "firehose": firehose.service_of(hose),
             "athena": athena.service_of(reader),
+            "logs": logs.service_of(logs.Logs(self.lines, self.stores, region)),
         }
+
+    async def arrived(self, group: str, stream: str, events: Sequence[Plain]) -> None:
+        """Lines of a task that the store has taken."""
+        kept = [cast(Event, dict(event)) for event in events]
+        await self.lines.arrived(self.home, group, stream, kept)
 
     def loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What must never end."""
