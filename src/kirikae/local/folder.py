@@ -13,7 +13,7 @@ from kirikae.local.errors import LocalError
 _LAST = "settings.json"
 """By this file an instance is known: it goes last, so that a `down` that is killed can be run
 again."""
-_FOLDERS = ("registry", "accesslogs", "athena")
+_FOLDERS = ("registry", "accesslogs", "athena", "firelens")
 _FILES = (
     "lock",
     ".settings.json.????????",
@@ -23,6 +23,7 @@ _FILES = (
     "sqs.db*",
     "firehose.db*",
     "athena.log",
+    "forward.sock",
     "stores.db*",
     "stores.pid",
     "stores.log",

@@ -16,6 +16,7 @@ from kirikae.local.ecs.agenda import Agenda
 from kirikae.local.ecs.api import Ecs
 from kirikae.local.ecs.doubt import Doubt
 from kirikae.local.ecs.enginenames import EngineNames
+from kirikae.local.ecs.firelens import FireLens
 from kirikae.local.ecs.images import Images
 from kirikae.local.ecs.logs import Arrived, Logs
 from kirikae.local.ecs.making import Maker, Told
@@ -250,7 +251,8 @@ def _maker(base: Base, network: Network, names: EngineNames) -> Maker:
     }
     images = Images(base.engine, base.registry.place)
     told = Told(environment, network.metadata(settings.port))
-    return Maker(base.state, base.engine, base.stores, images, names, told)
+    firelens = FireLens(base.state, Path(settings.run), settings.region)
+    return Maker(base.state, base.engine, base.stores, images, names, told, firelens)
 
 
 def _no_more(region: str) -> Mapping[str, Service]:

@@ -4,7 +4,7 @@ what came of it."""
 from __future__ import annotations
 
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +15,8 @@ from kirikae.local.clock import Clock
 from kirikae.local.firehose import api as firehose
 from kirikae.local.firehose.delivery import Delivery
 from kirikae.local.firehose.streams import Streams
+from kirikae.local.forward.receiver import Receiver
+from kirikae.local.forward.routing import Routing
 from kirikae.local.logs import api as logs
 from kirikae.local.logs.arriving import Arriving
 from kirikae.local.logs.rows import Event
@@ -34,8 +36,10 @@ class Shipping:
     delivery: Delivery
     queries: athena.Queries
     lines: Arriving
+    receiver: Receiver
     home: str
-    stores: Stores
+    logs_of: Callable[[str], logs.Logs]
+    """Region -> its CloudWatch Logs."""
 
     @classmethod
     def of(cls, directory: Path, state: State, stores: Stores, settings: Settings) -> Shipping:
@@ -50,7 +54,23 @@ class Shipping:
             firehose.Firehose(streams, arn.split(":")[3], clock).receive(arn, records)
 
         lines = Arriving(state, receive, stores)
-        return cls(clock, streams, delivery, queries, lines, settings.region, stores)
+        of_regions: dict[str, logs.Logs] = {}
+
+        def logs_of(region: str) -> logs.Logs:
+            return of_regions.setdefault(region, logs.Logs(lines, stores, region))
+
+        routing = Routing(state, settings.region, logs_of, receive)
+        receiver = Receiver(Path(settings.run) / "forward.sock", routing.keep)
+        return cls(
+            clock,
+            streams,
+            delivery,
+            queries,
+            lines,
+            receiver,
+            settings.region,
+            logs_of,
+        )
 
     def services(self, region: str) -> Mapping[str, Service]:
         """Signing name -> who answers in this region."""
@@ -59,7 +79,7 @@ class Shipping:
         return {
             "firehose": firehose.service_of(hose),
             "athena": athena.service_of(reader),
-            "logs": logs.service_of(logs.Logs(self.lines, self.stores, region)),
+            "logs": logs.service_of(self.logs_of(region)),
         }
 
     async def arrived(self, group: str, stream: str, events: Sequence[Plain]) -> None:
@@ -69,7 +89,7 @@ class Shipping:
 
     def loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What must never end."""
-        return (self.delivery.run(),)
+        return (self.delivery.run(), self.receiver.run())
 
     async def forget_all(self) -> None:
         """As it was when it was new."""

@@ -40,6 +40,8 @@ class Logs:
         self._arriving = arriving
         self._stores = stores
         self._region = region
+        self._known: set[tuple[str, str]] = set()
+        """Groups and streams that were asserted."""
 
     async def _moto(self, operation: str, params: Mapping[str, object]) -> Plain:
         """Raises AwsError as moto answers."""
@@ -54,7 +56,11 @@ class Logs:
 
     async def put_events(self, params: Plain) -> Plain:
         """Kept by moto first; then filters see them."""
-        told = await self._moto("PutLogEvents", params)
+        try:
+            told = await self._moto("PutLogEvents", params)
+        except AwsError:
+            self._known.clear()  # a stream may be gone: who puts lines asserts it again
+            raise
         events: list[Event] = params["logEvents"]
         group = params["logGroupName"]
         taken = _taken(events, told.get("rejectedLogEventsInfo") or {})
@@ -88,6 +94,7 @@ class Logs:
     async def delete_group(self, params: Plain) -> Plain:
         """With its filters."""
         told = await self._moto("DeleteLogGroup", params)
+        self._known.clear()
         here = (self._region, params["logGroupName"])
         self._arriving.subscriptions.drop_where(
             lambda each: (each["region"], each["group"]) == here
@@ -101,6 +108,28 @@ class Logs:
         told = await self._moto("DescribeLogGroups", {"logGroupNamePrefix": group})
         if group not in {each["logGroupName"] for each in told["logGroups"]}:
             raise _missing("log group")
+
+    async def assert_stream(self, group: str, stream: str, creates: bool) -> None:
+        """Made where it is missing; its group too, where that is wanted.  Raises AwsError."""
+        place = {"logGroupName": group, "logStreamName": stream}
+        if (group, stream) in self._known:
+            return
+        try:
+            await self._made("CreateLogStream", place)
+        except AwsError as error:
+            if error.code != "ResourceNotFoundException" or not creates:
+                raise
+            await self._made("CreateLogGroup", {"logGroupName": group})
+            await self._made("CreateLogStream", place)
+        self._known.add((group, stream))
+
+    async def _made(self, operation: str, params: Mapping[str, object]) -> None:
+        """What is there already is well."""
+        try:
+            await self._moto(operation, params)
+        except AwsError as error:
+            if error.code != "ResourceAlreadyExistsException":
+                raise
 
     def _key(self, group: str, name: str) -> str:
         return f"{self._region}|{group}|{name}"
