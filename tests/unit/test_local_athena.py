@@ -345,6 +345,7 @@ def test_a_query_that_fails_or_is_stopped_or_was_killed_says_so(tmp_path):
         await api.ask("StopQueryExecution", QueryExecutionId=stopped)
         assert (await api.ended(stopped))["Status"]["State"] == "CANCELLED"
         running = await api.start()
+        await asyncio.sleep(0)  # it is with the reader
         api.state.close()
         again = Api(tmp_path)
         assert (await again.ended(running))["Status"]["State"] == "FAILED"

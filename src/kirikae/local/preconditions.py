@@ -98,13 +98,22 @@ def _of_target(environ: Environ, look: Look) -> Failed | None:
     if not (match or none) or not _is_whole(environ):
         return None
     found = look(_asks_for(environ, str(environ["PATH_INFO"]), ""))
-    if none and found is not None and _fits(none, found):
-        return Failed("412 Precondition Failed", "PreconditionFailed", "If-None-Match")
-    if match and (found is None or not _fits(match, found)):
-        if found is None and environ["REQUEST_METHOD"] != "DELETE":
-            return Failed("404 Not Found", "NoSuchKey", "")
-        return Failed("412 Precondition Failed", "PreconditionFailed", "If-Match")
-    return None
+    if found is None:
+        return _of_nothing(environ) if match else None
+    if none and _fits(none, found):
+        return _unmet("If-None-Match")
+    return _unmet("If-Match") if match and not _fits(match, found) else None
+
+
+def _of_nothing(environ: Environ) -> Failed:
+    """If-Match, and no object is there."""
+    if environ["REQUEST_METHOD"] == "DELETE":
+        return _unmet("If-Match")
+    return Failed("404 Not Found", "NoSuchKey", "")
+
+
+def _unmet(condition: str) -> Failed:
+    return Failed("412 Precondition Failed", "PreconditionFailed", condition)
 
 
 def _is_whole(environ: Environ) -> bool:
@@ -136,24 +145,23 @@ def _of_source(environ: Environ, look: Look) -> Failed | None:
     if name is None:
         return None
     header = "x-amz-copy-source-If-" + "-".join(part.capitalize() for part in name.split("_"))
-    return Failed("412 Precondition Failed", "PreconditionFailed", header)
+    return _unmet(header)
 
 
 def _broken(conditions: Mapping[str, str], found: Seen) -> str | None:
     """The first that does not hold.  An ETag that fits stands above a time that does not (API
     reference, CopyObject)."""
-    match = conditions.get("MATCH")
-    none = conditions.get("NONE_MATCH")
-    before = conditions.get("UNMODIFIED_SINCE")
-    since = conditions.get("MODIFIED_SINCE")
-    if match is not None and not _fits(match, found):
-        return "MATCH"
-    if none is not None and _fits(none, found):
-        return "NONE_MATCH"
-    if before is not None and match is None and found.modified > parsedate_to_datetime(before):
-        return "UNMODIFIED_SINCE"
-    if since is not None and none is None and found.modified <= parsedate_to_datetime(since):
-        return "MODIFIED_SINCE"
+    broken: dict[str, Callable[[str], bool]] = {
+        "MATCH": lambda tag: not _fits(tag, found),
+        "NONE_MATCH": lambda tag: _fits(tag, found),
+        "UNMODIFIED_SINCE": lambda stamp: found.modified > parsedate_to_datetime(stamp),
+        "MODIFIED_SINCE": lambda stamp: found.modified <= parsedate_to_datetime(stamp),
+    }
+    stands_above = {"UNMODIFIED_SINCE": "MATCH", "MODIFIED_SINCE": "NONE_MATCH"}
+    for name, is_broken in broken.items():
+        counts = name in conditions and stands_above.get(name) not in conditions
+        if counts and is_broken(conditions[name]):
+            return name
     return None
 
 

@@ -85,15 +85,27 @@ def _conditions(
     if select is None or select.args.get("joins") or not _is_read_by(select, table):
         return
     where = select.args.get("where")
-    for each in _conjuncts(where.this) if where is not None else ():
-        columns = list(each.find_all(exp.Column))
-        of_partitions = columns and all(column.name.lower() in keys for column in columns)
-        if of_partitions and each.find(exp.Query) is None:
-            bare = each.copy()
-            for column in bare.find_all(exp.Column):
-                column.set("table", None)
-                column.set("db", None)
-            yield f"({bare.transform(_otherwise).sql(dialect='duckdb')})"
+    if where is None:
+        return
+    for each in _conjuncts(where.this):
+        if _is_of_partitions(each, keys):
+            yield _bare(each)
+
+
+def _is_of_partitions(condition: exp.Expr, keys: tuple[str, ...]) -> bool:
+    columns = list(condition.find_all(exp.Column))
+    if not columns or condition.find(exp.Query) is not None:
+        return False
+    return all(column.name.lower() in keys for column in columns)
+
+
+def _bare(condition: exp.Expr) -> str:
+    """In DuckDB's words, without the names of tables."""
+    bare = condition.copy()
+    for column in bare.find_all(exp.Column):
+        column.set("table", None)
+        column.set("db", None)
+    return f"({bare.transform(_otherwise).sql(dialect='duckdb')})"
 
 
 def _is_read_by(select: exp.Select, table: exp.Table) -> bool:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -115,13 +116,10 @@ def _common(places: Iterable[Place]) -> list[Place]:
         by_bucket.setdefault(place.bucket, []).append(place.prefix)
     found = []
     for bucket, prefixes in sorted(by_bucket.items()):
-        first, last = min(prefixes), max(prefixes)
-        length = next(
-            (n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b),
-            min(len(first), len(last)),
-        )
-        head = first[:length]
-        found.append(Place(bucket, head[: head.rfind("/") + 1]))
+        # What the first and the last have in common, all between them have.
+        pairs = zip(min(prefixes).split("/"), max(prefixes).split("/"), strict=False)
+        common = takewhile(lambda pair: pair[0] == pair[1] != "", pairs)
+        found.append(Place(bucket, "".join(f"{name}/" for name, _ in common)))
     return found
 
 

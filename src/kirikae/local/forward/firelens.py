@@ -71,15 +71,15 @@ def is_aws_image(image: str) -> bool:
 def check(family: str, containers: Sequence[ContainerDefinition]) -> None:
     """Raise AwsError for what AWS refuses of a task's FireLens, and for what is not carried out."""
     routers = [each for each in containers if "firelensConfiguration" in each]
-    senders = [each["name"] for each in containers if is_sent(each)]
+    has_senders = any(map(is_sent, containers))
     if len(routers) > 1:
         raise refused(f"{family}: Only one container can have a firelensConfiguration.")
-    if senders and not routers:
+    if has_senders and not routers:
         raise refused(
             f"{family}: When the awsfirelens log driver is used, a container with a "
             "firelensConfiguration object is required."
         )
-    if routers and not senders:
+    if routers and not has_senders:
         raise refused(
             "When a firelensConfiguration object is specified, at least one container has to be "
             "configured with the awsfirelens log driver."

@@ -64,28 +64,24 @@ def _ext(code: int, data: bytes) -> Any:
 
 def message_of(value: Any) -> Message | None:
     """None for a heartbeat.  Raises ForwardError."""
-    if value is None:
-        return None
-    if not isinstance(value, list) or len(value) < 2 or not isinstance(value[0], str):
-        raise ForwardError("a message is an array that begins with a tag")
-    tag, second = value[0], value[1]
-    match second:
-        case list():
-            entries = tuple(_entry(each) for each in second)
-            options = value[2] if len(value) > 2 else None
-        case bytes() | str():
-            options = value[2] if len(value) > 2 else None
-            entries = tuple(_packed(second, _options(options)))
+    match value:
+        case None:
+            return None
+        case [str() as tag, list() as events, *more]:
+            entries = tuple(_entry(each) for each in events)
+        case [str() as tag, bytes() | str() as packed, *more]:
+            entries = tuple(_packed(packed, _options(more)))
+        case [str() as tag, at, record, *more]:
+            entries = (_entry([at, record]),)
         case _:
-            if len(value) < 3:
-                raise ForwardError("a message of one event has a time and a record")
-            entries = (_entry(value[1:3]),)
-            options = value[3] if len(value) > 3 else None
-    chunk = _options(options).get("chunk")
+            raise ForwardError("a message is an array of a tag, events and options")
+    chunk = _options(more).get("chunk")
     return Message(tag, entries, chunk if isinstance(chunk, str) else None)
 
 
-def _options(given: Any) -> Mapping[str, Any]:
+def _options(more: list[Any]) -> Mapping[str, Any]:
+    """What follows the events."""
+    given = more[0] if more else None
     if given is None:
         return {}
     if not isinstance(given, dict):

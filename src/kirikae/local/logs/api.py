@@ -140,7 +140,8 @@ class Logs:
         """Into Firehose; other destinations are moto's."""
         if ":firehose:" not in params["destinationArn"]:
             return await self._moto("PutSubscriptionFilter", params)
-        group, name = params["logGroupName"], params["filterName"]
+        group = params["logGroupName"]
+        name = params["filterName"]
         pattern_of(params["filterPattern"])
         await self._assert_group(group)
         there = [each["name"] for each in self._arriving.of(self._region, group)]
@@ -183,7 +184,8 @@ class Logs:
 
     async def put_metric_filter(self, params: Plain) -> Plain:
         """Figures are made of lines that come from now on."""
-        group, name = params["logGroupName"], params["filterName"]
+        group = params["logGroupName"]
+        name = params["filterName"]
         pattern_of(params["filterPattern"])
         for each in params["metricTransformations"]:
             if "defaultValue" in each and each.get("dimensions"):
@@ -212,7 +214,8 @@ class Logs:
             if each["region"] == self._region and _is_asked_for(each, params)
         ]
         mine.sort(key=lambda each: (each["group"], each["name"]))
-        begin = int(params.get("nextToken", "0")) if params.get("nextToken", "0").isdecimal() else 0
+        token = params.get("nextToken", "0")
+        begin = int(token) if token.isdecimal() else 0
         end = begin + int(params.get("limit", _PAGE))
         more = {"nextToken": str(end)} if end < len(mine) else {}
         return {"metricFilters": [_metric_told(each) for each in mine[begin:end]], **more}
@@ -273,11 +276,9 @@ def _is_asked_for(found: MetricFilter, params: Plain) -> bool:
         return False
     if not found["name"].startswith(params.get("filterNamePrefix", "")):
         return False
-    name, space = params.get("metricName"), params.get("metricNamespace")
-    return name is None or any(
-        (each["metricName"], each["metricNamespace"]) == (name, space)
-        for each in found["transformations"]
-    )
+    name = params.get("metricName")
+    made = {(each["metricName"], each["metricNamespace"]) for each in found["transformations"]}
+    return name is None or (name, params.get("metricNamespace")) in made
 
 
 def _told(found: Subscription) -> Plain:
