@@ -111,4 +111,4 @@ class FireLens:
         assert router is not None
         is_own = images[router["name"]] != PAUSE
         socket = folder / "socket" / SOCKET if is_own else self.socket
-        return {"LogConfig": log_driver(container, task["id"], str(socket))}
+        return {"LogConfig": log_driver(container, task["id"], str(socket), not is_own)}

@@ -121,10 +121,15 @@ class TaskFacts:
         }
 
 
-def log_driver(container: ContainerDefinition, task_id: str, socket: str) -> Plain:
-    """The engine's own driver ``fluentd``; ``socket``: of the router on this machine."""
+def log_driver(
+    container: ContainerDefinition, task_id: str, socket: str, is_acknowledged: bool
+) -> Plain:
+    """The engine's own driver ``fluentd``; ``socket``: of the router on this machine.  What is
+    acknowledged outlives a kill of who listens there; the ECS agent asks for no acknowledgement."""
     given = options_of(container)
     more = {"fluentd-buffer-limit": given[_BUFFER]} if _BUFFER in given else {}
+    if is_acknowledged:
+        more["fluentd-request-ack"] = "true"
     return {
         "Type": "fluentd",
         "Config": {

@@ -27,6 +27,7 @@ log = logging.getLogger("kirikae.local.forward")
 
 _READ = 1 << 16
 _AGAIN_S = 1.0
+_SELDOM_S = 30.0
 Keep = Callable[[Message], Awaitable[None]]
 """Raises OSError, AwsError or LocalError where the lines cannot be kept now."""
 
@@ -68,13 +69,15 @@ class Receiver:
         """Kept, however long that takes: the client's own buffer holds what follows."""
         if message is None:
             return
+        again_s = self._again_s
         while True:
             try:
                 await self._keep(message)
                 break
             except (OSError, AwsError, LocalError) as error:
                 log.warning("lines of %s are not kept yet: %s", message.tag, error)
-                await asyncio.sleep(self._again_s)
+                await asyncio.sleep(again_s)
+                again_s = min(_SELDOM_S, 2 * again_s)
         if message.chunk is not None:
             writer.write(acknowledgement(message.chunk))
             await writer.drain()
