@@ -158,9 +158,12 @@ def _kind(part: dict[str, Any], defs: dict[str, Any]) -> tuple[str, dict[str, An
 
 
 def local() -> str:
+    from kirikae.local.athena import api as athena
     from kirikae.local.ecs import api as ecs
     from kirikae.local.elb import api as elb
     from kirikae.local.elb import cloudwatch as figures
+    from kirikae.local.firehose import api as firehose
+    from kirikae.local.logs import api as logs
     from kirikae.local.sqs import api as sqs
     from kirikae.local.wire import service_model
 
@@ -168,6 +171,9 @@ def local() -> str:
         "ecs": (ecs.NAMES, ecs.PARTLY),
         "elbv2": (elb.NAMES, elb.PARTLY),
         "sqs": (sqs.NAMES, sqs.PARTLY),
+        "firehose": (frozenset(firehose.OPERATIONS), firehose.PARTLY),
+        "logs": (frozenset(logs.OPERATIONS), logs.PARTLY),
+        "athena": (frozenset(athena.OPERATIONS), athena.PARTLY),
         "cloudwatch": (frozenset(figures.OPERATIONS), figures.PARTLY),
     }
     lines = [NOTE, (REFERENCE / "local.head.md").read_text(encoding="utf-8").rstrip("\n")]
@@ -184,6 +190,17 @@ def local() -> str:
             lines.append(
                 "\nEverything else is moto's: metrics are kept while it runs, alarms "
                 "never evaluate."
+            )
+        elif service == "logs":
+            lines.append(
+                "\nEverything else is moto's, which keeps the lines. `aws logs tail` works, also "
+                "with `--follow` and a pattern; StartLiveTail needs a host name of its own and is "
+                "not answered."
+            )
+        elif service == "athena":
+            lines.append(
+                "\nEverything else is moto's (workgroups, catalogs, named queries), without effect "
+                "on queries but a workgroup's place of results."
             )
         elif refused:
             lines.append(

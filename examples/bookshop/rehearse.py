@@ -3,8 +3,8 @@ it is under load.
 
 Uses kirikae as anybody would, through its command line.  Everything runs on this machine's loopback
 address and one docker bridge.  ``--keep`` leaves it all running; ``--clean`` removes every
-container, process and file.  ``ACTS=web``, ``ACTS=jobs`` or ``ACTS=workers`` in the environment
-plays one of the moves.
+container, process and file.  ``ACTS=web``, ``ACTS=jobs``, ``ACTS=workers`` or ``ACTS=logs`` in the
+environment plays one of the moves.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from ruamel.yaml import YAML
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "rehearsal"))
 
+import archive
 import batch
 import hosts
 import letters
@@ -45,6 +46,8 @@ from team import BUCKET, Amazon
 from tool import Kirikae, Running, end_processes, processes_of
 from trouble import Stopped, Trouble
 from waiting import until
+
+import logs
 
 SHOP = Path(__file__).resolve().parent
 ROOT = SHOP.parent.parent
@@ -104,6 +107,8 @@ class Rehearsal:
     gateway: str
     batch: batch.Batch
     letters: letters.Letters
+    logs: logs.Logs
+    tails: archive.Tails
 
     def __init__(self) -> None:
         self.crowd = Crowd(URL, FOLDER)
@@ -165,6 +170,21 @@ class Rehearsal:
         self.story.tell(self.machine.told(most))
         self.story.tell(self.pace.told())
         _write_project(self.pace, self.machine)
+
+    # --- beside all acts: the access log
+
+    def shipper(self) -> None:
+        archive.log_every_request(self.machines)
+        self.tails = archive.Tails(self.machines)
+        self.logs = logs.Logs(self.kirikae, self.story, PROJECT, self._still_s)
+        self.logs.ship(os.environ["AWS_REGION"], self.tails.take)
+
+    def logs_begin(self) -> None:
+        self.logs.begin()
+
+    def logs_have_moved(self) -> None:
+        self.facts["logs"] = self.logs.end()
+        self.tails.close()
 
     # --- act 1: people
 
@@ -530,18 +550,23 @@ class Scene:
     name: str
     title: str
     play: Callable[[Rehearsal], None]
-    moves: frozenset[str] = frozenset({"web", "jobs", "workers"})
+    moves: frozenset[str] = frozenset({"web", "jobs", "workers", "logs"})
 
 
 WEB = frozenset({"web"})
 JOBS = frozenset({"jobs"})
 WORKERS = frozenset({"workers"})
+LOGS = frozenset({"logs"})
 ACTS = (
     Scene("old", "the old side: two web VMs, one batch VM, a database, r1", Rehearsal.old_side),
+    Scene(
+        "shipper", "years of logs, and a shipper that writes both trees", Rehearsal.shipper, LOGS
+    ),
     Scene("load", "virtual users come and never leave", Rehearsal.load),
     Scene("survey", "the survey, and a refusal", Rehearsal.survey),
     Scene("prepare", "r2 to the old side under load, and a second survey", Rehearsal.prepare),
     Scene("workers", "Celery's move begins, beside all that follows", Rehearsal.workers, WORKERS),
+    Scene("logs", "the logs' move begins, beside all that follows", Rehearsal.logs_begin, LOGS),
     Scene("new", "images and definitions are made; r2 comes up", Rehearsal.new_side, WEB | JOBS),
     Scene("crontab", "the crontab's move begins, beside all that follows", Rehearsal.crontab, JOBS),
     Scene("fault", "the move begins, and a fault shows", Rehearsal.fault, WEB),
@@ -550,12 +575,13 @@ ACTS = (
     Scene("end", "settle and retire", Rehearsal.end, WEB),
     Scene("jobs", "the crontab has moved", Rehearsal.crontab_has_moved, JOBS),
     Scene("letters", "Celery has moved", Rehearsal.workers_have_moved, WORKERS),
+    Scene("archive", "the logs have moved", Rehearsal.logs_have_moved, LOGS),
 )
 
 
 def moves_asked() -> frozenset[str]:
     """ACTS of the environment: which moves are played, by default all.  Raises Trouble."""
-    known = WEB | JOBS | WORKERS
+    known = WEB | JOBS | WORKERS | LOGS
     asked = frozenset(filter(None, re.split(r"[|, ]+", os.environ.get("ACTS", ""))))
     if unknown := asked - known:
         raise Trouble(

@@ -233,6 +233,7 @@ def in_words(summary: Plain) -> str:
         f"  margins: {margins}",
         *_crontab_in_words(facts.get("crontab")),
         *_letters_in_words(facts.get("letters")),
+        *_logs_in_words(facts.get("logs")),
         *(f"  expected turn: {turn}" for turn in facts["turns"]),
         *(_act_in_words(act) for act in summary["acts"]),
     ]
@@ -257,6 +258,19 @@ def _letters_in_words(letters: Plain | None) -> Iterator[str]:
             f"({letters['on_ecs']} of them on ECS), {letters['doubled']} doubled, "
             f"{letters['missing']} missing; {letters['again']} begun again: a worker and the "
             "driver were killed"
+        )
+
+
+def _logs_in_words(logs: Plain | None) -> Iterator[str]:
+    """Nothing where the logs did not move."""
+    if logs is not None:
+        yield (
+            f"  the logs: {logs['lines']} lines ({logs['now']} written meanwhile), "
+            f"{logs['missing']} missing in the new tree, {logs['doubled_by_the_shipper']} sent "
+            f"twice by the shipper; "
+            f"{logs['folders']} hours proven; a planted lost line was found in {logs['lost']}, a "
+            f"doubled one in {logs['doubled']}; readers counted {logs['counted']} times during the "
+            "shift, each time right; the backfill was killed in its middle"
         )
 
 

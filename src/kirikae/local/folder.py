@@ -13,7 +13,7 @@ from kirikae.local.errors import LocalError
 _LAST = "settings.json"
 """By this file an instance is known: it goes last, so that a `down` that is killed can be run
 again."""
-_FOLDERS = ("registry", "accesslogs")
+_FOLDERS = ("registry", "accesslogs", "athena", "firelens")
 _FILES = (
     "lock",
     ".settings.json.????????",
@@ -21,6 +21,9 @@ _FILES = (
     "control.log",
     "state.db*",
     "sqs.db*",
+    "firehose.db*",
+    "athena.log",
+    "forward.sock",
     "stores.db*",
     "stores.pid",
     "stores.log",

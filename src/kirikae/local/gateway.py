@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from kirikae.local.callers import OWN_HEADER, stranger, turned_away
+from kirikae.local.clock import Clock
 from kirikae.local.ecs.metadata import Metadata
 from kirikae.local.errors import AwsError
 from kirikae.local.events.making import assert_expression
@@ -30,15 +31,21 @@ _TARGETS = {
     "AmazonEC2ContainerServiceV20141113": "ecs",
     "GraniteServiceVersion20100801": "monitoring",
     "AmazonSQS": "sqs",
+    "Firehose_20150804": "firehose",
+    "Logs_20140328": "logs",
+    "AmazonAthena": "athena",
 }
 """Beginnings of X-Amz-Target, for requests that are not signed."""
 _ALSO_BY_QUERY = ("sqs", "monitoring")
+_SHARED = ("logs", "athena")
+"""Of these, what is not carried out here is the stores'."""
 _FIGURES = ("GetMetricData", "GetMetricStatistics", "ListMetrics")
 _PERCENTS = frozenset(str(percent) for percent in range(1, 101))
 _OURS = (b"AWS/ApplicationELB", b"AWS/ECS", b"AWS/SQS")
 _OF_PATH = re.compile(r"/service/[^/]+/operation/([A-Za-z]+)")
 """Where Smithy's rpc-v2-cbor says which operation is meant."""
 _ACTION = re.compile(rb"(?:^|&)Action=([A-Za-z]+)")
+_SECONDS = re.compile(r"-?[0-9]{1,9}")
 _FACTS = (b"DescribeSSLPolicies",)
 """Of load balancing, what is the same whatever was made."""
 _NOT_PASSED_ON = ("host", "content-length", "transfer-encoding")
@@ -56,16 +63,18 @@ class Gateway:
         status: Callable[[], Status],
         interrupt_spot: Callable[[int, bool], list[str]],
         reset: Reset | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """``services`` are those of kirikae local in a region, by signing name; ``interrupt_spot``
-        takes a percentage, and whether it is only asked; ``reset`` is there in the test mode
-        alone."""
+        takes a percentage, and whether it is only asked; ``reset`` and ``clock`` are there in the
+        test mode alone."""
         self._services = services
         self._stores = stores
         self._metadata = metadata
         self._status = status
         self._interrupt_spot = interrupt_spot
         self._reset = reset
+        self._clock = clock
 
     def application(self) -> web.Application:
         """Every path of the endpoint.
@@ -75,6 +84,7 @@ class Gateway:
         app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[self._guarded])
         app.router.add_get("/_kirikae/status", self._tell_status)
         app.router.add_post("/_kirikae/interrupt-spot", self._take_spot_away)
+        app.router.add_post("/_kirikae/clock", self._move_the_clock)
         metadata = web.Application()
         self._metadata.routes(metadata)
         app.add_subapp("/_kirikae/metadata", metadata)
@@ -113,6 +123,16 @@ class Gateway:
         tasks = self._interrupt_spot(int(percent), request.query.get("dry") == "1")
         return web.json_response({"tasks": tasks})
 
+    async def _move_the_clock(self, request: web.Request) -> web.Response:
+        """``ahead_s``: how far Firehose's clock is ahead of the machine's from here on."""
+        if self._clock is None:
+            raise refused()
+        asked = request.query.get("ahead_s", "")
+        if not _SECONDS.fullmatch(asked):
+            raise AwsError("InvalidParameterException", f"ahead_s={asked!r}: whole seconds")
+        self._clock.ahead_s = float(asked)
+        return web.json_response({"now": self._clock()})
+
     async def _of_moto(self, request: web.Request) -> web.Response:
         """moto's own paths: they are looked at by whoever wants to, and change something in the
         test mode alone.  A reset is ours as well as moto's."""
@@ -128,7 +148,7 @@ class Gateway:
         region, name = _scope(request)
         services = self._services(region)
         service = services.get(name)
-        if service is None or _is_of_stores(name, request, body):
+        if service is None or _is_of_stores(name, service, request, body):
             assert_expression(name, request, body)
             return await self._forward(request, body)
         headers: Mapping[str, str] = request.headers
@@ -159,6 +179,9 @@ class Gateway:
             ) as answer:
                 content = await answer.read()
                 kept = _without(answer.headers, _NOT_PASSED_BACK)
+                if request.method == "HEAD" and "Content-Length" in answer.headers:
+                    # That of an object, which is not sent now.
+                    kept["Content-Length"] = answer.headers["Content-Length"]
                 return web.Response(status=answer.status, body=content, headers=kept)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             message = f"the stores do not answer: {error}; `kirikae local status` says more"
@@ -185,8 +208,10 @@ def _scope(request: web.Request) -> tuple[str, str]:
     return "", _TARGETS.get(request.headers.get("X-Amz-Target", "").partition(".")[0], "")
 
 
-def _is_of_stores(name: str, request: web.Request, body: bytes) -> bool:
+def _is_of_stores(name: str, service: Service, request: web.Request, body: bytes) -> bool:
     """Is it one of the calls of our services that moto answers?"""
+    if name in _SHARED:
+        return not service.carries_out(request.headers, body)
     if name == "elasticloadbalancing":
         found = _ACTION.search(body)
         return found is not None and found[1] in _FACTS

@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -34,6 +35,7 @@ from kirikae.local.callers import OWN_HEADER, stranger
 from kirikae.local.items import items_now, mark_of, may_be_replaced
 from kirikae.local.neveract import refusal
 from kirikae.local.ownrequest import own_request
+from kirikae.local.preconditions import Failed, Seen, failed, without_conditions
 
 log = logging.getLogger("kirikae.local.keeper")
 
@@ -331,8 +333,12 @@ class Keeper:
                 answer = self._asked(environ)
                 if (kept["REQUEST_METHOD"], kept["PATH_INFO"]) == ("POST", RESET):
                     self._journal.clear()
+            elif (no := self._unmet(environ, body)) is not None:
+                answer = _Answer(no.status, [("Content-Type", "application/xml")], [no.body])
             else:
                 seed = secrets.randbits(62)
+                environ = without_conditions(environ)
+                kept = without_conditions(kept)
                 answer = self._carry_out(environ, seed)
                 if answer.status < "400":
                     try:
@@ -347,6 +353,18 @@ class Keeper:
                     self._shorten(mark_of(kept))
         start_response(answer.status, _without_cors(answer.headers))
         return answer.body
+
+    def _unmet(self, environ: Environ, body: bytes) -> Failed | None:
+        """Which condition of a write to S3 does not hold."""
+        return failed(environ, body, self._seen) if service(environ) == "s3" else None
+
+    def _seen(self, asked: Environ) -> Seen | None:
+        """An object as moto has it now."""
+        answer = self._asked(_served(asked, b""))
+        headers = {name.lower(): value for name, value in answer.headers}
+        if answer.status >= "300" or "etag" not in headers:
+            return None
+        return Seen(headers["etag"], parsedate_to_datetime(headers["last-modified"]))
 
     def _shorten(self, mark: str) -> None:
         """Items in the place of their changes, where these have become many.  What cannot be done

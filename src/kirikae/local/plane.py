@@ -7,7 +7,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,9 @@ from kirikae.local.ecs.agenda import Agenda
 from kirikae.local.ecs.api import Ecs
 from kirikae.local.ecs.doubt import Doubt
 from kirikae.local.ecs.enginenames import EngineNames
+from kirikae.local.ecs.firelens import FireLens
 from kirikae.local.ecs.images import Images
-from kirikae.local.ecs.logs import Logs
+from kirikae.local.ecs.logs import Arrived, Logs
 from kirikae.local.ecs.making import Maker, Told
 from kirikae.local.ecs.metadata import Metadata
 from kirikae.local.ecs.pace import Pace
@@ -50,6 +51,7 @@ from kirikae.local.registry import Registry
 from kirikae.local.reset import Reset
 from kirikae.local.rows import Target
 from kirikae.local.settings import Settings
+from kirikae.local.shipping import Shipping
 from kirikae.local.sqs.api import QUERY_CODES, Sqs
 from kirikae.local.sqs.figures import QueueFigures
 from kirikae.local.sqs.places import Place
@@ -213,11 +215,12 @@ class Working:
         network: Network,
         balancing: Balancing,
         agenda: Agenda,
+        arrived: Arrived | None = None,
     ) -> Working:
         """Wired only: no task is driven, no service looked at."""
         names = EngineNames(base.settings.instance)
         pool = PausePool(base.engine, base.state, names, base.settings.pool)
-        logs = Logs(base.state, base.engine, base.stores)
+        logs = Logs(base.state, base.engine, base.stores, arrived)
         pace = Pace(base.pulse.load, os.cpu_count() or 1)
         hands = Hands(
             base.engine,
@@ -248,7 +251,13 @@ def _maker(base: Base, network: Network, names: EngineNames) -> Maker:
     }
     images = Images(base.engine, base.registry.place)
     told = Told(environment, network.metadata(settings.port))
-    return Maker(base.state, base.engine, base.stores, images, names, told)
+    firelens = FireLens(base.state, Path(settings.run), settings.region)
+    return Maker(base.state, base.engine, base.stores, images, names, told, firelens)
+
+
+def _no_more(region: str) -> Mapping[str, Service]:
+    """No services but those of ``Regions``."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,10 +278,17 @@ class Regions:
     changing: asyncio.Lock
     known: dict[str, Mapping[str, Service]]
     """Those that were asked already."""
+    more: Callable[[str], Mapping[str, Service]] = _no_more
+    """Region -> the services that bring logs on their way."""
 
     @classmethod
     def of(
-        cls, base: Base, balancing: Balancing, working: Working, changing: asyncio.Lock
+        cls,
+        base: Base,
+        balancing: Balancing,
+        working: Working,
+        changing: asyncio.Lock,
+        more: Callable[[str], Mapping[str, Service]],
     ) -> Regions:
         """The API, region by region."""
         settings = base.settings
@@ -289,6 +305,7 @@ class Regions:
             settings.figures_delay_s,
             changing,
             {},
+            more,
         )
 
     def services(self, region: str) -> Mapping[str, Service]:
@@ -317,7 +334,7 @@ class Regions:
         place = Place(region, self.home, self.endpoint)
         figures = CloudWatch(state, self.figures_delay_s, place=place)
         sqs = Sqs(self.queues, place)
-        return services_of(ecs, elb, figures, sqs)
+        return {**services_of(ecs, elb, figures, sqs), **self.more(region)}
 
 
 def services_of(
@@ -364,13 +381,15 @@ class Plane:
     """Held by whoever changes rows that HAProxy is told of."""
     regions: Regions
     clockwork: Clockwork
+    shipping: Shipping
 
     @classmethod
     def of(cls, base: Base, network: Network) -> Plane:
         """Everything wired, nothing begun: that is the server's."""
         agenda = Agenda(time.time)
         balancing = Balancing.of(base, network, agenda)
-        working = Working.of(base, network, balancing, agenda)
+        shipping = Shipping.of(base.directory, base.state, base.stores, base.settings)
+        working = Working.of(base, network, balancing, agenda, shipping.arrived)
         household = Household(
             base.state,
             base.engine,
@@ -390,10 +409,10 @@ class Plane:
             base.settings.figures_delay_s == 0,
         )
         changing = asyncio.Lock()
-        regions = Regions.of(base, balancing, working, changing)
+        regions = Regions.of(base, balancing, working, changing, shipping.services)
         clockwork = clockwork_of(base.state, base.stores, regions)
         house = House(household)
-        return cls(base, network, balancing, working, house, changing, regions, clockwork)
+        return cls(base, network, balancing, working, house, changing, regions, clockwork, shipping)
 
     def gateway(self) -> Gateway:
         """The HTTP side; made once everything else stands."""
@@ -413,6 +432,7 @@ class Plane:
             self.status,
             self.working.ecs.interrupt_spot,
             self._reset() if self.base.settings.test_mode else None,
+            self.shipping.clock if self.base.settings.test_mode else None,
         )
 
     def _reset(self) -> Reset:
@@ -423,6 +443,7 @@ class Plane:
             self.changing,
             self.balancing.door.assert_all,
             self.working.tasks.forget_all,
+            self.shipping.forget_all,
         )
 
     def status(self) -> Status:
@@ -442,4 +463,5 @@ class Plane:
         await self.working.tasks.close()
         await self.working.logs.close()
         await self.balancing.health.close()
+        await self.shipping.close()
         await self.base.close()

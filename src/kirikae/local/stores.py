@@ -118,11 +118,12 @@ class Stores:
         service: str,
         target: str,
         params: Mapping[str, object],
+        region: str = "",
     ) -> Plain:
         """One call of a JSON service.  Raises AwsError as the store answers, OSError if it does
         not."""
         headers = {
-            **self.headers(service),
+            **self.headers(service, region),
             "X-Amz-Target": target,
             "Content-Type": "application/x-amz-json-1.1",
         }

@@ -421,6 +421,10 @@ class Service:
             log.exception("a fault of kirikae local's own")
             return self._refusal(own_fault(error), request_id)
 
+    def carries_out(self, headers: Mapping[str, str], body: bytes) -> bool:
+        """Is this one of its operations?  Those of some services are in part the stores'."""
+        return self._protocol.operation(headers, body) in self._operations
+
     async def _carry_out(self, operation: str, body: bytes) -> Plain:
         """Raises AwsError for an operation that is not carried out, before its parameters are
         looked at."""

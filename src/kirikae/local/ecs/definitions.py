@@ -247,7 +247,8 @@ PARTLY = {
     "RegisterTaskDefinition": (
         f"network modes {', '.join(MODES)}; refused: {', '.join(REFUSED)}; in containers "
         f"{', '.join(REFUSED_IN_CONTAINERS)}, `systemControls` of "
-        "net.*, log drivers other than awslogs and (not on Fargate) json-file; of volumes "
+        "net.*, log drivers other than awslogs, awsfirelens and (not on Fargate) json-file and "
+        "fluentd, `config-file-type` s3; of volumes "
         f"{', '.join(REFUSED_VOLUMES)}, `host.sourcePath`"
     ),
     "DeleteTaskDefinitions": "gone within a minute after its last task is forgotten",

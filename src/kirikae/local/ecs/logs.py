@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from kirikae.local.ecs.containers import engine_time
@@ -33,6 +33,8 @@ Line = tuple[str, str]
 """The engine's stamp, and the text."""
 Lines = asyncio.Queue[Line | None]
 """None: the output has ended."""
+Arrived = Callable[[str, str, Sequence[Plain]], Awaitable[None]]
+"""Group, stream and events: filters of logs see them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,11 @@ class Logs:
         state: State,
         engine: Engine,
         stores: Stores,
+        arrived: Arrived | None = None,
     ) -> None:
         """No follower runs yet; ``follow`` starts them, also after a restart of the control
-        plane."""
+        plane.  ``arrived`` is told of every batch that the store has taken."""
+        self._arrived = arrived
         self._state = state
         self._engine = engine
         self._stores = stores
@@ -141,6 +145,8 @@ class Logs:
                 if batch:
                     events = as_events(batch, stream.begins)
                     await self._keep_trying("PutLogEvents", **place, logEvents=events)
+                    if self._arrived is not None:
+                        await self._arrived(stream.group, stream.name, events)
                     self._state.delivered.put(engine_name, {"stamp": batch[-1][0]})
         finally:
             reading.cancel()

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 
 from kirikae.local.ecs.containers import binds, creation, environment_file, metadata_id
 from kirikae.local.ecs.enginenames import EngineNames
-from kirikae.local.ecs.images import Images
+from kirikae.local.ecs.firelens import FireLens
+from kirikae.local.ecs.images import Image, Images
 from kirikae.local.ecs.names import short
 from kirikae.local.ecs.order import creation_order
+from kirikae.local.ecs.pause import IMAGE as PAUSE
 from kirikae.local.ecs.taskrow import launch_type_of
 from kirikae.local.engine import Engine
 from kirikae.local.errors import EngineError, StartFailed
+from kirikae.local.forward.firelens import environment as firelens_environment
+from kirikae.local.forward.firelens import is_aws_image
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Container, ContainerDefinition, Definition, Task, Volume
 from kirikae.local.state import State
@@ -47,6 +51,7 @@ class Maker:
         images: Images,
         names: EngineNames,
         told: Told,
+        firelens: FireLens,
     ) -> None:
         """``told`` is what every task of this instance is told; the rest are the places where
         things are made and found."""
@@ -56,6 +61,7 @@ class Maker:
         self._images = images
         self._names = names
         self._told = told
+        self._firelens = firelens
 
     # --- images
 
@@ -68,7 +74,7 @@ class Maker:
             definition["containerDefinitions"], task["containers"], strict=True
         ):
             fixed = settled.get(container["name"])
-            image = await self._images.ready(container["image"], fixed)
+            image = await self._image(definition, container, fixed)
             ready: Container = {
                 **row,
                 "_imageId": image.id,
@@ -77,6 +83,19 @@ class Maker:
                 ready["imageDigest"] = image.digest
             rows.append(ready)
         return rows
+
+    async def _image(
+        self, definition: Definition, container: ContainerDefinition, fixed: str | None
+    ) -> Image:
+        """AWS's own router of logs, where this engine has it not, is played: its container only
+        stands there."""
+        try:
+            return await self._images.ready(container["image"], fixed if fixed != PAUSE else None)
+        except StartFailed:
+            if "firelensConfiguration" not in container or not is_aws_image(container["image"]):
+                raise
+            self._firelens.assert_played(definition)
+            return Image(PAUSE, "")
 
     def settled_images(self, task: Task, definition: Definition) -> dict[str, str]:
         """Container -> image ID.  The first task of a deployment settles what a tag means for all
@@ -110,15 +129,17 @@ class Maker:
         volumes = {each["name"]: await self._volume(task, each) for each in definition["volumes"]}
         images = self.settled_images(task, definition)
         known = {each["name"]: each for each in definition["containerDefinitions"]}
+        self._firelens.prepare(task, definition, images)
         for name in creation_order(definition["containerDefinitions"]):
-            container = known[name]
+            container = self._firelens.container(known[name], images)
+            logs = self._firelens.host(task, definition, container, images)
             body = creation(
                 container,
                 definition,
                 images[name],
                 await self._environment(task, definition, container),
                 self._labels(task, definition, container),
-                self._host(task, container, volumes),
+                _with_logs(self._host(task, container, volumes), logs),
             )
             await _or_failed(
                 self._engine.create(self._names.container(task["id"], name), body),
@@ -202,6 +223,7 @@ class Maker:
         if definition.get("taskRoleArn") and metadata.startswith(_WITH_CREDENTIALS):
             told["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = f"/v2/credentials/{task['id']}"
             del told["AWS_ACCESS_KEY_ID"], told["AWS_SECRET_ACCESS_KEY"]
+        told |= firelens_environment(container)
         for file in container.get("environmentFiles", []):
             told |= environment_file(await self._stores.object_text(file["value"]))
         for given in container.get("environment", []):
@@ -209,6 +231,12 @@ class Maker:
         for secret in container.get("secrets", []):
             told[secret["name"]] = await self._stores.secret(secret["valueFrom"])
         return told
+
+
+def _with_logs(host: Plain, logs: Plain) -> Plain:
+    """Mounts are added."""
+    mounts = [*host.get("Binds", ()), *logs.get("Binds", ())]
+    return {**host, **logs, **({"Binds": mounts} if mounts else {})}
 
 
 async def _or_failed(call: Awaitable[None], prefix: str) -> None:

@@ -16,6 +16,7 @@ from kirikae.local.ecs.fargate import check_fargate, check_platform
 from kirikae.local.ecs.names import check_name, refused, unsupported
 from kirikae.local.ecs.order import launch_order
 from kirikae.local.ecs.ports import check_bridge, filled, network_mode
+from kirikae.local.forward import firelens
 from kirikae.local.plain import Plain
 from kirikae.local.rows import ContainerDefinition, Dependency, Efs, EnvironmentFile, Volume
 
@@ -27,7 +28,6 @@ REFUSED = (
     "trustedExecutionConfiguration",
 )
 REFUSED_IN_CONTAINERS = (
-    "firelensConfiguration",
     "links",
     "dockerSecurityOptions",
     "resourceRequirements",
@@ -105,6 +105,7 @@ def check_definition(params: Plain) -> list[ContainerDefinition]:
     if len({volume["name"] for volume in volumes}) < len(volumes):
         raise refused(f"{family}: Volume names must be unique.")
     by_name = {container["name"]: container for container in containers}
+    firelens.check(family, containers)
     for container in containers:
         check_container(family, container, by_name, {volume["name"] for volume in volumes})
     try:
@@ -349,9 +350,12 @@ def _check_logs(where: str, container: ContainerDefinition) -> None:
             if key not in _FILE_OPTIONS or not _FILE_OPTION.fullmatch(value):
                 raise unsupported(f"{where}: kirikae local does not carry out {key}={value}")
         return
+    if logs["logDriver"] in (firelens.DRIVER, "fluentd"):
+        return
     if logs["logDriver"] != "awslogs":
         raise unsupported(
-            f"{where}: kirikae local delivers logs by awslogs, not {logs['logDriver']}"
+            f"{where}: kirikae local delivers logs by awslogs, awsfirelens and fluentd, not "
+            f"{logs['logDriver']}"
         )
     options = logs.get("options", {})
     if unknown := sorted(options.keys() - _LOG_OPTIONS):

@@ -33,6 +33,7 @@ from kirikae.local.ecs.targets import TaskTargets
 from kirikae.local.ecs.taskrow import STARTING, service_of
 from kirikae.local.engine import Engine
 from kirikae.local.errors import EngineError, LocalError, StartFailed
+from kirikae.local.forward.firelens import with_order
 from kirikae.local.plain import Plain
 from kirikae.local.rows import (
     Container,
@@ -175,7 +176,7 @@ class Tasks:
     def definition(self, task: Task) -> Definition:
         """The task's definition with the overrides of its RunTask."""
         definition = self._state.definitions[task["taskDefinitionArn"]]
-        return with_overrides(definition, task["overrides"])
+        return with_order(with_overrides(definition, task["overrides"]))
 
     # --- the drive
 
