@@ -15,7 +15,8 @@ _PYTHON = (
     "import pathlib, sys; "
     "[compile(p.read_bytes(), str(p), 'exec', dont_inherit=True) "
     "for p in pathlib.Path(sys.argv[1]).rglob('*.py') "
-    "if not {'node_modules', 'site-packages', 'tests', 'test', 'templates', 'fixtures'} & set(p.parts)]"
+    "if not {'node_modules', 'site-packages', 'tests', 'test', 'templates', 'fixtures'} "
+    "& set(p.parts)]"
 )
 _PHP = (
     "foreach (new RecursiveIteratorIterator(new RecursiveDirectoryIterator($argv[1], "

@@ -55,9 +55,9 @@ def notes_on(workload: Workload, settings: BuildSettings) -> list[str]:
     notes = []
     if not settings.distribution and workload.distribution in SUCCESSORS:
         notes.append(
-            f"{workload.distribution} is maintained by nobody any more: the base storey begins with "
-            f"{image}; packages get the versions of that, and names that it does not have stop the "
-            "build (strike them from base.packages or name what replaces them)"
+            f"nobody maintains {workload.distribution} any more: the base storey begins with "
+            f"{image}; packages get the versions of that, and names that it does not have stop "
+            "the build (strike them from base.packages, or name what replaces them)"
         )
     if "@sha256:" not in image:
         notes.append(

@@ -1,4 +1,4 @@
-"""What tasks are told: values in clear, secrets by the place where they lie, and what is left out."""
+"""What tasks are told: values in clear, secrets by the place where they lie, what is left out."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The texts that images are made from: Dockerfiles of the storeys and of the sidecar, what stays out
-of the context."""
+"""The texts that images are made from: Dockerfiles of the storeys and of the sidecar, and what
+stays out of the context."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def app_dockerfile(workload: Workload, settings: BuildSettings, layer: Layer | N
         clears=layer.clears,
         carried=[path.removeprefix(f"{TEMPLATES}/") for path in sorted(layer.files)],
         links=dict(layer.links),
-        folders=[Folder(path) for path in (*_sockets(workload), *_rendered(layer))],
+        folders=[Folder(path) for path in _folders(workload, settings, layer)],
         volumes=tuple(_sockets(workload)),
         logs=list(logs_of(workload)),
         copies=[_copy(f"layers/{part}/", f"{workload.folder}/") for part in LAYERS],
@@ -189,9 +189,13 @@ def app_dockerfile(workload: Workload, settings: BuildSettings, layer: Layer | N
     )
 
 
-def _rendered(layer: Layer) -> Iterator[str]:
+def _folders(workload: Workload, settings: BuildSettings, layer: Layer) -> Iterator[str]:
+    """Folders that are the service's own; a volume that is new takes the rights of the folder that
+    it lies over."""
+    yield from _sockets(workload)
     if layer.names:
         yield RENDERED
+    yield from sorted(settings.mounts)
 
 
 def command_of(workload: Workload) -> tuple[str, ...]:

@@ -35,11 +35,12 @@ class Shared:
         """As one of ``volumes``."""
         if self.mount is None or self.mount.efs is None:
             return {"name": self.name}
-        efs = {
-            "fileSystemId": self.mount.efs,
-            "rootDirectory": self.mount.folder,
-            "transitEncryption": "ENABLED",
-        }
+        efs: Row = {"fileSystemId": self.mount.efs, "transitEncryption": "ENABLED"}
+        if self.mount.access_point is None:
+            efs["rootDirectory"] = self.mount.folder
+        else:
+            point = {"accessPointId": self.mount.access_point, "iam": "ENABLED"}
+            efs["authorizationConfig"] = point
         return {"name": self.name, "efsVolumeConfiguration": efs}
 
     def point(self) -> Row:

@@ -16,8 +16,8 @@ _MANAGER = "arn:aws:secretsmanager:"
 
 @dataclass(frozen=True, slots=True)
 class SecretRow:
-    """``unit``: whose process has it on the hosts; ``file``: the file of configuration that holds it
-    instead.  Both are empty for one that only the project file names."""
+    """``unit``: whose process has it on the hosts; ``file``: the file of configuration that holds
+    it instead.  Both are empty for one that only the project file names."""
 
     name: str
     place: str

@@ -11,6 +11,7 @@ from kirikae.build.mounts import TMP
 from kirikae.model.project import Project
 
 Row = dict[str, Any]
+_FLUENT_BIT = "public.ecr.aws/aws-observability/aws-for-fluent-bit:stable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def _awslogs(project: Project, container: str) -> Row:
 def _firelens(project: Project) -> Sidecar:
     container = {
         "name": "log-router",
-        "image": "{{ env `IMAGE_LOG_ROUTER` `public.ecr.aws/aws-observability/aws-for-fluent-bit:stable` }}",
+        "image": f"{{{{ env `IMAGE_LOG_ROUTER` `{_FLUENT_BIT}` }}}}",
         "essential": True,
         "firelensConfiguration": {"type": "fluentbit"},
         "memoryReservation": 64,

@@ -96,9 +96,9 @@ def _assert_complete(folder: Path, base: str) -> None:
     for program in runtime[1].split(", ") if runtime is not None else ():
         if not (folder / "runtime" / program.lstrip("/")).exists():
             raise CannotBuild(
-                f"{program} is in no package (PR12): copy it, with the libraries of its own, from a "
-                f"host: `mkdir -p {folder}/runtime; ssh HOST tar -C / -cf - {program.lstrip('/')} | "
-                f"tar -C {folder}/runtime -xf -`",
+                f"{program} is in no package (PR12): copy it, with the libraries of its own, from "
+                f"a host: `mkdir -p {folder}/runtime; ssh HOST tar -C / -cf - "
+                f"{program.lstrip('/')} | tar -C {folder}/runtime -xf -`",
             )
 
 

@@ -20,7 +20,7 @@ class BuildService(Strict):
     )
     runs: Literal["in the task", "alone", "once"] | None = Field(
         default=None,
-        description="`in the task` beside the others; `alone`, as an ECS service of its own without "
+        description="`in the task` beside the others; `alone`, an ECS service of its own without "
         "a load balancer; `once`, as a task that somebody starts; default: in the task if it "
         "listens, else alone",
     )
@@ -31,7 +31,7 @@ class BuildService(Strict):
     )
     release: str = Field(
         default="",
-        description="the part of the release that is its code, such as `admin/`; default: all of it",
+        description="part of the release that is its code, such as `admin/`; default: all of it",
     )
     port: int | None = Field(
         default=None,
@@ -60,6 +60,10 @@ class Mount(Strict):
         "lost with the task",
     )
     folder: str = Field(default="/", pattern=r"^/", description="folder of the file system")
+    access_point: str | None = Field(
+        default=None,
+        description="access point of the file system: it owns the files as the service's user",
+    )
     size: int = Field(default=64, ge=1, description="MiB, if it is in memory")
 
 
@@ -126,11 +130,11 @@ class BuildSettings(Strict):
     )
     lines: dict[str, str] = Field(
         default_factory=dict,
-        description="own lines for generated files, by file name: they stand before its user is set",
+        description="own lines for generated files, by file name, before the user is set",
     )
     logs: Literal["awslogs", "firelens"] = Field(
         default="awslogs",
-        description="who takes the containers' output: CloudWatch Logs at once, or Fluent Bit first",
+        description="who takes the containers' output: CloudWatch Logs itself, or Fluent Bit first",
     )
     sidecars: tuple[Literal["relay", "datadog"], ...] = Field(
         default=(),

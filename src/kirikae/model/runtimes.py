@@ -1,5 +1,5 @@
-"""What services run on (gunicorn, puma, php-fpm ...), told by their programs: dated data beside this
-file."""
+"""What services run on (gunicorn, puma, php-fpm ...), told by their programs: dated data beside
+this file."""
 
 from __future__ import annotations
 

@@ -78,14 +78,14 @@ def _which(view: View, settings: BuildSettings) -> str:
     if settings.unit is not None and services:
         known = ", ".join(service.unit.name for service in services)
         return (
-            f"{host} does not run {settings.unit}, which `build.unit` in kirikae.yml names; it runs "
-            f"{known}"
+            f"{host} does not run {settings.unit}, which `build.unit` in kirikae.yml names; it "
+            f"runs {known}"
         )
     if not services:
         known = ", ".join(service.unit.name for service in view.services) or "none"
         return (
-            f"{host} runs not one service that could be built but: {known}; name it as `build.unit` "
-            "in kirikae.yml, or survey the hosts that serve (`fleets.old.hosts`)"
+            f"{host} runs not one service that could be built but: {known}; name it as `build."
+            "unit` in kirikae.yml, or survey the hosts that serve (`fleets.old.hosts`)"
         )
     rows = [f"    {_name(service)}: {{unit: {service.unit.name}}}" for service in services]
     lines = "\n".join(["build:", "  services:", *rows])
