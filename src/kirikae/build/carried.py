@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 from kirikae.model.bundle import MASKED
 from kirikae.model.runtimes import ImageKind
@@ -149,18 +150,17 @@ def _php_fpm(workload: Workload) -> Layer:
     return _layer(workload, change, pools, ports)
 
 
-def fpm_ports(sockets: Iterable[str]) -> dict[str, int]:
+def fpm_ports(sockets: Sequence[str]) -> dict[str, int]:
     """A pool that listens on a port keeps it."""
     found: dict[str, int] = {}
-    free = _FPM_PORT
     for socket in sockets:
         said = socket.rpartition(":")[2]
         if said.isdecimal() and not socket.startswith("/"):
             found[socket] = int(said)
-            continue
-        while free in found.values():
-            free += 1
-        found[socket] = free
+    free = (port for port in count(_FPM_PORT) if port not in found.values())
+    for socket in sockets:
+        if socket not in found:
+            found[socket] = next(free)
     return found
 
 

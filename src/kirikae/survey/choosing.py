@@ -19,6 +19,8 @@ _MANAGERS = re.compile(r"(^|/)(supervisord|pm2)\b|PM2 v[\d.]+: God Daemon|/pm2/"
 _MODULE = re.compile(r"\s*LoadModule\s+(?:php\w*|passenger|wsgi|perl)_module\s", re.IGNORECASE)
 _SECTION = re.compile(r"\s*\[program:([^\]]+)\]")
 _SETTING = re.compile(r"\s*(command|user|directory|environment)\s*=\s*(.*?)\s*$")
+_ASSIGNED = re.compile(r"(\w+)=(\"[^\"]*\"|'[^']*'|[^,]*)")
+_QUOTES = "\"'"
 _NOT_A_NAME = re.compile(r"[^a-z0-9-]+")
 
 
@@ -183,7 +185,7 @@ def _service(manager: Service, name: str, said: Mapping[str, str], path: str) ->
             "User": said.get("user", ""),
             "WorkingDirectory": said.get("directory", ""),
             "ExecStart": f"{{ path={command.split()[0]} ; argv[]={command} ; }}",
-            "Environment": " ".join(said.get("environment", "").split(",")),
+            "Environment": _assignments(said.get("environment", "")),
             "ActiveState": "active",
             "SubState": "running",
             "Own": "yes",
@@ -193,6 +195,12 @@ def _service(manager: Service, name: str, said: Mapping[str, str], path: str) ->
     running = tuple(each for each in manager.processes if _runs(each, command))
     uids = frozenset(each.uid for each in running) or manager.uids
     return replace(manager, unit=unit, processes=running, uids=uids, package=None)
+
+
+def _assignments(said: str) -> str:
+    """``A="b c",D=e`` of supervisor, in systemd's words."""
+    found = _ASSIGNED.findall(said)
+    return " ".join(f'"{name}={value.strip(_QUOTES)}"' for name, value in found)
 
 
 def _runs(process: Process, command: str) -> bool:

@@ -46,7 +46,8 @@ def workload(
     views = [View(bundle) for bundle in bundles]
     services = chosen(views[0], settings)
     first, *others = [_one(views, each, settings, accepted) for each in services]
-    return replace(first, others=tuple(_with_images(first, others)))
+    front = replace(first, runs=Runs.IN_THE_TASK)
+    return replace(front, others=tuple(_with_images(front, others)))
 
 
 def _with_images(first: Workload, others: Sequence[Workload]) -> Iterator[Workload]:
