@@ -21,7 +21,8 @@ _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NOISE = {"env", "php_admin_value", "php_value", "setenv", "fastcgi_param", "proxy_set_header"}
 _FPM_PORT = 9000
 _FPM_DROPPED = re.compile(
-    r"\s*(user|group|listen\.(owner|group|mode|acl_\w+|allowed_clients|backlog)|env\[\w+\])\s*="
+    r"\s*(listen\.(owner|group|mode|acl_\w+|allowed_clients|backlog)|env\[\w+\]"
+    r"|clear_env|catch_workers_output|decorate_workers_output)\s*="
 )
 _FPM_LISTEN = re.compile(r"\s*listen\s*=\s*(\S+)")
 _FPM_LOG = re.compile(

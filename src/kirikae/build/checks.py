@@ -6,7 +6,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from kirikae.build.carried import Layer
+from kirikae.build.carried import RENDERED, Layer
 from kirikae.model.build_settings import BuildSettings
 from kirikae.model.runtimes import ImageKind
 from kirikae.model.workload import Workload
@@ -35,9 +35,10 @@ def of(workload: Workload, layer: Layer, settings: BuildSettings) -> Iterator[st
     """Shell texts, each of which ends with an error where the image could not serve."""
     match workload.runtime.image:
         case ImageKind.APACHE:
-            yield f". /etc/apache2/envvars && {_given(layer)}apache2 -t"
+            yield _cleared(f". /etc/apache2/envvars && {_given(layer)}apache2 -t", layer)
         case ImageKind.PHP_FPM:
-            yield f"{_given(layer)}{shlex.quote(workload.command[0])} -t 2>&1"
+            program = shlex.quote(workload.command[0])
+            yield _cleared(f"{_given(layer)}{program} -t 2>&1", layer)
         case _:
             yield _there(workload)
     if settings.check is not None:
@@ -55,6 +56,11 @@ def _given(layer: Layer) -> str:
         return ""
     names = " ".join(f"{name}=x" for name in layer.names)
     return f"{names} /bin/sh /usr/share/kirikae/start "
+
+
+def _cleared(check: str, layer: Layer) -> str:
+    """What was rendered for the check is no part of the image."""
+    return f"{check} && rm -rf {RENDERED}/*" if layer.names else check
 
 
 def _there(workload: Workload) -> str:
