@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from kirikae.release.manifest import checked_id
 from kirikae.survey.workload import workload
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Planned:
     """What the survey found of the old fleet, and what follows from it."""
 
@@ -48,13 +49,19 @@ class Planned:
     bundles: list[Bundle]
     workload: Workload
     plan: Plan
-    places: Places
+
+    @cached_property
+    def places(self) -> list[Places]:
+        """Of each host, the first one's first."""
+        answers = self.project.build.places
+        return [Places(bundle, self.workload, answers) for bundle in self.bundles]
 
     @property
     def questions(self) -> list[str]:
         """What must be answered before the first file is written."""
         asked = [question for one in self.workload.every for question in one.questions]
-        unplaced = self.places.open()
+        found = {place.path: place for places in self.places for place in places.open()}
+        unplaced = list(found.values())
         shown = [f"{place.path}: {place.reason}" for place in unplaced[:_SHOWN]]
         if len(unplaced) > _SHOWN:
             shown.append(f"and {len(unplaced) - _SHOWN} more paths that no rule places")
@@ -66,8 +73,7 @@ def planned(here: Here) -> Planned:
     project = load_project(here)
     bundles = bundles_of(here, project).fleet
     found = workload(bundles, project.build, project.accepted)
-    places = Places(bundles[0], found, project.build.places)
-    return Planned(project, bundles, found, plan_of(found, project), places)
+    return Planned(project, bundles, found, plan_of(found, project))
 
 
 _SHOWN = 20
@@ -163,7 +169,7 @@ def shown_plan(here: Here) -> Answer:
         "notes": [*questions, *notes],
         "questions": questions,
         "left_out": dict(made.workload.left_out),
-        "places": _counted(made.places.every()),
+        "places": _counted(made.places[0].every()),
     }
     lines = [f"{state:8} {path}" for path, state in files.states.items()]
     lines += [_service_line(one) for one in made.workload.every]
@@ -256,7 +262,7 @@ def explained(here: Here, path: str) -> Answer:
     """Where a path of the hosts goes; Exit.FOUND where no rule knows.  Raises UsageProblem."""
     if not path.startswith("/"):
         raise UsageProblem(f"{path!r} is not an absolute path; name one of the hosts")
-    place = planned(here).places.place(path.rstrip("/") or "/")
+    place = planned(here).places[0].place(path.rstrip("/") or "/")
     known = place.place is not Where.UNPLACED
     return Answer(
         place.to_plain(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,12 @@ from kirikae.model.private import why_by_content
 _SHOWN = 1500
 """So many characters of what the engine complains of are shown: the end says why."""
 
+_NO_BASE = re.compile(
+    r"manifest .*(unknown|not found)|pull access denied|failed to resolve|lookup "
+)
+_NO_BASE_HINT = (
+    "; where the registry cannot be reached, name an image that is at hand: `--distribution IMAGE`"
+)
 _LOOKED_AT = 1 << 20
 """Bytes of a file of an image in which a key is looked for."""
 
@@ -166,7 +173,8 @@ class ContainerEngine:
         if done.returncode:
             complaint = (done.stderr or done.stdout).decode(errors="replace").strip()
             what = f"{self.command} {' '.join(arguments[:2])}"
-            raise EngineProblem(f"`{what}` failed: {complaint[-_SHOWN:]}")
+            hint = _NO_BASE_HINT if _NO_BASE.search(complaint) else ""
+            raise EngineProblem(f"`{what}` failed: {complaint[-_SHOWN:]}{hint}")
         return done.stdout
 
 
