@@ -494,3 +494,18 @@ def gone_afterwards(images: Mapping[str, str], base: str) -> Iterator[None]:
     finally:
         for image in (*images.values(), base):
             subprocess.run(["docker", "rmi", "-f", image], capture_output=True, check=False)
+
+
+def bytes_besides(image: str, other: str) -> int:
+    """The layers of an image that another one does not have."""
+    shown = ["docker", "image", "inspect", "-f", "{{json .RootFS.Layers}}"]
+    mine, others = (
+        json.loads(subprocess.run([*shown, each], capture_output=True, check=True).stdout)
+        for each in (image, other)
+    )
+    words = ["docker", "history", "--no-trunc", "--human=false", "--format", "{{.Size}}", image]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    sizes = [int(size) for size in said.split()][::-1]
+    filled = [size for size in sizes if size]
+    shared = len([layer for layer in mine if layer in others])
+    return sum(filled[shared:])

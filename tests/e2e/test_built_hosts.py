@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kirikae.console import build, release
+from kirikae.console.here import Here
 from kirikae.console.smoke import Smoke
 from kirikae.release.definitions import render
 from tests import built_hosts
@@ -52,6 +53,21 @@ def test_a_host_is_surveyed_built_and_serves(ready, local: Endpoint) -> None:
         smoke = build.verified(here, "r1", Smoke((), None))
         assert smoke.exit == 0, smoke.lines
         _serves_on_ecs(host, here.folder, made.plain["images"], local)
+        if host is built_hosts.NODE:
+            _moves_little(here, made.plain["images"]["app"])
+
+
+_FIVE_MB = 5_000_000
+
+
+def _moves_little(here: Here, before: str) -> None:
+    """One changed source file: what a registry does not have yet is small."""
+    (here.folder / "code/server.js").open("a").write("// changed\n")
+    release.created(here, "r2", here.folder / "code", dry_run=False)
+    order = build.ImageOrder("r2", built_hosts.container_base(), None)
+    made = build.images_made(here, order, dry_run=False).plain
+    with built_hosts.gone_afterwards(made["images"], made["base"]):
+        assert built_hosts.bytes_besides(made["images"]["app"], before) < _FIVE_MB
 
 
 def _serves_on_ecs(host: MadeHost, folder: Path, images: dict[str, str], local: Endpoint) -> None:

@@ -146,6 +146,21 @@ def test_a_program_of_no_package_must_be_brought(tmp_path):
     assert storeys_in(tmp_path, None).names == ["app"]
 
 
+def test_the_relay_is_an_image_beside_the_service(here):
+    """The mail server that jobs have; nothing of the release is in it."""
+    text = (here.folder / "kirikae.yml").read_text()
+    (here.folder / "kirikae.yml").write_text(
+        text.replace("[subnet-1]", "[subnet-1], sidecars: [relay]")
+    )
+    build.written(here, force=False, dry_run=False)
+    release_made(here)
+    made_images = build.images_made(here, ORDER, dry_run=False).plain["images"]
+    assert set(made_images) == {"app", "web", "relay"}
+    relay = calls(here, "build")[-1]
+    assert "DISTRIBUTION=debian:12-slim" in relay
+    assert (here.folder / "context/relay.sh").exists()
+
+
 # --- secrets
 
 

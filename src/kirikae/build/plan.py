@@ -31,20 +31,30 @@ class Plan:
     secrets: tuple[SecretRow, ...] = ()
 
 
-def plan(workload: Workload, project: Project) -> Plan:
-    """All files of one service."""
+def plan(
+    workload: Workload,
+    project: Project,
+    of_others: Mapping[str, str] | None = None,
+) -> Plan:
+    """All files of one service.  ``of_others``: texts for the image folder that other rooms make,
+    such as the relay's."""
     facts = facts_of(workload, project)
     base = [images.base_dockerfile(workload, project), images.packages_file(workload)]
     questions = [question for one in workload.every for question in one.questions]
     notes = [*questions, *(note for note in _notes(facts) if note not in questions)]
     secrets = rows_of(workload, project, facts.environments, facts.waits)
     return Plan(
-        files=files_of(facts),
+        files=dict(sorted({**files_of(facts), **_below(project, of_others or {})}.items())),
         size=facts.size,
         notes=tuple(dict.fromkeys(notes)),
         base_key=hashlib.sha256("".join(base).encode()).hexdigest(),
         secrets=tuple(secrets),
     )
+
+
+def _below(project: Project, files: Mapping[str, str]) -> dict[str, str]:
+    folder = project.build.folder.rstrip("/")
+    return {f"{folder}/{name}": text for name, text in files.items()}
 
 
 def _notes(facts: Facts) -> Iterator[str]:

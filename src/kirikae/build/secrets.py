@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from kirikae.build.environment import Environment, secret_name
+from kirikae.build.sidecars import sidecars_of
 from kirikae.build.texts import text_of
 from kirikae.model.project import Project
 from kirikae.model.workload import Workload
@@ -48,6 +49,10 @@ def rows_of(
     for name in waits:
         row = SecretRow(name, secret_name(project, name), "", next(_files(workload, name), ""))
         found.setdefault(name, row)
+    for sidecar in sidecars_of(project):
+        for secret in sidecar.container.get("secrets", ()):
+            row = SecretRow(secret["name"], secret["valueFrom"], "", "")
+            found.setdefault(row.name, row)
     return [found[name] for name in sorted(found)]
 
 

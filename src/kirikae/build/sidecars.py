@@ -73,7 +73,7 @@ def _firelens(project: Project) -> Sidecar:
 
 
 def _relay(project: Project) -> Sidecar:
-    """Postfix with the image of `jobs write`; mail waits in memory while the other end is away."""
+    """Postfix with the image of `jobs write`; mail waits in it while the other end is away."""
     place = f"/{project.service}/relay-login"
     container = {
         "name": "relay",

@@ -73,7 +73,16 @@ def planned(here: Here) -> Planned:
     project = load_project(here)
     bundles = bundles_of(here, project).fleet
     found = workload(bundles, project.build, project.accepted)
-    return Planned(project, bundles, found, plan_of(found, project))
+    return Planned(project, bundles, found, plan_of(found, project, _relay(project)))
+
+
+def _relay(project: Project) -> dict[str, str]:
+    """The mail server beside the service is the one of jobs."""
+    if "relay" not in project.build.sidecars:
+        return {}
+    from kirikae.jobs.making.images import RELAY, RELAY_START, packaged
+
+    return {"relay.Dockerfile": RELAY, RELAY_START: packaged(RELAY_START)}
 
 
 _SHOWN = 20

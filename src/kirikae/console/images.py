@@ -32,6 +32,8 @@ _INPUTS = "kirikae.base.inputs"
 _LOCKS = "kirikae.base.locks"
 OTHER_VERSIONS = "/usr/share/kirikae/other-versions"
 _NOT_STOREYS = ("base", "dev")
+_BESIDE_THE_SERVICE = ("web", "relay")
+"""Images that begin with the distribution, and hold none of the release's code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ class Storeys:
     def names(self) -> list[str]:
         """Those that a release has images of: the services, then the sidecar."""
         found = {file.name.partition(".")[0] for file in self.folder.glob("*.Dockerfile")}
-        services = sorted(found - {*_NOT_STOREYS, "app", "web"})
-        return [name for name in ("app", *services, "web") if name in found]
+        services = sorted(found - {*_NOT_STOREYS, *_BESIDE_THE_SERVICE, "app"})
+        return [name for name in ("app", *services, *_BESIDE_THE_SERVICE) if name in found]
 
     def dockerfile(self, name: str) -> Path:
         """Of a storey."""
@@ -78,7 +80,7 @@ def storeys_in(folder: Path, distribution: str | None) -> Storeys:
     named = _DISTRIBUTION.search(base)
     own = named[1] if named is not None else ""
     found = Storeys(folder, own if distribution is None else distribution)
-    if not [name for name in found.names if name != "web"]:
+    if not set(found.names) - set(_BESIDE_THE_SERVICE):
         raise CannotBuild(f"{folder} has no app.Dockerfile; `kirikae build write` writes it")
     _assert_complete(folder, base)
     return found
@@ -174,7 +176,8 @@ def make_images(
     }
     found = {}
     for name in storeys.names:
-        arguments = {"DISTRIBUTION": storeys.distribution} if name == "web" else begins
+        of_others = name in _BESIDE_THE_SERVICE
+        arguments = {"DISTRIBUTION": storeys.distribution} if of_others else begins
         tag = f"{repository or service}-{name}:{release.manifest.id}"
         progress.step(f"building {tag}")
         with _context(storeys, name, release) as context:

@@ -123,7 +123,7 @@ def _task(
     values = {f"IMAGE_{name.upper().replace('-', '_')}": image for name, image in images.items()}
     values |= {"RELEASE_ID": release_id, "IMAGE_RELAY": ""}
     task: dict[str, Any] = json.loads(render(plan.files[path], path, values))
-    ours = set(images.values())
+    ours = {image for name, image in images.items() if name != "relay"}
     task["containerDefinitions"] = [
         each for each in task["containerDefinitions"] if each["image"] in ours
     ]
