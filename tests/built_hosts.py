@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -503,9 +504,13 @@ def bytes_besides(image: str, other: str) -> int:
         json.loads(subprocess.run([*shown, each], capture_output=True, check=True).stdout)
         for each in (image, other)
     )
-    words = ["docker", "history", "--no-trunc", "--human=false", "--format", "{{.Size}}", image]
+    words = ["docker", "history", "--no-trunc", "--human=false", "--format"]
+    words += ["{{.Size}} {{.CreatedBy}}", image]
     said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    sizes = [int(size) for size in said.split()][::-1]
-    filled = [size for size in sizes if size]
-    shared = len([layer for layer in mine if layer in others])
-    return sum(filled[shared:])
+    lines = [line.partition(" ") for line in said.splitlines() if line[:1].isdigit()]
+    rows = [(size, by) for size, _, by in reversed(lines)]
+    # Whatever only says something of an image is no layer.
+    says = re.compile(r"#\(nop\)\s+(?!COPY|ADD)")
+    sizes = [int(size) for size, by in rows if not says.search(by)]
+    assert len(sizes) == len(mine), (rows, mine)
+    return sum(size for size, layer in zip(sizes, mine, strict=True) if layer not in others)
