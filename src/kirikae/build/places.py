@@ -491,7 +491,7 @@ def _is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder + "/")
 
 
-def _needed(chosen: Sequence[str], packages: dict[str, Package]) -> Iterator[tuple[str, str]]:
+def _needed(chosen: Sequence[str], packages: Mapping[str, Package]) -> Iterator[tuple[str, str]]:
     """(package, the chosen one that needs it, perhaps through others), nearest first."""
     queue = [(name, name) for name in chosen]
     seen = set(chosen)

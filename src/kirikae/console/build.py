@@ -171,19 +171,20 @@ def shown_plan(here: Here) -> Answer:
     files = files_of(here, made)
     questions = made.questions
     notes = [note for note in made.plan.notes if note not in questions]
-    plain = {
+    counted = _counted(made.places[0].every())
+    plain: dict[str, Any] = {
         "files": dict(files.states),
         "services": [_service(one) for one in made.workload.every],
         "size": made.plan.size.to_plain(),
         "notes": [*questions, *notes],
         "questions": questions,
         "left_out": dict(made.workload.left_out),
-        "places": _counted(made.places[0].every()),
+        "places": counted,
     }
     lines = [f"{state:8} {path}" for path, state in files.states.items()]
     lines += [_service_line(one) for one in made.workload.every]
     lines += [_size_line(made.plan), *(f"  {why}" for why in made.plan.size.why.splitlines())]
-    lines.append("paths: " + ", ".join(f"{n} {where}" for where, n in plain["places"].items()))
+    lines.append("paths: " + ", ".join(f"{n} {where}" for where, n in counted.items()))
     lines += [f"left out: {name} ({why})" for name, why in made.workload.left_out.items()]
     lines += [f"QUESTION: {question}" for question in questions]
     lines += [f"note: {note}" for note in notes]

@@ -10,7 +10,7 @@ import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ _TAG_LENGTH = 12
 _INPUTS = "kirikae.base.inputs"
 _LOCKS = "kirikae.base.locks"
 OTHER_VERSIONS = "/usr/share/kirikae/other-versions"
+_OF_THE_BASE = {"wheelhouse", "runtime", "locks"}
 _NOT_STOREYS = ("base", "dev")
 _BESIDE_THE_SERVICE = ("web", "relay")
 """Images that begin with the distribution, and hold none of the release's code."""
@@ -62,7 +63,7 @@ class Storeys:
         """Everything that the base storey is made from."""
         files = [self.dockerfile("base"), self.folder / "base.packages"]
         bodies = [file.read_bytes() for file in files]
-        for folder in ("wheelhouse", "locks", "runtime"):
+        for folder in sorted(_OF_THE_BASE):
             for file in sorted((self.folder / folder).rglob("*")):
                 if file.is_file():
                     bodies.append(file.name.encode() + file.read_bytes())
@@ -201,7 +202,7 @@ def _context(storeys: Storeys, name: str, release: Release) -> Iterator[Storeys]
     """A copy of the folder with the release's files in it, as one Dockerfile wants them."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "context"
-        shutil.copytree(storeys.folder, folder, ignore=_only_for(storeys.folder, name))
+        shutil.copytree(storeys.folder, folder, ignore=_only_for(storeys.folder))
         unpacked = Path(place) / "release"
         unpacked.mkdir()
         with tarfile.open(fileobj=io.BytesIO(release.archive)) as tar:
@@ -225,13 +226,11 @@ def _part(dockerfile: str) -> str:
     return named[1] if named is not None else ""
 
 
-def _only_for(folder: Path, name: str):  # type: ignore[no-untyped-def]
-    """What other storeys are made from is not sent to the engine."""
+def _only_for(folder: Path) -> Callable[[str, list[str]], set[str]]:
+    """What the base storey is made from is not sent to the engine again."""
 
     def ignored(place: str, names: list[str]) -> set[str]:
-        if Path(place) != folder:
-            return set()
-        return {each for each in names if each in ("wheelhouse", "runtime", "locks")}
+        return set(names) & _OF_THE_BASE if Path(place) == folder else set()
 
     return ignored
 
