@@ -15,14 +15,16 @@ import pytest
 from botocore.validate import ParamValidator
 
 from kirikae.build.errors import CannotBuild, EngineProblem
-from kirikae.build.images import app_dockerfile, ignore_file, nginx_conf
-from kirikae.build.places import place_of
+from kirikae.build.images import app_dockerfile, ignore_file
+from kirikae.build.places import Places
 from kirikae.build.plan import plan
+from kirikae.build.sidecar import nginx_conf
 from kirikae.build.sizes import size_of
 from kirikae.build.written import RECORD, State, checksum, state_of
 from kirikae.console import build, release
 from kirikae.console.here import Here
 from kirikae.console.kinds import read_project
+from kirikae.model.build_settings import BuildSettings
 from kirikae.model.errors import UsageProblem
 from kirikae.model.fargate import SIZES
 from kirikae.model.workload import Measured, WebServer
@@ -114,7 +116,7 @@ def test_the_task_is_what_the_host_ran():
     assert (
         "USER 999:997" in docker
         and '"--chdir", "/srv/bookshop/current"' in docker
-        and "COPY release/ /srv/bookshop/current/" in docker
+        and "COPY layers/code/ /srv/bookshop/current/" in docker
     )
     base = written.files["image/base.Dockerfile"]
     assert "ja_JP.UTF-8 UTF-8" in base and "Asia/Tokyo" in base and "FROM ${DISTRIBUTION}" in base
@@ -174,7 +176,7 @@ def test_logs_of_a_site_go_to_where_a_task_can_write(line, written):
     web = WebServer(
         "nginx", "1", "/etc/nginx/sites-enabled/a", ("log_format own '$uri';", line), 80, ()
     )
-    conf = nginx_conf(web, 8080)
+    conf = nginx_conf(web, 8080, {}, made()[0])
     wanted = written or "location /s/ { access_log /dev/stdout; alias /x/; }"
     assert f"    {wanted}" in conf.splitlines()
 
@@ -272,22 +274,22 @@ def test_a_value_of_a_host_is_no_template(value):
 @pytest.mark.parametrize(
     ("path", "line"),
     [
-        ("/srv/shop/current", "COPY release/ /srv/shop/current/"),
-        ("/srv/my shop", 'COPY ["release/", "/srv/my shop/"]'),
-        ("/srv/$shop", 'COPY ["release/", "/srv/\\\\$shop/"]'),
+        ("/srv/shop/current", "COPY layers/code/ /srv/shop/current/"),
+        ("/srv/my shop", 'COPY ["layers/code/", "/srv/my shop/"]'),
+        ("/srv/$shop", 'COPY ["layers/code/", "/srv/\\\\$shop/"]'),
     ],
 )
 def test_a_path_of_a_host_is_data_for_docker(path, line):
     """Blanks and dollar signs begin nothing of their own."""
     found, _ = made()
-    text = app_dockerfile(replace(found, folder=path))
+    text = app_dockerfile(replace(found, folder=path), BuildSettings())
     assert line in text.splitlines()
 
 
 def test_the_image_has_all_of_the_release():
     """What must not be in it was left out when the release was made: both sides run the same."""
     lines = ignore_file().splitlines()
-    assert lines[-2:] == ["!release", "!release/**"]
+    assert lines[-4:] == ["!release", "!release/**", "!layers", "!layers/**"]
 
 
 def test_a_command_with_a_secret_stops_the_writing():
@@ -303,13 +305,13 @@ def test_every_path_has_one_place_and_a_reason():
     project = read_project(PROJECT, "kirikae.yml")
     bundle = captured("web1")
     found, _ = made()
-    seen = findings([bundle], [], TODAY)
+    known = Places(bundle, found)
     paths = (
         [f.path for f in bundle.folders]
         + [f.path for f in bundle.files]
         + sorted(bundle.owners)[:: len(bundle.owners) // 300]
     )
-    places = {p: place_of(p, bundle, found, seen) for p in paths}
+    places = {p: known.place(p) for p in paths}
     assert {p.place for p in places.values()} <= {
         "base",
         "app",
@@ -320,7 +322,7 @@ def test_every_path_has_one_place_and_a_reason():
     assert project.service == "bookshop"
 
     def where(path):
-        return place_of(path, bundle, found, seen).place
+        return known.place(path).place
 
     assert (
         where("/var/lib/bookshop/uploads/1") == "nowhere"
@@ -336,7 +338,8 @@ def test_every_path_has_one_place_and_a_reason():
         and where("/usr/sbin/sshd") == "nowhere"
         and where("/etc/ssh/ssh_host_rsa_key") == "nowhere"
     )
-    assert where("/etc/td-agent/td-agent.conf") == "unplaced"
+    assert where("/etc/td-agent/td-agent.conf") == "nowhere"
+    assert where("/opt/legacy/tool") == "unplaced"
 
 
 def test_sizes_show_their_arithmetic():
@@ -362,14 +365,13 @@ def test_a_host_without_one_own_service_is_told_to_name_it():
         made(bundles=[captured("batch1")])
     with pytest.raises(NoSurvey, match="survey collect"):
         workload([], read_project(PROJECT, "k").build, ())
-    with pytest.raises(NoSurvey, match="WorkingDirectory"):
-        made(
-            bundles=[
-                altered(
-                    "web1", ("|WorkingDirectory=/srv/bookshop/current\n", "|WorkingDirectory=\n")
-                )
-            ]
-        )
+    nowhere = ("|WorkingDirectory=/srv/bookshop/current\n", "|WorkingDirectory=\n")
+    found, _ = made(bundles=[altered("web1", nowhere)] * 2)
+    assert found.folder == "/srv/bookshop/current"
+    elsewhere = ("--chdir /srv/bookshop/current", "--preload")
+    working = ("\t/srv/bookshop/", "\t/usr/share/")
+    with pytest.raises(NoSurvey, match=r"build\.services\.app: .*folder: /srv"):
+        made(bundles=[altered("web1", nowhere, elsewhere, working)])
 
 
 # --- a folder with a survey
@@ -414,8 +416,10 @@ match words:
         shutil.copytree(rest[-1], kept)
         with open(built, "a") as file:
             file.write(rest[rest.index("-t") + 1] + "\\n")
-    case ["create", _]:
+    case ["create", _, *_]:
         print("container")
+    case ["cp", *_]:
+        sys.exit("no such file")
     case ["export", _]:
         sys.stdout.buffer.write(open(os.path.join(folder, "image.tar"), "rb").read())
     case ["push" | "rm", *_]:
@@ -517,7 +521,7 @@ def test_nothing_is_written_while_a_question_is_open(here):
 def test_a_path_is_explained_or_told_to_be_unknown(here):
     """Found out by asking, not by building."""
     assert build.explained(here, "/usr/bin/gunicorn").plain["place"] == "base"
-    unknown = build.explained(here, "/etc/td-agent/td-agent.conf/")
+    unknown = build.explained(here, "/opt/legacy/tool/")
     assert unknown.exit == 6 and unknown.plain["place"] == "unplaced"
     with pytest.raises(UsageProblem, match="not an absolute path"):
         build.explained(here, "etc/hosts")
@@ -565,7 +569,7 @@ def test_what_an_image_needs_first_is_told(here):
     with pytest.raises(NoRelease, match="release create r2"):
         build.images_made(here, ORDER, dry_run=True)
     release_made(here)
-    with pytest.raises(CannotBuild, match=r"app.Dockerfile; `kirikae build write`"):
+    with pytest.raises(CannotBuild, match=r"base.Dockerfile; `kirikae build write`"):
         build.images_made(here, ORDER, dry_run=True)
     build.written(here, force=False, dry_run=False)
     with pytest.raises(CannotBuild, match="no images yet"):

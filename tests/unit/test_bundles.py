@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kirikae.console import collecting
+from kirikae.model.build_settings import BuildSettings
 from kirikae.model.bundle import Listener, Peer, User
-from kirikae.model.project import BuildSettings
 from kirikae.survey import sections
 from kirikae.survey.bundles import read
 from kirikae.survey.collect import Keys

@@ -1,93 +1,36 @@
-"""The task definition and the service definition, with the API's own keys."""
+"""The task and service definitions, with the API's own keys."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kirikae.build.carried import Layer
+from kirikae.build.environment import BRACE, Environment, of_the_sidecar
+from kirikae.build.mounts import Shared, shared_of, shared_of_web, tmpfs_of, tmpfs_of_web
+from kirikae.build.sidecars import Sidecar, logs_of, sidecars_of
 from kirikae.build.sizes import Size
 from kirikae.model.project import Project
-from kirikae.model.variables import read_by_others
-from kirikae.model.workload import Variable, Workload
+from kirikae.model.runtimes import ImageKind
+from kirikae.model.workload import Workload
 
 Definition = dict[str, Any]
 # Fargate's longest stopTimeout.
 _STOP_MAX_S = 120
 # On Fargate both the default and the most.
 _NOFILE_MAX = 65535
-_TMP_MIB = 64
-_RELEASE_ID = "RELEASE_ID"
-_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-_REGIONS = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION")
-_BRACE = "\ue0ff"
-"""Stands for a brace of a value until it is JSON: written as ``\\u007b`` there, two of them are no
-template of the definition file."""
+_WEB = "web"
 
 
 @dataclass(frozen=True, slots=True)
-class Environment:
-    """What the task is told: values, and names of secrets; ``notes`` say what was left out."""
+class Container:
+    """A service with all that its container is told."""
 
-    plain: Mapping[str, str]
-    secret: Mapping[str, str]
-    notes: tuple[str, ...]
-
-    def plain_rows(self) -> list[dict[str, str]]:
-        """As ``environment`` of a container definition, by name."""
-        return [{"name": name, "value": value} for name, value in sorted(self.plain.items())]
-
-    def secret_rows(self) -> list[dict[str, str]]:
-        """As ``secrets`` of a container definition, by name."""
-        return [{"name": name, "valueFrom": place} for name, place in sorted(self.secret.items())]
-
-
-def environment_of(workload: Workload, project: Project) -> Environment:
-    """Variables of the hosts' service that its code reads; the project file's go over them."""
-    plain = {_RELEASE_ID: f"{{{{ must_env `{_RELEASE_ID}` }}}}"}
-    secret: dict[str, str] = {}
-    notes = []
-    for variable in workload.environment:
-        if variable.name == _RELEASE_ID or variable.name in project.build.environment:
-            continue
-        left_out = _why_left_out(variable)
-        if left_out is not None:
-            notes.append(f"{variable.name} is left out: {left_out}")
-        elif variable.secret or variable.name in project.build.secrets:
-            secret[variable.name] = secret_name(project, variable.name)
-            if variable.partly_secret:
-                notes.append(_whole_value(variable.name, secret[variable.name]))
-        else:
-            plain[variable.name] = variable.value.replace("{{", f"{{{_BRACE}")
-    plain |= project.build.environment
-    named = {name: place for name, place in project.build.secrets.items() if name not in plain}
-    return Environment(plain, secret | named, tuple(notes))
-
-
-def _whole_value(name: str, place: str) -> str:
-    """The secret alone would not do."""
-    return f"{name} has a secret inside its value (CF12): put the whole value into {place}"
-
-
-def _why_left_out(variable: Variable) -> str | None:
-    """None for a variable that the task is given."""
-    if variable.name in _KEYS:
-        return "the task has a role (SE01)"
-    if variable.read is False and not read_by_others(variable.name):
-        return (
-            "no code reads it (CF08); where a library does, write it into `build.environment` (or "
-            "`build.secrets`)"
-        )
-    if variable.name in _REGIONS:
-        return "ECS tells a task its region"
-    return None
-
-
-def secret_name(project: Project, variable: str) -> str:
-    """Where the secret lies: as the project file says, else ``/service/variable``."""
-    own = f"/{project.service}/{variable.lower().replace('_', '-')}"
-    return project.build.secrets.get(variable, own)
+    workload: Workload
+    environment: Environment
+    layer: Layer
 
 
 def notes_on(workload: Workload, project: Project, environment: Environment) -> Iterator[str]:
@@ -111,27 +54,60 @@ def notes_on(workload: Workload, project: Project, environment: Environment) -> 
 
 
 def task_definition(
-    workload: Workload,
     project: Project,
     size: Size,
-    environment: Environment,
+    containers: Sequence[Container],
+    waits: Sequence[str] = (),
 ) -> str:
     """The text of ``ecs-task-def.json``; ``{{ must_env `NAME` }}`` stays open until it is
-    registered."""
-    containers = [_app(workload, project, environment)]
-    if workload.web is not None:
-        containers.append(_web(workload, project))
-    return as_file(
-        {
-            "family": project.fleets.new.ecs_service,
-            "requiresCompatibilities": ["FARGATE"],
-            "networkMode": "awsvpc",
-            "cpu": str(size.cpu),
-            "memory": str(size.memory),
-            **_roles(project),
-            "containerDefinitions": containers,
+    registered.  ``waits``: names that the sidecar's configuration waits for."""
+    first = containers[0].workload
+    rows = [_service(each, project) for each in containers]
+    shared = [each for one in containers for each in shared_of(one.workload, project.build)]
+    if first.web is not None:
+        rows.append(_web(first, project, [each.workload.name for each in containers], waits))
+    sidecars = sidecars_of(project)
+    rows += [each.container for each in sidecars]
+    return _task(project.fleets.new.ecs_service, project, size, rows, _volumes(shared))
+
+
+def worker_definition(project: Project, size: Size, container: Container) -> str:
+    """The text of ``NAME-task-def.json``: the same image or its own, no load balancer."""
+    workload = container.workload
+    rows = [_service(container, project)]
+    rows += [each.container for each in sidecars_of(project)]
+    family = f"{project.fleets.new.ecs_service}-{workload.name}"
+    return _task(family, project, size, rows, _volumes(shared_of(workload, project.build)))
+
+
+def _task(
+    family: str,
+    project: Project,
+    size: Size,
+    rows: Sequence[Definition],
+    volumes: Sequence[Definition],
+) -> str:
+    definition: Definition = {
+        "family": family,
+        "requiresCompatibilities": ["FARGATE"],
+        "networkMode": "awsvpc",
+        "runtimePlatform": {
+            "cpuArchitecture": project.build.architecture.upper(),
+            "operatingSystemFamily": "LINUX",
         },
-    )
+        "cpu": str(size.cpu),
+        "memory": str(size.memory),
+        **_roles(project),
+        "containerDefinitions": list(rows),
+    }
+    if volumes:
+        definition["volumes"] = list(volumes)
+    return as_file(definition)
+
+
+def _volumes(shared: Sequence[Shared]) -> list[Definition]:
+    """Each once, however many mount it."""
+    return [each.volume() for each in {each.name: each for each in shared}.values()]
 
 
 def _roles(project: Project) -> dict[str, str]:
@@ -143,39 +119,66 @@ def _roles(project: Project) -> dict[str, str]:
     return {key: role for key, role in roles.items() if role}
 
 
-def _app(workload: Workload, project: Project, environment: Environment) -> Definition:
+def _service(container: Container, project: Project) -> Definition:
     """The service itself, as it ran on the hosts."""
-    tmpfs = [_TMP, *(_tmpfs(path, workload) for path in _caches(workload))]
-    app: Definition = {
-        **_container("app", workload, tmpfs),
-        "environment": environment.plain_rows(),
+    workload = container.workload
+    tmpfs = tmpfs_of(workload, project.build, container.layer)
+    row: Definition = {
+        **_container(workload.name, workload.image, workload, tmpfs),
+        "environment": container.environment.plain_rows(),
     }
-    if environment.secret:
-        app["secrets"] = environment.secret_rows()
+    if workload.image != workload.name:
+        row["command"] = list(workload.command)
+    if container.environment.secret:
+        row["secrets"] = container.environment.secret_rows()
     if 0 < workload.nofile <= _NOFILE_MAX:
         limit = {"name": "nofile", "softLimit": workload.nofile, "hardLimit": workload.nofile}
-        app["ulimits"] = [limit]
-    app["logConfiguration"] = _logs(project, "app")
-    if workload.web is None:
-        app["portMappings"] = [{"containerPort": workload.port}]
-    return app
+        row["ulimits"] = [limit]
+    points = [each.point() for each in shared_of(workload, project.build)]
+    if points:
+        row["mountPoints"] = points
+    row["logConfiguration"] = logs_of(project, workload.name)
+    if workload.web is None and workload.port and workload.runs == "in the task":
+        row["portMappings"] = [{"containerPort": port_of(workload, project)}]
+    return row
 
 
-def _web(workload: Workload, project: Project) -> Definition:
+def port_of(workload: Workload, project: Project) -> int:
+    """Where the service itself listens in a task."""
+    return project.build.port if workload.runtime.image is ImageKind.APACHE else workload.port
+
+
+def _web(
+    workload: Workload,
+    project: Project,
+    behind: Sequence[str],
+    waits: Sequence[str],
+) -> Definition:
     """The sidecar in front of it."""
-    return {
-        **_container("web", workload, [_TMP]),
+    row: Definition = {
+        **_container(_WEB, _WEB, workload, tmpfs_of_web(bool(waits))),
         "portMappings": [{"containerPort": project.build.port}],
-        "dependsOn": [{"containerName": "app", "condition": "START"}],
-        "logConfiguration": _logs(project, "web"),
+        "dependsOn": [{"containerName": name, "condition": "START"} for name in behind],
     }
+    points = [each.point() for each in shared_of_web(workload, project.build)]
+    if points:
+        row["mountPoints"] = points
+    if waits:
+        row["secrets"] = of_the_sidecar(project, waits).secret_rows()
+    row["logConfiguration"] = logs_of(project, _WEB)
+    return row
 
 
-def _container(name: str, workload: Workload, tmpfs: list[Definition]) -> Definition:
-    """What both containers have: their own image, time to stop, a root that nobody writes to."""
+def _container(
+    name: str,
+    image: str,
+    workload: Workload,
+    tmpfs: list[Definition],
+) -> Definition:
+    """What all containers have: their image, time to stop, a root that nobody writes to."""
     return {
         "name": name,
-        "image": f"{{{{ must_env `IMAGE_{name.upper()}` }}}}",
+        "image": f"{{{{ must_env `IMAGE_{image.upper().replace('-', '_')}` }}}}",
         "essential": True,
         "stopTimeout": min(_STOP_MAX_S, workload.stop_s),
         "readonlyRootFilesystem": True,
@@ -183,63 +186,73 @@ def _container(name: str, workload: Workload, tmpfs: list[Definition]) -> Defini
     }
 
 
-def _caches(workload: Workload) -> list[str]:
-    """What the service itself writes and may lose; nginx's own are the sidecar's."""
-    caches = {writable.path for writable in workload.writable if writable.kind == "cache"}
-    return sorted(path for path in caches if not path.startswith("/var/lib/nginx"))
-
-
-_TMP: Definition = {"containerPath": "/tmp", "size": _TMP_MIB, "mountOptions": ["mode=1777"]}
-
-
-def _tmpfs(path: str, workload: Workload) -> Definition:
-    """A cache of the service's own: in memory, and its user's."""
-    options = [f"uid={workload.uid}", f"gid={workload.gid}", "mode=0755"]
-    return {"containerPath": path, "size": _TMP_MIB, "mountOptions": options}
-
-
-def _logs(project: Project, container: str) -> Definition:
-    """LG01: standard output and error to CloudWatch Logs, one stream a container."""
-    options = {
-        "awslogs-group": f"/ecs/{project.service}",
-        "awslogs-region": project.region,
-        "awslogs-stream-prefix": container,
-        "awslogs-create-group": "true",
-    }
-    return {"logDriver": "awslogs", "options": options}
-
-
 def service_definition(workload: Workload, project: Project) -> str:
     """The text of ``ecs-service-def.json``. 100 and 200 per cent: no task goes before its
     replacement is healthy."""
     balanced = {"targetGroupArn": "{{ must_env `TARGET_GROUP_ARN` }}", **_front(workload, project)}
+    return as_file(
+        {
+            **_capacity(project),
+            "desiredCount": project.build.tasks,
+            "deploymentConfiguration": _deployment(100, 200),
+            "healthCheckGracePeriodSeconds": 30,
+            "loadBalancers": [balanced],
+            **_network(project),
+        },
+    )
+
+
+def worker_service(workload: Workload, project: Project, tasks: int) -> str:
+    """The text of ``NAME-service-def.json``: no load balancer asks it."""
+    return as_file(
+        {
+            **_capacity(project),
+            "desiredCount": tasks,
+            "deploymentConfiguration": _deployment(100, 200),
+            **_network(project),
+        },
+    )
+
+
+def _deployment(least: int, most: int) -> Definition:
+    return {
+        "minimumHealthyPercent": least,
+        "maximumPercent": most,
+        "deploymentCircuitBreaker": {"enable": True, "rollback": True},
+    }
+
+
+def _network(project: Project) -> Definition:
     network: Definition = {"subnets": list(project.build.subnets)}
     if project.build.security_groups:
         network["securityGroups"] = list(project.build.security_groups)
-    return as_file(
-        {
-            "launchType": "FARGATE",
-            "desiredCount": project.build.tasks,
-            "deploymentConfiguration": {
-                "minimumHealthyPercent": 100,
-                "maximumPercent": 200,
-                "deploymentCircuitBreaker": {"enable": True, "rollback": True},
-            },
-            "healthCheckGracePeriodSeconds": 30,
-            "loadBalancers": [balanced],
-            "networkConfiguration": {"awsvpcConfiguration": network},
-        },
-    )
+    return {"networkConfiguration": {"awsvpcConfiguration": network}}
+
+
+def _capacity(project: Project) -> Definition:
+    """Fargate, or the strategy that the project file gives."""
+    capacity = project.build.capacity
+    if capacity is None:
+        return {"launchType": "FARGATE"}
+    fargate = {"capacityProvider": "FARGATE", "base": capacity.base, "weight": capacity.fargate}
+    spot = {"capacityProvider": "FARGATE_SPOT", "weight": capacity.spot}
+    return {"capacityProviderStrategy": [fargate, spot] if capacity.spot else [fargate]}
 
 
 def _front(workload: Workload, project: Project) -> Definition:
     """The container that the load balancer talks to."""
     if workload.web is None:
-        return {"containerName": "app", "containerPort": workload.port}
-    return {"containerName": "web", "containerPort": project.build.port}
+        return {"containerName": workload.name, "containerPort": port_of(workload, project)}
+    return {"containerName": _WEB, "containerPort": project.build.port}
+
+
+def meanings(project: Project) -> dict[str, str]:
+    """Name of a sidecar -> what happens when it ends."""
+    found: list[Sidecar] = sidecars_of(project)
+    return {each.container["name"]: each.means for each in found}
 
 
 def as_file(definition: Definition) -> str:
     """JSON that a person can read and change; the same definition gives the same text."""
     text = json.dumps(definition, indent=2, ensure_ascii=False)
-    return text.replace(_BRACE, r"\u007b") + "\n"
+    return text.replace(BRACE, r"\u007b") + "\n"

@@ -6,19 +6,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from kirikae.build.texts import text_of
 from kirikae.model.project import Project
-
-_DOCKERFILE = """\
-# kirikae and its project file; build it beside kirikae's wheel:  docker build -t {image} .
-FROM python:3.11-slim
-WORKDIR /kirikae
-COPY kirikae-*.whl ./
-RUN pip install --no-cache-dir ./kirikae-*.whl && rm ./kirikae-*.whl \\
- && useradd --no-create-home driver
-COPY kirikae.yml ./
-USER driver
-ENTRYPOINT ["kirikae", "--project", "/kirikae/kirikae.yml"]
-"""
 
 
 def driver_files(
@@ -39,7 +28,7 @@ def driver_files(
         "driver-alarm.json": _alarm(project, move, name),
         "driver-policy.json": _policy(project, permissions),
     }
-    texts = {"Dockerfile": _DOCKERFILE.format(image=image)}
+    texts = {"Dockerfile": text_of("driver.Dockerfile", image=image)}
     for file, body in files.items():
         texts[file] = json.dumps(body, indent=2, ensure_ascii=False) + "\n"
     return texts

@@ -1,24 +1,24 @@
-"""The texts that images are made from: Dockerfiles of the storeys, the sidecar's nginx.conf, what
+"""The texts that images are made from: Dockerfiles of the storeys and of the sidecar, and what
 stays out of the context."""
 
 from __future__ import annotations
 
 import json
+import posixpath
 import re
-import shlex
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
+from kirikae.build import checks
+from kirikae.build.carried import RENDERED, TEMPLATES, Layer
+from kirikae.build.distributions import distribution_of, family_of
 from kirikae.build.note import NOTE
+from kirikae.build.texts import text_of
+from kirikae.model.build_settings import BuildSettings
 from kirikae.model.project import Project
-from kirikae.model.workload import WebServer, Workload
+from kirikae.model.runtimes import ImageKind
+from kirikae.model.workload import Lock, WebServer, Workload
 
-DISTRIBUTIONS = {
-    "debian 11": "debian:11-slim",
-    "debian 12": "debian:12-slim",
-    "debian 13": "debian:13-slim",
-    "ubuntu 22.04": "ubuntu:22.04",
-    "ubuntu 24.04": "ubuntu:24.04",
-}
 _IGNORED = (
     ".git",
     ".hg",
@@ -43,28 +43,56 @@ _IGNORED = (
     "**/.venv",
     "!release",
     "!release/**",
+    "!layers",
+    "!layers/**",
 )
 """The release last, and whole: what must not be in it was left out when it was made, and both sides
 run the same files (a service may read its .sql, its CA's .pem, a package called test)."""
-# Exact versions disappear from the package servers: where one is gone, the newest is taken, and
-# that is written down. Keys that packages make at installation would be the same in every
-# container, and setuid bits must not be in an image (`build verify`).
-_INSTALL = r"""RUN set -eu; apt-get update -qq; mkdir -p /usr/share/kirikae; wanted=; \
-    while IFS= read -r package; do \
-      if apt-get install -s -qq --no-install-recommends "$package" >/dev/null 2>&1; \
-      then wanted="$wanted $package"; \
-      else wanted="$wanted ${package%%=*}"; \
-        echo "$package" >>/usr/share/kirikae/other-versions; fi; \
-    done </usr/share/kirikae/FILE; \
-    DEBIAN_FRONTEND=noninteractive \
-      apt-get install -y -qq --no-install-recommends $wanted >/dev/null; \
-    rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /var/log/apt /var/log/dpkg.log; \
-    rm -rf /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssh/ssh_host_*; \
-    find / -xdev -type f -perm /6000 -exec chmod ug-s {} +"""
-_FORMAT = re.compile(r"^\s*log_format\s+(\S+)")
-_ACCESS_LOG = re.compile(r"(\baccess_log\s+)(?!off\s*;|syslog:)([^;{}]+);")
-_ERROR_LOG = re.compile(r"(\berror_log\s+)(?!syslog:|stderr\b)([^;{}]+);")
-_LISTEN = re.compile(r"^(\s*listen\s+)(?:\S+:)?(\d+)(\b[^;]*;)")
+LAYERS = ("vendor", "assets", "code")
+"""Parts of a release in the order in which they change."""
+_INSTALLERS = {
+    "npm": ("nodejs npm", "npm ci --omit=dev --no-audit --no-fund"),
+    "composer": (
+        "composer php-cli php-zip unzip",
+        "composer install --no-dev --no-interaction --no-scripts --optimize-autoloader",
+    ),
+    "bundler": (
+        "bundler ruby-dev build-essential",
+        "bundle config set --local deployment true; bundle install --quiet",
+    ),
+    "cpan": ("carton cpanminus build-essential libperl-dev", "carton install --deployment"),
+}
+"""Debian's packages that a manager needs, and what it is called with."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """With the numbers of the hosts."""
+
+    name: str
+    uid: int
+    gid: int
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """One that the service's user owns in the image."""
+
+    path: str
+    mode: str = "0755"
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """Locked packages of a language, laid where the release lies."""
+
+    manager: str
+    files: tuple[str, ...]
+    tree: str
+    folder: str
+    tools: str
+    command: str
 
 
 def ignore_file() -> str:
@@ -73,91 +101,139 @@ def ignore_file() -> str:
 
 
 def packages_file(workload: Workload) -> str:
-    """``name=version`` lines, which the Dockerfile reads."""
-    return "".join(f"{name}={version}\n" for name, version in workload.packages)
+    """``name=version`` lines, which the Dockerfile reads; of all services of the hosts."""
+    chosen = {pair for one in workload.every for pair in one.packages}
+    lines = [f"{name}={version}" for name, version in sorted(chosen)]
+    if any(one.virtual_environment for one in workload.every):
+        lines += [] if any(name == "python3-venv" for name, _ in chosen) else ["python3-venv"]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def base_dockerfile(workload: Workload, project: Project) -> str:
-    """The storey that changes rarely: operating system, packages, locale, time zone, user."""
-    return "\n".join(_base_lines(workload, project)) + "\n"
-
-
-def _base_lines(workload: Workload, project: Project) -> Iterator[str]:
-    """Line by line; whatever the service does not need is not there."""
-    yield f"# The base storey: operating system and packages; changes rarely.  {NOTE}."
-    yield f"ARG DISTRIBUTION={_distribution(workload, project)}"
-    yield "FROM ${DISTRIBUTION}"
-    yield "COPY base.packages /usr/share/kirikae/base.packages"
-    yield (
-        "# The versions that the hosts have; where one is no longer offered, the newest, "
-        "and that is written down."
+    """The storey that changes rarely: operating system, packages, locale, time zone, users."""
+    every = list(workload.every)
+    return text_of(
+        "base.Dockerfile",
+        distribution=distribution_of(workload, project.build),
+        family=family_of(workload, project.build),
+        locks=list(_installed(every)),
+        locale=_locale(workload.locale),
+        zone="" if workload.zone.endswith("UTC") else workload.zone,
+        unpackaged=sorted({program for one in every for program in one.unpackaged}),
+        requirements=any(one.requirements for one in every),
+        virtual_environment=next(
+            (one.virtual_environment for one in every if one.virtual_environment), ""
+        ),
+        users=list(_users(every)),
+        lines=project.build.lines.get("base.Dockerfile", ""),
     )
-    yield _INSTALL.replace("FILE", "base.packages")
-    if workload.locale and "." in workload.locale:
-        yield _locale(workload.locale)
-    if workload.zone and not workload.zone.endswith("UTC"):
-        yield _zone(workload.zone)
-    if workload.requirements:
-        yield (
-            "COPY wheelhouse/ /usr/share/kirikae/wheelhouse/\nCOPY requirements.txt "
-            "/usr/share/kirikae/requirements.txt"
-        )
-        yield (
-            "RUN cd /usr/share/kirikae && pip install --break-system-packages --no-index "
-            "--find-links wheelhouse -r requirements.txt"
-        )
-    if workload.uid:
-        yield _user(workload)
 
 
-def _distribution(workload: Workload, project: Project) -> str:
-    """As the project file says, else the hosts' own."""
-    if project.build.distribution:
-        return project.build.distribution
-    return DISTRIBUTIONS.get(workload.distribution, workload.distribution.replace(" ", ":"))
+def _installed(every: Iterable[Workload]) -> Iterator[Installed]:
+    """One stage for each manager; a second release of the same one is a service of its own."""
+    seen = set()
+    for one in every:
+        for lock in one.locks:
+            if lock.manager not in seen:
+                seen.add(lock.manager)
+                tools, command = _INSTALLERS[lock.manager]
+                yield Installed(lock.manager, lock.files, lock.tree, one.folder, tools, command)
+
+
+def lock_files(workload: Workload) -> tuple[Lock, ...]:
+    """What `build image` takes out of a release for the base storey."""
+    return tuple(lock for one in workload.every for lock in one.locks)
+
+
+def _users(every: Iterable[Workload]) -> Iterator[User]:
+    seen = set()
+    for one in every:
+        if one.uid and one.uid not in seen:
+            seen.add(one.uid)
+            yield User(one.user, one.uid, one.gid, one.folder)
 
 
 def _locale(locale: str) -> str:
     """``ja_JP.UTF-8``, written as locale.gen wants it (locale.gen(5))."""
-    name, charset = locale.split(".", 1)
-    return (
-        "# CF19: the service runs in this locale.\n"
-        f"RUN echo {shlex.quote(f'{name}.{charset} {charset.upper()}')} >/etc/locale.gen && "
-        "locale-gen >/dev/null"
-    )
+    name, dot, charset = locale.partition(".")
+    return f"{name}.{charset} {charset.upper()}" if dot else ""
 
 
-def _zone(zone: str) -> str:
-    """As on the hosts: jobs and paths of logs follow it."""
-    return (
-        "# CF19: the hosts' time zone.\n"
-        f"RUN ln -sf {shlex.quote(f'/usr/share/zoneinfo/{zone}')} /etc/localtime && echo "
-        f"{shlex.quote(zone)} >/etc/timezone"
-    )
+# --- the app storey
 
 
-def _user(workload: Workload) -> str:
-    """The user with its numbers of the hosts."""
-    user = shlex.quote(workload.user)
-    return (
-        "# PR05: the same numbers as on the hosts, so that ownership of shared data "
-        "still fits.\n"
-        f"RUN groupadd -o -g {workload.gid} {user} && "
-        f"useradd -o -u {workload.uid} -g {workload.gid} -M -d {shlex.quote(workload.folder)} -s "
-        f"/usr/sbin/nologin {user}"
-    )
-
-
-def app_dockerfile(workload: Workload) -> str:
+def app_dockerfile(workload: Workload, settings: BuildSettings, layer: Layer | None = None) -> str:
     """The storey that changes with every release."""
-    return f"""# The app storey: the release's code; changes with every release.  {NOTE}.
-ARG BASE
-FROM ${{BASE}}
-{_copy("release/", f"{workload.folder}/")}
-WORKDIR {_literally(workload.folder)}
-USER {workload.uid}:{workload.gid}
-CMD {json.dumps(list(workload.command))}
-"""
+    layer = layer or Layer()
+    name = f"{workload.name}.Dockerfile"
+    return text_of(
+        "app.Dockerfile",
+        name=workload.name,
+        image=workload.name,
+        release=workload.release,
+        clears=layer.clears,
+        carried=[path.removeprefix(f"{TEMPLATES}/") for path in sorted(layer.files)],
+        links=dict(layer.links),
+        folders=[Folder(path) for path in _folders(workload, settings, layer)],
+        volumes=tuple(_sockets(workload)),
+        logs=list(logs_of(workload)),
+        copies=[_copy(f"layers/{part}/", f"{workload.folder}/") for part in LAYERS],
+        checks=list(checks.of(workload, layer, settings)),
+        lines=settings.lines.get(name, ""),
+        workdir=_literally(workload.folder),
+        uid=workload.uid,
+        gid=workload.gid,
+        stop=workload.runtime.stop,
+        starts=bool(layer.names),
+        command=command_of(workload),
+    )
+
+
+def _folders(workload: Workload, settings: BuildSettings, layer: Layer) -> Iterator[str]:
+    """Folders that are the service's own; a volume that is new takes the rights of the folder that
+    it lies over."""
+    yield from _sockets(workload)
+    if layer.names:
+        yield RENDERED
+    yield from sorted(settings.mounts)
+
+
+def command_of(workload: Workload) -> tuple[str, ...]:
+    """In the foreground, and told to the shell only where Apache needs its own variables."""
+    match workload.runtime.image:
+        case ImageKind.APACHE:
+            script = ". /etc/apache2/envvars && exec apache2 -D FOREGROUND"
+            return ("/bin/sh", "-c", script)
+        case ImageKind.PHP_FPM:
+            return (*_fpm_command(workload.command), "--nodaemonize", "--force-stderr")
+        case _:
+            return workload.command
+
+
+def _fpm_command(command: Sequence[str]) -> tuple[str, ...]:
+    options = {"--nodaemonize", "-F", "--daemonize", "-D", "--force-stderr", "-O"}
+    return tuple(word for word in command if word not in options)
+
+
+def _sockets(workload: Workload) -> Iterator[str]:
+    """Folders in which the sidecar finds the service's sockets."""
+    if workload.runtime.image is not ImageKind.PROGRAM:
+        return
+    yield from shared_folders(workload)
+
+
+def shared_folders(workload: Workload) -> list[str]:
+    """Folders of sockets; what all of /run shares is nobody's."""
+    folders = {posixpath.dirname(socket) for socket in workload.sockets}
+    return sorted(folder for folder in folders if folder.count("/") > 1)
+
+
+def logs_of(workload: Workload) -> Iterator[str]:
+    """Files that the service itself writes its logs into."""
+    name = workload.unit.removesuffix(".service")
+    for writable in workload.writable:
+        if writable.kind == "log" and name in writable.services:
+            yield from writable.files
 
 
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._@%+=:,-]+")
@@ -175,81 +251,53 @@ def _literally(path: str) -> str:
     return path.replace("\\", "\\\\").replace("$", "\\$")
 
 
-def web_dockerfile(web: WebServer, workload: Workload) -> str:
-    """The sidecar in front of the service.
+# --- the sidecar
 
-    nginx finishes what it has begun when it gets SIGQUIT; 33 is www-data's number on Debian.
-    """
-    copies = "\n".join(
-        _copy(f"release/{folder}/", f"{workload.folder}/{folder}/") for folder in web.static
+
+def web_dockerfile(
+    web: WebServer,
+    workload: Workload,
+    settings: BuildSettings,
+    names: Sequence[str] = (),
+) -> str:
+    """The sidecar in front of the services; ``names``: what its configuration waits for."""
+    served = [(one, folder) for one in workload.every for folder in _static(one)]
+    volumes = sorted({folder for one in workload.every for folder in _sockets(one)})
+    return text_of(
+        "web.Dockerfile",
+        family=family_of(workload, settings),
+        copies=list(dict.fromkeys(_copy(*_served(one, folder)) for one, folder in served)),
+        volumes=volumes,
+        starts=bool(names),
+        dummies=" ".join(f"{name}=x" for name in names),
+        lines=settings.lines.get("web.Dockerfile", ""),
     )
-    return f"""# The web sidecar: nginx, its virtual host as on the hosts, and static files (AS01).
-# {NOTE}.
-ARG DISTRIBUTION
-FROM ${{DISTRIBUTION}}
-COPY web.packages /usr/share/kirikae/web.packages
-{_INSTALL.replace("FILE", "web.packages")}
-COPY nginx.conf /etc/nginx/nginx.conf
-{copies}
-USER 33:33
-STOPSIGNAL SIGQUIT
-CMD ["nginx", "-g", "daemon off;"]
-"""
+
+
+def _static(workload: Workload) -> tuple[str, ...]:
+    return workload.web.static if workload.web is not None else ()
+
+
+def _served(workload: Workload, folder: str) -> tuple[str, str]:
+    source = f"release/{workload.release}"
+    if folder == ".":
+        return source, f"{workload.folder}/"
+    return f"{source}{folder}/", f"{workload.folder}/{folder}/"
 
 
 def web_packages_file(web: WebServer) -> str:
-    """The web server's package alone, in the hosts' version."""
-    return f"{web.package}={web.version}\n"
+    """The web server's packages alone, in the hosts' versions."""
+    every = [(web.package, web.version), *web.modules]
+    return "".join(f"{name}={version}\n" for name, version in every)
 
 
-def nginx_conf(web: WebServer, port: int) -> str:
-    """The virtual host as it is, on a port that needs no root."""
-    formats = {name for line in web.lines for name in _FORMAT.findall(line)} | {"combined"}
-    lines = (_to_stdout(_moved(line, web.port, port), formats) for line in web.lines)
-    host = "\n".join(f"    {line}".rstrip() for line in lines)
-    return f"""# The virtual host of {web.path}, on port {port} and without root.  {NOTE}.
-worker_processes 1;
-pid /tmp/nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 1024; }}
-http {{
-    include /etc/nginx/mime.types;
-    default_type application/octet-stream;
-    sendfile on;
-    access_log /dev/stdout;
-    client_body_temp_path /tmp/body;
-    proxy_temp_path /tmp/proxy;
-    fastcgi_temp_path /tmp/fastcgi;
-    uwsgi_temp_path /tmp/uwsgi;
-    scgi_temp_path /tmp/scgi;
-{host}
-}}
-"""
+def links_file(layer: Layer) -> str:
+    """``link target`` lines, which the Dockerfile reads."""
+    rows = []
+    for link, target in sorted(layer.links.items()):
+        rows.append(f"/{link.lstrip('/')} {_target(target)}")
+    return "".join(f"{row}\n" for row in rows)
 
 
-def _to_stdout(line: str, formats: Collection[str]) -> str:
-    """A file of the host's would not open: the root is read-only, and nginx no root.  A format that
-    stood in the main file is not known here, so nginx's own is taken."""
-
-    def access(found: re.Match[str]) -> str:
-        words = found[2].split()
-        named = f" {words[1]}" if len(words) > 1 and words[1] in formats else ""
-        return f"{found[1]}/dev/stdout{named};"
-
-    def error(found: re.Match[str]) -> str:
-        words = found[2].split()
-        level = f" {words[1]}" if len(words) > 1 else ""
-        return f"{found[1]}stderr{level};"
-
-    if line.lstrip().startswith("#"):
-        return line
-    return _ERROR_LOG.sub(error, _ACCESS_LOG.sub(access, line))
-
-
-def _moved(line: str, port_there: int, port: int) -> str:
-    """A line of the virtual host; where it listens at the host's port, at ours."""
-    listen = _LISTEN.match(line)
-    if listen is None:
-        return line
-    chosen = str(port) if int(listen[2]) == port_there else listen[2]
-    return f"{listen[1]}{chosen}{listen[3]}"
+def _target(target: str) -> str:
+    return target if target.startswith((".", "/")) or "/" not in target else f"/{target}"

@@ -7,11 +7,13 @@ The same facts give the same bytes; nothing here asks the network, an engine or 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from kirikae.build import definitions, images
-from kirikae.build.sizes import Size, size_of, sizes_page
+from kirikae.build import definitions, distributions, images, mounts
+from kirikae.build.outputs import Facts, facts_of, files_of
+from kirikae.build.secrets import SecretRow, rows_of
+from kirikae.build.sizes import Size
 from kirikae.model.project import Project
 from kirikae.model.workload import Workload
 
@@ -26,47 +28,60 @@ class Plan:
     notes: tuple[str, ...]
     base_key: str
     """SHA-256 over everything that the base storey is made from."""
+    secrets: tuple[SecretRow, ...] = ()
 
 
-def plan(workload: Workload, project: Project) -> Plan:
-    """All files of one service."""
-    size = size_of(workload, project.build.tasks)
-    environment = definitions.environment_of(workload, project)
-    base = {
-        "base.Dockerfile": images.base_dockerfile(workload, project),
-        "base.packages": images.packages_file(workload),
-    }
-    of_images = {
-        **base,
-        "app.Dockerfile": images.app_dockerfile(workload),
-        ".dockerignore": images.ignore_file(),
-        "SIZES.md": sizes_page(workload, size),
-        **_sidecar(workload, project),
-    }
-    of_ecs = {
-        "ecs-task-def.json": definitions.task_definition(workload, project, size, environment),
-        "ecs-service-def.json": definitions.service_definition(workload, project),
-    }
-    files = {
-        **_below(project.build.folder, of_images),
-        **_below(project.fleets.new.definitions, of_ecs),
-    }
-    notes = (*workload.questions, *definitions.notes_on(workload, project, environment))
-    key = hashlib.sha256("".join(base.values()).encode()).hexdigest()
-    return Plan(dict(sorted(files.items())), size, notes, key)
+def plan(
+    workload: Workload,
+    project: Project,
+    of_others: Mapping[str, str] | None = None,
+) -> Plan:
+    """All files of one service.  ``of_others``: texts for the image folder that other rooms make,
+    such as the relay's."""
+    facts = facts_of(workload, project)
+    base = [images.base_dockerfile(workload, project), images.packages_file(workload)]
+    questions = [question for one in workload.every for question in one.questions]
+    notes = [*questions, *(note for note in _notes(facts) if note not in questions)]
+    secrets = rows_of(workload, project, facts.environments, facts.waits)
+    return Plan(
+        files=dict(sorted({**files_of(facts), **_below(project, of_others or {})}.items())),
+        size=facts.size,
+        notes=tuple(dict.fromkeys(notes)),
+        base_key=hashlib.sha256("".join(base).encode()).hexdigest(),
+        secrets=tuple(secrets),
+    )
 
 
-def _sidecar(workload: Workload, project: Project) -> dict[str, str]:
-    """Nothing where no web server is in front."""
-    if workload.web is None:
-        return {}
-    return {
-        "web.Dockerfile": images.web_dockerfile(workload.web, workload),
-        "web.packages": images.web_packages_file(workload.web),
-        "nginx.conf": images.nginx_conf(workload.web, project.build.port),
-    }
+def _below(project: Project, files: Mapping[str, str]) -> dict[str, str]:
+    folder = project.build.folder.rstrip("/")
+    return {f"{folder}/{name}": text for name, text in files.items()}
 
 
-def _below(folder: str, files: Mapping[str, str]) -> dict[str, str]:
-    """The same files, by their path from the project file's folder."""
-    return {f"{folder.rstrip('/')}/{name}": text for name, text in files.items()}
+def _notes(facts: Facts) -> Iterator[str]:
+    project = facts.project
+    for one in facts.workload.every:
+        yield from one.notes
+        yield from definitions.notes_on(one, project, facts.environments[one.name])
+        yield from mounts.notes_on(one, project.build)
+        if one.uid == 0:
+            yield f"{one.unit} runs as root, and so would its container (PR05): give it a user"
+        if one.mails and "relay" not in project.build.sidecars:
+            yield (
+                f"{one.unit} hands mail to a server on its own host (ML01): write `relay` into "
+                "`build.sidecars`, or let it speak to the relay of your mail provider"
+            )
+    yield from _of_the_front(facts)
+    yield from distributions.notes_on(facts.workload, project.build)
+
+
+def _of_the_front(facts: Facts) -> Iterator[str]:
+    """Folders that the web server serves and that no image has."""
+    web = facts.workload.web
+    others = {one.folder for one in facts.workload.others}
+    mounted = facts.project.build.mounts
+    for folder in web.elsewhere if web is not None else ():
+        if not any(folder == each or folder.startswith(f"{each}/") for each in (*others, *mounted)):
+            yield (
+                f"nginx serves {folder}, which lies outside of the release (AS01): it is in no "
+                "image; bring it into the release, or give it in `build.mounts`"
+            )

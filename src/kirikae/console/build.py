@@ -1,19 +1,22 @@
-"""``kirikae build``: from the survey to images and definitions: plan, write, explain, image,
-verify."""
+"""``kirikae build``: from the survey to images and definitions: plan, write, explain, secrets,
+base, image, verify."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import click
 
 from kirikae.build.contents import Unwanted, state_of_hosts, unwanted
+from kirikae.build.difference import difference
 from kirikae.build.errors import CannotBuild
-from kirikae.build.places import Where, place_of
+from kirikae.build.places import Place, Places, Where
 from kirikae.build.plan import Plan
 from kirikae.build.plan import plan as plan_of
 from kirikae.build.written import BESIDE, RECORD, State, beside, record_of, states
@@ -22,11 +25,13 @@ from kirikae.console.completion import RELEASES
 from kirikae.console.container_engine import ContainerEngine
 from kirikae.console.context import load_project, open_store
 from kirikae.console.here import DRY_RUN, NOTHING_TO_DO, Answer, Here, refused, would
-from kirikae.console.images import make_images, storeys_in
+from kirikae.console.images import OTHER_VERSIONS, Release, base_image, make_images, storeys_in
 from kirikae.console.options import DRY, JSON, Whole
+from kirikae.console.progress import Progress
 from kirikae.console.release import releases_of
+from kirikae.console.smoke import Smoke, smoke_test
 from kirikae.console.speech import Speech
-from kirikae.console.surveyed import bundles_of, survey_findings, today
+from kirikae.console.surveyed import bundles_of, today
 from kirikae.hosts.files import write_durably
 from kirikae.model.bundle import Bundle
 from kirikae.model.errors import Exit, UsageProblem
@@ -36,7 +41,7 @@ from kirikae.release.manifest import checked_id
 from kirikae.survey.workload import workload
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Planned:
     """What the survey found of the old fleet, and what follows from it."""
 
@@ -45,13 +50,43 @@ class Planned:
     workload: Workload
     plan: Plan
 
+    @cached_property
+    def places(self) -> list[Places]:
+        """Of each host, the first one's first."""
+        answers = self.project.build.places
+        return [Places(bundle, self.workload, answers) for bundle in self.bundles]
+
+    @property
+    def questions(self) -> list[str]:
+        """What must be answered before the first file is written."""
+        asked = [question for one in self.workload.every for question in one.questions]
+        found = {place.path: place for places in self.places for place in places.open()}
+        unplaced = list(found.values())
+        shown = [f"{place.path}: {place.reason}" for place in unplaced[:_SHOWN]]
+        if len(unplaced) > _SHOWN:
+            shown.append(f"and {len(unplaced) - _SHOWN} more paths that no rule places")
+        return list(dict.fromkeys([*asked, *shown]))
+
 
 def planned(here: Here) -> Planned:
     """Raises NoSurvey where there is nothing to plan from."""
     project = load_project(here)
     bundles = bundles_of(here, project).fleet
     found = workload(bundles, project.build, project.accepted)
-    return Planned(project, bundles, found, plan_of(found, project))
+    return Planned(project, bundles, found, plan_of(found, project, _relay(project)))
+
+
+def _relay(project: Project) -> dict[str, str]:
+    """The mail server beside the service is the one of jobs."""
+    if "relay" not in project.build.sidecars:
+        return {}
+    from kirikae.jobs.making.images import RELAY, RELAY_START, packaged
+
+    return {"relay.Dockerfile": RELAY, RELAY_START: packaged(RELAY_START)}
+
+
+_SHOWN = 20
+"""So many open questions of one kind are shown."""
 
 
 def _doubting(here: Here, make: Callable[[], Answer]) -> Answer:
@@ -77,6 +112,7 @@ class Files:
     states: Mapping[str, State]
     recorded: Mapping[str, str]
     record: Path
+    there: Mapping[str, bytes] = field(default_factory=dict)
 
     def with_state(self, state: State) -> list[str]:
         """Paths of the planned files that are in this state, in the plan's order."""
@@ -112,7 +148,8 @@ def files_at(folder: Path, wanted: Mapping[str, str], record: Path) -> Files:
     """``wanted``: texts by their paths from ``folder``.  Raises CannotBuild."""
     there = {path: (folder / path).read_bytes() for path in wanted if (folder / path).exists()}
     recorded = _recorded(record)
-    return Files(folder, wanted, states(wanted, there, recorded), recorded, record)
+    found = states(wanted, there, recorded)
+    return Files(folder, wanted, found, recorded, record, there)
 
 
 def _recorded(record: Path) -> dict[str, str]:
@@ -132,20 +169,45 @@ def shown_plan(here: Here) -> Answer:
     """What would be written; Exit.FOUND while something must be answered first."""
     made = planned(here)
     files = files_of(here, made)
-    plain = {
+    questions = made.questions
+    notes = [note for note in made.plan.notes if note not in questions]
+    counted = _counted(made.places[0].every())
+    plain: dict[str, Any] = {
         "files": dict(files.states),
+        "services": [_service(one) for one in made.workload.every],
         "size": made.plan.size.to_plain(),
-        "notes": list(made.plan.notes),
-        "questions": list(made.workload.questions),
+        "notes": [*questions, *notes],
+        "questions": questions,
         "left_out": dict(made.workload.left_out),
+        "places": counted,
     }
     lines = [f"{state:8} {path}" for path, state in files.states.items()]
+    lines += [_service_line(one) for one in made.workload.every]
     lines += [_size_line(made.plan), *(f"  {why}" for why in made.plan.size.why.splitlines())]
+    lines.append("paths: " + ", ".join(f"{n} {where}" for where, n in counted.items()))
     lines += [f"left out: {name} ({why})" for name, why in made.workload.left_out.items()]
-    for note in made.plan.notes:
-        lines.append(f"{'QUESTION' if note in made.workload.questions else 'note'}: {note}")
-    ends = Exit.FOUND if made.workload.questions else Exit.DONE
-    return Answer(plain, lines, ends)
+    lines += [f"QUESTION: {question}" for question in questions]
+    lines += [f"note: {note}" for note in notes]
+    return Answer(plain, lines, Exit.FOUND if questions else Exit.DONE)
+
+
+def _counted(places: Iterable[Place]) -> dict[str, int]:
+    """How many paths go where."""
+    return dict(sorted(Counter(place.place.value for place in places).items()))
+
+
+def _service(one: Workload) -> dict[str, str]:
+    return {
+        "name": one.name,
+        "unit": one.unit,
+        "runtime": one.runtime.name,
+        "runs": one.runs.value,
+        "image": one.image,
+    }
+
+
+def _service_line(one: Workload) -> str:
+    return f"service: {one.name} is {one.unit} ({one.runtime.name}), runs {one.runs}"
 
 
 def _size_line(plan: Plan) -> str:
@@ -171,6 +233,8 @@ def written(here: Here, force: bool, dry_run: bool) -> Answer:
         f"{path} {path}{BESIDE}`), or use --force"
         for path in aside
     ]
+    for path in (*over, *aside):
+        lines += _shown_difference(files, path)
     same = files.with_state(State.SAME)
     lines.append(f"{len(same)} files are as they were; {_size_line(made.plan)}")
     kept = [path for path in files.with_state(State.EDITED) if path not in (*over, *aside)]
@@ -179,6 +243,12 @@ def written(here: Here, force: bool, dry_run: bool) -> Answer:
     plain = {"files": dict(files.states), "beside": aside, "notes": list(made.plan.notes)}
     ends = Exit.FOUND if aside and not dry_run else Exit.DONE
     return Answer(plain, lines, ends, _outcome(dry_run, [*over, *aside]))
+
+
+def _shown_difference(files: Files, path: str) -> list[str]:
+    """What changes in a file that lies there; of a new one nothing."""
+    before = files.there.get(path)
+    return [] if before is None else difference(path, before, files.wanted[path])
 
 
 def _outcome(dry_run: bool, to_write: Sequence[str]) -> str:
@@ -190,10 +260,11 @@ def _outcome(dry_run: bool, to_write: Sequence[str]) -> str:
 
 def _assert_answered(made: Planned) -> None:
     """Raises CannotBuild, before the first file is written, while a question is open."""
-    if made.workload.questions:
+    questions = made.questions
+    if questions:
         raise CannotBuild(
             "nothing was written; these must be answered first:\n"
-            + "\n".join(f"- {question}" for question in made.workload.questions),
+            + "\n".join(f"- {question}" for question in questions),
         )
 
 
@@ -201,15 +272,31 @@ def explained(here: Here, path: str) -> Answer:
     """Where a path of the hosts goes; Exit.FOUND where no rule knows.  Raises UsageProblem."""
     if not path.startswith("/"):
         raise UsageProblem(f"{path!r} is not an absolute path; name one of the hosts")
-    made = planned(here)
-    findings = survey_findings(here, made.project)
-    place = place_of(path.rstrip("/") or "/", made.bundles[0], made.workload, findings)
+    place = planned(here).places[0].place(path.rstrip("/") or "/")
     known = place.place is not Where.UNPLACED
     return Answer(
         place.to_plain(),
         [f"{place.place}: {place.reason}"],
         Exit.DONE if known else Exit.FOUND,
     )
+
+
+# --- secrets
+
+
+def secrets_planned(here: Here) -> Answer:
+    """Each secret by its name: where it lies on the hosts, and where tasks expect it."""
+    rows = planned(here).plan.secrets
+    lines = [f"{row.name}: {row.file or row.unit or 'kirikae.yml'} -> {row.place}" for row in rows]
+    folder = load_project(here).build.folder.rstrip("/")
+    if rows:
+        lines.append(
+            f"`sh {folder}/put-secrets.sh` puts the values from a host into the store; nobody sees "
+            "them (DRY_RUN=1 only counts their bytes)"
+        )
+    else:
+        lines.append("no secret was found")
+    return Answer({"secrets": [row.to_plain() for row in rows]}, lines)
 
 
 # --- images
@@ -222,6 +309,7 @@ class ImageOrder:
     release_id: str
     distribution: str | None
     repository: str | None
+    base: str | None = None
 
 
 def images_made(here: Here, order: ImageOrder, dry_run: bool) -> Answer:
@@ -241,15 +329,72 @@ def images_made(here: Here, order: ImageOrder, dry_run: bool) -> Answer:
         )
         return would([line], {"release": order.release_id, "images": names})
     engine = ContainerEngine.of(here.environment)
-    made = make_images(engine, storeys, project.service, order.repository, manifest, archive)
-    releases.set_images(order.release_id, made)
-    lines = [f"{name}: {reference}" for name, reference in made.items()]
-    return Answer({"release": order.release_id, "images": made}, lines)
+    release = Release(manifest, archive)
+    made = make_images(engine, storeys, project.service, order.repository, release, order.base)
+    images = dict(made.images)
+    releases.set_images(order.release_id, images)
+    lines = [f"{name}: {reference}" for name, reference in images.items()]
+    lines += _versions_told(made.other_versions)
+    plain = {
+        "release": order.release_id,
+        "images": images,
+        "base": made.base,
+        "other_versions": list(made.other_versions),
+    }
+    return Answer(plain, lines)
 
 
-def verified(here: Here, release_id: str) -> Answer:
-    """What is in the images of a release and must not be; Exit.FOUND where something is.  Raises
-    CannotBuild, EngineProblem."""
+def _versions_told(others: Sequence[str]) -> list[str]:
+    """What the base storey has in another version than the hosts."""
+    if not others:
+        return []
+    many = f"{len(others)} packages have" if len(others) > 1 else "1 package has"
+    return [
+        f"{many} the newest version instead of the hosts', which is no longer offered: "
+        + ", ".join(others)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class BaseOrder:
+    """Whose locks the base storey holds; empty: none's."""
+
+    release_id: str
+    distribution: str | None
+    repository: str | None
+    if_stale: bool
+
+
+def base_made(here: Here, order: BaseOrder, dry_run: bool) -> Answer:
+    """Make the base storey alone, as every night.  Raises CannotBuild, NoRelease, EngineProblem."""
+    here.assert_may_change("build base", dry_run)
+    project = load_project(here)
+    release = None
+    if order.release_id:
+        releases = releases_of(here, project, open_store(here, project))
+        release = Release(*releases.get(checked_id(order.release_id)))
+    storeys = storeys_in(here.folder / project.build.folder, order.distribution)
+    if dry_run:
+        return would([f"would build the base storey of {storeys.folder}"], {"images": ["base"]})
+    engine = ContainerEngine.of(here.environment)
+    made = base_image(
+        engine,
+        storeys,
+        project.service,
+        release,
+        order.repository,
+        Progress(),
+        fresh=not order.if_stale,
+    )
+    others = engine.text(made, OTHER_VERSIONS).splitlines()
+    return Answer(
+        {"base": made, "other_versions": others}, [f"base: {made}", *_versions_told(others)]
+    )
+
+
+def verified(here: Here, release_id: str, smoke: Smoke | None = None) -> Answer:
+    """What is in the images of a release and must not be, and what a driven test of them writes
+    where nobody declared it; Exit.FOUND where something is.  Raises CannotBuild, EngineProblem."""
     made = planned(here)
     store = open_store(here, made.project)
     images = releases_of(here, made.project, store).images(release_id)
@@ -272,7 +417,13 @@ def verified(here: Here, release_id: str) -> Answer:
         "images": images,
         "unwanted": [each.to_plain() for each in found],
     }
-    return Answer(plain, lines, Exit.FOUND if found else Exit.DONE)
+    faults = len(found)
+    if smoke is not None:
+        tried = smoke_test(here, engine, made.project, made.plan, images, release_id, smoke)
+        plain["smoke"] = tried.to_plain()
+        lines += tried.lines()
+        faults += 0 if tried.passed else 1
+    return Answer(plain, lines, Exit.FOUND if faults else Exit.DONE)
 
 
 # --- the commands
@@ -314,11 +465,52 @@ def explain(here: Here, path: str) -> Answer:
 
 
 @build.command()
-@click.argument("release_id", shell_complete=RELEASES)
-@click.option(
+@JSON
+@click.pass_obj
+def secrets(here: Here) -> Answer:
+    """Name every secret: where it lies on the hosts and where tasks expect it; no value is
+    read."""
+    return secrets_planned(here)
+
+
+_DISTRIBUTION = click.option(
     "--distribution",
     default=None,
     help="Image that the base storey begins with, instead of the Dockerfile's.",
+)
+
+
+@build.command()
+@click.argument("release_id", required=False, default="", shell_complete=RELEASES)
+@_DISTRIBUTION
+@click.option("--repository", default=None, help="Push to REPOSITORY-base, and name its digest.")
+@click.option(
+    "--if-stale", is_flag=True, help="Build only what was not built from these inputs already."
+)
+@DRY
+@JSON
+@click.pass_obj
+def base(
+    here: Here,
+    release_id: str,
+    distribution: str | None,
+    repository: str | None,
+    if_stale: bool,
+    dry_run: bool,
+) -> Answer:
+    """Build the base storey alone, with the language packages that RELEASE_ID locks: every night,
+    or before a release whose locks have changed."""
+    return base_made(here, BaseOrder(release_id, distribution, repository, if_stale), dry_run)
+
+
+@build.command()
+@click.argument("release_id", shell_complete=RELEASES)
+@_DISTRIBUTION
+@click.option(
+    "--base",
+    "base_reference",
+    default=None,
+    help="A base storey that is there already (`build base`); refused if its locks do not fit.",
 )
 @click.option(
     "--repository",
@@ -332,19 +524,41 @@ def image(
     here: Here,
     release_id: str,
     distribution: str | None,
+    base_reference: str | None,
     repository: str | None,
     dry_run: bool,
 ) -> Answer:
-    """Build the images of RELEASE_ID: the base storey if its inputs changed, then app and web;
-    named by digest, or by image ID."""
-    return images_made(here, ImageOrder(release_id, distribution, repository), dry_run)
+    """Build the images of RELEASE_ID: the base storey if its inputs changed, then each service and
+    web; named by digest, or by image ID."""
+    order = ImageOrder(release_id, distribution, repository, base_reference)
+    return images_made(here, order, dry_run)
 
 
 @build.command()
 @click.argument("release_id", shell_complete=RELEASES)
+@click.option(
+    "--smoke",
+    is_flag=True,
+    help="Also run them on the container engine, ask the project file's checks, and name every "
+    "write outside of what is declared.",
+)
+@click.option(
+    "--env",
+    "given",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="With --smoke: a value for the containers, such as a secret's stand-in.",
+)
+@click.option("--network", default=None, help="With --smoke: the engine's network to run in.")
 @JSON
 @click.pass_obj
-def verify(here: Here, release_id: str) -> Answer:
+def verify(
+    here: Here,
+    release_id: str,
+    smoke: bool,
+    given: tuple[str, ...],
+    network: str | None,
+) -> Answer:
     """Look into the images of RELEASE_ID for what must not be there: state, secrets, setuid bits
     (exit code 6: found)."""
-    return verified(here, release_id)
+    return verified(here, release_id, Smoke(given, network) if smoke else None)

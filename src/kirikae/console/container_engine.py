@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import subprocess
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
@@ -17,6 +19,12 @@ from kirikae.model.private import why_by_content
 _SHOWN = 1500
 """So many characters of what the engine complains of are shown: the end says why."""
 
+_NO_BASE = re.compile(
+    r"manifest .*(unknown|not found)|pull access denied|failed to resolve|lookup "
+)
+_NO_BASE_HINT = (
+    "; where the registry cannot be reached, name an image that is at hand: `--distribution IMAGE`"
+)
 _LOOKED_AT = 1 << 20
 """Bytes of a file of an image in which a key is looked for."""
 
@@ -59,6 +67,25 @@ class ContainerEngine:
         """``sha256:...``, as the engine names it."""
         return self._run("image", "inspect", "-f", "{{.Id}}", image)
 
+    def label(self, image: str, name: str) -> str | None:
+        """A label of an image; None for one that it does not have."""
+        shown = self._run("image", "inspect", "-f", "{{json .Config.Labels}}", image)
+        labels: dict[str, str] = json.loads(shown) or {}
+        return labels.get(name)
+
+    def text(self, image: str, path: str) -> str:
+        """A file of an image; empty for one that is not there."""
+        container = self._run("create", image, "true")
+        try:
+            packed = self._raw("cp", f"{container}:{path}", "-")
+        except EngineProblem:
+            return ""
+        finally:
+            self._run("rm", "-f", container)
+        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+            body = tar.extractfile(tar.next() or path)
+            return body.read().decode(errors="replace") if body is not None else ""
+
     def push(self, image: str) -> str:
         """The image by its digest in the repository."""
         self._run("push", "-q", image)
@@ -69,6 +96,35 @@ class ContainerEngine:
         repository = image.rpartition(":")[0]
         mine = [digest for digest in digests if digest.startswith(f"{repository}@")]
         return mine[0] if mine else digests[0]
+
+    def run(self, name: str, words: Sequence[str]) -> None:
+        """A container that goes on; ``words``: options, image and command."""
+        self._run("run", "-d", "--name", name, *words)
+
+    def address(self, name: str) -> str:
+        """Of a running container, in its network."""
+        networks = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+        found = self._run("inspect", "-f", networks, name).split()
+        if not found:
+            raise EngineProblem(f"{name} has no address; did it end? {self.logs(name)[-_SHOWN:]}")
+        return found[0]
+
+    def changed(self, name: str) -> list[str]:
+        """Paths of a container that differ from its image."""
+        return [line[2:] for line in self._run("diff", name).splitlines() if len(line) > 2]
+
+    def logs(self, name: str) -> str:
+        """Both outputs of a container, the one after the other."""
+        done = subprocess.run([self.command, "logs", name], capture_output=True, check=False)
+        return (done.stdout + done.stderr).decode(errors="replace")
+
+    def remove(self, name: str) -> None:
+        """A container, also one that runs; none there is as good."""
+        subprocess.run([self.command, "rm", "-f", "-v", name], capture_output=True, check=False)
+
+    def remove_volume(self, name: str) -> None:
+        """None there is as good."""
+        subprocess.run([self.command, "volume", "rm", name], capture_output=True, check=False)
 
     def files(self, image: str) -> list[ImageFile]:
         """Every regular file of the image, streamed, never unpacked."""
@@ -96,6 +152,10 @@ class ContainerEngine:
         return files
 
     def _run(self, *arguments: str) -> str:
+        """What the engine wrote, as text."""
+        return self._raw(*arguments).decode(errors="replace").strip()
+
+    def _raw(self, *arguments: str) -> bytes:
         """What the engine wrote."""
         try:
             done = subprocess.run(
@@ -113,8 +173,9 @@ class ContainerEngine:
         if done.returncode:
             complaint = (done.stderr or done.stdout).decode(errors="replace").strip()
             what = f"{self.command} {' '.join(arguments[:2])}"
-            raise EngineProblem(f"`{what}` failed: {complaint[-_SHOWN:]}")
-        return done.stdout.decode(errors="replace").strip()
+            hint = _NO_BASE_HINT if _NO_BASE.search(complaint) else ""
+            raise EngineProblem(f"`{what}` failed: {complaint[-_SHOWN:]}{hint}")
+        return done.stdout
 
 
 def _named(option: str, values: Iterable[tuple[str, str]]) -> list[str]:

@@ -1,26 +1,40 @@
-"""Make the images of a release: the base storey if its inputs changed, then app and web."""
+"""Make the images of a release: the base storey if its inputs changed, then each app storey and
+web."""
 
 from __future__ import annotations
 
 import io
+import json
+import os
 import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from kirikae.build.context import layer_of, wanted
 from kirikae.build.errors import CannotBuild
+from kirikae.build.images import LAYERS
 from kirikae.build.written import checksum
 from kirikae.console.container_engine import ContainerEngine
 from kirikae.console.progress import Progress
 from kirikae.release.manifest import Manifest
 
 _DISTRIBUTION = re.compile(r"^ARG DISTRIBUTION=(\S+)", re.M)
+_RUNTIME = re.compile(r"^# PR12: (.+?) (?:is|are) in no package", re.M)
+_LOCK = re.compile(r"/usr/share/kirikae/locks/([\w.-]+) \]")
 _TAG_LENGTH = 12
 """So much of the inputs' checksum names a base storey."""
+_INPUTS = "kirikae.base.inputs"
+_LOCKS = "kirikae.base.locks"
+OTHER_VERSIONS = "/usr/share/kirikae/other-versions"
+_OF_THE_BASE = {"wheelhouse", "runtime", "locks"}
+_NOT_STOREYS = ("base", "dev")
+_BESIDE_THE_SERVICE = ("web", "relay")
+"""Images that begin with the distribution, and hold none of the release's code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +46,27 @@ class Storeys:
 
     @property
     def names(self) -> list[str]:
-        """Those that a release has images of."""
-        web = self.folder / "web.Dockerfile"
-        return ["app", "web"] if web.exists() else ["app"]
+        """Those that a release has images of: the services, then the sidecar."""
+        found = {file.name.partition(".")[0] for file in self.folder.glob("*.Dockerfile")}
+        services = sorted(found - {*_NOT_STOREYS, *_BESIDE_THE_SERVICE, "app"})
+        return [name for name in ("app", *services, *_BESIDE_THE_SERVICE) if name in found]
+
+    def dockerfile(self, name: str) -> Path:
+        """Of a storey."""
+        return self.folder / f"{name}.Dockerfile"
+
+    def lock_names(self) -> list[str]:
+        """The locks of languages that its base storey asks for."""
+        return _LOCK.findall(self.dockerfile("base").read_text(encoding="utf-8"))
 
     def base_inputs(self) -> bytes:
         """Everything that the base storey is made from."""
-        files = [self.folder / "base.Dockerfile", self.folder / "base.packages"]
-        wheels = sorted((self.folder / "wheelhouse").glob("*"))
+        files = [self.dockerfile("base"), self.folder / "base.packages"]
         bodies = [file.read_bytes() for file in files]
-        bodies += [wheel.name.encode() + wheel.read_bytes() for wheel in wheels]
+        for folder in sorted(_OF_THE_BASE):
+            for file in sorted((self.folder / folder).rglob("*")):
+                if file.is_file():
+                    bodies.append(file.name.encode() + file.read_bytes())
         # As former versions spelt it: the base storeys that they made are still found.
         bodies.append(f"--build-argDISTRIBUTION={self.distribution}".encode())
         return b"".join(bodies)
@@ -49,19 +74,83 @@ class Storeys:
 
 def storeys_in(folder: Path, distribution: str | None) -> Storeys:
     """Raises CannotBuild, which says what must be made first."""
-    for name in ("app.Dockerfile", "base.Dockerfile"):
+    for name in ("base.Dockerfile", "base.packages"):
         if not (folder / name).exists():
             raise CannotBuild(f"{folder} has no {name}; `kirikae build write` writes it")
     base = (folder / "base.Dockerfile").read_text(encoding="utf-8")
+    named = _DISTRIBUTION.search(base)
+    own = named[1] if named is not None else ""
+    found = Storeys(folder, own if distribution is None else distribution)
+    if not set(found.names) - set(_BESIDE_THE_SERVICE):
+        raise CannotBuild(f"{folder} has no app.Dockerfile; `kirikae build write` writes it")
+    _assert_complete(folder, base)
+    return found
+
+
+def _assert_complete(folder: Path, base: str) -> None:
+    """What no survey brings: a language's packages, programs of no package."""
     if "COPY wheelhouse/" in base and not (folder / "wheelhouse").is_dir():
         raise CannotBuild(
             "the release needs language packages: "
             f"`pip download -d {folder}/wheelhouse -r requirements.txt`, and copy "
             f"requirements.txt to {folder}",
         )
-    named = _DISTRIBUTION.search(base)
-    own = named[1] if named is not None else ""
-    return Storeys(folder, own if distribution is None else distribution)
+    runtime = _RUNTIME.search(base)
+    for program in runtime[1].split(", ") if runtime is not None else ():
+        if not (folder / "runtime" / program.lstrip("/")).exists():
+            raise CannotBuild(
+                f"{program} is in no package (PR12): copy it, with the libraries of its own, from "
+                f"a host: `mkdir -p {folder}/runtime; ssh HOST tar -C / -cf - "
+                f"{program.lstrip('/')} | tar -C {folder}/runtime -xf -`",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release, and the bytes of its archive."""
+
+    manifest: Manifest
+    archive: bytes
+
+    def locks(self, names: Sequence[str]) -> dict[str, bytes]:
+        """Files of these names at its top, and what belongs beside them."""
+        found = {}
+        with tarfile.open(fileobj=io.BytesIO(self.archive)) as tar:
+            every = {entry.name: entry for entry in tar if entry.isfile()}
+            for name in names:
+                for beside in _BESIDE.get(name, (name,)):
+                    entry = every.get(beside)
+                    body = tar.extractfile(entry) if entry is not None else None
+                    if body is not None and name in every:
+                        found[beside] = body.read()
+        return found
+
+
+_BESIDE = {
+    "package-lock.json": ("package-lock.json", "package.json"),
+    "npm-shrinkwrap.json": ("npm-shrinkwrap.json", "package.json"),
+    "composer.lock": ("composer.lock", "composer.json"),
+    "Gemfile.lock": ("Gemfile.lock", "Gemfile"),
+    "cpanfile.snapshot": ("cpanfile.snapshot", "cpanfile"),
+    "requirements.txt": ("requirements.txt",),
+}
+_TREES = {
+    "package-lock.json": "node_modules",
+    "npm-shrinkwrap.json": "node_modules",
+    "composer.lock": "vendor",
+    "Gemfile.lock": "vendor/bundle",
+    "cpanfile.snapshot": "local",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesMade:
+    """Name of the storey -> its image, by digest where it was pushed, else by its ID.
+    ``other_versions``: packages that the base storey does not have as the hosts do."""
+
+    images: Mapping[str, str]
+    base: str
+    other_versions: Sequence[str]
 
 
 def make_images(
@@ -69,44 +158,103 @@ def make_images(
     storeys: Storeys,
     service: str,
     repository: str | None,
-    manifest: Manifest,
-    archive: bytes,
-) -> dict[str, str]:
-    """Name of the storey -> its image, by digest where it was pushed, else by its ID."""
-    with _context(storeys, manifest, archive) as context:
-        progress = Progress()
-        base = _base_image(engine, context, service, progress)
-        begins = {
-            "app": {"BASE": base},
-            "web": {"DISTRIBUTION": context.distribution},
-        }
-        labels = {
-            "kirikae.release": manifest.id,
-            "kirikae.app.inputs": manifest.sha256,
-        }
-        made = {}
-        for name in context.names:
-            tag = f"{repository or service}-{name}:{manifest.id}"
-            progress.step(f"building {tag}")
-            engine.build(tag, context.folder / f"{name}.Dockerfile", begins[name], labels)
-            if repository is not None:
-                progress.step(f"pushing {tag}")
-            made[name] = engine.image_id(tag) if repository is None else engine.push(tag)
-        return made
+    release: Release,
+    base: str | None = None,
+) -> ImagesMade:
+    """``base``: a base storey that is there already; it must fit the release's locks.  Raises
+    CannotBuild, EngineProblem."""
+    progress = Progress()
+    if base is None:
+        made = base_image(engine, storeys, service, release, None, progress)
+    else:
+        _assert_fits(engine, base, storeys, release)
+        made = base
+    begins = {"BASE": made}
+    labels = {
+        "kirikae.release": release.manifest.id,
+        "kirikae.app.inputs": release.manifest.sha256,
+        "kirikae.base": made,
+    }
+    found = {}
+    for name in storeys.names:
+        of_others = name in _BESIDE_THE_SERVICE
+        arguments = {"DISTRIBUTION": storeys.distribution} if of_others else begins
+        tag = f"{repository or service}-{name}:{release.manifest.id}"
+        progress.step(f"building {tag}")
+        with _context(storeys, name, release) as context:
+            engine.build(tag, context.dockerfile(name), arguments, labels)
+        if repository is not None:
+            progress.step(f"pushing {tag}")
+        found[name] = engine.image_id(tag) if repository is None else engine.push(tag)
+    return ImagesMade(found, made, _other_versions(engine, made))
+
+
+def _other_versions(engine: ContainerEngine, image: str) -> list[str]:
+    """What the base storey wrote down while it was built."""
+    return engine.text(image, OTHER_VERSIONS).splitlines()
+
+
+# --- the context
 
 
 @contextmanager
-def _context(storeys: Storeys, manifest: Manifest, archive: bytes) -> Iterator[Storeys]:
-    """A copy of the folder with the release's files in it, for as long as images are made."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        shutil.copytree(storeys.folder, folder, dirs_exist_ok=True)
-        release = folder / "release"
-        release.mkdir()
-        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            tar.extractall(release, filter="data")
-        _write_id(release / "RELEASE", manifest.id)
+def _context(storeys: Storeys, name: str, release: Release) -> Iterator[Storeys]:
+    """A copy of the folder with the release's files in it, as one Dockerfile wants them."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "context"
+        shutil.copytree(storeys.folder, folder, ignore=_only_for(storeys.folder))
+        unpacked = Path(place) / "release"
+        unpacked.mkdir()
+        with tarfile.open(fileobj=io.BytesIO(release.archive)) as tar:
+            tar.extractall(unpacked, filter="data")
+        _write_id(unpacked / "RELEASE", release.manifest.id)
+        text = storeys.dockerfile(name).read_text(encoding="utf-8")
+        parts = set(wanted(text))
+        if "release" in parts:
+            shutil.copytree(unpacked, folder / "release", symlinks=True, copy_function=os.link)
+        if "layers" in parts:
+            _lay_apart(unpacked / _part(text), folder / "layers")
         yield Storeys(folder, storeys.distribution)
+
+
+_PART = re.compile(r"^# release: (\S+)$", re.M)
+
+
+def _part(dockerfile: str) -> str:
+    """The part of the release that this service is; empty: all of it."""
+    named = _PART.search(dockerfile)
+    return named[1] if named is not None else ""
+
+
+def _only_for(folder: Path) -> Callable[[str, list[str]], set[str]]:
+    """What the base storey is made from is not sent to the engine again."""
+
+    def ignored(place: str, names: list[str]) -> set[str]:
+        return set(names) & _OF_THE_BASE if Path(place) == folder else set()
+
+    return ignored
+
+
+def _lay_apart(unpacked: Path, layers: Path) -> None:
+    """Each file of the release in the layer that it changes with.  Raises CannotBuild."""
+    if not unpacked.is_dir():
+        raise CannotBuild(
+            f"the release has no folder {unpacked.name}/, which `build.services` names as the code "
+            "of a service",
+        )
+    for part in LAYERS:
+        (layers / part).mkdir(parents=True)
+    names = [path.name for path in unpacked.iterdir()]
+    for path in sorted(unpacked.rglob("*")):
+        name = path.relative_to(unpacked).as_posix()
+        if path.is_dir() and not path.is_symlink():
+            if not any(path.iterdir()):
+                (layers / "code" / name).mkdir(parents=True, exist_ok=True)
+            continue
+        part = layer_of(name, path.lstat().st_size, names)
+        target = layers / part / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.link(path, target, follow_symlinks=False)
 
 
 def _write_id(file: Path, release_id: str) -> None:
@@ -118,16 +266,78 @@ def _write_id(file: Path, release_id: str) -> None:
     file.write_text(f"{release_id}\n")
 
 
-def _base_image(engine: ContainerEngine, storeys: Storeys, service: str, progress: Progress) -> str:
-    """The base storey of exactly these inputs; built when there is none."""
-    inputs = checksum(storeys.base_inputs())
-    name = f"{service}-base:{inputs[:_TAG_LENGTH]}"
-    if not engine.has(name):
-        progress.step(f"building {name}, the packages below the app: minutes, once")
-        engine.build(
-            name,
-            storeys.folder / "base.Dockerfile",
-            {"DISTRIBUTION": storeys.distribution},
-            {"kirikae.base.inputs": inputs},
+# --- the base storey
+
+
+def base_image(
+    engine: ContainerEngine,
+    storeys: Storeys,
+    service: str,
+    release: Release | None,
+    repository: str | None,
+    progress: Progress,
+    fresh: bool = False,
+) -> str:
+    """The base storey of exactly these inputs; built when there is none, or when ``fresh`` is
+    wanted.  ``release``: whose locks are installed."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "context"
+        shutil.copytree(storeys.folder, folder)
+        locks = _locks_to_install(storeys, release)
+        _write_locks(folder, locks)
+        here = Storeys(folder, storeys.distribution)
+        inputs = checksum(here.base_inputs())
+        name = f"{repository or service}-base:{inputs[:_TAG_LENGTH]}"
+        if fresh or not engine.has(name):
+            progress.step(f"building {name}, the packages below the app: minutes, once")
+            labels = {_INPUTS: inputs, _LOCKS: locks_label(locks)}
+            begins = {"DISTRIBUTION": storeys.distribution}
+            engine.build(name, here.dockerfile("base"), begins, labels)
+        return name if repository is None else engine.push(name)
+
+
+def _write_locks(folder: Path, locks: Mapping[str, bytes]) -> None:
+    place = folder / "locks"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    for name, body in locks.items():
+        (place / name).write_bytes(body)
+    if "requirements.txt" in locks:
+        (folder / "requirements.txt").write_bytes(locks["requirements.txt"])
+
+
+def _locks_to_install(storeys: Storeys, release: Release | None) -> dict[str, bytes]:
+    """Those of the release whose packages it does not bring itself."""
+    if release is None:
+        return {}
+    wanted_locks = storeys.lock_names()
+    if "COPY wheelhouse/" in storeys.dockerfile("base").read_text(encoding="utf-8"):
+        wanted_locks = [*wanted_locks, "requirements.txt"]
+    with tarfile.open(fileobj=io.BytesIO(release.archive)) as tar:
+        names = [entry.name for entry in tar if entry.isfile()]
+    brought = {
+        lock for lock, tree in _TREES.items() if any(name.startswith(f"{tree}/") for name in names)
+    }
+    return release.locks([name for name in wanted_locks if name not in brought])
+
+
+def locks_label(locks: Mapping[str, bytes]) -> str:
+    """Name -> checksum, as the label of a base storey has it."""
+    return json.dumps({name: checksum(body) for name, body in sorted(locks.items())})
+
+
+def _assert_fits(engine: ContainerEngine, base: str, storeys: Storeys, release: Release) -> None:
+    """A commit that changes a lock must not stand on last night's base."""
+    label = engine.label(base, _LOCKS)
+    mine = locks_label(_locks_to_install(storeys, release))
+    if label is None:
+        raise CannotBuild(
+            f"{base} has no label {_LOCKS}: it is no base storey of kirikae's; `kirikae build base "
+            f"{release.manifest.id}` makes one",
         )
-    return name
+    if json.loads(label or "{}") != json.loads(mine):
+        raise CannotBuild(
+            f"{base} is stale for {release.manifest.id}: its lock files are others (the base has "
+            f"{label}, the release {mine}); run `kirikae build base {release.manifest.id}` first, "
+            "or leave --base out",
+        )

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from kirikae.model.build_settings import BuildSettings
 from kirikae.model.calendar import Calendar, Freeze, window_from
 from kirikae.model.errors import UsageProblem
 from kirikae.model.hosts import address_from
@@ -302,43 +303,6 @@ class Accepted(Strict):
     use: str | None = Field(
         default=None,
         description="for CF05: the host whose version is the right one",
-    )
-
-
-class BuildSettings(Strict):
-    """What the generated images and definitions need and no host can tell."""
-
-    folder: str = Field(
-        default="image/",
-        description="where the Dockerfiles are written, relative to the project file",
-    )
-    distribution: str | None = Field(
-        default=None,
-        description="image that the base storey begins with; default: the hosts' own distribution",
-    )
-    unit: str | None = Field(
-        default=None,
-        description="the service to build; default: the hosts' only own unit",
-    )
-    tasks: int = Field(default=2, ge=1, description="tasks to begin with")
-    port: int = Field(default=8080, ge=1024, le=65535, description="port of the task")
-    subnets: tuple[str, ...] = Field(default=(), strict=False, description="subnets of the tasks")
-    security_groups: tuple[str, ...] = Field(default=(), strict=False)
-    execution_role: str | None = Field(
-        default=None,
-        description="role with which ECS pulls images, reads secrets and writes logs",
-    )
-    task_role: str | None = Field(
-        default=None,
-        description="role of the service itself, instead of static keys",
-    )
-    environment: dict[str, str] = Field(
-        default_factory=dict,
-        description="values for the task that differ from the hosts'",
-    )
-    secrets: dict[str, str] = Field(
-        default_factory=dict,
-        description="where each secret lies; default: /SERVICE/name-of-variable in SSM",
     )
 
 

@@ -1,12 +1,14 @@
-"""What of a host shall run in containers: the one service, as the survey found it, ready to be
+"""What of a host shall run in containers: the services, as the survey found them, ready to be
 built."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 from kirikae.model.bundle import MASKED
+from kirikae.model.runtimes import BINARY, Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,10 @@ class Writable:
     path: str
     kind: str
     code: str
+    files: tuple[str, ...] = ()
+    """Of a tree of logs: the files that are written now."""
+    services: tuple[str, ...] = ()
+    """Who writes there, by the names of the hosts' services."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class WebServer:
-    """The web server in front: its package, its virtual host (secrets masked), the port it has
+    """The web server in front: its package, its virtual hosts (secrets masked), the port it has
     there, and static folders."""
 
     package: str
@@ -62,12 +68,51 @@ class WebServer:
     port: int
     static: tuple[str, ...]
     """Folders below the service's working directory that it serves itself."""
+    paths: tuple[str, ...] = ()
+    """Every file whose lines are here."""
+    modules: tuple[tuple[str, str], ...] = ()
+    """(name, version) of further packages that it loads."""
+    elsewhere: tuple[str, ...] = ()
+    """Folders that it serves and that lie outside of the release."""
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Every file whose lines go into the sidecar."""
+        return self.paths or (self.path,)
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A file of configuration that goes into the image as it is on the host, secrets masked."""
+
+    path: str
+    lines: tuple[str, ...]
+    own: bool
+    """Somebody wrote or changed it; otherwise it is as its package brings it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """How the language packages of a release are locked: ``manager`` is pip, npm, composer, bundler
+    or cpan; ``files`` are names in the release; ``tree`` is where they lie once installed."""
+
+    manager: str
+    files: tuple[str, ...]
+    tree: str
+
+
+class Runs(StrEnum):
+    """How a service runs on the new side."""
+
+    IN_THE_TASK = "in the task"
+    ALONE = "alone"
+    ONCE = "once"
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Everything that ``build`` needs to know of the hosts.  ``stop_s`` is how long stopping may
-    take, ``nofile`` 0: the default."""
+    """Everything that ``build`` needs to know of one service and its hosts.  ``stop_s`` is how long
+    stopping may take, ``nofile`` 0: the default."""
 
     unit: str
     distribution: str
@@ -96,3 +141,39 @@ class Workload:
     """Package -> why it is not in the image."""
     questions: tuple[str, ...] = ()
     """What must be answered before anything can be written."""
+    name: str = "app"
+    """Of its container."""
+    runtime: Runtime = BINARY
+    runs: Runs = Runs.IN_THE_TASK
+    release: str = ""
+    """The part of the release that is its code, with a slash at its end; empty: all of it."""
+    carried: tuple[Carried, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Links of the configuration that somebody made: link -> what it names."""
+    sockets: tuple[str, ...] = ()
+    """Sockets on which the web server in front asks it, as paths of the host."""
+    locks: tuple[Lock, ...] = ()
+    virtual_environment: str = ""
+    """Where Python's packages lie apart from the system's."""
+    unpackaged: tuple[str, ...] = ()
+    """Programs that it is started with and that are in no package."""
+    image_of: str = ""
+    """The service whose image it runs; empty: its own."""
+    mails: bool = False
+    """It hands mail to a server on its own host."""
+    others: tuple[Workload, ...] = ()
+    """The further services of the same hosts."""
+    notes: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+    """Files of configuration that somebody wrote or changed on the host."""
+
+    @property
+    def image(self) -> str:
+        """The name of the image that it runs."""
+        return self.image_of or self.name
+
+    @property
+    def every(self) -> Iterator[Workload]:
+        """This one, and the others of its hosts."""
+        yield self
+        yield from self.others

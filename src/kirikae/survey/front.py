@@ -1,24 +1,26 @@
-"""The web server in front of the service, and the virtual host that can be carried over."""
+"""The web server in front of the service, and the virtual hosts that can be carried over."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from kirikae.model.bundle import MASKED, Package, Text
+from kirikae.model.bundle import MASKED, Line, Package, Text
 from kirikae.model.workload import WebServer
+from kirikae.survey import nginx
 from kirikae.survey.view import View
 
 _PROGRAM = "/usr/sbin/nginx"
 _FLAVOURS = ("nginx-light", "nginx-core", "nginx-full", "nginx-extras", "nginx")
 """Packages that somebody chooses to have nginx."""
 _MAIN = "/etc/nginx/nginx.conf"
-_VIRTUAL_HOST = re.compile(r"\s*server\s*\{")
 _LISTEN = re.compile(r"^\s*listen\s+(?:\S+:)?(\d+)", re.MULTILINE)
 _STATIC = re.compile(r"location\s+(?:\^~\s+)?(/\S*)\s*\{[^}]*?\broot\s+([^;]+);")
 _SERVED = re.compile(r"\b(?:root|alias)\s+([^;{}]+);")
 _COMMENT = re.compile(r"(?m)(?:^|\s)#.*$")
+_MODULE = re.compile(r"\s*load_module\s+(\S+);")
+_DEFAULT_FOLDERS = ("/usr/share/nginx/html", "/usr/share/nginx", "/var/www/html", "/nonexistent")
 _HTTP = 80
 
 
@@ -29,6 +31,7 @@ class Front:
 
     web: WebServer | None = None
     questions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def front_of(
@@ -43,100 +46,116 @@ def front_of(
     if not names:
         return Front()
     if "nginx" not in names:
-        return _cannot(
-            f"{names[0]} is in front; kirikae writes sidecars for nginx only: write its image by "
-            "hand",
+        return Front(
+            questions=(
+                f"{names[0]} is in front; kirikae writes sidecars for nginx only: name it as a "
+                "service of its own (`build.services`) if it runs the code, else write its image "
+                "by hand and take it out of the hosts' survey",
+            )
         )
-    hosts = list(_virtual_hosts(view))
-    if len(hosts) != 1:
-        paths = ", ".join(text.path for text in hosts)
-        return _cannot(
-            f"nginx has {len(hosts)} virtual hosts enabled ({paths}); kirikae carries over one",
+    if not list(_virtual_hosts(view)):
+        return Front(
+            questions=(
+                "nginx runs and has no virtual host that the survey could read; is "
+                f"{_MAIN} readable for the user who surveys?",
+            )
         )
-    return _carried(
-        views,
-        hosts[0],
-        right,
-        folder,
-    )
+    return _carried(views, right, folder)
 
 
-def _cannot(question: str) -> Front:
-    """Nothing is carried over; a person has to decide."""
-    return Front(questions=(question,))
-
-
-def _carried(
-    views: Sequence[View],
-    text: Text,
-    right: Mapping[str, str],
-    folder: str,
-) -> Front:
-    """The virtual host as it is on the host that is right, with a question for whatever is still
-    open."""
+def _carried(views: Sequence[View], right: Mapping[str, str], folder: str) -> Front:
+    """The virtual hosts as they are on the host that is right, with a question for whatever is
+    still open."""
     questions = []
-    chosen = _right_one(views, text, right)
-    if chosen is None:
-        chosen = text
-        questions.append(
-            f"{text.path} differs between the hosts: accept CF05 in kirikae.yml with "
-            "`use: HOST`, the host that is right",
-        )
-    if any(MASKED in line for line in chosen.lines):
-        questions.append(f"{chosen.path} holds a secret; it cannot be carried into an image")
-    return Front(_web_server(views[0], chosen, folder), tuple(questions))
+    texts: dict[str, Text] = {}
+    for text in views[0].web_texts:
+        version = _right_one(views, text, right)
+        if version is None:
+            questions.append(
+                f"{text.path} differs between the hosts: accept CF05 in kirikae.yml with "
+                "`use: HOST`, the host that is right",
+            )
+        texts[text.path] = version or text
+    lines = [*nginx.http_lines(views[0].bundle, texts, _MAIN, _own(views[0]))]
+    for text in _in_quotes_of(texts, lines):
+        questions += _spoken(text)
+    return Front(_web_server(views[0], lines, folder), tuple(questions), _tls(lines))
+
+
+def _own(view: View) -> set[str]:
+    """Files whose lines are not in the package."""
+    return {text.path for text in view.own_texts}
+
+
+def _in_quotes_of(texts: Mapping[str, Text], lines: Sequence[Line]) -> list[Text]:
+    """Those of the files whose lines are carried over."""
+    paths = {line.path for line in lines}
+    return [text for path, text in texts.items() if path in paths]
+
+
+def _spoken(text: Text) -> Iterator[str]:
+    """A key in a comment is nobody's to carry."""
+    for line in text.numbered():
+        if MASKED in line.text and line.text.lstrip().startswith("#"):
+            yield f"{line.at} holds a secret in a comment; remove it on the hosts, and survey again"
+
+
+def _tls(lines: Sequence[Line]) -> tuple[str, ...]:
+    """What the load balancer does from now on."""
+    if not any(re.match(r"\s*(ssl_certificate|listen\s.*\bssl\b)", line.text) for line in lines):
+        return ()
+    return (
+        "TLS ends at the load balancer: lines of the virtual hosts about certificates are left "
+        "out, and `listen ... ssl` listens without it",
+    )
 
 
 def _virtual_hosts(view: View) -> Iterator[Text]:
-    """Live configuration files with a ``server`` of their own; nginx's main file is not one."""
+    """Live configuration files with a ``server`` of their own."""
     for text in view.web_texts:
-        hosts = any(_VIRTUAL_HOST.match(line) for line in text.lines)
-        if hosts and text.path != _MAIN:
+        if any(nginx.SERVER.match(line) for line in text.lines):
             yield text
 
 
-def _right_one(
-    views: Sequence[View],
-    text: Text,
-    right: Mapping[str, str],
-) -> Text | None:
+def _right_one(views: Sequence[View], text: Text, right: Mapping[str, str]) -> Text | None:
     """The version that counts; None where the hosts differ and nobody says which that is."""
     versions = {}
     for view in views:
-        version = _same(view, text)
-        if version is not None:
-            versions[view.bundle.host] = version
+        for other in view.web_texts:
+            if other.path == text.path:
+                versions[view.bundle.host] = other
     if all(version.fingerprint == text.fingerprint for version in versions.values()):
         return text
-    host = right.get(text.path, "")
-    return versions.get(host)
+    return versions.get(right.get(text.path, ""))
 
 
-def _same(view: View, text: Text) -> Text | None:
-    """The virtual host of the same name on another host."""
-    for host in _virtual_hosts(view):
-        if host.path == text.path:
-            return host
-    return None
-
-
-def _web_server(
-    view: View,
-    text: Text,
-    folder: str,
-) -> WebServer:
+def _web_server(view: View, lines: Sequence[Line], folder: str) -> WebServer:
     """The port is the first one that it listens on; 80 where it does not say."""
     package = _package(view)
-    said = "\n".join(text.lines)
-    listen = _LISTEN.search(said)
+    said = "\n".join(line.text for line in lines)
+    listen = _LISTEN.search(_COMMENT.sub("", said))
+    hosts = [text.path for text in _virtual_hosts(view)]
+    paths = tuple(dict.fromkeys(line.path for line in lines))
     return WebServer(
         package=package.name if package else "nginx",
         version=package.version if package else "",
-        path=text.path,
-        lines=text.lines,
+        path=hosts[0],
+        lines=tuple(line.text for line in lines),
         port=int(listen[1]) if listen else _HTTP,
         static=tuple(_static(said, folder)),
+        paths=paths,
+        modules=tuple(_modules(view)),
+        elsewhere=tuple(_elsewhere(said, folder)),
     )
+
+
+def _modules(view: View) -> Iterator[tuple[str, str]]:
+    """Packages of what is loaded besides."""
+    loaded = [link for link in view.bundle.links if link.startswith("/etc/nginx/modules-enabled/")]
+    owners = {view.bundle.owner(view.bundle.resolve(link)) for link in loaded}
+    for package in view.bundle.packages:
+        if package.name in owners:
+            yield package.name, package.version
 
 
 def _package(view: View) -> Package | None:
@@ -152,11 +171,16 @@ def _package(view: View) -> Package | None:
 
 
 def _static(text: str, folder: str) -> Iterator[str]:
-    """Folders below the service's own that the web server serves by itself, each once."""
+    """Folders below the service's own that the web server serves by itself, each once; the
+    service's own as ``.`` where all of it is served."""
     told = _COMMENT.sub("", text)
     found = [
         location.strip("/") for location, served in _STATIC.findall(told) if _path(served) == folder
     ]
+    every = _COMMENT.sub("", _STATIC.sub("", told))
+    if any(_path(served) == folder for served in _SERVED.findall(every)):
+        yield "."
+        return
     for served in _SERVED.findall(told):
         path = _path(served)
         if path.startswith(f"{folder}/") and "$" not in path and ".." not in path:
@@ -166,5 +190,20 @@ def _static(text: str, folder: str) -> Iterator[str]:
             yield each
 
 
+def _elsewhere(text: str, folder: str) -> Iterator[str]:
+    """Folders that it serves and that no release brings."""
+    told = _COMMENT.sub("", text)
+    for served in dict.fromkeys(map(_path, _SERVED.findall(told))):
+        inside = served == folder or served.startswith(f"{folder}/")
+        if served.startswith("/") and not inside and served not in _DEFAULT_FOLDERS:
+            yield served
+
+
 def _path(written: str) -> str:
     return written.strip().strip("\"'").rstrip("/")
+
+
+def with_folder(web: WebServer, folder: str) -> WebServer:
+    """The same server, as another service's code sees it."""
+    said = "\n".join(web.lines)
+    return replace(web, static=tuple(_static(said, folder)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from kirikae.model.bundle import Bundle, Package
@@ -33,21 +33,17 @@ def needed(
     view: View,
     service: Service,
     web: WebServer | None,
+    built: Collection[str],
 ) -> Needed:
     """What somebody chose and the service needs: without the host's own tools, servers that do not
-    run, and the web server in front."""
+    run or are not ``built``, and the web server in front."""
     chosen = []
     left_out = {}
     program = _brought_by(view.bundle, service.unit.program)
     for package in view.bundle.packages:
         if not _asked_for(package, program):
             continue
-        why = _why_not(
-            view,
-            package,
-            program,
-            web,
-        )
+        why = _why_not(view, package, built, web)
         if why is None:
             chosen.append((package.name, package.version))
         else:
@@ -71,30 +67,31 @@ def _asked_for(package: Package, program: str | None) -> bool:
 def _why_not(
     view: View,
     package: Package,
-    program: str | None,
+    built: Collection[str],
     web: WebServer | None,
 ) -> str | None:
     """Why a package is left out, with the finding that says so; None for one that is needed."""
-    if package.name != program and matches(package.name, debian().host_only):
+    if package.name in built:
+        return None
+    if matches(package.name, debian().host_only):
         return "PK05: of use on a host only"
-    idle = _idle_server(view.bundle, package)
-    if idle is not None:
-        return f"PK10: {idle} does not run"
-    if web is not None and package.name == web.package:
+    if web is not None and package.name in (web.package, *(name for name, _ in web.modules)):
         return "in the image of the web server"
-    return None
+    return _why_not_as_a_server(view.bundle, package, built)
 
 
-def _idle_server(bundle: Bundle, package: Package) -> str | None:
-    """The unit of a server that this package brings (itself or by packages named after it), if none
-    of its units runs."""
+def _why_not_as_a_server(bundle: Bundle, package: Package, built: Collection[str]) -> str | None:
+    """By the units of the servers that it brings, itself or by packages named after it; None for
+    one that brings none, or brings what is built."""
     family = _family(bundle, package)
     servers = sorted(_servers_of(bundle, family))
+    if not servers or family & set(built):
+        return None
     running = {_template(unit.name) for unit in bundle.units if unit.running}
     for server in servers:
         if _template(server) in running:
-            return None
-    return servers[0] if servers else None
+            return f"ST06: {server} is a server of its own and none of the services that are built"
+    return f"PK10: {servers[0]} does not run"
 
 
 def _template(unit: str) -> str:
@@ -124,5 +121,6 @@ def _servers_of(bundle: Bundle, family: set[str]) -> Iterator[str]:
     for path, owner in bundle.owners.items():
         if owner in family and _UNIT_FILE.search(path):
             unit = name_of(path)
-            if _template(unit) in _TEMPLATES or not matches(unit, debian().units):
+            of_the_system = matches(unit, [*debian().units, *debian().housekeeping])
+            if _template(unit) in _TEMPLATES or not of_the_system:
                 yield unit

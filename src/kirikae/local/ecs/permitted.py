@@ -357,7 +357,10 @@ def _check_logs(where: str, container: ContainerDefinition) -> None:
             f"{where}: kirikae local delivers logs by awslogs, awsfirelens and fluentd, not "
             f"{logs['logDriver']}"
         )
-    options = logs.get("options", {})
+    _check_awslogs(where, logs.get("options", {}))
+
+
+def _check_awslogs(where: str, options: Mapping[str, str]) -> None:
     if unknown := sorted(options.keys() - _LOG_OPTIONS):
         raise unsupported(f"{where}: kirikae local does not carry out the log option {unknown[0]}")
     if not options.get("awslogs-group"):

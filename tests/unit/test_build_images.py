@@ -1,0 +1,266 @@
+"""Base storeys that fit a release's locks, contexts in layers, scripts that carry secrets, the
+beginning of a container."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from kirikae.build.environment import Environment
+from kirikae.build.errors import CannotBuild
+from kirikae.build.secrets import SecretRow, rows_of, script
+from kirikae.build.texts import text_of
+from kirikae.console import build, release
+from kirikae.console.images import locks_label, storeys_in
+from kirikae.console.kinds import read_project
+from tests.unit.test_build import ORDER, PROJECT, calls, here, release_made
+from tests.unit.test_build_kinds import fpm, made
+
+__all__ = ["here"]
+
+
+def with_lock(folder, body="1"):
+    """A folder as `build write` writes it for a Node service."""
+    base = folder / "image/base.Dockerfile"
+    base.write_text(
+        base.read_text() + "RUN [ -f /usr/share/kirikae/locks/package-lock.json ] || true\n"
+    )
+    (folder / "code/package-lock.json").write_text(body)
+    (folder / "code/package.json").write_text("{}")
+
+
+def labels(words):
+    given = [words[at + 1] for at, word in enumerate(words) if word == "--label"]
+    return dict(each.split("=", 1) for each in given)
+
+
+def test_the_base_storey_holds_the_locks_that_a_release_does_not_bring(here):
+    """Their checksums are its label, and part of its key."""
+    build.written(here, force=False, dry_run=False)
+    with_lock(here.folder)
+    release_made(here)
+    order = build.BaseOrder("r2", None, None, if_stale=True)
+    assert build.base_made(here, order, dry_run=True).outcome == "dry run"
+    first = build.base_made(here, order, dry_run=False).plain["base"]
+    [words] = calls(here, "build")
+    assert set(json.loads(labels(words)["kirikae.base.locks"])) == {
+        "package-lock.json",
+        "package.json",
+    }
+    assert (here.folder / "context/locks/package-lock.json").read_text() == "1"
+    assert build.base_made(here, order, dry_run=False).plain["base"] == first
+    assert len(calls(here, "build")) == 1
+    build.base_made(here, build.BaseOrder("r2", None, None, if_stale=False), dry_run=False)
+    assert len(calls(here, "build")) == 2
+    (here.folder / "code/package-lock.json").write_text("2")
+    release.created(here, "r3", here.folder / "code", dry_run=False)
+    order = build.BaseOrder("r3", None, None, if_stale=True)
+    assert build.base_made(here, order, dry_run=False).plain["base"] != first
+
+
+def test_what_the_release_brings_itself_is_not_installed(here):
+    build.written(here, force=False, dry_run=False)
+    with_lock(here.folder)
+    (here.folder / "code/node_modules/a").mkdir(parents=True)
+    (here.folder / "code/node_modules/a/index.js").write_text("x")
+    release_made(here)
+    build.images_made(here, ORDER, dry_run=False)
+    base, app, _ = calls(here, "build")
+    assert labels(base)["kirikae.base.locks"] == "{}" and labels(app)["kirikae.base"]
+
+
+def test_a_base_whose_locks_do_not_fit_is_refused_with_the_next_step(here):
+    """Last night's base under a commit that changed a lock: the failure that two storeys invite."""
+    build.written(here, force=False, dry_run=False)
+    with_lock(here.folder)
+    release_made(here)
+    engine = here.folder / "engine"
+    text = engine.read_text()
+    stale = locks_label({"package-lock.json": b"0"})
+    shown = json.dumps({"kirikae.base.locks": stale})
+    case = 'case ["image", "inspect", "-f", "{{json .Config.Labels}}", tag]:'
+    engine.write_text(
+        text.replace("match words:", f"match words:\n    {case}\n        print({shown!r})")
+    )
+    order = build.ImageOrder("r2", None, None, "shop-base:old")
+    with pytest.raises(CannotBuild, match=r"stale for r2.*`kirikae build base r2`"):
+        build.images_made(here, order, dry_run=False)
+    engine.write_text(
+        text.replace("match words:", f"match words:\n    {case}\n        print('{{}}')")
+    )
+    with pytest.raises(CannotBuild, match="has no label"):
+        build.images_made(here, order, dry_run=False)
+
+
+def test_a_release_lies_in_layers_by_how_often_it_changes(here):
+    """The whole release, each file once, links included."""
+    build.written(here, force=False, dry_run=False)
+    code = here.folder / "code"
+    (code / "node_modules/a").mkdir(parents=True)
+    (code / "node_modules/a/index.js").write_text("x")
+    (code / "logo.png").write_text("x")
+    (code / "link").symlink_to("app.py")
+    (code / "empty").mkdir()
+    release_made(here)
+    (here.folder / "image/web.Dockerfile").unlink()
+    build.images_made(here, ORDER, dry_run=False)
+    layers = here.folder / "context/layers"
+    found = {
+        path.relative_to(layers).as_posix(): path
+        for path in layers.rglob("*")
+        if path.is_symlink() or path.is_file()
+    }
+    assert set(found) == {
+        "vendor/node_modules/a/index.js",
+        "assets/logo.png",
+        "code/app.py",
+        "code/link",
+        "code/RELEASE",
+    }
+    assert (layers / "code/empty").is_dir()
+
+
+def test_a_dockerfile_of_before_the_layers_gets_the_release_whole(here):
+    """Somebody edited his before they came."""
+    build.written(here, force=False, dry_run=False)
+    release_made(here)
+    (here.folder / "image/web.Dockerfile").unlink()
+    (here.folder / "image/app.Dockerfile").write_text("FROM x\nCOPY release/ /srv/\n")
+    build.images_made(here, ORDER, dry_run=False)
+    assert (here.folder / "context/release/app.py").exists()
+    assert not (here.folder / "context/layers").exists()
+
+
+def test_a_program_of_no_package_must_be_brought(tmp_path):
+    text = "ARG DISTRIBUTION=x\n# PR12: /usr/local/bin/node is in no package: copied.\n"
+    (tmp_path / "base.Dockerfile").write_text(text)
+    (tmp_path / "base.packages").write_text("")
+    (tmp_path / "app.Dockerfile").write_text("")
+    with pytest.raises(CannotBuild, match=r"ssh HOST tar -C / -cf - usr/local/bin/node"):
+        storeys_in(tmp_path, None)
+    (tmp_path / "runtime/usr/local/bin").mkdir(parents=True)
+    (tmp_path / "runtime/usr/local/bin/node").write_text("")
+    assert storeys_in(tmp_path, None).names == ["app"]
+
+
+def test_the_relay_is_an_image_beside_the_service(here):
+    """The mail server that jobs have; nothing of the release is in it."""
+    text = (here.folder / "kirikae.yml").read_text()
+    (here.folder / "kirikae.yml").write_text(
+        text.replace("[subnet-1]", "[subnet-1], sidecars: [relay]")
+    )
+    build.written(here, force=False, dry_run=False)
+    release_made(here)
+    made_images = build.images_made(here, ORDER, dry_run=False).plain["images"]
+    assert set(made_images) == {"app", "web", "relay"}
+    relay = calls(here, "build")[-1]
+    assert "DISTRIBUTION=debian:12-slim" in relay
+    assert (here.folder / "context/relay.sh").exists()
+
+
+# --- secrets
+
+
+def test_each_secret_is_named_with_where_it_lies_and_where_it_goes(here):
+    """Names and places, no value and no fingerprint."""
+    told = build.secrets_planned(here)
+    assert told.plain["secrets"] == [
+        {
+            "name": "BOOKSHOP_DB_PASSWORD",
+            "place": "/bookshop/bookshop-db-password",
+            "unit": "bookshop.service",
+            "file": "",
+        }
+    ]
+    assert any("put-secrets.sh" in line for line in told.lines)
+
+
+def test_a_secret_of_a_pool_is_read_from_its_file():
+    found, written = made(
+        fpm(
+            "[a]\nlisten = 9000\nenv[DB_PW] = <masked:0123456789abcdef>",
+            "server { listen 80; root /srv/a; }",
+        )
+    )
+    [row] = written.secrets
+    assert (row.name, row.unit, row.file) == ("DB_PW", "", "/etc/php/8.2/fpm/pool.d/shop.conf")
+    project = read_project(PROJECT, "kirikae.yml")
+    secret = {"DB_PW": "/a"}
+    assert rows_of(found, project, {"app": Environment({}, secret, ())}, ["OTHER"])[1].file == ""
+
+
+_SSH = """#!/bin/sh
+case $2 in
+  *MainPID*) printf 'A=1\\0DB_PW=two words\\nand a line\\0Z=2\\0' ;;
+  *pool.conf*) printf '; db\\nenv[DB_PW] = "Hemlock 73"\\n' ;;
+esac
+"""
+_AWS = """#!/bin/sh
+printf '%s|' "$@" >>"$SAID"; cat >>"$SAID"; printf '\\n' >>"$SAID"
+"""
+
+
+def run_script(tmp_path, rows, **more):
+    for name, body in (("ssh", _SSH), ("aws", _AWS)):
+        (tmp_path / name).write_text(body)
+        (tmp_path / name).chmod(0o755)
+    text = script(rows, read_project(PROJECT, "kirikae.yml"))
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "SAID": str(tmp_path / "said"), **more}
+    return subprocess.run(["sh"], input=text, env=environment, capture_output=True, text=True)
+
+
+def test_values_go_from_the_host_into_the_store_and_are_never_an_argument(tmp_path):
+    rows = [
+        SecretRow("DB_PW", "/shop/db-pw", "shop.service", ""),
+        SecretRow("DB_PW", "arn:aws:secretsmanager:x", "", "/etc/pool.conf"),
+        SecretRow("BY_HAND", "/shop/by-hand", "", ""),
+    ]
+    done = run_script(tmp_path, rows)
+    assert done.returncode == 0, done.stderr
+    first, line, second = (tmp_path / "said").read_text().splitlines()
+    assert first.startswith("--region|ap-northeast-1|ssm|put-parameter|--name|/shop/db-pw|")
+    assert first.endswith("--value|file:///dev/stdin|two words") and line == "and a line"
+    assert "put-secret-value" in second and second.endswith("file:///dev/stdin|Hemlock 73")
+    assert "put by hand: BY_HAND" in done.stdout and "Hemlock" not in done.stdout
+
+
+def test_a_dry_run_tells_how_much_would_go_and_a_missing_value_stops(tmp_path):
+    rows = [SecretRow("DB_PW", "/shop/db-pw", "", "/etc/pool.conf")]
+    done = run_script(tmp_path, rows, DRY_RUN="1")
+    assert done.stdout.strip() == "10 bytes would go to /shop/db-pw"
+    assert not (tmp_path / "said").exists()
+    gone = run_script(tmp_path, [SecretRow("NOT_THERE", "/a", "shop.service", "")])
+    assert gone.returncode == 1 and "nothing was found" in gone.stderr
+
+
+# --- the beginning of a container
+
+
+def started(tmp_path, template, names, **environment):
+    """The script of a container, on folders of this test."""
+    place = tmp_path / "templates/etc"
+    place.mkdir(parents=True)
+    (place / "a.conf").write_text(template)
+    text = text_of("start", names=names)
+    text = text.replace("/usr/share/kirikae/templates", str(tmp_path / "templates"))
+    text = text.replace("/run/kirikae", str(tmp_path / "run"))
+    (tmp_path / "start").write_text(text)
+    words = ["sh", str(tmp_path / "start"), "cat", str(tmp_path / "run/etc/a.conf")]
+    base = {"PATH": os.environ["PATH"]}
+    return subprocess.run(words, env={**base, **environment}, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("value", ["simple", 'a"b\\n&/$HOME `x` %s', "@{OTHER}", "日本"])
+def test_values_are_put_into_templates_as_they_are(tmp_path, value):
+    done = started(tmp_path, "key = @{PW}; again @{PW}\n$uri {\n", ["PW"], PW=value)
+    assert done.stdout == f"key = {value}; again {value}\n$uri {{\n"
+    assert (tmp_path / "run/etc/a.conf").stat().st_mode & 0o077 == 0
+
+
+def test_a_name_that_is_not_set_stops_the_container(tmp_path):
+    done = started(tmp_path, "@{PW} @{KEY}\n", ["PW", "KEY"], PW="a")
+    assert done.returncode == 78 and "KEY is not set" in done.stderr and done.stdout == ""
