@@ -569,7 +569,7 @@ def test_what_an_image_needs_first_is_told(here):
     with pytest.raises(NoRelease, match="release create r2"):
         build.images_made(here, ORDER, dry_run=True)
     release_made(here)
-    with pytest.raises(CannotBuild, match=r"base.Dockerfile; `kirikae build write`"):
+    with pytest.raises(CannotBuild, match=r"app.Dockerfile; `kirikae build write`"):
         build.images_made(here, ORDER, dry_run=True)
     build.written(here, force=False, dry_run=False)
     with pytest.raises(CannotBuild, match="no images yet"):
