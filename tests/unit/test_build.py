@@ -455,6 +455,7 @@ def test_files_are_written_once_and_an_edited_one_is_left_alone(here):
     conf.write_text("mine")
     told = build.written(here, force=False, dry_run=False)
     assert told.exit == 0 and conf.read_text() == "mine"
+    assert any(line.lstrip().startswith("+") and "subnet-2" in line for line in told.lines)
     assert "image/nginx.conf is as somebody edited it; its plan has not changed" in told.lines
     assert "subnet-2" in (here.folder / "ecs/ecs-service-def.json").read_text()
     assert "wrote image/nginx.conf (edited)" in build.written(here, True, False).lines
