@@ -455,6 +455,7 @@ def test_files_are_written_once_and_an_edited_one_is_left_alone(here):
     conf.write_text("mine")
     told = build.written(here, force=False, dry_run=False)
     assert told.exit == 0 and conf.read_text() == "mine"
+    assert any(line.lstrip().startswith("+") and "subnet-2" in line for line in told.lines)
     assert "image/nginx.conf is as somebody edited it; its plan has not changed" in told.lines
     assert "subnet-2" in (here.folder / "ecs/ecs-service-def.json").read_text()
     assert "wrote image/nginx.conf (edited)" in build.written(here, True, False).lines
@@ -569,7 +570,7 @@ def test_what_an_image_needs_first_is_told(here):
     with pytest.raises(NoRelease, match="release create r2"):
         build.images_made(here, ORDER, dry_run=True)
     release_made(here)
-    with pytest.raises(CannotBuild, match=r"base.Dockerfile; `kirikae build write`"):
+    with pytest.raises(CannotBuild, match=r"app.Dockerfile; `kirikae build write`"):
         build.images_made(here, ORDER, dry_run=True)
     build.written(here, force=False, dry_run=False)
     with pytest.raises(CannotBuild, match="no images yet"):

@@ -223,6 +223,14 @@ def test_a_program_of_no_package_is_asked_for():
     assert "COPY runtime/ /" in written.files["image/base.Dockerfile"]
 
 
+def test_variables_stay_where_code_reads_none_in_a_way_that_is_known():
+    """Perl's `$ENV{NAME}`, a binary: nothing is left out because nothing was seen."""
+    machine = own("/usr/bin/start_server --port 3000 -- plackup app.psgi", Environment="HAIKU=frog")
+    machine.release("/srv/shop", {"app.psgi": "print $ENV{HAIKU};"})
+    _, written = made(machine)
+    assert {"name": "HAIKU", "value": "frog"} in containers(written)["app"]["environment"]
+
+
 def test_a_socket_of_its_own_is_shared_with_the_sidecar():
     """As on the host, in a volume of the task."""
     machine = host()

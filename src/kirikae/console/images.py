@@ -74,17 +74,16 @@ class Storeys:
 
 def storeys_in(folder: Path, distribution: str | None) -> Storeys:
     """Raises CannotBuild, which says what must be made first."""
+    if not set(Storeys(folder, "").names) - set(_BESIDE_THE_SERVICE):
+        raise CannotBuild(f"{folder} has no app.Dockerfile; `kirikae build write` writes it")
     for name in ("base.Dockerfile", "base.packages"):
         if not (folder / name).exists():
             raise CannotBuild(f"{folder} has no {name}; `kirikae build write` writes it")
     base = (folder / "base.Dockerfile").read_text(encoding="utf-8")
     named = _DISTRIBUTION.search(base)
     own = named[1] if named is not None else ""
-    found = Storeys(folder, own if distribution is None else distribution)
-    if not set(found.names) - set(_BESIDE_THE_SERVICE):
-        raise CannotBuild(f"{folder} has no app.Dockerfile; `kirikae build write` writes it")
     _assert_complete(folder, base)
-    return found
+    return Storeys(folder, own if distribution is None else distribution)
 
 
 def _assert_complete(folder: Path, base: str) -> None:

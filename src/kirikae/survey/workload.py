@@ -275,7 +275,8 @@ def _environment(
     """The first host's; where another host has another value, somebody has to choose."""
     view = views[0]
     code = view.code_of(service)
-    reads = view.reads(code) if code else None
+    # Code that asks for none by any way that we know (Perl, a binary) says nothing of them.
+    reads = view.reads(code) or None if code else None
     declared = view.environment(service)
     variables = {variable.name: variable for variable in configured.variables}
     variables |= {

@@ -15,13 +15,6 @@ COPY carried/{{ image }}/ /
 COPY carried/{{ image }}.links /usr/share/kirikae/links
 RUN set -eu; while read -r link target; do mkdir -p "${link%/*}"; ln -sfn "$target" "$link"; done </usr/share/kirikae/links
 {% endif %}
-{% if folders %}
-RUN set -eu; {% for each in folders %}install -d -m {{ each.mode }} -o {{ uid }} -g {{ gid }} {{ each.path | quoted }}{{ "; " if not loop.last }}{% endfor %}
-
-{% endif %}
-{% if volumes %}
-VOLUME {{ volumes | words }}
-{% endif %}
 {% if logs %}
 # LG01: what went into files goes to standard output.
 RUN set -eu; for file in {{ logs | map("quoted") | join(" ") }}; do mkdir -p "${file%/*}"; ln -sf /dev/stdout "$file"; done
@@ -30,6 +23,13 @@ RUN set -eu; for file in {{ logs | map("quoted") | join(" ") }}; do mkdir -p "${
 {% for copy in copies %}
 {{ copy }}
 {% endfor %}
+{% if folders %}
+RUN set -eu; {% for each in folders %}install -d -m {{ each.mode }} -o {{ uid }} -g {{ gid }} {{ each.path | quoted }}{{ "; " if not loop.last }}{% endfor %}
+
+{% endif %}
+{% if volumes %}
+VOLUME {{ volumes | words }}
+{% endif %}
 {% if checks %}
 # The image proves itself while it is built.
 {% endif %}
