@@ -3,6 +3,8 @@
 KirikaeError
 ├── UsageProblem
 │   ├── DefinitionProblem  2  a definition file cannot be read or used
+│   │   └── TemplateProblem 2  something in a template cannot be read or carried out
+│   │       └── UnknownFunction 2  a template calls a function that nobody offers
 │   ├── NoDeployer         2  the project file does not say how releases get onto this fleet
 │   └── NoImages           2  the images of this release have not been made yet
 ├── Unfinished
@@ -33,6 +35,19 @@ if TYPE_CHECKING:
 
 class DefinitionProblem(UsageProblem):
     """A definition file cannot be read or used."""
+
+
+class TemplateProblem(DefinitionProblem):
+    """Something in a template cannot be read or carried out; ``at`` is its place, in characters
+    (None: of the function that was called)."""
+
+    def __init__(self, message: str, at: int | None = None) -> None:
+        super().__init__(message)
+        self.at = at
+
+
+class UnknownFunction(TemplateProblem):
+    """A template calls a function that nobody offers."""
 
 
 class NoDeployer(UsageProblem):
