@@ -11,7 +11,7 @@ from typing import Any
 from kirikae.aws import ecs, elbv2, shapes
 from kirikae.aws.session import Aws
 from kirikae.model.project import NewFleet
-from kirikae.release.definitions import SERVICE_FILE, TASK_FILE, load
+from kirikae.release.definitions import FORMS, Files, files_of
 from kirikae.release.errors import DefinitionProblem, NoImages, NothingBefore
 from kirikae.release.fleet import NEW, Step, Tell
 from kirikae.release.ledger import OpenEntry
@@ -182,31 +182,27 @@ class EcsFleet:
 
     def _change(self, release_id: str) -> Change:
         values = self._values(release_id)
-        task = load(self.folder, TASK_FILE, values)
-        service = load(self.folder, SERVICE_FILE, values)
+        files = files_of(self.folder, values, self.aws, self.place)
         ecs.cluster_exists(self.aws, self.place.cluster)
         found = ecs.service(self.aws, self.place.cluster, self.place.ecs_service)
         wanted = change(
             found is not None,
             self.place.ecs_service,
-            task,
-            service,
+            files.task.plain,
+            {**files.service.plain, **files.service.left_out},
             self.place.cluster,
             None if found is None else found.get("desiredCount"),
         )
-        self._assert_taken(wanted)
+        self._assert_taken(wanted, files)
         return wanted
 
-    def _assert_taken(self, wanted: Change) -> None:
+    def _assert_taken(self, wanted: Change, files: Files) -> None:
         """What AWS would refuse of the two files is told before anything is registered.  Raises
         DefinitionProblem."""
-        wrong = [
-            f"{self.folder / TASK_FILE}: {each}"
-            for each in shapes.problems("ecs", "RegisterTaskDefinition", wanted.task)
-        ]
+        wrong = files.mistyped + files.task.problems("RegisterTaskDefinition")
         ours = {"service": self.place.ecs_service} if wanted.exists else {}
         wrong += [
-            f"{self.folder / SERVICE_FILE}: {each}"
+            f"{files.service.path}: {each}"
             for each in shapes.problems("ecs", wanted.operation, {**wanted.service, **ours})
         ]
         if wrong:
@@ -227,7 +223,10 @@ class EcsFleet:
         return {**self.environment, **images, **own}
 
     def _names_images(self) -> bool:
-        """Whether the task definition runs images of the release; a file that is not there names
-        none, and is told of when it is loaded."""
-        file = self.folder / TASK_FILE
-        return file.is_file() and "IMAGE_" in file.read_text(encoding="utf-8")
+        """Whether a definition runs images of the release."""
+        files = self.folder.iterdir() if self.folder.is_dir() else ()
+        return any(
+            "IMAGE_" in file.read_text(encoding="utf-8", errors="replace")
+            for file in files
+            if file.suffix in FORMS and file.is_file()
+        )

@@ -114,9 +114,7 @@ class _Loading:
         return Bench(self.path.parent, self.wanted.environment, self.aws)
 
     def done(self) -> EcsConfig:
-        functions = of_variables(self.wanted.environment)
-        for name in DEFAULTS:
-            functions = functions.joined(offered(Plugin(name, {}), self.bench))
+        functions = with_defaults(of_variables(self.wanted.environment), self.bench)
         try:
             text = self._text(functions)
         except DefinitionProblem as problem:
@@ -172,6 +170,13 @@ class _Loading:
         if isinstance(value, dict):
             return {key: self._filled(each, functions) for key, each in value.items()}
         return value
+
+
+def with_defaults(functions: Functions, bench: Bench) -> Functions:
+    """And the functions of the plugins that everybody has."""
+    for name in DEFAULTS:
+        functions = functions.joined(offered(Plugin(name, {}), bench))
+    return functions
 
 
 def _plugins(path: Path, plugins: Any) -> list[Plugin]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ class Definition:
     unknown: tuple[Unknown, ...] = ()
     text: str = ""
     """As it was rendered."""
+    left_out: Mapping[str, Any] = field(default_factory=dict)
+    """What of the outermost object no call takes."""
 
     @property
     def remarks(self) -> list[str]:
@@ -62,7 +64,8 @@ def service_definition(path: Path, around: Surroundings, name: str) -> Definitio
     fitted, unknown = fitting.fitted("ecs", SERVICE, plain, "Service")
     fitted.pop("serviceName", None)
     named = {"serviceName": name} if name else {}
-    return Definition(path, {**fitted, **named}, tuple(unknown), text)
+    left_out = {each.place: plain[each.place] for each in unknown if each.place in plain}
+    return Definition(path, {**fitted, **named}, tuple(unknown), text, left_out)
 
 
 def _object(path: Path, around: Surroundings) -> tuple[str, Plain]:
