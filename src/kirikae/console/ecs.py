@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,7 +20,7 @@ from kirikae.console.options import DRY, JSON, Whole
 from kirikae.console.progress import Progress, as_json
 from kirikae.hosts.files import write_durably
 from kirikae.model.errors import Exit, KirikaeError, UsageProblem
-from kirikae.release.ecs import comparing, initial, remote
+from kirikae.release.ecs import comparing, goduration, initial, remote
 from kirikae.release.ecs.canonical import service_form, task_form
 from kirikae.release.ecs.config import DEFAULT_CLUSTER, NAME
 from kirikae.release.ecs.difference import Compared
@@ -30,6 +30,10 @@ from kirikae.release.ecs.verify.bench import Bench
 from kirikae.release.ecs.verify.checked import Checked, Result
 from kirikae.release.ecs.verify.whole import verified
 
+if TYPE_CHECKING:
+    from kirikae.release.errors import NotFinished, RolledBack
+
+_LONGEST_S = 30 * 86400.0
 _TARGETS = {
     "config": "config",
     "servicedef": "servicedef",
@@ -320,3 +324,124 @@ def verify(here: Here, given: Given, get_secrets: bool, put_logs: bool, cache: b
     """Ask for all that a deploy will need: OK, NG or SKIP, each with its reason (exit code 6:
     something is NG)."""
     return proven(opened(here, given), get_secrets, put_logs, cache)
+
+
+# --- wait
+
+_STABLE = "stable"
+_PAUSED = "paused"
+_UNTIL = (_STABLE, "deployed", _PAUSED)
+
+
+def waited(desk: EcsDesk, until: str, timeout_s: float | None) -> Answer:
+    """Until the service's newest deployment has ended; how, is in the answer."""
+    from kirikae.aws import ecs_definitions
+    from kirikae.release.errors import NotFinished, RolledBack
+    from kirikae.release.service_deployment import ServiceDeployment, counts_of, lines_of
+
+    config = desk.config
+    row = ecs_definitions.service(desk.aws, config.cluster, config.service)
+    if row is None:
+        raise UsageProblem(f"there is no service {config.service!r} in {config.cluster}")
+    primary = next((each for each in row["deployments"] if each["status"] == "PRIMARY"), None)
+    if primary is None:
+        raise UsageProblem(f"ECS tells of no deployment of {config.service}: who deploys it?")
+    deployment = ServiceDeployment(
+        desk.aws,
+        config.cluster,
+        config.service,
+        str(primary["id"]),
+        arn=str(row.get("currentServiceDeployment", "")),
+        wants_pause=until == _PAUSED,
+        until_alone=until == _STABLE,
+    )
+    progress, told, ending = Progress(), "", None
+    try:
+        for look in deployment.wait(_LONGEST_S if timeout_s is None else timeout_s):
+            ending = look.ending
+            for line in [*lines_of(look), *({counts_of(look)} - {told})]:
+                progress.step(line)
+            told = counts_of(look)
+    except (NotFinished, RolledBack) as error:
+        return _ended(error, config.service)
+    return Answer(
+        {"ending": ending, "service": config.service},
+        [f"{config.service}: {ending} ({told})"],
+    )
+
+
+def _ended(error: NotFinished | RolledBack, service: str) -> Answer:
+    stopped = list(error.stopped)
+    return Answer(
+        {
+            "ending": error.ending,
+            "service": service,
+            "message": str(error),
+            "stopped": [task.to_plain() for task in stopped],
+        },
+        (),
+        error.exit,
+        notes=[str(error), *(line for task in stopped for line in task.lines())],
+    )
+
+
+@ecs.command()
+@common
+@click.option(
+    "--wait-until",
+    "until",
+    type=click.Choice(_UNTIL),
+    default=_STABLE,
+    show_default=True,
+    help="deployed: the former tasks may still drain; paused: a hook waits for somebody.",
+)
+@click.option(
+    "--timeout", "timeout", default=None, help="Such as 15m (default: the configuration's)."
+)
+@JSON
+@click.pass_obj
+def wait(here: Here, given: Given, until: str, timeout: str | None) -> Answer:
+    """Wait for the service's newest deployment and say how it ended: succeeded (0), rolled_back
+    (4), stopped, superseded, scaled_to_zero, timed_out or paused (3)."""
+    desk = opened(here, given)
+    return waited(desk, until, desk.config.timeout_s if timeout is None else _seconds(timeout))
+
+
+def _seconds(text: str) -> float | None:
+    """Nought is no limit."""
+    try:
+        return goduration.seconds(text) or None
+    except ValueError as error:
+        raise UsageProblem(f"--timeout: {error}") from error
+
+
+# --- exec
+
+
+def entered(desk: EcsDesk, task: str, container: str, command: str, dry_run: bool) -> Answer:
+    """Open a session in a container with the user's own session-manager-plugin."""
+    from kirikae.release.ecs import session
+
+    wanted = session.wanted(desk.aws, desk.config, task, container)
+    if dry_run:
+        line = f"would run `{command}` in {wanted.container} of {wanted.task}"
+        return would([line], {"task": wanted.task, "container": wanted.container})
+    code = session.run(desk.aws, desk.config, wanted, command)
+    return Answer({"task": wanted.task, "container": wanted.container, "exit_code": code})
+
+
+@ecs.command("exec")
+@common
+@click.option("--id", "task", default="", help="Of a task (default: the newest that runs).")
+@click.option("--container", default="", help="Its name (default: the first one).")
+@click.option("--command", default="sh", show_default=True, help="What to run, such as a console.")
+@DRY
+@JSON
+@click.pass_obj
+def execute(
+    here: Here, given: Given, task: str, container: str, command: str, dry_run: bool
+) -> Answer:
+    """Run a command in a container of the service, where ECS Exec is on; needs AWS's own
+    session-manager-plugin."""
+    here.assert_may_change("ecs exec", dry_run)
+    return entered(opened(here, given), task, container, command, dry_run)

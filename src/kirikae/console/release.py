@@ -150,6 +150,7 @@ def _answer(ended: deploying.Ended, line: str) -> Answer:
             **plain,
             "message": str(ended.trouble),
             "stopped": [task.to_plain() for task in stopped],
+            "ending": ended.ending,
         },
         [_filled(line, entry) for entry in ended.entries[:-1]],
         ended.trouble.exit,

@@ -34,6 +34,13 @@ class Ended:
             return tuple(self.trouble.stopped)
         return ()
 
+    @property
+    def ending(self) -> str | None:
+        """Of the ECS deployment, one of ``Ending``; None where none was waited for."""
+        if isinstance(self.trouble, NotFinished | RolledBack) and self.trouble.ending is not None:
+            return str(self.trouble.ending)
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class _Work:

@@ -16,7 +16,7 @@ from kirikae.release.errors import DefinitionProblem, NoImages, NothingBefore
 from kirikae.release.fleet import NEW, Step, Tell
 from kirikae.release.ledger import OpenEntry
 from kirikae.release.manifest import Releases
-from kirikae.release.service_deployment import ServiceDeployment
+from kirikae.release.service_deployment import ServiceDeployment, counts_of, lines_of
 from kirikae.release.way_back import Good
 
 Definition = dict[str, Any]
@@ -135,10 +135,11 @@ class EcsFleet:
         arn = self._registered(wanted.task, entry)
         entry.assert_ours()
         with_task = {**wanted.service, "taskDefinition": arn}
+        former = entry.now.previous.get(_SERVICE, "")
         if wanted.exists:
-            self._update(with_task)
+            self._update(with_task, former)
         else:
-            self._wait(ecs.create_service(self.aws, self.place.cluster, with_task))
+            self._wait(ecs.create_service(self.aws, self.place.cluster, with_task), former)
         return arn
 
     def assert_can_go_back(self, target: Good) -> None:
@@ -150,7 +151,8 @@ class EcsFleet:
 
     def put_back(self, target: Good, entry: OpenEntry) -> str:
         entry.assert_ours()
-        self._update({"taskDefinition": target.task_definition})
+        former = entry.now.previous.get(_SERVICE, "")
+        self._update({"taskDefinition": target.task_definition}, former)
         return target.task_definition
 
     def _registered(self, task: Definition, entry: OpenEntry) -> str:
@@ -160,12 +162,13 @@ class EcsFleet:
             entry.note(detail=ecs.register_task_definition(self.aws, task))
         return entry.now.detail
 
-    def _update(self, changes: Definition) -> None:
+    def _update(self, changes: Definition, former: str) -> None:
         self._wait(
-            ecs.update_service(self.aws, self.place.cluster, self.place.ecs_service, changes)
+            ecs.update_service(self.aws, self.place.cluster, self.place.ecs_service, changes),
+            former,
         )
 
-    def _wait(self, answer: Definition) -> None:
+    def _wait(self, answer: Definition, former: str) -> None:
         """Until the deployment that this answer of ECS began is done.  Raises RolledBack,
         NotFinished."""
         deployment = ServiceDeployment(
@@ -173,12 +176,17 @@ class EcsFleet:
             self.place.cluster,
             self.place.ecs_service,
             str(answer["deployments"][0]["id"]),
+            arn=str(answer.get("currentServiceDeployment", "")),
+            former=former,
         )
+        told = ""
         for progress in deployment.wait(self.timeout_s):
-            for event in progress.events:
-                self.tell(event)
-            for line in (line for stopped in progress.stopped for line in stopped.lines()):
+            for line in lines_of(progress):
                 self.tell(line)
+            counts = counts_of(progress)
+            if counts != told:
+                self.tell(counts)
+            told = counts
 
     def _change(self, release_id: str) -> Change:
         values = self._values(release_id)

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 from kirikae.model.errors import BackedOut, KirikaeError, Unfinished, UsageProblem, Waiting
 
 if TYPE_CHECKING:
+    from kirikae.release.ending import Ending
     from kirikae.release.stopped import StoppedTask
 
 
@@ -60,11 +61,14 @@ class NoImages(UsageProblem):
 
 class NotFinished(Unfinished):
     """The fleet was changed, and whether it will get there is not known; ``stopped`` says why
-    tasks stopped, where they did."""
+    tasks stopped, where they did, and ``ending`` how an ECS deployment ended."""
 
-    def __init__(self, message: str, stopped: Sequence[StoppedTask] = ()) -> None:
+    def __init__(
+        self, message: str, stopped: Sequence[StoppedTask] = (), ending: Ending | None = None
+    ) -> None:
         super().__init__(message)
         self.stopped = stopped
+        self.ending = ending
 
 
 class LockLost(NotFinished):
@@ -77,11 +81,14 @@ class NothingRuns(NotFinished):
 
 class RolledBack(BackedOut):
     """The release was taken back; what serves now is what served before.  ``stopped`` says why
-    tasks stopped, where they did."""
+    tasks stopped, where they did, and ``ending`` how an ECS deployment ended."""
 
-    def __init__(self, message: str, stopped: Sequence[StoppedTask] = ()) -> None:
+    def __init__(
+        self, message: str, stopped: Sequence[StoppedTask] = (), ending: Ending | None = None
+    ) -> None:
         super().__init__(message)
         self.stopped = stopped
+        self.ending = ending
 
 
 class UnderWay(Waiting):
