@@ -48,7 +48,11 @@ class TemplateProblem(DefinitionProblem):
 
 
 class UnknownFunction(TemplateProblem):
-    """A template calls a function that nobody offers."""
+    """A template calls a function that nobody offers, by this ``name``."""
+
+    def __init__(self, name: str, at: int) -> None:
+        super().__init__(f'function "{name}" not defined', at)
+        self.name = name
 
 
 class NoDeployer(UsageProblem):

@@ -223,7 +223,8 @@ _BREAKER_MORE = {
 }
 _DAEMON = {"maximumPercent": 100, "minimumHealthyPercent": 0}
 _EARLY = {"healthyPercent": 100, "sourceServiceRevisionCleanup": "BLOCKING"}
-_HOOK = {"targetType": "AWS_LAMBDA", "timeoutInMinutes": 1440}
+_HOOK_TIMEOUT = {"timeoutInMinutes": 1440, "action": "ROLLBACK"}
+_HOOK = {"targetType": "AWS_LAMBDA", "timeoutConfiguration": _HOOK_TIMEOUT}
 _SENT_BY_NAME = ("cluster", "service", "taskDefinition")
 _TRAFFIC_STRATEGIES = ("BLUE_GREEN", "LINEAR", "CANARY")
 
@@ -289,7 +290,7 @@ def _hook(form: Form, at: str, hook: Plain) -> None:
     form.fill(hook, at, _HOOK)
     timeout = _of(hook, "timeoutConfiguration")
     if timeout is not None:
-        form.fill(timeout, f"{at}.timeoutConfiguration", {"action": "ROLLBACK"})
+        form.fill(timeout, f"{at}.timeoutConfiguration", _HOOK_TIMEOUT)
 
 
 def _network(form: Form) -> None:

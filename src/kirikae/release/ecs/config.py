@@ -121,7 +121,7 @@ class _Loading:
             if not isinstance(problem.__cause__, UnknownFunction):
                 raise
             # A key calls a function of a plugin that the same file names: plugins first.
-            functions = self._joined(functions, self._plugins_as_written(functions))
+            functions = self._joined(functions, self._plugins_first(functions, problem))
             text = self._text(functions)
             plain = self._plain(text)
             self.region = str(plain.get("region") or self.region)
@@ -150,6 +150,14 @@ class _Loading:
                 [line, *_] = lines_with(text, re.escape(plugin.name)) or [1]
                 raise DefinitionProblem(f"{self.path}:{line}: {problem}") from problem
         return functions
+
+    def _plugins_first(self, functions: Functions, problem: DefinitionProblem) -> Any:
+        """Raises ``problem`` where the file can only be read once its templates are carried
+        out."""
+        try:
+            return self._plugins_as_written(functions)
+        except DefinitionProblem:
+            raise problem from None
 
     def _plugins_as_written(self, functions: Functions) -> Any:
         """From the file before its templates are carried out, which must be YAML or JSON then."""

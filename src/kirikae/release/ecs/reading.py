@@ -18,11 +18,17 @@ from kirikae.model.texts import shortened, text_from
 from kirikae.release.ecs.gotmpl.template import render
 from kirikae.release.ecs.jsonnet import External, evaluated
 from kirikae.release.ecs.offered import Functions
-from kirikae.release.errors import DefinitionProblem
+from kirikae.release.errors import DefinitionProblem, UnknownFunction
 
 _MOST_BYTES = 256_000
 """A task definition may have 64 kB (ECS service quotas)."""
 _MOST_LINES = 5
+_OFFERED_BY = {
+    "tfstate": "tfstate",
+    "tfstatef": "tfstate",
+    "cfn_output": "cloudformation",
+    "cfn_export": "cloudformation",
+}
 JSONNET = ".jsonnet"
 YAMLS = (".yml", ".yaml")
 
@@ -58,7 +64,19 @@ def rendered(path: Path, around: Surroundings, jsonnet: bool) -> str:
     text = text_of(path)
     if jsonnet:
         text = evaluated(path, around.functions.natives, around.external)
-    return render(text, str(path), around.functions.templates)
+    try:
+        return render(text, str(path), around.functions.templates)
+    except DefinitionProblem as problem:
+        hint = _hint(problem.__cause__)
+        raise DefinitionProblem(f"{problem}{hint}") from problem.__cause__
+
+
+def _hint(cause: BaseException | None) -> str:
+    """Which plugin a function is of that nobody offers."""
+    if not isinstance(cause, UnknownFunction):
+        return ""
+    plugin = _OFFERED_BY.get(cause.name)
+    return f": it is of the plugin {plugin}, which `plugins` does not name" if plugin else ""
 
 
 def parsed(path: Path, text: str) -> Any:

@@ -300,7 +300,7 @@ class _Reader:
         if word.text in _KNOWN:
             return Constant(_KNOWN[word.text], word.text, word.at)
         if word.text not in self._functions:
-            raise UnknownFunction(f'function "{word.text}" not defined', word.at)
+            raise UnknownFunction(word.text, word.at)
         return Function(word.text, word.at)
 
 
