@@ -48,7 +48,7 @@ SHAPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             },
             "tags": [{"key": "who", "value": "sre"}],
             "propagateTags": "SERVICE",
-            "enableExecuteCommand": True,
+            "enableECSManagedTags": True,
         },
     ),
     "spot": (

@@ -285,3 +285,19 @@ def status(here: Here) -> Answer:
     """What was deployed, and what each member says it runs now."""
     desk = open_release_desk(here, 0, _tell)
     return shown(standing(desk.project, desk.aws, desk.ledger))
+
+
+@release.command()
+@click.option("--path", default=None, help="The plain folder (default: `current` in the root).")
+@click.option("--undo", is_flag=True, help="Put the plain folder back where it lay.")
+@DRY
+@JSON
+@click.pass_obj
+def adopt(here: Here, path: str | None, undo: bool, dry_run: bool) -> Answer:
+    """Make the plain folder that hosts serve from release 0, with a link in its place; what cannot
+    be adopted is told before anything is changed."""
+    from kirikae.console.release_adopt import adopted, given_back
+
+    here.assert_may_change("release adopt", dry_run)
+    desk = open_release_desk(here, 0, _tell)
+    return given_back(desk, path, dry_run) if undo else adopted(desk, path, dry_run)
