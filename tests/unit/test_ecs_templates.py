@@ -24,7 +24,7 @@ FUNCTIONS = {**of_environment(DATA["environment"]), "obj": Known(lambda: OBJECT)
 def test_a_template_is_carried_out_as_the_standard_library_of_go_does(case):
     """What Go 1.27 printed, or that it refused."""
     if "refused" in case:
-        with pytest.raises(DefinitionProblem, match="^conf:1: "):
+        with pytest.raises(DefinitionProblem, match=r"^conf:1: "):
             render(case["template"], "conf", FUNCTIONS)
     else:
         assert render(case["template"], "conf", FUNCTIONS) == case["text"]

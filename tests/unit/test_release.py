@@ -50,6 +50,7 @@ from kirikae.release.manifest import RELEASE_ID, Releases, new_id
 from kirikae.release.on_host import OnHost, units_in
 from kirikae.release.service_deployment import ServiceDeployment
 from kirikae.release.status import ServiceNow, Standing
+from tests.fleet import around_of
 
 PROJECT = """
 service: shop
@@ -397,7 +398,9 @@ class TheseFleets:
 
 def desk(tmp_path, *fleets):
     ledger, lock = work(tmp_path)
-    return console.ReleaseDesk(None, None, ledger, lock, TheseFleets(*fleets))
+    return console.ReleaseDesk(
+        None, None, ledger, lock, TheseFleets(*fleets), around_of(tmp_path, ledger)
+    )
 
 
 def plain(answer):

@@ -27,7 +27,7 @@ from kirikae.release.manifest import Releases
 from kirikae.release.service_deployment import ServiceDeployment
 from kirikae.release.status import ServiceNow, Standing
 from kirikae.release.stopped import Stops
-from tests.fleet import StandInService
+from tests.fleet import StandInService, around_of
 
 TASK = {"family": "web", "containerDefinitions": [{"name": "app", "image": "httpd"}]}
 PLACE = NewFleet(cluster="c", ecs_service="shop", target_group="g")
@@ -424,7 +424,7 @@ def test_the_cause_is_in_the_deploy_s_answer_and_in_the_status(tmp_path, monkeyp
         def of(self, side):
             return new
 
-    desk = console.ReleaseDesk(None, None, ledger, lock, Only())
+    desk = console.ReleaseDesk(None, None, ledger, lock, Only(), around_of(tmp_path, ledger))
     answer = console.deployed(desk, "r2", ["new"], dry_run=False)
     assert answer.exit == 4 and "app exited with 3" in answer.notes[0]
     [why] = json.loads(answer.json())["stopped"]

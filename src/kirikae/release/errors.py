@@ -19,6 +19,8 @@ KirikaeError
 ├── ReleaseTaken           1  a release of this ID exists already, with other content
 ├── NothingBefore          1  there is no former release to put back
 ├── InTheWay               1  something on a host would make the release fail; nothing was changed
+├── SchemaInTheWay         1  a release could not read the database, or would take it from another
+├── HookFailed             1  a hook of the user's refused, or is missing; nothing was changed
 └── GateShut               1  the release is on the host and does not answer as it should
 """
 
@@ -117,3 +119,19 @@ class InTheWay(KirikaeError):
 
 class GateShut(KirikaeError):
     """The release is on the host and does not answer as it should."""
+
+
+class SchemaInTheWay(KirikaeError):
+    """A release could not read the database, or would take it from another one."""
+
+
+class HookFailed(KirikaeError):
+    """A hook of the user's refused, or is missing; nothing was changed."""
+
+
+class LeftRange(Exception):
+    """`break` or `continue` (``word``) of a template leaves its range: no error at all."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__(word)
+        self.word = word

@@ -26,7 +26,7 @@ from kirikae.release.ecs.gotmpl.tree import (
     Variable,
 )
 from kirikae.release.ecs.gotmpl.values import printed, type_of
-from kirikae.release.errors import DefinitionProblem, TemplateProblem
+from kirikae.release.errors import DefinitionProblem, LeftRange, TemplateProblem
 
 _MOST_CALLS = 1000
 _MOST_ROUNDS = 100_000
@@ -54,12 +54,6 @@ def _told(name: str, text: str, problem: TemplateProblem) -> str:
     at = problem.at or 0
     line = text.count("\n", 0, at) + 1
     return f"{name}:{line}: {problem}"
-
-
-class _Left(Exception):
-    def __init__(self, word: str) -> None:
-        super().__init__(word)
-        self.word = word
 
 
 @dataclass
@@ -96,7 +90,7 @@ class _Walk:
             case Branch():
                 self._branch(node, dot)
             case Leave():
-                raise _Left(node.word)
+                raise LeftRange(node.word)
             case Call():
                 self._call(node, dot)
 
@@ -119,7 +113,7 @@ class _Walk:
             self._declare(node.pipe, key, value)
             try:
                 self.through(node.body, value)
-            except _Left as left:
+            except LeftRange as left:
                 if left.word == "break":
                     break
             finally:
