@@ -12,6 +12,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from kirikae.move.sqlite_store import SqliteStore
+from kirikae.release.ahead import Around
+from kirikae.release.ledger import Ledger
+from kirikae.release.manifest import Releases
+
+
+def around_of(folder: Path, ledger: Ledger) -> Around:
+    """What a deploy of the shop has around it: no hook, no lock, no schema."""
+    store = SqliteStore(folder / "around.db")
+    releases = Releases(store, "test", "shop", folder / "releases")
+    return Around(store, "test", "shop", "me", releases, ledger, folder, {}, 5.0)
+
+
 SSH = """#!{python}
 import os, socket, subprocess, sys
 folder = {folder!r}

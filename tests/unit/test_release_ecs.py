@@ -27,7 +27,7 @@ from kirikae.release.manifest import Releases
 from kirikae.release.service_deployment import ServiceDeployment
 from kirikae.release.status import ServiceNow, Standing
 from kirikae.release.stopped import Stops
-from tests.fleet import StandInService
+from tests.fleet import StandInService, around_of
 
 TASK = {"family": "web", "containerDefinitions": [{"name": "app", "image": "httpd"}]}
 PLACE = NewFleet(cluster="c", ecs_service="shop", target_group="g")
@@ -47,15 +47,22 @@ def fleet(folder, task=TASK, service=None, exists=True):
 # --- before anything is registered
 
 
-LEFTOVERS = {"ipcMode": "", "pidMode": ""}
-"""What `ecspresso init` writes (trial of November 2026, F12)."""
+LEFTOVERS = {"ipcMode": "", "pidMode": "", "revision": 7, "status": "ACTIVE"}
+"""What `ecspresso init` writes, and what AWS answers (trial of November 2026, F12)."""
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_ecspresso_init_leaves_is_read_as_never_set(tmp_path, wrapped):
+    """Bare, or inside of `taskDefinition`, with keys in whatever case."""
+    inner = {**TASK, **LEFTOVERS, "Cpu": "256"}
+    new, _, _ = fleet(tmp_path, {"taskDefinition": inner} if wrapped else inner)
+    assert new.steps("r2")[0].parameters == {**TASK, "cpu": "256"}
 
 
 @pytest.mark.parametrize(
     ("task", "service", "says"),
     [
-        ({"taskDefinition": TASK}, {}, "ecs-task-def.json: everything stands inside `taskDefin"),
-        ({**TASK, **LEFTOVERS}, {}, "ecs-task-def.json: ipcMode is ''; it may be host, task, none"),
+        ({**TASK, "ipcMode": "all"}, {}, "ipcMode is 'all'; it may be host, task, none"),
         (TASK, {"capacityProviderStrategy": {}}, "capacityProviderStrategy must be a list, not {}"),
         ({**TASK, "famly": "x"}, {}, "famly is no key that AWS knows; did you mean family?"),
         ({"family": "web"}, {}, "ecs-task-def.json: containerDefinitions is missing"),
@@ -162,7 +169,7 @@ def test_any_definition_is_taken_or_told_what_is_wrong(tmp_path_factory, task, s
         (b'{"family":\n NaN}', "t.json:2: NaN is no number"),
         (b'{"family": "a",\n "family": "b"}', "t.json:1, 2: the key 'family' stands twice"),
         (b" " * 300_000, "more than 256 kB"),
-        (b"{{" * 100_000, "t.json:1: not JSON"),
+        (b"{{" * 100_000, "t.json:1: bad character"),
         ('{"family": "a"}'.encode("utf-16"), "t.json:1: the file is UTF-16"),
         (b"[" * 100_000, "cannot be read"),
         (b'{\n"family": "\xff"}', "t.json:2: not UTF-8 text"),
@@ -176,11 +183,42 @@ def test_a_file_that_is_no_json_for_everybody_is_refused(tmp_path, body, says):
         load(tmp_path, "t.json", {})
 
 
-def test_a_definition_in_another_form_is_told_so(tmp_path):
-    """ecspresso takes jsonnet, too."""
-    (tmp_path / "ecs-task-def.jsonnet").write_text("{}")
-    with pytest.raises(DefinitionProblem, match=r"ecs-task-def.jsonnet is there: write it out as"):
-        load(tmp_path, "ecs-task-def.json", {})
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ecs-task-def.jsonnet", "{ family: std.native('must_env')('NAME') }"),
+        ("ecs-task-def.yml", "family: {{ must_env `NAME` }}\n"),
+        ("ecs-task-def.json", '{"family": "{{ must_env `NAME` }}"}'),
+    ],
+)
+def test_a_definition_is_read_in_whichever_form_it_lies_there(tmp_path, name, text):
+    """ecspresso takes Jsonnet, too."""
+    (tmp_path / name).write_text(text)
+    assert load(tmp_path, "ecs-task-def.json", {"NAME": "web"}) == {"family": "web"}
+
+
+def test_a_configuration_of_ecspresso_beside_the_definitions_names_them(tmp_path):
+    """With its plugins; one that means another service is refused."""
+    new, _, _ = fleet(tmp_path)
+    place = tmp_path / "ecs"
+    (place / "td.json").write_text(
+        '{"family": "{{ tfstate `output.name` }}", "containerDefinitions": []}'
+    )
+    (place / "terraform.tfstate").write_text(
+        '{"version": 4, "outputs": {"name": {"value": "bookshop", "type": "string"}}}'
+    )
+    config = """
+cluster: c
+service: shop
+service_definition: ecs-service-def.json
+task_definition: td.json
+plugins: [{name: tfstate, config: {path: terraform.tfstate}}]
+"""
+    (place / "ecspresso.yml").write_text(config)
+    assert new.steps("r2")[0].parameters["family"] == "bookshop"
+    (place / "ecspresso.yml").write_text(config.replace("shop", "another", 1))
+    with pytest.raises(DefinitionProblem, match=r"`service` is another, and the project file"):
+        new.steps("r2")
 
 
 # --- what serves, and what only is registered
@@ -386,7 +424,7 @@ def test_the_cause_is_in_the_deploy_s_answer_and_in_the_status(tmp_path, monkeyp
         def of(self, side):
             return new
 
-    desk = console.ReleaseDesk(None, None, ledger, lock, Only())
+    desk = console.ReleaseDesk(None, None, ledger, lock, Only(), around_of(tmp_path, ledger))
     answer = console.deployed(desk, "r2", ["new"], dry_run=False)
     assert answer.exit == 4 and "app exited with 3" in answer.notes[0]
     [why] = json.loads(answer.json())["stopped"]

@@ -32,7 +32,7 @@ from kirikae.hosts.ssh import Host
 from kirikae.model.errors import Exit, KirikaeError
 from kirikae.model.project import Project
 from kirikae.model.said import Said, said
-from kirikae.release.definitions import TASK_FILE
+from kirikae.release.definitions import are_in
 
 _HOST_S = 15
 _AT_ONCE = 8
@@ -258,7 +258,7 @@ def _survey(here: Here, project: Project) -> Iterator[Proof]:
 def _definitions(here: Here, project: Project) -> Iterator[Proof]:
     """What ``build write`` writes."""
     folder = project.fleets.new.definitions
-    there = (here.folder / folder / TASK_FILE).exists()
+    there = are_in(here.folder / folder)
     yield proven("definitions", folder) if there else missing("definitions", folder)
 
 

@@ -86,6 +86,11 @@ _GROUPS = {
         "release",
         "Put a release on a fleet and wait for the truth.",
     ),
+    "ecs": (
+        "kirikae.console.ecs",
+        "ecs",
+        "Read ecspresso's files: write, render, compare and prove ECS definitions.",
+    ),
     "project": ("kirikae.console.project", "project", "Look at the project file."),
     "back-out": ("kirikae.console.move", "back_out", "The red button: share 0 now."),
 }

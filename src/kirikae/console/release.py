@@ -9,8 +9,9 @@ from __future__ import annotations
 import getpass
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
 import click
@@ -18,20 +19,24 @@ import click
 from kirikae.aws.session import Aws
 from kirikae.console.completion import RELEASES, SIDES
 from kirikae.console.context import load_project, open_aws, open_store
-from kirikae.console.here import Answer, Here, would
-from kirikae.console.options import DRY, JSON, Number, Whole
+from kirikae.console.here import NOTHING_TO_DO, Answer, Here, would
+from kirikae.console.options import DRY, JSON, Number, Whole, seconds
 from kirikae.console.progress import Progress, as_json
 from kirikae.console.surveyed import state_folder
+from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.project import Project
 from kirikae.model.shown import clean
 from kirikae.model.store import Store
 from kirikae.release import deploy as deploying
+from kirikae.release.ahead import Ahead, Around
+from kirikae.release.definitions import FORMS
 from kirikae.release.errors import RolledBack
 from kirikae.release.fleet import NEW, OLD, Fleet, Tell
 from kirikae.release.fleets import Fleets
 from kirikae.release.ledger import Deployed, Ledger
 from kirikae.release.lock import Lock
-from kirikae.release.manifest import Releases, checked_id, git_commit, new_id, pack
+from kirikae.release.manifest import About, Releases, checked_id, git_commit, new_id, pack
+from kirikae.release.schema import asked
 from kirikae.release.status import ServiceNow, Standing, standing
 
 _ROLLED_BACK = "rolled back"
@@ -47,6 +52,7 @@ class ReleaseDesk:
     ledger: Ledger
     lock: Lock
     fleets: Fleets
+    around: Around
 
     def of(self, sides: Iterable[str]) -> list[Fleet]:
         return [self.fleets.of(side) for side in sides]
@@ -63,10 +69,22 @@ def open_release_desk(here: Here, timeout_s: float, tell: Tell) -> ReleaseDesk:
     aws, who = open_aws(here, project)
     store = open_store(here, project, aws)
     ledger = Ledger(store, project.environment, project.service, who)
+    releases = releases_of(here, project, store)
+    around = Around(
+        store,
+        project.environment,
+        project.service,
+        who,
+        releases,
+        ledger,
+        here.folder,
+        here.environment,
+        timeout_s,
+    )
     fleets = Fleets(
         project,
         aws,
-        releases_of(here, project, store),
+        releases,
         ledger,
         here.folder,
         here.environment,
@@ -74,18 +92,27 @@ def open_release_desk(here: Here, timeout_s: float, tell: Tell) -> ReleaseDesk:
         tell,
     )
     lock = Lock(store, project.environment, project.service)
-    return ReleaseDesk(project, aws, ledger, lock, fleets)
+    return ReleaseDesk(project, aws, ledger, lock, fleets, around)
 
 
 # --- what the verbs answer
 
 
-def created(here: Here, release_id: str | None, source: Path, dry_run: bool) -> Answer:
+def created(
+    here: Here,
+    release_id: str | None,
+    source: Path,
+    dry_run: bool,
+    about: About | None = None,
+) -> Answer:
     """Pack the files of a folder, or say what would be packed; either way, what was left out."""
     here.assert_may_change("release create", dry_run)
     project = load_project(here)
     now = time.time()
-    chosen = checked_id(release_id) if release_id else new_id(source, now)
+    told = replace(
+        about or About(), definitions=_hashes(here.folder / project.fleets.new.definitions)
+    )
+    chosen = checked_id(release_id) if release_id else new_id(source, now, told.name)
     Progress().step(f"packing {source}")
     packed = pack(source, own_files(here, project))
     left_out = {"left_out": [asdict(each) for each in packed.left_out]}
@@ -98,9 +125,19 @@ def created(here: Here, release_id: str | None, source: Path, dry_run: bool) -> 
         )
     releases = releases_of(here, project, open_store(here, project))
     who = f"local user {getpass.getuser()}"
-    made = releases.keep(chosen, packed, git_commit(source), who, now)
+    made = releases.keep(chosen, packed, git_commit(source), who, now, told)
     line = f"{made.id}: {made.files} files, {made.size} bytes, sha256 {made.sha256[:12]}"
     return Answer({**asdict(made), **left_out}, [line, *remarks])
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """Of the definition files, as they lie there."""
+    files = sorted(folder.glob("*")) if folder.is_dir() else []
+    return {
+        file.name: sha256(file.read_bytes()).hexdigest()
+        for file in files
+        if file.is_file() and file.suffix in (*FORMS, ".libsonnet")
+    }
 
 
 def own_files(here: Here, project: Project) -> list[Path]:
@@ -118,12 +155,33 @@ def own_files(here: Here, project: Project) -> list[Path]:
 def deployed(desk: ReleaseDesk, release_id: str, sides: Sequence[str], dry_run: bool) -> Answer:
     """Put a release on these fleets, in this order, or say what would be done."""
     fleets = desk.of(sides)
+    ahead = desk.around.ahead(release_id, sides)
     if dry_run:
+        target = ahead.target(release_id)
         steps = deploying.steps(release_id, fleets)
-        lines = [f"would {step.says} ({step.operation})" for step in steps]
-        return would(lines, {"release": release_id, "steps": [step.to_plain() for step in steps]})
-    ended = deploying.deploy(release_id, fleets, desk.ledger, desk.lock)
-    return _answer(ended, "{release} serves on the {fleet} fleet ({detail})")
+        lines = [] if target is None else [f"would migrate the database to schema {target}"]
+        lines += [f"would {step.says} ({step.operation})" for step in steps]
+        return would(
+            lines,
+            {
+                "release": release_id,
+                "steps": [step.to_plain() for step in steps],
+                "schema": target,
+                "hooks": ahead.hooks.there,
+            },
+        )
+    ended = deploying.deploy(
+        release_id, fleets, desk.ledger, desk.lock, lambda: ahead.do(release_id)
+    )
+    answer = _answer(ended, "{release} serves on the {fleet} fleet ({detail})")
+    return _afterwards(answer, ahead)
+
+
+def _afterwards(answer: Answer, ahead: Ahead) -> Answer:
+    """The hook that is told how it went; what it says changes no outcome."""
+    outcome = str(answer.to_plain()["outcome"])
+    why = ahead.hooks.after(outcome)
+    return replace(answer, notes=[*answer.notes, why]) if why else answer
 
 
 def rolled_back(desk: ReleaseDesk, sides: Sequence[str], dry_run: bool) -> Answer:
@@ -135,8 +193,11 @@ def rolled_back(desk: ReleaseDesk, sides: Sequence[str], dry_run: bool) -> Answe
         found = deploying.before(fleets, desk.ledger)
         lines = [f"would put back {found[side].says} on the {side} fleet" for side in sides]
         return would(lines, {"back_to": {side: found[side].release for side in sides}})
-    ended = deploying.roll_back(fleets, desk.ledger, desk.lock)
-    return _answer(ended, "{release} serves on the {fleet} fleet again")
+    back_to = [found.release for found in deploying.before(fleets, desk.ledger).values()]
+    ahead = desk.around.ahead(back_to[0], sides)
+    ended = deploying.roll_back(fleets, desk.ledger, desk.lock, lambda: ahead.go_back(back_to))
+    answer = _answer(ended, "{release} serves on the {fleet} fleet again")
+    return _afterwards(answer, ahead)
 
 
 def _answer(ended: deploying.Ended, line: str) -> Answer:
@@ -150,6 +211,7 @@ def _answer(ended: deploying.Ended, line: str) -> Answer:
             **plain,
             "message": str(ended.trouble),
             "stopped": [task.to_plain() for task in stopped],
+            "ending": ended.ending,
         },
         [_filled(line, entry) for entry in ended.entries[:-1]],
         ended.trouble.exit,
@@ -239,13 +301,36 @@ def release() -> None:
     show_default=".",
     help="Folder of the release's files.",
 )
+@click.option("--name", default="", help="Stands at the end of an ID that is made up.")
+@click.option("--notes", default="", help="What it is for, kept with it.")
+@click.option(
+    "--reads-schema", "reads", default=None, help="Database schemas that it reads, such as 3-5."
+)
+@click.option(
+    "--provides-schema",
+    "provides",
+    type=click.IntRange(min=0),
+    default=None,
+    help="The schema that `hooks/migrate` brings the database to before it is put anywhere.",
+)
 @JSON
 @DRY
 @click.pass_obj
-def create(here: Here, release_id: str | None, source: Path, dry_run: bool) -> Answer:
-    """Pack the files of a folder under RELEASE_ID (default: time and git commit); a release never
-    changes afterwards."""
-    return created(here, release_id, source, dry_run)
+def create(
+    here: Here,
+    release_id: str | None,
+    source: Path,
+    name: str,
+    notes: str,
+    reads: str | None,
+    provides: int | None,
+    dry_run: bool,
+) -> Answer:
+    """Pack the files of a folder under RELEASE_ID (default: time, git commit and name); a release
+    never changes afterwards."""
+    schema = asked(reads, provides)
+    about = About(name, notes, None if schema is None else schema.to_plain())
+    return created(here, release_id, source, dry_run, about)
 
 
 @release.command()
@@ -278,9 +363,92 @@ def rollback(here: Here, sides: list[str], timeout_s: float, dry_run: bool) -> A
 
 
 @release.command()
+@click.option(
+    "--at", default=None, metavar="TIME", help="What served then, such as 2026-11-28T14:05."
+)
 @JSON
 @click.pass_obj
-def status(here: Here) -> Answer:
-    """What was deployed, and what each member says it runs now."""
+def status(here: Here, at: str | None) -> Answer:
+    """What was deployed, and what each member says it runs now; or what served at a time."""
     desk = open_release_desk(here, 0, _tell)
-    return shown(standing(desk.project, desk.aws, desk.ledger))
+    if at is not None:
+        return served_at(desk.ledger, _moment(at))
+    found = shown(standing(desk.project, desk.aws, desk.ledger))
+    frozen = desk.around.freeze.now()
+    if frozen is None:
+        return found
+    return replace(
+        found, plain={**found.plain, "locked": frozen.to_plain()}, lines=[*found.lines, frozen.says]
+    )
+
+
+def _moment(at: str) -> float:
+    """Without a zone it is this machine's."""
+    try:
+        return datetime.fromisoformat(at).timestamp()
+    except ValueError as error:
+        raise UsageProblem(f"--at {at}: write a time, such as 2026-11-28T14:05") from error
+
+
+def served_at(ledger: Ledger, moment: float) -> Answer:
+    """By fleet, the last release that was done by then; None: the ledger knows none."""
+    done = [entry for entry in ledger.all() if entry.at <= moment and entry.outcome == "done"]
+    found = {
+        side: next((e for e in reversed(done) if e.fleet == side), None) for side in (OLD, NEW)
+    }
+    plain = {side: None if entry is None else entry.to_plain() for side, entry in found.items()}
+    lines = [
+        f"{side}: {'nothing that the ledger knows' if entry is None else _ledger_line(entry)}"
+        for side, entry in found.items()
+    ]
+    return Answer({"served": plain}, lines)
+
+
+@release.command()
+@click.option("--message", required=True, help="Why, for whoever wants to deploy meanwhile.")
+@click.option("--for", "for_s", default="2h", show_default=True, callback=seconds, help="How long.")
+@DRY
+@JSON
+@click.pass_obj
+def lock(here: Here, message: str, for_s: float, dry_run: bool) -> Answer:
+    """Let no release be put anywhere, until it ends or `release unlock`."""
+    here.assert_may_change("release lock", dry_run)
+    desk = open_release_desk(here, 0, _tell)
+    if dry_run:
+        return would([f"would lock {desk.project.service} for {for_s:.0f} s: {message}"])
+    frozen = desk.around.freeze.take(desk.around.who, message, for_s)
+    return Answer({"locked": frozen.to_plain()}, [frozen.says])
+
+
+@release.command()
+@click.option("--force", is_flag=True, help="Also somebody else's.")
+@DRY
+@JSON
+@click.pass_obj
+def unlock(here: Here, force: bool, dry_run: bool) -> Answer:
+    """End a lock that a person took."""
+    here.assert_may_change("release unlock", dry_run)
+    desk = open_release_desk(here, 0, _tell)
+    now = desk.around.freeze.now()
+    if now is None:
+        return Answer({"ended": None}, ["nobody has locked it"], Exit.DONE, NOTHING_TO_DO)
+    if dry_run:
+        return would([f"would end what {now.who} locked: {now.message}"])
+    desk.around.freeze.end(desk.around.who, force)
+    return Answer({"ended": now.to_plain()}, [f"ended: {now.message}"])
+
+
+@release.command()
+@click.option("--path", default=None, help="The plain folder (default: `current` in the root).")
+@click.option("--undo", is_flag=True, help="Put the plain folder back where it lay.")
+@DRY
+@JSON
+@click.pass_obj
+def adopt(here: Here, path: str | None, undo: bool, dry_run: bool) -> Answer:
+    """Make the plain folder that hosts serve from release 0, with a link in its place; what cannot
+    be adopted is told before anything is changed."""
+    from kirikae.console.release_adopt import adopted, given_back
+
+    here.assert_may_change("release adopt", dry_run)
+    desk = open_release_desk(here, 0, _tell)
+    return given_back(desk, path, dry_run) if undo else adopted(desk, path, dry_run)

@@ -1,5 +1,6 @@
 """What of a folder goes into a release's archive, and what never does: kirikae's own state, version
-control, what is private (``model/private.py``), caches, and what ``.kirikaeignore`` names.
+control, what is private (``model/private.py``), caches, what ``.kirikaeignore`` names, and, where
+there is no such file, what git does not track.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from kirikae.model.errors import UsageProblem
 from kirikae.model.private import why_by_content, why_by_name
+from kirikae.release.tracked import tracked
 
 IGNORE_FILE = ".kirikaeignore"
 _OWN = "kirikae's own state"
@@ -128,6 +130,8 @@ class _Walk:
     root: Path
     patterns: Sequence[Pattern]
     without: Sequence[Path]
+    tracked: frozenset[PurePosixPath] | None = None
+    """None: whatever lies there may go."""
     members: list[Path] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
@@ -153,7 +157,10 @@ class _Walk:
             return "kirikae writes it, on each host and in each image"
         if any(pattern.takes(name, _is_folder(path)) for pattern in self.patterns):
             return f"{IGNORE_FILE} names it"
-        return _why_private(path)
+        private = _why_private(path)
+        if private or self.tracked is None or name in self.tracked:
+            return private
+        return f"git does not track it (a {IGNORE_FILE}, also an empty one, lets it go along)"
 
     def _told(self, path: Path, why: str) -> LeftOut:
         name = path.relative_to(self.root).as_posix()
@@ -184,7 +191,8 @@ def contents(folder: Path, without: Iterable[Path] = ()) -> Contents:
     """What of this folder is released; ``without`` are kirikae's own files, wherever they lie.
     Raises UsageProblem."""
     root = folder.resolve()
-    walk = _Walk(root, patterns_of(root), [each.resolve() for each in without])
+    known = None if (root / IGNORE_FILE).is_file() else tracked(root)
+    walk = _Walk(root, patterns_of(root), [each.resolve() for each in without], known)
     try:
         walk.through(root)
         for path in walk.members:

@@ -34,6 +34,13 @@ class Ended:
             return tuple(self.trouble.stopped)
         return ()
 
+    @property
+    def ending(self) -> str | None:
+        """Of the ECS deployment, one of ``Ending``; None where none was waited for."""
+        if isinstance(self.trouble, NotFinished | RolledBack) and self.trouble.ending is not None:
+            return str(self.trouble.ending)
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class _Work:
@@ -51,11 +58,21 @@ def steps(release_id: str, fleets: Iterable[Fleet]) -> list[Step]:
     return [step for fleet in fleets for step in fleet.steps(release_id)]
 
 
-def deploy(release_id: str, fleets: Sequence[Fleet], ledger: Ledger, lock: Lock) -> Ended:
+def deploy(
+    release_id: str,
+    fleets: Sequence[Fleet],
+    ledger: Ledger,
+    lock: Lock,
+    ahead: Callable[[], None] = lambda: None,
+) -> Ended:
     """Every fleet is asked what stands in the way before the first one is touched.  Raises that,
-    and UnderWay; what goes wrong afterwards is in the answer."""
+    and UnderWay; what goes wrong afterwards is in the answer.
+
+    ``ahead``: done once under the lock, before the first fleet, such as a migration; what it raises
+    leaves every fleet as it is.
+    """
     steps(release_id, fleets)
-    return _in_turn([_putting(release_id, fleet) for fleet in fleets], ledger, lock)
+    return _in_turn([_putting(release_id, fleet) for fleet in fleets], ledger, lock, ahead)
 
 
 def _putting(release_id: str, fleet: Fleet) -> _Work:
@@ -87,20 +104,29 @@ def before(fleets: Sequence[Fleet], ledger: Ledger) -> dict[str, Good]:
     return found
 
 
-def roll_back(fleets: Sequence[Fleet], ledger: Ledger, lock: Lock) -> Ended:
+def roll_back(
+    fleets: Sequence[Fleet],
+    ledger: Ledger,
+    lock: Lock,
+    ahead: Callable[[], None] = lambda: None,
+) -> Ended:
     """Put the last release back that was done before.  Raises NothingBefore before any fleet is
     touched, and UnderWay; what goes wrong afterwards is in the answer."""
     found = before(fleets, ledger)
-    return _in_turn([_putting_back(found[fleet.side], fleet) for fleet in fleets], ledger, lock)
+    works = [_putting_back(found[fleet.side], fleet) for fleet in fleets]
+    return _in_turn(works, ledger, lock, ahead)
 
 
 def _putting_back(target: Good, fleet: Fleet) -> _Work:
     return _Work(fleet, target.release, lambda entry: fleet.put_back(target, entry), rollback=True)
 
 
-def _in_turn(works: Iterable[_Work], ledger: Ledger, lock: Lock) -> Ended:
+def _in_turn(
+    works: Iterable[_Work], ledger: Ledger, lock: Lock, ahead: Callable[[], None]
+) -> Ended:
     ended: list[Deployed] = []
     with lock.held() as assert_ours:
+        ahead()
         for work in works:
             begun = ledger.begin(work.release, work.fleet.side, work.rollback)
             entry = OpenEntry(ledger, begun, assert_ours)

@@ -11,12 +11,12 @@ from typing import Any
 from kirikae.aws import ecs, elbv2, shapes
 from kirikae.aws.session import Aws
 from kirikae.model.project import NewFleet
-from kirikae.release.definitions import SERVICE_FILE, TASK_FILE, load
+from kirikae.release.definitions import FORMS, Files, files_of
 from kirikae.release.errors import DefinitionProblem, NoImages, NothingBefore
 from kirikae.release.fleet import NEW, Step, Tell
 from kirikae.release.ledger import OpenEntry
 from kirikae.release.manifest import Releases
-from kirikae.release.service_deployment import ServiceDeployment
+from kirikae.release.service_deployment import ServiceDeployment, counts_of, lines_of
 from kirikae.release.way_back import Good
 
 Definition = dict[str, Any]
@@ -135,10 +135,11 @@ class EcsFleet:
         arn = self._registered(wanted.task, entry)
         entry.assert_ours()
         with_task = {**wanted.service, "taskDefinition": arn}
+        former = entry.now.previous.get(_SERVICE, "")
         if wanted.exists:
-            self._update(with_task)
+            self._update(with_task, former)
         else:
-            self._wait(ecs.create_service(self.aws, self.place.cluster, with_task))
+            self._wait(ecs.create_service(self.aws, self.place.cluster, with_task), former)
         return arn
 
     def assert_can_go_back(self, target: Good) -> None:
@@ -150,7 +151,8 @@ class EcsFleet:
 
     def put_back(self, target: Good, entry: OpenEntry) -> str:
         entry.assert_ours()
-        self._update({"taskDefinition": target.task_definition})
+        former = entry.now.previous.get(_SERVICE, "")
+        self._update({"taskDefinition": target.task_definition}, former)
         return target.task_definition
 
     def _registered(self, task: Definition, entry: OpenEntry) -> str:
@@ -160,12 +162,13 @@ class EcsFleet:
             entry.note(detail=ecs.register_task_definition(self.aws, task))
         return entry.now.detail
 
-    def _update(self, changes: Definition) -> None:
+    def _update(self, changes: Definition, former: str) -> None:
         self._wait(
-            ecs.update_service(self.aws, self.place.cluster, self.place.ecs_service, changes)
+            ecs.update_service(self.aws, self.place.cluster, self.place.ecs_service, changes),
+            former,
         )
 
-    def _wait(self, answer: Definition) -> None:
+    def _wait(self, answer: Definition, former: str) -> None:
         """Until the deployment that this answer of ECS began is done.  Raises RolledBack,
         NotFinished."""
         deployment = ServiceDeployment(
@@ -173,40 +176,41 @@ class EcsFleet:
             self.place.cluster,
             self.place.ecs_service,
             str(answer["deployments"][0]["id"]),
+            arn=str(answer.get("currentServiceDeployment", "")),
+            former=former,
         )
+        told = ""
         for progress in deployment.wait(self.timeout_s):
-            for event in progress.events:
-                self.tell(event)
-            for line in (line for stopped in progress.stopped for line in stopped.lines()):
+            for line in lines_of(progress):
                 self.tell(line)
+            counts = counts_of(progress)
+            if counts != told:
+                self.tell(counts)
+            told = counts
 
     def _change(self, release_id: str) -> Change:
         values = self._values(release_id)
-        task = load(self.folder, TASK_FILE, values)
-        service = load(self.folder, SERVICE_FILE, values)
+        files = files_of(self.folder, values, self.aws, self.place)
         ecs.cluster_exists(self.aws, self.place.cluster)
         found = ecs.service(self.aws, self.place.cluster, self.place.ecs_service)
         wanted = change(
             found is not None,
             self.place.ecs_service,
-            task,
-            service,
+            files.task.plain,
+            {**files.service.plain, **files.service.left_out},
             self.place.cluster,
             None if found is None else found.get("desiredCount"),
         )
-        self._assert_taken(wanted)
+        self._assert_taken(wanted, files)
         return wanted
 
-    def _assert_taken(self, wanted: Change) -> None:
+    def _assert_taken(self, wanted: Change, files: Files) -> None:
         """What AWS would refuse of the two files is told before anything is registered.  Raises
         DefinitionProblem."""
-        wrong = [
-            f"{self.folder / TASK_FILE}: {each}"
-            for each in shapes.problems("ecs", "RegisterTaskDefinition", wanted.task)
-        ]
+        wrong = files.mistyped + files.task.problems("RegisterTaskDefinition")
         ours = {"service": self.place.ecs_service} if wanted.exists else {}
         wrong += [
-            f"{self.folder / SERVICE_FILE}: {each}"
+            f"{files.service.path}: {each}"
             for each in shapes.problems("ecs", wanted.operation, {**wanted.service, **ours})
         ]
         if wrong:
@@ -227,7 +231,10 @@ class EcsFleet:
         return {**self.environment, **images, **own}
 
     def _names_images(self) -> bool:
-        """Whether the task definition runs images of the release; a file that is not there names
-        none, and is told of when it is loaded."""
-        file = self.folder / TASK_FILE
-        return file.is_file() and "IMAGE_" in file.read_text(encoding="utf-8")
+        """Whether a definition runs images of the release."""
+        files = self.folder.iterdir() if self.folder.is_dir() else ()
+        return any(
+            "IMAGE_" in file.read_text(encoding="utf-8", errors="replace")
+            for file in files
+            if file.suffix in FORMS and file.is_file()
+        )

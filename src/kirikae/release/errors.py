@@ -3,6 +3,8 @@
 KirikaeError
 ├── UsageProblem
 │   ├── DefinitionProblem  2  a definition file cannot be read or used
+│   │   └── TemplateProblem 2  something in a template cannot be read or carried out
+│   │       └── UnknownFunction 2  a template calls a function that nobody offers
 │   ├── NoDeployer         2  the project file does not say how releases get onto this fleet
 │   └── NoImages           2  the images of this release have not been made yet
 ├── Unfinished
@@ -17,6 +19,8 @@ KirikaeError
 ├── ReleaseTaken           1  a release of this ID exists already, with other content
 ├── NothingBefore          1  there is no former release to put back
 ├── InTheWay               1  something on a host would make the release fail; nothing was changed
+├── SchemaInTheWay         1  a release could not read the database, or would take it from another
+├── HookFailed             1  a hook of the user's refused, or is missing; nothing was changed
 └── GateShut               1  the release is on the host and does not answer as it should
 """
 
@@ -28,11 +32,29 @@ from typing import TYPE_CHECKING
 from kirikae.model.errors import BackedOut, KirikaeError, Unfinished, UsageProblem, Waiting
 
 if TYPE_CHECKING:
+    from kirikae.release.ending import Ending
     from kirikae.release.stopped import StoppedTask
 
 
 class DefinitionProblem(UsageProblem):
     """A definition file cannot be read or used."""
+
+
+class TemplateProblem(DefinitionProblem):
+    """Something in a template cannot be read or carried out; ``at`` is its place, in characters
+    (None: of the function that was called)."""
+
+    def __init__(self, message: str, at: int | None = None) -> None:
+        super().__init__(message)
+        self.at = at
+
+
+class UnknownFunction(TemplateProblem):
+    """A template calls a function that nobody offers, by this ``name``."""
+
+    def __init__(self, name: str, at: int) -> None:
+        super().__init__(f'function "{name}" not defined', at)
+        self.name = name
 
 
 class NoDeployer(UsageProblem):
@@ -45,11 +67,14 @@ class NoImages(UsageProblem):
 
 class NotFinished(Unfinished):
     """The fleet was changed, and whether it will get there is not known; ``stopped`` says why
-    tasks stopped, where they did."""
+    tasks stopped, where they did, and ``ending`` how an ECS deployment ended."""
 
-    def __init__(self, message: str, stopped: Sequence[StoppedTask] = ()) -> None:
+    def __init__(
+        self, message: str, stopped: Sequence[StoppedTask] = (), ending: Ending | None = None
+    ) -> None:
         super().__init__(message)
         self.stopped = stopped
+        self.ending = ending
 
 
 class LockLost(NotFinished):
@@ -62,11 +87,14 @@ class NothingRuns(NotFinished):
 
 class RolledBack(BackedOut):
     """The release was taken back; what serves now is what served before.  ``stopped`` says why
-    tasks stopped, where they did."""
+    tasks stopped, where they did, and ``ending`` how an ECS deployment ended."""
 
-    def __init__(self, message: str, stopped: Sequence[StoppedTask] = ()) -> None:
+    def __init__(
+        self, message: str, stopped: Sequence[StoppedTask] = (), ending: Ending | None = None
+    ) -> None:
         super().__init__(message)
         self.stopped = stopped
+        self.ending = ending
 
 
 class UnderWay(Waiting):
@@ -91,3 +119,19 @@ class InTheWay(KirikaeError):
 
 class GateShut(KirikaeError):
     """The release is on the host and does not answer as it should."""
+
+
+class SchemaInTheWay(KirikaeError):
+    """A release could not read the database, or would take it from another one."""
+
+
+class HookFailed(KirikaeError):
+    """A hook of the user's refused, or is missing; nothing was changed."""
+
+
+class LeftRange(Exception):
+    """`break` or `continue` (``word``) of a template leaves its range: no error at all."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__(word)
+        self.word = word

@@ -12,9 +12,10 @@ import stat
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from kirikae.hosts.files import read_privately, write_privately
 from kirikae.model.errors import Taken, UsageProblem
@@ -38,6 +39,25 @@ class Manifest:
     git: str
     who: str
     at: float
+    name: str = ""
+    notes: str = ""
+    schema: Mapping[str, Any] | None = None
+    """What it reads and provides (``release/schema.py``); None: it says nothing of schemas."""
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    """File -> SHA-256, as the definitions lay there when it was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a person says of a release when it is made."""
+
+    name: str = ""
+    notes: str = ""
+    schema: Mapping[str, Any] | None = None
+    definitions: Mapping[str, str] = field(default_factory=dict)
+
+
+_NOTHING = About()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +79,12 @@ def checked_id(release_id: str) -> str:
     return release_id
 
 
-def new_id(folder: Path, clock: float) -> str:
-    """``r`` + UTC time + short git hash: sortable, never given twice by one person."""
-    commit = git_commit(folder)
-    return time.strftime("r%Y%m%dT%H%M%SZ", time.gmtime(clock)) + (
-        f"-{commit[:7]}" if commit else ""
-    )
+def new_id(folder: Path, clock: float, name: str = "") -> str:
+    """``r`` + UTC time + short git hash + name: sortable, never given twice by one person.  Raises
+    UsageProblem for a name that no ID can have."""
+    at = time.strftime("r%Y%m%dT%H%M%SZ", time.gmtime(clock))
+    parts = [at, git_commit(folder)[:7], name]
+    return checked_id("-".join(part for part in parts if part))
 
 
 def git_commit(folder: Path) -> str:
@@ -144,12 +164,22 @@ class Releases:
         """Pack and keep.  Raises ReleaseTaken, UsageProblem."""
         return self.keep(release_id, pack(source), git_commit(source), who, clock)
 
-    def keep(self, release_id: str, packed: Packed, git: str, who: str, clock: float) -> Manifest:
+    def keep(
+        self,
+        release_id: str,
+        packed: Packed,
+        git: str,
+        who: str,
+        clock: float,
+        about: About = _NOTHING,
+    ) -> Manifest:
         """Write an archive down; the same content again is the same release.  Raises
         ReleaseTaken."""
         archive = packed.archive
         checksum = hashlib.sha256(archive).hexdigest()
-        manifest = Manifest(release_id, checksum, len(archive), packed.files, git, who, clock)
+        size = len(archive)
+        told = asdict(about)
+        manifest = Manifest(release_id, checksum, size, packed.files, git, who, clock, **told)
         known = self.find(release_id)
         if known is not None and known.sha256 != checksum:
             raise ReleaseTaken(
@@ -164,7 +194,7 @@ class Releases:
                 f"{self._scope}/{release_id}", json.dumps(asdict(manifest))
             )
         except Taken:
-            return self.keep(release_id, packed, git, who, clock)
+            return self.keep(release_id, packed, git, who, clock, about)
         return manifest
 
     def find(self, release_id: str) -> Manifest | None:

@@ -19,8 +19,8 @@ _LONG_S = 600.0
 """For what takes as long as it takes: an upload, a command of the user's."""
 _IN_THE_WAY = """
 if [ -e "$root/current" ] && [ ! -L "$root/current" ]; then
-    echo "$root/current is a folder or a file of its own, and must be a link: give what it holds \
-a name (mv $root/current $root/releases/before), then ln -s $root/releases/before $root/current"
+    echo "$root/current is a folder or a file of its own, and must be a link: \\`kirikae release \
+adopt\\` makes it release 0 without a moment of downtime"
 elif [ -e "$root/releases" ] && [ ! -d "$root/releases" ]; then
     echo "$root/releases is no folder: rename it"
 fi
@@ -65,10 +65,19 @@ _OF_SYSTEMD = re.compile(
     r"\b(?:try-)?(?:reload|restart)(?:-or-restart)?\s+([^;&|\n]+)"
 )
 _UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.@-]*")
+# What a process works in, runs, has open or has mapped is in use, whichever release serves.
 _PRUNE = """cd "$root/releases" || exit 0
 current=$(readlink "$root/current"); current=${current##*/}
+used=$({
+    ls -ld /proc/[0-9]*/cwd /proc/[0-9]*/exe /proc/[0-9]*/root; ls -l /proc/[0-9]*/fd/
+    cat /proc/[0-9]*/maps
+} 2>/dev/null | awk -v place="$(pwd -P)/" '{
+    at = index($0, place)
+    if (at) { name = substr($0, at + length(place)); sub("[/ ].*", "", name); print name }
+}' | sort -u)
 ls -1t | grep -v -x -F -e "$current" -e "$previous" -e "$id" | tail -n +"$keep" |
 while IFS= read -r name; do
+    if printf '%s\\n' "$used" | grep -q -x -F -e "$name"; then continue; fi
     [ -f "$name/.kirikae" ] && rm -rf "./$name"
 done
 find . -maxdepth 1 -name '.*.??????' -mmin +60 -exec rm -rf {} + 2>/dev/null

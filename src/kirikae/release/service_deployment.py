@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kirikae.aws import ecs, elbv2
+from kirikae.aws import ecs, ecs_definitions, elbv2
+from kirikae.aws.errors import AwsRefused
 from kirikae.aws.session import Aws
 from kirikae.model.errors import AwsUnreachable
+from kirikae.release.ending import Ending, Sight, judged
 from kirikae.release.errors import NotFinished, NothingRuns, RolledBack
 from kirikae.release.stopped import StoppedTask, Stops
 
@@ -30,11 +32,22 @@ class Progress:
     events: tuple[str, ...]
     done: bool = False
     stopped: tuple[StoppedTask, ...] = ()
+    ending: Ending | None = None
+    """None: it goes on."""
+    stage: str = ""
+    """The lifecycle stage, where ECS shifts traffic by itself."""
+    deployments: int = 1
+    """Of the service, those that drain among them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceDeployment:
-    """One deployment of a service, by its ID."""
+    """One deployment of a service, by its ID.
+
+    ``arn``: of its service deployment, which says most exactly how it ended; empty: AWS did not
+    name it.  ``former``: the task definition that ran before.  ``wants_pause``: a pause that waits
+    for a person is what is waited for.
+    """
 
     aws: Aws
     cluster: str
@@ -42,9 +55,14 @@ class ServiceDeployment:
     id: str
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    arn: str = ""
+    former: str = ""
+    wants_pause: bool = False
+    until_alone: bool = False
+    """Also until the former tasks are gone."""
 
     def wait(self, timeout_s: float) -> Iterator[Progress]:
-        """Look until this very deployment is COMPLETED, and its tasks run and answer.  Raises
+        """Look until this very deployment is done, and its tasks run and answer.  Raises
         RolledBack, NotFinished or NothingRuns: there is no third way out."""
         deadline = self.clock() + timeout_s
         told = _Told()
@@ -60,6 +78,7 @@ class ServiceDeployment:
                     f"after {timeout_s:.0f} s the deployment of {self.service} is still going on"
                     f"{_because(stopped)}; `kirikae release status` looks again",
                     stopped,
+                    Ending.TIMED_OUT,
                 )
             self.sleep(POLL_S)
 
@@ -72,47 +91,107 @@ class ServiceDeployment:
         try:
             row = ecs.service(self.aws, self.cluster, self.service)
             if row is None:
-                raise NotFinished(f"the service {self.service} is gone; somebody deleted it")
-            own = self._own(row)
-            done = own["rolloutState"] == "COMPLETED" and self._serves(row, own)
+                raise NotFinished(
+                    f"the service {self.service} is gone; somebody deleted it",
+                    ending=Ending.SUPERSEDED,
+                )
+            way = self._way()
+            own = next((each for each in row["deployments"] if each["id"] == self.id), None)
+            ending = judged(self._sight(row, own, way))
         except AwsUnreachable:
             return None
-        return Progress(
-            own["runningCount"],
-            own["pendingCount"],
-            own["desiredCount"],
-            _fresh_events(row, own, told.events),
-            done,
-            self._fresh_stops(own, told),
+        if ending is not None and ending is not Ending.SUCCEEDED:
+            self._end(ending, row, own, way)
+        return self._progress(row, own, way, ending, told)
+
+    def _way(self) -> Row:
+        """The service deployment; empty where AWS does not tell of it."""
+        if not self.arn:
+            return {}
+        try:
+            return ecs_definitions.service_deployment(self.aws, self.arn) or {}
+        except AwsRefused:
+            # Who may deploy need not be allowed to look at this: the service tells enough.
+            return {}
+
+    def _sight(self, row: Row, own: Row | None, way: Row) -> Sight:
+        primary = row["deployments"][0]
+        is_primary = own is not None and primary["id"] == self.id
+        entry = own or {}
+        rollout = str(entry.get("rolloutState", ""))
+        complete = rollout == "COMPLETED" or way.get("status") == "SUCCESSFUL"
+        return Sight(
+            status=str(way.get("status", "")),
+            rollout=rollout,
+            is_primary=is_primary,
+            desired=int(entry.get("desiredCount", 0)),
+            serves=is_primary and complete and self._serves(row, entry),
+            paused=_is_paused(way),
+            former_serves=bool(self.former) and primary["taskDefinition"] == self.former,
         )
 
-    def _own(self, row: Row) -> Row:
-        """This deployment, while it goes on as the service's primary one.  Raises RolledBack,
-        NotFinished."""
+    def _progress(
+        self, row: Row, own: Row | None, way: Row, ending: Ending | None, told: _Told
+    ) -> Progress:
+        entry = own or row["deployments"][0]
+        alone = len(row["deployments"]) == 1 or not self.until_alone
+        there = ending is Ending.SUCCEEDED and alone
+        return Progress(
+            entry["runningCount"],
+            entry["pendingCount"],
+            entry["desiredCount"],
+            _fresh_events(row, entry, told.events),
+            there or (ending is Ending.PAUSED and self.wants_pause),
+            self._fresh_stops(entry, told),
+            ending,
+            str(way.get("lifecycleStage", "")),
+            len(row["deployments"]),
+        )
+
+    def _end(self, ending: Ending, row: Row, own: Row | None, way: Row) -> None:
+        """Raises what this ending is, unless it was asked for."""
         primary = row["deployments"][0]
-        found = [each for each in row["deployments"] if each["id"] == self.id]
-        if found and found[0]["rolloutState"] == "FAILED":
-            stopped = self._stops.of(self.id)
-            raise RolledBack(
-                f"the deployment failed: {found[0].get('rolloutStateReason', 'AWS says not why.')} "
-                f"{_now_serving(primary)}{_because(stopped)}",
-                stopped,
-            )
-        if not found or primary["id"] != self.id:
+        if ending is Ending.PAUSED:
+            if not self.wants_pause:
+                raise NotFinished(
+                    f"the deployment of {self.service} is paused and waits for somebody "
+                    f"({way.get('lifecycleStage', 'a hook')}): continue or stop it",
+                    ending=ending,
+                )
+            return
+        if ending is Ending.SUPERSEDED:
             raise NotFinished(
                 f"another deployment of {self.service} took over ({primary['id']}); this one is "
-                "not waited for any more"
+                "not waited for any more",
+                ending=ending,
             )
-        return dict(found[0])
+        if ending is Ending.SCALED_TO_ZERO:
+            raise NothingRuns(
+                f"{self.service} is set to {_revision(own or primary)}, but its desired count is "
+                "0: nothing runs, so nothing was proven; raise it (aws ecs update-service "
+                "--desired-count), then run this again",
+                ending=ending,
+            )
+        self._failed(ending, primary, own or {}, way)
+
+    def _failed(self, ending: Ending, primary: Row, own: Row, way: Row) -> None:
+        stopped = self._stops.of(self.id)
+        why = own.get("rolloutStateReason") or way.get("statusReason") or "AWS says not why."
+        if ending is Ending.STOPPED:
+            raise NotFinished(
+                f"the deployment was stopped ({way.get('status')}): {why} "
+                f"{_now_serving(primary)}{_because(stopped)}",
+                stopped,
+                ending,
+            )
+        raise RolledBack(
+            f"the deployment failed: {why} {_now_serving(primary)}{_because(stopped)}",
+            stopped,
+            ending,
+        )
 
     def _serves(self, row: Row, own: Row) -> bool:
-        """A deployment without tasks is COMPLETED, too.  Raises NothingRuns, AwsUnreachable."""
-        if not own["desiredCount"]:
-            raise NothingRuns(
-                f"{self.service} is set to {_revision(own)}, but its desired count is 0: nothing "
-                "runs, so nothing was proven; raise it (aws ecs update-service --desired-count), "
-                "then run this again"
-            )
+        """Raises AwsUnreachable."""
         if own["runningCount"] < own["desiredCount"]:
             return False
         groups = [each.get("targetGroupArn") for each in row.get("loadBalancers", ())]
@@ -145,6 +224,12 @@ class _Told:
     signs: tuple[int, int] = (0, 0)
 
 
+def _is_paused(way: Row) -> bool:
+    """A hook of type PAUSE waits until somebody says how to go on."""
+    hooks = way.get("lifecycleHookDetails", ())
+    return any(each.get("status") == "AWAITING_ACTION" for each in hooks)
+
+
 def _revision(row: Row) -> str:
     return str(row["taskDefinition"]).rpartition("/")[2]
 
@@ -169,3 +254,19 @@ def _fresh_events(row: Row, own: Row, told: set[str]) -> tuple[str, ...]:
     fresh = [event for event in reversed(since) if event["id"] not in told]
     told.update(event["id"] for event in fresh)
     return tuple(event["message"] for event in fresh)
+
+
+def lines_of(progress: Progress) -> Iterator[str]:
+    """What is new since the last look: events, then why tasks stopped."""
+    yield from progress.events
+    for stopped in progress.stopped:
+        yield from stopped.lines()
+
+
+def counts_of(progress: Progress) -> str:
+    """How far it is, in a line; told again only where it is another one."""
+    stage = f", {progress.stage}" if progress.stage else ""
+    return (
+        f"{progress.running} of {progress.desired} tasks run, {progress.pending} on their way"
+        f"{stage}"
+    )

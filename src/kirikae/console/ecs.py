@@ -1,0 +1,447 @@
+"""``kirikae ecs``: ECS definitions as ecspresso keeps them, written, rendered, compared, proven and
+waited for."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kirikae.console.ecs_desk import EcsDesk, Given, aws_opener, common
+from kirikae.console.ecs_desk import open_ecs_desk as opened
+from kirikae.console.here import Answer, Here, would
+from kirikae.console.options import DRY, JSON, Whole
+from kirikae.console.progress import Progress, as_json
+from kirikae.hosts.files import write_durably
+from kirikae.model.errors import Exit, KirikaeError, UsageProblem
+from kirikae.release.ecs import comparing, goduration, initial, remote
+from kirikae.release.ecs.canonical import service_form, task_form
+from kirikae.release.ecs.config import DEFAULT_CLUSTER, NAME
+from kirikae.release.ecs.difference import Compared
+from kirikae.release.ecs.gojson import without_empty, written
+from kirikae.release.ecs.initial import Place, as_jsonnet
+from kirikae.release.ecs.verify.bench import Bench
+from kirikae.release.ecs.verify.checked import Checked, Result
+from kirikae.release.ecs.verify.whole import verified
+
+if TYPE_CHECKING:
+    from kirikae.release.errors import NotFinished, RolledBack
+
+_LONGEST_S = 30 * 86400.0
+_TARGETS = {
+    "config": "config",
+    "servicedef": "servicedef",
+    "service-definition": "servicedef",
+    "taskdef": "taskdef",
+    "task-definition": "taskdef",
+}
+
+
+@click.group(cls=Whole)
+def ecs() -> None:
+    """Read ecspresso's files as they are: write, render, compare and prove ECS definitions."""
+
+
+# --- init
+
+
+def begun(here: Here, given: Given, place: Place, task: str, force: bool, dry: bool) -> Answer:
+    """Write the files of a service that runs, or of a task definition."""
+    here.assert_may_change("ecs init", dry)
+    aws = aws_opener(here, given)(place.region)
+    service = remote.service(aws, place.cluster, place.service) if place.service else None
+    if place.service and service is None:
+        raise UsageProblem(f"there is no service {place.service} in the cluster {place.cluster}")
+    name = task or (service.task_definition if service is not None else "")
+    found = remote.task(aws, name)
+    if found is None:
+        raise UsageProblem(f"there is no task definition {name}")
+    region = place.region or aws.client("ecs").meta.region_name
+    files = initial.files(replace(place, region=region), service, found)
+    remarks = [] if service is None else list(service.remarks)
+    if dry:
+        return would([f"would write {path}" for path in files], {"files": list(map(str, files))})
+    there = [str(path) for path in files if path.exists()]
+    if there and not force:
+        raise KirikaeError(
+            f"{', '.join(there)}: there already, and nothing was written; --force-overwrite "
+            "replaces it"
+        )
+    for path, text in files.items():
+        write_durably(path, text)
+    lines = [f"{path} is written" for path in files]
+    return Answer({"files": list(map(str, files)), "remarks": remarks}, lines, notes=remarks)
+
+
+@ecs.command()
+@common
+@click.option("--region", default="", help="AWS region (default: the environment's).")
+@click.option("--cluster", default=DEFAULT_CLUSTER, show_default=True, help="Of the service.")
+@click.option("--service", default="", help="The service that is written down.")
+@click.option(
+    "--task-definition", "task", default="", help="Instead: a task definition, NAME:REVISION."
+)
+@click.option("--task-definition-path", "task_file", default="ecs-task-def.json", show_default=True)
+@click.option(
+    "--service-definition-path", "service_file", default="ecs-service-def.json", show_default=True
+)
+@click.option("--sort/--no-sort", default=False, help="Sort what has no order of its own.")
+@click.option("--jsonnet", is_flag=True, help="Write Jsonnet.")
+@click.option("--force-overwrite", "force", is_flag=True, help="Replace files that are there.")
+@DRY
+@JSON
+@click.pass_obj
+def init(here: Here, /, given: Given, **options: Any) -> Answer:
+    """Write ecspresso.yml and both definitions of a service that runs; read again, they differ
+    from it in nothing."""
+    service, task = options.pop("service"), options.pop("task")
+    if bool(service) == bool(task):
+        raise UsageProblem("name the service with --service, or --task-definition, one of both")
+    force, dry = options.pop("force"), options.pop("dry_run")
+    place = Place(service=service, config=given.config or Path(NAME), **options)
+    return begun(here, given, place, task, force, dry)
+
+
+# --- render
+
+
+def shown(desk: EcsDesk, targets: Sequence[str], jsonnet: bool) -> Answer:
+    """The files once every template is carried out."""
+    texts = {target: _rendered(desk, target, jsonnet) for target in targets}
+    loaded = [text for text, _ in texts.values()]
+    plain = {target: value for target, (_, value) in texts.items()}
+    lines = [line for text in loaded for line in text.rstrip("\n").splitlines()]
+    return Answer({"rendered": plain}, lines, notes=desk.config.remarks)
+
+
+def _rendered(desk: EcsDesk, target: str, jsonnet: bool) -> tuple[str, Any]:
+    if target == "config":
+        plain = dict(desk.config.plain)
+        return _as_text(plain, jsonnet), plain
+    found = comparing.load_all(desk.config)
+    wanted = found.task if target == "taskdef" else found.service
+    if wanted is None:
+        raise UsageProblem(f"{desk.config.path} names no service")
+    return _as_text(wanted.plain, jsonnet), without_empty(wanted.plain)
+
+
+def _as_text(plain: dict[str, Any], jsonnet: bool) -> str:
+    return as_jsonnet(without_empty(plain)) if jsonnet else written(plain)
+
+
+@ecs.command()
+@common
+@click.argument("targets", nargs=-1, required=True, type=click.Choice(list(_TARGETS)))
+@click.option("--jsonnet", is_flag=True, help="Print Jsonnet.")
+@JSON
+@click.pass_obj
+def render(here: Here, given: Given, targets: Sequence[str], jsonnet: bool) -> Answer:
+    """Print the configuration or the definitions after all templates."""
+    return shown(opened(here, given), [_TARGETS[each] for each in targets], jsonnet)
+
+
+# --- diff
+
+
+def told_apart(desk: EcsDesk, with_service: bool, every: bool, exit_code: bool) -> Answer:
+    """What a deploy of these files would change, and why each place differs."""
+    loaded = comparing.load_all(desk.config)
+    found = list(comparing.differences(desk.config, desk.aws, loaded, with_service))
+    lines = [line for each in found for line in each.text.splitlines()]
+    remarks = [*desk.config.remarks, *loaded.remarks]
+    plain = {"targets": [each.to_plain() for each in found], "remarks": remarks}
+    differs = any(each.differences for each in found)
+    notes = [*remarks, *_reasons(found, every)]
+    end = Exit.FOUND if exit_code and differs else Exit.DONE
+    return Answer(plain, lines, end, "differs" if differs else "the same", notes)
+
+
+def _reasons(found: Sequence[Compared], every: bool) -> Iterator[str]:
+    for each in found:
+        yield from (f"{each.target}: {difference.says}" for difference in each.differences)
+        if every:
+            yield from (f"{each.target}: {note.place}: {note.why}" for note in each.hidden)
+
+
+def told_by(desk: EcsDesk, command: str, jsonnet: bool) -> Answer:
+    """Let a command of the user's compare: it gets ``remote/X local/X``, target by target."""
+    loaded = comparing.load_all(desk.config)
+    suffix = ".jsonnet" if jsonnet else ".json"
+    with tempfile.TemporaryDirectory(prefix="kirikae-diff-") as folder:
+        codes = [
+            _external(command, Path(folder), f"{name}{suffix}", *_both_texts(both, jsonnet))
+            for name, both in _both(desk, loaded)
+        ]
+    return Answer({"exit_codes": codes}, silent=not as_json())
+
+
+def _both(
+    desk: EcsDesk, loaded: comparing.Loaded
+) -> Iterator[tuple[str, tuple[dict[str, Any], dict[str, Any]]]]:
+    there = None
+    if loaded.service is not None:
+        there = remote.service(desk.aws, desk.config.cluster, desk.config.service)
+        left = {} if there is None else service_form(there.plain).plain
+        yield "service", (left, service_form(loaded.service.plain).plain)
+    name = there.task_definition if there is not None else str(loaded.task.plain.get("family"))
+    task = remote.task(desk.aws, name)
+    yield (
+        "taskdef",
+        (
+            {} if task is None else task_form(task.plain).plain,
+            task_form(loaded.task.plain).plain,
+        ),
+    )
+
+
+def _both_texts(both: tuple[dict[str, Any], dict[str, Any]], jsonnet: bool) -> tuple[str, str]:
+    left, right = (_as_text(each, jsonnet) if each else "" for each in both)
+    return left, right
+
+
+def _external(command: str, folder: Path, name: str, left: str, right: str) -> int:
+    for side, text in (("remote", left), ("local", right)):
+        (folder / side).mkdir(exist_ok=True)
+        (folder / side / name).write_text(text)
+    words = [*shlex.split(command), f"remote/{name}", f"local/{name}"]
+    try:
+        return subprocess.run(words, cwd=folder, check=False).returncode
+    except OSError as error:
+        raise UsageProblem(f"--external {command}: {error.strerror}") from error
+
+
+@ecs.command()
+@common
+@click.option("--with-service/--without-service", default=True, show_default=True)
+@click.option("--all", "every", is_flag=True, help="Name what is written otherwise and the same.")
+@click.option("--exit-code", is_flag=True, help="End with 6 where something differs.")
+@click.option(
+    "--external", envvar="ECSPRESSO_DIFF_COMMAND", help="Let this command compare the files."
+)
+@click.option("--jsonnet", is_flag=True, help="With --external: files in Jsonnet.")
+@JSON
+@click.pass_obj
+def diff(
+    here: Here,
+    given: Given,
+    with_service: bool,
+    every: bool,
+    exit_code: bool,
+    external: str | None,
+    jsonnet: bool,
+) -> Answer:
+    """Say what a deploy of the files would change of what runs, and why each place differs; no
+    difference prints nothing."""
+    desk = opened(here, given)
+    if external:
+        return told_by(desk, external, jsonnet)
+    return told_apart(desk, with_service, every, exit_code)
+
+
+# --- verify
+
+
+def proven(desk: EcsDesk, gets_secrets: bool, puts_logs: bool, cache: bool) -> Answer:
+    """Every check, in order, each with its result and reason."""
+    loaded = comparing.load_all(desk.config)
+    bench, remark = _bench(desk, loaded, gets_secrets, puts_logs)
+    progress = Progress()
+    found: list[Checked] = []
+    for checked in verified(bench, cache):
+        progress.step(f"{checked.name}: {checked.said.result}")
+        found.append(checked)
+    return _of_checks(found, [*desk.config.remarks, *loaded.remarks, remark])
+
+
+def _of_checks(found: Sequence[Checked], remarks: Sequence[str]) -> Answer:
+    rows = [each for checked in found for each in checked.all()]
+    bad = [each for each in rows if each.said.result is Result.NG]
+    lines = [line for checked in found for line in checked.lines()]
+    counts = {str(result): _count(rows, result) for result in Result}
+    lines.append(", ".join(f"{many} {name}" for name, many in counts.items()))
+    plain = {
+        "checks": [each.to_plain() for each in rows],
+        "counts": counts,
+        "remarks": list(remarks),
+    }
+    return Answer(plain, lines, Exit.FOUND if bad else Exit.DONE, notes=remarks)
+
+
+def _count(rows: Sequence[Checked], result: Result) -> int:
+    return sum(each.said.result is result for each in rows)
+
+
+def _bench(
+    desk: EcsDesk, loaded: comparing.Loaded, gets_secrets: bool, puts_logs: bool
+) -> tuple[Bench, str]:
+    """As the task execution role, where the caller may become that."""
+    from kirikae.aws.assumed import assumed
+
+    role = loaded.task.plain.get("executionRoleArn")
+
+    def own(region: str) -> Any:
+        return desk.open_aws(region)
+
+    execution, remark = own, "there is no executionRoleArn: asked with one's own credentials"
+    if role:
+        try:
+            assumed(desk.aws, desk.config.region, role, desk.here.read_only)
+        except KirikaeError as error:
+            remark = f"asked with one's own credentials, since {role} cannot be assumed: {error}"
+        else:
+            remark = f"asked as {role}"
+
+            def execution(region: str) -> Any:
+                return assumed(desk.aws, region, role, desk.here.read_only)
+
+    bench = Bench(
+        config=desk.config,
+        loaded=loaded,
+        aws=desk.aws,
+        execution=execution(desk.config.region),
+        aws_of_region=execution,
+        execution_of_region=execution,
+        gets_secrets=gets_secrets,
+        puts_logs=puts_logs and not desk.here.read_only,
+    )
+    return bench, remark
+
+
+@ecs.command()
+@common
+@click.option("--get-secrets/--no-get-secrets", default=True, show_default=True)
+@click.option("--put-logs/--no-put-logs", default=True, show_default=True)
+@click.option("--cache/--no-cache", default=True, show_default=True)
+@JSON
+@click.pass_obj
+def verify(here: Here, given: Given, get_secrets: bool, put_logs: bool, cache: bool) -> Answer:
+    """Ask for all that a deploy will need: OK, NG or SKIP, each with its reason (exit code 6:
+    something is NG)."""
+    return proven(opened(here, given), get_secrets, put_logs, cache)
+
+
+# --- wait
+
+_STABLE = "stable"
+_PAUSED = "paused"
+_UNTIL = (_STABLE, "deployed", _PAUSED)
+
+
+def waited(desk: EcsDesk, until: str, timeout_s: float | None) -> Answer:
+    """Until the service's newest deployment has ended; how, is in the answer."""
+    from kirikae.aws import ecs_definitions
+    from kirikae.release.errors import NotFinished, RolledBack
+    from kirikae.release.service_deployment import ServiceDeployment, counts_of, lines_of
+
+    config = desk.config
+    row = ecs_definitions.service(desk.aws, config.cluster, config.service)
+    if row is None:
+        raise UsageProblem(f"there is no service {config.service!r} in {config.cluster}")
+    primary = next((each for each in row["deployments"] if each["status"] == "PRIMARY"), None)
+    if primary is None:
+        raise UsageProblem(f"ECS tells of no deployment of {config.service}: who deploys it?")
+    deployment = ServiceDeployment(
+        desk.aws,
+        config.cluster,
+        config.service,
+        str(primary["id"]),
+        arn=str(row.get("currentServiceDeployment", "")),
+        wants_pause=until == _PAUSED,
+        until_alone=until == _STABLE,
+    )
+    progress, told, ending = Progress(), "", None
+    try:
+        for look in deployment.wait(_LONGEST_S if timeout_s is None else timeout_s):
+            ending = look.ending
+            for line in [*lines_of(look), *({counts_of(look)} - {told})]:
+                progress.step(line)
+            told = counts_of(look)
+    except (NotFinished, RolledBack) as error:
+        return _ended(error, config.service)
+    return Answer(
+        {"ending": ending, "service": config.service},
+        [f"{config.service}: {ending} ({told})"],
+    )
+
+
+def _ended(error: NotFinished | RolledBack, service: str) -> Answer:
+    stopped = list(error.stopped)
+    return Answer(
+        {
+            "ending": error.ending,
+            "service": service,
+            "message": str(error),
+            "stopped": [task.to_plain() for task in stopped],
+        },
+        (),
+        error.exit,
+        notes=[str(error), *(line for task in stopped for line in task.lines())],
+    )
+
+
+@ecs.command()
+@common
+@click.option(
+    "--wait-until",
+    "until",
+    type=click.Choice(_UNTIL),
+    default=_STABLE,
+    show_default=True,
+    help="deployed: the former tasks may still drain; paused: a hook waits for somebody.",
+)
+@click.option(
+    "--timeout", "timeout", default=None, help="Such as 15m (default: the configuration's)."
+)
+@JSON
+@click.pass_obj
+def wait(here: Here, given: Given, until: str, timeout: str | None) -> Answer:
+    """Wait for the service's newest deployment and say how it ended: succeeded (0), rolled_back
+    (4), stopped, superseded, scaled_to_zero, timed_out or paused (3)."""
+    desk = opened(here, given)
+    return waited(desk, until, desk.config.timeout_s if timeout is None else _seconds(timeout))
+
+
+def _seconds(text: str) -> float | None:
+    """Nought is no limit."""
+    try:
+        return goduration.seconds(text) or None
+    except ValueError as error:
+        raise UsageProblem(f"--timeout: {error}") from error
+
+
+# --- exec
+
+
+def entered(desk: EcsDesk, task: str, container: str, command: str, dry_run: bool) -> Answer:
+    """Open a session in a container with the user's own session-manager-plugin."""
+    from kirikae.release.ecs import session
+
+    wanted = session.wanted(desk.aws, desk.config, task, container)
+    if dry_run:
+        line = f"would run `{command}` in {wanted.container} of {wanted.task}"
+        return would([line], {"task": wanted.task, "container": wanted.container})
+    code = session.run(desk.aws, desk.config, wanted, command)
+    return Answer({"task": wanted.task, "container": wanted.container, "exit_code": code})
+
+
+@ecs.command("exec")
+@common
+@click.option("--id", "task", default="", help="Of a task (default: the newest that runs).")
+@click.option("--container", default="", help="Its name (default: the first one).")
+@click.option("--command", default="sh", show_default=True, help="What to run, such as a console.")
+@DRY
+@JSON
+@click.pass_obj
+def execute(
+    here: Here, given: Given, task: str, container: str, command: str, dry_run: bool
+) -> Answer:
+    """Run a command in a container of the service, where ECS Exec is on; needs AWS's own
+    session-manager-plugin."""
+    here.assert_may_change("ecs exec", dry_run)
+    return entered(opened(here, given), task, container, command, dry_run)

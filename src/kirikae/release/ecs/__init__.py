@@ -1,0 +1,1 @@
+"""ECS definitions as ecspresso keeps them: read, rendered, compared with what runs, and proven."""

@@ -1,0 +1,98 @@
+"""Compare the files of a configuration with what runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kirikae.aws.session import Aws
+from kirikae.release.ecs import loading, remote
+from kirikae.release.ecs.canonical import Why, service_form, task_form
+from kirikae.release.ecs.config import EcsConfig
+from kirikae.release.ecs.difference import Compared, Difference, compared
+from kirikae.release.ecs.loading import Definition
+from kirikae.release.errors import DefinitionProblem
+
+SERVICE = "service"
+TASK = "taskdef"
+_FIXED = ("launchType", "schedulingStrategy", "deploymentController")
+"""AWS takes them when a service is created, and never again (API reference, UpdateService)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The definitions of a configuration; ``service`` None: the task definition stands alone."""
+
+    task: Definition
+    service: Definition | None
+
+    @property
+    def remarks(self) -> list[str]:
+        found = [*self.task.remarks]
+        return found if self.service is None else [*found, *self.service.remarks]
+
+
+def load_all(config: EcsConfig) -> Loaded:
+    """Raises DefinitionProblem."""
+    if config.task_definition is None:
+        raise DefinitionProblem(f"{config.path}: `task_definition` is missing: name its file")
+    task = loading.task_definition(config.task_definition, config.around)
+    if not config.service:
+        return Loaded(task, None)
+    if config.service_definition is None:
+        raise DefinitionProblem(f"{config.path}: `service_definition` is missing: name its file")
+    return Loaded(
+        task,
+        loading.service_definition(config.service_definition, config.around, config.service),
+    )
+
+
+def differences(
+    config: EcsConfig, aws: Aws, loaded: Loaded, with_service: bool = True
+) -> Iterator[Compared]:
+    """Of the service, then of the task definition that it uses, else of the newest one."""
+    there = None
+    if loaded.service is not None:
+        there = remote.service(aws, config.cluster, config.service)
+        if with_service:
+            yield of_service(loaded.service, there, config.ignored_tags)
+    family = str(loaded.task.plain.get("family", ""))
+    name = there.task_definition if there is not None else family
+    found = remote.task(aws, name) if name else None
+    yield of_task(loaded.task, found, config.ignored_tags)
+
+
+def of_service(
+    local: Definition, there: remote.Service | None, ignored_tags: frozenset[str]
+) -> Compared:
+    """A desired count that the file does not name belongs to whoever scales."""
+    here = service_form(local.plain, ignored_tags)
+    if there is None:
+        return compared(SERVICE, None, here, "", str(local.path))
+    plain = dict(there.plain)
+    left_alone = "desiredCount" not in local.plain
+    if left_alone:
+        plain.pop("desiredCount", None)
+    form = service_form(plain, ignored_tags)
+    if left_alone:
+        form.note("desiredCount", Why.IGNORED)
+    found = compared(SERVICE, form, here, there.arn, str(local.path))
+    fixed = tuple(_fixed(local, there))
+    return Compared(found.target, found.text, (*found.differences, *fixed), found.hidden)
+
+
+def _fixed(local: Definition, there: remote.Service) -> Iterator[Difference]:
+    """What the file wants otherwise and no update can bring about."""
+    for key in _FIXED:
+        wanted = local.plain.get(key)
+        runs = there.plain.get(key)
+        if wanted is not None and runs is not None and wanted != runs:
+            yield Difference(key, Why.FIXED, runs, wanted)
+
+
+def of_task(local: Definition, there: remote.Task | None, ignored_tags: frozenset[str]) -> Compared:
+    here = task_form(local.plain, ignored_tags)
+    if there is None:
+        return compared(TASK, None, here, "", str(local.path))
+    form = task_form(there.plain, ignored_tags)
+    return compared(TASK, form, here, there.arn, str(local.path))

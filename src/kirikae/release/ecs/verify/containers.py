@@ -1,0 +1,234 @@
+"""Checks of a task definition: roles, and of each container its image, secrets, log and files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kirikae.aws import proofs
+from kirikae.release.ecs.verify.bench import Bench
+from kirikae.release.ecs.verify.checked import GOOD, Check, Said, ok, skipped, wrong
+from kirikae.release.ecs.verify.images import checked_image, platform_of
+
+_TASKS = "ecs-tasks.amazonaws.com"
+_ASSUME = "sts:AssumeRole"
+_SECRETS = ("arn:aws:secretsmanager:", "arn:aws-cn:secretsmanager:", "arn:aws-us-gov:secretsm")
+_PARAMETERS = ("arn:aws:ssm:", "arn:aws-cn:ssm:", "arn:aws-us-gov:ssm:")
+_ARN_PARTS = 7
+_FARGATE_DRIVERS = ("awslogs", "splunk", "awsfirelens")
+"""Amazon ECS developer guide, LogConfiguration on Fargate."""
+Row = Mapping[str, Any]
+
+
+def checks(bench: Bench) -> Check:
+    task = bench.task
+    inside = [*_roles(bench), *(_container(bench, each) for each in bench.containers)]
+    return Check("TaskDefinition", lambda: _whole(bench, task), inside)
+
+
+def _whole(bench: Bench, task: Row) -> Said:
+    problems = bench.loaded.task.problems("RegisterTaskDefinition")
+    if problems:
+        return wrong("; ".join(problems))
+    doubled = sorted(_doubled(bench))
+    if doubled:
+        return wrong(
+            f"{', '.join(doubled)} stands in `secrets` and in `environment`", "keep one of both"
+        )
+    return GOOD if task else wrong("the task definition is empty")
+
+
+def _doubled(bench: Bench) -> Iterator[str]:
+    for container in bench.containers:
+        secret = {each.get("name") for each in container.get("secrets", ())}
+        plain = {each.get("name") for each in container.get("environment", ())}
+        yield from (f"{container.get('name')}: {name}" for name in secret & plain)
+
+
+# --- roles
+
+
+def _roles(bench: Bench) -> Iterator[Check]:
+    for key, label in (("executionRoleArn", "ExecutionRole"), ("taskRoleArn", "TaskRole")):
+        arn = bench.task.get(key)
+        if arn:
+            yield Check(f"{label}[{arn}]", _asks_role(bench, arn, _TASKS))
+
+
+def _asks_role(bench: Bench, arn: str, service: str) -> Any:
+    return lambda: role(bench, arn, service)
+
+
+def role(bench: Bench, arn: str, service: str) -> Said:
+    """That this service may become it."""
+    head, _, path = arn.partition(":role/")
+    if not head.startswith("arn:") or not path:
+        return wrong(f"{arn} is no ARN of a role")
+    policy = proofs.trust_policy(bench.aws, path.rpartition("/")[2])
+    if any(_lets(each, service) for each in _list(policy.get("Statement"))):
+        return GOOD
+    return wrong(
+        f"its trust policy does not let {service} do {_ASSUME}", "add that to the trust policy"
+    )
+
+
+def _lets(statement: Row, service: str) -> bool:
+    principal = statement.get("Principal")
+    services = _list(principal.get("Service")) if isinstance(principal, Mapping) else []
+    actions = _list(statement.get("Action"))
+    return (
+        statement.get("Effect") == "Allow"
+        and service in services
+        and any(action in (_ASSUME, "sts:*", "*") for action in actions)
+    )
+
+
+def _list(value: Any) -> list[Any]:
+    """IAM writes one as itself."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+# --- containers
+
+
+def _container(bench: Bench, container: Row) -> Check:
+    one = _Container(bench, container)
+    return Check(
+        f"ContainerDefinition[{container.get('name')}]",
+        one.ports,
+        [one.image(), *one.secrets(), *one.log(), *one.files()],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Container:
+    bench: Bench
+    row: Row
+
+    def ports(self) -> Said:
+        if self.bench.task.get("networkMode") != "awsvpc":
+            return GOOD
+        for port in self.row.get("portMappings", ()):
+            host = port.get("hostPort")
+            if host is not None and host != port.get("containerPort"):
+                return wrong(
+                    f"hostPort {host} must be containerPort {port.get('containerPort')} in the "
+                    "network mode awsvpc",
+                    "leave hostPort out",
+                )
+        return self._stop_timeout()
+
+    def _stop_timeout(self) -> Said:
+        timeout_s = self.row.get("stopTimeout")
+        if self.bench.on_fargate and isinstance(timeout_s, int) and timeout_s > 120:
+            return wrong(f"stopTimeout {timeout_s}: Fargate stops waiting after 120 s")
+        return GOOD
+
+    def image(self) -> Check:
+        name = str(self.row.get("image", ""))
+        platform = platform_of(self.bench.task.get("runtimePlatform"), self.bench.on_fargate)
+        return Check(
+            f"Image[{name}]", lambda: checked_image(name, platform, self.bench.aws_of_region)
+        )
+
+    def secrets(self) -> Iterator[Check]:
+        for secret in self.row.get("secrets", ()):
+            name, source = secret.get("name"), str(secret.get("valueFrom", ""))
+            yield Check(f"Secret {name}[{source}]", self._asks_secret(source))
+
+    def _asks_secret(self, source: str) -> Any:
+        return lambda: self._secret(source)
+
+    def _secret(self, source: str) -> Said:
+        if not self.bench.gets_secrets:
+            return skipped(f"get a secret value for {source}")
+        if source.startswith(_SECRETS):
+            return self._of_secrets_manager(source)
+        name = source
+        if source.startswith(_PARAMETERS):
+            name = source.rpartition(":")[2].removeprefix("parameter")
+        missing = proofs.missing_parameters(self.bench.execution, [name])
+        if missing:
+            return wrong(f"there is no parameter {', '.join(missing)}", "put it into SSM")
+        return GOOD
+
+    def _of_secrets_manager(self, source: str) -> Said:
+        """The ARN, then the key in it, the version's stage and its ID."""
+        parts = source.split(":")
+        if len(parts) < _ARN_PARTS:
+            return wrong(f"{source} is no ARN of a secret")
+        key, stage, version = [*parts[_ARN_PARTS:], "", "", ""][:3]
+        arn = ":".join(parts[:_ARN_PARTS])
+        keys = proofs.secret_keys(self.bench.execution, arn, stage, version)
+        if not key:
+            return GOOD
+        if keys is None:
+            return wrong(f"the secret holds no JSON object, so it has no key {key}")
+        return GOOD if key in keys else wrong(f"the secret has no key {key}")
+
+    # --- logs and files
+
+    def log(self) -> Iterator[Check]:
+        settings = self.row.get("logConfiguration")
+        if not isinstance(settings, Mapping):
+            return
+        options = dict(settings.get("options") or {})
+        shown = " ".join(f"{key}={options[key]}" for key in sorted(options))
+        driver = settings.get("logDriver")
+        ask = self._asks_awslogs(options) if driver == "awslogs" else self._asks_driver(driver)
+        yield Check(f"LogConfiguration[{shown or driver}]", ask)
+
+    def _asks_driver(self, driver: Any) -> Any:
+        return lambda: self._driver(driver)
+
+    def _driver(self, driver: Any) -> Said:
+        if self.bench.on_fargate and driver not in _FARGATE_DRIVERS:
+            return wrong(f"Fargate has no log driver {driver}, only {', '.join(_FARGATE_DRIVERS)}")
+        if driver == "awsfirelens":
+            routers = [each for each in self.bench.containers if each.get("firelensConfiguration")]
+            if not routers:
+                return wrong("no container has a `firelensConfiguration`: nobody routes this log")
+        return ok(f"where {driver} sends it is not asked")
+
+    def _asks_awslogs(self, options: dict[str, str]) -> Any:
+        return lambda: self._awslogs(options)
+
+    def _awslogs(self, options: dict[str, str]) -> Said:
+        group, region = options.get("awslogs-group"), options.get("awslogs-region")
+        if not group or not region:
+            return wrong("awslogs-group and awslogs-region are required")
+        if not self.bench.puts_logs:
+            return skipped(f"putting logs to {group}")
+        prefix = options.get("awslogs-stream-prefix")
+        name = f"{self.row.get('name')}/kirikae-verify-{time.time_ns()}"
+        stream = f"{prefix}/{name}" if prefix else name
+        create = options.get("awslogs-create-group") == "true"
+        proofs.put_log_line(
+            self.bench.execution_of_region(region),
+            group,
+            stream,
+            "This is a verify message by kirikae",
+            create,
+        )
+        return GOOD
+
+    def files(self) -> Iterator[Check]:
+        for file in self.row.get("environmentFiles", ()):
+            kind, value = file.get("type"), str(file.get("value", ""))
+            yield Check(f"EnvironmentFile[{kind} {value}]", self._asks_file(kind, value))
+
+    def _asks_file(self, kind: Any, value: str) -> Any:
+        return lambda: self._file(kind, value)
+
+    def _file(self, kind: Any, value: str) -> Said:
+        if kind != "s3":
+            return skipped(f"environment files of type {kind} are not looked at")
+        bucket, _, key = value.rpartition(":::")[2].partition("/")
+        if not value.startswith("arn:") or not bucket or not key:
+            return wrong(f"{value} is no ARN of an object in S3")
+        proofs.object_is_there(self.bench.aws, bucket, key)
+        return GOOD

@@ -1,0 +1,299 @@
+"""Checks of a service definition: balancers, networks, volumes, capacity, and whether a rolling
+update can move at all."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from kirikae.aws import proofs
+from kirikae.model import fargate
+from kirikae.release.ecs.verify.bench import Bench
+from kirikae.release.ecs.verify.checked import GOOD, Check, Said, ok, skipped, wrong
+from kirikae.release.ecs.verify.containers import role
+
+_ECS = "ecs.amazonaws.com"
+_MOST_DEFINITION = 64 * 1024
+"""Service quotas of Amazon ECS: task definition size."""
+_GRACE_S = 30
+"""What ECS gives a container that is asked to stop (API reference, stopTimeout)."""
+Row = Mapping[str, Any]
+
+
+def checks(bench: Bench) -> list[Check]:
+    if bench.loaded.service is None:
+        none = Check("ServiceDefinition", lambda: skipped("no ServiceDefinition"))
+        return [none, *_of_task(bench)]
+    service = Check(
+        "ServiceDefinition",
+        lambda: _whole(bench),
+        [
+            *_balancers(bench),
+            *_volumes(bench),
+            *_networks(bench),
+            *_capacity(bench),
+            Check("RollingUpdate", lambda: _can_move(bench)),
+            Check("AutoScaling", lambda: _floor(bench)),
+        ],
+    )
+    return [service, *_of_task(bench)]
+
+
+def _whole(bench: Bench) -> Said:
+    service = bench.service
+    more = {"taskDefinition": "x"}
+    assert bench.loaded.service is not None
+    problems = bench.loaded.service.problems("CreateService", more)
+    if problems:
+        return wrong("; ".join(problems))
+    network = (service.get("networkConfiguration") or {}).get("awsvpcConfiguration")
+    if bench.task.get("networkMode") == "awsvpc" and not network:
+        return wrong(
+            "networkConfiguration.awsvpcConfiguration is required for the network mode awsvpc",
+            "name subnets and security groups",
+        )
+    if not service.get("loadBalancers") and "healthCheckGracePeriodSeconds" in service:
+        return wrong("healthCheckGracePeriodSeconds without a load balancer", "leave it out")
+    return GOOD
+
+
+# --- balancers
+
+
+def _balancers(bench: Bench) -> Iterator[Check]:
+    for number, balancer in enumerate(bench.service.get("loadBalancers", ())):
+        yield Check(f"LoadBalancer[{number}]", _asks_balancer(bench, balancer))
+
+
+def _asks_balancer(bench: Bench, balancer: Row) -> Any:
+    return lambda: _balancer(bench, balancer)
+
+
+def _balancer(bench: Bench, balancer: Row) -> Said:
+    name, port = balancer.get("containerName"), balancer.get("containerPort")
+    arn = balancer.get("targetGroupArn")
+    if not _has_port(bench, name, port):
+        return wrong(f"container name {name} and port {port} is not defined in task definition")
+    if not arn:
+        return skipped("names no target group")
+    group = proofs.target_group(bench.aws, arn)
+    wanted = "ip" if bench.task.get("networkMode") == "awsvpc" else "instance"
+    if group.get("TargetType") != wanted:
+        return wrong(
+            f"the target group's targets are {group.get('TargetType')}, and tasks of the network "
+            f"mode {bench.task.get('networkMode') or 'bridge'} need {wanted}"
+        )
+    if not group.get("LoadBalancerArns"):
+        return wrong(
+            "no listener forwards to the target group: ECS refuses the service",
+            "name the target group in a listener rule, with weight 0 until it shall serve",
+        )
+    return _reached(bench, group, port) or _drained(bench, arn)
+
+
+def _has_port(bench: Bench, name: Any, port: Any) -> bool:
+    for container in bench.containers:
+        if container.get("name") == name:
+            ports = [each.get("containerPort") for each in container.get("portMappings", ())]
+            return port in ports
+    return False
+
+
+def _reached(bench: Bench, group: Row, port: Any) -> Said | None:
+    """The tasks' security groups let the balancer in; None: they do, or it is not known."""
+    own = _awsvpc(bench).get("securityGroups")
+    balancers = [each for each in group["LoadBalancerArns"] if "/app/" in each]
+    if not own or not balancers or not isinstance(port, int):
+        return None
+    allowed = proofs.balancer_groups(bench.aws, balancers)
+    rows = proofs.security_groups(bench.aws, own)
+    rules = [rule for row in rows for rule in row.get("IpPermissions", ())]
+    if not allowed or any(_lets_in(rule, port, allowed) for rule in rules):
+        return None
+    return wrong(
+        f"the security groups {', '.join(own)} let the load balancer's ({', '.join(allowed)}) not "
+        f"reach port {port}",
+        "add a rule for it",
+    )
+
+
+def _lets_in(rule: Row, port: int, groups: frozenset[str]) -> bool:
+    first, last = rule.get("FromPort", 0), rule.get("ToPort", 65535)
+    if rule.get("IpProtocol") not in ("-1", "tcp") or not first <= port <= last:
+        return False
+    from_groups = {each.get("GroupId") for each in rule.get("UserIdGroupPairs", ())}
+    return bool(rule.get("IpRanges") or rule.get("Ipv6Ranges") or from_groups & groups)
+
+
+def _drained(bench: Bench, arn: str) -> Said:
+    """A task that is stopped before its balancer has let go of it drops requests."""
+    delay_s = proofs.deregistration_delay_s(bench.aws, arn)
+    if delay_s is None:
+        return GOOD
+    stop_s = max([each.get("stopTimeout", _GRACE_S) for each in bench.containers], default=_GRACE_S)
+    return ok(f"a task leaves within {delay_s:.0f} s of draining and {stop_s} s of stopping")
+
+
+# --- volumes
+
+
+def _volumes(bench: Bench) -> Iterator[Check]:
+    for number, volume in enumerate(bench.service.get("volumeConfigurations", ())):
+        managed = volume.get("managedEBSVolume") or {}
+        yield Check(f"VolumeConfigurations[{number}]", _asks_volume(bench, managed))
+
+
+def _asks_volume(bench: Bench, managed: Row) -> Any:
+    return lambda: _volume(bench, managed)
+
+
+def _volume(bench: Bench, managed: Row) -> Said:
+    arn = managed.get("roleArn")
+    found = role(bench, arn, _ECS) if arn else wrong("managedEBSVolume.roleArn is missing")
+    if found is GOOD and len(managed.get("tagSpecifications", ())) > 1:
+        return ok("only the first of its tagSpecifications counts")
+    return found
+
+
+# --- networks
+
+
+def _awsvpc(bench: Bench) -> Row:
+    network = bench.service.get("networkConfiguration") or {}
+    return network.get("awsvpcConfiguration") or {}
+
+
+def _networks(bench: Bench) -> Iterator[Check]:
+    network = _awsvpc(bench)
+    if network.get("subnets"):
+        yield Check("Network", lambda: _network(bench, network))
+    connect = bench.service.get("serviceConnectConfiguration") or {}
+    if connect.get("enabled") and connect.get("namespace"):
+        name = connect["namespace"]
+        yield Check(f"ServiceConnect[{name}]", lambda: _namespace(bench, name))
+
+
+def _network(bench: Bench, network: Row) -> Said:
+    """Subnets and security groups are there, and in one VPC."""
+    rows = proofs.subnets(bench.aws, network["subnets"])
+    groups = network.get("securityGroups") or []
+    rows += proofs.security_groups(bench.aws, groups) if groups else []
+    homes = sorted({str(row.get("VpcId")) for row in rows})
+    if len(homes) > 1:
+        return wrong(f"subnets and security groups lie in several VPCs: {', '.join(homes)}")
+    zones = {row["AvailabilityZone"] for row in rows if "AvailabilityZone" in row}
+    return ok(f"{homes[0]}, {len(zones)} zones") if homes else GOOD
+
+
+def _namespace(bench: Bench, name: str) -> Said:
+    if name in proofs.namespaces(bench.aws):
+        return GOOD
+    return wrong(f"there is no namespace {name}", "create it in Cloud Map")
+
+
+# --- capacity
+
+
+def _capacity(bench: Bench) -> Iterator[Check]:
+    strategy = bench.service.get("capacityProviderStrategy") or []
+    if strategy:
+        names = [str(each.get("capacityProvider")) for each in strategy]
+        yield Check(f"CapacityProviders[{' '.join(names)}]", lambda: _providers(bench, names))
+
+
+def _providers(bench: Bench, names: Sequence[str]) -> Said:
+    found = proofs.cluster(bench.aws, bench.config.cluster)
+    if found is None:
+        return skipped("the cluster is not there")
+    attached = found.get("capacityProviders") or []
+    missing = [name for name in names if name not in attached]
+    if missing:
+        return wrong(
+            f"{', '.join(missing)} is not attached to the cluster",
+            "`aws ecs put-cluster-capacity-providers` attaches it",
+        )
+    return GOOD
+
+
+def _can_move(bench: Bench) -> Said:
+    """Whether the percentages leave room to start or to stop one task (Amazon ECS developer guide,
+    rolling update)."""
+    desired = bench.service.get("desiredCount")
+    settings = bench.service.get("deploymentConfiguration") or {}
+    if bench.service.get("schedulingStrategy") == "DAEMON" or not isinstance(desired, int):
+        return skipped("how many tasks run is not in the file")
+    if not desired:
+        return skipped("desiredCount is 0: a deploy will start nothing and prove nothing")
+    most = math.floor(desired * settings.get("maximumPercent", 200) / 100)
+    least = math.ceil(desired * settings.get("minimumHealthyPercent", 100) / 100)
+    if most <= desired and least >= desired:
+        return wrong(
+            f"with {desired} tasks the percentages allow neither one more ({most} at most) nor one "
+            f"less ({least} at least): an update would never move",
+            "raise maximumPercent or lower minimumHealthyPercent",
+        )
+    return ok(f"between {least} and {most} tasks while it moves")
+
+
+def _floor(bench: Bench) -> Said:
+    desired = bench.service.get("desiredCount")
+    floor = proofs.scalable_floor(bench.aws, bench.config.cluster, bench.config.service)
+    if floor is None:
+        return skipped("nobody scales the service")
+    if isinstance(desired, int) and desired < floor:
+        return wrong(
+            f"desiredCount {desired} is below the {floor} that autoscaling keeps at least",
+            "leave desiredCount out of the file",
+        )
+    return GOOD
+
+
+# --- of the task, as a whole
+
+
+def _of_task(bench: Bench) -> Iterator[Check]:
+    yield Check("TaskSize", lambda: _size(bench))
+    yield Check("DefinitionSize", lambda: _bytes(bench))
+    for volume in bench.task.get("volumes", ()):
+        efs = volume.get("efsVolumeConfiguration") or {}
+        if efs.get("fileSystemId"):
+            name = str(efs["fileSystemId"])
+            yield Check(f"FileSystem[{name}]", _asks_file_system(bench, name))
+
+
+def _asks_file_system(bench: Bench, name: str) -> Any:
+    return lambda: _file_system(bench, name)
+
+
+def _file_system(bench: Bench, name: str) -> Said:
+    state = proofs.file_system(bench.aws, name).get("LifeCycleState", "available")
+    return GOOD if state == "available" else wrong(f"the file system is {state}")
+
+
+def _size(bench: Bench) -> Said:
+    """On Fargate CPU and memory are one of the pairs that it offers."""
+    if not bench.on_fargate:
+        return skipped("runs on hosts of one's own")
+    cpu, memory = _number(bench.task.get("cpu")), _number(bench.task.get("memory"))
+    if cpu is None or memory is None:
+        return wrong("Fargate needs `cpu` and `memory` of the task, such as 256 and 512")
+    problem = fargate.size_problem(cpu, memory)
+    return wrong(problem) if problem else GOOD
+
+
+def _number(value: Any) -> int | None:
+    """``1 vCPU`` and ``2 GB`` are numbers of 1024."""
+    text = str(value or "").strip().lower()
+    for unit in ("vcpu", "gb"):
+        if text.endswith(unit):
+            return int(float(text.removesuffix(unit)) * 1024)
+    return int(text) if text.isdigit() else None
+
+
+def _bytes(bench: Bench) -> Said:
+    size = len(json.dumps(bench.task, separators=(",", ":")).encode())
+    if size > _MOST_DEFINITION:
+        return wrong(f"the task definition has {size:,} bytes, and AWS takes {_MOST_DEFINITION:,}")
+    return ok(f"{size:,} of {_MOST_DEFINITION:,} bytes")
