@@ -60,22 +60,45 @@ def _of(region: str, *names: str) -> tuple[list[float], str]:
     return [known[name].usd for name in names], min(known[name].seen for name in names)
 
 
-def task_hour(region: str, cpu: int, memory: int, arm: bool = False) -> Price:
+def task_hour(
+    region: str,
+    cpu: int,
+    memory: int,
+    arm: bool = False,
+) -> Price:
     """One task for an hour: vCPU and GB, billed by the second from the image's pull on."""
     arch = "arm_" if arm else ""
-    (vcpu, gb), seen = _of(region, f"fargate_{arch}vcpu_hour", f"fargate_{arch}gb_hour")
-    return Price(cpu / 1024 * vcpu + memory / 1024 * gb, seen, "AWS Fargate pricing")
+    (vcpu, gb), seen = _of(
+        region,
+        f"fargate_{arch}vcpu_hour",
+        f"fargate_{arch}gb_hour",
+    )
+    return Price(
+        cpu / 1024 * vcpu + memory / 1024 * gb,
+        seen,
+        "AWS Fargate pricing",
+    )
 
 
 def of_run(run: Run, hour: Price, spot: bool) -> tuple[list[Band], str]:
     """Each candidate's bill; what runs beyond the base is on Spot, where ``spot``."""
     low, high = SPOT_BAND if spot else (1.0, 1.0)
     bands = []
-    for total, base in zip(run.task_s, run.base_s, strict=True):
+    for total, base in zip(
+        run.task_s,
+        run.base_s,
+        strict=True,
+    ):
         hours = total / 3600
         at_list = base / 3600 * hour.usd if spot else hours * hour.usd
         beyond = (total - base) / 3600 * hour.usd if spot else 0.0
-        bands.append(Band(at_list + beyond * low, at_list + beyond * high, hour.seen))
+        bands.append(
+            Band(
+                at_list + beyond * low,
+                at_list + beyond * high,
+                hour.seen,
+            )
+        )
     return bands, hour.seen
 
 
@@ -91,11 +114,22 @@ class WayOut:
     seen: str
 
 
-def way_out(region: str, gb: float, zones: int, endpoints: int = len(ENDPOINTS)) -> WayOut:
+def way_out(
+    region: str,
+    gb: float,
+    zones: int,
+    endpoints: int = len(ENDPOINTS),
+) -> WayOut:
     """NAT gateways against interface endpoints, in US dollars a month."""
     names = ("nat_hour", "nat_gb", "endpoint_zone_hour", "endpoint_gb")
     (nat_hour, nat_gb, zone_hour, endpoint_gb), seen = _of(region, *names)
     nat = MONTH_H * zones * nat_hour + gb * nat_gb
     standing = MONTH_H * zones * endpoints * zone_hour
     through = standing + gb * endpoint_gb
-    return WayOut(nat, through, nat - through, standing / (nat_gb - endpoint_gb), seen)
+    return WayOut(
+        nat,
+        through,
+        nat - through,
+        standing / (nat_gb - endpoint_gb),
+        seen,
+    )

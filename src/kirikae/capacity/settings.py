@@ -48,7 +48,11 @@ _ADJUSTMENTS: dict[str, Adjustment] = {
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+    )
 
 
 class TaskSettings(_Part):
@@ -58,8 +62,16 @@ class TaskSettings(_Part):
     memory: int = 2048
     requests_per_s: float = Field(gt=0, le=1e6)
     answer_ms: float = Field(gt=0, le=600_000)
-    start_s: float = Field(default=81, gt=0, le=3600)
-    drain_s: float = Field(default=30, gt=0, le=3600)
+    start_s: float = Field(
+        default=81,
+        gt=0,
+        le=3600,
+    )
+    drain_s: float = Field(
+        default=30,
+        gt=0,
+        le=3600,
+    )
 
     @model_validator(mode="after")
     def _runs_on_fargate(self) -> TaskSettings:
@@ -74,7 +86,11 @@ class TasksSettings(_Part):
 
     min: int = Field(ge=0, le=5000)
     max: int = Field(ge=1, le=5000)
-    base: int = Field(default=0, ge=0, le=5000)
+    base: int = Field(
+        default=0,
+        ge=0,
+        le=5000,
+    )
     spot: bool = False
 
     @model_validator(mode="after")
@@ -97,16 +113,44 @@ class PolicySettings(_Part):
 
     name: Name
     metric: MetricName = "cpu"
-    target: float | None = Field(default=None, gt=0, le=1e9)
-    out_cooldown_s: int = Field(default=300, ge=0, le=86_400)
-    in_cooldown_s: int = Field(default=300, ge=0, le=86_400)
+    target: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e9,
+    )
+    out_cooldown_s: int = Field(
+        default=300,
+        ge=0,
+        le=86_400,
+    )
+    in_cooldown_s: int = Field(
+        default=300,
+        ge=0,
+        le=86_400,
+    )
     scale_in: bool = True
-    above: float | None = Field(default=None, ge=0, le=1e9)
-    below: float | None = Field(default=None, ge=0, le=1e9)
+    above: float | None = Field(
+        default=None,
+        ge=0,
+        le=1e9,
+    )
+    below: float | None = Field(
+        default=None,
+        ge=0,
+        le=1e9,
+    )
     steps: tuple[StepSettings, ...] = ()
     by: Literal["tasks", "percent", "exact"] = "tasks"
-    datapoints: int = Field(default=3, ge=1, le=1440)
-    least_change: int = Field(default=0, ge=0, le=5000)
+    datapoints: int = Field(
+        default=3,
+        ge=1,
+        le=1440,
+    )
+    least_change: int = Field(
+        default=0,
+        ge=0,
+        le=5000,
+    )
 
     @model_validator(mode="after")
     def _one_kind(self) -> PolicySettings:
@@ -141,7 +185,14 @@ class PolicySettings(_Part):
             metric=metric,
             threshold=threshold,
             above=above,
-            steps=tuple(Step(each.lower, each.upper, float(each.add)) for each in self.steps),
+            steps=tuple(
+                Step(
+                    each.lower,
+                    each.upper,
+                    float(each.add),
+                )
+                for each in self.steps
+            ),
             adjustment=_ADJUSTMENTS[self.by],
             datapoints=self.datapoints,
             cooldown_s=float(self.out_cooldown_s),
@@ -179,7 +230,11 @@ class CapacityFile(_Part):
     task: TaskSettings
     tasks: TasksSettings
     limit_ms: float = Field(gt=0, le=600_000)
-    bad_percent: float = Field(default=0.1, gt=0, le=100)
+    bad_percent: float = Field(
+        default=0.1,
+        gt=0,
+        le=100,
+    )
     policies: tuple[PolicySettings, ...] = Field(min_length=1, max_length=50)
     daily: tuple[DailySettings, ...] = Field(default=(), max_length=200)
 

@@ -185,7 +185,16 @@ def simulate(
     begins = np.array([trace.begins for trace in traces], np.float64)
     minutes, candidates = rates.shape
     first = np.ceil(rates[0] / task.requests_per_s / 0.6)
-    state = Scaling.of(np.clip(first, rules.least, rules.most), rules.least, rules.most, candidates)
+    state = Scaling.of(
+        np.clip(
+            first,
+            rules.least,
+            rules.most,
+        ),
+        rules.least,
+        rules.most,
+        candidates,
+    )
     fleet = _Fleet(state.desired, task)
     figures = _Figures({policy.metric for policy in rules.policies}, candidates)
     sums = _Sums(candidates, minutes)
@@ -193,21 +202,44 @@ def simulate(
     for index in range(minutes * MINUTE // STEP_S):
         fleet.step(index)
         rate = rates[index * STEP_S // MINUTE]
-        queue = _serve(rate, queue, fleet, task, limit_s, figures, sums)
+        queue = _serve(
+            rate,
+            queue,
+            fleet,
+            task,
+            limit_s,
+            figures,
+            sums,
+        )
         sums.bill(fleet, base)
         ended = float((index + 1) * STEP_S)
         seen = Seen(
             now=ended,
             running=fleet.running,
             datapoints=figures.at(ended),
-            scheduled=_due(rules.schedules, begins, ended),
+            scheduled=_due(
+                rules.schedules,
+                begins,
+                ended,
+            ),
         )
         if seen.datapoints or seen.scheduled:
             former = state.desired
-            state, decision = advance(rules.policies, state, seen, rules.suspended)
+            state, decision = advance(
+                rules.policies,
+                state,
+                seen,
+                rules.suspended,
+            )
             if decision.out.any() or decision.into.any():
                 fleet.towards(state.desired, index)
-                sums.changed(ended, former, state.desired, decision.by, rules.policies)
+                sums.changed(
+                    ended,
+                    former,
+                    state.desired,
+                    decision.by,
+                    rules.policies,
+                )
         if ended % MINUTE == 0:
             sums.tasks[int(ended // MINUTE) - 1] = fleet.running[0]
     return sums.run(rates)
@@ -231,13 +263,29 @@ def _serve(
     lost = np.maximum(left - room, 0)
     left -= lost
     none = can <= 0
-    safe = np.where(none, 1.0, can)
+    safe = np.where(
+        none,
+        1.0,
+        can,
+    )
     used = np.minimum(rate / safe, _FULL)
     p99 = task.answer_s * (1 + 0.69 * used / (1 - used)) + left / safe
-    sums.bad += np.where(none | (p99 > limit_s), rate * STEP_S, lost)
+    sums.bad += np.where(
+        none | (p99 > limit_s),
+        rate * STEP_S,
+        lost,
+    )
     sums.lost += lost
-    utilisation = np.where(none, np.nan, 100 * served / (safe * STEP_S))
-    per_task = np.where(none, 0.0, served / np.maximum(fleet.running, 1))
+    utilisation = np.where(
+        none,
+        np.nan,
+        100 * served / (safe * STEP_S),
+    )
+    per_task = np.where(
+        none,
+        0.0,
+        served / np.maximum(fleet.running, 1),
+    )
     figures.add(utilisation, per_task)
     return left
 
@@ -272,7 +320,11 @@ class _Sums:
         there = fleet.running + fleet.pending + fleet.draining
         self._task_s += there * STEP_S
         self._base_s += np.minimum(there, base) * STEP_S
-        np.maximum(self._most, there, out=self._most)
+        np.maximum(
+            self._most,
+            there,
+            out=self._most,
+        )
 
     def changed(
         self,
@@ -285,7 +337,14 @@ class _Sums:
         self._changes += former != desired
         if former[0] != desired[0]:
             name = policies[int(by[0])].name if by[0] >= 0 else ""
-            self._log.append(Change(at, int(former[0]), int(desired[0]), name))
+            self._log.append(
+                Change(
+                    at,
+                    int(former[0]),
+                    int(desired[0]),
+                    name,
+                )
+            )
 
     def run(self, rates: Numbers) -> Run:
         requests = np.maximum(rates.sum(axis=0) * MINUTE, 1e-9)

@@ -37,12 +37,20 @@ class Trace:
 
     def scaled(self, factor: float) -> Trace:
         """The same days with so many times the load."""
-        return Trace(self.begins, self.rates * factor, self.filled)
+        return Trace(
+            self.begins,
+            self.rates * factor,
+            self.filled,
+        )
 
     def weeks(self) -> Iterator[Trace]:
         """Its whole weeks, one after the other."""
         week = 7 * 24 * 60
-        for begin in range(0, self.minutes - week + 1, week):
+        for begin in range(
+            0,
+            self.minutes - week + 1,
+            week,
+        ):
             yield Trace(self.begins + begin * MINUTE, self.rates[begin : begin + week])
 
 
@@ -64,7 +72,18 @@ def read(path: Path) -> Trace:
             "time,requests\n2026-11-01T00:00:00Z,1200"
         )
     points = [
-        (_time(row["time"], path, number), _requests(row["requests"], path, number))
+        (
+            _time(
+                row["time"],
+                path,
+                number,
+            ),
+            _requests(
+                row["requests"],
+                path,
+                number,
+            ),
+        )
         for number, row in enumerate(rows, 2)
     ]
     return _of(points, path)
@@ -123,11 +142,25 @@ def _of(points: list[tuple[int, float]], path: Path) -> Trace:
         raise TraceProblem(f"{path}: is longer than ten years; cut out the weeks that matter")
     rates = np.full(count, np.nan)
     rates[(times - times[0]) // period] = [requests / period for _, requests in points]
-    filled = _fill(rates, int(times[0]), period, path)
-    return Trace(int(times[0]), np.repeat(rates, period // MINUTE), filled * period // MINUTE)
+    filled = _fill(
+        rates,
+        int(times[0]),
+        period,
+        path,
+    )
+    return Trace(
+        int(times[0]),
+        np.repeat(rates, period // MINUTE),
+        filled * period // MINUTE,
+    )
 
 
-def _fill(rates: NDArray[np.float64], begins: int, period: int, path: Path) -> int:
+def _fill(
+    rates: NDArray[np.float64],
+    begins: int,
+    period: int,
+    path: Path,
+) -> int:
     """Straight lines through short holes; answers the number of filled periods."""
     missing = np.isnan(rates)
     if missing[0] or missing[-1]:
@@ -141,7 +174,11 @@ def _fill(rates: NDArray[np.float64], begins: int, period: int, path: Path) -> i
                 "minutes; cut the file there, or fill them by what you know"
             )
     known = np.flatnonzero(~missing)
-    rates[missing] = np.interp(np.flatnonzero(missing), known, rates[known])
+    rates[missing] = np.interp(
+        np.flatnonzero(missing),
+        known,
+        rates[known],
+    )
     return int(missing.sum())
 
 
@@ -171,11 +208,19 @@ def made(of: Made, begins: int = 1_790_553_600) -> Trace:
     rates = trough + (of.peak - trough) * wave
     rates[(minute // 1440) % 7 >= 5] *= of.weekend
     noise = np.zeros(len(minute))
-    shocks = draw.normal(0, 0.03 * math.sqrt(1 - 0.95**2), len(minute))
+    shocks = draw.normal(
+        0,
+        0.03 * math.sqrt(1 - 0.95**2),
+        len(minute),
+    )
     for index in range(1, len(minute)):
         noise[index] = 0.95 * noise[index - 1] + shocks[index]
     rates *= np.exp(noise)
-    for begin in draw.integers(0, len(minute), draw.poisson(of.crowds * of.days / 7)):
+    for begin in draw.integers(
+        0,
+        len(minute),
+        draw.poisson(of.crowds * of.days / 7),
+    ):
         after = minute[begin:] - begin
         rates[begin:] *= 1 + 1.2 * np.exp(-after / 10)
     return Trace(begins, rates)

@@ -74,12 +74,34 @@ def split(trace: Trace) -> Split:
 
 def knobs(file: CapacityFile) -> tuple[Knob, ...]:
     """What may be turned: targets, cool-downs, floors, thresholds, amounts and hours."""
-    found = [Knob(("tasks", "min"), 1, max(2.0, 0.8 * file.tasks.max))]
+    found = [
+        Knob(
+            ("tasks", "min"),
+            1,
+            max(2.0, 0.8 * file.tasks.max),
+        )
+    ]
     for index, policy in enumerate(file.policies):
-        found += _policy_knobs(index, policy, file)
+        found += _policy_knobs(
+            index,
+            policy,
+            file,
+        )
     for index, _ in enumerate(file.daily):
-        found.append(Knob(("daily", index, "minute"), 0, 1439))
-        found.append(Knob(("daily", index, "min"), 1, max(2.0, 0.8 * file.tasks.max)))
+        found.append(
+            Knob(
+                ("daily", index, "minute"),
+                0,
+                1439,
+            )
+        )
+        found.append(
+            Knob(
+                ("daily", index, "min"),
+                1,
+                max(2.0, 0.8 * file.tasks.max),
+            )
+        )
     return tuple(found)
 
 
@@ -87,15 +109,35 @@ def _policy_knobs(index: int, policy: PolicySettings, file: CapacityFile) -> Ite
     here = ("policies", index)
     full = 100.0 if policy.metric != "requests" else file.task.requests_per_s * 60
     if policy.target is not None:
-        yield Knob((*here, "target"), 0.2 * full, 0.95 * full)
-        yield Knob((*here, "in_cooldown_s"), 60, 1200)
+        yield Knob(
+            (*here, "target"),
+            0.2 * full,
+            0.95 * full,
+        )
+        yield Knob(
+            (*here, "in_cooldown_s"),
+            60,
+            1200,
+        )
     threshold = "above" if policy.above is not None else "below"
     if policy.target is None:
-        yield Knob((*here, threshold), 0.2 * full, 0.98 * full)
+        yield Knob(
+            (*here, threshold),
+            0.2 * full,
+            0.98 * full,
+        )
         for number, step in enumerate(policy.steps):
             if policy.by == "tasks" and step.add > 0:
-                yield Knob((*here, "steps", number, "add"), 1, max(2.0, file.tasks.max / 2))
-    yield Knob((*here, "out_cooldown_s"), 0, 600)
+                yield Knob(
+                    (*here, "steps", number, "add"),
+                    1,
+                    max(2.0, file.tasks.max / 2),
+                )
+    yield Knob(
+        (*here, "out_cooldown_s"),
+        0,
+        600,
+    )
 
 
 def tune(
@@ -112,19 +154,65 @@ def tune(
     draw = np.random.default_rng(seed)
     low = np.array([knob.low for knob in turned])
     high = np.array([knob.high for knob in turned])
-    people = draw.uniform(low, high, (POPULATION, len(turned)))
-    people[0] = np.clip(_now(file, turned, split.unseen.begins), low, high)
-    scores = _scores(file, turned, people, split, hour)
+    people = draw.uniform(
+        low,
+        high,
+        (POPULATION, len(turned)),
+    )
+    people[0] = np.clip(
+        _now(
+            file,
+            turned,
+            split.unseen.begins,
+        ),
+        low,
+        high,
+    )
+    scores = _scores(
+        file,
+        turned,
+        people,
+        split,
+        hour,
+    )
     for generation in range(generations):
-        children = _children(people, scores, draw, low, high)
-        theirs = _scores(file, turned, children, split, hour)
+        children = _children(
+            people,
+            scores,
+            draw,
+            low,
+            high,
+        )
+        theirs = _scores(
+            file,
+            turned,
+            children,
+            split,
+            hour,
+        )
         better = theirs < scores
         people[better] = children[better]
-        scores = np.where(better, theirs, scores)
+        scores = np.where(
+            better,
+            theirs,
+            scores,
+        )
         tell(generation + 1, generations)
-    own = judged(file, split.unseen, hour)
+    own = judged(
+        file,
+        split.unseen,
+        hour,
+    )
     front = [
-        judged(with_knobs(file, turned, each), split.unseen, hour)
+        judged(
+            with_knobs(
+                file,
+                turned,
+                each,
+            ),
+            split.unseen,
+            hour,
+        )
         for each in people[np.argsort(scores)[:8]]
     ]
     return [own, *_front(front)]
@@ -148,7 +236,11 @@ def judged(file: CapacityFile, trace: Trace, hour: Price) -> Tried:
         file.limit_ms / 1000,
         _base(file),
     )
-    bands, _ = of_run(run, hour, file.tasks.spot)
+    bands, _ = of_run(
+        run,
+        hour,
+        file.tasks.spot,
+    )
     return Tried(
         rules=file,
         usd=(bands[0].least + bands[0].most) / 2,
@@ -176,8 +268,23 @@ def _children(
     other = people[draw.permutation(count)]
     mutant = people + _FACTOR * (best - people) + _FACTOR * (one - other)
     crossed = draw.random((count, width)) < _CROSSED
-    crossed[np.arange(count), draw.integers(0, width, count)] = True
-    return np.clip(np.where(crossed, mutant, people), low, high)
+    crossed[
+        np.arange(count),
+        draw.integers(
+            0,
+            width,
+            count,
+        ),
+    ] = True
+    return np.clip(
+        np.where(
+            crossed,
+            mutant,
+            people,
+        ),
+        low,
+        high,
+    )
 
 
 def _scores(
@@ -196,11 +303,19 @@ def _scores(
     run = simulate(
         [week for week in weeks for _ in people],
         file.one_task(),
-        _rules(file, values, split.unseen.begins),
+        _rules(
+            file,
+            values,
+            split.unseen.begins,
+        ),
         file.limit_ms / 1000,
         _base(file),
     )
-    bands, _ = of_run(run, hour, file.tasks.spot)
+    bands, _ = of_run(
+        run,
+        hour,
+        file.tasks.spot,
+    )
     usd = np.array([(band.least + band.most) / 2 for band in bands])
     limit = file.bad_percent / 100
     over = np.maximum(run.bad - limit, 0) / limit
@@ -228,7 +343,12 @@ def _rules(file: CapacityFile, values: Values, at: int) -> Rules:
         )
         for index, each in enumerate(file.daily)
     ]
-    return Rules(tuple(policies), values["tasks", "min"], plain.most, tuple(schedules))
+    return Rules(
+        tuple(policies),
+        values["tasks", "min"],
+        plain.most,
+        tuple(schedules),
+    )
 
 
 def _shift(each: DailySettings, at: int) -> int:
@@ -250,7 +370,11 @@ def _turned(policy: TargetTracking | StepScaling, mine: Values) -> TargetTrackin
     threshold = mine.get(("above",), mine.get(("below",)))
     assert threshold is not None
     steps = tuple(
-        type(step)(step.lower, step.upper, mine.get(("steps", number, "add"), step.amount))
+        type(step)(
+            step.lower,
+            step.upper,
+            mine.get(("steps", number, "add"), step.amount),
+        )
         for number, step in enumerate(policy.steps)
     )
     return StepScaling(
@@ -286,7 +410,11 @@ def _now(file: CapacityFile, turned: tuple[Knob, ...], at: int) -> NDArray[np.fl
 def with_knobs(file: CapacityFile, turned: tuple[Knob, ...], person: Numbers) -> CapacityFile:
     """The file with one candidate's numbers, whole ones as a person would write them."""
     plain = file.model_dump(by_alias=True)
-    for knob, value in zip(turned, np.round(person), strict=True):
+    for knob, value in zip(
+        turned,
+        np.round(person),
+        strict=True,
+    ):
         node: object = plain
         for part in knob.path[:-1]:
             node = node[part]  # type: ignore[index]

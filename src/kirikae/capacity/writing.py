@@ -37,11 +37,20 @@ daily:
 
 def text_of(file: CapacityFile) -> str:
     """YAML without what is the default."""
-    plain = file.model_dump(by_alias=True, exclude_defaults=True, exclude_none=True, mode="json")
+    plain = file.model_dump(
+        by_alias=True,
+        exclude_defaults=True,
+        exclude_none=True,
+        mode="json",
+    )
     yaml = YAML()
     yaml.default_flow_style = False
     yaml.width = 100
-    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.indent(
+        mapping=2,
+        sequence=4,
+        offset=2,
+    )
     out = io.StringIO()
     yaml.dump(plain, out)
     return out.getvalue()

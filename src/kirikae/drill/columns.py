@@ -25,7 +25,11 @@ class Error(IntEnum):
 
 
 _COUNTERS = ("sent", "answered", "failed", "cpu_ns")
-_WIDE = {"q": 8, "h": 2, "B": 1}
+_WIDE = {
+    "q": 8,
+    "h": 2,
+    "B": 1,
+}
 _LINE = 64
 """Bytes of a cache line: two columns do not share one."""
 
@@ -76,7 +80,12 @@ class Columns:
         np.frombuffer(views["error"], np.uint8)[:] = Error.NOT_SENT
         return cls(block=block, **views)
 
-    def count(self, process: int, name: str, value: int) -> None:
+    def count(
+        self,
+        process: int,
+        name: str,
+        value: int,
+    ) -> None:
         """For whoever looks on."""
         self.counters[process * len(_COUNTERS) + _COUNTERS.index(name)] = value
 
@@ -110,9 +119,17 @@ class Record:
     def latency_s(self) -> NDArray[np.float64]:
         """From due: what a user waits.  NaN without a complete answer."""
         waited = (self.done - self.due) / 1e9
-        return np.where(self.error == Error.NONE, waited, np.nan)
+        return np.where(
+            self.error == Error.NONE,
+            waited,
+            np.nan,
+        )
 
     @property
     def late_s(self) -> NDArray[np.float64]:
         """From due to sent: the engine's own error.  NaN: not sent."""
-        return np.where(self.sent > 0, (self.sent - self.due) / 1e9, np.nan)
+        return np.where(
+            self.sent > 0,
+            (self.sent - self.due) / 1e9,
+            np.nan,
+        )

@@ -73,7 +73,12 @@ class _Alarm:
     def at(self, when_ns: int) -> None:
         """A time that is past rings at once."""
         self._spec[2], self._spec[3] = divmod(max(when_ns, 1), 1_000_000_000)
-        _LIBC.timerfd_settime(self._fd, _ABSOLUTE, self._spec, None)
+        _LIBC.timerfd_settime(
+            self._fd,
+            _ABSOLUTE,
+            self._spec,
+            None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +129,27 @@ class _Connection(asyncio.Protocol):
             read = _read_whole(data, sender.is_head(request))
             if read is not None:
                 status, keep = read
-                self._answered(request, status, len(data), now, keep)
+                self._answered(
+                    request,
+                    status,
+                    len(data),
+                    now,
+                    keep,
+                )
                 return
             self._parser = _Answer(sender.is_head(request))
-        self._parse(request, data, now)
+        self._parse(
+            request,
+            data,
+            now,
+        )
 
-    def _parse(self, request: int, data: bytes, now: int) -> None:
+    def _parse(
+        self,
+        request: int,
+        data: bytes,
+        now: int,
+    ) -> None:
         """What does not come whole in one piece, or is not told by its length."""
         parser = self._parser
         assert parser is not None
@@ -139,9 +159,22 @@ class _Connection(asyncio.Protocol):
             self._fail(request, Error.NO_HTTP)
             return
         if parser.complete:
-            self._answered(request, parser.status, parser.octets, now, parser.keep)
+            self._answered(
+                request,
+                parser.status,
+                parser.octets,
+                now,
+                parser.keep,
+            )
 
-    def _answered(self, request: int, status: int, octets: int, now: int, keep: bool) -> None:
+    def _answered(
+        self,
+        request: int,
+        status: int,
+        octets: int,
+        now: int,
+        keep: bool,
+    ) -> None:
         columns = self._sender.columns
         columns.done[request] = now
         columns.status[request] = status
@@ -302,7 +335,11 @@ class _Sender:
         self._idle: list[list[_Connection]] = [[] for _ in origins]
         self._open = 0
         self._in_flight: deque[tuple[int, _Connection]] = deque()
-        self._counts = {"sent": 0, "answered": 0, "failed": 0}
+        self._counts = {
+            "sent": 0,
+            "answered": 0,
+            "failed": 0,
+        }
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -338,13 +375,22 @@ class _Sender:
         wire, origin, _ = self._wires[request % len(self._wires)]
         idle = self._idle[origin]
         if idle:
-            self._give(idle.pop(), request, wire)
+            self._give(
+                idle.pop(),
+                request,
+                wire,
+            )
         elif self._open < self._most:
             self._connect(request, origin)
         else:
             self._waiting.append(request)
 
-    def _give(self, connection: _Connection, request: int, wire: bytes) -> None:
+    def _give(
+        self,
+        connection: _Connection,
+        request: int,
+        wire: bytes,
+    ) -> None:
         self._begin(request)
         self._in_flight.append((request, connection))
         connection.send(request, wire)
@@ -379,7 +425,11 @@ class _Sender:
             self.columns.error[request] = Error.REFUSED if refused else Error.TIMED_OUT
             self.ended(Error.REFUSED)
             return
-        self._give(connection, request, self._wires[request % len(self._wires)][0])
+        self._give(
+            connection,
+            request,
+            self._wires[request % len(self._wires)][0],
+        )
 
     def idle(self, connection: _Connection) -> None:
         """It may carry the next one; whoever waits comes first."""
@@ -387,7 +437,11 @@ class _Sender:
         if waiting:
             wire, origin, _ = self._wires[waiting[0] % len(self._wires)]
             if origin == connection.origin:
-                self._give(connection, waiting.popleft(), wire)
+                self._give(
+                    connection,
+                    waiting.popleft(),
+                    wire,
+                )
                 return
         self._idle[connection.origin].append(connection)
 
@@ -422,7 +476,11 @@ class _Sender:
             if connection.carries(request):
                 connection.give_up()
         for name, value in self._counts.items():
-            self.columns.count(self._number, name, value)
+            self.columns.count(
+                self._number,
+                name,
+                value,
+            )
         if self.columns.stop[0] or now > self._grace_ns:
             self._finish()
         elif not self._finished.done():
@@ -439,8 +497,16 @@ class _Sender:
             for request in (*self._waiting, *self._requests[self._next :]):
                 self.columns.error[request] = Error.STOPPED
         for name, value in self._counts.items():
-            self.columns.count(self._number, name, value)
-        self.columns.count(self._number, "cpu_ns", time.process_time_ns())
+            self.columns.count(
+                self._number,
+                name,
+                value,
+            )
+        self.columns.count(
+            self._number,
+            "cpu_ns",
+            time.process_time_ns(),
+        )
         self._finished.set_result(None)
 
 
@@ -474,8 +540,19 @@ def attack(
     ]
     for child in children:
         child.start()
-    _watch(children, columns, begins, look)
-    return _record(columns, begins, wall, len(targets), (time.monotonic_ns() - begins) / 1e9)
+    _watch(
+        children,
+        columns,
+        begins,
+        look,
+    )
+    return _record(
+        columns,
+        begins,
+        wall,
+        len(targets),
+        (time.monotonic_ns() - begins) / 1e9,
+    )
 
 
 def _child(
@@ -489,8 +566,20 @@ def _child(
     """A process of its own: Ctrl-C is for the parent, which tells it to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _many_files(settings.connections // settings.processes + _KEPT_FILES)
-    requests = range(number, len(columns.due), settings.processes)
-    sender = _Sender(columns, number, requests, wires, origins, settings, ends_ns)
+    requests = range(
+        number,
+        len(columns.due),
+        settings.processes,
+    )
+    sender = _Sender(
+        columns,
+        number,
+        requests,
+        wires,
+        origins,
+        settings,
+        ends_ns,
+    )
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -521,7 +610,13 @@ def _watch(
         child.join()
 
 
-def _record(columns: Columns, begins: int, wall: float, targets: int, lasted: float) -> Record:
+def _record(
+    columns: Columns,
+    begins: int,
+    wall: float,
+    targets: int,
+    lasted: float,
+) -> Record:
     due = np.frombuffer(columns.due, np.int64).copy()
     return Record(
         due=due,
@@ -549,12 +644,22 @@ def _origins(
             continue
         host, port, tls = target.origin
         try:
-            address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
+            address = socket.getaddrinfo(
+                host,
+                port,
+                type=socket.SOCK_STREAM,
+            )[0][4]
         except OSError as error:
             raise TargetsProblem(f"{host} has no address: {error}; is its name right?") from error
         numbers[target.origin] = len(found)
         context = _tls(settings.insecure) if tls else None
-        found.append(_Origin((str(address[0]), int(address[1])), context, host))
+        found.append(
+            _Origin(
+                (str(address[0]), int(address[1])),
+                context,
+                host,
+            )
+        )
     return found, numbers
 
 

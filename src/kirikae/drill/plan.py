@@ -119,7 +119,14 @@ def of_stages(stages: list[Stage]) -> Plan:
                 f"the plan has more than {MOST_REQUESTS:,} requests; make it shorter, and repeat it"
             )
         first = ceil(sent - 1e-9)
-        numbers = np.arange(first, ceil(sent + all_of_it - 1e-9), dtype=np.float64) - sent
+        numbers = (
+            np.arange(
+                first,
+                ceil(sent + all_of_it - 1e-9),
+                dtype=np.float64,
+            )
+            - sent
+        )
         parts.append(begins + _when(stage, numbers))
         sent += all_of_it
         begins += stage.seconds
@@ -133,7 +140,11 @@ def _when(stage: Stage, numbers: Times) -> Times:
     """Seconds of the stage at which its integral reaches these numbers."""
     if stage.swing == 0:
         return _of_ramp(stage, numbers)
-    return _bisected(stage.sent, numbers, stage.seconds)
+    return _bisected(
+        stage.sent,
+        numbers,
+        stage.seconds,
+    )
 
 
 def _of_ramp(stage: Stage, numbers: Times) -> Times:
@@ -141,7 +152,11 @@ def _of_ramp(stage: Stage, numbers: Times) -> Times:
     if slope == 0:
         return numbers / stage.begins if stage.begins > 0 else numbers
     root = np.sqrt(np.maximum(stage.begins**2 + 2 * slope * numbers, 0))
-    found: Times = np.clip((root - stage.begins) / slope, 0, stage.seconds)
+    found: Times = np.clip(
+        (root - stage.begins) / slope,
+        0,
+        stage.seconds,
+    )
     return found
 
 
@@ -151,8 +166,16 @@ def _bisected(sent: Callable[[Times], Times], numbers: Times, most: float) -> Ti
     for _ in range(50):
         middle = (low + high) / 2
         below = sent(middle) < numbers
-        low = np.where(below, middle, low)
-        high = np.where(below, high, middle)
+        low = np.where(
+            below,
+            middle,
+            low,
+        )
+        high = np.where(
+            below,
+            high,
+            middle,
+        )
     return high
 
 

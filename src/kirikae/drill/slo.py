@@ -22,7 +22,11 @@ _IS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     ">": operator.gt,
 }
-_TIMES = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+_TIMES = {
+    "us": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+}
 COUNTS = ("errors", "lost", "wrong", "slow", "not_sent")
 
 
@@ -54,7 +58,11 @@ def read(text: str) -> Limit:
     figure = match["figure"]
     value = float(match["value"])
     unit = match["unit"]
-    problem = _unit_problem(figure, unit, value)
+    problem = _unit_problem(
+        figure,
+        unit,
+        value,
+    )
     if problem:
         raise SloProblem(f"{shortened(text)}: {problem}")
     return Limit(

@@ -77,7 +77,11 @@ def target(method: str, url: str, where: str, **more: object) -> Target:
         )
     if not url.isascii() or any(letter <= " " for letter in url):
         raise TargetsProblem(f"{where}: {shortened(url)} has letters that must be %-encoded")
-    return Target(method, split, **more)  # type: ignore[arg-type]
+    return Target(
+        method,
+        split,
+        **more,
+    )  # type: ignore[arg-type]
 
 
 def read(path: Path, form: str = "") -> list[Target]:
@@ -119,7 +123,11 @@ def _of_object(raw: object, where: str) -> Target:
     if not isinstance(headers, dict):
         raise TargetsProblem(f"{where}: header is an object of lists")
     pairs = [
-        _header(str(name), str(value), where)
+        _header(
+            str(name),
+            str(value),
+            where,
+        )
         for name, values in headers.items()
         for value in (values if isinstance(values, list) else [values])
     ]
@@ -127,7 +135,13 @@ def _of_object(raw: object, where: str) -> Target:
         body = base64.b64decode(raw.get("body") or "", validate=True)
     except (binascii.Error, ValueError, TypeError) as error:
         raise TargetsProblem(f"{where}: body is not base64: {error}") from error
-    return target(str(raw["method"]), str(raw["url"]), where, headers=tuple(pairs), body=body)
+    return target(
+        str(raw["method"]),
+        str(raw["url"]),
+        where,
+        headers=tuple(pairs),
+        body=body,
+    )
 
 
 def _header(name: str, value: str, where: str) -> tuple[str, str]:
@@ -170,7 +184,11 @@ def _request(text: str, where: str) -> Target:
         raise TargetsProblem(
             f"{where}: {shortened(text)} is no request line; write `GET http://host/path`"
         )
-    return target(found[1], found[2], where)
+    return target(
+        found[1],
+        found[2],
+        where,
+    )
 
 
 class _Reading:
@@ -207,7 +225,13 @@ class _Reading:
         name, colon, value = text.partition(":")
         if not colon:
             raise TargetsProblem(f"{where}: {shortened(text)} is no header `Name: value`")
-        self._headers.append(_header(name.strip(), value, where))
+        self._headers.append(
+            _header(
+                name.strip(),
+                value,
+                where,
+            )
+        )
 
     def done(self) -> Target:
         return Target(

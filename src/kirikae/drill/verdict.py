@@ -108,7 +108,11 @@ def verdicts_of(
     record: Record, targets: Sequence[Target], slow_s: float | None
 ) -> NDArray[np.uint8]:
     """One ``Verdict`` for each request.  ``slow_s`` None: nothing is too slow."""
-    found = np.full(len(record.due), Verdict.OK, np.uint8)
+    found = np.full(
+        len(record.due),
+        Verdict.OK,
+        np.uint8,
+    )
     if slow_s is not None:
         found[record.latency_s > slow_s] = Verdict.SLOW
     found[~_expected(record, targets)] = Verdict.WRONG
@@ -136,21 +140,46 @@ def judged(
     warm_s: float = 0.0,
 ) -> Outcome:
     """The run's verdict.  The first ``warm_s`` seconds of the plan are left out."""
-    verdicts = verdicts_of(record, targets, slow_s)
+    verdicts = verdicts_of(
+        record,
+        targets,
+        slow_s,
+    )
     counted = (verdicts != Verdict.STOPPED) & (record.due >= record.began_ns + warm_s * 1e9)
-    figures = figures_of(record, verdicts, counted)
+    figures = figures_of(
+        record,
+        verdicts,
+        counted,
+    )
     names = np.array([target.name for target in targets])
     routes = {}
     for name in dict.fromkeys(names.tolist()):
         mine = np.isin(record.target, np.flatnonzero(names == name))
-        routes[name] = figures_of(record, verdicts, counted & mine)
+        routes[name] = figures_of(
+            record,
+            verdicts,
+            counted & mine,
+        )
     late = record.late_s[counted & (record.sent > 0)]
     pace = np.percentile(late, (50, 99)) if len(late) else np.zeros(2)
     return Outcome(
         figures=figures,
         routes=routes,
-        checked=tuple(_check(limit, figures, routes) for limit in limits),
-        doubts=tuple(_doubts(record, figures, float(pace[1]))),
+        checked=tuple(
+            _check(
+                limit,
+                figures,
+                routes,
+            )
+            for limit in limits
+        ),
+        doubts=tuple(
+            _doubts(
+                record,
+                figures,
+                float(pace[1]),
+            )
+        ),
         verdicts=verdicts,
         pace_p50_s=float(pace[0]),
         pace_p99_s=float(pace[1]),
@@ -161,7 +190,11 @@ def figures_of(record: Record, verdicts: NDArray[np.uint8], counted: NDArray[np.
     """What has no answer is slower than everything."""
     mine = verdicts[counted]
     latency = record.latency_s[counted]
-    waited = np.where(np.isnan(latency), np.inf, latency)[mine != Verdict.NOT_SENT]
+    waited = np.where(
+        np.isnan(latency),
+        np.inf,
+        latency,
+    )[mine != Verdict.NOT_SENT]
     answered = waited[np.isfinite(waited)]
     due = record.due[counted]
     lasted = (int(due.max()) - int(due.min())) / 1e9 if len(due) > 1 else 0.0
@@ -187,9 +220,17 @@ def figures_of(record: Record, verdicts: NDArray[np.uint8], counted: NDArray[np.
 def _check(limit: Limit, whole: Figures, routes: dict[str, Figures]) -> Checked:
     figures = whole if not limit.route else routes.get(limit.route)
     if figures is None or not figures.requests:
-        return Checked(limit, None, None)
+        return Checked(
+            limit,
+            None,
+            None,
+        )
     found = _found(limit, figures)
-    return Checked(limit, found, limit.holds(found))
+    return Checked(
+        limit,
+        found,
+        limit.holds(found),
+    )
 
 
 def _found(limit: Limit, figures: Figures) -> float:
