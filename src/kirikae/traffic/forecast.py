@@ -57,6 +57,49 @@ class StepForecast:
     finds_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Hour:
+    """The last hour that is known, minute by minute."""
+
+    aws: Aws
+    places: Places
+    until: float
+
+    def old(self, metric: str, statistic: str = "Sum") -> Query:
+        places = self.places
+        return Query(
+            places.old.dimension,
+            places.old_balancer,
+            metric,
+            statistic,
+        )
+
+    def served_by_new(self) -> Query:
+        places = self.places
+        return Query(
+            places.new.dimension,
+            places.new_balancer,
+            "RequestCount",
+            "Sum",
+        )
+
+    def read(self, queries: Sequence[Query]) -> list[dict[int, float]]:
+        """By query, what each minute counted."""
+        return metric_data(
+            self.aws,
+            queries,
+            self.until - _HOUR,
+            self.until,
+            60,
+        )
+
+    def above(self, bounds: Sequence[float], requests: float) -> dict[float, float]:
+        """Bound in seconds -> the part of so many requests of the old side that took longer."""
+        over = self.read([self.old(_TIME, f"TC({bound:.4f}:)") for bound in bounds])
+        parts = [sum(values.values()) / requests for values in over]
+        return dict(zip(bounds, parts, strict=True))
+
+
 def today(
     aws: Aws,
     places: Places,
@@ -65,50 +108,14 @@ def today(
     now: float,
     lateness_s: float,
 ) -> Today:
-    until = math.floor((now - lateness_s) / 60) * 60
-    old = places.old.dimension
-    balancer = places.old_balancer
-
-    def hour(queries: Sequence[Query]) -> list[dict[int, float]]:
-        return metric_data(
-            aws,
-            queries,
-            until - _HOUR,
-            until,
-            60,
-        )
-
-    served, failed, served_new, *times = hour(
-        [
-            Query(
-                old,
-                balancer,
-                "RequestCount",
-                "Sum",
-            ),
-            Query(
-                old,
-                balancer,
-                "HTTPCode_Target_5XX_Count",
-                "Sum",
-            ),
-            Query(
-                places.new.dimension,
-                places.new_balancer,
-                "RequestCount",
-                "Sum",
-            ),
-            *(
-                Query(
-                    old,
-                    balancer,
-                    _TIME,
-                    metric,
-                )
-                for metric in QUANTILES
-            ),
-        ]
-    )
+    hour = _Hour(aws, places, math.floor((now - lateness_s) / 60) * 60)
+    counts = [
+        hour.old("RequestCount"),
+        hour.old("HTTPCode_Target_5XX_Count"),
+        hour.served_by_new(),
+    ]
+    times = [hour.old(_TIME, metric) for metric in QUANTILES]
+    served, failed, served_new, *quantiles = hour.read(counts + times)
     requests = sum(served.values())
     minutes = len(served.keys() | served_new.keys())
     if not requests or not minutes:
@@ -118,28 +125,13 @@ def today(
             {},
             {},
         )
-    tau = _medians(times)
-    bounds = _bounds(margins, plan, tau)
-    over = hour(
-        [
-            Query(
-                old,
-                balancer,
-                _TIME,
-                f"TC({bound:.4f}:)",
-            )
-            for bound in bounds
-        ]
-    )
-    above = {}
-    for bound, values in zip(bounds, over, strict=True):
-        above[bound] = sum(values.values()) / requests
+    tau = _medians(quantiles)
     both = requests + sum(served_new.values())
     return Today(
         both / (60 * minutes),
         sum(failed.values()) / requests,
         tau,
-        above,
+        hour.above(_bounds(margins, plan, tau), requests),
     )
 
 

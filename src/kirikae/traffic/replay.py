@@ -6,7 +6,8 @@ A line is ``{"t": start, "side": "old"|"new", "requests": n, "errors": n, "share
 included.  Optional: ``le``, ``route``, ``dt`` (seconds, 1), ``probe_failed``, and what a move
 records besides: ``step``, ``tau`` (the old side's quantiles in seconds, as they stood before the
 batch), and what ``Arm.more`` and ``Batch.more`` tell.  Lines of the same ``t`` are one batch.  What
-is missing, misspelt or no figure is refused: a count that is not there is not 0.
+is missing, misspelt or no figure is refused: a count that is not there is not 0.  So is what would
+be counted twice: a second line of the same side, route and ``t``, and periods that overlap.
 """
 
 from __future__ import annotations
@@ -59,6 +60,9 @@ _LATEST = 253402300799.0
 _LONGEST_S = 366 * 86400.0
 _MOST = 2**53
 """Counts beyond it are no longer whole in the arithmetic of the judge."""
+_ROUNDED = 0.1
+"""Of a period: times and lengths are rounded by whoever writes them."""
+_ROUNDING = 1 + 1e-6
 _MOST_BOUNDS = 1000
 _MOST_ROWS = 16
 _WHOLE_ONLY = {int}
@@ -155,6 +159,8 @@ class _Above:
     """None: no line has said yet at which times it counts, if at any."""
     rejected: bool | None = None
     """Do the lines tell of 4xx?  None: no line has said."""
+    latest: dict[str, Line] = field(default_factory=dict)
+    """By side and route, those with requests."""
 
     def goes_on(self, line: Line) -> bool:
         """A plain line that is like the plain one above it, as most are: it fits, and is kept."""
@@ -165,7 +171,10 @@ class _Above:
             return False
         if tuple(line.counts.within) != self.bounds:
             return False
-        self.line = line
+        before = self.latest.get(line.side)
+        if before is not None and line.t < before.t + before.dt:
+            return False
+        self.latest[line.side] = self.line = line
         return True
 
     def against(self, line: Line) -> str:
@@ -175,7 +184,25 @@ class _Above:
             why = self._same_time(line, last)
             if why:
                 return why
-        return self._other_bounds(line) or self._other_rejected(line)
+        return self._told_before(line) or self._other_bounds(line) or self._other_rejected(line)
+
+    def _told_before(self, line: Line) -> str:
+        """Requests of one side and route must not be counted twice.
+
+        Periods that a move records are those of its source, which may change.
+        """
+        before = self.latest.get(_of(line))
+        if before is None or not before.counts.requests or not line.counts.requests:
+            return ""
+        if line.t == before.t:
+            told = f"{line.side}, route {line.route}," if line.route else line.side
+            return f"a second line of {told} at t {line.t:g}; add their counts up in one line"
+        if line.more.step is not None or line.t >= before.t + before.dt * (1 - _ROUNDED):
+            return ""
+        return (
+            f"t {line.t:g} is within the period of this side that begins at {before.t:g} and lasts "
+            f"{before.dt:g} s; requests must not be counted twice"
+        )
 
     def _other_rejected(self, line: Line) -> str:
         """4xx that one side is not asked for, or no longer, are none of it.  A move records what
@@ -194,7 +221,7 @@ class _Above:
         for key, mine, other in (
             ("share", line.share, last.share),
             ("dt", line.dt, last.dt),
-            ("step", line.more.step, last.more.step),
+            *zip(More._fields, line.more, last.more, strict=True),
         ):
             if mine != other:
                 return f"{key} {mine}: the line above is of the same t and says {other}"
@@ -221,6 +248,8 @@ class _Above:
         return self.line is None or line.t > self.line.t or not line.counts.within
 
     def keep(self, line: Line) -> None:
+        if line.counts.requests:
+            self.latest[_of(line)] = line
         if line.more is not _NOTHING_MORE:
             self._keep_more(line)
         self.line = line
@@ -233,6 +262,11 @@ class _Above:
         begins = self.line is None or line.t > self.line.t
         if line.more.tau or (begins and line.more.step is not None):
             self.bounds = None
+
+
+def _of(line: Line) -> str:
+    """What a line tells of, within its time."""
+    return f"{line.side} {line.route}" if line.route else line.side
 
 
 def _told(bounds: Sequence[float]) -> str:
@@ -255,7 +289,7 @@ def _no_number(word: str) -> NoReturn:
 _DECODE = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number).decode
 
 
-_QUICKLY = json.JSONDecoder(parse_constant=_no_number).raw_decode
+_QUICKLY = json.JSONDecoder(parse_constant=_no_number).scan_once
 _NUMBERS = (int, float)
 _NO_BOUNDS: dict[str, int] = {}
 _LINE_ENDS = ("\n", "\r\n", "")
@@ -264,7 +298,7 @@ _LINE_ENDS = ("\n", "\r\n", "")
 def _quickly(text: str) -> dict[str, Any] | None:
     """A line like most: an object with only the usual keys, of which each one and the side's name
     have two quotes, so that none stands twice.  None: it must be looked at key by key."""
-    raw, end = _QUICKLY(text)
+    raw, end = _QUICKLY(text, 0)
     if type(raw) is not dict or text[end:] not in _LINE_ENDS or not _PLAIN.issuperset(raw):
         return None
     bounds = raw.get("le", ())
@@ -313,7 +347,7 @@ class _Reader:
         self._number = number
         try:
             raw = _quickly(text)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError, StopIteration):
             raw = None  # what is wrong with it is said by the careful reader
         if raw is None:
             self.raw = _object(text, self._where)
@@ -325,15 +359,17 @@ class _Reader:
         """A plain line of which every value is right at the first glance; None: look at each.  A
         day has 172,800 lines."""
         raw = self.raw
+        if not raw.keys() >= _LEAST:
+            return None
         counts = self._plain_counts(raw)
-        t: Any = raw.get("t")
+        t = raw["t"]
         dt = raw.get("dt", 1.0)
         if counts is None or type(t) not in _NUMBERS or type(dt) not in _NUMBERS:
             return None
-        share = raw.get("share")
+        share = raw["share"]
         if type(share) is not int or not 0 <= share <= WHOLE:
             return None
-        side = raw.get("side")
+        side = raw["side"]
         if side not in _SIDES or not -_LATEST <= t <= _LATEST or not 0 < dt <= _LONGEST_S:
             return None
         return Line(
@@ -347,8 +383,8 @@ class _Reader:
         )
 
     def _plain_counts(self, raw: Mapping[str, Any]) -> Arm | None:
-        requests = raw.get("requests")
-        errors = raw.get("errors")
+        requests = raw["requests"]
+        errors = raw["errors"]
         if type(requests) is not int or type(errors) is not int:
             return None
         if not 0 <= errors <= requests <= _MOST:
@@ -468,10 +504,9 @@ class _Reader:
 
     def arm(self) -> Arm:
         requests = self.amount("requests", self.raw["requests"])
-        errors = self.part("errors", requests)
-        return Arm(
+        arm = Arm(
             requests,
-            errors,
+            self.part("errors", requests),
             self.optional("probe_failed"),
             self.within(requests),
             self.part("rejected", requests) if "rejected" in self.raw else None,
@@ -479,6 +514,22 @@ class _Reader:
             self.optional("healthy"),
             self.numbers("mix", _MIX),
         )
+        if "step" not in self.raw:  # what a move corrects later is counted once more, as bad
+            self.fits_together(arm)
+        return arm
+
+    def fits_together(self, arm: Arm) -> None:
+        """Each answer is of one kind, each client has one vote, and asked at least once."""
+        requests = arm.requests
+        if arm.rejected is not None and arm.errors + arm.rejected > requests * _ROUNDING:
+            self.refuse(f"{arm.errors} errors and {arm.rejected} rejected of {requests} requests")
+        if arm.asked * _ROUNDING < requests:
+            self.refuse(f"served {arm.served}: fewer than the votes ({requests})")
+        mix = arm.mix
+        if mix.get("writes", 0) > arm.asked * _ROUNDING:
+            self.refuse(f"mix writes {mix['writes']} of {arm.asked} requests")
+        if mix.get("per_client", inf) * _ROUNDING < arm.asked:
+            self.refuse(f"mix per_client {mix['per_client']}: at least 1 for each of the requests")
 
     def within(self, requests: float) -> dict[float, float]:
         """Counts by bound.  A day has millions: what is plainly right is not looked at twice."""
@@ -546,10 +597,15 @@ class _Reader:
         tau = self.raw.get("tau") or {}
         if not isinstance(tau, dict) or not tau.keys() <= QUANTILES.keys():
             self.refuse(f"tau {shortened(tau)}: seconds by {', '.join(QUANTILES)}")
-        return {metric: self.seconds("tau", value) for metric, value in tau.items()}
+        found = {metric: self.seconds("tau", value) for metric, value in tau.items()}
+        rising = [found[metric] for metric in QUANTILES if metric in found]
+        if rising != sorted(rising) or min(rising, default=0.0) < 0:
+            self.refuse(f"tau {shortened(tau)}: seconds that rise from p50 to p99")
+        return found
 
 
 _KNOWN = frozenset(_KEYS)
+_LEAST = frozenset(_NEEDED)
 _SIDES = ("old", "new")
 _PLAIN = frozenset(("t", "side", "requests", "errors", "share", "le", "dt"))
 

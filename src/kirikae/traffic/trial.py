@@ -42,6 +42,8 @@ _NO_TIMES = ("errors", "rejected")
 _TOLD_ALWAYS = ("rejected", "latency")
 """By a source that tells of them at all."""
 _STRONGEST = 700.0
+_PLAIN_TIMES = 2
+"""Evidence of the square of the bar is plain, whoever asks."""
 
 
 class Look(NamedTuple):
@@ -308,6 +310,8 @@ class Trial:
     def _untold(self, batch: Batch, outcomes: Mapping[str, Outcome]) -> Said | None:
         """Metrics that this step's figures told of, and no longer do: what was proven of them says
         nothing of now."""
+        if outcomes.keys() >= self._timed:
+            return None
         gone = [m for m in (*_TOLD_ALWAYS, *batch.tau) if m in self._timed and m not in outcomes]
         if not gone:
             return None
@@ -562,7 +566,8 @@ class Trial:
 
     def _why_failed(self, log_harm: float) -> Said | None:
         if self._probes.failed:
-            return said("traffic.failed_probes", times=self._probes.in_a_row)
+            key = "failed_probes" if self._probes.old_asked else "failed_probes_old_unasked"
+            return said(f"traffic.{key}", times=self._probes.in_a_row)
         if self._targets.failed:
             return said("traffic.failed_targets", times=self._targets.in_a_row)
         broken = self._ceiling.broken()
@@ -571,6 +576,8 @@ class Trial:
         bar = self._bar
         if log_harm < bar or self._mix.differs() is not None:
             return None
+        if log_harm < _PLAIN_TIMES * bar and self._mix.seems_to_differ():
+            return None  # harm, or other clients: soon there are requests enough to tell
         return self._harm(exp(min(log_harm, _STRONGEST)), exp(bar))
 
     def _harm(self, evidence: float, bar: float) -> Said:
