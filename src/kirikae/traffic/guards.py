@@ -377,6 +377,8 @@ class Mix:
         return said("traffic.other_clients", old=old, new=new)
 
     def differs(self) -> Said | None:
+        if not self._recent:
+            return None
         old = self._sums["old"]
         new = self._sums["new"]
         fewer = min(old.requests, new.requests)

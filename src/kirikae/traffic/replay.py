@@ -295,17 +295,6 @@ _NO_BOUNDS: dict[str, int] = {}
 _LINE_ENDS = ("\n", "\r\n", "")
 
 
-def _quickly(text: str) -> dict[str, Any] | None:
-    """A line like most: an object with only the usual keys, of which each one and the side's name
-    have two quotes, so that none stands twice.  None: it must be looked at key by key."""
-    raw, end = _QUICKLY(text, 0)
-    if type(raw) is not dict or text[end:] not in _LINE_ENDS or not _PLAIN.issuperset(raw):
-        return None
-    bounds = raw.get("le", ())
-    once = type(bounds) is dict and text.count('"') == 2 * (len(raw) + len(bounds) + 1)
-    return raw if once else None
-
-
 def _object(text: str, where: str) -> dict[str, Any]:
     try:
         raw = _DECODE(text)
@@ -334,6 +323,8 @@ class _Reader:
         self._name = name
         self._number = 0
         self._bounds = _Bounds()
+        self._plain: set[tuple[str, ...]] = set()
+        """The keys of plain lines that were right, in their order."""
         self.raw: dict[str, Any] = {}
 
     @property
@@ -345,32 +336,43 @@ class _Reader:
 
     def line_of(self, number: int, text: str) -> Line:
         self._number = number
-        try:
-            raw = _quickly(text)
-        except (ValueError, RecursionError, StopIteration):
-            raw = None  # what is wrong with it is said by the careful reader
-        if raw is None:
-            self.raw = _object(text, self._where)
-            return self._checked()
-        self.raw = raw
-        return self._plainly_right() or self._checked()
+        return self._at_a_glance(text) or self._looked_at(text)
 
-    def _plainly_right(self) -> Line | None:
-        """A plain line of which every value is right at the first glance; None: look at each.  A
+    def _looked_at(self, text: str) -> Line:
+        self.raw = _object(text, self._where)
+        line = self._checked()
+        if self.raw.keys() <= _PLAIN and len(self._plain) < _MOST_ROWS:
+            self._plain.add(tuple(self.raw))
+        return line
+
+    def _at_a_glance(self, text: str) -> Line | None:
+        """A line with the keys of a plain one that was right, of which each one and the side's name
+        have two quotes, so that none stands twice, and every value is right; None: look at each.  A
         day has 172,800 lines."""
-        raw = self.raw
-        if not raw.keys() >= _LEAST:
+        try:
+            raw, end = _QUICKLY(text, 0)
+        except (ValueError, RecursionError, StopIteration):
+            return None  # what is wrong with it is said by the careful reader
+        if type(raw) is not dict or text[end:] not in _LINE_ENDS or tuple(raw) not in self._plain:
             return None
-        counts = self._plain_counts(raw)
+        within = raw.get("le", _NO_BOUNDS)
+        if type(within) is not dict or text.count('"') != 2 * (len(raw) + len(within) + 1):
+            return None
+        self.raw = raw
+        counts = self._plain_counts(raw["requests"], raw["errors"], within)
+        return None if counts is None else self._plain_line(raw, counts)
+
+    @staticmethod
+    def _plain_line(raw: Mapping[str, Any], counts: Arm) -> Line | None:
         t = raw["t"]
         dt = raw.get("dt", 1.0)
-        if counts is None or type(t) not in _NUMBERS or type(dt) not in _NUMBERS:
-            return None
         share = raw["share"]
-        if type(share) is not int or not 0 <= share <= WHOLE:
-            return None
         side = raw["side"]
+        if type(t) not in _NUMBERS or type(dt) not in _NUMBERS or type(share) is not int:
+            return None
         if side not in _SIDES or not -_LATEST <= t <= _LATEST or not 0 < dt <= _LONGEST_S:
+            return None
+        if not 0 <= share <= WHOLE:
             return None
         return Line(
             float(t),
@@ -382,16 +384,13 @@ class _Reader:
             _NOTHING_MORE,
         )
 
-    def _plain_counts(self, raw: Mapping[str, Any]) -> Arm | None:
-        requests = raw["requests"]
-        errors = raw["errors"]
+    def _plain_counts(self, requests: Any, errors: Any, within: dict[str, Any]) -> Arm | None:
         if type(requests) is not int or type(errors) is not int:
             return None
         if not 0 <= errors <= requests <= _MOST:
             return None
-        counted = raw.get("le", _NO_BOUNDS)
-        within = self._as_before(counted, requests) if type(counted) is dict else None
-        return None if within is None else Arm(requests, errors, None, within)
+        known = self._as_before(within, requests)
+        return None if known is None else Arm(requests, errors, None, known)
 
     def _checked(self) -> Line:
         """Value by value: right, or refused with what is wrong."""
@@ -548,9 +547,11 @@ class _Reader:
         if row is None:
             return None
         counts = list(raw.values())
-        if set(map(type, counts)) != _WHOLE_ONLY or counts[0] < 0 or counts[-1] > requests:
+        if not _WHOLE_ONLY.issuperset(map(type, counts)) or counts != sorted(counts):
             return None
-        return dict(zip(row, counts, strict=True)) if counts == sorted(counts) else None
+        if counts[0] < 0 or counts[-1] > requests:
+            return None
+        return dict(zip(row, counts))  # noqa: B905 - the row is of these bounds, and a day is long
 
     def _counted(self, raw: dict[str, Any], requests: float) -> dict[float, float]:
         known = self._bounds.known
@@ -605,7 +606,6 @@ class _Reader:
 
 
 _KNOWN = frozenset(_KEYS)
-_LEAST = frozenset(_NEEDED)
 _SIDES = ("old", "new")
 _PLAIN = frozenset(("t", "side", "requests", "errors", "share", "le", "dt"))
 

@@ -234,7 +234,8 @@ class Trial:
         """Figures: judged if they tell of both sides, and kept for the next ones otherwise."""
         self._waiting = None
         share = _permille(old.requests, new.requests) if batch.share is None else batch.share
-        self.at(step, share)
+        if step != self._step or share != self._share:
+            self.at(step, share)
         self._step_began = min(self._step_began, batch.start)
         if not new.requests:
             self._wait(batch, said("traffic.silent_new"))
@@ -285,7 +286,8 @@ class Trial:
                 new.asked,
             )
             found = found or mismatch
-        self._mix.add(batch)
+        if new.mix or old.mix or len(batch.routes) > 1:
+            self._mix.add(batch)
         return found
 
     def _observe(self, batch: Batch, old: Arm, new: Arm) -> None:
@@ -293,8 +295,9 @@ class Trial:
         self._flow.add(batch.seconds, old.requests, new.requests)
         self._tau = batch.tau
         outcomes = self._outcomes(batch, old, new)
-        self._held = self._held or self._untold(batch, outcomes)
-        self._timed.update(outcomes)
+        if outcomes.keys() != self._timed:
+            self._held = self._held or self._untold(batch, outcomes)
+            self._timed.update(outcomes)
         self._judge.observe(
             batch.seconds,
             old.requests,
@@ -310,8 +313,6 @@ class Trial:
     def _untold(self, batch: Batch, outcomes: Mapping[str, Outcome]) -> Said | None:
         """Metrics that this step's figures told of, and no longer do: what was proven of them says
         nothing of now."""
-        if outcomes.keys() >= self._timed:
-            return None
         gone = [m for m in (*_TOLD_ALWAYS, *batch.tau) if m in self._timed and m not in outcomes]
         if not gone:
             return None
