@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -145,3 +147,12 @@ def test_a_part_of_the_mix_that_one_side_does_not_tell_is_not_none():
     for batch in batches(map(json.dumps, lines), "f"):
         mix.add(batch)
     assert mix.differs() is None
+
+
+def test_a_file_of_figures_waits_for_no_project_and_no_aws():
+    """Reading those took longer than an hour of figures."""
+    loaded = "import sys, kirikae.console.verdict; print({'pydantic', 'botocore'} & {*sys.modules})"
+    told = subprocess.run(
+        [sys.executable, "-c", loaded], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == "set()"
