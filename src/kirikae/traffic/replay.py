@@ -289,7 +289,7 @@ def _no_number(word: str) -> NoReturn:
 _DECODE = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number).decode
 
 
-_QUICKLY = json.JSONDecoder(parse_constant=_no_number).scan_once
+_QUICKLY = json.JSONDecoder(parse_constant=_no_number).raw_decode
 _NUMBERS = (int, float)
 _NO_BOUNDS: dict[str, int] = {}
 _LINE_ENDS = ("\n", "\r\n", "")
@@ -350,8 +350,8 @@ class _Reader:
         have two quotes, so that none stands twice, and every value is right; None: look at each.  A
         day has 172,800 lines."""
         try:
-            raw, end = _QUICKLY(text, 0)
-        except (ValueError, RecursionError, StopIteration):
+            raw, end = _QUICKLY(text)
+        except (ValueError, RecursionError):
             return None  # what is wrong with it is said by the careful reader
         if type(raw) is not dict or text[end:] not in _LINE_ENDS or tuple(raw) not in self._plain:
             return None
