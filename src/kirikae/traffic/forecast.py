@@ -12,7 +12,12 @@ from kirikae.aws.cloudwatch import Query, metric_data
 from kirikae.aws.session import Aws
 from kirikae.model.share import WHOLE
 from kirikae.move.dispersion import at_share
-from kirikae.move.judge import QUANTILES, Margins, requests_to_find, requests_to_prove
+from kirikae.move.judge import (
+    QUANTILES,
+    Margins,
+    requests_to_find,
+    requests_to_prove,
+)
 from kirikae.traffic.figures import Places
 
 RISE = 0.01
@@ -153,7 +158,10 @@ def _bounds(margins: Margins, plan: Sequence[int], tau: dict[str, float]) -> lis
 
 
 def forecast(
-    margins: Margins, plan: Sequence[int], known: Today, late_s: float
+    margins: Margins,
+    plan: Sequence[int],
+    known: Today,
+    late_s: float,
 ) -> list[StepForecast]:
     """One per share of the plan.  ``late_s``: how long figures take to arrive."""
     found = []
@@ -214,7 +222,10 @@ class SmallPlan:
 
 
 def smaller_plan(
-    margins: Margins, plan: Sequence[int], known: Today, late_s: float
+    margins: Margins,
+    plan: Sequence[int],
+    known: Today,
+    late_s: float,
 ) -> SmallPlan | None:
     """None where the rate is not known, or the plan fits as it is."""
     if not 0 < known.per_s < SMALL_PER_S:
@@ -250,7 +261,12 @@ def _next(plan: Sequence[int], share: int) -> int:
     return next((s for s in plan if s > share), WHOLE)
 
 
-def _needs(margins: Margins, share: int, after: int, known: Today) -> dict[str, float]:
+def _needs(
+    margins: Margins,
+    share: int,
+    after: int,
+    known: Today,
+) -> dict[str, float]:
     """Metric -> requests until it is shown, if the new side is like the old one."""
     needs = {
         "errors": requests_to_prove(

@@ -152,7 +152,12 @@ class Recent:
         self.bad: float = 0
         self.of: float = 0
 
-    def push(self, t: float, bad: float, of: float) -> tuple[float, float]:
+    def push(
+        self,
+        t: float,
+        bad: float,
+        of: float,
+    ) -> tuple[float, float]:
         """Keep this batch; what is forgotten for it."""
         kept = self._kept
         kept.append((t, bad, of))
@@ -259,7 +264,12 @@ class Incident:
         self._since = 0.0
         self.on = False
 
-    def told(self, t: float, bad: float, of: float) -> Said | None:
+    def told(
+        self,
+        t: float,
+        bad: float,
+        of: float,
+    ) -> Said | None:
         gone_bad, gone_of = self._recent.push(t, bad, of)
         now = self._recent
         usual = self._calm_bad / self._calm_of if self._calm_of else None
@@ -300,7 +310,12 @@ class ProbeRow:
     in_a_row: int = 0
     old_asked: bool = True
 
-    def observe(self, old: Arm, new: Arm, incident: bool) -> None:
+    def observe(
+        self,
+        old: Arm,
+        new: Arm,
+        incident: bool,
+    ) -> None:
         """A batch in which nobody asked leaves the row as it is."""
         if old.probe_failed is None and new.probe_failed is None:
             return
@@ -433,7 +448,10 @@ class _Asked:
     def change(self, other: _Asked, sign: int) -> None:
         self.requests += sign * other.requests
         self.told += sign * other.told
-        for mine, its in ((self.mix, other.mix), (self.routes, other.routes)):
+        for mine, its in (
+            (self.mix, other.mix),
+            (self.routes, other.routes),
+        ):
             for key, value in its.items():
                 mine[key] = mine.get(key, 0) + sign * value
 
@@ -449,7 +467,15 @@ def _asked(batch: Batch, side: str, tells: bool) -> _Asked:
         if arm is not None:
             mix = dict(arm.mix) if tells else {}
             told = arm.asked if tells else 0
-            found.change(_Asked(arm.asked, told, mix, {route: arm.asked}), 1)
+            found.change(
+                _Asked(
+                    arm.asked,
+                    told,
+                    mix,
+                    {route: arm.asked},
+                ),
+                1,
+            )
     return found
 
 
@@ -497,7 +523,12 @@ class Flow:
         self._old: float = 0
         self._new: float = 0
 
-    def add(self, seconds: float, old: float, new: float) -> None:
+    def add(
+        self,
+        seconds: float,
+        old: float,
+        new: float,
+    ) -> None:
         recent = self._recent
         recent.append((seconds, old, new))
         self._seconds += seconds

@@ -14,7 +14,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import count
@@ -131,7 +137,7 @@ def lines_in(file: IO[bytes], name: str) -> Iterator[str]:
             return
         if len(raw) > _LONGEST_LINE:
             raise UsageProblem(f"{name}:{number}: longer than a line of figures can be (1 MiB)")
-        yield raw.decode() if number > 1 and raw.isascii() else text_from(raw, name, number)
+        yield (raw.decode() if number > 1 and raw.isascii() else text_from(raw, name, number))
 
 
 def read(lines: Iterable[str], name: str) -> Iterator[Line]:
@@ -221,7 +227,12 @@ class _Above:
         for key, mine, other in (
             ("share", line.share, last.share),
             ("dt", line.dt, last.dt),
-            *zip(More._fields, line.more, last.more, strict=True),
+            *zip(
+                More._fields,
+                line.more,
+                last.more,
+                strict=True,
+            ),
         ):
             if mine != other:
                 return f"{key} {mine}: the line above is of the same t and says {other}"
@@ -384,13 +395,27 @@ class _Reader:
             _NOTHING_MORE,
         )
 
-    def _plain_counts(self, requests: Any, errors: Any, within: dict[str, Any]) -> Arm | None:
+    def _plain_counts(
+        self,
+        requests: Any,
+        errors: Any,
+        within: dict[str, Any],
+    ) -> Arm | None:
         if type(requests) is not int or type(errors) is not int:
             return None
         if not 0 <= errors <= requests <= _MOST:
             return None
         known = self._as_before(within, requests)
-        return None if known is None else Arm(requests, errors, None, known)
+        return (
+            None
+            if known is None
+            else Arm(
+                requests,
+                errors,
+                None,
+                known,
+            )
+        )
 
     def _checked(self) -> Line:
         """Value by value: right, or refused with what is wrong."""
