@@ -4,7 +4,8 @@ healthy and harmful.
 ``python benchmarks/realistic.py --runs 24 --only sessions --json``.  Every tool climbs the same
 ladder in the same worlds (benchmarks/worlds.py), its own share decides who asks which side; all
 read the same figures once a minute (benchmarks/climbers.py, benchmarks/scenarios.py).
-Deterministic by seed.
+Deterministic by seed.  With ``--keep FILE --for 500`` it measures for so many seconds, and the next
+call goes on; ``--for 0`` shows what was measured so far.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.climbers import PEERS, Climb, Climber, End, Kirikae, climb
+from benchmarks.kept import Kept
 from benchmarks.scenarios import HOUR, Scenario, everything
 from benchmarks.worlds import World
 
@@ -111,11 +116,21 @@ def measure(
     seed: str,
     tools: Sequence[str] = TOOLS,
     most_hours: int = WEEKS_H,
+    kept: Kept | None = None,
 ) -> Iterator[Row]:
+    """A row for each that has runs."""
+    kept = kept or Kept()
     for scenario in scenarios:
         for tool in tools:
-            seeds = [f"{seed}/{number}" for number in range(runs(tool))]
-            yield row_of(scenario, tool, [run(tool, scenario, each, most_hours) for each in seeds])
+            climbs = []
+            for number in range(runs(tool)):
+                each = f"{seed}/{number}"
+                climbing = partial(run, tool, scenario, each, most_hours)
+                found = kept.climb(f"{tool}/{scenario.name}/{each}", climbing)
+                if found is not None:
+                    climbs.append(found)
+            if climbs:
+                yield row_of(scenario, tool, climbs)
 
 
 def _cell(row: Row) -> str:
@@ -186,6 +201,8 @@ def _arguments(asked: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--long-bake", default="24h", help="before 100%%, where nights do not matter"
     )
+    parser.add_argument("--keep", type=Path, help="a file of climbs, read and added to")
+    parser.add_argument("--for", dest="seconds", type=float, help="begin no run after so long")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args(asked)
 
@@ -220,7 +237,9 @@ def main(asked: Sequence[str] | None = None) -> int:
         file=shown,
     )
     rows: list[Row] = []
-    for row in measure(scenarios, runs, given.seed, tools, given.hours):
+    until = None if given.seconds is None else time.monotonic() + given.seconds
+    kept = Kept(given.keep, until)
+    for row in measure(scenarios, runs, given.seed, tools, given.hours, kept):
         rows.append(row)
         place = f"{len(rows)}/{len(scenarios) * len(tools)}"
         print(f"{place:>7} {line_of(row)}", file=shown, flush=True)

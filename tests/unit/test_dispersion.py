@@ -51,6 +51,21 @@ def test_drift_that_both_sides_share_is_none():
     assert dispersion.phi < 2.5
 
 
+def test_one_burst_in_the_same_minute_is_chance_and_not_shared_trouble():
+    """Targets of both sides that fail by themselves do so together now and then: what the past
+    told of bursts still counts, until three have come together."""
+    rng = random.Random(4)
+    dispersion = Dispersion()
+    dispersion.tell(0.027, False)
+    phi = []
+    for minute in range(60):
+        rate = 0.045 if minute % 12 == 11 else 0.0005
+        dispersion.add(60, 4500, binomial(rng, 4500, rate), 1500, binomial(rng, 1500, rate))
+        phi.append(dispersion.phi)
+    assert min(phi[11:23]) > 15
+    assert phi[36] < 10
+
+
 def test_incidents_that_both_sides_share_are_none():
     """Half of the requests of both fail for ten seconds each ten minutes."""
     rng = random.Random(3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from statistics import mean, pvariance
 
 import pytest
@@ -10,12 +11,14 @@ from benchmarks.climbers import (
     PEERS,
     ArgoExample,
     ArgoFirst,
+    Climb,
     Climber,
     End,
     Flagger,
     Kayenta,
     climb,
 )
+from benchmarks.kept import Kept
 from benchmarks.realistic import OURS, row_of, run
 from benchmarks.scenarios import PLAN, Scenario, everything
 from benchmarks.worlds import (
@@ -133,6 +136,16 @@ def test_every_peer_is_promoted_on_calm_traffic(tool: str) -> None:
     calm = Traffic(Alone((Users(50.0, 0.0),)))
     ended = climb(PEERS[tool](PLAN), World("3", calm), 400)
     assert (ended.end, ended.reached) == (End.DONE, 500)
+
+
+def test_a_long_table_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """What was measured is read again and not measured anew; without time nothing begins."""
+    file = tmp_path / "climbs.jsonl"
+    first = Climb(End.OUT, 14, 852, 10, "traffic.harm")
+    assert Kept(file).climb("a", lambda: first) == first
+    again = Kept(file, until=0.0)
+    assert again.climb("a", pytest.fail) == first
+    assert again.climb("b", pytest.fail) is None
 
 
 def named(name: str) -> Scenario:

@@ -42,7 +42,7 @@ _GROUPS = {
         "Run AWS's part on this machine: ECS, load balancer, figures, stores.",
     ),
     "move": (
-        "kirikae.console.move",
+        "kirikae.console.moving",
         "move",
         "Move a thing from the old side to the new side, step by step.",
     ),

@@ -1,4 +1,5 @@
-"""``kirikae move`` and ``kirikae back-out``: plan, drive, look at and command a move."""
+"""``kirikae move`` (all but ``judge``) and ``kirikae back-out``: plan, drive, look at and command a
+move."""
 
 from __future__ import annotations
 
@@ -12,13 +13,12 @@ from kirikae.console.context import open_desk
 from kirikae.console.driving import drive_on, start, step
 from kirikae.console.here import Answer, Here
 from kirikae.console.notices import explain
-from kirikae.console.options import DRY, JSON, LANG, STREAM, Whole
+from kirikae.console.options import DRY, JSON, LANG, STREAM
 from kirikae.console.orders import Complain
 from kirikae.console.outlook import outlook, standing
 from kirikae.console.recording import Recorder
 from kirikae.console.speech import Speech
 from kirikae.console.telling import Teller, shown, shown_look
-from kirikae.console.verdict import judge_file
 from kirikae.console.watching import look_at
 from kirikae.console.watching import watch as look_on
 from kirikae.model.errors import UsageProblem
@@ -28,12 +28,12 @@ from kirikae.model.shown import clean, writable
 from kirikae.move.engine import held_in_words
 
 
-@click.group(cls=Whole)
+@click.group()
 def move() -> None:
-    """Move a thing from the old side to the new side, step by step."""
+    """The verbs of ``moving.move`` that open a move."""
 
 
-for command in (judge_file, start, step, drive_on):
+for command in (start, step, drive_on):
     move.add_command(command)
 
 

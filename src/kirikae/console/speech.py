@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kirikae.console import kinds
-from kirikae.console.catalogue import catalogue
+from kirikae.model.catalogue import Entry
 from kirikae.model.finding import Finding
 from kirikae.model.move import Move
 from kirikae.model.said import Language, Said, Words, said
 from kirikae.move.engine import held_in_words
+
+
+def _of_every_kind() -> Words:
+    from kirikae.console.kinds import words  # every room: who knows the words needs none
+
+    return words()
+
+
+def _entry_of(code: str) -> Entry | None:
+    from kirikae.console.catalogue import catalogue
+
+    return catalogue().get(code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +29,7 @@ class Speech:
 
     language: Language = "en"
     kind: str = ""
-    words: Words = field(default_factory=kinds.words)
+    words: Words = field(default_factory=_of_every_kind)
 
     def say(self, what: Said | None) -> str:
         """The sentence in the reader's language; empty for None."""
@@ -40,7 +51,7 @@ class Speech:
     def finding(self, finding: Finding) -> str:
         """One line.  What a rule saw is told in English; in Japanese the catalogue's own words
         stand for it, with the place."""
-        entry = catalogue().get(finding.code)
+        entry = _entry_of(finding.code)
         if self.language == "en" or entry is None:
             return f"{finding.severity} {finding}"
         return self.say(

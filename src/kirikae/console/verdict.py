@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import isfinite, log, log10
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -14,19 +15,16 @@ import click
 
 from kirikae.console.chart import at, chart
 from kirikae.console.completion import MOVES
-from kirikae.console.context import load_project, move_of
 from kirikae.console.here import OUTCOMES, Answer, Here, to_json
 from kirikae.console.options import LANG, STREAM, Number
 from kirikae.console.speech import Speech
 from kirikae.hosts.files import write_durably
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.evidence import Verdict
-from kirikae.model.said import Said, plain_of, text
+from kirikae.model.said import Language, Said, Words, plain_of, text
 from kirikae.model.shown import clean, writable
 from kirikae.move.judge import Margins
-from kirikae.traffic.judging import margins_of, trial_of
 from kirikae.traffic.replay import lines_in, looks
-from kirikae.traffic.settings import TrafficMove
 from kirikae.traffic.trial import Guards, Look, Trial
 
 _LN10 = log(10)
@@ -95,12 +93,23 @@ class Judged(NamedTuple):
 
 def judge_of_move(here: Here, name: str) -> Judged:
     """As this move of the project file is judged.  Raises UsageProblem."""
+    # Only here is a project read; a file alone does not wait for all that it knows.
+    from kirikae.console.context import load_project, move_of
+    from kirikae.traffic.judging import margins_of, trial_of
+    from kirikae.traffic.settings import TrafficMove
+
     settings = move_of(here, load_project(here), name)
     if not isinstance(settings, TrafficMove):
         raise UsageProblem(
             f"{name} is a move of {settings.kind}; `move judge` reads recorded traffic",
         )
     return Judged(trial_of(settings, settings.plan), margins_of(settings))
+
+
+def _speech(language: Language) -> Speech:
+    """The words of traffic's verdicts alone."""
+    words = Words.of("kirikae.move", "kirikae.console", "kirikae.traffic")
+    return Speech(language, "traffic", words)
 
 
 @click.command("judge")
@@ -186,7 +195,7 @@ def judge_file(
     else:
         margins = Margins(false_alarms, worse_requests, bake, slower, fast_enough or 0.0)
         judged = Judged(Trial(margins, guards=Guards(warm_up, ceiling)), margins)
-    speech = Speech(here.language(lang), "traffic")
+    speech = _speech(here.language(lang))
     kept = Kept()
     with file.open("rb") as recorded:
         found = kept.pass_on(looks(lines_in(recorded, str(file)), str(file), judged.trial))
@@ -218,7 +227,7 @@ def _print_json(found: Iterable[Look], kept: Kept) -> None:
 
     An error in the middle closes the object: what was printed stays valid JSON.
     """
-    english = Speech("en", "traffic")
+    english = _speech("en")
     trouble: str | None = None
     rows = _Rows(english)
     written = _Written(sys.stdout)
@@ -262,6 +271,20 @@ class _Blank(NamedTuple):
     words: Any
 
 
+def _numbers(plain: Mapping[str, float]) -> str:
+    """What ``to_json`` makes of them, without an encoder for each: a day has 17,280 of these."""
+    told = [
+        f"{_quoted(name)}: {value!r}" if isfinite(value) else f"{_quoted(name)}: null"
+        for name, value in plain.items()
+    ]
+    return f"{{{', '.join(told)}}}"
+
+
+@lru_cache(maxsize=1024)
+def _quoted(name: str) -> str:
+    return to_json(name)
+
+
 @dataclass(slots=True)
 class _Rows:
     """Looks as JSON.  In a day most say what the one before said: what has not changed is not
@@ -277,7 +300,7 @@ class _Rows:
     def of(self, look: Look) -> str:
         if look.log_e is not self.log_e:
             self.log_e = look.log_e
-            self.evidence = to_json(look.log_e_to_plain())
+            self.evidence = _numbers(look.log_e_to_plain())
         if look.reason is not self.reason:
             self.reason = look.reason
             self.words = writable(self._reason_as_json(look.reason))

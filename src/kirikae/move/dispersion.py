@@ -37,6 +37,8 @@ _LATER_EVERY = 4
 _LEAST_CARRIED = 10
 _LEAST_SHARED = 60
 """In fewer minutes two sides that wander by themselves may seem to do so together."""
+_LEAST_BURSTS = 3
+"""Two sides may well have one burst in the same minute by chance, but not three of three."""
 _NOISE = 1.0
 """What an estimate from a few blocks may lie above 1 by chance."""
 _TELLING = 3.0
@@ -108,6 +110,16 @@ def of_one_side(counted: Sequence[tuple[float, float]], wanders: bool = False) -
     # lags are twice as many: what is left then is known (Politis and Romano, 1995).
     longer = long_run(found, 2 * _LAGS) / _left_of(2 * _LAGS)
     return max(1.0, short, 2 * longer - short)
+
+
+def bursts_in(counted: Sequence[tuple[float, float]]) -> float:
+    """About how many minutes of (requests, bad ones) make up what varies: n where n of them stand
+    out alike, a third of all where none does."""
+    requests = sum(n for n, _ in counted)
+    usual = sum(x for _, x in counted) / (requests or 1)
+    squares = [(x - n * usual) ** 2 for n, x in counted]
+    fourth = sum(square * square for square in squares)
+    return sum(squares) ** 2 / fourth if fourth else 0.0
 
 
 def _around(sums: Sequence[float]) -> list[float]:
@@ -286,7 +298,10 @@ class Dispersion:
         least = _LEAST_SHARED if self._wanders else _LEAST_CARRIED
         if begin < _TELLING or len(self._both) < least:
             return 0.0
-        old = of_one_side([(block.n_old, block.bad_old) for block in self._both if block.n_old])
+        counted = [(block.n_old, block.bad_old) for block in self._both if block.n_old]
+        if bursts_in(counted) < _LEAST_BURSTS:
+            return 0.0
+        old = of_one_side(counted)
         alone = (old - 1) * mean.n_new / (mean.n_old + mean.n_new or 1)
         if alone < _TELLING:
             return 0.0

@@ -25,7 +25,13 @@ from kirikae.aws.elbv2 import TargetGroup
 from kirikae.aws.session import Aws
 from kirikae.move.judge import QUANTILES
 from kirikae.traffic.batches import Arm, Batch
-from kirikae.traffic.figures import PAST_S, TRAILING_S, Asked, Unread, periods
+from kirikae.traffic.figures import (
+    PAST_S,
+    TRAILING_S,
+    Asked,
+    Unread,
+    periods,
+)
 
 _FIELD = re.compile(r'"[^"]*"|\S+')
 _CLIENT = 3
@@ -115,7 +121,10 @@ class Votes:
 
     def __init__(self, per_client: bool) -> None:
         self._per_client = per_client
-        self._asked: dict[str, dict[str, list[tuple[str, Request]]]] = {"old": {}, "new": {}}
+        self._asked: dict[str, dict[str, list[tuple[str, Request]]]] = {
+            "old": {},
+            "new": {},
+        }
         self._in_all: Counter[str] = Counter()
 
     def add(self, request: Request, route: str = "") -> None:
@@ -150,7 +159,12 @@ class _Sum:
         self._slow = dict.fromkeys(bounds, 0.0)
         self._mix = {"per_client": 0.0, "writes": 0.0}
 
-    def add(self, request: Request, weight: float, of_client: int) -> None:
+    def add(
+        self,
+        request: Request,
+        weight: float,
+        of_client: int,
+    ) -> None:
         self._served += 1
         self._votes += weight
         self._bad += weight * request.bad
@@ -287,7 +301,14 @@ class AccessLog:
         a million lines, of as much of the day."""
         since = until - PAST_S
         lines = 0
-        for key in reversed(logs_bucket.files(self._aws, self._place, since, until + _FILE_S)):
+        for key in reversed(
+            logs_bucket.files(
+                self._aws,
+                self._place,
+                since,
+                until + _FILE_S,
+            )
+        ):
             found = logs_bucket.lines(self._aws, self._place, key) or ()
             yield Logged(logs_bucket.ended(key), self._of_old(found))
             lines += len(found)
@@ -314,4 +335,7 @@ class AccessLog:
         return votes
 
     def _route(self, path: str) -> str:
-        return next((route for route in self._routes if fnmatchcase(path, route)), "")
+        return next(
+            (route for route in self._routes if fnmatchcase(path, route)),
+            "",
+        )

@@ -128,7 +128,10 @@ def against_itself(margins: Margins, parts: Parts) -> Alike | None:
 def _batch(parts: Parts, new: str, stamp: int) -> Batch:
     """At one share, whatever arrived: the bounds at which answers were counted follow from it.
     That another share arrives holds a step, and is no harm."""
-    sides = {"old": parts.beside(new, stamp), "new": parts.by_name[new].get(stamp, NOBODY)}
+    sides = {
+        "old": parts.beside(new, stamp),
+        "new": parts.by_name[new].get(stamp, NOBODY),
+    }
     return Batch(
         float(stamp),
         parts.period_s,

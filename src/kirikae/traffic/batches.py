@@ -88,7 +88,13 @@ class Arm(NamedTuple):
             elif not counted.requests:
                 slow[bound] = self.over(bound)
         rejected = self._rejected_beyond(counted)
-        requests = max(self.requests - counted.requests, errors, rejected or 0, *slow.values(), 0)
+        requests = max(
+            self.requests - counted.requests,
+            errors,
+            rejected or 0,
+            *slow.values(),
+            0,
+        )
         within = {bound: requests - n for bound, n in slow.items()}
         served = None if self.served is None else max(0, int(self.asked - counted.asked))
         return Arm(requests, errors, None, within, rejected, served)
@@ -117,7 +123,11 @@ class Arm(NamedTuple):
 
     def more(self) -> dict[str, Any]:
         """What not every source tells, by name."""
-        known = {"rejected": self.rejected, "served": self.served, "healthy": self.healthy}
+        known = {
+            "rejected": self.rejected,
+            "served": self.served,
+            "healthy": self.healthy,
+        }
         found: dict[str, Any] = {key: n for key, n in known.items() if n is not None}
         return {**found, "mix": dict(self.mix)} if self.mix else found
 
@@ -126,7 +136,13 @@ class Arm(NamedTuple):
         """Four values until the end of 2026; then, where there is more, an object of it."""
         requests, errors, probe_failed, within, *more = raw
         counted = {float(bound): n for bound, n in within.items()}
-        return cls(requests, errors, probe_failed, counted, **(more[0] if more else {}))
+        return cls(
+            requests,
+            errors,
+            probe_failed,
+            counted,
+            **(more[0] if more else {}),
+        )
 
 
 def _sum(one: int | None, other: int | None) -> int | None:
@@ -195,7 +211,13 @@ class Batch:
                     mine[side] = mine[side].plus(counts) if side in mine else counts
         unplaced = _sum(self.unplaced, later.unplaced)
         seconds = self.seconds + later.seconds
-        return replace(later, seconds=seconds, routes=found, corrects=None, unplaced=unplaced)
+        return replace(
+            later,
+            seconds=seconds,
+            routes=found,
+            corrects=None,
+            unplaced=unplaced,
+        )
 
     def to_plain(self) -> dict[str, Any]:
         routes = {
@@ -229,7 +251,13 @@ class Batch:
         """
         if "routes" not in raw:
             first = {"": {side: Arm(*raw[side][:2]) for side in ("old", "new")}}
-            return cls(raw["start"], raw["seconds"], raw["share"], first, raw["step"])
+            return cls(
+                raw["start"],
+                raw["seconds"],
+                raw["share"],
+                first,
+                raw["step"],
+            )
         routes = {
             route: {side: Arm.from_plain(arm) for side, arm in sides.items()}
             for route, sides in raw["routes"].items()
@@ -284,7 +312,13 @@ def correction(read: Batch, counted: Batch, start: float) -> Batch | None:
             routes[route] = found
     if not routes:
         return None
-    late = replace(read, start=start, seconds=CORRECTION_S, routes=routes, corrects=read.start)
+    late = replace(
+        read,
+        start=start,
+        seconds=CORRECTION_S,
+        routes=routes,
+        corrects=read.start,
+    )
     return replace(late, unplaced=None)
 
 

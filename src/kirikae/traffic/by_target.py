@@ -40,7 +40,12 @@ class ByTarget:
     others did.  Requests that no target was asked for (the balancer answered them) are nobody's.
     """
 
-    def __init__(self, until: float, bounds: Sequence[float], per_client: bool) -> None:
+    def __init__(
+        self,
+        until: float,
+        bounds: Sequence[float],
+        per_client: bool,
+    ) -> None:
         """``bounds``: the times in seconds, rising, above which an answer is slow."""
         self._until = floor(until / MINUTE_S) * MINUTE_S
         self._bounds = bounds
@@ -134,7 +139,12 @@ def _without(counts: Sequence[int], part: Sequence[int]) -> list[int]:
 class _Sum:
     """Votes, and the requests behind them."""
 
-    def __init__(self, votes: Sequence[float], per_client: bool, served: int = 0) -> None:
+    def __init__(
+        self,
+        votes: Sequence[float],
+        per_client: bool,
+        served: int = 0,
+    ) -> None:
         self._votes = list(votes)
         self._per_client = per_client
         self._per_client_asked = 0
@@ -147,7 +157,12 @@ class _Sum:
         found._writes = self._writes
         return found
 
-    def add(self, counts: Sequence[int], of_client: int, sign: int = 1) -> None:
+    def add(
+        self,
+        counts: Sequence[int],
+        of_client: int,
+        sign: int = 1,
+    ) -> None:
         """``of_client``: how often this client asked in all."""
         asked = counts[_ASKED]
         if not asked:
@@ -159,7 +174,10 @@ class _Sum:
         self._writes += sign * counts[_WRITES]
 
     def arm(self, bounds: Sequence[float], voted: bool) -> Arm:
-        mix = {"per_client": float(self._per_client_asked), "writes": float(self._writes)}
+        mix = {
+            "per_client": float(self._per_client_asked),
+            "writes": float(self._writes),
+        }
         return arm_of(
             self._votes[_ASKED],
             self._votes[_BAD],

@@ -135,7 +135,12 @@ class Comparison:
         self._judged = judged
         return self._with_unread(self._suspected(judged.trial.evidence(), until - judged.since))
 
-    def _read(self, move: Move, judged: _Judged, until: float) -> bool:
+    def _read(
+        self,
+        move: Move,
+        judged: _Judged,
+        until: float,
+    ) -> bool:
         """Record and judge what is new, and what came late of what was read before.  False: another
         driver records as well."""
         old = self._old_side_of(move, judged)
@@ -165,7 +170,11 @@ class Comparison:
         known = judged.trial.evidence()
         if known.verdict is Verdict.FAIL:
             return known
-        says = said("traffic.figures_incomplete", metric=error.metric, status=error.status)
+        says = said(
+            "traffic.figures_incomplete",
+            metric=error.metric,
+            status=error.status,
+        )
         return Evidence(Verdict.UNSURE, says)
 
     def _with_unread(self, evidence: Evidence) -> Evidence:
@@ -220,7 +229,10 @@ class Comparison:
             not exact,
         )
         # The clock that wrote the entry may have been ahead: no step begins after now.
-        began = min(self._journal.stepped_at(move) + self._router.delay_s, self._clock())
+        began = min(
+            self._journal.stepped_at(move) + self._router.delay_s,
+            self._clock(),
+        )
         figures = [batch for batch in batches if not batch.only_probes]
         read = of_step(figures, move.stepped)
         since = max([began, *(batch.start + batch.seconds for batch in read)])
@@ -326,7 +338,10 @@ class Comparison:
     def _round(self) -> dict[str, Arm]:
         old = self._readiness.members("old")
         new = self._readiness.members("new")
-        sides = {"old": Arm(healthy=len(old.healthy)), "new": Arm(healthy=len(new.healthy))}
+        sides = {
+            "old": Arm(healthy=len(old.healthy)),
+            "new": Arm(healthy=len(new.healthy)),
+        }
         if not self._readiness.project.checks:
             return sides
         failed_old = self._troubles(old)

@@ -45,7 +45,11 @@ class Places:
 
     @property
     def sides(self) -> tuple[tuple[str, TargetGroup, str], ...]:
-        return ("old", self.old, self.old_balancer), ("new", self.new, self.new_balancer)
+        return ("old", self.old, self.old_balancer), (
+            "new",
+            self.new,
+            self.new_balancer,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,12 @@ class Asked:
     exact: bool = True
     dispersion: Mapping[str, float] = field(default_factory=dict)
 
-    def batch(self, stamp: int, period_s: int, routes: Mapping[str, Sides]) -> Batch:
+    def batch(
+        self,
+        stamp: int,
+        period_s: int,
+        routes: Mapping[str, Sides],
+    ) -> Batch:
         return Batch(
             float(stamp),
             float(period_s),
@@ -204,7 +213,10 @@ class CloudWatch:
         the later one."""
         end = math.floor(until / PAST_PERIOD_S) * PAST_PERIOD_S
         found = {}
-        for name, back in (("yesterday", 0), ("the day before", PAST_S)):
+        for name, back in (
+            ("yesterday", 0),
+            ("the day before", PAST_S),
+        ):
             counted = self._old_side(end - PAST_S - back, end - back, bounds)
             found[name] = {stamp + back: arm for stamp, arm in counted.items()}
         return found
@@ -277,7 +289,11 @@ class _Counted:
 
         ``HTTPCode_Target_5XX_Count`` has none of them (ELB user guide, CloudWatch metrics).
         """
-        return max(0, self.requests - self.timed, min(self.refused, self.requests))
+        return max(
+            0,
+            self.requests - self.timed,
+            min(self.refused, self.requests),
+        )
 
     def arm(self, bounds: Sequence[float]) -> Arm:
         errors = min(self.requests, self.failed + self.unanswered)

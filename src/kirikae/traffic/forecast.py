@@ -12,7 +12,12 @@ from kirikae.aws.cloudwatch import Query, metric_data
 from kirikae.aws.session import Aws
 from kirikae.model.share import WHOLE
 from kirikae.move.dispersion import at_share
-from kirikae.move.judge import QUANTILES, Margins, requests_to_find, requests_to_prove
+from kirikae.move.judge import (
+    QUANTILES,
+    Margins,
+    requests_to_find,
+    requests_to_prove,
+)
 from kirikae.traffic.figures import Places
 
 RISE = 0.01
@@ -57,6 +62,49 @@ class StepForecast:
     finds_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Hour:
+    """The last hour that is known, minute by minute."""
+
+    aws: Aws
+    places: Places
+    until: float
+
+    def old(self, metric: str, statistic: str = "Sum") -> Query:
+        places = self.places
+        return Query(
+            places.old.dimension,
+            places.old_balancer,
+            metric,
+            statistic,
+        )
+
+    def served_by_new(self) -> Query:
+        places = self.places
+        return Query(
+            places.new.dimension,
+            places.new_balancer,
+            "RequestCount",
+            "Sum",
+        )
+
+    def read(self, queries: Sequence[Query]) -> list[dict[int, float]]:
+        """By query, what each minute counted."""
+        return metric_data(
+            self.aws,
+            queries,
+            self.until - _HOUR,
+            self.until,
+            60,
+        )
+
+    def above(self, bounds: Sequence[float], requests: float) -> dict[float, float]:
+        """Bound in seconds -> the part of so many requests of the old side that took longer."""
+        over = self.read([self.old(_TIME, f"TC({bound:.4f}:)") for bound in bounds])
+        parts = [sum(values.values()) / requests for values in over]
+        return dict(zip(bounds, parts, strict=True))
+
+
 def today(
     aws: Aws,
     places: Places,
@@ -65,50 +113,14 @@ def today(
     now: float,
     lateness_s: float,
 ) -> Today:
-    until = math.floor((now - lateness_s) / 60) * 60
-    old = places.old.dimension
-    balancer = places.old_balancer
-
-    def hour(queries: Sequence[Query]) -> list[dict[int, float]]:
-        return metric_data(
-            aws,
-            queries,
-            until - _HOUR,
-            until,
-            60,
-        )
-
-    served, failed, served_new, *times = hour(
-        [
-            Query(
-                old,
-                balancer,
-                "RequestCount",
-                "Sum",
-            ),
-            Query(
-                old,
-                balancer,
-                "HTTPCode_Target_5XX_Count",
-                "Sum",
-            ),
-            Query(
-                places.new.dimension,
-                places.new_balancer,
-                "RequestCount",
-                "Sum",
-            ),
-            *(
-                Query(
-                    old,
-                    balancer,
-                    _TIME,
-                    metric,
-                )
-                for metric in QUANTILES
-            ),
-        ]
-    )
+    hour = _Hour(aws, places, math.floor((now - lateness_s) / 60) * 60)
+    counts = [
+        hour.old("RequestCount"),
+        hour.old("HTTPCode_Target_5XX_Count"),
+        hour.served_by_new(),
+    ]
+    times = [hour.old(_TIME, metric) for metric in QUANTILES]
+    served, failed, served_new, *quantiles = hour.read(counts + times)
     requests = sum(served.values())
     minutes = len(served.keys() | served_new.keys())
     if not requests or not minutes:
@@ -118,28 +130,13 @@ def today(
             {},
             {},
         )
-    tau = _medians(times)
-    bounds = _bounds(margins, plan, tau)
-    over = hour(
-        [
-            Query(
-                old,
-                balancer,
-                _TIME,
-                f"TC({bound:.4f}:)",
-            )
-            for bound in bounds
-        ]
-    )
-    above = {}
-    for bound, values in zip(bounds, over, strict=True):
-        above[bound] = sum(values.values()) / requests
+    tau = _medians(quantiles)
     both = requests + sum(served_new.values())
     return Today(
         both / (60 * minutes),
         sum(failed.values()) / requests,
         tau,
-        above,
+        hour.above(_bounds(margins, plan, tau), requests),
     )
 
 
@@ -161,7 +158,10 @@ def _bounds(margins: Margins, plan: Sequence[int], tau: dict[str, float]) -> lis
 
 
 def forecast(
-    margins: Margins, plan: Sequence[int], known: Today, late_s: float
+    margins: Margins,
+    plan: Sequence[int],
+    known: Today,
+    late_s: float,
 ) -> list[StepForecast]:
     """One per share of the plan.  ``late_s``: how long figures take to arrive."""
     found = []
@@ -222,7 +222,10 @@ class SmallPlan:
 
 
 def smaller_plan(
-    margins: Margins, plan: Sequence[int], known: Today, late_s: float
+    margins: Margins,
+    plan: Sequence[int],
+    known: Today,
+    late_s: float,
 ) -> SmallPlan | None:
     """None where the rate is not known, or the plan fits as it is."""
     if not 0 < known.per_s < SMALL_PER_S:
@@ -258,7 +261,12 @@ def _next(plan: Sequence[int], share: int) -> int:
     return next((s for s in plan if s > share), WHOLE)
 
 
-def _needs(margins: Margins, share: int, after: int, known: Today) -> dict[str, float]:
+def _needs(
+    margins: Margins,
+    share: int,
+    after: int,
+    known: Today,
+) -> dict[str, float]:
     """Metric -> requests until it is shown, if the new side is like the old one."""
     needs = {
         "errors": requests_to_prove(

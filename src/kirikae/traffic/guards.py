@@ -30,6 +30,7 @@ _INCIDENT_LEAST = 10
 _INCIDENT_TIMES = 5
 _INCIDENT_PART = 0.005
 _SHARE_BAND = (0.7, 1.4)
+_LEFT_OVER = 0.1
 _SHARE_BAR = log(1000)
 _SHARE_S = 600.0
 _SHARE_LEAST = 2000
@@ -151,7 +152,12 @@ class Recent:
         self.bad: float = 0
         self.of: float = 0
 
-    def push(self, t: float, bad: float, of: float) -> tuple[float, float]:
+    def push(
+        self,
+        t: float,
+        bad: float,
+        of: float,
+    ) -> tuple[float, float]:
         """Keep this batch; what is forgotten for it."""
         kept = self._kept
         kept.append((t, bad, of))
@@ -184,7 +190,7 @@ class Delivered:
 
     def __init__(self) -> None:
         self._step: int | None = None
-        self._share = 0
+        self._share: int | None = None
         self._band = (0.0, 1.0)
         self._recent = Recent(_SHARE_S, _SHARE_LEAST)
 
@@ -196,7 +202,7 @@ class Delivered:
         old: float,
         new: float,
     ) -> Said | None:
-        if share is None or not 0 < share < WHOLE:
+        if share is None:
             return None
         if step != self._step:
             self._step = step
@@ -233,6 +239,9 @@ class Delivered:
 
 
 def _band(share: float) -> tuple[float, float]:
+    """At 0 and at 100% some connections stay where they were."""
+    if share in (0, 1):
+        return (0.0, _LEFT_OVER) if not share else (1 - _LEFT_OVER, 1.0)
     lowest, highest = _SHARE_BAND
     return lowest * share, min(highest * share, 0.5 + share / 2)
 
@@ -255,7 +264,12 @@ class Incident:
         self._since = 0.0
         self.on = False
 
-    def told(self, t: float, bad: float, of: float) -> Said | None:
+    def told(
+        self,
+        t: float,
+        bad: float,
+        of: float,
+    ) -> Said | None:
         gone_bad, gone_of = self._recent.push(t, bad, of)
         now = self._recent
         usual = self._calm_bad / self._calm_of if self._calm_of else None
@@ -288,16 +302,29 @@ def balancer_incident() -> Incident:
 
 @dataclass(slots=True)
 class ProbeRow:
-    """Rounds of probes in a row in which the new side alone failed."""
+    """Rounds of probes in a row in which the new side failed, and the old one is not known to.
+
+    ``old_asked``: the old side was asked in all of them, so that it is the new one alone.
+    """
 
     in_a_row: int = 0
+    old_asked: bool = True
 
-    def observe(self, old: Arm, new: Arm, incident: bool) -> None:
+    def observe(
+        self,
+        old: Arm,
+        new: Arm,
+        incident: bool,
+    ) -> None:
         """A batch in which nobody asked leaves the row as it is."""
         if old.probe_failed is None and new.probe_failed is None:
             return
-        alone = bool(new.probe_failed) and not old.probe_failed and not incident
-        self.in_a_row = self.in_a_row + 1 if alone else 0
+        if not new.probe_failed or old.probe_failed or incident:
+            self.in_a_row = 0
+            self.old_asked = True
+            return
+        self.in_a_row += 1
+        self.old_asked = self.old_asked and old.probe_failed is not None
 
     @property
     def failed(self) -> bool:
@@ -353,21 +380,32 @@ class Mix:
         for side, counted in asked.items():
             self._sums[side].change(counted, sign)
 
+    def seems_to_differ(self) -> bool:
+        """Too few have asked to know, and those who did are not alike."""
+        fewer = min(side.requests for side in self._sums.values())
+        return fewer < _MIX_LEAST and self._other_askers(_MIX_TIMES) is not None
+
+    def _other_askers(self, times: float) -> Said | None:
+        old, new = (side.part("per_client") for side in self._sums.values())
+        if not old or not new or 1 / times <= new / old <= times:
+            return None
+        return said("traffic.other_clients", old=old, new=new)
+
     def differs(self) -> Said | None:
+        if not self._recent:
+            return None
         old = self._sums["old"]
         new = self._sums["new"]
         fewer = min(old.requests, new.requests)
         if fewer < _MIX_FEW:
             return None
         few = fewer < _MIX_LEAST
-        times = _MIX_TIMES_OF_FEW if few else _MIX_TIMES
-        askers = old.part("per_client"), new.part("per_client")
-        if min(askers) and not 1 / times <= askers[1] / askers[0] <= times:
-            return said("traffic.other_clients", old=askers[0], new=askers[1])
-        if few:
-            return None
+        others = self._other_askers(_MIX_TIMES_OF_FEW if few else _MIX_TIMES)
+        if few or others is not None:
+            return others
         writes = old.part("writes"), new.part("writes")
-        if abs(writes[1] - writes[0]) > _MIX_PART:
+        told = "writes" in old.mix and "writes" in new.mix
+        if told and abs(writes[1] - writes[0]) > _MIX_PART:
             return said("traffic.other_methods", old=writes[0], new=writes[1])
         return self._other_routes(old, new)
 
@@ -410,7 +448,10 @@ class _Asked:
     def change(self, other: _Asked, sign: int) -> None:
         self.requests += sign * other.requests
         self.told += sign * other.told
-        for mine, its in ((self.mix, other.mix), (self.routes, other.routes)):
+        for mine, its in (
+            (self.mix, other.mix),
+            (self.routes, other.routes),
+        ):
             for key, value in its.items():
                 mine[key] = mine.get(key, 0) + sign * value
 
@@ -426,7 +467,15 @@ def _asked(batch: Batch, side: str, tells: bool) -> _Asked:
         if arm is not None:
             mix = dict(arm.mix) if tells else {}
             told = arm.asked if tells else 0
-            found.change(_Asked(arm.asked, told, mix, {route: arm.asked}), 1)
+            found.change(
+                _Asked(
+                    arm.asked,
+                    told,
+                    mix,
+                    {route: arm.asked},
+                ),
+                1,
+            )
     return found
 
 
@@ -474,7 +523,12 @@ class Flow:
         self._old: float = 0
         self._new: float = 0
 
-    def add(self, seconds: float, old: float, new: float) -> None:
+    def add(
+        self,
+        seconds: float,
+        old: float,
+        new: float,
+    ) -> None:
         recent = self._recent
         recent.append((seconds, old, new))
         self._seconds += seconds

@@ -39,7 +39,10 @@ def trial_of(settings: TrafficMove, plan: Sequence[int], sticky: bool = False) -
 
 
 def trial_over(
-    settings: TrafficMove, move: Move, batches: Iterable[Batch], sticky: bool = False
+    settings: TrafficMove,
+    move: Move,
+    batches: Iterable[Batch],
+    sticky: bool = False,
 ) -> Trial:
     """A trial that has judged these batches of the move's attempt."""
     trial = trial_of(settings, move.plan, sticky)

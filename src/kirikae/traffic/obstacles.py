@@ -24,7 +24,12 @@ _STOP_S = 30
 """ECS's stopTimeout where a container gives none (ECS API reference, ContainerDefinition)."""
 
 
-def _found(code: str, where: str, says: str, confidence: Confidence) -> Finding:
+def _found(
+    code: str,
+    where: str,
+    says: str,
+    confidence: Confidence,
+) -> Finding:
     entry = load("kirikae.traffic")[code]
     return entry.found(
         where,
@@ -94,12 +99,19 @@ def _of_the_group(group: elbv2.TargetGroup, longest: float) -> Iterator[Finding]
 
 
 def _of_the_rule(
-    aws: Aws, settings: TrafficMove, rule_arn: str, places: Places
+    aws: Aws,
+    settings: TrafficMove,
+    rule_arn: str,
+    places: Places,
 ) -> Iterator[Finding]:
     rule = elbv2.rule(aws, rule_arn)
     ours = {places.old.arn, places.new.arn}
     if places.old.arn not in rule.weights or set(rule.weights) - ours:
-        yield _observed("TR01", rule_arn, f"it forwards to {', '.join(sorted(rule.weights))}")
+        yield _observed(
+            "TR01",
+            rule_arn,
+            f"it forwards to {', '.join(sorted(rule.weights))}",
+        )
     bake_s = settings.judge.bake
     if rule.stickiness_s > bake_s:
         says = f"stickiness {rule.stickiness_s} s, bake {bake_s:.0f} s"
@@ -114,7 +126,12 @@ def _of_the_rule(
         )
 
 
-def _longest_s(aws: Aws, old: elbv2.TargetGroup, balancer: str, until: float) -> float:
+def _longest_s(
+    aws: Aws,
+    old: elbv2.TargetGroup,
+    balancer: str,
+    until: float,
+) -> float:
     end = math.floor(until / 60) * 60
     slowest = Query(
         old.dimension,

@@ -10,7 +10,11 @@ from kirikae.move.judge import Margins
 from kirikae.traffic.access_log import AccessLog
 from kirikae.traffic.alike import Parts, bounds_of
 from kirikae.traffic.by_target import by_target
-from kirikae.traffic.figures import PAST_PERIOD_S, CloudWatch, dispersion_of
+from kirikae.traffic.figures import (
+    PAST_PERIOD_S,
+    CloudWatch,
+    dispersion_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,11 @@ class Past:
         if self.log is None:
             return None
         try:
-            found = by_target(self.log, self.until, bounds_of(self.margins, self.zones.tau))
+            found = by_target(
+                self.log,
+                self.until,
+                bounds_of(self.margins, self.zones.tau),
+            )
         except AwsRefused:
             return None
         return replace(
@@ -54,7 +62,12 @@ class Past:
     def _days(self) -> Parts:
         days = self.source.days(self.until, bounds_of(self.margins, self.zones.tau))
         asked = sum(arm.requests for day in days.values() for arm in day.values())
-        return replace(self.zones, by_name=days, whole=asked, of="days")
+        return replace(
+            self.zones,
+            by_name=days,
+            whole=asked,
+            of="days",
+        )
 
 
 def past_of(

@@ -52,7 +52,11 @@ def probe(target: Target, checks: Sequence[Check], release_header: str | None) -
         try:
             answer = _ask(target, "GET", check.get)
         except (OSError, http.client.HTTPException) as error:
-            trouble = said("traffic.probe.not_answered", path=check.get, error=str(error))
+            trouble = said(
+                "traffic.probe.not_answered",
+                path=check.get,
+                error=str(error),
+            )
             return Probe(str(target), trouble, release)
         if release_header:
             release = answer.headers.get(release_header) or release
@@ -63,13 +67,20 @@ def probe(target: Target, checks: Sequence[Check], release_header: str | None) -
 
 
 def probe_all(
-    targets: Sequence[Target], checks: Sequence[Check], release_header: str | None
+    targets: Sequence[Target],
+    checks: Sequence[Check],
+    release_header: str | None,
 ) -> list[Probe]:
     """All targets at once, so that one that hangs does not hold up the others."""
     if not targets:
         return []
     with ThreadPoolExecutor(min(16, len(targets)), "probe") as pool:
-        return list(pool.map(lambda target: probe(target, checks, release_header), targets))
+        return list(
+            pool.map(
+                lambda target: probe(target, checks, release_header),
+                targets,
+            )
+        )
 
 
 def sign_in_trouble(there: Target, here: Target, settings: SignIn) -> Said | None:
@@ -120,7 +131,11 @@ def _refused(answer: Answered, target: Target, path: str) -> Said | None:
             status=answer.status,
         )
     if not answer.cookies:
-        return said("traffic.probe.sign_in_no_cookie", path=path, target=str(target))
+        return said(
+            "traffic.probe.sign_in_no_cookie",
+            path=path,
+            target=str(target),
+        )
     return None
 
 

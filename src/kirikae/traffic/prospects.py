@@ -10,7 +10,12 @@ from kirikae.model.share import WHOLE, percent
 from kirikae.move.judge import Margins
 from kirikae.move.kind import Fact, Prospect, Prospects
 from kirikae.traffic.alike import Alike
-from kirikae.traffic.forecast import RISE, SmallPlan, StepForecast, Today
+from kirikae.traffic.forecast import (
+    RISE,
+    SmallPlan,
+    StepForecast,
+    Today,
+)
 
 
 def prospects_of(
@@ -29,7 +34,11 @@ def prospects_of(
 def _against_itself(alike: Alike | None) -> Fact:
     """How often this judge would have failed the old side against itself."""
     if alike is None:
-        return Fact("against_itself", None, said("traffic.fact.not_against_itself"))
+        return Fact(
+            "against_itself",
+            None,
+            said("traffic.fact.not_against_itself"),
+        )
     bursts = max(alike.dispersion.values(), default=1.0)
     says = said(
         f"traffic.fact.against_itself_by_{alike.of}",
@@ -55,7 +64,11 @@ def _small(small: SmallPlan | None) -> Iterator[Fact]:
     yield Fact("small_plan", {"plan": plan, "seconds": small.seconds}, says)
     if small.unprovable:
         shares = [percent(share) for share in small.unprovable]
-        yield Fact("cannot_be_shown_at", shares, said("traffic.fact.cannot_be_shown", at=shares))
+        yield Fact(
+            "cannot_be_shown_at",
+            shares,
+            said("traffic.fact.cannot_be_shown", at=shares),
+        )
 
 
 def _time(seconds: float | None) -> Said:
@@ -66,7 +79,11 @@ def _rate(known: Today) -> Fact:
     says = said("traffic.fact.no_rate")
     if known.per_s:
         says = said("traffic.fact.rate", per_s=known.per_s, errors=known.errors)
-    return Fact("requests_per_s", round(known.per_s, 2) if known.per_s else None, says)
+    return Fact(
+        "requests_per_s",
+        round(known.per_s, 2) if known.per_s else None,
+        says,
+    )
 
 
 def _prospect(margins: Margins, plan: Sequence[int], forecast: StepForecast) -> Prospect:
@@ -94,7 +111,11 @@ def _prospect(margins: Margins, plan: Sequence[int], forecast: StepForecast) -> 
         "slower_at_most": slower,
         "new_side_requests_needed": needed,
         "slowest_to_show": forecast.metric,
-        "finds": {"more_errors": RISE, "requests": finds, "seconds": finds_s},
+        "finds": {
+            "more_errors": RISE,
+            "requests": finds,
+            "seconds": finds_s,
+        },
         "judged_by": "absolute limits" if whole else "comparison",
     }
     seconds = forecast.seconds if isfinite(forecast.seconds) else None

@@ -10,7 +10,12 @@ from kirikae.model.evidence import Evidence, Verdict
 from kirikae.model.project import Project
 from kirikae.model.said import Said, said
 from kirikae.traffic.figures import Places
-from kirikae.traffic.probes import Probe, Target, probe_all, sign_in_trouble
+from kirikae.traffic.probes import (
+    Probe,
+    Target,
+    probe_all,
+    sign_in_trouble,
+)
 
 _SETTLING = ("healthy", "draining")
 
@@ -39,7 +44,11 @@ class Members:
 
     def not_ready(self) -> Said | None:
         if not self.healthy:
-            return said("traffic.ready.no_target", side=self.says, group=self.group.name)
+            return said(
+                "traffic.ready.no_target",
+                side=self.says,
+                group=self.group.name,
+            )
         unready = [t.state for t in self.targets if t.state not in _SETTLING]
         if not unready:
             return None
@@ -65,7 +74,11 @@ class Readiness:
         return Members(side, group, tuple(elbv2.targets(self.aws, group)))
 
     def probes(self, members: Members) -> list[Probe]:
-        return probe_all(members.healthy, self.project.checks, self.project.release_header)
+        return probe_all(
+            members.healthy,
+            self.project.checks,
+            self.project.release_header,
+        )
 
     def evidence(self) -> Evidence:
         old = self.members("old")
@@ -125,7 +138,12 @@ class Readiness:
                 )
         return None
 
-    def _ready(self, old: Members, new: Members, releases: set[str | None]) -> Said:
+    def _ready(
+        self,
+        old: Members,
+        new: Members,
+        releases: set[str | None],
+    ) -> Said:
         blanks = {
             "old": len(old.healthy),
             "new": len(new.healthy),
@@ -133,7 +151,10 @@ class Readiness:
         }
         if not self.project.release_header:
             return Said("traffic.ready.ready", blanks)
-        return Said("traffic.ready.ready_release", {**blanks, "release": next(iter(releases))})
+        return Said(
+            "traffic.ready.ready_release",
+            {**blanks, "release": next(iter(releases))},
+        )
 
 
 def _failed(members: Members, probes: list[Probe]) -> Said | None:

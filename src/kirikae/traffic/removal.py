@@ -8,7 +8,12 @@ from kirikae.traffic.figures import Places
 from kirikae.traffic.settings import Record
 
 
-def removal_plan(name: str, project: Project, places: Places, record: Record | None) -> Said:
+def removal_plan(
+    name: str,
+    project: Project,
+    places: Places,
+    record: Record | None,
+) -> Said:
     """A Markdown checklist."""
     fleet = project.fleets.old
     hosts = said("traffic.removal.any_host")
@@ -41,4 +46,8 @@ def _knows(places: Places, record: Record | None) -> Said:
 def _way(places: Places, record: Record | None) -> Said:
     if record is not None:
         return said("traffic.removal.way_record", record=record.name)
-    return said("traffic.removal.way_rule", arn=places.old.arn, rule=places.rule_arn)
+    return said(
+        "traffic.removal.way_rule",
+        arn=places.old.arn,
+        rule=places.rule_arn,
+    )

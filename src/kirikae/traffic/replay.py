@@ -6,14 +6,21 @@ A line is ``{"t": start, "side": "old"|"new", "requests": n, "errors": n, "share
 included.  Optional: ``le``, ``route``, ``dt`` (seconds, 1), ``probe_failed``, and what a move
 records besides: ``step``, ``tau`` (the old side's quantiles in seconds, as they stood before the
 batch), and what ``Arm.more`` and ``Batch.more`` tell.  Lines of the same ``t`` are one batch.  What
-is missing, misspelt or no figure is refused: a count that is not there is not 0.
+is missing, misspelt or no figure is refused: a count that is not there is not 0.  So is what would
+be counted twice: a second line of the same side, route and ``t``, and periods that overlap.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import count
@@ -59,6 +66,9 @@ _LATEST = 253402300799.0
 _LONGEST_S = 366 * 86400.0
 _MOST = 2**53
 """Counts beyond it are no longer whole in the arithmetic of the judge."""
+_ROUNDED = 0.1
+"""Of a period: times and lengths are rounded by whoever writes them."""
+_ROUNDING = 1 + 1e-6
 _MOST_BOUNDS = 1000
 _MOST_ROWS = 16
 _WHOLE_ONLY = {int}
@@ -127,7 +137,7 @@ def lines_in(file: IO[bytes], name: str) -> Iterator[str]:
             return
         if len(raw) > _LONGEST_LINE:
             raise UsageProblem(f"{name}:{number}: longer than a line of figures can be (1 MiB)")
-        yield raw.decode() if number > 1 and raw.isascii() else text_from(raw, name, number)
+        yield (raw.decode() if number > 1 and raw.isascii() else text_from(raw, name, number))
 
 
 def read(lines: Iterable[str], name: str) -> Iterator[Line]:
@@ -155,6 +165,8 @@ class _Above:
     """None: no line has said yet at which times it counts, if at any."""
     rejected: bool | None = None
     """Do the lines tell of 4xx?  None: no line has said."""
+    latest: dict[str, Line] = field(default_factory=dict)
+    """By side and route, those with requests."""
 
     def goes_on(self, line: Line) -> bool:
         """A plain line that is like the plain one above it, as most are: it fits, and is kept."""
@@ -165,7 +177,10 @@ class _Above:
             return False
         if tuple(line.counts.within) != self.bounds:
             return False
-        self.line = line
+        before = self.latest.get(line.side)
+        if before is not None and line.t < before.t + before.dt:
+            return False
+        self.latest[line.side] = self.line = line
         return True
 
     def against(self, line: Line) -> str:
@@ -175,7 +190,25 @@ class _Above:
             why = self._same_time(line, last)
             if why:
                 return why
-        return self._other_bounds(line) or self._other_rejected(line)
+        return self._told_before(line) or self._other_bounds(line) or self._other_rejected(line)
+
+    def _told_before(self, line: Line) -> str:
+        """Requests of one side and route must not be counted twice.
+
+        Periods that a move records are those of its source, which may change.
+        """
+        before = self.latest.get(_of(line))
+        if before is None or not before.counts.requests or not line.counts.requests:
+            return ""
+        if line.t == before.t:
+            told = f"{line.side}, route {line.route}," if line.route else line.side
+            return f"a second line of {told} at t {line.t:g}; add their counts up in one line"
+        if line.more.step is not None or line.t >= before.t + before.dt * (1 - _ROUNDED):
+            return ""
+        return (
+            f"t {line.t:g} is within the period of this side that begins at {before.t:g} and lasts "
+            f"{before.dt:g} s; requests must not be counted twice"
+        )
 
     def _other_rejected(self, line: Line) -> str:
         """4xx that one side is not asked for, or no longer, are none of it.  A move records what
@@ -194,7 +227,12 @@ class _Above:
         for key, mine, other in (
             ("share", line.share, last.share),
             ("dt", line.dt, last.dt),
-            ("step", line.more.step, last.more.step),
+            *zip(
+                More._fields,
+                line.more,
+                last.more,
+                strict=True,
+            ),
         ):
             if mine != other:
                 return f"{key} {mine}: the line above is of the same t and says {other}"
@@ -221,6 +259,8 @@ class _Above:
         return self.line is None or line.t > self.line.t or not line.counts.within
 
     def keep(self, line: Line) -> None:
+        if line.counts.requests:
+            self.latest[_of(line)] = line
         if line.more is not _NOTHING_MORE:
             self._keep_more(line)
         self.line = line
@@ -233,6 +273,11 @@ class _Above:
         begins = self.line is None or line.t > self.line.t
         if line.more.tau or (begins and line.more.step is not None):
             self.bounds = None
+
+
+def _of(line: Line) -> str:
+    """What a line tells of, within its time."""
+    return f"{line.side} {line.route}" if line.route else line.side
 
 
 def _told(bounds: Sequence[float]) -> str:
@@ -259,17 +304,6 @@ _QUICKLY = json.JSONDecoder(parse_constant=_no_number).raw_decode
 _NUMBERS = (int, float)
 _NO_BOUNDS: dict[str, int] = {}
 _LINE_ENDS = ("\n", "\r\n", "")
-
-
-def _quickly(text: str) -> dict[str, Any] | None:
-    """A line like most: an object with only the usual keys, of which each one and the side's name
-    have two quotes, so that none stands twice.  None: it must be looked at key by key."""
-    raw, end = _QUICKLY(text)
-    if type(raw) is not dict or text[end:] not in _LINE_ENDS or not _PLAIN.issuperset(raw):
-        return None
-    bounds = raw.get("le", ())
-    once = type(bounds) is dict and text.count('"') == 2 * (len(raw) + len(bounds) + 1)
-    return raw if once else None
 
 
 def _object(text: str, where: str) -> dict[str, Any]:
@@ -300,6 +334,8 @@ class _Reader:
         self._name = name
         self._number = 0
         self._bounds = _Bounds()
+        self._plain: set[tuple[str, ...]] = set()
+        """The keys of plain lines that were right, in their order."""
         self.raw: dict[str, Any] = {}
 
     @property
@@ -311,30 +347,43 @@ class _Reader:
 
     def line_of(self, number: int, text: str) -> Line:
         self._number = number
-        try:
-            raw = _quickly(text)
-        except (ValueError, RecursionError):
-            raw = None  # what is wrong with it is said by the careful reader
-        if raw is None:
-            self.raw = _object(text, self._where)
-            return self._checked()
-        self.raw = raw
-        return self._plainly_right() or self._checked()
+        return self._at_a_glance(text) or self._looked_at(text)
 
-    def _plainly_right(self) -> Line | None:
-        """A plain line of which every value is right at the first glance; None: look at each.  A
+    def _looked_at(self, text: str) -> Line:
+        self.raw = _object(text, self._where)
+        line = self._checked()
+        if self.raw.keys() <= _PLAIN and len(self._plain) < _MOST_ROWS:
+            self._plain.add(tuple(self.raw))
+        return line
+
+    def _at_a_glance(self, text: str) -> Line | None:
+        """A line with the keys of a plain one that was right, of which each one and the side's name
+        have two quotes, so that none stands twice, and every value is right; None: look at each.  A
         day has 172,800 lines."""
-        raw = self.raw
-        counts = self._plain_counts(raw)
-        t: Any = raw.get("t")
+        try:
+            raw, end = _QUICKLY(text)
+        except (ValueError, RecursionError):
+            return None  # what is wrong with it is said by the careful reader
+        if type(raw) is not dict or text[end:] not in _LINE_ENDS or tuple(raw) not in self._plain:
+            return None
+        within = raw.get("le", _NO_BOUNDS)
+        if type(within) is not dict or text.count('"') != 2 * (len(raw) + len(within) + 1):
+            return None
+        self.raw = raw
+        counts = self._plain_counts(raw["requests"], raw["errors"], within)
+        return None if counts is None else self._plain_line(raw, counts)
+
+    @staticmethod
+    def _plain_line(raw: Mapping[str, Any], counts: Arm) -> Line | None:
+        t = raw["t"]
         dt = raw.get("dt", 1.0)
-        if counts is None or type(t) not in _NUMBERS or type(dt) not in _NUMBERS:
+        share = raw["share"]
+        side = raw["side"]
+        if type(t) not in _NUMBERS or type(dt) not in _NUMBERS or type(share) is not int:
             return None
-        share = raw.get("share")
-        if type(share) is not int or not 0 <= share <= WHOLE:
-            return None
-        side = raw.get("side")
         if side not in _SIDES or not -_LATEST <= t <= _LATEST or not 0 < dt <= _LONGEST_S:
+            return None
+        if not 0 <= share <= WHOLE:
             return None
         return Line(
             float(t),
@@ -346,16 +395,27 @@ class _Reader:
             _NOTHING_MORE,
         )
 
-    def _plain_counts(self, raw: Mapping[str, Any]) -> Arm | None:
-        requests = raw.get("requests")
-        errors = raw.get("errors")
+    def _plain_counts(
+        self,
+        requests: Any,
+        errors: Any,
+        within: dict[str, Any],
+    ) -> Arm | None:
         if type(requests) is not int or type(errors) is not int:
             return None
         if not 0 <= errors <= requests <= _MOST:
             return None
-        counted = raw.get("le", _NO_BOUNDS)
-        within = self._as_before(counted, requests) if type(counted) is dict else None
-        return None if within is None else Arm(requests, errors, None, within)
+        known = self._as_before(within, requests)
+        return (
+            None
+            if known is None
+            else Arm(
+                requests,
+                errors,
+                None,
+                known,
+            )
+        )
 
     def _checked(self) -> Line:
         """Value by value: right, or refused with what is wrong."""
@@ -468,10 +528,9 @@ class _Reader:
 
     def arm(self) -> Arm:
         requests = self.amount("requests", self.raw["requests"])
-        errors = self.part("errors", requests)
-        return Arm(
+        arm = Arm(
             requests,
-            errors,
+            self.part("errors", requests),
             self.optional("probe_failed"),
             self.within(requests),
             self.part("rejected", requests) if "rejected" in self.raw else None,
@@ -479,6 +538,22 @@ class _Reader:
             self.optional("healthy"),
             self.numbers("mix", _MIX),
         )
+        if "step" not in self.raw:  # what a move corrects later is counted once more, as bad
+            self.fits_together(arm)
+        return arm
+
+    def fits_together(self, arm: Arm) -> None:
+        """Each answer is of one kind, each client has one vote, and asked at least once."""
+        requests = arm.requests
+        if arm.rejected is not None and arm.errors + arm.rejected > requests * _ROUNDING:
+            self.refuse(f"{arm.errors} errors and {arm.rejected} rejected of {requests} requests")
+        if arm.asked * _ROUNDING < requests:
+            self.refuse(f"served {arm.served}: fewer than the votes ({requests})")
+        mix = arm.mix
+        if mix.get("writes", 0) > arm.asked * _ROUNDING:
+            self.refuse(f"mix writes {mix['writes']} of {arm.asked} requests")
+        if mix.get("per_client", inf) * _ROUNDING < arm.asked:
+            self.refuse(f"mix per_client {mix['per_client']}: at least 1 for each of the requests")
 
     def within(self, requests: float) -> dict[float, float]:
         """Counts by bound.  A day has millions: what is plainly right is not looked at twice."""
@@ -497,9 +572,11 @@ class _Reader:
         if row is None:
             return None
         counts = list(raw.values())
-        if set(map(type, counts)) != _WHOLE_ONLY or counts[0] < 0 or counts[-1] > requests:
+        if not _WHOLE_ONLY.issuperset(map(type, counts)) or counts != sorted(counts):
             return None
-        return dict(zip(row, counts, strict=True)) if counts == sorted(counts) else None
+        if counts[0] < 0 or counts[-1] > requests:
+            return None
+        return dict(zip(row, counts))  # noqa: B905 - the row is of these bounds, and a day is long
 
     def _counted(self, raw: dict[str, Any], requests: float) -> dict[float, float]:
         known = self._bounds.known
@@ -546,7 +623,11 @@ class _Reader:
         tau = self.raw.get("tau") or {}
         if not isinstance(tau, dict) or not tau.keys() <= QUANTILES.keys():
             self.refuse(f"tau {shortened(tau)}: seconds by {', '.join(QUANTILES)}")
-        return {metric: self.seconds("tau", value) for metric, value in tau.items()}
+        found = {metric: self.seconds("tau", value) for metric, value in tau.items()}
+        rising = [found[metric] for metric in QUANTILES if metric in found]
+        if rising != sorted(rising) or min(rising, default=0.0) < 0:
+            self.refuse(f"tau {shortened(tau)}: seconds that rise from p50 to p99")
+        return found
 
 
 _KNOWN = frozenset(_KEYS)

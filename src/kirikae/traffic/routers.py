@@ -18,7 +18,11 @@ from kirikae.model.share import percent
 from kirikae.move.journal import Journal
 from kirikae.traffic.errors import NotARecord
 from kirikae.traffic.settings import Record
-from kirikae.traffic.weights import record_weights_for, share_of, weights_for
+from kirikae.traffic.weights import (
+    record_weights_for,
+    share_of,
+    weights_for,
+)
 
 OLD = "kirikae-old"
 NEW = "kirikae-new"
@@ -74,7 +78,11 @@ class RuleRouter:
         return elbv2.rule(self._aws, self._rule).stickiness_s == 0
 
     def share(self) -> int | None:
-        return share_of(elbv2.rule(self._aws, self._rule).weights, self._old, self._new)
+        return share_of(
+            elbv2.rule(self._aws, self._rule).weights,
+            self._old,
+            self._new,
+        )
 
     def set_share(self, share: int) -> None:
         self._set(elbv2.rule(self._aws, self._rule), share)
@@ -201,13 +209,23 @@ class RecordRouter:
             self.set_share(0)
 
     def _parted(
-        self, simple: route53.Plain, w_old: int, w_new: int
+        self,
+        simple: route53.Plain,
+        w_old: int,
+        w_new: int,
     ) -> list[tuple[str, route53.Plain]]:
         """One simple record becomes two weighted ones."""
-        new = {"Name": simple["Name"], "Type": simple["Type"], **self._leads_to_new(simple)}
+        new = {
+            "Name": simple["Name"],
+            "Type": simple["Type"],
+            **self._leads_to_new(simple),
+        }
         return [
             ("DELETE", simple),
-            ("CREATE", {**simple, "SetIdentifier": OLD, "Weight": w_old}),
+            (
+                "CREATE",
+                {**simple, "SetIdentifier": OLD, "Weight": w_old},
+            ),
             ("CREATE", {**new, "SetIdentifier": NEW, "Weight": w_new}),
         ]
 
@@ -216,9 +234,16 @@ class RecordRouter:
         alias = simple.get("AliasTarget")
         if alias is None and settings.new_zone is None:
             ttl = min(int(settings.ttl), route53.ttl_of(simple))
-            return {"TTL": ttl, "ResourceRecords": [{"Value": settings.new}]}
+            return {
+                "TTL": ttl,
+                "ResourceRecords": [{"Value": settings.new}],
+            }
         zone = settings.new_zone or (alias or {}).get("HostedZoneId", "")
-        target = {"HostedZoneId": zone, "DNSName": settings.new, "EvaluateTargetHealth": False}
+        target = {
+            "HostedZoneId": zone,
+            "DNSName": settings.new,
+            "EvaluateTargetHealth": False,
+        }
         return {"AliasTarget": target}
 
     def prepare(self, move: Move) -> None:
@@ -228,7 +253,11 @@ class RecordRouter:
             return
         [simple] = found
         ttl = route53.ttl_of(simple)
-        self._journal.note_once(move, "ttl", {"was": ttl, "forgotten_at": self._clock() + ttl})
+        self._journal.note_once(
+            move,
+            "ttl",
+            {"was": ttl, "forgotten_at": self._clock() + ttl},
+        )
         if ttl > int(self._settings.ttl):
             lowered = {**simple, "TTL": int(self._settings.ttl)}
             route53.change(
@@ -245,4 +274,8 @@ class RecordRouter:
         left = note["forgotten_at"] - self._clock()
         if left <= 0:
             return None
-        return said("traffic.ready.old_ttl", was=note["was"], left=math.ceil(left))
+        return said(
+            "traffic.ready.old_ttl",
+            was=note["was"],
+            left=math.ceil(left),
+        )

@@ -9,7 +9,14 @@ from pydantic import Field, model_validator
 
 from kirikae.model.project import MoveSettings
 from kirikae.model.share import WHOLE
-from kirikae.model.values import Milliseconds, Part, Seconds, Share, Strict, shown
+from kirikae.model.values import (
+    Milliseconds,
+    Part,
+    Seconds,
+    Share,
+    Strict,
+    shown,
+)
 
 _FINE = (1, 5, 10, 20, 30)
 
@@ -127,7 +134,8 @@ class Figures(Strict):
         "routes",
     )
     count: Literal["clients", "requests"] = Field(
-        default="clients", description="with access_log: who has a vote in a period"
+        default="clients",
+        description="with access_log: who has a vote in a period",
     )
     routes: tuple[str, ...] = Field(
         default=(),

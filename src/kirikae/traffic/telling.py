@@ -38,7 +38,11 @@ def _harm(figures: Figures) -> Said:
     bursts = _bursts(figures)
     if not bursts:
         return said("traffic.line.harm", part=_proven(figures))
-    return said("traffic.line.harm_divided", part=_proven(figures), bursts=bursts)
+    return said(
+        "traffic.line.harm_divided",
+        part=_proven(figures),
+        bursts=bursts,
+    )
 
 
 def _bursts(figures: Figures) -> list[Said]:
@@ -62,7 +66,10 @@ def _proven(figures: Figures) -> float:
 
 def _powers(figures: Figures) -> dict[str, float]:
     """Evidence and the bar that it must reach, as powers of ten."""
-    return {"evidence": figures["log_harm"] / _LN10, "bar": figures["bar_harm"] / _LN10}
+    return {
+        "evidence": figures["log_harm"] / _LN10,
+        "bar": figures["bar_harm"] / _LN10,
+    }
 
 
 def _side(figures: Figures, side: str) -> Said:

@@ -34,7 +34,12 @@ from kirikae.traffic.figures import (
     Figures,
     Places,
 )
-from kirikae.traffic.forecast import Today, forecast, smaller_plan, today
+from kirikae.traffic.forecast import (
+    Today,
+    forecast,
+    smaller_plan,
+    today,
+)
 from kirikae.traffic.judging import margins_of, trial_of
 from kirikae.traffic.old_side import OldSide, Pin
 from kirikae.traffic.past import Past, past_of
@@ -176,7 +181,12 @@ class TrafficThing:
             return Evidence(Verdict.UNSURE, waits_for)
         return self.readiness.evidence()
 
-    def shift(self, name: str, share: int, expected: tuple[int, ...] | None) -> None:
+    def shift(
+        self,
+        name: str,
+        share: int,
+        expected: tuple[int, ...] | None,
+    ) -> None:
         if expected is None and share == 0:
             self.router.back_out()
             return
@@ -282,7 +292,10 @@ class TrafficThing:
 
     def facts(self, move: Move | None) -> list[Fact]:
         old = self.pin.look(move, self.places.old)
-        found = [self._share_fact(), Fact("old_side", old.to_plain(), old.says)]
+        found = [
+            self._share_fact(),
+            Fact("old_side", old.to_plain(), old.says),
+        ]
         delay_s = self._back_out_delay_s()
         if delay_s:
             says = said("traffic.fact.back_out_delay", seconds=delay_s)
@@ -295,8 +308,15 @@ class TrafficThing:
         share = self.router.share()
         by_rule = self._settings.router.record is None
         shown: Said | str = said("traffic.fact.share_unknown") if share is None else percent(share)
-        says = said("traffic.fact.share_rule" if by_rule else "traffic.fact.share_dns", share=shown)
-        return Fact("found_share", None if share is None else percent(share), says)
+        says = said(
+            "traffic.fact.share_rule" if by_rule else "traffic.fact.share_dns",
+            share=shown,
+        )
+        return Fact(
+            "found_share",
+            None if share is None else percent(share),
+            says,
+        )
 
     def _back_out_delay_s(self) -> float | None:
         """By DNS a back-out is as slow as resolvers forget."""

@@ -15,7 +15,13 @@ from typing import NamedTuple
 from kirikae.model.evidence import Evidence, Verdict
 from kirikae.model.said import Said, duration, said
 from kirikae.model.share import WHOLE
-from kirikae.move.judge import SAFE_BAR, Judge, Margins, Outcome, log_sum
+from kirikae.move.judge import (
+    SAFE_BAR,
+    Judge,
+    Margins,
+    Outcome,
+    log_sum,
+)
 from kirikae.traffic.batches import NOBODY, Arm, Batch
 from kirikae.traffic.guards import (
     Ceiling,
@@ -42,6 +48,8 @@ _NO_TIMES = ("errors", "rejected")
 _TOLD_ALWAYS = ("rejected", "latency")
 """By a source that tells of them at all."""
 _STRONGEST = 700.0
+_PLAIN_TIMES = 2
+"""Evidence of the square of the bar is plain, whoever asks."""
 
 
 class Look(NamedTuple):
@@ -125,7 +133,10 @@ class Trial:
     it at any moment."""
 
     def __init__(
-        self, margins: Margins, plan: Sequence[int] = PLAN, guards: Guards = NO_GUARDS
+        self,
+        margins: Margins,
+        plan: Sequence[int] = PLAN,
+        guards: Guards = NO_GUARDS,
     ) -> None:
         self._margins = margins
         self._plan = tuple(plan)
@@ -196,11 +207,19 @@ class Trial:
         self._commanded = batch.share
         nobody = not old.requests and not new.requests
         if nobody and batch.only_probes:
-            self.at(step, self._share if batch.share is None else batch.share)
+            self.at(
+                step,
+                self._share if batch.share is None else batch.share,
+            )
         elif self._waiting is not None and step == self._step:
             self._take_with_waiting(batch, step)
         else:
-            self._take(batch, step, old, new)
+            self._take(
+                batch,
+                step,
+                old,
+                new,
+            )
         return self._told(batch.start)
 
     def _step_of(self, batch: Batch) -> int:
@@ -232,7 +251,8 @@ class Trial:
         """Figures: judged if they tell of both sides, and kept for the next ones otherwise."""
         self._waiting = None
         share = _permille(old.requests, new.requests) if batch.share is None else batch.share
-        self.at(step, share)
+        if step != self._step or share != self._share:
+            self.at(step, share)
         self._step_began = min(self._step_began, batch.start)
         if not new.requests:
             self._wait(batch, said("traffic.silent_new"))
@@ -246,7 +266,12 @@ class Trial:
         self._waiting = batch
         self._held = why
 
-    def _weigh(self, batch: Batch, old: Arm, new: Arm) -> None:
+    def _weigh(
+        self,
+        batch: Batch,
+        old: Arm,
+        new: Arm,
+    ) -> None:
         self._cold = batch.start - self._step_began < self._guards.warm_up_s
         sticky = self._guards.sticky or not batch.exact
         self._held = self._kept_back(
@@ -283,16 +308,23 @@ class Trial:
                 new.asked,
             )
             found = found or mismatch
-        self._mix.add(batch)
+        if new.mix or old.mix or len(batch.routes) > 1:
+            self._mix.add(batch)
         return found
 
-    def _observe(self, batch: Batch, old: Arm, new: Arm) -> None:
+    def _observe(
+        self,
+        batch: Batch,
+        old: Arm,
+        new: Arm,
+    ) -> None:
         self._window.choose(batch.start)
         self._flow.add(batch.seconds, old.requests, new.requests)
         self._tau = batch.tau
         outcomes = self._outcomes(batch, old, new)
-        self._held = self._held or self._untold(batch, outcomes)
-        self._timed.update(outcomes)
+        if outcomes.keys() != self._timed:
+            self._held = self._held or self._untold(batch, outcomes)
+            self._timed.update(outcomes)
         self._judge.observe(
             batch.seconds,
             old.requests,
@@ -311,7 +343,10 @@ class Trial:
         gone = [m for m in (*_TOLD_ALWAYS, *batch.tau) if m in self._timed and m not in outcomes]
         if not gone:
             return None
-        return said("traffic.no_longer_told", metrics=[_metric(metric) for metric in gone])
+        return said(
+            "traffic.no_longer_told",
+            metrics=[_metric(metric) for metric in gone],
+        )
 
     def _observe_routes(self, batch: Batch) -> None:
         for route, sides in batch.routes.items():
@@ -333,10 +368,18 @@ class Trial:
         if route not in self._routes:
             place = len(self._routes) + 1
             weight = ROUTES_WEIGHT / (place * (place + 1))
-            self._routes[route] = _Route(weight, Judge(self._margins, self._plan, {"errors": 1.0}))
+            self._routes[route] = _Route(
+                weight,
+                Judge(self._margins, self._plan, {"errors": 1.0}),
+            )
         return self._routes[route]
 
-    def _outcomes(self, batch: Batch, old: Arm, new: Arm) -> dict[str, Outcome]:
+    def _outcomes(
+        self,
+        batch: Batch,
+        old: Arm,
+        new: Arm,
+    ) -> dict[str, Outcome]:
         """Bad answers by metric, of the metrics that this batch tells of."""
         found = {"errors": _alike(old.errors, new.errors)}
         if new.rejected is not None and (old.rejected is not None or not old.requests):
@@ -357,7 +400,12 @@ class Trial:
             return {}
         return {"latency": _alike(old.over(bound), new.over(bound))}
 
-    def _by_quantiles(self, tau: Mapping[str, float], old: Arm, new: Arm) -> dict[str, Outcome]:
+    def _by_quantiles(
+        self,
+        tau: Mapping[str, float],
+        old: Arm,
+        new: Arm,
+    ) -> dict[str, Outcome]:
         """The source was asked at the old side's quantiles."""
         found = {}
         for metric, quantile in tau.items():
@@ -507,7 +555,10 @@ class Trial:
             return Verdict.UNSURE, guard
         if stands.missing:
             return Verdict.UNSURE, stands.not_shown
-        left = max(0.0, self._margins.bake_at(self._share) - self._judge.baked_s)
+        left = max(
+            0.0,
+            self._margins.bake_at(self._share) - self._judge.baked_s,
+        )
         if left or self._waiting is not None:
             return Verdict.UNSURE, said("traffic.baking", seconds=left)
         return Verdict.PASS, self._why_passed(stands.metrics)
@@ -548,21 +599,34 @@ class Trial:
             return said("traffic.times_unknown")
         if margins.fast_enough_ms:
             errors = margins.errors_at(next_share)
-            return said("traffic.times_bound", errors=errors, ms=margins.fast_enough_ms)
+            return said(
+                "traffic.times_bound",
+                errors=errors,
+                ms=margins.fast_enough_ms,
+            )
         slower = margins.slower_at(next_share)
         if self._tau:
-            return said("traffic.times_slower", slower=slower, metrics=[_metric(m) for m in timed])
+            return said(
+                "traffic.times_slower",
+                slower=slower,
+                metrics=[_metric(m) for m in timed],
+            )
         bounds = [self._above(m) for m in timed]
         return said("traffic.times_above", slower=slower, bounds=bounds)
 
     def _above(self, metric: str) -> Said:
         """The source's own bound that stands for this quantile."""
         bound = self._window.thresholds.get(metric)
-        return said("traffic.above", metric=_metric(metric), bound=bound and bound.bound)
+        return said(
+            "traffic.above",
+            metric=_metric(metric),
+            bound=bound and bound.bound,
+        )
 
     def _why_failed(self, log_harm: float) -> Said | None:
         if self._probes.failed:
-            return said("traffic.failed_probes", times=self._probes.in_a_row)
+            key = "failed_probes" if self._probes.old_asked else "failed_probes_old_unasked"
+            return said(f"traffic.{key}", times=self._probes.in_a_row)
         if self._targets.failed:
             return said("traffic.failed_targets", times=self._targets.in_a_row)
         broken = self._ceiling.broken()
@@ -571,6 +635,8 @@ class Trial:
         bar = self._bar
         if log_harm < bar or self._mix.differs() is not None:
             return None
+        if log_harm < _PLAIN_TIMES * bar and self._mix.seems_to_differ():
+            return None  # harm, or other clients: soon there are requests enough to tell
         return self._harm(exp(min(log_harm, _STRONGEST)), exp(bar))
 
     def _harm(self, evidence: float, bar: float) -> Said:
@@ -599,7 +665,11 @@ class Trial:
         tally = judge.tally_of_harm(metric)
         against = said("traffic.against_limit", limit=judge.limit(metric))
         if not judge.by_limits(tally):
-            against = said("traffic.against_old", bad=_shown(tally.bad_old), of=_shown(tally.n_old))
+            against = said(
+                "traffic.against_old",
+                bad=_shown(tally.bad_old),
+                of=_shown(tally.n_old),
+            )
         blanks = {
             "bad": _shown(tally.bad_new),
             "of": _shown(tally.n_new),
@@ -608,7 +678,10 @@ class Trial:
         }
         if tally.seconds >= judge.tally(metric).seconds:
             return Said("traffic.counted_bad", blanks)
-        return Said("traffic.counted_bad_lately", {**blanks, "seconds": tally.seconds})
+        return Said(
+            "traffic.counted_bad_lately",
+            {**blanks, "seconds": tally.seconds},
+        )
 
     def _what(self, metric: str) -> Said:
         match metric:
@@ -617,7 +690,10 @@ class Trial:
             case "rejected":
                 return said("traffic.rejected")
             case "latency":
-                return said("traffic.slower_than_ms", ms=self._margins.fast_enough_ms)
+                return said(
+                    "traffic.slower_than_ms",
+                    ms=self._margins.fast_enough_ms,
+                )
         bound = self._window.thresholds.get(metric)
         if self._tau or bound is None:
             return said("traffic.slower_than_old", metric=metric)
