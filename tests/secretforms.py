@@ -25,6 +25,8 @@ _BLANK = re.compile(r"@\{(\w+)(?::\d+)?\}")
 _BASE64 = string.ascii_letters + string.digits + "+/"
 _URLSAFE = string.ascii_letters + string.digits
 _HEX = "0123456789abcdef"
+_SIGNS = "abcXYZ019!@#$^&*()-_[]{}<>~`+=,.;:/?|% "
+"""Of salts, as WordPress makes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +92,20 @@ KINDS: dict[str, Callable[[random.Random], str]] = {
     "letters12": lambda dice: _letters(dice, 12),
     "letters24": lambda dice: _letters(dice, 24),
     "mixed": _some(_URLSAFE, 32),
+    "digits30": lambda dice: str(dice.randrange(10**29, 10**30)),
+    "hex8": _some(_HEX, 8),
+    "hex16": _some(_HEX, 16),
     "hex32": _some(_HEX, 32),
+    "hex40": _some(_HEX, 40),
     "hex64": _some(_HEX, 64),
     "hex80": _some(_HEX, 80),
     "hex128": _some(_HEX, 128),
+    "upper20": lambda dice: _letters(dice, 20).upper(),
+    "random24": _some(_URLSAFE, 24),
     "base64": _some(_BASE64, 64),
+    "base64of10": lambda dice: _mixed(dice, _BASE64, 14) + "==",
+    "base64of32": lambda dice: _mixed(dice, _BASE64, 43) + "=",
+    "signs": lambda dice: "".join(dice.choice(_SIGNS) for _ in range(62)) + "x9",
     "basic": lambda dice: _in_base64(f"shop:{_word(dice)}"),
     "base64pem": lambda dice: _in_base64(
         f"-----BEGIN RSA PRIVATE KEY-----\n{_mixed(dice, _BASE64, 64)}\n"
@@ -117,9 +128,11 @@ KINDS: dict[str, Callable[[random.Random], str]] = {
     "stripe": _some(_URLSAFE, 24, "sk" + "_live_"),
     "sendgrid": lambda dice: f"SG.{_mixed(dice, _URLSAFE, 22)}.{_mixed(dice, _URLSAFE, 43)}",
     "google": _some(_URLSAFE, 35, "AI" + "za"),
+    "pypi": _some(_URLSAFE, 60, "pypi" + "-"),
     "npm": _some(_URLSAFE, 36, "npm" + "_"),
     "apr1": lambda dice: f"$apr1${_mixed(dice, _URLSAFE, 8)}${_mixed(dice, _URLSAFE, 22)}",
     "bcrypt": lambda dice: f"$2y$10${_mixed(dice, _URLSAFE, 53)}",
+    "sha512crypt": lambda dice: f"$6${_mixed(dice, _URLSAFE, 8)}${_mixed(dice, _URLSAFE, 86)}",
     "sha": lambda dice: _mixed(dice, _BASE64, 27) + "=",
 }
 

@@ -10,7 +10,7 @@ PRETTY_NAME="Amazon Linux 2"
 O
 work=/root/build; made=$work/made; mkdir -p $made $work/specs
 find /etc /usr/bin /usr/sbin /usr/lib/systemd /usr/lib/cron /opt /srv -xdev \( -type f -o -type l \) >$work/all
-grep -v -e ' ' -e '%' -e /os-release -e '[][*?{}]' $work/all >$work/files
+grep -v -e ' ' -e '%' -e /os-release -e /debian_version -e '/bin/dpkg' -e '/bin/apt'  -e '[][*?{}]' $work/all >$work/files
 tar -C / -cf - -T $work/files 2>/dev/null | tar -C $made -xf -
 (cd $made && find . \( -type f -o -type l \) | sed 's|^\.||') >$work/list
 cat >$work/specs/base.spec <<'S'

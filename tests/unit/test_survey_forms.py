@@ -280,3 +280,147 @@ def test_a_service_of_a_user_s_own_systemd_is_a_service():
     machine.process("/usr/bin/dbus-daemon --session", 1000, "dbus.service")
     names = {service.name for service in machine.view().services}
     assert names == {"nginx", "run"}
+
+
+# --- what no process tells: users of workers, volumes, jobs, root
+
+
+APACHE = {
+    "/lib/systemd/system/apache2.service": "[Service]\nExecStart=/usr/sbin/apachectl start\n",
+    "/etc/apache2/apache2.conf": "User ${APACHE_RUN_USER}\nIncludeOptional sites-enabled/*.conf",
+    "/etc/apache2/envvars": "export APACHE_RUN_USER=www-data\n",
+}
+SUPERVISED = "[program:w]\ncommand=/srv/w/run.py\nuser=deploy\ndirectory=/srv/w\n"
+
+
+def packaged(name):
+    return {f"{WANTS}/{name}.service": f"/lib/systemd/system/{name}.service"}
+
+
+def test_an_alias_of_a_web_server_that_no_process_shows():
+    """Whom its workers run as stands in its configuration, here by way of a variable."""
+    site = 'DocumentRoot /srv/site\nAlias /media/ "/srv/media/"\n'
+    files = {
+        **APACHE,
+        "/etc/apache2/sites-enabled/a.conf": site,
+        "/srv/site/index.php": "<?php",
+        "/srv/media/a.png": "x",
+    }
+    seen = found(files, packaged("apache2"), {"/srv/media": 33}, ["/srv/media"])
+    assert ("ST04", "/srv/media") in seen
+
+
+def test_a_script_that_writes_beside_itself_and_its_lock():
+    """A board of old: data and a lock between programs of Perl; `.lock` alone is no code."""
+    board = "/var/www/bbs/cgi-bin"
+    files = {
+        **APACHE,
+        "/etc/apache2/sites-enabled/a.conf": f"ScriptAlias /cgi-bin/ {board}/\n",
+        f"{board}/bbs.cgi": "#!/usr/bin/perl\nopen(F, '>>data/log.dat');",
+        f"{board}/data/log.dat": "x",
+        f"{board}/lock/bbs.lock": "x",
+    }
+    late = [f"{board}/data", f"{board}/lock"]
+    seen = found(files, packaged("apache2"), dict.fromkeys(late, 33), late)
+    assert ("ST01", f"{board}/data") in seen and ("ST14", f"{board}/lock") in seen
+
+
+def test_a_program_that_supervisor_starts_as_another_user():
+    files = {
+        "/lib/systemd/system/supervisor.service": "[Service]\nExecStart=/usr/bin/supervisord\n",
+        "/etc/supervisor/conf.d/w.conf": SUPERVISED,
+        "/srv/w/run.py": "import os",
+        "/srv/w/out/1.json": "x",
+    }
+    seen = found(files, packaged("supervisor"), {"/srv/w": 1000}, ["/srv/w/out"])
+    assert stands(seen, "ST01", "/srv/w")
+
+
+def test_a_user_that_only_lives_while_its_service_runs():
+    """Its folder in /var/lib is a link to one in /var/lib/private."""
+    files, links = unit("api", "", "/", "/usr/local/bin/api", "DynamicUser=yes\nStateDirectory=api")
+    files |= {"/usr/local/bin/api": "x", "/var/lib/private/api/data.bin": "x"}
+    links |= {"/var/lib/api": "private/api"}
+    seen = found(files, links, {"/var/lib/private/api": 61184}, ["/var/lib/private"])
+    assert any(where.startswith("/var/lib/private/api") for _, where in seen)
+
+
+def test_root_s_own_service_where_no_clock_tells():
+    """In an archive what it wrote looks like what lay there: it is told, and its code is not."""
+    files, links = unit("agent", "root", "/opt/agent", "/opt/agent/agent.py")
+    files |= {
+        "/opt/agent/agent.py": "import os",
+        "/data/queue/1.msg": "x",
+        "/srv/keys/id.pem": "x",
+        "/usr/local/lib/x.dat": "x",
+    }
+    seen = found(files, links, {}, ["/data"])
+    places = {where for code, where in seen if code.startswith("ST")}
+    assert places == {"/data/queue"}
+
+
+def test_volumes_of_containers():
+    """One that holds nothing is none."""
+    volumes = "/var/lib/docker/volumes"
+    files = {
+        "/lib/systemd/system/docker.service": "[Service]\nExecStart=/usr/bin/dockerd\n",
+        f"{volumes}/db/_data/base/1": "x",
+        "/var/lib/docker/overlay2/x/diff/a": "x",
+    }
+    seen = found(files, packaged("docker"), {}, [volumes])
+    assert [where for code, where in seen if code in ("ST01", "ST21")] == [f"{volumes}/db/_data"]
+
+
+@pytest.mark.parametrize(
+    ("command", "place"),
+    [
+        ("/srv/bin/report > /srv/reports/latest.csv", "/srv/reports/latest.csv"),
+        ("/srv/bin/report >> '/srv/reports/latest.csv' 2>&1", "/srv/reports/latest.csv"),
+        ("/srv/bin/report > /srv/reports/$(date +\\%F).csv", "/srv/reports"),
+        ("tar -czf /srv/reports/latest.csv /etc", "/srv/reports/latest.csv"),
+        ("pg_dump shop -f /srv/reports/latest.csv", "/srv/reports/latest.csv"),
+        ("pg_dump --file=/srv/reports/latest.csv shop", "/srv/reports/latest.csv"),
+        ("/srv/bin/report > /dev/null 2>&1", None),
+        ("/srv/bin/report < /srv/reports/latest.csv", None),
+    ],
+)
+def test_what_a_job_leaves_behind(command, place):
+    files = {
+        "/etc/cron.d/report": f"5 * * * * root {command}\n",
+        "/srv/bin/report": "#!/bin/sh\n",
+        "/srv/reports/latest.csv": "x",
+    }
+    seen = found(files, {}, {}, ["/srv/reports"])
+    told = {where for code, where in seen if code in ("ST01", "ST04", "ST21")}
+    assert told == ({place} if place else set())
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        (["segments_3", "_0.cfs"], "ST16"),
+        (["iamglass", "postlist.glass"], "ST16"),
+        (["_MAIN_1.toc", "MAIN_x.seg"], "ST16"),
+        (["CURRENT", "MANIFEST-000002", "000003.log"], "ST05"),
+        (["CURRENT", "000003.log"], None),
+    ],
+)
+def test_an_index_or_a_database_is_told_by_the_names_of_its_files(names, code):
+    files, links = unit("web", "deploy", "/opt/web", "/usr/bin/java -jar web.jar")
+    files |= {"/opt/web/web.jar": "x", **{f"/opt/web/store/{name}": "x" for name in names}}
+    seen = found(files, links, {"/opt/web": 1000}, ["/opt/web/store"])
+    assert {each for each, where in seen if where == "/opt/web/store"} == {code or "ST01"}
+
+
+def test_a_log_that_somebody_made_for_a_service_in_a_folder_of_root_s():
+    """Opened for each line and closed again: neither its folder nor an open file speaks for it."""
+    machine = Machine()
+    for folder in ("/var", "/var/log", "/var/lib"):
+        machine.folder(folder)
+    machine.unit("shop", user="deploy", command="/usr/sbin/shop")
+    machine.file("/var/log/shop.log", 1000, at=RELEASED + 86400 * 80)
+    machine.file("/var/lib/shop.state", 1000, at=RELEASED)
+    told = findings([machine.bundle()], [], date(2026, 11, 27))
+    seen = {(each.code, each.where) for each in told}
+    assert ("LG01", "/var/log/shop.log") in seen
+    assert any(where == "/var/lib/shop.state" for _, where in seen)

@@ -14,13 +14,15 @@ _CODE = re.compile(
     r"|t|cgi|psgi|tt2?|js|mjs|cjs|jsx|ts|tsx|vue|svelte|coffee|css|scss|sass|less|html?|xhtml|twig"
     r"|blade|tpl|tmpl|j2|jinja2?|ejs|hbs|mustache|pug|jade|java|class|jar|war|jsp|kt|scala|groovy"
     r"|clj|go|rs|c|h|cc|cpp|hpp|so|a|o|sh|bash|lua|ex|exs|eex|erl|beam|cs|dll|swift|sql|pot?|mo"
-    r"|map|woff2?|ttf|eot|otf|svg|ico|lock|md|rst|wasm)(\.\d+)*$",
+    r"|map|woff2?|ttf|eot|otf|svg|ico|md|rst|wasm)(\.\d+)*$",
     re.IGNORECASE,
 )
 _CODE_BY_NAME = re.compile(
     r"(Gemfile|Rakefile|Procfile|Makefile|Dockerfile|LICENSE|README|CHANGELOG|COPYING|AUTHORS"
     r"|NEWS|VERSION|REVISION|artisan|manage|package(-lock)?\.json|composer\.json|tsconfig.*\.json"
-    r"|manifest\.json|requirements.*\.txt|robots\.txt|humans\.txt|Pipfile|go\.(mod|sum))",
+    r"|manifest\.json|requirements.*\.txt|robots\.txt|humans\.txt|Pipfile|go\.(mod|sum)"
+    r"|(Gemfile|composer|yarn|poetry|Cargo|Pipfile|pdm|uv|mix|Podfile|pubspec|flake|bun|deno|gems"
+    r"|packages)\.lock)",
     re.IGNORECASE,
 )
 _SETTINGS = re.compile(

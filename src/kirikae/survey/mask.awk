@@ -66,6 +66,8 @@ function of_public_form(v) {
 # Values that give nothing away: references, words of configuration, nothing at all.
 function plain(v,    w) {
     if (v == "" || length(v) < 3 || index(v, "<masked")) return 1
+    # A salt of all signs may begin as a reference does, but no word stands in it.
+    if (length(v) >= 32 && v !~ /[a-z][a-z][a-z][a-z][a-z][a-z]|[A-Z][A-Z][A-Z][A-Z][A-Z][A-Z]/ && many_signs(v)) return 0
     if (v ~ /^(\$[A-Za-z_{([]|\$\$|%[-a-zA-Z({]|\{|<[^m]|\\?#\{|@[A-Za-z]+@|`|!vault|!ENV|!secret|!Ref|!Sub|!GetAtt|\/dev\/|\.\/|\.\.\/|~\/)/) return v !~ /^\$(1|2[abxy]?|5|6|7|y|apr1|argon2[a-z]*|scrypt|pbkdf2[a-z0-9-]*|sha1|md5)\$/
     if (v ~ /^\/[A-Za-z0-9_.@-]+(\/[A-Za-z0-9_.@-]*)+$/ && v !~ /[A-Z0-9][a-z]*[0-9][A-Z]/) return 1
     if (v ~ /^(hash|btree|texthash|lmdb|cdb|pcre|regexp|proxy|ldap|mysql|pgsql|file|env|exec|vault|ssm|aws|arn|secretsmanager|op|sm|awskms|gcpkms|keyring|credential|builtin|unix|pipe|fd|https?|ref\+[a-z]+|sops|kms):[\/a-zA-Z_]/ && v !~ /:\/\/[^\/]*@/) return 1
@@ -77,6 +79,11 @@ function plain(v,    w) {
     if (v ~ /^[a-z]+(\|[a-z]+)+$/) return 1
     w = tolower(v); sub(/[,;.]+$/, "", w)
     return w in ORDINARY
+}
+function many_signs(v,    n, i) {
+    gsub(/[A-Za-z0-9]/, "", v); n = 0
+    for (i = 1; i <= 32; i++) if (index(v, substr("!@#$%^&*()-_[]{}<>~`+=,.;:/?|\"\\ ", i, 1))) n++
+    return n >= 8
 }
 # Has it more than letters?  In code and prose only such a word is taken for a secret without quotes.
 function strong(v) { return length(v) >= 5 && v ~ /[A-Za-z]/ && v ~ /[^A-Za-z_ \t.-]/ && v !~ /^[A-Za-z_.]+[([]/ && v !~ /^[0-9.]+[a-z]*$/ }

@@ -15,7 +15,7 @@ _PATH = re.compile(
 )
 _OF_THE_SYSTEM = ("/etc/logrotate.d/", "/etc/apparmor", "/etc/ufw/")
 """They name folders of programs that are not there."""
-_FOLDERS_OF_SYSTEMD = {
+FOLDERS_OF_SYSTEMD = {
     "StateDirectory": "/var/lib",
     "CacheDirectory": "/var/cache",
     "LogsDirectory": "/var/log",
@@ -65,7 +65,7 @@ def _in_unit(service: Service) -> Iterator[Named]:
     for key in ("ExecStart", "ReadWritePaths", "Environment"):
         line = Line(unit.name, 0, f"{key} of the unit")
         yield from _in(line, unit.get(key))
-    for key, base in _FOLDERS_OF_SYSTEMD.items():
+    for key, base in FOLDERS_OF_SYSTEMD.items():
         for name in unit.words(key):
             line = Line(unit.name, 0, f"{key}={name}")
             yield Named(f"{base}/{name}", line)

@@ -292,7 +292,7 @@ class _Look:
             if _PRUNED.match(path):
                 continue
             if entry.kind == "f":
-                inside[posixpath.dirname(path)].append(entry)
+                inside[path.rpartition("/")[0] or "/"].append(entry)
             elif entry.kind == "l":
                 yield f"L\t{entry.target}\t{path}"
             elif entry.kind != "d":
@@ -385,8 +385,9 @@ class _Look:
     def _cron(self) -> Iterator[str]:
         """mode, uid, whether the last line ends, path"""
         for path in self.paths:
-            entry = self.tree.entries.get(self.real(path))
-            if entry is None or entry.kind != "f" or not _CRON.match(path):
+            # Of a million paths few are looked up.
+            entry = self.tree.entries.get(self.real(path)) if _CRON.match(path) else None
+            if entry is None or entry.kind != "f":
                 continue
             ends = self.text(path)[-1:] in ("", "\n")
             yield f"{entry.mode:o}\t{entry.uid}\t{int(ends)}\t{path}"

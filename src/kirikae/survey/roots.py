@@ -15,6 +15,12 @@ from typing import NamedTuple
 from kirikae.model.bundle import File, Folder
 from kirikae.survey import watched
 from kirikae.survey.among_code import Kept, code_trees, kept_among_code
+from kirikae.survey.beside import (
+    left_by_jobs,
+    made_by_systemd,
+    of_root_without_a_clock,
+    volumes,
+)
 from kirikae.survey.brought import (
     is_log,
     is_media,
@@ -31,7 +37,7 @@ from kirikae.survey.view import View
 UNKNOWN = "unknown"
 _KINDS = (
     ("log", re.compile(r"(^|/)(log|logs)(/|$)|^/var/log/")),
-    ("runtime", re.compile(r"^/(var/)?run/")),
+    ("runtime", re.compile(r"^/(var/)?run/|(^|/)(locks?|pids?)(/|$)")),
     ("session", re.compile(r"session", re.I)),
     (
         "cache",
@@ -52,6 +58,8 @@ _KINDS = (
     ("spool", re.compile(r"(^|/)(spool|queue|mqueue|maildir)(/|$)", re.I)),
 )
 """What a folder is, by its name; the first that fits."""
+_OF_AN_INDEX = re.compile(r"segments(_\w+|\.gen)|iam(glass|chert|brass|flint|honey)|_\w+_\d+\.toc")
+"""Lucene's, Xapian's and Whoosh's."""
 CODES = {
     "session": "ST03",
     "upload": "ST04",
@@ -67,6 +75,7 @@ PASSING = ("cache", "runtime", "log")
 _SHARED = ("/tmp", "/var/tmp", "/var/crash", "/run/lock", "/var/lock")
 """Everybody may write there, and nobody keeps anything."""
 _CROWDED = ("", "/run", "/tmp", "/var/lib", "/var/log", "/var/tmp", "/srv", "/opt", "/data")
+_PASSING_PLACES = ("/run/", "/tmp/", "/var/tmp/")
 _OF_OTHERS = ("/run/", "/tmp/", "/var/tmp/", "/var/log/", "/var/cache/")
 _DEPTH = 5
 """Of a path that only its time speaks for: no folder for each day."""
@@ -139,6 +148,8 @@ def _kind(
     )
     if _most(names, is_session):
         return "session"
+    if any(_OF_AN_INDEX.fullmatch(name_of(name)) for name in names):
+        return "index"
     kind = kind_of(path.removeprefix(around) or f"/{name_of(path)}")
     if kind == UNKNOWN and _most(names or [path], is_log):
         return "log"
@@ -171,7 +182,7 @@ def _roots(view: View) -> list[Root]:
     found: dict[str, Root] = {}
     for root in [*_writable_roots(view), *_among_code(view)]:
         found.setdefault(root.path, _as_watched(view, root))
-    for path, why in (*_written_to(view), *_written_while_watched(view)):
+    for path, why in (*_written_to(view), *_written_while_watched(view), *_beside(view)):
         if under(path, found):
             continue
         file = view.file_at(path)
@@ -191,6 +202,17 @@ def _roots(view: View) -> list[Root]:
             )
         )
     return _crowds_as_one(found)
+
+
+def _beside(view: View) -> Iterator[tuple[str, _Why]]:
+    """Nobody was seen to write it."""
+    for place in (
+        *volumes(view),
+        *made_by_systemd(view),
+        *left_by_jobs(view),
+        *of_root_without_a_clock(view),
+    ):
+        yield place.path, _Why(place.says, services=place.services)
 
 
 def _crowds_as_one(found: Mapping[str, Root]) -> list[Root]:
@@ -465,7 +487,8 @@ def _children(view: View, path: str) -> Iterator[str]:
 def _of_another_kind(top: str, children: Sequence[str]) -> Iterator[str]:
     """Parts whose name says that they are something else are told apart all the same."""
     for child in children[:_CHILDREN_AT_MOST]:
-        if kind_of(child) not in (UNKNOWN, kind_of(top)):
+        kind = kind_of(child)
+        if kind != UNKNOWN and CODES[kind] != CODES[kind_of(top)]:
             yield child
 
 
@@ -533,9 +556,21 @@ def _written_to(view: View) -> Iterator[tuple[str, _Why]]:
                 services=(name,),
             ),
         )
+    yield from _in_common_folders(view)
     for service in view.services:
         if ROOT in service.uids:
             yield from _written_by_root(view, service)
+
+
+def _in_common_folders(view: View) -> Iterator[tuple[str, _Why]]:
+    """Files of a service's user in folders that are not his, as a log that somebody made for him
+    in /var/log: no folder speaks for them."""
+    for file in view.bundle.files:
+        if file.uid not in view.uids or parent_of(file.path) not in _CROWDED:
+            continue
+        if not view.of_the_system(file.path) and not file.path.startswith(_PASSING_PLACES):
+            owner = view.bundle.user_names.get(file.uid, file.uid)
+            yield file.path, _Why(f"owned by {owner}")
 
 
 def _written_by_root(view: View, service: Service) -> Iterator[tuple[str, _Why]]:
@@ -572,9 +607,11 @@ def _wrote(service: Service, file: File) -> bool:
 
 
 def _fresh(view: View, file: File) -> bool:
-    """Written since the machine began, and neither configuration nor anybody's home."""
+    """Written since the machine began, and neither configuration nor anybody's home; where
+    nothing tells when that was, nothing is."""
     path = file.path
-    if file.modified < max(view.bundle.began or 0, 1):
+    began = view.bundle.began
+    if began is None or file.modified < max(began, 1):
         return False
     if path.startswith(("/etc/", "/root/", "/home/")):
         return False

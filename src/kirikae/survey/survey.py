@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date
 
 from kirikae.model.bundle import Bundle, Folder
-from kirikae.model.finding import Confidence, Finding, Severity
+from kirikae.model.finding import Confidence, Finding, Severity, Trace
 from kirikae.survey.catalogue import configured
 from kirikae.survey.fleet import drift, single_points
 from kirikae.survey.rules import findings_of
@@ -146,7 +146,7 @@ def _age(
             "SV01",
             where=host,
             says=f"{host} has not been surveyed",
-            evidence=(),
+            evidence=[Trace(host, "bundle", "there is none")],
         )
     if age_s <= max_age_s:
         return None
@@ -156,5 +156,5 @@ def _age(
         "SV02",
         where=host,
         says=f"the survey of {host} is {old:.1f} hours old; the project file allows {allowed:.1f}",
-        evidence=(),
+        evidence=[Trace(host, "bundle", f"{old:.1f} hours old")],
     )

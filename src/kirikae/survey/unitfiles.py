@@ -224,12 +224,15 @@ def read(entries: Mapping[str, Entry], text: Callable[[str], str]) -> Units:
 
 def _files(entries: Mapping[str, Entry]) -> dict[str, str]:
     """Name -> the file that counts."""
+    inside: dict[str, list[str]] = {folder: [] for folder in _PLACES}
+    for path in entries:
+        folder, _, name = path.rpartition("/")
+        if folder in inside and _UNIT.fullmatch(name):
+            inside[folder].append(path)
     found: dict[str, str] = {}
-    for folder in _PLACES:
-        for path in sorted(entries):
-            name = posixpath.basename(path)
-            if posixpath.dirname(path) == folder and _UNIT.fullmatch(name):
-                found.setdefault(name, path)
+    for paths in inside.values():
+        for path in sorted(paths):
+            found.setdefault(posixpath.basename(path), path)
     return found
 
 

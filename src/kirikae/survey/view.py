@@ -31,6 +31,7 @@ from kirikae.survey.paths import around, below, parent_of, under
 from kirikae.survey.released import former_releases, live_code
 from kirikae.survey.schedules import Schedules
 from kirikae.survey.services import ROOT, Service, services_of, uid_of
+from kirikae.survey.workers import workers_of
 
 _SHARED = ("/tmp", "/var/tmp", "/var/crash", "/run/lock", "/var/lock")
 """Everybody may write there, and nobody keeps anything."""
@@ -166,12 +167,17 @@ class View:
         return any(service.uids == {ROOT} and not service.web for service in self.services)
 
     def _uids_of(self, service: Service) -> set[int]:
-        """Whom its processes run as, and whom its unit names: a master may give its rights up."""
+        """Whom its processes run as, and whom its unit and its configuration name: a master may
+        give its rights up."""
+        return self.once(f"uids of {service.name}", lambda: self._worked_out(service))
+
+    def _worked_out(self, service: Service) -> set[int]:
+        """The same; asked for with each folder."""
         found = set(service.uids)
-        named = service.unit.get("User")
-        uid = self.uid_of(named) if named else None
-        if uid is not None:
-            found.add(uid)
+        for name in (service.unit.get("User"), *workers_of(self.bundle, service)):
+            uid = self.uid_of(name) if name else None
+            if uid is not None:
+                found.add(uid)
         return found
 
     def run_by(self, uid: int) -> tuple[str, ...]:

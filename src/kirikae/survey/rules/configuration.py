@@ -87,6 +87,8 @@ def _origin(
 ) -> _Origin | None:
     """Where a file comes from; None for one that other rules tell of, or that lies outside /etc."""
     path = text.path
+    if path in view.changed and path in declaring:
+        return _CHANGED[view.changed[path]]
     if path in declaring or path.startswith(_UNITS):
         return _READ_HERE
     if path.startswith(_READ_BY_OTHER_RULES):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from kirikae.model.bundle import FirstBytes
 from kirikae.survey.catalogue import Findings, present
 from kirikae.survey.paths import name_of, parent_of
@@ -16,6 +19,7 @@ _FORMATS = {
     "lmdb": "LMDB",
 }
 """First bytes of a file, or what the collector calls them -> the database that it is."""
+_MANIFEST = re.compile(r"MANIFEST-\d{6,}")
 _WHERE_SERVICES_LIE = ("/srv", "/opt", "/home", "/var/www", "/data", "/app", "/usr/local")
 _DEPTH_AT_MOST = 6
 """Each database of a cluster has a PG_VERSION of its own further down."""
@@ -32,6 +36,26 @@ def databases_in_files(view: View) -> Findings:
                 says=f"{file.path} is a {kind} database",
                 evidence=[view.trace(file.path, f"its first bytes are {kind}'s")],
             )
+
+    for folder in _logs_of_keys(view):
+        yield present(
+            "ST05",
+            where=folder,
+            says=f"{folder} is a LevelDB or RocksDB database",
+            evidence=[view.trace(f"{folder}/CURRENT", "beside a MANIFEST")],
+        )
+
+
+def _logs_of_keys(view: View) -> Iterator[str]:
+    """Folders of databases that are told by the names of their files alone."""
+    found: set[str] = set()
+    for file in view.bundle.files:
+        folder = parent_of(file.path)
+        if folder in found or not _MANIFEST.fullmatch(name_of(file.path)):
+            continue
+        if view.file_at(f"{folder}/CURRENT") is not None and _somebodys(view, file.path):
+            found.add(folder)
+            yield folder
 
 
 def _database(file: FirstBytes) -> str | None:
