@@ -126,7 +126,7 @@ subprocess.run(["/usr/sbin/sendmail", "-t"], input=b"To: a@example.com\\n\\nhi\\
 _PHP = """<?php
 session_start(); $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1;
 file_put_contents(__DIR__ . '/uploads/' . uniqid() . '.jpg', 'x') or http_response_code(500);
-echo 'photo ' . getenv('PHOTO_TITLE') . ' ' . (getenv('PHOTO_KEY') ? 'keyed' : 'no key');
+echo 'photo ' . getenv('PHOTO_TITLE') . ' ' . (getenv('PHOTO_PASSWORD') ? 'keyed' : 'no key');
 """
 _MOD_PHP = """<?php
 file_put_contents('/var/lib/guestbook/uploads/' . uniqid(), 'x') or http_response_code(500);
@@ -144,7 +144,7 @@ slowlog = /var/log/photo.slow.log
 request_slowlog_timeout = 5s
 php_admin_value[error_log] = /var/log/photo.error.log
 env[PHOTO_TITLE] = harbour
-env[PHOTO_KEY] = {secret}
+env[PHOTO_PASSWORD] = {secret}
 """
 _PHP_SITE = """server {
     listen 80 default_server;

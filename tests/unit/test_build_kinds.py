@@ -422,7 +422,25 @@ def test_the_four_partition_every_bundle(answers):
     assert {file.path for file in bundle.files} <= set(paths)
 
 
-@pytest.mark.parametrize("name", ["web1", "web2", "fourth"])
+def test_plack_under_server_starter_as_a_real_host_ran_it():
+    """Debian with systemd, nginx and Perl, asked and surveyed (`tests/built_hosts.py`)."""
+    found, written = made(captured("haiku"))
+    assert (found.runtime.name, found.port, found.uid, found.questions) == (
+        "server-starter",
+        5000,
+        999,
+        (),
+    )
+    app = containers(written)["app"]
+    assert {"name": "HAIKU_TITLE", "value": "frog"} in app["environment"]
+    writable = [each["containerPath"] for each in app["linuxParameters"]["tmpfs"]]
+    assert writable == ["/tmp", "/run/haiku", "/var/cache/haiku"]
+    docker = written.files["image/app.Dockerfile"]
+    assert "perl -I. -Ilib -c app.psgi" in docker and "--pid-file" not in docker
+    assert "starlet=0.31-2\n" in written.files["image/base.packages"]
+
+
+@pytest.mark.parametrize("name", ["web1", "web2", "fourth", "haiku"])
 def test_the_captured_hosts_leave_no_path_open(name):
     """What real hosts hold is placed without a person."""
     bundle = captured(name)
