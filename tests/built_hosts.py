@@ -126,7 +126,7 @@ subprocess.run(["/usr/sbin/sendmail", "-t"], input=b"To: a@example.com\\n\\nhi\\
 _PHP = """<?php
 session_start(); $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1;
 file_put_contents(__DIR__ . '/uploads/' . uniqid() . '.jpg', 'x') or http_response_code(500);
-echo 'photo ' . getenv('PHOTO_TITLE') . ' ' . (getenv('PHOTO_KEY') ? 'keyed' : 'no key');
+echo 'photo ' . getenv('PHOTO_TITLE') . ' ' . (getenv('PHOTO_PASSWORD') ? 'keyed' : 'no key');
 """
 _MOD_PHP = """<?php
 file_put_contents('/var/lib/guestbook/uploads/' . uniqid(), 'x') or http_response_code(500);
@@ -144,7 +144,7 @@ slowlog = /var/log/photo.slow.log
 request_slowlog_timeout = 5s
 php_admin_value[error_log] = /var/log/photo.error.log
 env[PHOTO_TITLE] = harbour
-env[PHOTO_KEY] = {secret}
+env[PHOTO_PASSWORD] = {secret}
 """
 _PHP_SITE = """server {
     listen 80 default_server;
@@ -459,7 +459,7 @@ def project_of(host: MadeHost, folder: Path, bundle: bytes) -> Here:
         f"  old: {{hosts: [ssh://{host.name}], target_group: a}}\n"
         "  new: {cluster: tasks, ecs_service: web, target_group: b}\n"
         f"checks: {json.dumps(checks)}\n"
-        f"build: {{subnets: [subnet-1]{', ' + host.build if host.build else ''}}}\n"
+        f"build: {{subnets: [subnet-1], execution_role: 'arn:aws:iam::123456789012:role/run'{', ' + host.build if host.build else ''}}}\n"
     )
     shelf = folder / ".kirikae/bundles" / host.name
     shelf.mkdir(parents=True)
@@ -488,12 +488,12 @@ def container_base() -> str:
 
 
 @contextmanager
-def gone_afterwards(images: Mapping[str, str], base: str) -> Iterator[None]:
-    """Images that a test made."""
+def gone_afterwards(images: Mapping[str, str]) -> Iterator[None]:
+    """Images that a test made; base storeys stay, as the hosts' do: the next run needs them."""
     try:
         yield
     finally:
-        for image in (*images.values(), base):
+        for image in images.values():
             subprocess.run(["docker", "rmi", "-f", image], capture_output=True, check=False)
 
 

@@ -49,7 +49,7 @@ def test_a_host_is_surveyed_built_and_serves(ready, local: Endpoint) -> None:
     assert all(SECRET.encode() not in path.read_bytes() for path in files)
     order = build.ImageOrder("r1", built_hosts.container_base(), None)
     made = build.images_made(here, order, dry_run=False)
-    with built_hosts.gone_afterwards(made.plain["images"], made.plain["base"]):
+    with built_hosts.gone_afterwards(made.plain["images"]):
         smoke = build.verified(here, "r1", Smoke((), None))
         assert smoke.exit == 0, smoke.lines
         _serves_on_ecs(host, here.folder, made.plain["images"], local)
@@ -66,7 +66,7 @@ def _moves_little(here: Here, before: str) -> None:
     release.created(here, "r2", here.folder / "code", dry_run=False)
     order = build.ImageOrder("r2", built_hosts.container_base(), None)
     made = build.images_made(here, order, dry_run=False).plain
-    with built_hosts.gone_afterwards(made["images"], made["base"]):
+    with built_hosts.gone_afterwards(made["images"]):
         assert built_hosts.bytes_besides(made["images"]["app"], before) < _FIVE_MB
 
 

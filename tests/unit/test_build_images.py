@@ -161,6 +161,18 @@ def test_the_relay_is_an_image_beside_the_service(here):
     assert (here.folder / "context/relay.sh").exists()
 
 
+def test_a_static_site_needs_no_storey_of_an_application(here):
+    """nginx and the release, on the distribution that its compose file names."""
+    build.written(here, force=False, dry_run=False)
+    for name in ("app.Dockerfile", "base.Dockerfile", "base.packages"):
+        (here.folder / "image" / name).unlink()
+    release_made(here)
+    made_images = build.images_made(here, ORDER, dry_run=False).plain
+    assert list(made_images["images"]) == ["web"] and made_images["base"] == ""
+    [web] = calls(here, "build")
+    assert "DISTRIBUTION=debian:12-slim" in web
+
+
 # --- secrets
 
 

@@ -8,6 +8,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from kirikae.build.carried import fpm_ports, named
 from kirikae.build.context import layer_of
@@ -231,6 +232,42 @@ def test_variables_stay_where_code_reads_none_in_a_way_that_is_known():
     assert {"name": "HAIKU", "value": "frog"} in containers(written)["app"]["environment"]
 
 
+def test_a_static_site_is_nginx_and_the_release():
+    """No storey of an application, no empty container."""
+    machine = host()
+    machine.release("/srv/site/public", {"index.html": "x", "a.css": "y"})
+    in_front(machine, "server { listen 80; root /srv/site/public; }")
+    found, written = made(machine)
+    assert (found.runtime.name, found.folder, found.web.static) == (
+        "nginx",
+        "/srv/site/public",
+        (".",),
+    )
+    assert set(containers(written)) == {"web"} and "dependsOn" not in containers(written)["web"]
+    assert (
+        "image/app.Dockerfile" not in written.files and "image/base.Dockerfile" not in written.files
+    )
+    assert "COPY release/ /srv/site/public/" in written.files["image/web.Dockerfile"]
+    service = json.loads(written.files["ecs/ecs-service-def.json"].replace("`", ""))
+    assert service["loadBalancers"][0]["containerName"] == "web"
+
+
+@pytest.mark.parametrize("kind", ["node", "two", "static"])
+def test_what_compose_and_ecspresso_read_is_yaml(kind):
+    """With the names that both look for."""
+    machine = {"node": own("/usr/bin/node a.js"), "two": two()}.get(kind, host())
+    if kind == "static":
+        in_front(machine, "server { listen 80; root /srv/site; }")
+    more = ", services: {app: {unit: shop}, admin: {unit: admin}}" if kind == "two" else ""
+    _, written = made(machine, more)
+    compose = YAML(typ="safe").load(written.files["image/compose.yaml"])
+    assert "web" in compose["services"]
+    for name, service in compose["services"].items():
+        assert service["image"].endswith(":dev"), name
+    deployed = YAML(typ="safe").load(written.files["ecs/ecspresso.yml"])
+    assert deployed["task_definition"] == "ecs-task-def.json"
+
+
 def test_a_socket_of_its_own_is_shared_with_the_sidecar():
     """As on the host, in a volume of the task."""
     machine = host()
@@ -422,7 +459,25 @@ def test_the_four_partition_every_bundle(answers):
     assert {file.path for file in bundle.files} <= set(paths)
 
 
-@pytest.mark.parametrize("name", ["web1", "web2", "fourth"])
+def test_plack_under_server_starter_as_a_real_host_ran_it():
+    """Debian with systemd, nginx and Perl, asked and surveyed (`tests/built_hosts.py`)."""
+    found, written = made(captured("haiku"))
+    assert (found.runtime.name, found.port, found.uid, found.questions) == (
+        "server-starter",
+        5000,
+        999,
+        (),
+    )
+    app = containers(written)["app"]
+    assert {"name": "HAIKU_TITLE", "value": "frog"} in app["environment"]
+    writable = [each["containerPath"] for each in app["linuxParameters"]["tmpfs"]]
+    assert writable == ["/tmp", "/run/haiku", "/var/cache/haiku"]
+    docker = written.files["image/app.Dockerfile"]
+    assert "perl -I. -Ilib -c app.psgi" in docker and "--pid-file" not in docker
+    assert "starlet=0.31-2\n" in written.files["image/base.packages"]
+
+
+@pytest.mark.parametrize("name", ["web1", "web2", "fourth", "haiku"])
 def test_the_captured_hosts_leave_no_path_open(name):
     """What real hosts hold is placed without a person."""
     bundle = captured(name)

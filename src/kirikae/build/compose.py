@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from kirikae.build.definitions import port_of
+from kirikae.build.definitions import is_static, port_of
+from kirikae.build.distributions import distribution_of
 from kirikae.build.environment import Environment
 from kirikae.build.images import command_of
 from kirikae.build.mounts import passing_of
@@ -21,7 +22,8 @@ def files(
 ) -> dict[str, str]:
     """Containers of one task share their network here as well."""
     port = project.build.port if workload.web is not None else port_of(workload, project)
-    services = [_service(one, environments[one.name]) for one in workload.every]
+    every = [one for one in workload.every if not is_static(one)]
+    services = [_service(one, environments[one.name]) for one in every]
     text = text_of(
         "compose.yaml",
         service=project.service,
@@ -30,6 +32,7 @@ def files(
         front_port=port,
         services=services,
         web=workload.web is not None,
+        distribution=distribution_of(workload, project.build),
         waits=list(waits),
     )
     stage = text_of("dev.Dockerfile", uid=workload.uid, gid=workload.gid)

@@ -62,10 +62,11 @@ def task_definition(
     """The text of ``ecs-task-def.json``; ``{{ must_env `NAME` }}`` stays open until it is
     registered.  ``waits``: names that the sidecar's configuration waits for."""
     first = containers[0].workload
-    rows = [_service(each, project) for each in containers]
+    running = [each for each in containers if not is_static(each.workload)]
+    rows = [_service(each, project) for each in running]
     shared = [each for one in containers for each in shared_of(one.workload, project.build)]
     if first.web is not None:
-        rows.append(_web(first, project, [each.workload.name for each in containers], waits))
+        rows.append(_web(first, project, [each.workload.name for each in running], waits))
     sidecars = sidecars_of(project)
     rows += [each.container for each in sidecars]
     return _task(project.fleets.new.ecs_service, project, size, rows, _volumes(shared))
@@ -128,7 +129,7 @@ def _service(container: Container, project: Project) -> Definition:
         "environment": container.environment.plain_rows(),
     }
     if workload.image != workload.name:
-        row["command"] = list(workload.command)
+        row["command"] = [word.replace("{{", f"{{{BRACE}") for word in workload.command]
     if container.environment.secret:
         row["secrets"] = container.environment.secret_rows()
     if 0 < workload.nofile <= _NOFILE_MAX:
@@ -141,6 +142,11 @@ def _service(container: Container, project: Project) -> Definition:
     if workload.web is None and workload.port and workload.runs == "in the task":
         row["portMappings"] = [{"containerPort": port_of(workload, project)}]
     return row
+
+
+def is_static(workload: Workload) -> bool:
+    """Is the sidecar all of it?"""
+    return workload.runtime.image is ImageKind.STATIC
 
 
 def port_of(workload: Workload, project: Project) -> int:
@@ -158,8 +164,9 @@ def _web(
     row: Definition = {
         **_container(_WEB, _WEB, workload, tmpfs_of_web(bool(waits))),
         "portMappings": [{"containerPort": project.build.port}],
-        "dependsOn": [{"containerName": name, "condition": "START"} for name in behind],
     }
+    if behind:
+        row["dependsOn"] = [{"containerName": name, "condition": "START"} for name in behind]
     points = [each.point() for each in shared_of_web(workload, project.build)]
     if points:
         row["mountPoints"] = points

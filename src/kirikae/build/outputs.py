@@ -86,15 +86,15 @@ def facts_of(workload: Workload, project: Project) -> Facts:
 
 def _images(facts: Facts) -> dict[str, str]:
     """Dockerfiles, with the files that they copy."""
-    files = {
-        "base.Dockerfile": images.base_dockerfile(facts.workload, facts.project),
-        "base.packages": images.packages_file(facts.workload),
-        ".dockerignore": images.ignore_file(),
-    }
-    for one in facts.workload.every:
+    files = {".dockerignore": images.ignore_file(), **_sidecar(facts)}
+    storeys = [one for one in facts.workload.every if not definitions.is_static(one)]
+    if storeys:
+        files["base.Dockerfile"] = images.base_dockerfile(facts.workload, facts.project)
+        files["base.packages"] = images.packages_file(facts.workload)
+    for one in storeys:
         if one.image == one.name:
             files |= _storey(one, facts)
-    return {**files, **_sidecar(facts)}
+    return files
 
 
 def _storey(workload: Workload, facts: Facts) -> dict[str, str]:

@@ -24,6 +24,7 @@ from kirikae.console.progress import Progress
 from kirikae.release.manifest import Manifest
 
 _DISTRIBUTION = re.compile(r"^ARG DISTRIBUTION=(\S+)", re.M)
+_DEFAULT = re.compile(r"\$\{DISTRIBUTION:-([^}]+)\}")
 _RUNTIME = re.compile(r"^# PR12: (.+?) (?:is|are) in no package", re.M)
 _LOCK = re.compile(r"/usr/share/kirikae/locks/([\w.-]+) \]")
 _TAG_LENGTH = 12
@@ -74,16 +75,25 @@ class Storeys:
 
 def storeys_in(folder: Path, distribution: str | None) -> Storeys:
     """Raises CannotBuild, which says what must be made first."""
-    if not set(Storeys(folder, "").names) - set(_BESIDE_THE_SERVICE):
+    names = Storeys(folder, "").names
+    if not names:
         raise CannotBuild(f"{folder} has no app.Dockerfile; `kirikae build write` writes it")
+    if not set(names) - set(_BESIDE_THE_SERVICE):
+        # Files alone: there is no storey that a sidecar's image would share.
+        return Storeys(folder, distribution or _named_in(folder / "compose.yaml", _DEFAULT))
     for name in ("base.Dockerfile", "base.packages"):
         if not (folder / name).exists():
             raise CannotBuild(f"{folder} has no {name}; `kirikae build write` writes it")
     base = (folder / "base.Dockerfile").read_text(encoding="utf-8")
-    named = _DISTRIBUTION.search(base)
-    own = named[1] if named is not None else ""
+    own = _named_in(folder / "base.Dockerfile", _DISTRIBUTION)
     _assert_complete(folder, base)
     return Storeys(folder, own if distribution is None else distribution)
+
+
+def _named_in(file: Path, pattern: re.Pattern[str]) -> str:
+    """Empty where it names none."""
+    named = pattern.search(file.read_text(encoding="utf-8")) if file.exists() else None
+    return named[1] if named is not None else ""
 
 
 def _assert_complete(folder: Path, base: str) -> None:
@@ -163,7 +173,9 @@ def make_images(
     """``base``: a base storey that is there already; it must fit the release's locks.  Raises
     CannotBuild, EngineProblem."""
     progress = Progress()
-    if base is None:
+    if not set(storeys.names) - set(_BESIDE_THE_SERVICE):
+        made = ""
+    elif base is None:
         made = base_image(engine, storeys, service, release, None, progress)
     else:
         _assert_fits(engine, base, storeys, release)
@@ -172,7 +184,7 @@ def make_images(
     labels = {
         "kirikae.release": release.manifest.id,
         "kirikae.app.inputs": release.manifest.sha256,
-        "kirikae.base": made,
+        **({"kirikae.base": made} if made else {}),
     }
     found = {}
     for name in storeys.names:
@@ -190,7 +202,7 @@ def make_images(
 
 def _other_versions(engine: ContainerEngine, image: str) -> list[str]:
     """What the base storey wrote down while it was built."""
-    return engine.text(image, OTHER_VERSIONS).splitlines()
+    return engine.text(image, OTHER_VERSIONS).splitlines() if image else []
 
 
 # --- the context

@@ -22,6 +22,8 @@ class ImageKind(StrEnum):
     PROGRAM = "program"
     PHP_FPM = "php-fpm"
     APACHE = "apache"
+    STATIC = "static"
+    """Files alone: the sidecar is all of it."""
 
 
 @dataclass(frozen=True, slots=True)

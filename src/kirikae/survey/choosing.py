@@ -107,7 +107,12 @@ def _name(service: Service) -> str:
 
 def applications(view: View) -> Iterator[Service]:
     """What serves or works for users: own units, servers of a language, Apache with a module of
-    one; instead of a manager, its programs."""
+    one; instead of a manager, its programs.  Where nothing of that runs, nginx with files alone."""
+    found = list(_applications(view))
+    yield from found or (service for service in view.web if service.name == "nginx")
+
+
+def _applications(view: View) -> Iterator[Service]:
     own = [service for service in view.applications if service.unit.own]
     for service in view.services:
         if _manages(service):

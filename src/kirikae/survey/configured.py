@@ -48,6 +48,9 @@ def configured_of(view: View, one: Chosen) -> Configured:
             return _php_fpm(view, one)
         case ImageKind.APACHE:
             return _apache(view)
+        case ImageKind.STATIC:
+            folder = _folder(view, _roots_of_nginx(view), all_of_it=True)
+            return Configured(user="www-data", folder=folder)
         case _:
             return Configured()
 
@@ -149,14 +152,20 @@ def _enabled(bundle: Bundle) -> dict[str, str]:
 # --- where the code lies
 
 
-def _folder(view: View, roots: Iterable[str]) -> str:
-    """The folder of a release, seen from what the web server shows of it; empty: not known."""
+def _folder(view: View, roots: Iterable[str], all_of_it: bool = False) -> str:
+    """The folder of a release, seen from what the web server shows of it; empty: not known.
+    ``all_of_it``: nothing but that is there."""
     for root in roots:
         path = posixpath.normpath(root)
         if path in _BY_THE_PACKAGE and not _holds_code(view, path):
             continue
         parent, name = posixpath.split(path)
-        if name in _SHOWN_FOLDERS and parent.count("/") > 1 and parent not in _BY_THE_PACKAGE:
+        if (
+            not all_of_it
+            and name in _SHOWN_FOLDERS
+            and parent.count("/") > 1
+            and parent not in _BY_THE_PACKAGE
+        ):
             return parent
         return path
     return ""
@@ -164,4 +173,5 @@ def _folder(view: View, roots: Iterable[str]) -> str:
 
 def _holds_code(view: View, path: str) -> bool:
     """More than the page that a package lays there."""
-    return any(file.path.endswith(".php") for file in view.files_under(path))
+    files = [file.path for file in view.files_under(path)]
+    return any(path.endswith(".php") for path in files) or len(files) > 1
