@@ -69,6 +69,9 @@ _LOG_OPTIONS = {
     "mode",
     "max-buffer-size",
 }
+_FILLED_IN = ("portMappings", "environment", "mountPoints", "volumesFrom", "systemControls")
+"""Lists that AWS shows of every container (AWS CLI reference, register-task-definition,
+example)."""
 _MODES = ("blocking", "non-blocking")
 _FILE_OPTIONS = ("max-size", "max-file", "compress")
 _FILE_OPTION = re.compile(r"[0-9]{1,6}[kmg]?|true|false")
@@ -157,7 +160,7 @@ def _with_ports(family: str, container: ContainerDefinition, mode: str) -> Conta
 
 
 def _named(family: str, given: Sequence[Plain]) -> list[ContainerDefinition]:
-    """The containers with names and ``essential`` (true unless said).
+    """The containers with names, ``essential`` (true unless said), and what AWS fills in.
 
     Raises AwsError for a container without a name of its own, and where none is essential.
     """
@@ -174,6 +177,8 @@ def _named(family: str, given: Sequence[Plain]) -> list[ContainerDefinition]:
             ContainerDefinition,
             {
                 "essential": True,
+                "cpu": 0,
+                **{key: [] for key in _FILLED_IN},
                 **each,
             },
         )
