@@ -219,3 +219,20 @@ def test_two_containers_cannot_listen_on_one_port_of_their_task(ground):
             networkMode="bridge",
             containerDefinitions=containers,
         )
+
+
+def test_an_update_asks_whether_load_balancers_reach_the_new_definition(ground):
+    """As CreateService does; whether their groups are still there is not asked."""
+    ground.define("web", [{"containerPort": 80}], networkMode="awsvpc")
+    ground.define("other", [{"containerPort": 81}], networkMode="awsvpc")
+    ground.define("published", [{"containerPort": 80, "hostPort": 8123}])
+    asked = {"cluster": "c", "serviceName": "s", "taskDefinition": "web", "desiredCount": 0}
+    row = ground.ask("CreateService", **asked)["service"]
+    bound = [{"targetGroupArn": "gone", "containerName": "a", "containerPort": 80}]
+    services = ground.plane.state.services
+    services.put(row["serviceArn"], {**services[row["serviceArn"]], "loadBalancers": bound})
+    with pytest.raises(AwsError, match=r"does not map port 80"):
+        ground.ask("UpdateService", cluster="c", service="s", taskDefinition="other")
+    with pytest.raises(AwsError, match=r"incompatible with the bridge network mode"):
+        ground.ask("UpdateService", cluster="c", service="s", taskDefinition="published")
+    ground.ask("UpdateService", cluster="c", service="s", taskDefinition="web")

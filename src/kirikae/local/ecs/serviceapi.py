@@ -266,8 +266,8 @@ class ServiceApi:
             **wished(checked({**cast(Plain, row), **params})),
         }
         check_mode(definition, after.get("networkConfiguration"))
-        if after["loadBalancers"] and named:
-            self._bindings(cast(list[Plain], after["loadBalancers"]), definition)
+        if named:
+            self._check_bound(after, definition)
         if "capacityProviderStrategy" in params:
             return self._with_strategy(after, params)
         return after
@@ -325,11 +325,17 @@ class ServiceApi:
                 f"The target group with targetGroupArn {arn} does not have an "
                 "associated load balancer."
             )
-        name = asked.get("containerName")
-        port = asked.get("containerPort")
-        if port not in _ports(definition, name):
-            raise invalid(f"The container {name} does not map port {port}.")
+        _check_mapped(definition, asked.get("containerName"), asked.get("containerPort"))
         return cast(Binding, asked)
+
+    def _check_bound(self, row: Service, definition: Definition) -> None:
+        """Raise AwsError for a definition that the load balancers of before cannot reach; whether
+        their groups are still there is not asked."""
+        groups = {each["arn"]: each.get("target_type", "ip") for each in self._state.groups.all()}
+        for each in row["loadBalancers"]:
+            arn = each["targetGroupArn"]
+            _check_target_type(arn, groups.get(arn, "ip"), definition["networkMode"])
+            _check_mapped(definition, each["containerName"], each["containerPort"])
 
     # --- asking
 
@@ -455,6 +461,12 @@ def _ports(definition: Definition, container: str | None) -> set[int]:
         for mapping in each.get("portMappings", [])
         for port in ports_of(mapping)
     }
+
+
+def _check_mapped(definition: Definition, name: str | None, port: int | None) -> None:
+    """Raise AwsError for a container that is not there, or that does not map this port."""
+    if port not in _ports(definition, name):
+        raise invalid(f"The container {name} does not map port {port}.")
 
 
 def _check_target_type(arn: str, target_type: str, mode: str) -> None:
