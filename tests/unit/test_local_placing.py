@@ -155,9 +155,12 @@ def test_strategies_choose_among_those_that_fit(ground):
 
 def test_a_service_keeps_its_constraints_and_tells_them(ground):
     """Changed without a new deployment."""
-    ground.instance("a")
     there = [{"type": "memberOf", "expression": "attribute:ecs.availability-zone == a"}]
     asked = {"cluster": "c", "serviceName": "s", "taskDefinition": "plain", "desiredCount": 1}
+    ground.define("bound", placementConstraints=there)
+    bound = {**asked, "serviceName": "bound", "taskDefinition": "bound"}
+    assert ground.ask("CreateService", **bound)["service"]["launchType"] == "EC2"
+    ground.instance("a")
     made = ground.ask("CreateService", **asked, placementConstraints=there)["service"]
     assert made["placementConstraints"] == there and made["launchType"] == "EC2"
     by_host = [{"type": "spread", "field": "instanceId"}]

@@ -179,14 +179,14 @@ class ServiceApi:
             "maximumPercent": configuration["maximumPercent"],
             "deploymentCircuitBreaker": configuration["deploymentCircuitBreaker"],
         }
-        wish = checked(params)
+        wish = everything = checked(params)
         if definition is not None:
-            checked(params, definition.get("placementConstraints", []))
+            everything = checked(params, definition.get("placementConstraints", []))
             row["loadBalancers"] = self._bindings(params.get("loadBalancers", []), definition)
         if strategy:
             row["capacityProviderStrategy"] = list(strategy)
         else:
-            usual = self._usual_launch_type(cluster, definition, wish)
+            usual = self._usual_launch_type(cluster, definition, everything)
             row["launchType"] = params.get("launchType") or usual
         return {
             **row,
