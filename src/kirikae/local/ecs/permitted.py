@@ -102,21 +102,15 @@ def check_definition(params: Plain) -> list[ContainerDefinition]:
         if params.get(key):
             raise unsupported(f"{family}: kirikae local does not carry out {key}")
     containers = _named(family, params["containerDefinitions"])
-    volumes: list[Volume] = params.get("volumes", [])
-    for volume in volumes:
-        check_volume(family, volume)
-    if len({volume["name"] for volume in volumes}) < len(volumes):
-        raise refused(f"{family}: Volume names must be unique.")
+    volumes = _volume_names(params)
     by_name = {container["name"]: container for container in containers}
     for container in containers:
-        check_container(family, container, by_name, {volume["name"] for volume in volumes})
+        check_container(family, container, by_name, volumes)
     try:
         launch_order(containers)
     except ValueError as error:
         raise refused(f"{family}: {error}") from error
-    for role in ("taskRoleArn", "executionRoleArn"):
-        if params.get(role) and not _ROLE.fullmatch(params[role]):
-            raise refused(f"{family}: Role is not valid: {role}={params[role]}")
+    _check_roles(params)
     check_platform(params)
     _check_placement(params)
     mode = network_mode(params)
@@ -124,6 +118,24 @@ def check_definition(params: Plain) -> list[ContainerDefinition]:
     if mode == "bridge":
         check_bridge(family, filled_in)
     return filled_in
+
+
+def _volume_names(params: Plain) -> set[str]:
+    """Raises AwsError for a volume that cannot be, and for two of one name."""
+    volumes: list[Volume] = params.get("volumes", [])
+    for volume in volumes:
+        check_volume(params["family"], volume)
+    names = {volume["name"] for volume in volumes}
+    if len(names) < len(volumes):
+        raise refused(f"{params['family']}: Volume names must be unique.")
+    return names
+
+
+def _check_roles(params: Plain) -> None:
+    """Raise AwsError for what is no role."""
+    for role in ("taskRoleArn", "executionRoleArn"):
+        if params.get(role) and not _ROLE.fullmatch(params[role]):
+            raise refused(f"{params['family']}: Role is not valid: {role}={params[role]}")
 
 
 def _check_placement(params: Plain) -> None:
@@ -365,7 +377,12 @@ def _check_logs(where: str, container: ContainerDefinition) -> None:
         raise refused(
             f"{where}: Log driver awslogs requires options: awslogs-group, awslogs-region"
         )
-    if options.get("mode", _MODES[0]) not in _MODES:
+    _check_mode(where, options.get("mode", _MODES[0]))
+
+
+def _check_mode(where: str, mode: str) -> None:
+    """Raise AwsError for what is no mode of delivery."""
+    if mode not in _MODES:
         raise refused(f"{where}: The log option mode must be one of {', '.join(_MODES)}.")
 
 
