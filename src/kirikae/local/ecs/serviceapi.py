@@ -21,6 +21,7 @@ from kirikae.local.ecs.launching import (
     check_launch_type,
     check_mode,
     check_place,
+    check_unplaced,
     says_fargate,
     wants_instance,
 )
@@ -266,6 +267,8 @@ class ServiceApi:
             **wished(checked({**cast(Plain, row), **params})),
         }
         check_mode(definition, after.get("networkConfiguration"))
+        if row.get("_heldToFargate"):
+            check_unplaced(params)
         if named:
             self._check_bound(after, definition)
         if "capacityProviderStrategy" in params:
@@ -302,9 +305,6 @@ class ServiceApi:
         found = [self._binding(each, definition) for each in asked]
         if len(found) > _MOST_BINDINGS:
             raise invalid(f"loadBalancers can have at most {_MOST_BINDINGS} items.")
-        groups = [each["targetGroupArn"] for each in found]
-        if len(set(groups)) < len(groups):
-            raise invalid("loadBalancers: each target group can be named once.")
         return found
 
     def _binding(self, asked: Plain, definition: Definition) -> Binding:
