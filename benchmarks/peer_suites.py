@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SUITES = ("ecs", "sqs", "elbv2")
-LEFT_OUT = ("cloudformation", "integration", "authentication", "test_server", "efs.py")
+LEFT_OUT = ("cloudformation", "integration", "authentication", "test_server")
 REGION = "us-east-1"
 _OUTCOME = re.compile(r"^(PASSED|FAILED|ERROR|SKIPPED) (.+?)(?: - (.*))?$")
 _NUMBER = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}[0-9a-f-]*\b|\d+")

@@ -429,3 +429,22 @@ def test_what_fails_is_tried_again_with_the_same_token_until_it_is_given_up():
     assert paused == [1.0, 2.0, 4.0] and len(asked) == 4
     assert len({each["clientToken"] for each in asked}) == 1
     assert run_task_of(order, "no json")["cluster"] == target.arn
+
+
+def test_what_a_target_says_of_its_tasks_goes_along():
+    """Constraints, strategies and tags, in the words of rules and of schedules."""
+    there = [{"type": "memberOf", "expression": "attribute:a exists"}]
+    told = {
+        "TaskDefinitionArn": "d",
+        "PlacementConstraints": there,
+        "PlacementStrategy": [{"type": "random"}],
+        "EnableECSManagedTags": True,
+        "Tags": [{"Key": "team", "Value": "shop"}],
+    }
+    arn = "arn:aws:ecs:r:1:cluster/c"
+    order = Order(REGION, "arn:aws:events:r:1:rule/r", "m", Target(arn, None, "", told), "{}")
+    asked = run_task_of(order, "{}")
+    assert asked["placementConstraints"] == there
+    assert asked["placementStrategy"] == [{"type": "random"}]
+    assert asked["enableECSManagedTags"] is True
+    assert asked["tags"] == [{"key": "team", "value": "shop"}]

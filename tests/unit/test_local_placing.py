@@ -155,9 +155,12 @@ def test_strategies_choose_among_those_that_fit(ground):
 
 def test_a_service_keeps_its_constraints_and_tells_them(ground):
     """Changed without a new deployment."""
-    ground.instance("a")
     there = [{"type": "memberOf", "expression": "attribute:ecs.availability-zone == a"}]
     asked = {"cluster": "c", "serviceName": "s", "taskDefinition": "plain", "desiredCount": 1}
+    ground.define("bound", placementConstraints=there)
+    bound = {**asked, "serviceName": "bound", "taskDefinition": "bound"}
+    assert ground.ask("CreateService", **bound)["service"]["launchType"] == "EC2"
+    ground.instance("a")
     made = ground.ask("CreateService", **asked, placementConstraints=there)["service"]
     assert made["placementConstraints"] == there and made["launchType"] == "EC2"
     by_host = [{"type": "spread", "field": "instanceId"}]
@@ -219,3 +222,20 @@ def test_two_containers_cannot_listen_on_one_port_of_their_task(ground):
             networkMode="bridge",
             containerDefinitions=containers,
         )
+
+
+def test_an_update_asks_whether_load_balancers_reach_the_new_definition(ground):
+    """As CreateService does; whether their groups are still there is not asked."""
+    ground.define("web", [{"containerPort": 80}], networkMode="awsvpc")
+    ground.define("other", [{"containerPort": 81}], networkMode="awsvpc")
+    ground.define("published", [{"containerPort": 80, "hostPort": 8123}])
+    asked = {"cluster": "c", "serviceName": "s", "taskDefinition": "web", "desiredCount": 0}
+    row = ground.ask("CreateService", **asked)["service"]
+    bound = [{"targetGroupArn": "gone", "containerName": "a", "containerPort": 80}]
+    services = ground.plane.state.services
+    services.put(row["serviceArn"], {**services[row["serviceArn"]], "loadBalancers": bound})
+    with pytest.raises(AwsError, match=r"does not map port 80"):
+        ground.ask("UpdateService", cluster="c", service="s", taskDefinition="other")
+    with pytest.raises(AwsError, match=r"incompatible with the bridge network mode"):
+        ground.ask("UpdateService", cluster="c", service="s", taskDefinition="published")
+    ground.ask("UpdateService", cluster="c", service="s", taskDefinition="web")

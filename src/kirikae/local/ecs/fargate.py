@@ -56,6 +56,8 @@ def runs_on_fargate(
     memory: int | None,
 ) -> bool:
     """Would Fargate run this definition?"""
+    if params.get("placementConstraints"):
+        return False
     try:
         check_fargate(params, containers, cpu, memory)
     except AwsError:

@@ -36,15 +36,20 @@ def check_launch(params: Plain, definition: Definition) -> None:
     check_mode(definition, params.get("networkConfiguration"))
     if not says_fargate(params):
         return
-    if params.get("placementConstraints") or params.get("placementStrategy"):
-        raise invalid(
-            "Placement constraints and strategies are not supported for tasks run on Fargate."
-        )
+    check_unplaced(params)
     if params.get("networkConfiguration", {}).get("awsvpcConfiguration") is None:
         raise invalid(
             "Network Configuration must be provided when networkMode 'awsvpc' is specified."
         )
     check_compatible(definition)
+
+
+def check_unplaced(params: Plain) -> None:
+    """Raise AwsError for what places tasks on instances: Fargate has none."""
+    if params.get("placementConstraints") or params.get("placementStrategy"):
+        raise invalid(
+            "Placement constraints and strategies are not supported for tasks run on Fargate."
+        )
 
 
 def check_mode(definition: Definition, network: Plain | None) -> None:

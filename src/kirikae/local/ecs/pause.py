@@ -184,8 +184,7 @@ class PausePool:
         return found
 
     async def _make(self, name: str, ports: Sequence[HostPort] = ()) -> str:
-        """Create and start one; the answer is its address.  Raises StartFailed for a port of this
-        machine that somebody has."""
+        """Create and start one; the answer is its address."""
         body: Plain = {
             "Image": IMAGE,
             "Labels": {
@@ -205,6 +204,11 @@ class PausePool:
                 raise
             await self.prepare()  # somebody has removed the image
             await self._engine.create(name, body)
+        return await self.started(name, ports)
+
+    async def started(self, name: str, ports: Sequence[HostPort]) -> str:
+        """The address of one that was made; starting what runs is harmless.  Raises StartFailed for
+        a port of this machine that somebody has."""
         try:
             await self._engine.start(name)
         except EngineError as error:

@@ -69,6 +69,9 @@ _LOG_OPTIONS = {
     "mode",
     "max-buffer-size",
 }
+_FILLED_IN = ("portMappings", "environment", "mountPoints", "volumesFrom", "systemControls")
+"""Lists that AWS shows of every container (AWS CLI reference, register-task-definition,
+example)."""
 _MODES = ("blocking", "non-blocking")
 _FILE_OPTIONS = ("max-size", "max-file", "compress")
 _FILE_OPTION = re.compile(r"[0-9]{1,6}[kmg]?|true|false")
@@ -99,22 +102,16 @@ def check_definition(params: Plain) -> list[ContainerDefinition]:
         if params.get(key):
             raise unsupported(f"{family}: kirikae local does not carry out {key}")
     containers = _named(family, params["containerDefinitions"])
-    volumes: list[Volume] = params.get("volumes", [])
-    for volume in volumes:
-        check_volume(family, volume)
-    if len({volume["name"] for volume in volumes}) < len(volumes):
-        raise refused(f"{family}: Volume names must be unique.")
+    volumes = _volume_names(params)
     by_name = {container["name"]: container for container in containers}
     firelens.check(family, containers)
     for container in containers:
-        check_container(family, container, by_name, {volume["name"] for volume in volumes})
+        check_container(family, container, by_name, volumes)
     try:
         launch_order(containers)
     except ValueError as error:
         raise refused(f"{family}: {error}") from error
-    for role in ("taskRoleArn", "executionRoleArn"):
-        if params.get(role) and not _ROLE.fullmatch(params[role]):
-            raise refused(f"{family}: Role is not valid: {role}={params[role]}")
+    _check_roles(params)
     check_platform(params)
     _check_placement(params)
     mode = network_mode(params)
@@ -122,6 +119,24 @@ def check_definition(params: Plain) -> list[ContainerDefinition]:
     if mode == "bridge":
         check_bridge(family, filled_in)
     return filled_in
+
+
+def _volume_names(params: Plain) -> set[str]:
+    """Raises AwsError for a volume that cannot be, and for two of one name."""
+    volumes: list[Volume] = params.get("volumes", [])
+    for volume in volumes:
+        check_volume(params["family"], volume)
+    names = {volume["name"] for volume in volumes}
+    if len(names) < len(volumes):
+        raise refused(f"{params['family']}: Volume names must be unique.")
+    return names
+
+
+def _check_roles(params: Plain) -> None:
+    """Raise AwsError for what is no role."""
+    for role in ("taskRoleArn", "executionRoleArn"):
+        if params.get(role) and not _ROLE.fullmatch(params[role]):
+            raise refused(f"{params['family']}: Role is not valid: {role}={params[role]}")
 
 
 def _check_placement(params: Plain) -> None:
@@ -158,7 +173,7 @@ def _with_ports(family: str, container: ContainerDefinition, mode: str) -> Conta
 
 
 def _named(family: str, given: Sequence[Plain]) -> list[ContainerDefinition]:
-    """The containers with names and ``essential`` (true unless said).
+    """The containers with names, ``essential`` (true unless said), and what AWS fills in.
 
     Raises AwsError for a container without a name of its own, and where none is essential.
     """
@@ -175,6 +190,8 @@ def _named(family: str, given: Sequence[Plain]) -> list[ContainerDefinition]:
             ContainerDefinition,
             {
                 "essential": True,
+                "cpu": 0,
+                **{key: [] for key in _FILLED_IN},
                 **each,
             },
         )
@@ -367,7 +384,12 @@ def _check_awslogs(where: str, options: Mapping[str, str]) -> None:
         raise refused(
             f"{where}: Log driver awslogs requires options: awslogs-group, awslogs-region"
         )
-    if options.get("mode", _MODES[0]) not in _MODES:
+    _check_mode(where, options.get("mode", _MODES[0]))
+
+
+def _check_mode(where: str, mode: str) -> None:
+    """Raise AwsError for what is no mode of delivery."""
+    if mode not in _MODES:
         raise refused(f"{where}: The log option mode must be one of {', '.join(_MODES)}.")
 
 

@@ -65,11 +65,7 @@ def filled(
 
 def _check(where: str, mapping: PortMapping, mode: str) -> None:
     """One mapping."""
-    if not _NAME.fullmatch(mapping.get("name", "a")):
-        raise refused(
-            f"{where}: Invalid 'name' setting for port mapping: up to 64 lowercase letters, "
-            "numbers, underscores and hyphens, not beginning with a hyphen."
-        )
+    _check_name(where, mapping.get("name", "a"))
     port = mapping.get("containerPort")
     span = mapping.get("containerPortRange")
     host = mapping.get("hostPort")
@@ -80,15 +76,30 @@ def _check(where: str, mapping: PortMapping, mode: str) -> None:
         return
     if port is None or not 1 <= port <= _LARGEST:
         raise refused(f"{where}: Invalid 'containerPort' setting for container.")
-    if mode == "bridge" and not 0 <= (host or 0) <= _LARGEST:
-        raise refused(f"{where}: Invalid 'hostPort' setting for container.")
-    if mode == "bridge" and str(host) in RESERVED:
-        raise refused(f"{where}: The host port {host} is reserved.")
-    if mode != "bridge" and host not in (None, 0, port):
+    if mode == "bridge":
+        _check_host(where, host or 0)
+    elif host not in (None, 0, port):
         raise refused(
             f"{where}: When networkMode=awsvpc, the host ports and container ports in port "
             "mappings must match."
         )
+
+
+def _check_name(where: str, name: str) -> None:
+    """A port's name."""
+    if not _NAME.fullmatch(name):
+        raise refused(
+            f"{where}: Invalid 'name' setting for port mapping: up to 64 lowercase letters, "
+            "numbers, underscores and hyphens, not beginning with a hyphen."
+        )
+
+
+def _check_host(where: str, port: int) -> None:
+    """A port of the machine; 0 is any."""
+    if not 0 <= port <= _LARGEST:
+        raise refused(f"{where}: Invalid 'hostPort' setting for container.")
+    if str(port) in RESERVED:
+        raise refused(f"{where}: The host port {port} is reserved.")
 
 
 def _check_range(where: str, span: str) -> None:

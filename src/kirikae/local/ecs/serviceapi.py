@@ -21,6 +21,7 @@ from kirikae.local.ecs.launching import (
     check_launch_type,
     check_mode,
     check_place,
+    check_unplaced,
     says_fargate,
     wants_instance,
 )
@@ -179,14 +180,14 @@ class ServiceApi:
             "maximumPercent": configuration["maximumPercent"],
             "deploymentCircuitBreaker": configuration["deploymentCircuitBreaker"],
         }
-        wish = checked(params)
+        wish = everything = checked(params)
         if definition is not None:
-            checked(params, definition.get("placementConstraints", []))
+            everything = checked(params, definition.get("placementConstraints", []))
             row["loadBalancers"] = self._bindings(params.get("loadBalancers", []), definition)
         if strategy:
             row["capacityProviderStrategy"] = list(strategy)
         else:
-            usual = self._usual_launch_type(cluster, definition, wish)
+            usual = self._usual_launch_type(cluster, definition, everything)
             row["launchType"] = params.get("launchType") or usual
         return {
             **row,
@@ -266,8 +267,10 @@ class ServiceApi:
             **wished(checked({**cast(Plain, row), **params})),
         }
         check_mode(definition, after.get("networkConfiguration"))
-        if after["loadBalancers"] and named:
-            self._bindings(cast(list[Plain], after["loadBalancers"]), definition)
+        if row.get("_heldToFargate"):
+            check_unplaced(params)
+        if named:
+            self._check_bound(after, definition)
         if "capacityProviderStrategy" in params:
             return self._with_strategy(after, params)
         return after
@@ -302,9 +305,6 @@ class ServiceApi:
         found = [self._binding(each, definition) for each in asked]
         if len(found) > _MOST_BINDINGS:
             raise invalid(f"loadBalancers can have at most {_MOST_BINDINGS} items.")
-        groups = [each["targetGroupArn"] for each in found]
-        if len(set(groups)) < len(groups):
-            raise invalid("loadBalancers: each target group can be named once.")
         return found
 
     def _binding(self, asked: Plain, definition: Definition) -> Binding:
@@ -325,11 +325,17 @@ class ServiceApi:
                 f"The target group with targetGroupArn {arn} does not have an "
                 "associated load balancer."
             )
-        name = asked.get("containerName")
-        port = asked.get("containerPort")
-        if port not in _ports(definition, name):
-            raise invalid(f"The container {name} does not map port {port}.")
+        _check_mapped(definition, asked.get("containerName"), asked.get("containerPort"))
         return cast(Binding, asked)
+
+    def _check_bound(self, row: Service, definition: Definition) -> None:
+        """Raise AwsError for a definition that the load balancers of before cannot reach; whether
+        their groups are still there is not asked."""
+        groups = {each["arn"]: each.get("target_type", "ip") for each in self._state.groups.all()}
+        for each in row["loadBalancers"]:
+            arn = each["targetGroupArn"]
+            _check_target_type(arn, groups.get(arn, "ip"), definition["networkMode"])
+            _check_mapped(definition, each["containerName"], each["containerPort"])
 
     # --- asking
 
@@ -455,6 +461,12 @@ def _ports(definition: Definition, container: str | None) -> set[int]:
         for mapping in each.get("portMappings", [])
         for port in ports_of(mapping)
     }
+
+
+def _check_mapped(definition: Definition, name: str | None, port: int | None) -> None:
+    """Raise AwsError for a container that is not there, or that does not map this port."""
+    if port not in _ports(definition, name):
+        raise invalid(f"The container {name} does not map port {port}.")
 
 
 def _check_target_type(arn: str, target_type: str, mode: str) -> None:

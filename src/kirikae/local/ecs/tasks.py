@@ -273,8 +273,7 @@ class Tasks:
         pause = task.get("_pause")
         if not pause or await self._engine.inspect(pause) is None:
             return await self._pool.take(task["id"])
-        await self._engine.start(pause)
-        return await self._pool.address(pause)
+        return await self._pool.started(pause, task.get("_ports", []))
 
     async def _go_on(self, task_id: str) -> bool:
         """Start what may start; the task runs once all its containers were begun."""

@@ -83,6 +83,21 @@ class Order:
         return text
 
 
+_AS_TOLD = {
+    "LaunchType": "launchType",
+    "PlatformVersion": "platformVersion",
+    "Group": "group",
+    "EnableExecuteCommand": "enableExecuteCommand",
+    "PropagateTags": "propagateTags",
+    "CapacityProviderStrategy": "capacityProviderStrategy",
+    "PlacementConstraints": "placementConstraints",
+    "PlacementStrategy": "placementStrategy",
+    "EnableECSManagedTags": "enableECSManagedTags",
+    "ReferenceId": "referenceId",
+}
+"""A target's word -> RunTask's."""
+
+
 def run_task_of(order: Order, text: str) -> Plain:
     """RunTask's parameters; the input is the overrides."""
     told = order.target.ecs or {}
@@ -93,20 +108,7 @@ def run_task_of(order: Order, text: str) -> Plain:
         "startedBy": order.started_by,
         "clientToken": order.token,
     }
-    for theirs, ours in (
-        ("LaunchType", "launchType"),
-        ("PlatformVersion", "platformVersion"),
-        ("Group", "group"),
-        ("EnableExecuteCommand", "enableExecuteCommand"),
-        ("PropagateTags", "propagateTags"),
-        ("CapacityProviderStrategy", "capacityProviderStrategy"),
-        ("PlacementConstraints", "placementConstraints"),
-        ("PlacementStrategy", "placementStrategy"),
-        ("EnableECSManagedTags", "enableECSManagedTags"),
-        ("ReferenceId", "referenceId"),
-    ):
-        if theirs in told:
-            asked[ours] = told[theirs]
+    asked |= {ours: told[theirs] for theirs, ours in _AS_TOLD.items() if theirs in told}
     network = (told.get("NetworkConfiguration") or {}).get("awsvpcConfiguration")
     if network:
         inside = {name[0].lower() + name[1:]: value for name, value in network.items()}
