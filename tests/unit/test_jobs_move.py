@@ -206,6 +206,16 @@ def test_before_the_first_step_guards_and_schedulers_are_heard(stage):
     assert look(stage, again) == (Verdict.UNSURE, "scheduler_silent")
 
 
+def test_readiness_can_be_asked_before_anything_was_begun(stage):
+    """`kirikae doctor` does, of a journal that knows no such move."""
+    move = Move("batch", stage.thing.plan(), Phase.PREPARED, 0)
+    assert look(stage, move) == (Verdict.UNSURE, "no_scheduler")
+    stage.pass_minutes(20, missing="d")
+    assert look(stage, move) == (Verdict.UNSURE, "silent")
+    stage.pass_minutes(70)
+    assert look(stage, move) == (Verdict.PASS, "ready")
+
+
 def test_a_step_that_is_well_passes_when_it_was_watched(stage):
     move = stage.begin(250)
     stage.pass_minutes(8)
@@ -303,6 +313,17 @@ def test_a_lock_file_is_told_until_the_ledger_keeps_the_firings_apart(stage):
     tab.write_text(text.replace("# kirikae: id=", "# kirikae: overlap=skip id="))
     stage.settings = {}
     assert [each.code for each in stage.thing.obstacles()] == []
+
+
+def test_what_runs_at_the_start_of_the_host_stays_or_is_in_the_way(stage):
+    """The finding names the job's ID, which `stays` wants; then it is gone."""
+    (stage.folder / "batch").write_text(TAB + "@reboot /srv/poller\n")
+    [found] = [each for each in stage.thing.obstacles() if each.code == "JM04"]
+    assert found.where in found.says
+    stage.settings["stays"] = [
+        {"job": found.where, "reason": "the host's", "until": date(2099, 1, 1)}
+    ]
+    assert "JM04" not in [each.code for each in stage.thing.obstacles()]
 
 
 def test_a_file_that_cron_ignores_is_an_obstacle(stage):

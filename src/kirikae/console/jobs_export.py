@@ -95,8 +95,8 @@ def _replica(target: str, queue: str | None, role: str | None) -> Replica | None
         raise UsageProblem("--queue and --role belong together")
     if target != str(Service.SCHEDULER):
         raise UsageProblem(
-            "--queue needs --target scheduler: a rule cannot tell its target for which minute it "
-            "fires without an input transformer, and knows no zone"
+            "--queue needs --target scheduler: a rule does not tell its target for which minute it "
+            "fires, only when its event was made, and knows no zone"
         )
     return Replica(queue, role)
 

@@ -10,7 +10,7 @@ from kirikae.jobs.groups import Ladder
 from kirikae.jobs.settings import JobsMove
 from kirikae.jobs.tables import Jobs, Timed
 from kirikae.model.evidence import Evidence, Verdict
-from kirikae.model.move import Move, Phase
+from kirikae.model.move import Move
 from kirikae.model.said import Said, said
 from kirikae.model.share import percent
 from kirikae.move.kind import Fact, Prospect, Prospects, Told
@@ -44,12 +44,8 @@ def judged(
     if count.silent:
         # It would run twice as soon as it is handed over, in whichever step that is.
         return Verdict.UNSURE, said("jobs.judge.silent", jobs=_some(count.silent))
-    if not move.share and move.phase is Phase.RUNNING:
-        return _ready(
-            count,
-            left_s,
-            bool(settings.bake),
-        )
+    if not move.share:
+        return _ready(count, left_s, bool(settings.bake))
     if left_s > 0:
         return Verdict.UNSURE, said(
             "jobs.judge.bakes",

@@ -39,6 +39,8 @@ from kirikae.move.kind import Fact, Prospects, Told
 _SCHEDULERS_SILENT_MIN = 3
 _AT_MOST_MIN = 8 * 1440
 """No comparison looks further back: a weekly job has been due then."""
+_GLANCE_S = 3600.0
+"""So far back is looked where nobody has begun the move: `kirikae doctor` asks for readiness."""
 _MOST_FIRINGS = 100_000
 
 
@@ -49,6 +51,14 @@ class _Tab:
     table: Table
     jobs: Jobs
     zone: Zone
+
+
+def _locked(timed: Timed) -> Iterator[tuple[str, str, str]]:
+    """Two workers hold two lock files: only the ledger keeps two firings apart then."""
+    locks = locks_of(timed.job.command)
+    if locks and timed.job.policy.overlap is Overlap.ALLOW:
+        names = ", ".join(sorted(locks))
+        yield "JM06", timed.job.id, f"line {timed.entry.line} takes the lock file {names}"
 
 
 class JobsThing:
@@ -248,12 +258,17 @@ class JobsThing:
 
     def _left_s(self, move: Move) -> float:
         """Of the bake."""
+        if not move.stepped:
+            return 0.0
         return self._journal.stepped_at(move) + self._settings.bake - self._clock()
 
     def _window(self, move: Move) -> Window:
         """From the first minute that began in this step to the last one that must be settled."""
         end = int((self._clock() - self._settings.settles_within) // 60) + 1
-        begin = max(int(self._journal.stepped_at(move) // 60) + 1, end - _AT_MOST_MIN)
+        stepped_at = self._clock() - _GLANCE_S
+        if move.stepped:
+            stepped_at = self._journal.stepped_at(move)
+        begin = max(int(stepped_at // 60) + 1, end - _AT_MOST_MIN)
         return Window(begin, max(begin, end))
 
     def _count(
@@ -324,56 +339,28 @@ class JobsThing:
                     str(error),
                 )
             ]
-        found = []
+        return [self._finding(*each) for each in self._in_the_way(tab)]
+
+    def _in_the_way(self, tab: _Tab) -> Iterator[tuple[str, str, str]]:
+        """(code, job, what is found)."""
         for job in telling.unknown(self._settings, tab.jobs):
-            found.append(
-                self._finding(
-                    "JM02",
-                    job,
-                    f"there is no job {job}",
-                )
-            )
+            yield "JM02", job, f"there is no job {job}"
         today = datetime.fromtimestamp(self._clock(), UTC).date()
         for stays in self._settings.stays:
             if stays.until < today:
                 says = f"{stays.job} was to stay until {stays.until}: {stays.reason}"
-                found.append(
-                    self._finding(
-                        "JM03",
-                        stays.job,
-                        says,
-                    )
-                )
+                yield "JM03", stays.job, says
+        staying = {each.job for each in self._settings.stays}
         for timed in tab.jobs.timed:
+            name = timed.job.id
+            line = timed.entry.line
+            if name in staying:
+                continue
             if timed.entry.schedule is None:
-                says = f"@reboot in line {timed.entry.line}: {timed.job.command}"
-                found.append(
-                    self._finding(
-                        "JM04",
-                        timed.job.id,
-                        says,
-                    )
-                )
-            elif timed.entry.variables.get("MAILTO"):
-                mailto = timed.entry.variables["MAILTO"]
-                says = f"line {timed.entry.line} tells {mailto} by mail"
-                found.append(
-                    self._finding(
-                        "JM05",
-                        timed.job.id,
-                        says,
-                    )
-                )
-        return [*found, *self._locked()]
-
-    def _locked(self) -> Iterator[Finding]:
-        """Two workers hold two lock files: only the ledger keeps two firings apart then."""
-        for timed in self.tab.jobs.timed:
-            locks = locks_of(timed.job.command)
-            if locks and timed.job.policy.overlap is Overlap.ALLOW:
-                names = ", ".join(sorted(locks))
-                says = f"line {timed.entry.line} takes the lock file {names}"
-                yield self._finding("JM06", timed.job.id, says)
+                yield "JM04", name, f"{name}, @reboot in line {line}: {timed.job.command}"
+            elif mailto := timed.entry.variables.get("MAILTO"):
+                yield "JM05", name, f"{name} in line {line} tells {mailto} by mail"
+            yield from _locked(timed)
 
     def _finding(
         self,
