@@ -67,7 +67,8 @@ def compared(
 ) -> Compared:
     """``remote`` None: there is none yet, and everything is new."""
     there = {} if remote is None else remote.plain
-    left, right = written(there), written(local.plain)
+    left = written(there)
+    right = written(local.plain)
     lines = difflib.unified_diff(
         left.splitlines(True), right.splitlines(True), remote_name, local_name
     )
