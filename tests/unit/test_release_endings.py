@@ -9,11 +9,20 @@ from hypothesis import strategies as st
 
 from kirikae.aws.errors import AwsRefused
 from kirikae.model.errors import Exit
+from kirikae.model.project import NewFleet
+from kirikae.move.sqlite_store import SqliteStore
+from kirikae.release import deploy as deploying
 from kirikae.release import service_deployment
+from kirikae.release.ecs_fleet import EcsFleet
 from kirikae.release.ending import EXITS, Ending, Sight, judged
-from kirikae.release.errors import NotFinished, RolledBack
+from kirikae.release.errors import DefinitionProblem, NotFinished, RolledBack
+from kirikae.release.ledger import Ledger, Outcome
+from kirikae.release.lock import Lock
+from kirikae.release.manifest import Releases
 from kirikae.release.service_deployment import ServiceDeployment, counts_of
+from tests.fleet import StandInService
 
+CAUSE = "EssentialContainerExited; Essential container in task exited; a exited with 3"
 GOOD = Sight("", "COMPLETED", True, 2, True)
 
 
@@ -160,3 +169,44 @@ def test_a_pause_that_is_waited_for_is_done_and_stable_waits_for_the_former_task
     assert last.ending is Ending.PAUSED and counts_of(last).endswith("0 on their way, PRE")
     looks((row(DONE, FORMER), {}), (row(DONE, FORMER), {}), (row(DONE), {}))
     assert len(wait(until_alone=True)) > len(wait())
+
+
+def test_of_fifty_releases_every_bad_one_is_told_and_what_was_good_serves(tmp_path, monkeypatch):
+    """Good, does not start, cannot be read, good ...: each ends in the ledger as what it was."""
+    monkeypatch.setattr(service_deployment, "POLL_S", 0)
+    monkeypatch.setattr(service_deployment.elbv2, "targets", lambda *_: [])
+    aws = StandInService(tmp_path / "service.json")
+    store = SqliteStore(tmp_path / "s.db")
+    ledger = Ledger(store, "test", "shop", "me")
+    releases = Releases(store, "test", "shop", tmp_path / "releases")
+    place = NewFleet(cluster="c", ecs_service="shop", target_group="g")
+    (tmp_path / "ecs").mkdir()
+    (tmp_path / "ecs/ecs-service-def.json").write_text("{}")
+    told = []
+    fleet = EcsFleet(aws, place, releases, tmp_path / "ecs", {"IMAGE_APP": "x"}, 5, told.append)
+    good = "r1"
+    for number in range(50):
+        kind = ("good", "broken", "unreadable")[number % 3]
+        image = f"good-{number}" if kind == "good" else kind
+        text = (
+            f'{{"family": "shop", "containerDefinitions": [{{"name": "a", "image": "{image}"}}]}}'
+        )
+        broken_off = text[:-1] if kind == "unreadable" else text
+        (tmp_path / "ecs/ecs-task-def.json").write_text(broken_off)
+        lock = Lock(store, "test", "shop")
+        if kind == "unreadable":
+            with pytest.raises(DefinitionProblem, match="ecs-task-def.json:1: not JSON"):
+                deploying.deploy(f"r{number}", [fleet], ledger, lock)
+        else:
+            ended = deploying.deploy(f"r{number}", [fleet], ledger, lock)
+            assert (ended.ending, ended.trouble is None) == (
+                ("rolled_back", False) if kind == "broken" else (None, True)
+            )
+            assert [task.cause for task in ended.stopped] == ([CAUSE] if kind == "broken" else [])
+        good = image if kind == "good" else good
+        assert aws.serving() == good
+    outcomes = [entry.outcome for entry in ledger.all()]
+    assert (
+        outcomes
+        == [Outcome.DONE, Outcome.ROLLED_BACK] * 16 + [Outcome.DONE] * 1 + [Outcome.ROLLED_BACK] * 1
+    )

@@ -67,7 +67,8 @@ class HostsFleet:
         """Raises RolledBack (every host is back on what it ran before) or NotFinished, also where
         silent hosts were left out."""
         manifest, archive = self.releases.get(release_id)
-        present = self._present()
+        # A host that came back since what ran before was written down could not go back.
+        present = [host for host in self._present() if host.name in entry.now.previous]
         reached: list[Host] = []
         for batch in self._batches(present):
             if reached and self.settings.pause:
