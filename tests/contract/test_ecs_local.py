@@ -58,6 +58,9 @@ SHAPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
+NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-b", "subnet-a"]}}
+
+
 class Made:
     """A cluster with one service of each shape, of which no task is wanted."""
 
@@ -69,7 +72,12 @@ class Made:
             wanted = {"family": name, "containerDefinitions": [ONE], **FARGATE, **task}
             self.ecs.register_task_definition(**wanted)
             self.ecs.create_service(
-                cluster="files", serviceName=name, taskDefinition=name, desiredCount=0, **service
+                cluster="files",
+                serviceName=name,
+                taskDefinition=name,
+                desiredCount=0,
+                networkConfiguration=NETWORK,
+                **service,
             )
             local.scope.add(lambda name=name: self._remove(name))
 

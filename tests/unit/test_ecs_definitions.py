@@ -17,6 +17,7 @@ from kirikae.release.ecs.config import Wanted, load
 from kirikae.release.ecs.gojson import written
 from kirikae.release.ecs.initial import Place
 from kirikae.release.ecs.jsonnet import External
+from kirikae.release.ecs.linediff import unified
 from kirikae.release.ecs.tfstate import state_from
 from kirikae.release.errors import DefinitionProblem, TemplateProblem
 from tests.described import SERVICES, TASKS, Described
@@ -382,3 +383,21 @@ def test_a_configuration_that_is_nowhere_says_how_to_begin(tmp_path):
     with pytest.raises(KirikaeError, match="ecs init --service NAME"):
         opened(tmp_path)
     assert config.found_in(tmp_path) is None
+
+
+LINES = st.lists(st.sampled_from(["a", "b", "c", "d", "{", "}"]), max_size=12)
+
+
+@given(LINES, LINES)
+def test_a_diff_turns_the_one_text_into_the_other(left, right):
+    """Whatever lines hold them together: without `-` the right one, without `+` the left one."""
+    texts = ["".join(f"{line}\n" for line in each) for each in (left, right)]
+    told = unified(*texts, "l", "r")
+    assert (told == "") is (left == right)
+    shown = [line for line in told.splitlines()[2:] if not line.startswith("@@")]
+    whole = len(left) <= 3
+    if told and whole:
+        assert [line[1:] for line in shown if line[0] != "+"] == left
+    minus = sum(line.startswith("-") for line in shown)
+    plus = sum(line.startswith("+") for line in shown)
+    assert len(left) - minus == len(right) - plus

@@ -40,7 +40,7 @@ class _Fit:
 
     def of(self, shape: Any, value: Any, answered: Any, at: str) -> Any:
         """A value that is not of its shape's kind is left as it is, for ``shapes.problems``."""
-        if shape.type_name == "structure" and isinstance(value, Mapping):
+        if shape.type_name == "structure" and isinstance(value, dict):
             return self._structure(shape, value, answered, at)
         if shape.type_name == "list" and isinstance(value, list):
             inner = None if answered is None else getattr(answered, "member", None)
@@ -48,17 +48,16 @@ class _Fit:
                 self.of(shape.member, each, inner, f"{at}[{place}]")
                 for place, each in enumerate(value)
             ]
-        if shape.type_name == "map" and isinstance(value, Mapping):
+        if shape.type_name == "map" and isinstance(value, dict):
             return {key: each for key, each in value.items() if each is not None}
         return value
 
     def _structure(self, shape: Any, value: Mapping[str, Any], answered: Any, at: str) -> Plain:
         found: Plain = {}
-        lower = {name.lower(): name for name in shape.members}
         known = {} if answered is None else getattr(answered, "members", {})
         for key, each in value.items():
             place = f"{at}.{key}" if at else key
-            name = key if key in shape.members else lower.get(key.lower())
+            name = key if key in shape.members else _in_any_case(key, shape)
             if name is None:
                 self._strange(key, place, shape, known)
             elif not _is_unset(shape.members[name], each):
@@ -69,6 +68,11 @@ class _Fit:
         answered = key.lower() in {name.lower() for name in known}
         close = get_close_matches(key, list(shape.members), 1)
         self.unknown.append(Unknown(place, answered, "" if answered else "".join(close)))
+
+
+def _in_any_case(key: str, shape: Any) -> str | None:
+    wanted = key.lower()
+    return next((name for name in shape.members if name.lower() == wanted), None)
 
 
 def _is_unset(shape: Any, value: Any) -> bool:

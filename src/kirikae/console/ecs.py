@@ -100,10 +100,12 @@ def begun(here: Here, given: Given, place: Place, task: str, force: bool, dry: b
 def init(here: Here, /, given: Given, **options: Any) -> Answer:
     """Write ecspresso.yml and both definitions of a service that runs; read again, they differ
     from it in nothing."""
-    service, task = options.pop("service"), options.pop("task")
+    service = options.pop("service")
+    task = options.pop("task")
     if bool(service) == bool(task):
         raise UsageProblem("name the service with --service, or --task-definition, one of both")
-    force, dry = options.pop("force"), options.pop("dry_run")
+    force = options.pop("force")
+    dry = options.pop("dry_run")
     place = Place(service=service, config=given.config or Path(NAME), **options)
     return begun(here, given, place, task, force, dry)
 
@@ -288,7 +290,8 @@ def _bench(
     def own(region: str) -> Any:
         return desk.open_aws(region)
 
-    execution, remark = own, "there is no executionRoleArn: asked with one's own credentials"
+    execution = own
+    remark = "there is no executionRoleArn: asked with one's own credentials"
     if role:
         try:
             assumed(desk.aws, desk.config.region, role, desk.here.read_only)
@@ -355,7 +358,9 @@ def waited(desk: EcsDesk, until: str, timeout_s: float | None) -> Answer:
         wants_pause=until == _PAUSED,
         until_alone=until == _STABLE,
     )
-    progress, told, ending = Progress(), "", None
+    progress = Progress()
+    told = ""
+    ending = None
     try:
         for look in deployment.wait(_LONGEST_S if timeout_s is None else timeout_s):
             ending = look.ending

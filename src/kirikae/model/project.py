@@ -57,6 +57,18 @@ class OldDeployer(Strict):
         description="run in the new release's folder once it serves",
     )
     batch: int = Field(default=1, ge=1, description="hosts that change at the same time")
+    pause: Seconds = Field(
+        default=0.0,
+        ge=0,
+        description="time between two batches",
+        json_schema_extra=shown("0s"),
+    )
+    silent: int = Field(
+        default=0,
+        ge=0,
+        description="hosts that may be silent: they are named and left out, and the same deploy "
+        "run again catches them up",
+    )
     patience: Seconds = Field(
         default=30.0,
         ge=1,

@@ -6,6 +6,7 @@ Every step may be done again: after a SIGKILL the same command ends in the same 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -38,11 +39,12 @@ class HostsFleet:
     healthy: Callable[[Sequence[Host]], None]
     tell: Tell
     side: str = OLD
+    sleep: Callable[[float], None] = time.sleep
 
     def steps(self, release_id: str) -> list[Step]:
         """Raises NoRelease, InTheWay, HostSilent."""
         self.releases.get(release_id)
-        self._assert_nothing_in_the_way()
+        present = self._present()
         on_each = (
             "install with checksum",
             self.settings.before,
@@ -54,18 +56,23 @@ class HostsFleet:
         what = "; ".join(step for step in on_each if step)
         return [
             Step(f"put {release_id} on {host.name}: {what}", "ssh", {"host": host.url})
-            for host in self.hosts
+            for host in present
         ]
 
     def running(self) -> dict[str, str]:
         """The folder that ``current`` names, by host.  Raises HostSilent."""
-        return {host.name: self._on(host).current() for host in self.hosts}
+        return {host.name: self._on(host).current() for host in self._present()}
 
     def deploy(self, release_id: str, entry: OpenEntry) -> str:
-        """Raises RolledBack (every host is back on what it ran before) or NotFinished."""
+        """Raises RolledBack (every host is back on what it ran before) or NotFinished, also where
+        silent hosts were left out."""
         manifest, archive = self.releases.get(release_id)
+        # A host that came back since what ran before was written down could not go back.
+        present = [host for host in self._present() if host.name in entry.now.previous]
         reached: list[Host] = []
-        for batch in self._batches():
+        for batch in self._batches(present):
+            if reached and self.settings.pause:
+                self.sleep(self.settings.pause)
             entry.assert_ours()
             try:
                 self._prepare(batch, manifest, archive)
@@ -81,9 +88,20 @@ class HostsFleet:
             except KirikaeError as error:
                 self._take_back(reached, entry, error)
         entry.assert_ours()
-        for host in self.hosts:
+        for host in present:
             self._prune(host, release_id, entry.now)
+        self._assert_all_reached(release_id, present)
         return self._count
+
+    def _assert_all_reached(self, release_id: str, present: Sequence[Host]) -> None:
+        """Raises NotFinished."""
+        left = [host.name for host in self.hosts if host not in present]
+        if left:
+            raise NotFinished(
+                f"{release_id} serves on {len(present)} of {len(self.hosts)} hosts; "
+                f"{', '.join(left)} did not answer and run what they ran before: once they answer, "
+                "run the same deploy again, and take them out of the load balancer until then"
+            )
 
     def assert_can_go_back(self, target: Good) -> None:
         """Every host that answers still has it.  Raises NothingBefore."""
@@ -136,23 +154,37 @@ class HostsFleet:
         except HostSilent:
             return True
 
-    def _assert_nothing_in_the_way(self) -> None:
-        """On every host, before the first one is touched.  Raises InTheWay, HostSilent."""
+    def _present(self) -> list[Host]:
+        """The hosts that answer; a few may be silent (``silent``).  Raises InTheWay, HostSilent
+        where more of them are."""
         with ThreadPoolExecutor(max(1, len(self.hosts))) as pool:
-            found = list(pool.map(lambda host: self._on(host).in_the_way(), self.hosts))
-        troubles = [
-            f"{host.name}: {each}" for host, each in zip(self.hosts, found, strict=True) if each
-        ]
+            found = list(pool.map(self._asked, self.hosts))
+        both = list(zip(self.hosts, found, strict=True))
+        silent = [answer for answer in found if isinstance(answer, HostSilent)]
+        if len(silent) > self.settings.silent:
+            raise silent[0]
+        for answer in silent:
+            self.tell(f"{answer}; it is left out")
+        told = [(host, answer) for host, answer in both if isinstance(answer, str)]
+        troubles = [f"{host.name}: {trouble}" for host, trouble in told if trouble]
         if troubles:
             raise InTheWay(f"{'; '.join(troubles)}; nothing was changed on any host")
+        return [host for host, _ in told]
+
+    def _asked(self, host: Host) -> str | HostSilent:
+        """What is in the way of a release there (empty: nothing), or that it does not answer."""
+        try:
+            return self._on(host).in_the_way()
+        except HostSilent as error:
+            return error
 
     @property
     def _count(self) -> str:
         return f"{len(self.hosts)} hosts"
 
-    def _batches(self) -> list[Sequence[Host]]:
+    def _batches(self, hosts: Sequence[Host]) -> list[Sequence[Host]]:
         size = self.settings.batch
-        return [self.hosts[start : start + size] for start in range(0, len(self.hosts), size)]
+        return [hosts[start : start + size] for start in range(0, len(hosts), size)]
 
     def _on(self, host: Host) -> OnHost:
         return OnHost(host, (self.settings.root or "").rstrip("/"))

@@ -52,7 +52,8 @@ def asked(reads: str | None, provides: int | None) -> Schema | None:
     found = _RANGE.fullmatch(reads)
     if found is None:
         raise UsageProblem(f"--reads-schema {reads}: write a number or a range, such as 3-5")
-    least, most = int(found[1]), int(found[2] or found[1])
+    least = int(found[1])
+    most = int(found[2] or found[1])
     schema = Schema(least, most, provides)
     if most < least or (provides is not None and not schema.reads(provides)):
         raise UsageProblem(
@@ -93,6 +94,12 @@ class Level:
             self.set(level)
 
 
+def _target(wanted: Schema, level: int | None) -> int | None:
+    """Where the database will be; it never goes back."""
+    known = [each for each in (wanted.provides, level) if each is not None]
+    return max(known, default=None)
+
+
 def assert_readable(
     release: str, wanted: Schema | None, level: int | None, others: Iterable[tuple[str, Schema]]
 ) -> int | None:
@@ -102,10 +109,7 @@ def assert_readable(
     """
     if wanted is None:
         return None
-    target = wanted.provides if wanted.provides is not None else level
-    if level is not None and target is not None and target < level:
-        # The database is further already; it never goes back.
-        target = level
+    target = _target(wanted, level)
     if target is not None and not wanted.reads(target):
         raise SchemaInTheWay(
             f"{release} reads the schema {wanted.says}, and the database has {target}: deploy a "

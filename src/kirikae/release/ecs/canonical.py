@@ -137,13 +137,7 @@ def task_form(plain: Mapping[str, Any], ignored_tags: Iterable[str] = ()) -> For
 def _container(form: Form, place: str, container: Plain, network: Any) -> None:
     form.fill(container, place, {"essential": True})
     for where, port in _each(container, "portMappings"):
-        at = f"{place}.{where}"
-        if network == "awsvpc" and port.get("containerPort") is not None:
-            form.fill(port, at, {"hostPort": port["containerPort"]})
-        if port.get("containerPort") is not None or port.get("containerPortRange") is not None:
-            form.fill(port, at, {"protocol": "tcp"})
-        if network != "awsvpc" and port.get("containerPort") is not None:
-            form.fill(port, at, {"hostPort": 0})
+        _port(form, f"{place}.{where}", port, network == "awsvpc")
     # Sorted once what is not given has been filled: else two sides could be ordered differently.
     form.sort(container, place, "portMappings", _as_json)
     for key, by in _CONTAINER_LISTS:
@@ -153,6 +147,13 @@ def _container(form: Form, place: str, container: Plain, network: Any) -> None:
         form.fill(check, f"{place}.healthCheck", _HEALTH_CHECK)
     for where, mount in _each(container, "mountPoints"):
         form.fill(mount, f"{place}.{where}", {"readOnly": False})
+
+
+def _port(form: Form, at: str, port: Plain, own_network: bool) -> None:
+    form.fill(port, at, {"protocol": "tcp"})
+    number = port.get("containerPort")
+    if number is not None:
+        form.fill(port, at, {"hostPort": number if own_network else 0})
 
 
 def _in_units(form: Form, key: str, unit: re.Pattern[str]) -> None:

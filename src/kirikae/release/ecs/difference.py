@@ -3,7 +3,6 @@ text that ecspresso's users know."""
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from kirikae.release.ecs.canonical import Form, Note, Why
 from kirikae.release.ecs.gojson import written
+from kirikae.release.ecs.linediff import unified
 
 _ABSENT = object()
 
@@ -67,15 +67,14 @@ def compared(
 ) -> Compared:
     """``remote`` None: there is none yet, and everything is new."""
     there = {} if remote is None else remote.plain
-    left, right = written(there), written(local.plain)
-    lines = difflib.unified_diff(
-        left.splitlines(True), right.splitlines(True), remote_name, local_name
-    )
+    left = written(there)
+    right = written(local.plain)
+    text = unified(left, right, remote_name, local_name)
     noted = set() if remote is None else remote.notes ^ local.notes
     found = tuple(_differences(there, local, frozenset() if remote is None else remote.notes))
     places = {each.place for each in found}
     hidden = sorted(note for note in noted if note.place not in places)
-    return Compared(target, "".join(lines), found, tuple(hidden))
+    return Compared(target, text, found, tuple(hidden))
 
 
 def _differences(there: Mapping[str, Any], local: Form, noted: Any) -> Iterator[Difference]:
@@ -93,7 +92,9 @@ def _differences(there: Mapping[str, Any], local: Form, noted: Any) -> Iterator[
 
 def _walk(remote: Any, local: Any, at: str) -> Iterator[tuple[str, Any, Any]]:
     """Every place at which two values are not the same."""
-    if isinstance(remote, Mapping) and isinstance(local, Mapping):
+    if remote == local and type(remote) is type(local):
+        return
+    if isinstance(remote, dict) and isinstance(local, dict):
         for key in sorted({*remote, *local}):
             place = f"{at}.{key}" if at else key
             yield from _walk(remote.get(key, _ABSENT), local.get(key, _ABSENT), place)

@@ -33,7 +33,7 @@ def written(plain: Mapping[str, Any]) -> str:
 
 def without_empty(value: Any) -> Any:
     """Without ``null`` and empty lists; empty maps stay."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         inner = {key: without_empty(each) for key, each in value.items()}
         return {key: each for key, each in inner.items() if each is not None and each != []}
     if isinstance(value, list):

@@ -116,7 +116,8 @@ def _slice(item: Any, *places: Any) -> Any:
     bounds = [_bound(place, len(many)) for place in places]
     if len(bounds) > 2:
         raise TemplateProblem("a slice with a capacity is not read")
-    start, end = [*bounds, 0][0], [*bounds[1:], len(many)][0]
+    start = [*bounds, 0][0]
+    end = [*bounds[1:], len(many)][0]
     if start > end:
         raise TemplateProblem(f"invalid slice index: {start} > {end}")
     part = many[start:end]

@@ -184,10 +184,13 @@ class _Reader:
 
     def _body_of(self, word: str, name: Word) -> list[Node]:
         """A template of its own has variables and loops of its own."""
-        variables, loops = self._variables, self._loops
-        self._variables, self._loops = ["$"], 0
+        variables = self._variables
+        loops = self._loops
+        self._variables = ["$"]
+        self._loops = 0
         nodes, end = self._nodes()
-        self._variables, self._loops = variables, loops
+        self._variables = variables
+        self._loops = loops
         if end is None or end.text != "end":
             raise TemplateProblem(f"{{{{{word} {name.text}}}}} has no {{{{end}}}}", name.at)
         self._take_right("end")

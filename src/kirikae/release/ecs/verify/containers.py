@@ -137,8 +137,8 @@ class _Container:
 
     def secrets(self) -> Iterator[Check]:
         for secret in self.row.get("secrets", ()):
-            name, source = secret.get("name"), str(secret.get("valueFrom", ""))
-            yield Check(f"Secret {name}[{source}]", self._asks_secret(source))
+            source = str(secret.get("valueFrom", ""))
+            yield Check(f"Secret {secret.get('name')}[{source}]", self._asks_secret(source))
 
     def _asks_secret(self, source: str) -> Any:
         return lambda: self._secret(source)
@@ -198,7 +198,8 @@ class _Container:
         return lambda: self._awslogs(options)
 
     def _awslogs(self, options: dict[str, str]) -> Said:
-        group, region = options.get("awslogs-group"), options.get("awslogs-region")
+        group = options.get("awslogs-group")
+        region = options.get("awslogs-region")
         if not group or not region:
             return wrong("awslogs-group and awslogs-region are required")
         if not self.bench.puts_logs:
@@ -218,7 +219,8 @@ class _Container:
 
     def files(self) -> Iterator[Check]:
         for file in self.row.get("environmentFiles", ()):
-            kind, value = file.get("type"), str(file.get("value", ""))
+            kind = file.get("type")
+            value = str(file.get("value", ""))
             yield Check(f"EnvironmentFile[{kind} {value}]", self._asks_file(kind, value))
 
     def _asks_file(self, kind: Any, value: str) -> Any:

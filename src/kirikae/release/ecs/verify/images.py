@@ -54,9 +54,11 @@ def image_from(name: str) -> Image:
     is_host = bool(more) and ("." in first or ":" in first or first == "localhost")
     if is_host:
         hub = first in ("docker.io", "index.docker.io")
-        registry, repository = _HUB if hub else first, more
+        registry = _HUB if hub else first
+        repository = more
     else:
-        registry, repository = _HUB, path
+        registry = _HUB
+        repository = path
     if registry == _HUB and "/" not in repository:
         repository = f"library/{repository}"
     return Image(registry, repository, tag or "latest", digest)

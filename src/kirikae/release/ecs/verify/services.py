@@ -72,7 +72,8 @@ def _asks_balancer(bench: Bench, balancer: Row) -> Any:
 
 
 def _balancer(bench: Bench, balancer: Row) -> Said:
-    name, port = balancer.get("containerName"), balancer.get("containerPort")
+    name = balancer.get("containerName")
+    port = balancer.get("containerPort")
     arn = balancer.get("targetGroupArn")
     if not _has_port(bench, name, port):
         return wrong(f"container name {name} and port {port} is not defined in task definition")
@@ -108,9 +109,7 @@ def _reached(bench: Bench, group: Row, port: Any) -> Said | None:
     if not own or not balancers or not isinstance(port, int):
         return None
     allowed = proofs.balancer_groups(bench.aws, balancers)
-    rows = proofs.security_groups(bench.aws, own)
-    rules = [rule for row in rows for rule in row.get("IpPermissions", ())]
-    if not allowed or any(_lets_in(rule, port, allowed) for rule in rules):
+    if not allowed or _lets_any_in(proofs.security_groups(bench.aws, own), port, allowed):
         return None
     return wrong(
         f"the security groups {', '.join(own)} let the load balancer's ({', '.join(allowed)}) not "
@@ -119,8 +118,14 @@ def _reached(bench: Bench, group: Row, port: Any) -> Said | None:
     )
 
 
+def _lets_any_in(rows: Sequence[Row], port: int, groups: frozenset[str]) -> bool:
+    rules = [rule for row in rows for rule in row.get("IpPermissions", ())]
+    return any(_lets_in(rule, port, groups) for rule in rules)
+
+
 def _lets_in(rule: Row, port: int, groups: frozenset[str]) -> bool:
-    first, last = rule.get("FromPort", 0), rule.get("ToPort", 65535)
+    first = rule.get("FromPort", 0)
+    last = rule.get("ToPort", 65535)
     if rule.get("IpProtocol") not in ("-1", "tcp") or not first <= port <= last:
         return False
     from_groups = {each.get("GroupId") for each in rule.get("UserIdGroupPairs", ())}
@@ -276,7 +281,8 @@ def _size(bench: Bench) -> Said:
     """On Fargate CPU and memory are one of the pairs that it offers."""
     if not bench.on_fargate:
         return skipped("runs on hosts of one's own")
-    cpu, memory = _number(bench.task.get("cpu")), _number(bench.task.get("memory"))
+    cpu = _number(bench.task.get("cpu"))
+    memory = _number(bench.task.get("memory"))
     if cpu is None or memory is None:
         return wrong("Fargate needs `cpu` and `memory` of the task, such as 256 and 512")
     problem = fargate.size_problem(cpu, memory)
