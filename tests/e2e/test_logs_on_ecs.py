@@ -66,6 +66,7 @@ def _project(account: str, region: str) -> str:
         '"new/%Y', '"s3://logs-new/utc/%Y'
     )
     role = f"arn:aws:iam::{account}:role/logs-workers"
+    roles = f'task_role: "{role}", execution_role: "{role}-execution"'
     scale = f'    scale: {{image: "{IMAGE}", cpu: 256, memory: 512, task_role: "{role}"}}\n'
     return text.replace("service: shop\n", f"service: shop\nregion: {region}\n") + scale
 

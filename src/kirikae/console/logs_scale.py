@@ -122,6 +122,6 @@ def _wanted(desk: LogsDesk) -> Wanted:
         scale.memory,
         project.build.subnets,
         project.build.security_groups,
-        scale.task_role,
         scale.execution_role,
+        scale.task_role,
     )

@@ -41,8 +41,8 @@ class Wanted:
     memory: int
     subnets: tuple[str, ...]
     security_groups: tuple[str, ...]
+    execution_role: str
     task_role: str | None = None
-    execution_role: str | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -103,12 +103,11 @@ def definition(wanted: Wanted, part: str) -> Plain:
         "requiresCompatibilities": ["FARGATE"],
         "cpu": "512" if small else str(wanted.cpu),
         "memory": "1024" if small else str(wanted.memory),
+        "executionRoleArn": wanted.execution_role,
         "containerDefinitions": [container],
     }
     if wanted.task_role is not None:
         made["taskRoleArn"] = wanted.task_role
-    if wanted.execution_role is not None:
-        made["executionRoleArn"] = wanted.execution_role
     return made
 
 
