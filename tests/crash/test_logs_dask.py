@@ -113,7 +113,7 @@ def tree(world: LogsWorld) -> dict[str, bytes]:
 
 
 def test_a_worker_that_dies_costs_its_objects_in_flight_only(cluster, tmp_path):
-    """SIGKILL after the first object: the other one does the rest, the same bytes as one machine
+    """SIGKILL after the first object: the other one does the rest, the same lines as one machine
     alone would write; the second run writes nothing."""
     whole = world_in(tmp_path / "whole")
     whole.backfill()
