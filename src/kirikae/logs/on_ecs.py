@@ -203,18 +203,23 @@ class Workers:
             "startedBy": self.wanted.started_by,
             "desiredStatus": "RUNNING",
         }
-        arns: list[str] = self.aws.call(ECS, "ListTasks", asked)["taskArns"]
+        found: list[Plain] = []
+        while True:
+            told = self.aws.call(ECS, "ListTasks", asked)
+            found += self._described(told["taskArns"])
+            if not told.get("nextToken"):
+                return found
+            asked["nextToken"] = told["nextToken"]
+
+    def _described(self, arns: list[str]) -> list[Plain]:
+        """At most a hundred, as a page of ListTasks has."""
         if not arns:
             return []
-        told = self.aws.call(
-            ECS,
-            "DescribeTasks",
-            {
-                "cluster": self.wanted.cluster,
-                "tasks": arns,
-            },
-        )
-        return list(told["tasks"])
+        asked = {
+            "cluster": self.wanted.cluster,
+            "tasks": arns,
+        }
+        return list(self.aws.call(ECS, "DescribeTasks", asked)["tasks"])
 
     def _host_of(self, arn: str) -> str:
         """The address of the scheduler's network interface, once it runs.  Raises TreeTrouble."""

@@ -153,10 +153,17 @@ class DaskPool:
         now = time.monotonic()
         if now - self._asked_at > _ASKED_EVERY_S:
             self._asked_at = now
-            self._threads = sum(self._client.nthreads().values())
+            self._threads = self._asked()
             if self._threads:
                 self._last_seen_at = now
         return max(2, 2 * self._threads)
+
+    def _asked(self) -> int:
+        """Threads of all workers that the scheduler knows now.  Raises TreeTrouble."""
+        try:
+            return sum(self._client.nthreads().values())
+        except (OSError, TimeoutError) as error:
+            raise self.explained(error) from error
 
     def assert_alive(self) -> None:
         """Raises TreeTrouble."""
