@@ -73,7 +73,8 @@ def _project(account: str, region: str) -> str:
     role = f"arn:aws:iam::{account}:role/logs-workers"
     roles = f'task_role: "{role}", execution_role: "{role}-execution"'
     scale = f'    scale: {{image: "{IMAGE}", cpu: 256, memory: 512, {roles}}}\n'
-    return text.replace("service: shop\n", f"service: shop\nregion: {region}\n") + scale
+    build = "build: {subnets: [subnet-1]}\n"
+    return text.replace("service: shop\n", f"service: shop\nregion: {region}\n{build}") + scale
 
 
 def image(place: LogsPlace) -> None:

@@ -14,6 +14,7 @@ from tests.logs_place import PROJECT, LogsPlace
 
 ROLE = "arn:aws:iam::123456789012:role/x"
 WANTED = Wanted("shop-web-dask", "c", "ap-northeast-1", "image", 256, 512, ("s",), ("g",), ROLE)
+BUILD = "build: {subnets: [subnet-1]}\n"
 SCALE = f'    scale: {{image: "i:1", execution_role: "{ROLE}"}}\n'
 
 
@@ -134,6 +135,8 @@ def test_the_files_of_a_run_on_ecs(tmp_path):
     words = ["logs", "backfill", "web", "--on", "ecs:3"]
     assert place.run(*words, "--write", str(tmp_path / "ecs")).exit_code == 2
     (tmp_path / "kirikae.yml").write_text(PROJECT + SCALE)
+    assert "subnets" in place.run(*words, "--write", str(tmp_path / "ecs")).stderr
+    (tmp_path / "kirikae.yml").write_text(BUILD + PROJECT + SCALE)
     assert place.run(*words, "--write", str(tmp_path / "ecs"), "--dry-run").exit_code == 0
     assert not (tmp_path / "ecs").exists()
     for _ in range(2):
@@ -152,7 +155,7 @@ def test_the_files_of_a_run_on_ecs(tmp_path):
 def test_what_cannot_be_is_refused(tmp_path, on):
     """With how to write it; folders of this machine are not on tasks of ECS."""
     place = LogsPlace(tmp_path, "")
-    (tmp_path / "kirikae.yml").write_text(PROJECT + SCALE)
+    (tmp_path / "kirikae.yml").write_text(BUILD + PROJECT + SCALE)
     place.fill(days=1, count=24)
     assert place.run("logs", "backfill", "web", "--on", on).exit_code == 2
     assert place.run("logs", "backfill", "web", "--on", "ecs:2").exit_code == 2
