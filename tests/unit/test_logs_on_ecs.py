@@ -96,6 +96,11 @@ def test_workers_that_are_gone_are_made_up_for():
     workers.start()
     for arn in ecs.workers()[:2]:
         del ecs.tasks[arn]
+    ecs.room = 0
+    for _ in range(40):
+        workers.keep_up()
+    assert len(ecs.workers()) == 1
+    ecs.room = 9
     for _ in range(40):
         workers.keep_up()
     assert len(ecs.workers()) == 3

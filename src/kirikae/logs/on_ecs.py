@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from kirikae.aws.light import ECS, LightAws
 from kirikae.aws.run_task import NotPlaced, run_task, stop_task
 from kirikae.logs.errors import LogsNotReady, TreeTrouble
 from kirikae.logs.pools import DASK, PORT
+from kirikae.model.errors import Unfinished
 
 Plain = dict[str, Any]
 _IDLE = "15m"
@@ -142,14 +144,16 @@ class Workers:
         return f"{DASK}{host}:{PORT}"
 
     def keep_up(self) -> None:
-        """Workers that are gone are made up for."""
+        """Workers that are gone are made up for; where ECS does not answer, or has no room, the next
+        time."""
         now = self.clock()
         if now - self._kept_up_at < _KEPT_UP_EVERY_S:
             return
         self._kept_up_at = now
-        there = [task for task in self._tasks() if task["taskDefinitionArn"] == self._worker]
-        if len(there) < self.count:
-            self._start_workers(self.count - len(there))
+        with suppress(Unfinished, LogsNotReady):
+            there = [task for task in self._tasks() if task["taskDefinitionArn"] == self._worker]
+            if len(there) < self.count:
+                self._start_workers(self.count - len(there))
 
     def stop(self) -> None:
         """All of them, whoever started them."""
