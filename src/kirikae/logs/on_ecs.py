@@ -144,8 +144,8 @@ class Workers:
         return f"{DASK}{host}:{PORT}"
 
     def keep_up(self) -> None:
-        """Workers that are gone are made up for; where ECS does not answer, or has no room, the next
-        time."""
+        """Workers that are gone are made up for; where ECS does not answer or has no room, the
+        next time."""
         now = self.clock()
         if now - self._kept_up_at < _KEPT_UP_EVERY_S:
             return
