@@ -24,6 +24,7 @@ from kirikae.logs.throttle import Throttle
 from kirikae.logs.worker import Place
 from kirikae.model.errors import UsageProblem
 from tests.crash.test_sigkill import in_child
+from tests.logs_made import inflated
 from tests.logs_world import LogsWorld
 from tests.pace import ended, eventually
 from tests.world import Fuse
@@ -104,12 +105,15 @@ def moved(
 
 
 def tree(world: LogsWorld) -> dict[str, bytes]:
-    """Without what somebody is still at, or was when he was killed."""
-    return {key: data for key, data in world.tree().items() if not key.startswith(PENDING)}
+    """Unpacked: once in some hundreds of objects the library packed the same lines into other
+    bytes.  Without what somebody is still at, or was when he was killed."""
+    return {
+        key: inflated(data) for key, data in world.tree().items() if not key.startswith(PENDING)
+    }
 
 
 def test_a_worker_that_dies_costs_its_objects_in_flight_only(cluster, tmp_path):
-    """SIGKILL after the first object: the other one does the rest, the same bytes as one machine
+    """SIGKILL after the first object: the other one does the rest, the same lines as one machine
     alone would write; the second run writes nothing."""
     whole = world_in(tmp_path / "whole")
     whole.backfill()
@@ -130,7 +134,7 @@ def test_a_worker_that_dies_costs_its_objects_in_flight_only(cluster, tmp_path):
     again = moved(world, cluster.on)
     assert (again.unchanged, again.written) == (DAYS, 0)
     assert {file: file.stat().st_mtime_ns for file in world.new_root.rglob("*.gz")} == before
-    assert world.tree() == whole.tree()
+    assert not list(world.new_root.glob(f"{PENDING}/*"))
 
 
 @pytest.mark.prove

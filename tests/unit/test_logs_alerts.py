@@ -17,6 +17,8 @@ from moto import mock_aws
 from kirikae.aws.errors import AwsRefused
 from kirikae.aws.logs import LogEvent, events, lines_before
 from kirikae.aws.session import Aws
+from kirikae.console.logs_chat import sentence
+from kirikae.console.speech import Speech
 from kirikae.logs.alert_state import MOST_UNSENT, Alert, AlertState
 from kirikae.logs.alerts import Heard, Seen, Windows, kind_of, redacted
 from kirikae.logs.errors import TreeTrouble
@@ -133,6 +135,17 @@ def test_what_was_not_delivered_waits_in_its_order_and_outlives_the_process(tmp_
     assert place.sent == []
     place.alert().look(8.0)
     assert [each["line"] for each in place.sent] == ["ERROR a", "ERROR b"]
+
+
+def test_what_was_counted_before_a_restart_is_told_by_its_kind(tmp_path):
+    """The lines themselves are not kept in the file."""
+    lines = [heard(f"ERROR {number}", number, 5.0) for number in range(4)]
+    place = Place(tmp_path, lines)
+    place.alert().look(6.0)
+    place.alert().look(70.0)
+    assert [each["count"] for each in place.sent] == [1, 3]
+    assert sentence(place.sent[1], Speech("en", "logs")) == "3 more like: ERROR #"
+    assert sentence(place.sent[1], Speech("ja", "logs")).endswith("ERROR #")
 
 
 def test_a_chat_that_is_away_for_days_fills_no_disk(tmp_path):

@@ -24,9 +24,13 @@ def sentence(message: Mapping[str, Any], speech: Speech) -> str:
     """What is told, in the reader's language; the lines themselves as they stand."""
     if message["kind"] == "":
         return speech.say(said("logs.alert.others", count=message["count"]))
-    lines = [*message["context"], message["line"]] if message["line"] else []
+    if message["line"] is None:
+        # Counted before a restart: only the kind of line is known.
+        kind = text(message["kind"])
+        return speech.say(said("logs.alert.more", count=message["count"], kind=kind))
+    lines = [*message["context"], message["line"]]
     key = "logs.alert.first" if message["first"] else "logs.alert.again"
-    source = text(message["source"] or "")
+    source = text(message["source"])
     head = speech.say(said(key, count=message["count"], source=source))
     return "\n".join([head, *(f"    {line}" for line in lines)])
 

@@ -113,6 +113,11 @@ def _wanted(desk: LogsDesk) -> Wanted:
             f"for the move {desk.name} in {desk.here.project_file}"
         )
     project = desk.project
+    if not project.build.subnets:
+        raise UsageProblem(
+            "--on ecs:N needs the subnets that its tasks run in: write `build: {subnets: [...], "
+            f"security_groups: [...]}}` in {desk.here.project_file}"
+        )
     return Wanted(
         f"{project.service}-{project.environment}-{desk.name}-dask",
         project.fleets.new.cluster,
@@ -122,6 +127,6 @@ def _wanted(desk: LogsDesk) -> Wanted:
         scale.memory,
         project.build.subnets,
         project.build.security_groups,
-        scale.task_role,
         scale.execution_role,
+        scale.task_role,
     )

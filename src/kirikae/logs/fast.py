@@ -294,8 +294,6 @@ class Fast:
     reader: Reader
     fell_back: int = 0
     """Blocks in which this way did not pass its own check."""
-    lines: int = 0
-    """Of the last block: as many as it has newlines."""
     _known: dict[tuple[int, ...], Place | None] = field(default_factory=dict)
 
     @property
@@ -304,18 +302,20 @@ class Fast:
 
     def stretches(self, block: bytes) -> list[Stretch]:
         """As ``plain`` gives them."""
-        self.lines = 0
+        return self.counted(block)[0]
+
+    def counted(self, block: bytes) -> tuple[list[Stretch], int]:
+        """And how many newlines the block has.  Called from several threads at once."""
         if not block:
-            return []
-        found = self._stretches(block)
+            return [], 0
+        view = _View.of(block)
+        found = self._stretches(view)
         if not _whole(block, found):
             self.fell_back += 1
-            return list(plain(block, self.reader))
-        return found
+            found = list(plain(block, self.reader))
+        return found, len(view.ends)
 
-    def _stretches(self, block: bytes) -> list[Stretch]:
-        view = _View.of(block)
-        self.lines = len(view.ends)
+    def _stretches(self, view: _View) -> list[Stretch]:
         keys = self._finder.find(view, self.reader)
         if self._minutes_decide(keys):
             keys.words.append(_quarters(keys.minutes))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from kirikae.aws.light import ECS, LightAws
 from kirikae.aws.run_task import NotPlaced, run_task, stop_task
 from kirikae.logs.errors import LogsNotReady, TreeTrouble
 from kirikae.logs.pools import DASK, PORT
+from kirikae.model.errors import Unfinished
 
 Plain = dict[str, Any]
 _IDLE = "15m"
@@ -41,8 +43,8 @@ class Wanted:
     memory: int
     subnets: tuple[str, ...]
     security_groups: tuple[str, ...]
+    execution_role: str
     task_role: str | None = None
-    execution_role: str | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -103,12 +105,11 @@ def definition(wanted: Wanted, part: str) -> Plain:
         "requiresCompatibilities": ["FARGATE"],
         "cpu": "512" if small else str(wanted.cpu),
         "memory": "1024" if small else str(wanted.memory),
+        "executionRoleArn": wanted.execution_role,
         "containerDefinitions": [container],
     }
     if wanted.task_role is not None:
         made["taskRoleArn"] = wanted.task_role
-    if wanted.execution_role is not None:
-        made["executionRoleArn"] = wanted.execution_role
     return made
 
 
@@ -143,14 +144,16 @@ class Workers:
         return f"{DASK}{host}:{PORT}"
 
     def keep_up(self) -> None:
-        """Workers that are gone are made up for."""
+        """Workers that are gone are made up for; where ECS does not answer or has no room, the
+        next time."""
         now = self.clock()
         if now - self._kept_up_at < _KEPT_UP_EVERY_S:
             return
         self._kept_up_at = now
-        there = [task for task in self._tasks() if task["taskDefinitionArn"] == self._worker]
-        if len(there) < self.count:
-            self._start_workers(self.count - len(there))
+        with suppress(Unfinished, LogsNotReady):
+            there = [task for task in self._tasks() if task["taskDefinitionArn"] == self._worker]
+            if len(there) < self.count:
+                self._start_workers(self.count - len(there))
 
     def stop(self) -> None:
         """All of them, whoever started them."""
@@ -204,18 +207,23 @@ class Workers:
             "startedBy": self.wanted.started_by,
             "desiredStatus": "RUNNING",
         }
-        arns: list[str] = self.aws.call(ECS, "ListTasks", asked)["taskArns"]
+        found: list[Plain] = []
+        while True:
+            told = self.aws.call(ECS, "ListTasks", asked)
+            found += self._described(told["taskArns"])
+            if not told.get("nextToken"):
+                return found
+            asked["nextToken"] = told["nextToken"]
+
+    def _described(self, arns: list[str]) -> list[Plain]:
+        """At most a hundred, as a page of ListTasks has."""
         if not arns:
             return []
-        told = self.aws.call(
-            ECS,
-            "DescribeTasks",
-            {
-                "cluster": self.wanted.cluster,
-                "tasks": arns,
-            },
-        )
-        return list(told["tasks"])
+        asked = {
+            "cluster": self.wanted.cluster,
+            "tasks": arns,
+        }
+        return list(self.aws.call(ECS, "DescribeTasks", asked)["tasks"])
 
     def _host_of(self, arn: str) -> str:
         """The address of the scheduler's network interface, once it runs.  Raises TreeTrouble."""

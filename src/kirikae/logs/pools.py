@@ -32,6 +32,7 @@ Outcome = tuple[Row, list[Part]]
 DASK = "dask://"
 PORT = 8786
 _PATIENCE_S = 120
+_ANSWERS_WITHIN_S = 30
 _ASKED_EVERY_S = 2.0
 _CLOSING_S = 5
 _ON_THIS_MACHINE = ("127.0.0.1", "localhost", "[::1]")
@@ -128,14 +129,14 @@ class DaskPool:
         try:
             self._client = distributed.Client(
                 self._address,
-                timeout=_PATIENCE_S,
+                timeout=_ANSWERS_WITHIN_S,
                 set_as_default=False,
             )
             self._client.wait_for_workers(1, timeout=_PATIENCE_S)
         except (OSError, TimeoutError) as error:
             raise TreeTrouble(
-                f"{on}: no scheduler of Dask with a worker answers within {_PATIENCE_S} s; start "
-                f"both, then run this again ({error})"
+                f"{on}: no scheduler of Dask answers within {_ANSWERS_WITHIN_S} s, or it has no "
+                f"worker within {_PATIENCE_S} s; start both, then run this again ({error})"
             ) from error
         self._executor = self._client.get_executor(pure=False)
         self._threads = 1
@@ -152,10 +153,17 @@ class DaskPool:
         now = time.monotonic()
         if now - self._asked_at > _ASKED_EVERY_S:
             self._asked_at = now
-            self._threads = sum(self._client.nthreads().values())
+            self._threads = self._asked()
             if self._threads:
                 self._last_seen_at = now
         return max(2, 2 * self._threads)
+
+    def _asked(self) -> int:
+        """Threads of all workers that the scheduler knows now.  Raises TreeTrouble."""
+        try:
+            return sum(self._client.nthreads().values())
+        except (OSError, TimeoutError) as error:
+            raise self.explained(error) from error
 
     def assert_alive(self) -> None:
         """Raises TreeTrouble."""

@@ -24,6 +24,8 @@ Row = tuple[str | None, ...]
 REST = "rest"
 TIME = "event_time"
 UNPARSED = "unparsed"
+_PARTITION = "dt"
+"""The tables' own column."""
 _SAMPLED = 2000
 _MOST_COLUMNS = 200
 _MOST_KNOWN = 100_000
@@ -238,7 +240,7 @@ def columns_of(name: str, lines: Iterable[bytes]) -> tuple[str, ...]:
 
 
 def _labels(name: str, line: str) -> list[str]:
-    taken = (TIME, UNPARSED, REST)
+    taken = (TIME, UNPARSED, REST, _PARTITION)
     if name == "ltsv":
         labels = [part.partition(":")[0] for part in line.split("\t") if ":" in part]
     else:

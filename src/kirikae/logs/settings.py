@@ -159,10 +159,9 @@ class Scale(Strict):
         pattern=r"^arn:aws[a-z-]*:iam::",
         description="role with which workers read and write both trees",
     )
-    execution_role: str | None = Field(
-        default=None,
+    execution_role: str = Field(
         pattern=r"^arn:aws[a-z-]*:iam::",
-        description="role with which ECS pulls the image and writes logs",
+        description="role with which ECS pulls the image and writes the workers' own logs",
     )
 
 

@@ -107,7 +107,7 @@ class Hand:
     def _stretches(self, block: bytes) -> tuple[Iterable[Stretch], int]:
         """And how many lines there are, counted apart from what becomes of them."""
         if self._fast is not None:
-            return self._fast.stretches(block), self._fast.lines
+            return self._fast.counted(block)
         return plain(block, self._reader), block.count(b"\n")
 
     def read(
