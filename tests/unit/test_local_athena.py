@@ -188,6 +188,15 @@ def test_what_is_not_understood_is_refused_by_name(house, sql, words):
     assert isinstance(told, str) and words in told
 
 
+def test_columns_without_a_name_are_called_by_their_place(house):
+    """Also in a union, and where a column before them has one."""
+    sql = (
+        "SELECT x, x + 1, count(*) AS n FROM (VALUES 1) AS t(x) GROUP BY 1, 2 UNION SELECT 1, 2, 3"
+    )
+    asked = {"sql": sql, "database": "default", "region": "us-east-1"}
+    assert [name for name, _ in house.worker.answer(asked)["columns"]] == ["x", "_col1", "n"]
+
+
 def test_partitions_of_a_statement():
     """Also several in one, with quotes of Hive's kind."""
     sql = "ALTER TABLE a.b ADD PARTITION (dt = 'x\\'y') LOCATION 's3://b/(1)/' PARTITION (dt='2')"
