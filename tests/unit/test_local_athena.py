@@ -15,11 +15,11 @@ import boto3
 import pytest
 
 from kirikae.local.athena.api import Athena, Queries, service_of
-from kirikae.local.athena.errors import QueryFailed
 from kirikae.local.athena.lines import columns_of, pattern_of
 from kirikae.local.athena.statements import AddPartitions, Name, statement_of
 from kirikae.local.athena.tables import folders_of, strptime_of
 from kirikae.local.athena.worker import Worker
+from kirikae.local.errors import QueryFailed
 from kirikae.local.state import State
 from kirikae.logs.layout import Layout
 from kirikae.logs.tables import (

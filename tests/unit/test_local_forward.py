@@ -14,9 +14,9 @@ from typing import Any
 import msgpack
 import pytest
 
-from kirikae.local.errors import StartFailed
+from kirikae.local.errors import ForwardError, StartFailed
 from kirikae.local.forward.firelens import TaskFacts, generated, with_order
-from kirikae.local.forward.messages import Entry, ForwardError, Message, message_of, unpacker
+from kirikae.local.forward.messages import Entry, Message, message_of, unpacker
 from kirikae.local.forward.outputs import Nowhere, ToFirehose, ToLogs, output_of
 from kirikae.local.forward.receiver import Receiver
 from kirikae.local.forward.routing import OWN_GROUP, Routing

@@ -17,8 +17,7 @@ from typing import Any, Protocol, TypedDict
 
 from kirikae.hosts.files import write_durably
 from kirikae.local.athena.child import Child
-from kirikae.local.athena.errors import QueryFailed
-from kirikae.local.errors import AwsError, LocalError
+from kirikae.local.errors import AwsError, LocalError, QueryFailed
 from kirikae.local.files import OURS_ALONE
 from kirikae.local.plain import Plain
 from kirikae.local.state import State, Table

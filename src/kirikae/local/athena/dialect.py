@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from kirikae.local.athena.errors import not_carried_out
+from kirikae.local.athena.refusing import not_carried_out
 from kirikae.local.athena.statements import Name, name_of
 from kirikae.local.athena.tables import strptime_of
 
