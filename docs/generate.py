@@ -193,9 +193,9 @@ def local() -> str:
             )
         elif service == "logs":
             lines.append(
-                "\nEverything else is moto's, which keeps the lines. `aws logs tail` works, also "
-                "with `--follow` and a pattern; StartLiveTail needs a host name of its own and is "
-                "not answered."
+                "\nEverything else is moto's, which keeps the lines. What `aws logs tail` asks "
+                "(FilterLogEvents) is answered, with patterns; StartLiveTail needs a host name of "
+                "its own and is not."
             )
         elif service == "athena":
             lines.append(

@@ -130,6 +130,7 @@ class Rehearsal:
         self.story.tell(f"kirikae local answers at {up['endpoint']}")
         self.machines = hosts.Machines(up["instance"], up["network"], FOLDER, self.machine.still_s)
         self.machines.start(images)
+        archive.log_every_request(self.machines)
         self.story.tell("web1, web2, batch1 and db1 are up: systemd, sshd, nginx, cron, PostgreSQL")
         self.amazon = Amazon(up["region"], PORT, DATABASE_PASSWORD)
         self.gateway = _gateway(up["network"])
@@ -174,7 +175,6 @@ class Rehearsal:
     # --- beside all acts: the access log
 
     def shipper(self) -> None:
-        archive.log_every_request(self.machines)
         self.tails = archive.Tails(self.machines)
         self.logs = logs.Logs(self.kirikae, self.story, PROJECT, self._still_s)
         self.logs.ship(os.environ["AWS_REGION"], self.tails.take)
@@ -559,10 +559,8 @@ WORKERS = frozenset({"workers"})
 LOGS = frozenset({"logs"})
 ACTS = (
     Scene("old", "the old side: two web VMs, one batch VM, a database, r1", Rehearsal.old_side),
-    Scene(
-        "shipper", "years of logs, and a shipper that writes both trees", Rehearsal.shipper, LOGS
-    ),
     Scene("load", "virtual users come and never leave", Rehearsal.load),
+    Scene("shipper", "years of logs; a shipper writes both trees", Rehearsal.shipper, LOGS),
     Scene("survey", "the survey, and a refusal", Rehearsal.survey),
     Scene("prepare", "r2 to the old side under load, and a second survey", Rehearsal.prepare),
     Scene("workers", "Celery's move begins, beside all that follows", Rehearsal.workers, WORKERS),

@@ -17,7 +17,7 @@ from tests.conftest import WEB_IMAGE, Endpoint
 from tests.pace import eventually
 from tests.tidy import gone
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.prove]
 
 BUCKET = "firelens-lines"
 ROUTER = {

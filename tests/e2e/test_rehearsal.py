@@ -65,6 +65,9 @@ def test_the_bookshop_moves_without_losing_a_request():
     assert crontab["once"] == crontab["due"] > crontab["on_ecs"] > 0
     letters = facts["letters"]
     assert letters["once"] == letters["asked"] > letters["on_ecs"] > 0
+    logs = facts["logs"]
+    assert logs["missing"] == 0 < logs["now"] and logs["counted"] > 0
+    assert logs["shares"] == ["10%", "50%", "100%"] and logs["lost"] != logs["doubled"]
     assert facts["red_button_s"] < 1.5 + 2 * facts["status_s"]
     assert "<svg" in (ROOT / "rehearsal/report.html").read_text()
     # The independent generator asks for `/`, which neither the planted fault nor the killed task's

@@ -15,11 +15,11 @@ import boto3
 import pytest
 
 from kirikae.local.athena.api import Athena, Queries, service_of
-from kirikae.local.athena.errors import QueryFailed
 from kirikae.local.athena.lines import columns_of, pattern_of
 from kirikae.local.athena.statements import AddPartitions, Name, statement_of
 from kirikae.local.athena.tables import folders_of, strptime_of
 from kirikae.local.athena.worker import Worker
+from kirikae.local.errors import QueryFailed
 from kirikae.local.state import State
 from kirikae.logs.layout import Layout
 from kirikae.logs.tables import (
@@ -186,6 +186,15 @@ def test_what_is_not_understood_is_refused_by_name(house, sql, words):
     """Nothing is ignored, and no file of this machine is read."""
     told = house.told(sql)
     assert isinstance(told, str) and words in told
+
+
+def test_columns_without_a_name_are_called_by_their_place(house):
+    """Also in a union, and where a column before them has one."""
+    sql = (
+        "SELECT x, x + 1, count(*) AS n FROM (VALUES 1) AS t(x) GROUP BY 1, 2 UNION SELECT 1, 2, 3"
+    )
+    asked = {"sql": sql, "database": "default", "region": "us-east-1"}
+    assert [name for name, _ in house.worker.answer(asked)["columns"]] == ["x", "_col1", "n"]
 
 
 def test_partitions_of_a_statement():

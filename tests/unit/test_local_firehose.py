@@ -21,9 +21,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from kirikae.local.clock import Clock
+from kirikae.local.errors import PatternError
 from kirikae.local.firehose.api import Firehose, service_of
 from kirikae.local.firehose.delivery import GIVEN_UP_S, Delivery
-from kirikae.local.firehose.javatime import PatternError, formatted
+from kirikae.local.firehose.javatime import formatted
 from kirikae.local.firehose.streams import Streams
 
 REGION = "ap-northeast-1"

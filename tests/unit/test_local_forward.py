@@ -14,9 +14,11 @@ from typing import Any
 import msgpack
 import pytest
 
-from kirikae.local.errors import StartFailed
+from kirikae.local.ecs.firelens import FireLens
+from kirikae.local.ecs.pause import IMAGE as PAUSE
+from kirikae.local.errors import ForwardError, StartFailed
 from kirikae.local.forward.firelens import TaskFacts, generated, with_order
-from kirikae.local.forward.messages import Entry, ForwardError, Message, message_of, unpacker
+from kirikae.local.forward.messages import Entry, Message, message_of, unpacker
 from kirikae.local.forward.outputs import Nowhere, ToFirehose, ToLogs, output_of
 from kirikae.local.forward.receiver import Receiver
 from kirikae.local.forward.routing import OWN_GROUP, Routing
@@ -360,3 +362,96 @@ def test_lines_of_a_task_go_where_its_container_says(plane):
         asyncio.run(routing.keep(Message(tag, BOTH[1:], None)))
         [text] = lines.put[f"{OWN_GROUP} {tag}"]
         assert json.loads(text) == B
+
+
+# --- what the engine is asked for
+
+
+def task_of(plane: LocalPlane, arn: str) -> Any:
+    task: Any = {
+        "id": "t1",
+        "taskArn": "arn:aws:ecs:r:1:task/shop/t1",
+        "clusterArn": "arn:aws:ecs:r:1:cluster/shop",
+        "taskDefinitionArn": arn,
+        "lastStatus": "PENDING",
+        "overrides": {},
+    }
+    plane.state.tasks.put("t1", task)
+    return task
+
+
+def test_a_router_of_one_s_own_is_given_socket_and_configuration(plane, tmp_path):
+    """Where ECS puts them; who sends to it uses the engine's driver.  What tasks of before left
+    there goes."""
+    arn = registered(plane, ROUTER, WEB)["taskDefinitionArn"]
+    definition = plane.state.definitions[arn]
+    router, web = definition["containerDefinitions"]
+    images = {"router": "sha256:1", "web": "sha256:2"}
+    lens = FireLens(plane.state, tmp_path, HOME)
+    (tmp_path / "firelens" / "gone").mkdir(parents=True)
+    task = task_of(plane, arn)
+    lens.prepare(task, definition, images)
+    folder = tmp_path / "firelens" / "t1"
+    assert "Match web-firelens*" in (folder / "fluent.conf").read_text()
+    assert not (tmp_path / "firelens" / "gone").exists()
+    assert lens.host(task, definition, router, images) == {
+        "Binds": [
+            f"{folder}/socket:/var/run/",
+            f"{folder}/fluent.conf:/fluent-bit/etc/fluent-bit.conf:ro",
+        ]
+    }
+    driver = lens.host(task, definition, web, images)["LogConfig"]
+    assert driver["Type"] == "fluentd"
+    assert driver["Config"]["fluentd-address"] == f"unix://{folder}/socket/fluent.sock"
+    assert driver["Config"]["tag"] == "web-firelens-t1"
+    assert driver["Config"]["fluentd-buffer-limit"] == "1000"
+    assert "fluentd-request-ack" not in driver["Config"]
+    assert lens.container(router, images) == router
+
+
+def test_a_router_that_is_played_only_stands_there(plane, tmp_path):
+    """Lines come to kirikae local's own socket, and are acknowledged; what it cannot route to is
+    told before the task begins."""
+    check = {"command": ["CMD-SHELL", "nc 127.0.0.1 8877"]}
+    arn = registered(plane, {**ROUTER, "command": ["x"], "healthCheck": check}, WEB)[
+        "taskDefinitionArn"
+    ]
+    definition = plane.state.definitions[arn]
+    router, web = definition["containerDefinitions"]
+    images = {"router": PAUSE, "web": "sha256:2"}
+    lens = FireLens(plane.state, tmp_path, HOME)
+    task = task_of(plane, arn)
+    lens.prepare(task, definition, images)
+    assert not (tmp_path / "firelens").exists()
+    assert lens.host(task, definition, router, images) == {}
+    config = lens.host(task, definition, web, images)["LogConfig"]["Config"]
+    assert config["fluentd-address"] == f"unix://{tmp_path}/forward.sock"
+    assert config["fluentd-request-ack"] == "true"
+    stands = lens.container(router, images)
+    assert "command" not in stands and stands["healthCheck"]["command"] == ["CMD", "/nothing"]
+    with pytest.raises(StartFailed, match="option exclude-pattern"):
+        lens.assert_played(definition)
+    own = {"config-file-type": "file", "config-file-value": "/a.conf"}
+    with_file = {**ROUTER, "firelensConfiguration": {"type": "fluentbit", "options": own}}
+    arn = registered(plane, with_file, WEB)["taskDefinitionArn"]
+    with pytest.raises(StartFailed, match="configuration file"):
+        lens.assert_played(plane.state.definitions[arn])
+
+
+def test_the_driver_fluentd_goes_where_it_says(plane, tmp_path):
+    """Or to kirikae local, where it says nothing."""
+    lens = FireLens(plane.state, tmp_path, HOME)
+    for options, place in (
+        ({}, f"unix://{tmp_path}/forward.sock"),
+        ({"fluentd-address": "10.0.0.1:24224"}, "10.0.0.1:24224"),
+    ):
+        logs = {"logDriver": "fluentd", "options": options}
+        web = {"name": "web", "image": "x", "memory": 64, "logConfiguration": logs}
+        headers = {"X-Amz-Target": "AmazonEC2ContainerServiceV20141113.RegisterTaskDefinition"}
+        body = json.dumps({"family": "f", "containerDefinitions": [web]}).encode()
+        told = json.loads(asyncio.run(plane.services()["ecs"].serve(headers, body)).body)
+        arn = told["taskDefinition"]["taskDefinitionArn"]
+        definition = plane.state.definitions[arn]
+        [container] = definition["containerDefinitions"]
+        found = lens.host(task_of(plane, arn), definition, container, {"web": "sha256:2"})
+        assert found["LogConfig"]["Config"]["fluentd-address"] == place

@@ -522,7 +522,7 @@ CONTAINER = {"name": "a", "image": "x", "memory": 64, "essential": True}
         ({"restartPolicy": {"enabled": True, "ignoredExitCodes": list(range(51))}}, "more than 50"),
         ({"restartPolicy": {"enabled": True, "restartAttemptPeriod": 10}}, "60 to 1800"),
         ({"mountPoints": [{"sourceVolume": "v", "containerPath": "/v"}]}, "Unknown volume"),
-        ({"logConfiguration": {"logDriver": "splunk"}}, "awslogs, not splunk"),
+        ({"logConfiguration": {"logDriver": "splunk"}}, "fluentd, not splunk"),
         ({"privileged": True}, "privileged"),
         ({"environmentFiles": [{"type": "s3", "value": "arn:aws:s3:::b/k.txt"}]}, "ends in .env"),
         ({"image": ""}, "image"),

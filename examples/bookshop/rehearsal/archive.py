@@ -108,16 +108,23 @@ def _packed(lines: Iterable[bytes]) -> bytes:
     return gzip.compress(b"".join(lines), 1)
 
 
+_READ: dict[tuple[str, str], Counter[bytes]] = {}
+"""Key and tag -> lines: an object is read once."""
+
+
 def tree(prefix: str) -> dict[str, Counter[bytes]]:
     """Every line of a tree, by object."""
     s3 = boto3.client("s3")
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
-    keys = [each["Key"] for page in pages for each in page.get("Contents", ())]
+    listed = [each for page in pages for each in page.get("Contents", ())]
     found = {}
-    for key in keys:
-        body = s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-        if key.endswith(".gz"):
-            found[key] = Counter(gzip.decompress(body).splitlines(keepends=True))
+    for each in listed:
+        if each["Key"].endswith(".gz"):
+            known = (each["Key"], each["ETag"])
+            if known not in _READ:
+                body = s3.get_object(Bucket=BUCKET, Key=each["Key"])["Body"].read()
+                _READ[known] = Counter(gzip.decompress(body).splitlines(keepends=True))
+            found[each["Key"]] = _READ[known]
     return found
 
 
@@ -143,7 +150,7 @@ def create(region: str) -> None:
 def log_every_request(machines: Machines) -> None:
     """nginx writes what it serves, as it should have all along; before anybody comes."""
     for host in _WEB:
-        on = f"sed -i 's,access_log off;,access_log {_LOG};,' {_SITE} && nginx -s reload"
+        on = f"sed -i 's,access_log off;,access_log {_LOG};,' {_SITE}"
         machines.ssh(host, on)
 
 

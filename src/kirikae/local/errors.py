@@ -4,7 +4,12 @@ KirikaeError
 ├── LocalError               1  kirikae local itself cannot start or go on
 ├── AwsError                 1  an API call is answered with AWS's error code
 ├── EngineError              1  the container engine refused, or does not answer
-└── StartFailed              1  a task cannot be started; becomes its stoppedReason
+├── StartFailed              1  a task cannot be started; becomes its stoppedReason
+├── QueryFailed              1  a query of Athena cannot be carried out; its StateChangeReason
+├── StoreRefused             1  a store said no to the process that carries queries out
+├── PatternError             1  no pattern of dates, or one with a letter that is not read here
+├── ProcessingError          1  a processor of Firehose cannot take a record
+└── ForwardError             1  bytes that are no message of the Forward protocol
 """
 
 from __future__ import annotations
@@ -45,3 +50,33 @@ class EngineError(KirikaeError):
 class StartFailed(KirikaeError):
     """The task cannot be started; the text is its stoppedReason, with the prefix that the ECS agent
     gives."""
+
+
+class QueryFailed(KirikaeError):
+    """A query cannot be carried out; the text is its StateChangeReason."""
+
+
+class StoreRefused(KirikaeError):
+    """A store said no, with this code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        """Both as the store answers."""
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class PatternError(KirikaeError):
+    """A pattern of dates is none, or holds a letter that is not read here."""
+
+
+class ProcessingError(KirikaeError):
+    """A processor cannot take this record."""
+
+    def __init__(self, code: str, message: str) -> None:
+        """``code`` says why in Firehose's way."""
+        super().__init__(message)
+        self.code = code
+
+
+class ForwardError(KirikaeError):
+    """These bytes are no message of the Forward protocol."""

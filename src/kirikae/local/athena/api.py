@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -16,12 +17,13 @@ from typing import Any, Protocol, TypedDict
 
 from kirikae.hosts.files import write_durably
 from kirikae.local.athena.child import Child
-from kirikae.local.athena.errors import QueryFailed
-from kirikae.local.errors import AwsError
+from kirikae.local.errors import AwsError, LocalError, QueryFailed
 from kirikae.local.files import OURS_ALONE
 from kirikae.local.plain import Plain
 from kirikae.local.state import State, Table
 from kirikae.local.wire import Handlers, Json, Service, bound
+
+log = logging.getLogger("kirikae.local.athena")
 
 KEPT = 1000
 """Executions that are remembered; AWS remembers 45 days of them."""
@@ -109,6 +111,9 @@ class Queries:
             self._end(one, "SUCCEEDED", "")
         except (QueryFailed, OSError) as error:
             self._end(one, "FAILED", str(error))
+        except LocalError as error:
+            # Not even that can be written down; after a restart it has failed.
+            log.error("query %s: %s", one["id"], error)
         finally:
             self._running.pop(one["id"], None)
 

@@ -10,20 +10,12 @@ from typing import Any
 from urllib.parse import quote, urlencode
 from xml.etree import ElementTree
 
-from kirikae.local.athena.errors import QueryFailed
+from kirikae.local.errors import QueryFailed, StoreRefused
 from kirikae.local.ownrequest import own_request
 
 _PATIENCE_S = 120
 _XMLNS = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 Plain = dict[str, Any]
-
-
-class Refused(Exception):
-    """The store said no, with this code."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +36,7 @@ class Stores:
         self._connection: http.client.HTTPConnection | None = None
 
     def glue(self, operation: str, **params: object) -> Plain:
-        """Raises Refused; QueryFailed where the store does not answer."""
+        """Raises StoreRefused; QueryFailed where the store does not answer."""
         headers = {
             **self._headers("glue"),
             "X-Amz-Target": f"AWSGlue.{operation}",
@@ -54,7 +46,7 @@ class Stores:
         told: Plain = json.loads(body or b"{}")
         if status != 200:
             code = str(told.get("__type", status)).rpartition("#")[2]
-            raise Refused(code, str(told.get("message") or told.get("Message") or told))
+            raise StoreRefused(code, str(told.get("message") or told.get("Message") or told))
         return told
 
     def objects(self, bucket: str, prefix: str) -> Iterator[Object]:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from kirikae.local.athena.asking import Refused, Stores
-from kirikae.local.athena.errors import QueryFailed
+from kirikae.local.athena.asking import Stores
 from kirikae.local.athena.statements import (
     AddPartitions,
     Column,
@@ -21,6 +20,7 @@ from kirikae.local.athena.statements import (
     Name,
 )
 from kirikae.local.athena.tables import Values
+from kirikae.local.errors import QueryFailed, StoreRefused
 
 _DEFAULT = "default"
 _BATCH = 100
@@ -68,7 +68,7 @@ class Catalog:
         """Raises QueryFailed where there is none."""
         try:
             found = self._glue("GetTable", DatabaseName=name.database, Name=name.table)["Table"]
-        except Refused as error:
+        except StoreRefused as error:
             if error.code != _MISSING:
                 raise QueryFailed(str(error)) from error
             raise QueryFailed(
@@ -174,7 +174,7 @@ class Catalog:
         self._assert_default(name.database)
         try:
             self._glue("CreateTable", DatabaseName=name.database, TableInput=table)
-        except Refused as error:
+        except StoreRefused as error:
             if error.code == _THERE and lax:
                 return
             if error.code == _THERE:
@@ -190,7 +190,7 @@ class Catalog:
     def create_database(self, asked: CreateDatabase) -> None:
         try:
             self._glue("CreateDatabase", DatabaseInput={"Name": asked.name})
-        except Refused as error:
+        except StoreRefused as error:
             if error.code != _THERE or not asked.lax:
                 raise QueryFailed(f"FAILED: {error}") from error
 
@@ -236,9 +236,9 @@ class Catalog:
             else:
                 self._assert_kind(asked)
                 self._glue("DeleteTable", DatabaseName=name.database, Name=name.table)
-        except (Refused, QueryFailed) as error:
+        except (StoreRefused, QueryFailed) as error:
             is_missing = isinstance(error, QueryFailed) and "TABLE_NOT_FOUND" in str(error)
-            is_missing = is_missing or (isinstance(error, Refused) and error.code == _MISSING)
+            is_missing = is_missing or (isinstance(error, StoreRefused) and error.code == _MISSING)
             if not (asked.lax and is_missing):
                 raise QueryFailed(f"FAILED: {error}") from error
 

@@ -9,7 +9,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from kirikae.local.athena.errors import QueryFailed
+from kirikae.local.errors import QueryFailed
 from kirikae.local.plain import Plain
 
 _LONGEST_LINE = 1 << 28

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from kirikae.local.athena.errors import not_carried_out
+from kirikae.local.athena.refusing import not_carried_out
 from kirikae.local.athena.statements import Name, name_of
 from kirikae.local.athena.tables import strptime_of
 
@@ -37,7 +37,27 @@ def in_duckdb(query: exp.Query, database: str) -> str:
         table.set("catalog", None)
         table.set("db", exp.to_identifier(name.database, quoted=True))
         table.set("this", exp.to_identifier(name.table, quoted=True))
+    _name_columns(tree)
     return tree.transform(_otherwise).sql(dialect="duckdb")
+
+
+def _name_columns(tree: exp.Expr) -> None:
+    """Columns without a name are ``_col0``, ``_col1`` by their place; a union's are those of its
+    first part."""
+    first = tree
+    while isinstance(first, exp.SetOperation | exp.Subquery):
+        first = first.this
+    if isinstance(first, exp.Select):
+        first.set(
+            "expressions",
+            [_named(each, number) for number, each in enumerate(first.expressions)],
+        )
+
+
+def _named(column: exp.Expr, number: int) -> exp.Expr:
+    if column.alias or isinstance(column, exp.Column | exp.Star):
+        return column
+    return exp.alias_(column, f"_col{number}")
 
 
 def _otherwise(node: exp.Expr) -> exp.Expr:

@@ -10,9 +10,9 @@ from typing import Any
 
 import duckdb
 
-from kirikae.local.athena.errors import QueryFailed
 from kirikae.local.athena.statements import Column, Name
 from kirikae.local.athena.tables import Values
+from kirikae.local.errors import QueryFailed
 
 _MEMORY = "1GB"
 _KINDS = {

@@ -13,7 +13,7 @@ import re
 import zlib
 from collections.abc import Sequence
 
-from kirikae.local.athena.errors import QueryFailed
+from kirikae.local.errors import QueryFailed
 
 _END = re.compile(rb"\r\n|\n|\r")
 Row = Sequence[str | None]

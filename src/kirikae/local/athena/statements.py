@@ -13,7 +13,8 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from kirikae.local.athena.errors import QueryFailed, not_carried_out
+from kirikae.local.athena.refusing import not_carried_out
+from kirikae.local.errors import QueryFailed
 
 REGEX_SERDE = "org.apache.hadoop.hive.serde2.RegexSerDe"
 _ADD = re.compile(

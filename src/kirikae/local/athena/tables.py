@@ -15,8 +15,8 @@ from itertools import takewhile
 from typing import Any
 from urllib.parse import urlsplit
 
-from kirikae.local.athena.errors import QueryFailed
-from kirikae.local.firehose.javatime import PatternError, formatted
+from kirikae.local.errors import PatternError, QueryFailed
+from kirikae.local.firehose.javatime import formatted
 
 _NOW = re.compile(r"NOW(?:([+-][0-9]+)([A-Z]+?)S?)?")
 _HOLE = re.compile(r"\$\{([^}]+)\}")

@@ -15,12 +15,12 @@ from typing import Any
 
 from sqlglot import exp
 
-from kirikae.local.athena.asking import Refused, Stores
+from kirikae.local.athena.asking import Stores
 from kirikae.local.athena.catalog import Catalog, Table, View
 from kirikae.local.athena.dialect import Use, in_duckdb, names_in, uses_of
 from kirikae.local.athena.engine import Engine, File, Result, Shape
-from kirikae.local.athena.errors import QueryFailed, not_carried_out
 from kirikae.local.athena.lines import columns_of, inflated, pattern_of
+from kirikae.local.athena.refusing import not_carried_out
 from kirikae.local.athena.statements import (
     REGEX_SERDE,
     AddPartitions,
@@ -35,6 +35,7 @@ from kirikae.local.athena.statements import (
     statement_of,
 )
 from kirikae.local.athena.tables import folders_of, is_hidden
+from kirikae.local.errors import QueryFailed, StoreRefused
 
 Plain = dict[str, Any]
 _DEEPEST = 20
@@ -81,7 +82,7 @@ class Worker:
         """Never raises for what a query can be at fault of."""
         try:
             return self._answer(asked["sql"], asked["database"], asked["region"]).to_plain()
-        except (QueryFailed, Refused) as error:
+        except (QueryFailed, StoreRefused) as error:
             return {"error": str(error)}
 
     def _answer(self, sql: str, database: str, region: str) -> Answer:

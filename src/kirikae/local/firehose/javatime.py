@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from kirikae.local.errors import PatternError
+
 _TOKEN = re.compile(r"'(?:[^']|'')*'|([A-Za-z])\1*|[^A-Za-z']|'")
 _RESERVED = frozenset("{}#")
 _SHORT = 3
@@ -19,10 +21,6 @@ _FULL = 4
 _NARROW = 5
 _MINUTE_S = 60
 _HOUR_S = 3600
-
-
-class PatternError(ValueError):
-    """The pattern is none, or holds a letter that is not read here."""
 
 
 @dataclass(frozen=True, slots=True)

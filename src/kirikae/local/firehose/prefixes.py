@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from functools import partial
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from kirikae.local.errors import AwsError
-from kirikae.local.firehose.javatime import PatternError, formatted
+from kirikae.local.errors import AwsError, PatternError
+from kirikae.local.firehose.javatime import formatted
 
 _EXPRESSION = re.compile(r"!\{([^:{}]*):([^}]*)\}")
 _DEFAULT = "yyyy/MM/dd/HH/"

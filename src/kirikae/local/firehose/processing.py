@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from kirikae.local.errors import ProcessingError
 from kirikae.local.firehose.forms import PROCESSORS, processors_of
 from kirikae.local.firehose.streams import Record
 from kirikae.local.plain import Plain
@@ -23,14 +24,6 @@ from kirikae.local.plain import Plain
 _FIXED = (1980, 1, 1, 0, 0, 0)
 """The time of a file in a ZIP: the same records make the same bytes."""
 Parameters = Mapping[str, str]
-
-
-class ProcessingError(ValueError):
-    """This record cannot be taken; ``code`` says why in Firehose's way."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 @dataclass

@@ -16,15 +16,13 @@ from typing import Any
 
 import msgpack
 
+from kirikae.local.errors import ForwardError
+
 _EVENT_TIME = 0
 _EVENT_TIME_BYTES = 8
 _NANO = 1e9
 LARGEST = 64 << 20
 """Bytes of one message."""
-
-
-class ForwardError(ValueError):
-    """These bytes are no message of the protocol."""
 
 
 @dataclass(frozen=True, slots=True)

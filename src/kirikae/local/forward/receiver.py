@@ -14,9 +14,8 @@ from pathlib import Path
 
 import msgpack
 
-from kirikae.local.errors import AwsError, LocalError
+from kirikae.local.errors import AwsError, ForwardError, LocalError
 from kirikae.local.forward.messages import (
-    ForwardError,
     Message,
     acknowledgement,
     message_of,
