@@ -62,7 +62,13 @@ class Target:
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
 
 
-def target(method: str, url: str, where: str, **more: object) -> Target:
+def target(
+    method: str,
+    url: str,
+    where: str,
+    headers: tuple[tuple[str, str], ...] = (),
+    body: bytes = b"",
+) -> Target:
     """Checked: nothing of it can become another line of the request.  Raises TargetsProblem."""
     if not _TOKEN.fullmatch(method):
         raise TargetsProblem(f"{where}: {shortened(method)} is no method")
@@ -77,11 +83,7 @@ def target(method: str, url: str, where: str, **more: object) -> Target:
         )
     if not url.isascii() or any(letter <= " " for letter in url):
         raise TargetsProblem(f"{where}: {shortened(url)} has letters that must be %-encoded")
-    return Target(
-        method,
-        split,
-        **more,
-    )  # type: ignore[arg-type]
+    return Target(method, split, headers, body)
 
 
 def read(path: Path, form: str = "") -> list[Target]:
