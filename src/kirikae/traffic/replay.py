@@ -625,7 +625,8 @@ class _Reader:
             self.refuse(f"tau {shortened(tau)}: seconds by {', '.join(QUANTILES)}")
         found = {metric: self.seconds("tau", value) for metric, value in tau.items()}
         rising = [found[metric] for metric in QUANTILES if metric in found]
-        if rising != sorted(rising) or min(rising, default=0.0) < 0:
+        falls = rising != sorted(rising) and "step" not in self.raw
+        if falls or min(rising, default=0.0) < 0:
             self.refuse(f"tau {shortened(tau)}: seconds that rise from p50 to p99")
         return found
 
