@@ -10,6 +10,7 @@ from importlib.resources import files
 import pytest
 
 from kirikae.survey.bundles import read
+from kirikae.survey.trees import FolderTree
 
 SECRET = "a secret of root's"
 
@@ -171,3 +172,27 @@ def test_a_find_that_shows_no_times_is_told_and_files_are_listed_all_the_same(ho
             f"{host}/home/eve/data",
             f"{host}/root/notes",
         }
+
+
+def test_a_file_with_holes_is_as_large_as_what_the_disk_holds(tmp_path):
+    """A terabyte of nothing fills no task's disk; a pipe beside it is told and never opened."""
+    host = tmp_path / "host"
+    (host / "srv").mkdir(parents=True)
+    with (host / "srv/image.raw").open("wb") as file:
+        file.truncate(1 << 40)
+        file.write(b"x" * 4096)
+    os.mkfifo(host / "srv/pipe")
+    tree = FolderTree(host)
+    assert tree.entries["/srv/image.raw"].size < 1 << 20 and tree.entries["/srv/pipe"].kind == "p"
+    text = (files("kirikae.survey") / "collect.sh").read_text(encoding="utf-8")
+    walk = text.rpartition("\nif has gzip")[0].replace("find / ", f"find {host} ")
+    said = subprocess.run(
+        ["sh"],
+        input=f"{walk}\nCODE_ROOTS=\nwalk\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    [folder] = [row for row in said.split("\n") if row.endswith(f"{host}/srv")]
+    assert int(folder.split("\t")[6]) < 1 << 20
+    assert f"|O\tp\t{host}/srv/pipe" in said

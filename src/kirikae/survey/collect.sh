@@ -198,7 +198,7 @@ walk() {
             -o -path '/usr/*' ! -path '/usr/local' ! -path '/usr/local/*' -o -path '*/.git/*' \
             -o -path '/var/lib/docker/overlay2/*' -o -path '/var/lib/containerd/*/snapshots/*' -o -path '/var/lib/containers/storage/overlay/*' \
             -o -fstype nfs -o -fstype nfs4 -o -fstype cifs -o -fstype fuse.sshfs -o -fstype fuse.s3fs \) -prune \
-            -o -printf '%y\t%m\t%U\t%G\t%s\t%T@\t%C@\t%l\t%p\0' 2>/dev/null | tr '\000\n' '\n\001'
+            -o -printf '%y\t%m\t%U\t%G\t%s %b\t%T@\t%C@\t%l\t%p\0' 2>/dev/null | tr '\000\n' '\n\001'
     else
         printf '@missing names\n|find has no -printf: names with line breaks, and links, may be shown wrong\n@files\n'
         find / \( -path /proc -o -path /sys -o -path /dev -o -path /boot -o -path /usr/lib -o -path /usr/share -o -path '/var/lib/dpkg/*' \) -prune \
@@ -216,14 +216,17 @@ walk() {
             path = $9; for (i = 10; i <= NF; i++) path = path "\t" $i
             folder = path; sub(/\/[^\/]*$/, "", folder); if (folder == "") folder = "/"
             time = int($6)
+            # A file with holes is as large as what the disk holds of it; the second figure is in blocks of 512 bytes.
+            size = $5 + 0
+            if (size > 1048576 && split($5, sizes, " ") == 2 && sizes[2] * 512 < size) size = sizes[2] * 512
         }
         $1 == "d" {mode[path] = $2; uid[path] = $3; gid[path] = $4; when[path] = time; next}
         $1 == "l" {print "|L\t" $8 "\t" path; next}
         $1 == "f" {
-            n[folder]++; bytes[folder] += $5
+            n[folder]++; bytes[folder] += size
             if (time > newest[folder]) {newest[folder] = time; name[folder] = path}
             if ($3 != "0") owners[folder, $3] = 1
-            if (int($2 / 100) >= 2000) print "|U\t" $2 "\t" $3 "\t" $4 "\t" $5 "\t" time "\t" int($7) "\t" path
+            if (int($2 / 100) >= 2000) print "|U\t" $2 "\t" $3 "\t" $4 "\t" size "\t" time "\t" int($7) "\t" path
             # Code, what lies between it, and a few files of every folder that a service may own: what they are is told by their names and times.
             brought = path ~ /\/(node_modules|site-packages|__pycache__|\.(git|pyenv|rbenv|nvm|rustup|cargo|npm|m2|cache))\//
             listed = !brought && (path ~ /^\/(etc|opt|srv|usr\/local|root|home|var\/www)\// || in_code(path)) \
@@ -231,7 +234,7 @@ walk() {
             # Of very many pictures a few in each folder say as much.
             if (listed && path ~ /\.(jpe?g|png|gif|webp|pdf|csv|mp4|zip|gz|log)$/) pictures++
             if (!listed && !brought) listed = $3 != "0" && ++some[folder] <= 20 && ++others <= 30000 || time >= began - 1 && ++fresh <= 5000
-            if (listed) print "|F\t" $2 "\t" $3 "\t" $4 "\t" $5 "\t" time "\t" int($7) "\t" path
+            if (listed) print "|F\t" $2 "\t" $3 "\t" $4 "\t" size "\t" time "\t" int($7) "\t" path
             next
         }
         {print "|O\t" $1 "\t" path}

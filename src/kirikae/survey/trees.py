@@ -173,7 +173,7 @@ class FolderTree:
             mode=stat.S_IMODE(seen.st_mode),
             uid=seen.st_uid,
             gid=seen.st_gid,
-            size=seen.st_size,
+            size=_on_the_disk(seen),
             modified=int(seen.st_mtime),
             changed=int(seen.st_ctime),
             target=target,
@@ -229,6 +229,13 @@ class FolderTree:
             digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
             return digest.hexdigest()
         return ""
+
+
+def _on_the_disk(seen: os.stat_result) -> int:
+    """A large file with holes is as large as what the disk holds of it (stat(2): 512 bytes)."""
+    if seen.st_size <= _AT_ONCE:
+        return seen.st_size
+    return min(seen.st_size, seen.st_blocks * 512)
 
 
 _KINDS = (

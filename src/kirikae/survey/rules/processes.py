@@ -162,7 +162,8 @@ def _memory(service: Service) -> str:
     known = [size for size in sizes if size is not None]
     if len(known) < len(sizes):
         return "memory not measured"
-    return f"{sum(known) // 1024} MiB in {counted(len(known), 'process', 'processes')}"
+    amount = f"{sum(known) // 1024} MiB" if sum(known) >= 1024 else "less than 1 MiB"
+    return f"{amount} in {counted(len(known), 'process', 'processes')}"
 
 
 # --- what else there is
