@@ -101,7 +101,7 @@ def _lines(firing: Firing) -> list[str]:
 def _run_lines(run: Run) -> list[str]:
     ended = "under way" if run.ended is None else f"ended {_time(run.ended)}"
     code = "" if run.exit_code is None else f", exit status {run.exit_code}"
-    why = f", {run.reason}" if run.reason else ""
+    why = f", {run.reason}" if run.reason and run.reason not in code else ""
     lines = [
         f"attempt {run.attempt} (fence {run.fence}) by {run.holder}: "
         f"started {_time(run.started)}, {ended}{code}{why}"
