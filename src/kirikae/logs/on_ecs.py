@@ -23,6 +23,20 @@ Plain = dict[str, Any]
 _IDLE = "15m"
 _ALONE = "60s"
 _CONTAINER = "dask"
+_COMMANDS = {
+    "scheduler": ("scheduler", "--port", str(PORT), "--no-dashboard", "--idle-timeout", _IDLE),
+    "worker": (
+        "worker",
+        "--nthreads",
+        "1",
+        # All of the task's memory is the worker's, however many cores the machine has.
+        "--memory-limit",
+        "0",
+        "--no-dashboard",
+        "--death-timeout",
+        _ALONE,
+    ),
+}
 _LOOKS_EVERY_S = 1.0
 _UP_WITHIN_S = 600.0
 _KEPT_UP_EVERY_S = 15.0
@@ -58,26 +72,6 @@ class Wanted:
 def definition(wanted: Wanted, part: str) -> Plain:
     """Of ``scheduler`` or ``worker``; what RegisterTaskDefinition takes.  One thread a worker:
     the work is Python's own, and each worker may be given one core."""
-    commands = {
-        "scheduler": [
-            "dask",
-            "scheduler",
-            "--port",
-            str(PORT),
-            "--no-dashboard",
-            "--idle-timeout",
-            _IDLE,
-        ],
-        "worker": [
-            "dask",
-            "worker",
-            "--nthreads",
-            "1",
-            "--no-dashboard",
-            "--death-timeout",
-            _ALONE,
-        ],
-    }
     log = {
         "awslogs-group": f"/kirikae/{wanted.name}",
         "awslogs-region": wanted.region,
@@ -94,7 +88,7 @@ def definition(wanted: Wanted, part: str) -> Plain:
         "image": wanted.image,
         "essential": True,
         "entryPoint": ["/opt/kirikae/bin/python", "-m", "dask"],
-        "command": commands[part][1:],
+        "command": list(_COMMANDS[part]),
         "environment": [{"name": key, "value": value} for key, value in variables.items()],
         "logConfiguration": {"logDriver": "awslogs", "options": log},
     }
@@ -190,8 +184,7 @@ class Workers:
             "networkConfiguration": {"awsvpcConfiguration": network},
         }
         if words:
-            command = [*definition(self.wanted, "worker")["containerDefinitions"][0]["command"]]
-            override = {"name": _CONTAINER, "command": [*command, *words]}
+            override = {"name": _CONTAINER, "command": [*_COMMANDS["worker"], *words]}
             asked["overrides"] = {"containerOverrides": [override]}
         found = run_task(self.aws, asked)
         if isinstance(found, NotPlaced):
