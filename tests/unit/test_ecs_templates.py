@@ -65,6 +65,8 @@ def test_what_the_golden_cases_do_not_have(template, text):
         ("{{ (obj).n.x }}", 1, "can't evaluate field x in type int"),
         ("{{ 1 2 }}", 1, "can't give argument to non-function 1"),
         ("{{/* open", 1, "unclosed comment"),
+        ("{{ define `a` }}{{ template `a` }}{{ end }}\n{{ template `a` }}", 1, "template depth"),
+        ("{{ range 9999 }}{{ range 9999 }}a{{ end }}{{ end }}", 1, "round and round"),
     ],
 )
 def test_what_cannot_be_is_told_with_its_line(template, line, says):

@@ -252,6 +252,8 @@ def diff(
 def proven(desk: EcsDesk, gets_secrets: bool, puts_logs: bool, cache: bool) -> Answer:
     """Every check, in order, each with its result and reason."""
     loaded = comparing.load_all(desk.config)
+    # Where AWS does not answer at all, no check is worth anything.
+    desk.aws.caller()
     bench, remark = _bench(desk, loaded, gets_secrets, puts_logs)
     progress = Progress()
     found: list[Checked] = []

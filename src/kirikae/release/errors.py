@@ -4,7 +4,8 @@ KirikaeError
 ├── UsageProblem
 │   ├── DefinitionProblem  2  a definition file cannot be read or used
 │   │   └── TemplateProblem 2  something in a template cannot be read or carried out
-│   │       └── UnknownFunction 2  a template calls a function that nobody offers
+│   │       ├── UnknownFunction 2  a template calls a function that nobody offers
+│   │       └── TooLong     2  a template that would not end
 │   ├── NoDeployer         2  the project file does not say how releases get onto this fleet
 │   └── NoImages           2  the images of this release have not been made yet
 ├── Unfinished
@@ -55,6 +56,10 @@ class UnknownFunction(TemplateProblem):
     def __init__(self, name: str, at: int) -> None:
         super().__init__(f'function "{name}" not defined', at)
         self.name = name
+
+
+class TooLong(TemplateProblem):
+    """A template that would not end."""
 
 
 class NoDeployer(UsageProblem):

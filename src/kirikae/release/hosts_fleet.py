@@ -68,7 +68,8 @@ class HostsFleet:
         silent hosts were left out."""
         manifest, archive = self.releases.get(release_id)
         # A host that came back since what ran before was written down could not go back.
-        present = [host for host in self._present() if host.name in entry.now.previous]
+        known = entry.now.previous
+        present = [host for host in self._present() if not known or host.name in known]
         reached: list[Host] = []
         for batch in self._batches(present):
             if reached and self.settings.pause:

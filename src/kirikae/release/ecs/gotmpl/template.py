@@ -26,10 +26,11 @@ from kirikae.release.ecs.gotmpl.tree import (
     Variable,
 )
 from kirikae.release.ecs.gotmpl.values import printed, type_of
-from kirikae.release.errors import DefinitionProblem, LeftRange, TemplateProblem
+from kirikae.release.errors import DefinitionProblem, LeftRange, TemplateProblem, TooLong
 
-_MOST_CALLS = 1000
+_DEEPEST = 30
 _MOST_ROUNDS = 100_000
+"""Of all ranges and calls of one rendering together: no definition needs more."""
 _MOST_TOLD = 20
 _ABSENT = object()
 """No value comes through the pipeline."""
@@ -43,7 +44,10 @@ def render(text: str, name: str, functions: Mapping[str, Known]) -> str:
     except TemplateProblem as problem:
         raise DefinitionProblem(_told(name, text, problem)) from problem
     walk = _Walk(parsed, known)
-    walk.through(parsed.nodes, None)
+    try:
+        walk.through(parsed.nodes, None)
+    except TooLong as problem:
+        raise DefinitionProblem(_told(name, text, problem)) from problem
     if walk.troubles:
         told = [_told(name, text, trouble) for trouble in walk.troubles[:_MOST_TOLD]]
         raise DefinitionProblem("\n".join(told)) from walk.troubles[0]
@@ -66,13 +70,16 @@ class _Walk:
     out: list[str] = field(default_factory=list)
     troubles: list[TemplateProblem] = field(default_factory=list)
     variables: list[tuple[str, Any]] = field(default_factory=lambda: [("$", None)])
-    calls: int = 0
+    depth: int = 0
+    rounds: int = 0
 
     def through(self, nodes: Iterable[Node], dot: Any) -> None:
         known = len(self.variables)
         for node in nodes:
             try:
                 self._node(node, dot)
+            except TooLong:
+                raise
             except TemplateProblem as trouble:
                 self.troubles.append(trouble)
         del self.variables[known:]
@@ -110,6 +117,7 @@ class _Walk:
         if not pairs:
             self.through(node.otherwise, dot)
         for key, value in pairs:
+            self._count(node.pipe.at)
             self._declare(node.pipe, key, value)
             try:
                 self.through(node.body, value)
@@ -146,14 +154,22 @@ class _Walk:
         nodes = self.parsed.defined.get(node.name)
         if nodes is None:
             raise TemplateProblem(f'template "{node.name}" not defined', node.at)
-        self.calls += 1
-        if self.calls > _MOST_CALLS:
-            raise TemplateProblem("exceeded maximum template depth", node.at)
+        self._count(node.at)
+        if self.depth >= _DEEPEST:
+            raise TooLong("exceeded maximum template depth", node.at)
         inner = None if node.pipe is None else self._pipe(node.pipe, dot)
         outer = self.variables
         self.variables = [("$", inner)]
+        self.depth += 1
         self.through(nodes, inner)
+        self.depth -= 1
         self.variables = outer
+
+    def _count(self, at: int) -> None:
+        """Raises TooLong."""
+        self.rounds += 1
+        if self.rounds > _MOST_ROUNDS:
+            raise TooLong("the template goes round and round", at)
 
     # --- values
 
