@@ -497,6 +497,9 @@ def test_php_fpm_with_uploads_inside_the_docroot_as_a_real_host_ran_it():
     assert [each["name"] for each in both["app"]["secrets"]] == ["PHOTO_PASSWORD"]
     assert "fastcgi_pass 127.0.0.1:9000;" in written.files["image/nginx.conf"]
     assert written.files["image/nginx.conf"].count("listen 8080") == 1
+    same_owner = "install -d -m 0755 -o 33 -g 33 /srv/photo/public/uploads"
+    assert same_owner in written.files["image/web.Dockerfile"]
+    assert same_owner in written.files["image/app.Dockerfile"]
 
 
 @pytest.mark.parametrize("name", ["web1", "web2", "fourth", "haiku", "photo"])
