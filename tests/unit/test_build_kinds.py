@@ -477,7 +477,32 @@ def test_plack_under_server_starter_as_a_real_host_ran_it():
     assert "starlet=0.31-2\n" in written.files["image/base.packages"]
 
 
-@pytest.mark.parametrize("name", ["web1", "web2", "fourth", "haiku"])
+def test_php_fpm_with_uploads_inside_the_docroot_as_a_real_host_ran_it():
+    """The volume of the uploads is the service's and the sidecar's."""
+    more = ", mounts: {/srv/photo/public/uploads: {efs: fs-1}, /var/lib/php/sessions: {}}"
+    found, written = made(captured("photo"), more)
+    assert (found.runtime.name, found.folder, found.uid, found.questions) == (
+        "php-fpm",
+        "/srv/photo",
+        33,
+        (),
+    )
+    both = containers(written)
+    point = {
+        "sourceVolume": "srv-photo-public-uploads",
+        "containerPath": "/srv/photo/public/uploads",
+    }
+    assert both["app"]["mountPoints"] == both["web"]["mountPoints"] == [point]
+    assert {"name": "PHOTO_TITLE", "value": "harbour"} in both["app"]["environment"]
+    assert [each["name"] for each in both["app"]["secrets"]] == ["PHOTO_PASSWORD"]
+    assert "fastcgi_pass 127.0.0.1:9000;" in written.files["image/nginx.conf"]
+    assert written.files["image/nginx.conf"].count("listen 8080") == 1
+    same_owner = "install -d -m 0755 -o 33 -g 33 /srv/photo/public/uploads"
+    assert same_owner in written.files["image/web.Dockerfile"]
+    assert same_owner in written.files["image/app.Dockerfile"]
+
+
+@pytest.mark.parametrize("name", ["web1", "web2", "fourth", "haiku", "photo"])
 def test_the_captured_hosts_leave_no_path_open(name):
     """What real hosts hold is placed without a person."""
     bundle = captured(name)

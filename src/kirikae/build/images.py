@@ -262,16 +262,25 @@ def web_dockerfile(
 ) -> str:
     """The sidecar in front of the services; ``names``: what its configuration waits for."""
     served = [(one, folder) for one in workload.every for folder in _static(one)]
-    volumes = sorted({folder for one in workload.every for folder in _sockets(one)})
     return text_of(
         "web.Dockerfile",
         family=family_of(workload, settings),
         copies=list(dict.fromkeys(_copy(*_served(one, folder)) for one, folder in served)),
-        volumes=volumes,
+        shared=list(_shared(workload, settings)),
         starts=bool(names),
         dummies=" ".join(f"{name}=x" for name in names),
         lines=settings.lines.get("web.Dockerfile", ""),
     )
+
+
+def _shared(workload: Workload, settings: BuildSettings) -> Iterator[User]:
+    """Folders of volumes that the sidecar may mount, with their owner."""
+    for one in workload.every:
+        for path in _sockets(one):
+            yield User(one.user, one.uid, one.gid, path)
+    for path, mount in sorted(settings.mounts.items()):
+        if mount.efs is not None:
+            yield User(workload.user, workload.uid, workload.gid, path)
 
 
 def _static(workload: Workload) -> tuple[str, ...]:

@@ -7,86 +7,29 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import click
 
-from kirikae.build.contents import Unwanted, state_of_hosts, unwanted
 from kirikae.build.difference import difference
 from kirikae.build.errors import CannotBuild
-from kirikae.build.places import Place, Places, Where
+from kirikae.build.places import Place, Where
 from kirikae.build.plan import Plan
-from kirikae.build.plan import plan as plan_of
 from kirikae.build.written import BESIDE, RECORD, State, beside, record_of, states
 from kirikae.console.acceptances import doubting, doubts
+from kirikae.console.build_images import BaseOrder, ImageOrder, base_made, images_made, verified
+from kirikae.console.build_planned import Planned, planned
 from kirikae.console.completion import RELEASES
-from kirikae.console.container_engine import ContainerEngine
-from kirikae.console.context import load_project, open_store
-from kirikae.console.here import DRY_RUN, NOTHING_TO_DO, Answer, Here, refused, would
-from kirikae.console.images import OTHER_VERSIONS, Release, base_image, make_images, storeys_in
+from kirikae.console.context import load_project
+from kirikae.console.here import DRY_RUN, NOTHING_TO_DO, Answer, Here, refused
 from kirikae.console.options import DRY, JSON, Whole
-from kirikae.console.progress import Progress
-from kirikae.console.release import releases_of
-from kirikae.console.smoke import Smoke, smoke_test
+from kirikae.console.smoke import Smoke
 from kirikae.console.speech import Speech
-from kirikae.console.surveyed import bundles_of, today
+from kirikae.console.surveyed import today
 from kirikae.hosts.files import write_durably
-from kirikae.model.bundle import Bundle
 from kirikae.model.errors import Exit, UsageProblem
-from kirikae.model.project import Project
 from kirikae.model.workload import Workload
-from kirikae.release.manifest import checked_id
-from kirikae.survey.workload import workload
-
-
-@dataclass(frozen=True)
-class Planned:
-    """What the survey found of the old fleet, and what follows from it."""
-
-    project: Project
-    bundles: list[Bundle]
-    workload: Workload
-    plan: Plan
-
-    @cached_property
-    def places(self) -> list[Places]:
-        """Of each host, the first one's first."""
-        answers = self.project.build.places
-        return [Places(bundle, self.workload, answers) for bundle in self.bundles]
-
-    @property
-    def questions(self) -> list[str]:
-        """What must be answered before the first file is written."""
-        asked = [question for one in self.workload.every for question in one.questions]
-        found = {place.path: place for places in self.places for place in places.open()}
-        unplaced = list(found.values())
-        shown = [f"{place.path}: {place.reason}" for place in unplaced[:_SHOWN]]
-        if len(unplaced) > _SHOWN:
-            shown.append(f"and {len(unplaced) - _SHOWN} more paths that no rule places")
-        return list(dict.fromkeys([*asked, *shown]))
-
-
-def planned(here: Here) -> Planned:
-    """Raises NoSurvey where there is nothing to plan from."""
-    project = load_project(here)
-    bundles = bundles_of(here, project).fleet
-    found = workload(bundles, project.build, project.accepted)
-    return Planned(project, bundles, found, plan_of(found, project, _relay(project)))
-
-
-def _relay(project: Project) -> dict[str, str]:
-    """The mail server beside the service is the one of jobs."""
-    if "relay" not in project.build.sidecars:
-        return {}
-    from kirikae.jobs.making.images import RELAY, RELAY_START, packaged
-
-    return {"relay.Dockerfile": RELAY, RELAY_START: packaged(RELAY_START)}
-
-
-_SHOWN = 20
-"""So many open questions of one kind are shown."""
 
 
 def _doubting(here: Here, make: Callable[[], Answer]) -> Answer:
@@ -297,133 +240,6 @@ def secrets_planned(here: Here) -> Answer:
     else:
         lines.append("no secret was found")
     return Answer({"secrets": [row.to_plain() for row in rows]}, lines)
-
-
-# --- images
-
-
-@dataclass(frozen=True, slots=True)
-class ImageOrder:
-    """Which images shall be made, and how they are named."""
-
-    release_id: str
-    distribution: str | None
-    repository: str | None
-    base: str | None = None
-
-
-def images_made(here: Here, order: ImageOrder, dry_run: bool) -> Answer:
-    """Make the images of a release, or say which.  Raises CannotBuild, NoRelease,
-    EngineProblem."""
-    here.assert_may_change("build image", dry_run)
-    checked_id(order.release_id)
-    project = load_project(here)
-    releases = releases_of(here, project, open_store(here, project))
-    manifest, archive = releases.get(order.release_id)
-    storeys = storeys_in(here.folder / project.build.folder, order.distribution)
-    if dry_run:
-        names = ["base", *storeys.names]
-        line = (
-            f"would build {', '.join(names)} of {order.release_id} ({manifest.files} files) in "
-            f"{storeys.folder}"
-        )
-        return would([line], {"release": order.release_id, "images": names})
-    engine = ContainerEngine.of(here.environment)
-    release = Release(manifest, archive)
-    made = make_images(engine, storeys, project.service, order.repository, release, order.base)
-    images = dict(made.images)
-    releases.set_images(order.release_id, images)
-    lines = [f"{name}: {reference}" for name, reference in images.items()]
-    lines += _versions_told(made.other_versions)
-    plain = {
-        "release": order.release_id,
-        "images": images,
-        "base": made.base,
-        "other_versions": list(made.other_versions),
-    }
-    return Answer(plain, lines)
-
-
-def _versions_told(others: Sequence[str]) -> list[str]:
-    """What the base storey has in another version than the hosts."""
-    if not others:
-        return []
-    many = f"{len(others)} packages have" if len(others) > 1 else "1 package has"
-    return [
-        f"{many} the newest version instead of the hosts', which is no longer offered: "
-        + ", ".join(others)
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class BaseOrder:
-    """Whose locks the base storey holds; empty: none's."""
-
-    release_id: str
-    distribution: str | None
-    repository: str | None
-    if_stale: bool
-
-
-def base_made(here: Here, order: BaseOrder, dry_run: bool) -> Answer:
-    """Make the base storey alone, as every night.  Raises CannotBuild, NoRelease, EngineProblem."""
-    here.assert_may_change("build base", dry_run)
-    project = load_project(here)
-    release = None
-    if order.release_id:
-        releases = releases_of(here, project, open_store(here, project))
-        release = Release(*releases.get(checked_id(order.release_id)))
-    storeys = storeys_in(here.folder / project.build.folder, order.distribution)
-    if dry_run:
-        return would([f"would build the base storey of {storeys.folder}"], {"images": ["base"]})
-    engine = ContainerEngine.of(here.environment)
-    made = base_image(
-        engine,
-        storeys,
-        project.service,
-        release,
-        order.repository,
-        Progress(),
-        fresh=not order.if_stale,
-    )
-    others = engine.text(made, OTHER_VERSIONS).splitlines()
-    return Answer(
-        {"base": made, "other_versions": others}, [f"base: {made}", *_versions_told(others)]
-    )
-
-
-def verified(here: Here, release_id: str, smoke: Smoke | None = None) -> Answer:
-    """What is in the images of a release and must not be, and what a driven test of them writes
-    where nobody declared it; Exit.FOUND where something is.  Raises CannotBuild, EngineProblem."""
-    made = planned(here)
-    store = open_store(here, made.project)
-    images = releases_of(here, made.project, store).images(release_id)
-    if not images:
-        raise CannotBuild(
-            f"{release_id} has no images yet; `kirikae build image {release_id}` makes them",
-        )
-    engine = ContainerEngine.of(here.environment)
-    state = state_of_hosts(made.workload)
-    found: list[Unwanted] = []
-    for name, reference in images.items():
-        found += unwanted(name, engine.files(reference), state)
-    lines = [f"{each.image}: {each.path}: {each.why}" for each in found]
-    lines.append(
-        f"{len(images)} images of {release_id}: {len(found) or 'nothing'} found "
-        "that must not be there",
-    )
-    plain: dict[str, Any] = {
-        "release": release_id,
-        "images": images,
-        "unwanted": [each.to_plain() for each in found],
-    }
-    faults = len(found)
-    if smoke is not None:
-        tried = smoke_test(here, engine, made.project, made.plan, images, release_id, smoke)
-        plain["smoke"] = tried.to_plain()
-        lines += tried.lines()
-        faults += 0 if tried.passed else 1
-    return Answer(plain, lines, Exit.FOUND if faults else Exit.DONE)
 
 
 # --- the commands

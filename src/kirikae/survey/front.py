@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from kirikae.model.bundle import MASKED, Line, Package, Text
+from kirikae.model.bundle import Line, Package, Text
 from kirikae.model.workload import WebServer
 from kirikae.survey import nginx
 from kirikae.survey.view import View
@@ -19,7 +19,6 @@ _LISTEN = re.compile(r"^\s*listen\s+(?:\S+:)?(\d+)", re.MULTILINE)
 _STATIC = re.compile(r"location\s+(?:\^~\s+)?(/\S*)\s*\{[^}]*?\broot\s+([^;]+);")
 _SERVED = re.compile(r"\b(?:root|alias)\s+([^;{}]+);")
 _COMMENT = re.compile(r"(?m)(?:^|\s)#.*$")
-_MODULE = re.compile(r"\s*load_module\s+(\S+);")
 _DEFAULT_FOLDERS = ("/usr/share/nginx/html", "/usr/share/nginx", "/var/www/html", "/nonexistent")
 _HTTP = 80
 
@@ -66,38 +65,22 @@ def front_of(
 def _carried(views: Sequence[View], right: Mapping[str, str], folder: str) -> Front:
     """The virtual hosts as they are on the host that is right, with a question for whatever is
     still open."""
-    questions = []
-    texts: dict[str, Text] = {}
-    for text in views[0].web_texts:
-        version = _right_one(views, text, right)
-        if version is None:
-            questions.append(
-                f"{text.path} differs between the hosts: accept CF05 in kirikae.yml with "
-                "`use: HOST`, the host that is right",
-            )
-        texts[text.path] = version or text
-    lines = [*nginx.http_lines(views[0].bundle, texts, _MAIN, _own(views[0]))]
-    for text in _in_quotes_of(texts, lines):
-        questions += _spoken(text)
+    versions = {text.path: _right_one(views, text, right) for text in views[0].web_texts}
+    texts = {text.path: versions[text.path] or text for text in views[0].web_texts}
+    lines = list(nginx.http_lines(views[0].bundle, texts, _MAIN, _own(views[0])))
+    carried = dict.fromkeys(line.path for line in lines)
+    questions = (
+        f"{path} differs between the hosts: accept CF05 in kirikae.yml with `use: HOST`, the host "
+        "that is right"
+        for path in carried
+        if versions[path] is None
+    )
     return Front(_web_server(views[0], lines, folder), tuple(questions), _tls(lines))
 
 
 def _own(view: View) -> set[str]:
     """Files whose lines are not in the package."""
     return {text.path for text in view.own_texts}
-
-
-def _in_quotes_of(texts: Mapping[str, Text], lines: Sequence[Line]) -> list[Text]:
-    """Those of the files whose lines are carried over."""
-    paths = {line.path for line in lines}
-    return [text for path, text in texts.items() if path in paths]
-
-
-def _spoken(text: Text) -> Iterator[str]:
-    """A key in a comment is nobody's to carry."""
-    for line in text.numbered():
-        if MASKED in line.text and line.text.lstrip().startswith("#"):
-            yield f"{line.at} holds a secret in a comment; remove it on the hosts, and survey again"
 
 
 def _tls(lines: Sequence[Line]) -> tuple[str, ...]:
@@ -201,9 +184,3 @@ def _elsewhere(text: str, folder: str) -> Iterator[str]:
 
 def _path(written: str) -> str:
     return written.strip().strip("\"'").rstrip("/")
-
-
-def with_folder(web: WebServer, folder: str) -> WebServer:
-    """The same server, as another service's code sees it."""
-    said = "\n".join(web.lines)
-    return replace(web, static=tuple(_static(said, folder)))

@@ -12,12 +12,14 @@ RUN ln -sf /run/kirikae/etc/nginx/nginx.conf /etc/nginx/nginx.conf
 {% else %}
 COPY nginx.conf /etc/nginx/nginx.conf
 {% endif %}
-{% if volumes %}
-RUN install -d {{ volumes | map("quoted") | join(" ") }}
-{% endif %}
 {% for copy in copies %}
 {{ copy }}
 {% endfor %}
+{% if shared %}
+# What it shares with a service has the same owner here: a volume that is new takes the rights of the folder below it.
+RUN set -eu; {% for each in shared %}install -d -m 0755 -o {{ each.uid }} -g {{ each.gid }} {{ each.folder | quoted }}{{ "; " if not loop.last }}{% endfor %}
+
+{% endif %}
 {% if lines %}
 {{ lines }}
 {% endif %}
