@@ -36,7 +36,14 @@ def group(aws: Aws, name: str) -> Group:
     raw = found[0]
     serving = [i for i in raw.get("Instances", ()) if i["LifecycleState"] == "InService"]
     kind = serving[0].get("InstanceType", "") if serving else ""
-    return Group(name, raw["MinSize"], raw["MaxSize"], raw["DesiredCapacity"], len(serving), kind)
+    return Group(
+        name,
+        raw["MinSize"],
+        raw["MaxSize"],
+        raw["DesiredCapacity"],
+        len(serving),
+        kind,
+    )
 
 
 def peak(aws: Aws, found: Group, now: float, days: int = 14) -> int:

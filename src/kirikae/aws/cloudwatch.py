@@ -41,7 +41,11 @@ class Query:
 
 
 def metric_data(
-    aws: Aws, queries: Sequence[Query], since: float, until: float, period_s: int
+    aws: Aws,
+    queries: Sequence[Query],
+    since: float,
+    until: float,
+    period_s: int,
 ) -> list[dict[int, float]]:
     """Per query, the values by the Unix time at which their period begins; periods without data are
     absent.
@@ -78,7 +82,11 @@ def _asked(name: str, query: Query, period_s: int) -> dict[str, Any]:
         "MetricName": query.metric,
         "Dimensions": query.dimensions,
     }
-    stat = {"Metric": metric, "Period": period_s, "Stat": query.statistic}
+    stat = {
+        "Metric": metric,
+        "Period": period_s,
+        "Stat": query.statistic,
+    }
     return {"Id": name, "MetricStat": stat}
 
 
@@ -142,6 +150,11 @@ def heartbeat(aws: Aws, dimensions: Mapping[str, str]) -> None:
         aws.client("cloudwatch").put_metric_data(
             Namespace=HEARTBEAT_NAMESPACE,
             MetricData=[
-                {"MetricName": "Heartbeat", "Dimensions": told_of, "Value": 1.0, "Unit": "Count"}
+                {
+                    "MetricName": "Heartbeat",
+                    "Dimensions": told_of,
+                    "Value": 1.0,
+                    "Unit": "Count",
+                }
             ],
         )

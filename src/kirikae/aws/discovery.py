@@ -107,7 +107,15 @@ def forwards(aws: Aws, balancer: Balancer) -> list[Forward]:
         weights = elbv2.weights_of(rule["Actions"][-1])
         if weights:
             arn = rule["RuleArn"]
-            found.append(Forward(arn, names.get(arn, ""), at, bool(rule["IsDefault"]), weights))
+            found.append(
+                Forward(
+                    arn,
+                    names.get(arn, ""),
+                    at,
+                    bool(rule["IsDefault"]),
+                    weights,
+                )
+            )
     return found
 
 
@@ -195,4 +203,9 @@ def _machine(row: Mapping[str, Any]) -> Machine:
     tags = {tag["Key"]: tag["Value"] for tag in row.get("Tags", ())}
     keys = ("PrivateIpAddress", "PublicIpAddress")
     addresses = tuple(row[key] for key in keys if row.get(key))
-    return Machine(row["InstanceId"], tags.get("Name", ""), addresses, tags.get(_GROUP_TAG, ""))
+    return Machine(
+        row["InstanceId"],
+        tags.get("Name", ""),
+        addresses,
+        tags.get(_GROUP_TAG, ""),
+    )

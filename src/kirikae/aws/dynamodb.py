@@ -143,7 +143,13 @@ class Table:
         }
         return self._query(asked, None)
 
-    def between(self, part: str, first: str, last: str, most: int) -> list[Item]:
+    def between(
+        self,
+        part: str,
+        first: str,
+        last: str,
+        most: int,
+    ) -> list[Item]:
         """Items of a part, both ends among them; the last one first."""
         values = {
             ":part": part,
@@ -163,7 +169,13 @@ class Table:
         return self._query(asked, most)
 
     def by_index(
-        self, index: Index, value: str, low: float, high: float, most: int, falling: bool = False
+        self,
+        index: Index,
+        value: str,
+        low: float,
+        high: float,
+        most: int,
+        falling: bool = False,
     ) -> list[Item]:
         """By another order, both ends among them; a moment old."""
         names = {

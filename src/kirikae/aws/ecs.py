@@ -45,7 +45,11 @@ def create_service(aws: Aws, cluster: str, definition: Plain) -> Plain:
 def update_service(aws: Aws, cluster: str, name: str, changes: Plain) -> Plain:
     """What ``changes`` does not name stays as it is; asking again for the same is harmless unless
     it forces a new deployment."""
-    wanted = {**changes, "cluster": cluster, "service": name}
+    wanted = {
+        **changes,
+        "cluster": cluster,
+        "service": name,
+    }
     with told():
         return dict(aws.client("ecs").update_service(**wanted)["service"])
 
@@ -63,7 +67,12 @@ def tasks(aws: Aws, cluster: str, service_name: str, status: str) -> list[Plain]
 
 def stopped_tasks(aws: Aws, cluster: str, service_name: str, deployment: str) -> list[Plain]:
     """Those of one deployment that AWS still remembers (about an hour), the newest first."""
-    stopped = tasks(aws, cluster, service_name, "STOPPED")
+    stopped = tasks(
+        aws,
+        cluster,
+        service_name,
+        "STOPPED",
+    )
     own = [task for task in stopped if task.get("startedBy") == deployment]
     return sorted(own, key=_stopped_at, reverse=True)
 

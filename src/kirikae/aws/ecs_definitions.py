@@ -68,7 +68,13 @@ def service_revision(aws: Aws, arn: str) -> Plain | None:
     return dict(rows[0]) if rows else None
 
 
-def execute_command(aws: Aws, cluster: str, task: str, container: str, command: str) -> Plain:
+def execute_command(
+    aws: Aws,
+    cluster: str,
+    task: str,
+    container: str,
+    command: str,
+) -> Plain:
     """Open a session in a container; the answer names it and how to reach it."""
     with told():
         return dict(

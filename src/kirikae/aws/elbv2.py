@@ -196,7 +196,14 @@ def _rule(arn: str, found: Mapping[str, Any]) -> Rule:
     dimension = arn.split(":listener-rule/", 1)[1].rsplit("/", 2)[0]
     actions = tuple(found["Actions"])
     is_default = bool(found.get("IsDefault"))
-    return Rule(arn, dimension, weights_of(action), seconds, actions, is_default)
+    return Rule(
+        arn,
+        dimension,
+        weights_of(action),
+        seconds,
+        actions,
+        is_default,
+    )
 
 
 def weights_of(action: Mapping[str, Any]) -> dict[str, int]:

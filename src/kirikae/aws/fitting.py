@@ -38,33 +38,71 @@ class _Fit:
 
     unknown: list[Unknown] = field(default_factory=list)
 
-    def of(self, shape: Any, value: Any, answered: Any, at: str) -> Any:
+    def of(
+        self,
+        shape: Any,
+        value: Any,
+        answered: Any,
+        at: str,
+    ) -> Any:
         """A value that is not of its shape's kind is left as it is, for ``shapes.problems``."""
         if shape.type_name == "structure" and isinstance(value, dict):
-            return self._structure(shape, value, answered, at)
+            return self._structure(
+                shape,
+                value,
+                answered,
+                at,
+            )
         if shape.type_name == "list" and isinstance(value, list):
             inner = None if answered is None else getattr(answered, "member", None)
             return [
-                self.of(shape.member, each, inner, f"{at}[{place}]")
+                self.of(
+                    shape.member,
+                    each,
+                    inner,
+                    f"{at}[{place}]",
+                )
                 for place, each in enumerate(value)
             ]
         if shape.type_name == "map" and isinstance(value, dict):
             return {key: each for key, each in value.items() if each is not None}
         return value
 
-    def _structure(self, shape: Any, value: Mapping[str, Any], answered: Any, at: str) -> Plain:
+    def _structure(
+        self,
+        shape: Any,
+        value: Mapping[str, Any],
+        answered: Any,
+        at: str,
+    ) -> Plain:
         found: Plain = {}
         known = {} if answered is None else getattr(answered, "members", {})
         for key, each in value.items():
             place = f"{at}.{key}" if at else key
             name = key if key in shape.members else _in_any_case(key, shape)
             if name is None:
-                self._strange(key, place, shape, known)
+                self._strange(
+                    key,
+                    place,
+                    shape,
+                    known,
+                )
             elif not _is_unset(shape.members[name], each):
-                found[name] = self.of(shape.members[name], each, known.get(name), place)
+                found[name] = self.of(
+                    shape.members[name],
+                    each,
+                    known.get(name),
+                    place,
+                )
         return found
 
-    def _strange(self, key: str, place: str, shape: Any, known: Mapping[str, Any]) -> None:
+    def _strange(
+        self,
+        key: str,
+        place: str,
+        shape: Any,
+        known: Mapping[str, Any],
+    ) -> None:
         answered = key.lower() in {name.lower() for name in known}
         close = get_close_matches(key, list(shape.members), 1)
         self.unknown.append(Unknown(place, answered, "" if answered else "".join(close)))
@@ -98,7 +136,12 @@ def fitted(
     """The parameters of an operation, and what is none of them; ``answered`` names the shape in
     which AWS describes such a thing."""
     fit = _Fit()
-    found = fit.of(_input(service, operation), plain, _model(service).shape_for(answered), "")
+    found = fit.of(
+        _input(service, operation),
+        plain,
+        _model(service).shape_for(answered),
+        "",
+    )
     return dict(found), fit.unknown
 
 

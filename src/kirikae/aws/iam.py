@@ -90,20 +90,44 @@ def simulate(aws: Aws, source: str, asked: Asked) -> list[Ruling]:
 def _context(context: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Any]]:
     for key, values in context.items():
         kind = "string" if len(values) == 1 else "stringList"
-        yield {"ContextKeyName": key, "ContextKeyValues": list(values), "ContextKeyType": kind}
+        yield {
+            "ContextKeyName": key,
+            "ContextKeyValues": list(values),
+            "ContextKeyType": kind,
+        }
 
 
 def _ruling(action: str, resource: str, row: Mapping[str, Any] | None) -> Ruling:
     """Denied only where somebody says no or nobody says yes, and nothing was left open."""
     if row is None:
-        return Ruling(action, resource, Answer.UNKNOWN, "the simulator did not answer")
+        return Ruling(
+            action,
+            resource,
+            Answer.UNKNOWN,
+            "the simulator did not answer",
+        )
     decision = row["EvalDecision"]
     if decision == "allowed":
-        return Ruling(action, resource, Answer.ALLOWED, decision)
+        return Ruling(
+            action,
+            resource,
+            Answer.ALLOWED,
+            decision,
+        )
     open_keys = list(row.get("MissingContextValues", ()))
     if open_keys and decision != "explicitDeny":
-        return Ruling(action, resource, Answer.UNKNOWN, f"it depends on {', '.join(open_keys)}")
-    return Ruling(action, resource, Answer.DENIED, _because(row, decision))
+        return Ruling(
+            action,
+            resource,
+            Answer.UNKNOWN,
+            f"it depends on {', '.join(open_keys)}",
+        )
+    return Ruling(
+        action,
+        resource,
+        Answer.DENIED,
+        _because(row, decision),
+    )
 
 
 def _because(row: Mapping[str, Any], decision: str) -> str:

@@ -58,7 +58,11 @@ class Service:
         """As it is sent."""
         if self.prefix:
             return json.dumps(asked).encode()
-        form = {"Action": operation, "Version": self.version, **asked}
+        form = {
+            "Action": operation,
+            "Version": self.version,
+            **asked,
+        }
         return urllib.parse.urlencode(form).encode()
 
     def headers(self, operation: str) -> dict[str, str]:
@@ -127,14 +131,23 @@ class LightAws:
         return self._clock.skew_s()
 
     def call(
-        self, service: Service, operation: str, asked: Mapping[str, Any], wait_s: float = 0
+        self,
+        service: Service,
+        operation: str,
+        asked: Mapping[str, Any],
+        wait_s: float = 0,
     ) -> Plain:
         """``wait_s``: how long AWS itself may hold the answer back.  Raises AwsRefused, NotThere,
         AwsUnreachable."""
         if self._read_only and not _READS.match(operation):
             raise ReadOnly(f"--read-only: {service.name} {operation} was not sent")
         body = service.body(operation, asked)
-        request = _Request(service, operation, body, self._endpoint(service))
+        request = _Request(
+            service,
+            operation,
+            body,
+            self._endpoint(service),
+        )
         try:
             status, headers, raw = self._sent(request, wait_s)
         except _GONE as error:
@@ -426,7 +439,10 @@ def _of_botocore() -> Credentials:
         frozen = found.get_frozen_credentials()
     # Whatever renews them there is asked again soon.
     return Credentials(
-        frozen.access_key, frozen.secret_key, frozen.token or "", time.time() + 2 * _RENEW_S
+        frozen.access_key,
+        frozen.secret_key,
+        frozen.token or "",
+        time.time() + 2 * _RENEW_S,
     )
 
 

@@ -20,7 +20,13 @@ class LogEvent:
     message: str
 
 
-def last_lines(aws: Aws, region: str, group: str, stream: str, count: int) -> list[str]:
+def last_lines(
+    aws: Aws,
+    region: str,
+    group: str,
+    stream: str,
+    count: int,
+) -> list[str]:
     """Oldest first.  Raises AwsRefused, NotThere, AwsUnreachable.
 
     ``region``: where the group is; another one than the project's is not asked.
@@ -30,7 +36,10 @@ def last_lines(aws: Aws, region: str, group: str, stream: str, count: int) -> li
         return []
     with told():
         answer = client.get_log_events(
-            logGroupName=group, logStreamName=stream, limit=count, startFromHead=False
+            logGroupName=group,
+            logStreamName=stream,
+            limit=count,
+            startFromHead=False,
         )
         return [str(event["message"]) for event in answer["events"]]
 

@@ -90,7 +90,14 @@ def files(aws: Aws, place: Place, since: float, until: float) -> list[str]:
     with told():
         pages = aws.client("s3").get_paginator("list_objects_v2")
         while day <= last:
-            folder = place.folder(datetime(day.year, day.month, day.day, tzinfo=UTC))
+            folder = place.folder(
+                datetime(
+                    day.year,
+                    day.month,
+                    day.day,
+                    tzinfo=UTC,
+                )
+            )
             for page in pages.paginate(Bucket=place.bucket, Prefix=folder):
                 keys += [
                     entry["Key"]

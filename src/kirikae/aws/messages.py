@@ -5,11 +5,22 @@ from __future__ import annotations
 from kirikae.aws.session import Aws, told
 
 
-def publish(aws: Aws, topic: str, subject: str, text: str, thread: str) -> None:
+def publish(
+    aws: Aws,
+    topic: str,
+    subject: str,
+    text: str,
+    thread: str,
+) -> None:
     """``thread``: messages of the same thread keep their order (FIFO topics)."""
     extra = {"MessageGroupId": thread} if topic.endswith(".fifo") else {}
     with told():
-        aws.client("sns").publish(TopicArn=topic, Subject=subject[:100], Message=text, **extra)
+        aws.client("sns").publish(
+            TopicArn=topic,
+            Subject=subject[:100],
+            Message=text,
+            **extra,
+        )
 
 
 def parameter(aws: Aws, name: str) -> str:

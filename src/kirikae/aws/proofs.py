@@ -50,7 +50,13 @@ def missing_parameters(aws: Aws, names: Sequence[str]) -> list[str]:
     return list(answer.get("InvalidParameters", []))
 
 
-def put_log_line(aws: Aws, group: str, stream: str, line: str, create_group: bool) -> None:
+def put_log_line(
+    aws: Aws,
+    group: str,
+    stream: str,
+    line: str,
+    create_group: bool,
+) -> None:
     """Make a stream and write one line to it; ``create_group``: make the group, too, if it is not
     there."""
     with told():

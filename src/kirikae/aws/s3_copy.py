@@ -176,7 +176,12 @@ def _exchanged(
     headers: Mapping[str, str],
 ) -> tuple[int, bytes]:
     """The body to its end: what became of the copy is said there."""
-    connection.putrequest("PUT", path, skip_host=True, skip_accept_encoding=True)
+    connection.putrequest(
+        "PUT",
+        path,
+        skip_host=True,
+        skip_accept_encoding=True,
+    )
     for name, value in headers.items():
         connection.putheader(name, value)
     connection.putheader("content-length", "0")

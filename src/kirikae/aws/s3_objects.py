@@ -26,7 +26,13 @@ CUSTOMERS_KEY = "SSE-C"
 class S3Objects:
     """``storage``: the class of what is written; empty: that of what is copied."""
 
-    def __init__(self, aws: Aws, bucket: str, prefix: str, owner: str = "") -> None:
+    def __init__(
+        self,
+        aws: Aws,
+        bucket: str,
+        prefix: str,
+        owner: str = "",
+    ) -> None:
         """``owner``: the account that the bucket must belong to, if given."""
         self._aws = aws
         self.bucket = bucket
@@ -39,12 +45,20 @@ class S3Objects:
         return f"s3://{self.bucket}/{self.prefix}"
 
     def _named(self, key: str) -> dict[str, Any]:
-        return {"Bucket": self.bucket, "Key": self.prefix + key, **self._whose}
+        return {
+            "Bucket": self.bucket,
+            "Key": self.prefix + key,
+            **self._whose,
+        }
 
     def list(self, prefix: str = "") -> Iterator[Listed]:
         with told():
             pages = self._aws.client("s3").get_paginator("list_objects_v2")
-            asked = {"Bucket": self.bucket, "Prefix": self.prefix + prefix, **self._whose}
+            asked = {
+                "Bucket": self.bucket,
+                "Prefix": self.prefix + prefix,
+                **self._whose,
+            }
             for page in pages.paginate(**asked):
                 for row in page.get("Contents", ()):
                     # Who makes a "folder" in the console makes an empty object that ends so.
@@ -226,4 +240,9 @@ def _again(call: Any) -> Any:
 def objects_at(aws: Aws, url: str, owner: str = "") -> S3Objects:
     """The tree of ``s3://BUCKET/PREFIX/``."""
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
-    return S3Objects(aws, bucket, prefix, owner)
+    return S3Objects(
+        aws,
+        bucket,
+        prefix,
+        owner,
+    )

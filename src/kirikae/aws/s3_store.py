@@ -22,7 +22,13 @@ class S3Store:
     """Keys below ``s3://BUCKET/PREFIX``.  A tag is the object's ETag: writing the very same body
     again does not change it."""
 
-    def __init__(self, aws: Aws, bucket: str, prefix: str = "", owner: str = "") -> None:
+    def __init__(
+        self,
+        aws: Aws,
+        bucket: str,
+        prefix: str = "",
+        owner: str = "",
+    ) -> None:
         """``owner``: the account that the bucket must belong to, if given."""
         self._whose = {"ExpectedBucketOwner": owner} if owner else {}
         self._aws = aws
@@ -71,11 +77,21 @@ class S3Store:
 
         Where no answer came and the write did not land, AwsUnreachable: it may be asked again.
         """
-        return self._put(key, body, Taken, {"IfNoneMatch": "*"})
+        return self._put(
+            key,
+            body,
+            Taken,
+            {"IfNoneMatch": "*"},
+        )
 
     def replace_if_match(self, key: str, body: str, tag: str) -> str:
         """Raises Changed where somebody else wrote meanwhile; otherwise as ``create_if_absent``."""
-        return self._put(key, body, Changed, {"IfMatch": tag})
+        return self._put(
+            key,
+            body,
+            Changed,
+            {"IfMatch": tag},
+        )
 
     def _put(
         self,
@@ -144,4 +160,9 @@ class S3Store:
 def store_at(aws: Aws, url: str, owner: str = "") -> S3Store:
     """The store of ``s3://BUCKET/PREFIX``."""
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
-    return S3Store(aws, bucket, prefix, owner)
+    return S3Store(
+        aws,
+        bucket,
+        prefix,
+        owner,
+    )

@@ -7,7 +7,13 @@ from kirikae.aws.light import ECS, LOGS, LightAws
 _AWSLOGS = "awslogs"
 
 
-def last_lines(aws: LightAws, definition: str, container: str, task: str, most: int) -> list[str]:
+def last_lines(
+    aws: LightAws,
+    definition: str,
+    container: str,
+    task: str,
+    most: int,
+) -> list[str]:
     """None of them where the container logs elsewhere.  Raises AwsRefused, AwsUnreachable.
 
     The stream is named prefix/container/task (Amazon ECS Developer Guide, "Using the awslogs log

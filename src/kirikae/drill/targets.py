@@ -83,7 +83,12 @@ def target(
         )
     if not url.isascii() or any(letter <= " " for letter in url):
         raise TargetsProblem(f"{where}: {shortened(url)} has letters that must be %-encoded")
-    return Target(method, split, headers, body)
+    return Target(
+        method,
+        split,
+        headers,
+        body,
+    )
 
 
 def read(path: Path, form: str = "") -> list[Target]:

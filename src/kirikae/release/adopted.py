@@ -168,8 +168,17 @@ class Adoption:
         answer = host.run(self._script(_LOOK)).decode(errors="replace").strip()
         word, _, rest = answer.partition(" ")
         if word == "yes":
-            return Outlook(host.name, False, rest)
-        return Outlook(host.name, word == "done", "", "" if word == "done" else rest)
+            return Outlook(
+                host.name,
+                False,
+                rest,
+            )
+        return Outlook(
+            host.name,
+            word == "done",
+            "",
+            "" if word == "done" else rest,
+        )
 
     def adopt(self, host: Host, way: str) -> None:
         """Once more after a SIGKILL, it goes on."""
@@ -180,7 +189,11 @@ class Adoption:
         host.run(self._script(_UNDO), timeout_s=_LONG_S)
 
     def _script(self, body: str, **values: str) -> str:
-        given = {"root": self.root, "path": self.path, **values}
+        given = {
+            "root": self.root,
+            "path": self.path,
+            **values,
+        }
         return "".join(f"{name}={shlex.quote(value)}\n" for name, value in given.items()) + body
 
 

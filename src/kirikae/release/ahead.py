@@ -32,7 +32,12 @@ class Ahead:
         SchemaInTheWay, UnderWay."""
         self.freeze.assert_none()
         others = list(self._others())
-        return assert_readable(release, self._schema(release), self.level.now(), others)
+        return assert_readable(
+            release,
+            self._schema(release),
+            self.level.now(),
+            others,
+        )
 
     def do(self, release: str) -> None:
         """Once, under the lock.  Raises what stands in the way; no fleet was changed then."""
@@ -50,7 +55,12 @@ class Ahead:
         for release in releases:
             schema = self._schema(release)
             if schema is not None and level is not None:
-                assert_readable(release, Schema(schema.least, schema.most), level, ())
+                assert_readable(
+                    release,
+                    Schema(schema.least, schema.most),
+                    level,
+                    (),
+                )
         self.hooks.before()
 
     def _schema(self, release: str) -> Schema | None:
@@ -85,7 +95,11 @@ class Around:
 
     @property
     def freeze(self) -> Freeze:
-        return Freeze(self.store, self.environment, self.service)
+        return Freeze(
+            self.store,
+            self.environment,
+            self.service,
+        )
 
     def ahead(self, release: str, sides: Sequence[str]) -> Ahead:
         about = {
@@ -95,6 +109,22 @@ class Around:
             "KIRIKAE_ENVIRONMENT": self.environment,
             "KIRIKAE_SERVICE": self.service,
         }
-        hooks = Hooks(self.folder, self.variables, self.timeout_s, about)
-        level = Level(self.store, self.environment, self.service)
-        return Ahead(self.releases, self.ledger, level, self.freeze, hooks, sides)
+        hooks = Hooks(
+            self.folder,
+            self.variables,
+            self.timeout_s,
+            about,
+        )
+        level = Level(
+            self.store,
+            self.environment,
+            self.service,
+        )
+        return Ahead(
+            self.releases,
+            self.ledger,
+            level,
+            self.freeze,
+            hooks,
+            sides,
+        )

@@ -92,7 +92,11 @@ class Pattern:
             )
         line = line.removeprefix("./")
         glob = line.rstrip("/")
-        return cls(glob.removeprefix("/"), "/" in glob, line.endswith("/"))
+        return cls(
+            glob.removeprefix("/"),
+            "/" in glob,
+            line.endswith("/"),
+        )
 
     def takes(self, name: PurePosixPath, is_folder: bool) -> bool:
         if self.folders_only and not is_folder:
@@ -101,7 +105,12 @@ class Pattern:
             return fnmatchcase(name.name, self.glob)
         parts = self.glob.split("/")
         return len(parts) == len(name.parts) and all(
-            fnmatchcase(part, glob) for part, glob in zip(name.parts, parts, strict=True)
+            fnmatchcase(part, glob)
+            for part, glob in zip(
+                name.parts,
+                parts,
+                strict=True,
+            )
         )
 
 
@@ -165,9 +174,19 @@ class _Walk:
     def _told(self, path: Path, why: str) -> LeftOut:
         name = path.relative_to(self.root).as_posix()
         if not _is_folder(path):
-            return LeftOut(name, why, 1, path.lstat().st_size)
+            return LeftOut(
+                name,
+                why,
+                1,
+                path.lstat().st_size,
+            )
         sizes = [each.lstat().st_size for each in path.rglob("*") if not _is_folder(each)]
-        return LeftOut(f"{name}/", why, len(sizes), sum(sizes))
+        return LeftOut(
+            f"{name}/",
+            why,
+            len(sizes),
+            sum(sizes),
+        )
 
 
 def _is_folder(path: Path) -> bool:
@@ -183,7 +202,11 @@ def _why_private(path: Path) -> str:
     with path.open("rb") as file:
         if not os.fstat(file.fileno()).st_size:
             return ""
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as body:
+        with mmap.mmap(
+            file.fileno(),
+            0,
+            access=mmap.ACCESS_READ,
+        ) as body:
             return why_by_content(path.name, body)
 
 
@@ -192,7 +215,12 @@ def contents(folder: Path, without: Iterable[Path] = ()) -> Contents:
     Raises UsageProblem."""
     root = folder.resolve()
     known = None if (root / IGNORE_FILE).is_file() else tracked(root)
-    walk = _Walk(root, patterns_of(root), [each.resolve() for each in without], known)
+    walk = _Walk(
+        root,
+        patterns_of(root),
+        [each.resolve() for each in without],
+        known,
+    )
     try:
         walk.through(root)
         for path in walk.members:

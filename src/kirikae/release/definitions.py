@@ -28,14 +28,25 @@ FORMS = (".json", JSONNET, *YAMLS)
 def render(text: str, name: str, values: Mapping[str, str]) -> str:
     """With the functions that every template has.  Raises DefinitionProblem with every line that
     cannot be."""
-    return carried_out(text, name, of_environment(values))
+    return carried_out(
+        text,
+        name,
+        of_environment(values),
+    )
 
 
 def load(folder: Path, file: str, values: Mapping[str, str]) -> dict[str, Any]:
     """One file as it stands, without a configuration.  Raises DefinitionProblem."""
     path = named(folder, file)
     around = Surroundings(of_variables(values))
-    plain = parsed(path, rendered(path, around, path.suffix == JSONNET))
+    plain = parsed(
+        path,
+        rendered(
+            path,
+            around,
+            path.suffix == JSONNET,
+        ),
+    )
     if not isinstance(plain, dict):
         raise DefinitionProblem(f"{path}: the file must hold one object")
     return plain
@@ -81,21 +92,48 @@ def are_in(folder: Path) -> bool:
     return config.found_in(folder) is not None or any(forms(form).exists() for form in FORMS)
 
 
-def files_of(folder: Path, values: Mapping[str, str], aws: Aws, place: NewFleet) -> Files:
+def files_of(
+    folder: Path,
+    values: Mapping[str, str],
+    aws: Aws,
+    place: NewFleet,
+) -> Files:
     """By ``ecspresso.yml`` where there is one.  Raises DefinitionProblem."""
     file = config.found_in(folder)
     if file is None:
-        functions = _usual(folder, values, aws)
+        functions = _usual(
+            folder,
+            values,
+            aws,
+        )
         around = Surroundings(functions)
         task = loading.task_definition(named(folder, TASK_FILE), around)
-        return Files(task, loading.service_definition(named(folder, SERVICE_FILE), around, ""))
-    found = config.load(Wanted(folder, values, lambda _: aws, file))
+        return Files(
+            task,
+            loading.service_definition(
+                named(folder, SERVICE_FILE),
+                around,
+                "",
+            ),
+        )
+    found = config.load(
+        Wanted(
+            folder,
+            values,
+            lambda _: aws,
+            file,
+        )
+    )
     _assert_same(found, place)
     if found.task_definition is None or found.service_definition is None:
         raise DefinitionProblem(f"{file}: name `service_definition` and `task_definition`")
     return Files(
         loading.task_definition(found.task_definition, found.around),
-        loading.service_definition(found.service_definition, found.around, ""),
+        loading.service_definition(
+            found.service_definition,
+            found.around,
+            "",
+        ),
         found.ignored_tags,
         found.remarks,
     )
@@ -103,7 +141,14 @@ def files_of(folder: Path, values: Mapping[str, str], aws: Aws, place: NewFleet)
 
 def _usual(folder: Path, values: Mapping[str, str], aws: Aws) -> Functions:
     """The functions that are there without a configuration."""
-    return config.with_defaults(of_variables(values), Bench(folder, values, lambda: aws))
+    return config.with_defaults(
+        of_variables(values),
+        Bench(
+            folder,
+            values,
+            lambda: aws,
+        ),
+    )
 
 
 def _assert_same(found: EcsConfig, place: NewFleet) -> None:

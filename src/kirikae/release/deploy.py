@@ -72,11 +72,20 @@ def deploy(
     leaves every fleet as it is.
     """
     steps(release_id, fleets)
-    return _in_turn([_putting(release_id, fleet) for fleet in fleets], ledger, lock, ahead)
+    return _in_turn(
+        [_putting(release_id, fleet) for fleet in fleets],
+        ledger,
+        lock,
+        ahead,
+    )
 
 
 def _putting(release_id: str, fleet: Fleet) -> _Work:
-    return _Work(fleet, release_id, lambda entry: fleet.deploy(release_id, entry))
+    return _Work(
+        fleet,
+        release_id,
+        lambda entry: fleet.deploy(release_id, entry),
+    )
 
 
 def targets(sides: Iterable[str], ledger: Ledger) -> dict[str, Good]:
@@ -114,22 +123,43 @@ def roll_back(
     touched, and UnderWay; what goes wrong afterwards is in the answer."""
     found = before(fleets, ledger)
     works = [_putting_back(found[fleet.side], fleet) for fleet in fleets]
-    return _in_turn(works, ledger, lock, ahead)
+    return _in_turn(
+        works,
+        ledger,
+        lock,
+        ahead,
+    )
 
 
 def _putting_back(target: Good, fleet: Fleet) -> _Work:
-    return _Work(fleet, target.release, lambda entry: fleet.put_back(target, entry), rollback=True)
+    return _Work(
+        fleet,
+        target.release,
+        lambda entry: fleet.put_back(target, entry),
+        rollback=True,
+    )
 
 
 def _in_turn(
-    works: Iterable[_Work], ledger: Ledger, lock: Lock, ahead: Callable[[], None]
+    works: Iterable[_Work],
+    ledger: Ledger,
+    lock: Lock,
+    ahead: Callable[[], None],
 ) -> Ended:
     ended: list[Deployed] = []
     with lock.held() as assert_ours:
         ahead()
         for work in works:
-            begun = ledger.begin(work.release, work.fleet.side, work.rollback)
-            entry = OpenEntry(ledger, begun, assert_ours)
+            begun = ledger.begin(
+                work.release,
+                work.fleet.side,
+                work.rollback,
+            )
+            entry = OpenEntry(
+                ledger,
+                begun,
+                assert_ours,
+            )
             trouble = _written_down(work, entry)
             ended.append(entry.now)
             if trouble is not None:

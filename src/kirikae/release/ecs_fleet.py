@@ -56,11 +56,20 @@ class Change:
 
     def steps(self, place: NewFleet) -> list[Step]:
         register = Step(
-            f"register a revision of {self.task.get('family')}", "RegisterTaskDefinition", self.task
+            f"register a revision of {self.task.get('family')}",
+            "RegisterTaskDefinition",
+            self.task,
         )
         act = "update" if self.exists else "create"
         says = [f"{act} the service {place.ecs_service} in {place.cluster}", *self.remarks()]
-        return [register, Step("; ".join(says), self.operation, self.service)]
+        return [
+            register,
+            Step(
+                "; ".join(says),
+                self.operation,
+                self.service,
+            ),
+        ]
 
     def remarks(self) -> list[str]:
         """What whoever asks for this change may not expect."""
@@ -81,7 +90,11 @@ def change(
     """The desired count is set at creation and left alone afterwards: capacity belongs to whoever
     scales the service.  Every other key is sent, or told with the reason why it is not."""
     known = shapes.parameters_of("ecs", "UpdateService" if exists else "CreateService")
-    own = {"cluster": cluster, "service": name, "serviceName": name}
+    own = {
+        "cluster": cluster,
+        "service": name,
+        "serviceName": name,
+    }
     sent = {}
     unsent = {}
     for key, value in service.items():
@@ -95,8 +108,20 @@ def change(
         else:
             unsent[key] = _why_unknown(key, exists)
     if exists:
-        return Change(task, sent, exists, unsent, desired)
-    return Change(task, {**sent, "serviceName": name}, exists, unsent, sent.get("desiredCount"))
+        return Change(
+            task,
+            sent,
+            exists,
+            unsent,
+            desired,
+        )
+    return Change(
+        task,
+        {**sent, "serviceName": name},
+        exists,
+        unsent,
+        sent.get("desiredCount"),
+    )
 
 
 def _why_unknown(key: str, exists: bool) -> str:
@@ -124,7 +149,11 @@ class EcsFleet:
         return self._change(release_id).steps(self.place)
 
     def running(self) -> dict[str, str]:
-        found = ecs.service(self.aws, self.place.cluster, self.place.ecs_service)
+        found = ecs.service(
+            self.aws,
+            self.place.cluster,
+            self.place.ecs_service,
+        )
         return {} if found is None else {_SERVICE: found["taskDefinition"]}
 
     def deploy(self, release_id: str, entry: OpenEntry) -> str:
@@ -139,7 +168,14 @@ class EcsFleet:
         if wanted.exists:
             self._update(with_task, former)
         else:
-            self._wait(ecs.create_service(self.aws, self.place.cluster, with_task), former)
+            self._wait(
+                ecs.create_service(
+                    self.aws,
+                    self.place.cluster,
+                    with_task,
+                ),
+                former,
+            )
         return arn
 
     def assert_can_go_back(self, target: Good) -> None:
@@ -164,7 +200,12 @@ class EcsFleet:
 
     def _update(self, changes: Definition, former: str) -> None:
         self._wait(
-            ecs.update_service(self.aws, self.place.cluster, self.place.ecs_service, changes),
+            ecs.update_service(
+                self.aws,
+                self.place.cluster,
+                self.place.ecs_service,
+                changes,
+            ),
             former,
         )
 
@@ -190,9 +231,18 @@ class EcsFleet:
 
     def _change(self, release_id: str) -> Change:
         values = self._values(release_id)
-        files = files_of(self.folder, values, self.aws, self.place)
+        files = files_of(
+            self.folder,
+            values,
+            self.aws,
+            self.place,
+        )
         ecs.cluster_exists(self.aws, self.place.cluster)
-        found = ecs.service(self.aws, self.place.cluster, self.place.ecs_service)
+        found = ecs.service(
+            self.aws,
+            self.place.cluster,
+            self.place.ecs_service,
+        )
         wanted = change(
             found is not None,
             self.place.ecs_service,
@@ -211,7 +261,11 @@ class EcsFleet:
         ours = {"service": self.place.ecs_service} if wanted.exists else {}
         wrong += [
             f"{files.service.path}: {each}"
-            for each in shapes.problems("ecs", wanted.operation, {**wanted.service, **ours})
+            for each in shapes.problems(
+                "ecs",
+                wanted.operation,
+                {**wanted.service, **ours},
+            )
         ]
         if wrong:
             raise DefinitionProblem("\n".join(wrong))
@@ -228,7 +282,11 @@ class EcsFleet:
                 f"{release_id} has no images yet; `kirikae build image {release_id}` makes them"
             )
         own = {"RELEASE_ID": release_id, "TARGET_GROUP_ARN": group.arn}
-        return {**self.environment, **images, **own}
+        return {
+            **self.environment,
+            **images,
+            **own,
+        }
 
     def _names_images(self) -> bool:
         """Whether a definition runs images of the release."""

@@ -75,7 +75,10 @@ class NotFinished(Unfinished):
     tasks stopped, where they did, and ``ending`` how an ECS deployment ended."""
 
     def __init__(
-        self, message: str, stopped: Sequence[StoppedTask] = (), ending: Ending | None = None
+        self,
+        message: str,
+        stopped: Sequence[StoppedTask] = (),
+        ending: Ending | None = None,
     ) -> None:
         super().__init__(message)
         self.stopped = stopped
@@ -95,7 +98,10 @@ class RolledBack(BackedOut):
     tasks stopped, where they did, and ``ending`` how an ECS deployment ended."""
 
     def __init__(
-        self, message: str, stopped: Sequence[StoppedTask] = (), ending: Ending | None = None
+        self,
+        message: str,
+        stopped: Sequence[StoppedTask] = (),
+        ending: Ending | None = None,
     ) -> None:
         super().__init__(message)
         self.stopped = stopped

@@ -51,7 +51,11 @@ class Fleets:
             raise NoDeployer("the project file names no hosts; add `fleets.old.hosts`")
         hosts = [Host(url) for url in old.hosts]
         if old.deployer.command is not None:
-            return self._by_command(OLD, old.deployer.command, hosts)
+            return self._by_command(
+                OLD,
+                old.deployer.command,
+                hosts,
+            )
         balancer = Balancer(self.aws, old.target_group)
         return HostsFleet(
             hosts,
@@ -65,7 +69,11 @@ class Fleets:
     def _new(self) -> Fleet:
         new = self.project.fleets.new
         if new.deployer is not None:
-            return self._by_command(NEW, new.deployer.command, [])
+            return self._by_command(
+                NEW,
+                new.deployer.command,
+                [],
+            )
         return EcsFleet(
             self.aws,
             new,
@@ -76,7 +84,12 @@ class Fleets:
             self.tell,
         )
 
-    def _by_command(self, side: str, command: str, hosts: list[Host]) -> Fleet:
+    def _by_command(
+        self,
+        side: str,
+        command: str,
+        hosts: list[Host],
+    ) -> Fleet:
         return CommandFleet(
             side=side,
             command=command,

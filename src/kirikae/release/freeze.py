@@ -54,12 +54,22 @@ class Freeze:
             found = Frozen(**plain_of(stored.body))
             return found if found.until > self.clock() else None
 
-    def take(self, who: str, message: str, for_s: float) -> Frozen:
+    def take(
+        self,
+        who: str,
+        message: str,
+        for_s: float,
+    ) -> Frozen:
         """One's own may be taken again.  Raises UnderWay for somebody else's."""
         now = self.now()
         if now is not None and now.who != who:
             raise UnderWay(f"{now.says}; `kirikae release unlock --force` ends it")
-        frozen = Frozen(who, message, self.clock(), self.clock() + for_s)
+        frozen = Frozen(
+            who,
+            message,
+            self.clock(),
+            self.clock() + for_s,
+        )
         self._write(frozen)
         return frozen
 
@@ -70,7 +80,14 @@ class Freeze:
             return None
         if now.who != who and not force:
             raise UnderWay(f"{now.says}; --force ends it all the same")
-        self._write(Frozen(now.who, now.message, now.since, 0.0))
+        self._write(
+            Frozen(
+                now.who,
+                now.message,
+                now.since,
+                0.0,
+            )
+        )
         return now
 
     def assert_none(self) -> None:
@@ -83,7 +100,11 @@ class Freeze:
         body = json.dumps(frozen.to_plain())
         stored = self.store.get(self._key)
         if stored is not None:
-            self.store.replace_if_match(self._key, body, stored.tag)
+            self.store.replace_if_match(
+                self._key,
+                body,
+                stored.tag,
+            )
             return
         try:
             self.store.create_if_absent(self._key, body)

@@ -56,13 +56,26 @@ class Gate:
                 answer = host.get(self.port, check.get)
             except CommandFailed as error:
                 return str(error)
-            problem = self._problem(check, answer, release_id)
+            problem = self._problem(
+                check,
+                answer,
+                release_id,
+            )
             if problem is not None:
                 return f"{host.name}: {problem}"
         return None
 
-    def _problem(self, check: Check, answer: Answer, release_id: str | None) -> str | None:
-        unfit = unmet(check, answer.status, answer.body)
+    def _problem(
+        self,
+        check: Check,
+        answer: Answer,
+        release_id: str | None,
+    ) -> str | None:
+        unfit = unmet(
+            check,
+            answer.status,
+            answer.body,
+        )
         if unfit is not None:
             return Words.of().say(unfit)
         if self.header is None or release_id is None:

@@ -64,7 +64,12 @@ class Hooks:
         if path is None:
             return ""
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        environment = {**self.environment, **self.about, "KIRIKAE_RECORDED_AT": at, **more}
+        environment = {
+            **self.environment,
+            **self.about,
+            "KIRIKAE_RECORDED_AT": at,
+            **more,
+        }
         try:
             done = subprocess.run(
                 [str(path)],

@@ -55,7 +55,11 @@ class HostsFleet:
         )
         what = "; ".join(step for step in on_each if step)
         return [
-            Step(f"put {release_id} on {host.name}: {what}", "ssh", {"host": host.url})
+            Step(
+                f"put {release_id} on {host.name}: {what}",
+                "ssh",
+                {"host": host.url},
+            )
             for host in present
         ]
 
@@ -76,21 +80,41 @@ class HostsFleet:
                 self.sleep(self.settings.pause)
             entry.assert_ours()
             try:
-                self._prepare(batch, manifest, archive)
+                self._prepare(
+                    batch,
+                    manifest,
+                    archive,
+                )
             except _HOST_TROUBLE as error:
                 # Nothing serves the new release on these hosts yet; the hosts of earlier batches
                 # do.
-                self._take_back(reached, entry, error)
+                self._take_back(
+                    reached,
+                    entry,
+                    error,
+                )
             entry.assert_ours()
             reached += batch
             try:
-                self._serve(batch, manifest, entry)
+                self._serve(
+                    batch,
+                    manifest,
+                    entry,
+                )
             # also when AWS does not say whether they are healthy: nobody knows, so back
             except KirikaeError as error:
-                self._take_back(reached, entry, error)
+                self._take_back(
+                    reached,
+                    entry,
+                    error,
+                )
         entry.assert_ours()
         for host in present:
-            self._prune(host, release_id, entry.now)
+            self._prune(
+                host,
+                release_id,
+                entry.now,
+            )
         self._assert_all_reached(release_id, present)
         return self._count
 
@@ -127,7 +151,11 @@ class HostsFleet:
                 continue
             entry.assert_ours()
             try:
-                self._activate(host, place, None)
+                self._activate(
+                    host,
+                    place,
+                    None,
+                )
             except _HOST_TROUBLE as error:
                 raise NotFinished(
                     f"{error}; run `kirikae release rollback` again, or look at that host"
@@ -160,7 +188,13 @@ class HostsFleet:
         where more of them are."""
         with ThreadPoolExecutor(max(1, len(self.hosts))) as pool:
             found = list(pool.map(self._asked, self.hosts))
-        both = list(zip(self.hosts, found, strict=True))
+        both = list(
+            zip(
+                self.hosts,
+                found,
+                strict=True,
+            )
+        )
         silent = [answer for answer in found if isinstance(answer, HostSilent)]
         if len(silent) > self.settings.silent:
             raise silent[0]
@@ -185,7 +219,14 @@ class HostsFleet:
 
     def _batches(self, hosts: Sequence[Host]) -> list[Sequence[Host]]:
         size = self.settings.batch
-        return [hosts[start : start + size] for start in range(0, len(hosts), size)]
+        return [
+            hosts[start : start + size]
+            for start in range(
+                0,
+                len(hosts),
+                size,
+            )
+        ]
 
     def _on(self, host: Host) -> OnHost:
         return OnHost(host, (self.settings.root or "").rstrip("/"))
@@ -196,35 +237,79 @@ class HostsFleet:
             for done in [pool.submit(act, host) for host in batch]:
                 done.result()
 
-    def _prepare(self, batch: Sequence[Host], manifest: Manifest, archive: bytes) -> None:
+    def _prepare(
+        self,
+        batch: Sequence[Host],
+        manifest: Manifest,
+        archive: bytes,
+    ) -> None:
         """All that can be done while the former release serves."""
-        self._together(batch, lambda host: self._install(host, manifest, archive))
-        self._hook(batch, self.settings.before, manifest.id)
+        self._together(
+            batch,
+            lambda host: self._install(
+                host,
+                manifest,
+                archive,
+            ),
+        )
+        self._hook(
+            batch,
+            self.settings.before,
+            manifest.id,
+        )
 
-    def _serve(self, batch: Sequence[Host], manifest: Manifest, entry: OpenEntry) -> None:
+    def _serve(
+        self,
+        batch: Sequence[Host],
+        manifest: Manifest,
+        entry: OpenEntry,
+    ) -> None:
         """Let the new release serve, and believe it once host and load balancer say so."""
 
         def activate(host: Host) -> None:
-            self._activate(host, self._on(host).folder_of(manifest.id), manifest.id)
+            self._activate(
+                host,
+                self._on(host).folder_of(manifest.id),
+                manifest.id,
+            )
 
         self._together(batch, activate)
         self.healthy(batch)
         entry.assert_ours()
-        self._hook(batch, self.settings.after, manifest.id)
+        self._hook(
+            batch,
+            self.settings.after,
+            manifest.id,
+        )
         for host in batch:
             self.tell(f"{manifest.id} serves on {host.name}")
 
-    def _install(self, host: Host, manifest: Manifest, archive: bytes) -> None:
+    def _install(
+        self,
+        host: Host,
+        manifest: Manifest,
+        archive: bytes,
+    ) -> None:
         place = self._on(host)
         if not place.has(manifest):
             place.install(manifest, archive)
             self.tell(f"{manifest.id} lies on {host.name}, checksum proven")
 
-    def _hook(self, batch: Sequence[Host], command: str | None, release_id: str) -> None:
+    def _hook(
+        self,
+        batch: Sequence[Host],
+        command: str | None,
+        release_id: str,
+    ) -> None:
         if command:
             self._together(batch, lambda host: self._on(host).run_in(release_id, command))
 
-    def _activate(self, host: Host, target: str, release_id: str | None) -> None:
+    def _activate(
+        self,
+        host: Host,
+        target: str,
+        release_id: str | None,
+    ) -> None:
         place = self._on(host)
         if place.current() != target:
             place.switch(target)
@@ -237,15 +322,29 @@ class HostsFleet:
         except (CommandFailed, GateShut) as error:
             raise GateShut(f"{error}{place.last_words(command)}") from error
 
-    def _prune(self, host: Host, release_id: str, entry: Deployed) -> None:
+    def _prune(
+        self,
+        host: Host,
+        release_id: str,
+        entry: Deployed,
+    ) -> None:
         """The release serves already: what is left lying there is told, and changes no outcome."""
         former = entry.previous.get(host.name, "").rpartition("/")[2]
         try:
-            self._on(host).prune(release_id, former or release_id, self.settings.keep)
+            self._on(host).prune(
+                release_id,
+                former or release_id,
+                self.settings.keep,
+            )
         except (CommandFailed, HostSilent) as error:
             self.tell(f"old releases were not removed: {error}")
 
-    def _take_back(self, reached: Sequence[Host], entry: OpenEntry, why: Exception) -> NoReturn:
+    def _take_back(
+        self,
+        reached: Sequence[Host],
+        entry: OpenEntry,
+        why: Exception,
+    ) -> NoReturn:
         """Every host that was touched, the last one first.  Raises LockLost before a host that
         another release may have by now."""
         entry.assert_ours()
@@ -258,7 +357,11 @@ class HostsFleet:
                 continue
             entry.assert_ours()
             try:
-                self._activate(host, former, None)
+                self._activate(
+                    host,
+                    former,
+                    None,
+                )
             except _HOST_TROUBLE as error:
                 left.append(f"{host.name} ({error})")
         if left:

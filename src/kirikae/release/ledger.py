@@ -48,8 +48,18 @@ class Deployed:
         datetime.fromtimestamp(raw["at"])
         previous = {str(name): str(what) for name, what in raw["previous"].items()}
         texts = {name: str(raw[name]) for name in ("release", "fleet", "who", "detail")}
-        fields = {"seq": int(raw["seq"]), "outcome": Outcome(raw["outcome"]), "previous": previous}
-        return cls(**{**raw, **texts, **fields})
+        fields = {
+            "seq": int(raw["seq"]),
+            "outcome": Outcome(raw["outcome"]),
+            "previous": previous,
+        }
+        return cls(
+            **{
+                **raw,
+                **texts,
+                **fields,
+            }
+        )
 
     def to_plain(self) -> dict[str, Any]:
         """``rollback`` only where it is one: entries of former versions know no such key."""
@@ -117,23 +127,41 @@ class Ledger:
         done = [entry for entry in self.of(fleet) if entry.outcome is Outcome.DONE]
         return done[-1] if done else None
 
-    def begin(self, release: str, fleet: str, rollback: bool = False) -> Deployed:
+    def begin(
+        self,
+        release: str,
+        fleet: str,
+        rollback: bool = False,
+    ) -> Deployed:
         """Write down what is about to be done; an entry that a killed deploy of the same release
         left open is gone on with."""
         left_open = [entry for entry in self.of(fleet) if entry.outcome is Outcome.DEPLOYING]
         for entry in reversed(left_open):
             if (entry.release, entry.rollback) == (release, rollback):
                 return entry
-            self.end(entry, Outcome.NOT_FINISHED, f"given up for {release}")
+            self.end(
+                entry,
+                Outcome.NOT_FINISHED,
+                f"given up for {release}",
+            )
         while True:
-            entry = self._next(release, fleet, rollback)
+            entry = self._next(
+                release,
+                fleet,
+                rollback,
+            )
             try:
                 self._store.create_if_absent(self._key(entry.seq), json.dumps(entry.to_plain()))
             except Taken:
                 continue
             return entry
 
-    def _next(self, release: str, fleet: str, rollback: bool) -> Deployed:
+    def _next(
+        self,
+        release: str,
+        fleet: str,
+        rollback: bool,
+    ) -> Deployed:
         entries = self.all()
         seq = max((entry.seq for entry in entries), default=0) + 1
         mine = [entry for entry in entries if entry.fleet == fleet]
@@ -148,8 +176,19 @@ class Ledger:
             rollback=rollback,
         )
 
-    def end(self, entry: Deployed, outcome: Outcome, detail: str) -> Deployed:
-        return self._replace(replace(entry, outcome=outcome, detail=detail))
+    def end(
+        self,
+        entry: Deployed,
+        outcome: Outcome,
+        detail: str,
+    ) -> Deployed:
+        return self._replace(
+            replace(
+                entry,
+                outcome=outcome,
+                detail=detail,
+            )
+        )
 
     def note(
         self,
@@ -168,7 +207,11 @@ class Ledger:
     def _replace(self, entry: Deployed) -> Deployed:
         stored = self._store.get(self._key(entry.seq))
         assert stored is not None
-        self._store.replace_if_match(self._key(entry.seq), json.dumps(entry.to_plain()), stored.tag)
+        self._store.replace_if_match(
+            self._key(entry.seq),
+            json.dumps(entry.to_plain()),
+            stored.tag,
+        )
         return entry
 
 
@@ -176,7 +219,10 @@ class OpenEntry:
     """The entry of a deploy that is going on, and the right to act for it."""
 
     def __init__(
-        self, ledger: Ledger, entry: Deployed, assert_ours: Callable[[], None] = lambda: None
+        self,
+        ledger: Ledger,
+        entry: Deployed,
+        assert_ours: Callable[[], None] = lambda: None,
     ) -> None:
         self._ledger = ledger
         self._entry = entry
@@ -190,9 +236,17 @@ class OpenEntry:
     def note(
         self, previous: Mapping[str, str] | None = None, detail: str | None = None
     ) -> Deployed:
-        self._entry = self._ledger.note(self._entry, previous, detail)
+        self._entry = self._ledger.note(
+            self._entry,
+            previous,
+            detail,
+        )
         return self._entry
 
     def end(self, outcome: Outcome, detail: str) -> Deployed:
-        self._entry = self._ledger.end(self._entry, outcome, detail)
+        self._entry = self._ledger.end(
+            self._entry,
+            outcome,
+            detail,
+        )
         return self._entry

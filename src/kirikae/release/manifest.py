@@ -109,12 +109,24 @@ def pack(folder: Path, without: Iterable[Path] = ()) -> Packed:
     found = contents(root, without)
     out = io.BytesIO()
     count = 0
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+    with tarfile.open(
+        fileobj=out,
+        mode="w",
+        format=tarfile.PAX_FORMAT,
+    ) as tar:
         for path in found.members:
-            count += _add(tar, path, path.relative_to(root).as_posix())
+            count += _add(
+                tar,
+                path,
+                path.relative_to(root).as_posix(),
+            )
     if not count:
         raise UsageProblem("\n".join([f"{folder} holds no file", *_remarks(found.left_out)]))
-    return Packed(gzip.compress(out.getvalue(), mtime=0), count, found.left_out)
+    return Packed(
+        gzip.compress(out.getvalue(), mtime=0),
+        count,
+        found.left_out,
+    )
 
 
 def _remarks(left_out: Iterable[LeftOut]) -> list[str]:
@@ -152,7 +164,13 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> int:
 class Releases:
     """All releases of one service: manifests in the store, archives in a folder beside it."""
 
-    def __init__(self, store: Store, environment: str, service: str, folder: Path) -> None:
+    def __init__(
+        self,
+        store: Store,
+        environment: str,
+        service: str,
+        folder: Path,
+    ) -> None:
         self._store = store
         self._scope = f"releases/{environment}/{service}"
         self._folder = folder
@@ -160,9 +178,21 @@ class Releases:
     def archive_file(self, release_id: str) -> Path:
         return self._folder / f"{release_id}.tar.gz"
 
-    def create(self, release_id: str, source: Path, who: str, clock: float) -> Manifest:
+    def create(
+        self,
+        release_id: str,
+        source: Path,
+        who: str,
+        clock: float,
+    ) -> Manifest:
         """Pack and keep.  Raises ReleaseTaken, UsageProblem."""
-        return self.keep(release_id, pack(source), git_commit(source), who, clock)
+        return self.keep(
+            release_id,
+            pack(source),
+            git_commit(source),
+            who,
+            clock,
+        )
 
     def keep(
         self,
@@ -179,7 +209,16 @@ class Releases:
         checksum = hashlib.sha256(archive).hexdigest()
         size = len(archive)
         told = asdict(about)
-        manifest = Manifest(release_id, checksum, size, packed.files, git, who, clock, **told)
+        manifest = Manifest(
+            release_id,
+            checksum,
+            size,
+            packed.files,
+            git,
+            who,
+            clock,
+            **told,
+        )
         known = self.find(release_id)
         if known is not None and known.sha256 != checksum:
             raise ReleaseTaken(
@@ -194,7 +233,14 @@ class Releases:
                 f"{self._scope}/{release_id}", json.dumps(asdict(manifest))
             )
         except Taken:
-            return self.keep(release_id, packed, git, who, clock, about)
+            return self.keep(
+                release_id,
+                packed,
+                git,
+                who,
+                clock,
+                about,
+            )
         return manifest
 
     def find(self, release_id: str) -> Manifest | None:
@@ -252,7 +298,11 @@ class Releases:
             if self.images(release_id) != images:
                 stored = self._store.get(key)
                 assert stored is not None
-                self._store.replace_if_match(key, body, stored.tag)
+                self._store.replace_if_match(
+                    key,
+                    body,
+                    stored.tag,
+                )
 
     def images(self, release_id: str) -> dict[str, str]:
         """Container name -> image, by digest or image ID; empty before `build image`."""

@@ -119,13 +119,27 @@ class OnHost:
 
     def has(self, manifest: Manifest) -> bool:
         """Whether this very release lies there, whole."""
-        kept = self.host.run(self._script(_HAS, id=manifest.id, sum=manifest.sha256))
+        kept = self.host.run(
+            self._script(
+                _HAS,
+                id=manifest.id,
+                sum=manifest.sha256,
+            )
+        )
         return kept.decode(errors="replace").strip() == manifest.sha256
 
     def install(self, manifest: Manifest, archive: bytes) -> None:
         """Unpack beside, checksum proven, then rename into its place."""
-        script = self._script(_INSTALL, id=manifest.id, sum=manifest.sha256)
-        self.host.run(script, given=archive, timeout_s=_LONG_S)
+        script = self._script(
+            _INSTALL,
+            id=manifest.id,
+            sum=manifest.sha256,
+        )
+        self.host.run(
+            script,
+            given=archive,
+            timeout_s=_LONG_S,
+        )
 
     def switch(self, target: str) -> None:
         """Let ``current`` name this folder."""
@@ -154,9 +168,21 @@ class OnHost:
         script = self._script(f"{_HOOK}{command}\n", id=release_id)
         self.host.run(script, timeout_s=_LONG_S)
 
-    def prune(self, release_id: str, previous: str, keep: int) -> None:
+    def prune(
+        self,
+        release_id: str,
+        previous: str,
+        keep: int,
+    ) -> None:
         """Remove old releases that kirikae put there; never the current one, nor these two."""
-        self.host.run(self._script(_PRUNE, id=release_id, previous=previous, keep=str(keep)))
+        self.host.run(
+            self._script(
+                _PRUNE,
+                id=release_id,
+                previous=previous,
+                keep=str(keep),
+            )
+        )
 
     def _script(self, body: str, **values: str) -> str:
         given = {"root": self.root, **values}

@@ -31,7 +31,11 @@ class Schema:
         return self.least <= level <= self.most
 
     def to_plain(self) -> dict[str, int | None]:
-        return {"least": self.least, "most": self.most, "provides": self.provides}
+        return {
+            "least": self.least,
+            "most": self.most,
+            "provides": self.provides,
+        }
 
     @property
     def says(self) -> str:
@@ -54,7 +58,11 @@ def asked(reads: str | None, provides: int | None) -> Schema | None:
         raise UsageProblem(f"--reads-schema {reads}: write a number or a range, such as 3-5")
     least = int(found[1])
     most = int(found[2] or found[1])
-    schema = Schema(least, most, provides)
+    schema = Schema(
+        least,
+        most,
+        provides,
+    )
     if most < least or (provides is not None and not schema.reads(provides)):
         raise UsageProblem(
             f"--reads-schema {reads}: it must hold --provides-schema, and end above its beginning"
@@ -86,7 +94,11 @@ class Level:
         body = json.dumps({"level": level})
         stored = self.store.get(self._key)
         if stored is not None:
-            self.store.replace_if_match(self._key, body, stored.tag)
+            self.store.replace_if_match(
+                self._key,
+                body,
+                stored.tag,
+            )
             return
         try:
             self.store.create_if_absent(self._key, body)
@@ -101,7 +113,10 @@ def _target(wanted: Schema, level: int | None) -> int | None:
 
 
 def assert_readable(
-    release: str, wanted: Schema | None, level: int | None, others: Iterable[tuple[str, Schema]]
+    release: str,
+    wanted: Schema | None,
+    level: int | None,
+    others: Iterable[tuple[str, Schema]],
 ) -> int | None:
     """The schema to migrate to; None: the database stays as it is.  Raises SchemaInTheWay.
 

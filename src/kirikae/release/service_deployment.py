@@ -84,12 +84,20 @@ class ServiceDeployment:
 
     @property
     def _stops(self) -> Stops:
-        return Stops(self.aws, self.cluster, self.service)
+        return Stops(
+            self.aws,
+            self.cluster,
+            self.service,
+        )
 
     def _look(self, told: _Told) -> Progress | None:
         """None: AWS did not answer, which says nothing about the deployment."""
         try:
-            row = ecs.service(self.aws, self.cluster, self.service)
+            row = ecs.service(
+                self.aws,
+                self.cluster,
+                self.service,
+            )
             if row is None:
                 raise NotFinished(
                     f"the service {self.service} is gone; somebody deleted it",
@@ -97,12 +105,29 @@ class ServiceDeployment:
                 )
             way = self._way()
             own = next((each for each in row["deployments"] if each["id"] == self.id), None)
-            ending = judged(self._sight(row, own, way))
+            ending = judged(
+                self._sight(
+                    row,
+                    own,
+                    way,
+                )
+            )
         except AwsUnreachable:
             return None
         if ending is not None and ending is not Ending.SUCCEEDED:
-            self._end(ending, row, own, way)
-        return self._progress(row, own, way, ending, told)
+            self._end(
+                ending,
+                row,
+                own,
+                way,
+            )
+        return self._progress(
+            row,
+            own,
+            way,
+            ending,
+            told,
+        )
 
     def _way(self) -> Row:
         """The service deployment; empty where AWS does not tell of it."""
@@ -114,7 +139,12 @@ class ServiceDeployment:
             # Who may deploy need not be allowed to look at this: the service tells enough.
             return {}
 
-    def _sight(self, row: Row, own: Row | None, way: Row) -> Sight:
+    def _sight(
+        self,
+        row: Row,
+        own: Row | None,
+        way: Row,
+    ) -> Sight:
         primary = row["deployments"][0]
         is_primary = own is not None and primary["id"] == self.id
         entry = own or {}
@@ -131,7 +161,12 @@ class ServiceDeployment:
         )
 
     def _progress(
-        self, row: Row, own: Row | None, way: Row, ending: Ending | None, told: _Told
+        self,
+        row: Row,
+        own: Row | None,
+        way: Row,
+        ending: Ending | None,
+        told: _Told,
     ) -> Progress:
         entry = own or row["deployments"][0]
         alone = len(row["deployments"]) == 1 or not self.until_alone
@@ -140,7 +175,11 @@ class ServiceDeployment:
             entry["runningCount"],
             entry["pendingCount"],
             entry["desiredCount"],
-            _fresh_events(row, entry, told.events),
+            _fresh_events(
+                row,
+                entry,
+                told.events,
+            ),
             there or (ending is Ending.PAUSED and self.wants_pause),
             self._fresh_stops(entry, told),
             ending,
@@ -148,7 +187,13 @@ class ServiceDeployment:
             len(row["deployments"]),
         )
 
-    def _end(self, ending: Ending, row: Row, own: Row | None, way: Row) -> None:
+    def _end(
+        self,
+        ending: Ending,
+        row: Row,
+        own: Row | None,
+        way: Row,
+    ) -> None:
         """Raises what this ending is, unless it was asked for."""
         primary = row["deployments"][0]
         if ending is Ending.PAUSED:
@@ -172,9 +217,20 @@ class ServiceDeployment:
                 "--desired-count), then run this again",
                 ending=ending,
             )
-        self._failed(ending, primary, own or {}, way)
+        self._failed(
+            ending,
+            primary,
+            own or {},
+            way,
+        )
 
-    def _failed(self, ending: Ending, primary: Row, own: Row, way: Row) -> None:
+    def _failed(
+        self,
+        ending: Ending,
+        primary: Row,
+        own: Row,
+        way: Row,
+    ) -> None:
         stopped = self._stops.of(self.id)
         why = own.get("rolloutStateReason") or way.get("statusReason") or "AWS says not why."
         if ending is Ending.STOPPED:

@@ -54,17 +54,42 @@ class Standing:
 
 def standing(project: Project, aws: Aws, ledger: Ledger) -> Standing:
     new = project.fleets.new
-    found = ecs.service(aws, new.cluster, new.ecs_service)
+    found = ecs.service(
+        aws,
+        new.cluster,
+        new.ecs_service,
+    )
     hosts = _hosts(project)
     if found is None:
-        return Standing(ledger.all(), None, hosts)
-    now = ServiceNow(found["taskDefinition"], found["runningCount"], found["desiredCount"])
-    return Standing(ledger.all(), now, hosts, _stopped(aws, new, found))
+        return Standing(
+            ledger.all(),
+            None,
+            hosts,
+        )
+    now = ServiceNow(
+        found["taskDefinition"],
+        found["runningCount"],
+        found["desiredCount"],
+    )
+    return Standing(
+        ledger.all(),
+        now,
+        hosts,
+        _stopped(
+            aws,
+            new,
+            found,
+        ),
+    )
 
 
 def _stopped(aws: Aws, new: NewFleet, row: Mapping[str, Any]) -> tuple[StoppedTask, ...]:
     """Of every deployment that is not done; after a rollback that is the one that failed."""
-    stops = Stops(aws, new.cluster, new.ecs_service)
+    stops = Stops(
+        aws,
+        new.cluster,
+        new.ecs_service,
+    )
     open_ones = [each for each in row["deployments"] if each.get("rolloutState") != "COMPLETED"]
     short = row["runningCount"] < row["desiredCount"]
     asked = row["deployments"] if short else open_ones
@@ -76,7 +101,14 @@ def _hosts(project: Project) -> dict[str, str]:
     if project.release_header is None:
         return {}
     header = project.release_header.lower()
-    return {url: _reported(project, Host(url), header) for url in project.fleets.old.hosts}
+    return {
+        url: _reported(
+            project,
+            Host(url),
+            header,
+        )
+        for url in project.fleets.old.hosts
+    }
 
 
 def _reported(project: Project, host: Host, header: str) -> str:

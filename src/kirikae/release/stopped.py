@@ -85,7 +85,12 @@ class Stops:
         """Each cause once, the newest first.  Never raises: whoever asks has an outcome to tell
         already, and this only says why."""
         try:
-            rows = ecs.stopped_tasks(self.aws, self.cluster, self.service, deployment)
+            rows = ecs.stopped_tasks(
+                self.aws,
+                self.cluster,
+                self.service,
+                deployment,
+            )
         except KirikaeError:
             return ()
         return tuple(self._with_log(row, times) for row, times in _causes(rows))
@@ -95,7 +100,12 @@ class Stops:
         settings = self._log_settings(row)
         name = row["taskArn"].rpartition("/")[2]
         containers = [
-            self._container(each, settings.get(each["name"], {}), name) for each in _guilty(row)
+            self._container(
+                each,
+                settings.get(each["name"], {}),
+                name,
+            )
+            for each in _guilty(row)
         ]
         return StoppedTask(
             task=name,
@@ -119,9 +129,16 @@ class Stops:
         return found
 
     def _container(
-        self, row: Mapping[str, Any], options: Mapping[str, str], task: str
+        self,
+        row: Mapping[str, Any],
+        options: Mapping[str, str],
+        task: str,
     ) -> EndedContainer:
-        said, trouble = self._log_of(row["name"], options, task)
+        said, trouble = self._log_of(
+            row["name"],
+            options,
+            task,
+        )
         return EndedContainer(
             name=row["name"],
             exit_code=row.get("exitCode"),
@@ -130,7 +147,12 @@ class Stops:
             log_trouble=trouble,
         )
 
-    def _log_of(self, name: str, options: Mapping[str, str], task: str) -> tuple[list[str], str]:
+    def _log_of(
+        self,
+        name: str,
+        options: Mapping[str, str],
+        task: str,
+    ) -> tuple[list[str], str]:
         """(lines, why there are none)."""
         group = options.get("awslogs-group")
         prefix = options.get("awslogs-stream-prefix")
@@ -139,7 +161,13 @@ class Stops:
         stream = f"{prefix}/{name}/{task}"
         region = options.get("awslogs-region", "")
         try:
-            lines = logs.last_lines(self.aws, region, group, stream, _LINES)
+            lines = logs.last_lines(
+                self.aws,
+                region,
+                group,
+                stream,
+                _LINES,
+            )
         except KirikaeError as error:
             return [], f"its log {group} {stream} was not read: {_one_line(str(error))}"
         return [line.rstrip()[:_WIDE] for line in lines], ""

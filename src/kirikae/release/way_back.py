@@ -63,25 +63,49 @@ class _Story:
             # One that did not get there is gone on with: it changes no target.
             return self._put_back() if done else self
         if done:
-            return replace(self, serving=self._now_serving(entry), as_done=True)
+            return replace(
+                self,
+                serving=self._now_serving(entry),
+                as_done=True,
+            )
         known = entry.outcome is Outcome.ROLLED_BACK
         doubtful = self.doubtful if known else self.doubtful | {entry.release}
-        return replace(self, as_done=False, doubtful=doubtful)
+        return replace(
+            self,
+            as_done=False,
+            doubtful=doubtful,
+        )
 
     def _put_back(self) -> Self:
         """What the rollback took away is what was done before, now."""
         target = self.target
         if target is None or target is self.serving:
             return replace(self, as_done=True)
-        return replace(self, serving=replace(target, before=self.serving), as_done=True)
+        return replace(
+            self,
+            serving=replace(target, before=self.serving),
+            as_done=True,
+        )
 
     def _now_serving(self, entry: Deployed) -> Good:
         if self.serving is None:
-            return Good(entry.release, entry.detail, before=self._before_kirikae(entry))
+            return Good(
+                entry.release,
+                entry.detail,
+                before=self._before_kirikae(entry),
+            )
         if self.serving.release == entry.release:
             # Once more: what was done before it is still what was done before the first time.
-            return Good(entry.release, entry.detail, before=self.serving.before)
-        return Good(entry.release, entry.detail, before=self.serving)
+            return Good(
+                entry.release,
+                entry.detail,
+                before=self.serving.before,
+            )
+        return Good(
+            entry.release,
+            entry.detail,
+            before=self.serving,
+        )
 
     def _before_kirikae(self, entry: Deployed) -> Good | None:
         """What ran ahead of the first release that was done; None where nothing did, and where that

@@ -35,7 +35,11 @@ class Why(StrEnum):
     FIXED = "cannot be changed"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(
+    frozen=True,
+    slots=True,
+    order=True,
+)
 class Note:
     """A place that was brought into the one form."""
 
@@ -51,17 +55,43 @@ class Form:
     plain: Plain
     notes: set[Note] = field(default_factory=set)
 
-    def note(self, place: str, why: Why, value: Any = None) -> None:
-        self.notes.add(Note(place, why, "" if value is None else json.dumps(value)))
+    def note(
+        self,
+        place: str,
+        why: Why,
+        value: Any = None,
+    ) -> None:
+        self.notes.add(
+            Note(
+                place,
+                why,
+                "" if value is None else json.dumps(value),
+            )
+        )
 
-    def fill(self, inside: Plain, at: str, values: Mapping[str, Any]) -> None:
+    def fill(
+        self,
+        inside: Plain,
+        at: str,
+        values: Mapping[str, Any],
+    ) -> None:
         """What is not given has a default."""
         for key, value in values.items():
             if inside.get(key) is None:
                 inside[key] = deepcopy(value)
-                self.note(f"{at}.{key}" if at else key, Why.DEFAULT, value)
+                self.note(
+                    f"{at}.{key}" if at else key,
+                    Why.DEFAULT,
+                    value,
+                )
 
-    def sort(self, inside: Plain, at: str, key: str, by: Callable[[Any], Any]) -> None:
+    def sort(
+        self,
+        inside: Plain,
+        at: str,
+        key: str,
+        by: Callable[[Any], Any],
+    ) -> None:
         """A list whose order means nothing."""
         given = inside.get(key)
         if isinstance(given, list):
@@ -70,7 +100,13 @@ class Form:
                 self.note(f"{at}.{key}" if at else key, Why.SORTED)
             inside[key] = found
 
-    def drop(self, inside: Plain, at: str, key: str, why: Why) -> None:
+    def drop(
+        self,
+        inside: Plain,
+        at: str,
+        key: str,
+        why: Why,
+    ) -> None:
         if inside.pop(key, None) is not None:
             self.note(f"{at}.{key}" if at else key, why)
 
@@ -113,7 +149,11 @@ _CONTAINER_LISTS = (
     ("mountPoints", _as_json),
     ("volumesFrom", _as_json),
 )
-_HEALTH_CHECK = {"interval": 30, "timeout": 5, "retries": 3}
+_HEALTH_CHECK = {
+    "interval": 30,
+    "timeout": 5,
+    "retries": 3,
+}
 _VCPU = re.compile(r"\s*(\d+(?:\.\d+)?)\s*vcpu\s*", re.I)
 _GB = re.compile(r"\s*(\d+(?:\.\d+)?)\s*GB\s*")
 
@@ -123,37 +163,105 @@ def task_form(plain: Mapping[str, Any], ignored_tags: Iterable[str] = ()) -> For
     task = form.plain
     _without_tags(form, ignored_tags)
     for place, container in _each(task, "containerDefinitions"):
-        _container(form, place, container, task.get("networkMode"))
+        _container(
+            form,
+            place,
+            container,
+            task.get("networkMode"),
+        )
     for key, by in _TASK_LISTS:
-        form.sort(task, "", key, by)
-    _in_units(form, "cpu", _VCPU)
-    _in_units(form, "memory", _GB)
+        form.sort(
+            task,
+            "",
+            key,
+            by,
+        )
+    _in_units(
+        form,
+        "cpu",
+        _VCPU,
+    )
+    _in_units(
+        form,
+        "memory",
+        _GB,
+    )
     proxy = _of(task, "proxyConfiguration")
     if proxy is not None:
-        form.sort(proxy, "proxyConfiguration", "properties", _by("name"))
+        form.sort(
+            proxy,
+            "proxyConfiguration",
+            "properties",
+            _by("name"),
+        )
     return _finished(form)
 
 
-def _container(form: Form, place: str, container: Plain, network: Any) -> None:
-    form.fill(container, place, {"essential": True})
+def _container(
+    form: Form,
+    place: str,
+    container: Plain,
+    network: Any,
+) -> None:
+    form.fill(
+        container,
+        place,
+        {"essential": True},
+    )
     for where, port in _each(container, "portMappings"):
-        _port(form, f"{place}.{where}", port, network == "awsvpc")
+        _port(
+            form,
+            f"{place}.{where}",
+            port,
+            network == "awsvpc",
+        )
     # Sorted once what is not given has been filled: else two sides could be ordered differently.
-    form.sort(container, place, "portMappings", _as_json)
+    form.sort(
+        container,
+        place,
+        "portMappings",
+        _as_json,
+    )
     for key, by in _CONTAINER_LISTS:
-        form.sort(container, place, key, by)
+        form.sort(
+            container,
+            place,
+            key,
+            by,
+        )
     check = _of(container, "healthCheck")
     if check is not None:
-        form.fill(check, f"{place}.healthCheck", _HEALTH_CHECK)
+        form.fill(
+            check,
+            f"{place}.healthCheck",
+            _HEALTH_CHECK,
+        )
     for where, mount in _each(container, "mountPoints"):
-        form.fill(mount, f"{place}.{where}", {"readOnly": False})
+        form.fill(
+            mount,
+            f"{place}.{where}",
+            {"readOnly": False},
+        )
 
 
-def _port(form: Form, at: str, port: Plain, own_network: bool) -> None:
-    form.fill(port, at, {"protocol": "tcp"})
+def _port(
+    form: Form,
+    at: str,
+    port: Plain,
+    own_network: bool,
+) -> None:
+    form.fill(
+        port,
+        at,
+        {"protocol": "tcp"},
+    )
     number = port.get("containerPort")
     if number is not None:
-        form.fill(port, at, {"hostPort": number if own_network else 0})
+        form.fill(
+            port,
+            at,
+            {"hostPort": number if own_network else 0},
+        )
 
 
 def _in_units(form: Form, key: str, unit: re.Pattern[str]) -> None:
@@ -162,7 +270,11 @@ def _in_units(form: Form, key: str, unit: re.Pattern[str]) -> None:
     found = unit.fullmatch(given) if isinstance(given, str) else None
     if found is not None:
         form.plain[key] = str(int(float(found[1]) * 1024))
-        form.note(key, Why.SAME, given)
+        form.note(
+            key,
+            Why.SAME,
+            given,
+        )
 
 
 def _without_tags(form: Form, ignored: Iterable[str]) -> None:
@@ -182,7 +294,11 @@ def _finished(form: Form) -> Form:
     form.plain = without_empty(form.plain)
     for place, values in ZEROS.items():
         for at, inside in _at(form.plain, place):
-            form.fill(inside, at, values)
+            form.fill(
+                inside,
+                at,
+                values,
+            )
     return form
 
 
@@ -197,9 +313,17 @@ def _at(plain: Plain, place: tuple[str, ...], at: str = "") -> Iterable[tuple[st
     if rest[:1] == [ANY]:
         for number, each in enumerate(inner or []):
             if isinstance(each, dict):
-                yield from _at(each, tuple(rest[1:]), f"{name}[{each.get('name', number)}]")
+                yield from _at(
+                    each,
+                    tuple(rest[1:]),
+                    f"{name}[{each.get('name', number)}]",
+                )
     elif isinstance(inner, dict):
-        yield from _at(inner, tuple(rest), name)
+        yield from _at(
+            inner,
+            tuple(rest),
+            name,
+        )
 
 
 # --- services
@@ -235,73 +359,162 @@ def service_form(plain: Mapping[str, Any], ignored_tags: Iterable[str] = ()) -> 
     form = Form(deepcopy(dict(plain)))
     service = form.plain
     _without_tags(form, ignored_tags)
-    form.fill(service, "", {"availabilityZoneRebalancing": "DISABLED"})
+    form.fill(
+        service,
+        "",
+        {"availabilityZoneRebalancing": "DISABLED"},
+    )
     _scheduling(form)
     _deployment(form)
     _network(form)
     _balancers(form)
     for key, by in _SERVICE_LISTS:
-        form.sort(service, "", key, by)
+        form.sort(
+            service,
+            "",
+            key,
+            by,
+        )
     taken = {*fitting.members("ecs", "UpdateService"), "tags"} - {*_SENT_BY_NAME}
     form.plain = {key: value for key, value in service.items() if key in taken}
-    form.fill(form.plain, "", {"enableECSManagedTags": False, "enableExecuteCommand": False})
-    form.fill(form.plain, "", {"propagateTags": "NONE"})
+    form.fill(
+        form.plain,
+        "",
+        {"enableECSManagedTags": False, "enableExecuteCommand": False},
+    )
+    form.fill(
+        form.plain,
+        "",
+        {"propagateTags": "NONE"},
+    )
     return _finished(form)
 
 
 def _scheduling(form: Form) -> None:
     service = form.plain
     if service.get("launchType") == "FARGATE":
-        form.fill(service, "", {"platformVersion": "LATEST"})
+        form.fill(
+            service,
+            "",
+            {"platformVersion": "LATEST"},
+        )
     if any(
         each.get("capacityProvider", "").startswith("FARGATE")
         for _, each in _each(service, "capacityProviderStrategy")
     ):
-        form.fill(service, "", {"platformVersion": "LATEST"})
-    form.fill(service, "", {"schedulingStrategy": "REPLICA"})
+        form.fill(
+            service,
+            "",
+            {"platformVersion": "LATEST"},
+        )
+    form.fill(
+        service,
+        "",
+        {"schedulingStrategy": "REPLICA"},
+    )
     if service["schedulingStrategy"] == "DAEMON":
-        form.drop(service, "", "placementStrategy", Why.IGNORED)
-        form.drop(service, "", "desiredCount", Why.MANAGED)
+        form.drop(
+            service,
+            "",
+            "placementStrategy",
+            Why.IGNORED,
+        )
+        form.drop(
+            service,
+            "",
+            "desiredCount",
+            Why.MANAGED,
+        )
     if service.get("loadBalancers"):
-        form.fill(service, "", {"healthCheckGracePeriodSeconds": 0})
+        form.fill(
+            service,
+            "",
+            {"healthCheckGracePeriodSeconds": 0},
+        )
 
 
 def _deployment(form: Form) -> None:
     service = form.plain
     if service["schedulingStrategy"] == "DAEMON":
-        form.fill(service, "", {"deploymentConfiguration": _DAEMON})
+        form.fill(
+            service,
+            "",
+            {"deploymentConfiguration": _DAEMON},
+        )
         return
     if service.get("deploymentConfiguration") is None:
         service["deploymentConfiguration"] = {}
         form.note("deploymentConfiguration", Why.DEFAULT)
     inside = service["deploymentConfiguration"]
     at = "deploymentConfiguration"
-    form.fill(inside, at, {"deploymentCircuitBreaker": _BREAKER, **_REPLICA})
+    form.fill(
+        inside,
+        at,
+        {"deploymentCircuitBreaker": _BREAKER, **_REPLICA},
+    )
     breaker = _of(inside, "deploymentCircuitBreaker")
     if breaker is not None:
-        form.fill(breaker, f"{at}.deploymentCircuitBreaker", _BREAKER_MORE)
+        form.fill(
+            breaker,
+            f"{at}.deploymentCircuitBreaker",
+            _BREAKER_MORE,
+        )
     early = _of(inside, "earlySuccessCriteria")
     if early is not None:
-        form.fill(early, f"{at}.earlySuccessCriteria", _EARLY)
+        form.fill(
+            early,
+            f"{at}.earlySuccessCriteria",
+            _EARLY,
+        )
     for where, hook in _each(inside, "lifecycleHooks"):
-        _hook(form, f"{at}.{where}", hook)
+        _hook(
+            form,
+            f"{at}.{where}",
+            hook,
+        )
 
 
 def _hook(form: Form, at: str, hook: Plain) -> None:
-    form.fill(hook, at, _HOOK)
+    form.fill(
+        hook,
+        at,
+        _HOOK,
+    )
     timeout = _of(hook, "timeoutConfiguration")
     if timeout is not None:
-        form.fill(timeout, f"{at}.timeoutConfiguration", _HOOK_TIMEOUT)
+        form.fill(
+            timeout,
+            f"{at}.timeoutConfiguration",
+            _HOOK_TIMEOUT,
+        )
 
 
 def _network(form: Form) -> None:
-    network = _of(form.plain, "networkConfiguration", "awsvpcConfiguration")
+    network = _of(
+        form.plain,
+        "networkConfiguration",
+        "awsvpcConfiguration",
+    )
     if network is None:
         return
     at = "networkConfiguration.awsvpcConfiguration"
-    form.fill(network, at, {"assignPublicIp": "DISABLED"})
-    form.sort(network, at, "subnets", str)
-    form.sort(network, at, "securityGroups", str)
+    form.fill(
+        network,
+        at,
+        {"assignPublicIp": "DISABLED"},
+    )
+    form.sort(
+        network,
+        at,
+        "subnets",
+        str,
+    )
+    form.sort(
+        network,
+        at,
+        "securityGroups",
+        str,
+    )
 
 
 def _balancers(form: Form) -> None:
@@ -310,9 +523,18 @@ def _balancers(form: Form) -> None:
     strategy = (_of(form.plain, "deploymentConfiguration") or {}).get("strategy")
     for where, balancer in _each(form.plain, "loadBalancers"):
         if controller == "CODE_DEPLOY":
-            form.drop(balancer, where, "targetGroupArn", Why.MANAGED)
+            form.drop(
+                balancer,
+                where,
+                "targetGroupArn",
+                Why.MANAGED,
+            )
         elif strategy in _TRAFFIC_STRATEGIES:
-            _pair(form, where, balancer)
+            _pair(
+                form,
+                where,
+                balancer,
+            )
 
 
 def _pair(form: Form, where: str, balancer: Plain) -> None:

@@ -43,23 +43,42 @@ def load_all(config: EcsConfig) -> Loaded:
         raise DefinitionProblem(f"{config.path}: `service_definition` is missing: name its file")
     return Loaded(
         task,
-        loading.service_definition(config.service_definition, config.around, config.service),
+        loading.service_definition(
+            config.service_definition,
+            config.around,
+            config.service,
+        ),
     )
 
 
 def differences(
-    config: EcsConfig, aws: Aws, loaded: Loaded, with_service: bool = True
+    config: EcsConfig,
+    aws: Aws,
+    loaded: Loaded,
+    with_service: bool = True,
 ) -> Iterator[Compared]:
     """Of the service, then of the task definition that it uses, else of the newest one."""
     there = None
     if loaded.service is not None:
-        there = remote.service(aws, config.cluster, config.service)
+        there = remote.service(
+            aws,
+            config.cluster,
+            config.service,
+        )
         if with_service:
-            yield of_service(loaded.service, there, config.ignored_tags)
+            yield of_service(
+                loaded.service,
+                there,
+                config.ignored_tags,
+            )
     family = str(loaded.task.plain.get("family", ""))
     name = there.task_definition if there is not None else family
     found = remote.task(aws, name) if name else None
-    yield of_task(loaded.task, found, config.ignored_tags)
+    yield of_task(
+        loaded.task,
+        found,
+        config.ignored_tags,
+    )
 
 
 def of_service(
@@ -68,7 +87,13 @@ def of_service(
     """A desired count that the file does not name belongs to whoever scales."""
     here = service_form(local.plain, ignored_tags)
     if there is None:
-        return compared(SERVICE, None, here, "", str(local.path))
+        return compared(
+            SERVICE,
+            None,
+            here,
+            "",
+            str(local.path),
+        )
     plain = dict(there.plain)
     left_alone = "desiredCount" not in local.plain
     if left_alone:
@@ -76,9 +101,20 @@ def of_service(
     form = service_form(plain, ignored_tags)
     if left_alone:
         form.note("desiredCount", Why.IGNORED)
-    found = compared(SERVICE, form, here, there.arn, str(local.path))
+    found = compared(
+        SERVICE,
+        form,
+        here,
+        there.arn,
+        str(local.path),
+    )
     fixed = tuple(_fixed(local, there))
-    return Compared(found.target, found.text, (*found.differences, *fixed), found.hidden)
+    return Compared(
+        found.target,
+        found.text,
+        (*found.differences, *fixed),
+        found.hidden,
+    )
 
 
 def _fixed(local: Definition, there: remote.Service) -> Iterator[Difference]:
@@ -87,12 +123,29 @@ def _fixed(local: Definition, there: remote.Service) -> Iterator[Difference]:
         wanted = local.plain.get(key)
         runs = there.plain.get(key)
         if wanted is not None and runs is not None and wanted != runs:
-            yield Difference(key, Why.FIXED, runs, wanted)
+            yield Difference(
+                key,
+                Why.FIXED,
+                runs,
+                wanted,
+            )
 
 
 def of_task(local: Definition, there: remote.Task | None, ignored_tags: frozenset[str]) -> Compared:
     here = task_form(local.plain, ignored_tags)
     if there is None:
-        return compared(TASK, None, here, "", str(local.path))
+        return compared(
+            TASK,
+            None,
+            here,
+            "",
+            str(local.path),
+        )
     form = task_form(there.plain, ignored_tags)
-    return compared(TASK, form, here, there.arn, str(local.path))
+    return compared(
+        TASK,
+        form,
+        here,
+        there.arn,
+        str(local.path),
+    )

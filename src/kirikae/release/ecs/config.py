@@ -92,7 +92,11 @@ def load(wanted: Wanted) -> EcsConfig:
             f"{wanted.folder / NAME}: there is none (nor {', '.join(_NAMES[1:])}); name one with "
             "--config, or write it with `kirikae ecs init --service NAME`"
         )
-    return _Loading(wanted, path, wanted.environment.get("AWS_REGION", "")).done()
+    return _Loading(
+        wanted,
+        path,
+        wanted.environment.get("AWS_REGION", ""),
+    ).done()
 
 
 @dataclass
@@ -111,7 +115,11 @@ class _Loading:
 
     @property
     def bench(self) -> Bench:
-        return Bench(self.path.parent, self.wanted.environment, self.aws)
+        return Bench(
+            self.path.parent,
+            self.wanted.environment,
+            self.aws,
+        )
 
     def done(self) -> EcsConfig:
         functions = with_defaults(of_variables(self.wanted.environment), self.bench)
@@ -128,13 +136,27 @@ class _Loading:
         else:
             plain = self._plain(text)
             self.region = str(plain.get("region") or self.region)
-            functions = self._joined(functions, plain.get("plugins"), text)
+            functions = self._joined(
+                functions,
+                plain.get("plugins"),
+                text,
+            )
         around = Surroundings(functions, self.wanted.external)
-        return _config(self.path, text, plain, self.region, around)
+        return _config(
+            self.path,
+            text,
+            plain,
+            self.region,
+            around,
+        )
 
     def _text(self, functions: Functions) -> str:
         around = Surroundings(functions, self.wanted.external)
-        return rendered(self.path, around, self.path.suffix in (".json", JSONNET))
+        return rendered(
+            self.path,
+            around,
+            self.path.suffix in (".json", JSONNET),
+        )
 
     def _plain(self, text: str) -> Mapping[str, Any]:
         plain = parsed(self.path, text)
@@ -142,7 +164,12 @@ class _Loading:
             raise DefinitionProblem(f"{self.path}: the file must hold one object")
         return plain
 
-    def _joined(self, functions: Functions, plugins: Any, text: str = "") -> Functions:
+    def _joined(
+        self,
+        functions: Functions,
+        plugins: Any,
+        text: str = "",
+    ) -> Functions:
         for plugin in _plugins(self.path, plugins):
             try:
                 functions = functions.joined(offered(plugin, self.bench))
@@ -162,7 +189,11 @@ class _Loading:
     def _plugins_as_written(self, functions: Functions) -> Any:
         """From the file before its templates are carried out, which must be YAML or JSON then."""
         if self.path.suffix == JSONNET:
-            raw = evaluated(self.path, functions.natives, self.wanted.external)
+            raw = evaluated(
+                self.path,
+                functions.natives,
+                self.wanted.external,
+            )
         else:
             raw = read_text(self.path)
         plain = self._plain(raw)
@@ -172,7 +203,11 @@ class _Loading:
     def _filled(self, value: Any, functions: Functions) -> Any:
         """With the templates of every text carried out."""
         if isinstance(value, str):
-            return render(value, str(self.path), functions.templates)
+            return render(
+                value,
+                str(self.path),
+                functions.templates,
+            )
         if isinstance(value, list):
             return [self._filled(each, functions) for each in value]
         if isinstance(value, dict):
@@ -198,12 +233,22 @@ def _plugins(path: Path, plugins: Any) -> list[Plugin]:
         config = each.get("config") or {} if isinstance(each, dict) else None
         if not isinstance(config, dict) or not isinstance(each.get("name"), str):
             raise DefinitionProblem(f"{path}: each of `plugins` has a `name` and a `config`")
-        found.append(Plugin(each["name"], config, str(each.get("func_prefix") or "")))
+        found.append(
+            Plugin(
+                each["name"],
+                config,
+                str(each.get("func_prefix") or ""),
+            )
+        )
     return found
 
 
 def _config(
-    path: Path, text: str, plain: Mapping[str, Any], region: str, around: Surroundings
+    path: Path,
+    text: str,
+    plain: Mapping[str, Any],
+    region: str,
+    around: Surroundings,
 ) -> EcsConfig:
     """Raises DefinitionProblem with file, line and key."""
     place = _Place(path, text)
@@ -283,7 +328,11 @@ class _Place:
         """What is read otherwise than whoever wrote it may think."""
         for key in plain:
             if key not in _KNOWN:
-                close = get_close_matches(str(key), sorted(_KNOWN), 1)
+                close = get_close_matches(
+                    str(key),
+                    sorted(_KNOWN),
+                    1,
+                )
                 guess = f"; did you mean {close[0]}?" if close else ""
                 yield f"{self.path}:{self._line(str(key))}: `{key}` is not known{guess}"
         timeout = plain.get("timeout")

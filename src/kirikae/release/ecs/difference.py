@@ -63,31 +63,69 @@ class Compared:
 
 
 def compared(
-    target: str, remote: Form | None, local: Form, remote_name: str, local_name: str
+    target: str,
+    remote: Form | None,
+    local: Form,
+    remote_name: str,
+    local_name: str,
 ) -> Compared:
     """``remote`` None: there is none yet, and everything is new."""
     there = {} if remote is None else remote.plain
     left = written(there)
     right = written(local.plain)
-    text = unified(left, right, remote_name, local_name)
+    text = unified(
+        left,
+        right,
+        remote_name,
+        local_name,
+    )
     noted = set() if remote is None else remote.notes ^ local.notes
-    found = tuple(_differences(there, local, frozenset() if remote is None else remote.notes))
+    found = tuple(
+        _differences(
+            there,
+            local,
+            frozenset() if remote is None else remote.notes,
+        )
+    )
     places = {each.place for each in found}
     hidden = sorted(note for note in noted if note.place not in places)
-    return Compared(target, text, found, tuple(hidden))
+    return Compared(
+        target,
+        text,
+        found,
+        tuple(hidden),
+    )
 
 
 def _differences(there: Mapping[str, Any], local: Form, noted: Any) -> Iterator[Difference]:
     """A value that one side leaves to ECS is told as the default that it is."""
     filled = {note.place for note in (*noted, *local.notes) if note.why is Why.DEFAULT}
-    for place, remote, here in _walk(there, local.plain, ""):
+    for place, remote, here in _walk(
+        there,
+        local.plain,
+        "",
+    ):
         if remote is _ABSENT:
-            yield Difference(place, Why.ADDED, None, here)
+            yield Difference(
+                place,
+                Why.ADDED,
+                None,
+                here,
+            )
         elif here is _ABSENT:
-            yield Difference(place, Why.REMOVED, remote)
+            yield Difference(
+                place,
+                Why.REMOVED,
+                remote,
+            )
         else:
             why = Why.DEFAULT if place in filled else Why.CHANGED
-            yield Difference(place, why, remote, here)
+            yield Difference(
+                place,
+                why,
+                remote,
+                here,
+            )
 
 
 def _walk(remote: Any, local: Any, at: str) -> Iterator[tuple[str, Any, Any]]:
@@ -97,9 +135,17 @@ def _walk(remote: Any, local: Any, at: str) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(remote, dict) and isinstance(local, dict):
         for key in sorted({*remote, *local}):
             place = f"{at}.{key}" if at else key
-            yield from _walk(remote.get(key, _ABSENT), local.get(key, _ABSENT), place)
+            yield from _walk(
+                remote.get(key, _ABSENT),
+                local.get(key, _ABSENT),
+                place,
+            )
     elif isinstance(remote, list) and isinstance(local, list):
-        yield from _in_lists(remote, local, at)
+        yield from _in_lists(
+            remote,
+            local,
+            at,
+        )
     elif remote != local or type(remote) is not type(local):
         yield at, remote, local
 
@@ -112,12 +158,20 @@ def _in_lists(remote: list[Any], local: list[Any], at: str) -> Iterator[tuple[st
         right = {each[key]: each for each in local}
         for name in sorted({*left, *right}):
             place = f"{at}[{name}]"
-            yield from _walk(left.get(name, _ABSENT), right.get(name, _ABSENT), place)
+            yield from _walk(
+                left.get(name, _ABSENT),
+                right.get(name, _ABSENT),
+                place,
+            )
         return
     for number in range(max(len(remote), len(local))):
         one = remote[number] if number < len(remote) else _ABSENT
         other = local[number] if number < len(local) else _ABSENT
-        yield from _walk(one, other, f"{at}[{number}]")
+        yield from _walk(
+            one,
+            other,
+            f"{at}[{number}]",
+        )
 
 
 def _name_key(items: list[Any]) -> str | None:
@@ -130,5 +184,9 @@ def _name_key(items: list[Any]) -> str | None:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    text = json.dumps(
+        value,
+        ensure_ascii=False,
+        sort_keys=True,
+    )
     return text if len(text) <= 80 else f"{text[:80]}..."

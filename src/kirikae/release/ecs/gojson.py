@@ -28,7 +28,15 @@ def written(plain: Mapping[str, Any]) -> str:
     if not plain:
         return ""
     kept = without_empty(plain)
-    return json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False).translate(IN_JSON) + "\n"
+    return (
+        json.dumps(
+            kept,
+            indent=2,
+            sort_keys=True,
+            ensure_ascii=False,
+        ).translate(IN_JSON)
+        + "\n"
+    )
 
 
 def without_empty(value: Any) -> Any:

@@ -20,7 +20,12 @@ class _Matcher(SequenceMatcher[str]):
     """difflib's way of telling what was changed, with our way of finding what is alike."""
 
     def __init__(self, left: Sequence[str], right: Sequence[str]) -> None:
-        super().__init__(None, [], [], autojunk=False)
+        super().__init__(
+            None,
+            [],
+            [],
+            autojunk=False,
+        )
         self.a = left
         self.b = right
         self._alike = [*_alike(left, right), (len(left), len(right), 0)]
@@ -53,7 +58,12 @@ def _between(left: Sequence[str], right: Sequence[str]) -> Iterator[Block]:
     one = left[head : len(left) - tail]
     other = right[head : len(right) - tail]
     if one and other:
-        for block in SequenceMatcher(None, one, other, autojunk=False).get_matching_blocks():
+        for block in SequenceMatcher(
+            None,
+            one,
+            other,
+            autojunk=False,
+        ).get_matching_blocks():
             if block.size:
                 yield head + block.a, head + block.b, block.size
     if tail:
@@ -91,7 +101,12 @@ def _rising(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return found[::-1]
 
 
-def unified(left: str, right: str, left_name: str, right_name: str) -> str:
+def unified(
+    left: str,
+    right: str,
+    left_name: str,
+    right_name: str,
+) -> str:
     """As ``diff -u`` prints it; empty where both are the same."""
     if left == right:
         return ""

@@ -36,7 +36,14 @@ class Definition:
     def problems(self, operation: str, more: Mapping[str, Any] | None = None) -> list[str]:
         """What AWS would refuse, each with the file's name."""
         given = {**self.plain, **(more or {})}
-        return [f"{self.path}: {each}" for each in shapes.problems("ecs", operation, given)]
+        return [
+            f"{self.path}: {each}"
+            for each in shapes.problems(
+                "ecs",
+                operation,
+                given,
+            )
+        ]
 
 
 def task_definition(path: Path, around: Surroundings) -> Definition:
@@ -46,10 +53,20 @@ def task_definition(path: Path, around: Surroundings) -> Definition:
     inner = plain.get("taskDefinition")
     if isinstance(inner, dict):
         plain = {**inner, **({"tags": plain["tags"]} if plain.get("tags") else {})}
-    fitted, unknown = fitting.fitted("ecs", TASK, plain, "TaskDefinition")
+    fitted, unknown = fitting.fitted(
+        "ecs",
+        TASK,
+        plain,
+        "TaskDefinition",
+    )
     if not fitted.get("tags", True):
         del fitted["tags"]
-    return Definition(path, fitted, tuple(unknown), text)
+    return Definition(
+        path,
+        fitted,
+        tuple(unknown),
+        text,
+    )
 
 
 def service_definition(path: Path, around: Surroundings, name: str) -> Definition:
@@ -61,15 +78,30 @@ def service_definition(path: Path, around: Surroundings, name: str) -> Definitio
                 f"{path}: everything stands inside `{wrapper}`, as AWS answers it; keep only what "
                 "is inside"
             )
-    fitted, unknown = fitting.fitted("ecs", SERVICE, plain, "Service")
+    fitted, unknown = fitting.fitted(
+        "ecs",
+        SERVICE,
+        plain,
+        "Service",
+    )
     fitted.pop("serviceName", None)
     named = {"serviceName": name} if name else {}
     left_out = {each.place: plain[each.place] for each in unknown if each.place in plain}
-    return Definition(path, {**fitted, **named}, tuple(unknown), text, left_out)
+    return Definition(
+        path,
+        {**fitted, **named},
+        tuple(unknown),
+        text,
+        left_out,
+    )
 
 
 def _object(path: Path, around: Surroundings) -> tuple[str, Plain]:
-    text = rendered(path, around, path.suffix == JSONNET)
+    text = rendered(
+        path,
+        around,
+        path.suffix == JSONNET,
+    )
     plain = parsed(path, text)
     if not isinstance(plain, dict):
         raise DefinitionProblem(f"{path}: the file must hold one object")

@@ -79,7 +79,11 @@ def _tfstate(plugin: Plugin, bench: Bench) -> Offer:
 
     def state() -> State:
         try:
-            return read_state(place, bench.environment, bench.aws)
+            return read_state(
+                place,
+                bench.environment,
+                bench.aws,
+            )
         except AwsUnreachable:
             raise
         except KirikaeError:
@@ -99,7 +103,11 @@ def _tfstate(plugin: Plugin, bench: Bench) -> Offer:
         plugin.name,
         {
             "tfstate": Known(lambda address: text_of(lookup(address)), [str]),
-            "tfstatef": Known(formatted, [str], any_rest=True),
+            "tfstatef": Known(
+                formatted,
+                [str],
+                any_rest=True,
+            ),
         },
         {"tfstate": Native(("address",), lookup)},
     )
@@ -109,7 +117,13 @@ def _tfstate(plugin: Plugin, bench: Bench) -> Offer:
 
 
 def _cloudformation(plugin: Plugin, bench: Bench) -> Offer:
-    output = asked_once(lambda stack, key: lookups.stack_output(bench.aws(), stack, key))
+    output = asked_once(
+        lambda stack, key: lookups.stack_output(
+            bench.aws(),
+            stack,
+            key,
+        )
+    )
     export = asked_once(lambda name: lookups.stack_export(bench.aws(), name))
     return Offer(
         plugin.name,
@@ -126,11 +140,22 @@ def _ssm(plugin: Plugin, bench: Bench) -> Offer:
 
     def listed(name: str, index: int | None = None) -> str:
         value, kind = asked(name)
-        return _part_of(name, value, kind, None if index is None else int(index))
+        return _part_of(
+            name,
+            value,
+            kind,
+            None if index is None else int(index),
+        )
 
     return Offer(
         plugin.name,
-        {"ssm": Known(listed, [str, int], least=1)},
+        {
+            "ssm": Known(
+                listed,
+                [str, int],
+                least=1,
+            )
+        },
         {
             "ssm": Native(("name",), listed),
             "ssm_list": Native(("name", "index"), listed),
@@ -138,7 +163,12 @@ def _ssm(plugin: Plugin, bench: Bench) -> Offer:
     )
 
 
-def _part_of(name: str, value: str, kind: str, index: int | None) -> str:
+def _part_of(
+    name: str,
+    value: str,
+    kind: str,
+    index: int | None,
+) -> str:
     """An index is given exactly for a list.  Raises TemplateProblem."""
     if kind != "StringList":
         if index is not None:
@@ -166,7 +196,11 @@ def _secretsmanager(plugin: Plugin, bench: Bench) -> Offer:
 
 def _caller(plugin: Plugin, bench: Bench) -> Offer:
     who = asked_once(lambda: lookups.identity(bench.aws()))
-    return Offer(plugin.name, {"caller_identity": Known(who)}, {"caller_identity": Native((), who)})
+    return Offer(
+        plugin.name,
+        {"caller_identity": Known(who)},
+        {"caller_identity": Native((), who)},
+    )
 
 
 # --- a command of the user's
@@ -176,7 +210,13 @@ def _external(plugin: Plugin, bench: Bench) -> Offer:
     name, command, many, parser, timeout_s = _external_settings(plugin.config)
 
     def call(*words: Any) -> Any:
-        return _answer_of(name, [*command, *map(str, words)], parser, timeout_s, bench)
+        return _answer_of(
+            name,
+            [*command, *map(str, words)],
+            parser,
+            timeout_s,
+            bench,
+        )
 
     asked = asked_once(call)
     return Offer(
@@ -206,7 +246,13 @@ def _external_settings(config: Mapping[str, Any]) -> tuple[str, list[str], int, 
     return name, list(map(str, command)), many, parser, float(timeout_s)
 
 
-def _answer_of(name: str, words: list[str], parser: str, timeout_s: float, bench: Bench) -> Any:
+def _answer_of(
+    name: str,
+    words: list[str],
+    parser: str,
+    timeout_s: float,
+    bench: Bench,
+) -> Any:
     """Raises TemplateProblem."""
     try:
         done = subprocess.run(

@@ -47,7 +47,14 @@ def text_of(path: Path) -> str:
         with path.open("rb") as opened:
             raw = opened.read(_MOST_BYTES + 1)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
+        why = (
+            getattr(
+                error,
+                "strerror",
+                None,
+            )
+            or error
+        )
         raise DefinitionProblem(f"{path}: {why}") from error
     if len(raw) > _MOST_BYTES:
         raise DefinitionProblem(
@@ -63,9 +70,17 @@ def rendered(path: Path, around: Surroundings, jsonnet: bool) -> str:
     """The text of a file once templates are carried out.  Raises DefinitionProblem."""
     text = text_of(path)
     if jsonnet:
-        text = evaluated(path, around.functions.natives, around.external)
+        text = evaluated(
+            path,
+            around.functions.natives,
+            around.external,
+        )
     try:
-        return render(text, str(path), around.functions.templates)
+        return render(
+            text,
+            str(path),
+            around.functions.templates,
+        )
     except DefinitionProblem as problem:
         hint = _hint(problem.__cause__)
         raise DefinitionProblem(f"{problem}{hint}") from problem.__cause__
@@ -101,7 +116,9 @@ def _json(path: Path, text: str) -> Any:
     twice."""
     try:
         return json.loads(
-            text, parse_constant=_no_number(path, text), object_pairs_hook=_once(path, text)
+            text,
+            parse_constant=_no_number(path, text),
+            object_pairs_hook=_once(path, text),
         )
     except json.JSONDecodeError as error:
         raise DefinitionProblem(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
@@ -137,4 +154,12 @@ def _once(path: Path, text: str) -> Callable[[list[tuple[str, Any]]], Mapping[st
 
 def lines_with(text: str, pattern: str) -> list[int]:
     """Counted from 1."""
-    return [text.count("\n", 0, found.start()) + 1 for found in re.finditer(pattern, text)]
+    return [
+        text.count(
+            "\n",
+            0,
+            found.start(),
+        )
+        + 1
+        for found in re.finditer(pattern, text)
+    ]

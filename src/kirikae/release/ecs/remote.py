@@ -37,22 +37,50 @@ class Task:
 
 def service(aws: Aws, cluster: str, name: str) -> Service | None:
     """None: there is none, or an INACTIVE one."""
-    row = ecs_definitions.service(aws, cluster, name)
+    row = ecs_definitions.service(
+        aws,
+        cluster,
+        name,
+    )
     if row is None:
         return None
     remarks = []
     if row["status"] == _DRAINING:
         remarks.append(f"the service {name} is {_DRAINING}: it is being deleted")
-    taken = fitting.shared("ecs", SERVICE, "Service") - _NOT_GIVEN
+    taken = (
+        fitting.shared(
+            "ecs",
+            SERVICE,
+            "Service",
+        )
+        - _NOT_GIVEN
+    )
     plain = {key: value for key, value in row.items() if key in taken}
     controller = (row.get("deploymentController") or {}).get("type", "ECS")
     if controller == "ECS":
-        plain.update(_of_primary(aws, row, remarks))
+        plain.update(
+            _of_primary(
+                aws,
+                row,
+                remarks,
+            )
+        )
     if plain.get("propagateTags") not in ("SERVICE", "TASK_DEFINITION"):
         plain["propagateTags"] = "NONE"
-    fitted, _ = fitting.fitted("ecs", SERVICE, plain, "Service")
+    fitted, _ = fitting.fitted(
+        "ecs",
+        SERVICE,
+        plain,
+        "Service",
+    )
     arn = str(row["serviceArn"])
-    return Service(arn, str(row.get("taskDefinition", "")), fitted, row, tuple(remarks))
+    return Service(
+        arn,
+        str(row.get("taskDefinition", "")),
+        fitted,
+        row,
+        tuple(remarks),
+    )
 
 
 def _of_primary(aws: Aws, row: Mapping[str, Any], remarks: list[str]) -> Plain:
@@ -60,7 +88,14 @@ def _of_primary(aws: Aws, row: Mapping[str, Any], remarks: list[str]) -> Plain:
     found = {key: primary[key] for key in _OF_DEPLOYMENT if primary.get(key)}
     connect = found.get("serviceConnectConfiguration")
     if connect is not None and str(connect.get("namespace", "")).startswith("arn:"):
-        found["serviceConnectConfiguration"] = {**connect, **_named(aws, connect, remarks)}
+        found["serviceConnectConfiguration"] = {
+            **connect,
+            **_named(
+                aws,
+                connect,
+                remarks,
+            ),
+        }
     return found
 
 
@@ -78,7 +113,16 @@ def task(aws: Aws, name: str) -> Task | None:
     row = ecs_definitions.task_definition(aws, name)
     if row is None:
         return None
-    taken = fitting.shared("ecs", TASK, "TaskDefinition") | {"tags"}
+    taken = fitting.shared(
+        "ecs",
+        TASK,
+        "TaskDefinition",
+    ) | {"tags"}
     plain = {key: value for key, value in row.items() if key in taken}
-    fitted, _ = fitting.fitted("ecs", TASK, plain, "TaskDefinition")
+    fitted, _ = fitting.fitted(
+        "ecs",
+        TASK,
+        plain,
+        "TaskDefinition",
+    )
     return Task(str(row["taskDefinitionArn"]), fitted)

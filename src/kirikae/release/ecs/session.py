@@ -32,11 +32,25 @@ class Wanted:
         return self.arn.rpartition("/")[2]
 
 
-def wanted(aws: Aws, config: EcsConfig, task: str, container: str) -> Wanted:
+def wanted(
+    aws: Aws,
+    config: EcsConfig,
+    task: str,
+    container: str,
+) -> Wanted:
     """Raises UsageProblem, KirikaeError where ECS Exec is not on."""
-    rows = ecs.tasks(aws, config.cluster, config.service, "RUNNING")
+    rows = ecs.tasks(
+        aws,
+        config.cluster,
+        config.service,
+        "RUNNING",
+    )
     running = [row for row in rows if row.get("lastStatus") == "RUNNING"]
-    chosen = _task(running, task, config.service)
+    chosen = _task(
+        running,
+        task,
+        config.service,
+    )
     if not chosen.get("enableExecuteCommand"):
         raise KirikaeError(
             f"ECS Exec is off for {config.service}: set `enableExecuteCommand: true` in "
@@ -49,7 +63,11 @@ def wanted(aws: Aws, config: EcsConfig, task: str, container: str) -> Wanted:
             f"the agent of ECS Exec in {row['name']} is {agents[0].get('lastStatus')}: "
             f"{agents[0].get('reason', 'the task role may lack ssmmessages:*')}"
         )
-    return Wanted(str(chosen["taskArn"]), str(row["name"]), str(row.get("runtimeId", "")))
+    return Wanted(
+        str(chosen["taskArn"]),
+        str(row["name"]),
+        str(row.get("runtimeId", "")),
+    )
 
 
 def _task(running: Sequence[Mapping[str, Any]], task: str, service: str) -> Mapping[str, Any]:
@@ -74,7 +92,12 @@ def _container(task: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return first
 
 
-def run(aws: Aws, config: EcsConfig, at: Wanted, command: str) -> int:
+def run(
+    aws: Aws,
+    config: EcsConfig,
+    at: Wanted,
+    command: str,
+) -> int:
     """The exit code of AWS's program.  Raises UsageProblem where it is not installed."""
     program = shutil.which(PLUGIN)
     if program is None:
@@ -82,7 +105,13 @@ def run(aws: Aws, config: EcsConfig, at: Wanted, command: str) -> int:
             f"{PLUGIN} is not installed; AWS's Systems Manager user guide says how, under "
             '"Install the Session Manager plugin"'
         )
-    answer = ecs_definitions.execute_command(aws, config.cluster, at.arn, at.container, command)
+    answer = ecs_definitions.execute_command(
+        aws,
+        config.cluster,
+        at.arn,
+        at.container,
+        command,
+    )
     client = aws.client("ecs")
     cluster = config.cluster.rpartition("/")[2]
     target = {"Target": f"ecs:{cluster}_{at.task}_{at.runtime}"}

@@ -33,7 +33,11 @@ def read_state(place: str, environment: Mapping[str, str], aws: Callable[[], Aws
     if backend is None:
         return state_from(body, place)
     workspace = _workspace(Path(place).parent, environment)
-    followed = _backend_place(backend, workspace, place)
+    followed = _backend_place(
+        backend,
+        workspace,
+        place,
+    )
     return state_from(_read(followed, aws), followed)
 
 
@@ -42,7 +46,11 @@ def _read(place: str, aws: Callable[[], Aws]) -> bytes:
     if parts.scheme in ("", "file"):
         return _of_file(Path(parts.path if parts.scheme else place))
     if parts.scheme == "s3":
-        return lookups.s3_object(aws(), parts.netloc, parts.path.lstrip("/"))
+        return lookups.s3_object(
+            aws(),
+            parts.netloc,
+            parts.path.lstrip("/"),
+        )
     if parts.scheme in ("http", "https"):
         return _of_web(place)
     where = _ELSEWHERE.get(parts.scheme, f"places called {parts.scheme}:")

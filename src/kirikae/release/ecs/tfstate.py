@@ -51,14 +51,23 @@ class State:
             for key in self.values
             if wanted.startswith(key) and wanted[len(key) : len(key) + 1] in (".", "[")
         ]
-        return max(found, key=len, default=None)
+        return max(
+            found,
+            key=len,
+            default=None,
+        )
 
 
 def text_of(value: Any) -> str:
     """In a template: strings as they are, everything else as JSON."""
     if isinstance(value, str):
         return value
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+    return json.dumps(
+        value,
+        separators=(",", ":"),
+        ensure_ascii=False,
+        sort_keys=True,
+    )
 
 
 def _steps(path: str, address: str) -> Iterator[str | int]:

@@ -124,7 +124,14 @@ def _slice(item: Any, *places: Any) -> Any:
     return part.decode(errors="replace") if isinstance(part, bytes) else part
 
 
-_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;", "\0": "\ufffd"}
+_HTML = {
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    '"': "&#34;",
+    "'": "&#39;",
+    "\0": "\ufffd",
+}
 _JS = {
     "\\": "\\\\",
     "'": "\\'",
@@ -154,17 +161,33 @@ def _joined(values: Sequence[Any]) -> str:
 
 BUILTINS: Mapping[str, Known] = {
     "not": Known(lambda value: not is_true(value), [None]),
-    "eq": Known(_eq, [None], any_rest=True),
+    "eq": Known(
+        _eq,
+        [None],
+        any_rest=True,
+    ),
     "ne": Known(lambda left, right: not _is_equal(left, right), [None, None]),
     "lt": Known(_lt, [None, None]),
     "le": Known(lambda left, right: _lt(left, right) or _is_equal(left, right), [None, None]),
     "gt": Known(lambda left, right: _lt(right, left), [None, None]),
     "ge": Known(lambda left, right: not _lt(left, right), [None, None]),
     "len": Known(_len, [None]),
-    "index": Known(_index, [None], any_rest=True),
-    "slice": Known(_slice, [None], any_rest=True),
+    "index": Known(
+        _index,
+        [None],
+        any_rest=True,
+    ),
+    "slice": Known(
+        _slice,
+        [None],
+        any_rest=True,
+    ),
     "print": Known(lambda *values: sprint(values), any_rest=True),
-    "printf": Known(lambda form, *values: sprintf(form, values), [str], any_rest=True),
+    "printf": Known(
+        lambda form, *values: sprintf(form, values),
+        [str],
+        any_rest=True,
+    ),
     "println": Known(lambda *values: sprintln(values), any_rest=True),
     "html": Known(_html, any_rest=True),
     "js": Known(_js, any_rest=True),

@@ -29,7 +29,11 @@ from kirikae.release.errors import TemplateProblem, UnknownFunction
 
 _BRANCHES = ("if", "with", "range")
 _LEAVES = ("break", "continue")
-_KNOWN = {"true": True, "false": False, "nil": None}
+_KNOWN = {
+    "true": True,
+    "false": False,
+    "nil": None,
+}
 _OPERANDS = (
     Kind.NAME,
     Kind.FIELD,
@@ -42,7 +46,15 @@ _OPERANDS = (
 _ESCAPE = re.compile(
     r"\\(?:([abfnrtv\\'\"])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3}))"
 )
-_SHORT = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_SHORT = {
+    "a": "\a",
+    "b": "\b",
+    "f": "\f",
+    "n": "\n",
+    "r": "\r",
+    "t": "\t",
+    "v": "\v",
+}
 _MOST_NESTED = 100
 
 
@@ -143,12 +155,26 @@ class _Reader:
         self._loops += word == "range"
         body, end = self._nodes()
         self._loops -= word == "range"
-        otherwise = self._otherwise(word, pipe, end)
+        otherwise = self._otherwise(
+            word,
+            pipe,
+            end,
+        )
         del self._variables[known:]
         self._depth -= 1
-        return Branch(word, pipe, body, otherwise)
+        return Branch(
+            word,
+            pipe,
+            body,
+            otherwise,
+        )
 
-    def _otherwise(self, word: str, pipe: Pipe, end: Word | None) -> list[Node]:
+    def _otherwise(
+        self,
+        word: str,
+        pipe: Pipe,
+        end: Word | None,
+    ) -> list[Node]:
         """What stands behind ``else``, up to the ``end`` of the branch."""
         if end is None:
             raise TemplateProblem(f"{{{{{word}}}}} has no {{{{end}}}}", pipe.at)
@@ -180,7 +206,15 @@ class _Reader:
         text = str(_unquoted(name))
         if word != "template":
             self._defined[text] = self._body_of(word, name)
-        return None if word == "define" else Call(text, pipe, name.at)
+        return (
+            None
+            if word == "define"
+            else Call(
+                text,
+                pipe,
+                name.at,
+            )
+        )
 
     def _body_of(self, word: str, name: Word) -> list[Node]:
         """A template of its own has variables and loops of its own."""
@@ -215,7 +249,12 @@ class _Reader:
             if isinstance(first, Constant | Dot):
                 raise TemplateProblem("non executable command in pipeline", command.at)
         self._variables += [] if assigns else names
-        return Pipe(commands, at, names, assigns)
+        return Pipe(
+            commands,
+            at,
+            names,
+            assigns,
+        )
 
     def _declared(self, context: str) -> tuple[list[str], bool]:
         """``$x :=``, ``$x =`` and, in a ``range``, ``$i, $v :=``."""
@@ -255,7 +294,11 @@ class _Reader:
             raise TemplateProblem(f"unexpected {word.text!r} in {context}", word.at)
         if not words:
             raise TemplateProblem(f"missing value for {context}", begin.at)
-        return Command(words, begin.at, " ".join(each.text for each in words))
+        return Command(
+            words,
+            begin.at,
+            " ".join(each.text for each in words),
+        )
 
     def _operand(self) -> Operand:
         """A word, and the fields that are asked of it."""
@@ -269,8 +312,16 @@ class _Reader:
         if isinstance(of, Constant):
             raise TemplateProblem(f"unexpected . after term {of.text!r}", at)
         if isinstance(of, Fields):
-            return Fields(of.of, [*of.names, *names], at)
-        return Fields(of, names, at)
+            return Fields(
+                of.of,
+                [*of.names, *names],
+                at,
+            )
+        return Fields(
+            of,
+            names,
+            at,
+        )
 
     def _term(self) -> Operand:
         word = self._next()
@@ -279,14 +330,22 @@ class _Reader:
         if word.kind is Kind.NAME:
             return self._name(word)
         if word.kind is Kind.FIELD:
-            return Fields(None, [word.text[1:]], word.at)
+            return Fields(
+                None,
+                [word.text[1:]],
+                word.at,
+            )
         if word.kind is Kind.DOT:
             return Dot(word.at)
         if word.kind is Kind.VARIABLE:
             if word.text not in self._variables:
                 raise TemplateProblem(f'undefined variable "{word.text}"', word.at)
             return Variable(word.text, word.at)
-        return Constant(_constant(word), word.text, word.at)
+        return Constant(
+            _constant(word),
+            word.text,
+            word.at,
+        )
 
     def _in_parentheses(self, opens: Word) -> Pipe:
         self._depth += 1
@@ -301,7 +360,11 @@ class _Reader:
 
     def _name(self, word: Word) -> Operand:
         if word.text in _KNOWN:
-            return Constant(_KNOWN[word.text], word.text, word.at)
+            return Constant(
+                _KNOWN[word.text],
+                word.text,
+                word.at,
+            )
         if word.text not in self._functions:
             raise UnknownFunction(word.text, word.at)
         return Function(word.text, word.at)

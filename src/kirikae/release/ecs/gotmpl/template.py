@@ -42,21 +42,47 @@ def render(text: str, name: str, functions: Mapping[str, Known]) -> str:
     try:
         parsed = read(text, {*known, *SHORT_CIRCUITS})
     except TemplateProblem as problem:
-        raise DefinitionProblem(_told(name, text, problem)) from problem
+        raise DefinitionProblem(
+            _told(
+                name,
+                text,
+                problem,
+            )
+        ) from problem
     walk = _Walk(parsed, known)
     try:
         walk.through(parsed.nodes, None)
     except TooLong as problem:
-        raise DefinitionProblem(_told(name, text, problem)) from problem
+        raise DefinitionProblem(
+            _told(
+                name,
+                text,
+                problem,
+            )
+        ) from problem
     if walk.troubles:
-        told = [_told(name, text, trouble) for trouble in walk.troubles[:_MOST_TOLD]]
+        told = [
+            _told(
+                name,
+                text,
+                trouble,
+            )
+            for trouble in walk.troubles[:_MOST_TOLD]
+        ]
         raise DefinitionProblem("\n".join(told)) from walk.troubles[0]
     return "".join(walk.out)
 
 
 def _told(name: str, text: str, problem: TemplateProblem) -> str:
     at = problem.at or 0
-    line = text.count("\n", 0, at) + 1
+    line = (
+        text.count(
+            "\n",
+            0,
+            at,
+        )
+        + 1
+    )
     return f"{name}:{line}: {problem}"
 
 
@@ -118,7 +144,11 @@ class _Walk:
             self.through(node.otherwise, dot)
         for key, value in pairs:
             self._count(node.pipe.at)
-            self._declare(node.pipe, key, value)
+            self._declare(
+                node.pipe,
+                key,
+                value,
+            )
             try:
                 self.through(node.body, value)
             except LeftRange as left:
@@ -129,11 +159,24 @@ class _Walk:
                     del self.variables[known:]
         del self.variables[known:]
 
-    def _declare(self, pipe: Pipe, key: Any, value: Any) -> None:
+    def _declare(
+        self,
+        pipe: Pipe,
+        key: Any,
+        value: Any,
+    ) -> None:
         """One variable takes the value, two take key and value."""
         values = [value] if len(pipe.declares) == 1 else [key, value]
-        for name, each in zip(pipe.declares, values, strict=False):
-            self._set(name, each, pipe.assigns)
+        for name, each in zip(
+            pipe.declares,
+            values,
+            strict=False,
+        ):
+            self._set(
+                name,
+                each,
+                pipe.assigns,
+            )
 
     def _pairs(self, pipe: Pipe, dot: Any) -> Iterator[tuple[Any, Any]]:
         """What a range goes through: lists, maps by key, and numbers below a number."""
@@ -176,27 +219,50 @@ class _Walk:
     def _pipe(self, pipe: Pipe, dot: Any) -> Any:
         value = self._value_of(pipe, dot)
         for name in pipe.declares:
-            self._set(name, value, pipe.assigns)
+            self._set(
+                name,
+                value,
+                pipe.assigns,
+            )
         return value
 
     def _value_of(self, pipe: Pipe, dot: Any) -> Any:
         value: Any = _ABSENT
         for command in pipe.commands:
-            value = self._command(command, dot, value)
+            value = self._command(
+                command,
+                dot,
+                value,
+            )
         return value
 
-    def _set(self, name: str, value: Any, assigns: bool) -> None:
+    def _set(
+        self,
+        name: str,
+        value: Any,
+        assigns: bool,
+    ) -> None:
         if not assigns:
             self.variables.append((name, value))
             return
         place = max(n for n, (each, _) in enumerate(self.variables) if each == name)
         self.variables[place] = (name, value)
 
-    def _command(self, command: Command, dot: Any, final: Any) -> Any:
+    def _command(
+        self,
+        command: Command,
+        dot: Any,
+        final: Any,
+    ) -> Any:
         """``final``: what comes through the pipeline, the last word of a function."""
         first, *rest = command.words
         if isinstance(first, Function):
-            return self._function(first, rest, dot, final)
+            return self._function(
+                first,
+                rest,
+                dot,
+                final,
+            )
         if isinstance(first, Constant) and first.value is None:
             raise TemplateProblem("nil is not a command", first.at)
         if rest or final is not _ABSENT:
@@ -214,25 +280,61 @@ class _Walk:
             case Pipe():
                 return self._pipe(operand, dot)
             case Function():
-                return self._function(operand, [], dot, _ABSENT)
+                return self._function(
+                    operand,
+                    [],
+                    dot,
+                    _ABSENT,
+                )
             case Fields():
                 of = dot if operand.of is None else self._operand(operand.of, dot)
                 for name in operand.names:
-                    of = _field(of, name, operand.at)
+                    of = _field(
+                        of,
+                        name,
+                        operand.at,
+                    )
                 return of
 
     def _variable(self, name: str) -> Any:
         return next(value for each, value in reversed(self.variables) if each == name)
 
-    def _function(self, word: Function, rest: Sequence[Operand], dot: Any, final: Any) -> Any:
+    def _function(
+        self,
+        word: Function,
+        rest: Sequence[Operand],
+        dot: Any,
+        final: Any,
+    ) -> Any:
         if word.name in SHORT_CIRCUITS:
-            return self._short_circuit(word, rest, dot, final)
+            return self._short_circuit(
+                word,
+                rest,
+                dot,
+                final,
+            )
         known = self.functions[word.name]
         many = len(rest) + (final is not _ABSENT)
-        _assert_many(word, known, many)
-        given = [self._given(each, _kind_at(known, place), dot) for place, each in enumerate(rest)]
+        _assert_many(
+            word,
+            known,
+            many,
+        )
+        given = [
+            self._given(
+                each,
+                _kind_at(known, place),
+                dot,
+            )
+            for place, each in enumerate(rest)
+        ]
         if final is not _ABSENT:
-            _assert_kind(final, _kind_at(known, len(rest)), word, printed(final))
+            _assert_kind(
+                final,
+                _kind_at(known, len(rest)),
+                word,
+                printed(final),
+            )
             given.append(final)
         try:
             return known.call(*given)
@@ -240,7 +342,13 @@ class _Walk:
             place = word.at if problem.at is None else problem.at
             raise TemplateProblem(f"{word.name}: {problem}", place) from problem
 
-    def _short_circuit(self, word: Function, rest: Sequence[Operand], dot: Any, final: Any) -> Any:
+    def _short_circuit(
+        self,
+        word: Function,
+        rest: Sequence[Operand],
+        dot: Any,
+        final: Any,
+    ) -> Any:
         if not rest and final is _ABSENT:
             raise TemplateProblem(f"wrong number of args for {word.name}: want at least 1", word.at)
         value: Any = None
@@ -250,9 +358,19 @@ class _Walk:
                 return value
         return value if final is _ABSENT else final
 
-    def _given(self, operand: Operand, kind: type | None, dot: Any) -> Any:
+    def _given(
+        self,
+        operand: Operand,
+        kind: type | None,
+        dot: Any,
+    ) -> Any:
         value = self._operand(operand, dot)
-        _assert_kind(value, kind, operand, operand.text)
+        _assert_kind(
+            value,
+            kind,
+            operand,
+            operand.text,
+        )
         return value
 
 
@@ -282,7 +400,12 @@ def _assert_many(word: Function, known: Known, many: int) -> None:
 _IN_WORDS = {str: "string", int: "integer"}
 
 
-def _assert_kind(value: Any, kind: type | None, of: Operand, text: str) -> None:
+def _assert_kind(
+    value: Any,
+    kind: type | None,
+    of: Operand,
+    text: str,
+) -> None:
     if kind is None or (isinstance(value, kind) and not isinstance(value, bool)):
         # A character constant is a number, written as one.
         return

@@ -86,8 +86,18 @@ def sprintf(template: str, values: Sequence[Any]) -> str:
         precision = _size(verb[3], left)
         if not left:
             return f"%!{verb[4]}(MISSING)"
-        text = _with_verb(verb[4], verb[1], precision, left.pop(0))
-        return _padded(text, verb[1], width, verb[4])
+        text = _with_verb(
+            verb[4],
+            verb[1],
+            precision,
+            left.pop(0),
+        )
+        return _padded(
+            text,
+            verb[1],
+            width,
+            verb[4],
+        )
 
     text = _VERB.sub(filled, template)
     if left:
@@ -105,7 +115,12 @@ def _size(given: str | None, left: list[Any]) -> int | None:
     return min(int(given or 0), _MOST_WIDE)
 
 
-def _padded(text: str, flags: str, width: int | None, verb: str) -> str:
+def _padded(
+    text: str,
+    flags: str,
+    width: int | None,
+    verb: str,
+) -> str:
     if width is None or len(text) >= width:
         return text
     if "-" in flags:
@@ -116,7 +131,12 @@ def _padded(text: str, flags: str, width: int | None, verb: str) -> str:
     return text.rjust(width)
 
 
-def _with_verb(verb: str, flags: str, precision: int | None, value: Any) -> str:
+def _with_verb(
+    verb: str,
+    flags: str,
+    precision: int | None,
+    value: Any,
+) -> str:
     if verb == "v":
         return shown(value)
     if verb == "T":
@@ -124,7 +144,11 @@ def _with_verb(verb: str, flags: str, precision: int | None, value: Any) -> str:
     kind = _KIND_OF.get(verb)
     if kind is None or not kind(value):
         return f"%!{verb}({type_of(value)}={shown(value)})"
-    return _VERBS[verb](value, flags, precision)
+    return _VERBS[verb](
+        value,
+        flags,
+        precision,
+    )
 
 
 def type_of(value: Any) -> str:
@@ -200,7 +224,11 @@ def _quoted(value: Any, _: str, __: int | None) -> str:
 def _hexadecimal(value: Any, flags: str, precision: int | None) -> str:
     if isinstance(value, str):
         return value.encode().hex()
-    return _whole("x")(value, flags, precision)
+    return _whole("x")(
+        value,
+        flags,
+        precision,
+    )
 
 
 def go_quoted(text: str) -> str:
@@ -208,7 +236,13 @@ def go_quoted(text: str) -> str:
     return '"' + "".join(_escaped(each) for each in text) + '"'
 
 
-_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+_ESCAPES = {
+    '"': '\\"',
+    "\\": "\\\\",
+    "\n": "\\n",
+    "\t": "\\t",
+    "\r": "\\r",
+}
 
 
 def _escaped(character: str) -> str:
@@ -220,7 +254,11 @@ def _escaped(character: str) -> str:
 _VERBS: Mapping[str, Callable[[Any, str, int | None], str]] = {
     "d": _whole("d"),
     "x": _hexadecimal,
-    "X": lambda value, flags, precision: _hexadecimal(value, flags, precision).upper(),
+    "X": lambda value, flags, precision: _hexadecimal(
+        value,
+        flags,
+        precision,
+    ).upper(),
     "o": _whole("o"),
     "b": _whole("b"),
     "c": lambda value, _, __: chr(value),

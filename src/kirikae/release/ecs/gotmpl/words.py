@@ -69,7 +69,11 @@ def words_of(template: str) -> Iterator[Word]:
             text = text.lstrip(_SPACE)
         if start < 0:
             yield from _text(text, at)
-            yield Word(Kind.END, "", len(template))
+            yield Word(
+                Kind.END,
+                "",
+                len(template),
+            )
             return
         inner = start + len(_LEFT)
         if _trims_before(template, inner):
@@ -78,8 +82,16 @@ def words_of(template: str) -> Iterator[Word]:
         yield from _text(text, at)
         after = _after_comment(template, inner)
         if after is None:
-            yield Word(Kind.LEFT, _LEFT, start)
-            ended = yield from _action(template, inner, start)
+            yield Word(
+                Kind.LEFT,
+                _LEFT,
+                start,
+            )
+            ended = yield from _action(
+                template,
+                inner,
+                start,
+            )
         else:
             ended = after
         at, trims = ended
@@ -87,7 +99,11 @@ def words_of(template: str) -> Iterator[Word]:
 
 def _text(text: str, at: int) -> Iterator[Word]:
     if text:
-        yield Word(Kind.TEXT, text, at)
+        yield Word(
+            Kind.TEXT,
+            text,
+            at,
+        )
 
 
 def _trims_before(template: str, at: int) -> bool:
@@ -125,7 +141,11 @@ def _action(template: str, at: int, start: int) -> Generator[Word, None, tuple[i
     while at < len(template):
         ended = _right_end(template, at)
         if ended is not None:
-            yield Word(Kind.RIGHT, _RIGHT, at)
+            yield Word(
+                Kind.RIGHT,
+                _RIGHT,
+                at,
+            )
             return ended
         word = _word(template, at)
         yield word
@@ -139,14 +159,22 @@ def _word(template: str, at: int) -> Word:
     for kind, pattern in _WORDS:
         found = pattern.match(template, at)
         if found:
-            return Word(kind, found[0], at)
+            return Word(
+                kind,
+                found[0],
+                at,
+            )
     character = template[at]
     if character in "\"'`":
         raise TemplateProblem(f"unterminated {_QUOTES[character]}", at)
     raise _bad(character, at)
 
 
-_QUOTES = {'"': "quoted string", "`": "raw quoted string", "'": "character constant"}
+_QUOTES = {
+    '"': "quoted string",
+    "`": "raw quoted string",
+    "'": "character constant",
+}
 
 
 def _assert_ended(template: str, at: int) -> None:

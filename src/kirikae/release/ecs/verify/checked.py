@@ -34,7 +34,11 @@ def ok(message: str = "") -> Said:
 
 
 def wrong(message: str, remedy: str = "") -> Said:
-    return Said(Result.NG, message, remedy)
+    return Said(
+        Result.NG,
+        message,
+        remedy,
+    )
 
 
 def skipped(message: str) -> Said:
@@ -98,7 +102,12 @@ class Rounds:
             self.remembered[check.name] = said
         if said.result is Result.OK and any(_is_bad(each) for each in inside):
             said = wrong("something inside is not right")
-        return Checked(check.name, said, inside, known is not None)
+        return Checked(
+            check.name,
+            said,
+            inside,
+            known is not None,
+        )
 
 
 def _is_bad(checked: Checked) -> bool:

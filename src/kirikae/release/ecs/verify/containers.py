@@ -25,7 +25,11 @@ Row = Mapping[str, Any]
 def checks(bench: Bench) -> Check:
     task = bench.task
     inside = [*_roles(bench), *(_container(bench, each) for each in bench.containers)]
-    return Check("TaskDefinition", lambda: _whole(bench, task), inside)
+    return Check(
+        "TaskDefinition",
+        lambda: _whole(bench, task),
+        inside,
+    )
 
 
 def _whole(bench: Bench, task: Row) -> Said:
@@ -54,11 +58,22 @@ def _roles(bench: Bench) -> Iterator[Check]:
     for key, label in (("executionRoleArn", "ExecutionRole"), ("taskRoleArn", "TaskRole")):
         arn = bench.task.get(key)
         if arn:
-            yield Check(f"{label}[{arn}]", _asks_role(bench, arn, _TASKS))
+            yield Check(
+                f"{label}[{arn}]",
+                _asks_role(
+                    bench,
+                    arn,
+                    _TASKS,
+                ),
+            )
 
 
 def _asks_role(bench: Bench, arn: str, service: str) -> Any:
-    return lambda: role(bench, arn, service)
+    return lambda: role(
+        bench,
+        arn,
+        service,
+    )
 
 
 def role(bench: Bench, arn: str, service: str) -> Said:
@@ -132,7 +147,12 @@ class _Container:
         name = str(self.row.get("image", ""))
         platform = platform_of(self.bench.task.get("runtimePlatform"), self.bench.on_fargate)
         return Check(
-            f"Image[{name}]", lambda: checked_image(name, platform, self.bench.aws_of_region)
+            f"Image[{name}]",
+            lambda: checked_image(
+                name,
+                platform,
+                self.bench.aws_of_region,
+            ),
         )
 
     def secrets(self) -> Iterator[Check]:
@@ -163,7 +183,12 @@ class _Container:
             return wrong(f"{source} is no ARN of a secret")
         key, stage, version = [*parts[_ARN_PARTS:], "", "", ""][:3]
         arn = ":".join(parts[:_ARN_PARTS])
-        keys = proofs.secret_keys(self.bench.execution, arn, stage, version)
+        keys = proofs.secret_keys(
+            self.bench.execution,
+            arn,
+            stage,
+            version,
+        )
         if not key:
             return GOOD
         if keys is None:
@@ -232,5 +257,9 @@ class _Container:
         bucket, _, key = value.rpartition(":::")[2].partition("/")
         if not value.startswith("arn:") or not bucket or not key:
             return wrong(f"{value} is no ARN of an object in S3")
-        proofs.object_is_there(self.bench.aws, bucket, key)
+        proofs.object_is_there(
+            self.bench.aws,
+            bucket,
+            key,
+        )
         return GOOD

@@ -61,7 +61,12 @@ def image_from(name: str) -> Image:
         repository = path
     if registry == _HUB and "/" not in repository:
         repository = f"library/{repository}"
-    return Image(registry, repository, tag or "latest", digest)
+    return Image(
+        registry,
+        repository,
+        tag or "latest",
+        digest,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,12 @@ def checked_image(name: str, platform: Platform | None, aws_of: Callable[[str], 
         return wrong("the image is not defined", "name one")
     in_ecr = _ECR.match(name)
     if in_ecr:
-        return _in_ecr(name, in_ecr, platform, aws_of)
+        return _in_ecr(
+            name,
+            in_ecr,
+            platform,
+            aws_of,
+        )
     image = image_from(name)
     try:
         manifest = _Registry(image).manifest(image.reference)
@@ -100,18 +110,34 @@ def checked_image(name: str, platform: Platform | None, aws_of: Callable[[str], 
         return _refused(name, error)
     except (OSError, ValueError) as error:
         return skipped(f"{image.registry} was not reached from here: {error}")
-    return _fits(name, manifest, platform)
+    return _fits(
+        name,
+        manifest,
+        platform,
+    )
 
 
 def _in_ecr(
-    name: str, found: re.Match[str], platform: Platform | None, aws_of: Callable[[str], Aws]
+    name: str,
+    found: re.Match[str],
+    platform: Platform | None,
+    aws_of: Callable[[str], Aws],
 ) -> Said:
     account, region, rest = found.groups()
     image = image_from(f"x.y/{rest}")
     key = "imageDigest" if image.digest else "imageTag"
     aws = aws_of(region)
-    manifest = proofs.ecr_manifest(aws, account, image.repository, {key: image.reference})
-    return _fits(name, manifest, platform)
+    manifest = proofs.ecr_manifest(
+        aws,
+        account,
+        image.repository,
+        {key: image.reference},
+    )
+    return _fits(
+        name,
+        manifest,
+        platform,
+    )
 
 
 def _refused(name: str, error: urllib.error.HTTPError) -> Said:

@@ -75,7 +75,11 @@ def _balancer(bench: Bench, balancer: Row) -> Said:
     name = balancer.get("containerName")
     port = balancer.get("containerPort")
     arn = balancer.get("targetGroupArn")
-    if not _has_port(bench, name, port):
+    if not _has_port(
+        bench,
+        name,
+        port,
+    ):
         return wrong(f"container name {name} and port {port} is not defined in task definition")
     if not arn:
         return skipped("names no target group")
@@ -91,7 +95,11 @@ def _balancer(bench: Bench, balancer: Row) -> Said:
             "no listener forwards to the target group: ECS refuses the service",
             "name the target group in a listener rule, with weight 0 until it shall serve",
         )
-    return _reached(bench, group, port) or _drained(bench, arn)
+    return _reached(
+        bench,
+        group,
+        port,
+    ) or _drained(bench, arn)
 
 
 def _has_port(bench: Bench, name: Any, port: Any) -> bool:
@@ -109,7 +117,11 @@ def _reached(bench: Bench, group: Row, port: Any) -> Said | None:
     if not own or not balancers or not isinstance(port, int):
         return None
     allowed = proofs.balancer_groups(bench.aws, balancers)
-    if not allowed or _lets_any_in(proofs.security_groups(bench.aws, own), port, allowed):
+    if not allowed or _lets_any_in(
+        proofs.security_groups(bench.aws, own),
+        port,
+        allowed,
+    ):
         return None
     return wrong(
         f"the security groups {', '.join(own)} let the load balancer's ({', '.join(allowed)}) not "
@@ -120,7 +132,14 @@ def _reached(bench: Bench, group: Row, port: Any) -> Said | None:
 
 def _lets_any_in(rows: Sequence[Row], port: int, groups: frozenset[str]) -> bool:
     rules = [rule for row in rows for rule in row.get("IpPermissions", ())]
-    return any(_lets_in(rule, port, groups) for rule in rules)
+    return any(
+        _lets_in(
+            rule,
+            port,
+            groups,
+        )
+        for rule in rules
+    )
 
 
 def _lets_in(rule: Row, port: int, groups: frozenset[str]) -> bool:
@@ -156,7 +175,15 @@ def _asks_volume(bench: Bench, managed: Row) -> Any:
 
 def _volume(bench: Bench, managed: Row) -> Said:
     arn = managed.get("roleArn")
-    found = role(bench, arn, _ECS) if arn else wrong("managedEBSVolume.roleArn is missing")
+    found = (
+        role(
+            bench,
+            arn,
+            _ECS,
+        )
+        if arn
+        else wrong("managedEBSVolume.roleArn is missing")
+    )
     if found is GOOD and len(managed.get("tagSpecifications", ())) > 1:
         return ok("only the first of its tagSpecifications counts")
     return found
@@ -244,7 +271,11 @@ def _can_move(bench: Bench) -> Said:
 
 def _floor(bench: Bench) -> Said:
     desired = bench.service.get("desiredCount")
-    floor = proofs.scalable_floor(bench.aws, bench.config.cluster, bench.config.service)
+    floor = proofs.scalable_floor(
+        bench.aws,
+        bench.config.cluster,
+        bench.config.service,
+    )
     if floor is None:
         return skipped("nobody scales the service")
     if isinstance(desired, int) and desired < floor:
