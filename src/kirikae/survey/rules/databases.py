@@ -27,6 +27,11 @@ _DEPTH_AT_MOST = 6
 
 def databases_in_files(view: View) -> Findings:
     """They have one writer: two tasks would spoil them."""
+    # Asked for with each tree that a service writes.
+    yield from view.once("databases in files", lambda: list(_in_files(view)))
+
+
+def _in_files(view: View) -> Findings:
     for file in view.bundle.magic:
         kind = _database(file)
         if kind is not None and _somebodys(view, file.path):
