@@ -55,6 +55,14 @@ function is_random(v,    n, i, c, class, before, changes, kinds, counted, upper,
     if (digit && (upper || lower)) return n >= 24 && !runs && changes * 100 >= counted * 26
     return n >= 24 && !runs && (lower || upper) && (upper || vowels * 100 < counted * 31)
 }
+# PHOTO_KEY=zu9-Kappa-77aa: a key of which nobody knows what it opens, and a value that is no word.
+function of_some_key(name, v,    k) {
+    k = tolower(name)
+    if (!sub(/[_.-]key$/, "", k)) return 0
+    sub(/^.*[_.-]/, "", k)
+    if (k == "" || k ~ /^(public|pub|primary|foreign|sort|partition|range|hash|cache|object|s3|routing|index|unique|group|lookup|natural|map|dict|row|host|ssh|gpg|apt|repo|i18n|locale|lang|translation|message|menu|short|hot)$/) return 0
+    return length(v) >= 8 && v !~ /[ \t:\/"\047`(){}<>$]/ && v ~ /[A-Za-z]/ && v ~ /[0-9]/ && v !~ /^[a-z][a-z_.-]*[0-9]*$/ && !of_public_form(v) && !plain(v)
+}
 # Sums, public keys, identifiers: random, and everybody may know them.
 function of_public_form(v) {
     if (v ~ /^(sha1|sha224|sha256|sha384|sha512|md5|h1)[-:_=]/ || v ~ /^(AAAA[BCEZ]|MII[A-Z])/ && v !~ /^MII[EJ][a-z]/) return 1
@@ -464,7 +472,7 @@ function named(line,    out, key, sep, value, m, kept, list, low) {
         if (!secret(key) && !(BEFORE ~ /[?&]$/ && tolower(key) ~ /^(auth|key|sig|signature|pw)$/)) {
             if (!CODE && sep ~ /[=:]/ && sep !~ /==|::|!=/ ) {
                 word(line, "[ \t\"\047`,;)&]"); value = WORD
-                if (random_looking(value) && !of_a_sum(key) && BEFORE !~ /:\/\/[^ \t"\047]*$/ && value !~ /^<masked/) { out = out QUOTE take(value); line = substr(line, length(QUOTE) + length(value) + 1) }
+                if ((random_looking(value) || of_some_key(key, value)) && !of_a_sum(key) && BEFORE !~ /:\/\/[^ \t"\047]*$/ && value !~ /^<masked/) { out = out QUOTE take(value); line = substr(line, length(QUOTE) + length(value) + 1) }
             }
             continue
         }
