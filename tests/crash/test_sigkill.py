@@ -161,7 +161,7 @@ def check_rivals(folder: Path, seed: int, store=in_a_file, first: int = 0) -> No
     assert (move.phase, bench.world.share) == (Phase.SETTLED, 1000), seed
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_three_rivals_killed_at_random(tmp_path, seed):
     """Rival drivers, SIGKILL at random points, the red button in half of the runs: lawful, and the
     world equals the journal."""

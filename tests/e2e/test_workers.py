@@ -294,6 +294,7 @@ def mails(local: Any, hosts: Any, tmp_path_factory: pytest.TempPathFactory) -> I
     yield Mails(local, hosts, tmp_path_factory.mktemp("mails"))
 
 
+@pytest.mark.prove
 def test_celery_workers_move_and_a_bad_release_of_theirs_is_backed_out(mails: Mails) -> None:
     """Under a steady load: the first new worker fails every message and is backed out; mended, all
     move; no message is lost, and none is done twice where nobody was killed."""

@@ -189,9 +189,9 @@ def test_tuning_needs_a_week_that_it_never_saw():
 
 
 def test_tuning_is_repeatable_and_judges_on_the_unseen_week(rules):
-    """A small search: three days stand for a week."""
+    """A small search: four hours stand for a week."""
     file = read_rules(rules)
-    days = [made(Made(peak=300, days=1, seed=seed)) for seed in (1, 2)]
+    days = [Trace(0, made(Made(peak=300, days=1, seed=seed)).rates[420:660]) for seed in (1, 2)]
     weeks = type(split(made(Made(peak=300, days=14))))((days[0],), days[1])
     hour = cost.task_hour(file.region, 1024, 2048)
     one = tune(file, weeks, hour, seed=3, generations=1)
@@ -204,14 +204,14 @@ def test_the_whole_way(tmp_path):
     """A first file, a made-up load, a verdict; all of it twice with the same answer."""
     rules, trace = tmp_path / "capacity.yml", tmp_path / "trace.csv"
     assert run("capacity", "init", str(rules)).exit_code == 0
-    make = ("capacity", "trace", "make", "--peak", "300", "--days", "2", "--out", str(trace))
+    make = ("capacity", "trace", "make", "--peak", "300", "--days", "1", "--out", str(trace))
     assert run(*make, "--dry-run").exit_code == 0 and not trace.exists()
     assert run(*make).exit_code == 0
     assert run(*make).exit_code == 2, "an existing trace stays"
     simulate = ("capacity", "simulate", str(rules), "--trace", str(trace))
     found = run(*simulate, "--json").json
     assert found == run(*simulate, "--json").json
-    assert found["minutes"] == 2880 == len(found["tasks_by_minute"])
+    assert found["minutes"] == 1440 == len(found["tasks_by_minute"])
     assert found["usd"]["prices_seen"] == "2026-09-25"
     assert (found["bad_share"] > found["limit_share"]) == (found["outcome"] == "found")
     for language in LANGUAGES:
