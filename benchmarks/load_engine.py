@@ -31,7 +31,7 @@ URL = f"http://127.0.0.1:{PORT}/"
 CONFIGURATION = f"""\
 global
     nbthread 1
-    maxconn 20000
+    maxconn 5000
 defaults
     mode http
     timeout client 60s
