@@ -3,8 +3,7 @@
 KirikaeError
 └── UsageProblem
     ├── TraceProblem  2  a trace of load cannot be read
-    ├── RulesProblem  2  rules that AWS would refuse, or that cannot be simulated
-    └── NotInstalled  2  a library of the extra `capacity` is missing
+    └── RulesProblem  2  rules that AWS would refuse, or that cannot be simulated
 """
 
 from __future__ import annotations
@@ -18,7 +17,3 @@ class TraceProblem(UsageProblem):
 
 class RulesProblem(UsageProblem):
     """Rules that AWS would refuse, or that cannot be simulated."""
-
-
-class NotInstalled(UsageProblem):
-    """A library of the extra ``capacity`` is missing."""

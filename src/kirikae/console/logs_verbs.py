@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
 
-from kirikae.console.options import Whole
+from kirikae.console.options import Lazy
 
 _VERBS = {
     "layout": ("kirikae.console.logs_layout", "layout"),
@@ -22,24 +20,6 @@ _VERBS = {
 }
 
 
-class _Verbs(Whole):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order in which they are used."""
-        return list(_VERBS)
-
-    def get_command(
-        self,
-        ctx: click.Context,
-        cmd_name: str,
-    ) -> click.Command | None:
-        """Imports no more than this verb needs."""
-        if cmd_name not in _VERBS:
-            return None
-        module, attribute = _VERBS[cmd_name]
-        found: click.Command = getattr(import_module(module), attribute)
-        return found
-
-
-@click.group(cls=_Verbs)
+@click.group(cls=Lazy, verbs=_VERBS)
 def logs() -> None:
     """Move logs between trees of any time zone, and prove that no line is lost or doubled."""

@@ -6,11 +6,15 @@ asks for its value (``STREAM``).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from math import isfinite
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 
+from kirikae.model.errors import UsageProblem
 from kirikae.model.said import LANGUAGES
 
 
@@ -37,6 +41,64 @@ class Whole(click.Group):
                 rows.append((name, " ".join(first.split())))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+Place: TypeAlias = tuple[str, str]
+"""A module, and an attribute of it."""
+
+
+class Lazy(Whole):
+    """A group whose verbs are imported when they are used, in the order of the table.
+
+    ``others``: a group that has more verbs; then all are shown by name.  ``libraries``: what every
+    verb needs beyond kirikae's own dependencies, from the extra ``extra``.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        verbs: Mapping[str, Place],
+        others: Place | None = None,
+        libraries: Sequence[str] = (),
+        extra: str = "",
+        **named: Any,
+    ) -> None:
+        super().__init__(*arguments, **named)
+        self._verbs = verbs
+        self._others = others
+        self._libraries = libraries
+        self._extra = extra
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all verbs."""
+        if self._others is None:
+            return list(self._verbs)
+        return sorted({*self._verbs, *_group(self._others).list_commands(ctx)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports no more than this verb needs; None for a verb that is none.
+
+        Raises UsageProblem where a library is missing.
+        """
+        if cmd_name not in self._verbs:
+            return None if self._others is None else _group(self._others).get_command(ctx, cmd_name)
+        for library in self._libraries:
+            if find_spec(library) is None:
+                raise UsageProblem(
+                    f"the library {library} is missing: pip install 'kirikae[{self._extra}]'"
+                )
+        found: click.Command = _at(self._verbs[cmd_name])
+        return found
+
+
+def _at(place: Place) -> Any:
+    module, attribute = place
+    return getattr(import_module(module), attribute)
+
+
+def _group(place: Place) -> click.Group:
+    found: click.Group = _at(place)
+    return found
 
 
 JSON = click.option(

@@ -4,8 +4,7 @@ KirikaeError
 └── UsageProblem
     ├── PlanProblem     2  a plan of load cannot be read, or asks for more than can be sent
     ├── TargetsProblem  2  a file of targets cannot be read
-    ├── SloProblem      2  an expression of a limit cannot be read
-    └── NotInstalled    2  a library of the extra `drill` is missing
+    └── SloProblem      2  an expression of a limit cannot be read
 """
 
 from __future__ import annotations
@@ -23,7 +22,3 @@ class TargetsProblem(UsageProblem):
 
 class SloProblem(UsageProblem):
     """An expression of a limit cannot be read."""
-
-
-class NotInstalled(UsageProblem):
-    """A library of the extra ``drill`` is missing."""
