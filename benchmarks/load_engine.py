@@ -41,7 +41,7 @@ frontend web
     bind 127.0.0.1:{PORT}
     http-request return status 200 content-type text/plain string ok
 """
-LADDER = (10, 15, 20, 25, 30, 35, 40, 45)
+LADDER = (10, 20, 30, 40, 45, 50, 55, 60, 65, 70, 75, 80)
 """Thousands of requests a second; the largest that is held is told."""
 
 

@@ -8,7 +8,7 @@ ID_LIKE="centos rhel fedora"
 VERSION_ID="2"
 PRETTY_NAME="Amazon Linux 2"
 O
-work=/root/build; made=$work/made; mkdir -p $made $work/specs
+work=/var/tmp/build; made=$work/made; mkdir -p $made $work/specs
 find /etc /usr/bin /usr/sbin /usr/lib/systemd /usr/lib/cron /opt /srv -xdev \( -type f -o -type l \) >$work/all
 grep -v -e ' ' -e '%' -e /os-release -e /debian_version -e '/bin/dpkg' -e '/bin/apt'  -e '[][*?{}]' $work/all >$work/files
 tar -C / -cf - -T $work/files 2>/dev/null | tar -C $made -xf -
@@ -25,7 +25,7 @@ License: MIT
 AutoReqProv: no
 %description
 What the system brought.
-%files -f /root/build/list
+%files -f /var/tmp/build/list
 S
 cat >$work/specs/shopd.spec <<'S'
 Name: shopd
@@ -40,8 +40,8 @@ A shop.
 %install
 mkdir -p %{buildroot}/usr/sbin %{buildroot}/etc/shopd %{buildroot}/etc/sysconfig %{buildroot}/usr/lib/systemd/system
 mkdir -p %{buildroot}/var/lib/shopd/uploads %{buildroot}/etc/cron.d %{buildroot}/usr/share/shopd
-cp /root/build/shopd %{buildroot}/usr/sbin/shopd
-cp /root/build/shopd.service %{buildroot}/usr/lib/systemd/system/
+cp /var/tmp/build/shopd %{buildroot}/usr/sbin/shopd
+cp /var/tmp/build/shopd.service %{buildroot}/usr/lib/systemd/system/
 echo 'listen = 127.0.0.1:8080' >%{buildroot}/etc/shopd/shopd.conf
 echo 'SHOPD_DATA=/var/lib/shopd' >%{buildroot}/etc/sysconfig/shopd
 echo '17 * * * * shopd /usr/sbin/shopd --tidy' >%{buildroot}/etc/cron.d/shopd
@@ -78,8 +78,8 @@ ExecStart=/usr/sbin/shopd
 WantedBy=multi-user.target
 U
 useradd -r shopd; useradd -m deploy; mkdir -p /srv/shop/exports; chown -R shopd: /srv/shop; touch /var/log/shopd.log; chown shopd: /var/log/shopd.log
-rpmbuild -bb -D '_topdir /root/build' --buildroot $made --noclean $work/specs/base.spec >/root/base.log 2>&1 || tail -5 /root/base.log >&2
-rpmbuild -bb -D '_topdir /root/build' --buildroot /root/build/shop $work/specs/shopd.spec >/root/shopd.log 2>&1 || tail -5 /root/shopd.log >&2
+rpmbuild -bb -D '_topdir /var/tmp/build' --buildroot $made --noclean $work/specs/base.spec >/var/tmp/base.log 2>&1 || tail -5 /var/tmp/base.log >&2
+rpmbuild -bb -D '_topdir /var/tmp/build' --buildroot /var/tmp/build/shop $work/specs/shopd.spec >/var/tmp/shopd.log 2>&1 || tail -5 /var/tmp/shopd.log >&2
 mkdir -p /var/lib/rpm; find $work/RPMS -name 'system-release*.rpm' -exec rpm -i --justdb --nodeps {} +
 find $work/RPMS -name 'shopd*.rpm' -exec rpm -i --nodeps {} +
 # What people did to it: a setting of the package's, a file of their own, a job of their own.

@@ -243,3 +243,33 @@ def test_what_is_taken_keeps_the_former_text(rules, tmp_path, monkeypatch):
     assert run(*tune, "1").exit_code == 0
     assert read_rules(rules).limit_ms == 700
     assert (tmp_path / "capacity.yml.1").read_text() == FIRST
+
+
+def test_a_balancers_requests_are_a_trace_and_a_missing_figure_is_not_zero(tmp_path, monkeypatch):
+    """Ten minutes, of which CloudWatch tells nothing of one."""
+    asked = []
+
+    def answer(aws, queries, since, until, period_s):
+        asked.append((queries[0], period_s))
+        return [{60 * at: 600.0 for at in range(10) if at != 4}]
+
+    monkeypatch.setattr("kirikae.aws.cloudwatch.metric_data", answer)
+    monkeypatch.setenv("AWS_REGION", REGION)
+    out = tmp_path / "trace.csv"
+    found = run("capacity", "trace", "cloudwatch", "app/shop/1", "--out", str(out), "--json").json
+    assert (found["minutes"], found["missing_minutes"]) == (10, 1)
+    assert out.read_text().splitlines()[5] == "240,"
+    assert (read_trace(out).rates.tolist(), read_trace(out).filled) == ([10.0] * 10, 1)
+    query, period = asked[0]
+    assert (query.balancer, query.metric, query.statistic) == ("app/shop/1", "RequestCount", "Sum")
+    assert period == 60
+    monkeypatch.setattr("kirikae.aws.cloudwatch.metric_data", lambda *_: [{}])
+    none = run("capacity", "trace", "cloudwatch", "app/no/1", "--out", str(tmp_path / "none.csv"))
+    assert none.exit_code == 2 and "app/NAME/ID" in none.stderr
+    assert not (tmp_path / "none.csv").exists()
+
+
+def test_a_missing_library_is_told_with_the_extra_that_brings_it(monkeypatch):
+    monkeypatch.setattr("kirikae.console.options.find_spec", lambda name: None)
+    told = run("capacity", "nat", "--gb", "1")
+    assert told.exit_code == 2 and "pip install 'kirikae[capacity]'" in told.stderr

@@ -183,111 +183,80 @@ def simulate(
     """
     rates = np.stack([trace.rates for trace in traces], axis=1)
     begins = np.array([trace.begins for trace in traces], np.float64)
-    minutes, candidates = rates.shape
-    first = np.ceil(rates[0] / task.requests_per_s / 0.6)
-    state = Scaling.of(
-        np.clip(
-            first,
-            rules.least,
-            rules.most,
-        ),
-        rules.least,
-        rules.most,
-        candidates,
-    )
-    fleet = _Fleet(state.desired, task)
-    figures = _Figures({policy.metric for policy in rules.policies}, candidates)
-    sums = _Sums(candidates, minutes)
-    queue = np.zeros(candidates)
-    for index in range(minutes * MINUTE // STEP_S):
+    course = _Course(rates, begins, task, rules, limit_s)
+    for index in range(len(rates) * MINUTE // STEP_S):
+        course.serve(index)
+        course.sums.bill(course.fleet, base)
+        course.decide(index)
+    return course.sums.run(rates)
+
+
+class _Course:
+    """All candidates on their way through the traces.  ``queue``: requests that wait."""
+
+    def __init__(
+        self, rates: Numbers, begins: Numbers, task: Task, rules: Rules, limit_s: float
+    ) -> None:
+        minutes, candidates = rates.shape
+        first = np.ceil(rates[0] / task.requests_per_s / 0.6)
+        first = np.clip(first, rules.least, rules.most)
+        self._rates = rates
+        self._begins = begins
+        self._task = task
+        self._rules = rules
+        self._limit_s = limit_s
+        self._state = Scaling.of(first, rules.least, rules.most, candidates)
+        self._queue = np.zeros(candidates)
+        self._figures = _Figures({policy.metric for policy in rules.policies}, candidates)
+        self.fleet = _Fleet(self._state.desired, task)
+        self.sums = _Sums(candidates, minutes)
+
+    def serve(self, index: int) -> None:
+        """One step of the queue."""
+        fleet = self.fleet
+        task = self._task
         fleet.step(index)
-        rate = rates[index * STEP_S // MINUTE]
-        queue = _serve(
-            rate,
-            queue,
-            fleet,
-            task,
-            limit_s,
-            figures,
-            sums,
+        rate = self._rates[index * STEP_S // MINUTE]
+        can = fleet.running * task.requests_per_s
+        waiting = self._queue + rate * STEP_S
+        served = np.minimum(waiting, can * STEP_S)
+        left = waiting - served
+        lost = np.maximum(left - np.maximum(can, task.requests_per_s) * _WAITS_S, 0)
+        left -= lost
+        none = can <= 0
+        safe = np.where(none, 1.0, can)
+        used = np.minimum(rate / safe, _FULL)
+        p99 = task.answer_s * (1 + 0.69 * used / (1 - used)) + left / safe
+        self.sums.bad += np.where(none | (p99 > self._limit_s), rate * STEP_S, lost)
+        self.sums.lost += lost
+        self._queue = left
+        self._figures.add(
+            utilisation=np.where(none, np.nan, 100 * served / (safe * STEP_S)),
+            per_task=np.where(none, 0.0, served / np.maximum(fleet.running, 1)),
         )
-        sums.bill(fleet, base)
+
+    def decide(self, index: int) -> None:
+        """At the end of a step: what AWS knows by then, and what it does."""
         ended = float((index + 1) * STEP_S)
         seen = Seen(
             now=ended,
-            running=fleet.running,
-            datapoints=figures.at(ended),
-            scheduled=_due(
-                rules.schedules,
-                begins,
-                ended,
-            ),
+            running=self.fleet.running,
+            datapoints=self._figures.at(ended),
+            scheduled=_due(self._rules.schedules, self._begins, ended),
         )
         if seen.datapoints or seen.scheduled:
-            former = state.desired
-            state, decision = advance(
-                rules.policies,
-                state,
-                seen,
-                rules.suspended,
-            )
-            if decision.out.any() or decision.into.any():
-                fleet.towards(state.desired, index)
-                sums.changed(
-                    ended,
-                    former,
-                    state.desired,
-                    decision.by,
-                    rules.policies,
-                )
+            self._scale(index, seen)
         if ended % MINUTE == 0:
-            sums.tasks[int(ended // MINUTE) - 1] = fleet.running[0]
-    return sums.run(rates)
+            self.sums.tasks[int(ended // MINUTE) - 1] = self.fleet.running[0]
 
-
-def _serve(
-    rate: Numbers,
-    queue: Numbers,
-    fleet: _Fleet,
-    task: Task,
-    limit_s: float,
-    figures: _Figures,
-    sums: _Sums,
-) -> Numbers:
-    """One step of the queue; answers what waits at its end."""
-    can = fleet.running * task.requests_per_s
-    waiting = queue + rate * STEP_S
-    served = np.minimum(waiting, can * STEP_S)
-    left = waiting - served
-    room = np.maximum(can, task.requests_per_s) * _WAITS_S
-    lost = np.maximum(left - room, 0)
-    left -= lost
-    none = can <= 0
-    safe = np.where(
-        none,
-        1.0,
-        can,
-    )
-    used = np.minimum(rate / safe, _FULL)
-    p99 = task.answer_s * (1 + 0.69 * used / (1 - used)) + left / safe
-    sums.bad += np.where(
-        none | (p99 > limit_s),
-        rate * STEP_S,
-        lost,
-    )
-    sums.lost += lost
-    utilisation = np.where(
-        none,
-        np.nan,
-        100 * served / (safe * STEP_S),
-    )
-    per_task = np.where(
-        none,
-        0.0,
-        served / np.maximum(fleet.running, 1),
-    )
-    figures.add(utilisation, per_task)
-    return left
+    def _scale(self, index: int, seen: Seen) -> None:
+        policies = self._rules.policies
+        former = self._state.desired
+        self._state, decision = advance(policies, self._state, seen, self._rules.suspended)
+        if decision.out.any() or decision.into.any():
+            desired = self._state.desired
+            self.fleet.towards(desired, index)
+            self.sums.changed(seen.now, former, desired, decision.by, policies)
 
 
 def _due(schedules: Sequence[Daily], begins: Numbers, ended: float) -> tuple[Bounds, ...]:

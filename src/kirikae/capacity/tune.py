@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ _OVERSHOOT = 50.0
 LOUDER = 1.3
 """The training weeks once more with so many times their load: room for growth."""
 _WEEK = 7 * 24 * 60
+_JUDGED = 8
+"""So many of the best are tried on the unseen week."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,72 +153,23 @@ def tune(
 ) -> list[Tried]:
     """The file's own rules first, then the front of cost against bad requests, cheapest first; all
     judged on the unseen week."""
-    turned = knobs(file)
+    search = _Search(file, split, hour, knobs(file))
     draw = np.random.default_rng(seed)
-    low = np.array([knob.low for knob in turned])
-    high = np.array([knob.high for knob in turned])
-    people = draw.uniform(
-        low,
-        high,
-        (POPULATION, len(turned)),
-    )
-    people[0] = np.clip(
-        _now(
-            file,
-            turned,
-            split.unseen.begins,
-        ),
-        low,
-        high,
-    )
-    scores = _scores(
-        file,
-        turned,
-        people,
-        split,
-        hour,
-    )
+    people = search.begin(draw)
+    scores = search.scores(people)
     for generation in range(generations):
-        children = _children(
-            people,
-            scores,
-            draw,
-            low,
-            high,
-        )
-        theirs = _scores(
-            file,
-            turned,
-            children,
-            split,
-            hour,
-        )
+        children = search.children(people, scores, draw)
+        theirs = search.scores(children)
         better = theirs < scores
         people[better] = children[better]
-        scores = np.where(
-            better,
-            theirs,
-            scores,
-        )
+        scores = np.where(better, theirs, scores)
         tell(generation + 1, generations)
-    own = judged(
-        file,
-        split.unseen,
-        hour,
-    )
-    front = [
-        judged(
-            with_knobs(
-                file,
-                turned,
-                each,
-            ),
-            split.unseen,
-            hour,
-        )
-        for each in people[np.argsort(scores)[:8]]
+    best = people[np.argsort(scores)[:_JUDGED]]
+    found = [with_knobs(file, search.turned, person) for person in best]
+    return [
+        judged(file, split.unseen, hour),
+        *_front([judged(rules, split.unseen, hour) for rules in found]),
     ]
-    return [own, *_front(front)]
 
 
 def _front(tried: Sequence[Tried]) -> list[Tried]:
@@ -255,73 +209,62 @@ def _base(file: CapacityFile) -> int:
     return file.tasks.base if file.tasks.spot else 0
 
 
-def _children(
-    people: Numbers,
-    scores: Numbers,
-    draw: np.random.Generator,
-    low: Numbers,
-    high: Numbers,
-) -> Numbers:
-    count, width = people.shape
-    best = people[int(np.argmin(scores))]
-    one = people[draw.permutation(count)]
-    other = people[draw.permutation(count)]
-    mutant = people + _FACTOR * (best - people) + _FACTOR * (one - other)
-    crossed = draw.random((count, width)) < _CROSSED
-    crossed[
-        np.arange(count),
-        draw.integers(
-            0,
-            width,
-            count,
-        ),
-    ] = True
-    return np.clip(
-        np.where(
-            crossed,
-            mutant,
-            people,
-        ),
-        low,
-        high,
-    )
+@dataclass(frozen=True)
+class _Search:
+    """What all generations have in common; one row of ``people`` is one candidate's numbers."""
 
+    file: CapacityFile
+    split: Split
+    hour: Price
+    turned: tuple[Knob, ...]
 
-def _scores(
-    file: CapacityFile,
-    turned: tuple[Knob, ...],
-    people: Numbers,
-    split: Split,
-    hour: Price,
-) -> Numbers:
-    """Cost, made dearer by what goes over the limit; summed over the weeks and one louder week."""
-    weeks = (*split.seen, split.seen[-1].scaled(LOUDER))
-    values = {
-        knob.path: np.tile(np.round(people[:, index]), len(weeks))
-        for index, knob in enumerate(turned)
-    }
-    run = simulate(
-        [week for week in weeks for _ in people],
-        file.one_task(),
-        _rules(
-            file,
-            values,
-            split.unseen.begins,
-        ),
-        file.limit_ms / 1000,
-        _base(file),
-    )
-    bands, _ = of_run(
-        run,
-        hour,
-        file.tasks.spot,
-    )
-    usd = np.array([(band.least + band.most) / 2 for band in bands])
-    limit = file.bad_percent / 100
-    over = np.maximum(run.bad - limit, 0) / limit
-    score: Numbers = usd * (1 + _OVERSHOOT * over)
-    total: Numbers = score.reshape(len(weeks), len(people)).sum(axis=0)
-    return total
+    @cached_property
+    def _low(self) -> Numbers:
+        return np.array([knob.low for knob in self.turned])
+
+    @cached_property
+    def _high(self) -> Numbers:
+        return np.array([knob.high for knob in self.turned])
+
+    def begin(self, draw: np.random.Generator) -> Numbers:
+        """Anywhere within the bounds; the first one has the file's own numbers."""
+        people = draw.uniform(self._low, self._high, (POPULATION, len(self.turned)))
+        people[0] = np.clip(_now(self.file, self.turned), self._low, self._high)
+        return people
+
+    def children(self, people: Numbers, scores: Numbers, draw: np.random.Generator) -> Numbers:
+        """Current-to-best/1: towards the best, and a step between two others."""
+        count, width = people.shape
+        best = people[int(np.argmin(scores))]
+        one = people[draw.permutation(count)]
+        other = people[draw.permutation(count)]
+        mutant = people + _FACTOR * (best - people) + _FACTOR * (one - other)
+        crossed = draw.random((count, width)) < _CROSSED
+        crossed[np.arange(count), draw.integers(0, width, count)] = True
+        return np.clip(np.where(crossed, mutant, people), self._low, self._high)
+
+    def scores(self, people: Numbers) -> Numbers:
+        """Cost, made dearer by what goes over the limit; summed over the weeks and one louder
+        week."""
+        weeks = (*self.split.seen, self.split.seen[-1].scaled(LOUDER))
+        values = {
+            knob.path: np.tile(np.round(people[:, index]), len(weeks))
+            for index, knob in enumerate(self.turned)
+        }
+        run = simulate(
+            [week for week in weeks for _ in people],
+            self.file.one_task(),
+            _rules(self.file, values, self.split.unseen.begins),
+            self.file.limit_ms / 1000,
+            _base(self.file),
+        )
+        bands, _ = of_run(run, self.hour, self.file.tasks.spot)
+        usd = np.array([(band.least + band.most) / 2 for band in bands])
+        limit = self.file.bad_percent / 100
+        over = np.maximum(run.bad - limit, 0) / limit
+        score: Numbers = usd * (1 + _OVERSHOOT * over)
+        total: Numbers = score.reshape(len(weeks), len(people)).sum(axis=0)
+        return total
 
 
 Values = dict[tuple[str | int, ...], Numbers]
@@ -390,7 +333,7 @@ def _turned(policy: TargetTracking | StepScaling, mine: Values) -> TargetTrackin
     )
 
 
-def _now(file: CapacityFile, turned: tuple[Knob, ...], at: int) -> NDArray[np.float64]:
+def _now(file: CapacityFile, turned: tuple[Knob, ...]) -> NDArray[np.float64]:
     """The file's own numbers."""
     plain = file.model_dump()
     found = []

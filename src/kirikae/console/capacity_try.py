@@ -176,7 +176,8 @@ def tune(
     """Search the numbers of FILE's rules (targets, floors, thresholds, hours) on a trace of two
     weeks or more, and judge them on the last one, which took no part in the search.
 
-    It writes nothing without --take; the same seed finds the same rules.
+    It writes nothing without --take; the same seed finds the same rules (exit code 6: none of them
+    holds the limit in that week).
     """
     rules = read_rules(file)
     weeks = split(read_trace(trace_file))
@@ -190,7 +191,9 @@ def tune(
     lines = [speech.say(each) for each in _rows(rules, tried)]
     plain = {"tried": [_tried(each) for each in tried], "limit_share": rules.bad_percent / 100}
     if take is None:
-        return Answer(plain, lines)
+        limit = rules.bad_percent / 100
+        held = any(each.bad <= limit for each in tried[1:])
+        return Answer(plain, lines, Exit.DONE if held else Exit.FOUND)
     if take >= len(tried):
         raise UsageProblem(f"--take {take}: {len(tried) - 1} were found; take one of those")
     text = text_of(tried[take].rules)

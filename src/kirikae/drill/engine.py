@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import httptools
 import numpy as np
@@ -38,6 +38,12 @@ _NONBLOCK_CLOEXEC = 0o4000 | 0o2000000
 _ABSOLUTE = 1
 _LEAD_NS = 300_000_000
 """From the fork until the first request is due."""
+_TOGETHER_NS = 100_000
+"""Requests that are due within this time go out together: at high rates waking up costs more than
+sending."""
+_CONNECTING = 256
+"""Connections that are opened at once, to one origin and by one process."""
+_ANSWER_S = 0.005
 _SWEEP_S = 0.05
 _KEPT_FILES = 64
 
@@ -90,22 +96,40 @@ class _Origin:
     host: str
 
 
+class _Wire(NamedTuple):
+    """A target as it is sent.  ``origin``: its number."""
+
+    octets: bytes
+    origin: int
+    is_head: bool
+
+
 class _Connection(asyncio.Protocol):
     """Carries one request at a time.  ``request``: its number; -1: idle."""
 
-    __slots__ = ("_closing", "_parser", "_request", "_reused", "_sender", "origin", "transport")
+    __slots__ = (
+        "_file",
+        "_parser",
+        "_pool",
+        "_request",
+        "_reused",
+        "_sender",
+        "transport",
+    )
 
-    def __init__(self, sender: _Sender, origin: int):
+    def __init__(self, sender: _Sender, pool: _Pool):
         self._sender = sender
-        self.origin = origin
+        self._pool = pool
         self._request = -1
         self._reused = False
         self._parser: _Answer | None = None
-        self._closing = False
+        self._file = -1
         self.transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        if transport.get_extra_info("sslcontext") is None:
+            self._file = transport.get_extra_info("socket").fileno()
 
     def carries(self, request: int) -> bool:
         """Is it this one that waits here?"""
@@ -114,7 +138,18 @@ class _Connection(asyncio.Protocol):
     def send(self, request: int, wire: bytes) -> None:
         """Only an idle connection is given one."""
         self._request = request
-        self.transport.write(wire)
+        if self._file < 0:
+            self.transport.write(wire)
+            return
+        # Past the transport, whose queue costs as much as all the rest: nothing else is on its way.
+        try:
+            sent = os.write(self._file, wire)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return  # the loop tells of it: connection_lost
+        if sent < len(wire):
+            self.transport.write(wire[sent:])
 
     def data_received(self, data: bytes) -> None:
         request = self._request
@@ -184,18 +219,15 @@ class _Connection(asyncio.Protocol):
         self._parser = None
         self._reused = True
         if keep:
-            self._sender.idle(self)
+            self._pool.free(self)
         else:
-            self._closing = True
             self.transport.close()
         self._sender.ended(Error.NONE)
 
     def _fail(self, request: int, error: Error) -> None:
         self._request = -1
-        self._closing = True
-        self._sender.columns.error[request] = error
         self.transport.abort()
-        self._sender.ended(error)
+        self._sender.failed(request, error)
 
     def give_up(self) -> None:
         """No answer came in time."""
@@ -204,7 +236,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         request = self._request
-        self._sender.gone(self)
+        self._pool.gone(self)
         if request < 0:
             return
         self._request = -1
@@ -218,10 +250,9 @@ class _Connection(asyncio.Protocol):
             self._sender.ended(Error.NONE)
         elif self._reused and parser is None and not self._sender.columns.first[request]:
             # The server closed an idle connection as we sent: every client asks once more.
-            self._sender.again(request)
+            self._pool.again(request)
         else:
-            self._sender.columns.error[request] = Error.CLOSED
-            self._sender.ended(Error.CLOSED)
+            self._sender.failed(request, Error.CLOSED)
 
 
 def _read_whole(data: bytes, head_only: bool) -> tuple[int, bool] | None:
@@ -309,154 +340,191 @@ class _Answer:
         return self._begun and not self._length and not self.complete
 
 
-class _Sender:
-    """One process of the engine: its share of the requests."""
+class _Pool:
+    """The connections to one origin, and the requests that wait for one."""
 
-    def __init__(
-        self,
-        columns: Columns,
-        number: int,
-        requests: Sequence[int],
-        wires: Sequence[tuple[bytes, int, bool]],
-        origins: Sequence[_Origin],
-        settings: Settings,
-        ends_ns: int,
-    ):
-        self.columns = columns
-        self._number = number
-        self._requests = requests
-        self._wires = wires
-        self._origins = origins
-        self._settings = settings
-        self._grace_ns = ends_ns + int(settings.timeout_s * 1e9)
-        self._most = max(1, settings.connections // settings.processes)
-        self._next = 0
+    def __init__(self, sender: _Sender, where: _Origin):
+        self._sender = sender
+        self._where = where
+        self._idle: list[_Connection] = []
         self._waiting: deque[int] = deque()
-        self._idle: list[list[_Connection]] = [[] for _ in origins]
-        self._open = 0
-        self._in_flight: deque[tuple[int, _Connection]] = deque()
-        self._counts = {
-            "sent": 0,
-            "answered": 0,
-            "failed": 0,
-        }
+        self._connecting = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self) -> None:
-        """Until every request has ended, or time is up."""
-        self._loop = asyncio.get_running_loop()
-        self._finished = self._loop.create_future()
-        self._alarm = _Alarm(self._loop, self._ring)
-        self._sweep()
-        self._ring()
-        await self._finished
-        for task in self._tasks:
-            task.cancel()
+    def send(self, request: int) -> None:
+        """At once, on an idle connection or on a new one; over the limit it waits."""
+        if self._idle:
+            self._sender.give(self._idle.pop(), request)
+            return
+        if self._sender.may_open():
+            self._sender.begin(request)
+        self._waiting.append(request)
+        self.connect()
 
-    def is_head(self, request: int) -> bool:
-        """Was it HEAD that was asked?"""
-        return self._wires[request % len(self._wires)][2]
+    def connect(self) -> None:
+        """As many connections as requests wait.  Whichever is free first takes the first of them:
+        to connect costs more than to ask, and a burst must not open hundreds."""
+        self.open(min(len(self._waiting), _CONNECTING) - self._connecting)
 
-    def _ring(self) -> None:
-        """Send all that is due, and be woken for the next one."""
-        due = self.columns.due
-        requests = self._requests
-        at = self._next
-        many = len(requests)
-        now = time.monotonic_ns()
-        while at < many and due[requests[at]] <= now:
-            self._send(requests[at])
-            at += 1
-        self._next = at
-        if at < many:
-            self._alarm.at(due[requests[at]])
+    def open(self, connections: int) -> None:
+        """So many more, as far as the limit allows."""
+        for _ in range(connections):
+            if not self._sender.may_open():
+                return
+            self._connecting += 1
+            self._sender.open += 1
+            task = self._sender.loop.create_task(self._connected())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    def _send(self, request: int) -> None:
-        wire, origin, _ = self._wires[request % len(self._wires)]
-        idle = self._idle[origin]
-        if idle:
-            self._give(
-                idle.pop(),
-                request,
-                wire,
-            )
-        elif self._open < self._most:
-            self._connect(request, origin)
-        else:
-            self._waiting.append(request)
-
-    def _give(
-        self,
-        connection: _Connection,
-        request: int,
-        wire: bytes,
-    ) -> None:
-        self._begin(request)
-        self._in_flight.append((request, connection))
-        connection.send(request, wire)
-
-    def _begin(self, request: int) -> None:
-        """From here on the time is the service's: to connect is part of its answer."""
-        if not self.columns.sent[request]:
-            self.columns.sent[request] = time.monotonic_ns()
-            self._counts["sent"] += 1
-
-    def _connect(self, request: int, origin: int) -> None:
-        self._open += 1
-        self._begin(request)
-        task = self._loop.create_task(self._connected(request, origin))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _connected(self, request: int, origin: int) -> None:
-        where = self._origins[origin]
-        connection = _Connection(self, origin)
+    async def _connected(self) -> None:
+        where = self._where
+        connection = _Connection(self._sender, self)
         try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                await self._loop.create_connection(
+            async with asyncio.timeout(self._sender.timeout_s):
+                await self._sender.loop.create_connection(
                     lambda: connection,
                     *where.address,
                     ssl=where.tls,
                     server_hostname=where.host if where.tls is not None else None,
                 )
         except (OSError, TimeoutError, ssl.SSLError) as error:
-            self._open -= 1
-            refused = not isinstance(error, TimeoutError)
-            self.columns.error[request] = Error.REFUSED if refused else Error.TIMED_OUT
-            self.ended(Error.REFUSED)
-            return
-        self._give(
-            connection,
-            request,
-            self._wires[request % len(self._wires)][0],
-        )
-
-    def idle(self, connection: _Connection) -> None:
-        """It may carry the next one; whoever waits comes first."""
-        waiting = self._waiting
-        if waiting:
-            wire, origin, _ = self._wires[waiting[0] % len(self._wires)]
-            if origin == connection.origin:
-                self._give(
-                    connection,
-                    waiting.popleft(),
-                    wire,
+            self._connecting -= 1
+            self._sender.open -= 1
+            if self._waiting:
+                late = isinstance(error, TimeoutError)
+                self._sender.failed(
+                    self._waiting.popleft(), Error.TIMED_OUT if late else Error.REFUSED
                 )
-                return
-        self._idle[connection.origin].append(connection)
+        else:
+            self._connecting -= 1
+            self.free(connection)
+        self.connect()
+
+    def free(self, connection: _Connection) -> None:
+        """It may carry the next one."""
+        if self._waiting:
+            self._sender.give(connection, self._waiting.popleft())
+        else:
+            self._idle.append(connection)
 
     def gone(self, connection: _Connection) -> None:
-        """The connection is no more."""
-        self._open -= 1
+        """It is no more."""
         with suppress(ValueError):
-            self._idle[connection.origin].remove(connection)
-        if self._waiting and self._open < self._most:
-            request = self._waiting.popleft()
-            self._connect(request, self._wires[request % len(self._wires)][1])
+            self._idle.remove(connection)
+        self._sender.open -= 1
+        self._sender.connect()
 
     def again(self, request: int) -> None:
-        """On a connection of its own."""
-        self._connect(request, self._wires[request % len(self._wires)][1])
+        """Before all others that wait."""
+        self._waiting.appendleft(request)
+        self.connect()
+
+    def give_up(self, due_before_ns: int) -> None:
+        """Requests that waited too long: begun, they are lost; else they were never sent."""
+        columns = self._sender.columns
+        while self._waiting and columns.due[self._waiting[0]] < due_before_ns:
+            request = self._waiting.popleft()
+            begun = columns.sent[request] > 0
+            self._sender.failed(request, Error.TIMED_OUT if begun else Error.NOT_SENT)
+
+    def end(self) -> deque[int]:
+        """Stop connecting; answers what still waits."""
+        for task in self._tasks:
+            task.cancel()
+        return self._waiting
+
+
+class _Sender:
+    """One process of the engine: its share of the requests.  ``open``: connections of all pools."""
+
+    def __init__(
+        self,
+        columns: Columns,
+        number: int,
+        requests: Sequence[int],
+        wires: Sequence[_Wire],
+        origins: Sequence[_Origin],
+        settings: Settings,
+        ends_ns: int,
+    ):
+        self.columns = columns
+        self.timeout_s = settings.timeout_s
+        self.open = 0
+        self._number = number
+        self._requests = requests
+        self._wires = wires
+        self._pools = [_Pool(self, origin) for origin in origins]
+        self._grace_ns = ends_ns + int(settings.timeout_s * 1e9)
+        self._most = max(1, settings.connections // settings.processes)
+        self._next = 0
+        self._in_flight: deque[tuple[int, _Connection]] = deque()
+        self._ahead = self._expected(ends_ns)
+        self._counts = {"sent": 0, "answered": 0, "failed": 0}
+
+    def _expected(self, ends_ns: int) -> int:
+        """Connections to open before the first request is due, so that the beginning is no storm of
+        them: what the mean rate needs where answers take some milliseconds."""
+        seconds = max(1e-3, (ends_ns - self.columns.due[0]) / 1e9)
+        return min(_CONNECTING, 1 + int(len(self._requests) / seconds * _ANSWER_S))
+
+    async def run(self) -> None:
+        """Until every request has ended, or time is up."""
+        self.loop = asyncio.get_running_loop()
+        self._finished = self.loop.create_future()
+        self._alarm = _Alarm(self.loop, self._ring)
+        for pool in self._pools:
+            pool.open(self._ahead)
+        self._sweep()
+        self._ring()
+        await self._finished
+
+    def is_head(self, request: int) -> bool:
+        """Was it HEAD that was asked?"""
+        return self._wires[request % len(self._wires)].is_head
+
+    def _ring(self) -> None:
+        """Send all that is due, and be woken for the next one."""
+        due = self.columns.due
+        requests = self._requests
+        wires = self._wires
+        pools = self._pools
+        at = self._next
+        many = len(requests)
+        now = time.monotonic_ns()
+        while at < many and due[requests[at]] <= now:
+            request = requests[at]
+            pools[wires[request % len(wires)].origin].send(request)
+            at += 1
+        self._next = at
+        if at < many:
+            self._alarm.at(max(due[requests[at]], now + _TOGETHER_NS))
+
+    def give(self, connection: _Connection, request: int) -> None:
+        """Ask it there."""
+        self.begin(request)
+        self._in_flight.append((request, connection))
+        connection.send(request, self._wires[request % len(self._wires)].octets)
+
+    def begin(self, request: int) -> None:
+        """From here on the time is the service's: to connect is part of its answer."""
+        if not self.columns.sent[request]:
+            self.columns.sent[request] = time.monotonic_ns()
+            self._counts["sent"] += 1
+
+    def may_open(self) -> bool:
+        """Is one more connection allowed?"""
+        return self.open < self._most
+
+    def connect(self) -> None:
+        """A connection less: whoever waits may have a new one."""
+        for pool in self._pools:
+            pool.connect()
+
+    def failed(self, request: int, error: Error) -> None:
+        """No answer will come."""
+        self.columns.error[request] = error
+        self.ended(error)
 
     def ended(self, error: Error) -> None:
         """One request less."""
@@ -467,7 +535,7 @@ class _Sender:
     def _sweep(self) -> None:
         """What waits too long is lost; whoever looks on is told; a stop is heard."""
         now = time.monotonic_ns()
-        limit = now - int(self._settings.timeout_s * 1e9)
+        limit = now - int(self.timeout_s * 1e9)
         flying = self._in_flight
         while flying and (
             not flying[0][1].carries(flying[0][0]) or self.columns.due[flying[0][0]] < limit
@@ -475,38 +543,32 @@ class _Sender:
             request, connection = flying.popleft()
             if connection.carries(request):
                 connection.give_up()
-        for name, value in self._counts.items():
-            self.columns.count(
-                self._number,
-                name,
-                value,
-            )
+        for pool in self._pools:
+            pool.give_up(limit)
+        self._tell()
         if self.columns.stop[0] or now > self._grace_ns:
             self._finish()
         elif not self._finished.done():
-            self._loop.call_later(_SWEEP_S, self._sweep)
+            self.loop.call_later(_SWEEP_S, self._sweep)
+
+    def _tell(self) -> None:
+        for name, value in self._counts.items():
+            self.columns.count(self._number, name, value)
 
     def _finish(self) -> None:
         if self._finished.done():
             return
         stopped = bool(self.columns.stop[0])
-        for request, connection in self._in_flight:
-            if connection.carries(request):
-                self.columns.error[request] = Error.STOPPED if stopped else Error.TIMED_OUT
+        waiting = [request for pool in self._pools for request in pool.end()]
+        left = [request for request, connection in self._in_flight if connection.carries(request)]
+        left += [request for request in waiting if self.columns.sent[request]]
+        for request in left:
+            self.columns.error[request] = Error.STOPPED if stopped else Error.TIMED_OUT
         if stopped:
-            for request in (*self._waiting, *self._requests[self._next :]):
+            for request in (*waiting, *self._requests[self._next :]):
                 self.columns.error[request] = Error.STOPPED
-        for name, value in self._counts.items():
-            self.columns.count(
-                self._number,
-                name,
-                value,
-            )
-        self.columns.count(
-            self._number,
-            "cpu_ns",
-            time.process_time_ns(),
-        )
+        self._tell()
+        self.columns.count(self._number, "cpu_ns", time.process_time_ns())
         self._finished.set_result(None)
 
 
@@ -523,7 +585,9 @@ def attack(
     TargetsProblem where a host's name has no address.
     """
     origins, numbers = _origins(targets, settings)
-    wires = [(target.wire(), numbers[target.origin], target.method == "HEAD") for target in targets]
+    wires = [
+        _Wire(target.wire(), numbers[target.origin], target.method == "HEAD") for target in targets
+    ]
     begins = time.monotonic_ns() + _LEAD_NS
     wall = time.time() + _LEAD_NS / 1e9
     due = begins + (plan.due * 1e9).astype(np.int64)
@@ -558,7 +622,7 @@ def attack(
 def _child(
     columns: Columns,
     number: int,
-    wires: Sequence[tuple[bytes, int, bool]],
+    wires: Sequence[_Wire],
     origins: Sequence[_Origin],
     settings: Settings,
     ends_ns: int,

@@ -12,6 +12,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from kirikae.survey.paths import HOME_OF_ROOT
+
 
 @dataclass(frozen=True, slots=True)
 class Debian:
@@ -40,8 +42,12 @@ def debian() -> Debian:
     """Read once; ``debian.toml`` says when it was looked at."""
     rows = _data("debian.toml")
     databases = rows.pop("databases")
-    lists = {name: tuple(row) for name, row in rows.items()}
+    lists = {name: tuple(map(_with_home, row)) for name, row in rows.items()}
     return Debian(**lists, databases=databases)
+
+
+def _with_home(pattern: str) -> str:
+    return pattern.replace("~root", HOME_OF_ROOT, 1) if pattern.startswith("~root/") else pattern
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+HOME_OF_ROOT = "/root"
+"""On the hosts that are looked at (Filesystem Hierarchy Standard 3.0, 3.14)."""
+
 
 def parent_of(path: str) -> str:
     """The directory that a path lies in."""

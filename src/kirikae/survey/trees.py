@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol, cast
 
 from kirikae.survey.errors import TreeProblem
+from kirikae.survey.paths import HOME_OF_ROOT
 
 MOST_READ = 256 << 10
 """Larger files are no configuration and no code that somebody wrote."""
@@ -44,7 +45,7 @@ _WANTED = (
     "/lib/systemd/",
     "/usr/lib/systemd/",
     "/usr/lib/os-release",
-    "/root/.ssh/",
+    f"{HOME_OF_ROOT}/.ssh/",
     "/lib/apk/db/",
     "/usr/lib/sysimage/rpm/",
 )

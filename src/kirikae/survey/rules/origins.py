@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from kirikae.model.bundle import Line
 from kirikae.survey.catalogue import Findings, configured, present
-from kirikae.survey.paths import under
+from kirikae.survey.paths import HOME_OF_ROOT, under
 from kirikae.survey.sections import number
 from kirikae.survey.view import View
 
@@ -44,7 +44,7 @@ _TRACES = (
     "/var/cache/salt",
     "/etc/cfengine3",
     "/var/cfengine",
-    "/root/.ansible",
+    f"{HOME_OF_ROOT}/.ansible",
 )
 _SHOWN = 8
 
