@@ -326,6 +326,7 @@ def test_celery_workers_move_and_a_bad_release_of_theirs_is_backed_out(mails: Ma
     assert "celery1: `systemctl disable celery@1.service`" in removal
 
 
+@pytest.mark.prove
 def test_the_red_button_starts_the_old_workers_again(mails: Mails) -> None:
     """After the end too: what is set on AWS says where the consumers are."""
     code, _, err = mails.run("back-out", "web", "--reason", "smoke")

@@ -112,19 +112,34 @@ _UNDO = (
     + r"""
 [ -f "$root/.adopted" ] || { echo "$root was never adopted" >&2; exit 1; }
 path=$(cat "$root/.adopted")
-[ -L "$path" ] || exit 0
-[ -d "$zero" ] && [ ! -L "$zero" ] || { echo "$zero is gone" >&2; exit 1; }
-now=$(cd "$path" && pwd -P)
-[ "$now" = "$(cd "$zero" && pwd -P)" ] || {
-    echo "$path leads to $now: put r0 back first (kirikae release rollback --to old)" >&2; exit 1
-}
-way=$(way "${path%/*}")
-if [ "$way" = posix ]; then
-    rm -f "$path"; mv -T "$zero" "$path"
-else
-    exchange "$way" "$path" "$zero"
-    rm -f "$zero"
+parent=${path%/*}; there=${parent:-/}/.way-back; here=$root/releases/.way-back
+if [ -d "$zero" ] && [ ! -L "$zero" ]; then
+    if [ -L "$path" ]; then
+        now=$(cd "$path" && pwd -P)
+        [ "$now" = "$(cd "$zero" && pwd -P)" ] || {
+            echo "$path leads to $now: put r0 back first (kirikae release rollback --to old)" >&2
+            exit 1
+        }
+    elif [ -e "$path" ]; then
+        echo "$path is no link of ours any more, and $zero is there: nothing was changed" >&2
+        exit 1
+    fi
+    way=$(way "${path%/*}")
+    if [ "$way" = posix ] || [ ! -L "$path" ]; then
+        rm -f "$path"; mv -T "$zero" "$path"
+    else
+        # Who has read the link before the exchange looks for the folder in releases after it: one
+        # text leads from either place to the other one, whichever holds the folder.
+        ln -sfn "$zero" "$there"; ln -sfn "$path" "$here"
+        ln -sfn .way-back "$there.link"; mv -T "$there.link" "$path"
+        exchange "$way" "$path" "$zero"
+        sleep 1
+    fi
+elif [ ! -d "$path" ] || [ -L "$path" ]; then
+    echo "$zero is gone" >&2; exit 1
 fi
+[ ! -L "$zero" ] || rm -f "$zero"
+rm -f "$here" "$there"
 [ "$path" = "$root/current" ] || rm -f "$root/current"
 rm -f "$root/.adopted"
 """
