@@ -61,6 +61,11 @@ class AwsRefused(KirikaeError):
         self.told: Mapping[str, Any] = {}
         """The rest of what AWS answered, where it was kept."""
 
+    @property
+    def denied(self) -> bool:
+        """The caller may not ask this; a HEAD of S3 has only its status to say so."""
+        return "AccessDenied" in self.code or "Unauthorized" in self.code or self.code == "403"
+
 
 class NotThere(AwsRefused):
     """The thing that was named does not exist."""

@@ -61,9 +61,14 @@ def put_log_line(
     there."""
     with told():
         logs = aws.client("logs")
-        if create_group:
+        try:
+            logs.create_log_stream(logGroupName=group, logStreamName=stream)
+        except logs.exceptions.ResourceNotFoundException:
+            # As the driver does it: who finds the group there need not be allowed to make one.
+            if not create_group:
+                raise
             _create_group(logs, group)
-        logs.create_log_stream(logGroupName=group, logStreamName=stream)
+            logs.create_log_stream(logGroupName=group, logStreamName=stream)
         event = {"message": line, "timestamp": round(time.time() * 1000)}
         logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[event])
 

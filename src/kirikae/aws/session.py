@@ -41,7 +41,7 @@ _CONNECT_S = 2
 _READ_S = 6
 """Together shorter than what a driver's lease has left before an act, so no call outlives the
 lease; no retries."""
-_READS = re.compile(r"^(Describe|List|Get|Head|Lookup|Simulate)")
+_READS = re.compile(r"^(Describe|List|Get|BatchGet|Head|Lookup|Simulate)")
 
 _TO_BE_RENEWED = (
     CredentialRetrievalError,

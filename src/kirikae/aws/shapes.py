@@ -51,6 +51,31 @@ def problems(service: str, operation: str, parameters: Mapping[str, Any]) -> lis
     return list(_of_structure(_input(service, operation), parameters, ""))
 
 
+def taken(service: str, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters without what has another kind of value than the model says (``problems``
+    names it), so that whoever looks at the rest finds what it expects."""
+    found: dict[str, Any] = _taken(_input(service, operation), parameters)
+    return found
+
+
+def _taken(shape: Any, value: Any) -> Any:
+    """None: it is of another kind."""
+    kinds = _KINDS.get(shape.type_name)
+    if kinds is not None and not _is_one_of(value, kinds):
+        return None
+    if shape.type_name == "structure":
+        known = shape.members
+        inside = {key: _taken(known[key], each) for key, each in value.items() if key in known}
+        return {key: each for key, each in inside.items() if each is not None}
+    if shape.type_name == "list":
+        members = [_taken(shape.member, each) for each in value]
+        return [each for each in members if each is not None]
+    if shape.type_name == "map":
+        inside = {key: _taken(shape.value, each) for key, each in value.items()}
+        return {key: each for key, each in inside.items() if each is not None}
+    return value
+
+
 def _of_structure(shape: Any, given: Mapping[str, Any], at: str) -> Iterator[str]:
     """What is missing, what is unknown, then what is wrong inside of each member."""
     for name in shape.required_members:

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -293,6 +294,7 @@ def _bench(
         return desk.open_aws(region)
 
     execution = own
+    became = ""
     remark = "there is no executionRoleArn: asked with one's own credentials"
     if role:
         try:
@@ -301,7 +303,9 @@ def _bench(
             remark = f"asked with one's own credentials, since {role} cannot be assumed: {error}"
         else:
             remark = f"asked as {role}"
+            became = role
 
+            @cache
             def execution(region: str) -> Any:
                 return assumed(desk.aws, region, role, desk.here.read_only)
 
@@ -309,9 +313,8 @@ def _bench(
         config=desk.config,
         loaded=loaded,
         aws=desk.aws,
-        execution=execution(desk.config.region),
-        aws_of_region=execution,
         execution_of_region=execution,
+        execution_role=became,
         gets_secrets=gets_secrets,
         puts_logs=puts_logs and not desk.here.read_only,
     )

@@ -4,41 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from kirikae.aws import shapes
 from kirikae.aws.session import Aws
 from kirikae.release.ecs.comparing import Loaded
 from kirikae.release.ecs.config import EcsConfig
+from kirikae.release.ecs.loading import SERVICE, TASK
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Bench:
-    """``execution``: AWS as the task execution role sees it, where the caller may become that.
+    """``execution_of_region``: AWS as the task execution role sees it, where the caller may become
+    that.
 
+    ``execution_role``: that role; empty: its questions are asked with one's own credentials.
     ``gets_secrets``, ``puts_logs``: what may be tried out.
     """
 
     config: EcsConfig
     loaded: Loaded
     aws: Aws
-    execution: Aws
-    aws_of_region: Callable[[str], Aws]
     execution_of_region: Callable[[str], Aws]
+    execution_role: str = ""
     gets_secrets: bool = True
     puts_logs: bool = True
 
-    @property
+    @cached_property
     def task(self) -> Mapping[str, Any]:
-        return self.loaded.task.plain
+        """Without values of a wrong kind, which are told as a whole."""
+        return shapes.taken("ecs", TASK, self.loaded.task.plain)
 
-    @property
+    @cached_property
     def service(self) -> Mapping[str, Any]:
-        return {} if self.loaded.service is None else self.loaded.service.plain
+        """The same; empty: the task definition stands alone."""
+        found = self.loaded.service
+        return {} if found is None else shapes.taken("ecs", SERVICE, found.plain)
 
     @property
     def containers(self) -> list[Mapping[str, Any]]:
-        rows = self.task.get("containerDefinitions")
-        return [each for each in rows if isinstance(each, dict)] if isinstance(rows, list) else []
+        return list(self.task.get("containerDefinitions", ()))
 
     @property
     def on_fargate(self) -> bool:

@@ -123,8 +123,7 @@ def answered(ask: Callable[[], Said]) -> Said:
     except ReadOnly as error:
         return skipped(str(error))
     except AwsRefused as error:
-        denied = "AccessDenied" in error.code or "Unauthorized" in error.code
-        return skipped(f"may not be asked: {error}") if denied else wrong(str(error))
+        return skipped(f"may not be asked: {error}") if error.denied else wrong(str(error))
     except AwsUnreachable as error:
         return skipped(f"not known: {error}")
     except KirikaeError as error:

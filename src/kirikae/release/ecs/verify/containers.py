@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from kirikae.aws import proofs
+from kirikae.aws.errors import AwsRefused
+from kirikae.aws.session import Aws
 from kirikae.release.ecs.verify.bench import Bench
 from kirikae.release.ecs.verify.checked import GOOD, Check, Said, ok, skipped, wrong
 from kirikae.release.ecs.verify.images import checked_image, platform_of
 
 _TASKS = "ecs-tasks.amazonaws.com"
+_TASK_ROLE = "TaskRole"
 _ASSUME = "sts:AssumeRole"
 _SECRETS = ("arn:aws:secretsmanager:", "arn:aws-cn:secretsmanager:", "arn:aws-us-gov:secretsm")
 _PARAMETERS = ("arn:aws:ssm:", "arn:aws-cn:ssm:", "arn:aws-us-gov:ssm:")
 _ARN_PARTS = 7
+_REGION = 3
+"""The part of an ARN."""
 _FARGATE_DRIVERS = ("awslogs", "splunk", "awsfirelens")
 """Amazon ECS developer guide, LogConfiguration on Fargate."""
 Row = Mapping[str, Any]
@@ -55,7 +61,7 @@ def _doubled(bench: Bench) -> Iterator[str]:
 
 
 def _roles(bench: Bench) -> Iterator[Check]:
-    for key, label in (("executionRoleArn", "ExecutionRole"), ("taskRoleArn", "TaskRole")):
+    for key, label in (("executionRoleArn", "ExecutionRole"), ("taskRoleArn", _TASK_ROLE)):
         arn = bench.task.get(key)
         if arn:
             yield Check(
@@ -63,16 +69,19 @@ def _roles(bench: Bench) -> Iterator[Check]:
                 _asks_role(
                     bench,
                     arn,
-                    _TASKS,
+                    label,
                 ),
             )
 
 
-def _asks_role(bench: Bench, arn: str, service: str) -> Any:
-    return lambda: role(
+def _asks_role(bench: Bench, arn: str, label: str) -> Callable[[], Said]:
+    """The task's role may stand there by its name alone (API reference, taskRoleArn)."""
+    named = label == _TASK_ROLE and "/" not in arn and ":" not in arn
+    asked = _trusted if named else role
+    return lambda: asked(
         bench,
         arn,
-        service,
+        _TASKS,
     )
 
 
@@ -81,7 +90,15 @@ def role(bench: Bench, arn: str, service: str) -> Said:
     head, _, path = arn.partition(":role/")
     if not head.startswith("arn:") or not path:
         return wrong(f"{arn} is no ARN of a role")
-    policy = proofs.trust_policy(bench.aws, path.rpartition("/")[2])
+    return _trusted(
+        bench,
+        path.rpartition("/")[2],
+        service,
+    )
+
+
+def _trusted(bench: Bench, name: str, service: str) -> Said:
+    policy = proofs.trust_policy(bench.aws, name)
     if any(_lets(each, service) for each in _list(policy.get("Statement"))):
         return GOOD
     return wrong(
@@ -96,8 +113,13 @@ def _lets(statement: Row, service: str) -> bool:
     return (
         statement.get("Effect") == "Allow"
         and service in services
-        and any(action in (_ASSUME, "sts:*", "*") for action in actions)
+        and any(_is_assuming(str(action)) for action in actions)
     )
+
+
+def _is_assuming(action: str) -> bool:
+    """Actions have no case, and stars (IAM user guide, Action)."""
+    return fnmatchcase(_ASSUME.lower(), action.lower())
 
 
 def _list(value: Any) -> list[Any]:
@@ -148,33 +170,53 @@ class _Container:
         platform = platform_of(self.bench.task.get("runtimePlatform"), self.bench.on_fargate)
         return Check(
             f"Image[{name}]",
-            lambda: checked_image(
-                name,
-                platform,
-                self.bench.aws_of_region,
+            self._as_execution(
+                lambda: checked_image(
+                    name,
+                    platform,
+                    self.bench.execution_of_region,
+                )
             ),
         )
+
+    def _as_execution(self, ask: Callable[[], Said]) -> Callable[[], Said]:
+        """What the execution role itself may not do, the start of a task cannot do either."""
+
+        def asked() -> Said:
+            try:
+                return ask()
+            except AwsRefused as error:
+                who = self.bench.execution_role
+                if not who or not error.denied:
+                    raise
+                return wrong(f"{who} may not: {error}", "allow it in a policy of that role")
+
+        return asked
 
     def secrets(self) -> Iterator[Check]:
         for secret in self.row.get("secrets", ()):
             source = str(secret.get("valueFrom", ""))
             yield Check(f"Secret {secret.get('name')}[{source}]", self._asks_secret(source))
 
-    def _asks_secret(self, source: str) -> Any:
-        return lambda: self._secret(source)
+    def _asks_secret(self, source: str) -> Callable[[], Said]:
+        return self._as_execution(lambda: self._secret(source))
 
     def _secret(self, source: str) -> Said:
         if not self.bench.gets_secrets:
             return skipped(f"get a secret value for {source}")
         if source.startswith(_SECRETS):
             return self._of_secrets_manager(source)
-        name = source
-        if source.startswith(_PARAMETERS):
-            name = source.rpartition(":")[2].removeprefix("parameter")
-        missing = proofs.missing_parameters(self.bench.execution, [name])
+        # By its ARN as it stands: from a name one cannot tell whether it begins with a slash.
+        missing = proofs.missing_parameters(self._of_region(source), [source])
         if missing:
             return wrong(f"there is no parameter {', '.join(missing)}", "put it into SSM")
         return GOOD
+
+    def _of_region(self, source: str) -> Aws:
+        """Of the region that an ARN names; else the configuration's."""
+        is_arn = source.startswith((*_SECRETS, *_PARAMETERS))
+        region = source.split(":")[_REGION] if is_arn else self.bench.config.region
+        return self.bench.execution_of_region(region)
 
     def _of_secrets_manager(self, source: str) -> Said:
         """The ARN, then the key in it, the version's stage and its ID."""
@@ -184,7 +226,7 @@ class _Container:
         key, stage, version = [*parts[_ARN_PARTS:], "", "", ""][:3]
         arn = ":".join(parts[:_ARN_PARTS])
         keys = proofs.secret_keys(
-            self.bench.execution,
+            self._of_region(source),
             arn,
             stage,
             version,
@@ -199,7 +241,7 @@ class _Container:
 
     def log(self) -> Iterator[Check]:
         settings = self.row.get("logConfiguration")
-        if not isinstance(settings, Mapping):
+        if not settings:
             return
         options = dict(settings.get("options") or {})
         shown = " ".join(f"{key}={options[key]}" for key in sorted(options))
@@ -219,8 +261,8 @@ class _Container:
                 return wrong("no container has a `firelensConfiguration`: nobody routes this log")
         return ok(f"where {driver} sends it is not asked")
 
-    def _asks_awslogs(self, options: dict[str, str]) -> Any:
-        return lambda: self._awslogs(options)
+    def _asks_awslogs(self, options: dict[str, str]) -> Callable[[], Said]:
+        return self._as_execution(lambda: self._awslogs(options))
 
     def _awslogs(self, options: dict[str, str]) -> Said:
         group = options.get("awslogs-group")

@@ -155,9 +155,9 @@ def _fits(name: str, manifest: Mapping[str, Any], platform: Platform | None) -> 
     if platform is None:
         return GOOD
     rows = manifest.get("manifests")
-    if rows is None:
+    if not isinstance(rows, list):
         return ok(f"is there; a single image, taken to be for {platform.says}")
-    offered = [each.get("platform", {}) for each in rows]
+    offered = [each.get("platform") or {} for each in rows if isinstance(each, dict)]
     if any(
         (each.get("architecture"), each.get("os")) == (platform.architecture, platform.system)
         for each in offered
@@ -191,6 +191,8 @@ class _Registry:
 
     def _token(self, challenge: str) -> str:
         asked = dict(_PARAMETER.findall(challenge))
+        if "realm" not in asked:
+            raise ValueError(f"it does not say where a token is had ({challenge:.80})")
         query = {key: asked[key] for key in ("service", "scope") if key in asked}
         found = self._get(f"{asked['realm']}?{urllib.parse.urlencode(query)}", {})
         return str(found.get("token") or found.get("access_token"))
@@ -198,4 +200,7 @@ class _Registry:
     def _get(self, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
         request = urllib.request.Request(url, headers={"Accept": _ACCEPT, **headers})
         with urllib.request.urlopen(request, timeout=_PATIENCE_S) as answer:
-            return dict(json.loads(answer.read()))
+            found = json.loads(answer.read())
+        if not isinstance(found, dict):
+            raise ValueError("its answer is no JSON object")
+        return found

@@ -148,7 +148,9 @@ def _lets_in(rule: Row, port: int, groups: frozenset[str]) -> bool:
     if rule.get("IpProtocol") not in ("-1", "tcp") or not first <= port <= last:
         return False
     from_groups = {each.get("GroupId") for each in rule.get("UserIdGroupPairs", ())}
-    return bool(rule.get("IpRanges") or rule.get("Ipv6Ranges") or from_groups & groups)
+    # Who is in a range or a prefix list is not looked at: it may be the balancer.
+    somebody = ("IpRanges", "Ipv6Ranges", "PrefixListIds")
+    return any(rule.get(key) for key in somebody) or bool(from_groups & groups)
 
 
 def _drained(bench: Bench, arn: str) -> Said:
@@ -325,8 +327,15 @@ def _number(value: Any) -> int | None:
     text = str(value or "").strip().lower()
     for unit in ("vcpu", "gb"):
         if text.endswith(unit):
-            return int(float(text.removesuffix(unit)) * 1024)
-    return int(text) if text.isdigit() else None
+            return _of_1024(text.removesuffix(unit))
+    return int(text) if text.isdecimal() else None
+
+
+def _of_1024(text: str) -> int | None:
+    try:
+        return int(float(text) * 1024)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _bytes(bench: Bench) -> Said:
