@@ -14,6 +14,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from kirikae.console.ecs import of_checks
+from kirikae.console.speech import Speech
+from kirikae.model.said import Words
+from kirikae.release.ecs import verify
 from kirikae.release.ecs.comparing import Loaded
 from kirikae.release.ecs.config import EcsConfig
 from kirikae.release.ecs.loading import Definition
@@ -23,6 +27,7 @@ from kirikae.release.ecs.verify.checked import Result
 from kirikae.release.ecs.verify.whole import verified
 from tests.answering import AnsweringAws, Refusal
 
+WORDS = Words.of("kirikae.release")
 ROLE = "arn:aws:iam::123456789012:role/service/execution"
 GROUP = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/shop/1"
 BALANCER = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/shop/1"
@@ -198,6 +203,11 @@ def changed(plain, place, value):
 def kind_of(name):
     """Of a check, without what it is asked of."""
     return re.split(r"[\[ ]", name)[0]
+
+
+def told(reply):
+    """In English."""
+    return WORDS.say(reply.message)
 
 
 def of(results, start):
@@ -439,7 +449,7 @@ def test_one_thing_otherwise_is_told_by_the_check_whose_thing_it_is(
         else:
             service = changed(service, place, value)
     said = of(found(aws, answers, task, service), check)
-    assert (said.result, why in said.message) == (ends, True), said
+    assert (said.result, why in told(said)) == (ends, True), said
 
 
 @pytest.mark.parametrize("operation", sorted(ANSWERS))
@@ -461,7 +471,7 @@ def test_what_may_not_be_asked_is_never_called_wrong(aws, operation):
 def test_what_the_execution_role_itself_may_not_do_is_wrong(aws, operation, check):
     """The task could not do it either, and would not start."""
     said = of(found(aws, {operation: DENIED}, execution_role=ROLE), check)
-    assert (said.result, said.message.startswith(f"{ROLE} may not")) == (Result.NG, True), said
+    assert (said.result, told(said).startswith(f"{ROLE} may not")) == (Result.NG, True), said
 
 
 def test_a_secret_is_asked_for_by_its_own_name_and_in_its_own_region(aws):
@@ -549,6 +559,35 @@ def test_whatever_stands_in_the_files_every_check_ends(aws, data):
     assert {"TaskDefinition", "ServiceDefinition", "Cluster"} <= set(found(aws, {}, task, service))
 
 
+# --- in which language
+
+
+KEY = re.compile(r'\b(ok|wrong|remedied|skipped)\(\s*"(\w+)"')
+
+
+def test_every_sentence_of_a_check_is_in_the_words_and_every_word_is_said():
+    """With its remedy, where it has one."""
+    used = set()
+    for file in Path(verify.__file__).parent.glob("*.py"):
+        for how, key in KEY.findall(file.read_text()):
+            used |= {key, f"{key}_do"} if how == "remedied" else {key}
+    room = "release.verify."
+    assert used == {key.removeprefix(room) for key in WORDS.keys("en") if key.startswith(room)}
+
+
+def test_people_read_their_own_language_and_programs_read_english(aws):
+    """One answer."""
+    aws.answers = {**ANSWERS, "DescribeClusters": {"clusters": []}}
+    rows = list(verified(bench_of(aws)))
+    answer = of_checks(rows, (), Speech("ja"))
+    assert answer.exit == 6
+    text = "\n".join(answer.lines)
+    assert "有効なクラスター books がありません: 作成するか、`cluster` を直してください" in text
+    cluster = next(each for each in answer.plain["checks"] if each["verify"] == "Cluster")
+    assert cluster["message"] == "there is no active cluster books"
+    assert cluster["remedy"] == "create it, or correct `cluster`"
+
+
 # --- images in a registry
 
 
@@ -610,5 +649,5 @@ def test_an_image_outside_of_ecr_is_asked_for_in_its_registry(aws, registry, nam
     """With a port in its name, with or without a token; what does not answer says nothing."""
     task = changed(TASK, f"{APP}.image", f"{registry}/{name}:r1")
     said = of(found(aws, {}, task), f"Image[{registry}")
-    assert (said.result, why in said.message) == (ends, True), said
+    assert (said.result, why in told(said)) == (ends, True), said
     assert of(found(aws, {}, changed(TASK, f"{APP}.image", "")), "Image[]").result is Result.NG

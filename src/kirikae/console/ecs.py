@@ -19,8 +19,10 @@ from kirikae.console.ecs_desk import open_ecs_desk as opened
 from kirikae.console.here import Answer, Here, would
 from kirikae.console.options import DRY, JSON, Whole
 from kirikae.console.progress import Progress, as_json
+from kirikae.console.speech import Speech
 from kirikae.hosts.files import write_durably
 from kirikae.model.errors import Exit, KirikaeError, UsageProblem
+from kirikae.model.said import Said, said
 from kirikae.release.ecs import comparing, goduration, initial, remote
 from kirikae.release.ecs.canonical import service_form, task_form
 from kirikae.release.ecs.config import DEFAULT_CLUSTER, NAME
@@ -33,6 +35,7 @@ from kirikae.release.ecs.verify.whole import verified
 
 if TYPE_CHECKING:
     from kirikae.release.errors import NotFinished, RolledBack
+    from kirikae.release.service_deployment import Progress as Look
 
 _LONGEST_S = 30 * 86400.0
 _TARGETS = {
@@ -63,11 +66,13 @@ def begun(here: Here, given: Given, place: Place, task: str, force: bool, dry: b
     found = remote.task(aws, name)
     if found is None:
         raise UsageProblem(f"there is no task definition {name}")
+    speech = Speech(here.language(given.lang))
     region = place.region or aws.client("ecs").meta.region_name
     files = initial.files(replace(place, region=region), service, found)
     remarks = [] if service is None else list(service.remarks)
     if dry:
-        return would([f"would write {path}" for path in files], {"files": list(map(str, files))})
+        told = [speech.say(said("release.ecs.would_write", path=str(path))) for path in files]
+        return would(told, {"files": list(map(str, files))})
     there = [str(path) for path in files if path.exists()]
     if there and not force:
         raise KirikaeError(
@@ -76,7 +81,7 @@ def begun(here: Here, given: Given, place: Place, task: str, force: bool, dry: b
         )
     for path, text in files.items():
         write_durably(path, text)
-    lines = [f"{path} is written" for path in files]
+    lines = [speech.say(said("release.ecs.written", path=str(path))) for path in files]
     return Answer({"files": list(map(str, files)), "remarks": remarks}, lines, notes=remarks)
 
 
@@ -160,16 +165,20 @@ def told_apart(desk: EcsDesk, with_service: bool, every: bool, exit_code: bool) 
     remarks = [*desk.config.remarks, *loaded.remarks]
     plain = {"targets": [each.to_plain() for each in found], "remarks": remarks}
     differs = any(each.differences for each in found)
-    notes = [*remarks, *_reasons(found, every)]
+    notes = [*remarks, *map(desk.speech.say, _reasons(found, every))]
     end = Exit.FOUND if exit_code and differs else Exit.DONE
     return Answer(plain, lines, end, "differs" if differs else "the same", notes)
 
 
-def _reasons(found: Sequence[Compared], every: bool) -> Iterator[str]:
+def _reasons(found: Sequence[Compared], every: bool) -> Iterator[Said]:
     for each in found:
-        yield from (f"{each.target}: {difference.says}" for difference in each.differences)
+        told = [difference.says for difference in each.differences]
         if every:
-            yield from (f"{each.target}: {note.place}: {note.why}" for note in each.hidden)
+            told += [
+                said("release.diff.hidden", place=note.place, why=note.why.says)
+                for note in each.hidden
+            ]
+        yield from (said("release.diff.of", target=each.target, what=what) for what in told)
 
 
 def told_by(desk: EcsDesk, command: str, jsonnet: bool) -> Answer:
@@ -261,17 +270,20 @@ def proven(desk: EcsDesk, gets_secrets: bool, puts_logs: bool, cache: bool) -> A
     for checked in verified(bench, cache):
         progress.step(f"{checked.name}: {checked.said.result}")
         found.append(checked)
-    return _of_checks(found, [*desk.config.remarks, *loaded.remarks, remark])
+    remarks = [*desk.config.remarks, *loaded.remarks, desk.speech.say(remark)]
+    return of_checks(found, remarks, desk.speech)
 
 
-def _of_checks(found: Sequence[Checked], remarks: Sequence[str]) -> Answer:
+def of_checks(found: Sequence[Checked], remarks: Sequence[str], speech: Speech) -> Answer:
+    """People read their own language; programs read English, whoever calls them."""
     rows = [each for checked in found for each in checked.all()]
     bad = [each for each in rows if each.said.result is Result.NG]
-    lines = [line for checked in found for line in checked.lines()]
+    lines = [line for checked in found for line in checked.lines(speech.say)]
+    english = Speech()
     counts = {str(result): _count(rows, result) for result in Result}
     lines.append(", ".join(f"{many} {name}" for name, many in counts.items()))
     plain = {
-        "checks": [each.to_plain() for each in rows],
+        "checks": [each.to_plain(english.say) for each in rows],
         "counts": counts,
         "remarks": list(remarks),
     }
@@ -284,7 +296,7 @@ def _count(rows: Sequence[Checked], result: Result) -> int:
 
 def _bench(
     desk: EcsDesk, loaded: comparing.Loaded, gets_secrets: bool, puts_logs: bool
-) -> tuple[Bench, str]:
+) -> tuple[Bench, Said]:
     """As the task execution role, where the caller may become that."""
     from kirikae.aws.assumed import assumed
 
@@ -295,14 +307,14 @@ def _bench(
 
     execution = own
     became = ""
-    remark = "there is no executionRoleArn: asked with one's own credentials"
+    remark = said("release.ecs.own_no_role")
     if role:
         try:
             assumed(desk.aws, desk.config.region, role, desk.here.read_only)
         except KirikaeError as error:
-            remark = f"asked with one's own credentials, since {role} cannot be assumed: {error}"
+            remark = said("release.ecs.own_refused", role=role, why=str(error))
         else:
-            remark = f"asked as {role}"
+            remark = said("release.ecs.as_role", role=role)
             became = role
 
             @cache
@@ -365,19 +377,26 @@ def waited(desk: EcsDesk, until: str, timeout_s: float | None) -> Answer:
     )
     progress = Progress()
     told = ""
-    ending = None
+    last = None
     try:
         for look in deployment.wait(_LONGEST_S if timeout_s is None else timeout_s):
-            ending = look.ending
+            last = look
             for line in [*lines_of(look), *({counts_of(look)} - {told})]:
                 progress.step(line)
             told = counts_of(look)
     except (NotFinished, RolledBack) as error:
         return _ended(error, config.service)
-    return Answer(
-        {"ending": ending, "service": config.service},
-        [f"{config.service}: {ending} ({told})"],
-    )
+    return _reached(last, desk)
+
+
+def _reached(last: Look | None, desk: EcsDesk) -> Answer:
+    """What was waited for is there."""
+    assert last is not None and last.ending is not None
+    service = desk.config.service
+    counts = {key: getattr(last, key) for key in ("running", "desired", "pending")}
+    ending = said(f"release.ending.{last.ending}")
+    line = said("release.ecs.ended", service=service, ending=ending, **counts)
+    return Answer({"ending": last.ending, "service": service}, [desk.speech.say(line)])
 
 
 def _ended(error: NotFinished | RolledBack, service: str) -> Answer:
@@ -434,8 +453,9 @@ def entered(desk: EcsDesk, task: str, container: str, command: str, dry_run: boo
 
     wanted = session.wanted(desk.aws, desk.config, task, container)
     if dry_run:
-        line = f"would run `{command}` in {wanted.container} of {wanted.task}"
-        return would([line], {"task": wanted.task, "container": wanted.container})
+        what = {"task": wanted.task, "container": wanted.container}
+        line = said("release.ecs.would_run", command=command, **what)
+        return would([desk.speech.say(line)], what)
     code = session.run(desk.aws, desk.config, wanted, command)
     return Answer({"task": wanted.task, "container": wanted.container, "exit_code": code})
 

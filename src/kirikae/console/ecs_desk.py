@@ -13,6 +13,8 @@ from typing import Any
 import click
 
 from kirikae.console.here import Here
+from kirikae.console.options import LANG
+from kirikae.console.speech import Speech
 from kirikae.model.errors import UsageProblem
 from kirikae.release.ecs.config import EcsConfig, Wanted, load
 from kirikae.release.ecs.envfile import variables
@@ -30,6 +32,7 @@ class Given:
     texts: Mapping[str, str] = field(default_factory=dict)
     codes: Mapping[str, str] = field(default_factory=dict)
     role: str | None = None
+    lang: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class EcsDesk:
     config: EcsConfig
     environment: Mapping[str, str]
     open_aws: OpenAws
+    speech: Speech = field(default_factory=Speech)
 
     @property
     def aws(self) -> Any:
@@ -86,7 +90,13 @@ def open_ecs_desk(here: Here, given: Given) -> EcsDesk:
     open_aws = aws_opener(here, given)
     external = External(given.texts, given.codes)
     config = load(Wanted(Path(), environment, open_aws, given.config, external))
-    return EcsDesk(here, config, environment, open_aws)
+    return EcsDesk(
+        here,
+        config,
+        environment,
+        open_aws,
+        Speech(here.language(given.lang)),
+    )
 
 
 # --- options
@@ -141,6 +151,7 @@ _OPTIONS = (
         envvar="ECSPRESSO_ASSUME_ROLE_ARN",
         help="Act as this role.",
     ),
+    LANG,
 )
 
 
@@ -148,7 +159,7 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every verb, given to it together as ``given``."""
 
     def together(*words: Any, **named: Any) -> Any:
-        names = ("config", "envfiles", "texts", "codes", "role")
+        names = ("config", "envfiles", "texts", "codes", "role", "lang")
         given = Given(**{name: named.pop(name) for name in names})
         return command(*words, given=given, **named)
 

@@ -35,7 +35,7 @@ def turned(project: Project) -> list[Turned]:
 
 def words() -> Words:
     """What the console, the state machine and every kind of move can say."""
-    common = Words.of("kirikae.move", "kirikae.console")
+    common = Words.of("kirikae.move", "kirikae.console", "kirikae.release")
     return common.plus(*(kind.words for kind in KINDS))
 
 

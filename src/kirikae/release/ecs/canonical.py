@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from kirikae.aws import fitting
+from kirikae.model.said import Said, said
 from kirikae.release.ecs.gojson import ANY, ZEROS, without_empty
 
 Plain = dict[str, Any]
@@ -33,6 +34,10 @@ class Why(StrEnum):
     ADDED = "only in the file"
     REMOVED = "only in what runs"
     FIXED = "cannot be changed"
+
+    @property
+    def says(self) -> Said:
+        return said(f"release.why.{self.name.lower()}")
 
 
 @dataclass(

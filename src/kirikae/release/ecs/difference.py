@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kirikae.model.said import Said, said
 from kirikae.release.ecs.canonical import Form, Note, Why
 from kirikae.release.ecs.gojson import written
 from kirikae.release.ecs.linediff import unified
@@ -25,14 +26,11 @@ class Difference:
     local: Any = None
 
     @property
-    def says(self) -> str:
-        match self.why:
-            case Why.ADDED:
-                return f"{self.place}: {self.why}: {_short(self.local)}"
-            case Why.REMOVED:
-                return f"{self.place}: {self.why}: {_short(self.remote)}"
-            case _:
-                return f"{self.place}: {self.why}: {_short(self.remote)} -> {_short(self.local)}"
+    def says(self) -> Said:
+        remote = _short(self.remote)
+        local = _short(self.local)
+        values = {Why.ADDED: local, Why.REMOVED: remote}.get(self.why, f"{remote} -> {local}")
+        return said("release.diff.differs", place=self.place, why=self.why.says, values=values)
 
     def to_plain(self) -> dict[str, Any]:
         return {

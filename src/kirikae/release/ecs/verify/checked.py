@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from kirikae.aws.errors import AwsRefused, NotThere, ReadOnly
 from kirikae.model.errors import AwsUnreachable, KirikaeError
+from kirikae.model.said import Said, said, text
+
+Say = Callable[[Said | None], str]
+"""Puts words of a language in."""
 
 
 class Result(StrEnum):
@@ -18,31 +22,38 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Reply:
     """What a check answers.  ``remedy``: what to do about an NG."""
 
     result: Result
-    message: str = ""
-    remedy: str = ""
+    message: Said | None = None
+    remedy: Said | None = None
 
 
-GOOD = Said(Result.OK)
+GOOD = Reply(Result.OK)
 
 
-def ok(message: str = "") -> Said:
-    return Said(Result.OK, message)
+def ok(key: str, /, **blanks: Any) -> Reply:
+    return Reply(Result.OK, said(f"release.verify.{key}", **blanks))
 
 
-def wrong(message: str, remedy: str = "") -> Said:
-    return Said(
-        Result.NG,
-        message,
-        remedy,
-    )
+def wrong(key: str, /, **blanks: Any) -> Reply:
+    """The remedy is the sentence ``KEY_do``, where ``remedied`` asks for it."""
+    return Reply(Result.NG, said(f"release.verify.{key}", **blanks))
 
 
-def skipped(message: str) -> Said:
-    return Said(Result.SKIP, message)
+def remedied(key: str, /, **blanks: Any) -> Reply:
+    found = wrong(key, **blanks)
+    return replace(found, remedy=said(f"release.verify.{key}_do"))
+
+
+def skipped(key: str, /, **blanks: Any) -> Reply:
+    return Reply(Result.SKIP, said(f"release.verify.{key}", **blanks))
+
+
+def wrong_as_told(words: str) -> Reply:
+    """In the words of whoever told it: AWS, or its model."""
+    return Reply(Result.NG, text(words))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +61,7 @@ class Checked:
     """A check and how it ended; ``inside``: those of its parts."""
 
     name: str
-    said: Said
+    said: Reply
     inside: tuple[Checked, ...] = ()
     cached: bool = False
 
@@ -59,22 +70,23 @@ class Checked:
         for each in self.inside:
             yield from each.all()
 
-    def lines(self, level: int = 1) -> Iterator[str]:
+    def lines(self, say: Say, level: int = 1) -> Iterator[str]:
         """As ecspresso indents them."""
         indent = "  " * level
         yield f"{indent}{self.name}"
         for each in self.inside:
-            yield from each.lines(level + 1)
+            yield from each.lines(say, level + 1)
         cached = "(cached)" if self.cached else ""
-        told = ": ".join(part for part in (self.said.message, self.said.remedy) if part)
+        both = (self.said.message, self.said.remedy)
+        told = ": ".join(say(part) for part in both if part is not None)
         yield f"{indent}--> [{self.said.result}]{cached} {told}".rstrip()
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_plain(self, say: Say) -> dict[str, Any]:
         return {
             "verify": self.name,
             "result": str(self.said.result),
-            "message": self.said.message,
-            "remedy": self.said.remedy,
+            "message": say(self.said.message),
+            "remedy": say(self.said.remedy),
             "cached": self.cached,
         }
 
@@ -84,7 +96,7 @@ class Check:
     """``ask`` may raise what AWS refuses: that is its answer."""
 
     name: str
-    ask: Callable[[], Said]
+    ask: Callable[[], Reply]
     inside: Sequence[Check] = ()
 
 
@@ -92,19 +104,19 @@ class Check:
 class Rounds:
     """Carries checks out; ``remembered`` None: each is asked again."""
 
-    remembered: dict[str, Said] | None = field(default_factory=dict)
+    remembered: dict[str, Reply] | None = field(default_factory=dict)
 
     def of(self, check: Check) -> Checked:
         inside = tuple(self.of(each) for each in check.inside)
         known = None if self.remembered is None or inside else self.remembered.get(check.name)
-        said = answered(check.ask) if known is None else known
+        reply = answered(check.ask) if known is None else known
         if self.remembered is not None:
-            self.remembered[check.name] = said
-        if said.result is Result.OK and any(_is_bad(each) for each in inside):
-            said = wrong("something inside is not right")
+            self.remembered[check.name] = reply
+        if reply.result is Result.OK and any(_is_bad(each) for each in inside):
+            reply = wrong("inside")
         return Checked(
             check.name,
-            said,
+            reply,
             inside,
             known is not None,
         )
@@ -114,17 +126,18 @@ def _is_bad(checked: Checked) -> bool:
     return checked.said.result is Result.NG
 
 
-def answered(ask: Callable[[], Said]) -> Said:
+def answered(ask: Callable[[], Reply]) -> Reply:
     """What may not be asked is not known, and what does not exist is wrong."""
     try:
         return ask()
     except NotThere as error:
-        return wrong(str(error))
+        return wrong_as_told(str(error))
     except ReadOnly as error:
-        return skipped(str(error))
+        return Reply(Result.SKIP, text(str(error)))
     except AwsRefused as error:
-        return skipped(f"may not be asked: {error}") if error.denied else wrong(str(error))
+        told = str(error)
+        return skipped("denied", why=told) if error.denied else wrong_as_told(told)
     except AwsUnreachable as error:
-        return skipped(f"not known: {error}")
+        return skipped("not_known", why=str(error))
     except KirikaeError as error:
-        return wrong(str(error))
+        return wrong_as_told(str(error))

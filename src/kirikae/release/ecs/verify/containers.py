@@ -12,7 +12,16 @@ from kirikae.aws import proofs
 from kirikae.aws.errors import AwsRefused
 from kirikae.aws.session import Aws
 from kirikae.release.ecs.verify.bench import Bench
-from kirikae.release.ecs.verify.checked import GOOD, Check, Said, ok, skipped, wrong
+from kirikae.release.ecs.verify.checked import (
+    GOOD,
+    Check,
+    Reply,
+    ok,
+    remedied,
+    skipped,
+    wrong,
+    wrong_as_told,
+)
 from kirikae.release.ecs.verify.images import checked_image, platform_of
 
 _TASKS = "ecs-tasks.amazonaws.com"
@@ -38,16 +47,14 @@ def checks(bench: Bench) -> Check:
     )
 
 
-def _whole(bench: Bench, task: Row) -> Said:
+def _whole(bench: Bench, task: Row) -> Reply:
     problems = bench.loaded.task.problems("RegisterTaskDefinition")
     if problems:
-        return wrong("; ".join(problems))
+        return wrong_as_told("; ".join(problems))
     doubled = sorted(_doubled(bench))
     if doubled:
-        return wrong(
-            f"{', '.join(doubled)} stands in `secrets` and in `environment`", "keep one of both"
-        )
-    return GOOD if task else wrong("the task definition is empty")
+        return remedied("doubled", names=doubled)
+    return GOOD if task else wrong("empty")
 
 
 def _doubled(bench: Bench) -> Iterator[str]:
@@ -74,7 +81,7 @@ def _roles(bench: Bench) -> Iterator[Check]:
             )
 
 
-def _asks_role(bench: Bench, arn: str, label: str) -> Callable[[], Said]:
+def _asks_role(bench: Bench, arn: str, label: str) -> Callable[[], Reply]:
     """The task's role may stand there by its name alone (API reference, taskRoleArn)."""
     named = label == _TASK_ROLE and "/" not in arn and ":" not in arn
     asked = _trusted if named else role
@@ -85,11 +92,11 @@ def _asks_role(bench: Bench, arn: str, label: str) -> Callable[[], Said]:
     )
 
 
-def role(bench: Bench, arn: str, service: str) -> Said:
+def role(bench: Bench, arn: str, service: str) -> Reply:
     """That this service may become it."""
     head, _, path = arn.partition(":role/")
     if not head.startswith("arn:") or not path:
-        return wrong(f"{arn} is no ARN of a role")
+        return wrong("no_role", arn=arn)
     return _trusted(
         bench,
         path.rpartition("/")[2],
@@ -97,13 +104,11 @@ def role(bench: Bench, arn: str, service: str) -> Said:
     )
 
 
-def _trusted(bench: Bench, name: str, service: str) -> Said:
+def _trusted(bench: Bench, name: str, service: str) -> Reply:
     policy = proofs.trust_policy(bench.aws, name)
     if any(_lets(each, service) for each in _list(policy.get("Statement"))):
         return GOOD
-    return wrong(
-        f"its trust policy does not let {service} do {_ASSUME}", "add that to the trust policy"
-    )
+    return remedied("no_trust", service=service, action=_ASSUME)
 
 
 def _lets(statement: Row, service: str) -> bool:
@@ -146,23 +151,19 @@ class _Container:
     bench: Bench
     row: Row
 
-    def ports(self) -> Said:
+    def ports(self) -> Reply:
         if self.bench.task.get("networkMode") != "awsvpc":
             return GOOD
         for port in self.row.get("portMappings", ()):
             host = port.get("hostPort")
             if host is not None and host != port.get("containerPort"):
-                return wrong(
-                    f"hostPort {host} must be containerPort {port.get('containerPort')} in the "
-                    "network mode awsvpc",
-                    "leave hostPort out",
-                )
+                return remedied("host_port", host=host, container=port.get("containerPort"))
         return self._stop_timeout()
 
-    def _stop_timeout(self) -> Said:
+    def _stop_timeout(self) -> Reply:
         timeout_s = self.row.get("stopTimeout")
         if self.bench.on_fargate and isinstance(timeout_s, int) and timeout_s > 120:
-            return wrong(f"stopTimeout {timeout_s}: Fargate stops waiting after 120 s")
+            return wrong("stop_timeout", timeout_s=timeout_s)
         return GOOD
 
     def image(self) -> Check:
@@ -179,17 +180,17 @@ class _Container:
             ),
         )
 
-    def _as_execution(self, ask: Callable[[], Said]) -> Callable[[], Said]:
+    def _as_execution(self, ask: Callable[[], Reply]) -> Callable[[], Reply]:
         """What the execution role itself may not do, the start of a task cannot do either."""
 
-        def asked() -> Said:
+        def asked() -> Reply:
             try:
                 return ask()
             except AwsRefused as error:
                 who = self.bench.execution_role
                 if not who or not error.denied:
                     raise
-                return wrong(f"{who} may not: {error}", "allow it in a policy of that role")
+                return remedied("role_denied", role=who, why=str(error))
 
         return asked
 
@@ -198,18 +199,18 @@ class _Container:
             source = str(secret.get("valueFrom", ""))
             yield Check(f"Secret {secret.get('name')}[{source}]", self._asks_secret(source))
 
-    def _asks_secret(self, source: str) -> Callable[[], Said]:
+    def _asks_secret(self, source: str) -> Callable[[], Reply]:
         return self._as_execution(lambda: self._secret(source))
 
-    def _secret(self, source: str) -> Said:
+    def _secret(self, source: str) -> Reply:
         if not self.bench.gets_secrets:
-            return skipped(f"get a secret value for {source}")
+            return skipped("secret_not_asked", source=source)
         if source.startswith(_SECRETS):
             return self._of_secrets_manager(source)
         # By its ARN as it stands: from a name one cannot tell whether it begins with a slash.
         missing = proofs.missing_parameters(self._of_region(source), [source])
         if missing:
-            return wrong(f"there is no parameter {', '.join(missing)}", "put it into SSM")
+            return remedied("no_parameter", names=missing)
         return GOOD
 
     def _of_region(self, source: str) -> Aws:
@@ -218,11 +219,11 @@ class _Container:
         region = source.split(":")[_REGION] if is_arn else self.bench.config.region
         return self.bench.execution_of_region(region)
 
-    def _of_secrets_manager(self, source: str) -> Said:
+    def _of_secrets_manager(self, source: str) -> Reply:
         """The ARN, then the key in it, the version's stage and its ID."""
         parts = source.split(":")
         if len(parts) < _ARN_PARTS:
-            return wrong(f"{source} is no ARN of a secret")
+            return wrong("no_secret", source=source)
         key, stage, version = [*parts[_ARN_PARTS:], "", "", ""][:3]
         arn = ":".join(parts[:_ARN_PARTS])
         keys = proofs.secret_keys(
@@ -234,8 +235,8 @@ class _Container:
         if not key:
             return GOOD
         if keys is None:
-            return wrong(f"the secret holds no JSON object, so it has no key {key}")
-        return GOOD if key in keys else wrong(f"the secret has no key {key}")
+            return wrong("secret_no_object", key=key)
+        return GOOD if key in keys else wrong("secret_no_key", key=key)
 
     # --- logs and files
 
@@ -252,25 +253,25 @@ class _Container:
     def _asks_driver(self, driver: Any) -> Any:
         return lambda: self._driver(driver)
 
-    def _driver(self, driver: Any) -> Said:
+    def _driver(self, driver: Any) -> Reply:
         if self.bench.on_fargate and driver not in _FARGATE_DRIVERS:
-            return wrong(f"Fargate has no log driver {driver}, only {', '.join(_FARGATE_DRIVERS)}")
+            return wrong("no_driver", driver=driver, drivers=list(_FARGATE_DRIVERS))
         if driver == "awsfirelens":
             routers = [each for each in self.bench.containers if each.get("firelensConfiguration")]
             if not routers:
-                return wrong("no container has a `firelensConfiguration`: nobody routes this log")
-        return ok(f"where {driver} sends it is not asked")
+                return wrong("no_router")
+        return ok("driver", driver=driver)
 
-    def _asks_awslogs(self, options: dict[str, str]) -> Callable[[], Said]:
+    def _asks_awslogs(self, options: dict[str, str]) -> Callable[[], Reply]:
         return self._as_execution(lambda: self._awslogs(options))
 
-    def _awslogs(self, options: dict[str, str]) -> Said:
+    def _awslogs(self, options: dict[str, str]) -> Reply:
         group = options.get("awslogs-group")
         region = options.get("awslogs-region")
         if not group or not region:
-            return wrong("awslogs-group and awslogs-region are required")
+            return wrong("awslogs_options")
         if not self.bench.puts_logs:
-            return skipped(f"putting logs to {group}")
+            return skipped("logs_not_put", group=group)
         prefix = options.get("awslogs-stream-prefix")
         name = f"{self.row.get('name')}/kirikae-verify-{time.time_ns()}"
         stream = f"{prefix}/{name}" if prefix else name
@@ -293,12 +294,12 @@ class _Container:
     def _asks_file(self, kind: Any, value: str) -> Any:
         return lambda: self._file(kind, value)
 
-    def _file(self, kind: Any, value: str) -> Said:
+    def _file(self, kind: Any, value: str) -> Reply:
         if kind != "s3":
-            return skipped(f"environment files of type {kind} are not looked at")
+            return skipped("file_kind", kind=kind)
         bucket, _, key = value.rpartition(":::")[2].partition("/")
         if not value.startswith("arn:") or not bucket or not key:
-            return wrong(f"{value} is no ARN of an object in S3")
+            return wrong("no_object", value=value)
         proofs.object_is_there(
             self.bench.aws,
             bucket,

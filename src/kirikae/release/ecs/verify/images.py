@@ -13,7 +13,7 @@ from typing import Any
 
 from kirikae.aws import proofs
 from kirikae.aws.session import Aws
-from kirikae.release.ecs.verify.checked import GOOD, Said, ok, skipped, wrong
+from kirikae.release.ecs.verify.checked import GOOD, Reply, ok, remedied, skipped
 
 _ECR = re.compile(r"(\d+)\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(.+)")
 _HUB = "registry-1.docker.io"
@@ -91,10 +91,10 @@ def platform_of(runtime: Mapping[str, str] | None, fargate: bool) -> Platform | 
     return Platform(architecture, "windows" if windows else "linux")
 
 
-def checked_image(name: str, platform: Platform | None, aws_of: Callable[[str], Aws]) -> Said:
+def checked_image(name: str, platform: Platform | None, aws_of: Callable[[str], Aws]) -> Reply:
     """``aws_of``: AWS of a region, for ECR."""
     if not name:
-        return wrong("the image is not defined", "name one")
+        return remedied("no_image")
     in_ecr = _ECR.match(name)
     if in_ecr:
         return _in_ecr(
@@ -109,7 +109,7 @@ def checked_image(name: str, platform: Platform | None, aws_of: Callable[[str], 
     except urllib.error.HTTPError as error:
         return _refused(name, error)
     except (OSError, ValueError) as error:
-        return skipped(f"{image.registry} was not reached from here: {error}")
+        return skipped("registry_silent", registry=image.registry, why=str(error))
     return _fits(
         name,
         manifest,
@@ -122,7 +122,7 @@ def _in_ecr(
     found: re.Match[str],
     platform: Platform | None,
     aws_of: Callable[[str], Aws],
-) -> Said:
+) -> Reply:
     account, region, rest = found.groups()
     image = image_from(f"x.y/{rest}")
     key = "imageDigest" if image.digest else "imageTag"
@@ -140,34 +140,31 @@ def _in_ecr(
     )
 
 
-def _refused(name: str, error: urllib.error.HTTPError) -> Said:
+def _refused(name: str, error: urllib.error.HTTPError) -> Reply:
     if error.code == 404:
-        return wrong(f"{name} is not found in its registry", "push it, or correct the name")
+        return remedied("image_gone", image=name)
     if error.code == 429:
-        return skipped("the registry's rate limit is reached")
+        return skipped("rate_limit")
     if error.code in (401, 403):
-        return skipped(f"{name} needs a login that kirikae does not have ({error.code})")
-    return skipped(f"the registry answers {error.code}")
+        return skipped("needs_login", image=name, code=error.code)
+    return skipped("registry_answers", code=error.code)
 
 
-def _fits(name: str, manifest: Mapping[str, Any], platform: Platform | None) -> Said:
+def _fits(name: str, manifest: Mapping[str, Any], platform: Platform | None) -> Reply:
     """A list of manifests names its platforms; a single one names none here."""
     if platform is None:
         return GOOD
     rows = manifest.get("manifests")
     if not isinstance(rows, list):
-        return ok(f"is there; a single image, taken to be for {platform.says}")
+        return ok("single_image", platform=platform.says)
     offered = [each.get("platform") or {} for each in rows if isinstance(each, dict)]
     if any(
         (each.get("architecture"), each.get("os")) == (platform.architecture, platform.system)
         for each in offered
     ):
         return GOOD
-    known = ", ".join(f"{each.get('os')}/{each.get('architecture')}" for each in offered)
-    return wrong(
-        f"{name} is not made for {platform.says}, only for {known}",
-        "build it for that platform, or set runtimePlatform",
-    )
+    known = [f"{each.get('os')}/{each.get('architecture')}" for each in offered]
+    return remedied("platform", image=name, platform=platform.says, offered=known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,16 @@ from typing import Any
 from kirikae.aws import proofs
 from kirikae.model import fargate
 from kirikae.release.ecs.verify.bench import Bench
-from kirikae.release.ecs.verify.checked import GOOD, Check, Said, ok, skipped, wrong
+from kirikae.release.ecs.verify.checked import (
+    GOOD,
+    Check,
+    Reply,
+    ok,
+    remedied,
+    skipped,
+    wrong,
+    wrong_as_told,
+)
 from kirikae.release.ecs.verify.containers import role
 
 _ECS = "ecs.amazonaws.com"
@@ -24,7 +33,7 @@ Row = Mapping[str, Any]
 
 def checks(bench: Bench) -> list[Check]:
     if bench.loaded.service is None:
-        none = Check("ServiceDefinition", lambda: skipped("no ServiceDefinition"))
+        none = Check("ServiceDefinition", lambda: skipped("no_service"))
         return [none, *_of_task(bench)]
     service = Check(
         "ServiceDefinition",
@@ -41,21 +50,18 @@ def checks(bench: Bench) -> list[Check]:
     return [service, *_of_task(bench)]
 
 
-def _whole(bench: Bench) -> Said:
+def _whole(bench: Bench) -> Reply:
     service = bench.service
     more = {"taskDefinition": "x"}
     assert bench.loaded.service is not None
     problems = bench.loaded.service.problems("CreateService", more)
     if problems:
-        return wrong("; ".join(problems))
+        return wrong_as_told("; ".join(problems))
     network = (service.get("networkConfiguration") or {}).get("awsvpcConfiguration")
     if bench.task.get("networkMode") == "awsvpc" and not network:
-        return wrong(
-            "networkConfiguration.awsvpcConfiguration is required for the network mode awsvpc",
-            "name subnets and security groups",
-        )
+        return remedied("no_network")
     if not service.get("loadBalancers") and "healthCheckGracePeriodSeconds" in service:
-        return wrong("healthCheckGracePeriodSeconds without a load balancer", "leave it out")
+        return remedied("grace_alone")
     return GOOD
 
 
@@ -71,7 +77,7 @@ def _asks_balancer(bench: Bench, balancer: Row) -> Any:
     return lambda: _balancer(bench, balancer)
 
 
-def _balancer(bench: Bench, balancer: Row) -> Said:
+def _balancer(bench: Bench, balancer: Row) -> Reply:
     name = balancer.get("containerName")
     port = balancer.get("containerPort")
     arn = balancer.get("targetGroupArn")
@@ -80,21 +86,16 @@ def _balancer(bench: Bench, balancer: Row) -> Said:
         name,
         port,
     ):
-        return wrong(f"container name {name} and port {port} is not defined in task definition")
+        return wrong("no_port", name=name, port=port)
     if not arn:
-        return skipped("names no target group")
+        return skipped("no_group")
     group = proofs.target_group(bench.aws, arn)
     wanted = "ip" if bench.task.get("networkMode") == "awsvpc" else "instance"
     if group.get("TargetType") != wanted:
-        return wrong(
-            f"the target group's targets are {group.get('TargetType')}, and tasks of the network "
-            f"mode {bench.task.get('networkMode') or 'bridge'} need {wanted}"
-        )
+        mode = bench.task.get("networkMode") or "bridge"
+        return wrong("target_type", found=group.get("TargetType"), mode=mode, wanted=wanted)
     if not group.get("LoadBalancerArns"):
-        return wrong(
-            "no listener forwards to the target group: ECS refuses the service",
-            "name the target group in a listener rule, with weight 0 until it shall serve",
-        )
+        return remedied("no_listener")
     return _reached(
         bench,
         group,
@@ -110,7 +111,7 @@ def _has_port(bench: Bench, name: Any, port: Any) -> bool:
     return False
 
 
-def _reached(bench: Bench, group: Row, port: Any) -> Said | None:
+def _reached(bench: Bench, group: Row, port: Any) -> Reply | None:
     """The tasks' security groups let the balancer in; None: they do, or it is not known."""
     own = _awsvpc(bench).get("securityGroups")
     balancers = [each for each in group["LoadBalancerArns"] if "/app/" in each]
@@ -123,11 +124,7 @@ def _reached(bench: Bench, group: Row, port: Any) -> Said | None:
         allowed,
     ):
         return None
-    return wrong(
-        f"the security groups {', '.join(own)} let the load balancer's ({', '.join(allowed)}) not "
-        f"reach port {port}",
-        "add a rule for it",
-    )
+    return remedied("not_reached", own=list(own), balancers=sorted(allowed), port=port)
 
 
 def _lets_any_in(rows: Sequence[Row], port: int, groups: frozenset[str]) -> bool:
@@ -153,13 +150,13 @@ def _lets_in(rule: Row, port: int, groups: frozenset[str]) -> bool:
     return any(rule.get(key) for key in somebody) or bool(from_groups & groups)
 
 
-def _drained(bench: Bench, arn: str) -> Said:
+def _drained(bench: Bench, arn: str) -> Reply:
     """A task that is stopped before its balancer has let go of it drops requests."""
     delay_s = proofs.deregistration_delay_s(bench.aws, arn)
     if delay_s is None:
         return GOOD
     stop_s = max([each.get("stopTimeout", _GRACE_S) for each in bench.containers], default=_GRACE_S)
-    return ok(f"a task leaves within {delay_s:.0f} s of draining and {stop_s} s of stopping")
+    return ok("leaves", delay_s=delay_s, stop_s=stop_s)
 
 
 # --- volumes
@@ -175,7 +172,7 @@ def _asks_volume(bench: Bench, managed: Row) -> Any:
     return lambda: _volume(bench, managed)
 
 
-def _volume(bench: Bench, managed: Row) -> Said:
+def _volume(bench: Bench, managed: Row) -> Reply:
     arn = managed.get("roleArn")
     found = (
         role(
@@ -184,10 +181,10 @@ def _volume(bench: Bench, managed: Row) -> Said:
             _ECS,
         )
         if arn
-        else wrong("managedEBSVolume.roleArn is missing")
+        else wrong("no_volume_role")
     )
     if found is GOOD and len(managed.get("tagSpecifications", ())) > 1:
-        return ok("only the first of its tagSpecifications counts")
+        return ok("first_tags")
     return found
 
 
@@ -209,22 +206,22 @@ def _networks(bench: Bench) -> Iterator[Check]:
         yield Check(f"ServiceConnect[{name}]", lambda: _namespace(bench, name))
 
 
-def _network(bench: Bench, network: Row) -> Said:
+def _network(bench: Bench, network: Row) -> Reply:
     """Subnets and security groups are there, and in one VPC."""
     rows = proofs.subnets(bench.aws, network["subnets"])
     groups = network.get("securityGroups") or []
     rows += proofs.security_groups(bench.aws, groups) if groups else []
     homes = sorted({str(row.get("VpcId")) for row in rows})
     if len(homes) > 1:
-        return wrong(f"subnets and security groups lie in several VPCs: {', '.join(homes)}")
+        return wrong("several_vpcs", vpcs=homes)
     zones = {row["AvailabilityZone"] for row in rows if "AvailabilityZone" in row}
-    return ok(f"{homes[0]}, {len(zones)} zones") if homes else GOOD
+    return ok("network", vpc=homes[0], zones=len(zones)) if homes else GOOD
 
 
-def _namespace(bench: Bench, name: str) -> Said:
+def _namespace(bench: Bench, name: str) -> Reply:
     if name in proofs.namespaces(bench.aws):
         return GOOD
-    return wrong(f"there is no namespace {name}", "create it in Cloud Map")
+    return remedied("no_namespace", name=name)
 
 
 # --- capacity
@@ -237,41 +234,34 @@ def _capacity(bench: Bench) -> Iterator[Check]:
         yield Check(f"CapacityProviders[{' '.join(names)}]", lambda: _providers(bench, names))
 
 
-def _providers(bench: Bench, names: Sequence[str]) -> Said:
+def _providers(bench: Bench, names: Sequence[str]) -> Reply:
     found = proofs.cluster(bench.aws, bench.config.cluster)
     if found is None:
-        return skipped("the cluster is not there")
+        return skipped("cluster_gone")
     attached = found.get("capacityProviders") or []
     missing = [name for name in names if name not in attached]
     if missing:
-        return wrong(
-            f"{', '.join(missing)} is not attached to the cluster",
-            "`aws ecs put-cluster-capacity-providers` attaches it",
-        )
+        return remedied("not_attached", names=missing)
     return GOOD
 
 
-def _can_move(bench: Bench) -> Said:
+def _can_move(bench: Bench) -> Reply:
     """Whether the percentages leave room to start or to stop one task (Amazon ECS developer guide,
     rolling update)."""
     desired = bench.service.get("desiredCount")
     settings = bench.service.get("deploymentConfiguration") or {}
     if bench.service.get("schedulingStrategy") == "DAEMON" or not isinstance(desired, int):
-        return skipped("how many tasks run is not in the file")
+        return skipped("count_unknown")
     if not desired:
-        return skipped("desiredCount is 0: a deploy will start nothing and prove nothing")
+        return skipped("count_nought")
     most = math.floor(desired * settings.get("maximumPercent", 200) / 100)
     least = math.ceil(desired * settings.get("minimumHealthyPercent", 100) / 100)
     if most <= desired and least >= desired:
-        return wrong(
-            f"with {desired} tasks the percentages allow neither one more ({most} at most) nor one "
-            f"less ({least} at least): an update would never move",
-            "raise maximumPercent or lower minimumHealthyPercent",
-        )
-    return ok(f"between {least} and {most} tasks while it moves")
+        return remedied("stuck", desired=desired, most=most, least=least)
+    return ok("moves", least=least, most=most)
 
 
-def _floor(bench: Bench) -> Said:
+def _floor(bench: Bench) -> Reply:
     desired = bench.service.get("desiredCount")
     floor = proofs.scalable_floor(
         bench.aws,
@@ -279,12 +269,9 @@ def _floor(bench: Bench) -> Said:
         bench.config.service,
     )
     if floor is None:
-        return skipped("nobody scales the service")
+        return skipped("not_scaled")
     if isinstance(desired, int) and desired < floor:
-        return wrong(
-            f"desiredCount {desired} is below the {floor} that autoscaling keeps at least",
-            "leave desiredCount out of the file",
-        )
+        return remedied("below_floor", desired=desired, floor=floor)
     return GOOD
 
 
@@ -305,21 +292,21 @@ def _asks_file_system(bench: Bench, name: str) -> Any:
     return lambda: _file_system(bench, name)
 
 
-def _file_system(bench: Bench, name: str) -> Said:
+def _file_system(bench: Bench, name: str) -> Reply:
     state = proofs.file_system(bench.aws, name).get("LifeCycleState", "available")
-    return GOOD if state == "available" else wrong(f"the file system is {state}")
+    return GOOD if state == "available" else wrong("file_system", state=state)
 
 
-def _size(bench: Bench) -> Said:
+def _size(bench: Bench) -> Reply:
     """On Fargate CPU and memory are one of the pairs that it offers."""
     if not bench.on_fargate:
-        return skipped("runs on hosts of one's own")
+        return skipped("own_hosts")
     cpu = _number(bench.task.get("cpu"))
     memory = _number(bench.task.get("memory"))
     if cpu is None or memory is None:
-        return wrong("Fargate needs `cpu` and `memory` of the task, such as 256 and 512")
+        return wrong("no_size")
     problem = fargate.size_problem(cpu, memory)
-    return wrong(problem) if problem else GOOD
+    return wrong_as_told(problem) if problem else GOOD
 
 
 def _number(value: Any) -> int | None:
@@ -338,8 +325,8 @@ def _of_1024(text: str) -> int | None:
         return None
 
 
-def _bytes(bench: Bench) -> Said:
+def _bytes(bench: Bench) -> Reply:
     size = len(json.dumps(bench.task, separators=(",", ":")).encode())
     if size > _MOST_DEFINITION:
-        return wrong(f"the task definition has {size:,} bytes, and AWS takes {_MOST_DEFINITION:,}")
-    return ok(f"{size:,} of {_MOST_DEFINITION:,} bytes")
+        return wrong("too_large", size=size, most=_MOST_DEFINITION)
+    return ok("bytes", size=size, most=_MOST_DEFINITION)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kirikae.aws import proofs
 from kirikae.release.ecs.verify import containers, services
 from kirikae.release.ecs.verify.bench import Bench
-from kirikae.release.ecs.verify.checked import GOOD, Check, Checked, Rounds, Said, wrong
+from kirikae.release.ecs.verify.checked import GOOD, Check, Checked, Reply, Rounds, remedied
 
 
 def verified(bench: Bench, remembers: bool = True) -> Iterator[Checked]:
@@ -22,8 +22,8 @@ def _checks(bench: Bench) -> list[Check]:
     return [containers.checks(bench), *services.checks(bench), cluster]
 
 
-def _cluster(bench: Bench) -> Said:
+def _cluster(bench: Bench) -> Reply:
     name = bench.config.cluster
     if proofs.cluster(bench.aws, name) is None:
-        return wrong(f"there is no active cluster {name}", "create it, or correct `cluster`")
+        return remedied("no_cluster", name=name)
     return GOOD
