@@ -457,6 +457,7 @@ def test_the_status_shows_the_ledger_and_what_each_member_says(tmp_path):
         "service": None,
         "hosts": {},
         "stopped": [],
+        "services": {},
     }
     ledger, _ = work(tmp_path)
     entry = ledger.end(ledger.begin("r2", "new"), Outcome.DONE, "arn/shop:2")

@@ -94,12 +94,14 @@ def _named_once(statements: list[Statement]) -> list[Statement]:
 def _releases(project: Project) -> Iterator[Statement]:
     """What `release deploy --to new` calls; nothing where a command of the user's own does it."""
     new = project.fleets.new
-    if new.deployer is not None:
+    names = [*([] if new.deployer is not None else [new.ecs_service]), *new.services]
+    if not names:
         return
     scope = f"arn:aws:ecs:{project.region}:{project.account}"
     yield allow("Define", "*", "ecs:RegisterTaskDefinition")
-    service = f"{scope}:service/{new.cluster}/{new.ecs_service}"
-    yield allow("Deploy", service, "ecs:CreateService", "ecs:UpdateService")
+    for name in names:
+        service = f"{scope}:service/{new.cluster}/{name}"
+        yield allow("Deploy", service, "ecs:CreateService", "ecs:UpdateService")
     for role in (project.build.execution_role, project.build.task_role):
         if role is not None:
             arn = role if role.startswith("arn:") else f"arn:aws:iam::{project.account}:role/{role}"

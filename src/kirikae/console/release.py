@@ -32,7 +32,7 @@ from kirikae.release.ahead import Ahead, Around
 from kirikae.release.definitions import FORMS
 from kirikae.release.errors import RolledBack
 from kirikae.release.fleet import NEW, OLD, Fleet, Tell
-from kirikae.release.fleets import Fleets
+from kirikae.release.fleets import Fleets, fleets_of
 from kirikae.release.ledger import Deployed, Ledger
 from kirikae.release.lock import Lock
 from kirikae.release.manifest import About, Releases, checked_id, git_commit, new_id, pack
@@ -80,6 +80,7 @@ def open_release_desk(here: Here, timeout_s: float, tell: Tell) -> ReleaseDesk:
         here.folder,
         here.environment,
         timeout_s,
+        fleets_of(project, (OLD, NEW)),
     )
     fleets = Fleets(
         project,
@@ -228,7 +229,8 @@ def shown(standing: Standing) -> Answer:
     """The ledger, and what each member says it runs now."""
     lines = [_ledger_line(entry) for entry in standing.ledger]
     lines += [f"{url} reports {says}" for url, says in standing.hosts.items()]
-    lines.append(_service_line(standing.service))
+    lines.append(_service_line("service", standing.service))
+    lines += [_service_line(f"service {name}", now) for name, now in standing.further.items()]
     lines += [line for task in standing.stopped for line in task.lines()]
     return Answer(standing.to_plain(), lines)
 
@@ -241,13 +243,13 @@ def _ledger_line(entry: Deployed) -> str:
     return f"{entry.seq:4} {at} {entry.release:16} {entry.fleet:4} {outcome:12} {detail}"
 
 
-def _service_line(service: ServiceNow | None) -> str:
+def _service_line(name: str, service: ServiceNow | None) -> str:
     if service is None:
-        return "the new fleet has no active service yet"
+        return f"the new fleet has no active {name} yet"
     revision = service.task_definition.rpartition("/")[2]
     if not service.desired:
-        return f"the service is set to {revision}, and its desired count is 0: nothing runs"
-    return f"the service runs {revision}: {service.running} of {service.desired} tasks"
+        return f"the {name} is set to {revision}, and its desired count is 0: nothing runs"
+    return f"the {name} runs {revision}: {service.running} of {service.desired} tasks"
 
 
 # --- the commands
@@ -269,6 +271,23 @@ _TO = click.option(
     callback=_sides,
     required=True,
     help="old, new, or both in the order in which they shall change.",
+)
+
+
+def _names(_: click.Context, __: click.Parameter, value: str) -> list[str]:
+    found = [name.strip() for name in value.split(",") if name.strip()]
+    if len(set(found)) != len(found):
+        raise click.BadParameter(f"{value!r}: name each service once")
+    return found
+
+
+_SERVICE = click.option(
+    "--service",
+    "services",
+    callback=_names,
+    default="",
+    metavar="NAME,...",
+    help="Of the new fleet only these ECS services, in this order (default: all of them).",
 )
 _TIMEOUT = click.option(
     "--timeout",
@@ -336,30 +355,41 @@ def create(
 @release.command()
 @click.argument("release_id", shell_complete=RELEASES)
 @_TO
+@_SERVICE
 @_TIMEOUT
 @DRY
 @JSON
 @click.pass_obj
 def deploy(
-    here: Here, release_id: str, sides: list[str], timeout_s: float, dry_run: bool
+    here: Here,
+    release_id: str,
+    sides: list[str],
+    services: list[str],
+    timeout_s: float,
+    dry_run: bool,
 ) -> Answer:
     """Put RELEASE_ID on the fleets, and wait until it really serves; run again after a crash, it
     goes on."""
     here.assert_may_change("release deploy", dry_run)
     checked_id(release_id)
-    return deployed(open_release_desk(here, timeout_s, _tell), release_id, sides, dry_run)
+    desk = open_release_desk(here, timeout_s, _tell)
+    return deployed(desk, release_id, fleets_of(desk.project, sides, services), dry_run)
 
 
 @release.command()
 @_TO
+@_SERVICE
 @_TIMEOUT
 @DRY
 @JSON
 @click.pass_obj
-def rollback(here: Here, sides: list[str], timeout_s: float, dry_run: bool) -> Answer:
+def rollback(
+    here: Here, sides: list[str], services: list[str], timeout_s: float, dry_run: bool
+) -> Answer:
     """Put the last release back that was done before, as the ledger has it."""
     here.assert_may_change("release rollback", dry_run)
-    return rolled_back(open_release_desk(here, timeout_s, _tell), sides, dry_run)
+    desk = open_release_desk(here, timeout_s, _tell)
+    return rolled_back(desk, fleets_of(desk.project, sides, services), dry_run)
 
 
 @release.command()
@@ -372,7 +402,7 @@ def status(here: Here, at: str | None) -> Answer:
     """What was deployed, and what each member says it runs now; or what served at a time."""
     desk = open_release_desk(here, 0, _tell)
     if at is not None:
-        return served_at(desk.ledger, _moment(at))
+        return served_at(desk.ledger, _moment(at), fleets_of(desk.project, (OLD, NEW)))
     found = shown(standing(desk.project, desk.aws, desk.ledger))
     frozen = desk.around.freeze.now()
     if frozen is None:
@@ -390,12 +420,10 @@ def _moment(at: str) -> float:
         raise UsageProblem(f"--at {at}: write a time, such as 2026-11-28T14:05") from error
 
 
-def served_at(ledger: Ledger, moment: float) -> Answer:
+def served_at(ledger: Ledger, moment: float, fleets: Sequence[str] = (OLD, NEW)) -> Answer:
     """By fleet, the last release that was done by then; None: the ledger knows none."""
     done = [entry for entry in ledger.all() if entry.at <= moment and entry.outcome == "done"]
-    found = {
-        side: next((e for e in reversed(done) if e.fleet == side), None) for side in (OLD, NEW)
-    }
+    found = {side: next((e for e in reversed(done) if e.fleet == side), None) for side in fleets}
     plain = {side: None if entry is None else entry.to_plain() for side, entry in found.items()}
     lines = [
         f"{side}: {'nothing that the ledger knows' if entry is None else _ledger_line(entry)}"

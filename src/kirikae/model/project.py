@@ -128,6 +128,21 @@ class NewDeployer(Strict):
     )
 
 
+class FurtherService(Strict):
+    """A further ECS service of the new fleet: it gets every release under the same ID."""
+
+    definitions: Given = Field(
+        description="folder of its ecs-task-def.json and ecs-service-def.json",
+    )
+    target_group: str | None = Field(
+        default=None,
+        description="name of its target group, for TARGET_GROUP_ARN (default: nobody asks it)",
+    )
+
+
+ServiceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
+
+
 class NewFleet(Strict):
     """The side in containers."""
 
@@ -142,6 +157,20 @@ class NewFleet(Strict):
         default=None,
         description="default: kirikae registers the task definition and updates the service",
     )
+    services: dict[ServiceName, FurtherService] = Field(
+        default={},
+        description="further services in the same cluster, by name, in the order in which a "
+        "release reaches them after `ecs_service`",
+    )
+
+    @model_validator(mode="after")
+    def _once(self) -> NewFleet:
+        if self.ecs_service in self.services:
+            raise ValueError(
+                f"`services` names {self.ecs_service}, which is `ecs_service` already; leave one "
+                "of both out"
+            )
+        return self
 
 
 class Fleets(Strict):

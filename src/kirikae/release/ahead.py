@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kirikae.model.store import Store
+from kirikae.release.fleet import NEW, OLD
 from kirikae.release.freeze import Freeze
 from kirikae.release.hooks import Hooks
 from kirikae.release.ledger import Ledger
 from kirikae.release.manifest import Releases
 from kirikae.release.schema import Level, Schema, assert_readable, schema_from
 
-_SIDES = ("old", "new")
+_SIDES = (OLD, NEW)
 
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """``sides``: the fleets that are about to change."""
+    """``sides``: the fleets that are about to change, of all that there are."""
 
     releases: Releases
     ledger: Ledger
@@ -26,6 +27,7 @@ class Ahead:
     freeze: Freeze
     hooks: Hooks
     sides: Sequence[str]
+    fleets: Sequence[str] = _SIDES
 
     def target(self, release: str) -> int | None:
         """The schema that the database would be brought to; None: it stays.  Raises
@@ -69,7 +71,7 @@ class Ahead:
 
     def _others(self) -> Iterator[tuple[str, Schema]]:
         """What serves on the fleets that stay as they are."""
-        for side in _SIDES:
+        for side in self.fleets:
             serving = None if side in self.sides else self.ledger.serving(side)
             schema = None if serving is None else self._schema(serving.release)
             if serving is not None and schema is not None:
@@ -92,6 +94,7 @@ class Around:
     folder: Path
     variables: Mapping[str, str]
     timeout_s: float
+    fleets: Sequence[str] = _SIDES
 
     @property
     def freeze(self) -> Freeze:
@@ -127,4 +130,5 @@ class Around:
             self.freeze,
             hooks,
             sides,
+            self.fleets,
         )

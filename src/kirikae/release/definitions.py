@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from kirikae.aws.session import Aws
-from kirikae.model.project import NewFleet
 from kirikae.release.ecs import config, loading
 from kirikae.release.ecs.config import EcsConfig, Wanted
 from kirikae.release.ecs.gotmpl.environment import of_environment
@@ -19,6 +18,7 @@ from kirikae.release.ecs.offered import Functions, of_variables
 from kirikae.release.ecs.plugins import Bench
 from kirikae.release.ecs.reading import JSONNET, YAMLS, Surroundings, parsed, rendered
 from kirikae.release.errors import DefinitionProblem
+from kirikae.release.fleet import Place
 
 TASK_FILE = "ecs-task-def.json"
 SERVICE_FILE = "ecs-service-def.json"
@@ -96,7 +96,7 @@ def files_of(
     folder: Path,
     values: Mapping[str, str],
     aws: Aws,
-    place: NewFleet,
+    place: Place,
 ) -> Files:
     """By ``ecspresso.yml`` where there is one.  Raises DefinitionProblem."""
     file = config.found_in(folder)
@@ -151,7 +151,7 @@ def _usual(folder: Path, values: Mapping[str, str], aws: Aws) -> Functions:
     )
 
 
-def _assert_same(found: EcsConfig, place: NewFleet) -> None:
+def _assert_same(found: EcsConfig, place: Place) -> None:
     """Two files that name two services would change one and wait for the other."""
     for key, ours in (("cluster", place.cluster), ("service", place.ecs_service)):
         theirs = getattr(found, key)

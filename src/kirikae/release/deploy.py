@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from kirikae.model.errors import KirikaeError
 from kirikae.release.errors import LockLost, NotFinished, NothingBefore, RolledBack
-from kirikae.release.fleet import Fleet, Step
+from kirikae.release.fleet import Fleet, Step, asked_as
 from kirikae.release.ledger import Deployed, Ledger, OpenEntry, Outcome
 from kirikae.release.lock import Lock
 from kirikae.release.stopped import StoppedTask
@@ -99,7 +99,7 @@ def _target(side: str, ledger: Ledger) -> Good:
         raise NothingBefore(
             f"the ledger knows no release that was done on the {side} fleet before; "
             "`kirikae release status` shows it; deploy one by its ID: "
-            f"`kirikae release deploy ID --to {side}`"
+            f"`kirikae release deploy ID {asked_as(side)}`"
         )
     return found
 

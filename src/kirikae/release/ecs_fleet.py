@@ -10,10 +10,9 @@ from typing import Any
 
 from kirikae.aws import ecs, elbv2, shapes
 from kirikae.aws.session import Aws
-from kirikae.model.project import NewFleet
 from kirikae.release.definitions import FORMS, Files, files_of
 from kirikae.release.errors import DefinitionProblem, NoImages, NothingBefore
-from kirikae.release.fleet import NEW, Step, Tell
+from kirikae.release.fleet import NEW, Place, Step, Tell
 from kirikae.release.ledger import OpenEntry
 from kirikae.release.manifest import Releases
 from kirikae.release.service_deployment import ServiceDeployment, counts_of, lines_of
@@ -54,7 +53,7 @@ class Change:
     def operation(self) -> str:
         return "UpdateService" if self.exists else "CreateService"
 
-    def steps(self, place: NewFleet) -> list[Step]:
+    def steps(self, place: Place) -> list[Step]:
         register = Step(
             f"register a revision of {self.task.get('family')}",
             "RegisterTaskDefinition",
@@ -136,7 +135,7 @@ class EcsFleet:
     use."""
 
     aws: Aws
-    place: NewFleet
+    place: Place
     releases: Releases
     folder: Path
     environment: Mapping[str, str]
@@ -276,12 +275,14 @@ class EcsFleet:
             f"IMAGE_{name.upper().replace('-', '_')}": image
             for name, image in self.releases.images(release_id).items()
         }
-        group = elbv2.target_group(self.aws, self.place.target_group)
+        own = {"RELEASE_ID": release_id}
+        if self.place.target_group is not None:
+            group = elbv2.target_group(self.aws, self.place.target_group)
+            own["TARGET_GROUP_ARN"] = group.arn
         if not images and "IMAGE_APP" not in self.environment and self._names_images():
             raise NoImages(
                 f"{release_id} has no images yet; `kirikae build image {release_id}` makes them"
             )
-        own = {"RELEASE_ID": release_id, "TARGET_GROUP_ARN": group.arn}
         return {
             **self.environment,
             **images,

@@ -15,8 +15,46 @@ from kirikae.release.way_back import Good
 
 OLD = "old"
 NEW = "new"
+_FURTHER = f"{NEW}/"
+"""In front of a further service of the new fleet, in the ledger and wherever fleets are named."""
 Tell = Callable[[str], None]
 """Hears how a deploy comes along, a sentence at a time."""
+
+
+def further(service: str) -> str:
+    """The fleet's name that a further service of the new fleet has."""
+    return f"{_FURTHER}{service}"
+
+
+def service_in(fleet: str) -> str:
+    """The further service that this is; empty: it is the fleet's first, or hosts."""
+    return fleet.removeprefix(_FURTHER) if fleet.startswith(_FURTHER) else ""
+
+
+def asked_as(fleet: str) -> str:
+    """The options that name it on the command line."""
+    service = service_in(fleet)
+    return f"--to {NEW} --service {service}" if service else f"--to {fleet}"
+
+
+class Place(Protocol):
+    """Where an ECS service is; ``target_group`` is a name, None: nobody asks it."""
+
+    @property
+    def cluster(self) -> str: ...
+    @property
+    def ecs_service(self) -> str: ...
+    @property
+    def target_group(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePlace:
+    """The place of a further service."""
+
+    cluster: str
+    ecs_service: str
+    target_group: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +72,7 @@ class Step:
 class Fleet(Protocol):
     @property
     def side(self) -> str:
-        """``old`` or ``new``."""
+        """``old``, ``new``, or a further service of the new one (``new/NAME``)."""
 
     def steps(self, release_id: str) -> list[Step]:
         """What ``deploy`` would do now, in order.  Changes nothing; raises what stands in the

@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kirikae.aws.session import Aws
 from kirikae.hosts.ssh import Host
+from kirikae.model.errors import UsageProblem
 from kirikae.model.project import Project
 from kirikae.release.balancer import Balancer
 from kirikae.release.command_fleet import CommandFleet
 from kirikae.release.ecs_fleet import EcsFleet
 from kirikae.release.errors import NoDeployer
-from kirikae.release.fleet import NEW, OLD, Fleet, Tell
+from kirikae.release.fleet import (
+    NEW,
+    OLD,
+    Fleet,
+    Place,
+    ServicePlace,
+    Tell,
+    further,
+    service_in,
+)
 from kirikae.release.gate import Gate
 from kirikae.release.hosts_fleet import HostsFleet
 from kirikae.release.ledger import Ledger
 from kirikae.release.manifest import Releases
+
+
+def fleets_of(project: Project, sides: Sequence[str], services: Sequence[str] = ()) -> list[str]:
+    """The fleets of these sides, in their order; of the new one these services, else all of them.
+    Raises UsageProblem."""
+    new = project.fleets.new
+    known = {new.ecs_service: NEW, **{name: further(name) for name in new.services}}
+    unknown = [name for name in services if name not in known]
+    if unknown:
+        raise UsageProblem(
+            f"--service {','.join(unknown)}: the project file knows {', '.join(known)} "
+            "(`fleets.new.ecs_service` and `services`)"
+        )
+    if services and NEW not in sides:
+        raise UsageProblem("--service names services of the new fleet; add it: --to new")
+    chosen = [known[name] for name in services or known]
+    return [fleet for side in sides for fleet in (chosen if side == NEW else [side])]
+
 
 _ASKED_ONCE_S = 0.0
 """A command has waited by itself: its fleet is asked, not waited for."""
@@ -38,6 +66,9 @@ class Fleets:
 
     def of(self, side: str) -> Fleet:
         """Raises NoDeployer."""
+        service = service_in(side)
+        if service:
+            return self._further(service)
         return self._old() if side == OLD else self._new()
 
     def _old(self) -> Fleet:
@@ -74,14 +105,36 @@ class Fleets:
                 new.deployer.command,
                 [],
             )
+        return self._of_service(
+            NEW,
+            new,
+            new.definitions,
+        )
+
+    def _further(self, service: str) -> Fleet:
+        new = self.project.fleets.new
+        settings = new.services[service]
+        return self._of_service(
+            further(service),
+            ServicePlace(new.cluster, service, settings.target_group),
+            settings.definitions,
+        )
+
+    def _of_service(
+        self,
+        side: str,
+        place: Place,
+        definitions: str,
+    ) -> EcsFleet:
         return EcsFleet(
             self.aws,
-            new,
+            place,
             self.releases,
-            self.folder / new.definitions,
+            self.folder / definitions,
             self.environment,
             self.timeout_s,
             self.tell,
+            side,
         )
 
     def _by_command(

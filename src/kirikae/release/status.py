@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kirikae.aws import ecs
 from kirikae.aws.session import Aws
 from kirikae.hosts.ssh import Host
 from kirikae.model.errors import KirikaeError
-from kirikae.model.project import NewFleet, Project
+from kirikae.model.project import Project
 from kirikae.release.ledger import Deployed, Ledger
 from kirikae.release.stopped import StoppedTask, Stops
 
@@ -41,7 +41,9 @@ class Standing:
     service: ServiceNow | None
     hosts: Mapping[str, str]
     stopped: Sequence[StoppedTask] = ()
-    """Why tasks of the service stopped lately: of its newest deployments."""
+    """Why tasks of the services stopped lately: of their newest deployments."""
+    further: Mapping[str, ServiceNow | None] = field(default_factory=dict)
+    """Name -> a further service of the new fleet."""
 
     def to_plain(self) -> dict[str, Any]:
         return {
@@ -49,47 +51,47 @@ class Standing:
             "service": None if self.service is None else self.service.to_plain(),
             "hosts": dict(self.hosts),
             "stopped": [task.to_plain() for task in self.stopped],
+            "services": {
+                name: None if now is None else now.to_plain() for name, now in self.further.items()
+            },
         }
 
 
 def standing(project: Project, aws: Aws, ledger: Ledger) -> Standing:
     new = project.fleets.new
+    looked = {name: _seen(aws, new.cluster, name) for name in (new.ecs_service, *new.services)}
+    stopped = [each for _, stops in looked.values() for each in stops]
+    service, _ = looked.pop(new.ecs_service)
+    return Standing(
+        ledger.all(),
+        service,
+        _hosts(project),
+        stopped,
+        {name: now for name, (now, _) in looked.items()},
+    )
+
+
+def _seen(
+    aws: Aws, cluster: str, service: str
+) -> tuple[ServiceNow | None, tuple[StoppedTask, ...]]:
+    """What runs, and why tasks stopped; None: there is no such active service."""
     found = ecs.service(
         aws,
-        new.cluster,
-        new.ecs_service,
+        cluster,
+        service,
     )
-    hosts = _hosts(project)
     if found is None:
-        return Standing(
-            ledger.all(),
-            None,
-            hosts,
-        )
+        return None, ()
     now = ServiceNow(
         found["taskDefinition"],
         found["runningCount"],
         found["desiredCount"],
     )
-    return Standing(
-        ledger.all(),
-        now,
-        hosts,
-        _stopped(
-            aws,
-            new,
-            found,
-        ),
-    )
+    return now, _stopped(Stops(aws, cluster, service), found)
 
 
-def _stopped(aws: Aws, new: NewFleet, row: Mapping[str, Any]) -> tuple[StoppedTask, ...]:
+def _stopped(stops: Stops, row: Mapping[str, Any]) -> tuple[StoppedTask, ...]:
     """Of every deployment that is not done; after a rollback that is the one that failed."""
-    stops = Stops(
-        aws,
-        new.cluster,
-        new.ecs_service,
-    )
     open_ones = [each for each in row["deployments"] if each.get("rolloutState") != "COMPLETED"]
     short = row["runningCount"] < row["desiredCount"]
     asked = row["deployments"] if short else open_ones
