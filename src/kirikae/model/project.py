@@ -121,11 +121,24 @@ class OldFleet(Strict):
 
 
 class NewDeployer(Strict):
-    """Who puts a release onto ECS, if not kirikae itself."""
+    """Who puts a release onto ECS, if not kirikae itself: one of these."""
 
-    command: str = Field(
+    command: str | None = Field(
+        default=None,
         description="a shell command; RELEASE_ID, RELEASE_ARCHIVE and RELEASE_SHA256 are set",
     )
+    ecspresso: str | None = Field(
+        default=None,
+        pattern=r"\S",
+        description="your own ecspresso and its options, such as `ecspresso --envfile prod.env`; "
+        "it reads ecspresso.yml in `definitions`, and kirikae itself waits for the outcome",
+    )
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> NewDeployer:
+        if (self.command is None) == (self.ecspresso is None):
+            raise ValueError("give one of `command` and `ecspresso`")
+        return self
 
 
 class FurtherService(Strict):

@@ -167,7 +167,7 @@ class EcsFleet:
         if wanted.exists:
             self._update(with_task, former)
         else:
-            self._wait(
+            self.wait_for(
                 ecs.create_service(
                     self.aws,
                     self.place.cluster,
@@ -198,7 +198,7 @@ class EcsFleet:
         return entry.now.detail
 
     def _update(self, changes: Definition, former: str) -> None:
-        self._wait(
+        self.wait_for(
             ecs.update_service(
                 self.aws,
                 self.place.cluster,
@@ -208,7 +208,7 @@ class EcsFleet:
             former,
         )
 
-    def _wait(self, answer: Definition, former: str) -> None:
+    def wait_for(self, answer: Definition, former: str) -> None:
         """Until the deployment that this answer of ECS began is done.  Raises RolledBack,
         NotFinished."""
         deployment = ServiceDeployment(
@@ -229,7 +229,7 @@ class EcsFleet:
             told = counts
 
     def _change(self, release_id: str) -> Change:
-        values = self._values(release_id)
+        values = self.values(release_id)
         files = files_of(
             self.folder,
             values,
@@ -269,7 +269,7 @@ class EcsFleet:
         if wrong:
             raise DefinitionProblem("\n".join(wrong))
 
-    def _values(self, release_id: str) -> dict[str, str]:
+    def values(self, release_id: str) -> dict[str, str]:
         """What the definition files may name.  Raises NoImages, NotThere."""
         images = {
             f"IMAGE_{name.upper().replace('-', '_')}": image

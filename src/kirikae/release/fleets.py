@@ -13,6 +13,7 @@ from kirikae.model.project import Project
 from kirikae.release.balancer import Balancer
 from kirikae.release.command_fleet import CommandFleet
 from kirikae.release.ecs_fleet import EcsFleet
+from kirikae.release.ecspresso_fleet import EcspressoFleet
 from kirikae.release.errors import NoDeployer
 from kirikae.release.fleet import (
     NEW,
@@ -99,17 +100,20 @@ class Fleets:
 
     def _new(self) -> Fleet:
         new = self.project.fleets.new
-        if new.deployer is not None:
+        if new.deployer is not None and new.deployer.command is not None:
             return self._by_command(
                 NEW,
                 new.deployer.command,
                 [],
             )
-        return self._of_service(
+        ours = self._of_service(
             NEW,
             new,
             new.definitions,
         )
+        if new.deployer is not None and new.deployer.ecspresso is not None:
+            return EcspressoFleet(ours, new.deployer.ecspresso)
+        return ours
 
     def _further(self, service: str) -> Fleet:
         new = self.project.fleets.new

@@ -178,6 +178,10 @@ class Releases:
     def archive_file(self, release_id: str) -> Path:
         return self._folder / f"{release_id}.tar.gz"
 
+    def log_file(self, release_id: str, who: str) -> Path:
+        """Where what a deployer of the user's said of this release is kept."""
+        return self._folder / f"{release_id}.{who}.log"
+
     def create(
         self,
         release_id: str,
