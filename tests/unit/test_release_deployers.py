@@ -13,6 +13,7 @@ from kirikae.model.errors import ProjectProblem
 from kirikae.move.sqlite_store import SqliteStore
 from kirikae.release import deploy as deploying
 from kirikae.release import service_deployment
+from kirikae.release.codedeploy_fleet import CodeDeployFleet
 from kirikae.release.ecs_fleet import EcsFleet
 from kirikae.release.ecspresso_fleet import EcspressoFleet
 from kirikae.release.errors import DefinitionProblem, NoDeployer, NotFinished, RolledBack
@@ -150,6 +151,12 @@ def test_the_project_file_names_one_deployer(tmp_path):
     """Two of them, or none, are refused."""
     found = fleets("ecspresso: ecspresso --debug", tmp_path).of("new")
     assert isinstance(found, EcspressoFleet) and found.command == "ecspresso --debug"
-    for wrong in ("ecspresso: x, command: y", ""):
+    driven = fleets("codedeploy: {application: a, group: g}", tmp_path).of("new")
+    assert isinstance(driven, CodeDeployFleet) and driven.settings.group == "g"
+    for wrong in (
+        "ecspresso: x, command: y",
+        "",
+        "codedeploy: {application: a, group: g}, command: y",
+    ):
         with pytest.raises(ProjectProblem, match="give one of"):
             fleets(wrong, tmp_path)

@@ -94,7 +94,8 @@ def _named_once(statements: list[Statement]) -> list[Statement]:
 def _releases(project: Project) -> Iterator[Statement]:
     """What `release deploy --to new` calls; nothing where a command of the user's own does it."""
     new = project.fleets.new
-    names = [*([] if new.deployer is not None else [new.ecs_service]), *new.services]
+    own = new.deployer is not None and new.deployer.command is not None
+    names = [*([] if own else [new.ecs_service]), *new.services]
     if not names:
         return
     scope = f"arn:aws:ecs:{project.region}:{project.account}"
@@ -107,3 +108,28 @@ def _releases(project: Project) -> Iterator[Statement]:
             arn = role if role.startswith("arn:") else f"arn:aws:iam::{project.account}:role/{role}"
             yield allow("PassRole", arn, "iam:PassRole")
     yield allow("WhyTasksStop", "*", "logs:GetLogEvents")
+    yield from _codedeploy(project)
+
+
+def _codedeploy(project: Project) -> Iterator[Statement]:
+    deployer = project.fleets.new.deployer
+    if deployer is None or deployer.codedeploy is None:
+        return
+    ours = deployer.codedeploy
+    scope = f"arn:aws:codedeploy:{project.region}:{project.account}"
+    yield allow(
+        "DriveCodeDeploy",
+        f"{scope}:deploymentgroup:{ours.application}/{ours.group}",
+        "codedeploy:CreateDeployment",
+        "codedeploy:GetDeployment",
+        "codedeploy:ListDeployments",
+        "codedeploy:StopDeployment",
+    )
+    application = f"{scope}:application:{ours.application}"
+    yield allow(
+        "TellCodeDeploy",
+        application,
+        "codedeploy:GetApplicationRevision",
+        "codedeploy:RegisterApplicationRevision",
+    )
+    yield allow("HowToDeploy", f"{scope}:deploymentconfig:*", "codedeploy:GetDeploymentConfig")

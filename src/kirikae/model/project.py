@@ -120,6 +120,18 @@ class OldFleet(Strict):
     )
 
 
+class CodeDeploy(Strict):
+    """CodeDeploy puts a release onto the service (deployment controller CODE_DEPLOY)."""
+
+    application: Given
+    group: Given = Field(description="its deployment group")
+    config: str | None = Field(
+        default=None,
+        description="a deployment configuration, such as CodeDeployDefault.ECSAllAtOnce (default: "
+        "the group's)",
+    )
+
+
 class NewDeployer(Strict):
     """Who puts a release onto ECS, if not kirikae itself: one of these."""
 
@@ -133,11 +145,13 @@ class NewDeployer(Strict):
         description="your own ecspresso and its options, such as `ecspresso --envfile prod.env`; "
         "it reads ecspresso.yml in `definitions`, and kirikae itself waits for the outcome",
     )
+    codedeploy: CodeDeploy | None = None
 
     @model_validator(mode="after")
     def _one_of_them(self) -> NewDeployer:
-        if (self.command is None) == (self.ecspresso is None):
-            raise ValueError("give one of `command` and `ecspresso`")
+        given = [self.command, self.ecspresso, self.codedeploy]
+        if len([each for each in given if each is not None]) != 1:
+            raise ValueError("give one of `command`, `ecspresso` and `codedeploy`")
         return self
 
 

@@ -73,6 +73,8 @@ class Files:
     service: Definition
     ignored_tags: frozenset[str] = field(default_factory=frozenset)
     remarks: tuple[str, ...] = ()
+    appspec: Mapping[str, Any] = field(default_factory=dict)
+    """What the configuration adds to it, for CodeDeploy."""
 
     @property
     def mistyped(self) -> list[str]:
@@ -136,6 +138,7 @@ def files_of(
         ),
         found.ignored_tags,
         found.remarks,
+        found.appspec,
     )
 
 

@@ -4,7 +4,7 @@ and wait for the truth."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ class Change:
     """Keys of the service definition that are not sent, and why."""
     desired: int | None = None
     """How many tasks shall run, as far as that is known."""
+    hooks: Any = None
+    """Of the AppSpec, where CodeDeploy drives the service."""
 
     @property
     def operation(self) -> str:
@@ -145,7 +147,7 @@ class EcsFleet:
 
     def steps(self, release_id: str) -> list[Step]:
         """Raises DefinitionProblem, NoImages, NotThere."""
-        return self._change(release_id).steps(self.place)
+        return self.change_of(release_id).steps(self.place)
 
     def running(self) -> dict[str, str]:
         found = ecs.service(
@@ -156,11 +158,11 @@ class EcsFleet:
         return {} if found is None else {_SERVICE: found["taskDefinition"]}
 
     def deploy(self, release_id: str, entry: OpenEntry) -> str:
-        wanted = self._change(release_id)
+        wanted = self.change_of(release_id)
         for remark in wanted.remarks():
             self.tell(remark)
         entry.assert_ours()
-        arn = self._registered(wanted.task, entry)
+        arn = self.registered(wanted.task, entry)
         entry.assert_ours()
         with_task = {**wanted.service, "taskDefinition": arn}
         former = entry.now.previous.get(_SERVICE, "")
@@ -190,7 +192,7 @@ class EcsFleet:
         self._update({"taskDefinition": target.task_definition}, former)
         return target.task_definition
 
-    def _registered(self, task: Definition, entry: OpenEntry) -> str:
+    def registered(self, task: Definition, entry: OpenEntry) -> str:
         """The revision that a killed run of the same deploy made, if it did; else a new one, noted
         before anything runs it."""
         if not entry.now.detail:
@@ -228,7 +230,7 @@ class EcsFleet:
                 self.tell(counts)
             told = counts
 
-    def _change(self, release_id: str) -> Change:
+    def change_of(self, release_id: str) -> Change:
         values = self.values(release_id)
         files = files_of(
             self.folder,
@@ -251,7 +253,7 @@ class EcsFleet:
             None if found is None else found.get("desiredCount"),
         )
         self._assert_taken(wanted, files)
-        return wanted
+        return replace(wanted, hooks=files.appspec.get("Hooks"))
 
     def _assert_taken(self, wanted: Change, files: Files) -> None:
         """What AWS would refuse of the two files is told before anything is registered.  Raises

@@ -11,6 +11,7 @@ from kirikae.hosts.ssh import Host
 from kirikae.model.errors import UsageProblem
 from kirikae.model.project import Project
 from kirikae.release.balancer import Balancer
+from kirikae.release.codedeploy_fleet import CodeDeployFleet
 from kirikae.release.command_fleet import CommandFleet
 from kirikae.release.ecs_fleet import EcsFleet
 from kirikae.release.ecspresso_fleet import EcspressoFleet
@@ -100,10 +101,11 @@ class Fleets:
 
     def _new(self) -> Fleet:
         new = self.project.fleets.new
-        if new.deployer is not None and new.deployer.command is not None:
+        deployer = new.deployer
+        if deployer is not None and deployer.command is not None:
             return self._by_command(
                 NEW,
-                new.deployer.command,
+                deployer.command,
                 [],
             )
         ours = self._of_service(
@@ -111,8 +113,10 @@ class Fleets:
             new,
             new.definitions,
         )
-        if new.deployer is not None and new.deployer.ecspresso is not None:
-            return EcspressoFleet(ours, new.deployer.ecspresso)
+        if deployer is not None and deployer.ecspresso is not None:
+            return EcspressoFleet(ours, deployer.ecspresso)
+        if deployer is not None and deployer.codedeploy is not None:
+            return CodeDeployFleet(ours, deployer.codedeploy)
         return ours
 
     def _further(self, service: str) -> Fleet:

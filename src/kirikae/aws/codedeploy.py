@@ -1,0 +1,59 @@
+"""CodeDeploy: deployments of ECS services, begun, looked at and stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kirikae.aws.session import Aws, told
+
+Plain = dict[str, Any]
+_GOING_ON = ("Created", "Queued", "InProgress", "Baking", "Ready")
+
+
+def create(
+    aws: Aws,
+    group: Sequence[str],
+    appspec: str,
+    description: str,
+    rule: str | None,
+) -> str:
+    """The deployment's ID.  ``group``: application and deployment group; ``rule``: a deployment
+    configuration, None: the group's."""
+    application, name = group
+    more = {"deploymentConfigName": rule} if rule else {}
+    revision = {"revisionType": "AppSpecContent", "appSpecContent": {"content": appspec}}
+    with told():
+        answer = aws.client("codedeploy").create_deployment(
+            applicationName=application,
+            deploymentGroupName=name,
+            revision=revision,
+            description=description,
+            **more,
+        )
+    return str(answer["deploymentId"])
+
+
+def deployment(aws: Aws, identity: str) -> Plain:
+    with told():
+        answer = aws.client("codedeploy").get_deployment(deploymentId=identity)
+    return dict(answer["deploymentInfo"])
+
+
+def going_on(aws: Aws, group: Sequence[str]) -> list[Plain]:
+    """Deployments of this group that have not ended: CodeDeploy lets one be at a time, and the one
+    that takes it back."""
+    application, name = group
+    with told():
+        answer = aws.client("codedeploy").list_deployments(
+            applicationName=application,
+            deploymentGroupName=name,
+            includeOnlyStatuses=list(_GOING_ON),
+        )
+    return [deployment(aws, identity) for identity in answer["deployments"]]
+
+
+def stop(aws: Aws, identity: str) -> None:
+    """And put back what served before it."""
+    with told():
+        aws.client("codedeploy").stop_deployment(deploymentId=identity, autoRollbackEnabled=True)
