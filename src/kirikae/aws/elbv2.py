@@ -103,6 +103,21 @@ def targets_at(aws: Aws, group_arn: str) -> list[Target]:
     ]
 
 
+def deregister(aws: Aws, group_arn: str, targets: Sequence[tuple[str, int]]) -> None:
+    """Requests that they have go on for the group's delay; one that is not there does no harm."""
+    with told():
+        aws.client("elbv2").deregister_targets(TargetGroupArn=group_arn, Targets=_named(targets))
+
+
+def register(aws: Aws, group_arn: str, targets: Sequence[tuple[str, int]]) -> None:
+    with told():
+        aws.client("elbv2").register_targets(TargetGroupArn=group_arn, Targets=_named(targets))
+
+
+def _named(targets: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
+    return [{"Id": identity, "Port": port} for identity, port in targets]
+
+
 def find_rule(aws: Aws, name: str) -> str:
     """The ARN of ``LOAD_BALANCER/RULE``, where RULE is the rule's tag Name; an ARN is its own
     answer.  Raises NotThere."""

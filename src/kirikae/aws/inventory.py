@@ -3,7 +3,7 @@ reading calls only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,6 +88,19 @@ def _every_instance(aws: Aws) -> Iterator[dict[str, Any]]:
     for page in aws.client("ec2").get_paginator("describe_instances").paginate():
         for reservation in page["Reservations"]:
             yield from reservation["Instances"]
+
+
+def names_of(aws: Aws, instances: Sequence[str]) -> dict[str, frozenset[str]]:
+    """Instance -> its ID and addresses."""
+    with told():
+        pages = aws.client("ec2").get_paginator("describe_instances")
+        rows = [
+            instance
+            for page in pages.paginate(InstanceIds=list(instances))
+            for reservation in page["Reservations"]
+            for instance in reservation["Instances"]
+        ]
+    return {row["InstanceId"]: frozenset(_names(row)) for row in rows}
 
 
 def _names(instance: dict[str, Any]) -> set[str]:

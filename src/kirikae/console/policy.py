@@ -92,7 +92,8 @@ def _named_once(statements: list[Statement]) -> list[Statement]:
 
 
 def _releases(project: Project) -> Iterator[Statement]:
-    """What `release deploy --to new` calls; nothing where a command of the user's own does it."""
+    """What `release deploy` changes at AWS; nothing where a command of the user's own does it."""
+    yield from _drains(project)
     new = project.fleets.new
     own = new.deployer is not None and new.deployer.command is not None
     names = [*([] if own else [new.ecs_service]), *new.services]
@@ -109,6 +110,20 @@ def _releases(project: Project) -> Iterator[Statement]:
             yield allow("PassRole", arn, "iam:PassRole")
     yield allow("WhyTasksStop", "*", "logs:GetLogEvents")
     yield from _codedeploy(project)
+
+
+def _drains(project: Project) -> Iterator[Statement]:
+    """Hosts that leave their target group while they reload."""
+    old = project.fleets.old
+    if old.deployer is None or not old.deployer.drain:
+        return
+    scope = f"arn:aws:elasticloadbalancing:{project.region}:{project.account}"
+    yield allow(
+        "Drain",
+        f"{scope}:targetgroup/{old.target_group}/*",
+        "elasticloadbalancing:DeregisterTargets",
+        "elasticloadbalancing:RegisterTargets",
+    )
 
 
 def _codedeploy(project: Project) -> Iterator[Statement]:

@@ -56,6 +56,11 @@ class OldDeployer(Strict):
         default=None,
         description="run in the new release's folder once it serves",
     )
+    drain: bool = Field(
+        default=False,
+        description="take a host out of the target group while it reloads: for a reload that drops "
+        "requests",
+    )
     batch: int = Field(default=1, ge=1, description="hosts that change at the same time")
     pause: Seconds = Field(
         default=0.0,

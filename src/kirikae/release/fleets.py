@@ -9,10 +9,11 @@ from pathlib import Path
 from kirikae.aws.session import Aws
 from kirikae.hosts.ssh import Host
 from kirikae.model.errors import UsageProblem
-from kirikae.model.project import Project
+from kirikae.model.project import OldFleet, Project
 from kirikae.release.balancer import Balancer
 from kirikae.release.codedeploy_fleet import CodeDeployFleet
 from kirikae.release.command_fleet import CommandFleet
+from kirikae.release.drain import Drain
 from kirikae.release.ecs_fleet import EcsFleet
 from kirikae.release.ecspresso_fleet import EcspressoFleet
 from kirikae.release.errors import NoDeployer
@@ -96,6 +97,16 @@ class Fleets:
             self.releases,
             self._gate(old.deployer.patience),
             balancer.wait_until_healthy,
+            self.tell,
+            drain=self._drain(old) if old.deployer.drain else None,
+        )
+
+    def _drain(self, old: OldFleet) -> Drain:
+        return Drain(
+            self.aws,
+            old.target_group,
+            self.releases.store,
+            f"{self.project.environment}/{self.project.service}",
             self.tell,
         )
 

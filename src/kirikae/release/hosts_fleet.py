@@ -16,6 +16,7 @@ from kirikae.hosts.errors import CommandFailed, HostSilent
 from kirikae.hosts.ssh import Host
 from kirikae.model.errors import KirikaeError
 from kirikae.model.project import OldDeployer
+from kirikae.release.drain import Drain
 from kirikae.release.errors import GateShut, InTheWay, NotFinished, NothingBefore, RolledBack
 from kirikae.release.fleet import OLD, Step, Tell
 from kirikae.release.gate import Gate
@@ -24,7 +25,7 @@ from kirikae.release.manifest import Manifest, Releases
 from kirikae.release.on_host import OnHost
 from kirikae.release.way_back import Good
 
-_HOST_TROUBLE = (CommandFailed, HostSilent, GateShut)
+_HOST_TROUBLE = (CommandFailed, HostSilent, GateShut, InTheWay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +40,27 @@ class HostsFleet:
     healthy: Callable[[Sequence[Host]], None]
     tell: Tell
     side: str = OLD
+    drain: Drain | None = None
+    """Takes each host out of the load balancer while it reloads; None: its reload drops nothing."""
     sleep: Callable[[float], None] = time.sleep
 
     def steps(self, release_id: str) -> list[Step]:
         """Raises NoRelease, InTheWay, HostSilent."""
         self.releases.get(release_id)
         present = self._present()
+        if self.drain is not None:
+            self.drain.assert_known(present)
+            # Once these are back, they serve while the next are out.
+            for batch in self._batches(present)[:1]:
+                self.drain.assert_bearable(batch)
         on_each = (
             "install with checksum",
             self.settings.before,
+            "take it out of the target group" if self.drain is not None else None,
             f"switch {self.settings.root}/current",
             self.settings.reload,
             "wait for the checks",
+            "put it back into the target group" if self.drain is not None else None,
             self.settings.after,
         )
         what = "; ".join(step for step in on_each if step)
@@ -80,6 +90,8 @@ class HostsFleet:
                 self.sleep(self.settings.pause)
             entry.assert_ours()
             try:
+                if self.drain is not None:
+                    self.drain.assert_bearable(batch)
                 self._prepare(
                     batch,
                     manifest,
@@ -144,7 +156,7 @@ class HostsFleet:
     def put_back(self, target: Good, entry: OpenEntry) -> str:
         """Switch each host to a folder that it has already.  Raises NotFinished."""
         left = []
-        for host in self.hosts:
+        for host in self.hosts if self.drain is None else self.drain.in_order(self.hosts):
             place = self._place_of(target, host)
             if not place:
                 left.append(host.name)
@@ -204,7 +216,8 @@ class HostsFleet:
         troubles = [f"{host.name}: {trouble}" for host, trouble in told if trouble]
         if troubles:
             raise InTheWay(f"{'; '.join(troubles)}; nothing was changed on any host")
-        return [host for host, _ in told]
+        present = [host for host, _ in told]
+        return present if self.drain is None else self.drain.in_order(present)
 
     def _asked(self, host: Host) -> str | HostSilent:
         """What is in the way of a release there (empty: nothing), or that it does not answer."""
@@ -311,6 +324,9 @@ class HostsFleet:
         release_id: str | None,
     ) -> None:
         place = self._on(host)
+        # Going back is worth a dropped request where nobody else serves.
+        if self.drain is not None and (release_id or self.drain.is_bearable([host])):
+            self.drain.out(host)
         if place.current() != target:
             place.switch(target)
         # Again after a SIGKILL, too: whether the reload was done is not known, and a graceful one
@@ -320,7 +336,10 @@ class HostsFleet:
             place.reload(command)
             self.gate.wait(host, release_id)
         except (CommandFailed, GateShut) as error:
+            # Out of the load balancer it stays, until something serves there again.
             raise GateShut(f"{error}{place.last_words(command)}") from error
+        if self.drain is not None:
+            self.drain.back(host)
 
     def _prune(
         self,
@@ -362,7 +381,8 @@ class HostsFleet:
                     former,
                     None,
                 )
-            except _HOST_TROUBLE as error:
+            # Whatever it is, also of the load balancer: the other hosts still go back.
+            except KirikaeError as error:
                 left.append(f"{host.name} ({error})")
         if left:
             raise NotFinished(

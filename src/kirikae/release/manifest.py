@@ -175,6 +175,11 @@ class Releases:
         self._scope = f"releases/{environment}/{service}"
         self._folder = folder
 
+    @property
+    def store(self) -> Store:
+        """Where the service's releases are written down."""
+        return self._store
+
     def archive_file(self, release_id: str) -> Path:
         return self._folder / f"{release_id}.tar.gz"
 
