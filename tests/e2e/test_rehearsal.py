@@ -59,7 +59,7 @@ def test_the_bookshop_moves_without_losing_a_request():
     assert report["broken"] == [] and report["outside"] == [] and report["sessions_lost"] == 0
     assert 0 < report["met_the_planted_fault"] < 200
     assert report["journal"][-1]["phase"] == "retired"
-    # What the driver needs to answer, and what a command takes here: measured a moment apart, so wide.
+    # The driver's answer, and what a command takes here: measured a moment apart, so wide.
     facts = report["facts"]
     crontab = facts["crontab"]
     assert crontab["once"] == crontab["due"] > crontab["on_ecs"] > 0
