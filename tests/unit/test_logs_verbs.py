@@ -78,7 +78,10 @@ def test_a_move_of_another_kind_and_a_tree_that_is_not_there_are_told(place, tmp
         ("old/%Y/%m/%d/", "old/%m/%d/", "does not name the day"),
         ("old/%Y/%m/%d/", "old/%Y/%m/%d/%S/", "is none of %Y"),
         ("new/%Y/%m/%d/%H/", "new/%Y/%m/%d/", "needs %H"),
-        ("bake: 0s", "double_write_since: 2026-11-20T10:00:00", "offset"),
+        ("bake: 0s", "double_write_since: 2026-11-20T10:00:00", "has no offset"),
+        ("bake: 0s", 'double_write_since: "2026-11-20T10:00:00"', "has no offset"),
+        ("bake: 0s", "double_write_since: 2026-11-20", "has no offset"),
+        ("bake: 0s", 'double_write_since: "yesterday"', "double status"),
         ("writer: fluentd", "format: nginx", "is none of combined"),
     ],
 )
@@ -88,6 +91,24 @@ def test_a_layout_that_cannot_be_is_told_by_line_and_key(place, before, after, t
     file.write_text(PROJECT.replace(before, after))
     ran = place.run("logs", "classify", "web")
     assert ran.exit_code == 2 and told in ran.stderr and "kirikae.yml:" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2026-11-20T10:00:00Z",
+        '"2026-11-20T10:00:00Z"',
+        "2026-11-20T19:00:00+09:00",
+        "'2026-11-20T19:00:00+09:00'",
+        '"2026-11-20 10:00:00+00:00"',
+    ],
+)
+def test_since_when_both_are_written_may_stand_in_quotes(place, written):
+    """YAML's own time and the same as a text are one moment."""
+    file = place.folder / "kirikae.yml"
+    file.write_text(PROJECT.replace("bake: 0s", f"double_write_since: {written}"))
+    found = place.json("logs", "double", "status", "web")["double_write_since"]
+    assert datetime.fromisoformat(found) == datetime(2026, 11, 20, 10, tzinfo=UTC)
 
 
 def test_the_double_write_is_measured_from_the_first_record(place):
