@@ -71,7 +71,9 @@ class FusedObjects:
         return found
 
     def delete(self, listed: Listed) -> None:
+        self.fuse.point()
         self.inner.delete(listed)
+        self.fuse.point()
 
 
 @dataclass
@@ -224,7 +226,7 @@ class _FusedPlace(Place):
         new = _FusedFolder(Path(self.new.url), self.fuse)
         new.sweep()
         fused = FusedObjects(new, self.fuse, self.written)
-        return Carrier(self.trees, self.owners, self.old.open(), fused, Hand(self.trees))
+        return Carrier(self.trees, self.owners, self.old.open(), fused, Hand(self.trees), self.redo)
 
 
 def _lines(root: Path) -> Iterator[tuple[str, bytes]]:

@@ -18,6 +18,7 @@ from kirikae.console.options import DRY, JSON, LANG, Number
 from kirikae.console.speech import Speech
 from kirikae.logs.backfill import Backfill, Done
 from kirikae.logs.manifest import State
+from kirikae.logs.redo import ASIDE, marks_of
 from kirikae.logs.throttle import FASTEST, Throttle
 from kirikae.model.calendar import window_from
 from kirikae.model.errors import Exit, UsageProblem
@@ -148,12 +149,21 @@ def _would(desk: LogsDesk, speech: Speech) -> Answer:
     carrier = desk.carrier()
     objects = sum(1 for _ in carrier.old.list())
     urls = {"old": carrier.old.url, "new": carrier.new.url}
-    told = speech.say(said("logs.shown.would_move", objects=objects, **urls))
+    told = [speech.say(said("logs.shown.would_move", objects=objects, **urls))]
+    marks = marks_of(desk.judged())
+    if marks:
+        blanks = {
+            "objects": len({key for key, _ in marks}),
+            "folders": len({label for _, label in marks}),
+            "aside": f"{carrier.new.url}{ASIDE}",
+        }
+        told.append(speech.say(said("logs.shown.would_redo", **blanks)))
     return would(
-        [told],
+        told,
         {
-            "would": [told],
+            "would": told,
             "objects": objects,
+            "redo": [{"old_key": key, "folder": label} for key, label in sorted(marks)],
             **urls,
         },
     )
@@ -168,6 +178,9 @@ def _answer(
         said("logs.shown.state", state=state, count=done.states[state]) for state in done.states
     ]
     told.append(said("logs.shown.written", written=done.written, unchanged=done.unchanged))
+    if done.redone:
+        url = f"{desk.settings.new.layout(desk.here.folder)[0]}{ASIDE}"
+        told.append(said("logs.shown.redone", folders=done.redone, aside=url))
     if done.slowed:
         told.append(said("logs.shown.slowed", times=done.slowed))
     if done.stopped:

@@ -13,7 +13,7 @@ from kirikae.console.context import load_project, move_of
 from kirikae.console.here import Here
 from kirikae.console.speech import Speech
 from kirikae.logs.carrier import Carrier
-from kirikae.logs.manifest import Manifest
+from kirikae.logs.manifest import Judged, Manifest
 from kirikae.logs.owners import Owners
 from kirikae.logs.settings import LogsMove
 from kirikae.logs.thing import manifest_file
@@ -78,6 +78,12 @@ class LogsDesk:
     def manifest(self, must_be_there: bool = False) -> Manifest:
         """Raises NoManifest."""
         return Manifest(manifest_file(self.here.folder, self.name), must_be_there)
+
+    def judged(self) -> dict[str, Judged]:
+        """The last verdicts; none where nothing was moved yet."""
+        if not manifest_file(self.here.folder, self.name).exists():
+            return {}
+        return self.manifest().judged()
 
 
 def desk_of(here: Here, name: str) -> LogsDesk:
