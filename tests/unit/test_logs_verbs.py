@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from kirikae.model.said import LANGUAGES
 from tests.logs_made import line_of, made, packed
 from tests.logs_place import PROJECT, LogsPlace
 from tests.logs_world import BEGIN
+from tests.pace import eventually
 
 ARN = "arn:aws:iam::123456789012:user/sre"
 ROOT = Path(__file__).parents[2]
@@ -217,6 +219,28 @@ def test_a_folder_that_goes_wrong_under_readers_sends_them_back(place, monkeypat
     place.thing.shift("web", 0, None)
     zero = Move("web", place.thing.plan(), Phase.RUNNING, 0, seq=1, stepped=1, attempt=1)
     assert place.thing.compare(zero).verdict is Verdict.UNSURE
+
+
+def test_of_two_owners_one_is_let_in_and_after_its_sigkill_the_next(place):
+    """Real processes; the workers of a killed owner do not keep its lock."""
+    command = [sys.executable, "-m", "kirikae", "--project", str(place.folder / "kirikae.yml")]
+    command += ["logs", "backfill", "web", "--workers", "2"]
+    owner = subprocess.Popen([*command, "--rate", "0.1"], stderr=subprocess.DEVNULL)
+    lock = place.folder / ".kirikae" / "logs" / "web.lock"
+    try:
+        held = f"process {owner.pid} on "
+        eventually(lambda: lock.exists() and held in lock.read_text(), "the lock is held")
+        rival = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert rival.returncode == 1
+        assert held in rival.stderr and "run the same" in rival.stderr
+        assert held in place.run("logs", "verify", "web").stderr
+    finally:
+        owner.kill()
+        owner.wait()
+    next_one = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert next_one.returncode == 0, next_one.stderr
+    assert sum(place.new_lines().values(), Counter()) == place.old_lines()
+    assert place.json("logs", "backfill", "web")["unchanged"] == 2
 
 
 def test_two_workers_give_what_one_gives(place, tmp_path):

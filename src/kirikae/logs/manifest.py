@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import socket
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from kirikae.logs.errors import ManifestOwned, NoManifest, TreeTrouble
 from kirikae.logs.sums import NOTHING, Sums
@@ -102,6 +104,19 @@ def _dumped(sums: Mapping[str, Sums] | None) -> str | None:
     return json.dumps({label: each.to_plain() for label, each in sorted(sums.items())})
 
 
+def _first_line(held: IO[str]) -> str:
+    held.seek(0)
+    return held.readline().strip()
+
+
+def _owned_by(file: Path, holder: str) -> ManifestOwned:
+    """The error (not raised yet) that says who it is, and what to do."""
+    return ManifestOwned(
+        f"{holder or 'another process'} owns {file}: wait until it has ended, or end it, then run "
+        "the same command again; what it has done is not done twice"
+    )
+
+
 class Manifest:
     """Reads for everybody; ``owned`` for who writes."""
 
@@ -139,13 +154,14 @@ class Manifest:
     def owned(self) -> Iterator[None]:
         """The lock ends with the process, however it ends.  Raises ManifestOwned."""
         lock = self.file.with_suffix(".lock")
-        with lock.open("w") as held:
+        with lock.open("a+", encoding="utf-8") as held:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise ManifestOwned(
-                    f"another process of this machine works on {self.file}: wait for it"
-                ) from error
+                raise _owned_by(self.file, _first_line(held)) from error
+            held.truncate(0)
+            held.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            held.flush()
             yield
 
     def head(self, name: str) -> Any:
