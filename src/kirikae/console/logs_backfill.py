@@ -150,7 +150,8 @@ def _would(desk: LogsDesk, speech: Speech) -> Answer:
     objects = sum(1 for _ in carrier.old.list())
     urls = {"old": carrier.old.url, "new": carrier.new.url}
     told = [speech.say(said("logs.shown.would_move", objects=objects, **urls))]
-    marks = marks_of(desk.judged())
+    manifest = desk.manifest_if_any()
+    marks = marks_of({} if manifest is None else manifest.judged())
     if marks:
         blanks = {
             "objects": len({key for key, _ in marks}),
