@@ -151,7 +151,8 @@ class LogsWorld:
         return _FusedManifest(self.folder / "state" / "logs.db", self.fuse)
 
     def backfill(
-        self, workers: int = 1, at_once: int = 1, open_window: Callable[[], bool] = lambda: True
+        self, workers: int = 1, at_once: int = 1, open_window: Callable[[], bool] = lambda: True,
+        put_aside: bool = False,
     ) -> Done:
         self.written.clear()
         throttle = Throttle(time.monotonic, time.sleep)
@@ -165,6 +166,7 @@ class LogsWorld:
             workers,
             at_once,
             open_window,
+            put_aside=put_aside,
         ).run()
 
     def verify(self, deep: bool = False) -> dict[str, Judged]:
@@ -226,7 +228,15 @@ class _FusedPlace(Place):
         new = _FusedFolder(Path(self.new.url), self.fuse)
         new.sweep()
         fused = FusedObjects(new, self.fuse, self.written)
-        return Carrier(self.trees, self.owners, self.old.open(), fused, Hand(self.trees), self.redo)
+        return Carrier(
+            self.trees,
+            self.owners,
+            self.old.open(),
+            fused,
+            Hand(self.trees),
+            self.redo,
+            self.put_aside,
+        )
 
 
 def _lines(root: Path) -> Iterator[tuple[str, bytes]]:

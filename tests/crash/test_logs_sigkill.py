@@ -89,16 +89,16 @@ def test_killed_at_every_point_of_making_a_failed_part_again(tmp_path):
     assert "fail" in failed.verdicts().values()
     shutil.copytree(failed.folder, tmp_path / "whole")
     whole = world_in(tmp_path / "whole")
-    whole.backfill()
+    whole.backfill(put_aside=True)
     points = whole.fuse.passed
     assert points >= 8
     for at in range(1, points + 1):
         folder = tmp_path / str(at)
         shutil.copytree(failed.folder, folder)
-        killed = in_child(lambda f=folder, n=at: world_in(f, n).backfill())
+        killed = in_child(lambda f=folder, n=at: world_in(f, n).backfill(put_aside=True))
         assert killed == -signal.SIGKILL
         world = world_in(folder)
-        world.backfill()
+        world.backfill(put_aside=True)
         assert world.tree() == whole.tree(), at
         assert world.backfill().redone == 0 and not world.written, at
     assert "fail" not in whole.verdicts(deep=True).values()

@@ -39,7 +39,7 @@ def harmed(world: LogsWorld, change: str, number: int = 3) -> tuple[str, bytes |
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("layout", [DAILY, HOURLY], ids=["split", "copied"])
 def test_a_failed_part_is_made_again_and_nothing_else_is_touched(tmp_path, layout, change):
-    """What lay there instead is kept aside; the second run writes nothing."""
+    """What lay there instead is kept aside, if that is asked for; the second run writes nothing."""
     world = LogsWorld(tmp_path, layout)
     world.fill(days=1)
     world.backfill()
@@ -49,7 +49,13 @@ def test_a_failed_part_is_made_again_and_nothing_else_is_touched(tmp_path, layou
     folder = key[: key.rfind("/") + 1]
     failed = {label for label, verdict in world.verdicts(deep=True).items() if verdict == "fail"}
     assert failed == {folder}
-    done = world.backfill()
+    if harm is not None:
+        harmed_tree = world.tree()
+        done = world.backfill()
+        assert done.states["conflict"] == 1 and not done.redone and world.tree() == harmed_tree
+        verdicts = world.verdicts(deep=True)
+        assert [label for label, verdict in verdicts.items() if verdict == "fail"] == [folder]
+    done = world.backfill(put_aside=True)
     assert done.redone == 1
     kept = [key for key in world.tree() if key.startswith(ASIDE)]
     assert world.written == [*kept, key]
@@ -78,7 +84,7 @@ def test_a_failed_part_at_the_boundary_is_made_again(tmp_path):
     key = next(key for key in before if key.startswith(f"{hour}a-"))
     (world.new_root / key).write_bytes(packed(b"another\n"))
     assert world.verdicts(deep=True)[hour] == "fail"
-    assert world.backfill().redone == 1
+    assert world.backfill(put_aside=True).redone == 1
     tree = world.tree()
     assert {each: tree[each] for each in before} == before and len(tree) == len(before) + 1
     world.backfill()
@@ -94,10 +100,11 @@ def test_what_no_proof_has_failed_is_never_put_aside(tmp_path):
     harmed(world, "altered")
     (tmp_path / "state" / "logs.db").unlink()
     before = world.tree()
-    assert world.backfill().states == {"conflict": 1}
+    assert world.backfill(put_aside=True).states == {"conflict": 1}
     assert world.tree() == before
     assert "fail" in world.verdicts().values()
-    assert world.backfill().states == {"done": 1}
+    assert world.backfill().states == {"conflict": 1}
+    assert world.backfill(put_aside=True).states == {"done": 1}
     assert set(world.verdicts(deep=True).values()) == {"pass"}
 
 
@@ -110,10 +117,12 @@ def test_the_verbs_say_what_will_be_made_again(tmp_path):
     for language in LANGUAGES:
         ran = place.run("logs", "verify", "web", "--lang", language)
         assert ran.exit_code == 6 and "kirikae logs backfill web" in ran.stdout
+        assert "--put-aside" in ran.stdout
     before = place.tree()
-    would = place.json("logs", "backfill", "web", "--dry-run")
+    would = place.json("logs", "backfill", "web", "--put-aside", "--dry-run")
     assert [each["folder"] for each in would["redo"]] == [key[: key.rfind("/") + 1]]
-    assert "_kirikae/aside/" in would["would"][1] and place.tree() == before
-    assert place.json("logs", "backfill", "web")["folders_redone"] == 1
+    assert "_kirikae/aside/" in would["would"][2] and place.tree() == before
+    assert place.run("logs", "backfill", "web").exit_code == 6 and place.tree() == before
+    assert place.json("logs", "backfill", "web", "--put-aside")["folders_redone"] == 1
     assert place.json("logs", "backfill", "web", "--dry-run")["redo"] == []
     assert place.run("logs", "verify", "web", "--deep").exit_code == 0

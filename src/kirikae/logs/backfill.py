@@ -79,6 +79,8 @@ class Backfill:
     """``dask://HOST:PORT``: workers elsewhere."""
     keep_up: Callable[[], None] = lambda: None
     """Called now and then: workers that were lost may be made up for."""
+    put_aside: bool = False
+    """What lies in the place of a part that failed its proof: kept elsewhere, and taken away."""
     _names: set[str] = field(default_factory=set)
     """Of all parts that old objects can become."""
     _failed: set[str] = field(default_factory=set)
@@ -92,7 +94,7 @@ class Backfill:
             judged = self.manifest.judged()
             marks = marks_of(judged)
             self._failed = {key for key, _ in marks}
-            self.place = replace(self.place, redo=marks)
+            self.place = replace(self.place, redo=marks, put_aside=self.put_aside)
             carrier = self.place.carrier(aws)
             if isinstance(carrier.new, FolderObjects):
                 carrier.new.sweep()
@@ -214,8 +216,10 @@ class Backfill:
         try:
             for outcome in self._outcomes(carrier, wanted):
                 seen += 1
-                kept.append(outcome)
                 self._count(done, outcome)
+                if self._in_the_way(outcome):
+                    continue
+                kept.append(outcome)
                 if len(kept) >= _AT_ONCE or time.monotonic() - last > _KEPT_WITHIN_S:
                     self.manifest.keep_all(kept)
                     kept = []
@@ -224,6 +228,12 @@ class Backfill:
         finally:
             self.manifest.keep_all(kept)
         done.stopped = seen < len(wanted)
+
+    def _in_the_way(self, outcome: Outcome) -> bool:
+        """Where an altered part still lies, what was written once stays known: nothing is put over
+        what somebody else put there."""
+        row, _ = outcome
+        return row.state is State.CONFLICT and row.listed.key in self._failed
 
     def _begun(self, wanted: Iterable[Classified]) -> Iterator[Classified]:
         """As fast as the throttle and the window allow."""
@@ -321,8 +331,9 @@ class Backfill:
         present = self.place.present(carrier, self._names)
         for found in boundary:
             outcome = self._patiently(partial(carrier.moved, found.listed, present))
-            self.manifest.keep_all([outcome])
             self._count(done, outcome)
+            if not self._in_the_way(outcome):
+                self.manifest.keep_all([outcome])
         extra = {label: sum(counts.values()) for label, counts in present.items()}
         self.manifest.set_head("boundary_extra", extra)
         self.manifest.set_head("reconciled", folders)

@@ -26,8 +26,9 @@ what is found to be the same is taken out."""
 
 @dataclass
 class Carrier:
-    """Works on one object after the other.  ``redo``: what lies in the place of these parts failed
-    its proof: where it is not what belongs there, it is put aside, and the part is made again."""
+    """Works on one object after the other.  ``redo``: these parts failed their proof.
+    ``put_aside``: what lies in their place and does not belong there is taken away; else it is told
+    as a conflict."""
 
     trees: Trees
     owners: Owners
@@ -35,6 +36,7 @@ class Carrier:
     new: Objects
     hand: Hand
     redo: Set[Mark] = frozenset()
+    put_aside: bool = False
 
     def moved(
         self,
@@ -127,8 +129,8 @@ class Carrier:
         except Taken:
             try:
                 return same()
-            except (BrokenObject, Conflict):
-                if not failed:
+            except Conflict:
+                if not (failed and self.put_aside):
                     raise
         self._put_aside(key)
         return put()
@@ -156,9 +158,17 @@ class Carrier:
             raise Changed(f"{key} was there and is gone")
         if not failed and (there.size, there.etag) == (listed.size, listed.etag):
             return there
-        if self.hand.sums(self.new.read(there)) != self.hand.sums(self.old.read(listed)):
-            raise Conflict(f"{self.new.url}{key} is there and holds other lines")
+        self._assert_holds(there, self.hand.sums(self.old.read(listed)))
         return there
+
+    def _assert_holds(self, there: Listed, expected: Sums) -> None:
+        """Raises Conflict."""
+        try:
+            found = self.hand.sums(self.new.read(there))
+        except BrokenObject as error:
+            raise Conflict(f"{self.new.url}{there.key} is there and damaged: {error}") from error
+        if found != expected:
+            raise Conflict(f"{self.new.url}{there.key} is there and holds other lines")
 
     def _scanned(
         self,
@@ -243,8 +253,7 @@ class Carrier:
         there = self.new.look(key)
         if there is None:
             raise Changed(f"{key} was there and is gone")
-        if self.hand.sums(self.new.read(there)) != sums:
-            raise Conflict(f"{self.new.url}{key} is there and holds other lines")
+        self._assert_holds(there, sums)
         return there
 
 

@@ -30,8 +30,7 @@ def _permissions(settings: LogsMove, bench: Bench) -> Sequence[Statement]:
         statements += _of_tasks(settings.scale)
     rights = (
         ("Old", settings.old.at, ["s3:GetObject"]),
-        # What failed its proof is put aside before its part is made again.
-        ("New", settings.new.at, ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]),
+        ("New", settings.new.at, ["s3:GetObject", "s3:PutObject"]),
     )
     for side, at, actions in rights:
         if not at.startswith(S3):

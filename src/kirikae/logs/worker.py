@@ -35,6 +35,7 @@ class Place:
     old: Door
     new: Door
     redo: frozenset[Mark] = field(default=frozenset(), kw_only=True)
+    put_aside: bool = field(default=False, kw_only=True)
 
     def carrier(self, aws: Any = None) -> Carrier:
         hand = Hand(self.trees)
@@ -45,6 +46,7 @@ class Place:
             self.new.open(aws),
             hand,
             self.redo,
+            self.put_aside,
         )
 
     def present(
