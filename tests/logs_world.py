@@ -151,7 +151,10 @@ class LogsWorld:
         return _FusedManifest(self.folder / "state" / "logs.db", self.fuse)
 
     def backfill(
-        self, workers: int = 1, at_once: int = 1, open_window: Callable[[], bool] = lambda: True,
+        self,
+        workers: int = 1,
+        at_once: int = 1,
+        open_window: Callable[[], bool] = lambda: True,
         put_aside: bool = False,
     ) -> Done:
         self.written.clear()
