@@ -71,7 +71,9 @@ class FusedObjects:
         return found
 
     def delete(self, listed: Listed) -> None:
+        self.fuse.point()
         self.inner.delete(listed)
+        self.fuse.point()
 
 
 @dataclass
@@ -149,7 +151,11 @@ class LogsWorld:
         return _FusedManifest(self.folder / "state" / "logs.db", self.fuse)
 
     def backfill(
-        self, workers: int = 1, at_once: int = 1, open_window: Callable[[], bool] = lambda: True
+        self,
+        workers: int = 1,
+        at_once: int = 1,
+        open_window: Callable[[], bool] = lambda: True,
+        put_aside: bool = False,
     ) -> Done:
         self.written.clear()
         throttle = Throttle(time.monotonic, time.sleep)
@@ -163,6 +169,7 @@ class LogsWorld:
             workers,
             at_once,
             open_window,
+            put_aside=put_aside,
         ).run()
 
     def verify(self, deep: bool = False) -> dict[str, Judged]:
@@ -224,7 +231,15 @@ class _FusedPlace(Place):
         new = _FusedFolder(Path(self.new.url), self.fuse)
         new.sweep()
         fused = FusedObjects(new, self.fuse, self.written)
-        return Carrier(self.trees, self.owners, self.old.open(), fused, Hand(self.trees))
+        return Carrier(
+            self.trees,
+            self.owners,
+            self.old.open(),
+            fused,
+            Hand(self.trees),
+            self.redo,
+            self.put_aside,
+        )
 
 
 def _lines(root: Path) -> Iterator[tuple[str, bytes]]:

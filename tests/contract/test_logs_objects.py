@@ -15,11 +15,13 @@ from moto import mock_aws
 
 from kirikae.aws.s3_copy import Copier
 from kirikae.aws.s3_objects import objects_at
+from kirikae.aws.s3_store import store_at
 from kirikae.aws.session import Aws
 from kirikae.logs.backfill import Backfill
 from kirikae.logs.folder import FolderObjects
 from kirikae.logs.manifest import Manifest
 from kirikae.logs.owners import Owners
+from kirikae.logs.shared import SharedManifest, Shelf
 from kirikae.logs.throttle import Throttle
 from kirikae.logs.trees import Door
 from kirikae.logs.verify import Verifier
@@ -192,6 +194,20 @@ def test_a_backfill_within_s3_through_a_storm_of_503(aws, tmp_path, layout):
     (tmp_path / "logs.db").unlink()
     Backfill(place, Manifest(tmp_path / "logs.db"), throttle).run(aws)
     assert [listed.modified for listed in new.list()] == before
+
+
+def test_with_the_store_in_a_bucket_another_machine_goes_on(aws, tmp_path):
+    """Its file is empty; what the first one did and proved comes from the store."""
+    _, place = filled(aws, tmp_path, DAILY)
+    shelf = Shelf(store_at(aws, "s3://new-logs/team"), "production/shop/web")
+    throttle = Throttle(time.monotonic, lambda seconds: None, 1e6)
+    first = SharedManifest(tmp_path / "first.db", shelf)
+    assert Backfill(place, first, throttle).run(aws).states == {"done": 1}
+    with first.owned():
+        judged = Verifier(place.carrier(aws), first, deep=True).run(NOW)
+    other = SharedManifest(tmp_path / "other.db", shelf)
+    assert other.judged() == judged and {each.verdict for each in judged.values()} == {"pass"}
+    assert Backfill(place, other, throttle).run(aws).unchanged == 1
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import time
 from datetime import UTC, timedelta
@@ -77,6 +78,30 @@ def test_killed_again_and_again_at_random(tmp_path):
     world.backfill()
     assert world.tree() == whole.tree()
     assert world.verdicts(deep=True) == whole.verdicts(deep=True)
+
+
+def test_killed_at_every_point_of_making_a_failed_part_again(tmp_path):
+    """Before and after it is put aside, taken away, and written."""
+    failed = world_in(tmp_path / "failed")
+    failed.backfill()
+    key = next(key for key in failed.tree() if "/a1-" in key)
+    (failed.new_root / key).write_bytes(packed(b"another\n"))
+    assert "fail" in failed.verdicts().values()
+    shutil.copytree(failed.folder, tmp_path / "whole")
+    whole = world_in(tmp_path / "whole")
+    whole.backfill(put_aside=True)
+    points = whole.fuse.passed
+    assert points >= 8
+    for at in range(1, points + 1):
+        folder = tmp_path / str(at)
+        shutil.copytree(failed.folder, folder)
+        killed = in_child(lambda f=folder, n=at: world_in(f, n).backfill(put_aside=True))
+        assert killed == -signal.SIGKILL
+        world = world_in(folder)
+        world.backfill(put_aside=True)
+        assert world.tree() == whole.tree(), at
+        assert world.backfill().redone == 0 and not world.written, at
+    assert "fail" not in whole.verdicts(deep=True).values()
 
 
 def test_a_full_disk_of_the_manifest_is_told_and_made_up_for(tmp_path):

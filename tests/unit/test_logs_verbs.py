@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from kirikae.model.said import LANGUAGES
 from tests.logs_made import line_of, made, packed
 from tests.logs_place import PROJECT, LogsPlace
 from tests.logs_world import BEGIN
+from tests.pace import eventually
 
 ARN = "arn:aws:iam::123456789012:user/sre"
 ROOT = Path(__file__).parents[2]
@@ -78,9 +80,10 @@ def test_a_move_of_another_kind_and_a_tree_that_is_not_there_are_told(place, tmp
         ("old/%Y/%m/%d/", "old/%m/%d/", "does not name the day"),
         ("old/%Y/%m/%d/", "old/%Y/%m/%d/%S/", "is none of %Y"),
         ("new/%Y/%m/%d/%H/", "new/%Y/%m/%d/", "needs %H"),
-        ("bake: 0s", "double_write_since: 2026-11-20T10:00:00", "offset"),
-        ("bake: 0s", 'double_write_since: "2026-11-20T10:00:00"', "offset"),
-        ("bake: 0s", 'double_write_since: "yesterday"', "2026-11-27T01:20:00Z"),
+        ("bake: 0s", "double_write_since: 2026-11-20T10:00:00", "has no offset"),
+        ("bake: 0s", 'double_write_since: "2026-11-20T10:00:00"', "has no offset"),
+        ("bake: 0s", "double_write_since: 2026-11-20", "has no offset"),
+        ("bake: 0s", 'double_write_since: "yesterday"', "double status"),
         ("writer: fluentd", "format: nginx", "is none of combined"),
     ],
 )
@@ -90,6 +93,24 @@ def test_a_layout_that_cannot_be_is_told_by_line_and_key(place, before, after, t
     file.write_text(PROJECT.replace(before, after))
     ran = place.run("logs", "classify", "web")
     assert ran.exit_code == 2 and told in ran.stderr and "kirikae.yml:" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2026-11-20T10:00:00Z",
+        '"2026-11-20T10:00:00Z"',
+        "2026-11-20T19:00:00+09:00",
+        "'2026-11-20T19:00:00+09:00'",
+        '"2026-11-20 10:00:00+00:00"',
+    ],
+)
+def test_since_when_both_are_written_may_stand_in_quotes(place, written):
+    """YAML's own time and the same as a text are one moment."""
+    file = place.folder / "kirikae.yml"
+    file.write_text(PROJECT.replace("bake: 0s", f"double_write_since: {written}"))
+    found = place.json("logs", "double", "status", "web")["double_write_since"]
+    assert datetime.fromisoformat(found) == datetime(2026, 11, 20, 10, tzinfo=UTC)
 
 
 def test_the_double_write_is_measured_from_the_first_record(place):
@@ -102,15 +123,6 @@ def test_the_double_write_is_measured_from_the_first_record(place):
     hour = when.astimezone(UTC).strftime("%Y/%m/%d/%H/")
     place.put_new(f"{hour}firehose-1.gz", packed(b"\n".join(lines) + b"\n"))
     assert place.json("logs", "double", "status", "web")["measured"] == "2026-11-21T07:07:00Z"
-
-
-def test_a_moment_in_quotes_is_the_same_moment(place):
-    """As YAML tools like to write it."""
-    file = place.folder / "kirikae.yml"
-    for when in ("2026-11-20T10:00:00+09:00", '"2026-11-20T10:00:00+09:00"'):
-        file.write_text(PROJECT.replace("bake: 0s", f"bake: 0s\n    double_write_since: {when}"))
-        told = place.json("logs", "double", "status", "web")["double_write_since"]
-        assert told == "2026-11-20T10:00:00+09:00"
 
 
 def test_the_configuration_of_each_writer(place):
@@ -207,6 +219,28 @@ def test_a_folder_that_goes_wrong_under_readers_sends_them_back(place, monkeypat
     place.thing.shift("web", 0, None)
     zero = Move("web", place.thing.plan(), Phase.RUNNING, 0, seq=1, stepped=1, attempt=1)
     assert place.thing.compare(zero).verdict is Verdict.UNSURE
+
+
+def test_of_two_owners_one_is_let_in_and_after_its_sigkill_the_next(place):
+    """Real processes; the workers of a killed owner do not keep its lock."""
+    command = [sys.executable, "-m", "kirikae", "--project", str(place.folder / "kirikae.yml")]
+    command += ["logs", "backfill", "web", "--workers", "2"]
+    owner = subprocess.Popen([*command, "--rate", "0.1"], stderr=subprocess.DEVNULL)
+    lock = place.folder / ".kirikae" / "logs" / "web.lock"
+    try:
+        held = f"process {owner.pid} on "
+        eventually(lambda: lock.exists() and held in lock.read_text(), "the lock is held")
+        rival = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert rival.returncode == 1
+        assert held in rival.stderr and "run the same" in rival.stderr
+        assert held in place.run("logs", "verify", "web").stderr
+    finally:
+        owner.kill()
+        owner.wait()
+    next_one = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert next_one.returncode == 0, next_one.stderr
+    assert sum(place.new_lines().values(), Counter()) == place.old_lines()
+    assert place.json("logs", "backfill", "web")["unchanged"] == 2
 
 
 def test_two_workers_give_what_one_gives(place, tmp_path):

@@ -18,6 +18,7 @@ from kirikae.console.options import DRY, JSON, LANG, Number
 from kirikae.console.speech import Speech
 from kirikae.logs.backfill import Backfill, Done
 from kirikae.logs.manifest import State
+from kirikae.logs.redo import ASIDE, marks_of
 from kirikae.logs.throttle import FASTEST, Throttle
 from kirikae.model.calendar import window_from
 from kirikae.model.errors import Exit, UsageProblem
@@ -74,6 +75,12 @@ _FOR_A_PERSON = (State.BROKEN, State.CHANGED, State.CONFLICT, State.SPECIAL)
     type=click.Path(file_okay=False, path_type=Path),
     help="With --on ecs:N: write the task definitions and a Dockerfile here, and move nothing.",
 )
+@click.option(
+    "--put-aside",
+    is_flag=True,
+    help="What lies in the place of a part that failed its proof: keep it below _kirikae/aside/ "
+    "and make the part again.",
+)
 @DRY
 @LANG
 @JSON
@@ -88,6 +95,7 @@ def backfill(
     at_once: int | None,
     on: str | None,
     write_in: Path | None,
+    put_aside: bool,
     dry_run: bool,
     lang: str | None,
 ) -> Answer:
@@ -103,7 +111,7 @@ def backfill(
     if write_in is not None:
         return written(here, desk, on, write_in, dry_run)
     if dry_run:
-        return _would(desk, speech)
+        return _would(desk, speech, put_aside)
     here.assert_may_change("logs backfill")
     throttle = Throttle(
         time.monotonic,
@@ -122,9 +130,10 @@ def backfill(
             _tell,
             on=crew.address,
             keep_up=crew.keep_up,
+            put_aside=put_aside,
         )
         done = run.run(desk.aws)
-    return _answer(desk, done, speech)
+    return _answer(desk, done, speech, put_aside)
 
 
 def _tell(line: str) -> None:
@@ -144,16 +153,32 @@ def _window(text: str | None, zone: str) -> Callable[[], bool]:
     return lambda: window.holds(datetime.now(UTC).astimezone(ZoneInfo(zone)))
 
 
-def _would(desk: LogsDesk, speech: Speech) -> Answer:
+def _would(
+    desk: LogsDesk,
+    speech: Speech,
+    put_aside: bool,
+) -> Answer:
     carrier = desk.carrier()
     objects = sum(1 for _ in carrier.old.list())
     urls = {"old": carrier.old.url, "new": carrier.new.url}
-    told = speech.say(said("logs.shown.would_move", objects=objects, **urls))
+    told = [speech.say(said("logs.shown.would_move", objects=objects, **urls))]
+    manifest = desk.manifest_if_any()
+    marks = marks_of({} if manifest is None else manifest.judged())
+    if marks:
+        blanks = {
+            "objects": len({key for key, _ in marks}),
+            "folders": len({label for _, label in marks}),
+        }
+        told.append(speech.say(said("logs.shown.would_redo", **blanks)))
+        if put_aside:
+            url = f"{carrier.new.url}{ASIDE}"
+            told.append(speech.say(said("logs.shown.would_put_aside", aside=url)))
     return would(
-        [told],
+        told,
         {
-            "would": [told],
+            "would": told,
             "objects": objects,
+            "redo": [{"old_key": key, "folder": label} for key, label in sorted(marks)],
             **urls,
         },
     )
@@ -163,11 +188,16 @@ def _answer(
     desk: LogsDesk,
     done: Done,
     speech: Speech,
+    put_aside: bool,
 ) -> Answer:
     told = [
         said("logs.shown.state", state=state, count=done.states[state]) for state in done.states
     ]
     told.append(said("logs.shown.written", written=done.written, unchanged=done.unchanged))
+    if done.redone:
+        told.append(said("logs.shown.redone", folders=done.redone))
+        url = f"{desk.settings.new.layout(desk.here.folder)[0]}{ASIDE}"
+        told += [said("logs.shown.put_aside", aside=url)] if put_aside else []
     if done.slowed:
         told.append(said("logs.shown.slowed", times=done.slowed))
     if done.stopped:

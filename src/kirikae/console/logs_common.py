@@ -9,13 +9,15 @@ from typing import Any
 
 import click
 
-from kirikae.console.context import load_project, move_of
+from kirikae.console.context import load_project, move_of, open_store
 from kirikae.console.here import Here
 from kirikae.console.speech import Speech
 from kirikae.logs.carrier import Carrier
+from kirikae.logs.errors import NoManifest
 from kirikae.logs.manifest import Manifest
 from kirikae.logs.owners import Owners
 from kirikae.logs.settings import LogsMove
+from kirikae.logs.shared import Shelf, opened, shelf_of
 from kirikae.logs.thing import manifest_file
 from kirikae.logs.trees import S3, Door
 from kirikae.logs.worker import Place
@@ -77,7 +79,19 @@ class LogsDesk:
 
     def manifest(self, must_be_there: bool = False) -> Manifest:
         """Raises NoManifest."""
-        return Manifest(manifest_file(self.here.folder, self.name), must_be_there)
+        file = manifest_file(self.here.folder, self.name)
+        return opened(file, self._shelf, must_be_there)
+
+    @cached_property
+    def _shelf(self) -> Shelf | None:
+        return shelf_of(self.project, open_store(self.here, self.project, self.aws), self.name)
+
+    def manifest_if_any(self) -> Manifest | None:
+        """None: nothing was moved yet."""
+        try:
+            return self.manifest(must_be_there=True)
+        except NoManifest:
+            return None
 
 
 def desk_of(here: Here, name: str) -> LogsDesk:

@@ -11,9 +11,7 @@ from kirikae.console.logs_common import MOVE, LogsDesk, desk_of, speech_of
 from kirikae.console.options import JSON, LANG
 from kirikae.console.speech import Speech
 from kirikae.logs.layout import OURS, UNPARSED
-from kirikae.logs.manifest import Manifest
 from kirikae.logs.measured import first_record
-from kirikae.logs.thing import manifest_file
 from kirikae.logs.writers import double_off, double_on
 from kirikae.model.errors import Exit
 from kirikae.model.said import said
@@ -93,8 +91,8 @@ def _status(desk: LogsDesk, speech: Speech) -> Answer:
 
 
 def _measured(desk: LogsDesk) -> int | None:
-    file = manifest_file(desk.here.folder, desk.name)
-    mine = {part.new_key for part in Manifest(file).parts()} if file.exists() else set()
+    manifest = desk.manifest_if_any()
+    mine = set() if manifest is None else {part.new_key for part in manifest.parts()}
     carrier = desk.carrier()
     theirs = [
         listed

@@ -14,6 +14,7 @@ from kirikae.console.options import JSON, LANG
 from kirikae.console.speech import Speech
 from kirikae.logs.manifest import Judged
 from kirikae.logs.proof import exported
+from kirikae.logs.redo import marks_of
 from kirikae.logs.verify import Verifier
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.evidence import Verdict
@@ -62,6 +63,8 @@ def verify(
         proofs = [exported(carrier, manifest, each) for each in passed] if export else []
     speech = speech_of(here, lang)
     lines = _lines(judged, speech)
+    if marks_of(judged):
+        lines.append(speech.say(said("logs.shown.redo_by", name=desk.name)))
     if export:
         written = sum(fresh for _, fresh in proofs)
         there = len(proofs) - written

@@ -12,7 +12,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -27,6 +27,7 @@ from kirikae.logs.layout import OURS
 from kirikae.logs.manifest import Manifest, Part, Row, State
 from kirikae.logs.owners import Owner
 from kirikae.logs.pools import DaskPool, Outcome, Pool, processes, threads
+from kirikae.logs.redo import marks_of, redone
 from kirikae.logs.throttle import Throttle
 from kirikae.logs.worker import Place
 from kirikae.model.errors import Unfinished
@@ -41,11 +42,12 @@ _LOOKS_EVERY_S = 5.0
 
 @dataclass
 class Done:
-    """What a run did.  ``left``: objects that another run must look at."""
+    """What a run did.  ``redone``: folders whose proof had failed, and that were made again."""
 
     states: Counter[str] = field(default_factory=Counter)
     written: int = 0
     unchanged: int = 0
+    redone: int = 0
     slowed: int = 0
     stopped: bool = False
 
@@ -54,6 +56,7 @@ class Done:
             "objects": dict(sorted(self.states.items())),
             "parts_written": self.written,
             "unchanged": self.unchanged,
+            "folders_redone": self.redone,
             "slowed_down": self.slowed,
             "window_closed": self.stopped,
         }
@@ -76,14 +79,22 @@ class Backfill:
     """``dask://HOST:PORT``: workers elsewhere."""
     keep_up: Callable[[], None] = lambda: None
     """Called now and then: workers that were lost may be made up for."""
+    put_aside: bool = False
+    """What lies in the place of a part that failed its proof: kept elsewhere, and taken away."""
     _names: set[str] = field(default_factory=set)
     """Of all parts that old objects can become."""
-    _asked: frozenset[str] = frozenset()
-    """Old objects whose parts `logs verify` did not find as they were written."""
+    _failed: set[str] = field(default_factory=set)
+    """Keys of old objects some part of which failed its proof."""
+    _moved: set[str] = field(default_factory=set)
+    """Those of them that were moved again."""
 
     def run(self, aws: Any = None) -> Done:
         """Raises ManifestOwned, TreeTrouble, AwsUnreachable where it does not get better."""
         with self.manifest.owned():
+            judged = self.manifest.judged()
+            marks = marks_of(judged)
+            self._failed = {key for key, _ in marks}
+            self.place = replace(self.place, redo=marks, put_aside=self.put_aside)
             carrier = self.place.carrier(aws)
             if isinstance(carrier.new, FolderObjects):
                 carrier.new.sweep()
@@ -93,12 +104,13 @@ class Backfill:
             self._names = {name_of(carrier.trees.part_key("", each)) for each in objects}
             self._names |= {name_of(part.new_key) for part in self.manifest.parts()}
             self._assert_nobody_else(carrier)
-            self._asked = self.manifest.asked_again()
             wanted, boundary = self._wanted(carrier, objects, done)
             self._all(carrier, wanted, done)
             if not done.stopped:
                 self._reconcile(carrier, boundary, done)
-                self.manifest.answered(self._asked)
+            for each in redone(judged, marks, self._moved):
+                self.manifest.judge(each)
+                done.redone += 1
             done.slowed = self.throttle.slowed
             return done
 
@@ -136,7 +148,7 @@ class Backfill:
                 self._look_again(row, listed, done)
             elif Owner.BOUNDARY in map(carrier.owners.of, _labels(found, row)):
                 boundary.append(found)
-            elif row is not None and self._settled(row, parts[listed.key], carrier):
+            elif row is not None and self._done_with(row, parts[listed.key], carrier):
                 self._look_again(row, listed, done)
             else:
                 wanted.append(found)
@@ -145,22 +157,13 @@ class Backfill:
             self._vanished(row, done)
         return wanted, boundary
 
-    def _settled(
+    def _done_with(
         self,
         row: Row,
         parts: set[str],
         carrier: Carrier,
     ) -> bool:
-        """Nothing more is to be written of it: it is whole, or it changed after some of it was.
-
-        Whose a folder is may change with `double_write_since`: then a part of it may be missing.
-        """
-        if row.state is State.CHANGED:
-            return bool(parts)
-        if row.state is not State.DONE or row.listed.key in self._asked:
-            return False
-        mine = {label for label in row.labels if carrier.owners.of(label) is Owner.BACKFILL}
-        return mine <= parts
+        return row.listed.key not in self._failed and _settled(row, parts, carrier)
 
     def _look_again(
         self,
@@ -213,7 +216,7 @@ class Backfill:
         try:
             for outcome in self._outcomes(carrier, wanted):
                 seen += 1
-                _count(done, outcome)
+                self._count(done, outcome)
                 if self._in_the_way(outcome):
                     continue
                 kept.append(outcome)
@@ -230,10 +233,7 @@ class Backfill:
         """Where an altered part still lies, what was written once stays known: nothing is put over
         what somebody else put there."""
         row, _ = outcome
-        if row.state is not State.CONFLICT or row.listed.key not in self._asked:
-            return False
-        self._asked -= {row.listed.key}
-        return True
+        return row.state is State.CONFLICT and row.listed.key in self._failed
 
     def _begun(self, wanted: Iterable[Classified]) -> Iterator[Classified]:
         """As fast as the throttle and the window allow."""
@@ -322,7 +322,7 @@ class Backfill:
         folders = list(carrier.owners.at_boundary())
         settled = (
             (row := known.get(found.listed.key)) is not None
-            and self._settled(row, parts[found.listed.key], carrier)
+            and self._done_with(row, parts[found.listed.key], carrier)
             for found in boundary
         )
         if self.manifest.head("reconciled") == folders and all(settled):
@@ -331,11 +331,23 @@ class Backfill:
         present = self.place.present(carrier, self._names)
         for found in boundary:
             outcome = self._patiently(partial(carrier.moved, found.listed, present))
-            self.manifest.keep_all([outcome])
-            _count(done, outcome)
+            self._count(done, outcome)
+            if not self._in_the_way(outcome):
+                self.manifest.keep_all([outcome])
         extra = {label: sum(counts.values()) for label, counts in present.items()}
         self.manifest.set_head("boundary_extra", extra)
         self.manifest.set_head("reconciled", folders)
+
+    def _count(
+        self,
+        done: Done,
+        outcome: Outcome,
+    ) -> None:
+        row, parts = outcome
+        done.states[str(row.state)] += 1
+        done.written += len(parts)
+        if row.state is State.DONE and row.listed.key in self._failed:
+            self._moved.add(row.listed.key)
 
 
 def _again(pool: Pool, listed: Listed) -> Iterator[Future[Outcome]]:
@@ -361,14 +373,25 @@ def _changed_since(
     return bool(parts) and row.listed.etag != listed.etag
 
 
+def _settled(
+    row: Row,
+    parts: set[str],
+    carrier: Carrier,
+) -> bool:
+    """Nothing more is to be written of it: it is whole, or it changed after some of it was.
+
+    Whose a folder is may change with `double_write_since`: then a part of it may be missing.
+    """
+    if row.state is State.CHANGED:
+        return bool(parts)
+    if row.state is not State.DONE:
+        return False
+    mine = {label for label in row.labels if carrier.owners.of(label) is Owner.BACKFILL}
+    return mine <= parts
+
+
 def _labels(found: Classified, row: Row | None) -> tuple[str, ...]:
     return found.labels or (() if row is None else row.labels)
-
-
-def _count(done: Done, outcome: Outcome) -> None:
-    row, parts = outcome
-    done.states[str(row.state)] += 1
-    done.written += len(parts)
 
 
 def _progress(done: Done, of: int) -> str:

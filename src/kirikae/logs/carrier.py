@@ -4,7 +4,8 @@ depends on the old object alone, and what is there already is compared, never wr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 
@@ -12,6 +13,7 @@ from kirikae.logs.classify import Class, Classified, classified, timeless_label
 from kirikae.logs.errors import BrokenObject, Conflict
 from kirikae.logs.manifest import Part, Row, State
 from kirikae.logs.owners import Owner, Owners
+from kirikae.logs.redo import Mark, aside
 from kirikae.logs.sums import Sums, digest
 from kirikae.logs.work import Hand, Parts, Read, Trees, peeked
 from kirikae.model.errors import Changed, Taken, Withheld
@@ -24,13 +26,17 @@ what is found to be the same is taken out."""
 
 @dataclass
 class Carrier:
-    """Works on one object after the other."""
+    """Works on one object after the other.  ``redo``: these parts failed their proof.
+    ``put_aside``: what lies in their place and does not belong there is taken away; else it is told
+    as a conflict."""
 
     trees: Trees
     owners: Owners
     old: Objects
     new: Objects
     hand: Hand
+    redo: Set[Mark] = frozenset()
+    put_aside: bool = False
 
     def moved(
         self,
@@ -91,10 +97,13 @@ class Carrier:
         read: Read | None = None,
     ) -> tuple[Row, list[Part]]:
         key = self.trees.part_key(label, found.listed)
-        try:
-            there = self.new.copy_from(self.old, found.listed, key)
-        except Taken:
-            there = self._same_copy(found.listed, key)
+        failed = (found.listed.key, label) in self.redo
+        there = self._put(
+            key,
+            failed,
+            lambda: self.new.copy_from(self.old, found.listed, key),
+            lambda: self._same_copy(found.listed, key, failed),
+        )
         sums = None if read is None else read.total
         part = Part(
             key,
@@ -107,21 +116,59 @@ class Carrier:
         )
         return _done(found, read, (label,)), [part]
 
+    def _put(
+        self,
+        key: str,
+        failed: bool,
+        put: Callable[[], Listed],
+        same: Callable[[], Listed],
+    ) -> Listed:
+        """Written, or found there as it should be."""
+        try:
+            return put()
+        except Taken:
+            try:
+                return same()
+            except Conflict:
+                if not (failed and self.put_aside):
+                    raise
+        self._put_aside(key)
+        return put()
+
+    def _put_aside(self, key: str) -> None:
+        """Kept, and taken away only as it was seen: nothing that somebody wrote is lost."""
+        there = self.new.look(key)
+        if there is None:
+            return
+        with suppress(Taken):  # by a run that was killed
+            self.new.copy_from(self.new, there, aside(there))
+        self.new.delete(there)
+
     def _same_copy(
         self,
         listed: Listed,
         key: str,
+        failed: bool,
     ) -> Listed:
-        """What lies there is the same: by length and tag, else by its lines.  A copy of an object
-        that came in several parts has another tag (S3 user guide, "Checking object integrity")."""
+        """What lies there is the same: by length and tag, else (or where it failed) by its lines.
+        A copy of an object that came in several parts has another tag (S3 user guide, "Checking
+        object integrity")."""
         there = self.new.look(key)
         if there is None:
             raise Changed(f"{key} was there and is gone")
-        if (there.size, there.etag) == (listed.size, listed.etag):
+        if not failed and (there.size, there.etag) == (listed.size, listed.etag):
             return there
-        if self.hand.sums(self.new.read(there)) != self.hand.sums(self.old.read(listed)):
-            raise Conflict(f"{self.new.url}{key} is there and holds other lines")
+        self._assert_holds(there, self.hand.sums(self.old.read(listed)))
         return there
+
+    def _assert_holds(self, there: Listed, expected: Sums) -> None:
+        """Raises Conflict."""
+        try:
+            found = self.hand.sums(self.new.read(there))
+        except BrokenObject as error:
+            raise Conflict(f"{self.new.url}{there.key} is there and damaged: {error}") from error
+        if found != expected:
+            raise Conflict(f"{self.new.url}{there.key} is there and holds other lines")
 
     def _scanned(
         self,
@@ -175,11 +222,18 @@ class Carrier:
     ) -> Part:
         key = self.trees.part_key(label, listed)
         mode = "boundary" if self._at_boundary(label) else "split"
+
+        def create() -> Listed:
+            body.seek(0)
+            return self.new.create(key, body)
+
         with body:
-            try:
-                there = self.new.create(key, body)
-            except Taken:
-                there = self._same_part(key, sums)
+            there = self._put(
+                key,
+                (listed.key, label) in self.redo,
+                create,
+                lambda: self._same_part(key, sums),
+            )
         return Part(
             key,
             label,
@@ -199,8 +253,7 @@ class Carrier:
         there = self.new.look(key)
         if there is None:
             raise Changed(f"{key} was there and is gone")
-        if self.hand.sums(self.new.read(there)) != sums:
-            raise Conflict(f"{self.new.url}{key} is there and holds other lines")
+        self._assert_holds(there, sums)
         return there
 
 

@@ -69,6 +69,8 @@ class _Making:
     """One folder while it is made."""
 
     put_in: Sums = NOTHING
+    lines: int = 0
+    """Counted apart from what became of them."""
     unparsed: int = 0
     keys: list[Mapping[str, Any]] = field(default_factory=list)
     came_out: Sums = NOTHING
@@ -115,6 +117,7 @@ class Derive:
                 making = self.maker.open(made.header)
                 room = self.size
             making.add(block)
+            made.lines += block.count(b"\n")
             room -= len(block)
             if room <= 0:
                 self._kept(made, making, stem)
@@ -167,6 +170,9 @@ class Derive:
         proof: str,
     ) -> Result:
         objects = (len(listed), len(made.keys))
+        if made.put_in.lines != made.lines:
+            why = f"{made.lines} lines were read, {made.put_in.lines} put in: a fault of kirikae"
+            return Result(label, Fate.DIFFERS, objects, made.put_in, made.unparsed, why)
         if made.put_in != made.came_out:
             why = f"{made.put_in.lines} lines were put in, {made.came_out.lines} read again"
             return Result(label, Fate.DIFFERS, objects, made.put_in, made.unparsed, why)

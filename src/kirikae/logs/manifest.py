@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import socket
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from kirikae.logs.errors import ManifestOwned, NoManifest, TreeTrouble
 from kirikae.logs.sums import NOTHING, Sums
-from kirikae.model.evidence import Verdict
 from kirikae.model.objects import Listed
 
 FORMAT = 1
@@ -103,6 +104,19 @@ def _dumped(sums: Mapping[str, Sums] | None) -> str | None:
     return json.dumps({label: each.to_plain() for label, each in sorted(sums.items())})
 
 
+def _first_line(held: IO[str]) -> str:
+    held.seek(0)
+    return held.readline().strip()
+
+
+def _owned_by(file: Path, holder: str) -> ManifestOwned:
+    """The error (not raised yet) that says who it is, and what to do."""
+    return ManifestOwned(
+        f"{holder or 'another process'} owns {file}: wait until it has ended, or end it, then run "
+        "the same command again; what it has done is not done twice"
+    )
+
+
 class Manifest:
     """Reads for everybody; ``owned`` for who writes."""
 
@@ -140,13 +154,14 @@ class Manifest:
     def owned(self) -> Iterator[None]:
         """The lock ends with the process, however it ends.  Raises ManifestOwned."""
         lock = self.file.with_suffix(".lock")
-        with lock.open("w") as held:
+        with lock.open("a+", encoding="utf-8") as held:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise ManifestOwned(
-                    f"another process of this machine works on {self.file}: wait for it"
-                ) from error
+                raise _owned_by(self.file, _first_line(held)) from error
+            held.truncate(0)
+            held.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            held.flush()
             yield
 
     def head(self, name: str) -> Any:
@@ -236,18 +251,6 @@ class Manifest:
         values = (judged.label, judged.verdict, json.dumps(dict(judged.facts)), judged.at)
         with self._told():
             self._rows.execute("REPLACE INTO verdict VALUES (?, ?, ?, ?)", values)
-
-    def asked_again(self) -> frozenset[str]:
-        """Old objects of folders that failed: they are to be moved once more."""
-        failed = (each for each in self.judged().values() if each.verdict == Verdict.FAIL)
-        return frozenset(key for each in failed for key in each.facts.get("redo", ()))
-
-    def answered(self, keys: frozenset[str]) -> None:
-        """They were; the folders stay failed until they are verified again."""
-        for each in self.judged().values():
-            left = [key for key in each.facts.get("redo", ()) if key not in keys]
-            if left != each.facts.get("redo", []):
-                self.judge(replace(each, facts={**each.facts, "redo": left}))
 
     def judged(self) -> dict[str, Judged]:
         with self._told():

@@ -295,14 +295,20 @@ class Records:
         texts = [row[place] for place in self._places]
         text = "".join(each for each in texts if each is not None)
         if not text or (self.format.name == "combined" and line.count(b"[") != 1):
-            return self._told(line)
+            return self.told(line)
         if text not in self._known:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
-            self._known[text] = self._told(line)
+            self._known[text] = self.told(line)
         return self._known[text]
 
-    def _told(self, line: bytes) -> int | None:
+    @property
+    def place_of_time(self) -> int | None:
+        """The column that alone decides when a line happened; None: there is no such one."""
+        return self._places[0] if len(self._places) == 1 else None
+
+    def told(self, line: bytes) -> int | None:
+        """When this line happened, in Unix seconds."""
         found = self.clock.epoch(self.format.stamp(line, self.format.key))
         return None if isinstance(found, Untimed) else found
 
@@ -335,7 +341,7 @@ def to_json(records: Records, row: Row, when: int | None) -> bytes:
         name: text for name, text in zip(records.columns, row, strict=True) if text is not None
     }
     if when is not None:
-        plain[TIME] = _written(when)
+        plain[TIME] = written(when)
     return _ENCODE(plain).encode()
 
 
@@ -343,14 +349,15 @@ _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @lru_cache(maxsize=_MOST_KNOWN)
-def _written(when: int) -> str:
+def written(when: int) -> str:
+    """As it stands in JSON."""
     return f"{datetime.fromtimestamp(when, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @lru_cache(maxsize=_MOST_KNOWN)
-def _seconds(written: str) -> int:
-    """Raises ValueError."""
-    return int(datetime.fromisoformat(written.replace("Z", "+00:00")).timestamp())
+def seconds(text: str) -> int:
+    """What ``written`` wrote.  Raises ValueError."""
+    return int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp())
 
 
 def unparsed_to_json(line: bytes) -> bytes:
@@ -365,4 +372,4 @@ def from_json(records: Records, line: bytes) -> bytes:
         return canonical_unparsed(base64.b64decode(plain[UNPARSED]))
     when = plain.get(TIME)
     row = tuple(map(plain.get, records.columns))
-    return canonical(row, None if when is None else _seconds(when))
+    return canonical(row, None if when is None else seconds(when))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from kirikae.logs.formats import FORMATS
 from kirikae.logs.layout import Layout, layout_from
@@ -22,6 +22,26 @@ from kirikae.model.values import Given, Seconds, Share, Strict, shown
 
 _AT = r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.*|[^:]*)%[^:]*$"
 _TABLE = r"^[a-z_][a-z0-9_]{0,127}$"
+
+
+def moment_from(value: object) -> datetime.datetime:
+    """A time of YAML, or the same as a text in quotes, with its offset.  Raises ValueError."""
+    found = value
+    if isinstance(value, str):
+        try:
+            found = datetime.datetime.fromisoformat(value.strip())
+        except ValueError:
+            found = None
+    if isinstance(found, datetime.datetime) and found.tzinfo is not None:
+        return found
+    why = "has no offset" if isinstance(found, datetime.date) else "is not a time"
+    raise ValueError(
+        f"{shortened(value)} {why}; write it with its offset, such as 2026-11-27T01:20:00Z; "
+        "`kirikae logs double status MOVE` measures it"
+    )
+
+
+Moment = Annotated[datetime.datetime, BeforeValidator(moment_from)]
 
 
 class Tree(Strict):
@@ -190,7 +210,7 @@ class LogsMove(MoveSettings):
         description="before it the service was not there: an earlier time is malformed",
         json_schema_extra=shown("2000-01-01"),
     )
-    double_write_since: datetime.datetime | None = Field(
+    double_write_since: Moment | None = Field(
         default=None,
         description="with its offset: when the first record was seen in the new tree; "
         "`logs double status` measures it",
@@ -232,24 +252,6 @@ class LogsMove(MoveSettings):
         if list(plan) != sorted(set(plan)) or plan[-1] != WHOLE or plan[0] < 1:
             raise ValueError("the plan must rise to 100%")
         return plan
-
-    @field_validator("double_write_since", mode="before")
-    @classmethod
-    def _read(cls, given: object) -> object:
-        """In quotes it is the same moment."""
-        if not isinstance(given, str):
-            return given
-        try:
-            return datetime.datetime.fromisoformat(given)
-        except ValueError:
-            raise ValueError("it is no moment: write it such as 2026-11-27T01:20:00Z") from None
-
-    @field_validator("double_write_since")
-    @classmethod
-    def _has_an_offset(cls, when: datetime.datetime | None) -> datetime.datetime | None:
-        if when is not None and when.tzinfo is None:
-            raise ValueError("write it with its offset, such as 2026-11-27T01:20:00Z")
-        return when
 
     @model_validator(mode="after")
     def _trees_differ(self) -> LogsMove:

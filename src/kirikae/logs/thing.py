@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,6 +21,7 @@ from kirikae.logs.layout import Layout
 from kirikae.logs.manifest import Judged, Manifest, State
 from kirikae.logs.owners import Owner
 from kirikae.logs.settings import LogsMove
+from kirikae.logs.shared import opened, shelf_of
 from kirikae.logs.verify import worst
 from kirikae.logs.view import ViewFile
 from kirikae.model.catalogue import load
@@ -81,13 +83,18 @@ class LogsThing:
 
     def judged(self) -> dict[str, Judged]:
         """The last verdict on each folder; none where nothing was verified here."""
-        if not self._file.exists():
-            return {}
-        manifest = Manifest(self._file)
-        try:
-            return manifest.judged()
-        finally:
-            manifest.close()
+        with self._manifest() as manifest:
+            return {} if manifest is None else manifest.judged()
+
+    @contextmanager
+    def _manifest(self) -> Iterator[Manifest | None]:
+        """None: nothing was moved here, nor by another machine of the team."""
+        shelf = shelf_of(self._project, self._journal.store, self._name)
+        if not self._file.exists() and (shelf is None or shelf.empty()):
+            yield None
+            return
+        with closing(opened(self._file, shelf)) as manifest:
+            yield manifest
 
     def _closed(self) -> dict[str, Judged]:
         """Those that no line can come into any more: the newest ones are never proven, since both
@@ -323,9 +330,8 @@ class LogsThing:
         return span is not None and span.end + self._settings.lateness > self._clock()
 
     def _of_objects(self) -> Iterator[str]:
-        if not self._file.exists():
-            return
-        rows = Manifest(self._file).rows().values()
+        with self._manifest() as manifest:
+            rows = [] if manifest is None else manifest.rows().values()
         left = [row for row in rows if row.state not in (State.DONE, State.WAITS)]
         if left:
             yield (

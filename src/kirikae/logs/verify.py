@@ -168,11 +168,11 @@ class Verifier:
         if not self.carrier.owners.closed(label):
             case.add(Verdict.UNSURE, said("logs.verdict.open"))
             return case
+        mine = [row for row in rows.values() if label in row.labels]
         if owner in (Owner.LIVE, Owner.BOUNDARY):
-            self._as_multisets(case, label)
+            self._as_multisets(case, label, mine)
         if owner is Owner.LIVE:
             return case
-        mine = [row for row in rows.values() if label in row.labels]
         _states(case, mine)
         self._listed(
             case,
@@ -248,8 +248,14 @@ class Verifier:
             raise Changed(f"{part.old_key} of the old tree is no longer there")
         return self.carrier.hand.sums(self.carrier.old.read(listed))
 
-    def _as_multisets(self, case: _Case, label: str) -> None:
+    def _as_multisets(
+        self,
+        case: _Case,
+        label: str,
+        rows: list[Row],
+    ) -> None:
         """Both writers were at work: every line of the old tree must be in the new one, as often.
+        ``rows``: done again where one is missing, unless the new writer alone fills the folder.
 
         What the new one has besides is told: the new fleet's own lines, or some that came twice.
         """
@@ -268,8 +274,13 @@ class Verifier:
         }
         if lost:
             case.add(Verdict.FAIL, said("logs.verdict.missing", lines=lost, of=old.total()))
+            case.redo += self._again(label, rows)
         elif extra:
             case.reasons.append(said("logs.verdict.extra", lines=extra))
+
+    def _again(self, label: str, rows: list[Row]) -> list[str]:
+        live = self.carrier.owners.of(label) is Owner.LIVE
+        return [] if live else [row.listed.key for row in rows]
 
     def _near(self, label: str) -> Iterator[Listed]:
         """Old objects that may hold lines of this folder: late ones come within the lateness."""

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -17,6 +17,7 @@ from kirikae.logs.counting import new_lines
 from kirikae.logs.errors import LogsNotReady, TreeTrouble
 from kirikae.logs.manifest import Part, Row
 from kirikae.logs.owners import Owners
+from kirikae.logs.redo import Mark
 from kirikae.logs.trees import Door
 from kirikae.logs.work import Hand, Trees
 from kirikae.model.errors import KirikaeError, Unfinished
@@ -33,6 +34,8 @@ class Place:
     owners: Owners
     old: Door
     new: Door
+    redo: frozenset[Mark] = field(default=frozenset(), kw_only=True)
+    put_aside: bool = field(default=False, kw_only=True)
 
     def carrier(self, aws: Any = None) -> Carrier:
         hand = Hand(self.trees)
@@ -42,6 +45,8 @@ class Place:
             self.old.open(aws),
             self.new.open(aws),
             hand,
+            self.redo,
+            self.put_aside,
         )
 
     def present(

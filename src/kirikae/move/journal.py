@@ -59,6 +59,11 @@ class Journal:
         self._kept: dict[str, Any] = {}
         """Bodies by key of what is written once and never changed: read once."""
 
+    @property
+    def store(self) -> Store:
+        """What a kind of move keeps of its own lies beside the entries."""
+        return self._store
+
     def _bodies(self, keys: Sequence[str]) -> list[Any]:
         """What lies under these keys; a bucket is asked for many at once."""
         missing = [key for key in keys if key not in self._kept]
