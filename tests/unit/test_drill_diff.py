@@ -13,12 +13,13 @@ import pytest
 
 from kirikae.console.drill_asked import read_log
 from kirikae.drill.acknowledged import read as read_acknowledged
-from kirikae.drill.asking import sample, shown
+from kirikae.drill.asking import Host, sample, shown
 from kirikae.drill.difference import ABSENT, Kind, Pair, Place, differences
 from kirikae.drill.errors import AcknowledgedProblem
 from kirikae.drill.fields import Reply, tree_of
 from kirikae.drill.hiding import hidden
 from kirikae.drill.noise import Asked, Comparing, Counted
+from kirikae.drill.replay import Logged, at_all, paced
 from kirikae.drill.targets import target
 from tests.command import run
 
@@ -35,6 +36,7 @@ PLANTED = {
     ("GET /page", "body.html/body/a@href[]", "value"),
 }
 NOISY = 20
+TIMES = (1003, 1000, 1003, 1000)
 PATHS = ("items/7", "items/8", "item", "page")
 
 
@@ -227,7 +229,7 @@ def test_a_line_that_would_acknowledge_nothing_is_refused(tmp_path, line):
 LOGS = {
     "combined": '10.0.0.1 - - [28/Nov/2026:10:00:00 +0900] "GET /a?b=1 HTTP/1.1" 200 5 "-" "x"',
     "ltsv": "time:2026-11-28T01:00:00Z\tmethod:GET\turi:/a?b=1\tstatus:200",
-    "json": '{"time": "2026-11-28T01:00:00Z", "request": "GET /a?b=1 HTTP/1.1"}',
+    "json": '{"time": "2026-11-28T01:00:00Z", "request": "GET /a?b=1 HTTP/1.1", "status": 200}',
     "alb": (
         "http 2026-11-28T01:00:00.186641Z app/x/1 10.0.0.1:2817 10.0.0.2:80 0 0 0 200 200 34 366 "
         '"GET http://shop.example:80/a?b=1 HTTP/1.1" "curl" - - arn "Root=1" "-" "-" 0 '
@@ -247,4 +249,38 @@ def test_every_format_of_access_logs_is_asked_again(tmp_path, form):
     file.write_text(f"{LOGS[form]}\nno line\n")
     found = read_log(file, form, "http://shop.example")
     assert found.lines[0].target.url.geturl() == "http://shop.example/a?b=1"
+    assert (found.lines[0].at, found.lines[0].target.expected) == (1795827600, {200})
     assert (len(found.lines), found.unread) == (1, 1)
+
+
+def test_a_log_keeps_its_order_its_gaps_and_its_seconds():
+    """Lines of one second are spread over it; who is written down late is asked when it was."""
+    lines = [
+        Logged(at, target("GET", f"http://shop.example/{n}", "")) for n, at in enumerate(TIMES)
+    ]
+    plan, targets = paced([*lines, Logged(None, lines[0].target)], 2)
+    assert plan.due.tolist() == [0, 0.25, 1.5, 1.75]
+    assert [each.url.path for each in targets] == ["/1", "/3", "/0", "/2"]
+    both, sent = at_all(plan, targets, [Host("10.0.0.1", 80, False), Host("::1", 8443, True)])
+    assert both.due.tolist() == [0, 0, 0.25, 0.25, 1.5, 1.5, 1.75, 1.75]
+    assert [each.url.netloc for each in sent[:2]] == ["10.0.0.1:80", "[::1]:8443"]
+    assert b"Host: shop.example\r\n" in sent[1].wire()
+
+
+def test_a_log_is_replayed_at_both_sides_and_what_answers_otherwise_is_wrong(tmp_path):
+    """The new side has lost a page; a POST is not sent."""
+    log = tmp_path / "access.log"
+    line = LOGS["combined"]
+    lines = [line.replace("/a?b=1", path) for path in ("/items/7", "/page", "/item", "/items/9")]
+    log.write_text("\n".join([*lines, line.replace("GET", "POST")]))
+    with shop("vm1") as old, shop("new", new=True) as new:
+        words = ("drill", "replay", str(log), "--new", new, "--old", old, "--speed", "4")
+        dry = run(*words, "--dry-run", "--json")
+        ran = run(*words, "--slo", "wrong==0", "--json")
+    assert dry.json["requests"] == 8 and dry.json["routes"] == 3
+    old, new = ran.json["old"]["figures"], ran.json["new"]["figures"]
+    assert (old["statuses"], new["statuses"]) == ({"200": 4}, {"200": 2, "404": 2})
+    assert old["wrong"] == 0 and new["ok"] <= 2, "fewer, where a busy machine sent too late"
+    assert set(ran.json["new"]["routes"]) == {"GET /items/{}", "GET /page", "GET /item"}
+    assert ran.json["left_out"] == 1
+    assert ran.exit_code == {"fail": 1, "unsure": 5}[ran.json["new"]["verdict"]]

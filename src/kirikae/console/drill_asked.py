@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import time
 from zoneinfo import ZoneInfo
 
+import click
+
 from kirikae.drill.errors import TargetsProblem
-from kirikae.drill.targets import MOST_TARGETS, Target
+from kirikae.drill.replay import Logged
+from kirikae.drill.targets import MOST_TARGETS
 from kirikae.drill.targets import target as target_of
 from kirikae.logs.formats import Clock, format_named
 from kirikae.logs.records import Records, columns_of
@@ -23,12 +27,16 @@ _HOSTS = ("host_header", "http_host", "vhost", "x_host_header", "domain_name")
 """What labels are called in the examples of nginx's and LTSV's own documentation."""
 
 
-@dataclass(frozen=True, slots=True)
-class Logged:
-    """One line.  ``at``: Unix seconds, where the line tells them."""
-
-    at: int | None
-    target: Target
+_STATUSES = ("status", "elb_status_code", "sc_status")
+_NOBODYS = frozenset({408, 444, 460, 499})
+"""The client did not wait: no status that it could have seen."""
+FORM = click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="combined", show_default=True
+)
+TIME_LABEL = click.option(
+    "--time-label", default="time", show_default=True, help="Of lines in LTSV and JSON."
+)
+ORIGIN = click.option("--origin", help="The service's own URL, where the log names no host.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +101,17 @@ def _logged(records: Records, line: bytes, origin: str) -> Logged | None:
         return None
     method, url = asked
     try:
-        return Logged(at, target_of(method, _absolute(url, named, origin), "log"))
+        target = target_of(method, _absolute(url, named, origin), "log")
     except TargetsProblem:
         return None
+    return Logged(at, replace(target, expected=_expected(named)))
+
+
+def _expected(named: Mapping[str, str | None]) -> frozenset[int]:
+    """What the log's own answer was; a failure of then is not expected now."""
+    text = _first(named, _STATUSES) or ""
+    status = int(text) if re.fullmatch("[1-5][0-9][0-9]", text) else 0
+    return frozenset({status}) if 200 <= status < 500 and status not in _NOBODYS else frozenset()
 
 
 def _request(named: Mapping[str, str | None]) -> tuple[str, str] | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from kirikae.console.drill_asked import FORMATS, read_log
+from kirikae.console.drill_asked import FORM, ORIGIN, TIME_LABEL, read_log
 from kirikae.console.drill_load import speech_of
 from kirikae.console.here import Answer, Here, would
 from kirikae.console.options import DRY, JSON, LANG, seconds
@@ -36,9 +36,9 @@ _SHOWN = 80
 @click.option("--new", required=True, help="The new side, such as http://10.0.1.9:8080.")
 @click.option("--targets", type=click.Path(path_type=Path), help="A file of targets.")
 @click.option("--log", type=click.Path(path_type=Path), help="An access log, also as .gz.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="combined", show_default=True)
-@click.option("--time-label", default="time", help="Label of the time in LTSV and JSON.")
-@click.option("--origin", help="The service's own URL, where the log names no host.")
+@FORM
+@TIME_LABEL
+@ORIGIN
 @click.option(
     "--acknowledged",
     type=click.Path(path_type=Path),
@@ -175,7 +175,7 @@ def _asked(
     if log is None or targets is not None:
         raise UsageProblem("say what to ask: --targets FILE, or --log FILE")
     found = read_log(log, form, origin, time_label)
-    return [each.target for each in found.lines], found.unread
+    return [replace(each.target, expected=frozenset()) for each in found.lines], found.unread
 
 
 def _would(chosen: Sequence[Target], repeat: int) -> Answer:
