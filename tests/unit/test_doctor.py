@@ -3,6 +3,7 @@ third for one of the others."""
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -415,3 +416,43 @@ def test_the_policy_to_move_is_what_the_simulator_is_asked(account, simulator):
     assert {action for each in simulator.asked for action in each["ActionNames"]} == wanted
     sids = [each["Sid"] for each in policy["Statement"]]
     assert len(sids) == len(set(sids))
+
+
+def actions_of(*words: str) -> set[str]:
+    """The document is what IAM takes, with and without --json."""
+    plain = run(*words, "--json").json["policy"]
+    assert json.loads(run(*words).stdout) == plain
+    return {action for each in plain["Statement"] for action in each["Action"]}
+
+
+def test_each_duty_gets_its_own_policy_and_together_they_are_the_whole(account, simulator):
+    """Who surveys turns nothing, who drives puts no release, who deploys turns no traffic."""
+    looks, drives, deploys = (actions_of("iam", duty) for duty in ("survey", "drive", "deploy"))
+    assert looks == actions_of("doctor", "--policy", "look")
+    assert "elasticloadbalancing:ModifyRule" in drives - deploys
+    assert "ecs:UpdateService" in deploys - drives
+    assert drives | deploys == actions_of("doctor", "--policy", "move")
+
+
+def test_each_action_is_a_call_that_aws_has(account, simulator):
+    """A misspelt action would allow nothing, and IAM takes it without a word."""
+    models = {"elasticloadbalancing": "elbv2"}
+    others = {"iam:PassRole", "s3:ListBucket"}
+    for action in actions_of("doctor", "--policy", "move") - others:
+        service, _, call = action.partition(":")
+        known = client(models.get(service, service)).meta.service_model.operation_names
+        assert call in known, action
+
+
+@pytest.mark.parametrize("duty", ["jobs", "logs"])
+def test_a_duty_without_a_move_of_its_kind_is_refused_with_what_to_write(account, simulator, duty):
+    ran = run("iam", duty)
+    assert ran.exit_code == 2 and f"`kind: {duty}`" in ran.stderr and "iam drive" in ran.stderr
+
+
+def test_what_a_command_of_ones_own_calls_is_not_made_up(folder):
+    file = folder / "kirikae.yml"
+    given = "{cluster: shop, ecs_service: shop-web, deployer: {command: ./deploy}, "
+    file.write_text(file.read_text().replace("{cluster: shop, ecs_service: shop-web, ", given))
+    ran = run("iam", "deploy")
+    assert ran.exit_code == 2 and "deployer" in ran.stderr, ran.stderr

@@ -34,6 +34,7 @@ ARGUMENTS = {
     "survey diff": ["web1", "web2"],
     "survey explain": ["ST03"],
     "explain": ["ST03"],
+    "iam": ["drive"],
     "jobs lint": ["no-such-crontab"],
     "jobs next": ["no-such-crontab"],
     "jobs wrap": ["no-such-crontab", "--zone", "UTC"],

@@ -264,6 +264,31 @@ def test_one_line_lost_doubled_or_altered_is_found_with_its_folder(tmp_path, cha
     assert {label for label, verdict in verdicts.items() if verdict == "fail"} == {folder}
     judged = world.manifest().judged()[folder]
     assert judged.facts["redo"] == ["2026/11/20/web1_0.log.GZ"]
+    [key] = [key for key in world.tree() if key.startswith(folder) and "web1_0" in key]
+    before = world.tree()
+    assert world.backfill().states["conflict"] == 1 and world.tree() == before
+    assert set(world.verdicts(deep=True).values()) == {"fail", "pass"}, "nobody else is accused"
+    (world.new_root / key).unlink()
+    world.backfill()
+    assert set(world.verdicts(deep=True).values()) == {"pass"}
+
+
+def test_what_verify_did_not_find_is_written_again_and_nothing_else(tmp_path):
+    """And after that a run writes nothing."""
+    world = LogsWorld(tmp_path)
+    world.fill(days=1)
+    world.backfill()
+    before = world.tree()
+    gone = next(iter(before))
+    (world.new_root / gone).unlink()
+    assert "fail" in world.verdicts().values()
+    world.written.clear()
+    world.backfill()
+    assert world.tree() == before and set(world.written) == {gone}
+    assert set(world.verdicts().values()) == {"pass"}
+    world.written.clear()
+    world.backfill()
+    assert not world.written
 
 
 def test_a_part_that_is_gone_and_one_that_nobody_moved_are_found(tmp_path):

@@ -79,6 +79,8 @@ def test_a_move_of_another_kind_and_a_tree_that_is_not_there_are_told(place, tmp
         ("old/%Y/%m/%d/", "old/%Y/%m/%d/%S/", "is none of %Y"),
         ("new/%Y/%m/%d/%H/", "new/%Y/%m/%d/", "needs %H"),
         ("bake: 0s", "double_write_since: 2026-11-20T10:00:00", "offset"),
+        ("bake: 0s", 'double_write_since: "2026-11-20T10:00:00"', "offset"),
+        ("bake: 0s", 'double_write_since: "yesterday"', "2026-11-27T01:20:00Z"),
         ("writer: fluentd", "format: nginx", "is none of combined"),
     ],
 )
@@ -100,6 +102,15 @@ def test_the_double_write_is_measured_from_the_first_record(place):
     hour = when.astimezone(UTC).strftime("%Y/%m/%d/%H/")
     place.put_new(f"{hour}firehose-1.gz", packed(b"\n".join(lines) + b"\n"))
     assert place.json("logs", "double", "status", "web")["measured"] == "2026-11-21T07:07:00Z"
+
+
+def test_a_moment_in_quotes_is_the_same_moment(place):
+    """As YAML tools like to write it."""
+    file = place.folder / "kirikae.yml"
+    for when in ("2026-11-20T10:00:00+09:00", '"2026-11-20T10:00:00+09:00"'):
+        file.write_text(PROJECT.replace("bake: 0s", f"bake: 0s\n    double_write_since: {when}"))
+        told = place.json("logs", "double", "status", "web")["double_write_since"]
+        assert told == "2026-11-20T10:00:00+09:00"
 
 
 def test_the_configuration_of_each_writer(place):

@@ -31,6 +31,11 @@ _GROUPS = {
         "doctor",
         "Say where I am, which account this is, what could be changed, and what is missing.",
     ),
+    "iam": (
+        "kirikae.console.iam",
+        "iam",
+        "Print the IAM policy of one duty: survey, drive, deploy, jobs or logs.",
+    ),
     "survey": (
         "kirikae.console.survey",
         "survey",

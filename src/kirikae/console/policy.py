@@ -57,12 +57,26 @@ def to_move(project: Project, desks: list[Desk]) -> list[Statement]:
 
     Raises NotThere, AwsUnreachable where a kind must ask AWS for a name.
     """
+    return _named_once([*_turning(project, desks), *_releases(project)])
+
+
+def to_drive(project: Project, desks: list[Desk]) -> list[Statement]:
+    """To look, and to turn what these moves turn.  Raises as ``to_move``."""
+    return _named_once(_turning(project, desks))
+
+
+def to_deploy(project: Project) -> list[Statement]:
+    """To look, and to put releases onto the new fleet."""
+    return _named_once([*to_look(), *_releases(project)])
+
+
+def _turning(project: Project, desks: list[Desk]) -> list[Statement]:
     found = [*to_look(), *journal(project), *telling(project)]
     for desk in desks:
         for statement in desk.kind.permissions(desk.settings, desk.bench):
             if statement not in found:
                 found.append(statement)
-    return _named_once([*found, *_releases(project)])
+    return found
 
 
 def _named_once(statements: list[Statement]) -> list[Statement]:

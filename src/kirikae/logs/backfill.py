@@ -78,6 +78,8 @@ class Backfill:
     """Called now and then: workers that were lost may be made up for."""
     _names: set[str] = field(default_factory=set)
     """Of all parts that old objects can become."""
+    _asked: frozenset[str] = frozenset()
+    """Old objects whose parts `logs verify` did not find as they were written."""
 
     def run(self, aws: Any = None) -> Done:
         """Raises ManifestOwned, TreeTrouble, AwsUnreachable where it does not get better."""
@@ -91,10 +93,12 @@ class Backfill:
             self._names = {name_of(carrier.trees.part_key("", each)) for each in objects}
             self._names |= {name_of(part.new_key) for part in self.manifest.parts()}
             self._assert_nobody_else(carrier)
+            self._asked = self.manifest.asked_again()
             wanted, boundary = self._wanted(carrier, objects, done)
             self._all(carrier, wanted, done)
             if not done.stopped:
                 self._reconcile(carrier, boundary, done)
+                self.manifest.answered(self._asked)
             done.slowed = self.throttle.slowed
             return done
 
@@ -132,7 +136,7 @@ class Backfill:
                 self._look_again(row, listed, done)
             elif Owner.BOUNDARY in map(carrier.owners.of, _labels(found, row)):
                 boundary.append(found)
-            elif row is not None and _settled(row, parts[listed.key], carrier):
+            elif row is not None and self._settled(row, parts[listed.key], carrier):
                 self._look_again(row, listed, done)
             else:
                 wanted.append(found)
@@ -140,6 +144,23 @@ class Backfill:
         for row in known.values():
             self._vanished(row, done)
         return wanted, boundary
+
+    def _settled(
+        self,
+        row: Row,
+        parts: set[str],
+        carrier: Carrier,
+    ) -> bool:
+        """Nothing more is to be written of it: it is whole, or it changed after some of it was.
+
+        Whose a folder is may change with `double_write_since`: then a part of it may be missing.
+        """
+        if row.state is State.CHANGED:
+            return bool(parts)
+        if row.state is not State.DONE or row.listed.key in self._asked:
+            return False
+        mine = {label for label in row.labels if carrier.owners.of(label) is Owner.BACKFILL}
+        return mine <= parts
 
     def _look_again(
         self,
@@ -192,8 +213,10 @@ class Backfill:
         try:
             for outcome in self._outcomes(carrier, wanted):
                 seen += 1
-                kept.append(outcome)
                 _count(done, outcome)
+                if self._in_the_way(outcome):
+                    continue
+                kept.append(outcome)
                 if len(kept) >= _AT_ONCE or time.monotonic() - last > _KEPT_WITHIN_S:
                     self.manifest.keep_all(kept)
                     kept = []
@@ -202,6 +225,15 @@ class Backfill:
         finally:
             self.manifest.keep_all(kept)
         done.stopped = seen < len(wanted)
+
+    def _in_the_way(self, outcome: Outcome) -> bool:
+        """Where an altered part still lies, what was written once stays known: nothing is put over
+        what somebody else put there."""
+        row, _ = outcome
+        if row.state is not State.CONFLICT or row.listed.key not in self._asked:
+            return False
+        self._asked -= {row.listed.key}
+        return True
 
     def _begun(self, wanted: Iterable[Classified]) -> Iterator[Classified]:
         """As fast as the throttle and the window allow."""
@@ -290,7 +322,7 @@ class Backfill:
         folders = list(carrier.owners.at_boundary())
         settled = (
             (row := known.get(found.listed.key)) is not None
-            and _settled(row, parts[found.listed.key], carrier)
+            and self._settled(row, parts[found.listed.key], carrier)
             for found in boundary
         )
         if self.manifest.head("reconciled") == folders and all(settled):
@@ -327,23 +359,6 @@ def _changed_since(
 ) -> bool:
     """After some of it was written: what it holds now must not be moved beside it."""
     return bool(parts) and row.listed.etag != listed.etag
-
-
-def _settled(
-    row: Row,
-    parts: set[str],
-    carrier: Carrier,
-) -> bool:
-    """Nothing more is to be written of it: it is whole, or it changed after some of it was.
-
-    Whose a folder is may change with `double_write_since`: then a part of it may be missing.
-    """
-    if row.state is State.CHANGED:
-        return bool(parts)
-    if row.state is not State.DONE:
-        return False
-    mine = {label for label in row.labels if carrier.owners.of(label) is Owner.BACKFILL}
-    return mine <= parts
 
 
 def _labels(found: Classified, row: Row | None) -> tuple[str, ...]:

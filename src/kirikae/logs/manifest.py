@@ -11,13 +11,14 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from kirikae.logs.errors import ManifestOwned, NoManifest, TreeTrouble
 from kirikae.logs.sums import NOTHING, Sums
+from kirikae.model.evidence import Verdict
 from kirikae.model.objects import Listed
 
 FORMAT = 1
@@ -235,6 +236,18 @@ class Manifest:
         values = (judged.label, judged.verdict, json.dumps(dict(judged.facts)), judged.at)
         with self._told():
             self._rows.execute("REPLACE INTO verdict VALUES (?, ?, ?, ?)", values)
+
+    def asked_again(self) -> frozenset[str]:
+        """Old objects of folders that failed: they are to be moved once more."""
+        failed = (each for each in self.judged().values() if each.verdict == Verdict.FAIL)
+        return frozenset(key for each in failed for key in each.facts.get("redo", ()))
+
+    def answered(self, keys: frozenset[str]) -> None:
+        """They were; the folders stay failed until they are verified again."""
+        for each in self.judged().values():
+            left = [key for key in each.facts.get("redo", ()) if key not in keys]
+            if left != each.facts.get("redo", []):
+                self.judge(replace(each, facts={**each.facts, "redo": left}))
 
     def judged(self) -> dict[str, Judged]:
         with self._told():

@@ -233,6 +233,17 @@ class LogsMove(MoveSettings):
             raise ValueError("the plan must rise to 100%")
         return plan
 
+    @field_validator("double_write_since", mode="before")
+    @classmethod
+    def _read(cls, given: object) -> object:
+        """In quotes it is the same moment."""
+        if not isinstance(given, str):
+            return given
+        try:
+            return datetime.datetime.fromisoformat(given)
+        except ValueError:
+            raise ValueError("it is no moment: write it such as 2026-11-27T01:20:00Z") from None
+
     @field_validator("double_write_since")
     @classmethod
     def _has_an_offset(cls, when: datetime.datetime | None) -> datetime.datetime | None:
