@@ -78,26 +78,14 @@ def diff(
 
     Fields in which the two old hosts differ from each other are noise.
     """
-    if len(olds) != 2:
-        raise UsageProblem(
-            "--old: give two old hosts, from which noise is learnt; with one, name it twice"
-        )
-    three = Three(
-        host_of(olds[0], "--old"),
-        host_of(olds[1], "--old"),
-        host_of(new, "--new"),
-        timeout,
-        insecure,
-    )
+    three = _three(olds, new, timeout, insecure)
     lines = read_acknowledged(acknowledged) if acknowledged else []
     asked, unread = _asked(targets, log, form, time_label, origin or olds[0])
-    chosen = sample((each for each in asked if harmless(each, allow_unsafe)), per_route)
-    left_out = sum(not harmless(each, allow_unsafe) for each in asked)
-    if not chosen:
-        raise UsageProblem("nothing to ask: all requests may change something; --allow-unsafe PATH")
+    chosen, left_out = _chosen(asked, allow_unsafe, per_route)
     if dry_run:
         return _would(chosen, repeat)
-    here.assert_may_change("drill diff", not allow_unsafe)
+    if allow_unsafe:
+        here.assert_may_change("drill diff --allow-unsafe")
     comparing = Comparing()
     for each in three.ask(chosen, repeat):
         comparing.take(each)
@@ -164,6 +152,26 @@ class Outcome:
             ],
             "idle_lines": [each.where for each in self.idle],
         }
+
+
+def _three(olds: Sequence[str], new: str, timeout_s: float, insecure: bool) -> Three:
+    """Raises UsageProblem."""
+    if len(olds) != 2:
+        raise UsageProblem(
+            "--old: give two old hosts, from which noise is learnt; with one, name it twice"
+        )
+    old, other_old = (host_of(each, "--old") for each in olds)
+    return Three(old, other_old, host_of(new, "--new"), timeout_s, insecure)
+
+
+def _chosen(
+    asked: Sequence[Target], allowed: Sequence[str], per_route: int
+) -> tuple[list[Target], int]:
+    """And how many are left out, because they may change something.  Raises UsageProblem."""
+    reading = [each for each in asked if harmless(each, allowed)]
+    if not reading:
+        raise UsageProblem("nothing to ask: all requests may change something; --allow-unsafe PATH")
+    return sample(reading, per_route), len(asked) - len(reading)
 
 
 def _asked(

@@ -76,7 +76,7 @@ def replay(
 
     An answer is right if its status is the one in the log.
     """
-    hosts = {"new": host_of(new, "--new")} | ({"old": host_of(old, "--old")} if old else {})
+    hosts = _hosts(new, old)
     judge_by = [slo.read(limit) for limit in limits]
     slow_s = slow_of(slow)
     found = read_log(log, form, origin or old or new, time_label)
@@ -86,25 +86,32 @@ def replay(
         return _would(both, targets, hosts)
     here.assert_may_change("drill replay")
     speech = speech_of(here, lang)
-    settings = Settings(
-        processes=processes or max(1, (os.cpu_count() or 1) - 1),
-        timeout_s=timeout,
-        insecure=insecure,
-    )
+    settings = _settings(processes, timeout, insecure)
     record = attack(both, sent, settings, Looking(both, speech).look)
     outcomes = {
         side: _judged(record, targets, number, len(hosts), judge_by, slow_s)
         for number, side in enumerate(hosts)
     }
     told = [*_left_out(found, left_out), *_told(outcomes, plan)]
+    plain = {side: plain_of(outcome) for side, outcome in outcomes.items()}
     return Answer(
-        {
-            "left_out": left_out,
-            "unread_lines": found.unread,
-            **{side: plain_of(outcome) for side, outcome in outcomes.items()},
-        },
+        {"left_out": left_out, "unread_lines": found.unread, **plain},
         [speech.say(each) for each in told],
         EXITS[outcomes["new"].word],
+    )
+
+
+def _hosts(new: str, old: str | None) -> dict[str, Host]:
+    """Raises TargetsProblem."""
+    hosts = {"new": host_of(new, "--new")}
+    return hosts if old is None else {**hosts, "old": host_of(old, "--old")}
+
+
+def _settings(processes: int | None, timeout_s: float, insecure: bool) -> Settings:
+    return Settings(
+        processes=processes or max(1, (os.cpu_count() or 1) - 1),
+        timeout_s=timeout_s,
+        insecure=insecure,
     )
 
 
