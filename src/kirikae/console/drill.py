@@ -8,6 +8,8 @@ from kirikae.console.options import Lazy
 
 _VERBS = {
     "load": ("kirikae.console.drill_load", "load"),
+    "diff": ("kirikae.console.drill_diff", "diff"),
+    "replay": ("kirikae.console.drill_replay", "replay"),
 }
 
 

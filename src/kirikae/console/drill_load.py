@@ -30,7 +30,7 @@ from kirikae.model.errors import Exit, Unfinished, UsageProblem
 from kirikae.model.said import Said, said, words_of
 from kirikae.model.values import milliseconds_from
 
-_EXITS = {"pass": Exit.DONE, "fail": Exit.REFUSED, "unsure": Exit.WAITING}
+EXITS = {"pass": Exit.DONE, "fail": Exit.REFUSED, "unsure": Exit.WAITING}
 _ROUTES = 20
 
 
@@ -99,7 +99,7 @@ def load(
     found = read_plan(plan)
     targets = _targets(urls, file, frozenset(expect))
     judge_by = [slo.read(limit) for limit in limits]
-    slow_s = _slow(slow)
+    slow_s = slow_of(slow)
     if dry_run:
         asked = sorted({target.name for target in targets})
         told = f"{found.requests} requests in {found.seconds:g} s: {', '.join(asked[:_ROUTES])}"
@@ -111,14 +111,18 @@ def load(
         connections=connections,
         insecure=insecure,
     )
-    record = attack(found, targets, settings, _Looking(found, speech).look)
+    record = attack(found, targets, settings, Looking(found, speech).look)
     outcome = judged(record, targets, judge_by, slow_s, min(warm_up, found.seconds / 2))
     wrote = list(_write(record_files(record, outcome, targets, report, csv_file, hgrm_file)))
-    told_all = [*_told(outcome, found), *(said("drill.wrote", file=each) for each in wrote)]
+    told_all = [
+        *figures_told(outcome, found),
+        *verdict_told(outcome),
+        *(said("drill.wrote", file=each) for each in wrote),
+    ]
     return Answer(
-        {**_plain(outcome), "wrote": wrote},
+        {**plain_of(outcome), "wrote": wrote},
         [speech.say(each) for each in told_all],
-        _EXITS[outcome.word],
+        EXITS[outcome.word],
     )
 
 
@@ -138,7 +142,8 @@ def _targets(urls: Sequence[str], file: Path | None, expected: frozenset[int]) -
     return [replace(target, expected=expected) for target in found]
 
 
-def _slow(text: str | None) -> float | None:
+def slow_of(text: str | None) -> float | None:
+    """Seconds.  Raises UsageProblem."""
     if text is None:
         return None
     try:
@@ -147,7 +152,7 @@ def _slow(text: str | None) -> float | None:
         raise UsageProblem(f"--slow: {error}") from error
 
 
-class _Looking:
+class Looking:
     """A line every five seconds for whoever looks on."""
 
     def __init__(self, plan: Plan, speech: Speech):
@@ -167,7 +172,8 @@ class _Looking:
         )
 
 
-def _told(outcome: Outcome, plan: Plan) -> Iterator[Said]:
+def figures_told(outcome: Outcome, plan: Plan) -> Iterator[Said]:
+    """What was measured."""
     figures = outcome.figures
     yield said("drill.asked", requests=figures.requests, seconds=plan.seconds, rate=figures.rate)
     yield said("drill.counts", **figures.counts)
@@ -185,6 +191,10 @@ def _told(outcome: Outcome, plan: Plan) -> Iterator[Said]:
     if len(outcome.routes) > 1:
         yield from _routes(outcome.routes)
     yield said("drill.pace", p50=outcome.pace_p50_s * 1000, p99=outcome.pace_p99_s * 1000)
+
+
+def verdict_told(outcome: Outcome) -> Iterator[Said]:
+    """What follows from it."""
     yield from map(_checked, outcome.checked)
     yield from outcome.doubts
     yield said(f"drill.{outcome.word}") if outcome.checked else said("drill.unlimited")
@@ -222,7 +232,8 @@ def _time(found: float) -> object:
     return f"{found * 1000:.1f} ms" if isfinite(found) else said("drill.no_answer")
 
 
-def _plain(outcome: Outcome) -> dict[str, Any]:
+def plain_of(outcome: Outcome) -> dict[str, Any]:
+    """The same as data."""
     return {
         "verdict": outcome.word if outcome.checked else None,
         "figures": _figures(outcome.figures),

@@ -2,9 +2,10 @@
 
 KirikaeError
 └── UsageProblem
-    ├── PlanProblem     2  a plan of load cannot be read, or asks for more than can be sent
-    ├── TargetsProblem  2  a file of targets cannot be read
-    └── SloProblem      2  an expression of a limit cannot be read
+    ├── PlanProblem          2  a plan of load cannot be read, or asks for more than can be sent
+    ├── TargetsProblem       2  a file of targets cannot be read
+    ├── SloProblem           2  an expression of a limit cannot be read
+    └── AcknowledgedProblem  2  a file of acknowledged differences cannot be read
 """
 
 from __future__ import annotations
@@ -22,3 +23,7 @@ class TargetsProblem(UsageProblem):
 
 class SloProblem(UsageProblem):
     """An expression of a limit cannot be read."""
+
+
+class AcknowledgedProblem(UsageProblem):
+    """A file of acknowledged differences cannot be read."""

@@ -27,13 +27,15 @@ _OWN = {"host", "content-length", "transfer-encoding", "connection"}
 @dataclass(frozen=True, slots=True)
 class Target:
     """One request.  ``headers`` keep their case and order.  ``expected``: status codes that are
-    right; empty: 200 to 399, as vegeta counts success."""
+    right; empty: 200 to 399, as vegeta counts success.  ``route``: its name, where it is not method
+    and path."""
 
     method: str
     url: SplitResult
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     expected: frozenset[int] = field(default_factory=frozenset)
+    route: str = ""
 
     @property
     def origin(self) -> tuple[str, int, bool]:
@@ -44,7 +46,7 @@ class Target:
     @property
     def name(self) -> str:
         """Method and path, by which figures are told apart."""
-        return f"{self.method} {self.url.path or '/'}"
+        return self.route or f"{self.method} {self.url.path or '/'}"
 
     def wire(self) -> bytes:
         """The request as it is sent: HTTP/1.1, the connection stays open."""

@@ -125,10 +125,13 @@ def verdicts_of(
 
 def _expected(record: Record, targets: Sequence[Target]) -> NDArray[np.bool_]:
     right = (record.status >= 200) & (record.status < 400)
+    by_expected: dict[frozenset[int], list[int]] = {}
     for number, target in enumerate(targets):
-        if target.expected:
-            mine = record.target == number
-            right[mine] = np.isin(record.status[mine], sorted(target.expected))
+        by_expected.setdefault(target.expected, []).append(number)
+    for expected, numbers in by_expected.items():
+        if expected:
+            mine = np.isin(record.target, numbers)
+            right[mine] = np.isin(record.status[mine], sorted(expected))
     return right
 
 
