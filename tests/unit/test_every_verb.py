@@ -59,6 +59,7 @@ ARGUMENTS = {
     "release deploy": ["r1", "--to", "new"],
     "release rollback": ["--to", "new"],
     "release lock": ["--message", "the sale"],
+    "guard check": ["no-such-Dockerfile"],
     "ecs init": ["--service", "shop"],
     "ecs render": ["config"],
     "move judge": ["figures.jsonl"],

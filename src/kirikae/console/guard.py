@@ -1,0 +1,16 @@
+"""``kirikae guard``: every verb of it, imported when it is used."""
+
+from __future__ import annotations
+
+import click
+
+from kirikae.console.options import Lazy
+
+_VERBS = {
+    "check": ("kirikae.console.guard_check", "check"),
+}
+
+
+@click.group(cls=Lazy, verbs=_VERBS)
+def guard() -> None:
+    """Check Dockerfiles and task definitions: Fargate, NIST SP 800-190, twelve factors."""
