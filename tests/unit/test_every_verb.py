@@ -60,6 +60,7 @@ ARGUMENTS = {
     "release rollback": ["--to", "new"],
     "release lock": ["--message", "the sale"],
     "guard check": ["no-such-Dockerfile"],
+    "guard nist": ["no-such-Dockerfile"],
     "ecs init": ["--service", "shop"],
     "ecs render": ["config"],
     "move judge": ["figures.jsonl"],

@@ -151,6 +151,17 @@ def project_of(here: Here) -> Project | None:
     return load_project(here) if Path(here.project_file).is_file() else None
 
 
+OBJECTS = click.argument("objects", nargs=-1, required=True, type=click.Path(path_type=Path))
+STRICT = click.option("--strict", is_flag=True, help="What is not checked ends with exit code 6.")
+ENVFILES = click.option(
+    "--envfile",
+    "envfiles",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Variables for ecspresso's templates, NAME=value a line; later ones win.",
+)
+
+
 def _profiles(
     ctx: click.Context, param: click.Parameter, values: Sequence[str]
 ) -> list[tuple[str, date | None]]:
@@ -163,7 +174,7 @@ def _profiles(
 
 
 @click.command("check")
-@click.argument("objects", nargs=-1, required=True, type=click.Path(path_type=Path))
+@OBJECTS
 @click.option(
     "--profile",
     "profiles",
@@ -180,14 +191,8 @@ def _profiles(
     show_default=True,
     help="Findings of this severity and graver ones end with exit code 6.",
 )
-@click.option("--strict", is_flag=True, help="So does what could not be checked.")
-@click.option(
-    "--envfile",
-    "envfiles",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="Variables for ecspresso's templates, NAME=value a line; later ones win.",
-)
+@STRICT
+@ENVFILES
 @LANG
 @JSON
 @click.pass_obj

@@ -163,6 +163,11 @@ def _elsewhere(check: Check, thing: Object) -> Said | None:
     return said("guard.not_fargate", platforms=list(thing.platforms))
 
 
+def runs_on_fargate(task: Task) -> bool:
+    """Does it say so, and of nothing else?"""
+    return task.platforms == (_FARGATE,)
+
+
 def _outcome(failed: bool, unknown: bool) -> Outcome:
     if failed:
         return Outcome.FAIL
