@@ -15,10 +15,10 @@ from kirikae.console.guard_check import (
     ENVFILES,
     OBJECTS,
     STRICT,
-    Checked,
     project_of,
     speech_of,
 )
+from kirikae.console.guard_checked import Checked
 from kirikae.console.guard_objects import objects_from
 from kirikae.console.here import Answer, Here
 from kirikae.console.options import JSON, LANG
