@@ -134,7 +134,12 @@ USER 999:997
 CMD ["/srv/app"]
 """
 FAULTY_FILES: dict[str, list[tuple[str, str]]] = {
-    "GD01": [("USER 999:997\n", ""), ("USER 999:997", "USER root"), ("USER 999:997", "USER 0:0")],
+    "GD01": [
+        ("USER 999:997\n", ""),
+        ("USER 999:997", "USER root"),
+        ("USER 999:997", "USER 0:0"),
+        ("USER 999:997", "USER 0\nFROM scratch AS c\nUSER 0\nFROM c"),
+    ],
     "GD03": [
         ("USER", "ENV DB_PASSWORD=hunter2\nUSER"),
         ("USER", "ENV DB_PASSWORD hunter2\nUSER"),
@@ -143,6 +148,7 @@ FAULTY_FILES: dict[str, list[tuple[str, str]]] = {
     "GD04": [(f"FROM debian@{DIGEST}", "FROM debian"), (f":12@{DIGEST}", ":latest")],
     "GD08": [('CMD ["/srv/app"]', "CMD /srv/app"), ("CMD", "ENTRYPOINT exec app\nCMD")],
     "GD09": [
+        (f"FROM debian@{DIGEST}", "FROM build"),
         ("USER", "EXPOSE 80 22/tcp\nUSER"),
         ("USER", "RUN apt-get update && apt-get install -y --no-install-recommends sudo\nUSER"),
     ],
@@ -153,13 +159,16 @@ FAULTY_FILES: dict[str, list[tuple[str, str]]] = {
     "GD11": [("USER", "RUN chmod -R 777 /srv\nUSER"), ("chmod 755", "chmod 0777")],
 }
 HARMLESS_FILES: dict[str, list[tuple[str, str]]] = {
-    "GD01": [("USER 999:997", "USER www-data")],
+    "GD01": [
+        ("USER 999:997", "USER www-data"),
+        ("USER 999:997\n", "USER 999:997\nFROM build\nUSER 5\nFROM scratch AS c\nUSER 7\nFROM c\n"),
+    ],
     "GD03": [
         ("USER", "ENV PASSWORD_FILE=/run/secrets/db\nUSER"),
         ("USER", "ARG VERSION=1\nUSER"),
         ("USER", "RUN --mount=type=secret,id=npm npm ci\nUSER"),
     ],
-    "GD04": [(f"debian@{DIGEST}", "debian:12.8"), (f"debian@{DIGEST}", "build")],
+    "GD04": [(f"debian@{DIGEST}", "debian:12.8"), (f"FROM debian@{DIGEST}", "FROM scratch")],
     "GD08": [('CMD ["/srv/app"]', 'ENTRYPOINT ["/srv/app"]\nCMD ["serve"]')],
     "GD09": [("USER", "EXPOSE 8022\nUSER"), ("USER", "RUN apt-get install -y sudoku\nUSER")],
     "GD10": [

@@ -145,7 +145,9 @@ def test_what_is_filled_in_later_is_not_checked_and_never_green():
         "change": {"after_unknown": {"container_definitions": True}},
     }
     plan["resource_changes"] = [later]
+    parameter = ((*guarded.APP, "environment"), [{"name": "DB_PASSWORD", "value": "{{ x }}"}])
     for name, text, code in (
+        ("e.json", written("task.json", parameter), "GD03"),
         ("t.json", written("task.json", open_image), "GD04"),
         ("c.json", json.dumps(template), "FG06"),
         ("p.json", json.dumps(plan), "FG04"),
@@ -196,6 +198,8 @@ def test_a_secret_is_found_and_not_told():
         ("a.json", "{"),
         ("a.json", "[]"),
         ("a.json", ""),
+        ("a.json", '{"containerDefinitions": ' + "9" * 5000 + "}"),
+        ("Dockerfile", ""),
         ("a.yaml", "a: [1"),
         ("a.yaml", "a: &a [x, x]\nb: &b [*a, *a]"),
         ("a.json", '{"Resources": {"B": {"Type": "AWS::S3::Bucket"}}}'),
@@ -222,6 +226,7 @@ def test_what_is_no_definition_is_refused_with_its_name(name, text):
         {"containerDefinitions": ["x", 3, None]},
         {"containerDefinitions": [{"logConfiguration": 3, "linuxParameters": [], "ulimits": "x"}]},
         {"containerDefinitions": [{"environment": [{"value": 3}]}], "volumes": [3], "cpu": []},
+        {"containerDefinitions": [], "cpu": "1e400", "memory": "nan"},
         {"containerDefinitions": {}, "ephemeralStorage": "x", "requiresCompatibilities": "EC2"},
     ],
 )

@@ -103,9 +103,8 @@ def writable(file: Dockerfile) -> Iterator[Seen]:
 
 
 def _final(file: Dockerfile, word: str) -> Iterator[Instruction]:
-    """Of the last stage: what the others did stays behind."""
-    last = max((each.stage for each in file.instructions), default=-1)
-    return (each for each in file.of(word) if each.stage == last)
+    """Of the stages that come out: what the others did stays behind."""
+    return (each for each in file.of(word) if each.stage in file.lineage)
 
 
 def _script(instruction: Instruction) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, NamedTuple
 
 Plain = Mapping[str, Any]
@@ -81,11 +82,32 @@ class Dockerfile:
         """Instructions of these names, in every stage."""
         return (each for each in self.instructions if each.word in words)
 
+    @property
+    def lineage(self) -> tuple[int, ...]:
+        """The stages that the image which comes out consists of, the last one first: a stage may
+        begin with one before it."""
+        begins = {each.stage: each.text.split() for each in self.of("FROM")}
+        names: dict[str, int] = {}
+        bases: dict[int, int | None] = {}
+        for stage, words in begins.items():
+            images = [word for word in words if not word.startswith("--")]
+            bases[stage] = names.get(images[0].lower()) if images else None
+            if len(images) >= 3 and images[1].upper() == "AS":
+                names[images[2].lower()] = stage
+        found: list[int] = []
+        stage_or_none = max(begins, default=None)
+        while stage_or_none is not None:
+            found.append(stage_or_none)
+            stage_or_none = bases[stage_or_none]
+        return tuple(found)
+
     def last(self, word: str) -> Instruction | None:
         """The one that holds in the image that comes out; None: there is none."""
-        final = max((each.stage for each in self.instructions), default=-1)
-        found = [each for each in self.of(word) if each.stage == final]
-        return found[-1] if found else None
+        for stage in self.lineage:
+            found = [each for each in self.of(word) if each.stage == stage]
+            if found:
+                return found[-1]
+        return None
 
 
 Object = Task | Dockerfile
@@ -109,11 +131,10 @@ def part_of(plain: Plain, key: str) -> Plain:
 
 def number_of(value: object) -> float | None:
     """A number, as the API or a template writes it; None where it is none."""
-    if isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
-    if isinstance(value, (int, float)):
-        return value
     try:
-        return float(value) if isinstance(value, str) else None
-    except ValueError:
+        found = float(value)
+    except (ValueError, OverflowError):
         return None
+    return found if isfinite(found) else None

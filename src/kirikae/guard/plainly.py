@@ -45,6 +45,8 @@ def plain_of(name: str, text: str) -> Any:
             f"{name}:{error.lineno}: not JSON ({error.msg}); a definition with templates in it is "
             "rendered through its configuration: name ecspresso.yml instead"
         ) from error
+    except ValueError as error:
+        raise ObjectProblem(f"{name}: not JSON that can be read ({error})") from error
     except RecursionError as error:
         raise ObjectProblem(f"{name}: nested too deep to be read") from error
     _assert_small(name, found)

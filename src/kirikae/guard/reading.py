@@ -28,7 +28,10 @@ def is_dockerfile(name: str) -> bool:
 def objects_in(name: str, text: str) -> Sequence[Object]:
     """Raises ObjectProblem where there is none."""
     if is_dockerfile(name):
-        return [dockerfile(name, text)]
+        file = dockerfile(name, text)
+        if not file.lineage:
+            raise ObjectProblem(f"{name}: no FROM stands in it; is it a Dockerfile?")
+        return [file]
     return objects_of(name, plain_of(name, text))
 
 

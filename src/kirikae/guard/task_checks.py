@@ -47,11 +47,16 @@ def clear_secrets(container: Container, _: Limits) -> Iterator[Seen]:
         name = row.get("name")
         value = row.get("value")
         if is_open(name) or is_open(value):
-            # It may come from a safe place or from a clear one: who renders it knows.
+            # It may be a secret, whatever its name: who renders it knows.
+            yield open_value(f"{container.label}.environment.{_name(name)}")
             continue
         why = why_secret(str(name), "" if value is None else str(value))
         if why:
             yield Fault(f"environment.{name}", f"{name} stands in clear text ({why})")
+
+
+def _name(name: object) -> str:
+    return name if isinstance(name, str) else ""
 
 
 def image(container: Container, _: Limits) -> Iterator[Seen]:
