@@ -9,6 +9,7 @@ from kirikae.console.options import Lazy
 _VERBS = {
     "check": ("kirikae.console.guard_check", "check"),
     "nist": ("kirikae.console.guard_nist", "nist"),
+    "tickets": ("kirikae.console.guard_tickets", "tickets"),
 }
 
 
