@@ -229,6 +229,7 @@ def _pascal(value: Any, keep: bool = False) -> Any:
 
 
 def _pascal_key(key: str) -> str:
+    """A function of CloudFormation begins with a capital already."""
     return "EFSVolumeConfiguration" if key.startswith("efs") else key[0].upper() + key[1:]
 
 

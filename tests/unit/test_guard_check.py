@@ -3,6 +3,7 @@ says."""
 
 from __future__ import annotations
 
+import copy
 import json
 from datetime import date
 from itertools import product
@@ -154,6 +155,31 @@ def test_what_is_filled_in_later_is_not_checked_and_never_green():
     ):
         outcomes = {look.code: look.outcome for look in looks(name, text)}
         assert outcomes[code] is Outcome.NOT_CHECKED, name
+
+
+def opened(value, at=()):
+    """The value, with a function of CloudFormation at one of its places after the other."""
+    yield {"Fn::If": ["Old", value, {"Ref": "AWS::NoValue"}]}
+    inner = value.items() if isinstance(value, dict) else ()
+    inner = enumerate(value) if isinstance(value, list) else inner
+    for key, each in inner:
+        for other in opened(each):
+            changed = copy.copy(value)
+            changed[key] = other
+            yield changed
+
+
+@pytest.mark.parametrize("case", cases(guarded.FAULTY))
+def test_wherever_a_fault_could_hide_an_open_value_is_not_green(case):
+    """At its own place, and at every place within it."""
+    code, (path, value) = case
+    if value is None or code == "FG10":
+        return
+    for other in opened(value):
+        outcomes = {
+            look.code: look.outcome for look in looks("t", written("template.json", (path, other)))
+        }
+        assert outcomes[code] is not Outcome.PASS, other
 
 
 def test_short_tags_and_parameters_of_cloudformation_are_read():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import NamedTuple
@@ -10,8 +10,9 @@ from typing import NamedTuple
 from kirikae.guard import fargate_checks as fargate
 from kirikae.guard import file_checks as files
 from kirikae.guard import task_checks as tasks
+from kirikae.guard.fargate_checks import open_value
 from kirikae.guard.limits import Limits
-from kirikae.guard.objects import Dockerfile, Object, Task
+from kirikae.guard.objects import Container, Dockerfile, Object, Plain, Task, open_on
 from kirikae.guard.seen import (
     ContainerCheck,
     Fault,
@@ -52,25 +53,52 @@ class Asked:
     limits: Limits
 
 
-def each_container(check: ContainerCheck) -> TaskCheck:
-    """A check of one container, of all of them."""
+def each_container(check: ContainerCheck, *paths: str) -> TaskCheck:
+    """A check of one container, of all of them.  ``paths``: where it reads more than one value."""
 
     def looked(task: Task, limits: Limits) -> Iterator[Seen]:
         if task.unread:
-            yield Unknown(said("guard.open", at="containerDefinitions"))
+            yield open_value("containerDefinitions")
         for container in task.containers:
+            yield from _open_values(container.plain, paths, f"{container.label}.")
             for seen in check(container, limits):
-                if isinstance(seen, Fault):
-                    seen = replace(
-                        seen,
-                        at=f"{container.label}.{seen.at}",
-                        says=f"{container.label}: {seen.says}",
-                    )
-                yield seen
+                yield _of(container, seen)
 
     return looked
 
 
+def _of(container: Container, seen: Seen) -> Seen:
+    """A fault names its container."""
+    if not isinstance(seen, Fault):
+        return seen
+    label = container.label
+    return replace(seen, at=f"{label}.{seen.at}", says=f"{label}: {seen.says}")
+
+
+def reading(check: TaskCheck, *paths: str) -> TaskCheck:
+    """A check of the task, that says where what it reads is not known."""
+
+    def looked(task: Task, limits: Limits) -> Iterator[Seen]:
+        yield from _open_values(task.plain, paths, "")
+        yield from check(task, limits)
+
+    return looked
+
+
+def _open_values(plain: Plain, paths: Sequence[str], before: str) -> Iterator[Unknown]:
+    for path in paths:
+        for at in open_on(plain, path):
+            yield open_value(f"{before}{at}")
+
+
+_INVALID = (
+    *("disableNetworking", "dnsSearchDomains", "dnsServers", "dockerSecurityOptions"),
+    *("extraHosts", "links", "resourceRequirements.*.type"),
+    *(f"linuxParameters.{key}" for key in ("devices", "maxSwap", "sharedMemorySize", "swappiness")),
+)
+_VOLUMES = ("volumes.*.host.sourcePath", "volumes.*.dockerVolumeConfiguration")
+_KEYS = ("inferenceAccelerators", "ipcMode", "placementConstraints", *_VOLUMES)
+_CONTROLS = "containerDefinitions.*.systemControls.*"
 _OF_FARGATE = (FARGATE,)
 _OF_NIST = (NIST,)
 _BOTH = (NIST, TWELVE)
@@ -79,26 +107,55 @@ CHECKS = (
     Check("FG02", _OF_FARGATE, fargate.network_mode, limits=("network_mode",)),
     Check("FG03", _OF_FARGATE, each_container(fargate.log_driver), limits=("log_drivers",)),
     Check("FG04", (FARGATE, NIST), each_container(fargate.privileged)),
-    Check("FG05", (FARGATE, NIST), each_container(fargate.capabilities), limits=("capabilities",)),
+    Check(
+        "FG05",
+        (FARGATE, NIST),
+        each_container(fargate.capabilities, "linuxParameters.capabilities.add.*"),
+        limits=("capabilities",),
+    ),
     Check("FG06", _OF_FARGATE, fargate.pid_mode, limits=("pid_mode",)),
-    Check("FG07", _OF_FARGATE, fargate.task_keys, limits=("task_keys", "volume_keys")),
+    Check(
+        "FG07", _OF_FARGATE, reading(fargate.task_keys, *_KEYS), limits=("task_keys", "volume_keys")
+    ),
     Check(
         "FG08",
         _OF_FARGATE,
-        each_container(fargate.container_keys),
+        each_container(fargate.container_keys, *_INVALID),
         limits=("container_keys", "linux_keys", "resource_types"),
     ),
     Check("FG09", _OF_FARGATE, fargate.storage, limits=("ephemeral_storage",)),
-    Check("FG10", _OF_FARGATE, fargate.container_count, limits=("containers",)),
-    Check("FG11", _OF_FARGATE, each_container(fargate.ulimits), limits=("ulimits",)),
-    Check("FG12", _OF_FARGATE, fargate.system_controls, limits=("system_controls",)),
+    Check(
+        "FG10",
+        _OF_FARGATE,
+        reading(fargate.container_count, "containerDefinitions.*"),
+        limits=("containers",),
+    ),
+    Check(
+        "FG11", _OF_FARGATE, each_container(fargate.ulimits, "ulimits.*.name"), limits=("ulimits",)
+    ),
+    Check(
+        "FG12",
+        _OF_FARGATE,
+        reading(fargate.system_controls, f"{_CONTROLS}.namespace", f"{_CONTROLS}.value"),
+        limits=("system_controls",),
+    ),
     Check("FG13", _OF_FARGATE, each_container(fargate.stop_timeout), limits=("stop_timeout",)),
-    Check("FG14", _OF_FARGATE, each_container(fargate.tmpfs), limits=("tmpfs",)),
+    Check(
+        "FG14",
+        _OF_FARGATE,
+        each_container(fargate.tmpfs, "linuxParameters.tmpfs"),
+        limits=("tmpfs",),
+    ),
     Check("GD01", _OF_NIST, each_container(tasks.user), files.user),
     Check("GD02", _OF_NIST, each_container(tasks.readonly_root)),
-    Check("GD03", _BOTH, each_container(tasks.clear_secrets), files.clear_secrets),
+    Check(
+        "GD03",
+        _BOTH,
+        each_container(tasks.clear_secrets, "environment.*.name"),
+        files.clear_secrets,
+    ),
     Check("GD04", _BOTH, each_container(tasks.image), files.base_image),
-    Check("GD05", _OF_NIST, tasks.engine_socket),
+    Check("GD05", _OF_NIST, reading(tasks.engine_socket, *_VOLUMES)),
     Check("GD06", _OF_NIST, tasks.shared_namespaces),
     Check("GD07", (TWELVE,), each_container(tasks.logs)),
     Check("GD08", (TWELVE,), None, files.exec_form),
@@ -140,10 +197,15 @@ def _looked(check: Check, thing: Object, look: _Look, limits: Limits) -> Looked:
         return Looked(check.code, thing.name, Outcome.NOT_APPLICABLE, why=(elsewhere,))
     seen = list(look())
     faults = tuple(_finding(check, thing, each, limits) for each in seen if isinstance(each, Fault))
-    why = [each.why for each in seen if isinstance(each, Unknown)]
+    why = _once(each.why for each in seen if isinstance(each, Unknown))
     if not faults:
         why += _too_old(check, limits)
     return Looked(check.code, thing.name, _outcome(bool(faults), bool(why)), faults, tuple(why))
+
+
+def _once(reasons: Iterable[Said]) -> list[Said]:
+    """Two values of a check may be open at the same place."""
+    return list({repr(each): each for each in reasons}.values())
 
 
 def _too_old(check: Check, limits: Limits) -> Iterator[Said]:

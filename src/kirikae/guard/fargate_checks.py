@@ -83,15 +83,15 @@ def pid_mode(task: Task, limits: Limits) -> Iterator[Seen]:
 def task_keys(task: Task, limits: Limits) -> Iterator[Seen]:
     """Those of the task, and of its volumes."""
     for key in limits.of("task_keys").values:
-        if task.plain.get(key):
+        if _is_given(task.plain.get(key)):
             yield Fault(key, f"{key} is not valid in a task of Fargate")
     for volume in rows_of(task.plain.get("volumes")):
         at = f"volumes.{volume.get('name', '')}"
         for key in limits.of("volume_keys").values:
-            if volume.get(key):
+            if _is_given(volume.get(key)):
                 yield Fault(f"{at}.{key}", f"{key} is not valid in a task of Fargate")
-        if part_of(volume, "host").get("sourcePath"):
-            path = part_of(volume, "host")["sourcePath"]
+        path = part_of(volume, "host").get("sourcePath")
+        if _is_given(path):
             yield Fault(f"{at}.host", f"the volume lies at {path} of a host that Fargate hides")
 
 
@@ -130,6 +130,8 @@ def system_controls(task: Task, limits: Limits) -> Iterator[Seen]:
         for row in rows_of(plain.get("systemControls")):
             name = str(row.get("namespace", ""))
             value = row.get("value")
+            if is_open(row.get("namespace")) or is_open(value):
+                continue
             at = f"{label}.systemControls.{name}"
             if not name.startswith(limits.of("system_controls").values):
                 yield Fault(at, f"{name}: of the kernel's settings Fargate takes net.* only")
@@ -163,10 +165,9 @@ def capabilities(container: Container, limits: Limits) -> Iterator[Seen]:
     """Docker takes the names with and without CAP_."""
     found = part_of(container.plain, "linuxParameters").get("capabilities")
     added = found.get("add") if isinstance(found, Mapping) else found
-    if is_open(added):
-        yield open_value(f"{container.label}.linuxParameters.capabilities")
-        return
     for each in entries(added):
+        if is_open(each):
+            continue
         name = str(each).upper().removeprefix("CAP_")
         if name not in limits.of("capabilities").values:
             yield Fault(
@@ -185,7 +186,7 @@ def container_keys(container: Container, limits: Limits) -> Iterator[Seen]:
         yield from _invalid(plain, prefix, limits.of(name).values)
     for row in rows_of(container.plain.get("resourceRequirements")):
         kind = str(row.get("type", ""))
-        if kind not in limits.of("resource_types").values:
+        if not is_open(row.get("type")) and kind not in limits.of("resource_types").values:
             yield Fault(f"resourceRequirements.{kind}", f"{kind}: Fargate has no such device")
 
 
@@ -196,8 +197,10 @@ def _invalid(plain: Plain, prefix: str, keys: tuple[str, ...]) -> Iterator[Fault
 
 
 def _is_given(value: Any) -> bool:
-    """Zero swap is given, too; an empty list and False are not."""
-    return value is not None and value is not False and value not in ([], {}, "")
+    """Zero swap is given, too; an empty list and False are not, nor is what nobody knows yet."""
+    if is_open(value) or value is None or value is False:
+        return False
+    return value not in ([], {}, "")
 
 
 def ulimits(container: Container, limits: Limits) -> Iterator[Seen]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, NamedTuple
@@ -55,8 +55,8 @@ class Task:
     @property
     def platforms(self) -> tuple[str, ...]:
         """What it says it can run on; empty: it does not say."""
-        named = self.plain.get("requiresCompatibilities")
-        return tuple(map(str, named)) if isinstance(named, list) else ()
+        named = entries(self.plain.get("requiresCompatibilities"))
+        return () if any(map(is_open, named)) else tuple(map(str, named))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +86,24 @@ class Dockerfile:
     def lineage(self) -> tuple[int, ...]:
         """The stages that the image which comes out consists of, the last one first: a stage may
         begin with one before it."""
-        begins = {each.stage: each.text.split() for each in self.of("FROM")}
-        names: dict[str, int] = {}
-        bases: dict[int, int | None] = {}
-        for stage, words in begins.items():
-            images = [word for word in words if not word.startswith("--")]
-            bases[stage] = names.get(images[0].lower()) if images else None
-            if len(images) >= 3 and images[1].upper() == "AS":
-                names[images[2].lower()] = stage
+        bases = self._bases()
         found: list[int] = []
-        stage_or_none = max(begins, default=None)
-        while stage_or_none is not None:
-            found.append(stage_or_none)
-            stage_or_none = bases[stage_or_none]
+        stage = max(bases, default=None)
+        while stage is not None:
+            found.append(stage)
+            stage = bases[stage]
         return tuple(found)
+
+    def _bases(self) -> dict[int, int | None]:
+        """Stage -> the one that it begins with; None: an image from elsewhere."""
+        names: dict[str, int] = {}
+        found: dict[int, int | None] = {}
+        for each in self.of("FROM"):
+            words = [word for word in each.text.split() if not word.startswith("--")]
+            found[each.stage] = names.get(words[0].lower()) if words else None
+            if words[1:2] and words[1].upper() == "AS":
+                names[words[-1].lower()] = each.stage
+        return found
 
     def last(self, word: str) -> Instruction | None:
         """The one that holds in the image that comes out; None: there is none."""
@@ -121,6 +125,21 @@ def entries(value: object) -> list[Any]:
 def rows_of(value: object) -> list[Plain]:
     """The parts of a list that have keys."""
     return [each for each in entries(value) if isinstance(each, Mapping)]
+
+
+def open_on(plain: Plain, path: str) -> Iterator[str]:
+    """The places on a path at which something is filled in later; ``*`` is every part of a list."""
+    return _open_on(plain, path.split("."), ())
+
+
+def _open_on(value: object, path: Sequence[str], at: tuple[str, ...]) -> Iterator[str]:
+    if is_open(value):
+        yield ".".join(at)
+    elif path and path[0] == "*":
+        for each in entries(value):
+            yield from _open_on(each, path[1:], at)
+    elif path and isinstance(value, Mapping):
+        yield from _open_on(value.get(path[0]), path[1:], (*at, path[0]))
 
 
 def part_of(plain: Plain, key: str) -> Plain:
