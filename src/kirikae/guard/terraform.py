@@ -89,20 +89,18 @@ def _containers(value: Any) -> Any:
 def _value(key: str, value: Any) -> Any:
     if key in _AS_THEY_ARE:
         return value
-    if key in _SINGLE and isinstance(value, list) and len(value) == 1:
-        return _value("", value[0])
     if isinstance(value, list):
-        return [_value("", each) for each in value]
-    if isinstance(value, Mapping):
-        # The provider has the path of a host's volume beside its name, the API below ``host``.
-        path = value.get("host_path")
-        told = {
-            _key(name): _value(name, each)
-            for name, each in value.items()
-            if each not in (None, "", []) and name != "host_path"
-        }
-        return told | ({"host": {"sourcePath": path}} if path else {})
-    return value
+        blocks = [_value("", each) for each in value]
+        return blocks[0] if key in _SINGLE and len(blocks) == 1 else blocks
+    return _block(value) if isinstance(value, Mapping) else value
+
+
+def _block(block: Plain) -> dict[str, Any]:
+    """The provider has the path of a host's volume beside its name, the API below ``host``."""
+    given = {name: each for name, each in block.items() if each not in (None, "", [])}
+    path = given.pop("host_path", None)
+    told = {_key(name): _value(name, each) for name, each in given.items()}
+    return told if path is None else {**told, "host": {"sourcePath": path}}
 
 
 def _key(key: str) -> str:

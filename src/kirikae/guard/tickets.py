@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -75,22 +75,23 @@ def acts(looks: Sequence[Looked], wanted: Iterable[Finding], there: Sequence[Tic
     when it is gone or answered for."""
     chosen = set(map(id, wanted))
     found = {mark_of(look, each): each for look in looks for each in look.findings}
+    due = {mark: each for mark, each in found.items() if id(each) in chosen}
+    return [*_opened(due, there), *_closed(looks, found, there)]
+
+
+def _opened(due: Mapping[Mark, Finding], there: Sequence[Ticket]) -> Iterator[Act]:
     newest = {ticket.mark: ticket for ticket in sorted(there, key=lambda each: each.number)}
-    opened = {ticket.mark: ticket for ticket in there if ticket.is_open}
-    told = []
-    for mark, finding in found.items():
-        if id(finding) not in chosen or mark in opened:
-            continue
+    opened = {ticket.mark for ticket in there if ticket.is_open}
+    for mark, finding in due.items():
         former = newest.get(mark)
         if former is None:
-            told.append(Act(Deed.OPEN, mark, None, finding))
-        else:
-            told.append(Act(Deed.REOPEN, mark, former.number, finding))
-    return [*told, *_closed(looks, found, there)]
+            yield Act(Deed.OPEN, mark, None, finding)
+        elif mark not in opened:
+            yield Act(Deed.REOPEN, mark, former.number, finding)
 
 
 def _closed(
-    looks: Sequence[Looked], found: dict[Mark, Finding], there: Sequence[Ticket]
+    looks: Sequence[Looked], found: Mapping[Mark, Finding], there: Sequence[Ticket]
 ) -> Iterator[Act]:
     whole = {(look.code, _sum(look.where)) for look in looks if not look.why}
     for ticket in there:
