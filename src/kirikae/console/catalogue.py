@@ -10,7 +10,7 @@ from kirikae.model.catalogue import Entry, load
 
 def catalogue() -> Mapping[str, Entry]:
     """Code -> entry."""
-    found = dict(load("kirikae.survey"))
+    found = {**load("kirikae.survey"), **load("kirikae.guard")}
     for kind in kinds.KINDS:
         found |= kind.catalogue
     return found

@@ -71,6 +71,11 @@ _GROUPS = {
         "drill",
         "Load a service with one verdict for every request, whatever the service does.",
     ),
+    "guard": (
+        "kirikae.console.guard",
+        "guard",
+        "Check Dockerfiles and task definitions: Fargate, NIST SP 800-190, twelve factors.",
+    ),
     "explain": (
         "kirikae.console.explaining",
         "explain",

@@ -255,7 +255,7 @@ def for_slack(text: str) -> str:
     return text
 
 
-class _Straight(urllib.request.HTTPRedirectHandler):
+class Straight(urllib.request.HTTPRedirectHandler):
     """A redirect would carry the token to whom nobody named."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
@@ -269,7 +269,7 @@ def post(url: str, body: dict[str, Any], token: str = "") -> str:
     )
     try:
         request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-        opener = urllib.request.build_opener(_Straight)
+        opener = urllib.request.build_opener(Straight)
         with opener.open(request, timeout=_TIMEOUT_S) as answer:
             return str(answer.read(1 << 16).decode())
     except urllib.error.HTTPError as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -25,8 +26,18 @@ _RELATED_AT_MOST = 50
 Plain = dict[str, Any]
 
 
-def sarif(findings: Sequence[Finding], manner: Manner) -> Plain:
-    """A log of one run: the codes are its rules, the findings its results."""
+@dataclass(frozen=True, slots=True)
+class Places:
+    """How the place of a finding and of a piece of evidence is written."""
+
+    of_finding: Callable[[Finding], Plain]
+    of_trace: Callable[[Trace], Plain]
+
+
+def sarif(findings: Sequence[Finding], manner: Manner, places: Places | None = None) -> Plain:
+    """A log of one run: the codes are its rules, the findings its results.  ``places``: by default
+    those of hosts."""
+    places = places or Places(_place, _related)
     codes = sorted({finding.code for finding in findings})
     driver = {
         "name": "kirikae",
@@ -34,7 +45,7 @@ def sarif(findings: Sequence[Finding], manner: Manner) -> Plain:
         "language": manner.speech.language,
         "rules": [_rule(code, manner) for code in codes],
     }
-    results = [_result(finding, codes.index(finding.code), manner) for finding in findings]
+    results = [_result(finding, codes.index(finding.code), manner, places) for finding in findings]
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
@@ -58,14 +69,14 @@ def _rule(code: str, manner: Manner) -> Plain:
     }
 
 
-def _result(finding: Finding, rule: int, manner: Manner) -> Plain:
+def _result(finding: Finding, rule: int, manner: Manner, places: Places) -> Plain:
     """One finding: where it stands, and its evidence as related places."""
     told: Plain = {
         "ruleId": finding.code,
         "ruleIndex": rule,
         "level": _LEVELS[finding.severity],
         "message": {"text": manner.says(finding) or finding.code},
-        "locations": [_place(finding)],
+        "locations": [places.of_finding(finding)],
         "partialFingerprints": {"kirikae/v1": _mark(finding)},
         "properties": {
             "severity": finding.severity.value,
@@ -76,7 +87,7 @@ def _result(finding: Finding, rule: int, manner: Manner) -> Plain:
             "remedy": manner.remedy(finding),
         },
     }
-    related = [_related(trace) for trace in finding.evidence[:_RELATED_AT_MOST]]
+    related = [places.of_trace(trace) for trace in finding.evidence[:_RELATED_AT_MOST]]
     if related:
         told["relatedLocations"] = related
     if finding.accepted:

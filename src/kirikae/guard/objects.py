@@ -1,0 +1,159 @@
+"""What guard looks at, in one shape each, whatever file it stood in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, NamedTuple
+
+Plain = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A value that only a rendering, a deployment or a build knows: ``written`` stands for it."""
+
+    written: str
+
+
+def is_open(value: object) -> bool:
+    """Is it filled in later?  A template's braces are, within a text as well."""
+    return isinstance(value, Open) or (isinstance(value, str) and "{{" in value)
+
+
+class Container(NamedTuple):
+    """A container definition, and the name by which findings call it."""
+
+    label: str
+    plain: Plain
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task definition with the keys of RegisterTaskDefinition.  ``name``: where it stands."""
+
+    name: str
+    plain: Plain
+
+    @property
+    def containers(self) -> Iterator[Container]:
+        """Those that can be read; ``unread`` says whether there are others."""
+        rows = self.plain.get("containerDefinitions")
+        for number, row in enumerate(rows if isinstance(rows, list) else []):
+            if isinstance(row, Mapping):
+                called = row.get("name")
+                label = called if isinstance(called, str) else f"container {number + 1}"
+                yield Container(label, row)
+
+    @property
+    def unread(self) -> bool:
+        """Are its containers, or some of them, not known?"""
+        rows = self.plain.get("containerDefinitions")
+        return not isinstance(rows, list) or any(not isinstance(row, Mapping) for row in rows)
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """What it says it can run on; empty: it does not say."""
+        named = entries(self.plain.get("requiresCompatibilities"))
+        return () if any(map(is_open, named)) else tuple(map(str, named))
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One instruction of a Dockerfile.  ``stage``: counted from 0; -1 before the first FROM."""
+
+    word: str
+    text: str
+    line: int
+    stage: int
+    body: str = ""
+    """Here-documents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dockerfile:
+    """``name``: where it stands."""
+
+    name: str
+    instructions: tuple[Instruction, ...]
+
+    def of(self, *words: str) -> Iterator[Instruction]:
+        """Instructions of these names, in every stage."""
+        return (each for each in self.instructions if each.word in words)
+
+    @property
+    def lineage(self) -> tuple[int, ...]:
+        """The stages that the image which comes out consists of, the last one first: a stage may
+        begin with one before it."""
+        bases = self._bases()
+        found: list[int] = []
+        stage = max(bases, default=None)
+        while stage is not None:
+            found.append(stage)
+            stage = bases[stage]
+        return tuple(found)
+
+    def _bases(self) -> dict[int, int | None]:
+        """Stage -> the one that it begins with; None: an image from elsewhere."""
+        names: dict[str, int] = {}
+        found: dict[int, int | None] = {}
+        for each in self.of("FROM"):
+            words = [word for word in each.text.split() if not word.startswith("--")]
+            found[each.stage] = names.get(words[0].lower()) if words else None
+            if words[1:2] and words[1].upper() == "AS":
+                names[words[-1].lower()] = each.stage
+        return found
+
+    def last(self, word: str) -> Instruction | None:
+        """The one that holds in the image that comes out; None: there is none."""
+        for stage in self.lineage:
+            found = [each for each in self.of(word) if each.stage == stage]
+            if found:
+                return found[-1]
+        return None
+
+
+Object = Task | Dockerfile
+
+
+def entries(value: object) -> list[Any]:
+    """The parts of a list; none of what is no list."""
+    return value if isinstance(value, list) else []
+
+
+def rows_of(value: object) -> list[Plain]:
+    """The parts of a list that have keys."""
+    return [each for each in entries(value) if isinstance(each, Mapping)]
+
+
+def open_on(plain: Plain, path: str) -> Iterator[str]:
+    """The places on a path at which something is filled in later; ``*`` is every part of a list."""
+    return _open_on(plain, path.split("."), ())
+
+
+def _open_on(value: object, path: Sequence[str], at: tuple[str, ...]) -> Iterator[str]:
+    if is_open(value):
+        yield ".".join(at)
+    elif path and path[0] == "*":
+        for each in entries(value):
+            yield from _open_on(each, path[1:], at)
+    elif path and isinstance(value, Mapping):
+        yield from _open_on(value.get(path[0]), path[1:], (*at, path[0]))
+
+
+def part_of(plain: Plain, key: str) -> Plain:
+    """What stands below a key; nothing where that has no keys."""
+    found = plain.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def number_of(value: object) -> float | None:
+    """A number, as the API or a template writes it; None where it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if isfinite(found) else None

@@ -1,0 +1,56 @@
+"""What a check sees at one place, and what became of a check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+from kirikae.guard.limits import Limits
+from kirikae.guard.objects import Container, Dockerfile, Task
+from kirikae.model.finding import Finding
+from kirikae.model.said import Said
+
+
+class Outcome(StrEnum):
+    """Nothing is green that was not looked at."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    NOT_APPLICABLE = "not-applicable"
+    NOT_CHECKED = "not-checked"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """``at``: the place within the object, the same as long as the object is the same thing."""
+
+    at: str
+    says: str
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A value that is decided later, or a thing that another object decides."""
+
+    why: Said
+
+
+Seen = Fault | Unknown
+TaskCheck = Callable[[Task, Limits], Iterator[Seen]]
+ContainerCheck = Callable[[Container, Limits], Iterator[Seen]]
+FileCheck = Callable[[Dockerfile], Iterator[Seen]]
+_Check = TypeVar("_Check")
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """One check of one object.  ``why``: of what did not pass and is no fault."""
+
+    code: str
+    where: str
+    outcome: Outcome
+    findings: tuple[Finding, ...] = ()
+    why: tuple[Said, ...] = ()
