@@ -55,7 +55,7 @@ def read_bytes(path: Path) -> bytes:
 def open_aws(here: Here, project: Project) -> tuple[Aws, str]:
     """AWS and who we are there.  Raises WrongAccount."""
     aws = Aws(project.region, here.read_only)
-    return aws, aws.identity(project.account)
+    return aws, here.signed(aws.identity(project.account))
 
 
 def open_store(
