@@ -35,7 +35,8 @@ def turned(project: Project) -> list[Turned]:
 
 def words() -> Words:
     """What the console, the state machine and every kind of move can say."""
-    common = Words.of("kirikae.move", "kirikae.console", "kirikae.release")
+    rooms = ("kirikae.move", "kirikae.console", "kirikae.console.web", "kirikae.release")
+    common = Words.of(*rooms)
     return common.plus(*(kind.words for kind in KINDS))
 
 

@@ -106,6 +106,11 @@ _GROUPS = {
         "ecs",
         "Read ecspresso's files: write, render, compare and prove ECS definitions.",
     ),
+    "serve": (
+        "kirikae.console.serve",
+        "serve",
+        "Show moves, findings, releases and jobs in a browser, with the red button.",
+    ),
     "project": ("kirikae.console.project", "project", "Look at the project file."),
     "back-out": ("kirikae.console.move", "back_out", "The red button: share 0 now."),
 }
