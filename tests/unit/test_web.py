@@ -260,7 +260,7 @@ def test_the_token_file_is_nobody_elses(folder, monkeypatch):
     """0600; where nobody looks at a terminal, the token stands there alone."""
     monkeypatch.setattr(serve, "_serve", lambda *_: None)
     ran = run("serve", "--json")
-    file = folder / ".kirikae" / "console.token"
+    file = folder / ".kirikae" / "console-token"
     assert ran.exit_code == 0 and stat.S_IMODE(file.stat().st_mode) == 0o600
     token = file.read_text().strip()
     assert len(token) > 40 and token not in ran.stdout + ran.stderr
@@ -302,11 +302,11 @@ def test_people_have_tokens_of_their_own(tmp_path):
 
 def test_every_word_of_the_templates_is_there():
     """A key without a sentence would be met at 3 a.m."""
-    known = words_of("kirikae.console.web")["en"]
+    known = words_of("kirikae.console")["en"]
     for file in TEMPLATES.glob("*.html"):
         for key in re.findall(r"""\bt\(["']([a-z_.]+)["'][,)]""", file.read_text()):
-            assert f"web.{key}" in known, (file.name, key)
-    assert all(f"web.nav.{name}" in known for name in NAV)
+            assert f"console.web.{key}" in known, (file.name, key)
+    assert all(f"console.web.nav.{name}" in known for name in NAV)
 
 
 # --- the move

@@ -37,8 +37,7 @@ def turned(project: Project) -> list[Turned]:
 
 def words() -> Words:
     """What the console, the state machine and every kind of move can say."""
-    rooms = ("kirikae.move", "kirikae.console", "kirikae.console.web", "kirikae.release")
-    common = Words.of(*rooms)
+    common = Words.of("kirikae.move", "kirikae.console", "kirikae.release")
     return common.plus(*(kind.words for kind in KINDS))
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kirikae.console.web.keys import Keys
 
 _LIBRARIES = ("starlette", "uvicorn", "python_multipart")
-_TOKEN_FILE = Path(".kirikae") / "console.token"
+_TOKEN_FILE = Path(".kirikae") / "console-token"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 

@@ -68,9 +68,13 @@ def home(request: Request) -> Response:
     return RedirectResponse(f"/p/{place}/moves", HTTPStatus.SEE_OTHER)
 
 
+def _why(error: HTTPException) -> str:
+    return "not_found" if error.status_code == HTTPStatus.NOT_FOUND else "not_so"
+
+
 def _http(request: Request, error: Exception) -> Response:
     """An address that nothing stands at, or a way that it cannot be asked."""
     assert isinstance(error, HTTPException)
     read = reader(request)
-    message = read.word("not_found" if error.status_code == HTTPStatus.NOT_FOUND else "not_so")
+    message = read.word(f"console.web.{_why(error)}")
     return read.page("trouble.html", None, error.status_code, message=message)

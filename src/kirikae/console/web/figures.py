@@ -69,12 +69,14 @@ def bars(figures: Figures, speech: Speech) -> list[Bar]:
     found = []
     if "log_harm" in figures and figures.get("bar_harm", 0) > 0:
         part = _part(figures["log_harm"], figures["bar_harm"])
-        found.append(Bar(speech.say(said("web.move.harm")), True, part))
+        found.append(Bar(speech.say(said("console.web.move.harm")), True, part))
     bar = figures.get("bar_safe", 0.0)
     for key, value in figures.items():
         if key.startswith(_SAFE) and bar > 0:
             metric = key.removeprefix(_SAFE)
-            says = speech.say(said("web.move.safe", metric=said(f"traffic.metric.{metric}")))
+            says = speech.say(
+                said("console.web.move.safe", metric=said(f"traffic.metric.{metric}"))
+            )
             found.append(Bar(says, False, _part(value, bar)))
     return found
 

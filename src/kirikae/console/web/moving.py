@@ -51,7 +51,7 @@ def move(request: Request) -> Response:
     read = reader(request)
     seen = Seen.of(read, _name(read))
     return read.page(
-        "move.html",
+        "one_move.html",
         seen.to_plain(),
         seen=seen,
         live=seen.live(),
@@ -95,7 +95,7 @@ class Seen:
     def trouble(self) -> str:
         """Why the journal says nothing."""
         if self.found is None:
-            return self.read.word("move.no_answer")
+            return self.read.word("console.web.move.no_answer")
         return self.found.trouble
 
     @property
@@ -108,14 +108,20 @@ class Seen:
     def sentence(self) -> str:
         """Why it stands where it stands."""
         if self.look is None:
-            return "" if self.trouble else self.read.word("move.not_planned", name=self.name)
+            return (
+                ""
+                if self.trouble
+                else self.read.word("console.web.move.not_planned", name=self.name)
+            )
         return explain(self.speech, self.look.move, self.look.evidence)
 
     @property
     def where(self) -> str:
         """In a few words."""
         if self.look is None:
-            return self.read.word("move.unknown" if self.trouble else "move.not_started")
+            return self.read.word(
+                f"console.web.move.{'unknown' if self.trouble else 'not_started'}"
+            )
         return self.speech.where(self.look.move)
 
     @property
@@ -159,7 +165,7 @@ class Seen:
             told = record.desk.thing.told(self.evidence)
         figures = {} if self.evidence is None else self.evidence.figures
         return read.html(
-            "move_live.html",
+            "live.html",
             seen=self,
             sides=sides(figures),
             bars=bars(figures, self.speech),
@@ -174,14 +180,14 @@ class Seen:
         """The lines of `move status`."""
         found = self.watcher.standing(0.5)
         if found is None:
-            return [self.read.word("move.asking")]
+            return [self.read.word("console.web.move.asking")]
         return [found.trouble] if found.value is None else found.value.lines(self.speech)
 
     def ahead(self) -> dict[str, Any]:
         """The plan and what stands in the way, as `move plan` has them."""
         found = self.watcher.outlook(0.5)
         if found is None or found.value is None:
-            says = self.read.word("move.asking") if found is None else found.trouble
+            says = self.read.word("console.web.move.asking") if found is None else found.trouble
             return {"trouble": says, "steps": [], "findings": [], "mended": []}
         told = found.value
         speech = self.speech
@@ -262,7 +268,7 @@ async def _events(read: Reader, name: str) -> AsyncIterator[str]:
 
 def hold(read: Reader, name: str) -> Answer:
     """As `kirikae move hold` does."""
-    reason = field_of(read.request, "reason") or read.word("move.held_here")
+    reason = field_of(read.request, "reason") or read.word("console.web.move.held_here")
     return orders.hold(open_desk(read.here, name), reason, False, _silent)
 
 
@@ -276,7 +282,7 @@ def approve(read: Reader, name: str) -> Answer:
     desk = open_desk(read.here, name)
     now = desk.journal.read(name)
     if field_of(read.request, "seq") != str(now.seq):
-        raise UsageProblem(read.word("move.went_on", name=name))
+        raise UsageProblem(read.word("console.web.move.went_on", name=name))
     return orders.approve(desk, False)
 
 
@@ -292,8 +298,8 @@ def back_out(request: Request) -> Response:
     here = read.here
     here.assert_may_change("back-out")
     if field_of(request, "name") != name:
-        raise UsageProblem(read.word("move.type_name", name=name))
-    reason = field_of(request, "reason") or read.word("move.pressed_here")
+        raise UsageProblem(read.word("console.web.move.type_name", name=name))
+    reason = field_of(request, "reason") or read.word("console.web.move.pressed_here")
     press = read.site.presses.press(read.place, here, name, reason)
     if "json" in request.query_params and press.answer is not None:
         return Response(press.answer.json(), media_type="application/json")

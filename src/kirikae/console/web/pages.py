@@ -84,8 +84,12 @@ class Reader:
         return self.speech.say(what)
 
     def word(self, key: str, /, **blanks: Any) -> str:
-        """A sentence of the pages."""
-        return self.speech.say(said(f"web.{key}", **blanks))
+        """A sentence by its whole key."""
+        return self.speech.say(said(key, **blanks))
+
+    def told(self, key: str, /, **blanks: Any) -> str:
+        """A sentence of the pages, as templates name it."""
+        return self.word(f"console.web.{key}", **blanks)
 
     def at(self, way: str = "") -> str:
         """An address below this project file's."""
@@ -117,7 +121,7 @@ class Reader:
             "place": self.place,
             "places": self.site.places,
             "say": self.say,
-            "t": self.word,
+            "t": self.told,
         }
         template = _templates().get_template(name)
         return clean(template.render({**common, "read_only": self._read_only, **shown}))

@@ -33,13 +33,17 @@ def sign_in(request: Request) -> Response:
     address = request.client.host if request.client is not None else ""
     wait_s = read.site.attempts.wait_s(address)
     if wait_s > 0:
-        page = _page(read, read.word("sign_in.wait", seconds=wait_s), HTTPStatus.TOO_MANY_REQUESTS)
+        page = _page(
+            read,
+            read.word("console.web.sign_in.wait", seconds=wait_s),
+            HTTPStatus.TOO_MANY_REQUESTS,
+        )
         page.headers["Retry-After"] = f"{wait_s:.0f}"
         return page
     person = read.site.keys.owner(field_of(request, "token", 1000))
     if person is None:
         read.site.attempts.failed(address)
-        return _page(read, read.word("sign_in.wrong"), HTTPStatus.FORBIDDEN)
+        return _page(read, read.word("console.web.sign_in.wrong"), HTTPStatus.FORBIDDEN)
     before = read.session
     language = before.language if before is not None else None
     if before is not None:
