@@ -370,6 +370,15 @@ def test_an_answer_counts_once_in_whatever_process(place, anew):
     assert "answered already" in place.last["text"] and place.entry.move.seq == seq
 
 
+def test_the_red_button_of_a_question_is_pressed_once_too(place):
+    """It waits for no store, but a process does not hear the same answer twice."""
+    value = place.ask("back-out earth")
+    place.press("confirm", value)
+    (place.folder / "world").write_text("500\n")
+    place.press("confirm", value)
+    assert "answered already" in place.last["text"] and place.share == "500"
+
+
 def test_an_answer_of_somebody_else_or_too_late_does_nothing(place):
     value = place.ask("hold earth")
     place.press("confirm", value, user="U0ITO")

@@ -33,14 +33,27 @@ class Family:
 
     def to_plain(self) -> dict[str, Any]:
         """For ``--json``."""
-        samples = [{"labels": dict(each.labels), "value": each.value} for each in self.samples]
-        return {"name": self.name, "help": self.says, "type": "gauge", "samples": samples}
+        samples = [
+            {
+                "labels": dict(each.labels),
+                "value": each.value,
+            }
+            for each in self.samples
+        ]
+        return {
+            "name": self.name,
+            "help": self.says,
+            "type": "gauge",
+            "samples": samples,
+        }
 
 
 def name_of(*parts: str) -> str:
     """One name of these parts, with no letter that a name cannot have; times say their unit."""
     whole = _NO_NAME.sub("_", "_".join(parts))
-    return f"{whole.removesuffix('_s')}_seconds" if whole.endswith("_s") else whole
+    if not whole.endswith("_s"):
+        return whole
+    return whole.removesuffix("s") + "seconds"
 
 
 def known(value: float | None, labels: Mapping[str, str]) -> list[Sample]:
@@ -57,29 +70,48 @@ def one_of(
     that is not known."""
     if value is None:
         return []
-    return [Sample(float(word == value), {**labels, label: word}) for word in words]
+    return [
+        Sample(
+            float(word == value),
+            {**labels, label: word},
+        )
+        for word in words
+    ]
 
 
 def text_of(families: Iterable[Family]) -> str:
     """What is scraped.  A family without a sample is left out."""
-    return "".join(f"{line}\n" for family in families for line in _lines(family))
+    told = []
+    for family in families:
+        told += _lines(family)
+    return "".join(f"{line}\n" for line in told)
 
 
 def _lines(family: Family) -> Iterator[str]:
     if not family.samples:
         return
-    yield f"# HELP {family.name} {family.says.translate(_IN_HELP)}"
+    says = family.says.translate(_IN_HELP)
+    yield f"# HELP {family.name} {says}"
     yield f"# TYPE {family.name} gauge"
     # The same labels twice would make Prometheus refuse the whole page: the last one stands.
-    figures = {_labels(sample.labels): sample.value for sample in family.samples}
-    for labels, value in figures.items():
-        yield f"{family.name}{labels} {_number(value)}"
+    figures = {}
+    for sample in family.samples:
+        labels = _labels(sample.labels)
+        figures[labels] = _number(sample.value)
+    for labels, number in figures.items():
+        yield f"{family.name}{labels} {number}"
 
 
 def _labels(labels: Mapping[str, str]) -> str:
     """Nothing where there are none."""
-    told = ",".join(f'{name}="{value.translate(_IN_LABEL)}"' for name, value in labels.items())
-    return f"{{{told}}}" if told else ""
+    told = []
+    for name, value in labels.items():
+        escaped = value.translate(_IN_LABEL)
+        told.append(f'{name}="{escaped}"')
+    if not told:
+        return ""
+    whole = ",".join(told)
+    return f"{{{whole}}}"
 
 
 def _number(value: float) -> str:

@@ -87,14 +87,36 @@ def measured(here: Here) -> Measured:
     aws, who = open_aws(here, project)
 
     def look(name: str) -> MoveSeen:
-        return move_seen(desk_of(here, project, name, aws, who, _PATIENCE_S))
+        return move_seen(
+            desk_of(
+                here,
+                project,
+                name,
+                aws,
+                who,
+                _PATIENCE_S,
+            )
+        )
 
     with ThreadPoolExecutor(_AT_ONCE, "measure") as pool:
         moves = list(pool.map(look, project.moves))
     troubles = [f"{each.name}: {each.trouble}" for each in moves if each.trouble]
-    releases = _or_trouble(lambda: _releases(here, project, aws, who), troubles)
-    survey = _or_trouble(lambda: _survey(here, project), troubles)
-    return Measured(project, moves, releases, survey, time.time(), troubles=troubles)
+    releases = _or_trouble(
+        lambda: _releases(here, project, aws, who),
+        troubles,
+    )
+    survey = _or_trouble(
+        lambda: _survey(here, project),
+        troubles,
+    )
+    return Measured(
+        project,
+        moves,
+        releases,
+        survey,
+        time.time(),
+        troubles=troubles,
+    )
 
 
 def move_seen(desk: Desk) -> MoveSeen:
@@ -124,11 +146,19 @@ def _or_trouble(look: Callable[[], T], troubles: list[str]) -> T | None:
 def _releases(here: Here, project: Project, aws: Aws, who: str) -> ReleasesSeen:
     """As `release status`, but for the hosts: a scrape calls none."""
     store = open_store(here, project, aws, _PATIENCE_S)
-    ledger = Ledger(store, project.environment, project.service, who)
+    ledger = Ledger(
+        store,
+        project.environment,
+        project.service,
+        who,
+    )
     unasked = project.model_copy(update={"release_header": None})
     found = release_standing(unasked, aws, ledger)
     name = project.fleets.new.ecs_service
-    return ReleasesSeen(found.ledger, {name: found.service, **found.further})
+    return ReleasesSeen(
+        found.ledger,
+        {name: found.service, **found.further},
+    )
 
 
 def _survey(here: Here, project: Project) -> SurveySeen:

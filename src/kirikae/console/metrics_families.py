@@ -14,6 +14,7 @@ from kirikae.model.move import Move, Phase, Why
 from kirikae.model.project import Project
 from kirikae.release.fleet import NEW, OLD
 from kirikae.release.ledger import Outcome
+from kirikae.release.status import ServiceNow
 
 Labels = Mapping[str, str]
 _SIDES = (OLD, NEW)
@@ -21,11 +22,19 @@ _SIDES = (OLD, NEW)
 
 def families(seen: Measured) -> list[Family]:
     """In the order in which a person reads them."""
-    found = [_info(seen), *_looked(seen.moves), *_stands(seen.moves), *_figures(seen.moves)]
+    found = [
+        _info(seen),
+        *_looked(seen.moves),
+        *_stands(seen.moves),
+        *_figures(seen.moves),
+    ]
     if seen.releases is not None:
         found += _releases(seen.releases)
     if seen.survey is not None:
-        found += _survey(seen.survey, [move.kind for move in seen.moves])
+        found += _survey(
+            seen.survey,
+            [move.kind for move in seen.moves],
+        )
     found += _acceptances(seen.project)
     return [family for family in found if family.samples]
 
@@ -46,7 +55,13 @@ def _looked(moves: Iterable[MoveSeen]) -> Iterator[Family]:
     yield Family(
         "kirikae_move_looked_at",
         "1: the move could be looked at; 0: not, and its other figures are missing.",
-        [Sample(float(not each.trouble), _move(each)) for each in moves],
+        [
+            Sample(
+                float(not each.trouble),
+                _move(each),
+            )
+            for each in moves
+        ],
     )
 
 
@@ -69,40 +84,68 @@ def _of(seen: MoveSeen) -> Move:
 
 
 def _share(seen: MoveSeen) -> list[Sample]:
-    return known(_of(seen).share, _move(seen))
+    return known(
+        _of(seen).share,
+        _move(seen),
+    )
 
 
 def _share_found(seen: MoveSeen) -> list[Sample]:
     assert seen.standing is not None
-    return known(seen.standing.share_found, _move(seen))
+    return known(
+        seen.standing.share_found,
+        _move(seen),
+    )
 
 
 def _next_share(seen: MoveSeen) -> list[Sample]:
-    return known(_of(seen).next_share, _move(seen))
+    return known(
+        _of(seen).next_share,
+        _move(seen),
+    )
 
 
 def _phase(seen: MoveSeen) -> list[Sample]:
-    return one_of(_of(seen).phase, Phase, "phase", _move(seen))
+    return one_of(
+        _of(seen).phase,
+        Phase,
+        "phase",
+        _move(seen),
+    )
 
 
 def _held(seen: MoveSeen) -> list[Sample]:
     """All 0 where nothing holds it: that is known."""
     held = _of(seen).held
-    return one_of("" if held is None else held.why, Why, "why", _move(seen))
+    return one_of(
+        "" if held is None else held.why,
+        Why,
+        "why",
+        _move(seen),
+    )
 
 
 def _driven(seen: MoveSeen) -> list[Sample]:
     assert seen.standing is not None
-    return known(float(seen.standing.driver is not None), _move(seen))
+    return known(
+        float(seen.standing.driver is not None),
+        _move(seen),
+    )
 
 
 def _differs(seen: MoveSeen) -> list[Sample]:
     assert seen.standing is not None
-    return known(float(seen.standing.differs is not None), _move(seen))
+    return known(
+        float(seen.standing.differs is not None),
+        _move(seen),
+    )
 
 
 def _entries(seen: MoveSeen) -> list[Sample]:
-    return known(_of(seen).seq, _move(seen))
+    return known(
+        _of(seen).seq,
+        _move(seen),
+    )
 
 
 def _last_entry(seen: MoveSeen) -> list[Sample]:
@@ -140,7 +183,10 @@ def _figures(moves: Iterable[MoveSeen]) -> Iterator[Family]:
         for key, value in _evidence(seen.evidence).items():
             side, figure = _side_of(key)
             name = name_of("kirikae_move", seen.kind, figure)
-            labels = {"move": seen.name, **({"side": side} if side else {})}
+            labels = {
+                "move": seen.name,
+                **({"side": side} if side else {}),
+            }
             samples.setdefault(name, []).extend(known(value, labels))
     for name, found in sorted(samples.items()):
         yield Family(name, "A figure of this step that the verdict rests on.", found)
@@ -170,7 +216,12 @@ def _releases(seen: ReleasesSeen) -> Iterator[Family]:
         [
             sample
             for fleet, each in last.items()
-            for sample in one_of(each.outcome, Outcome, "outcome", {"fleet": fleet})
+            for sample in one_of(
+                each.outcome,
+                Outcome,
+                "outcome",
+                {"fleet": fleet},
+            )
         ],
     )
     yield Family(
@@ -178,16 +229,21 @@ def _releases(seen: ReleasesSeen) -> Iterator[Family]:
         "When the last deploy of each fleet began (Unix time).",
         [Sample(each.at, {"fleet": fleet}) for fleet, each in last.items()],
     )
-    services = {name: now for name, now in seen.services.items() if now is not None}
+    yield from _tasks(seen.services)
+
+
+def _tasks(services: Mapping[str, ServiceNow | None]) -> Iterator[Family]:
+    """Of the services that are there."""
+    there = {name: now for name, now in services.items() if now is not None}
     yield Family(
         "kirikae_release_tasks_running",
         "Tasks of the new fleet's services that run.",
-        [Sample(now.running, {"service": name}) for name, now in services.items()],
+        [Sample(now.running, {"service": name}) for name, now in there.items()],
     )
     yield Family(
         "kirikae_release_tasks_desired",
         "Tasks of the new fleet's services that shall run.",
-        [Sample(now.desired, {"service": name}) for name, now in services.items()],
+        [Sample(now.desired, {"service": name}) for name, now in there.items()],
     )
 
 
@@ -196,12 +252,24 @@ def _survey(seen: SurveySeen, kinds: Iterable[str]) -> Iterator[Family]:
     yield Family(
         "kirikae_survey_findings",
         "Findings of the newest survey that nobody answers for.",
-        [Sample(counted[each], {"severity": str(each)}) for each in Severity],
+        [
+            Sample(
+                counted[each],
+                {"severity": str(each)},
+            )
+            for each in Severity
+        ],
     )
     yield Family(
         "kirikae_survey_blocking_findings",
         "Findings that stand in the way of a kind of move.",
-        [Sample(len(blocking(seen.findings, each)), {"kind": each}) for each in sorted({*kinds})],
+        [
+            Sample(
+                len(blocking(seen.findings, each)),
+                {"kind": each},
+            )
+            for each in sorted({*kinds})
+        ],
     )
     yield Family(
         "kirikae_survey_age_seconds",
@@ -213,8 +281,17 @@ def _survey(seen: SurveySeen, kinds: Iterable[str]) -> Iterator[Family]:
 def _acceptances(project: Project) -> Iterator[Family]:
     samples = []
     for each in project.accepted:
-        ends = datetime.combine(each.until, time.max, UTC).timestamp()
-        samples.append(Sample(int(ends), {"finding": each.finding, "where": each.where}))
+        ends = datetime.combine(
+            each.until,
+            time.max,
+            UTC,
+        ).timestamp()
+        samples.append(
+            Sample(
+                int(ends),
+                {"finding": each.finding, "where": each.where},
+            )
+        )
     yield Family(
         "kirikae_acceptance_ends_timestamp_seconds",
         "When somebody's answer for a finding ends (Unix time).",

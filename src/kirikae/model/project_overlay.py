@@ -40,20 +40,23 @@ class Overlaid:
     def _of(self, path: Sequence[Any]) -> Source:
         """A key that is missing is missing in the project file, unless the section around it is
         the other file's alone.  The environment is told by the name of that file."""
-        if is_there(self.over.plain, path) or path[:1] in ([_ENVIRONMENT], (_ENVIRONMENT,)):
+        if [*path] == [_ENVIRONMENT] or is_there(self.over.plain, path):
             return self.over
         around = path[:-1]
-        of_over = is_there(self.over.plain, around) and not is_there(self.base.plain, around)
-        return self.over if of_over else self.base
+        if is_there(self.base.plain, around):
+            return self.base
+        return self.over if is_there(self.over.plain, around) else self.base
 
 
 def environments_in(file: PurePath) -> Iterator[tuple[PurePath, str]]:
     """What a file's name may say: ``kirikae.staging.yml`` lies over ``kirikae.yml``, for staging.
     The longest name of a project file first."""
-    parts = file.stem.split(".")
-    for many in range(len(parts) - 1, 0, -1):
-        stem = ".".join(parts[:many])
-        yield file.with_name(f"{stem}{file.suffix}"), ".".join(parts[many:])
+    stem = file.stem
+    rest = ""
+    while "." in stem:
+        stem, _, last = stem.rpartition(".")
+        rest = f"{last}.{rest}" if rest else last
+        yield file.with_name(f"{stem}{file.suffix}"), rest
 
 
 def file_of(project_file: PurePath, environment: str) -> PurePath:
@@ -71,11 +74,15 @@ def overlaid(base: Source, over: Source, environment: str) -> Overlaid:
     faults = [*base.faults, *over.faults]
     said = over.plain.get(_ENVIRONMENT, environment)
     if said != environment:
+        place = over.at([_ENVIRONMENT])
         faults.append(
-            f"{over.at((_ENVIRONMENT,))}: {_ENVIRONMENT}: {shortened(said)} is not what the file's "
-            f"name says; write {environment}, or leave the key out"
+            f"{place}: {_ENVIRONMENT}: {shortened(said)} is not what the file's name says; "
+            f"write {environment}, or leave the key out"
         )
-    plain = {**merged(base.plain, over.plain), _ENVIRONMENT: environment}
+    plain = {
+        **merged(base.plain, over.plain),
+        _ENVIRONMENT: environment,
+    }
     return Overlaid(base, over, plain, faults)
 
 
@@ -83,8 +90,10 @@ def merged(base: Any, over: Any) -> Any:
     """Sections key by key; everything else is replaced."""
     if not isinstance(base, Mapping) or not isinstance(over, Mapping):
         return over
-    both = {key: merged(base[key], value) if key in base else value for key, value in over.items()}
-    return {**base, **both}
+    both = dict(base)
+    for key, value in over.items():
+        both[key] = merged(base[key], value) if key in base else value
+    return both
 
 
 def leaves(plain: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:

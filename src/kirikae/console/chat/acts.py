@@ -44,7 +44,10 @@ class Someone:
     @property
     def spoken_here(self) -> Here:
         """For a verb that speaks the environment's language."""
-        environment = {**self.here.environment, "LC_ALL": _LOCALES[self.language]}
+        environment = {
+            **self.here.environment,
+            "LC_ALL": _LOCALES[self.language],
+        }
         return replace(self.here, environment=environment)
 
 
@@ -81,10 +84,26 @@ def looked(who: Someone, name: str) -> list[Line]:
     """One move with all that status says, or every move in two sentences.  Raises what the verbs
     raise."""
     if name:
-        return [_whole(who, open_desk(who.here, name))]
+        return [
+            _whole(
+                who,
+                open_desk(who.here, name),
+            )
+        ]
     project = load_project(who.here)
     aws, signed = open_aws(who.here, project)
-    seen = [move_seen(desk_of(who.here, project, each, aws, signed)) for each in project.moves]
+    seen = [
+        move_seen(
+            desk_of(
+                who.here,
+                project,
+                each,
+                aws,
+                signed,
+            )
+        )
+        for each in project.moves
+    ]
     ledger = Ledger(
         open_store(who.here, project, aws), project.environment, project.service, signed
     )
@@ -102,24 +121,52 @@ def _whole(who: Someone, desk: Desk) -> Line:
     if seen.standing is None:
         return _short(who, seen)
     speech = who.speech(seen.kind)
-    told = [explain(speech, seen.standing.move, seen.evidence), *seen.standing.lines(speech)]
-    return Line("\n".join(told), _offers(who, seen.standing.move))
+    told = [
+        explain(
+            speech,
+            seen.standing.move,
+            seen.evidence,
+        ),
+        *seen.standing.lines(speech),
+    ]
+    return Line(
+        "\n".join(told),
+        _offers(who, seen.standing.move),
+    )
 
 
 def _short(who: Someone, seen: MoveSeen) -> Line:
     speech = who.speech(seen.kind)
     if seen.standing is None:
         key = "console.chat.not_looked_at" if seen.trouble else "console.chat.not_started"
-        return Line(speech.say(said(key, name=seen.name, why=text(seen.trouble))))
+        return Line(
+            speech.say(
+                said(
+                    key,
+                    name=seen.name,
+                    why=text(seen.trouble),
+                )
+            )
+        )
     move = seen.standing.move
-    told = [speech.say(_is(speech, move)), explain(speech, move, seen.evidence)]
+    told = [
+        speech.say(_is(speech, move)),
+        explain(speech, move, seen.evidence),
+    ]
     if seen.standing.differs is not None:
         told.append(speech.say(seen.standing.differs))
-    return Line("\n".join(told), _offers(who, move))
+    return Line(
+        "\n".join(told),
+        _offers(who, move),
+    )
 
 
 def _is(speech: Speech, move: Move) -> Said:
-    return said("console.is", name=move.name, where=text(speech.where(move)))
+    return said(
+        "console.is",
+        name=move.name,
+        where=text(speech.where(move)),
+    )
 
 
 def _offers(who: Someone, move: Move) -> tuple[Asked, ...]:
@@ -149,8 +196,15 @@ def _back_approve(who: Someone, asked: Asked) -> Back:
     _assert_another(who, desk)
     orders.approve(desk, dry_run=True)
     key = "approve" if move.next_share is not None else "approve_settle"
-    question = said(f"console.chat.ask.{key}", name=move.name, share=move.next_share)
-    return Back(replace(asked, seq=move.seq), question)
+    question = said(
+        f"console.chat.ask.{key}",
+        name=move.name,
+        share=move.next_share,
+    )
+    return Back(
+        replace(asked, seq=move.seq),
+        question,
+    )
 
 
 def _assert_another(who: Someone, desk: Desk) -> None:
@@ -178,20 +232,45 @@ def _back_hold(who: Someone, asked: Asked) -> Back:
         move.intending(order)  # raises OutOfOrder, with the words of the command
     speech = who.speech(desk.kind.name)
     where = text(speech.where(move))
-    return Back(asked, said("console.chat.ask.hold", name=move.name, where=where))
+    return Back(
+        asked,
+        said("console.chat.ask.hold", name=move.name, where=where),
+    )
 
 
 def _back_back_out(who: Someone, asked: Asked) -> Back:
     """Asks nothing of the journal: the button works without it."""
-    pressing.back_out(who.spoken_here, asked.name, _reason(asked), True, who.complain)
-    return Back(asked, said("console.chat.ask.back_out", name=asked.name))
+    pressing.back_out(
+        who.spoken_here,
+        asked.name,
+        _reason(asked),
+        True,
+        who.complain,
+    )
+    return Back(
+        asked,
+        said("console.chat.ask.back_out", name=asked.name),
+    )
 
 
 def _back_deploy(who: Someone, asked: Asked) -> Back:
     checked_id(asked.name)
-    answer = deployed(_release_desk(who, asked), asked.name, asked.sides, dry_run=True)
-    question = said("console.chat.ask.deploy", name=asked.name, sides=list(asked.sides))
-    return Back(asked, question, tuple(answer.lines))
+    answer = deployed(
+        _release_desk(who, asked),
+        asked.name,
+        asked.sides,
+        dry_run=True,
+    )
+    question = said(
+        "console.chat.ask.deploy",
+        name=asked.name,
+        sides=list(asked.sides),
+    )
+    return Back(
+        asked,
+        question,
+        tuple(answer.lines),
+    )
 
 
 def _release_desk(who: Someone, asked: Asked) -> ReleaseDesk:
@@ -227,34 +306,79 @@ def _approve(who: Someone, asked: Asked) -> Done:
         raise NotAsked("changed")
     _assert_another(who, desk)
     orders.approve(desk, dry_run=False)
-    return _moved(who, desk.journal, asked, "approve", desk.kind.name)
+    return _moved(
+        who,
+        desk.journal,
+        asked,
+        "approve",
+        desk.kind.name,
+    )
 
 
 def _hold(who: Someone, asked: Asked) -> Done:
     desk = open_desk(who.here, asked.name)
     reason = asked.reason or who.speech().say(_reason(asked))
-    orders.hold(desk, reason, False, who.complain)
-    return _moved(who, desk.journal, asked, "hold", desk.kind.name)
+    orders.hold(
+        desk,
+        reason,
+        False,
+        who.complain,
+    )
+    return _moved(
+        who,
+        desk.journal,
+        asked,
+        "hold",
+        desk.kind.name,
+    )
 
 
 def _moved(who: Someone, journal: Journal, asked: Asked, act: str, kind: str) -> Done:
     """With where it stands now, in the reader's language."""
     speech = who.speech(kind)
-    stands = speech.say(_is(speech, journal.read(asked.name)))
-    says = said(f"console.chat.done.{act}", name=asked.name, person=who.person.name)
+    stands = speech.say(
+        _is(
+            speech,
+            journal.read(asked.name),
+        )
+    )
+    says = said(
+        f"console.chat.done.{act}",
+        name=asked.name,
+        person=who.person.name,
+    )
     return Done(True, says, (stands,))
 
 
 def _back_out(who: Someone, asked: Asked) -> Done:
-    answer = pressing.back_out(who.spoken_here, asked.name, _reason(asked), False, who.complain)
+    answer = pressing.back_out(
+        who.spoken_here,
+        asked.name,
+        _reason(asked),
+        False,
+        who.complain,
+    )
     well = answer.exit is Exit.BACKED_OUT
     key = "back_out" if well else "back_out_unsure"
-    says = said(f"console.chat.done.{key}", name=asked.name, person=who.person.name)
-    return Done(well, says, tuple(answer.notes))
+    says = said(
+        f"console.chat.done.{key}",
+        name=asked.name,
+        person=who.person.name,
+    )
+    return Done(
+        well,
+        says,
+        tuple(answer.notes),
+    )
 
 
 def _deploy(who: Someone, asked: Asked) -> Done:
-    answer = deployed(_release_desk(who, asked), asked.name, asked.sides, dry_run=False)
+    answer = deployed(
+        _release_desk(who, asked),
+        asked.name,
+        asked.sides,
+        dry_run=False,
+    )
     well = answer.exit is Exit.DONE
     key = "deploy" if well else "deploy_failed"
     says = said(
@@ -267,16 +391,31 @@ def _deploy(who: Someone, asked: Asked) -> Done:
 
 
 def _both(answer: Answer) -> tuple[str, ...]:
-    return (*answer.lines, *answer.notes)
+    return (
+        *answer.lines,
+        *answer.notes,
+    )
 
 
-_BACK: dict[Act, Callable[[Someone, Asked], Back]] = {
+_BACK: dict[
+    Act,
+    Callable[
+        [Someone, Asked],
+        Back,
+    ],
+] = {
     Act.APPROVE: _back_approve,
     Act.HOLD: _back_hold,
     Act.BACK_OUT: _back_back_out,
     Act.DEPLOY: _back_deploy,
 }
-_DO: dict[Act, Callable[[Someone, Asked], Done]] = {
+_DO: dict[
+    Act,
+    Callable[
+        [Someone, Asked],
+        Done,
+    ],
+] = {
     Act.APPROVE: _approve,
     Act.HOLD: _hold,
     Act.BACK_OUT: _back_out,

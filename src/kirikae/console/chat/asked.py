@@ -9,7 +9,8 @@ import hashlib
 import hmac
 import json
 import secrets
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -55,7 +56,12 @@ class Question:
 
     @classmethod
     def now(cls, asked: Asked, person: str, now: float) -> Question:
-        return cls(asked, person, int(now + EXPIRES_S), secrets.token_urlsafe(16))
+        return cls(
+            asked,
+            person,
+            int(now + EXPIRES_S),
+            secrets.token_urlsafe(16),
+        )
 
     def sealed(self, secret: str) -> str:
         """For a button's value: at most 2,000 letters (Slack, "Button element")."""
@@ -65,14 +71,25 @@ class Question:
 
 
 def _seal(secret: str, body: str) -> str:
-    key = hmac.new(secret.encode(), _PURPOSE, hashlib.sha256).digest()
-    return hmac.new(key, body.encode(), hashlib.sha256).hexdigest()
+    key = hmac.new(
+        secret.encode(),
+        _PURPOSE,
+        hashlib.sha256,
+    ).digest()
+    return hmac.new(
+        key,
+        body.encode(),
+        hashlib.sha256,
+    ).hexdigest()
 
 
 def opened(value: str, secret: str) -> Question:
     """Raises NotAsked for what this kirikae never asked."""
     body, _, seal = value.partition(".")
-    if not hmac.compare_digest(seal.encode(), _seal(secret, body).encode()):
+    if not hmac.compare_digest(
+        seal.encode(),
+        _seal(secret, body).encode(),
+    ):
         raise NotAsked("forged")
     try:
         raw = json.loads(base64.urlsafe_b64decode(body))
@@ -83,8 +100,19 @@ def opened(value: str, secret: str) -> Question:
 
 def _question(raw: dict[str, Any]) -> Question:
     asked = raw["asked"]
-    whole = Asked(**{**asked, "act": Act(asked["act"]), "sides": tuple(asked["sides"])})
-    return Question(whole, raw["person"], raw["expires"], raw["once"])
+    whole = Asked(
+        **{
+            **asked,
+            "act": Act(asked["act"]),
+            "sides": tuple(asked["sides"]),
+        }
+    )
+    return Question(
+        whole,
+        raw["person"],
+        raw["expires"],
+        raw["once"],
+    )
 
 
 def assert_answers(question: Question, person: str, now: float) -> None:
@@ -101,22 +129,29 @@ def asked_from(words: str) -> Asked | None:
     ``status [MOVE]``, ``approve MOVE``, ``hold MOVE [WHY]``, ``back-out MOVE [WHY]``,
     ``deploy RELEASE SIDE[,SIDE]``.
     """
-    first, *rest = words.split() or ["status"]
-    try:
-        act = Act(first.lower())
-    except ValueError:
+    first, *rest = words.split() or [Act.STATUS]
+    if first.lower() not in {*Act}:
         return None
-    name, *more = rest or [""]
-    asked = Asked(act, name)
-    match act:
-        case Act.STATUS | Act.APPROVE if not more:
-            return asked if name or act is Act.STATUS else None
-        case Act.HOLD | Act.BACK_OUT if name:
-            return replace(asked, reason=shortened_reason(" ".join(more)))
-        case Act.DEPLOY if len(more) == 1:
-            sides = tuple(side for side in more[0].split(",") if side)
-            return replace(asked, sides=sides) if sides else None
-    return None
+    act = Act(first.lower())
+    return _of_release(rest) if act is Act.DEPLOY else _of_move(act, rest)
+
+
+def _of_move(act: Act, words: Sequence[str]) -> Asked | None:
+    """Only a hold and a back-out take a reason; only a look needs no name."""
+    name, *more = words or [""]
+    if not name and act is not Act.STATUS:
+        return None
+    if more and act not in (Act.HOLD, Act.BACK_OUT):
+        return None
+    return Asked(act, name, reason=shortened_reason(" ".join(more)))
+
+
+def _of_release(words: Sequence[str]) -> Asked | None:
+    if len(words) != 2:
+        return None
+    name, named = words
+    sides = tuple(side for side in named.split(",") if side)
+    return Asked(Act.DEPLOY, name, sides) if sides else None
 
 
 def shortened_reason(reason: str) -> str:

@@ -17,7 +17,14 @@ _MOST_DIGITS = 12
 def signature(secret: str, timestamp: str, body: bytes) -> str:
     """Version 0: of the version, the time, and the body as it came."""
     base = b":".join((b"v0", timestamp.encode(), body))
-    return "v0=" + hmac.new(secret.encode(), base, hashlib.sha256).hexdigest()
+    return (
+        "v0="
+        + hmac.new(
+            secret.encode(),
+            base,
+            hashlib.sha256,
+        ).hexdigest()
+    )
 
 
 def assert_signed(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> str:
@@ -36,22 +43,28 @@ def assert_signed(secret: str, headers: Mapping[str, str], body: bytes, now: flo
             f"a request signed {now - int(timestamp):.0f} s ago; if this machine's clock is right, "
             "somebody sends an old one again"
         )
-    if not hmac.compare_digest(given.encode(), signature(secret, timestamp, body).encode()):
+    if not hmac.compare_digest(
+        given.encode(),
+        signature(secret, timestamp, body).encode(),
+    ):
         raise NotFromSlack("a request whose signature is not that of `chat.signing_secret`")
     return given
 
 
 class Seen:
-    """Signatures of the last minutes: what comes a second time is a replay."""
+    """What came in the last minutes: signatures, and answers to questions."""
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def assert_new(self, given: str, now: float) -> None:
-        """Raises NotFromSlack.  A signature is kept until its own time has passed for certain."""
+    def is_first(self, name: str, now: float) -> bool:
+        """It is kept until a request signed with it, or a question, is too old for certain."""
         with self._lock:
-            self._until = {each: until for each, until in self._until.items() if until > now}
-            if given in self._until:
-                raise NotFromSlack("a request that came before: somebody sends it again")
-            self._until[given] = now + 2 * SKEW_S
+            for each, until in list(self._until.items()):
+                if until <= now:
+                    del self._until[each]
+            if name in self._until:
+                return False
+            self._until[name] = now + 2 * SKEW_S
+            return True

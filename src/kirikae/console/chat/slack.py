@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -22,7 +23,7 @@ from kirikae.console.here import Here
 from kirikae.console.notify import for_slack, post
 from kirikae.console.speech import Speech
 from kirikae.model.chat_settings import Chat as Settings
-from kirikae.model.errors import KirikaeError, StoreBroken, Taken
+from kirikae.model.errors import KirikaeError, Taken
 from kirikae.model.project import Project
 from kirikae.model.said import said, text
 
@@ -33,9 +34,16 @@ _MOST_FIELDS = 50
 _MOST_MOVES = 20
 """A message has 50 blocks at most, and a move takes two."""
 _MOST_TEXT = 2900
-_CONFIRM = "confirm"
-_CANCEL = "cancel"
-_OFFER = "ask"
+
+
+class _Button(StrEnum):
+    """The first word of a button's ``action_id``."""
+
+    CONFIRM = "confirm"
+    CANCEL = "cancel"
+    OFFER = "ask"
+
+
 Message = dict[str, Any]
 Send = Callable[[str, Message], object]
 
@@ -79,6 +87,7 @@ class Chat:
         self._send = send
         self._clock = clock
         self._seen = Seen()
+        self._answered = Seen()
         self._last: Project | None = None
 
     def handle(self, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -90,7 +99,9 @@ class Chat:
         secret = self._secret(settings)
         try:
             now = self._clock()
-            self._seen.assert_new(assert_signed(secret, headers, body, now), now)
+            given = assert_signed(secret, headers, body, now)
+            if not self._seen.is_first(given, now):
+                raise NotFromSlack("a request that came before: somebody sends it again")
             request = request_from(body)
         except NotFromSlack as error:
             self._complain(f"refused from the chat: {error}")
@@ -110,7 +121,10 @@ class Chat:
 
     def _secret(self, settings: Settings) -> str:
         """Empty where it is not set: then nothing can be proven."""
-        return self._here.environment.get(settings.signing_secret.partition(":")[2], "")
+        return self._here.environment.get(
+            settings.signing_secret.partition(":")[2],
+            "",
+        )
 
     def tell(self, url: str, message: Message) -> None:
         """To whoever asked.  What cannot be sent is complained of; what was done stays done."""
@@ -122,6 +136,10 @@ class Chat:
     @property
     def here(self) -> Here:
         return self._here
+
+    def is_first_answer(self, once: str) -> bool:
+        """Has this process not heard it yet?"""
+        return self._answered.is_first(once, self._clock())
 
     def now(self) -> float:
         return self._clock()
@@ -160,7 +178,10 @@ def _pressed(payload: Mapping[str, Any]) -> Request | None:
         return None
     user = payload["user"]
     action = payload["actions"][0]
-    team = (payload.get("team") or {}).get("id", "")
+    team = (payload.get("team") or {}).get(
+        "id",
+        "",
+    )
     name = user.get("username") or user.get("name", "")
     word = action["action_id"].partition(" ")[0]
     return _to_slack(
@@ -203,18 +224,34 @@ class _Talk:
         refusal = self._refusal()
         if refusal:
             return self._at_once(refusal)
-        if self.request.action == _CANCEL:
-            return Reply(200, later=lambda: self._replace(self._say("cancelled")))
-        if self.request.action == _CONFIRM:
-            return Reply(200, later=lambda: self._answering(self._confirmed))
-        words = self.request.value if self.request.action else self.request.words
+        match self.request.action:
+            case _Button.CANCEL:
+                return Reply(200, later=lambda: self._replace(self._say("cancelled")))
+            case _Button.CONFIRM:
+                return Reply(200, later=lambda: self._answering(self._confirmed))
+            case "":
+                return self._heard(self.request.words)
+            case _:
+                return self._heard(self.request.value)
+
+    def _heard(self, words: str) -> Reply:
+        """What is asked for, typed or by a button of a look."""
         asked = asked_from(words)
         if asked is None:
             return self._at_once(self._say("help"))
-        if asked.act is not Act.STATUS and str(asked.act) not in self._who.person.may:
+        if asked.act is Act.STATUS:
+            return Reply(
+                200,
+                self._now(asked),
+                lambda: self._answering(lambda: self._look(asked)),
+            )
+        if str(asked.act) not in self._who.person.may:
             return self._at_once(self._may_not(asked))
-        work = self._look if asked.act is Act.STATUS else self._ask
-        return Reply(200, self._now(asked), lambda: self._answering(lambda: work(asked)))
+        return Reply(
+            200,
+            self._now(asked),
+            lambda: self._answering(lambda: self._ask(asked)),
+        )
 
     def _refusal(self) -> str:
         """Empty: whoever asks is somebody whom the project file names."""
@@ -225,30 +262,55 @@ class _Talk:
             return self._say("refused.team", team=request.team)
         if request.user not in self.settings.people:
             self.chat.complain(f"refused from the chat: {request.user} ({request.name})")
-            return self._say("refused.unknown", user=request.user, name=request.name)
+            return self._say(
+                "refused.unknown",
+                user=request.user,
+                name=request.name,
+            )
         return ""
 
     @property
     def _who(self) -> Someone:
         person = self.settings.people[self.request.user]
-        here = replace(self.chat.here, person=f"{person.name} (Slack {self.request.user})")
-        return Someone(here, person, self.settings.language, self.chat.complain)
+        here = replace(
+            self.chat.here,
+            person=f"{person.name} (Slack {self.request.user})",
+        )
+        return Someone(
+            here,
+            person,
+            self.settings.language,
+            self.chat.complain,
+        )
 
     def _may_not(self, asked: Asked) -> str:
         person = self._who.person
-        return self._say("refused.may_not", person=person.name, act=str(asked.act))
+        return self._say(
+            "refused.may_not",
+            person=person.name,
+            act=str(asked.act),
+        )
 
     def _at_once(self, words: str) -> Reply:
         """A button's answer is no message: that goes its own way."""
         if self.request.action:
-            return Reply(200, later=lambda: self._tell(only_to_you(words)))
+            return Reply(
+                200,
+                later=lambda: self._tell(only_to_you(words)),
+            )
         return Reply(200, only_to_you(words))
 
     def _now(self, asked: Asked) -> Message:
         """That it was heard; a press of a button is seen by itself."""
         if self.request.action:
             return {}
-        return only_to_you(self._say("heard", act=str(asked.act), name=asked.name))
+        return only_to_you(
+            self._say(
+                "heard",
+                act=str(asked.act),
+                name=asked.name,
+            )
+        )
 
     # --- later
 
@@ -263,7 +325,14 @@ class _Talk:
             self._replace(self._say(f"not_asked.{error}"))
         except KirikaeError as error:
             heard = True
-            self._tell(only_to_you(self._say("refused.by_verb", why=text(str(error)))))
+            self._tell(
+                only_to_you(
+                    self._say(
+                        "refused.by_verb",
+                        why=text(str(error)),
+                    )
+                )
+            )
         finally:
             if not heard:
                 self._tell(only_to_you(self._say("failed")))
@@ -275,68 +344,125 @@ class _Talk:
         told = "\n\n".join(line.text for line in lines[:_MOST_MOVES]) or self._say("no_moves")
         if more > 0:
             blocks.append(section(self._say("more", more=more)))
-        self._tell({**only_to_you(told), "blocks": blocks or [section(told)]})
+        self._tell(
+            {
+                **only_to_you(told),
+                "blocks": blocks or [section(told)],
+            }
+        )
 
     def _blocks(self, line: Line) -> list[Message]:
         buttons = [
             button(
-                f"{_OFFER} {each.act} {each.name}",
+                f"{_Button.OFFER} {each.act} {each.name}",
                 self._say(f"button.{_word(each.act)}"),
                 f"{each.act} {each.name}",
             )
             for each in line.offers
         ]
-        return [section(line.text), *([actions(buttons)] if buttons else [])]
+        return [
+            section(line.text),
+            *([actions(buttons)] if buttons else []),
+        ]
 
     def _ask(self, asked: Asked) -> None:
         """Asks back: a button that carries what it asks."""
         self._who.here.assert_may_change(f"{asked.act} (from the chat)")
         back = asked_back(self._who, asked)
-        question = Question.now(back.asked, self.request.user, self.chat.now())
-        self._tell(self._question(back, question.sealed(self.secret)))
+        question = Question.now(
+            back.asked,
+            self.request.user,
+            self.chat.now(),
+        )
+        self._tell(
+            self._question(
+                back,
+                question.sealed(self.secret),
+            )
+        )
 
     def _question(self, back: Back, value: str) -> Message:
         act = back.asked.act
         told = [self._speech.say(back.question)]
         if back.asked.reason:
-            told.append(self._say("because", why=text(back.asked.reason)))
+            told.append(
+                self._say(
+                    "because",
+                    why=text(back.asked.reason),
+                )
+            )
         words = "\n".join([*told, *back.lines])
         style = "danger" if act is Act.BACK_OUT else "primary"
-        yes = button(_CONFIRM, self._say(f"button.{_word(act)}"), value, style)
-        no = button(_CANCEL, self._say("button.cancel"), _CANCEL)
-        return {**only_to_you(words), "blocks": [section(words), actions([yes, no])]}
+        yes = button(
+            _Button.CONFIRM,
+            self._say(f"button.{_word(act)}"),
+            value,
+            style,
+        )
+        no = button(_Button.CANCEL, self._say("button.cancel"), _Button.CANCEL)
+        return {
+            **only_to_you(words),
+            "blocks": [
+                section(words),
+                actions([yes, no]),
+            ],
+        }
 
     def _confirmed(self) -> None:
         """Once, by who was asked, in time; then it is done and everybody in the channel hears."""
         question = opened(self.request.value, self.secret)
-        assert_answers(question, self.request.user, self.chat.now())
+        assert_answers(
+            question,
+            self.request.user,
+            self.chat.now(),
+        )
         asked = question.asked
         who = self._who
         if str(asked.act) not in who.person.may:
             self._replace(self._may_not(asked))
             return
         self._use_up(question)
-        self._replace(self._say("heard", act=str(asked.act), name=asked.name))
+        self._replace(
+            self._say(
+                "heard",
+                act=str(asked.act),
+                name=asked.name,
+            )
+        )
         done = carried_out(who, asked)
-        words = "\n".join([self._speech.say(done.says), *done.lines])
+        words = "\n".join(
+            [
+                self._speech.say(done.says),
+                *done.lines,
+            ]
+        )
         self._tell({"response_type": "in_channel", "replace_original": False, **shown(words)})
 
     def _use_up(self, question: Question) -> None:
-        """In the store, so that no other process takes it again.  The red button works without a
-        store.  Raises NotAsked."""
+        """In the store, so that no other process takes it again.  The red button waits for no
+        store: share 0 is share 0, however often it is set.  Raises NotAsked."""
+        if not self.chat.is_first_answer(question.once):
+            raise NotAsked("used")
+        if question.asked.act is Act.BACK_OUT:
+            return
         project = self.project
         key = f"chat/{project.environment}/{project.service}/{question.once}"
-        body = {"at": self.chat.now(), "who": self._who.here.person, "act": question.asked.act}
+        body = {
+            "at": self.chat.now(),
+            "who": self._who.here.person,
+            "act": question.asked.act,
+        }
+        store = open_store(self._who.here, project)
         try:
-            open_store(self._who.here, project).create_if_absent(key, json.dumps(body))
+            store.create_if_absent(key, json.dumps(body))
         except Taken as error:
             raise NotAsked("used") from error
-        except StoreBroken:
-            if question.asked.act is not Act.BACK_OUT:
-                raise
 
     def _tell(self, message: Message) -> None:
-        self.chat.tell(self.request.url, message)
+        self.chat.tell(
+            self.request.url,
+            message,
+        )
 
     def _replace(self, words: str) -> None:
         """In the place of the question, so that its button is gone."""
@@ -352,7 +478,10 @@ def _word(act: Act) -> str:
 
 def shown(words: str) -> Message:
     """Text that calls nobody and links nowhere."""
-    return {"text": for_slack(words)[:_MOST_TEXT], "blocks": [section(words)]}
+    return {
+        "text": for_slack(words)[:_MOST_TEXT],
+        "blocks": [section(words)],
+    }
 
 
 def only_to_you(words: str) -> Message:
@@ -363,7 +492,11 @@ def section(words: str) -> Message:
     """A section's text has 3,000 letters at most."""
     return {
         "type": "section",
-        "text": {"type": "mrkdwn", "text": for_slack(words)[:_MOST_TEXT], "verbatim": True},
+        "text": {
+            "type": "mrkdwn",
+            "text": for_slack(words)[:_MOST_TEXT],
+            "verbatim": True,
+        },
     }
 
 

@@ -69,7 +69,10 @@ class _Scraped:
         except KirikaeError as error:
             says = f"{clean(str(error))}\n"
             return PlainTextResponse(says, HTTPStatus.SERVICE_UNAVAILABLE)
-        return Response(text.encode("utf-8", "replace"), headers={"Content-Type": CONTENT_TYPE})
+        return Response(
+            text.encode("utf-8", "replace"),
+            headers={"Content-Type": CONTENT_TYPE},
+        )
 
     def _refused(self, request: Request) -> Response | None:
         """By a session, or by a token; wrong ones have to wait as at the sign-in."""
@@ -104,10 +107,18 @@ class _Called:
         if place is None:
             return Response(status_code=HTTPStatus.NOT_FOUND)
         body = await _body(request)
-        reply = await run_in_threadpool(self._chats[place].handle, request.headers, body)
+        reply = await run_in_threadpool(
+            self._chats[place].handle,
+            request.headers,
+            body,
+        )
         later = None if reply.later is None else BackgroundTask(reply.later)
         if reply.body:
-            return JSONResponse(reply.body, reply.status, background=later)
+            return JSONResponse(
+                reply.body,
+                reply.status,
+                background=later,
+            )
         return Response(status_code=reply.status, background=later)
 
 
