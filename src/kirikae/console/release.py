@@ -480,3 +480,22 @@ def adopt(here: Here, path: str | None, undo: bool, dry_run: bool) -> Answer:
     here.assert_may_change("release adopt", dry_run)
     desk = open_release_desk(here, 0, _tell)
     return given_back(desk, path, dry_run) if undo else adopted(desk, path, dry_run)
+
+
+@release.command()
+@click.option(
+    "--part",
+    type=click.Choice(["script", "conf", "unit"]),
+    default="script",
+    help="The script itself, its file of settings for these hosts, or a unit for systemd.",
+)
+@JSON
+@click.pass_obj
+def agent(here: Here, part: str) -> Answer:
+    """Print the agent, a POSIX shell script by which a host fetches its releases itself.
+
+    Put it there as /usr/local/bin/kirikae-agent, its settings as /etc/kirikae/agent.conf.
+    """
+    from kirikae.console.release_agent import printed
+
+    return printed(load_project(here), part)
