@@ -320,6 +320,13 @@ def release() -> None:
     show_default=".",
     help="Folder of the release's files.",
 )
+@click.option(
+    "--stretcher",
+    "manifest",
+    default=None,
+    metavar="URL",
+    help="Instead: the archive of a manifest of stretcher (s3://, http(s)://, file:// or a path).",
+)
 @click.option("--name", default="", help="Stands at the end of an ID that is made up.")
 @click.option("--notes", default="", help="What it is for, kept with it.")
 @click.option(
@@ -339,6 +346,7 @@ def create(
     here: Here,
     release_id: str | None,
     source: Path,
+    manifest: str | None,
     name: str,
     notes: str,
     reads: str | None,
@@ -349,6 +357,10 @@ def create(
     never changes afterwards."""
     schema = asked(reads, provides)
     about = About(name, notes, None if schema is None else schema.to_plain())
+    if manifest is not None:
+        from kirikae.console.release_stretcher import created_from
+
+        return created_from(here, release_id, manifest, dry_run, about)
     return created(here, release_id, source, dry_run, about)
 
 
