@@ -81,7 +81,7 @@ def one_of(
 
 def text_of(families: Iterable[Family]) -> str:
     """What is scraped.  A family without a sample is left out."""
-    told = []
+    told: list[str] = []
     for family in families:
         told += _lines(family)
     return "".join(f"{line}\n" for line in told)
