@@ -23,8 +23,9 @@ from kirikae.console.salvage import salvaged
 from kirikae.console.speech import Speech
 from kirikae.console.telling import shown_look
 from kirikae.console.web.figures import bars, road, sides
+from kirikae.console.web.kept import Found
 from kirikae.console.web.pages import Reader, field_of, reader
-from kirikae.console.web.watched import Found, Record, Watcher
+from kirikae.console.web.watched import Record, Watcher
 from kirikae.model.errors import UsageProblem
 from kirikae.model.evidence import Evidence
 from kirikae.model.move import Verb

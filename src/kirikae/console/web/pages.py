@@ -122,6 +122,7 @@ class Reader:
             "places": self.site.places,
             "say": self.say,
             "t": self.told,
+            "word": self.word,
         }
         template = _templates().get_template(name)
         return clean(template.render({**common, "read_only": self._read_only, **shown}))
