@@ -102,7 +102,8 @@ def test_every_bad_one_is_told_and_nothing_is_lost(tmp_path, local):
                 assert code == 0 and f"{release} serves on the new fleet" in said, said
                 serving = release
             else:
-                assert code == bad.code and bad.says in said, (kind, code, said)
+                if code != bad.code or bad.says not in said:
+                    pytest.fail(f"{release} ({kind}) ended with {code}:\n{said}\n{load.failures}")
                 assert service.outcomes().get(release) == bad.outcome
             eventually(lambda now=serving: service.shop.get() == f"shop {now}", "the good serves")
         assert load.count > RELEASES
