@@ -13,10 +13,9 @@ from kirikae.model.bundle import Bundle
 from kirikae.survey.bundles import read
 from kirikae.survey.errors import BundleProblem
 from kirikae.survey.sections import unpacked
+from kirikae.survey.view import KEPT
 
 _STAMP = "%Y%m%dT%H%M%SZ"
-_KEPT = 8
-"""So many hosts are not read again by the next part of the same verb."""
 _LEVEL = 6
 """A tenth larger at most than at the highest level, and made in half the time."""
 
@@ -78,7 +77,7 @@ class Shelf:
         return _bundle(raw, host)
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=KEPT)
 def _bundle(raw: bytes, host: str) -> Bundle:
     """A verb asks several times for what a host said, and a bundle never changes."""
     return read(unpacked(raw), host)
