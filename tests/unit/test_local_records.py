@@ -13,6 +13,7 @@ import pytest
 
 from kirikae.local.ecs.agenda import Agenda
 from kirikae.local.ecs.grounds import Grounds
+from kirikae.local.ecs.outside import Outside
 from kirikae.local.ecs.services import Services
 from kirikae.local.elb.networking import OfStores
 from kirikae.local.errors import AwsError
@@ -402,7 +403,7 @@ def test_security_groups_are_where_their_subnets_are(subnet, group, taken):
             return f"<r><item>{known[params['Action']]}</item></r>"
 
     network = {"awsvpcConfiguration": {"subnets": [subnet], "securityGroups": [group]}}
-    asked = Grounds(OfStores(Stores(), REGION)).check({"networkConfiguration": network})
+    asked = Grounds(Outside(OfStores(Stores(), REGION))).check({"networkConfiguration": network})
     if taken:
         asyncio.run(asked)
         return

@@ -13,14 +13,18 @@ from pathlib import Path
 
 from kirikae.local.bridge import LINK_LOCAL, link_local_bind
 from kirikae.local.ecs.agenda import Agenda
+from kirikae.local.ecs.alarmstates import AlarmStates
 from kirikae.local.ecs.api import Ecs
+from kirikae.local.ecs.courses import Courses
 from kirikae.local.ecs.doubt import Doubt
 from kirikae.local.ecs.enginenames import EngineNames
 from kirikae.local.ecs.firelens import FireLens
+from kirikae.local.ecs.functions import Functions
 from kirikae.local.ecs.images import Images
 from kirikae.local.ecs.logs import Arrived, Logs
 from kirikae.local.ecs.making import Maker, Told
 from kirikae.local.ecs.metadata import Metadata
+from kirikae.local.ecs.outside import Outside
 from kirikae.local.ecs.pace import Pace
 from kirikae.local.ecs.pause import PausePool
 from kirikae.local.ecs.services import Services
@@ -206,6 +210,7 @@ class Working:
     tasks: Tasks
     ecs: Ecs
     services: Services
+    courses: Courses
     agenda: Agenda
 
     @classmethod
@@ -215,6 +220,7 @@ class Working:
         network: Network,
         balancing: Balancing,
         agenda: Agenda,
+        changing: asyncio.Lock,
         arrived: Arrived | None = None,
     ) -> Working:
         """Wired only: no task is driven, no service looked at."""
@@ -235,7 +241,16 @@ class Working:
         tasks = Tasks(base.state, agenda, hands)
         ecs = Ecs(base.state, tasks, balancing.targets, agenda, base.settings.region)
         services = Services(base.state, agenda, tasks, ecs.new_tasks.start_of_service, pace.room)
-        return cls(names, pool, logs, pace, tasks, ecs, services, agenda)
+        endpoint = f"http://127.0.0.1:{base.settings.port}"
+        courses = Courses(
+            base.state,
+            agenda,
+            services.is_whole,
+            balancing.door.assert_all,
+            changing,
+            lambda region: outside_of(base.stores, endpoint, region),
+        )
+        return cls(names, pool, logs, pace, tasks, ecs, services, courses, agenda)
 
 
 def _maker(base: Base, network: Network, names: EngineNames) -> Maker:
@@ -319,7 +334,7 @@ class Regions:
     def _services(self, region: str) -> Mapping[str, Service]:
         """The API of one region."""
         state = Within(self.state, region, self.home)
-        networking = OfStores(self.stores, region)
+        outside = outside_of(self.stores, self.endpoint, region)
         elb = Elb(
             state,
             Known(state),
@@ -328,13 +343,19 @@ class Regions:
             self.stores.put_object,
             f"arn:aws:elasticloadbalancing:{region}:{ACCOUNT}:",
             self.changing,
-            networking,
+            outside.networking,
         )
-        ecs = Ecs(state, self.tasks, self.targets, self.agenda, region, networking)
+        ecs = Ecs(state, self.tasks, self.targets, self.agenda, region, outside)
         place = Place(region, self.home, self.endpoint)
         figures = CloudWatch(state, self.figures_delay_s, place=place)
         sqs = Sqs(self.queues, place)
         return {**services_of(ecs, elb, figures, sqs), **self.more(region)}
+
+
+def outside_of(stores: Stores, endpoint: str, region: str) -> Outside:
+    """Whom ECS asks in this region."""
+    networking = OfStores(stores, region)
+    return Outside(networking, Functions(stores, region), AlarmStates(stores, endpoint, region))
 
 
 def services_of(
@@ -389,7 +410,8 @@ class Plane:
         agenda = Agenda(time.time)
         balancing = Balancing.of(base, network, agenda)
         shipping = Shipping.of(base.directory, base.state, base.stores, base.settings)
-        working = Working.of(base, network, balancing, agenda, shipping.arrived)
+        changing = asyncio.Lock()
+        working = Working.of(base, network, balancing, agenda, changing, shipping.arrived)
         household = Household(
             base.state,
             base.engine,
@@ -408,7 +430,6 @@ class Plane:
             working.names.label,
             base.settings.figures_delay_s == 0,
         )
-        changing = asyncio.Lock()
         regions = Regions.of(base, balancing, working, changing, shipping.services)
         clockwork = clockwork_of(base.state, base.stores, regions)
         house = House(household)
@@ -460,6 +481,7 @@ class Plane:
     async def close(self) -> None:
         """In the order in which things depend on each other; tasks and HAProxy run on."""
         self.balancing.recorder.stop()
+        await self.working.courses.close()
         await self.working.tasks.close()
         await self.working.logs.close()
         await self.balancing.health.close()

@@ -21,10 +21,10 @@ from kirikae.local.ecs.agenda import Agenda
 from kirikae.local.ecs.grounds import Grounds
 from kirikae.local.ecs.lookup import Lookup
 from kirikae.local.ecs.newtasks import NewTasks
+from kirikae.local.ecs.outside import Outside
 from kirikae.local.ecs.taskrow import is_live
 from kirikae.local.ecs.tasks import Tasks
 from kirikae.local.ecs.tokens import Tokens
-from kirikae.local.elb.networking import Networking
 from kirikae.local.elb.targets import Targets
 from kirikae.local.state import State
 from kirikae.local.wire import ACCOUNT, Operation, bound
@@ -72,10 +72,11 @@ class Ecs:
         targets: Targets,
         agenda: Agenda,
         region: str,
-        networking: Networking | None = None,
+        outside: Outside | None = None,
     ) -> None:
         """Only puts the parts together: nothing is read, started or written here."""
-        grounds = Grounds(networking)
+        grounds = Grounds(outside)
+        networking = outside.networking if outside is not None else None
         prefix = f"arn:aws:ecs:{region}:{ACCOUNT}:"
         self._state = state
         self._tasks = tasks

@@ -12,10 +12,24 @@ import time
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
+from kirikae.local.ecs.course import (
+    ALL,
+    OVER,
+    PRE_SHIFT,
+    SHIFT,
+    begun,
+    is_ending,
+    keeps,
+    part_of,
+    turned,
+)
 from kirikae.local.ecs.rolling import breaker_threshold
+from kirikae.local.ecs.shifting import resolved
+from kirikae.local.ecs.strategies import shifts_traffic, strategy_of, watched
 from kirikae.local.ecs.taskrow import STARTING
 from kirikae.local.plain import Plain
 from kirikae.local.rows import (
+    Course,
     Deployment,
     Event,
     Revision,
@@ -24,6 +38,7 @@ from kirikae.local.rows import (
     Service,
     ServiceDeployment,
     Task,
+    Watch,
 )
 from kirikae.local.state import State
 
@@ -57,17 +72,19 @@ def what_runs(row: Service | Revision) -> Running:
     return part
 
 
-def new_revision(state: State, service: Service) -> Revision:
-    """Fix what the service runs from now on."""
+def new_revision(state: State, service: Service, source: Revision | None) -> Revision:
+    """Fix what the service runs from now on, after ``source``."""
     arn = service["serviceArn"].replace(":service/", ":service-revision/") + f"/{_number()}"
+    fixed = what_runs(service)
     row: Revision = {
-        **what_runs(service),
+        **fixed,
         "taskDefinition": service["taskDefinition"],
         "serviceRevisionArn": arn,
         "serviceArn": service["serviceArn"],
         "clusterArn": service["clusterArn"],
         "createdAt": time.time(),
         "_images": {},
+        "_bindings": resolved(fixed.get("loadBalancers", []), source, shifts_traffic(service)),
     }
     return state.revisions.put(arn, row)
 
@@ -129,20 +146,82 @@ def begin(state: State, service: Service) -> Service:
     """The service with a new deployment of what it is now asked to run; an unfinished one is
     superseded.  One transaction."""
     former = service["deployments"]
+    source = _source_of(state, service)
     with state.together():
-        revision = new_revision(state, service)
+        revision = new_revision(state, service, source)
         for entry in former:
             finish(
                 state, entry["_serviceDeployment"], "STOPPED", "Superseded by a newer deployment."
             )
         sources = dict.fromkeys(entry["_revision"] for entry in former)
         deployment = new_service_deployment(state, service, revision, sources)
+        deployment = _with_course(state, service, deployment, source)
         entry = new_deployment(revision, deployment["serviceDeploymentArn"])
         changed: Service = {
             **service,
             "deployments": [entry, *former],
         }
         return state.services.put(service["serviceArn"], changed)
+
+
+def _source_of(state: State, service: Service) -> Revision | None:
+    """What a new deployment takes over from: the last good revision, while it is there, else the
+    oldest; None for a service's first."""
+    entries = service["deployments"]
+    if not entries:
+        return None
+    good = [entry for entry in entries if entry["_revision"] == service.get("_lastGood")]
+    return state.revisions.get((good or entries[-1:])[0]["_revision"])
+
+
+def _with_course(
+    state: State,
+    service: Service,
+    deployment: ServiceDeployment,
+    source: Revision | None,
+) -> ServiceDeployment:
+    """The deployment with what its strategy adds: a course, and alarms that are watched."""
+    changed: ServiceDeployment = {**deployment}
+    if shifts_traffic(service):
+        comes_from = source["serviceRevisionArn"] if source is not None else ""
+        others = len({entry["_revision"] for entry in service["deployments"]}) > 1
+        strategy = strategy_of(service)
+        changed["_course"] = begun(strategy, comes_from, others, deployment["createdAt"])
+    if (alarms := watched(strategy_of(service))) is not None:
+        watch: Watch = {
+            "names": alarms["alarmNames"],
+            "rollback": alarms["rollback"],
+            "status": "",
+            "triggered": [],
+            "bake_s": 0.0,
+        }
+        changed["_watch"] = watch
+    return state.service_deployments.put(deployment["serviceDeploymentArn"], changed)
+
+
+def course_of(state: State, service: Service) -> Course | None:
+    """The course that the service is on: of a deployment that goes on, or that was stopped on its
+    way and left several revisions behind.  None for a service that keeps to one, or rolls."""
+    entries = service["deployments"]
+    if not entries:
+        return None
+    deployment = state.service_deployments.get(entries[0]["_serviceDeployment"])
+    if deployment is None or (len(entries) == 1 and deployment["status"] in FINAL):
+        return None
+    return deployment.get("_course")
+
+
+def kept_entries(state: State, service: Service) -> list[Deployment]:
+    """Deployments whose tasks are kept at the wanted number: the newest, and while traffic is
+    shifted the one that it comes from."""
+    entries = service["deployments"]
+    course = course_of(state, service)
+    if course is None:
+        return entries[:1]
+    target = state.service_deployments[entries[0]["_serviceDeployment"]]["_target"]
+    return [
+        entry for entry in entries if keeps(course, part_of(course, target, entry["_revision"]))
+    ]
 
 
 def finish(
@@ -166,6 +245,9 @@ def finish(
         ended["statusReason"] = reason
     if status == "STOPPED":
         ended["stoppedAt"] = now
+    watch = row.get("_watch")
+    if watch is not None and watch["status"] in ("", "MONITORING"):
+        ended["_watch"] = {**watch, "status": "MONITORING_COMPLETE"}
     state.service_deployments.put(arn, ended)
 
 
@@ -232,6 +314,77 @@ def roll_back(
         **what_runs(good),
         "deployments": [back, *service["deployments"]],
     }
+
+
+def stop(
+    state: State,
+    service: Service,
+    reason: str,
+    goes_back: bool,
+) -> Service:
+    """The newest deployment has failed, for this reason: back to what was good before, or nothing
+    more of it, as it is asked.  A roll-back that fails is only told."""
+    now = time.time()
+    arn = service["deployments"][0]["_serviceDeployment"]
+    deployment = state.service_deployments.get(arn)
+    was_back = deployment is not None and deployment["status"].startswith("ROLLBACK")
+    course = deployment.get("_course") if deployment is not None else None
+    if course is not None and is_ending(course):
+        return service
+    failed, service = failed_entry(service, reason, now)
+    with state.together():
+        if goes_back and not was_back and deployment is not None and course is not None:
+            service = _turn_back(state, service, deployment, course, reason)
+        elif goes_back and not was_back:
+            service = roll_back(state, service, failed, reason)
+        else:
+            finish(state, arn, "ROLLBACK_FAILED" if was_back else "STOPPED", reason)
+        state.services.put(service["serviceArn"], service)
+    return service
+
+
+def _turn_back(
+    state: State,
+    service: Service,
+    deployment: ServiceDeployment,
+    course: Course,
+    reason: str,
+) -> Service:
+    """The service whose traffic goes back to the revision that it came from; its tasks are all
+    there still."""
+    now = time.time()
+    arn = deployment["serviceDeploymentArn"]
+    after = turned(course, reason, now)
+    good = state.revisions.get(course["source"])
+    entries = service["deployments"]
+    kept = [entry for entry in entries if entry["_revision"] == course["source"]]
+    if after == course or good is None or not kept:
+        nowhere = f"{reason} There is no completed revision to go back to."
+        finish(state, arn, "ROLLBACK_FAILED", nowhere)
+        return service
+    rollback: Rollback = {
+        "reason": reason,
+        "startedAt": now,
+        "serviceRevisionArn": good["serviceRevisionArn"],
+    }
+    going_back: ServiceDeployment = {
+        **deployment,
+        "_course": after,
+        "status": "ROLLBACK_IN_PROGRESS",
+        "statusReason": reason,
+        "rollback": rollback,
+        "updatedAt": now,
+    }
+    state.service_deployments.put(arn, going_back)
+    back: Deployment = {
+        **kept[0],
+        "rolloutState": "IN_PROGRESS",
+        "rolloutStateReason": f"ECS deployment {kept[0]['id']}: rolling back. {reason}",
+        "updatedAt": now,
+        "_serviceDeployment": arn,
+    }
+    others = [entry for entry in entries if entry["id"] != back["id"]]
+    return {**service, **what_runs(good), "deployments": [back, *others]}
 
 
 def with_event(
@@ -308,6 +461,15 @@ def show_service_deployment(
     going_on = service is not None and row["status"] not in FINAL
     wanted = service["desiredCount"] if service is not None and going_on else 0
     shown["targetServiceRevision"] = _summary(row["_target"], wanted, tasks)
+    if (course := row.get("_course")) is not None:
+        shown |= _show_course(course)
+        _show_traffic(shown, course)
+    if (watch := row.get("_watch")) is not None:
+        shown["alarms"] = {
+            "status": watch["status"] or "MONITORING",
+            "alarmNames": watch["names"],
+            "triggeredAlarmNames": watch["triggered"],
+        }
     if service is not None:
         shown["deploymentConfiguration"] = show_configuration(service)
         shown["deploymentCircuitBreaker"] = _show_breaker(row, service)
@@ -323,6 +485,36 @@ def _summary(revision: str, wanted: int, tasks: Iterable[Task]) -> Plain:
         "runningTaskCount": own["runningCount"],
         "pendingTaskCount": own["pendingCount"],
     }
+
+
+def _show_course(course: Course) -> Plain:
+    """The stage, and the hooks that were reached."""
+    shown: Plain = {}
+    if course["stage"] != OVER:
+        # The model's stages have no PRE_PRODUCTION_TRAFFIC_SHIFT, which only hooks know.
+        shown["lifecycleStage"] = SHIFT if course["stage"] == PRE_SHIFT else course["stage"]
+    details = []
+    for hook in course["hooks"]:
+        detail = {
+            "hookId": hook["id"],
+            "targetType": hook["targetType"],
+            "status": hook["status"],
+            "expiresAt": hook["expiresAt"],
+            "timeoutAction": hook["timeoutAction"],
+        }
+        details.append(detail | ({"targetArn": hook["target"]} if hook["target"] else {}))
+    return {**shown, "lifecycleHookDetails": details}
+
+
+def _show_traffic(shown: Plain, course: Course) -> None:
+    """Per cent of production and test traffic of each revision."""
+    for summary in (shown["targetServiceRevision"], *shown["sourceServiceRevisions"]):
+        is_target = summary is shown["targetServiceRevision"]
+        is_source = summary["arn"] == course["source"]
+        for key in ("production", "test"):
+            share = course["production"] if key == "production" else course["test"]
+            permille = share if is_target else (ALL - share if is_source else 0)
+            summary[f"requested{key.title()}TrafficWeight"] = permille / 10
 
 
 def _show_breaker(row: ServiceDeployment, service: Service) -> Plain:
@@ -358,5 +550,5 @@ def show_configuration(service: Service) -> Plain:
         "minimumHealthyPercent": service["minimumHealthyPercent"],
         "maximumPercent": service["maximumPercent"],
         "deploymentCircuitBreaker": service["deploymentCircuitBreaker"],
-        "strategy": "ROLLING",
+        **strategy_of(service),
     }
