@@ -29,10 +29,12 @@ from kirikae.local.ecs.course import (
     turned,
 )
 from kirikae.local.ecs.courses import Courses
-from kirikae.local.ecs.deployments import begin, show_service_deployment, stop
+from kirikae.local.ecs.deployments import begin
+from kirikae.local.ecs.ending import stop
 from kirikae.local.ecs.outside import Outside
 from kirikae.local.ecs.services import Services
 from kirikae.local.ecs.shifting import bindings_of
+from kirikae.local.ecs.showndeployments import show_service_deployment
 from kirikae.local.ecs.taskrow import is_live
 from kirikae.local.elb.actions import forward_groups
 from kirikae.local.errors import AwsError

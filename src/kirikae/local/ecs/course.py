@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Course, HookRun, Strategy
@@ -42,6 +42,10 @@ STAGES = (
 )
 _BACK: Mapping[str, str] = {SHIFT: TEST_SHIFT, TEST_SHIFT: CLEAN_UP, CLEAN_UP: OVER}
 _TOO_LATE = (CLEAN_UP, OVER)
+_NEED_SHIFT = (RECONCILE, TEST_SHIFT, SHIFT, BAKE)
+"""The load balancer must have taken the shares before these end."""
+_NEED_JUDGEMENT = (SHIFT, BAKE)
+"""The alarms must have been read before these end."""
 _OPEN = ("AWAITING_ACTION", "IN_PROGRESS")
 _MINUTE_S = 60
 _RETRY_S = 30
@@ -163,15 +167,20 @@ def _is_done(course: Course, seen: Seen) -> bool:
         return False
     if seen.now < course.get("until", 0.0):
         return False
-    match stage:
+    if stage in _NEED_SHIFT and not course["shifted"]:
+        return False
+    if stage in _NEED_JUDGEMENT and not course["back"] and not seen.judged:
+        return False
+    return _tasks_are_there(course, seen)
+
+
+def _tasks_are_there(course: Course, seen: Seen) -> bool:
+    """Are tasks come and gone as this stage wants it?"""
+    match course["stage"]:
+        case "RECONCILE_SERVICE":
+            return seen.others == 0 and seen.target == 0
         case "SCALE_UP":
             return seen.whole
-        case "RECONCILE_SERVICE":
-            return course["shifted"] and seen.others == 0 and seen.target == 0
-        case "TEST_TRAFFIC_SHIFT":
-            return course["shifted"]
-        case "PRODUCTION_TRAFFIC_SHIFT" | "BAKE_TIME":
-            return course["shifted"] and (seen.judged or bool(course["back"]))
         case "CLEAN_UP":
             return (seen.target if course["back"] else seen.source) == 0
         case _:
@@ -190,18 +199,13 @@ def _next(course: Course) -> str:
 
 def _entered(course: Course, stage: str, now: float) -> Course:
     """At the beginning of this stage."""
-    after: Course = {**course, "stage": stage}
+    after: Course = {**course, "stage": stage, **_shares_at(course, stage)}
     after.pop("until", None)
     if course["stage"] == SHIFT and stage == PRE_SHIFT:
         after["step"] = course["step"] + 1
-    if stage == TEST_SHIFT:
-        after["test"] = 0 if after["back"] else ALL
-    if stage == SHIFT:
-        after["production"] = 0 if after["back"] else after["shares"][after["step"]]
-        if 0 < after["production"] < ALL:
-            after["until"] = now + after["step_bake_s"]
-    if stage == BAKE:
-        after["until"] = now + after["bake_s"]
+    bake_s = _bake_s(after)
+    if bake_s is not None:
+        after["until"] = now + bake_s
     before = (course["production"], course["test"])
     is_shift = (after["production"], after["test"]) != before
     after["shifted"] = course["shifted"] and not is_shift
@@ -209,6 +213,30 @@ def _entered(course: Course, stage: str, now: float) -> Course:
     if is_shift or not after["back"]:
         after["hooks"] = [*after["hooks"], *_hooks_at(after, stage, now)]
     return after
+
+
+class _Shares(TypedDict, total=False):
+    """The part of a course that a shift changes."""
+
+    production: int
+    test: int
+
+
+def _shares_at(course: Course, stage: str) -> _Shares:
+    """What this stage shifts."""
+    if stage == TEST_SHIFT:
+        return {"test": 0 if course["back"] else ALL}
+    if stage == SHIFT:
+        return {"production": 0 if course["back"] else course["shares"][course["step"]]}
+    return {}
+
+
+def _bake_s(course: Course) -> float | None:
+    """How long this stage lasts at the least: none but the shift of a part, and the bake time."""
+    if course["stage"] == BAKE:
+        return course["bake_s"]
+    is_part = course["stage"] == SHIFT and 0 < course["production"] < ALL
+    return course["step_bake_s"] if is_part else None
 
 
 def turned(course: Course, reason: str, now: float) -> Course:

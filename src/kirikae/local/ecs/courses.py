@@ -24,7 +24,8 @@ from kirikae.local.ecs.course import (
     part_of,
     refusal,
 )
-from kirikae.local.ecs.deployments import FINAL, STEADY, finish, stop, with_event
+from kirikae.local.ecs.deployments import FINAL, STEADY, finish, with_event
+from kirikae.local.ecs.ending import stop
 from kirikae.local.ecs.outside import Outside
 from kirikae.local.ecs.shifting import wanted
 from kirikae.local.ecs.taskrow import is_live, tasks_of

@@ -10,11 +10,12 @@ from kirikae.local.ecs.agenda import Agenda
 from kirikae.local.ecs.clusters import Clusters
 from kirikae.local.ecs.course import CLEAN_UP, acted_on
 from kirikae.local.ecs.definitions import Definitions
-from kirikae.local.ecs.deployments import show_service_deployment, stop
+from kirikae.local.ecs.ending import stop
 from kirikae.local.ecs.lookup import Lookup
 from kirikae.local.ecs.names import invalid, missing
 from kirikae.local.ecs.shifting import show_resolved
 from kirikae.local.ecs.shown import show_brief
+from kirikae.local.ecs.showndeployments import show_service_deployment
 from kirikae.local.ecs.taskrow import tasks_of
 from kirikae.local.errors import AwsError
 from kirikae.local.pages import page

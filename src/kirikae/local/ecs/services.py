@@ -22,9 +22,9 @@ from kirikae.local.ecs.deployments import (
     deleted,
     finish,
     kept_entries,
-    stop,
     with_event,
 )
+from kirikae.local.ecs.ending import stop
 from kirikae.local.ecs.rolling import STARTS_PER_SECOND, breaker_threshold, retry_delay_s, stuck
 from kirikae.local.ecs.taskrow import (
     ENDING,

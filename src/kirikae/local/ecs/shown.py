@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kirikae.local.ecs.deployments import counts, show_configuration
+from kirikae.local.ecs.showndeployments import counts, show_configuration
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Container, Deployment, Service, ServiceDeployment, Task
 from kirikae.local.wire import service_model
