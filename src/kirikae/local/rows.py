@@ -370,6 +370,7 @@ class Definition(TypedDict):
     """MiB, as text; missing where the containers say it."""
     taskRoleArn: NotRequired[str]
     executionRoleArn: NotRequired[str]
+    enableFaultInjection: NotRequired[bool]
     deregisteredAt: NotRequired[float]
     deleteRequestedAt: NotRequired[float]
 
