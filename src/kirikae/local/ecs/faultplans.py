@@ -123,7 +123,7 @@ def _blackhole(body: Mapping[str, object]) -> Fault:
     protocol = _word(body, "Protocol", ("tcp", "udp"))
     traffic = _word(body, "TrafficType", ("ingress", "egress"))
     side = "-s" if traffic == "ingress" else "-d"
-    rules = [(side, each, "-j", "RETURN") for each in _spared(body)]
+    rules: list[Command] = [(side, each, "-j", "RETURN") for each in _spared(body)]
     rules.append(("-p", protocol, "--dport", port, "-j", "DROP"))
     into = "INPUT" if traffic == "ingress" else "OUTPUT"
     return _chained(f"fault-{traffic}-{protocol}-{port}", into, rules)
