@@ -43,6 +43,7 @@ from kirikae.local.elb.frontdoor import FrontDoor
 from kirikae.local.elb.health import HealthChecks
 from kirikae.local.elb.known import Known
 from kirikae.local.elb.networking import OfStores
+from kirikae.local.elb.pems import Pems, StoredPems
 from kirikae.local.elb.targets import Targets
 from kirikae.local.engine import Engine, engine_socket
 from kirikae.local.errors import EngineError, LocalError
@@ -146,6 +147,7 @@ class Balancing:
     targets: Targets
     access_logs: AccessLogs
     recorder: Recorder
+    pems: StoredPems
 
     @classmethod
     def of(
@@ -180,6 +182,7 @@ class Balancing:
             Targets(base.state, known, door, health),
             access_logs,
             Recorder(base.state, base.directory / "haproxy.log.pipe", access_logs.keep),
+            StoredPems(base.stores, base.directory / "certificates"),
         )
 
 
@@ -295,6 +298,8 @@ class Regions:
     """Those that were asked already."""
     more: Callable[[str], Mapping[str, Service]] = _no_more
     """Region -> the services that bring logs on their way."""
+    pems: Pems | None = None
+    """None: nothing is encrypted."""
 
     @classmethod
     def of(
@@ -321,6 +326,7 @@ class Regions:
             changing,
             {},
             more,
+            pems=balancing.pems,
         )
 
     def services(self, region: str) -> Mapping[str, Service]:
@@ -344,6 +350,7 @@ class Regions:
             f"arn:aws:elasticloadbalancing:{region}:{ACCOUNT}:",
             self.changing,
             outside.networking,
+            self.pems,
         )
         ecs = Ecs(state, self.tasks, self.targets, self.agenda, region, outside)
         place = Place(region, self.home, self.endpoint)
@@ -424,6 +431,7 @@ class Plane:
             balancing.access_logs,
             working.tasks,
             working.ecs,
+            balancing.pems,
             Usage(base.state, base.engine, working.names),
             QueueFigures(base.queues, base.state),
             network.bridge,

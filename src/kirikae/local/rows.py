@@ -945,12 +945,14 @@ class Group(Check):
 
 
 class ListenerForm(TypedDict, total=False):
-    """How a listener speaks; only HTTP is carried out, the rest is kept and told."""
+    """How a listener speaks; HTTP and HTTPS are carried out, the rest is kept and told."""
 
     protocol: str
     """``HTTP`` where it is not said; empty for gateways."""
     certificates: list[str]
     """ARNs; the default one is the first."""
+    pems: list[str]
+    """Their files, in the same order; none for a listener that is only kept."""
     policy: str
     alpn: list[str]
     mutual: Plain
