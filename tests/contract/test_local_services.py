@@ -288,7 +288,6 @@ def test_events_speak_as_aws_does(cluster):
             "InvalidParameterException",
         ),
         ({"launchType": "EXTERNAL"}, "UnsupportedFeatureException"),
-        ({"enableExecuteCommand": True}, "UnsupportedFeatureException"),
         ({"serviceConnectConfiguration": {"enabled": True}}, "UnsupportedFeatureException"),
         ({"deploymentController": {"type": "CODE_DEPLOY"}}, "UnsupportedFeatureException"),
     ],

@@ -373,6 +373,22 @@ def test_task_sets_are_told_and_start_nothing(account):
     assert account.ask("ecs DescribeTaskSets", **of)["taskSets"] == []
 
 
+def test_a_command_inside_a_task_is_refused_with_what_does_it(account):
+    """After AWS's own checks: the task, whether it may, the container."""
+    cluster_of(account)
+    asked = {"cluster": "default", "interactive": True, "command": "/bin/sh"}
+    with pytest.raises(AwsError, match="not found"):
+        account.ask("ecs ExecuteCommand", **asked, task="none")
+    for enabled, why in ((False, "not enabled"), (True, r"docker exec -it engine-\w+-web /bin/sh")):
+        made = account.ask("ecs RunTask", taskDefinition="web", enableExecuteCommand=enabled)
+        task = made["tasks"][0]
+        assert task["enableExecuteCommand"] is enabled
+        with pytest.raises(AwsError, match=why):
+            account.ask("ecs ExecuteCommand", **asked, task=task["taskArn"])
+    with pytest.raises(AwsError, match="none of this name"):
+        account.ask("ecs ExecuteCommand", **asked, task=task["taskArn"], container="other")
+
+
 def test_records_are_of_their_region(account):
     """Another region's view has none of them."""
     cluster_of(account, 1024)

@@ -509,6 +509,7 @@ class Task(TypedDict):
     stoppedReason: str
     """In AWS's words; the first reason given stays."""
     createdAt: float
+    enableExecuteCommand: NotRequired[bool]
     _bindings: list[Binding]
     """Where it is registered while it runs; none for a task of its own."""
     _revision: str

@@ -8,6 +8,7 @@ from kirikae.local.ecs import (
     clusters,
     definitions,
     deploymentapi,
+    execapi,
     instances,
     protection,
     providers,
@@ -43,6 +44,7 @@ _PARTS = (
     serviceapi,
     tasksets,
     deploymentapi,
+    execapi,
 )
 NAMES: frozenset[str] = frozenset(name for part in _PARTS for name in part.OPERATIONS)
 """Every operation that is carried out."""
@@ -55,6 +57,7 @@ PARTLY: Mapping[str, str] = {
     **instances.PARTLY,
     **providers.PARTLY,
     **tasksets.PARTLY,
+    **execapi.PARTLY,
 }
 """Operations of which something is missing, and what."""
 
@@ -119,6 +122,7 @@ class Ecs:
         self._deployments = deploymentapi.DeploymentApi(
             state, self._clusters, self._definitions, lookup, agenda
         )
+        self._exec = execapi.ExecApi(self._clusters, lookup, tasks.engine_name)
 
     def operations(self) -> dict[str, Operation]:
         """Operation's name (as botocore spells it) -> what carries it out; its keys are
@@ -135,6 +139,7 @@ class Ecs:
             **bound(serviceapi.OPERATIONS, self._services),
             **bound(tasksets.OPERATIONS, self._task_sets),
             **bound(deploymentapi.OPERATIONS, self._deployments),
+            **bound(execapi.OPERATIONS, self._exec),
         }
 
     def forget(self, now: float) -> None:

@@ -120,6 +120,7 @@ class NewTasks:
         task: Task = {
             **self.blank(service["clusterArn"], definition, group),
             "startedBy": deployment["id"],
+            "enableExecuteCommand": service.get("enableExecuteCommand", False),
             "_bindings": bindings_of(revision),
             "_revision": revision["serviceRevisionArn"],
         }

@@ -456,8 +456,6 @@ def _check_carried_out(params: Plain) -> None:
             "kirikae local runs services of the strategy REPLICA (Fargate has no DAEMON)"
         )
     check_controller(params.get("deploymentController", {}).get("type", "ECS"))
-    if params.get("enableExecuteCommand"):
-        raise unsupported(f"{name}: kirikae local has no ECS Exec; use `docker exec`")
 
 
 def _kept(params: Plain) -> ServiceChange:
@@ -534,7 +532,7 @@ PARTLY = {
         "strategy REPLICA, controller ECS; with the controller EXTERNAL a "
         "record whose task sets start nothing; refused: "
         + ", ".join(REFUSED)
-        + ", ECS Exec, earlySuccessCriteria"
+        + ", earlySuccessCriteria"
     ),
     "UpdateService": "as CreateService",
 }
