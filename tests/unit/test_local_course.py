@@ -187,7 +187,8 @@ class Alarms:
     async def of(self, names: Sequence[str]) -> Mapping[str, AlarmSeen]:
         if self.states is None:
             raise OSError("nobody answers")
-        return {name: AlarmSeen(self.states[name], 60.0) for name in names}
+        known = [name for name in names if name in self.states]
+        return {name: AlarmSeen(self.states[name], 60.0) for name in known}
 
 
 class Functions:
@@ -362,7 +363,7 @@ class World:
 
 def started(folder: Path, deploys: Any, **more: Any) -> World:
     """A service whose first revision is there, and a second one that begins."""
-    world = World(folder, {**deploys, "lifecycleHooks": []}, **more)
+    world = World(folder, {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0}, **more)
     world.until("SUCCESSFUL")
     assert world.live() == {BLUE: 2}
     assert world.told[PRODUCTION] == {BLUE: 999, GREEN: 0}
@@ -470,6 +471,17 @@ def test_alarms_that_do_not_answer_hold_the_share(tmp_path):
     assert world.way()["lifecycleStage"] == "PRODUCTION_TRAFFIC_SHIFT"
     world.alarms.states = {"a": False}
     world.until("SUCCESSFUL", 100)
+
+
+def test_an_alarm_that_is_gone_holds_the_share(tmp_path):
+    """Whoever deleted it has not said that all is well."""
+    world = started(tmp_path, alarmed(CANARY))
+    world.alarms.states = {"a": False}
+    world.until("PRODUCTION_TRAFFIC_SHIFT")
+    world.alarms.states = {}
+    for _ in range(5):
+        world.look(1000)
+    assert world.way()["lifecycleStage"] == "PRODUCTION_TRAFFIC_SHIFT"
 
 
 def test_an_alarm_that_rings_already_is_not_watched(tmp_path):
@@ -591,8 +603,10 @@ def test_a_task_that_dies_meanwhile_is_replaced_on_its_side(tmp_path):
     assert world.live() == {BLUE: 3, GREEN: 3}
 
 
-def test_left_half_way_it_stays_as_it_is(tmp_path):
-    """ABORT: both sides are kept until the next deployment."""
+@pytest.mark.parametrize("after", [CANARY, {"strategy": "ROLLING"}], ids=["canary", "rolling"])
+def test_left_half_way_it_stays_as_it_is(tmp_path, after):
+    """ABORT: both sides are kept until the next deployment, which leads the traffic out of the one
+    that was left, also where it is a rolling one."""
     world = started(tmp_path, CANARY)
     world.until("PRODUCTION_TRAFFIC_SHIFT")
     world.look()
@@ -602,6 +616,8 @@ def test_left_half_way_it_stays_as_it_is(tmp_path):
     assert world.way()["status"] == "STOPPED"
     assert world.live() == {BLUE: 2, GREEN: 2}
     assert world.told[PRODUCTION] == {BLUE: 900, GREEN: 100}
+    world.state.services.put(SERVICE, {**world.service, "_deploys": after})
     world.deploy("d:2")
     world.until("SUCCESSFUL", 60)
     assert world.live() == {GREEN: 2}
+    assert world.told[PRODUCTION] == {BLUE: 0, GREEN: 999}

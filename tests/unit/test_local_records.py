@@ -344,7 +344,7 @@ def test_attributes_of_instances(account):
     assert told.value.code == "TargetNotFoundException"
 
 
-def test_task_sets_are_told_and_start_nothing(account):
+def test_task_sets_are_kept_and_told(account):
     """Of services whose controller is EXTERNAL, and of no others."""
     cluster_of(account)
     account.ask("ecs CreateService", serviceName="own", taskDefinition="web")

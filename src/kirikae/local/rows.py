@@ -119,6 +119,8 @@ class TaskSet(TypedDict):
     networkConfiguration: NotRequired[Plain]
     createdAt: float
     updatedAt: float
+    _entry: NotRequired[Deployment]
+    """How its tasks are kept; one that older state has without it starts none."""
 
 
 class Setting(TypedDict):

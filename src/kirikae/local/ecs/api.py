@@ -117,7 +117,13 @@ class Ecs:
             grounds,
         )
         self._task_sets = tasksets.TaskSets(
-            state, self._clusters, self._definitions, self.tags, lookup
+            state,
+            self._clusters,
+            self._definitions,
+            self.tags,
+            lookup,
+            agenda,
+            self._services.bindings,
         )
         self._deployments = deploymentapi.DeploymentApi(
             state, self._clusters, self._definitions, lookup, agenda

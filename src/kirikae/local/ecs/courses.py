@@ -150,7 +150,10 @@ class Courses:
             self._state.service_deployments.put(deployment, changed)
             self._agenda.wake(arn)
         if after["status"] != "TRIGGERED":
-            return True
+            unknown = sorted(set(watch["names"]) - seen.keys())
+            if unknown:
+                log.warning("deployment of %s waits: there is no alarm %s", arn, unknown[0])
+            return not unknown
         names = ", ".join(after["triggered"])
         service = self._state.services[arn]
         stop(self._state, service, _RINGS.format(names=names), after["rollback"])
@@ -213,12 +216,14 @@ class Courses:
         course = row.get("_course") if row is not None else None
         if row is None or course is None or course["shifted"]:
             return
-        key = row["serviceDeploymentArn"]
         async with self._changing:
+            revision = self._state.revisions.get(row["_target"])
+            if revision is None:
+                return
             with self._state.together():
-                steer(self._state, wanted(course, self._state.revisions[row["_target"]]))
+                steer(self._state, wanted(course, revision))
             await self._tell_door()
-        self._confirm(key, course)
+        self._confirm(row["serviceDeploymentArn"], course)
         self._agenda.wake(arn)
 
     def _confirm(self, key: str, asked: Course) -> None:

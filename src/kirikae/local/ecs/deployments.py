@@ -62,8 +62,14 @@ def what_runs(row: Service | Revision) -> Running:
     return part
 
 
-def new_revision(state: State, service: Service, source: Revision | None) -> Revision:
-    """Fix what the service runs from now on, after ``source``."""
+def new_revision(
+    state: State,
+    service: Service,
+    source: Revision | None,
+    shifts: bool,
+) -> Revision:
+    """Fix what the service runs from now on, after ``source``; ``shifts``: in its other target
+    group."""
     arn = service["serviceArn"].replace(":service/", ":service-revision/") + f"/{_number()}"
     fixed = what_runs(service)
     row: Revision = {
@@ -74,7 +80,7 @@ def new_revision(state: State, service: Service, source: Revision | None) -> Rev
         "clusterArn": service["clusterArn"],
         "createdAt": time.time(),
         "_images": {},
-        "_bindings": resolved(fixed.get("loadBalancers", []), source, shifts_traffic(service)),
+        "_bindings": resolved(fixed.get("loadBalancers", []), source, shifts),
     }
     return state.revisions.put(arn, row)
 
@@ -137,15 +143,17 @@ def begin(state: State, service: Service) -> Service:
     superseded.  One transaction."""
     former = service["deployments"]
     source = _source_of(state, service)
+    # What was left half way must be led out of its traffic first, however it goes on.
+    shifts = shifts_traffic(service) or course_of(state, service) is not None
     with state.together():
-        revision = new_revision(state, service, source)
+        revision = new_revision(state, service, source, shifts)
         for entry in former:
             finish(
                 state, entry["_serviceDeployment"], "STOPPED", "Superseded by a newer deployment."
             )
         sources = dict.fromkeys(entry["_revision"] for entry in former)
         deployment = new_service_deployment(state, service, revision, sources)
-        deployment = _with_course(state, service, deployment, source)
+        deployment = _with_course(state, service, deployment, source, shifts)
         entry = new_deployment(revision, deployment["serviceDeploymentArn"])
         changed: Service = {
             **service,
@@ -169,10 +177,11 @@ def _with_course(
     service: Service,
     deployment: ServiceDeployment,
     source: Revision | None,
+    shifts: bool,
 ) -> ServiceDeployment:
     """The deployment with what its strategy adds: a course, and alarms that are watched."""
     changed: ServiceDeployment = {**deployment}
-    if shifts_traffic(service):
+    if shifts:
         comes_from = source["serviceRevisionArn"] if source is not None else ""
         others = len({entry["_revision"] for entry in service["deployments"]}) > 1
         strategy = strategy_of(service)
@@ -242,7 +251,9 @@ def finish(
 
 
 def deleted(state: State, service: Service) -> Service:
-    """A deleted service whose last task is on its way out; its deployments end with it."""
+    """A deleted service whose last task is on its way out; its deployments and task sets end with
+    it."""
+    state.task_sets.drop_where(lambda row: row["serviceArn"] == service["serviceArn"])
     for entry in service["deployments"]:
         finish(state, entry["_serviceDeployment"], "STOPPED", "The service was deleted.")
     return {

@@ -187,7 +187,7 @@ class ServiceApi:
         wish = everything = checked(params)
         if definition is not None:
             everything = checked(params, definition.get("placementConstraints", []))
-            row["loadBalancers"] = self._bindings(params.get("loadBalancers", []), definition)
+            row["loadBalancers"] = self.bindings(params.get("loadBalancers", []), definition)
         check_balancers(strategy_of_service(row), row["loadBalancers"])
         if strategy:
             row["capacityProviderStrategy"] = list(strategy)
@@ -263,7 +263,7 @@ class ServiceApi:
         if "desiredCount" in params:
             changes["desiredCount"] = _desired(params["desiredCount"])
         if "loadBalancers" in params:
-            changes["loadBalancers"] = self._bindings(params["loadBalancers"], definition)
+            changes["loadBalancers"] = self.bindings(params["loadBalancers"], definition)
         configuration = configuration_of(params.get("deploymentConfiguration", {}), row)
         after: Service = {
             **row,
@@ -306,7 +306,7 @@ class ServiceApi:
             "deployments": [*entries, *row["deployments"][1:]],
         }
 
-    def _bindings(self, asked: Iterable[Plain], definition: Definition) -> list[Binding]:
+    def bindings(self, asked: Iterable[Plain], definition: Definition) -> list[Binding]:
         """The service's load balancers, checked against the definition and the target groups."""
         found = [self._binding(each, definition) for each in asked]
         if len(found) > _MOST_BINDINGS:
@@ -369,7 +369,7 @@ class ServiceApi:
         if row.get("_controller") == "EXTERNAL":
             arn = row["serviceArn"]
             shown["taskSets"] = [
-                show_task_set(each, row)
+                show_task_set(each, row, self._state.tasks.all())
                 for each in self._state.task_sets.all()
                 if each["serviceArn"] == arn
             ]
@@ -529,10 +529,8 @@ OPERATIONS: Handlers[ServiceApi] = {
 }
 PARTLY = {
     "CreateService": (
-        "strategy REPLICA, controller ECS; with the controller EXTERNAL a "
-        "record whose task sets start nothing; refused: "
-        + ", ".join(REFUSED)
-        + ", earlySuccessCriteria"
+        "strategy REPLICA, controller ECS; with the controller EXTERNAL "
+        "its task sets; refused: " + ", ".join(REFUSED) + ", earlySuccessCriteria"
     ),
     "UpdateService": "as CreateService",
 }

@@ -34,8 +34,17 @@ from kirikae.local.ecs.taskrow import (
     target_keys,
     tasks_of,
 )
+from kirikae.local.ecs.tasksets import alone, drop_task_set
 from kirikae.local.errors import LocalError
-from kirikae.local.rows import Deployment, Event, Service, ServiceDeployment, Task, Watch
+from kirikae.local.rows import (
+    Deployment,
+    Event,
+    Service,
+    ServiceDeployment,
+    Task,
+    TaskSet,
+    Watch,
+)
 from kirikae.local.state import State
 
 log = logging.getLogger("kirikae.local.services")
@@ -195,7 +204,7 @@ class Services:
         if service["status"] == "DRAINING":
             after = self._drain(service, tasks)
         elif service.get("_controller") == "EXTERNAL":
-            return
+            after = self._keep_task_sets(service, tasks, now)
         else:
             after = self._count_failures(service, tasks, now)
             live = [task for task in tasks if is_live(task)]
@@ -266,6 +275,38 @@ class Services:
         if service["deployments"][0]["rolloutState"] != "FAILED":
             service = self._exchange(service, crew, now)
         return self._first_healthy(service, crew, now), crew
+
+    # --- task sets
+
+    def _keep_task_sets(
+        self,
+        service: Service,
+        tasks: Sequence[Task],
+        now: float,
+    ) -> Service:
+        """Each by itself, as if it were the service's only deployment; a deleted one goes with its
+        last task."""
+        for row in self._state.task_sets.all():
+            if row["serviceArn"] != service["serviceArn"] or "_entry" not in row:
+                continue
+            own = [task for task in tasks if task["startedBy"] == row["id"]]
+            live = [task for task in own if is_live(task)]
+            if row["status"] == "DRAINING":
+                as_set = self._let_go(alone(service, row), live, now)
+                if not live:
+                    drop_task_set(self._state, row)
+            else:
+                as_set = self._count_failures(alone(service, row), own, now)
+                as_set, _ = self._keep(as_set, live, now)
+                self._save_task_set(row, as_set["deployments"][0])
+            service = {**service, "events": as_set["events"]}
+        return service
+
+    def _save_task_set(self, row: TaskSet, entry: Deployment) -> None:
+        """What is remembered of its starts."""
+        if entry != row["_entry"]:
+            changed: TaskSet = {**row, "_entry": entry}
+            self._state.task_sets.put(row["taskSetArn"], changed)
 
     # --- two sides at once
 
