@@ -42,7 +42,11 @@ def _text(part: Any) -> str:
     return part.decode() if isinstance(part, bytes) else str(part)
 
 
-def _joined(certificate: str, chain: str, key: str) -> str:
+def _joined(
+    certificate: str,
+    chain: str,
+    key: str,
+) -> str:
     """In the order in which HAProxy reads them."""
     parts = [part.strip() for part in (certificate, chain, key)]
     return "\n".join(part for part in parts if part) + "\n"

@@ -30,7 +30,12 @@ class AlarmStates:
     is what ends a deployment.
     """
 
-    def __init__(self, stores: Stores, endpoint: str, region: str) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        endpoint: str,
+        region: str,
+    ) -> None:
         """``endpoint`` is where clients of AWS's API find it."""
         self._stores = stores
         self._endpoint = endpoint
@@ -38,7 +43,11 @@ class AlarmStates:
 
     async def of(self, names: Sequence[str]) -> Mapping[str, AlarmSeen]:
         """Those of these names that are there.  Raises OSError where nobody answers."""
-        asked = {"Action": "DescribeAlarms", "Version": "2010-08-01", "MaxRecords": str(_AT_ONCE)}
+        asked = {
+            "Action": "DescribeAlarms",
+            "Version": "2010-08-01",
+            "MaxRecords": str(_AT_ONCE),
+        }
         for number, name in enumerate(names, 1):
             asked[f"AlarmNames.member.{number}"] = name
         asked |= {

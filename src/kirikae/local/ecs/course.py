@@ -40,7 +40,11 @@ STAGES = (
     CLEAN_UP,
     OVER,
 )
-_BACK: Mapping[str, str] = {SHIFT: TEST_SHIFT, TEST_SHIFT: CLEAN_UP, CLEAN_UP: OVER}
+_BACK: Mapping[str, str] = {
+    SHIFT: TEST_SHIFT,
+    TEST_SHIFT: CLEAN_UP,
+    CLEAN_UP: OVER,
+}
 _TOO_LATE = (CLEAN_UP, OVER)
 _NEED_SHIFT = (RECONCILE, TEST_SHIFT, SHIFT, BAKE)
 """The load balancer must have taken the shares before these end."""
@@ -91,7 +95,12 @@ def _permille(percent: float) -> int:
     return round(percent * 10)
 
 
-def begun(strategy: Strategy, source: str, others: bool, now: float) -> Course:
+def begun(
+    strategy: Strategy,
+    source: str,
+    others: bool,
+    now: float,
+) -> Course:
     """The course of a deployment that begins now.
 
     A service's first one has nothing to take over from and nothing to go back to: it has all of
@@ -113,10 +122,17 @@ def begun(strategy: Strategy, source: str, others: bool, now: float) -> Course:
         "hooks": [],
         "back": "",
     }
-    return {**course, "hooks": _hooks_at(course, course["stage"], now)}
+    return {
+        **course,
+        "hooks": _hooks_at(course, course["stage"], now),
+    }
 
 
-def part_of(course: Course, target: str, revision: str) -> Part:
+def part_of(
+    course: Course,
+    target: str,
+    revision: str,
+) -> Part:
     """Which part this revision has in the deployment that leads to ``target``."""
     if revision == target:
         return "target"
@@ -154,7 +170,10 @@ def advanced(course: Course, seen: Seen) -> Course:
 
 def _one_step(course: Course, seen: Seen) -> Course:
     """A hook's end, or the next stage; where a hook wants it to go back, nothing."""
-    course = {**course, "hooks": [_expired(hook, seen.now) for hook in course["hooks"]]}
+    course = {
+        **course,
+        "hooks": [_expired(hook, seen.now) for hook in course["hooks"]],
+    }
     if course["stage"] == OVER or refusal(course) or not _is_done(course, seen):
         return course
     return _entered(course, _next(course), seen.now)
@@ -197,9 +216,17 @@ def _next(course: Course) -> str:
     return STAGES[STAGES.index(stage) + 1]
 
 
-def _entered(course: Course, stage: str, now: float) -> Course:
+def _entered(
+    course: Course,
+    stage: str,
+    now: float,
+) -> Course:
     """At the beginning of this stage."""
-    after: Course = {**course, "stage": stage, **_shares_at(course, stage)}
+    after: Course = {
+        **course,
+        "stage": stage,
+        **_shares_at(course, stage),
+    }
     after.pop("until", None)
     if course["stage"] == SHIFT and stage == PRE_SHIFT:
         after["step"] = course["step"] + 1
@@ -239,25 +266,45 @@ def _bake_s(course: Course) -> float | None:
     return course["step_bake_s"] if is_part else None
 
 
-def turned(course: Course, reason: str, now: float) -> Course:
+def turned(
+    course: Course,
+    reason: str,
+    now: float,
+) -> Course:
     """On its way back from now on: production traffic goes first.  The same where it is too late,
     or where there is nothing to go back to."""
     if is_ending(course) or not course["source"]:
         return course
     closed = [_closed(hook) for hook in course["hooks"]]
-    return _entered({**course, "back": reason, "hooks": closed}, SHIFT, now)
+    return _entered(
+        {
+            **course,
+            "back": reason,
+            "hooks": closed,
+        },
+        SHIFT,
+        now,
+    )
 
 
 # --- hooks
 
 
-def _hooks_at(course: Course, stage: str, now: float) -> list[HookRun]:
+def _hooks_at(
+    course: Course,
+    stage: str,
+    now: float,
+) -> list[HookRun]:
     """What is to be asked at this stage, before the next one."""
     asked = [hook for hook in course["lifecycleHooks"] if stage in hook["lifecycleStages"]]
     return [_run_of(hook, stage, now) for hook in asked]
 
 
-def _run_of(hook: Plain, stage: str, now: float) -> HookRun:
+def _run_of(
+    hook: Plain,
+    stage: str,
+    now: float,
+) -> HookRun:
     """A hook that is reached now."""
     kind = hook.get("targetType", LAMBDA)
     timeout = hook.get("timeoutConfiguration", {})
@@ -278,13 +325,23 @@ def _run_of(hook: Plain, stage: str, now: float) -> HookRun:
 def _expired(hook: HookRun, now: float) -> HookRun:
     """A hook that nobody has answered in time."""
     if hook["status"] in _OPEN and now >= hook["expiresAt"]:
-        return {**hook, "status": "TIMED_OUT"}
+        return {
+            **hook,
+            "status": "TIMED_OUT",
+        }
     return hook
 
 
 def _closed(hook: HookRun) -> HookRun:
     """A hook of a course that turns: it is waited for no more."""
-    return {**hook, "status": "FAILED"} if hook["status"] in _OPEN else hook
+    return (
+        {
+            **hook,
+            "status": "FAILED",
+        }
+        if hook["status"] in _OPEN
+        else hook
+    )
 
 
 def refusal(course: Course) -> str:
@@ -307,7 +364,12 @@ def due_hooks(course: Course, now: float) -> list[HookRun]:
     ]
 
 
-def answered(course: Course, hook_id: str, reply: object, now: float) -> Course:
+def answered(
+    course: Course,
+    hook_id: str,
+    reply: object,
+    now: float,
+) -> Course:
     """What a function has said.
 
     An answer without a status that AWS knows is a failure, as no answer is (developer guide,
@@ -327,7 +389,11 @@ def answered(course: Course, hook_id: str, reply: object, now: float) -> Course:
     return _with_hook(course, hook_id, change)
 
 
-def acted_on(course: Course, hook_id: str, action: str) -> Course | None:
+def acted_on(
+    course: Course,
+    hook_id: str,
+    action: str,
+) -> Course | None:
     """What ContinueServiceDeployment says of a pause; None where no such pause waits."""
     waiting = [hook["id"] for hook in course["hooks"] if hook["status"] == "AWAITING_ACTION"]
     if hook_id not in waiting:
@@ -336,12 +402,22 @@ def acted_on(course: Course, hook_id: str, action: str) -> Course | None:
     return _with_hook(course, hook_id, {"status": status})
 
 
-def _with_hook(course: Course, hook_id: str, change: Plain) -> Course:
+def _with_hook(
+    course: Course,
+    hook_id: str,
+    change: Plain,
+) -> Course:
     """One that was closed meanwhile stays closed."""
     hooks: Sequence[HookRun] = [
-        {**hook, **change}  # type: ignore[typeddict-item]
+        {
+            **hook,
+            **change,
+        }  # type: ignore[typeddict-item]
         if hook["id"] == hook_id and hook["status"] in _OPEN
         else hook
         for hook in course["hooks"]
     ]
-    return {**course, "hooks": list(hooks)}
+    return {
+        **course,
+        "hooks": list(hooks),
+    }

@@ -137,7 +137,12 @@ class Courses:
         seen = await alarms.of(watch["names"])
         return self._heed(arn, row["serviceDeploymentArn"], seen)
 
-    def _heed(self, arn: str, deployment: str, seen: Mapping[str, AlarmSeen]) -> bool:
+    def _heed(
+        self,
+        arn: str,
+        deployment: str,
+        seen: Mapping[str, AlarmSeen],
+    ) -> bool:
         """Write down what the alarms say, and end the deployment where one rings."""
         service = self._state.services.get(arn)
         row = self._going_on(service)
@@ -146,7 +151,10 @@ class Courses:
         watch = row["_watch"]
         after = heeded(watch, seen)
         if after != watch:
-            changed: ServiceDeployment = {**row, "_watch": after}
+            changed: ServiceDeployment = {
+                **row,
+                "_watch": after,
+            }
             self._state.service_deployments.put(deployment, changed)
             self._agenda.wake(arn)
         if after["status"] != "TRIGGERED":
@@ -156,12 +164,21 @@ class Courses:
             return not unknown
         names = ", ".join(after["triggered"])
         service = self._state.services[arn]
-        stop(self._state, service, _RINGS.format(names=names), after["rollback"])
+        stop(
+            self._state,
+            service,
+            _RINGS.format(names=names),
+            after["rollback"],
+        )
         return False
 
     # --- the course
 
-    def _advance(self, arn: str, judged: bool) -> None:
+    def _advance(
+        self,
+        arn: str,
+        judged: bool,
+    ) -> None:
         """As far as the course comes now; rows only."""
         service = self._state.services.get(arn)
         row = self._going_on(service)
@@ -173,30 +190,63 @@ class Courses:
             return
         service = self._write(service, row, after)
         if reason := refusal(after):
-            stop(self._state, service, reason, True)
+            stop(
+                self._state,
+                service,
+                reason,
+                True,
+            )
         self._agenda.wake(arn)
 
-    def _seen(self, service: Service, row: ServiceDeployment, judged: bool) -> Seen:
+    def _seen(
+        self,
+        service: Service,
+        row: ServiceDeployment,
+        judged: bool,
+    ) -> Seen:
         """What the course goes by."""
         tasks = tasks_of(service, self._state.tasks.all())
-        count = {"target": 0, "source": 0, "other": 0}
+        count = {
+            "target": 0,
+            "source": 0,
+            "other": 0,
+        }
         for task in tasks:
             if is_live(task):
                 count[part_of(row["_course"], row["_target"], task["_revision"])] += 1
         target = [each for each in service["deployments"] if each["_revision"] == row["_target"]]
         whole = bool(target) and self._is_whole(service, target[0], tasks)
         now = self._clock()
-        return Seen(now, whole, count["target"], count["source"], count["other"], judged)
+        return Seen(
+            now,
+            whole,
+            count["target"],
+            count["source"],
+            count["other"],
+            judged,
+        )
 
-    def _write(self, service: Service, row: ServiceDeployment, course: Course) -> Service:
+    def _write(
+        self,
+        service: Service,
+        row: ServiceDeployment,
+        course: Course,
+    ) -> Service:
         """The course as it is now, and what it means for its service."""
         now = self._clock()
         key = row["serviceDeploymentArn"]
-        changed: ServiceDeployment = {**row, "_course": course, "updatedAt": now}
+        changed: ServiceDeployment = {
+            **row,
+            "_course": course,
+            "updatedAt": now,
+        }
         with self._state.together():
             self._state.service_deployments.put(key, changed)
             if course["stage"] in (CLEAN_UP, OVER) and not course["back"]:
-                service = {**service, "_lastGood": row["_target"]}
+                service = {
+                    **service,
+                    "_lastGood": row["_target"],
+                }
             if course["stage"] == OVER:
                 status = "ROLLBACK_SUCCESSFUL" if course["back"] else "SUCCESSFUL"
                 finish(self._state, key, status)
@@ -226,7 +276,11 @@ class Courses:
         self._confirm(row["serviceDeploymentArn"], course)
         self._agenda.wake(arn)
 
-    def _confirm(self, key: str, asked: Course) -> None:
+    def _confirm(
+        self,
+        key: str,
+        asked: Course,
+    ) -> None:
         """The load balancer does what was asked; a course that wants something else by now is told
         nothing."""
         row = self._state.service_deployments.get(key)
@@ -235,15 +289,29 @@ class Courses:
         course = row["_course"]
         same = (course["production"], course["test"]) == (asked["production"], asked["test"])
         if same:
-            told: Course = {**course, "shifted": True}
-            self._state.service_deployments.put(key, {**row, "_course": told})
+            told: Course = {
+                **course,
+                "shifted": True,
+            }
+            self._state.service_deployments.put(
+                key,
+                {
+                    **row,
+                    "_course": told,
+                },
+            )
             log.info(
                 "%s has %s permille of the production traffic", row["_target"], course["production"]
             )
 
     # --- hooks
 
-    async def _ask(self, row: ServiceDeployment, course: Course, hook: HookRun) -> None:
+    async def _ask(
+        self,
+        row: ServiceDeployment,
+        course: Course,
+        hook: HookRun,
+    ) -> None:
         """Call a function, and write down what it says."""
         arn = row["serviceArn"]
         functions = self._outside(arn.split(":")[3]).functions
@@ -256,8 +324,19 @@ class Courses:
         key = row["serviceDeploymentArn"]
         now = self._state.service_deployments.get(key)
         if now is not None and now["status"] not in FINAL:
-            after = answered(now["_course"], hook["id"], reply, self._clock())
-            self._state.service_deployments.put(key, {**now, "_course": after})
+            after = answered(
+                now["_course"],
+                hook["id"],
+                reply,
+                self._clock(),
+            )
+            self._state.service_deployments.put(
+                key,
+                {
+                    **now,
+                    "_course": after,
+                },
+            )
 
 
 def heeded(watch: Watch, seen: Mapping[str, AlarmSeen]) -> Watch:
@@ -269,9 +348,17 @@ def heeded(watch: Watch, seen: Mapping[str, AlarmSeen]) -> Watch:
     rings = sorted(name for name, alarm in seen.items() if alarm.rings)
     if watch["status"] == "":
         bake_s = max((alarm.window_s for alarm in seen.values()), default=0.0)
-        return {**watch, "status": "DISABLED" if rings else "MONITORING", "bake_s": bake_s}
+        return {
+            **watch,
+            "status": "DISABLED" if rings else "MONITORING",
+            "bake_s": bake_s,
+        }
     if rings:
-        return {**watch, "status": "TRIGGERED", "triggered": rings}
+        return {
+            **watch,
+            "status": "TRIGGERED",
+            "triggered": rings,
+        }
     return watch
 
 
@@ -284,10 +371,17 @@ def completed(service: Service, now: float) -> Service:
         "rolloutStateReason": f"ECS deployment {entry['id']} completed.",
         "updatedAt": now,
     }
-    return {**service, "deployments": [done]}
+    return {
+        **service,
+        "deployments": [done],
+    }
 
 
-def without_gone(service: Service, row: ServiceDeployment, course: Course) -> Service:
+def without_gone(
+    service: Service,
+    row: ServiceDeployment,
+    course: Course,
+) -> Service:
     """Once services are reconciled, revisions that are neither of the two are gone."""
     if course["stage"] == "RECONCILE_SERVICE":
         return service
@@ -296,10 +390,17 @@ def without_gone(service: Service, row: ServiceDeployment, course: Course) -> Se
         for entry in service["deployments"]
         if part_of(course, row["_target"], entry["_revision"]) != "other"
     ]
-    return {**service, "deployments": entries}
+    return {
+        **service,
+        "deployments": entries,
+    }
 
 
-def payload(row: ServiceDeployment, course: Course, hook: HookRun) -> Plain:
+def payload(
+    row: ServiceDeployment,
+    course: Course,
+    hook: HookRun,
+) -> Plain:
     """What a function is told (developer guide, "Lambda hooks")."""
     event: Plain = {
         "executionDetails": {
@@ -317,7 +418,14 @@ def payload(row: ServiceDeployment, course: Course, hook: HookRun) -> Plain:
     return event
 
 
-def _weights(row: ServiceDeployment, course: Course, permille: int) -> Plain:
+def _weights(
+    row: ServiceDeployment,
+    course: Course,
+    permille: int,
+) -> Plain:
     """ARN of a revision -> per cent of the traffic."""
-    shares = {course["source"]: ALL - permille, row["_target"]: permille}
+    shares = {
+        course["source"]: ALL - permille,
+        row["_target"]: permille,
+    }
     return {arn: share / 10 for arn, share in shares.items() if arn and share}

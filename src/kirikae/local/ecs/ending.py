@@ -27,11 +27,27 @@ def stop(
     failed, service = failed_entry(service, reason, time.time())
     with state.together():
         if was_back or not goes_back:
-            finish(state, arn, "ROLLBACK_FAILED" if was_back else "STOPPED", reason)
+            finish(
+                state,
+                arn,
+                "ROLLBACK_FAILED" if was_back else "STOPPED",
+                reason,
+            )
         elif deployment is not None and course is not None:
-            service = _turn_back(state, service, deployment, course, reason)
+            service = _turn_back(
+                state,
+                service,
+                deployment,
+                course,
+                reason,
+            )
         else:
-            service = roll_back(state, service, failed, reason)
+            service = roll_back(
+                state,
+                service,
+                failed,
+                reason,
+            )
         return state.services.put(service["serviceArn"], service)
 
 
@@ -52,7 +68,12 @@ def _turn_back(
     kept = [entry for entry in entries if entry["_revision"] == course["source"]]
     if after == course or good is None or not kept:
         nowhere = f"{reason} There is no completed revision to go back to."
-        finish(state, arn, "ROLLBACK_FAILED", nowhere)
+        finish(
+            state,
+            arn,
+            "ROLLBACK_FAILED",
+            nowhere,
+        )
         return service
     rollback: Rollback = {
         "reason": reason,
@@ -76,4 +97,8 @@ def _turn_back(
         "_serviceDeployment": arn,
     }
     others = [entry for entry in entries if entry["id"] != back["id"]]
-    return {**service, **what_runs(good), "deployments": [back, *others]}
+    return {
+        **service,
+        **what_runs(good),
+        "deployments": [back, *others],
+    }

@@ -53,7 +53,11 @@ class Faults:
         self._asked: dict[tuple[str, str, str], float] = {}
         self._busy: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    def routes(self, app: web.Application, find: Find) -> None:
+    def routes(
+        self,
+        app: web.Application,
+        find: Find,
+    ) -> None:
         """Add the paths.  ``find`` answers which task asks."""
         kinds = "|".join(KINDS)
         verbs = "|".join(VERBS)
@@ -65,14 +69,27 @@ class Faults:
 
         app.router.add_post(path, answer)
 
-    async def _answer(self, task: Task, request: web.Request) -> web.Response:
+    async def _answer(
+        self,
+        task: Task,
+        request: web.Request,
+    ) -> web.Response:
         """In the agent's form."""
-        kind, verb = request.match_info["kind"], request.match_info["verb"]
+        kind = request.match_info["kind"]
+        verb = request.match_info["verb"]
         try:
             self._check_pace(task, kind, verb)
             self._check_allowed(task)
             fault = fault_of(kind, verb, await _body(request))
-            status = await asyncio.wait_for(self._carry_out(task, kind, verb, fault), _LONGEST_S)
+            status = await asyncio.wait_for(
+                self._carry_out(
+                    task,
+                    kind,
+                    verb,
+                    fault,
+                ),
+                _LONGEST_S,
+            )
         except FaultRefused as error:
             return web.json_response({"Error": str(error)}, status=error.status)
         except (OSError, EngineError, TimeoutError) as error:
@@ -80,7 +97,12 @@ class Faults:
             return web.json_response({"Error": why}, status=500)
         return web.json_response({"Status": status})
 
-    def _check_pace(self, task: Task, kind: str, verb: str) -> None:
+    def _check_pace(
+        self,
+        task: Task,
+        kind: str,
+        verb: str,
+    ) -> None:
         """Raise FaultRefused for a request too soon after the one before."""
         now = self._clock()
         self._asked = {key: at for key, at in self._asked.items() if now - at < _ONE_IN_S}
@@ -102,7 +124,13 @@ class Faults:
 
     # --- in the task's network
 
-    async def _carry_out(self, task: Task, kind: str, verb: str, fault: Fault) -> str:
+    async def _carry_out(
+        self,
+        task: Task,
+        kind: str,
+        verb: str,
+        fault: Fault,
+    ) -> str:
         """The agent's word for how it is afterwards."""
         process = await self._process(task)
         async with self._busy[task["id"]]:
@@ -177,7 +205,10 @@ async def _run(process: int, command: Command) -> tuple[str, int]:
     """One command inside: what it said, and its exit code."""
     inside = ("nsenter", "--net", "--target", str(process), "--", *command)
     made = await asyncio.create_subprocess_exec(
-        *inside, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        *inside,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     try:
         said, _ = await made.communicate()

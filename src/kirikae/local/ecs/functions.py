@@ -27,7 +27,11 @@ def name_of(arn: str) -> str:
 class Functions:
     """Of one region."""
 
-    def __init__(self, stores: Stores, region: str) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        region: str,
+    ) -> None:
         """URLs are asked for at each call: a function may be registered anew at any time."""
         self._stores = stores
         self._region = region
@@ -37,7 +41,10 @@ class Functions:
         name = f"{PARAMETER}{name_of(arn)}"
         try:
             told = await self._stores.call(
-                "ssm", "AmazonSSM.GetParameter", {"Name": name}, self._region
+                "ssm",
+                "AmazonSSM.GetParameter",
+                {"Name": name},
+                self._region,
             )
         except AwsError as error:
             raise invalid(
@@ -47,7 +54,11 @@ class Functions:
             ) from error
         return str(told["Parameter"]["Value"])
 
-    async def call(self, arn: str, payload: object) -> object:
+    async def call(
+        self,
+        arn: str,
+        payload: object,
+    ) -> object:
         """What the function answers; None for what is no JSON.  Raises AwsError and OSError where
         it cannot be called, or says that it failed."""
         url = await self.url(arn)
@@ -55,7 +66,10 @@ class Functions:
         headers = {"Content-Type": "application/json"}
         try:
             async with self._stores.http.post(
-                url, data=json.dumps(payload), headers=headers, timeout=timeout
+                url,
+                data=json.dumps(payload),
+                headers=headers,
+                timeout=timeout,
             ) as answer:
                 body = await answer.read()
         except (TimeoutError, aiohttp.ClientError, ValueError) as error:

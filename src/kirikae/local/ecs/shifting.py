@@ -30,7 +30,11 @@ def resolved(
     return [_bound(each, used, changes_sides) for each in balancers]
 
 
-def _bound(asked: Binding, used: set[str], changes_sides: bool) -> Binding:
+def _bound(
+    asked: Binding,
+    used: set[str],
+    changes_sides: bool,
+) -> Binding:
     """In the one group or in the other."""
     first = asked["targetGroupArn"]
     other = asked.get("advancedConfiguration", {}).get("alternateTargetGroupArn")
@@ -64,7 +68,11 @@ def wanted(course: Course, revision: Revision) -> Mapping[str, Weights]:
     return rules
 
 
-def _pair(groups: tuple[str, str], target: str, share: int) -> Weights:
+def _pair(
+    groups: tuple[str, str],
+    target: str,
+    share: int,
+) -> Weights:
     """``share``: that of the target's group."""
     return {group: weight_of(share if group == target else ALL - share) for group in groups}
 

@@ -23,7 +23,9 @@ def counts(tasks: Iterable[Task]) -> Plain:
 
 
 def show_service_deployment(
-    row: ServiceDeployment, service: Service | None, tasks: list[Task]
+    row: ServiceDeployment,
+    service: Service | None,
+    tasks: list[Task],
 ) -> Plain:
     """A service deployment as AWS shows it.
 
@@ -45,7 +47,11 @@ def show_service_deployment(
     return shown
 
 
-def _summary(revision: str, wanted: int, tasks: Iterable[Task]) -> Plain:
+def _summary(
+    revision: str,
+    wanted: int,
+    tasks: Iterable[Task],
+) -> Plain:
     """A revision's ARN with its number of wanted, running and starting tasks."""
     own = counts(task for task in tasks if task["_revision"] == revision)
     return {
@@ -81,7 +87,10 @@ def _show_course(course: Course) -> Plain:
             "timeoutAction": hook["timeoutAction"],
         }
         details.append(detail | ({"targetArn": hook["target"]} if hook["target"] else {}))
-    return {**shown, "lifecycleHookDetails": details}
+    return {
+        **shown,
+        "lifecycleHookDetails": details,
+    }
 
 
 def _show_traffic(shown: Plain, course: Course) -> None:

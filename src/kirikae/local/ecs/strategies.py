@@ -11,7 +11,10 @@ from kirikae.local.plain import Plain
 from kirikae.local.rows import Alarms, Binding, Service, Strategy
 
 ROLLING: Strategy = {"strategy": "ROLLING"}
-_OF = {"linearConfiguration": "LINEAR", "canaryConfiguration": "CANARY"}
+_OF = {
+    "linearConfiguration": "LINEAR",
+    "canaryConfiguration": "CANARY",
+}
 """Parts of a request that belong to one strategy."""
 _PERCENTS = {
     "linearConfiguration": ("stepPercent", 3.0),

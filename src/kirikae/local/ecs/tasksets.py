@@ -79,7 +79,10 @@ class TaskSets:
             "clusterArn": service["clusterArn"],
             "status": "ACTIVE",
             "taskDefinition": definition["taskDefinitionArn"],
-            "scale": {**_WHOLE, **params.get("scale", {})},
+            "scale": {
+                **_WHOLE,
+                **params.get("scale", {}),
+            },
             "externalId": params.get("externalId", ""),
             "loadBalancers": params.get("loadBalancers", []),
             "serviceRegistries": params.get("serviceRegistries", []),
@@ -100,14 +103,33 @@ class TaskSets:
         self._agenda.wake(service["serviceArn"])
         return {"taskSet": self._show(made, True)}
 
-    def _entry(self, row: TaskSet, bindings: list[Binding]) -> Deployment:
+    def _entry(
+        self,
+        row: TaskSet,
+        bindings: list[Binding],
+    ) -> Deployment:
         """By which its tasks are kept, as those of a deployment; it fixes what they run."""
         service = alone(self._state.services[row["serviceArn"]], row)
-        fixed: Service = {**service, "loadBalancers": bindings}
-        revision = new_revision(self._state, fixed, None, False)
-        return {**new_deployment(revision, ""), "id": row["id"]}
+        fixed: Service = {
+            **service,
+            "loadBalancers": bindings,
+        }
+        revision = new_revision(
+            self._state,
+            fixed,
+            None,
+            False,
+        )
+        return {
+            **new_deployment(revision, ""),
+            "id": row["id"],
+        }
 
-    def _show(self, row: TaskSet, with_tags: bool) -> Plain:
+    def _show(
+        self,
+        row: TaskSet,
+        with_tags: bool,
+    ) -> Plain:
         """As AWS shows it."""
         service = self._state.services.get(row["serviceArn"])
         shown = show_task_set(row, service, self._state.tasks.all())
@@ -121,14 +143,22 @@ class TaskSets:
         rows = [row for row in self._state.task_sets.all() if row["serviceArn"] == arn]
         return sorted(rows, key=lambda row: row["createdAt"])
 
-    def _one(self, params: Plain, key: str) -> TaskSet:
+    def _one(
+        self,
+        params: Plain,
+        key: str,
+    ) -> TaskSet:
         """By ID or ARN.  Raises AwsError where the service has no such one."""
         found = self._find(self._service(params), params[key])
         if found is None:
             raise AwsError("TaskSetNotFoundException", "The specified task set does not exist.")
         return found
 
-    def _find(self, service: Service, name: str) -> TaskSet | None:
+    def _find(
+        self,
+        service: Service,
+        name: str,
+    ) -> TaskSet | None:
         """None where the service has no such one."""
         rows = self._of(service)
         return next((row for row in rows if name in (row["taskSetArn"], row["id"])), None)
@@ -151,7 +181,10 @@ class TaskSets:
             raise invalid("scale.value must be between 0 and 100.")
         changed: TaskSet = {
             **row,
-            "scale": {**_WHOLE, **params["scale"]},
+            "scale": {
+                **_WHOLE,
+                **params["scale"],
+            },
             "updatedAt": time.time(),
         }
         self._state.task_sets.put(row["taskSetArn"], changed)
@@ -165,9 +198,18 @@ class TaskSets:
         with self._state.together():
             for row in self._of(service):
                 status = "PRIMARY" if row["id"] == chosen["id"] else "ACTIVE"
-                self._state.task_sets.put(row["taskSetArn"], {**row, "status": status})
+                self._state.task_sets.put(
+                    row["taskSetArn"],
+                    {
+                        **row,
+                        "status": status,
+                    },
+                )
             # What the primary one has goes over to the service.
-            primary: Service = {**service, "taskDefinition": chosen["taskDefinition"]}
+            primary: Service = {
+                **service,
+                "taskDefinition": chosen["taskDefinition"],
+            }
             self._state.services.put(service["serviceArn"], primary)
         return {"taskSet": self._show(self._state.task_sets[chosen["taskSetArn"]], False)}
 
@@ -177,7 +219,11 @@ class TaskSets:
         row = self._one(params, "taskSet")
         if row["scale"]["value"] and not params.get("force"):
             raise invalid("The task set cannot be deleted while it is scaled above 0.")
-        draining: TaskSet = {**row, "status": "DRAINING", "updatedAt": time.time()}
+        draining: TaskSet = {
+            **row,
+            "status": "DRAINING",
+            "updatedAt": time.time(),
+        }
         shown = self._show(draining, False)
         if any(is_live(task) for task in self._state.tasks.all() if task["startedBy"] == row["id"]):
             self._state.task_sets.put(row["taskSetArn"], draining)
@@ -209,7 +255,10 @@ def alone(service: Service, row: TaskSet) -> Service:
         "taskDefinition": row["taskDefinition"],
         "desiredCount": wanted_by(row, service),
         "deployments": [row["_entry"]] if "_entry" in row else [],
-        "deploymentCircuitBreaker": {"enable": False, "rollback": False},
+        "deploymentCircuitBreaker": {
+            "enable": False,
+            "rollback": False,
+        },
     }
     changed.pop("launchType", None)
     changed.pop("capacityProviderStrategy", None)
@@ -222,7 +271,11 @@ def alone(service: Service, row: TaskSet) -> Service:
     return changed
 
 
-def show_task_set(row: TaskSet, service: Service | None, tasks: Iterable[Task]) -> Plain:
+def show_task_set(
+    row: TaskSet,
+    service: Service | None,
+    tasks: Iterable[Task],
+) -> Plain:
     """As AWS shows it."""
     own = counts(task for task in tasks if task["startedBy"] == row["id"])
     wanted = wanted_by(row, service)

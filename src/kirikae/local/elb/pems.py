@@ -34,7 +34,11 @@ class StoredPems:
     """Each certificate is a file of its own, named by what is in it: a renewed one is another
     file, which HAProxy is told of as of any change."""
 
-    def __init__(self, stores: Stores, folder: Path) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        folder: Path,
+    ) -> None:
         """``folder`` is the instance's own; it is made where it is missing."""
         self._stores = stores
         self._folder = folder
@@ -97,7 +101,10 @@ async def renewed(state: State, pems: Pems) -> bool:
             for arn, former in zip(listener.get("certificates", []), before, strict=False)
         ]
         if before and files != before and state.listeners.get(listener["arn"]) == listener:
-            changed: Listener = {**listener, "pems": files}
+            changed: Listener = {
+                **listener,
+                "pems": files,
+            }
             state.listeners.put(listener["arn"], changed)
             differs = True
     return differs

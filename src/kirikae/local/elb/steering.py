@@ -28,12 +28,23 @@ def forwarding(rule: Rule, wanted: Weights) -> Rule:
     forward: Forward = {
         **last.get("ForwardConfig", {}),
         "TargetGroups": [
-            {"TargetGroupArn": arn, "Weight": weight} for arn, weight in wanted.items()
+            {
+                "TargetGroupArn": arn,
+                "Weight": weight,
+            }
+            for arn, weight in wanted.items()
         ],
     }
-    action: Action = {**last, "Type": "forward", "ForwardConfig": forward}
+    action: Action = {
+        **last,
+        "Type": "forward",
+        "ForwardConfig": forward,
+    }
     action.pop("TargetGroupArn", None)
-    return {**rule, "actions": [*rule["actions"][:-1], action]}
+    return {
+        **rule,
+        "actions": [*rule["actions"][:-1], action],
+    }
 
 
 def steer(state: State, wanted: Mapping[str, Weights]) -> None:
@@ -45,7 +56,11 @@ def steer(state: State, wanted: Mapping[str, Weights]) -> None:
             state.rules.put(arn, forwarding(rule, of_rule))
 
 
-def check_rule(state: State, arn: str, groups: Sequence[str]) -> None:
+def check_rule(
+    state: State,
+    arn: str,
+    groups: Sequence[str],
+) -> None:
     """Raise AwsError for a rule that is not there, or that forwards elsewhere."""
     rule = state.rules.get(arn)
     if rule is None:
