@@ -6,9 +6,9 @@ course that goes back gives production traffic back first, then test traffic, th
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, cast
 
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Course, HookRun, Strategy
@@ -408,16 +408,12 @@ def _with_hook(
     change: Plain,
 ) -> Course:
     """One that was closed meanwhile stays closed."""
-    hooks: Sequence[HookRun] = [
-        {
-            **hook,
-            **change,
-        }  # type: ignore[typeddict-item]
-        if hook["id"] == hook_id and hook["status"] in _OPEN
-        else hook
-        for hook in course["hooks"]
-    ]
+    hooks: list[HookRun] = []
+    for hook in course["hooks"]:
+        is_meant = hook["id"] == hook_id and hook["status"] in _OPEN
+        after = {**cast(Plain, hook), **change} if is_meant else hook
+        hooks.append(cast(HookRun, after))
     return {
         **course,
-        "hooks": list(hooks),
+        "hooks": hooks,
     }

@@ -75,20 +75,7 @@ def _turn_back(
             nowhere,
         )
         return service
-    rollback: Rollback = {
-        "reason": reason,
-        "startedAt": now,
-        "serviceRevisionArn": good["serviceRevisionArn"],
-    }
-    going_back: ServiceDeployment = {
-        **deployment,
-        "_course": after,
-        "status": "ROLLBACK_IN_PROGRESS",
-        "statusReason": reason,
-        "rollback": rollback,
-        "updatedAt": now,
-    }
-    state.service_deployments.put(arn, going_back)
+    state.service_deployments.put(arn, _going_back(deployment, after, now))
     back: Deployment = {
         **kept[0],
         "rolloutState": "IN_PROGRESS",
@@ -101,4 +88,25 @@ def _turn_back(
         **service,
         **what_runs(good),
         "deployments": [back, *others],
+    }
+
+
+def _going_back(
+    deployment: ServiceDeployment,
+    course: Course,
+    now: float,
+) -> ServiceDeployment:
+    """The deployment on this course, which goes back."""
+    rollback: Rollback = {
+        "reason": course["back"],
+        "startedAt": now,
+        "serviceRevisionArn": course["source"],
+    }
+    return {
+        **deployment,
+        "_course": course,
+        "status": "ROLLBACK_IN_PROGRESS",
+        "statusReason": course["back"],
+        "rollback": rollback,
+        "updatedAt": now,
     }
