@@ -278,7 +278,11 @@ def test_events_speak_as_aws_does(cluster):
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({"deploymentConfiguration": {"strategy": "CANARY"}}, "UnsupportedFeatureException"),
+        (
+            {"deploymentConfiguration": {"earlySuccessCriteria": {"enable": True}}},
+            "UnsupportedFeatureException",
+        ),
+        ({"deploymentConfiguration": {"strategy": "BLUE_GREEN"}}, "InvalidParameterException"),
         (
             {"deploymentConfiguration": {"minimumHealthyPercent": 100, "maximumPercent": 100}},
             "InvalidParameterException",

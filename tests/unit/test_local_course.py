@@ -35,6 +35,7 @@ from kirikae.local.ecs.outside import Outside
 from kirikae.local.ecs.services import Services
 from kirikae.local.ecs.shifting import bindings_of
 from kirikae.local.ecs.showndeployments import show_service_deployment
+from kirikae.local.ecs.strategies import ROLLING, wished
 from kirikae.local.ecs.taskrow import is_live
 from kirikae.local.elb.actions import forward_groups
 from kirikae.local.errors import AwsError
@@ -173,6 +174,37 @@ def test_alarms_are_read_from_the_answer_of_cloudwatch():
     assert read_alarms(told) == {"a": AlarmSeen(True, 180.0), "b": AlarmSeen(False, 0.0)}
     with pytest.raises(OSError, match="cannot be read"):
         read_alarms("<html>")
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ({"strategy": "BLUE_GREEN"}, "bakeTimeInMinutes is required"),
+        ({"bakeTimeInMinutes": 1441, "strategy": "CANARY"}, "0 to 1440"),
+        ({"strategy": "CANARY", "linearConfiguration": {"stepPercent": 10.0}}, "only valid with"),
+        ({"strategy": "CANARY", "canaryConfiguration": {"canaryPercent": 0.05}}, "multiple of 0.1"),
+        ({"strategy": "LINEAR", "linearConfiguration": {"stepPercent": 2.9}}, "from 3.0"),
+        ({"lifecycleHooks": [hook("PRE_SCALE_UP")]}, "need the strategy"),
+        ({"strategy": "CANARY", "lifecycleHooks": [hook("TEST_TRAFFIC_SHIFT", "PAUSE")]}, "cannot"),
+        ({"strategy": "CANARY", "lifecycleHooks": [{"lifecycleStages": ["PRE_SCALE_UP"]}]}, "ARN"),
+        ({"strategy": "CANARY", "lifecycleHooks": [{"hookTargetArn": FUNCTION}]}, "Stages"),
+        ({"alarms": {"alarmNames": [], "enable": True, "rollback": True}}, "alarmNames"),
+        ({"earlySuccessCriteria": {"enable": True}}, "does not carry out"),
+    ],
+)
+def test_what_cannot_be_deployed_so_is_refused(asked, why):
+    """Shares, times, hooks and alarms, each by its name."""
+    with pytest.raises(AwsError, match=why):
+        wished(asked, ROLLING)
+
+
+def test_what_is_not_asked_anew_stays():
+    """But for what belongs to another strategy; and what is switched off is no wish."""
+    assert wished({}, CANARY) == CANARY
+    quick = wished({"bakeTimeInMinutes": 0}, CANARY)
+    assert quick == {**CANARY, "bakeTimeInMinutes": 0}
+    assert wished({"strategy": "BLUE_GREEN"}, CANARY) == BLUE_GREEN
+    assert wished({"earlySuccessCriteria": {"enable": False}}, ROLLING) == ROLLING
 
 
 # --- a whole life

@@ -44,7 +44,7 @@ def shifts_traffic(service: Service) -> bool:
 def wished(asked: Plain, before: Strategy) -> Strategy:
     """What is asked over what was so before.  Raises AwsError for what AWS refuses, and for what is
     not carried out."""
-    if asked.get("earlySuccessCriteria"):
+    if asked.get("earlySuccessCriteria", {}).get("enable"):
         raise unsupported(
             "kirikae local does not carry out earlySuccessCriteria of a deployment yet"
         )
