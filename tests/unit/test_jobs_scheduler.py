@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from kirikae.aws.sqs import Queue
+from kirikae.aws.errors import NotThere
+from kirikae.aws.sqs import Queue, queue_named
 from kirikae.jobs.errors import NoTable
 from kirikae.jobs.job import CatchUp, Firing, Owner, State
 from kirikae.jobs.ledger import Ledger, Mark
@@ -352,6 +353,19 @@ def test_row_18_an_answer_that_was_lost_is_sent_again_and_delivered_once(place):
     first.look()
     place.machine(table).look()
     assert place.server.calls.count("SendMessageBatch") == 2 and len(place.sent()) == 1
+
+
+def test_row_18_a_queue_that_is_away_at_the_start_is_found_as_soon_as_it_is_there(place):
+    """Firings of the meantime are admitted; a name that no queue has is refused at once."""
+    place.server.away = True
+    place.queue = queue_named(place.server.aws, "jobs.fifo")
+    machine = place.machine(jobs("20 21 * * * once\n")).look()
+    assert place.ledger.history()[0].state is State.ADMITTED
+    place.server.away = False
+    machine.look()
+    assert len(place.sent()) == 1
+    with pytest.raises(NotThere):
+        queue_named(place.server.aws, "other.fifo")
 
 
 class _Forgets:
