@@ -120,15 +120,15 @@ class World:
         return int(self.now() // 60)
 
     def goes_to(self, when: float) -> None:
-        """Never back: it may be later already."""
+        """Never back: it may be later already, and no world begins before today."""
         self._ahead_s = max(self._ahead_s, round(when - time.time()) + 1)
         _put(self._clock, self._ahead_s)
 
     def passes(self, seconds: int) -> None:
         """For every process, in all of its clocks; who waits for less is woken."""
+        self.goes_to(self.now() + seconds - 1)
         self._passed_s += seconds
         _put(self._steady, self._passed_s)
-        self.goes_to(self.now() + seconds - 1)
 
     def lives(self, minutes: int) -> None:
         """One minute after the other: each is admitted, and all that it admits has ended."""

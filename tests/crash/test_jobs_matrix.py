@@ -134,7 +134,7 @@ AUTUMN = {
 
 @pytest.mark.parametrize(
     ("begin", "entries"),
-    [("2026-03-08T06:57:01", SPRING), ("2026-11-01T05:57:01", AUTUMN)],
+    [("2027-03-14T06:57:01", SPRING), ("2027-11-07T05:57:01", AUTUMN)],
     ids=["spring", "autumn"],
 )
 def test_row_9_the_night_of_a_change_of_the_clocks_is_as_cron_lives_it(worlds, begin, entries):
@@ -236,10 +236,8 @@ def test_row_16_a_run_of_half_a_day_is_acknowledged_before_sqs_forgets_who_has_i
     scheduler.kill()
     second = world.worker("--lease", "3600")
     for _ in range(70):
-        [running] = world.rows("a")
         world.passes(600)
-        if world.now() > running.lease_until - 2400:
-            eventually(lambda at=running: world.rows("a")[0].lease_until > at.lease_until, "a beat")
+        eventually(lambda: world.rows("a")[0].lease_until > world.now() + 2000, "it beats", 60)
     assert world.left() == 0 and world.states("a").popitem()[1] is State.RUNNING
     (world.folder / "go").touch()
     world.until_over()
@@ -281,8 +279,8 @@ def test_row_18_the_queue_is_away_and_the_scheduler_is_killed_meanwhile(worlds, 
     scheduler.kill()
     world.goes_to(world.now() + away_s)
     scheduler.start()
-    tried = world.server.calls.count("SendMessageBatch")
-    eventually(lambda: world.server.calls.count("SendMessageBatch") > tried, "it tries", 60)
+    tried = world.server.calls.count("GetQueueUrl")
+    eventually(lambda: world.server.calls.count("GetQueueUrl") > tried + 1, "it tries", 60)
     world.server.away = False
     world.until_over()
     world.until_empty()
@@ -315,8 +313,9 @@ def test_row_19_the_ledger_is_killed_and_only_what_may_runs(worlds):
     world.serve.start()
     world.until_state(State.SUCCEEDED, "shut", second)
     world.until_empty()
-    world.assert_once("shut")
-    assert set(world.effects().values()) == {1} and len(world.effects()) == 4
+    world.until_state(State.SUCCEEDED, "open", second)
+    for job in ("shut", "open"):
+        world.assert_once(job)
 
 
 def _stamp(minute: int) -> str:
