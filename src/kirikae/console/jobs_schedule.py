@@ -120,7 +120,7 @@ def schedule(here: Here, /, **given: Any) -> Answer:
     from kirikae.aws.sqs import queue_named
     from kirikae.jobs.job import Owner
     from kirikae.jobs.levels import Levels
-    from kirikae.jobs.scheduler import Clocks, Scheduler
+    from kirikae.jobs.scheduler import Clocks, Scheduler, asked_anew
 
     log_lines()
     teller = teller_of(asked.ways)
@@ -131,7 +131,7 @@ def schedule(here: Here, /, **given: Any) -> Answer:
         load,
         ledger,
         queue,
-        Clocks(skews=(aws.skew_s,)),
+        Clocks(skews=(asked_anew(aws.skew_s, queue.waiting),)),
         lambda says, firing: _tell(teller, scheduler.jobs, says, firing),
         asked.offset,
         asked.release,
