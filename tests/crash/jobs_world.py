@@ -138,6 +138,14 @@ class World:
             self.until_admitted(minute)
             self.until_over()
 
+    def rests(self) -> None:
+        """No scheduler goes on, and all that was admitted has ended: minutes are real ones, too."""
+        for process in self._processes:
+            if process.words[0] == "scheduler" and process.running.poll() is None:
+                process.running.send_signal(signal.SIGTERM)
+                ended(process.running)
+        self.until_over()
+
     # --- who lives in it
 
     def crontab(self, text: str, name: str = "crontab") -> str:
@@ -186,9 +194,10 @@ class World:
     def states(self, job: str) -> dict[int, State]:
         return {each.due: each.state for each in self.rows(job)}
 
-    def at(self, job: str) -> list[str]:
-        """Hour and minute, in UTC, of what has run, oldest first."""
-        dues = sorted(each.due for each in self.rows(job) if each.state is State.SUCCEEDED)
+    def at(self, job: str, until: int) -> list[str]:
+        """Hour and minute, in UTC, of what has run until then, oldest first."""
+        ran = [each.due for each in self.rows(job) if each.state is State.SUCCEEDED]
+        dues = sorted(due for due in ran if due <= until)
         return [f"{due // 60 % 24:02}:{due % 60:02}" for due in dues]
 
     def effects(self, name: str = "effects") -> Counter[str]:
