@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/explanation/jobs.md"
 REAL = "tests/crash"
-"""Real processes, and signals to them; everything else calls the same code in the test's process."""
+"""Real processes, and signals to them; all others call the same code in the test's process."""
 VALUES = ("tests/unit", "tests/contract")
 ROWS = range(1, 29)
 
