@@ -116,11 +116,24 @@ class OldDeployer(Strict):
         return self
 
 
+def _given_group(name: str | None, side: str) -> str:
+    """Moves of jobs, workers and logs turn no traffic: their project file need not name one."""
+    if name is None:
+        raise UsageProblem(
+            f"`fleets.{side}.target_group` is missing in the project file: the name of the target "
+            f"group of the {side} side"
+        )
+    return name
+
+
 class OldFleet(Strict):
     """The side on virtual machines."""
 
-    target_group: Given = Field(
-        description="name of the target group that the hosts are registered in",
+    group: Given | None = Field(
+        default=None,
+        alias="target_group",
+        description="name of the target group that the hosts are registered in; moves of traffic "
+        "need it",
     )
     hosts: tuple[HostUrl, ...] = Field(
         default=(),
@@ -138,6 +151,11 @@ class OldFleet(Strict):
         default=None,
         description="how releases get onto the hosts",
     )
+
+    @property
+    def target_group(self) -> str:
+        """Raises UsageProblem where there is none."""
+        return _given_group(self.group, "old")
 
 
 class CodeDeploy(Strict):
@@ -195,7 +213,11 @@ class NewFleet(Strict):
 
     cluster: Given
     ecs_service: Given
-    target_group: Given
+    group: Given | None = Field(
+        default=None,
+        alias="target_group",
+        description="name of the service's target group; moves of traffic need it",
+    )
     definitions: Given = Field(
         default="ecs/",
         description="folder of ecs-task-def.json and ecs-service-def.json",
@@ -218,6 +240,11 @@ class NewFleet(Strict):
                 "of both out"
             )
         return self
+
+    @property
+    def target_group(self) -> str:
+        """Raises UsageProblem where there is none."""
+        return _given_group(self.group, "new")
 
 
 class Fleets(Strict):
@@ -276,6 +303,11 @@ class MoveSettings(Strict):
         default="anyone",
         description="another: who approves a step must not be who drives the move",
     )
+
+    @property
+    def between_groups(self) -> bool:
+        """Does it turn traffic between the target groups of both fleets?"""
+        return False
 
     @property
     def turns(self) -> Mapping[tuple[str, ...], str]:
