@@ -9,6 +9,8 @@ from kirikae.console.options import Lazy
 _VERBS = {
     "load": ("kirikae.console.drill_load", "load"),
     "diff": ("kirikae.console.drill_diff", "diff"),
+    "fault": ("kirikae.console.drill_fault", "fault"),
+    "undo": ("kirikae.console.drill_fault", "undo"),
     "replay": ("kirikae.console.drill_replay", "replay"),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import inf, isfinite
 from pathlib import Path
@@ -66,6 +66,7 @@ _ROUTES = 20
     "--csv", "csv_file", type=click.Path(path_type=Path), help="Write vegeta's CSV there."
 )
 @click.option("--hgrm", "hgrm_file", type=click.Path(path_type=Path), help="Write a histogram.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page with charts there.")
 @DRY
 @LANG
 @JSON
@@ -86,6 +87,7 @@ def load(
     report: Path | None,
     csv_file: Path | None,
     hgrm_file: Path | None,
+    html: Path | None,
     dry_run: bool,
     lang: str | None,
 ) -> Answer:
@@ -113,7 +115,12 @@ def load(
     )
     record = attack(found, targets, settings, Looking(found, speech).look)
     outcome = judged(record, targets, judge_by, slow_s, min(warm_up, found.seconds / 2))
-    wrote = list(_write(record_files(record, outcome, targets, report, csv_file, hgrm_file)))
+    wanted = [*record_files(record, outcome, targets, report, csv_file, hgrm_file)]
+    if html is not None:
+        from kirikae.console.drill_page import page_of_load
+
+        wanted.append((html, page_of_load(record, outcome, found, speech)))
+    wrote = list(write_all(wanted))
     told_all = [
         *figures_told(outcome, found),
         *verdict_told(outcome),
@@ -160,6 +167,10 @@ class Looking:
         self._speech = speech
         self._progress = Progress()
         self._told = 0.0
+
+    def say(self, what: Said) -> None:
+        """Before it begins."""
+        self._progress.step(self._speech.say(what))
 
     def look(self, columns: Columns, at: float) -> None:
         """Called some times a second."""
@@ -236,8 +247,8 @@ def plain_of(outcome: Outcome) -> dict[str, Any]:
     """The same as data."""
     return {
         "verdict": outcome.word if outcome.checked else None,
-        "figures": _figures(outcome.figures),
-        "routes": {name: _figures(figures) for name, figures in outcome.routes.items()},
+        "figures": figures_plain(outcome.figures),
+        "routes": {name: figures_plain(figures) for name, figures in outcome.routes.items()},
         "limits": [
             {
                 "limit": each.limit.text,
@@ -251,7 +262,7 @@ def plain_of(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _figures(figures: Figures) -> dict[str, Any]:
+def figures_plain(figures: Figures) -> dict[str, Any]:
     """Milliseconds; null: so many had no answer."""
     return {
         "requests": figures.requests,
@@ -286,7 +297,8 @@ def record_files(
         yield hgrm_file, "\n".join((*files.hgrm(outcome.figures.waited), ""))
 
 
-def _write(wanted: Iterator[tuple[Path, str]]) -> Iterator[str]:
+def write_all(wanted: Iterable[tuple[Path, str]]) -> Iterator[str]:
+    """Their names.  Raises Unfinished."""
     for path, text in wanted:
         try:
             write_durably(path, text)

@@ -1,0 +1,497 @@
+"""``kirikae drill fault`` and ``drill undo``: trouble on purpose under load, judged by request."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kirikae.console.container_engine import ContainerEngine
+from kirikae.console.context import desk_of
+from kirikae.console.drill_ground import Scene, assert_lawful, scene, undoings_of
+from kirikae.console.drill_load import EXITS, Looking, figures_plain, slow_of, speech_of, write_all
+from kirikae.console.here import NOTHING_TO_DO, Answer, Here, would
+from kirikae.console.options import DRY, JSON, LANG, Number, seconds
+from kirikae.console.speech import Speech
+from kirikae.drill import slo
+from kirikae.drill.acts import carry_out
+from kirikae.drill.agent import started
+from kirikae.drill.engine import Settings
+from kirikae.drill.errors import CannotBeDone, UndoFailed
+from kirikae.drill.experiment import Experiment, Ran, run, standing_of
+from kirikae.drill.faults import FAULTS, Asked, Prepared, prepare
+from kirikae.drill.fleet import Fleet
+from kirikae.drill.targets import Target
+from kirikae.drill.targets import read as read_targets
+from kirikae.drill.targets import target as target_of
+from kirikae.drill.undoing import Standing
+from kirikae.drill.watching import changes
+from kirikae.drill.windows import WINDOWS, Cost, InWindow
+from kirikae.model.errors import UsageProblem, Waiting
+from kirikae.model.said import Said, said
+
+_NET = ("net-latency", "net-loss", "net-blackhole")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is asked meanwhile, and from how many processes."""
+
+    urls: tuple[str, ...]
+    file: Path | None
+    base: str | None
+    expected: frozenset[int]
+    settings: Settings
+
+    def targets(self, found: Scene) -> list[Target]:
+        """Raises UsageProblem."""
+        asked = [
+            bool(self.urls),
+            self.file is not None,
+            self.base is not None,
+        ]
+        if sum(asked) != 1:
+            raise UsageProblem(
+                "say what to ask: --target URL, --targets FILE, or --base URL (the project file's "
+                "checks)"
+            )
+        if self.base is not None:
+            return list(_of_checks(self.base, found))
+        if self.file is not None:
+            named = read_targets(self.file)
+        else:
+            named = [target_of("GET", url, "--target") for url in self.urls]
+        return [replace(each, expected=self.expected) for each in named]
+
+
+def _of_checks(base: str, found: Scene) -> Iterator[Target]:
+    """The project file's own checks; only their status is judged."""
+    checks = found.project.checks if found.project is not None else ()
+    if not checks:
+        raise UsageProblem(f"--base: {found.here.project_file} has no `checks`")
+    for check in checks:
+        one = target_of("GET", base.rstrip("/") + check.get, "--base")
+        yield replace(one, expected=frozenset({check.expect}))
+
+
+@click.command("fault")
+@click.argument("name", type=click.Choice(list(FAULTS)))
+@click.option("--cluster", help="Default: that of the project file's new side.")
+@click.option("--service", help="Default: that of the project file's new side.")
+@click.option("--target", "urls", multiple=True, help="A URL to GET; may be repeated.")
+@click.option(
+    "--targets", "file", type=click.Path(path_type=Path), help="A file in a form of vegeta's."
+)
+@click.option("--base", help="Ask the project file's checks there: http://host:port.")
+@click.option("--expect", type=click.IntRange(100, 599), multiple=True, help="A right status.")
+@click.option(
+    "--rate",
+    type=Number(min=0, min_open=True, max=100_000),
+    default=50.0,
+    show_default=True,
+    help="Requests a second.",
+)
+@click.option("--before", callback=seconds, default="10s", show_default=True)
+@click.option(
+    "--lasts", callback=seconds, default="20s", show_default=True, help="Undone after so long."
+)
+@click.option("--after", callback=seconds, default="20s", show_default=True)
+@click.option("--timeout", callback=seconds, default="10s", show_default=True)
+@click.option(
+    "--slo",
+    "limits",
+    multiple=True,
+    help="What must hold: errors<1%, lost@during<50, p99@after<1s, recovery<10s, whole<60s.",
+)
+@click.option("--slow", help="Answers later than this are bad, such as 500ms.")
+@click.option(
+    "--stop-at",
+    type=Number(min=0, max=100),
+    default=80.0,
+    show_default=True,
+    metavar="PERCENT",
+    help="Undo at once when so many of the last 5 s are bad.",
+)
+@click.option("--task", default="", help="Which task (default: the oldest).")
+@click.option("--zone", default="", help="az-loss: which subnet or zone.")
+@click.option(
+    "--database", default="", help="db-failover: cluster:ID, instance:ID or container:NAME."
+)
+@click.option("--template", default="", help="fis: the experiment template.")
+@click.option("--agent-uri", default="", help="net-...: ECS_AGENT_URI of the task.")
+@click.option("--port", type=click.IntRange(1, 65535), default=80, help="net-blackhole: which.")
+@click.option("--delay-ms", type=click.IntRange(1, 60_000), default=200, help="net-latency.")
+@click.option("--loss-percent", type=click.IntRange(1, 100), default=10, help="net-loss.")
+@click.option("--source", "sources", multiple=True, help="net-...: to which addresses only.")
+@click.option("--move", help="kirikae-loss: whose driver.")
+@click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True)
+@click.option("--insecure", is_flag=True, help="Take any certificate.")
+@click.option("--i-mean-production", "means_production", is_flag=True)
+@click.option("--i-mean-an-outage", "means_outage", is_flag=True)
+@click.option("--html", type=click.Path(path_type=Path), help="Write a report with charts there.")
+@DRY
+@LANG
+@JSON
+@click.pass_obj
+def fault(here: Here, /, name: str, dry_run: bool, lang: str | None, **options: Any) -> Answer:
+    """Break something of a service under load, undo it, and say what it cost: lost requests,
+    recovery time, and whether what must hold held (exit code 1: it did not, 5: no verdict, 3: the
+    fault stands).
+
+    What undoes the fault is written down before it is made: also after a SIGKILL the next drill, or
+    `kirikae drill undo`, undoes it.
+    """
+    experiment = _experiment(options)
+    load = Load(
+        options["urls"],
+        options["file"],
+        options["base"],
+        frozenset(options["expect"]),
+        Settings(options["processes"], options["timeout"], insecure=options["insecure"]),
+    )
+    found = scene(here, options["cluster"], options["service"])
+    targets = load.targets(found)
+    fleet = found.fleet()
+    mark = uuid.uuid4().hex[:12]
+    prepared = prepare(name, fleet, asked_of(found, fleet, name, mark, options))
+    assert_lawful(
+        found,
+        fleet,
+        prepared,
+        options["means_production"],
+        options["means_outage"],
+    )
+    if dry_run:
+        return _would(experiment, fleet, prepared)
+    here.assert_may_change("drill fault")
+    speech = speech_of(here, lang)
+    standing = standing_of(mark, fleet.service, found.where, prepared, time.time())
+    with _ended_politely(), found.undoings.alone():
+        first = list(undo_standing(found))
+        looking = Looking(experiment.plan, speech)
+        looking.say(expected_told(experiment, fleet, prepared))
+        ran = run(
+            experiment,
+            fleet,
+            prepared,
+            standing,
+            found.ground,
+            found.undoings,
+            targets,
+            load.settings,
+            looking.look,
+        )
+    return _answer(first, ran, fleet, prepared, experiment, speech, options["html"])
+
+
+def _experiment(options: dict[str, Any]) -> Experiment:
+    return Experiment(
+        rate=options["rate"],
+        before_s=options["before"],
+        lasts_s=options["lasts"],
+        after_s=options["after"],
+        limits=tuple(slo.read(limit, fault=True) for limit in options["limits"]),
+        slow_s=slow_of(options["slow"]),
+        stop_at=options["stop_at"] / 100,
+    )
+
+
+def _answer(
+    first: Sequence[Said],
+    ran: Ran,
+    fleet: Fleet,
+    prepared: Prepared,
+    experiment: Experiment,
+    speech: Speech,
+    html: Path | None,
+) -> Answer:
+    """Raises what kept the fault from being made, and Waiting where the drill was ended before."""
+    if ran.trouble is not None:
+        raise ran.trouble
+    if ran.cost is None:
+        raise Waiting("the drill was ended before the fault was made; nothing was broken")
+    wrote = _report(html, ran, fleet, prepared, experiment, speech)
+    told = [
+        *first,
+        *told_of(ran, ran.cost),
+        *(said("drill.wrote", file=each) for each in wrote),
+    ]
+    return Answer(
+        {**plain_of(ran, ran.cost, fleet, prepared), "wrote": wrote},
+        [speech.say(each) for each in told],
+        EXITS[ran.cost.word],
+    )
+
+
+def asked_of(found: Scene, fleet: Fleet, name: str, mark: str, options: dict[str, Any]) -> Asked:
+    """With what only this machine can tell.  Raises CannotBeDone."""
+    database = str(options["database"])
+    kind, _, container = database.partition(":")
+    if kind == "container" and not found.ground.engine.has_container(container):
+        raise CannotBeDone(f"{container} is no container of this machine's engine")
+    agent_uri = str(options["agent_uri"])
+    if name in _NET and not agent_uri:
+        agent_uri = _agent_of(found, fleet, str(options["task"]))
+    return Asked(
+        mark=mark,
+        lasts_s=options["lasts"],
+        task=str(options["task"]),
+        agent_uri=agent_uri,
+        database=database,
+        template=str(options["template"]),
+        driver=_driver(found, options["move"]) if name == "kirikae-loss" else None,
+        options=options,
+    )
+
+
+def _agent_of(found: Scene, fleet: Fleet, task: str) -> str:
+    """As the engine of this machine shows it; empty: it is not there."""
+    chosen = [each for each in fleet.tasks if not task or task in (each.arn, each.name)]
+    if not chosen or not chosen[0].engine_id:
+        return ""
+    engine = ContainerEngine.of(found.here.environment)
+    return engine.variable(chosen[0].engine_id, "ECS_AGENT_URI")
+
+
+def _driver(found: Scene, move: str | None) -> tuple[int, str] | None:
+    """Process of this machine that drives the move now; None: there is none.
+
+    Raises UsageProblem."""
+    if found.project is None or move is None:
+        raise UsageProblem("kirikae-loss: say whose driver: --move NAME, in a project file")
+    desk = desk_of(found.here, found.project, move, found.ground.aws, found.who)
+    holder = desk.lease.holder()
+    if holder is None or holder.host != socket.gethostname():
+        return None
+    return holder.pid, started(holder.pid)
+
+
+@contextmanager
+def _ended_politely() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a drill as Ctrl-C does: what was broken is undone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = {sign: signal.signal(sign, _interrupt) for sign in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for sign, handler in former.items():
+            signal.signal(sign, handler)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def undo_standing(found: Scene) -> Iterator[Said]:
+    """What a killed drill left, before anything else.  Raises UndoFailed."""
+    for standing in found.undoings.standing():
+        _assert_same_place(found, standing)
+        found.undoings.undo(standing, lambda act: carry_out(found.ground, act))
+        yield said("drill.fault.undone", fault=standing.fault, service=standing.service)
+
+
+def _assert_same_place(found: Scene, standing: Standing) -> None:
+    if standing.where != found.where:
+        raise UndoFailed(
+            f"{standing.fault} of {standing.service} was made at {standing.where!r}, but this is "
+            f"{found.where!r}; set AWS_ENDPOINT_URL and AWS_REGION as they were, and run "
+            "`kirikae drill undo`"
+        )
+
+
+@click.command("undo")
+@DRY
+@LANG
+@JSON
+@click.pass_obj
+def undo(here: Here, dry_run: bool, lang: str | None) -> Answer:
+    """Undo the faults that a killed drill left (exit code 3: one stands still)."""
+    undoings = undoings_of(here)
+    left = undoings.standing()
+    plain = {"faults": [each.to_plain() for each in left]}
+    if dry_run:
+        return would([f"{each.fault}: {act}" for each in left for act in each.undo], plain)
+    here.assert_may_change("drill undo")
+    speech = speech_of(here, lang)
+    if not left:
+        return Answer(plain, [speech.say(said("drill.fault.none_left"))], outcome=NOTHING_TO_DO)
+    found = scene(here, None, None, needs_project=False)
+    with undoings.alone():
+        told = [speech.say(each) for each in undo_standing(found)]
+    return Answer(plain, told)
+
+
+def _would(experiment: Experiment, fleet: Fleet, prepared: Prepared) -> Answer:
+    """Every act, and what the fault should cost."""
+    expected = prepared.detection_s
+    cost = None if expected is None else experiment.rate * prepared.share * expected
+    lines = [
+        f"{experiment.plan.requests} requests in {experiment.plan.seconds:g} s; after "
+        f"{experiment.before_s:g} s: {prepared.name} on {fleet.service}",
+        *(f"do    {act}" for act in prepared.inject),
+        *(f"undo  {act}" for act in prepared.undo),
+    ]
+    if cost is not None:
+        lines.append(f"bad requests at most: {cost:.0f}")
+    return would(
+        lines,
+        {
+            "fault": prepared.name,
+            "do": [act.to_plain() for act in prepared.inject],
+            "undo": [act.to_plain() for act in prepared.undo],
+            "expected_bad": cost,
+        },
+    )
+
+
+def expected_told(experiment: Experiment, fleet: Fleet, prepared: Prepared) -> Said:
+    """Before it is made."""
+    if prepared.detection_s is None:
+        return said("drill.fault.not_foretold", fault=prepared.name, service=fleet.service)
+    return said(
+        "drill.fault.foretold",
+        fault=prepared.name,
+        service=fleet.service,
+        rate=experiment.rate,
+        share=prepared.share,
+        seconds=prepared.detection_s,
+        bad=experiment.rate * prepared.share * prepared.detection_s,
+    )
+
+
+def told_of(ran: Ran, cost: Cost) -> Iterator[Said]:
+    """The cost first, the timeline after it, the verdict last."""
+    for name in WINDOWS:
+        figures = cost.windows[name]
+        yield said(
+            "drill.fault.window",
+            name=said(f"drill.fault.{name}"),
+            requests=figures.requests,
+            p99=time_told(figures.percentile(99)),
+            **figures.counts,
+        )
+    yield said("drill.fault.cost", bad=cost.bad, lost=cost.lost)
+    if cost.recovery_s is None:
+        yield said("drill.fault.not_recovered")
+    else:
+        yield said("drill.fault.recovered", seconds=cost.recovery_s)
+    yield from _seen_told(cost)
+    for at, what in timeline_of(ran):
+        yield said("drill.fault.at", at=at - cost.span.begins, what=what)
+    yield from map(in_window_told, cost.checked)
+    yield from cost.doubts
+    yield said(f"drill.{cost.word}") if cost.checked else said("drill.fault.unlimited")
+
+
+def _seen_told(cost: Cost) -> Iterator[Said]:
+    if cost.seen.detection_s is not None:
+        yield said("drill.fault.detected", seconds=cost.seen.detection_s)
+    if cost.seen.whole_s is not None:
+        yield said("drill.fault.whole", seconds=cost.seen.whole_s)
+    explained = cost.explained
+    if cost.plausible is not None and explained is not None:
+        key = "explained" if cost.plausible else "unexplained"
+        yield said(f"drill.fault.{key}", bad=cost.bad, explained=explained)
+
+
+def timeline_of(ran: Ran) -> list[tuple[float, Said]]:
+    """What was done and what was seen, in order."""
+    return sorted([*ran.timeline, *changes(ran.looks)], key=lambda each: each[0])
+
+
+def in_window_told(each: InWindow) -> Said:
+    """One limit in one window."""
+    mark = {True: "holds", False: "broken", None: "unknown"}[each.holds]
+    limit = each.limit
+    found: object = said("drill.not_asked")
+    if each.found is not None:
+        found = f"{each.found:.3%}" if limit.share else f"{each.found:g}"
+        if limit.figure in slo.OF_FAULTS:
+            found = seconds_told(each.found)
+        elif limit.figure not in (*slo.COUNTS, "rate"):
+            found = time_told(each.found)
+    window = said(f"drill.fault.{each.window or 'whole_run'}")
+    return said(
+        "drill.fault.limit",
+        mark=said(f"drill.{mark}"),
+        limit=limit.text,
+        window=window,
+        found=found,
+    )
+
+
+def time_told(found: float) -> object:
+    return f"{found * 1000:.1f} ms" if isfinite(found) else said("drill.no_answer")
+
+
+def seconds_told(found: float) -> object:
+    return f"{found:.1f} s" if isfinite(found) else said("drill.fault.not_within")
+
+
+def plain_of(ran: Ran, cost: Cost, fleet: Fleet, prepared: Prepared) -> dict[str, Any]:
+    """The same as data; times in seconds from the fault on."""
+    return {
+        "verdict": cost.word if cost.checked else None,
+        "fault": prepared.name,
+        "service": fleet.service,
+        "tasks": len(fleet.tasks),
+        "hit": [task.arn for task in prepared.hit],
+        "stopped_early": ran.stopped,
+        "began_s": cost.span.begins,
+        "ended_s": cost.span.ends,
+        "windows": {name: figures_plain(figures) for name, figures in cost.windows.items()},
+        "bad": cost.bad,
+        "lost": cost.lost,
+        "recovery_s": cost.recovery_s,
+        "detection_s": cost.seen.detection_s,
+        "whole_s": cost.seen.whole_s,
+        "expected": {
+            "share": cost.expected.share,
+            "detection_s": cost.expected.detection_s,
+            "bad": cost.expected.bad,
+        },
+        "explained": cost.explained,
+        "plausible": cost.plausible,
+        "limits": [
+            {
+                "limit": each.limit.text,
+                "window": each.window or None,
+                "found": each.found,
+                "holds": each.holds,
+            }
+            for each in cost.checked
+        ],
+        "doubts": [each.to_plain() for each in cost.doubts],
+        "timeline": [
+            {"at_s": at - cost.span.begins, "what": what.to_plain()}
+            for at, what in timeline_of(ran)
+        ],
+    }
+
+
+def _report(
+    path: Path | None,
+    ran: Ran,
+    fleet: Fleet,
+    prepared: Prepared,
+    experiment: Experiment,
+    speech: Speech,
+) -> list[str]:
+    """The page, if one was asked for."""
+    if path is None:
+        return []
+    from kirikae.console.drill_page import page_of_fault
+
+    return list(write_all([(path, page_of_fault(ran, fleet, prepared, experiment, speech))]))

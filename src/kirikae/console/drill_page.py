@@ -1,0 +1,103 @@
+"""The report of a drill: one HTML file with its charts in it; nothing is loaded from elsewhere."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kirikae.console.drill_chart import bars, buckets_of, lines
+from kirikae.console.drill_fault import expected_told, timeline_of, told_of
+from kirikae.console.drill_load import figures_told, verdict_told
+from kirikae.console.speech import Speech
+from kirikae.drill.columns import Record
+from kirikae.drill.experiment import Experiment, Ran
+from kirikae.drill.faults import Prepared
+from kirikae.drill.fleet import Fleet
+from kirikae.drill.plan import Plan
+from kirikae.drill.verdict import Outcome
+from kirikae.model.said import Said, said
+
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:64em;color:#222}
+svg{width:100%;height:auto} text{font:12px system-ui,sans-serif;fill:#444} .v{font-size:1.4em}
+.fail{color:#c0392b} .pass{color:#217a3c} .unsure{color:#8a6d00}
+td{padding:.1em .8em .1em 0;vertical-align:top;font-variant-numeric:tabular-nums}
+"""
+
+
+def page_of_fault(
+    ran: Ran,
+    fleet: Fleet,
+    prepared: Prepared,
+    experiment: Experiment,
+    speech: Speech,
+) -> str:
+    """Of one experiment that was carried out."""
+    cost = ran.cost
+    assert cost is not None
+    told = [expected_told(experiment, fleet, prepared), *told_of(ran, cost)]
+    spans = (cost.span.begins, cost.span.ends)
+    rows = [(at - cost.span.begins, what) for at, what in timeline_of(ran)]
+    body = [
+        *_verdict(cost.word if cost.checked else "", speech),
+        *_pictures(ran.record, cost.verdicts, speech, spans),
+        *_told((each for each in told if each.key != "drill.fault.at"), speech),
+        *_timeline(rows, speech),
+    ]
+    return page(f"{prepared.name} · {fleet.service}", body, speech)
+
+
+def page_of_load(record: Record, outcome: Outcome, plan: Plan, speech: Speech) -> str:
+    """Of load without a fault."""
+    told = [*figures_told(outcome, plan), *verdict_told(outcome)]
+    body = [
+        *_verdict(outcome.word if outcome.checked else "", speech),
+        *_pictures(record, outcome.verdicts, speech, None),
+        *_told(told, speech),
+    ]
+    return page(speech.say(said("drill.page.load")), body, speech)
+
+
+def page(title: str, body: Iterable[str], speech: Speech) -> str:
+    """A whole page."""
+    told = html.escape(title)
+    return (
+        f'<!doctype html><html lang="{speech.language}"><meta charset="utf-8">'
+        f"<title>{told}</title>\n<style>{_STYLE}</style>\n<h1>{told}</h1>\n"
+        + "\n".join(body)
+        + "\n</html>\n"
+    )
+
+
+def _verdict(word: str, speech: Speech) -> Iterator[str]:
+    if word:
+        told = html.escape(speech.say(said(f"drill.{word}")))
+        yield f'<p class="v {word}">{told}</p>'
+
+
+def _pictures(
+    record: Record,
+    verdicts: NDArray[np.uint8],
+    speech: Speech,
+    shade: tuple[float, float] | None,
+) -> Iterator[str]:
+    buckets = buckets_of(record, verdicts)
+    yield bars(buckets, speech.say(said("drill.page.verdicts")), shade)
+    yield lines(buckets, speech.say(said("drill.page.latency")), shade)
+
+
+def _told(told: Iterable[Said], speech: Speech) -> Iterator[str]:
+    yield "<ul>"
+    for each in told:
+        yield f"<li>{html.escape(speech.say(each))}</li>"
+    yield "</ul>"
+
+
+def _timeline(rows: Sequence[tuple[float, Said]], speech: Speech) -> Iterator[str]:
+    yield "<table>"
+    for at, what in rows:
+        yield f"<tr><td>{at:+.1f} s</td><td>{html.escape(speech.say(what))}</td></tr>"
+    yield "</table>"
