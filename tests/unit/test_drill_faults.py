@@ -94,7 +94,7 @@ def test_what_stays_is_undone_and_what_heals_by_itself_is_not(name):
             replace(ASKED, task="9"),
             "is no running task of web; it has: 0, 1, 2",
         ),
-        ("az-loss", replace(FLEET, tasks=TASKS[:1]), ASKED, "all tasks of web run in a"),
+        ("az-loss", replace(FLEET, tasks=TASKS[:1]), ASKED, "all tasks of web run in one subnet"),
         ("scheduler-loss", replace(FLEET, tasks=TASKS[:1]), ASKED, "run two schedulers"),
         ("spot-notice", replace(FLEET, tasks=TASKS[:2]), ASKED, "no task on FARGATE_SPOT"),
         ("drain-target", replace(FLEET, group=None), ASKED, "no target group"),

@@ -9,6 +9,9 @@ from kirikae.console.options import Lazy
 _VERBS = {
     "load": ("kirikae.console.drill_load", "load"),
     "diff": ("kirikae.console.drill_diff", "diff"),
+    "soak": ("kirikae.console.drill_long", "soak"),
+    "overload": ("kirikae.console.drill_long", "overload"),
+    "ceiling": ("kirikae.console.drill_long", "ceiling"),
     "fault": ("kirikae.console.drill_fault", "fault"),
     "undo": ("kirikae.console.drill_fault", "undo"),
     "replay": ("kirikae.console.drill_replay", "replay"),

@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -19,81 +18,30 @@ import click
 from kirikae.console.container_engine import ContainerEngine
 from kirikae.console.context import desk_of
 from kirikae.console.drill_ground import Scene, assert_lawful, scene, undoings_of
-from kirikae.console.drill_load import EXITS, Looking, figures_plain, slow_of, speech_of, write_all
+from kirikae.console.drill_load import EXITS, Looking, figures_plain, speech_of, write_all
+from kirikae.console.drill_options import BASE, HTML, Asking, asking
 from kirikae.console.here import NOTHING_TO_DO, Answer, Here, would
 from kirikae.console.options import DRY, JSON, LANG, Number, seconds
 from kirikae.console.speech import Speech
-from kirikae.drill import slo
+from kirikae.drill import agent, slo
 from kirikae.drill.acts import carry_out
-from kirikae.drill.agent import started
-from kirikae.drill.engine import Settings
 from kirikae.drill.errors import CannotBeDone, UndoFailed
 from kirikae.drill.experiment import Experiment, Ran, run, standing_of
-from kirikae.drill.faults import FAULTS, Asked, Prepared, prepare
+from kirikae.drill.faults import FAULTS, NET_KINDS, Asked, Prepared, net_body, prepare
 from kirikae.drill.fleet import Fleet
-from kirikae.drill.targets import Target
-from kirikae.drill.targets import read as read_targets
-from kirikae.drill.targets import target as target_of
 from kirikae.drill.undoing import Standing
 from kirikae.drill.watching import changes
 from kirikae.drill.windows import WINDOWS, Cost, InWindow
 from kirikae.model.errors import UsageProblem, Waiting
 from kirikae.model.said import Said, said
 
-_NET = ("net-latency", "net-loss", "net-blackhole")
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What is asked meanwhile, and from how many processes."""
-
-    urls: tuple[str, ...]
-    file: Path | None
-    base: str | None
-    expected: frozenset[int]
-    settings: Settings
-
-    def targets(self, found: Scene) -> list[Target]:
-        """Raises UsageProblem."""
-        asked = [
-            bool(self.urls),
-            self.file is not None,
-            self.base is not None,
-        ]
-        if sum(asked) != 1:
-            raise UsageProblem(
-                "say what to ask: --target URL, --targets FILE, or --base URL (the project file's "
-                "checks)"
-            )
-        if self.base is not None:
-            return list(_of_checks(self.base, found))
-        if self.file is not None:
-            named = read_targets(self.file)
-        else:
-            named = [target_of("GET", url, "--target") for url in self.urls]
-        return [replace(each, expected=self.expected) for each in named]
-
-
-def _of_checks(base: str, found: Scene) -> Iterator[Target]:
-    """The project file's own checks; only their status is judged."""
-    checks = found.project.checks if found.project is not None else ()
-    if not checks:
-        raise UsageProblem(f"--base: {found.here.project_file} has no `checks`")
-    for check in checks:
-        one = target_of("GET", base.rstrip("/") + check.get, "--base")
-        yield replace(one, expected=frozenset({check.expect}))
-
 
 @click.command("fault")
 @click.argument("name", type=click.Choice(list(FAULTS)))
 @click.option("--cluster", help="Default: that of the project file's new side.")
 @click.option("--service", help="Default: that of the project file's new side.")
-@click.option("--target", "urls", multiple=True, help="A URL to GET; may be repeated.")
-@click.option(
-    "--targets", "file", type=click.Path(path_type=Path), help="A file in a form of vegeta's."
-)
-@click.option("--base", help="Ask the project file's checks there: http://host:port.")
-@click.option("--expect", type=click.IntRange(100, 599), multiple=True, help="A right status.")
+@asking
+@BASE
 @click.option(
     "--rate",
     type=Number(min=0, min_open=True, max=100_000),
@@ -106,14 +54,12 @@ def _of_checks(base: str, found: Scene) -> Iterator[Target]:
     "--lasts", callback=seconds, default="20s", show_default=True, help="Undone after so long."
 )
 @click.option("--after", callback=seconds, default="20s", show_default=True)
-@click.option("--timeout", callback=seconds, default="10s", show_default=True)
 @click.option(
     "--slo",
     "limits",
     multiple=True,
     help="What must hold: errors<1%, lost@during<50, p99@after<1s, recovery<10s, whole<60s.",
 )
-@click.option("--slow", help="Answers later than this are bad, such as 500ms.")
 @click.option(
     "--stop-at",
     type=Number(min=0, max=100),
@@ -134,11 +80,9 @@ def _of_checks(base: str, found: Scene) -> Iterator[Target]:
 @click.option("--loss-percent", type=click.IntRange(1, 100), default=10, help="net-loss.")
 @click.option("--source", "sources", multiple=True, help="net-...: to which addresses only.")
 @click.option("--move", help="kirikae-loss: whose driver.")
-@click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True)
-@click.option("--insecure", is_flag=True, help="Take any certificate.")
 @click.option("--i-mean-production", "means_production", is_flag=True)
 @click.option("--i-mean-an-outage", "means_outage", is_flag=True)
-@click.option("--html", type=click.Path(path_type=Path), help="Write a report with charts there.")
+@HTML
 @DRY
 @LANG
 @JSON
@@ -151,16 +95,10 @@ def fault(here: Here, /, name: str, dry_run: bool, lang: str | None, **options: 
     What undoes the fault is written down before it is made: also after a SIGKILL the next drill, or
     `kirikae drill undo`, undoes it.
     """
-    experiment = _experiment(options)
-    load = Load(
-        options["urls"],
-        options["file"],
-        options["base"],
-        frozenset(options["expect"]),
-        Settings(options["processes"], options["timeout"], insecure=options["insecure"]),
-    )
+    asking_for = Asking.of(options)
+    experiment = _experiment(options, asking_for)
     found = scene(here, options["cluster"], options["service"])
-    targets = load.targets(found)
+    targets = asking_for.targets(found.project.checks if found.project is not None else ())
     fleet = found.fleet()
     mark = uuid.uuid4().hex[:12]
     prepared = prepare(name, fleet, asked_of(found, fleet, name, mark, options))
@@ -188,20 +126,20 @@ def fault(here: Here, /, name: str, dry_run: bool, lang: str | None, **options: 
             found.ground,
             found.undoings,
             targets,
-            load.settings,
+            asking_for.settings,
             looking.look,
         )
     return _answer(first, ran, fleet, prepared, experiment, speech, options["html"])
 
 
-def _experiment(options: dict[str, Any]) -> Experiment:
+def _experiment(options: dict[str, Any], asking_for: Asking) -> Experiment:
     return Experiment(
         rate=options["rate"],
         before_s=options["before"],
         lasts_s=options["lasts"],
         after_s=options["after"],
         limits=tuple(slo.read(limit, fault=True) for limit in options["limits"]),
-        slow_s=slow_of(options["slow"]),
+        slow_s=asking_for.slow_s,
         stop_at=options["stop_at"] / 100,
     )
 
@@ -239,9 +177,16 @@ def asked_of(found: Scene, fleet: Fleet, name: str, mark: str, options: dict[str
     kind, _, container = database.partition(":")
     if kind == "container" and not found.ground.engine.has_container(container):
         raise CannotBeDone(f"{container} is no container of this machine's engine")
+    if name == "fis" and found.is_local:
+        raise CannotBeDone(
+            "fis: kirikae local carries out no FIS experiments; its own faults (hang-task, "
+            "crash-task, cpu-hog, net-...) do what their actions do"
+        )
     agent_uri = str(options["agent_uri"])
-    if name in _NET and not agent_uri:
-        agent_uri = _agent_of(found, fleet, str(options["task"]))
+    if name in NET_KINDS:
+        agent_uri = agent_uri or _agent_of(found, fleet, str(options["task"]))
+        if agent_uri:
+            _assert_agent(agent_uri, NET_KINDS[name], options)
     return Asked(
         mark=mark,
         lasts_s=options["lasts"],
@@ -251,6 +196,16 @@ def asked_of(found: Scene, fleet: Fleet, name: str, mark: str, options: dict[str
         template=str(options["template"]),
         driver=_driver(found, options["move"]) if name == "kirikae-loss" else None,
         options=options,
+    )
+
+
+def _assert_agent(uri: str, kind: str, options: dict[str, Any]) -> None:
+    """Before any load is sent: are the fault endpoints there?  Raises CannotBeDone."""
+    agent.ask(
+        uri,
+        kind,
+        "status",
+        net_body(kind, options),
     )
 
 
@@ -273,7 +228,7 @@ def _driver(found: Scene, move: str | None) -> tuple[int, str] | None:
     holder = desk.lease.holder()
     if holder is None or holder.host != socket.gethostname():
         return None
-    return holder.pid, started(holder.pid)
+    return holder.pid, agent.started(holder.pid)
 
 
 @contextmanager
@@ -398,7 +353,9 @@ def told_of(ran: Ran, cost: Cost) -> Iterator[Said]:
 def _seen_told(cost: Cost) -> Iterator[Said]:
     if cost.seen.detection_s is not None:
         yield said("drill.fault.detected", seconds=cost.seen.detection_s)
-    if cost.seen.whole_s is not None:
+    if cost.seen.whole_s is None:
+        yield said("drill.fault.not_whole")
+    else:
         yield said("drill.fault.whole", seconds=cost.seen.whole_s)
     explained = cost.explained
     if cost.plausible is not None and explained is not None:

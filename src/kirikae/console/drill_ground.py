@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -86,7 +87,7 @@ def scene(
     return Scene(
         here=here,
         project=project,
-        ground=Ground(aws, engine, _taker_of_spot),
+        ground=Ground(aws, engine, _taker_of_spot(aws.endpoint)),
         cluster=cluster or (new.cluster if new is not None else ""),
         service=service or (new.ecs_service if new is not None else ""),
         who=who,
@@ -100,14 +101,18 @@ def _project(here: Here, needed: bool) -> Project | None:
     return load_project(here)
 
 
-def _taker_of_spot(task: str) -> bool:
-    """The one task, if it is the oldest on Spot; kirikae local takes the oldest first."""
-    from kirikae.local import control
+def _taker_of_spot(endpoint: str) -> Callable[[str], bool]:
+    """Takes that one task, if it is the oldest on Spot: kirikae local takes the oldest first."""
+    from kirikae.local.control import interrupt_spot_at
 
-    folder = control.default_directory()
-    if control.status(folder) is None or control.interrupt_spot(folder, 1, True) != [task]:
-        return False
-    return control.interrupt_spot(folder, 1, False) == [task]
+    port = urlsplit(endpoint).port
+
+    def take(task: str) -> bool:
+        if port is None or interrupt_spot_at(port, 1, True) != [task]:
+            return False
+        return interrupt_spot_at(port, 1, False) == [task]
+
+    return take
 
 
 def assert_lawful(

@@ -18,6 +18,7 @@ from kirikae.drill.faults import Prepared
 from kirikae.drill.fleet import Fleet
 from kirikae.drill.plan import Plan
 from kirikae.drill.verdict import Outcome
+from kirikae.model.finding import Finding
 from kirikae.model.said import Said, said
 
 _STYLE = """
@@ -50,13 +51,20 @@ def page_of_fault(
     return page(f"{prepared.name} · {fleet.service}", body, speech)
 
 
-def page_of_load(record: Record, outcome: Outcome, plan: Plan, speech: Speech) -> str:
+def page_of_load(
+    record: Record,
+    outcome: Outcome,
+    plan: Plan,
+    speech: Speech,
+    found: Sequence[Finding] = (),
+) -> str:
     """Of load without a fault."""
     told = [*figures_told(outcome, plan), *verdict_told(outcome)]
     body = [
         *_verdict(outcome.word if outcome.checked else "", speech),
         *_pictures(record, outcome.verdicts, speech, None),
         *_told(told, speech),
+        *(f"<p>{html.escape(speech.finding(each))}</p>" for each in found),
     ]
     return page(speech.say(said("drill.page.load")), body, speech)
 

@@ -59,7 +59,12 @@ class Act:
         return cls(str(raw["act"]), {key: raw[key] for key in raw if key != "act"})
 
     def __str__(self) -> str:
-        return " ".join((self.name, *(f"{key}={value}" for key, value in self.arguments.items())))
+        return " ".join((self.name, *map(_shown, self.arguments.items())))
+
+
+def _shown(argument: tuple[str, Any]) -> str:
+    key, value = argument
+    return " ".join(value) if isinstance(value, list) else f"{key}={value}"
 
 
 def carry_out(ground: Ground, act: Act) -> None:
@@ -84,7 +89,7 @@ def _stop_task(
 def _interrupt_spot(ground: Ground, task: str) -> None:
     if ground.interrupt_spot is None or not ground.interrupt_spot(task):
         raise CannotBeDone(
-            f"{task} is no Spot task of kirikae local; AWS has no call that takes Fargate Spot "
+            f"{task} is not the oldest Spot task of kirikae local; AWS has no call that takes Fargate Spot "
             "capacity away: `kirikae drill fault kill-task` stops a task as politely"
         )
 

@@ -253,10 +253,10 @@ def db_failover(fleet: Fleet, asked: Asked) -> Prepared:
 
 def az_loss(fleet: Fleet, asked: Asked) -> Prepared:
     """Every task of one zone is stopped; ECS may place their successors there again."""
-    zones = sorted({task.zone for task in fleet.tasks})
+    zones = sorted({task.zone for task in fleet.tasks if task.zone})
     if len(zones) < 2:
         raise CannotBeDone(
-            f"az-loss: all tasks of {fleet.service} run in {zones[0] if zones else 'no zone'}; "
+            f"az-loss: all tasks of {fleet.service} run in one subnet ({''.join(zones)}); "
             "spread them over subnets of two zones first, else this fault is an outage"
         )
     wanted = asked.options.get("zone") or zones[0]
@@ -329,13 +329,9 @@ def cpu_hog(fleet: Fleet, asked: Asked) -> Prepared:
     )
 
 
-def _net(
-    fault: str,
-    kind: str,
-    fleet: Fleet,
-    asked: Asked,
-) -> Prepared:
-    """``kind``: the endpoint's name.  To stop a fault the same body is asked for."""
+def _net(fault: str, fleet: Fleet, asked: Asked) -> Prepared:
+    """To stop a fault the same body is asked for."""
+    kind = NET_KINDS[fault]
     task = _one(fleet, asked)
     if not asked.agent_uri:
         raise CannotBeDone(
@@ -343,7 +339,7 @@ def _net(
             "(ECS_AGENT_URI answers inside its own task only); say --agent-uri, or use an AWS FIS "
             f"template with aws:ecs:task-{kind} (`kirikae drill fault fis --template ID`)"
         )
-    body = _bodies(asked)[kind]
+    body = net_body(kind, asked.options)
     named = {"uri": asked.agent_uri, "kind": kind}
     detection = _detection(fleet) if kind == "network-blackhole-port" else None
     return Prepared(
@@ -374,55 +370,53 @@ def _net(
     )
 
 
-def _bodies(asked: Asked) -> dict[str, dict[str, Any]]:
+def net_body(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the endpoint of this kind takes."""
+    return _bodies(options)[kind]
+
+
+def _bodies(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What the endpoints take (ECS developer guide)."""
-    sources = list(asked.options.get("sources") or ["0.0.0.0/0"])
+    sources = list(options.get("sources") or ["0.0.0.0/0"])
     return {
         "network-blackhole-port": {
-            "Port": int(asked.options.get("port", 80)),
+            "Port": int(options.get("port", 80)),
             "Protocol": "tcp",
             "TrafficType": "ingress",
         },
         "network-latency": {
-            "DelayMilliseconds": int(asked.options.get("delay_ms", 200)),
-            "JitterMilliseconds": int(asked.options.get("jitter_ms", 0)),
+            "DelayMilliseconds": int(options.get("delay_ms", 200)),
+            "JitterMilliseconds": int(options.get("jitter_ms", 0)),
             "Sources": sources,
         },
         "network-packet-loss": {
-            "LossPercent": int(asked.options.get("loss_percent", 10)),
+            "LossPercent": int(options.get("loss_percent", 10)),
             "Sources": sources,
         },
     }
 
 
+NET_KINDS: Mapping[str, str] = {
+    "net-latency": "network-latency",
+    "net-loss": "network-packet-loss",
+    "net-blackhole": "network-blackhole-port",
+}
+"""Fault -> its endpoint."""
+
+
 def net_latency(fleet: Fleet, asked: Asked) -> Prepared:
     """What one task sends is late."""
-    return _net(
-        "net-latency",
-        "network-latency",
-        fleet,
-        asked,
-    )
+    return _net("net-latency", fleet, asked)
 
 
 def net_loss(fleet: Fleet, asked: Asked) -> Prepared:
     """Part of the packets that one task sends are lost."""
-    return _net(
-        "net-loss",
-        "network-packet-loss",
-        fleet,
-        asked,
-    )
+    return _net("net-loss", fleet, asked)
 
 
 def net_blackhole(fleet: Fleet, asked: Asked) -> Prepared:
     """What is sent to a port of one task disappears."""
-    return _net(
-        "net-blackhole",
-        "network-blackhole-port",
-        fleet,
-        asked,
-    )
+    return _net("net-blackhole", fleet, asked)
 
 
 def fis(fleet: Fleet, asked: Asked) -> Prepared:

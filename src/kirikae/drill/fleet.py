@@ -133,7 +133,9 @@ def _task(
         for each in attachment.get("details", ())
         if "value" in each
     }
-    main = next((each for each in task["containers"] if each["name"] == container), {})
+    main: Mapping[str, Any] = next(
+        (each for each in task["containers"] if each["name"] == container), {}
+    )
     engine_id = str(main.get("runtimeId", ""))
     return OneTask(
         arn=str(task["taskArn"]),

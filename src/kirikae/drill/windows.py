@@ -108,10 +108,11 @@ class Cost:
 
     @property
     def explained(self) -> float | None:
-        """Bad requests that rate, share and the time which the service took explain; None: it did
-        not recover."""
-        took = self.seen.detection_s if self.seen.detection_s is not None else self.recovery_s
-        return None if took is None else self.expected.bad_in(took)
+        """Bad requests that rate, share and time explain: the time until a target that was hit got
+        no more of them, or until they were answered again, whichever came first.  None: neither
+        came."""
+        times = [each for each in (self.seen.detection_s, self.recovery_s) if each is not None]
+        return self.expected.bad_in(min(times)) if times else None
 
     @property
     def plausible(self) -> bool | None:
