@@ -100,8 +100,19 @@ FAULTS = {
 def wide(local) -> Iterator[Shop]:
     """Three tasks on Spot, and a container that stands for a database."""
     shop = Shop(local, "wide")
-    spot = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
-    shop.serve("a", "a", 3, capacityProviderStrategy=spot)
+    found = local.client("ec2").describe_subnets()["Subnets"]
+    subnets = [each["SubnetId"] for each in found]
+    shop.ecs.create_service(
+        cluster=shop.name,
+        serviceName="a",
+        taskDefinition=shop.define("a"),
+        desiredCount=3,
+        loadBalancers=[
+            {"targetGroupArn": shop.groups["a"], "containerName": "web", "containerPort": 8000}
+        ],
+        capacityProviderStrategy=[{"capacityProvider": "FARGATE_SPOT", "weight": 1}],
+        networkConfiguration={"awsvpcConfiguration": {"subnets": subnets}},
+    )
     shop.serving("a", 3)
     run = ["docker", "run", "-d", "--name", "kirikae-drill-db", web_image(), "sleep", "3600"]
     subprocess.run(run, check=True, capture_output=True)

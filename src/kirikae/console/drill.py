@@ -13,7 +13,9 @@ _VERBS = {
     "overload": ("kirikae.console.drill_long", "overload"),
     "ceiling": ("kirikae.console.drill_long", "ceiling"),
     "fault": ("kirikae.console.drill_fault", "fault"),
+    "run": ("kirikae.console.drill_run", "run"),
     "undo": ("kirikae.console.drill_fault", "undo"),
+    "compare": ("kirikae.console.drill_compare", "compare"),
     "replay": ("kirikae.console.drill_replay", "replay"),
 }
 

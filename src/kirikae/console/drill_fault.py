@@ -19,7 +19,7 @@ from kirikae.console.container_engine import ContainerEngine
 from kirikae.console.context import desk_of
 from kirikae.console.drill_ground import Scene, assert_lawful, scene, undoings_of
 from kirikae.console.drill_load import EXITS, Looking, figures_plain, speech_of, write_all
-from kirikae.console.drill_options import BASE, HTML, Asking, asking
+from kirikae.console.drill_options import BASE, HTML, Asking, Command, asking
 from kirikae.console.here import NOTHING_TO_DO, Answer, Here, would
 from kirikae.console.options import DRY, JSON, LANG, Number, seconds
 from kirikae.console.speech import Speech
@@ -29,11 +29,59 @@ from kirikae.drill.errors import CannotBeDone, UndoFailed
 from kirikae.drill.experiment import Experiment, Ran, run, standing_of
 from kirikae.drill.faults import FAULTS, NET_KINDS, Asked, Prepared, net_body, prepare
 from kirikae.drill.fleet import Fleet
+from kirikae.drill.targets import Target
 from kirikae.drill.undoing import Standing
 from kirikae.drill.watching import changes
 from kirikae.drill.windows import WINDOWS, Cost, InWindow
 from kirikae.model.errors import UsageProblem, Waiting
 from kirikae.model.said import Said, said
+
+_TIMES = (
+    click.option(
+        "--rate",
+        type=Number(min=0, min_open=True, max=100_000),
+        default=50.0,
+        show_default=True,
+        help="Requests a second.",
+    ),
+    click.option("--before", callback=seconds, default="10s", show_default=True),
+    click.option(
+        "--lasts", callback=seconds, default="20s", show_default=True, help="Undone after so long."
+    ),
+    click.option("--after", callback=seconds, default="20s", show_default=True),
+    click.option(
+        "--slo",
+        "limits",
+        multiple=True,
+        help="What must hold: errors<1%, lost@during<50, p99@after<1s, recovery<10s, whole<60s.",
+    ),
+    click.option(
+        "--stop-at",
+        type=Number(min=0, max=100),
+        default=80.0,
+        show_default=True,
+        metavar="PERCENT",
+        help="Undo at once when so many of the last 5 s are bad.",
+    ),
+)
+_MEANT = (
+    click.option("--i-mean-production", "means_production", is_flag=True),
+    click.option("--i-mean-an-outage", "means_outage", is_flag=True),
+)
+
+
+def timed(command: Command) -> Command:
+    """Rate, windows and limits."""
+    for option in reversed(_TIMES):
+        command = option(command)
+    return command
+
+
+def meant(command: Command) -> Command:
+    """What the guards refuse without."""
+    for option in reversed(_MEANT):
+        command = option(command)
+    return command
 
 
 @click.command("fault")
@@ -42,33 +90,9 @@ from kirikae.model.said import Said, said
 @click.option("--service", help="Default: that of the project file's new side.")
 @asking
 @BASE
-@click.option(
-    "--rate",
-    type=Number(min=0, min_open=True, max=100_000),
-    default=50.0,
-    show_default=True,
-    help="Requests a second.",
-)
-@click.option("--before", callback=seconds, default="10s", show_default=True)
-@click.option(
-    "--lasts", callback=seconds, default="20s", show_default=True, help="Undone after so long."
-)
-@click.option("--after", callback=seconds, default="20s", show_default=True)
-@click.option(
-    "--slo",
-    "limits",
-    multiple=True,
-    help="What must hold: errors<1%, lost@during<50, p99@after<1s, recovery<10s, whole<60s.",
-)
-@click.option(
-    "--stop-at",
-    type=Number(min=0, max=100),
-    default=80.0,
-    show_default=True,
-    metavar="PERCENT",
-    help="Undo at once when so many of the last 5 s are bad.",
-)
+@timed
 @click.option("--task", default="", help="Which task (default: the oldest).")
+@click.option("--count", type=click.IntRange(1, 100), default=1, help="kill-task: how many.")
 @click.option("--zone", default="", help="az-loss: which subnet or zone.")
 @click.option(
     "--database", default="", help="db-failover: cluster:ID, instance:ID or container:NAME."
@@ -80,8 +104,7 @@ from kirikae.model.said import Said, said
 @click.option("--loss-percent", type=click.IntRange(1, 100), default=10, help="net-loss.")
 @click.option("--source", "sources", multiple=True, help="net-...: to which addresses only.")
 @click.option("--move", help="kirikae-loss: whose driver.")
-@click.option("--i-mean-production", "means_production", is_flag=True)
-@click.option("--i-mean-an-outage", "means_outage", is_flag=True)
+@meant
 @HTML
 @DRY
 @LANG
@@ -95,12 +118,53 @@ def fault(here: Here, /, name: str, dry_run: bool, lang: str | None, **options: 
     What undoes the fault is written down before it is made: also after a SIGKILL the next drill, or
     `kirikae drill undo`, undoes it.
     """
-    asking_for = Asking.of(options)
-    experiment = _experiment(options, asking_for)
     found = scene(here, options["cluster"], options["service"])
+    asking_for = Asking.of(options)
     targets = asking_for.targets(found.project.checks if found.project is not None else ())
-    fleet = found.fleet()
+    return broken(found, name, targets, asking_for, options, dry_run, lang)
+
+
+def broken(
+    found: Scene,
+    name: str,
+    targets: Sequence[Target],
+    asking_for: Asking,
+    options: dict[str, Any],
+    dry_run: bool,
+    lang: str | None,
+) -> Answer:
+    """One fault, made and judged.  ``options``: those of ``drill fault``."""
+    experiment = _experiment(options, asking_for)
     mark = uuid.uuid4().hex[:12]
+    if dry_run:
+        fleet, prepared = _prepared(found, name, mark, options)
+        return _would(experiment, fleet, prepared)
+    found.here.assert_may_change("drill fault")
+    speech = speech_of(found.here, lang)
+    with _ended_politely(), found.undoings.alone():
+        first = list(undo_standing(found))
+        fleet, prepared = _prepared(found, name, mark, options)
+        looking = Looking(experiment.plan, speech)
+        looking.say(expected_told(experiment, fleet, prepared))
+        ran = run(
+            experiment,
+            fleet,
+            prepared,
+            standing_of(mark, fleet.service, found.where, prepared, time.time()),
+            found.ground,
+            found.undoings,
+            targets,
+            asking_for.settings,
+            looking.look,
+        )
+    return _answer(first, ran, fleet, prepared, experiment, speech, options["html"])
+
+
+def _prepared(
+    found: Scene, name: str, mark: str, options: dict[str, Any]
+) -> tuple[Fleet, Prepared]:
+    """The service as it is, and a fault that may be made there."""
+    fleet = found.fleet()
     prepared = prepare(name, fleet, asked_of(found, fleet, name, mark, options))
     assert_lawful(
         found,
@@ -109,27 +173,7 @@ def fault(here: Here, /, name: str, dry_run: bool, lang: str | None, **options: 
         options["means_production"],
         options["means_outage"],
     )
-    if dry_run:
-        return _would(experiment, fleet, prepared)
-    here.assert_may_change("drill fault")
-    speech = speech_of(here, lang)
-    standing = standing_of(mark, fleet.service, found.where, prepared, time.time())
-    with _ended_politely(), found.undoings.alone():
-        first = list(undo_standing(found))
-        looking = Looking(experiment.plan, speech)
-        looking.say(expected_told(experiment, fleet, prepared))
-        ran = run(
-            experiment,
-            fleet,
-            prepared,
-            standing,
-            found.ground,
-            found.undoings,
-            targets,
-            asking_for.settings,
-            looking.look,
-        )
-    return _answer(first, ran, fleet, prepared, experiment, speech, options["html"])
+    return fleet, prepared
 
 
 def _experiment(options: dict[str, Any], asking_for: Asking) -> Experiment:

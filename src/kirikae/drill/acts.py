@@ -89,8 +89,8 @@ def _stop_task(
 def _interrupt_spot(ground: Ground, task: str) -> None:
     if ground.interrupt_spot is None or not ground.interrupt_spot(task):
         raise CannotBeDone(
-            f"{task} is not the oldest Spot task of kirikae local; AWS has no call that takes Fargate Spot "
-            "capacity away: `kirikae drill fault kill-task` stops a task as politely"
+            f"{task} is not the oldest Spot task of kirikae local; AWS has no call that takes "
+            "Fargate Spot capacity away: `kirikae drill fault kill-task` stops a task as politely"
         )
 
 

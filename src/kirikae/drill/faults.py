@@ -93,13 +93,16 @@ def _stop(fleet: Fleet, task: OneTask) -> Act:
 
 def kill_task(fleet: Fleet, asked: Asked) -> Prepared:
     """StopTask: SIGTERM, SIGKILL after stopTimeout.  Its target is drained meanwhile."""
-    task = _one(fleet, asked)
+    first = _one(fleet, asked)
+    count = int(asked.options.get("count") or 1)
+    others = [task for task in fleet.tasks if task != first]
+    hit = (first, *others[: count - 1])
     return Prepared(
         "kill-task",
-        (_stop(fleet, task),),
-        share=_share(fleet),
+        tuple(_stop(fleet, task) for task in hit),
+        share=_share(fleet, len(hit)),
         detection_s=0.0,
-        hit=(task,),
+        hit=hit,
     )
 
 
@@ -162,6 +165,11 @@ def drain_target(fleet: Fleet, asked: Asked) -> Prepared:
     task = _one(fleet, asked)
     if fleet.group is None:
         raise CannotBeDone(f"drain-target: {fleet.service} has no target group to drain from")
+    wanted = asked.options.get("group")
+    if wanted and f":targetgroup/{wanted}/" not in fleet.group.arn:
+        raise CannotBeDone(
+            f"drain-target: {fleet.service} is behind {fleet.group.arn}, not {wanted}"
+        )
     ports = [each.port for each in fleet.group.targets if each.address == task.address]
     if not ports:
         raise CannotBeDone(f"drain-target: {task.name} is no target of {fleet.group.arn}")
