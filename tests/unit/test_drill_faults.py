@@ -14,6 +14,7 @@ import pytest
 
 from kirikae.aws.elbv2 import Target as Registered
 from kirikae.drill.acts import ACTS, Act
+from kirikae.drill.advice import advice
 from kirikae.drill.columns import Error, Record
 from kirikae.drill.errors import AnotherDrill, CannotBeDone, SloProblem, UndoFailed
 from kirikae.drill.faults import FAULTS, Asked, prepare
@@ -349,3 +350,26 @@ def test_one_drill_at_a_time_and_a_killed_one_holds_nothing(tmp_path):
     other.join()
     with Undoings(tmp_path).alone():
         pass
+
+
+def told(name, fleet=FLEET, **changed):
+    """What to change after a fault of this kind that cost this."""
+    found = replace(cost(record(lambda number, at: None)), **changed)
+    return [
+        each.key.rpartition(".")[2] for each in advice(fleet, prepare(name, fleet, ASKED), found)
+    ]
+
+
+WHOLE = Seen(2.0, 10.0)
+SLOW_CHECK = replace(FLEET, group=replace(GROUP, interval_s=30))
+
+
+def test_what_to_change_follows_from_what_it_cost():
+    """Nothing for what nobody noticed."""
+    assert told("kill-task", seen=WHOLE) == []
+    assert told("kill-task", seen=WHOLE, lost=3, bad=3) == ["drain"]
+    assert told("hang-task", SLOW_CHECK, seen=WHOLE, bad=90) == ["health_check"]
+    assert told("hang-task", seen=WHOLE, bad=90) == []
+    assert told("bad-release", replace(FLEET, rolls_back=False)) == ["circuit_breaker"]
+    assert told("db-failover", seen=WHOLE, bad=5, recovery_s=None) == ["not_recovered", "database"]
+    assert told("crash-task", seen=Seen(1.0, 90.0)) == ["slow_start"]

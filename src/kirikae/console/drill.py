@@ -13,6 +13,7 @@ _VERBS = {
     "overload": ("kirikae.console.drill_long", "overload"),
     "ceiling": ("kirikae.console.drill_long", "ceiling"),
     "fault": ("kirikae.console.drill_fault", "fault"),
+    "day": ("kirikae.console.drill_day", "day"),
     "run": ("kirikae.console.drill_run", "run"),
     "undo": ("kirikae.console.drill_fault", "undo"),
     "compare": ("kirikae.console.drill_compare", "compare"),

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from kirikae.console.options import DRY, JSON, LANG, Number, seconds
 from kirikae.console.speech import Speech
 from kirikae.drill import agent, slo
 from kirikae.drill.acts import carry_out
+from kirikae.drill.advice import advice
 from kirikae.drill.errors import CannotBeDone, UndoFailed
 from kirikae.drill.experiment import Experiment, Ran, run, standing_of
 from kirikae.drill.faults import FAULTS, NET_KINDS, Asked, Prepared, net_body, prepare
@@ -36,6 +38,23 @@ from kirikae.drill.windows import WINDOWS, Cost, InWindow
 from kirikae.model.errors import UsageProblem, Waiting
 from kirikae.model.said import Said, said
 
+_CHOOSING = (
+    click.option("--cluster", help="Default: that of the project file's new side."),
+    click.option("--service", help="Default: that of the project file's new side."),
+    click.option("--task", default="", help="Which task (default: the oldest)."),
+    click.option("--count", type=click.IntRange(1, 100), default=1, help="kill-task: how many."),
+    click.option("--zone", default="", help="az-loss: which subnet or zone."),
+    click.option(
+        "--database", default="", help="db-failover: cluster:ID, instance:ID or container:NAME."
+    ),
+    click.option("--template", default="", help="fis: the experiment template."),
+    click.option("--agent-uri", default="", help="net-...: ECS_AGENT_URI of the task."),
+    click.option("--port", type=click.IntRange(1, 65535), default=80, help="net-blackhole: which."),
+    click.option("--delay-ms", type=click.IntRange(1, 60_000), default=200, help="net-latency."),
+    click.option("--loss-percent", type=click.IntRange(1, 100), default=10, help="net-loss."),
+    click.option("--source", "sources", multiple=True, help="net-...: to which addresses only."),
+    click.option("--move", help="kirikae-loss: whose driver."),
+)
 _TIMES = (
     click.option(
         "--rate",
@@ -70,6 +89,13 @@ _MEANT = (
 )
 
 
+def choosing(command: Command) -> Command:
+    """What is aimed at."""
+    for option in reversed(_CHOOSING):
+        command = option(command)
+    return command
+
+
 def timed(command: Command) -> Command:
     """Rate, windows and limits."""
     for option in reversed(_TIMES):
@@ -86,24 +112,10 @@ def meant(command: Command) -> Command:
 
 @click.command("fault")
 @click.argument("name", type=click.Choice(list(FAULTS)))
-@click.option("--cluster", help="Default: that of the project file's new side.")
-@click.option("--service", help="Default: that of the project file's new side.")
+@choosing
 @asking
 @BASE
 @timed
-@click.option("--task", default="", help="Which task (default: the oldest).")
-@click.option("--count", type=click.IntRange(1, 100), default=1, help="kill-task: how many.")
-@click.option("--zone", default="", help="az-loss: which subnet or zone.")
-@click.option(
-    "--database", default="", help="db-failover: cluster:ID, instance:ID or container:NAME."
-)
-@click.option("--template", default="", help="fis: the experiment template.")
-@click.option("--agent-uri", default="", help="net-...: ECS_AGENT_URI of the task.")
-@click.option("--port", type=click.IntRange(1, 65535), default=80, help="net-blackhole: which.")
-@click.option("--delay-ms", type=click.IntRange(1, 60_000), default=200, help="net-latency.")
-@click.option("--loss-percent", type=click.IntRange(1, 100), default=10, help="net-loss.")
-@click.option("--source", "sources", multiple=True, help="net-...: to which addresses only.")
-@click.option("--move", help="kirikae-loss: whose driver.")
 @meant
 @HTML
 @DRY
@@ -124,6 +136,21 @@ def fault(here: Here, /, name: str, dry_run: bool, lang: str | None, **options: 
     return broken(found, name, targets, asking_for, options, dry_run, lang)
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A fault that was made, and what became of it.  ``first``: what was undone before it."""
+
+    first: tuple[Said, ...]
+    ran: Ran
+    cost: Cost
+    fleet: Fleet
+    prepared: Prepared
+    experiment: Experiment
+
+    def to_plain(self) -> dict[str, Any]:
+        return plain_of(self.ran, self.cost, self.fleet, self.prepared)
+
+
 def broken(
     found: Scene,
     name: str,
@@ -134,15 +161,28 @@ def broken(
     lang: str | None,
 ) -> Answer:
     """One fault, made and judged.  ``options``: those of ``drill fault``."""
+    if dry_run:
+        fleet, prepared = _prepared(found, name, "MARK", options)
+        return _would(_experiment(options, asking_for), fleet, prepared)
+    speech = speech_of(found.here, lang)
+    made = make(found, name, targets, asking_for, options, speech)
+    return _answer(made, speech, options["html"])
+
+
+def make(
+    found: Scene,
+    name: str,
+    targets: Sequence[Target],
+    asking_for: Asking,
+    options: dict[str, Any],
+    speech: Speech,
+) -> Made:
+    """Raises what kept the fault from being made, and Waiting where the drill was ended before."""
+    found.here.assert_may_change("drill fault")
     experiment = _experiment(options, asking_for)
     mark = uuid.uuid4().hex[:12]
-    if dry_run:
-        fleet, prepared = _prepared(found, name, mark, options)
-        return _would(experiment, fleet, prepared)
-    found.here.assert_may_change("drill fault")
-    speech = speech_of(found.here, lang)
     with _ended_politely(), found.undoings.alone():
-        first = list(undo_standing(found))
+        first = tuple(undo_standing(found))
         fleet, prepared = _prepared(found, name, mark, options)
         looking = Looking(experiment.plan, speech)
         looking.say(expected_told(experiment, fleet, prepared))
@@ -157,7 +197,11 @@ def broken(
             asking_for.settings,
             looking.look,
         )
-    return _answer(first, ran, fleet, prepared, experiment, speech, options["html"])
+    if ran.trouble is not None:
+        raise ran.trouble
+    if ran.cost is None:
+        raise Waiting("the drill was ended before the fault was made; nothing was broken")
+    return Made(first, ran, ran.cost, fleet, prepared, experiment)
 
 
 def _prepared(
@@ -188,31 +232,24 @@ def _experiment(options: dict[str, Any], asking_for: Asking) -> Experiment:
     )
 
 
-def _answer(
-    first: Sequence[Said],
-    ran: Ran,
-    fleet: Fleet,
-    prepared: Prepared,
-    experiment: Experiment,
-    speech: Speech,
-    html: Path | None,
-) -> Answer:
-    """Raises what kept the fault from being made, and Waiting where the drill was ended before."""
-    if ran.trouble is not None:
-        raise ran.trouble
-    if ran.cost is None:
-        raise Waiting("the drill was ended before the fault was made; nothing was broken")
-    wrote = _report(html, ran, fleet, prepared, experiment, speech)
+def _answer(made: Made, speech: Speech, html: Path | None) -> Answer:
+    wrote = _report(html, made, speech)
     told = [
-        *first,
-        *told_of(ran, ran.cost),
+        *made.first,
+        *told_of(made.ran, made.cost),
+        *(said("drill.advice.change", what=what) for what in advice_of(made)),
         *(said("drill.wrote", file=each) for each in wrote),
     ]
     return Answer(
-        {**plain_of(ran, ran.cost, fleet, prepared), "wrote": wrote},
+        {**made.to_plain(), "wrote": wrote},
         [speech.say(each) for each in told],
-        EXITS[ran.cost.word],
+        EXITS[made.cost.word],
     )
+
+
+def advice_of(made: Made) -> list[Said]:
+    """What to change."""
+    return list(advice(made.fleet, made.prepared, made.cost))
 
 
 def asked_of(found: Scene, fleet: Fleet, name: str, mark: str, options: dict[str, Any]) -> Asked:
@@ -475,6 +512,7 @@ def plain_of(ran: Ran, cost: Cost, fleet: Fleet, prepared: Prepared) -> dict[str
             for each in cost.checked
         ],
         "doubts": [each.to_plain() for each in cost.doubts],
+        "advice": [each.to_plain() for each in advice(fleet, prepared, cost)],
         "timeline": [
             {"at_s": at - cost.span.begins, "what": what.to_plain()}
             for at, what in timeline_of(ran)
@@ -482,17 +520,10 @@ def plain_of(ran: Ran, cost: Cost, fleet: Fleet, prepared: Prepared) -> dict[str
     }
 
 
-def _report(
-    path: Path | None,
-    ran: Ran,
-    fleet: Fleet,
-    prepared: Prepared,
-    experiment: Experiment,
-    speech: Speech,
-) -> list[str]:
+def _report(path: Path | None, made: Made, speech: Speech) -> list[str]:
     """The page, if one was asked for."""
     if path is None:
         return []
     from kirikae.console.drill_page import page_of_fault
 
-    return list(write_all([(path, page_of_fault(ran, fleet, prepared, experiment, speech))]))
+    return list(write_all([(path, page_of_fault(made, speech))]))

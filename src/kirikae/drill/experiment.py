@@ -99,7 +99,15 @@ class _Course:
             self._make(columns)
         elif self.began_s is not None and self.ended_s is None:
             self._hold(columns, at)
+        elif self._is_over(at):
+            columns.stop[0] = 1
         self.watcher.look(self._now())
+
+    def _is_over(self, at: float) -> bool:
+        """A fault that was ended early need not wait for the plan's own end."""
+        if not self.stopped or self.ended_s is None:
+            return False
+        return at >= self.ended_s + self.experiment.after_s
 
     def _now(self) -> float:
         """Seconds since the plan's begin."""

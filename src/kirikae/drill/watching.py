@@ -84,20 +84,20 @@ def seen_of(
     """From the fault on.  A service that nothing was seen missing of was whole all the time."""
     before = fleet.group.healthy if fleet.group is not None else frozenset()
     later = [look for look in looks if look.at >= begins]
-    lacking = [look for look in later if not _whole(look, fleet)]
+    lacking = [look for look in later if not whole(look, fleet)]
     detection = None
     for look in later:
         if look.healthy is not None and before - look.healthy:
             detection = look.at - begins
             break
-    whole: float | None = 0.0 if later else None
+    again: float | None = 0.0 if later else None
     if lacking:
-        again = [look for look in later if look.at > lacking[-1].at]
-        whole = again[0].at - begins if again else None
-    return Seen(detection, whole)
+        after = [look for look in later if look.at > lacking[-1].at]
+        again = after[0].at - begins if after else None
+    return Seen(detection, again)
 
 
-def _whole(look: Look, fleet: Fleet) -> bool:
+def whole(look: Look, fleet: Fleet) -> bool:
     """As many tasks and targets as before, of the release of before, and nothing is rolled out."""
     enough = look.running >= fleet.desired and look.desired >= fleet.desired
     settled = look.deployments <= 1 and look.definition == fleet.definition

@@ -145,7 +145,7 @@ def cost_of(
     figures = {name: figures_of(record, verdicts, counted & mine) for name, mine in windows.items()}
     since = counted & ~windows["before"] & (record.due >= record.began_ns + warm_s * 1e9)
     bad = np.isin(verdicts, _BAD) & since
-    recovery = recovery_of(record, bad, span)
+    recovery = recovery_of(record, bad, counted, span)
     judge = _Judge(
         record,
         targets,
@@ -209,24 +209,15 @@ def windows_of(
 def recovery_of(
     record: Record,
     bad: NDArray[np.bool_],
+    counted: NDArray[np.bool_],
     span: Span,
 ) -> float | None:
-    """Seconds from the fault on; None: there were bad requests to the end of the plan."""
+    """Seconds from the fault on; None: there were bad requests to the end of the load."""
     if not bad.any():
         return 0.0
     due = (record.due - record.began_ns) / 1e9
     last = float(due[bad].max())
-    return None if last > float(due.max()) - _QUIET_S else max(0.0, last - span.begins)
-
-
-def bad_lately(
-    record_due: NDArray[np.int64],
-    bad: NDArray[np.bool_],
-    since_ns: int,
-) -> float:
-    """Share of bad ones among those that were due since then."""
-    lately = record_due >= since_ns
-    return float(bad[lately].mean()) if lately.any() else 0.0
+    return None if last > float(due[counted].max()) - _QUIET_S else max(0.0, last - span.begins)
 
 
 @dataclass(frozen=True, slots=True)
