@@ -6,8 +6,11 @@ when it is undone.
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -245,7 +248,8 @@ def run(
             course.look,
         )
     finally:
-        course.end()
+        with _undisturbed():
+            course.end()
     return Ran(
         record=record,
         cost=_cost(
@@ -261,6 +265,21 @@ def run(
         stopped=course.stopped,
         trouble=course.trouble,
     )
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Whoever presses Ctrl-C once more does not keep a fault from being undone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signs = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    former = {sign: signal.signal(sign, signal.SIG_IGN) for sign in signs}
+    try:
+        yield
+    finally:
+        for sign, handler in former.items():
+            signal.signal(sign, handler)
 
 
 def _cost(
