@@ -49,7 +49,11 @@ _CHOOSING = (
     ),
     click.option("--template", default="", help="fis: the experiment template."),
     click.option("--agent-uri", default="", help="net-...: ECS_AGENT_URI of the task."),
-    click.option("--port", type=click.IntRange(1, 65535), default=80, help="net-blackhole: which."),
+    click.option(
+        "--port",
+        type=click.IntRange(1, 65535),
+        help="net-blackhole: which (default: that of the targets).",
+    ),
     click.option("--delay-ms", type=click.IntRange(1, 60_000), default=200, help="net-latency."),
     click.option("--loss-percent", type=click.IntRange(1, 100), default=10, help="net-loss."),
     click.option("--source", "sources", multiple=True, help="net-...: to which addresses only."),
@@ -267,7 +271,7 @@ def asked_of(found: Scene, fleet: Fleet, name: str, mark: str, options: dict[str
     if name in NET_KINDS:
         agent_uri = agent_uri or _agent_of(found, fleet, str(options["task"]))
         if agent_uri:
-            _assert_agent(agent_uri, NET_KINDS[name], options)
+            _assert_agent(agent_uri, NET_KINDS[name], fleet, options)
     return Asked(
         mark=mark,
         lasts_s=options["lasts"],
@@ -280,13 +284,13 @@ def asked_of(found: Scene, fleet: Fleet, name: str, mark: str, options: dict[str
     )
 
 
-def _assert_agent(uri: str, kind: str, options: dict[str, Any]) -> None:
+def _assert_agent(uri: str, kind: str, fleet: Fleet, options: dict[str, Any]) -> None:
     """Before any load is sent: are the fault endpoints there?  Raises CannotBeDone."""
     agent.ask(
         uri,
         kind,
         "status",
-        net_body(kind, options),
+        net_body(kind, fleet, options),
     )
 
 

@@ -347,7 +347,7 @@ def _net(fault: str, fleet: Fleet, asked: Asked) -> Prepared:
             "(ECS_AGENT_URI answers inside its own task only); say --agent-uri, or use an AWS FIS "
             f"template with aws:ecs:task-{kind} (`kirikae drill fault fis --template ID`)"
         )
-    body = net_body(kind, asked.options)
+    body = net_body(kind, fleet, asked.options)
     named = {"uri": asked.agent_uri, "kind": kind}
     detection = _detection(fleet) if kind == "network-blackhole-port" else None
     return Prepared(
@@ -378,23 +378,24 @@ def _net(fault: str, fleet: Fleet, asked: Asked) -> Prepared:
     )
 
 
-def net_body(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What the endpoint of this kind takes."""
-    return _bodies(options)[kind]
+def _port(fleet: Fleet) -> int:
+    """That of the service's targets."""
+    targets = fleet.group.targets if fleet.group is not None else ()
+    return targets[0].port if targets else 80
 
 
-def _bodies(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What the endpoints take (ECS developer guide)."""
+def net_body(kind: str, fleet: Fleet, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the endpoint of this kind takes (ECS developer guide)."""
     sources = list(options.get("sources") or ["0.0.0.0/0"])
-    return {
+    bodies: dict[str, dict[str, Any]] = {
         "network-blackhole-port": {
-            "Port": int(options.get("port", 80)),
+            "Port": int(options.get("port") or _port(fleet)),
             "Protocol": "tcp",
             "TrafficType": "ingress",
         },
         "network-latency": {
             "DelayMilliseconds": int(options.get("delay_ms", 200)),
-            "JitterMilliseconds": int(options.get("jitter_ms", 0)),
+            "JitterMilliseconds": 0,
             "Sources": sources,
         },
         "network-packet-loss": {
@@ -402,6 +403,7 @@ def _bodies(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             "Sources": sources,
         },
     }
+    return bodies[kind]
 
 
 NET_KINDS: Mapping[str, str] = {
