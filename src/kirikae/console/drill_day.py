@@ -16,6 +16,7 @@ from kirikae.console.drill_load import EXITS, speech_of, write_all
 from kirikae.console.drill_options import BASE, HTML, Asking, asking
 from kirikae.console.here import Answer, Here, would
 from kirikae.console.options import DRY, JSON, LANG, seconds
+from kirikae.console.speech import Speech
 from kirikae.drill.errors import CannotBeDone, TooDangerous
 from kirikae.drill.faults import FAULTS
 from kirikae.drill.watching import look_at, whole
@@ -23,6 +24,9 @@ from kirikae.model.errors import Exit
 from kirikae.model.said import Said, said
 
 _LOOK_S = 1.0
+_NOT_ITSELF = "the service did not come to itself again after it; the day ends here"
+Refused = tuple[str, str]
+"""A fault, and why it was not made."""
 
 
 @click.command("day")
@@ -71,7 +75,7 @@ def day(
     here.assert_may_change("drill day")
     speech = speech_of(here, lang)
     made: list[Made] = []
-    refused: list[tuple[str, str]] = []
+    refused: list[Refused] = []
     for name in chosen:
         try:
             made.append(make(found, name, targets, asked, options, speech))
@@ -79,8 +83,17 @@ def day(
             refused.append((name, str(error)))
             continue
         if not _rested(found, made[-1], rest):
-            refused.append((name, "the service did not come to itself again; the day ends here"))
+            refused.append((name, _NOT_ITSELF))
             break
+    return _answer(made, refused, html, speech)
+
+
+def _answer(
+    made: Sequence[Made],
+    refused: Sequence[Refused],
+    html: Path | None,
+    speech: Speech,
+) -> Answer:
     wrote = []
     if html is not None:
         from kirikae.console.drill_page import page_of_day
@@ -108,7 +121,7 @@ def _rested(found: Scene, made: Made, patience_s: float) -> bool:
     return False
 
 
-def _told(made: Sequence[Made], refused: Sequence[tuple[str, str]]) -> Iterator[Said]:
+def _told(made: Sequence[Made], refused: Sequence[Refused]) -> Iterator[Said]:
     for each in made:
         cost = each.cost
         recovery: object = said("drill.fault.not_within")

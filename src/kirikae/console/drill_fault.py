@@ -35,7 +35,7 @@ from kirikae.drill.targets import Target
 from kirikae.drill.undoing import Standing
 from kirikae.drill.watching import changes
 from kirikae.drill.windows import WINDOWS, Cost, InWindow
-from kirikae.model.errors import UsageProblem, Waiting
+from kirikae.model.errors import Waiting
 from kirikae.model.said import Said, said
 
 _CHOOSING = (
@@ -304,11 +304,9 @@ def _agent_of(found: Scene, fleet: Fleet, task: str) -> str:
 
 
 def _driver(found: Scene, move: str | None) -> tuple[int, str] | None:
-    """Process of this machine that drives the move now; None: there is none.
-
-    Raises UsageProblem."""
+    """Process of this machine that drives the move now; None: there is none, or none is named."""
     if found.project is None or move is None:
-        raise UsageProblem("kirikae-loss: say whose driver: --move NAME, in a project file")
+        return None
     desk = desk_of(found.here, found.project, move, found.ground.aws, found.who)
     holder = desk.lease.holder()
     if holder is None or holder.host != socket.gethostname():

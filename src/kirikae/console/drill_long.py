@@ -26,10 +26,11 @@ from kirikae.console.options import DRY, JSON, LANG, Number, seconds
 from kirikae.console.speech import Speech
 from kirikae.drill import overload as over
 from kirikae.drill import slo, symptoms
+from kirikae.drill.columns import Record
 from kirikae.drill.engine import attack
 from kirikae.drill.plan import Plan, Stage, of_stages
 from kirikae.drill.targets import Target
-from kirikae.drill.verdict import judged
+from kirikae.drill.verdict import Outcome, judged
 from kirikae.model.errors import Exit
 from kirikae.model.finding import Finding
 from kirikae.model.said import Said, said
@@ -84,16 +85,28 @@ def soak(
         *symptoms.of_service(around(record)),
     ]
     told = [*figures_told(outcome, plan), *verdict_told(outcome)]
-    wrote = []
-    if html is not None:
-        from kirikae.console.drill_page import page_of_load
-
-        wrote = list(write_all([(html, page_of_load(record, outcome, plan, speech, found))]))
+    wrote = _page(html, record, outcome, plan, found, speech)
     return Answer(
         {**plain_of(outcome), "findings": [each.to_plain() for each in found], "wrote": wrote},
         [*(speech.say(each) for each in told), *findings_told(found, speech)],
-        _exit(EXITS[outcome.word] if outcome.checked else Exit.DONE, found),
+        _exit(EXITS[outcome.word], found),
     )
+
+
+def _page(
+    html: Path | None,
+    record: Record,
+    outcome: Outcome,
+    plan: Plan,
+    found: Sequence[Finding],
+    speech: Speech,
+) -> list[str]:
+    """If one was asked for."""
+    if html is None:
+        return []
+    from kirikae.console.drill_page import page_of_load
+
+    return list(write_all([(html, page_of_load(record, outcome, plan, speech, found))]))
 
 
 def _exit(verdict: Exit, found: Sequence[Finding]) -> Exit:
@@ -160,25 +173,26 @@ def overload(
         *symptoms.of_service(around(record)),
     ]
     told = [*figures_told(outcome, plan), *outcome.doubts, *_broke_told(broke, shape)]
-    wrote = []
-    if html is not None:
-        from kirikae.console.drill_page import page_of_load
-
-        wrote = list(write_all([(html, page_of_load(record, outcome, plan, speech, found))]))
-    verdict = Exit.WAITING if outcome.doubts else Exit.DONE
+    wrote = _page(html, record, outcome, plan, found, speech)
     return Answer(
         {
             **plain_of(outcome),
-            "knee_per_s": broke.knee,
-            "recovery_s": broke.recovery_s,
-            "bad_over": broke.bad_over,
-            "bad_after": broke.bad_after,
+            **_broke_plain(broke),
             "findings": [each.to_plain() for each in found],
             "wrote": wrote,
         },
         [*(speech.say(each) for each in told), *findings_told(found, speech)],
-        _exit(verdict, found),
+        _exit(Exit.WAITING if outcome.doubts else Exit.DONE, found),
     )
+
+
+def _broke_plain(broke: over.Overloaded) -> dict[str, Any]:
+    return {
+        "knee_per_s": broke.knee,
+        "recovery_s": broke.recovery_s,
+        "bad_over": broke.bad_over,
+        "bad_after": broke.bad_after,
+    }
 
 
 def _broke_told(broke: over.Overloaded, shape: over.Shape) -> Iterator[Said]:
