@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from kirikae.build.errors import EngineProblem
 from kirikae.console.container_engine import ContainerEngine
 from kirikae.console.context import desk_of
 from kirikae.console.drill_ground import Scene, assert_lawful, scene, undoings_of
@@ -267,6 +268,8 @@ def asked_of(found: Scene, fleet: Fleet, name: str, mark: str, options: dict[str
             "fis: kirikae local carries out no FIS experiments; its own faults (hang-task, "
             "crash-task, cpu-hog, net-...) do what their actions do"
         )
+    if name == "cpu-hog":
+        _assert_shell(found, fleet, str(options["task"]))
     agent_uri = str(options["agent_uri"])
     if name in NET_KINDS:
         agent_uri = agent_uri or _agent_of(found, fleet, str(options["task"]))
@@ -292,6 +295,20 @@ def _assert_agent(uri: str, kind: str, fleet: Fleet, options: dict[str, Any]) ->
         "status",
         net_body(kind, fleet, options),
     )
+
+
+def _assert_shell(found: Scene, fleet: Fleet, task: str) -> None:
+    """Before anything is written down: can the loops run there?  Raises CannotBeDone."""
+    for each in fleet.tasks:
+        if each.engine_id and (not task or task in (each.arn, each.name)):
+            words = ("exec", each.engine_id, "sh", "-c", "cut -d. -f1 /proc/uptime")
+            try:
+                found.ground.engine.act(*words)
+            except EngineProblem as error:
+                raise CannotBeDone(
+                    f"cpu-hog: the container has no shell and `cut` to run loops with ({error})"
+                ) from error
+            return
 
 
 def _agent_of(found: Scene, fleet: Fleet, task: str) -> str:

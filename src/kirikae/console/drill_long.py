@@ -202,7 +202,7 @@ def _broke_told(broke: over.Overloaded, shape: over.Shape) -> Iterator[Said]:
         yield said("drill.over.knee", rate=broke.knee, bad=broke.bad_over)
     if broke.recovery_s is None:
         yield said("drill.over.not_back")
-    else:
+    elif broke.bad_over or broke.bad_after:
         yield said("drill.over.back", seconds=broke.recovery_s)
 
 
@@ -280,7 +280,7 @@ def _tried_told(tried: over.Tried) -> Said:
 
 
 def _ceiling_told(chosen: over.Ceiling, tasks: int | None) -> Iterator[Said]:
-    key = "ceiling" if chosen.bounded else "at_least"
+    key = "ceiling" if chosen.bounded else "at_least" if chosen.rate else "no_rate"
     yield said(f"drill.over.{key}", rate=chosen.rate)
     if tasks is not None:
         yield said("drill.over.by_task", rate=chosen.rate / tasks)
