@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import isfinite
 from typing import Any
 
 import click
 
-from kirikae.console.drill_load import EXITS, Looking, figures_told, plain_of, speech_of
+from kirikae.console.drill_load import EXITS, Looking, figures_told, plain_of, speech_of, time_told
 from kirikae.console.drill_options import Asking, asking
 from kirikae.console.here import Answer, Here, would
 from kirikae.console.options import DRY, JSON, LANG, Number, seconds
@@ -136,10 +135,10 @@ def _told(
         yield said(
             "drill.compare.percentile",
             of=f"{each.of:g}",
-            old=_time(each.old),
-            new=_time(each.new),
-            low=_time(each.low),
-            high=_time(each.high),
+            old=time_told(each.old),
+            new=time_told(each.new),
+            low=time_told(each.low),
+            high=time_told(each.high),
             word=said(f"drill.compare.{each.word}"),
         )
     yield said(
@@ -153,10 +152,6 @@ def _told(
         yield said("drill.compare.needed", needed=wrong.needed)
     for outcome in outcomes:
         yield from outcome.doubts
-
-
-def _time(found: float) -> object:
-    return f"{found * 1000:.1f} ms" if isfinite(found) else said("drill.no_answer")
 
 
 def _plain(

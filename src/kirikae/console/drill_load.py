@@ -140,10 +140,10 @@ def figures_told(outcome: Outcome, plan: Plan) -> Iterator[Said]:
     yield said("drill.counts", **figures.counts)
     yield said(
         "drill.latency",
-        p50=_time(figures.percentile(50)),
-        p95=_time(figures.percentile(95)),
-        p99=_time(figures.percentile(99)),
-        most=_time(figures.percentile(100)),
+        p50=time_told(figures.percentile(50)),
+        p95=time_told(figures.percentile(95)),
+        p99=time_told(figures.percentile(99)),
+        most=time_told(figures.percentile(100)),
     )
     if figures.errors:
         yield said("drill.errors", errors=_pairs(figures.errors))
@@ -170,7 +170,7 @@ def _routes(routes: dict[str, Figures]) -> Iterator[Said]:
             name=name,
             requests=figures.requests,
             errors=figures.share("errors"),
-            p99=_time(figures.percentile(99)),
+            p99=time_told(figures.percentile(99)),
         )
 
 
@@ -185,11 +185,12 @@ def _checked(each: Checked) -> Said:
         limit = each.limit
         found = f"{each.found:.3%}" if limit.share else f"{each.found:g}"
         if limit.figure not in (*slo.COUNTS, "rate"):
-            found = _time(each.found)
+            found = time_told(each.found)
     return said("drill.limit", mark=said(f"drill.{mark}"), limit=each.limit.text, found=found)
 
 
-def _time(found: float) -> object:
+def time_told(found: float) -> object:
+    """Milliseconds, or that there was no answer."""
     return f"{found * 1000:.1f} ms" if isfinite(found) else said("drill.no_answer")
 
 

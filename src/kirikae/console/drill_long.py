@@ -16,6 +16,7 @@ from kirikae.console.drill_load import (
     figures_told,
     plain_of,
     speech_of,
+    time_told,
     verdict_told,
     write_all,
 )
@@ -273,10 +274,8 @@ def ceiling(
 
 
 def _tried_told(tried: over.Tried) -> Said:
-    took: object = said("drill.no_answer")
-    if isfinite(tried.p99_s):
-        took = f"{tried.p99_s * 1000:.1f} ms"
-    return said("drill.over.tried", rate=tried.rate, word=said(f"drill.{tried.word}"), p99=took)
+    word = said(f"drill.{tried.word}")
+    return said("drill.over.tried", rate=tried.rate, word=word, p99=time_told(tried.p99_s))
 
 
 def _ceiling_told(chosen: over.Ceiling, tasks: int | None) -> Iterator[Said]:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kirikae.console.drill_chart import bars, buckets_of, lines
-from kirikae.console.drill_fault import Made, advice_of, expected_told, timeline_of, told_of
+from kirikae.console.drill_fault import Made, advice_of
 from kirikae.console.drill_load import figures_told, verdict_told
+from kirikae.console.drill_told import expected_told, timeline_of, told_of
 from kirikae.console.speech import Speech
 from kirikae.drill.columns import Record
 from kirikae.drill.plan import Plan
