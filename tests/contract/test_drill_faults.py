@@ -92,6 +92,7 @@ FAULTS = {
     "cpu-hog": (),
     "bad-release": (),
     "scheduler-loss": (),
+    "az-loss": (),
     "db-failover": ("--database", "container:kirikae-drill-db", "--i-mean-an-outage"),
 }
 
