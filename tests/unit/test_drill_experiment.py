@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
 from xml.etree import ElementTree
 
 import pytest
@@ -11,8 +13,10 @@ from kirikae.console.drill_fault import Made
 from kirikae.console.drill_load import speech_of
 from kirikae.console.drill_page import page_of_day
 from kirikae.console.here import Here
-from kirikae.drill.acts import Ground
+from kirikae.drill.acts import Act, Ground, carry_out
+from kirikae.drill.agent import started
 from kirikae.drill.engine import Settings
+from kirikae.drill.errors import CannotBeDone
 from kirikae.drill.experiment import Experiment, run, standing_of
 from kirikae.drill.faults import Asked, prepare
 from kirikae.drill.targets import target
@@ -108,3 +112,20 @@ def test_the_page_is_one_file_with_its_pictures_in_it(tmp_path, language):
     assert len(pictures) == 2
     for each in pictures:
         ElementTree.fromstring(each)
+
+
+def test_only_the_driver_that_was_meant_is_killed(tmp_path):
+    """Process IDs are used again: one that began at another time is left alone."""
+    driver = subprocess.Popen(["sleep", "600"])
+    try:
+        ground = Ground(SilentAws(), OwnEngine(Undoings(tmp_path)))
+        with pytest.raises(CannotBeDone, match="no longer the driver"):
+            carry_out(ground, Act("kill_process", {"pid": driver.pid, "started": "1"}))
+        assert driver.poll() is None
+        meant = Asked("m1", driver=(driver.pid, started(driver.pid)))
+        for act in prepare("kirikae-loss", FLEET, meant).inject:
+            carry_out(ground, act)
+        assert driver.wait() == -signal.SIGKILL
+    finally:
+        driver.kill()
+        driver.wait()
