@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -171,7 +172,7 @@ class Seen:
             sides=sides(figures),
             bars=bars(figures, self.speech),
             told=None if told is None else self.speech.say(told.line),
-            road=road(record.entries) if record is not None else "",
+            road=road(record.entries, _minute()) if record is not None else "",
             press=read.site.presses.of(read.place, self.name),
         )
 
@@ -236,6 +237,11 @@ class Seen:
     def seq(self) -> int | None:
         """Which entry of the journal the page shows."""
         return None if self.look is None else self.look.move.seq
+
+
+def _minute() -> float:
+    """Now, to the minute: the page is not sent anew each second for a line that grew."""
+    return time.time() // 60 * 60
 
 
 async def live(request: Request) -> Response:

@@ -5,6 +5,7 @@ The same address with ``?json`` answers the data alone, as the command's ``--jso
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -26,6 +28,7 @@ from kirikae.model.said import LANGUAGES, Language, Said, said
 from kirikae.model.share import percent
 from kirikae.model.shown import clean, writable
 
+_COMMAND = re.compile(r"`([^`\n]+)`")
 NAV = ("moves", "survey", "releases", "jobs", "logs", "reports", "decide")
 """Pages of a project file, by their words and by the end of their address."""
 
@@ -41,7 +44,7 @@ def _templates() -> Environment:
     )
     made.filters["share"] = percent
     made.filters["moment"] = moment
-    made.filters["day"] = day
+    made.filters["coded"] = coded
     return made
 
 
@@ -50,9 +53,9 @@ def moment(at: float | None) -> str:
     return "" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def day(at: float | None) -> str:
-    """Month, day and minute: for lists."""
-    return "" if at is None else f"{datetime.fromtimestamp(at, UTC):%m-%d %H:%M}"
+def coded(text: str) -> Markup:
+    """A sentence with its `commands` as code."""
+    return Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(text))))
 
 
 @dataclass(frozen=True, slots=True)
