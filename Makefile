@@ -49,6 +49,7 @@ bench: ready
 	@PYTHONPATH=. $(PY) benchmarks/storm.py
 
 prove: ready clients
+	@scripts/prepare browser
 	@$(PY) -m pytest -m prove -s --timeout 3000 tests
 
 lock:  # after a change of the ranges in pyproject.toml; needs pip-tools

@@ -39,7 +39,7 @@ def served(folder: Path) -> Iterator[str]:  # noqa: F811
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
-            eventually(lambda: server.started)
+            eventually(lambda: server.started, "the console serves")
             yield origin
         finally:
             server.should_exit = True
