@@ -88,17 +88,26 @@ def calendar_of(
     ledger = tried(lambda: firings(begin, end - 1))
     planned = tried(lambda: _planned(folder, settings, begin, end))
     found = ledger.value or ()
+    seen = _seen(found, planned.value or (), bool(ledger.trouble))
+    trouble = " ".join(filter(None, (ledger.trouble, planned.trouble)))
+    hours = [begin + 60 * number for number in range(-(-(end - begin) // 60))]
+    names = [f"{datetime.fromtimestamp(minute * 60, clock):%H}" for minute in hours]
+    return Calendar(zone, chosen, names, _rows(seen, begin, len(hours)), found, trouble)
+
+
+Told = tuple[str, int, str]
+"""A job, a due minute, and what became of it."""
+
+
+def _seen(found: Sequence[Firing], planned: Sequence[tuple[str, int]], unknown: bool) -> list[Told]:
+    """``unknown``: the ledger did not answer, so nothing is claimed of the past."""
     seen = [(each.job, each.due, tone_of(each.state)) for each in found]
     known = {(job, due) for job, due, _ in seen}
     now = int(time.time() // 60)
-    for job, due in planned.value or ():
+    for job, due in planned:
         if (job, due) not in known:
-            # In the past, nobody wrote it down: it is told as due, and nothing is claimed of it.
-            seen.append((job, due, "due" if due >= now or ledger.trouble else "unrecorded"))
-    hours = [begin + 60 * number for number in range(-(-(end - begin) // 60))]
-    trouble = " ".join(filter(None, (ledger.trouble, planned.trouble)))
-    names = [f"{datetime.fromtimestamp(minute * 60, clock):%H}" for minute in hours]
-    return Calendar(zone, chosen, names, _rows(seen, begin, len(hours)), found, trouble)
+            seen.append((job, due, "due" if due >= now or unknown else "unrecorded"))
+    return seen
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -147,9 +156,7 @@ def _planned(folder: Path, settings: JobsMove, begin: int, end: int) -> Sequence
     return planned
 
 
-def _rows(
-    seen: Sequence[tuple[str, int, str]], begin: int, hours: int
-) -> dict[str, list[Cell | None]]:
+def _rows(seen: Sequence[Told], begin: int, hours: int) -> dict[str, list[Cell | None]]:
     """Jobs by name."""
     tones: dict[str, dict[int, list[str]]] = {}
     for job, due, tone in seen:

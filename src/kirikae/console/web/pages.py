@@ -98,6 +98,11 @@ class Reader:
         """An address below this project file's."""
         return f"/p/{self.place}/{way}"
 
+    @property
+    def wants_data(self) -> bool:
+        """The page's data, and no page."""
+        return "json" in self.request.query_params
+
     def page(
         self,
         name: str,
@@ -106,7 +111,7 @@ class Reader:
         **shown: Any,
     ) -> Response:
         """``plain``: what ``--json`` would answer; ``shown``: what the template needs besides."""
-        if plain is not None and "json" in self.request.query_params:
+        if plain is not None and self.wants_data:
             return Response(writable(to_json(plain)), status, media_type="application/json")
         return HTMLResponse(self.html(name, plain=plain, **shown), status)
 

@@ -82,7 +82,8 @@ def _moment(text: str) -> float | None:
 
 def differences(one: Manifest, other: Manifest) -> list[tuple[str, str, str]]:
     """What two releases say differently of themselves: name, the one's, the other's."""
-    first, second = _said_of(one), _said_of(other)
+    first = _said_of(one)
+    second = _said_of(other)
     names = dict.fromkeys([*first, *second])
     return [
         (name, first.get(name, "–"), second.get(name, "–"))
@@ -221,10 +222,7 @@ def reports(request: Request) -> Response:
     folder = read.site.reports or read.here.folder / "reports"
     found = report_files(folder)
     named = request.query_params.getlist("report")[:_SIDE_BY_SIDE]
-    chosen = [file for file in found if file.name in named]
-    columns = [(file.name, flat(read_report(file))) for file in chosen]
-    keys = list(dict.fromkeys(key for _, values in columns for key in values))
-    rows = [(key, [values.get(key, "–") for _, values in columns]) for key in keys]
+    columns = [(file.name, flat(read_report(file))) for file in found if file.name in named]
     plain = {"reports": [file.name for file in found], "chosen": dict(columns)}
     return read.page(
         "reports.html",
@@ -232,8 +230,14 @@ def reports(request: Request) -> Response:
         files=[(file.name, file.stat().st_mtime) for file in found],
         folder=folder.name,
         columns=[name for name, _ in columns],
-        rows=rows,
+        rows=side_by_side([values for _, values in columns]),
     )
+
+
+def side_by_side(columns: Sequence[Mapping[str, str]]) -> list[tuple[str, list[str]]]:
+    """Each figure with its value in each report; a dash where it has none."""
+    keys = dict.fromkeys(key for values in columns for key in values)
+    return [(key, [values.get(key, "–") for values in columns]) for key in keys]
 
 
 def report_files(folder: Path) -> list[Path]:

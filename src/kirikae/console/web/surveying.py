@@ -114,7 +114,7 @@ def _page(read: Reader, seen: Surveyed, asked: Asked) -> Response:
     page = min(asked.page, pages)
     return read.page(
         "findings.html",
-        _plain(seen, kinds.get(asked.move, "traffic")),
+        _plain(seen, kinds.get(asked.move, "traffic")) if read.wants_data else None,
         project=project,
         asked=asked,
         ways=[Way(name, kind, len(blocking(seen.findings, kind))) for name, kind in kinds.items()],
