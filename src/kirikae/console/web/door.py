@@ -72,7 +72,12 @@ class Door:
         """Must what is sent there carry the CSRF token of a session?"""
         return not path.startswith(self.unlocked) if self.unlocked else True
 
-    def refusal(self, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
+    def refusal(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+    ) -> Refusal | None:
         """By Host and Origin; None: it may pass."""
         if headers.get("host", "").lower() not in self._hosts():
             return Refusal(
@@ -110,29 +115,64 @@ def _by_body(headers: Mapping[str, str]) -> Refusal | None:
 class Gate:
     """Around the whole app: no page, file or act is reached without passing here."""
 
-    def __init__(self, app: ASGIApp, door: Door, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        door: Door,
+        sessions: Sessions,
+    ) -> None:
         self._app = app
         self._door = door
         self._sessions = sessions
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         """What is no HTTP is no business of a page: only the server's own beginning and end."""
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
+            await self._app(
+                scope,
+                receive,
+                send,
+            )
         elif scope["type"] == "http":
-            await self._pass(scope, receive, _with_headers(send))
+            await self._pass(
+                scope,
+                receive,
+                _with_headers(send),
+            )
 
-    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _pass(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         request = Request(scope, receive)
         refused = await self._refused(request)
         if refused is None:
-            await self._app(scope, receive, send)
+            await self._app(
+                scope,
+                receive,
+                send,
+            )
         else:
-            await refused(scope, receive, send)
+            await refused(
+                scope,
+                receive,
+                send,
+            )
 
     async def _refused(self, request: Request) -> Response | None:
         path = request.url.path
-        refusal = self._door.refusal(request.method, path, request.headers)
+        refusal = self._door.refusal(
+            request.method,
+            path,
+            request.headers,
+        )
         if refusal is not None:
             return _plain(refusal)
         session = self._session(request)

@@ -70,7 +70,11 @@ class Reader:
     @property
     def session(self) -> Session | None:
         """None: nobody has signed in."""
-        found: Session | None = getattr(self.request.state, "session", None)
+        found: Session | None = getattr(
+            self.request.state,
+            "session",
+            None,
+        )
         return found
 
     @property
@@ -112,8 +116,19 @@ class Reader:
     ) -> Response:
         """``plain``: what ``--json`` would answer; ``shown``: what the template needs besides."""
         if plain is not None and self.wants_data:
-            return Response(writable(to_json(plain)), status, media_type="application/json")
-        return HTMLResponse(self.html(name, plain=plain, **shown), status)
+            return Response(
+                writable(to_json(plain)),
+                status,
+                media_type="application/json",
+            )
+        return HTMLResponse(
+            self.html(
+                name,
+                plain=plain,
+                **shown,
+            ),
+            status,
+        )
 
     def html(self, name: str, **shown: Any) -> str:
         """A page, or a part of one."""
@@ -133,7 +148,15 @@ class Reader:
             "word": self.word,
         }
         template = _templates().get_template(name)
-        return clean(template.render({**common, "read_only": self._read_only, **shown}))
+        return clean(
+            template.render(
+                {
+                    **common,
+                    "read_only": self._read_only,
+                    **shown,
+                }
+            )
+        )
 
     @property
     def _read_only(self) -> bool:
@@ -148,12 +171,21 @@ def reader(request: Request) -> Reader:
     """Of a request that has passed the gate."""
     site: Site = request.app.state.site
     place = str(request.path_params.get("place", ""))
-    return Reader(request, site, place, Speech(_language(request, site)))
+    return Reader(
+        request,
+        site,
+        place,
+        Speech(_language(request, site)),
+    )
 
 
 def _language(request: Request, site: Site) -> Language:
     """Chosen, or the browser's, or that of who started the console."""
-    session: Session | None = getattr(request.state, "session", None)
+    session: Session | None = getattr(
+        request.state,
+        "session",
+        None,
+    )
     if session is not None and session.language is not None:
         return session.language
     wanted = request.headers.get("accept-language", "")
@@ -175,4 +207,9 @@ def refused(request: Request, error: Exception) -> Response:
     read = reader(request)
     if "json" in request.query_params:
         return JSONResponse({"message": str(error)}, HTTPStatus.CONFLICT)
-    return read.page("trouble.html", None, HTTPStatus.CONFLICT, message=str(error))
+    return read.page(
+        "trouble.html",
+        None,
+        HTTPStatus.CONFLICT,
+        message=str(error),
+    )
