@@ -86,6 +86,11 @@ _GROUPS = {
         "report",
         "Write the page for people who decide, in English or Japanese.",
     ),
+    "metrics": (
+        "kirikae.console.metrics",
+        "metrics",
+        "Print moves, releases and survey for Prometheus, or a dashboard for Grafana.",
+    ),
     "build": (
         "kirikae.console.build",
         "build",

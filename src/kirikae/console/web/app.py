@@ -25,7 +25,7 @@ from kirikae.console.web.pages import reader, refused
 from kirikae.console.web.site import Site
 from kirikae.model.errors import KirikaeError
 
-MOUNTED: tuple[str, ...] = ()
+MOUNTED: tuple[str, ...] = ("kirikae.console.web.beside",)
 """Modules that bring further routes.  Each has ``routes(site) -> Sequence[BaseRoute]`` and
 ``UNLOCKED``, a tuple of beginnings of paths that need no session because they prove in another way
 who asks (a signature, a token of their own); Host is checked there all the same."""

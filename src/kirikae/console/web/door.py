@@ -70,7 +70,7 @@ class Door:
 
     def asks_for_token(self, path: str) -> bool:
         """Must what is sent there carry the CSRF token of a session?"""
-        return not path.startswith(self.unlocked) if self.unlocked else True
+        return not path.startswith(self.unlocked)
 
     def refusal(
         self,
