@@ -292,5 +292,5 @@ def test_the_road_of_a_move_is_a_line_of_steps():
         Entry(move, 0.0, "me", "here"),
         Entry(Move("earth", PLAN, Phase.RUNNING, 500, seq=2), 10.0, "me", "here"),
     ]
-    assert road(entries[:1]) == ""
-    assert 'd="M0.0 100.0H960.0V55.0"' in road(entries)
+    assert road(entries[:1], 0.0) == ""
+    assert 'd="M0.0 100.0H480.0V55.0H960"' in road(entries, 20.0)

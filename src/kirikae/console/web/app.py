@@ -56,8 +56,17 @@ def app(site: Site) -> Starlette:
     door = replace(site.door, unlocked=(*site.door.unlocked, *unlocked))
     made = Starlette(
         routes=routes(site),
-        middleware=[Middleware(Gate, door=door, sessions=site.sessions)],
-        exception_handlers={KirikaeError: refused, HTTPException: _http},
+        middleware=[
+            Middleware(
+                Gate,
+                door=door,
+                sessions=site.sessions,
+            )
+        ],
+        exception_handlers={
+            KirikaeError: refused,
+            HTTPException: _http,
+        },
     )
     made.state.site = site
     return made
@@ -72,4 +81,9 @@ def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     read = reader(request)
     message = read.word(f"console.web.{_why(error)}")
-    return read.page("trouble.html", None, error.status_code, message=message)
+    return read.page(
+        "trouble.html",
+        None,
+        error.status_code,
+        message=message,
+    )

@@ -79,26 +79,61 @@ class Calendar:
 
 
 def calendar_of(
-    folder: Path, settings: JobsMove, zone: str, day: str, firings: Firings
+    folder: Path,
+    settings: JobsMove,
+    zone: str,
+    day: str,
+    firings: Firings,
 ) -> Calendar:
     """A ledger that does not answer leaves what the crontab says.  Raises UsageProblem."""
     clock = _zone(zone)
     chosen = _day(day, clock)
     begin, end = _minutes(chosen, clock)
     ledger = tried(lambda: firings(begin, end - 1))
-    planned = tried(lambda: _planned(folder, settings, begin, end))
+    planned = tried(
+        lambda: _planned(
+            folder,
+            settings,
+            begin,
+            end,
+        )
+    )
     found = ledger.value or ()
+    seen = _seen(
+        found,
+        planned.value or (),
+        bool(ledger.trouble),
+    )
+    trouble = " ".join(filter(None, (ledger.trouble, planned.trouble)))
+    hours = [begin + 60 * number for number in range(-(-(end - begin) // 60))]
+    names = [f"{datetime.fromtimestamp(minute * 60, clock):%H}" for minute in hours]
+    return Calendar(
+        zone,
+        chosen,
+        names,
+        _rows(
+            seen,
+            begin,
+            len(hours),
+        ),
+        found,
+        trouble,
+    )
+
+
+Told = tuple[str, int, str]
+"""A job, a due minute, and what became of it."""
+
+
+def _seen(found: Sequence[Firing], planned: Sequence[tuple[str, int]], unknown: bool) -> list[Told]:
+    """``unknown``: the ledger did not answer, so nothing is claimed of the past."""
     seen = [(each.job, each.due, tone_of(each.state)) for each in found]
     known = {(job, due) for job, due, _ in seen}
     now = int(time.time() // 60)
-    for job, due in planned.value or ():
+    for job, due in planned:
         if (job, due) not in known:
-            # In the past, nobody wrote it down: it is told as due, and nothing is claimed of it.
-            seen.append((job, due, "due" if due >= now or ledger.trouble else "unrecorded"))
-    hours = [begin + 60 * number for number in range(-(-(end - begin) // 60))]
-    trouble = " ".join(filter(None, (ledger.trouble, planned.trouble)))
-    names = [f"{datetime.fromtimestamp(minute * 60, clock):%H}" for minute in hours]
-    return Calendar(zone, chosen, names, _rows(seen, begin, len(hours)), found, trouble)
+            seen.append((job, due, "due" if due >= now or unknown else "unrecorded"))
+    return seen
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -120,9 +155,19 @@ def _day(text: str, zone: ZoneInfo) -> date:
 def _minutes(day: date, zone: ZoneInfo) -> tuple[int, int]:
     """A day of the zone has 23 to 25 hours.  Raises UsageProblem at the ends of time."""
     try:
-        begin = datetime(day.year, day.month, day.day, tzinfo=zone)
+        begin = datetime(
+            day.year,
+            day.month,
+            day.day,
+            tzinfo=zone,
+        )
         after = day + timedelta(days=1)
-        end = datetime(after.year, after.month, after.day, tzinfo=zone)
+        end = datetime(
+            after.year,
+            after.month,
+            after.day,
+            tzinfo=zone,
+        )
         return _minute(begin), _minute(end)
     except OverflowError as error:
         raise UsageProblem(f"{day}: no calendar goes there") from error
@@ -132,24 +177,42 @@ def _minute(moment: datetime) -> int:
     return int(moment.astimezone(UTC).timestamp() // 60)
 
 
-def _planned(folder: Path, settings: JobsMove, begin: int, end: int) -> Sequence[tuple[str, int]]:
+def _planned(
+    folder: Path,
+    settings: JobsMove,
+    begin: int,
+    end: int,
+) -> Sequence[tuple[str, int]]:
     """By the crontab that lies beside the project file.  Raises NoCrontab, NoTable."""
     file = folder / settings.crontab
     text = read_text(str(file))
     zone = zone_of(settings.time_zone)
-    table = table_of(str(file), text, settings.rules, settings.system)
-    found = jobs_of(table, text, settings.named, zone, str(file))
+    table = table_of(
+        str(file),
+        text,
+        settings.rules,
+        settings.system,
+    )
+    found = jobs_of(
+        table,
+        text,
+        settings.named,
+        zone,
+        str(file),
+    )
     planned = []
     for timed in found.timed:
         if timed.entry.schedule is not None:
-            dues = timed.zone.dues(timed.entry.schedule, begin, end)
+            dues = timed.zone.dues(
+                timed.entry.schedule,
+                begin,
+                end,
+            )
             planned += [(timed.job.id, minute) for minute in dues]
     return planned
 
 
-def _rows(
-    seen: Sequence[tuple[str, int, str]], begin: int, hours: int
-) -> dict[str, list[Cell | None]]:
+def _rows(seen: Sequence[Told], begin: int, hours: int) -> dict[str, list[Cell | None]]:
     """Jobs by name."""
     tones: dict[str, dict[int, list[str]]] = {}
     for job, due, tone in seen:

@@ -35,7 +35,11 @@ class Kept(Generic[T]):
                 return self._value
             thread = self._thread
             if thread is None or not thread.is_alive():
-                thread = threading.Thread(target=self._make, name="look", daemon=True)
+                thread = threading.Thread(
+                    target=self._make,
+                    name="look",
+                    daemon=True,
+                )
                 self._thread = thread
                 thread.start()
         thread.join(wait_s)

@@ -58,16 +58,31 @@ def home(request: Request) -> Response:
         found = list(pool.map(lambda place: _service(replace(read, place=place)), places))
     found.sort(key=lambda each: (_FIRST.index(each.tone), each.place))
     plain = {"services": [each.to_plain() for each in found]}
-    return read.page("portfolio.html", plain, services=found)
+    return read.page(
+        "portfolio.html",
+        plain,
+        services=found,
+    )
 
 
 def _service(read: Reader) -> Service:
     try:
         project = salvaged(read.here).project
     except KirikaeError as error:
-        return Service(read.place, read.place, "", [], str(error))
+        return Service(
+            read.place,
+            read.place,
+            "",
+            [],
+            str(error),
+        )
     seen = [Seen.of(read, name) for name in project.moves]
-    return Service(read.place, project.service, project.environment, seen)
+    return Service(
+        read.place,
+        project.service,
+        project.environment,
+        seen,
+    )
 
 
 ROUTES = (Route("/", home),)

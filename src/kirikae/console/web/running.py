@@ -49,17 +49,34 @@ def releases(request: Request) -> Response:
     here = read.here
     project = salvaged(here).project
     store = open_store(here, project)
-    ledger = ReleaseLedger(store, project.environment, project.service, "")
-    made = releases_of(here, project, store).all()
+    ledger = ReleaseLedger(
+        store,
+        project.environment,
+        project.service,
+        "",
+    )
+    made = releases_of(
+        here,
+        project,
+        store,
+    ).all()
     at = _moment(request.query_params.get("at", ""))
     sides = fleets_of(project, (OLD, NEW))
-    served = served_at(ledger, at or time.time(), sides).plain["served"]
+    served = served_at(
+        ledger,
+        at or time.time(),
+        sides,
+    ).plain["served"]
     entries = [entry.to_plain() for entry in ledger.all()]
     names = [request.query_params.get(name, "") for name in ("one", "other")]
     pair = [each for name in names for each in made if each.id == name]
     return read.page(
         "releases.html",
-        {"served": served, "ledger": entries, "releases": [each.id for each in made]},
+        {
+            "served": served,
+            "ledger": entries,
+            "releases": [each.id for each in made],
+        },
         asked_at=request.query_params.get("at", ""),
         served=served,
         entries=list(reversed(entries))[:_LISTED],
@@ -82,7 +99,8 @@ def _moment(text: str) -> float | None:
 
 def differences(one: Manifest, other: Manifest) -> list[tuple[str, str, str]]:
     """What two releases say differently of themselves: name, the one's, the other's."""
-    first, second = _said_of(one), _said_of(other)
+    first = _said_of(one)
+    second = _said_of(other)
     names = dict.fromkeys([*first, *second])
     return [
         (name, first.get(name, "–"), second.get(name, "–"))
@@ -124,14 +142,33 @@ def jobs(request: Request) -> Response:
                 _firings_between(read.here, settings),
             )
             told.append((name, found))
-    plain = {"calendars": [{"move": name, **found.to_plain()} for name, found in told]}
-    return read.page("day.html", plain, calendars=told, most=_LISTED, tone=tone_of)
+    plain = {
+        "calendars": [
+            {
+                "move": name,
+                **found.to_plain(),
+            }
+            for name, found in told
+        ]
+    }
+    return read.page(
+        "day.html",
+        plain,
+        calendars=told,
+        most=_LISTED,
+        tone=tone_of,
+    )
 
 
 def _firings_between(here: Here, settings: JobsMove) -> Firings:
     def firings(begin: int, end: int) -> list[Firing]:
         ledger = _ledger(here, settings)
-        return ledger.history(None, since=begin, until=end, most=_FIRINGS)
+        return ledger.history(
+            None,
+            since=begin,
+            until=end,
+            most=_FIRINGS,
+        )
 
     return firings
 
@@ -158,7 +195,13 @@ def firing(request: Request) -> Response:
     if found is None:
         raise UsageProblem(read.word("console.web.jobs.no_firing", firing=f"{job}@{due}"))
     return read.page(
-        "firing.html", {"firing": found.id, **found.to_plain()}, firing=found, tone=tone_of
+        "firing.html",
+        {
+            "firing": found.id,
+            **found.to_plain(),
+        },
+        firing=found,
+        tone=tone_of,
     )
 
 
@@ -175,7 +218,11 @@ class Heat:
     trouble: str = ""
 
     def to_plain(self) -> dict[str, Any]:
-        return {"move": self.move, "trouble": self.trouble, **self.counts}
+        return {
+            "move": self.move,
+            "trouble": self.trouble,
+            **self.counts,
+        }
 
 
 def logs(request: Request) -> Response:
@@ -183,20 +230,45 @@ def logs(request: Request) -> Response:
     read = reader(request)
     project = salvaged(read.here).project
     found = [
-        _heat(read.here, project, name, settings)
+        _heat(
+            read.here,
+            project,
+            name,
+            settings,
+        )
         for name, settings in project.moves.items()
         if isinstance(settings, LogsMove)
     ]
-    return read.page("heat.html", {"moves": [each.to_plain() for each in found]}, heats=found)
+    return read.page(
+        "heat.html",
+        {"moves": [each.to_plain() for each in found]},
+        heats=found,
+    )
 
 
-def _heat(here: Here, project: Project, name: str, settings: LogsMove) -> Heat:
+def _heat(
+    here: Here,
+    project: Project,
+    name: str,
+    settings: LogsMove,
+) -> Heat:
     try:
-        desk = LogsDesk(here, name, project, settings, time.time())
+        desk = LogsDesk(
+            here,
+            name,
+            project,
+            settings,
+            time.time(),
+        )
         manifest = desk.manifest_if_any()
         judged = {} if manifest is None else manifest.judged()
     except KirikaeError as error:
-        return Heat(name, [], {}, str(error))
+        return Heat(
+            name,
+            [],
+            {},
+            str(error),
+        )
     verdicts = {label: each.verdict for label, each in judged.items()}
     return heat_of(name, verdicts)
 
@@ -204,12 +276,20 @@ def _heat(here: Here, project: Project, name: str, settings: LogsMove) -> Heat:
 def heat_of(name: str, verdicts: Mapping[str, str]) -> Heat:
     """By folder: what comes before the last part of its name is the row."""
     rows: dict[str, list[tuple[str, str]]] = {}
-    counts = {"pass": 0, "fail": 0, "unsure": 0}
+    counts = {
+        "pass": 0,
+        "fail": 0,
+        "unsure": 0,
+    }
     for label, verdict in sorted(verdicts.items()):
         row, _, cell = label.strip("/").rpartition("/")
         rows.setdefault(row, []).append((cell, verdict))
         counts[verdict] = counts.get(verdict, 0) + 1
-    return Heat(name, list(reversed(rows.items())), counts)
+    return Heat(
+        name,
+        list(reversed(rows.items())),
+        counts,
+    )
 
 
 # --- reports
@@ -221,19 +301,25 @@ def reports(request: Request) -> Response:
     folder = read.site.reports or read.here.folder / "reports"
     found = report_files(folder)
     named = request.query_params.getlist("report")[:_SIDE_BY_SIDE]
-    chosen = [file for file in found if file.name in named]
-    columns = [(file.name, flat(read_report(file))) for file in chosen]
-    keys = list(dict.fromkeys(key for _, values in columns for key in values))
-    rows = [(key, [values.get(key, "–") for _, values in columns]) for key in keys]
-    plain = {"reports": [file.name for file in found], "chosen": dict(columns)}
+    columns = [(file.name, flat(read_report(file))) for file in found if file.name in named]
+    plain = {
+        "reports": [file.name for file in found],
+        "chosen": dict(columns),
+    }
     return read.page(
         "reports.html",
         plain,
         files=[(file.name, file.stat().st_mtime) for file in found],
         folder=folder.name,
         columns=[name for name, _ in columns],
-        rows=rows,
+        rows=side_by_side([values for _, values in columns]),
     )
+
+
+def side_by_side(columns: Sequence[Mapping[str, str]]) -> list[tuple[str, list[str]]]:
+    """Each figure with its value in each report; a dash where it has none."""
+    keys = dict.fromkeys(key for values in columns for key in values)
+    return [(key, [values.get(key, "–") for values in columns]) for key in keys]
 
 
 def report_files(folder: Path) -> list[Path]:
@@ -241,7 +327,11 @@ def report_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     found = [file for file in folder.glob("*.json") if file.is_file()]
-    return sorted(found, key=lambda file: file.stat().st_mtime, reverse=True)[:_REPORTS]
+    return sorted(
+        found,
+        key=lambda file: file.stat().st_mtime,
+        reverse=True,
+    )[:_REPORTS]
 
 
 def read_report(file: Path) -> Any:

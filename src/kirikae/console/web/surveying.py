@@ -91,8 +91,22 @@ class Promise:
 
 def promises(project: Project, findings: Sequence[Finding], day: date) -> list[Promise]:
     """Those that end first come first."""
-    told = {id(each.answer): each for each in doubts(project, day, findings)}
-    found = [Promise(row, (row.until - day).days, told.get(id(row))) for row in project.accepted]
+    told = {
+        id(each.answer): each
+        for each in doubts(
+            project,
+            day,
+            findings,
+        )
+    }
+    found = [
+        Promise(
+            row,
+            (row.until - day).days,
+            told.get(id(row)),
+        )
+        for row in project.accepted
+    ]
     return sorted(found, key=lambda each: each.row.until)
 
 
@@ -102,8 +116,16 @@ def survey(request: Request) -> Response:
     found = read.site.surveys.of(read.here)
     if found is None or found.value is None:
         message = read.word("console.web.survey.reading") if found is None else found.trouble
-        return read.page("trouble.html", {"message": message}, message=message)
-    return _page(read, found.value, Asked.of(request.query_params))
+        return read.page(
+            "trouble.html",
+            {"message": message},
+            message=message,
+        )
+    return _page(
+        read,
+        found.value,
+        Asked.of(request.query_params),
+    )
 
 
 def _page(read: Reader, seen: Surveyed, asked: Asked) -> Response:
@@ -114,10 +136,17 @@ def _page(read: Reader, seen: Surveyed, asked: Asked) -> Response:
     page = min(asked.page, pages)
     return read.page(
         "findings.html",
-        _plain(seen, kinds.get(asked.move, "traffic")),
+        _plain(seen, kinds.get(asked.move, "traffic")) if read.wants_data else None,
         project=project,
         asked=asked,
-        ways=[Way(name, kind, len(blocking(seen.findings, kind))) for name, kind in kinds.items()],
+        ways=[
+            Way(
+                name,
+                kind,
+                len(blocking(seen.findings, kind)),
+            )
+            for name, kind in kinds.items()
+        ],
         severities=list(Severity),
         hosts=sorted({host for finding in seen.findings for host in finding.hosts}),
         all=len(seen.findings),
@@ -127,22 +156,41 @@ def _page(read: Reader, seen: Surveyed, asked: Asked) -> Response:
         pages=pages,
         manner=Manner(read.speech, project.accepted),
         most=_EVIDENCE,
-        promises=promises(project, seen.findings, today()),
+        promises=promises(
+            project,
+            seen.findings,
+            today(),
+        ),
     )
 
 
 def _plain(seen: Surveyed, kind: str) -> dict[str, Any]:
     """What `survey show --json` prints."""
-    found = doubts(seen.project, today(), seen.findings)
+    found = doubts(
+        seen.project,
+        today(),
+        seen.findings,
+    )
     plain = Listing(seen.findings, kind).to_plain()
-    return {**plain, "acceptances": [each.to_plain() for each in found]} if found else plain
+    return (
+        {
+            **plain,
+            "acceptances": [each.to_plain() for each in found],
+        }
+        if found
+        else plain
+    )
 
 
 def decide(request: Request) -> Response:
     """The page of `kirikae report`, to be printed."""
     read = reader(request)
     facts = facts_of(read.here)
-    return read.page("decide.html", facts.to_plain(read.speech), parts=parts_of(facts, read.speech))
+    return read.page(
+        "decide.html",
+        facts.to_plain(read.speech),
+        parts=parts_of(facts, read.speech),
+    )
 
 
 ROUTES = (

@@ -38,7 +38,11 @@ class Watcher:
     """One move of one project file.  It cannot change anything: its session of AWS only reads."""
 
     def __init__(self, here: Here, name: str) -> None:
-        self._here = Here(here.project_file, True, here.environment)
+        self._here = Here(
+            here.project_file,
+            True,
+            here.environment,
+        )
         self._name = name
         self._record = Kept(lambda: tried(self._read), _LOOK_S)
         self._standing = Kept(lambda: tried(lambda: standing(self._desk())), _STANDING_S)
@@ -61,14 +65,29 @@ class Watcher:
         """Nothing is asked yet, neither AWS nor the store."""
         project = salvaged(self._here).project
         aws = Aws(project.region, read_only=True)
-        return desk_of(self._here, project, self._name, aws, "", _STORE_PATIENCE_S)
+        return desk_of(
+            self._here,
+            project,
+            self._name,
+            aws,
+            "",
+            _STORE_PATIENCE_S,
+        )
 
     def _read(self) -> Record:
         desk = self._kept_desk()
         move = desk.read()
         if move is None:
-            return Record(desk, None, [])
-        return Record(desk, look_at(desk, move), desk.journal.entries(self._name))
+            return Record(
+                desk,
+                None,
+                [],
+            )
+        return Record(
+            desk,
+            look_at(desk, move),
+            desk.journal.entries(self._name),
+        )
 
     def _kept_desk(self) -> Desk:
         """Its journal reads an entry once; a project file that was changed is read again."""
