@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from kirikae.model.build_settings import BuildSettings
 from kirikae.model.calendar import Calendar, Freeze, window_from
+from kirikae.model.chat_settings import Chat
 from kirikae.model.errors import UsageProblem
 from kirikae.model.hosts import address_from
 from kirikae.model.texts import shortened
@@ -463,6 +464,7 @@ class Project(Strict):
         description="days on which no share rises, in any move",
     )
     notify: Notify | None = Field(default=None, description="who is told what a move does")
+    chat: Chat | None = Field(default=None, description="who may command from Slack")
     accepted: tuple[Accepted, ...] = Field(default=(), strict=False)
 
     @field_validator("store")
