@@ -364,7 +364,7 @@ def test_row_19_a_message_is_no_poison_because_the_ledger_is_away_for_long(place
 
 
 def test_row_19_a_job_may_say_that_it_runs_without_the_ledger(place):
-    """Fail open: only the queue stands against a second run, until it is written down."""
+    """Fail open: only the queue stands against a second run; written down when it is back."""
     table = place.table("echo x >>effects", "ledger-away=run")
     place.send("echo x >>effects", "ledger-away=run")
     ledger = Away(place.ledger)
@@ -374,6 +374,9 @@ def test_row_19_a_job_may_say_that_it_runs_without_the_ledger(place):
     eventually(lambda: place.passes(5) and place.effects() == ["x"], "it runs")
     place.until_empty()
     assert place.state().state is State.SENT
+    ledger.away = set()
+    place.until(State.SUCCEEDED)
+    assert place.effects() == ["x"]
 
 
 def test_row_20_a_message_that_comes_twice_while_it_runs_is_left(place):

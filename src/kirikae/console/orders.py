@@ -92,7 +92,7 @@ def approve(desk: Desk, dry_run: bool) -> Answer:
             f"{name} is {Speech().where(found)} with `advance: {settings.advance}`: "
             "no step of it waits for an approval"
         )
-    if settings.approver == "another" and _driver(desk) == desk.who:
+    if settings.approver == "another" and last_driver(desk) == desk.who:
         raise NothingToApprove(
             f"{desk.who} drives {name}; `approver: another` asks for the yes of somebody else"
         )
@@ -103,7 +103,7 @@ def approve(desk: Desk, dry_run: bool) -> Answer:
     return about(found, f"approved as {desk.who}: once it is proven it may go on to {after};")
 
 
-def _driver(desk: Desk) -> str:
+def last_driver(desk: Desk) -> str:
     """Who intended something last."""
     entries = reversed(desk.journal.entries(desk.name))
     return next((entry.who for entry in entries if entry.move.intent is not None), "")

@@ -144,6 +144,8 @@ class Standing:
     driver: Holder | None
     closed: Said | None
     differs: Said | None = None
+    share_found: int | None = None
+    """Permille, as the world has it; None where it says nothing about one."""
 
     @property
     def exit(self) -> Exit:
@@ -201,8 +203,9 @@ def standing(desk: Desk) -> Standing:
     """Raises UnknownMove."""
     found = desk.journal.read(desk.name)
     closed = desk.calendar.closed(time.time())
-    differs = difference(found, desk.thing.found())
-    return Standing(found, desk.thing.facts(found), desk.lease.holder(), closed, differs)
+    share = desk.thing.found()
+    differs = difference(found, share)
+    return Standing(found, desk.thing.facts(found), desk.lease.holder(), closed, differs, share)
 
 
 def difference(move: Move, found: int | None) -> Said | None:

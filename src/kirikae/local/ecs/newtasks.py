@@ -14,6 +14,7 @@ from kirikae.local.ecs.definitions import Definitions
 from kirikae.local.ecs.names import short
 from kirikae.local.ecs.placing import chosen
 from kirikae.local.ecs.ports import of_host
+from kirikae.local.ecs.shifting import bindings_of
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.ecs.tasks import Tasks
 from kirikae.local.plain import Plain
@@ -119,7 +120,8 @@ class NewTasks:
         task: Task = {
             **self.blank(service["clusterArn"], definition, group),
             "startedBy": deployment["id"],
-            "_bindings": revision.get("loadBalancers", []),
+            "enableExecuteCommand": service.get("enableExecuteCommand", False),
+            "_bindings": bindings_of(revision),
             "_revision": revision["serviceRevisionArn"],
         }
         with_subnet(task, revision.get("networkConfiguration", {}))
