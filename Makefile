@@ -1,7 +1,7 @@
 # Two commands: `make rehearse` moves the sample service under load, `make test` passes the tests.  Both set up what is missing.
 PY := .venv/bin/python
 
-.PHONY: rehearse clean-rehearsal test check bench docs prove lock venv clients ready
+.PHONY: rehearse drill clean-rehearsal test check bench docs prove lock venv clients ready
 
 ready:
 	@scripts/prepare
@@ -14,6 +14,9 @@ clients:
 
 rehearse: ready
 	@$(PY) examples/bookshop/rehearse.py $(if $(KEEP),--keep)
+
+drill: venv  # after `make rehearse KEEP=1`
+	@$(PY) examples/bookshop/drill.py
 
 clean-rehearsal: venv
 	@if docker info >/dev/null 2>&1; then $(PY) examples/bookshop/rehearse.py --clean; fi
@@ -53,6 +56,7 @@ docs: venv  # the docs as a site with search, in build/site: no request to other
 	@echo "build/site: look at it with $(PY) -m http.server -b 127.0.0.1 -d build/site"
 
 prove: ready clients
+	@scripts/prepare browser
 	@$(PY) -m pytest -m prove -s --timeout 3000 tests
 
 lock:  # after a change of the ranges in pyproject.toml; needs pip-tools
