@@ -10,6 +10,7 @@ from typing import Any
 from kirikae.build.carried import Layer
 from kirikae.build.environment import BRACE, Environment, of_the_sidecar
 from kirikae.build.mounts import Shared, shared_of, shared_of_web, tmpfs_of, tmpfs_of_web
+from kirikae.build.roles import execution_role, task_role
 from kirikae.build.sidecars import Sidecar, logs_of, sidecars_of
 from kirikae.build.sizes import Size
 from kirikae.model.project import Project
@@ -46,7 +47,7 @@ def notes_on(workload: Workload, project: Project, environment: Environment) -> 
             f"the hosts allow {workload.nofile} open files; a task has {_NOFILE_MAX}, "
             "Fargate's default and its most (PR14)"
         )
-    if not project.build.execution_role:
+    if not execution_role(project):
         yield (
             "no `build.execution_role`: on AWS a task needs one to pull its image, to "
             "read secrets and to write logs"
@@ -114,8 +115,8 @@ def _volumes(shared: Sequence[Shared]) -> list[Definition]:
 def _roles(project: Project) -> dict[str, str]:
     """Those that the project file names."""
     roles = {
-        "executionRoleArn": project.build.execution_role,
-        "taskRoleArn": project.build.task_role,
+        "executionRoleArn": execution_role(project),
+        "taskRoleArn": task_role(project),
     }
     return {key: role for key, role in roles.items() if role}
 
@@ -238,19 +239,32 @@ def _network(project: Project) -> Definition:
 
 def _capacity(project: Project) -> Definition:
     """Fargate, or the strategy that the project file gives."""
+    strategy = capacity_of(project)
+    return {"capacityProviderStrategy": strategy} if strategy else {"launchType": "FARGATE"}
+
+
+def capacity_of(project: Project) -> list[Definition]:
+    """Rows of the strategy; empty: the project file gives none."""
     capacity = project.build.capacity
     if capacity is None:
-        return {"launchType": "FARGATE"}
+        return []
     fargate = {"capacityProvider": "FARGATE", "base": capacity.base, "weight": capacity.fargate}
     spot = {"capacityProvider": "FARGATE_SPOT", "weight": capacity.spot}
-    return {"capacityProviderStrategy": [fargate, spot] if capacity.spot else [fargate]}
+    return [fargate, spot] if capacity.spot else [fargate]
 
 
 def _front(workload: Workload, project: Project) -> Definition:
+    return {"containerName": front_of(workload), "containerPort": front_port(workload, project)}
+
+
+def front_of(workload: Workload) -> str:
     """The container that the load balancer talks to."""
-    if workload.web is None:
-        return {"containerName": workload.name, "containerPort": port_of(workload, project)}
-    return {"containerName": _WEB, "containerPort": project.build.port}
+    return workload.name if workload.web is None else _WEB
+
+
+def front_port(workload: Workload, project: Project) -> int:
+    """At which the load balancer asks a task."""
+    return port_of(workload, project) if workload.web is None else project.build.port
 
 
 def meanings(project: Project) -> dict[str, str]:
