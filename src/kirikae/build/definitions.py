@@ -70,16 +70,18 @@ def task_definition(
         rows.append(_web(first, project, [each.workload.name for each in running], waits))
     sidecars = sidecars_of(project)
     rows += [each.container for each in sidecars]
-    return _task(project.fleets.new.ecs_service, project, size, rows, _volumes(shared))
+    volumes = [*_volumes(shared), *_of_sidecars(sidecars)]
+    return _task(project.fleets.new.ecs_service, project, size, rows, volumes)
 
 
 def worker_definition(project: Project, size: Size, container: Container) -> str:
     """The text of ``NAME-task-def.json``: the same image or its own, no load balancer."""
     workload = container.workload
-    rows = [_service(container, project)]
-    rows += [each.container for each in sidecars_of(project)]
+    sidecars = sidecars_of(project)
+    rows = [_service(container, project), *(each.container for each in sidecars)]
     family = f"{project.fleets.new.ecs_service}-{workload.name}"
-    return _task(family, project, size, rows, _volumes(shared_of(workload, project.build)))
+    volumes = [*_volumes(shared_of(workload, project.build)), *_of_sidecars(sidecars)]
+    return _task(family, project, size, rows, volumes)
 
 
 def _task(
@@ -110,6 +112,11 @@ def _task(
 def _volumes(shared: Sequence[Shared]) -> list[Definition]:
     """Each once, however many mount it."""
     return [each.volume() for each in {each.name: each for each in shared}.values()]
+
+
+def _of_sidecars(sidecars: Sequence[Sidecar]) -> Iterator[Definition]:
+    """Empty when the task begins."""
+    return ({"name": each.volume} for each in sidecars if each.volume)
 
 
 def _roles(project: Project) -> dict[str, str]:

@@ -60,7 +60,8 @@ ARG DISTRIBUTION=debian:12-slim
 FROM ${{DISTRIBUTION}}
 RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \\
     --no-install-recommends postfix libsasl2-modules ca-certificates >/dev/null && \\
-    rm -rf /var/lib/apt/lists/*
+    rm -rf /var/lib/apt/lists/* && mkdir -p /usr/share/kirikae && \\
+    cp -R /etc/postfix /usr/share/kirikae/postfix
 COPY {RELAY_START} /usr/local/bin/{RELAY_START}
 CMD ["/bin/sh", "/usr/local/bin/{RELAY_START}"]
 """
