@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from kirikae.build import checks
 from kirikae.build.carried import RENDERED, TEMPLATES, Layer
+from kirikae.build.contents import state_of_hosts
 from kirikae.build.distributions import distribution_of, family_of
 from kirikae.build.note import NOTE
 from kirikae.build.texts import text_of
@@ -98,6 +99,11 @@ class Installed:
 def ignore_file() -> str:
     """.dockerignore."""
     return f"# {NOTE}\n" + "\n".join(_IGNORED) + "\n"
+
+
+def state_file(workload: Workload) -> str:
+    """What `build verify` looks for where there is no survey, as in CI."""
+    return f"# {NOTE}\n" + "".join(f"{tree}\n" for tree in state_of_hosts(workload))
 
 
 def packages_file(workload: Workload) -> str:

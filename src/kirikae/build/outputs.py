@@ -1,7 +1,6 @@
 """Everything that is written for a service: one line in ``OUTPUTS`` for each kind of file.
 
-A new kind of file (infrastructure, CI workflows) is a function from ``Facts`` to texts by path, and
-its line in the list.
+A new kind of file is a function from ``Facts`` to texts by path, and its line in the list.
 """
 
 from __future__ import annotations
@@ -9,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from kirikae.build import compose, definitions, images, infrastructure, secrets
+from kirikae.build import ci, compose, definitions, images, infrastructure, secrets
+from kirikae.build.contents import STATE
 from kirikae.build.facts import Facts
 from kirikae.build.sizes import size_of, sizes_page
 from kirikae.build.texts import text_of
@@ -27,7 +27,11 @@ class Output(NamedTuple):
 
 def _images(facts: Facts) -> dict[str, str]:
     """Dockerfiles, with the files that they copy."""
-    files = {".dockerignore": images.ignore_file(), **_sidecar(facts)}
+    files = {
+        ".dockerignore": images.ignore_file(),
+        STATE: images.state_file(facts.workload),
+        **_sidecar(facts),
+    }
     storeys = [one for one in facts.workload.every if not definitions.is_static(one)]
     if storeys:
         files["base.Dockerfile"] = images.base_dockerfile(facts.workload, facts.project)
@@ -138,6 +142,11 @@ def _terraform_folder(project: Project) -> str:
     return settings.folder if settings is not None else ""
 
 
+def _top(_: Project) -> str:
+    """Where CI systems look."""
+    return ""
+
+
 OUTPUTS = (
     Output("images", _image_folder, _images),
     Output("sizes", _image_folder, _sizes),
@@ -146,6 +155,7 @@ OUTPUTS = (
     Output("definitions", _definition_folder, _definitions),
     Output("ecspresso", _definition_folder, _ecspresso),
     Output("infrastructure", _terraform_folder, infrastructure.files),
+    Output("ci", _top, ci.files),
 )
 
 
@@ -155,5 +165,5 @@ def files_of(facts: Facts) -> dict[str, str]:
     for output in OUTPUTS:
         folder = output.below(facts.project).rstrip("/")
         for name, text in output.files(facts).items():
-            files[f"{folder}/{name}"] = text
+            files[f"{folder}/{name}".lstrip("/")] = text
     return dict(sorted(files.items()))

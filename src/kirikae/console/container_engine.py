@@ -49,6 +49,14 @@ class ContainerEngine:
             return False
         return True
 
+    def pull(self, image: str) -> bool:
+        """From its registry; False where it is not there, or the registry does not answer."""
+        try:
+            self._run("pull", "-q", image)
+        except EngineProblem:
+            return False
+        return True
+
     def build(
         self,
         image: str,

@@ -289,8 +289,8 @@ def base_image(
     progress: Progress,
     fresh: bool = False,
 ) -> str:
-    """The base storey of exactly these inputs; built when there is none, or when ``fresh`` is
-    wanted.  ``release``: whose locks are installed."""
+    """The base storey of exactly these inputs; built when there is none, neither here nor in the
+    repository, or when ``fresh`` is wanted.  ``release``: whose locks are installed."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "context"
         shutil.copytree(storeys.folder, folder)
@@ -299,7 +299,8 @@ def base_image(
         here = Storeys(folder, storeys.distribution)
         inputs = checksum(here.base_inputs())
         name = f"{repository or service}-base:{inputs[:_TAG_LENGTH]}"
-        if fresh or not engine.has(name):
+        there = not fresh and (engine.has(name) or (repository is not None and engine.pull(name)))
+        if not there:
             progress.step(f"building {name}, the packages below the app: minutes, once")
             labels = {_INPUTS: inputs, _LOCKS: locks_label(locks)}
             begins = {"DISTRIBUTION": storeys.distribution}
