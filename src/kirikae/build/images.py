@@ -95,6 +95,11 @@ class Installed:
     tools: str
     command: str
 
+    @property
+    def workdir(self) -> str:
+        """The folder as WORKDIR takes it."""
+        return _literally(self.folder)
+
 
 def ignore_file() -> str:
     """.dockerignore."""
