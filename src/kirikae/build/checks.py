@@ -31,7 +31,11 @@ _RUBY = (
 )
 
 
-def of(workload: Workload, layer: Layer, settings: BuildSettings) -> Iterator[str]:
+def of(
+    workload: Workload,
+    layer: Layer,
+    settings: BuildSettings,
+) -> Iterator[str]:
     """Shell texts, run in the service's folder; each ends with an error where the image could not
     serve."""
     match workload.runtime.image:
@@ -88,7 +92,11 @@ def _syntax(workload: Workload) -> str:
             return ""
 
 
-def _entry(workload: Workload, ends: tuple[str, ...], check: str) -> str:
+def _entry(
+    workload: Workload,
+    ends: tuple[str, ...],
+    check: str,
+) -> str:
     """The script that the command begins with; empty where it names none."""
     scripts = [word for word in workload.command if word.endswith(ends)]
     return " && ".join(f"{check} {shlex.quote(each)}" for each in scripts)

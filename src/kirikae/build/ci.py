@@ -68,16 +68,34 @@ def files(facts: Facts) -> dict[str, str]:
 
 def _files(facts: Facts, settings: ContinuousIntegration) -> Iterator[tuple[str, str]]:
     jobs = list(_jobs(facts, settings))
-    values = {**_values(facts, settings), "jobs": jobs}
+    values = {
+        **_values(facts, settings),
+        "jobs": jobs,
+    }
     if "github-actions" in settings.systems:
         for job in jobs:
-            text = text_of("ci/github.yml", **{**values, "job": job})
+            text = text_of(
+                "ci/github.yml",
+                **{
+                    **values,
+                    "job": job,
+                },
+            )
             yield f".github/workflows/kirikae-{job.name}.yml", text
     if "circleci" in settings.systems:
         yield ".circleci/config.yml", text_of("ci/circleci.yml", **values)
     if "codebuild" in settings.systems:
         for job in jobs:
-            yield f"buildspec-{job.name}.yml", text_of("ci/buildspec.yml", **{**values, "job": job})
+            yield (
+                f"buildspec-{job.name}.yml",
+                text_of(
+                    "ci/buildspec.yml",
+                    **{
+                        **values,
+                        "job": job,
+                    },
+                ),
+            )
 
 
 def _values(facts: Facts, settings: ContinuousIntegration) -> dict[str, Any]:
@@ -129,7 +147,11 @@ def _nightly(facts: Facts, settings: ContinuousIntegration) -> Iterator[Step]:
     yield Step("Build the base storey", (f"kirikae build base{release} --repository {registry}",))
 
 
-def _at_a_commit(facts: Facts, settings: ContinuousIntegration, has_base: bool) -> Iterator[Step]:
+def _at_a_commit(
+    facts: Facts,
+    settings: ContinuousIntegration,
+    has_base: bool,
+) -> Iterator[Step]:
     registry = registry_of(facts, settings)
     yield from _prepared(facts, settings)
     yield Step("Check what is built and run", (f"kirikae guard check {' '.join(_checked(facts))}",))

@@ -65,7 +65,11 @@ def state_in(text: str) -> list[str]:
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def unwanted(image: str, files: Iterable[ImageFile], state: Sequence[str]) -> list[Unwanted]:
+def unwanted(
+    image: str,
+    files: Iterable[ImageFile],
+    state: Sequence[str],
+) -> list[Unwanted]:
     """Every file that must not be there, and why."""
     found = []
     for file in files:

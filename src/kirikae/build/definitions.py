@@ -34,7 +34,11 @@ class Container:
     layer: Layer
 
 
-def notes_on(workload: Workload, project: Project, environment: Environment) -> Iterator[str]:
+def notes_on(
+    workload: Workload,
+    project: Project,
+    environment: Environment,
+) -> Iterator[str]:
     """What somebody should know who reads the task definition."""
     if workload.stop_s > _STOP_MAX_S:
         yield (
@@ -71,17 +75,33 @@ def task_definition(
     sidecars = sidecars_of(project)
     rows += [each.container for each in sidecars]
     volumes = [*_volumes(shared), *_of_sidecars(sidecars)]
-    return _task(project.fleets.new.ecs_service, project, size, rows, volumes)
+    return _task(
+        project.fleets.new.ecs_service,
+        project,
+        size,
+        rows,
+        volumes,
+    )
 
 
-def worker_definition(project: Project, size: Size, container: Container) -> str:
+def worker_definition(
+    project: Project,
+    size: Size,
+    container: Container,
+) -> str:
     """The text of ``NAME-task-def.json``: the same image or its own, no load balancer."""
     workload = container.workload
     sidecars = sidecars_of(project)
     rows = [_service(container, project), *(each.container for each in sidecars)]
     family = f"{project.fleets.new.ecs_service}-{workload.name}"
     volumes = [*_volumes(shared_of(workload, project.build)), *_of_sidecars(sidecars)]
-    return _task(family, project, size, rows, volumes)
+    return _task(
+        family,
+        project,
+        size,
+        rows,
+        volumes,
+    )
 
 
 def _task(
@@ -141,7 +161,11 @@ def _service(container: Container, project: Project) -> Definition:
     if container.environment.secret:
         row["secrets"] = container.environment.secret_rows()
     if 0 < workload.nofile <= _NOFILE_MAX:
-        limit = {"name": "nofile", "softLimit": workload.nofile, "hardLimit": workload.nofile}
+        limit = {
+            "name": "nofile",
+            "softLimit": workload.nofile,
+            "hardLimit": workload.nofile,
+        }
         row["ulimits"] = [limit]
     points = [each.point() for each in shared_of(workload, project.build)]
     if points:
@@ -174,7 +198,13 @@ def _web(
         "portMappings": [{"containerPort": project.build.port}],
     }
     if behind:
-        row["dependsOn"] = [{"containerName": name, "condition": "START"} for name in behind]
+        row["dependsOn"] = [
+            {
+                "containerName": name,
+                "condition": "START",
+            }
+            for name in behind
+        ]
     points = [each.point() for each in shared_of_web(workload, project.build)]
     if points:
         row["mountPoints"] = points
@@ -204,7 +234,10 @@ def _container(
 def service_definition(workload: Workload, project: Project) -> str:
     """The text of ``ecs-service-def.json``. 100 and 200 per cent: no task goes before its
     replacement is healthy."""
-    balanced = {"targetGroupArn": "{{ must_env `TARGET_GROUP_ARN` }}", **_front(workload, project)}
+    balanced = {
+        "targetGroupArn": "{{ must_env `TARGET_GROUP_ARN` }}",
+        **_front(workload, project),
+    }
     return as_file(
         {
             **_capacity(project),
@@ -217,7 +250,11 @@ def service_definition(workload: Workload, project: Project) -> str:
     )
 
 
-def worker_service(workload: Workload, project: Project, tasks: int) -> str:
+def worker_service(
+    workload: Workload,
+    project: Project,
+    tasks: int,
+) -> str:
     """The text of ``NAME-service-def.json``: no load balancer asks it."""
     return as_file(
         {
@@ -233,7 +270,10 @@ def _deployment(least: int, most: int) -> Definition:
     return {
         "minimumHealthyPercent": least,
         "maximumPercent": most,
-        "deploymentCircuitBreaker": {"enable": True, "rollback": True},
+        "deploymentCircuitBreaker": {
+            "enable": True,
+            "rollback": True,
+        },
     }
 
 
@@ -255,13 +295,23 @@ def capacity_of(project: Project) -> list[Definition]:
     capacity = project.build.capacity
     if capacity is None:
         return []
-    fargate = {"capacityProvider": "FARGATE", "base": capacity.base, "weight": capacity.fargate}
-    spot = {"capacityProvider": "FARGATE_SPOT", "weight": capacity.spot}
+    fargate = {
+        "capacityProvider": "FARGATE",
+        "base": capacity.base,
+        "weight": capacity.fargate,
+    }
+    spot = {
+        "capacityProvider": "FARGATE_SPOT",
+        "weight": capacity.spot,
+    }
     return [fargate, spot] if capacity.spot else [fargate]
 
 
 def _front(workload: Workload, project: Project) -> Definition:
-    return {"containerName": front_of(workload), "containerPort": front_port(workload, project)}
+    return {
+        "containerName": front_of(workload),
+        "containerPort": front_port(workload, project),
+    }
 
 
 def front_of(workload: Workload) -> str:

@@ -51,7 +51,11 @@ class Facts:
         return [one for one in self.workload.every if one.runs is not Runs.IN_THE_TASK]
 
 
-def facts_of(workload: Workload, project: Project, needs: Needs | None = None) -> Facts:
+def facts_of(
+    workload: Workload,
+    project: Project,
+    needs: Needs | None = None,
+) -> Facts:
     """Worked out once for all outputs."""
     port = project.build.port
     layers = {one.name: layer_of(one, port) for one in workload.every}

@@ -13,7 +13,13 @@ _STEP = "  "
 _NARROW = 80
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _NOT_IN_A_LABEL = re.compile(r"[^A-Za-z0-9_-]+")
-_SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_SHORT = {
+    '"': '\\"',
+    "\\": "\\\\",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+}
 _BEYOND_16_BITS = 0xFFFF
 
 

@@ -148,7 +148,14 @@ def _installed(every: Iterable[Workload]) -> Iterator[Installed]:
             if lock.manager not in seen:
                 seen.add(lock.manager)
                 tools, command = _INSTALLERS[lock.manager]
-                yield Installed(lock.manager, lock.files, lock.tree, one.folder, tools, command)
+                yield Installed(
+                    lock.manager,
+                    lock.files,
+                    lock.tree,
+                    one.folder,
+                    tools,
+                    command,
+                )
 
 
 def lock_files(workload: Workload) -> tuple[Lock, ...]:
@@ -173,7 +180,11 @@ def _locale(locale: str) -> str:
 # --- the app storey
 
 
-def app_dockerfile(workload: Workload, settings: BuildSettings, layer: Layer | None = None) -> str:
+def app_dockerfile(
+    workload: Workload,
+    settings: BuildSettings,
+    layer: Layer | None = None,
+) -> str:
     """The storey that changes with every release."""
     layer = layer or Layer()
     name = f"{workload.name}.Dockerfile"
@@ -200,7 +211,11 @@ def app_dockerfile(workload: Workload, settings: BuildSettings, layer: Layer | N
     )
 
 
-def _folders(workload: Workload, settings: BuildSettings, layer: Layer) -> Iterator[str]:
+def _folders(
+    workload: Workload,
+    settings: BuildSettings,
+    layer: Layer,
+) -> Iterator[str]:
     """Folders that are the service's own; a volume that is new takes the rights of the folder that
     it lies over."""
     yield from _sockets(workload)

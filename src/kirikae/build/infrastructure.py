@@ -84,7 +84,10 @@ def _versions(plot: Plot) -> Values:
         "service": project.service,
         "region": project.region,
         "account": project.account,
-        "tags": {"Service": project.service, "Environment": project.environment},
+        "tags": {
+            "Service": project.service,
+            "Environment": project.environment,
+        },
     }
 
 
@@ -143,7 +146,10 @@ def _places(plot: Plot) -> Values:
     """Where tasks run."""
     given = plot.facts.project.build
     groups = [Raw("aws_security_group.tasks.id"), *given.security_groups]
-    return {"subnets": list(given.subnets), "groups": groups}
+    return {
+        "subnets": list(given.subnets),
+        "groups": groups,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,17 +170,33 @@ def _services(plot: Plot) -> Iterator[Service]:
     name = project.fleets.new.ecs_service
     front = front_of(facts.workload)
     most = plot.settings.tasks_at_most or project.build.tasks * _TIMES_TASKS
-    yield Service("main", name, _first(plot, front, _port(plot)), front, most)
+    yield Service(
+        "main",
+        name,
+        _first(plot, front, _port(plot)),
+        front,
+        most,
+    )
     for one in facts.apart:
         if one.runs is Runs.ALONE:
             given = project.build.services.get(one.name)
             tasks = max(1, given.tasks if given is not None else 1)
             first = _first(plot, one.name, None)
             own = f"{name}-{one.name}"
-            yield Service(label(f"alone-{one.name}"), own, first, "", tasks * _TIMES_TASKS)
+            yield Service(
+                label(f"alone-{one.name}"),
+                own,
+                first,
+                "",
+                tasks * _TIMES_TASKS,
+            )
 
 
-def _first(plot: Plot, container: str, port: int | None) -> list[dict[str, object]]:
+def _first(
+    plot: Plot,
+    container: str,
+    port: int | None,
+) -> list[dict[str, object]]:
     """A definition of which no task is started: the service is made with none."""
     project = plot.facts.project
     options = {
@@ -188,7 +210,10 @@ def _first(plot: Plot, container: str, port: int | None) -> list[dict[str, objec
         "essential": True,
         "user": _NOBODY,
         "readonlyRootFilesystem": True,
-        "logConfiguration": {"logDriver": "awslogs", "options": options},
+        "logConfiguration": {
+            "logDriver": "awslogs",
+            "options": options,
+        },
     }
     if port is not None:
         row["portMappings"] = [{"containerPort": port}]
@@ -236,7 +261,11 @@ def _repository_rows(plot: Plot) -> Iterator[Repository]:
 
 
 def _rules(kept: int) -> dict[str, object]:
-    selection = {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": kept}
+    selection = {
+        "tagStatus": "any",
+        "countType": "imageCountMoreThan",
+        "countNumber": kept,
+    }
     row = {
         "rulePriority": 1,
         "description": f"the newest {kept}",
@@ -251,7 +280,10 @@ def _names(plot: Plot) -> list[str]:
 
 
 def _logs(plot: Plot) -> Values:
-    return {"groups": plot.groups, "days": plot.settings.log_days}
+    return {
+        "groups": plot.groups,
+        "days": plot.settings.log_days,
+    }
 
 
 def _queues(plot: Plot) -> Values | None:
@@ -274,7 +306,10 @@ class Role:
 
 
 def _roles(plot: Plot) -> Values:
-    return {"roles": list(_role_rows(plot)), "providers": list(_providers(plot))}
+    return {
+        "roles": list(_role_rows(plot)),
+        "providers": list(_providers(plot)),
+    }
 
 
 def _role_rows(plot: Plot) -> Iterator[Role]:

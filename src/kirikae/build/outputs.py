@@ -108,8 +108,15 @@ def _ecspresso(facts: Facts) -> dict[str, str]:
     return dict(_ecspresso_files(facts, fleet.cluster, fleet.ecs_service))
 
 
-def _ecspresso_files(facts: Facts, cluster: str, service: str) -> Iterator[tuple[str, str]]:
-    values = {"region": facts.project.region, "cluster": cluster}
+def _ecspresso_files(
+    facts: Facts,
+    cluster: str,
+    service: str,
+) -> Iterator[tuple[str, str]]:
+    values = {
+        "region": facts.project.region,
+        "cluster": cluster,
+    }
     yield "ecspresso.yml", text_of("ecspresso.yml", **values, service=service, name="ecs")
     for one in facts.apart:
         if one.runs is Runs.ALONE:

@@ -47,7 +47,14 @@ def plan(
     notes = [*questions, *(note for note in _notes(facts) if note not in questions)]
     secrets = rows_of(workload, project, facts.environments, facts.waits)
     return Plan(
-        files=dict(sorted({**files_of(facts), **_below(project, of_others or {})}.items())),
+        files=dict(
+            sorted(
+                {
+                    **files_of(facts),
+                    **_below(project, of_others or {}),
+                }.items()
+            )
+        ),
         size=facts.size,
         notes=tuple(dict.fromkeys(notes)),
         base_key=hashlib.sha256("".join(base).encode()).hexdigest(),

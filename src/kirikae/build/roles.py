@@ -94,8 +94,17 @@ def _arn(project: Project, name: str) -> str:
     return f"arn:aws:iam::{project.account}:role/{name}"
 
 
-def _allow(sid: str, actions: Iterable[str], resources: object) -> dict[str, object]:
-    return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": resources}
+def _allow(
+    sid: str,
+    actions: Iterable[str],
+    resources: object,
+) -> dict[str, object]:
+    return {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Action": list(actions),
+        "Resource": resources,
+    }
 
 
 def trust(service: str, account: str) -> dict[str, object]:
@@ -112,7 +121,10 @@ def trust(service: str, account: str) -> dict[str, object]:
 
 def policy(statements: Sequence[Statement]) -> dict[str, object]:
     """As IAM takes it."""
-    return {"Version": "2012-10-17", "Statement": list(statements)}
+    return {
+        "Version": "2012-10-17",
+        "Statement": list(statements),
+    }
 
 
 def execution(
@@ -169,7 +181,11 @@ def _file_systems(project: Project) -> list[str]:
     return sorted({each.efs for each in project.build.mounts.values() if each.efs is not None})
 
 
-def deploy(project: Project, needs: Needs, repositories: Sequence[str]) -> list[Statement]:
+def deploy(
+    project: Project,
+    needs: Needs,
+    repositories: Sequence[str],
+) -> list[Statement]:
     """`kirikae iam deploy`, and images that go into the registry."""
     images = [_scoped(project, "ecr", f"repository/{name}") for name in repositories]
     found = [
@@ -194,7 +210,11 @@ def deploy_trust(project: Project) -> dict[str, object]:
         found += _statements(trust("codebuild.amazonaws.com", project.account))
     if not found:
         principal = {"AWS": f"arn:aws:iam::{project.account}:root"}
-        row = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
+        row = {
+            "Effect": "Allow",
+            "Principal": principal,
+            "Action": "sts:AssumeRole",
+        }
         found.append(row)
     return policy(found)
 
@@ -226,7 +246,10 @@ def _of_github(project: Project) -> Statement:
     ci = project.build.ci
     assert ci is not None
     subject = f"repo:{ci.repository}:ref:refs/heads/{ci.branch}"
-    equals = {f"{GITHUB}:aud": "sts.amazonaws.com", f"{GITHUB}:sub": subject}
+    equals = {
+        f"{GITHUB}:aud": "sts.amazonaws.com",
+        f"{GITHUB}:sub": subject,
+    }
     return _by_web(project, GITHUB, equals, {})
 
 
@@ -242,7 +265,10 @@ def _of_circleci(project: Project) -> Statement:
 
 
 def _by_web(
-    project: Project, host: str, equals: Mapping[str, str], like: Mapping[str, str]
+    project: Project,
+    host: str,
+    equals: Mapping[str, str],
+    like: Mapping[str, str],
 ) -> dict[str, object]:
     provider = f"arn:aws:iam::{project.account}:oidc-provider/{host}"
     likely = {"StringLike": dict(like)} if like else {}
@@ -250,11 +276,18 @@ def _by_web(
         "Effect": "Allow",
         "Principal": {"Federated": provider},
         "Action": "sts:AssumeRoleWithWebIdentity",
-        "Condition": {"StringEquals": dict(equals), **likely},
+        "Condition": {
+            "StringEquals": dict(equals),
+            **likely,
+        },
     }
 
 
-def schedule(project: Project, families: Sequence[str], missed: str) -> list[Statement]:
+def schedule(
+    project: Project,
+    families: Sequence[str],
+    missed: str,
+) -> list[Statement]:
     """Tasks of these families, in this cluster; ``missed`` is the queue of starts that failed."""
     cluster = _scoped(project, "ecs", f"cluster/{project.fleets.new.cluster}")
     within = {"ArnEquals": {"ecs:cluster": cluster}}
@@ -273,5 +306,9 @@ def schedule(project: Project, families: Sequence[str], missed: str) -> list[Sta
     ]
 
 
-def _scoped(project: Project, service: str, rest: str) -> str:
+def _scoped(
+    project: Project,
+    service: str,
+    rest: str,
+) -> str:
     return f"arn:aws:{service}:{project.region}:{project.account}:{rest}"

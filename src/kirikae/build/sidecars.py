@@ -46,7 +46,10 @@ def logs_of(project: Project, container: str) -> Row:
             "log_stream_prefix": f"{container}/",
             "auto_create_group": "true",
         }
-        return {"logDriver": "awsfirelens", "options": options}
+        return {
+            "logDriver": "awsfirelens",
+            "options": options,
+        }
     return _awslogs(project, container)
 
 
@@ -58,7 +61,10 @@ def _awslogs(project: Project, container: str) -> Row:
         "awslogs-stream-prefix": container,
         "awslogs-create-group": "true",
     }
-    return {"logDriver": "awslogs", "options": options}
+    return {
+        "logDriver": "awslogs",
+        "options": options,
+    }
 
 
 def _firelens(project: Project) -> Sidecar:
@@ -87,9 +93,17 @@ def _relay(project: Project) -> list[Sidecar]:
         "image": "{{ must_env `IMAGE_RELAY` }}",
         "essential": False,
         "environment": [
-            {"name": "RELAY_TO", "value": f"email-smtp.{project.region}.amazonaws.com:587"}
+            {
+                "name": "RELAY_TO",
+                "value": f"email-smtp.{project.region}.amazonaws.com:587",
+            }
         ],
-        "secrets": [{"name": "RELAY_LOGIN", "valueFrom": place}],
+        "secrets": [
+            {
+                "name": "RELAY_LOGIN",
+                "valueFrom": place,
+            }
+        ],
         "memoryReservation": 64,
         "readonlyRootFilesystem": True,
         "linuxParameters": {"tmpfs": [TMP, *map(_in_memory, RELAY_WRITES)]},
@@ -103,13 +117,20 @@ def _relay(project: Project) -> list[Sidecar]:
 
 
 def _in_memory(path: str) -> Row:
-    return {"containerPath": path, "size": _WRITES_MIB, "mountOptions": ["mode=0755"]}
+    return {
+        "containerPath": path,
+        "size": _WRITES_MIB,
+        "mountOptions": ["mode=0755"],
+    }
 
 
 def _datadog(project: Project) -> list[Sidecar]:
     """The agent writes into its folder of configuration: a first container lays that out in a
     volume, for the agent's own root is read-only (Datadog: "Amazon ECS on AWS Fargate")."""
-    laid_out = {"sourceVolume": _AGENT_CONFIG, "containerPath": "/laid-out"}
+    laid_out = {
+        "sourceVolume": _AGENT_CONFIG,
+        "containerPath": "/laid-out",
+    }
     before = {
         "name": _AGENT_CONFIG,
         "image": _AGENT,
@@ -125,16 +146,40 @@ def _datadog(project: Project) -> list[Sidecar]:
         "image": _AGENT,
         "essential": False,
         "environment": [
-            {"name": "ECS_FARGATE", "value": "true"},
-            {"name": "DD_SERVICE", "value": project.service},
-            {"name": "DD_ENV", "value": project.environment},
+            {
+                "name": "ECS_FARGATE",
+                "value": "true",
+            },
+            {
+                "name": "DD_SERVICE",
+                "value": project.service,
+            },
+            {
+                "name": "DD_ENV",
+                "value": project.environment,
+            },
         ],
-        "secrets": [{"name": "DD_API_KEY", "valueFrom": f"/{project.service}/dd-api-key"}],
+        "secrets": [
+            {
+                "name": "DD_API_KEY",
+                "valueFrom": f"/{project.service}/dd-api-key",
+            }
+        ],
         "memoryReservation": 256,
         "readonlyRootFilesystem": True,
         "linuxParameters": {"tmpfs": [TMP, _in_memory("/opt/datadog-agent/run")]},
-        "mountPoints": [{"sourceVolume": _AGENT_CONFIG, "containerPath": "/etc/datadog-agent"}],
-        "dependsOn": [{"containerName": _AGENT_CONFIG, "condition": "SUCCESS"}],
+        "mountPoints": [
+            {
+                "sourceVolume": _AGENT_CONFIG,
+                "containerPath": "/etc/datadog-agent",
+            }
+        ],
+        "dependsOn": [
+            {
+                "containerName": _AGENT_CONFIG,
+                "condition": "SUCCESS",
+            }
+        ],
         "logConfiguration": _awslogs(project, "datadog-agent"),
     }
     return [
@@ -143,7 +188,10 @@ def _datadog(project: Project) -> list[Sidecar]:
     ]
 
 
-_SIDECARS = {"relay": _relay, "datadog": _datadog}
+_SIDECARS = {
+    "relay": _relay,
+    "datadog": _datadog,
+}
 
 
 def page(sidecars: Mapping[str, str]) -> list[str]:
