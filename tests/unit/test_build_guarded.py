@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 
 import pytest
 
@@ -102,3 +103,44 @@ def test_what_sidecars_write_is_writable():
     assert agent["dependsOn"] == [{"containerName": "datadog-config", "condition": "SUCCESS"}]
     assert not rows["datadog-config"]["essential"]
     assert all(each["readonlyRootFilesystem"] for each in rows.values())
+
+
+_SPELT_OTHERWISE = {
+    "EfsVolumeConfiguration": "EFSVolumeConfiguration",
+    "FileSystemId": "FilesystemId",
+    "Iam": "IAM",
+}
+
+
+def as_cloudformation(plain):
+    """The same definition with CloudFormation's keys; those of options are the driver's own."""
+    if isinstance(plain, list):
+        return [as_cloudformation(each) for each in plain]
+    if not isinstance(plain, dict):
+        return plain
+    found = {}
+    for key, value in plain.items():
+        name = key[0].upper() + key[1:]
+        kept = value if key == "options" else as_cloudformation(value)
+        found[_SPELT_OTHERWISE.get(name, name)] = kept
+    return found
+
+
+@pytest.mark.prove
+def test_cfn_lint_finds_nothing_in_the_task_definitions(tmp_path):
+    """Those of every kind of host, as resources of one template."""
+    from cfnlint.api import ManualArgs, lint
+
+    resources = {}
+    for number, name in enumerate(HOSTS):
+        text = written(name, _WHOLE)["ecs/ecs-task-def.json"]
+        task = json.loads(re.sub(r"\{\{.*?\}\}", "registry.example.com/x@sha256:0", text))
+        resources[f"Task{number}"] = {
+            "Type": "AWS::ECS::TaskDefinition",
+            "Properties": as_cloudformation(task),
+        }
+    template = json.dumps({"Resources": resources})
+    said = lint(template, config=ManualArgs(regions=["ap-northeast-1"]))
+    assert [str(each) for each in said] == []
+    broken = template.replace('"NetworkMode": "awsvpc"', '"NetworkMode": "bridge"')
+    assert lint(broken, config=ManualArgs(regions=["ap-northeast-1"]))

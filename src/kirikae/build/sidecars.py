@@ -127,65 +127,51 @@ def _in_memory(path: str) -> Row:
 def _datadog(project: Project) -> list[Sidecar]:
     """The agent writes into its folder of configuration: a first container lays that out in a
     volume, for the agent's own root is read-only (Datadog: "Amazon ECS on AWS Fargate")."""
-    laid_out = {
-        "sourceVolume": _AGENT_CONFIG,
-        "containerPath": "/laid-out",
-    }
-    before = {
+    before = Sidecar(
+        _laying_out(project),
+        0,
+        "it ends by itself; where it fails, the agent does not begin",
+    )
+    agent = Sidecar(
+        _agent(project),
+        256,
+        "the service goes on, and nobody sees its figures",
+        _AGENT_CONFIG,
+    )
+    return [before, agent]
+
+
+def _laying_out(project: Project) -> Row:
+    return {
         "name": _AGENT_CONFIG,
         "image": _AGENT,
         "essential": False,
         "entryPoint": ["/bin/sh", "-c"],
         "command": ["cp -R /etc/datadog-agent/. /laid-out/"],
         "readonlyRootFilesystem": True,
-        "mountPoints": [laid_out],
+        "mountPoints": [{"sourceVolume": _AGENT_CONFIG, "containerPath": "/laid-out"}],
         "logConfiguration": _awslogs(project, _AGENT_CONFIG),
     }
-    container = {
+
+
+def _agent(project: Project) -> Row:
+    return {
         "name": "datadog-agent",
         "image": _AGENT,
         "essential": False,
         "environment": [
-            {
-                "name": "ECS_FARGATE",
-                "value": "true",
-            },
-            {
-                "name": "DD_SERVICE",
-                "value": project.service,
-            },
-            {
-                "name": "DD_ENV",
-                "value": project.environment,
-            },
+            {"name": "ECS_FARGATE", "value": "true"},
+            {"name": "DD_SERVICE", "value": project.service},
+            {"name": "DD_ENV", "value": project.environment},
         ],
-        "secrets": [
-            {
-                "name": "DD_API_KEY",
-                "valueFrom": f"/{project.service}/dd-api-key",
-            }
-        ],
+        "secrets": [{"name": "DD_API_KEY", "valueFrom": f"/{project.service}/dd-api-key"}],
         "memoryReservation": 256,
         "readonlyRootFilesystem": True,
         "linuxParameters": {"tmpfs": [TMP, _in_memory("/opt/datadog-agent/run")]},
-        "mountPoints": [
-            {
-                "sourceVolume": _AGENT_CONFIG,
-                "containerPath": "/etc/datadog-agent",
-            }
-        ],
-        "dependsOn": [
-            {
-                "containerName": _AGENT_CONFIG,
-                "condition": "SUCCESS",
-            }
-        ],
+        "mountPoints": [{"sourceVolume": _AGENT_CONFIG, "containerPath": "/etc/datadog-agent"}],
+        "dependsOn": [{"containerName": _AGENT_CONFIG, "condition": "SUCCESS"}],
         "logConfiguration": _awslogs(project, "datadog-agent"),
     }
-    return [
-        Sidecar(before, 0, "it ends by itself; where it fails, the agent does not begin"),
-        Sidecar(container, 256, "the service goes on, and nobody sees its figures", _AGENT_CONFIG),
-    ]
 
 
 _SIDECARS = {
