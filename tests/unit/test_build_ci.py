@@ -167,3 +167,20 @@ def test_images_are_proven_where_there_is_no_survey(here, monkeypatch):
             file.unlink()
         (here.folder / ".kirikae/bundles" / host).rmdir()
     assert build.verified(here, "r2").plain == with_survey.plain
+
+
+def test_written_twice_and_never_over_what_was_there(here):
+    """A config of CircleCI that somebody has already stays; the new one is put beside it."""
+    file = here.folder / "kirikae.yml"
+    asks = f"build: {{subnets: [subnet-1], terraform: {{vpc: vpc-1}}{_CI % ''}}}"
+    file.write_text(file.read_text().replace("build: {subnets: [subnet-1]}", asks))
+    theirs = here.folder / ".circleci/config.yml"
+    theirs.parent.mkdir()
+    theirs.write_text("version: 2.1\n")
+    first = build.written(here, force=False, dry_run=False)
+    assert first.exit == 6 and first.plain["beside"] == [".circleci/config.yml"]
+    assert (here.folder / ".circleci/config.yml.new").exists()
+    assert (here.folder / _IMAGES).exists() and (here.folder / "terraform/roles.tf").exists()
+    assert theirs.read_text() == "version: 2.1\n"
+    again = build.written(here, force=False, dry_run=False)
+    assert again.plain["beside"] == [] and again.exit == 0

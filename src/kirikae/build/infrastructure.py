@@ -116,7 +116,7 @@ def _balancer(plot: Plot) -> Values:
         "rule_arn": rule if rule.startswith("arn:") else "",
         "rule_name": name,
         "balancer": balancer,
-        "new_balancer": f"{project.service}-new"[:_NAME_AT_MOST].rstrip("-"),
+        "new_balancer": _plain(f"{project.service}-new")[:_NAME_AT_MOST].rstrip("-"),
         "old_group": project.fleets.old.target_group,
         "new_group": project.fleets.new.target_group,
         "public_subnets": plot.settings.public_subnets,
@@ -359,7 +359,12 @@ def _schedule_role(plot: Plot, name: str) -> Role:
 
 def _missed(plot: Plot) -> str:
     """The queue of starts that failed."""
-    return f"{plot.facts.project.service}-missed"
+    return _plain(f"{plot.facts.project.service}-missed")
+
+
+def _plain(name: str) -> str:
+    """Load balancers and queues take neither dots nor underscores of a service's name."""
+    return name.replace(".", "-").replace("_", "-")
 
 
 def _family(plot: Plot, service: str) -> str:
@@ -407,7 +412,7 @@ def _schedules(plot: Plot) -> Values | None:
         arn = f"arn:aws:ecs:{project.region}:{project.account}:task-definition/{family}"
         rows.append(Scheduled(label(f"{each.service}-{number}"), name, each.at, arn))
     return {
-        "service": project.service,
+        "missed": _missed(plot),
         "schedules": rows,
         "zone": project.time_zone,
         **_places(plot),

@@ -172,8 +172,8 @@ def task(project: Project, queues: Sequence[Queue]) -> list[Statement]:
         arns = [_scoped(project, "elasticfilesystem", f"file-system/{each}") for each in systems]
         found.append(_allow("Files", _MOUNTS, arns))
     if project.build.logs == "firelens":
-        group = _scoped(project, "logs", f"log-group:/ecs/{project.service}:*")
-        found.append(_allow("ShipLogs", _SHIPS, [group]))
+        group = _scoped(project, "logs", f"log-group:/ecs/{project.service}")
+        found.append(_allow("ShipLogs", _SHIPS, [group, f"{group}:*"]))
     return found
 
 

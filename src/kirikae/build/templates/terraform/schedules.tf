@@ -1,6 +1,6 @@
 # Services that run once, started by the clock.  {{ note }}.
 resource "aws_sqs_queue" "missed" {
-  name                      = {{ (service ~ "-missed") | hcl }}
+  name                      = {{ missed | hcl }}
   message_retention_seconds = 1209600
   sqs_managed_sse_enabled   = true
   tags                      = local.tags
