@@ -143,13 +143,31 @@ def test_a_base_that_the_repository_has_is_not_built_again(here):
     """A runner of CI begins without any image."""
     build.written(here, force=False, dry_run=False)
     release_made(here)
-    engine = here.folder / "engine"
-    pulls = 'match words:\n    case ["pull", "-q", tag]:\n        pass'
-    engine.write_text(engine.read_text().replace("match words:", pulls))
+    pulling(here)
     order = build.BaseOrder("r2", None, "registry/shop", if_stale=True)
     made = build.base_made(here, order, dry_run=False).plain["base"]
     assert made == "registry/shop-base@sha256:d"
     assert calls(here, "pull") and not calls(here, "build")
+
+
+def pulling(here):
+    """An engine that finds in a registry whatever it is asked for."""
+    engine = here.folder / "engine"
+    pulls = 'match words:\n    case ["pull", "-q", tag]:\n        pass'
+    engine.write_text(engine.read_text().replace("match words:", pulls))
+
+
+def test_a_base_for_others_begins_with_one_digest_and_says_which(here):
+    """One for this machine alone begins with what is here."""
+    build.written(here, force=False, dry_run=False)
+    release_made(here)
+    pulling(here)
+    build.base_made(here, build.BaseOrder("r2", None, "registry/shop", False), dry_run=False)
+    build.base_made(here, build.BaseOrder("r2", None, None, False), dry_run=False)
+    pushed, kept = calls(here, "build")
+    assert "DISTRIBUTION=debian@sha256:d" in pushed
+    assert "kirikae.base.distribution=debian@sha256:d" in pushed
+    assert "DISTRIBUTION=debian:12-slim" in kept
 
 
 def test_images_are_proven_where_there_is_no_survey(here, monkeypatch):

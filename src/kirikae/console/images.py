@@ -31,6 +31,7 @@ _TAG_LENGTH = 12
 """So much of the inputs' checksum names a base storey."""
 _INPUTS = "kirikae.base.inputs"
 _LOCKS = "kirikae.base.locks"
+_BEGINS = "kirikae.base.distribution"
 OTHER_VERSIONS = "/usr/share/kirikae/other-versions"
 _OF_THE_BASE = {"wheelhouse", "runtime", "locks"}
 _NOT_STOREYS = ("base", "dev")
@@ -302,10 +303,16 @@ def base_image(
         there = not fresh and (engine.has(name) or (repository is not None and engine.pull(name)))
         if not there:
             progress.step(f"building {name}, the packages below the app: minutes, once")
-            labels = {_INPUTS: inputs, _LOCKS: locks_label(locks)}
-            begins = {"DISTRIBUTION": storeys.distribution}
-            engine.build(name, here.dockerfile("base"), begins, labels)
+            begins = _begun_with(engine, storeys, repository)
+            labels = {_INPUTS: inputs, _LOCKS: locks_label(locks), _BEGINS: begins}
+            engine.build(name, here.dockerfile("base"), {"DISTRIBUTION": begins}, labels)
         return name if repository is None else engine.push(name)
+
+
+def _begun_with(engine: ContainerEngine, storeys: Storeys, repository: str | None) -> str:
+    """What others will run begins with one image and no other: the label says which.  A base for
+    this machine alone begins with what is here."""
+    return storeys.distribution if repository is None else engine.pinned(storeys.distribution)
 
 
 def _write_locks(folder: Path, locks: Mapping[str, bytes]) -> None:
