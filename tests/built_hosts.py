@@ -511,6 +511,17 @@ def bytes_besides(image: str, other: str) -> int:
     rows = [(size, by) for size, _, by in reversed(lines)]
     # Whatever only says something of an image is no layer.
     says = re.compile(r"#\(nop\)\s+(?!COPY|ADD)")
-    sizes = [int(size) for size, by in rows if not says.search(by)]
+    layers = [(int(size), by) for size, by in rows if not says.search(by)]
+    sizes = _without_empty(layers, len(layers) - len(mine))
     assert len(sizes) == len(mine), (rows, mine)
     return sum(size for size, layer in zip(sizes, mine, strict=True) if layer not in others)
+
+
+def _without_empty(layers: list[tuple[int, str]], many: int) -> list[int]:
+    """A command that changed nothing made no layer: a check is one, and checks come last."""
+    left = list(layers)
+    for row in reversed(layers):
+        if many and row[0] == 0 and "#(nop)" not in row[1]:
+            left.remove(row)
+            many -= 1
+    return [size for size, _ in left]

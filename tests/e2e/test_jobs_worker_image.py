@@ -25,6 +25,7 @@ from kirikae.jobs.sqlite_rows import sqlite_ledger
 from kirikae.jobs.tables import jobs_of
 from kirikae.model.crontab.table import read_table
 from kirikae.model.crontab.zones import Zone
+from kirikae.model.mail import RELAY_WRITES
 from tests.conftest import Endpoint
 from tests.contract.test_jobs_written import make, planned
 from tests.contract.test_ledger import TOKEN, served
@@ -191,13 +192,15 @@ def test_the_written_services_run_a_job_in_the_application_s_image(
 def test_the_relay_takes_a_job_s_mail_and_keeps_it_while_the_other_end_is_away(
     tmp_path: Path, kirikae: str
 ) -> None:
-    """Beside it, in its network, as in one task: kirikae's sendmail gives a mail to it."""
+    """Beside it, in its network, as in one task, with a read-only root: kirikae's sendmail gives a
+    mail to it."""
     (tmp_path / "Dockerfile").write_text(images.RELAY)
     (tmp_path / images.RELAY_START).write_text(images.packaged(images.RELAY_START))
     base = ["--build-arg", f"DISTRIBUTION={debian()}"]
     image = docker("build", "-q", *base, str(tmp_path))
     told = ["-e", "RELAY_TO=smtp.invalid:587", "-e", "RELAY_LOGIN=name:password"]
-    relay = docker("run", "-d", *told, image)
+    writes = [word for path in ("/tmp", *RELAY_WRITES) for word in ("--tmpfs", path)]
+    relay = docker("run", "-d", "--read-only", *writes, *told, image)
     try:
         program = "import sys; from kirikae.jobs.sendmail import main; sys.exit(main(['c@d.jp']))"
         beside = ["--network", f"container:{relay}", "--entrypoint", "/opt/kirikae/bin/python3"]

@@ -132,7 +132,16 @@ def _layer(
         for path in files
         if path.startswith(f"{TEMPLATES}/")
     }
-    return Layer(files, {**workload.links, **links}, tuple(clears), names, ports)
+    return Layer(
+        files,
+        {
+            **workload.links,
+            **links,
+        },
+        tuple(clears),
+        names,
+        ports,
+    )
 
 
 # --- php-fpm
@@ -212,7 +221,11 @@ def _listened(carried: Iterable[Carried]) -> Iterator[int]:
                 yield int(match[2])
 
 
-def _of_apache(carried: Carried, there: int, port: int) -> Iterator[str]:
+def _of_apache(
+    carried: Carried,
+    there: int,
+    port: int,
+) -> Iterator[str]:
     """One file; a line about TLS's own port listens nowhere, the load balancer does."""
     for line in carried.lines:
         if line.lstrip().startswith("#"):
@@ -229,7 +242,11 @@ def _of_apache(carried: Carried, there: int, port: int) -> Iterator[str]:
             yield _APACHE_LOG.sub(r"\1/proc/self/fd/1", line)
 
 
-def _address(said: str, there: int, port: int) -> str:
+def _address(
+    said: str,
+    there: int,
+    port: int,
+) -> str:
     """``*:80`` on the port of the task; a host without a port means all of them."""
     parts = []
     for each in said.split():

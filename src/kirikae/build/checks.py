@@ -31,8 +31,13 @@ _RUBY = (
 )
 
 
-def of(workload: Workload, layer: Layer, settings: BuildSettings) -> Iterator[str]:
-    """Shell texts, each of which ends with an error where the image could not serve."""
+def of(
+    workload: Workload,
+    layer: Layer,
+    settings: BuildSettings,
+) -> Iterator[str]:
+    """Shell texts, run in the service's folder; each ends with an error where the image could not
+    serve."""
     match workload.runtime.image:
         case ImageKind.APACHE:
             yield _cleared(f". /etc/apache2/envvars && {_given(layer)}apache2 -t", layer)
@@ -43,7 +48,7 @@ def of(workload: Workload, layer: Layer, settings: BuildSettings) -> Iterator[st
             yield _there(workload)
     if settings.check is not None:
         if settings.check.strip():
-            yield f"cd {shlex.quote(workload.folder)} && {settings.check}"
+            yield settings.check
         return
     syntax = _syntax(workload)
     if syntax:
@@ -66,7 +71,7 @@ def _cleared(check: str, layer: Layer) -> str:
 def _there(workload: Workload) -> str:
     """The program that it begins with can be run."""
     program = shlex.quote(workload.command[0]) if workload.command else "sh"
-    return f"cd {shlex.quote(workload.folder)} && command -v {program} >/dev/null"
+    return f"command -v {program} >/dev/null"
 
 
 def _syntax(workload: Workload) -> str:
@@ -87,17 +92,14 @@ def _syntax(workload: Workload) -> str:
             return ""
 
 
-def _entry(workload: Workload, ends: tuple[str, ...], check: str) -> str:
+def _entry(
+    workload: Workload,
+    ends: tuple[str, ...],
+    check: str,
+) -> str:
     """The script that the command begins with; empty where it names none."""
     scripts = [word for word in workload.command if word.endswith(ends)]
-    return " && ".join(
-        [
-            f"cd {shlex.quote(workload.folder)}",
-            *(f"{check} {shlex.quote(each)}" for each in scripts),
-        ]
-        if scripts
-        else []
-    )
+    return " && ".join(f"{check} {shlex.quote(each)}" for each in scripts)
 
 
 def _language_of(workload: Workload) -> str:

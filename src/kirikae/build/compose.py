@@ -36,7 +36,10 @@ def files(
         waits=list(waits),
     )
     stage = text_of("dev.Dockerfile", uid=workload.uid, gid=workload.gid)
-    return {"compose.yaml": text, "dev.Dockerfile": stage}
+    return {
+        "compose.yaml": text,
+        "dev.Dockerfile": stage,
+    }
 
 
 def _service(workload: Workload, environment: Environment) -> dict[str, object]:

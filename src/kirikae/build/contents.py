@@ -15,6 +15,8 @@ _NEVER = re.compile(
     r"|ssl-cert-snakeoil\.key$|ssh_host_\w+$)|\.(p12|jks)$"
     r"|^(home|root|srv|opt|var/www)/.*\.key$",
 )
+STATE = "state-of-hosts"
+"""The file, below ``build.folder``, that names the trees which no image may hold."""
 _OWN = re.compile(r"(home|root|srv|opt|var/www)/")
 """Where people put files, and packages do not."""
 _MAY_BE_THERE = ("cache", "runtime", "log")
@@ -48,15 +50,26 @@ class Unwanted:
 
 
 def state_of_hosts(workload: Workload) -> list[str]:
-    """The trees that hold the hosts' state, relative to the root."""
-    return [
+    """The trees that hold the hosts' state, relative to the root; of all their services."""
+    found = {
         writable.path.lstrip("/")
-        for writable in workload.writable
+        for one in workload.every
+        for writable in one.writable
         if writable.kind not in _MAY_BE_THERE
-    ]
+    }
+    return sorted(found)
 
 
-def unwanted(image: str, files: Iterable[ImageFile], state: Sequence[str]) -> list[Unwanted]:
+def state_in(text: str) -> list[str]:
+    """The same trees, as ``state-of-hosts`` has them."""
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def unwanted(
+    image: str,
+    files: Iterable[ImageFile],
+    state: Sequence[str],
+) -> list[Unwanted]:
     """Every file that must not be there, and why."""
     found = []
     for file in files:

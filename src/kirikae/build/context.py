@@ -23,7 +23,12 @@ _LARGE = 1 << 20
 """A single file of so many bytes is rarely what a commit changes."""
 
 
-def layer_of(path: str, size: int, names: Iterable[str], served: bool = False) -> str:
+def layer_of(
+    path: str,
+    size: int,
+    names: Iterable[str],
+    served: bool = False,
+) -> str:
     """``vendor``, ``assets`` or ``code``, for a file of a release; ``names``: those at its top.
     ``served``: a web server gives it to users as it is."""
     top = set(names)

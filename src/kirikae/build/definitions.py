@@ -10,6 +10,7 @@ from typing import Any
 from kirikae.build.carried import Layer
 from kirikae.build.environment import BRACE, Environment, of_the_sidecar
 from kirikae.build.mounts import Shared, shared_of, shared_of_web, tmpfs_of, tmpfs_of_web
+from kirikae.build.roles import execution_role, task_role
 from kirikae.build.sidecars import Sidecar, logs_of, sidecars_of
 from kirikae.build.sizes import Size
 from kirikae.model.project import Project
@@ -33,7 +34,11 @@ class Container:
     layer: Layer
 
 
-def notes_on(workload: Workload, project: Project, environment: Environment) -> Iterator[str]:
+def notes_on(
+    workload: Workload,
+    project: Project,
+    environment: Environment,
+) -> Iterator[str]:
     """What somebody should know who reads the task definition."""
     if workload.stop_s > _STOP_MAX_S:
         yield (
@@ -46,7 +51,7 @@ def notes_on(workload: Workload, project: Project, environment: Environment) -> 
             f"the hosts allow {workload.nofile} open files; a task has {_NOFILE_MAX}, "
             "Fargate's default and its most (PR14)"
         )
-    if not project.build.execution_role:
+    if not execution_role(project):
         yield (
             "no `build.execution_role`: on AWS a task needs one to pull its image, to "
             "read secrets and to write logs"
@@ -69,16 +74,34 @@ def task_definition(
         rows.append(_web(first, project, [each.workload.name for each in running], waits))
     sidecars = sidecars_of(project)
     rows += [each.container for each in sidecars]
-    return _task(project.fleets.new.ecs_service, project, size, rows, _volumes(shared))
+    volumes = [*_volumes(shared), *_of_sidecars(sidecars)]
+    return _task(
+        project.fleets.new.ecs_service,
+        project,
+        size,
+        rows,
+        volumes,
+    )
 
 
-def worker_definition(project: Project, size: Size, container: Container) -> str:
+def worker_definition(
+    project: Project,
+    size: Size,
+    container: Container,
+) -> str:
     """The text of ``NAME-task-def.json``: the same image or its own, no load balancer."""
     workload = container.workload
-    rows = [_service(container, project)]
-    rows += [each.container for each in sidecars_of(project)]
+    sidecars = sidecars_of(project)
+    rows = [_service(container, project), *(each.container for each in sidecars)]
     family = f"{project.fleets.new.ecs_service}-{workload.name}"
-    return _task(family, project, size, rows, _volumes(shared_of(workload, project.build)))
+    volumes = [*_volumes(shared_of(workload, project.build)), *_of_sidecars(sidecars)]
+    return _task(
+        family,
+        project,
+        size,
+        rows,
+        volumes,
+    )
 
 
 def _task(
@@ -111,11 +134,16 @@ def _volumes(shared: Sequence[Shared]) -> list[Definition]:
     return [each.volume() for each in {each.name: each for each in shared}.values()]
 
 
+def _of_sidecars(sidecars: Sequence[Sidecar]) -> Iterator[Definition]:
+    """Empty when the task begins."""
+    return ({"name": each.volume} for each in sidecars if each.volume)
+
+
 def _roles(project: Project) -> dict[str, str]:
     """Those that the project file names."""
     roles = {
-        "executionRoleArn": project.build.execution_role,
-        "taskRoleArn": project.build.task_role,
+        "executionRoleArn": execution_role(project),
+        "taskRoleArn": task_role(project),
     }
     return {key: role for key, role in roles.items() if role}
 
@@ -133,7 +161,11 @@ def _service(container: Container, project: Project) -> Definition:
     if container.environment.secret:
         row["secrets"] = container.environment.secret_rows()
     if 0 < workload.nofile <= _NOFILE_MAX:
-        limit = {"name": "nofile", "softLimit": workload.nofile, "hardLimit": workload.nofile}
+        limit = {
+            "name": "nofile",
+            "softLimit": workload.nofile,
+            "hardLimit": workload.nofile,
+        }
         row["ulimits"] = [limit]
     points = [each.point() for each in shared_of(workload, project.build)]
     if points:
@@ -166,7 +198,13 @@ def _web(
         "portMappings": [{"containerPort": project.build.port}],
     }
     if behind:
-        row["dependsOn"] = [{"containerName": name, "condition": "START"} for name in behind]
+        row["dependsOn"] = [
+            {
+                "containerName": name,
+                "condition": "START",
+            }
+            for name in behind
+        ]
     points = [each.point() for each in shared_of_web(workload, project.build)]
     if points:
         row["mountPoints"] = points
@@ -196,7 +234,10 @@ def _container(
 def service_definition(workload: Workload, project: Project) -> str:
     """The text of ``ecs-service-def.json``. 100 and 200 per cent: no task goes before its
     replacement is healthy."""
-    balanced = {"targetGroupArn": "{{ must_env `TARGET_GROUP_ARN` }}", **_front(workload, project)}
+    balanced = {
+        "targetGroupArn": "{{ must_env `TARGET_GROUP_ARN` }}",
+        **_front(workload, project),
+    }
     return as_file(
         {
             **_capacity(project),
@@ -209,7 +250,11 @@ def service_definition(workload: Workload, project: Project) -> str:
     )
 
 
-def worker_service(workload: Workload, project: Project, tasks: int) -> str:
+def worker_service(
+    workload: Workload,
+    project: Project,
+    tasks: int,
+) -> str:
     """The text of ``NAME-service-def.json``: no load balancer asks it."""
     return as_file(
         {
@@ -225,7 +270,10 @@ def _deployment(least: int, most: int) -> Definition:
     return {
         "minimumHealthyPercent": least,
         "maximumPercent": most,
-        "deploymentCircuitBreaker": {"enable": True, "rollback": True},
+        "deploymentCircuitBreaker": {
+            "enable": True,
+            "rollback": True,
+        },
     }
 
 
@@ -238,19 +286,42 @@ def _network(project: Project) -> Definition:
 
 def _capacity(project: Project) -> Definition:
     """Fargate, or the strategy that the project file gives."""
+    strategy = capacity_of(project)
+    return {"capacityProviderStrategy": strategy} if strategy else {"launchType": "FARGATE"}
+
+
+def capacity_of(project: Project) -> list[Definition]:
+    """Rows of the strategy; empty: the project file gives none."""
     capacity = project.build.capacity
     if capacity is None:
-        return {"launchType": "FARGATE"}
-    fargate = {"capacityProvider": "FARGATE", "base": capacity.base, "weight": capacity.fargate}
-    spot = {"capacityProvider": "FARGATE_SPOT", "weight": capacity.spot}
-    return {"capacityProviderStrategy": [fargate, spot] if capacity.spot else [fargate]}
+        return []
+    fargate = {
+        "capacityProvider": "FARGATE",
+        "base": capacity.base,
+        "weight": capacity.fargate,
+    }
+    spot = {
+        "capacityProvider": "FARGATE_SPOT",
+        "weight": capacity.spot,
+    }
+    return [fargate, spot] if capacity.spot else [fargate]
 
 
 def _front(workload: Workload, project: Project) -> Definition:
+    return {
+        "containerName": front_of(workload),
+        "containerPort": front_port(workload, project),
+    }
+
+
+def front_of(workload: Workload) -> str:
     """The container that the load balancer talks to."""
-    if workload.web is None:
-        return {"containerName": workload.name, "containerPort": port_of(workload, project)}
-    return {"containerName": _WEB, "containerPort": project.build.port}
+    return workload.name if workload.web is None else _WEB
+
+
+def front_port(workload: Workload, project: Project) -> int:
+    """At which the load balancer asks a task."""
+    return port_of(workload, project) if workload.web is None else project.build.port
 
 
 def meanings(project: Project) -> dict[str, str]:

@@ -34,7 +34,12 @@ def driver_files(
     return texts
 
 
-def _task(project: Project, move: str, name: str, image: str) -> Mapping[str, object]:
+def _task(
+    project: Project,
+    move: str,
+    name: str,
+    image: str,
+) -> Mapping[str, object]:
     """The smallest size that Fargate has: a driver mostly waits."""
     role = f"arn:aws:iam::{project.account}:role/{name}"
     log = {
@@ -49,8 +54,16 @@ def _task(project: Project, move: str, name: str, image: str) -> Mapping[str, ob
         "command": ["move", "drive", move, "--service"],
         "stopTimeout": 30,
         "readonlyRootFilesystem": True,
-        "environment": [{"name": "AWS_REGION", "value": project.region}],
-        "logConfiguration": {"logDriver": "awslogs", "options": log},
+        "environment": [
+            {
+                "name": "AWS_REGION",
+                "value": project.region,
+            }
+        ],
+        "logConfiguration": {
+            "logDriver": "awslogs",
+            "options": log,
+        },
     }
     return {
         "family": name,
@@ -78,16 +91,27 @@ def _service(project: Project, name: str) -> Mapping[str, object]:
         "taskDefinition": name,
         "desiredCount": 1,
         "launchType": "FARGATE",
-        "deploymentConfiguration": {"minimumHealthyPercent": 0, "maximumPercent": 100},
+        "deploymentConfiguration": {
+            "minimumHealthyPercent": 0,
+            "maximumPercent": 100,
+        },
         "networkConfiguration": {"awsvpcConfiguration": network},
     }
 
 
-def _alarm(project: Project, move: str, name: str) -> Mapping[str, object]:
+def _alarm(
+    project: Project,
+    move: str,
+    name: str,
+) -> Mapping[str, object]:
     """Five minutes without a heartbeat; missing data is the very thing that is meant, so it
     breaches."""
     topic = project.notify.sns if project.notify is not None else None
-    dimensions = {"Service": project.service, "Environment": project.environment, "Move": move}
+    dimensions = {
+        "Service": project.service,
+        "Environment": project.environment,
+        "Move": move,
+    }
     return {
         "AlarmName": f"{name} gives no heartbeat",
         "AlarmDescription": (
@@ -95,7 +119,13 @@ def _alarm(project: Project, move: str, name: str) -> Mapping[str, object]:
         ),
         "Namespace": "kirikae",
         "MetricName": "Heartbeat",
-        "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
+        "Dimensions": [
+            {
+                "Name": key,
+                "Value": value,
+            }
+            for key, value in dimensions.items()
+        ],
         "Statistic": "Sum",
         "Period": 60,
         "EvaluationPeriods": 5,
@@ -117,12 +147,20 @@ def _policy(project: Project, permissions: Sequence[Mapping[str, object]]) -> Ma
         *journal(project),
         *telling(project),
     ]
-    return {"Version": "2012-10-17", "Statement": statements}
+    return {
+        "Version": "2012-10-17",
+        "Statement": statements,
+    }
 
 
 def allow(sid: str, resource: str, *actions: str) -> dict[str, object]:
     """One statement of a policy."""
-    return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": resource}
+    return {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Action": list(actions),
+        "Resource": resource,
+    }
 
 
 def journal(project: Project) -> list[dict[str, object]]:

@@ -28,11 +28,23 @@ class Environment:
 
     def plain_rows(self) -> list[dict[str, str]]:
         """As ``environment`` of a container definition, by name."""
-        return [{"name": name, "value": value} for name, value in sorted(self.plain.items())]
+        return [
+            {
+                "name": name,
+                "value": value,
+            }
+            for name, value in sorted(self.plain.items())
+        ]
 
     def secret_rows(self) -> list[dict[str, str]]:
         """As ``secrets`` of a container definition, by name."""
-        return [{"name": name, "valueFrom": place} for name, place in sorted(self.secret.items())]
+        return [
+            {
+                "name": name,
+                "valueFrom": place,
+            }
+            for name, place in sorted(self.secret.items())
+        ]
 
 
 def environment_of(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from kirikae.build import checks
 from kirikae.build.carried import RENDERED, TEMPLATES, Layer
+from kirikae.build.contents import state_of_hosts
 from kirikae.build.distributions import distribution_of, family_of
 from kirikae.build.note import NOTE
 from kirikae.build.texts import text_of
@@ -94,10 +95,20 @@ class Installed:
     tools: str
     command: str
 
+    @property
+    def workdir(self) -> str:
+        """The folder as WORKDIR takes it."""
+        return _literally(self.folder)
+
 
 def ignore_file() -> str:
     """.dockerignore."""
     return f"# {NOTE}\n" + "\n".join(_IGNORED) + "\n"
+
+
+def state_file(workload: Workload) -> str:
+    """What `build verify` looks for where there is no survey, as in CI."""
+    return f"# {NOTE}\n" + "".join(f"{tree}\n" for tree in state_of_hosts(workload))
 
 
 def packages_file(workload: Workload) -> str:
@@ -137,7 +148,14 @@ def _installed(every: Iterable[Workload]) -> Iterator[Installed]:
             if lock.manager not in seen:
                 seen.add(lock.manager)
                 tools, command = _INSTALLERS[lock.manager]
-                yield Installed(lock.manager, lock.files, lock.tree, one.folder, tools, command)
+                yield Installed(
+                    lock.manager,
+                    lock.files,
+                    lock.tree,
+                    one.folder,
+                    tools,
+                    command,
+                )
 
 
 def lock_files(workload: Workload) -> tuple[Lock, ...]:
@@ -162,7 +180,11 @@ def _locale(locale: str) -> str:
 # --- the app storey
 
 
-def app_dockerfile(workload: Workload, settings: BuildSettings, layer: Layer | None = None) -> str:
+def app_dockerfile(
+    workload: Workload,
+    settings: BuildSettings,
+    layer: Layer | None = None,
+) -> str:
     """The storey that changes with every release."""
     layer = layer or Layer()
     name = f"{workload.name}.Dockerfile"
@@ -189,7 +211,11 @@ def app_dockerfile(workload: Workload, settings: BuildSettings, layer: Layer | N
     )
 
 
-def _folders(workload: Workload, settings: BuildSettings, layer: Layer) -> Iterator[str]:
+def _folders(
+    workload: Workload,
+    settings: BuildSettings,
+    layer: Layer,
+) -> Iterator[str]:
     """Folders that are the service's own; a volume that is new takes the rights of the folder that
     it lies over."""
     yield from _sockets(workload)

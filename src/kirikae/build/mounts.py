@@ -15,7 +15,11 @@ from kirikae.model.workload import WebServer, Workload, Writable
 
 Row = dict[str, Any]
 _TMP_MIB = 64
-TMP: Row = {"containerPath": "/tmp", "size": _TMP_MIB, "mountOptions": ["mode=1777"]}
+TMP: Row = {
+    "containerPath": "/tmp",
+    "size": _TMP_MIB,
+    "mountOptions": ["mode=1777"],
+}
 _APACHE = ("/run/apache2", "/run/lock/apache2")
 _PASSING = ("cache", "runtime")
 _ANOTHER_S = ("/var/lib/nginx", "/run/nginx", "/var/cache/nginx")
@@ -35,20 +39,36 @@ class Shared:
         """As one of ``volumes``."""
         if self.mount is None or self.mount.efs is None:
             return {"name": self.name}
-        efs: Row = {"fileSystemId": self.mount.efs, "transitEncryption": "ENABLED"}
+        efs: Row = {
+            "fileSystemId": self.mount.efs,
+            "transitEncryption": "ENABLED",
+        }
         if self.mount.access_point is None:
             efs["rootDirectory"] = self.mount.folder
         else:
-            point = {"accessPointId": self.mount.access_point, "iam": "ENABLED"}
+            point = {
+                "accessPointId": self.mount.access_point,
+                "iam": "ENABLED",
+            }
             efs["authorizationConfig"] = point
-        return {"name": self.name, "efsVolumeConfiguration": efs}
+        return {
+            "name": self.name,
+            "efsVolumeConfiguration": efs,
+        }
 
     def point(self) -> Row:
         """As one of ``mountPoints``."""
-        return {"sourceVolume": self.name, "containerPath": self.path}
+        return {
+            "sourceVolume": self.name,
+            "containerPath": self.path,
+        }
 
 
-def tmpfs_of(workload: Workload, settings: BuildSettings, layer: Layer) -> list[Row]:
+def tmpfs_of(
+    workload: Workload,
+    settings: BuildSettings,
+    layer: Layer,
+) -> list[Row]:
     """What may be lost with the task, and belongs to its user."""
     sizes = dict.fromkeys(passing_of(workload), _TMP_MIB)
     if workload.runtime.image is ImageKind.APACHE:
@@ -69,7 +89,11 @@ def _lies_in(path: str, folders: Iterable[str]) -> bool:
 def tmpfs_of_web(names: bool) -> list[Row]:
     """nginx's temporary files, and its configuration where that waits for secrets."""
     options = ["uid=33", "gid=33", "mode=0755"]
-    rendered = {"containerPath": RENDERED, "size": 1, "mountOptions": options}
+    rendered = {
+        "containerPath": RENDERED,
+        "size": 1,
+        "mountOptions": options,
+    }
     return [TMP, rendered] if names else [TMP]
 
 
@@ -93,9 +117,17 @@ def is_of(writable: Writable, workload: Workload) -> bool:
     return not writable.services or name in writable.services
 
 
-def _tmpfs(path: str, size: int, workload: Workload) -> Row:
+def _tmpfs(
+    path: str,
+    size: int,
+    workload: Workload,
+) -> Row:
     options = [f"uid={workload.uid}", f"gid={workload.gid}", "mode=0755"]
-    return {"containerPath": path, "size": size, "mountOptions": options}
+    return {
+        "containerPath": path,
+        "size": size,
+        "mountOptions": options,
+    }
 
 
 def shared_of(workload: Workload, settings: BuildSettings) -> list[Shared]:

@@ -1,59 +1,20 @@
 """Everything that is written for a service: one line in ``OUTPUTS`` for each kind of file.
 
-A new kind of file (infrastructure, CI workflows) is a function from ``Facts`` to texts by path, and
-its line in the list.
+A new kind of file is a function from ``Facts`` to texts by path, and its line in the list.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from kirikae.build import compose, definitions, images, secrets
-from kirikae.build.carried import Layer, layer_of, names_in
-from kirikae.build.definitions import Container
-from kirikae.build.environment import Environment, environment_of
-from kirikae.build.sidecar import nginx_conf
-from kirikae.build.sidecars import sidecars_of
-from kirikae.build.sizes import Size, size_of, sizes_page
+from kirikae.build import ci, compose, definitions, images, infrastructure, secrets
+from kirikae.build.contents import STATE
+from kirikae.build.facts import Facts
+from kirikae.build.sizes import size_of, sizes_page
 from kirikae.build.texts import text_of
 from kirikae.model.project import Project
 from kirikae.model.workload import Runs, Workload
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What every output may ask for.  ``layers`` and ``environments`` are by name of a service;
-    ``conf`` is the sidecar's nginx.conf, empty where there is none."""
-
-    workload: Workload
-    project: Project
-    size: Size
-    layers: Mapping[str, Layer]
-    environments: Mapping[str, Environment]
-    conf: str
-
-    @property
-    def waits(self) -> tuple[str, ...]:
-        """Variables that the sidecar's configuration waits for."""
-        return names_in(self.conf)
-
-    def container(self, workload: Workload) -> Container:
-        """A service with all that its container is told."""
-        name = workload.name
-        return Container(workload, self.environments[name], self.layers[name])
-
-    @property
-    def in_the_task(self) -> list[Container]:
-        """Services that run side by side; the first is the one in front."""
-        every = self.workload.every
-        return [self.container(one) for one in every if one.runs is Runs.IN_THE_TASK]
-
-    @property
-    def apart(self) -> list[Workload]:
-        """Services with a task of their own."""
-        return [one for one in self.workload.every if one.runs is not Runs.IN_THE_TASK]
 
 
 class Output(NamedTuple):
@@ -64,29 +25,13 @@ class Output(NamedTuple):
     files: Callable[[Facts], Mapping[str, str]]
 
 
-def facts_of(workload: Workload, project: Project) -> Facts:
-    """Worked out once for all outputs."""
-    port = project.build.port
-    layers = {one.name: layer_of(one, port) for one in workload.every}
-    ports = {socket: n for layer in layers.values() for socket, n in layer.ports.items()}
-    environments = {
-        one.name: environment_of(one, project, layers[one.name].names) for one in workload.every
-    }
-    more = sum(each.memory for each in sidecars_of(project))
-    web = workload.web
-    return Facts(
-        workload=workload,
-        project=project,
-        size=size_of(workload, project.build.tasks, more),
-        layers=layers,
-        environments=environments,
-        conf=nginx_conf(web, port, ports, workload) if web is not None else "",
-    )
-
-
 def _images(facts: Facts) -> dict[str, str]:
     """Dockerfiles, with the files that they copy."""
-    files = {".dockerignore": images.ignore_file(), **_sidecar(facts)}
+    files = {
+        ".dockerignore": images.ignore_file(),
+        STATE: images.state_file(facts.workload),
+        **_sidecar(facts),
+    }
     storeys = [one for one in facts.workload.every if not definitions.is_static(one)]
     if storeys:
         files["base.Dockerfile"] = images.base_dockerfile(facts.workload, facts.project)
@@ -163,8 +108,15 @@ def _ecspresso(facts: Facts) -> dict[str, str]:
     return dict(_ecspresso_files(facts, fleet.cluster, fleet.ecs_service))
 
 
-def _ecspresso_files(facts: Facts, cluster: str, service: str) -> Iterator[tuple[str, str]]:
-    values = {"region": facts.project.region, "cluster": cluster}
+def _ecspresso_files(
+    facts: Facts,
+    cluster: str,
+    service: str,
+) -> Iterator[tuple[str, str]]:
+    values = {
+        "region": facts.project.region,
+        "cluster": cluster,
+    }
     yield "ecspresso.yml", text_of("ecspresso.yml", **values, service=service, name="ecs")
     for one in facts.apart:
         if one.runs is Runs.ALONE:
@@ -192,6 +144,16 @@ def _definition_folder(project: Project) -> str:
     return project.fleets.new.definitions
 
 
+def _terraform_folder(project: Project) -> str:
+    settings = project.build.terraform
+    return settings.folder if settings is not None else ""
+
+
+def _top(_: Project) -> str:
+    """Where CI systems look."""
+    return ""
+
+
 OUTPUTS = (
     Output("images", _image_folder, _images),
     Output("sizes", _image_folder, _sizes),
@@ -199,6 +161,8 @@ OUTPUTS = (
     Output("secrets", _image_folder, _secrets),
     Output("definitions", _definition_folder, _definitions),
     Output("ecspresso", _definition_folder, _ecspresso),
+    Output("infrastructure", _terraform_folder, infrastructure.files),
+    Output("ci", _top, ci.files),
 )
 
 
@@ -208,5 +172,5 @@ def files_of(facts: Facts) -> dict[str, str]:
     for output in OUTPUTS:
         folder = output.below(facts.project).rstrip("/")
         for name, text in output.files(facts).items():
-            files[f"{folder}/{name}"] = text
+            files[f"{folder}/{name}".lstrip("/")] = text
     return dict(sorted(files.items()))

@@ -132,7 +132,11 @@ class Place:
 
     def to_plain(self) -> dict[str, str]:
         """Plain data for ``--json``."""
-        return {"path": self.path, "place": self.place.value, "reason": self.reason}
+        return {
+            "path": self.path,
+            "place": self.place.value,
+            "reason": self.reason,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +157,11 @@ class _Asked:
         """The service in front."""
         return self.known.workload
 
-    def goes(self, place: Where, reason: str) -> Place:
+    def goes(
+        self,
+        place: Where,
+        reason: str,
+    ) -> Place:
         """The answer for this path."""
         return Place(self.path, place, reason)
 
@@ -183,7 +191,10 @@ class Places:
         found: dict[str, str] = {}
         for name, root in _needed(sorted(chosen), self.packages):
             found.setdefault(name, root)
-        return {**found, **dict.fromkeys(chosen, "")}
+        return {
+            **found,
+            **dict.fromkeys(chosen, ""),
+        }
 
     @cached_property
     def carried(self) -> frozenset[str]:
@@ -355,7 +366,11 @@ def _of_a_package(asked: _Asked) -> Place | None:
     return asked.goes(*_of_package(owner, asked, "file of package"))
 
 
-def _of_package(owner: str, asked: _Asked, what: str) -> tuple[Where, str]:
+def _of_package(
+    owner: str,
+    asked: _Asked,
+    what: str,
+) -> tuple[Where, str]:
     left_out = asked.workload.left_out.get(owner)
     if left_out is not None:
         place = Where.WEB if "web server" in left_out else Where.NOWHERE

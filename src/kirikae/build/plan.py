@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kirikae.build import definitions, distributions, images, mounts
-from kirikae.build.outputs import Facts, facts_of, files_of
+from kirikae.build.facts import Facts, facts_of
+from kirikae.build.needs import Needs
+from kirikae.build.outputs import files_of
 from kirikae.build.secrets import SecretRow, rows_of
 from kirikae.build.sizes import Size
 from kirikae.model.project import Project
@@ -35,16 +37,24 @@ def plan(
     workload: Workload,
     project: Project,
     of_others: Mapping[str, str] | None = None,
+    needs: Needs | None = None,
 ) -> Plan:
     """All files of one service.  ``of_others``: texts for the image folder that other rooms make,
-    such as the relay's."""
-    facts = facts_of(workload, project)
+    such as the relay's; ``needs``: what they know of the infrastructure."""
+    facts = facts_of(workload, project, needs)
     base = [images.base_dockerfile(workload, project), images.packages_file(workload)]
     questions = [question for one in workload.every for question in one.questions]
     notes = [*questions, *(note for note in _notes(facts) if note not in questions)]
     secrets = rows_of(workload, project, facts.environments, facts.waits)
     return Plan(
-        files=dict(sorted({**files_of(facts), **_below(project, of_others or {})}.items())),
+        files=dict(
+            sorted(
+                {
+                    **files_of(facts),
+                    **_below(project, of_others or {}),
+                }.items()
+            )
+        ),
         size=facts.size,
         notes=tuple(dict.fromkeys(notes)),
         base_key=hashlib.sha256("".join(base).encode()).hexdigest(),
@@ -72,6 +82,11 @@ def _notes(facts: Facts) -> Iterator[str]:
             )
     yield from _of_the_front(facts)
     yield from distributions.notes_on(facts.workload, project.build)
+    if project.build.terraform is not None and not project.build.security_groups:
+        yield (
+            "no `build.security_groups`: after `terraform apply` write what `terraform output "
+            "security_group` says, or tasks get the network's default group"
+        )
 
 
 def _of_the_front(facts: Facts) -> Iterator[str]:

@@ -56,7 +56,11 @@ def rows_of(
     return [found[name] for name in sorted(found)]
 
 
-def _row(workload: Workload, name: str, place: str) -> SecretRow:
+def _row(
+    workload: Workload,
+    name: str,
+    place: str,
+) -> SecretRow:
     """In the environment of a process, unless a file of configuration says it."""
     declared = {variable.name for variable in workload.environment}
     file = next(_files(workload, name), "")

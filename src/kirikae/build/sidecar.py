@@ -31,7 +31,12 @@ _LOWEST = 1024
 _TLS = 443
 
 
-def nginx_conf(web: WebServer, port: int, ports: Mapping[str, int], workload: Workload) -> str:
+def nginx_conf(
+    web: WebServer,
+    port: int,
+    ports: Mapping[str, int],
+    workload: Workload,
+) -> str:
     """``ports``: of sockets that are ports in a task."""
     masks = {mask: name for one in workload.every for mask, name in _masks(one).items()}
     formats = {name for line in web.lines for name in _FORMAT.findall(line)} | {"combined"}
@@ -100,7 +105,11 @@ def _is_tls(line: str) -> bool:
     return listen is not None and "ssl" in listen[2].split() and f"{_TLS}" in listen[2]
 
 
-def _listens(words: Sequence[str], chosen: int, port: int) -> str | None:
+def _listens(
+    words: Sequence[str],
+    chosen: int,
+    port: int,
+) -> str | None:
     """None for an address of IPv6 or a socket: the load balancer asks neither."""
     place = words[0]
     if place.startswith(("[", "unix:")):

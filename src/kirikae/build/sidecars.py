@@ -8,24 +8,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from kirikae.build.mounts import TMP
+from kirikae.model.mail import RELAY_WRITES
 from kirikae.model.project import Project
 
 Row = dict[str, Any]
 _FLUENT_BIT = "public.ecr.aws/aws-observability/aws-for-fluent-bit:stable"
+_AGENT = "{{ env `IMAGE_DATADOG_AGENT` `public.ecr.aws/datadog/agent:7` }}"
+_AGENT_CONFIG = "datadog-config"
+_WRITES_MIB = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """``means``: what happens when it ends."""
+    """``means``: what happens when it ends.  ``volume``: a name of one that it shares."""
 
     container: Row
     memory: int
     means: str
+    volume: str = ""
 
 
 def sidecars_of(project: Project) -> list[Sidecar]:
     """Those that the project file asks for."""
-    found = [_SIDECARS[name](project) for name in project.build.sidecars]
+    found = [each for name in project.build.sidecars for each in _SIDECARS[name](project)]
     if project.build.logs == "firelens":
         found.insert(0, _firelens(project))
     return found
@@ -41,7 +46,10 @@ def logs_of(project: Project, container: str) -> Row:
             "log_stream_prefix": f"{container}/",
             "auto_create_group": "true",
         }
-        return {"logDriver": "awsfirelens", "options": options}
+        return {
+            "logDriver": "awsfirelens",
+            "options": options,
+        }
     return _awslogs(project, container)
 
 
@@ -53,7 +61,10 @@ def _awslogs(project: Project, container: str) -> Row:
         "awslogs-stream-prefix": container,
         "awslogs-create-group": "true",
     }
-    return {"logDriver": "awslogs", "options": options}
+    return {
+        "logDriver": "awslogs",
+        "options": options,
+    }
 
 
 def _firelens(project: Project) -> Sidecar:
@@ -63,6 +74,8 @@ def _firelens(project: Project) -> Sidecar:
         "essential": True,
         "firelensConfiguration": {"type": "fluentbit"},
         "memoryReservation": 64,
+        "readonlyRootFilesystem": True,
+        "linuxParameters": {"tmpfs": [TMP]},
         "logConfiguration": _awslogs(project, "log-router"),
     }
     return Sidecar(
@@ -72,7 +85,7 @@ def _firelens(project: Project) -> Sidecar:
     )
 
 
-def _relay(project: Project) -> Sidecar:
+def _relay(project: Project) -> list[Sidecar]:
     """Postfix with the image of `jobs write`; mail waits in it while the other end is away."""
     place = f"/{project.service}/relay-login"
     container = {
@@ -80,24 +93,71 @@ def _relay(project: Project) -> Sidecar:
         "image": "{{ must_env `IMAGE_RELAY` }}",
         "essential": False,
         "environment": [
-            {"name": "RELAY_TO", "value": f"email-smtp.{project.region}.amazonaws.com:587"}
+            {
+                "name": "RELAY_TO",
+                "value": f"email-smtp.{project.region}.amazonaws.com:587",
+            }
         ],
-        "secrets": [{"name": "RELAY_LOGIN", "valueFrom": place}],
+        "secrets": [
+            {
+                "name": "RELAY_LOGIN",
+                "valueFrom": place,
+            }
+        ],
         "memoryReservation": 64,
+        "readonlyRootFilesystem": True,
+        "linuxParameters": {"tmpfs": [TMP, *map(_in_memory, RELAY_WRITES)]},
         "logConfiguration": _awslogs(project, "relay"),
     }
-    return Sidecar(
-        container,
-        64,
+    means = (
         "mail cannot be handed over until the task is replaced; what waited in it is lost: watch "
-        "its log group",
+        "its log group"
     )
+    return [Sidecar(container, 64, means)]
 
 
-def _datadog(project: Project) -> Sidecar:
-    container = {
+def _in_memory(path: str) -> Row:
+    return {
+        "containerPath": path,
+        "size": _WRITES_MIB,
+        "mountOptions": ["mode=0755"],
+    }
+
+
+def _datadog(project: Project) -> list[Sidecar]:
+    """The agent writes into its folder of configuration: a first container lays that out in a
+    volume, for the agent's own root is read-only (Datadog: "Amazon ECS on AWS Fargate")."""
+    before = Sidecar(
+        _laying_out(project),
+        0,
+        "it ends by itself; where it fails, the agent does not begin",
+    )
+    agent = Sidecar(
+        _agent(project),
+        256,
+        "the service goes on, and nobody sees its figures",
+        _AGENT_CONFIG,
+    )
+    return [before, agent]
+
+
+def _laying_out(project: Project) -> Row:
+    return {
+        "name": _AGENT_CONFIG,
+        "image": _AGENT,
+        "essential": False,
+        "entryPoint": ["/bin/sh", "-c"],
+        "command": ["cp -R /etc/datadog-agent/. /laid-out/"],
+        "readonlyRootFilesystem": True,
+        "mountPoints": [{"sourceVolume": _AGENT_CONFIG, "containerPath": "/laid-out"}],
+        "logConfiguration": _awslogs(project, _AGENT_CONFIG),
+    }
+
+
+def _agent(project: Project) -> Row:
+    return {
         "name": "datadog-agent",
-        "image": "{{ env `IMAGE_DATADOG_AGENT` `public.ecr.aws/datadog/agent:7` }}",
+        "image": _AGENT,
         "essential": False,
         "environment": [
             {"name": "ECS_FARGATE", "value": "true"},
@@ -106,13 +166,18 @@ def _datadog(project: Project) -> Sidecar:
         ],
         "secrets": [{"name": "DD_API_KEY", "valueFrom": f"/{project.service}/dd-api-key"}],
         "memoryReservation": 256,
-        "linuxParameters": {"tmpfs": [TMP]},
+        "readonlyRootFilesystem": True,
+        "linuxParameters": {"tmpfs": [TMP, _in_memory("/opt/datadog-agent/run")]},
+        "mountPoints": [{"sourceVolume": _AGENT_CONFIG, "containerPath": "/etc/datadog-agent"}],
+        "dependsOn": [{"containerName": _AGENT_CONFIG, "condition": "SUCCESS"}],
         "logConfiguration": _awslogs(project, "datadog-agent"),
     }
-    return Sidecar(container, 256, "the service goes on, and nobody sees its figures")
 
 
-_SIDECARS = {"relay": _relay, "datadog": _datadog}
+_SIDECARS = {
+    "relay": _relay,
+    "datadog": _datadog,
+}
 
 
 def page(sidecars: Mapping[str, str]) -> list[str]:

@@ -39,7 +39,11 @@ class Size:
         }
 
 
-def size_of(workload: Workload, tasks: int, more_mib: int = 0) -> Size:
+def size_of(
+    workload: Workload,
+    tasks: int,
+    more_mib: int = 0,
+) -> Size:
     """The smallest Fargate pair for what was measured: cpu = sum / 0.6 / tasks; memory = 1.2 (PSS +
     sidecars).  Ours.  ``more_mib``: of sidecars besides the web server."""
     measured = of_the_task(workload)
@@ -107,7 +111,11 @@ def _fit(cpu: float, memory: float) -> tuple[int, int]:
     return largest, SIZES[largest][-1]
 
 
-def sizes_page(workload: Workload, size: Size, meanings: Mapping[str, str]) -> str:
+def sizes_page(
+    workload: Workload,
+    size: Size,
+    meanings: Mapping[str, str],
+) -> str:
     """SIZES.md: for whoever asks why a task is as large as it is, and what its sidecars mean."""
     rows = [_row(each) for each in of_the_task(workload)]
     return text_of("sizes.md", size=size, rows=rows, meanings=meanings)

@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from kirikae.build.hcl import hcl, label
 from kirikae.build.note import NOTE
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def _environment() -> Environment:
     )
     environment.filters["quoted"] = shlex.quote
     environment.filters["words"] = as_words
+    environment.filters["hcl"] = hcl
+    environment.filters["label"] = label
     return environment
 
 

@@ -27,7 +27,11 @@ def checksum(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def state_of(wanted: str, there: bytes | None, recorded: str | None) -> State:
+def state_of(
+    wanted: str,
+    there: bytes | None,
+    recorded: str | None,
+) -> State:
     """``there``: what the file holds (None: there is none); ``recorded``: its checksum when it was
     written."""
     if there is None:
@@ -62,4 +66,7 @@ def beside(
 def record_of(wanted: Mapping[str, str], recorded: Mapping[str, str]) -> dict[str, str]:
     """The record once these files are written; what was written before and is not planned any more
     stays in it."""
-    return {**recorded, **{path: checksum(text.encode()) for path, text in wanted.items()}}
+    return {
+        **recorded,
+        **{path: checksum(text.encode()) for path, text in wanted.items()},
+    }

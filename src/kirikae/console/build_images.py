@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kirikae.build.contents import Unwanted, state_of_hosts, unwanted
+from kirikae.build.contents import STATE, Unwanted, state_in, state_of_hosts, unwanted
 from kirikae.build.errors import CannotBuild
 from kirikae.console.build_planned import planned
 from kirikae.console.container_engine import ContainerEngine
@@ -17,7 +17,9 @@ from kirikae.console.progress import Progress
 from kirikae.console.release import releases_of
 from kirikae.console.smoke import Smoke, smoke_test
 from kirikae.model.errors import Exit
+from kirikae.model.project import Project
 from kirikae.release.manifest import checked_id
+from kirikae.survey.errors import NoSurvey
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +115,14 @@ def base_made(here: Here, order: BaseOrder, dry_run: bool) -> Answer:
 def verified(here: Here, release_id: str, smoke: Smoke | None = None) -> Answer:
     """What is in the images of a release and must not be, and what a driven test of them writes
     where nobody declared it; Exit.FOUND where something is.  Raises CannotBuild, EngineProblem."""
-    made = planned(here)
-    store = open_store(here, made.project)
-    images = releases_of(here, made.project, store).images(release_id)
+    project = load_project(here)
+    state = _state(here, project)
+    images = releases_of(here, project, open_store(here, project)).images(release_id)
     if not images:
         raise CannotBuild(
             f"{release_id} has no images yet; `kirikae build image {release_id}` makes them",
         )
     engine = ContainerEngine.of(here.environment)
-    state = state_of_hosts(made.workload)
     found: list[Unwanted] = []
     for name, reference in images.items():
         found += unwanted(name, engine.files(reference), state)
@@ -137,8 +138,21 @@ def verified(here: Here, release_id: str, smoke: Smoke | None = None) -> Answer:
     }
     faults = len(found)
     if smoke is not None:
-        tried = smoke_test(here, engine, made.project, made.plan, images, release_id, smoke)
+        plan = planned(here).plan
+        tried = smoke_test(here, engine, project, plan, images, release_id, smoke)
         plain["smoke"] = tried.to_plain()
         lines += tried.lines()
         faults += 0 if tried.passed else 1
     return Answer(plain, lines, Exit.FOUND if faults else Exit.DONE)
+
+
+def _state(here: Here, project: Project) -> list[str]:
+    """Of the survey; where there is none, as in CI, of the file that `build write` wrote from one.
+    Raises NoSurvey where neither is there."""
+    try:
+        return state_of_hosts(planned(here).workload)
+    except NoSurvey:
+        file = here.folder / project.build.folder / STATE
+        if not file.is_file():
+            raise
+        return state_in(file.read_text(encoding="utf-8"))

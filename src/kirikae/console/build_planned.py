@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from kirikae.build.needs import Needs
 from kirikae.build.places import Places
 from kirikae.build.plan import Plan
 from kirikae.build.plan import plan as plan_of
@@ -52,7 +53,17 @@ def planned(here: Here) -> Planned:
     project = load_project(here)
     bundles = bundles_of(here, project).fleet
     found = workload(bundles, project.build, project.accepted)
-    return Planned(project, bundles, found, plan_of(found, project, _relay(project)))
+    plan = plan_of(found, project, _relay(project), _needs(project))
+    return Planned(project, bundles, found, plan)
+
+
+def _needs(project: Project) -> Needs:
+    """Nothing where no infrastructure is asked for: its rooms are not imported then."""
+    if project.build.terraform is None:
+        return Needs()
+    from kirikae.console.build_needs import needs_of
+
+    return needs_of(project)
 
 
 def _relay(project: Project) -> dict[str, str]:

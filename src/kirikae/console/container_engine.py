@@ -49,6 +49,14 @@ class ContainerEngine:
             return False
         return True
 
+    def pull(self, image: str) -> bool:
+        """From its registry; False where it is not there, or the registry does not answer."""
+        try:
+            self._run("pull", "-q", image)
+        except EngineProblem:
+            return False
+        return True
+
     def build(
         self,
         image: str,
@@ -89,13 +97,24 @@ class ContainerEngine:
     def push(self, image: str) -> str:
         """The image by its digest in the repository."""
         self._run("push", "-q", image)
+        digest = self._digest(image)
+        if digest is None:
+            raise EngineProblem(f"{image} was pushed, but the engine knows no digest of it")
+        return digest
+
+    def pinned(self, image: str) -> str:
+        """The newest of this name by its digest; as it is where no registry has it."""
+        if "@" in image or not self.pull(image):
+            return image
+        return self._digest(image) or image
+
+    def _digest(self, image: str) -> str | None:
+        """``REPOSITORY@sha256:...``; None for an image of no registry."""
         shown = self._run("image", "inspect", "-f", "{{json .RepoDigests}}", image)
         digests: list[str] = json.loads(shown) or []
-        if not digests:
-            raise EngineProblem(f"{image} was pushed, but the engine knows no digest of it")
         repository = image.rpartition(":")[0]
         mine = [digest for digest in digests if digest.startswith(f"{repository}@")]
-        return mine[0] if mine else digests[0]
+        return next(iter([*mine, *digests]), None)
 
     def run(self, name: str, words: Sequence[str]) -> None:
         """A container that goes on; ``words``: options, image and command."""

@@ -31,6 +31,7 @@ _TAG_LENGTH = 12
 """So much of the inputs' checksum names a base storey."""
 _INPUTS = "kirikae.base.inputs"
 _LOCKS = "kirikae.base.locks"
+_BEGINS = "kirikae.base.distribution"
 OTHER_VERSIONS = "/usr/share/kirikae/other-versions"
 _OF_THE_BASE = {"wheelhouse", "runtime", "locks"}
 _NOT_STOREYS = ("base", "dev")
@@ -289,8 +290,8 @@ def base_image(
     progress: Progress,
     fresh: bool = False,
 ) -> str:
-    """The base storey of exactly these inputs; built when there is none, or when ``fresh`` is
-    wanted.  ``release``: whose locks are installed."""
+    """The base storey of exactly these inputs; built when there is none, neither here nor in the
+    repository, or when ``fresh`` is wanted.  ``release``: whose locks are installed."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "context"
         shutil.copytree(storeys.folder, folder)
@@ -299,12 +300,19 @@ def base_image(
         here = Storeys(folder, storeys.distribution)
         inputs = checksum(here.base_inputs())
         name = f"{repository or service}-base:{inputs[:_TAG_LENGTH]}"
-        if fresh or not engine.has(name):
+        there = not fresh and (engine.has(name) or (repository is not None and engine.pull(name)))
+        if not there:
             progress.step(f"building {name}, the packages below the app: minutes, once")
-            labels = {_INPUTS: inputs, _LOCKS: locks_label(locks)}
-            begins = {"DISTRIBUTION": storeys.distribution}
-            engine.build(name, here.dockerfile("base"), begins, labels)
+            begins = _begun_with(engine, storeys, repository)
+            labels = {_INPUTS: inputs, _LOCKS: locks_label(locks), _BEGINS: begins}
+            engine.build(name, here.dockerfile("base"), {"DISTRIBUTION": begins}, labels)
         return name if repository is None else engine.push(name)
+
+
+def _begun_with(engine: ContainerEngine, storeys: Storeys, repository: str | None) -> str:
+    """What others will run begins with one image and no other: the label says which.  A base for
+    this machine alone begins with what is here."""
+    return storeys.distribution if repository is None else engine.pinned(storeys.distribution)
 
 
 def _write_locks(folder: Path, locks: Mapping[str, bytes]) -> None:

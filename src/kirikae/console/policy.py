@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kirikae.build.driver import allow, journal, telling
+from kirikae.build.roles import execution_role, task_role
 from kirikae.console.context import Desk
 from kirikae.model.project import Project
 from kirikae.move.kind import Statement
@@ -66,8 +67,8 @@ def to_drive(project: Project, desks: list[Desk]) -> list[Statement]:
 
 
 def to_deploy(project: Project) -> list[Statement]:
-    """To look, and to put releases onto the new fleet."""
-    return _named_once([*to_look(), *_releases(project)])
+    """To look, to keep releases in the store, and to put them onto the new fleet."""
+    return _named_once([*to_look(), *journal(project), *_releases(project)])
 
 
 def _turning(project: Project, desks: list[Desk]) -> list[Statement]:
@@ -105,7 +106,7 @@ def _releases(project: Project) -> Iterator[Statement]:
     for name in names:
         service = f"{scope}:service/{new.cluster}/{name}"
         yield allow("Deploy", service, "ecs:CreateService", "ecs:UpdateService")
-    for role in (project.build.execution_role, project.build.task_role):
+    for role in (execution_role(project), task_role(project)):
         if role is not None:
             arn = role if role.startswith("arn:") else f"arn:aws:iam::{project.account}:role/{role}"
             yield allow("PassRole", arn, "iam:PassRole")

@@ -3,13 +3,24 @@ file."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from kirikae.model.values import Name, Strict
+from kirikae.model.values import Given, Name, Strict
 
 Place = Literal["base", "app", "web", "nowhere"]
+Existing = Literal[
+    "new target group",
+    "cluster",
+    "service",
+    "repositories",
+    "roles",
+    "log groups",
+    "queues",
+    "bucket",
+    "identity provider",
+]
 
 
 class BuildService(Strict):
@@ -73,6 +84,110 @@ class Capacity(Strict):
     base: int = Field(default=0, ge=0, description="tasks that always run on FARGATE")
     fargate: int = Field(default=1, ge=0, le=1000, description="weight of FARGATE")
     spot: int = Field(default=0, ge=0, le=1000, description="weight of FARGATE_SPOT")
+
+
+class Schedule(Strict):
+    """When EventBridge Scheduler starts a service that runs `once`."""
+
+    service: Given = Field(description="the service's name in `build.services`")
+    at: str = Field(
+        pattern=r"^(cron|rate|at)\(.+\)$",
+        description="an expression of EventBridge Scheduler, in the project's time zone",
+        json_schema_extra={"examples": ["cron(0 3 * * ? *)"]},
+    )
+
+
+class Terraform(Strict):
+    """The new side's infrastructure as Terraform files, beside the images and definitions."""
+
+    folder: str = Field(default="terraform/", description="where they are written")
+    vpc: str = Field(pattern=r"^vpc-[0-9a-z]+$", description="network of both sides")
+    public_subnets: tuple[Given, ...] = Field(
+        default=(),
+        strict=False,
+        description="subnets of a load balancer that is to be made: where no move names one by "
+        "`listener_rule`",
+    )
+    certificate: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:acm:",
+        description="its certificate",
+    )
+    exists: tuple[Existing, ...] = Field(
+        default=(),
+        strict=False,
+        description="what is there already beside the load balancer, its rule and the old target "
+        "group: it is imported, not made",
+    )
+    schedules: tuple[Schedule, ...] = Field(
+        default=(),
+        strict=False,
+        description="services that run `once`, and when",
+    )
+    log_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653] = (
+        Field(default=30, description="days that log groups keep what they are given")
+    )
+    tasks_at_most: int | None = Field(
+        default=None,
+        ge=1,
+        description="upper end of autoscaling to begin with; default: four times `tasks`",
+    )
+
+
+class ContinuousIntegration(Strict):
+    """Workflows that build, check and prove images at each commit, and the base storey every
+    night."""
+
+    systems: tuple[Literal["github-actions", "circleci", "codebuild"], ...] = Field(
+        strict=False,
+        min_length=1,
+        description="whose files are written",
+    )
+    repository: str = Field(
+        pattern=r"^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$",
+        description="OWNER/NAME of the source repository: only its runs may take the role",
+    )
+    branch: str = Field(
+        default="main",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
+        description="branch whose commits are built",
+    )
+    organization: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f-]{36}$",
+        description="with circleci: the organization's ID, for its identity provider",
+    )
+    source: str = Field(
+        default=".",
+        pattern=r"^[A-Za-z0-9._/-]+$",
+        description="folder of the release's files in the repository",
+    )
+    role: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/",
+        description="role that workflows take; default: SERVICE-deploy, as `terraform` makes it",
+    )
+    registry: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9.-]+/[a-z0-9._/-]+$",
+        description="beginning of the images' names; default: "
+        "ACCOUNT.dkr.ecr.REGION.amazonaws.com/SERVICE",
+    )
+    kirikae: str = Field(
+        default="kirikae",
+        pattern=r"^[A-Za-z0-9.][A-Za-z0-9@:/+._=<>~!,\[\]-]*$",
+        description="what pip installs: a version, a wheel or git+https://...@COMMIT",
+    )
+
+    @model_validator(mode="after")
+    def _an_organization_is_given(self) -> Self:
+        """Its identity provider has it in its address."""
+        if "circleci" in self.systems and self.organization is None:
+            raise ValueError(
+                "`organization` is missing: the ID that CircleCI shows under Organization "
+                "Settings, Overview"
+            )
+        return self
 
 
 class BuildSettings(Strict):
@@ -149,3 +264,24 @@ class BuildSettings(Strict):
         default="x86_64",
         description="of the tasks' processors; images must be built on the same",
     )
+    terraform: Terraform | None = Field(
+        default=None,
+        description="write the new side's infrastructure, too",
+    )
+    ci: ContinuousIntegration | None = Field(
+        default=None,
+        description="write workflows of CI systems, too",
+    )
+
+    @model_validator(mode="after")
+    def _the_clock_starts_what_runs_once(self) -> Self:
+        """What runs all the time is started by ECS."""
+        schedules = self.terraform.schedules if self.terraform is not None else ()
+        once = [name for name, each in self.services.items() if each.runs == "once"]
+        for each in schedules:
+            if each.service not in once:
+                raise ValueError(
+                    f"terraform.schedules names {each.service}, and `services` has no such one "
+                    f"with `runs: once` ({', '.join(once) or 'none has'})"
+                )
+        return self

@@ -30,16 +30,17 @@ RUN set -eu; {% for each in folders %}install -d -m {{ each.mode }} -o {{ uid }}
 {% if volumes %}
 VOLUME {{ volumes | words }}
 {% endif %}
-{% if checks %}
-# The image proves itself while it is built.
-{% endif %}
-{% for check in checks %}
-RUN {{ check }}
-{% endfor %}
 {% if lines %}
 {{ lines }}
 {% endif %}
 WORKDIR {{ workdir }}
+{% if checks %}
+# The image proves itself while it is built.
+{% endif %}
+{% for check in checks %}
+# hadolint ignore=DL3059,SC2016
+RUN {{ check }}
+{% endfor %}
 USER {{ uid }}:{{ gid }}
 STOPSIGNAL {{ stop }}
 {% if starts %}

@@ -6,7 +6,9 @@ ARG DISTRIBUTION={{ distribution }}
 # {{ lock.manager }}'s packages as the release locks them; neither {{ lock.manager }} nor a compiler is in the storey itself.
 FROM ${DISTRIBUTION} AS {{ lock.manager }}
 COPY locks/ /usr/share/kirikae/locks/
-RUN set -eu; mkdir -p {{ lock.folder | quoted }}; cd {{ lock.folder | quoted }}; \
+WORKDIR {{ lock.workdir }}
+# hadolint ignore=DL3008
+RUN set -eu; \
     if [ -f /usr/share/kirikae/locks/{{ lock.files[0] }} ]; then \
       apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends {{ lock.tools }} >/dev/null; \
       cp /usr/share/kirikae/locks/* .; {{ lock.command }}; fi; mkdir -p {{ lock.tree }}
@@ -31,10 +33,12 @@ COPY runtime/ /
 COPY wheelhouse/ /usr/share/kirikae/wheelhouse/
 COPY requirements.txt /usr/share/kirikae/requirements.txt
 {% if virtual_environment %}
-RUN python3 -m venv --system-site-packages {{ virtual_environment | quoted }} && cd /usr/share/kirikae \
- && {{ virtual_environment | quoted }}/bin/pip install --no-index --find-links wheelhouse -r requirements.txt
+RUN python3 -m venv --system-site-packages {{ virtual_environment | quoted }} \
+ && {{ virtual_environment | quoted }}/bin/pip install --no-cache-dir --no-index \
+    --find-links /usr/share/kirikae/wheelhouse -r /usr/share/kirikae/requirements.txt
 {% else %}
-RUN cd /usr/share/kirikae && pip install --break-system-packages --no-index --find-links wheelhouse -r requirements.txt
+RUN pip install --no-cache-dir --break-system-packages --no-index --find-links /usr/share/kirikae/wheelhouse \
+    -r /usr/share/kirikae/requirements.txt
 {% endif %}
 {% endif %}
 {% for lock in locks %}

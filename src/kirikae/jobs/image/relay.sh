@@ -3,6 +3,9 @@
 # (NAME:PASSWORD) says.  What the other end does not take is tried again while this container lives.  postconf(5).
 set -eu
 : "${RELAY_TO:?HOST:PORT}" "${RELAY_LOGIN:?NAME:PASSWORD}"
+# Where the root is read-only, its folders are in memory and empty: the image keeps a copy of the configuration.
+[ -f /etc/postfix/main.cf ] || cp -R /usr/share/kirikae/postfix/. /etc/postfix/
+install -d -o postfix -g postfix -m 0700 /var/lib/postfix
 host=${RELAY_TO%:*}
 port=${RELAY_TO##*:}
 umask 077

@@ -58,9 +58,11 @@ COPY --from=kirikae /tmp/sbin/ /usr/sbin/
 RELAY = f"""# Takes the mail of jobs at localhost and passes it on to RELAY_TO, as RELAY_LOGIN.
 ARG DISTRIBUTION=debian:12-slim
 FROM ${{DISTRIBUTION}}
+# hadolint ignore=DL3008
 RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \\
     --no-install-recommends postfix libsasl2-modules ca-certificates >/dev/null && \\
-    rm -rf /var/lib/apt/lists/*
+    rm -rf /var/lib/apt/lists/* && mkdir -p /usr/share/kirikae && \\
+    cp -R /etc/postfix /usr/share/kirikae/postfix
 COPY {RELAY_START} /usr/local/bin/{RELAY_START}
 CMD ["/bin/sh", "/usr/local/bin/{RELAY_START}"]
 """

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from kirikae.jobs.making.stack import CRONTAB, PORT, Definition, Stack
+from kirikae.model.mail import RELAY_WRITES
 
 KIRIKAE = "/opt/kirikae/bin/kirikae"
 IN_APPLICATION = "/opt/kirikae-worker/bin/kirikae"
@@ -90,16 +91,20 @@ def _relay(stack: Stack) -> Definition:
     relay = stack.new.relay
     assert relay is not None
     container = _container(stack, "relay", relay.image, "", [])
-    for key in ("entryPoint", "command", "linuxParameters"):
+    for key in ("entryPoint", "command"):
         del container[key]
     container |= {
-        "readonlyRootFilesystem": False,
+        "linuxParameters": {"tmpfs": [_TMP, *map(_in_memory, RELAY_WRITES)]},
         "stopTimeout": 120,
         "memoryReservation": _RELAY_MIB,
         "environment": [{"name": "RELAY_TO", "value": relay.to}],
         "secrets": [{"name": "RELAY_LOGIN", "valueFrom": relay.login}],
     }
     return container
+
+
+def _in_memory(path: str) -> Definition:
+    return {"containerPath": path, "size": _RELAY_MIB, "mountOptions": ["mode=0755"]}
 
 
 def ledger(stack: Stack) -> Definition:
