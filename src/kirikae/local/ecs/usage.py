@@ -1,5 +1,5 @@
-"""CPU and memory use per service by the minute: used ÷ reserved × 100 (ECS developer guide,
-"Service utilization metrics")."""
+"""CPU and memory use per service by the minute, or by 20 seconds where a service asks for it:
+used ÷ reserved × 100 (ECS developer guide, "Service utilization metrics")."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from kirikae.local.state import State
 
 _MIB = 1024 * 1024
 _MINUTE_S = 60
+_MOST_BACK_S = 3 * 3600
+"""Figures are kept for so long."""
 
 
 @dataclass
@@ -58,10 +60,20 @@ class Usage:
         self._engine = engine
         self._names = names
         self._before: dict[str, _Counter] = {}
+        self._filed: int | None = None
 
-    async def measure(self, now: float) -> None:
-        """One point for each service with running tasks: the sum over its tasks, written at this
-        minute."""
+    @property
+    def period_s(self) -> int:
+        """Between two points: a minute."""
+        return _MINUTE_S
+
+    async def measure(self, now: float, filed: float | None = None) -> None:
+        """One point for each service with running tasks: the sum over its tasks, since the last
+        look.
+
+        It is written at this minute, and at those since the last one that a clock has jumped over.
+        ``filed``: the time of the clock by which figures are kept; ``now`` is the machine's.
+        """
         totals: dict[str, _Use] = defaultdict(_Use)
         former = self._before
         self._before = {}
@@ -70,10 +82,20 @@ class Usage:
                 service = task["group"].removeprefix("service:")
                 subject = f"{short(task['clusterArn'])}/{service}"
                 await self._add(task, former, totals[subject], now)
-        minute = int(now) - int(now) % _MINUTE_S
+        points = self._points(now if filed is None else filed)
         for subject, use in totals.items():
             if figures := use.to_plain():
-                self._state.put_figure(f"ecs/{subject}", minute, figures)
+                for point in points:
+                    self._state.put_figure(f"ecs/{subject}", point, figures)
+
+    def _points(self, now: float) -> range:
+        """Begins of periods: this one, and those since the last look."""
+        period = self.period_s
+        last = int(now) // period * period
+        before = self._filed if self._filed is not None else last - period
+        self._filed = last
+        oldest = last - _MOST_BACK_S
+        return range(max(before, oldest) + period if before < last else last, last + 1, period)
 
     async def _add(
         self,
