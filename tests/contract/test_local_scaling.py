@@ -1,4 +1,4 @@
-"""A service that scales by what its tasks really use, on a clock that is moved; SIGKILL included."""
+"""A service that scales by what its tasks really use, on a clock that is moved, and killed."""
 
 from __future__ import annotations
 
