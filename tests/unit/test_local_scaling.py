@@ -16,6 +16,8 @@ import pytest
 from kirikae.capacity.simulate import Course, Rules, Task, simulate
 from kirikae.capacity.trace import Trace
 from kirikae.local.clock import Clock
+from kirikae.local.ecs.enginenames import EngineNames
+from kirikae.local.ecs.usage import Usage
 from kirikae.local.scaling.rounds import MOST_BACK_S, STEP_S, moments
 from kirikae.model.scaling import (
     PUBLISHED_AFTER_S,
@@ -96,9 +98,9 @@ class World:
     async def _publish(self, region: str, event: Mapping[str, Any]) -> None:
         self.events.append(event)
 
-    def ask(self, operation: str, service: str = "application-autoscaling", **params: Any) -> Any:
+    def ask(self, operation: str, of: str = "application-autoscaling", /, **params: Any) -> Any:
         told = asyncio.run(
-            self.services[service].serve(
+            self.services[of].serve(
                 {"X-Amz-Target": f"Any.{operation}"}, json.dumps(params).encode()
             )
         )
@@ -526,6 +528,60 @@ def test_moments_are_every_five_seconds_and_not_older_than_figures():
     assert list(moments(1000.0, 1004.0)) == []
     assert moments(0.0, 100_000.0)[0] == 100_000 - MOST_BACK_S + STEP_S
     assert list(moments(5000.0, 1000.0)) == [1000]
+
+
+class Engine:
+    """A container that uses half of what its task has reserved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    async def stats(self, name: str) -> Any:
+        used_ns = self.now * 1e9 * 256 / 1024 / 2
+        memory = {"usage": 128 << 20, "stats": {}}
+        return {"cpu_stats": {"cpu_usage": {"total_usage": used_ns}}, "memory_stats": memory}
+
+
+def measured(world: World, *moments: tuple[float, float]) -> list[int]:
+    """Seconds of the machine and of the clock; answers the begins of the points, from NOON on."""
+    [service] = world.plane.state.services.all()
+    row: Any = {
+        "id": "t",
+        "taskArn": f"arn:aws:ecs:{REGION}:123456789012:task/default/t",
+        "group": "service:web",
+        "clusterArn": service["clusterArn"],
+        "lastStatus": "RUNNING",
+        "desiredStatus": "RUNNING",
+        "cpu": "256",
+        "memory": "512",
+        "containers": [{"name": "app"}],
+    }
+    world.runs(0)
+    world.plane.state.tasks.put("t", row)
+    engine: Any = Engine()
+    usage = Usage(world.plane.state, engine, EngineNames("i"))
+    for machine, clock in moments:
+        engine.now = machine
+        asyncio.run(usage.measure(machine, NOON + clock))
+    found = world.plane.state.gauged("ecs/default/web", NOON - 600, NOON + 6000)
+    assert {row["CPUUtilization"] for _, row in found} == {50.0}
+    return [second - NOON for second, _ in found]
+
+
+def test_minutes_that_the_clock_jumps_over_have_the_mean_of_the_time_between(world):
+    """What was used is measured by the machine's time, and filed by the clock's."""
+    assert measured(world, (0, 30), (60, 90), (61, 330)) == [60, 120, 180, 240, 300]
+
+
+def test_figures_of_twenty_seconds_where_a_service_asks_for_them(world):
+    """CreateService's ``monitoring``: the policies' High Resolution metrics are of these."""
+    names = ["CPUUtilization", "MemoryUtilization"]
+    fine = {"metricConfigurations": [{"metricNames": names, "resolutionSeconds": 20}]}
+    world.ask("UpdateService", "ecs", service="web", monitoring=fine)
+    assert measured(world, (0, 10), (20, 30), (40, 50), (61, 70)) == [20, 40, 60]
+    wrong = {"metricConfigurations": [{"metricNames": names, "resolutionSeconds": 30}]}
+    with pytest.raises(Refused, match="20 or 60"):
+        world.ask("UpdateService", "ecs", service="web", monitoring=wrong)
 
 
 # --- what is refused, and by which words

@@ -10,11 +10,12 @@ from kirikae.local.ecs.enginenames import EngineNames
 from kirikae.local.ecs.names import short
 from kirikae.local.engine import Engine
 from kirikae.local.plain import Plain
-from kirikae.local.rows import Task
+from kirikae.local.rows import Service, Task
 from kirikae.local.state import State
 
 _MIB = 1024 * 1024
 _MINUTE_S = 60
+_FINE_S = 20
 _MOST_BACK_S = 3 * 3600
 """Figures are kept for so long."""
 
@@ -60,12 +61,13 @@ class Usage:
         self._engine = engine
         self._names = names
         self._before: dict[str, _Counter] = {}
-        self._filed: int | None = None
+        self._filed: float | None = None
 
     @property
     def period_s(self) -> int:
-        """Between two points: a minute."""
-        return _MINUTE_S
+        """Between two points: a minute, or less where any service asks for it."""
+        fine = any(map(_is_fine, self._state.services.all()))
+        return _FINE_S if fine else _MINUTE_S
 
     async def measure(self, now: float, filed: float | None = None) -> None:
         """One point for each service with running tasks: the sum over its tasks, since the last
@@ -91,11 +93,12 @@ class Usage:
     def _points(self, now: float) -> range:
         """Begins of periods: this one, and those since the last look."""
         period = self.period_s
-        last = int(now) // period * period
-        before = self._filed if self._filed is not None else last - period
-        self._filed = last
-        oldest = last - _MOST_BACK_S
-        return range(max(before, oldest) + period if before < last else last, last + 1, period)
+        last = int(now) // period
+        before = last - 1 if self._filed is None else int(self._filed) // period
+        self._filed = now
+        oldest = last - _MOST_BACK_S // period
+        first = min(max(before, oldest) + 1, last)
+        return range(first * period, last * period + 1, period)
 
     async def _add(
         self,
@@ -126,6 +129,12 @@ class Usage:
             total.cpu_reserved += float(task["cpu"])
             total.memory += memory
             total.memory_reserved += float(task["memory"])
+
+
+def _is_fine(service: Service) -> bool:
+    """Does it ask for figures of 20 seconds?"""
+    told = service.get("monitoring", {}).get("metricConfigurations", ())
+    return any(each.get("resolutionSeconds") == _FINE_S for each in told)
 
 
 def _memory_mib(stats: Plain) -> float:
