@@ -577,9 +577,11 @@ def test_figures_of_twenty_seconds_where_a_service_asks_for_them(world):
     """CreateService's ``monitoring``: the policies' High Resolution metrics are of these."""
     names = ["CPUUtilization", "MemoryUtilization"]
     fine = {"metricConfigurations": [{"metricNames": names, "resolutionSeconds": 20}]}
+    world.runs(0)
     world.ask("UpdateService", "ecs", service="web", monitoring=fine)
     assert measured(world, (0, 10), (20, 30), (40, 50), (61, 70)) == [20, 40, 60]
     wrong = {"metricConfigurations": [{"metricNames": names, "resolutionSeconds": 30}]}
+    world.plane.state.tasks.drop("t")
     with pytest.raises(Refused, match="20 or 60"):
         world.ask("UpdateService", "ecs", service="web", monitoring=wrong)
 
