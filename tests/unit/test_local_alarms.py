@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +35,9 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def put(world: World, name: str = "a", **more: Any) -> None:
-    world.alarm("PutMetricAlarm", AlarmName=name, **{**OWN, **more})
+    """``None`` takes a member away."""
+    asked = {key: value for key, value in {**OWN, **more}.items() if value is not None}
+    world.alarm("PutMetricAlarm", AlarmName=name, **asked)
 
 
 def state(world: World, name: str = "a", kind: str = "MetricAlarm") -> str:
@@ -200,6 +203,34 @@ def test_a_queue_that_waits_rings(world):
     assert state(world) == "ALARM"
 
 
+@pytest.mark.parametrize(
+    ("statistic", "metric"),
+    [("p99", "TargetResponseTime"), ("Sum", "HTTPCode_Target_5XX_Count"), ("Sum", "RequestCount")],
+)
+def test_a_balancer_s_figures_ring(world, statistic, metric):
+    """What judges a deployment: slow answers, and wrong ones."""
+    kind = "ExtendedStatistic" if statistic == "p99" else "Statistic"
+    place = [{"Name": "TargetGroup", "Value": "targetgroup/web/abcd"}]
+    where = {"Namespace": "AWS/ApplicationELB", "MetricName": metric, "Dimensions": place}
+    one = {"EvaluationPeriods": 1, "Threshold": 0.5}
+    put(world, **where, **one, **{"Statistic": None, kind: statistic})
+    counted = {"counts": {"RequestCount": 9, metric: 9}, "times": {"900": 9}}
+    world.plane.state.put_figure("abcd", NOON + 7, counted)
+    world.look(NOON + 60 + 180)
+    assert state(world) == "ALARM"
+
+
+def test_older_clients_ask_by_query_and_newer_ones_by_cbor(world):
+    """The same alarm, whichever way it is asked for."""
+    put(world)
+    asked = b"Action=DescribeAlarms&Version=2010-08-01&AlarmNames.member.1=a"
+    told = asyncio.run(world.services["monitoring-query"].serve({}, asked))
+    assert b"<AlarmName>a</AlarmName>" in told.body and told.status == 200
+    headers = {"X-Kirikae-Operation": "DescribeAlarms"}
+    told = asyncio.run(world.services["monitoring-cbor"].serve(headers, b""))
+    assert b"backlog" in told.body and told.status == 200
+
+
 # --- composite alarms
 
 
@@ -275,6 +306,9 @@ def test_a_composite_alarm_follows_its_alarms(world):
         ({"AlarmActions": ["arn:aws:automate:ap-northeast-1:ec2:reboot"]}, "automate"),
         ({"OKActions": ["arn:aws:autoscaling:r:1:scalingPolicy:x:resource/ecs/service/c/s"]}, "OK"),
         ({"Namespace": "AWS/RDS"}, "would never ring"),
+        ({"Namespace": "AWS/ECS", "MetricName": "RunningTaskCount"}, "is not measured"),
+        ({"Namespace": "AWS/SQS", "MetricName": "NumberOfMessagesSent", "Period": 10}, "minutes"),
+        ({"Statistic": None, "ExtendedStatistic": "p99"}, "p99"),
         ({"ComparisonOperator": "GreaterThanUpperThreshold"}, "GreaterThanUpper"),
         ({"Period": 45}, "multiple of 60"),
         ({"EvaluationPeriods": 2000}, "at most 86400"),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 from xml.etree import ElementTree
 
-from kirikae.local.alarms.forms import Asked
+from kirikae.local.alarms.forms import PLAIN, Asked
 from kirikae.local.elb.cloudwatch import CloudWatch
 
 Points = Mapping[int, float]
@@ -45,7 +45,7 @@ class Figures:
         until: int,
     ) -> Points:
         """Of ``since <= begin < until``, both at whole periods.  Raises AwsError for a statistic
-        that is not known, OSError where moto does not answer."""
+        that is not known, OSError where moto does not answer, or not in its way."""
         if asked.is_measured_here:
             return await self._measured(
                 region,
@@ -54,7 +54,11 @@ class Figures:
                 until,
             )
         told = await self._moto.query("monitoring", _request(asked, since, until), region)
-        return {at: value for at, value in _read(told).items() if since <= at < until}
+        try:
+            found = _read(told)
+        except (ElementTree.ParseError, ValueError) as error:
+            raise OSError(f"moto's figures cannot be read: {error}") from error
+        return {at: value for at, value in found.items() if since <= at < until}
 
     async def _measured(
         self,
@@ -63,7 +67,7 @@ class Figures:
         since: int,
         until: int,
     ) -> Points:
-        plain = asked.statistic in ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
+        plain = asked.statistic in PLAIN
         told = await self._ours(region).get_metric_statistics(
             {
                 "Namespace": asked.namespace,

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kirikae.local.alarms.evaluation import COMPARISONS, TREATMENTS, Rule
+from kirikae.local.elb.cloudwatch import check_measured
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
 
@@ -107,7 +108,22 @@ def metric_form(params: Plain) -> Plain:
         form.setdefault(member, [])
     for why in (*_not_here(form, _NOT_HERE), *_wrong_metric(form), *_wrong_numbers(form)):
         raise refused(why)
+    check_figures(asked_of(form))
     return form
+
+
+def check_figures(asked: Asked) -> None:
+    """Raise AwsError where there would never be a figure: an alarm over nothing never rings."""
+    if asked.namespace in MEASURED:
+        check_measured(asked.namespace, asked.name, asked.statistic)
+    elif asked.namespace.startswith("AWS/"):
+        raise refused(
+            f"kirikae local measures nothing of {asked.namespace}: this would never ring or scale"
+        )
+    elif asked.statistic not in PLAIN:
+        raise refused(
+            f"{asked.statistic}: of figures that others put, kirikae local knows {', '.join(PLAIN)}"
+        )
 
 
 def composite_form(params: Plain) -> Plain:
@@ -130,7 +146,7 @@ def _single_metric(params: Plain) -> Plain:
         raise refused("kirikae local does not carry out expressions in Metrics of alarms")
     told = queries[0]["MetricStat"]
     found = {key: value for key, value in told["Metric"].items() if key in _OF_METRIC}
-    kind = "Statistic" if told["Stat"] in _PLAIN else "ExtendedStatistic"
+    kind = "Statistic" if told["Stat"] in PLAIN else "ExtendedStatistic"
     unit = {"Unit": told["Unit"]} if "Unit" in told else {}
     return {
         **found,
@@ -140,7 +156,7 @@ def _single_metric(params: Plain) -> Plain:
     }
 
 
-_PLAIN = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
+PLAIN = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
 
 
 def _not_here(form: Plain, members: tuple[str, ...]) -> Iterator[str]:
@@ -166,15 +182,8 @@ def _wrong_metric(form: Plain) -> Iterator[str]:
             return
     if bool(form.get("Statistic")) is bool(form.get("ExtendedStatistic")):
         yield "Exactly one of Statistic and ExtendedStatistic must be specified"
-    yield from _unmeasured(form["Namespace"], int(form["Period"]))
-
-
-def _unmeasured(namespace: str, period_s: int) -> Iterator[str]:
-    """An alarm over figures that nobody writes would never ring."""
-    if namespace.startswith("AWS/") and namespace not in MEASURED:
-        yield f"kirikae local measures nothing of {namespace}: this alarm would never ring"
-    if namespace in MEASURED and period_s < _MINUTE_S:
-        yield f"Period {period_s}: kirikae local evaluates {namespace} by whole minutes"
+    if form["Namespace"] in MEASURED and form["Period"] < _MINUTE_S:
+        yield f"Period {form['Period']}: kirikae local evaluates AWS's figures by whole minutes"
 
 
 def _wrong_numbers(form: Plain) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from kirikae.local.alarms.forms import MEASURED
+from kirikae.local.alarms.forms import asked_of, check_figures
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
 from kirikae.model.crontab.aws import Expression, Service, read_expression
@@ -126,9 +126,7 @@ def _wrong_own(found: Plain) -> Iterator[str]:
         if not found.get(member):
             yield f"CustomizedMetricSpecification: {member} is required"
             return
-    namespace = found["Namespace"]
-    if namespace.startswith("AWS/") and namespace not in MEASURED:
-        yield f"kirikae local measures nothing of {namespace}: nothing would ever scale"
+    check_figures(asked_of({**found, "Period": 60}))
 
 
 def _wrong_cooldowns(found: Plain, members: Sequence[str]) -> Iterator[str]:
