@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from kirikae.model.project import Check, NewFleet, OldDeployer
 from kirikae.move.sqlite_store import SqliteStore
 from kirikae.release import deploy as deploying
 from kirikae.release import gate
+from kirikae.release.agent.desired import Recipe
+from kirikae.release.agent.place import AgentPlace
+from kirikae.release.agent_fleet import AgentFleet
 from kirikae.release.command_fleet import CommandFleet
 from kirikae.release.ecs_fleet import EcsFleet
 from kirikae.release.errors import NoRelease, NotFinished, NothingBefore
@@ -26,6 +29,7 @@ from kirikae.release.ledger import Deployed, Ledger, Outcome
 from kirikae.release.lock import Lock
 from kirikae.release.manifest import Releases
 from kirikae.release.way_back import Good
+from tests.agents import Agents
 from tests.fleet import StandInHosts, StandInService
 
 TASK = {
@@ -54,6 +58,7 @@ class Shop:
         self.ledger = Ledger(store, "test", "shop", "me")
         self.lock = Lock(store, "test", "shop")
         self.releases = Releases(store, "test", "shop", folder / "releases")
+        self.at_end = ExitStack()
         for name in ("r1", "r2", "r3", "broken"):
             self._release(name)
 
@@ -149,13 +154,38 @@ def by_command(shop: Shop) -> Case:
     return case
 
 
-@pytest.fixture(params=[on_hosts, on_ecs, by_command], ids=["hosts", "ecs", "command"])
+def by_agents(shop: Shop) -> Case:
+    settings = OldDeployer(
+        root="/@HOST@/srv", reload="true", patience="1s", agent=str(shop.folder / "place")
+    )
+    recipe = Recipe(settings, 80, "X-Release-Id", [Check(get="/")])
+    agents = Agents(shop.hosts, shop.folder / "place")
+    shop.at_end.callback(agents.close)
+    agents.start()
+    fleet = AgentFleet(
+        shop.members,
+        recipe,
+        shop.releases,
+        AgentPlace(agents),
+        lambda hosts: None,
+        lambda text: None,
+    )
+    agents.all_told()
+    return Case(fleet, shop, lambda: set(shop.hosts.serving()), True)
+
+
+FLEETS = {"hosts": on_hosts, "ecs": on_ecs, "command": by_command, "agents": by_agents}
+
+
+@pytest.fixture(params=FLEETS.values(), ids=FLEETS)
 def case(request, tmp_path, monkeypatch) -> Iterator[Case]:
     monkeypatch.setattr(gate, "POLL_S", 0.01)
+    monkeypatch.setattr("kirikae.release.agent_fleet.POLL_S", 0.01)
     monkeypatch.setattr("kirikae.release.service_deployment.POLL_S", 0.01)
     shop = Shop(tmp_path)
     monkeypatch.setenv("KIRIKAE_SSH", shop.hosts.command)
-    yield request.param(shop)
+    with shop.at_end:
+        yield request.param(shop)
     shop.hosts.close()
 
 

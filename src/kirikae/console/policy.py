@@ -94,6 +94,7 @@ def _named_once(statements: list[Statement]) -> list[Statement]:
 def _releases(project: Project) -> Iterator[Statement]:
     """What `release deploy` changes at AWS; nothing where a command of the user's own does it."""
     yield from _drains(project)
+    yield from _agents(project)
     new = project.fleets.new
     own = new.deployer is not None and new.deployer.command is not None
     names = [*([] if own else [new.ecs_service]), *new.services]
@@ -124,6 +125,15 @@ def _drains(project: Project) -> Iterator[Statement]:
         "elasticloadbalancing:DeregisterTargets",
         "elasticloadbalancing:RegisterTargets",
     )
+
+
+def _agents(project: Project) -> Iterator[Statement]:
+    """Hosts that fetch their releases from a bucket: what lies there is written and read."""
+    deployer = project.fleets.old.deployer
+    if deployer is None or not (deployer.agent or "").startswith("s3://"):
+        return
+    place = (deployer.agent or "").removeprefix("s3://").rstrip("/")
+    yield allow("TellAgents", f"arn:aws:s3:::{place}/*", "s3:GetObject", "s3:PutObject")
 
 
 def _codedeploy(project: Project) -> Iterator[Statement]:

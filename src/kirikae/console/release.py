@@ -320,6 +320,13 @@ def release() -> None:
     show_default=".",
     help="Folder of the release's files.",
 )
+@click.option(
+    "--stretcher",
+    "manifest",
+    default=None,
+    metavar="URL",
+    help="Instead: the archive of a manifest of stretcher (s3://, http(s)://, file:// or a path).",
+)
 @click.option("--name", default="", help="Stands at the end of an ID that is made up.")
 @click.option("--notes", default="", help="What it is for, kept with it.")
 @click.option(
@@ -339,6 +346,7 @@ def create(
     here: Here,
     release_id: str | None,
     source: Path,
+    manifest: str | None,
     name: str,
     notes: str,
     reads: str | None,
@@ -349,6 +357,10 @@ def create(
     never changes afterwards."""
     schema = asked(reads, provides)
     about = About(name, notes, None if schema is None else schema.to_plain())
+    if manifest is not None:
+        from kirikae.console.release_stretcher import created_from
+
+        return created_from(here, release_id, manifest, dry_run, about)
     return created(here, release_id, source, dry_run, about)
 
 
@@ -480,3 +492,22 @@ def adopt(here: Here, path: str | None, undo: bool, dry_run: bool) -> Answer:
     here.assert_may_change("release adopt", dry_run)
     desk = open_release_desk(here, 0, _tell)
     return given_back(desk, path, dry_run) if undo else adopted(desk, path, dry_run)
+
+
+@release.command()
+@click.option(
+    "--part",
+    type=click.Choice(["script", "conf", "unit"]),
+    default="script",
+    help="The script itself, its file of settings for these hosts, or a unit for systemd.",
+)
+@JSON
+@click.pass_obj
+def agent(here: Here, part: str) -> Answer:
+    """Print the agent, a POSIX shell script by which a host fetches its releases itself.
+
+    Put it there as /usr/local/bin/kirikae-agent, its settings as /etc/kirikae/agent.conf.
+    """
+    from kirikae.console.release_agent import printed
+
+    return printed(load_project(here), part)

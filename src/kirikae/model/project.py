@@ -81,6 +81,18 @@ class OldDeployer(Strict):
         json_schema_extra=shown("30s"),
     )
     keep: int = Field(default=5, ge=2, description="releases that stay on a host")
+    agent: str | None = Field(
+        default=None,
+        pattern=r"^(s3://[a-z0-9][a-z0-9.-]+(/[^\s]*)?|/[^\s]+)$",
+        description="hosts fetch releases themselves, without SSH, by what `kirikae release agent` "
+        "prints: from `s3://BUCKET/PREFIX`, or from a folder that they share with this machine",
+    )
+    within: Seconds = Field(
+        default=300.0,
+        ge=1,
+        description="with `agent`: how long a host may take until it reports",
+        json_schema_extra=shown("5m"),
+    )
     command: str | None = Field(
         default=None,
         description=(
@@ -93,6 +105,8 @@ class OldDeployer(Strict):
         """Either kirikae deploys, and then knows how, or a command does."""
         if (self.root is None) == (self.command is None):
             raise ValueError("give `root` (and `reload`), so that kirikae deploys, or `command`")
+        if self.agent is not None and self.root is None:
+            raise ValueError("`agent` needs `root` and `reload`, which it carries out on the hosts")
         if self.root is not None and self.reload is None:
             raise ValueError(
                 "`reload` is missing: the command that makes the service take a new "

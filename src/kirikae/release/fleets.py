@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kirikae.aws.s3_shelf import shelf_at
 from kirikae.aws.session import Aws
 from kirikae.hosts.ssh import Host
 from kirikae.model.errors import UsageProblem
-from kirikae.model.project import OldFleet, Project
+from kirikae.model.project import OldDeployer, OldFleet, Project
+from kirikae.release.agent.desired import Recipe
+from kirikae.release.agent.place import AgentPlace, FolderShelf
+from kirikae.release.agent_fleet import AgentFleet
 from kirikae.release.balancer import Balancer
 from kirikae.release.codedeploy_fleet import CodeDeployFleet
 from kirikae.release.command_fleet import CommandFleet
-from kirikae.release.drain import Drain
+from kirikae.release.drain import Drain, addresses_of
 from kirikae.release.ecs_fleet import EcsFleet
 from kirikae.release.ecspresso_fleet import EcspressoFleet
 from kirikae.release.errors import NoDeployer
@@ -54,6 +58,13 @@ _ASKED_ONCE_S = 0.0
 """A command has waited by itself: its fleet is asked, not waited for."""
 
 
+def agent_place(project: Project, aws: Aws, url: str) -> AgentPlace:
+    """Where the agents of the hosts look."""
+    if url.startswith("s3://"):
+        return AgentPlace(shelf_at(aws, url, project.account))
+    return AgentPlace(FolderShelf(Path(url)))
+
+
 @dataclass(frozen=True, slots=True)
 class Fleets:
     """``folder`` is the project file's; ``timeout_s`` is for each fleet."""
@@ -91,6 +102,8 @@ class Fleets:
                 hosts,
             )
         balancer = Balancer(self.aws, old.target_group)
+        if old.deployer.agent is not None:
+            return self._by_agents(old, old.deployer, hosts, balancer)
         return HostsFleet(
             hosts,
             old.deployer,
@@ -98,16 +111,36 @@ class Fleets:
             self._gate(old.deployer.patience),
             balancer.wait_until_healthy,
             self.tell,
-            drain=self._drain(old) if old.deployer.drain else None,
+            drain=self._drain(old, addresses_of) if old.deployer.drain else None,
         )
 
-    def _drain(self, old: OldFleet) -> Drain:
+    def _by_agents(
+        self,
+        old: OldFleet,
+        settings: OldDeployer,
+        hosts: list[Host],
+        balancer: Balancer,
+    ) -> AgentFleet:
+        place = agent_place(self.project, self.aws, settings.agent or "")
+        recipe = Recipe(settings, old.port, self.project.release_header, self.project.checks)
+        return AgentFleet(
+            hosts,
+            recipe,
+            self.releases,
+            place,
+            balancer.wait_until_healthy,
+            self.tell,
+            drain=self._drain(old, place.addresses) if settings.drain else None,
+        )
+
+    def _drain(self, old: OldFleet, addresses: Callable[[Host], Iterable[str]]) -> Drain:
         return Drain(
             self.aws,
             old.target_group,
             self.releases.store,
             f"{self.project.environment}/{self.project.service}",
             self.tell,
+            addresses,
         )
 
     def _new(self) -> Fleet:

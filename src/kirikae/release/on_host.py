@@ -28,7 +28,7 @@ fi
 _IS_FOLDER = '[ ! -d "$place" ] || echo yes'
 _CURRENT = 'readlink "$root/current" 2>/dev/null || true'
 _HAS = 'cat "$root/releases/$id/.kirikae" 2>/dev/null || true'
-_INSTALL = """set -eu
+INSTALL = """set -eu
 mkdir -p "$root/releases"
 if [ -e "$root/releases/$id" ]; then
     echo "$root/releases/$id exists and was not put there by kirikae" >&2; exit 1
@@ -50,7 +50,7 @@ chmod 755 "$tmp/tree"
 mv -T "$tmp/tree" "$root/releases/$id"
 """
 # Renamed over, never unlinked first: a reader sees the old release or the new one.
-_SWITCH = """set -eu
+SWITCH = """set -eu
 trap 'rm -f "$root/.current.$$"' EXIT
 ln -s "$target" "$root/.current.$$"
 mv -T "$root/.current.$$" "$root/current"
@@ -66,7 +66,7 @@ _OF_SYSTEMD = re.compile(
 )
 _UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.@-]*")
 # What a process works in, runs, has open or has mapped is in use, whichever release serves.
-_PRUNE = """cd "$root/releases" || exit 0
+PRUNE = """cd "$root/releases" || exit 0
 current=$(readlink "$root/current"); current=${current##*/}
 used=$({
     ls -ld /proc/[0-9]*/cwd /proc/[0-9]*/exe /proc/[0-9]*/root; ls -l /proc/[0-9]*/fd/
@@ -131,7 +131,7 @@ class OnHost:
     def install(self, manifest: Manifest, archive: bytes) -> None:
         """Unpack beside, checksum proven, then rename into its place."""
         script = self._script(
-            _INSTALL,
+            INSTALL,
             id=manifest.id,
             sum=manifest.sha256,
         )
@@ -143,7 +143,7 @@ class OnHost:
 
     def switch(self, target: str) -> None:
         """Let ``current`` name this folder."""
-        self.host.run(self._script(_SWITCH, target=target))
+        self.host.run(self._script(SWITCH, target=target))
 
     def reload(self, command: str) -> None:
         self.host.run(f"set -e\n{command}\n")
@@ -177,7 +177,7 @@ class OnHost:
         """Remove old releases that kirikae put there; never the current one, nor these two."""
         self.host.run(
             self._script(
-                _PRUNE,
+                PRUNE,
                 id=release_id,
                 previous=previous,
                 keep=str(keep),

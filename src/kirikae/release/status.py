@@ -11,6 +11,8 @@ from kirikae.aws.session import Aws
 from kirikae.hosts.ssh import Host
 from kirikae.model.errors import KirikaeError
 from kirikae.model.project import Project
+from kirikae.release.agent.place import AgentPlace
+from kirikae.release.fleets import agent_place
 from kirikae.release.ledger import Deployed, Ledger
 from kirikae.release.stopped import StoppedTask, Stops
 
@@ -65,7 +67,7 @@ def standing(project: Project, aws: Aws, ledger: Ledger) -> Standing:
     return Standing(
         ledger.all(),
         service,
-        _hosts(project),
+        _hosts(project, aws),
         stopped,
         {name: now for name, (now, _) in looked.items()},
     )
@@ -98,8 +100,11 @@ def _stopped(stops: Stops, row: Mapping[str, Any]) -> tuple[StoppedTask, ...]:
     return tuple(stopped for each in asked for stopped in stops.of(each["id"]))
 
 
-def _hosts(project: Project) -> dict[str, str]:
+def _hosts(project: Project, aws: Aws) -> dict[str, str]:
     """Nobody is asked where the service does not tell its release."""
+    deployer = project.fleets.old.deployer
+    if deployer is not None and deployer.agent is not None:
+        return _told_by_agents(project, agent_place(project, aws, deployer.agent))
     if project.release_header is None:
         return {}
     header = project.release_header.lower()
@@ -111,6 +116,14 @@ def _hosts(project: Project) -> dict[str, str]:
         )
         for url in project.fleets.old.hosts
     }
+
+
+def _told_by_agents(project: Project, place: AgentPlace) -> dict[str, str]:
+    told = {}
+    for url in project.fleets.old.hosts:
+        report = place.report(Host(url).name)
+        told[url] = "nothing: its agent has never reported" if report is None else report.says
+    return told
 
 
 def _reported(project: Project, host: Host, header: str) -> str:

@@ -28,7 +28,7 @@ _ELSEWHERE = {
 
 def read_state(place: str, environment: Mapping[str, str], aws: Callable[[], Aws]) -> State:
     """Raises TemplateProblem, NotThere."""
-    body = _read(place, aws)
+    body = body_of(place, aws)
     backend = backend_of(body)
     if backend is None:
         return state_from(body, place)
@@ -38,10 +38,11 @@ def read_state(place: str, environment: Mapping[str, str], aws: Callable[[], Aws
         workspace,
         place,
     )
-    return state_from(_read(followed, aws), followed)
+    return state_from(body_of(followed, aws), followed)
 
 
-def _read(place: str, aws: Callable[[], Aws]) -> bytes:
+def body_of(place: str, aws: Callable[[], Aws]) -> bytes:
+    """What lies in a file, a bucket or on the web.  Raises TemplateProblem, NotThere."""
     parts = urlsplit(place)
     if parts.scheme in ("", "file"):
         return _of_file(Path(parts.path if parts.scheme else place))
