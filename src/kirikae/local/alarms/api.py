@@ -41,7 +41,11 @@ class Alarms:
         """PutMetricAlarm: what is not given of one that is there goes back to its default."""
         form = metric_form(params)
         self._check_actions(form, METRIC)
-        self._put(METRIC, form, params)
+        self._put(
+            METRIC,
+            form,
+            params,
+        )
         return {}
 
     async def put_composite(self, params: Plain) -> Plain:
@@ -58,7 +62,11 @@ class Alarms:
                 raise refused(f"AlarmRule: {name} is the alarm itself")
             if self._book.named(self._region, name) is None:
                 raise refused(f"AlarmRule: there is no alarm {name}")
-        self._put(COMPOSITE, form, params)
+        self._put(
+            COMPOSITE,
+            form,
+            params,
+        )
         return {}
 
     def _put(
@@ -82,7 +90,11 @@ class Alarms:
             "",
         )
 
-    def _check_actions(self, form: Plain, kind: str) -> None:
+    def _check_actions(
+        self,
+        form: Plain,
+        kind: str,
+    ) -> None:
         """Raise AwsError for an action that nobody would carry out."""
         for member in ACTIONS.values():
             for action in form[member]:
@@ -133,7 +145,11 @@ class Alarms:
         """DisableAlarmActions."""
         return self._switch(params, False)
 
-    def _switch(self, params: Plain, is_on: bool) -> Plain:
+    def _switch(
+        self,
+        params: Plain,
+        is_on: bool,
+    ) -> Plain:
         for name in params["AlarmNames"]:
             alarm = self._book.named(self._region, name)
             if alarm is not None:
@@ -148,7 +164,11 @@ class Alarms:
         kinds = params.get("AlarmTypes") or [METRIC]
         wanted = [each for each in self._chosen(params) if each["kind"] in kinds]
         size = int(params.get("MaxRecords", _DEFAULT_RECORDS))
-        page, more = _page(wanted, params, min(size, _MOST_RECORDS))
+        page, more = _page(
+            wanted,
+            params,
+            min(size, _MOST_RECORDS),
+        )
         shown: Plain = {"MetricAlarms": [], "CompositeAlarms": []}
         for alarm in page:
             shown[f"{alarm['kind']}s"].append(show(alarm))
@@ -200,7 +220,11 @@ class Alarms:
         ]
         newest_first = params.get("ScanBy", "TimestampDescending") == "TimestampDescending"
         items.sort(key=lambda each: each["Timestamp"], reverse=newest_first)
-        page, more = _page(items, params, int(params.get("MaxRecords", _MOST_HISTORY)))
+        page, more = _page(
+            items,
+            params,
+            int(params.get("MaxRecords", _MOST_HISTORY)),
+        )
         return {"AlarmHistoryItems": page, **more}
 
     # --- tags
@@ -235,7 +259,11 @@ class Alarms:
         """Raises AwsError where there is none."""
         found = self._book.named(self._region, name)
         if found is None:
-            raise AwsError("ResourceNotFound", f"There is no alarm {name}", 404)
+            raise AwsError(
+                "ResourceNotFound",
+                f"There is no alarm {name}",
+                404,
+            )
         return found
 
 
@@ -295,7 +323,11 @@ def _items(history: History, params: Plain) -> Iterator[Plain]:
             }
 
 
-def _page(items: list[Each], params: Plain, size: int) -> tuple[list[Each], Plain]:
+def _page(
+    items: list[Each],
+    params: Plain,
+    size: int,
+) -> tuple[list[Each], Plain]:
     """One page, and the token of the next one."""
     token = params.get("NextToken") or "0"
     if not TOKEN.fullmatch(token):

@@ -20,7 +20,11 @@ _UNCHECKED = "Unchecked: Initial alarm creation"
 class Book:
     """Alarms of a region, or of all regions where ``store`` is the whole one."""
 
-    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float],
+    ) -> None:
         self._store = store
         self._clock = clock
         self.alarms: Table[Alarm] = Table(store, "alarm")
@@ -31,7 +35,11 @@ class Book:
         """Unix seconds of the clock that alarms live by."""
         return self._clock()
 
-    def named(self, region: str, name: str) -> Alarm | None:
+    def named(
+        self,
+        region: str,
+        name: str,
+    ) -> Alarm | None:
         """By its name, or by its ARN."""
         return self.alarms.get(name if name.startswith("arn:") else arn_of(region, name))
 

@@ -47,15 +47,27 @@ class Evaluator:
                 try:
                     await self._evaluate(alarm, moment)
                 except (AwsError, OSError) as error:
-                    log.warning("alarm %s is not evaluated: %s", alarm["name"], error)
+                    log.warning(
+                        "alarm %s is not evaluated: %s",
+                        alarm["name"],
+                        error,
+                    )
         self._evaluate_composites(moment)
 
-    async def _evaluate(self, alarm: Alarm, moment: int) -> None:
+    async def _evaluate(
+        self,
+        alarm: Alarm,
+        moment: int,
+    ) -> None:
         asked = asked_of(alarm["form"])
         rule = rule_of(alarm["form"])
         period = asked.period_s
         until = int(moment - self._late_s(asked)) // period * period
-        begins = range(until - (rule.most + EXTRA) * period, until, period)
+        begins = range(
+            until - (rule.most + EXTRA) * period,
+            until,
+            period,
+        )
         region = region_of(alarm["arn"])
         self._latest.pop(alarm["arn"], None)
         points = await self._figures.points(
@@ -70,7 +82,11 @@ class Evaluator:
             self._latest[alarm["arn"]] = real[-1]
         state = state_of(rule, values)
         if state is not None:
-            reason = reason_of(rule, values, state)
+            reason = reason_of(
+                rule,
+                values,
+                state,
+            )
             data = {
                 "version": "1.0",
                 "recentDatapoints": real,
@@ -97,7 +113,11 @@ class Evaluator:
             if alarm["kind"] != METRIC and moment >= alarm["configured"]:
                 self._evaluate_composite(alarm, moment)
 
-    def _evaluate_composite(self, alarm: Alarm, moment: int) -> None:
+    def _evaluate_composite(
+        self,
+        alarm: Alarm,
+        moment: int,
+    ) -> None:
         region = region_of(alarm["arn"])
 
         def state_now(name: str) -> str:
@@ -108,7 +128,11 @@ class Evaluator:
         try:
             state = ALARM if read_rule(text).holds(state_now) else OK
         except RuleError as error:
-            log.warning("alarm %s: %s", alarm["name"], error)
+            log.warning(
+                "alarm %s: %s",
+                alarm["name"],
+                error,
+            )
             return
         word = "is" if state == ALARM else "is not"
         reason = f"{alarm['arn']} {word} in ALARM by its rule {text}"

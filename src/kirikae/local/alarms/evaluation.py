@@ -64,7 +64,11 @@ def _only_breaching(rule: Rule, values: Sequence[float | None]) -> str | None:
     return ALARM if max(ages) >= rule.least else None
 
 
-def reason_of(rule: Rule, values: Sequence[float | None], state: str) -> str:
+def reason_of(
+    rule: Rule,
+    values: Sequence[float | None],
+    state: str,
+) -> str:
     """In AWS's manner."""
     real = [value for value in values if value is not None][-rule.most :]
     if not real:

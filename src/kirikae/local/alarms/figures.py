@@ -32,7 +32,11 @@ class Moto(Protocol):
 class Figures:
     """Of every region."""
 
-    def __init__(self, ours: Callable[[str], CloudWatch], moto: Moto) -> None:
+    def __init__(
+        self,
+        ours: Callable[[str], CloudWatch],
+        moto: Moto,
+    ) -> None:
         """``ours``: region -> its CloudWatch, which shows every figure at once."""
         self._ours = ours
         self._moto = moto
@@ -53,7 +57,15 @@ class Figures:
                 since,
                 until,
             )
-        told = await self._moto.query("monitoring", _request(asked, since, until), region)
+        told = await self._moto.query(
+            "monitoring",
+            _request(
+                asked,
+                since,
+                until,
+            ),
+            region,
+        )
         try:
             found = _read(told)
         except (ElementTree.ParseError, ValueError) as error:
@@ -84,7 +96,11 @@ class Figures:
         return {int(at): row[asked.statistic] for at, row in rows}
 
 
-def _request(asked: Asked, since: int, until: int) -> dict[str, str]:
+def _request(
+    asked: Asked,
+    since: int,
+    until: int,
+) -> dict[str, str]:
     """GetMetricData, whose points begin at whole periods."""
     query = "MetricDataQueries.member.1"
     stat = f"{query}.MetricStat"
@@ -111,7 +127,13 @@ def _read(xml: str) -> dict[int, float]:
     root = ElementTree.fromstring(xml)
     times = [_seconds(each.text or "") for each in root.iterfind(".//{*}Timestamps/{*}member")]
     values = [float(each.text or 0) for each in root.iterfind(".//{*}Values/{*}member")]
-    return dict(zip(times, values, strict=True))
+    return dict(
+        zip(
+            times,
+            values,
+            strict=True,
+        )
+    )
 
 
 def _iso(seconds: int) -> str:

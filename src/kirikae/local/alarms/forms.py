@@ -115,7 +115,11 @@ def metric_form(params: Plain) -> Plain:
 def check_figures(asked: Asked) -> None:
     """Raise AwsError where there would never be a figure: an alarm over nothing never rings."""
     if asked.namespace in MEASURED:
-        check_measured(asked.namespace, asked.name, asked.statistic)
+        check_measured(
+            asked.namespace,
+            asked.name,
+            asked.statistic,
+        )
     elif asked.namespace.startswith("AWS/"):
         raise refused(
             f"kirikae local measures nothing of {asked.namespace}: this would never ring or scale"

@@ -74,12 +74,20 @@ class Teller:
                 await self._act(action, news)
             self._book.news.drop(key)
 
-    async def _act(self, action: str, news: News) -> None:
+    async def _act(
+        self,
+        action: str,
+        news: News,
+    ) -> None:
         """Policies of Application Auto Scaling look at the alarm by themselves."""
         if not is_topic(action):
             return
         try:
-            await self._topics.query("sns", publication(action, news), region_of(action))
+            await self._topics.query(
+                "sns",
+                publication(action, news),
+                region_of(action),
+            )
         except AwsError as error:
             log.warning(
                 "%s: %s was not told: %s",
@@ -87,7 +95,11 @@ class Teller:
                 action,
                 error,
             )
-            self._book.acted(news["alarm"], action, error.message)
+            self._book.acted(
+                news["alarm"],
+                action,
+                error.message,
+            )
             return
         self._book.acted(news["alarm"], action)
 

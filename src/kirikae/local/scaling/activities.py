@@ -19,7 +19,11 @@ OVERRIDDEN = "Overridden"
 UNFULFILLED = "Unfulfilled"
 
 
-def change(cause: str, wanted: int, now: float) -> Activity:
+def change(
+    cause: str,
+    wanted: int,
+    now: float,
+) -> Activity:
     """The desired count was set; it is fulfilled when so many tasks run."""
     return {
         "id": str(uuid.uuid4()),
@@ -55,7 +59,11 @@ def bounds_set(
     }
 
 
-def unchanged(cause: str, why: Plain, now: float) -> Activity:
+def unchanged(
+    cause: str,
+    why: Plain,
+    now: float,
+) -> Activity:
     """A wish that came to nothing."""
     return {
         "id": str(uuid.uuid4()),
@@ -93,7 +101,14 @@ def with_new(items: Sequence[Activity], more: Sequence[Activity]) -> list[Activi
         if _is_told(found, activity):
             continue
         if activity["wanted"] is not None:
-            found = [_ended(each, OVERRIDDEN, activity["began"]) for each in found]
+            found = [
+                _ended(
+                    each,
+                    OVERRIDDEN,
+                    activity["began"],
+                )
+                for each in found
+            ]
         found.insert(0, activity)
     return found[:MOST]
 
@@ -105,12 +120,29 @@ def _is_told(items: Sequence[Activity], activity: Activity) -> bool:
     return newest.get("why") == activity["why"] and newest["cause"] == activity["cause"]
 
 
-def settled(items: Sequence[Activity], running: int, now: float) -> list[Activity]:
+def settled(
+    items: Sequence[Activity],
+    running: int,
+    now: float,
+) -> list[Activity]:
     """As many run as were wanted: it is done."""
-    return [_ended(each, DONE, now) if each["wanted"] == running else each for each in items]
+    return [
+        _ended(
+            each,
+            DONE,
+            now,
+        )
+        if each["wanted"] == running
+        else each
+        for each in items
+    ]
 
 
-def _ended(activity: Activity, status: str, now: float) -> Activity:
+def _ended(
+    activity: Activity,
+    status: str,
+    now: float,
+) -> Activity:
     """One that is under way ends so; others stay."""
     if activity["status"] != BEGUN:
         return activity
@@ -124,7 +156,11 @@ def _ended(activity: Activity, status: str, now: float) -> Activity:
     }
 
 
-def shown(resource: str, items: Sequence[Activity], with_unscaled: bool) -> Iterator[Plain]:
+def shown(
+    resource: str,
+    items: Sequence[Activity],
+    with_unscaled: bool,
+) -> Iterator[Plain]:
     """As the API tells them."""
     for each in items:
         if "why" in each and not with_unscaled:

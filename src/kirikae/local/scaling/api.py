@@ -90,7 +90,11 @@ class Scaling:
         with self._book.store.together():
             self._book.targets.put(target["arn"], target)
             if within != now.desired:
-                self._set(target, within, within > now.desired)
+                self._set(
+                    target,
+                    within,
+                    within > now.desired,
+                )
         return {"ScalableTargetARN": target["arn"]}
 
     def _set(
@@ -102,10 +106,22 @@ class Scaling:
         word = "minimum" if raised else "maximum"
         cause = f"{word} capacity was set to {desired}"
         self._fleet.want(target, desired)
-        activity = change(cause, desired, self._clock())
-        self._book.note(self._region, target["resource"], [activity])
+        activity = change(
+            cause,
+            desired,
+            self._clock(),
+        )
+        self._book.note(
+            self._region,
+            target["resource"],
+            [activity],
+        )
 
-    def _registered(self, params: Plain, before: Target | None) -> Target:
+    def _registered(
+        self,
+        params: Plain,
+        before: Target | None,
+    ) -> Target:
         """Raises AwsError for a new one without bounds."""
         target = before if before is not None else self._new(params)
         least = int(params.get("MinCapacity", target["least"]))
@@ -160,7 +176,11 @@ class Scaling:
             for each in self._book.targets.all()
             if not wanted or each["resource"] in wanted
         ]
-        return _page("ScalableTargets", found, params)
+        return _page(
+            "ScalableTargets",
+            found,
+            params,
+        )
 
     def _target(self, params: Plain) -> Target:
         """Raises AwsError where the service is not registered."""
@@ -211,7 +231,11 @@ class Scaling:
         number = uuid.uuid4()
         return f"arn:aws:autoscaling:{self._region}:{ACCOUNT}:scalingPolicy:{number}:{place}"
 
-    def _forget_counts(self, target: Target, name: str) -> None:
+    def _forget_counts(
+        self,
+        target: Target,
+        name: str,
+    ) -> None:
         counts = {key: value for key, value in target["breaches"].items() if key != name}
         self._book.targets.put(target["arn"], {**target, "breaches": counts})
 
@@ -225,7 +249,11 @@ class Scaling:
             for each in self._book.policies.all()
             if (not names or each["name"] in names) and resource in (None, each["resource"])
         ]
-        return _page("ScalingPolicies", found, params)
+        return _page(
+            "ScalingPolicies",
+            found,
+            params,
+        )
 
     def _show_policy(self, policy: Policy) -> Plain:
         return {
@@ -284,7 +312,11 @@ class Scaling:
         before = next((each for each in others if each["name"] == name), None)
         if before is None and len(others) >= MOST_PLANNED:
             raise AwsError("LimitExceededException", f"at most {MOST_PLANNED} scheduled actions")
-        planned = self._planned(params, before, target)
+        planned = self._planned(
+            params,
+            before,
+            target,
+        )
         expression_of(planned["schedule"])
         zone_of(planned["zone"])
         _check_planned(planned)
@@ -337,7 +369,11 @@ class Scaling:
             for each in self._book.planned.all()
             if (not names or each["name"] in names) and resource in (None, each["resource"])
         ]
-        return _page("ScheduledActions", found, params)
+        return _page(
+            "ScheduledActions",
+            found,
+            params,
+        )
 
     async def delete_planned(self, params: Plain) -> Plain:
         """DeleteScheduledAction."""
@@ -358,10 +394,18 @@ class Scaling:
             told
             for each in self._book.activities.all()
             if resource in (None, each["resource"])
-            for told in shown(each["resource"], each["items"], with_unscaled)
+            for told in shown(
+                each["resource"],
+                each["items"],
+                with_unscaled,
+            )
         ]
         found.sort(key=lambda each: -each["StartTime"])
-        return _page("ScalingActivities", found, params)
+        return _page(
+            "ScalingActivities",
+            found,
+            params,
+        )
 
     async def tag(self, params: Plain) -> Plain:
         """TagResource."""
@@ -441,7 +485,11 @@ def _show_planned(planned: Planned) -> Plain:
     }
 
 
-def _page(key: str, items: list[Any], params: Plain) -> Plain:
+def _page(
+    key: str,
+    items: list[Any],
+    params: Plain,
+) -> Plain:
     """One page; the token is the number of items already given."""
     token = params.get("NextToken") or "0"
     if not TOKEN.fullmatch(token):
@@ -478,4 +526,8 @@ PARTLY = {
 def service_of(scaling: Scaling) -> Service:
     """In its protocol."""
     protocol = Json("application-autoscaling", "ValidationException")
-    return Service(protocol, bound(OPERATIONS, scaling), "ValidationException")
+    return Service(
+        protocol,
+        bound(OPERATIONS, scaling),
+        "ValidationException",
+    )

@@ -48,15 +48,31 @@ class Autoscaler:
                 try:
                     await self._look(target, moment)
                 except (AwsError, OSError) as error:
-                    log.warning("%s does not scale now: %s", target["resource"], error)
+                    log.warning(
+                        "%s does not scale now: %s",
+                        target["resource"],
+                        error,
+                    )
 
-    async def _look(self, target: Target, moment: int) -> None:
+    async def _look(
+        self,
+        target: Target,
+        moment: int,
+    ) -> None:
         now = self._fleet.now(region_of(target["arn"]), target["resource"])
         if now is None:
             return
-        self._settle(target, now, moment)
+        self._settle(
+            target,
+            now,
+            moment,
+        )
         rules = rules_of(self._book.policies_of(target), self._alarms.alarms.all())
-        found = await self._datapoints.at(target, rules, moment)
+        found = await self._datapoints.at(
+            target,
+            rules,
+            moment,
+        )
         planned = self._due(target, moment)
         if found or planned:
             look = Look(
@@ -69,7 +85,11 @@ class Autoscaler:
             )
             self._decide(target["arn"], look)
 
-    def _due(self, target: Target, moment: int) -> list[Planned]:
+    def _due(
+        self,
+        target: Target,
+        moment: int,
+    ) -> list[Planned]:
         if moment % _MINUTE_S:
             return []
         minute = moment // _MINUTE_S
@@ -85,7 +105,11 @@ class Autoscaler:
                 found[rule.policy.name] = rings
         return found
 
-    def _decide(self, arn: str, look: Look) -> None:
+    def _decide(
+        self,
+        arn: str,
+        look: Look,
+    ) -> None:
         """All of it, or nothing of it.  The row is read again: somebody may have changed it while
         figures were asked for."""
         target = self._book.targets.get(arn)
@@ -95,7 +119,11 @@ class Autoscaler:
         region = region_of(arn)
         with self._book.store.together():
             self._book.targets.put(arn, found.target)
-            self._book.note(region, target["resource"], found.activities)
+            self._book.note(
+                region,
+                target["resource"],
+                found.activities,
+            )
             if found.desired != look.now.desired:
                 self._fleet.want(target, found.desired)
                 log.info(
@@ -123,7 +151,11 @@ class Autoscaler:
         if not isinstance(rule.policy, TargetTracking) or rule.policy.metric not in datapoints:
             return
         value = datapoints[rule.policy.metric]
-        for name, rings in zip(rule.alarms, states_of(rule, target), strict=True):
+        for name, rings in zip(
+            rule.alarms,
+            states_of(rule, target),
+            strict=True,
+        ):
             alarm = self._alarms.named(region_of(target["arn"]), name) if name else None
             if alarm is None:
                 continue
@@ -146,5 +178,11 @@ class Autoscaler:
         region = region_of(target["arn"])
         items = self._book.items(region, target["resource"])
         self._book.keep_items(
-            region, target["resource"], settled(items, now.running, float(moment))
+            region,
+            target["resource"],
+            settled(
+                items,
+                now.running,
+                float(moment),
+            ),
         )

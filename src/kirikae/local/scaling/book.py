@@ -14,7 +14,11 @@ from kirikae.local.wire import ACCOUNT
 class Book:
     """Of a region, or of all where ``store`` is the whole one."""
 
-    def __init__(self, store: State, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: State,
+        clock: Callable[[], float],
+    ) -> None:
         self.store = store
         self.now = clock
         self.targets: Table[Target] = Table(store, "scalabletarget")
@@ -29,14 +33,34 @@ class Book:
 
     def policies_of(self, target: Target) -> list[Policy]:
         """Of one service."""
-        return [each for each in self.policies.all() if _is_of(each["arn"], each, target)]
+        return [
+            each
+            for each in self.policies.all()
+            if _is_of(
+                each["arn"],
+                each,
+                target,
+            )
+        ]
 
     def planned_of(self, target: Target) -> list[Planned]:
         """Of one service, in the order in which they were made."""
-        found = [each for each in self.planned.all() if _is_of(each["arn"], each, target)]
+        found = [
+            each
+            for each in self.planned.all()
+            if _is_of(
+                each["arn"],
+                each,
+                target,
+            )
+        ]
         return sorted(found, key=lambda each: each["number"])
 
-    def items(self, region: str, resource: str) -> list[Activity]:
+    def items(
+        self,
+        region: str,
+        resource: str,
+    ) -> list[Activity]:
         """The newest first."""
         found = self.activities.get(_activities_key(region, resource))
         return found["items"] if found is not None else []
@@ -50,7 +74,11 @@ class Book:
         """Activities, the oldest first."""
         if more:
             before = self.items(region, resource)
-            self.keep_items(region, resource, with_new(before, more))
+            self.keep_items(
+                region,
+                resource,
+                with_new(before, more),
+            )
 
     def keep_items(
         self,
@@ -64,7 +92,11 @@ class Book:
             self.activities.put(_activities_key(region, resource), row)
 
 
-def _is_of(arn: str, row: Policy | Planned, target: Target) -> bool:
+def _is_of(
+    arn: str,
+    row: Policy | Planned,
+    target: Target,
+) -> bool:
     is_here = region_of(arn) == region_of(target["arn"])
     return is_here and row["resource"] == target["resource"]
 

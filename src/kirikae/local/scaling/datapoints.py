@@ -48,7 +48,11 @@ class Datapoints:
             metric = rule.policy.metric
             late = self._late_s(rule)
             if metric not in found and (moment - late) % metric.period_s == 0:
-                found[metric] = await self._value(target, rule, moment - late)
+                found[metric] = await self._value(
+                    target,
+                    rule,
+                    moment - late,
+                )
         return found
 
     def _late_s(self, rule: Rule) -> int:
@@ -73,7 +77,11 @@ class Datapoints:
                     until,
                 )
             case Requests(group):
-                return self._requests(group, since, until)
+                return self._requests(
+                    group,
+                    since,
+                    until,
+                )
             case Rings(alarm):
                 value = self._latest(alarm)
                 return MISSING if value is None else value
@@ -96,7 +104,11 @@ class Datapoints:
     ) -> float:
         """In per cent of what is reserved."""
         cluster, service = place_of(target["resource"])
-        rows = self._state.gauged(f"ecs/{cluster}/{service}", since, until)
+        rows = self._state.gauged(
+            f"ecs/{cluster}/{service}",
+            since,
+            until,
+        )
         values = [float(row[figure]) for _, row in rows if figure in row]
         return fmean(values) if values else MISSING
 
@@ -107,9 +119,17 @@ class Datapoints:
         until: int,
     ) -> float:
         """A minute without any is a real zero."""
-        rows = self._state.counted(group, since, until)
+        rows = self._state.counted(
+            group,
+            since,
+            until,
+        )
         counted = sum(row["counts"].get("RequestCount", 0) for _, row in rows)
-        gauges = self._state.gauged(f"gauge/{group}", since, until)
+        gauges = self._state.gauged(
+            f"gauge/{group}",
+            since,
+            until,
+        )
         healthy = [float(row["HealthyHostCount"]) for _, row in gauges if "HealthyHostCount" in row]
         hosts = fmean(healthy) if healthy else self._healthy_now(group)
         return counted / max(hosts, 1.0)

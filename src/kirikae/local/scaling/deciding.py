@@ -73,7 +73,11 @@ def decided(target: Target, look: Look) -> Decided:
         seen,
         suspended,
     )
-    after = _kept(target, state, look.moment)
+    after = _kept(
+        target,
+        state,
+        look.moment,
+    )
     desired = int(state.desired[0])
     activities = [] if suspended.scheduled else _of_planned(look)
     activities += _of_decision(
@@ -83,7 +87,11 @@ def decided(target: Target, look: Look) -> Decided:
         state,
         decision,
     )
-    return Decided(after, desired, tuple(activities))
+    return Decided(
+        after,
+        desired,
+        tuple(activities),
+    )
 
 
 def suspended_of(target: Target) -> Suspended:
@@ -102,7 +110,11 @@ def suspended_of(target: Target) -> Suspended:
 def _remembered(target: Target, now: Now) -> Scaling:
     """The desired count is the service's own: somebody else may have changed it."""
     cooling = target["cooling"]
-    fresh = Scaling.of(now.desired, target["least"], target["most"])
+    fresh = Scaling.of(
+        now.desired,
+        target["least"],
+        target["most"],
+    )
     return Scaling(
         desired=fresh.desired,
         least=fresh.least,
@@ -121,7 +133,11 @@ def _moment(known: float | None) -> float:
     return -math.inf if known is None else known
 
 
-def _kept(target: Target, state: Scaling, moment: int) -> Target:
+def _kept(
+    target: Target,
+    state: Scaling,
+    moment: int,
+) -> Target:
     cooling: Cooling = {
         "out_until": _finite(state.out_until[0]),
         "base": float(state.out_base[0]),
@@ -171,7 +187,13 @@ def _of_decision(
     if desired != look.now.desired:
         raised = desired > look.now.desired
         cause = _cause(look.rules[by], after) if by >= 0 else _by_bound(raised, desired)
-        return [change(cause, desired, look.moment)]
+        return [
+            change(
+                cause,
+                desired,
+                look.moment,
+            )
+        ]
     code = not_scaled(state, decision)
     if code is None:
         return []
@@ -184,7 +206,13 @@ def _of_decision(
         after["most"],
         desired,
     )
-    return [unchanged(_cause(ringing[0], after), why, look.moment)]
+    return [
+        unchanged(
+            _cause(ringing[0], after),
+            why,
+            look.moment,
+        )
+    ]
 
 
 def _by_bound(raised: bool, desired: int) -> str:
@@ -200,7 +228,13 @@ def _cause(rule: Rule, after: Target) -> str:
 def _rings(rule: Rule, target: Target) -> int | None:
     """0: its high alarm, 1: its low one; None: neither."""
     counted = target["breaches"].get(rule.policy.name, (0.0, 0.0))
-    for index, (count, least) in enumerate(zip(counted, needed(rule.policy), strict=True)):
+    for index, (count, least) in enumerate(
+        zip(
+            counted,
+            needed(rule.policy),
+            strict=True,
+        )
+    ):
         if count >= least:
             return index
     return None

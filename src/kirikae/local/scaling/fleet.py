@@ -26,18 +26,34 @@ class Now:
 class Fleet:
     """Of all regions."""
 
-    def __init__(self, state: State, agenda: Agenda) -> None:
+    def __init__(
+        self,
+        state: State,
+        agenda: Agenda,
+    ) -> None:
         self._state = state
         self._agenda = agenda
 
-    def now(self, region: str, resource: str) -> Now | None:
+    def now(
+        self,
+        region: str,
+        resource: str,
+    ) -> Now | None:
         """None for a service that is not there, or goes."""
         service = self._service(region, resource)
         if service is None:
             return None
-        return Now(self._running(service), service["desiredCount"], is_deploying(service))
+        return Now(
+            self._running(service),
+            service["desiredCount"],
+            is_deploying(service),
+        )
 
-    def want(self, target: Target, desired: int) -> None:
+    def want(
+        self,
+        target: Target,
+        desired: int,
+    ) -> None:
         """Write it down; part of the transaction of whoever decided."""
         service = self._service(region_of(target["arn"]), target["resource"])
         if service is not None:
@@ -51,7 +67,11 @@ class Fleet:
             task["lastStatus"] == "RUNNING" and task["desiredStatus"] == "RUNNING" for task in tasks
         )
 
-    def _service(self, region: str, resource: str) -> Service | None:
+    def _service(
+        self,
+        region: str,
+        resource: str,
+    ) -> Service | None:
         cluster, name = place_of(resource)
         arn = f"arn:aws:ecs:{region}:{ACCOUNT}:service/{cluster}/{name}"
         found = self._state.services.get(arn)

@@ -50,15 +50,27 @@ class Scaled:
 
     def alarms(self, region: str) -> dict[str, Operation]:
         """CloudWatch's operations on alarms."""
-        state = Within(self.state, region, self.home)
+        state = Within(
+            self.state,
+            region,
+            self.home,
+        )
         book = AlarmBook(state, self.clock)
         known = Book(state, self.clock).policies
-        found = alarms.Alarms(book, region, lambda arn: known.get(arn) is not None)
+        found = alarms.Alarms(
+            book,
+            region,
+            lambda arn: known.get(arn) is not None,
+        )
         return bound(alarms.OPERATIONS, found)
 
     def service(self, region: str) -> Service:
         """Application Auto Scaling."""
-        state = Within(self.state, region, self.home)
+        state = Within(
+            self.state,
+            region,
+            self.home,
+        )
         book = Book(state, self.clock)
         own = AlarmBook(state, self.clock)
         fleet = Fleet(state, self.agenda)
@@ -82,9 +94,17 @@ class Scaled:
         """``endpoint``: of queues' URLs; ``delay_s``: how late figures are seen."""
 
         def ours(region: str) -> CloudWatch:
-            place = Place(region, self.home, endpoint)
+            place = Place(
+                region,
+                self.home,
+                endpoint,
+            )
             return CloudWatch(
-                Within(self.state, region, self.home),
+                Within(
+                    self.state,
+                    region,
+                    self.home,
+                ),
                 0,
                 self.clock,
                 place,
@@ -92,7 +112,11 @@ class Scaled:
 
         book = AlarmBook(self.state, self.clock)
         figures = Figures(ours, stores)
-        evaluator = Evaluator(book, figures, delay_s)
+        evaluator = Evaluator(
+            book,
+            figures,
+            delay_s,
+        )
         datapoints = Datapoints(
             self.state,
             figures,
@@ -111,5 +135,9 @@ class Scaled:
             self.clock,
             evaluator,
             autoscaler,
-            Teller(book, stores, publish),
+            Teller(
+                book,
+                stores,
+                publish,
+            ),
         )

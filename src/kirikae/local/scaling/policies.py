@@ -223,5 +223,11 @@ def _shown_metric(row: Row) -> Plain:
         dimensions = {"ClusterName": cluster, "ServiceName": service}
         names = ("AWS/ECS", _USED[metric], "Average")
     listed = [{"Name": name, "Value": value} for name, value in dimensions.items()]
-    shown = dict(zip(("Namespace", "MetricName", "Statistic"), names, strict=True))
+    shown = dict(
+        zip(
+            ("Namespace", "MetricName", "Statistic"),
+            names,
+            strict=True,
+        )
+    )
     return {**shown, "Dimensions": listed}

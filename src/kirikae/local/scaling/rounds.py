@@ -66,6 +66,14 @@ def moments(last: float | None, now: float) -> range:
     """After the last one, and until now.  A clock that was moved back begins anew."""
     newest = int(now) // STEP_S * STEP_S
     if last is None or last > now:
-        return range(newest, newest + 1, STEP_S)
+        return range(
+            newest,
+            newest + 1,
+            STEP_S,
+        )
     first = max(int(last), newest - MOST_BACK_S) + STEP_S
-    return range(first, newest + 1, STEP_S)
+    return range(
+        first,
+        newest + 1,
+        STEP_S,
+    )
