@@ -284,7 +284,7 @@ def test_steps_behind_an_own_alarm_decide_as_the_simulator_does(world):
 
 
 def _stepped(world: World, policy: StepScaling, intervals: list[dict[str, float]]) -> str:
-    if policy.above:
+    if len(intervals) > 1:
         intervals[1]["MetricIntervalLowerBound"] = 15
     amounts = [
         {**interval, "ScalingAdjustment": int(step.amount)}
@@ -349,6 +349,25 @@ def test_a_scale_out_and_its_alarms(world):
     assert activity["Cause"] == f"monitor alarm {high} in state ALARM triggered policy t"
     assert activity["StatusCode"] == "InProgress"
     assert [each["detail"]["alarmName"] for each in world.events] == [high, low, high]
+
+
+def test_where_figures_are_seen_at_once_so_are_decisions(tmp_path):
+    """`kirikae local up --figures now`; steps behind an own alarm too."""
+    world = World(tmp_path, delay_s=0)
+    world.service()
+    world.at(NOON)
+    register(world)
+    track(world)
+    rush = StepScaling("rush", Metric.CPU, 95.0, True, (Step(0.0, None, 4.0),), datapoints=2)
+    _stepped(world, rush, [{"MetricIntervalLowerBound": 0}])
+    for minute, value in enumerate((90.0, 90.0, 90.0, 99.0, 99.0)):
+        world.used(NOON + 60 * minute, value)
+    assert world.at(NOON + 180 + 4) == 3
+    assert world.at(NOON + 180 + 5) == 5
+    world.runs(5)
+    assert world.at(NOON + 300 + 4) == 5
+    assert world.at(NOON + 300 + 5) > 5
+    world.plane.close()
 
 
 def test_minutes_without_figures_scale_nothing_and_their_alarms_say_so(world):

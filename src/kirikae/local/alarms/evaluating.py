@@ -16,6 +16,8 @@ from kirikae.local.errors import AwsError
 from kirikae.model.scaling import PUBLISHED_AFTER_S
 
 log = logging.getLogger("kirikae.local.alarms")
+LAG_S = 5
+"""Where figures are seen at once: the last second of a minute is written down a little later."""
 _MINUTE_S = 60
 _LIKE_SCALING = ("AWS/ECS", "AWS/ApplicationELB")
 """Their alarms know a minute as late as those of target tracking do."""
@@ -43,7 +45,7 @@ class Evaluator:
     async def at(self, moment: int) -> None:
         """Every alarm that is due now; one whose figures do not answer waits for its next time."""
         for alarm in self._book.alarms.all():
-            if not alarm["owner"] and alarm["kind"] == METRIC and _is_due(alarm, moment):
+            if not alarm["owner"] and alarm["kind"] == METRIC and self._is_due(alarm, moment):
                 try:
                     await self._evaluate(alarm, moment)
                 except (AwsError, OSError) as error:
@@ -106,6 +108,12 @@ class Evaluator:
             return PUBLISHED_AFTER_S[_MINUTE_S]
         return self._delay_s if asked.is_measured_here else 0.0
 
+    def _is_due(self, alarm: Alarm, moment: int) -> bool:
+        """At its periods, and at least each minute; never for a time in which it was not there."""
+        every = min(int(alarm["form"]["Period"]), _MINUTE_S)
+        lag = 0 if self._delay_s else LAG_S
+        return (moment - lag) % every == 0 and moment >= alarm["configured"]
+
     def _evaluate_composites(self, moment: int) -> None:
         """Each by what the others say now; one that stands on another composite alarm may come one
         round later."""
@@ -142,9 +150,3 @@ class Evaluator:
             reason,
             moment,
         )
-
-
-def _is_due(alarm: Alarm, moment: int) -> bool:
-    """At its periods, and at least each minute; never for a time in which it was not there."""
-    every = min(int(alarm["form"]["Period"]), _MINUTE_S)
-    return moment % every == 0 and moment >= alarm["configured"]

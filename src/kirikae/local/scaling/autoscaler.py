@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from kirikae.local.alarms.book import Book as Alarms
 from kirikae.local.alarms.book import region_of
@@ -110,13 +111,15 @@ class Autoscaler:
         arn: str,
         look: Look,
     ) -> None:
-        """All of it, or nothing of it.  The row is read again: somebody may have changed it while
+        """All of it, or nothing of it.  Rows are read again: somebody may have changed them while
         figures were asked for."""
-        target = self._book.targets.get(arn)
-        if target is None:
-            return
-        found = decided(target, look)
         region = region_of(arn)
+        target = self._book.targets.get(arn)
+        now = None if target is None else self._fleet.now(region, target["resource"])
+        if target is None or now is None:
+            return
+        look = replace(look, now=now)
+        found = decided(target, look)
         with self._book.store.together():
             self._book.targets.put(arn, found.target)
             self._book.note(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from statistics import fmean
 
 from kirikae.local.alarms.book import region_of
+from kirikae.local.alarms.evaluating import LAG_S
 from kirikae.local.alarms.figures import Figures
 from kirikae.local.alarms.forms import Asked
 from kirikae.local.scaling.forms import place_of
@@ -29,7 +30,7 @@ class Datapoints:
         latest: Latest,
         delays: bool,
     ) -> None:
-        """``delays``: as late as AWS would know them; else at once."""
+        """``delays``: as late as AWS would know them; else almost at once."""
         self._state = state
         self._figures = figures
         self._latest = latest
@@ -57,7 +58,9 @@ class Datapoints:
 
     def _late_s(self, rule: Rule) -> int:
         """An alarm of one's own is as late as its figures are, already."""
-        if not self._delays or isinstance(rule.source, Rings):
+        if not self._delays:
+            return LAG_S
+        if isinstance(rule.source, Rings):
             return 0
         return int(PUBLISHED_AFTER_S[rule.policy.metric.period_s])
 
