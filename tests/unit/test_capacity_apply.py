@@ -1,5 +1,5 @@
-"""`kirikae capacity apply`: the file's rules become the service's, against kirikae local in this
-process."""
+"""`kirikae capacity apply` and `explain`: the file's rules become the service's, against kirikae
+local in this process, and are told in words."""
 
 from __future__ import annotations
 
@@ -110,3 +110,19 @@ def test_a_rule_by_requests_needs_its_load_balancer(world, file):
 def test_read_only_changes_nothing(world, file):
     code, _, err = run("--read-only", "capacity", "apply", str(file))
     assert code == 2 and "--read-only" in err
+
+
+def test_rules_are_explained_with_what_they_carry(file):
+    """A target of 50 carries twice the load until more tasks serve: after 360 s and a start."""
+    code, out, _ = run("capacity", "explain", str(file), "--lang", "en")
+    assert code == 0
+    assert "a sudden rise to 2 times the load" in out and "441 s after it began" in out
+    assert "fewer after 15 minutes below 45" in out
+    assert "+0..+10: +2; +10..: +4" in out
+    assert "with figures of 20 seconds" in out and "after 166 s" in out
+    assert "毎日 07:30" in run("capacity", "explain", str(file), "--lang", "ja")[1]
+    found = ran("capacity", "explain", str(file), "--json").json
+    assert (found["carried_rise"], found["serves_after_s"]) == (2.0, 441.0)
+    file.write_text(FIRST.replace("target: 50", "metric: requests, target: 50, scale_in: false"))
+    out = run("capacity", "explain", str(file), "--lang", "en")[1]
+    assert "never gives fewer" in out and "sudden rise" not in out
