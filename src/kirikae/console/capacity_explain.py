@@ -41,7 +41,7 @@ def explain(here: Here, file: Path, lang: str | None) -> Answer:
     rules = read_rules(file)
     speech = speech_of(here, lang)
     reach = reach_of(rules)
-    plain = {"carried_rise": None, "serves_after_s": None}
+    plain: dict[str, float | None] = {"carried_rise": None, "serves_after_s": None}
     if reach is not None:
         plain = {"carried_rise": reach.times, "serves_after_s": reach.serves_s}
     return Answer(plain, [speech.say(each) for each in _told(rules, reach)])
