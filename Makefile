@@ -1,7 +1,7 @@
 # Two commands: `make rehearse` moves the sample service under load, `make test` passes the tests.  Both set up what is missing.
 PY := .venv/bin/python
 
-.PHONY: rehearse clean-rehearsal test check bench prove lock venv clients ready
+.PHONY: rehearse drill clean-rehearsal test check bench docs prove lock venv clients ready
 
 ready:
 	@scripts/prepare
@@ -14,6 +14,9 @@ clients:
 
 rehearse: ready
 	@$(PY) examples/bookshop/rehearse.py $(if $(KEEP),--keep)
+
+drill: venv  # after `make rehearse KEEP=1`
+	@$(PY) examples/bookshop/drill.py
 
 clean-rehearsal: venv
 	@if docker info >/dev/null 2>&1; then $(PY) examples/bookshop/rehearse.py --clean; fi
@@ -47,6 +50,10 @@ bench: ready
 	@PYTHONPATH=. $(PY) benchmarks/idle.py
 	@PYTHONPATH=. $(PY) benchmarks/zero_loss.py
 	@PYTHONPATH=. $(PY) benchmarks/storm.py
+
+docs: venv  # the docs as a site with search, in build/site: no request to other hosts
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build
+	@echo "build/site: look at it with $(PY) -m http.server -b 127.0.0.1 -d build/site"
 
 prove: ready clients
 	@$(PY) -m pytest -m prove -s --timeout 3000 tests

@@ -200,8 +200,7 @@ def local() -> str:
         elif service == "logs":
             lines.append(
                 "\nEverything else is moto's, which keeps the lines. What `aws logs tail` asks "
-                "(FilterLogEvents) is answered, with patterns; StartLiveTail needs a host name of "
-                "its own and is not."
+                "(FilterLogEvents) is answered, with patterns; StartLiveTail is refused by name."
             )
         elif service == "athena":
             lines.append(

@@ -11,14 +11,16 @@ import io
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 from hypothesis import settings
 
@@ -37,6 +39,14 @@ from tests.tidy import (
 
 settings.register_profile("kirikae", deadline=None)  # a figure of speed is no test
 settings.load_profile("kirikae")
+
+# Every session of boto3's reads the models of its services again; here hundreds have one reader.
+botocore.session.create_loader = cache(botocore.session.create_loader)
+
+# A machine may be told to keep no compiled modules: each process that a test starts would compile
+# kirikae anew, which takes a third of its time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 WEB_IMAGE = "kirikae-test-web:2"
 _COMMANDS = (

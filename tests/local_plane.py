@@ -77,6 +77,9 @@ class Nobody:
             {**task, "desiredStatus": "STOPPED", "stopCode": code, "stoppedReason": reason},
         )
 
+    def engine_name(self, task_id: str, container: str) -> str:
+        return f"engine-{task_id}-{container}"
+
     def definition(self, task: Any) -> Any:
         return self._state.definitions[task["taskDefinitionArn"]]
 

@@ -61,6 +61,9 @@ class QueueServer:
                 self.end_headers()
                 self.wfile.write(raw)
 
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string(clock() if timestamp is None else timestamp)
+
             def log_message(self, format: str, *args: Any) -> None:
                 """Nothing."""
 

@@ -46,6 +46,30 @@ for (;;) {
 await stable();
 assert.equal((await seen()).taskDefinition, next);
 
+const canary = { canaryPercent: 10, canaryBakeTimeInMinutes: 60 };
+await update({
+  taskDefinition: await define(image),
+  deploymentConfiguration: { strategy: "CANARY", bakeTimeInMinutes: 0, canaryConfiguration: canary },
+});
+const latest = async () => {
+  const listed = await send(ecs.ListServiceDeploymentsCommand, { cluster: name, service: "app" });
+  const arns = [listed.serviceDeployments[0].serviceDeploymentArn];
+  return (await send(ecs.DescribeServiceDeploymentsCommand, { serviceDeploymentArns: arns })).serviceDeployments[0];
+};
+const until = async (claim) => {
+  for (;;) {
+    const way = await latest();
+    if (claim(way)) return way;
+    await new Promise((done) => setTimeout(done, 500));
+  }
+};
+const way = await until((way) => way.lifecycleStage === "PRODUCTION_TRAFFIC_SHIFT");
+assert.equal(way.targetServiceRevision.requestedProductionTrafficWeight, 10);
+await send(ecs.StopServiceDeploymentCommand, { serviceDeploymentArn: way.serviceDeploymentArn, stopType: "ROLLBACK" });
+await until((way) => way.status === "ROLLBACK_SUCCESSFUL");
+await stable();
+assert.equal((await seen()).taskDefinition, next);
+
 await update({ desiredCount: 2 });
 await stable();
 assert.equal((await seen()).runningCount, 2);

@@ -33,6 +33,20 @@ do sleep 1; done
 aws ecs wait services-stable --cluster "$name" --services app
 expect "$(service taskDefinition)" "$next"
 
+green=$(define "$image")
+aws ecs update-service --cluster "$name" --service app --task-definition "$green" --query service.status --output text --deployment-configuration \
+    '{"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0, "lifecycleHooks": [{"targetType": "PAUSE", "lifecycleStages": ["POST_SCALE_UP"]}]}'
+way=$(aws ecs list-service-deployments --cluster "$name" --service app --query 'serviceDeployments[0].serviceDeploymentArn' --output text)
+way() { aws ecs describe-service-deployments --service-deployment-arns "$way" --query "serviceDeployments[0].$1" --output text; }
+say "deployed beside it"; until [ "$(way 'lifecycleHookDetails[0].status')" = AWAITING_ACTION ]; do sleep 1; done
+expect "$(way lifecycleStage)" POST_SCALE_UP
+expect "$(service runningCount)" 2
+aws ecs continue-service-deployment --service-deployment-arn "$way" --hook-id "$(way 'lifecycleHookDetails[0].hookId')" --output text
+say "continued"; until [ "$(way status)" = SUCCESSFUL ]; do sleep 1; done
+aws ecs wait services-stable --cluster "$name" --services app
+expect "$(service taskDefinition)" "$green"
+next=$green
+
 aws ecs update-service --cluster "$name" --service app --desired-count 2 --query service.desiredCount --output text
 say "scaled"; aws ecs wait services-stable --cluster "$name" --services app
 expect "$(service runningCount)" 2

@@ -6,6 +6,8 @@ from __future__ import annotations
 import gzip
 import http.client
 import re
+import socket
+import ssl
 import time
 import urllib.request
 from collections import Counter
@@ -15,9 +17,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from kirikae.local.files import free_port
 from tests.conftest import Endpoint
 from tests.pace import eventually
 from tests.shop import Hammer, Shop
+from tests.unit.test_local_tls import self_signed
 
 pytestmark = pytest.mark.engine
 
@@ -166,6 +170,47 @@ def test_redirects(shop, config, path, location):
         config["StatusCode"],
         location.replace("PORT", str(shop.port)),
     )
+
+
+def test_a_listener_of_https_speaks_with_its_certificate(shop, tmp_path):
+    """A certificate that was imported; the client's host chooses among several, HTTP is redirected
+    there, targets hear that it was HTTPS."""
+    acm = shop.local.client("acm")
+    port = free_port()
+    arns = []
+    for host in ("localhost", "other.example"):
+        certificate, key = self_signed(host)
+        (tmp_path / f"{host}.pem").write_text(certificate)
+        made = acm.import_certificate(Certificate=certificate, PrivateKey=key)
+        arns.append({"CertificateArn": made["CertificateArn"]})
+    listener = shop.elb.create_listener(
+        LoadBalancerArn=shop.balancer,
+        Port=port,
+        Protocol="HTTPS",
+        Certificates=arns[:1],
+        DefaultActions=shop.forward(1, 0),
+    )["Listeners"][0]["ListenerArn"]
+    shop.local.scope.add(lambda: shop.elb.delete_listener(ListenerArn=listener))
+    shop.elb.add_listener_certificates(ListenerArn=listener, Certificates=arns[1:])
+
+    def answer(host: str) -> str:
+        context = ssl.create_default_context(cafile=str(tmp_path / f"{host}.pem"))
+        plain = socket.create_connection(("127.0.0.1", port), timeout=30)
+        with context.wrap_socket(plain, server_hostname=host) as secure:
+            secure.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            return b"".join(iter(lambda: secure.recv(65536), b"")).decode()
+
+    for host in ("localhost", "other.example"):
+        assert answer(host).startswith("HTTP/1.1 200")
+    with pytest.raises(ClientError, match="import-certificate"):
+        shop.elb.modify_listener(
+            ListenerArn=listener, Certificates=[{"CertificateArn": arns[0]["CertificateArn"] + "0"}]
+        )
+    to_https = {"Protocol": "HTTPS", "Port": str(port), "StatusCode": "HTTP_301"}
+    there = [{"Type": "redirect", "RedirectConfig": to_https}]
+    with Rule(shop, [{"Field": "path-pattern", "Values": ["/secure"]}], there):
+        status, _, headers = ask(shop, "/secure")
+    assert (status, headers["location"]) == (301, f"https://127.0.0.1:{port}/secure")
 
 
 def test_priorities_are_exchanged_at_once(shop):

@@ -278,7 +278,11 @@ def test_events_speak_as_aws_does(cluster):
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({"deploymentConfiguration": {"strategy": "CANARY"}}, "UnsupportedFeatureException"),
+        (
+            {"deploymentConfiguration": {"earlySuccessCriteria": {"enable": True}}},
+            "UnsupportedFeatureException",
+        ),
+        ({"deploymentConfiguration": {"strategy": "BLUE_GREEN"}}, "InvalidParameterException"),
         (
             {"deploymentConfiguration": {"minimumHealthyPercent": 100, "maximumPercent": 100}},
             "InvalidParameterException",
@@ -288,7 +292,6 @@ def test_events_speak_as_aws_does(cluster):
             "InvalidParameterException",
         ),
         ({"launchType": "EXTERNAL"}, "UnsupportedFeatureException"),
-        ({"enableExecuteCommand": True}, "UnsupportedFeatureException"),
         ({"serviceConnectConfiguration": {"enabled": True}}, "UnsupportedFeatureException"),
         ({"deploymentController": {"type": "CODE_DEPLOY"}}, "UnsupportedFeatureException"),
     ],

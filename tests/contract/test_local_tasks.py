@@ -4,6 +4,7 @@ engine, through boto3."""
 from __future__ import annotations
 
 import json
+import shutil
 import time
 import urllib.request
 from collections.abc import Callable
@@ -13,8 +14,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from kirikae.local.ecs.containers import metadata_id
 from kirikae.local.files import free_port
-from tests.conftest import WEB_IMAGE, Endpoint
+from tests.conftest import WEB_IMAGE, Endpoint, serve
 from tests.pace import eventually
 from tests.tidy import gone
 
@@ -439,6 +441,39 @@ def test_metadata_and_credentials(bench):
         and credentials["AccessKeyId"].startswith("ASIA")
         and told[4] == "key:"
     )
+
+
+@pytest.mark.skipif(shutil.which("iptables") is None, reason="needs iptables")
+def test_a_fault_is_made_in_the_task_s_own_network_and_undone(bench):
+    """A black hole before the web server's port: nobody reaches it, until it is stopped."""
+    task = bench.run(
+        "faulty",
+        {"name": "web", "command": serve("ok"), "portMappings": [{"containerPort": 8000}]},
+        networkMode="awsvpc",
+        enableFaultInjection=True,
+    )
+    seen = bench.until(task, lambda task: task["lastStatus"] == "RUNNING")
+    address = seen["containers"][0]["networkInterfaces"][0]["privateIpv4Address"]
+    token = metadata_id(task.rpartition("/")[2], "web")
+    agent = f"{bench.local.status['endpoint']}/_kirikae/metadata/api/{token}/fault/v1"
+    hole = {"Port": 8000, "Protocol": "tcp", "TrafficType": "ingress"}
+
+    def ask(what: str) -> dict[str, Any]:
+        url = f"{agent}/network-blackhole-port/{what}"
+        return json.loads(urllib.request.urlopen(url, json.dumps(hole).encode()).read())  # type: ignore[no-any-return]
+
+    def answers() -> bool:
+        try:
+            return bool(urllib.request.urlopen(f"http://{address}:8000/", timeout=2).read())
+        except OSError:
+            return False
+
+    eventually(answers, "the web server answers")
+    assert ask("status") == {"Status": "not-running"}
+    assert ask("start") == {"Status": "running"}
+    assert not answers()
+    assert ask("stop") == {"Status": "stopped"}
+    eventually(answers, "it answers again")
 
 
 def test_the_same_token_runs_once(bench):

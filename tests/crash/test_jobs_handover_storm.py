@@ -217,7 +217,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     found.close()
 
 
-def test_a_hundred_jobs_forth_and_back_and_forth_with_everything_killed_at_random(
+def test_row_28_a_hundred_jobs_forth_and_back_and_forth_with_everything_killed_at_random(
     place: Place,
 ) -> None:
     """Two minutes at each share; 0 doubled, 0 missing."""

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from kirikae.aws import cloudwatch, ecs, elbv2, iam
 from kirikae.aws.session import Aws, Caller
@@ -22,7 +21,7 @@ from kirikae.model.errors import AwsUnreachable
 from kirikae.model.said import text
 from kirikae.traffic import readiness
 from kirikae.traffic.probes import Probe
-from tests.cloud import ACCOUNT, REGION, Account, client
+from tests.cloud import ACCOUNT, REGION, Account, client, empty_cloud
 from tests.command import run
 
 PROJECT = """\
@@ -121,7 +120,7 @@ def account(
         return None if row is None else {**row, "runningCount": row["desiredCount"]}
 
     monkeypatch.setattr(ecs, "service", running)
-    with mock_aws():
+    with empty_cloud():
         made = Account()
         made.rule()
         made.service(desired=1)

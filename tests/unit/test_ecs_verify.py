@@ -31,6 +31,7 @@ WORDS = Words.of("kirikae.release")
 ROLE = "arn:aws:iam::123456789012:role/service/execution"
 GROUP = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/shop/1"
 BALANCER = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/shop/1"
+RULE = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/shop/1/2/3"
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:shop-AbCdEf"
 PARAMETER = "arn:aws:ssm:us-east-1:123456789012:parameter/password"
 ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com/shop:r1"
@@ -73,8 +74,29 @@ SERVICE = {
         "awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": ["sg-1"]}
     },
     "loadBalancers": [
-        {"targetGroupArn": GROUP, "containerName": "app", "containerPort": 8080},
+        {
+            "targetGroupArn": GROUP,
+            "containerName": "app",
+            "containerPort": 8080,
+            "advancedConfiguration": {
+                "alternateTargetGroupArn": f"{GROUP}2",
+                "productionListenerRule": RULE,
+                "testListenerRule": f"{RULE}2",
+                "roleArn": EBS,
+            },
+        },
     ],
+    "deploymentConfiguration": {
+        "strategy": "BLUE_GREEN",
+        "lifecycleHooks": [
+            {
+                "hookTargetArn": "arn:aws:lambda:eu-west-1:123456789012:function:smoke",
+                "roleArn": EBS,
+                "lifecycleStages": ["POST_TEST_TRAFFIC_SHIFT"],
+            }
+        ],
+        "alarms": {"alarmNames": ["errors"], "enable": True, "rollback": True},
+    },
     "capacityProviderStrategy": [{"capacityProvider": "FARGATE", "weight": 1}],
     "volumeConfigurations": [{"name": "data", "managedEBSVolume": {"roleArn": EBS}}],
     "serviceConnectConfiguration": {"enabled": True, "namespace": "inside"},
@@ -125,6 +147,9 @@ ANSWERS = {
     "DescribeTargetGroupAttributes": {
         "Attributes": [{"Key": "deregistration_delay.timeout_seconds", "Value": "30"}]
     },
+    "DescribeRules": {"Rules": [{"Actions": [{"Type": "forward", "TargetGroupArn": GROUP}]}]},
+    "GetFunctionConfiguration": {"State": "Active"},
+    "DescribeAlarms": {"MetricAlarms": [{"AlarmName": "errors", "StateValue": "OK"}]},
     "DescribeLoadBalancers": {"LoadBalancers": [{"SecurityGroups": ["sg-balancer"]}]},
     "DescribeSecurityGroups": reaches(**FROM_BALANCER),
     "DescribeSubnets": {"Subnets": [{"VpcId": "v", "AvailabilityZone": "a"}]},
@@ -392,6 +417,66 @@ CASES = [
         "SKIP",
         "the cluster is not there",
     ),
+    (
+        "AdvancedConfiguration",
+        {"loadBalancers.0.advancedConfiguration.alternateTargetGroupArn": GROUP},
+        "NG",
+        "two target groups that differ",
+    ),
+    (
+        "AdvancedConfiguration",
+        {"loadBalancers.0.advancedConfiguration.productionListenerRule": ...},
+        "NG",
+        "productionListenerRule is missing",
+    ),
+    (
+        "AdvancedConfiguration",
+        {"DescribeRules": {"Rules": [{"Actions": [{"Type": "forward", "TargetGroupArn": "x"}]}]}},
+        "NG",
+        "forwards to neither",
+    ),
+    ("AdvancedConfiguration", {"DescribeRules": Refusal("RuleNotFound")}, "NG", "RuleNotFound"),
+    ("AdvancedConfiguration", {"DescribeRules": DENIED}, "SKIP", "may not be asked"),
+    (
+        "AdvancedConfiguration",
+        {"GetRole": trusts("ecs-tasks.amazonaws.com")},
+        "NG",
+        "does not let ecs.",
+    ),
+    (
+        "LifecycleHook",
+        {"GetFunctionConfiguration": Refusal("ResourceNotFoundException")},
+        "NG",
+        "NotFound",
+    ),
+    ("LifecycleHook", {"GetFunctionConfiguration": {"State": "Failed"}}, "NG", "is Failed"),
+    ("LifecycleHook", {"GetFunctionConfiguration": DENIED}, "SKIP", "may not be asked"),
+    (
+        "LifecycleHook",
+        {"deploymentConfiguration.lifecycleHooks.0.hookTargetArn": ...},
+        "NG",
+        "hookTargetArn is missing",
+    ),
+    (
+        "LifecycleHook",
+        {"deploymentConfiguration.lifecycleHooks.0.targetType": "PAUSE"},
+        "SKIP",
+        "pauses until somebody",
+    ),
+    ("DeploymentAlarms", {"DescribeAlarms": {"MetricAlarms": []}}, "NG", "no alarm errors"),
+    (
+        "DeploymentAlarms",
+        {"DescribeAlarms": {"MetricAlarms": [{"AlarmName": "errors", "StateValue": "ALARM"}]}},
+        "NG",
+        "in ALARM now: errors",
+    ),
+    (
+        "DeploymentAlarms",
+        {"DescribeAlarms": {"CompositeAlarms": [{"AlarmName": "errors", "StateValue": "OK"}]}},
+        "OK",
+        "errors: OK",
+    ),
+    ("DeploymentAlarms", {"DescribeAlarms": DENIED}, "SKIP", "may not be asked"),
     (
         "RollingUpdate",
         {"deploymentConfiguration": {"maximumPercent": 100}},

@@ -236,7 +236,7 @@ def test_a_fault_of_our_own_is_one_line_and_never_done(folder, monkeypatch):
     def broken(*_):
         raise KeyError("ZoneName")
 
-    monkeypatch.setattr(kinds, "read_project", broken)
+    monkeypatch.setattr(kinds, "read_source", broken)
     ran = run("move", "status", "earth", "--json")
     assert ran.exit_code == 3 and ran.json["outcome"] == "unfinished"
     assert "KeyError: 'ZoneName'" in ran.json["message"] and "Traceback" not in ran.stderr

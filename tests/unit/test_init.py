@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from moto import mock_aws
 
 from kirikae.aws import discovery
 from kirikae.aws.session import Aws
 from kirikae.console import kinds
 from kirikae.console.first_file import CHANGE_ME
-from tests.cloud import ACCOUNT, REGION, Account, client
+from tests.cloud import ACCOUNT, REGION, Account, client, empty_cloud
 from tests.command import run
 
 SSH = """\
@@ -43,7 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def account(folder: Path) -> Iterator[Account]:
-    with mock_aws():
+    with empty_cloud():
         yield Account()
 
 
@@ -273,7 +272,7 @@ def test_several_load_balancers_are_named(account, hosts):
 
 def test_no_load_balancer_with_rules_is_told(folder):
     """A move by DNS needs none."""
-    with mock_aws():
+    with empty_cloud():
         ran = run("init")
     assert ran.exit_code == 2 and "by-dns.md" in ran.stderr and REGION in ran.stderr
 

@@ -7,15 +7,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from email.utils import formatdate
 from typing import Any
 
 import pytest
 
-from kirikae.aws.sqs import Queue
+from kirikae.aws.clock import ServerClock
+from kirikae.aws.errors import NotThere
+from kirikae.aws.sqs import Queue, queue_named
 from kirikae.jobs.errors import NoTable
 from kirikae.jobs.job import CatchUp, Firing, Owner, State
 from kirikae.jobs.ledger import Ledger, Mark
-from kirikae.jobs.scheduler import Clocks, Scheduler
+from kirikae.jobs.scheduler import Clocks, Scheduler, asked_anew
 from kirikae.jobs.scheduling import Moment, plan
 from kirikae.jobs.sqlite_rows import sqlite_ledger
 from kirikae.jobs.tables import Jobs, jobs_of
@@ -237,6 +240,26 @@ def test_row_7_ten_minutes_of_skew_and_it_stands_down(place, ahead_s):
     assert len(place.sent()) == 1
 
 
+def test_row_7_a_machine_that_slept_asks_what_time_it_is_before_it_stands_down(place):
+    """What it heard before is of a clock that slept, too; what it hears now is right."""
+    wall = place.clock
+    slept_s = 0.0
+    heard = ServerClock(wall, lambda: wall.now - slept_s)
+
+    def ask() -> None:
+        heard.hear({"date": formatdate(wall.now, usegmt=True)})
+
+    ask()
+    machine = place.machine()
+    skews = (asked_anew(heard.skew_s, ask),)
+    machine.scheduler._clocks = Clocks(wall, lambda: wall.now - slept_s, skews)
+    slept_s = 180.0
+    place.clock.go(180)
+    assert heard.skew_s() == 180
+    machine.look()
+    assert machine.scheduler.counts.stood_down == 0 and len(place.sent()) == 1
+
+
 def test_row_8_a_clock_that_is_put_back_admits_nothing_twice(place):
     """Two minutes, lived through again."""
     machine = place.machine()
@@ -352,6 +375,19 @@ def test_row_18_an_answer_that_was_lost_is_sent_again_and_delivered_once(place):
     first.look()
     place.machine(table).look()
     assert place.server.calls.count("SendMessageBatch") == 2 and len(place.sent()) == 1
+
+
+def test_row_18_a_queue_that_is_away_at_the_start_is_found_as_soon_as_it_is_there(place):
+    """Firings of the meantime are admitted; a name that no queue has is refused at once."""
+    place.server.away = True
+    place.queue = queue_named(place.server.aws, "jobs.fifo")
+    machine = place.machine(jobs("20 21 * * * once\n")).look()
+    assert place.ledger.history()[0].state is State.ADMITTED
+    place.server.away = False
+    machine.look()
+    assert len(place.sent()) == 1
+    with pytest.raises(NotThere):
+        queue_named(place.server.aws, "other.fifo")
 
 
 class _Forgets:

@@ -56,6 +56,9 @@ class Nobody:
     def stop(self, task_id: str, code: str, reason: str) -> None:
         self.stopped.append(task_id)
 
+    def engine_name(self, task_id: str, container: str) -> str:
+        return container
+
 
 class World:
     """What the former version left, and the APIs of this one over it."""

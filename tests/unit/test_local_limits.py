@@ -354,7 +354,7 @@ def test_a_text_in_quotes_is_one_word_of_one_line(text):
     assert '"' not in inside.replace("\\\\", "").replace('\\"', "")
     assert "$" not in inside.replace("\\$", "")
     lines = [fixed_response({"StatusCode": "200", "MessageBody": text}, "{ x }")]
-    lines += redirect({"StatusCode": "HTTP_301", "Host": text, "Path": f"/{text}"}, "{ x }")
+    lines += redirect({"StatusCode": "HTTP_301", "Host": text, "Path": f"/{text}"}, "{ x }", "http")
     assert not any("\n" in line for line in lines)
 
 

@@ -208,6 +208,12 @@ def place(tmp_path: Path) -> Iterator[Place]:
     found.state.close()
 
 
+def test_a_live_tail_is_refused_by_name(place):
+    """moto would answer with the lines that there are, and end."""
+    told = place.ask("StartLiveTail", logGroupIdentifiers=["arn:aws:logs:r:1:log-group:app"])
+    assert told.startswith("UnsupportedFeatureException: ") and "aws logs tail --follow" in told
+
+
 def test_a_subscription_sends_what_fits_to_firehose(place):
     """After a control message; lines that the store refused are not sent."""
     assert place.subscribe(pattern="ERROR") == {}

@@ -34,6 +34,14 @@ class Used:
 
 
 USED = (
+    *(
+        Used(module, name, (), "keptpems.py: listeners of HTTPS get no certificate")
+        for module, name in (
+            ("moto.acm.models", "AWS_ROOT_CA"),
+            ("moto.acm.models", "acm_backends"),
+            ("moto.iam.models", "iam_backends"),
+        )
+    ),
     Used(
         "moto.core.utils",
         "get_service_model",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kirikae.local.ecs.newtasks import with_subnet
 from kirikae.local.ecs.query import Seen, parsed
 from kirikae.local.errors import AwsError
 from tests.local_plane import LocalPlane
@@ -239,3 +240,17 @@ def test_an_update_asks_whether_load_balancers_reach_the_new_definition(ground):
     with pytest.raises(AwsError, match=r"incompatible with the bridge network mode"):
         ground.ask("UpdateService", cluster="c", service="s", taskDefinition="published")
     ground.ask("UpdateService", cluster="c", service="s", taskDefinition="web")
+
+
+def test_a_services_tasks_are_spread_over_its_subnets():
+    """As AWS spreads them over zones; a task that stands alone goes to the first."""
+    network: Any = {"awsvpcConfiguration": {"subnets": ["subnet-a", "subnet-b"]}}
+    placed: list[Any] = []
+    for _ in range(3):
+        task: Any = {}
+        with_subnet(task, network, placed)
+        placed.append(task)
+    assert [task["_subnet"] for task in placed] == ["subnet-a", "subnet-b", "subnet-a"]
+    alone: Any = {}
+    with_subnet(alone, {})
+    assert alone == {}

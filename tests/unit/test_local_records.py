@@ -13,6 +13,7 @@ import pytest
 
 from kirikae.local.ecs.agenda import Agenda
 from kirikae.local.ecs.grounds import Grounds
+from kirikae.local.ecs.outside import Outside
 from kirikae.local.ecs.services import Services
 from kirikae.local.elb.networking import OfStores
 from kirikae.local.errors import AwsError
@@ -343,7 +344,7 @@ def test_attributes_of_instances(account):
     assert told.value.code == "TargetNotFoundException"
 
 
-def test_task_sets_are_told_and_start_nothing(account):
+def test_task_sets_are_kept_and_told(account):
     """Of services whose controller is EXTERNAL, and of no others."""
     cluster_of(account)
     account.ask("ecs CreateService", serviceName="own", taskDefinition="web")
@@ -370,6 +371,22 @@ def test_task_sets_are_told_and_start_nothing(account):
     assert scaled["computedDesiredCount"] == 1
     account.ask("ecs DeleteTaskSet", **of, taskSet=made["taskSetArn"], force=True)
     assert account.ask("ecs DescribeTaskSets", **of)["taskSets"] == []
+
+
+def test_a_command_inside_a_task_is_refused_with_what_does_it(account):
+    """After AWS's own checks: the task, whether it may, the container."""
+    cluster_of(account)
+    asked = {"cluster": "default", "interactive": True, "command": "/bin/sh"}
+    with pytest.raises(AwsError, match="not found"):
+        account.ask("ecs ExecuteCommand", **asked, task="none")
+    for enabled, why in ((False, "not enabled"), (True, r"docker exec -it engine-\w+-web /bin/sh")):
+        made = account.ask("ecs RunTask", taskDefinition="web", enableExecuteCommand=enabled)
+        task = made["tasks"][0]
+        assert task["enableExecuteCommand"] is enabled
+        with pytest.raises(AwsError, match=why):
+            account.ask("ecs ExecuteCommand", **asked, task=task["taskArn"])
+    with pytest.raises(AwsError, match="none of this name"):
+        account.ask("ecs ExecuteCommand", **asked, task=task["taskArn"], container="other")
 
 
 def test_records_are_of_their_region(account):
@@ -402,7 +419,7 @@ def test_security_groups_are_where_their_subnets_are(subnet, group, taken):
             return f"<r><item>{known[params['Action']]}</item></r>"
 
     network = {"awsvpcConfiguration": {"subnets": [subnet], "securityGroups": [group]}}
-    asked = Grounds(OfStores(Stores(), REGION)).check({"networkConfiguration": network})
+    asked = Grounds(Outside(OfStores(Stores(), REGION))).check({"networkConfiguration": network})
     if taken:
         asyncio.run(asked)
         return

@@ -68,6 +68,7 @@ def test_a_move_of_another_kind_and_a_tree_that_is_not_there_are_told(place, tmp
     """With what to write instead."""
     assert "has no move" in place.run("logs", "classify", "mail").stderr
     assert "is no folder" in place.run("logs", "layout", "no-such-tree").stderr
+    assert "'' is no folder" in place.run("logs", "layout", "").stderr, "and not all folders"
     (tmp_path / "empty").mkdir()
     assert "holds no object" in place.run("logs", "layout", str(tmp_path / "empty")).stderr
     assert "say which" in place.run("logs", "tables", "web").stderr

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kirikae.console.kinds import project_schema, read_project
-from kirikae.model.errors import ProjectProblem
+from kirikae.model.errors import ProjectProblem, UsageProblem
 from kirikae.model.project import Project
 from kirikae.model.share import percent, share_from
 from kirikae.model.values import milliseconds_from, part_from, seconds_from
@@ -82,6 +82,18 @@ STORE = "store: .kirikae/state.db"
 BAKE = "bake: 8s"
 PLAN = 'plan: ["10%", "50%", "100%"]'
 ACCEPTED = "accepted: [{finding: a, where: b, why: c, by: d, until: UNTIL}]"
+
+
+ONLY_JOBS = """\
+service: shop
+environment: test
+account: "123456789012"
+fleets:
+  old: {hosts: ["ssh://batch1"]GROUP}
+  new: {cluster: shop, ecs_service: none GROUP}
+moves:
+  batch: {kind: jobs, crontab: crontab, ledger: "http://127.0.0.1:8062"}
+"""
 
 
 def refusal(text: str) -> str:
@@ -226,6 +238,7 @@ def arn(account: str, region: str = "ap-northeast-1") -> str:
     ("before", "after", "key", "remedy"),
     [
         (OLD, "target_group: bookshop-ecs", "fleets.new.target_group", "(TR09)"),
+        (OLD, "port: 8080", "fleets.old", "the move web turns traffic"),
         ("ssh://web2", "web2", "fleets.old.hosts.1", "write ssh://name"),
         ("ssh://web2", "ssh://web1:22", "fleets.old.hosts.1", "name it once"),
         ("ssh://batch1", "ssh://web1", "survey.also.0", "fleets.old.hosts.0"),
@@ -261,6 +274,15 @@ def test_what_a_later_verb_would_refuse_is_found_by_the_first(before, after, key
     assert before in GOOD
     told = refusal(GOOD.replace(before, after, 1))
     assert f": {key}: " in told and remedy in told, told
+
+
+@pytest.mark.parametrize("group", ["", ", target_group: none"])
+def test_who_moves_only_jobs_needs_no_target_groups(group):
+    """None, or one word for both: nobody turns traffic between them."""
+    project = read_project(ONLY_JOBS.replace("GROUP", group), "kirikae.yml")
+    if not group:
+        with pytest.raises(UsageProblem, match=r"fleets\.old\.target_group.* is missing"):
+            assert project.fleets.old.target_group
 
 
 def test_the_line_is_the_line_of_the_fault():

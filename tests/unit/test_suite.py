@@ -1,12 +1,13 @@
-"""`scripts/suite`: what may be tried once more, and that it is tried for real."""
+"""`scripts/suite`: who runs what, what may be tried once more, and that it is tried for real."""
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -40,6 +41,33 @@ def suite() -> ModuleType:
 )
 def test_only_one_or_two_with_real_processes_are_tried_again(suite, codes, failed, may):
     assert suite.may_try_again(codes, failed) is may
+
+
+def test_every_test_is_run_by_one_session(suite):
+    """The rest is whatever no other session has."""
+    for path in sorted(ROOT.glob("tests/**/test_*.py")):
+        name = str(path.relative_to(ROOT))
+        has = [own for own in suite.BESIDE.values() if any(map(name.startswith, own))]
+        left = [word.removeprefix("--ignore=") for word in suite.THE_REST[1:]]
+        assert len(has) == any(map(name.startswith, left)), name
+    assert all((ROOT / path).exists() for own in suite.BESIDE.values() for path in own)
+
+
+@pytest.mark.parametrize(
+    ("free", "flag", "fits"),
+    [(1 << 30, 0, True), ((1 << 20), 0, False), (1 << 30, os.ST_NOEXEC, False)],
+)
+def test_memory_is_written_to_where_it_is_enough_and_runs_programs(
+    suite, tmp_path, monkeypatch, free, flag, fits
+):
+    """Elsewhere the disk, and where there is no such folder."""
+    told = SimpleNamespace(f_bavail=free, f_frsize=4096, f_flag=flag)
+    monkeypatch.setattr(suite, "IN_MEMORY", tmp_path)
+    monkeypatch.setattr(suite.os, "statvfs", lambda _: told)
+    assert suite.memory_for_files() == (tmp_path if fits else None)
+    monkeypatch.undo()
+    monkeypatch.setattr(suite, "IN_MEMORY", tmp_path / "nowhere")
+    assert suite.memory_for_files() is None
 
 
 @pytest.mark.parametrize(("body", "code"), [("assert True", 0), ("assert False", 1)])

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from datetime import date
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,10 +43,12 @@ build: {subnets: [subnet-1]}
 """
 
 
+@cache
 def bundle_text(host):
     return unpacked((DATA / f"{host}.gz").read_bytes())
 
 
+@cache
 def captured(host):
     return read(bundle_text(host), host)
 

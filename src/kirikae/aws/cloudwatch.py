@@ -143,6 +143,31 @@ def maximum(
         return max((float(point["Maximum"]) for point in points), default=None)
 
 
+def maxima(
+    aws: Aws,
+    namespace: str,
+    metric: str,
+    dimensions: Mapping[str, str],
+    since: float,
+    until: float,
+    period_s: int = 60,
+) -> list[float]:
+    """The largest value of each period between two Unix times, in their order; what CloudWatch does
+    not have is left out."""
+    with told():
+        points = aws.client("cloudwatch").get_metric_statistics(
+            Namespace=namespace,
+            MetricName=metric,
+            Dimensions=[{"Name": k, "Value": v} for k, v in dimensions.items()],
+            StartTime=datetime.fromtimestamp(since, UTC),
+            EndTime=datetime.fromtimestamp(until, UTC),
+            Period=period_s,
+            Statistics=["Maximum"],
+        )["Datapoints"]
+    by_time = sorted(points, key=lambda point: point["Timestamp"])
+    return [float(point["Maximum"]) for point in by_time]
+
+
 def heartbeat(aws: Aws, dimensions: Mapping[str, str]) -> None:
     """One beat of a driver; an alarm on missing beats tells that a move has none."""
     told_of = [{"Name": k, "Value": v} for k, v in dimensions.items()]

@@ -248,3 +248,24 @@ def set_weights(aws: Aws, found: Rule, weights: dict[str, int]) -> None:
         is_set = _rule(found.arn, answer["Rules"][0]).weights
     if is_set != weights:
         raise AwsUnreachable(f"ModifyRule was answered with other weights: {is_set}")
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """When a target group takes a target for broken."""
+
+    interval_s: int
+    timeout_s: int
+    unhealthy_count: int
+
+
+def health_check(aws: Aws, group_arn: str) -> HealthCheck:
+    """Raises AwsRefused where there is no such group."""
+    with told():
+        answer = aws.client("elbv2").describe_target_groups(TargetGroupArns=[group_arn])
+    found = answer["TargetGroups"][0]
+    return HealthCheck(
+        interval_s=int(found["HealthCheckIntervalSeconds"]),
+        timeout_s=int(found["HealthCheckTimeoutSeconds"]),
+        unhealthy_count=int(found["UnhealthyThresholdCount"]),
+    )

@@ -103,6 +103,40 @@ def deregistration_delay_s(aws: Aws, arn: str) -> float | None:
     return None if found is None else float(found)
 
 
+def leads_to(aws: Aws, arn: str) -> frozenset[str]:
+    """The target groups that a rule, or a listener by default, forwards to.  Raises NotThere."""
+    client = aws.client("elbv2")
+    with told():
+        if ":listener-rule/" in arn:
+            actions = client.describe_rules(RuleArns=[arn])["Rules"][0]["Actions"]
+        else:
+            listener = client.describe_listeners(ListenerArns=[arn])["Listeners"][0]
+            actions = listener["DefaultActions"]
+    found = {action["TargetGroupArn"] for action in actions if action.get("TargetGroupArn")}
+    for action in actions:
+        groups = (action.get("ForwardConfig") or {}).get("TargetGroups", ())
+        found |= {group["TargetGroupArn"] for group in groups}
+    return frozenset(found)
+
+
+def function_state(aws: Aws, arn: str) -> str:
+    """Of a Lambda function.  Raises NotThere."""
+    with told():
+        found = aws.client("lambda").get_function_configuration(FunctionName=arn)
+    return str(found.get("State", "Active"))
+
+
+def alarm_states(aws: Aws, names: Sequence[str]) -> dict[str, str]:
+    """Of those CloudWatch alarms that are there, composite ones too."""
+    with told():
+        found = aws.client("cloudwatch").describe_alarms(
+            AlarmNames=list(names),
+            AlarmTypes=["MetricAlarm", "CompositeAlarm"],
+        )
+    rows = [*found.get("MetricAlarms", ()), *found.get("CompositeAlarms", ())]
+    return {row["AlarmName"]: row["StateValue"] for row in rows}
+
+
 def balancer_groups(aws: Aws, arns: Sequence[str]) -> frozenset[str]:
     """The security groups of load balancers."""
     with told():

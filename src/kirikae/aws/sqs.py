@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
 from kirikae.aws.light import SQS, LightAws, Plain
+from kirikae.model.errors import AwsUnreachable
 
 _MOST_IN_BATCH = 10
 _LONGEST_WAIT_S = 20
@@ -36,11 +38,19 @@ class Received:
 
 
 class Queue:
-    """One queue, by its URL."""
+    """One queue, by its URL; with its name alone the URL is asked for as soon as it is needed."""
 
-    def __init__(self, aws: LightAws, url: str) -> None:
+    def __init__(self, aws: LightAws, url: str, name: str = "") -> None:
         self._aws = aws
-        self.url = url
+        self._url = url
+        self._name = name
+
+    @property
+    def url(self) -> str:
+        """Raises NotThere, AwsUnreachable where it had to be asked for."""
+        if not self._url:
+            self._url = _url_of(self._aws, self._name)
+        return self._url
 
     def _call(self, operation: str, wait_s: float = 0, **asked: object) -> Plain:
         return self._aws.call(
@@ -136,15 +146,24 @@ def _received(message: Plain) -> Received:
 
 
 def queue_named(aws: LightAws, named: str) -> Queue:
-    """By its URL or its name.  Raises NotThere."""
+    """By its URL or its name.  A queue that is out of reach is looked for again when it is used:
+    who starts meanwhile does what can be done without it.  Raises NotThere."""
     if named.startswith(("http://", "https://")):
         return Queue(aws, named)
+    url = ""
+    with suppress(AwsUnreachable):
+        url = _url_of(aws, named)
+    return Queue(aws, url, named)
+
+
+def _url_of(aws: LightAws, name: str) -> str:
+    """Raises NotThere, AwsUnreachable."""
     told = aws.call(
         SQS,
         "GetQueueUrl",
-        {"QueueName": named},
+        {"QueueName": name},
     )
-    return Queue(aws, str(told["QueueUrl"]))
+    return str(told["QueueUrl"])
 
 
 def make_queue(aws: LightAws, name: str, attributes: dict[str, str]) -> Queue:

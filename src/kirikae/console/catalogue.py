@@ -10,7 +10,7 @@ from kirikae.model.catalogue import Entry, load
 
 def catalogue() -> Mapping[str, Entry]:
     """Code -> entry."""
-    found = {**load("kirikae.survey"), **load("kirikae.guard")}
+    found = {**load("kirikae.survey"), **load("kirikae.guard"), **load("kirikae.drill")}
     for kind in kinds.KINDS:
         found |= kind.catalogue
     return found

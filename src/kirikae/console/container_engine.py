@@ -126,6 +126,25 @@ class ContainerEngine:
         """None there is as good."""
         subprocess.run([self.command, "volume", "rm", name], capture_output=True, check=False)
 
+    def has_container(self, name: str) -> bool:
+        """False also where the engine does not answer."""
+        try:
+            self._run("container", "inspect", "-f", "{{.Id}}", name)
+        except EngineProblem:
+            return False
+        return True
+
+    def variable(self, container: str, name: str) -> str:
+        """Of a container's environment; empty: it has none of this name."""
+        shown = self._run("container", "inspect", "-f", "{{json .Config.Env}}", container)
+        variables: list[str] = json.loads(shown) or []
+        named = [each.partition("=")[2] for each in variables if each.startswith(f"{name}=")]
+        return named[0] if named else ""
+
+    def act(self, *words: str) -> str:
+        """Run it with these words; what it wrote."""
+        return self._run(*words)
+
     def files(self, image: str) -> list[ImageFile]:
         """Every regular file of the image, streamed, never unpacked."""
         container = self._run("create", image)

@@ -15,7 +15,8 @@ from kirikae.model.calendar import Calendar
 from kirikae.model.errors import UsageProblem
 from kirikae.model.move import Move
 from kirikae.model.project import MoveSettings, Project
-from kirikae.model.project_yaml import MOST_BYTES, assert_size
+from kirikae.model.project_overlay import Overlaid, environments_in, is_overlay, overlaid
+from kirikae.model.project_yaml import MOST_BYTES, Source, assert_size, source_of
 from kirikae.model.store import Store
 from kirikae.model.texts import text_from
 from kirikae.move.driver import Driver
@@ -33,8 +34,27 @@ STORE_PATIENCE_S = 30.0
 
 def load_project(here: Here) -> Project:
     """Raises UsageProblem, ProjectProblem."""
+    return kinds.read_source(project_source(here))
+
+
+def project_source(here: Here, read: Callable[[Path], Source] | None = None) -> Source | Overlaid:
+    """The project file as it is written; a file of one environment with what it lies over.
+
+    Raises UsageProblem, ProjectProblem.
+    """
     path = Path(here.project_file)
-    return kinds.read_project(text_from(read_bytes(path), str(path)), str(path))
+    reading = read or _source
+    found = reading(path)
+    if not is_overlay(found):
+        return found
+    for base, environment in environments_in(path):
+        if Path(base).is_file():
+            return overlaid(reading(Path(base)), found, environment)
+    return found
+
+
+def _source(path: Path) -> Source:
+    return source_of(text_from(read_bytes(path), str(path)), str(path))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -55,7 +75,7 @@ def read_bytes(path: Path) -> bytes:
 def open_aws(here: Here, project: Project) -> tuple[Aws, str]:
     """AWS and who we are there.  Raises WrongAccount."""
     aws = Aws(project.region, here.read_only)
-    return aws, aws.identity(project.account)
+    return aws, here.signed(aws.identity(project.account))
 
 
 def open_store(

@@ -9,6 +9,14 @@ from kirikae.console.options import Lazy
 _VERBS = {
     "load": ("kirikae.console.drill_load", "load"),
     "diff": ("kirikae.console.drill_diff", "diff"),
+    "soak": ("kirikae.console.drill_long", "soak"),
+    "overload": ("kirikae.console.drill_long", "overload"),
+    "ceiling": ("kirikae.console.drill_long", "ceiling"),
+    "fault": ("kirikae.console.drill_fault", "fault"),
+    "day": ("kirikae.console.drill_day", "day"),
+    "run": ("kirikae.console.drill_run", "run"),
+    "undo": ("kirikae.console.drill_fault", "undo"),
+    "compare": ("kirikae.console.drill_compare", "compare"),
     "replay": ("kirikae.console.drill_replay", "replay"),
 }
 

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kirikae.console.drill_options import HTML, Asking, asking
 from kirikae.console.here import Answer, Here, would
 from kirikae.console.options import DRY, JSON, LANG, seconds
 from kirikae.console.progress import Progress
 from kirikae.console.speech import Speech
 from kirikae.drill import files, slo
 from kirikae.drill.columns import Columns
-from kirikae.drill.engine import Settings, attack
+from kirikae.drill.engine import attack
 from kirikae.drill.plan import Plan
 from kirikae.drill.plan import read as read_plan
 from kirikae.drill.targets import Target
-from kirikae.drill.targets import read as read_targets
-from kirikae.drill.targets import target as target_of
 from kirikae.drill.verdict import Checked, Figures, Outcome, judged
 from kirikae.hosts.files import write_durably
-from kirikae.model.errors import Exit, Unfinished, UsageProblem
+from kirikae.model.errors import Exit, Unfinished
 from kirikae.model.said import Said, said, words_of
-from kirikae.model.values import milliseconds_from
 
 EXITS = {"pass": Exit.DONE, "fail": Exit.REFUSED, "unsure": Exit.WAITING}
 _ROUTES = 20
@@ -36,19 +32,9 @@ _ROUTES = 20
 
 @click.command("load")
 @click.argument("plan")
-@click.option("--target", "urls", multiple=True, help="A URL to GET; may be repeated.")
-@click.option(
-    "--targets",
-    "file",
-    type=click.Path(path_type=Path),
-    help="A file of targets, in either of vegeta's forms.",
-)
+@asking
 @click.option(
     "--slo", "limits", multiple=True, help="A limit, such as p99<300ms, errors<0.1%, lost==0."
-)
-@click.option("--slow", help="Answers later than this are slow, such as 500ms.")
-@click.option(
-    "--expect", type=click.IntRange(100, 599), multiple=True, help="A status that is right."
 )
 @click.option(
     "--warm-up",
@@ -57,37 +43,29 @@ _ROUTES = 20
     show_default=True,
     help="Left out of the judgement.",
 )
-@click.option("--timeout", callback=seconds, default="30s", show_default=True)
-@click.option("--connections", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True)
-@click.option("--processes", type=click.IntRange(1, 64), help="Default: one for each core but one.")
-@click.option("--insecure", is_flag=True, help="Take any certificate.")
 @click.option("--report", type=click.Path(path_type=Path), help="Write vegeta's JSON report there.")
 @click.option(
     "--csv", "csv_file", type=click.Path(path_type=Path), help="Write vegeta's CSV there."
 )
 @click.option("--hgrm", "hgrm_file", type=click.Path(path_type=Path), help="Write a histogram.")
+@HTML
 @DRY
 @LANG
 @JSON
 @click.pass_obj
 def load(
     here: Here,
+    /,
     plan: str,
-    urls: tuple[str, ...],
-    file: Path | None,
     limits: tuple[str, ...],
-    slow: str | None,
-    expect: tuple[int, ...],
     warm_up: float,
-    timeout: float,
-    connections: int,
-    processes: int | None,
-    insecure: bool,
     report: Path | None,
     csv_file: Path | None,
     hgrm_file: Path | None,
+    html: Path | None,
     dry_run: bool,
     lang: str | None,
+    **options: Any,
 ) -> Answer:
     """Send requests at the times of PLAN, such as "100/s for 30s" or "10/s..200/s for 1m", to the
     targets in turn, whatever the service does (exit code 1: a limit is broken, 5: no verdict).
@@ -97,23 +75,22 @@ def load(
     """
     speech = speech_of(here, lang)
     found = read_plan(plan)
-    targets = _targets(urls, file, frozenset(expect))
+    asking_for = Asking.of(options)
+    targets = asking_for.targets()
     judge_by = [slo.read(limit) for limit in limits]
-    slow_s = slow_of(slow)
     if dry_run:
         asked = sorted({target.name for target in targets})
         told = f"{found.requests} requests in {found.seconds:g} s: {', '.join(asked[:_ROUTES])}"
         return would([told], {"requests": found.requests, "seconds": found.seconds})
     here.assert_may_change("drill load")
-    settings = Settings(
-        processes=processes or max(1, (os.cpu_count() or 1) - 1),
-        timeout_s=timeout,
-        connections=connections,
-        insecure=insecure,
-    )
-    record = attack(found, targets, settings, Looking(found, speech).look)
-    outcome = judged(record, targets, judge_by, slow_s, min(warm_up, found.seconds / 2))
-    wrote = list(_write(record_files(record, outcome, targets, report, csv_file, hgrm_file)))
+    record = attack(found, targets, asking_for.settings, Looking(found, speech).look)
+    outcome = judged(record, targets, judge_by, asking_for.slow_s, min(warm_up, found.seconds / 2))
+    wanted = [*record_files(record, outcome, targets, report, csv_file, hgrm_file)]
+    if html is not None:
+        from kirikae.console.drill_page import page_of_load
+
+        wanted.append((html, page_of_load(record, outcome, found, speech)))
+    wrote = list(write_all(wanted))
     told_all = [
         *figures_told(outcome, found),
         *verdict_told(outcome),
@@ -132,26 +109,6 @@ def speech_of(here: Here, lang: str | None) -> Speech:
     return Speech(common.language, words=common.words.plus(words_of("kirikae.drill")))
 
 
-def _targets(urls: Sequence[str], file: Path | None, expected: frozenset[int]) -> list[Target]:
-    """Raises UsageProblem."""
-    if bool(urls) == (file is not None):
-        raise UsageProblem("say what to ask: --target URL, or --targets FILE")
-    found = (
-        [target_of("GET", url, "--target") for url in urls] if file is None else read_targets(file)
-    )
-    return [replace(target, expected=expected) for target in found]
-
-
-def slow_of(text: str | None) -> float | None:
-    """Seconds.  Raises UsageProblem."""
-    if text is None:
-        return None
-    try:
-        return milliseconds_from(text) / 1000
-    except ValueError as error:
-        raise UsageProblem(f"--slow: {error}") from error
-
-
 class Looking:
     """A line every five seconds for whoever looks on."""
 
@@ -160,6 +117,10 @@ class Looking:
         self._speech = speech
         self._progress = Progress()
         self._told = 0.0
+
+    def say(self, what: Said) -> None:
+        """Before it begins."""
+        self._progress.step(self._speech.say(what))
 
     def look(self, columns: Columns, at: float) -> None:
         """Called some times a second."""
@@ -179,10 +140,10 @@ def figures_told(outcome: Outcome, plan: Plan) -> Iterator[Said]:
     yield said("drill.counts", **figures.counts)
     yield said(
         "drill.latency",
-        p50=_time(figures.percentile(50)),
-        p95=_time(figures.percentile(95)),
-        p99=_time(figures.percentile(99)),
-        most=_time(figures.percentile(100)),
+        p50=time_told(figures.percentile(50)),
+        p95=time_told(figures.percentile(95)),
+        p99=time_told(figures.percentile(99)),
+        most=time_told(figures.percentile(100)),
     )
     if figures.errors:
         yield said("drill.errors", errors=_pairs(figures.errors))
@@ -209,7 +170,7 @@ def _routes(routes: dict[str, Figures]) -> Iterator[Said]:
             name=name,
             requests=figures.requests,
             errors=figures.share("errors"),
-            p99=_time(figures.percentile(99)),
+            p99=time_told(figures.percentile(99)),
         )
 
 
@@ -224,11 +185,12 @@ def _checked(each: Checked) -> Said:
         limit = each.limit
         found = f"{each.found:.3%}" if limit.share else f"{each.found:g}"
         if limit.figure not in (*slo.COUNTS, "rate"):
-            found = _time(each.found)
+            found = time_told(each.found)
     return said("drill.limit", mark=said(f"drill.{mark}"), limit=each.limit.text, found=found)
 
 
-def _time(found: float) -> object:
+def time_told(found: float) -> object:
+    """Milliseconds, or that there was no answer."""
     return f"{found * 1000:.1f} ms" if isfinite(found) else said("drill.no_answer")
 
 
@@ -236,8 +198,8 @@ def plain_of(outcome: Outcome) -> dict[str, Any]:
     """The same as data."""
     return {
         "verdict": outcome.word if outcome.checked else None,
-        "figures": _figures(outcome.figures),
-        "routes": {name: _figures(figures) for name, figures in outcome.routes.items()},
+        "figures": figures_plain(outcome.figures),
+        "routes": {name: figures_plain(figures) for name, figures in outcome.routes.items()},
         "limits": [
             {
                 "limit": each.limit.text,
@@ -251,7 +213,7 @@ def plain_of(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _figures(figures: Figures) -> dict[str, Any]:
+def figures_plain(figures: Figures) -> dict[str, Any]:
     """Milliseconds; null: so many had no answer."""
     return {
         "requests": figures.requests,
@@ -286,7 +248,8 @@ def record_files(
         yield hgrm_file, "\n".join((*files.hgrm(outcome.figures.waited), ""))
 
 
-def _write(wanted: Iterator[tuple[Path, str]]) -> Iterator[str]:
+def write_all(wanted: Iterable[tuple[Path, str]]) -> Iterator[str]:
+    """Their names.  Raises Unfinished."""
     for path, text in wanted:
         try:
             write_durably(path, text)

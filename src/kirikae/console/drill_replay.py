@@ -15,10 +15,10 @@ from kirikae.console.drill_load import (
     Looking,
     figures_told,
     plain_of,
-    slow_of,
     speech_of,
     verdict_told,
 )
+from kirikae.console.drill_options import slow_of
 from kirikae.console.here import Answer, Here, would
 from kirikae.console.options import DRY, JSON, LANG, Number, seconds
 from kirikae.drill import slo

@@ -22,7 +22,6 @@ from kirikae.console.options import DRY, LANG, STREAM
 from kirikae.console.orders import dry
 from kirikae.console.outlook import mends_it
 from kirikae.console.speech import Speech
-from kirikae.console.surveyed import refusal, survey_findings, today
 from kirikae.console.telling import Teller, about, exit_of, shown, shown_look
 from kirikae.hosts.files import write_durably
 from kirikae.model.errors import AwsUnreachable, Exit, KirikaeError, UsageProblem
@@ -42,6 +41,8 @@ def _assert_may_begin(here: Here, desk: Desk, found: Move | None) -> None:
     Raises SurveySaysNo, AnotherSubject.  A move whose share is above 0 is driven on whatever the
     survey says: leaving it without a driver helps nobody.
     """
+    from kirikae.console.surveyed import refusal, survey_findings, today  # for a beginning alone
+
     desk.assert_same_subject(found)
     if found is not None and found.live and (found.share or found.held or found.intent):
         return

@@ -3,6 +3,8 @@
 KirikaeError
 ├── SurveySaysNo        1  the survey is missing, too old, or found something in the way
 ├── NothingToApprove    1  no step waits for this person's approval
+├── NotFromSlack        1  a request that Slack did not sign, or that came before
+├── NotAsked            1  a button that asks for nothing any more, or of somebody else
 └── NotSent             1  a message could not be delivered; the move goes on
 """
 
@@ -17,6 +19,15 @@ class SurveySaysNo(KirikaeError):
 
 class NothingToApprove(KirikaeError):
     """No step waits for this person's approval."""
+
+
+class NotFromSlack(KirikaeError):
+    """A request that Slack did not sign, or that came before."""
+
+
+class NotAsked(KirikaeError):
+    """A button that asks for nothing any more, or of somebody else.  Its text is a word of
+    ``console.chat.not_asked``."""
 
 
 class NotSent(KirikaeError):

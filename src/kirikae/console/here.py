@@ -32,11 +32,17 @@ NOTHING_TO_DO = "nothing to do"
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """``project_file``: as it was named.  ``read_only``: no call that changes anything is sent."""
+    """``project_file``: as it was named.  ``read_only``: no call that changes anything is sent.
+    ``person``: who asks through a console that serves several; empty: whoever runs the command."""
 
     project_file: str = "kirikae.yml"
     read_only: bool = False
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    person: str = ""
+
+    def signed(self, who: str) -> str:
+        """Who the journal names: as AWS knows us, and the person whom the console knows."""
+        return f"{who} console/{self.person}" if self.person else who
 
     @property
     def folder(self) -> Path:

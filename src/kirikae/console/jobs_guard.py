@@ -65,6 +65,24 @@ class _Order:
     lang: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The options of ``wrap``, by their names."""
+
+    file: str
+    dialect: str
+    zone: str
+    system: bool | None
+    name: str | None
+    only: tuple[str, ...]
+    guard: str
+    conf: str
+    unreachable: str | None
+    reviewed: str | None
+    dry_run: bool
+    lang: str | None
+
+
 @click.command("wrap")
 @FILE
 @DIALECT
@@ -94,33 +112,22 @@ class _Order:
 @LANG
 @JSON
 @click.pass_obj
-def wrap(
-    here: Here,
-    file: str,
-    dialect: str,
-    zone: str,
-    system: bool | None,
-    name: str | None,
-    only: tuple[str, ...],
-    guard: str,
-    conf: str,
-    unreachable: str | None,
-    reviewed: str | None,
-    dry_run: bool,
-    lang: str | None,
-) -> Answer:
+def wrap(here: Here, /, **given: Any) -> Answer:
     """Put the guard before the jobs of the crontab FILE.
 
     Shows the diff and its digest; `--reviewed DIGEST` writes exactly that, and keeps the former
     file.  A file that cron ignores is refused.
     """
-    crontab = live(file, dialect, system, speech_of(here, lang))
-    named = name or Path(file).name
-    jobs = jobs_of(crontab.table, crontab.text, named, zone_of(zone), file)
-    manner = Manner(guard, conf, frozenset(only), unreachable or "")
-    _assert_known(only, jobs.ids)
+    asked = _Asked(**given)
+    file = asked.file
+    crontab = live(file, asked.dialect, asked.system, speech_of(here, asked.lang))
+    zone = zone_of(asked.zone)
+    jobs = jobs_of(crontab.table, crontab.text, asked.name or Path(file).name, zone, file)
+    manner = Manner(asked.guard, asked.conf, frozenset(asked.only), asked.unreachable or "")
+    _assert_known(asked.only, jobs.ids)
     edit = wrapped(crontab.text, crontab.table, jobs, manner)
-    return _carry_out(edit, _Order(here, file, "wrap", reviewed, dry_run, lang))
+    order = _Order(here, file, "wrap", asked.reviewed, asked.dry_run, asked.lang)
+    return _carry_out(edit, order)
 
 
 @click.command("unwrap")

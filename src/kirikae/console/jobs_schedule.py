@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -37,6 +38,27 @@ if TYPE_CHECKING:
     from kirikae.jobs.notices import Teller
     from kirikae.jobs.scheduler import Counts, Scheduler
     from kirikae.jobs.tables import Jobs
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The options, by their names."""
+
+    crontab: str
+    queue_named: str
+    ledger_named: str
+    token_file: str | None
+    name: str | None
+    dialect: str
+    zone: str
+    system: bool | None
+    offset: float
+    release: str
+    take_unowned: bool
+    ways: tuple[str, ...]
+    stats: str | None
+    emf: bool
+    dry_run: bool
 
 
 @click.command("scheduler")
@@ -81,56 +103,42 @@ if TYPE_CHECKING:
 @DRY
 @JSON
 @click.pass_obj
-def schedule(
-    here: Here,
-    crontab: str,
-    queue_named: str,
-    ledger_named: str,
-    token_file: str | None,
-    name: str | None,
-    dialect: str,
-    zone: str,
-    system: bool | None,
-    offset: float,
-    release: str,
-    take_unowned: bool,
-    ways: tuple[str, ...],
-    stats: str | None,
-    emf: bool,
-    dry_run: bool,
-) -> Answer:
+def schedule(here: Here, /, **given: Any) -> Answer:
     """Admit each due firing of CRONTAB once to the ledger, and send it to the queue.
 
     Any number of them may run at once. Jobs of the old side are written down and not sent.
     """
-    load = loader(crontab, name or Path(crontab).name, dialect, system, zone)
-    if dry_run:
+    asked = _Asked(**given)
+    crontab = asked.crontab
+    name = asked.name or Path(crontab).name
+    load = loader(crontab, name, asked.dialect, asked.system, asked.zone)
+    if asked.dry_run:
         found = load()
         count = 0 if found is None else len(found.timed)
-        return would([f"would schedule {count} jobs of {crontab} through {queue_named}"])
+        return would([f"would schedule {count} jobs of {crontab} through {asked.queue_named}"])
     here.assert_may_change("jobs scheduler")
-    from kirikae.aws.sqs import queue_named as queue_of
+    from kirikae.aws.sqs import queue_named
     from kirikae.jobs.job import Owner
     from kirikae.jobs.levels import Levels
-    from kirikae.jobs.scheduler import Clocks, Scheduler
+    from kirikae.jobs.scheduler import Clocks, Scheduler, asked_anew
 
     log_lines()
-    teller = teller_of(ways)
+    teller = teller_of(asked.ways)
     aws = aws_here()
-    ledger = ledger_of(ledger_named, token_file, aws)
-    queue = queue_of(aws, queue_named)
+    ledger = ledger_of(asked.ledger_named, asked.token_file, aws)
+    queue = queue_named(aws, asked.queue_named)
     scheduler = Scheduler(
         load,
         ledger,
         queue,
-        Clocks(skews=(aws.skew_s,)),
+        Clocks(skews=(asked_anew(aws.skew_s, queue.waiting),)),
         lambda says, firing: _tell(teller, scheduler.jobs, says, firing),
-        offset,
-        release,
+        asked.offset,
+        asked.release,
     )
-    if take_unowned:
+    if asked.take_unowned:
         ledger.own(scheduler.jobs.ids, Owner.NEW, only_new=True)
-    _until_stopped(scheduler, Levels(ledger, queue), stats, emf)
+    _until_stopped(scheduler, Levels(ledger, queue), asked.stats, asked.emf)
     return Answer({"counts": scheduler.counts.to_plain()}, ("stopped",))
 
 

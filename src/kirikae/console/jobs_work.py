@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -39,7 +40,38 @@ if TYPE_CHECKING:
     from kirikae.jobs.notices import Notice, Teller
     from kirikae.jobs.own_task import TaskRun, Tasks
     from kirikae.jobs.runner import Ended
-    from kirikae.jobs.worker import Run, Starts, Worker
+    from kirikae.jobs.worker import Hands, Run, Settings, Starts, Worker
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The options, by their names."""
+
+    queue_named: str
+    ledger_named: str
+    token_file: str | None
+    at_once: int
+    stop_within: float
+    lease: float
+    passed: tuple[str, ...]
+    cluster: str | None
+    task_definition: str | None
+    container: str
+    subnets: tuple[str, ...]
+    groups: tuple[str, ...]
+    spot: bool
+    mail_output: bool
+    ways: tuple[str, ...]
+    stats: str | None
+    emf: bool
+    dry_run: bool
+
+    def settings(self) -> Settings:
+        from kirikae.jobs.runner import PASSED
+        from kirikae.jobs.worker import Settings
+
+        passed = (*PASSED, *self.passed)
+        return Settings(self.at_once, self.stop_within, self.lease, self.lease / 4, passed)
 
 
 @click.command("worker")
@@ -106,68 +138,47 @@ if TYPE_CHECKING:
 @DRY
 @JSON
 @click.pass_obj
-def work(
-    here: Here,
-    queue_named: str,
-    ledger_named: str,
-    token_file: str | None,
-    at_once: int,
-    stop_within: float,
-    lease: float,
-    passed: tuple[str, ...],
-    cluster: str | None,
-    task_definition: str | None,
-    container: str,
-    subnets: tuple[str, ...],
-    groups: tuple[str, ...],
-    spot: bool,
-    mail_output: bool,
-    ways: tuple[str, ...],
-    stats: str | None,
-    emf: bool,
-    dry_run: bool,
-) -> Answer:
+def work(here: Here, /, **given: Any) -> Answer:
     """Take firings from the queue and run them as cron would, each under a lease.
 
     Every line of a command's output is one JSON object on the standard output.
     """
-    _assert_both(cluster, task_definition)
-    if dry_run:
-        return would([f"would run at most {at_once} firings of {queue_named} at once"])
+    asked = _Asked(**given)
+    _assert_both(asked.cluster, asked.task_definition)
+    if asked.dry_run:
+        what = f"would run at most {asked.at_once} firings of {asked.queue_named} at once"
+        return would([what])
     here.assert_may_change("jobs worker")
-    from kirikae.aws.sqs import queue_named as queue_of
-    from kirikae.jobs.own_task import Tasks
-    from kirikae.jobs.runner import PASSED
-    from kirikae.jobs.worker import Hands, Settings, Worker
+    from kirikae.aws.sqs import queue_named
+    from kirikae.jobs.worker import Worker
 
     log_lines()
     aws = aws_here()
-    ledger = ledger_of(
-        ledger_named,
-        token_file,
-        aws,
-    )
-    settings = Settings(
-        at_once,
-        stop_within,
-        lease,
-        lease / 4,
-        (*PASSED, *passed),
-    )
-    in_task: Starts | None = None
-    if cluster is not None and task_definition is not None:
-        tasks = Tasks(cluster, task_definition, container, subnets, groups, spot)
-        in_task = partial(_in_task, aws, tasks, ledger)
-    teller = teller_of(ways)
-    hands = Hands(
-        in_task,
-        partial(_tell, teller, ledger, mail_output),
-        partial(_see, teller),
-        _line,
-    )
-    worker = Worker(ledger, queue_of(aws, queue_named), settings, hands)
-    _until_stopped(worker, at_once, stats, emf)
+    ledger = ledger_of(asked.ledger_named, asked.token_file, aws)
+    hands = _hands(asked, aws, ledger)
+    worker = Worker(ledger, queue_named(aws, asked.queue_named), asked.settings(), hands)
+    _until_stopped(worker, asked.at_once, asked.stats, asked.emf)
     return Answer({"counts": worker.counts.to_plain()}, ("stopped",))
+
+
+def _hands(asked: _Asked, aws: LightAws, ledger: Ledger) -> Hands:
+    from kirikae.jobs.own_task import Tasks
+    from kirikae.jobs.worker import Hands
+
+    in_task: Starts | None = None
+    if asked.cluster is not None and asked.task_definition is not None:
+        tasks = Tasks(
+            asked.cluster,
+            asked.task_definition,
+            asked.container,
+            asked.subnets,
+            asked.groups,
+            asked.spot,
+        )
+        in_task = partial(_in_task, aws, tasks, ledger)
+    teller = teller_of(asked.ways)
+    tell = partial(_tell, teller, ledger, asked.mail_output)
+    return Hands(in_task, tell, partial(_see, teller), _line)
 
 
 def _assert_both(cluster: str | None, task_definition: str | None) -> None:

@@ -8,7 +8,9 @@ from kirikae.jobs.kind import JOBS
 from kirikae.jobs.workers.kind import WORKERS
 from kirikae.logs.kind import LOGS
 from kirikae.model.project import MoveSettings, Project
-from kirikae.model.project_file import project_from, schema
+from kirikae.model.project_file import project_from, project_of, schema
+from kirikae.model.project_overlay import Overlaid
+from kirikae.model.project_yaml import Source
 from kirikae.model.said import Words
 from kirikae.move.kind import Kind, Turned
 from kirikae.traffic.kind import TRAFFIC
@@ -42,6 +44,11 @@ def words() -> Words:
 def read_project(text: str, name: str) -> Project:
     """Raises ProjectProblem."""
     return project_from(text, name, settings_types())
+
+
+def read_source(source: Source | Overlaid) -> Project:
+    """The same of what has been read already.  Raises ProjectProblem."""
+    return project_of(source, settings_types())
 
 
 def project_schema() -> dict[str, Any]:

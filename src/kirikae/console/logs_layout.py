@@ -52,8 +52,9 @@ def layout(
 def _door(here: Here, tree: str) -> Door:
     slashed = tree if tree.endswith("/") else f"{tree}/"
     if not tree.startswith(S3):
-        if not Path(tree).is_dir():
-            raise UsageProblem(f"{tree} is no folder; name one, or s3://BUCKET/PREFIX/")
+        # An empty word with a slash behind it would be this whole machine.
+        if not tree or not Path(tree).is_dir():
+            raise UsageProblem(f"{tree!r} is no folder; name one, or s3://BUCKET/PREFIX/")
         return Door(slashed)
     from kirikae.aws.session import configured_region
 

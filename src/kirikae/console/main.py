@@ -86,6 +86,11 @@ _GROUPS = {
         "report",
         "Write the page for people who decide, in English or Japanese.",
     ),
+    "metrics": (
+        "kirikae.console.metrics",
+        "metrics",
+        "Print moves, releases and survey for Prometheus, or a dashboard for Grafana.",
+    ),
     "build": (
         "kirikae.console.build",
         "build",
@@ -100,6 +105,11 @@ _GROUPS = {
         "kirikae.console.ecs",
         "ecs",
         "Read ecspresso's files: write, render, compare and prove ECS definitions.",
+    ),
+    "serve": (
+        "kirikae.console.serve",
+        "serve",
+        "Show moves, findings, releases and jobs in a browser, with the red button.",
     ),
     "project": ("kirikae.console.project", "project", "Look at the project file."),
     "back-out": ("kirikae.console.move", "back_out", "The red button: share 0 now."),

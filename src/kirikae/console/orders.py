@@ -9,7 +9,6 @@ from datetime import datetime
 from kirikae.console.context import Desk
 from kirikae.console.errors import NothingToApprove
 from kirikae.console.here import DRY_RUN, Answer, Here
-from kirikae.console.leavings import what_lives_there
 from kirikae.console.notify import tell_once
 from kirikae.console.speech import Speech
 from kirikae.console.telling import about, shown, shown_evidence
@@ -68,6 +67,8 @@ def by_hand(here: Here, desk: Desk, verb: Verb, dry_run: bool, complain: Complai
 def _write_removal_plan(here: Here, desk: Desk, move: Move) -> str:
     """Written first: were we killed in between, the plan would be there, and the order can be given
     again."""
+    from kirikae.console.leavings import what_lives_there  # the whole survey: for this order alone
+
     file = here.folder / f"removal-{desk.name}.md"
     notify = desk.project.notify
     language: Language = notify.language if notify is not None else here.language()
@@ -91,7 +92,7 @@ def approve(desk: Desk, dry_run: bool) -> Answer:
             f"{name} is {Speech().where(found)} with `advance: {settings.advance}`: "
             "no step of it waits for an approval"
         )
-    if settings.approver == "another" and _driver(desk) == desk.who:
+    if settings.approver == "another" and last_driver(desk) == desk.who:
         raise NothingToApprove(
             f"{desk.who} drives {name}; `approver: another` asks for the yes of somebody else"
         )
@@ -102,7 +103,7 @@ def approve(desk: Desk, dry_run: bool) -> Answer:
     return about(found, f"approved as {desk.who}: once it is proven it may go on to {after};")
 
 
-def _driver(desk: Desk) -> str:
+def last_driver(desk: Desk) -> str:
     """Who intended something last."""
     entries = reversed(desk.journal.entries(desk.name))
     return next((entry.who for entry in entries if entry.move.intent is not None), "")

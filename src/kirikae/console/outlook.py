@@ -12,7 +12,6 @@ from kirikae.console.context import Desk
 from kirikae.console.findings import Manner
 from kirikae.console.here import Answer, Here
 from kirikae.console.speech import Speech
-from kirikae.console.surveyed import survey_findings, today
 from kirikae.console.telling import shown
 from kirikae.model.errors import Exit
 from kirikae.model.finding import Finding, blocking, mended
@@ -96,6 +95,8 @@ def _whole(seconds: float | None) -> int | None:
 
 def outlook(here: Here, desk: Desk) -> Outlook:
     """Reads only; a move that was never planned may be asked for, too."""
+    from kirikae.console.surveyed import survey_findings, today  # most verbs need no survey
+
     surveyed = survey_findings(here, desk.project)
     found = blocking(surveyed, desk.kind.name)
     obstacles = desk.thing.obstacles()
@@ -143,6 +144,8 @@ class Standing:
     driver: Holder | None
     closed: Said | None
     differs: Said | None = None
+    share_found: int | None = None
+    """Permille, as the world has it; None where it says nothing about one."""
 
     @property
     def exit(self) -> Exit:
@@ -200,8 +203,9 @@ def standing(desk: Desk) -> Standing:
     """Raises UnknownMove."""
     found = desk.journal.read(desk.name)
     closed = desk.calendar.closed(time.time())
-    differs = difference(found, desk.thing.found())
-    return Standing(found, desk.thing.facts(found), desk.lease.holder(), closed, differs)
+    share = desk.thing.found()
+    differs = difference(found, share)
+    return Standing(found, desk.thing.facts(found), desk.lease.holder(), closed, differs, share)
 
 
 def difference(move: Move, found: int | None) -> Said | None:

@@ -162,7 +162,7 @@ class _Hand:
                 return Pressed(name, End.LEFT, share)
             if self.dry_run:
                 return _would(desk, looked, share)
-            who = identity.who()
+            who = self.here.signed(identity.who())
             set_to_zero(desk.thing, name, Finger(self._tell))
         except KirikaeError as error:
             trouble = said("console.button.refused", name=name, error=str(error))

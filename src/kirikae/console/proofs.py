@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from kirikae.aws import cloudwatch, ecs, elbv2
 from kirikae.aws.cloudwatch import Query
@@ -113,7 +114,9 @@ def on_aws(sight: Sight) -> list[Proof]:
     """Everything of the two sides that AWS can tell, by reading calls."""
     fleets = sight.project.fleets
     found = _clock(sight)
-    for side, name in (("old", fleets.old.target_group), ("new", fleets.new.target_group)):
+    for side, name in (("old", fleets.old.group), ("new", fleets.new.group)):
+        if name is None:
+            continue
         sight.progress.step(f"target group {name}")
         found += looked("target_group", name, partial(_group, sight, side, name))
     service = f"{fleets.new.cluster}/{fleets.new.ecs_service}"
@@ -184,13 +187,16 @@ def _service(sight: Sight, name: str) -> Iterator[Proof]:
     else:
         why = said("console.doctor.tasks", running=running, desired=desired)
         yield missing("service", name, why)
-    [arn] = elbv2.group_arns(sight.aws, [new.target_group])
-    behind = [each.get("targetGroupArn") for each in row.get("loadBalancers", ())]
-    if arn in behind:
-        yield proven("behind", new.target_group)
-    else:
-        yield missing("behind", new.target_group)
+    if new.group is not None:
+        yield _behind(sight, new.group, row)
     yield from looked("release", new.ecs_service, partial(_release, sight))
+
+
+def _behind(sight: Sight, group: str, row: Mapping[str, Any]) -> Proof:
+    """Does the new group lead to the service?"""
+    [arn] = elbv2.group_arns(sight.aws, [group])
+    behind = [each.get("targetGroupArn") for each in row.get("loadBalancers", ())]
+    return proven("behind", group) if arn in behind else missing("behind", group)
 
 
 def _release(sight: Sight) -> Iterator[Proof]:

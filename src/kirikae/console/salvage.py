@@ -11,12 +11,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from kirikae.console import kinds
-from kirikae.console.context import load_project, read_bytes
+from kirikae.console.context import load_project, project_source, read_bytes
 from kirikae.console.here import Here
 from kirikae.model.errors import ProjectProblem, UsageProblem
 from kirikae.model.project import Project
 from kirikae.model.project_file import project_type
-from kirikae.model.project_yaml import source_of
+from kirikae.model.project_yaml import Source, source_of
 
 _MOST_FAULTS = 200
 _NEEDED = ("service", "environment", "account", "region", "store", "fleets", "moves")
@@ -52,12 +52,15 @@ def salvaged(here: Here) -> Salvaged:
 def _raw(here: Here) -> Any:
     """The file as plain data, its faults among it; None where it cannot be read at all, or is too
     large to be a project file."""
-    path = Path(here.project_file)
     try:
-        text = read_bytes(path).decode("utf-8", "replace")
-        return source_of(text, str(path), once=False).plain
+        return project_source(here, _somehow).plain
     except UsageProblem:
         return None
+
+
+def _somehow(path: Path) -> Source:
+    """Letters that are none, and keys that stand twice, are no reason to give up."""
+    return source_of(read_bytes(path).decode("utf-8", "replace"), str(path), once=False)
 
 
 def _without_faults(raw: Any) -> Salvaged | None:

@@ -25,7 +25,7 @@ from kirikae.survey.fleet import drift
 from kirikae.survey.paths import below, under
 from kirikae.survey.shelf import Shelf
 from kirikae.survey.survey import ages, findings, merged
-from kirikae.survey.view import View
+from kirikae.survey.view import view_of
 from kirikae.survey.watch import Watch, watch_from
 
 NO_HOSTS = "the old fleet"
@@ -208,7 +208,7 @@ def evidence_of(
     """What all hosts know of a path."""
     found: list[Trace] = []
     for bundle in bundles_of(here, project).every:
-        found += traces_of(View(bundle), path)
+        found += traces_of(view_of(bundle), path)
     return found
 
 
@@ -223,7 +223,7 @@ def differences(
         raise UsageProblem(f"{first} does not differ from itself; name two hosts")
     shelf = shelf_of(here, project)
     bundles = [shelf.load(first), shelf.load(second)]
-    return drift([View(bundle) for bundle in bundles])
+    return drift([view_of(bundle) for bundle in bundles])
 
 
 def open_questions(here: Here, project: Project) -> list[Finding]:

@@ -91,31 +91,67 @@ class Three:
     timeout_s: float = 30.0
     insecure: bool = False
 
-    def ask(self, targets: Sequence[Target], repeat: int) -> Iterator[Asked]:
+    def ask(
+        self,
+        targets: Sequence[Target],
+        repeat: int,
+    ) -> Iterator[Asked]:
         """All of them in turn, ``repeat`` times, so that noise has time to show."""
         with ThreadPoolExecutor(3) as pool:
             for target in (target for _ in range(repeat) for target in targets):
                 coming = [
-                    pool.submit(_reply, host, target, self.timeout_s, self.insecure)
+                    pool.submit(
+                        _reply,
+                        host,
+                        target,
+                        self.timeout_s,
+                        self.insecure,
+                    )
                     for host in (self.old, self.other_old, self.new)
                 ]
                 old, other_old, new = (each.result() for each in coming)
-                yield Asked(route_of(target), shown(target), old, other_old, new)
+                yield Asked(
+                    route_of(target),
+                    shown(target),
+                    old,
+                    other_old,
+                    new,
+                )
 
 
-def _reply(host: Host, target: Target, timeout_s: float, insecure: bool) -> Reply:
+def _reply(
+    host: Host,
+    target: Target,
+    timeout_s: float,
+    insecure: bool,
+) -> Reply:
     """Never raises for what a host does."""
     try:
-        return _read(host, target, timeout_s, insecure)
+        return _read(
+            host,
+            target,
+            timeout_s,
+            insecure,
+        )
     except (OSError, http.client.HTTPException) as error:
         return Reply(None, error=f"{host.name}:{host.port}: {error or type(error).__name__}")
 
 
-def _read(host: Host, target: Target, timeout_s: float, insecure: bool) -> Reply:
+def _read(
+    host: Host,
+    target: Target,
+    timeout_s: float,
+    insecure: bool,
+) -> Reply:
     until = monotonic() + timeout_s
     connection = http.client.HTTPConnection(host.name, host.port, timeout=timeout_s)
     try:
-        connection.sock = _connected(host, target.url, timeout_s, insecure)
+        connection.sock = _connected(
+            host,
+            target.url,
+            timeout_s,
+            insecure,
+        )
         _send(connection, target)
         answer = connection.getresponse()
         body = _body(answer, until)
@@ -138,7 +174,12 @@ def _body(answer: http.client.HTTPResponse, until: float) -> bytes:
     return bytes(found)
 
 
-def _connected(host: Host, url: SplitResult, timeout_s: float, insecure: bool) -> socket.socket:
+def _connected(
+    host: Host,
+    url: SplitResult,
+    timeout_s: float,
+    insecure: bool,
+) -> socket.socket:
     """TLS greets the service by its own name, whatever address it is asked at."""
     plain = socket.create_connection((host.name, host.port), timeout_s)
     if not host.tls:

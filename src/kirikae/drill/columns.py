@@ -40,8 +40,8 @@ def _room(kind: str, many: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Times are nanoseconds of CLOCK_MONOTONIC; 0: it did not happen.  Memoryviews: writing into
-    them is three times as quick as into an array's element."""
+    """Times are nanoseconds of CLOCK_MONOTONIC; 0: it did not happen.  ``done``: answered, or given
+    up.  Memoryviews: writing into them is three times as quick as into an array's element."""
 
     due: memoryview
     sent: memoryview
@@ -55,7 +55,11 @@ class Columns:
     block: mmap.mmap
 
     @classmethod
-    def made(cls, due_ns: NDArray[np.int64], processes: int) -> Columns:
+    def made(
+        cls,
+        due_ns: NDArray[np.int64],
+        processes: int,
+    ) -> Columns:
         """Shared with children that are forked after this."""
         requests = len(due_ns)
         sizes: dict[str, tuple[Literal["q", "h", "B"], int]] = {

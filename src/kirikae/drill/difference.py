@@ -63,7 +63,12 @@ class Pair(NamedTuple):
 def differences(old: Tree, new: Tree) -> dict[Place, Pair]:
     """The first pair of each place; empty: the answers are the same."""
     found: dict[Place, Pair] = {}
-    for place, pair in _compared("", old, new, 0):
+    for place, pair in _compared(
+        "",
+        old,
+        new,
+        0,
+    ):
         found.setdefault(place, pair)
     return found
 
@@ -73,7 +78,12 @@ def step(name: str) -> str:
     return "{}" if _IDENTITY.fullmatch(name) else quote(name, safe=_SAFE)
 
 
-def _compared(field: str, old: Tree, new: Tree, depth: int) -> Iterator[tuple[Place, Pair]]:
+def _compared(
+    field: str,
+    old: Tree,
+    new: Tree,
+    depth: int,
+) -> Iterator[tuple[Place, Pair]]:
     if depth >= _DEEPEST:
         if old != new:
             yield Place(field, Kind.VALUE), Pair(old, new)
@@ -81,20 +91,45 @@ def _compared(field: str, old: Tree, new: Tree, depth: int) -> Iterator[tuple[Pl
         kind = Kind.PRESENCE if ABSENT in (old, new) else Kind.TYPE
         yield Place(field, kind), Pair(old, new)
     elif isinstance(old, Mapping):
-        yield from _of_objects(field, old, new, depth)
+        yield from _of_objects(
+            field,
+            old,
+            new,
+            depth,
+        )
     elif isinstance(old, (list, tuple)):
-        yield from _of_lists(field, old, new, depth)
+        yield from _of_lists(
+            field,
+            old,
+            new,
+            depth,
+        )
     elif old != new:
         yield from _of_values(field, old, new)
 
 
-def _of_objects(field: str, old: Tree, new: Tree, depth: int) -> Iterator[tuple[Place, Pair]]:
+def _of_objects(
+    field: str,
+    old: Tree,
+    new: Tree,
+    depth: int,
+) -> Iterator[tuple[Place, Pair]]:
     for name in {**old, **new}:
         below = f"{field}.{step(name)}" if field else step(name)
-        yield from _compared(below, old.get(name, ABSENT), new.get(name, ABSENT), depth + 1)
+        yield from _compared(
+            below,
+            old.get(name, ABSENT),
+            new.get(name, ABSENT),
+            depth + 1,
+        )
 
 
-def _of_lists(field: str, old: Tree, new: Tree, depth: int) -> Iterator[tuple[Place, Pair]]:
+def _of_lists(
+    field: str,
+    old: Tree,
+    new: Tree,
+    depth: int,
+) -> Iterator[tuple[Place, Pair]]:
     """Of lists that are not equally long nothing more is said: which element is which?"""
     if len(old) != len(new):
         yield Place(field, Kind.LENGTH), Pair(len(old), len(new))
@@ -103,10 +138,19 @@ def _of_lists(field: str, old: Tree, new: Tree, depth: int) -> Iterator[tuple[Pl
     else:
         for number, (left, right) in enumerate(zip(old, new, strict=True), 1):
             name = f"{field}.line{number}" if isinstance(old, tuple) else f"{field}[]"
-            yield from _compared(name, left, right, depth + 1)
+            yield from _compared(
+                name,
+                left,
+                right,
+                depth + 1,
+            )
 
 
-def _of_values(field: str, old: Tree, new: Tree) -> Iterator[tuple[Place, Pair]]:
+def _of_values(
+    field: str,
+    old: Tree,
+    new: Tree,
+) -> Iterator[tuple[Place, Pair]]:
     shapes = _shape(old), _shape(new)
     if shapes[0] != shapes[1]:
         yield Place(field, Kind.SHAPE), Pair(old, new)

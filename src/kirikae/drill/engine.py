@@ -46,6 +46,8 @@ _CONNECTING = 256
 _ANSWER_S = 0.005
 _SWEEP_S = 0.05
 _KEPT_FILES = 64
+_DIE_WITH_PARENT = 1
+"""PR_SET_PDEATHSIG of prctl(2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,11 @@ class _Alarm:
     """Rings at absolute times of CLOCK_MONOTONIC, far finer than the millisecond timers of the
     loop (timerfd_create(2); Python has it from 3.13 on)."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]):
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        ring: Callable[[], None],
+    ):
         self._fd = _LIBC.timerfd_create(time.CLOCK_MONOTONIC, _NONBLOCK_CLOEXEC)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "timerfd_create")
@@ -117,7 +123,11 @@ class _Connection(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, sender: _Sender, pool: _Pool):
+    def __init__(
+        self,
+        sender: _Sender,
+        pool: _Pool,
+    ):
         self._sender = sender
         self._pool = pool
         self._request = -1
@@ -135,7 +145,11 @@ class _Connection(asyncio.Protocol):
         """Is it this one that waits here?"""
         return self._request == request
 
-    def send(self, request: int, wire: bytes) -> None:
+    def send(
+        self,
+        request: int,
+        wire: bytes,
+    ) -> None:
         """Only an idle connection is given one."""
         self._request = request
         if self._file < 0:
@@ -224,7 +238,11 @@ class _Connection(asyncio.Protocol):
             self.transport.close()
         self._sender.ended(Error.NONE)
 
-    def _fail(self, request: int, error: Error) -> None:
+    def _fail(
+        self,
+        request: int,
+        error: Error,
+    ) -> None:
         self._request = -1
         self.transport.abort()
         self._sender.failed(request, error)
@@ -315,7 +333,11 @@ class _Answer:
             if not self.complete:
                 raise
 
-    def on_header(self, name: bytes, value: bytes) -> None:
+    def on_header(
+        self,
+        name: bytes,
+        value: bytes,
+    ) -> None:
         if name.lower() in (b"content-length", b"transfer-encoding"):
             self._length = True
 
@@ -343,7 +365,11 @@ class _Answer:
 class _Pool:
     """The connections to one origin, and the requests that wait for one."""
 
-    def __init__(self, sender: _Sender, where: _Origin):
+    def __init__(
+        self,
+        sender: _Sender,
+        where: _Origin,
+    ):
         self._sender = sender
         self._where = where
         self._idle: list[_Connection] = []
@@ -460,7 +486,11 @@ class _Sender:
         self._next = 0
         self._in_flight: deque[tuple[int, _Connection]] = deque()
         self._ahead = self._expected(ends_ns)
-        self._counts = {"sent": 0, "answered": 0, "failed": 0}
+        self._counts = {
+            "sent": 0,
+            "answered": 0,
+            "failed": 0,
+        }
 
     def _expected(self, ends_ns: int) -> int:
         """Connections to open before the first request is due, so that the beginning is no storm of
@@ -500,7 +530,11 @@ class _Sender:
         if at < many:
             self._alarm.at(max(due[requests[at]], now + _TOGETHER_NS))
 
-    def give(self, connection: _Connection, request: int) -> None:
+    def give(
+        self,
+        connection: _Connection,
+        request: int,
+    ) -> None:
         """Ask it there."""
         self.begin(request)
         self._in_flight.append((request, connection))
@@ -521,9 +555,14 @@ class _Sender:
         for pool in self._pools:
             pool.connect()
 
-    def failed(self, request: int, error: Error) -> None:
+    def failed(
+        self,
+        request: int,
+        error: Error,
+    ) -> None:
         """No answer will come."""
         self.columns.error[request] = error
+        self.columns.done[request] = time.monotonic_ns()
         self.ended(error)
 
     def ended(self, error: Error) -> None:
@@ -564,6 +603,7 @@ class _Sender:
         left += [request for request in waiting if self.columns.sent[request]]
         for request in left:
             self.columns.error[request] = Error.STOPPED if stopped else Error.TIMED_OUT
+            self.columns.done[request] = time.monotonic_ns()
         if stopped:
             for request in (*waiting, *self._requests[self._next :]):
                 self.columns.error[request] = Error.STOPPED
@@ -627,8 +667,11 @@ def _child(
     settings: Settings,
     ends_ns: int,
 ) -> None:
-    """A process of its own: Ctrl-C is for the parent, which tells it to stop."""
+    """A process of its own: Ctrl-C is for the parent, which tells it to stop.  Who kills the parent
+    ends the load."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _LIBC.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     _many_files(settings.connections // settings.processes + _KEPT_FILES)
     requests = range(
         number,
@@ -664,14 +707,17 @@ def _watch(
     begins: int,
     look: Callable[[Columns, float], None],
 ) -> None:
-    while any(child.is_alive() for child in children):
-        try:
-            children[0].join(0.25)
-            look(columns, (time.monotonic_ns() - begins) / 1e9)
-        except KeyboardInterrupt:
-            columns.stop[0] = 1
-    for child in children:
-        child.join()
+    try:
+        while any(child.is_alive() for child in children):
+            try:
+                children[0].join(0.25)
+                look(columns, (time.monotonic_ns() - begins) / 1e9)
+            except KeyboardInterrupt:
+                columns.stop[0] = 1
+    finally:
+        columns.stop[0] = 1
+        for child in children:
+            child.join()
 
 
 def _record(

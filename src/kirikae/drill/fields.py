@@ -151,7 +151,11 @@ class _Page(HTMLParser):
         self.found: dict[str, list[str]] = {}
         self._open: list[tuple[str, str]] = []
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(
+        self,
+        tag: str,
+        attrs: list[tuple[str, str | None]],
+    ) -> None:
         named = dict(attrs)
         name = named.get("name") or named.get("id") or named.get("property")
         step = tag if name is None else f"{tag}#{re.sub(r'[0-9]+', '{}', name)}"
@@ -178,5 +182,9 @@ class _Page(HTMLParser):
         steps = [step for _, step in self._open]
         return "/".join([*steps, *more][-_DEEPEST:])
 
-    def _keep(self, place: str, value: str) -> None:
+    def _keep(
+        self,
+        place: str,
+        value: str,
+    ) -> None:
         self.found.setdefault(place, []).append(value)

@@ -29,7 +29,11 @@ _TOLD = {
 _TICKS = (50, 75, 90, 95, 97.5, 99, 99.5, 99.9, 99.95, 99.99, 99.995, 99.999)
 
 
-def vegeta_csv(out: TextIO, record: Record, targets: Sequence[Target]) -> None:
+def vegeta_csv(
+    out: TextIO,
+    record: Record,
+    targets: Sequence[Target],
+) -> None:
     """Twelve columns, no head line; latency from when a request was due.  Bodies and headers of
     answers are not kept."""
     writer = csv.writer(out, lineterminator="\n")

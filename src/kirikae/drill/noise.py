@@ -114,7 +114,11 @@ class Comparing:
         among_old = _apart(asked.old, asked.other_old)
         to_new = _apart(asked.old, asked.new)
         other_to_new = _apart(asked.other_old, asked.new)
-        for place in {**among_old, **to_new, **other_to_new}:
+        for place in {
+            **among_old,
+            **to_new,
+            **other_to_new,
+        }:
             counted = self.counts.setdefault((asked.route, place), Counted())
             apart = (place in among_old, place in to_new, place in other_to_new)
             _count(counted, apart)

@@ -160,7 +160,11 @@ def _of_ramp(stage: Stage, numbers: Times) -> Times:
     return found
 
 
-def _bisected(sent: Callable[[Times], Times], numbers: Times, most: float) -> Times:
+def _bisected(
+    sent: Callable[[Times], Times],
+    numbers: Times,
+    most: float,
+) -> Times:
     low = np.zeros_like(numbers)
     high = np.full_like(numbers, most)
     for _ in range(50):

@@ -46,7 +46,9 @@ def spread(stamps: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def at_all(
-    plan: Plan, targets: Sequence[Target], hosts: Sequence[Host]
+    plan: Plan,
+    targets: Sequence[Target],
+    hosts: Sequence[Host],
 ) -> tuple[Plan, list[Target]]:
     """One run in which every host is asked everything at the same moments.  Raises PlanProblem."""
     if plan.requests * len(hosts) > MOST_REQUESTS:
@@ -70,7 +72,11 @@ def sent_to(target: Target, host: Host) -> Target:
     )
 
 
-def part(record: Record, number: int, hosts: int) -> Record:
+def part(
+    record: Record,
+    number: int,
+    hosts: int,
+) -> Record:
     """What one of the hosts answered in a run of ``at_all``."""
     return replace(
         record,

@@ -153,7 +153,11 @@ def _of_object(raw: object, where: str) -> Target:
     )
 
 
-def _header(name: str, value: str, where: str) -> tuple[str, str]:
+def _header(
+    name: str,
+    value: str,
+    where: str,
+) -> tuple[str, str]:
     if not _TOKEN.fullmatch(name):
         raise TargetsProblem(f"{where}: {shortened(name)} is no name of a header")
     if any(letter in value for letter in "\r\n\0"):
@@ -203,7 +207,11 @@ def _request(text: str, where: str) -> Target:
 class _Reading:
     """A target whose lines are being read."""
 
-    def __init__(self, begun: Target, folder: Path):
+    def __init__(
+        self,
+        begun: Target,
+        folder: Path,
+    ):
         self._begun = begun
         self._folder = folder
         self._headers: list[tuple[str, str]] = []
@@ -215,7 +223,11 @@ class _Reading:
         """Nothing but its request line was read: the blank line after it may be missing."""
         return not self._headers and not self._ended
 
-    def take(self, text: str, where: str) -> None:
+    def take(
+        self,
+        text: str,
+        where: str,
+    ) -> None:
         """One more line of it."""
         if self._ended:
             raise TargetsProblem(f"{where}: after a body's @file comes a blank line")

@@ -105,7 +105,9 @@ class Outcome:
 
 
 def verdicts_of(
-    record: Record, targets: Sequence[Target], slow_s: float | None
+    record: Record,
+    targets: Sequence[Target],
+    slow_s: float | None,
 ) -> NDArray[np.uint8]:
     """One ``Verdict`` for each request.  ``slow_s`` None: nothing is too slow."""
     found = np.full(
@@ -177,7 +179,7 @@ def judged(
             for limit in limits
         ),
         doubts=tuple(
-            _doubts(
+            doubts_of(
                 record,
                 figures,
                 float(pace[1]),
@@ -189,7 +191,11 @@ def judged(
     )
 
 
-def figures_of(record: Record, verdicts: NDArray[np.uint8], counted: NDArray[np.bool_]) -> Figures:
+def figures_of(
+    record: Record,
+    verdicts: NDArray[np.uint8],
+    counted: NDArray[np.bool_],
+) -> Figures:
     """What has no answer is slower than everything."""
     mine = verdicts[counted]
     latency = record.latency_s[counted]
@@ -220,7 +226,11 @@ def figures_of(record: Record, verdicts: NDArray[np.uint8], counted: NDArray[np.
     )
 
 
-def _check(limit: Limit, whole: Figures, routes: dict[str, Figures]) -> Checked:
+def _check(
+    limit: Limit,
+    whole: Figures,
+    routes: dict[str, Figures],
+) -> Checked:
     figures = whole if not limit.route else routes.get(limit.route)
     if figures is None or not figures.requests:
         return Checked(
@@ -228,7 +238,7 @@ def _check(limit: Limit, whole: Figures, routes: dict[str, Figures]) -> Checked:
             None,
             None,
         )
-    found = _found(limit, figures)
+    found = found_of(limit, figures)
     return Checked(
         limit,
         found,
@@ -236,7 +246,7 @@ def _check(limit: Limit, whole: Figures, routes: dict[str, Figures]) -> Checked:
     )
 
 
-def _found(limit: Limit, figures: Figures) -> float:
+def found_of(limit: Limit, figures: Figures) -> float:
     if limit.figure in COUNTS:
         return figures.share(limit.figure) if limit.share else float(figures.count(limit.figure))
     if limit.figure == "rate":
@@ -246,7 +256,11 @@ def _found(limit: Limit, figures: Figures) -> float:
     return figures.percentile(float(limit.figure[1:]))
 
 
-def _doubts(record: Record, figures: Figures, pace_p99_s: float) -> Iterator[Said]:
+def doubts_of(
+    record: Record,
+    figures: Figures,
+    pace_p99_s: float,
+) -> Iterator[Said]:
     """The engine was measured, and not the service."""
     if not figures.requests:
         yield said("drill.doubt.nothing")

@@ -1,20 +1,28 @@
-"""The kind of move ``jobs``: what is registered."""
+"""The kind of move ``jobs``: what is registered.
+
+Every verb of every move reads this: what only this kind's own moves need is imported by them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from kirikae.jobs.by_hand import by_hand
-from kirikae.jobs.ledger import Ledger
-from kirikae.jobs.making.roles import of_ledger
-from kirikae.jobs.opening import DYNAMO, open_ledger
 from kirikae.jobs.settings import JobsMove
-from kirikae.jobs.thing import CATALOGUE, JobsThing
+from kirikae.model.catalogue import load
 from kirikae.model.said import words_of
 from kirikae.move.kind import Bench, Kind, Statement, Turned
 
+if TYPE_CHECKING:
+    from kirikae.jobs.ledger import Ledger
+    from kirikae.jobs.thing import JobsThing
+
 
 def _open(settings: JobsMove, bench: Bench) -> JobsThing:
+    from kirikae.jobs.opening import open_ledger
+    from kirikae.jobs.thing import JobsThing
+
     def ledger() -> Ledger:
         token = settings.token_file
         named = None if token is None else str(bench.folder / token)
@@ -37,6 +45,9 @@ def _open(settings: JobsMove, bench: Bench) -> JobsThing:
 
 def _permissions(settings: JobsMove, bench: Bench) -> Sequence[Statement]:
     """A ledger over HTTP asks for its token, and for nothing of AWS."""
+    from kirikae.jobs.making.roles import of_ledger
+    from kirikae.jobs.opening import DYNAMO
+
     if not settings.ledger.startswith(DYNAMO):
         return ()
     project = bench.project
@@ -55,5 +66,5 @@ JOBS: Kind[JobsMove] = Kind(
     permissions=_permissions,
     turns=_turns,
     by_hand=by_hand,
-    catalogue=CATALOGUE,
+    catalogue=load("kirikae.jobs"),
 )

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -83,6 +84,23 @@ class Clocks:
     wall: Callable[[], float] = time.time
     steady: Callable[[], float] = time.monotonic
     skews: Sequence[Callable[[], float | None]] = ()
+
+
+def asked_anew(
+    skew: Callable[[], float | None], ask: Callable[[], object]
+) -> Callable[[], float | None]:
+    """What was heard before a machine slept says that its clock is wrong when it wakes, since the
+    clock that counts on has slept, too: a skew is believed when somebody says it now."""
+
+    def found() -> float | None:
+        heard = skew()
+        if heard is None or abs(heard) <= WARN_SKEW_S:
+            return heard
+        with suppress(KirikaeError):
+            ask()
+        return skew()
+
+    return found
 
 
 @dataclass(slots=True)

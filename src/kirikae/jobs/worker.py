@@ -216,6 +216,7 @@ class Worker:
         self._stopped = threading.Event()
         self._ended = threading.Event()
         self._definitions: dict[str, Job] = {}
+        self._unwritten: list[tuple[Run, Ending]] = []
         self.counts = Counts()
 
     # --- what is asked from outside
@@ -275,6 +276,9 @@ class Worker:
             self._free.acquire()
         self._ended.set()
         beating.join()
+        self._write_down()
+        for run, _ in self._unwritten:
+            log.error("%s ran, and nobody wrote it down", run.firing.id)
 
     def _take(self) -> None:
         """As many messages as there are hands free for."""
@@ -601,11 +605,9 @@ class Worker:
             except LedgerAway as error:
                 self.counts.ledger_away += 1
                 if run.hold is None:
-                    log.error(
-                        "%s ran, and nobody wrote it down: %s",
-                        run.firing.id,
-                        error,
-                    )
+                    log.warning("%s ran; to be written down: %s", run.firing.id, error)
+                    with self._guard:
+                        self._unwritten.append((run, ending))
                     return True
                 log.warning(
                     "%s has ended; asking the ledger again: %s",
@@ -613,6 +615,17 @@ class Worker:
                     error,
                 )
                 time.sleep(_PAUSE_S)
+
+    def _write_down(self) -> None:
+        """What ran without the ledger, in its order, as soon as the ledger is there."""
+        while self._unwritten:
+            run, ending = self._unwritten[0]
+            try:
+                if not self._finished(run, ending):
+                    log.error("%s ran here, and somewhere else", run.firing.id)
+            except LedgerAway:
+                return
+            del self._unwritten[0]
 
     def _finished(self, run: Run, ending: Ending) -> bool:
         """A run that began without the ledger is written down now, if nobody else ran it."""
@@ -664,6 +677,7 @@ class Worker:
                 self._beat(run)
                 if run.running is not None:
                     self._hands.see(run)
+            self._write_down()
             CHILDREN.reap()
 
     def _beat(self, run: Run) -> None:

@@ -221,10 +221,15 @@ def interrupt_spot(directory: Path, percent: int, dry_run: bool) -> list[str]:
     directory = directory.resolve()
     if status(directory) is None:
         raise LocalError("kirikae local is not running; start it with `kirikae local up`")
+    return interrupt_spot_at(Settings.load(directory).control_port, percent, dry_run)
+
+
+def interrupt_spot_at(port: int, percent: int, dry_run: bool) -> list[str]:
+    """The same of whichever kirikae local answers at this port.  Raises LocalError."""
     path = f"/_kirikae/interrupt-spot?percent={percent}&dry={int(dry_run)}"
     try:
-        return list(_ask(directory, "POST", path)["tasks"])
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        return list(_ask_at(port, "POST", path)["tasks"])
+    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
         raise LocalError(
             f"kirikae local does not answer: {error}; `kirikae local up` takes it up again"
         ) from error

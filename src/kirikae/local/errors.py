@@ -9,6 +9,7 @@ KirikaeError
 ├── StoreRefused             1  a store said no to the process that carries queries out
 ├── PatternError             1  no pattern of dates, or one with a letter that is not read here
 ├── ProcessingError          1  a processor of Firehose cannot take a record
+├── FaultRefused             1  a fault endpoint says no, in the ECS agent's form
 └── ForwardError             1  bytes that are no message of the Forward protocol
 """
 
@@ -76,6 +77,15 @@ class ProcessingError(KirikaeError):
         """``code`` says why in Firehose's way."""
         super().__init__(message)
         self.code = code
+
+
+class FaultRefused(KirikaeError):
+    """A fault is not made, ended or looked at."""
+
+    def __init__(self, why: str, status: int = 400) -> None:
+        """``status``: with which HTTP status the agent answers it."""
+        super().__init__(why)
+        self.status = status
 
 
 class ForwardError(KirikaeError):

@@ -18,6 +18,7 @@ from kirikae.local.elb.accesslog import EVERY_S, AccessLogs
 from kirikae.local.elb.figures import KEPT_S, Recorder
 from kirikae.local.elb.frontdoor import FrontDoor
 from kirikae.local.elb.health import HealthChecks
+from kirikae.local.elb.pems import Pems, renewed
 from kirikae.local.elb.targets import Targets
 from kirikae.local.engine import Engine
 from kirikae.local.errors import AwsError, EngineError, LocalError
@@ -58,6 +59,7 @@ class Household:
     access_logs: AccessLogs
     tasks: Tasks
     ecs: Ecs
+    pems: Pems
     usage: Usage
     queue_figures: QueueFigures
     bridge: str
@@ -101,6 +103,7 @@ class House:
             Duty("gauges", GAUGES_EVERY_S, self._write_gauges),
             Duty("queues", GAUGES_EVERY_S, self._write_queues),
             Duty("tidying", _TIDY_EVERY_S, self._tidy),
+            Duty("certificates", _TIDY_EVERY_S, self._renew),
             Duty("access log", access_log_every_s, self._of.access_logs.deliver),
         )
 
@@ -166,6 +169,11 @@ class House:
         drives."""
         await self._of.door.repair()
         self._of.tasks.poke_unfinished()
+
+    async def _renew(self) -> None:
+        """Certificates that were imported anew."""
+        if await renewed(self._of.state, self._of.pems):
+            await self._of.door.assert_all()
 
     async def _tidy(self) -> None:
         """What nobody looks at any more is dropped."""

@@ -52,6 +52,7 @@ create index if not exists by_object on request (object) where object <> '';
 """
 _OWN = f"HTTP_{OWN_HEADER.upper().replace('-', '_')}"
 RESET = "/moto-api/reset"
+_CERTIFICATE = "/_kirikae/certificate"
 _CBOR = re.compile(r"/service/[^/]+/operation/([A-Za-z0-9]+)")
 """Where Smithy's rpc-v2-cbor says which operation is meant."""
 _READS = (
@@ -291,6 +292,8 @@ class Keeper:
         """
         if (why := stranger(_headers(environ))) is not None:
             return _refused(environ, _Refusal(why, "AccessDeniedException", 403), start_response)
+        if environ["PATH_INFO"] == _CERTIFICATE:
+            return self._certificate(environ, start_response)
         body = _whole_body(environ)
         environ["wsgi.input"] = io.BytesIO(body)
         kept = dict(environ)
@@ -303,6 +306,17 @@ class Keeper:
         except Exception as error:
             log.exception("%s %s", environ["REQUEST_METHOD"], environ["PATH_INFO"])
             return _refused(environ, _own_fault(error), start_response)
+
+    def _certificate(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        """A certificate with its key, for the control plane alone."""
+        # Read here, because few instances ever have a certificate.
+        from kirikae.local.keptpems import pem_of
+
+        with self._one:
+            arn = parse_qs(environ.get("QUERY_STRING", "")).get("arn", [""])[0]
+            text = pem_of(arn) if _OWN in environ else None
+        start_response("200 OK" if text else "404 Not Found", [("Content-Type", "text/plain")])
+        return [(text or "").encode()]
 
     def _refusal(self, environ: Environ, body: bytes) -> str | None:
         """Why a request is not carried out.  moto's own levers are the control plane's alone: it

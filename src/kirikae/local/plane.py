@@ -15,14 +15,18 @@ from pathlib import Path
 from kirikae.local.bridge import LINK_LOCAL, link_local_bind
 from kirikae.local.clock import Clock, clock_of, keep_ahead
 from kirikae.local.ecs.agenda import Agenda
+from kirikae.local.ecs.alarmstates import AlarmStates
 from kirikae.local.ecs.api import Ecs
+from kirikae.local.ecs.courses import Courses
 from kirikae.local.ecs.doubt import Doubt
 from kirikae.local.ecs.enginenames import EngineNames
 from kirikae.local.ecs.firelens import FireLens
+from kirikae.local.ecs.functions import Functions
 from kirikae.local.ecs.images import Images
 from kirikae.local.ecs.logs import Arrived, Logs
 from kirikae.local.ecs.making import Maker, Told
 from kirikae.local.ecs.metadata import Metadata
+from kirikae.local.ecs.outside import Outside
 from kirikae.local.ecs.pace import Pace
 from kirikae.local.ecs.pause import PausePool
 from kirikae.local.ecs.services import Services
@@ -41,6 +45,7 @@ from kirikae.local.elb.frontdoor import FrontDoor
 from kirikae.local.elb.health import HealthChecks
 from kirikae.local.elb.known import Known
 from kirikae.local.elb.networking import OfStores
+from kirikae.local.elb.pems import Pems, StoredPems
 from kirikae.local.elb.targets import Targets
 from kirikae.local.engine import Engine, engine_socket
 from kirikae.local.errors import EngineError, LocalError
@@ -149,6 +154,7 @@ class Balancing:
     targets: Targets
     access_logs: AccessLogs
     recorder: Recorder
+    pems: StoredPems
 
     @classmethod
     def of(
@@ -183,6 +189,7 @@ class Balancing:
             Targets(base.state, known, door, health),
             access_logs,
             Recorder(base.state, base.directory / "haproxy.log.pipe", access_logs.keep, base.clock),
+            StoredPems(base.stores, base.directory / "certificates"),
         )
 
 
@@ -213,6 +220,7 @@ class Working:
     tasks: Tasks
     ecs: Ecs
     services: Services
+    courses: Courses
     agenda: Agenda
 
     @classmethod
@@ -222,6 +230,7 @@ class Working:
         network: Network,
         balancing: Balancing,
         agenda: Agenda,
+        changing: asyncio.Lock,
         arrived: Arrived | None = None,
     ) -> Working:
         """Wired only: no task is driven, no service looked at."""
@@ -242,7 +251,16 @@ class Working:
         tasks = Tasks(base.state, agenda, hands)
         ecs = Ecs(base.state, tasks, balancing.targets, agenda, base.settings.region)
         services = Services(base.state, agenda, tasks, ecs.new_tasks.start_of_service, pace.room)
-        return cls(names, pool, logs, pace, tasks, ecs, services, agenda)
+        endpoint = f"http://127.0.0.1:{base.settings.port}"
+        courses = Courses(
+            base.state,
+            agenda,
+            services.is_whole,
+            balancing.door.assert_all,
+            changing,
+            lambda region: outside_of(base.stores, endpoint, region),
+        )
+        return cls(names, pool, logs, pace, tasks, ecs, services, courses, agenda)
 
 
 def _maker(base: Base, network: Network, names: EngineNames) -> Maker:
@@ -289,6 +307,8 @@ class Regions:
     """Region -> the services that bring logs on their way."""
     clock: Callable[[], float] = time.time
     """By which figures are kept."""
+    pems: Pems | None = None
+    """None: nothing is encrypted."""
 
     @property
     def scaled(self) -> Scaled:
@@ -322,6 +342,7 @@ class Regions:
             {},
             more,
             clock,
+            pems=balancing.pems,
         )
 
     def services(self, region: str) -> Mapping[str, Service]:
@@ -335,7 +356,7 @@ class Regions:
     def _services(self, region: str) -> Mapping[str, Service]:
         """The API of one region."""
         state = Within(self.state, region, self.home)
-        networking = OfStores(self.stores, region)
+        outside = outside_of(self.stores, self.endpoint, region)
         elb = Elb(
             state,
             Known(state),
@@ -344,9 +365,10 @@ class Regions:
             self.stores.put_object,
             f"arn:aws:elasticloadbalancing:{region}:{ACCOUNT}:",
             self.changing,
-            networking,
+            outside.networking,
+            self.pems,
         )
-        ecs = Ecs(state, self.tasks, self.targets, self.agenda, region, networking)
+        ecs = Ecs(state, self.tasks, self.targets, self.agenda, region, outside)
         place = Place(region, self.home, self.endpoint)
         figures = CloudWatch(state, self.figures_delay_s, self.clock, place)
         sqs = Sqs(self.queues, place)
@@ -356,6 +378,12 @@ class Regions:
             "application-autoscaling": scaled.service(region),
             **self.more(region),
         }
+
+
+def outside_of(stores: Stores, endpoint: str, region: str) -> Outside:
+    """Whom ECS asks in this region."""
+    networking = OfStores(stores, region)
+    return Outside(networking, Functions(stores, region), AlarmStates(stores, endpoint, region))
 
 
 def services_of(
@@ -413,7 +441,8 @@ class Plane:
         balancing = Balancing.of(base, network, agenda)
         clock = base.clock
         shipping = Shipping.of(base.directory, base.state, base.stores, base.settings, clock)
-        working = Working.of(base, network, balancing, agenda, shipping.arrived)
+        changing = asyncio.Lock()
+        working = Working.of(base, network, balancing, agenda, changing, shipping.arrived)
         household = Household(
             base.state,
             base.engine,
@@ -426,6 +455,7 @@ class Plane:
             balancing.access_logs,
             working.tasks,
             working.ecs,
+            balancing.pems,
             Usage(base.state, base.engine, working.names),
             QueueFigures(base.queues, base.state),
             network.bridge,
@@ -433,7 +463,6 @@ class Plane:
             base.settings.figures_delay_s == 0,
             clock,
         )
-        changing = asyncio.Lock()
         regions = Regions.of(base, balancing, working, changing, shipping.services, clock)
         clockwork = clockwork_of(base.state, base.stores, regions)
         house = House(household)
@@ -495,6 +524,7 @@ class Plane:
     async def close(self) -> None:
         """In the order in which things depend on each other; tasks and HAProxy run on."""
         self.balancing.recorder.stop()
+        await self.working.courses.close()
         await self.working.tasks.close()
         await self.working.logs.close()
         await self.balancing.health.close()

@@ -119,6 +119,8 @@ class TaskSet(TypedDict):
     networkConfiguration: NotRequired[Plain]
     createdAt: float
     updatedAt: float
+    _entry: NotRequired[Deployment]
+    """How its tasks are kept; one that older state has without it starts none."""
 
 
 class Setting(TypedDict):
@@ -370,6 +372,7 @@ class Definition(TypedDict):
     """MiB, as text; missing where the containers say it."""
     taskRoleArn: NotRequired[str]
     executionRoleArn: NotRequired[str]
+    enableFaultInjection: NotRequired[bool]
     deregisteredAt: NotRequired[float]
     deleteRequestedAt: NotRequired[float]
 
@@ -467,6 +470,16 @@ class Binding(TypedDict):
     targetGroupArn: str
     containerName: str
     containerPort: int
+    advancedConfiguration: NotRequired[Advanced]
+
+
+class Advanced(TypedDict):
+    """What a deployment that shifts traffic needs: a second group, and the rules that it turns."""
+
+    alternateTargetGroupArn: str
+    productionListenerRule: str
+    testListenerRule: NotRequired[str]
+    roleArn: str
 
 
 class Task(TypedDict):
@@ -498,6 +511,7 @@ class Task(TypedDict):
     stoppedReason: str
     """In AWS's words; the first reason given stays."""
     createdAt: float
+    enableExecuteCommand: NotRequired[bool]
     _bindings: list[Binding]
     """Where it is registered while it runs; none for a task of its own."""
     _revision: str
@@ -596,12 +610,34 @@ class Breaker(TypedDict):
     thresholdConfiguration: NotRequired[Threshold]
 
 
+class Alarms(TypedDict):
+    """The alarms that end a deployment."""
+
+    alarmNames: list[str]
+    enable: bool
+    rollback: bool
+
+
+class Strategy(TypedDict):
+    """How traffic goes over to a new revision, in a request's own words; checked."""
+
+    strategy: str
+    """ROLLING, BLUE_GREEN, LINEAR or CANARY."""
+    bakeTimeInMinutes: NotRequired[int]
+    linearConfiguration: NotRequired[Plain]
+    canaryConfiguration: NotRequired[Plain]
+    lifecycleHooks: NotRequired[list[Plain]]
+    alarms: NotRequired[Alarms]
+
+
 class Configuration(TypedDict):
     """How a service deploys."""
 
     minimumHealthyPercent: int
     maximumPercent: int
     deploymentCircuitBreaker: Breaker
+    _deploys: NotRequired[Strategy]
+    """Rolling, without alarms, where it is not said."""
 
 
 class Deployment(TypedDict):
@@ -660,6 +696,7 @@ class Service(TypedDict):
     minimumHealthyPercent: int
     maximumPercent: int
     deploymentCircuitBreaker: Breaker
+    _deploys: NotRequired[Strategy]
     networkConfiguration: NotRequired[Plain]
     launchType: NotRequired[str]
     capacityProviderStrategy: NotRequired[list[StrategyItem]]
@@ -722,6 +759,8 @@ class Revision(TypedDict):
     capacityProviderStrategy: NotRequired[list[StrategyItem]]
     _images: dict[str, str]
     """Container -> the engine's image ID, as its first task settled it."""
+    _bindings: NotRequired[list[Binding]]
+    """Where its tasks are registered, of the two groups that its load balancers name."""
 
 
 class Rollback(TypedDict):
@@ -753,6 +792,70 @@ class ServiceDeployment(TypedDict):
     """ARNs of the revisions that ran when it began."""
     _failures: NotRequired[int]
     """What the circuit breaker had counted when it tripped."""
+    _course: NotRequired[Course]
+    """Of one that shifts traffic."""
+    _watch: NotRequired[Watch]
+    """Of one that alarms end."""
+
+
+class HookRun(TypedDict):
+    """A lifecycle hook at one stage of one deployment."""
+
+    id: str
+    stage: str
+    targetType: str
+    """AWS_LAMBDA or PAUSE."""
+    target: str
+    """The function's ARN; empty for a pause."""
+    status: str
+    """AWAITING_ACTION, IN_PROGRESS, SUCCEEDED, FAILED or TIMED_OUT."""
+    details: object
+    """What the function is given, or gave itself the last time."""
+    due: float
+    """It is not called before this moment."""
+    expiresAt: float
+    timeoutAction: str
+    """ROLLBACK or CONTINUE."""
+
+
+class Course(TypedDict):
+    """How far a deployment that shifts traffic has come; all moments are Unix seconds."""
+
+    stage: str
+    source: str
+    """The revision that it comes from, and goes back to; empty for a service's first."""
+    shares: list[int]
+    """Permille of the production traffic, step by step, up to all of it."""
+    step: int
+    step_bake_s: float
+    bake_s: float
+    production: int
+    """Permille that the new revision is to have now."""
+    test: int
+    shifted: bool
+    """Does the load balancer do what ``production`` and ``test`` say?"""
+    until: NotRequired[float]
+    """The stage ends at this moment at the earliest."""
+    lifecycleHooks: list[Plain]
+    """As they were asked for when it began."""
+    hooks: list[HookRun]
+    """Those that were reached, the newest last."""
+    back: str
+    """Why it goes back; empty while it does not."""
+
+
+class Watch(TypedDict):
+    """The alarms of one deployment."""
+
+    names: list[str]
+    rollback: bool
+    status: str
+    """MONITORING, TRIGGERED, MONITORING_COMPLETE or DISABLED; empty before they were first read."""
+    triggered: list[str]
+    bake_s: float
+    """For how long a rolling deployment is watched after its last task."""
+    until: NotRequired[float]
+    """A rolling deployment is complete at this moment at the earliest."""
 
 
 # --- Elastic Load Balancing: our own names, shown as AWS's
@@ -848,12 +951,14 @@ class Group(Check):
 
 
 class ListenerForm(TypedDict, total=False):
-    """How a listener speaks; only HTTP is carried out, the rest is kept and told."""
+    """How a listener speaks; HTTP and HTTPS are carried out, the rest is kept and told."""
 
     protocol: str
     """``HTTP`` where it is not said; empty for gateways."""
     certificates: list[str]
     """ARNs; the default one is the first."""
+    pems: list[str]
+    """Their files, in the same order; none for a listener that is only kept."""
     policy: str
     alpn: list[str]
     mutual: Plain

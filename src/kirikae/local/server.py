@@ -55,6 +55,7 @@ def _loops(plane: Plane) -> list[asyncio.Task[None]]:
     loops = (
         plane.base.pulse.beat(),
         plane.working.services.run(),
+        plane.working.courses.run(),
         plane.house.listen(),
         plane.house.keep(),
         plane.house.measure(),

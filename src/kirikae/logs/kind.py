@@ -1,18 +1,26 @@
-"""The kind of move ``logs``: what is registered."""
+"""The kind of move ``logs``: what is registered.
+
+Every verb of every move reads this: what only this kind's own moves need is imported by them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kirikae.logs.settings import LogsMove, Scale
-from kirikae.logs.thing import CATALOGUE, LogsThing
 from kirikae.logs.trees import S3
+from kirikae.model.catalogue import load
 from kirikae.model.said import words_of
 from kirikae.move.kind import Bench, Kind, Statement, Turned
 
+if TYPE_CHECKING:
+    from kirikae.logs.thing import LogsThing
+
 
 def _open(settings: LogsMove, bench: Bench) -> LogsThing:
+    from kirikae.logs.thing import LogsThing
+
     return LogsThing(
         settings,
         bench.project,
@@ -86,5 +94,5 @@ LOGS: Kind[LogsMove] = Kind(
     turns=lambda settings: (
         Turned("view", f"{settings.readers.database}.{settings.readers.view}"),
     ),
-    catalogue=CATALOGUE,
+    catalogue=load("kirikae.logs"),
 )

@@ -347,10 +347,14 @@ class Missing(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bundle:
     """``host`` is the name in the project file, ``at`` when it was collected (the host's clock),
-    ``began`` when PID 1 began; None where the host did not say."""
+    ``began`` when PID 1 began; None where the host did not say.
+
+    Two looks at a host are never the same one, whatever they saw: what was worked out of a look is
+    kept by it.
+    """
 
     host: str
     at: int | None

@@ -31,12 +31,22 @@ def contradictions(project: Project) -> Iterator[Contradiction]:
 
 
 def _fleets(project: Project) -> Iterator[Contradiction]:
-    """TR09, before AWS is asked."""
+    """TR09, before AWS is asked: of whoever turns traffic, or has written no move yet."""
+    asking = [name for name, settings in project.moves.items() if settings.between_groups]
+    if project.moves and not asking:
+        return
     fleets = project.fleets
-    if fleets.old.target_group == fleets.new.target_group:
+    for side, group in (("old", fleets.old.group), ("new", fleets.new.group)):
+        if asking and group is None:
+            yield Contradiction(
+                ("fleets", side),
+                f"`target_group` is missing: the move {asking[0]} turns traffic between those of "
+                "both fleets",
+            )
+    if fleets.old.group is not None and fleets.old.group == fleets.new.group:
         yield Contradiction(
             ("fleets", "new", "target_group"),
-            f"both fleets have the target group {fleets.old.target_group!r}, so no weight could "
+            f"both fleets have the target group {fleets.old.group!r}, so no weight could "
             "tell them apart (TR09); give the new side a group of its own",
         )
 

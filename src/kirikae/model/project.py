@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from kirikae.model.build_settings import BuildSettings
 from kirikae.model.calendar import Calendar, Freeze, window_from
+from kirikae.model.chat_settings import Chat
 from kirikae.model.errors import UsageProblem
 from kirikae.model.hosts import address_from
 from kirikae.model.texts import shortened
@@ -115,11 +116,24 @@ class OldDeployer(Strict):
         return self
 
 
+def _given_group(name: str | None, side: str) -> str:
+    """Moves of jobs, workers and logs turn no traffic: their project file need not name one."""
+    if name is None:
+        raise UsageProblem(
+            f"`fleets.{side}.target_group` is missing in the project file: the name of the target "
+            f"group of the {side} side"
+        )
+    return name
+
+
 class OldFleet(Strict):
     """The side on virtual machines."""
 
-    target_group: Given = Field(
-        description="name of the target group that the hosts are registered in",
+    group: Given | None = Field(
+        default=None,
+        alias="target_group",
+        description="name of the target group that the hosts are registered in; moves of traffic "
+        "need it",
     )
     hosts: tuple[HostUrl, ...] = Field(
         default=(),
@@ -137,6 +151,11 @@ class OldFleet(Strict):
         default=None,
         description="how releases get onto the hosts",
     )
+
+    @property
+    def target_group(self) -> str:
+        """Raises UsageProblem where there is none."""
+        return _given_group(self.group, "old")
 
 
 class CodeDeploy(Strict):
@@ -194,7 +213,11 @@ class NewFleet(Strict):
 
     cluster: Given
     ecs_service: Given
-    target_group: Given
+    group: Given | None = Field(
+        default=None,
+        alias="target_group",
+        description="name of the service's target group; moves of traffic need it",
+    )
     definitions: Given = Field(
         default="ecs/",
         description="folder of ecs-task-def.json and ecs-service-def.json",
@@ -217,6 +240,11 @@ class NewFleet(Strict):
                 "of both out"
             )
         return self
+
+    @property
+    def target_group(self) -> str:
+        """Raises UsageProblem where there is none."""
+        return _given_group(self.group, "new")
 
 
 class Fleets(Strict):
@@ -275,6 +303,11 @@ class MoveSettings(Strict):
         default="anyone",
         description="another: who approves a step must not be who drives the move",
     )
+
+    @property
+    def between_groups(self) -> bool:
+        """Does it turn traffic between the target groups of both fleets?"""
+        return False
 
     @property
     def turns(self) -> Mapping[tuple[str, ...], str]:
@@ -431,6 +464,7 @@ class Project(Strict):
         description="days on which no share rises, in any move",
     )
     notify: Notify | None = Field(default=None, description="who is told what a move does")
+    chat: Chat | None = Field(default=None, description="who may command from Slack")
     accepted: tuple[Accepted, ...] = Field(default=(), strict=False)
 
     @field_validator("store")

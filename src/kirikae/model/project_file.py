@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from kirikae.model.contradictions import Contradiction, contradictions
 from kirikae.model.errors import ProjectProblem
 from kirikae.model.project import MoveSettings, Project
+from kirikae.model.project_overlay import Overlaid
 from kirikae.model.project_yaml import Source, source_of
 from kirikae.model.texts import shortened
 from kirikae.model.values import Name
@@ -81,7 +82,11 @@ def project_from(text: str, name: str, kinds: tuple[type[MoveSettings], ...]) ->
 
     Raises ProjectProblem that names every fault and its line.
     """
-    source = source_of(text, name)
+    return project_of(source_of(text, name), kinds)
+
+
+def project_of(source: Source | Overlaid, kinds: tuple[type[MoveSettings], ...]) -> Project:
+    """The same of what has been read already.  Raises ProjectProblem."""
     reader = _Faults(source, kinds)
     try:
         project = project_type(kinds).model_validate(source.plain)
@@ -93,7 +98,7 @@ def project_from(text: str, name: str, kinds: tuple[type[MoveSettings], ...]) ->
     return project
 
 
-def _problem(source: Source, more: Iterable[str]) -> ProjectProblem:
+def _problem(source: Source | Overlaid, more: Iterable[str]) -> ProjectProblem:
     """Every fault, but of a file that is something else only the first ones."""
     faults = list(islice(chain(source.faults, more), _MOST_FAULTS + 1))
     told = [fault.replace("\n", " ")[:_LONGEST] for fault in faults[:_MOST_FAULTS]]
@@ -125,7 +130,7 @@ def _known_keys(kinds: tuple[type[MoveSettings], ...]) -> tuple[str, ...]:
 class _Faults:
     """Pydantic's faults as lines that say what to do."""
 
-    source: Source
+    source: Source | Overlaid
     kinds: tuple[type[MoveSettings], ...]
 
     def told(self, fault: ErrorDetails) -> str:
@@ -141,7 +146,7 @@ class _Faults:
 
     def _line(self, path: Sequence[int | str], says: str) -> str:
         key = ".".join(map(_shown_key, path)) or "the file"
-        return f"{self.source.name}:{self.source.line(path)}: {key}: {says}"
+        return f"{self.source.at(path)}: {key}: {says}"
 
     def _path(self, location: Sequence[int | str]) -> list[int | str]:
         """Where it is in the file: without the names of our own functions, and without the kind

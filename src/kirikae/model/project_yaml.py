@@ -115,6 +115,10 @@ class Source:
                 break
         return line
 
+    def at(self, path: Sequence[Any]) -> str:
+        """``file:line`` of this key."""
+        return f"{self.name}:{self.line(path)}"
+
     def spelling(self, path: Sequence[Any]) -> str | None:
         """A value as it stands in the file: ``012``, and not 12; None where that is not known."""
         node = self.raw
@@ -127,6 +131,16 @@ class Source:
             except (AttributeError, KeyError, IndexError, TypeError):
                 return None
         return self.written.get((place[0], place[1])) if place else None
+
+
+def is_there(plain: Any, path: Sequence[Any]) -> bool:
+    """Do these keys lead to something?"""
+    for part in path:
+        try:
+            plain = plain[part]
+        except (LookupError, TypeError):
+            return False
+    return True
 
 
 def _begin(node: Any) -> int | None:

@@ -154,7 +154,7 @@ class Fleets:
             )
         ours = self._of_service(
             NEW,
-            new,
+            ServicePlace(new.cluster, new.ecs_service, new.group),
             new.definitions,
         )
         if deployer is not None and deployer.ecspresso is not None:

@@ -45,7 +45,8 @@ def _read(text: str, host: str) -> Bundle:
     sections = Sections(text)
     meta = sections.pairs("meta")
     tree = _tree(sections)
-    running = _running(sections)
+    owners = _owners(sections)
+    running = _running(sections, owners)
     ends = sockets.read(sections)
     return Bundle(
         host=host,
@@ -56,7 +57,7 @@ def _read(text: str, host: str) -> Bundle:
         groups=dict(sections.rows("group", 3, rows.group, separator=":")),
         mounts=sections.rows("mounts", 3, rows.mount),
         packages=tuple(_packages(sections)),
-        owners=_owners(sections),
+        owners=owners,
         changed=sections.rows("changed", 3, rows.changed),
         folders=tree.folders,
         files=tree.files,
@@ -118,11 +119,10 @@ class _Running(NamedTuple):
     systemd: bool
 
 
-def _running(sections: Sections) -> _Running:
+def _running(sections: Sections, owners: dict[str, str]) -> _Running:
     """Services of OpenRC are told where nothing runs: in a root directory."""
     systemd = bool(sections.named("units"))
     works_in = dict(sections.rows("cwd", 2, rows.works_in))
-    owners = _owners(sections)
     told = [_with_owner(unit, owners) for unit in _units(sections, "units")]
     units, processes = with_services(
         (*told, *_units(sections, "openrc")),
@@ -176,9 +176,7 @@ def _packages(sections: Sections) -> Iterator[Package]:
 
 def _owners(sections: Sections) -> dict[str, str]:
     """Path -> package; where one package diverted another one's file, both are told apart."""
-    owners = {}
-    for owned in sections.rows("owned", 2, rows.owned):
-        owners[owned.path] = owned.package
+    owners = dict(sections.rows("owned", 2, rows.owned))
     for path, moved, package in sections.rows("diverted", 3, rows.diverted):
         owners[moved] = owners.get(path, package)
         owners[path] = package

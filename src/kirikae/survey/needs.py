@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from kirikae.model.bundle import Bundle, Package
 from kirikae.model.workload import WebServer
 from kirikae.survey.known import debian, matches
 from kirikae.survey.paths import name_of
 from kirikae.survey.services import Service
-from kirikae.survey.view import View
+from kirikae.survey.view import KEPT, View
 
 _LIBRARIES = ("libs", "oldlibs")
 _NAME = re.compile(r"(?:^|[,|]\s*)([a-z0-9][a-z0-9+.-]+)")
@@ -118,9 +119,16 @@ def _family(bundle: Bundle, package: Package) -> set[str]:
 
 def _servers_of(bundle: Bundle, family: set[str]) -> Iterator[str]:
     """Units of these packages that are no part of the operating system."""
-    for path, owner in bundle.owners.items():
-        if owner in family and _UNIT_FILE.search(path):
-            unit = name_of(path)
+    for owner, unit in _units_of_packages(bundle):
+        if owner in family:
             of_the_system = matches(unit, [*debian().units, *debian().housekeeping])
             if _template(unit) in _TEMPLATES or not of_the_system:
                 yield unit
+
+
+@lru_cache(maxsize=KEPT)
+def _units_of_packages(bundle: Bundle) -> list[tuple[str, str]]:
+    """Package and unit; a host's packages own a hundred thousand files, and few of them are."""
+    return [
+        (owner, name_of(path)) for path, owner in bundle.owners.items() if _UNIT_FILE.search(path)
+    ]

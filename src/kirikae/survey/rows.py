@@ -124,16 +124,9 @@ def diverted(cells: Cells) -> Diverted:
     return Diverted(*cells[:3])
 
 
-class Owned(NamedTuple):
-    """A package owns this path."""
-
-    package: str
-    path: str
-
-
-def owned(cells: Cells) -> Owned:
-    """package, path"""
-    return Owned(*cells[:2])
+def owned(cells: Cells) -> tuple[str, str]:
+    """package, path; as path and package.  Plain, because a host has a hundred thousand of them."""
+    return cells[1], cells[0]
 
 
 def process(cells: Cells) -> Process | None:

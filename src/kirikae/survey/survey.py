@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import lru_cache
 
 from kirikae.model.bundle import Bundle, Folder
 from kirikae.model.finding import Confidence, Finding, Severity, Trace
 from kirikae.survey.catalogue import configured
 from kirikae.survey.fleet import drift, single_points
 from kirikae.survey.rules import findings_of
-from kirikae.survey.view import View
+from kirikae.survey.view import KEPT, View, view_of
 from kirikae.survey.watched import uncovered
 
 _GRAVEST_FIRST = list(Severity)
@@ -28,20 +29,26 @@ def findings(
 ) -> list[Finding]:
     """All findings, gravest first; ``fleet`` are the old side's hosts, of whom alone something can
     block its traffic."""
-    views = [View(bundle) for bundle in fleet]
-    other_views = [View(bundle) for bundle in others]
+    views = [view_of(bundle) for bundle in fleet]
+    other_views = [view_of(bundle) for bundle in others]
     found: list[Finding] = []
     for view in views:
-        own = findings_of(view, today)
+        own = _own(view, today)
         found += own
         found += uncovered(view, own)
         found += not_seen(view)
     found += drift(views)
     for view in other_views:
-        own = findings_of(view, today)
+        own = _own(view, today)
         found += map(_without_traffic, (*own, *uncovered(view, own)))
     found += single_points([*views, *other_views])
     return merged(found)
+
+
+@lru_cache(maxsize=KEPT)
+def _own(view: View, today: date) -> tuple[Finding, ...]:
+    """What the rules find on one host."""
+    return tuple(findings_of(view, today))
 
 
 def not_seen(view: View) -> list[Finding]:

@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 from kirikae.model.bundle import (
@@ -39,6 +39,8 @@ _OWNER_WRITES = 0o200
 _GROUP_WRITES = 0o020
 _ALL_WRITE = 0o002
 Found = TypeVar("Found")
+KEPT = 8
+"""Of so many hosts is kept what was worked out of them, for the next part of the same verb."""
 SHOWN = 200
 """Characters of a line that evidence quotes."""
 READS = re.compile(
@@ -464,3 +466,9 @@ class View:
             if process is not None and process.unit in units:
                 path = opened.path.removesuffix(" (deleted)")
                 yield path, process
+
+
+@lru_cache(maxsize=KEPT)
+def view_of(bundle: Bundle) -> View:
+    """The one view of this look at a host."""
+    return View(bundle)

@@ -23,7 +23,7 @@ from kirikae.survey.paths import below, name_of, under
 from kirikae.survey.roots import roots
 from kirikae.survey.rules.processes import seconds
 from kirikae.survey.services import ROOT, Service, uid_of
-from kirikae.survey.view import View
+from kirikae.survey.view import View, view_of
 
 _STOP_S = 90
 """systemd's own TimeoutStopSec."""
@@ -43,7 +43,7 @@ def workload(
     build from, or it is not clear what."""
     if not bundles:
         raise NoSurvey("nothing has been surveyed yet; run `kirikae survey collect` first")
-    views = [View(bundle) for bundle in bundles]
+    views = [view_of(bundle) for bundle in bundles]
     services = chosen(views[0], settings)
     first, *others = [_one(views, each, settings, accepted) for each in services]
     front = replace(first, runs=Runs.IN_THE_TASK)

@@ -195,6 +195,10 @@ class TrafficMove(MoveSettings):
     figures: Figures = Field(default=Figures(), json_schema_extra=shown({}))
 
     @property
+    def between_groups(self) -> bool:
+        return True
+
+    @property
     def turns(self) -> Mapping[tuple[str, ...], str]:
         if self.router.record is not None:
             return {("router", "record", "name"): self.router.record.name}

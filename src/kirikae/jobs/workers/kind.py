@@ -1,19 +1,27 @@
-"""The kind of move ``workers``: what is registered."""
+"""The kind of move ``workers``: what is registered.
+
+Every verb of every move reads this: what only this kind's own moves need is imported by them.
+"""
 
 from __future__ import annotations
 
 import shlex
+from typing import TYPE_CHECKING
 
 from kirikae.jobs.workers.permissions import permissions
 from kirikae.jobs.workers.settings import WorkersMove
-from kirikae.jobs.workers.thing import WorkersThing
 from kirikae.model.catalogue import load
 from kirikae.model.project import Project
 from kirikae.model.said import Said, said, text, words_of
 from kirikae.move.kind import Bench, Kind, Turned
 
+if TYPE_CHECKING:
+    from kirikae.jobs.workers.thing import WorkersThing
+
 
 def _open(settings: WorkersMove, bench: Bench) -> WorkersThing:
+    from kirikae.jobs.workers.thing import WorkersThing
+
     return WorkersThing(
         bench.aws,
         bench.project,

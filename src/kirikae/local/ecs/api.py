@@ -8,6 +8,7 @@ from kirikae.local.ecs import (
     clusters,
     definitions,
     deploymentapi,
+    execapi,
     instances,
     protection,
     providers,
@@ -21,10 +22,10 @@ from kirikae.local.ecs.agenda import Agenda
 from kirikae.local.ecs.grounds import Grounds
 from kirikae.local.ecs.lookup import Lookup
 from kirikae.local.ecs.newtasks import NewTasks
+from kirikae.local.ecs.outside import Outside
 from kirikae.local.ecs.taskrow import is_live
 from kirikae.local.ecs.tasks import Tasks
 from kirikae.local.ecs.tokens import Tokens
-from kirikae.local.elb.networking import Networking
 from kirikae.local.elb.targets import Targets
 from kirikae.local.state import State
 from kirikae.local.wire import ACCOUNT, Operation, bound
@@ -43,6 +44,7 @@ _PARTS = (
     serviceapi,
     tasksets,
     deploymentapi,
+    execapi,
 )
 NAMES: frozenset[str] = frozenset(name for part in _PARTS for name in part.OPERATIONS)
 """Every operation that is carried out."""
@@ -55,6 +57,7 @@ PARTLY: Mapping[str, str] = {
     **instances.PARTLY,
     **providers.PARTLY,
     **tasksets.PARTLY,
+    **execapi.PARTLY,
 }
 """Operations of which something is missing, and what."""
 
@@ -72,10 +75,11 @@ class Ecs:
         targets: Targets,
         agenda: Agenda,
         region: str,
-        networking: Networking | None = None,
+        outside: Outside | None = None,
     ) -> None:
         """Only puts the parts together: nothing is read, started or written here."""
-        grounds = Grounds(networking)
+        grounds = Grounds(outside)
+        networking = outside.networking if outside is not None else None
         prefix = f"arn:aws:ecs:{region}:{ACCOUNT}:"
         self._state = state
         self._tasks = tasks
@@ -113,11 +117,18 @@ class Ecs:
             grounds,
         )
         self._task_sets = tasksets.TaskSets(
-            state, self._clusters, self._definitions, self.tags, lookup
+            state,
+            self._clusters,
+            self._definitions,
+            self.tags,
+            lookup,
+            agenda,
+            self._services.bindings,
         )
         self._deployments = deploymentapi.DeploymentApi(
             state, self._clusters, self._definitions, lookup, agenda
         )
+        self._exec = execapi.ExecApi(self._clusters, lookup, tasks.engine_name)
 
     def operations(self) -> dict[str, Operation]:
         """Operation's name (as botocore spells it) -> what carries it out; its keys are
@@ -134,6 +145,7 @@ class Ecs:
             **bound(serviceapi.OPERATIONS, self._services),
             **bound(tasksets.OPERATIONS, self._task_sets),
             **bound(deploymentapi.OPERATIONS, self._deployments),
+            **bound(execapi.OPERATIONS, self._exec),
         }
 
     def forget(self, now: float) -> None:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from kirikae.local.ecs.names import invalid, unsupported
+from kirikae.local.ecs.names import invalid
+from kirikae.local.ecs.strategies import ROLLING, strategy_of, wished
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Breaker, Configuration, Service
 
-_LATER = (
-    "earlySuccessCriteria",
-    "lifecycleHooks",
-    "linearConfiguration",
-    "canaryConfiguration",
-    "bakeTimeInMinutes",
-)
 _DEFAULT: Configuration = {
     "minimumHealthyPercent": 100,
     "maximumPercent": 200,
@@ -26,7 +20,7 @@ _DEFAULT: Configuration = {
 def configuration_of(asked: Plain, before: Service | None) -> Configuration:
     """What is asked over what was so before.  Raises AwsError for what is not carried out, and for
     percentages that AWS refuses."""
-    _check_carried_out(asked)
+    strategy = wished(asked, ROLLING if before is None else strategy_of(before))
     former: Configuration = _DEFAULT if before is None else _of_service(before)
     minimum: int = asked.get("minimumHealthyPercent", former["minimumHealthyPercent"])
     maximum: int = asked.get("maximumPercent", former["maximumPercent"])
@@ -39,6 +33,7 @@ def configuration_of(asked: Plain, before: Service | None) -> Configuration:
         "minimumHealthyPercent": minimum,
         "maximumPercent": maximum,
         "deploymentCircuitBreaker": breaker,
+        "_deploys": strategy,
     }
 
 
@@ -49,18 +44,6 @@ def _of_service(service: Service) -> Configuration:
         "maximumPercent": service["maximumPercent"],
         "deploymentCircuitBreaker": service["deploymentCircuitBreaker"],
     }
-
-
-def _check_carried_out(asked: Plain) -> None:
-    """Raise AwsError for whatever of a deployment would silently not happen here: other strategies
-    than ROLLING, hooks, bake times, alarms."""
-    if asked.get("strategy", "ROLLING") != "ROLLING":
-        raise unsupported(f"kirikae local does not carry out the strategy {asked['strategy']} yet")
-    for key in _LATER:
-        if asked.get(key):
-            raise unsupported(f"kirikae local does not carry out {key} of a deployment yet")
-    if asked.get("alarms", {}).get("enable"):
-        raise unsupported("kirikae local does not carry out deployment alarms yet")
 
 
 def _check_percentages(minimum: int, maximum: int) -> None:

@@ -8,11 +8,14 @@ from typing import TypeVar
 
 from kirikae.local.ecs.agenda import Agenda
 from kirikae.local.ecs.clusters import Clusters
+from kirikae.local.ecs.course import CLEAN_UP, acted_on
 from kirikae.local.ecs.definitions import Definitions
-from kirikae.local.ecs.deployments import failed_entry, finish, roll_back, show_service_deployment
+from kirikae.local.ecs.ending import stop
 from kirikae.local.ecs.lookup import Lookup
 from kirikae.local.ecs.names import invalid, missing
+from kirikae.local.ecs.shifting import show_resolved
 from kirikae.local.ecs.shown import show_brief
+from kirikae.local.ecs.showndeployments import show_service_deployment
 from kirikae.local.ecs.taskrow import tasks_of
 from kirikae.local.errors import AwsError
 from kirikae.local.pages import page
@@ -101,6 +104,8 @@ class DeploymentApi:
                 image["imageDigest"] = row["_images"][name]
             images.append(image)
         shown: Plain = {key: value for key, value in row.items() if not key.startswith("_")}
+        if balancers := show_resolved(row):
+            shown["resolvedConfiguration"] = {"loadBalancers": balancers}
         return {
             **shown,
             "containerImages": images,
@@ -111,20 +116,40 @@ class DeploymentApi:
         """ROLLBACK (the default) goes back to the last completed revision; ABORT leaves everything
         as it is now."""
         arn = params["serviceDeploymentArn"]
-        service = self._deploying(arn)
+        row, service = self._deploying(arn)
+        goes_back = params.get("stopType", "ROLLBACK") == "ROLLBACK"
+        course = row.get("_course")
+        if goes_back and course is not None and course["stage"] == CLEAN_UP:
+            raise AwsError(
+                "ConflictException",
+                "The service deployment is in CLEAN_UP: the former revision's tasks are stopping. "
+                "Deploy it again to go back to it.",
+            )
         reason = "The deployment was stopped by StopServiceDeployment."
-        failed, service = failed_entry(service, reason, time.time())
-        with self._state.together():
-            if params.get("stopType", "ROLLBACK") == "ROLLBACK":
-                service = roll_back(self._state, service, failed, reason)
-            else:
-                finish(self._state, arn, "STOPPED", reason)
-            self._state.services.put(service["serviceArn"], service)
+        stop(self._state, service, reason, goes_back)
         self._agenda.wake(service["serviceArn"])
         return {"serviceDeploymentArn": arn}
 
-    def _deploying(self, arn: str) -> Service:
-        """The service of a deployment that is in progress."""
+    async def go_on(self, params: Plain) -> Plain:
+        """ContinueServiceDeployment: a pause hook is answered, so that the deployment goes on or
+        back.  Raises AwsError where no such hook waits."""
+        arn = params["serviceDeploymentArn"]
+        row, service = self._deploying(arn)
+        course = row.get("_course")
+        action = params.get("action", "CONTINUE")
+        after = acted_on(course, params["hookId"], action) if course is not None else None
+        if after is None:
+            raise invalid(
+                f"The hook {params['hookId']} does not await an action "
+                "(DescribeServiceDeployments, lifecycleHookDetails)."
+            )
+        changed: ServiceDeployment = {**row, "_course": after, "updatedAt": time.time()}
+        self._state.service_deployments.put(arn, changed)
+        self._agenda.wake(service["serviceArn"])
+        return {"serviceDeploymentArn": arn}
+
+    def _deploying(self, arn: str) -> tuple[ServiceDeployment, Service]:
+        """A deployment that is in progress, and its service."""
         row = self._state.service_deployments.get(arn)
         if row is None:
             raise AwsError(
@@ -136,7 +161,7 @@ class DeploymentApi:
                 "ConflictException",
                 f"The service deployment is {row['status']} and cannot be stopped.",
             )
-        return service
+        return row, service
 
 
 def _asked(row: ServiceDeployment, params: Plain) -> bool:
@@ -161,5 +186,6 @@ OPERATIONS: Handlers[DeploymentApi] = {
     "ListServiceDeployments": DeploymentApi.list_deployments,
     "DescribeServiceDeployments": DeploymentApi.describe_deployments,
     "StopServiceDeployment": DeploymentApi.stop,
+    "ContinueServiceDeployment": DeploymentApi.go_on,
     "DescribeServiceRevisions": DeploymentApi.describe_revisions,
 }

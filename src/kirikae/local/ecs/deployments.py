@@ -12,10 +12,15 @@ import time
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
-from kirikae.local.ecs.rolling import breaker_threshold
-from kirikae.local.ecs.taskrow import STARTING
-from kirikae.local.plain import Plain
+from kirikae.local.ecs.course import (
+    begun,
+    keeps,
+    part_of,
+)
+from kirikae.local.ecs.shifting import resolved
+from kirikae.local.ecs.strategies import shifts_traffic, strategy_of, watched
 from kirikae.local.rows import (
+    Course,
     Deployment,
     Event,
     Revision,
@@ -23,7 +28,7 @@ from kirikae.local.rows import (
     Running,
     Service,
     ServiceDeployment,
-    Task,
+    Watch,
 )
 from kirikae.local.state import State
 
@@ -57,17 +62,25 @@ def what_runs(row: Service | Revision) -> Running:
     return part
 
 
-def new_revision(state: State, service: Service) -> Revision:
-    """Fix what the service runs from now on."""
+def new_revision(
+    state: State,
+    service: Service,
+    source: Revision | None,
+    shifts: bool,
+) -> Revision:
+    """Fix what the service runs from now on, after ``source``; ``shifts``: in its other target
+    group."""
     arn = service["serviceArn"].replace(":service/", ":service-revision/") + f"/{_number()}"
+    fixed = what_runs(service)
     row: Revision = {
-        **what_runs(service),
+        **fixed,
         "taskDefinition": service["taskDefinition"],
         "serviceRevisionArn": arn,
         "serviceArn": service["serviceArn"],
         "clusterArn": service["clusterArn"],
         "createdAt": time.time(),
         "_images": {},
+        "_bindings": resolved(fixed.get("loadBalancers", []), source, shifts),
     }
     return state.revisions.put(arn, row)
 
@@ -129,20 +142,85 @@ def begin(state: State, service: Service) -> Service:
     """The service with a new deployment of what it is now asked to run; an unfinished one is
     superseded.  One transaction."""
     former = service["deployments"]
+    source = _source_of(state, service)
+    # What was left half way must be led out of its traffic first, however it goes on.
+    shifts = shifts_traffic(service) or course_of(state, service) is not None
     with state.together():
-        revision = new_revision(state, service)
+        revision = new_revision(state, service, source, shifts)
         for entry in former:
             finish(
                 state, entry["_serviceDeployment"], "STOPPED", "Superseded by a newer deployment."
             )
         sources = dict.fromkeys(entry["_revision"] for entry in former)
         deployment = new_service_deployment(state, service, revision, sources)
+        deployment = _with_course(state, service, deployment, source, shifts)
         entry = new_deployment(revision, deployment["serviceDeploymentArn"])
         changed: Service = {
             **service,
             "deployments": [entry, *former],
         }
         return state.services.put(service["serviceArn"], changed)
+
+
+def _source_of(state: State, service: Service) -> Revision | None:
+    """What a new deployment takes over from: the last good revision, while it is there, else the
+    oldest; None for a service's first."""
+    entries = service["deployments"]
+    if not entries:
+        return None
+    good = [entry for entry in entries if entry["_revision"] == service.get("_lastGood")]
+    return state.revisions.get((good or entries[-1:])[0]["_revision"])
+
+
+def _with_course(
+    state: State,
+    service: Service,
+    deployment: ServiceDeployment,
+    source: Revision | None,
+    shifts: bool,
+) -> ServiceDeployment:
+    """The deployment with what its strategy adds: a course, and alarms that are watched."""
+    changed: ServiceDeployment = {**deployment}
+    if shifts:
+        comes_from = source["serviceRevisionArn"] if source is not None else ""
+        others = len({entry["_revision"] for entry in service["deployments"]}) > 1
+        strategy = strategy_of(service)
+        changed["_course"] = begun(strategy, comes_from, others, deployment["createdAt"])
+    if (alarms := watched(strategy_of(service))) is not None:
+        watch: Watch = {
+            "names": alarms["alarmNames"],
+            "rollback": alarms["rollback"],
+            "status": "",
+            "triggered": [],
+            "bake_s": 0.0,
+        }
+        changed["_watch"] = watch
+    return state.service_deployments.put(deployment["serviceDeploymentArn"], changed)
+
+
+def course_of(state: State, service: Service) -> Course | None:
+    """The course that the service is on: of a deployment that goes on, or that was stopped on its
+    way and left several revisions behind.  None for a service that keeps to one, or rolls."""
+    entries = service["deployments"]
+    if not entries:
+        return None
+    deployment = state.service_deployments.get(entries[0]["_serviceDeployment"])
+    if deployment is None or (len(entries) == 1 and deployment["status"] in FINAL):
+        return None
+    return deployment.get("_course")
+
+
+def kept_entries(state: State, service: Service) -> list[Deployment]:
+    """Deployments whose tasks are kept at the wanted number: the newest, and while traffic is
+    shifted the one that it comes from."""
+    entries = service["deployments"]
+    course = course_of(state, service)
+    if course is None:
+        return entries[:1]
+    target = state.service_deployments[entries[0]["_serviceDeployment"]]["_target"]
+    return [
+        entry for entry in entries if keeps(course, part_of(course, target, entry["_revision"]))
+    ]
 
 
 def finish(
@@ -166,11 +244,16 @@ def finish(
         ended["statusReason"] = reason
     if status == "STOPPED":
         ended["stoppedAt"] = now
+    watch = row.get("_watch")
+    if watch is not None and watch["status"] in ("", "MONITORING"):
+        ended["_watch"] = {**watch, "status": "MONITORING_COMPLETE"}
     state.service_deployments.put(arn, ended)
 
 
 def deleted(state: State, service: Service) -> Service:
-    """A deleted service whose last task is on its way out; its deployments end with it."""
+    """A deleted service whose last task is on its way out; its deployments and task sets end with
+    it."""
+    state.task_sets.drop_where(lambda row: row["serviceArn"] == service["serviceArn"])
     for entry in service["deployments"]:
         finish(state, entry["_serviceDeployment"], "STOPPED", "The service was deleted.")
     return {
@@ -285,78 +368,3 @@ def tell(
 
 
 # --- how they are shown
-
-
-def counts(tasks: Iterable[Task]) -> Plain:
-    """How many of these tasks run, and how many are on their way up."""
-    status = [task["lastStatus"] for task in tasks]
-    return {
-        "runningCount": status.count("RUNNING"),
-        "pendingCount": sum(each in STARTING for each in status),
-    }
-
-
-def show_service_deployment(
-    row: ServiceDeployment, service: Service | None, tasks: list[Task]
-) -> Plain:
-    """A service deployment as AWS shows it.
-
-    One that is over, or whose service is gone (None), asks for no tasks any more.
-    """
-    shown: Plain = {key: value for key, value in row.items() if not key.startswith("_")}
-    shown["sourceServiceRevisions"] = [_summary(arn, 0, tasks) for arn in row["_sources"]]
-    going_on = service is not None and row["status"] not in FINAL
-    wanted = service["desiredCount"] if service is not None and going_on else 0
-    shown["targetServiceRevision"] = _summary(row["_target"], wanted, tasks)
-    if service is not None:
-        shown["deploymentConfiguration"] = show_configuration(service)
-        shown["deploymentCircuitBreaker"] = _show_breaker(row, service)
-    return shown
-
-
-def _summary(revision: str, wanted: int, tasks: Iterable[Task]) -> Plain:
-    """A revision's ARN with its number of wanted, running and starting tasks."""
-    own = counts(task for task in tasks if task["_revision"] == revision)
-    return {
-        "arn": revision,
-        "requestedTaskCount": wanted,
-        "runningTaskCount": own["runningCount"],
-        "pendingTaskCount": own["pendingCount"],
-    }
-
-
-def _show_breaker(row: ServiceDeployment, service: Service) -> Plain:
-    """How near the circuit breaker is to its threshold.
-
-    Without an entry of its own (the deployment is over) the failures that were counted last are
-    told.
-    """
-    breaker = service["deploymentCircuitBreaker"]
-    threshold = breaker_threshold(service["desiredCount"], breaker.get("thresholdConfiguration"))
-    if not breaker["enable"]:
-        return {
-            "status": "DISABLED",
-            "failureCount": 0,
-            "threshold": threshold,
-        }
-    own = [entry for entry in service["deployments"] if entry["_revision"] == row["_target"]]
-    failures = own[0]["_counted"] if own else row.get("_failures", 0)
-    if "rollback" in row or (own and own[0]["rolloutState"] == "FAILED"):
-        status = "TRIGGERED"
-    else:
-        status = "MONITORING_COMPLETE" if row["status"] in FINAL else "MONITORING"
-    return {
-        "status": status,
-        "failureCount": failures,
-        "threshold": threshold,
-    }
-
-
-def show_configuration(service: Service) -> Plain:
-    """How the service deploys, in the shape of a request's ``deploymentConfiguration``."""
-    return {
-        "minimumHealthyPercent": service["minimumHealthyPercent"],
-        "maximumPercent": service["maximumPercent"],
-        "deploymentCircuitBreaker": service["deploymentCircuitBreaker"],
-        "strategy": "ROLLING",
-    }

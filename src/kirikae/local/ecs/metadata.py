@@ -1,5 +1,5 @@
 """What a task may ask about itself: metadata v4 with stats, credentials of its role, its own
-scale-in protection.
+scale-in protection, faults of its own network.
 
 Paths and keys follow the ECS developer guide, "Task metadata endpoint version 4" and "Task scale-in
 protection endpoint"."""
@@ -18,6 +18,7 @@ from aiohttp import web
 from kirikae.local.callers import FROM_HEADER
 from kirikae.local.ecs.containers import metadata_id
 from kirikae.local.ecs.enginenames import EngineNames
+from kirikae.local.ecs.faults import Faults
 from kirikae.local.ecs.protection import Protection
 from kirikae.local.ecs.tags import Tags
 from kirikae.local.ecs.taskrow import family_and_revision
@@ -58,6 +59,7 @@ class Metadata:
         self._region = region
         self._protection = protection
         self._tags = tags
+        self._faults = Faults(engine, definition_of)
 
     def routes(self, app: web.Application) -> None:
         """Add every path to this application. v3 has the same answers as v4."""
@@ -70,6 +72,7 @@ class Metadata:
         app.router.add_get("/v2/credentials/{task}", self._credentials)
         app.router.add_get("/api/{token}/task-protection/v1/state", self._get_protection)
         app.router.add_put("/api/{token}/task-protection/v1/state", self._set_protection)
+        self._faults.routes(app, self._find)
 
     def _find(self, request: web.Request) -> tuple[Task, Container]:
         """The task and container whose metadata address was asked.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 from kirikae.local.ecs.capacity import PROVIDERS
@@ -14,6 +15,7 @@ from kirikae.local.ecs.definitions import Definitions
 from kirikae.local.ecs.names import short
 from kirikae.local.ecs.placing import chosen
 from kirikae.local.ecs.ports import of_host
+from kirikae.local.ecs.shifting import bindings_of
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.ecs.tasks import Tasks
 from kirikae.local.plain import Plain
@@ -105,6 +107,13 @@ class NewTasks:
         tasks = [*self._state.tasks.all(), *beside]
         return chosen(self.instances(task["clusterArn"]), task, tasks, wish)
 
+    def _beside(self, task: Task) -> Iterator[Task]:
+        """The living tasks of its service."""
+        for other in self._state.tasks.all():
+            same = (other["group"], other["clusterArn"]) == (task["group"], task["clusterArn"])
+            if same and other["desiredStatus"] == "RUNNING":
+                yield other
+
     def start_of_service(
         self,
         service: Service,
@@ -119,10 +128,11 @@ class NewTasks:
         task: Task = {
             **self.blank(service["clusterArn"], definition, group),
             "startedBy": deployment["id"],
-            "_bindings": revision.get("loadBalancers", []),
+            "enableExecuteCommand": service.get("enableExecuteCommand", False),
+            "_bindings": bindings_of(revision),
             "_revision": revision["serviceRevisionArn"],
         }
-        with_subnet(task, revision.get("networkConfiguration", {}))
+        with_subnet(task, revision.get("networkConfiguration", {}), self._beside(task))
         if provider:
             task["capacityProviderName"] = provider
         if on_instances(service.get("launchType"), provider):
@@ -139,11 +149,16 @@ class NewTasks:
         return task
 
 
-def with_subnet(task: Task, network: Plain) -> None:
-    """Keep where the task was asked to be; it has its address on this machine all the same."""
+def with_subnet(task: Task, network: Plain, beside: Iterable[Task] = ()) -> None:
+    """Keep where the task was asked to be; it has its address on this machine all the same.
+
+    ``beside``: the service's other tasks, which AWS spreads over zones: the subnet with the fewest
+    of them is taken.
+    """
     subnets = network.get("awsvpcConfiguration", {}).get("subnets", [])
     if subnets:
-        task["_subnet"] = subnets[0]
+        taken = Counter(other.get("_subnet", "") for other in beside)
+        task["_subnet"] = min(subnets, key=lambda subnet: taken[subnet])
 
 
 def on_instances(launch_type: str | None, provider: str) -> bool:

@@ -106,8 +106,6 @@ class Running:
             raise invalid(f"count must be between 1 and {_MOST_STARTED}.")
         refuse(params, _REFUSED, "RunTask")
         _check_texts(params)
-        if params.get("enableExecuteCommand"):
-            raise unsupported("RunTask: kirikae local has no ECS Exec; use `docker exec`")
         if (known := self._tokens.known("RunTask", params)) is not None:
             again = [self._state.tasks.get(task_id) for task_id in known]
             return self._ran([task for task in again if task is not None], [])
@@ -164,6 +162,7 @@ class Running:
         overrides = params.get("overrides", {})
         task = self._new.blank(cluster["clusterArn"], definition, group, overrides)
         task["startedBy"] = params.get("startedBy", "")
+        task["enableExecuteCommand"] = bool(params.get("enableExecuteCommand"))
         with_subnet(task, params.get("networkConfiguration", {}))
         return task
 
@@ -230,8 +229,6 @@ class Running:
             raise invalid(f"Container Instances cannot be more than {_MOST_STARTED}.")
         refuse(params, _REFUSED, "StartTask")
         _check_texts(params)
-        if params.get("enableExecuteCommand"):
-            raise unsupported("StartTask: kirikae local has no ECS Exec; use `docker exec`")
         _check_overrides(definition, params.get("overrides", {}))
         check_mode(definition, params.get("networkConfiguration"))
         tasks: list[Task] = []
@@ -354,6 +351,6 @@ PARTLY = {
     "RunTask": "launch types FARGATE and EC2 (on container instances, which are records: all tasks "
     "run on this machine); `networkConfiguration` is required where the request says "
     "Fargate, and kept without effect; refused: "
-    f"{', '.join(_REFUSED)}, ECS Exec",
+    f"{', '.join(_REFUSED)}",
 }
 """Operations of which something is missing, and what."""

@@ -13,7 +13,7 @@ from kirikae.local.ecs.clusters import Clusters
 from kirikae.local.ecs.configuration import configuration_of
 from kirikae.local.ecs.constraints import Wish, checked, wished
 from kirikae.local.ecs.definitions import Definitions
-from kirikae.local.ecs.deployments import begin, deleted
+from kirikae.local.ecs.deployments import begin, deleted, kept_entries
 from kirikae.local.ecs.grounds import Grounds
 from kirikae.local.ecs.launching import (
     check_compatible,
@@ -30,10 +30,13 @@ from kirikae.local.ecs.names import check_name, invalid, refuse, unsupported
 from kirikae.local.ecs.ports import ports_of
 from kirikae.local.ecs.running import strategy_of
 from kirikae.local.ecs.shown import show_service
+from kirikae.local.ecs.strategies import check_balancers
+from kirikae.local.ecs.strategies import strategy_of as strategy_of_service
 from kirikae.local.ecs.tags import Tags, save_tags
 from kirikae.local.ecs.taskrow import ENDING, tasks_of
 from kirikae.local.ecs.tasksets import check_controller, show_task_set
 from kirikae.local.ecs.tokens import Tokens, check_token
+from kirikae.local.elb.steering import check_rule
 from kirikae.local.elb.targets import Targets
 from kirikae.local.pages import page
 from kirikae.local.plain import Plain
@@ -179,11 +182,13 @@ class ServiceApi:
             "minimumHealthyPercent": configuration["minimumHealthyPercent"],
             "maximumPercent": configuration["maximumPercent"],
             "deploymentCircuitBreaker": configuration["deploymentCircuitBreaker"],
+            "_deploys": configuration["_deploys"],
         }
         wish = everything = checked(params)
         if definition is not None:
             everything = checked(params, definition.get("placementConstraints", []))
-            row["loadBalancers"] = self._bindings(params.get("loadBalancers", []), definition)
+            row["loadBalancers"] = self.bindings(params.get("loadBalancers", []), definition)
+        check_balancers(strategy_of_service(row), row["loadBalancers"])
         if strategy:
             row["capacityProviderStrategy"] = list(strategy)
         else:
@@ -258,7 +263,7 @@ class ServiceApi:
         if "desiredCount" in params:
             changes["desiredCount"] = _desired(params["desiredCount"])
         if "loadBalancers" in params:
-            changes["loadBalancers"] = self._bindings(params["loadBalancers"], definition)
+            changes["loadBalancers"] = self.bindings(params["loadBalancers"], definition)
         configuration = configuration_of(params.get("deploymentConfiguration", {}), row)
         after: Service = {
             **row,
@@ -266,6 +271,7 @@ class ServiceApi:
             **configuration,
             **wished(checked({**cast(Plain, row), **params})),
         }
+        check_balancers(strategy_of_service(after), after["loadBalancers"])
         check_mode(definition, after.get("networkConfiguration"))
         if row.get("_heldToFargate"):
             check_unplaced(params)
@@ -300,7 +306,7 @@ class ServiceApi:
             "deployments": [*entries, *row["deployments"][1:]],
         }
 
-    def _bindings(self, asked: Iterable[Plain], definition: Definition) -> list[Binding]:
+    def bindings(self, asked: Iterable[Plain], definition: Definition) -> list[Binding]:
         """The service's load balancers, checked against the definition and the target groups."""
         found = [self._binding(each, definition) for each in asked]
         if len(found) > _MOST_BINDINGS:
@@ -310,23 +316,40 @@ class ServiceApi:
     def _binding(self, asked: Plain, definition: Definition) -> Binding:
         """Raises AwsError unless the target group is there, a load balancer forwards to it and the
         container maps this port."""
-        if asked.get("advancedConfiguration"):
-            raise unsupported(
-                "kirikae local does not carry out advancedConfiguration of "
-                "loadBalancers (native blue/green)"
-            )
         arn = asked.get("targetGroupArn", "")
-        group = next((each for each in self._state.groups.all() if each["arn"] == arn), None)
-        if group is None:
-            raise invalid(f"The target group {arn} does not exist.")
-        _check_target_type(arn, group.get("target_type", "ip"), definition["networkMode"])
-        if not self._targets.balancers_of(arn):
+        self._check_group(arn, definition)
+        if advanced := asked.get("advancedConfiguration"):
+            self._check_advanced(arn, advanced, definition)
+        elif not self._targets.balancers_of(arn):
             raise invalid(
                 f"The target group with targetGroupArn {arn} does not have an "
                 "associated load balancer."
             )
         _check_mapped(definition, asked.get("containerName"), asked.get("containerPort"))
         return cast(Binding, asked)
+
+    def _check_group(self, arn: str, definition: Definition) -> None:
+        """Raise AwsError for a target group that is not there, or whose targets are none of this
+        network mode's."""
+        group = next((each for each in self._state.groups.all() if each["arn"] == arn), None)
+        if group is None:
+            raise invalid(f"The target group {arn} does not exist.")
+        _check_target_type(arn, group.get("target_type", "ip"), definition["networkMode"])
+
+    def _check_advanced(self, arn: str, advanced: Plain, definition: Definition) -> None:
+        """Raise AwsError for a second group or for rules between which nothing can be shifted."""
+        for key in ("alternateTargetGroupArn", "productionListenerRule", "roleArn"):
+            if not advanced.get(key):
+                raise invalid(f"advancedConfiguration: {key} is needed to shift traffic.")
+        other = advanced["alternateTargetGroupArn"]
+        if other == arn:
+            raise invalid("alternateTargetGroupArn must be another target group than the first.")
+        self._check_group(other, definition)
+        check_rule(self._state, advanced["productionListenerRule"], (arn, other))
+        if test := advanced.get("testListenerRule"):
+            check_rule(self._state, test, (arn, other))
+            if test == advanced["productionListenerRule"]:
+                raise invalid("testListenerRule must be another rule than the production rule.")
 
     def _check_bound(self, row: Service, definition: Definition) -> None:
         """Raise AwsError for a definition that the load balancers of before cannot reach; whether
@@ -341,11 +364,12 @@ class ServiceApi:
 
     def _show(self, row: Service) -> Plain:
         """A service as AWS shows it; its counts are taken from its tasks at this moment."""
-        shown = show_service(row, tasks_of(row, self._state.tasks.all()))
+        kept = kept_entries(self._state, row)
+        shown = show_service(row, tasks_of(row, self._state.tasks.all()), kept)
         if row.get("_controller") == "EXTERNAL":
             arn = row["serviceArn"]
             shown["taskSets"] = [
-                show_task_set(each, row)
+                show_task_set(each, row, self._state.tasks.all())
                 for each in self._state.task_sets.all()
                 if each["serviceArn"] == arn
             ]
@@ -432,8 +456,6 @@ def _check_carried_out(params: Plain) -> None:
             "kirikae local runs services of the strategy REPLICA (Fargate has no DAEMON)"
         )
     check_controller(params.get("deploymentController", {}).get("type", "ECS"))
-    if params.get("enableExecuteCommand"):
-        raise unsupported(f"{name}: kirikae local has no ECS Exec; use `docker exec`")
 
 
 def _kept(params: Plain) -> ServiceChange:
@@ -517,11 +539,8 @@ OPERATIONS: Handlers[ServiceApi] = {
 }
 PARTLY = {
     "CreateService": (
-        "strategy REPLICA, controller ECS, rolling deployments; with the controller EXTERNAL a "
-        "record whose task sets start nothing; refused: "
-        + ", ".join(REFUSED)
-        + ", ECS Exec, deployment alarms, "
-        "hooks, early success, BLUE_GREEN, LINEAR, CANARY"
+        "strategy REPLICA, controller ECS; with the controller EXTERNAL "
+        "its task sets; refused: " + ", ".join(REFUSED) + ", earlySuccessCriteria"
     ),
     "UpdateService": "as CreateService",
 }

@@ -18,16 +18,33 @@ from kirikae.local.ecs.capacity import next_provider
 from kirikae.local.ecs.crew import Crew, crew_of, going, provider_of, surplus, tick_of
 from kirikae.local.ecs.deployments import (
     STEADY,
+    course_of,
     deleted,
-    failed_entry,
     finish,
-    roll_back,
+    kept_entries,
     with_event,
 )
+from kirikae.local.ecs.ending import stop
 from kirikae.local.ecs.rolling import STARTS_PER_SECOND, breaker_threshold, retry_delay_s, stuck
-from kirikae.local.ecs.taskrow import ENDING, is_live, service_of, target_keys, tasks_of
+from kirikae.local.ecs.taskrow import (
+    ENDING,
+    is_live,
+    protected,
+    service_of,
+    target_keys,
+    tasks_of,
+)
+from kirikae.local.ecs.tasksets import alone, drop_task_set
 from kirikae.local.errors import LocalError
-from kirikae.local.rows import Deployment, Event, Service, Task
+from kirikae.local.rows import (
+    Deployment,
+    Event,
+    Service,
+    ServiceDeployment,
+    Task,
+    TaskSet,
+    Watch,
+)
 from kirikae.local.state import State
 
 log = logging.getLogger("kirikae.local.services")
@@ -187,10 +204,14 @@ class Services:
         if service["status"] == "DRAINING":
             after = self._drain(service, tasks)
         elif service.get("_controller") == "EXTERNAL":
-            return
+            after = self._keep_task_sets(service, tasks, now)
         else:
             after = self._count_failures(service, tasks, now)
-            after = self._roll(after, [task for task in tasks if is_live(task)], now)
+            live = [task for task in tasks if is_live(task)]
+            if course_of(self._state, after) is None:
+                after = self._roll(after, live, now)
+            else:
+                after = self._keep_sides(after, live, now)
         after = self._with_events_of(service, after)
         if after != service:
             self._state.services.put(arn, after)
@@ -230,6 +251,18 @@ class Services:
         whether the deployment is complete: in this order, so that a task that was just asked to
         stop is counted no more.
         """
+        service, crew = self._keep(service, live, now)
+        if crew.is_whole(service["desiredCount"]):
+            service = self._complete(service, now)
+        return service
+
+    def _keep(
+        self,
+        service: Service,
+        live: Sequence[Task],
+        now: float,
+    ) -> tuple[Service, Crew]:
+        """The wanted number of the newest deployment's tasks, well ones."""
         healthy = [task["id"] for task in live if self.healthy(task, now)]
         reasons = {task["id"]: self.unhealthy_reason(service, task, now) for task in live}
         crew = crew_of(service, live, healthy, reasons)
@@ -241,10 +274,83 @@ class Services:
         crew = crew.without(too_many)
         if service["deployments"][0]["rolloutState"] != "FAILED":
             service = self._exchange(service, crew, now)
-        service = self._first_healthy(service, crew, now)
-        if crew.is_whole(service["desiredCount"]):
-            service = self._complete(service, now)
+        return self._first_healthy(service, crew, now), crew
+
+    # --- task sets
+
+    def _keep_task_sets(
+        self,
+        service: Service,
+        tasks: Sequence[Task],
+        now: float,
+    ) -> Service:
+        """Each by itself, as if it were the service's only deployment; a deleted one goes with its
+        last task."""
+        for row in self._state.task_sets.all():
+            if row["serviceArn"] != service["serviceArn"] or "_entry" not in row:
+                continue
+            own = [task for task in tasks if task["startedBy"] == row["id"]]
+            live = [task for task in own if is_live(task)]
+            if row["status"] == "DRAINING":
+                as_set = self._let_go(alone(service, row), live, now)
+                if not live:
+                    drop_task_set(self._state, row)
+            else:
+                as_set = self._count_failures(alone(service, row), own, now)
+                as_set, _ = self._keep(as_set, live, now)
+                self._save_task_set(row, as_set["deployments"][0])
+            service = {**service, "events": as_set["events"]}
         return service
+
+    def _save_task_set(self, row: TaskSet, entry: Deployment) -> None:
+        """What is remembered of its starts."""
+        if entry != row["_entry"]:
+            changed: TaskSet = {**row, "_entry": entry}
+            self._state.task_sets.put(row["taskSetArn"], changed)
+
+    # --- two sides at once
+
+    def _keep_sides(
+        self,
+        service: Service,
+        live: Sequence[Task],
+        now: float,
+    ) -> Service:
+        """Each revision by itself, as if it were the service's only one: those that the course
+        keeps have the wanted number, the others' tasks go."""
+        kept_now = kept_entries(self._state, service)
+        for entry in service["deployments"]:
+            own = [task for task in live if task["startedBy"] == entry["id"]]
+            if entry not in kept_now:
+                service = self._let_go(service, own, now)
+                continue
+            alone: Service = {**service, "deployments": [entry]}
+            after, _ = self._keep(alone, own, now)
+            kept = after["deployments"][0]
+            entries = [kept if each is entry else each for each in service["deployments"]]
+            service = {**after, "deployments": entries}
+        return service
+
+    def _let_go(
+        self,
+        service: Service,
+        tasks: Sequence[Task],
+        now: float,
+    ) -> Service:
+        """Ask these to stop, but for those that are protected."""
+        leave = [task for task in tasks if not protected(task, now)]
+        for task in leave:
+            self._tasks.stop(task["id"], _SCHEDULER, _scaling(service))
+        return with_event(service, _has_stopped(leave), now) if leave else service
+
+    def is_whole(self, service: Service, entry: Deployment, tasks: Sequence[Task]) -> bool:
+        """Are the wanted tasks of this deployment there, all of them healthy?"""
+        now = self._clock()
+        own = [task for task in tasks if task["startedBy"] == entry["id"] and is_live(task)]
+        reasons = {task["id"]: self.unhealthy_reason(service, task, now) for task in own}
+        healthy = [task["id"] for task in own if self.healthy(task, now)]
+        crew = crew_of({**service, "deployments": [entry]}, own, healthy, reasons)
+        return crew.is_whole(service["desiredCount"])
 
     # --- exchanging tasks
 
@@ -388,6 +494,8 @@ class Services:
         a later roll-back goes back to, and former entries go.  A deployment that had FAILED never
         becomes good this way."""
         entry = service["deployments"][0]
+        if entry["rolloutState"] == "IN_PROGRESS" and self._is_watched(service, entry, now):
+            return service
         if entry["rolloutState"] == "IN_PROGRESS":
             entry = {
                 **entry,
@@ -414,6 +522,23 @@ class Services:
         """Does this entry belong to a roll-back?"""
         deployment = self._state.service_deployments.get(entry["_serviceDeployment"])
         return deployment is not None and deployment["status"].startswith("ROLLBACK")
+
+    def _is_watched(self, service: Service, entry: Deployment, now: float) -> bool:
+        """Are its alarms still to be waited for?  The time begins when its last task is well."""
+        arn = entry["_serviceDeployment"]
+        deployment = self._state.service_deployments.get(arn)
+        watch = deployment.get("_watch") if deployment is not None else None
+        if deployment is None or watch is None or deployment["status"] != "IN_PROGRESS":
+            return False
+        if watch["status"] == "MONITORING" and "until" not in watch:
+            until = now + watch["bake_s"]
+            told: Watch = {**watch, "until": until}
+            changed: ServiceDeployment = {**deployment, "_watch": told}
+            self._state.service_deployments.put(arn, changed)
+            watch = told
+        if now < watch.get("until", 0.0):
+            self._agenda.at(service["serviceArn"], watch["until"])
+        return watch["status"] == "" or now < watch.get("until", 0.0)
 
     # --- failures
 
@@ -456,30 +581,24 @@ class Services:
         if in_a_row >= _UNSTEADY:
             text = "is unable to consistently start tasks successfully."
             service = with_event(service, text, now)
-        return self._fail(service, now) if _trips(service) else service
+        return self._fail(service) if _trips(service) else service
 
-    def _fail(self, service: Service, now: float) -> Service:
+    def _fail(self, service: Service) -> Service:
         """The newest deployment has failed: no new task of it, and back to the last completed
         revision if that is wanted."""
-        failed, service = failed_entry(service, _BREAKER, now)
-        arn = failed["_serviceDeployment"]
-        going_back = self._is_going_back(failed)
+        entry = service["deployments"][0]
+        arn = entry["_serviceDeployment"]
         with self._state.together():
             if (deployment := self._state.service_deployments.get(arn)) is not None:
                 self._state.service_deployments.put(
                     arn,
                     {
                         **deployment,
-                        "_failures": failed["_counted"],
+                        "_failures": entry["_counted"],
                     },
                 )
-            if service["deploymentCircuitBreaker"]["rollback"] and not going_back:
-                service = roll_back(self._state, service, failed, _BREAKER)
-            else:
-                status = "ROLLBACK_FAILED" if going_back else "STOPPED"
-                finish(self._state, arn, status, _BREAKER)
-            self._state.services.put(service["serviceArn"], service)
-        return service
+            goes_back = service["deploymentCircuitBreaker"]["rollback"]
+            return stop(self._state, service, _BREAKER, goes_back)
 
 
 def _is_checked(task: Task) -> bool:

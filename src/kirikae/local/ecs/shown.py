@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kirikae.local.ecs.deployments import counts, show_configuration
+from kirikae.local.ecs.showndeployments import counts, show_configuration
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Container, Deployment, Service, ServiceDeployment, Task
 from kirikae.local.wire import service_model
@@ -84,15 +84,16 @@ def _interface_of(row: Task, address: str) -> dict[str, str]:
     }
 
 
-def show_service(row: Service, tasks: Sequence[Task]) -> Plain:
+def show_service(row: Service, tasks: Sequence[Task], kept: Sequence[Deployment]) -> Plain:
     """A service as DescribeServices shows it, with its counts taken from ``tasks``, which are its
-    own."""
+    own; ``kept``: its deployments that want tasks."""
     shown: Plain = {key: value for key, value in row.items() if key in _SERVICE and value != ""}
     if row.get("launchType") == "EC2":
         shown.pop("platformVersion", None)
     entries = row["deployments"]
     deployments = [
-        _show_deployment(entry, row, tasks, position) for position, entry in enumerate(entries)
+        _show_deployment(entry, row, tasks, position, entry in kept)
+        for position, entry in enumerate(entries)
     ]
     if entries:
         shown["currentServiceDeployment"] = entries[0]["_serviceDeployment"]
@@ -119,13 +120,14 @@ def _show_deployment(
     row: Service,
     tasks: Sequence[Task],
     position: int,
+    wants_tasks: bool,
 ) -> Plain:
-    """One entry of ``deployments``: the newest is PRIMARY and is the only one that wants tasks."""
+    """One entry of ``deployments``: the newest is PRIMARY."""
     is_newest = position == 0
     return {
         **{key: value for key, value in entry.items() if key in _DEPLOYMENT},
         "status": "PRIMARY" if is_newest else "ACTIVE",
-        "desiredCount": row["desiredCount"] if is_newest else 0,
+        "desiredCount": row["desiredCount"] if wants_tasks else 0,
         **counts(task for task in tasks if task["startedBy"] == entry["id"]),
     }
 

@@ -178,6 +178,10 @@ class Tasks:
         definition = self._state.definitions[task["taskDefinitionArn"]]
         return with_order(with_overrides(definition, task["overrides"]))
 
+    def engine_name(self, task_id: str, container: str) -> str:
+        """What the engine calls this container."""
+        return self._names.container(task_id, container)
+
     # --- the drive
 
     async def _drive(self, task_id: str) -> None:

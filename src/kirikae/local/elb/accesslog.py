@@ -19,8 +19,9 @@ from urllib.parse import unquote
 
 from kirikae.local.elb.actions import chosen
 from kirikae.local.elb.figures import Told
+from kirikae.local.elb.kinds import scheme_of
 from kirikae.local.errors import AwsError
-from kirikae.local.rows import Balancer, Rule
+from kirikae.local.rows import Balancer, Listener, Rule
 from kirikae.local.state import State
 from kirikae.local.stores import Stores
 from kirikae.local.wire import ACCOUNT
@@ -112,11 +113,11 @@ class Spoken:
 def line(
     told: Told,
     balancer: Balancer,
-    port: int,
+    listener: Listener,
     group_arn: str,
     rule: Rule | None,
 ) -> str:
-    """One request as ALB writes it."""
+    """One request as ALB writes it; which cipher a client took is not known here."""
     spoken = Spoken.of(told)
     forwarded_ms = rest_ms = _NOT_REACHED
     target_status = "-"
@@ -128,9 +129,12 @@ def line(
     if told.group and told.slot != "<NOSRV>":
         sent_to = f"{spoken.target}:{spoken.target_port}"
     domain = spoken.host.partition(":")[0] or "-"
-    url = f"http://{domain}:{port}{spoken.uri}" if spoken.uri.startswith("/") else spoken.uri
+    scheme = scheme_of(listener)
+    url = spoken.uri
+    if url.startswith("/"):
+        url = f"{scheme}://{domain}:{listener['port']}{url}"
     values = [
-        "http",
+        scheme,
         _stamp(spoken.ended_ms),
         f"app/{balancer['name']}/{balancer['id']}",
         f"{spoken.client}:{spoken.client_port}",
@@ -237,7 +241,7 @@ class AccessLogs:
         group = self._state.groups.get(told.group)
         group_arn = group["arn"] if group is not None else ""
         rules = {rule["id"]: rule for rule in self._state.rules.all()}
-        written = line(told, balancer, listener["port"], group_arn, rules.get(told.rule))
+        written = line(told, balancer, listener, group_arn, rules.get(told.rule))
         with (self._spool / balancer["id"]).open("a", encoding="utf-8") as spool:
             spool.write(written + "\n")
 

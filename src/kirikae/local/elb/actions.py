@@ -67,10 +67,10 @@ def fixed_response(fixed: FixedResponse, here: str) -> str:
     return f"    http-request return status {fixed['StatusCode']}{content} if {here}"
 
 
-def redirect(config: Redirect, here: str) -> list[str]:
+def redirect(config: Redirect, here: str, scheme: str) -> list[str]:
     """ALB's redirect: the parts that are not given stay as they are; ``#{host}`` and the like stand
-    for the request's own."""
-    place = _place(config)
+    for the request's own.  ``scheme``: the listener's."""
+    place = _place(config, scheme)
     query = config.get("Query", "#{query}")
     code = config["StatusCode"].removeprefix("HTTP_")
     begin = "    http-request redirect location"
@@ -81,39 +81,39 @@ def redirect(config: Redirect, here: str) -> list[str]:
             f"{begin} {quoted(place)} code {code} if {here}",
         ]
     if query:
-        place += "?" + _filled(query)
+        place += "?" + _filled(query, scheme)
     return [f"{begin} {quoted(place)} code {code} if {here}"]
 
 
-def _place(config: Redirect) -> str:
+def _place(config: Redirect, own: str) -> str:
     """Scheme, host, port and path."""
     protocol = config.get("Protocol", "#{protocol}")
-    scheme = "http" if "#" in protocol else protocol.lower()
+    scheme = own if "#" in protocol else protocol.lower()
     port = config.get("Port", "#{port}")
     is_usual = (scheme, port) in (("http", "80"), ("https", "443"))
-    host = _filled(config.get("Host", "#{host}"))
-    path = _filled(config.get("Path", "/#{path}"))
-    return f"{scheme}://{host}{'' if is_usual else ':' + _filled(port)}{path}"
+    host = _filled(config.get("Host", "#{host}"), own)
+    path = _filled(config.get("Path", "/#{path}"), own)
+    return f"{scheme}://{host}{'' if is_usual else ':' + _filled(port, own)}{path}"
 
 
 _OWN = {
-    "protocol": "http",
     "host": "%[req.hdr(host),field(1,:)]",
     "port": "%[dst_port]",
     "path": "%[path,regsub(^/,)]",
     "query": "%[query]",
 }
 """The request's own parts."""
-RESERVED = frozenset(_OWN)
+RESERVED = frozenset(("protocol", *_OWN))
 """Keywords of a redirect (ELB API reference, RedirectActionConfig)."""
 
 
-def _filled(text: str) -> str:
+def _filled(text: str, scheme: str) -> str:
     """With the request's own parts in the place of ``#{host}`` and the like, and the rest safe in
     HAProxy's log format."""
     parts = re.split(r"#\{(\w+)\}", text)
+    own = {**_OWN, "protocol": scheme}
     return "".join(
-        _OWN.get(part, part) if number % 2 else part.replace("%", "%%").replace(" ", "%%20")
+        own.get(part, part) if number % 2 else part.replace("%", "%%").replace(" ", "%%20")
         for number, part in enumerate(parts)
     )
 

@@ -15,6 +15,7 @@ from kirikae.local.elb.frontdoor import FrontDoor
 from kirikae.local.elb.groupapi import GroupApi
 from kirikae.local.elb.known import Known
 from kirikae.local.elb.networking import Networking, Unknown
+from kirikae.local.elb.pems import Pems
 from kirikae.local.elb.ruleapi import RuleApi
 from kirikae.local.elb.tagapi import TagApi
 from kirikae.local.elb.targets import Targets
@@ -52,11 +53,12 @@ class Elb:
         prefix: str,
         changing: asyncio.Lock | None = None,
         networking: Networking | None = None,
+        pems: Pems | None = None,
     ) -> None:
         """``prefix`` is the beginning of every ARN of this region and account.
 
         ``put_object`` writes the test file of access logs.  ``changing`` is held by whoever changes
-        rows that HAProxy is told of; regions share one.
+        rows that HAProxy is told of; regions share one.  Without ``pems`` nothing is encrypted.
         """
         door = Door(front)
         self._known = known
@@ -66,8 +68,8 @@ class Elb:
             state, known, door, put_object, networking or Unknown(), prefix
         )
         self._groups = GroupApi(state, known, door, prefix)
-        self._rules = RuleApi(state, known, door, prefix)
-        self._certificates = CertificateApi(state, known)
+        self._rules = RuleApi(state, known, door, prefix, pems)
+        self._certificates = CertificateApi(state, known, door, pems)
         self._tags = TagApi(state, known)
         self._changing = changing or asyncio.Lock()
 

@@ -1,8 +1,9 @@
-"""Certificates and attributes of listeners: kept and told, for no listener here encrypts."""
+"""Certificates and attributes of listeners."""
 
 from __future__ import annotations
 
-from kirikae.local.elb.kinds import SECURE
+from kirikae.local.elb.door import Door
+from kirikae.local.elb.kinds import SECURE, listens
 from kirikae.local.elb.known import Known, show_attributes
 from kirikae.local.elb.limits import wrong
 from kirikae.local.elb.listenerforms import (
@@ -10,6 +11,7 @@ from kirikae.local.elb.listenerforms import (
     check_certificates,
     check_number,
 )
+from kirikae.local.elb.pems import Pems, files_of
 from kirikae.local.errors import AwsError
 from kirikae.local.plain import Plain
 from kirikae.local.rows import Listener
@@ -20,10 +22,12 @@ from kirikae.local.wire import Handlers
 class CertificateApi:
     """The first certificate of a listener is its default one."""
 
-    def __init__(self, state: State, known: Known) -> None:
-        """Keeps nothing itself."""
+    def __init__(self, state: State, known: Known, door: Door, pems: Pems | None) -> None:
+        """Keeps nothing itself; without ``pems`` certificates are only kept and told."""
         self._state = state
         self._known = known
+        self._door = door
+        self._pems = pems
 
     async def add(self, params: Plain) -> Plain:
         """AddListenerCertificates: one that is there already stays once."""
@@ -34,8 +38,7 @@ class CertificateApi:
         default, *others = row["certificates"]
         extended = [*others, *(arn for arn in dict.fromkeys(asked) if arn not in others)]
         check_number(extended)
-        changed: Listener = {**row, "certificates": [default, *extended]}
-        self._state.listeners.put(row["arn"], changed)
+        await self._put(row, [default, *extended])
         return {"Certificates": [_shown(arn, False) for arn in dict.fromkeys(asked)]}
 
     async def remove(self, params: Plain) -> Plain:
@@ -49,9 +52,16 @@ class CertificateApi:
                 "The default certificate of a listener cannot be removed; replace it",
             )
         left = [default, *(arn for arn in others if arn not in asked)]
-        changed: Listener = {**row, "certificates": left}
-        self._state.listeners.put(row["arn"], changed)
+        await self._put(row, left)
         return {}
+
+    async def _put(self, row: Listener, certificates: list[str]) -> None:
+        """The listener with these; HAProxy chooses among them by the host that a client names."""
+        changed: Listener = {**row, "certificates": certificates}
+        if row.get("protocol") == "HTTPS":
+            changed["pems"] = await files_of(self._pems, certificates)
+        self._state.listeners.put(row["arn"], changed)
+        await self._door.tell_all()
 
     async def describe(self, params: Plain) -> Plain:
         """DescribeListenerCertificates: the default one first."""
@@ -83,7 +93,7 @@ class CertificateApi:
                     "InvalidConfigurationRequest",
                     f"Listener attribute key '{key}' is not recognized",
                 )
-            if row.get("protocol", "HTTP") == "HTTP" and known[key] != value:
+            if listens(row) and known[key] != value:
                 raise AwsError(
                     "InvalidConfigurationRequest",
                     f"kirikae local does not carry out {key}={value} yet",
@@ -111,8 +121,8 @@ OPERATIONS: Handlers[CertificateApi] = {
     "ModifyListenerAttributes": CertificateApi.modify_attributes,
 }
 PARTLY = {
-    "AddListenerCertificates": "kept and told, without effect",
-    "RemoveListenerCertificates": "kept and told, without effect",
+    "AddListenerCertificates": "on listeners of TLS kept and told, without effect",
+    "RemoveListenerCertificates": "as AddListenerCertificates",
     "ModifyListenerAttributes": "of records; those that listen keep their defaults",
 }
 """Operations of which something is missing, and what."""

@@ -15,12 +15,19 @@ from kirikae.local.elb.actions import (
     fixed_response,
     forward_groups,
     group_stickiness,
+    quoted,
     redirect,
 )
 from kirikae.local.elb.attributes import OF_GROUPS
 from kirikae.local.elb.conditions import acl
 from kirikae.local.elb.figures import LINE
-from kirikae.local.elb.kinds import is_record, listens
+from kirikae.local.elb.kinds import (
+    DEFAULT_POLICY,
+    is_encrypted,
+    is_record,
+    listens,
+    scheme_of,
+)
 from kirikae.local.errors import LocalError
 from kirikae.local.rows import Action, Group, Listener, Rule, Target
 from kirikae.local.state import State
@@ -243,11 +250,11 @@ class Configuration:
         for rule in rules:
             lines += _choose(rule)
         for rule in rules:
-            lines += self._act(rule)
+            lines += self._act(rule, scheme_of(listener))
         lines.append("    use_backend %[var(txn.go)] if { var(txn.go) -m found }")
         return "\n".join(lines) + "\n"
 
-    def _act(self, rule: Rule) -> list[str]:
+    def _act(self, rule: Rule, scheme: str) -> list[str]:
         """What the chosen rule does, if it is this one."""
         here = f"{{ var(txn.rule) -m str {rule['id']} }}"
         action = chosen(rule["actions"])
@@ -255,7 +262,7 @@ class Configuration:
             case "fixed-response":
                 return [fixed_response(action["FixedResponseConfig"], here)]
             case "redirect":
-                return redirect(action["RedirectConfig"], here)
+                return redirect(action["RedirectConfig"], here, scheme)
             case _:
                 return self._forward(rule, action, here)
 
@@ -329,12 +336,12 @@ def _frontend_head(listener: Listener, is_logged: bool, idle_s: int) -> list[str
     fields = f" {accesslog.FIELDS}" if is_logged else ""
     lines = [
         f"frontend {listener['id']}",
-        f"    bind 127.0.0.1:{listener['port']}",
+        f"    bind 127.0.0.1:{listener['port']}{_encrypted(listener)}",
         "    log global",
         f'    log-format "R {LINE}{fields}"',
         f"    timeout client {idle_s}s",
         f"    unique-id-format {_TRACE_ID}",
-        *_added_headers(listener["port"]),
+        *_added_headers(listener["port"], scheme_of(listener)),
         f"    http-request set-var(txn.draw) rand({DRAWS})",
     ]
     if is_logged:
@@ -342,7 +349,23 @@ def _frontend_head(listener: Listener, is_logged: bool, idle_s: int) -> list[str
     return lines
 
 
-def _added_headers(port: int) -> list[str]:
+def _encrypted(listener: Listener) -> str:
+    """What stands behind the port of a listener of HTTPS: certificates (the first is for clients
+    that name no host), HTTP/2 as ALB speaks it, and the oldest version that its policy names."""
+    if not is_encrypted(listener):
+        return ""
+    files = "".join(f" crt {quoted(path)}" for path in listener["pems"])
+    policy = listener.get("policy", DEFAULT_POLICY)
+    oldest = [version for sign, version in _OLDEST if sign in policy]
+    version = f" ssl-min-ver {oldest[0]}" if oldest else ""
+    return f" ssl{files} alpn h2,http/1.1{version}"
+
+
+_OLDEST = (("TLS13-1-3-", "TLSv1.3"), ("-1-2-", "TLSv1.2"))
+"""Signs in the names of security policies (ELB user guide, "Security policies")."""
+
+
+def _added_headers(port: int, scheme: str) -> list[str]:
     """What ALB tells targets (ELB user guide, "HTTP headers" and "Request tracing"): a client's own
     X-Forwarded-For is kept, with the client's address after it; a trace keeps its root."""
     given = "{ req.hdr(x-forwarded-for) -m found }"
@@ -352,7 +375,7 @@ def _added_headers(port: int) -> list[str]:
         f'    http-request set-header X-Forwarded-For "%[req.fhdr(x-forwarded-for)], %[src]" '
         f"if {given}",
         f"    http-request set-header X-Forwarded-For %[src] unless {given}",
-        "    http-request set-header X-Forwarded-Proto http",
+        f"    http-request set-header X-Forwarded-Proto {scheme}",
         f"    http-request set-header X-Forwarded-Port {port}",
         f"    http-request set-var(txn.trace) {trace} if {traced}",
         "    http-request set-var(txn.self) unique-id,regsub(^Root,Self)",

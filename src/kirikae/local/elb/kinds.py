@@ -92,5 +92,16 @@ def is_record(group: Group) -> bool:
 
 
 def listens(listener: Listener) -> bool:
-    """Is it there in HAProxy?  Listeners of TLS, TCP and UDP are records."""
-    return listener.get("protocol", "HTTP") == "HTTP"
+    """Is it there in HAProxy?  Listeners of TLS, TCP and UDP are records, and those of HTTPS whose
+    certificate nobody was asked for."""
+    return listener.get("protocol", "HTTP") == "HTTP" or is_encrypted(listener)
+
+
+def is_encrypted(listener: Listener) -> bool:
+    """Does it speak HTTPS?"""
+    return listener.get("protocol") == "HTTPS" and bool(listener.get("pems"))
+
+
+def scheme_of(listener: Listener) -> str:
+    """As it stands in URLs."""
+    return "https" if is_encrypted(listener) else "http"

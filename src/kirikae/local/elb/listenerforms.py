@@ -113,8 +113,8 @@ def _alpn(params: Plain, protocol: str) -> list[str]:
 
 
 def check_certificates(arns: Sequence[str]) -> None:
-    """Raise AwsError for what is no certificate of ACM or IAM; whether it is there is not asked,
-    for nothing is encrypted with it (ours)."""
+    """Raise AwsError for what is no certificate of ACM or IAM; whether it is there is asked where
+    something is encrypted with it."""
     for arn in arns:
         if not _CERTIFICATE.fullmatch(arn):
             raise AwsError("CertificateNotFound", f"Certificate {arn} not found")

@@ -17,6 +17,7 @@ from kirikae.local.elb.listenerforms import (
     secured,
 )
 from kirikae.local.elb.names import new_id
+from kirikae.local.elb.pems import Pems, files_of
 from kirikae.local.errors import AwsError
 from kirikae.local.files import port_is_free
 from kirikae.local.plain import Plain
@@ -48,12 +49,15 @@ class RuleApi:
         known: Known,
         door: Door,
         prefix: str,
+        pems: Pems | None,
     ) -> None:
-        """``prefix`` is the beginning of every ARN of this region and account."""
+        """``prefix`` is the beginning of every ARN of this region and account; without ``pems``
+        listeners of HTTPS are records."""
         self._state = state
         self._known = known
         self._door = door
         self._prefix = prefix
+        self._pems = pems
 
     # --- listeners
 
@@ -67,7 +71,7 @@ class RuleApi:
         kind = kind_of(balancer)
         check_place(kind, params)
         port = params.get("Port", 0)
-        form = secured(params, params.get("Protocol", ""), {})
+        form = await self._encrypted(secured(params, params.get("Protocol", ""), {}))
         self._check_actions(params["DefaultActions"], kind)
         if (known := self._same_listener(balancer["id"], port, form, params)) is not None:
             return {"Listeners": [self._show_listener(known)]}
@@ -88,6 +92,17 @@ class RuleApi:
             self._put_rule(row, DEFAULT, [], params["DefaultActions"], [])
         await self._door.tell_all()
         return {"Listeners": [self._show_listener(row)]}
+
+    async def _encrypted(self, form: ListenerForm) -> ListenerForm:
+        """With the files of its certificates.  Raises AwsError for one that is not there, and for
+        mutual TLS, which is not carried out."""
+        if form.get("protocol") != "HTTPS":
+            return form
+        if self._pems is not None and form.get("mutual", {}).get("Mode", "off") != "off":
+            raise AwsError(
+                "InvalidConfigurationRequest", "kirikae local does not carry out mutual TLS yet"
+            )
+        return {**form, "pems": await files_of(self._pems, form["certificates"])}
 
     def _same_listener(
         self,
@@ -162,7 +177,7 @@ class RuleApi:
         Raises AwsError for a port that is taken.
         """
         row = self._known.listener(params["ListenerArn"])
-        changed = self._changed_listener(row, params)
+        changed = await self._changed_listener(row, params)
         if changed["port"] != row["port"] or listens(changed) != listens(row):
             self._check_port(changed)
         if "DefaultActions" in params:
@@ -179,14 +194,14 @@ class RuleApi:
             await self._door.tell_all()
         return {"Listeners": [self._show_listener(changed)]}
 
-    def _changed_listener(self, row: Listener, params: Plain) -> Listener:
+    async def _changed_listener(self, row: Listener, params: Plain) -> Listener:
         """The listener as it is asked to be, but for its actions."""
         protocol = params.get("Protocol") or row.get("protocol", "HTTP")
         kind = self._kind_of(row)
         if kind != GATEWAY:
             check_protocol(kind, protocol)
         is_asked = any(params.get(key) is not None for key in _FORM)
-        form = secured(params, protocol, row) if is_asked else {}
+        form = await self._encrypted(secured(params, protocol, row)) if is_asked else {}
         return {**row, **form, "port": params.get("Port") or row["port"]}
 
     def _kind_of(self, listener: Listener) -> str:
@@ -380,8 +395,9 @@ OPERATIONS: Handlers[RuleApi] = {
     "SetRulePriorities": RuleApi.set_rule_priorities,
 }
 PARTLY = {
-    "CreateListener": "HTTP on 127.0.0.1; actions forward, redirect, fixed-response; listeners of "
-    "HTTPS, TLS, TCP, UDP, TCP_UDP and gateways are records: kept and told, without listening",
+    "CreateListener": "HTTP and HTTPS on 127.0.0.1; actions forward, redirect, fixed-response; no "
+    "mutual TLS; listeners of TLS, TCP, UDP, TCP_UDP and gateways are records: kept and told, "
+    "without listening",
     "ModifyListener": "as CreateListener",
     "CreateRule": "actions forward, redirect, fixed-response; no transforms",
     "ModifyRule": "as CreateRule",

@@ -76,6 +76,14 @@ class Logs:
         fitting = [event for event in told["events"] if pattern.fits(event["message"])]
         return {**told, "events": fitting}
 
+    async def live_tail(self, params: Plain) -> Plain:
+        """moto answers with what lies there, and ends: no tail."""
+        raise AwsError(
+            "UnsupportedFeatureException",
+            "StartLiveTail is not carried out by kirikae local; `aws logs tail --follow` "
+            "(FilterLogEvents) is",
+        )
+
     async def test_filter(self, params: Plain) -> Plain:
         """Which lines fit, and what is extracted of them."""
         pattern = pattern_of(params["filterPattern"])
@@ -241,6 +249,8 @@ OPERATIONS: Handlers[Logs] = {
     "PutSubscriptionFilter": Logs.put_subscription,
     "TestMetricFilter": Logs.test_filter,
 }
+REFUSED: Handlers[Logs] = {"StartLiveTail": Logs.live_tail}
+"""Operations that moto would answer wrongly."""
 PARTLY: Mapping[str, str] = {
     "PutSubscriptionFilter": "into Firehose at least once, with the control message; other "
     "destinations are moto's own; without field selection",
@@ -252,9 +262,9 @@ PARTLY: Mapping[str, str] = {
 
 
 def service_of(logs: Logs) -> Service:
-    """In its protocol; what is not among its operations is moto's."""
+    """In its protocol; what is neither carried out nor refused is moto's."""
     protocol = Json("logs", "InvalidParameterException")
-    return Service(protocol, bound(OPERATIONS, logs), "InvalidParameterException")
+    return Service(protocol, bound({**OPERATIONS, **REFUSED}, logs), "InvalidParameterException")
 
 
 def _missing(what: str) -> AwsError:

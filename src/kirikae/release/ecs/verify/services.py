@@ -10,6 +10,7 @@ from typing import Any
 
 from kirikae.aws import proofs
 from kirikae.model import fargate
+from kirikae.release.ecs.verify import strategies
 from kirikae.release.ecs.verify.bench import Bench
 from kirikae.release.ecs.verify.checked import (
     GOOD,
@@ -43,6 +44,7 @@ def checks(bench: Bench) -> list[Check]:
             *_volumes(bench),
             *_networks(bench),
             *_capacity(bench),
+            *strategies.checks(bench),
             Check("RollingUpdate", lambda: _can_move(bench)),
             Check("AutoScaling", lambda: _floor(bench)),
         ],

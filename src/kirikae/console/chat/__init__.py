@@ -1,0 +1,1 @@
+"""People command moves and releases from Slack: signed requests in, questions and answers out."""

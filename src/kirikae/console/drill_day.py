@@ -1,0 +1,150 @@
+"""``kirikae drill day``: one fault after the other, and one page: what broke, what it cost, what to
+change."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kirikae.console.drill_fault import Made, advice_of, choosing, make, meant, timed
+from kirikae.console.drill_ground import Scene, scene
+from kirikae.console.drill_load import EXITS, speech_of, write_all
+from kirikae.console.drill_options import BASE, HTML, Asking, asking
+from kirikae.console.here import Answer, Here, would
+from kirikae.console.options import DRY, JSON, LANG, seconds
+from kirikae.console.speech import Speech
+from kirikae.drill.errors import CannotBeDone, TooDangerous
+from kirikae.drill.faults import FAULTS
+from kirikae.drill.watching import look_at, whole
+from kirikae.model.errors import Exit
+from kirikae.model.said import Said, said
+
+_LOOK_S = 1.0
+_NOT_ITSELF = "the service did not come to itself again after it; the day ends here"
+Refused = tuple[str, str]
+"""A fault, and why it was not made."""
+
+
+@click.command("day")
+@click.option(
+    "--fault",
+    "names",
+    multiple=True,
+    type=click.Choice(list(FAULTS)),
+    help="Which, in this order (default: every one that can be made here).",
+)
+@choosing
+@asking
+@BASE
+@timed
+@meant
+@click.option(
+    "--rest",
+    callback=seconds,
+    default="2m",
+    show_default=True,
+    help="Between two faults wait until all tasks and targets are there, so long at most.",
+)
+@HTML
+@DRY
+@LANG
+@JSON
+@click.pass_obj
+def day(
+    here: Here,
+    /,
+    names: tuple[str, ...],
+    rest: float,
+    html: Path | None,
+    dry_run: bool,
+    lang: str | None,
+    **options: Any,
+) -> Answer:
+    """Make one fault after the other, each as `drill fault` does, and say on one page what broke,
+    what it cost and what to change (exit code 1: something did not hold, 5: no verdict on one)."""
+    found = scene(here, options["cluster"], options["service"])
+    asked = Asking.of(options)
+    targets = asked.targets(found.project.checks if found.project is not None else ())
+    chosen = names or tuple(FAULTS)
+    if dry_run:
+        return would([f"one after the other: {', '.join(chosen)}"], {"faults": list(chosen)})
+    here.assert_may_change("drill day")
+    speech = speech_of(here, lang)
+    made: list[Made] = []
+    refused: list[Refused] = []
+    for name in chosen:
+        try:
+            made.append(make(found, name, targets, asked, options, speech))
+        except (CannotBeDone, TooDangerous) as error:
+            refused.append((name, str(error)))
+            continue
+        if not _rested(found, made[-1], rest):
+            refused.append((name, _NOT_ITSELF))
+            break
+    return _answer(made, refused, html, speech)
+
+
+def _answer(
+    made: Sequence[Made],
+    refused: Sequence[Refused],
+    html: Path | None,
+    speech: Speech,
+) -> Answer:
+    wrote = []
+    if html is not None:
+        from kirikae.console.drill_page import page_of_day
+
+        wrote = list(write_all([(html, page_of_day(made, refused, speech))]))
+    told = [*_told(made, refused), *(said("drill.wrote", file=each) for each in wrote)]
+    return Answer(
+        {
+            "faults": [each.to_plain() for each in made],
+            "refused": [{"fault": name, "why": why} for name, why in refused],
+            "wrote": wrote,
+        },
+        [speech.say(each) for each in told],
+        _exit(made),
+    )
+
+
+def _rested(found: Scene, made: Made, patience_s: float) -> bool:
+    """Is the service as it was before the fault?  Waits for it."""
+    until = time.monotonic() + patience_s
+    while time.monotonic() < until:
+        if whole(look_at(found.ground.aws, made.fleet, 0.0), made.fleet):
+            return True
+        time.sleep(_LOOK_S)
+    return False
+
+
+def _told(made: Sequence[Made], refused: Sequence[Refused]) -> Iterator[Said]:
+    for each in made:
+        cost = each.cost
+        recovery: object = said("drill.fault.not_within")
+        if cost.recovery_s is not None:
+            recovery = f"{cost.recovery_s:.1f} s"
+        yield said(
+            "drill.day.fault",
+            fault=each.prepared.name,
+            word=said(f"drill.{cost.word}"),
+            lost=cost.lost,
+            bad=cost.bad,
+            recovery=recovery,
+        )
+        for what in advice_of(each):
+            yield said("drill.advice.change", what=what)
+    for name, why in refused:
+        yield said("drill.day.refused", fault=name, why=why)
+
+
+def _exit(made: Sequence[Made]) -> Exit:
+    """The gravest word; without a hypothesis only figures are told."""
+    words = {each.cost.word for each in made if each.cost.checked or each.cost.doubts}
+    for word in ("fail", "unsure"):
+        if word in words:
+            return EXITS[word]
+    return Exit.DONE if made else Exit.REFUSED

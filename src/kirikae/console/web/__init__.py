@@ -1,0 +1,1 @@
+"""The console in a browser: pages of the same values as ``--json``, and a few acts."""

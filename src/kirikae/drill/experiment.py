@@ -1,0 +1,333 @@
+"""One experiment: load, a fault in its middle, its undoing always, and what it cost.
+
+Write down, do, write down: what undoes the fault lies in a file before the fault is made, and goes
+when it is undone.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from kirikae.drill.acts import Act, Ground, carry_out
+from kirikae.drill.columns import Columns, Error, Record
+from kirikae.drill.engine import Settings, attack
+from kirikae.drill.faults import Prepared
+from kirikae.drill.fleet import Fleet
+from kirikae.drill.plan import Plan, Stage, of_stages
+from kirikae.drill.slo import Limit
+from kirikae.drill.targets import Target
+from kirikae.drill.undoing import Standing, Undoings
+from kirikae.drill.verdict import Verdict, verdicts_of
+from kirikae.drill.watching import Look, Watcher, seen_of
+from kirikae.drill.windows import Cost, Expected, Span, cost_of
+from kirikae.model.errors import KirikaeError
+from kirikae.model.said import Said, said
+
+_LATELY_S = 5.0
+_JUDGED_LATELY = 20
+"""So many requests at least, before a share of them stops anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """``before_s``, ``lasts_s``, ``after_s``: the three windows.  ``limits``: the hypothesis.
+    ``stop_at``: so large a share of bad requests in the last seconds ends the fault early."""
+
+    rate: float
+    before_s: float
+    lasts_s: float
+    after_s: float
+    limits: tuple[Limit, ...] = ()
+    slow_s: float | None = None
+    warm_s: float = 2.0
+    stop_at: float | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """Even load for all of it."""
+        seconds = self.before_s + self.lasts_s + self.after_s
+        return of_stages([Stage(self.rate, self.rate, seconds)])
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What became of it.  ``stopped``: the fault was ended early.  ``trouble``: it could not be
+    made."""
+
+    record: Record
+    cost: Cost | None
+    looks: tuple[Look, ...]
+    timeline: tuple[tuple[float, Said], ...]
+    stopped: bool
+    trouble: KirikaeError | None
+
+
+@dataclass
+class _Course:
+    """Makes and undoes the fault, from the load engine's own looks: the requests go on in other
+    processes."""
+
+    experiment: Experiment
+    prepared: Prepared
+    standing: Standing
+    ground: Ground
+    undoings: Undoings
+    watcher: Watcher
+    targets: Sequence[Target]
+    told: Callable[[Columns, float], None]
+    began_s: float | None = None
+    ended_s: float | None = None
+    stopped: bool = False
+    trouble: KirikaeError | None = None
+    timeline: list[tuple[float, Said]] = field(default_factory=list)
+    base_ns: int = 0
+
+    def look(
+        self,
+        columns: Columns,
+        at: float,
+    ) -> None:
+        """Some times a second."""
+        self.base_ns = time.monotonic_ns() - int(at * 1e9)
+        self.told(columns, at)
+        if self.began_s is None and at >= self.experiment.before_s and self.trouble is None:
+            self._make(columns)
+        elif self.began_s is not None and self.ended_s is None:
+            self._hold(columns, at)
+        elif self._is_over(at):
+            columns.stop[0] = 1
+        self.watcher.look(self._now())
+
+    def _is_over(self, at: float) -> bool:
+        """A fault that was ended early need not wait for the plan's own end."""
+        if not self.stopped or self.ended_s is None:
+            return False
+        return at >= self.ended_s + self.experiment.after_s
+
+    def _now(self) -> float:
+        """Seconds since the plan's begin."""
+        return (time.monotonic_ns() - self.base_ns) / 1e9
+
+    def _make(self, columns: Columns) -> None:
+        self.undoings.write(self.standing)
+        self.began_s = self._now()
+        try:
+            for act in self.prepared.inject:
+                self.timeline.append((self._now(), said("drill.fault.does", act=str(act))))
+                carry_out(self.ground, act)
+        except KirikaeError as error:
+            self.trouble = error
+            columns.stop[0] = 1
+
+    def _hold(
+        self,
+        columns: Columns,
+        at: float,
+    ) -> None:
+        assert self.began_s is not None
+        if at >= self.began_s + self.experiment.lasts_s:
+            self.end()
+        elif self._too_bad(columns):
+            self.stopped = True
+            self.timeline.append((self._now(), said("drill.fault.stopped")))
+            self.end()
+
+    def end(self) -> None:
+        """The fault is undone; once more does no harm.  Raises UndoFailed."""
+        if self.began_s is None or self.ended_s is not None:
+            return
+        for act in self.standing.undo:
+            self.timeline.append((self._now(), said("drill.fault.undoes", act=str(act))))
+        self.undoings.undo(self.standing, lambda act: carry_out(self.ground, act))
+        self.ended_s = self._now()
+
+    def _too_bad(self, columns: Columns) -> bool:
+        """Of what was due in the last seconds and has ended."""
+        if self.experiment.stop_at is None:
+            return False
+        share = bad_lately(
+            columns,
+            self.targets,
+            self.experiment.slow_s,
+            self.base_ns,
+        )
+        return share is not None and share > self.experiment.stop_at
+
+
+def bad_lately(
+    columns: Columns,
+    targets: Sequence[Target],
+    slow_s: float | None,
+    base_ns: int,
+) -> float | None:
+    """Share of bad requests, while the load goes on; None: too few have ended."""
+    now = time.monotonic_ns()
+    due = np.frombuffer(columns.due, np.int64)
+    first = int(np.searchsorted(due, now - int(_LATELY_S * 1e9)))
+    last = int(np.searchsorted(due, now))
+    done = np.frombuffer(columns.done, np.int64)[first:last]
+    ended = np.flatnonzero(done > 0) + first
+    if len(ended) < _JUDGED_LATELY:
+        return None
+    part = _part(
+        columns,
+        ended,
+        len(targets),
+        base_ns,
+    )
+    verdicts = verdicts_of(
+        part,
+        targets,
+        slow_s,
+    )
+    return float(np.isin(verdicts, (Verdict.SLOW, Verdict.WRONG, Verdict.LOST)).mean())
+
+
+def _part(
+    columns: Columns,
+    rows: Any,
+    targets: int,
+    base_ns: int,
+) -> Record:
+    """These rows of a run that is not over."""
+
+    def taken(name: str, kind: Any) -> Any:
+        return np.frombuffer(getattr(columns, name), kind)[rows]
+
+    return Record(
+        due=taken("due", np.int64),
+        sent=taken("sent", np.int64),
+        first=taken("first", np.int64),
+        done=taken("done", np.int64),
+        status=taken("status", np.int16),
+        error=taken("error", np.uint8),
+        octets=taken("octets", np.int64),
+        target=rows % targets,
+        began_ns=base_ns,
+        wall=0.0,
+        cores=(),
+    )
+
+
+def run(
+    experiment: Experiment,
+    fleet: Fleet,
+    prepared: Prepared,
+    standing: Standing,
+    ground: Ground,
+    undoings: Undoings,
+    targets: Sequence[Target],
+    settings: Settings,
+    told: Callable[[Columns, float], None] = lambda columns, at: None,
+) -> Ran:
+    """Whatever happens, the fault is undone before this returns or raises.  Raises UndoFailed."""
+    watcher = Watcher(ground.aws, fleet)
+    course = _Course(
+        experiment,
+        prepared,
+        standing,
+        ground,
+        undoings,
+        watcher,
+        targets,
+        told,
+    )
+    try:
+        record = attack(
+            experiment.plan,
+            targets,
+            settings,
+            course.look,
+        )
+    finally:
+        with _undisturbed():
+            course.end()
+    return Ran(
+        record=record,
+        cost=_cost(
+            experiment,
+            fleet,
+            prepared,
+            course,
+            record,
+            targets,
+        ),
+        looks=tuple(watcher.looks),
+        timeline=tuple(course.timeline),
+        stopped=course.stopped,
+        trouble=course.trouble,
+    )
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Whoever presses Ctrl-C once more does not keep a fault from being undone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signs = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    former = {sign: signal.signal(sign, signal.SIG_IGN) for sign in signs}
+    try:
+        yield
+    finally:
+        for sign, handler in former.items():
+            signal.signal(sign, handler)
+
+
+def _cost(
+    experiment: Experiment,
+    fleet: Fleet,
+    prepared: Prepared,
+    course: _Course,
+    record: Record,
+    targets: Sequence[Target],
+) -> Cost | None:
+    """None: the fault was never made."""
+    if course.began_s is None or course.ended_s is None or course.trouble is not None:
+        return None
+    return cost_of(
+        record,
+        targets,
+        experiment.limits,
+        Span(course.began_s, course.ended_s),
+        Expected(experiment.rate, prepared.share, prepared.detection_s),
+        seen_of(course.watcher.looks, fleet, course.began_s),
+        experiment.slow_s,
+        min(experiment.warm_s, experiment.before_s / 2),
+    )
+
+
+def everything_lost(record: Record) -> bool:
+    """Not one request was answered: is the target right?"""
+    return bool((record.error != Error.NONE).all())
+
+
+def standing_of(
+    mark: str,
+    service: str,
+    where: str,
+    prepared: Prepared,
+    now: float,
+) -> Standing:
+    """What is to be written down before the fault is made."""
+    return Standing(
+        mark=mark,
+        fault=prepared.name,
+        service=service,
+        began=now,
+        where=where,
+        undo=prepared.undo,
+    )
+
+
+def undo_of(acts: Sequence[Act]) -> str:
+    """In one line."""
+    return "; ".join(str(act) for act in acts) or "-"

@@ -1,0 +1,165 @@
+"""Faults on kirikae local with the real engine: they cost what they should, and leave nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Endpoint, web_image
+from tests.pace import eventually
+from tests.shop import Shop
+
+pytestmark = pytest.mark.engine
+RATE = 60
+
+
+def command(local: Endpoint, folder: Path, *words: str) -> subprocess.Popen[str]:
+    """``kirikae drill`` as its own process."""
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "kirikae",
+            "--project",
+            str(folder / "kirikae.yml"),
+            "drill",
+            *words,
+            "--json",
+        ],
+        env={**os.environ, **local.environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def answered(process: subprocess.Popen[str]) -> tuple[int, dict[str, Any]]:
+    out, err = process.communicate()
+    assert out, err
+    return process.returncode, json.loads(out)
+
+
+def fault(shop: Shop, side: str, folder: Path, name: str, *words: str) -> subprocess.Popen[str]:
+    """Under load of ``RATE`` requests a second."""
+    asked = {
+        "--cluster": shop.name,
+        "--service": side,
+        "--target": f"http://127.0.0.1:{shop.port}/",
+        "--rate": str(RATE),
+        "--timeout": "10s",
+    }
+    given = [word for pair in asked.items() for word in pair]
+    return command(shop.local, folder, "fault", name, *given, *words)
+
+
+def left(folder: Path) -> list[Path]:
+    """What undoes faults that stand."""
+    return list(folder.glob(".kirikae/drill/*.json"))
+
+
+def test_a_killed_task_costs_what_was_foretold_and_is_replaced(local, tmp_path):
+    """StopTask drains: no request is lost; what was seen is told with its times."""
+    shop = Shop(local, "drilled")
+    shop.serve("a", "a", 2)
+    shop.serving("a", 2)
+    windows = ("--before", "2s", "--lasts", "2s", "--after", "1s")
+    code, found = answered(fault(shop, "a", tmp_path, "kill-task", *windows, "--slo", "lost==0"))
+    assert code in (0, 5), found  # 5: this machine was too busy to judge the service
+    assert found["fault"] == "kill-task"
+    assert found["expected"] == {"share": 0.5, "detection_s": 0.0, "bad": 0.0}
+    assert found["lost"] == 0
+    assert found["detection_s"] is not None
+    stopped = shop.ecs.describe_tasks(cluster=shop.name, tasks=found["hit"])["tasks"][0]
+    assert stopped["stoppedReason"] == "kirikae drill"
+    assert left(tmp_path) == []
+
+
+FAULTS = {
+    "kill-task": (),
+    "crash-task": (),
+    "hang-task": ("--lasts", "14s"),
+    "spot-notice": (),
+    "drain-target": (),
+    "scale-in": (),
+    "cpu-hog": (),
+    "bad-release": (),
+    "scheduler-loss": (),
+    "az-loss": (),
+    "db-failover": ("--database", "container:kirikae-drill-db", "--i-mean-an-outage"),
+}
+
+
+@pytest.fixture(scope="module")
+def wide(local) -> Iterator[Shop]:
+    """Three tasks on Spot, and a container that stands for a database."""
+    shop = Shop(local, "wide")
+    found = local.client("ec2").describe_subnets()["Subnets"]
+    subnets = [each["SubnetId"] for each in found]
+    shop.ecs.create_service(
+        cluster=shop.name,
+        serviceName="a",
+        taskDefinition=shop.define("a"),
+        desiredCount=3,
+        loadBalancers=[
+            {"targetGroupArn": shop.groups["a"], "containerName": "web", "containerPort": 8000}
+        ],
+        capacityProviderStrategy=[{"capacityProvider": "FARGATE_SPOT", "weight": 1}],
+        networkConfiguration={"awsvpcConfiguration": {"subnets": subnets}},
+    )
+    shop.serving("a", 3)
+    run = ["docker", "run", "-d", "--name", "kirikae-drill-db", web_image(), "sleep", "3600"]
+    subprocess.run(run, check=True, capture_output=True)
+    try:
+        yield shop
+    finally:
+        subprocess.run(["docker", "rm", "-f", "kirikae-drill-db"], check=True, capture_output=True)
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("name", list(FAULTS))
+def test_each_fault_is_explained_and_leaves_nothing_behind(wide, tmp_path, name):
+    """Bad requests agree with rate x share x time; afterwards all is as it was before."""
+    before = wide.service("a")["taskDefinition"]
+    windows = ("--before", "4s", "--lasts", "6s", "--after", "14s")
+    code, found = answered(fault(wide, "a", tmp_path, name, *windows, *FAULTS[name]))
+    assert code in (0, 5), found  # 5: this machine was too busy to judge the service
+    assert found["recovery_s"] is not None, found
+    if found["plausible"] is not None:
+        assert found["bad"] <= 2 * found["explained"] + 10, found
+        assert found["bad"] >= found["explained"] / 2 - 10, found
+    assert left(tmp_path) == []
+    wide.serving("a", 3)
+    wide.complete("a")
+    assert wide.service("a")["taskDefinition"] == before
+    assert whole() == []
+
+
+def whole() -> list[str]:
+    """Containers that stand still."""
+    listed = ["docker", "ps", "-q", "--filter", "status=paused"]
+    return subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split()
+
+
+@pytest.mark.prove
+def test_a_drill_that_is_killed_leaves_a_fault_that_the_next_verb_undoes(wide, tmp_path):
+    """SIGKILL in its middle: the container stands still, its load ends, `drill undo` wakes it."""
+    wide.serving("a", 3)
+    process = fault(wide, "a", tmp_path, "hang-task", "--before", "2s", "--lasts", "60s")
+    eventually(lambda: whole() != [], "a container stands still")
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert len(left(tmp_path)) == 1
+    code, found = answered(command(wide.local, tmp_path, "undo"))
+    assert code == 0, found
+    assert [each["fault"] for each in found["faults"]] == ["hang-task"]
+    assert left(tmp_path) == []
+    assert whole() == []
+    wide.serving("a", 3)

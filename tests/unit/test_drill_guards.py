@@ -1,0 +1,68 @@
+"""What a drill refuses to break unless it is meant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from kirikae.console.drill_ground import Scene, assert_lawful
+from kirikae.console.here import Here
+from kirikae.console.kinds import read_project
+from kirikae.drill.acts import Ground
+from kirikae.drill.errors import TooDangerous
+from kirikae.drill.faults import Asked, prepare
+from tests.unit.test_drill_faults import FLEET
+
+PROJECT = """\
+service: shop
+environment: {environment}
+account: "123456789012"
+fleets:
+  old: {{target_group: a, hosts: ["ssh://web1"]}}
+  new: {{cluster: c, ecs_service: b, target_group: b}}
+"""
+
+
+@dataclass
+class Endpoint:
+    """Where calls would go; none is made."""
+
+    endpoint: str
+    region: str = "ap-northeast-1"
+
+
+def scene(tmp_path, environment=None, endpoint="http://127.0.0.1:4566"):
+    project = None
+    if environment is not None:
+        project = read_project(PROJECT.format(environment=environment), "kirikae.yml")
+    here = Here(str(tmp_path / "kirikae.yml"), environment={})
+    return Scene(here, project, Ground(Endpoint(endpoint), None), "c", "b", "me")
+
+
+KILL = prepare("kill-task", FLEET, Asked("m1"))
+ALL = prepare("fis", FLEET, Asked("m1", template="EXT"))
+
+
+@pytest.mark.parametrize(
+    ("environment", "endpoint"),
+    [("production", "http://127.0.0.1:4566"), ("prod-jp", ""), (None, "")],
+)
+def test_production_is_broken_only_if_it_is_meant(tmp_path, environment, endpoint):
+    """What is not known is production, but for an endpoint of this machine."""
+    found = scene(tmp_path, environment, endpoint)
+    with pytest.raises(TooDangerous, match="--i-mean-production"):
+        assert_lawful(found, FLEET, KILL, False, False)
+    assert_lawful(found, FLEET, KILL, True, False)
+
+
+def test_staging_and_this_machine_may_be_broken(tmp_path):
+    assert_lawful(scene(tmp_path, "staging", ""), FLEET, KILL, False, False)
+    assert_lawful(scene(tmp_path), FLEET, KILL, False, False)
+
+
+def test_an_outage_must_be_meant(tmp_path):
+    """A fault that hits all tasks."""
+    with pytest.raises(TooDangerous, match="--i-mean-an-outage"):
+        assert_lawful(scene(tmp_path), FLEET, ALL, False, False)
+    assert_lawful(scene(tmp_path), FLEET, ALL, False, True)
