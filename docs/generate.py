@@ -158,12 +158,14 @@ def _kind(part: dict[str, Any], defs: dict[str, Any]) -> tuple[str, dict[str, An
 
 
 def local() -> str:
+    from kirikae.local.alarms import api as alarms
     from kirikae.local.athena import api as athena
     from kirikae.local.ecs import api as ecs
     from kirikae.local.elb import api as elb
     from kirikae.local.elb import cloudwatch as figures
     from kirikae.local.firehose import api as firehose
     from kirikae.local.logs import api as logs
+    from kirikae.local.scaling import api as scaling
     from kirikae.local.sqs import api as sqs
     from kirikae.local.wire import service_model
 
@@ -174,7 +176,11 @@ def local() -> str:
         "firehose": (frozenset(firehose.OPERATIONS), firehose.PARTLY),
         "logs": (frozenset(logs.OPERATIONS), logs.PARTLY),
         "athena": (frozenset(athena.OPERATIONS), athena.PARTLY),
-        "cloudwatch": (frozenset(figures.OPERATIONS), figures.PARTLY),
+        "cloudwatch": (
+            frozenset(figures.OPERATIONS) | frozenset(alarms.OPERATIONS),
+            figures.PARTLY | alarms.PARTLY,
+        ),
+        "application-autoscaling": (frozenset(scaling.OPERATIONS), scaling.PARTLY),
     }
     lines = [NOTE, (REFERENCE / "local.head.md").read_text(encoding="utf-8").rstrip("\n")]
     for service, (operations, partly) in parts.items():
@@ -188,8 +194,8 @@ def local() -> str:
         refused = [o for o in every if o not in operations]
         if service == "cloudwatch":
             lines.append(
-                "\nEverything else is moto's: metrics are kept while it runs, alarms "
-                "never evaluate."
+                "\nEverything else is moto's: metrics are kept while it runs. Tags are those of "
+                "alarms."
             )
         elif service == "logs":
             lines.append(

@@ -25,6 +25,7 @@ from kirikae.local.elb.targets import Targets
 from kirikae.local.gateway import Gateway
 from kirikae.local.plane import Regions
 from kirikae.local.reset import Reset
+from kirikae.local.scaling.making import Scaled
 from kirikae.local.sqs.queues import Queues
 from kirikae.local.state import State, Table
 from kirikae.local.wire import Service
@@ -160,7 +161,11 @@ class LocalPlane:
         """Everything that is kept, but figures and messages."""
         return [each for each in vars(self.state).values() if isinstance(each, Table)]
 
-    def regions(self) -> Regions:
+    def scaled(self, clock: Callable[[], float]) -> Scaled:
+        """Alarms and scaling."""
+        return Scaled(self.state, self.agenda, clock, self.region)
+
+    def regions(self, clock: Callable[[], float] = time.time) -> Regions:
         """The API, region by region."""
         door: Any = self.door
         return Regions(
@@ -176,11 +181,14 @@ class LocalPlane:
             0,
             self.changing,
             {},
+            clock=clock,
         )
 
-    def services(self, region: str = "") -> Mapping[str, Service]:
+    def services(
+        self, region: str = "", clock: Callable[[], float] = time.time
+    ) -> Mapping[str, Service]:
         """Signing name -> who answers."""
-        return self.regions().services(region)
+        return self.regions(clock).services(region)
 
     def gateway(self, test_mode: bool = False) -> Gateway:
         """The HTTP side over it; there are no stores behind it unless they were given."""

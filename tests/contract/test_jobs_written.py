@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from kirikae.aws.light import LightAws
 from kirikae.console.here import Here
@@ -27,8 +26,6 @@ from tests.tidy import gone
 from tests.unit.test_jobs_write import HERE, place, write
 
 pytestmark = pytest.mark.engine
-_NOT_HERE = "PutMetricAlarm"
-"""kirikae local refuses alarms by name: they would never ring."""
 
 
 def _made(local: Endpoint, folder: Path, call: Call) -> None:
@@ -64,14 +61,15 @@ def make(local: Endpoint, folder: Path, found: Stack) -> None:
         ssm.put_parameter(Name=name, Value="x" * 40, Type="SecureString", Overwrite=True)
     _removed_after(local, found)
     for call in calls(found):
-        if call.operation != _NOT_HERE:
-            _made(local, folder, call)
+        _made(local, folder, call)
 
 
 def _removed_after(local: Endpoint, stack: Stack) -> None:
     ecs, sqs = local.client("ecs"), local.client("sqs")
+    alarms = [each.definition["AlarmName"] for each in _alarms(stack)]
 
     def remove() -> None:
+        gone(local.client("cloudwatch").delete_alarms, AlarmNames=alarms)
         for call in calls(stack):
             if call.operation == "CreateService":
                 name = call.definition["serviceName"]
@@ -82,11 +80,18 @@ def _removed_after(local: Endpoint, stack: Stack) -> None:
     local.scope.add(remove)
 
 
+def _alarms(stack: Stack) -> list[Call]:
+    return [each for each in calls(stack) if each.operation == "PutMetricAlarm"]
+
+
 def test_all_of_it_is_made_unchanged_and_a_job_runs_through_it(
     local: Endpoint, stack: Stack, tmp_path: Path
 ) -> None:
-    """Queue, dead-letter queue, table, roles, definitions and services; then a scheduler and a
+    """Queues, table, roles, definitions, services and alarms; then a scheduler and a
     worker, started with the very commands of their definitions, run the firing of this minute."""
+    alarms = local.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    wanted = {each.definition["AlarmName"] for each in _alarms(stack)}
+    assert wanted and wanted <= {each["AlarmName"] for each in alarms}
     aws = LightAws(local.status["region"], local.environment)
     ledger = dynamo_ledger(aws, str(stack.table))
     ledger.own(["every"], Owner.NEW)
@@ -121,13 +126,3 @@ def _started(
         command = [sys.executable, "-m", "kirikae", *words]
         given = {**os.environ, **environment}
         return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=given)
-
-
-def test_alarms_are_refused_by_name_and_nothing_else_is(local: Endpoint, tmp_path: Path) -> None:
-    """`create.sh` makes them last."""
-    place(tmp_path)
-    write(tmp_path)
-    made = calls(stack_of(Here(str(tmp_path / "kirikae.yml")), "batch"))
-    assert [call.operation for call in made[-2:]] == [_NOT_HERE, _NOT_HERE]
-    with pytest.raises(ClientError, match="alarms do not ring"):
-        _made(local, tmp_path, made[-1])

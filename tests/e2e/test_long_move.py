@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from tests.e2e.test_command_line import User
 from tests.e2e.waits import POLL_S, until_phase, until_share
@@ -192,8 +191,11 @@ def test_the_files_of_the_service_are_written_and_what_cannot_be_is_said(local, 
     local.client("ecs").register_task_definition(**task)
     assert task["containerDefinitions"][0]["command"] == ["move", "drive", "web", "--service"]
     alarm = json.loads((tmp_path / "driver/driver-alarm.json").read_text())
-    with pytest.raises(ClientError, match="alarms do not ring here yet"):
-        local.client("cloudwatch").put_metric_alarm(**alarm)
+    watch = local.client("cloudwatch")
+    watch.put_metric_alarm(**alarm)
+    [told] = watch.describe_alarms(AlarmNames=[alarm["AlarmName"]])["MetricAlarms"]
+    assert told["TreatMissingData"] == "breaching"
+    watch.delete_alarms(AlarmNames=[alarm["AlarmName"]])
     policy = (tmp_path / "driver/driver-policy.json").read_text()
     assert (
         "arn:aws:s3:::team/moves/*" in policy and "autoscaling:UpdateAutoScalingGroup" not in policy

@@ -115,3 +115,12 @@ def test_only_the_test_mode_moves_the_clock(plane):
     assert (status, json.loads(body), clock()) == (200, {"now": 940.0}, 940.0)
     assert asked(plane, "POST", "/_kirikae/clock?ahead_s=x", clock)[0] == 400
     assert clock.ahead_s == -60
+
+
+def test_haproxy_sends_here_whatever_is_answered_here(plane):
+    """By the signature's service, and without one by the target; the rest goes to moto."""
+    text = plane.configuration.rendered().text
+    [line] = [each for each in text.splitlines() if "txn.service) -m str" in each]
+    names = {name.partition("-cbor")[0].partition("-query")[0] for name in plane.services()}
+    assert names <= set(line.split())
+    assert "AnyScaleFrontend" in text

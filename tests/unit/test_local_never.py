@@ -74,21 +74,6 @@ def target(name: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("of", "body", "more"),
     [
-        ("monitoring", form(Action="PutMetricAlarm"), {}),
-        ("monitoring", b"{}", target("GraniteServiceVersion20100801.PutMetricAlarm")),
-        (
-            "monitoring",
-            b"",
-            {"PATH_INFO": "/service/GraniteServiceVersion20100801/operation/PutMetricAlarm"},
-        ),
-        ("monitoring", form(Action="PutCompositeAlarm"), {}),
-        ("application-autoscaling", b"{}", target("AnyScaleFrontendService.PutScalingPolicy")),
-        ("application-autoscaling", b"{}", target("AnyScaleFrontendService.PutScheduledAction")),
-        (
-            "application-autoscaling",
-            b"{}",
-            target("AnyScaleFrontendService.RegisterScalableTarget"),
-        ),
         ("scheduler", b"{}", {"PATH_INFO": "/schedules/nightly"}),
         ("scheduler", b"{}", {"PATH_INFO": "/schedules/nightly", "REQUEST_METHOD": "PUT"}),
         (
@@ -150,7 +135,7 @@ def target(name: str) -> dict[str, str]:
     ],
 )
 def test_what_never_acts_is_refused(of, body, more):
-    """Alarms, scaling, schedules, and targets that EventBridge would not reach."""
+    """Schedules, and targets that EventBridge would not reach."""
     why = asked(of, body, **more)
     assert why is not None and "kirikae local does not" in why
 
@@ -159,12 +144,6 @@ def test_what_never_acts_is_refused(of, body, more):
     ("of", "body", "more"),
     [
         ("monitoring", form(Action="PutMetricData"), {}),
-        ("monitoring", form(Action="DescribeAlarms"), {}),
-        (
-            "application-autoscaling",
-            b"{}",
-            target("AnyScaleFrontendService.DescribeScalableTargets"),
-        ),
         ("scheduler", b"", {"PATH_INFO": "/schedules", "REQUEST_METHOD": "GET"}),
         ("events", b'{"Name": "r"}', target("AWSEvents.PutRule")),
         ("events", b'{"Targets": [{"Arn": "arn:aws:sqs:r:1:q"}]}', target("AWSEvents.PutTargets")),

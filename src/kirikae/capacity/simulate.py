@@ -14,7 +14,9 @@ import numpy as np
 
 from kirikae.capacity.trace import MINUTE, Trace
 from kirikae.model.scaling import (
+    PUBLISHED_AFTER_S,
     Bounds,
+    Measured,
     Metric,
     Number,
     Numbers,
@@ -26,10 +28,6 @@ from kirikae.model.scaling import (
 )
 
 STEP_S = 5
-PUBLISHED_AFTER_S = {60: 180.0, 20: 25.0}
-"""Between the end of a datapoint's period and the alarm that knows it, by period.  Fitted to AWS's
-figures of 363 s and 86 s from a step in load to the decision (AWS News Blog, 2026-06-18), not
-measured by us."""
 _FULL = 0.995
 _WAITS_S = 60.0
 """A request that would wait longer has gone: the queue holds no more."""
@@ -144,15 +142,15 @@ class _Fleet:
 class _Figures:
     """Datapoints of each metric, known when AWS would know them."""
 
-    def __init__(self, metrics: set[Metric], candidates: int):
+    def __init__(self, metrics: set[Measured], candidates: int):
         self._sums = {metric: np.zeros(candidates) for metric in metrics}
-        self._coming: list[tuple[float, Metric, Numbers]] = []
+        self._coming: list[tuple[float, Measured, Numbers]] = []
 
     def add(self, utilisation: Numbers, per_task: Numbers) -> None:
         for metric, total in self._sums.items():
             total += per_task if metric == Metric.REQUESTS else utilisation
 
-    def at(self, now: float) -> dict[Metric, Numbers]:
+    def at(self, now: float) -> dict[Measured, Numbers]:
         """What has become known by now, and close the periods that end now."""
         for metric, total in self._sums.items():
             if now % metric.period_s == 0:
@@ -183,7 +181,7 @@ def simulate(
     """
     rates = np.stack([trace.rates for trace in traces], axis=1)
     begins = np.array([trace.begins for trace in traces], np.float64)
-    course = _Course(rates, begins, task, rules, limit_s)
+    course = Course(rates, begins, task, rules, limit_s)
     for index in range(len(rates) * MINUTE // STEP_S):
         course.serve(index)
         course.sums.bill(course.fleet, base)
@@ -191,8 +189,8 @@ def simulate(
     return course.sums.run(rates)
 
 
-class _Course:
-    """All candidates on their way through the traces.  ``queue``: requests that wait."""
+class Course:
+    """All candidates on their way through the traces; ``scale`` may be somebody else's."""
 
     def __init__(
         self, rates: Numbers, begins: Numbers, task: Task, rules: Rules, limit_s: float
@@ -245,11 +243,12 @@ class _Course:
             scheduled=_due(self._rules.schedules, self._begins, ended),
         )
         if seen.datapoints or seen.scheduled:
-            self._scale(index, seen)
+            self.scale(index, seen)
         if ended % MINUTE == 0:
             self.sums.tasks[int(ended // MINUTE) - 1] = self.fleet.running[0]
 
-    def _scale(self, index: int, seen: Seen) -> None:
+    def scale(self, index: int, seen: Seen) -> None:
+        """Decide, and let the fleet follow."""
         policies = self._rules.policies
         former = self._state.desired
         self._state, decision = advance(policies, self._state, seen, self._rules.suspended)

@@ -12,7 +12,7 @@ import click
 from kirikae.capacity import cost
 from kirikae.capacity.settings import CapacityFile
 from kirikae.capacity.settings import read as read_rules
-from kirikae.capacity.simulate import PUBLISHED_AFTER_S, Change, Run
+from kirikae.capacity.simulate import Change, Run
 from kirikae.capacity.simulate import simulate as simulated
 from kirikae.capacity.trace import Trace
 from kirikae.capacity.trace import read as read_trace
@@ -25,6 +25,7 @@ from kirikae.console.progress import Progress
 from kirikae.console.speech import Speech
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.said import Said, said, words_of
+from kirikae.model.scaling import PUBLISHED_AFTER_S
 
 FILE = click.argument("file", type=click.Path(path_type=Path), default=Path("capacity.yml"))
 TRACE = click.option(

@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 import aiohttp
 from aiohttp import web
 
+from kirikae.local.alarms.api import OPERATIONS as ALARM_OPERATIONS
 from kirikae.local.callers import OWN_HEADER, stranger, turned_away
 from kirikae.local.clock import Clock
 from kirikae.local.ecs.metadata import Metadata
@@ -34,12 +35,15 @@ _TARGETS = {
     "Firehose_20150804": "firehose",
     "Logs_20140328": "logs",
     "AmazonAthena": "athena",
+    "AnyScaleFrontendService": "application-autoscaling",
 }
 """Beginnings of X-Amz-Target, for requests that are not signed."""
 _ALSO_BY_QUERY = ("sqs", "monitoring")
 _SHARED = ("logs", "athena")
 """Of these, what is not carried out here is the stores'."""
 _FIGURES = ("GetMetricData", "GetMetricStatistics", "ListMetrics")
+_OF_ALARMS = (b":alarm:", b"%3Aalarm%3A")
+_TAGGING = ("TagResource", "UntagResource", "ListTagsForResource")
 _PERCENTS = frozenset(str(percent) for percent in range(1, 101))
 _OURS = (b"AWS/ApplicationELB", b"AWS/ECS", b"AWS/SQS")
 _OF_PATH = re.compile(r"/service/[^/]+/operation/([A-Za-z]+)")
@@ -64,10 +68,11 @@ class Gateway:
         interrupt_spot: Callable[[int, bool], list[str]],
         reset: Reset | None = None,
         clock: Clock | None = None,
+        moved: Callable[[float], None] = lambda ahead_s: None,
     ) -> None:
         """``services`` are those of kirikae local in a region, by signing name; ``interrupt_spot``
         takes a percentage, and whether it is only asked; ``reset`` and ``clock`` are there in the
-        test mode alone."""
+        test mode alone, and ``moved`` is told how far ahead the clock was moved."""
         self._services = services
         self._stores = stores
         self._metadata = metadata
@@ -75,6 +80,7 @@ class Gateway:
         self._interrupt_spot = interrupt_spot
         self._reset = reset
         self._clock = clock
+        self._moved = moved
 
     def application(self) -> web.Application:
         """Every path of the endpoint.
@@ -124,12 +130,13 @@ class Gateway:
         return web.json_response({"tasks": tasks})
 
     async def _move_the_clock(self, request: web.Request) -> web.Response:
-        """``ahead_s``: how far Firehose's clock is ahead of the machine's from here on."""
+        """``ahead_s``: how far the clock is ahead of the machine's from here on."""
         if self._clock is None:
             raise refused()
         asked = request.query.get("ahead_s", "")
         if not _SECONDS.fullmatch(asked):
             raise AwsError("InvalidParameterException", f"ahead_s={asked!r}: whole seconds")
+        self._moved(float(asked))
         self._clock.ahead_s = float(asked)
         return web.json_response({"now": self._clock()})
 
@@ -215,12 +222,12 @@ def _is_of_stores(name: str, service: Service, request: web.Request, body: bytes
     if name == "elasticloadbalancing":
         found = _ACTION.search(body)
         return found is not None and found[1] in _FACTS
-    return name == "monitoring" and not _about_balancers(request, body)
+    return name == "monitoring" and not _is_ours(request, body)
 
 
-def _about_balancers(request: web.Request, body: bytes) -> bool:
-    """CloudWatch calls about load balancers, services and queues are ours; other namespaces are
-    kept by moto."""
+def _is_ours(request: web.Request, body: bytes) -> bool:
+    """CloudWatch calls about load balancers, services and queues are ours, and all about alarms;
+    figures of other namespaces are kept by moto."""
     if (path := _OF_PATH.fullmatch(request.path)) is not None:
         operation = path[1]
     elif "X-Amz-Target" in request.headers:
@@ -229,7 +236,11 @@ def _about_balancers(request: web.Request, body: bytes) -> bool:
         body = unquote_to_bytes(body)
         found = _ACTION.search(body)
         operation = found[1].decode() if found is not None else ""
-    return operation in _FIGURES and any(name in body for name in _OURS)
+    if operation in _TAGGING:
+        return any(sign in body for sign in _OF_ALARMS)
+    if operation in _FIGURES:
+        return any(name in body for name in _OURS)
+    return operation in ALARM_OPERATIONS
 
 
 def _without(headers: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:

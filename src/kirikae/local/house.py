@@ -32,7 +32,7 @@ log = logging.getLogger("kirikae.local")
 GAUGES_EVERY_S = 10
 _REPAIR_EVERY_S = 5
 _TIDY_EVERY_S = 60
-_MINUTE_S = 60
+_LOOK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,8 @@ class Household:
     """Of our containers."""
     figures_now: bool
     """Are figures shown at once?"""
+    clock: Callable[[], float] = time.time
+    """By which figures are kept."""
 
 
 class House:
@@ -126,15 +128,15 @@ class House:
 
     async def _write_figures(self) -> None:
         """Every second that is over goes into the store."""
-        self._of.recorder.write_out(time.time())
+        self._of.recorder.write_out(self._of.clock())
 
     async def _write_gauges(self) -> None:
         """Hosts by health, and open connections."""
-        self._of.recorder.write_gauges(time.time(), await self._of.door.connections())
+        self._of.recorder.write_gauges(self._of.clock(), await self._of.door.connections())
 
     async def _write_queues(self) -> None:
         """What was sent, received and deleted, and what waits."""
-        self._of.queue_figures.write(time.time())
+        self._of.queue_figures.write(self._of.clock())
 
     async def _assert_door(self) -> None:
         """HAProxy runs, and does what the store says."""
@@ -177,21 +179,28 @@ class House:
         """What nobody looks at any more is dropped."""
         # An engine that was restarted may have made the bridge anew.
         await link_local_bind(self._of.bridge)
-        self._of.state.forget_figures(int(time.time()) - KEPT_S)
+        self._of.state.forget_figures(int(self._of.clock()) - KEPT_S)
         self._of.ecs.forget(time.time())
 
     # --- loops
 
     async def measure(self) -> None:
-        """What services use, once a minute at its half, so that a minute's point lies well within
-        it."""
-        half = _MINUTE_S / 2
+        """What services use, once a period at its half, so that its point lies well within it; by
+        the clock, whenever somebody has moved it over a half."""
+        before = 0
         while True:
-            await asyncio.sleep(_MINUTE_S - (time.time() + half) % _MINUTE_S)
-            try:
-                await self._of.usage.measure(time.time())
-            except (EngineError, LocalError) as error:
-                log.warning("use of services was not measured: %s", error)
+            period = self._of.usage.period_s
+            number = int(self._of.clock() / period + 0.5)
+            if before and number != before:
+                await self._measure()
+            before = number
+            await asyncio.sleep(_LOOK_S)
+
+    async def _measure(self) -> None:
+        try:
+            await self._of.usage.measure(time.time(), self._of.clock())
+        except (EngineError, LocalError) as error:
+            log.warning("use of services was not measured: %s", error)
 
     async def listen(self) -> None:
         """The engine's events, from the last one heard; the stream is opened again for ever."""

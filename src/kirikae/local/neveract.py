@@ -1,7 +1,7 @@
 """What moto would keep and never do: refused by name, so that nobody waits for it in vain.
 
-Alarms that never ring, schedules that never fire, policies that never scale, messages and resources
-that moto would make inside itself, where kirikae local's own services never see them."""
+Schedules that never fire, deployments that deploy nothing, messages and resources that moto would
+make inside itself, where kirikae local's own services never see them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,6 @@ Read = Callable[[str], bytes | None]
 """The contents of an S3 object at ``/bucket/key``; None where there is none."""
 
 _NEVER: Mapping[tuple[str, str], str] = {
-    ("monitoring", "PutMetricAlarm"): "alarms do not ring",
-    ("monitoring", "PutCompositeAlarm"): "alarms do not ring",
-    ("application-autoscaling", "RegisterScalableTarget"): "services do not scale by themselves",
-    ("application-autoscaling", "PutScalingPolicy"): "services do not scale by themselves",
-    ("application-autoscaling", "PutScheduledAction"): "services do not scale by themselves",
     ("codedeploy", "CreateDeployment"): "nothing is deployed by CodeDeploy",
 }
 _SERVICE_OF_ARN = 2

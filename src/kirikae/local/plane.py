@@ -9,9 +9,11 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from kirikae.local.bridge import LINK_LOCAL, link_local_bind
+from kirikae.local.clock import Clock, clock_of, keep_ahead
 from kirikae.local.ecs.agenda import Agenda
 from kirikae.local.ecs.alarmstates import AlarmStates
 from kirikae.local.ecs.api import Ecs
@@ -55,6 +57,8 @@ from kirikae.local.pulse import Pulse
 from kirikae.local.registry import Registry
 from kirikae.local.reset import Reset
 from kirikae.local.rows import Target
+from kirikae.local.scaling.making import Scaled
+from kirikae.local.scaling.rounds import Rounds
 from kirikae.local.settings import Settings
 from kirikae.local.shipping import Shipping
 from kirikae.local.sqs.api import QUERY_CODES, Sqs
@@ -64,7 +68,7 @@ from kirikae.local.sqs.queues import Queues
 from kirikae.local.state import State, Within
 from kirikae.local.status import Status, status_of
 from kirikae.local.stores import Stores
-from kirikae.local.wire import ACCOUNT, Cbor, Json, Query, Service, bound
+from kirikae.local.wire import ACCOUNT, Cbor, Json, Operation, Query, Service, bound
 
 _REGION = re.compile(r"[a-z]{2}(-[a-z]{2,10}){1,3}-[0-9]")
 
@@ -81,20 +85,23 @@ class Base:
     engine: Engine
     stores: Stores
     registry: Registry
+    clock: Clock
 
     @classmethod
     def of(cls, directory: Path, settings: Settings) -> Base:
         """Opens the files of this directory; no process is started yet."""
         pulse = Pulse()
+        state = State(directory / "state.db")
         return cls(
             directory,
             settings,
-            State(directory / "state.db"),
+            state,
             Queues(directory / "sqs.db", lambda: int(time.time() * 1000), settings.region),
             pulse,
             Engine(engine_socket(), pulse.heard),
             Stores(directory, settings.stores_port, settings.region),
             Registry(directory, settings.registry_port),
+            clock_of(state),
         )
 
     async def close(self) -> None:
@@ -181,7 +188,7 @@ class Balancing:
             health,
             Targets(base.state, known, door, health),
             access_logs,
-            Recorder(base.state, base.directory / "haproxy.log.pipe", access_logs.keep),
+            Recorder(base.state, base.directory / "haproxy.log.pipe", access_logs.keep, base.clock),
             StoredPems(base.stores, base.directory / "certificates"),
         )
 
@@ -298,8 +305,15 @@ class Regions:
     """Those that were asked already."""
     more: Callable[[str], Mapping[str, Service]] = _no_more
     """Region -> the services that bring logs on their way."""
+    clock: Callable[[], float] = time.time
+    """By which figures are kept."""
     pems: Pems | None = None
     """None: nothing is encrypted."""
+
+    @property
+    def scaled(self) -> Scaled:
+        """Alarms and scaling."""
+        return Scaled(self.state, self.agenda, self.clock, self.home)
 
     @classmethod
     def of(
@@ -309,6 +323,7 @@ class Regions:
         working: Working,
         changing: asyncio.Lock,
         more: Callable[[str], Mapping[str, Service]],
+        clock: Callable[[], float],
     ) -> Regions:
         """The API, region by region."""
         settings = base.settings
@@ -326,6 +341,7 @@ class Regions:
             changing,
             {},
             more,
+            clock,
             pems=balancing.pems,
         )
 
@@ -354,9 +370,14 @@ class Regions:
         )
         ecs = Ecs(state, self.tasks, self.targets, self.agenda, region, outside)
         place = Place(region, self.home, self.endpoint)
-        figures = CloudWatch(state, self.figures_delay_s, place=place)
+        figures = CloudWatch(state, self.figures_delay_s, self.clock, place)
         sqs = Sqs(self.queues, place)
-        return {**services_of(ecs, elb, figures, sqs), **self.more(region)}
+        scaled = self.scaled
+        return {
+            **services_of(ecs, elb, figures, sqs, scaled.alarms(region)),
+            "application-autoscaling": scaled.service(region),
+            **self.more(region),
+        }
 
 
 def outside_of(stores: Stores, endpoint: str, region: str) -> Outside:
@@ -370,10 +391,11 @@ def services_of(
     elb: Elb,
     cloud_watch: CloudWatch,
     queues: Sqs,
+    alarms: Mapping[str, Operation],
 ) -> dict[str, Service]:
     """Signing name -> the service in its protocol."""
     sqs = queues.operations()
-    figures = bound(cloudwatch.OPERATIONS, cloud_watch)
+    figures = {**bound(cloudwatch.OPERATIONS, cloud_watch), **alarms}
     wrong_figure = "InvalidParameterValueException"
     wrong_queue = "InvalidParameterValue"
     no_queues = "UnsupportedOperation"
@@ -410,13 +432,15 @@ class Plane:
     regions: Regions
     clockwork: Clockwork
     shipping: Shipping
+    rounds: Rounds
 
     @classmethod
     def of(cls, base: Base, network: Network) -> Plane:
         """Everything wired, nothing begun: that is the server's."""
         agenda = Agenda(time.time)
         balancing = Balancing.of(base, network, agenda)
-        shipping = Shipping.of(base.directory, base.state, base.stores, base.settings)
+        clock = base.clock
+        shipping = Shipping.of(base.directory, base.state, base.stores, base.settings, clock)
         changing = asyncio.Lock()
         working = Working.of(base, network, balancing, agenda, changing, shipping.arrived)
         household = Household(
@@ -437,11 +461,17 @@ class Plane:
             network.bridge,
             working.names.label,
             base.settings.figures_delay_s == 0,
+            clock,
         )
-        regions = Regions.of(base, balancing, working, changing, shipping.services)
+        regions = Regions.of(base, balancing, working, changing, shipping.services, clock)
         clockwork = clockwork_of(base.state, base.stores, regions)
         house = House(household)
-        return cls(base, network, balancing, working, house, changing, regions, clockwork, shipping)
+        rounds = regions.scaled.rounds(
+            base.stores, clockwork.publish, regions.endpoint, regions.figures_delay_s
+        )
+        return cls(
+            base, network, balancing, working, house, changing, regions, clockwork, shipping, rounds
+        )
 
     def gateway(self) -> Gateway:
         """The HTTP side; made once everything else stands."""
@@ -461,7 +491,8 @@ class Plane:
             self.status,
             self.working.ecs.interrupt_spot,
             self._reset() if self.base.settings.test_mode else None,
-            self.shipping.clock if self.base.settings.test_mode else None,
+            self.base.clock if self.base.settings.test_mode else None,
+            partial(keep_ahead, self.base.state),
         )
 
     def _reset(self) -> Reset:
@@ -473,7 +504,11 @@ class Plane:
             self.balancing.door.assert_all,
             self.working.tasks.forget_all,
             self.shipping.forget_all,
+            self._clock_back,
         )
+
+    async def _clock_back(self) -> None:
+        keep_ahead(self.base.state, 0.0)
 
     def status(self) -> Status:
         """What ``kirikae local status`` shows, as it is now."""

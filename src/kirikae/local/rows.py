@@ -702,6 +702,8 @@ class Service(TypedDict):
     capacityProviderStrategy: NotRequired[list[StrategyItem]]
     placementConstraints: NotRequired[list[PlacementConstraint]]
     placementStrategy: NotRequired[list[PlacementStrategy]]
+    monitoring: NotRequired[Plain]
+    """How fine its figures of CPU and memory are."""
     _heldToFargate: NotRequired[bool]
     """Was it made by a request that said Fargate?  Its definitions must be for it then."""
     _controller: NotRequired[str]
@@ -727,6 +729,7 @@ class ServiceChange(TypedDict, total=False):
     capacityProviderStrategy: list[StrategyItem]
     placementConstraints: list[PlacementConstraint]
     placementStrategy: list[PlacementStrategy]
+    monitoring: Plain
     deployments: list[Deployment]
 
 

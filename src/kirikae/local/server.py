@@ -60,6 +60,7 @@ def _loops(plane: Plane) -> list[asyncio.Task[None]]:
         plane.house.keep(),
         plane.house.measure(),
         plane.clockwork.run(),
+        plane.rounds.run(),
         *plane.shipping.loops(),
     )
     return [asyncio.create_task(loop) for loop in loops]

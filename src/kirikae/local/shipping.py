@@ -42,9 +42,15 @@ class Shipping:
     """Region -> its CloudWatch Logs."""
 
     @classmethod
-    def of(cls, directory: Path, state: State, stores: Stores, settings: Settings) -> Shipping:
+    def of(
+        cls,
+        directory: Path,
+        state: State,
+        stores: Stores,
+        settings: Settings,
+        clock: Clock,
+    ) -> Shipping:
         """Wired only: nothing is delivered yet."""
-        clock = Clock()
         streams = Streams(directory / "firehose.db")
         child = Child(settings.stores_port, directory / "athena.log")
         queries = athena.Queries(state, directory / "athena", child, stores)

@@ -281,6 +281,12 @@ _ARN_KEYED = frozenset(
         "servicedeployment",
         "listener",
         "rule",
+        "alarm",
+        "alarmhistory",
+        "scalabletarget",
+        "scalingpolicy",
+        "scheduledaction",
+        "scalingactivities",
     )
 )
 """Kinds of rows that stand under their ARNs."""

@@ -56,13 +56,13 @@ _MOST_DESCRIBED = 10
 # botocore's model of CreateService.
 _LONGEST_TOKEN = 36
 _MOST_BINDINGS = 5
+_RESOLUTIONS_S = (20, 60)
 REFUSED = (
     "serviceRegistries",
     "serviceConnectConfiguration",
     "volumeConfigurations",
     "vpcLatticeConfigurations",
     "gatewayConnectors",
-    "monitoring",
 )
 # What starts a service deployment where it differs (botocore's model of UpdateService); the others
 # that do are in REFUSED.
@@ -469,9 +469,19 @@ def _kept(params: Plain) -> ServiceChange:
             kept[text] = params[text]
     if "networkConfiguration" in params:
         kept["networkConfiguration"] = params["networkConfiguration"]
+    if "monitoring" in params:
+        kept["monitoring"] = _monitoring(params["monitoring"])
     if "healthCheckGracePeriodSeconds" in params:
         kept["healthCheckGracePeriodSeconds"] = _grace(params["healthCheckGracePeriodSeconds"])
     return kept
+
+
+def _monitoring(asked: Plain) -> Plain:
+    """Raises AwsError for a resolution that is none."""
+    for each in asked.get("metricConfigurations", ()):
+        if each.get("resolutionSeconds", 60) not in _RESOLUTIONS_S:
+            raise invalid("resolutionSeconds must be 20 or 60.")
+    return asked
 
 
 def _ports(definition: Definition, container: str | None) -> set[int]:

@@ -1,5 +1,5 @@
-"""CPU and memory use per service by the minute: used ÷ reserved × 100 (ECS developer guide,
-"Service utilization metrics")."""
+"""CPU and memory use per service by the minute, or by 20 seconds where a service asks for it:
+used ÷ reserved × 100 (ECS developer guide, "Service utilization metrics")."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from kirikae.local.ecs.enginenames import EngineNames
 from kirikae.local.ecs.names import short
 from kirikae.local.engine import Engine
 from kirikae.local.plain import Plain
-from kirikae.local.rows import Task
+from kirikae.local.rows import Service, Task
 from kirikae.local.state import State
 
 _MIB = 1024 * 1024
 _MINUTE_S = 60
+_FINE_S = 20
+_MOST_BACK_S = 3 * 3600
+"""Figures are kept for so long."""
 
 
 @dataclass
@@ -58,10 +61,21 @@ class Usage:
         self._engine = engine
         self._names = names
         self._before: dict[str, _Counter] = {}
+        self._filed: float | None = None
 
-    async def measure(self, now: float) -> None:
-        """One point for each service with running tasks: the sum over its tasks, written at this
-        minute."""
+    @property
+    def period_s(self) -> int:
+        """Between two points: a minute, or less where any service asks for it."""
+        fine = any(map(_is_fine, self._state.services.all()))
+        return _FINE_S if fine else _MINUTE_S
+
+    async def measure(self, now: float, filed: float | None = None) -> None:
+        """One point for each service with running tasks: the sum over its tasks, since the last
+        look.
+
+        It is written at this minute, and at those since the last one that a clock has jumped over.
+        ``filed``: the time of the clock by which figures are kept; ``now`` is the machine's.
+        """
         totals: dict[str, _Use] = defaultdict(_Use)
         former = self._before
         self._before = {}
@@ -70,10 +84,21 @@ class Usage:
                 service = task["group"].removeprefix("service:")
                 subject = f"{short(task['clusterArn'])}/{service}"
                 await self._add(task, former, totals[subject], now)
-        minute = int(now) - int(now) % _MINUTE_S
+        points = self._points(now if filed is None else filed)
         for subject, use in totals.items():
             if figures := use.to_plain():
-                self._state.put_figure(f"ecs/{subject}", minute, figures)
+                for point in points:
+                    self._state.put_figure(f"ecs/{subject}", point, figures)
+
+    def _points(self, now: float) -> range:
+        """Begins of periods: this one, and those since the last look."""
+        period = self.period_s
+        last = int(now) // period
+        before = last - 1 if self._filed is None else int(self._filed) // period
+        self._filed = now
+        oldest = last - _MOST_BACK_S // period
+        first = min(max(before, oldest) + 1, last)
+        return range(first * period, last * period + 1, period)
 
     async def _add(
         self,
@@ -104,6 +129,12 @@ class Usage:
             total.cpu_reserved += float(task["cpu"])
             total.memory += memory
             total.memory_reserved += float(task["memory"])
+
+
+def _is_fine(service: Service) -> bool:
+    """Does it ask for figures of 20 seconds?"""
+    told = service.get("monitoring", {}).get("metricConfigurations", ())
+    return any(each.get("resolutionSeconds") == _FINE_S for each in told)
 
 
 def _memory_mib(stats: Plain) -> float:

@@ -368,6 +368,22 @@ class CloudWatch:
         return [listener["id"] for listener in listeners if listener["balancer"] == balancer]
 
 
+def check_measured(namespace: str, name: str, statistic: str) -> None:
+    """Raise AwsError for a metric or a statistic that there are no figures of."""
+    known = {_OF_ECS: OF_SERVICES, _OF_SQS: OF_QUEUES}
+    of_balancers = COUNTS | GAUGES | {LATENCY, PER_TARGET}
+    if name not in known.get(namespace, of_balancers):
+        raise wrong(f"{name} of {namespace} is not measured by kirikae local")
+    if name in GAUGES | _ONE_A_MINUTE:
+        of_gauge(name, statistic, [0.0])
+    elif name == LATENCY:
+        of_latency({1: 1}, statistic)
+    elif name in COUNTS:
+        of_counts(name, statistic, 0)
+    elif statistic != "Sum":
+        raise wrong(f"{name} answers Sum, not {statistic}")
+
+
 def _metrics(
     namespace: str, names: Iterable[str], dimensions: Mapping[str, str]
 ) -> Sequence[Plain]:

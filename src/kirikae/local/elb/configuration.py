@@ -43,7 +43,7 @@ _DEFAULT_IDLE_S = 60
 _LONGEST_HEAD_S = 60
 """For how long a client may take over a request's head."""
 _MINIMUM = "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count"
-_OURS = "ecs elasticloadbalancing monitoring sqs firehose logs athena"
+_OURS = "ecs elasticloadbalancing monitoring sqs firehose logs athena application-autoscaling"
 _ALGORITHMS = {
     "least_outstanding_requests": "leastconn",
     "weighted_random": "random",
@@ -79,7 +79,7 @@ frontend aws
     use_backend control if {{ path_beg /_kirikae /moto-api/ }}
     use_backend control if {{ hdr_beg(x-amz-target) AmazonEC2ContainerService }}
     use_backend control if {{ hdr_beg(x-amz-target) GraniteService AmazonSQS }}
-    use_backend control if {{ hdr_beg(x-amz-target) Firehose_ Logs_ AmazonAthena }}
+    use_backend control if {{ hdr_beg(x-amz-target) Firehose_ Logs_ AmazonAthena AnyScaleFrontend }}
     default_backend stores
 {metadata}backend control
     retries 60

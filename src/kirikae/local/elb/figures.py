@@ -123,11 +123,14 @@ class Recorder:
         state: State,
         pipe: Path,
         keep: Callable[[Told], None] = lambda told: None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """``keep`` is told of each request of a load balancer whose access log is on."""
+        """``keep`` is told of each request of a load balancer whose access log is on; figures are
+        filed by ``clock``."""
         self._state = state
         self._pipe = pipe
         self._keep = keep
+        self._clock = clock
         self._open: dict[tuple[str, int], _Second] = defaultdict(_Second)
         self._rest = b""
         self._fd = -1
@@ -162,7 +165,7 @@ class Recorder:
         except BlockingIOError:
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
-        second = int(time.time())
+        second = int(self._clock())
         for line in lines:
             try:
                 self._take(second, read_line(line.decode(errors="replace")))

@@ -11,7 +11,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypedDict
@@ -147,14 +147,21 @@ class Clockwork:
 
     async def _tell(self, task: Task) -> None:
         rules = await self._kept.listening(task.region)
-        if not rules:
-            return
-        event = event_of(task, await self._describe(task), self._clock())
+        if rules:
+            event = event_of(task, await self._describe(task), self._clock())
+            self._give(task.region, rules, event)
+
+    async def publish(self, region: str, event: Mapping[str, Any]) -> None:
+        """An event of another service, for the rules of this region.  Raises AwsError, OSError
+        where the stores do not answer."""
+        self._give(region, await self._kept.listening(region), event)
+
+    def _give(self, region: str, rules: Sequence[Listening], event: Mapping[str, Any]) -> None:
         for rule in rules:
             if fits(rule.pattern, event):
                 text = json.dumps(event)
                 for target in rule.targets:
-                    self._delivery.begin(Order(task.region, rule.arn, event["id"], target, text))
+                    self._delivery.begin(Order(region, rule.arn, event["id"], target, text))
 
 
 def tasks_of(state: State) -> Iterator[Task]:

@@ -1,0 +1,1 @@
+"""CloudWatch's alarms: evaluated each minute over the figures that there are."""

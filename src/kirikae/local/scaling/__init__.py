@@ -1,0 +1,1 @@
+"""Application Auto Scaling of ECS services, by the law of ``model.scaling``."""
