@@ -56,6 +56,7 @@ docs: venv  # the docs as a site with search, in build/site: no request to other
 	@echo "build/site: look at it with $(PY) -m http.server -b 127.0.0.1 -d build/site"
 
 prove: ready clients
+	@scripts/prepare browser
 	@$(PY) -m pytest -m prove -s --timeout 3000 tests
 
 lock:  # after a change of the ranges in pyproject.toml; needs pip-tools

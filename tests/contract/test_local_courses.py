@@ -155,7 +155,13 @@ def test_a_canary_judged_by_an_alarm_goes_back_and_loses_nothing(local):
         assert way["targetServiceRevision"]["requestedProductionTrafficWeight"] == 20.0
         assert said(course.test_port) == "bad"
         kill_and_bring_back(local)
-        alarms.set_alarm_state(AlarmName=ALARM, StateValue="ALARM", StateReason="harm")
+
+        def rings() -> bool:
+            """Until it is heard: whoever evaluates alarms may set it back."""
+            alarms.set_alarm_state(AlarmName=ALARM, StateValue="ALARM", StateReason="harm")
+            return bool(course.way()["status"].startswith("ROLLBACK"))
+
+        course.until(rings, "the alarm is heard")
         course.until(lambda: course.way()["status"] == "ROLLBACK_SUCCESSFUL", "it went back")
         bad = voices.heard["bad"]
         alarms.set_alarm_state(AlarmName=ALARM, StateValue="OK", StateReason="gone")

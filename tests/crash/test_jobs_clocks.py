@@ -7,9 +7,7 @@ Minutes are real ones, so these tests take some; the same rows are tables of val
 from __future__ import annotations
 
 import json
-import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from kirikae.jobs.job import Firing, State
+from tests.crash.jobs_world import skewing_library
 from tests.crash.test_jobs_storm import Process, Storm
 from tests.pace import ended, eventually
 
@@ -27,12 +26,7 @@ ONCE = "echo $KIRIKAE_FIRING >>effects"
 @pytest.fixture(scope="module")
 def skewing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library that makes a clock wrong."""
-    if shutil.which("cc") is None:
-        pytest.skip("there is no C compiler")
-    made = tmp_path_factory.mktemp("skew") / "skew.so"
-    source = Path(__file__).with_name("skew.c")
-    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", made, source, "-ldl"], check=True)
-    return made
+    return skewing_library(tmp_path_factory.mktemp("skew"))
 
 
 class Place(Storm):

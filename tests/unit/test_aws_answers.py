@@ -19,6 +19,7 @@ from kirikae.aws.errors import EXPIRED, TRY_AGAIN, AwsRefused, CredentialsExpire
 from kirikae.aws.s3_store import S3Store
 from kirikae.aws.session import Aws, told
 from kirikae.model.errors import AwsUnreachable, StoreBroken, Unfinished
+from tests.answering import AnsweringAws
 
 RULE = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/shop/1/2/3"
 ERROR = "<ErrorResponse><Error><Code>{code}</Code><Message>m</Message></Error></ErrorResponse>"
@@ -271,3 +272,21 @@ def test_every_answer_is_heard(monkeypatch):
     with pytest.raises(AwsUnreachable):
         elbv2.rule(aws, RULE)
     assert abs(aws.now() - time.time()) < 3
+
+
+def test_the_newest_stopped_task_is_found_behind_a_hundred_others(monkeypatch):
+    """ListTasks answers a hundred at a time, the oldest first."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    pages = {None: ([f"old{n}" for n in range(100)], "more"), "more": (["new"], None)}
+
+    def listed(asked):
+        arns, token = pages[asked.get("nextToken")]
+        return {"taskArns": arns, **({"nextToken": token} if token else {})}
+
+    def described(asked):
+        assert len(asked["tasks"]) <= 100
+        return {"tasks": [{"taskArn": arn, "startedBy": arn[:3]} for arn in asked["tasks"]]}
+
+    aws = AnsweringAws({"ListTasks": listed, "DescribeTasks": described})
+    assert [task["taskArn"] for task in ecs.stopped_tasks(aws, "c", "s", "new")] == ["new"]

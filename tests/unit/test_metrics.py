@@ -12,12 +12,16 @@ from typing import Any
 
 import pytest
 
+from kirikae.aws.errors import WrongAccount
+from kirikae.aws.session import Aws
 from kirikae.console import kinds, measured
 from kirikae.console.exposition import Family, Sample, known, name_of, text_of
+from kirikae.console.here import Here
 from kirikae.console.measured import Kept, Measured, MoveSeen, ReleasesSeen, SurveySeen
 from kirikae.console.metrics import dashboard
 from kirikae.console.metrics_families import families
 from kirikae.console.outlook import Standing
+from kirikae.model.errors import AwsUnreachable
 from kirikae.model.evidence import Evidence, Verdict
 from kirikae.model.finding import Finding, Severity
 from kirikae.model.move import Move, Order, Phase, Verb
@@ -205,6 +209,29 @@ def test_the_verb_prints_what_is_scraped_and_says_what_it_could_not_see(folder):
     names = {each["name"] for each in plain["families"]}
     assert "kirikae_move_share" in names and "kirikae_release_serving" not in names
     assert run("metrics", "--grafana", "--json").json["dashboard"] == dashboard()
+
+
+def test_where_aws_does_not_answer_the_journal_and_the_survey_are_told(folder, monkeypatch):
+    """Only another account keeps everything back."""
+
+    def unreachable(self, account):
+        raise AwsUnreachable("AWS does not answer")
+
+    monkeypatch.setattr(Aws, "identity", unreachable)
+    store = SqliteStore(folder / ".kirikae" / "state.db")
+    Journal(store, "test", "shop", "me", "here").write(Move("earth", PLAN, seq=1))
+    seen = measured.measured(Here())
+    found = series(text_of(families(seen)))
+    assert found['kirikae_move_share{move="earth",kind="world"}'] == "0"
+    assert "kirikae_survey_findings" in {each.partition("{")[0] for each in found}
+    assert "AWS does not answer" in seen.troubles[0]
+
+    def wrong(self, account):
+        raise WrongAccount("this is account 1, not 2")
+
+    monkeypatch.setattr(Aws, "identity", wrong)
+    with pytest.raises(WrongAccount):
+        measured.measured(Here())
 
 
 def test_one_look_serves_all_who_scrape_for_a_while():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import stat
 from pathlib import Path
 
@@ -231,7 +232,7 @@ def test_headers_let_nothing_in_from_elsewhere(site, browser):
         policy = headers["content-security-policy"]
         assert policy.startswith("default-src 'none'") and "unsafe" not in policy
         assert "http" not in policy and headers["x-frame-options"] == "DENY"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
     assert browser.get("/p/home/moves").headers["cache-control"] == "no-store"
     cookie = Browser(site).get("/sign-in").headers["set-cookie"].lower()
     assert "httponly" in cookie and "samesite=strict" in cookie and "path=/" in cookie
@@ -259,12 +260,22 @@ def test_no_page_has_a_secret(site, browser, folder, way):
 def test_the_token_file_is_nobody_elses(folder, monkeypatch):
     """0600; where nobody looks at a terminal, the token stands there alone."""
     monkeypatch.setattr(serve, "_serve", lambda *_: None)
-    ran = run("serve", "--json")
+    ran = run("serve", "--listen", "127.0.0.1:0", "--json")
     file = folder / ".kirikae" / "console-token"
     assert ran.exit_code == 0 and stat.S_IMODE(file.stat().st_mode) == 0o600
     token = file.read_text().strip()
     assert len(token) > 40 and token not in ran.stdout + ran.stderr
-    assert run("serve").exit_code == 0 and file.read_text().strip() != token
+    again = run("serve", "--listen", "127.0.0.1:0")
+    assert again.exit_code == 0 and file.read_text().strip() != token
+
+
+def test_a_second_console_does_not_take_the_first_ones_token(folder, monkeypatch):
+    """Its port is taken: refused before anything is written."""
+    monkeypatch.setattr(serve, "_serve", lambda *_: pytest.fail("it was served"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ran = run("serve", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert ran.exit_code == 2 and "name another port" in ran.stderr
+    assert not (folder / ".kirikae" / "console-token").exists()
 
 
 @pytest.mark.parametrize(

@@ -55,14 +55,22 @@ def update_service(aws: Aws, cluster: str, name: str, changes: Plain) -> Plain:
 
 
 def tasks(aws: Aws, cluster: str, service_name: str, status: str) -> list[Plain]:
-    """Tasks of the service that are wanted to be so: RUNNING (those on their way up among them) or
-    STOPPED.  At most one page, a hundred."""
+    """All tasks of the service that are wanted to be so: RUNNING (those on their way up among them)
+    or STOPPED (those of about an hour)."""
+    asked = {
+        "cluster": cluster,
+        "serviceName": service_name,
+        "desiredStatus": status,
+    }
+    found: list[Plain] = []
     with told():
         client = aws.client("ecs")
-        arns = client.list_tasks(cluster=cluster, serviceName=service_name, desiredStatus=status)[
-            "taskArns"
-        ]
-        return list(client.describe_tasks(cluster=cluster, tasks=arns)["tasks"]) if arns else []
+        # A page is what DescribeTasks takes at once (API reference: a hundred).
+        for page in client.get_paginator("list_tasks").paginate(**asked):
+            if page["taskArns"]:
+                told_of = client.describe_tasks(cluster=cluster, tasks=page["taskArns"])
+                found += told_of["tasks"]
+    return found
 
 
 def stopped_tasks(aws: Aws, cluster: str, service_name: str, deployment: str) -> list[Plain]:

@@ -80,12 +80,16 @@ def _term_names() -> list[str]:
 
 def page(facts: Facts, speech: Speech) -> str:
     """The whole page; its technical words are explained at its end."""
+    return _template().substitute(parts_of(facts, speech))
+
+
+def parts_of(facts: Facts, speech: Speech) -> dict[str, str]:
+    """What stands on the page, by name, ready for HTML."""
     write = _Writer(speech)
-    tasks = facts.tasks()
-    parts = _parts(facts, tasks, write)
+    parts = _parts(facts, facts.tasks(), write)
     text = html.unescape(_TAG.sub(" ", " ".join(parts.values())))
     terms = _lines(write.terms(text))
-    return _template().substitute(parts, terms=write.word("words"), terms_list=terms)
+    return {**parts, "terms": write.word("words"), "terms_list": terms}
 
 
 def _parts(

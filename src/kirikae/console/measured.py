@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from kirikae import __version__
+from kirikae.aws.errors import WrongAccount
 from kirikae.aws.session import Aws
-from kirikae.console.context import Desk, desk_of, load_project, open_aws, open_store
+from kirikae.console.context import Desk, desk_of, load_project, open_store
 from kirikae.console.here import Here
 from kirikae.console.outlook import Standing, standing
 from kirikae.console.surveyed import hosts_of, shelf_of, survey_findings
@@ -84,23 +85,17 @@ def measured(here: Here) -> Measured:
     """Reads only.  Raises what keeps everything from being looked at: a project file with faults,
     the wrong account."""
     project = load_project(here)
-    aws, who = open_aws(here, project)
+    aws = Aws(project.region, here.read_only)
+    troubles: list[str] = []
+    who = _who(aws, project, troubles)
 
     def look(name: str) -> MoveSeen:
-        return move_seen(
-            desk_of(
-                here,
-                project,
-                name,
-                aws,
-                who,
-                _PATIENCE_S,
-            )
-        )
+        desk = desk_of(here, project, name, aws, who, _PATIENCE_S)
+        return move_seen(desk)
 
     with ThreadPoolExecutor(_AT_ONCE, "measure") as pool:
         moves = list(pool.map(look, project.moves))
-    troubles = [f"{each.name}: {each.trouble}" for each in moves if each.trouble]
+    troubles += [f"{each.name}: {each.trouble}" for each in moves if each.trouble]
     releases = _or_trouble(
         lambda: _releases(here, project, aws, who),
         troubles,
@@ -117,6 +112,17 @@ def measured(here: Here) -> Measured:
         time.time(),
         troubles=troubles,
     )
+
+
+def _who(aws: Aws, project: Project, troubles: list[str]) -> str:
+    """Nobody, where AWS does not say: nothing is written here.  Raises WrongAccount."""
+    try:
+        return aws.identity(project.account)
+    except WrongAccount:
+        raise
+    except KirikaeError as error:
+        troubles.append(str(error))
+        return ""
 
 
 def move_seen(desk: Desk) -> MoveSeen:

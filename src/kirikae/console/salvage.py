@@ -132,9 +132,13 @@ def _is_unknown(key: str) -> bool:
     return key not in known and not get_close_matches(key, ["router", "kind"], n=1, cutoff=0.7)
 
 
+_SIDES = ("target_group", "cluster", "ecs_service")
+"""Keys that name what a side is."""
+
+
 def _of_fleet_taken_out(raw: dict[Any, Any], path: Sequence[int | str]) -> bool:
-    """Hosts, hooks and the like; never what names a side."""
-    if len(path) < 3 or path[2] in ("target_group", "cluster", "ecs_service"):
+    """Hosts, hooks and the like; never what names a side, nor what may be meant to."""
+    if len(path) < 3 or get_close_matches(str(path[2]), _SIDES, n=1, cutoff=0.7):
         return False
     del raw["fleets"][path[1]][path[2]]
     return True

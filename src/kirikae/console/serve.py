@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import socket
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -81,11 +82,14 @@ def serve(
     if portfolio is None:
         read_bytes(Path(here.project_file))
     places = {ALONE: here} if portfolio is None else places_in(portfolio, here)
-    door = _door(address, port, url)
-    keys, told = _keys(here, people)
-    site = Site(places, door, keys, reports or here.folder / "reports")
-    _tell(sorted(door.origins), told, as_json)
-    _serve(app(site), address, port)
+    _assert_safe(address, url)
+    with _bound(address, port) as listening:
+        door = _door(address, listening.getsockname()[1], url)
+        # Only now: a second console on this port must not take the first one's token away.
+        keys, told = _keys(here, people)
+        site = Site(places, door, keys, reports or here.folder / "reports")
+        _tell(sorted(door.origins), told, as_json)
+        _serve(app(site), listening)
     return Answer({"stopped": True}, ("stopped",))
 
 
@@ -96,23 +100,27 @@ def assert_libraries() -> None:
             raise UsageProblem(f"the library {library} is missing: pip install 'kirikae[web]'")
 
 
-def _door(address: str, port: int, url: str | None) -> Door:
+def _assert_safe(address: str, url: str | None) -> None:
     """Raises UsageProblem for an address beyond this machine without TLS in front."""
-    from kirikae.console.web.door import Door
-
-    cookie = f"kirikae-{port}"
-    if url is not None:
-        parts = urlsplit(url)
-        if parts.scheme != "https" or not parts.netloc or parts.path not in ("", "/"):
-            raise UsageProblem(
-                f"--url {url}: write https:// and a name, such as https://moves.corp"
-            )
-        return Door(frozenset({f"https://{parts.netloc.lower()}"}), f"__Host-{cookie}")
-    if address not in _LOOPBACK:
+    if url is None and address not in _LOOPBACK:
         raise UsageProblem(
             f"--listen {address}: who listens in between would read the token; put a proxy with "
             "TLS in front and say its address with --url, or use `ssh -L` and leave this out"
         )
+    parts = urlsplit(url or "")
+    if url is not None and (
+        parts.scheme != "https" or not parts.netloc or parts.path not in ("", "/")
+    ):
+        raise UsageProblem(f"--url {url}: write https:// and a name, such as https://moves.corp")
+
+
+def _door(address: str, port: int, url: str | None) -> Door:
+    """What a browser says of itself that was opened as it should be."""
+    from kirikae.console.web.door import Door
+
+    cookie = f"kirikae-{port}"
+    if url is not None:
+        return Door(frozenset({f"https://{urlsplit(url).netloc.lower()}"}), f"__Host-{cookie}")
     names = (address, "localhost", "127.0.0.1")
     shown = [f"[{name}]" if ":" in name else name for name in names]
     return Door(frozenset(f"http://{name}:{port}" for name in shown), cookie)
@@ -146,16 +154,27 @@ def _tell(origins: list[str], told: dict[str, str], as_json: bool) -> None:
         click.echo(clean(f"who may sign in stands in {where}"))
 
 
-def _serve(served: object, address: str, port: int) -> None:
+def _bound(address: str, port: int) -> socket.socket:
+    """Raises UsageProblem where nobody can listen there."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        return socket.create_server((address, port), family=family)
+    except OSError as error:
+        raise UsageProblem(
+            f"--listen {address}:{port}: {error.strerror}; name another port, or stop what listens "
+            "there"
+        ) from error
+
+
+def _serve(served: object, listening: socket.socket) -> None:
     import uvicorn
 
-    uvicorn.run(
+    config = uvicorn.Config(
         served,  # type: ignore[arg-type] # an ASGI app; uvicorn's own type for one is wider
-        host=address,
-        port=port,
         access_log=False,
         log_level="warning",
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=3,
     )
+    uvicorn.Server(config).run(sockets=[listening])

@@ -622,7 +622,7 @@ class Worker:
             run, ending = self._unwritten[0]
             try:
                 if not self._finished(run, ending):
-                    log.error("%s ran here, and somewhere else", run.firing.id)
+                    log.error("%s ran here without the ledger, which says otherwise", run.firing.id)
             except LedgerAway:
                 return
             del self._unwritten[0]

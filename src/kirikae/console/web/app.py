@@ -15,11 +15,11 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
-from kirikae.console.web import moving, signing
+from kirikae.console.web import moving, portfolio, running, signing, surveying
 from kirikae.console.web.door import Gate
 from kirikae.console.web.pages import reader, refused
 from kirikae.console.web.site import Site
@@ -35,10 +35,12 @@ _STATIC = Path(__file__).parent / "static"
 def routes(site: Site) -> list[BaseRoute]:
     """Of the console itself, then what is mounted."""
     own: list[BaseRoute] = [
-        Route("/", home),
         Mount("/static", StaticFiles(directory=_STATIC)),
         *signing.ROUTES,
+        *portfolio.ROUTES,
         *moving.ROUTES,
+        *surveying.ROUTES,
+        *running.ROUTES,
     ]
     return [*own, *(route for name in MOUNTED for route in _mounted(name, site))]
 
@@ -54,18 +56,20 @@ def app(site: Site) -> Starlette:
     door = replace(site.door, unlocked=(*site.door.unlocked, *unlocked))
     made = Starlette(
         routes=routes(site),
-        middleware=[Middleware(Gate, door=door, sessions=site.sessions)],
-        exception_handlers={KirikaeError: refused, HTTPException: _http},
+        middleware=[
+            Middleware(
+                Gate,
+                door=door,
+                sessions=site.sessions,
+            )
+        ],
+        exception_handlers={
+            KirikaeError: refused,
+            HTTPException: _http,
+        },
     )
     made.state.site = site
     return made
-
-
-def home(request: Request) -> Response:
-    """The only project file, or all of them."""
-    site: Site = request.app.state.site
-    place = next(iter(site.places))
-    return RedirectResponse(f"/p/{place}/moves", HTTPStatus.SEE_OTHER)
 
 
 def _why(error: HTTPException) -> str:
@@ -77,4 +81,9 @@ def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     read = reader(request)
     message = read.word(f"console.web.{_why(error)}")
-    return read.page("trouble.html", None, error.status_code, message=message)
+    return read.page(
+        "trouble.html",
+        None,
+        error.status_code,
+        message=message,
+    )

@@ -69,7 +69,13 @@ def bars(figures: Figures, speech: Speech) -> list[Bar]:
     found = []
     if "log_harm" in figures and figures.get("bar_harm", 0) > 0:
         part = _part(figures["log_harm"], figures["bar_harm"])
-        found.append(Bar(speech.say(said("console.web.move.harm")), True, part))
+        found.append(
+            Bar(
+                speech.say(said("console.web.move.harm")),
+                True,
+                part,
+            )
+        )
     bar = figures.get("bar_safe", 0.0)
     for key, value in figures.items():
         if key.startswith(_SAFE) and bar > 0:
@@ -77,7 +83,13 @@ def bars(figures: Figures, speech: Speech) -> list[Bar]:
             says = speech.say(
                 said("console.web.move.safe", metric=said(f"traffic.metric.{metric}"))
             )
-            found.append(Bar(says, False, _part(value, bar)))
+            found.append(
+                Bar(
+                    says,
+                    False,
+                    _part(value, bar),
+                )
+            )
     return found
 
 
@@ -90,22 +102,30 @@ _HEIGHT = 120
 _LOW = 100
 
 
-def road(entries: Sequence[Entry]) -> str:
-    """The share over time, as a line of steps; nothing before there are two entries."""
+def road(entries: Sequence[Entry], now: float) -> str:
+    """The share over time until now, as a line of steps; nothing before there are two entries."""
     if len(entries) < 2:
         return ""
     begin = entries[0].at
-    whole = max(entries[-1].at - begin, 1.0)
+    whole = max(
+        entries[-1].at - begin,
+        now - begin,
+        1.0,
+    )
     points = [(_WIDTH * (each.at - begin) / whole, _y(each.move.share)) for each in entries]
     steps = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
     for before, after in pairwise(points):
         steps.append(f"H{after[0]:.1f}")
         if after[1] != before[1]:
             steps.append(f"V{after[1]:.1f}")
-    line = "".join(steps)
+    line = "".join([*steps, f"H{_WIDTH}"])
     held = "".join(
         f'<circle class="held" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
-        for (x, y), entry in zip(points, entries, strict=True)
+        for (x, y), entry in zip(
+            points,
+            entries,
+            strict=True,
+        )
         if entry.move.held is not None
     )
     return (

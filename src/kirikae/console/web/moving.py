@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -23,8 +24,9 @@ from kirikae.console.salvage import salvaged
 from kirikae.console.speech import Speech
 from kirikae.console.telling import shown_look
 from kirikae.console.web.figures import bars, road, sides
+from kirikae.console.web.kept import Found
 from kirikae.console.web.pages import Reader, field_of, reader
-from kirikae.console.web.watched import Found, Record, Watcher
+from kirikae.console.web.watched import Record, Watcher
 from kirikae.model.errors import UsageProblem
 from kirikae.model.evidence import Evidence
 from kirikae.model.move import Verb
@@ -43,7 +45,12 @@ def moves(request: Request) -> Response:
     file = salvaged(read.here)
     seen = [Seen.of(read, name) for name in file.project.moves]
     plain = {"moves": [each.to_plain() for each in seen]}
-    return read.page("moves.html", plain, file=file, moves=seen)
+    return read.page(
+        "moves.html",
+        plain,
+        file=file,
+        moves=seen,
+    )
 
 
 def move(request: Request) -> Response:
@@ -81,7 +88,12 @@ class Seen:
     def of(cls, read: Reader, name: str) -> Seen:
         """As it stands now, as far as the journal answers."""
         watcher = read.site.watchers.of(read.here, name)
-        return cls(read, name, watcher, watcher.record())
+        return cls(
+            read,
+            name,
+            watcher,
+            watcher.record(),
+        )
 
     @property
     def record(self) -> Record | None:
@@ -113,7 +125,11 @@ class Seen:
                 if self.trouble
                 else self.read.word("console.web.move.not_planned", name=self.name)
             )
-        return explain(self.speech, self.look.move, self.look.evidence)
+        return explain(
+            self.speech,
+            self.look.move,
+            self.look.evidence,
+        )
 
     @property
     def where(self) -> str:
@@ -153,8 +169,15 @@ class Seen:
     def to_plain(self) -> dict[str, Any]:
         """As `move watch --json` has it, and the sentence of `move explain`."""
         if self.look is None:
-            return {"move": self.name, "trouble": self.trouble}
-        return {**shown_look(self.look), "says": self.sentence, "at": None}
+            return {
+                "move": self.name,
+                "trouble": self.trouble,
+            }
+        return {
+            **shown_look(self.look),
+            "says": self.sentence,
+            "at": None,
+        }
 
     def live(self) -> str:
         """The part of the page that changes by itself."""
@@ -170,7 +193,7 @@ class Seen:
             sides=sides(figures),
             bars=bars(figures, self.speech),
             told=None if told is None else self.speech.say(told.line),
-            road=road(record.entries) if record is not None else "",
+            road=road(record.entries, _minute()) if record is not None else "",
             press=read.site.presses.of(read.place, self.name),
         )
 
@@ -188,7 +211,12 @@ class Seen:
         found = self.watcher.outlook(0.5)
         if found is None or found.value is None:
             says = self.read.word("console.web.move.asking") if found is None else found.trouble
-            return {"trouble": says, "steps": [], "findings": [], "mended": []}
+            return {
+                "trouble": says,
+                "steps": [],
+                "findings": [],
+                "mended": [],
+            }
         told = found.value
         speech = self.speech
         return {
@@ -237,12 +265,21 @@ class Seen:
         return None if self.look is None else self.look.move.seq
 
 
+def _minute() -> float:
+    """Now, to the minute: the page is not sent anew each second for a line that grew."""
+    return time.time() // 60 * 60
+
+
 async def live(request: Request) -> Response:
     """What changes, by server-sent events: the same HTML that the page had at first."""
     read = reader(request)
     name = await run_in_threadpool(_name, read)
     headers = {"X-Accel-Buffering": "no"}
-    return StreamingResponse(_events(read, name), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(
+        _events(read, name),
+        media_type="text/event-stream",
+        headers=headers,
+    )
 
 
 async def _events(read: Reader, name: str) -> AsyncIterator[str]:
@@ -269,12 +306,23 @@ async def _events(read: Reader, name: str) -> AsyncIterator[str]:
 def hold(read: Reader, name: str) -> Answer:
     """As `kirikae move hold` does."""
     reason = field_of(read.request, "reason") or read.word("console.web.move.held_here")
-    return orders.hold(open_desk(read.here, name), reason, False, _silent)
+    return orders.hold(
+        open_desk(read.here, name),
+        reason,
+        False,
+        _silent,
+    )
 
 
 def resume(read: Reader, name: str) -> Answer:
     """As `kirikae move resume` does."""
-    return orders.by_hand(read.here, open_desk(read.here, name), Verb.RESUME, False, _silent)
+    return orders.by_hand(
+        read.here,
+        open_desk(read.here, name),
+        Verb.RESUME,
+        False,
+        _silent,
+    )
 
 
 def approve(read: Reader, name: str) -> Answer:
@@ -300,7 +348,12 @@ def back_out(request: Request) -> Response:
     if field_of(request, "name") != name:
         raise UsageProblem(read.word("console.web.move.type_name", name=name))
     reason = field_of(request, "reason") or read.word("console.web.move.pressed_here")
-    press = read.site.presses.press(read.place, here, name, reason)
+    press = read.site.presses.press(
+        read.place,
+        here,
+        name,
+        reason,
+    )
     if "json" in request.query_params and press.answer is not None:
         return Response(press.answer.json(), media_type="application/json")
     return read.back(f"move/{name}")
@@ -316,7 +369,11 @@ def _route(verb: str, act: Act) -> Route:
         act(read, name)
         return read.back(f"move/{name}?said={verb}")
 
-    return Route(f"/p/{{place}}/move/{{name}}/{verb}", carry_out, methods=["POST"])
+    return Route(
+        f"/p/{{place}}/move/{{name}}/{verb}",
+        carry_out,
+        methods=["POST"],
+    )
 
 
 ROUTES = (
@@ -324,7 +381,11 @@ ROUTES = (
     Route("/p/{place}/moves", moves),
     Route("/p/{place}/move/{name}", move),
     Route("/p/{place}/move/{name}/live", live),
-    Route("/p/{place}/move/{name}/back-out", back_out, methods=["POST"]),
+    Route(
+        "/p/{place}/move/{name}/back-out",
+        back_out,
+        methods=["POST"],
+    ),
     _route("hold", hold),
     _route("resume", resume),
     _route("approve", approve),

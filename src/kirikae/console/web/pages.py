@@ -5,6 +5,7 @@ The same address with ``?json`` answers the data alone, as the command's ``--jso
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -26,6 +28,7 @@ from kirikae.model.said import LANGUAGES, Language, Said, said
 from kirikae.model.share import percent
 from kirikae.model.shown import clean, writable
 
+_COMMAND = re.compile(r"`([^`\n]+)`")
 NAV = ("moves", "survey", "releases", "jobs", "logs", "reports", "decide")
 """Pages of a project file, by their words and by the end of their address."""
 
@@ -41,7 +44,7 @@ def _templates() -> Environment:
     )
     made.filters["share"] = percent
     made.filters["moment"] = moment
-    made.filters["day"] = day
+    made.filters["coded"] = coded
     return made
 
 
@@ -50,9 +53,9 @@ def moment(at: float | None) -> str:
     return "" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def day(at: float | None) -> str:
-    """Month, day and minute: for lists."""
-    return "" if at is None else f"{datetime.fromtimestamp(at, UTC):%m-%d %H:%M}"
+def coded(text: str) -> Markup:
+    """A sentence with its `commands` as code."""
+    return Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(text))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,11 @@ class Reader:
     @property
     def session(self) -> Session | None:
         """None: nobody has signed in."""
-        found: Session | None = getattr(self.request.state, "session", None)
+        found: Session | None = getattr(
+            self.request.state,
+            "session",
+            None,
+        )
         return found
 
     @property
@@ -95,6 +102,11 @@ class Reader:
         """An address below this project file's."""
         return f"/p/{self.place}/{way}"
 
+    @property
+    def wants_data(self) -> bool:
+        """The page's data, and no page."""
+        return "json" in self.request.query_params
+
     def page(
         self,
         name: str,
@@ -103,9 +115,20 @@ class Reader:
         **shown: Any,
     ) -> Response:
         """``plain``: what ``--json`` would answer; ``shown``: what the template needs besides."""
-        if plain is not None and "json" in self.request.query_params:
-            return Response(writable(to_json(plain)), status, media_type="application/json")
-        return HTMLResponse(self.html(name, plain=plain, **shown), status)
+        if plain is not None and self.wants_data:
+            return Response(
+                writable(to_json(plain)),
+                status,
+                media_type="application/json",
+            )
+        return HTMLResponse(
+            self.html(
+                name,
+                plain=plain,
+                **shown,
+            ),
+            status,
+        )
 
     def html(self, name: str, **shown: Any) -> str:
         """A page, or a part of one."""
@@ -122,9 +145,18 @@ class Reader:
             "places": self.site.places,
             "say": self.say,
             "t": self.told,
+            "word": self.word,
         }
         template = _templates().get_template(name)
-        return clean(template.render({**common, "read_only": self._read_only, **shown}))
+        return clean(
+            template.render(
+                {
+                    **common,
+                    "read_only": self._read_only,
+                    **shown,
+                }
+            )
+        )
 
     @property
     def _read_only(self) -> bool:
@@ -139,12 +171,21 @@ def reader(request: Request) -> Reader:
     """Of a request that has passed the gate."""
     site: Site = request.app.state.site
     place = str(request.path_params.get("place", ""))
-    return Reader(request, site, place, Speech(_language(request, site)))
+    return Reader(
+        request,
+        site,
+        place,
+        Speech(_language(request, site)),
+    )
 
 
 def _language(request: Request, site: Site) -> Language:
     """Chosen, or the browser's, or that of who started the console."""
-    session: Session | None = getattr(request.state, "session", None)
+    session: Session | None = getattr(
+        request.state,
+        "session",
+        None,
+    )
     if session is not None and session.language is not None:
         return session.language
     wanted = request.headers.get("accept-language", "")
@@ -166,4 +207,9 @@ def refused(request: Request, error: Exception) -> Response:
     read = reader(request)
     if "json" in request.query_params:
         return JSONResponse({"message": str(error)}, HTTPStatus.CONFLICT)
-    return read.page("trouble.html", None, HTTPStatus.CONFLICT, message=str(error))
+    return read.page(
+        "trouble.html",
+        None,
+        HTTPStatus.CONFLICT,
+        message=str(error),
+    )

@@ -47,9 +47,19 @@ class Presses:
         """None: nobody has pressed since the console was started."""
         return self._last.get((place, move))
 
-    def press(self, place: str, here: Here, move: str, reason: str) -> Press:
+    def press(
+        self,
+        place: str,
+        here: Here,
+        move: str,
+        reason: str,
+    ) -> Press:
         """Answers when it is done, or after two seconds; then it goes on by itself."""
-        made = Press(move, here.person, time.time())
+        made = Press(
+            move,
+            here.person,
+            time.time(),
+        )
         self._last[place, move] = made
         # No daemon: a console that is stopped in the middle first ends what it began.
         thread = threading.Thread(
@@ -60,8 +70,19 @@ class Presses:
         return made
 
 
-def _carry_out(made: Press, here: Here, move: str, reason: str) -> None:
+def _carry_out(
+    made: Press,
+    here: Here,
+    move: str,
+    reason: str,
+) -> None:
     try:
-        made.answer = pressing.back_out(here, move, text(reason), False, made.told.append)
+        made.answer = pressing.back_out(
+            here,
+            move,
+            text(reason),
+            False,
+            made.told.append,
+        )
     except KirikaeError as error:
         made.answer = refused(error.exit, str(error))

@@ -24,7 +24,11 @@ def sign_in_page(request: Request) -> Response:
         return _page(read, "")
     session = read.site.sessions.begin()
     request.state.session = session
-    return _with_cookie(_page(read, ""), read, session)
+    return _with_cookie(
+        _page(read, ""),
+        read,
+        session,
+    )
 
 
 def sign_in(request: Request) -> Response:
@@ -40,22 +44,48 @@ def sign_in(request: Request) -> Response:
         )
         page.headers["Retry-After"] = f"{wait_s:.0f}"
         return page
-    person = read.site.keys.owner(field_of(request, "token", 1000))
+    person = read.site.keys.owner(
+        field_of(
+            request,
+            "token",
+            1000,
+        )
+    )
     if person is None:
         read.site.attempts.failed(address)
-        return _page(read, read.word("console.web.sign_in.wrong"), HTTPStatus.FORBIDDEN)
+        return _page(
+            read,
+            read.word("console.web.sign_in.wrong"),
+            HTTPStatus.FORBIDDEN,
+        )
     before = read.session
     language = before.language if before is not None else None
     if before is not None:
         read.site.sessions.end(before.id)
     made = read.site.sessions.begin(person, language)
-    to = _own_page(field_of(request, "to", 2000))
-    return _with_cookie(RedirectResponse(to, HTTPStatus.SEE_OTHER), read, made)
+    to = _own_page(
+        field_of(
+            request,
+            "to",
+            2000,
+        )
+    )
+    return _with_cookie(
+        RedirectResponse(to, HTTPStatus.SEE_OTHER),
+        read,
+        made,
+    )
 
 
 def _page(read: Reader, trouble: str, status: int = HTTPStatus.OK) -> Response:
     to = _own_page(read.request.query_params.get("to", "/"))
-    return read.page("sign_in.html", None, status, trouble=trouble, to=to)
+    return read.page(
+        "sign_in.html",
+        None,
+        status,
+        trouble=trouble,
+        to=to,
+    )
 
 
 def _own_page(to: str) -> str:
@@ -92,12 +122,37 @@ def language(request: Request) -> Response:
     read = reader(request)
     if read.session is not None:
         read.session.language = chosen(field_of(request, "language"), {})
-    return RedirectResponse(_own_page(field_of(request, "to", 2000)), HTTPStatus.SEE_OTHER)
+    return RedirectResponse(
+        _own_page(
+            field_of(
+                request,
+                "to",
+                2000,
+            )
+        ),
+        HTTPStatus.SEE_OTHER,
+    )
 
 
 ROUTES = (
-    Route(SIGN_IN, sign_in_page, methods=["GET"]),
-    Route(SIGN_IN, sign_in, methods=["POST"]),
-    Route(f"{SIGN_IN}/language", language, methods=["POST"]),
-    Route("/sign-out", sign_out, methods=["POST"]),
+    Route(
+        SIGN_IN,
+        sign_in_page,
+        methods=["GET"],
+    ),
+    Route(
+        SIGN_IN,
+        sign_in,
+        methods=["POST"],
+    ),
+    Route(
+        f"{SIGN_IN}/language",
+        language,
+        methods=["POST"],
+    ),
+    Route(
+        "/sign-out",
+        sign_out,
+        methods=["POST"],
+    ),
 )

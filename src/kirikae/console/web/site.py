@@ -10,6 +10,7 @@ from kirikae.console.here import Here
 from kirikae.console.web.door import Door
 from kirikae.console.web.keys import Attempts, Keys, Sessions
 from kirikae.console.web.presses import Presses
+from kirikae.console.web.surveys import Surveys
 from kirikae.console.web.watched import Watchers
 from kirikae.model.errors import UsageProblem
 
@@ -30,6 +31,7 @@ class Site:
     sessions: Sessions = field(default_factory=Sessions)
     attempts: Attempts = field(default_factory=Attempts)
     presses: Presses = field(default_factory=Presses)
+    surveys: Surveys = field(default_factory=Surveys)
     watchers: Watchers = field(default_factory=Watchers)
 
 

@@ -5,12 +5,9 @@ The page has the red button on it: it must come at once, whether or not AWS or t
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
 
 from kirikae.aws.session import Aws
 from kirikae.console.context import Desk, desk_of
@@ -18,55 +15,14 @@ from kirikae.console.here import Here
 from kirikae.console.outlook import Outlook, Standing, outlook, standing
 from kirikae.console.salvage import salvaged
 from kirikae.console.watching import look_at
-from kirikae.model.errors import KirikaeError
+from kirikae.console.web.kept import WAIT_S, Found, Kept, tried
 from kirikae.move.engine import Look
 from kirikae.move.journal import Entry
 
 _LOOK_S = 1.0
 _STANDING_S = 5.0
 _OUTLOOK_S = 60.0
-_WAIT_S = 1.5
 _STORE_PATIENCE_S = 1.0
-T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Kept(Generic[T]):
-    """A value that is made again on a thread of its own when it is asked for and too old."""
-
-    make: Callable[[], T]
-    fresh_s: float
-    clock: Callable[[], float] = time.monotonic
-    _value: T | None = None
-    _made: float | None = None
-    _thread: threading.Thread | None = None
-    _guard: threading.Lock = field(default_factory=threading.Lock)
-
-    def get(self, wait_s: float = _WAIT_S) -> T | None:
-        """The newest one; None where none came within the time."""
-        with self._guard:
-            made = self._made
-            if made is not None and self.clock() - made < self.fresh_s:
-                return self._value
-            thread = self._thread
-            if thread is None or not thread.is_alive():
-                thread = threading.Thread(target=self._make, name="look", daemon=True)
-                self._thread = thread
-                thread.start()
-        thread.join(wait_s)
-        return self._value
-
-    def _make(self) -> None:
-        self._value = self.make()
-        self._made = self.clock()
-
-
-@dataclass(frozen=True, slots=True)
-class Found(Generic[T]):
-    """Something that was looked at, or why it could not be."""
-
-    value: T | None
-    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,22 +38,26 @@ class Watcher:
     """One move of one project file.  It cannot change anything: its session of AWS only reads."""
 
     def __init__(self, here: Here, name: str) -> None:
-        self._here = Here(here.project_file, True, here.environment)
+        self._here = Here(
+            here.project_file,
+            True,
+            here.environment,
+        )
         self._name = name
-        self._record = Kept(lambda: _tried(self._read), _LOOK_S)
-        self._standing = Kept(lambda: _tried(lambda: standing(self._desk())), _STANDING_S)
-        self._outlook = Kept(lambda: _tried(self._ahead), _OUTLOOK_S)
+        self._record = Kept(lambda: tried(self._read), _LOOK_S)
+        self._standing = Kept(lambda: tried(lambda: standing(self._desk())), _STANDING_S)
+        self._outlook = Kept(lambda: tried(self._ahead), _OUTLOOK_S)
         self._at_record: tuple[float, Desk] | None = None
 
     def record(self) -> Found[Record] | None:
         """None: the journal has not answered yet."""
         return self._record.get()
 
-    def standing(self, wait_s: float = _WAIT_S) -> Found[Standing] | None:
+    def standing(self, wait_s: float = WAIT_S) -> Found[Standing] | None:
         """None: AWS has not answered yet."""
         return self._standing.get(wait_s)
 
-    def outlook(self, wait_s: float = _WAIT_S) -> Found[Outlook] | None:
+    def outlook(self, wait_s: float = WAIT_S) -> Found[Outlook] | None:
         """None: AWS has not answered yet."""
         return self._outlook.get(wait_s)
 
@@ -105,14 +65,29 @@ class Watcher:
         """Nothing is asked yet, neither AWS nor the store."""
         project = salvaged(self._here).project
         aws = Aws(project.region, read_only=True)
-        return desk_of(self._here, project, self._name, aws, "", _STORE_PATIENCE_S)
+        return desk_of(
+            self._here,
+            project,
+            self._name,
+            aws,
+            "",
+            _STORE_PATIENCE_S,
+        )
 
     def _read(self) -> Record:
         desk = self._kept_desk()
         move = desk.read()
         if move is None:
-            return Record(desk, None, [])
-        return Record(desk, look_at(desk, move), desk.journal.entries(self._name))
+            return Record(
+                desk,
+                None,
+                [],
+            )
+        return Record(
+            desk,
+            look_at(desk, move),
+            desk.journal.entries(self._name),
+        )
 
     def _kept_desk(self) -> Desk:
         """Its journal reads an entry once; a project file that was changed is read again."""
@@ -123,13 +98,6 @@ class Watcher:
 
     def _ahead(self) -> Outlook:
         return outlook(self._here, self._desk())
-
-
-def _tried(make: Callable[[], T]) -> Found[T]:
-    try:
-        return Found(make())
-    except (KirikaeError, OSError) as error:
-        return Found(None, str(error))
 
 
 @dataclass(slots=True)
