@@ -17,10 +17,10 @@ from kirikae.console.drill_options import BASE, HTML, Asking, asking
 from kirikae.console.here import Answer, Here, would
 from kirikae.console.options import DRY, JSON, LANG, seconds
 from kirikae.console.speech import Speech
-from kirikae.drill.errors import CannotBeDone, TooDangerous
+from kirikae.drill.errors import UndoFailed
 from kirikae.drill.faults import FAULTS
 from kirikae.drill.watching import look_at, whole
-from kirikae.model.errors import Exit
+from kirikae.model.errors import Exit, KirikaeError, Waiting
 from kirikae.model.said import Said, said
 
 _LOOK_S = 1.0
@@ -79,9 +79,15 @@ def day(
     for name in chosen:
         try:
             made.append(make(found, name, targets, asked, options, speech))
-        except (CannotBeDone, TooDangerous) as error:
+        except UndoFailed:
+            raise  # the fault stands: nothing more may be broken
+        except KirikaeError as error:
             refused.append((name, str(error)))
+            if isinstance(error, Waiting):
+                break
             continue
+        if made[-1].ran.interrupted:
+            break
         if not _rested(found, made[-1], rest):
             refused.append((name, _NOT_ITSELF))
             break

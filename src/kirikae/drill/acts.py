@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -16,7 +17,9 @@ from kirikae.aws import ecs, elbv2, trouble
 from kirikae.aws.session import Aws
 from kirikae.drill import agent
 from kirikae.drill.errors import CannotBeDone
+from kirikae.model.errors import KirikaeError
 
+_AGAIN_AFTER_S = (0.5, 1.0)
 MARK = "kirikae.drill"
 """Label of containers in task definitions that a drill registered."""
 
@@ -189,6 +192,13 @@ def _register(
 
 
 def _engine(ground: Ground, words: list[str]) -> None:
+    """An engine that is busy may fail to freeze a container at the first time."""
+    for pause_s in _AGAIN_AFTER_S:
+        try:
+            ground.engine.act(*words)
+            return
+        except KirikaeError:
+            time.sleep(pause_s)
     ground.engine.act(*words)
 
 

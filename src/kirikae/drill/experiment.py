@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from kirikae.drill.acts import Act, Ground, carry_out
+from kirikae.drill.acts import Ground, carry_out
 from kirikae.drill.columns import Columns, Error, Record
 from kirikae.drill.engine import Settings, attack
 from kirikae.drill.faults import Prepared
@@ -68,6 +68,11 @@ class Ran:
     timeline: tuple[tuple[float, Said], ...]
     stopped: bool
     trouble: KirikaeError | None
+
+    @property
+    def interrupted(self) -> bool:
+        """Did somebody end it by hand?"""
+        return not self.stopped and bool((self.record.error == Error.STOPPED).any())
 
 
 @dataclass
@@ -305,11 +310,6 @@ def _cost(
     )
 
 
-def everything_lost(record: Record) -> bool:
-    """Not one request was answered: is the target right?"""
-    return bool((record.error != Error.NONE).all())
-
-
 def standing_of(
     mark: str,
     service: str,
@@ -326,8 +326,3 @@ def standing_of(
         where=where,
         undo=prepared.undo,
     )
-
-
-def undo_of(acts: Sequence[Act]) -> str:
-    """In one line."""
-    return "; ".join(str(act) for act in acts) or "-"
