@@ -191,12 +191,15 @@ class StandInService:
         self._write(state)
         return {"services": [state["service"]]}
 
-    def list_tasks(self, desiredStatus: str, **_: Any) -> Row:
+    def get_paginator(self, operation: str) -> StandInService:
+        assert operation == "list_tasks"
+        return self
+
+    def paginate(self, desiredStatus: str, **_: Any) -> list[Row]:
         """Every deployment of a broken image has left one task."""
         assert desiredStatus == "STOPPED"
-        return {
-            "taskArns": [f"arn:aws:ecs:x:1:task/c/{each['startedBy']}" for each in self._dead()]
-        }
+        arns = [f"arn:aws:ecs:x:1:task/c/{each['startedBy']}" for each in self._dead()]
+        return [{"taskArns": arns}]
 
     def describe_tasks(self, tasks: list[str], **_: Any) -> Row:
         return {"tasks": self._dead()}

@@ -289,7 +289,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     (
         "execute_command",
         {"cluster": "shop", "task": "a", "command": "ls", "interactive": True},
-        "UnsupportedFeatureException",
+        "InvalidParameterException",
     ),
     (
         "create_service",

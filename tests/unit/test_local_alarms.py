@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from kirikae.local.alarms.evaluation import Rule, state_of
-from kirikae.local.alarms.rule import RuleError, alarms_in, read_rule
+from kirikae.local.alarms.rule import alarms_in, read_rule
+from kirikae.local.errors import RuleError
 from tests.unit.test_local_scaling import CPU_OF_SERVICE, NOON, Refused, World
 
 TOPIC = "arn:aws:sns:ap-northeast-1:123456789012:people"

@@ -13,6 +13,8 @@ import signal
 import stat
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
@@ -23,7 +25,7 @@ from kirikae.local.ecs.enginenames import EngineNames
 from kirikae.local.engine import Engine, engine_socket
 from kirikae.local.errors import EngineError, LocalError
 from kirikae.local.files import Daemon, free_port, port_is_free
-from kirikae.local.folder import assert_empty, remove_ours
+from kirikae.local.folder import MAKING, assert_empty, remove_ours
 from kirikae.local.plain import Plain
 from kirikae.local.registry import Registry
 from kirikae.local.settings import Settings
@@ -35,6 +37,8 @@ _LONGEST_SOCKET_PATH = 90
 _LONGEST_SOCKET_NAME = 20
 _ANSWER_S = 5
 _LATE_S = 20
+_MAKING_S = 10
+"""So long the engine may take for a container that it was asked for right before the end."""
 """What a killed control plane asked for last comes into being so late, on a busy machine."""
 _IN_USE = (HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT)
 _STATUS = "/_kirikae/status"
@@ -257,7 +261,8 @@ def down(directory: Path) -> list[str]:
         return []
     settings = Settings.load(directory)
     _process(directory).stop(signal.SIGKILL)
-    removed = asyncio.run(_remove_containers(EngineNames(settings.instance)))
+    making = _names_in(directory / MAKING)
+    removed = asyncio.run(_remove_containers(EngineNames(settings.instance), making))
     Daemon(directory / "haproxy.pid", str(directory / "haproxy.cfg")).stop()
     Stores(directory, settings.stores_port, settings.region).stop()
     Registry(directory, settings.registry_port).stop()
@@ -266,18 +271,23 @@ def down(directory: Path) -> list[str]:
     return removed
 
 
-async def _remove_containers(names: EngineNames) -> list[str]:
+def _names_in(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+
+
+async def _remove_containers(names: EngineNames, making: Sequence[str] = ()) -> list[str]:
     """Remove what carries this instance's label: containers, volumes, then the network.
 
-    Answers their names.  What the killed control plane had asked for last may still come into
-    being, so it looks again until the engine lets the network go.  An engine that has nothing of it
-    is no error, so `down` may be run again; raises LocalError where the engine does not answer, or
-    keeps something.
+    Answers their names.  What the killed control plane had asked for last (``making``) may still
+    come into being: it is waited for, and it looks again until the engine lets the network go.  An
+    engine that has nothing of it is no error, so `down` may be run again; raises LocalError where
+    the engine does not answer, or keeps something.
     """
     engine = Engine(engine_socket())
     removed: list[str] = []
     until = time.monotonic() + _LATE_S
     try:
+        await _await_made(engine, making)
         while True:
             try:
                 await _sweep(engine, names, removed)
@@ -296,6 +306,17 @@ async def _remove_containers(names: EngineNames) -> list[str]:
             await asyncio.sleep(0.2)
     finally:
         await engine.close()
+
+
+async def _await_made(engine: Engine, making: Sequence[str]) -> None:
+    """Until each of these is there; not for ever, since the engine may never have been asked."""
+    until = time.monotonic() + _MAKING_S
+    with suppress(EngineError):  # who comes next says that the engine does not answer
+        for name in making:
+            while True:
+                if await engine.inspect(name) is not None or time.monotonic() >= until:
+                    break
+                await asyncio.sleep(0.1)
 
 
 async def _sweep(engine: Engine, names: EngineNames, removed: list[str]) -> None:

@@ -8,6 +8,8 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -36,13 +38,26 @@ def engine_socket() -> str:
     return host.removeprefix("unix://") if host.startswith("unix://") else "/var/run/docker.sock"
 
 
+def _forget(mark: Path | None) -> None:
+    with suppress(OSError):
+        if mark is not None:
+            mark.unlink(missing_ok=True)
+
+
 class Engine:
     """Thin calls; 304 (already so) is success, every other refusal raises EngineError with the HTTP
     status."""
 
-    def __init__(self, socket: str, heard: Heard = lambda call, seconds: None) -> None:
-        """``heard`` is told how long every answer took.  No connection is opened yet."""
+    def __init__(
+        self,
+        socket: str,
+        heard: Heard = lambda call, seconds: None,
+        making: Path | None = None,
+    ) -> None:
+        """``heard`` is told how long every answer took; ``making``: a folder in which containers
+        are named while they are made.  No connection is opened yet."""
         self._socket = socket
+        self._making = making
         self._heard = heard
         self._http = aiohttp.ClientSession(
             connector=aiohttp.UnixConnector(path=socket, limit=0),
@@ -190,12 +205,22 @@ class Engine:
         return found
 
     async def create(self, name: str, body: Plain) -> None:
-        """Create; an existing container of this name is adopted: names are derived from IDs."""
+        """Create; an existing container of this name is adopted: names are derived from IDs.
+
+        Whoever is killed meanwhile leaves its name behind: the engine may still make it.
+        """
+        mark = None if self._making is None else self._making / name
+        with suppress(OSError):  # a full disk keeps no container from being made
+            if mark is not None:
+                mark.touch()
         try:
             await self._call("POST", "/containers/create", body, name=name)
         except EngineError as error:
+            if error.status:
+                _forget(mark)
             if error.status != 409:
                 raise
+        _forget(mark)
 
     async def start(self, name: str) -> None:
         """One that runs already is fine."""

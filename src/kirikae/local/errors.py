@@ -10,6 +10,7 @@ KirikaeError
 ├── PatternError             1  no pattern of dates, or one with a letter that is not read here
 ├── ProcessingError          1  a processor of Firehose cannot take a record
 ├── FaultRefused             1  a fault endpoint says no, in the ECS agent's form
+├── RuleError                1  it is no rule of a composite alarm
 └── ForwardError             1  bytes that are no message of the Forward protocol
 """
 
@@ -51,6 +52,10 @@ class EngineError(KirikaeError):
 class StartFailed(KirikaeError):
     """The task cannot be started; the text is its stoppedReason, with the prefix that the ECS agent
     gives."""
+
+
+class RuleError(KirikaeError):
+    """It is no rule of a composite alarm; says why."""
 
 
 class QueryFailed(KirikaeError):

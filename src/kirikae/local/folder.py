@@ -13,7 +13,9 @@ from kirikae.local.errors import LocalError
 _LAST = "settings.json"
 """By this file an instance is known: it goes last, so that a `down` that is killed can be run
 again."""
-_FOLDERS = ("registry", "accesslogs", "athena", "firelens")
+MAKING = "making"
+"""Names of the containers that the engine is making at this moment."""
+_FOLDERS = (MAKING, "registry", "accesslogs", "athena", "firelens")
 _FILES = (
     "lock",
     ".settings.json.????????",

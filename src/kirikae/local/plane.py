@@ -51,6 +51,7 @@ from kirikae.local.engine import Engine, engine_socket
 from kirikae.local.errors import EngineError, LocalError
 from kirikae.local.events.clockwork import Clockwork
 from kirikae.local.events.making import clockwork_of
+from kirikae.local.folder import MAKING
 from kirikae.local.gateway import Gateway
 from kirikae.local.house import House, Household
 from kirikae.local.pulse import Pulse
@@ -92,13 +93,15 @@ class Base:
         """Opens the files of this directory; no process is started yet."""
         pulse = Pulse()
         state = State(directory / "state.db")
+        making = directory / MAKING
+        making.mkdir(exist_ok=True)
         return cls(
             directory,
             settings,
             state,
             Queues(directory / "sqs.db", lambda: int(time.time() * 1000), settings.region),
             pulse,
-            Engine(engine_socket(), pulse.heard),
+            Engine(engine_socket(), pulse.heard, making),
             Stores(directory, settings.stores_port, settings.region),
             Registry(directory, settings.registry_port),
             clock_of(state),

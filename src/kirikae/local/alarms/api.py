@@ -8,9 +8,9 @@ from typing import TypeVar
 from kirikae.local.alarms.book import Book, arn_of
 from kirikae.local.alarms.forms import ACTIONS, asked_of, composite_form, metric_form, refused
 from kirikae.local.alarms.rows import COMPOSITE, METRIC, Alarm, History
-from kirikae.local.alarms.rule import RuleError, alarms_in, read_rule
+from kirikae.local.alarms.rule import alarms_in, read_rule
 from kirikae.local.alarms.telling import is_policy, is_topic
-from kirikae.local.errors import AwsError
+from kirikae.local.errors import AwsError, RuleError
 from kirikae.local.pages import TOKEN
 from kirikae.local.plain import Plain
 from kirikae.local.wire import Handlers

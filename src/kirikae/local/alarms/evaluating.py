@@ -11,8 +11,8 @@ from kirikae.local.alarms.evaluation import EXTRA, reason_of, state_of
 from kirikae.local.alarms.figures import Figures
 from kirikae.local.alarms.forms import Asked, asked_of, rule_of
 from kirikae.local.alarms.rows import ALARM, METRIC, OK, Alarm
-from kirikae.local.alarms.rule import RuleError, read_rule
-from kirikae.local.errors import AwsError
+from kirikae.local.alarms.rule import read_rule
+from kirikae.local.errors import AwsError, RuleError
 from kirikae.model.scaling import PUBLISHED_AFTER_S
 
 log = logging.getLogger("kirikae.local.alarms")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from kirikae.local.alarms.rows import ALARM, MISSING, OK
+from kirikae.local.errors import RuleError
 
 MOST = 100
 """Alarms that one rule may name."""
@@ -23,10 +24,6 @@ _WORD = re.compile(
 )
 StateOf = Callable[[str], str]
 """Name or ARN of an alarm -> its state."""
-
-
-class RuleError(ValueError):
-    """It is no rule; says why."""
 
 
 @dataclass(frozen=True, slots=True)
