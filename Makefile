@@ -41,6 +41,7 @@ bench: ready
 	@PYTHONPATH=. $(PY) benchmarks/load_engine.py
 	@PYTHONPATH=. $(PY) benchmarks/logs_copy.py
 	@PYTHONPATH=. $(PY) benchmarks/start_time.py
+	@PYTHONPATH=. $(PY) benchmarks/deploy.py
 	@PYTHONPATH=. $(PY) benchmarks/describe_tasks.py
 	@PYTHONPATH=. $(PY) benchmarks/replay.py
 	@PYTHONPATH=. $(PY) benchmarks/exposure.py
