@@ -130,17 +130,16 @@ def maximum(
     period_s: int,
 ) -> float | None:
     """The largest value of a metric between two Unix times; None where there is no figure."""
-    with told():
-        points = aws.client("cloudwatch").get_metric_statistics(
-            Namespace=namespace,
-            MetricName=metric,
-            Dimensions=[{"Name": k, "Value": v} for k, v in dimensions.items()],
-            StartTime=datetime.fromtimestamp(since, UTC),
-            EndTime=datetime.fromtimestamp(until, UTC),
-            Period=period_s,
-            Statistics=["Maximum"],
-        )["Datapoints"]
-        return max((float(point["Maximum"]) for point in points), default=None)
+    found = maxima(
+        aws,
+        namespace,
+        metric,
+        dimensions,
+        since,
+        until,
+        period_s,
+    )
+    return max(found, default=None)
 
 
 def maxima(

@@ -20,8 +20,14 @@ from kirikae.release.agent.desired import LIES_THERE, Desired, Order, Recipe
 from kirikae.release.agent.place import AgentPlace
 from kirikae.release.agent.report import Came, Report
 from kirikae.release.drain import Drain
-from kirikae.release.errors import GateShut, InTheWay, NotFinished, NothingBefore, RolledBack
+from kirikae.release.errors import GateShut, InTheWay, NotFinished
 from kirikae.release.fleet import OLD, Step, Tell
+from kirikae.release.hosts_ending import (
+    not_put_back,
+    nothing_before,
+    ran_nothing_before,
+    taken_back,
+)
 from kirikae.release.ledger import OpenEntry
 from kirikae.release.manifest import Releases
 from kirikae.release.way_back import Good
@@ -105,9 +111,7 @@ class AgentFleet:
         """Raises NothingBefore, NoRelease, InTheWay."""
         self._reports()
         if not any(self._former(target, host) for host in self.hosts):
-            raise NothingBefore(
-                "the ledger knows no release that these hosts ran before; deploy one by its ID"
-            )
+            raise nothing_before()
         if not target.places and target.release != RELEASE_0:
             self.releases.get(target.release)
 
@@ -123,15 +127,10 @@ class AgentFleet:
             try:
                 self._bring(host, self._order_for(former))
             except (GateShut, InTheWay) as error:
-                raise NotFinished(
-                    f"{error}; run `kirikae release rollback` again, or look at that host"
-                ) from error
+                raise not_put_back(error) from error
             self.healthy([host])
         if left:
-            raise NotFinished(
-                f"{', '.join(left)} ran no release before, so {entry.now.former} still serves "
-                "there; deploy the one that shall serve, by its ID"
-            )
+            raise ran_nothing_before(left, entry.now)
         entry.assert_ours()
         self._let_new_hosts_run(self._order_for(target.release))
         return self._count
@@ -239,13 +238,7 @@ class AgentFleet:
             # Whatever it is, also of the load balancer: the other hosts still go back.
             except KirikaeError as error:
                 left.append(f"{host.name} ({error})")
-        if left:
-            raise NotFinished(
-                f"{why}; and going back failed on {', '.join(left)}: look at these hosts now"
-            ) from why
-        raise RolledBack(
-            f"{entry.now.release} was taken back: {why}; what served before serves on every host"
-        ) from why
+        raise taken_back(entry.now, why, left) from why
 
     def _former(self, target: Good, host: Host) -> str:
         """The release of this host, by its name; empty: it ran nothing then."""

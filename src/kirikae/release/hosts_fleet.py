@@ -17,9 +17,15 @@ from kirikae.hosts.ssh import Host
 from kirikae.model.errors import KirikaeError
 from kirikae.model.project import OldDeployer
 from kirikae.release.drain import Drain
-from kirikae.release.errors import GateShut, InTheWay, NotFinished, NothingBefore, RolledBack
+from kirikae.release.errors import GateShut, InTheWay, NotFinished, NothingBefore
 from kirikae.release.fleet import OLD, Step, Tell
 from kirikae.release.gate import Gate
+from kirikae.release.hosts_ending import (
+    not_put_back,
+    nothing_before,
+    ran_nothing_before,
+    taken_back,
+)
 from kirikae.release.ledger import Deployed, OpenEntry
 from kirikae.release.manifest import Manifest, Releases
 from kirikae.release.on_host import OnHost
@@ -143,9 +149,7 @@ class HostsFleet:
     def assert_can_go_back(self, target: Good) -> None:
         """Every host that answers still has it.  Raises NothingBefore."""
         if not any(self._place_of(target, host) for host in self.hosts):
-            raise NothingBefore(
-                "the ledger knows no release that these hosts ran before; deploy one by its ID"
-            )
+            raise nothing_before()
         gone = [host.name for host in self.hosts if not self._still_has(target, host)]
         if gone:
             raise NothingBefore(
@@ -169,16 +173,11 @@ class HostsFleet:
                     None,
                 )
             except _HOST_TROUBLE as error:
-                raise NotFinished(
-                    f"{error}; run `kirikae release rollback` again, or look at that host"
-                ) from error
+                raise not_put_back(error) from error
             self.healthy([host])
             self.tell(f"{place.rpartition('/')[2]} serves on {host.name} again")
         if left:
-            raise NotFinished(
-                f"{', '.join(left)} ran no release before, so {entry.now.former} still serves "
-                "there; deploy the one that shall serve, by its ID"
-            )
+            raise ran_nothing_before(left, entry.now)
         return self._count
 
     def _place_of(self, target: Good, host: Host) -> str:
@@ -384,10 +383,4 @@ class HostsFleet:
             # Whatever it is, also of the load balancer: the other hosts still go back.
             except KirikaeError as error:
                 left.append(f"{host.name} ({error})")
-        if left:
-            raise NotFinished(
-                f"{why}; and going back failed on {', '.join(left)}: look at these hosts now"
-            ) from why
-        raise RolledBack(
-            f"{entry.now.release} was taken back: {why}; what served before serves on every host"
-        ) from why
+        raise taken_back(entry.now, why, left) from why
