@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ class World:
     def __init__(self, folder: Path) -> None:
         former = json.loads(FORMER.read_text(encoding="utf-8"))
         self.rows: dict[str, dict[str, Any]] = former["rows"]
+        for row in self.rows["token"].values():
+            row["at"] = time.time()  # tokens are kept for a day; the file is older
         with sqlite3.connect(folder / "state.db") as database:
             database.executescript(SCHEMA)
             for kind, known in self.rows.items():
