@@ -61,6 +61,61 @@ def test_the_base_storey_holds_the_locks_that_a_release_does_not_bring(here):
     assert build.base_made(here, order, dry_run=False).plain["base"] != first
 
 
+def of_a_part(folder, names=("package-lock.json", "package.json")):
+    """Another service of the release, whose code and packages lie in `admin/`."""
+    base = folder / "image/base.Dockerfile"
+    stage = "RUN if [ -f '/usr/share/kirikae/locks/admin/package-lock.json' ]; then true; fi\n"
+    base.write_text(base.read_text() + stage)
+    app = (folder / "image/app.Dockerfile").read_text()
+    text = app.replace("ARG BASE", "# release: admin/\nARG BASE", 1)
+    (folder / "image/admin.Dockerfile").write_text(text)
+    (folder / "code/admin").mkdir()
+    (folder / "code/admin/server.js").write_text("x")
+    for name in names:
+        (folder / "code/admin" / name).write_text("{}")
+
+
+def test_each_part_of_a_release_has_locks_of_its_own(here):
+    """Two Node services on one host: the second one's packages are not the first one's."""
+    build.written(here, force=False, dry_run=False)
+    with_lock(here.folder)
+    of_a_part(here.folder)
+    release_made(here)
+    made = build.images_made(here, ORDER, dry_run=False).plain
+    [base, *_] = calls(here, "build")
+    assert set(json.loads(labels(base)["kirikae.base.locks"])) == {
+        *("package-lock.json", "package.json"),
+        *("admin/package-lock.json", "admin/package.json"),
+    }
+    assert made["left_out"] == []
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ((), "has neither it nor admin/node_modules/"),
+        (("package-lock.json", "package.json"), None),
+        (("node_modules/a.js",), None),
+        (("package-lock.json", "yarn.lock"), None),
+        (("yarn.lock", "node_modules/a.js"), None),
+        (("package-lock.json", "poetry.lock"), "admin/poetry.lock, by which kirikae installs"),
+        (("package-lock.json", "poetry.lock", "requirements.txt"), None),
+        (("package-lock.json", "pnpm-lock.yaml"), None),
+    ],
+)
+def test_packages_that_are_in_no_image_are_told(here, names, told):
+    """Never left out in silence."""
+    build.written(here, force=False, dry_run=False)
+    of_a_part(here.folder, ())
+    (here.folder / "code/admin/node_modules").mkdir()
+    for name in names:
+        (here.folder / "code/admin" / name).write_text("{}")
+    release_made(here)
+    answer = build.images_made(here, ORDER, dry_run=False)
+    assert len(answer.plain["left_out"]) == (0 if told is None else 1)
+    assert told is None or told in "\n".join(answer.lines)
+
+
 def test_what_the_release_brings_itself_is_not_installed(here):
     build.written(here, force=False, dry_run=False)
     with_lock(here.folder)

@@ -365,6 +365,28 @@ def test_locks_of_a_language_are_installed_in_a_stage_of_their_own():
     assert "COPY --from=npm /srv/shop/node_modules/ /srv/shop/node_modules/" in base
 
 
+def test_two_codes_of_one_language_have_a_stage_each():
+    """The second one's packages lie where its code lies, by its own lock."""
+    locked = {"package.json": "{}", "package-lock.json": "{}"}
+    machine = own("/usr/bin/node server.js --port 3000")
+    machine.release("/srv/shop", {"server.js": "x", **locked})
+    machine.release("/srv/\u7ba1\u7406 1", {"a.js": "x", **locked})
+    command = "/usr/bin/node a.js --port 4000"
+    machine.unit("admin", user="deploy", folder="/srv/\u7ba1\u7406 1", command=command)
+    machine.unit("worker", user="deploy", folder="/srv/shop", command="/usr/bin/node work.js")
+    more = (
+        ", services: {app: {unit: shop, release: shop}, worker: {unit: worker, release: shop}, "
+        "admin: {unit: admin, release: admin}}"
+    )
+    _, written = made(machine, more)
+    base = written.files["image/base.Dockerfile"]
+    assert base.count(" AS npm\n") == base.count(" AS npm-admin\n") == 1
+    assert "[ -f /usr/share/kirikae/locks/admin/package-lock.json ]" in base
+    assert "cp /usr/share/kirikae/locks/shop/package-lock.json" in base
+    tree = "/srv/\u7ba1\u7406 1/node_modules/"
+    assert f'COPY --from=npm-admin ["{tree}", "{tree}"]' in base
+
+
 def test_state_needs_an_answer_and_gets_a_mount():
     """In memory or on a file system; without an answer a note says what to write."""
     machine = own("/usr/bin/node server.js --port 3000")

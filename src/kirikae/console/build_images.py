@@ -12,7 +12,8 @@ from kirikae.console.build_planned import planned
 from kirikae.console.container_engine import ContainerEngine
 from kirikae.console.context import load_project, open_store
 from kirikae.console.here import Answer, Here, would
-from kirikae.console.images import OTHER_VERSIONS, Release, base_image, make_images, storeys_in
+from kirikae.console.images import OTHER_VERSIONS, base_image, make_images, storeys_in
+from kirikae.console.locked import Release
 from kirikae.console.progress import Progress
 from kirikae.console.release import releases_of
 from kirikae.console.smoke import Smoke, smoke_test
@@ -55,11 +56,13 @@ def images_made(here: Here, order: ImageOrder, dry_run: bool) -> Answer:
     releases.set_images(order.release_id, images)
     lines = [f"{name}: {reference}" for name, reference in images.items()]
     lines += _versions_told(made.other_versions)
+    lines += [f"LEFT OUT: {each}" for each in made.left_out]
     plain = {
         "release": order.release_id,
         "images": images,
         "base": made.base,
         "other_versions": list(made.other_versions),
+        "left_out": list(made.left_out),
     }
     return Answer(plain, lines)
 
