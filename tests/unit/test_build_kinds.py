@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from kirikae.build.carried import fpm_ports, named
+from kirikae.build.carried import fpm_ports
 from kirikae.build.context import layer_of
 from kirikae.build.difference import difference
 from kirikae.build.distributions import distribution_of
+from kirikae.build.masks import named
 from kirikae.build.places import Places, Where
 from kirikae.build.plan import plan
 from kirikae.build.smoke import container_words, undeclared
@@ -458,6 +459,29 @@ def test_own_lines_stand_in_the_files_that_they_are_for():
     app = written.files["image/app.Dockerfile"]
     assert app.index("RUN true # mine") < app.index("USER ")
     assert "RUN true # base" in written.files["image/base.Dockerfile"]
+
+
+def test_several_directives_in_one_line_are_several():
+    """A whole server in one line, TLS behind another directive, a text with what ends directives
+    elsewhere."""
+    machine = host()
+    machine.owned["/usr/bin/node"] = "nodejs"
+    machine.unit("shop", "deploy", "/srv/shop", "/usr/bin/node a.js --port 3000")
+    in_front(
+        machine,
+        "server { listen 443 ssl; ssl_certificate /a; ssl_certificate_key /b; http2 on; "
+        "server_name a; location / { proxy_pass http://127.0.0.1:3000; } }",
+        "server { server_name b; listen 80; listen [::]:80; "
+        'return 301 "https://b;{$request_uri}"; }',
+        'server {\n  listen 443 ssl;\n  add_header X "a; listen 80;\n  b; c"; server_name c;\n}',
+        conf="http { include /etc/nginx/sites-enabled/*; }",
+    )
+    _, written = made(machine)
+    conf = written.files["image/nginx.conf"]
+    assert "ssl" not in conf and "http2" not in conf and "listen 443" not in conf
+    assert conf.count("listen 8080;") == 2 and conf.count("listen 8081;") == 1
+    assert 'return 301 "https://b;{$request_uri}";' in conf
+    assert 'add_header X "a; listen 80;' in conf and 'b; c"; server_name c;' in conf
 
 
 # --- one verdict for every path

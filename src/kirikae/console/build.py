@@ -230,7 +230,7 @@ def explained(here: Here, path: str) -> Answer:
 def secrets_planned(here: Here) -> Answer:
     """Each secret by its name: where it lies on the hosts, and where tasks expect it."""
     rows = planned(here).plan.secrets
-    lines = [f"{row.name}: {row.file or row.unit or 'kirikae.yml'} -> {row.place}" for row in rows]
+    lines = [f"{row.name}: {row.lies or 'kirikae.yml'} -> {row.place}" for row in rows]
     folder = load_project(here).build.folder.rstrip("/")
     if rows:
         lines.append(
