@@ -117,6 +117,12 @@ def registry_of(facts: Facts, settings: ContinuousIntegration) -> str:
     return settings.registry or own
 
 
+def jobs_of(facts: Facts) -> list[Job]:
+    """What is run; nothing where the project file does not ask for it."""
+    settings = facts.project.build.ci
+    return list(_jobs(facts, settings)) if settings is not None else []
+
+
 def _jobs(facts: Facts, settings: ContinuousIntegration) -> Iterator[Job]:
     """A service of files alone has no base storey."""
     has_base = any(not is_static(one) for one in facts.workload.every)

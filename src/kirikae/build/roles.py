@@ -306,6 +306,12 @@ def schedule(
     ]
 
 
+def start_builds(project: Project, names: Sequence[str]) -> list[Statement]:
+    """Projects of CodeBuild."""
+    arns = [_scoped(project, "codebuild", f"project/{name}") for name in names]
+    return [_allow("Build", ["codebuild:StartBuild"], arns)]
+
+
 def _scoped(
     project: Project,
     service: str,
