@@ -243,8 +243,9 @@ class Places:
 
 def _secret(asked: _Asked) -> Place | None:
     """First of all rules: nothing that looks like a secret goes into an image, whatever else it
-    is."""
-    if not _SECRET.search(asked.real):
+    is.  A link of such a name leads to one (certificates of authorities are links, too)."""
+    named = _SECRET.search(asked.path) and not asked.path.endswith(".pem")
+    if not named and not _SECRET.search(asked.real):
         return None
     if asked.bundle.owner(asked.real) is not None and asked.real.endswith(".pem"):
         return None
