@@ -17,6 +17,7 @@ from kirikae.build.texts import text_of
 from kirikae.console import build, release
 from kirikae.console.images import locks_label, storeys_in
 from kirikae.console.kinds import read_project
+from kirikae.model.errors import UsageProblem
 from tests.unit.test_build import ORDER, PROJECT, calls, here, release_made
 from tests.unit.test_build_kinds import fpm, made, two
 
@@ -177,6 +178,24 @@ def test_a_release_lies_in_layers_by_how_often_it_changes(here):
         "code/RELEASE",
     }
     assert (layers / "code/empty").is_dir()
+
+
+def test_layers_of_a_former_release_take_part_where_its_images_are_there(here):
+    """On a machine that begins empty; without them everything is built, and that is no fault."""
+    build.written(here, force=False, dry_run=False)
+    release_made(here)
+    engine = here.folder / "engine"
+    text = engine.read_text()
+    engine.write_text(
+        text.replace("match words:", "match words:\n    case ['pull', '-q', 'r/shop-app:r1']: pass")
+    )
+    order = build.ImageOrder("r2", None, "r/shop", None, "r1")
+    build.images_made(here, order, dry_run=False)
+    _, app, web = calls(here, "build")
+    assert app[app.index("--cache-from") + 1] == "r/shop-app:r1"
+    assert "--cache-from" not in web
+    with pytest.raises(UsageProblem):
+        build.images_made(here, replace(order, former="../r1"), dry_run=False)
 
 
 def test_a_dockerfile_of_before_the_layers_gets_the_release_whole(here):

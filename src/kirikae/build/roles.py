@@ -21,6 +21,7 @@ _PULLS = (
 _PUSHES = (
     *_PULLS,
     "ecr:CompleteLayerUpload",
+    "ecr:DescribeImages",
     "ecr:InitiateLayerUpload",
     "ecr:PutImage",
     "ecr:UploadLayerPart",

@@ -333,6 +333,14 @@ def base(
     default=None,
     help="Push to REPOSITORY-app and REPOSITORY-web, and use their digests.",
 )
+@click.option(
+    "--cache-from",
+    "former",
+    default=None,
+    metavar="RELEASE_ID",
+    help="A release whose images take part: layers that have not changed are its layers, and are "
+    "not pushed again (for machines that begin empty, as in CI).",
+)
 @DRY
 @JSON
 @click.pass_obj
@@ -342,11 +350,12 @@ def image(
     distribution: str | None,
     base_reference: str | None,
     repository: str | None,
+    former: str | None,
     dry_run: bool,
 ) -> Answer:
     """Build the images of RELEASE_ID: the base storey if its inputs changed, then each service and
     web; named by digest, or by image ID."""
-    order = ImageOrder(release_id, distribution, repository, base_reference)
+    order = ImageOrder(release_id, distribution, repository, base_reference, former)
     return images_made(here, order, dry_run)
 
 

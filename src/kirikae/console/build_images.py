@@ -31,6 +31,8 @@ class ImageOrder:
     distribution: str | None
     repository: str | None
     base: str | None = None
+    former: str | None = None
+    """A release of the repository whose layers are taken where nothing has changed."""
 
 
 def images_made(here: Here, order: ImageOrder, dry_run: bool) -> Answer:
@@ -38,6 +40,8 @@ def images_made(here: Here, order: ImageOrder, dry_run: bool) -> Answer:
     EngineProblem."""
     here.assert_may_change("build image", dry_run)
     checked_id(order.release_id)
+    if order.former is not None:
+        checked_id(order.former)
     project = load_project(here)
     releases = releases_of(here, project, open_store(here, project))
     manifest, archive = releases.get(order.release_id)
@@ -51,7 +55,9 @@ def images_made(here: Here, order: ImageOrder, dry_run: bool) -> Answer:
         return would([line], {"release": order.release_id, "images": names})
     engine = ContainerEngine.of(here.environment)
     release = Release(manifest, archive)
-    made = make_images(engine, storeys, project.service, order.repository, release, order.base)
+    made = make_images(
+        engine, storeys, project.service, order.repository, release, order.base, order.former
+    )
     images = dict(made.images)
     releases.set_images(order.release_id, images)
     lines = [f"{name}: {reference}" for name, reference in images.items()]

@@ -151,8 +151,10 @@ def make_images(
     repository: str | None,
     release: Release,
     base: str | None = None,
+    former: str | None = None,
 ) -> ImagesMade:
-    """``base``: a base storey that is there already; it must fit the release's locks.  Raises
+    """``base``: a base storey that is there already; it must fit the release's locks.  ``former``:
+    a release of the repository whose layers are taken where nothing has changed.  Raises
     CannotBuild, EngineProblem."""
     progress = Progress()
     if not set(storeys.names) - set(_BESIDE_THE_SERVICE):
@@ -172,15 +174,25 @@ def make_images(
     for name in storeys.names:
         of_others = name in _BESIDE_THE_SERVICE
         arguments = {"DISTRIBUTION": storeys.distribution} if of_others else begins
-        tag = f"{repository or service}-{name}:{release.manifest.id}"
+        image = f"{repository or service}-{name}"
+        tag = f"{image}:{release.manifest.id}"
+        before = _pulled(engine, f"{image}:{former}" if former is not None else None, progress)
         progress.step(f"building {tag}")
         with _context(storeys, name, release) as context:
-            engine.build(tag, context.dockerfile(name), arguments, labels)
+            engine.build(tag, context.dockerfile(name), arguments, labels, before)
         if repository is not None:
             progress.step(f"pushing {tag}")
         found[name] = engine.image_id(tag) if repository is None else engine.push(tag)
     left_out = without_packages(storeys.lock_names(), storeys.parts(), release) if made else ()
     return ImagesMade(found, made, _other_versions(engine, made), tuple(left_out))
+
+
+def _pulled(engine: ContainerEngine, image: str | None, progress: Progress) -> str | None:
+    """The image, once it is here; None where there is none of this name, which costs time alone."""
+    if image is None or engine.has(image) or engine.pull(image):
+        return image
+    progress.step(f"{image} is not there: every layer is built anew")
+    return None
 
 
 def _other_versions(engine: ContainerEngine, image: str) -> list[str]:
