@@ -49,6 +49,7 @@ class MadeHost:
     ready: str = "curl -fsS -o /dev/null http://127.0.0.1/"
     more: str = ""
     secrets: Mapping[str, str] = field(default_factory=dict)
+    """Place in the store -> what belongs there, with ``{}`` for the secret itself."""
 
 
 def _unit(command: str, user: str, folder: str, more: str = "") -> str:
@@ -175,6 +176,7 @@ PHP = MadeHost(
     drive="for n in 1 2 3; do curl -fsS http://127.0.0.1/; done",
     check={"/": "photo harbour keyed", "/style.css": "body"},
     build="mounts: {/srv/photo/public/uploads: {efs: fs-1}, /var/lib/php/sessions: {}}",
+    secrets={"/photo/photo-password": "{}"},
 )
 MOD_PHP = MadeHost(
     name="guestbook",
@@ -191,6 +193,7 @@ MOD_PHP = MadeHost(
     drive="for n in 1 2 3; do curl -fsS http://127.0.0.1/; done",
     check={"/": "guestbook keyed"},
     build="mounts: {/var/lib/guestbook/uploads: {efs: fs-1}}",
+    secrets={"/guestbook/guestbook-api-key": "{}"},
 )
 PERL = MadeHost(
     name="haiku",
@@ -228,7 +231,8 @@ RUBY = MadeHost(
         ),
         "/etc/nginx/sites-enabled/tea": _site(
             "http://unix:/run/tea/puma.sock",
-            "location /static/ { alias /srv/tea/public/; }",
+            "location /static/ { alias /srv/tea/public/; proxy_set_header X-Tea-Key "
+            f"{SECRET}; proxy_set_header X-Tea-Token {SECRET}2; }}",
         ),
     },
     setup=f"rm -f /etc/nginx/sites-enabled/default; {_USER}",
@@ -236,6 +240,7 @@ RUBY = MadeHost(
     release="/srv/tea",
     drive="for n in 1 2 3; do curl -fsS http://127.0.0.1/; done",
     check={"/": "tea sencha 3.", "/static/a.txt": "leaf"},
+    secrets={"/tea/key": "{}", "/tea/token": "{}2"},
 )
 NODE = MadeHost(
     name="notes",
@@ -259,6 +264,7 @@ NODE = MadeHost(
     release="/srv/notes",
     drive="for n in 1 2 3; do curl -fsS http://127.0.0.1/; done",
     check={"/": "notes reed v"},
+    secrets={"/notes/notes-db": "pg://a:{}@d/b"},
 )
 BINARY = MadeHost(
     name="river",
@@ -333,7 +339,7 @@ MAIL = MadeHost(
         "/srv/bell/remind.py": _MAILS,
         "/etc/supervisor/conf.d/bell.conf": "[program:bell]\n"
         "command=/usr/bin/gunicorn --bind 127.0.0.1:8000 app:app\nuser=deploy\n"
-        "directory=/srv/bell\nenvironment=TITLE=bronze\n",
+        f"directory=/srv/bell\nenvironment=TITLE=bronze,BELL_PASSWORD={SECRET}\n",
         "/etc/nginx/sites-enabled/bell": _site("http://127.0.0.1:8000"),
         "/etc/cron.d/bell": "".join(
             f"*/{n} * * * * deploy cd /srv/bell && python3 remind.py {n}\n"
@@ -345,6 +351,7 @@ MAIL = MadeHost(
     release="/srv/bell",
     drive="for n in 1 2 3; do curl -fsS http://127.0.0.1/; done",
     check={"/": "bell bronze"},
+    secrets={"/bell/bell-password": "{}"},
 )
 ALL = (PHP, MOD_PHP, PERL, RUBY, NODE, BINARY, TWO, MAIL)
 
@@ -465,6 +472,41 @@ def project_of(host: MadeHost, folder: Path, bundle: bytes) -> Here:
     shelf.mkdir(parents=True)
     (shelf / "20261121T000000Z.gz").write_bytes(bundle)
     return Here(str(folder / "kirikae.yml"), environment=dict(os.environ))
+
+
+_SSH = """#!/bin/sh
+shift
+exec docker exec -i {name} sh -c "$*"
+"""
+_AWS = """#!/bin/sh
+while [ $# -gt 0 ]; do case $1 in --name) place=$2 ;; esac; shift; done
+cat >"$PUT/$(echo "$place" | tr / _)"
+"""
+
+
+def secrets_put(name: str, here: Here) -> dict[str, str]:
+    """Place -> the value that `put-secrets.sh` brought there from the host."""
+    from kirikae.console import build
+
+    build.written(here, force=False, dry_run=False)
+    places = [row["place"] for row in build.secrets_planned(here).plain["secrets"]]
+    script = here.folder / "image/put-secrets.sh"
+    if not script.exists():
+        assert not places
+        return {}
+    tools = here.folder.parent / f"{here.folder.name}-tools"
+    put = tools / "put"
+    put.mkdir(parents=True)
+    for tool, text in (("ssh", _SSH.format(name=name)), ("aws", _AWS)):
+        (tools / tool).write_text(text)
+        (tools / tool).chmod(0o755)
+    path = {"PATH": f"{tools}:{os.environ['PATH']}", "PUT": str(put)}
+    done = subprocess.run(
+        ["sh", str(script)], env={**os.environ, **path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert SECRET not in done.stdout + done.stderr + script.read_text()
+    return {place: (put / place.replace("/", "_")).read_text() for place in places}
 
 
 def release_files(name: str, host: MadeHost, folder: Path) -> Path:

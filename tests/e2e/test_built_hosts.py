@@ -34,6 +34,8 @@ def ready(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple]:
             host, tmp_path, gzip.compress(text.encode(errors="surrogateescape"))
         )
         release.created(here, "r1", built_hosts.release_files(name, host, tmp_path), dry_run=False)
+        values = built_hosts.secrets_put(name, here)
+        assert values == {place: value.format(SECRET) for place, value in host.secrets.items()}
     yield host, here
 
 

@@ -598,7 +598,12 @@ def test_what_must_not_be_in_an_image_is_found(here):
     release_made(here)
     build.written(here, force=False, dry_run=False)
     build.images_made(here, ORDER, dry_run=False)
-    image_of(here, ("usr/bin/python3", 0o755), ("./var/cache/bookshop/x", 0o644))
+    image_of(
+        here,
+        ("usr/bin/python3", 0o755),
+        ("./var/cache/bookshop/x", 0o644),
+        ("usr/share/doc/puma/examples/puma/keystore.jks", 0o644),
+    )
     clean = build.verified(here, "r2")
     assert clean.exit == 0 and clean.lines == [
         "2 images of r2: nothing found that must not be there"
@@ -609,14 +614,18 @@ def test_what_must_not_be_in_an_image_is_found(here):
         ("srv/bookshop/current/.env", 0o644),
         ("srv/bookshop/tls/server.key", 0o600),
         ("usr/bin/passwd", 0o4755),
+        ("usr/local/etc/shop.jks", 0o600),
+        ("etc/shop/client.p12", 0o600),
     )
     dirty = build.verified(here, "r2")
     assert dirty.exit == 6
-    assert [(each["path"], each["why"]) for each in dirty.plain["unwanted"][:4]] == [
+    assert [(each["path"], each["why"]) for each in dirty.plain["unwanted"][:6]] == [
         ("/var/lib/bookshop/uploads/1", "state of the hosts"),
         ("/srv/bookshop/current/.env", "a secret, or a leftover"),
         ("/srv/bookshop/tls/server.key", "a secret, or a leftover"),
         ("/usr/bin/passwd", "setuid or setgid (mode 4755)"),
+        ("/usr/local/etc/shop.jks", "a secret, or a leftover"),
+        ("/etc/shop/client.p12", "a secret, or a leftover"),
     ]
     (here.folder / "image.tar").write_bytes(b"not a tar file" * 100)
     with pytest.raises(EngineProblem, match="export"):

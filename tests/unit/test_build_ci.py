@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import jsonschema
@@ -100,7 +102,11 @@ def test_all_three_take_the_same_steps_and_prove_what_they_built():
     lines = steps(VARIANTS["php"], "github")
     verbs = [" ".join(line.split()[1:3]) for line in lines if line.startswith("kirikae")]
     assert verbs == ["guard check", "release create", "build base", "build image", "build verify"]
-    assert "--if-stale" in lines[4] and "--base" in lines[5]
+    assert "--if-stale" in lines[4] and "--base" in lines[6]
+    assert lines[5].startswith("FORMER=$(aws ecr describe-images") and "shop-app" in lines[5]
+    assert lines[6].endswith('${FORMER:+--cache-from "$FORMER"}')
+    elsewhere = steps(VARIANTS["elsewhere"], "github")
+    assert not any("FORMER" in line for line in elsewhere)
     nightly = steps(VARIANTS["php"], "github", "base")
     assert nightly[-1].startswith("kirikae build base") and "--if-stale" not in nightly[-1]
 
@@ -116,6 +122,21 @@ def test_every_step_of_kirikae_is_a_command_that_there_is():
             assert answer.exit_code == 0, line
             for option in re.findall(r"(?<= )--[a-z-]+", line):
                 assert option in answer.stdout, (option, line)
+
+
+@pytest.mark.parametrize(("tag", "words"), [("r41", "--cache-from r41"), ("None", ""), ("", "")])
+def test_the_newest_images_take_part_where_there_are_any(tmp_path, tag, words):
+    """The step as a shell runs it, with a client that says which image is the newest."""
+    lines = steps(VARIANTS["php"], "codebuild")
+    at = next(number for number, line in enumerate(lines) if line.startswith("FORMER="))
+    for name, said in (("aws", tag), ("kirikae", "$*"), ("jq", "base")):
+        (tmp_path / name).write_text(f'#!/bin/sh\n[ -z "{said}" ] || echo "{said}"\n')
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "RELEASE_ID": "r42"}
+    text = "set -eo pipefail\n" + "\n".join(lines[at : at + 2])
+    done = subprocess.run(["bash", "-c", text], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith(f"--base base {words}".strip())
 
 
 def test_a_shallow_checkout_a_role_and_actions_by_commit():

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -16,8 +17,9 @@ from kirikae.build.texts import text_of
 from kirikae.console import build, release
 from kirikae.console.images import locks_label, storeys_in
 from kirikae.console.kinds import read_project
+from kirikae.model.errors import UsageProblem
 from tests.unit.test_build import ORDER, PROJECT, calls, here, release_made
-from tests.unit.test_build_kinds import fpm, made
+from tests.unit.test_build_kinds import fpm, made, two
 
 __all__ = ["here"]
 
@@ -59,6 +61,61 @@ def test_the_base_storey_holds_the_locks_that_a_release_does_not_bring(here):
     release.created(here, "r3", here.folder / "code", dry_run=False)
     order = build.BaseOrder("r3", None, None, if_stale=True)
     assert build.base_made(here, order, dry_run=False).plain["base"] != first
+
+
+def of_a_part(folder, names=("package-lock.json", "package.json")):
+    """Another service of the release, whose code and packages lie in `admin/`."""
+    base = folder / "image/base.Dockerfile"
+    stage = "RUN if [ -f '/usr/share/kirikae/locks/admin/package-lock.json' ]; then true; fi\n"
+    base.write_text(base.read_text() + stage)
+    app = (folder / "image/app.Dockerfile").read_text()
+    text = app.replace("ARG BASE", "# release: admin/\nARG BASE", 1)
+    (folder / "image/admin.Dockerfile").write_text(text)
+    (folder / "code/admin").mkdir()
+    (folder / "code/admin/server.js").write_text("x")
+    for name in names:
+        (folder / "code/admin" / name).write_text("{}")
+
+
+def test_each_part_of_a_release_has_locks_of_its_own(here):
+    """Two Node services on one host: the second one's packages are not the first one's."""
+    build.written(here, force=False, dry_run=False)
+    with_lock(here.folder)
+    of_a_part(here.folder)
+    release_made(here)
+    made = build.images_made(here, ORDER, dry_run=False).plain
+    [base, *_] = calls(here, "build")
+    assert set(json.loads(labels(base)["kirikae.base.locks"])) == {
+        *("package-lock.json", "package.json"),
+        *("admin/package-lock.json", "admin/package.json"),
+    }
+    assert made["left_out"] == []
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ((), "has neither it nor admin/node_modules/"),
+        (("package-lock.json", "package.json"), None),
+        (("node_modules/a.js",), None),
+        (("package-lock.json", "yarn.lock"), None),
+        (("yarn.lock", "node_modules/a.js"), None),
+        (("package-lock.json", "poetry.lock"), "admin/poetry.lock, by which kirikae installs"),
+        (("package-lock.json", "poetry.lock", "requirements.txt"), None),
+        (("package-lock.json", "pnpm-lock.yaml"), None),
+    ],
+)
+def test_packages_that_are_in_no_image_are_told(here, names, told):
+    """Never left out in silence."""
+    build.written(here, force=False, dry_run=False)
+    of_a_part(here.folder, ())
+    (here.folder / "code/admin/node_modules").mkdir()
+    for name in names:
+        (here.folder / "code/admin" / name).write_text("{}")
+    release_made(here)
+    answer = build.images_made(here, ORDER, dry_run=False)
+    assert len(answer.plain["left_out"]) == (0 if told is None else 1)
+    assert told is None or told in "\n".join(answer.lines)
 
 
 def test_what_the_release_brings_itself_is_not_installed(here):
@@ -123,6 +180,24 @@ def test_a_release_lies_in_layers_by_how_often_it_changes(here):
     assert (layers / "code/empty").is_dir()
 
 
+def test_layers_of_a_former_release_take_part_where_its_images_are_there(here):
+    """On a machine that begins empty; without them everything is built, and that is no fault."""
+    build.written(here, force=False, dry_run=False)
+    release_made(here)
+    engine = here.folder / "engine"
+    text = engine.read_text()
+    engine.write_text(
+        text.replace("match words:", "match words:\n    case ['pull', '-q', 'r/shop-app:r1']: pass")
+    )
+    order = build.ImageOrder("r2", None, "r/shop", None, "r1")
+    build.images_made(here, order, dry_run=False)
+    _, app, web = calls(here, "build")
+    assert app[app.index("--cache-from") + 1] == "r/shop-app:r1"
+    assert "--cache-from" not in web
+    with pytest.raises(UsageProblem):
+        build.images_made(here, replace(order, former="../r1"), dry_run=False)
+
+
 def test_a_dockerfile_of_before_the_layers_gets_the_release_whole(here):
     """Somebody edited his before they came."""
     build.written(here, force=False, dry_run=False)
@@ -185,6 +260,10 @@ def test_each_secret_is_named_with_where_it_lies_and_where_it_goes(here):
             "place": "/bookshop/bookshop-db-password",
             "unit": "bookshop.service",
             "file": "",
+            "line": 0,
+            "before": "",
+            "after": "",
+            "ends": True,
         }
     ]
     assert any("put-secrets.sh" in line for line in told.lines)
@@ -198,7 +277,8 @@ def test_a_secret_of_a_pool_is_read_from_its_file():
         )
     )
     [row] = written.secrets
-    assert (row.name, row.unit, row.file) == ("DB_PW", "", "/etc/php/8.2/fpm/pool.d/shop.conf")
+    assert (row.name, row.unit, row.lies) == ("DB_PW", "", "/etc/php/8.2/fpm/pool.d/shop.conf:3")
+    assert (row.before, row.after) == ("env[DB_PW] = ", "")
     project = read_project(PROJECT, "kirikae.yml")
     secret = {"DB_PW": "/a"}
     assert rows_of(found, project, {"app": Environment({}, secret, ())}, ["OTHER"])[1].file == ""
@@ -207,9 +287,11 @@ def test_a_secret_of_a_pool_is_read_from_its_file():
 _SSH = """#!/bin/sh
 case $2 in
   *MainPID*) printf 'A=1\\0DB_PW=two words\\nand a line\\0Z=2\\0' ;;
-  *pool.conf*) printf '; db\\nenv[DB_PW] = "Hemlock 73"\\n' ;;
+  *pool.conf*) printf '; env[DB_PW] = old\\nenv[DB_PW] = "Hemlock 73"\\n' ;;
+  *site.conf*) printf 'set $a A;b; set $b B"c;\\n' ;;
 esac
 """
+_POOL_ROW = SecretRow("DB_PW", "/shop/db-pw", "", "/etc/pool.conf", 2, 'env[DB_PW] = "', '"')
 _AWS = """#!/bin/sh
 printf '%s|' "$@" >>"$SAID"; cat >>"$SAID"; printf '\\n' >>"$SAID"
 """
@@ -228,7 +310,7 @@ def run_script(tmp_path, rows, **more):
 def test_values_go_from_the_host_into_the_store_and_are_never_an_argument(tmp_path):
     rows = [
         SecretRow("DB_PW", "/shop/db-pw", "shop.service", ""),
-        SecretRow("DB_PW", "arn:aws:secretsmanager:x", "", "/etc/pool.conf"),
+        replace(_POOL_ROW, place="arn:aws:secretsmanager:x"),
         SecretRow("BY_HAND", "/shop/by-hand", "", ""),
     ]
     done = run_script(tmp_path, rows)
@@ -240,9 +322,74 @@ def test_values_go_from_the_host_into_the_store_and_are_never_an_argument(tmp_pa
     assert "put by hand: BY_HAND" in done.stdout and "Hemlock" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("row", "value"),
+    [
+        (SecretRow("A", "/a", "", "/site.conf", 1, "set $a ", "; set $b ", False), "A;b"),
+        (SecretRow("B", "/b", "", "/site.conf", 1, "; set $b ", ";"), 'B"c'),
+    ],
+)
+def test_of_two_secrets_in_one_line_each_is_found(tmp_path, row, value):
+    done = run_script(tmp_path, [row])
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "said").read_text().strip().endswith(f"stdin|{value}")
+
+
+@pytest.mark.parametrize("changed", [{"line": 1}, {"before": "env[DB_PASS] = "}, {"after": "'"}])
+def test_a_file_that_is_not_as_the_survey_saw_it_gives_no_value(tmp_path, changed):
+    """Never another text in a secret's place."""
+    done = run_script(tmp_path, [replace(_POOL_ROW, **changed)])
+    assert done.returncode == 1 and "survey again" in done.stderr
+    assert not (tmp_path / "said").exists()
+
+
+_TWO_POOLS = """[shop]
+listen = 9000
+env[SHOP_TITLE] = books
+php_value[db.pw] = <masked:0123456789abcdef>
+php_value[other.pw] = "<masked:123456789abcdef0>"
+php_value[home] = <masked:23456789abcdef01>
+php_value[again.pw] = <masked:0123456789abcdef>"""
+_KEYS = """server {
+    listen 80; root /srv/a;
+    location /a { proxy_set_header X-Api-Key <masked:3456789abcdef012>; proxy_pass http://a; }
+    location /b { proxy_set_header X-Api-Key <masked:456789abcdef0123>; proxy_pass http://b; }
+    location /c { proxy_set_header PATH <masked:56789abcdef01234>; proxy_pass http://b; }
+}"""
+
+
+def test_two_secrets_have_two_names_and_none_is_a_name_of_the_shell():
+    """Equal words before two values, and words that mean something in a container."""
+    _, written = made(fpm(_TWO_POOLS, _KEYS))
+    rows = {row.name: row for row in written.secrets}
+    assert set(rows) == {"PW", "OTHER_PW", "HOME_SECRET", "KEY", "API_KEY", "PATH_SECRET"}
+    assert len({row.place for row in rows.values()}) == 6
+    assert all(row.file and row.line for row in rows.values())
+    assert rows["API_KEY"].lies == "/etc/nginx/sites-available/s0:4"
+    assert (rows["OTHER_PW"].before, rows["OTHER_PW"].after) == ('php_value[other.pw] = "', '"')
+    pool = next(text for path, text in written.files.items() if path.endswith("shop.conf"))
+    assert pool.count("@{PW}") == 2 and '"@{OTHER_PW}"' in pool
+    assert "X-Api-Key @{API_KEY};" in written.files["image/nginx.conf"]
+
+
+def test_two_services_with_another_secret_of_one_name_have_two_places():
+    machine = two()
+    for unit, mask in (("shop", "0123456789abcdef"), ("admin", "123456789abcdef0")):
+        row = next(row for row in machine.units if row["Id"] == f"{unit}.service")
+        row["Environment"] = f"DB_PASSWORD=<masked:{mask}> SAME=<masked:3456789abcdef012>"
+    _, written = made(machine, ", services: {app: {unit: shop}, admin: {unit: admin}}")
+    secrets = {
+        each["name"]: {row["name"]: row["valueFrom"] for row in each.get("secrets", ())}
+        for each in json.loads(written.files["ecs/ecs-task-def.json"])["containerDefinitions"]
+    }
+    assert secrets["app"] == {"DB_PASSWORD": "/shop/app/db-password", "SAME": "/shop/same"}
+    assert secrets["admin"] == {"DB_PASSWORD": "/shop/admin/db-password", "SAME": "/shop/same"}
+    rows = {row.place: row.unit for row in written.secrets}
+    assert rows["/shop/admin/db-password"] == "admin.service" and len(rows) == 3
+
+
 def test_a_dry_run_tells_how_much_would_go_and_a_missing_value_stops(tmp_path):
-    rows = [SecretRow("DB_PW", "/shop/db-pw", "", "/etc/pool.conf")]
-    done = run_script(tmp_path, rows, DRY_RUN="1")
+    done = run_script(tmp_path, [_POOL_ROW], DRY_RUN="1")
     assert done.stdout.strip() == "10 bytes would go to /shop/db-pw"
     assert not (tmp_path / "said").exists()
     gone = run_script(tmp_path, [SecretRow("NOT_THERE", "/a", "shop.service", "")])

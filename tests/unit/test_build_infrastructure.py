@@ -131,6 +131,31 @@ def test_services_of_their_own_and_what_the_clock_starts():
     assert "task-definition/shop-web-admin:*" in files["roles.tf"]
 
 
+def test_what_runs_the_buildspecs_is_made_too():
+    """Privileged, a clone of depth 1, layers kept, the role with what it calls; each commit of the
+    branch, and the base storey at night."""
+    files = written(project(build=_CI.replace("shop/shop,", "shop/shop, branch: release/1.x,")))
+    found = parsed(files)
+    for name in ("base", "images"):
+        body = found[f"aws_codebuild_project.{name}"]
+        [source], [machine], [cache] = body["source"], body["environment"], body["cache"]
+        assert source["buildspec"] == f'"buildspec-{name}.yml"' and source["git_clone_depth"] == 1
+        assert machine["privileged_mode"] is True and machine["type"] == '"LINUX_CONTAINER"'
+        assert cache["modes"] == ['"LOCAL_DOCKER_LAYER_CACHE"']
+        assert body["service_role"] == "${aws_iam_role.deploy.arn}"
+        assert body["source_version"] == '"release/1.x"'
+    [group] = found["aws_codebuild_webhook.images"]["filter_group"]
+    assert group["filter"][1]["pattern"] == '"^refs/heads/release/1\\\\.x$"'
+    [target] = found["aws_scheduler_schedule.night-base"]["target"]
+    assert target["role_arn"] == "${aws_iam_role.night.arn}"
+    assert "project/shop-base" in files["roles.tf"] and "aws_codebuild_webhook.base" not in found
+    assert "codebuild.amazonaws.com" in files["roles.tf"]
+    assert list(out_of_line(files["codebuild.tf"])) == []
+    assert "codebuild.tf" not in written() and "codebuild:StartBuild" not in written()["roles.tf"]
+    arm = written(project(build=f"{_CI}\n  architecture: arm64"))
+    assert "ARM_CONTAINER" in arm["codebuild.tf"]
+
+
 def out_of_line(text):
     """Lines that ``terraform fmt`` would move: two blanks a bracket, and ``=`` in one column in
     neighbouring lines whose values end where they began."""

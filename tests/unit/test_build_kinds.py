@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from kirikae.build.carried import fpm_ports, named
+from kirikae.build.carried import fpm_ports
 from kirikae.build.context import layer_of
 from kirikae.build.difference import difference
 from kirikae.build.distributions import distribution_of
+from kirikae.build.masks import named
 from kirikae.build.places import Places, Where
 from kirikae.build.plan import plan
 from kirikae.build.smoke import container_words, undeclared
@@ -365,6 +366,28 @@ def test_locks_of_a_language_are_installed_in_a_stage_of_their_own():
     assert "COPY --from=npm /srv/shop/node_modules/ /srv/shop/node_modules/" in base
 
 
+def test_two_codes_of_one_language_have_a_stage_each():
+    """The second one's packages lie where its code lies, by its own lock."""
+    locked = {"package.json": "{}", "package-lock.json": "{}"}
+    machine = own("/usr/bin/node server.js --port 3000")
+    machine.release("/srv/shop", {"server.js": "x", **locked})
+    machine.release("/srv/\u7ba1\u7406 1", {"a.js": "x", **locked})
+    command = "/usr/bin/node a.js --port 4000"
+    machine.unit("admin", user="deploy", folder="/srv/\u7ba1\u7406 1", command=command)
+    machine.unit("worker", user="deploy", folder="/srv/shop", command="/usr/bin/node work.js")
+    more = (
+        ", services: {app: {unit: shop, release: shop}, worker: {unit: worker, release: shop}, "
+        "admin: {unit: admin, release: admin}}"
+    )
+    _, written = made(machine, more)
+    base = written.files["image/base.Dockerfile"]
+    assert base.count(" AS npm\n") == base.count(" AS npm-admin\n") == 1
+    assert "[ -f /usr/share/kirikae/locks/admin/package-lock.json ]" in base
+    assert "cp /usr/share/kirikae/locks/shop/package-lock.json" in base
+    tree = "/srv/\u7ba1\u7406 1/node_modules/"
+    assert f'COPY --from=npm-admin ["{tree}", "{tree}"]' in base
+
+
 def test_state_needs_an_answer_and_gets_a_mount():
     """In memory or on a file system; without an answer a note says what to write."""
     machine = own("/usr/bin/node server.js --port 3000")
@@ -436,6 +459,29 @@ def test_own_lines_stand_in_the_files_that_they_are_for():
     app = written.files["image/app.Dockerfile"]
     assert app.index("RUN true # mine") < app.index("USER ")
     assert "RUN true # base" in written.files["image/base.Dockerfile"]
+
+
+def test_several_directives_in_one_line_are_several():
+    """A whole server in one line, TLS behind another directive, a text with what ends directives
+    elsewhere."""
+    machine = host()
+    machine.owned["/usr/bin/node"] = "nodejs"
+    machine.unit("shop", "deploy", "/srv/shop", "/usr/bin/node a.js --port 3000")
+    in_front(
+        machine,
+        "server { listen 443 ssl; ssl_certificate /a; ssl_certificate_key /b; http2 on; "
+        "server_name a; location / { proxy_pass http://127.0.0.1:3000; } }",
+        "server { server_name b; listen 80; listen [::]:80; "
+        'return 301 "https://b;{$request_uri}"; }',
+        'server {\n  listen 443 ssl;\n  add_header X "a; listen 80;\n  b; c"; server_name c;\n}',
+        conf="http { include /etc/nginx/sites-enabled/*; }",
+    )
+    _, written = made(machine)
+    conf = written.files["image/nginx.conf"]
+    assert "ssl" not in conf and "http2" not in conf and "listen 443" not in conf
+    assert conf.count("listen 8080;") == 2 and conf.count("listen 8081;") == 1
+    assert 'return 301 "https://b;{$request_uri}";' in conf
+    assert 'add_header X "a; listen 80;' in conf and 'b; c"; server_name c;' in conf
 
 
 # --- one verdict for every path

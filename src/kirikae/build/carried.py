@@ -8,17 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
+from kirikae.build.masks import masks_of, named
 from kirikae.model.bundle import MASKED
 from kirikae.model.runtimes import ImageKind
-from kirikae.model.workload import Carried, Variable, Workload
+from kirikae.model.workload import Carried, Workload
 
 TEMPLATES = "usr/share/kirikae/templates"
 """Where files lie that get their values when a container begins."""
 RENDERED = "/run/kirikae"
 """Where they stand then: in memory."""
-_MASK = re.compile(r"<masked:([0-9a-f]+|unknown)>")
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_NOISE = {"env", "php_admin_value", "php_value", "setenv", "fastcgi_param", "proxy_set_header"}
 _FPM_PORT = 9000
 _FPM_DROPPED = re.compile(
     r"\s*(listen\.(owner|group|mode|acl_\w+|allowed_clients|backlog)|env\[\w+\]"
@@ -59,25 +57,17 @@ class Layer:
     """Socket or address of the hosts -> port of the task's own network."""
 
 
-def layer_of(workload: Workload, port: int) -> Layer:
-    """``port``: the one that the load balancer asks, for a server that takes requests itself."""
+def layer_of(workload: Workload, port: int, names: Mapping[str, str]) -> Layer:
+    """``port``: the one that the load balancer asks, for a server that takes requests itself;
+    ``names``: mask -> its name, where no variable of the service's own has it."""
+    known = {**names, **masks_of(workload.environment)}
     match workload.runtime.image:
         case ImageKind.PHP_FPM:
-            return _php_fpm(workload)
+            return _php_fpm(workload, known)
         case ImageKind.APACHE:
-            return _apache(workload, port)
+            return _apache(workload, port, known)
         case _:
             return Layer()
-
-
-def named(line: str, known: Mapping[str, str]) -> str:
-    """``@{NAME}`` in the place of each masked value; ``known``: mask -> variable that has it
-    already."""
-
-    def name(match: re.Match[str]) -> str:
-        return "@{" + (known.get(match[0]) or _name_before(line[: match.start()])) + "}"
-
-    return _MASK.sub(name, line)
 
 
 def names_in(text: str) -> tuple[str, ...]:
@@ -85,27 +75,12 @@ def names_in(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(re.findall(r"@\{([A-Za-z_]\w*)\}", text)))
 
 
-def masks_of(variables: Iterable[Variable]) -> dict[str, str]:
-    """Mask -> the variable whose value is that secret and nothing else."""
-    return {
-        variable.value: variable.name
-        for variable in variables
-        if variable.secret and not variable.partly_secret
-    }
-
-
-def _name_before(said: str) -> str:
-    """The last word before a value is its name: ``password = `` or ``env[DB_PW] = ``."""
-    words = [word for word in _WORD.findall(said) if word.lower() not in _NOISE]
-    return (words[-1] if words else "SECRET").upper()
-
-
 def _files(
     workload: Workload,
+    known: Mapping[str, str],
     change: Callable[[Carried], Sequence[str]],
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Files that are the hosts' own or must be changed; with what they wait for."""
-    known = masks_of(workload.environment)
     files: dict[str, str] = {}
     names: list[str] = []
     for carried in workload.carried:
@@ -122,11 +97,12 @@ def _files(
 
 def _layer(
     workload: Workload,
+    known: Mapping[str, str],
     change: Callable[[Carried], Sequence[str]],
     clears: Sequence[str],
     ports: Mapping[str, int],
 ) -> Layer:
-    files, names = _files(workload, change)
+    files, names = _files(workload, known, change)
     links = {
         f"/{path.removeprefix(f'{TEMPLATES}/')}": path.replace(TEMPLATES, RENDERED, 1)
         for path in files
@@ -147,7 +123,7 @@ def _layer(
 # --- php-fpm
 
 
-def _php_fpm(workload: Workload) -> Layer:
+def _php_fpm(workload: Workload, known: Mapping[str, str]) -> Layer:
     """Each pool on a port of its own: containers of a task share them, and no socket."""
     ports = fpm_ports(workload.sockets)
     pools = sorted({_folder(each.path) for each in workload.carried if "/pool.d/" in each.path})
@@ -157,7 +133,7 @@ def _php_fpm(workload: Workload) -> Layer:
             return list(carried.lines)
         return list(_of_fpm(carried, ports))
 
-    return _layer(workload, change, pools, ports)
+    return _layer(workload, known, change, pools, ports)
 
 
 def fpm_ports(sockets: Sequence[str]) -> dict[str, int]:
@@ -200,7 +176,7 @@ def _of_fpm(carried: Carried, ports: Mapping[str, int]) -> Iterator[str]:
 # --- Apache
 
 
-def _apache(workload: Workload, port: int) -> Layer:
+def _apache(workload: Workload, port: int, known: Mapping[str, str]) -> Layer:
     """What is switched on is exactly what the hosts have."""
     there = min(_listened(workload.carried), default=80)
     enabled = sorted({_folder(link) for link in workload.links if link.startswith("/etc/apache2/")})
@@ -210,7 +186,7 @@ def _apache(workload: Workload, port: int) -> Layer:
             return list(carried.lines)
         return list(_of_apache(carried, there, port))
 
-    return _layer(workload, change, enabled, {})
+    return _layer(workload, known, change, enabled, {})
 
 
 def _listened(carried: Iterable[Carried]) -> Iterator[int]:

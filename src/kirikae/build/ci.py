@@ -117,6 +117,12 @@ def registry_of(facts: Facts, settings: ContinuousIntegration) -> str:
     return settings.registry or own
 
 
+def jobs_of(facts: Facts) -> list[Job]:
+    """What is run; nothing where the project file does not ask for it."""
+    settings = facts.project.build.ci
+    return list(_jobs(facts, settings)) if settings is not None else []
+
+
 def _jobs(facts: Facts, settings: ContinuousIntegration) -> Iterator[Job]:
     """A service of files alone has no base storey."""
     has_base = any(not is_static(one) for one in facts.workload.every)
@@ -164,8 +170,29 @@ def _at_a_commit(
         yield Step("Take the base storey, or build it where its inputs changed", (made,))
         base = ' --base "$(jq -r .base base.json)"'
     images = f'kirikae build image "$RELEASE_ID" --repository {registry}{base}'
-    yield Step("Build and push the images", (images,))
+    repository = _of_ecr(registry)
+    newest = (_newest(facts, repository),) if repository else ()
+    former = ' ${FORMER:+--cache-from "$FORMER"}' if repository else ""
+    yield Step("Build and push the images", (*newest, images + former))
     yield Step("Prove the images", ('kirikae build verify "$RELEASE_ID"',))
+
+
+def _of_ecr(registry: str) -> str:
+    """The name of a repository of ECR; empty for another registry, which has other clients."""
+    host, _, name = registry.partition("/")
+    return name if ".dkr.ecr." in host else ""
+
+
+def _newest(facts: Facts, repository: str) -> str:
+    """The release whose image was pushed last; empty where there is none yet."""
+    storeys = sorted({one.image for one in facts.workload.every if not is_static(one)})
+    name = storeys[0] if storeys else "web"
+    query = "sort_by(imageDetails[?imageTags],&imagePushedAt)[-1].imageTags[0]"
+    said = (
+        f"aws ecr describe-images --region {facts.project.region} --repository-name "
+        f"{repository}-{name} --query '{query}' --output text"
+    )
+    return f'FORMER=$({said} | grep -v "^None$" || true)'
 
 
 def _release(settings: ContinuousIntegration) -> Step:

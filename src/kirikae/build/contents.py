@@ -12,9 +12,11 @@ from kirikae.model.workload import Workload
 
 _NEVER = re.compile(
     r"(^|/)(\.git/|\.env$|id_[a-z0-9]+$|\.npmrc$|\.netrc$|\.pgpass$|\.aws/"
-    r"|ssl-cert-snakeoil\.key$|ssh_host_\w+$)|\.(p12|jks)$"
+    r"|ssl-cert-snakeoil\.key$|ssh_host_\w+$)"
+    r"|^(?!usr/(?!local/)).*\.(p12|jks)$"
     r"|^(home|root|srv|opt|var/www)/.*\.key$",
 )
+"""Key stores below /usr are examples of packages (Debian's puma has four), but for /usr/local."""
 STATE = "state-of-hosts"
 """The file, below ``build.folder``, that names the trees which no image may hold."""
 _OWN = re.compile(r"(home|root|srv|opt|var/www)/")

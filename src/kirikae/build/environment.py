@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from kirikae.model.project import Project
@@ -51,9 +51,11 @@ def environment_of(
     workload: Workload,
     project: Project,
     waits: Iterable[str] = (),
+    clashes: Collection[str] = (),
 ) -> Environment:
     """Variables of the hosts' service that its code reads; the project file's go over them.
-    ``waits``: names that its configuration waits for, whose values were secrets."""
+    ``waits``: names that its configuration waits for, whose values were secrets; ``clashes``: names
+    that are another secret in another service, and lie apart."""
     plain = {_RELEASE_ID: f"{{{{ must_env `{_RELEASE_ID}` }}}}"}
     secret: dict[str, str] = {}
     notes = []
@@ -64,13 +66,15 @@ def environment_of(
         if left_out is not None:
             notes.append(f"{variable.name} is left out: {left_out}")
         elif variable.secret or variable.name in project.build.secrets:
-            secret[variable.name] = secret_name(project, variable.name)
+            own = workload.name if variable.name in clashes else ""
+            secret[variable.name] = secret_name(project, variable.name, own)
             if variable.partly_secret:
                 notes.append(_whole_value(variable.name, secret[variable.name]))
         else:
             plain[variable.name] = variable.value.replace("{{", f"{{{BRACE}")
     plain |= project.build.environment
-    secret |= {name: secret_name(project, name) for name in waits if name not in plain}
+    named_elsewhere = (name for name in waits if name not in plain and name not in secret)
+    secret |= {name: secret_name(project, name) for name in named_elsewhere}
     named = {name: place for name, place in project.build.secrets.items() if name not in plain}
     return Environment(plain, secret | named, tuple(notes))
 
@@ -101,7 +105,9 @@ def why_left_out(variable: Variable) -> str | None:
     return None
 
 
-def secret_name(project: Project, variable: str) -> str:
-    """Where the secret lies: as the project file says, else ``/service/variable``."""
-    own = f"/{project.service}/{variable.lower().replace('_', '-')}"
+def secret_name(project: Project, variable: str, service: str = "") -> str:
+    """Where the secret lies: as the project file says, else ``/service/variable``; ``service``:
+    the one that has this secret alone."""
+    folder = f"/{project.service}/{service}".rstrip("/")
+    own = f"{folder}/{variable.lower().replace('_', '-')}"
     return project.build.secrets.get(variable, own)

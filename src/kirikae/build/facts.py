@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from kirikae.build.carried import Layer, layer_of, names_in
 from kirikae.build.definitions import Container
 from kirikae.build.environment import Environment, environment_of
+from kirikae.build.masks import clashing, names_of
 from kirikae.build.needs import Needs
 from kirikae.build.sidecar import nginx_conf
 from kirikae.build.sidecars import sidecars_of
@@ -58,10 +59,13 @@ def facts_of(
 ) -> Facts:
     """Worked out once for all outputs."""
     port = project.build.port
-    layers = {one.name: layer_of(one, port) for one in workload.every}
+    names = names_of(workload)
+    clashes = clashing(workload)
+    layers = {one.name: layer_of(one, port, names) for one in workload.every}
     ports = {socket: n for layer in layers.values() for socket, n in layer.ports.items()}
     environments = {
-        one.name: environment_of(one, project, layers[one.name].names) for one in workload.every
+        one.name: environment_of(one, project, layers[one.name].names, clashes)
+        for one in workload.every
     }
     more = sum(each.memory for each in sidecars_of(project))
     web = workload.web
@@ -71,6 +75,6 @@ def facts_of(
         size=size_of(workload, project.build.tasks, more),
         layers=layers,
         environments=environments,
-        conf=nginx_conf(web, port, ports, workload) if web is not None else "",
+        conf=nginx_conf(web, port, ports, names) if web is not None else "",
         needs=needs or Needs(),
     )

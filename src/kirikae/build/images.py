@@ -86,9 +86,12 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """Locked packages of a language, laid where the release lies."""
+    """Locked packages of a language, laid where the release lies.  ``stage``: its name in the
+    Dockerfile; ``part``: the part of the release that it belongs to; empty: all of it."""
 
+    stage: str
     manager: str
+    part: str
     files: tuple[str, ...]
     tree: str
     folder: str
@@ -99,6 +102,17 @@ class Installed:
     def workdir(self) -> str:
         """The folder as WORKDIR takes it."""
         return _literally(self.folder)
+
+    @property
+    def locks(self) -> list[str]:
+        """Where the stage finds the lock, and what belongs to it."""
+        return [f"/usr/share/kirikae/locks/{self.part}{name}" for name in self.files]
+
+    @property
+    def copy(self) -> str:
+        """Out of the stage, to the same place."""
+        tree = f"{self.folder}/{self.tree}/"
+        return _copy(tree, tree, f"--from={self.stage} ")
 
 
 def ignore_file() -> str:
@@ -131,7 +145,9 @@ def base_dockerfile(workload: Workload, project: Project) -> str:
         locale=_locale(workload.locale),
         zone="" if workload.zone.endswith("UTC") else workload.zone,
         unpackaged=sorted({program for one in every for program in one.unpackaged}),
-        requirements=any(one.requirements for one in every),
+        requirements=next(
+            (f"{one.release}requirements.txt" for one in every if one.requirements), ""
+        ),
         virtual_environment=next(
             (one.virtual_environment for one in every if one.virtual_environment), ""
         ),
@@ -141,15 +157,20 @@ def base_dockerfile(workload: Workload, project: Project) -> str:
 
 
 def _installed(every: Iterable[Workload]) -> Iterator[Installed]:
-    """One stage for each manager; a second release of the same one is a service of its own."""
-    seen = set()
+    """One stage for each code and manager; services of the same code share it."""
+    seen: set[tuple[str, str]] = set()
+    managers: set[str] = set()
     for one in every:
         for lock in one.locks:
-            if lock.manager not in seen:
-                seen.add(lock.manager)
+            if (lock.manager, one.folder) not in seen:
+                again = lock.manager in managers
+                seen.add((lock.manager, one.folder))
+                managers.add(lock.manager)
                 tools, command = _INSTALLERS[lock.manager]
                 yield Installed(
+                    f"{lock.manager}-{one.name}" if again else lock.manager,
                     lock.manager,
+                    one.release,
                     lock.files,
                     lock.tree,
                     one.folder,
@@ -265,11 +286,12 @@ def logs_of(workload: Workload) -> Iterator[str]:
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._@%+=:,-]+")
 
 
-def _copy(source: str, target: str) -> str:
+def _copy(source: str, target: str, options: str = "") -> str:
     """A path with blanks needs the form of JSON (Dockerfile reference, COPY)."""
     if _PLAIN_PATH.fullmatch(source + target):
-        return f"COPY {source} {target}"
-    return f"COPY {json.dumps([_literally(source), _literally(target)], ensure_ascii=False)}"
+        return f"COPY {options}{source} {target}"
+    both = json.dumps([_literally(source), _literally(target)], ensure_ascii=False)
+    return f"COPY {options}{both}"
 
 
 def _literally(path: str) -> str:

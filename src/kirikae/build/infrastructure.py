@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kirikae.build import roles
+from kirikae.build import codebuild, roles
 from kirikae.build.definitions import capacity_of, front_of, front_port, is_static
 from kirikae.build.facts import Facts
 from kirikae.build.hcl import Raw, label
@@ -343,6 +343,15 @@ def _role_rows(plot: Plot) -> Iterator[Role]:
     )
     if plot.settings.schedules:
         yield _schedule_role(plot, names.schedule)
+    nightly = [each.name for each in codebuild.projects_of(facts) if each.nightly]
+    if nightly and codebuild.is_wanted(project):
+        yield Role(
+            "night",
+            f"{project.service}-night",
+            "EventBridge Scheduler starts the build of the base storey with it.",
+            roles.trust("scheduler.amazonaws.com", project.account),
+            roles.policy(roles.start_builds(project, nightly)),
+        )
 
 
 def _schedule_role(plot: Plot, name: str) -> Role:
@@ -492,6 +501,10 @@ _IMPORTS: Mapping[Existing, Callable[[Plot], Iterator[Import]]] = {
 }
 
 
+def _codebuild(plot: Plot) -> Values | None:
+    return codebuild.values(plot.facts)
+
+
 def _outputs(_: Plot) -> Values:
     return {}
 
@@ -507,6 +520,7 @@ _FILES: Mapping[str, Callable[[Plot], Values | None]] = {
     "storage": _storage,
     "roles": _roles,
     "schedules": _schedules,
+    "codebuild": _codebuild,
     "imports": _imports,
     "outputs": _outputs,
 }

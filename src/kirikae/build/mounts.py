@@ -3,6 +3,8 @@ that all tasks share; everything else is read-only."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -173,8 +175,17 @@ def sockets_asked(web: WebServer) -> Iterator[str]:
             yield rest.split(";")[0].split(":")[0].strip().replace("/var/run/", "/run/")
 
 
+_NAME_LENGTH = 200
+_OTHER = re.compile(r"[^A-Za-z0-9]+")
+
+
 def _name(path: str) -> str:
-    return path.strip("/").replace("/", "-").replace(".", "-").replace("_", "-")
+    """Letters, digits and hyphens (ECS API, Volume: 255 of them).  Whatever becomes a hyphen and is
+    no slash gets a mark of its own: no two folders share a volume."""
+    name = _OTHER.sub("-", path).strip("-")[:_NAME_LENGTH]
+    if path.strip("/") == name.replace("-", "/"):
+        return name
+    return f"{name}-{hashlib.sha256(path.encode()).hexdigest()[:6]}".lstrip("-")
 
 
 def notes_on(workload: Workload, settings: BuildSettings) -> Iterator[str]:

@@ -107,6 +107,7 @@ _PASSING = {
 }
 _STATE = "state: it must be where both sides see it"
 _ASSIGNS_A_SECRET = re.compile(r"\s*(?:export\s+)?[A-Z_][A-Z0-9_]*=.*<masked:")
+_FROM_RUNTIME = "PR12: in no package; copied from `runtime/`"
 _EVERYWHERE = ("required", "important")
 """Priorities of packages that every Debian has."""
 _DEPENDENCY = re.compile(r"(?:^|[,|]\s*)([a-z0-9][a-z0-9+.-]+)")
@@ -242,8 +243,9 @@ class Places:
 
 def _secret(asked: _Asked) -> Place | None:
     """First of all rules: nothing that looks like a secret goes into an image, whatever else it
-    is."""
-    if not _SECRET.search(asked.real):
+    is.  A link of such a name leads to one (certificates of authorities are links, too)."""
+    named = _SECRET.search(asked.path) and not asked.path.endswith(".pem")
+    if not named and not _SECRET.search(asked.real):
         return None
     if asked.bundle.owner(asked.real) is not None and asked.real.endswith(".pem"):
         return None
@@ -349,6 +351,13 @@ def _declares_variables(asked: _Asked) -> Place | None:
     )
 
 
+def _brought(asked: _Asked) -> Place | None:
+    """A program of nobody's, wherever it lies: also in somebody's home."""
+    if any(asked.real == each for one in asked.workload.every for each in one.unpackaged):
+        return asked.goes(Where.BASE, _FROM_RUNTIME)
+    return None
+
+
 def _of_the_host(asked: _Asked) -> Place | None:
     """Matters of the machine: how it boots, who logs in, what it mounts, what watches it."""
     if asked.real == "/" or asked.real.startswith(_HOST):
@@ -433,7 +442,7 @@ def _unpackaged(asked: _Asked) -> Place | None:
     """Programs of nobody's that the service is started with."""
     for program in (each for one in asked.workload.every for each in one.unpackaged):
         if _is_below(asked.real, program) or _is_below(program, asked.real):
-            return asked.goes(Where.BASE, "PR12: in no package; copied from `runtime/`")
+            return asked.goes(Where.BASE, _FROM_RUNTIME)
     return None
 
 
@@ -490,6 +499,7 @@ _RULES: tuple[Callable[[_Asked], Place | None], ...] = (
     _former,
     _virtual_host,
     _declares_variables,
+    _brought,
     _of_the_host,
     _of_a_package,
     _unpackaged,

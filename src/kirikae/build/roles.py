@@ -21,6 +21,7 @@ _PULLS = (
 _PUSHES = (
     *_PULLS,
     "ecr:CompleteLayerUpload",
+    "ecr:DescribeImages",
     "ecr:InitiateLayerUpload",
     "ecr:PutImage",
     "ecr:UploadLayerPart",
@@ -304,6 +305,12 @@ def schedule(
         _allow("Pass", ["iam:PassRole"], arns) | {"Condition": only},
         _allow("Missed", ["sqs:SendMessage"], [_scoped(project, "sqs", missed)]),
     ]
+
+
+def start_builds(project: Project, names: Sequence[str]) -> list[Statement]:
+    """Projects of CodeBuild."""
+    arns = [_scoped(project, "codebuild", f"project/{name}") for name in names]
+    return [_allow("Build", ["codebuild:StartBuild"], arns)]
 
 
 def _scoped(

@@ -3,12 +3,15 @@ values there without anybody seeing them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from kirikae.build.environment import Environment, secret_name
+from kirikae.build.masks import names_of, origin_of
 from kirikae.build.sidecars import sidecars_of
 from kirikae.build.texts import text_of
+from kirikae.model.bundle import MASKED
 from kirikae.model.project import Project
 from kirikae.model.workload import Workload
 
@@ -17,20 +20,30 @@ _MANAGER = "arn:aws:secretsmanager:"
 
 @dataclass(frozen=True, slots=True)
 class SecretRow:
-    """``unit``: whose process has it on the hosts; ``file``: the file of configuration that holds
-    it instead.  Both are empty for one that only the project file names."""
+    """``unit``: whose process has it on the hosts; ``file`` and ``line``: where a configuration
+    holds it instead, between ``before`` and ``after`` (``ends``: the line's end follows).  Both are
+    empty for one that only the project file names."""
 
     name: str
     place: str
     unit: str
     file: str
+    line: int = 0
+    before: str = ""
+    after: str = ""
+    ends: bool = True
 
     @property
     def in_manager(self) -> bool:
         """In Secrets Manager; otherwise it is a parameter of SSM."""
         return self.place.startswith(_MANAGER)
 
-    def to_plain(self) -> dict[str, str]:
+    @property
+    def lies(self) -> str:
+        """Where, for people."""
+        return f"{self.file}:{self.line}" if self.file else self.unit
+
+    def to_plain(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
         return asdict(self)
 
@@ -41,41 +54,48 @@ def rows_of(
     environments: Mapping[str, Environment],
     waits: Sequence[str],
 ) -> list[SecretRow]:
-    """By name; each once, whichever service has it."""
+    """By place; each once, whichever service has it."""
+    masks = {name: mask for mask, name in names_of(workload).items()}
     found: dict[str, SecretRow] = {}
     for one in workload.every:
         for name, place in environments[one.name].secret.items():
-            found.setdefault(name, _row(one, name, place))
+            found.setdefault(place, _row(workload, one, name, place, masks))
     for name in waits:
-        row = SecretRow(name, secret_name(project, name), "", next(_files(workload, name), ""))
-        found.setdefault(name, row)
+        place = secret_name(project, name)
+        found.setdefault(place, _from_file(workload, name, place, masks.get(name, "")))
     for sidecar in sidecars_of(project):
         for secret in sidecar.container.get("secrets", ()):
             row = SecretRow(secret["name"], secret["valueFrom"], "", "")
-            found.setdefault(row.name, row)
-    return [found[name] for name in sorted(found)]
+            found.setdefault(row.place, row)
+    return sorted(found.values(), key=lambda row: (row.name, row.place))
 
 
 def _row(
     workload: Workload,
+    one: Workload,
     name: str,
     place: str,
+    masks: Mapping[str, str],
 ) -> SecretRow:
     """In the environment of a process, unless a file of configuration says it."""
-    declared = {variable.name for variable in workload.environment}
-    file = next(_files(workload, name), "")
-    unit = workload.unit if name in declared and not file else ""
-    return SecretRow(name, place, unit, file)
+    declared = {variable.name: variable.value for variable in one.environment}
+    row = _from_file(workload, name, place, declared.get(name) or masks.get(name, ""))
+    if row.file or name not in declared:
+        return row
+    return SecretRow(name, place, one.unit, "")
 
 
-def _files(workload: Workload, name: str) -> Iterator[str]:
-    """Carried files in which a masked value stands behind this name."""
-    for carried in workload.carried:
-        if any(name.lower() in line.lower() and "<masked:" in line for line in carried.lines):
-            yield carried.path
-    web = workload.web
-    if web is not None and any(name.lower() in line.lower() for line in web.lines):
-        yield from web.carried[:1]
+def _from_file(
+    workload: Workload,
+    name: str,
+    place: str,
+    value: str,
+) -> SecretRow:
+    """``value``: a mask, or a text with one in it."""
+    origin = origin_of(workload, value) if MASKED in value else None
+    if origin is None:
+        return SecretRow(name, place, "", "")
+    return SecretRow(name, place, "", **asdict(origin))
 
 
 def script(rows: Sequence[SecretRow], project: Project) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from kirikae.build.carried import masks_of, named
+from kirikae.build.masks import named
 from kirikae.build.texts import text_of
 from kirikae.model.bundle import MASKED
-from kirikae.model.workload import WebServer, Workload
+from kirikae.model.workload import WebServer
 
 _FORMAT = re.compile(r"^\s*log_format\s+(\S+)")
 _ACCESS_LOG = re.compile(r"(\baccess_log\s+)(?!off\s*;|syslog:)([^;{}]+);")
@@ -35,13 +35,12 @@ def nginx_conf(
     web: WebServer,
     port: int,
     ports: Mapping[str, int],
-    workload: Workload,
+    names: Mapping[str, str],
 ) -> str:
-    """``ports``: of sockets that are ports in a task."""
-    masks = {mask: name for one in workload.every for mask, name in _masks(one).items()}
+    """``ports``: of sockets that are ports in a task; ``names``: mask -> its name."""
     formats = {name for line in web.lines for name in _FORMAT.findall(line)} | {"combined"}
     lines = [
-        named(_on_ports(_to_stdout(line, formats), ports), masks)
+        named(_on_ports(_to_stdout(line, formats), ports), names)
         for line in _without_comments_of_secrets(_listening(web, port))
     ]
     return text_of(
@@ -52,10 +51,6 @@ def nginx_conf(
         defaults=list(_defaults(web.lines)),
         lines=[f"    {line}".rstrip() for line in lines],
     )
-
-
-def _masks(workload: Workload) -> dict[str, str]:
-    return masks_of(workload.environment)
 
 
 def _defaults(lines: Sequence[str]) -> Iterator[str]:

@@ -230,7 +230,7 @@ def explained(here: Here, path: str) -> Answer:
 def secrets_planned(here: Here) -> Answer:
     """Each secret by its name: where it lies on the hosts, and where tasks expect it."""
     rows = planned(here).plan.secrets
-    lines = [f"{row.name}: {row.file or row.unit or 'kirikae.yml'} -> {row.place}" for row in rows]
+    lines = [f"{row.name}: {row.lies or 'kirikae.yml'} -> {row.place}" for row in rows]
     folder = load_project(here).build.folder.rstrip("/")
     if rows:
         lines.append(
@@ -333,6 +333,14 @@ def base(
     default=None,
     help="Push to REPOSITORY-app and REPOSITORY-web, and use their digests.",
 )
+@click.option(
+    "--cache-from",
+    "former",
+    default=None,
+    metavar="RELEASE_ID",
+    help="A release whose images take part: layers that have not changed are its layers, and are "
+    "not pushed again (for machines that begin empty, as in CI).",
+)
 @DRY
 @JSON
 @click.pass_obj
@@ -342,11 +350,12 @@ def image(
     distribution: str | None,
     base_reference: str | None,
     repository: str | None,
+    former: str | None,
     dry_run: bool,
 ) -> Answer:
     """Build the images of RELEASE_ID: the base storey if its inputs changed, then each service and
     web; named by digest, or by image ID."""
-    order = ImageOrder(release_id, distribution, repository, base_reference)
+    order = ImageOrder(release_id, distribution, repository, base_reference, former)
     return images_made(here, order, dry_run)
 
 

@@ -12,7 +12,8 @@ from kirikae.console.build_planned import planned
 from kirikae.console.container_engine import ContainerEngine
 from kirikae.console.context import load_project, open_store
 from kirikae.console.here import Answer, Here, would
-from kirikae.console.images import OTHER_VERSIONS, Release, base_image, make_images, storeys_in
+from kirikae.console.images import OTHER_VERSIONS, base_image, make_images, storeys_in
+from kirikae.console.locked import Release
 from kirikae.console.progress import Progress
 from kirikae.console.release import releases_of
 from kirikae.console.smoke import Smoke, smoke_test
@@ -30,6 +31,8 @@ class ImageOrder:
     distribution: str | None
     repository: str | None
     base: str | None = None
+    former: str | None = None
+    """A release of the repository whose layers are taken where nothing has changed."""
 
 
 def images_made(here: Here, order: ImageOrder, dry_run: bool) -> Answer:
@@ -37,6 +40,8 @@ def images_made(here: Here, order: ImageOrder, dry_run: bool) -> Answer:
     EngineProblem."""
     here.assert_may_change("build image", dry_run)
     checked_id(order.release_id)
+    if order.former is not None:
+        checked_id(order.former)
     project = load_project(here)
     releases = releases_of(here, project, open_store(here, project))
     manifest, archive = releases.get(order.release_id)
@@ -50,16 +55,20 @@ def images_made(here: Here, order: ImageOrder, dry_run: bool) -> Answer:
         return would([line], {"release": order.release_id, "images": names})
     engine = ContainerEngine.of(here.environment)
     release = Release(manifest, archive)
-    made = make_images(engine, storeys, project.service, order.repository, release, order.base)
+    made = make_images(
+        engine, storeys, project.service, order.repository, release, order.base, order.former
+    )
     images = dict(made.images)
     releases.set_images(order.release_id, images)
     lines = [f"{name}: {reference}" for name, reference in images.items()]
     lines += _versions_told(made.other_versions)
+    lines += [f"LEFT OUT: {each}" for each in made.left_out]
     plain = {
         "release": order.release_id,
         "images": images,
         "base": made.base,
         "other_versions": list(made.other_versions),
+        "left_out": list(made.left_out),
     }
     return Answer(plain, lines)
 

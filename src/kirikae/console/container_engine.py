@@ -63,11 +63,14 @@ class ContainerEngine:
         dockerfile: Path,
         arguments: Mapping[str, str],
         labels: Mapping[str, str],
+        former: str | None = None,
     ) -> None:
-        """From a Dockerfile, with its folder as the context."""
+        """From a Dockerfile, with its folder as the context.  ``former``: an image that is here,
+        whose layers are taken where nothing of theirs has changed."""
         words = [
             *_named("--build-arg", arguments.items()),
             *_named("--label", labels.items()),
+            *(("--cache-from", former) if former is not None else ()),
         ]
         self._run("build", "-q", "-t", image, "-f", str(dockerfile), *words, str(dockerfile.parent))
 

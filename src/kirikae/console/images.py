@@ -6,7 +6,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import posixpath
 import re
+import shlex
 import shutil
 import tarfile
 import tempfile
@@ -20,13 +22,15 @@ from kirikae.build.errors import CannotBuild
 from kirikae.build.images import LAYERS
 from kirikae.build.written import checksum
 from kirikae.console.container_engine import ContainerEngine
+from kirikae.console.locked import Release, locks_label, locks_to_install, without_packages
 from kirikae.console.progress import Progress
-from kirikae.release.manifest import Manifest
 
 _DISTRIBUTION = re.compile(r"^ARG DISTRIBUTION=(\S+)", re.M)
 _DEFAULT = re.compile(r"\$\{DISTRIBUTION:-([^}]+)\}")
 _RUNTIME = re.compile(r"^# PR12: (.+?) (?:is|are) in no package", re.M)
-_LOCK = re.compile(r"/usr/share/kirikae/locks/([\w.-]+) \]")
+_LOCK = re.compile(r"\[ -f (\S.*?) \]")
+_LOCKS_LIE = "/usr/share/kirikae/locks/"
+_REQUIREMENTS = re.compile(r"^# requirements: (.+)$", re.M)
 _TAG_LENGTH = 12
 """So much of the inputs' checksum names a base storey."""
 _INPUTS = "kirikae.base.inputs"
@@ -58,8 +62,20 @@ class Storeys:
         return self.folder / f"{name}.Dockerfile"
 
     def lock_names(self) -> list[str]:
-        """The locks of languages that its base storey asks for."""
-        return _LOCK.findall(self.dockerfile("base").read_text(encoding="utf-8"))
+        """The locks of languages that its base storey asks for, by their paths in a release."""
+        text = self.dockerfile("base").read_text(encoding="utf-8")
+        found = [word for quoted in _LOCK.findall(text) for word in shlex.split(quoted)]
+        locks = [word.removeprefix(_LOCKS_LIE) for word in found if word.startswith(_LOCKS_LIE)]
+        named = _REQUIREMENTS.search(text)
+        if "COPY wheelhouse/" in text:
+            locks.append(named[1] if named is not None else "requirements.txt")
+        return locks
+
+    def parts(self) -> list[str]:
+        """Parts of a release that its services are; empty: all of it."""
+        services = [name for name in self.names if name not in _BESIDE_THE_SERVICE]
+        texts = [self.dockerfile(name).read_text(encoding="utf-8") for name in services]
+        return sorted({_part(text) for text in texts})
 
     def base_inputs(self) -> bytes:
         """Everything that the base storey is made from."""
@@ -68,7 +84,8 @@ class Storeys:
         for folder in sorted(_OF_THE_BASE):
             for file in sorted((self.folder / folder).rglob("*")):
                 if file.is_file():
-                    bodies.append(file.name.encode() + file.read_bytes())
+                    name = file.relative_to(self.folder / folder).as_posix()
+                    bodies.append(name.encode() + file.read_bytes())
         # As former versions spelt it: the base storeys that they made are still found.
         bodies.append(f"--build-argDISTRIBUTION={self.distribution}".encode())
         return b"".join(bodies)
@@ -116,51 +133,15 @@ def _assert_complete(folder: Path, base: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
-    """A release, and the bytes of its archive."""
-
-    manifest: Manifest
-    archive: bytes
-
-    def locks(self, names: Sequence[str]) -> dict[str, bytes]:
-        """Files of these names at its top, and what belongs beside them."""
-        found = {}
-        with tarfile.open(fileobj=io.BytesIO(self.archive)) as tar:
-            every = {entry.name: entry for entry in tar if entry.isfile()}
-            for name in names:
-                for beside in _BESIDE.get(name, (name,)):
-                    entry = every.get(beside)
-                    body = tar.extractfile(entry) if entry is not None else None
-                    if body is not None and name in every:
-                        found[beside] = body.read()
-        return found
-
-
-_BESIDE = {
-    "package-lock.json": ("package-lock.json", "package.json"),
-    "npm-shrinkwrap.json": ("npm-shrinkwrap.json", "package.json"),
-    "composer.lock": ("composer.lock", "composer.json"),
-    "Gemfile.lock": ("Gemfile.lock", "Gemfile"),
-    "cpanfile.snapshot": ("cpanfile.snapshot", "cpanfile"),
-    "requirements.txt": ("requirements.txt",),
-}
-_TREES = {
-    "package-lock.json": "node_modules",
-    "npm-shrinkwrap.json": "node_modules",
-    "composer.lock": "vendor",
-    "Gemfile.lock": "vendor/bundle",
-    "cpanfile.snapshot": "local",
-}
-
-
-@dataclass(frozen=True, slots=True)
 class ImagesMade:
     """Name of the storey -> its image, by digest where it was pushed, else by its ID.
-    ``other_versions``: packages that the base storey does not have as the hosts do."""
+    ``other_versions``: packages that the base storey does not have as the hosts do;
+    ``left_out``: packages of languages that are in no image."""
 
     images: Mapping[str, str]
     base: str
     other_versions: Sequence[str]
+    left_out: Sequence[str] = ()
 
 
 def make_images(
@@ -170,8 +151,10 @@ def make_images(
     repository: str | None,
     release: Release,
     base: str | None = None,
+    former: str | None = None,
 ) -> ImagesMade:
-    """``base``: a base storey that is there already; it must fit the release's locks.  Raises
+    """``base``: a base storey that is there already; it must fit the release's locks.  ``former``:
+    a release of the repository whose layers are taken where nothing has changed.  Raises
     CannotBuild, EngineProblem."""
     progress = Progress()
     if not set(storeys.names) - set(_BESIDE_THE_SERVICE):
@@ -191,14 +174,25 @@ def make_images(
     for name in storeys.names:
         of_others = name in _BESIDE_THE_SERVICE
         arguments = {"DISTRIBUTION": storeys.distribution} if of_others else begins
-        tag = f"{repository or service}-{name}:{release.manifest.id}"
+        image = f"{repository or service}-{name}"
+        tag = f"{image}:{release.manifest.id}"
+        before = _pulled(engine, f"{image}:{former}" if former is not None else None, progress)
         progress.step(f"building {tag}")
         with _context(storeys, name, release) as context:
-            engine.build(tag, context.dockerfile(name), arguments, labels)
+            engine.build(tag, context.dockerfile(name), arguments, labels, before)
         if repository is not None:
             progress.step(f"pushing {tag}")
         found[name] = engine.image_id(tag) if repository is None else engine.push(tag)
-    return ImagesMade(found, made, _other_versions(engine, made))
+    left_out = without_packages(storeys.lock_names(), storeys.parts(), release) if made else ()
+    return ImagesMade(found, made, _other_versions(engine, made), tuple(left_out))
+
+
+def _pulled(engine: ContainerEngine, image: str | None, progress: Progress) -> str | None:
+    """The image, once it is here; None where there is none of this name, which costs time alone."""
+    if image is None or engine.has(image) or engine.pull(image):
+        return image
+    progress.step(f"{image} is not there: every layer is built anew")
+    return None
 
 
 def _other_versions(engine: ContainerEngine, image: str) -> list[str]:
@@ -295,7 +289,7 @@ def base_image(
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "context"
         shutil.copytree(storeys.folder, folder)
-        locks = _locks_to_install(storeys, release)
+        locks = locks_to_install(storeys.lock_names(), release)
         _write_locks(folder, locks)
         here = Storeys(folder, storeys.distribution)
         inputs = checksum(here.base_inputs())
@@ -320,35 +314,16 @@ def _write_locks(folder: Path, locks: Mapping[str, bytes]) -> None:
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     for name, body in locks.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_bytes(body)
-    if "requirements.txt" in locks:
-        (folder / "requirements.txt").write_bytes(locks["requirements.txt"])
-
-
-def _locks_to_install(storeys: Storeys, release: Release | None) -> dict[str, bytes]:
-    """Those of the release whose packages it does not bring itself."""
-    if release is None:
-        return {}
-    wanted_locks = storeys.lock_names()
-    if "COPY wheelhouse/" in storeys.dockerfile("base").read_text(encoding="utf-8"):
-        wanted_locks = [*wanted_locks, "requirements.txt"]
-    with tarfile.open(fileobj=io.BytesIO(release.archive)) as tar:
-        names = [entry.name for entry in tar if entry.isfile()]
-    brought = {
-        lock for lock, tree in _TREES.items() if any(name.startswith(f"{tree}/") for name in names)
-    }
-    return release.locks([name for name in wanted_locks if name not in brought])
-
-
-def locks_label(locks: Mapping[str, bytes]) -> str:
-    """Name -> checksum, as the label of a base storey has it."""
-    return json.dumps({name: checksum(body) for name, body in sorted(locks.items())})
+        if posixpath.basename(name) == "requirements.txt":
+            (folder / "requirements.txt").write_bytes(body)
 
 
 def _assert_fits(engine: ContainerEngine, base: str, storeys: Storeys, release: Release) -> None:
     """A commit that changes a lock must not stand on last night's base."""
     label = engine.label(base, _LOCKS)
-    mine = locks_label(_locks_to_install(storeys, release))
+    mine = locks_label(locks_to_install(storeys.lock_names(), release))
     if label is None:
         raise CannotBuild(
             f"{base} has no label {_LOCKS}: it is no base storey of kirikae's; `kirikae build base "

@@ -27,8 +27,8 @@ COPY wheels/ /tmp/wheels/
 RUN python3 -m venv /opt/kirikae \\
  && /opt/kirikae/bin/pip install --no-cache-dir --no-index --find-links /tmp/wheels \\
     'kirikae[logs,scale]=={version}' \\
- && rm -rf /tmp/wheels && useradd --create-home kirikae
-USER kirikae
+ && rm -rf /tmp/wheels && useradd --uid 1000 --create-home kirikae
+USER 1000:1000
 WORKDIR /home/kirikae
 """
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from kirikae.model.bundle import MASKED
+from kirikae.model.bundle import MASKED, Line
 from kirikae.model.runtimes import BINARY, Runtime
 
 
@@ -74,6 +74,8 @@ class WebServer:
     """(name, version) of further packages that it loads."""
     elsewhere: tuple[str, ...] = ()
     """Folders that it serves and that lie outside of the release."""
+    secrets: tuple[Line, ...] = ()
+    """Lines of its files that hold a secret, masked, as they stand on the host."""
 
     @property
     def carried(self) -> tuple[str, ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from kirikae.model.bundle import Line, Package, Text
+from kirikae.model.bundle import MASKED, Line, Package, Text
 from kirikae.model.workload import WebServer
 from kirikae.survey import nginx
 from kirikae.survey.view import View
@@ -75,7 +75,14 @@ def _carried(views: Sequence[View], right: Mapping[str, str], folder: str) -> Fr
         for path in carried
         if versions[path] is None
     )
-    return Front(_web_server(views[0], lines, folder), tuple(questions), _tls(lines))
+    secrets = (
+        line
+        for path in carried
+        for line in (texts[path].numbered() if path in texts else ())
+        if MASKED in line.text
+    )
+    web = replace(_web_server(views[0], lines, folder), secrets=tuple(secrets))
+    return Front(web, tuple(questions), _tls(lines))
 
 
 def _own(view: View) -> set[str]:

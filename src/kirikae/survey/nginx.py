@@ -4,7 +4,7 @@ wrote in the places where they are included."""
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from kirikae.model.bundle import Bundle, Line, Text
 from kirikae.survey.known import matches
@@ -32,7 +32,7 @@ def http_lines(
         return
     depth = 0
     inside = False
-    for line in text.numbered():
+    for line in statements(text):
         before = depth
         depth += _depth(line.text)
         if not inside:
@@ -43,6 +43,72 @@ def http_lines(
         if main not in own and line.text.strip()[:1] in ("", "#"):
             continue
         yield from _with_included(bundle, texts, line, own, 0)
+
+
+_TOKEN = re.compile(
+    r"""\s+|\#.*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[;{}]|(?:\\.|\$\{[^}]*\}|[^\s;{\\])+|\\$"""
+)
+"""nginx's own: a quote, a remark and a closing brace are such where a word could begin."""
+_LUA = re.compile(r"_by_lua_block\s*\{")
+
+
+def statements(text: Text) -> Iterator[Line]:
+    """Its lines, one directive each: whoever wrote several into one line meant the same.  Lua, and
+    words that go on over lines, are left as they are."""
+    inside_lua = 0
+    quote = ""
+    for line in text.numbered():
+        if inside_lua or _LUA.search(line.text):
+            inside_lua += _depth(line.text)
+            yield line
+            continue
+        rest = _after_the_quote(line.text, quote)
+        tokens = _TOKEN.findall(rest or "")
+        whole = not quote
+        if rest is not None:
+            quote = next((token[0] for token in tokens if _is_open(token)), "")
+        yield from _apart(line, tokens) if whole and not quote else [line]
+
+
+def _after_the_quote(line: str, quote: str) -> str | None:
+    """What stands behind the end of a quoted word that began before; None: it goes on."""
+    if not quote:
+        return line
+    end = re.match(rf"(?:\\.|[^{quote}\\])*{quote}", line)
+    return line[end.end() :] if end is not None else None
+
+
+def _is_open(token: str) -> bool:
+    """A quoted word without its end."""
+    return token[0] in "\"'" and (len(token) == 1 or token[-1] != token[0])
+
+
+def _apart(line: Line, tokens: Sequence[str]) -> Iterator[Line]:
+    parts = list(_directives(tokens))
+    if sum(not part.startswith("#") for part in parts) < 2:
+        yield line
+        return
+    indent = line.text[: len(line.text) - len(line.text.lstrip())]
+    deep = 0
+    for part in parts:
+        deep -= part == "}"
+        yield Line(line.path, line.number, f"{indent}{'    ' * max(0, deep)}{part}")
+        deep += part.endswith("{") and not part.startswith("#")
+
+
+def _directives(tokens: Sequence[str]) -> Iterator[str]:
+    said = ""
+    for token in tokens:
+        if token == "}" or token.startswith("#"):
+            yield from filter(None, (said.strip(), token))
+            said = ""
+        elif token in (";", "{"):
+            yield said.strip() + (" {" if token == "{" else ";")
+            said = ""
+        else:
+            said += token
+    if said.strip():
+        yield said.strip()
 
 
 def _depth(line: str) -> int:
@@ -58,7 +124,7 @@ def _expanded(
     own: Collection[str],
     deep: int,
 ) -> Iterator[Line]:
-    for line in text.numbered():
+    for line in statements(text):
         yield from _with_included(bundle, texts, line, own, deep)
 
 

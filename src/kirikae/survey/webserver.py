@@ -20,7 +20,7 @@ class _Server(NamedTuple):
     include: re.Pattern[str]
 
 
-_NGINX = re.compile(r"^\s*include\s+([^;]+);")
+_NGINX = re.compile(r"(?:^|[;{])\s*include\s+([^;]+);")
 _APACHE = re.compile(r"^\s*Include(?:Optional)?\s+(\S+)")
 _SERVERS = (
     _Server(
@@ -69,16 +69,14 @@ def _included(
     seen.add(text.path)
     yield text
     for line in text.live():
-        match = server.include.match(line.text)
-        if match is None:
-            continue
-        for name in _named(bundle, server, match[1]):
-            yield from _included(
-                bundle,
-                server,
-                name,
-                seen,
-            )
+        for said in server.include.findall(line.text):
+            for name in _named(bundle, server, said):
+                yield from _included(
+                    bundle,
+                    server,
+                    name,
+                    seen,
+                )
 
 
 def _named(

@@ -4,14 +4,14 @@ ARG DISTRIBUTION={{ distribution }}
 {% for lock in locks %}
 
 # {{ lock.manager }}'s packages as the release locks them; neither {{ lock.manager }} nor a compiler is in the storey itself.
-FROM ${DISTRIBUTION} AS {{ lock.manager }}
+FROM ${DISTRIBUTION} AS {{ lock.stage }}
 COPY locks/ /usr/share/kirikae/locks/
 WORKDIR {{ lock.workdir }}
 # hadolint ignore=DL3008
 RUN set -eu; \
-    if [ -f /usr/share/kirikae/locks/{{ lock.files[0] }} ]; then \
+    if [ -f {{ lock.locks[0] | quoted }} ]; then \
       apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends {{ lock.tools }} >/dev/null; \
-      cp /usr/share/kirikae/locks/* .; {{ lock.command }}; fi; mkdir -p {{ lock.tree }}
+      cp {{ lock.locks | map("quoted") | join(" ") }} .; {{ lock.command }}; fi; mkdir -p {{ lock.tree }}
 {% endfor %}
 FROM ${DISTRIBUTION}
 COPY base.packages /usr/share/kirikae/base.packages
@@ -30,6 +30,7 @@ RUN ln -sf {{ ("/usr/share/zoneinfo/" ~ zone) | quoted }} /etc/localtime && echo
 COPY runtime/ /
 {% endif %}
 {% if requirements %}
+# requirements: {{ requirements }}
 COPY wheelhouse/ /usr/share/kirikae/wheelhouse/
 COPY requirements.txt /usr/share/kirikae/requirements.txt
 {% if virtual_environment %}
@@ -42,7 +43,7 @@ RUN pip install --no-cache-dir --break-system-packages --no-index --find-links /
 {% endif %}
 {% endif %}
 {% for lock in locks %}
-COPY --from={{ lock.manager }} {{ lock.folder }}/{{ lock.tree }}/ {{ lock.folder }}/{{ lock.tree }}/
+{{ lock.copy }}
 {% endfor %}
 {% if users %}
 # PR05: the same numbers as on the hosts, so that ownership of shared data still fits.

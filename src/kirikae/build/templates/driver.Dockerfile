@@ -3,7 +3,7 @@ FROM python:3.11-slim
 WORKDIR /kirikae
 COPY kirikae-*.whl ./
 RUN pip install --no-cache-dir ./kirikae-*.whl && rm ./kirikae-*.whl \
- && useradd --no-create-home driver
+ && useradd --uid 1000 --no-create-home driver
 COPY kirikae.yml ./
-USER driver
+USER 1000:1000
 ENTRYPOINT ["kirikae", "--project", "/kirikae/kirikae.yml"]

@@ -7,21 +7,30 @@ set -eu
 HOST=${HOST:-{{ host }}}
 REGION=${REGION:-{{ region }}}
 
-# A variable of the running process of a unit, on the host.
+# What it runs on the host: as root, or by sudo.
+on_host() { # COMMAND
+    ssh "$HOST" "if [ \$(id -u) = 0 ]; then root=; else root='sudo -n'; fi; $1"
+}
+# A variable of the running process of a unit, or of a program of supervisor or PM2.
 of_unit() { # UNIT NAME
-    ssh "$HOST" "pid=\$(systemctl show -p MainPID --value '$1'); if [ \$(id -u) = 0 ]; then cat /proc/\$pid/environ; else sudo -n cat /proc/\$pid/environ; fi" \
+    program=${1%.service}
+    on_host "pid=\$(systemctl show -p MainPID --value '$1' 2>/dev/null); \
+        [ \"\${pid:-0}\" != 0 ] || pid=\$(\$root supervisorctl pid '$program' 2>/dev/null || pm2 pid '$program'); \
+        \$root cat \"/proc/\$pid/environ\"" \
         | tr '\000\n' '\n\001' | sed -n "s/^$2=//p" | tr '\001' '\n'
 }
-# What stands behind a name in a file of configuration, without quotes and what ends it.
-of_file() { # FILE NAME
-    ssh "$HOST" "if [ \$(id -u) = 0 ]; then cat '$1'; else sudo -n cat '$1'; fi" \
-        | awk -v name="$2" '{
-            at = index(toupper($0), toupper(name)); if (!at) next
-            rest = substr($0, at + length(name)); sub(/^[]"\047 \t]*[=: \t]*["\047]?/, "", rest); sub(/["\047]?[ \t]*[;,]?[ \t]*$/, "", rest)
-            if (rest != "") {print rest; exit}}'
+# What stands in a line of a file between two texts; nothing where they are not what the survey saw there.
+of_file() { # FILE LINE BEFORE AFTER END
+    on_host "\$root cat '$1'" | BEFORE=$3 AFTER=$4 awk -v line="$2" -v end="$5" 'NR == line {
+        before = ENVIRON["BEFORE"]; after = ENVIRON["AFTER"]
+        at = before == "" ? 1 : index($0, before); if (!at) exit
+        rest = substr($0, at + length(before)); many = length(rest) - length(after)
+        if (after == "") {print rest; exit}
+        if (end == "yes") {if (many > 0 && substr(rest, many + 1) == after) print substr(rest, 1, many); exit}
+        at = index(rest, after); if (at > 1) print substr(rest, 1, at - 1); exit}'
 }
 put() { # PLACE VALUE; a shell's own printf is no process, so nobody sees the value in a list of them
-    [ -n "$2" ] || { echo "$1: nothing was found on $HOST" >&2; exit 1; }
+    [ -n "$2" ] || { echo "$1: nothing was found on $HOST where the survey saw it; survey again (\`kirikae survey collect\`, \`kirikae build write\`), or put it by hand" >&2; exit 1; }
     if [ "${DRY_RUN:-}" ]; then echo "$(printf %s "$2" | wc -c) bytes would go to $1"; return; fi
     case $1 in
         arn:aws:secretsmanager:*)
@@ -33,7 +42,8 @@ put() { # PLACE VALUE; a shell's own printf is no process, so nobody sees the va
 }
 {% for row in rows %}
 {% if row.file %}
-put {{ row.place | quoted }} "$(of_file {{ row.file | quoted }} {{ row.name | quoted }})"
+# {{ row.name }}
+put {{ row.place | quoted }} "$(of_file {{ row.file | quoted }} {{ row.line }} {{ row.before | quoted }} {{ row.after | quoted }} {{ "yes" if row.ends else "no" }})"
 {% elif row.unit %}
 put {{ row.place | quoted }} "$(of_unit {{ row.unit | quoted }} {{ row.name | quoted }})"
 {% else %}

@@ -39,7 +39,8 @@ def worker(stack: Stack) -> str:
 ARG KIRIKAE=kirikae
 ARG APPLICATION
 FROM ${{KIRIKAE}} AS kirikae
-USER root
+# hadolint ignore=DL3002
+USER 0:0
 COPY {COLLECT} /tmp/{COLLECT}
 RUN sh /tmp/{COLLECT} /opt/kirikae-worker{_LINK if relay else ""}
 FROM ${{APPLICATION}}
