@@ -20,6 +20,7 @@ from kirikae.release.ecs.jsonnet import External
 from kirikae.release.ecs.linediff import unified
 from kirikae.release.ecs.tfstate import state_from
 from kirikae.release.errors import DefinitionProblem, TemplateProblem
+from tests.command import run
 from tests.described import SERVICES, TASKS, Described
 
 TASK = {
@@ -377,6 +378,20 @@ def test_what_no_call_takes_is_told_by_its_place_and_left_out(tmp_path):
         "containerDefinitions[0].comand is no key that AWS knows; did you mean command?; it is "
         "left out",
     ]
+
+
+def test_a_file_is_rendered_without_the_other_ones(tmp_path, monkeypatch):
+    """Whoever asks for the service's definition need not have what the task's asks for."""
+    (tmp_path / "ecspresso.yml").write_text(
+        "region: eu-west-1\nservice: shop\nservice_definition: sv.json\ntask_definition: td.json\n"
+    )
+    (tmp_path / "sv.json").write_text('{"desiredCount": 2}')
+    (tmp_path / "td.json").write_text('{"family": "{{ must_env `NOWHERE_SET` }}"}')
+    monkeypatch.chdir(tmp_path)
+    assert run("ecs", "render", "servicedef", "--json").json["rendered"] == {
+        "servicedef": {"desiredCount": 2, "serviceName": "shop"}
+    }
+    assert run("ecs", "render", "taskdef").exit_code == 2
 
 
 def test_a_configuration_that_is_nowhere_says_how_to_begin(tmp_path):

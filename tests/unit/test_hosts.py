@@ -142,6 +142,34 @@ def test_a_host_that_cannot_be_reached_is_another_thing_than_a_failed_command(cl
             ask()
 
 
+CHANGED = """\
+@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@
+@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @
+@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@
+IT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!
+Someone could be eavesdropping on you right now (man-in-the-middle attack)!
+It is also possible that a host key has just been changed.
+The fingerprint for the ED25519 key sent by the remote host is
+SHA256:gSHMrO5HgVLyZ2kgcfPvZP1yfXNY5LQmLq0oPO7iT5k.
+Please contact your system administrator.
+Add correct host key in /home/me/.ssh/known_hosts to get rid of this message.
+Offending ED25519 key in /home/me/.ssh/known_hosts:3
+Host key for [web1]:2222 has changed and you have requested strict checking.
+Host key verification failed.
+"""
+
+
+def test_a_host_with_another_key_than_before_is_not_told_like_an_unknown_one(client):
+    """By hand ssh would refuse it as well: the former key has to be forgotten, where that is
+    right."""
+    client(complaint=CHANGED, code=255)
+    with pytest.raises(HostSilent) as caught:
+        Host("ssh://web1:2222").run("true")
+    told = str(caught.value)
+    assert "(Offending ED25519 key in /home/me/.ssh/known_hosts:3)" in told and "@@" not in told
+    assert "`ssh-keygen -R '[web1]:2222'`" in told and "accept its key" not in told
+
+
 def test_a_port_is_asked_through_the_connection(client):
     """Status, headers in lower case, body; what is no HTTP answer is a failure of that port."""
     words = client("HTTP/1.1 201 Made\r\nX-Release-Id: r2\r\nContent-Length: 2\r\n\r\nok")

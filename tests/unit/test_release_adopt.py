@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from kirikae.hosts.ssh import Host
-from kirikae.release.adopted import RELEASE_0, Adoption, outlooks
+from kirikae.release.adopted import _LOOK, RELEASE_0, Adoption, outlooks
 from kirikae.release.errors import InTheWay
 from kirikae.release.on_host import OnHost
 from tests.fleet import StandInHosts
@@ -94,6 +94,26 @@ def test_what_cannot_be_adopted_is_told_before_anything_is_changed(world, path, 
     with pytest.raises(InTheWay, match=says):
         outlooks(adoption(path, root), members(world))
     assert sorted(map(str, world.folder.rglob("*"))) == before
+
+
+def test_a_mount_of_the_same_file_system_is_told_before_anything_is_changed(world):
+    """A bind mount has the device of the folder around it, and no name of it can be exchanged."""
+    place = world.folder / "web1"
+    (place / "data").mkdir()
+    mount = ["unshare", "--mount", "--map-root-user", "sh", "-c"]
+    if subprocess.run([*mount, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount")
+    script = adoption()._script(_LOOK).replace("@HOST@", str(place))
+    before = sorted(map(str, place.rglob("*")))
+    told = subprocess.run(
+        [*mount, 'mount --bind "$1" "$2" && exec sh -s', "sh", place / "data", place / "www"],
+        input=script,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert told == f"no {place}/www is a mount point: it cannot be renamed\n"
+    assert sorted(map(str, place.rglob("*"))) == before
 
 
 def test_stopped_at_any_command_it_is_gone_on_with(world, monkeypatch):

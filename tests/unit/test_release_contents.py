@@ -6,6 +6,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
+import socket
 import stat
 import tarfile
 
@@ -217,6 +219,22 @@ def test_what_cannot_be_packed_is_told(tmp_path):
         pack(tmp_path / "secret")
     with pytest.raises(UsageProblem, match="not a folder"):
         pack(tmp_path / "gone")
+
+
+def test_a_socket_of_a_living_server_is_left_out_and_told_and_a_pipe_refused(tmp_path, monkeypatch):
+    """An application's folder of ten years holds its server's socket; only that server can make
+    one."""
+    put(tmp_path, app="x")
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("puma.sock")
+        packed = pack(tmp_path)
+    assert [each.says for each in packed.left_out] == [
+        "left out: puma.sock (0 bytes): a socket: the process that serves there makes it"
+    ]
+    os.mkfifo("pipe")
+    with pytest.raises(UsageProblem, match=r"pipe: neither .* name it in \.kirikaeignore"):
+        pack(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,14 @@ def test_only_success_is_done_and_only_a_rollback_was_taken_back():
     assert EXITS[Ending.ROLLED_BACK] is Exit.BACKED_OUT and set(EXITS) == set(Ending)
 
 
+@given(st.floats(0, 100_000))
+def test_news_is_late_by_a_twentieth_of_the_wait_at_most_and_by_a_second(waited):
+    """And however short the wait, AWS is not asked more than five times a second."""
+    pause = service_deployment.pause_s(waited)
+    assert 0.2 <= pause <= 1
+    assert pause <= max(0.2, waited * 0.05)
+
+
 def row(*entries, **more):
     rows = [
         {

@@ -17,8 +17,9 @@ from kirikae.console.context import load_project
 from kirikae.console.here import Here
 from kirikae.console.kinds import read_project
 from kirikae.console.speech import Speech
+from kirikae.console.state import state_folder
 from kirikae.console.survey_verdict import judged
-from kirikae.console.surveyed import amazon_file, state_folder, survey_findings, year_after
+from kirikae.console.surveyed import amazon_file, survey_findings, year_after
 from kirikae.model.ec2 import capacity
 from kirikae.model.finding import Trace
 from kirikae.survey import amazon

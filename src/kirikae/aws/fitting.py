@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import cache
 from typing import Any
+
+from kirikae.aws.models import input_shape, service_model
 
 Plain = dict[str, Any]
 
@@ -119,17 +120,6 @@ def _is_unset(shape: Any, value: Any) -> bool:
     return value is None or (value == "" and shape.type_name == "string" and bool(shape.enum))
 
 
-@cache
-def _model(service: str) -> Any:
-    from botocore.session import Session
-
-    return Session().get_service_model(service)
-
-
-def _input(service: str, operation: str) -> Any:
-    return _model(service).operation_model(operation).input_shape
-
-
 def fitted(
     service: str, operation: str, plain: Mapping[str, Any], answered: str
 ) -> tuple[Plain, list[Unknown]]:
@@ -137,9 +127,9 @@ def fitted(
     which AWS describes such a thing."""
     fit = _Fit()
     found = fit.of(
-        _input(service, operation),
+        input_shape(service, operation),
         plain,
-        _model(service).shape_for(answered),
+        service_model(service).shape_for(answered),
         "",
     )
     return dict(found), fit.unknown
@@ -147,10 +137,10 @@ def fitted(
 
 def shared(service: str, operation: str, answered: str) -> frozenset[str]:
     """The names that an operation takes and AWS answers alike."""
-    shape = _model(service).shape_for(answered)
-    return frozenset(_input(service, operation).members) & frozenset(shape.members)
+    shape = service_model(service).shape_for(answered)
+    return frozenset(input_shape(service, operation).members) & frozenset(shape.members)
 
 
 def members(service: str, operation: str) -> Iterator[str]:
     """The names that an operation takes, in the model's order."""
-    yield from _input(service, operation).members
+    yield from input_shape(service, operation).members

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from functools import cache
 from typing import Any
+
+from kirikae.aws.models import input_shape
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "structure": (dict,),
@@ -31,30 +32,21 @@ _IN_WORDS = {
 }
 
 
-@cache
-def _input(service: str, operation: str) -> Any:
-    """The shape of an operation's parameters. botocore's model is read once for each operation; no
-    client, no credentials and no network are needed."""
-    from botocore.session import Session
-
-    return Session().get_service_model(service).operation_model(operation).input_shape
-
-
 def parameters_of(service: str, operation: str) -> frozenset[str]:
     """The names that this operation takes."""
-    return frozenset(_input(service, operation).members)
+    return frozenset(input_shape(service, operation).members)
 
 
 def problems(service: str, operation: str, parameters: Mapping[str, Any]) -> list[str]:
     """What AWS would not take, each in one line with its place; values that only AWS can know
     (names, numbers that go together) are not among them."""
-    return list(_of_structure(_input(service, operation), parameters, ""))
+    return list(_of_structure(input_shape(service, operation), parameters, ""))
 
 
 def taken(service: str, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters without what has another kind of value than the model says (``problems``
     names it), so that whoever looks at the rest finds what it expects."""
-    found: dict[str, Any] = _taken(_input(service, operation), parameters)
+    found: dict[str, Any] = _taken(input_shape(service, operation), parameters)
     return found
 
 

@@ -14,7 +14,8 @@ from typing import Any
 from kirikae.aws.session import Aws
 from kirikae.console.here import Answer, Here, would
 from kirikae.console.kinds import turned
-from kirikae.console.surveyed import amazon_file, hosts_of, shelf_of, state_folder
+from kirikae.console.state import state_folder
+from kirikae.console.surveyed import amazon_file, hosts_of, shelf_of
 from kirikae.hosts.errors import CommandFailed, HostSilent
 from kirikae.hosts.files import write_privately
 from kirikae.hosts.ssh import Host

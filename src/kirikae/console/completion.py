@@ -51,7 +51,7 @@ def _hosts(here: Here) -> Iterable[str]:
 
 def _releases(here: Here) -> Iterable[str]:
     """By the archives that lie beside the journal: a bucket is not asked."""
-    from kirikae.console.surveyed import state_folder
+    from kirikae.console.state import state_folder
 
     folder = state_folder(here, _project(here)) / "releases"
     return [file.name.removesuffix(_ARCHIVE) for file in folder.glob(f"*{_ARCHIVE}")]

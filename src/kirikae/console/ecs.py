@@ -132,10 +132,10 @@ def _rendered(desk: EcsDesk, target: str, jsonnet: bool) -> tuple[str, Any]:
     if target == "config":
         plain = dict(desk.config.plain)
         return _as_text(plain, jsonnet), plain
-    found = comparing.load_all(desk.config)
-    wanted = found.task if target == "taskdef" else found.service
-    if wanted is None:
+    if target != "taskdef" and not desk.config.service:
         raise UsageProblem(f"{desk.config.path} names no service")
+    read = comparing.task_of if target == "taskdef" else comparing.service_of
+    wanted = read(desk.config)
     return _as_text(wanted.plain, jsonnet), without_empty(wanted.plain)
 
 

@@ -22,7 +22,7 @@ from kirikae.console.context import load_project, open_aws, open_store
 from kirikae.console.here import NOTHING_TO_DO, Answer, Here, would
 from kirikae.console.options import DRY, JSON, Number, Whole, seconds
 from kirikae.console.progress import Progress, as_json
-from kirikae.console.surveyed import state_folder
+from kirikae.console.state import state_folder
 from kirikae.model.errors import Exit, UsageProblem
 from kirikae.model.project import Project
 from kirikae.model.shown import clean

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from kirikae.console.catalogue import catalogue
 from kirikae.console.here import Here
+from kirikae.console.state import state_folder
 from kirikae.hosts.files import read_privately
 from kirikae.hosts.ssh import Host
 from kirikae.model.bundle import Bundle
@@ -59,15 +60,6 @@ class Bundles(NamedTuple):
 def today() -> date:
     """In UTC: the same day for every person and machine of a team."""
     return datetime.now(UTC).date()
-
-
-def state_folder(here: Here, project: Project) -> Path:
-    """Where bundles, keys and archives lie: beside the store's file; ``.kirikae`` for a bucket."""
-    beside = (here.folder / project.store).parent
-    if not project.store.startswith("s3://") or beside.is_dir():
-        # Former versions took a bucket's name for a folder; what they kept there is found again.
-        return beside
-    return here.folder / ".kirikae"
 
 
 def shelf_of(here: Here, project: Project) -> Shelf:

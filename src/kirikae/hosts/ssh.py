@@ -35,6 +35,7 @@ _OPTIONS = (
 _NO_CONNECTION = 255
 """The exit status that ssh keeps for trouble of its own (ssh(1), EXIT STATUS)."""
 _UNKNOWN_KEY = "Host key verification failed"
+_OTHER_KEY = "REMOTE HOST IDENTIFICATION HAS CHANGED"
 _BODY_MAX = 1 << 20
 
 
@@ -69,6 +70,8 @@ class Host:
         port = [] if address.port is None else ["-p", str(address.port)]
         self._client = [*words, *_OPTIONS, *port]
         # What a person types to see it alone: the same user, port and options, and questions.
+        known = address.name if address.port in (None, 22) else f"[{address.name}]:{address.port}"
+        self._known_as = shlex.quote(known)
         self._by_hand = shlex.join([*words, *port, address.login, "true"])
 
     def run(self, script: str, given: bytes | None = None, timeout_s: float = 120) -> bytes:
@@ -119,20 +122,29 @@ class Host:
             raise self._no_client(error) from error
         complaint = done.stderr.decode(errors="replace").strip()
         if done.returncode == _NO_CONNECTION:
-            raise HostSilent(
-                f"{self.name}: {complaint or 'the connection failed'}; {self._hint(complaint)}"
-            )
+            raise HostSilent(f"{self.name}: {self._why_silent(complaint)}")
         if done.returncode:
             raise self._failed(done.returncode, complaint, done.stdout)
         return done.stdout
 
-    def _hint(self, complaint: str) -> str:
-        """What to do about a connection that failed."""
+    def _why_silent(self, complaint: str) -> str:
+        """Why a connection failed, and what to do about it."""
+        if _OTHER_KEY in complaint:
+            kept = " ".join(line for line in complaint.splitlines() if line.startswith("Offending"))
+            return (
+                f"it shows another host key than the one that is known ({kept.strip() or 'ssh'}): "
+                "the host was made anew, or somebody stands in between, and nothing was sent "
+                "there; if it is the host's own (`ssh-keygen -lf` of its public key, seen on its "
+                f"console), `ssh-keygen -R {self._known_as}` forgets the former one, then run "
+                f"`{self._by_hand}` once by hand"
+            )
+        why = complaint or "the connection failed"
         if _UNKNOWN_KEY in complaint:
             return (
-                f"run `{self._by_hand}` once by hand, and accept its key if it is this host's own"
+                f"{why}; run `{self._by_hand}` once by hand, and accept its key if it is this "
+                "host's own"
             )
-        return f"try `{self._by_hand}`"
+        return f"{why}; try `{self._by_hand}`"
 
     def _failed(self, code: int, complaint: str, output: bytes) -> CommandFailed:
         """The last lines of what the command wrote say best why."""

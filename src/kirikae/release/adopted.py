@@ -73,8 +73,11 @@ fi
 if [ -e "$root/current" ] && [ "$path" != "$root/current" ]; then
     echo "no $root/current is there already: releases were put here before"; exit
 fi
+mounted() { awk '{ print $5 }' /proc/self/mountinfo 2>/dev/null | grep -q -x -F -e "$1"; }
 own=$(stat -c %d "$path"); above=$(stat -c %d "$parent"); there=$(stat -c %d "$top")
-if [ "$own" != "$above" ]; then echo "no $path is a mount point: it cannot be renamed"; exit; fi
+if [ "$own" != "$above" ] || mounted "$real"; then
+    echo "no $path is a mount point: it cannot be renamed"; exit
+fi
 if [ "$own" != "$there" ]; then
     echo "no $path and $root lie on different file systems: choose another \`root\`"; exit
 fi

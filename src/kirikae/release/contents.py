@@ -166,6 +166,8 @@ class _Walk:
             return "kirikae writes it, on each host and in each image"
         if any(pattern.takes(name, _is_folder(path)) for pattern in self.patterns):
             return f"{IGNORE_FILE} names it"
+        if path.is_socket():
+            return "a socket: the process that serves there makes it"
         private = _why_private(path)
         if private or self.tracked is None or name in self.tracked:
             return private

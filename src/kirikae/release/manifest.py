@@ -22,7 +22,7 @@ from kirikae.model.errors import Taken, UsageProblem
 from kirikae.model.store import Store, plain_of, readable
 from kirikae.model.texts import shortened
 from kirikae.release.archive import assert_harmless
-from kirikae.release.contents import LeftOut, contents
+from kirikae.release.contents import IGNORE_FILE, LeftOut, contents
 from kirikae.release.errors import NoRelease, ReleaseTaken
 
 RELEASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -148,7 +148,10 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> int:
         tar.addfile(entry)
         return 0
     if not path.is_file():
-        raise UsageProblem(f"{path}: neither file, folder nor link; a release cannot hold it")
+        raise UsageProblem(
+            f"{path}: neither file, folder nor link; a release cannot hold it: name it in "
+            f"{IGNORE_FILE}"
+        )
     try:
         body = path.read_bytes()
     except OSError as error:

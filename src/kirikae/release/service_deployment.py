@@ -17,6 +17,10 @@ from kirikae.release.stopped import StoppedTask, Stops
 
 _HEALTHY = "healthy"
 POLL_S = 1.0
+_QUICK_S = 0.2
+"""The least between two looks: ECS throttles the calls of a whole account."""
+_OF_WAITED = 0.05
+"""A look comes after so much of what was waited already: news is that late at most."""
 Row = Mapping[str, Any]
 """A service, a deployment or an event, with the API's own keys."""
 
@@ -64,7 +68,8 @@ class ServiceDeployment:
     def wait(self, timeout_s: float) -> Iterator[Progress]:
         """Look until this very deployment is done, and its tasks run and answer.  Raises
         RolledBack, NotFinished or NothingRuns: there is no third way out."""
-        deadline = self.clock() + timeout_s
+        began = self.clock()
+        deadline = began + timeout_s
         told = _Told()
         while True:
             progress = self._look(told)
@@ -80,7 +85,7 @@ class ServiceDeployment:
                     stopped,
                     Ending.TIMED_OUT,
                 )
-            self.sleep(POLL_S)
+            self.sleep(pause_s(self.clock() - began))
 
     @property
     def _stops(self) -> Stops:
@@ -269,6 +274,11 @@ class ServiceDeployment:
         fresh = tuple(each for each in found if each.cause not in told.causes)
         told.causes.update(each.cause for each in fresh)
         return fresh
+
+
+def pause_s(waited_s: float) -> float:
+    """Until the next look: often at first, where a quick deployment ends, then every second."""
+    return min(POLL_S, max(_QUICK_S, _OF_WAITED * waited_s))
 
 
 @dataclass

@@ -1,6 +1,11 @@
-"""The kind of move ``traffic``: what is registered."""
+"""The kind of move ``traffic``: what is registered.
+
+Every verb reads this, a release too: what only a move needs is imported by it.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from kirikae.model.catalogue import load
 from kirikae.model.said import words_of
@@ -8,10 +13,14 @@ from kirikae.move.kind import LISTENER_RULE, Bench, Kind, Turned
 from kirikae.traffic.by_hand import by_hand
 from kirikae.traffic.permissions import permissions
 from kirikae.traffic.settings import TrafficMove
-from kirikae.traffic.thing import TrafficThing
+
+if TYPE_CHECKING:
+    from kirikae.traffic.thing import TrafficThing
 
 
 def _open(settings: TrafficMove, bench: Bench) -> TrafficThing:
+    from kirikae.traffic.thing import TrafficThing
+
     return TrafficThing(
         bench.aws,
         bench.project,

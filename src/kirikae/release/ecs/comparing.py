@@ -34,20 +34,25 @@ class Loaded:
 
 def load_all(config: EcsConfig) -> Loaded:
     """Raises DefinitionProblem."""
+    task = task_of(config)
+    return Loaded(task, service_of(config) if config.service else None)
+
+
+def task_of(config: EcsConfig) -> Definition:
+    """Raises DefinitionProblem."""
     if config.task_definition is None:
         raise DefinitionProblem(f"{config.path}: `task_definition` is missing: name its file")
-    task = loading.task_definition(config.task_definition, config.around)
-    if not config.service:
-        return Loaded(task, None)
+    return loading.task_definition(config.task_definition, config.around)
+
+
+def service_of(config: EcsConfig) -> Definition:
+    """Raises DefinitionProblem."""
     if config.service_definition is None:
         raise DefinitionProblem(f"{config.path}: `service_definition` is missing: name its file")
-    return Loaded(
-        task,
-        loading.service_definition(
-            config.service_definition,
-            config.around,
-            config.service,
-        ),
+    return loading.service_definition(
+        config.service_definition,
+        config.around,
+        config.service,
     )
 
 
