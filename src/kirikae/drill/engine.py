@@ -27,8 +27,9 @@ from typing import Any, NamedTuple
 import httptools
 import numpy as np
 import uvloop
+from numpy.typing import NDArray
 
-from kirikae.drill.columns import Columns, Error, Record
+from kirikae.drill.columns import MOST_TOLD, Columns, Error, Record
 from kirikae.drill.errors import TargetsProblem
 from kirikae.drill.plan import Plan
 from kirikae.drill.targets import Target
@@ -53,12 +54,14 @@ _DIE_WITH_PARENT = 1
 @dataclass(frozen=True, slots=True)
 class Settings:
     """``timeout_s``: a request without a complete answer so long after it was due is lost.
-    ``connections``: at most, of all processes."""
+    ``connections``: at most, of all processes.  ``told_by``: a header of answers whose value is
+    kept; empty: none."""
 
     processes: int = 1
     timeout_s: float = 30.0
     connections: int = 10_000
     insecure: bool = False
+    told_by: str = ""
 
 
 class _Alarm:
@@ -178,6 +181,8 @@ class _Connection(asyncio.Protocol):
             read = _read_whole(data, sender.is_head(request))
             if read is not None:
                 status, keep = read
+                if sender.told_by:
+                    sender.tell(request, _header(data, sender.told_by))
                 self._answered(
                     request,
                     status,
@@ -186,7 +191,7 @@ class _Connection(asyncio.Protocol):
                     keep,
                 )
                 return
-            self._parser = _Answer(sender.is_head(request))
+            self._parser = _Answer(sender.is_head(request), sender.told_by)
         self._parse(
             request,
             data,
@@ -208,6 +213,7 @@ class _Connection(asyncio.Protocol):
             self._fail(request, Error.NO_HTTP)
             return
         if parser.complete:
+            self._sender.tell(request, parser.told)
             self._answered(
                 request,
                 parser.status,
@@ -265,6 +271,7 @@ class _Connection(asyncio.Protocol):
             columns.status[request] = parser.status
             columns.octets[request] = parser.octets
             columns.error[request] = Error.NONE
+            self._sender.tell(request, parser.told)
             self._sender.ended(Error.NONE)
         elif self._reused and parser is None and not self._sender.columns.first[request]:
             # The server closed an idle connection as we sent: every client asks once more.
@@ -299,6 +306,17 @@ def _read_whole(data: bytes, head_only: bool) -> tuple[int, bool] | None:
     return status, keep
 
 
+def _header(data: bytes, name: bytes) -> bytes | None:
+    """Its value in an answer that came whole; ``name`` in lower case.  None: it is not there."""
+    end = data.find(b"\r\n\r\n")
+    at = data[:end].lower().find(b"\r\n" + name + b":")
+    if at < 0:
+        return None
+    begin = at + len(name) + 3
+    stop = data.find(b"\r\n", begin)
+    return data[begin:stop].strip()
+
+
 class _Answer:
     """An answer that comes in pieces, read by httptools; what that one gets wrong is mended here:
     an answer to HEAD has no body, and 100 Continue is none."""
@@ -308,17 +326,21 @@ class _Answer:
         "_head_only",
         "_length",
         "_parser",
+        "_told_by",
         "complete",
         "keep",
         "octets",
         "status",
+        "told",
     )
 
-    def __init__(self, head_only: bool):
+    def __init__(self, head_only: bool, told_by: bytes = b""):
         self._parser = httptools.HttpResponseParser(self)
         self._head_only = head_only
         self._begun = False
         self._length = False
+        self._told_by = told_by
+        self.told: bytes | None = None
         self.status = 0
         self.octets = 0
         self.complete = False
@@ -340,6 +362,8 @@ class _Answer:
     ) -> None:
         if name.lower() in (b"content-length", b"transfer-encoding"):
             self._length = True
+        elif self._told_by and name.lower() == self._told_by:
+            self.told = value.strip()
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
@@ -476,6 +500,8 @@ class _Sender:
     ):
         self.columns = columns
         self.timeout_s = settings.timeout_s
+        self.told_by = settings.told_by.lower().encode()
+        self._told: dict[bytes, int] = {}
         self.open = 0
         self._number = number
         self._requests = requests
@@ -512,6 +538,18 @@ class _Sender:
     def is_head(self, request: int) -> bool:
         """Was it HEAD that was asked?"""
         return self._wires[request % len(self._wires)].is_head
+
+    def tell(self, request: int, value: bytes | None) -> None:
+        """What the header says that is looked at, if it is there."""
+        if value is None:
+            return
+        place = self._told.get(value)
+        if place is None:
+            if len(self._told) == MOST_TOLD:
+                return
+            place = self.columns.keep(self._number, len(self._told), value)
+            self._told[value] = place
+        self.columns.told[request] = place
 
     def _ring(self) -> None:
         """Send all that is due, and be woken for the next one."""
@@ -656,6 +694,7 @@ def attack(
         wall,
         len(targets),
         (time.monotonic_ns() - begins) / 1e9,
+        bool(settings.told_by),
     )
 
 
@@ -726,7 +765,10 @@ def _record(
     wall: float,
     targets: int,
     lasted: float,
+    looked: bool,
 ) -> Record:
+    """``looked``: a header was looked at."""
+    told, values = _told(columns) if looked else (None, ())
     due = np.frombuffer(columns.due, np.int64).copy()
     return Record(
         due=due,
@@ -740,7 +782,20 @@ def _record(
         began_ns=begins,
         wall=wall,
         cores=tuple(cpu / 1e9 / max(lasted, 1e-9) for cpu in columns.counted("cpu_ns")),
+        told=told,
+        values=values,
     )
+
+
+def _told(columns: Columns) -> tuple[NDArray[np.int16], tuple[str, ...]]:
+    """Each process numbers values by itself: the same value gets one number here."""
+    places, inverse = np.unique(np.frombuffer(columns.told, np.int16), return_inverse=True)
+    names = ["" if place < 0 else columns.kept(int(place)) for place in places]
+    values = sorted({name for place, name in zip(places, names, strict=True) if place >= 0})
+    numbers = [
+        -1 if place < 0 else values.index(name) for place, name in zip(places, names, strict=True)
+    ]
+    return np.array(numbers, np.int16)[inverse], tuple(values)
 
 
 def _origins(
