@@ -284,9 +284,9 @@ def heard_by(asks: Boto3, url: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("client", [Boto3, Cli, JavaScript])
 def test_a_canary_goes_back_by_a_real_alarm_and_a_queue_hears_of_it(local, client):
-    """A page is missing in the canary: its 404s ring an alarm on the balancer's figures,
-    traffic goes back, nobody outside of the canary's part gets anything but the page, and a rule has told
-    the queue how each deployment began and ended."""
+    """A page is missing in the canary: its 404s ring an alarm on the balancer's figures, traffic
+    goes back, nobody outside of the canary's part gets anything but the page, and a rule has
+    told the queue how each deployment began and ended."""
     asks = client(local)
     name = f"real-{client.__name__.lower()}"
     deploys: dict[str, Any] = {

@@ -8,6 +8,7 @@ import socketserver
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -247,7 +248,15 @@ def test_more_values_than_are_kept_are_not_told_apart():
 def test_both_sides_are_compared_by_what_a_header_says():
     """By the verb: its JSON has each value, and a header that nobody sends is said."""
     with serving() as base:
-        words = ("drill", "compare", "100/s for 5s", "--old", base, "--new", base)
+        words = (
+            "drill",
+            "compare",
+            "100/s for 5s",
+            "--old",
+            base,
+            "--new",
+            base.replace("127.0.0.1", "localhost"),
+        )
         asked_for = ("--target", f"{base}/cpu-a", "--target", f"{base}/cpu-b")
         found = run(*words, *asked_for, "--split-by", "x-cpu-model", "--json").json
         none = run(*words, *asked_for, "--split-by", "x-nothing")
@@ -257,3 +266,23 @@ def test_both_sides_are_compared_by_what_a_header_says():
     }
     assert "no answer of the new side had the header x-nothing" in none.stdout
     assert run(*words, *asked_for, "--split-by", "x cpu").exit_code == 2
+    itself = run(*words[:3], "--old", base, "--new", base, *asked_for)
+    assert itself.exit_code == 2 and "not compared with itself" in itself.stderr
+
+
+def test_an_answer_that_lies_is_wrong(tmp_path):
+    """200 and another text: whole, in pieces, chunked or to the close; HEAD has none to look at."""
+    paths = ["/ok", "/pieces", "/chunked", "/until-close", "/cpu-a"]
+    with serving() as base:
+        targets = [replace(target("GET", base + path, "here"), text=b"ok") for path in paths]
+        targets.append(replace(target("HEAD", base + "/ok", "here"), text=b"ok"))
+        liars = [replace(each, text=b"Cart") for each in targets[:5]]
+        found = attack(read_plan("110/s for 1s"), [*targets, *liars], Settings(timeout_s=300))
+        words = ("drill", "load", "50/s for 3s", "--target", f"{base}/ok", "--slo", "wrong==0")
+        right = run(*words, "--expect-text", "ok", "--json").json
+        wrong = run(*words, "--expect-text", "Cart", "--json").json
+    verdicts = [set(found.lacks[found.target == number].tolist()) for number in range(11)]
+    assert verdicts == [{0}, {0}, {0}, {1}, {0}, {0}, *[{1}] * 5]
+    assert (verdicts_of(found, [*targets, *liars], None) != Verdict.OK).sum() >= 10 * 6
+    assert right["figures"]["wrong"] == 0
+    assert wrong["figures"]["wrong"] + wrong["figures"]["not_sent"] == wrong["figures"]["requests"]

@@ -101,6 +101,8 @@ def compare(
     asked = Asking.of(options)
     targets = asked.targets()
     hosts = [host_of(old, "--old"), host_of(new, "--new")]
+    if hosts[0] == hosts[1]:
+        raise UsageProblem(f"--old and --new are both {old}: one side is not compared with itself")
     own = read_plan(plan)
     named = [targets[number % len(targets)] for number in range(own.requests)]
     both, sent = at_all(own, named, hosts)

@@ -44,8 +44,9 @@ def _room(kind: str, many: int) -> int:
 @dataclass(frozen=True, slots=True)
 class Columns:
     """Times are nanoseconds of CLOCK_MONOTONIC; 0: it did not happen.  ``done``: answered, or given
-    up.  ``told``: which value the header had that is looked at; -1: none.  Memoryviews: writing
-    into them is three times as quick as into an array's element."""
+    up.  ``told``: which value the header had that is looked at; -1: none.  ``lacks``: the answer
+    has not the text that it must have.  Memoryviews: writing into them is three times as quick as
+    into an array's element."""
 
     due: memoryview
     sent: memoryview
@@ -55,6 +56,7 @@ class Columns:
     error: memoryview
     octets: memoryview
     told: memoryview
+    lacks: memoryview
     values: memoryview
     counters: memoryview
     stop: memoryview
@@ -78,6 +80,7 @@ class Columns:
             "status": ("h", requests),
             "told": ("h", requests),
             "error": ("B", requests),
+            "lacks": ("B", requests),
             "values": ("B", processes * MOST_TOLD * (_TOLD_BYTES + 1)),
             "stop": ("B", 1),
         }
@@ -130,7 +133,8 @@ class Record:
     ``began_ns``: when the plan's time 0 was, monotonic; ``wall``: the same, seconds since 1970.
     ``target``: which target was asked.  ``cores``: CPU that each process of the engine took.
     ``told``: what the header said that was looked at, as a place in ``values``; -1: it was not
-    there.  None: no header was looked at.
+    there.  None: no header was looked at.  ``lacks``: 1 where an answer has not the text that it
+    must have; None: no answer was looked at.
     """
 
     due: NDArray[np.int64]
@@ -146,6 +150,7 @@ class Record:
     cores: tuple[float, ...]
     told: NDArray[np.int16] | None = None
     values: tuple[str, ...] = ()
+    lacks: NDArray[np.uint8] | None = None
 
     @property
     def latency_s(self) -> NDArray[np.float64]:

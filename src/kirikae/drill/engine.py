@@ -47,6 +47,8 @@ _CONNECTING = 256
 _ANSWER_S = 0.005
 _SWEEP_S = 0.05
 _KEPT_FILES = 64
+_LOOKED_AT = 1 << 20
+"""So much of a body is searched for the text that it must have."""
 _DIE_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
 
@@ -106,11 +108,12 @@ class _Origin:
 
 
 class _Wire(NamedTuple):
-    """A target as it is sent.  ``origin``: its number."""
+    """A target as it is sent.  ``origin``: its number.  ``text``: what its answer must have."""
 
     octets: bytes
     origin: int
     is_head: bool
+    text: bytes
 
 
 class _Connection(asyncio.Protocol):
@@ -181,8 +184,8 @@ class _Connection(asyncio.Protocol):
             read = _read_whole(data, sender.is_head(request))
             if read is not None:
                 status, keep = read
-                if sender.told_by:
-                    sender.tell(request, _header(data, sender.told_by))
+                if sender.looks:
+                    sender.look_at(request, _header(data, sender.told_by), _body(data))
                 self._answered(
                     request,
                     status,
@@ -191,7 +194,7 @@ class _Connection(asyncio.Protocol):
                     keep,
                 )
                 return
-            self._parser = _Answer(sender.is_head(request), sender.told_by)
+            self._parser = _Answer(sender.is_head(request), sender.told_by, sender.looks)
         self._parse(
             request,
             data,
@@ -213,7 +216,7 @@ class _Connection(asyncio.Protocol):
             self._fail(request, Error.NO_HTTP)
             return
         if parser.complete:
-            self._sender.tell(request, parser.told)
+            self._sender.look_at(request, parser.told, parser.body)
             self._answered(
                 request,
                 parser.status,
@@ -271,7 +274,7 @@ class _Connection(asyncio.Protocol):
             columns.status[request] = parser.status
             columns.octets[request] = parser.octets
             columns.error[request] = Error.NONE
-            self._sender.tell(request, parser.told)
+            self._sender.look_at(request, parser.told, parser.body)
             self._sender.ended(Error.NONE)
         elif self._reused and parser is None and not self._sender.columns.first[request]:
             # The server closed an idle connection as we sent: every client asks once more.
@@ -307,7 +310,10 @@ def _read_whole(data: bytes, head_only: bool) -> tuple[int, bool] | None:
 
 
 def _header(data: bytes, name: bytes) -> bytes | None:
-    """Its value in an answer that came whole; ``name`` in lower case.  None: it is not there."""
+    """Its value in an answer that came whole; ``name`` in lower case.  None: it is not there, or
+    none is looked at."""
+    if not name:
+        return None
     end = data.find(b"\r\n\r\n")
     at = data[:end].lower().find(b"\r\n" + name + b":")
     if at < 0:
@@ -317,6 +323,11 @@ def _header(data: bytes, name: bytes) -> bytes | None:
     return data[begin:stop].strip()
 
 
+def _body(data: bytes) -> bytes:
+    """Of an answer that came whole."""
+    return data.partition(b"\r\n\r\n")[2]
+
+
 class _Answer:
     """An answer that comes in pieces, read by httptools; what that one gets wrong is mended here:
     an answer to HEAD has no body, and 100 Continue is none."""
@@ -324,9 +335,11 @@ class _Answer:
     __slots__ = (
         "_begun",
         "_head_only",
+        "_keeps",
         "_length",
         "_parser",
         "_told_by",
+        "body",
         "complete",
         "keep",
         "octets",
@@ -334,13 +347,16 @@ class _Answer:
         "told",
     )
 
-    def __init__(self, head_only: bool, told_by: bytes = b""):
+    def __init__(self, head_only: bool, told_by: bytes = b"", keeps: bool = False):
+        """``keeps``: the body is looked at."""
         self._parser = httptools.HttpResponseParser(self)
         self._head_only = head_only
         self._begun = False
         self._length = False
         self._told_by = told_by
+        self._keeps = keeps
         self.told: bytes | None = None
+        self.body = b""
         self.status = 0
         self.octets = 0
         self.complete = False
@@ -370,6 +386,10 @@ class _Answer:
         self._begun = self.status >= 200
         if self._begun and self._head_only:
             self._end()
+
+    def on_body(self, part: bytes) -> None:
+        if self._keeps and len(self.body) < _LOOKED_AT:
+            self.body += part
 
     def on_message_complete(self) -> None:
         if self._begun:
@@ -501,6 +521,7 @@ class _Sender:
         self.columns = columns
         self.timeout_s = settings.timeout_s
         self.told_by = settings.told_by.lower().encode()
+        self.looks = bool(settings.told_by) or any(wire.text for wire in wires)
         self._told: dict[bytes, int] = {}
         self.open = 0
         self._number = number
@@ -538,6 +559,15 @@ class _Sender:
     def is_head(self, request: int) -> bool:
         """Was it HEAD that was asked?"""
         return self._wires[request % len(self._wires)].is_head
+
+    def look_at(self, request: int, told: bytes | None, body: bytes) -> None:
+        """An answer that is whole."""
+        if not self.looks:
+            return
+        self.tell(request, told)
+        wire = self._wires[request % len(self._wires)]
+        if wire.text and not wire.is_head and wire.text not in body:
+            self.columns.lacks[request] = 1
 
     def tell(self, request: int, value: bytes | None) -> None:
         """What the header says that is looked at, if it is there."""
@@ -664,7 +694,8 @@ def attack(
     """
     origins, numbers = _origins(targets, settings)
     wires = [
-        _Wire(target.wire(), numbers[target.origin], target.method == "HEAD") for target in targets
+        _Wire(target.wire(), numbers[target.origin], target.method == "HEAD", target.text)
+        for target in targets
     ]
     begins = time.monotonic_ns() + _LEAD_NS
     wall = time.time() + _LEAD_NS / 1e9
@@ -784,6 +815,7 @@ def _record(
         cores=tuple(cpu / 1e9 / max(lasted, 1e-9) for cpu in columns.counted("cpu_ns")),
         told=told,
         values=values,
+        lacks=np.frombuffer(columns.lacks, np.uint8).copy(),
     )
 
 

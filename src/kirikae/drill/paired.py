@@ -179,7 +179,8 @@ def unlike(split: Sequence[Group]) -> tuple[str, str, float] | None:
 def _saying(record: Record, value: str) -> NDArray[np.bool_]:
     if record.told is None or value not in record.values:
         return np.zeros(len(record.due), np.bool_)
-    return record.told == record.values.index(value)
+    saying: NDArray[np.bool_] = record.told == record.values.index(value)
+    return saying
 
 
 def _without(verdicts: NDArray[np.uint8], others: NDArray[np.bool_]) -> NDArray[np.uint8]:
