@@ -17,6 +17,7 @@ _VERBS = {
     "run": ("kirikae.console.drill_run", "run"),
     "undo": ("kirikae.console.drill_fault", "undo"),
     "compare": ("kirikae.console.drill_compare", "compare"),
+    "report": ("kirikae.console.drill_report", "report"),
     "replay": ("kirikae.console.drill_replay", "replay"),
 }
 
