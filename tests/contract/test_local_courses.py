@@ -21,6 +21,7 @@ from kirikae.local.files import free_port
 from tests.conftest import Endpoint
 from tests.pace import eventually
 from tests.shop import Shop
+from tests.tidy import gone
 
 pytestmark = [pytest.mark.engine, pytest.mark.prove]
 
@@ -195,7 +196,7 @@ class Boto3:
     def __init__(self, local: Endpoint) -> None:
         self.local = local
 
-    def ask(self, service: str, operation: str, **asked: Any) -> Any:
+    def ask(self, service: str, operation: str, /, **asked: Any) -> Any:
         """``operation``: as the API names it."""
         client = self.local.client(service)
         name = next(
@@ -218,19 +219,20 @@ class Boto3:
 
 
 class Cli(Boto3):
-    """Asks with the AWS CLI."""
+    """Asks with the AWS CLI, which for queues looks at no AWS_ENDPOINT_URL."""
 
-    def ask(self, service: str, operation: str, **asked: Any) -> Any:
+    def ask(self, service: str, operation: str, /, **asked: Any) -> Any:
         """As boto3 does."""
         verb = "".join(f"-{each.lower()}" if each.isupper() else each for each in operation)[1:]
         aws = str(CLIENTS / "bin" / "aws")
-        return self.ran(aws, service, verb, "--cli-input-json", json.dumps(asked))
+        where = ("--endpoint-url", self.local.environment["AWS_ENDPOINT_URL"])
+        return self.ran(aws, service, verb, *where, "--cli-input-json", json.dumps(asked))
 
 
 class JavaScript(Boto3):
     """Asks ECS and SQS with AWS's SDK for JavaScript, of which no other clients are here."""
 
-    def ask(self, service: str, operation: str, **asked: Any) -> Any:
+    def ask(self, service: str, operation: str, /, **asked: Any) -> Any:
         """As boto3 does."""
         if service not in ("ecs", "sqs"):
             return super().ask(service, operation, **asked)
@@ -265,13 +267,14 @@ def listening(asks: Boto3, name: str, course: Course) -> str:
 
 
 def take_away(local: Endpoint, name: str) -> None:
-    """Rules, queue and alarm of one test."""
+    """Rules, queue and alarm of one test, as far as it came."""
+    events, sqs = local.client("events"), local.client("sqs")
     for rule in (f"{name}-ways", f"{name}-tasks"):
-        local.client("events").remove_targets(Rule=rule, Ids=["1"])
-        local.client("events").delete_rule(Name=rule)
-    url = local.client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
-    local.client("sqs").delete_queue(QueueUrl=url)
-    local.client("cloudwatch").delete_alarms(AlarmNames=[name])
+        gone(events.remove_targets, Rule=rule, Ids=["1"])
+        gone(events.delete_rule, Name=rule)
+    for url in sqs.list_queues(QueueNamePrefix=name).get("QueueUrls", []):
+        gone(sqs.delete_queue, QueueUrl=url)
+    gone(local.client("cloudwatch").delete_alarms, AlarmNames=[name])
 
 
 def heard_by(asks: Boto3, url: str) -> list[dict[str, Any]]:

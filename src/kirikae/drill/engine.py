@@ -44,6 +44,9 @@ _TOGETHER_NS = 100_000
 sending."""
 _CONNECTING = 256
 """Connections that are opened at once, to one origin and by one process."""
+_HANDSHAKING = 16
+"""The same with TLS, where one costs as much CPU as dozens of requests: many at once would starve
+those that are answered already, and one stall would become a storm of handshakes."""
 _ANSWER_S = 0.005
 _SWEEP_S = 0.05
 _KEPT_FILES = 64
@@ -419,6 +422,7 @@ class _Pool:
         self._idle: list[_Connection] = []
         self._waiting: deque[int] = deque()
         self._connecting = 0
+        self._at_once = _CONNECTING if where.tls is None else _HANDSHAKING
         self._tasks: set[asyncio.Task[None]] = set()
 
     def send(self, request: int) -> None:
@@ -434,7 +438,7 @@ class _Pool:
     def connect(self) -> None:
         """As many connections as requests wait.  Whichever is free first takes the first of them:
         to connect costs more than to ask, and a burst must not open hundreds."""
-        self.open(min(len(self._waiting), _CONNECTING) - self._connecting)
+        self.open(min(len(self._waiting), self._at_once) - self._connecting)
 
     def open(self, connections: int) -> None:
         """So many more, as far as the limit allows."""
@@ -549,6 +553,7 @@ class _Sender:
         """Until every request has ended, or time is up."""
         self.loop = asyncio.get_running_loop()
         self._finished = self.loop.create_future()
+        self.loop.set_exception_handler(_trouble_of_loop)
         self._alarm = _Alarm(self.loop, self._ring)
         for pool in self._pools:
             pool.open(self._ahead)
@@ -678,6 +683,13 @@ class _Sender:
         self._tell()
         self.columns.count(self._number, "cpu_ns", time.process_time_ns())
         self._finished.set_result(None)
+
+
+def _trouble_of_loop(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """uvloop tells of each TLS connection that was closed while it was written to.  The request has
+    its verdict: nothing to tell."""
+    if "SSL" not in str(context.get("message", "")):
+        loop.default_exception_handler(context)
 
 
 def attack(
