@@ -17,8 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".kirikae" / "rehearsal"
 PAGE = ROOT / "rehearsal" / "drill.html"
 PORT = int(os.environ.get("REHEARSAL_PORT", "18080"))
-RATE = os.environ.get("DRILL_RATE", "40")
-"""Requests a second: what two cores carry beside the shop itself."""
+LEAST_PER_S = 5.0
 FAULTS = (
     "kill-task",
     "crash-task",
@@ -35,6 +34,15 @@ WINDOWS = ("--before", "8s", "--lasts", "15s", "--after", "30s", "--timeout", "1
 HYPOTHESIS = ("--slo", "errors@after<1%", "--slo", "recovery<20s", "--slo", "whole<60s")
 
 
+def rate() -> str:
+    """Requests a second: as asked, else half of what the rehearsal found this machine to carry
+    beside its virtual users, who are still there."""
+    if asked_for := os.environ.get("DRILL_RATE"):
+        return asked_for
+    carried = float((FOLDER / "rate").read_text())
+    return f"{max(LEAST_PER_S, carried / 2):g}"
+
+
 def main() -> int:
     """The exit code of ``kirikae drill day``."""
     status = asked("local", "--dir", str(FOLDER / "local"), "status")
@@ -46,7 +54,7 @@ def main() -> int:
     words = [word for name in FAULTS for word in ("--fault", name)]
     database = f"container:{status['instance']}-vm-db1"
     done = kirikae(
-        *("drill", "day", "--base", f"http://127.0.0.1:{PORT}", "--rate", RATE),
+        *("drill", "day", "--base", f"http://127.0.0.1:{PORT}", "--rate", rate()),
         *("--database", database, "--i-mean-an-outage", "--html", str(PAGE)),
         *(*words, *WINDOWS, *HYPOTHESIS),
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from kirikae.drill.columns import Error, Record
-from kirikae.drill.paired import Margin, errors, percentiles, requests_needed
+from kirikae.drill.paired import Margin, errors, groups, percentiles, requests_needed, unlike
 from kirikae.drill.verdict import Verdict
 
 RATE = 100
@@ -88,3 +90,48 @@ def test_errors_are_worse_not_worse_or_not_shown_yet():
 def test_how_many_requests_decide(usual, more, needed):
     """The usual table for alpha 0.05 and power 0.8."""
     assert requests_needed(more, usual) == pytest.approx(needed, abs=1)
+
+
+def spoken(made, values, of):
+    """The same side, whose answers say one of ``values``; ``of``: which, by the number."""
+    record, verdicts = made
+    told = np.array([of(number) for number in range(len(record.due))], np.int16)
+    return replace(record, told=told, values=values), verdicts
+
+
+def by_cpu(old, new):
+    found = groups(old[0], new[0], (old[1], new[1]), (95.0,), Margin(), 2.0)
+    return {each.value: each for each in found}
+
+
+def test_a_slower_cpu_is_told_from_slower_code():
+    """Half of the answers come from a CPU that is half as quick again, on both sides: each is like
+    its own."""
+    quick, slow = side(1), side(2, slower=1.6)
+
+    def mixed(seed):
+        made = (side(seed), side(seed, slower=1.6))
+        odd = np.arange(len(made[0][0].due)) % 2 == 1
+        done = np.where(odd, made[1][0].done, made[0][0].done)
+        return spoken((replace(made[0][0], done=done), made[0][1]), ("A", "B"), lambda n: n % 2)
+
+    found = by_cpu(mixed(3), mixed(4))
+    assert {value: (each.like, each.found[0].word) for value, each in found.items()} == {
+        "A": (True, "pass"),
+        "B": (True, "pass"),
+    }
+    slowest, quickest, times = unlike(tuple(found.values()))
+    assert (slowest, quickest) == ("B", "A")
+    assert times == pytest.approx(1.6, rel=0.15)
+    alone = by_cpu(quick, spoken(slow, ("B",), lambda _: 0))["B"]
+    assert (alone.like, alone.found[0].word) == (False, "fail"), "the old side has no such CPU"
+
+
+def test_answers_that_say_nothing_are_a_group_of_their_own_and_few_say_nothing():
+    """Fifty of six thousand: unsure, and never 0 ms."""
+    new = spoken(side(4), ("A", "B"), lambda n: -1 if n % 2 else int(n % 120 == 0))
+    found = by_cpu(side(3), new)
+    assert set(found) == {"", "A", "B"}
+    assert found["B"].found[0].word == "unsure"
+    assert found["B"].found[0].new > 0.001
+    assert list(groups(side(3)[0], side(4)[0], (side(3)[1], side(4)[1]), (95.0,), Margin())) == []

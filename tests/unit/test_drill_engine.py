@@ -8,12 +8,13 @@ import socketserver
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from kirikae.drill.columns import Error
-from kirikae.drill.engine import Settings, attack
+from kirikae.drill.columns import MOST_TOLD, Columns, Error
+from kirikae.drill.engine import Settings, _Sender, attack
 from kirikae.drill.plan import read as read_plan
 from kirikae.drill.targets import target
 from kirikae.drill.verdict import Verdict, verdicts_of
@@ -35,6 +36,9 @@ ANSWERS = {
     "/until-close": [b"HTTP/1.1 200 OK\r\n\r\nall there is", None],
     "/old": [b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", None],
     "/cut": [b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nok", None],
+    "/cpu-a": [OK.replace(b"\r\n\r\n", b"\r\nX-CPU-Model: Quick 8375C \r\n\r\n")],
+    "/cpu-b": [OK[:17], b"x-cpu-model: Slow 8259CL\r\n", OK[17:]],
+    "/cpu-close": [b"HTTP/1.1 200 OK\r\nx-cpu-model: Slow 8259CL\r\n\r\nall", None],
     "/empty": [None],
     "/no-http": [b"220 smtp ready\r\n\r\n"],
     "/hang": [],
@@ -215,3 +219,70 @@ def test_ctrl_c_stops_it_and_what_was_sent_is_told():
     assert 0 < (found.error == Error.NONE).sum() < 3000
     assert stopped.sum() + (found.error == Error.NONE).sum() == 3000
     assert not np.isfinite(found.latency_s[stopped]).any()
+
+
+def test_what_a_header_says_is_kept_of_every_answer_however_it_comes():
+    """Whole, in pieces or to the close, from two processes; an answer without it says nothing."""
+    paths = ("/cpu-a", "/cpu-b", "/cpu-close", "/ok", "/empty")
+    with serving() as base:
+        found = asked(base, *paths, processes=2, told_by="X-Cpu-Model")
+        plain = asked(base, "/cpu-a")
+    assert found.values == ("Quick 8375C", "Slow 8259CL")
+    said = [set(found.told[found.target == number].tolist()) for number in range(len(paths))]
+    assert said == [{0}, {1}, {1}, {-1}, {-1}]
+    assert (plain.told, plain.values) == (None, ())
+
+
+def test_more_values_than_are_kept_are_not_told_apart():
+    """A request ID in that header: the first ones are kept, the others say nothing."""
+    columns = Columns.made(np.zeros(200, np.int64), 1)
+    sender = _Sender(columns, 0, range(200), [], [], Settings(told_by="x"), 1)
+    for number in range(200):
+        sender.tell(number, b"%d" % number * 60)
+    told = np.frombuffer(columns.told, np.int16)
+    assert (told >= 0).sum() == MOST_TOLD
+    assert columns.kept(0) == "0" * 60
+    assert len(columns.kept(12)) == 120
+
+
+def test_both_sides_are_compared_by_what_a_header_says():
+    """By the verb: its JSON has each value, and a header that nobody sends is said."""
+    with serving() as base:
+        words = (
+            "drill",
+            "compare",
+            "100/s for 5s",
+            "--old",
+            base,
+            "--new",
+            base.replace("127.0.0.1", "localhost"),
+        )
+        asked_for = ("--target", f"{base}/cpu-a", "--target", f"{base}/cpu-b")
+        found = run(*words, *asked_for, "--split-by", "x-cpu-model", "--json").json
+        none = run(*words, *asked_for, "--split-by", "x-nothing")
+    assert {each["value"]: each["against"] for each in found["split"]} == {
+        "Quick 8375C": "like",
+        "Slow 8259CL": "like",
+    }
+    assert "no answer of the new side had the header x-nothing" in none.stdout
+    assert run(*words, *asked_for, "--split-by", "x cpu").exit_code == 2
+    itself = run(*words[:3], "--old", base, "--new", base, *asked_for)
+    assert itself.exit_code == 2 and "not compared with itself" in itself.stderr
+
+
+def test_an_answer_that_lies_is_wrong(tmp_path):
+    """200 and another text: whole, in pieces, chunked or to the close; HEAD has none to look at."""
+    paths = ["/ok", "/pieces", "/chunked", "/until-close", "/cpu-a"]
+    with serving() as base:
+        targets = [replace(target("GET", base + path, "here"), text=b"ok") for path in paths]
+        targets.append(replace(target("HEAD", base + "/ok", "here"), text=b"ok"))
+        liars = [replace(each, text=b"Cart") for each in targets[:5]]
+        found = attack(read_plan("110/s for 1s"), [*targets, *liars], Settings(timeout_s=300))
+        words = ("drill", "load", "50/s for 3s", "--target", f"{base}/ok", "--slo", "wrong==0")
+        right = run(*words, "--expect-text", "ok", "--json").json
+        wrong = run(*words, "--expect-text", "Cart", "--json").json
+    verdicts = [set(found.lacks[found.target == number].tolist()) for number in range(11)]
+    assert verdicts == [{0}, {0}, {0}, {1}, {0}, {0}, *[{1}] * 5]
+    assert (verdicts_of(found, [*targets, *liars], None) != Verdict.OK).sum() >= 10 * 6
+    assert right["figures"]["wrong"] == 0
+    assert wrong["figures"]["wrong"] + wrong["figures"]["not_sent"] == wrong["figures"]["requests"]

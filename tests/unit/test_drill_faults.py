@@ -373,3 +373,13 @@ def test_what_to_change_follows_from_what_it_cost():
     assert told("bad-release", replace(FLEET, rolls_back=False)) == ["circuit_breaker"]
     assert told("db-failover", seen=WHOLE, bad=5, recovery_s=None) == ["not_recovered", "database"]
     assert told("crash-task", seen=Seen(1.0, 90.0)) == ["slow_start"]
+
+
+def test_what_the_engine_did_while_it_warmed_up_is_no_doubt():
+    """Its first requests went out too late, before anything was judged; later ones are a doubt."""
+    found = record(lambda number, at: None)
+    late = found.sent.copy()
+    late[:50] += 2 * 10**8
+    assert cost(replace(found, sent=late), "errors<1%").word == "pass"
+    late[600:650] += 2 * 10**8
+    assert cost(replace(found, sent=late), "errors<1%").word == "unsure"

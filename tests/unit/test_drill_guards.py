@@ -46,18 +46,33 @@ ALL = prepare("fis", FLEET, Asked("m1", template="EXT"))
 
 @pytest.mark.parametrize(
     ("environment", "endpoint"),
-    [("production", "http://127.0.0.1:4566"), ("prod-jp", ""), (None, "")],
+    [
+        ("production", "http://127.0.0.1:4566"),
+        ("prod-jp", ""),
+        ("shop-prod", ""),
+        ("prd", ""),
+        ("prd2", ""),
+        ("live", "http://127.0.0.1:4566"),
+        ("main", ""),
+        ("latest", ""),
+        ("dev-prod", ""),
+        (None, ""),
+    ],
 )
 def test_production_is_broken_only_if_it_is_meant(tmp_path, environment, endpoint):
-    """What is not known is production, but for an endpoint of this machine."""
+    """What is not known is production, but for an endpoint of this machine; `latest` is no test,
+    and `main` says nothing."""
     found = scene(tmp_path, environment, endpoint)
     with pytest.raises(TooDangerous, match="--i-mean-production"):
         assert_lawful(found, FLEET, KILL, False, False)
     assert_lawful(found, FLEET, KILL, True, False)
 
 
-def test_staging_and_this_machine_may_be_broken(tmp_path):
-    assert_lawful(scene(tmp_path, "staging", ""), FLEET, KILL, False, False)
+@pytest.mark.parametrize("name", ["staging", "stg", "jp-staging-2", "preprod", "pre-prod", "qa1"])
+def test_staging_and_this_machine_may_be_broken(tmp_path, name):
+    """Wherever the environment's name says that it is one for trials."""
+    assert_lawful(scene(tmp_path, name, ""), FLEET, KILL, False, False)
+    assert_lawful(scene(tmp_path, "main"), FLEET, KILL, False, False)
     assert_lawful(scene(tmp_path), FLEET, KILL, False, False)
 
 

@@ -16,10 +16,12 @@ import pytest
 
 from kirikae.local.events.clockwork import Clockwork, Listening
 from kirikae.local.events.delivery import Delivery, Order, run_task_of
+from kirikae.local.events.deploying import Deployings
 from kirikae.local.events.kept import Target, Timed, refusal, rule_of, schedule_of
 from kirikae.local.events.making import clockwork_of
 from kirikae.local.events.moto import OfMoto, _read
 from kirikae.local.events.patterns import fits
+from kirikae.local.state import State
 from kirikae.local.stores import Stores
 from tests.keeper import KeeperProcess
 from tests.local_plane import REGION, LocalPlane
@@ -448,3 +450,115 @@ def test_what_a_target_says_of_its_tasks_goes_along():
     assert asked["placementStrategy"] == [{"type": "random"}]
     assert asked["enableECSManagedTags"] is True
     assert asked["tags"] == [{"key": "team", "value": "shop"}]
+
+
+# --- deployments
+
+
+class Ways:
+    """One service's deployments as ECS writes them."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def stand(self, *entries: tuple[str, str], back_from: str = "") -> None:
+        """(ID, state) of each entry; ``back_from``: traffic goes back from this one."""
+        arn = f"arn:aws:ecs:{REGION}:123456789012:service/shop/web"
+        rows: Any = [
+            {
+                "id": key,
+                "rolloutState": state,
+                "rolloutStateReason": f"{key} is {state}",
+                "updatedAt": 1_800_000_000.0,
+                "_revision": f"revision-{key}",
+                "_serviceDeployment": f"way-{key}",
+            }
+            for key, state in entries
+        ]
+        service: Any = {"serviceArn": arn, "deployments": rows}
+        self.state.services.put(arn, service)
+        if back_from:
+            way: Any = {"_target": f"revision-{back_from}", "rollback": {"reason": "harm"}}
+            self.state.service_deployments.put(f"way-{back_from}", way)
+
+    def told(self, deployings: Deployings) -> list[tuple[str, str]]:
+        """What is told now, and kept."""
+        found = deployings.changes()
+        for each in found:
+            deployings.keep(each)
+        deployings.forget()
+        details = [each.event()["detail"] for each in found]
+        return [
+            (each["deploymentId"], each["eventName"].removeprefix("SERVICE_DEPLOYMENT_"))
+            for each in details
+        ]
+
+
+@pytest.fixture
+def ways(tmp_path) -> Iterator[Ways]:
+    state = State(tmp_path / "state.db")
+    yield Ways(state)
+    state.close()
+
+
+def test_each_deployment_is_told_once_as_it_begins_and_ends(ways):
+    """One that was over before anybody listened is not told; one that is over at once has begun."""
+    ways.stand(("one", "COMPLETED"))
+    watch = Deployings(ways.state)
+    assert ways.told(watch) == []
+    ways.stand(("two", "IN_PROGRESS"), ("one", "COMPLETED"))
+    assert ways.told(watch) == [("two", "IN_PROGRESS")]
+    assert ways.told(watch) == []
+    ways.stand(("two", "COMPLETED"))
+    assert ways.told(watch) == [("two", "COMPLETED")]
+    ways.stand(("three", "FAILED"), ("two", "COMPLETED"))
+    assert ways.told(watch) == [("three", "IN_PROGRESS"), ("three", "FAILED")]
+
+
+def test_what_traffic_went_back_from_has_failed(ways):
+    """ECS shows its entry as IN_PROGRESS until it is gone."""
+    watch = Deployings(ways.state)
+    ways.stand(("bad", "IN_PROGRESS"), ("old", "COMPLETED"))
+    assert ("bad", "IN_PROGRESS") in ways.told(watch)
+    ways.stand(("old", "IN_PROGRESS"), ("bad", "IN_PROGRESS"), back_from="bad")
+    assert ways.told(watch) == [("old", "IN_PROGRESS"), ("bad", "FAILED")]
+    ways.stand(("old", "COMPLETED"))
+    assert ways.told(watch) == [("old", "COMPLETED")]
+
+
+def test_a_deployment_that_ended_as_the_control_plane_died_is_told_by_the_next_one(ways):
+    """Written down only after it was told: at least once."""
+    first = Deployings(ways.state)
+    ways.stand(("two", "IN_PROGRESS"))
+    assert ways.told(first) == [("two", "IN_PROGRESS")]
+    ways.stand(("two", "COMPLETED"))
+    assert [each.state for each in first.changes()] == ["COMPLETED"], "and killed before it is kept"
+    assert ways.told(Deployings(ways.state)) == [("two", "COMPLETED")]
+    assert ways.told(Deployings(ways.state)) == []
+
+
+def test_a_rule_brings_a_deployment_to_its_queue(place):
+    """With AWS's words."""
+    kept = Kept()
+    pattern = {"detail-type": ["ECS Deployment State Change"]}
+    kept.rules = [Listening("arn:aws:events:x:1:rule/r", pattern, (Target(f"{SQS}jobs"),))]
+    standing = Ways(place.plane.state)
+
+    async def play() -> list[str]:
+        await place.ask("sqs", "CreateQueue", QueueName="jobs")
+        clockwork = place.clockwork(kept)
+        standing.stand(("two", "IN_PROGRESS"))
+        await place.look(clockwork)
+        await place.look(clockwork)
+        return await place.bodies()
+
+    (body,) = asyncio.run(play())
+    event = json.loads(body)
+    assert (event["source"], event["resources"][0][-8:]) == ("aws.ecs", "shop/web")
+    assert event["detail"] == {
+        "eventType": "INFO",
+        "eventName": "SERVICE_DEPLOYMENT_IN_PROGRESS",
+        "deploymentId": "two",
+        "updatedAt": "2027-01-15T08:00:00Z",
+        "reason": "two is IN_PROGRESS",
+    }

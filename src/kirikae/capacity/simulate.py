@@ -79,7 +79,8 @@ class Run:
 
     ``bad``: share of the requests that came while p99 was above the limit or the queue was full;
     ``lost``: those that found it full.  ``task_s``: task seconds, of which ``base_s`` are among the
-    first ``base`` tasks.  ``tasks``: those of the first candidate that ran at each minute's end.
+    first ``base`` tasks.  ``tasks``: those of the first candidate that ran at each minute's end;
+    ``there``: with those that start and drain.
     """
 
     bad: Numbers
@@ -89,6 +90,7 @@ class Run:
     changes: Numbers
     most_tasks: Numbers
     tasks: Numbers
+    there: Numbers
     log: tuple[Change, ...]
 
 
@@ -103,6 +105,11 @@ class _Fleet:
         self._drain = max(1, round(task.drain_s / STEP_S))
         self._launches = np.zeros((self._start, len(running)))
         self._drains = np.zeros((self._drain, len(running)))
+
+    @property
+    def there(self) -> Numbers:
+        """All that AWS bills: from the pull of the image to the stop."""
+        return self.running + self.pending + self.draining
 
     def step(self, index: int) -> None:
         """What ends now: launches that take requests, drains that are gone."""
@@ -245,7 +252,9 @@ class Course:
         if seen.datapoints or seen.scheduled:
             self.scale(index, seen)
         if ended % MINUTE == 0:
-            self.sums.tasks[int(ended // MINUTE) - 1] = self.fleet.running[0]
+            minute = int(ended // MINUTE) - 1
+            self.sums.tasks[minute] = self.fleet.running[0]
+            self.sums.there[minute] = self.fleet.there[0]
 
     def scale(self, index: int, seen: Seen) -> None:
         """Decide, and let the fleet follow."""
@@ -277,6 +286,7 @@ class _Sums:
         self.bad = np.zeros(candidates)
         self.lost = np.zeros(candidates)
         self.tasks = np.zeros(minutes)
+        self.there = np.zeros(minutes)
         self._task_s = np.zeros(candidates)
         self._base_s = np.zeros(candidates)
         self._changes = np.zeros(candidates)
@@ -284,8 +294,8 @@ class _Sums:
         self._log: list[Change] = []
 
     def bill(self, fleet: _Fleet, base: int) -> None:
-        """AWS bills from the pull of the image to the stop."""
-        there = fleet.running + fleet.pending + fleet.draining
+        """One step of every candidate."""
+        there = fleet.there
         self._task_s += there * STEP_S
         self._base_s += np.minimum(there, base) * STEP_S
         np.maximum(
@@ -324,5 +334,6 @@ class _Sums:
             changes=self._changes,
             most_tasks=self._most,
             tasks=self.tasks,
+            there=self.there,
             log=tuple(self._log),
         )

@@ -11,6 +11,7 @@ _VERBS = {
     "trace": ("kirikae.console.capacity_trace", "trace"),
     "simulate": ("kirikae.console.capacity_try", "simulate"),
     "tune": ("kirikae.console.capacity_try", "tune"),
+    "cost": ("kirikae.console.capacity_cost", "cost"),
     "explain": ("kirikae.console.capacity_explain", "explain"),
     "apply": ("kirikae.console.capacity_apply", "apply"),
     "nat": ("kirikae.console.capacity_try", "nat"),

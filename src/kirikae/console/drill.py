@@ -17,6 +17,8 @@ _VERBS = {
     "run": ("kirikae.console.drill_run", "run"),
     "undo": ("kirikae.console.drill_fault", "undo"),
     "compare": ("kirikae.console.drill_compare", "compare"),
+    "report": ("kirikae.console.drill_report", "report"),
+    "traces": ("kirikae.console.drill_traces", "traces"),
     "replay": ("kirikae.console.drill_replay", "replay"),
 }
 

@@ -19,13 +19,15 @@ from kirikae.console.options import DRY, JSON, LANG, seconds
 from kirikae.console.speech import Speech
 from kirikae.drill.errors import UndoFailed
 from kirikae.drill.faults import FAULTS
-from kirikae.drill.watching import look_at, whole
+from kirikae.drill.watching import Look, look_at, whole
 from kirikae.model.errors import Exit, KirikaeError, Waiting
 from kirikae.model.said import Said, said
 
 _LOOK_S = 1.0
-_NOT_ITSELF = "the service did not come to itself again after it; the day ends here"
-Refused = tuple[str, str]
+_LONGEST = 10
+"""So many times --rest is waited where tasks and targets keep coming and going: a task that dies
+and dies again moves for ever."""
+Refused = tuple[str, "str | Said"]
 """A fault, and why it was not made."""
 
 
@@ -47,7 +49,7 @@ Refused = tuple[str, str]
     callback=seconds,
     default="2m",
     show_default=True,
-    help="Between two faults wait until all tasks and targets are there, so long at most.",
+    help="Between two faults wait until all tasks and targets are there; so long nothing may move.",
 )
 @HTML
 @DRY
@@ -89,7 +91,8 @@ def day(
         if made[-1].ran.interrupted:
             break
         if not _rested(found, made[-1], rest):
-            refused.append((name, _NOT_ITSELF))
+            left = chosen[chosen.index(name) + 1 :]
+            refused += [(each, said("drill.day.not_itself", fault=name)) for each in left]
             break
     return _answer(made, refused, html, speech)
 
@@ -109,7 +112,10 @@ def _answer(
     return Answer(
         {
             "faults": [each.to_plain() for each in made],
-            "refused": [{"fault": name, "why": why} for name, why in refused],
+            "refused": [
+                {"fault": name, "why": why.to_plain() if isinstance(why, Said) else why}
+                for name, why in refused
+            ],
             "wrote": wrote,
         },
         [speech.say(each) for each in told],
@@ -118,11 +124,16 @@ def _answer(
 
 
 def _rested(found: Scene, made: Made, patience_s: float) -> bool:
-    """Is the service as it was before the fault?  Waits for it."""
-    until = time.monotonic() + patience_s
-    while time.monotonic() < until:
-        if whole(look_at(found.ground.aws, made.fleet, 0.0), made.fleet):
+    """Is the service as it was before the fault?  Waits for it as long as anything moves."""
+    begun = time.monotonic()
+    moved = begun
+    before: Look | None = None
+    while (now := time.monotonic()) < min(moved + patience_s, begun + _LONGEST * patience_s):
+        seen = look_at(found.ground.aws, made.fleet, 0.0)
+        if whole(seen, made.fleet):
             return True
+        if seen != before:
+            moved, before = now, seen
         time.sleep(_LOOK_S)
     return False
 
@@ -141,6 +152,8 @@ def _told(made: Sequence[Made], refused: Sequence[Refused]) -> Iterator[Said]:
             bad=cost.bad,
             recovery=recovery,
         )
+        for doubt in cost.doubts:
+            yield said("drill.day.doubt", why=doubt)
         for what in advice_of(each):
             yield said("drill.advice.change", what=what)
     for name, why in refused:

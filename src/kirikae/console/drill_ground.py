@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,17 @@ from kirikae.model.errors import UsageProblem
 from kirikae.model.project import Project
 
 _OF_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
+_WORD = r"(?<![a-z]){}(?![a-z])"
+_OF_PRODUCTION = re.compile(_WORD.format("(?:prod|production|prd|live|honban|www)") + "|本番")
+_OF_TRIALS = re.compile(
+    _WORD.format(
+        "(?:dev|develop|development|test|tests|testing|stage|staging|stg|qa|uat|e2e|ci|sandbox|"
+        "demo|preview|pre-?prod|pre-?production|drill|rehearsal|local|load|perf|trial)[0-9]*"
+    )
+    + "|検証|開発|試験"
+)
+"""Names of environments in which nobody's work is lost.  Whatever has another one is taken for
+production where AWS itself answers."""
 _MEANT = "--i-mean-production"
 _OUTAGE = "--i-mean-an-outage"
 
@@ -142,7 +154,16 @@ def _is_production(found: Scene) -> bool:
     """What is not known is taken for production, except on this machine."""
     if found.project is None:
         return not found.is_local
-    return found.project.environment.lower().startswith("prod")
+    return is_production(found.project.environment, found.is_local)
+
+
+def is_production(environment: str, is_local: bool) -> bool:
+    """By the environment's name; on this machine only one that says so."""
+    name = environment.lower()
+    trials = _OF_TRIALS.sub(" ", name)
+    if _OF_PRODUCTION.search(trials):
+        return True
+    return not is_local and trials == name
 
 
 def _assert_no_open_act(found: Scene, project: Project) -> None:

@@ -18,6 +18,7 @@ from kirikae.console.speech import Speech
 from kirikae.drill import files, slo
 from kirikae.drill.columns import Columns
 from kirikae.drill.engine import attack
+from kirikae.drill.kept import kept
 from kirikae.drill.plan import Plan
 from kirikae.drill.plan import read as read_plan
 from kirikae.drill.targets import Target
@@ -48,6 +49,11 @@ _ROUTES = 20
     "--csv", "csv_file", type=click.Path(path_type=Path), help="Write vegeta's CSV there."
 )
 @click.option("--hgrm", "hgrm_file", type=click.Path(path_type=Path), help="Write a histogram.")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    help="Keep the run there (.npz): `kirikae drill report` judges and shows it anew.",
+)
 @HTML
 @DRY
 @LANG
@@ -62,6 +68,7 @@ def load(
     report: Path | None,
     csv_file: Path | None,
     hgrm_file: Path | None,
+    keep: Path | None,
     html: Path | None,
     dry_run: bool,
     lang: str | None,
@@ -85,7 +92,11 @@ def load(
     here.assert_may_change("drill load")
     record = attack(found, targets, asking_for.settings, Looking(found, speech).look)
     outcome = judged(record, targets, judge_by, asking_for.slow_s, min(warm_up, found.seconds / 2))
-    wanted = [*record_files(record, outcome, targets, report, csv_file, hgrm_file)]
+    wanted: list[tuple[Path, str | bytes]] = [
+        *record_files(record, outcome, targets, report, csv_file, hgrm_file)
+    ]
+    if keep is not None:
+        wanted.append((keep, kept(record, targets, found.seconds)))
     if html is not None:
         from kirikae.console.drill_page import page_of_load
 
@@ -248,11 +259,11 @@ def record_files(
         yield hgrm_file, "\n".join((*files.hgrm(outcome.figures.waited), ""))
 
 
-def write_all(wanted: Iterable[tuple[Path, str]]) -> Iterator[str]:
+def write_all(wanted: Iterable[tuple[Path, str | bytes]]) -> Iterator[str]:
     """Their names.  Raises Unfinished."""
-    for path, text in wanted:
+    for path, content in wanted:
         try:
-            write_durably(path, text)
+            write_durably(path, content)
         except OSError as error:
             raise Unfinished(f"{path}: cannot be written: {error}") from error
         yield str(path)

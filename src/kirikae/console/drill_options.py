@@ -31,6 +31,9 @@ _OPTIONS = (
     click.option(
         "--expect", type=click.IntRange(100, 599), multiple=True, help="A status that is right."
     ),
+    click.option(
+        "--expect-text", "text", default="", help="A right answer has this in its body, as it is."
+    ),
     click.option("--slow", help="Answers later than this are slow, such as 500ms."),
     click.option("--timeout", callback=seconds, default="30s", show_default=True),
     click.option(
@@ -62,6 +65,7 @@ class Asking:
     file: Path | None
     base: str | None
     expected: frozenset[int]
+    text: bytes
     settings: Settings
     slow_s: float | None
 
@@ -73,6 +77,7 @@ class Asking:
             file=options["file"],
             base=options.get("base"),
             expected=frozenset(options["expect"]),
+            text=str(options["text"]).encode(),
             settings=Settings(
                 processes=options["processes"] or max(1, (os.cpu_count() or 1) - 1),
                 timeout_s=options["timeout"],
@@ -97,16 +102,17 @@ class Asking:
             named = read_targets(self.file)
         else:
             named = [target_of("GET", url, "--target") for url in self.urls]
-        return [replace(each, expected=self.expected) for each in named]
+        return [replace(each, expected=self.expected, text=self.text) for each in named]
 
 
 def _of_checks(base: str, checks: Sequence[Check]) -> Iterator[Target]:
-    """Only their status is judged."""
+    """Their status and their text are judged."""
     if not checks:
         raise UsageProblem("--base asks the project file's `checks`, and there are none")
     for check in checks:
         one = target_of("GET", base.rstrip("/") + check.get, "--base")
-        yield replace(one, expected=frozenset({check.expect}))
+        text = (check.contains or "").encode()
+        yield replace(one, expected=frozenset({check.expect}), text=text)
 
 
 def slow_of(text: str | None) -> float | None:

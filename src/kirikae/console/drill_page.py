@@ -48,19 +48,24 @@ def _of_fault(made: Made, speech: Speech) -> Iterator[str]:
 
 def page_of_day(
     made: Sequence[Made],
-    refused: Sequence[tuple[str, str]],
+    refused: Sequence[tuple[str, str | Said]],
     speech: Speech,
 ) -> str:
     """What broke, what it cost, what to change; then each fault by itself."""
     body = [*_table(made, speech)]
     if refused:
         body.append(f"<h2>{html.escape(speech.say(said('drill.page.refused')))}</h2><ul>")
-        body += [f"<li>{html.escape(name)}: {html.escape(why)}</li>" for name, why in refused]
+        body += [f"<li>{html.escape(name)}: {_why(why, speech)}</li>" for name, why in refused]
         body.append("</ul>")
     for each in made:
         body.append(f'<h2 id="{each.prepared.name}">{html.escape(each.prepared.name)}</h2>')
         body += _of_fault(each, speech)
     return page(speech.say(said("drill.page.day")), body, speech)
+
+
+def _why(why: str | Said, speech: Speech) -> str:
+    """A refusal is in the words of whoever refused."""
+    return html.escape(speech.say(why) if isinstance(why, Said) else why)
 
 
 def _table(made: Sequence[Made], speech: Speech) -> Iterator[str]:
@@ -76,7 +81,8 @@ def _cells(made: Made, speech: Speech) -> Iterator[str]:
     cost = made.cost
     name = html.escape(made.prepared.name)
     yield f'<td><a href="#{name}">{name}</a></td>'
-    word = html.escape(speech.say(said(f"drill.{cost.word}")))
+    words = [speech.say(each) for each in (said(f"drill.{cost.word}"), *cost.doubts)]
+    word = "<br>".join(map(html.escape, words))
     yield f'<td class="{cost.word}">{word}</td><td>{cost.lost:,}</td><td>{cost.bad:,}</td>'
     for seconds in (cost.recovery_s, cost.seen.whole_s):
         told = speech.say(said("drill.fault.not_within")) if seconds is None else f"{seconds:.1f} s"

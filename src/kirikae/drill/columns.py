@@ -30,6 +30,9 @@ _WIDE = {
     "h": 2,
     "B": 1,
 }
+MOST_TOLD = 63
+"""Values of one header that a process keeps; answers with others are not told apart."""
+_TOLD_BYTES = 120
 _LINE = 64
 """Bytes of a cache line: two columns do not share one."""
 
@@ -41,7 +44,9 @@ def _room(kind: str, many: int) -> int:
 @dataclass(frozen=True, slots=True)
 class Columns:
     """Times are nanoseconds of CLOCK_MONOTONIC; 0: it did not happen.  ``done``: answered, or given
-    up.  Memoryviews: writing into them is three times as quick as into an array's element."""
+    up.  ``told``: which value the header had that is looked at; -1: none.  ``lacks``: the answer
+    has not the text that it must have.  Memoryviews: writing into them is three times as quick as
+    into an array's element."""
 
     due: memoryview
     sent: memoryview
@@ -50,6 +55,9 @@ class Columns:
     status: memoryview
     error: memoryview
     octets: memoryview
+    told: memoryview
+    lacks: memoryview
+    values: memoryview
     counters: memoryview
     stop: memoryview
     block: mmap.mmap
@@ -70,7 +78,10 @@ class Columns:
             "octets": ("q", requests),
             "counters": ("q", processes * len(_COUNTERS)),
             "status": ("h", requests),
+            "told": ("h", requests),
             "error": ("B", requests),
+            "lacks": ("B", requests),
+            "values": ("B", processes * MOST_TOLD * (_TOLD_BYTES + 1)),
             "stop": ("B", 1),
         }
         block = mmap.mmap(-1, sum(_room(kind, many) for kind, many in sizes.values()))
@@ -82,6 +93,7 @@ class Columns:
             at += _room(kind, many)
         np.frombuffer(views["due"], np.int64)[:] = due_ns
         np.frombuffer(views["error"], np.uint8)[:] = Error.NOT_SENT
+        np.frombuffer(views["told"], np.int16)[:] = -1
         return cls(block=block, **views)
 
     def count(
@@ -92,6 +104,21 @@ class Columns:
     ) -> None:
         """For whoever looks on."""
         self.counters[process * len(_COUNTERS) + _COUNTERS.index(name)] = value
+
+    def keep(self, process: int, number: int, value: bytes) -> int:
+        """A header's value that this process sees for the first time; what stands for it in the
+        column ``told``."""
+        place = process * MOST_TOLD + number
+        at = place * (_TOLD_BYTES + 1)
+        kept = value[:_TOLD_BYTES]
+        self.values[at] = len(kept)
+        self.values[at + 1 : at + 1 + len(kept)] = kept
+        return place
+
+    def kept(self, place: int) -> str:
+        """What ``keep`` was given."""
+        at = place * (_TOLD_BYTES + 1)
+        return bytes(self.values[at + 1 : at + 1 + self.values[at]]).decode("utf-8", "replace")
 
     def counted(self, name: str) -> list[int]:
         """Of every process."""
@@ -105,6 +132,9 @@ class Record:
 
     ``began_ns``: when the plan's time 0 was, monotonic; ``wall``: the same, seconds since 1970.
     ``target``: which target was asked.  ``cores``: CPU that each process of the engine took.
+    ``told``: what the header said that was looked at, as a place in ``values``; -1: it was not
+    there.  None: no header was looked at.  ``lacks``: 1 where an answer has not the text that it
+    must have; None: no answer was looked at.
     """
 
     due: NDArray[np.int64]
@@ -118,6 +148,9 @@ class Record:
     began_ns: int
     wall: float
     cores: tuple[float, ...]
+    told: NDArray[np.int16] | None = None
+    values: tuple[str, ...] = ()
+    lacks: NDArray[np.uint8] | None = None
 
     @property
     def latency_s(self) -> NDArray[np.float64]:

@@ -27,8 +27,9 @@ from typing import Any, NamedTuple
 import httptools
 import numpy as np
 import uvloop
+from numpy.typing import NDArray
 
-from kirikae.drill.columns import Columns, Error, Record
+from kirikae.drill.columns import MOST_TOLD, Columns, Error, Record
 from kirikae.drill.errors import TargetsProblem
 from kirikae.drill.plan import Plan
 from kirikae.drill.targets import Target
@@ -43,9 +44,14 @@ _TOGETHER_NS = 100_000
 sending."""
 _CONNECTING = 256
 """Connections that are opened at once, to one origin and by one process."""
+_HANDSHAKING = 16
+"""The same with TLS, where one costs as much CPU as dozens of requests: many at once would starve
+those that are answered already, and one stall would become a storm of handshakes."""
 _ANSWER_S = 0.005
 _SWEEP_S = 0.05
 _KEPT_FILES = 64
+_LOOKED_AT = 1 << 20
+"""So much of a body is searched for the text that it must have."""
 _DIE_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
 
@@ -53,12 +59,14 @@ _DIE_WITH_PARENT = 1
 @dataclass(frozen=True, slots=True)
 class Settings:
     """``timeout_s``: a request without a complete answer so long after it was due is lost.
-    ``connections``: at most, of all processes."""
+    ``connections``: at most, of all processes.  ``told_by``: a header of answers whose value is
+    kept; empty: none."""
 
     processes: int = 1
     timeout_s: float = 30.0
     connections: int = 10_000
     insecure: bool = False
+    told_by: str = ""
 
 
 class _Alarm:
@@ -103,11 +111,12 @@ class _Origin:
 
 
 class _Wire(NamedTuple):
-    """A target as it is sent.  ``origin``: its number."""
+    """A target as it is sent.  ``origin``: its number.  ``text``: what its answer must have."""
 
     octets: bytes
     origin: int
     is_head: bool
+    text: bytes
 
 
 class _Connection(asyncio.Protocol):
@@ -178,6 +187,8 @@ class _Connection(asyncio.Protocol):
             read = _read_whole(data, sender.is_head(request))
             if read is not None:
                 status, keep = read
+                if sender.looks:
+                    sender.look_at(request, _header(data, sender.told_by), _body(data))
                 self._answered(
                     request,
                     status,
@@ -186,7 +197,7 @@ class _Connection(asyncio.Protocol):
                     keep,
                 )
                 return
-            self._parser = _Answer(sender.is_head(request))
+            self._parser = _Answer(sender.is_head(request), sender.told_by, sender.looks)
         self._parse(
             request,
             data,
@@ -208,6 +219,7 @@ class _Connection(asyncio.Protocol):
             self._fail(request, Error.NO_HTTP)
             return
         if parser.complete:
+            self._sender.look_at(request, parser.told, parser.body)
             self._answered(
                 request,
                 parser.status,
@@ -265,6 +277,7 @@ class _Connection(asyncio.Protocol):
             columns.status[request] = parser.status
             columns.octets[request] = parser.octets
             columns.error[request] = Error.NONE
+            self._sender.look_at(request, parser.told, parser.body)
             self._sender.ended(Error.NONE)
         elif self._reused and parser is None and not self._sender.columns.first[request]:
             # The server closed an idle connection as we sent: every client asks once more.
@@ -299,6 +312,25 @@ def _read_whole(data: bytes, head_only: bool) -> tuple[int, bool] | None:
     return status, keep
 
 
+def _header(data: bytes, name: bytes) -> bytes | None:
+    """Its value in an answer that came whole; ``name`` in lower case.  None: it is not there, or
+    none is looked at."""
+    if not name:
+        return None
+    end = data.find(b"\r\n\r\n")
+    at = data[:end].lower().find(b"\r\n" + name + b":")
+    if at < 0:
+        return None
+    begin = at + len(name) + 3
+    stop = data.find(b"\r\n", begin)
+    return data[begin:stop].strip()
+
+
+def _body(data: bytes) -> bytes:
+    """Of an answer that came whole."""
+    return data.partition(b"\r\n\r\n")[2]
+
+
 class _Answer:
     """An answer that comes in pieces, read by httptools; what that one gets wrong is mended here:
     an answer to HEAD has no body, and 100 Continue is none."""
@@ -306,19 +338,28 @@ class _Answer:
     __slots__ = (
         "_begun",
         "_head_only",
+        "_keeps",
         "_length",
         "_parser",
+        "_told_by",
+        "body",
         "complete",
         "keep",
         "octets",
         "status",
+        "told",
     )
 
-    def __init__(self, head_only: bool):
+    def __init__(self, head_only: bool, told_by: bytes = b"", keeps: bool = False):
+        """``keeps``: the body is looked at."""
         self._parser = httptools.HttpResponseParser(self)
         self._head_only = head_only
         self._begun = False
         self._length = False
+        self._told_by = told_by
+        self._keeps = keeps
+        self.told: bytes | None = None
+        self.body = b""
         self.status = 0
         self.octets = 0
         self.complete = False
@@ -340,12 +381,18 @@ class _Answer:
     ) -> None:
         if name.lower() in (b"content-length", b"transfer-encoding"):
             self._length = True
+        elif self._told_by and name.lower() == self._told_by:
+            self.told = value.strip()
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
         self._begun = self.status >= 200
         if self._begun and self._head_only:
             self._end()
+
+    def on_body(self, part: bytes) -> None:
+        if self._keeps and len(self.body) < _LOOKED_AT:
+            self.body += part
 
     def on_message_complete(self) -> None:
         if self._begun:
@@ -375,6 +422,7 @@ class _Pool:
         self._idle: list[_Connection] = []
         self._waiting: deque[int] = deque()
         self._connecting = 0
+        self._at_once = _CONNECTING if where.tls is None else _HANDSHAKING
         self._tasks: set[asyncio.Task[None]] = set()
 
     def send(self, request: int) -> None:
@@ -390,7 +438,7 @@ class _Pool:
     def connect(self) -> None:
         """As many connections as requests wait.  Whichever is free first takes the first of them:
         to connect costs more than to ask, and a burst must not open hundreds."""
-        self.open(min(len(self._waiting), _CONNECTING) - self._connecting)
+        self.open(min(len(self._waiting), self._at_once) - self._connecting)
 
     def open(self, connections: int) -> None:
         """So many more, as far as the limit allows."""
@@ -476,6 +524,9 @@ class _Sender:
     ):
         self.columns = columns
         self.timeout_s = settings.timeout_s
+        self.told_by = settings.told_by.lower().encode()
+        self.looks = bool(settings.told_by) or any(wire.text for wire in wires)
+        self._told: dict[bytes, int] = {}
         self.open = 0
         self._number = number
         self._requests = requests
@@ -502,6 +553,7 @@ class _Sender:
         """Until every request has ended, or time is up."""
         self.loop = asyncio.get_running_loop()
         self._finished = self.loop.create_future()
+        self.loop.set_exception_handler(_trouble_of_loop)
         self._alarm = _Alarm(self.loop, self._ring)
         for pool in self._pools:
             pool.open(self._ahead)
@@ -512,6 +564,27 @@ class _Sender:
     def is_head(self, request: int) -> bool:
         """Was it HEAD that was asked?"""
         return self._wires[request % len(self._wires)].is_head
+
+    def look_at(self, request: int, told: bytes | None, body: bytes) -> None:
+        """An answer that is whole."""
+        if not self.looks:
+            return
+        self.tell(request, told)
+        wire = self._wires[request % len(self._wires)]
+        if wire.text and not wire.is_head and wire.text not in body:
+            self.columns.lacks[request] = 1
+
+    def tell(self, request: int, value: bytes | None) -> None:
+        """What the header says that is looked at, if it is there."""
+        if value is None:
+            return
+        place = self._told.get(value)
+        if place is None:
+            if len(self._told) == MOST_TOLD:
+                return
+            place = self.columns.keep(self._number, len(self._told), value)
+            self._told[value] = place
+        self.columns.told[request] = place
 
     def _ring(self) -> None:
         """Send all that is due, and be woken for the next one."""
@@ -612,6 +685,13 @@ class _Sender:
         self._finished.set_result(None)
 
 
+def _trouble_of_loop(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """uvloop tells of each TLS connection that was closed while it was written to.  The request has
+    its verdict: nothing to tell."""
+    if "SSL" not in str(context.get("message", "")):
+        loop.default_exception_handler(context)
+
+
 def attack(
     plan: Plan,
     targets: Sequence[Target],
@@ -626,7 +706,8 @@ def attack(
     """
     origins, numbers = _origins(targets, settings)
     wires = [
-        _Wire(target.wire(), numbers[target.origin], target.method == "HEAD") for target in targets
+        _Wire(target.wire(), numbers[target.origin], target.method == "HEAD", target.text)
+        for target in targets
     ]
     begins = time.monotonic_ns() + _LEAD_NS
     wall = time.time() + _LEAD_NS / 1e9
@@ -656,6 +737,7 @@ def attack(
         wall,
         len(targets),
         (time.monotonic_ns() - begins) / 1e9,
+        bool(settings.told_by),
     )
 
 
@@ -726,7 +808,10 @@ def _record(
     wall: float,
     targets: int,
     lasted: float,
+    looked: bool,
 ) -> Record:
+    """``looked``: a header was looked at."""
+    told, values = _told(columns) if looked else (None, ())
     due = np.frombuffer(columns.due, np.int64).copy()
     return Record(
         due=due,
@@ -740,7 +825,21 @@ def _record(
         began_ns=begins,
         wall=wall,
         cores=tuple(cpu / 1e9 / max(lasted, 1e-9) for cpu in columns.counted("cpu_ns")),
+        told=told,
+        values=values,
+        lacks=np.frombuffer(columns.lacks, np.uint8).copy(),
     )
+
+
+def _told(columns: Columns) -> tuple[NDArray[np.int16], tuple[str, ...]]:
+    """Each process numbers values by itself: the same value gets one number here."""
+    places, inverse = np.unique(np.frombuffer(columns.told, np.int16), return_inverse=True)
+    names = ["" if place < 0 else columns.kept(int(place)) for place in places]
+    values = sorted({name for place, name in zip(places, names, strict=True) if place >= 0})
+    numbers = [
+        -1 if place < 0 else values.index(name) for place, name in zip(places, names, strict=True)
+    ]
+    return np.array(numbers, np.int16)[inverse], tuple(values)
 
 
 def _origins(

@@ -10,6 +10,7 @@ KirikaeError
     ├── TargetsProblem       2  a file of targets cannot be read
     ├── SloProblem           2  an expression of a limit cannot be read
     ├── AcknowledgedProblem  2  a file of acknowledged differences cannot be read
+    ├── RunProblem           2  a kept run or another tool's results cannot be read
     └── ExperimentProblem    2  an experiment's file cannot be read, or asks for what is not here
 """
 
@@ -50,6 +51,10 @@ class SloProblem(UsageProblem):
 
 class AcknowledgedProblem(UsageProblem):
     """A file of acknowledged differences cannot be read."""
+
+
+class RunProblem(UsageProblem):
+    """A kept run or another tool's results cannot be read."""
 
 
 class ExperimentProblem(UsageProblem):

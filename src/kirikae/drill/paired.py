@@ -8,6 +8,7 @@ second did to both cancels.  This is a test of a run whose length was fixed befo
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
 from statistics import NormalDist
@@ -29,6 +30,10 @@ _EACH = 1.005
 """A bin of a histogram is so many times as long as the one before: half a per cent."""
 _BINS = ceil(np.log(_LONGEST_S / _FINEST_S) / np.log(_EACH)) + 1
 _FEWEST_S = 10
+_FEWEST = 100
+"""Requests of a side below which a percentile says nothing."""
+_JUDGED = 95.0
+_APART = 1.1
 _BAD = (Verdict.WRONG, Verdict.LOST)
 
 
@@ -90,7 +95,7 @@ def percentiles(
     seconds = min(len(table) for table in tables)
     tables = [table[:seconds] for table in tables]
     whole = [_percentile(table.sum(axis=0)[None, :], of)[0] for table in tables]
-    if seconds < _FEWEST_S:
+    if seconds < _FEWEST_S or min(table.sum() for table in tables) < _FEWEST:
         return Compared(
             of,
             whole[0],
@@ -115,6 +120,74 @@ def percentiles(
         high,
         word,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Answers of the new side that say the same in a header, such as the CPU they came from.
+
+    ``like``: the old side has answers that say it, too, and only those are compared with; else
+    with all of the old side.  ``found``: the percentiles.
+    """
+
+    value: str
+    requests: int
+    like: bool
+    found: tuple[Compared, ...]
+
+
+def groups(
+    old: Record,
+    new: Record,
+    verdicts: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+    of: Sequence[float],
+    margin: Margin,
+    warm_s: float = 0.0,
+) -> Iterator[Group]:
+    """The new side's answers by what the header says; those without it are the value "".
+
+    Empty where no header was looked at.
+    """
+    if new.told is None:
+        return
+    for place in np.unique(new.told).tolist():
+        value = "" if place < 0 else new.values[place]
+        mine = new.told == place
+        same = _saying(old, value)
+        like = bool(value) and int(same.sum()) >= _FEWEST
+        only = (_without(verdicts[0], ~same) if like else verdicts[0], _without(verdicts[1], ~mine))
+        found = tuple(percentiles(old, new, only, each, margin, warm_s) for each in of)
+        yield Group(value, int(mine.sum()), like, found)
+
+
+def unlike(split: Sequence[Group]) -> tuple[str, str, float] | None:
+    """(the slowest, the quickest, how many times) where p95 of the new side differs by more than a
+    tenth between answers of different values; None: it does not, or too little is known."""
+    at = {
+        each.value: one.new
+        for each in split
+        for one in each.found
+        if each.value and one.of == _JUDGED and each.requests >= _FEWEST
+    }
+    if len(at) < 2:
+        return None
+    slow, quick = max(at, key=at.__getitem__), min(at, key=at.__getitem__)
+    times = at[slow] / at[quick]
+    return (slow, quick, times) if times > _APART else None
+
+
+def _saying(record: Record, value: str) -> NDArray[np.bool_]:
+    if record.told is None or value not in record.values:
+        return np.zeros(len(record.due), np.bool_)
+    saying: NDArray[np.bool_] = record.told == record.values.index(value)
+    return saying
+
+
+def _without(verdicts: NDArray[np.uint8], others: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """As if the others had not been sent."""
+    left = verdicts.copy()
+    left[others] = Verdict.STOPPED
+    return left
 
 
 def _by_second(record: Record, verdicts: NDArray[np.uint8], warm_s: float) -> Values:
@@ -145,12 +218,12 @@ def _drawn(seconds: int) -> Values:
 
 
 def _percentile(tables: Values, of: float) -> Values:
-    """Of each row, in seconds: the upper edge of the bin."""
+    """Of each row, in seconds: the upper edge of the bin.  Infinite where nothing was counted."""
     reached = np.cumsum(tables, axis=1)
     wanted = np.ceil(reached[:, -1:] * of / 100)
     place = np.argmax(reached >= wanted, axis=1)
     found: Values = np.where(
-        place >= _BINS - 1,
+        (place >= _BINS - 1) | (reached[:, -1] == 0),
         np.inf,
         _FINEST_S * _EACH ** (place + 1.0),
     )

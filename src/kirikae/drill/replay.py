@@ -88,4 +88,6 @@ def part(
         error=record.error[number::hosts],
         octets=record.octets[number::hosts],
         target=record.target[number::hosts] // hosts,
+        told=None if record.told is None else record.told[number::hosts],
+        lacks=None if record.lacks is None else record.lacks[number::hosts],
     )

@@ -28,7 +28,7 @@ _OWN = {"host", "content-length", "transfer-encoding", "connection"}
 class Target:
     """One request.  ``headers`` keep their case and order.  ``expected``: status codes that are
     right; empty: 200 to 399, as vegeta counts success.  ``route``: its name, where it is not method
-    and path."""
+    and path.  ``text``: a right answer has it in its body; empty: whatever it has."""
 
     method: str
     url: SplitResult
@@ -36,6 +36,7 @@ class Target:
     body: bytes = b""
     expected: frozenset[int] = field(default_factory=frozenset)
     route: str = ""
+    text: bytes = b""
 
     @property
     def origin(self) -> tuple[str, int, bool]:

@@ -1,6 +1,7 @@
 """One verdict for every request, and one for the run.
 
-A request is ok, slow (right, but too late), wrong (another status than expected), lost (no complete
+A request is ok, slow (right, but too late), wrong (another status or text than
+expected), lost (no complete
 answer, or a 502, 503 or 504, which balancers make), or not sent: the engine's fault, not the
 service's.  Latency counts from when a request was due.
 """
@@ -118,6 +119,8 @@ def verdicts_of(
     if slow_s is not None:
         found[record.latency_s > slow_s] = Verdict.SLOW
     found[~_expected(record, targets)] = Verdict.WRONG
+    if record.lacks is not None:
+        found[record.lacks == 1] = Verdict.WRONG
     lost = np.isin(record.error, (Error.REFUSED, Error.CLOSED, Error.TIMED_OUT, Error.NO_HTTP))
     found[lost | np.isin(record.status, _OF_BALANCERS)] = Verdict.LOST
     found[(record.error == Error.NOT_SENT) | (record.late_s > LATE_S)] = Verdict.NOT_SENT

@@ -173,6 +173,7 @@ def cost_of(
                 verdicts,
                 figures,
                 checked,
+                counted & (record.due >= record.began_ns + warm_s * 1e9),
             )
         ),
         verdicts=verdicts,
@@ -285,8 +286,10 @@ def _doubts(
     verdicts: NDArray[np.uint8],
     figures: dict[str, Figures],
     checked: Sequence[InWindow],
+    judged: NDArray[np.bool_],
 ) -> Iterator[Said]:
-    """Before the fault the service must have been well, and the engine all the time."""
+    """Before the fault the service must have been well, and the engine all the time that is
+    judged: to warm up it may take its time."""
     before = figures["before"]
     for each in checked:
         if each.window == "before" and each.holds is False:
@@ -302,9 +305,9 @@ def _doubts(
     everything = figures_of(
         record,
         verdicts,
-        verdicts != Verdict.STOPPED,
+        judged,
     )
-    late = record.late_s[record.sent > 0]
+    late = record.late_s[judged & (record.sent > 0)]
     timed = any(each.limit.figure[0] == "p" or each.limit.figure in _TIMES for each in checked)
     # Seconds of recovery are not blurred by milliseconds of the engine's own.
     yield from doubts_of_engine(

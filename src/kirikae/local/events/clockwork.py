@@ -1,4 +1,5 @@
-"""What makes schedules and rules fire: each minute what is due, and what happens to tasks.
+"""What makes schedules and rules fire: each minute what is due, and what happens to tasks and
+deployments.
 
 A firing is written down before it is delivered: a control plane that is killed delivers none twice,
 and what was due and not written down while it was away it delivers when it is back.
@@ -18,6 +19,7 @@ from typing import Any, Protocol, TypedDict
 
 from kirikae.local.errors import AwsError, LocalError
 from kirikae.local.events.delivery import Delivery, Order
+from kirikae.local.events.deploying import Deployings
 from kirikae.local.events.kept import Target, Timed
 from kirikae.local.events.patterns import fits
 from kirikae.local.state import State, Table
@@ -96,6 +98,7 @@ class Clockwork:
         self._regions = regions
         self._describe = describe
         self._clock = clock
+        self._deployings = Deployings(state)
         self._minute: int | None = None
         self._tasks: dict[str, Task] | None = None
 
@@ -117,6 +120,7 @@ class Clockwork:
             self._minute = minute
         for task in self._changed():
             await self._tell(task)
+        await self._tell_deployments()
 
     # --- by time
 
@@ -150,6 +154,12 @@ class Clockwork:
         if rules:
             event = event_of(task, await self._describe(task), self._clock())
             self._give(task.region, rules, event)
+
+    async def _tell_deployments(self) -> None:
+        for change in self._deployings.changes():
+            await self.publish(change.region, change.event())
+            self._deployings.keep(change)
+        self._deployings.forget()
 
     async def publish(self, region: str, event: Mapping[str, Any]) -> None:
         """An event of another service, for the rules of this region.  Raises AwsError, OSError
