@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kirikae.console.ecs_desk import Given, open_ecs_desk
 from kirikae.console.here import Here
+from kirikae.guard.archives import images, is_archive
 from kirikae.guard.errors import ObjectProblem
 from kirikae.guard.objects import Object
 from kirikae.guard.plainly import MOST_BYTES
@@ -23,6 +24,8 @@ def objects_from(here: Here, paths: Sequence[Path], envfiles: Sequence[Path]) ->
     for path in dict.fromkeys(paths):
         if any(fnmatchcase(path.name, pattern) for pattern in _ECSPRESSO):
             found += _rendered(here, path, envfiles)
+        elif is_archive(path):
+            found += images(name_of(here, path), path)
         else:
             found += objects_in(name_of(here, path), _text(path))
     return found

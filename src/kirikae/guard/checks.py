@@ -9,14 +9,16 @@ from typing import NamedTuple
 
 from kirikae.guard import fargate_checks as fargate
 from kirikae.guard import file_checks as files
+from kirikae.guard import image_checks as images
 from kirikae.guard import task_checks as tasks
 from kirikae.guard.fargate_checks import open_value
 from kirikae.guard.limits import Limits
-from kirikae.guard.objects import Container, Dockerfile, Object, Plain, Task, open_on
+from kirikae.guard.objects import Container, Dockerfile, Image, Object, Plain, Task, open_on
 from kirikae.guard.seen import (
     ContainerCheck,
     Fault,
     FileCheck,
+    ImageCheck,
     Looked,
     Outcome,
     Seen,
@@ -42,6 +44,7 @@ class Check(NamedTuple):
     profiles: tuple[str, ...]
     of_task: TaskCheck | None = None
     of_file: FileCheck | None = None
+    of_image: ImageCheck | None = None
     limits: tuple[str, ...] = ()
 
 
@@ -146,22 +149,25 @@ CHECKS = (
         each_container(fargate.tmpfs, "linuxParameters.tmpfs"),
         limits=("tmpfs",),
     ),
-    Check("GD01", _OF_NIST, each_container(tasks.user), files.user),
+    Check("GD01", _OF_NIST, each_container(tasks.user), files.user, images.user),
     Check("GD02", _OF_NIST, each_container(tasks.readonly_root)),
     Check(
         "GD03",
         _BOTH,
         each_container(tasks.clear_secrets, "environment.*.name"),
         files.clear_secrets,
+        images.clear_secrets,
     ),
-    Check("GD04", _BOTH, each_container(tasks.image), files.base_image),
+    Check("GD04", _BOTH, each_container(tasks.image), files.base_image, images.base_image),
     Check("GD05", _OF_NIST, reading(tasks.engine_socket, *_VOLUMES)),
     Check("GD06", _OF_NIST, tasks.shared_namespaces),
     Check("GD07", (TWELVE,), each_container(tasks.logs)),
-    Check("GD08", (TWELVE,), None, files.exec_form),
-    Check("GD09", _OF_NIST, None, files.logins),
-    Check("GD10", _OF_NIST, None, files.unproven),
-    Check("GD11", _OF_NIST, None, files.writable),
+    Check("GD08", (TWELVE,), None, files.exec_form, images.exec_form),
+    Check("GD09", _OF_NIST, None, files.logins, images.logins),
+    Check("GD10", _OF_NIST, None, files.unproven, images.unproven),
+    Check("GD11", _OF_NIST, None, files.writable, images.writable),
+    Check("GD12", _OF_NIST, of_image=images.set_id),
+    Check("GD13", _OF_NIST, of_image=images.leftovers),
 )
 
 
@@ -189,6 +195,9 @@ def _look_of(check: Check, thing: Object, asked: Asked) -> _Look | None:
         case Dockerfile():
             of_file = check.of_file
             return None if of_file is None else lambda: of_file(thing)
+        case Image():
+            of_image = check.of_image
+            return None if of_image is None else lambda: of_image(thing)
 
 
 def _looked(check: Check, thing: Object, look: _Look, limits: Limits) -> Looked:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -114,7 +115,45 @@ class Dockerfile:
         return None
 
 
-Object = Task | Dockerfile
+class Kept(StrEnum):
+    """Why a file of an image is kept for the checks."""
+
+    SET_ID = "set-id"
+    WRITABLE = "writable"
+    SECRET = "secret"
+    LOGIN = "login"
+    TOOL = "tool"
+    CACHE = "cache"
+    VERSIONS = "versions"
+
+
+@dataclass(frozen=True, slots=True)
+class InLayer:
+    """A file of an image.  ``layer``: counted from 1.  ``gone``: a later layer deletes it, or
+    writes it anew."""
+
+    kind: Kept
+    path: str
+    layer: int
+    says: str
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """``name``: where it stands.  ``refs``: tags and digests that are said to be its own.
+    ``config``: User, Env and so on, as Docker spells them.  ``unread``: layers that could not be
+    opened here."""
+
+    name: str
+    refs: tuple[str, ...]
+    config: Plain
+    history: tuple[str, ...] = ()
+    kept: tuple[InLayer, ...] = ()
+    unread: tuple[str, ...] = ()
+
+
+Object = Task | Dockerfile | Image
 
 
 def entries(value: object) -> list[Any]:

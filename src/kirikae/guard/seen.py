@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from kirikae.guard.limits import Limits
-from kirikae.guard.objects import Container, Dockerfile, Task
+from kirikae.guard.objects import Container, Dockerfile, Image, Task
 from kirikae.model.finding import Finding
 from kirikae.model.said import Said
 
@@ -42,6 +42,7 @@ Seen = Fault | Unknown
 TaskCheck = Callable[[Task, Limits], Iterator[Seen]]
 ContainerCheck = Callable[[Container, Limits], Iterator[Seen]]
 FileCheck = Callable[[Dockerfile], Iterator[Seen]]
+ImageCheck = Callable[[Image], Iterator[Seen]]
 _Check = TypeVar("_Check")
 
 
