@@ -10,9 +10,10 @@ from kirikae.console.ecs_desk import Given, open_ecs_desk
 from kirikae.console.here import Here
 from kirikae.guard.archives import images, is_archive
 from kirikae.guard.errors import ObjectProblem
-from kirikae.guard.objects import Object
+from kirikae.guard.objects import Object, Scanned
 from kirikae.guard.plainly import MOST_BYTES
 from kirikae.guard.reading import objects_in, objects_of
+from kirikae.guard.scans import merged
 from kirikae.model.texts import text_from
 
 _ECSPRESSO = ("ecspresso*.yml", "ecspresso*.yaml", "ecspresso*.json", "ecspresso*.jsonnet")
@@ -28,7 +29,14 @@ def objects_from(here: Here, paths: Sequence[Path], envfiles: Sequence[Path]) ->
             found += images(name_of(here, path), path)
         else:
             found += objects_in(name_of(here, path), _text(path))
-    return found
+    return together(found)
+
+
+def together(things: Sequence[Object]) -> list[Object]:
+    """Scanners that looked at the same image are one object."""
+    scans = [scan for thing in things if isinstance(thing, Scanned) for scan in thing.scans]
+    others = [thing for thing in things if not isinstance(thing, Scanned)]
+    return [*others, *merged(scans)]
 
 
 def name_of(here: Here, path: Path) -> str:

@@ -10,10 +10,20 @@ from typing import NamedTuple
 from kirikae.guard import fargate_checks as fargate
 from kirikae.guard import file_checks as files
 from kirikae.guard import image_checks as images
+from kirikae.guard import scan_checks as scans
 from kirikae.guard import task_checks as tasks
 from kirikae.guard.fargate_checks import open_value
 from kirikae.guard.limits import Limits
-from kirikae.guard.objects import Container, Dockerfile, Image, Object, Plain, Task, open_on
+from kirikae.guard.objects import (
+    Container,
+    Dockerfile,
+    Image,
+    Object,
+    Plain,
+    Scanned,
+    Task,
+    open_on,
+)
 from kirikae.guard.seen import (
     ContainerCheck,
     Fault,
@@ -21,6 +31,7 @@ from kirikae.guard.seen import (
     ImageCheck,
     Looked,
     Outcome,
+    ScanCheck,
     Seen,
     TaskCheck,
     Unknown,
@@ -45,6 +56,7 @@ class Check(NamedTuple):
     of_task: TaskCheck | None = None
     of_file: FileCheck | None = None
     of_image: ImageCheck | None = None
+    of_scan: ScanCheck | None = None
     limits: tuple[str, ...] = ()
 
 
@@ -168,6 +180,8 @@ CHECKS = (
     Check("GD11", _OF_NIST, None, files.writable, images.writable),
     Check("GD12", _OF_NIST, of_image=images.set_id),
     Check("GD13", _OF_NIST, of_image=images.leftovers),
+    Check("GV01", _OF_NIST, of_scan=scans.vulnerabilities),
+    Check("GV02", _OF_NIST, of_scan=scans.age),
 )
 
 
@@ -198,6 +212,9 @@ def _look_of(check: Check, thing: Object, asked: Asked) -> _Look | None:
         case Image():
             of_image = check.of_image
             return None if of_image is None else lambda: of_image(thing)
+        case Scanned():
+            of_scan = check.of_scan
+            return None if of_scan is None else lambda: of_scan(thing, asked.limits)
 
 
 def _looked(check: Check, thing: Object, look: _Look, limits: Limits) -> Looked:
@@ -209,7 +226,9 @@ def _looked(check: Check, thing: Object, look: _Look, limits: Limits) -> Looked:
     why = _once(each.why for each in seen if isinstance(each, Unknown))
     if not faults:
         why += _too_old(check, limits)
-    return Looked(check.code, thing.name, _outcome(bool(faults), bool(why)), faults, tuple(why))
+    outcome = _outcome(bool(faults), bool(why))
+    by = thing.by if isinstance(thing, Scanned) else ()
+    return Looked(check.code, thing.name, outcome, faults, tuple(why), by)
 
 
 def _once(reasons: Iterable[Said]) -> list[Said]:
@@ -252,7 +271,8 @@ def _finding(check: Check, thing: Object, fault: Fault, limits: Limits) -> Findi
     for limit in map(limits.of, check.limits):
         traces.append(Trace("", limit.source, f"read {limit.read:%Y-%m}"))
     entry = load(_PACKAGE)[check.code]
-    return entry.found(f"{thing.name}{separator}{fault.at}", fault.says, traces)
+    found = entry.found(f"{thing.name}{separator}{fault.at}", fault.says, traces)
+    return found if fault.severity is None else replace(found, severity=fault.severity)
 
 
 def day_of(profile: str) -> tuple[str, date | None]:

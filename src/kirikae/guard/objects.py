@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from math import isfinite
 from typing import Any, NamedTuple
@@ -153,7 +154,58 @@ class Image:
     unread: tuple[str, ...] = ()
 
 
-Object = Task | Dockerfile | Image
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one scanner says.  ``severity``: its own word, in small letters.  ``mended``: versions
+    without it; empty: none is known."""
+
+    scanner: str
+    vulnerability: str
+    package: str
+    version: str
+    severity: str
+    mended: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One scanner's result for one image.  ``at`` None: nobody says when.  ``sources``: package ->
+    the one that it is built from.  ``missing``: what of the result is not there."""
+
+    scanner: str
+    image: str
+    digests: frozenset[str]
+    at: date | None
+    told: tuple[Told, ...]
+    sources: Mapping[str, str]
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Vulnerability:
+    """One, in one package, as everybody who found it tells it."""
+
+    name: str
+    package: str
+    told: tuple[Told, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """An image as scanners saw it.  ``name``: its repository."""
+
+    name: str
+    digests: frozenset[str]
+    scans: tuple[Scan, ...]
+    vulnerabilities: tuple[Vulnerability, ...]
+
+    @property
+    def by(self) -> tuple[str, ...]:
+        """Who looked."""
+        return tuple(sorted({scan.scanner for scan in self.scans}))
+
+
+Object = Task | Dockerfile | Image | Scanned
 
 
 def entries(value: object) -> list[Any]:
