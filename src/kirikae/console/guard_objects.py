@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from kirikae.console.ecs_desk import Given, open_ecs_desk
+from kirikae.console.guard_account import is_named, of_account
 from kirikae.console.here import Here
 from kirikae.guard.archives import images, is_archive
 from kirikae.guard.errors import ObjectProblem
@@ -23,7 +24,9 @@ def objects_from(here: Here, paths: Sequence[Path], envfiles: Sequence[Path]) ->
     """In the order of the paths.  Raises ObjectProblem, DefinitionProblem."""
     found: list[Object] = []
     for path in dict.fromkeys(paths):
-        if any(fnmatchcase(path.name, pattern) for pattern in _ECSPRESSO):
+        if is_named(str(path)):
+            found += of_account(here, str(path))
+        elif any(fnmatchcase(path.name, pattern) for pattern in _ECSPRESSO):
             found += _rendered(here, path, envfiles)
         elif is_archive(path):
             found += images(name_of(here, path), path)

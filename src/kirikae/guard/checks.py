@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import NamedTuple
 
+from kirikae.guard import account_checks as account
 from kirikae.guard import fargate_checks as fargate
 from kirikae.guard import file_checks as files
 from kirikae.guard import image_checks as images
@@ -18,8 +19,10 @@ from kirikae.guard.objects import (
     Container,
     Dockerfile,
     Image,
+    Kind,
     Object,
     Plain,
+    Resource,
     Scanned,
     Task,
     open_on,
@@ -31,6 +34,7 @@ from kirikae.guard.seen import (
     ImageCheck,
     Looked,
     Outcome,
+    ResourceCheck,
     ScanCheck,
     Seen,
     TaskCheck,
@@ -57,6 +61,7 @@ class Check(NamedTuple):
     of_file: FileCheck | None = None
     of_image: ImageCheck | None = None
     of_scan: ScanCheck | None = None
+    of_resource: Mapping[Kind, ResourceCheck] | None = None
     limits: tuple[str, ...] = ()
 
 
@@ -182,6 +187,25 @@ CHECKS = (
     Check("GD13", _OF_NIST, of_image=images.leftovers),
     Check("GV01", _OF_NIST, of_scan=scans.vulnerabilities),
     Check("GV02", _OF_NIST, of_scan=scans.age),
+    Check("GD14", _OF_NIST, reading(tasks.encrypted_volumes, "volumes.*")),
+    Check("GD15", _OF_NIST, tasks.roles_apart),
+    Check("GA01", _OF_NIST, of_resource={Kind.REPOSITORY: account.scanned}),
+    Check("GA02", _OF_NIST, of_resource={Kind.REPOSITORY: account.immutable}),
+    Check("GA03", _OF_NIST, of_resource={Kind.REPOSITORY: account.lifecycle}),
+    Check("GA04", _OF_NIST, of_resource={Kind.REPOSITORY: account.not_public}),
+    Check("GA05", _OF_NIST, of_resource={Kind.REPOSITORY: account.own_key}),
+    Check("GA06", _OF_NIST, of_resource={Kind.SERVICE: account.public_address}),
+    Check("GA07", _OF_NIST, of_resource={Kind.GROUP: account.open_to_all}),
+    Check("GA08", _OF_NIST, of_resource={Kind.GROUP: account.unbounded}),
+    Check(
+        "GA09",
+        _OF_NIST,
+        of_resource={Kind.SERVICE: account.exec_logged, Kind.CLUSTER: account.cluster_exec},
+    ),
+    Check("GA10", _OF_NIST, of_resource={Kind.SERVICE: account.platform}),
+    Check("GA11", _OF_NIST, of_resource={Kind.POLICY: account.least_privilege}),
+    Check("GA12", _OF_NIST, of_resource={Kind.POLICY: account.passed_roles}),
+    Check("GA13", (TWELVE,), of_resource={Kind.CLUSTER: account.insights}),
 )
 
 
@@ -215,6 +239,17 @@ def _look_of(check: Check, thing: Object, asked: Asked) -> _Look | None:
         case Scanned():
             of_scan = check.of_scan
             return None if of_scan is None else lambda: of_scan(thing, asked.limits)
+        case Resource():
+            return _look_of_resource(check, thing)
+
+
+def _look_of_resource(check: Check, thing: Resource) -> _Look | None:
+    """Of a task definition that may not be read, no check was made."""
+    if thing.kind is Kind.TASK:
+        closed = [Unknown(why) for why in thing.closed.values()]
+        return None if check.of_task is None else lambda: iter(closed)
+    of_resource = (check.of_resource or {}).get(thing.kind)
+    return None if of_resource is None else lambda: of_resource(thing)
 
 
 def _looked(check: Check, thing: Object, look: _Look, limits: Limits) -> Looked:

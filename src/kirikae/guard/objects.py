@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from math import isfinite
 from typing import Any, NamedTuple
+
+from kirikae.model.said import Said
 
 Plain = Mapping[str, Any]
 
@@ -205,7 +207,30 @@ class Scanned:
         return tuple(sorted({scan.scanner for scan in self.scans}))
 
 
-Object = Task | Dockerfile | Image | Scanned
+class Kind(StrEnum):
+    """What stands in an account."""
+
+    TASK = "task definition"
+    SERVICE = "service"
+    CLUSTER = "cluster"
+    REPOSITORY = "repository"
+    GROUP = "security group"
+    POLICY = "policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A thing of an account, with the API's keys.  ``short``: its own name.  ``closed``: key -> why
+    it could not be read; under ``*``: none could."""
+
+    kind: Kind
+    name: str
+    short: str
+    plain: Plain
+    closed: Mapping[str, Said] = field(default_factory=dict)
+
+
+Object = Task | Dockerfile | Image | Scanned | Resource
 
 
 def entries(value: object) -> list[Any]:

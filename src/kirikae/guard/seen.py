@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from kirikae.guard.limits import Limits
-from kirikae.guard.objects import Container, Dockerfile, Image, Scanned, Task
+from kirikae.guard.objects import Container, Dockerfile, Image, Resource, Scanned, Task
 from kirikae.model.finding import Finding, Severity
 from kirikae.model.said import Said
 
@@ -45,6 +45,7 @@ TaskCheck = Callable[[Task, Limits], Iterator[Seen]]
 ContainerCheck = Callable[[Container, Limits], Iterator[Seen]]
 FileCheck = Callable[[Dockerfile], Iterator[Seen]]
 ImageCheck = Callable[[Image], Iterator[Seen]]
+ResourceCheck = Callable[[Resource], Iterator[Seen]]
 ScanCheck = Callable[[Scanned, Limits], Iterator[Seen]]
 _Check = TypeVar("_Check")
 
